@@ -1,0 +1,67 @@
+# The project's habits. Every target works from a fresh clone: what is missing is set up first.
+# Needs on the machine: git, make, and uv or Python 3.13.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+VENV := .venv
+BIN := $(CURDIR)/$(VENV)/bin
+# sam and uv look for python3.13 on PATH: the project's own comes first.
+export PATH := $(BIN):$(CURDIR)/.uv/bin:$(PATH)
+ARCHITECTURE ?= x86_64
+export ARCHITECTURE
+export SAM_CLI_TELEMETRY := 0
+export PYTHONPATH := $(CURDIR):$(CURDIR)/kibana
+UV := $(shell PATH="$(PATH)" command -v uv || echo $(CURDIR)/.uv/bin/uv)
+COMPILE := $(UV) pip compile --quiet --universal --generate-hashes --python-version 3.13 --no-emit-index-url --custom-compile-command "make lock"
+
+.PHONY: help setup run serve test lint build train lock clean
+
+help: ## what can be made
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+
+setup: $(VENV)/.ready ## the project's own environment in .venv
+
+run: $(VENV)/.ready ## sentences in, documents in OpenSearch out, then ends
+	@python -m local run
+
+serve: $(VENV)/.ready ## the same stack, staying up: API on 127.0.0.1:3000, OpenSearch on 127.0.0.1:9200
+	@python -m local serve
+
+lint: $(VENV)/.ready ## ruff, mypy
+	@ruff check . && ruff format --check . && mypy
+
+test: lint build ## everything that CI checks
+	@pytest
+
+build: $(VENV)/.ready ## the deployable packages, in .aws-sam/build: make build [ARCHITECTURE=arm64]
+	@sam validate --lint
+	@sam build --parameter-overrides Architecture=$(ARCHITECTURE)
+
+train: $(VENV)/.ready ## the model again: make train DATA=folder [OUT=folder] [WORK=folder]
+	@test -n "$(DATA)" || { echo "make train needs the corpora: make train DATA=folder (python -m training --help says which)" >&2; exit 2; }
+	@test -d .venv-train || $(UV) venv --quiet --python 3.13 .venv-train
+	@$(UV) pip sync --quiet --require-hashes --python .venv-train requirements/train.txt
+	@HF_HUB_OFFLINE=1 .venv-train/bin/python -m training --data "$(DATA)" $(if $(OUT),--out "$(OUT)") $(if $(WORK),--work "$(WORK)")
+
+lock: $(UV) ## new pins, with hashes and without index addresses
+	@$(COMPILE) --upgrade requirements/uv.in -o requirements/uv.txt
+	@$(COMPILE) --upgrade requirements/dev.in -o requirements/dev.txt
+	@for function in inference shipper; do \
+	  $(COMPILE) --no-deps -c requirements/dev.txt functions/$$function/requirements.in -o functions/$$function/requirements.txt; done
+	@$(COMPILE) --upgrade -c requirements/dev.txt requirements/train.in -o requirements/train.txt
+
+clean: ## forget environments and builds (not the downloaded OpenSearch, which lies in the user's cache folder)
+	@rm -rf $(VENV) .venv-train .uv .aws-sam .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+$(VENV)/.ready: requirements/dev.txt | $(UV)
+	@echo "setting up $(VENV) (about 1 GB, once) ..."
+	@test -d $(VENV) || $(UV) venv --quiet --python 3.13 $(VENV)
+	@$(UV) pip sync --quiet --require-hashes --python $(VENV) requirements/dev.txt
+	@touch $@
+
+# Where uv is not installed: its own environment, from the pinned wheel.
+$(CURDIR)/.uv/bin/uv:
+	@echo "setting up uv ..."
+	@python3.13 -m venv .uv
+	@.uv/bin/python -m pip install --quiet --require-hashes -r requirements/uv.txt

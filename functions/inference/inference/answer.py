@@ -1,0 +1,39 @@
+"""What the caller gets: plain objects when invoked directly, an HTTP response behind an API (v1 and v2 take the same)."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from inference.classifier import Prediction
+from inference.problem import Refused, details
+
+
+def prediction_answer(sentence: str, prediction: Prediction, prediction_id: str, model: dict[str, str]) -> dict[str, Any]:
+    """One sentence's answer."""
+    return {
+        "text": sentence,
+        "prediction": {"label": prediction.label, "score": prediction.score},
+        "prediction_id": prediction_id,
+        "model": model,
+    }
+
+
+def success(body: dict[str, Any], *, http: bool) -> dict[str, Any]:
+    """The body as it is, or as response 200."""
+    return _response(200, "application/json", body) if http else body
+
+
+def refusal(problem: Refused, *, http: bool) -> dict[str, Any]:
+    """RFC 9457 problem details, alone or with their status."""
+    body = details(problem)
+    return _response(int(problem.status), "application/problem+json", body) if http else body
+
+
+def _response(status: int, content_type: str, body: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "statusCode": status,
+        "headers": {"content-type": content_type},
+        "body": json.dumps(body, ensure_ascii=False),
+        "isBase64Encoded": False,
+    }

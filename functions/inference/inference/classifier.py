@@ -1,0 +1,81 @@
+"""The shipped model: a sentence in, calibrated probabilities out."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from math import exp
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from tokenizers import Tokenizer
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What the model says of one sentence.
+
+    `probability` of each label sums to 1; `score` is the one of `label`, the most probable. `tokens` and `unknown`
+    count the word pieces of the whole text, without the two marks at its ends; `truncated` says that the model saw
+    only the first ones. `latency_ms` is the time of tokenising and of the model.
+    """
+
+    label: str
+    score: float
+    probability: dict[str, float]
+    tokens: int
+    unknown: int
+    truncated: bool
+    latency_ms: float
+
+
+class Classifier:
+    """A model folder (`card.json`, `model.onnx`, `tokenizer.json`), loaded once."""
+
+    def __init__(self, folder: Path) -> None:
+        self.card: dict[str, Any] = json.loads((folder / "card.json").read_text(encoding="utf-8"))
+        self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        self._tokenizer.no_padding()
+        self._tokenizer.no_truncation()  # cut below, where the whole length is known
+        self._unknown = self._tokenizer.token_to_id("[UNK]")
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1  # a function below 1,769 MB has less than one core; more threads only wait
+        self._session = onnxruntime.InferenceSession(folder / "model.onnx", options, providers=["CPUExecutionProvider"])
+
+    def predict(self, sentence: str) -> Prediction:
+        """One sentence at a time: its score then cannot depend on its neighbours in a batch."""
+        started = perf_counter()
+        ids = self._tokenizer.encode(sentence).ids
+        probability = dict(zip(self.card["labels"], softmax(self._logits(ids), self.card["temperature"]), strict=True))
+        label = max(probability, key=probability.__getitem__)
+        return Prediction(
+            label=label,
+            score=probability[label],
+            probability=probability,
+            tokens=len(ids) - 2,
+            unknown=ids.count(self._unknown),
+            truncated=len(ids) > self.card["max_tokens"],
+            latency_ms=(perf_counter() - started) * 1000,
+        )
+
+    def logits(self, sentence: str) -> list[float]:
+        """The model's raw output for one sentence, a number for each label of the card."""
+        return self._logits(self._tokenizer.encode(sentence).ids)
+
+    def _logits(self, ids: list[int]) -> list[float]:
+        limit = self.card["max_tokens"]
+        tokens = np.array([ids if len(ids) <= limit else [*ids[: limit - 1], ids[-1]]], dtype=np.int64)
+        (logits,) = self._session.run(["logits"], {"input_ids": tokens, "attention_mask": np.ones_like(tokens)})
+        numbers: list[float] = logits[0].tolist()
+        return numbers
+
+
+def softmax(logits: list[float], temperature: float) -> list[float]:
+    """Probabilities of the logits divided by the temperature (Guo et al. 2017, "On Calibration of Modern Neural Networks")."""
+    highest = max(logits)
+    weights = [exp((logit - highest) / temperature) for logit in logits]
+    total = sum(weights)
+    return [weight / total for weight in weights]

@@ -1,0 +1,43 @@
+"""Why a request is refused: every reason has a name, a status and, where there is one, the field at fault."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any, Final
+
+STATUS: Final = {
+    "body-missing": HTTPStatus.BAD_REQUEST,
+    "body-not-base64": HTTPStatus.BAD_REQUEST,
+    "body-not-utf8": HTTPStatus.BAD_REQUEST,
+    "body-not-json": HTTPStatus.BAD_REQUEST,
+    "body-not-an-object": HTTPStatus.BAD_REQUEST,
+    "field-missing": HTTPStatus.UNPROCESSABLE_ENTITY,
+    "field-ambiguous": HTTPStatus.UNPROCESSABLE_ENTITY,
+    "field-invalid": HTTPStatus.UNPROCESSABLE_ENTITY,
+    "sentence-blank": HTTPStatus.UNPROCESSABLE_ENTITY,
+    "sentence-not-unicode": HTTPStatus.UNPROCESSABLE_ENTITY,
+    "sentence-too-long": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    "too-many-sentences": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+}
+
+
+class Refused(Exception):
+    """A request that the caller has to change. `kind` is a key of `STATUS`, `field` names what is wrong in the body."""
+
+    def __init__(self, kind: str, detail: str, field: str = "body") -> None:
+        super().__init__(detail)
+        self.kind = kind
+        self.detail = detail
+        self.field = field
+        self.status = STATUS[kind]
+
+
+def details(problem: Refused) -> dict[str, Any]:
+    """The problem as RFC 9457 problem details, with `field` as extension member."""
+    return {
+        "type": f"urn:prediction-monitor:{problem.kind}",
+        "title": problem.kind.replace("-", " ").capitalize(),
+        "status": int(problem.status),
+        "detail": problem.detail,
+        "field": problem.field,
+    }

@@ -1,0 +1,103 @@
+"""A Lambda event (direct, REST API v1 or HTTP API v2) as a request, or the reason why it is none."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from dataclasses import dataclass
+from typing import Any, Final
+
+from inference.problem import Refused
+
+MAX_CHARS: Final = 10_000
+MAX_SENTENCES: Final = 64
+TRAFFIC: Final = ("live", "canary", "test")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked. `batch`: whether the answer is a list. `traffic`: who asks, so that panels can leave canaries out."""
+
+    sentences: tuple[str, ...]
+    batch: bool = False
+    traffic: str = "live"
+
+
+def is_http(event: Any) -> bool:
+    """Whether an API sent the event (both of its formats carry a request context)."""
+    return isinstance(event, dict) and "requestContext" in event
+
+
+def correlation_id(event: Any) -> str | None:
+    """The API's own id of the request; None for a direct invocation."""
+    return event["requestContext"].get("requestId") if is_http(event) else None
+
+
+def asks_description(event: Any) -> bool:
+    """Whether this is a direct `{"describe": true}`; over HTTP it is not offered."""
+    return isinstance(event, dict) and not is_http(event) and event.get("describe") is True
+
+
+def parse(event: Any) -> Request:
+    """The event as request. Raises `Refused`."""
+    body = _json(_text(event)) if is_http(event) else event
+    if not isinstance(body, dict):
+        raise Refused("body-not-an-object", 'The body must be a JSON object such as {"sentence": "..."}.')
+    traffic = body.get("traffic", "live")
+    if traffic not in TRAFFIC:
+        raise Refused("field-invalid", f"traffic must be one of {', '.join(TRAFFIC)}.", "traffic")
+    if "sentence" in body and "sentences" in body:
+        raise Refused("field-ambiguous", "Send either sentence or sentences, not both.", "sentences")
+    if "sentences" in body:
+        return Request(_sentences(body["sentences"]), batch=True, traffic=traffic)
+    if "sentence" not in body:
+        raise Refused("field-missing", "The body has no sentence.", "sentence")
+    return Request((_sentence(body["sentence"], "sentence"),), traffic=traffic)
+
+
+def _text(event: dict[str, Any]) -> str:
+    body = event.get("body")
+    if not body:
+        raise Refused("body-missing", 'The request has no body; send {"sentence": "..."}.')
+    if not event.get("isBase64Encoded"):
+        return str(body)
+    try:
+        return base64.b64decode(body, validate=True).decode()
+    except binascii.Error:
+        raise Refused("body-not-base64", "The body is said to be base64, but is not.") from None
+    except UnicodeDecodeError as problem:
+        raise Refused("body-not-utf8", f"The body is not UTF-8 (byte {problem.start}).") from None
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as problem:
+        raise Refused("body-not-json", f"The body is not JSON: {problem.msg} (character {problem.pos}).") from None
+    except (ValueError, RecursionError):  # a number of thousands of digits, or nesting beyond what any sentence needs
+        raise Refused("body-not-json", "The body holds a number too long or is nested too deep to be read.") from None
+
+
+def _sentences(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise Refused("field-invalid", "sentences must be a list of strings.", "sentences")
+    if not value:
+        raise Refused("field-invalid", "sentences is empty.", "sentences")
+    if len(value) > MAX_SENTENCES:
+        raise Refused("too-many-sentences", f"{len(value)} sentences; at most {MAX_SENTENCES} are taken at once.", "sentences")
+    return tuple(_sentence(item, f"sentences[{at}]") for at, item in enumerate(value))
+
+
+def _sentence(value: Any, field: str) -> str:
+    if not isinstance(value, str):
+        raise Refused("field-invalid", f"{field} must be a string.", field)
+    if not value.strip():
+        raise Refused("sentence-blank", f"{field} is empty or blank.", field)
+    if len(value) > MAX_CHARS:
+        raise Refused("sentence-too-long", f"{field} has {len(value)} characters; at most {MAX_CHARS} are taken.", field)
+    try:
+        value.encode()
+    except UnicodeEncodeError as problem:
+        raise Refused("sentence-not-unicode", f"{field} holds half of a surrogate pair (character {problem.start}).", field) from None
+    return value

@@ -1,0 +1,46 @@
+"""One log event as one document: the record's fields at the root, and the envelope around them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from shipper.decode import LogEvent, Payload
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """What is indexed: `id` and `index` say where, `source` is the JSON object in UTF-8, on one line."""
+
+    id: str
+    index: str
+    source: bytes
+
+
+def document(event: LogEvent, payload: Payload) -> Document:
+    """The event's document: id and day are the event's own, so that a second delivery meets the first."""
+    moment = datetime.fromtimestamp(event.timestamp / 1000, UTC)
+    source = fields(event.message) | {
+        "@id": event.id,
+        "@timestamp": moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{event.timestamp % 1000:03d}Z",
+        "@message": event.message,
+        "@owner": payload.owner,
+        "@log_group": payload.log_group,
+        "@log_stream": payload.log_stream,
+    }
+    return Document(event.id, f"cwl-{moment:%Y.%m.%d}", orjson.dumps(source))
+
+
+def fields(message: str) -> dict[str, Any]:
+    """The JSON object that a line ends with, whatever text stands before its first brace; {} where there is none."""
+    start = message.find("{")
+    if start < 0:
+        return {}
+    try:
+        found = orjson.loads(message[start:] if start else message)
+    except orjson.JSONDecodeError:
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,110 @@
+"""`python -m local run` (what `make run` calls) and `python -m local serve` (what `make serve` calls)."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+import time
+from typing import Any, Final, NoReturn
+
+import requests
+from rich.console import Console
+from rich.live import Live
+
+from local import screen
+from local.stack import Settings, Stack, stack
+from local.template import ROOT
+from local.trouble import Trouble
+
+FIND_SECONDS: Final = 30
+VIEW: Final = {"size": 15, "sort": [{"@timestamp": "desc"}], "query": {"exists": {"field": "prediction.label"}}}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Exit 0 when it did what it says, 1 with one sentence when not."""
+    parser = argparse.ArgumentParser(prog="python -m local", description="Prediction Monitor on this machine, without AWS.")
+    parser.epilog = "environment: API_PORT (3000), OPENSEARCH_PORT (9200), OPENSEARCH_URL (another server), LOG_TEXT (true)"
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("run", help="send the sample requests, show what arrives in OpenSearch, end")
+    commands.add_parser("serve", help="stay up until Ctrl-C, with a live view")
+    command = parser.parse_args(arguments).command
+    signal.signal(signal.SIGTERM, _interrupt)
+    page = screen.console()
+    try:
+        with stack(Settings.of(dict(os.environ)), say=lambda step: page.print(f"[dim]{step} ...[/]")) as running:
+            return run(running, page) if command == "run" else serve(running, page)
+    except Trouble as problem:
+        print(f"make {command}: {problem}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        page.print("ended")
+        return 0 if command == "serve" else 130
+
+
+def run(running: Stack, page: Console) -> int:
+    """Send events/requests.json and find every prediction in its index."""
+    bodies = json.loads((ROOT / "events" / "requests.json").read_text(encoding="utf-8"))
+    page.print(f"[dim]sending {len(bodies)} requests to {running.api_url}/predict ...[/]")
+    answers = [answer for body in bodies for answer in predict(running, body)]
+    hits = find(running, [answer["prediction_id"] for answer in answers])
+    page.print(screen.answers(answers), "")
+    page.print(screen.documents(hits, f"Documents in {running.opensearch_url}/cwl-*"), "")
+    page.print(screen.chart([hit["_source"] for hit in hits]), "")
+    page.print(screen.filtered(running.subscription.counts, running.subscription.pattern), soft_wrap=True)
+    page.print(f"{len(answers)} predictions, {len(hits)} documents found by their prediction_id")
+    for failure in running.failures:
+        print(f"make run: a shipment failed: {failure}", file=sys.stderr)
+    return 0 if len(hits) == len(answers) and not running.failures else 1
+
+
+def predict(running: Stack, body: dict[str, Any]) -> list[dict[str, Any]]:
+    """The predictions of one request. Raises `Trouble` when the API refuses."""
+    answer = requests.post(f"{running.api_url}/predict", json=body, timeout=60)
+    if not answer.ok:
+        raise Trouble(f"the API answered {answer.status_code}: {answer.text}")
+    result = answer.json()
+    predictions: list[dict[str, Any]] = result.get("predictions", [result])
+    return predictions
+
+
+def find(running: Stack, prediction_ids: list[str]) -> list[dict[str, Any]]:
+    """The documents of these predictions, as soon as all are there or `FIND_SECONDS` have passed."""
+    query = {"size": len(prediction_ids), "sort": [{"@timestamp": "desc"}], "query": {"terms": {"prediction_id": prediction_ids}}}
+    deadline = time.monotonic() + FIND_SECONDS
+    hits: list[dict[str, Any]] = []
+    while time.monotonic() < deadline and len(hits) < len(prediction_ids) and not running.failures:
+        time.sleep(0.2)
+        hits = running.search(query)
+    return hits
+
+
+def serve(running: Stack, page: Console) -> NoReturn:
+    """Show the newest predictions until interrupted."""
+    page.print(f"API        {running.api_url}/predict\nOpenSearch {running.opensearch_url}\nCtrl-C ends everything. Try:")
+    example = '{"sentence": "The boy is sitting on a bench"}'
+    page.print(f"  curl -s -X POST {running.api_url}/predict -d '{example}'", soft_wrap=True, highlight=False)
+    shown: set[str] = set()
+    with Live(console=page, auto_refresh=False) as live:
+        while True:
+            hits = running.search(VIEW)
+            if page.is_terminal:
+                title = screen.filtered(running.subscription.counts, running.subscription.pattern)
+                live.update(screen.documents(hits, title), refresh=True)
+            else:
+                for hit in reversed([hit for hit in hits if hit["_id"] not in shown]):
+                    page.print(json.dumps(hit["_source"], ensure_ascii=False), soft_wrap=True, highlight=False, markup=False)
+                    shown.add(hit["_id"])
+            while running.failures:
+                page.print(f"a shipment failed: {running.failures.pop()}", style="red", markup=False)
+            time.sleep(1)
+
+
+def _interrupt(_number: int, _frame: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

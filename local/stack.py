@@ -1,0 +1,122 @@
+"""The whole stack on 127.0.0.1: template.yaml's functions, routes and subscription between real parts."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import requests
+from kibana.template import install
+
+from local import opensearch, template
+from local.cloudwatch import Subscription
+from local.gateway import gateway
+from local.runtime import FunctionFailed, Runtime, running
+from local.trouble import Trouble, ensure_free
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Where the stack listens; `opensearch_url` names a server that is there already."""
+
+    api_port: int
+    opensearch_port: int
+    opensearch_url: str | None = None
+
+    @classmethod
+    def of(cls, environment: dict[str, str]) -> Settings:
+        """From API_PORT, OPENSEARCH_PORT and OPENSEARCH_URL. Raises `Trouble`."""
+        ports = {}
+        for name, default in (("API_PORT", 3000), ("OPENSEARCH_PORT", 9200)):
+            value = environment.get(name) or str(default)
+            if not value.isdigit() or not 1024 <= int(value) <= 65535:
+                raise Trouble(f"{name} must be a port between 1024 and 65535, not {value!r}")
+            ports[name] = int(value)
+        return cls(ports["API_PORT"], ports["OPENSEARCH_PORT"], (environment.get("OPENSEARCH_URL") or "").rstrip("/") or None)
+
+
+@dataclass(slots=True)
+class Stack:
+    """A running stack: its addresses, its functions, its subscription, and the shipments that failed."""
+
+    api_url: str
+    opensearch_url: str
+    inference: Runtime
+    shipper: Runtime
+    subscription: Subscription
+    failures: list[str] = field(default_factory=list)
+
+    def search(self, query: dict[str, Any]) -> list[dict[str, Any]]:
+        """Documents of `cwl-*` that a search body finds; none while there is no index, or while a new one starts (503)."""
+        url = f"{self.opensearch_url}/cwl-*/_search"
+        answer = requests.post(url, json=query, params={"ignore_unavailable": "true"}, timeout=10)
+        if answer.status_code == requests.codes.unavailable:
+            return []
+        answer.raise_for_status()
+        hits: list[dict[str, Any]] = answer.json()["hits"]["hits"]
+        return hits
+
+
+@contextmanager
+def stack(settings: Settings, say: Say = lambda _: None) -> Iterator[Stack]:
+    """Start everything in the order of the data's way back, end it in reverse. Raises `Trouble` when a part cannot start."""
+    plan = template.read()
+    (log_group, pattern, shipper_name) = plan.subscriptions[0]
+    inference_name = next(name for name in plan.functions if name != shipper_name)
+    ensure_free(settings.api_port, "API_PORT")
+    with ExitStack() as parts:
+        if settings.opensearch_url:
+            url = _existing(settings.opensearch_url)
+        else:
+            say("OpenSearch: downloading (once) and starting")
+            url = parts.enter_context(opensearch.node(settings.opensearch_port))
+        _install_template(url)
+
+        say("functions: starting under the Lambda runtime")
+        shipper_log: list[str] = []
+        shipper = parts.enter_context(running(plan.functions[shipper_name], {"OPENSEARCH_URL": url}, shipper_log.append))
+        failures: list[str] = []
+
+        def ship(event: dict[str, Any]) -> None:
+            try:
+                shipper.invoke(event)
+            except FunctionFailed as problem:
+                failures.append(str(problem))
+
+        subscription = Subscription(log_group, pattern, ship)
+        parts.callback(_thread(subscription.run).join, 10)
+        parts.callback(subscription.stop)
+        inference_settings = {"HASH_KEY": "local", "LOG_TEXT": os.environ.get("LOG_TEXT", "true")}
+        inference = parts.enter_context(running(plan.functions[inference_name], inference_settings, subscription.put))
+        server = gateway(settings.api_port, {route: inference.invoke for route in plan.routes})
+        parts.callback(server.server_close)
+        _thread(server.serve_forever)
+        parts.callback(server.shutdown)
+        yield Stack(f"http://127.0.0.1:{settings.api_port}", url, inference, shipper, subscription, failures)
+
+
+def _existing(url: str) -> str:
+    if not url.startswith(("http://", "https://")):
+        raise Trouble(f"OPENSEARCH_URL must begin with http:// or https://, not {url!r}")
+    if not opensearch.reachable(url):
+        raise Trouble(f"no OpenSearch answers at {url} (OPENSEARCH_URL): start it, or unset the variable to get one of our own")
+    return url
+
+
+def _install_template(url: str) -> None:
+    try:
+        install(url)
+    except requests.RequestException as problem:
+        raise Trouble(f"the index template was refused by {url}: {problem}") from None
+
+
+def _thread(target: Callable[[], None]) -> threading.Thread:
+    thread = threading.Thread(target=target, daemon=True)
+    thread.start()
+    return thread

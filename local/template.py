@@ -1,0 +1,75 @@
+"""What the local stack takes from template.yaml: functions, routes, subscription. Nothing of it is written twice."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).parents[1]
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A function of the template: `name` its logical id, `code` its folder, memory in MB, timeout in seconds."""
+
+    name: str
+    code: Path
+    handler: str
+    memory: int
+    timeout: int
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """The parts of the template that the local stack plays."""
+
+    functions: dict[str, Function]
+    routes: dict[tuple[str, str], str]
+    subscriptions: list[tuple[str, str, str]]
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML with CloudFormation's short tags read as their long form."""
+
+
+def _tag(loader: yaml.SafeLoader, tag: str, node: yaml.Node) -> dict[str, Any]:
+    name = "Ref" if tag == "Ref" else f"Fn::{tag}"
+    if isinstance(node, yaml.ScalarNode):
+        return {name: loader.construct_scalar(node)}
+    if isinstance(node, yaml.SequenceNode):
+        return {name: loader.construct_sequence(node, deep=True)}
+    assert isinstance(node, yaml.MappingNode)
+    return {name: loader.construct_mapping(node, deep=True)}
+
+
+yaml.add_multi_constructor("!", _tag, Loader=_Loader)
+
+
+def load(path: Path = ROOT / "template.yaml") -> dict[str, Any]:
+    """The template as plain data."""
+    data: dict[str, Any] = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506  a SafeLoader with tags
+    return data
+
+
+def read(path: Path = ROOT / "template.yaml") -> Template:
+    """Functions, HTTP routes `(method, path) -> function`, and subscriptions `(log group, pattern, function)`."""
+    functions: dict[str, Function] = {}
+    routes: dict[tuple[str, str], str] = {}
+    subscriptions: list[tuple[str, str, str]] = []
+    for name, resource in load(path)["Resources"].items():
+        if resource["Type"] != "AWS::Serverless::Function":
+            continue
+        properties = resource["Properties"]
+        functions[name] = Function(
+            name, path.parent / properties["CodeUri"], properties["Handler"], properties["MemorySize"], properties["Timeout"]
+        )
+        for event in properties.get("Events", {}).values():
+            details = event["Properties"]
+            if event["Type"] == "HttpApi":
+                routes[details["Method"], details["Path"]] = name
+            elif event["Type"] == "CloudWatchLogs":
+                subscriptions.append((details["LogGroupName"]["Ref"], details["FilterPattern"], name))
+    return Template(functions, routes, subscriptions)

