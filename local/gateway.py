@@ -20,6 +20,7 @@ from local.runtime import FunctionFailed
 
 MAX_BODY_BYTES: Final = 10 * 1024 * 1024
 TEXT_TYPES: Final = ("text/", "application/json", "application/xml", "application/javascript")
+BAD_REQUEST: Final = (400, {"message": "Bad Request"})
 NOT_FOUND: Final = (404, {"message": "Not Found"})
 TOO_LARGE: Final = (413, {"message": "Request Entity Too Large"})
 FAILED: Final = (500, {"message": "Internal Server Error"})
@@ -27,6 +28,7 @@ TIMED_OUT: Final = (503, {"message": "Service Unavailable"})
 
 Route = tuple[str, str]
 Invoke = Callable[[dict[str, Any]], Any]
+Answer = tuple[int, dict[str, str], bytes]
 
 
 def gateway(port: int, routes: dict[Route, Invoke]) -> ThreadingHTTPServer:
@@ -37,24 +39,11 @@ def gateway(port: int, routes: dict[Route, Invoke]) -> ThreadingHTTPServer:
 
         def answer(self) -> None:
             length = self.headers.get("content-length", "0")
-            if not length.isdigit():
-                self.close_connection = True
-                return self.reply(400, {"message": "Bad Request"})
-            if int(length) > MAX_BODY_BYTES:
-                self.close_connection = True
-                return self.reply(*TOO_LARGE)
+            if not length.isdigit() or int(length) > MAX_BODY_BYTES:
+                self.close_connection = True  # the body stays unread
+                return self.respond(*_own(TOO_LARGE if length.isdigit() else BAD_REQUEST))
             body = self.rfile.read(int(length))
-            route = (self.command, urlsplit(self.path).path)
-            if route not in routes:
-                return self.reply(*NOT_FOUND)
-            try:
-                result = routes[route](http_event(route, self.path, dict(self.headers.items()), body, self.client_address[0]))
-            except FunctionFailed as problem:
-                return self.reply(*(TIMED_OUT if problem.kind == "Sandbox.Timedout" else FAILED))
-            return self.respond(*http_answer(result))
-
-        def reply(self, status: int, body: dict[str, str]) -> None:
-            self.respond(status, {"content-type": "application/json"}, json.dumps(body).encode())
+            return self.respond(*call(routes, self.command, self.path, dict(self.headers.items()), body))
 
         def respond(self, status: int, headers: dict[str, str], body: bytes) -> None:
             self.send_response(status)
@@ -75,7 +64,18 @@ def gateway(port: int, routes: dict[Route, Invoke]) -> ThreadingHTTPServer:
     return server
 
 
-def http_event(route: Route, target: str, headers: dict[str, str], body: bytes, source: str) -> dict[str, Any]:
+def call(routes: dict[Route, Invoke], method: str, target: str, headers: dict[str, str], body: bytes) -> Answer:
+    """The answer to one request: the function's, or the gateway's own where no route matches or the function fails."""
+    route = (method, urlsplit(target).path)
+    if route not in routes:
+        return _own(NOT_FOUND)
+    try:
+        return http_answer(routes[route](http_event(route, target, headers, body)))
+    except FunctionFailed as problem:
+        return _own(TIMED_OUT if problem.kind == "Sandbox.Timedout" else FAILED)
+
+
+def http_event(route: Route, target: str, headers: dict[str, str], body: bytes) -> dict[str, Any]:
     """A request in HTTP API payload format 2.0; a body without a text content type travels as base64."""
     method, path = route
     names = {name.lower(): value for name, value in headers.items()}
@@ -89,7 +89,13 @@ def http_event(route: Route, target: str, headers: dict[str, str], body: bytes, 
         "requestContext": {
             "accountId": "anonymous",
             "apiId": "local",
-            "http": {"method": method, "path": path, "protocol": "HTTP/1.1", "sourceIp": source, "userAgent": names.get("user-agent", "")},
+            "http": {
+                "method": method,
+                "path": path,
+                "protocol": "HTTP/1.1",
+                "sourceIp": "127.0.0.1",
+                "userAgent": names.get("user-agent", ""),
+            },
             "requestId": uuid4().hex,
             "routeKey": f"{method} {path}",
             "stage": "$default",
@@ -103,10 +109,16 @@ def http_event(route: Route, target: str, headers: dict[str, str], body: bytes, 
     return event
 
 
-def http_answer(result: Any) -> tuple[int, dict[str, str], bytes]:
+def http_answer(result: Any) -> Answer:
     """A function's answer as status, headers and body, by the rules of payload format 2.0."""
     if not isinstance(result, dict) or "statusCode" not in result:
         return 200, {"content-type": "application/json"}, json.dumps(result).encode()
     body = result.get("body", "")
     content = base64.b64decode(body) if result.get("isBase64Encoded") else body.encode()
     return result["statusCode"], {"content-type": "text/plain;charset=UTF-8"} | result.get("headers", {}), content
+
+
+def _own(answer: tuple[int, dict[str, str]]) -> Answer:
+    """What the gateway answers by itself."""
+    status, body = answer
+    return status, {"content-type": "application/json"}, json.dumps(body).encode()

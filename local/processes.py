@@ -11,9 +11,13 @@ from typing import IO
 GRACE_SECONDS = 10
 
 
-def start(command: list[str], *, environment: dict[str, str], folder: Path, output: IO[bytes] | int, errors: IO[bytes] | int) -> subprocess.Popen[bytes]:
+def start(
+    command: list[str], *, environment: dict[str, str], folder: Path, output: IO[bytes] | int, errors: IO[bytes] | int
+) -> subprocess.Popen[bytes]:
     """Start `command` in a new process group (Ctrl-C then reaches us alone, and we end it in order)."""
-    return subprocess.Popen(command, env=environment, cwd=folder, stdin=subprocess.DEVNULL, stdout=output, stderr=errors, start_new_session=True)
+    return subprocess.Popen(
+        command, env=environment, cwd=folder, stdin=subprocess.DEVNULL, stdout=output, stderr=errors, start_new_session=True
+    )
 
 
 def end(process: subprocess.Popen[bytes]) -> None:

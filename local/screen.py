@@ -42,7 +42,7 @@ def documents(hits: list[Document], title: str) -> Table:
         source = hit["_source"]
         moment = source["@timestamp"].partition("T")[2]
         flags = ", ".join(source["input"]["flags"])
-        table.add_row(hit["_index"], moment, source.get("text", "–"), _label(source), _score(source), flags)
+        table.add_row(hit["_index"], moment, source.get("text", "-"), _label(source), _score(source), flags)
     return table
 
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import requests
-from kibana.template import install
 
+from kibana.template import install
 from local import opensearch, template
 from local.cloudwatch import Subscription
 from local.gateway import gateway
@@ -94,7 +94,7 @@ def stack(settings: Settings, say: Say = lambda _: None) -> Iterator[Stack]:
         parts.callback(subscription.stop)
         inference_settings = {"HASH_KEY": "local", "LOG_TEXT": os.environ.get("LOG_TEXT", "true")}
         inference = parts.enter_context(running(plan.functions[inference_name], inference_settings, subscription.put))
-        server = gateway(settings.api_port, {route: inference.invoke for route in plan.routes})
+        server = gateway(settings.api_port, dict.fromkeys(plan.routes, inference.invoke))
         parts.callback(server.server_close)
         _thread(server.serve_forever)
         parts.callback(server.shutdown)

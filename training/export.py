@@ -13,8 +13,8 @@ from typing import Any
 import onnx
 import torch
 from onnxruntime.quantization.matmul_nbits_quantizer import DefaultWeightOnlyQuantConfig, MatMulNBitsQuantizer
-from onnxruntime.quantization.quantize import quantize_dynamic
 from onnxruntime.quantization.quant_utils import QuantType
+from onnxruntime.quantization.quantize import quantize_dynamic
 from rich.console import Console
 from rich.table import Table
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
@@ -24,7 +24,7 @@ from training.corpora import Example
 from training.finetune import logits
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "functions" / "inference"))
-from inference.classifier import Classifier  # noqa: E402  the shipped file is measured by the code that ships with it
+from inference.classifier import Classifier
 
 NAME = "minilm-cola"
 MAX_TOKENS = 128
@@ -63,7 +63,9 @@ def artefact(
         "sentences": len(dev),
         **{name: round(value, 4) for name, value in measured(labels, shipped, card["temperature"]).items()},
         "matthews_before_quantisation": round(measured(labels, trained, 1.0)["matthews"], 4),
-        "labels_changed_by_quantisation": sum((one[1] > one[0]) != (other[1] > other[0]) for one, other in zip(shipped, trained, strict=True)),
+        "labels_changed_by_quantisation": sum(
+            (one[1] > one[0]) != (other[1] > other[0]) for one, other in zip(shipped, trained, strict=True)
+        ),
         "megabytes": round((out / "model.onnx").stat().st_size / 1e6, 1),
     }
     card["calibrated_on"] = {"corpus": "CoLA in-domain train, put aside before training", "sentences": len(aside)}
@@ -94,7 +96,7 @@ def to_onnx(model: PreTrainedModel, path: Path) -> None:
             return result
 
     model.eval()
-    model.config._attn_implementation = "eager"
+    model.set_attn_implementation("eager")
     sample = torch.ones((2, 8), dtype=torch.long)
     axes = {0: "batch", 1: "tokens"}
     torch.onnx.export(
@@ -116,7 +118,7 @@ def quantise(source: Path, target: Path) -> None:
     quantizer.process()
     with tempfile.TemporaryDirectory() as folder:
         matrices = Path(folder) / "matrices.onnx"
-        quantizer.model.save_model_to_file(str(matrices), False)
+        quantizer.model.save_model_to_file(str(matrices), use_external_data_format=False)
         quantize_dynamic(matrices, target, op_types_to_quantize=["Gather"], weight_type=QuantType.QInt8)
 
 

@@ -16,8 +16,35 @@ DOMINANT: Final = 2 / 3
 EXPECTED_SCRIPTS: Final = ("latin", "none")
 
 SCRIPTS: Final = frozenset(
-    "arabic armenian bengali cyrillic devanagari ethiopic georgian greek gujarati gurmukhi han hangul hebrew hiragana "
-    "kannada katakana khmer lao latin malayalam myanmar oriya sinhala tamil telugu thai tibetan".split()
+    [
+        "arabic",
+        "armenian",
+        "bengali",
+        "cyrillic",
+        "devanagari",
+        "ethiopic",
+        "georgian",
+        "greek",
+        "gujarati",
+        "gurmukhi",
+        "han",
+        "hangul",
+        "hebrew",
+        "hiragana",
+        "kannada",
+        "katakana",
+        "khmer",
+        "lao",
+        "latin",
+        "malayalam",
+        "myanmar",
+        "oriya",
+        "sinhala",
+        "tamil",
+        "telugu",
+        "thai",
+        "tibetan",
+    ]
 )
 
 

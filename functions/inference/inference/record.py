@@ -24,9 +24,7 @@ def prediction_record(
         "prediction_id": prediction_id,
         **({"text": sentence} if log_text else {}),
         "prediction": {"label": prediction.label, "score": prediction.score, "probability": prediction.probability},
-        "input": describe(
-            sentence, tokens=prediction.tokens, unknown=prediction.unknown, truncated=prediction.truncated, key=key
-        ),
+        "input": describe(sentence, tokens=prediction.tokens, unknown=prediction.unknown, truncated=prediction.truncated, key=key),
         "model": model,
         "latency_ms": round(prediction.latency_ms, 3),
     }

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
 SERVICE = "shipper"
-MAX_PAYLOAD_BYTES = int(os.environ.get("MAX_PAYLOAD_BYTES", 128 * 1024 * 1024))
+MAX_PAYLOAD_BYTES = int(os.environ.get("MAX_PAYLOAD_BYTES") or 128 * 1024 * 1024)
 
 opensearch = client(os.environ["OPENSEARCH_URL"], os.environ.get("AWS_REGION", ""))
 logger = Logger(service=SERVICE, level="INFO", use_rfc3339=True, utc=True, location=None)
