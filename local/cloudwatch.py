@@ -108,7 +108,8 @@ def matches(pattern: str, line: str) -> bool:
 
 @lru_cache
 def _parsed(pattern: str) -> Tree[Any]:
-    return parse_filter(pattern)
+    tree: Tree[Any] = parse_filter(pattern)
+    return tree
 
 
 def log_event(line: str, timestamp: int) -> dict[str, Any]:

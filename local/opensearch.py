@@ -28,6 +28,7 @@ MODULES: Final = (
     "org.opensearch.index.reindex.ReindexModulePlugin",
 )
 START_SECONDS: Final = 120
+LAST_PORT: Final = 9299
 
 
 def jars() -> list[Path]:
@@ -45,6 +46,8 @@ def jars() -> list[Path]:
 @contextmanager
 def node(port: int) -> Iterator[str]:
     """A node on 127.0.0.1:`port` with empty data, ended and forgotten afterwards. Yields its address."""
+    if port > LAST_PORT:
+        raise Trouble(f"OPENSEARCH_PORT may be {LAST_PORT} at most, not {port}: OpenSearch's runner takes no higher one")
     ensure_free(port, "OPENSEARCH_PORT")
     class_path = ":".join(map(str, jars()))
     with TemporaryDirectory(prefix="opensearch-") as folder:

@@ -115,10 +115,11 @@ def _emulator() -> Path:
 
 def _read(process: subprocess.Popen[bytes], line: Callable[[str], None]) -> None:
     assert process.stdout is not None
-    for raw in process.stdout:
-        text = raw.decode(errors="replace").rstrip("\r\n")
-        if text:
-            line(text)
+    with process.stdout:
+        for raw in process.stdout:
+            text = raw.decode(errors="replace").rstrip("\r\n")
+            if text:
+                line(text)
 
 
 def _wait(process: subprocess.Popen[bytes], port: int, name: str) -> None:

@@ -38,7 +38,8 @@ class _Loader(yaml.SafeLoader):
 def _tag(loader: yaml.SafeLoader, tag: str, node: yaml.Node) -> dict[str, Any]:
     name = "Ref" if tag == "Ref" else f"Fn::{tag}"
     if isinstance(node, yaml.ScalarNode):
-        return {name: loader.construct_scalar(node)}
+        text = str(loader.construct_scalar(node))
+        return {name: text.split(".", 1) if tag == "GetAtt" else text}
     if isinstance(node, yaml.SequenceNode):
         return {name: loader.construct_sequence(node, deep=True)}
     assert isinstance(node, yaml.MappingNode)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterable
 
 
 class Trouble(Exception):
@@ -19,9 +20,14 @@ def ensure_free(port: int, setting: str) -> None:
             raise Trouble(f"127.0.0.1:{port} cannot be used ({problem.strerror}): free it, or choose another with {setting}=...") from None
 
 
-def free_port() -> int:
-    """A port of 127.0.0.1 that nothing listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+def free_port(among: Iterable[int] = (0,)) -> int:
+    """The first of these ports of 127.0.0.1 that nothing listens on now; by default whichever the system chooses."""
+    for candidate in among:
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", candidate))
+            except OSError:
+                continue
+            port: int = probe.getsockname()[1]
+            return port
+    raise Trouble("every port that may be used is taken: end what listens there")

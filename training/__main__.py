@@ -6,6 +6,7 @@ import argparse
 import importlib.util
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 
 from training.corpora import SOURCES, CorpusMissing, cola, put_aside
@@ -46,12 +47,12 @@ def run(data: Path, out: Path, work: Path) -> None:
     from training.intermediate import real_against_corrupted  # noqa: PLC0415
 
     finetune.use_cpu_well()
-    general = real_against_corrupted(data, train, held_out, copies_ewt=3, copies_cola=3, pairs=150, seed=SEED)
-    nearer = real_against_corrupted(data, train, held_out, copies_ewt=1, copies_cola=2, pairs=100, seed=SEED + 1)
+    mixed = partial(real_against_corrupted, data, train, held_out)
     stages = [
-        (finetune.Stage("1 real or corrupted", learning_rate=1e-4, batch=32), general),
-        (finetune.Stage("2 nearer to CoLA", learning_rate=1e-4, batch=64), nearer),
-        (finetune.Stage("3 CoLA", learning_rate=5e-5, batch=32, epochs=4, stop_after=3), train),
+        (finetune.Stage("1 real or corrupted", 1e-4, batch=32), mixed(copies_ewt=3, copies_cola=3, pairs=150, seed=SEED)),
+        (finetune.Stage("2 nearer to CoLA", 1e-4, batch=64), mixed(copies_ewt=1, copies_cola=2, pairs=100, seed=SEED + 1)),
+        (finetune.Stage("3 more pairs", 1e-4, batch=64), mixed(copies_ewt=3, copies_cola=2, pairs=250, seed=SEED + 2)),
+        (finetune.Stage("4 CoLA", 5e-5, batch=32, epochs=4, stop_after=3), train),
     ]
     model, tokenizer = finetune.base_model(packaged_encoder())
     for stage, examples in stages:

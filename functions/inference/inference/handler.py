@@ -44,7 +44,7 @@ def handler(event: Any, context: LambdaContext) -> dict[str, Any]:
     try:
         request = parse(event)
     except Refused as problem:
-        leave_error(problem.kind, int(problem.status), problem.field)
+        leave_error(problem.kind, int(problem.status), problem.field, problem.traffic)
         return refusal(problem, http=http)
     return success(predict(request), http=http)
 
@@ -72,7 +72,7 @@ def predict(request: Request) -> dict[str, Any]:
     return {"predictions": answers} if request.batch else answers[0]
 
 
-def leave_error(kind: str, status: int, field: str | None, traffic: str = "live") -> None:
+def leave_error(kind: str, status: int, field: str | None, traffic: str) -> None:
     """Leave the record of a request without prediction, and count it."""
     leave("prediction_error", error_record(kind=kind, status=status, field=field, model=model, traffic=traffic))
     metrics.add_metric("RefusedRequests" if status < 500 else "PredictionFailures", MetricUnit.Count, 1)

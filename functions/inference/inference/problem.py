@@ -30,6 +30,7 @@ class Refused(Exception):
         self.detail = detail
         self.field = field
         self.status = STATUS[kind]
+        self.traffic = "live"  # until the body has said otherwise
 
 
 def details(problem: Refused) -> dict[str, Any]:

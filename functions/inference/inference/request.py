@@ -47,13 +47,21 @@ def parse(event: Any) -> Request:
     traffic = body.get("traffic", "live")
     if traffic not in TRAFFIC:
         raise Refused("field-invalid", f"traffic must be one of {', '.join(TRAFFIC)}.", "traffic")
+    try:
+        return Request(_asked(body), batch="sentences" in body, traffic=traffic)
+    except Refused as problem:
+        problem.traffic = traffic
+        raise
+
+
+def _asked(body: dict[str, Any]) -> tuple[str, ...]:
     if "sentence" in body and "sentences" in body:
         raise Refused("field-ambiguous", "Send either sentence or sentences, not both.", "sentences")
     if "sentences" in body:
-        return Request(_sentences(body["sentences"]), batch=True, traffic=traffic)
+        return _sentences(body["sentences"])
     if "sentence" not in body:
         raise Refused("field-missing", "The body has no sentence.", "sentence")
-    return Request((_sentence(body["sentence"], "sentence"),), traffic=traffic)
+    return (_sentence(body["sentence"], "sentence"),)
 
 
 def _text(event: dict[str, Any]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools.metrics import MetricUnit
 
@@ -24,5 +24,5 @@ def report(outcome: Outcome, payload: Payload, logger: Logger, metrics: Metrics)
     for name, count in counts.items():
         metrics.add_metric(f"Events{name.capitalize()}", MetricUnit.Count, count)
     metrics.flush_metrics()
-    summary = {"log_group": payload.log_group, **counts, "reasons": dict(outcome.reasons)}
+    summary: dict[str, Any] = {"log_group": payload.log_group, **counts, "reasons": dict(outcome.reasons)}
     (logger.error if outcome.failed else logger.info)("shipment", **summary)

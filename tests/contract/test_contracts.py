@@ -1,0 +1,125 @@
+"""The contract files agree with each other: schema, sample records, sample payloads, index template, template.yaml."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from kibana.template import index_template
+from local.cloudwatch import matches
+from local.template import ROOT, Template, read
+from shipper.decode import decode
+from shipper.document import document
+
+EVENTS = ROOT / "events"
+SCHEMA = json.loads((EVENTS / "record.schema.json").read_text())
+RECORDS = {kind: json.loads((EVENTS / f"record.{kind}.json").read_text()) for kind in ("prediction", "prediction_error")}
+ENVELOPE = {"@id", "@timestamp", "@message", "@owner", "@log_group", "@log_stream"}
+TYPES = {"string": {"keyword", "text", "date"}, "integer": {"integer"}, "number": {"float"}, "boolean": {"boolean"}, "array": {"keyword"}}
+
+
+@pytest.fixture(scope="module")
+def template() -> Template:
+    return read()
+
+
+def test_the_schema_is_a_schema() -> None:
+    Draft202012Validator.check_schema(SCHEMA)
+
+
+@pytest.mark.parametrize("kind", RECORDS)
+def test_the_sample_records_are_valid(kind: str) -> None:
+    Draft202012Validator(SCHEMA).validate(RECORDS[kind])
+    assert RECORDS[kind]["message"] == kind
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("timestamp",), "2026-11-23 12:00:00,123+0000"),
+        (("traffic",), "alive"),
+        (("record_version",), 2),
+        (("prediction", "score"), 1.5),
+        (("prediction", "label"), "fine"),
+        (("input", "hash"), "sentence"),
+        (("input", "flags"), ["odd"]),
+        (("input", "surprise"), 1),
+        (("prediction_id",), None),
+        (("sentence",), "an undeclared field"),
+    ],
+    ids=lambda part: ".".join(part) if isinstance(part, tuple) else "",
+)
+def test_the_schema_refuses_what_the_contract_does_not_say(path: tuple[str, ...], value: object) -> None:
+    record = copy.deepcopy(RECORDS["prediction"])
+    place = record
+    for step in path[:-1]:
+        place = place[step]
+    place[path[-1]] = value
+    assert not Draft202012Validator(SCHEMA).is_valid(record)
+
+
+def test_the_subscription_lists_every_kind_of_record(template: Template) -> None:
+    (_, pattern, _) = template.subscriptions[0]
+    assert set(SCHEMA["properties"]["message"]["enum"]) == set(RECORDS)
+    for record in RECORDS.values():
+        assert matches(pattern, json.dumps(record))
+
+
+def test_the_sample_payload_carries_the_sample_records() -> None:
+    payload = decode(json.loads((EVENTS / "shipper" / "subscription.json").read_text()), limit=1_000_000)
+    assert [json.loads(event.message) for event in payload.events] == list(RECORDS.values())
+
+
+def test_a_document_is_its_record_and_the_envelope() -> None:
+    payload = decode(json.loads((EVENTS / "shipper" / "subscription.json").read_text()), limit=1_000_000)
+    for event, record in zip(payload.events, RECORDS.values(), strict=True):
+        source = json.loads(document(event, payload).source)
+        assert set(source) == set(record) | ENVELOPE
+        assert {name: source[name] for name in record} == record
+        assert source["@message"] == event.message
+
+
+def test_the_index_template_types_every_field_of_the_contract() -> None:
+    mapped = dict(_leaves(index_template()["template"]["mappings"]["properties"]))
+    for name, declared in _fields(SCHEMA):
+        assert name in mapped, f"{name} is in the schema, not in the index template"
+        assert mapped[name] in TYPES[declared], f"{name}: {declared} in the schema, {mapped[name]} in the index template"
+    assert set(mapped) >= ENVELOPE
+
+
+def test_only_the_pieces_that_kibana_aggregates_by_word_are_text() -> None:
+    text = {name for name, kind in _leaves(index_template()["template"]["mappings"]["properties"]) if kind == "text"}
+    assert text == {"@message", "message", "text", "prediction.label"}
+
+
+def _leaves(properties: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for name, mapping in properties.items():
+        if "properties" in mapping:
+            yield from _leaves(mapping["properties"], f"{prefix}{name}.")
+        else:
+            yield prefix + name, mapping["type"]
+
+
+def _fields(schema: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Dotted names of a schema's leaves with their JSON type, references and kinds of record followed."""
+    for kind in schema.get("oneOf", []):
+        yield from _fields(_resolved(kind), prefix)
+    for name, found in schema.get("properties", {}).items():
+        part = found | _resolved(found)
+        if part.get("type") == "object":
+            yield from _fields(part, f"{prefix}{name}.")
+        else:
+            example = part.get("const", next(iter(part.get("enum", [])), ""))
+            digits = part.get("pattern") == "^[0-9]+$"  # a number that the runtime writes as a string
+            yield prefix + name, "integer" if digits else part.get("type") or ("integer" if isinstance(example, int) else "string")
+
+
+def _resolved(part: dict[str, Any]) -> dict[str, Any]:
+    name = part.get("$ref", "").removeprefix("#/$defs/")
+    found: dict[str, Any] = SCHEMA["$defs"][name] if name else part
+    return found

@@ -1,0 +1,150 @@
+"""Every file in events/ goes through the built package under the Runtime Interface Emulator."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from jsonschema import Draft202012Validator
+
+from local.cloudwatch import matches
+from local.runtime import FunctionFailed, Runtime, running
+from local.stack import Stack
+from local.template import ROOT, Template
+
+EVENTS = ROOT / "events"
+INFERENCE = sorted((EVENTS / "inference").glob("*.json"), key=lambda path: path.name)
+SHIPPER = sorted((EVENTS / "shipper").glob("*.json"), key=lambda path: path.name)
+VALIDATOR = Draft202012Validator(json.loads((EVENTS / "record.schema.json").read_text()))
+
+# file: (status that an API's caller sees or None when invoked directly, records left by kind)
+EXPECTED: dict[str, tuple[int | None, list[str]]] = {
+    "direct.json": (None, ["prediction"]),
+    "direct-batch.json": (None, ["prediction", "prediction"]),
+    "direct-canary.json": (None, ["prediction"]),
+    "direct-describe.json": (None, []),
+    "direct-refused.json": (None, ["prediction_error"]),
+    "http-api-v2.json": (200, ["prediction"]),
+    "http-api-v2-base64.json": (200, ["prediction"]),
+    "http-api-v2-batch.json": (200, ["prediction", "prediction"]),
+    "http-api-v2-refused.json": (422, ["prediction_error"]),
+    "rest-api-v1.json": (200, ["prediction"]),
+}
+
+
+@pytest.fixture(scope="module")
+def lines() -> list[str]:
+    return []
+
+
+@pytest.fixture(scope="module")
+def inference(template: Template, built: Path, runtime_packages: Path, lines: list[str]) -> Iterator[Runtime]:
+    code = built / "InferenceFunction"
+    with running(
+        template.functions["InferenceFunction"], {"HASH_KEY": "test"}, lines.append, code=code, packages=runtime_packages
+    ) as runtime:
+        yield runtime
+
+
+@pytest.fixture(scope="module")
+def shipper(template: Template, built: Path, runtime_packages: Path, running: Stack) -> Iterator[Runtime]:
+    from local.runtime import running as start
+
+    code = built / "ShipperFunction"
+    settings = {"OPENSEARCH_URL": running.opensearch_url}
+    with start(template.functions["ShipperFunction"], settings, lambda _: None, code=code, packages=runtime_packages) as runtime:
+        yield runtime
+
+
+def test_every_inference_event_has_an_expectation() -> None:
+    assert {path.name for path in INFERENCE} == set(EXPECTED)
+
+
+@pytest.mark.parametrize("path", INFERENCE, ids=lambda path: path.stem)
+def test_inference_answers_and_leaves_its_records(path: Path, inference: Runtime, lines: list[str]) -> None:
+    status, kinds = EXPECTED[path.name]
+    lines.clear()
+
+    answer = inference.invoke(json.loads(path.read_text()))
+
+    assert answer.get("statusCode") == status
+    records = [record for record in map(as_record, lines) if record]
+    assert [record["message"] for record in records] == kinds
+    for record in records:
+        VALIDATOR.validate(record)
+    given = json.loads(answer["body"]) if status else answer
+    predictions = given.get("predictions", [given])
+    if "prediction" in kinds:
+        assert [one["prediction_id"] for one in predictions] == [record["prediction_id"] for record in records]
+        assert [one["prediction"]["score"] for one in predictions] == [record["prediction"]["score"] for record in records]
+
+
+def test_the_subscription_passes_records_and_drops_the_rest(inference: Runtime, lines: list[str], template: Template) -> None:
+    (_, pattern, _) = template.subscriptions[0]
+    lines.clear()
+    inference.invoke({"sentence": "One line of three is a record"})
+    assert [line for line in lines if matches(pattern, line)] == [line for line in lines if as_record(line)]
+    assert any('"_aws"' in line for line in lines), "the metrics line is in the same log group"
+
+
+@pytest.mark.parametrize("path", SHIPPER, ids=lambda path: path.stem)
+def test_shipper_takes_every_event_twice_without_doubling(path: Path, shipper: Runtime) -> None:
+    event = json.loads(path.read_text())
+    first = shipper.invoke(event)
+    second = shipper.invoke(event)
+    assert first["indexed"] + first["duplicate"] == second["duplicate"]
+    assert second["indexed"] == 0
+
+
+def test_shipped_lines_are_found_whatever_they_are(shipper: Runtime, running: Stack) -> None:
+    shipper.invoke(json.loads((EVENTS / "shipper" / "mixed-lines.json").read_text()))
+    requests.post(f"{running.opensearch_url}/cwl-*/_refresh", timeout=10).raise_for_status()
+    query = {
+        "query": {
+            "terms": {
+                "@id": [f"{38_500_000_000_000_000_000_000_000_000_000_000_000_000_000_000_000_000_000 + n:056d}" for n in range(10, 15)]
+            }
+        }
+    }
+    messages = [hit["_source"]["@message"] for hit in running.search(query)]
+    assert len(messages) == 5
+    assert "plain words, no object" in messages
+
+
+@pytest.mark.parametrize(
+    ("event", "said"),
+    [
+        ({}, "awslogs.data"),
+        ({"awslogs": {"data": "%%%"}}, "base64"),
+        ({"awslogs": {"data": "bm90IGd6aXA="}}, "gzip"),
+        ({"awslogs": {"data": "H4sIAAAAAAAAA0vLz1dISixSqMwvVUjOT0kFAA=="}}, "gzip"),
+    ],
+    ids=["no data", "not base64", "not gzip", "cut short"],
+)
+def test_a_payload_that_cannot_be_read_fails_the_invocation(event: dict[str, Any], said: str, shipper: Runtime) -> None:
+    with pytest.raises(FunctionFailed, match=said) as failure:
+        shipper.invoke(event)
+    assert failure.value.kind == "PayloadInvalid"
+
+
+def test_a_refused_document_fails_the_invocation_after_the_good_ones_are_in(shipper: Runtime, running: Stack) -> None:
+    from local.cloudwatch import log_event, subscription_event
+
+    good, bad = '{"marker": "good-beside-bad"}', '{"prediction": "no object"}'
+    with pytest.raises(FunctionFailed, match="1 of 2 documents not delivered: 1 x 400 mapper_parsing_exception") as failure:
+        shipper.invoke(subscription_event([log_event(line, 1_795_435_200_000) for line in (bad, good)], "test"))
+    assert failure.value.kind == "NotDelivered"
+    requests.post(f"{running.opensearch_url}/cwl-*/_refresh", timeout=10).raise_for_status()
+    assert len(running.search({"query": {"term": {"marker": "good-beside-bad"}}})) == 1
+
+
+def as_record(line: str) -> dict[str, Any] | None:
+    """The record in a line of output; None for START, END, REPORT and metrics."""
+    if not line.startswith("{"):
+        return None
+    found: dict[str, Any] = json.loads(line)
+    return found if found.get("service") == "inference" and "message" in found else None

@@ -1,0 +1,141 @@
+"""HTTP in, documents out: the running stack from outside."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import pytest
+import requests
+
+from local.runtime import running as start
+from local.stack import Stack
+from local.template import ROOT, Template
+
+SAMPLES = ROOT / "events" / "shipper"
+JSON = {"content-type": "application/json"}
+
+
+def post(running: Stack, body: bytes | str, headers: dict[str, str] | None = None, path: str = "/predict") -> requests.Response:
+    return requests.post(running.api_url + path, data=body, headers=headers or JSON, timeout=60)
+
+
+def found(running: Stack, query: dict[str, Any], count: int, seconds: float = 5) -> list[dict[str, Any]]:
+    """The documents as soon as there are `count`, or what there is after so many seconds."""
+    deadline = time.monotonic() + seconds
+    hits: list[dict[str, Any]] = []
+    while len(hits) < count and time.monotonic() < deadline:
+        time.sleep(0.1)
+        hits = running.search({"size": 100, "query": query})
+    return [hit["_source"] for hit in hits]
+
+
+def test_a_prediction_is_a_document_within_five_seconds(running: Stack) -> None:
+    body = json.dumps({"sentence": "The boy is sitting on a zyzzyva bench"})
+    running.inference.invoke({"describe": True})  # the cold start is not what is timed
+    running.shipper.invoke(json.loads((SAMPLES / "control-message.json").read_text()))
+
+    answer = requests.post(
+        f"{running.api_url}/predict", data=body, timeout=60, headers={"content-type": "application/x-www-form-urlencoded"}
+    )
+
+    assert answer.status_code == 200
+    (document,) = found(running, {"query_string": {"query": "zyzzyva"}}, 1)
+    assert document["prediction_id"] == answer.json()["prediction_id"]
+    assert document["prediction"]["label"] == answer.json()["prediction"]["label"]
+    assert document["prediction"]["score"] == answer.json()["prediction"]["score"]
+    assert document["text"] == "The boy is sitting on a zyzzyva bench"
+    assert json.loads(document["@message"])["prediction_id"] == document["prediction_id"]
+    assert document["@timestamp"].endswith("Z")
+
+
+def test_a_batch_leaves_a_document_a_sentence(running: Stack) -> None:
+    answer = post(running, json.dumps({"sentences": ["First of three", "Second of three", "Third of three"]}))
+    ids = [one["prediction_id"] for one in answer.json()["predictions"]]
+    assert len(set(ids)) == 3
+    assert {document["prediction_id"] for document in found(running, {"terms": {"prediction_id": ids}}, 3)} == set(ids)
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "status", "field"),
+    [
+        (b"", JSON, 400, "body"),
+        (b"{", JSON, 400, "body"),
+        (b"[]", JSON, 400, "body"),
+        (b"{}", JSON, 422, "sentence"),
+        (b'{"sentence": ""}', JSON, 422, "sentence"),
+        (b'{"sentence": " \\n "}', JSON, 422, "sentence"),
+        (b'{"sentence": 5}', JSON, 422, "sentence"),
+        (b'{"sentence": null}', JSON, 422, "sentence"),
+        (b'{"sentences": ["Good.", 5]}', JSON, 422, "sentences[1]"),
+        (json.dumps({"sentence": "x" * 10_001}).encode(), JSON, 413, "sentence"),
+        (json.dumps({"sentences": ["Good."] * 65}).encode(), JSON, 413, "sentences"),
+        (b'{"sentence": "\xff"}', {"content-type": "application/octet-stream"}, 400, "body"),
+        (b'{"sentence": "\\ud800"}', JSON, 422, "sentence"),
+    ],
+    ids=[
+        "no body",
+        "not JSON",
+        "no object",
+        "no sentence",
+        "empty",
+        "blank",
+        "number",
+        "null",
+        "bad item",
+        "long",
+        "many",
+        "not UTF-8",
+        "surrogate",
+    ],
+)
+def test_bad_input_gets_problem_details_and_leaves_a_record(
+    running: Stack, body: bytes, headers: dict[str, str], status: int, field: str
+) -> None:
+    answer = post(running, body, headers)
+    assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
+    problem = answer.json()
+    assert (problem["status"], problem["field"]) == (status, field)
+    assert problem["detail"]
+    kind = problem["type"].rpartition(":")[2]
+    query = {"bool": {"filter": [{"term": {"error.type": kind}}, {"term": {"error.field": field}}, {"term": {"error.status": status}}]}}
+    assert found(running, query, 1)
+
+
+def test_base64_that_is_none_is_refused(running: Stack) -> None:
+    event = json.loads((SAMPLES.parent / "inference" / "http-api-v2-base64.json").read_text()) | {"body": "%%%"}
+    assert running.inference.invoke(event)["statusCode"] == 400
+
+
+@pytest.mark.parametrize(("method", "path"), [("GET", "/predict"), ("POST", "/"), ("POST", "/predict/"), ("DELETE", "/x")])
+def test_another_method_or_path_is_the_gateways_own_404(running: Stack, method: str, path: str) -> None:
+    answer = requests.request(method, running.api_url + path, timeout=10)
+    assert (answer.status_code, answer.json()) == (404, {"message": "Not Found"})
+
+
+def test_without_raw_text_in_the_log_everything_else_is_there(running: Stack, template: Template) -> None:
+    sentence, lines = "A sentence that must stay unlogged", list[str]()
+    with start(template.functions["InferenceFunction"], {"HASH_KEY": "k", "LOG_TEXT": "false"}, lines.append) as inference:
+        answer = inference.invoke({"sentence": sentence})
+    assert answer["text"] == sentence
+    assert not [line for line in lines if "unlogged" in line]
+    for line in lines:
+        running.subscription.put(line)
+    (document,) = found(running, {"term": {"prediction_id": answer["prediction_id"]}}, 1)
+    assert "text" not in document
+    assert document["prediction"]["score"] == answer["prediction"]["score"]
+    assert len(document["input"]["hash"]) == 16
+
+
+def test_the_first_document_meets_the_index_template(running: Stack) -> None:
+    found(running, {"match_all": {}}, 1)
+    post(running, '{"sentence": "Something to have an index for"}')
+    assert found(running, {"exists": {"field": "prediction.score"}}, 1)
+    mappings = requests.get(f"{running.opensearch_url}/cwl-*/_mapping", timeout=10).json()
+    for index in mappings.values():
+        properties = index["mappings"]["properties"]
+        assert properties["prediction"]["properties"]["score"]["type"] == "float"
+        assert properties["prediction"]["properties"]["label"]["fields"]["keyword"]["type"] == "keyword"
+        assert properties["@timestamp"]["type"] == "date"
+        assert properties["input"]["properties"]["script"]["type"] == "keyword"

@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+from hashlib import sha256
+from math import exp, isclose
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inference.classifier import Classifier, softmax
+
+MODEL = Path(__file__).parents[2] / "functions" / "inference" / "model"
+SENTENCES = [
+    "The boy is sitting on a bench",
+    "The boy are sitting on a bench",
+    "Who did you wonder whether met yesterday?",
+    "No",
+    "A cat " * 100,
+]
+
+
+@pytest.fixture(scope="module")
+def classifier() -> Classifier:
+    return Classifier(MODEL)
+
+
+def test_scores_do_not_depend_on_what_else_is_asked(classifier: Classifier) -> None:
+    alone = {sentence: Classifier(MODEL).predict(sentence).probability for sentence in SENTENCES}
+    for order in (SENTENCES, SENTENCES[::-1], SENTENCES * 2):
+        assert [classifier.predict(sentence).probability for sentence in order] == [alone[sentence] for sentence in order]
+
+
+def test_scores_depend_on_the_sentence(classifier: Classifier) -> None:
+    assert len({classifier.predict(sentence).score for sentence in SENTENCES}) > 1
+
+
+@pytest.mark.parametrize(
+    ("words", "truncated"),
+    [
+        pytest.param(1, False, id="3"),
+        pytest.param(126, False, id="128"),
+        pytest.param(127, True, id="129"),
+        pytest.param(5000, True, id="5,002"),
+    ],
+)
+def test_more_than_128_tokens_with_the_end_marks_are_truncated(classifier: Classifier, words: int, truncated: bool) -> None:  # noqa: FBT001
+    prediction = classifier.predict(" ".join(["a"] * words))
+    assert (prediction.tokens, prediction.truncated) == (words, truncated)
+
+
+def test_what_is_cut_off_does_not_change_the_score(classifier: Classifier) -> None:
+    start = "boy " * 126
+    assert classifier.predict(start + "sits").probability == classifier.predict(start + "bench " * 500).probability
+    assert classifier.predict(start).probability != classifier.predict("bench " + start).probability
+
+
+def test_logits_are_those_of_the_prediction(classifier: Classifier) -> None:
+    for sentence in SENTENCES:
+        prediction = classifier.predict(sentence)
+        expected = softmax(classifier.logits(sentence), classifier.card["temperature"])
+        assert list(prediction.probability.values()) == expected
+        assert list(prediction.probability) == classifier.card["labels"]
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens", "unknown"),
+    [
+        pytest.param("the boy", 2, 0, id="words"),
+        pytest.param("the 😀", 2, 1, id="one emoji"),
+        pytest.param("\u200b", 0, 0, id="zero-width"),
+        pytest.param("a" * 500, 1, 1, id="a word too long for the tokenizer"),
+    ],
+)
+def test_word_pieces_are_counted_without_the_end_marks(classifier: Classifier, text: str, tokens: int, unknown: int) -> None:
+    prediction = classifier.predict(text)
+    assert (prediction.tokens, prediction.unknown) == (tokens, unknown)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("word " * 2000, id="10,000 characters of words"),
+        pytest.param("a" * 10_000, id="10,000 characters without a space"),
+        pytest.param("😀" * 10_000, id="10,000 emoji"),
+        pytest.param("漢" * 10_000, id="10,000 han"),
+        pytest.param("😀🎉👩‍👩‍👧", id="emoji"),
+        pytest.param("\u200b", id="zero-width"),
+        pytest.param("a", id="single character"),
+        pytest.param(".", id="single mark"),
+        pytest.param("Мальчик сидит на скамейке", id="cyrillic"),
+        pytest.param("e\u0301" * 50, id="combining accents"),
+        pytest.param("[CLS] [SEP] [PAD] [MASK] [UNK]", id="marks of the tokenizer"),
+        pytest.param("\x00\x07\x1b", id="control characters"),
+        pytest.param("\U0010ffff\ue000", id="no characters"),
+    ],
+)
+def test_odd_text_gets_probabilities(classifier: Classifier, text: str) -> None:
+    prediction = classifier.predict(text)
+    assert sum(prediction.probability.values()) == pytest.approx(1)
+    assert prediction.score == max(prediction.probability.values()) == prediction.probability[prediction.label]
+    assert 0 <= prediction.unknown <= prediction.tokens
+    assert prediction.latency_ms > 0
+
+
+def test_model_is_small_and_the_one_of_its_card(classifier: Classifier) -> None:
+    content = (MODEL / "model.onnx").read_bytes()
+    assert len(content) <= 25_000_000
+    assert classifier.card["version"] == sha256(content).hexdigest()[:12]
+    assert sorted(classifier.card["labels"]) == ["acceptable", "unacceptable"]
+
+
+@pytest.mark.parametrize(
+    ("logits", "temperature", "expected"),
+    [
+        pytest.param([0.0, 0.0], 1.0, [0.5, 0.5], id="equal"),
+        pytest.param([0.0, 2.0], 1.0, [1 / (1 + exp(2)), 1 / (1 + exp(-2))], id="temperature 1"),
+        pytest.param([0.0, 2.0], 2.0, [1 / (1 + exp(1)), 1 / (1 + exp(-1))], id="temperature 2"),
+        pytest.param([0.0, 2.0], 0.5, [1 / (1 + exp(4)), 1 / (1 + exp(-4))], id="temperature 0.5"),
+        pytest.param([-1e4, 1e4], 1.0, [0.0, 1.0], id="far apart"),
+    ],
+)
+def test_softmax_divides_by_the_temperature(logits: list[float], temperature: float, expected: list[float]) -> None:
+    assert softmax(logits, temperature) == pytest.approx(expected)
+
+
+LOGITS = st.lists(st.floats(-30, 30), min_size=2, max_size=2)
+TEMPERATURES = st.floats(0.25, 16)
+
+
+@given(logits=LOGITS, temperature=TEMPERATURES)
+def test_softmax_sums_to_one_and_keeps_the_order(logits: list[float], temperature: float) -> None:
+    first, second = softmax(logits, temperature)
+    assert isclose(first + second, 1)
+    assert first == second or (first > second) == (logits[0] > logits[1])
+
+
+@given(logits=LOGITS, temperatures=st.tuples(TEMPERATURES, TEMPERATURES))
+def test_higher_temperature_is_never_more_certain(logits: list[float], temperatures: tuple[float, float]) -> None:
+    lower, higher = sorted(temperatures)
+    assert max(softmax(logits, higher)) <= max(softmax(logits, lower)) + 1e-12
+
+
+@given(logits=LOGITS, temperature=TEMPERATURES, shift=st.floats(-30, 30))
+def test_softmax_depends_on_differences_only(logits: list[float], temperature: float, shift: float) -> None:
+    assert softmax([logit + shift for logit in logits], temperature) == pytest.approx(softmax(logits, temperature))

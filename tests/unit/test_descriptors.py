@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import hmac
+import json
+import re
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+
+from inference.descriptors import describe, dominant_script, keyed_hash
+
+SCHEMA = json.loads((Path(__file__).parents[2] / "events" / "record.schema.json").read_text(encoding="utf-8"))
+INPUT = Draft202012Validator({"$defs": SCHEMA["$defs"], **SCHEMA["$defs"]["prediction"]["properties"]["input"]})
+KEY = b"a key"
+
+
+def described(text: str, *, tokens: int = 7, unknown: int = 0, truncated: bool = False, key: bytes = KEY) -> dict[str, Any]:
+    return describe(text, tokens=tokens, unknown=unknown, truncated=truncated, key=key)
+
+
+@pytest.mark.parametrize(
+    ("text", "script"),
+    [
+        pytest.param("The boy is sitting on a bench.", "latin", id="latin"),
+        pytest.param("Élève, où êtes-vous allé ?", "latin", id="latin with accents"),
+        pytest.param("E\u0301le\u0300ve", "latin", id="latin with combining accents"),
+        pytest.param("\uff34\uff48\uff45 \uff42\uff4f\uff59 \uff53\uff49\uff54\uff53", "latin", id="full-width latin"),
+        pytest.param("Мальчик сидит на скамейке", "cyrillic", id="cyrillic"),
+        pytest.param("αγόρι κάθεται στην πλατεία", "greek", id="greek"),
+        pytest.param("男孩坐在长凳上", "han", id="han"),
+        pytest.param("人々", "han", id="han iteration mark"),
+        pytest.param("カタカナー", "katakana", id="katakana"),
+        pytest.param("少年はベンチに座っています", "mixed", id="japanese mix"),
+        pytest.param("الولد يجلس على المقعد", "arabic", id="arabic"),
+        pytest.param("소년이 벤치에 앉아 있다", "hangul", id="hangul"),
+        pytest.param("लड़का बेंच पर बैठा है", "devanagari", id="devanagari with marks"),
+        pytest.param("ᏣᎳᎩ ᎦᏬᏂᎯᏍᏗ", "other", id="cherokee"),
+        pytest.param("12345 678", "none", id="digits only"),
+        pytest.param("?! -- ...", "none", id="punctuation only"),
+        pytest.param("😀🎉👍🏽", "none", id="emoji"),
+        pytest.param("\u200b\u200d", "none", id="zero-width"),
+        pytest.param("", "none", id="nothing"),
+        pytest.param("The мальчик is sitting on a bench", "latin", id="one cyrillic word in latin"),
+        pytest.param("ab\N{CYRILLIC SMALL LETTER ZHE}", "latin", id="exactly two thirds"),
+        pytest.param("abcЖЩ", "mixed", id="less than two thirds"),
+    ],
+)
+def test_script_is_the_dominant_one(text: str, script: str) -> None:
+    assert described(text)["script"] == script
+
+
+def test_script_does_not_depend_on_the_order_of_the_letters() -> None:
+    assert dominant_script(list("abcЖЩ")) == dominant_script(list("ЖЩabc")) == "mixed"
+    assert dominant_script(list("abcdЖЩ")) == dominant_script(list("ЖЩabcd")) == "latin"
+
+
+@pytest.mark.parametrize(
+    ("text", "counts", "flags"),
+    [
+        pytest.param("boys", {}, [], id="plain"),
+        pytest.param("boys", {"truncated": True}, ["truncated"], id="truncated"),
+        pytest.param("boys", {"tokens": 4, "unknown": 2}, ["mostly_unknown"], id="unknown at one half"),
+        pytest.param("boys", {"tokens": 5, "unknown": 2}, [], id="unknown below one half"),
+        pytest.param("ab12", {}, ["mostly_non_letter"], id="non-letters at one half"),
+        pytest.param(" a b\t1 2\n", {}, ["mostly_non_letter"], id="white space is not counted"),
+        pytest.param("abc12", {}, [], id="non-letters below one half"),
+        pytest.param("мальчик", {}, ["other_script"], id="cyrillic"),
+        pytest.param("abcЖЩ", {}, ["other_script"], id="mixed scripts"),
+        pytest.param("123", {}, ["mostly_non_letter"], id="no letters are no other script"),
+        pytest.param(
+            "щ1",
+            {"tokens": 1, "unknown": 1, "truncated": True},
+            ["truncated", "mostly_unknown", "mostly_non_letter", "other_script"],
+            id="all",
+        ),
+    ],
+)
+def test_flags_are_raised_at_their_thresholds(text: str, counts: dict[str, Any], flags: list[str]) -> None:
+    assert described(text, **counts)["flags"] == flags
+
+
+def test_counts_are_those_of_the_text() -> None:
+    result = described(" Two  words, \n3 ", tokens=6, unknown=3)
+    assert {name: result[name] for name in ("chars", "words", "tokens", "tokens_per_word", "unk_share")} == {
+        "chars": 16,
+        "words": 3,
+        "tokens": 6,
+        "tokens_per_word": 2.0,
+        "unk_share": 0.5,
+    }
+    assert result["non_letter_share"] == pytest.approx(2 / 10)
+
+
+@pytest.mark.parametrize("text", ["\u200b", "", " \n"], ids=["zero-width", "empty", "blank"])
+def test_zero_tokens_divide_nothing(text: str) -> None:
+    result = described(text, tokens=0)
+    assert (result["tokens_per_word"], result["unk_share"]) == (0.0, 0.0)
+    assert "mostly_unknown" not in result["flags"]
+
+
+def test_hash_is_the_start_of_hmac_sha256() -> None:
+    assert described("naïve")["hash"] == keyed_hash("naïve", KEY) == hmac.digest(KEY, "naïve".encode(), sha256).hex()[:16]
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "same"),
+    [
+        pytest.param("The boy", KEY, True, id="same text and key"),
+        pytest.param("The boy ", KEY, False, id="other text"),
+        pytest.param("the boy", KEY, False, id="other case"),
+        pytest.param("The boy", b"another key", False, id="other key"),
+    ],
+)
+def test_hash_depends_on_text_and_key(text: str, key: bytes, same: bool) -> None:  # noqa: FBT001
+    assert (keyed_hash(text, key) == keyed_hash("The boy", KEY)) is same
+
+
+@given(text=st.text(), key=st.binary(min_size=1, max_size=100))
+def test_hash_is_16_hex_digits(text: str, key: bytes) -> None:
+    assert re.fullmatch("[0-9a-f]{16}", keyed_hash(text, key))
+
+
+@given(text=st.text(), tokens=st.integers(0, 20_000), share=st.floats(0, 1), truncated=st.booleans())
+def test_any_text_gives_what_the_schema_says(text: str, tokens: int, share: float, truncated: bool) -> None:  # noqa: FBT001
+    INPUT.validate(described(text, tokens=tokens, unknown=int(tokens * share), truncated=truncated))
+
+
+def test_schema_would_not_accept_everything() -> None:
+    assert not INPUT.is_valid({**described("a"), "hash": "X"})
+    assert not INPUT.is_valid({**described("a"), "unk_share": 1.5})

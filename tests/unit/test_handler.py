@@ -1,0 +1,300 @@
+from __future__ import annotations
+
+import importlib
+import io
+import json
+import logging
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NoReturn
+
+import pytest
+from jsonschema import Draft202012Validator
+
+ROOT = Path(__file__).parents[2]
+SCHEMA = Draft202012Validator(json.loads((ROOT / "events" / "record.schema.json").read_text(encoding="utf-8")))
+CARD = json.loads((ROOT / "functions" / "inference" / "model" / "card.json").read_text(encoding="utf-8"))
+MODEL = {"name": CARD["name"], "version": CARD["version"]}
+QUOKKA = "Quokkas quietly quarrel with naïve wombats"  # in no output but where the sentence is
+BATCH = [QUOKKA, "The boy are sitting on a bench", QUOKKA]
+
+Load = Callable[..., ModuleType]
+
+
+@dataclass(frozen=True)
+class Context:
+    function_name: str = "predict"
+    memory_limit_in_mb: str = "1024"  # as the runtime has it
+    invoked_function_arn: str = "arn:aws:lambda:us-east-1:000000000000:function:predict"
+    aws_request_id: str = "8f5ad1e0-0c2b-4d6b-9a57-2f3b7a1c4d5e"
+
+
+class Unwritable(io.StringIO):
+    def write(self, _text: str) -> NoReturn:
+        raise OSError(28, "No space left on device")
+
+
+class FailingClassifier:
+    def predict(self, sentence: str) -> NoReturn:
+        raise RuntimeError(f"cannot run {sentence}")
+
+
+def forget() -> None:
+    # What an earlier import leaves: the module, and Powertools' logger with the standard output of that time.
+    sys.modules.pop("inference.handler", None)
+    logging.Logger.manager.loggerDict.pop("inference", None)
+
+
+@pytest.fixture
+def load(monkeypatch: pytest.MonkeyPatch) -> Iterator[Load]:
+    modules: list[ModuleType] = []
+
+    def fresh(**environment: str) -> ModuleType:
+        forget()
+        for name in ("LOG_TEXT", "MODEL_FOLDER", "POWERTOOLS_LOG_LEVEL", "POWERTOOLS_METRICS_DISABLED", "_X_AMZN_TRACE_ID"):
+            monkeypatch.delenv(name, raising=False)
+        for name, value in {"HASH_KEY": "the key of the tests", **environment}.items():
+            monkeypatch.setenv(name, value)
+        modules.append(importlib.import_module("inference.handler"))
+        return modules[-1]
+
+    yield fresh
+    for module in modules:
+        module.metrics.clear_metrics()
+    forget()
+
+
+def over_http(body: Any) -> dict[str, Any]:
+    return {"requestContext": {"requestId": "AbCdEfGhIjKlMnO="}, "body": json.dumps(body), "isBase64Encoded": False}
+
+
+def lines(output: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in output.split("\n") if line]
+
+
+def records(output: str) -> list[dict[str, Any]]:
+    found = [line for line in lines(output) if "message" in line]
+    for record in found:
+        SCHEMA.validate(record)
+    return found
+
+
+def counted(output: str) -> dict[str, list[float]]:
+    names = ("Predictions", "PredictionLatency", "RefusedRequests", "PredictionFailures")
+    return {name: line[name] for line in lines(output) if "_aws" in line for name in names if name in line}
+
+
+def test_direct_answer_has_the_prediction_and_leaves_its_record(load: Load, capsys: pytest.CaptureFixture[str]) -> None:
+    answer = load().handler({"sentence": QUOKKA}, Context())
+    assert set(answer) == {"text", "prediction", "prediction_id", "model"}
+    assert (answer["text"], answer["model"]) == (QUOKKA, MODEL)
+    assert answer["prediction"]["label"] in CARD["labels"]
+    assert 0.5 <= answer["prediction"]["score"] <= 1
+
+    output = capsys.readouterr().out
+    (record,) = records(output)
+    assert (record["message"], record["text"], record["traffic"]) == ("prediction", QUOKKA, "live")
+    assert {name: record["prediction"][name] for name in ("label", "score")} == answer["prediction"]
+    assert (record["prediction_id"], record["model"]) == (answer["prediction_id"], MODEL)
+    assert (record["input"]["chars"], record["input"]["words"]) == (len(QUOKKA), 6)
+    assert record["function_request_id"] == Context().aws_request_id
+    assert "correlation_id" not in record
+    assert counted(output)["Predictions"] == [1]
+    assert len(counted(output)["PredictionLatency"]) == 1
+
+
+def test_batch_leaves_a_record_for_each_sentence(load: Load, capsys: pytest.CaptureFixture[str]) -> None:
+    answers = load().handler({"sentences": BATCH, "traffic": "test"}, Context())["predictions"]
+    output = capsys.readouterr().out
+    left = records(output)
+    assert [record["text"] for record in left] == [answer["text"] for answer in answers] == BATCH
+    assert [record["prediction_id"] for record in left] == [answer["prediction_id"] for answer in answers]
+    assert len({record["prediction_id"] for record in left}) == len(BATCH)
+    assert {record["traffic"] for record in left} == {"test"}
+    assert left[0]["input"]["hash"] == left[2]["input"]["hash"] != left[1]["input"]["hash"]
+    assert counted(output)["Predictions"] == [3]
+
+
+def test_sentence_in_a_batch_is_scored_as_it_is_alone(load: Load) -> None:
+    module = load()
+    alone = [module.handler({"sentence": sentence}, Context())["prediction"] for sentence in BATCH]
+    together = module.handler({"sentences": BATCH}, Context())["predictions"]
+    assert [answer["prediction"] for answer in together] == alone
+
+
+@pytest.mark.parametrize("name", ["rest-api-v1", "http-api-v2", "http-api-v2-base64"])
+def test_http_answer_carries_the_direct_one(name: str, load: Load, capsys: pytest.CaptureFixture[str]) -> None:
+    event = json.loads((ROOT / "events" / "inference" / f"{name}.json").read_text(encoding="utf-8"))
+    answer = load().handler(event, Context())
+    assert (answer["statusCode"], answer["headers"], answer["isBase64Encoded"]) == (200, {"content-type": "application/json"}, False)
+    body = json.loads(answer["body"])
+    (record,) = records(capsys.readouterr().out)
+    assert body["prediction_id"] == record["prediction_id"]
+    assert record["correlation_id"] == event["requestContext"]["requestId"]
+
+
+def test_correlation_id_does_not_stay_for_the_next_event(load: Load, capsys: pytest.CaptureFixture[str]) -> None:
+    module = load()
+    module.handler(over_http({"sentence": QUOKKA}), Context())
+    module.handler({"sentence": QUOKKA}, Context())
+    assert [record.get("correlation_id") for record in records(capsys.readouterr().out)] == ["AbCdEfGhIjKlMnO=", None]
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    ["two\nlines", "line\u2028separator", 'quoted "text" \\ {"message": "prediction"}', "\x00\x1b[31m", "😀" * 10, "\u200b", "[UNK] [SEP]"],
+    ids=["line break", "line separator", "JSON inside", "control characters", "emoji", "zero-width", "marks of the tokenizer"],
+)
+def test_odd_sentence_leaves_one_valid_line(sentence: str, load: Load, capsys: pytest.CaptureFixture[str]) -> None:
+    load().handler({"sentence": sentence}, Context())
+    (record,) = records(capsys.readouterr().out)
+    assert record["text"] == sentence
+
+
+@pytest.mark.parametrize("setting", ["false", "False", "no", ""])
+def test_text_stays_out_of_the_log_unless_it_is_wanted(setting: str, load: Load, capfd: pytest.CaptureFixture[str]) -> None:
+    module = load(LOG_TEXT=setting)
+    for event in ({"sentence": QUOKKA}, {"sentences": BATCH}, over_http({"sentence": QUOKKA})):
+        module.handler(event, Context())
+    captured = capfd.readouterr()
+    left = records(captured.out)
+    assert [record["message"] for record in left] == ["prediction"] * 5
+    assert not any("text" in record for record in left)
+    assert "quokka" not in (captured.out + captured.err).lower()
+
+
+@pytest.mark.parametrize("setting", ["true", "True"])
+def test_text_is_in_the_log_where_it_is_wanted(setting: str, load: Load, capsys: pytest.CaptureFixture[str]) -> None:
+    load(LOG_TEXT=setting).handler({"sentence": QUOKKA}, Context())
+    (record,) = records(capsys.readouterr().out)
+    assert record["text"] == QUOKKA
+
+
+REFUSALS = [
+    pytest.param({"sentence": " "}, ("sentence-blank", 422, "sentence"), id="blank"),
+    pytest.param({"sentences": [QUOKKA, 17]}, ("field-invalid", 422, "sentences[1]"), id="one of a batch"),
+    pytest.param({"sentence": QUOKKA, "traffic": "quokka"}, ("field-invalid", 422, "traffic"), id="traffic"),
+    pytest.param({"sentence": QUOKKA * 1000}, ("sentence-too-long", 413, "sentence"), id="too long"),
+    pytest.param([QUOKKA], ("body-not-an-object", 400, "body"), id="no object"),
+]
+
+
+@pytest.mark.parametrize(("body", "reason"), REFUSALS)
+@pytest.mark.parametrize("wrap", [lambda body: body, over_http], ids=["direct", "http"])
+def test_refusal_leaves_one_record_without_input(
+    wrap: Callable[[Any], Any], body: Any, reason: tuple[str, int, str], load: Load, capfd: pytest.CaptureFixture[str]
+) -> None:
+    load().handler(wrap(body), Context())
+    captured = capfd.readouterr()
+    (record,) = records(captured.out)
+    assert record["message"] == "prediction_error"
+    assert record["error"] == dict(zip(("type", "status", "field"), reason, strict=True))
+    assert (record["traffic"], record["model"]) == ("live", MODEL)
+    assert "quokka" not in (captured.out + captured.err).lower()
+    assert counted(captured.out) == {"RefusedRequests": [1]}
+
+
+@pytest.mark.parametrize(("body", "reason"), REFUSALS)
+def test_refusal_is_answered_with_problem_details(body: Any, reason: tuple[str, int, str], load: Load) -> None:
+    kind, status, field = reason
+    module = load()
+    answer = module.handler(over_http(body), Context())
+    assert (answer["statusCode"], answer["headers"]) == (status, {"content-type": "application/problem+json"})
+    details = json.loads(answer["body"])
+    assert set(details) == {"type", "title", "status", "detail", "field"}
+    assert details["type"].endswith(f":{kind}")
+    assert (details["status"], details["field"]) == (status, field)
+    assert details["title"]
+    assert details["detail"]
+    assert module.handler(body, Context()) == details
+
+
+@pytest.mark.parametrize("traffic", ["canary", "test"])
+@pytest.mark.parametrize("body", [{"sentence": " "}, {}, {"sentences": [17]}], ids=["blank", "no sentence", "number"])
+@pytest.mark.parametrize("wrap", [lambda body: body, over_http], ids=["direct", "http"])
+def test_refused_request_keeps_its_traffic(
+    wrap: Callable[[Any], Any], body: dict[str, Any], traffic: str, load: Load, capsys: pytest.CaptureFixture[str]
+) -> None:
+    load().handler(wrap({**body, "traffic": traffic}), Context())
+    (record,) = records(capsys.readouterr().out)
+    assert record["traffic"] == traffic
+
+
+def test_describe_answers_with_the_card_and_leaves_nothing(load: Load, capsys: pytest.CaptureFixture[str]) -> None:
+    assert load().handler({"describe": True}, Context()) == {"card": CARD}
+    assert capsys.readouterr().out == ""
+
+
+def test_describe_is_not_offered_over_http(load: Load) -> None:
+    assert load().handler(over_http({"describe": True}), Context())["statusCode"] == 422
+
+
+@pytest.mark.parametrize("event", [None, 17, "text", [], {"requestContext": None}, {"requestContext": "", "body": "{}"}], ids=repr)
+def test_odd_event_is_refused_without_exception(event: Any, load: Load, capsys: pytest.CaptureFixture[str]) -> None:
+    load().handler(event, Context())
+    (record,) = records(capsys.readouterr().out)
+    assert record["error"]["status"] in {400, 422}
+
+
+@pytest.mark.parametrize("wrap", [lambda body: body, over_http], ids=["direct", "http"])
+def test_model_failure_leaves_its_record_and_is_raised(
+    wrap: Callable[[Any], Any], load: Load, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    module = load()
+    monkeypatch.setattr(module, "classifier", FailingClassifier())
+    with pytest.raises(RuntimeError, match="cannot run"):
+        module.handler(wrap({"sentences": BATCH, "traffic": "canary"}), Context())
+    captured = capfd.readouterr()
+    (record,) = records(captured.out)
+    assert (record["message"], record["error"]) == ("prediction_error", {"type": "RuntimeError", "status": 500})
+    assert record["traffic"] == "canary"
+    assert "quokka" not in captured.out.lower()
+    assert counted(captured.out) == {"PredictionFailures": [1]}
+
+
+def test_unwritable_output_never_fails_a_prediction(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", Unwritable())
+    module = load()
+    assert module.handler({"sentence": QUOKKA}, Context())["text"] == QUOKKA
+    assert module.handler(over_http({"sentence": " "}), Context())["statusCode"] == 422
+    for _ in range(2):  # more than the 100 values at which Powertools prints by itself
+        assert len(module.handler({"sentences": ["A boy"] * 64}, Context())["predictions"]) == 64
+
+
+def test_output_that_comes_back_is_written_again(load: Load, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    module = load()
+    stream = module.logger.logger_handler.setStream(Unwritable())
+    with monkeypatch.context() as gone:
+        gone.setattr(sys, "stdout", Unwritable())
+        module.handler({"sentence": "lost"}, Context())
+    module.logger.logger_handler.setStream(stream)
+    module.handler({"sentence": QUOKKA}, Context())
+    output = capsys.readouterr().out
+    assert [record["text"] for record in records(output)] == [QUOKKA]
+    assert counted(output)["Predictions"] == [1]
+
+
+def test_import_without_hash_key_names_it(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    load()
+    forget()
+    monkeypatch.delenv("HASH_KEY")
+    with pytest.raises(KeyError, match="HASH_KEY"):
+        importlib.import_module("inference.handler")
+
+
+def test_only_the_first_record_is_of_a_cold_start(load: Load, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("aws_lambda_powertools.logging.logger.is_cold_start", True)
+    module = load()
+    for _ in range(2):
+        module.handler({"sentence": QUOKKA}, Context())
+    assert [record["cold_start"] for record in records(capsys.readouterr().out)] == [True, False]
+
+
+def test_hash_depends_on_the_key_of_the_environment(load: Load, capsys: pytest.CaptureFixture[str]) -> None:
+    load(HASH_KEY="one").handler({"sentence": QUOKKA}, Context())
+    load(HASH_KEY="two").handler({"sentence": QUOKKA}, Context())
+    one, two = (record["input"]["hash"] for record in records(capsys.readouterr().out))
+    assert one != two

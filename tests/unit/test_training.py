@@ -1,0 +1,303 @@
+from __future__ import annotations
+
+import gzip
+import os
+import random
+import subprocess
+import sys
+from math import exp, log, sqrt
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from training.corpora import CorpusMissing, Example, Token, blimp, cola, ewt, put_aside
+from training.corrupt import CORRUPTIONS, Corruption, corrupted, detokenised, lemmatised, substitute
+from training.figures import acceptable, accuracy, calibration_error, fit_temperature, matthews
+from training.intermediate import real_against_corrupted
+
+ROOT = Path(__file__).parents[2]
+COLA = "book1\t1\t\tThe wug is red.\nbook1\t0\t*\tThe wug are red. \n\nbook2\t1\t\tNaïve “wugs” sing.\n"
+EWT = """\
+# text = The wugs don't sing.
+1\tThe\tthe\tDET\tDT\tDefinite=Def
+2\twugs\twug\tNOUN\tNNS\tNumber=Plur
+3-4\tdon't\t_\t_\t_\t_
+3\tdo\tdo\tAUX\tVBP\tMood=Ind
+4\tn't\tnot\tPART\tRB\t_
+4.1\tever\tever\tADV\tRB\t_
+5\tsing\tsing\tVERB\tVB\tVerbForm=Inf\t0\troot\t_\t_
+6\t.\t.\tPUNCT\t.\t_
+
+1\tToo\ttoo\tADV\tRB\t_
+2\tshort\tshort\tADJ\tJJ\t_
+
+"""
+BLIMP = "paradigm\tgood\tbad\n" + "".join(
+    f"{paradigm}\tThe {paradigm} wug {n} is.\tThe {paradigm} wug {n} are.\n" for paradigm in ("agreement", "binding") for n in range(5)
+)
+
+
+def token(form: str, lemma: str, upos: str) -> Token:
+    return Token(form, lemma, upos, "_")
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    for name, content in {
+        "cola/in_domain_train.tsv": COLA.encode(),
+        "ewt/a.conllu.gz": gzip.compress(EWT.encode()),
+        "blimp/blimp_pairs.tsv.gz": gzip.compress(BLIMP.encode()),
+    }.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(content)
+    return tmp_path
+
+
+def test_cola_gives_sentences_with_labels(data: Path) -> None:
+    assert cola(data, "train") == [Example("The wug is red.", 1), Example("The wug are red.", 0), Example("Naïve “wugs” sing.", 1)]
+
+
+def test_ewt_gives_words_of_sentences_that_are_long_enough(data: Path) -> None:
+    (sentence,) = ewt(data)
+    assert [word.form for word in sentence] == ["The", "wugs", "do", "n't", "sing", "."]
+    assert sentence[1] == Token("wugs", "wug", "NOUN", "Number=Plur")
+
+
+@pytest.mark.parametrize(("length", "kept"), [(2, 0), (3, 1), (40, 1), (41, 0)])
+def test_ewt_keeps_3_to_40_words(tmp_path: Path, length: int, kept: int) -> None:
+    (tmp_path / "ewt").mkdir()
+    rows = "".join(f"{at}\twug\twug\tNOUN\tNN\t_\n" for at in range(1, length + 1))
+    (tmp_path / "ewt" / "a.conllu.gz").write_bytes(gzip.compress(f"{rows}\n".encode()))
+    assert len(ewt(tmp_path)) == kept
+
+
+def test_ewt_reads_every_file(data: Path) -> None:
+    (data / "ewt" / "b.conllu.gz").write_bytes(gzip.compress(EWT.encode()))
+    assert len(ewt(data)) == 2
+
+
+@pytest.mark.parametrize(("asked", "pairs"), [(0, 0), (1, 2), (3, 6), (9, 10)])
+def test_blimp_gives_pairs_of_each_paradigm(data: Path, asked: int, pairs: int) -> None:
+    examples = blimp(data, asked, seed=1)
+    good, bad = examples[::2], examples[1::2]
+    assert len(good) == len(bad) == pairs
+    assert {example.label for example in good} <= {1}
+    assert [Example(example.sentence.replace("is.", "are."), 0) for example in good] == bad
+    assert len({example.sentence for example in good}) == pairs
+    assert sum("binding" in example.sentence for example in good) == pairs / 2
+    assert blimp(data, asked, seed=1) == examples
+
+
+@pytest.mark.parametrize(
+    ("read", "path"),
+    [
+        pytest.param(lambda folder: cola(folder, "train"), "cola/in_domain_train.tsv", id="cola train"),
+        pytest.param(lambda folder: cola(folder, "dev"), "cola/in_domain_dev.tsv", id="cola dev"),
+        pytest.param(ewt, "ewt/*.conllu.gz", id="ewt"),
+        pytest.param(lambda folder: blimp(folder, 1, 1), "blimp/blimp_pairs.tsv.gz", id="blimp"),
+    ],
+)
+def test_missing_corpus_is_named_by_its_path(read: object, path: str, tmp_path: Path) -> None:
+    assert callable(read)
+    with pytest.raises(CorpusMissing) as caught:
+        read(tmp_path)
+    assert str(caught.value).startswith(f"no corpus at {tmp_path / path}. ")
+
+
+@given(sizes=st.lists(st.integers(1, 5), min_size=1, max_size=30), share=st.floats(0, 1), seed=st.integers(0, 99))
+def test_put_aside_keeps_neighbours_together(sizes: list[int], share: float, seed: int) -> None:
+    families = [[Example(f"wug{at} dax{at} blick{at} {variant}", variant % 2) for variant in range(size)] for at, size in enumerate(sizes)]
+    examples = [example for family in families for example in family]
+    at_least = int(share * len(examples))
+    rest, aside = put_aside(examples, at_least, seed)
+    assert sorted(example.sentence for example in rest + aside) == sorted(example.sentence for example in examples)
+    assert not set(rest) & set(aside)
+    assert at_least <= len(aside) < at_least + max(sizes)
+    assert all(set(family) <= set(aside) or set(family) <= set(rest) for family in families)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "together"),
+    [
+        pytest.param("the wug is red", "The wug sang loudly", True, id="half of the words, whatever the case"),
+        pytest.param("the wug is red", "the dax sang loudly", False, id="less than half"),
+        pytest.param("wugs sing", "all of the wugs there sing now", True, id="all words of the shorter"),
+    ],
+)
+def test_neighbours_share_half_of_the_shorter(one: str, other: str, together: bool) -> None:  # noqa: FBT001
+    rest, aside = put_aside([Example(one, 1), Example(other, 0)], 1, 1)
+    assert (len(rest), len(aside)) == ((0, 2) if together else (1, 1))
+
+
+def test_put_aside_is_random_but_repeatable() -> None:
+    examples = [Example(f"wug{at}", 1) for at in range(50)]
+    assert put_aside(examples, 10, 1) == put_aside(examples, 10, 1) != put_aside(examples, 10, 2)
+
+
+WORDS = st.lists(st.sampled_from(["the", "The", "is", "wug", "wugs", "sing", "singing", "dances", "red.", "I"]), min_size=3, max_size=9)
+
+
+@pytest.mark.parametrize("corruption", dict.fromkeys(CORRUPTIONS), ids=lambda corruption: corruption.__name__)
+@given(words=WORDS, seed=st.integers(0, 999))
+def test_corruption_changes_at_most_one_place(corruption: Corruption, words: list[str], seed: int) -> None:
+    before = list(words)
+    after = corruption(words, random.Random(seed))  # noqa: S311
+    assert words == before
+    if after is not None:
+        assert "" not in after
+        assert {type(word) for word in after} == {str}
+        assert abs(len(after) - len(words)) <= 1
+
+
+@given(words=WORDS, seed=st.integers(0, 999))
+def test_corrupted_sentence_differs(words: list[str], seed: int) -> None:
+    changed = corrupted(" ".join(words), random.Random(seed))  # noqa: S311
+    assert changed is None or (changed.split() != words and changed == " ".join(changed.split()))
+
+
+def test_corruptions_are_found_where_they_apply() -> None:
+    found = {corrupted("The wug was singing", random.Random(seed)) for seed in range(300)}  # noqa: S311
+    assert {
+        "wug The was singing",  # swapped
+        "The wug singing",  # dropped
+        "The wug was was singing",  # doubled
+        "wug was singing The",  # moved
+        "The wug were singing",  # substituted
+        "The wug was sing",  # inflected
+    } <= found
+
+
+@pytest.mark.parametrize(
+    ("word", "others"),
+    [
+        pytest.param("was", {"were"}, id="was"),
+        pytest.param("is", {"are", "am", "be", "been", "being", "can", "could", "may", "has", "does"}, id="is, of three classes"),
+        pytest.param("has", {"have", "having", "can", "could", "may", "is", "does"}, id="has, of two classes"),
+        pytest.param("him", {"he", "his", "himself", "herself", "themselves", "itself", "it", "her", "them"}, id="him, of two classes"),
+        pytest.param("that", {"those", "if", "whether", "than", "as"}, id="that, of three classes"),
+    ],
+)
+def test_function_word_gives_way_to_any_of_its_classes(word: str, others: set[str]) -> None:
+    found = {tuple(substitute(["Wugs", word, "it."], random.Random(seed)) or ()) for seed in range(300)}  # noqa: S311
+    assert found == {("Wugs", other, "it.") for other in others}
+
+
+@pytest.mark.parametrize("sentence", ["", "Wugs", "Wugs sing"])
+def test_sentence_of_two_words_is_not_corrupted(sentence: str) -> None:
+    assert {corrupted(sentence, random.Random(seed)) for seed in range(20)} == {None}  # noqa: S311
+
+
+def test_lemmatised_sentence_has_one_lemma() -> None:
+    tokens = [token("The", "the", "DET"), token("wugs", "wug", "NOUN"), token("were", "be", "AUX"), token("red", "red", "ADJ")]
+    assert {lemmatised(tokens, random.Random(seed)) for seed in range(20)} == {"The wug were red", "The wugs be red"}  # noqa: S311
+    assert lemmatised([tokens[0], token("Wug", "wug", "NOUN"), tokens[3]], random.Random(1)) is None  # noqa: S311
+
+
+@pytest.mark.parametrize(
+    ("forms", "text"),
+    [
+        pytest.param(["Wugs", ",", "he", "said", ",", "sing", "."], "Wugs, he said, sing.", id="closing marks"),
+        pytest.param(["They", "do", "n't", ",", "he", "'s", "sure"], "They don't, he's sure", id="clitics"),
+        pytest.param(["It", "(", "a", "wug", ")", "costs", "$", "5"], "It (a wug) costs $5", id="opening marks"),
+    ],
+)
+def test_treebank_words_become_running_text(forms: list[str], text: str) -> None:
+    assert detokenised(forms) == text
+
+
+def test_intermediate_examples_leave_out_what_was_put_aside(data: Path) -> None:
+    def made(held_out: set[str]) -> set[Example]:
+        return set(real_against_corrupted(data, cola(data, "train"), held_out, copies_ewt=9, copies_cola=9, pairs=2, seed=1))
+
+    everything = made(set())
+    assert Example("The wugs don't sing.", 1) in everything
+    assert Example("The wug are red.", 0) in everything
+    held_out = {"The wug is red.", "The wugs don't sing.", "The wug are red."}
+    assert made(held_out) == {example for example in everything if example.sentence not in held_out}
+
+
+@pytest.mark.parametrize(
+    ("labels", "predicted", "correlation", "share"),
+    [
+        pytest.param([1, 0, 1, 0], [1, 0, 1, 0], 1, 1, id="all right"),
+        pytest.param([1, 0, 1, 0], [0, 1, 0, 1], -1, 0, id="all wrong"),
+        pytest.param([1, 0, 1, 0], [1, 1, 0, 0], 0, 0.5, id="by chance"),
+        pytest.param([1, 0, 1, 1], [1, 1, 1, 1], 0, 0.75, id="always the same"),
+        pytest.param([1, 1, 1, 0, 0, 0], [1, 1, 0, 0, 0, 1], 1 / 3, 4 / 6, id="2 2 1 1"),
+        pytest.param([1, 0, 0, 0, 0, 0], [1, 0, 0, 0, 1, 1], 1 / sqrt(5), 4 / 6, id="1 3 2 0"),
+    ],
+)
+def test_agreement_is_as_computed_by_hand(labels: list[int], predicted: list[int], correlation: float, share: float) -> None:
+    assert matthews(labels, predicted) == pytest.approx(correlation)
+    assert matthews(predicted, labels) == pytest.approx(correlation)
+    assert accuracy(labels, predicted) == pytest.approx(share)
+
+
+@pytest.mark.parametrize(
+    ("labels", "probabilities", "expected"),
+    [
+        pytest.param([1, 0], [1.0, 0.0], 0, id="sure and right"),
+        pytest.param([1, 0], [0.0, 1.0], 1, id="sure and wrong"),
+        pytest.param([1, 1, 1, 1, 0], [0.8] * 5, 0, id="as sure as right"),
+        pytest.param([1, 0], [0.75, 0.75], 0.25, id="surer than right"),
+        pytest.param([1, 1, 0, 0], [0.95, 0.95, 0.05, 0.65], (0.05 * 3 + 0.65) / 4, id="two bins"),
+        pytest.param([1, 0], [0.65, 0.75], (0.35 + 0.75) / 2, id="bins do not make up for each other"),
+    ],
+)
+def test_calibration_error_is_as_computed_by_hand(labels: list[int], probabilities: list[float], expected: float) -> None:
+    assert calibration_error(labels, probabilities) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 1.7, 8.0])
+def test_temperature_is_recovered_from_what_it_made(temperature: float) -> None:
+    tenths = [1, 2, 3, 6, 7, 9]  # of ten sentences with these logits, so many are acceptable
+    rows = [[0.0, temperature * log(tenth / (10 - tenth))] for tenth in tenths for _ in range(10)]
+    labels = [int(at < tenth) for tenth in tenths for at in range(10)]
+    assert fit_temperature(labels, rows) == pytest.approx(temperature, rel=1e-3)
+
+
+@pytest.mark.parametrize(("labels", "bound"), [([1, 0], 0.25), ([0, 1], 16)], ids=["always right", "always wrong"])
+def test_temperature_stays_in_its_bounds(labels: list[int], bound: float) -> None:
+    assert fit_temperature(labels, [[0.0, 1.0], [1.0, 0.0]]) == pytest.approx(bound, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("logits", "temperature", "expected"),
+    [([0.0, 0.0], 1.0, 0.5), ([0.0, 2.0], 2.0, 1 / (1 + exp(-1))), ([1e6, -1e6], 1.0, 0.0), ([-1e6, 1e6], 1.0, 1.0)],
+)
+def test_probability_of_two_logits(logits: list[float], temperature: float, expected: float) -> None:
+    assert acceptable(logits, temperature) == pytest.approx(expected)
+
+
+def training(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    for package in ("torch", "transformers", "onnx"):  # as on a machine without them
+        (folder / f"{package}.py").write_text(f"raise ModuleNotFoundError('No module named {package}')\n", encoding="utf-8")
+    environment = {**os.environ, "PYTHONPATH": str(folder), "TMPDIR": str(folder)}
+    command = [sys.executable, "-m", "training", *arguments]
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_help_needs_no_torch_and_says_which_corpora(tmp_path: Path) -> None:
+    result = training(tmp_path, "--help")
+    assert (result.returncode, result.stderr) == (0, "")
+    for word in ("--data", "--out", "--work", "cola/in_domain_train.tsv", "ewt/*.conllu.gz", "blimp/blimp_pairs.tsv.gz"):
+        assert word in result.stdout
+
+
+def test_missing_folder_ends_with_one_message(tmp_path: Path) -> None:
+    missing = tmp_path / "nowhere"
+    result = training(tmp_path, "--data", str(missing), "--out", str(tmp_path / "out"))
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr.startswith(f"no corpus at {missing / 'cola' / 'in_domain_train.tsv'}. The data folder needs:\n")
+    assert result.stderr.count("no corpus") == 1
+    assert "Traceback" not in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_command_without_data_shows_its_usage(tmp_path: Path) -> None:
+    result = training(tmp_path)
+    assert result.returncode == 2
+    assert "--data" in result.stderr
+    assert "Traceback" not in result.stderr
