@@ -6,10 +6,10 @@ import argparse
 import importlib.util
 import sys
 import tempfile
-from functools import partial
 from pathlib import Path
 
 from training.corpora import SOURCES, CorpusMissing, cola, put_aside
+from training.recipe import stages
 
 SEED = 13
 PUT_ASIDE = 1500
@@ -26,10 +26,11 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--data", type=Path, required=True, help="folder of the corpora")
     parser.add_argument("--out", type=Path, default=Path("functions/inference/model"), help="where the artefact goes (%(default)s)")
-    parser.add_argument("--work", type=Path, help="folder of the stages' checkpoints, to resume from (default: a temporary one)")
+    parser.add_argument("--work", type=Path, help="folder of the stages' checkpoints, to resume from (default: none are kept)")
     arguments = parser.parse_args(argv)
     try:
-        run(arguments.data, arguments.out, arguments.work or Path(tempfile.mkdtemp(prefix="training-")))
+        with tempfile.TemporaryDirectory(prefix="training-") as temporary:
+            run(arguments.data, arguments.out, arguments.work or Path(temporary))
     except CorpusMissing as problem:
         print(problem, file=sys.stderr)
         return 2
@@ -43,23 +44,19 @@ def run(data: Path, out: Path, work: Path) -> None:
     held_out = {example.sentence for example in (*aside, *dev)}
     train = [example for example in train if example.sentence not in held_out]
 
-    from training import export, finetune  # noqa: PLC0415  torch: seconds of import that --help does not need
-    from training.intermediate import real_against_corrupted  # noqa: PLC0415
+    plan = stages(data, train, held_out, SEED)
+
+    from training import export, finetune  # noqa: PLC0415  torch: seconds of import that --help and a missing corpus do not need
 
     finetune.use_cpu_well()
-    mixed = partial(real_against_corrupted, data, train, held_out)
-    stages = [
-        (finetune.Stage("1 real or corrupted", 1e-4, batch=32), mixed(copies_ewt=3, copies_cola=3, pairs=150, seed=SEED)),
-        (finetune.Stage("2 nearer to CoLA", 1e-4, batch=64), mixed(copies_ewt=1, copies_cola=2, pairs=100, seed=SEED + 1)),
-        (finetune.Stage("3 more pairs", 1e-4, batch=64), mixed(copies_ewt=3, copies_cola=2, pairs=250, seed=SEED + 2)),
-        (finetune.Stage("4 CoLA", 5e-5, batch=32, epochs=4, stop_after=3), train),
-    ]
     model, tokenizer = finetune.base_model(packaged_encoder())
-    for stage, examples in stages:
+    for stage, examples in plan:
         checkpoint = work / stage.name.replace(" ", "-")
         if (checkpoint / "config.json").exists():
+            print(f"{stage.name}: taken from {checkpoint}")
             model, tokenizer = finetune.base_model(checkpoint)
             continue
+        print(f"{stage.name}: {len(examples)} sentences")
         finetune.fit(model, tokenizer, examples, stage, SEED)
         model.save_pretrained(checkpoint)
         tokenizer.save_pretrained(checkpoint)

@@ -17,7 +17,10 @@ CLASSES = [
     "much many", "who whom which whose what", "in on at to of for with from by about", "can could may has is does", "there it",
     "if that whether", "any some no every each all", "be been being is", "not never no", "than as that", "and or but",
 ]  # fmt: skip
-PARTNERS = {word: [other for other in line.split() if other != word] for line in CLASSES for word in line.split()}
+PARTNERS = {
+    word: [other for line in CLASSES if word in line.split() for other in line.split() if other != word]
+    for word in " ".join(CLASSES).split()
+}
 
 
 def swap(words: Words, chance: random.Random) -> Words | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 import sys
 import tempfile
@@ -25,6 +26,8 @@ from training.finetune import logits
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "functions" / "inference"))
 from inference.classifier import Classifier
+
+logging.getLogger("onnxruntime.quantization.matmul_nbits_quantizer").setLevel(logging.WARNING)  # a line a node otherwise
 
 NAME = "minilm-cola"
 MAX_TOKENS = 128

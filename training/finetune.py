@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -14,19 +13,9 @@ from torch.nn.functional import cross_entropy
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
 
 from training.corpora import Example
+from training.recipe import Stage
 
 MAX_TOKENS = 64
-
-
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """One pass of training. `stop_after`: epochs actually run of the `epochs` that the schedule is made for."""
-
-    name: str
-    learning_rate: float
-    batch: int
-    epochs: int = 1
-    stop_after: int = 1
 
 
 def base_model(encoder: str | Path) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:

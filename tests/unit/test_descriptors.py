@@ -96,6 +96,11 @@ def test_counts_are_those_of_the_text() -> None:
     assert result["non_letter_share"] == pytest.approx(2 / 10)
 
 
+@pytest.mark.parametrize("text", ["लड़का बैठा है", "E\u0301le\u0300ve", "소년"], ids=["vowel signs", "accents", "hangul"])
+def test_marks_are_part_of_letters(text: str) -> None:
+    assert described(text)["non_letter_share"] == 0
+
+
 @pytest.mark.parametrize("text", ["\u200b", "", " \n"], ids=["zero-width", "empty", "blank"])
 def test_zero_tokens_divide_nothing(text: str) -> None:
     result = described(text, tokens=0)

@@ -141,7 +141,7 @@ def test_unreadable_json_is_refused(body: str, encoded: bool) -> None:  # noqa: 
         pytest.param({"body": "{!}", "isBase64Encoded": True}, "body-not-base64", id="not the alphabet of base64"),
         pytest.param({"body": "eyJ", "isBase64Encoded": True}, "body-not-base64", id="padding missing"),
         pytest.param({"body": '{"sentence": "é"}', "isBase64Encoded": True}, "body-not-base64", id="base64 with an accent"),
-        pytest.param({"body": 17, "isBase64Encoded": True}, "body-not-base64", id="base64 that is a number"),
+        pytest.param({"body": 17, "isBase64Encoded": True}, "body-missing", id="base64 that is a number"),
         pytest.param({"body": "/w==", "isBase64Encoded": True}, "body-not-utf8", id="byte FF"),
         pytest.param({"body": "eyLDIn0=", "isBase64Encoded": True}, "body-not-utf8", id="half a character"),
     ],

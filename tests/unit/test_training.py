@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from training.corpora import CorpusMissing, Example, Token, blimp, cola, ewt, put_aside
 from training.corrupt import CORRUPTIONS, Corruption, corrupted, detokenised, lemmatised, substitute
 from training.figures import acceptable, accuracy, calibration_error, fit_temperature, matthews
-from training.intermediate import real_against_corrupted
+from training.recipe import real_against_corrupted
 
 ROOT = Path(__file__).parents[2]
 COLA = "book1\t1\t\tThe wug is red.\nbook1\t0\t*\tThe wug are red. \n\nbook2\t1\t\tNaïve “wugs” sing.\n"
@@ -121,7 +121,7 @@ def test_put_aside_keeps_neighbours_together(sizes: list[int], share: float, see
 @pytest.mark.parametrize(
     ("one", "other", "together"),
     [
-        pytest.param("the wug is red", "The wug sang loudly", True, id="half of the words, whatever the case"),
+        pytest.param("The wug is red", "the WUG sang loudly", True, id="half of the words, whatever the case"),
         pytest.param("the wug is red", "the dax sang loudly", False, id="less than half"),
         pytest.param("wugs sing", "all of the wugs there sing now", True, id="all words of the shorter"),
     ],

@@ -40,7 +40,10 @@ class Classifier:
         self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()  # cut below, where the whole length is known
-        self._unknown: int = self._tokenizer.token_to_id("[UNK]")
+        unknown = self._tokenizer.token_to_id("[UNK]")
+        if unknown is None:
+            raise ValueError(f"{folder}/tokenizer.json has no [UNK]: not the tokenizer of this model")
+        self._unknown = unknown
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1  # a function below 1,769 MB has less than one core; more threads only wait
         self._session = onnxruntime.InferenceSession(folder / "model.onnx", options, providers=["CPUExecutionProvider"])

@@ -13,6 +13,7 @@ from typing import Any, Final
 MOSTLY_UNKNOWN: Final = 0.5
 MOSTLY_NON_LETTER: Final = 0.5
 DOMINANT: Final = 2 / 3
+LETTERS: Final = ("Lu", "Ll", "Lt", "Lm", "Lo", "Mn", "Mc")
 EXPECTED_SCRIPTS: Final = ("latin", "none")
 
 SCRIPTS: Final = frozenset(
@@ -95,7 +96,8 @@ def keyed_hash(text: str, key: bytes) -> str:
 
 @lru_cache(maxsize=4096)
 def _is_letter(character: str) -> bool:
-    return unicodedata.category(character)[0] in "LM"  # marks are part of letters in most scripts of India
+    # Marks are part of letters in most scripts of India; those that choose how an emoji looks are not.
+    return unicodedata.category(character) in LETTERS and not unicodedata.name(character, "").startswith("VARIATION SELECTOR")
 
 
 @lru_cache(maxsize=4096)
@@ -104,5 +106,5 @@ def _script(character: str) -> str:
     if unicodedata.category(character)[0] == "M":
         return ""
     name = unicodedata.name(unicodedata.normalize("NFKC", character)[0], "").split(" ")[0].lower()
-    name = {"cjk": "han", "katakana-hiragana": "katakana"}.get(name, name)
+    name = {"cjk": "han", "ideographic": "han", "katakana-hiragana": "katakana"}.get(name, name)
     return name if name in SCRIPTS else "other"

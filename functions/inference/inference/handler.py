@@ -22,8 +22,11 @@ if TYPE_CHECKING:
 
 SERVICE = "inference"
 LOG_TEXT = os.environ.get("LOG_TEXT", "true").lower() == "true"
-HASH_KEY = os.environ["HASH_KEY"].encode()
+HASH_KEY = os.environ["HASH_KEY"].encode()  # no default: with a known key a short sentence could be guessed
 MODEL_FOLDER = Path(os.environ.get("MODEL_FOLDER") or Path(__file__).parent.parent / "model")
+
+if not HASH_KEY:
+    raise ValueError("HASH_KEY is empty: set it to a secret of at least 16 characters")
 
 classifier = Classifier(MODEL_FOLDER)
 model = {"name": classifier.card["name"], "version": classifier.card["version"]}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 from dataclasses import dataclass
 from typing import Any, Final
@@ -26,12 +25,13 @@ class Request:
 
 def is_http(event: Any) -> bool:
     """Whether an API sent the event (both of its formats carry a request context)."""
-    return isinstance(event, dict) and "requestContext" in event
+    return isinstance(event, dict) and isinstance(event.get("requestContext"), dict)
 
 
 def correlation_id(event: Any) -> str | None:
     """The API's own id of the request; None for a direct invocation."""
-    return event["requestContext"].get("requestId") if is_http(event) else None
+    found = event["requestContext"].get("requestId") if is_http(event) else None
+    return found if isinstance(found, str) else None
 
 
 def asks_description(event: Any) -> bool:
@@ -66,16 +66,16 @@ def _asked(body: dict[str, Any]) -> tuple[str, ...]:
 
 def _text(event: dict[str, Any]) -> str:
     body = event.get("body")
-    if not body:
+    if not isinstance(body, str) or not body:
         raise Refused("body-missing", 'The request has no body; send {"sentence": "..."}.')
     if not event.get("isBase64Encoded"):
-        return str(body)
+        return body
     try:
         return base64.b64decode(body, validate=True).decode()
-    except binascii.Error:
-        raise Refused("body-not-base64", "The body is said to be base64, but is not.") from None
     except UnicodeDecodeError as problem:
         raise Refused("body-not-utf8", f"The body is not UTF-8 (byte {problem.start}).") from None
+    except ValueError:
+        raise Refused("body-not-base64", "The body is said to be base64, but is not.") from None
 
 
 def _json(text: str) -> Any:

@@ -1,12 +1,35 @@
-"""The intermediate stage's examples: real sentences against corrupted ones, and minimal pairs."""
+"""The stages of training and their examples: real sentences against corrupted ones, minimal pairs, then CoLA."""
 
 from __future__ import annotations
 
 import random
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from training.corpora import Example, blimp, ewt
 from training.corrupt import corrupted, detokenised, lemmatised
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One pass of training. `stop_after`: epochs actually run of the `epochs` that the schedule is made for."""
+
+    name: str
+    learning_rate: float
+    batch: int
+    epochs: int = 1
+    stop_after: int = 1
+
+
+def stages(folder: Path, train: list[Example], held_out: set[str], seed: int) -> list[tuple[Stage, list[Example]]]:
+    """All stages in order, each with its examples. Raises `CorpusMissing`."""
+    mixed = partial(real_against_corrupted, folder, train, held_out)
+    return [
+        (Stage("1 real or corrupted", 1e-4, batch=32), mixed(copies_ewt=3, copies_cola=3, pairs=150, seed=seed)),
+        (Stage("2 nearer to CoLA", 1e-4, batch=64), mixed(copies_ewt=2, copies_cola=2, pairs=250, seed=seed + 1)),
+        (Stage("3 CoLA", 5e-5, batch=32, epochs=4, stop_after=3), train),
+    ]
 
 
 def real_against_corrupted(

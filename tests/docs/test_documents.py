@@ -1,0 +1,83 @@
+"""What the documents say exists, exists."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from local.template import ROOT, load
+
+DOCUMENTS = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "training/README.md")]
+TEXTS = {path: path.read_text() for path in DOCUMENTS}
+NAMES = [str(path.relative_to(ROOT)) for path in DOCUMENTS]
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=NAMES)
+def test_every_make_target_that_is_named_exists(path: Path) -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = set(re.findall(r"(?:^|`)make ([a-z]+)", TEXTS[path], re.MULTILINE))
+    assert named
+    assert named <= targets
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=NAMES)
+def test_every_file_that_is_linked_or_named_exists(path: Path) -> None:
+    linked = {target.partition("#")[0] for target in re.findall(r"\]\(((?!https?:)[^)]+)\)", TEXTS[path])}
+    assert linked
+    assert not [target for target in linked if not (path.parent / target).exists()]
+    named = re.findall(r"(?:events|kibana|functions|tests|requirements)/[\w./-]+", TEXTS[path])
+    assert not [name for name in named if not (ROOT / name.rstrip("./")).exists()]
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=NAMES)
+def test_no_document_has_an_unfilled_place(path: Path) -> None:
+    assert not re.search(r"^[A-Z]{4,}$|TODO|FIXME", TEXTS[path], re.MULTILINE)
+
+
+def test_the_sam_commands_name_resources_and_events_that_exist() -> None:
+    resources = load()["Resources"]
+    commands = re.findall(r"sam local invoke (\w+) -e ([\w/.-]+)", TEXTS[ROOT / "README.md"])
+    assert len(commands) == 2
+    for function, event in commands:
+        assert resources[function]["Type"] == "AWS::Serverless::Function"
+        json.loads((ROOT / event).read_text())
+
+
+def test_every_parameter_is_in_the_readme() -> None:
+    for name, parameter in load()["Parameters"].items():
+        row = next(line for line in TEXTS[ROOT / "README.md"].splitlines() if line.startswith("|") and f"`{name}`" in line)
+        assert str(parameter.get("Default", "none")) in row
+
+
+def test_the_figures_in_the_documents_are_the_cards() -> None:
+    card = json.loads((ROOT / "functions/inference/model/card.json").read_text())
+    for name in ("matthews", "accuracy", "calibration_error"):
+        figure = f"{card['figures'][name]:.2f}" if name != "calibration_error" else f"{card['figures'][name]:.3f}"
+        assert figure in TEXTS[ROOT / "README.md"], name
+        assert figure in TEXTS[ROOT / "training/README.md"], name
+
+
+def test_the_output_shown_is_of_the_requests_sent() -> None:
+    readme = TEXTS[ROOT / "README.md"]
+    bodies = json.loads((ROOT / "events/requests.json").read_text())
+    sentences = [sentence for body in bodies for sentence in body.get("sentences", [body.get("sentence")])]
+    assert f"{len(sentences)} predictions, {len(sentences)} documents found" in readme
+    assert all(sentence in readme for sentence in sentences)
+
+
+def test_the_environment_of_sam_local_is_what_the_functions_read() -> None:
+    environment = json.loads((ROOT / "events/env.json").read_text())
+    for function, variables in environment.items():
+        assert set(variables) <= set(load()["Resources"][function]["Properties"]["Environment"]["Variables"])
+
+
+def test_no_pin_names_an_index() -> None:
+    pins = [*(ROOT / "requirements").glob("*.txt"), *(ROOT / "functions").glob("*/requirements.txt")]
+    assert len(pins) == 5
+    for path in pins:
+        text = path.read_text()
+        assert "://" not in text
+        assert text.count("==") <= text.count("--hash=sha256:")
