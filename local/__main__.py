@@ -55,9 +55,9 @@ def run(running: Stack, page: Console) -> int:
     page.print(screen.chart([hit["_source"] for hit in hits]), "")
     page.print(screen.filtered(running.subscription.counts, running.subscription.pattern), soft_wrap=True)
     page.print(f"{len(answers)} predictions, {len(hits)} documents found by their prediction_id")
-    for failure in running.failures:
+    for failure in running.subscription.failures:
         print(f"make run: a shipment failed: {failure}", file=sys.stderr)
-    return 0 if len(hits) == len(answers) and not running.failures else 1
+    return 0 if len(hits) == len(answers) and not running.subscription.failures else 1
 
 
 def predict(running: Stack, body: dict[str, Any]) -> list[dict[str, Any]]:
@@ -75,7 +75,7 @@ def find(running: Stack, prediction_ids: list[str]) -> list[dict[str, Any]]:
     query = {"size": len(prediction_ids), "sort": [{"@timestamp": "desc"}], "query": {"terms": {"prediction_id": prediction_ids}}}
     deadline = time.monotonic() + FIND_SECONDS
     hits: list[dict[str, Any]] = []
-    while time.monotonic() < deadline and len(hits) < len(prediction_ids) and not running.failures:
+    while time.monotonic() < deadline and len(hits) < len(prediction_ids) and not running.subscription.failures:
         time.sleep(0.2)
         hits = running.search(query)
     return hits
@@ -97,8 +97,8 @@ def serve(running: Stack, page: Console) -> NoReturn:
                 for hit in reversed([hit for hit in hits if hit["_id"] not in shown]):
                     page.print(json.dumps(hit["_source"], ensure_ascii=False), soft_wrap=True, highlight=False, markup=False)
                     shown.add(hit["_id"])
-            while running.failures:
-                page.print(f"a shipment failed: {running.failures.pop()}", style="red", markup=False)
+            while running.subscription.failures:
+                page.print(f"a shipment failed: {running.subscription.failures.pop()}", style="red", markup=False)
             time.sleep(1)
 
 

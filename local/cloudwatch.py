@@ -1,6 +1,7 @@
 """CloudWatch Logs' part: lines become log events, the filter pattern decides, what passes reaches the subscriber in payloads.
 
-Differences from CloudWatch: JSON patterns only, without `= *`, `EXISTS`, `IS` and regular expressions; a payload is sent
+Differences from CloudWatch: JSON patterns only, without `= *`, `EXISTS`, `IS`, regular expressions, negative numbers and
+booleans; `&&` and `||` are read from the right; a record that lacks a compared field matches `!=` only; a payload is sent
 every 0.2 s; nothing is retried.
 """
 
@@ -41,12 +42,13 @@ class Counts:
 
 @dataclass(slots=True)
 class Subscription:
-    """One subscription filter: `put` takes lines, `ship` is called with events like those CloudWatch invokes a function with."""
+    """One subscription filter: `put` takes lines, `ship` gets events as CloudWatch sends them, `failures` says what `ship` raised."""
 
     log_group: str
     pattern: str
-    ship: Callable[[dict[str, Any]], None]
+    ship: Callable[[dict[str, Any]], object]
     counts: Counts = field(default_factory=Counts)
+    failures: list[str] = field(default_factory=list)
     _waiting: list[dict[str, Any]] = field(default_factory=list)
     _changed: threading.Condition = field(default_factory=threading.Condition)
     _busy: bool = False
@@ -80,10 +82,11 @@ class Subscription:
                 batch, self._waiting = self._waiting[:BATCH_EVENTS], self._waiting[BATCH_EVENTS:]
             try:
                 self.ship(subscription_event(batch, self.log_group))
-            finally:
-                with self._changed:
-                    self._busy = False
-                    self._changed.notify_all()
+            except Exception as problem:  # noqa: BLE001  whatever it is: one shipment failed, the next is tried
+                self.failures.append(f"{len(batch)} lines: {problem}")
+            with self._changed:
+                self._busy = False
+                self._changed.notify_all()
 
     def stop(self) -> None:
         """Let `run` end once nothing waits."""
@@ -93,10 +96,10 @@ class Subscription:
 
 
 def matches(pattern: str, line: str) -> bool:
-    """Whether a JSON filter pattern wants the line; what is no JSON object, or lacks the field, never matches."""
+    """Whether a JSON filter pattern wants the line; what is no JSON object never matches."""
     try:
         record = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     if not isinstance(record, dict):
         return False

@@ -20,6 +20,7 @@ from local.runtime import FunctionFailed
 
 MAX_BODY_BYTES: Final = 10 * 1024 * 1024
 TEXT_TYPES: Final = ("text/", "application/json", "application/xml", "application/javascript")
+LENGTH_REQUIRED: Final = (411, {"message": "Length Required"})
 BAD_REQUEST: Final = (400, {"message": "Bad Request"})
 NOT_FOUND: Final = (404, {"message": "Not Found"})
 TOO_LARGE: Final = (413, {"message": "Request Entity Too Large"})
@@ -28,6 +29,7 @@ TIMED_OUT: Final = (503, {"message": "Service Unavailable"})
 
 Route = tuple[str, str]
 Invoke = Callable[[dict[str, Any]], Any]
+Own = tuple[int, dict[str, str]]
 Answer = tuple[int, dict[str, str], bytes]
 
 
@@ -39,11 +41,21 @@ def gateway(port: int, routes: dict[Route, Invoke]) -> ThreadingHTTPServer:
 
         def answer(self) -> None:
             length = self.headers.get("content-length", "0")
-            if not length.isdigit() or int(length) > MAX_BODY_BYTES:
-                self.close_connection = True  # the body stays unread
-                return self.respond(*_own(TOO_LARGE if length.isdigit() else BAD_REQUEST))
+            if "transfer-encoding" in self.headers:
+                return self.refuse(LENGTH_REQUIRED)
+            if not (length.isascii() and length.isdigit()):
+                return self.refuse(BAD_REQUEST)
+            if len(length) > 18 or int(length) > MAX_BODY_BYTES:
+                return self.refuse(TOO_LARGE)
             body = self.rfile.read(int(length))
-            return self.respond(*call(routes, self.command, self.path, dict(self.headers.items()), body))
+            headers = {name.lower(): ",".join(self.headers.get_all(name, [])) for name in self.headers}
+            return self.respond(*call(routes, self.command, self.path, headers, body))
+
+        def refuse(self, answer: Own) -> None:
+            """Answer without reading the body: the connection cannot be used again."""
+            self.close_connection = True
+            status, headers, body = _own(answer)
+            self.respond(status, headers | {"connection": "close"}, body)
 
         def respond(self, status: int, headers: dict[str, str], body: bytes) -> None:
             self.send_response(status)
@@ -76,16 +88,15 @@ def call(routes: dict[Route, Invoke], method: str, target: str, headers: dict[st
 
 
 def http_event(route: Route, target: str, headers: dict[str, str], body: bytes) -> dict[str, Any]:
-    """A request in HTTP API payload format 2.0; a body without a text content type travels as base64."""
+    """A request in HTTP API payload format 2.0; header names are in small letters, a body without a text content type travels as base64."""
     method, path = route
-    names = {name.lower(): value for name, value in headers.items()}
-    is_text = names.get("content-type", "").startswith(TEXT_TYPES)
+    is_text = headers.get("content-type", "").startswith(TEXT_TYPES)
     event: dict[str, Any] = {
         "version": "2.0",
         "routeKey": f"{method} {path}",
         "rawPath": unquote(path),
         "rawQueryString": urlsplit(target).query,
-        "headers": names,
+        "headers": headers,
         "requestContext": {
             "accountId": "anonymous",
             "apiId": "local",
@@ -94,7 +105,7 @@ def http_event(route: Route, target: str, headers: dict[str, str], body: bytes) 
                 "path": path,
                 "protocol": "HTTP/1.1",
                 "sourceIp": "127.0.0.1",
-                "userAgent": names.get("user-agent", ""),
+                "userAgent": headers.get("user-agent", ""),
             },
             "requestId": uuid4().hex,
             "routeKey": f"{method} {path}",
@@ -113,12 +124,13 @@ def http_answer(result: Any) -> Answer:
     """A function's answer as status, headers and body, by the rules of payload format 2.0."""
     if not isinstance(result, dict) or "statusCode" not in result:
         return 200, {"content-type": "application/json"}, json.dumps(result).encode()
-    body = result.get("body", "")
+    body = result.get("body") or ""
     content = base64.b64decode(body) if result.get("isBase64Encoded") else body.encode()
-    return result["statusCode"], {"content-type": "text/plain;charset=UTF-8"} | result.get("headers", {}), content
+    headers = {name.lower(): value for name, value in (result.get("headers") or {}).items()}
+    return result["statusCode"], {"content-type": "text/plain;charset=UTF-8"} | headers, content
 
 
-def _own(answer: tuple[int, dict[str, str]]) -> Answer:
+def _own(answer: Own) -> Answer:
     """What the gateway answers by itself."""
     status, body = answer
     return status, {"content-type": "application/json"}, json.dumps(body).encode()

@@ -6,7 +6,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import requests
@@ -15,7 +15,7 @@ from kibana.template import install
 from local import opensearch, template
 from local.cloudwatch import Subscription
 from local.gateway import gateway
-from local.runtime import FunctionFailed, Runtime, running
+from local.runtime import Runtime, running
 from local.trouble import Trouble, ensure_free
 
 Say = Callable[[str], None]
@@ -35,22 +35,23 @@ class Settings:
         ports = {}
         for name, default in (("API_PORT", 3000), ("OPENSEARCH_PORT", 9200)):
             value = environment.get(name) or str(default)
-            if not value.isdigit() or not 1024 <= int(value) <= 65535:
+            if not (value.isascii() and value.isdigit() and len(value) <= 5) or not 1024 <= int(value) <= 65535:
                 raise Trouble(f"{name} must be a port between 1024 and 65535, not {value!r}")
             ports[name] = int(value)
+        if len(set(ports.values())) < len(ports):
+            raise Trouble("API_PORT and OPENSEARCH_PORT must be two different ports")
         return cls(ports["API_PORT"], ports["OPENSEARCH_PORT"], (environment.get("OPENSEARCH_URL") or "").rstrip("/") or None)
 
 
 @dataclass(slots=True)
 class Stack:
-    """A running stack: its addresses, its functions, its subscription, and the shipments that failed."""
+    """A running stack: its addresses, its functions, its subscription."""
 
     api_url: str
     opensearch_url: str
     inference: Runtime
     shipper: Runtime
     subscription: Subscription
-    failures: list[str] = field(default_factory=list)
 
     def search(self, query: dict[str, Any]) -> list[dict[str, Any]]:
         """Documents of `cwl-*` that a search body finds; none while there is no index, or while a new one starts (503)."""
@@ -79,17 +80,8 @@ def stack(settings: Settings, say: Say = lambda _: None) -> Iterator[Stack]:
         _install_template(url)
 
         say("functions: starting under the Lambda runtime")
-        shipper_log: list[str] = []
-        shipper = parts.enter_context(running(plan.functions[shipper_name], {"OPENSEARCH_URL": url}, shipper_log.append))
-        failures: list[str] = []
-
-        def ship(event: dict[str, Any]) -> None:
-            try:
-                shipper.invoke(event)
-            except FunctionFailed as problem:
-                failures.append(str(problem))
-
-        subscription = Subscription(log_group, pattern, ship)
+        shipper = parts.enter_context(running(plan.functions[shipper_name], {"OPENSEARCH_URL": url}, lambda _: None))
+        subscription = Subscription(log_group, pattern, shipper.invoke)
         parts.callback(_thread(subscription.run).join, 10)
         parts.callback(subscription.stop)
         inference_settings = {"HASH_KEY": "local", "LOG_TEXT": os.environ.get("LOG_TEXT", "true")}
@@ -98,7 +90,7 @@ def stack(settings: Settings, say: Say = lambda _: None) -> Iterator[Stack]:
         parts.callback(server.server_close)
         _thread(server.serve_forever)
         parts.callback(server.shutdown)
-        yield Stack(f"http://127.0.0.1:{settings.api_port}", url, inference, shipper, subscription, failures)
+        yield Stack(f"http://127.0.0.1:{settings.api_port}", url, inference, shipper, subscription)
 
 
 def _existing(url: str) -> str:

@@ -35,7 +35,9 @@ def resources() -> dict[str, Resource]:
     for function in ("InferenceFunction", "ShipperFunction"):
         source["Resources"][function]["Properties"]["CodeUri"] = "s3://bucket/key"
     parameters = {name: parameter.get("Default", "") for name, parameter in source["Parameters"].items()}
-    transformed = Translator({}, Parser()).translate(source, parameters)
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        transformed = Translator({}, Parser()).translate(source, parameters)
     found: dict[str, Resource] = transformed["Resources"]
     return found
 

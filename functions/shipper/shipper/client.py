@@ -1,9 +1,9 @@
-"""The OpenSearch client: signed when the endpoint is Amazon's, plain otherwise."""
+"""The OpenSearch client: signed when the endpoint is Amazon's; otherwise plain, or with the address's user and password."""
 
 from __future__ import annotations
 
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from opensearchpy import OpenSearch, RequestsHttpConnection
 
@@ -19,14 +19,20 @@ def client(endpoint: str, region: str) -> OpenSearch:
     parts = urlsplit(endpoint)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise ValueError(f"OPENSEARCH_URL must be an http(s) address, not {endpoint!r}")
+    secure = parts.scheme == "https"
     return OpenSearch(
-        hosts=[endpoint.rstrip("/")],
-        http_auth=_signature(parts.hostname, region) if parts.hostname.endswith(AMAZON) else None,
+        hosts=[{"host": parts.hostname, "port": parts.port or (443 if secure else 80), "url_prefix": parts.path.strip("/")}],
+        http_auth=_signature(parts.hostname, region) if parts.hostname.endswith(AMAZON) else _basic(parts),
         connection_class=RequestsHttpConnection,
-        verify_certs=True,
+        use_ssl=secure,
+        verify_certs=secure,
         timeout=TIMEOUT_SECONDS,
         max_retries=0,
     )
+
+
+def _basic(parts: SplitResult) -> tuple[str, str] | None:
+    return (unquote(parts.username), unquote(parts.password)) if parts.username and parts.password else None
 
 
 def _signature(hostname: str, region: str) -> Any:
@@ -34,5 +40,7 @@ def _signature(hostname: str, region: str) -> Any:
     from botocore.session import Session  # noqa: PLC0415
     from requests_aws4auth import AWS4Auth  # noqa: PLC0415
 
-    service = "aoss" if ".aoss." in hostname else "es"
-    return AWS4Auth(region=region, service=service, refreshable_credentials=Session().get_credentials())
+    credentials = Session().get_credentials()
+    if credentials is None:
+        raise ValueError(f"no AWS credentials to sign requests to {hostname} with")
+    return AWS4Auth(region=region, service="aoss" if ".aoss." in hostname else "es", refreshable_credentials=credentials)

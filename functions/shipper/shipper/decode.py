@@ -11,6 +11,7 @@ from typing import Any, Final
 import orjson
 
 GZIP: Final = 16 + zlib.MAX_WBITS  # zlib's way of saying: expect a gzip header
+BLOCK: Final = 64 * 1024
 LAST_MILLISECOND: Final = 253_402_300_799_999  # of the year 9999, the last that ISO 8601 and OpenSearch write in four digits
 
 
@@ -43,10 +44,16 @@ def decode(event: Any, limit: int) -> Payload:
     if not isinstance(body, dict):
         raise PayloadInvalid("the payload is no JSON object")
     try:
-        events = tuple(map(_log_event, body["logEvents"])) if body["messageType"] == "DATA_MESSAGE" else ()
-        return Payload(body["owner"], body["logGroup"], body["logStream"], events)
+        kind, source, events = body["messageType"], (body["owner"], body["logGroup"], body["logStream"]), body["logEvents"]
     except KeyError as problem:
         raise PayloadInvalid(f"the payload has no {problem}") from None
+    if not all(isinstance(part, str) for part in source):
+        raise PayloadInvalid("the payload's owner, log group or log stream is no string")
+    if kind == "CONTROL_MESSAGE":
+        return Payload(*source, events=())
+    if kind != "DATA_MESSAGE" or not isinstance(events, list):
+        raise PayloadInvalid("the payload is neither a data message with log events nor a control message")
+    return Payload(*source, events=tuple(map(_log_event, events)))
 
 
 def _compressed(event: Any) -> bytes:
@@ -59,19 +66,24 @@ def _compressed(event: Any) -> bytes:
 
 
 def _inflate(data: bytes, limit: int) -> bytes:
-    """Every member of the gzip data. Never holds more than `limit` inflated bytes, and notices a missing end."""
-    inflated = bytearray()
-    while data:
+    """Every member of the gzip data. Never holds more than `limit` inflated bytes and one, and notices a missing end.
+
+    Block by block, because zlib copies what follows a member: many small ones would cost time by the square.
+    """
+    inflated, position = bytearray(), 0
+    while position < len(data):
         member = zlib.decompressobj(GZIP)
-        try:
-            inflated += member.decompress(data, limit - len(inflated) + 1)
-        except zlib.error as problem:
-            raise PayloadInvalid(f"awslogs.data is not gzip: {problem}") from None
-        if len(inflated) > limit:
-            raise PayloadInvalid(f"awslogs.data inflates to more than {limit} bytes")
-        if not member.eof:
-            raise PayloadInvalid("awslogs.data is cut short: the gzip stream has no end")
-        data = member.unused_data
+        while not member.eof:
+            block = data[position : position + BLOCK]
+            if not block:
+                raise PayloadInvalid("awslogs.data is cut short: the gzip stream has no end")
+            try:
+                inflated += member.decompress(block, limit - len(inflated) + 1)
+            except zlib.error as problem:
+                raise PayloadInvalid(f"awslogs.data is not gzip: {problem}") from None
+            if len(inflated) > limit:
+                raise PayloadInvalid(f"awslogs.data inflates to more than {limit} bytes")
+            position += len(block) - len(member.unused_data)
     return bytes(inflated)
 
 
@@ -82,9 +94,12 @@ def _json(data: bytes) -> Any:
         raise PayloadInvalid(f"the payload is not JSON: {problem}") from None
 
 
-def _log_event(raw: dict[str, Any]) -> LogEvent:
-    identifier, timestamp, message = raw["id"], raw["timestamp"], raw["message"]
-    if not (isinstance(identifier, str) and isinstance(timestamp, int) and isinstance(message, str)):
+def _log_event(raw: Any) -> LogEvent:
+    try:
+        identifier, timestamp, message = raw["id"], raw["timestamp"], raw["message"]
+    except (KeyError, TypeError):
+        raise PayloadInvalid("a log event is no object with id, timestamp and message") from None
+    if not (isinstance(identifier, str) and type(timestamp) is int and isinstance(message, str)):
         raise PayloadInvalid("a log event's id, timestamp or message is of the wrong type")
     if not 0 <= timestamp <= LAST_MILLISECOND:
         raise PayloadInvalid(f"log event {identifier} has the impossible timestamp {timestamp}")

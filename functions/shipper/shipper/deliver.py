@@ -20,6 +20,7 @@ CHUNK_BYTES: Final = 5 * 1024 * 1024  # inflated: what Amazon limits (10 MiB on 
 HEADERS: Final = {"content-type": "application/x-ndjson", "content-encoding": "gzip"}
 PARAMS: Final = {"filter_path": "errors,items.*.status,items.*.error.type"}
 DUPLICATE: Final = 409
+UNREADABLE: Final = "the server's answer cannot be read"
 
 
 class NotDelivered(Exception):
@@ -57,9 +58,7 @@ def deliver(documents: Iterable[Document], client: OpenSearch) -> Outcome:
             outcome.reasons[reason(problem)] += len(chunk)
             continue
         for item in items:
-            tally(item["create"], outcome)
-        if len(items) != len(chunk):
-            outcome.reasons["the server's answer lacks items"] += len(chunk) - len(items)
+            tally(item, outcome)
     return outcome
 
 
@@ -83,30 +82,45 @@ def action(document: Document) -> bytes:
     return orjson.dumps({"create": {"_index": document.index, "_id": document.id}})
 
 
-def bulk(chunk: list[Document], client: OpenSearch) -> list[dict[str, Any]]:
+def bulk(chunk: list[Document], client: OpenSearch) -> list[Any]:
     """One bulk request; an item an answer. Raises opensearch-py's exceptions when the request as a whole fails."""
     lines = [line for document in chunk for line in (action(document), document.source)]
     body = zlib.compress(b"\n".join(lines) + b"\n", level=1, wbits=16 + zlib.MAX_WBITS)
-    answer = client.transport.perform_request("POST", "/_bulk", params=PARAMS, headers=HEADERS, body=body)
-    if not isinstance(answer, dict):
-        raise TransportError("N/A", "the server's answer is no JSON object", None)
-    items: list[dict[str, Any]] = answer.get("items", [])
+    try:
+        answer = client.transport.perform_request("POST", "/_bulk", params=PARAMS, headers=HEADERS, body=body)
+    except AttributeError as problem:  # opensearch-py takes an error's JSON body for an object without looking
+        raise TransportError("N/A", UNREADABLE, None) from problem
+    items = answer.get("items") if isinstance(answer, dict) else None
+    if not isinstance(items, list) or len(items) != len(chunk):
+        raise TransportError("N/A", UNREADABLE, None)
     return items
 
 
-def tally(item: dict[str, Any], outcome: Outcome) -> None:
+def tally(item: Any, outcome: Outcome) -> None:
     """Count one item of the bulk answer."""
-    status = item["status"]
-    if 200 <= status < 300:
+    result = item.get("create") if isinstance(item, dict) else None
+    status = result.get("status") if isinstance(result, dict) else None
+    if not isinstance(status, int):
+        outcome.reasons[UNREADABLE] += 1
+    elif 200 <= status < 300:
         outcome.indexed += 1
     elif status == DUPLICATE:
         outcome.duplicate += 1
     else:
-        outcome.reasons[f"{status} {item.get('error', {}).get('type', 'without a type')}"] += 1
+        outcome.reasons[f"{status} {error_type(result)}"] += 1
 
 
 def reason(problem: OpenSearchException) -> str:
-    """Why a whole request failed, without its body: status and the server's error type, or the connection's trouble."""
-    if isinstance(problem, TransportError):
-        return f"{problem.status_code} {problem.error}".split(" for url", maxsplit=1)[0][:200]
+    """Why a whole request failed: status and the server's error type, or the kind of trouble; never a word of its body."""
+    if isinstance(problem, TransportError) and isinstance(problem.status_code, int):
+        return f"{problem.status_code} {error_type(problem.info)}"
+    if isinstance(problem, TransportError) and problem.error == UNREADABLE:
+        return UNREADABLE
     return type(problem).__name__
+
+
+def error_type(answer: Any) -> str:
+    """The server's name for the error in an item or in a whole answer."""
+    error = answer.get("error") if isinstance(answer, dict) else None
+    name = error.get("type") if isinstance(error, dict) else None
+    return name if isinstance(name, str) else "without a type"

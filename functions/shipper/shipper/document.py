@@ -23,7 +23,7 @@ class Document:
 def document(event: LogEvent, payload: Payload) -> Document:
     """The event's document: id and day are the event's own, so that a second delivery meets the first."""
     moment = datetime.fromtimestamp(event.timestamp / 1000, UTC)
-    source = fields(event.message) | {
+    envelope = {
         "@id": event.id,
         "@timestamp": moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{event.timestamp % 1000:03d}Z",
         "@message": event.message,
@@ -31,7 +31,7 @@ def document(event: LogEvent, payload: Payload) -> Document:
         "@log_group": payload.log_group,
         "@log_stream": payload.log_stream,
     }
-    return Document(event.id, f"cwl-{moment:%Y.%m.%d}", orjson.dumps(source))
+    return Document(event.id, f"cwl-{moment:%Y.%m.%d}", _source(fields(event.message), envelope))
 
 
 def fields(message: str) -> dict[str, Any]:
@@ -40,7 +40,14 @@ def fields(message: str) -> dict[str, Any]:
     if start < 0:
         return {}
     try:
-        found = orjson.loads(message[start:] if start else message)
+        found: dict[str, Any] = orjson.loads(message[start:] if start else message)
     except orjson.JSONDecodeError:
         return {}
-    return found if isinstance(found, dict) else {}
+    return found
+
+
+def _source(found: dict[str, Any], envelope: dict[str, Any]) -> bytes:
+    try:
+        return orjson.dumps(found | envelope)
+    except orjson.JSONEncodeError:  # nested deeper than orjson writes (254), though not deeper than it reads (1,024)
+        return orjson.dumps(envelope)

@@ -1,0 +1,210 @@
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from local import cloudwatch, template
+from local.cloudwatch import Subscription, log_event, matches
+from shipper.decode import decode
+
+[(_, PATTERN, _)] = template.read().subscriptions
+WANTED = '{"message": "prediction"}'
+
+
+class Shipped:
+    """A subscriber that remembers its batches; the first `failures` invocations raise."""
+
+    def __init__(self, failures: int = 0) -> None:
+        self.batches: list[list[str]] = []
+        self.ids: list[str] = []
+        self._failures = failures
+
+    def __call__(self, event: dict[str, Any]) -> None:
+        if self._failures:
+            self._failures -= 1
+            raise RuntimeError("the subscriber failed")
+        payload = decode(event, 10_000_000)
+        assert payload.log_group == "group"
+        self.batches.append([line.message for line in payload.events])
+        self.ids += [line.id for line in payload.events]
+
+    @property
+    def lines(self) -> list[str]:
+        return [line for batch in self.batches for line in batch]
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cloudwatch, "BATCH_SECONDS", 0.01)
+
+
+@contextmanager
+def running(subscription: Subscription) -> Iterator[None]:
+    thread = threading.Thread(target=subscription.run, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        subscription.stop()
+        thread.join(5)
+    assert not thread.is_alive()
+
+
+@pytest.mark.parametrize(
+    ("pattern", "line", "wanted"),
+    [
+        pytest.param(PATTERN, '{"message": "prediction", "n": 1}', True, id="template: prediction"),
+        pytest.param(PATTERN, '{"message": "prediction_error"}', True, id="template: prediction_error"),
+        pytest.param(PATTERN, ' {"message":"prediction"}\n', True, id="template: white space around"),
+        pytest.param(PATTERN, '{"message": "predictions"}', False, id="template: longer word"),
+        pytest.param(PATTERN, '{"message": "PREDICTION"}', False, id="template: capitals"),
+        pytest.param(PATTERN, '{"record": {"message": "prediction"}}', False, id="template: field further down"),
+        pytest.param(PATTERN, '{"message": ["prediction"]}', False, id="template: list in the field"),
+        pytest.param(PATTERN, '{"message": null}', False, id="template: null in the field"),
+        pytest.param(PATTERN, '{"_aws": {}, "Predictions": [1.0]}', False, id="template: metrics"),
+        pytest.param(PATTERN, "{}", False, id="template: empty object"),
+        pytest.param(PATTERN, "REPORT RequestId: 8f5ad1e0 Duration: 5 ms", False, id="template: platform line"),
+        pytest.param(PATTERN, 'INFO {"message": "prediction"}', False, id="template: text before the object"),
+        pytest.param(PATTERN, '{"message": "prediction"', False, id="template: broken object"),
+        pytest.param(PATTERN, '[{"message": "prediction"}]', False, id="template: array"),
+        pytest.param(PATTERN, '"prediction"', False, id="template: string"),
+        pytest.param(PATTERN, "null", False, id="template: null"),
+        pytest.param(PATTERN, "", False, id="template: empty line"),
+        pytest.param(PATTERN, "[" * 100_000, False, id="template: nested too deep to read"),
+        pytest.param("{ ($.a = 1) && ($.b = 2) }", '{"a": 1, "b": 2}', True, id="and: both"),
+        pytest.param("{ ($.a = 1) && ($.b = 2) }", '{"a": 1, "b": 3}', False, id="and: left only"),
+        pytest.param("{ ($.a = 1) && ($.b = 2) }", '{"b": 2}', False, id="and: left missing"),
+        pytest.param("{ ($.a = 1) || ($.b = 2) }", '{"b": 2}', True, id="or: left missing"),
+        pytest.param("{ ($.a = 1) || ($.b = 2) }", '{"a": 1}', True, id="or: right missing"),
+        pytest.param("{ ($.a = 1) || ($.b = 2) }", '{"a": 2, "b": 1}', False, id="or: neither"),
+        pytest.param("{ (($.a = 1) || ($.b = 1)) && ($.c = 1) }", '{"a": 1, "c": 0}', False, id="parentheses bind first"),
+        pytest.param("{ $.n > 1 }", '{"n": 1.5}', True, id="greater"),
+        pytest.param("{ $.n > 1 }", '{"n": 1}', False, id="not greater"),
+        pytest.param("{ $.n >= 1 }", '{"n": 1}', True, id="greater or equal"),
+        pytest.param("{ $.n < 1 }", '{"n": 0.5}', True, id="less"),
+        pytest.param("{ $.n <= 0.5 }", '{"n": 0.6}', False, id="not less or equal"),
+        pytest.param("{ $.n = 1 }", '{"n": 1.0}', True, id="equal number"),
+        pytest.param("{ $.n = 1 }", '{"n": "1"}', False, id="number as text"),
+        pytest.param("{ $.n > 1 }", '{"n": "2"}', False, id="greater than a text"),
+        pytest.param("{ $.n > 1 }", "{}", False, id="greater: field missing"),
+        pytest.param('{ $.a.b = "x" }', '{"a": {"b": "x"}}', True, id="nested field"),
+        pytest.param('{ $.a.b = "x" }', '{"a": {}}', False, id="nested field missing"),
+        pytest.param('{ $.a.b = "x" }', '{"c": 1}', False, id="parent missing"),
+        pytest.param('{ $.a.b = "x" }', '{"a": "b"}', False, id="parent a text"),
+        pytest.param('{ $.a[1] = "x" }', '{"a": ["y", "x"]}', True, id="element"),
+        pytest.param('{ $.a[1] = "x" }', '{"a": ["x"]}', False, id="element missing"),
+        pytest.param('{ $.a[0] = "x" }', '{"a": {"b": "x"}}', False, id="element of an object"),
+        pytest.param('{ $[0] = "x" }', '["x"]', False, id="element of an array that is the line"),
+        pytest.param('{ $.a != "x" }', '{"a": "y"}', True, id="unequal"),
+        pytest.param('{ $.a != "x" }', '{"a": "x"}', False, id="not unequal"),
+    ],
+)
+def test_pattern(pattern: str, line: str, wanted: bool) -> None:  # noqa: FBT001
+    assert matches(pattern, line) is wanted
+
+
+def test_ids_are_56_digits_that_grow_with_time() -> None:
+    ids = [log_event("line", 1795435200123)["id"] for _ in range(1000)]
+    assert len(set(ids)) == 1000
+    assert all(len(each) == 56 and each.isascii() and each.isdecimal() for each in ids)
+    assert max(ids) < log_event("line", 1795435200124)["id"]
+
+
+def test_line_is_stamped_now() -> None:
+    events: list[dict[str, Any]] = []
+    subscription = Subscription("group", PATTERN, events.append)
+    before = time.time_ns() // 1_000_000
+    subscription.put(WANTED)
+    after = time.time_ns() // 1_000_000
+    subscription.stop()
+    subscription.run()
+    [event] = events
+    [line] = decode(event, 1000).events
+    assert before <= line.timestamp <= after
+    assert line.message == WANTED
+
+
+def test_everything_that_passes_is_shipped_once() -> None:
+    shipped = Shipped()
+    subscription = Subscription("group", PATTERN, shipped)
+    lines = [json.dumps({"message": "prediction" if number % 3 else "other", "n": number}) for number in range(120)]
+
+    def put(part: list[str]) -> None:
+        for line in part:
+            subscription.put(line)
+
+    with running(subscription):
+        writers = [threading.Thread(target=put, args=(lines[start::4],)) for start in range(4)]
+        for writer in writers:
+            writer.start()
+        for writer in writers:
+            writer.join()
+        assert subscription.drain(5)
+        assert sorted(shipped.lines) == sorted(line for line in lines if "prediction" in line)
+    counts = subscription.counts
+    assert (counts.seen, counts.passed, counts.dropped) == (120, 80, 40)
+    assert len(set(shipped.ids)) == 80
+
+
+def test_batches_are_bounded_and_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cloudwatch, "BATCH_EVENTS", 5)
+    shipped = Shipped()
+    subscription = Subscription("group", PATTERN, shipped)
+    lines = [json.dumps({"message": "prediction", "n": number}) for number in range(12)]
+    for line in lines:
+        subscription.put(line)
+    subscription.stop()
+    subscription.run()  # ends, because it was stopped, but not before all is shipped
+    assert [len(batch) for batch in shipped.batches] == [5, 5, 2]
+    assert shipped.lines == lines
+
+
+def test_drain_waits_for_the_subscriber() -> None:
+    begun, release = threading.Event(), threading.Event()
+
+    def ship(_event: dict[str, Any]) -> None:
+        begun.set()
+        assert release.wait(5)
+
+    subscription = Subscription("group", PATTERN, ship)
+    with running(subscription):
+        assert subscription.drain(5)  # nothing was put
+        subscription.put(WANTED)
+        assert not subscription.drain(0)
+        assert begun.wait(5)
+        assert not subscription.drain(0.05)
+        release.set()
+        assert subscription.drain(5)
+
+
+def test_drain_does_not_wait_for_what_was_dropped() -> None:
+    subscription = Subscription("group", PATTERN, Shipped())
+    subscription.put("plain words")
+    assert subscription.drain(0)
+    assert subscription.counts.dropped == 1
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_failing_subscriber_does_not_wedge_drain() -> None:
+    subscription = Subscription("group", PATTERN, Shipped(failures=1))
+    with running(subscription):
+        subscription.put(WANTED)
+        assert subscription.drain(5)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_lines_after_a_failure_are_shipped() -> None:
+    shipped = Shipped(failures=1)
+    subscription = Subscription("group", PATTERN, shipped)
+    with running(subscription):
+        subscription.put(WANTED)
+        assert subscription.drain(5)
+        subscription.put('{"message": "prediction", "n": 2}')
+        assert subscription.drain(1)
+    assert shipped.lines == ['{"message": "prediction", "n": 2}']

@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from local.stack import Settings
+from local.template import ROOT, Function, load, read
+from local.trouble import Trouble, ensure_free, free_port
+
+SMALL = """
+Resources:
+  Log:
+    Type: AWS::Logs::LogGroup
+  Answer:
+    Type: AWS::Serverless::Function
+    Properties:
+      CodeUri: code/answer/
+      Handler: answer.main
+      MemorySize: 256
+      Timeout: 5
+      Role: !GetAtt Role.Arn
+      Events:
+        Get: {Type: HttpApi, Properties: {Method: GET, Path: /answer}}
+        Put: {Type: HttpApi, Properties: {Method: PUT, Path: /answer}}
+        Daily: {Type: Schedule, Properties: {Schedule: rate(1 day)}}
+  Store:
+    Type: AWS::Serverless::Function
+    Properties:
+      CodeUri: store
+      Handler: store.main
+      MemorySize: 128
+      Timeout: 60
+      Events:
+        Lines:
+          Type: CloudWatchLogs
+          Properties: {LogGroupName: !Ref Log, FilterPattern: '{ $.a = 1 }'}
+  Idle:
+    Type: AWS::Serverless::Function
+    Properties: {CodeUri: idle, Handler: idle.main, MemorySize: 128, Timeout: 1}
+"""
+
+
+@pytest.mark.parametrize(
+    ("environment", "settings"),
+    [
+        pytest.param({}, Settings(3000, 9200), id="defaults"),
+        pytest.param({"API_PORT": "", "OPENSEARCH_PORT": "", "OPENSEARCH_URL": ""}, Settings(3000, 9200), id="empty is unset"),
+        pytest.param({"API_PORT": "8080", "OPENSEARCH_PORT": "9300"}, Settings(8080, 9300), id="ports"),
+        pytest.param({"API_PORT": "1024", "OPENSEARCH_PORT": "65535"}, Settings(1024, 65535), id="first and last port"),
+        pytest.param({"OPENSEARCH_URL": "http://a:9200/"}, Settings(3000, 9200, "http://a:9200"), id="server that is there"),
+        pytest.param({"PORT": "1", "HOME": "/root"}, Settings(3000, 9200), id="other variables"),
+    ],
+)
+def test_settings(environment: dict[str, str], settings: Settings) -> None:
+    assert Settings.of(environment) == settings
+
+
+@pytest.mark.parametrize("name", ["API_PORT", "OPENSEARCH_PORT"])
+@pytest.mark.parametrize(
+    "value", ["0", "80", "1023", "65536", "-1", "3000.0", "0x1000", " 3000", "http", "²", pytest.param("9" * 5000, id="5000 digits")]
+)
+def test_bad_port_is_trouble(name: str, value: str) -> None:
+    with pytest.raises(Trouble, match=f"{name} must be a port between 1024 and 65535"):
+        Settings.of({name: value})
+
+
+def test_taken_port_is_trouble() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        with pytest.raises(Trouble, match=rf"127\.0\.0\.1:{port} cannot be used .*choose another with API_PORT=") as problem:
+            ensure_free(port, "API_PORT")
+    assert "\n" not in str(problem.value)
+    ensure_free(port, "API_PORT")
+
+
+def test_free_port_can_be_used() -> None:
+    port = free_port()
+    ensure_free(port, "API_PORT")
+    socket.create_server(("127.0.0.1", port)).close()
+
+
+def test_template_is_read() -> None:
+    found = read()
+    assert found.routes == {("POST", "/predict"): "InferenceFunction"}
+    assert found.functions == {
+        "InferenceFunction": Function("InferenceFunction", ROOT / "functions/inference", "inference.handler.handler", 1024, 30),
+        "ShipperFunction": Function("ShipperFunction", ROOT / "functions/shipper", "shipper.handler.handler", 512, 120),
+    }
+    pattern = '{ ($.message = "prediction") || ($.message = "prediction_error") }'
+    assert found.subscriptions == [("InferenceLogGroup", pattern, "ShipperFunction")]
+
+
+@pytest.mark.parametrize("name", ["InferenceFunction", "ShipperFunction"])
+def test_handlers_of_the_template_exist(name: str) -> None:
+    function = read().functions[name]
+    module, _, attribute = function.handler.rpartition(".")
+    assert f"def {attribute}(" in (function.code / Path(*module.split("."))).with_suffix(".py").read_text(encoding="utf-8")
+
+
+def test_another_template_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "template.yaml"
+    path.write_text(SMALL, encoding="utf-8")
+    found = read(path)
+    assert found.routes == {("GET", "/answer"): "Answer", ("PUT", "/answer"): "Answer"}
+    assert found.subscriptions == [("Log", "{ $.a = 1 }", "Store")]
+    assert list(found.functions) == ["Answer", "Store", "Idle"]
+    assert found.functions["Answer"] == Function("Answer", tmp_path / "code/answer", "answer.main", 256, 5)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("!Ref Log", {"Ref": "Log"}),
+        ("!GetAtt Role.Arn", {"Fn::GetAtt": ["Role", "Arn"]}),
+        ("!GetAtt Nested.Outputs.Arn", {"Fn::GetAtt": ["Nested", "Outputs.Arn"]}),
+        ('!Sub "a-${B}"', {"Fn::Sub": "a-${B}"}),
+        ('!Join ["-", [a, !Ref B]]', {"Fn::Join": ["-", ["a", {"Ref": "B"}]]}),
+        ("!Transform {Name: A, Parameters: {B: !Ref C}}", {"Fn::Transform": {"Name": "A", "Parameters": {"B": {"Ref": "C"}}}}),
+    ],
+)
+def test_short_tags_are_read_as_their_long_form(tmp_path: Path, text: str, value: object) -> None:
+    path = tmp_path / "template.yaml"
+    path.write_text(f"a: {text}\n", encoding="utf-8")
+    assert load(path) == {"a": value}

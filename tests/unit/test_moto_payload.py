@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import io
+import json
+import time
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+from moto.awslambda.models import LambdaFunction
+from moto.logs.models import LogEvent
+
+from shipper.decode import decode
+
+RECORD = Path(__file__).parents[2] / "events" / "record.prediction.json"
+REGION = "us-east-1"
+
+
+@pytest.fixture
+def payloads(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What moto would invoke the function with."""
+    found: list[Any] = []
+    original = LogEvent.__init__
+
+    def with_real_id(self: LogEvent, ingestion_time: int, log_event: dict[str, Any]) -> None:
+        original(self, ingestion_time, log_event)
+        # moto counts in numbers, CloudWatch in strings of digits
+        self.event_id = f"{self.event_id:056d}"  # type: ignore[assignment]
+
+    monkeypatch.setattr(LogEvent, "__init__", with_real_id)
+    monkeypatch.setattr(LambdaFunction, "invoke", lambda _self, body, *_: found.append(json.loads(body)))
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    return found
+
+
+def code() -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("shipper.py", "def handler(event, context): pass")
+    return buffer.getvalue()
+
+
+@mock_aws
+def test_what_moto_sends_is_read(payloads: list[Any]) -> None:
+    role = boto3.client("iam", REGION).create_role(RoleName="shipper", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
+    function = boto3.client("lambda", REGION).create_function(
+        FunctionName="shipper", Runtime="python3.13", Role=role, Handler="shipper.handler", Code={"ZipFile": code()}
+    )
+    logs = boto3.client("logs", REGION)
+    logs.create_log_group(logGroupName="predictions")
+    logs.create_log_stream(logGroupName="predictions", logStreamName="stream")
+    logs.put_subscription_filter(
+        logGroupName="predictions", filterName="all", filterPattern="", destinationArn=function["FunctionArn"]
+    )  # fmt: skip
+    line = json.dumps(json.loads(RECORD.read_text(encoding="utf-8")))
+    now = time.time_ns() // 1_000_000
+    lines = [{"timestamp": now, "message": line}, {"timestamp": now + 1, "message": "ä 👍"}]
+    logs.put_log_events(logGroupName="predictions", logStreamName="stream", logEvents=lines)
+
+    [event] = payloads
+    payload = decode(event, 1024 * 1024)
+    assert [(found.timestamp, found.message) for found in payload.events] == [(now, line), (now + 1, "ä 👍")]
+    assert (payload.owner, payload.log_group, payload.log_stream) == ("123456789012", "predictions", "stream")
