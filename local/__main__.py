@@ -8,10 +8,11 @@ import os
 import signal
 import sys
 import time
+from collections import Counter
 from typing import Any, Final, NoReturn
 
 import requests
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 
 from local import screen
@@ -52,7 +53,8 @@ def run(running: Stack, page: Console) -> int:
     hits = find(running, [answer["prediction_id"] for answer in answers])
     page.print(screen.answers(answers), "")
     page.print(screen.documents(hits, f"Documents in {running.opensearch_url}/cwl-*"), "")
-    page.print(screen.chart([hit["_source"] for hit in hits]), "")
+    live = (hit["_source"] for hit in hits if hit["_source"]["traffic"] == "live")
+    page.print(screen.chart(Counter(source["prediction"]["label"] for source in live)), "")
     page.print(screen.filtered(running.subscription.counts, running.subscription.pattern), soft_wrap=True)
     page.print(f"{len(answers)} predictions, {len(hits)} documents found by their prediction_id")
     for failure in running.subscription.failures:
@@ -92,7 +94,7 @@ def serve(running: Stack, page: Console) -> NoReturn:
             hits = running.search(VIEW)
             if page.is_terminal:
                 title = screen.filtered(running.subscription.counts, running.subscription.pattern)
-                live.update(screen.documents(hits, title), refresh=True)
+                live.update(Group(screen.documents(hits, title), screen.chart(running.labels())), refresh=True)
             else:
                 for hit in reversed([hit for hit in hits if hit["_id"] not in shown]):
                     page.print(json.dumps(hit["_source"], ensure_ascii=False), soft_wrap=True, highlight=False, markup=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Any, Final
 
 from rich.console import Console, Group, RenderableType
@@ -46,9 +45,8 @@ def documents(hits: list[Document], title: str) -> Table:
     return table
 
 
-def chart(sources: list[Document]) -> RenderableType:
-    """A bar for each label, with its count; canaries and tests are left out."""
-    counts = Counter(source["prediction"]["label"] for source in sources if source["traffic"] == "live")
+def chart(counts: dict[str, int]) -> RenderableType:
+    """A bar for each label, with its count."""
     highest = max(counts.values(), default=1)
     bars = [
         Text.assemble(f"{label:>13} ", ("█" * max(1, BAR * count // highest), COLOURS.get(label, "blue")), f" {count}")

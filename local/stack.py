@@ -54,14 +54,24 @@ class Stack:
     subscription: Subscription
 
     def search(self, query: dict[str, Any]) -> list[dict[str, Any]]:
-        """Documents of `cwl-*` that a search body finds; none while there is no index, or while a new one starts (503)."""
+        """Documents of `cwl-*` that a search body finds; none while there is no index."""
+        hits: list[dict[str, Any]] = self._search(query).get("hits", {}).get("hits", [])
+        return hits
+
+    def labels(self) -> dict[str, int]:
+        """How often each label was predicted for live traffic, as a panel would count it."""
+        query = {"size": 0, "query": {"term": {"traffic": "live"}}, "aggs": {"labels": {"terms": {"field": "prediction.label.keyword"}}}}
+        buckets = self._search(query).get("aggregations", {}).get("labels", {}).get("buckets", [])
+        return {bucket["key"]: bucket["doc_count"] for bucket in buckets}
+
+    def _search(self, query: dict[str, Any]) -> dict[str, Any]:
         url = f"{self.opensearch_url}/cwl-*/_search"
         answer = requests.post(url, json=query, params={"ignore_unavailable": "true"}, timeout=10)
-        if answer.status_code == requests.codes.unavailable:
-            return []
+        if answer.status_code == requests.codes.unavailable:  # an index that was just made has no shard to ask yet
+            return {}
         answer.raise_for_status()
-        hits: list[dict[str, Any]] = answer.json()["hits"]["hits"]
-        return hits
+        found: dict[str, Any] = answer.json()
+        return found
 
 
 @contextmanager

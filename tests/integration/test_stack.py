@@ -139,3 +139,15 @@ def test_the_first_document_meets_the_index_template(running: Stack) -> None:
         assert properties["prediction"]["properties"]["label"]["fields"]["keyword"]["type"] == "keyword"
         assert properties["@timestamp"]["type"] == "date"
         assert properties["input"]["properties"]["script"]["type"] == "keyword"
+
+
+def test_labels_are_counted_for_live_traffic_only(running: Stack) -> None:
+    running.subscription.drain(10)
+    requests.post(f"{running.opensearch_url}/cwl-*/_refresh", timeout=10).raise_for_status()
+    before = sum(running.labels().values())
+    ids = [
+        post(running, json.dumps({"sentence": "Counted or not", "traffic": kind})).json()["prediction_id"]
+        for kind in ("live", "test", "canary")
+    ]
+    assert len(found(running, {"terms": {"prediction_id": ids}}, 3)) == 3
+    assert sum(running.labels().values()) == before + 1
