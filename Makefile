@@ -13,6 +13,9 @@ export ARCHITECTURE
 export SAM_CLI_TELEMETRY := 0
 export PYTHONPATH := $(CURDIR):$(CURDIR)/kibana
 UV := $(shell PATH="$(PATH)" command -v uv || echo $(CURDIR)/.uv/bin/uv)
+# uv shows its progress in a terminal only.
+QUIET := $(shell [ -t 2 ] || echo --quiet)
+OFFLINE := echo "make: packages could not be downloaded: check the network and run this again" >&2; exit 1
 COMPILE := $(UV) pip compile --quiet --universal --generate-hashes --python-version 3.13 --no-emit-index-url --custom-compile-command "make lock"
 
 .PHONY: help setup run serve test lint build train lock clean
@@ -40,28 +43,28 @@ build: $(VENV)/.ready ## the deployable packages, in .aws-sam/build: make build 
 
 train: $(VENV)/.ready ## the model again: make train DATA=folder [OUT=folder] [WORK=folder]
 	@test -n "$(DATA)" || { echo "make train needs the corpora: make train DATA=folder (python -m training --help says which)" >&2; exit 2; }
-	@test -d .venv-train || $(UV) venv --quiet --python 3.13 .venv-train
-	@$(UV) pip sync --quiet --require-hashes --python .venv-train requirements/train.txt
+	@test -x .venv-train/bin/python || $(UV) venv --quiet --clear --python 3.13 .venv-train
+	@$(UV) pip sync $(QUIET) --require-hashes --python .venv-train requirements/train.txt
 	@HF_HUB_OFFLINE=1 .venv-train/bin/python -m training --data "$(DATA)" $(if $(OUT),--out "$(OUT)") $(if $(WORK),--work "$(WORK)")
 
 lock: $(UV) ## new pins, with hashes and without index addresses
-	@$(COMPILE) --upgrade requirements/uv.in -o requirements/uv.txt
-	@$(COMPILE) --upgrade requirements/dev.in -o requirements/dev.txt
+	@$(COMPILE) --upgrade --group uv -o requirements/uv.txt
+	@$(COMPILE) --upgrade --group dev functions/*/requirements.in -o requirements/dev.txt
 	@for function in inference shipper; do \
 	  $(COMPILE) --no-deps -c requirements/dev.txt functions/$$function/requirements.in -o functions/$$function/requirements.txt; done
-	@$(COMPILE) --upgrade -c requirements/dev.txt requirements/train.in -o requirements/train.txt
+	@$(COMPILE) --upgrade --group train -c requirements/dev.txt -o requirements/train.txt
 
 clean: ## forget environments and builds (not the downloaded OpenSearch, which lies in the user's cache folder)
 	@rm -rf $(VENV) .venv-train .uv .aws-sam .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(VENV)/.ready: requirements/dev.txt | $(UV)
-	@echo "setting up $(VENV) (about 1 GB, once) ..."
-	@test -d $(VENV) || $(UV) venv --quiet --python 3.13 $(VENV)
-	@$(UV) pip sync --quiet --require-hashes --python $(VENV) requirements/dev.txt
+	@echo "setting up $(VENV) (0.6 GB, once) ..."
+	@test -x $(VENV)/bin/python || $(UV) venv --quiet --clear --python 3.13 $(VENV)
+	@$(UV) pip sync $(QUIET) --require-hashes --python $(VENV) requirements/dev.txt || { $(OFFLINE); }
 	@touch $@
 
 # Where uv is not installed: its own environment, from the pinned wheel.
 $(CURDIR)/.uv/bin/uv:
 	@echo "setting up uv ..."
-	@python3.13 -m venv .uv
-	@.uv/bin/python -m pip install --quiet --require-hashes -r requirements/uv.txt
+	@python3.13 -m venv .uv || { echo "make: neither uv nor Python 3.13 can be used: install one of them" >&2; exit 1; }
+	@.uv/bin/python -m pip install --quiet --require-hashes -r requirements/uv.txt || { $(OFFLINE); }

@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import signal
 import sys
 import time
 from collections import Counter
+from functools import partial
 from typing import Any, Final, NoReturn
 
 import requests
@@ -16,7 +16,8 @@ from rich.console import Console, Group
 from rich.live import Live
 
 from local import screen
-from local.stack import Settings, Stack, stack
+from local.processes import end_once_when_told
+from local.stack import Settings, Stack, stack, without_password
 from local.template import ROOT
 from local.trouble import Trouble
 
@@ -32,10 +33,11 @@ def main(arguments: list[str] | None = None) -> int:
     commands.add_parser("run", help="send the sample requests, show what arrives in OpenSearch, end")
     commands.add_parser("serve", help="stay up until Ctrl-C, with a live view")
     command = parser.parse_args(arguments).command
-    signal.signal(signal.SIGTERM, _interrupt)
+    end_once_when_told()
+    _reach_this_machine_directly()
     page = screen.console()
     try:
-        with stack(Settings.of(dict(os.environ)), say=lambda step: page.print(f"[dim]{step} ...[/]")) as running:
+        with stack(Settings.of(dict(os.environ)), partial(screen.step, page)) as running:
             return run(running, page) if command == "run" else serve(running, page)
     except Trouble as problem:
         print(f"make {command}: {problem}", file=sys.stderr)
@@ -43,6 +45,9 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         page.print("ended")
         return 0 if command == "serve" else 130
+    except requests.RequestException as problem:
+        print(f"make {command}: a part of the stack stopped answering ({type(problem).__name__})", file=sys.stderr)
+        return 1
 
 
 def run(running: Stack, page: Console) -> int:
@@ -52,7 +57,7 @@ def run(running: Stack, page: Console) -> int:
     answers = [answer for body in bodies for answer in predict(running, body)]
     hits = find(running, [answer["prediction_id"] for answer in answers])
     page.print(screen.answers(answers), "")
-    page.print(screen.documents(hits, f"Documents in {running.opensearch_url}/cwl-*"), "")
+    page.print(screen.documents(hits, f"Documents in {without_password(running.opensearch_url)}/cwl-*"), "")
     live = (hit["_source"] for hit in hits if hit["_source"]["traffic"] == "live")
     page.print(screen.chart(Counter(source["prediction"]["label"] for source in live)), "")
     page.print(screen.filtered(running.subscription.counts, running.subscription.pattern), soft_wrap=True)
@@ -85,7 +90,7 @@ def find(running: Stack, prediction_ids: list[str]) -> list[dict[str, Any]]:
 
 def serve(running: Stack, page: Console) -> NoReturn:
     """Show the newest predictions until interrupted."""
-    page.print(f"API        {running.api_url}/predict\nOpenSearch {running.opensearch_url}\nCtrl-C ends everything. Try:")
+    page.print(f"API        {running.api_url}/predict\nOpenSearch {without_password(running.opensearch_url)}\nCtrl-C ends everything. Try:")
     example = '{"sentence": "The boy is sitting on a bench"}'
     page.print(f"  curl -s -X POST {running.api_url}/predict -d '{example}'", soft_wrap=True, highlight=False)
     shown: set[str] = set()
@@ -104,8 +109,10 @@ def serve(running: Stack, page: Console) -> NoReturn:
             time.sleep(1)
 
 
-def _interrupt(_number: int, _frame: object) -> NoReturn:
-    raise KeyboardInterrupt
+def _reach_this_machine_directly() -> None:
+    """Keep requests to 127.0.0.1 away from a proxy that downloads may need."""
+    for name in ("no_proxy", "NO_PROXY"):
+        os.environ[name] = ",".join(filter(None, [os.environ.get(name), "127.0.0.1,localhost"]))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """CloudWatch Logs' part: lines become log events, the filter pattern decides, what passes reaches the subscriber in payloads.
 
-Differences from CloudWatch: JSON patterns only, without `= *`, `EXISTS`, `IS`, regular expressions, negative numbers and
-booleans; `&&` and `||` are read from the right; a record that lacks a compared field matches `!=` only; a payload is sent
+Differences from CloudWatch: JSON patterns only, without `= *`, `EXISTS`, `IS`, wildcards, regular expressions, negative
+numbers and booleans; `&&` and `||` are read from the right; a record that lacks a compared field matches `!=` only; a payload is sent
 every 0.2 s; nothing is retried.
 """
 
@@ -18,9 +18,12 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final
 
+from aws_json_term_matcher.exceptions import ParsingError
 from aws_json_term_matcher.matcher import FilterEvaluator, parse_filter
 from lark import Tree
 from lark.exceptions import VisitError
+
+from local.trouble import Trouble
 
 OWNER: Final = "000000000000"
 BATCH_SECONDS: Final = 0.2
@@ -93,6 +96,14 @@ class Subscription:
         with self._changed:
             self._ended = True
             self._changed.notify_all()
+
+
+def ensure_readable(pattern: str) -> None:
+    """Raise `Trouble` for a filter pattern that this stand-in cannot evaluate, though CloudWatch may."""
+    try:
+        _parsed(pattern)
+    except ParsingError:
+        raise Trouble(f"the local stack cannot evaluate the template's filter pattern {pattern!r}: see local/cloudwatch.py") from None
 
 
 def matches(pattern: str, line: str) -> bool:

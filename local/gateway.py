@@ -1,7 +1,9 @@
 """API Gateway's part: an HTTP API whose routes come from the template, with payload format 2.0.
 
-Differences from AWS: no authorisation (the template asks for a signature), no throttling, no CORS; a request needs a
-Content-Length; one request at a time reaches a function, the others wait.
+Differences from AWS: no authorisation (the template asks for a signature), no throttling, no CORS, no cookies or query
+parameters taken apart; a request needs a Content-Length and may have 10 MiB (Lambda itself takes 6 MB); one request at a
+time reaches a function, the others wait; methods that HTTP does not name get Python's own 501. What an HTTP API does with
+text that is no UTF-8 could not be tried: here it reaches the function base64-encoded, which refuses it.
 """
 
 from __future__ import annotations
@@ -90,7 +92,7 @@ def call(routes: dict[Route, Invoke], method: str, target: str, headers: dict[st
 def http_event(route: Route, target: str, headers: dict[str, str], body: bytes) -> dict[str, Any]:
     """A request in HTTP API payload format 2.0; header names are in small letters, a body without a text content type travels as base64."""
     method, path = route
-    is_text = headers.get("content-type", "").startswith(TEXT_TYPES)
+    is_text = headers.get("content-type", "").startswith(TEXT_TYPES) and _is_utf8(body)
     event: dict[str, Any] = {
         "version": "2.0",
         "routeKey": f"{method} {path}",
@@ -116,7 +118,7 @@ def http_event(route: Route, target: str, headers: dict[str, str], body: bytes) 
         "isBase64Encoded": bool(body) and not is_text,
     }
     if body:
-        event["body"] = body.decode(errors="replace") if is_text else base64.b64encode(body).decode()
+        event["body"] = body.decode() if is_text else base64.b64encode(body).decode()
     return event
 
 
@@ -134,3 +136,11 @@ def _own(answer: Own) -> Answer:
     """What the gateway answers by itself."""
     status, body = answer
     return status, {"content-type": "application/json"}, json.dumps(body).encode()
+
+
+def _is_utf8(body: bytes) -> bool:
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

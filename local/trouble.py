@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterable
+from contextlib import ExitStack
 
 
 class Trouble(Exception):
@@ -18,6 +19,15 @@ def ensure_free(port: int, setting: str) -> None:
             probe.bind(("127.0.0.1", port))
         except OSError as problem:
             raise Trouble(f"127.0.0.1:{port} cannot be used ({problem.strerror}): free it, or choose another with {setting}=...") from None
+
+
+def free_ports(count: int) -> list[int]:
+    """So many ports of 127.0.0.1 that nothing listens on now."""
+    with ExitStack() as open_sockets:
+        probes = [open_sockets.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]
 
 
 def free_port(among: Iterable[int] = (0,)) -> int:

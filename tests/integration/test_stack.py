@@ -72,6 +72,7 @@ def test_a_batch_leaves_a_document_a_sentence(running: Stack) -> None:
         (json.dumps({"sentence": "x" * 10_001}).encode(), JSON, 413, "sentence"),
         (json.dumps({"sentences": ["Good."] * 65}).encode(), JSON, 413, "sentences"),
         (b'{"sentence": "\xff"}', {"content-type": "application/octet-stream"}, 400, "body"),
+        (b'{"sentence": "\xff"}', JSON, 400, "body"),
         (b'{"sentence": "\\ud800"}', JSON, 422, "sentence"),
     ],
     ids=[
@@ -86,7 +87,8 @@ def test_a_batch_leaves_a_document_a_sentence(running: Stack) -> None:
         "bad item",
         "long",
         "many",
-        "not UTF-8",
+        "bytes that are not UTF-8",
+        "JSON that is not UTF-8",
         "surrogate",
     ],
 )
@@ -151,3 +153,14 @@ def test_labels_are_counted_for_live_traffic_only(running: Stack) -> None:
     ]
     assert len(found(running, {"terms": {"prediction_id": ids}}, 3)) == 3
     assert sum(running.labels().values()) == before + 1
+
+
+def test_a_whole_number_does_not_decide_what_fractions_become(running: Stack) -> None:
+    index = f"{running.opensearch_url}/cwl-2026.01.02"
+    for value in (1, 0.5):
+        document = {"other": {"score": value}, "prediction": {"probability": {"third": value}}}
+        requests.post(f"{index}/_doc", json=document, params={"refresh": "true"}, timeout=10).raise_for_status()
+    aggregations = {field: {"avg": {"field": field}} for field in ("other.score", "prediction.probability.third")}
+    answer = requests.post(f"{index}/_search", json={"size": 0, "aggs": aggregations}, timeout=10).json()
+    assert {found["value"] for found in answer["aggregations"].values()} == {0.75}
+    requests.delete(index, timeout=10).raise_for_status()

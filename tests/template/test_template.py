@@ -56,6 +56,16 @@ def test_roles_allow_what_is_listed_and_nothing_else(resources: dict[str, Resour
     assert found == ALLOWED
 
 
+def test_the_bucket_that_is_written_to_is_our_own(resources: dict[str, Resource]) -> None:
+    (policy,) = [one for one in resources["ShipperRole"]["Properties"]["Policies"] if one["PolicyName"] == "keep-what-failed"]
+    for statement in policy["PolicyDocument"]["Statement"]:
+        assert statement["Condition"] == {"StringEquals": {"aws:ResourceAccount": {"Ref": "AWS::AccountId"}}}
+
+
+def test_the_api_waits_longer_than_the_function_may_take(resources: dict[str, Resource]) -> None:
+    assert resources["InferenceFunction"]["Properties"]["Timeout"] < 30
+
+
 def test_no_action_is_a_wildcard(resources: dict[str, Resource]) -> None:
     for _, role in of_type(resources, "AWS::IAM::Role"):
         for policy in role["Policies"]:
@@ -69,7 +79,7 @@ def test_every_function_has_its_own_role_and_log_group_with_retention(resources:
     used = []
     for name, function in of_type(resources, "AWS::Lambda::Function"):
         assert function["Runtime"] == "python3.13"
-        assert function["Role"] == {"Fn::GetAtt": [name.replace("Function", "Role"), "Arn"]} or _text(function["Role"])
+        assert function["Role"] == {"Fn::GetAtt": [name.replace("Function", "Role"), "Arn"]}
         used.append(function["LoggingConfig"]["LogGroup"]["Ref"])
         assert function["LoggingConfig"].get("LogFormat", "Text") == "Text"
     assert sorted(used) == sorted(groups) == ["InferenceLogGroup", "ShipperLogGroup"]

@@ -83,7 +83,7 @@ def records(output: str) -> list[dict[str, Any]]:
 
 
 def counted(output: str) -> dict[str, list[float]]:
-    names = ("Predictions", "PredictionLatency", "RefusedRequests", "PredictionFailures")
+    names = ("Predictions", "PredictionLatency", "RefusedRequests", "PredictionFailures", "RecordsLost")
     return {name: line[name] for line in lines(output) if "_aws" in line for name in names if name in line}
 
 
@@ -107,13 +107,13 @@ def test_direct_answer_has_the_prediction_and_leaves_its_record(load: Load, caps
 
 
 def test_batch_leaves_a_record_for_each_sentence(load: Load, capsys: pytest.CaptureFixture[str]) -> None:
-    answers = load().handler({"sentences": BATCH, "traffic": "test"}, Context())["predictions"]
+    answers = load().handler({"sentences": BATCH, "traffic": "live"}, Context())["predictions"]
     output = capsys.readouterr().out
     left = records(output)
     assert [record["text"] for record in left] == [answer["text"] for answer in answers] == BATCH
     assert [record["prediction_id"] for record in left] == [answer["prediction_id"] for answer in answers]
     assert len({record["prediction_id"] for record in left}) == len(BATCH)
-    assert {record["traffic"] for record in left} == {"test"}
+    assert {record["traffic"] for record in left} == {"live"}
     assert left[0]["input"]["hash"] == left[2]["input"]["hash"] != left[1]["input"]["hash"]
     assert counted(output)["Predictions"] == [3]
 
@@ -240,17 +240,25 @@ def test_odd_event_is_refused_without_exception(event: Any, load: Load, capsys: 
 
 
 @pytest.mark.parametrize("wrap", [lambda body: body, over_http], ids=["direct", "http"])
-def test_model_failure_leaves_its_record_and_is_raised(
+def test_model_failure_is_a_problem_that_quotes_nothing(
     wrap: Callable[[Any], Any], load: Load, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     module = load()
     monkeypatch.setattr(module, "classifier", FailingClassifier())
-    with pytest.raises(RuntimeError, match="cannot run"):
-        module.handler(wrap({"sentences": BATCH, "traffic": "canary"}), Context())
+    found = module.handler(wrap({"sentences": BATCH, "traffic": "live"}), Context())
+    body = json.loads(found["body"]) if "statusCode" in found else found
+    assert body == {
+        "type": "urn:prediction-monitor:prediction-failed",
+        "title": "Prediction failed",
+        "status": 500,
+        "detail": "The model could not answer this request.",
+    }
+    assert found.get("statusCode", 500) == 500
     captured = capfd.readouterr()
+    assert "in predict" in captured.err
+    assert "quokka" not in captured.err.lower()
     (record,) = records(captured.out)
     assert (record["message"], record["error"]) == ("prediction_error", {"type": "RuntimeError", "status": 500})
-    assert record["traffic"] == "canary"
     assert "quokka" not in captured.out.lower()
     assert counted(captured.out) == {"PredictionFailures": [1]}
 
@@ -262,6 +270,28 @@ def test_unwritable_output_never_fails_a_prediction(load: Load, monkeypatch: pyt
     assert module.handler(over_http({"sentence": " "}), Context())["statusCode"] == 422
     for _ in range(2):  # more than the 100 values at which Powertools prints by itself
         assert len(module.handler({"sentences": ["A boy"] * 64}, Context())["predictions"]) == 64
+
+
+def test_a_record_that_cannot_be_made_never_fails_a_prediction(
+    load: Load, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    module = load()
+    monkeypatch.setattr("inference.record.describe", lambda *_args, **_kwargs: 1 / 0)
+    assert module.handler({"sentence": QUOKKA}, Context())["text"] == QUOKKA
+    captured = capfd.readouterr()
+    assert captured.err == "record lost: ZeroDivisionError\n"
+    assert counted(captured.out) == {
+        "RecordsLost": [1],
+        "Predictions": [1],
+        "PredictionLatency": counted(captured.out)["PredictionLatency"],
+    }
+
+
+def test_metrics_count_live_traffic_only(load: Load, capsys: pytest.CaptureFixture[str]) -> None:
+    module = load()
+    for body in ({"sentence": QUOKKA}, {"sentence": " "}):
+        module.handler(body | {"traffic": "canary"}, Context())
+        assert counted(capsys.readouterr().out) == {}
 
 
 def test_output_that_comes_back_is_written_again(load: Load, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -85,8 +85,8 @@ def test_template_is_read() -> None:
     found = read()
     assert found.routes == {("POST", "/predict"): "InferenceFunction"}
     assert found.functions == {
-        "InferenceFunction": Function("InferenceFunction", ROOT / "functions/inference", "inference.handler.handler", 1024, 30),
-        "ShipperFunction": Function("ShipperFunction", ROOT / "functions/shipper", "shipper.handler.handler", 512, 120),
+        "InferenceFunction": Function("InferenceFunction", ROOT / "functions/inference", "inference.handler.handler", 1024, 25),
+        "ShipperFunction": Function("ShipperFunction", ROOT / "functions/shipper", "shipper.handler.handler", 1024, 120),
     }
     pattern = '{ ($.message = "prediction") || ($.message = "prediction_error") }'
     assert found.subscriptions == [("InferenceLogGroup", pattern, "ShipperFunction")]

@@ -74,7 +74,7 @@ def outcome(event: Any) -> Request | Refused:
         return problem
 
 
-def refused(event: Any) -> tuple[str, int, str]:
+def refused(event: Any) -> tuple[str, int, str | None]:
     with pytest.raises(Refused) as caught:
         parse(event)
     return caught.value.kind, int(caught.value.status), caught.value.field

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from inference.classifier import Prediction
-from inference.problem import Refused, details
+from inference.problem import Problem, details
+from inference.request import Request
 
 
-def prediction_answer(sentence: str, prediction: Prediction, prediction_id: str, model: dict[str, str]) -> dict[str, Any]:
-    """One sentence's answer."""
-    return {
-        "text": sentence,
-        "prediction": {"label": prediction.label, "score": prediction.score},
-        "prediction_id": prediction_id,
-        "model": model,
-    }
+def answer(request: Request, predictions: Sequence[Prediction], ids: Sequence[str], model: dict[str, str]) -> dict[str, Any]:
+    """One sentence's answer, or `predictions` with one for each of a batch."""
+    answers = [
+        {
+            "text": sentence,
+            "prediction": {"label": prediction.label, "score": prediction.score},
+            "prediction_id": prediction_id,
+            "model": model,
+        }
+        for sentence, prediction, prediction_id in zip(request.sentences, predictions, ids, strict=True)
+    ]
+    return {"predictions": answers} if request.batch else answers[0]
 
 
 def success(body: dict[str, Any], *, http: bool) -> dict[str, Any]:
@@ -24,10 +30,10 @@ def success(body: dict[str, Any], *, http: bool) -> dict[str, Any]:
     return _response(200, "application/json", body) if http else body
 
 
-def refusal(problem: Refused, *, http: bool) -> dict[str, Any]:
+def refusal(problem: Problem, *, http: bool) -> dict[str, Any]:
     """RFC 9457 problem details, alone or with their status."""
     body = details(problem)
-    return _response(int(problem.status), "application/problem+json", body) if http else body
+    return _response(problem.status, "application/problem+json", body) if http else body
 
 
 def _response(status: int, content_type: str, body: dict[str, Any]) -> dict[str, Any]:

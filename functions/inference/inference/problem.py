@@ -1,4 +1,4 @@
-"""Why a request is refused: every reason has a name, a status and, where there is one, the field at fault."""
+"""Why there is no prediction: every reason has a name, a status and, where there is one, the field at fault."""
 
 from __future__ import annotations
 
@@ -18,27 +18,44 @@ STATUS: Final = {
     "sentence-not-unicode": HTTPStatus.UNPROCESSABLE_ENTITY,
     "sentence-too-long": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     "too-many-sentences": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    "prediction-failed": HTTPStatus.INTERNAL_SERVER_ERROR,
 }
 
 
-class Refused(Exception):
-    """A request that the caller has to change. `kind` is a key of `STATUS`, `field` names what is wrong in the body."""
+class Problem(Exception):
+    """No prediction: `kind` is a key of `STATUS`, `reason` what the record calls it, `field` what is wrong in the body."""
 
-    def __init__(self, kind: str, detail: str, field: str = "body") -> None:
+    def __init__(self, kind: str, detail: str, field: str | None, reason: str) -> None:
         super().__init__(detail)
         self.kind = kind
         self.detail = detail
         self.field = field
-        self.status = STATUS[kind]
+        self.reason = reason
+        self.status = int(STATUS[kind])
         self.traffic = "live"  # until the body has said otherwise
 
 
-def details(problem: Refused) -> dict[str, Any]:
+class Refused(Problem):
+    """A request that the caller has to change."""
+
+    def __init__(self, kind: str, detail: str, field: str = "body") -> None:
+        super().__init__(kind, detail, field, reason=kind)
+
+
+class PredictionFailed(Problem):
+    """The model raised. The caller learns no more than that, the record the exception's type: its words may quote the text."""
+
+    def __init__(self, failure: Exception, traffic: str) -> None:
+        super().__init__("prediction-failed", "The model could not answer this request.", None, reason=type(failure).__name__)
+        self.traffic = traffic
+
+
+def details(problem: Problem) -> dict[str, Any]:
     """The problem as RFC 9457 problem details, with `field` as extension member."""
     return {
         "type": f"urn:prediction-monitor:{problem.kind}",
         "title": problem.kind.replace("-", " ").capitalize(),
-        "status": int(problem.status),
+        "status": problem.status,
         "detail": problem.detail,
-        "field": problem.field,
+        **({"field": problem.field} if problem.field else {}),
     }

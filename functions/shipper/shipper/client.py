@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from opensearchpy import OpenSearch, RequestsHttpConnection
 
 TIMEOUT_SECONDS: Final = 30
+REGION: Final = re.compile(r"\.([a-z]{2}(?:-[a-z]+)+-\d)\.(?:es|aoss|on)\.")  # the domain's, which need not be the function's
 AMAZON: Final = (".amazonaws.com", ".amazonaws.com.cn", ".on.aws")
 
 
@@ -43,4 +45,7 @@ def _signature(hostname: str, region: str) -> Any:
     credentials = Session().get_credentials()
     if credentials is None:
         raise ValueError(f"no AWS credentials to sign requests to {hostname} with")
-    return AWS4Auth(region=region, service="aoss" if ".aoss." in hostname else "es", refreshable_credentials=credentials)
+    found = REGION.search(hostname)
+    return AWS4Auth(
+        region=found.group(1) if found else region, service="aoss" if ".aoss." in hostname else "es", refreshable_credentials=credentials
+    )

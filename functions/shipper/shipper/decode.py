@@ -65,7 +65,7 @@ def _compressed(event: Any) -> bytes:
         raise PayloadInvalid(f"awslogs.data is not base64: {problem}") from None
 
 
-def _inflate(data: bytes, limit: int) -> bytes:
+def _inflate(data: bytes, limit: int) -> bytearray:
     """Every member of the gzip data. Never holds more than `limit` inflated bytes and one, and notices a missing end.
 
     Block by block, because zlib copies what follows a member: many small ones would cost time by the square.
@@ -84,10 +84,10 @@ def _inflate(data: bytes, limit: int) -> bytes:
             if len(inflated) > limit:
                 raise PayloadInvalid(f"awslogs.data inflates to more than {limit} bytes")
             position += len(block) - len(member.unused_data)
-    return bytes(inflated)
+    return inflated
 
 
-def _json(data: bytes) -> Any:
+def _json(data: bytearray) -> Any:
     try:
         return orjson.loads(data)
     except orjson.JSONDecodeError as problem:

@@ -1,0 +1,77 @@
+"""What a request leaves behind: its records and its metrics. Nothing here ever fails an answer."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.metrics import MetricUnit
+
+from inference.classifier import Prediction
+from inference.problem import Problem
+from inference.record import error_record, prediction_record
+from inference.request import Request
+
+
+class Recorder:
+    """Writes records and metrics to standard output; `model`, `key` and `log_text` are the same for every record."""
+
+    def __init__(self, logger: Logger, metrics: Metrics, *, model: dict[str, str], key: bytes, log_text: bool) -> None:
+        self._logger = logger
+        self._metrics = metrics
+        self._model = model
+        self._key = key
+        self._log_text = log_text
+
+    def predictions(self, request: Request, predictions: Sequence[Prediction], ids: Sequence[str]) -> None:
+        """One record a sentence; metrics for live traffic, as in every panel."""
+        for sentence, prediction, prediction_id in zip(request.sentences, predictions, ids, strict=True):
+            with self._losing_at_most_the_record():
+                record = prediction_record(
+                    sentence,
+                    prediction,
+                    prediction_id=prediction_id,
+                    model=self._model,
+                    traffic=request.traffic,
+                    key=self._key,
+                    log_text=self._log_text,
+                )
+                self._logger.info("prediction", **record)
+        with self._losing_at_most_the_record():
+            if request.traffic == "live":
+                self._metrics.add_metric("Predictions", MetricUnit.Count, len(predictions))
+                for prediction in predictions:
+                    self._metrics.add_metric("PredictionLatency", MetricUnit.Milliseconds, prediction.latency_ms)
+            self._flush()
+
+    def problem(self, problem: Problem) -> None:
+        """The record of a request without prediction, and its metric."""
+        with self._losing_at_most_the_record():
+            record: dict[str, Any] = error_record(
+                kind=problem.reason, status=problem.status, field=problem.field, model=self._model, traffic=problem.traffic
+            )
+            self._logger.info("prediction_error", **record)
+            if problem.traffic == "live":
+                name = "RefusedRequests" if problem.status < 500 else "PredictionFailures"
+                self._metrics.add_metric(name, MetricUnit.Count, 1)
+            self._flush()
+
+    @contextmanager
+    def _losing_at_most_the_record(self) -> Iterator[None]:
+        """Whatever goes wrong with a record is said on standard error and counted: the answer is worth more than its trace."""
+        try:
+            yield
+        except Exception as failure:  # noqa: BLE001  the contract: a failure to log never fails a prediction
+            with suppress(OSError, ValueError):  # standard error may be gone as well
+                print(f"record lost: {type(failure).__name__}", file=sys.stderr)
+            self._metrics.add_metric("RecordsLost", MetricUnit.Count, 1)
+
+    def _flush(self) -> None:
+        try:
+            if self._metrics.metric_set:
+                self._metrics.flush_metrics()
+        finally:
+            self._metrics.clear_metrics()
