@@ -67,4 +67,4 @@ $(VENV)/.ready: requirements/dev.txt | $(UV)
 $(CURDIR)/.uv/bin/uv:
 	@echo "setting up uv ..."
 	@python3.13 -m venv .uv || { echo "make: neither uv nor Python 3.13 can be used: install one of them" >&2; exit 1; }
-	@.uv/bin/python -m pip install --quiet --require-hashes -r requirements/uv.txt || { $(OFFLINE); }
+	@.uv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt || { $(OFFLINE); }

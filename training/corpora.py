@@ -92,7 +92,7 @@ def put_aside(examples: list[Example], at_least: int, seed: int) -> tuple[list[E
         else:
             groups.append([example])
     random.Random(seed).shuffle(groups)
-    if len(examples) <= at_least:
+    if len(examples) < at_least:
         raise ValueError(f"{len(examples)} sentences are too few to put {at_least} of them aside")
     aside: list[Example] = []
     while len(aside) < at_least:
