@@ -41,17 +41,16 @@ build: $(VENV)/.ready ## the deployable packages, in .aws-sam/build: make build 
 	@sam validate --lint
 	@sam build --parameter-overrides Architecture=$(ARCHITECTURE)
 
-train: $(VENV)/.ready ## the model again: make train DATA=folder [OUT=folder] [WORK=folder]
+train: $(UV) ## the model again: make train DATA=folder [OUT=folder] [WORK=folder]
 	@test -n "$(DATA)" || { echo "make train needs the corpora: make train DATA=folder (python -m training --help says which)" >&2; exit 2; }
 	@test -x .venv-train/bin/python || $(UV) venv --quiet --clear --python 3.13 .venv-train
-	@$(UV) pip sync $(QUIET) --require-hashes --python .venv-train requirements/train.txt
-	@HF_HUB_OFFLINE=1 .venv-train/bin/python -m training --data "$(DATA)" $(if $(OUT),--out "$(OUT)") $(if $(WORK),--work "$(WORK)")
+	@$(UV) pip sync $(QUIET) --require-hashes --python .venv-train requirements/train.txt || { $(OFFLINE); }
+	@HF_HUB_OFFLINE=1 OMP_WAIT_POLICY=passive GOMP_SPINCOUNT=0 .venv-train/bin/python -m training --data "$(DATA)" $(if $(OUT),--out "$(OUT)") $(if $(WORK),--work "$(WORK)")
 
 lock: $(UV) ## new pins, with hashes and without index addresses
 	@$(COMPILE) --upgrade --group uv -o requirements/uv.txt
 	@$(COMPILE) --upgrade --group dev functions/*/requirements.in -o requirements/dev.txt
-	@for function in inference shipper; do \
-	  $(COMPILE) --no-deps -c requirements/dev.txt functions/$$function/requirements.in -o functions/$$function/requirements.txt; done
+	@for folder in functions/*; do $(COMPILE) --no-deps -c requirements/dev.txt $$folder/requirements.in -o $$folder/requirements.txt; done
 	@$(COMPILE) --upgrade --group train -c requirements/dev.txt -o requirements/train.txt
 
 clean: ## forget environments and builds (not the downloaded OpenSearch, which lies in the user's cache folder)

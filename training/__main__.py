@@ -41,25 +41,28 @@ def run(data: Path, out: Path, work: Path) -> None:
     """All stages in order, then the temperature, the export and the figures of the exported file on CoLA's dev set."""
     train, aside = put_aside(cola(data, "train"), PUT_ASIDE, SEED)  # before anything is trained
     dev = cola(data, "dev")
-    held_out = {example.sentence for example in (*aside, *dev)}
+    tested = {example.sentence for example in dev}
+    aside = [example for example in aside if example.sentence not in tested]
+    held_out = tested | {example.sentence for example in aside}
     train = [example for example in train if example.sentence not in held_out]
 
     plan = stages(data, train, held_out, SEED)
 
     from training import export, finetune  # noqa: PLC0415  torch: seconds of import that --help and a missing corpus do not need
 
-    finetune.use_cpu_well()
-    model, tokenizer = finetune.base_model(packaged_encoder())
+    encoder = packaged_encoder()
+    model, tokenizer = finetune.load(encoder), finetune.load_tokenizer(encoder)
     for stage, examples in plan:
         checkpoint = work / stage.name.replace(" ", "-")
-        if (checkpoint / "config.json").exists():
+        if checkpoint.exists():
             print(f"{stage.name}: taken from {checkpoint}")
-            model, tokenizer = finetune.base_model(checkpoint)
+            model = finetune.load(checkpoint)
             continue
         print(f"{stage.name}: {len(examples)} sentences")
         finetune.fit(model, tokenizer, examples, stage, SEED)
-        model.save_pretrained(checkpoint)
-        tokenizer.save_pretrained(checkpoint)
+        unfinished = checkpoint.with_suffix(".unfinished")
+        model.save_pretrained(unfinished)
+        unfinished.rename(checkpoint)  # a folder of that name is a whole checkpoint
     export.artefact(model, tokenizer, aside, dev, out)
 
 

@@ -16,13 +16,16 @@ SOURCES = """\
       BLiMP minimal pairs, the 67 JSON files of https://github.com/alexwarstadt/blimp as one table"""
 
 
+LABELS = ("unacceptable", "acceptable")  # an example's label is its place here
+
+
 class CorpusMissing(Exception):
     """A corpus is not where the command was told to look."""
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A sentence and whether it is acceptable (1) or not (0)."""
+    """A sentence and its label, a place in `LABELS`: 1 acceptable, 0 not."""
 
     sentence: str
     label: int

@@ -21,7 +21,7 @@ from rich.table import Table
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from training import figures
-from training.corpora import Example
+from training.corpora import LABELS, Example
 from training.finetune import logits
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "functions" / "inference"))
@@ -31,56 +31,63 @@ logging.getLogger("onnxruntime.quantization.matmul_nbits_quantizer").setLevel(lo
 
 NAME = "minilm-cola"
 MAX_TOKENS = 128
-LABELS = ["unacceptable", "acceptable"]
 
 
-def artefact(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, aside: list[Example], dev: list[Example], out: Path
-) -> dict[str, Any]:
-    """Write `model.onnx`, `tokenizer.json` and `card.json` to `out`; returns the card.
+def artefact(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, aside: list[Example], dev: list[Example], out: Path) -> None:
+    """Put `model.onnx`, `tokenizer.json` and `card.json` into `out`, all three or none, and print the figures.
 
     The temperature is fitted on `aside`, through the exported file; `dev` is only measured.
     """
-    out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
-        plain = Path(folder) / "model.onnx"
-        to_onnx(model, plain)
-        quantise(plain, out / "model.onnx")
-        tokenizer.save_pretrained(folder)
-        shutil.copy(Path(folder) / "tokenizer.json", out / "tokenizer.json")
-    card: dict[str, Any] = {
-        "name": NAME,
-        "version": sha256((out / "model.onnx").read_bytes()).hexdigest()[:12],
-        "labels": LABELS,
-        "temperature": 1.0,
-        "max_tokens": MAX_TOKENS,
-    }
-    write_card(card, out)
-    aside_logits = shipped_logits(out, [example.sentence for example in aside])
+        made = Path(folder) / "made"
+        made.mkdir()
+        to_onnx(model, Path(folder) / "plain.onnx")
+        quantise(Path(folder) / "plain.onnx", made / "model.onnx")
+        tokenizer.backend_tokenizer.no_truncation()
+        tokenizer.backend_tokenizer.no_padding()
+        tokenizer.backend_tokenizer.save(str(made / "tokenizer.json"))
+        trained = logits(model, tokenizer, [example.sentence for example in dev])
+        card = described(made, aside, dev, trained)
+        write_card(card, made)
+        out.mkdir(parents=True, exist_ok=True)
+        shutil.copytree(made, out, dirs_exist_ok=True)
+    _show(card)
+
+
+def described(folder: Path, aside: list[Example], dev: list[Example], trained: list[list[float]]) -> dict[str, Any]:
+    """The card of the exported files in `folder`; `trained` are the logits that the model gave on `dev` before its export."""
+    card: dict[str, Any] = {"name": NAME, "version": "", "labels": list(LABELS), "temperature": 1.0, "max_tokens": MAX_TOKENS}
+    write_card(card, folder)  # the classifier reads it
+    aside_logits = shipped_logits(folder, [example.sentence for example in aside])
     card["temperature"] = figures.fit_temperature([example.label for example in aside], aside_logits)
+    card["version"] = version(folder, card["temperature"])
     labels = [example.label for example in dev]
-    shipped = shipped_logits(out, [example.sentence for example in dev])
-    trained = logits(model, tokenizer, [example.sentence for example in dev])
+    shipped = shipped_logits(folder, [example.sentence for example in dev])
+    changed = [chosen(one) != chosen(other) for one, other in zip(shipped, trained, strict=True)]
     card["figures"] = {
         "corpus": "CoLA in-domain dev",
         "sentences": len(dev),
         **{name: round(value, 4) for name, value in measured(labels, shipped, card["temperature"]).items()},
-        "matthews_before_quantisation": round(measured(labels, trained, 1.0)["matthews"], 4),
-        "labels_changed_by_quantisation": sum(
-            (one[1] > one[0]) != (other[1] > other[0]) for one, other in zip(shipped, trained, strict=True)
-        ),
-        "megabytes": round((out / "model.onnx").stat().st_size / 1e6, 1),
+        "matthews_before_quantisation": round(figures.matthews(labels, list(map(chosen, trained))), 4),
+        "labels_changed_by_quantisation": sum(changed),
+        "megabytes": round((folder / "model.onnx").stat().st_size / 1e6, 1),
     }
     card["calibrated_on"] = {"corpus": "CoLA in-domain train, put aside before training", "sentences": len(aside)}
     card["base_model"] = {"name": "sentence-transformers/all-MiniLM-L6-v2", "licence": "Apache-2.0"}
     card["corpora"] = [
         {"name": "CoLA in-domain train", "terms": "text excerpted from linguistics publications, research use"},
-        {"name": "UD English EWT", "terms": "CC BY-SA 4.0"},
+        {"name": "UD English EWT without its e-mails", "terms": "CC BY-SA 4.0"},
         {"name": "BLiMP", "terms": "CC BY 4.0"},
     ]
-    write_card(card, out)
-    _show(card)
     return card
+
+
+def version(folder: Path, temperature: float) -> str:
+    """12 hex digits of all that decides a score: weights, tokenizer, temperature."""
+    digest = sha256((folder / "model.onnx").read_bytes())
+    digest.update((folder / "tokenizer.json").read_bytes())
+    digest.update(repr(temperature).encode())
+    return digest.hexdigest()[:12]
 
 
 def to_onnx(model: PreTrainedModel, path: Path) -> None:
@@ -115,7 +122,7 @@ def to_onnx(model: PreTrainedModel, path: Path) -> None:
 
 
 def quantise(source: Path, target: Path) -> None:
-    """8-bit weights: matrices in blocks of 128 (activations are quantised per row, so a batch changes nothing), then embeddings."""
+    """8-bit weights: matrices in blocks of 128 (activations are quantised per row: a batch moves scores little), then embeddings."""
     algorithm = DefaultWeightOnlyQuantConfig(block_size=128, is_symmetric=True, accuracy_level=4, bits=8)
     quantizer = MatMulNBitsQuantizer(onnx.load(source), algo_config=algorithm)
     quantizer.process()
@@ -133,13 +140,18 @@ def shipped_logits(folder: Path, sentences: list[str]) -> list[list[float]]:
 
 def measured(labels: list[int], rows: list[list[float]], temperature: float) -> dict[str, float]:
     """Matthews correlation, accuracy and calibration error of logits against labels."""
-    predicted = [int(row[1] > row[0]) for row in rows]
+    predicted = list(map(chosen, rows))
     probabilities = [figures.acceptable(row, temperature) for row in rows]
     return {
         "matthews": figures.matthews(labels, predicted),
         "accuracy": figures.accuracy(labels, predicted),
         "calibration_error": figures.calibration_error(labels, probabilities),
     }
+
+
+def chosen(row: list[float]) -> int:
+    """The label that two logits choose."""
+    return int(row[1] > row[0])
 
 
 def write_card(card: dict[str, Any], out: Path) -> None:

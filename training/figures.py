@@ -24,7 +24,10 @@ def acceptable(logits: list[float], temperature: float) -> float:
 
 
 def calibration_error(labels: list[int], probabilities: list[float], bins: int = 10) -> float:
-    """Expected calibration error (Naeini et al. 2015): |confidence - accuracy| over equal-width bins of confidence, weighted."""
+    """Expected calibration error (Naeini et al. 2015): |confidence - accuracy| over equal-width bins of confidence, weighted.
+
+    The bins lie over [0, 1]: with two labels the winning one's confidence fills the upper half of them only.
+    """
     cells: list[list[tuple[float, bool]]] = [[] for _ in range(bins)]
     for label, probability in zip(labels, probabilities, strict=True):
         confidence = max(probability, 1 - probability)

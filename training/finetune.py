@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,28 +11,33 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch.nn.functional import cross_entropy
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
 
-from training.corpora import Example
+from training.corpora import LABELS, Example
 from training.recipe import Stage
 
-MAX_TOKENS = 64
+TRAINED_TOKENS = 64
 
 
-def base_model(encoder: str | Path) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
-    """The encoder with a fresh two-label head: 0 unacceptable, 1 acceptable."""
-    names = {0: "unacceptable", 1: "acceptable"}
+def load(folder: Path) -> PreTrainedModel:
+    """The classifier saved in `folder`; an encoder without a head gets a fresh one."""
     torch.manual_seed(0)
-    model = AutoModelForSequenceClassification.from_pretrained(
-        encoder, num_labels=2, id2label=names, label2id={name: number for number, name in names.items()}
+    names = dict(enumerate(LABELS))
+    return AutoModelForSequenceClassification.from_pretrained(
+        folder, num_labels=len(LABELS), id2label=names, label2id={name: number for number, name in names.items()}
     )
-    return model, AutoTokenizer.from_pretrained(encoder)
+
+
+def load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
+    """The encoder's tokenizer; training does not change it."""
+    return AutoTokenizer.from_pretrained(folder)
 
 
 def fit(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, examples: list[Example], stage: Stage, seed: int) -> None:
     """Train in place: AdamW 0.01, 10 % warm-up, linear decay, gradients clipped at 1, batches of like length."""
+    torch.manual_seed(seed)  # a stage is the same whether those before it ran now or were loaded
     steps = stage.epochs * -(-len(examples) // stage.batch)
     optimizer = torch.optim.AdamW(model.parameters(), lr=stage.learning_rate, weight_decay=0.01, fused=True)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(step / (0.1 * steps), (steps - step) / (0.9 * steps)))
-    encoded = tokenizer([example.sentence for example in examples], truncation=True, max_length=MAX_TOKENS)["input_ids"]
+    encoded = tokenizer([example.sentence for example in examples], truncation=True, max_length=TRAINED_TOKENS)["input_ids"]
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     model.train()
     with Progress(*columns) as progress:
@@ -57,7 +61,7 @@ def logits(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, sentences
     model.eval()
     rows: list[list[float]] = []
     for start in range(0, len(sentences), 64):
-        inputs = tokenizer(sentences[start : start + 64], truncation=True, max_length=MAX_TOKENS, padding=True, return_tensors="pt")
+        inputs = tokenizer(sentences[start : start + 64], truncation=True, max_length=TRAINED_TOKENS, padding=True, return_tensors="pt")
         rows += model(**inputs).logits.tolist()
     return rows
 
@@ -73,10 +77,3 @@ def _batches(lengths: list[int], size: int, seed: int) -> Iterator[list[int]]:
         batches += [window[at : at + size] for at in range(0, len(window), size)]
     chance.shuffle(batches)
     return iter(batches)
-
-
-def use_cpu_well() -> None:
-    """Threads sleep instead of spinning (measured: spinning halves the speed where other work runs)."""
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    os.environ.setdefault("GOMP_SPINCOUNT", "0")
-    torch.set_num_threads(os.cpu_count() or 1)

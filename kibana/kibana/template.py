@@ -18,7 +18,7 @@ def index_template() -> dict[str, Any]:
     return template
 
 
-def install(url: str, session: requests.Session | None = None) -> None:
+def install(url: str) -> None:
     """Put the template into the cluster at `url`; again is harmless. Raises `requests.RequestException`."""
-    answer = (session or requests.Session()).put(f"{url}/_index_template/{NAME}", json=index_template(), timeout=30)
+    answer = requests.put(f"{url}/_index_template/{NAME}", json=index_template(), timeout=30)
     answer.raise_for_status()

@@ -4,6 +4,7 @@ from hashlib import sha256
 from math import exp, isclose
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -106,8 +107,31 @@ def test_odd_text_gets_probabilities(classifier: Classifier, text: str) -> None:
 def test_model_is_small_and_the_one_of_its_card(classifier: Classifier) -> None:
     content = (MODEL / "model.onnx").read_bytes()
     assert len(content) <= 25_000_000
-    assert classifier.card["version"] == sha256(content).hexdigest()[:12]
-    assert sorted(classifier.card["labels"]) == ["acceptable", "unacceptable"]
+    decides = content + (MODEL / "tokenizer.json").read_bytes() + repr(classifier.card["temperature"]).encode()
+    assert classifier.card["version"] == sha256(decides).hexdigest()[:12]
+
+
+@pytest.mark.parametrize(
+    ("sentence", "label"),
+    [
+        ("The boy is sitting on a bench", "acceptable"),
+        ("The boy are sitting on a bench", "unacceptable"),
+        ("She has already read the letter that you sent", "acceptable"),
+        ("Letter the read she already has", "unacceptable"),
+    ],
+)
+def test_labels_mean_what_they_say(classifier: Classifier, sentence: str, label: str) -> None:
+    assert classifier.predict(sentence).label == label
+
+
+def test_output_that_is_not_finite_is_no_prediction(classifier: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Broken:
+        def run(self, *_: object) -> list[object]:
+            return [np.array([[float("nan"), 0.0]])]
+
+    monkeypatch.setattr(classifier, "_session", Broken())
+    with pytest.raises(ArithmeticError):
+        classifier.predict("A sentence")
 
 
 @pytest.mark.parametrize(

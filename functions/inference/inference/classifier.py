@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from math import exp
+from math import exp, isfinite
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -65,7 +65,7 @@ class Classifier:
         )
 
     def logits(self, sentence: str) -> list[float]:
-        """The model's raw output for one sentence, a number for each label of the card."""
+        """The model's raw output for one sentence, a number for each label of the card. Raises `ArithmeticError` for NaN."""
         return self._logits(self._tokenizer.encode(sentence).ids)
 
     def _logits(self, ids: list[int]) -> list[float]:
@@ -73,6 +73,8 @@ class Classifier:
         tokens = np.array([ids if len(ids) <= limit else [*ids[: limit - 1], ids[-1]]], dtype=np.int64)
         (logits,) = self._session.run(["logits"], {"input_ids": tokens, "attention_mask": np.ones_like(tokens)})
         numbers: list[float] = logits[0].tolist()
+        if not all(map(isfinite, numbers)):
+            raise ArithmeticError("the model's output is not finite")
         return numbers
 
 

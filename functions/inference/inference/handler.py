@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import os
 import sys
-import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import uuid4
 
 from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from inference.answer import answer, refusal, success
 from inference.classifier import Classifier, Prediction
 from inference.problem import PredictionFailed, Problem
-from inference.recorder import Recorder
+from inference.recorder import RaisingHandler, Recorder
 from inference.request import Request, asks_description, correlation_id, is_http, parse
-
-if TYPE_CHECKING:
-    from aws_lambda_powertools.utilities.typing import LambdaContext
 
 SERVICE = "inference"
 LOG_TEXT = os.environ.get("LOG_TEXT", "true").lower() == "true"
@@ -28,7 +25,7 @@ if not HASH_KEY:
 
 classifier = Classifier(Path(__file__).parents[1] / "model")
 model = {"name": classifier.card["name"], "version": classifier.card["version"]}
-logger = Logger(service=SERVICE, level="INFO", use_rfc3339=True, utc=True, location=None)
+logger = Logger(service=SERVICE, level="INFO", use_rfc3339=True, utc=True, location=None, logger_handler=RaisingHandler(sys.stdout))
 metrics = Metrics(namespace="PredictionMonitor", service=SERVICE)
 recorder = Recorder(logger, metrics, model=model, key=HASH_KEY, log_text=LOG_TEXT)
 
@@ -51,9 +48,8 @@ def handler(event: Any, context: LambdaContext) -> dict[str, Any]:
 
 
 def predict(request: Request) -> list[Prediction]:
-    """A prediction a sentence. Raises `PredictionFailed` with what the model raised; where it did goes to standard error."""
+    """A prediction a sentence. Raises `PredictionFailed` from what the model raised."""
     try:
         return [classifier.predict(sentence) for sentence in request.sentences]
     except Exception as failure:
-        print("".join(traceback.format_tb(failure.__traceback__)), file=sys.stderr)  # lines of code: the message may quote the text
         raise PredictionFailed(failure, request.traffic) from failure

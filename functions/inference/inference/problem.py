@@ -23,14 +23,14 @@ STATUS: Final = {
 
 
 class Problem(Exception):
-    """No prediction: `kind` is a key of `STATUS`, `reason` what the record calls it, `field` what is wrong in the body."""
+    """No prediction: `kind` is a key of `STATUS`, `error_type` what the record calls it, `field` what is wrong in the body."""
 
-    def __init__(self, kind: str, detail: str, field: str | None, reason: str) -> None:
+    def __init__(self, kind: str, detail: str, field: str | None, error_type: str) -> None:
         super().__init__(detail)
         self.kind = kind
         self.detail = detail
         self.field = field
-        self.reason = reason
+        self.error_type = error_type
         self.status = int(STATUS[kind])
         self.traffic = "live"  # until the body has said otherwise
 
@@ -39,14 +39,14 @@ class Refused(Problem):
     """A request that the caller has to change."""
 
     def __init__(self, kind: str, detail: str, field: str = "body") -> None:
-        super().__init__(kind, detail, field, reason=kind)
+        super().__init__(kind, detail, field, error_type=kind)
 
 
 class PredictionFailed(Problem):
     """The model raised. The caller learns no more than that, the record the exception's type: its words may quote the text."""
 
     def __init__(self, failure: Exception, traffic: str) -> None:
-        super().__init__("prediction-failed", "The model could not answer this request.", None, reason=type(failure).__name__)
+        super().__init__("prediction-failed", "The model could not answer this request.", None, error_type=type(failure).__name__)
         self.traffic = traffic
 
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from inference.classifier import Prediction
 from inference.descriptors import describe
+from inference.problem import Problem
 
 VERSION: Final = 1
 
@@ -30,7 +31,7 @@ def prediction_record(
     }
 
 
-def error_record(*, kind: str, status: int, field: str | None, model: dict[str, str], traffic: str) -> dict[str, Any]:
+def error_record(problem: Problem, model: dict[str, str]) -> dict[str, Any]:
     """The fields of one `prediction_error` line: never a word of the input."""
-    error = {"type": kind, "status": status, **({"field": field} if field else {})}
-    return {"record_version": VERSION, "traffic": traffic, "error": error, "model": model}
+    error = {"type": problem.error_type, "status": problem.status, **({"field": problem.field} if problem.field else {})}
+    return {"record_version": VERSION, "traffic": problem.traffic, "error": error, "model": model}

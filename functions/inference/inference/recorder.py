@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import sys
+import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import TextIO
 
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
@@ -14,6 +16,14 @@ from inference.classifier import Prediction
 from inference.problem import Problem
 from inference.record import error_record, prediction_record
 from inference.request import Request
+
+
+class RaisingHandler(logging.StreamHandler[TextIO]):
+    """Raises what goes wrong with a line; logging itself would print it, text included, and go on as if all were well."""
+
+    def handleError(self, _record: logging.LogRecord) -> None:  # noqa: N802  the base class names it
+        """Raise the exception being handled."""
+        raise  # noqa: PLE0704  called by `emit` inside its except
 
 
 class Recorder:
@@ -48,16 +58,17 @@ class Recorder:
             self._flush()
 
     def problem(self, problem: Problem) -> None:
-        """The record of a request without prediction, and its metric."""
+        """The record of a request without prediction, and its metric; where the model raised goes to standard error."""
         with self._losing_at_most_the_record():
-            record: dict[str, Any] = error_record(
-                kind=problem.reason, status=problem.status, field=problem.field, model=self._model, traffic=problem.traffic
-            )
-            self._logger.info("prediction_error", **record)
+            self._logger.info("prediction_error", **error_record(problem, self._model))
+        with self._losing_at_most_the_record():
             if problem.traffic == "live":
                 name = "RefusedRequests" if problem.status < 500 else "PredictionFailures"
                 self._metrics.add_metric(name, MetricUnit.Count, 1)
             self._flush()
+        if problem.__cause__:  # lines of code only: its message may quote the text
+            with suppress(OSError, ValueError):
+                print("".join(traceback.format_tb(problem.__cause__.__traceback__)), file=sys.stderr)
 
     @contextmanager
     def _losing_at_most_the_record(self) -> Iterator[None]:

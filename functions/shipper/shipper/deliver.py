@@ -6,15 +6,13 @@ import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import orjson
+from opensearchpy import OpenSearch
 from opensearchpy.exceptions import OpenSearchException, TransportError
 
 from shipper.document import Document
-
-if TYPE_CHECKING:
-    from opensearchpy import OpenSearch
 
 CHUNK_BYTES: Final = 5 * 1024 * 1024  # inflated: what Amazon limits (10 MiB on its smaller instances)
 HEADERS: Final = {"content-type": "application/x-ndjson", "content-encoding": "gzip"}

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from shipper.client import client
 from shipper.decode import decode
 from shipper.deliver import deliver
 from shipper.document import document
 from shipper.report import report
-
-if TYPE_CHECKING:
-    from aws_lambda_powertools.utilities.typing import LambdaContext
 
 SERVICE = "shipper"
 MAX_PAYLOAD_BYTES = int(os.environ.get("MAX_PAYLOAD_BYTES") or 128 * 1024 * 1024)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 
 from shipper.decode import Payload
 from shipper.deliver import Outcome
-
-if TYPE_CHECKING:
-    from aws_lambda_powertools import Logger, Metrics
 
 
 def report(outcome: Outcome, payload: Payload, logger: Logger, metrics: Metrics) -> None:
