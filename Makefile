@@ -11,8 +11,7 @@ export PATH := $(BIN):$(CURDIR)/.uv/bin:$(PATH)
 ARCHITECTURE ?= x86_64
 export ARCHITECTURE
 export SAM_CLI_TELEMETRY := 0
-export PYTHONPATH := $(CURDIR):$(CURDIR)/kibana
-UV := $(shell PATH="$(PATH)" command -v uv || echo $(CURDIR)/.uv/bin/uv)
+UV := $(shell PATH="$(PATH)" command -v uv || echo .uv/bin/uv)
 # uv shows its progress in a terminal only.
 QUIET := $(shell [ -t 2 ] || echo --quiet)
 OFFLINE := echo "make: packages could not be downloaded: check the network and run this again" >&2; exit 1
@@ -25,10 +24,10 @@ help: ## what can be made
 
 setup: $(VENV)/.ready ## the project's own environment in .venv
 
-run: $(VENV)/.ready ## sentences in, documents in OpenSearch out, then ends
+run: $(VENV)/.ready ## sentences in, documents in OpenSearch out, then ends [API_PORT= OPENSEARCH_PORT= OPENSEARCH_URL= LOG_TEXT=]
 	@python -m local run
 
-serve: $(VENV)/.ready ## the same stack, staying up: API on 127.0.0.1:3000, OpenSearch on 127.0.0.1:9200
+serve: $(VENV)/.ready ## the same stack, staying up: API on 127.0.0.1:3000, OpenSearch on 127.0.0.1:9200 [the same]
 	@python -m local serve
 
 lint: $(VENV)/.ready ## ruff, mypy
@@ -40,9 +39,10 @@ test: lint build ## everything that CI checks
 build: $(VENV)/.ready ## the deployable packages, in .aws-sam/build: make build [ARCHITECTURE=arm64]
 	@sam validate --lint
 	@sam build --parameter-overrides Architecture=$(ARCHITECTURE)
+	@echo; echo "Next: README.md, Deploy it, step 2."
 
 train: $(UV) ## the model again: make train DATA=folder [OUT=folder] [WORK=folder]
-	@test -n "$(DATA)" || { echo "make train needs the corpora: make train DATA=folder (python -m training --help says which)" >&2; exit 2; }
+	@test -d "$(DATA)/cola" || { echo "make train DATA=folder: the folder of the corpora (training/README.md says where from), with cola/ in it" >&2; exit 2; }
 	@test -x .venv-train/bin/python || $(UV) venv --quiet --clear --python 3.13 .venv-train
 	@$(UV) pip sync $(QUIET) --require-hashes --python .venv-train requirements/train.txt || { $(OFFLINE); }
 	@HF_HUB_OFFLINE=1 OMP_WAIT_POLICY=passive GOMP_SPINCOUNT=0 .venv-train/bin/python -m training --data "$(DATA)" $(if $(OUT),--out "$(OUT)") $(if $(WORK),--work "$(WORK)")
@@ -60,10 +60,11 @@ $(VENV)/.ready: requirements/dev.txt | $(UV)
 	@echo "setting up $(VENV) (0.6 GB, once) ..."
 	@test -x $(VENV)/bin/python || $(UV) venv --quiet --clear --python 3.13 $(VENV)
 	@$(UV) pip sync $(QUIET) --require-hashes --python $(VENV) requirements/dev.txt || { $(OFFLINE); }
+	@printf '%s\n' "$(CURDIR)" "$(CURDIR)/kibana" > $(VENV)/lib/python3.13/site-packages/prediction-monitor.pth
 	@touch $@
 
 # Where uv is not installed: its own environment, from the pinned wheel.
-$(CURDIR)/.uv/bin/uv:
+.uv/bin/uv:
 	@echo "setting up uv ..."
 	@python3.13 -m venv .uv || { echo "make: neither uv nor Python 3.13 can be used: install one of them" >&2; exit 1; }
 	@.uv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt || { $(OFFLINE); }

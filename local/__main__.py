@@ -22,13 +22,16 @@ from local.template import ROOT
 from local.trouble import Trouble
 
 FIND_SECONDS: Final = 30
-VIEW: Final = {"size": 15, "sort": [{"@timestamp": "desc"}], "query": {"exists": {"field": "prediction.label"}}}
+SETTINGS: Final = (
+    "environment: API_PORT (3000), OPENSEARCH_PORT (9200, at most 9299), OPENSEARCH_URL (a server of yours instead), "
+    "LOG_TEXT (true; false keeps raw text out of the log)"
+)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Exit 0 when it did what it says, 1 with one sentence when not."""
     parser = argparse.ArgumentParser(prog="python -m local", description="Prediction Monitor on this machine, without AWS.")
-    parser.epilog = "environment: API_PORT (3000), OPENSEARCH_PORT (9200), OPENSEARCH_URL (another server), LOG_TEXT (true)"
+    parser.epilog = SETTINGS
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("run", help="send the sample requests, show what arrives in OpenSearch, end")
     commands.add_parser("serve", help="stay up until Ctrl-C, with a live view")
@@ -46,18 +49,20 @@ def main(arguments: list[str] | None = None) -> int:
         page.print("ended")
         return 0 if command == "serve" else 130
     except requests.RequestException as problem:
-        print(f"make {command}: a part of the stack stopped answering ({type(problem).__name__})", file=sys.stderr)
+        part = without_password(problem.request.url or "") if problem.request else "a part of the stack"
+        print(f"make {command}: {part} stopped answering ({type(problem).__name__}): run make {command} again", file=sys.stderr)
         return 1
 
 
 def run(running: Stack, page: Console) -> int:
     """Send events/requests.json and find every prediction in its index."""
     bodies = json.loads((ROOT / "events" / "requests.json").read_text(encoding="utf-8"))
-    page.print(f"[dim]sending {len(bodies)} requests to {running.api_url}/predict ...[/]")
+    page.print(f"sending {len(bodies)} requests to {running.api_url}/predict ...", highlight=False)
     answers = [answer for body in bodies for answer in predict(running, body)]
     hits = find(running, [answer["prediction_id"] for answer in answers])
     page.print(screen.answers(answers), "")
-    page.print(screen.documents(hits, f"Documents in {without_password(running.opensearch_url)}/cwl-*"), "")
+    where = ", ".join(sorted({hit["_index"] for hit in hits}))
+    page.print(screen.documents(hits, f"Documents in {without_password(running.opensearch_url)}/{where}"), "")
     live = (hit["_source"] for hit in hits if hit["_source"]["traffic"] == "live")
     page.print(screen.chart(Counter(source["prediction"]["label"] for source in live)), "")
     page.print(screen.filtered(running.subscription.counts, running.subscription.pattern), soft_wrap=True)
@@ -89,24 +94,34 @@ def find(running: Stack, prediction_ids: list[str]) -> list[dict[str, Any]]:
 
 
 def serve(running: Stack, page: Console) -> NoReturn:
-    """Show the newest predictions until interrupted."""
-    page.print(f"API        {running.api_url}/predict\nOpenSearch {without_password(running.opensearch_url)}\nCtrl-C ends everything. Try:")
+    """Show the newest predictions and refusals until interrupted. Raises `Trouble` when a function's process is gone."""
+    url = without_password(running.opensearch_url)
+    page.print(f"API        {running.api_url}/predict\nOpenSearch {url}\nCtrl-C ends everything. Try:")
     example = '{"sentence": "The boy is sitting on a bench"}'
     page.print(f"  curl -s -X POST {running.api_url}/predict -d '{example}'", soft_wrap=True, highlight=False)
     shown: set[str] = set()
     with Live(console=page, auto_refresh=False) as live:
         while True:
-            hits = running.search(VIEW)
+            hits = running.search(newest(max(3, page.height - 9)))
             if page.is_terminal:
                 title = screen.filtered(running.subscription.counts, running.subscription.pattern)
                 live.update(Group(screen.documents(hits, title), screen.chart(running.labels())), refresh=True)
             else:
                 for hit in reversed([hit for hit in hits if hit["_id"] not in shown]):
-                    page.print(json.dumps(hit["_source"], ensure_ascii=False), soft_wrap=True, highlight=False, markup=False)
+                    page.print(screen.line(hit["_source"]), soft_wrap=True, highlight=False, markup=False)
                     shown.add(hit["_id"])
             while running.subscription.failures:
                 page.print(f"a shipment failed: {running.subscription.failures.pop()}", style="red", markup=False)
+            for name, function in (("inference", running.inference), ("shipper", running.shipper)):
+                if not function.alive():
+                    raise Trouble(f"the {name} function's process has ended: run make serve again")
             time.sleep(1)
+
+
+def newest(count: int) -> dict[str, Any]:
+    """The query for the newest predictions and requests without one."""
+    kinds = [{"exists": {"field": "prediction.label"}}, {"exists": {"field": "error.type"}}]
+    return {"size": count, "sort": [{"@timestamp": "desc"}], "query": {"bool": {"should": kinds}}}
 
 
 def _reach_this_machine_directly() -> None:

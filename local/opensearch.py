@@ -28,7 +28,7 @@ MODULES: Final = (
     "org.opensearch.index.reindex.ReindexModulePlugin",
 )
 START_SECONDS: Final = 120
-LAST_PORT: Final = 9299
+LAST_PORT: Final = 9299  # that the runner takes
 
 
 def jars() -> list[Path]:
@@ -36,6 +36,8 @@ def jars() -> list[Path]:
     logging.getLogger("jgo").setLevel(logging.ERROR)
     try:
         return [Path(jar) for jar in jgo.build(RUNNER).all_jars]
+    except (FileNotFoundError, PermissionError) as problem:
+        raise Trouble(f"OpenSearch's cache folder cannot be written ({problem.filename}): make HOME a folder of yours") from problem
     except Exception as problem:  # jgo raises what its HTTP client, its parser and the file system raise
         raise Trouble(
             f"OpenSearch could not be downloaded from Maven Central ({type(problem).__name__}): check the network and run this again, "
@@ -46,8 +48,6 @@ def jars() -> list[Path]:
 @contextmanager
 def node(port: int) -> Iterator[str]:
     """A node on 127.0.0.1:`port` with empty data, ended and forgotten afterwards. Yields its address."""
-    if port > LAST_PORT:
-        raise Trouble(f"OPENSEARCH_PORT may be {LAST_PORT} at most, not {port}: OpenSearch's runner takes no higher one")
     ensure_free(port, "OPENSEARCH_PORT")
     class_path = ":".join(map(str, jars()))
     with TemporaryDirectory(prefix="opensearch-") as folder:

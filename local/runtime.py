@@ -35,10 +35,15 @@ class FunctionFailed(Exception):
 class Runtime:
     """A running function. `invoke` is safe from several threads: they wait for each other, as for one Lambda instance."""
 
-    def __init__(self, url: str, timeout: int) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], url: str, timeout: int) -> None:
+        self._process = process
         self._url = url
         self._timeout = timeout
         self._alone = threading.Lock()
+
+    def alive(self) -> bool:
+        """Whether its process is there."""
+        return self._process.poll() is None
 
     def invoke(self, event: Any) -> Any:
         """The function's answer to `event`. Raises `FunctionFailed` as Lambda reports it: raised, timed out or crashed."""
@@ -88,7 +93,7 @@ def running(
         reader = threading.Thread(target=_read, args=(process, line), daemon=True)
         reader.start()
         _wait(process, port, function.name)
-        yield Runtime(f"http://127.0.0.1:{port}", function.timeout)
+        yield Runtime(process, f"http://127.0.0.1:{port}", function.timeout)
     reader.join(5)
 
 

@@ -40,24 +40,27 @@ def step(page: Console, name: str) -> Iterator[None]:
 def answers(results: list[Document]) -> Table:
     """The API's answers, one a sentence."""
     table = Table(title="Answers of POST /predict", title_justify="left")
-    for column in ("text", "label", "score", "prediction_id"):
-        table.add_column(column, overflow="fold")
+    for column, width in (("text", 12), ("label", 12), ("score", 5), ("prediction_id", 32)):
+        table.add_column(column, no_wrap=True, overflow="ellipsis", min_width=width)
     for result in results:
-        table.add_row(Text(result["text"]), _label(result), _score(result), Text(result["prediction_id"]))
+        table.add_row(_text(result), *_verdict(result), Text(result["prediction_id"]))
     return table
 
 
 def documents(hits: list[Document], title: str) -> Table:
-    """Documents as Discover would list them, newest first; fields that one lacks stay empty."""
+    """Documents as Discover would list them, newest first, a line each; fields that one lacks stay empty."""
     table = Table(title=Text(title), title_justify="left")
-    for column in ("_index", "@timestamp", "text", "prediction.label", "prediction.score", "input.flags"):
-        table.add_column(column, overflow="fold", no_wrap=column != "text")
-    for hit in hits:
-        source = hit["_source"]
-        moment = Text(source.get("@timestamp", "").partition("T")[2])
+    for column, width in (("time", 8), ("text", 20), ("label", 12), ("score", 5), ("flags", 12)):
+        table.add_column(column, no_wrap=True, overflow="ellipsis", min_width=width)
+    for source in (hit["_source"] for hit in hits):
         flags = Text(", ".join(source.get("input", {}).get("flags", [])))
-        table.add_row(Text(hit["_index"]), moment, Text(source.get("text", "-")), _label(source), _score(source), flags)
+        table.add_row(_time(source), _text(source), *_verdict(source), flags)
     return table
+
+
+def line(source: Document) -> str:
+    """One document as one line, for where there is no terminal."""
+    return "  ".join(part.plain for part in (_time(source), *_verdict(source), _text(source)))
 
 
 def chart(counts: dict[str, int]) -> RenderableType:
@@ -75,11 +78,20 @@ def filtered(counts: Counts, pattern: str) -> str:
     return f"log lines: {counts.seen} seen, {counts.passed} passed, {counts.dropped} dropped by {pattern}"
 
 
-def _label(source: Document) -> Text:
-    label = str(source.get("prediction", {}).get("label", ""))
-    return Text(label, style=COLOURS.get(label, "blue"))
+def _time(source: Document) -> Text:
+    return Text(source.get("@timestamp", "").partition("T")[2][:8])
 
 
-def _score(source: Document) -> str:
-    score = source.get("prediction", {}).get("score")
-    return f"{score:.3f}" if isinstance(score, int | float) else ""
+def _text(source: Document) -> Text:
+    """The text on one line; `-` where it is kept out of the log."""
+    return Text(" ".join(source.get("text", "-").split())[:200])
+
+
+def _verdict(source: Document) -> tuple[Text, Text]:
+    """Label and score, or error and status of a request without prediction."""
+    if "error" in source:
+        error = source["error"]
+        return Text(str(error.get("type", "")), style="yellow"), Text(str(error.get("status", "")))
+    prediction = source.get("prediction", {})
+    label, score = str(prediction.get("label", "")), prediction.get("score")
+    return Text(label, style=COLOURS.get(label, "blue")), Text(f"{score:.3f}" if isinstance(score, int | float) else "")

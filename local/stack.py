@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
@@ -25,24 +24,29 @@ Step = Callable[[str], AbstractContextManager[object]]
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Where the stack listens; `opensearch_url` names a server that is there already."""
+    """Where the stack listens; `opensearch_url` names a server that is there already, `log_text` the function's setting."""
 
     api_port: int
     opensearch_port: int
     opensearch_url: str | None = None
+    log_text: str = "true"
 
     @classmethod
     def of(cls, environment: dict[str, str]) -> Settings:
-        """From API_PORT, OPENSEARCH_PORT and OPENSEARCH_URL. Raises `Trouble`."""
+        """From API_PORT, OPENSEARCH_PORT, OPENSEARCH_URL and LOG_TEXT. Raises `Trouble`."""
         ports = {}
-        for name, default in (("API_PORT", 3000), ("OPENSEARCH_PORT", 9200)):
+        for name, default, last in (("API_PORT", 3000, 65535), ("OPENSEARCH_PORT", 9200, opensearch.LAST_PORT)):
             value = environment.get(name) or str(default)
-            if not (value.isascii() and value.isdigit() and len(value) <= 5) or not 1024 <= int(value) <= 65535:
-                raise Trouble(f"{name} must be a port between 1024 and 65535, not {value!r}")
+            if not (value.isascii() and value.isdigit() and len(value) <= 5) or not 1024 <= int(value) <= last:
+                raise Trouble(f"{name} must be a port between 1024 and {last}, not {value[:20]!r}")
             ports[name] = int(value)
         if len(set(ports.values())) < len(ports):
             raise Trouble("API_PORT and OPENSEARCH_PORT must be two different ports")
-        return cls(ports["API_PORT"], ports["OPENSEARCH_PORT"], (environment.get("OPENSEARCH_URL") or "").rstrip("/") or None)
+        log_text = environment.get("LOG_TEXT") or "true"
+        if log_text not in {"true", "false"}:
+            raise Trouble(f"LOG_TEXT must be true or false, not {log_text!r}")
+        url = (environment.get("OPENSEARCH_URL") or "").rstrip("/") or None
+        return cls(ports["API_PORT"], ports["OPENSEARCH_PORT"], url, log_text)
 
 
 @dataclass(slots=True)
@@ -88,19 +92,21 @@ def stack(settings: Settings, step: Step = nullcontext) -> Iterator[Stack]:
     ((log_group, pattern, subscriber),) = plan.subscriptions
     ensure_readable(pattern)
     ensure_free(settings.api_port, "API_PORT")
+    if not settings.opensearch_url:
+        ensure_free(settings.opensearch_port, "OPENSEARCH_PORT")
     with ExitStack() as parts:
         if settings.opensearch_url:
             url = _existing(settings.opensearch_url)
         else:
-            with step("OpenSearch: downloading it (71 MiB, once) and starting it"):
+            with step("OpenSearch: starting (the first time it is downloaded, 71 MiB)"):
                 url = parts.enter_context(opensearch.node(settings.opensearch_port))
         _install_template(url)
-        with step("functions: starting them under the Lambda runtime"):
+        with step("functions: starting under the Lambda runtime"):
             shipper = parts.enter_context(running(plan.functions[subscriber], {"OPENSEARCH_URL": url}, lambda _: None))
             subscription = Subscription(log_group, pattern, shipper.invoke)
             parts.callback(_thread(subscription.run).join, 10)
             parts.callback(subscription.stop)
-            own = {"HASH_KEY": "the local stack's own", "LOG_TEXT": os.environ.get("LOG_TEXT", "true")}
+            own = {"HASH_KEY": "the local stack's own", "LOG_TEXT": settings.log_text}
             api = {name: parts.enter_context(running(plan.functions[name], own, subscription.put)) for name in set(plan.routes.values())}
         server = _gateway(settings.api_port, {route: api[name].invoke for route, name in plan.routes.items()})
         parts.callback(server.server_close)

@@ -18,7 +18,9 @@ def ensure_free(port: int, setting: str) -> None:
         try:
             probe.bind(("127.0.0.1", port))
         except OSError as problem:
-            raise Trouble(f"127.0.0.1:{port} cannot be used ({problem.strerror}): free it, or choose another with {setting}=...") from None
+            raise Trouble(
+                f"127.0.0.1:{port} cannot be used ({problem.strerror}): is another stack running? Choose another with {setting}=..."
+            ) from None
 
 
 def free_ports(count: int) -> list[int]:

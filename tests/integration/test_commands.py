@@ -59,7 +59,7 @@ def test_run_finds_a_document_for_every_prediction(ports: dict[str, str]) -> Non
 def test_run_uses_the_server_that_opensearch_url_names(running: Stack, ports: dict[str, str]) -> None:
     ended = local("run", ports | {"OPENSEARCH_URL": running.opensearch_url + "/"})
     assert ended.returncode == 0, ended.stderr
-    assert f"Documents in {running.opensearch_url}/cwl-*" in ended.stdout
+    assert f"Documents in {running.opensearch_url}/cwl-" in ended.stdout
 
 
 @pytest.mark.parametrize("setting", ["API_PORT", "OPENSEARCH_PORT"])
@@ -96,14 +96,31 @@ def test_serve_answers_and_leaves_no_process_behind(endings: list[signal.Signals
         assert answer.status_code == 200
         search = f"http://127.0.0.1:{ports['OPENSEARCH_PORT']}/cwl-*/_search?q=bench"
         assert until_found(search, 1)
+        until_answered(f"http://127.0.0.1:{ports['API_PORT']}/predict", '{"sentence": 5}', serve)
+        assert until_found(search.replace("bench", "message:prediction_error"), 1)
+        time.sleep(1.5)  # the view is renewed each second
         family = descendants(serve.pid)
         assert len(family) >= 5, "OpenSearch, two emulators, two functions"
         for ending in endings:
             serve.send_signal(ending)
             time.sleep(0.3)
-        _, errors = serve.communicate(timeout=30)
+        view, errors = serve.communicate(timeout=30)
+    assert "The boy is sitting [/] on a [bold]bench" in view
+    assert "field-invalid  422" in view
     assert (serve.returncode, errors) == (0, "")
     assert not [pid for pid in family if Path(f"/proc/{pid}").exists()]
+
+
+def test_serve_says_when_a_function_is_gone(running: Stack, ports: dict[str, str]) -> None:
+    command = [sys.executable, "-m", "local", "serve"]
+    settings = environment(ports | {"OPENSEARCH_URL": running.opensearch_url})
+    with subprocess.Popen(command, cwd=ROOT, env=settings, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as serve:
+        until_answered(f"http://127.0.0.1:{ports['API_PORT']}/predict", "{}", serve)
+        emulator = next(pid for pid in descendants(serve.pid) if "aws-lambda-rie" in Path(f"/proc/{pid}/cmdline").read_text())
+        os.kill(emulator, signal.SIGKILL)
+        _, errors = serve.communicate(timeout=30)
+    assert serve.returncode == 1
+    assert "function's process has ended: run make serve again" in errors
 
 
 def assert_one_sentence(ended: subprocess.CompletedProcess[str], *parts: str) -> None:

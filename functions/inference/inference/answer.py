@@ -40,6 +40,6 @@ def _response(status: int, content_type: str, body: dict[str, Any]) -> dict[str,
     return {
         "statusCode": status,
         "headers": {"content-type": content_type},
-        "body": json.dumps(body, ensure_ascii=False),
+        "body": json.dumps(body, ensure_ascii=False) + "\n",
         "isBase64Encoded": False,
     }

@@ -18,16 +18,18 @@ from inference.recorder import RaisingHandler, Recorder
 from inference.request import Request, asks_description, correlation_id, is_http, parse
 
 SERVICE = "inference"
-LOG_TEXT = os.environ.get("LOG_TEXT", "true").lower() == "true"
+LOG_TEXT = os.environ.get("LOG_TEXT", "true")
 HASH_KEY = os.environ["HASH_KEY"].encode()  # no default: with a known key a short sentence could be guessed
 if not HASH_KEY:
     raise ValueError("HASH_KEY is empty: set it to a secret")
+if LOG_TEXT not in {"true", "false"}:
+    raise ValueError(f"LOG_TEXT must be true or false, not {LOG_TEXT!r}")
 
 classifier = Classifier(Path(__file__).parents[1] / "model")
 model = {"name": classifier.card["name"], "version": classifier.card["version"]}
 logger = Logger(service=SERVICE, level="INFO", use_rfc3339=True, utc=True, location=None, logger_handler=RaisingHandler(sys.stdout))
 metrics = Metrics(namespace="PredictionMonitor", service=SERVICE)
-recorder = Recorder(logger, metrics, model=model, key=HASH_KEY, log_text=LOG_TEXT)
+recorder = Recorder(logger, metrics, model=model, key=HASH_KEY, log_text=LOG_TEXT == "true")
 
 
 @logger.inject_lambda_context(clear_state=True)

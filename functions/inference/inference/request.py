@@ -60,7 +60,7 @@ def _asked(body: dict[str, Any]) -> tuple[str, ...]:
     if "sentences" in body:
         return _sentences(body["sentences"])
     if "sentence" not in body:
-        raise Refused("field-missing", "The body has no sentence.", "sentence")
+        raise Refused("field-missing", 'The body has no sentence; send {"sentence": "..."}.', "sentence")
     return (_sentence(body["sentence"], "sentence"),)
 
 
