@@ -11,7 +11,7 @@ export PATH := $(BIN):$(CURDIR)/.uv/bin:$(PATH)
 ARCHITECTURE ?= x86_64
 export ARCHITECTURE
 export SAM_CLI_TELEMETRY := 0
-UV := $(shell PATH="$(PATH)" command -v uv || echo .uv/bin/uv)
+UV := $(or $(wildcard .uv/bin/uv),$(shell command -v uv),.uv/bin/uv)
 # uv shows its progress in a terminal only.
 QUIET := $(shell [ -t 2 ] || echo --quiet)
 OFFLINE := echo "make: packages could not be downloaded: check the network and run this again" >&2; exit 1
