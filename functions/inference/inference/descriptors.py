@@ -16,37 +16,11 @@ DOMINANT: Final = 2 / 3
 LETTERS: Final = ("Lu", "Ll", "Lt", "Lm", "Lo", "Mn", "Mc")
 EXPECTED_SCRIPTS: Final = ("latin", "none")
 
-SCRIPTS: Final = frozenset(
-    [
-        "arabic",
-        "armenian",
-        "bengali",
-        "cyrillic",
-        "devanagari",
-        "ethiopic",
-        "georgian",
-        "greek",
-        "gujarati",
-        "gurmukhi",
-        "han",
-        "hangul",
-        "hebrew",
-        "hiragana",
-        "kannada",
-        "katakana",
-        "khmer",
-        "lao",
-        "latin",
-        "malayalam",
-        "myanmar",
-        "oriya",
-        "sinhala",
-        "tamil",
-        "telugu",
-        "thai",
-        "tibetan",
-    ]
-)
+SCRIPTS: Final = frozenset([
+    "arabic", "armenian", "bengali", "cyrillic", "devanagari", "ethiopic", "georgian", "greek", "gujarati", "gurmukhi", "han", "hangul",
+    "hebrew", "hiragana", "kannada", "katakana", "khmer", "lao", "latin", "malayalam", "myanmar", "oriya", "sinhala", "tamil", "telugu",
+    "thai", "tibetan",
+])  # fmt: skip
 
 
 def describe(text: str, *, tokens: int, unknown: int, truncated: bool, key: bytes) -> dict[str, Any]:
