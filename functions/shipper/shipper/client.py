@@ -1,35 +1,52 @@
-"""The OpenSearch client: signed when the endpoint is Amazon's; otherwise plain, or with the address's user and password."""
+"""The connection to OpenSearch: signed when the endpoint is Amazon's; otherwise plain, or with the address's user and password."""
 
 from __future__ import annotations
 
+import logging
 import re
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from opensearchpy import OpenSearch, RequestsHttpConnection
+from opensearchpy import RequestsHttpConnection
 
-TIMEOUT_SECONDS: Final = 30
 REGION: Final = re.compile(r"\.([a-z]{2}(?:-[a-z]+)+-\d)\.(?:es|aoss|on)\.")  # the domain's, which need not be the function's
 AMAZON: Final = (".amazonaws.com", ".amazonaws.com.cn", ".on.aws")
 
+# It warns of every failed request, with a traceback; what failed and why is in the outcome.
+logging.getLogger("opensearch").setLevel(logging.ERROR)
 
-def client(endpoint: str, region: str) -> OpenSearch:
-    """A client of `endpoint` (`https://...` or `http://...`). Raises `ValueError` for anything else.
 
-    It never retries by itself: who delivers decides, document by document.
+class Keys(NamedTuple):
+    """AWS credentials, as botocore names their parts."""
+
+    access_key: str
+    secret_key: str
+    token: str | None
+
+    def get_frozen_credentials(self) -> Keys:
+        """Themselves: they do not change while they last."""
+        return self
+
+
+def connect(endpoint: str, environment: Mapping[str, str]) -> RequestsHttpConnection:
+    """A connection to `endpoint` (`https://...` or `http://...`), signed with what `environment` says where it is Amazon's.
+
+    Raises `ValueError` for another address, and where there is nothing to sign with. It never retries by itself: who
+    delivers decides, document by document.
     """
     parts = urlsplit(endpoint)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise ValueError(f"OPENSEARCH_URL must be an http(s) address, not {endpoint!r}")
     secure = parts.scheme == "https"
-    return OpenSearch(
-        hosts=[{"host": parts.hostname, "port": parts.port or (443 if secure else 80), "url_prefix": parts.path.strip("/")}],
-        http_auth=_signature(parts.hostname, region) if parts.hostname.endswith(AMAZON) else _basic(parts),
-        connection_class=RequestsHttpConnection,
+    signed = parts.hostname.endswith(AMAZON)
+    return RequestsHttpConnection(
+        host=parts.hostname,
+        port=parts.port or (443 if secure else 80),
+        url_prefix=parts.path.strip("/"),
+        http_auth=_signature(parts.hostname, environment) if signed else _basic(parts),
         use_ssl=secure,
         verify_certs=secure,
-        timeout=TIMEOUT_SECONDS,
-        max_retries=0,
     )
 
 
@@ -37,15 +54,28 @@ def _basic(parts: SplitResult) -> tuple[str, str] | None:
     return (unquote(parts.username), unquote(parts.password)) if parts.username and parts.password else None
 
 
-def _signature(hostname: str, region: str) -> Any:
-    """SigV4 by credentials that renew themselves; botocore is imported where it is needed (it costs 100 ms)."""
+def _signature(hostname: str, environment: Mapping[str, str]) -> Any:
+    from requests_aws4auth import AWS4Auth  # noqa: PLC0415  only where something is signed
+
+    found = REGION.search(hostname)
+    return AWS4Auth(
+        region=found.group(1) if found else environment.get("AWS_REGION", ""),
+        service="aoss" if ".aoss." in hostname else "es",
+        refreshable_credentials=_credentials(hostname, environment),
+    )
+
+
+def _credentials(hostname: str, environment: Mapping[str, str]) -> Any:
+    """The keys that Lambda puts into the environment, which outlast the instance that they are put into; elsewhere botocore's.
+
+    botocore would take the same keys first, and its import costs as much as half of opensearch-py's.
+    """
+    key, secret = environment.get("AWS_ACCESS_KEY_ID"), environment.get("AWS_SECRET_ACCESS_KEY")
+    if key and secret:
+        return Keys(key, secret, environment.get("AWS_SESSION_TOKEN"))
     from botocore.session import Session  # noqa: PLC0415
-    from requests_aws4auth import AWS4Auth  # noqa: PLC0415
 
     credentials = Session().get_credentials()
     if credentials is None:
         raise ValueError(f"no AWS credentials to sign requests to {hostname} with")
-    found = REGION.search(hostname)
-    return AWS4Auth(
-        region=found.group(1) if found else region, service="aoss" if ".aoss." in hostname else "es", refreshable_credentials=credentials
-    )
+    return credentials

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import base64
 import binascii
-import zlib
-from dataclasses import dataclass
-from typing import Any, Final
+import json
+from typing import Annotated, Any, Final
 
-import orjson
+import msgspec
+from isal import isal_zlib
+from msgspec import Meta, Raw, Struct
 
-GZIP: Final = 16 + zlib.MAX_WBITS  # zlib's way of saying: expect a gzip header
+GZIP: Final = 16 + isal_zlib.MAX_WBITS  # the way of saying: expect a gzip header
 BLOCK: Final = 64 * 1024
 LAST_MILLISECOND: Final = 253_402_300_799_999  # of the year 9999, the last that ISO 8601 and OpenSearch write in four digits
 
@@ -19,41 +20,59 @@ class PayloadInvalid(Exception):
     """The event is no subscription payload. Failing the invocation with it keeps the event for the dead letter."""
 
 
-@dataclass(frozen=True, slots=True)
-class LogEvent:
-    """One line: `id` a decimal string of about 56 digits, `timestamp` in milliseconds since 1970, `message` the line."""
+class LogEvent(Struct, frozen=True, gc=False):
+    """One line: `id` a decimal string of about 56 digits, `timestamp` in milliseconds since 1970, `message` the line.
+
+    The message stays the JSON string that it came as, escapes and all: a document can hold those very bytes.
+    `extracted` are the fields that a space-delimited filter pattern cut out of the line, where the subscription has one.
+    """
 
     id: str
-    timestamp: int
-    message: str
+    timestamp: Annotated[int, Meta(ge=0, le=LAST_MILLISECOND)]
+    message: Raw
+    extracted: dict[str, Any] | None = msgspec.field(default=None, name="extractedFields")
 
 
-@dataclass(frozen=True, slots=True)
-class Payload:
+class Payload(Struct, frozen=True):
     """What one delivery carries: where its lines come from, and the lines. A control message carries none."""
 
+    kind: str = msgspec.field(name="messageType")
     owner: str
-    log_group: str
-    log_stream: str
-    events: tuple[LogEvent, ...]
+    log_group: str = msgspec.field(name="logGroup")
+    log_stream: str = msgspec.field(name="logStream")
+    events: list[LogEvent] = msgspec.field(name="logEvents")
+
+
+_payload: Final = msgspec.json.Decoder(Payload).decode
+_string: Final = msgspec.json.Decoder(str).decode
 
 
 def decode(event: Any, limit: int) -> Payload:
     """The subscription payload in a Lambda event; at most `limit` bytes are inflated. Raises `PayloadInvalid`."""
-    body = _json(_inflate(_compressed(event), limit))
-    if not isinstance(body, dict):
-        raise PayloadInvalid("the payload is no JSON object")
+    payload = _parse(_inflate(_compressed(event), limit))
+    if payload.kind == "CONTROL_MESSAGE":
+        return msgspec.structs.replace(payload, events=[])
+    if payload.kind != "DATA_MESSAGE":
+        raise PayloadInvalid("the payload is neither a data message nor a control message")
+    return payload
+
+
+def line(event: LogEvent) -> tuple[str, bytes | Raw]:
+    """The log line, and the same as a JSON string. Never fails: what is no string of UTF-8 is read as leniently as it takes."""
     try:
-        kind, source, events = body["messageType"], (body["owner"], body["logGroup"], body["logStream"]), body["logEvents"]
-    except KeyError as problem:
-        raise PayloadInvalid(f"the payload has no {problem}") from None
-    if not all(isinstance(part, str) for part in source):
-        raise PayloadInvalid("the payload's owner, log group or log stream is no string")
-    if kind == "CONTROL_MESSAGE":
-        return Payload(*source, events=())
-    if kind != "DATA_MESSAGE" or not isinstance(events, list):
-        raise PayloadInvalid("the payload is neither a data message with log events nor a control message")
-    return Payload(*source, events=tuple(map(_log_event, events)))
+        return _string(event.message), event.message
+    except (msgspec.DecodeError, UnicodeDecodeError):  # a lone surrogate, bytes that are no UTF-8, another type
+        raw = bytes(event.message).decode(errors="replace")
+    text = str(json.loads(raw)) if raw.startswith('"') else raw
+    return text, quoted(text)
+
+
+def quoted(text: str) -> bytes:
+    """A JSON string; a lone surrogate, which UTF-8 cannot hold, is written as its escape."""
+    try:
+        return msgspec.json.encode(text)
+    except UnicodeEncodeError:
+        return json.dumps(text).encode()
 
 
 def _compressed(event: Any) -> bytes:
@@ -68,18 +87,18 @@ def _compressed(event: Any) -> bytes:
 def _inflate(data: bytes, limit: int) -> bytearray:
     """Every member of the gzip data. Never holds more than `limit` inflated bytes and one, and notices a missing end.
 
-    Block by block, because zlib copies what follows a member: many small ones would cost time by the square.
+    Block by block, because the decompressor copies what follows a member: many small ones would cost time by the square.
     """
     inflated, position = bytearray(), 0
     while position < len(data):
-        member = zlib.decompressobj(GZIP)
+        member = isal_zlib.decompressobj(GZIP)
         while not member.eof:
             block = data[position : position + BLOCK]
             if not block:
                 raise PayloadInvalid("awslogs.data is cut short: the gzip stream has no end")
             try:
                 inflated += member.decompress(block, limit - len(inflated) + 1)
-            except zlib.error as problem:
+            except isal_zlib.error as problem:  # type: ignore[misc]
                 raise PayloadInvalid(f"awslogs.data is not gzip: {problem}") from None
             if len(inflated) > limit:
                 raise PayloadInvalid(f"awslogs.data inflates to more than {limit} bytes")
@@ -87,20 +106,23 @@ def _inflate(data: bytes, limit: int) -> bytearray:
     return inflated
 
 
-def _json(data: bytearray) -> Any:
+def _parse(data: bytearray) -> Payload:
     try:
-        return orjson.loads(data)
-    except orjson.JSONDecodeError as problem:
-        raise PayloadInvalid(f"the payload is not JSON: {problem}") from None
+        return _payload(data)
+    except msgspec.ValidationError as problem:
+        raise PayloadInvalid(f"the payload is no subscription payload: {problem}") from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return _parse_leniently(data)
 
 
-def _log_event(raw: Any) -> LogEvent:
+def _parse_leniently(data: bytearray) -> Payload:
+    """The payload with lone surrogates and bytes that are no UTF-8 in it: one bad line is no reason to lose its neighbours."""
     try:
-        identifier, timestamp, message = raw["id"], raw["timestamp"], raw["message"]
-    except (KeyError, TypeError):
-        raise PayloadInvalid("a log event is no object with id, timestamp and message") from None
-    if not (isinstance(identifier, str) and type(timestamp) is int and isinstance(message, str)):
-        raise PayloadInvalid("a log event's id, timestamp or message is of the wrong type")
-    if not 0 <= timestamp <= LAST_MILLISECOND:
-        raise PayloadInvalid(f"log event {identifier} has the impossible timestamp {timestamp}")
-    return LogEvent(identifier, timestamp, message)
+        found = json.loads(data.decode(errors="replace"))
+        for event in found["logEvents"]:
+            event["message"] = Raw(json.dumps(event["message"]).encode())
+        return msgspec.convert(found, Payload)
+    except (ValueError, RecursionError):
+        raise PayloadInvalid("the payload is not JSON") from None
+    except (LookupError, TypeError):
+        raise PayloadInvalid("the payload is no subscription payload: it has no log events with messages") from None

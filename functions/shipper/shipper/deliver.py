@@ -1,24 +1,23 @@
-"""Documents into OpenSearch by the bulk interface, and what became of each one."""
+"""Documents into OpenSearch: each sent until it is in, or refused for good, or time is up."""
 
 from __future__ import annotations
 
-import zlib
+import random
+import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
-import orjson
-from opensearchpy import OpenSearch
-from opensearchpy.exceptions import OpenSearchException, TransportError
+from opensearchpy import RequestsHttpConnection
 
-from shipper.document import Document
+from shipper.bulk import CHUNK_BYTES, Fate, Verdict, body, chunks, send
+from shipper.document import Document, Form, rescued
 
-CHUNK_BYTES: Final = 5 * 1024 * 1024  # inflated: what Amazon limits (10 MiB on its smaller instances)
-HEADERS: Final = {"content-type": "application/x-ndjson", "content-encoding": "gzip"}
-PARAMS: Final = {"filter_path": "errors,items.*.status,items.*.error.type"}
-DUPLICATE: Final = 409
-UNREADABLE: Final = "the server's answer cannot be read"
+REQUEST_SECONDS: Final = 30.0
+FIRST_PAUSE: Final = 0.2  # seconds; the longest that a first pause can be
+LONGEST_PAUSE: Final = 20.0
+TOO_LATE: Final = "not sent: no time was left"
 
 
 class NotDelivered(Exception):
@@ -27,98 +26,146 @@ class NotDelivered(Exception):
 
 @dataclass(slots=True)
 class Outcome:
-    """Counts of what became of the documents; `reasons` counts the failures by status and the server's error type."""
+    """What became of the lines: how many, in how many requests and inflated bytes, and why some are not in the index.
+
+    `excluded` are lines of a kind that is not shipped, all others became a document.
+    `reasons` counts what is not in the index; `hopeless` is how many of those the index will never take in any form;
+    `available` says whether the server took the last request at all.
+    """
 
     indexed: int = 0
     duplicate: int = 0
+    rescued: int = 0
+    excluded: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
+    hopeless: int = 0
+    requests: int = 0
+    retries: int = 0
+    sent_bytes: int = 0
+    available: bool = True
 
     @property
     def failed(self) -> int:
         """How many documents are not in the index."""
         return self.reasons.total()
 
+    @property
+    def documents(self) -> int:
+        """How many documents there were."""
+        return self.indexed + self.duplicate + self.rescued + self.failed
+
     def or_raise(self) -> dict[str, int]:
         """The counts, or `NotDelivered` with the reasons."""
         if self.reasons:
             reasons = ", ".join(f"{count} x {reason}" for reason, count in self.reasons.most_common())
-            raise NotDelivered(f"{self.failed} of {self.failed + self.indexed + self.duplicate} documents not delivered: {reasons}")
-        return {"indexed": self.indexed, "duplicate": self.duplicate}
+            raise NotDelivered(f"{self.failed} of {self.documents} documents not delivered: {reasons}")
+        return {"indexed": self.indexed, "duplicate": self.duplicate, "rescued": self.rescued}
 
 
-def deliver(documents: Iterable[Document], client: OpenSearch) -> Outcome:
-    """Index each document once: `create` with its id, so that 409 means that an earlier delivery did it."""
-    outcome = Outcome()
-    for chunk in chunks(documents):
-        try:
-            items = bulk(chunk, client)
-        except OpenSearchException as problem:
-            outcome.reasons[reason(problem)] += len(chunk)
-            continue
-        for item in items:
-            tally(item, outcome)
-    return outcome
+@dataclass(slots=True)
+class Patience:
+    """How long to go on: until `deadline` on `clock`, in seconds, with pauses of random length between tries.
+
+    Full jitter (a pause is anything between nothing and a bound that doubles): of the usual ways the one that
+    keeps many senders from coming back together, https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
+    """
+
+    deadline: float
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+    chance: Callable[[float, float], float] = random.uniform
+
+    def left(self) -> float:
+        """Seconds until the deadline; negative afterwards."""
+        return self.deadline - self.clock()
+
+    def pause(self, tries: int) -> None:
+        """Wait after the `tries`-th failure, never beyond the deadline."""
+        bound = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(tries - 1, 10), max(self.left(), 0.0))
+        self.sleep(self.chance(0.0, bound))
 
 
-def chunks(documents: Iterable[Document], limit: int = CHUNK_BYTES) -> Iterator[list[Document]]:
-    """Documents in runs whose bulk bodies stay within `limit` bytes; a larger document goes alone."""
-    chunk: list[Document] = []
-    size = 0
-    for document in documents:
-        line = len(document.source) + len(action(document)) + 2
-        if chunk and size + line > limit:
-            yield chunk
-            chunk, size = [], 0
-        chunk.append(document)
-        size += line
-    if chunk:
-        yield chunk
+@dataclass(slots=True)
+class _Sender:
+    """One delivery. What has to be sent again gathers in `busy`, with the reason, and as less in `smaller`."""
+
+    connection: RequestsHttpConnection
+    patience: Patience
+    outcome: Outcome = field(default_factory=Outcome)
+    busy: list[tuple[Document, str]] = field(default_factory=list)
+    smaller: list[Document] = field(default_factory=list)
+
+    def attempt(self, documents: Iterable[Document]) -> None:
+        """Send every document once. A server that does not answer is given a pause before the next request."""
+        silent = 0
+        for chunk in chunks(documents, CHUNK_BYTES):
+            if silent:
+                self.patience.pause(silent)
+            silent = 0 if self.send(chunk) else silent + 1
+
+    def send(self, chunk: list[Document]) -> bool:
+        """One chunk, split as often as the server wants it smaller. False when the server as a whole is busy or silent."""
+        left = self.patience.left()
+        if left <= 0:
+            self.busy += [(document, TOO_LATE) for document in chunk]
+            return True
+        content = body(chunk)
+        self.outcome.requests += 1
+        self.outcome.sent_bytes += len(content)
+        verdict = send(content, len(chunk), self.connection, min(REQUEST_SECONDS, left))
+        if isinstance(verdict, list):
+            self.outcome.available = True
+            self.count(chunk, verdict)
+            return True
+        self.outcome.available = verdict.fate is not Fate.BUSY
+        if verdict.fate is Fate.INDEXED:
+            rescued_ones = sum(document.form is not Form.WHOLE for document in chunk)
+            self.outcome.rescued += rescued_ones
+            self.outcome.indexed += len(chunk) - rescued_ones
+            return True
+        if verdict.fate is Fate.TOO_MUCH:
+            half = len(chunk) // 2
+            return self.send(chunk[:half]) & self.send(chunk[half:])
+        self.count(chunk, [verdict] * len(chunk))
+        return self.outcome.available
+
+    def count(self, chunk: list[Document], verdicts: list[Verdict]) -> None:
+        """Book each document where its verdict sends it."""
+        for document, (fate, reason, error) in zip(chunk, verdicts, strict=True):
+            if fate is Fate.INDEXED:
+                if document.form is Form.WHOLE:
+                    self.outcome.indexed += 1
+                else:
+                    self.outcome.rescued += 1
+            elif fate is Fate.DUPLICATE:
+                self.outcome.duplicate += 1
+            elif fate is Fate.BUSY:
+                self.busy.append((document, reason))
+            elif fate is Fate.REFUSED and (less := rescued(document, error or {})):
+                self.smaller.append(less)
+            else:
+                self.outcome.reasons[reason] += 1
+                self.outcome.hopeless += fate is Fate.REFUSED
 
 
-def action(document: Document) -> bytes:
-    """The bulk interface's line before a document."""
-    return orjson.dumps({"create": {"_index": document.index, "_id": document.id}})
+def deliver(documents: Iterable[Document], connection: RequestsHttpConnection, patience: Patience) -> Outcome:
+    """Index each document once: `create` with its id, so that a conflict means that an earlier delivery did it.
 
-
-def bulk(chunk: list[Document], client: OpenSearch) -> list[Any]:
-    """One bulk request; an item an answer. Raises opensearch-py's exceptions when the request as a whole fails."""
-    lines = [line for document in chunk for line in (action(document), document.source)]
-    body = zlib.compress(b"\n".join(lines) + b"\n", level=1, wbits=16 + zlib.MAX_WBITS)
-    try:
-        answer = client.transport.perform_request("POST", "/_bulk", params=PARAMS, headers=HEADERS, body=body)
-    except AttributeError as problem:  # opensearch-py takes an error's JSON body for an object without looking
-        raise TransportError("N/A", UNREADABLE, None) from problem
-    items = answer.get("items") if isinstance(answer, dict) else None
-    if not isinstance(items, list) or len(items) != len(chunk):
-        raise TransportError("N/A", UNREADABLE, None)
-    return items
-
-
-def tally(item: Any, outcome: Outcome) -> None:
-    """Count one item of the bulk answer."""
-    result = item.get("create") if isinstance(item, dict) else None
-    status = result.get("status") if isinstance(result, dict) else None
-    if not isinstance(status, int):
-        outcome.reasons[UNREADABLE] += 1
-    elif 200 <= status < 300:
-        outcome.indexed += 1
-    elif status == DUPLICATE:
-        outcome.duplicate += 1
-    else:
-        outcome.reasons[f"{status} {error_type(result)}"] += 1
-
-
-def reason(problem: OpenSearchException) -> str:
-    """Why a whole request failed: status and the server's error type, or the kind of trouble; never a word of its body."""
-    if isinstance(problem, TransportError) and isinstance(problem.status_code, int):
-        return f"{problem.status_code} {error_type(problem.info)}"
-    if isinstance(problem, TransportError) and problem.error == UNREADABLE:
-        return UNREADABLE
-    return type(problem).__name__
-
-
-def error_type(answer: Any) -> str:
-    """The server's name for the error in an item or in a whole answer."""
-    error = answer.get("error") if isinstance(answer, dict) else None
-    name = error.get("type") if isinstance(error, dict) else None
-    return name if isinstance(name, str) else "without a type"
+    Everything is sent once before anything is sent again. What the server is too busy for is sent again alone; what it
+    refuses is sent with less; what is left at the deadline is counted as failed.
+    """
+    sender = _Sender(connection, patience)
+    sender.attempt(documents)
+    tries = 0
+    while (sender.busy or sender.smaller) and patience.left() > 0:
+        if sender.smaller:
+            again, sender.smaller = sender.smaller, []
+        else:
+            again, sender.busy = [document for document, _ in sender.busy], []
+            sender.outcome.retries += len(again)
+            tries += 1
+            patience.pause(tries)
+        sender.attempt(again)
+    sender.outcome.reasons.update(reason for _, reason in sender.busy)
+    sender.outcome.reasons.update(TOO_LATE for _ in sender.smaller)
+    return sender.outcome

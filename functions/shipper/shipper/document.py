@@ -1,53 +1,162 @@
-"""One log event as one document: the record's fields at the root, and the envelope around them."""
+"""One log event as one document: the record's fields at the root, and the envelope around them, as the bytes that a bulk body takes.
+
+There are two ways from a line to its fields. `spliced` checks a line that is a JSON object and copies it as it is; `careful` reads any
+line and writes it anew. The first is the faster by far and gives up whenever the second could come to something else.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+from collections import Counter
+from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Any
+from enum import IntEnum
+from functools import lru_cache
+from typing import Any, Final, Literal, NamedTuple
 
-import orjson
+import msgspec
+from msgspec import UNSET, Raw, UnsetType
 
-from shipper.decode import LogEvent, Payload
+from shipper.decode import Payload, line, quoted
+from shipper.read import Fields, Kind, read, read_extracted
+from shipper.redact import Redaction
 
-
-@dataclass(frozen=True, slots=True)
-class Document:
-    """What is indexed: `id` and `index` say where, `source` is the JSON object in UTF-8, on one line."""
-
-    id: str
-    index: str
-    source: bytes
-
-
-def document(event: LogEvent, payload: Payload) -> Document:
-    """The event's document: id and day are the event's own, so that a second delivery meets the first."""
-    moment = datetime.fromtimestamp(event.timestamp / 1000, UTC)
-    envelope = {
-        "@id": event.id,
-        "@timestamp": moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{event.timestamp % 1000:03d}Z",
-        "@message": event.message,
-        "@owner": payload.owner,
-        "@log_group": payload.log_group,
-        "@log_stream": payload.log_stream,
-    }
-    return Document(event.id, f"cwl-{moment:%Y.%m.%d}", _source(fields(event.message), envelope))
+ENVELOPE: Final = ("@id", "@timestamp", "@message", "@owner", "@log_group", "@log_stream", "@rescued")
+# OpenSearch's own fields of every document: one of these at the root is refused, or worse, taken for its own.
+METADATA: Final = (
+    "_id", "_index", "_source", "_type", "_routing", "_field_names", "_ignored", "_seq_no", "_primary_term", "_version", "_nested_path",
+    "_doc_count", "_data_stream_timestamp",
+)  # fmt: skip
+RESERVED: Final = frozenset((*ENVELOPE, *METADATA))
+ID_BYTES: Final = 512  # that OpenSearch takes as `_id`; a longer one would fail the request with all that is in it
+NO_FIELDS: Final = b"}\n"
 
 
-def fields(message: str) -> dict[str, Any]:
-    """The JSON object that a line ends with, whatever text stands before its first brace; {} where there is none."""
-    start = message.find("{")
-    if start < 0:
-        return {}
+class Form(IntEnum):
+    """How much of a line is in its document: less at each refusal."""
+
+    WHOLE = 0
+    RESCUED = 1  # envelope, line, and why the fields were refused
+    BARE = 2  # envelope and line: where even that reason was refused
+
+
+class Document(NamedTuple):
+    """What is indexed: `lines` are the bulk interface's action and source, of which the last `tail` bytes are the fields.
+
+    What stands before them is the envelope, which stays when the fields have to go.
+    """
+
+    lines: bytes
+    tail: int
+    form: Form = Form.WHOLE
+
+    @property
+    def source(self) -> bytes:
+        """The document by itself: a JSON object in UTF-8."""
+        return self.lines.split(b"\n", 2)[1]
+
+
+class Rules(NamedTuple):
+    """Which kinds of line are left out, and what is made unreadable."""
+
+    exclude: frozenset[Kind] = frozenset()
+    redaction: Redaction | None = None
+
+
+# A JSON object is checked by reading it as this: whatever it holds beside these names is skipped, though not unchecked. A guarded name
+# (however it is escaped) can have no value but a string that nobody writes, so that its presence is an error.
+GUARDED: Final = dict(enumerate(sorted({*RESERVED, "_aws"})))
+_Line: Final[Any] = msgspec.defstruct(
+    "_Line",
+    [("message", str, ""), ("type", Raw | UnsetType, UNSET), *((f"guarded_{number}", Literal["\0"], "\0") for number in GUARDED)],
+    rename={f"guarded_{number}": name for number, name in GUARDED.items()},
+)
+_check: Final = msgspec.json.Decoder(_Line).decode
+
+
+def documents(payload: Payload, rules: Rules, excluded: Counter[str]) -> Iterator[Document]:
+    """The payload's documents; lines of an excluded kind are only counted, in `excluded`.
+
+    Id and day are the event's own: a second delivery meets the first.
+    """
+    source = b',"@owner":%b,"@log_group":%b,"@log_stream":%b,"@message":' % (
+        quoted(payload.owner),
+        quoted(payload.log_group),
+        quoted(payload.log_stream),
+    )
+    platform_matters = Kind.PLATFORM in rules.exclude
+    for event in payload.events:
+        text, message = line(event)
+        tail = None if rules.redaction or event.extracted else spliced(text, platform_matters=platform_matters)
+        if tail is None:
+            kind, fields = read(text)
+            if kind in rules.exclude:
+                excluded[kind] += 1
+                continue
+            if event.extracted:
+                fields = read_extracted(event.extracted)
+            if rules.redaction:
+                text, fields = rules.redaction.apply(text, fields)
+            tail, message = written(fields), quoted(text)
+        index, second = _second(event.timestamp // 1000)
+        identifier = quoted(event.id)
+        yield Document(
+            b'{"create":{"_index":"%b","_id":%b}}\n{"@id":%b,"@timestamp":"%b%03dZ"%b%b%b'
+            % (index, _document_id(event.id, identifier), identifier, second, event.timestamp % 1000, source, message, tail),
+            len(tail),
+        )
+
+
+def spliced(text: str, *, platform_matters: bool = False) -> bytes | None:
+    """The end of a document whose fields are those of the line, byte by byte; None for a line that has to be read with care."""
+    start = text.find('{"')
+    if start < 0 or (start and text.find("{") != start):
+        return None
+    text = text[start:].rstrip()
+    if "\n" in text:
+        return None
     try:
-        found: dict[str, Any] = orjson.loads(message[start:] if start else message)
-    except orjson.JSONDecodeError:
-        return {}
-    return found
+        found = _check(text)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return None
+    if found.message.lstrip()[:1] in {"{", '"'} or (platform_matters and found.type is not UNSET):
+        return None
+    return b"," + text[1:].encode() + b"\n"
 
 
-def _source(found: dict[str, Any], envelope: dict[str, Any]) -> bytes:
+def written(fields: Fields) -> bytes:
+    """The end of a document with these fields. What the envelope or OpenSearch itself reserves stays in `@message` alone."""
+    kept = {name: value for name, value in fields.items() if name not in RESERVED}
     try:
-        return orjson.dumps(found | envelope)
-    except orjson.JSONEncodeError:  # nested deeper than orjson writes (254), though not deeper than it reads (1,024)
-        return orjson.dumps(envelope)
+        return b"," + msgspec.json.encode(kept)[1:] + b"\n" if kept else NO_FIELDS
+    except RecursionError:  # nested deeper than can be written, and than any index takes
+        return NO_FIELDS
+
+
+def rescued(document: Document, error: dict[str, str]) -> Document | None:
+    """The same line with less around it, for an index that refused it; None when nothing is left to leave out."""
+    head = document.lines[: -document.tail]
+    match document.form:
+        case Form.WHOLE:
+            tail = b',"@rescued":' + msgspec.json.encode(error) + b"}\n"
+            return Document(head + tail, len(tail), Form.RESCUED)
+        case Form.RESCUED:
+            return Document(head + NO_FIELDS, len(NO_FIELDS), Form.BARE)
+        case Form.BARE:
+            return None
+
+
+def _document_id(identifier: str, quoted: bytes) -> bytes:
+    """The id as OpenSearch takes it: the event's own, or a digest of one that is empty, too long or no Unicode."""
+    if identifier.isascii() and 0 < len(identifier) <= ID_BYTES:
+        return quoted
+    raw = identifier.encode(errors="surrogatepass")
+    usable = 0 < len(raw) <= ID_BYTES and raw.decode(errors="replace") == identifier
+    return quoted if usable else b'"%b"' % hashlib.sha256(raw).hexdigest().encode()
+
+
+@lru_cache(maxsize=4096)
+def _second(seconds: int) -> tuple[bytes, bytes]:
+    """The index of a moment's day, and the moment up to the point before its milliseconds."""
+    moment = datetime.fromtimestamp(seconds, UTC)
+    return f"cwl-{moment:%Y.%m.%d}".encode(), moment.strftime("%Y-%m-%dT%H:%M:%S.").encode()

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import os
+import time
 from typing import Any
 
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from shipper.client import client
+from shipper.client import connect
 from shipper.decode import decode
-from shipper.deliver import deliver
-from shipper.document import document
+from shipper.deliver import Outcome, Patience
 from shipper.report import report
+from shipper.settings import settings
+from shipper.ship import ship
 
 SERVICE = "shipper"
-MAX_PAYLOAD_BYTES = int(os.environ.get("MAX_PAYLOAD_BYTES") or 128 * 1024 * 1024)
+REPORT_SECONDS = 1.5  # kept back for the report: Lambda ends what takes longer than its time without a word
 
-opensearch = client(os.environ["OPENSEARCH_URL"], os.environ.get("AWS_REGION", ""))
+setting = settings(os.environ)
+connection = connect(setting.opensearch_url, os.environ)
 logger = Logger(service=SERVICE, level="INFO", use_rfc3339=True, utc=True, location=None)
 metrics = Metrics(namespace="PredictionMonitor", service=SERVICE)
 
@@ -25,7 +28,13 @@ metrics = Metrics(namespace="PredictionMonitor", service=SERVICE)
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: Any, context: LambdaContext) -> dict[str, int]:
     """Ship one payload. Raises `PayloadInvalid` for one that cannot be read, `NotDelivered` for what is not in the index."""
-    payload = decode(event, limit=MAX_PAYLOAD_BYTES)
-    outcome = deliver((document(line, payload) for line in payload.events), opensearch)
-    report(outcome, payload, logger, metrics)
+    patience = Patience(time.monotonic() + context.get_remaining_time_in_millis() / 1000 - REPORT_SECONDS)
+    payload = decode(event, limit=setting.max_payload_bytes)
+    if payload.log_group == setting.own_log_group:
+        # Raised, this would be retried, each time with new lines for the next payload: the loop would grow instead of turning.
+        logger.error("this is the shipper's own log group: remove its subscription", log_group=payload.log_group)
+        outcome = Outcome(excluded=len(payload.events))
+    else:
+        outcome = ship(payload, setting.rules, connection, patience)
+    report(payload, outcome, time.time(), logger, metrics)
     return outcome.or_raise()

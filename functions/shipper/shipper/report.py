@@ -11,16 +11,28 @@ from shipper.decode import Payload
 from shipper.deliver import Outcome
 
 
-def report(outcome: Outcome, payload: Payload, logger: Logger, metrics: Metrics) -> None:
-    """Write the counts. `EventsReceived` is always the sum of the other three."""
+def report(payload: Payload, outcome: Outcome, now: float, logger: Logger, metrics: Metrics) -> None:
+    """Write the counts; `EventsReceived` is the sum of the other five. `now` is in seconds since 1970.
+
+    `IndexDelay` is that of the oldest line: from its time to the end of its delivery.
+    """
     counts = {
         "received": len(payload.events),
         "indexed": outcome.indexed,
         "duplicate": outcome.duplicate,
+        "rescued": outcome.rescued,
+        "excluded": outcome.excluded,
         "failed": outcome.failed,
     }
     for name, count in counts.items():
         metrics.add_metric(f"Events{name.capitalize()}", MetricUnit.Count, count)
+    metrics.add_metric("BulkRequests", MetricUnit.Count, outcome.requests)
+    metrics.add_metric("BulkBytes", MetricUnit.Bytes, outcome.sent_bytes)
+    metrics.add_metric("BulkRetries", MetricUnit.Count, outcome.retries)
+    summary: dict[str, Any] = {"log_group": payload.log_group, **counts, "requests": outcome.requests, "retries": outcome.retries}
+    if outcome.indexed or outcome.rescued:
+        delay = round(now * 1000 - min(event.timestamp for event in payload.events))
+        metrics.add_metric("IndexDelay", MetricUnit.Milliseconds, max(delay, 0))
+        summary["delay_ms"] = delay
     metrics.flush_metrics()
-    summary: dict[str, Any] = {"log_group": payload.log_group, **counts, "reasons": dict(outcome.reasons)}
-    (logger.error if outcome.failed else logger.info)("shipment", **summary)
+    (logger.error if outcome.failed else logger.info)("shipment", **summary, reasons=dict(outcome.reasons))

@@ -1,0 +1,170 @@
+"""What a log line says, as fields: the JSON object in it, the fields of Lambda's own lines, or nothing."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from enum import StrEnum
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+Fields = dict[str, Any]
+
+# Lambda's own lines in text format, as the fields of the same lines in its JSON format.
+PLATFORM: Final = re.compile(
+    r"(?:(?P<start>START) RequestId: (?P<id>\S+)(?: Version: (?P<version>\S+))?"
+    r"|(?P<end>END) RequestId: (?P<end_id>\S+)"
+    r"|(?P<init>INIT_START) Runtime Version: (?P<runtime>\S+)(?:\s+Runtime Version ARN: (?P<arn>\S+))?"
+    r"|(?P<report>REPORT|INIT_REPORT|RESTORE_REPORT)(?: RequestId: (?P<report_id>\S+))?\s+(?P<figures>\S.*))\s*",
+    re.DOTALL,
+)
+FIGURE: Final = re.compile(r"(?P<name>[A-Z][A-Za-z ]{0,40}): (?P<value>\S{1,200})(?: (?P<unit>ms|MB)\b)?")
+KINDS: Final = {"REPORT": "platform.report", "INIT_REPORT": "platform.initReport", "RESTORE_REPORT": "platform.restoreReport"}
+WRAPPER: Final = {"timestamp", "level", "message"}  # what Lambda's JSON format and Powertools have in common
+LEVELS: Final = 2  # of strings that hold JSON: more is not a format but a riddle
+
+
+class Kind(StrEnum):
+    """What sort of line it is."""
+
+    PLATFORM = "platform"  # START, END, REPORT, and their JSON forms
+    METRICS = "metrics"  # CloudWatch's embedded metric format
+    OBJECT = "object"  # a JSON object, alone or after text
+    TEXT = "text"  # anything else
+
+
+class Reading(NamedTuple):
+    """A line's kind and fields; a line of plain text has none."""
+
+    kind: Kind
+    fields: Fields
+
+
+def read(line: str) -> Reading:
+    """The line as fields at the root of a document. Never fails."""
+    found = platform(line)
+    if found is not None:
+        return Reading(Kind.PLATFORM, found)
+    found = json_object(line)
+    if found is None:
+        return Reading(Kind.TEXT, {})
+    found = unwrapped(found)
+    if "_aws" in found:
+        return Reading(Kind.METRICS, found)
+    if str(found.get("type", "")).startswith("platform.") and "record" in found:
+        return Reading(Kind.PLATFORM, found)
+    return Reading(Kind.OBJECT, found)
+
+
+def read_extracted(extracted: Fields) -> Fields:
+    """The fields of a space-delimited filter pattern as the console's function indexes them.
+
+    Empty ones are dropped, numbers are numbers (unless a digit would be lost), and a value that holds JSON is there twice: as
+    it came, and as an object under its name with a dollar sign before it.
+    """
+    fields: Fields = {}
+    for name, value in extracted.items():
+        if value is None or value == "":
+            continue
+        fields[name] = number(value) if isinstance(value, str) else value
+        inner = json_object(value) if isinstance(value, str) else None
+        if inner is not None:
+            fields[f"${name}"] = inner
+    return fields
+
+
+def number(value: str) -> str | int | float:
+    """The number that a string is; the string where it is none, or where it would be written differently (`007`, 17 digits)."""
+    for kind in (int, float):
+        try:
+            found = kind(value)
+        except ValueError:
+            continue
+        if str(found) == value and abs(found) < 2**63:
+            return found
+    return value
+
+
+def json_object(line: str) -> Fields | None:
+    """The JSON object that a line is, or ends with, or holds as a string; None where there is none."""
+    for _ in range(LEVELS):
+        start = line.find("{")
+        text = line[start:] if start >= 0 else ""
+        found = _json(text) if text else None
+        if isinstance(found, dict):
+            return found
+        inner = _json(line) if line.lstrip()[:1] == '"' else None
+        if not isinstance(inner, str):
+            return None
+        line = inner
+    return None
+
+
+def unwrapped(fields: Fields) -> Fields:
+    """A logger's line whose message is an object, or a string that holds one, with that object's fields at the root.
+
+    The logger's own fields stay where the object has none of the same name. Otherwise `message` would be an object in some documents
+    and text in others, which no index takes.
+    """
+    message = fields.get("message")
+    if isinstance(message, str) and message.lstrip()[:1] in {"{", '"'}:
+        message = json_object(message) if message.rstrip()[-1:] in {"}", '"'} else None
+    if not isinstance(message, dict) or not fields.keys() >= WRAPPER:
+        return fields
+    return {name: value for name, value in fields.items() if name != "message"} | message
+
+
+def platform(line: str) -> Fields | None:
+    """One of Lambda's own lines in text format, with the fields that its JSON format has; None for any other line."""
+    match = PLATFORM.fullmatch(line) if line[:1] in {"S", "E", "I", "R"} else None
+    if match is None:
+        return None
+    if match["start"]:
+        return {"type": "platform.start", "record": _present(requestId=match["id"], version=match["version"])}
+    if match["end"]:
+        return {"type": "platform.end", "record": {"requestId": match["end_id"]}}
+    if match["init"]:
+        return {"type": "platform.initStart", "record": _present(runtimeVersion=match["runtime"], runtimeVersionArn=match["arn"])}
+    metrics: Fields = {}
+    record = _present(requestId=match["report_id"])
+    for figure in FIGURE.finditer(match["figures"].replace("\t", "  ")):
+        name = _camel(figure["name"]) + {"ms": "Ms", "MB": "MB", None: ""}[figure["unit"]]
+        (metrics if figure["unit"] else record)[name] = number(figure["value"])
+    return {"type": KINDS[match["report"]], "record": record | ({"metrics": metrics} if metrics else {})}
+
+
+def _present(**fields: str | None) -> Fields:
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _camel(words: str) -> str:
+    first, *rest = words.split()
+    return first.lower() + "".join(word[:1].upper() + word[1:] for word in rest)
+
+
+def _json(text: str) -> Any:
+    """The JSON in a text, read as leniently as it takes (NaN is null, a lone surrogate U+FFFD); None where there is none."""
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        pass
+    try:
+        return _clean(json.loads(text))
+    except (ValueError, RecursionError):
+        return None
+
+
+def _clean(value: Any) -> Any:
+    match value:
+        case dict():
+            return {_clean(name): _clean(inner) for name, inner in value.items()}
+        case list():
+            return [_clean(inner) for inner in value]
+        case str():
+            return value if value.isascii() else value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        case float() if not math.isfinite(value):
+            return None
+        case _:
+            return value

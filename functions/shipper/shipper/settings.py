@@ -1,0 +1,68 @@
+"""What can be set, read from the environment once and checked at start."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from shipper.document import Rules
+from shipper.read import Kind
+from shipper.redact import PATTERNS, Action, Redaction
+
+MEBIBYTE = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Where documents go, how much a payload may inflate to, what is left out or redacted, and the group that is never shipped."""
+
+    opensearch_url: str
+    max_payload_bytes: int
+    rules: Rules
+    own_log_group: str | None
+
+
+def settings(environment: Mapping[str, str]) -> Settings:
+    """The settings in `environment`. Raises `ValueError` that names the variable and what it takes.
+
+    - `OPENSEARCH_URL`: an http(s) address.
+    - `MAX_PAYLOAD_BYTES`: the most that a payload may inflate to, 128 MiB where not set.
+    - `EXCLUDE`: kinds of line that are not shipped, of `platform`, `metrics`, `object`, `text`, with commas.
+    - `REDACT_FIELDS`: `name=drop` or `name=hash`, with commas; `name` is a field's or the end of its dotted path.
+    - `REDACT_PATTERNS`: of `email`, `number`, with commas.
+    - `REDACT_KEY`: the secret of the hashes, wanted where something is hashed.
+    """
+    size = environment.get("MAX_PAYLOAD_BYTES") or str(128 * MEBIBYTE)
+    if not (size.isascii() and size.isdigit() and int(size)):
+        raise ValueError(f"MAX_PAYLOAD_BYTES must be a number of bytes, not {size!r}")
+    if not environment.get("OPENSEARCH_URL"):
+        raise ValueError("OPENSEARCH_URL must be set to the address of OpenSearch")
+    exclude = _words(environment, "EXCLUDE", {kind.value for kind in Kind})
+    return Settings(
+        environment["OPENSEARCH_URL"],
+        int(size),
+        Rules(frozenset(map(Kind, exclude)), _redaction(environment)),
+        environment.get("AWS_LAMBDA_LOG_GROUP_NAME"),
+    )
+
+
+def _redaction(environment: Mapping[str, str]) -> Redaction | None:
+    fields: dict[str, Action] = {}
+    for rule in _words(environment, "REDACT_FIELDS"):
+        name, _, action = rule.partition("=")
+        if not name or action not in {"drop", "hash"}:
+            raise ValueError(f"REDACT_FIELDS must be name=drop or name=hash, with commas, not {rule!r}")
+        fields[name] = "drop" if action == "drop" else "hash"
+    patterns = _words(environment, "REDACT_PATTERNS", set(PATTERNS))
+    key = environment.get("REDACT_KEY", "")
+    if "hash" in fields.values() and not key:
+        raise ValueError("REDACT_KEY must be set where REDACT_FIELDS hashes a field")
+    return Redaction(fields, tuple(patterns), key.encode()) if fields or patterns else None
+
+
+def _words(environment: Mapping[str, str], name: str, known: set[str] | None = None) -> list[str]:
+    words = [word.strip() for word in environment.get(name, "").split(",") if word.strip()]
+    for word in words:
+        if known is not None and word not in known:
+            raise ValueError(f"{name} must be of {', '.join(sorted(known))}, with commas, not {word!r}")
+    return words

@@ -1,0 +1,19 @@
+"""One payload through the whole way: lines to documents to OpenSearch."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from opensearchpy import RequestsHttpConnection
+
+from shipper.decode import Payload
+from shipper.deliver import Outcome, Patience, deliver
+from shipper.document import Rules, documents
+
+
+def ship(payload: Payload, rules: Rules, connection: RequestsHttpConnection, patience: Patience) -> Outcome:
+    """Deliver a payload's lines, and say what became of each. Raises nothing: what is not delivered is in the outcome."""
+    excluded: Counter[str] = Counter()
+    outcome = deliver(documents(payload, rules, excluded), connection, patience)
+    outcome.excluded = excluded.total()
+    return outcome
