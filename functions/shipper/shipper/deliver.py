@@ -54,12 +54,18 @@ class Outcome:
         """How many documents there were."""
         return self.indexed + self.duplicate + self.rescued + self.failed
 
+    def summary(self) -> str:
+        """Why documents are not in the index, as one line for people; empty where all are."""
+        if not self.reasons:
+            return ""
+        reasons = ", ".join(f"{count} x {reason}" for reason, count in self.reasons.most_common())
+        return f"{self.failed} of {self.documents} documents not delivered: {reasons}"
+
     def or_raise(self) -> dict[str, int]:
         """The counts, or `NotDelivered` with the reasons."""
         if self.reasons:
-            reasons = ", ".join(f"{count} x {reason}" for reason, count in self.reasons.most_common())
-            raise NotDelivered(f"{self.failed} of {self.documents} documents not delivered: {reasons}")
-        return {"indexed": self.indexed, "duplicate": self.duplicate, "rescued": self.rescued}
+            raise NotDelivered(self.summary())
+        return {"indexed": self.indexed, "duplicate": self.duplicate, "rescued": self.rescued, "excluded": self.excluded}
 
 
 @dataclass(slots=True)

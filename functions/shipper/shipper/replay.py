@@ -1,0 +1,65 @@
+"""The replay: on a schedule, dead letters back into the index, until none is left, or time is up, or the server is away."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from datetime import datetime
+from itertools import takewhile
+from typing import Any, Final
+
+import boto3
+from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from shipper.client import connect
+from shipper.dead_letters import PREFIX, Bucket, Fate, letters, replay_all
+from shipper.decode import decode
+from shipper.deliver import Outcome, Patience
+from shipper.settings import settings
+from shipper.ship import ship
+
+SERVICE: Final = "replay"
+LETTER_SECONDS: Final = 20.0  # that one letter may take
+RESERVE_SECONDS: Final = 45.0  # what is left of the invocation's time when the last letter is begun
+
+setting = settings(os.environ)
+bucket = Bucket(os.environ["DEAD_LETTER_BUCKET"], boto3.client("s3"))
+events_per_second = float(os.environ.get("EVENTS_PER_SECOND") or 2000)
+connection = connect(setting.opensearch_url, os.environ)
+logger = Logger(service=SERVICE, level="INFO", use_rfc3339=True, utc=True, location=None)
+metrics = Metrics(namespace="PredictionMonitor", service=SERVICE)
+
+
+@logger.inject_lambda_context(clear_state=True)
+def handler(event: Any, context: LambdaContext) -> dict[str, Any]:
+    """Replay what waits; `event` may narrow it by `prefix`, `since` and `until` (ISO 8601), or only count with `dry_run`.
+
+    Answers how many letters there were, and how many met which fate. A schedule's own event narrows nothing.
+    """
+    deadline = time.monotonic() + context.get_remaining_time_in_millis() / 1000 - RESERVE_SECONDS
+    since, until = (datetime.fromisoformat(event[name]) if event.get(name) else None for name in ("since", "until"))
+    found = letters(bucket, event.get("prefix") or PREFIX, since, until)
+    fates: Counter[str] = Counter()
+    lines = 0
+    if not event.get("dry_run"):
+        in_time = takewhile(lambda _: time.monotonic() < deadline, found)
+        for result in replay_all(in_time, bucket, _ship, events_per_second):
+            fates[result.fate] += 1
+            lines += result.outcome.documents
+            if result.reason:
+                logger.warning("letter", key=result.letter.key, fate=result.fate, reason=result.reason)
+    waiting = len(found) - fates[Fate.REPLAYED] - fates[Fate.POISONED] - fates[Fate.GONE]
+    counts: dict[str, Any] = {"found": len(found), "replayed": fates[Fate.REPLAYED], "poisoned": fates[Fate.POISONED], "waiting": waiting}
+    for name, count in counts.items():
+        metrics.add_metric(f"DeadLetters{name.capitalize()}", MetricUnit.Count, count)
+    metrics.flush_metrics()
+    logger.info("replay", **counts, lines=lines)
+    return {**counts, "lines": lines}
+
+
+def _ship(event: Any) -> Outcome:
+    payload = decode(event, limit=setting.max_payload_bytes)
+    return ship(payload, setting.rules, connection, Patience(time.monotonic() + LETTER_SECONDS))
