@@ -17,10 +17,10 @@ QUIET := $(shell [ -t 2 ] || echo --quiet)
 OFFLINE := echo "make: packages could not be downloaded: check the network and run this again" >&2; exit 1
 COMPILE := $(UV) pip compile --quiet --universal --generate-hashes --python-version 3.13 --no-emit-index-url --custom-compile-command "make lock"
 
-.PHONY: help setup run serve test lint build train lock clean
+.PHONY: help setup run serve test test-full lint build train lock clean
 
 help: ## what can be made
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
 
 setup: $(VENV)/.ready ## the project's own environment in .venv
 
@@ -35,6 +35,9 @@ lint: $(VENV)/.ready ## ruff, mypy
 
 test: lint build ## everything that CI checks
 	@pytest
+
+test-full: lint build ## the same, and what takes long: ten minutes of fuzzing
+	@FUZZ_SECONDS=600 pytest -m ""
 
 build: $(VENV)/.ready ## the deployable packages, in .aws-sam/build: make build [ARCHITECTURE=arm64]
 	@sam validate --lint
