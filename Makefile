@@ -17,7 +17,7 @@ QUIET := $(shell [ -t 2 ] || echo --quiet)
 OFFLINE := echo "make: packages could not be downloaded: check the network and run this again" >&2; exit 1
 COMPILE := $(UV) pip compile --quiet --universal --generate-hashes --python-version 3.13 --no-emit-index-url --custom-compile-command "make lock"
 
-.PHONY: help setup run serve test test-full lint build train lock clean
+.PHONY: help setup run serve test test-full lint build bench train lock clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -43,6 +43,9 @@ build: $(VENV)/.ready ## the deployable packages, in .aws-sam/build: make build 
 	@sam validate --lint
 	@sam build --parameter-overrides Architecture=$(ARCHITECTURE)
 	@echo; echo "Next: README.md, Deploy it, step 2."
+
+bench: $(VENV)/.ready build ## the shipper's cost against its rivals, in one run [QUICK=1]
+	@python -m bench $(if $(QUICK),--quick)
 
 train: $(UV) ## the model again: make train DATA=folder [OUT=folder] [WORK=folder]
 	@test -d "$(DATA)/cola" || { echo "make train DATA=folder: the folder of the corpora (training/README.md says where from), with cola/ in it" >&2; exit 2; }

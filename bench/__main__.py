@@ -1,0 +1,60 @@
+"""`make bench`: what the shipper costs beside its rivals, in one run.
+
+Processor time is that of this process; OpenSearch is played by a process of its own on 127.0.0.1 that keeps nothing.
+A missed target does not fail the run: the machine may be slow, or busy.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+from bench import package
+from bench.lines import ROOT, printed
+from bench.machine import machine
+from bench.shipper import FULL, QUICK, cost, deployed, memory
+from bench.sink import sink
+from bench.table import Row, console, progress, table, write
+
+
+def main() -> int:
+    """Measure, show, write. Exit code 2 where there is no package to measure."""
+    options = _options()
+    if not options.no_package:
+        try:
+            package.ensure_built()
+        except package.PackageMissing as problem:
+            print(f"bench: {problem}", file=sys.stderr)
+            return 2
+    for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
+        del os.environ[name]  # nothing leaves this machine
+    scale = QUICK if options.quick else FULL
+    page = console()
+    rows: list[Row] = []
+    with progress(page) as start, sink() as url:
+        tick = start("the inference function's log", 1)
+        log = printed(scale.sentences)
+        tick()
+        rows += cost(log, url, scale, start)
+        rows += memory(log, url, scale, start)
+        if not options.no_package:
+            rows += deployed(scale, start)
+    page.print(table(rows, targets=scale.full))
+    write(options.out, machine(), datetime.now(UTC).isoformat(timespec="seconds"), rows)
+    page.print(f"written to {options.out}", markup=False, highlight=False)
+    return 0
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench", description="What the shipper costs beside its rivals, in one run.")
+    parser.add_argument("--quick", action="store_true", help="small payloads and few rounds: shows that it works, its figures say little")
+    parser.add_argument("--no-package", action="store_true", help="leave out the built package (import, size): no `make build` needed")
+    parser.add_argument("--out", type=Path, default=ROOT / "bench" / "results.json", metavar="FILE", help="default: bench/results.json")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

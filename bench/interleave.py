@@ -1,0 +1,61 @@
+"""Contenders measured in turn: what disturbs the machine disturbs all of them alike."""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Callable, Mapping
+from statistics import median
+from typing import Final, NamedTuple
+
+SAMPLE_SECONDS: Final = 0.02  # a shorter call is repeated until a sample takes about this long
+WARM_UP: Final = 2
+
+Contender = Callable[[], int]
+
+
+class WrongCount(Exception):
+    """A contender did not do its work: its time would mean nothing."""
+
+
+class Times(NamedTuple):
+    """Seconds a call, one figure a round: of this process's processor time, and of the clock on the wall."""
+
+    cpu: list[float]
+    wall: list[float]
+
+
+def interleaved(contenders: Mapping[str, Contender], expected: int, rounds: int, tick: Callable[[], None]) -> dict[str, Times]:
+    """Every contender once a round, a round's first one being another each time. Each call must give `expected`."""
+    repetitions = {name: _repetitions(name, contender, expected) for name, contender in contenders.items()}
+    times = {name: Times([], []) for name in contenders}
+    names = list(contenders)
+    for number in range(rounds):
+        first = number % len(names)
+        for name in names[first:] + names[:first]:
+            cpu, wall = _sample(name, contenders[name], expected, repetitions[name])
+            times[name].cpu.append(cpu)
+            times[name].wall.append(wall)
+        tick()
+    return times
+
+
+def ratio(dividend: list[float], divisor: list[float]) -> float:
+    """The median of the rounds' ratios: a disturbed round disturbs no other."""
+    return median(one / other for one, other in zip(dividend, divisor, strict=True))
+
+
+def _repetitions(name: str, contender: Contender, expected: int) -> int:
+    cpu = min(_sample(name, contender, expected, 1)[0] for _ in range(WARM_UP))
+    return max(1, min(100, round(SAMPLE_SECONDS / max(cpu, 1e-6))))
+
+
+def _sample(name: str, contender: Contender, expected: int, repetitions: int) -> tuple[float, float]:
+    """Seconds a call of processor time and of wall time. What earlier samples left is collected before, not within."""
+    gc.collect()
+    cpu, wall = time.process_time(), time.perf_counter()
+    counts = [contender() for _ in range(repetitions)]
+    cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
+    if any(count != expected for count in counts):
+        raise WrongCount(f"{name}: {counts} documents instead of {expected}")
+    return cpu / repetitions, wall / repetitions

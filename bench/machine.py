@@ -1,0 +1,31 @@
+"""What was measured on: the processor, Python, and the packages that the figures depend on."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+PACKAGES: Final = ("aws-lambda-powertools", "isal", "msgspec", "opensearch-py", "requests", "urllib3")
+
+
+def machine() -> dict[str, Any]:
+    """The machine as the results name it."""
+    return {
+        "cpu": _processor(),
+        "cores": os.process_cpu_count(),
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "python": platform.python_version(),
+        "packages": {name: version(name) for name in PACKAGES},
+    }
+
+
+def _processor() -> str:
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        text = ""
+    names = [line.partition(":")[2].strip() for line in text.splitlines() if line.startswith("model name")]
+    return names[0] if names else platform.processor() or "unknown"

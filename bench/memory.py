@@ -1,0 +1,84 @@
+"""How much memory one large payload takes at its peak, each time in a fresh process.
+
+`python -m bench.memory WAY URL FILE` is that process: the way is `usual`, or `ours:SECONDS` until the deadline; the file holds the Lambda
+event as JSON.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from opensearchpy import OpenSearch
+
+from bench.lines import ROOT
+from bench.ours import ours
+from bench.rivals import usual
+from shipper.client import connect
+
+KIBIBYTE: Final = 1024
+
+
+class Peak(NamedTuple):
+    """Bytes above those after the imports, and how many documents were created and failed."""
+
+    grown: int
+    created: int
+    failed: int
+
+
+def peak(way: str, url: str, file: Path) -> Peak:
+    """The peak of one way with the event in a file."""
+    command = [sys.executable, "-m", "bench.memory", way, url, str(file)]
+    result = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
+    return Peak(**json.loads(result.stdout))
+
+
+def main(way: str, url: str, file: str) -> None:
+    """Ship the event once, and print what it took."""
+    run = _usual(url) if way == "usual" else _ours(url, float(way.removeprefix("ours:")))
+    gc.collect()
+    _forget_peak()
+    before = _status("VmRSS")
+    created, failed = run(json.loads(Path(file).read_text(encoding="utf-8")))
+    print(json.dumps(Peak(_status("VmHWM") - before, created, failed)._asdict()))
+
+
+def _usual(url: str) -> Callable[[Any], tuple[int, int]]:
+    client = OpenSearch(url)
+    return lambda event: (usual(event, client), 0)
+
+
+def _ours(url: str, seconds: float) -> Callable[[Any], tuple[int, int]]:
+    connection = connect(url, {})
+
+    def run(event: Any) -> tuple[int, int]:
+        outcome = ours(event, connection, seconds)
+        return outcome.indexed, outcome.failed
+
+    return run
+
+
+def _forget_peak() -> None:
+    """Start the peak anew, where the system permits: the imports' own peak is hardly above what they leave."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    except OSError:
+        return
+
+
+def _status(name: str) -> int:
+    """A figure of this process's memory, in bytes."""
+    match = re.search(rf"^{name}:\s+(\d+) kB$", Path("/proc/self/status").read_text(encoding="ascii"), re.MULTILINE)
+    assert match
+    return int(match[1]) * KIBIBYTE
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

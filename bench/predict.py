@@ -1,0 +1,34 @@
+"""The project's own inference function over sentences: a JSON list on standard input, its log on standard output.
+
+A program of its own (`python -m bench.predict` with functions/inference on PYTHONPATH and HASH_KEY set), so that the log is just
+what the function prints.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable
+from typing import Any
+from uuid import uuid4
+
+from bench.context import Context
+
+
+def main(sentences: Iterable[str]) -> None:
+    """One invocation a sentence, as the HTTP API invokes."""
+    from inference.handler import handler  # noqa: PLC0415  loads the model
+
+    for sentence in sentences:
+        event = {
+            "version": "2.0",
+            "requestContext": {"requestId": uuid4().hex[:15] + "="},
+            "body": json.dumps({"sentence": sentence}),
+            "isBase64Encoded": False,
+        }
+        context: Any = Context("prediction-monitor-InferenceFunction", str(uuid4()), memory_limit_in_mb="1024")
+        handler(event, context)
+
+
+if __name__ == "__main__":
+    main(json.load(sys.stdin))

@@ -1,0 +1,117 @@
+"""A measured figure beside its rival's: as a table for people, as JSON for the README."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final, Literal, NamedTuple
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+CAPTION: Final = (
+    "µs are processor time of this process, from the Lambda event to the counted outcome. Medians of interleaved rounds; a ratio is the "
+    "median of the rounds' ratios. Ratios can be compared between machines, the other figures cannot."
+)
+
+
+class Target(NamedTuple):
+    """What a row is to reach: its ratio, or its value, `bound` or better."""
+
+    sign: Literal["≤", "≥"]
+    bound: float
+    of: Literal["ratio", "value"] = "ratio"
+
+    def __str__(self) -> str:
+        return f"{self.sign} {number(self.bound)}"
+
+
+class Row(NamedTuple):
+    """One figure. `name` says what is divided by what where there is a ratio."""
+
+    name: str
+    value: float
+    unit: str
+    rival: str | None = None
+    rival_value: float | None = None
+    ratio: float | None = None
+    target: Target | None = None
+
+    @property
+    def met(self) -> bool | None:
+        """Whether the target is met; None where there is none."""
+        figure = self.value if self.target and self.target.of == "value" else self.ratio
+        if self.target is None or figure is None:
+            return None
+        return figure <= self.target.bound if self.target.sign == "≤" else figure >= self.target.bound
+
+
+def console() -> Console:
+    """The terminal, or a plain page of 160 columns where there is none."""
+    found = Console()
+    return found if found.is_terminal else Console(width=160)
+
+
+def table(rows: Sequence[Row], *, targets: bool) -> Table:
+    """The rows as they are shown; with their targets or without."""
+    found = Table(title="What the shipper costs", title_justify="left", caption=CAPTION, caption_justify="left")
+    found.add_column("what")
+    found.add_column("ours", justify="right", no_wrap=True)
+    found.add_column("rival")
+    for column in ("its figure", "ratio", *(("target", "met") if targets else ())):
+        found.add_column(column, justify="right", no_wrap=True)
+    for row in rows:
+        cells: list[Text | str] = [
+            Text(row.name),
+            f"{number(row.value)} {row.unit}",
+            Text(row.rival or ""),
+            "" if row.rival_value is None else number(row.rival_value),
+            "" if row.ratio is None else f"{row.ratio:.2f}",
+        ]
+        judged = ["" if row.target is None else str(row.target), {True: "[green]yes[/]", False: "[red]no[/]", None: ""}[row.met]]
+        found.add_row(*cells, *(judged if targets else ()))
+    return found
+
+
+def number(value: float) -> str:
+    """Three digits, or all of a larger number's, with commas."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def write(path: Path, machine: dict[str, Any], date: str, rows: Sequence[Row]) -> None:
+    """The rows as JSON, with the machine that they were measured on."""
+    fields = ("name", "value", "unit", "rival", "rival_value", "ratio")
+    shown = [{name: _rounded(getattr(row, name)) for name in fields} for row in rows]
+    path.write_text(json.dumps({"machine": machine, "date": date, "rows": shown}, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _rounded(value: str | float | None) -> str | float | None:
+    return float(f"{value:.4g}") if isinstance(value, float) else value
+
+
+@contextmanager
+def progress(page: Console) -> Iterator[Callable[[str, int], Callable[[], None]]]:
+    """Steps as they are made: `start(name, rounds)` gives what each round calls.
+
+    Drawn between the rounds only: a thread that draws would cost processor time in the middle of them.
+    """
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=page, auto_refresh=False, disable=not page.is_terminal, redirect_stdout=False) as bars:
+
+        def start(name: str, rounds: int) -> Callable[[], None]:
+            if not page.is_terminal:
+                page.print(f"{name} ...", markup=False, highlight=False)
+            task = bars.add_task(name, total=rounds)
+            bars.refresh()
+
+            def tick() -> None:
+                bars.advance(task)
+                bars.refresh()
+
+            return tick
+
+        yield start
