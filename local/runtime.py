@@ -25,11 +25,12 @@ INVOKE: Final = "2015-03-31/functions/function/invocations"
 
 
 class FunctionFailed(Exception):
-    """The invocation ended with a function error: `kind` is its type."""
+    """The invocation ended with a function error: `kind` is its type, `said` its message."""
 
     def __init__(self, kind: str, message: str) -> None:
         super().__init__(f"{kind}: {message}")
         self.kind = kind
+        self.said = message
 
 
 class Runtime:

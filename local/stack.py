@@ -7,17 +7,20 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from http.server import ThreadingHTTPServer
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import requests
 
 from kibana.template import install
 from local import opensearch, template
+from local.asynchronous import Asynchronous
 from local.cloudwatch import Subscription, ensure_readable
 from local.gateway import Invoke, Route, gateway
 from local.runtime import Runtime, running
 from local.trouble import Trouble, ensure_free, taken
+
+RETRY_SECONDS: Final = (1.0, 2.0)  # instead of AWS's minutes: somebody is looking on
 
 Step = Callable[[str], AbstractContextManager[object]]
 
@@ -51,13 +54,18 @@ class Settings:
 
 @dataclass(slots=True)
 class Stack:
-    """A running stack: its addresses, its functions, its subscription."""
+    """A running stack: its addresses, its functions, its subscription.
+
+    `dead_letters` is the bucket of what could not be shipped, key to content. It is in memory only: the lines are those
+    of a stack that ends with it, and nothing here replays them.
+    """
 
     api_url: str
     opensearch_url: str
     inference: Runtime
     shipper: Runtime
     subscription: Subscription
+    dead_letters: dict[str, bytes]
 
     def search(self, query: dict[str, Any]) -> list[dict[str, Any]]:
         """Documents of `cwl-*` that a search body finds; none while there is no index."""
@@ -103,7 +111,9 @@ def stack(settings: Settings, step: Step = nullcontext) -> Iterator[Stack]:
         _install_template(url)
         with step("functions: starting under the Lambda runtime"):
             shipper = parts.enter_context(running(plan.functions[subscriber], {"OPENSEARCH_URL": url}, lambda _: None))
-            subscription = Subscription(log_group, pattern, shipper.invoke)
+            letters: dict[str, bytes] = {}
+            asynchronous = Asynchronous(plan.functions[subscriber], shipper.invoke, letters.__setitem__, RETRY_SECONDS)
+            subscription = Subscription(log_group, pattern, asynchronous)
             parts.callback(_thread(subscription.run).join, 10)
             parts.callback(subscription.stop)
             own = {"HASH_KEY": "the local stack's own", "LOG_TEXT": settings.log_text}
@@ -112,7 +122,7 @@ def stack(settings: Settings, step: Step = nullcontext) -> Iterator[Stack]:
         parts.callback(server.server_close)
         _thread(server.serve_forever)
         parts.callback(server.shutdown)
-        yield Stack(f"http://127.0.0.1:{settings.api_port}", url, next(iter(api.values())), shipper, subscription)
+        yield Stack(f"http://127.0.0.1:{settings.api_port}", url, next(iter(api.values())), shipper, subscription, letters)
 
 
 def _gateway(port: int, routes: dict[Route, Invoke]) -> ThreadingHTTPServer:

@@ -9,17 +9,24 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).parents[1]
+RETRIES = 2  # Lambda's own, where nothing is said
 
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """A function of the template: `name` its logical id, `code` its folder, memory in MB, timeout in seconds."""
+    """A function of the template: `name` its logical id, `code` its folder, memory in MB, timeout in seconds.
+
+    For asynchronous invocations: how often one that failed is tried again, and the logical id of the bucket that the event is
+    kept in when no try is left.
+    """
 
     name: str
     code: Path
     handler: str
     memory: int
     timeout: int
+    retries: int = RETRIES
+    dead_letters: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +71,16 @@ def read(path: Path = ROOT / "template.yaml") -> Template:
         if resource["Type"] != "AWS::Serverless::Function":
             continue
         properties = resource["Properties"]
+        config = properties.get("EventInvokeConfig", {})
+        failure = config.get("DestinationConfig", {}).get("OnFailure")
         functions[name] = Function(
-            name, path.parent / properties["CodeUri"], properties["Handler"], properties["MemorySize"], properties["Timeout"]
+            name,
+            path.parent / properties["CodeUri"],
+            properties["Handler"],
+            properties["MemorySize"],
+            properties["Timeout"],
+            config.get("MaximumRetryAttempts", RETRIES),
+            failure and failure["Destination"]["Fn::GetAtt"][0],
         )
         for event in properties.get("Events", {}).values():
             details = event["Properties"]

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import copy
 import json
+import shutil
+from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,13 +16,16 @@ from jsonschema import Draft202012Validator
 from kibana.template import index_template
 from local.cloudwatch import matches
 from local.template import ROOT, Template, read
-from shipper.decode import decode
-from shipper.document import document
+from shipper.bulk import FIELD, LIMIT
+from shipper.decode import Payload, decode, line
+from shipper.document import ENVELOPE, Rules, documents
+from shipper.read import Kind
+from shipper.read import read as read_line
+from tests.contract import make_payload
 
 EVENTS = ROOT / "events"
 SCHEMA = json.loads((EVENTS / "record.schema.json").read_text())
 RECORDS = {kind: json.loads((EVENTS / f"record.{kind}.json").read_text()) for kind in ("prediction", "prediction_error")}
-ENVELOPE = {"@id", "@timestamp", "@message", "@owner", "@log_group", "@log_stream"}
 TYPES = {"string": {"keyword", "text", "date"}, "integer": {"integer"}, "number": {"float"}, "boolean": {"boolean"}, "array": {"keyword"}}
 
 
@@ -70,18 +76,50 @@ def test_the_subscription_lists_every_kind_of_record(template: Template) -> None
         assert matches(pattern, json.dumps(record))
 
 
+def payload(name: str, events: Path = EVENTS) -> Payload:
+    return decode(json.loads((events / "shipper" / f"{name}.json").read_text()), limit=1_000_000)
+
+
+def sources(of: Payload) -> list[dict[str, Any]]:
+    return [json.loads(document.source) for document in documents(of, Rules(), Counter())]
+
+
 def test_the_sample_payload_carries_the_sample_records() -> None:
-    payload = decode(json.loads((EVENTS / "shipper" / "subscription.json").read_text()), limit=1_000_000)
-    assert [json.loads(event.message) for event in payload.events] == list(RECORDS.values())
+    lines = [line(event)[0] for event in payload("subscription").events]
+    assert [json.loads(text) for text in lines] == list(RECORDS.values())
+    assert sources(payload("control-message")) == []
 
 
 def test_a_document_is_its_record_and_the_envelope() -> None:
-    payload = decode(json.loads((EVENTS / "shipper" / "subscription.json").read_text()), limit=1_000_000)
-    for event, record in zip(payload.events, RECORDS.values(), strict=True):
-        source = json.loads(document(event, payload).source)
-        assert set(source) == set(record) | ENVELOPE
+    found = payload("subscription")
+    for event, source, record in zip(found.events, sources(found), RECORDS.values(), strict=True):
+        assert set(source) == set(record) | set(ENVELOPE) - {"@rescued"}
         assert {name: source[name] for name in record} == record
-        assert source["@message"] == event.message
+        assert source["@message"] == line(event)[0]
+
+
+def test_the_mixed_payload_holds_lines_of_every_kind() -> None:
+    found = payload("mixed-lines")
+    lines = [line(event)[0] for event in found.events]
+    assert [read_line(text).kind for text in lines] == [
+        Kind.OBJECT, Kind.OBJECT, Kind.TEXT, Kind.TEXT, Kind.TEXT,
+        Kind.PLATFORM, Kind.PLATFORM, Kind.PLATFORM, Kind.METRICS, Kind.OBJECT, Kind.OBJECT, Kind.OBJECT, Kind.OBJECT,
+    ]  # fmt: skip
+    assert [int(event.id) % 100 for event in found.events] == list(range(10, 10 + len(lines)))
+    assert [source["@message"] for source in sources(found)] == lines
+
+
+def test_the_sample_payloads_are_what_the_script_writes(tmp_path: Path) -> None:
+    (tmp_path / "shipper").mkdir()
+    for kind in RECORDS:
+        shutil.copy(EVENTS / f"record.{kind}.json", tmp_path)
+    make_payload.main(tmp_path)
+    names = {path.stem for path in (EVENTS / "shipper").iterdir()}
+    assert {path.stem for path in (tmp_path / "shipper").iterdir()} == names
+    for name in names:
+        written, kept = payload(name, tmp_path), payload(name)
+        assert sources(written) == sources(kept)
+        assert (written.kind, written.log_group) == (kept.kind, kept.log_group)
 
 
 def test_the_index_template_types_every_field_of_the_contract() -> None:
@@ -89,7 +127,12 @@ def test_the_index_template_types_every_field_of_the_contract() -> None:
     for name, declared in _fields(SCHEMA):
         assert name in mapped, f"{name} is in the schema, not in the index template"
         assert mapped[name] in TYPES[declared], f"{name}: {declared} in the schema, {mapped[name]} in the index template"
-    assert set(mapped) >= ENVELOPE
+    assert set(mapped) >= set(ENVELOPE) - {"@rescued"}
+
+
+def test_the_index_template_types_what_a_rescued_document_says() -> None:
+    rescue = index_template()["template"]["mappings"]["properties"]["@rescued"]["properties"]
+    assert set(rescue) == {"status", "type", *FIELD.groupindex, *LIMIT.groupindex}
 
 
 def test_only_the_pieces_that_kibana_aggregates_by_word_are_text() -> None:

@@ -1,13 +1,21 @@
-"""One running stack for the whole session: real OpenSearch, both functions under the real runtime, from source."""
+"""One running stack for the whole session: real OpenSearch, both functions under the real runtime, from source.
+
+And what a test needs to run the built packages beside it: the Lambda runtime's own packages, and S3's interface.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
+import boto3
 import pytest
+from moto.server import ThreadedMotoServer
 
-from local.runtime import find_package
+from local.runtime import Runtime, find_package
+from local.runtime import running as start
 from local.stack import Settings, Stack, stack
 from local.template import ROOT, Template, read
 from local.trouble import free_port
@@ -40,3 +48,53 @@ def runtime_packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for found in packages.glob(pattern):
             (folder / found.name).symlink_to(found)
     return folder
+
+
+@pytest.fixture(scope="session")
+def replay_packages(runtime_packages: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same for the replay function, which imports boto3 as well: the Lambda runtime brings it."""
+    folder = tmp_path_factory.mktemp("runtime-with-boto3")
+    for found in (*runtime_packages.iterdir(), *(find_package(name) for name in ("boto3", "botocore", "s3transfer"))):
+        (folder / found.name).symlink_to(found)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[Any]:
+    """A client of moto's S3, which listens on a socket."""
+    server = ThreadedMotoServer("127.0.0.1", 0)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield boto3.client(
+        "s3", endpoint_url=f"http://{host}:{port}", region_name="us-east-1", aws_access_key_id="test", aws_secret_access_key="test"
+    )
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def bucket(s3: Any, request: pytest.FixtureRequest) -> str:
+    """A dead-letter bucket of the test module's own."""
+    name: str = request.module.__name__.rpartition(".")[2].replace("_", "-")
+    s3.create_bucket(Bucket=name)
+    return name
+
+
+@pytest.fixture(scope="module")
+def replaying(
+    template: Template, built: Path, replay_packages: Path, s3: Any, bucket: str
+) -> Callable[[str], AbstractContextManager[Runtime]]:
+    """Starts the built replay function for the OpenSearch at an address."""
+
+    def replay(url: str) -> AbstractContextManager[Runtime]:
+        settings = {
+            "OPENSEARCH_URL": url,
+            "DEAD_LETTER_BUCKET": bucket,
+            "EVENTS_PER_SECOND": "1000000",
+            "AWS_ENDPOINT_URL_S3": s3.meta.endpoint_url,
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+        }
+        code = built / "ReplayFunction"
+        return start(template.functions["ReplayFunction"], settings, lambda _: None, code=code, packages=replay_packages)
+
+    return replay

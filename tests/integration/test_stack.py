@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 import requests
 
+from local.runtime import FunctionFailed
 from local.runtime import running as start
-from local.stack import Stack
+from local.stack import RETRY_SECONDS, Stack
 from local.template import ROOT, Template
 
 SAMPLES = ROOT / "events" / "shipper"
@@ -141,6 +142,19 @@ def test_the_first_document_meets_the_index_template(running: Stack) -> None:
         assert properties["prediction"]["properties"]["label"]["fields"]["keyword"]["type"] == "keyword"
         assert properties["@timestamp"]["type"] == "date"
         assert properties["input"]["properties"]["script"]["type"] == "keyword"
+
+
+def test_what_the_shipper_fails_at_is_tried_thrice_and_kept(running: Stack) -> None:
+    event, before, begin = {"awslogs": {"data": "%%%"}}, set(running.dead_letters), time.monotonic()
+    with pytest.raises(FunctionFailed, match="PayloadInvalid"):
+        running.subscription.ship(event)
+    assert time.monotonic() - begin > sum(RETRY_SECONDS)
+    [key] = set(running.dead_letters) - before
+    assert key.startswith("aws/lambda/async/ShipperFunction/")
+    record = json.loads(running.dead_letters[key])
+    assert record["requestPayload"] == event
+    assert record["requestContext"]["approximateInvokeCount"] == 3
+    assert record["responsePayload"]["errorType"] == "PayloadInvalid"
 
 
 def test_labels_are_counted_for_live_traffic_only(running: Stack) -> None:

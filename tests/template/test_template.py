@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ast
+import re
 from collections.abc import Iterator
+from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -10,6 +13,7 @@ from samtranslator.parser.parser import Parser
 from samtranslator.translator.translator import Translator
 
 from local.template import ROOT, load
+from shipper.dead_letters import POISON, PREFIX
 
 Resource = dict[str, Any]
 
@@ -25,20 +29,33 @@ ALLOWED = {
         ("s3:PutObject", "${DeadLetterBucket.Arn}/aws/lambda/async/*"),
         ("s3:ListBucket", "DeadLetterBucket.Arn"),
     },
+    "ReplayRole": {
+        ("logs:CreateLogStream", "arn:${AWS::Partition}:logs:${AWS::Region}:${AWS::AccountId}:log-group:${ReplayLogGroup}:*"),
+        ("logs:PutLogEvents", "arn:${AWS::Partition}:logs:${AWS::Region}:${AWS::AccountId}:log-group:${ReplayLogGroup}:*"),
+        ("es:ESHttpPost", "${OpenSearchDomainArn}/_bulk"),
+        ("s3:ListBucket", "DeadLetterBucket.Arn"),
+        *((f"s3:{action}Object", "${DeadLetterBucket.Arn}/aws/lambda/async/*") for action in ("Get", "Delete")),
+        *((f"s3:{action}Object", "${DeadLetterBucket.Arn}/poison/*") for action in ("Get", "Put", "Delete")),
+    },
 }
+FUNCTIONS = ("InferenceFunction", "ShipperFunction", "ReplayFunction")
+GROUPS = ("InferenceLogGroup", "ShipperLogGroup", "ReplayLogGroup")
 
 
 @pytest.fixture(scope="module")
 def resources() -> dict[str, Resource]:
     """The resources as CloudFormation gets them."""
-    source = load()
-    for function in ("InferenceFunction", "ShipperFunction"):
-        source["Resources"][function]["Properties"]["CodeUri"] = "s3://bucket/key"
+    return transformed(load())
+
+
+def transformed(source: dict[str, Any]) -> dict[str, Resource]:
+    for resource in source["Resources"].values():
+        if resource["Type"] == "AWS::Serverless::Function":
+            resource["Properties"]["CodeUri"] = "s3://bucket/key"
     parameters = {name: parameter.get("Default", "") for name, parameter in source["Parameters"].items()}
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        transformed = Translator({}, Parser()).translate(source, parameters)
-    found: dict[str, Resource] = transformed["Resources"]
+        found: dict[str, Resource] = Translator({}, Parser()).translate(source, parameters)["Resources"]
     return found
 
 
@@ -56,10 +73,32 @@ def test_roles_allow_what_is_listed_and_nothing_else(resources: dict[str, Resour
     assert found == ALLOWED
 
 
-def test_the_bucket_that_is_written_to_is_our_own(resources: dict[str, Resource]) -> None:
-    (policy,) = [one for one in resources["ShipperRole"]["Properties"]["Policies"] if one["PolicyName"] == "keep-what-failed"]
-    for statement in policy["PolicyDocument"]["Statement"]:
-        assert statement["Condition"] == {"StringEquals": {"aws:ResourceAccount": {"Ref": "AWS::AccountId"}}}
+def test_the_bucket_of_the_dead_letters_is_our_own(resources: dict[str, Resource]) -> None:
+    conditions = [
+        statement.get("Condition")
+        for _, role in of_type(resources, "AWS::IAM::Role")
+        for policy in role["Policies"]
+        for statement in policy["PolicyDocument"]["Statement"]
+        if any(action.startswith("s3:") for action in _list(statement["Action"]))
+    ]
+    assert conditions == [{"StringEquals": {"aws:ResourceAccount": {"Ref": "AWS::AccountId"}}}] * 5
+
+
+def test_roles_reach_as_far_as_the_code(resources: dict[str, Resource]) -> None:
+    """What the replay reads, sets aside and removes: where the code has it."""
+    bucket = "${DeadLetterBucket.Arn}/"
+    reached = {
+        action: {path.removeprefix(bucket) for each, path in ALLOWED["ReplayRole"] if each == action} for action, _ in ALLOWED["ReplayRole"]
+    }
+    assert reached["s3:GetObject"] == reached["s3:DeleteObject"] == {f"{PREFIX}*", f"{POISON}*"}
+    assert reached["s3:PutObject"] == {f"{POISON}*"}
+    assert resources["ReplayFunction"]["Properties"]["Role"] == {"Fn::GetAtt": ["ReplayRole", "Arn"]}
+
+
+@pytest.mark.parametrize("role", ["InferenceRole", "ShipperRole", "ReplayRole"])
+def test_only_lambda_takes_the_role(resources: dict[str, Resource], role: str) -> None:
+    (statement,) = resources[role]["Properties"]["AssumeRolePolicyDocument"]["Statement"]
+    assert (statement["Principal"], statement["Action"]) == ({"Service": "lambda.amazonaws.com"}, "sts:AssumeRole")
 
 
 def test_the_api_waits_longer_than_the_function_may_take(resources: dict[str, Resource]) -> None:
@@ -82,9 +121,71 @@ def test_every_function_has_its_own_role_and_log_group_with_retention(resources:
         assert function["Role"] == {"Fn::GetAtt": [name.replace("Function", "Role"), "Arn"]}
         used.append(function["LoggingConfig"]["LogGroup"]["Ref"])
         assert function["LoggingConfig"].get("LogFormat", "Text") == "Text"
-    assert sorted(used) == sorted(groups) == ["InferenceLogGroup", "ShipperLogGroup"]
+    assert sorted(used) == sorted(groups) == sorted(GROUPS)
     for group in groups.values():
         assert group["RetentionInDays"] == {"Ref": "LogRetentionDays"}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_handler_is_a_function_of_the_source(name: str) -> None:
+    properties = load()["Resources"][name]["Properties"]
+    *package, module, function = properties["Handler"].split(".")
+    source = ROOT.joinpath(properties["CodeUri"], *package, f"{module}.py")
+    (found,) = [node for node in ast.parse(source.read_text(encoding="utf-8")).body if getattr(node, "name", "") == function]
+    assert isinstance(found, ast.FunctionDef)
+    assert [argument.arg for argument in found.args.args] == ["event", "context"]
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_every_function_is_built_by_its_makefile(name: str) -> None:
+    resource = load()["Resources"][name]
+    assert resource["Metadata"] == {"BuildMethod": "makefile"}
+    makefile = (ROOT / resource["Properties"]["CodeUri"] / "Makefile").read_text(encoding="utf-8")
+    assert re.search(rf"^(\S+ )*build-{name}( \S+)*:", makefile, re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_every_variable_is_read_by_the_function(resources: dict[str, Resource], name: str) -> None:
+    code = load()["Resources"][name]["Properties"]["CodeUri"]
+    source = "".join(path.read_text(encoding="utf-8") for path in (ROOT / code).rglob("*.py"))
+    variables = resources[name]["Properties"]["Environment"]["Variables"]
+    assert [variable for variable in variables if f'"{variable}"' not in source] == []
+
+
+def test_a_replay_does_with_a_line_what_the_shipper_does(resources: dict[str, Resource]) -> None:
+    """Otherwise what is redacted or left out the first time would go into the index the second time."""
+    shipper, replay = (resources[name]["Properties"]["Environment"]["Variables"] for name in ("ShipperFunction", "ReplayFunction"))
+    own = {"DEAD_LETTER_BUCKET": {"Ref": "DeadLetterBucket"}, "EVENTS_PER_SECOND": {"Ref": "ReplayEventsPerSecond"}}
+    assert replay == shipper | own
+    assert {name: shipper[name] for name in ("OPENSEARCH_URL", "EXCLUDE", "REDACT_FIELDS", "REDACT_PATTERNS")} == {
+        "OPENSEARCH_URL": {"Ref": "OpenSearchEndpoint"},
+        "EXCLUDE": {"Ref": "Exclude"},
+        "REDACT_FIELDS": {"Ref": "RedactFields"},
+        "REDACT_PATTERNS": {"Ref": "RedactPatterns"},
+    }
+    assert shipper["REDACT_KEY"] == {"Fn::Sub": "{{resolve:secretsmanager:${HashKey}}}"}
+    sizes = {resources[name]["Properties"]["MemorySize"] for name in ("ShipperFunction", "ReplayFunction")}
+    assert len(sizes) == 1  # the same payloads
+
+
+@pytest.mark.parametrize(
+    ("name", "accepted", "refused"),
+    [
+        pytest.param(
+            "Exclude", ["", "platform", "text,object", "platform,metrics,object,text"], ["platfrom", "text,", "text, object"], id="kinds"
+        ),
+        pytest.param(
+            "RedactFields", ["", "text=hash", "text=hash,user.email=drop"], ["text", "text=mask", "=drop", "a=drop,"], id="fields"
+        ),
+        pytest.param("RedactPatterns", ["", "email", "email,number"], ["phone", "email,", "email number"], id="patterns"),
+        pytest.param("ReplaySchedule", ["rate(15 minutes)", "cron(0 * * * ? *)"], ["", "15 minutes", "rate()"], id="schedule"),
+    ],
+)
+def test_parameters_take_what_the_code_takes(name: str, accepted: list[str], refused: list[str]) -> None:
+    """And not what would only be an error at the function's start."""
+    parameter = load()["Parameters"][name]
+    assert [value for value in [parameter["Default"], *accepted] if not re.fullmatch(parameter["AllowedPattern"], value)] == []
+    assert [value for value in refused if re.fullmatch(parameter["AllowedPattern"], value)] == []
 
 
 def test_only_this_log_group_may_invoke_the_shipper(resources: dict[str, Resource]) -> None:
@@ -95,18 +196,61 @@ def test_only_this_log_group_may_invoke_the_shipper(resources: dict[str, Resourc
     assert "InferenceLogGroup" in str(shipper["SourceArn"])
 
 
-def test_the_filter_waits_for_the_permission_and_never_reads_the_shippers_own_log(resources: dict[str, Resource]) -> None:
+def test_the_replay_runs_on_its_schedule_and_at_nobodys_else_call(resources: dict[str, Resource]) -> None:
+    ((rule, properties),) = of_type(resources, "AWS::Events::Rule")
+    assert properties["ScheduleExpression"] == {"Ref": "ReplaySchedule"}
+    assert properties.get("State", "ENABLED") == "ENABLED"
+    (target,) = properties["Targets"]
+    assert target["Arn"] == {"Fn::GetAtt": ["ReplayFunction", "Arn"]}
+    assert "Input" not in target  # its own event narrows nothing
+    (permission,) = [each for _, each in of_type(resources, "AWS::Lambda::Permission") if "Replay" in str(each["FunctionName"])]
+    assert (permission["Principal"], permission["SourceArn"]) == ("events.amazonaws.com", {"Fn::GetAtt": [rule, "Arn"]})
+
+
+def test_the_replay_has_time_for_more_than_what_it_keeps_back(resources: dict[str, Resource]) -> None:
+    source = (ROOT / "functions/shipper/shipper/replay.py").read_text(encoding="utf-8")
+    (reserve,) = re.findall(r"^RESERVE_SECONDS: Final = (\d+)", source, re.MULTILINE)  # to import it would be to start it
+    assert 2 * int(reserve) < resources["ReplayFunction"]["Properties"]["Timeout"] <= 900
+
+
+def subscribed(resources: dict[str, Resource]) -> set[str]:
+    """The log groups that have a subscription filter."""
+    return {_text(filter_["LogGroupName"]) for _, filter_ in of_type(resources, "AWS::Logs::SubscriptionFilter")}
+
+
+def test_the_filter_waits_for_the_permission(resources: dict[str, Resource]) -> None:
     ((name, subscription),) = of_type(resources, "AWS::Logs::SubscriptionFilter")
-    assert subscription["LogGroupName"] == {"Ref": "InferenceLogGroup"}
     assert subscription["FilterPattern"] == '{ ($.message = "prediction") || ($.message = "prediction_error") }'
     assert any("Permission" in needed for needed in _list(resources[name]["DependsOn"]))
 
 
+def test_nothing_but_the_predictions_is_subscribed(resources: dict[str, Resource]) -> None:
+    """What the shipper and the replay write themselves would come back to the shipper, which would write of it."""
+    assert subscribed(resources) == {"InferenceLogGroup"}
+
+
+@pytest.mark.parametrize("function", ["ShipperFunction", "ReplayFunction"])
+@pytest.mark.parametrize("group", ["ShipperLogGroup", "ReplayLogGroup"])
+def test_another_subscription_would_be_noticed(function: str, group: str) -> None:
+    source = deepcopy(load())
+    events = source["Resources"][function]["Properties"]["Events"]
+    events["Own"] = {"Type": "CloudWatchLogs", "Properties": {"LogGroupName": {"Ref": group}, "FilterPattern": ""}}
+    assert subscribed(transformed(source)) == {"InferenceLogGroup", group}
+
+
 def test_what_fails_goes_to_the_bucket(resources: dict[str, Resource]) -> None:
-    ((_, config),) = of_type(resources, "AWS::Lambda::EventInvokeConfig")
-    assert config["DestinationConfig"]["OnFailure"]["Destination"] == {"Fn::GetAtt": ["DeadLetterBucket", "Arn"]}
-    assert config["MaximumRetryAttempts"] == 2
-    assert config["Qualifier"] == "$LATEST"
+    configs = dict(of_type(resources, "AWS::Lambda::EventInvokeConfig"))
+    (shipper,) = [config for config in configs.values() if "Shipper" in str(config["FunctionName"])]
+    assert shipper["DestinationConfig"]["OnFailure"] == {"Destination": {"Fn::GetAtt": ["DeadLetterBucket", "Arn"]}}
+    assert shipper["MaximumRetryAttempts"] == 2
+    assert {config["Qualifier"] for config in configs.values()} == {"$LATEST"}
+
+
+def test_a_replay_that_fails_leaves_no_letter_of_its_own(resources: dict[str, Resource]) -> None:
+    """The next schedule is its retry; a letter of it would be no payload."""
+    (replay,) = [config for _, config in of_type(resources, "AWS::Lambda::EventInvokeConfig") if "Replay" in str(config["FunctionName"])]
+    assert replay["MaximumRetryAttempts"] == 0
+    assert not replay.get("DestinationConfig")
 
 
 def test_the_bucket_is_encrypted_private_and_expires(resources: dict[str, Resource]) -> None:
@@ -147,6 +291,6 @@ def _list(value: Any) -> list[Any]:
 
 
 def _text(value: Any) -> str:
-    """A resource as written: the string, what Sub holds, or the name that GetAtt takes."""
-    found = value.get("Fn::Sub") or value.get("Fn::GetAtt") if isinstance(value, dict) else value
+    """A resource as written: the string, what Sub holds, or the name that GetAtt or Ref takes."""
+    found = value.get("Fn::Sub") or value.get("Fn::GetAtt") or value.get("Ref") if isinstance(value, dict) else value
     return ".".join(found) if isinstance(found, list) else str(found)

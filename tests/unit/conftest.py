@@ -3,8 +3,9 @@ from __future__ import annotations
 import json
 import threading
 import zlib
-from collections import deque
-from collections.abc import Iterator
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -12,12 +13,21 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from hypothesis import settings
-from opensearchpy import OpenSearch
+from msgspec import Raw
+from opensearchpy import RequestsHttpConnection
 
-from shipper.client import client
+from shipper.client import connect
+from shipper.decode import LogEvent, Payload
+from shipper.deliver import Patience
+from shipper.document import Document, Rules, documents
 
 settings.register_profile("unit", deadline=None)  # the machine may be busy
 settings.load_profile("unit")
+
+INDEX = "cwl-2026.11.23"
+NOON = 1795435200123  # 2026-11-23T12:00:00.123Z
+TEXT = "The boy is sitting on a bench"
+LONGEST_ID = 512
 
 
 @dataclass(frozen=True)
@@ -27,59 +37,135 @@ class Request:
     headers: dict[str, str]
     raw: bytes
 
+    @property
+    def body(self) -> bytes:
+        return zlib.decompress(self.raw, 16 + zlib.MAX_WBITS) if self.headers.get("content-encoding") == "gzip" else self.raw
+
+    @property
+    def ids(self) -> list[str]:
+        return [json.loads(action)["create"]["_id"] for action in self.body.split(b"\n")[:-1:2]]
+
 
 @dataclass(frozen=True)
 class Answer:
+    """One answer to a whole request. `lost` is the server's own answer, which nobody gets; a `delay` lasts until the test ends at most."""
+
     status: int
     content_type: str
     body: bytes
+    headers: tuple[tuple[str, str], ...] = ()
+    delay: float = 0
+    lost: bool = False
 
 
 CLOSE = Answer(0, "", b"")
+LOST = Answer(0, "", b"", lost=True)
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """The answer to one document. The real server's reason holds a preview of the value that it could not take."""
+
+    status: int
+    kind: str
+    reason: str = f"failed to parse field [n] of type [float] in document with id '1'. Preview of field's value: '{TEXT}'"
+    cause: str | None = f'For input string: "{TEXT}"'
+
+
+UNPARSED = Refusal(400, "mapper_parsing_exception")
+REJECTED = Refusal(429, "opensearch_rejected_execution_exception", "rejected execution of coordinating operation", None)
+CONFLICT = Refusal(409, "version_conflict_engine_exception", "[1]: version conflict, document already exists (current version [1])", None)
 
 
 @dataclass
 class Bulk:
-    """A server that answers like OpenSearch's _bulk; `answers` come first, one a request, and `refuse` fails documents by id."""
+    """A server that answers as OpenSearch's _bulk does.
+
+    `answers` come first, one a request (None: its own), then `always`. `refuse` fails documents by id, `scripts` one time after the other,
+    None where it takes them. A body over `limit` bytes is too large.
+    """
 
     url: str = ""
     documents: dict[tuple[str, str], bytes] = field(default_factory=dict)
     requests: list[Request] = field(default_factory=list)
-    refuse: dict[str, tuple[int, str]] = field(default_factory=dict)
-    answers: deque[Answer] = field(default_factory=deque)
+    refuse: dict[str, Refusal] = field(default_factory=dict)
+    scripts: dict[str, deque[Refusal | None]] = field(default_factory=dict)
+    answers: deque[Answer | None] = field(default_factory=deque)
+    always: Answer | None = None
+    limit: int | None = None
+    ended: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def ids(self) -> list[str]:
+        return [identifier for _, identifier in self.documents]
+
+    def source(self, identifier: str) -> Any:
+        (found,) = [source for (_, each), source in self.documents.items() if each == identifier]
+        return json.loads(found)
+
+    def forget(self) -> None:
+        for kept in (self.documents, self.requests, self.refuse, self.scripts, self.answers):
+            kept.clear()
+        self.always = self.limit = None
 
     def answer(self, request: Request) -> Answer:
         self.requests.append(request)
-        if self.answers:
-            return self.answers.popleft()
+        given = self.answers.popleft() if self.answers else self.always
+        if given:
+            self.ended.wait(given.delay)
+            if given.lost:
+                self._answer(request)
+            return given
+        return self._answer(request)
+
+    def _answer(self, request: Request) -> Answer:
         target = urlsplit(request.target)  # absolute where this server plays a proxy
         if (request.method, target.path) != ("POST", "/_bulk"):
-            return _json(405, {"error": f"no handler for {request.method} {target.path}", "status": 405})
+            return as_json(405, {"error": f"no handler for {request.method} {target.path}", "status": 405})
         if request.headers.get("content-type") != "application/x-ndjson":
-            return _json(406, {"error": "Content-Type header is not supported", "status": 406})
-        body = zlib.decompress(request.raw, 16 + zlib.MAX_WBITS) if request.headers.get("content-encoding") == "gzip" else request.raw
-        lines = body.split(b"\n")
+            return as_json(406, {"error": "Content-Type header is not supported", "status": 406})
+        if self.limit is not None and len(request.body) > self.limit:
+            return Answer(413, "text/plain", b"")
+        lines = request.body.split(b"\n")
         if lines.pop():
-            reason = "The bulk request must be terminated by a newline [\\n]"
-            return _json(400, {"error": {"type": "illegal_argument_exception", "reason": reason}, "status": 400})
-        items = [self._create(json.loads(action)["create"], source) for action, source in zip(lines[::2], lines[1::2], strict=True)]
+            return as_json(400, problem("illegal_argument_exception", "The bulk request must be terminated by a newline [\\n]"))
+        actions = [json.loads(action)["create"] for action in lines[::2]]
+        for number, action in enumerate(actions, start=1):
+            if len(action["_id"]) > LONGEST_ID:
+                reason = f"Validation Failed: {number}: id [{action['_id']}] is too long, must be no longer than 512 bytes but was: 513;"
+                return as_json(400, problem("action_request_validation_exception", reason))
+        items = [self._create(action, source) for action, source in zip(actions, lines[1::2], strict=True)]
         result = {"took": 1, "errors": any(item["create"]["status"] >= 300 for item in items), "items": items}
         paths = parse_qs(target.query).get("filter_path")
-        return _json(200, _filtered(result, [path.split(".") for path in paths[0].split(",")]) if paths else result)
+        return as_json(200, _filtered(result, [path.split(".") for path in paths[0].split(",")]) if paths else result)
 
     def _create(self, action: dict[str, str], source: bytes) -> dict[str, Any]:
         json.loads(source)
         key = action["_index"], action["_id"]
-        status, kind = self.refuse.get(key[1]) or ((409, "version_conflict_engine_exception") if key in self.documents else (201, ""))
-        if status == 201:
+        script = self.scripts.get(key[1])
+        refusal = script.popleft() if script else self.refuse.get(key[1])
+        if refusal is None and key in self.documents:
+            refusal = CONFLICT
+        if refusal is None:
             self.documents[key] = source
-            return {"create": {**action, "status": status, "result": "created"}}
-        # the real one's reason holds a preview of the value that it could not take
-        return {"create": {**action, "status": status, "error": {"type": kind, "reason": f"Preview of field's value: {source.decode()}"}}}
+            return {"create": {**action, "_version": 1, "result": "created", "_seq_no": 1, "_primary_term": 1, "status": 201}}
+        return {"create": {**action, "status": refusal.status, "error": _error(refusal.kind, refusal.reason, refusal.cause)}}
 
 
-def _json(status: int, body: Any) -> Answer:
-    return Answer(status, "application/json; charset=UTF-8", json.dumps(body).encode())
+def as_json(status: int, body: Any) -> Answer:
+    """As OpenSearch writes it: without a space."""
+    return Answer(status, "application/json; charset=UTF-8", json.dumps(body, separators=(",", ":")).encode())
+
+
+def problem(kind: str, reason: str, status: int = 400) -> dict[str, Any]:
+    """The body of an answer to a whole request, which filter_path leaves alone."""
+    error = _error(kind, reason, None)
+    return {"error": {"root_cause": [error], **error}, "status": status}
+
+
+def _error(kind: str, reason: str, cause: str | None) -> dict[str, Any]:
+    caused_by = {"caused_by": {"type": "illegal_argument_exception", "reason": cause}} if cause is not None else {}
+    return {"type": kind, "reason": reason, **caused_by}
 
 
 def _filtered(value: Any, paths: list[list[str]]) -> Any:
@@ -89,9 +175,37 @@ def _filtered(value: Any, paths: list[list[str]]) -> Any:
     left = {}
     for name, inner in value.items() if isinstance(value, dict) else ():
         below = [path[1:] for path in paths if path[0] in {"*", name}]
-        if below:
+        if below and ([] in below or isinstance(inner, dict | list)):
             left[name] = inner if [] in below else _filtered(inner, below)
     return left
+
+
+@dataclass
+class Clock:
+    """A time that passes in sleep alone. `pauses` are those slept, `bounds` what they were chosen from."""
+
+    now: float = 1000.0
+    pauses: list[float] = field(default_factory=list)
+    bounds: list[tuple[float, float]] = field(default_factory=list)
+    share: float = 1.0  # of the bound that chance chooses
+
+    def sleep(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+        self.now += seconds
+
+    def chance(self, low: float, high: float) -> float:
+        self.bounds.append((low, high))
+        return low + self.share * (high - low)
+
+    def patience(self, seconds: float) -> Patience:
+        return Patience(self.now + seconds, lambda: self.now, self.sleep, self.chance)
+
+
+def made(*ids: str, size: int = 0, text: str = TEXT) -> list[Document]:
+    """Documents as the shipper makes them of lines that are objects."""
+    line = json.dumps({"text": text, "filling": "x" * size})
+    events = [LogEvent(identifier, NOON, Raw(json.dumps(line).encode())) for identifier in ids]
+    return list(documents(Payload("DATA_MESSAGE", "123456789012", "group", "stream", events), Rules(), Counter()))
 
 
 @pytest.fixture
@@ -99,40 +213,46 @@ def bulk(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bulk]:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     state = Bulk()
+    with ThreadingHTTPServer(("127.0.0.1", 0), _handler(state.answer)) as server:
+        state.url = f"http://127.0.0.1:{server.server_port}"
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield state
+        state.ended.set()
+        server.shutdown()
+        thread.join()
 
+
+def _handler(answer_to: Callable[[Request], Answer]) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
 
         def take(self) -> None:
             headers = {name.lower(): value for name, value in self.headers.items()}
             raw = self.rfile.read(int(headers.get("content-length", "0")))
-            answer = state.answer(Request(self.command, self.path, headers, raw))
-            if answer is CLOSE:
+            answer = answer_to(Request(self.command, self.path, headers, raw))
+            if not answer.status:
                 self.close_connection = True
                 return
-            self.send_response(answer.status)
-            self.send_header("content-type", answer.content_type)
-            self.send_header("content-length", str(len(answer.body)))
-            self.end_headers()
-            self.wfile.write(answer.body)
+            with suppress(ConnectionError):  # whoever asked may be gone
+                self.send_response(answer.status)
+                own = {"content-type": answer.content_type, "content-length": str(len(answer.body))}
+                for name, value in (own | dict(answer.headers)).items():
+                    self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(answer.body)
 
         def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002  the base class names it
             pass
 
         do_GET = do_HEAD = do_POST = do_PUT = take  # noqa: N815
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.daemon_threads = True
-        state.url = f"http://127.0.0.1:{server.server_port}"
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        yield state
-        server.shutdown()
-        thread.join()
+    return Handler
 
 
 @pytest.fixture
-def opensearch(bulk: Bulk) -> Iterator[OpenSearch]:
-    found = client(bulk.url, "us-east-1")
+def connection(bulk: Bulk) -> Iterator[RequestsHttpConnection]:
+    found = connect(bulk.url, {})
     yield found
     found.close()

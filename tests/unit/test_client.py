@@ -1,50 +1,65 @@
+"""The connection: what is signed with which keys, and what stays unsaid when a request fails."""
+
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
-from collections.abc import Callable
+import subprocess
+import sys
+from base64 import b64encode
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from urllib.parse import parse_qsl, quote, urlsplit
 
 import pytest
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
+from opensearchpy import RequestsHttpConnection
 
-from shipper import deliver
-from shipper.client import client
-from shipper.document import Document
-from tests.unit.conftest import CLOSE, Answer, Bulk, Request
+from shipper.bulk import Verdict, body, send
+from shipper.client import connect
+from tests.unit.conftest import CLOSE, TEXT, UNPARSED, Answer, Bulk, Request, as_json, made, problem
 
-DOCUMENT = Document("1", "cwl-2026.11.23", b'{"n":1}')
+SHIPPER = Path(__file__).parents[2] / "functions" / "shipper"
 SCOPE = re.compile(r"AWS4-HMAC-SHA256 Credential=(\w+)/(\d{8})/([\w-]+)/(\w+)/aws4_request, SignedHeaders=([\w;-]+), Signature=(\w{64})")
+KEYS = {"AWS_ACCESS_KEY_ID": "FIRSTKEY", "AWS_SECRET_ACCESS_KEY": "first-secret", "AWS_REGION": "us-east-1"}
+DOMAIN = "http://search-abc.us-east-1.es.amazonaws.com"
+AMAZON = {"authorization", "x-amz-security-token", "x-amz-date", "x-amz-content-sha256"}
 
-Send = Callable[[str, str], Request]
+Send = Callable[[str, Mapping[str, str]], Request]
 
 
 @pytest.fixture(autouse=True)
-def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN", "AWS_CREDENTIAL_EXPIRATION"):
-        monkeypatch.delenv(name, raising=False)
+def no_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nowhere but where a test puts them."""
+    for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN", "SECURITY_TOKEN", "CREDENTIAL_EXPIRATION", "PROFILE"):
+        monkeypatch.delenv(f"AWS_{name}", raising=False)
+    for name in ("RELATIVE_URI", "FULL_URI"):
+        monkeypatch.delenv(f"AWS_CONTAINER_CREDENTIALS_{name}", raising=False)
     monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "FIRSTKEY")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "first-secret")
 
 
 @pytest.fixture
-def send(bulk: Bulk, monkeypatch: pytest.MonkeyPatch) -> Send:
-    """What a client of any http address sends: the server is the proxy, so that the address need not exist."""
+def send_to(bulk: Bulk, monkeypatch: pytest.MonkeyPatch) -> Send:
+    """What a connection to any http address sends: the server is the proxy, so that the address need not exist."""
     monkeypatch.setenv("http_proxy", bulk.url)
 
-    def send_one(endpoint: str, region: str) -> Request:
-        with closing(client(endpoint, region)) as found:
-            deliver.bulk([DOCUMENT], found)
+    def send_one(endpoint: str, environment: Mapping[str, str]) -> Request:
+        with closing(connect(endpoint, environment)) as found:
+            one(found)
         return bulk.requests[-1]
 
     return send_one
+
+
+def one(connection: RequestsHttpConnection) -> list[Verdict] | Verdict:
+    return send(body(made("1")), 1, connection, 10.0)
 
 
 @pytest.mark.parametrize(
@@ -54,20 +69,42 @@ def send(bulk: Bulk, monkeypatch: pytest.MonkeyPatch) -> Send:
         "http://amazonaws.com.example.org",
         "http://search.es.amazonaws.com.example.org",
         "http://notamazonaws.com",
+        "http://on.aws.example.org",
     ],
 )
-def test_plain_endpoint_gets_no_signature(send: Send, endpoint: str) -> None:
-    headers = send(endpoint, "us-east-1").headers
-    assert not {"authorization", "x-amz-security-token", "x-amz-date"} & set(headers)
+def test_plain_endpoint_gets_no_signature(send_to: Send, endpoint: str) -> None:
+    assert not AMAZON & set(send_to(endpoint, KEYS).headers)
 
 
-@pytest.mark.parametrize("end", ["", "/"])
-def test_local_endpoint_gets_no_signature(bulk: Bulk, end: str) -> None:
-    with closing(client(bulk.url + end, "us-east-1")) as found:
-        deliver.bulk([DOCUMENT], found)
-    [request] = bulk.requests
-    assert "authorization" not in request.headers
-    assert urlsplit(request.target).path == "/_bulk"
+@pytest.mark.parametrize(
+    ("end", "path"),
+    [("", "/_bulk"), ("/", "/_bulk"), ("/behind/a/proxy/", "/behind/a/proxy/_bulk")],
+    ids=["as it is", "slash", "path"],
+)
+def test_address_may_have_a_path(bulk: Bulk, end: str, path: str) -> None:
+    with closing(connect(bulk.url + end, KEYS)) as found:
+        one(found)
+    (request,) = bulk.requests
+    assert not AMAZON & set(request.headers)
+    assert urlsplit(request.target).path == path
+
+
+@pytest.mark.parametrize(
+    ("login", "expected"),
+    [
+        pytest.param("writer:secret@", "writer:secret", id="user and password"),
+        pytest.param("writer:p%40ss%3A%2F@", "writer:p@ss:/", id="escaped"),
+        pytest.param("writer@", None, id="no password"),
+        pytest.param(":secret@", None, id="no user"),
+        pytest.param("", None, id="neither"),
+    ],
+)
+def test_user_and_password_of_the_address(bulk: Bulk, login: str, expected: str | None) -> None:
+    with closing(connect(bulk.url.replace("//", f"//{login}"), KEYS)) as found:
+        one(found)
+    (request,) = bulk.requests
+    assert request.headers.get("authorization") == (f"Basic {b64encode(expected.encode()).decode()}" if expected else None)
+    assert "secret" not in request.target
 
 
 @pytest.mark.parametrize(
@@ -76,12 +113,15 @@ def test_local_endpoint_gets_no_signature(bulk: Bulk, end: str) -> None:
         ("search-records-abc.eu-west-1.es.amazonaws.com", "eu-west-1", "es"),
         ("SEARCH-records-abc.eu-west-1.es.AmazonAWS.com", "eu-west-1", "es"),
         ("vpc-records-abc.cn-north-1.es.amazonaws.com.cn", "cn-north-1", "es"),
-        ("search-records-abc.aos.us-east-1.on.aws", "us-east-1", "es"),
-        ("abc.us-east-1.aoss.amazonaws.com", "us-east-1", "aoss"),
+        ("search-records-abc.us-gov-west-1.es.amazonaws.com", "us-gov-west-1", "es"),
+        ("search-records-abc.aos.ap-southeast-2.on.aws", "ap-southeast-2", "es"),
+        ("abc.eu-central-1.aoss.amazonaws.com", "eu-central-1", "aoss"),
+        ("a-name-of-our-own.amazonaws.com", "us-east-1", "es"),
     ],
 )
-def test_amazon_endpoint_gets_a_signature_that_holds(send: Send, host: str, region: str, service: str) -> None:
-    request = send(f"http://{host}:9200", region)
+def test_amazon_endpoint_gets_a_signature_that_holds(send_to: Send, host: str, region: str, service: str) -> None:
+    """The region is the host's, and the function's where the host names none."""
+    request = send_to(f"http://{host}:9200", KEYS)
     scope = SCOPE.fullmatch(request.headers["authorization"])
     assert scope
     key, day, signed_region, signed_service, names, signature = scope.groups()
@@ -102,24 +142,61 @@ def botocores_signature(request: Request, names: list[str], region: str, service
     return str(signer.signature(signer.string_to_sign(witness, signer.canonical_request(witness)), witness))
 
 
-@pytest.mark.parametrize("token", [None, "a-token"])
-def test_session_token_travels(send: Send, monkeypatch: pytest.MonkeyPatch, token: str | None) -> None:
-    if token:
-        monkeypatch.setenv("AWS_SESSION_TOKEN", token)
-    headers = send("http://search-abc.us-east-1.es.amazonaws.com", "us-east-1").headers
+def test_signed_endpoint_ignores_the_addresss_user(send_to: Send) -> None:
+    assert SCOPE.fullmatch(send_to(DOMAIN.replace("//", "//writer:secret@"), KEYS).headers["authorization"])
+
+
+@pytest.mark.parametrize("token", [None, "a-token"], ids=["none", "one"])
+def test_session_token_travels(send_to: Send, token: str | None) -> None:
+    headers = send_to(DOMAIN, KEYS | ({"AWS_SESSION_TOKEN": token} if token else {})).headers
     assert headers.get("x-amz-security-token") == token
     assert ("x-amz-security-token" in headers["authorization"]) == bool(token)
 
 
-def test_renewed_credentials_are_used(bulk: Bulk, send: Send, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_request_is_signed_anew(bulk: Bulk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", bulk.url)
+    with closing(connect(DOMAIN, KEYS | {"AWS_SESSION_TOKEN": "a-token"})) as found:
+        send(body(made("1")), 1, found, 10.0)
+        send(body(made("2")), 1, found, 10.0)
+    assert len({request.headers["authorization"] for request in bulk.requests}) == 2
+    assert {request.headers["x-amz-security-token"] for request in bulk.requests} == {"a-token"}
+    assert bulk.ids == ["1", "2"]
+
+
+# --- whose keys ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        pytest.param({}, id="none"),
+        pytest.param({"AWS_ACCESS_KEY_ID": "FIRSTKEY"}, id="no secret"),
+        pytest.param({"AWS_SECRET_ACCESS_KEY": "first-secret"}, id="no key"),
+        pytest.param({"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}, id="empty"),
+    ],
+)
+def test_botocores_keys_where_the_environment_has_none(
+    send_to: Send, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, environment: dict[str, str]
+) -> None:
+    profile = tmp_path / "credentials"
+    profile.write_text("[default]\naws_access_key_id=PROFILEKEY\naws_secret_access_key=s\naws_session_token=profile-token\n")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(profile))
+    headers = send_to(DOMAIN, environment).headers
+    assert headers["authorization"].startswith("AWS4-HMAC-SHA256 Credential=PROFILEKEY/")
+    assert headers["x-amz-security-token"] == "profile-token"
+    assert send_to(DOMAIN, KEYS).headers["authorization"].startswith("AWS4-HMAC-SHA256 Credential=FIRSTKEY/")
+
+
+def test_botocores_keys_are_renewed(bulk: Bulk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", bulk.url)
     soon = datetime.now(UTC) + timedelta(minutes=5)  # botocore renews what ends within ten minutes
-    monkeypatch.setenv("AWS_CREDENTIAL_EXPIRATION", soon.isoformat())
-    monkeypatch.setenv("AWS_SESSION_TOKEN", "first-token")
-    with closing(client("http://search-abc.us-east-1.es.amazonaws.com", "us-east-1")) as found:
-        deliver.bulk([DOCUMENT], found)
+    for name, value in (KEYS | {"AWS_CREDENTIAL_EXPIRATION": soon.isoformat(), "AWS_SESSION_TOKEN": "first-token"}).items():
+        monkeypatch.setenv(name, value)
+    with closing(connect(DOMAIN, {})) as found:
+        one(found)
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", "SECONDKEY")
         monkeypatch.setenv("AWS_SESSION_TOKEN", "second-token")
-        deliver.bulk([DOCUMENT], found)
+        one(found)
     used = [(request.headers["authorization"].split("/")[0], request.headers["x-amz-security-token"]) for request in bulk.requests]
     assert used == [
         ("AWS4-HMAC-SHA256 Credential=FIRSTKEY", "first-token"),
@@ -127,12 +204,90 @@ def test_renewed_credentials_are_used(bulk: Bulk, send: Send, monkeypatch: pytes
     ]
 
 
+def test_no_keys_at_all_is_an_error_at_the_start() -> None:
+    with pytest.raises(ValueError, match=r"no AWS credentials to sign requests to search-abc\.us-east-1\.es\.amazonaws\.com with"):
+        connect(DOMAIN, {})
+
+
 @pytest.mark.parametrize(
-    "endpoint", ["localhost:9200", "search.es.amazonaws.com", "ftp://example.org", "file:///etc/passwd", "//example.org", "https://", ""]
+    ("endpoint", "absent"),
+    [
+        (DOMAIN, ["botocore", "boto3", "grpc"]),
+        ("http://127.0.0.1:9200", ["botocore", "boto3", "requests_aws4auth", "grpc"]),
+    ],
+    ids=["signed", "plain"],
+)
+def test_start_imports_no_more_than_it_needs(endpoint: str, absent: list[str]) -> None:
+    program = f"import sys; from shipper.client import connect; connect({endpoint!r}, {KEYS!r}).close(); print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", program], cwd=SHIPPER, capture_output=True, text=True, check=True).stdout.split()
+    assert "requests" in loaded
+    assert [name for name in absent if name in loaded] == []
+
+
+# --- the address -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        "localhost:9200",
+        "search.es.amazonaws.com",
+        "ftp://example.org",
+        "file:///etc/passwd",
+        "//example.org",
+        "https://",
+        "https://:9200",
+        "https://example.org:port",
+        "https://example.org:99999",
+        "https://[::1",
+        "",
+    ],
 )
 def test_bad_endpoint_is_named(endpoint: str) -> None:
-    with pytest.raises(ValueError, match=f"OPENSEARCH_URL must be an http\\(s\\) address, not {endpoint!r}"):
-        client(endpoint, "us-east-1")
+    with pytest.raises(ValueError, match=re.escape(f"OPENSEARCH_URL must be an http(s) address, not {endpoint!r}")):
+        connect(endpoint, KEYS)
+
+
+@pytest.mark.parametrize("endpoint", ["htps://writer:secret@example.org", "https://writer:secret@example.org:port", "writer:secret@"])
+def test_bad_endpoints_password_is_not_shown(endpoint: str) -> None:
+    with pytest.raises(ValueError, match="OPENSEARCH_URL must be an http") as raised:
+        connect(endpoint, KEYS)
+    assert "secret" not in str(raised.value)
+    assert raised.value.__cause__ is None
+    assert raised.value.__context__ is None or raised.value.__suppress_context__
+
+
+@pytest.mark.parametrize(("scheme", "port", "verified"), [("http", 80, False), ("https", 443, True)])
+def test_port_and_certificates_follow_the_scheme(scheme: str, port: int, *, verified: bool) -> None:
+    with closing(connect(f"{scheme}://example.org", {})) as found:
+        assert found.host == f"{scheme}://example.org:{port}"
+        assert bool(found.session.verify) is verified
+
+
+# --- silence ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param(CLOSE, id="closed"),
+        pytest.param(Answer(200, "text/html", f"<html>{TEXT}".encode()), id="HTML"),
+        pytest.param(Answer(503, "text/html", f"<html>{TEXT}".encode()), id="503"),
+        pytest.param(as_json(400, problem("parse_exception", TEXT)), id="400"),
+        pytest.param(as_json(413, {"Message": TEXT}), id="413"),
+        pytest.param(Answer(307, "text/plain", TEXT.encode(), (("location", "/elsewhere"),)), id="redirect"),
+        pytest.param(None, id="a document"),
+    ],
+)
+def test_failures_are_not_logged_by_the_library(bulk: Bulk, caplog: pytest.LogCaptureFixture, answer: Answer | None) -> None:
+    """It would log each with a traceback; and at its lowest level, with the body."""
+    bulk.refuse["1"] = UNPARSED
+    bulk.answers.append(answer)
+    with caplog.at_level(logging.DEBUG), closing(connect(bulk.url.replace("//", "//writer:secret@"), {})) as found:
+        one(found)
+    said = [record for record in caplog.records if record.name != "opensearchpy.trace"]  # to which nobody but pytest listens
+    assert {record.name for record in said} <= {"urllib3.connectionpool"}
+    assert [record for record in said if TEXT in record.getMessage() or "secret" in record.getMessage()] == []
 
 
 @pytest.mark.parametrize(
@@ -140,8 +295,8 @@ def test_bad_endpoint_is_named(endpoint: str) -> None:
     [Answer(503, "text/plain", b""), Answer(429, "text/plain", b""), Answer(502, "text/plain", b""), CLOSE],
     ids=["503", "429", "502", "closed"],
 )
-def test_client_never_retries(bulk: Bulk, answer: Answer) -> None:
-    bulk.answers.extend([answer] * 5)
-    with closing(client(bulk.url, "us-east-1")) as found:
-        assert deliver.deliver([DOCUMENT], found).failed == 1
+def test_connection_never_retries_by_itself(bulk: Bulk, answer: Answer) -> None:
+    bulk.always = answer
+    with closing(connect(bulk.url, {})) as found:
+        one(found)
     assert len(bulk.requests) == 1

@@ -11,7 +11,7 @@ import pytest
 
 from local import cloudwatch, template
 from local.cloudwatch import Subscription, log_event, matches
-from shipper.decode import decode
+from shipper import decode as shipper
 
 [(_, PATTERN, _)] = template.read().subscriptions
 WANTED = '{"message": "prediction"}'
@@ -29,9 +29,9 @@ class Shipped:
         if self._failures:
             self._failures -= 1
             raise RuntimeError("the subscriber failed")
-        payload = decode(event, 10_000_000)
+        payload = shipper.decode(event, 10_000_000)
         assert payload.log_group == "group"
-        self.batches.append([line.message for line in payload.events])
+        self.batches.append([shipper.line(event)[0] for event in payload.events])
         self.ids += [line.id for line in payload.events]
 
     @property
@@ -125,9 +125,9 @@ def test_line_is_stamped_now() -> None:
     subscription.stop()
     subscription.run()
     [event] = events
-    [line] = decode(event, 1000).events
+    [line] = shipper.decode(event, 1000).events
     assert before <= line.timestamp <= after
-    assert line.message == WANTED
+    assert shipper.line(line)[0] == WANTED
 
 
 def test_everything_that_passes_is_shipped_once() -> None:

@@ -1,194 +1,544 @@
+"""Documents against a server that takes, refuses, breaks off: each is in the index once, or its reason is counted."""
+
 from __future__ import annotations
 
-import gzip
-from itertools import pairwise
-from urllib.parse import parse_qs, urlsplit
+import time
+from collections import Counter, deque
+from collections.abc import Callable
+from typing import Any
 
-import orjson
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from opensearchpy import OpenSearch
+from opensearchpy import RequestsHttpConnection
 
-from local.trouble import free_port
-from shipper.client import client
-from shipper.deliver import CHUNK_BYTES, NotDelivered, action, chunks, deliver
-from shipper.document import Document
-from tests.unit.conftest import CLOSE, Answer, Bulk
-
-INDEX = "cwl-2026.11.23"
-TEXT = "The boy is sitting on a bench"
-
-
-def made(*ids: str, size: int = 0) -> list[Document]:
-    return [Document(each, INDEX, orjson.dumps({"text": TEXT, "n": each, "filling": "x" * size})) for each in ids]
-
-
-def found(bulk: Bulk) -> list[str]:
-    return [identifier for _, identifier in bulk.documents]
-
-
-def test_documents_arrive_as_they_are(bulk: Bulk, opensearch: OpenSearch) -> None:
-    documents = [*made("1", "2"), Document("1", "cwl-2026.11.24", b'{"text":"\xc3\xa4"}')]
-    assert deliver(documents, opensearch).or_raise() == {"indexed": 3, "duplicate": 0}
-    assert bulk.documents == {(document.index, document.id): document.source for document in documents}
-
-
-def test_request_is_gzipped_ndjson(bulk: Bulk, opensearch: OpenSearch) -> None:
-    deliver(made("1", "2"), opensearch)
-    [request] = bulk.requests
-    assert request.method == "POST"
-    assert request.target.partition("?")[0] == "/_bulk"
-    assert parse_qs(urlsplit(request.target).query)["filter_path"] == ["errors,items.*.status,items.*.error.type"]  # no reasons: they quote
-    assert request.headers["content-type"] == "application/x-ndjson"
-    assert request.headers["content-encoding"] == "gzip"
-    lines = gzip.decompress(request.raw).split(b"\n")
-    assert len(lines) == 5
-    assert lines[-1] == b""
-    assert orjson.loads(lines[0]) == {"create": {"_index": INDEX, "_id": "1"}}
-
-
-def test_nothing_is_no_request(bulk: Bulk, opensearch: OpenSearch) -> None:
-    assert deliver([], opensearch).or_raise() == {"indexed": 0, "duplicate": 0}
-    assert bulk.requests == []
-
-
-@pytest.mark.parametrize(
-    ("status", "kind"),
-    [
-        (400, "mapper_parsing_exception"),
-        (429, "opensearch_rejected_execution_exception"),
-        (503, "unavailable_shards_exception"),
-        (404, "index_not_found_exception"),
-    ],
+from shipper import deliver as module
+from shipper.bulk import send
+from shipper.deliver import FIRST_PAUSE, LONGEST_PAUSE, REQUEST_SECONDS, TOO_LATE, NotDelivered, Outcome, Patience
+from shipper.document import Document, Form, rescued
+from tests.unit.conftest import (
+    CLOSE,
+    CONFLICT,
+    INDEX,
+    LOST,
+    REJECTED,
+    TEXT,
+    UNPARSED,
+    Answer,
+    Bulk,
+    Clock,
+    Refusal,
+    as_json,
+    made,
+    problem,
 )
-def test_good_documents_are_in_although_others_fail(bulk: Bulk, opensearch: OpenSearch, status: int, kind: str) -> None:
-    bulk.refuse = {"2": (status, kind), "4": (status, kind)}
-    outcome = deliver(made("1", "2", "3", "4", "5"), opensearch)
-    assert found(bulk) == ["1", "3", "5"]
-    assert (outcome.indexed, outcome.duplicate, outcome.failed) == (3, 0, 2)
-    with pytest.raises(NotDelivered) as problem:
-        outcome.or_raise()
-    assert str(problem.value) == f"2 of 5 documents not delivered: 2 x {status} {kind}"
+
+LONG = 10_000.0  # seconds that no test waits for
+LINE = "quokkas and wombats"  # in the lines, and nowhere in the server's answers
+AWAY = Answer(503, "text/html", b"<html>Service Unavailable</html>")
+TOO_LARGE = Answer(413, "text/plain", b"")
+BROKEN = Answer(200, "text/html", b"<html>")
+DENIED = as_json(403, problem("security_exception", "no permissions", 403))
+GONE_503 = "503 without a type"
+
+Deliver = Callable[..., Outcome]
 
 
-def test_reasons_are_counted_apart(bulk: Bulk, opensearch: OpenSearch) -> None:
-    bulk.refuse = {"1": (400, "mapper_parsing_exception"), "2": (429, "rejected"), "3": (429, "rejected")}
-    with pytest.raises(NotDelivered) as problem:
-        deliver(made("1", "2", "3", "4"), opensearch).or_raise()
-    assert str(problem.value) == "3 of 4 documents not delivered: 2 x 429 rejected, 1 x 400 mapper_parsing_exception"
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
 
 
-def test_second_delivery_changes_nothing(bulk: Bulk, opensearch: OpenSearch) -> None:
+@pytest.fixture
+def deliver(connection: RequestsHttpConnection, clock: Clock) -> Deliver:
+    """Delivers with the time of the test."""
+
+    def deliver_them(documents: list[Document], seconds: float = LONG) -> Outcome:
+        return module.deliver(documents, connection, clock.patience(seconds))
+
+    return deliver_them
+
+
+def chunked(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    """Makes chunks of so many documents that `made` with one digit as their id."""
+    monkeypatch.setattr(module, "CHUNK_BYTES", count * len(made("1")[0].lines))
+
+
+def long_id(letter: str) -> Document:
+    """A document that fails the request with all that is in it. The shipper makes no such, so it is made of another."""
+    (found,) = made(letter)
+    action = b'"_id":"%b"' % letter.encode()
+    assert found.lines.count(action) == 1
+    return found._replace(lines=found.lines.replace(action, b'"_id":"%b"' % (letter.encode() * 600)))
+
+
+def sent(bulk: Bulk) -> list[list[str]]:
+    return [request.ids for request in bulk.requests]
+
+
+def counts(outcome: Outcome) -> tuple[int, int, int, int]:
+    return outcome.indexed, outcome.duplicate, outcome.rescued, outcome.failed
+
+
+# --- the usual -------------------------------------------------------------------------------------------------------------
+
+
+def test_documents_arrive_as_they_are(bulk: Bulk, deliver: Deliver, clock: Clock) -> None:
     documents = made("1", "2", "3")
-    deliver(documents[:2], opensearch)
-    assert deliver(documents, opensearch).or_raise() == {"indexed": 1, "duplicate": 2}
+    outcome = deliver(documents)
+    assert outcome.or_raise() == {"indexed": 3, "duplicate": 0, "rescued": 0, "excluded": 0}
+    assert bulk.documents == {(INDEX, identifier): document.source for identifier, document in zip("123", documents, strict=True)}
+    assert (outcome.requests, outcome.retries, outcome.sent_bytes, outcome.available) == (1, 0, len(bulk.requests[0].body), True)
+    assert clock.pauses == []
+
+
+def test_nothing_is_no_request(bulk: Bulk, deliver: Deliver) -> None:
+    outcome = deliver([])
+    assert outcome.or_raise() == {"indexed": 0, "duplicate": 0, "rescued": 0, "excluded": 0}
+    assert (bulk.requests, outcome.requests, outcome.available) == ([], 0, True)
+
+
+def test_second_delivery_brings_what_is_missing_and_changes_nothing(bulk: Bulk, deliver: Deliver) -> None:
+    deliver(made("1", "3"))
     before = dict(bulk.documents)
-    assert deliver(documents, opensearch).or_raise() == {"indexed": 0, "duplicate": 3}
-    assert bulk.documents == before
+    assert counts(deliver(made("1", "2", "3", text="another"))) == (1, 2, 0, 0)
+    assert {key: source for key, source in bulk.documents.items() if key in before} == before
+    assert counts(deliver(made("1", "2", "3"))) == (0, 3, 0, 0)
+    assert sorted(bulk.ids) == ["1", "2", "3"]
 
 
-def test_second_delivery_brings_what_failed(bulk: Bulk, opensearch: OpenSearch) -> None:
-    bulk.refuse = {"2": (429, "rejected")}
-    deliver(made("1", "2", "3"), opensearch)
-    bulk.refuse = {}
-    assert deliver(made("1", "2", "3"), opensearch).or_raise() == {"indexed": 1, "duplicate": 2}
-    assert sorted(found(bulk)) == ["1", "2", "3"]
+def test_documents_are_made_chunk_by_chunk(bulk: Bulk, deliver: Deliver, monkeypatch: pytest.MonkeyPatch) -> None:
+    chunked(monkeypatch, 2)
+    seen: list[int] = []
+
+    def one_by_one() -> Any:
+        for document in made(*"12345"):
+            seen.append(len(bulk.requests))
+            yield document
+
+    deliver(one_by_one())
+    assert sent(bulk) == [["1", "2"], ["3", "4"], ["5"]]
+    assert seen == [0, 0, 0, 1, 1]  # not all of a large payload at once
+
+
+# --- sent again ------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("answer", "reason"),
+    ("refuse", "answers", "order"),
     [
-        pytest.param(Answer(413, "application/json", b'{"Message":"Request size exceeded 10485760 bytes"}'), "2 x 413", id="413"),
-        pytest.param(Answer(429, "text/plain", b"429 Too Many Requests /_bulk"), "2 x 429", id="429 in words"),
-        pytest.param(Answer(503, "text/html", b"<html>Service Unavailable</html>"), "2 x 503", id="503 in HTML"),
-        pytest.param(
-            Answer(503, "application/json", b'"Service Unavailable"'),
-            "2 x the server's answer cannot be read",
-            id="503 in JSON that is no object",
-        ),
-        pytest.param(Answer(502, "application/json", b""), "2 x 502", id="502 empty"),
-        pytest.param(
-            Answer(403, "application/json", b'{"error":{"type":"security_exception","reason":"no permissions"},"status":403}'),
-            "2 x 403 security_exception",
-            id="403 with a type",
-        ),
-        pytest.param(
-            Answer(400, "application/json", orjson.dumps({"error": {"type": "parse_exception", "reason": f"near [{TEXT}]"}})),
-            "2 x 400 parse_exception",
-            id="400 whose reason holds the text",
-        ),
-        pytest.param(Answer(400, "text/plain", f"cannot read: {TEXT}".encode()), "2 x 400", id="400 in words that hold the text"),
-        pytest.param(CLOSE, "2 x ConnectionError", id="connection closed"),
-        pytest.param(Answer(200, "application/json", b"{"), "2 x ", id="broken JSON"),
-        pytest.param(Answer(200, "text/html", f"<p>{TEXT}".encode()), "2 x ", id="HTML"),
-        pytest.param(Answer(200, "text/plain", TEXT.encode()), "2 x ", id="words"),
-        pytest.param(Answer(200, "application/json", b"[]"), "2 x ", id="JSON array"),
-        pytest.param(Answer(200, "application/json", b""), "2 x ", id="nothing"),
-        pytest.param(
-            Answer(200, "application/json", b'{"errors":false,"items":[]}'), "2 x the server's answer cannot be read", id="no items"
-        ),
-        pytest.param(Answer(200, "application/json", b"{}"), "2 x the server's answer cannot be read", id="empty object"),
+        pytest.param(["1"], [], ["12", "34", "56", "1"], id="a busy document"),
+        pytest.param(["1", "4", "6"], [], ["12", "34", "56", "14", "6"], id="busy documents of several chunks"),
+        pytest.param([], [AWAY], ["12", "34", "56", "12"], id="a busy request"),
+        pytest.param([], [AWAY, None, CLOSE], ["12", "34", "56", "12", "56"], id="busy requests"),
+        pytest.param(["3"], [AWAY], ["12", "34", "56", "12", "3"], id="both"),
     ],
 )
-def test_failed_request_fails_all_its_documents(bulk: Bulk, opensearch: OpenSearch, answer: Answer, reason: str) -> None:
+def test_all_is_sent_once_before_what_was_busy_is_sent_again_alone(
+    *,
+    bulk: Bulk,
+    deliver: Deliver,
+    monkeypatch: pytest.MonkeyPatch,
+    refuse: list[str],
+    answers: list[Answer | None],
+    order: list[str],
+) -> None:
+    chunked(monkeypatch, 2)
+    bulk.scripts = {identifier: deque([REJECTED]) for identifier in refuse}
+    bulk.answers.extend(answers)
+    outcome = deliver(made(*"123456"))
+    assert ["".join(ids) for ids in sent(bulk)] == order
+    assert counts(outcome) == (6, 0, 0, 0)
+    assert sorted(bulk.ids) == [*"123456"]
+    assert outcome.requests == len(order)
+    assert outcome.retries == sum(map(len, order)) - 6
+    assert outcome.sent_bytes == sum(len(request.body) for request in bulk.requests)
+
+
+@pytest.mark.parametrize(
+    ("answer", "duplicate"),
+    [
+        pytest.param(LOST, 2, id="cut after the documents were taken: there already"),
+        pytest.param(CLOSE, 0, id="cut before"),
+        pytest.param(BROKEN, 0, id="an answer that cannot be read"),
+        pytest.param(Answer(429, "text/plain", b"429 Too Many Requests /_bulk"), 0, id="too many requests"),
+        pytest.param(AWAY, 0, id="away"),
+    ],
+)
+def test_request_that_may_have_failed_is_sent_again(bulk: Bulk, deliver: Deliver, answer: Answer, duplicate: int) -> None:
     bulk.answers.append(answer)
-    outcome = deliver(made("1", "2"), opensearch)
-    assert (outcome.indexed, outcome.duplicate, outcome.failed) == (0, 0, 2)
-    with pytest.raises(NotDelivered) as problem:
-        outcome.or_raise()
-    assert str(problem.value).startswith(f"2 of 2 documents not delivered: {reason}")
-    assert TEXT not in str(problem.value)
+    outcome = deliver(made("1", "2"))
+    assert counts(outcome) == (2 - duplicate, duplicate, 0, 0)
+    assert sent(bulk) == [["1", "2"]] * 2
+    assert (outcome.requests, outcome.retries, outcome.available) == (2, 2, True)
+    assert sorted(bulk.ids) == ["1", "2"]
+
+
+@pytest.mark.parametrize(
+    ("refusal", "reason"),
+    [
+        pytest.param(Refusal(403, "security_exception"), "403 security_exception", id="no permission"),
+        pytest.param(Refusal(404, "index_not_found_exception"), "404 index_not_found_exception", id="no index"),
+    ],
+)
+def test_what_cannot_succeed_now_is_not_sent_again(bulk: Bulk, deliver: Deliver, refusal: Refusal, reason: str) -> None:
+    bulk.refuse = {"2": refusal, "4": refusal}
+    outcome = deliver(made(*"12345"))
+    assert bulk.ids == ["1", "3", "5"]
+    assert (counts(outcome), outcome.hopeless, len(bulk.requests)) == ((3, 0, 0, 2), 0, 1)
+    assert outcome.reasons == {reason: 2}
+
+
+# --- pauses ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_pauses_are_any_length_below_a_bound_that_doubles(bulk: Bulk, deliver: Deliver, clock: Clock, share: float) -> None:
+    clock.share = share
+    bulk.scripts["1"] = deque([REJECTED] * 12)
+    assert counts(deliver(made("1", "2"))) == (2, 0, 0, 0)
+    bounds = [0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 20, 20, 20, 20, 20]
+    assert [low for low, _ in clock.bounds] == [0] * 12
+    assert [high for _, high in clock.bounds] == [pytest.approx(bound) for bound in bounds]
+    assert clock.pauses == [pytest.approx(share * bound) for bound in bounds]
+    assert (FIRST_PAUSE, LONGEST_PAUSE) == (0.2, 20)
+
+
+def test_no_pause_is_longer_than_what_is_left(bulk: Bulk, deliver: Deliver, clock: Clock) -> None:
+    bulk.refuse["1"] = REJECTED
+    outcome = deliver(made("1", "2", "3"), seconds=5)
+    assert clock.pauses == [pytest.approx(pause) for pause in (0.2, 0.4, 0.8, 1.6, 2.0)]
+    assert clock.now == pytest.approx(1005)
+    assert sent(bulk) == [["1", "2", "3"], *[["1"]] * 4]
+    assert outcome.reasons == {"429 opensearch_rejected_execution_exception": 1}  # as it was when time was up
+    assert (counts(outcome), outcome.hopeless, outcome.retries) == ((2, 0, 0, 1), 0, 4)
+
+
+def test_pause_that_lasts_too_long_ends_the_delivery(bulk: Bulk, deliver: Deliver, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    bulk.refuse = {"1": REJECTED, "2": UNPARSED}
+    monkeypatch.setattr(clock, "sleep", lambda _: setattr(clock, "now", clock.now + 60))
+    outcome = deliver(made("1", "2"), seconds=5)
+    assert outcome.reasons == {"429 opensearch_rejected_execution_exception": 1, "400 mapper_parsing_exception": 1}
+
+
+@pytest.mark.parametrize(
+    ("answers", "bounds"),
+    [
+        pytest.param([None, None, None], [], id="it answers"),
+        pytest.param([AWAY, None, None], [0.2, 0.2], id="silent once"),
+        pytest.param([AWAY, AWAY, None], [0.2, 0.4, 0.2], id="silent twice"),
+        pytest.param([AWAY, None, AWAY], [0.2, 0.2], id="silent, then not, then at the end"),
+        pytest.param([AWAY, AWAY, AWAY, AWAY], [0.2, 0.4, 0.2, 0.2, 0.4], id="silent for longer: pauses between chunks and between tries"),
+        pytest.param([DENIED, DENIED, DENIED], [], id="it answers that it will not"),
+        pytest.param([TOO_LARGE, None, None], [], id="it answers that it cannot"),
+    ],
+)
+def test_server_that_does_not_answer_is_given_a_pause_between_chunks(
+    *, bulk: Bulk, deliver: Deliver, clock: Clock, monkeypatch: pytest.MonkeyPatch, answers: list[Answer | None], bounds: list[float]
+) -> None:
+    chunked(monkeypatch, 2)
+    bulk.answers.extend(answers)
+    deliver(made(*"123456"))
+    assert [high for _, high in clock.bounds] == [pytest.approx(bound) for bound in bounds]
+
+
+# --- time is up ------------------------------------------------------------------------------------------------------------
+
+
+def test_nothing_is_sent_after_the_deadline(bulk: Bulk, deliver: Deliver, clock: Clock) -> None:
+    outcome = deliver(made("1", "2"), seconds=0)
+    assert (bulk.requests, clock.pauses) == ([], [])
+    assert (outcome.reasons, outcome.hopeless, outcome.requests) == ({TOO_LATE: 2}, 0, 0)
+
+
+def test_deadline_between_chunks_keeps_both_reasons(bulk: Bulk, deliver: Deliver, monkeypatch: pytest.MonkeyPatch) -> None:
+    chunked(monkeypatch, 2)
+    bulk.always = AWAY
+    outcome = deliver(made(*"123456"), seconds=0.5)  # 0.2 s after the first, 0.3 s after the second
+    assert sent(bulk) == [["1", "2"], ["3", "4"]]
+    assert outcome.reasons == {GONE_503: 4, TOO_LATE: 2}
+    assert (outcome.available, outcome.hopeless, outcome.retries) == (False, 0, 0)
+    assert outcome.summary() == f"6 of 6 documents not delivered: 4 x {GONE_503}, 2 x {TOO_LATE}"
+
+
+@pytest.mark.parametrize("moments", [[0.0], [0.0, 0.0]], ids=["up before the rescue", "up when the rescue is to be sent"])
+def test_what_could_not_be_rescued_in_time_is_not_hopeless(bulk: Bulk, connection: RequestsHttpConnection, moments: list[float]) -> None:
+    bulk.refuse["1"] = UNPARSED
+    times = iter(moments)
+    outcome = module.deliver(made("1", "2"), connection, Patience(5.0, lambda: next(times, 10.0)))
+    assert (counts(outcome), outcome.hopeless, outcome.reasons) == ((1, 0, 0, 1), 0, {TOO_LATE: 1})
     assert len(bulk.requests) == 1
 
 
-def test_answer_that_lacks_items_fails_its_whole_chunk(bulk: Bulk, opensearch: OpenSearch) -> None:
-    bulk.answers.append(Answer(200, "application/json", b'{"errors":false,"items":[{"create":{"status":201}}]}'))
-    outcome = deliver(made("1", "2", "3"), opensearch)
-    assert (outcome.indexed, outcome.duplicate, outcome.failed) == (0, 0, 3)
+@pytest.mark.parametrize("share", [0.0, 1.0], ids=["no pauses", "long pauses"])
+@pytest.mark.parametrize("answer", [AWAY, CLOSE, Answer(200, "application/json", b"{}", delay=60)], ids=["away", "closed", "silent"])
+def test_deadline_holds_in_real_time(bulk: Bulk, connection: RequestsHttpConnection, answer: Answer, share: float) -> None:
+    bulk.always = answer
+    start = time.monotonic()
+    outcome = module.deliver(made("1", "2"), connection, Patience(start + 0.5, chance=lambda low, high: low + share * (high - low)))
+    assert 0.3 < time.monotonic() - start < 1.2
+    assert (outcome.failed, outcome.available, outcome.hopeless) == (2, False, 0)
 
 
-def test_server_that_is_not_there() -> None:
-    absent = client(f"http://127.0.0.1:{free_port()}", "us-east-1")
-    with pytest.raises(NotDelivered, match="1 of 1 documents not delivered: 1 x ConnectionError"):
-        deliver(made("1"), absent).or_raise()
-    absent.close()
+@pytest.mark.parametrize(("left", "expected"), [(LONG, REQUEST_SECONDS), (12.5, 12.5)], ids=["long", "short"])
+def test_request_is_given_no_more_time_than_there_is(
+    *, bulk: Bulk, deliver: Deliver, monkeypatch: pytest.MonkeyPatch, left: float, expected: float
+) -> None:
+    given_time: list[float] = []
+
+    def sent_in(content: bytes, count: int, connection: RequestsHttpConnection, timeout: float) -> object:
+        given_time.append(timeout)
+        return send(content, count, connection, timeout)
+
+    monkeypatch.setattr(module, "send", sent_in)
+    deliver(made("1"), seconds=left)
+    assert given_time == [expected]
+    assert bulk.ids == ["1"]
+
+
+# --- split -----------------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_too_large_is_halved_until_it_fits(bulk: Bulk, deliver: Deliver) -> None:
+    documents = made(*"12345678")
+    bulk.limit = 2 * len(documents[0].lines)
+    outcome = deliver(documents)
+    assert ["".join(ids) for ids in sent(bulk)] == ["12345678", "1234", "12", "34", "5678", "56", "78"]
+    assert (counts(outcome), outcome.requests, outcome.retries, outcome.available) == ((8, 0, 0, 0), 7, 0, True)
+    assert outcome.sent_bytes == sum(len(request.body) for request in bulk.requests)
 
 
 @pytest.mark.parametrize(
-    "answer", [Answer(413, "text/plain", b"too large"), Answer(200, "application/json", b"{"), CLOSE], ids=["413", "no JSON", "closed"]
+    ("form", "expected", "reasons"),
+    [
+        pytest.param(Form.RESCUED, (3, 0, 1, 0), {}, id="fits without its fields"),
+        pytest.param(Form.BARE, (3, 0, 1, 0), {}, id="fits without the reason"),
+        pytest.param(None, (3, 0, 0, 1), {"413 without a type": 1}, id="fits in no form"),
+    ],
 )
-def test_failed_chunk_does_not_stop_the_next(bulk: Bulk, opensearch: OpenSearch, answer: Answer) -> None:
-    bulk.answers.append(answer)
-    outcome = deliver(made("1", "2", "3", size=CHUNK_BYTES * 2 // 3), opensearch)
-    assert found(bulk) == ["2", "3"]
-    assert (outcome.indexed, outcome.failed) == (2, 1)
+def test_document_that_is_too_large_alone_is_rescued(
+    *, bulk: Bulk, deliver: Deliver, form: Form | None, expected: tuple[int, int, int, int], reasons: dict[str, int]
+) -> None:
+    (large,) = made("3", size=2000)
+    less = rescued(large, {"status": "413", "type": "without a type"})
+    assert less
+    bare = rescued(less, {})
+    assert bare
+    assert len(bare.lines) < len(less.lines) < len(large.lines)
+    bulk.limit = {Form.RESCUED: len(less.lines), Form.BARE: len(bare.lines), None: len(bare.lines) - 1}[form]
+    outcome = deliver([*made("1", "2"), large, *made("4")])
+    assert (counts(outcome), outcome.reasons, outcome.hopeless) == (expected, reasons, sum(reasons.values()))
+    assert sorted(bulk.ids) == (["1", "2", "3", "4"] if form else ["1", "2", "4"])
+    if form:
+        source = bulk.source("3")
+        assert "filling" not in source
+        assert "x" * 2000 in source["@message"]
+        assert source.get("@rescued") == ({"status": "413", "type": "without a type"} if form is Form.RESCUED else None)
 
 
-def size(chunk: list[Document]) -> int:
-    return sum(len(action(document)) + 1 + len(document.source) + 1 for document in chunk)
+@pytest.mark.parametrize("position", [0, 7, 15])
+def test_one_poisonous_action_does_not_take_its_neighbours(bulk: Bulk, deliver: Deliver, position: int) -> None:
+    documents = made(*(f"{number:02}" for number in range(16)))
+    documents[position] = long_id("y")
+    outcome = deliver(documents)
+    assert (counts(outcome), outcome.hopeless) == ((15, 0, 0, 1), 1)
+    assert outcome.reasons == {"400 action_request_validation_exception": 1}
+    assert sorted(bulk.ids) == sorted(f"{number:02}" for number in range(16) if number != position)
+    assert outcome.requests == 1 + 2 * 4 + 2  # the whole, two halves four times over, and the one with less, twice
 
 
-@given(lengths=st.lists(st.integers(0, 600), max_size=20), limit=st.integers(1, 1500))
-def test_chunks_lose_nothing_and_stay_within_the_limit(lengths: list[int], limit: int) -> None:
-    documents = [Document(str(number), INDEX, b"x" * length) for number, length in enumerate(lengths)]
-    found = list(chunks(documents, limit))
-    assert [document for chunk in found for document in chunk] == documents
-    assert all(chunk and (size(chunk) <= limit or len(chunk) == 1) for chunk in found)
-    assert all(size([*chunk, after[0]]) > limit for chunk, after in pairwise(found))  # as few as possible
+def test_several_poisonous_actions(bulk: Bulk, deliver: Deliver) -> None:
+    outcome = deliver([long_id("y"), *made(*"123"), long_id("z"), *made(*"456"), long_id("w")])
+    assert (counts(outcome), outcome.hopeless) == ((6, 0, 0, 3), 3)
+    assert sorted(bulk.ids) == [*"123456"]
 
 
-def test_chunk_at_the_limit() -> None:
-    documents = made("1", "2")
-    assert list(chunks(documents, size(documents))) == [documents]
-    assert list(chunks(documents, size(documents) - 1)) == [documents[:1], documents[1:]]
+def test_split_and_busy_at_once(bulk: Bulk, deliver: Deliver) -> None:
+    bulk.scripts = {"2": deque([REJECTED]), "5": deque([UNPARSED])}
+    outcome = deliver([*made(*"123"), long_id("y"), *made(*"45")])
+    assert (counts(outcome), outcome.hopeless) == ((4, 0, 1, 1), 1)
+    assert sorted(bulk.ids) == [*"12345"]
 
 
-def test_large_document_goes_alone() -> None:
-    small, (large,) = made("1", "2"), made("3", size=1000)
-    assert list(chunks([small[0], large, small[1]], 500)) == [[small[0]], [large], [small[1]]]
+@pytest.mark.parametrize("answers", [[TOO_LARGE, AWAY], [TOO_LARGE, None, AWAY]], ids=["first half", "second half"])
+def test_half_that_gets_no_answer_is_sent_again(bulk: Bulk, deliver: Deliver, clock: Clock, answers: list[Answer | None]) -> None:
+    bulk.answers.extend(answers)
+    outcome = deliver(made(*"1234"))
+    assert (counts(outcome), outcome.retries, len(clock.pauses)) == ((4, 0, 0, 0), 2, 1)
 
 
-def test_no_request_is_larger_than_the_limit(bulk: Bulk, opensearch: OpenSearch) -> None:
-    assert deliver(made("1", "2", "3", "4", size=CHUNK_BYTES // 3), opensearch).or_raise()["indexed"] == 4
-    assert [len(gzip.decompress(request.raw)) <= CHUNK_BYTES for request in bulk.requests] == [True, True]
+# --- rescued ---------------------------------------------------------------------------------------------------------------
+
+LIMIT = Refusal(400, "illegal_argument_exception", "Limit of total fields [1000] has been exceeded", None)
+ENVELOPE = {"@id", "@timestamp", "@message", "@owner", "@log_group", "@log_stream"}
+
+
+@pytest.mark.parametrize(
+    ("script", "why"),
+    [
+        pytest.param([UNPARSED], {"status": "400", "type": "mapper_parsing_exception", "field": "n"}, id="a value"),
+        pytest.param([LIMIT], {"status": "400", "type": "illegal_argument_exception", "limit": "total fields [1000]"}, id="a limit"),
+        pytest.param(
+            [REJECTED, UNPARSED, REJECTED], {"status": "400", "type": "mapper_parsing_exception", "field": "n"}, id="busy between"
+        ),
+        pytest.param([UNPARSED, LIMIT], None, id="refused with the reason"),
+        pytest.param([UNPARSED, REJECTED, UNPARSED, REJECTED], None, id="refused with the reason, busy between"),
+    ],
+)
+def test_refused_document_is_sent_with_less(bulk: Bulk, deliver: Deliver, script: list[Refusal | None], why: dict[str, str] | None) -> None:
+    bulk.scripts["2"] = deque(script)
+    outcome = deliver(made("1", "2", "3", text=LINE))
+    assert (counts(outcome), outcome.hopeless, outcome.retries) == ((2, 0, 1, 0), 0, script.count(REJECTED))
+    source = bulk.source("2")
+    assert source.get("@rescued") == why
+    assert set(source) == ENVELOPE | ({"@rescued"} if why else set())
+    assert LINE in source["@message"]
+    assert TEXT not in str(source)  # what the server quoted
+    assert set(bulk.source("1")) == ENVELOPE | {"text", "filling"}
+
+
+@pytest.mark.parametrize(
+    ("script", "expected", "hopeless", "reasons"),
+    [
+        pytest.param([UNPARSED] * 3, (2, 0, 0, 1), 1, {"400 mapper_parsing_exception": 1}, id="refused in every form"),
+        pytest.param([LIMIT, LIMIT, UNPARSED], (2, 0, 0, 1), 1, {"400 mapper_parsing_exception": 1}, id="the last reason counts"),
+        pytest.param([REJECTED, UNPARSED, CONFLICT], (2, 1, 0, 0), 0, {}, id="busy, refused, there already"),
+        pytest.param([UNPARSED, UNPARSED, CONFLICT], (2, 1, 0, 0), 0, {}, id="refused, refused, there already"),
+        pytest.param(
+            [UNPARSED, Refusal(403, "security_exception")], (2, 0, 0, 1), 0, {"403 security_exception": 1}, id="refused, not allowed"
+        ),
+    ],
+)
+def test_refused_document_ends_somewhere(
+    *,
+    bulk: Bulk,
+    deliver: Deliver,
+    script: list[Refusal | None],
+    expected: tuple[int, int, int, int],
+    hopeless: int,
+    reasons: dict[str, int],
+) -> None:
+    bulk.scripts["2"] = deque(script)
+    outcome = deliver(made("1", "2", "3"))
+    assert (counts(outcome), outcome.hopeless, outcome.reasons) == (expected, hopeless, reasons)
+    assert bulk.scripts["2"] == deque()
+    assert sorted(bulk.ids) == ["1", "3"]
+
+
+def test_rescued_ones_go_together_and_before_what_is_busy(bulk: Bulk, deliver: Deliver) -> None:
+    bulk.scripts = {"1": deque([REJECTED]), "2": deque([UNPARSED]), "3": deque([UNPARSED])}
+    outcome = deliver(made(*"1234"))
+    assert ["".join(ids) for ids in sent(bulk)] == ["1234", "23", "1"]
+    assert counts(outcome) == (2, 0, 2, 0)
+
+
+def test_no_reason_quotes_the_line(bulk: Bulk, deliver: Deliver) -> None:
+    bulk.refuse = {"1": UNPARSED, "2": REJECTED, "3": Refusal(403, "security_exception")}
+    outcome = deliver(made("1", "2", "3"), seconds=1)
+    assert outcome.failed == 3
+    assert TEXT not in f"{outcome.summary()} {outcome}"
+
+
+# --- what is said of it ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("answer", "available"),
+    [
+        pytest.param(AWAY, False, id="away"),
+        pytest.param(CLOSE, False, id="closed"),
+        pytest.param(BROKEN, False, id="unreadable"),
+        pytest.param(Answer(429, "text/plain", b""), False, id="too many requests"),
+        pytest.param(DENIED, True, id="not allowed"),
+        pytest.param(as_json(200, {"items": [{"create": {"status": 429}}]}), True, id="a busy document"),
+        pytest.param(TOO_LARGE, True, id="too large"),
+    ],
+)
+def test_available_says_whether_the_server_took_the_last_request(bulk: Bulk, deliver: Deliver, answer: Answer, *, available: bool) -> None:
+    bulk.always = answer
+    assert deliver(made("1"), seconds=3).available is available
+
+
+@pytest.mark.parametrize(("last", "available"), [(None, True), (AWAY, False)], ids=["it came back", "it went away"])
+def test_only_the_last_request_says_whether_the_server_is_available(
+    *, bulk: Bulk, deliver: Deliver, monkeypatch: pytest.MonkeyPatch, last: Answer | None, available: bool
+) -> None:
+    chunked(monkeypatch, 1)
+    bulk.answers.extend([DENIED, AWAY] if last is None else [DENIED])
+    bulk.always = last
+    assert deliver(made("1", "2", "3"), seconds=3).available is available
+
+
+@pytest.mark.parametrize(
+    ("outcome", "said"),
+    [
+        pytest.param(Outcome(indexed=2, duplicate=1, rescued=3, excluded=4), "", id="all are in"),
+        pytest.param(Outcome(), "", id="there was nothing"),
+        pytest.param(
+            Outcome(indexed=1, duplicate=1, rescued=1, excluded=7, reasons=Counter({"429 rejected": 2})),
+            "2 of 5 documents not delivered: 2 x 429 rejected",
+            id="one reason",
+        ),
+        pytest.param(
+            Outcome(reasons=Counter({"400 mapper_parsing_exception": 1, "429 rejected": 2})),
+            "3 of 3 documents not delivered: 2 x 429 rejected, 1 x 400 mapper_parsing_exception",
+            id="the most frequent first",
+        ),
+    ],
+)
+def test_summary_and_exception_say_the_same(outcome: Outcome, said: str) -> None:
+    assert outcome.summary() == said
+    if said:
+        with pytest.raises(NotDelivered) as raised:
+            outcome.or_raise()
+        assert str(raised.value) == said
+    else:
+        names = ("indexed", "duplicate", "rescued", "excluded")
+        assert outcome.or_raise() == {name: getattr(outcome, name) for name in names}
+
+
+# --- whatever the server answers -------------------------------------------------------------------------------------------
+
+SCRIPTS = st.lists(st.sampled_from([REJECTED, UNPARSED, LIMIT]), max_size=4)
+DOCUMENTS = st.lists(st.tuples(SCRIPTS, st.booleans(), st.integers(0, 9).map(lambda number: number == 0)), max_size=8)
+ANSWERS = st.lists(st.sampled_from([AWAY, CLOSE, BROKEN, TOO_LARGE, LOST]), max_size=4)
+
+
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(scripts=DOCUMENTS, answers=ANSWERS, seconds=st.sampled_from([0.5, 3.0, LONG]), share=st.floats(0, 1), per_chunk=st.integers(1, 4))
+def test_every_document_is_in_the_index_or_counted(
+    *,
+    bulk: Bulk,
+    connection: RequestsHttpConnection,
+    scripts: list[tuple[list[Refusal | None], bool, bool]],
+    answers: list[Answer | None],
+    seconds: float,
+    share: float,
+    per_chunk: int,
+) -> None:
+    """Each document has its own answers, may be there already, may be poisonous; and some requests fail as a whole."""
+    bulk.forget()
+    documents = [long_id(str(n)) if poisonous else made(str(n))[0] for n, (_, _, poisonous) in enumerate(scripts)]
+    there = {str(n) for n, (_, already, poisonous) in enumerate(scripts) if already and not poisonous}
+    bulk.documents.update({(INDEX, identifier): b'{"@message":"there already"}' for identifier in there})
+    bulk.scripts = {str(n): deque(script) for n, (script, _, _) in enumerate(scripts)}
+    bulk.answers = deque(answers)
+    clock = Clock(share=share)
+    deadline = clock.now + seconds
+    with pytest.MonkeyPatch.context() as patch:
+        chunked(patch, per_chunk)
+        outcome = module.deliver(documents, connection, clock.patience(seconds))
+
+    assert outcome.documents == len(documents)
+    assert outcome.indexed + outcome.duplicate + outcome.rescued + outcome.failed == len(documents)
+    assert outcome.hopeless <= outcome.failed
+    assert clock.now <= deadline + 1e-6
+    assert (outcome.requests, outcome.sent_bytes) == (len(bulk.requests), sum(len(request.body) for request in bulk.requests))
+
+    new = [bulk.source(identifier) for identifier in bulk.ids if identifier not in there]
+    if LOST not in answers:  # otherwise what is in the index may be taken for there already, or for failed
+        assert outcome.indexed == sum("text" in source for source in new)
+        assert outcome.rescued == sum("text" not in source for source in new)
+        assert outcome.duplicate <= len(there)
+    assert outcome.indexed + outcome.duplicate + outcome.rescued <= len(bulk.ids)
+    assert all(TEXT in source["@message"] for source in new)

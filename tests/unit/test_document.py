@@ -1,77 +1,237 @@
 from __future__ import annotations
 
+import hashlib
 import json
+from collections import Counter
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from itertools import combinations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
+from msgspec import Raw
 
 from shipper.decode import LAST_MILLISECOND, LogEvent, Payload
-from shipper.document import document
+from shipper.document import ENVELOPE, METADATA, NO_FIELDS, RESERVED, Document, Form, Rules, documents, rescued, spliced, written
+from shipper.read import Kind, clean, read
+from shipper.redact import Redaction
 
-PAYLOAD = Payload("123456789012", "group", "stream", ())
 NOON = 1795435200123  # 2026-11-23T12:00:00.123Z
 MIDNIGHT = 1795392000000  # 2026-11-23T00:00:00Z
-ENVELOPE = {
+STANDARD = {
     "@id": "385",
     "@timestamp": "2026-11-23T12:00:00.123Z",
     "@owner": "123456789012",
     "@log_group": "group",
     "@log_stream": "stream",
 }
+REDACTION = Rules(redaction=Redaction({"password": "drop", "token": "hash"}, ("email", "number"), b"key"))
+RULES = [Rules(), Rules(frozenset({Kind.PLATFORM, Kind.METRICS})), Rules(frozenset({Kind.OBJECT})), Rules(frozenset(Kind)), REDACTION]
+WRAPPED = {"timestamp": "2026-11-23T12:00:00Z", "level": "INFO"}
+MEGABYTE = 1_000_000
+SAMPLES = {
+    Kind.PLATFORM: [
+        "START RequestId: abc Version: $LATEST\n",
+        "REPORT RequestId: abc\tDuration: 1.5 ms\tMemory Size: 128 MB",
+        '{"time":"2026-11-23T12:00:00Z","type":"platform.start","record":{"requestId":"abc"}}',
+        'x {"record":{},"type":"platform.report"}',
+        '{"record":{},"\\u0074ype":"platform.report"}',
+    ],
+    Kind.METRICS: ['{"_aws":{"Timestamp":1},"lines":5}', '{"lines":5,"\\u005faws":"\\u0000"}', '"{\\"_aws\\":{}}"'],
+    Kind.OBJECT: ['{"n":1}', 'INFO {"n":1}', '{"n":NaN}', '"{\\"n\\":1}"', "{}", '{"type":"platform.start"}', '{"type":1,"record":{}}'],
+    Kind.TEXT: ["words", "", "[1]", '{"broken":', "5", "REPORT of the day", "START RequestId: \ud800 and more"],
+}
 
-PLAIN = st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False) | st.text()
-OBJECTS = st.dictionaries(
-    st.text(max_size=5) | st.sampled_from(["@id", "@message", "@timestamp"]),
-    st.recursive(PLAIN, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3), max_leaves=5),
-    max_size=4,
+ANY_TEXT = st.text(st.characters(exclude_categories=()))  # lone surrogates too
+SCALARS = st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False, allow_infinity=False) | st.text()
+TREES = st.recursive(
+    SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3), max_leaves=5
 )
-MESSAGES = st.text() | st.builds(lambda value, prefix: prefix + json.dumps(value), OBJECTS, st.sampled_from(["", "INFO ", "\n\t"]))
+NAMES = st.text(max_size=5) | st.sampled_from(
+    [*sorted(RESERVED), "_aws", "message", "type", "record", "level", "timestamp", "@", "_", "a.b"]
+)
+OBJECTS = st.dictionaries(NAMES, TREES, max_size=5)
 
 
-def source_of(message: str) -> Any:
-    return json.loads(document(LogEvent("385", NOON, message), PAYLOAD).source)
+def payload(*lines: str, timestamp: int = NOON, identifier: str = "385", extracted: dict[str, Any] | None = None) -> Payload:
+    events = [LogEvent(identifier, timestamp, Raw(json.dumps(line).encode()), extracted) for line in lines]
+    return Payload("DATA_MESSAGE", "123456789012", "group", "stream", events)
+
+
+def only(found: Iterable[Document]) -> Document:
+    [document] = found
+    return document
+
+
+def made(line: str, rules: Rules = Rules(), **more: Any) -> Document:  # noqa: B008  immutable
+    return only(documents(payload(line, **more), rules, Counter()))
+
+
+def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    assert len({name for name, _ in pairs}) == len(pairs), "OpenSearch refuses two fields of one name"
+    return dict(pairs)
+
+
+def parsed(document: Document) -> tuple[Any, Any]:
+    """Action and source of what must be exactly two lines, each a JSON object in which no name comes twice."""
+    action, source, rest = document.lines.split(b"\n")
+    assert rest == b""
+    assert source == document.source
+    assert source.endswith(document.lines[-document.tail : -1])
+    return json.loads(action, object_pairs_hook=unique), json.loads(source, object_pairs_hook=unique)
+
+
+def source_of(line: str, rules: Rules = Rules(), **more: Any) -> Any:  # noqa: B008  immutable
+    action, source = parsed(made(line, rules, **more))
+    assert set(action) == {"create"}
+    assert set(action["create"]) == {"_index", "_id"}
+    return source
+
+
+def spelled(value: Any) -> str:
+    """The same value, always written the same way, an integer apart from a float."""
+    return json.dumps(value, sort_keys=True)
 
 
 @pytest.mark.parametrize(
-    ("message", "fields"),
+    ("line", "fields"),
     [
         pytest.param('{"a": 1, "b": {"c": [true, null]}}', {"a": 1, "b": {"c": [True, None]}}, id="object"),
-        pytest.param('{"text": "ä 👍 \\n"}', {"text": "ä 👍 \n"}, id="object beyond ASCII"),
-        pytest.param('INFO 8f5ad1e0 {"n": 1}', {"n": 1}, id="text before the first brace"),
-        pytest.param('{"n": 1} \n', {"n": 1}, id="white space after the object"),
-        pytest.param("{}", {}, id="empty object"),
+        pytest.param('{"text": "ä 👍 \\n\\ud83d\\udc4d"}', {"text": "ä 👍 \n👍"}, id="object beyond ASCII"),
+        pytest.param('INFO 8f5ad1e0 {"n": 1}', {"n": 1}, id="text before it"),
+        pytest.param('{"n": 1} \n', {"n": 1}, id="a newline after it"),
+        pytest.param('\n\t{"n": 1}', {"n": 1}, id="a newline before it"),
+        pytest.param('{\n  "n": 1,\n  "m": [\n    2\n  ]\n}\n', {"n": 1, "m": [2]}, id="pretty-printed"),
+        pytest.param('{\r\n"n": 1}\r\n', {"n": 1}, id="pretty-printed in Windows"),
+        pytest.param('{\t"n":\r1}', {"n": 1}, id="white space in it"),
+        pytest.param("{}", {}, id="nothing in it"),
+        pytest.param("{ }", {}, id="a space in it"),
+        pytest.param("{}\n", {}, id="nothing in it, a newline after it"),
         pytest.param('["an", "array"]', {}, id="array"),
         pytest.param('[{"n": 1}]', {}, id="array of objects"),
         pytest.param('"words"', {}, id="string"),
+        pytest.param('"{\\"n\\": 1}"', {"n": 1}, id="object in a string"),
         pytest.param("5", {}, id="number"),
         pytest.param("plain words", {}, id="words"),
         pytest.param('{"broken": ', {}, id="broken"),
-        pytest.param('{"n": 1} and more', {}, id="text after the object"),
+        pytest.param('{"n": 1} and more', {}, id="text after it"),
         pytest.param('{"n": 1}{"n": 2}', {}, id="two objects"),
+        pytest.param('{"n": 1}\u2028', {}, id="after it what is no white space in JSON"),
         pytest.param("", {}, id="empty"),
-        pytest.param('{"n": NaN}', {}, id="NaN"),
-        pytest.param('{"n": 1e999}', {}, id="infinite"),
-        pytest.param('{"n": "\\ud800"}', {}, id="half a surrogate pair"),
-        pytest.param('{"@id": "x", "@timestamp": 0, "@message": {}, "@owner": 1, "n": 1}', {"n": 1}, id="user keys of the envelope"),
-        pytest.param('{"a":' * 200 + "1" + "}" * 200, json.loads('{"a":' * 200 + "1" + "}" * 200), id="nested 200 deep"),
-        pytest.param('{"a":' * 2000 + "1" + "}" * 2000, {}, id="nested 2000 deep"),
+        pytest.param('{"n": NaN, "m": -Infinity}', {"n": None, "m": None}, id="NaN"),
+        pytest.param('{"n": 123456789012345678901234567890}', {"n": 123456789012345678901234567890}, id="a large number"),
+        pytest.param('{"n": "\\ud800"}', {"n": "\ufffd"}, id="half a surrogate pair"),
+        pytest.param('{"n": "\ud800"}', {"n": "\ufffd"}, id="half a surrogate pair, not escaped"),
+        pytest.param('{"message": "words", "n": 1}', {"message": "words", "n": 1}, id="message a text"),
+        pytest.param('{"message": 5, "n": 1}', {"message": 5, "n": 1}, id="message a number"),
+        pytest.param('{"message": null}', {"message": None}, id="message null"),
+        pytest.param('{"message": {"n": 1}}', {"message": {"n": 1}}, id="message an object, no logger's"),
+        pytest.param('{"message": "{\\"n\\": 1}"}', {"message": '{"n": 1}'}, id="message JSON in a string, no logger's"),
+        pytest.param(json.dumps({**WRAPPED, "message": {"n": 1}}), {**WRAPPED, "n": 1}, id="a logger's object"),
+        pytest.param(json.dumps({**WRAPPED, "message": ' {"n": 1}'}), {**WRAPPED, "n": 1}, id="a logger's JSON in a string"),
+        pytest.param(json.dumps({**WRAPPED, "message": {"@id": "x", "n": 1}}), {**WRAPPED, "n": 1}, id="a logger's object with an id"),
+        pytest.param('{"_aws": {"Timestamp": 1}, "n": 1}', {"_aws": {"Timestamp": 1}, "n": 1}, id="metrics"),
+        pytest.param('{"a": ' * 300 + "1" + "}" * 300, json.loads('{"a": ' * 300 + "1" + "}" * 300), id="nested 300 deep"),
+        pytest.param(
+            'START RequestId: {"a":1}', {"type": "platform.start", "record": {"requestId": '{"a":1}'}}, id="an object as a request's id"
+        ),
+        pytest.param(
+            "START RequestId: \ud800", {"type": "platform.start", "record": {"requestId": "\ufffd"}}, id="half a surrogate pair as an id"
+        ),
+        pytest.param("END RequestId: abc\n", {"type": "platform.end", "record": {"requestId": "abc"}}, id="end of a request"),
     ],
 )
-def test_fields_and_envelope(message: str, fields: dict[str, Any]) -> None:
-    assert source_of(message) == fields | ENVELOPE | {"@message": message}
+def test_fields_and_envelope(line: str, fields: dict[str, Any]) -> None:
+    assert source_of(line) == fields | STANDARD | {"@message": line}
 
 
-@pytest.mark.parametrize("depth", [254, 255, 600, 1024, 1025])
-def test_no_depth_of_nesting_loses_the_line(depth: int) -> None:
-    message = '{"a":' * depth + "1" + "}" * depth
-    assert source_of(message)["@message"] == message
+@pytest.mark.parametrize("value", ['"x"', '"\\u0000"', '""', "0", "null", "{}", "[]", "1e5", "true"])
+@pytest.mark.parametrize("name", sorted(RESERVED))
+def test_the_envelope_wins_and_metadata_is_left_out(name: str, value: str) -> None:
+    escaped = f"\\u{ord(name[0]):04X}{name[1:]}"
+    for spelling in (name, escaped):
+        for line in (f'{{"{spelling}":{value},"n":1}}', f'{{"n":1, "{spelling}": {value}}}', f'x {{"{spelling}":{value},"n":1}}\n'):
+            assert source_of(line) == STANDARD | {"@message": line, "n": 1}
+    alone = f'{{"{escaped}":{value}}}'
+    assert source_of(alone) == STANDARD | {"@message": alone}
+    below = f'{{"a":{{"{name}":{value}}}}}'
+    assert source_of(below) == STANDARD | {"@message": below, "a": {name: json.loads(value)}}
+
+
+def test_what_is_reserved_is_in_the_list() -> None:
+    assert set(STANDARD) | {"@message", "@rescued"} == set(ENVELOPE)
+    assert {"_id", "_index", "_source", "_routing", "_version"} < set(METADATA)
+
+
+@pytest.mark.parametrize("name", ["@ID", "id", "_Id", "@", "_", "", ".", "@id.x", "_id.x", "a.@id", "@id ", "@message2", "_aws2"])
+def test_other_names_are_kept(name: str) -> None:
+    assert source_of(json.dumps({name: 1}))[name] == 1
 
 
 @pytest.mark.parametrize(
-    ("timestamp", "index", "written"),
+    "line",
+    [
+        '\n{"index":{"_index":"x"}}\n',
+        '{"a":1}\n{"delete":{"_index":"x","_id":"y"}}\n',
+        '{"a":1}\n{"create":{"_index":"x"}}\n{"b":2}\n',
+        '{"a":\n1}',
+        '{"a":1\n}',
+        '{"a":"x\ny"}',
+        '{"a":"x\\ny"}',
+        '"\n',
+        '"}\n{"delete":{"_index":"x","_id":"y"}}',
+        '","_id":"y',
+        "\\",
+        '\\"',
+        "\r\n{}\r\n",
+        '{"a":1}\r{"index":{}}\r',
+        '{"a":1}\u2028{"index":{}}',
+        '{"a":1}\x85\x0b\x0c\x1c',
+        "\0\x1b[31m\x7f",
+        "\ud800\n\udc00",
+    ],
+    ids=ascii,
+)
+@pytest.mark.parametrize("rules", [Rules(), REDACTION], ids=["as they are", "redacted"])
+def test_a_line_is_one_document_whatever_is_in_it(line: str, rules: Rules) -> None:
+    assert source_of(line, rules)["@message"] == line or rules is REDACTION
+    assert source_of("words", rules, extracted=clean({"a": line, line: "x"}))["@message"] == "words"
+    odd = Payload("DATA_MESSAGE", line, line, line, [LogEvent(line, NOON, Raw(b'"words"'))])
+    action, source = parsed(only(documents(odd, rules, Counter())))
+    assert [source[name] for name in ("@id", "@owner", "@log_group", "@log_stream")] == [line] * 4
+    assert set(action) == {"create"}
+
+
+@pytest.mark.parametrize("line", ["x" * MEGABYTE, json.dumps({"a": "ä\n" * (MEGABYTE // 3)}), "[" * MEGABYTE, '{"a":' * (MEGABYTE // 5)])
+def test_a_long_line_is_whole(line: str) -> None:
+    source = source_of(line)
+    assert source.pop("@message") == line
+    assert source.get("a", "ä\n").startswith("ä\n")
+
+
+@pytest.mark.parametrize("depth", [254, 255, 600, 1024, 1025, 5_000, 100_000])
+@pytest.mark.parametrize("rules", [Rules(), Rules(redaction=Redaction({}, ("email",), b""))], ids=["as they are", "redacted"])
+def test_no_depth_of_nesting_loses_the_line(depth: int, rules: Rules) -> None:
+    line = '{"a":' * depth + "1" + "}" * depth
+    document = made(line, rules)
+    assert document.lines.count(b"\n") == 2
+    whole = rescued(document, {})
+    assert whole is not None
+    found = json.loads(whole.source)["@message"]
+    assert found == line or (found.startswith("[withheld") and rules.redaction and depth >= 600)
+
+
+def test_deep_extracted_fields_do_not_lose_the_line() -> None:
+    deep: Any = []
+    for _ in range(100_000):
+        deep = [deep]
+    assert source_of("words", extracted={"a": deep}) == STANDARD | {"@message": "words"}
+
+
+@pytest.mark.parametrize(
+    ("timestamp", "index", "moment"),
     [
         pytest.param(NOON, "cwl-2026.11.23", "2026-11-23T12:00:00.123Z", id="noon"),
         pytest.param(MIDNIGHT, "cwl-2026.11.23", "2026-11-23T00:00:00.000Z", id="first millisecond of the day"),
@@ -82,30 +242,274 @@ def test_no_depth_of_nesting_loses_the_line(depth: int) -> None:
         pytest.param(1709164800000, "cwl-2024.02.29", "2024-02-29T00:00:00.000Z", id="leap day"),
     ],
 )
-def test_day_and_moment_are_the_events_own(timestamp: int, index: str, written: str) -> None:
-    found = document(LogEvent("385", timestamp, "words"), PAYLOAD)
-    assert found.index == index
-    assert json.loads(found.source)["@timestamp"] == written
+def test_day_and_moment_are_the_events_own(timestamp: int, index: str, moment: str) -> None:
+    action, source = parsed(made("words", timestamp=timestamp))
+    assert action["create"]["_index"] == index
+    assert source["@timestamp"] == moment
 
 
 @given(timestamp=st.integers(0, LAST_MILLISECOND))
 def test_no_moment_is_rounded(timestamp: int) -> None:
-    found = document(LogEvent("385", timestamp, "words"), PAYLOAD)
-    moment = datetime.fromisoformat(json.loads(found.source)["@timestamp"])
+    action, source = parsed(made("words", timestamp=timestamp))
+    moment = datetime.fromisoformat(source["@timestamp"])
     assert moment == datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=timestamp)
-    assert found.index == f"cwl-{moment.year:04d}.{moment.month:02d}.{moment.day:02d}"
+    assert action["create"]["_index"] == f"cwl-{moment.year:04d}.{moment.month:02d}.{moment.day:02d}"
 
 
-@given(message=MESSAGES, identifier=st.text(min_size=1))
-def test_source_is_one_line_that_holds_the_message(message: str, identifier: str) -> None:
-    found = document(LogEvent(identifier, NOON, message), PAYLOAD)
-    source = json.loads(found.source)
-    assert b"\n" not in found.source
-    assert b"\r" not in found.source
-    assert (found.id, source["@id"], source["@message"]) == (identifier, identifier, message)
+@pytest.mark.parametrize(
+    ("identifier", "own"),
+    [
+        pytest.param("38500000000000000000000000000000000000000000000000000000", True, id="CloudWatch's"),
+        pytest.param("x" * 512, True, id="512 bytes"),
+        pytest.param("x" * 513, False, id="513 bytes"),
+        pytest.param("ä" * 256, True, id="512 bytes beyond ASCII"),
+        pytest.param("ä" * 257, False, id="514 bytes beyond ASCII"),
+        pytest.param("👍" * 128, True, id="512 bytes beyond the first plane"),
+        pytest.param("", False, id="empty"),
+        pytest.param('"', True, id="a quote"),
+        pytest.param("a\nb\\\0", True, id="what is escaped"),
+        pytest.param('","_index":"x', True, id="what looks like another index"),
+        pytest.param("\ud800", False, id="half a surrogate pair"),
+        pytest.param("a\udfff", False, id="half a surrogate pair after a letter"),
+        pytest.param("\ufffd", True, id="the character for what is none"),
+    ],
+)
+def test_an_id_that_opensearch_does_not_take_becomes_a_digest(identifier: str, *, own: bool) -> None:
+    action, source = parsed(made("words", identifier=identifier))
+    assert source["@id"] == identifier
+    digest = hashlib.sha256(identifier.encode(errors="surrogatepass")).hexdigest()
+    assert action["create"]["_id"] == (identifier if own else digest)
 
 
-@given(value=OBJECTS)
+@given(identifier=ANY_TEXT | st.text(min_size=160, max_size=520))
+def test_every_id_can_be_taken(identifier: str) -> None:
+    action, source = parsed(made("words", identifier=identifier))
+    assert 0 < len(action["create"]["_id"].encode()) <= 512
+    assert source["@id"] == json.loads(json.dumps(identifier))
+
+
+@pytest.mark.parametrize(
+    "excluded", [frozenset(some) for count in range(5) for some in combinations(Kind, count)], ids=lambda some: ",".join(sorted(some))
+)
+@pytest.mark.parametrize("redaction", [None, REDACTION.redaction], ids=["as they are", "redacted"])
+@pytest.mark.parametrize("extracted", [None, {"n": "5"}], ids=["", "with extracted fields"])
+def test_excluded_kinds_are_counted(excluded: frozenset[Kind], redaction: Redaction | None, extracted: dict[str, Any] | None) -> None:
+    lines = [line for some in SAMPLES.values() for line in some]
+    counted: Counter[str] = Counter()
+    found = list(documents(payload(*lines, extracted=extracted), Rules(excluded, redaction), counted))
+    kept = [line for kind, some in SAMPLES.items() for line in some if kind not in excluded]
+    assert [parsed(document)[1]["@message"] for document in found] == kept or redaction
+    assert len(found) == len(kept)
+    assert counted == {kind: len(SAMPLES[kind]) for kind in excluded}
+
+
+@pytest.mark.parametrize("line", ["words", '{"n":1}', "x" * 1000, '{"@rescued":"x"}', "", "START RequestId: abc"])
+@pytest.mark.parametrize("rules", [Rules(), REDACTION], ids=["as they are", "redacted"])
+def test_a_refused_document_comes_with_less_and_less(line: str, rules: Rules) -> None:
+    whole = made(line, rules)
+    reasoned = rescued(whole, {"status": "400", "type": 'a "type"\n'})
+    assert reasoned is not None
+    bare = rescued(reasoned, {"status": "500"})
+    assert bare is not None
+    assert rescued(bare, {}) is None
+    assert [document.form for document in (whole, reasoned, bare)] == [Form.WHOLE, Form.RESCUED, Form.BARE]
+    envelope = STANDARD | {"@message": line}
+    assert parsed(reasoned)[1] == envelope | {"@rescued": {"status": "400", "type": 'a "type"\n'}}
+    assert parsed(bare)[1] == envelope
+    assert parsed(whole)[0] == parsed(reasoned)[0] == parsed(bare)[0]
+
+
+@given(line=ANY_TEXT | st.builds(json.dumps, OBJECTS), error=st.dictionaries(st.text(), st.text(), max_size=3))
+def test_any_refused_document_comes_with_less(line: str, error: dict[str, str]) -> None:
+    whole = made(line)
+    reasoned = rescued(whole, error)
+    assert reasoned is not None
+    bare = rescued(reasoned, {})
+    assert bare is not None
+    envelope = {name: value for name, value in parsed(whole)[1].items() if name in ENVELOPE}
+    assert parsed(reasoned)[1] == envelope | {"@rescued": error}
+    assert parsed(bare)[1] == envelope
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{}, {"a": 1}, {"@id": 1}, {"@id": 1, "a": {"@id": 2}}, {"_id": 1, "": None}, {"a": float("nan")}],
+    ids=str,
+)
+def test_fields_are_written_without_what_is_reserved(fields: dict[str, Any]) -> None:
+    tail = written(fields)
+    left = {name: None if value != value else value for name, value in fields.items() if name not in RESERVED}  # noqa: PLR0124  NaN
+    assert json.loads(b'{"@":0' + tail) == {"@": 0} | left
+    assert (tail == NO_FIELDS) == (not left)
+
+
+@st.composite
+def json_text(draw: st.DrawFn, value: Any) -> str:
+    """One of the ways to write a value: white space anywhere, escapes for any character, numbers with exponents."""
+
+    def space() -> str:
+        return draw(st.sampled_from(["", "", "", " ", "\n", "\t", "\r", "  "]))
+
+    def text(value: str) -> str:
+        return (
+            '"'
+            + "".join(
+                f"\\u{ord(each):04x}" if ord(each) < 2**16 and draw(st.booleans()) else json.dumps(each, ensure_ascii=False)[1:-1]
+                for each in value
+            )
+            + '"'
+        )
+
+    def write(value: Any) -> str:
+        if isinstance(value, dict):
+            return "{" + ",".join(f"{space()}{text(name)}{space()}:{write(inner)}" for name, inner in value.items()) + space() + "}"
+        if isinstance(value, list):
+            return "[" + ",".join(map(write, value)) + "]"
+        if isinstance(value, str):
+            return space() + text(value) + space()
+        if isinstance(value, float):
+            return draw(st.sampled_from([repr(value), f"{value:.17e}", f"{value:.3E}"]))
+        return space() + json.dumps(value) + space()
+
+    return write(value)
+
+
+STARTS = st.sampled_from(["", "", "", " ", "\n", "INFO ", "START RequestId: ", "REPORT RequestId: x Duration: ", '"', "{", "\u2028"])
+ENDS = st.sampled_from(["", "", "", "\n", " \r\n", "\u2028", "\x0b", "\x1c", "}", " x", "\0"])
+
+
+@given(data=st.data(), fields=OBJECTS, start=STARTS, end=ENDS)
+def test_the_quick_way_comes_to_the_same(data: st.DataObject, fields: dict[str, Any], start: str, end: str) -> None:
+    same_as_careful(start + data.draw(json_text(fields)) + end)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *(line for some in SAMPLES.values() for line in some),
+        '{"a":1}\x1c',
+        '{"a":1}\xa0',
+        'REPORT RequestId: x Duration: {"a":1}',
+        'REPORT x {"a":1}',
+        'INIT_REPORT Init Duration: {"a":1}',
+        '{"@id":"\\u0000"}',
+        '{"_\\u0061ws":"\\u0000"}',
+        '{"message":" \\u007b\\"a\\":1}","level":1,"timestamp":1}',
+        '{"message":"\\u2028{}","level":1,"timestamp":1}',
+        '{"message":"words","message":"{}","level":1,"timestamp":1}',
+        '{"message":"{}","message":"words","level":1,"timestamp":1}',
+        '{"a":01}',
+        '{"a":1.}',
+        '{"a":.5}',
+        '{"a":-}',
+        '{"a":+1}',
+        '{"a":1e}',
+        '{"a":tru}',
+        '{"a":True}',
+        "{\"a\":'b'}",
+        '{"a":[1,]}',
+        '{"a":1,}',
+        '{"a":1 "b":2}',
+        '{"a" 1}',
+        '{"a":"\\x"}',
+        '{"a":"\\u12"}',
+        '{"a":"\x00"}',
+        '{"a":"\t"}',
+        '{"a":"\\ud800"}',
+        '{"a":"\\udc00\\ud800"}',
+        '{"\\ud800":1}',
+        '{"a":/**/1}',
+        '{"a":1}//',
+        '\ufeff{"a":1}',
+        '{"a":[1}',
+        '{"a":{"b":[{"c":}]}}',
+    ],
+    ids=ascii,
+)
+def test_the_quick_way_comes_to_the_same_for_what_is_nearly_right(line: str) -> None:
+    same_as_careful(line)
+
+
+def same_as_careful(line: str) -> None:
+    tail = spliced(line)
+    quick = spliced(line, platform_matters=True)
+    if tail is None:
+        assert quick is None
+        return
+    kind, fields = read(line)
+    assert tail.endswith(b"}\n")
+    assert tail.count(b"\n") == 1
+    assert spelled(json.loads(b"{" + tail[1:])) == spelled(json.loads(b"{" + written(fields).removeprefix(b",")))
+    assert kind in {Kind.OBJECT, Kind.PLATFORM}
+    assert quick == tail or (quick is None and '"type"' in json.dumps(fields))
+    assert quick is None or kind is Kind.OBJECT
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"a":1}',
+        '{"a":{"@id":1,"_aws":{}},"b":[{"message":{}}]}',
+        'INFO x {"a":1}\n',
+        '{"message":"words","type":"x","level":"INFO","timestamp":1}',
+        '{"a":"ä\\n\\u00e4 \\ud83d\\udc4d"} \r\n',
+        '{"a" : [ 1 , 2.50 ] }',
+    ],
+)
+def test_most_lines_go_the_quick_way_and_stay_as_they_are(line: str) -> None:
+    tail = spliced(line)
+    assert tail is not None
+    inner = line.strip()
+    assert tail == b"," + inner[inner.index("{") + 1 :].encode() + b"\n"
+
+
+@given(line=ANY_TEXT | st.builds(lambda start, fields: start + json.dumps(fields), STARTS, OBJECTS), rules=st.sampled_from(RULES))
+@example(line='{"n":"\ud800"}', rules=Rules())
+def test_any_text_is_one_document_that_holds_it_or_is_excluded(line: str, rules: Rules) -> None:
+    counted: Counter[str] = Counter()
+    found = list(documents(payload(line), rules, counted))
+    assert len(found) + counted.total() == 1
+    assert set(counted) <= rules.exclude
+    for document in found:
+        _, source = parsed(document)
+        assert {name: source[name] for name in STANDARD} == STANDARD
+        assert rules.redaction or source["@message"] == json.loads(json.dumps(line))
+
+
+EVENTS = st.builds(
+    lambda identifier, timestamp, line, extracted: LogEvent(identifier, timestamp, Raw(json.dumps(line).encode()), extracted),
+    ANY_TEXT,
+    st.integers(0, LAST_MILLISECOND),
+    ANY_TEXT | st.builds(json.dumps, OBJECTS) | st.sampled_from([line for some in SAMPLES.values() for line in some]),
+    st.none() | st.dictionaries(st.text(), st.text() | TREES, max_size=3),
+)
+
+
+@given(events=st.lists(EVENTS, max_size=6), rules=st.sampled_from(RULES), group=ANY_TEXT)
+def test_as_many_documents_as_events(events: list[LogEvent], rules: Rules, group: str) -> None:
+    counted: Counter[str] = Counter()
+    found = list(documents(Payload("DATA_MESSAGE", "1", group, group, events), rules, counted))
+    assert len(found) + counted.total() == len(events)
+    assert all(parsed(document)[1]["@log_group"] == json.loads(json.dumps(group)) for document in found)
+
+
+@given(value=st.dictionaries(st.text(max_size=5), TREES, max_size=4))
 def test_fields_keep_their_values(value: dict[str, Any]) -> None:
-    message = json.dumps(value)
-    assert source_of(message) == value | ENVELOPE | {"@message": message}
+    line = json.dumps(value)
+    kept = {name: inner for name, inner in value.items() if name not in RESERVED}
+    assert source_of(line) == kept | STANDARD | {"@message": line}
+
+
+@pytest.mark.parametrize(
+    ("extracted", "fields"),
+    [
+        pytest.param(
+            {"ip": "10.0.0.1", "status": "200", "size": "-"}, {"ip": "10.0.0.1", "status": 200, "size": "-"}, id="an access log's"
+        ),
+        pytest.param({"a": "", "@id": "x", "_id": "y"}, {}, id="empty and reserved ones"),
+        pytest.param({"a": '{"n": 1}'}, {"a": '{"n": 1}', "$a": {"n": 1}}, id="an object in one"),
+        pytest.param({}, {"n": 1}, id="none: the line's own"),
+    ],
+)
+def test_extracted_fields_are_the_fields(extracted: dict[str, Any], fields: dict[str, Any]) -> None:
+    assert source_of('{"n": 1}', extracted=extracted) == fields | STANDARD | {"@message": '{"n": 1}'}

@@ -32,6 +32,9 @@ Resources:
       Handler: store.main
       MemorySize: 128
       Timeout: 60
+      EventInvokeConfig:
+        MaximumRetryAttempts: 1
+        DestinationConfig: {OnFailure: {Type: S3Bucket, Destination: !GetAtt Lost.Arn}}
       Events:
         Lines:
           Type: CloudWatchLogs
@@ -87,13 +90,16 @@ def test_template_is_read() -> None:
     assert found.routes == {("POST", "/predict"): "InferenceFunction"}
     assert found.functions == {
         "InferenceFunction": Function("InferenceFunction", ROOT / "functions/inference", "inference.handler.handler", 1024, 25),
-        "ShipperFunction": Function("ShipperFunction", ROOT / "functions/shipper", "shipper.handler.handler", 1024, 120),
+        "ShipperFunction": Function(
+            "ShipperFunction", ROOT / "functions/shipper", "shipper.handler.handler", 1024, 120, 2, "DeadLetterBucket"
+        ),
+        "ReplayFunction": Function("ReplayFunction", ROOT / "functions/shipper", "shipper.replay.handler", 1024, 900, 0),
     }
     pattern = '{ ($.message = "prediction") || ($.message = "prediction_error") }'
     assert found.subscriptions == [("InferenceLogGroup", pattern, "ShipperFunction")]
 
 
-@pytest.mark.parametrize("name", ["InferenceFunction", "ShipperFunction"])
+@pytest.mark.parametrize("name", ["InferenceFunction", "ShipperFunction", "ReplayFunction"])
 def test_handlers_of_the_template_exist(name: str) -> None:
     function = read().functions[name]
     module, _, attribute = function.handler.rpartition(".")
@@ -107,7 +113,8 @@ def test_another_template_is_read(tmp_path: Path) -> None:
     assert found.routes == {("GET", "/answer"): "Answer", ("PUT", "/answer"): "Answer"}
     assert found.subscriptions == [("Log", "{ $.a = 1 }", "Store")]
     assert list(found.functions) == ["Answer", "Store", "Idle"]
-    assert found.functions["Answer"] == Function("Answer", tmp_path / "code/answer", "answer.main", 256, 5)
+    assert found.functions["Answer"] == Function("Answer", tmp_path / "code/answer", "answer.main", 256, 5, 2, None)
+    assert (found.functions["Store"].retries, found.functions["Store"].dead_letters) == (1, "Lost")
 
 
 @pytest.mark.parametrize(

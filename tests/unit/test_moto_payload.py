@@ -13,7 +13,7 @@ from moto import mock_aws
 from moto.awslambda.models import LambdaFunction
 from moto.logs.models import LogEvent
 
-from shipper.decode import decode
+from shipper.decode import decode, line
 
 RECORD = Path(__file__).parents[2] / "events" / "record.prediction.json"
 REGION = "us-east-1"
@@ -56,12 +56,13 @@ def test_what_moto_sends_is_read(payloads: list[Any]) -> None:
     logs.put_subscription_filter(
         logGroupName="predictions", filterName="all", filterPattern="", destinationArn=function["FunctionArn"]
     )  # fmt: skip
-    line = json.dumps(json.loads(RECORD.read_text(encoding="utf-8")))
+    record = json.dumps(json.loads(RECORD.read_text(encoding="utf-8")))
     now = time.time_ns() // 1_000_000
-    lines = [{"timestamp": now, "message": line}, {"timestamp": now + 1, "message": "ä 👍"}]
+    lines = [{"timestamp": now, "message": record}, {"timestamp": now + 1, "message": "ä 👍"}]
     logs.put_log_events(logGroupName="predictions", logStreamName="stream", logEvents=lines)
 
     [event] = payloads
     payload = decode(event, 1024 * 1024)
-    assert [(found.timestamp, found.message) for found in payload.events] == [(now, line), (now + 1, "ä 👍")]
+    assert [(found.timestamp, line(found)[0]) for found in payload.events] == [(now, record), (now + 1, "ä 👍")]
+    assert all(found.id.isdigit() and found.extracted is None for found in payload.events)
     assert (payload.owner, payload.log_group, payload.log_stream) == ("123456789012", "predictions", "stream")

@@ -1,9 +1,15 @@
+"""The function as Lambda invokes it: payloads in, documents out, and what is written about it."""
+
 from __future__ import annotations
 
+import base64
+import gzip
 import importlib
 import json
 import logging
 import sys
+import time
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,158 +20,151 @@ import pytest
 
 from shipper.decode import PayloadInvalid
 from shipper.deliver import NotDelivered
-from tests.unit.conftest import Answer, Bulk
+from shipper.read import read
+from tests.unit.conftest import CLOSE, INDEX, LOST, NOON, REJECTED, TEXT, UNPARSED, Answer, Bulk, Refusal, as_json, problem
 
-EVENTS = Path(__file__).parents[2] / "events" / "shipper"
+EVENTS = Path(__file__).parents[2] / "events"
+SAMPLES = sorted(path.stem for path in (EVENTS / "shipper").glob("*.json"))
 FIRST = "38500000000000000000000000000000000000000000000000000000"
-TEXTS = ("The boy is sitting", "text before the object", "plain words", "an array", "broken")
+GROUP = "/aws/lambda/prediction-monitor-InferenceFunction"
+LINE = "Quokkas quarrel with wombats"
+KEY = "a key that nobody may see"
+FATES = ("received", "indexed", "duplicate", "rescued", "excluded", "failed")
+AWAY = Answer(503, "text/html", f"<html>{TEXT}".encode())
 
-Load = Callable[[], ModuleType]
+Load = Callable[..., ModuleType]
 
 
 @dataclass(frozen=True)
 class Context:
+    milliseconds: int = 60_000
     function_name: str = "ShipperFunction"
-    memory_limit_in_mb: int = 512
+    memory_limit_in_mb: str = "1024"
     invoked_function_arn: str = "arn:aws:lambda:us-east-1:000000000000:function:ShipperFunction"
     aws_request_id: str = "8f5ad1e0"
+
+    def get_remaining_time_in_millis(self) -> int:
+        return self.milliseconds
+
+
+SHORT = Context(2_000)  # of which 1.5 s are kept back
+
+
+@dataclass(frozen=True)
+class Written:
+    """What one invocation wrote."""
+
+    summary: dict[str, Any]
+    metrics: dict[str, Any]
+    others: list[dict[str, Any]]
+
+    @property
+    def counts(self) -> list[int]:
+        """Received, indexed, duplicate, rescued, excluded, failed: as the metrics have it."""
+        return [self.metrics[f"Events{name.capitalize()}"] for name in FATES]
 
 
 @pytest.fixture
 def load(bulk: Bulk, monkeypatch: pytest.MonkeyPatch) -> Iterator[Load]:
-    """Imports the handler as a new instance of the function would: no logger, no client of an earlier test."""
-    monkeypatch.setenv("OPENSEARCH_URL", bulk.url)
+    """Imports the handler as a new instance of the function would: no logger, no connection of an earlier test."""
+    for name in ("MAX_PAYLOAD_BYTES", "EXCLUDE", "REDACT_FIELDS", "REDACT_PATTERNS", "REDACT_KEY", "AWS_LAMBDA_LOG_GROUP_NAME"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_REGION", "us-east-1")
-    monkeypatch.delenv("MAX_PAYLOAD_BYTES", raising=False)
     loaded: list[ModuleType] = []
 
-    def load_one() -> ModuleType:
-        sys.modules.pop("shipper.handler", None)
-        logging.root.manager.loggerDict.pop("shipper", None)
+    def load_one(**environment: str) -> ModuleType:
+        for name, value in ({"OPENSEARCH_URL": bulk.url} | environment).items():
+            monkeypatch.setenv(name, value)
+        forget()
         loaded.append(importlib.import_module("shipper.handler"))
         return loaded[-1]
 
     yield load_one
     for module in loaded:
-        module.opensearch.close()
+        module.connection.close()
+    forget()
+
+
+def forget() -> None:
     sys.modules.pop("shipper.handler", None)
     logging.root.manager.loggerDict.pop("shipper", None)
 
 
 def sample(name: str) -> Any:
-    return json.loads((EVENTS / f"{name}.json").read_text(encoding="utf-8"))
+    return json.loads((EVENTS / "shipper" / f"{name}.json").read_text(encoding="utf-8"))
 
 
-def written(capsys: pytest.CaptureFixture[str]) -> tuple[dict[str, Any], dict[str, list[float]]]:
-    """The summary line and the metrics, which are all that is written."""
+def lines_of(event: Any) -> list[str]:
+    payload = json.loads(gzip.decompress(base64.b64decode(event["awslogs"]["data"])))
+    return [each["message"] for each in payload["logEvents"]] if payload["messageType"] == "DATA_MESSAGE" else []
+
+
+def payload(*messages: str, group: str = GROUP, timestamp: int = NOON) -> Any:
+    events = [{"id": str(number), "timestamp": timestamp + 1000 * number, "message": message} for number, message in enumerate(messages)]
+    content = {"messageType": "DATA_MESSAGE", "owner": "123456789012", "logGroup": group, "logStream": "stream", "logEvents": events}
+    return {"awslogs": {"data": base64.b64encode(gzip.compress(json.dumps(content).encode())).decode()}}
+
+
+def written(capsys: pytest.CaptureFixture[str]) -> Written:
+    """The summary line and the metrics, each exactly once, and what else was written."""
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    [summary] = [line for line in lines if line.get("message") == "shipment"]
-    [emf] = [line for line in lines if "_aws" in line]
-    assert len(lines) == 2
-    return summary, {name: value for name, value in emf.items() if name.startswith("Events")}
+    (summary,) = [line for line in lines if line.get("message") == "shipment"]
+    (emf,) = [line for line in lines if "_aws" in line]
+    (directive,) = emf["_aws"]["CloudWatchMetrics"]
+    assert directive["Namespace"] == "PredictionMonitor"
+    names = [metric["Name"] for metric in directive["Metrics"]]
+    found = Written(
+        summary,
+        {name: value[0] if isinstance(value, list) else value for name, value in emf.items() if name in names},
+        [line for line in lines if line not in (summary, emf)],
+    )
+    assert found.counts == [summary[name] for name in FATES]
+    assert found.counts[0] == sum(found.counts[1:])
+    assert (found.metrics["BulkRequests"], found.metrics["BulkRetries"]) == (summary["requests"], summary["retries"])
+    return found
 
 
-@pytest.mark.parametrize(
-    ("name", "before", "indexed", "duplicate"),
-    [("subscription", 0, 2, 0), ("subscription", 1, 0, 2), ("mixed-lines", 0, 5, 0), ("control-message", 0, 0, 0)],
-    ids=["subscription", "delivered before", "lines of every kind", "control message"],
-)
-def test_payload_is_shipped_and_counted(
-    *, load: Load, bulk: Bulk, capsys: pytest.CaptureFixture[str], name: str, before: int, indexed: int, duplicate: int
-) -> None:
+# --- payloads --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("before", [0, 1], ids=["first", "again"])
+@pytest.mark.parametrize("name", SAMPLES)
+def test_sample_is_shipped_and_counted(*, load: Load, bulk: Bulk, capsys: pytest.CaptureFixture[str], name: str, before: int) -> None:
     handler = load().handler
     for _ in range(before):
         handler(sample(name), Context())
     capsys.readouterr()
-    assert handler(sample(name), Context()) == {"indexed": indexed, "duplicate": duplicate}
-    assert len(bulk.documents) == indexed + duplicate
-    summary, counts = written(capsys)
-    assert counts == {
-        "EventsReceived": [indexed + duplicate],
-        "EventsIndexed": [indexed],
-        "EventsDuplicate": [duplicate],
-        "EventsFailed": [0],
-    }
-    assert (summary["level"], summary["log_group"]) == ("INFO", "/aws/lambda/prediction-monitor-InferenceFunction")
-    assert [summary[name] for name in ("received", "indexed", "duplicate", "failed")] == [indexed + duplicate, indexed, duplicate, 0]
+    count = len(lines_of(sample(name)))
+    indexed, duplicate = (0, count) if before else (count, 0)
+    assert handler(sample(name), Context()) == {"indexed": indexed, "duplicate": duplicate, "rescued": 0, "excluded": 0}
+    assert len(bulk.documents) == count
+    found = written(capsys)
+    assert found.counts == [count, indexed, duplicate, 0, 0, 0]
+    assert (found.summary["level"], found.summary["log_group"], found.summary["reasons"]) == ("INFO", GROUP, {})
+    assert found.others == []
+
+
+def test_samples_are_those_that_are_known() -> None:
+    assert {"subscription", "mixed-lines", "control-message"} <= set(SAMPLES)
+    assert [len(lines_of(sample(name))) for name in ("subscription", "control-message")] == [2, 0]
+    assert len(lines_of(sample("mixed-lines"))) >= 5
 
 
 def test_document_is_the_record_in_its_envelope(load: Load, bulk: Bulk) -> None:
     load().handler(sample("subscription"), Context())
-    record = json.loads((EVENTS.parent / "record.prediction.json").read_text(encoding="utf-8"))
-    source = json.loads(bulk.documents["cwl-2026.11.23", FIRST])
+    record = json.loads((EVENTS / "record.prediction.json").read_text(encoding="utf-8"))
+    source = json.loads(bulk.documents[INDEX, FIRST])
     assert source.items() >= record.items()
     assert (source["@id"], source["@timestamp"]) == (FIRST, "2026-11-23T12:00:00.123Z")
 
 
 @pytest.mark.parametrize(
-    ("refuse", "answers", "indexed", "reasons"),
-    [
-        ({FIRST: (400, "mapper_parsing_exception")}, [], 1, {"400 mapper_parsing_exception": 1}),
-        ({}, [Answer(503, "application/json", b'{"error":{"type":"busy"}}')], 0, {"503 busy": 2}),
-    ],
-    ids=["one document", "the request"],
-)
-def test_failure_keeps_the_payload_after_the_good_ones_are_in(
-    *,
-    load: Load,
-    bulk: Bulk,
-    capsys: pytest.CaptureFixture[str],
-    refuse: dict[str, tuple[int, str]],
-    answers: list[Answer],
-    indexed: int,
-    reasons: dict[str, int],
-) -> None:
-    bulk.refuse = refuse
-    bulk.answers.extend(answers)
-    handler = load().handler
-    with pytest.raises(NotDelivered, match=f"{2 - indexed} of 2 documents not delivered"):
-        handler(sample("subscription"), Context())
-    assert len(bulk.documents) == indexed
-    summary, counts = written(capsys)
-    assert counts == {"EventsReceived": [2], "EventsIndexed": [indexed], "EventsDuplicate": [0], "EventsFailed": [2 - indexed]}
-    assert (summary["level"], summary["reasons"]) == ("ERROR", reasons)
-
-
-def test_every_invocation_counts_for_itself(load: Load, capsys: pytest.CaptureFixture[str]) -> None:
-    handler = load().handler
-    handler(sample("mixed-lines"), Context())
-    capsys.readouterr()
-    handler(sample("subscription"), Context())
-    assert written(capsys)[1]["EventsReceived"] == [2]
-
-
-@pytest.mark.parametrize("name", ["subscription", "mixed-lines"])
-@pytest.mark.parametrize("failing", [False, True], ids=["shipped", "refused"])
-def test_no_text_is_logged(
-    *,
-    load: Load,
-    bulk: Bulk,
-    capsys: pytest.CaptureFixture[str],
-    caplog: pytest.LogCaptureFixture,
-    name: str,
-    failing: bool,
-) -> None:
-    if failing:
-        bulk.refuse = {FIRST[:-2] + end: (400, "mapper_parsing_exception") for end in ("00", "10", "11", "12")}
-    handler = load().handler
-    try:
-        handler(sample(name), Context())
-    except NotDelivered as problem:
-        assert failing
-        said = str(problem)
-    else:
-        said = ""
-    output = capsys.readouterr()
-    said += output.out + output.err + caplog.text
-    assert "shipment" in said
-    assert [text for text in TEXTS if text in said] == []
-
-
-@pytest.mark.parametrize(
     ("event", "fragment"),
-    [({}, "no awslogs.data"), ({"awslogs": {"data": "####"}}, "not base64")],
-    ids=["another event", "broken data"],
+    [
+        pytest.param({}, "no awslogs.data", id="another event"),
+        pytest.param({"awslogs": {"data": "####"}}, "not base64", id="no base64"),
+        pytest.param(None, "no awslogs.data", id="nothing"),
+    ],
 )
 def test_broken_payload_is_refused(load: Load, bulk: Bulk, event: Any, fragment: str) -> None:
     handler = load().handler
@@ -174,21 +173,277 @@ def test_broken_payload_is_refused(load: Load, bulk: Bulk, event: Any, fragment:
     assert bulk.requests == []
 
 
-def test_limit_is_a_setting(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MAX_PAYLOAD_BYTES", "100")
+# --- metrics ---------------------------------------------------------------------------------------------------------------
+
+
+def test_metrics_have_names_and_units(load: Load, bulk: Bulk, capsys: pytest.CaptureFixture[str]) -> None:
+    load().handler(sample("subscription"), Context())
+    (emf,) = [json.loads(line) for line in capsys.readouterr().out.splitlines() if "_aws" in line]
+    (directive,) = emf["_aws"]["CloudWatchMetrics"]
+    assert {metric["Name"]: metric["Unit"] for metric in directive["Metrics"]} == {
+        **{f"Events{name.capitalize()}": "Count" for name in FATES},
+        "BulkRequests": "Count",
+        "BulkBytes": "Bytes",
+        "BulkRetries": "Count",
+        "IndexDelay": "Milliseconds",
+    }
+    assert directive["Dimensions"] == [["service"]]
+    assert emf["service"] == "shipper"
+    assert emf["BulkBytes"] == [len(bulk.requests[0].body)]
+
+
+def test_every_fate_is_counted_once(load: Load, bulk: Bulk, capsys: pytest.CaptureFixture[str]) -> None:
+    bulk.documents[INDEX, "1"] = b"{}"
+    bulk.scripts = {"2": deque([UNPARSED]), "3": deque([UNPARSED] * 3), "4": deque([REJECTED])}
+    bulk.refuse["5"] = Refusal(403, "security_exception")
+    handler = load(EXCLUDE="text").handler
+    with pytest.raises(NotDelivered, match="2 of 6 documents not delivered: 1 x 4"):
+        handler(payload(*(f'{{"n": {number}}}' for number in range(6)), LINE, LINE), Context())
+    found = written(capsys)
+    assert found.counts == [8, 2, 1, 1, 2, 2]
+    assert found.metrics["BulkRequests"] == len(bulk.requests)
+    assert found.metrics["BulkRetries"] == 1
+    assert found.metrics["BulkBytes"] == sum(len(request.body) for request in bulk.requests)
+    assert found.summary["reasons"] == {"400 mapper_parsing_exception": 1, "403 security_exception": 1}
+    assert found.summary["level"] == "ERROR"
+
+
+@pytest.mark.parametrize(
+    ("age", "expected"),
+    [pytest.param(5_000, 5_000, id="old"), pytest.param(-3_600_000, 0, id="of the future: another machine's clock")],
+)
+def test_delay_is_that_of_the_oldest_line(load: Load, capsys: pytest.CaptureFixture[str], age: int, expected: int) -> None:
+    load().handler(payload("a", "b", "c", timestamp=time.time_ns() // 1_000_000 - age), Context())
+    assert expected <= written(capsys).metrics["IndexDelay"] < expected + 4_000
+
+
+@pytest.mark.parametrize("event", [sample("control-message"), payload("a")], ids=["no lines", "there already"])
+def test_no_delay_where_nothing_is_new(load: Load, bulk: Bulk, capsys: pytest.CaptureFixture[str], event: Any) -> None:
+    bulk.documents[INDEX, "0"] = b"{}"
+    load().handler(event, Context())
+    found = written(capsys)
+    assert "IndexDelay" not in found.metrics
+    assert "delay_ms" not in found.summary
+
+
+def test_every_invocation_counts_for_itself(load: Load, bulk: Bulk, capsys: pytest.CaptureFixture[str]) -> None:
     handler = load().handler
+    bulk.refuse["0"] = Refusal(403, "security_exception")
+    with pytest.raises(NotDelivered):
+        handler(payload("a", "b", "c"), Context())
+    assert written(capsys).counts == [3, 2, 0, 0, 0, 1]
+    handler(sample("subscription"), Context())
+    assert written(capsys).counts == [2, 2, 0, 0, 0, 0]
+
+
+# --- failure ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        pytest.param(AWAY, "503 without a type", id="away"),
+        pytest.param(Answer(429, "text/plain", f"429 {TEXT}".encode()), "429 without a type", id="too many requests"),
+        pytest.param(as_json(403, problem("security_exception", TEXT, 403)), "403 security_exception", id="not allowed"),
+        pytest.param(CLOSE, "no connection (ConnectionError)", id="closed"),
+        pytest.param(Answer(200, "text/html", TEXT.encode()), "the server's answer cannot be read", id="unreadable"),
+        pytest.param(Answer(200, "text/plain", b"", delay=60), "no answer in time", id="silent"),
+    ],
+)
+def test_failure_is_said_before_time_is_up(load: Load, bulk: Bulk, capsys: pytest.CaptureFixture[str], answer: Answer, reason: str) -> None:
+    bulk.always = answer
+    handler = load().handler
+    start = time.monotonic()
+    with pytest.raises(NotDelivered, match="2 of 2 documents not delivered: ") as raised:
+        handler(sample("subscription"), SHORT)
+    assert time.monotonic() - start < SHORT.milliseconds / 1000
+    assert reason in str(raised.value)
+    found = written(capsys)
+    assert found.counts == [2, 0, 0, 0, 0, 2]
+    assert found.summary["reasons"][reason] == 2
+    assert found.summary["level"] == "ERROR"
+
+
+@pytest.mark.parametrize("milliseconds", [1_500, 1_000, 0], ids=["what is kept back", "less", "none"])
+def test_no_time_is_no_request(load: Load, bulk: Bulk, capsys: pytest.CaptureFixture[str], milliseconds: int) -> None:
+    handler = load().handler
+    with pytest.raises(NotDelivered, match="2 of 2 documents not delivered: 2 x not sent: no time was left"):
+        handler(sample("subscription"), Context(milliseconds))
+    assert bulk.requests == []
+    assert written(capsys).counts == [2, 0, 0, 0, 0, 2]
+
+
+def test_good_lines_are_in_although_others_fail(load: Load, bulk: Bulk, capsys: pytest.CaptureFixture[str]) -> None:
+    bulk.refuse["1"] = Refusal(403, "security_exception")
+    handler = load().handler
+    with pytest.raises(NotDelivered, match="1 of 3 documents not delivered: 1 x 403 security_exception"):
+        handler(payload("a", "b", "c"), Context())
+    assert bulk.ids == ["0", "2"]
+    capsys.readouterr()
+    bulk.refuse.clear()
+    assert handler(payload("a", "b", "c"), Context()) == {"indexed": 1, "duplicate": 2, "rescued": 0, "excluded": 0}
+    assert written(capsys).counts == [3, 1, 2, 0, 0, 0]
+
+
+def test_server_that_comes_back_in_time_leaves_nothing_to_retry(load: Load, bulk: Bulk, capsys: pytest.CaptureFixture[str]) -> None:
+    bulk.answers.extend([AWAY, LOST])
+    assert load().handler(sample("subscription"), Context())["duplicate"] == 2
+    found = written(capsys)
+    assert (found.counts, found.summary["level"]) == ([2, 0, 2, 0, 0, 0], "INFO")
+    assert (found.metrics["BulkRequests"], found.metrics["BulkRetries"]) == (3, 4)
+
+
+# --- its own log -----------------------------------------------------------------------------------------------------------
+
+
+def test_own_log_group_is_not_shipped(load: Load, bulk: Bulk, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each delivery would write lines for the next one; raised, it would be retried, with still more of them."""
+    handler = load(AWS_LAMBDA_LOG_GROUP_NAME="/own").handler
+    assert handler(payload("a", "b", "c", group="/own"), Context()) == {"indexed": 0, "duplicate": 0, "rescued": 0, "excluded": 3}
+    assert bulk.requests == []
+    found = written(capsys)
+    assert found.counts == [3, 0, 0, 0, 3, 0]
+    (error,) = found.others
+    assert (error["level"], error["log_group"]) == ("ERROR", "/own")
+    assert "remove its subscription" in error["message"]
+
+
+def test_other_log_groups_are(load: Load, bulk: Bulk, capsys: pytest.CaptureFixture[str]) -> None:
+    handler = load(AWS_LAMBDA_LOG_GROUP_NAME="/own").handler
+    assert handler(payload("a", group="/own/not"), Context())["indexed"] == 1
+    assert written(capsys).others == []
+    assert bulk.ids == ["0"]
+
+
+# --- settings --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["subscription", "mixed-lines"])
+@pytest.mark.parametrize("exclude", ["text", "object", "platform,metrics", " text , object ,platform,metrics"])
+def test_kinds_are_excluded(*, load: Load, bulk: Bulk, capsys: pytest.CaptureFixture[str], name: str, exclude: str) -> None:
+    kinds = Counter(str(read(line).kind) for line in lines_of(sample(name)))
+    expected = sum(count for kind, count in kinds.items() if kind in exclude)
+    shipped = kinds.total() - expected
+    outcome = load(EXCLUDE=exclude).handler(sample(name), Context())
+    assert outcome == {"indexed": shipped, "duplicate": 0, "rescued": 0, "excluded": expected}
+    assert len(bulk.documents) == shipped
+    assert written(capsys).counts == [kinds.total(), shipped, 0, 0, expected, 0]
+
+
+@pytest.mark.parametrize(
+    ("environment", "absent", "present"),
+    [
+        pytest.param({"REDACT_FIELDS": "text=drop"}, [LINE], ["quokka@example.org", "5551234567"], id="a field"),
+        pytest.param({"REDACT_FIELDS": "text=hash", "REDACT_KEY": KEY}, [LINE, KEY], ['"text":'], id="a field's hash"),
+        pytest.param({"REDACT_PATTERNS": "email"}, ["quokka@example.org"], [LINE, "[email]", "5551234567"], id="a pattern"),
+        pytest.param(
+            {"REDACT_PATTERNS": "email,number", "REDACT_FIELDS": "text=drop"}, [LINE, "quokka@", "5551234567"], ["[number]"], id="all"
+        ),
+        pytest.param({"REDACT_FIELDS": "", "REDACT_PATTERNS": ""}, [], [LINE, "quokka@example.org", "5551234567"], id="nothing"),
+    ],
+)
+def test_what_is_redacted_never_leaves(
+    *, load: Load, bulk: Bulk, environment: dict[str, str], absent: list[str], present: list[str]
+) -> None:
+    line = json.dumps({"message": "prediction", "text": LINE, "user": "quokka@example.org", "phone": "call 5551234567"})
+    bulk.scripts["1"] = deque([UNPARSED])
+    load(**environment).handler(payload(line, line, f"INFO {line}"), Context())
+    assert len(bulk.documents) == 3
+    sent = b"".join(request.body for request in bulk.requests).decode()
+    assert [text for text in absent if text in sent] == []
+    assert [text for text in present if text not in sent] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("OPENSEARCH_URL", ""),
+        ("OPENSEARCH_URL", "localhost:9200"),
+        ("OPENSEARCH_URL", "https://example.org:port"),
+        ("MAX_PAYLOAD_BYTES", "128MB"),
+        ("MAX_PAYLOAD_BYTES", "0"),
+        ("MAX_PAYLOAD_BYTES", "-1"),
+        ("EXCLUDE", "platfrom"),
+        ("REDACT_FIELDS", "text"),
+        ("REDACT_FIELDS", "text=mask"),
+        ("REDACT_PATTERNS", "phone"),
+    ],
+)
+def test_wrong_setting_is_named_at_the_start(load: Load, name: str, value: str) -> None:
+    with pytest.raises(ValueError, match=name):
+        load(**{name: value})
+
+
+@pytest.mark.parametrize(
+    ("environment", "named"),
+    [
+        pytest.param({"REDACT_FIELDS": "text=hash"}, "REDACT_KEY", id="a hash without a key"),
+        pytest.param({"REDACT_FIELDS": "text=hash", "REDACT_KEY": ""}, "REDACT_KEY", id="a hash with an empty key"),
+    ],
+)
+def test_missing_setting_is_named_at_the_start(load: Load, environment: dict[str, str], named: str) -> None:
+    with pytest.raises(ValueError, match=named):
+        load(**environment)
+
+
+def test_missing_address_is_named_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENSEARCH_URL", raising=False)
+    forget()
+    with pytest.raises(ValueError, match="OPENSEARCH_URL"):
+        importlib.import_module("shipper.handler")
+
+
+def test_limit_is_a_setting(load: Load) -> None:
+    handler = load(MAX_PAYLOAD_BYTES="100").handler
     with pytest.raises(PayloadInvalid, match="more than 100 bytes"):
         handler(sample("subscription"), Context())
 
 
-def test_missing_address_is_named_at_the_start(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("OPENSEARCH_URL")
-    with pytest.raises(KeyError, match="OPENSEARCH_URL"):
-        load()
+# --- what is never written -------------------------------------------------------------------------------------------------
+
+FAILING: list[Any] = [
+    pytest.param({}, [], None, id="shipped"),
+    pytest.param({"0": UNPARSED, "1": UNPARSED}, [], None, id="refused in every form"),
+    pytest.param({"0": Refusal(403, "security_exception"), "1": REJECTED}, [], None, id="not allowed, busy"),
+    pytest.param({}, [as_json(400, problem("action_request_validation_exception", LINE))], None, id="split"),
+    pytest.param({}, [], Answer(503, "text/html", LINE.encode()), id="away"),
+    pytest.param({}, [], Answer(400, "text/plain", LINE.encode()), id="400 in words"),
+    pytest.param({}, [], Answer(200, "text/plain", LINE.encode()), id="unreadable"),
+    pytest.param({}, [], as_json(200, {"items": [{"create": {"status": 400, "error": LINE}}]}), id="of another shape"),
+    pytest.param({}, [], Answer(302, "text/html", LINE.encode(), (("location", f"/{KEY}"),)), id="redirected"),
+    pytest.param({}, [], CLOSE, id="closed"),
+    pytest.param({}, [], Answer(200, "text/plain", b"", delay=60), id="silent"),
+]
 
 
-@pytest.mark.parametrize("value", ["", "localhost:9200"])
-def test_bad_address_is_named_at_the_start(load: Load, monkeypatch: pytest.MonkeyPatch, value: str) -> None:
-    monkeypatch.setenv("OPENSEARCH_URL", value)
-    with pytest.raises(ValueError, match="OPENSEARCH_URL"):
-        load()
+@pytest.mark.parametrize(("refuse", "answers", "always"), FAILING)
+def test_no_line_and_no_secret_is_written(
+    *,
+    load: Load,
+    bulk: Bulk,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+    refuse: dict[str, Refusal],
+    answers: list[Answer | None],
+    always: Answer | None,
+) -> None:
+    bulk.refuse = refuse
+    bulk.answers.extend(answers)
+    bulk.always = always
+    with_password = bulk.url.replace("//", f"//writer:{KEY.replace(' ', '%20')}@")
+    handler = load(OPENSEARCH_URL=with_password, REDACT_KEY=KEY, REDACT_FIELDS="user=hash").handler
+    said = ""
+    try:
+        handler(payload(json.dumps({"text": LINE, "user": LINE}), LINE), SHORT)
+    except NotDelivered as raised:
+        said = f"{raised} {raised.__context__}"
+    output = capsys.readouterr()
+    said += output.out + output.err + caplog.text
+    assert "shipment" in said
+    assert [text for text in (LINE, TEXT, KEY, KEY.replace(" ", "%20"), "FIRSTKEY") if text in said] == []
+
+
+def test_wrong_address_does_not_show_its_password(load: Load) -> None:
+    with pytest.raises(ValueError, match="OPENSEARCH_URL") as raised:
+        load(OPENSEARCH_URL="htps://writer:secret@example.org")
+    assert "secret" not in str(raised.value)

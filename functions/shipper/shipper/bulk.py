@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from enum import Enum, auto
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from isal import isal_zlib
@@ -23,13 +23,18 @@ PARAMS: Final = {"filter_path": "items.*.status,items.*.error.type,items.*.error
 ANY_STATUS: Final = range(300, 600)  # that the connection answers rather than raises
 ALL_CREATED: Final = '{"items":[%s]}'  # with these params
 CREATED: Final = '{"create":{"status":201}}'
+CONNECT_SECONDS: Final = 3.0  # for one address of the server; it may have several
 UNREADABLE: Final = "the server's answer cannot be read"
 
-# The parts of the server's reasons that name a field or a limit. Never the reason itself: it quotes the user's data.
+# The parts of the server's reasons that name a field or a limit. Never the reason itself: it quotes the user's data, which may look like
+# a reason too; so only what a reason begins with counts.
 FIELD: Final = re.compile(
-    r"""(?:failed to parse field|object mapping for|mapper|Duplicate Object property|ambiguous:) [\["](?P<field>[^\]"]{1,512})[\]"]"""
+    r"(?:failed to parse field|object mapping for|mapper|Could not dynamically add mapping for field|Duplicate Object property"
+    r"""|object field starting or ending with a \[\.\] makes object resolution ambiguous:) [\["](?P<field>[^\]"]{1,512})[\]"]"""
 )
-LIMIT: Final = re.compile(r"(?:Limit|limit) of (?P<limit>(?:[a-z ]{1,40} )?\[\d+\])|(?P<name>[Ff]ield name cannot [a-z ]{1,60})")
+LIMIT: Final = re.compile(
+    r"(?:Limit|The [a-z ]{1,60} limit) of (?P<limit>(?:[a-z ]{1,40} )?\[\d+\])|(?P<name>field name cannot (?:be|contain) [a-z ]{1,40})"
+)
 
 
 class Fate(Enum):
@@ -108,9 +113,11 @@ def body(chunk: Sequence[Document]) -> bytes:
 def send(content: bytes, count: int, connection: RequestsHttpConnection, timeout: float) -> list[Verdict] | Verdict:
     """One request with a body of `count` documents: a verdict for each of them, or one for the request as a whole."""
     packed = isal_zlib.compress(content, LEVEL, GZIP)
+    connecting = min(CONNECT_SECONDS, timeout / 8)
+    times: Any = (connecting, timeout - connecting)  # a single number would be the time for each address, and once more for the answer
     try:
         status, _, text = connection.perform_request(
-            "POST", "/_bulk", PARAMS, packed, timeout=timeout, ignore=ANY_STATUS, headers=dict(HEADERS)
+            "POST", "/_bulk", PARAMS, packed, times, allow_redirects=False, ignore=ANY_STATUS, headers=dict(HEADERS)
         )
     except ConnectionTimeout:
         return Verdict(Fate.BUSY, "no answer in time")
@@ -143,7 +150,7 @@ def judge_request(status: int, text: str, count: int) -> Verdict:
         kind = Fate.TOO_MUCH if count > 1 else Fate.REFUSED
         return Verdict(kind, *_why(status, error))
     verdict = judge(status, error)
-    return verdict._replace(fate=Fate.FAILED) if verdict.fate in {Fate.DUPLICATE, Fate.REFUSED} else verdict
+    return verdict if verdict.fate is Fate.BUSY else Verdict(Fate.FAILED, *_why(status, error))
 
 
 def judge(status: int, error: _Error | None) -> Verdict:
@@ -164,6 +171,6 @@ def _why(status: int, error: _Error | None) -> tuple[str, dict[str, str]]:
     shown = {"status": str(status), "type": kind}
     for reason in (error.reason, error.caused_by and error.caused_by.reason):
         for pattern in (FIELD, LIMIT):
-            match = pattern.search(reason or "")
+            match = pattern.match(reason or "")
             shown |= {name: found for name, found in match.groupdict().items() if found} if match else {}
     return f"{status} {kind}", shown

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Final, NamedTuple
 from urllib.parse import SplitResult, unquote, urlsplit
 
@@ -35,19 +36,26 @@ def connect(endpoint: str, environment: Mapping[str, str]) -> RequestsHttpConnec
     Raises `ValueError` for another address, and where there is nothing to sign with. It never retries by itself: who
     delivers decides, document by document.
     """
-    parts = urlsplit(endpoint)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ValueError(f"OPENSEARCH_URL must be an http(s) address, not {endpoint!r}")
+    parts, hostname, port = _address(endpoint)
     secure = parts.scheme == "https"
-    signed = parts.hostname.endswith(AMAZON)
+    signed = hostname.endswith(AMAZON)
     return RequestsHttpConnection(
-        host=parts.hostname,
-        port=parts.port or (443 if secure else 80),
+        host=hostname,
+        port=port or (443 if secure else 80),
         url_prefix=parts.path.strip("/"),
-        http_auth=_signature(parts.hostname, environment) if signed else _basic(parts),
+        http_auth=_signature(hostname, environment) if signed else _basic(parts),
         use_ssl=secure,
         verify_certs=secure,
     )
+
+
+def _address(endpoint: str) -> tuple[SplitResult, str, int | None]:
+    with suppress(ValueError):  # a bracket that is not closed, a port that is no number
+        parts = urlsplit(endpoint)
+        if parts.scheme in {"http", "https"} and parts.hostname:
+            return parts, parts.hostname, parts.port
+    shown = endpoint.rpartition("@")[2]  # without a password
+    raise ValueError(f"OPENSEARCH_URL must be an http(s) address, not {shown!r}")
 
 
 def _basic(parts: SplitResult) -> tuple[str, str] | None:

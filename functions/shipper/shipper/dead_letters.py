@@ -116,10 +116,13 @@ def _payload(content: bytes) -> Any:
 
 def _poison(letter: Letter, bucket: Bucket, reason: str) -> Fate:
     if not letter.key.startswith(POISON):
-        shown = reason.encode("ascii", "replace").decode()[:REASON_CHARACTERS]
+        shown = "".join(character if " " <= character <= "~" else "?" for character in reason[:REASON_CHARACTERS])  # a header's value
         source = {"Bucket": bucket.name, "Key": letter.key}
-        bucket.s3.copy_object(
-            Bucket=bucket.name, Key=POISON + letter.key, CopySource=source, Metadata={"reason": shown}, MetadataDirective="REPLACE"
-        )
+        try:
+            bucket.s3.copy_object(
+                Bucket=bucket.name, Key=POISON + letter.key, CopySource=source, Metadata={"reason": shown}, MetadataDirective="REPLACE"
+            )
+        except bucket.s3.exceptions.NoSuchKey:
+            return Fate.GONE
         bucket.s3.delete_object(Bucket=bucket.name, Key=letter.key)
     return Fate.POISONED

@@ -11,6 +11,8 @@ import msgspec
 from isal import isal_zlib
 from msgspec import Meta, Raw, Struct
 
+from shipper.read import clean
+
 GZIP: Final = 16 + isal_zlib.MAX_WBITS  # the way of saying: expect a gzip header
 BLOCK: Final = 64 * 1024
 LAST_MILLISECOND: Final = 253_402_300_799_999  # of the year 9999, the last that ISO 8601 and OpenSearch write in four digits
@@ -121,7 +123,9 @@ def _parse_leniently(data: bytearray) -> Payload:
         found = json.loads(data.decode(errors="replace"))
         for event in found["logEvents"]:
             event["message"] = Raw(json.dumps(event["message"]).encode())
-        return msgspec.convert(found, Payload)
+        return msgspec.convert(clean(found), Payload)
+    except msgspec.ValidationError as problem:
+        raise PayloadInvalid(f"the payload is no subscription payload: {problem}") from None
     except (ValueError, RecursionError):
         raise PayloadInvalid("the payload is not JSON") from None
     except (LookupError, TypeError):

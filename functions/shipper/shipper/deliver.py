@@ -167,10 +167,12 @@ def deliver(documents: Iterable[Document], connection: RequestsHttpConnection, p
         if sender.smaller:
             again, sender.smaller = sender.smaller, []
         else:
-            again, sender.busy = [document for document, _ in sender.busy], []
-            sender.outcome.retries += len(again)
             tries += 1
             patience.pause(tries)
+            if patience.left() <= 0:
+                break
+            again, sender.busy = [document for document, _ in sender.busy], []
+            sender.outcome.retries += len(again)
         sender.attempt(again)
     sender.outcome.reasons.update(reason for _, reason in sender.busy)
     sender.outcome.reasons.update(TOO_LATE for _ in sender.smaller)

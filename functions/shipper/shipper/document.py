@@ -12,13 +12,13 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from enum import IntEnum
 from functools import lru_cache
-from typing import Any, Final, Literal, NamedTuple
+from typing import Annotated, Any, Final, NamedTuple
 
 import msgspec
-from msgspec import UNSET, Raw, UnsetType
+from msgspec import UNSET, Meta, Raw, UnsetType
 
 from shipper.decode import Payload, line, quoted
-from shipper.read import Fields, Kind, read, read_extracted
+from shipper.read import Fields, Kind, platform, read, read_extracted
 from shipper.redact import Redaction
 
 ENVELOPE: Final = ("@id", "@timestamp", "@message", "@owner", "@log_group", "@log_stream", "@rescued")
@@ -30,6 +30,7 @@ METADATA: Final = (
 RESERVED: Final = frozenset((*ENVELOPE, *METADATA))
 ID_BYTES: Final = 512  # that OpenSearch takes as `_id`; a longer one would fail the request with all that is in it
 NO_FIELDS: Final = b"}\n"
+SPACE: Final = " \t\r\n"  # JSON's white space
 
 
 class Form(IntEnum):
@@ -64,11 +65,12 @@ class Rules(NamedTuple):
 
 
 # A JSON object is checked by reading it as this: whatever it holds beside these names is skipped, though not unchecked. A guarded name
-# (however it is escaped) can have no value but a string that nobody writes, so that its presence is an error.
+# (however it is escaped) can have no value at all, so that its presence is an error.
 GUARDED: Final = dict(enumerate(sorted({*RESERVED, "_aws"})))
+NOTHING: Final[Any] = Annotated[str, Meta(min_length=1, max_length=0)]
 _Line: Final[Any] = msgspec.defstruct(
     "_Line",
-    [("message", str, ""), ("type", Raw | UnsetType, UNSET), *((f"guarded_{number}", Literal["\0"], "\0") for number in GUARDED)],
+    [("message", str, ""), ("type", Raw | UnsetType, UNSET), *((f"guarded_{number}", NOTHING, "") for number in GUARDED)],
     rename={f"guarded_{number}": name for number, name in GUARDED.items()},
 )
 _check: Final = msgspec.json.Decoder(_Line).decode
@@ -84,10 +86,11 @@ def documents(payload: Payload, rules: Rules, excluded: Counter[str]) -> Iterato
         quoted(payload.log_group),
         quoted(payload.log_stream),
     )
+    quick = not rules.redaction and Kind.OBJECT not in rules.exclude
     platform_matters = Kind.PLATFORM in rules.exclude
     for event in payload.events:
         text, message = line(event)
-        tail = None if rules.redaction or event.extracted else spliced(text, platform_matters=platform_matters)
+        tail = spliced(text, platform_matters=platform_matters) if quick and not event.extracted else None
         if tail is None:
             kind, fields = read(text)
             if kind in rules.exclude:
@@ -96,7 +99,7 @@ def documents(payload: Payload, rules: Rules, excluded: Counter[str]) -> Iterato
             if event.extracted:
                 fields = read_extracted(event.extracted)
             if rules.redaction:
-                text, fields = rules.redaction.apply(text, fields)
+                text, fields = rules.redaction.apply(text, fields, cut=bool(event.extracted))
             tail, message = written(fields), quoted(text)
         index, second = _second(event.timestamp // 1000)
         identifier = quoted(event.id)
@@ -110,9 +113,9 @@ def documents(payload: Payload, rules: Rules, excluded: Counter[str]) -> Iterato
 def spliced(text: str, *, platform_matters: bool = False) -> bytes | None:
     """The end of a document whose fields are those of the line, byte by byte; None for a line that has to be read with care."""
     start = text.find('{"')
-    if start < 0 or (start and text.find("{") != start):
+    if start < 0 or (start and (text.find("{") != start or platform(text) is not None)):
         return None
-    text = text[start:].rstrip()
+    text = text[start:].rstrip(SPACE)
     if "\n" in text:
         return None
     try:

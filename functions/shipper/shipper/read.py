@@ -17,7 +17,8 @@ PLATFORM: Final = re.compile(
     r"(?:(?P<start>START) RequestId: (?P<id>\S+)(?: Version: (?P<version>\S+))?"
     r"|(?P<end>END) RequestId: (?P<end_id>\S+)"
     r"|(?P<init>INIT_START) Runtime Version: (?P<runtime>\S+)(?:\s+Runtime Version ARN: (?P<arn>\S+))?"
-    r"|(?P<report>REPORT|INIT_REPORT|RESTORE_REPORT)(?: RequestId: (?P<report_id>\S+))?\s+(?P<figures>\S.*))\s*",
+    r"|(?P<report>REPORT(?= RequestId: )|INIT_REPORT|RESTORE_REPORT)(?: RequestId: (?P<report_id>\S+))?+"
+    r"\s+(?P<figures>[A-Z][A-Za-z ]{0,40}: \S.*))\s*",
     re.DOTALL,
 )
 FIGURE: Final = re.compile(r"(?P<name>[A-Z][A-Za-z ]{0,40}): (?P<value>\S{1,200})(?: (?P<unit>ms|MB)\b)?")
@@ -46,7 +47,7 @@ def read(line: str) -> Reading:
     """The line as fields at the root of a document. Never fails."""
     found = platform(line)
     if found is not None:
-        return Reading(Kind.PLATFORM, found)
+        return Reading(Kind.PLATFORM, found if line.isascii() else clean(found))
     found = json_object(line)
     if found is None:
         return Reading(Kind.TEXT, {})
@@ -75,14 +76,14 @@ def read_extracted(extracted: Fields) -> Fields:
     return fields
 
 
-def number(value: str) -> str | int | float:
-    """The number that a string is; the string where it is none, or where it would be written differently (`007`, 17 digits)."""
+def number(value: str, *, exact: bool = True) -> str | int | float:
+    """The number that a string is; the string where it is none, or, if `exact`, where it would be written differently (`007`, `5.50`)."""
     for kind in (int, float):
         try:
             found = kind(value)
         except ValueError:
             continue
-        if str(found) == value and abs(found) < 2**63:
+        if (str(found) == value or not exact) and abs(found) < 2**63:
             return found
     return value
 
@@ -92,10 +93,10 @@ def json_object(line: str) -> Fields | None:
     for _ in range(LEVELS):
         start = line.find("{")
         text = line[start:] if start >= 0 else ""
-        found = _json(text) if text else None
+        found = json_value(text) if text else None
         if isinstance(found, dict):
             return found
-        inner = _json(line) if line.lstrip()[:1] == '"' else None
+        inner = json_value(line) if line.lstrip()[:1] == '"' else None
         if not isinstance(inner, str):
             return None
         line = inner
@@ -131,7 +132,7 @@ def platform(line: str) -> Fields | None:
     record = _present(requestId=match["report_id"])
     for figure in FIGURE.finditer(match["figures"].replace("\t", "  ")):
         name = _camel(figure["name"]) + {"ms": "Ms", "MB": "MB", None: ""}[figure["unit"]]
-        (metrics if figure["unit"] else record)[name] = number(figure["value"])
+        (metrics if figure["unit"] else record)[name] = number(figure["value"], exact=not figure["unit"])
     return {"type": KINDS[match["report"]], "record": record | ({"metrics": metrics} if metrics else {})}
 
 
@@ -141,27 +142,28 @@ def _present(**fields: str | None) -> Fields:
 
 def _camel(words: str) -> str:
     first, *rest = words.split()
-    return first.lower() + "".join(word[:1].upper() + word[1:] for word in rest)
+    return (first.lower() if first.isupper() else first[:1].lower() + first[1:]) + "".join(word[:1].upper() + word[1:] for word in rest)
 
 
-def _json(text: str) -> Any:
+def json_value(text: str) -> Any:
     """The JSON in a text, read as leniently as it takes (NaN is null, a lone surrogate U+FFFD); None where there is none."""
     try:
         return msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         pass
     try:
-        return _clean(json.loads(text))
+        return clean(json.loads(text))
     except (ValueError, RecursionError):
         return None
 
 
-def _clean(value: Any) -> Any:
+def clean(value: Any) -> Any:
+    """What Python's own reader took, as every reader takes it: null for NaN and infinity, U+FFFD for a lone surrogate."""
     match value:
         case dict():
-            return {_clean(name): _clean(inner) for name, inner in value.items()}
+            return {clean(name): clean(inner) for name, inner in value.items()}
         case list():
-            return [_clean(inner) for inner in value]
+            return [clean(inner) for inner in value]
         case str():
             return value if value.isascii() else value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
         case float() if not math.isfinite(value):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections import Counter
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import takewhile
 from typing import Any, Final
 
@@ -25,9 +26,23 @@ SERVICE: Final = "replay"
 LETTER_SECONDS: Final = 20.0  # that one letter may take
 RESERVE_SECONDS: Final = 45.0  # what is left of the invocation's time when the last letter is begun
 
+
+def rate(text: str) -> float:
+    """`EVENTS_PER_SECOND` as a number. Raises `ValueError` for what is none to divide by."""
+    try:
+        found = float(text)
+    except ValueError:
+        found = 0.0
+    if not 0 < found < math.inf:
+        raise ValueError(f"EVENTS_PER_SECOND must be a number above 0, not {text!r}")
+    return found
+
+
 setting = settings(os.environ)
+if not os.environ.get("DEAD_LETTER_BUCKET"):
+    raise ValueError("DEAD_LETTER_BUCKET must be set to the bucket of the dead letters")
 bucket = Bucket(os.environ["DEAD_LETTER_BUCKET"], boto3.client("s3"))
-events_per_second = float(os.environ.get("EVENTS_PER_SECOND") or 2000)
+events_per_second = rate(os.environ.get("EVENTS_PER_SECOND", "2000"))
 connection = connect(setting.opensearch_url, os.environ)
 logger = Logger(service=SERVICE, level="INFO", use_rfc3339=True, utc=True, location=None)
 metrics = Metrics(namespace="PredictionMonitor", service=SERVICE)
@@ -35,18 +50,21 @@ metrics = Metrics(namespace="PredictionMonitor", service=SERVICE)
 
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: Any, context: LambdaContext) -> dict[str, Any]:
-    """Replay what waits; `event` may narrow it by `prefix`, `since` and `until` (ISO 8601), or only count with `dry_run`.
+    """Replay what waits; `event` may narrow it by `prefix`, `since` and `until` (ISO 8601, UTC), or only count with `dry_run`.
 
     Answers how many letters there were, and how many met which fate. A schedule's own event narrows nothing.
     """
     deadline = time.monotonic() + context.get_remaining_time_in_millis() / 1000 - RESERVE_SECONDS
-    since, until = (datetime.fromisoformat(event[name]) if event.get(name) else None for name in ("since", "until"))
-    found = letters(bucket, event.get("prefix") or PREFIX, since, until)
+    found = letters(bucket, event.get("prefix") or PREFIX, _moment(event.get("since")), _moment(event.get("until")))
     fates: Counter[str] = Counter()
     lines = 0
+
+    def pause(seconds: float) -> None:
+        time.sleep(max(min(seconds, deadline - time.monotonic()), 0.0))
+
     if not event.get("dry_run"):
         in_time = takewhile(lambda _: time.monotonic() < deadline, found)
-        for result in replay_all(in_time, bucket, _ship, events_per_second):
+        for result in replay_all(in_time, bucket, _ship, events_per_second, pause):
             fates[result.fate] += 1
             lines += result.outcome.documents
             if result.reason:
@@ -58,6 +76,11 @@ def handler(event: Any, context: LambdaContext) -> dict[str, Any]:
     metrics.flush_metrics()
     logger.info("replay", **counts, lines=lines)
     return {**counts, "lines": lines}
+
+
+def _moment(text: str | None) -> datetime | None:
+    moment = datetime.fromisoformat(text) if text else None
+    return moment.replace(tzinfo=UTC) if moment and moment.tzinfo is None else moment
 
 
 def _ship(event: Any) -> Outcome:

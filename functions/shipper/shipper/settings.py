@@ -10,6 +10,7 @@ from shipper.read import Kind
 from shipper.redact import PATTERNS, Action, Redaction
 
 MEBIBYTE = 1024 * 1024
+DIGITS = 18  # of a size: more are no 64-bit number
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ def settings(environment: Mapping[str, str]) -> Settings:
     - `REDACT_KEY`: the secret of the hashes, wanted where something is hashed.
     """
     size = environment.get("MAX_PAYLOAD_BYTES") or str(128 * MEBIBYTE)
-    if not (size.isascii() and size.isdigit() and int(size)):
+    if not (size.isascii() and size.isdigit() and len(size) <= DIGITS and int(size)):
         raise ValueError(f"MAX_PAYLOAD_BYTES must be a number of bytes, not {size!r}")
     if not environment.get("OPENSEARCH_URL"):
         raise ValueError("OPENSEARCH_URL must be set to the address of OpenSearch")

@@ -1,0 +1,459 @@
+"""`python -m shipper replay|backfill|reconcile`: what a person runs when documents are missing.
+
+Exit 0 when everything is in the index, 1 with the reasons when something is not, 2 with one sentence when the command cannot run, 130
+after Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import re
+import shlex
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any, Final, Never
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+from opensearchpy import RequestsHttpConnection
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from shipper.backfill import (
+    LogGroupUnknown,
+    NothingTaken,
+    PatternUnknown,
+    Shipped,
+    Span,
+    add,
+    backfill,
+    owner,
+    pages,
+    payloads,
+    subscribed_pattern,
+)
+from shipper.client import connect
+from shipper.dead_letters import PREFIX, Bucket, Fate, Replayed, letters, replay_all
+from shipper.decode import Payload, decode
+from shipper.deliver import Outcome, Patience
+from shipper.document import Rules
+from shipper.reconcile import (
+    EPOCH,
+    IdsDiffer,
+    Row,
+    SearchFailed,
+    compare_ids,
+    gap,
+    index_counts,
+    interval,
+    log_counts,
+    milliseconds,
+    rows,
+    starts,
+)
+from shipper.settings import Settings, settings
+from shipper.ship import ship
+
+PROGRAM: Final = "python -m shipper"
+PAYLOAD_SECONDS: Final = 60.0  # that the delivery of one payload may take
+RATE: Final = 2000.0  # lines a second
+LETTERS_SHOWN: Final = 20
+REASON_CHARACTERS: Final = 200
+# adaptive: FilterLogEvents takes a few requests a second only, and refuses the others
+RETRIES: Final = Config(retries={"mode": "adaptive", "max_attempts": 8})
+KEYS: Final = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+REPLAY: Final = """\
+Dead letters, payloads that Lambda gave up on, go back into the index. A letter whose lines are all there is removed. One that can never be
+delivered is moved below poison/, with the reason in its metadata; `--prefix poison/` tries those again. Any other letter waits where it is.
+Exit 1 when letters wait or were moved to poison/; with --dry-run when letters wait."""
+BACKFILL: Final = """\
+Lines that CloudWatch never delivered, because the subscription was disabled or its deliveries expired, are read from the log group and
+shipped. Doing it twice changes nothing: a document's id is its log event's. AWS does not promise that a line has the same id here as in a
+delivery, though in all samples seen the two are built alike; so where the index has documents of the range, some are compared first, and
+nothing is sent if their ids differ. --dry-run compares too, and counts what would be sent.
+Not to be had this way: lines past the log group's retention, the fields that a space-delimited pattern cuts out of a line, and the
+outcome of a log transformer."""
+RECONCILE: Final = """\
+Lines in the log group against documents in the index, interval by interval. Lines of the kinds that EXCLUDE names here are not counted;
+what the shipper's own EXCLUDE leaves out beyond that is missing by intention. Lines of the last minutes may still be on their way.
+Exit 1 when the counts differ."""
+ENVIRONMENT: Final = """\
+environment: EXCLUDE, REDACT_FIELDS, REDACT_PATTERNS and REDACT_KEY as the shipper has them; OPENSEARCH_URL instead of --opensearch (an
+address with a password is better there). AWS credentials and region are found as by the AWS CLI. Times are ISO 8601, such as 2026-11-23 or
+2026-11-23T14:00+01:00; without a zone they are UTC."""
+
+
+class Wrong(Exception):
+    """A setting that cannot be used, with what to do about it."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command. Returns the exit code; wrong arguments end the process with code 2, as argparse does."""
+    options = _parser().parse_args(arguments)
+    _choose_profile(options.profile)
+    try:
+        code: int = options.run(options)
+    except KeyboardInterrupt:
+        _complain("stopped by Ctrl-C")
+        return 130
+    except (Wrong, LogGroupUnknown, PatternUnknown, SearchFailed, IdsDiffer) as problem:
+        _complain(str(problem))
+    except (BotoCoreError, ClientError) as problem:
+        _complain(f"AWS: {' '.join(str(problem).split())}")
+    else:
+        return code
+    return 2
+
+
+def replay_command(options: argparse.Namespace) -> int:
+    """`replay`: dead letters into the index."""
+    bucket = Bucket(options.bucket, _session(options).client("s3", config=RETRIES))
+    found = letters(bucket, options.prefix, options.since, options.until)
+    if options.dry_run:
+        for letter in sorted(found, key=lambda letter: letter.written):
+            print(f"{letter.written:%Y-%m-%dT%H:%M:%SZ} {letter.size:>12,} bytes  {letter.key}")
+        print(f"{_plural(len(found), 'letter')} below {options.prefix} in {options.bucket}; nothing was sent")
+        return 1 if found else 0
+    setting = _settings(options.opensearch)
+    with closing(_connect(setting)) as connection:
+        print(in_force(setting.rules))
+        fates: Counter[str] = Counter()
+        lines = Outcome()
+        unhappy: list[Replayed] = []
+        try:
+            with _progress("letters", len(found)) as show:
+                for result in replay_all(found, bucket, partial(_ship_event, setting, connection), options.rate):
+                    fates[result.fate] += 1
+                    add(lines, result.outcome)
+                    unhappy += [result] if result.reason else []
+                    show(fates.total(), f"{_fates(fates)}; lines: {_outcome(lines)}")
+        finally:
+            print(f"{fates.total()} of {_plural(len(found), 'letter')} tried: {_fates(fates)}")
+            print(f"lines: {_outcome(lines)}")
+            _explain(unhappy)
+    if fates.total() < len(found):
+        _complain(
+            "stopped early: the server takes nothing now; run this again when it is back, "
+            f"{_plural(len(found) - fates.total(), 'letter')} not tried"
+        )
+    return 0 if fates[Fate.REPLAYED] + fates[Fate.GONE] == len(found) else 1
+
+
+def _explain(unhappy: list[Replayed]) -> None:
+    for letter, fate, _, reason in unhappy[:LETTERS_SHOWN]:
+        shown = reason if len(reason) <= REASON_CHARACTERS else f"{reason[:REASON_CHARACTERS]}..."
+        _complain(f"{fate}: {letter.key}: {shown}")
+    if len(unhappy) > LETTERS_SHOWN:
+        _complain(f"and {len(unhappy) - LETTERS_SHOWN} more")
+
+
+def backfill_command(options: argparse.Namespace) -> int:
+    """`backfill`: lines of a log group into the index."""
+    _check_times(options)
+    logs = _session(options).client("logs", config=RETRIES)
+    setting = _settings(options.opensearch)
+    with closing(_connect(setting)) as connection:
+        account = owner(logs, options.log_group)
+        span = _span(options, logs)
+        print(in_force(setting.rules))
+        print(_ids(compare_ids(logs, connection, span)))
+        if span.pattern.lstrip().startswith("["):
+            _complain("the pattern is space-delimited: the fields that it cuts out of a line are not to be had again, only the line is")
+        if options.dry_run:
+            return _count(logs, span)
+        found = (payloads(page, span.log_group, account) for page in pages(logs, span))
+        return _backfill(span, backfill(found, partial(_ship, setting, connection), options.rate))
+
+
+def _backfill(span: Span, steps: Iterable[Shipped]) -> int:
+    total, covered = Outcome(), span.start
+    try:
+        with _progress("time", span.end - span.start) as show:
+            for step in steps:
+                add(total, step.outcome)
+                if not total.failed:
+                    covered = step.covered
+                show(step.covered - span.start, _outcome(total))
+        if not total.failed:
+            covered = span.end
+    except NothingTaken as problem:
+        _complain(f"stopped early: {problem}")
+    finally:
+        print(f"{_plural(total.documents + total.excluded, 'line')}: {_outcome(total)}")
+        if covered < span.end:
+            print(f"to go on, run the same with --from {_time(covered)}: everything before is done")
+    if total.failed:
+        _complain(total.summary())
+    return 1 if total.failed else 0
+
+
+def _count(logs: Any, span: Span) -> int:
+    lines, streams = 0, set[str]()
+    try:
+        with _progress("time", span.end - span.start) as show:
+            for page in pages(logs, span):
+                lines += len(page)
+                streams |= {event["logStreamName"] for event in page}
+                show(page[-1]["timestamp"] - span.start, _plural(lines, "line"))
+    finally:
+        print(f"{_plural(lines, 'line')} of {_plural(len(streams), 'log stream')} ({_wanted(span)}); nothing was sent")
+    return 0
+
+
+def reconcile_command(options: argparse.Namespace) -> int:
+    """`reconcile`: what the index lacks of a log group."""
+    _check_times(options)
+    logs = _session(options).client("logs", config=RETRIES)
+    setting = _settings(options.opensearch)
+    with closing(_connect(setting)) as connection:
+        owner(logs, options.log_group)
+        span = _span(options, logs)
+        try:
+            starts(span, options.every)
+        except ValueError as problem:
+            raise Wrong(f"--every: {problem}") from None
+        if setting.rules.exclude:
+            print(f"not counted: lines of the kinds that EXCLUDE names here: {', '.join(sorted(setting.rules.exclude))}")
+        in_log: Counter[int] = Counter()
+        with _progress("time", span.end - span.start) as show:
+            for page in pages(logs, span):
+                in_log += log_counts(page, span, options.every, setting.rules.exclude)
+                show(page[-1]["timestamp"] - span.start, _plural(in_log.total(), "line"))
+        compared = rows(span, options.every, in_log, index_counts(connection, span, options.every))
+        _console().print(_table(compared, span))
+        return _verdict(compared, partial(compare_ids, logs, connection, span), gap(compared, span, options.every), options)
+
+
+def _verdict(compared: list[Row], ids: Callable[[], int], missing: Span | None, options: argparse.Namespace) -> int:
+    surplus = -sum(min(row.missing, 0) for row in compared)
+    if missing:
+        try:
+            print(_ids(ids()))
+            print(f"documents are missing; this closes the gap:\n  {_backfill_call(missing, options)}")
+        except IdsDiffer as problem:
+            _complain(str(problem))
+    if surplus:
+        why = "lines past the log group's retention, lines that the pattern does not want, or lines twice in the index"
+        print(f"{_plural(surplus, 'document')} more than lines: {why}")
+    return 1 if missing or surplus else 0
+
+
+def in_force(rules: Rules) -> str:
+    """What is left out and redacted, as one line."""
+    redaction = rules.redaction
+    redacted = [*(f"{name}={action}" for name, action in redaction.fields.items()), *redaction.patterns] if redaction else []
+    excluded = ", ".join(sorted(rules.exclude)) or "nothing (EXCLUDE is not set here)"
+    return f"excluded: {excluded}; redacted: {', '.join(redacted) or 'nothing (REDACT_FIELDS and REDACT_PATTERNS are not set here)'}"
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse, with one sentence where it would print the usage before it."""
+
+    def error(self, message: str) -> Never:
+        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog=PROGRAM, description="What a person runs when documents are missing.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, run, short, description in (
+        ("replay", replay_command, "dead letters into the index", REPLAY),
+        ("backfill", backfill_command, "what CloudWatch never delivered into the index", BACKFILL),
+        ("reconcile", reconcile_command, "count lines and documents, say what is missing", RECONCILE),
+    ):
+        command = commands.add_parser(
+            name,
+            help=short,
+            description=description,
+            epilog=ENVIRONMENT,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        command.set_defaults(run=run)
+        _add_options(name, command)
+        url = os.environ.get("OPENSEARCH_URL")
+        command.add_argument("--opensearch", metavar="URL", required=not url, default=url, help="the address of OpenSearch")
+        command.add_argument("--region", help="the AWS region, where it is not the default one")
+        command.add_argument("--profile", help="the AWS profile, for OpenSearch on Amazon too")
+    return parser
+
+
+def _add_options(name: str, command: argparse.ArgumentParser) -> None:
+    if name == "replay":
+        command.add_argument("--bucket", required=True, help="the dead-letter bucket")
+        command.add_argument("--prefix", default=PREFIX, help="letters below this (%(default)s)")
+        command.add_argument("--since", type=_moment, metavar="T", help="letters written then or later")
+        command.add_argument("--until", type=_moment, metavar="T", help="letters written before")
+    else:
+        command.add_argument("--log-group", required=True, metavar="G", help="the log group's name")
+        command.add_argument("--from", dest="start", type=_moment, required=True, metavar="T", help="lines of then or later")
+        command.add_argument("--to", dest="end", type=_moment, required=True, metavar="T", help="lines before, this moment not included")
+        command.add_argument(
+            "--pattern", metavar="P", help="the filter pattern, '' for all lines (that of the log group's one subscription)"
+        )
+    if name == "reconcile":
+        command.add_argument(
+            "--every", type=_every, default="1h", metavar="I", help="length of an interval, such as 30s, 5m, 1d (%(default)s)"
+        )
+    else:
+        command.add_argument("--rate", type=_rate, default=RATE, metavar="N", help="lines a second at most (%(default)g)")
+        command.add_argument("--dry-run", action="store_true", help="only say what there is to do")
+
+
+def _moment(text: str) -> datetime:
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"a time is ISO 8601, such as 2026-11-23T14:00+01:00, not {text!r}") from None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def _every(text: str) -> int:
+    try:
+        return interval(text)
+    except ValueError as problem:
+        raise argparse.ArgumentTypeError(str(problem)) from None
+
+
+def _rate(text: str) -> float:
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = 0.0
+    if not 0 < rate < math.inf:
+        raise argparse.ArgumentTypeError(f"a number of lines a second, more than 0, not {text!r}")
+    return rate
+
+
+def _choose_profile(profile: str | None) -> None:
+    """Make a profile the one of this process.
+
+    In the environment, because requests to OpenSearch are signed with what is found there. Keys there would come first.
+    """
+    if profile:
+        os.environ["AWS_PROFILE"] = profile
+        for name in KEYS:
+            os.environ.pop(name, None)
+
+
+def _session(options: argparse.Namespace) -> boto3.Session:
+    return boto3.Session(region_name=options.region)
+
+
+def _settings(url: str) -> Settings:
+    try:
+        return settings(os.environ | {"OPENSEARCH_URL": url})
+    except ValueError as problem:
+        raise Wrong(str(problem)) from None
+
+
+def _connect(setting: Settings) -> RequestsHttpConnection:
+    try:
+        return connect(setting.opensearch_url, os.environ)
+    except ValueError as problem:
+        raise Wrong(str(problem)) from None
+
+
+def _check_times(options: argparse.Namespace) -> None:
+    if not EPOCH <= options.start < options.end:
+        raise Wrong("--from must be before --to, and not before 1970")
+
+
+def _span(options: argparse.Namespace, logs: Any) -> Span:
+    pattern = subscribed_pattern(logs, options.log_group) if options.pattern is None else options.pattern
+    return Span(options.log_group, milliseconds(options.start), milliseconds(options.end), pattern)
+
+
+def _ship(setting: Settings, connection: RequestsHttpConnection, payload: Payload) -> Outcome:
+    return ship(payload, setting.rules, connection, Patience(time.monotonic() + PAYLOAD_SECONDS))
+
+
+def _ship_event(setting: Settings, connection: RequestsHttpConnection, event: Any) -> Outcome:
+    return _ship(setting, connection, decode(event, limit=setting.max_payload_bytes))
+
+
+def _console() -> Console:
+    found = Console()
+    return found if found.is_terminal else Console(width=120)
+
+
+@contextmanager
+def _progress(unit: str, total: float) -> Iterator[Callable[[float, str], None]]:
+    """A bar in a terminal, nothing elsewhere. What it yields is told how far the command is, and what it counted."""
+    page = _console()
+    columns = TextColumn(unit), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(), TextColumn("{task.description}", markup=False)
+    with Progress(*columns, console=page, disable=not page.is_terminal) as progress:
+        task = progress.add_task("", total=total)
+
+        def show(done: float, counted: str) -> None:
+            progress.update(task, completed=done, description=counted)
+
+        yield show
+
+
+def _table(compared: Iterable[Row], span: Span) -> Table:
+    """Intervals in which there is anything, and the totals."""
+    table = Table(title=Text(f"{span.log_group} ({_wanted(span)})"), title_justify="left", show_footer=True)
+    filled = [row for row in compared if row.lines or row.documents]
+    table.add_column("interval", footer=_plural(len(filled), "interval") + " with lines or documents")
+    for name in ("lines", "documents", "missing"):
+        table.add_column(name, justify="right", footer=str(sum(getattr(row, name) for row in filled)))
+    for row in filled:
+        counts = str(row.lines), str(row.documents), str(row.missing or "")
+        table.add_row(_time(row.start), *counts, style="red" if row.missing else "")
+    return table
+
+
+def _backfill_call(missing: Span, options: argparse.Namespace) -> str:
+    """The command that ships a span, ready to be pasted, but for a password."""
+    words = [*PROGRAM.split(), "backfill", "--log-group", missing.log_group, "--from", _time(missing.start), "--to", _time(missing.end)]
+    words += ["--opensearch", re.sub(r"//[^/@]*@", "//USER:PASSWORD@", options.opensearch)]
+    for name in ("pattern", "region", "profile"):
+        value = getattr(options, name)
+        words += [f"--{name}={value}"] if value is not None else []  # with =, because a pattern may begin with a dash
+    return shlex.join(words)
+
+
+def _wanted(span: Span) -> str:
+    return f"pattern {span.pattern}" if span.pattern else "all lines"
+
+
+def _ids(agreeing: int) -> str:
+    if agreeing:
+        return f"ids: {_plural(agreeing, 'document')} of the range compared, CloudWatch has the same ids"
+    return "ids: not compared, the index has no document of the range whose line CloudWatch still has"
+
+
+def _outcome(total: Outcome) -> str:
+    names = ("indexed", "duplicate", "rescued", "excluded", "failed")
+    return ", ".join(f"{getattr(total, name)} {name}" for name in names)
+
+
+def _fates(fates: Counter[str]) -> str:
+    return ", ".join(f"{fates[fate]} {fate}" for fate in Fate)
+
+
+def _time(moment: int) -> str:
+    precision = "milliseconds" if moment % 1000 else "seconds"
+    return (EPOCH + timedelta(milliseconds=moment)).isoformat(timespec=precision).replace("+00:00", "Z")
+
+
+def _plural(count: int, name: str) -> str:
+    return f"{count} {name}" if count == 1 else f"{count} {name}s"
+
+
+def _complain(sentence: str) -> None:
+    print(f"{PROGRAM}: {sentence}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

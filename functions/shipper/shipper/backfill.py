@@ -1,0 +1,140 @@
+"""What CloudWatch never delivered (a disabled filter, a delivery that expired): read again from the log group, shipped like a delivery.
+
+Does a line read here have the id that the subscription gave it? AWS documents neither `eventId` of FilterLogEvents nor `id` of a
+subscription beyond "the ID of the event". What can be seen: in published samples of both, the number is built alike (the event's time
+in milliseconds times 2^144, then the time of its ingestion times 2^80, at the end its place in the batch), and CloudWatch's console
+finds an event by either. It is therefore taken to be one id, and `reconcile.compare_ids` looks before anything is sent.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Final, NamedTuple
+
+from msgspec import Raw
+
+from shipper.decode import LogEvent, Payload, quoted
+from shipper.deliver import Outcome
+
+PAGE_EVENTS: Final = 10_000  # the most that FilterLogEvents gives at once
+SILENCES: Final = 3  # payloads in a row that the server took nothing of
+MORE_THAN_PATTERN: Final = ("applyOnTransformedLogs", "fieldSelectionCriteria")  # what a subscription may select by beside its pattern
+
+Event = dict[str, Any]  # as boto3 gives it: eventId, timestamp, message, logStreamName
+
+
+class LogGroupUnknown(Exception):
+    """There is no log group of that name."""
+
+
+class PatternUnknown(Exception):
+    """The log group's subscription does not say which lines are meant."""
+
+
+class NothingTaken(Exception):
+    """The server took nothing of several payloads in a row: it is away, or one may not write there."""
+
+
+class Span(NamedTuple):
+    """Lines of a log group: from `start` and before `end`, in milliseconds since 1970, that `pattern` wants; an empty one wants all."""
+
+    log_group: str
+    start: int
+    end: int
+    pattern: str
+
+
+class Shipped(NamedTuple):
+    """What the delivery of one payload came to, and the time, in milliseconds since 1970, before which every line has been sent."""
+
+    outcome: Outcome
+    covered: int
+
+
+def owner(logs: Any, log_group: str) -> str:
+    """The id of the account that a log group belongs to; `logs` is a boto3 client. Raises `LogGroupUnknown`."""
+    for page in logs.get_paginator("describe_log_groups").paginate(logGroupNamePrefix=log_group):
+        for found in page["logGroups"]:
+            if found["logGroupName"] == log_group:
+                return str(found["arn"]).split(":")[4]
+    raise LogGroupUnknown(f"there is no log group {log_group!r} in {logs.meta.region_name}: check --log-group, --region and --profile")
+
+
+def subscribed_pattern(logs: Any, log_group: str) -> str:
+    """The filter pattern of a log group's one subscription. Raises `PatternUnknown` where there is none, or several, or more to it."""
+    pages = logs.get_paginator("describe_subscription_filters").paginate(logGroupName=log_group)
+    filters = [found for page in pages for found in page["subscriptionFilters"]]
+    hint = "say which lines are meant with --pattern ('' for all)"
+    if len(filters) != 1:
+        names = f": {', '.join(found['filterName'] for found in filters)}" if filters else ""
+        raise PatternUnknown(f"{log_group} has {len(filters)} subscription filters of its own instead of one{names}; {hint}")
+    more = [name for name in MORE_THAN_PATTERN if filters[0].get(name)]
+    if more:
+        raise PatternUnknown(f"the subscription filter {filters[0]['filterName']} selects by more than its pattern ({more[0]}); {hint}")
+    return str(filters[0].get("filterPattern", ""))
+
+
+def pages(logs: Any, span: Span, streams: Iterable[str] = ()) -> Iterator[list[Event]]:
+    """The log events of a span, oldest first, of these log streams or of all. Raises what the client raises.
+
+    botocore's paginator is not used: where CloudWatch gives the same token twice, which it does while it searches what holds no match,
+    it raises PaginationError (https://github.com/boto/boto3/issues/1584).
+    """
+    # CloudWatch interleaves log streams unasked; others that speak its language want to be told.
+    wanted: dict[str, Any] = {"startTime": span.start, "endTime": span.end, "limit": PAGE_EVENTS, "interleaved": True}
+    if span.pattern:
+        wanted["filterPattern"] = span.pattern
+    if names := list(streams):
+        wanted["logStreamNames"] = names
+    while True:
+        answer = logs.filter_log_events(logGroupName=span.log_group, **wanted)
+        found = [event for event in answer["events"] if event["timestamp"] < span.end]  # CloudWatch's own end is inclusive
+        if found:  # a page may be empty though others follow
+            yield found
+        if not answer.get("nextToken"):
+            return
+        wanted["nextToken"] = answer["nextToken"]
+
+
+def payloads(page: Iterable[Event], log_group: str, account: str) -> list[Payload]:
+    """Log events as the subscription would have delivered them: one payload a log stream."""
+    streams: dict[str, list[LogEvent]] = {}
+    for event in page:
+        found = LogEvent(event["eventId"], event["timestamp"], Raw(quoted(event["message"])))
+        streams.setdefault(event["logStreamName"], []).append(found)
+    return [Payload("DATA_MESSAGE", account, log_group, stream, events) for stream, events in streams.items()]
+
+
+def backfill(
+    found: Iterable[list[Payload]],
+    ship: Callable[[Payload], Outcome],
+    events_per_second: float,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Iterator[Shipped]:
+    """Ship page after page of payloads, no faster than `events_per_second`. Raises `NothingTaken`, and what reading and `ship` raise.
+
+    Twice is no harm: a document that is there already is a duplicate, and stays as it is.
+    """
+    silences = 0
+    for page in found:
+        times = [event.timestamp for payload in page for event in payload.events]
+        for number, payload in enumerate(page, 1):
+            start = time.monotonic()
+            outcome = ship(payload)
+            yield Shipped(outcome, max(times) if number == len(page) else min(times))
+            if outcome.documents:
+                silences = silences + 1 if outcome.failed - outcome.hopeless == outcome.documents else 0
+            if silences == SILENCES:
+                raise NothingTaken(f"the server took nothing of {SILENCES} payloads in a row ({outcome.summary()})")
+            sleep(max(outcome.documents / events_per_second - (time.monotonic() - start), 0.0))
+
+
+def add(total: Outcome, outcome: Outcome) -> None:
+    """Count an outcome into a total."""
+    total.indexed += outcome.indexed
+    total.duplicate += outcome.duplicate
+    total.rescued += outcome.rescued
+    total.excluded += outcome.excluded
+    total.reasons.update(outcome.reasons)
+    total.hopeless += outcome.hopeless

@@ -1,0 +1,155 @@
+"""What CloudWatch has against what the index has: lines and documents, interval by interval, and whether the two agree on ids."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, NamedTuple
+
+import msgspec
+from opensearchpy import RequestsHttpConnection
+from opensearchpy.exceptions import TransportError
+
+from shipper.backfill import Event, Span, pages
+from shipper.bulk import ANY_STATUS, judge_request
+from shipper.read import Kind, read
+
+INDICES: Final = "cwl-*"  # a pattern: where no index matches, nothing is found, and that is no error
+SEARCH_SECONDS: Final = 60.0
+MOST_INTERVALS: Final = 1000
+SAMPLE: Final = 3  # documents whose ids are compared
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+UNITS: Final = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}  # milliseconds
+
+
+class SearchFailed(Exception):
+    """OpenSearch did not answer a search, or not for all that it holds."""
+
+
+class IdsDiffer(Exception):
+    """The index has lines under other ids than CloudWatch gives them now: a backfill would add them a second time."""
+
+
+class Row(NamedTuple):
+    """An interval: its start, in milliseconds since 1970, its lines in the log, its documents in the index."""
+
+    start: int
+    lines: int
+    documents: int
+
+    @property
+    def missing(self) -> int:
+        """Lines without a document; negative where there are more documents than lines."""
+        return self.lines - self.documents
+
+
+def milliseconds(moment: datetime) -> int:
+    """Milliseconds since 1970 of a moment that knows its zone."""
+    return (moment - EPOCH) // timedelta(milliseconds=1)
+
+
+def interval(text: str) -> int:
+    """The milliseconds of `30s`, `5m`, `1h` or `1d`. Raises `ValueError` for anything else."""
+    match = re.fullmatch(r"([1-9][0-9]{0,5})([smhd])", text)
+    if not match:
+        raise ValueError(f"an interval is a number and a unit, such as 30s, 5m, 1h, 1d, not {text!r}")
+    return int(match[1]) * UNITS[match[2]]
+
+
+def starts(span: Span, every: int) -> range:
+    """Where the span's intervals of `every` milliseconds start. Raises `ValueError` for more of them than anyone reads."""
+    found = range(span.start, span.end, every)
+    if len(found) > MOST_INTERVALS:
+        raise ValueError(f"these are {len(found)} intervals; choose longer ones, of which there are at most {MOST_INTERVALS}")
+    return found
+
+
+def log_counts(page: Iterable[Event], span: Span, every: int, exclude: frozenset[Kind]) -> Counter[int]:
+    """How many lines of a page each interval has, by its start; lines of an excluded kind are not missed, and not counted."""
+    counted = (event for event in page if not exclude or read(event["message"]).kind not in exclude)
+    return Counter(event["timestamp"] - (event["timestamp"] - span.start) % every for event in counted)
+
+
+def index_counts(connection: RequestsHttpConnection, span: Span, every: int) -> Counter[int]:
+    """How many documents each interval has, by its start. Raises `SearchFailed`."""
+    histogram = {"field": "@timestamp", "fixed_interval": f"{every}ms", "offset": f"{span.start % every}ms", "min_doc_count": 1}
+    query = {"size": 0, "query": _documents(span), "aggs": {"intervals": {"date_histogram": histogram}}}
+    buckets = search(connection, query).get("aggregations", {}).get("intervals", {}).get("buckets", [])
+    return Counter({int(bucket["key"]): int(bucket["doc_count"]) for bucket in buckets})
+
+
+def rows(span: Span, every: int, log: Counter[int], index: Counter[int]) -> list[Row]:
+    """Both counts side by side, interval by interval."""
+    return [Row(start, log[start], index[start]) for start in starts(span, every)]
+
+
+def gap(compared: Iterable[Row], span: Span, every: int) -> Span | None:
+    """The part of a span from the first to the last interval in which documents are missing; None where none are."""
+    missing = [row.start for row in compared if row.missing > 0]
+    return span._replace(start=missing[0], end=min(missing[-1] + every, span.end)) if missing else None
+
+
+def compare_ids(logs: Any, connection: RequestsHttpConnection, span: Span) -> int:
+    """How many of a few documents of a span have an id that CloudWatch gives to a line of their log stream and millisecond.
+
+    0 where there is nothing to compare: the index has no document of the span, or CloudWatch no longer has the lines.
+    Raises `IdsDiffer` at the first document that has another id, `SearchFailed`, and what the logs client raises.
+    """
+    query = {
+        "size": SAMPLE,
+        "query": _documents(span),
+        "sort": [{"@timestamp": {"order": "desc", "unmapped_type": "date"}}],  # the newest are the likeliest to be in the log still
+        "_source": ["@id", "@log_stream", "@timestamp"],
+    }
+    agreeing = 0
+    for hit in search(connection, query)["hits"]["hits"]:
+        source = hit["_source"]
+        moment = milliseconds(datetime.fromisoformat(source["@timestamp"]))
+        try:
+            found = list(pages(logs, Span(span.log_group, moment, moment + 1, ""), [source["@log_stream"]]))
+        except logs.exceptions.ResourceNotFoundException:  # the log stream is gone
+            continue
+        ids = [event["eventId"] for page in found for event in page]
+        if source["@id"] in ids:
+            agreeing += 1
+        elif ids:
+            here, there = f"document {source['@id']} at {source['@timestamp']}", " or ".join(ids)
+            raise IdsDiffer(
+                f"the index has {here}, where CloudWatch calls the line {there} now: a backfill would "
+                "add such lines a second time; narrow --from and --to to where reconcile counts no documents"
+            )
+    return agreeing
+
+
+def search(connection: RequestsHttpConnection, query: dict[str, Any]) -> dict[str, Any]:
+    """OpenSearch's answer to a search of all daily indices. Raises `SearchFailed`, also for an answer that leaves something out."""
+    try:
+        status, _, text = connection.perform_request(
+            "POST",
+            f"/{INDICES}/_search",  # without parameters: Amazon says that it ignores those of a signed POST
+            body=msgspec.json.encode(query),
+            timeout=SEARCH_SECONDS,
+            ignore=ANY_STATUS,
+            headers={"content-type": "application/json"},
+        )
+    except TransportError as problem:
+        raise SearchFailed(f"OpenSearch does not answer ({type(problem).__name__}): check --opensearch and the network") from None
+    if status >= 300:
+        hint = f": the user needs the permission to search {INDICES}" if status in {401, 403} else ""
+        raise SearchFailed(f"OpenSearch refuses to search {INDICES} ({judge_request(status, text, 1).reason}){hint}")
+    try:
+        answer = msgspec.json.decode(text, type=dict[str, Any])
+    except (msgspec.DecodeError, UnicodeError):
+        raise SearchFailed("what answers is no OpenSearch: check --opensearch") from None
+    if answer.get("timed_out") or answer.get("_shards", {}).get("failed"):
+        raise SearchFailed("OpenSearch answered for a part of its documents only: try again when the cluster is well")
+    return answer
+
+
+def _documents(span: Span) -> dict[str, Any]:
+    """The query for a span's documents; where an index was made without the index template, the exact name is in the subfield."""
+    names = [{"term": {field: span.log_group}} for field in ("@log_group", "@log_group.keyword")]
+    times = {"range": {"@timestamp": {"gte": span.start, "lt": span.end, "format": "epoch_millis"}}}
+    return {"bool": {"filter": [times, {"bool": {"should": names, "minimum_should_match": 1}}]}}

@@ -1,0 +1,351 @@
+"""Coverage-guided fuzzing of the shipper's way from an event to documents: python tests/fuzz/shipper.py [libFuzzer's options] [folder].
+
+The folder keeps the inputs that were worth keeping, for the next time; without one they go to a new folder under the system's
+temporary folder. An input that breaks a promise is written to ./crash-..., and is tried again with that file in place of the folder.
+Needs atheris (Linux on x86_64).
+
+An input's first byte says what the rest is: `d` awslogs.data, `g` what that is the base64 of, `j` the payload's JSON, anything else
+a payload built from the rest, a line of which may hold a secret.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import sys
+import tempfile
+from collections import Counter
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Final
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+sys.path[0] = str(ROOT / "functions" / "shipper")  # not this folder, in which `shipper` is this file
+
+atheris: Any = import_module("atheris")
+with atheris.instrument_imports(include=["shipper"]):
+    from shipper.decode import LAST_MILLISECOND, LogEvent, Payload, PayloadInvalid, decode, line
+    from shipper.document import ENVELOPE, METADATA, Document, Form, Rules, documents, rescued, spliced, written
+    from shipper.read import Fields, Kind, read
+    from shipper.redact import Redaction
+
+LIMIT: Final = 1024 * 1024
+SECRET: Final = "Sesame"
+REDACTION: Final = Redaction({"password": "drop", "user.token": "hash"}, ("email", "number"), b"key")
+RULES: Final = (
+    Rules(),
+    Rules(frozenset({Kind.PLATFORM})),
+    Rules(frozenset({Kind.OBJECT, Kind.METRICS})),
+    Rules(frozenset({Kind.TEXT})),
+    Rules(redaction=REDACTION),
+    Rules(frozenset({Kind.PLATFORM, Kind.METRICS}), REDACTION),
+)
+NAMES: Final = (*ENVELOPE, *METADATA, "_aws", "message", "level", "timestamp", "type", "record", "user", "a", "", "a.b", "$a", "x@y.de")
+PIECES: Final = (
+    *"{}[]\":,\\ \n\r\t\0'0-", "{}", '{"', '":', '{"a":1}', '\n{"index":{}}\n', "\\u0040", "\\ud800", "\ud800", "\udc00", "\u2028", "\xa0",
+    "\ufeff", "ä", "null", "NaN", "-Infinity", "1e999", "1.50", "9" * 25, '"@id"', '"_aws"', '"message":', '"type":"platform.x"',
+    '"record":{}', '"timestamp":"","level":"",', "START RequestId: ", "END RequestId: x", " Version: 1", "REPORT RequestId: x\t",
+    "INIT_REPORT ", "INIT_START Runtime Version: x", "Runtime Version ARN: ", "Init Duration: 1.5 ms\t",
+    "Memory Size: 128 MB", "Status: timeout",
+    "a@b.de", "+49 151 23456789", "2026-11-23", '"password":"x"', "user.token",
+)  # fmt: skip
+
+
+class Pairs(list[tuple[str, Any]]):
+    """A JSON object with every name as often as it is there."""
+
+
+class Odd(Exception):
+    """JSON that every reader takes differently: two of one name, a number that is out of range."""
+
+
+def check(event: Any) -> None:
+    """What `decode` and `documents` promise, for one event under all rules."""
+    try:
+        payload = decode(event, LIMIT)
+    except PayloadInvalid:
+        return
+    lines = [line(each) for each in payload.events]
+    for text, as_json in lines:
+        assert json.loads(bytes(as_json)) == text
+        agree(text)
+    for rules in RULES:
+        check_documents(payload, [text for text, _ in lines], rules)
+
+
+def check_documents(payload: Payload, lines: list[str], rules: Rules) -> None:
+    """A document for each line that is not excluded, with the line's envelope, also where the index refuses the rest."""
+    excluded: Counter[str] = Counter()
+    found = list(documents(payload, rules, excluded))
+    kinds = [read(text).kind for text in lines]
+    assert excluded == Counter(kind for kind in kinds if kind in rules.exclude)
+    kept = [(event, text) for event, text, kind in zip(payload.events, lines, kinds, strict=True) if kind not in rules.exclude]
+    for (event, text), document in zip(kept, found, strict=True):
+        assert document.lines.count(b"\n") == 2
+        try:
+            action, source = parsed(document)
+        except RecursionError:  # of Python's reader
+            continue
+        check_envelope(source, payload, event, None if rules.redaction else text)
+        reasoned = rescued(document, {"status": "400"})
+        assert reasoned is not None
+        bare = rescued(reasoned, {})
+        assert bare is not None
+        assert rescued(bare, {}) is None
+        assert (document.form, reasoned.form, bare.form) == (Form.WHOLE, Form.RESCUED, Form.BARE)
+        for less in (reasoned, bare):
+            same_action, envelope = parsed(less)
+            assert same_action == action
+            rest = envelope[6:]
+            assert envelope[:6] == source[:6]
+            assert rest == ([("@rescued", Pairs([("status", "400")]))] if less is reasoned else [])
+
+
+def check_envelope(source: Pairs, payload: Payload, event: LogEvent, text: str | None) -> None:
+    """The envelope comes first, each part of it once, and nothing that OpenSearch keeps for itself comes at all."""
+    envelope = dict(source[:6])
+    assert list(envelope) == ["@id", "@timestamp", "@owner", "@log_group", "@log_stream", "@message"]
+    owned = payload.owner, payload.log_group, payload.log_stream, event.id
+    assert tuple(envelope[name] for name in ("@owner", "@log_group", "@log_stream", "@id")) == owned
+    assert text is None or envelope["@message"] == text
+    assert not {name for name, _ in source[6:]} & {*ENVELOPE, *METADATA}
+
+
+def parsed(document: Document) -> tuple[Pairs, Pairs]:
+    """Action and source: exactly two lines."""
+    first, second, rest = document.lines.split(b"\n")
+    assert rest == b""
+    assert second == document.source
+    action, source = strict(first), strict(second)
+    [(verb, target)] = action
+    [(index, day), (key, identifier)] = target
+    assert (verb, index, key) == ("create", "_index", "_id")
+    assert day.startswith("cwl-")
+    assert 0 < len(identifier.encode()) <= 512
+    return action, source
+
+
+def strict(data: bytes) -> Pairs:
+    """The JSON object in some bytes, numbers as they are written."""
+    found = json.loads(data.decode(), object_pairs_hook=Pairs, parse_int=str, parse_float=str, parse_constant=refused)
+    assert isinstance(found, Pairs)
+    return found
+
+
+def refused(name: str) -> None:
+    """NaN and the like are no JSON."""
+    raise AssertionError(name)
+
+
+def agree(text: str) -> None:
+    """The quick way from a line to its fields comes to what the careful way comes to."""
+    tail = spliced(text)
+    if tail is None:
+        return
+    kind, fields = read(text)
+    assert kind in {Kind.OBJECT, Kind.PLATFORM}
+    assert spliced(text, platform_matters=True) == (tail if kind is Kind.OBJECT and "type" not in fields else None)
+    try:
+        quick, careful = (
+            json.loads(b"{" + end.removeprefix(b","), object_pairs_hook=once, parse_int=whole, parse_float=finite)
+            for end in (tail, written(fields))
+        )
+    except (Odd, RecursionError):
+        return
+    assert json.dumps(quick) == json.dumps(careful)
+
+
+def once(pairs: list[tuple[str, Any]]) -> Fields:
+    """An object no name of which comes twice."""
+    if len(dict(pairs)) < len(pairs):
+        raise Odd
+    return dict(pairs)
+
+
+def whole(digits: str) -> int:
+    """An integer that Python reads."""
+    if len(digits) > 4000:
+        raise Odd
+    return int(digits)
+
+
+def finite(digits: str) -> float:
+    """A float that is no infinity."""
+    if abs(float(digits)) == float("inf"):
+        raise Odd
+    return float(digits)
+
+
+class Builder:
+    """A payload from the fuzzer's bytes: whatever they are, they are used."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = atheris.FuzzedDataProvider(data)
+
+    def payload(self) -> bytes:
+        """The JSON of a payload."""
+        events = [self.event() for _ in range(self.number(4))]
+        payload = {
+            "messageType": "DATA_MESSAGE" if self.number(20) else self.text(),
+            "owner": self.text(),
+            "logGroup": self.text(),
+            "logStream": self.text(),
+            "logEvents": events,
+        }
+        if not self.number(10):
+            payload[self.text()] = self.value(2)
+        return json.dumps(payload, ensure_ascii=self.number(1) == 1).encode(errors="surrogatepass")
+
+    def event(self) -> dict[str, Any]:
+        """A log event; now and then with fields that a filter pattern cut out, or with a message of another type."""
+        event: dict[str, Any] = {
+            "id": f"{self.number(9):056d}" if self.number(3) else self.text() * self.number(200),
+            "timestamp": self.data.ConsumeIntInRange(-1 if not self.number(50) else 0, LAST_MILLISECOND),
+            "message": self.value(2) if not self.number(30) else self.line(),
+        }
+        if not self.number(5):
+            event["extractedFields"] = {self.name(): self.line() if self.number(3) else self.value(2) for _ in range(self.number(3))}
+        return event
+
+    def line(self) -> str:
+        """A log line: pieces of lines, or an object with text around it."""
+        if self.number(1):
+            return self.text()
+        if not self.number(60):
+            return self.text() + self.nested(self.text() or "1")
+        line = json.dumps(self.object(3), ensure_ascii=self.number(1) == 1, indent=self.number(1) or None)
+        start, end = (self.text() if not self.number(3) else "" for _ in range(2))
+        return start + (json.dumps(line) if not self.number(4) else line) + end
+
+    def nested(self, inner: str) -> str:
+        """A value in so many objects that not every reader gets to it."""
+        depth = (100, 300, 1_000, 3_000)[self.number(3)]
+        return '{"a":' * depth + inner + "}" * depth
+
+    def text(self) -> str:
+        """Pieces that matter, and any character."""
+        return "".join(self.piece() for _ in range(self.number(6)))
+
+    def piece(self) -> str:
+        """A piece of text."""
+        return PIECES[self.number(len(PIECES) - 1)] if self.number(3) else str(self.data.ConsumeUnicode(self.number(8)))
+
+    def name(self) -> str:
+        """A field's name."""
+        return NAMES[self.number(len(NAMES) - 1)] if self.number(3) else self.text()
+
+    def object(self, depth: int) -> Fields:
+        """An object of so many levels at most; in one of four a logger's."""
+        fields = {self.name(): self.value(depth - 1) for _ in range(self.number(4))}
+        if not self.number(3):
+            fields |= {"timestamp": "", "level": "", "message": self.value(depth - 1)}
+        return fields
+
+    def value(self, depth: int) -> Any:
+        """Any JSON value, and what Python takes for one."""
+        match self.number(8 if depth > 0 else 4):
+            case 0:
+                found: Any = self.data.ConsumeInt(9)
+            case 1:
+                found = self.data.ConsumeFloat()
+            case 2:
+                found = (None, True, False, 10**30, -0.0, 1e-7)[self.number(5)]
+            case 3 | 4:
+                found = self.text()
+            case 5:
+                found = json.dumps(self.object(depth - 1))
+            case 6:
+                found = [self.value(depth - 1) for _ in range(self.number(3))]
+            case _:
+                found = self.object(depth - 1)
+        return found
+
+    def number(self, most: int) -> int:
+        """Any of nothing to so many."""
+        return int(self.data.ConsumeIntInRange(0, most))
+
+    def hidden(self) -> str:
+        """A line with a secret in a field to redact, in whatever is around it: strings, wrappers, text before and after, cut off."""
+        secret = (SECRET, self.text() + SECRET, [SECRET], {self.name(): SECRET})[self.number(3)]
+        value: Any = self.object(1) | ({"password": secret} if self.number(1) else {"user": {"token": secret}})
+        for _ in range(self.number(4)):
+            match self.number(15):
+                case 0 | 7:
+                    value = self.object(1) | {self.name(): value}
+                case 6:
+                    value = self.nested(json.dumps(value))
+                case 1 | 8:
+                    value = [self.value(1), value]
+                case 2 | 9:
+                    value = {"timestamp": "", "level": "", "message": value}
+                case 3 | 10 | 11:
+                    value = {"timestamp": "", "level": "", "message": json.dumps(value)}
+                case 4 | 12:
+                    value = json.dumps(value)
+                case _:
+                    value = self.text() + json.dumps(value, ensure_ascii=False)
+        line = self.text() + (value if isinstance(value, str) else json.dumps(value))
+        return line[: -self.number(200)] if not self.number(3) else line + self.text()
+
+
+def check_secret(text: str) -> None:
+    """What was in a field to redact is nowhere in a document, be it in the line or cut out of it."""
+    events = [
+        {"id": "1", "timestamp": 0, "message": text},
+        {"id": "2", "timestamp": 0, "message": "", "extractedFields": {"a": text, "b": [text]}},
+    ]
+    payload = {"messageType": "DATA_MESSAGE", "owner": "", "logGroup": "", "logStream": "", "logEvents": events}
+    data = json.dumps(payload).encode()
+    for document in documents(decode(packed(data), len(data)), Rules(redaction=REDACTION), Counter()):
+        assert SECRET.encode() not in document.lines
+
+
+def one(data: bytes) -> None:
+    """What libFuzzer calls with each input."""
+    rest = data[1:]
+    match data[:1]:
+        case b"d":
+            check({"awslogs": {"data": rest.decode("latin-1")}})
+        case b"g":
+            check({"awslogs": {"data": base64.b64encode(rest).decode()}})
+        case b"j":
+            check(packed(rest))
+        case b"s":
+            check_secret(Builder(rest).hidden())
+        case _:
+            check(packed(Builder(rest).payload()))
+
+
+def packed(data: bytes) -> dict[str, Any]:
+    """The event that has these bytes for a payload."""
+    return {"awslogs": {"data": base64.b64encode(gzip.compress(data, 1)).decode()}}
+
+
+def seeds(folder: Path) -> None:
+    """The sample events as inputs to begin with."""
+    for path in (ROOT / "events" / "shipper").glob("*.json"):
+        data = json.loads(path.read_text())["awslogs"]["data"].encode()
+        unpacked = base64.b64decode(data)
+        for kind, content in ((b"d", data), (b"g", unpacked), (b"j", gzip.decompress(unpacked))):
+            (folder / f"seed-{path.stem}-{kind.decode()}").write_bytes(kind + content)
+    for kind in (b"s", b"p"):
+        (folder / f"seed-built-{kind.decode()}").write_bytes(kind + bytes(range(256)))
+
+
+def main() -> None:
+    """Run until the options say that it is enough; libFuzzer ends the process."""
+    arguments = sys.argv[1:]
+    places = [Path(each) for each in arguments if not each.startswith("-")]
+    if not places:
+        places = [Path(tempfile.mkdtemp(prefix="fuzz-shipper-"))]
+        print(f"inputs are kept in {places[0]}", file=sys.stderr)
+        arguments.append(str(places[0]))
+    if places[0].is_dir():
+        seeds(places[0])
+    atheris.Setup([sys.argv[0], "-timeout=20", *arguments], one)
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,255 @@
+"""What no index takes, and what it does not take now: the built shipper and the real OpenSearch, nothing lost."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from local.asynchronous import Asynchronous
+from local.cloudwatch import log_event, subscription_event
+from local.runtime import FunctionFailed, Runtime
+from local.runtime import running as start
+from local.stack import Stack
+from local.template import Function, Template
+from shipper.document import METADATA
+
+ENVELOPE = {"@id", "@timestamp", "@message", "@owner", "@log_group", "@log_stream"}
+DAY = 86_400_000
+FIRST_DAY = 946_684_800_000  # 2000-01-01: days of which no other test has documents
+GOOD = ('{"marker": "before"}', '{"marker": "after"}')
+BLOCKS = {"write block": "index.blocks.write", "flood stage": "index.blocks.read_only_allow_delete"}  # 403 and 429
+
+Write = dict[str, str]
+Events = list[dict[str, Any]]
+
+
+def deep(levels: int) -> str:
+    return '{"a":' * levels + "1" + "}" * levels
+
+
+# name: (line, whether its fields are in, what a rescued document says)
+LINES: dict[str, tuple[str, Write | None]] = {
+    "text where an object is": ('{"prediction": "none"}', {"type": "mapper_parsing_exception", "field": "prediction"}),
+    "more fields than an index has": (
+        json.dumps({f"f{number}": number for number in range(1100)}),
+        {"type": "illegal_argument_exception", "limit": "total fields [1000]"},
+    ),
+    "a key twice": ('{"twice": 1, "twice": 2}', {"type": "mapper_parsing_exception", "field": "twice"}),
+    "a key twice further down": ('{"a": {"twice": 1, "twice": 2}}', {"type": "mapper_parsing_exception", "field": "twice"}),
+    "deeper than a mapping": (deep(30), {"type": "mapper_parsing_exception", "limit": "[20]"}),
+    "deeper than a parser": (deep(1100), {"type": "mapper_parsing_exception", "limit": "[20]"}),
+    "an empty name": ('{"": 1}', {"type": "mapper_parsing_exception", "name": "field name cannot be an empty string"}),
+    "two dots in a name": ('{"a..b": 1}', {"type": "mapper_parsing_exception", "field": "a..b"}),
+    "a name of 60,000 characters": (json.dumps({"x" * 60_000: 1}), {"type": "mapper_parsing_exception"}),
+    "a number of 1,100 digits": (f'{{"n": {"9" * 1100}}}', {"type": "mapper_parsing_exception"}),
+    "nested deeper than anything reads": ("[" * 100_000, None),
+    "a number of 30 digits": (f'{{"n": {10**30}}}', None),
+    "a number beyond a double": ('{"n": 1e400}', None),
+    "NaN and infinity": ('{"n": NaN, "m": -Infinity}', None),
+    "a date that is none": ('{"timestamp": "yesterday"}', None),
+    "an object where a number is": ('{"latency_ms": {"a": 1}}', None),
+    "OpenSearch's own fields": (json.dumps(dict.fromkeys(METADATA, 1)), None),
+    "the envelope's fields": ('{"@id": 1, "@message": {"a": 1}, "@timestamp": "never", "@rescued": "no"}', None),
+    "other fields with an underscore": ('{"_all": 1, "_size": "x", "_own": {"a": 1}}', None),
+    "a lone surrogate": ("plain \ud800 words", None),
+    "a lone surrogate in a field": ('{"s": "\\ud800", "t": "\udfff"}', None),
+    "a character that ends a C string": ('{"s": "\\u0000"} \x00', None),
+    "one megabyte of text": ("x" * 1_000_000, None),
+    "one megabyte in a field": (json.dumps({"s": "ä" * 160_000}), None),
+    "lines of a bulk body": ('{"marker": 1}\n{"create":{"_index":"cwl-1999.01.01"}}\n{"a":1}', None),
+    "nothing": ("", None),
+}
+
+
+@pytest.fixture(scope="module")
+def starting(template: Template, built: Path, runtime_packages: Path, running: Stack) -> Callable[[int], AbstractContextManager[Runtime]]:
+    """Starts the built shipper with so many seconds an invocation, of which it keeps one and a half for itself."""
+
+    @contextmanager
+    def started(seconds: int) -> Iterator[Runtime]:
+        function = replace(template.functions["ShipperFunction"], timeout=seconds)
+        settings = {"OPENSEARCH_URL": running.opensearch_url}
+        with start(function, settings, lambda _: None, code=built / "ShipperFunction", packages=runtime_packages) as runtime:
+            runtime.invoke(payload([], "CONTROL_MESSAGE"))  # the cold start is over
+            yield runtime
+
+    return started
+
+
+@pytest.fixture(scope="module")
+def shipper(starting: Callable[[int], AbstractContextManager[Runtime]]) -> Iterator[Runtime]:
+    with starting(20) as runtime:
+        yield runtime
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _other_tests_meet_none_of_this(running: Stack) -> Iterator[None]:
+    yield
+    for year in ("2000", "2001"):
+        requests.delete(f"{running.opensearch_url}/cwl-{year}.*", timeout=30).raise_for_status()
+
+
+def payload(events: Events, kind: str = "DATA_MESSAGE") -> dict[str, Any]:
+    return subscription_event(events, "a-log-group", kind)
+
+
+def index_of(day: int) -> str:
+    return f"cwl-{datetime.fromtimestamp(moment(day) / 1000, UTC):%Y.%m.%d}"
+
+
+def moment(day: int) -> int:
+    return FIRST_DAY + day * DAY
+
+
+def events_of(day: int, *lines: str) -> Events:
+    return [log_event(line, moment(day) + number) for number, line in enumerate(lines)]
+
+
+def found(running: Stack, day: int, event: dict[str, Any]) -> dict[str, Any] | None:
+    """The document of an event, whether it can be searched for already or not."""
+    answer = requests.get(f"{running.opensearch_url}/{index_of(day)}/_doc/{event['id']}", timeout=10)
+    source: dict[str, Any] | None = json.loads(answer.text).get("_source")
+    return source
+
+
+def document(running: Stack, day: int, event: dict[str, Any]) -> dict[str, Any]:
+    source = found(running, day, event)
+    assert source is not None
+    return source
+
+
+def count(running: Stack, day: int) -> int:
+    requests.post(f"{running.opensearch_url}/{index_of(day)}/_refresh", timeout=10).raise_for_status()
+    total: int = requests.get(f"{running.opensearch_url}/{index_of(day)}/_count", timeout=10).json()["count"]
+    return total
+
+
+@contextmanager
+def blocked(running: Stack, day: int, setting: str) -> Iterator[Callable[[], None]]:
+    """A day's index that takes no documents, until the function that is given is called."""
+    url = f"{running.opensearch_url}/{index_of(day)}"
+
+    def release() -> None:
+        requests.put(f"{url}/_settings", json={setting: None}, timeout=10).raise_for_status()
+
+    requests.put(url, timeout=30).raise_for_status()
+    requests.put(f"{url}/_settings", json={setting: True}, timeout=10).raise_for_status()
+    try:
+        yield release
+    finally:
+        release()
+
+
+@pytest.mark.parametrize("name", LINES)
+def test_a_hard_line_is_in_the_index_beside_its_neighbours(name: str, shipper: Runtime, running: Stack) -> None:
+    line, reason = LINES[name]
+    day = list(LINES).index(name)
+    events = events_of(day, GOOD[0], line, GOOD[1])
+
+    answer = shipper.invoke(payload(events))
+
+    assert answer == {"indexed": 3 if reason is None else 2, "duplicate": 0, "rescued": 0 if reason is None else 1, "excluded": 0}
+    before, hard, after = (document(running, day, event) for event in events)
+    assert (before["marker"], after["marker"]) == ("before", "after")
+    assert hard["@message"] == line
+    if reason:
+        assert hard.keys() == ENVELOPE | {"@rescued"}
+        assert hard["@rescued"] == {"status": "400"} | reason
+    else:
+        assert "@rescued" not in hard
+    assert shipper.invoke(payload(events)) == {"indexed": 0, "duplicate": 3, "rescued": 0, "excluded": 0}
+    assert count(running, day) == 3
+
+
+def test_why_a_document_was_rescued_can_be_counted(shipper: Runtime, running: Stack) -> None:
+    day = 370
+    lines = [LINES[name][0] for name in ("text where an object is", "more fields than an index has", "a key twice", "an empty name")]
+    shipper.invoke(payload(events_of(day, *lines)))
+    assert count(running, day) == 4
+    parts = ("status", "type", "field", "limit", "name")
+    query = {"size": 0, "aggs": {part: {"terms": {"field": f"@rescued.{part}"}} for part in parts}}
+    answer = requests.post(f"{running.opensearch_url}/{index_of(day)}/_search", json=query, timeout=10).json()["aggregations"]
+    counts = {part: {bucket["key"]: bucket["doc_count"] for bucket in answer[part]["buckets"]} for part in parts}
+    assert counts == {
+        "status": {"400": 4},
+        "type": {"mapper_parsing_exception": 3, "illegal_argument_exception": 1},
+        "field": {"prediction": 1, "twice": 1},
+        "limit": {"total fields [1000]": 1},
+        "name": {"field name cannot be an empty string": 1},
+    }
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_good_documents_are_in_while_blocked_ones_wait_for_the_block_to_end(block: str, shipper: Runtime, running: Stack) -> None:
+    closed, opened = (372, 373) if block == "write block" else (374, 375)
+    waiting, good = events_of(closed, "waits", '{"marker": "waits too"}'), events_of(opened, *GOOD, '{"prediction": "rescued"}')
+    answers: list[Any] = []
+    with blocked(running, closed, BLOCKS[block]) as release:
+        invocation = threading.Thread(target=lambda: answers.append(shipper.invoke(payload([waiting[0], *good, waiting[1]]))))
+        invocation.start()
+        until(lambda: all(found(running, opened, event) for event in good))
+        assert count(running, opened) == 3  # to be searched for, too
+        assert document(running, opened, good[2])["@rescued"]["field"] == "prediction"
+        time.sleep(1)
+        assert invocation.is_alive(), "the blocked documents must be waited for"
+        assert not any(found(running, closed, event) for event in waiting)
+        release()
+        invocation.join(30)
+    assert answers == [{"indexed": 4, "duplicate": 0, "rescued": 1, "excluded": 0}]
+    assert [document(running, closed, event)["@message"] for event in waiting] == ["waits", '{"marker": "waits too"}']
+    assert (count(running, closed), count(running, opened)) == (2, 3)
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_what_stays_blocked_fails_the_invocation_and_comes_back_by_replay(
+    *,
+    block: str,
+    starting: Callable[[int], AbstractContextManager[Runtime]],
+    replaying: Callable[[str], AbstractContextManager[Runtime]],
+    template: Template,
+    running: Stack,
+    s3: Any,
+    bucket: str,
+) -> None:
+    closed, opened = (376, 377) if block == "write block" else (378, 379)
+    waiting, good = events_of(closed, "waits", '{"prediction": "rescued one day"}'), events_of(opened, *GOOD)
+    event = payload([waiting[0], *good, waiting[1]])
+
+    def keep(key: str, content: bytes) -> None:
+        s3.put_object(Bucket=bucket, Key=key, Body=content)
+
+    with starting(4) as hasty, replaying(running.opensearch_url) as replay, blocked(running, closed, BLOCKS[block]) as release:
+        function: Function = replace(template.functions["ShipperFunction"], retries=1)
+        status = "403" if block == "write block" else "429"
+        with pytest.raises(FunctionFailed, match=f"2 of 4 documents not delivered: 2 x {status} cluster_block_exception") as failure:
+            Asynchronous(function, hasty.invoke, keep, (0.1,))(event)
+        assert failure.value.kind == "NotDelivered"
+        assert count(running, opened) == 2
+        assert not any(found(running, closed, event) for event in waiting)
+        [letter] = s3.list_objects_v2(Bucket=bucket)["Contents"]
+        assert json.loads(s3.get_object(Bucket=bucket, Key=letter["Key"])["Body"].read())["requestPayload"] == event
+
+        release()
+        assert replay.invoke({})["replayed"] == 1
+
+    assert s3.list_objects_v2(Bucket=bucket)["KeyCount"] == 0
+    assert (count(running, closed), count(running, opened)) == (2, 2)
+    assert document(running, closed, waiting[0])["@message"] == "waits"
+    assert document(running, closed, waiting[1])["@rescued"]["field"] == "prediction"
+
+
+def until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

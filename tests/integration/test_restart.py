@@ -1,0 +1,205 @@
+"""100,000 lines through CloudWatch's and Lambda's parts to an OpenSearch that is killed in the middle and comes back: each is in once."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from kibana.template import install
+from local import opensearch
+from local.asynchronous import Asynchronous
+from local.cloudwatch import Subscription
+from local.runtime import FunctionFailed, Runtime
+from local.runtime import running as start
+from local.template import Template
+from local.trouble import free_port
+
+LINES = 100_000
+SMALL, LARGEST = 50, 6_000  # lines of a burst
+FUNCTION_SECONDS = 4
+RETRY_SECONDS = (0.5, 1.0)
+
+
+@dataclass
+class Node:
+    """An OpenSearch that can be killed, and started again where its data lies."""
+
+    port: int
+    folder: Path
+    url: str = ""
+    _parts: ExitStack = field(default_factory=ExitStack)
+
+    def start(self) -> None:
+        self.url = self._parts.enter_context(opensearch.node(self.port, self.folder))
+
+    def kill(self) -> None:
+        [process] = [path.parent.name for path in Path("/proc").glob("[0-9]*/cmdline") if str(self.folder) in readable(path)]
+        os.kill(int(process), signal.SIGKILL)
+        self.end()
+
+    def end(self) -> None:
+        self._parts.close()
+
+
+@dataclass
+class Invocations:
+    """Lambda's invocations of the shipper: how many began, and how they ended."""
+
+    shipper: Runtime
+    begun: int = 0
+    failed: int = 0
+    worked: int = 0
+    worked_when_retried: int = 0
+    duplicates: int = 0
+    tries: Counter[str] = field(default_factory=Counter)
+
+    def invoke(self, event: dict[str, Any]) -> None:
+        payload = event["awslogs"]["data"]
+        self.tries[payload] += 1
+        self.begun += 1
+        try:
+            answer = self.shipper.invoke(event)
+        except FunctionFailed:
+            self.failed += 1
+            raise
+        self.worked += 1
+        self.worked_when_retried += self.tries[payload] > 1
+        self.duplicates += answer["duplicate"]
+
+
+@dataclass
+class Outage:
+    """Kills the node in the middle of an invocation, and starts it again when an event was given up and the next has failed."""
+
+    node: Node
+    invocations: Invocations
+    letters: list[str] = field(default_factory=list)
+    _begun: threading.Event = field(default_factory=threading.Event)
+    _over: threading.Event = field(default_factory=threading.Event)
+
+    def run(self) -> None:
+        until(lambda: self.invocations.worked >= 10 and self.invocations.begun > self.invocations.worked)
+        time.sleep(0.1)
+        self.node.kill()
+        until(lambda: len(self.letters) >= 1)
+        failed = self.invocations.failed
+        until(lambda: self.invocations.failed > failed)
+        self._begun.set()
+        self.node.start()
+        self._over.set()
+
+    def pause(self, seconds: float) -> None:
+        """The time between two tries; once the node is about to be there again, that is waited for."""
+        time.sleep(seconds)
+        if self._begun.is_set():
+            assert self._over.wait(120)
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Iterator[Node]:
+    found = Node(free_port(range(9210, 9299)), tmp_path)
+    found.start()
+    install(found.url)
+    yield found
+    found.end()
+
+
+@pytest.fixture
+def shipper(template: Template, built: Path, runtime_packages: Path, node: Node) -> Iterator[Runtime]:
+    function = replace(template.functions["ShipperFunction"], timeout=FUNCTION_SECONDS)
+    with start(
+        function, {"OPENSEARCH_URL": node.url}, lambda _: None, code=built / "ShipperFunction", packages=runtime_packages
+    ) as runtime:
+        yield runtime
+
+
+def test_each_line_is_in_once_although_the_server_was_killed(
+    *, node: Node, shipper: Runtime, template: Template, replaying: Callable[[str], AbstractContextManager[Runtime]], s3: Any, bucket: str
+) -> None:
+    [(log_group, pattern, subscriber)] = template.subscriptions
+    invocations = Invocations(shipper)
+    outage = Outage(node, invocations)
+
+    def keep(key: str, content: bytes) -> None:
+        s3.put_object(Bucket=bucket, Key=key, Body=content)
+        outage.letters.append(key)
+
+    asynchronous = Asynchronous(template.functions[subscriber], invocations.invoke, keep, RETRY_SECONDS, outage.pause)
+    subscription = Subscription(log_group, pattern, asynchronous)
+    threads = [threading.Thread(target=target, daemon=True) for target in (subscription.run, outage.run)]
+    for thread in threads:
+        thread.start()
+    for burst in bursts():
+        for line in burst:
+            subscription.put(line)
+        if len(burst) < SMALL:  # or it would be part of a larger payload
+            assert subscription.drain(120)
+    subscription.stop()
+    for thread in threads:
+        thread.join(120)
+        assert not thread.is_alive()
+
+    # all of it must have happened, or the test proves nothing
+    assert subscription.counts.passed == LINES
+    assert len(subscription.failures) == len(outage.letters) >= 1
+    assert invocations.worked_when_retried >= 1
+    assert invocations.worked > 20
+    assert total(node) < LINES
+
+    with replaying(node.url) as replay:
+        assert until(lambda: replay.invoke({})["found"] == 0)
+    assert total(node) == LINES
+    assert sorted(numbers(node)) == list(range(LINES))
+    assert s3.list_objects_v2(Bucket=bucket)["KeyCount"] == 0
+
+
+def bursts() -> Iterator[list[str]]:
+    """The lines, so many at a time that payloads are of all sizes."""
+    chance = random.Random(20261123)  # noqa: S311
+    begin = 0
+    while begin < LINES:
+        end = min(LINES, begin + chance.choice([1, 20, 500, chance.randrange(LARGEST), LARGEST]))
+        yield [json.dumps({"message": "prediction", "n": number, "text": "word " * (number % 97)}) for number in range(begin, end)]
+        begin = end
+
+
+def total(node: Node) -> int:
+    requests.post(f"{node.url}/cwl-*/_refresh", timeout=60).raise_for_status()
+    found: int = requests.get(f"{node.url}/cwl-*/_count", timeout=60).json()["count"]
+    return found
+
+
+def numbers(node: Node) -> Iterator[int]:
+    """What every document says its line's number is."""
+    query: dict[str, Any] = {"size": 10_000, "_source": ["n"], "sort": ["n", "@id"]}
+    while hits := requests.post(f"{node.url}/cwl-*/_search", json=query, timeout=60).json()["hits"]["hits"]:
+        yield from (hit["_source"]["n"] for hit in hits)
+        query["search_after"] = hits[-1]["sort"]
+
+
+def until(true: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + 120
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return True
+
+
+def readable(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace")
+    except OSError:  # a process that has ended
+        return ""

@@ -1,0 +1,311 @@
+"""A server that answers like OpenSearch's _bulk on a bad day, on a real socket: it keeps an index, and at random it misbehaves."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import random
+import socket
+import sys
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from enum import Enum, auto
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Final, NamedTuple
+
+ENVELOPE: Final = {"@id", "@timestamp", "@message", "@owner", "@log_group", "@log_stream", "@rescued"}
+HOLD_SECONDS: Final = 0.2  # longer than the shipper waits in these tests
+CREATED: Final = 201
+CONFLICT: Final = 409
+
+
+class Trouble(Enum):
+    """What can happen to a request as a whole."""
+
+    CLOSED = auto()  # before it is read
+    LATE = auto()  # stored at once, answered too late
+    LATER = auto()  # stored only when the client has given up
+    CUT = auto()  # stored, never answered
+    CUT_SHORT = auto()  # stored in part, never answered
+    TORN = auto()  # stored, and the answer ends in its middle
+    UNREADABLE = auto()  # stored, and answered with 200 and nonsense
+    REFUSED = auto()  # not stored, and answered with an error
+
+
+class Reply(NamedTuple):
+    """An answer: `hold` seconds later; `sent` is how much of it leaves before the connection is cut, None for all."""
+
+    status: int
+    kind: str
+    content: bytes
+    hold: float = 0.0
+    sent: int | None = None
+
+
+Document = tuple[tuple[str, str], dict[str, Any] | None]  # index and id; the fields, None for those that no parser takes
+ERRORS: Final = (
+    Reply(429, "text/plain", b"429 Too Many Requests /_bulk"),
+    Reply(429, "application/json", b'{"error":{"type":"rejected_execution_exception","reason":"full"},"status":429}'),
+    Reply(502, "text/html", b"<html>Bad Gateway</html>"),
+    Reply(503, "application/json", b'{"error":{"type":"cluster_block_exception","reason":"no master"},"status":503}'),
+    Reply(503, "application/json", b'"Service Unavailable"'),
+    Reply(504, "text/plain", b""),
+    Reply(400, "text/plain", b"Bad Request"),
+    Reply(403, "application/json", b'{"error":{"type":"security_exception","reason":"no permissions"},"status":403}'),
+    Reply(404, "application/json", b'{"error":"no handler","status":404}'),
+)
+NONSENSE: Final = (
+    b"", b"OK", b"{", b"{}", b"[]", b"null", b'{"items":[]}', b'{"items":[{"create":{"status":201}}]}x', b'{"items":[{"create":{}}]}',
+    b'{"items":{"create":{"status":201}}}', b"<html>fine</html>", b"\xff\xfe", b"[" * 100_000, b'{"items":[{"index":{"status":201}}]}',
+)  # fmt: skip
+BUSY_ITEMS: Final = (
+    (429, "opensearch_rejected_execution_exception"),
+    (429, "cluster_block_exception"),
+    (503, "unavailable_shards_exception"),
+    (403, "cluster_block_exception"),
+    (403, "security_exception"),
+    (404, "index_not_found_exception"),
+)
+
+
+@dataclass(frozen=True)
+class Mood:
+    """How the server behaves: shares of requests and of documents that meet with trouble, and what it never takes.
+
+    `troubles` are those that it knows. `limit` is the largest inflated body. `refused` are ids whose fields are never taken,
+    `strict` those whose rescued form is not taken either, `unparsable` those whose fields fail the whole request. `seed` makes
+    it the same again.
+    """
+
+    seed: int = 0
+    troubled: float = 0.0
+    busy: float = 0.0
+    troubles: tuple[Trouble, ...] = tuple(Trouble)
+    limit: int = 10_000_000
+    refused: frozenset[str] = frozenset()
+    strict: frozenset[str] = frozenset()
+    unparsable: frozenset[str] = frozenset()
+
+
+class Doubled(ValueError):
+    """A JSON object with the same name twice."""
+
+
+@dataclass
+class World:
+    """One index and what was done to it. `ease` lessens what passes and `heal` ends it; what is refused for ever stays refused.
+
+    `stored` counts documents that became part of the index, `lessened` those of them that it had refused whole; `told` the
+    statuses in answers that left in time and whole; `closed` requests that ended before they were read, `untold` those that
+    were taken but not answered so. `never` are the ids whose whole form was refused for good; `wrong` says what no client may
+    send.
+    """
+
+    mood: Mood
+    index: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
+    stored: int = 0
+    lessened: int = 0
+    told: Counter[int] = field(default_factory=Counter)
+    closed: int = 0
+    untold: int = 0
+    never: set[str] = field(default_factory=set)
+    wrong: list[str] = field(default_factory=list)
+    healed: threading.Event = field(default_factory=threading.Event)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        self._chance = random.Random(self.mood.seed)  # noqa: S311
+
+    def ease(self) -> None:
+        self.mood = replace(self.mood, troubled=self.mood.troubled / 2, busy=self.mood.busy / 4)
+
+    def heal(self) -> None:
+        self.healed.set()
+
+    def before(self) -> Trouble | None:
+        """What will happen to the next request; counted where nothing of it is stored."""
+        with self._lock:
+            if self.healed.is_set() or self._chance.random() >= self.mood.troubled:
+                return None
+            trouble = self._chance.choice(self.mood.troubles)
+            self.closed += trouble is Trouble.CLOSED
+            self.untold += trouble not in {Trouble.CLOSED, Trouble.REFUSED}
+            return trouble
+
+    def answer(self, content: bytes, trouble: Trouble | None) -> Reply:
+        """Store what is to be stored, and say what the client gets to see of it."""
+        if trouble is Trouble.LATER:
+            self.healed.wait(HOLD_SECONDS)
+        with self._lock:
+            if trouble is Trouble.REFUSED:
+                return self._chance.choice(ERRORS)
+            documents = self._documents(content)
+            refusal = self._refusal(content, documents)
+            if refusal:
+                return refusal
+            if trouble is Trouble.CUT_SHORT:
+                documents = documents[: self._chance.randrange(len(documents) + 1)]
+            items = [self._create(key, source) for key, source in documents]
+            if trouble is None:
+                self.told.update(item["create"]["status"] for item in items)
+            return self._spoiled(Reply(200, "application/json", json.dumps({"items": items}, separators=(",", ":")).encode()), trouble)
+
+    def _spoiled(self, reply: Reply, trouble: Trouble | None) -> Reply:
+        """The answer to what was taken, as the client gets it."""
+        match trouble:
+            case Trouble.CUT | Trouble.CUT_SHORT:
+                return reply._replace(sent=0)
+            case Trouble.TORN:
+                return reply._replace(sent=self._chance.randrange(1, len(reply.content)))
+            case Trouble.UNREADABLE:
+                return reply._replace(content=self._chance.choice(NONSENSE))
+            case Trouble.LATE | Trouble.LATER:
+                return reply._replace(hold=HOLD_SECONDS)
+        return reply
+
+    def _documents(self, content: bytes) -> list[Document]:
+        lines = content.split(b"\n")
+        if lines.pop() or not lines or len(lines) % 2:
+            self.wrong.append(f"no bulk body: {content[:200]!r}")
+            return []
+        return [self._read(action, source) for action, source in zip(lines[::2], lines[1::2], strict=True)]
+
+    def _read(self, action: bytes, source: bytes) -> Document:
+        """A document's key and its fields; None for those that no parser takes. Anything else that is no document is noted."""
+        try:
+            [(kind, target)] = json.loads(action).items()
+            key = target["_index"], target["_id"]
+            if kind != "create" or not 0 < len(key[1].encode()) <= 512:
+                self.wrong.append(f"no action: {action[:200]!r}")
+        except (ValueError, KeyError, AttributeError):
+            self.wrong.append(f"no action: {action[:200]!r}")
+            return ("", ""), None
+        try:
+            return key, json.loads(source, object_pairs_hook=_single, parse_constant=_refuse)
+        except Doubled:
+            return key, None
+        except ValueError:
+            self.wrong.append(f"no JSON: {source[:200]!r}")
+            return key, None
+
+    def _refusal(self, content: bytes, documents: list[Document]) -> Reply | None:
+        """The answer to a request that is too large, or that one document spoils."""
+        spoiled = [key for key, source in documents if key[1] in self.mood.unparsable and _has_fields(source)]
+        too_large = len(content) > self.mood.limit
+        if len(documents) == 1 and (too_large or spoiled) and _has_fields(documents[0][1]):
+            self.never.add(documents[0][0][1])
+        if too_large:
+            return Reply(413, "application/json", self._chance.choice([b"", b'{"Message":"Request size exceeded 10485760 bytes"}']))
+        reason = b'{"error":{"type":"illegal_argument_exception","reason":"Malformed action/metadata line [1]"},"status":400}'
+        return Reply(400, "application/json", reason) if spoiled else None
+
+    def _create(self, key: tuple[str, str], source: dict[str, Any] | None) -> dict[str, Any]:
+        identifier = key[1]
+        if not self.healed.is_set() and self._chance.random() < self.mood.busy:
+            status, kind = self._chance.choice(BUSY_ITEMS)
+            return _item(status, kind, "not now")
+        if source is None:
+            self.never.add(identifier)
+            return _item(400, "mapper_parsing_exception", "failed to parse", "Duplicate field 'marker'\n at [Source: REDACTED]")
+        if identifier in self.mood.refused and _has_fields(source):
+            self.never.add(identifier)
+            reason = f"failed to parse field [marker] of type [long] in document with id '{identifier}'. Preview of field's value: 'secret'"
+            return _item(400, "mapper_parsing_exception", reason)
+        if identifier in self.mood.strict and "@rescued" in source:
+            return _item(400, "mapper_parsing_exception", "object mapping for [@rescued] tried to parse field [@rescued] as object")
+        if key in self.index:
+            return _item(CONFLICT, "version_conflict_engine_exception", "document already exists")
+        self.index[key] = source
+        self.stored += 1
+        self.lessened += identifier in self.never
+        return {"create": {"status": CREATED}}
+
+
+def _has_fields(source: dict[str, Any] | None) -> bool:
+    return source is None or bool(source.keys() - ENVELOPE)
+
+
+def _item(status: int, kind: str, reason: str, cause: str | None = None) -> dict[str, Any]:
+    error: dict[str, Any] = {"type": kind, "reason": reason} | ({"caused_by": {"reason": cause}} if cause else {})
+    return {"create": {"status": status, "error": error}}
+
+
+def _single(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise Doubled
+    return found
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(constant)
+
+
+class Server(ThreadingHTTPServer):
+    """Serves one world after the other; a request belongs to the world that it began in."""
+
+    daemon_threads = True
+    request_queue_size = 100
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.world = World(Mood())
+        self.url = f"http://127.0.0.1:{self.server_port}"
+
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002  the base class names them
+        """A client that is gone is no error; anything else is this server's own."""
+        problem = sys.exception()
+        if not isinstance(problem, ConnectionError):
+            self.world.wrong.append(f"the server failed: {problem!r}")
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # or each answer takes 40 ms
+    server: Server
+
+    def do_POST(self) -> None:
+        world = self.server.world
+        trouble = world.before()
+        if trouble is Trouble.CLOSED:
+            self._cut()
+            return
+        raw = self.rfile.read(int(self.headers["content-length"]))
+        if self.path.partition("?")[0] != "/_bulk" or self.headers["content-type"] != "application/x-ndjson":
+            world.wrong.append(f"no bulk request: {self.path} {self.headers['content-type']}")
+        content = gzip.decompress(raw) if self.headers.get("content-encoding") == "gzip" else raw
+        reply = world.answer(content, trouble)
+        if reply.hold:
+            world.healed.wait(reply.hold)
+        if reply.sent == 0:
+            self._cut()
+            return
+        self.send_response(reply.status)
+        self.send_header("content-type", reply.kind)
+        self.send_header("content-length", str(len(reply.content)))
+        self.end_headers()
+        self.wfile.write(reply.content[: reply.sent])
+        if reply.sent:
+            self.wfile.flush()
+            self._cut()
+
+    def _cut(self) -> None:
+        self.close_connection = True
+        with suppress(OSError):  # the client was faster
+            self.connection.shutdown(socket.SHUT_RDWR)
+
+    def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002  the base class names it
+        pass
+
+
+@contextmanager
+def serving() -> Iterator[Server]:
+    with Server() as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()

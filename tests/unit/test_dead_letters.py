@@ -1,0 +1,331 @@
+"""Dead letters in a bucket: which are found, what becomes of each, and what is left of the bucket. S3 is moto's."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+from moto.backends import get_backend
+
+from shipper import dead_letters
+from shipper.dead_letters import PREFIX, REASON_CHARACTERS, Bucket, Fate, Letter, Replayed, letters, replay, replay_all
+from shipper.decode import PayloadInvalid
+from shipper.deliver import Outcome
+
+NAME = "dead-letters"
+KEY = f"{PREFIX}ShipperFunction/2026/11/23/2026-11-23T12.00.00-8f5ad1e0"
+EVENT = {"awslogs": {"data": "H4sI"}}
+RECORD = json.dumps({"version": "1.0", "requestPayload": EVENT, "responsePayload": {"errorType": "NotDelivered"}}).encode()
+NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
+BUSY = Counter({"429 rejected": 1})
+NEVER = Counter({"400 mapper_parsing_exception": 2})
+
+Ship = Callable[[Any], Outcome]
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[Any]:
+    with pytest.MonkeyPatch.context() as environment, mock_aws():
+        environment.delenv("AWS_PROFILE", raising=False)
+        yield boto3.client("s3", "us-east-1")
+
+
+@pytest.fixture
+def bucket(s3: Any) -> Iterator[Bucket]:
+    s3.create_bucket(Bucket=NAME)
+    yield Bucket(NAME, s3)
+    get_backend("s3")["123456789012"]["aws"].reset()
+
+
+def put(bucket: Bucket, key: str = KEY, content: bytes = RECORD, written: datetime | None = None) -> Letter:
+    bucket.s3.put_object(Bucket=NAME, Key=key, Body=content)
+    if written:
+        get_backend("s3")["123456789012"]["aws"].buckets[NAME].keys[key].last_modified = written.replace(tzinfo=None)
+    return Letter(key, len(content), written or NOON)
+
+
+def keys(bucket: Bucket) -> list[str]:
+    return sorted(item["Key"] for item in bucket.s3.list_objects_v2(Bucket=NAME).get("Contents", ()))
+
+
+def content(bucket: Bucket, key: str) -> bytes:
+    found: bytes = bucket.s3.get_object(Bucket=NAME, Key=key)["Body"].read()
+    return found
+
+
+def reason_of(bucket: Bucket, key: str) -> str:
+    found: str = bucket.s3.head_object(Bucket=NAME, Key=key)["Metadata"]["reason"]
+    return found
+
+
+def giving(outcome: Outcome) -> Ship:
+    return lambda _event: outcome
+
+
+def refusing(message: str) -> Ship:
+    def ship(_event: Any) -> Outcome:
+        raise PayloadInvalid(message)
+
+    return ship
+
+
+# --- which are found -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("prefix", "expected"),
+    [
+        pytest.param(None, [f"{PREFIX}a/1", f"{PREFIX}a/2", f"{PREFIX}b/1"], id="where Lambda puts them: nothing that was set aside"),
+        pytest.param(f"{PREFIX}a/", [f"{PREFIX}a/1", f"{PREFIX}a/2"], id="one function's"),
+        pytest.param(f"{PREFIX}a/2", [f"{PREFIX}a/2"], id="one"),
+        pytest.param("poison/", [f"poison/{PREFIX}a/0"], id="what was set aside"),
+        pytest.param("nothing/", [], id="none"),
+    ],
+)
+def test_letters_are_those_below_the_prefix(bucket: Bucket, prefix: str | None, expected: list[str]) -> None:
+    for key in (f"{PREFIX}a/1", f"{PREFIX}a/2", f"{PREFIX}b/1", f"poison/{PREFIX}a/0", "something/else", "aws/lambda/other"):
+        put(bucket, key)
+    found = letters(bucket, prefix) if prefix else letters(bucket)
+    assert sorted(letter.key for letter in found) == expected
+    assert {letter.size for letter in found} <= {len(RECORD)}
+
+
+@pytest.mark.parametrize(
+    ("since", "until", "hours"),
+    [
+        pytest.param(None, None, [0, 1, 2, 3], id="all"),
+        pytest.param(1, None, [1, 2, 3], id="since: that moment too"),
+        pytest.param(None, 2, [0, 1], id="until: not that moment"),
+        pytest.param(1, 3, [1, 2], id="between"),
+        pytest.param(2, 2, [], id="nothing between"),
+    ],
+)
+def test_letters_are_those_of_a_time(bucket: Bucket, since: int | None, until: int | None, hours: list[int]) -> None:
+    for hour in range(4):
+        put(bucket, f"{PREFIX}{hour}", written=NOON + timedelta(hours=hour))
+    bounds = [None if hour is None else NOON + timedelta(hours=hour) for hour in (since, until)]
+    found = letters(bucket, PREFIX, *bounds)
+    assert sorted(letter.key for letter in found) == [f"{PREFIX}{hour}" for hour in hours]
+    assert {letter.written for letter in found} == {NOON + timedelta(hours=hour) for hour in hours}
+
+
+def test_letters_of_every_page_are_found(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    """S3 lists a thousand at a time; here three."""
+    monkeypatch.setenv("MOTO_S3_DEFAULT_MAX_KEYS", "3")
+    expected = {put(bucket, f"{PREFIX}{number:02}").key for number in range(10)}
+    assert len(bucket.s3.list_objects_v2(Bucket=NAME)["Contents"]) == 3
+    found = letters(bucket)
+    assert {letter.key for letter in found} == expected
+    assert len(found) == 10
+
+
+def test_order_is_random(bucket: Bucket) -> None:
+    """What cannot be delivered for long would stand in the way of what comes behind it."""
+    for number in range(12):
+        put(bucket, f"{PREFIX}{number:02}")
+    orders = {tuple(letter.key for letter in letters(bucket)) for _ in range(4)}
+    assert len(orders) > 1
+
+
+# --- what becomes of one ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("outcome", "fate", "left"),
+    [
+        pytest.param(Outcome(indexed=3, duplicate=1, rescued=1, excluded=2), Fate.REPLAYED, [], id="all delivered"),
+        pytest.param(Outcome(duplicate=3), Fate.REPLAYED, [], id="all were there"),
+        pytest.param(Outcome(excluded=3), Fate.REPLAYED, [], id="all excluded"),
+        pytest.param(Outcome(), Fate.REPLAYED, [], id="no lines"),
+        pytest.param(Outcome(reasons=NEVER, hopeless=2), Fate.POISONED, [f"poison/{KEY}"], id="all hopeless"),
+        pytest.param(
+            Outcome(indexed=3, reasons=NEVER, hopeless=2), Fate.POISONED, [f"poison/{KEY}"], id="some hopeless, the rest delivered"
+        ),
+        pytest.param(Outcome(reasons=NEVER + BUSY, hopeless=2), Fate.WAITING, [KEY], id="some hopeless, some busy"),
+        pytest.param(Outcome(indexed=3, reasons=BUSY), Fate.WAITING, [KEY], id="some busy, the rest delivered"),
+        pytest.param(Outcome(reasons=BUSY, available=False), Fate.WAITING, [KEY], id="the server is away"),
+    ],
+)
+def test_letter_meets_the_fate_of_its_lines(bucket: Bucket, outcome: Outcome, fate: Fate, left: list[str]) -> None:
+    letter = put(bucket)
+    assert replay(letter, bucket, giving(outcome)) == Replayed(letter, fate, outcome, outcome.summary())
+    assert keys(bucket) == left
+    assert {content(bucket, key) for key in left} <= {RECORD}
+    if fate is Fate.POISONED:
+        assert reason_of(bucket, left[0]) == outcome.summary()
+
+
+def test_payload_is_the_one_that_the_function_had(bucket: Bucket) -> None:
+    seen: list[Any] = []
+
+    def ship(event: Any) -> Outcome:
+        seen.append(event)
+        return Outcome()
+
+    replay(put(bucket), bucket, ship)
+    assert seen == [EVENT]
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        pytest.param(b"", id="empty"),
+        pytest.param(b"words", id="no JSON"),
+        pytest.param(RECORD[:-1], id="cut short"),
+        pytest.param(b"{}", id="an empty object"),
+        pytest.param(json.dumps(EVENT).encode(), id="the payload without its record"),
+        pytest.param(b'["requestPayload"]', id="an array"),
+        pytest.param(b'"requestPayload"', id="a string"),
+        pytest.param(b"5", id="a number"),
+        pytest.param(b"null", id="null"),
+        pytest.param(b'{"requestPayload":"\xff"}', id="no UTF-8"),
+        pytest.param(b"[" * 100_000, id="nested deeper than can be read"),
+    ],
+)
+def test_object_that_is_no_record_is_set_aside(bucket: Bucket, record: bytes) -> None:
+    letter = put(bucket, content=record)
+    expected = "the object is no record of a failed invocation: it has no requestPayload"
+    assert replay(letter, bucket, refusing("never called")) == Replayed(letter, Fate.POISONED, Outcome(), expected)
+    assert keys(bucket) == [f"poison/{KEY}"]
+    assert content(bucket, f"poison/{KEY}") == record
+    assert reason_of(bucket, f"poison/{KEY}") == expected
+
+
+@pytest.mark.parametrize(
+    ("reason", "shown"),
+    [
+        pytest.param("awslogs.data is not base64", "awslogs.data is not base64", id="words"),
+        pytest.param("ä 👍", "? ?", id="beyond ASCII"),
+        pytest.param("one\r\ntwo\tthree\x00", "one??two?three?", id="characters that no header takes"),
+        pytest.param("x" * 5000, "x" * REASON_CHARACTERS, id="longer than S3 takes"),
+    ],
+)
+def test_reason_is_kept_as_metadata_takes_it(bucket: Bucket, reason: str, shown: str) -> None:
+    letter = put(bucket)
+    assert replay(letter, bucket, refusing(reason)).reason == reason
+    assert reason_of(bucket, f"poison/{KEY}") == shown
+
+
+@pytest.mark.parametrize("key", [f"{PREFIX}a b+c%2Fd", f"{PREFIX}ä?x=1&y#z", f"{PREFIX}'\"\\"], ids=["escapes", "a query", "quotes"])
+def test_any_key_can_be_set_aside(bucket: Bucket, key: str) -> None:
+    replay(put(bucket, key), bucket, refusing("broken"))
+    assert keys(bucket) == [f"poison/{key}"]
+    assert content(bucket, f"poison/{key}") == RECORD
+
+
+@pytest.mark.parametrize(
+    ("ship", "fate", "left"),
+    [
+        pytest.param(giving(Outcome(reasons=NEVER, hopeless=2)), Fate.POISONED, [f"poison/{KEY}"], id="hopeless again: stays"),
+        pytest.param(refusing("broken"), Fate.POISONED, [f"poison/{KEY}"], id="unreadable again: stays"),
+        pytest.param(giving(Outcome(reasons=BUSY)), Fate.WAITING, [f"poison/{KEY}"], id="busy: stays"),
+        pytest.param(giving(Outcome(indexed=3)), Fate.REPLAYED, [], id="delivered: removed"),
+    ],
+)
+def test_what_was_set_aside_can_be_replayed(bucket: Bucket, ship: Ship, fate: Fate, left: list[str]) -> None:
+    letter = put(bucket, f"poison/{KEY}")
+    assert replay(letter, bucket, ship).fate is fate
+    assert keys(bucket) == left
+    assert {content(bucket, key) for key in left} <= {RECORD}
+
+
+def test_letter_that_is_gone(bucket: Bucket) -> None:
+    letter = put(bucket)
+    bucket.s3.delete_object(Bucket=NAME, Key=letter.key)
+    assert replay(letter, bucket, refusing("never called")) == Replayed(letter, Fate.GONE, Outcome())
+    assert keys(bucket) == []
+
+
+@pytest.mark.parametrize(
+    ("outcome", "fate"),
+    [
+        pytest.param(Outcome(indexed=3), Fate.REPLAYED, id="delivered"),
+        pytest.param(Outcome(reasons=NEVER, hopeless=2), Fate.GONE, id="hopeless"),
+        pytest.param(None, Fate.GONE, id="unreadable"),
+    ],
+)
+def test_letter_that_goes_meanwhile(bucket: Bucket, outcome: Outcome | None, fate: Fate) -> None:
+    """Two replays at once, one by the schedule and one by hand, may meet at the same letter."""
+    letter = put(bucket)
+
+    def ship(_event: Any) -> Outcome:
+        bucket.s3.delete_object(Bucket=NAME, Key=letter.key)
+        if outcome is None:
+            raise PayloadInvalid("broken")
+        return outcome
+
+    assert replay(letter, bucket, ship).fate is fate
+    assert keys(bucket) == []
+
+
+def test_what_the_bucket_forbids_is_not_hidden(bucket: Bucket) -> None:
+    letter = put(bucket)
+    bucket.s3.delete_object(Bucket=NAME, Key=letter.key)
+    bucket.s3.delete_bucket(Bucket=NAME)
+    with pytest.raises(bucket.s3.exceptions.NoSuchBucket):
+        replay(letter, bucket, giving(Outcome()))
+
+
+# --- all of them -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("documents", "rate", "seconds"),
+    [
+        pytest.param([100, 50], 50.0, [2.0, 1.0], id="as long as the lines would take"),
+        pytest.param([100], 1e9, [0.0], id="as fast as it goes"),
+        pytest.param([0, 100], 10.0, [0.0, 10.0], id="nothing to wait for"),
+        pytest.param([1], 0.5, [2.0], id="less than one a second"),
+    ],
+)
+def test_replay_is_no_faster_than_the_rate(bucket: Bucket, documents: list[int], rate: float, seconds: list[float]) -> None:
+    outcomes = iter([Outcome(indexed=count) for count in documents])
+    slept: list[float] = []
+    found = [put(bucket, f"{PREFIX}{number}") for number in range(len(documents))]
+    list(replay_all(found, bucket, lambda _: next(outcomes), rate, slept.append))
+    assert all(0 <= wanted - had < 1 for wanted, had in zip(seconds, slept, strict=True))  # less what the replay itself took
+
+
+def test_lines_that_are_not_delivered_count_for_the_rate(bucket: Bucket) -> None:
+    slept: list[float] = []
+    list(replay_all([put(bucket)], bucket, giving(Outcome(reasons=Counter({"429": 300}))), 100.0, slept.append))
+    assert slept == [pytest.approx(3, abs=0.9)]
+
+
+@pytest.mark.parametrize(
+    ("available", "replayed"),
+    [
+        pytest.param([False] * 6, 3, id="away from the start"),
+        pytest.param([True, False, False, False, True, True], 4, id="away midway"),
+        pytest.param([False, False, True, False, False, True], 6, id="away now and then"),
+        pytest.param([True, True, True, True, True, False], 6, id="away at the end"),
+        pytest.param([], 0, id="no letter"),
+    ],
+)
+def test_replay_ends_where_the_server_is_away(bucket: Bucket, available: list[bool], replayed: int) -> None:
+    found = [put(bucket, f"{PREFIX}{number}") for number in range(len(available))]
+    answers = iter(available)
+
+    def ship(_event: Any) -> Outcome:
+        return Outcome(indexed=1) if next(answers) else Outcome(reasons=BUSY, available=False)
+
+    results = list(replay_all(found, bucket, ship, 1000.0, lambda _: None))
+    assert [result.letter for result in results] == found[:replayed]
+    assert [result.fate is Fate.REPLAYED for result in results] == available[:replayed]
+    assert len(keys(bucket)) == len(found) - available[:replayed].count(True)
+    assert dead_letters.SILENCES == 3
+
+
+def test_letters_are_taken_one_by_one(bucket: Bucket) -> None:
+    """Whoever gives them can stop when time is up."""
+    found = [put(bucket, f"{PREFIX}{number}") for number in range(3)]
+    replaying = replay_all(iter(found), bucket, giving(Outcome(indexed=1)), 1000.0, lambda _: None)
+    assert len(keys(bucket)) == 3
+    assert next(replaying).letter == found[0]
+    assert len(keys(bucket)) == 2

@@ -1,0 +1,392 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from shipper.read import Kind, clean, json_object, number, platform, read, read_extracted, unwrapped
+
+REQUEST = "8f5ad1e0-3c1c-4f9a-9a57-1f2b3c4d5e6f"
+MEGABYTE = 1_000_000
+WRAPPED = {"timestamp": "2026-11-23T12:00:00Z", "level": "INFO", "requestId": REQUEST}
+EMF = {"_aws": {"Timestamp": 1, "CloudWatchMetrics": []}, "lines": 5}
+REPORTED = {
+    "requestId": REQUEST,
+    "metrics": {"durationMs": 12.34, "billedDurationMs": 13, "memorySizeMB": 128, "maxMemoryUsedMB": 66, "initDurationMs": 210.5},
+}
+REPORT = (
+    f"REPORT RequestId: {REQUEST}\tDuration: 12.34 ms\tBilled Duration: 13 ms\tMemory Size: 128 MB\tMax Memory Used: 66 MB"
+    "\tInit Duration: 210.5 ms\t"
+)
+
+ANY_TEXT = st.text(st.characters(exclude_categories=()))
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | ANY_TEXT,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(ANY_TEXT, inner, max_size=3),
+    max_leaves=6,
+)
+
+
+def wrapper(message: Any, **changes: Any) -> str:
+    return json.dumps(WRAPPED | {"message": message} | changes)
+
+
+def nested(depth: int) -> str:
+    return '{"a":' * depth + "1" + "}" * depth
+
+
+@pytest.mark.parametrize(
+    ("line", "fields"),
+    [
+        pytest.param('{"a": 1, "b": {"c": [true, null]}}', {"a": 1, "b": {"c": [True, None]}}, id="object"),
+        pytest.param(' \t{"a": 1} \r\n', {"a": 1}, id="white space around it"),
+        pytest.param('{\n  "a": 1\n}\n', {"a": 1}, id="pretty-printed"),
+        pytest.param("{}", {}, id="nothing in it"),
+        pytest.param('INFO 8f5ad1e0 {"n": 1}', {"n": 1}, id="text before it"),
+        pytest.param('[INFO]\t2026-11-23T12:00:00Z\tabc\t{"n": 1}\n', {"n": 1}, id="text of Lambda's own logger before it"),
+        pytest.param('"quoted" {"n": 1}', {"n": 1}, id="a string before it"),
+        pytest.param('"{\\"n\\": 1}"', {"n": 1}, id="in a string"),
+        pytest.param('"INFO {\\"n\\": 1}"\n', {"n": 1}, id="in a string, text before it"),
+        pytest.param('{"n": "{\\"m\\": 1}"}', {"n": '{"m": 1}'}, id="a string in it stays one"),
+        pytest.param('{"n": NaN, "m": [Infinity, -Infinity]}', {"n": None, "m": [None, None]}, id="NaN and infinity"),
+        pytest.param('{"n": 1e999, "m": -1e999}', {"n": None, "m": None}, id="beyond a float"),
+        pytest.param('{"n": "\\ud800a", "\\udfff": 1}', {"n": "\ufffda", "\ufffd": 1}, id="lone surrogates escaped"),
+        pytest.param('{"n": "\ud800a", "m": "ä\\ud83d\\udc4d"}', {"n": "\ufffda", "m": "ä👍"}, id="lone surrogates as they are"),
+        pytest.param('{"n": 123456789012345678901234567890}', {"n": 123456789012345678901234567890}, id="more than 64 bits"),
+        pytest.param('{"n": -18446744073709551617}', {"n": -18446744073709551617}, id="more than 64 bits, negative"),
+        pytest.param('{"n": 0.1, "m": 1e5, "k": -0}', {"n": 0.1, "m": 1e5, "k": 0}, id="numbers"),
+        pytest.param('{"n": 1, "n": 2}', {"n": 2}, id="the last of two of one name"),
+        pytest.param('{"n": NaN, "n": 2}', {"n": 2}, id="the last of two of one name, leniently"),
+        pytest.param('{"type": "platform.start"}', {"type": "platform.start"}, id="type without a record"),
+        pytest.param('{"type": "other.start", "record": {}}', {"type": "other.start", "record": {}}, id="another type with a record"),
+        pytest.param('{"type": ["platform.start"], "record": {}}', {"type": ["platform.start"], "record": {}}, id="a type that is no text"),
+        pytest.param(nested(300), json.loads(nested(300)), id="nested 300 deep"),
+        pytest.param('REPORT of the day {"n": 1}', {"n": 1}, id="after a word that Lambda uses, too"),
+        pytest.param('START {"n": 1}', {"n": 1}, id="after another such word"),
+    ],
+)
+def test_an_object_is_found(line: str, fields: dict[str, Any]) -> None:
+    assert read(line) == (Kind.OBJECT, fields)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        pytest.param("", id="empty"),
+        pytest.param("plain words", id="words"),
+        pytest.param('["an", "array"]', id="array"),
+        pytest.param('[{"n": 1}]', id="array of objects"),
+        pytest.param('"words"', id="string"),
+        pytest.param('"[{}]"', id="array in a string"),
+        pytest.param("5", id="number"),
+        pytest.param("null", id="null"),
+        pytest.param("{", id="one brace"),
+        pytest.param('{"broken": ', id="broken"),
+        pytest.param('{"n": 01}', id="no JSON number"),
+        pytest.param("{'n': 1}", id="Python's way of writing it"),
+        pytest.param('{"n": 1} and more', id="text after it"),
+        pytest.param('{"n": 1}\x0b', id="after it what is no white space in JSON"),
+        pytest.param('{"n": 1}{"n": 2}', id="two objects"),
+        pytest.param('{not} {"n": 1}', id="a brace before it"),
+        pytest.param('{"n": "a\nb"}', id="a newline in a string"),
+        pytest.param(json.dumps(json.dumps(json.dumps({"n": 1}))), id="in a string in a string"),
+        pytest.param(nested(100_000), id="nested 100,000 deep"),
+        pytest.param("START", id="a platform line's first word"),
+        pytest.param("START RequestId:", id="start without an id"),
+        pytest.param(f"START RequestId: {REQUEST} and more", id="start and more"),
+        pytest.param(f"xSTART RequestId: {REQUEST}", id="start with something before it"),
+        pytest.param(f"END RequestId: {REQUEST} Version: 1", id="end with a version"),
+        pytest.param(f"start RequestId: {REQUEST}", id="start in small letters"),
+        pytest.param("REPORT all good", id="a report of someone else's"),
+        pytest.param("REPORT Total: 5", id="a report of someone else's, with a figure"),
+        pytest.param("REPORT RequestId: 5", id="a report without figures"),
+        pytest.param("REPORT RequestId: abc was late: why", id="a report of someone else's, with a request"),
+        pytest.param("INIT_REPORT done", id="a report of a start without figures"),
+        pytest.param("INIT_STARTED Runtime Version: x", id="nearly the start of a start"),
+    ],
+)
+def test_text_has_no_fields(line: str) -> None:
+    assert read(line) == (Kind.TEXT, {})
+
+
+@pytest.mark.parametrize("depth", [300, 900, 1_000, 1_100, 5_000, 10_000])
+@pytest.mark.parametrize("last", ["1", "NaN"], ids=["strict", "lenient"])
+def test_nesting_is_read_whole_or_not_at_all(depth: int, last: str) -> None:
+    kind, fields = read(nested(depth).replace("1", last))
+    if kind is Kind.TEXT:
+        assert fields == {}
+        assert depth > 500
+        return
+    for _ in range(depth - 1):
+        fields = fields["a"]
+    assert fields == {"a": None if last == "NaN" else 1}
+
+
+@pytest.mark.parametrize(
+    ("line", "fields"),
+    [
+        pytest.param(wrapper('{"n": 1, "m": "x"}'), {**WRAPPED, "n": 1, "m": "x"}, id="JSON in a string"),
+        pytest.param(wrapper(' \n{"n": 1}\n'), {**WRAPPED, "n": 1}, id="JSON in a string, white space around it"),
+        pytest.param(wrapper(json.dumps(json.dumps({"n": 1}))), {**WRAPPED, "n": 1}, id="JSON in a string in a string"),
+        pytest.param(wrapper({"n": {"m": 1}}), {**WRAPPED, "n": {"m": 1}}, id="object"),
+        pytest.param("INFO " + wrapper({"n": 1}), {**WRAPPED, "n": 1}, id="object, text before the wrapper"),
+        pytest.param(json.dumps(wrapper({"n": 1})), {**WRAPPED, "n": 1}, id="object, the wrapper in a string"),
+        pytest.param(wrapper({"n": 1, "level": "LOW"}), {**WRAPPED, "n": 1, "level": "LOW"}, id="the inner field wins"),
+        pytest.param(wrapper({"message": "x"}), {**WRAPPED, "message": "x"}, id="the inner message is the message"),
+        pytest.param(wrapper('{"message": {"n": 1}}'), {**WRAPPED, "message": {"n": 1}}, id="unwrapped once"),
+        pytest.param(wrapper({}), WRAPPED, id="an object with nothing in it"),
+        pytest.param(wrapper('{"n": NaN}'), {**WRAPPED, "n": None}, id="NaN inside"),
+    ],
+)
+def test_a_loggers_object_is_unwrapped(line: str, fields: dict[str, Any]) -> None:
+    assert read(line) == (Kind.OBJECT, fields)
+
+
+@pytest.mark.parametrize(
+    "message",
+    ["words", "", '{"broken": ', '{"n": 1} and more', 'INFO {"n": 1}', "[1]", '["{}"]', '"words"', "{}}", " ", 5, None, [{"n": 1}]],
+    ids=str,
+)
+def test_a_loggers_other_message_stays(message: Any) -> None:
+    assert read(wrapper(message)) == (Kind.OBJECT, WRAPPED | {"message": message})
+
+
+@pytest.mark.parametrize("missing", ["timestamp", "level"])
+@pytest.mark.parametrize("message", ['{"n": 1}', {"n": 1}], ids=["string", "object"])
+def test_what_is_no_loggers_line_stays(missing: str, message: Any) -> None:
+    fields = {name: value for name, value in WRAPPED.items() if name != missing} | {"message": message}
+    assert read(json.dumps(fields)) == (Kind.OBJECT, fields)
+    assert unwrapped(fields) is fields
+
+
+def test_a_line_of_powertools_stays() -> None:
+    line = {
+        "level": "INFO", "location": "handler:12", "message": "prediction", "timestamp": "2026-11-23T12:00:00.123Z", "service": "inference",
+        "cold_start": True, "function_memory_size": "128", "prediction": {"score": 0.5}, "xray_trace_id": "1-5e1b4151-00000000",
+    }  # fmt: skip
+    assert read(json.dumps(line)) == (Kind.OBJECT, line)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [json.dumps(EMF), "INFO " + json.dumps(EMF), json.dumps(json.dumps(EMF)), json.dumps({"_aws": None, **EMF})],
+    ids=["alone", "after text", "in a string", "twice"],
+)
+def test_metrics_are_their_kind(line: str) -> None:
+    assert read(line) == (Kind.METRICS, EMF)
+
+
+@pytest.mark.parametrize("message", [EMF, json.dumps(EMF)], ids=["object", "string"])
+def test_wrapped_metrics_are_their_kind(message: Any) -> None:
+    assert read(wrapper(message)) == (Kind.METRICS, WRAPPED | EMF)
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\t\n", " "], ids=["nothing", "newline", "tab and newline", "space"])
+@pytest.mark.parametrize(
+    ("line", "kind", "record"),
+    [
+        pytest.param(f"START RequestId: {REQUEST} Version: $LATEST", "start", {"requestId": REQUEST, "version": "$LATEST"}, id="START"),
+        pytest.param(f"START RequestId: {REQUEST}", "start", {"requestId": REQUEST}, id="START without a version"),
+        pytest.param(f"END RequestId: {REQUEST}", "end", {"requestId": REQUEST}, id="END"),
+        pytest.param(
+            "INIT_START Runtime Version: python:3.13.v1\tRuntime Version ARN: arn:aws:lambda:eu-west-1::runtime:1f",
+            "initStart",
+            {"runtimeVersion": "python:3.13.v1", "runtimeVersionArn": "arn:aws:lambda:eu-west-1::runtime:1f"},
+            id="INIT_START",
+        ),
+        pytest.param("INIT_START Runtime Version: python:3.13.v1", "initStart", {"runtimeVersion": "python:3.13.v1"}, id="no ARN"),
+        pytest.param(REPORT, "report", REPORTED, id="REPORT"),
+        pytest.param(REPORT.replace("\t", "  "), "report", REPORTED, id="REPORT with spaces"),
+        pytest.param(REPORT.replace("\t", "\n"), "report", REPORTED, id="REPORT on lines"),
+        pytest.param(
+            f"{REPORT}\nXRAY TraceId: 1-5e1b4151-5ac6c58dc39a6b5a4e2f5c0a\tSegmentId: 45dca9b2e1e0f5d1\tSampled: true\t",
+            "report",
+            REPORTED | {"xrayTraceId": "1-5e1b4151-5ac6c58dc39a6b5a4e2f5c0a", "segmentId": "45dca9b2e1e0f5d1", "sampled": "true"},
+            id="REPORT with X-Ray",
+        ),
+        pytest.param(f"{REPORT}Status: timeout", "report", REPORTED | {"status": "timeout"}, id="REPORT of a timeout"),
+        pytest.param(
+            f"{REPORT}Status: error\tError Type: Runtime.ExitError",
+            "report",
+            REPORTED | {"status": "error", "errorType": "Runtime.ExitError"},
+            id="REPORT of an error",
+        ),
+        pytest.param(
+            f"REPORT RequestId: {REQUEST}\tDuration: 3000.00 ms\tBilled Duration: 3000 ms",
+            "report",
+            {"requestId": REQUEST, "metrics": {"durationMs": 3000.0, "billedDurationMs": 3000}},
+            id="a figure that ends with a zero",
+        ),
+        pytest.param(
+            f"REPORT RequestId: {REQUEST}\tStatus: timeout", "report", {"requestId": REQUEST, "status": "timeout"}, id="no figure"
+        ),
+        pytest.param(
+            "INIT_REPORT Init Duration: 9999.5 ms\tPhase: init\tStatus: error\tError Type: Runtime.Unknown",
+            "initReport",
+            {"phase": "init", "status": "error", "errorType": "Runtime.Unknown", "metrics": {"initDurationMs": 9999.5}},
+            id="INIT_REPORT",
+        ),
+        pytest.param(
+            "RESTORE_REPORT Restore Duration: 350.5 ms\tBilled Restore Duration: 20 ms",
+            "restoreReport",
+            {"metrics": {"restoreDurationMs": 350.5, "billedRestoreDurationMs": 20}},
+            id="RESTORE_REPORT",
+        ),
+    ],
+)
+def test_lambdas_own_lines(line: str, end: str, kind: str, record: dict[str, Any]) -> None:
+    assert read(line + end) == (Kind.PLATFORM, {"type": f"platform.{kind}", "record": record})
+
+
+@pytest.mark.parametrize("event", ["start", "runtimeDone", "report", "initStart", "logsDropped"])
+def test_lambdas_own_lines_in_json(event: str) -> None:
+    line = {
+        "time": "2026-11-23T12:00:00.123Z",
+        "type": f"platform.{event}",
+        "record": {"requestId": REQUEST, "metrics": {"durationMs": 1.5}},
+    }
+    assert read(json.dumps(line)) == (Kind.PLATFORM, line)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [f"START RequestId: {REQUEST} Version: $LATEST", REPORT + "Status: timeout\tXRAY TraceId: x\t"],
+    ids=["START", "REPORT"],
+)
+def test_text_and_json_have_the_same_fields(line: str) -> None:
+    fields = read(line).fields
+    assert read(json.dumps(fields)) == (Kind.PLATFORM, fields)
+
+
+def test_a_platform_line_with_a_lone_surrogate_can_be_written() -> None:
+    fields = read("START RequestId: \ud800 Version: \udfff").fields
+    assert fields["record"] == {"requestId": "\ufffd", "version": "\ufffd"}
+
+
+@pytest.mark.parametrize(
+    ("start", "unit"),
+    [
+        ("START RequestId: ", "x"),
+        ("START RequestId: ", "x Version: "),
+        ("START RequestId: x", " "),
+        ("START RequestId: x Version: ", "x"),
+        ("END RequestId: ", "x"),
+        ("END RequestId: x", "\t"),
+        ("INIT_START Runtime Version: ", "x"),
+        ("INIT_START Runtime Version: x", " "),
+        ("INIT_START Runtime Version: x", " Runtime Version ARN: "),
+        ("INIT_START Runtime Version: x Runtime Version ARN: ", "x"),
+        ("REPORT RequestId: ", "x"),
+        ("REPORT RequestId: ", " "),
+        ("REPORT RequestId: x", " \t"),
+        ("REPORT RequestId: x Duration: ", "A"),
+        ("REPORT RequestId: x Duration: 1 ", "A "),
+        ("REPORT RequestId: x Duration: 1 ", "A: x "),
+        ("INIT_REPORT ", "A"),
+        ("INIT_REPORT ", "A "),
+        ("RESTORE_REPORT", "\t"),
+        ("", " "),
+        ("", "{"),
+        ("", '{"a":'),
+        ("", '{"a":1}'),
+        ("", "[{"),
+        ("", '"'),
+        ("", '"{'),
+        ("", '"\\"{'),
+        ('{"n":', "9"),
+        ('{"n":', "NaN,"),
+        ('{"message":"', "{"),
+        ('{"timestamp":1,"level":1,"message":"', '\\"{'),
+    ],
+)
+@pytest.mark.parametrize("end", ["\0 y", '"}'], ids=["text", "JSON"])
+def test_no_line_takes_long(start: str, unit: str, end: str) -> None:
+    read(start + (unit * MEGABYTE)[:MEGABYTE] + end)  # in a second or so; where the time grows with the square of the length, in hours
+
+
+@pytest.mark.parametrize(
+    ("extracted", "fields"),
+    [
+        pytest.param({"a": "x", "b": "two words"}, {"a": "x", "b": "two words"}, id="text"),
+        pytest.param({"a": "", "b": None, "c": " "}, {"c": " "}, id="empty ones are dropped"),
+        pytest.param({}, {}, id="none"),
+        pytest.param({"a": "5", "b": "-5", "c": "0", "d": "0.5"}, {"a": 5, "b": -5, "c": 0, "d": 0.5}, id="numbers"),
+        pytest.param({"a": "9223372036854775807"}, {"a": 9223372036854775807}, id="the largest number"),
+        pytest.param({"a": "9223372036854775808"}, {"a": "9223372036854775808"}, id="beyond it"),
+        *(
+            pytest.param({"a": text}, {"a": text}, id=f"text {text!r}")
+            for text in [
+                "007",
+                "+5",
+                "5.",
+                ".5",
+                "1e3",
+                "1e999",
+                "0x10",
+                "1_000",
+                "5.50",
+                " 5",
+                "5 ",
+                "-0",
+                "nan",
+                "inf",
+                "-Infinity",
+                "\u0665",
+                "true",
+            ]
+        ),
+        pytest.param({"a": "12345678901234567890.5"}, {"a": "12345678901234567890.5"}, id="more digits than a float has"),
+        pytest.param({"a": "9" * 5000}, {"a": "9" * 5000}, id="more digits than Python reads"),
+        pytest.param({"a": '{"n": 1}'}, {"a": '{"n": 1}', "$a": {"n": 1}}, id="object"),
+        pytest.param({"a": 'x {"n": 1}'}, {"a": 'x {"n": 1}', "$a": {"n": 1}}, id="object after text"),
+        pytest.param({"a": '{"n": '}, {"a": '{"n": '}, id="broken object"),
+        pytest.param({"a": "[1]"}, {"a": "[1]"}, id="array"),
+        pytest.param({"a": 5, "b": {"c": ""}, "d": False}, {"a": 5, "b": {"c": ""}, "d": False}, id="no strings"),
+    ],
+)
+def test_extracted_fields_are_read_as_the_consoles_function_does(extracted: dict[str, Any], fields: dict[str, Any]) -> None:
+    found = read_extracted(extracted)
+    assert found == fields
+    assert {name: type(value) for name, value in found.items()} == {name: type(value) for name, value in fields.items()}
+
+
+@given(text=st.from_regex(r"[+-]?[0-9]{0,25}(\.[0-9]{0,25})?(e[+-]?[0-9]{1,3})?", fullmatch=True) | st.text())
+def test_a_number_loses_no_digit(text: str) -> None:
+    assert str(number(text)) == text
+
+
+@given(value=st.integers(-(2**63) + 1, 2**63 - 1) | st.floats(-1e15, 1e15))
+def test_a_number_is_a_number(value: float) -> None:
+    found = number(str(value))
+    assert str(found) == str(value)
+    assert type(found) is type(value) or "e" in str(value)
+
+
+@given(line=ANY_TEXT | st.builds(lambda prefix, value: prefix + json.dumps(value), ANY_TEXT, VALUES))
+@example(line="{}")
+@example(line='"{"')
+@example(line='{"type":"platform.x","record":null}')
+def test_any_line_is_read(line: str) -> None:
+    kind, fields = read(line)
+    assert kind is not Kind.TEXT or fields == {}
+    assert (platform(line) is not None) <= (kind is Kind.PLATFORM)
+    json.dumps(fields, ensure_ascii=False, allow_nan=False).encode()
+
+
+@given(fields=st.dictionaries(st.text(), VALUES), ascii_only=st.booleans(), indent=st.sampled_from([None, 0, 2]))
+def test_an_object_is_read_back(fields: dict[str, Any], indent: int | None, *, ascii_only: bool) -> None:
+    line = json.dumps(fields, ensure_ascii=ascii_only, indent=indent)
+    expected = clean(json.loads(line))
+    assert json_object(line) == expected
+    assert json_object("some text before " + line + "\n") == expected
+    assert json_object(json.dumps(line)) == expected
+
+
+@given(inner=st.dictionaries(st.text(), VALUES))
+def test_a_wrapped_object_is_at_the_root(inner: dict[str, Any]) -> None:
+    expected = WRAPPED | clean(json.loads(json.dumps(inner)))
+    assert read(wrapper(inner)).fields == expected
+    assert read(wrapper(json.dumps(inner))).fields == expected

@@ -1,0 +1,347 @@
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from collections import Counter
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from msgspec import Raw
+
+from shipper.decode import LogEvent, Payload
+from shipper.document import Rules, documents
+from shipper.redact import PATTERNS, WITHHELD, Redaction
+
+KEY = b"key of the hashes"
+NAMED = Redaction({"password": "drop", "user.mail": "hash", "token": "hash", "größe": "drop"}, (), KEY)
+MASKED = Redaction({}, ("email", "number"), b"")
+ALL = Redaction(NAMED.fields, MASKED.patterns, KEY)
+ENVELOPE = {"@id", "@timestamp", "@message", "@owner", "@log_group", "@log_stream"}
+WRAPPED = {"timestamp": "2026-11-23T12:00:00Z", "level": "INFO"}
+REQUEST = "8f5ad1e0-3c1c-4f9a-9a57-1f2b3c4d5e6f"
+SECRET = "Sesame"
+MEGABYTE = 1_000_000
+
+
+def hashed(text: str) -> str:
+    return hmac.new(KEY, text.encode(), hashlib.sha256).hexdigest()[:16]
+
+
+def source(line: str, redaction: Redaction, extracted: dict[str, Any] | None = None) -> bytes:
+    payload = Payload("DATA_MESSAGE", "123456789012", "group", "stream", [LogEvent("1", 0, Raw(json.dumps(line).encode()), extracted)])
+    [document] = documents(payload, Rules(redaction=redaction), Counter())
+    return document.source
+
+
+def shown(line: str, redaction: Redaction, extracted: dict[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
+    """`@message` and the fields beside the envelope."""
+    found = json.loads(source(line, redaction, extracted))
+    return found["@message"], {name: value for name, value in found.items() if name not in ENVELOPE}
+
+
+def compact(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+
+
+def nested(depth: int, inner: str) -> str:
+    return '{"a":' * depth + inner + "}" * depth
+
+
+@pytest.mark.parametrize(
+    ("fields", "left"),
+    [
+        pytest.param({"password": SECRET, "a": 1}, {"a": 1}, id="dropped"),
+        pytest.param({"password": {"a": SECRET}}, {}, id="dropped with all that is in it"),
+        pytest.param({"a": {"b": [{"password": SECRET}, [{"password": 1, "c": 2}]]}}, {"a": {"b": [{}, [{"c": 2}]]}}, id="in lists"),
+        pytest.param({"token": SECRET}, {"token": hashed(SECRET)}, id="hashed"),
+        pytest.param({"token": 5, "a": {"token": "5"}}, {"token": hashed("5"), "a": {"token": hashed("5")}}, id="a number's hash"),
+        pytest.param({"token": {"a": [SECRET, None]}}, {"token": hashed(compact({"a": [SECRET, None]}))}, id="an object's hash"),
+        pytest.param({"token": 10**30}, {"token": hashed("1" + "0" * 30)}, id="a large number's hash"),
+        pytest.param({"token": None, "n": "x"}, {"token": hashed("null"), "n": "x"}, id="null's hash"),
+        pytest.param({"token": ""}, {"token": hashed("")}, id="nothing's hash"),
+        pytest.param({"user": {"mail": "x", "name": "n"}}, {"user": {"mail": hashed("x"), "name": "n"}}, id="by path"),
+        pytest.param({"a": [{"user": {"mail": "x"}}]}, {"a": [{"user": {"mail": hashed("x")}}]}, id="by the end of a path"),
+        pytest.param({"user.mail": "x", "a.token": "y"}, {"user.mail": hashed("x"), "a.token": hashed("y")}, id="a name with dots"),
+        pytest.param({"größe": SECRET, "ä": 1}, {"ä": 1}, id="a name beyond ASCII"),
+        pytest.param(
+            {"mail": "x", "user": {"a": {"mail": "x"}}, "auser": {"mail": "x"}, "my_password": 1, "passwords": 2, "Password": 3},
+            {"mail": "x", "user": {"a": {"mail": "x"}}, "auser": {"mail": "x"}, "my_password": 1, "passwords": 2, "Password": 3},
+            id="other names stay",
+        ),
+        pytest.param({"a": "password", "b": "the token: 5"}, {"a": "password", "b": "the token: 5"}, id="a name as a value stays"),
+    ],
+)
+def test_named_fields(fields: dict[str, Any], left: dict[str, Any]) -> None:
+    assert shown(compact(fields), NAMED) == (compact(left), left)
+    assert shown(json.dumps(fields, indent=1) + "\n", NAMED) == (compact(left), left)
+    assert shown("INFO abc " + compact(fields), NAMED) == ("INFO abc " + compact(left), left)
+    assert shown(json.dumps(compact(fields)), NAMED) == (json.dumps(compact(left), ensure_ascii=False), left)
+    for inner, below in ((fields, left), (compact(fields), compact(left))):
+        wrapper, message = {**WRAPPED, "message": inner}, {**WRAPPED, "message": below}
+        assert shown(compact(wrapper), NAMED) == (compact(message), WRAPPED | left)
+    deeper = {"a": [compact({"b": compact(fields)})], "c": "got " + compact(fields)}
+    shallower = {"a": [compact({"b": compact(left)})], "c": "got " + compact(left)}
+    assert shown(compact(deeper), NAMED) == (compact(shallower), shallower)
+
+
+@pytest.mark.parametrize(
+    ("name", "left"),
+    [
+        pytest.param("message", WRAPPED, id="the whole message"),
+        pytest.param("message.user", WRAPPED | {"message": {"n": 1}}, id="in the message"),
+        pytest.param("message.user.mail", WRAPPED | {"message": {"user": {}, "n": 1}}, id="deeper in the message"),
+        pytest.param("user.mail", WRAPPED | {"message": {"user": {}, "n": 1}}, id="as it is indexed"),
+    ],
+)
+@pytest.mark.parametrize("as_text", [True, False], ids=["JSON in a string", "object"])
+def test_a_name_is_found_by_its_path_in_the_line_and_in_the_index(name: str, left: dict[str, Any], *, as_text: bool) -> None:
+    inner = {"user": {"mail": SECRET}, "n": 1}
+    line = WRAPPED | {"message": compact(inner) if as_text else inner}
+    message, fields = shown(compact(line), Redaction({name: "drop"}, (), KEY))
+    found = json.loads(message)
+    if as_text and "message" in found:
+        found["message"] = json.loads(found["message"])
+    assert found == left
+    assert fields == (WRAPPED | left["message"] if "message" in left else left)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        pytest.param('{"password": "Sesame', id="cut off"),
+        pytest.param('{"a": 1}{"password": "Sesame"}', id="two objects"),
+        pytest.param('{"password": "Sesame"} and more', id="text after it"),
+        pytest.param('[{"password": "Sesame"}]', id="array"),
+        pytest.param('"password": "Sesame"', id="without braces"),
+        pytest.param('"password": "Sesame", {"a": 1}', id="before an object"),
+        pytest.param('x "password": "Sesame", {"a": 1}', id="before an object, after text"),
+        pytest.param('{"mail": "Sesame', id="the last part of a path"),
+        pytest.param('{"passw\\u006Frd": "Sesame', id="an escape in the name"),
+        pytest.param(json.dumps({"größe": SECRET})[:-1], id="escapes in the name"),
+        pytest.param('{"größe": "Sesame', id="a name beyond ASCII"),
+        pytest.param(json.dumps(json.dumps(json.dumps({"password": SECRET})[:-1]))[:-1], id="in strings in strings, cut off"),
+        pytest.param("{'password': 'Sesame'}", id="Python's way of writing it"),
+        pytest.param(nested(100_000, '{"password": "Sesame"}'), id="too deep to be read"),
+        pytest.param(nested(5_000, '{"password": "Sesame"}'), id="too deep to be walked"),
+        pytest.param('{"token": "' + nested(5_000, "1").replace('"', '\\"') + 'Sesame"', id="a deep string, cut off"),
+    ],
+)
+def test_what_may_hold_a_named_field_and_cannot_be_read_is_withheld(line: str) -> None:
+    assert SECRET.encode() not in source(line, NAMED)
+    message, fields = shown(line, NAMED)
+    assert WITHHELD in message
+    assert SECRET not in str(fields)
+
+
+def test_what_cannot_be_read_inside_a_line_is_withheld_alone() -> None:
+    line = {"a": '{"password": "Sesame', "b": 'got {"token": Sesame}', "c": "words"}
+    left = {"a": WITHHELD, "b": WITHHELD, "c": "words"}
+    assert shown(compact(line), NAMED) == (compact(left), left)
+
+
+def test_strings_in_strings_are_read() -> None:
+    line, left = compact({"token": SECRET, "password": SECRET, "b": 1}), compact({"token": hashed(SECRET), "b": 1})
+    for _ in range(6):
+        line, left = json.dumps(line), json.dumps(left)
+        assert shown(line, NAMED)[0] == left
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["the password is wrong", "password: x", '{"a": 1', "[1]", "", '"words"', "{'a': 1}", "5"],
+)
+def test_a_line_without_a_named_field_stays(line: str) -> None:
+    assert shown(line, NAMED) == (line, {})
+
+
+@pytest.mark.parametrize("depth", [1, 100, 300])
+def test_depth_is_no_hiding_place(depth: int) -> None:
+    line = nested(depth, '{"password":"Sesame","b":1}')
+    assert shown(line, NAMED) == (nested(depth, '{"b":1}'), json.loads(nested(depth, '{"b":1}')))
+
+
+@pytest.mark.parametrize("redaction", [NAMED, MASKED], ids=["named", "patterns"])
+def test_what_is_too_deep_has_no_fields(redaction: Redaction) -> None:
+    assert shown(nested(2_000, '"a@b.de 4111111111111111"'), redaction) == (WITHHELD, {})
+
+
+@pytest.mark.parametrize(
+    ("line", "name", "fields"),
+    [
+        pytest.param(
+            f"START RequestId: {REQUEST} Version: 5",
+            "requestId",
+            {"type": "platform.start", "record": {"requestId": hashed(REQUEST), "version": "5"}},
+            id="by name",
+        ),
+        pytest.param(
+            f"END RequestId: {REQUEST}",
+            "record.requestId",
+            {"type": "platform.end", "record": {"requestId": hashed(REQUEST)}},
+            id="by path",
+        ),
+        pytest.param(f"END RequestId: {REQUEST}", "record", {"type": "platform.end"}, id="all of it"),
+    ],
+)
+def test_a_platform_line_with_a_named_field_is_withheld(line: str, name: str, fields: dict[str, Any]) -> None:
+    message, found = shown(line, Redaction({name: "hash"}, (), KEY))
+    assert message == WITHHELD
+    assert {key: value for key, value in found.items() if key != "record" or name != "record"} == fields
+
+
+def test_a_platform_line_without_a_named_field_stays() -> None:
+    line = f"REPORT RequestId: {REQUEST}\tDuration: 12.34 ms\tMemory Size: 128 MB"
+    record = {"requestId": REQUEST, "metrics": {"durationMs": 12.34, "memorySizeMB": 128}}
+    assert shown(line, ALL) == (line, {"type": "platform.report", "record": record})
+
+
+@pytest.mark.parametrize(
+    ("line", "extracted", "redaction", "expected"),
+    [
+        pytest.param("bob Sesame", {"user": "bob", "password": SECRET}, NAMED, (WITHHELD, {"user": "bob"}), id="dropped"),
+        pytest.param("b Sesame", {"user": "b", "token": SECRET}, NAMED, (WITHHELD, {"user": "b", "token": hashed(SECRET)}), id="hashed"),
+        pytest.param("bob 5", {"user": "bob", "n": "5"}, NAMED, ("bob 5", {"user": "bob", "n": 5}), id="nothing named"),
+        pytest.param(
+            'Sesame {"a": 1}', {"password": SECRET, "b": '{"a": 1}'}, NAMED, (WITHHELD, {"b": '{"a":1}', "$b": {"a": 1}}), id="beside JSON"
+        ),
+        pytest.param(
+            'x {"token": "Sesame"}',
+            {"b": '{"token": "Sesame"}'},
+            NAMED,
+            (WITHHELD, {"b": compact({"token": hashed(SECRET)}), "$b": {"token": hashed(SECRET)}}),
+            id="in JSON",
+        ),
+        pytest.param(
+            'x {"mail": "Sesame"} y', {"user": '{"mail": "Sesame"}'}, NAMED,
+            (WITHHELD, {"user": compact({"mail": hashed(SECRET)}), "$user": {"mail": hashed(SECRET)}}), id="in JSON, by path",
+        ),
+        pytest.param('x {"a": "Sesame"} y', {"password": '{"a": "Sesame"}', "b": "y"}, NAMED, (WITHHELD, {"b": "y"}), id="JSON, dropped"),
+        pytest.param(
+            "a@b.de 4111111111111111, 7", {"a": "a@b.de", "b": "4111111111111111", "c": "7"}, MASKED,
+            ("[email] [number], 7", {"a": "[email]", "b": "[number]", "c": 7}), id="patterns",
+        ),
+        pytest.param("x", {"a@b.de": {"token": [SECRET]}}, ALL, (WITHHELD, {"[email]": {"token": hashed('["Sesame"]')}}), id="no strings"),
+    ],
+)  # fmt: skip
+def test_fields_that_a_filter_pattern_cut_out(
+    line: str, extracted: dict[str, Any], redaction: Redaction, expected: tuple[str, dict[str, Any]]
+) -> None:
+    assert shown(line, redaction, extracted) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("mail a@b.de now", "mail [email] now"),
+        ("first.last+tag_1-x@sub.example.co.uk", "[email]"),
+        ("<a@b.de>,mailto:c@d.de?subject", "<[email]>,mailto:[email]?subject"),
+        ("to=a@b.de.", "to=[email]."),
+        ("jörg@müller.de", "[email]"),
+        ("x" * 100 + "@b.de", "x" * 36 + "[email]"),
+        ("@handle, user@localhost, a @ b.de, a@.de, @b.de", "@handle, user@localhost, a @ b.de, a@.de, @b.de"),
+        ("call +49 151 23456789 now", "call [number] now"),
+        ("(0151) 2345678", "([number]"),
+        ("0151/2345678", "[number]"),
+        ("+1 (555) 010-9999", "[number]"),
+        ("4111 1111 1111 1111 or 4111-1111-1111-1111", "[number] or [number]"),
+        ("4111111111111111,", "[number],"),
+        ("1234567.", "[number]."),
+        ("tel:1234567;n=12345678", "tel:[number];n=[number]"),
+        ("2026-11-23 4111111111111111", "2026-11-23 [number]"),
+        ("3" * 60, "[number]"),
+        ("123456", "123456"),
+        ("2026-11-23T12:00:00.123Z 2026-11-23 12:00:00,123 2026-11-23", "2026-11-23T12:00:00.123Z 2026-11-23 12:00:00,123 2026-11-23"),
+        ("2026/11/23 12:00:00.123456 started", "2026/11/23 12:00:00.123456 started"),
+        (f"{REQUEST} 12345678-90ab-4cde-8f01-234567890123", f"{REQUEST} 12345678-90ab-4cde-8f01-234567890123"),
+        ("1-5e1b4151-5ac6c58dc39a6b5a4e2f5c0a", "1-5e1b4151-5ac6c58dc39a6b5a4e2f5c0a"),
+        ("req-1234567 abc1234567 1234567abc v1.2345678 a_1234567", "req-1234567 abc1234567 1234567abc v1.2345678 a_1234567"),
+        ("0.123456789 -0.1234567 1.2345678e-05", "0.123456789 -0.1234567 1.2345678e-05"),
+        ("192.168.100.200:8080 12:00:00", "192.168.100.200:8080 12:00:00"),
+    ],
+)  # fmt: skip
+def test_patterns(text: str, left: str) -> None:
+    assert shown(text, MASKED) == (left, {})
+    assert shown(compact({"a": [text], text: 1}), MASKED) == (compact({"a": [left], left: 1}), {"a": [left], left: 1})
+    assert shown(text + ' {"n":1}', MASKED) == (left + ' {"n":1}', {"n": 1})
+    wrapper, message = WRAPPED | {"message": compact({"a": text})}, WRAPPED | {"message": compact({"a": left})}
+    assert shown(compact(wrapper), MASKED) == (compact(message), WRAPPED | {"a": left})
+
+
+def test_each_pattern_is_used_alone() -> None:
+    line = "a@b.de 4111111111111111"
+    assert shown(line, Redaction({}, ("email",), b""))[0] == "[email] 4111111111111111"
+    assert shown(line, Redaction({}, ("number",), b""))[0] == "a@b.de [number]"
+
+
+def test_a_number_that_is_no_text_stays() -> None:
+    line = '{"n":4111111111111111,"score":0.123456789,"timestamp":1795435200123}'
+    assert shown(line, MASKED) == (line, json.loads(line))
+
+
+@pytest.mark.parametrize(
+    "unit",
+    ["x", "1", "1- ", "1-1-", "+1", "a@", "a@b.", "a.", "@", '{"', '\\"password', "\\", "\\u", '"', '"{', '{"a":"'],
+)
+def test_no_line_takes_long(unit: str) -> None:
+    ALL.apply((unit * MEGABYTE)[:MEGABYTE] + "-", {})  # in a second or so; where the time grows with the square of the length, in hours
+
+
+def test_a_hash_depends_on_the_value_and_the_key_alone() -> None:
+    found = [
+        shown('{"token":"a"}', NAMED)[1]["token"],
+        shown('x {"b":{"token":"a"}}', NAMED)[1]["b"]["token"],
+        shown("a", NAMED, {"token": "a"})[1]["token"],
+    ]
+    assert set(found) == {hashed("a")}
+    assert shown('{"token":"b"}', NAMED)[1]["token"] == hashed("b") != hashed("a")
+    assert shown('{"token":"a"}', Redaction({"token": "hash"}, (), b"other"))[1]["token"] != hashed("a")
+
+
+NAMES = st.sampled_from(["a", "user", "message", "größe", "x.y"]) | st.text(max_size=4)
+EMAILS = st.from_regex(r"[a-z0-9][a-z0-9.+_-]{0,20}@[a-z0-9-]{1,12}(\.[a-z]{2,6}){1,2}", fullmatch=True)
+NUMBERS = st.from_regex(r"\+?[0-9]{2,4}[ /-]?[0-9]{3,6}[ -]?[0-9]{4,7}", fullmatch=True).filter(PATTERNS["number"].fullmatch)
+
+
+@st.composite
+def lines_with(draw: st.DrawFn, innermost: Any) -> str:
+    """A line with this value somewhere in it: under names and in lists, as JSON in strings, after text, in a logger's wrapper, cut off."""
+    value = innermost
+    for _ in range(draw(st.integers(0, 5))):
+        match draw(st.sampled_from(["object", "list", "string", "ASCII", "text", "wrapper", "text wrapper"])):
+            case "object":
+                value = {draw(NAMES): 1, draw(NAMES): value}
+            case "list":
+                value = [1, value, "x"]
+            case "string":
+                value = compact(value)
+            case "ASCII":
+                value = json.dumps(value, indent=draw(st.none() | st.just(1)))
+            case "text":
+                value = "INFO got " + compact(value)
+            case "wrapper":
+                value = WRAPPED | {"message": value}
+            case _:
+                value = WRAPPED | {"message": compact(value)}
+    line = value if isinstance(value, str) and draw(st.booleans()) else compact(value)
+    return line[: draw(st.integers(0, len(line)))] if draw(st.booleans()) else line
+
+
+@given(data=st.data(), name=st.sampled_from(["password", "token", "größe"]), text=st.text(max_size=5))
+def test_no_value_of_a_named_field_leaves(data: st.DataObject, name: str, text: str) -> None:
+    value = data.draw(st.sampled_from([SECRET + text, {"a": SECRET}, [SECRET], f'{{"{name}": "{SECRET}"}}']))
+    line = data.draw(lines_with({"a": text, name: value, "b": 1}))
+    assert SECRET.encode() not in source(line, ALL)
+    assert SECRET.encode() not in source("x " + line, ALL, {"a": line, "b": {"c": line}, name: value})
+
+
+@given(data=st.data(), secret=EMAILS | NUMBERS)
+@example(data=None, secret="a@b.de")
+def test_nothing_that_fits_a_pattern_leaves(data: st.DataObject | None, secret: str) -> None:
+    values: list[Any] = [secret, f"to {secret}, now", {secret: 1}, {"a": [secret]}, f'{{"a": "{secret}"}}', f"<{secret}"]
+    for value in values if data is None else [data.draw(st.sampled_from(values))]:
+        line = compact(value) if data is None else data.draw(lines_with(value).filter(lambda line: secret in line))
+        assert secret.encode() not in source(line, MASKED)
+        assert secret.encode() not in source(line, MASKED, {"a": line, "b": {"c": line}, "d": secret})
