@@ -166,7 +166,7 @@ def test_a_hard_line_is_in_the_index_beside_its_neighbours(name: str, shipper: R
         assert hard.keys() == ENVELOPE | {"@rescued"}
         assert hard["@rescued"] == {"status": "400"} | reason
     else:
-        assert "@rescued" not in hard
+        assert not hard.keys() & {"@rescued", *METADATA}
     assert shipper.invoke(payload(events)) == {"indexed": 0, "duplicate": 3, "rescued": 0, "excluded": 0}
     assert count(running, day) == 3
 
@@ -231,7 +231,8 @@ def test_what_stays_blocked_fails_the_invocation_and_comes_back_by_replay(
     with starting(4) as hasty, replaying(running.opensearch_url) as replay, blocked(running, closed, BLOCKS[block]) as release:
         function: Function = replace(template.functions["ShipperFunction"], retries=1)
         status = "403" if block == "write block" else "429"
-        with pytest.raises(FunctionFailed, match=f"2 of 4 documents not delivered: 2 x {status} cluster_block_exception") as failure:
+        last = f"{status} cluster_block_exception|no answer in time"  # the latter where the last try began at the last moment
+        with pytest.raises(FunctionFailed, match=rf"2 of 4 documents not delivered: 2 x ({last})") as failure:
             Asynchronous(function, hasty.invoke, keep, (0.1,))(event)
         assert failure.value.kind == "NotDelivered"
         assert count(running, opened) == 2

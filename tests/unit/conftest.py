@@ -228,6 +228,10 @@ def _handler(answer_to: Callable[[Request], Answer]) -> type[BaseHTTPRequestHand
         protocol_version = "HTTP/1.1"
         disable_nagle_algorithm = True
 
+        def handle(self) -> None:
+            with suppress(ConnectionError):  # whoever asked may be gone
+                super().handle()
+
         def take(self) -> None:
             headers = {name.lower(): value for name, value in self.headers.items()}
             raw = self.rfile.read(int(headers.get("content-length", "0")))
@@ -235,13 +239,12 @@ def _handler(answer_to: Callable[[Request], Answer]) -> type[BaseHTTPRequestHand
             if not answer.status:
                 self.close_connection = True
                 return
-            with suppress(ConnectionError):  # whoever asked may be gone
-                self.send_response(answer.status)
-                own = {"content-type": answer.content_type, "content-length": str(len(answer.body))}
-                for name, value in (own | dict(answer.headers)).items():
-                    self.send_header(name, value)
-                self.end_headers()
-                self.wfile.write(answer.body)
+            self.send_response(answer.status)
+            own = {"content-type": answer.content_type, "content-length": str(len(answer.body))}
+            for name, value in (own | dict(answer.headers)).items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(answer.body)
 
         def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002  the base class names it
             pass

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from opensearchpy import RequestsHttpConnection
 
 from shipper import deliver as module
-from shipper.bulk import send
+from shipper.bulk import Verdict, send
 from shipper.deliver import FIRST_PAUSE, LONGEST_PAUSE, REQUEST_SECONDS, TOO_LATE, NotDelivered, Outcome, Patience
 from shipper.document import Document, Form, rescued
 from tests.unit.conftest import (
@@ -49,9 +49,15 @@ def clock() -> Clock:
     return Clock()
 
 
+def unhurried(content: bytes, count: int, connection: RequestsHttpConnection, _timeout: float) -> list[Verdict] | Verdict:
+    """A request whose time is not the test's: the machine may be busy."""
+    return send(content, count, connection, 30.0)
+
+
 @pytest.fixture
-def deliver(connection: RequestsHttpConnection, clock: Clock) -> Deliver:
+def deliver(connection: RequestsHttpConnection, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Deliver:
     """Delivers with the time of the test."""
+    monkeypatch.setattr(module, "send", unhurried)
 
     def deliver_them(documents: list[Document], seconds: float = LONG) -> Outcome:
         return module.deliver(documents, connection, clock.patience(seconds))
@@ -288,7 +294,7 @@ def test_request_is_given_no_more_time_than_there_is(
 
     def sent_in(content: bytes, count: int, connection: RequestsHttpConnection, timeout: float) -> object:
         given_time.append(timeout)
-        return send(content, count, connection, timeout)
+        return unhurried(content, count, connection, timeout)
 
     monkeypatch.setattr(module, "send", sent_in)
     deliver(made("1"), seconds=left)
@@ -527,6 +533,7 @@ def test_every_document_is_in_the_index_or_counted(
     deadline = clock.now + seconds
     with pytest.MonkeyPatch.context() as patch:
         chunked(patch, per_chunk)
+        patch.setattr(module, "send", unhurried)
         outcome = module.deliver(documents, connection, clock.patience(seconds))
 
     assert outcome.documents == len(documents)

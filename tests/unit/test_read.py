@@ -50,6 +50,7 @@ def nested(depth: int) -> str:
         pytest.param('"quoted" {"n": 1}', {"n": 1}, id="a string before it"),
         pytest.param('"{\\"n\\": 1}"', {"n": 1}, id="in a string"),
         pytest.param('"INFO {\\"n\\": 1}"\n', {"n": 1}, id="in a string, text before it"),
+        pytest.param(' \t"{\\"n\\": 1}"', {"n": 1}, id="in a string, white space before it"),
         pytest.param('{"n": "{\\"m\\": 1}"}', {"n": '{"m": 1}'}, id="a string in it stays one"),
         pytest.param('{"n": NaN, "m": [Infinity, -Infinity]}', {"n": None, "m": [None, None]}, id="NaN and infinity"),
         pytest.param('{"n": 1e999, "m": -1e999}', {"n": None, "m": None}, id="beyond a float"),

@@ -64,6 +64,11 @@ def nested(depth: int, inner: str) -> str:
         pytest.param({"token": ""}, {"token": hashed("")}, id="nothing's hash"),
         pytest.param({"user": {"mail": "x", "name": "n"}}, {"user": {"mail": hashed("x"), "name": "n"}}, id="by path"),
         pytest.param({"a": [{"user": {"mail": "x"}}]}, {"a": [{"user": {"mail": hashed("x")}}]}, id="by the end of a path"),
+        pytest.param({"user": [[{"mail": "x"}]]}, {"user": [[{"mail": hashed("x")}]]}, id="by path, in lists"),
+        pytest.param({"user": compact({"mail": "x"})}, {"user": compact({"mail": hashed("x")})}, id="by path, in a string"),
+        pytest.param(
+            {"user": json.dumps(compact({"mail": "x"}))}, {"user": json.dumps(compact({"mail": hashed("x")}))}, id="by path, in two strings"
+        ),
         pytest.param({"user.mail": "x", "a.token": "y"}, {"user.mail": hashed("x"), "a.token": hashed("y")}, id="a name with dots"),
         pytest.param({"größe": SECRET, "ä": 1}, {"ä": 1}, id="a name beyond ASCII"),
         pytest.param(
@@ -223,6 +228,7 @@ def test_a_platform_line_without_a_named_field_stays() -> None:
             "a@b.de 4111111111111111, 7", {"a": "a@b.de", "b": "4111111111111111", "c": "7"}, MASKED,
             ("[email] [number], 7", {"a": "[email]", "b": "[number]", "c": 7}), id="patterns",
         ),
+        pytest.param("x", {"a": [[{"token": SECRET}]]}, NAMED, (WITHHELD, {"a": [[{"token": hashed(SECRET)}]]}), id="in lists"),
         pytest.param("x", {"a@b.de": {"token": [SECRET]}}, ALL, (WITHHELD, {"[email]": {"token": hashed('["Sesame"]')}}), id="no strings"),
     ],
 )  # fmt: skip
@@ -248,6 +254,7 @@ def test_fields_that_a_filter_pattern_cut_out(
         ("+1 (555) 010-9999", "[number]"),
         ("4111 1111 1111 1111 or 4111-1111-1111-1111", "[number] or [number]"),
         ("4111111111111111,", "[number],"),
+        ("n: 123 4567, 123 456", "n: [number], 123 456"),
         ("1234567.", "[number]."),
         ("tel:1234567;n=12345678", "tel:[number];n=[number]"),
         ("2026-11-23 4111111111111111", "2026-11-23 [number]"),
@@ -268,6 +275,11 @@ def test_patterns(text: str, left: str) -> None:
     assert shown(text + ' {"n":1}', MASKED) == (left + ' {"n":1}', {"n": 1})
     wrapper, message = WRAPPED | {"message": compact({"a": text})}, WRAPPED | {"message": compact({"a": left})}
     assert shown(compact(wrapper), MASKED) == (compact(message), WRAPPED | {"a": left})
+
+
+def test_a_name_is_masked_whatever_is_done_with_its_value() -> None:
+    line = {"a@b.de .token": SECRET, "c@d.de": 1, "e@f.de .password": SECRET}
+    assert shown(compact(line), ALL)[1] == {"[email] .token": hashed(SECRET), "[email]": 1}
 
 
 def test_each_pattern_is_used_alone() -> None:

@@ -5,7 +5,6 @@ import gzip
 import json
 import re
 import shlex
-import signal
 import socket
 import subprocess
 import sys
@@ -229,7 +228,7 @@ def interrupt_at(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
         nonlocal count
         count += 1
         if count == number:
-            signal.raise_signal(signal.SIGINT)
+            raise KeyboardInterrupt
         return ship(*arguments)
 
     monkeypatch.setattr(module, "ship", interrupted)

@@ -257,10 +257,11 @@ def test_failure_is_said_before_time_is_up(load: Load, bulk: Bulk, capsys: pytes
     with pytest.raises(NotDelivered, match="2 of 2 documents not delivered: ") as raised:
         handler(sample("subscription"), SHORT)
     assert time.monotonic() - start < SHORT.milliseconds / 1000
-    assert reason in str(raised.value)
     found = written(capsys)
     assert found.counts == [2, 0, 0, 0, 0, 2]
-    assert found.summary["reasons"][reason] == 2
+    ((said, count),) = found.summary["reasons"].items()
+    assert said in {reason, "no answer in time"}  # the last try may have had no more time than that
+    assert (count, f"2 x {said}" in str(raised.value)) == (2, True)
     assert found.summary["level"] == "ERROR"
 
 

@@ -21,7 +21,7 @@ PATTERNS: Final[Mapping[str, re.Pattern[str]]] = {
     "email": re.compile(r"[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63})+"),
     # seven digits and more with the separators that phone, card and account numbers are written with; no part of a word or of a date.
     # No more than 20 digits with separators: what may start anywhere and reach to the end takes time by the square of the length.
-    "number": re.compile(rf"(?<![\w.-])\+?{DATE}(?:\d(?:\d|[ ()/-]{{1,2}}{DATE}\d){{6,19}}|\d{{7,}})(?![\w-])"),
+    "number": re.compile(rf"(?<![\w.-])\+?{DATE}(?:\d(?:\d|[ ()/-]{{1,2}}{DATE}\d){{6,19}}|\d{{21,}})(?![\w-])"),
 }
 ESCAPE: Final = re.compile(r"\\u([0-9a-fA-F]{4})")
 WITHHELD: Final = "[withheld: a field to redact may be in this line, which is no readable JSON]"
