@@ -50,6 +50,7 @@ PIECES: Final = (
     "Memory Size: 128 MB", "Status: timeout",
     "a@b.de", "+49 151 23456789", "2026-11-23", '"password":"x"', "user.token",
 )  # fmt: skip
+SEPARATORS: Final = ((", ", ": "), (",", ":"), (",\n", "\r:\t"))
 
 
 class Pairs(list[tuple[str, Any]]):
@@ -214,8 +215,8 @@ class Builder:
             return self.text()
         if not self.number(60):
             return self.text() + self.nested(self.text() or "1")
-        line = json.dumps(self.object(3), ensure_ascii=self.number(1) == 1, indent=self.number(1) or None)
-        start, end = (self.text() if not self.number(3) else "" for _ in range(2))
+        line = json.dumps(self.object(3), ensure_ascii=self.number(1) == 1, separators=SEPARATORS[self.number(2)])
+        start, end = (self.piece() if not self.number(3) else self.text() if not self.number(5) else "" for _ in range(2))
         return start + (json.dumps(line) if not self.number(4) else line) + end
 
     def nested(self, inner: str) -> str:
@@ -275,6 +276,8 @@ class Builder:
                     value = self.object(1) | {self.name(): value}
                 case 6:
                     value = self.nested(json.dumps(value))
+                case 13:
+                    value = f'"password": "{SECRET}", ' + json.dumps(value)
                 case 1 | 8:
                     value = [self.value(1), value]
                 case 2 | 9:

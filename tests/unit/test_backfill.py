@@ -248,3 +248,12 @@ def test_ends_where_nothing_is_taken() -> None:
     assert taken(*[failing("429 busy", indexed=1)] * 4) == (4, "")  # some are taken
     assert taken(*[failing("400 refused", hopeless=2)] * 4) == (4, "")  # the documents' own fault
     assert taken(away, away, Outcome(excluded=3), away) == (4, taken(away, away, away)[1])  # nothing was asked of the server
+
+
+def test_outcomes_add_up() -> None:
+    counted = Outcome()
+    for count in (1, 10):
+        one = Outcome(indexed=count, duplicate=count, rescued=count, excluded=count, hopeless=count)
+        one.reasons["why"] = count
+        add(counted, one)
+    assert (counted.indexed, counted.duplicate, counted.rescued, counted.excluded, counted.hopeless, counted.failed) == (11,) * 6

@@ -438,6 +438,13 @@ def test_rescued_ones_go_together_and_before_what_is_busy(bulk: Bulk, deliver: D
     assert counts(outcome) == (2, 0, 2, 0)
 
 
+def test_rescued_ones_among_others_that_are_refused_again(bulk: Bulk, deliver: Deliver) -> None:
+    bulk.scripts = {"1": deque([UNPARSED]), "2": deque([UNPARSED, UNPARSED]), "3": deque([UNPARSED] * 3), "4": deque([UNPARSED, REJECTED])}
+    outcome = deliver(made(*"12345"))
+    assert ["".join(ids) for ids in sent(bulk)] == ["12345", "1234", "23", "4"]
+    assert (counts(outcome), outcome.hopeless) == ((1, 0, 3, 1), 1)
+
+
 def test_no_reason_quotes_the_line(bulk: Bulk, deliver: Deliver) -> None:
     bulk.refuse = {"1": UNPARSED, "2": REJECTED, "3": Refusal(403, "security_exception")}
     outcome = deliver(made("1", "2", "3"), seconds=1)

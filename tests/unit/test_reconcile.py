@@ -232,6 +232,15 @@ def test_another_id_is_refused(logs: Any, index: Bulk, connection: RequestsHttpC
     assert second in index.ids
 
 
+def test_only_lines_of_the_same_log_stream_are_compared(logs: Any, index: Bulk, connection: RequestsHttpConnection) -> None:
+    put(logs, "a", 1)
+    put(logs, "b", 1)
+    ship_all(logs, connection)
+    logs.delete_log_stream(logGroupName=GROUP, logStreamName="b")
+    assert compare_ids(logs, connection, SPAN) == 1
+    assert len(index.documents) == 2
+
+
 def test_lines_that_cloudwatch_no_longer_has_are_not_compared(logs: Any, index: Bulk, connection: RequestsHttpConnection) -> None:
     put(logs, "a", 1)
     ship_all(logs, connection)
