@@ -73,7 +73,7 @@ LINES: dict[str, tuple[str, Write | None]] = {
 
 @pytest.fixture(scope="module")
 def starting(template: Template, built: Path, runtime_packages: Path, running: Stack) -> Callable[[int], AbstractContextManager[Runtime]]:
-    """Starts the built shipper with so many seconds an invocation, of which it keeps one and a half for itself."""
+    """Starts the built shipper with so many seconds an invocation, of which it keeps four for itself."""
 
     @contextmanager
     def started(seconds: int) -> Iterator[Runtime]:
@@ -228,7 +228,7 @@ def test_what_stays_blocked_fails_the_invocation_and_comes_back_by_replay(
     def keep(key: str, content: bytes) -> None:
         s3.put_object(Bucket=bucket, Key=key, Body=content)
 
-    with starting(4) as hasty, replaying(running.opensearch_url) as replay, blocked(running, closed, BLOCKS[block]) as release:
+    with starting(7) as hasty, replaying(running.opensearch_url) as replay, blocked(running, closed, BLOCKS[block]) as release:
         function: Function = replace(template.functions["ShipperFunction"], retries=1)
         status = "403" if block == "write block" else "429"
         last = f"{status} cluster_block_exception|no answer in time"  # the latter where the last try began at the last moment

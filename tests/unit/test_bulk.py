@@ -160,6 +160,20 @@ ITEMS = [
         id="no permission",
     ),
     pytest.param(
+        Refusal(400, "index_closed_exception", "closed"),
+        *(Fate.FAILED, "400 index_closed_exception", {}),
+        id="a closed index, which can be opened",
+    ),
+    pytest.param(
+        Refusal(
+            400,
+            "illegal_argument_exception",
+            "Validation Failed: 1: this action would add [2] total shards, but this cluster currently has [9]/[9] maximum shards open;",
+        ),
+        *(Fate.FAILED, "400 illegal_argument_exception", {}),
+        id="a cluster full of shards, which can be mended",
+    ),
+    pytest.param(
         Refusal(404, "index_not_found_exception", "no such index [cwl-2026.11.23]"),
         *(Fate.FAILED, "404 index_not_found_exception", {}),
         id="no such index",

@@ -10,6 +10,7 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 from moto import mock_aws
 from moto.backends import get_backend
 
@@ -329,3 +330,18 @@ def test_letters_are_taken_one_by_one(bucket: Bucket) -> None:
     assert len(keys(bucket)) == 3
     assert next(replaying).letter == found[0]
     assert len(keys(bucket)) == 2
+
+
+def test_an_object_that_cannot_be_had_waits_and_stops_nobody(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    locked, other = put(bucket, f"{KEY}-locked"), put(bucket)
+    get = bucket.s3.get_object
+
+    def refused(**wanted: Any) -> Any:
+        if wanted["Key"] == locked.key:
+            raise ClientError({"Error": {"Code": "AccessDenied"}}, "GetObject")
+        return get(**wanted)
+
+    monkeypatch.setattr(bucket.s3, "get_object", refused)
+    found = list(replay_all([locked, other], bucket, giving(Outcome(indexed=1)), 1000.0))
+    assert [(result.fate, result.reason) for result in found] == [(Fate.WAITING, "S3: ClientError"), (Fate.REPLAYED, "")]
+    assert keys(bucket) == [locked.key]

@@ -93,7 +93,7 @@ def test_template_is_read() -> None:
         "ShipperFunction": Function(
             "ShipperFunction", ROOT / "functions/shipper", "shipper.handler.handler", 1024, 120, 2, "DeadLetterBucket"
         ),
-        "ReplayFunction": Function("ReplayFunction", ROOT / "functions/shipper", "shipper.replay.handler", 1024, 900, 0),
+        "ReplayFunction": Function("ReplayFunction", ROOT / "functions/shipper", "shipper.replay.handler", 2048, 900, 0),
     }
     pattern = '{ ($.message = "prediction") || ($.message = "prediction_error") }'
     assert found.subscriptions == [("InferenceLogGroup", pattern, "ShipperFunction")]

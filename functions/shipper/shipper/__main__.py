@@ -74,7 +74,7 @@ RETRIES: Final = Config(retries={"mode": "adaptive", "max_attempts": 8})
 KEYS: Final = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 REPLAY: Final = """\
 Dead letters, payloads that Lambda gave up on, go back into the index. A letter whose lines are all there is removed. One that can never be
-delivered is moved below poison/, with the reason in its metadata; `--prefix poison/` tries those again. Any other letter waits where it is.
+delivered is moved below poison/, with the reason in its metadata; --prefix poison/ tries those again. Any other letter waits where it is.
 Exit 1 when letters wait or were moved to poison/; with --dry-run when letters wait."""
 BACKFILL: Final = """\
 Lines that CloudWatch never delivered, because the subscription was disabled or its deliveries expired, are read from the log group and
@@ -271,13 +271,7 @@ def _parser() -> argparse.ArgumentParser:
         ("backfill", backfill_command, "what CloudWatch never delivered into the index", BACKFILL),
         ("reconcile", reconcile_command, "count lines and documents, say what is missing", RECONCILE),
     ):
-        command = commands.add_parser(
-            name,
-            help=short,
-            description=description,
-            epilog=ENVIRONMENT,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
+        command = commands.add_parser(name, help=short, description=description, epilog=ENVIRONMENT)
         command.set_defaults(run=run)
         _add_options(name, command)
         url = os.environ.get("OPENSEARCH_URL")
@@ -416,7 +410,7 @@ def _table(compared: Iterable[Row], span: Span) -> Table:
 def _backfill_call(missing: Span, options: argparse.Namespace) -> str:
     """The command that ships a span, ready to be pasted, but for a password."""
     words = [*PROGRAM.split(), "backfill", "--log-group", missing.log_group, "--from", _time(missing.start), "--to", _time(missing.end)]
-    words += ["--opensearch", re.sub(r"//[^/@]*@", "//USER:PASSWORD@", options.opensearch)]
+    words += ["--opensearch", re.sub(r"//[^/]*@", "//USER:PASSWORD@", options.opensearch)]
     for name in ("pattern", "region", "profile"):
         value = getattr(options, name)
         words += [f"--{name}={value}"] if value is not None else []  # with =, because a pattern may begin with a dash

@@ -2,8 +2,8 @@
 
 Does a line read here have the id that the subscription gave it? AWS documents neither `eventId` of FilterLogEvents nor `id` of a
 subscription beyond "the ID of the event". What can be seen: in published samples of both, the number is built alike (the event's time
-in milliseconds times 2^144, then the time of its ingestion times 2^80, at the end its place in the batch), and CloudWatch's console
-finds an event by either. It is therefore taken to be one id, and `reconcile.compare_ids` looks before anything is sent.
+in milliseconds times 2^144, then the time of its ingestion times 2^80, at the end its place in the batch), and links into CloudWatch's
+console are made with either. It is therefore taken to be one id, and `reconcile.compare_ids` looks before anything is sent.
 """
 
 from __future__ import annotations

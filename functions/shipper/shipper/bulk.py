@@ -19,6 +19,7 @@ CHUNK_BYTES: Final = 5 * 1024 * 1024  # inflated: what Amazon limits (10 MiB on 
 GZIP: Final = 31  # window bits: the largest window, a gzip header
 LEVEL: Final = 2  # of isal's 0 to 3: as small as zlib's 1, at a fifth of its time
 HEADERS: Final = {"content-type": "application/x-ndjson", "content-encoding": "gzip"}
+# A shorter answer. Amazon's documents say that it ignores parameters of a signed POST; the answer is then longer, and says the same.
 PARAMS: Final = {"filter_path": "items.*.status,items.*.error.type,items.*.error.reason,items.*.error.caused_by.reason"}
 ANY_STATUS: Final = range(300, 600)  # that the connection answers rather than raises
 ALL_CREATED: Final = '{"items":[%s]}'  # with these params
@@ -37,11 +38,16 @@ LIMIT: Final = re.compile(
 )
 
 
+# 400 for what is not the document's fault: a closed index, a cluster that is full of shards. Somebody can mend it, so nothing is given up.
+MENDABLE_TYPES: Final = {"index_closed_exception", "validation_exception"}
+MENDABLE: Final = re.compile(r"Validation Failed: \d+: this action would add \[|no write index is defined for alias")
+
+
 class Fate(Enum):
     """What became of a document in one request."""
 
     INDEXED = auto()
-    DUPLICATE = auto()  # an earlier delivery did it
+    DUPLICATE = auto()  # an earlier delivery did it, or an earlier request whose answer was lost
     BUSY = auto()  # the server cannot take it now: to be sent again
     REFUSED = auto()  # the server will never take it in this form
     TOO_MUCH = auto()  # the request as a whole: it must be split
@@ -161,7 +167,8 @@ def judge(status: int, error: _Error | None) -> Verdict:
         return DUPLICATE
     if status == 429 or status >= 500 or (status == 403 and error and (error.type or "").endswith("block_exception")):
         return Verdict(Fate.BUSY, *_why(status, error))
-    return Verdict(Fate.REFUSED if status in {400, 413} else Fate.FAILED, *_why(status, error))
+    mendable = error and (error.type in MENDABLE_TYPES or MENDABLE.match(error.reason or ""))
+    return Verdict(Fate.REFUSED if status in {400, 413} and not mendable else Fate.FAILED, *_why(status, error))
 
 
 def _why(status: int, error: _Error | None) -> tuple[str, dict[str, str]]:

@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
 import msgspec
+from botocore.exceptions import BotoCoreError, ClientError
 
 from shipper.decode import PayloadInvalid
 from shipper.deliver import Outcome
@@ -98,7 +99,10 @@ def replay_all(
     silences = 0
     for letter in found:
         start = time.monotonic()
-        result = replay(letter, bucket, ship)
+        try:
+            result = replay(letter, bucket, ship)
+        except (BotoCoreError, ClientError) as problem:  # one object that cannot be had must not stop the others
+            result = Replayed(letter, Fate.WAITING, Outcome(), f"S3: {type(problem).__name__}")
         yield result
         silences = 0 if result.outcome.available else silences + 1
         if silences == SILENCES:

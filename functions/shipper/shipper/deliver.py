@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -101,16 +101,16 @@ class _Sender:
     busy: list[tuple[Document, str]] = field(default_factory=list)
     smaller: list[Document] = field(default_factory=list)
 
-    def attempt(self, documents: Iterable[Document]) -> None:
-        """Send every document once. A server that does not answer is given a pause before the next request."""
+    def attempt(self, chunked: Iterable[list[Document]]) -> None:
+        """Send every chunk once. A server that takes nothing is given a pause before the next request."""
         silent = 0
-        for chunk in chunks(documents, CHUNK_BYTES):
+        for chunk in chunked:
             if silent:
                 self.patience.pause(silent)
             silent = 0 if self.send(chunk) else silent + 1
 
     def send(self, chunk: list[Document]) -> bool:
-        """One chunk, split as often as the server wants it smaller. False when the server as a whole is busy or silent."""
+        """One chunk, split as often as the server wants it smaller. False when the server took nothing of it."""
         left = self.patience.left()
         if left <= 0:
             self.busy += [(document, TOO_LATE) for document in chunk]
@@ -119,20 +119,13 @@ class _Sender:
         self.outcome.requests += 1
         self.outcome.sent_bytes += len(content)
         verdict = send(content, len(chunk), self.connection, min(REQUEST_SECONDS, left))
-        if isinstance(verdict, list):
-            self.outcome.available = True
-            self.count(chunk, verdict)
-            return True
-        self.outcome.available = verdict.fate is not Fate.BUSY
-        if verdict.fate is Fate.INDEXED:
-            rescued_ones = sum(document.form is not Form.WHOLE for document in chunk)
-            self.outcome.rescued += rescued_ones
-            self.outcome.indexed += len(chunk) - rescued_ones
-            return True
-        if verdict.fate is Fate.TOO_MUCH:
-            half = len(chunk) // 2
-            return self.send(chunk[:half]) & self.send(chunk[half:])
-        self.count(chunk, [verdict] * len(chunk))
+        if isinstance(verdict, Verdict):
+            if verdict.fate is Fate.TOO_MUCH:
+                half = len(chunk) // 2
+                return self.send(chunk[:half]) & self.send(chunk[half:])
+            verdict = [verdict] * len(chunk)
+        self.outcome.available = any(one.fate is not Fate.BUSY for one in verdict)
+        self.count(chunk, verdict)
         return self.outcome.available
 
     def count(self, chunk: list[Document], verdicts: list[Verdict]) -> None:
@@ -158,10 +151,11 @@ def deliver(documents: Iterable[Document], connection: RequestsHttpConnection, p
     """Index each document once: `create` with its id, so that a conflict means that an earlier delivery did it.
 
     Everything is sent once before anything is sent again. What the server is too busy for is sent again alone; what it
-    refuses is sent with less; what is left at the deadline is counted as failed.
+    refuses is sent with less; what is left at the deadline is counted as failed, but for documents that were not even
+    taken from `documents`: whoever makes them knows how many there would have been.
     """
     sender = _Sender(connection, patience)
-    sender.attempt(documents)
+    sender.attempt(_in_time(chunks(documents, CHUNK_BYTES), patience))
     tries = 0
     while (sender.busy or sender.smaller) and patience.left() > 0:
         if sender.smaller:
@@ -173,7 +167,12 @@ def deliver(documents: Iterable[Document], connection: RequestsHttpConnection, p
                 break
             again, sender.busy = [document for document, _ in sender.busy], []
             sender.outcome.retries += len(again)
-        sender.attempt(again)
+        sender.attempt(chunks(again, CHUNK_BYTES))
     sender.outcome.reasons.update(reason for _, reason in sender.busy)
     sender.outcome.reasons.update(TOO_LATE for _ in sender.smaller)
     return sender.outcome
+
+
+def _in_time(chunked: Iterator[list[Document]], patience: Patience) -> Iterator[list[Document]]:
+    while patience.left() > 0 and (chunk := next(chunked, None)):
+        yield chunk

@@ -149,13 +149,13 @@ def rescued(document: Document, error: dict[str, str]) -> Document | None:
             return None
 
 
-def _document_id(identifier: str, quoted: bytes) -> bytes:
+def _document_id(identifier: str, as_json: bytes) -> bytes:
     """The id as OpenSearch takes it: the event's own, or a digest of one that is empty, too long or no Unicode."""
     if identifier.isascii() and 0 < len(identifier) <= ID_BYTES:
-        return quoted
+        return as_json
     raw = identifier.encode(errors="surrogatepass")
     usable = 0 < len(raw) <= ID_BYTES and raw.decode(errors="replace") == identifier
-    return quoted if usable else b'"%b"' % hashlib.sha256(raw).hexdigest().encode()
+    return as_json if usable else b'"%b"' % hashlib.sha256(raw).hexdigest().encode()
 
 
 @lru_cache(maxsize=4096)

@@ -61,8 +61,8 @@ class Redaction:
     def _text(self, text: str) -> str:
         bare = ESCAPE.sub(lambda escape: chr(int(escape[1], 16)), text).replace("\\", "") if "\\" in text else text
         for path in self.fields:
-            name = path.rpartition(".")[2]
-            if f'{name}"' in bare or f"{name}'" in bare:
+            name = path.rpartition(".")[2].replace("\\", "")
+            if f'{name}"' in bare or f"{name}'" in bare or re.search(rf"(?<!\w){re.escape(name)}\s*[=:]", bare):
                 return WITHHELD
         return self._masked(text)
 

@@ -23,8 +23,8 @@ from shipper.settings import settings
 from shipper.ship import ship
 
 SERVICE: Final = "replay"
-LETTER_SECONDS: Final = 20.0  # that one letter may take
-RESERVE_SECONDS: Final = 45.0  # what is left of the invocation's time when the last letter is begun
+LETTER_SECONDS: Final = 100.0  # that one letter may take: about what the shipper has
+RESERVE_SECONDS: Final = 125.0  # what is left of the invocation's time when the last letter is begun
 
 
 def rate(text: str) -> float:

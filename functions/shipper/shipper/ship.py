@@ -7,7 +7,7 @@ from collections import Counter
 from opensearchpy import RequestsHttpConnection
 
 from shipper.decode import Payload
-from shipper.deliver import Outcome, Patience, deliver
+from shipper.deliver import TOO_LATE, Outcome, Patience, deliver
 from shipper.document import Rules, documents
 
 
@@ -16,4 +16,7 @@ def ship(payload: Payload, rules: Rules, connection: RequestsHttpConnection, pat
     excluded: Counter[str] = Counter()
     outcome = deliver(documents(payload, rules, excluded), connection, patience)
     outcome.excluded = excluded.total()
+    unread = len(payload.events) - outcome.excluded - outcome.documents
+    if unread:
+        outcome.reasons[TOO_LATE] += unread
     return outcome
