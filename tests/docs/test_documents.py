@@ -98,3 +98,21 @@ def test_the_answers_shown_are_the_models() -> None:
         prediction = classifier.predict(sentence)
         assert prediction.label == label, sentence
         assert prediction.score == pytest.approx(float(score), abs=0.01), sentence
+
+
+def test_the_figures_of_the_bench_are_those_of_its_results() -> None:
+    rows = {row["name"]: row for row in json.loads((ROOT / "bench/results.json").read_text())["rows"]}
+    cost = TEXTS[ROOT / "README.md"].partition("What it costs")[2].partition("## ")[0]
+    for name, shown in {
+        "1,000 records: shipper / floor": "{:.2f}",
+        "10,000 records: shipper / floor": "{:.2f}",
+        "10,000 records: shipper / floor + isal": "{:.1f}",
+        "1,000 records: usual way / shipper": "{:.1f}",
+        "10,000 records: usual way / shipper": "{:.1f}",
+        "1,000 records: usual way + gzip / shipper": "{:.1f}",
+        "10,000 records: usual way + gzip / shipper": "{:.1f}",
+        "import: shipper.handler / opensearchpy": "{:.2f}",
+    }.items():
+        assert shown.format(rows[name]["ratio"]) in cost, name
+    assert f"{rows['package size']['value']:.1f} MiB" in cost
+    assert f"{rows['peak memory: shipper / payload']['value']:.0f} MiB" in cost
