@@ -66,8 +66,11 @@ def _signature(hostname: str, environment: Mapping[str, str]) -> Any:
     from requests_aws4auth import AWS4Auth  # noqa: PLC0415  only where something is signed
 
     found = REGION.search(hostname)
+    region = found.group(1) if found else environment.get("AWS_REGION")
+    if not region:
+        raise ValueError(f"OPENSEARCH_URL names no region to sign for: {hostname}")
     return AWS4Auth(
-        region=found.group(1) if found else environment.get("AWS_REGION", ""),
+        region=region,
         service="aoss" if ".aoss." in hostname else "es",
         refreshable_credentials=_credentials(hostname, environment),
     )

@@ -39,7 +39,7 @@ class Letter(NamedTuple):
 class Fate(StrEnum):
     """What became of a letter."""
 
-    REPLAYED = "replayed"  # every line of it is in the index, the object is removed
+    REPLAYED = "replayed"  # every line of it is in the index, or excluded by a setting; the object is removed
     WAITING = "waiting"  # some are not yet: it stays where it is
     POISONED = "poisoned"  # some never will be: it is moved below `poison/`, with the reason in its metadata
     GONE = "gone"  # somebody else removed it meanwhile
