@@ -88,7 +88,7 @@ def starting(template: Template, built: Path, runtime_packages: Path, running: S
 
 @pytest.fixture(scope="module")
 def shipper(starting: Callable[[int], AbstractContextManager[Runtime]]) -> Iterator[Runtime]:
-    with starting(20) as runtime:
+    with starting(60) as runtime:
         yield runtime
 
 
@@ -204,7 +204,7 @@ def test_good_documents_are_in_while_blocked_ones_wait_for_the_block_to_end(bloc
         assert invocation.is_alive(), "the blocked documents must be waited for"
         assert not any(found(running, closed, event) for event in waiting)
         release()
-        invocation.join(30)
+        invocation.join(70)
     assert answers == [{"indexed": 4, "duplicate": 0, "rescued": 1, "excluded": 0}]
     assert [document(running, closed, event)["@message"] for event in waiting] == ["waits", '{"marker": "waits too"}']
     assert (count(running, closed), count(running, opened)) == (2, 3)

@@ -164,8 +164,8 @@ def test_a_replay_does_with_a_line_what_the_shipper_does(resources: dict[str, Re
         "REDACT_PATTERNS": {"Ref": "RedactPatterns"},
     }
     assert shipper["REDACT_KEY"] == {"Fn::Sub": "{{resolve:secretsmanager:${HashKey}}}"}
-    sizes = {resources[name]["Properties"]["MemorySize"] for name in ("ShipperFunction", "ReplayFunction")}
-    assert len(sizes) == 1  # the same payloads
+    first, second = (resources[name]["Properties"]["MemorySize"] for name in ("ShipperFunction", "ReplayFunction"))
+    assert second >= 2 * first  # what the first could not hold comes here
 
 
 @pytest.mark.parametrize(
