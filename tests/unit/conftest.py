@@ -31,6 +31,20 @@ LONGEST_ID = 512
 
 
 @dataclass(frozen=True)
+class Context:
+    """What Lambda tells a handler of its invocation."""
+
+    milliseconds: int = 900_000
+    function_name: str = "AFunction"
+    memory_limit_in_mb: str = "1024"
+    invoked_function_arn: str = "arn:aws:lambda:us-east-1:000000000000:function:AFunction"
+    aws_request_id: str = "8f5ad1e0"
+
+    def get_remaining_time_in_millis(self) -> int:
+        return self.milliseconds
+
+
+@dataclass(frozen=True)
 class Request:
     method: str
     target: str

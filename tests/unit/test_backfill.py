@@ -17,7 +17,6 @@ from shipper.backfill import (
     PatternUnknown,
     Shipped,
     Span,
-    add,
     backfill,
     owner,
     pages,
@@ -182,7 +181,7 @@ def found(logs: Any) -> Iterator[list[Payload]]:
 def total(steps: Iterator[Shipped]) -> Outcome:
     counted = Outcome()
     for step in steps:
-        add(counted, step.outcome)
+        counted.add(step.outcome)
     return counted
 
 
@@ -255,5 +254,5 @@ def test_outcomes_add_up() -> None:
     for count in (1, 10):
         one = Outcome(indexed=count, duplicate=count, rescued=count, excluded=count, hopeless=count)
         one.reasons["why"] = count
-        add(counted, one)
+        counted.add(one)
     assert (counted.indexed, counted.duplicate, counted.rescued, counted.excluded, counted.hopeless, counted.failed) == (11,) * 6

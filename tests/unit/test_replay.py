@@ -11,7 +11,6 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from types import ModuleType
 from typing import Any
@@ -22,7 +21,7 @@ from moto import mock_aws
 from moto.backends import get_backend
 
 from shipper.dead_letters import PREFIX
-from tests.unit.conftest import CLOSE, NOON, REJECTED, TEXT, UNPARSED, Answer, Bulk, Refusal, as_json, problem
+from tests.unit.conftest import CLOSE, NOON, REJECTED, TEXT, UNPARSED, Answer, Bulk, Context, Refusal, as_json, problem
 
 BUCKET = "dead-letters"
 LINE = "Quokkas quarrel with wombats"
@@ -42,18 +41,6 @@ SCHEDULED = {  # as EventBridge sends it, but for what is in its details, and a 
 NOTHING = {"found": 0, "replayed": 0, "poisoned": 0, "waiting": 0, "lines": 0}
 
 Load = Callable[..., ModuleType]
-
-
-@dataclass(frozen=True)
-class Context:
-    milliseconds: int = 900_000
-    function_name: str = "ReplayFunction"
-    memory_limit_in_mb: str = "1024"
-    invoked_function_arn: str = "arn:aws:lambda:us-east-1:000000000000:function:ReplayFunction"
-    aws_request_id: str = "8f5ad1e0"
-
-    def get_remaining_time_in_millis(self) -> int:
-        return self.milliseconds
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -548,13 +548,13 @@ def test_a_password_is_not_shown(
         (["replay", "--bucket", "b"], "required: --opensearch"),
         (
             ["replay", "--bucket", "b", "--opensearch", "http://h", "--rate", "0"],
-            "--rate: a number of lines a second, more than 0, not '0'",
+            "--rate: a number above 0, not '0'",
         ),
-        (["replay", "--bucket", "b", "--opensearch", "http://h", "--rate", "nan"], "more than 0, not 'nan'"),
-        (["replay", "--bucket", "b", "--opensearch", "http://h", "--rate", "fast"], "more than 0, not 'fast'"),
+        (["replay", "--bucket", "b", "--opensearch", "http://h", "--rate", "nan"], "a number above 0, not 'nan'"),
+        (["replay", "--bucket", "b", "--opensearch", "http://h", "--rate", "fast"], "a number above 0, not 'fast'"),
         (
             ["replay", "--bucket", "b", "--opensearch", "http://h", "--since", "today"],
-            "--since: a time is ISO 8601, such as .*, not 'today'",
+            "--since: a time in ISO 8601, such as .*, not 'today'",
         ),
         (["backfill", *SPAN, "--opensearch", "http://h"], "required: --log-group"),
         (

@@ -21,7 +21,7 @@ import pytest
 from shipper.decode import PayloadInvalid
 from shipper.deliver import NotDelivered
 from shipper.read import read
-from tests.unit.conftest import CLOSE, INDEX, LOST, NOON, REJECTED, TEXT, UNPARSED, Answer, Bulk, Refusal, as_json, problem
+from tests.unit.conftest import CLOSE, INDEX, LOST, NOON, REJECTED, TEXT, UNPARSED, Answer, Bulk, Context, Refusal, as_json, problem
 
 EVENTS = Path(__file__).parents[2] / "events"
 SAMPLES = sorted(path.stem for path in (EVENTS / "shipper").glob("*.json"))
@@ -33,18 +33,6 @@ FATES = ("received", "indexed", "duplicate", "rescued", "excluded", "failed")
 AWAY = Answer(503, "text/html", f"<html>{TEXT}".encode())
 
 Load = Callable[..., ModuleType]
-
-
-@dataclass(frozen=True)
-class Context:
-    milliseconds: int = 60_000
-    function_name: str = "ShipperFunction"
-    memory_limit_in_mb: str = "1024"
-    invoked_function_arn: str = "arn:aws:lambda:us-east-1:000000000000:function:ShipperFunction"
-    aws_request_id: str = "8f5ad1e0"
-
-    def get_remaining_time_in_millis(self) -> int:
-        return self.milliseconds
 
 
 SHORT = Context(4_500)  # of which 4 s are kept back

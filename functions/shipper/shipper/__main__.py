@@ -7,16 +7,13 @@ after Ctrl-C.
 from __future__ import annotations
 
 import argparse
-import math
 import os
 import re
 import shlex
-import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, contextmanager
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Iterable
+from contextlib import closing
 from functools import partial
 from typing import Any, Final, Never
 
@@ -24,18 +21,14 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from opensearchpy import RequestsHttpConnection
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
-from rich.text import Text
 
+from shipper import show
 from shipper.backfill import (
     LogGroupUnknown,
     NothingTaken,
     PatternUnknown,
     Shipped,
     Span,
-    add,
     backfill,
     owner,
     pages,
@@ -46,7 +39,6 @@ from shipper.client import connect
 from shipper.dead_letters import PREFIX, Bucket, Fate, Replayed, letters, replay_all
 from shipper.decode import Payload, decode
 from shipper.deliver import Outcome, Patience
-from shipper.document import Rules
 from shipper.reconcile import (
     EPOCH,
     IdsDiffer,
@@ -63,12 +55,10 @@ from shipper.reconcile import (
 )
 from shipper.settings import Settings, settings
 from shipper.ship import ship
+from shipper.values import moment, positive
 
-PROGRAM: Final = "python -m shipper"
 PAYLOAD_SECONDS: Final = 60.0  # that the delivery of one payload may take
 RATE: Final = 2000.0  # lines a second
-LETTERS_SHOWN: Final = 20
-REASON_CHARACTERS: Final = 200
 # adaptive: FilterLogEvents takes a few requests a second only, and refuses the others
 RETRIES: Final = Config(retries={"mode": "adaptive", "max_attempts": 8})
 KEYS: Final = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
@@ -104,12 +94,12 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         code: int = options.run(options)
     except KeyboardInterrupt:
-        _complain("stopped by Ctrl-C")
+        show.complain("stopped by Ctrl-C")
         return 130
     except (Wrong, LogGroupUnknown, PatternUnknown, SearchFailed, IdsDiffer) as problem:
-        _complain(str(problem))
+        show.complain(str(problem))
     except (BotoCoreError, ClientError) as problem:
-        _complain(f"AWS: {' '.join(str(problem).split())}")
+        show.complain(f"AWS: {' '.join(str(problem).split())}")
     else:
         return code
     return 2
@@ -117,58 +107,51 @@ def main(arguments: list[str] | None = None) -> int:
 
 def replay_command(options: argparse.Namespace) -> int:
     """`replay`: dead letters into the index."""
+    setting = _settings(options.opensearch)
+    connection = _connect(setting)
     bucket = Bucket(options.bucket, _session(options).client("s3", config=RETRIES))
     found = letters(bucket, options.prefix, options.since, options.until)
     if options.dry_run:
         for letter in sorted(found, key=lambda letter: letter.written):
             print(f"{letter.written:%Y-%m-%dT%H:%M:%SZ} {letter.size:>12,} bytes  {letter.key}")
-        print(f"{_plural(len(found), 'letter')} below {options.prefix} in {options.bucket}; nothing was sent")
+        print(f"{show.plural(len(found), 'letter')} below {options.prefix} in {options.bucket}; nothing was sent")
         return 1 if found else 0
-    setting = _settings(options.opensearch)
-    with closing(_connect(setting)) as connection:
-        print(in_force(setting.rules))
+    with closing(connection):
+        print(show.in_force(setting.rules))
         fates: Counter[str] = Counter()
         lines = Outcome()
         unhappy: list[Replayed] = []
         try:
-            with _progress("letters", len(found)) as show:
+            with show.progress("letters", len(found)) as advance:
                 for result in replay_all(found, bucket, partial(_ship_event, setting, connection), options.rate):
                     fates[result.fate] += 1
-                    add(lines, result.outcome)
+                    lines.add(result.outcome)
                     unhappy += [result] if result.reason else []
-                    show(fates.total(), f"{_fates(fates)}; lines: {_outcome(lines)}")
+                    advance(fates.total(), f"{show.fates(fates)}; lines: {show.outcome(lines)}")
         finally:
-            print(f"{fates.total()} of {_plural(len(found), 'letter')} tried: {_fates(fates)}")
-            print(f"lines: {_outcome(lines)}")
-            _explain(unhappy)
+            print(f"{fates.total()} of {show.plural(len(found), 'letter')} tried: {show.fates(fates)}")
+            print(f"lines: {show.outcome(lines)}")
+            show.explain(unhappy)
     if fates.total() < len(found):
-        _complain(
+        show.complain(
             "stopped early: the server takes nothing now; run this again when it is back, "
-            f"{_plural(len(found) - fates.total(), 'letter')} not tried"
+            f"{show.plural(len(found) - fates.total(), 'letter')} not tried"
         )
     return 0 if fates[Fate.REPLAYED] + fates[Fate.GONE] == len(found) else 1
-
-
-def _explain(unhappy: list[Replayed]) -> None:
-    for letter, fate, _, reason in unhappy[:LETTERS_SHOWN]:
-        shown = reason if len(reason) <= REASON_CHARACTERS else f"{reason[:REASON_CHARACTERS]}..."
-        _complain(f"{fate}: {letter.key}: {shown}")
-    if len(unhappy) > LETTERS_SHOWN:
-        _complain(f"and {len(unhappy) - LETTERS_SHOWN} more")
 
 
 def backfill_command(options: argparse.Namespace) -> int:
     """`backfill`: lines of a log group into the index."""
     _check_times(options)
-    logs = _session(options).client("logs", config=RETRIES)
     setting = _settings(options.opensearch)
     with closing(_connect(setting)) as connection:
+        logs = _session(options).client("logs", config=RETRIES)
         account = owner(logs, options.log_group)
         span = _span(options, logs)
-        print(in_force(setting.rules))
-        print(_ids(compare_ids(logs, connection, span)))
+        print(show.in_force(setting.rules))
+        print(show.ids(compare_ids(logs, connection, span)))
         if span.pattern.lstrip().startswith("["):
-            _complain("the pattern is space-delimited: the fields that it cuts out of a line are not to be had again, only the line is")
+            show.complain("the pattern is space-delimited: the fields that it cuts out of a line are not to be had again, only the line is")
         if options.dry_run:
             return _count(logs, span)
         found = (payloads(page, span.log_group, account) for page in pages(logs, span))
@@ -178,44 +161,44 @@ def backfill_command(options: argparse.Namespace) -> int:
 def _backfill(span: Span, steps: Iterable[Shipped]) -> int:
     total, covered = Outcome(), span.start
     try:
-        with _progress("time", span.end - span.start) as show:
+        with show.progress("time", span.end - span.start) as advance:
             for step in steps:
-                add(total, step.outcome)
+                total.add(step.outcome)
                 if not total.failed:
                     covered = step.covered
-                show(step.covered - span.start, _outcome(total))
+                advance(step.covered - span.start, show.outcome(total))
         if not total.failed:
             covered = span.end
     except NothingTaken as problem:
-        _complain(f"stopped early: {problem}")
+        show.complain(f"stopped early: {problem}")
     finally:
-        print(f"{_plural(total.documents + total.excluded, 'line')}: {_outcome(total)}")
+        print(f"{show.plural(total.documents + total.excluded, 'line')}: {show.outcome(total)}")
         if covered < span.end:
-            print(f"to go on, run the same with --from {_time(covered)}: everything before is done")
+            print(f"to go on, run the same with --from {show.moment(covered)}: everything before is done")
     if total.failed:
-        _complain(total.summary())
+        show.complain(total.summary())
     return 1 if total.failed else 0
 
 
 def _count(logs: Any, span: Span) -> int:
     lines, streams = 0, set[str]()
     try:
-        with _progress("time", span.end - span.start) as show:
+        with show.progress("time", span.end - span.start) as advance:
             for page in pages(logs, span):
                 lines += len(page)
                 streams |= {event["logStreamName"] for event in page}
-                show(page[-1]["timestamp"] - span.start, _plural(lines, "line"))
+                advance(page[-1]["timestamp"] - span.start, show.plural(lines, "line"))
     finally:
-        print(f"{_plural(lines, 'line')} of {_plural(len(streams), 'log stream')} ({_wanted(span)}); nothing was sent")
+        print(f"{show.plural(lines, 'line')} of {show.plural(len(streams), 'log stream')} ({show.wanted(span)}); nothing was sent")
     return 0
 
 
 def reconcile_command(options: argparse.Namespace) -> int:
     """`reconcile`: what the index lacks of a log group."""
     _check_times(options)
-    logs = _session(options).client("logs", config=RETRIES)
     setting = _settings(options.opensearch)
     with closing(_connect(setting)) as connection:
+        logs = _session(options).client("logs", config=RETRIES)
         owner(logs, options.log_group)
         span = _span(options, logs)
         try:
@@ -225,12 +208,12 @@ def reconcile_command(options: argparse.Namespace) -> int:
         if setting.rules.exclude:
             print(f"not counted: lines of the kinds that EXCLUDE names here: {', '.join(sorted(setting.rules.exclude))}")
         in_log: Counter[int] = Counter()
-        with _progress("time", span.end - span.start) as show:
+        with show.progress("time", span.end - span.start) as advance:
             for page in pages(logs, span):
                 in_log += log_counts(page, span, options.every, setting.rules.exclude)
-                show(page[-1]["timestamp"] - span.start, _plural(in_log.total(), "line"))
+                advance(page[-1]["timestamp"] - span.start, show.plural(in_log.total(), "line"))
         compared = rows(span, options.every, in_log, index_counts(connection, span, options.every))
-        _console().print(_table(compared, span))
+        show.console().print(show.table(compared, span))
         return _verdict(compared, partial(compare_ids, logs, connection, span), gap(compared, span, options.every), options)
 
 
@@ -238,22 +221,14 @@ def _verdict(compared: list[Row], ids: Callable[[], int], missing: Span | None, 
     surplus = -sum(min(row.missing, 0) for row in compared)
     if missing:
         try:
-            print(_ids(ids()))
+            print(show.ids(ids()))
             print(f"documents are missing; this closes the gap:\n  {_backfill_call(missing, options)}")
         except IdsDiffer as problem:
-            _complain(str(problem))
+            show.complain(str(problem))
     if surplus:
         why = "lines past the log group's retention, lines that the pattern does not want, or lines twice in the index"
-        print(f"{_plural(surplus, 'document')} more than lines: {why}")
+        print(f"{show.plural(surplus, 'document')} more than lines: {why}")
     return 1 if missing or surplus else 0
-
-
-def in_force(rules: Rules) -> str:
-    """What is left out and redacted, as one line."""
-    redaction = rules.redaction
-    redacted = [*(f"{name}={action}" for name, action in redaction.fields.items()), *redaction.patterns] if redaction else []
-    excluded = ", ".join(sorted(rules.exclude)) or "nothing (EXCLUDE is not set here)"
-    return f"excluded: {excluded}; redacted: {', '.join(redacted) or 'nothing (REDACT_FIELDS and REDACT_PATTERNS are not set here)'}"
 
 
 class _Parser(argparse.ArgumentParser):
@@ -264,7 +239,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog=PROGRAM, description="What a person runs when documents are missing.")
+    parser = _Parser(prog=show.PROGRAM, description="What a person runs when documents are missing.")
     commands = parser.add_subparsers(dest="command", required=True)
     for name, run, short, description in (
         ("replay", replay_command, "dead letters into the index", REPLAY),
@@ -285,47 +260,36 @@ def _add_options(name: str, command: argparse.ArgumentParser) -> None:
     if name == "replay":
         command.add_argument("--bucket", required=True, help="the dead-letter bucket")
         command.add_argument("--prefix", default=PREFIX, help="letters below this (%(default)s)")
-        command.add_argument("--since", type=_moment, metavar="T", help="letters written then or later")
-        command.add_argument("--until", type=_moment, metavar="T", help="letters written before")
+        command.add_argument("--since", type=_read(moment), metavar="T", help="letters written then or later")
+        command.add_argument("--until", type=_read(moment), metavar="T", help="letters written before")
     else:
         command.add_argument("--log-group", required=True, metavar="G", help="the log group's name")
-        command.add_argument("--from", dest="start", type=_moment, required=True, metavar="T", help="lines of then or later")
-        command.add_argument("--to", dest="end", type=_moment, required=True, metavar="T", help="lines before, this moment not included")
+        command.add_argument("--from", dest="start", type=_read(moment), required=True, metavar="T", help="lines of then or later")
+        command.add_argument(
+            "--to", dest="end", type=_read(moment), required=True, metavar="T", help="lines before, this moment not included"
+        )
         command.add_argument(
             "--pattern", metavar="P", help="the filter pattern, '' for all lines (that of the log group's one subscription)"
         )
     if name == "reconcile":
         command.add_argument(
-            "--every", type=_every, default="1h", metavar="I", help="length of an interval, such as 30s, 5m, 1d (%(default)s)"
+            "--every", type=_read(interval), default="1h", metavar="I", help="length of an interval, such as 30s, 5m, 1d (%(default)s)"
         )
     else:
-        command.add_argument("--rate", type=_rate, default=RATE, metavar="N", help="lines a second at most (%(default)g)")
+        command.add_argument("--rate", type=_read(positive), default=RATE, metavar="N", help="lines a second at most (%(default)g)")
         command.add_argument("--dry-run", action="store_true", help="only say what there is to do")
 
 
-def _moment(text: str) -> datetime:
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"a time is ISO 8601, such as 2026-11-23T14:00+01:00, not {text!r}") from None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
+def _read(value: Callable[[str], Any]) -> Callable[[str], Any]:
+    """A reader of values as argparse wants it, which shows no message of a `ValueError`."""
 
+    def argument(text: str) -> Any:
+        try:
+            return value(text)
+        except ValueError as problem:
+            raise argparse.ArgumentTypeError(str(problem)) from None
 
-def _every(text: str) -> int:
-    try:
-        return interval(text)
-    except ValueError as problem:
-        raise argparse.ArgumentTypeError(str(problem)) from None
-
-
-def _rate(text: str) -> float:
-    try:
-        rate = float(text)
-    except ValueError:
-        rate = 0.0
-    if not 0 < rate < math.inf:
-        raise argparse.ArgumentTypeError(f"a number of lines a second, more than 0, not {text!r}")
-    return rate
+    return argument
 
 
 def _choose_profile(profile: str | None) -> None:
@@ -375,78 +339,23 @@ def _ship_event(setting: Settings, connection: RequestsHttpConnection, event: An
     return _ship(setting, connection, decode(event, limit=setting.max_payload_bytes))
 
 
-def _console() -> Console:
-    found = Console()
-    return found if found.is_terminal else Console(width=120)
-
-
-@contextmanager
-def _progress(unit: str, total: float) -> Iterator[Callable[[float, str], None]]:
-    """A bar in a terminal, nothing elsewhere. What it yields is told how far the command is, and what it counted."""
-    page = _console()
-    columns = TextColumn(unit), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(), TextColumn("{task.description}", markup=False)
-    with Progress(*columns, console=page, disable=not page.is_terminal) as progress:
-        task = progress.add_task("", total=total)
-
-        def show(done: float, counted: str) -> None:
-            progress.update(task, completed=done, description=counted)
-
-        yield show
-
-
-def _table(compared: Iterable[Row], span: Span) -> Table:
-    """Intervals in which there is anything, and the totals."""
-    table = Table(title=Text(f"{span.log_group} ({_wanted(span)})"), title_justify="left", show_footer=True)
-    filled = [row for row in compared if row.lines or row.documents]
-    table.add_column("interval", footer=_plural(len(filled), "interval") + " with lines or documents")
-    for name in ("lines", "documents", "missing"):
-        table.add_column(name, justify="right", footer=str(sum(getattr(row, name) for row in filled)))
-    for row in filled:
-        counts = str(row.lines), str(row.documents), str(row.missing or "")
-        table.add_row(_time(row.start), *counts, style="red" if row.missing else "")
-    return table
-
-
 def _backfill_call(missing: Span, options: argparse.Namespace) -> str:
     """The command that ships a span, ready to be pasted, but for a password."""
-    words = [*PROGRAM.split(), "backfill", "--log-group", missing.log_group, "--from", _time(missing.start), "--to", _time(missing.end)]
+    words = [
+        *show.PROGRAM.split(),
+        "backfill",
+        "--log-group",
+        missing.log_group,
+        "--from",
+        show.moment(missing.start),
+        "--to",
+        show.moment(missing.end),
+    ]
     words += ["--opensearch", re.sub(r"//[^/]*@", "//USER:PASSWORD@", options.opensearch)]
     for name in ("pattern", "region", "profile"):
         value = getattr(options, name)
         words += [f"--{name}={value}"] if value is not None else []  # with =, because a pattern may begin with a dash
     return shlex.join(words)
-
-
-def _wanted(span: Span) -> str:
-    return f"pattern {span.pattern}" if span.pattern else "all lines"
-
-
-def _ids(agreeing: int) -> str:
-    if agreeing:
-        return f"ids: {_plural(agreeing, 'document')} of the range compared, CloudWatch has the same ids"
-    return "ids: not compared, the index has no document of the range whose line CloudWatch still has"
-
-
-def _outcome(total: Outcome) -> str:
-    names = ("indexed", "duplicate", "rescued", "excluded", "failed")
-    return ", ".join(f"{getattr(total, name)} {name}" for name in names)
-
-
-def _fates(fates: Counter[str]) -> str:
-    return ", ".join(f"{fates[fate]} {fate}" for fate in Fate)
-
-
-def _time(moment: int) -> str:
-    precision = "milliseconds" if moment % 1000 else "seconds"
-    return (EPOCH + timedelta(milliseconds=moment)).isoformat(timespec=precision).replace("+00:00", "Z")
-
-
-def _plural(count: int, name: str) -> str:
-    return f"{count} {name}" if count == 1 else f"{count} {name}s"
-
-
-def _complain(sentence: str) -> None:
-    print(f"{PROGRAM}: {sentence}", file=sys.stderr)
 
 
 if __name__ == "__main__":

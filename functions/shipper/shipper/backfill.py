@@ -128,13 +128,3 @@ def backfill(
             if silences == SILENCES:
                 raise NothingTaken(f"the server took nothing of {SILENCES} payloads in a row ({outcome.summary()})")
             sleep(max(outcome.documents / events_per_second - (time.monotonic() - start), 0.0))
-
-
-def add(total: Outcome, outcome: Outcome) -> None:
-    """Count an outcome into a total."""
-    total.indexed += outcome.indexed
-    total.duplicate += outcome.duplicate
-    total.rescued += outcome.rescued
-    total.excluded += outcome.excluded
-    total.reasons.update(outcome.reasons)
-    total.hopeless += outcome.hopeless

@@ -37,7 +37,6 @@ LIMIT: Final = re.compile(
     r"(?:Limit|The [a-z ]{1,60} limit) of (?P<limit>(?:[a-z ]{1,40} )?\[\d+\])|(?P<name>field name cannot (?:be|contain) [a-z ]{1,40})"
 )
 
-
 # 400 for what is not the document's fault: a closed index, a cluster that is full of shards. Somebody can mend it, so nothing is given up.
 MENDABLE_TYPES: Final = {"index_closed_exception", "validation_exception"}
 MENDABLE: Final = re.compile(r"Validation Failed: \d+: this action would add \[|no write index is defined for alias")
@@ -151,8 +150,7 @@ def judge_request(status: int, text: str, count: int) -> Verdict:
         error = _problem(text).error
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         error = None
-    too_large = status == 413
-    if too_large or (status == 400 and error):  # too large, or one action in it cannot be parsed
+    if status == 413 or (status == 400 and error):  # too large, or one action in it cannot be parsed
         kind = Fate.TOO_MUCH if count > 1 else Fate.REFUSED
         return Verdict(kind, *_why(status, error))
     verdict = judge(status, error)

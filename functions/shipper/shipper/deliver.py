@@ -54,6 +54,13 @@ class Outcome:
         """How many documents there were."""
         return self.indexed + self.duplicate + self.rescued + self.failed
 
+    def add(self, other: Outcome) -> None:
+        """Count a later outcome into this one."""
+        for name in ("indexed", "duplicate", "rescued", "excluded", "hopeless", "requests", "retries", "sent_bytes"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.reasons.update(other.reasons)
+        self.available = other.available
+
     def summary(self) -> str:
         """Why documents are not in the index, as one line for people; empty where all are."""
         if not self.reasons:

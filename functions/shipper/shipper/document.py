@@ -1,7 +1,7 @@
 """One log event as one document: the record's fields at the root, and the envelope around them, as the bytes that a bulk body takes.
 
-There are two ways from a line to its fields. `spliced` checks a line that is a JSON object and copies it as it is; `careful` reads any
-line and writes it anew. The first is the faster by far and gives up whenever the second could come to something else (but for
+There are two ways from a line to its fields. `spliced` checks a line that is a JSON object and copies it as it is; `read` takes any
+line and `written` writes it anew. The first way is the faster by far and gives up whenever the second could come to something else (but for
 a key that a line holds twice, and for hundreds of levels: the index refuses such a line, and it is rescued).
 """
 

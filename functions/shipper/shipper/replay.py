@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import os
 import time
 from collections import Counter
-from datetime import UTC, datetime
 from itertools import takewhile
 from typing import Any, Final
 
@@ -21,28 +19,21 @@ from shipper.decode import decode
 from shipper.deliver import Outcome, Patience
 from shipper.settings import settings
 from shipper.ship import ship
+from shipper.values import moment, positive
 
 SERVICE: Final = "replay"
 LETTER_SECONDS: Final = 100.0  # that one letter may take: about what the shipper has
 RESERVE_SECONDS: Final = 125.0  # what is left of the invocation's time when the last letter is begun
 
 
-def rate(text: str) -> float:
-    """`EVENTS_PER_SECOND` as a number. Raises `ValueError` for what is none to divide by."""
-    try:
-        found = float(text)
-    except ValueError:
-        found = 0.0
-    if not 0 < found < math.inf:
-        raise ValueError(f"EVENTS_PER_SECOND must be a number above 0, not {text!r}")
-    return found
-
-
 setting = settings(os.environ)
 if not os.environ.get("DEAD_LETTER_BUCKET"):
     raise ValueError("DEAD_LETTER_BUCKET must be set to the bucket of the dead letters")
 bucket = Bucket(os.environ["DEAD_LETTER_BUCKET"], boto3.client("s3"))
-events_per_second = rate(os.environ.get("EVENTS_PER_SECOND", "2000"))
+try:
+    events_per_second = positive(os.environ.get("EVENTS_PER_SECOND", "2000"))
+except ValueError as problem:
+    raise ValueError(f"EVENTS_PER_SECOND must be {problem}") from None
 connection = connect(setting.opensearch_url, os.environ)
 logger = Logger(service=SERVICE, level="INFO", use_rfc3339=True, utc=True, location=None)
 metrics = Metrics(namespace="PredictionMonitor", service=SERVICE)
@@ -55,7 +46,8 @@ def handler(event: Any, context: LambdaContext) -> dict[str, Any]:
     Answers how many letters there were, and how many met which fate. A schedule's own event narrows nothing.
     """
     deadline = time.monotonic() + context.get_remaining_time_in_millis() / 1000 - RESERVE_SECONDS
-    found = letters(bucket, event.get("prefix") or PREFIX, _moment(event.get("since")), _moment(event.get("until")))
+    since, until = (moment(event[name]) if event.get(name) else None for name in ("since", "until"))
+    found = letters(bucket, event.get("prefix") or PREFIX, since, until)
     fates: Counter[str] = Counter()
     lines = 0
 
@@ -76,11 +68,6 @@ def handler(event: Any, context: LambdaContext) -> dict[str, Any]:
     metrics.flush_metrics()
     logger.info("replay", **counts, lines=lines)
     return {**counts, "lines": lines}
-
-
-def _moment(text: str | None) -> datetime | None:
-    moment = datetime.fromisoformat(text) if text else None
-    return moment.replace(tzinfo=UTC) if moment and moment.tzinfo is None else moment
 
 
 def _ship(event: Any) -> Outcome:

@@ -1,0 +1,114 @@
+"""How the commands show what they do: progress, tables, counts and sentences. Nothing here decides anything."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Final
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from shipper.backfill import Span
+from shipper.dead_letters import Fate, Replayed
+from shipper.deliver import Outcome
+from shipper.document import Rules
+from shipper.reconcile import EPOCH, Row
+
+PROGRAM: Final = "python -m shipper"
+LETTERS_SHOWN: Final = 20
+REASON_CHARACTERS: Final = 200
+
+
+def in_force(rules: Rules) -> str:
+    """What is left out and redacted, as one line."""
+    redaction = rules.redaction
+    redacted = [*(f"{name}={action}" for name, action in redaction.fields.items()), *redaction.patterns] if redaction else []
+    excluded = ", ".join(sorted(rules.exclude)) or "nothing (EXCLUDE is not set here)"
+    return f"excluded: {excluded}; redacted: {', '.join(redacted) or 'nothing (REDACT_FIELDS and REDACT_PATTERNS are not set here)'}"
+
+
+def console() -> Console:
+    """The terminal; elsewhere lines of a fixed width."""
+    found = Console()
+    return found if found.is_terminal else Console(width=120)
+
+
+@contextmanager
+def progress(unit: str, total: float) -> Iterator[Callable[[float, str], None]]:
+    """A bar in a terminal, nothing elsewhere. What it yields is told how far the command is, and what it counted."""
+    page = console()
+    columns = TextColumn(unit), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(), TextColumn("{task.description}", markup=False)
+    with Progress(*columns, console=page, disable=not page.is_terminal) as bar:
+        task = bar.add_task("", total=total)
+
+        def advance(done: float, counted: str) -> None:
+            bar.update(task, completed=done, description=counted)
+
+        yield advance
+
+
+def table(compared: Iterable[Row], span: Span) -> Table:
+    """Intervals in which there is anything, and the totals."""
+    found = Table(title=Text(f"{span.log_group} ({wanted(span)})"), title_justify="left", show_footer=True)
+    filled = [row for row in compared if row.lines or row.documents]
+    found.add_column("interval", footer=plural(len(filled), "interval") + " with lines or documents")
+    for name in ("lines", "documents", "missing"):
+        found.add_column(name, justify="right", footer=str(sum(getattr(row, name) for row in filled)))
+    for row in filled:
+        counts = str(row.lines), str(row.documents), str(row.missing or "")
+        found.add_row(moment(row.start), *counts, style="red" if row.missing else "")
+    return found
+
+
+def explain(unhappy: list[Replayed]) -> None:
+    """Why letters are not in the index, a line each, as far as anyone reads."""
+    for letter, fate, _, reason in unhappy[:LETTERS_SHOWN]:
+        shown = reason if len(reason) <= REASON_CHARACTERS else f"{reason[:REASON_CHARACTERS]}..."
+        complain(f"{fate}: {letter.key}: {shown}")
+    if len(unhappy) > LETTERS_SHOWN:
+        complain(f"and {len(unhappy) - LETTERS_SHOWN} more")
+
+
+def wanted(span: Span) -> str:
+    """Which lines of a log group are meant."""
+    return f"pattern {span.pattern}" if span.pattern else "all lines"
+
+
+def ids(agreeing: int) -> str:
+    """What the comparison of ids came to."""
+    if agreeing:
+        return f"ids: {plural(agreeing, 'document')} of the range compared, CloudWatch has the same ids"
+    return "ids: not compared, the index has no document of the range whose line CloudWatch still has"
+
+
+def outcome(total: Outcome) -> str:
+    """The five counts of lines."""
+    names = ("indexed", "duplicate", "rescued", "excluded", "failed")
+    return ", ".join(f"{getattr(total, name)} {name}" for name in names)
+
+
+def fates(counted: Counter[str]) -> str:
+    """How many letters met which fate."""
+    return ", ".join(f"{counted[fate]} {fate}" for fate in Fate)
+
+
+def moment(milliseconds: int) -> str:
+    """Milliseconds since 1970 as ISO 8601."""
+    precision = "milliseconds" if milliseconds % 1000 else "seconds"
+    return (EPOCH + timedelta(milliseconds=milliseconds)).isoformat(timespec=precision).replace("+00:00", "Z")
+
+
+def plural(count: int, name: str) -> str:
+    """So many of something."""
+    return f"{count} {name}" if count == 1 else f"{count} {name}s"
+
+
+def complain(sentence: str) -> None:
+    """A sentence on standard error, with the program's name before it."""
+    print(f"{PROGRAM}: {sentence}", file=sys.stderr)
