@@ -17,7 +17,7 @@ QUIET := $(shell [ -t 2 ] || echo --quiet)
 OFFLINE := echo "make: packages could not be downloaded: check the network and run this again" >&2; exit 1
 COMPILE := $(UV) pip compile --quiet --universal --generate-hashes --python-version 3.13 --no-emit-index-url --custom-compile-command "make lock"
 
-.PHONY: help setup run serve test test-full lint build bench train lock clean
+.PHONY: help setup run serve kibana test test-full lint build bench train lock clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -33,6 +33,14 @@ serve: $(VENV)/.ready ## the same stack, staying up: API on 127.0.0.1:3000, Open
 lint: $(VENV)/.ready ## ruff, mypy
 	@ruff check . && ruff format --check . && mypy
 
+kibana: $(VENV)/.ready ## OpenSearch Dashboards in Docker on 127.0.0.1:5601 for the running stack [OPENSEARCH_PORT= DASHBOARDS_PORT=]
+	@docker compose version >/dev/null 2>&1 && docker info >/dev/null 2>&1 || { \
+	  echo "make kibana: Docker with compose is not running here; make serve shows the same main panels in the terminal" >&2; exit 1; }
+	@profile=desktop; if [ "$$(uname)" = Linux ] && ! docker info --format '{{.OperatingSystem}}' | grep -q Desktop; then profile=linux; fi; \
+	  docker compose -f kibana/compose.yaml --profile $$profile up --detach
+	@python -m kibana install --opensearch http://127.0.0.1:$(or $(OPENSEARCH_PORT),9200) \
+	  --dashboards http://127.0.0.1:$(or $(DASHBOARDS_PORT),5601) --wait 180
+
 test: lint build ## everything that CI checks
 	@pytest
 
@@ -44,19 +52,18 @@ build: $(VENV)/.ready ## the deployable packages, in .aws-sam/build: make build 
 	@sam build --parameter-overrides Architecture=$(ARCHITECTURE)
 	@echo; echo "Next: README.md, Deploy it, step 2."
 
-bench: $(VENV)/.ready build ## the shipper's cost against its rivals, in one run [QUICK=1]
+bench: $(VENV)/.ready build $(if $(QUICK),,.venv-train/.ready) ## cost of shipping and predicting against rivals, in one run [QUICK=1]
 	@python -m bench $(if $(QUICK),--quick)
 
-train: $(UV) ## the model again: make train DATA=folder [OUT=folder] [WORK=folder]
+train: ## the model again: make train DATA=folder [OUT=folder] [WORK=folder]
 	@test -d "$(DATA)/cola" || { echo "make train DATA=folder: the folder of the corpora (training/README.md says where from), with cola/ in it" >&2; exit 2; }
-	@test -x .venv-train/bin/python || $(UV) venv --quiet --clear --python 3.13 .venv-train
-	@$(UV) pip sync $(QUIET) --require-hashes --python .venv-train requirements/train.txt || { $(OFFLINE); }
+	@$(MAKE) --no-print-directory .venv-train/.ready
 	@HF_HUB_OFFLINE=1 OMP_WAIT_POLICY=passive GOMP_SPINCOUNT=0 .venv-train/bin/python -m training --data "$(DATA)" $(if $(OUT),--out "$(OUT)") $(if $(WORK),--work "$(WORK)")
 
 lock: $(UV) ## new pins, with hashes and without index addresses
 	@$(COMPILE) --upgrade --group uv -o requirements/uv.txt
-	@$(COMPILE) --upgrade --group dev functions/*/requirements.in -o requirements/dev.txt
-	@for folder in functions/*; do $(COMPILE) --no-deps -c requirements/dev.txt $$folder/requirements.in -o $$folder/requirements.txt; done
+	@$(COMPILE) --upgrade --group dev functions/*/requirements.in kibana/requirements.in -o requirements/dev.txt
+	@for folder in functions/* kibana; do $(COMPILE) --no-deps -c requirements/dev.txt $$folder/requirements.in -o $$folder/requirements.txt; done
 	@$(COMPILE) --upgrade --group train -c requirements/dev.txt -o requirements/train.txt
 
 clean: ## forget environments and builds (not the downloaded OpenSearch, which lies in the user's cache folder)
@@ -67,6 +74,12 @@ $(VENV)/.ready: requirements/dev.txt | $(UV)
 	@test -x $(VENV)/bin/python || $(UV) venv --quiet --clear --python 3.13 $(VENV)
 	@$(UV) pip sync $(QUIET) --require-hashes --python $(VENV) requirements/dev.txt || { $(OFFLINE); }
 	@printf '%s\n' "$(CURDIR)" "$(CURDIR)/kibana" "$(CURDIR)/functions/shipper" > $(VENV)/lib/python3.13/site-packages/prediction-monitor.pth
+	@touch $@
+
+.venv-train/.ready: requirements/train.txt | $(UV)
+	@echo "setting up .venv-train (PyTorch and transformers: about 5 GB, once) ..."
+	@test -x .venv-train/bin/python || $(UV) venv --quiet --clear --python 3.13 .venv-train
+	@$(UV) pip sync $(QUIET) --require-hashes --python .venv-train requirements/train.txt || { $(OFFLINE); }
 	@touch $@
 
 # Where uv is not installed: its own environment, from the pinned wheel.

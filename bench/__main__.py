@@ -1,6 +1,6 @@
-"""`make bench`: what the shipper costs beside its rivals, in one run.
+"""`make bench`: what shipping and predicting cost beside their rivals, in one run.
 
-Processor time is that of this process; OpenSearch is played by a process of its own on 127.0.0.1 that keeps nothing.
+The shipper's processor time is that of this process; OpenSearch is played by a process of its own on 127.0.0.1 that keeps nothing.
 A missed target does not fail the run: the machine may be slow, or busy.
 """
 
@@ -12,7 +12,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import package
+from bench import inference, package
 from bench.lines import ROOT, printed
 from bench.machine import machine
 from bench.shipper import FULL, QUICK, cost, deployed, memory
@@ -42,6 +42,10 @@ def main() -> int:
         rows += memory(log, url, scale, start)
         if not options.no_package:
             rows += deployed(scale, start)
+            rival = (inference.TRAINING / "bin" / "python").exists()
+            if not rival:
+                page.print(f"{inference.PIPELINE}: left out, {inference.TRAINING.name} is not installed (make bench without QUICK does)")
+            rows += inference.inference(inference.QUICK if options.quick else inference.FULL, start, rival=rival)
     page.print(table(rows, targets=scale.full))
     write(options.out, machine(), datetime.now(UTC).isoformat(timespec="seconds"), rows)
     page.print(f"written to {options.out}", markup=False, highlight=False)
@@ -49,7 +53,9 @@ def main() -> int:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bench", description="What the shipper costs beside its rivals, in one run.")
+    parser = argparse.ArgumentParser(
+        prog="python -m bench", description="What shipping and predicting cost beside their rivals, in one run."
+    )
     parser.add_argument("--quick", action="store_true", help="small payloads and few rounds: shows that it works, its figures say little")
     parser.add_argument("--no-package", action="store_true", help="leave out the built package (import, size): no `make build` needed")
     parser.add_argument("--out", type=Path, default=ROOT / "bench" / "results.json", metavar="FILE", help="default: bench/results.json")

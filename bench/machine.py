@@ -8,7 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
-PACKAGES: Final = ("aws-lambda-powertools", "isal", "msgspec", "opensearch-py", "requests", "urllib3")
+PACKAGES: Final = ("aws-lambda-powertools", "isal", "msgspec", "numpy", "onnxruntime", "opensearch-py", "requests", "tokenizers", "urllib3")
 
 
 def machine() -> dict[str, Any]:

@@ -71,7 +71,7 @@ def _fields(message: str) -> dict[str, Any]:
 def bodies(event: Event) -> list[bytes]:
     """The bulk bodies that the shipper sends for an event, before compression: the floor gets them ready-made."""
     payload = decode(event, limit=2**30)
-    return [body(chunk) for chunk in chunks(documents(payload, Rules(), Counter()))]
+    return [body(chunk) for chunk in chunks(documents(payload, Rules(), Counter(), now=0))]
 
 
 def floor(event: Event, ready: Sequence[bytes], connection: RequestsHttpConnection, codec: Codec) -> int:

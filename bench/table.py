@@ -15,7 +15,7 @@ from rich.text import Text
 
 CAPTION: Final = (
     "µs are processor time of this process, from the Lambda event to the counted outcome. Medians of interleaved rounds; a ratio is the "
-    "median of the rounds' ratios. Ratios can be compared between machines, the other figures cannot."
+    "median of the rounds' ratios. ms are time by the clock. Ratios can be compared between machines, the other figures cannot."
 )
 
 
@@ -58,7 +58,7 @@ def console() -> Console:
 
 def table(rows: Sequence[Row], *, targets: bool) -> Table:
     """The rows as they are shown; with their targets or without."""
-    found = Table(title="What the shipper costs", title_justify="left", caption=CAPTION, caption_justify="left")
+    found = Table(title="What shipping and predicting cost", title_justify="left", caption=CAPTION, caption_justify="left")
     found.add_column("what")
     found.add_column("ours", justify="right", no_wrap=True)
     found.add_column("rival")

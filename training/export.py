@@ -1,54 +1,62 @@
-"""The trained classifier as the artefact that the inference function ships: 8-bit ONNX, tokenizer, card."""
+"""The trained classifier as the artefact that the inference function ships: 8-bit ONNX, tokenizer, card, profile."""
 
 from __future__ import annotations
 
 import json
-import logging
+import re
 import shutil
-import sys
 import tempfile
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
-import torch
-from onnxruntime.quantization.matmul_nbits_quantizer import DefaultWeightOnlyQuantConfig, MatMulNBitsQuantizer
-from onnxruntime.quantization.quant_utils import QuantType
-from onnxruntime.quantization.quantize import quantize_dynamic
+import onnxruntime
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from training import figures
+from inference.classifier import Classifier
+from training import figures, graph, signature
 from training.corpora import LABELS, Example
 from training.finetune import logits
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "functions" / "inference"))
-from inference.classifier import Classifier
-
-logging.getLogger("onnxruntime.quantization.matmul_nbits_quantizer").setLevel(logging.WARNING)  # a line a node otherwise
+from training.profile import profile
+from training.sentence import to_onnx
 
 NAME = "minilm-cola"
 MAX_TOKENS = 128
 
 
-def artefact(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, aside: list[Example], dev: list[Example], out: Path) -> None:
-    """Put `model.onnx`, `tokenizer.json` and `card.json` into `out`, all three or none, and print the figures.
+def artefact(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, *, train: list[Example], aside: list[Example], dev: list[Example], out: Path
+) -> None:
+    """Put `model.onnx`, `tokenizer.json`, `card.json` and `profile.json` into `out`, all or none, and print the figures.
 
-    The temperature is fitted on `aside`, through the exported file; `dev` is only measured.
+    `aside`, which nothing was trained on, gives temperature, signature and profile, through the exported file; `train`
+    the table of surprisal; `dev` is only measured.
     """
+    trained = logits(model, tokenizer, [example.sentence for example in dev])
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder) / "made"
         made.mkdir()
-        to_onnx(model, Path(folder) / "plain.onnx")
-        quantise(Path(folder) / "plain.onnx", made / "model.onnx")
         tokenizer.backend_tokenizer.no_truncation()
         tokenizer.backend_tokenizer.no_padding()
         tokenizer.backend_tokenizer.save(str(made / "tokenizer.json"))
-        trained = logits(model, tokenizer, [example.sentence for example in dev])
+        plain, small = Path(folder) / "plain.onnx", Path(folder) / "small.onnx"
+        to_onnx(model, plain, MAX_TOKENS)
+        graph.quantised(plain, small)
+
+        def ids(examples: list[Example]) -> list[list[int]]:
+            return [tokenizer.backend_tokenizer.encode(example.sentence).ids for example in examples]
+
+        fitted = signature.fit(pooled(small, ids(aside)))
+        onnx.save(graph.whole(onnx.load(small), fitted, signature.bigram_bits(ids(train))), made / "model.onnx")
         card = described(made, aside, dev, trained)
-        write_card(card, made)
+        reference = profile(Classifier(made), aside, fitted)
+        write({**card, "profile": reference["id"]}, made / "card.json")
+        write(reference, made / "profile.json")
         out.mkdir(parents=True, exist_ok=True)
         shutil.copytree(made, out, dirs_exist_ok=True)
     _show(card)
@@ -56,8 +64,10 @@ def artefact(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, aside: 
 
 def described(folder: Path, aside: list[Example], dev: list[Example], trained: list[list[float]]) -> dict[str, Any]:
     """The card of the exported files in `folder`; `trained` are the logits that the model gave on `dev` before its export."""
-    card: dict[str, Any] = {"name": NAME, "version": "", "labels": list(LABELS), "temperature": 1.0, "max_tokens": MAX_TOKENS}
-    write_card(card, folder)  # the classifier reads it
+    card: dict[str, Any] = {
+        "name": NAME, "version": "", "profile": "", "labels": list(LABELS), "temperature": 1.0, "max_tokens": MAX_TOKENS,
+    }  # fmt: skip
+    write(card, folder / "card.json")  # the classifier reads it
     aside_logits = shipped_logits(folder, [example.sentence for example in aside])
     card["temperature"] = figures.fit_temperature([example.label for example in aside], aside_logits)
     card["version"] = version(folder, card["temperature"])
@@ -79,6 +89,7 @@ def described(folder: Path, aside: list[Example], dev: list[Example], trained: l
         {"name": "UD English EWT without its e-mails", "terms": "CC BY-SA 4.0"},
         {"name": "BLiMP", "terms": "CC BY 4.0"},
     ]
+    write(card, folder / "card.json")
     return card
 
 
@@ -90,46 +101,11 @@ def version(folder: Path, temperature: float) -> str:
     return digest.hexdigest()[:12]
 
 
-def to_onnx(model: PreTrainedModel, path: Path) -> None:
-    """The classifier as 32-bit ONNX with inputs `input_ids` and `attention_mask` (batch x tokens) and output `logits`.
-
-    The TorchScript exporter: what the newer one writes, onnxruntime does not fuse attention in.
-    """
-
-    class Exported(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.classifier = model
-
-        def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-            result: torch.Tensor = self.classifier(input_ids=input_ids, attention_mask=attention_mask).logits
-            return result
-
-    model.eval()
-    model.set_attn_implementation("eager")
-    sample = torch.ones((2, 8), dtype=torch.long)
-    axes = {0: "batch", 1: "tokens"}
-    torch.onnx.export(
-        Exported(),
-        (sample, sample),
-        str(path),
-        input_names=["input_ids", "attention_mask"],
-        output_names=["logits"],
-        dynamic_axes={"input_ids": axes, "attention_mask": axes, "logits": {0: "batch"}},
-        opset_version=17,
-        dynamo=False,
-    )
-
-
-def quantise(source: Path, target: Path) -> None:
-    """8-bit weights: matrices in blocks of 128 (activations are quantised per row: a batch moves scores little), then embeddings."""
-    algorithm = DefaultWeightOnlyQuantConfig(block_size=128, is_symmetric=True, accuracy_level=4, bits=8)
-    quantizer = MatMulNBitsQuantizer(onnx.load(source), algo_config=algorithm)
-    quantizer.process()
-    with tempfile.TemporaryDirectory() as folder:
-        matrices = Path(folder) / "matrices.onnx"
-        quantizer.model.save_model_to_file(str(matrices), use_external_data_format=False)
-        quantize_dynamic(matrices, target, op_types_to_quantize=["Gather"], weight_type=QuantType.QInt8)
+def pooled(path: Path, sentences: list[list[int]]) -> NDArray[np.float32]:
+    """Layer 3's mean (sentences, width) from the graph of one sentence."""
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    cut = [ids if len(ids) <= MAX_TOKENS else [*ids[: MAX_TOKENS - 1], ids[-1]] for ids in sentences]
+    return np.array([session.run(["pooled"], {"ids": np.array(ids)})[0] for ids in cut])
 
 
 def shipped_logits(folder: Path, sentences: list[str]) -> list[list[float]]:
@@ -154,9 +130,10 @@ def chosen(row: list[float]) -> int:
     return int(row[1] > row[0])
 
 
-def write_card(card: dict[str, Any], out: Path) -> None:
-    """`card.json` beside the model."""
-    (out / "card.json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+def write(content: dict[str, Any], path: Path) -> None:
+    """One JSON file; numbers in lists stand on one line."""
+    text = json.dumps(content, indent=2, ensure_ascii=False)
+    path.write_text(re.sub(r"\[[^\[\]{}\"]*\]", lambda numbers: " ".join(numbers[0].split()), text) + "\n", encoding="utf-8")
 
 
 def _show(card: dict[str, Any]) -> None:

@@ -1,1 +1,1 @@
-"""What one would click in Kibana, as files: so far the index template, which is the index contract."""
+"""What one would click in Kibana, as files, with the index template, the retention policy, and the installer of them all."""

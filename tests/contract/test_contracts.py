@@ -26,7 +26,14 @@ from tests.contract import make_payload
 EVENTS = ROOT / "events"
 SCHEMA = json.loads((EVENTS / "record.schema.json").read_text())
 RECORDS = {kind: json.loads((EVENTS / f"record.{kind}.json").read_text()) for kind in ("prediction", "prediction_error")}
-TYPES = {"string": {"keyword", "text", "date"}, "integer": {"integer"}, "number": {"float"}, "boolean": {"boolean"}, "array": {"keyword"}}
+TYPES = {
+    "string": {"keyword", "text", "date"},
+    "integer": {"integer"},
+    "byte": {"byte"},
+    "number": {"float"},
+    "boolean": {"boolean"},
+    "array": {"keyword"},
+}
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +62,11 @@ def test_the_sample_records_are_valid(kind: str) -> None:
         (("input", "hash"), "sentence"),
         (("input", "flags"), ["odd"]),
         (("input", "surprise"), 1),
+        (("input", "sig", "s0"), 128),
+        (("input", "sig", "s7"), 0.5),
+        (("input", "surprisal"), -0.1),
+        (("input", "novelty"), None),
+        (("model", "profile"), None),
         (("prediction_id",), None),
         (("sentence",), "an undeclared field"),
     ],
@@ -81,7 +93,7 @@ def payload(name: str, events: Path = EVENTS) -> Payload:
 
 
 def sources(of: Payload) -> list[dict[str, Any]]:
-    return [json.loads(document.source) for document in documents(of, Rules(), Counter())]
+    return [json.loads(document.source) for document in documents(of, Rules(), Counter(), now=0)]
 
 
 def test_the_sample_payload_carries_the_sample_records() -> None:
@@ -159,7 +171,8 @@ def _fields(schema: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str
         else:
             example = part.get("const", next(iter(part.get("enum", [])), ""))
             digits = part.get("pattern") == "^[0-9]+$"  # a number that the runtime writes as a string
-            yield prefix + name, "integer" if digits else part.get("type") or ("integer" if isinstance(example, int) else "string")
+            kind = "byte" if (part.get("minimum"), part.get("maximum")) == (-127, 127) else part.get("type")
+            yield prefix + name, "integer" if digits else kind or ("integer" if isinstance(example, int) else "string")
 
 
 def _resolved(part: dict[str, Any]) -> dict[str, Any]:

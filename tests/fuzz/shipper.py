@@ -79,7 +79,7 @@ def check(event: Any) -> None:
 def check_documents(payload: Payload, lines: list[str], rules: Rules) -> None:
     """A document for each line that is not excluded, with the line's envelope, also where the index refuses the rest."""
     excluded: Counter[str] = Counter()
-    found = list(documents(payload, rules, excluded))
+    found = list(documents(payload, rules, excluded, now=0))
     assert len(found) + excluded.total() == len(lines)
     if any(deep(text) for text in lines):
         return
@@ -102,19 +102,20 @@ def check_documents(payload: Payload, lines: list[str], rules: Rules) -> None:
         for less in (reasoned, bare):
             same_action, envelope = parsed(less)
             assert same_action == action
-            rest = envelope[6:]
-            assert envelope[:6] == source[:6]
+            rest = envelope[7:]
+            assert envelope[:7] == source[:7]
             assert rest == ([("@rescued", Pairs([("status", "400")]))] if less is reasoned else [])
 
 
 def check_envelope(source: Pairs, payload: Payload, event: LogEvent, text: str | None) -> None:
     """The envelope comes first, each part of it once, and nothing that OpenSearch keeps for itself comes at all."""
-    envelope = dict(source[:6])
-    assert list(envelope) == ["@id", "@timestamp", "@owner", "@log_group", "@log_stream", "@message"]
+    envelope = dict(source[:7])
+    assert list(envelope) == ["@id", "@timestamp", "@delay_ms", "@owner", "@log_group", "@log_stream", "@message"]
     owned = payload.owner, payload.log_group, payload.log_stream, event.id
     assert tuple(envelope[name] for name in ("@owner", "@log_group", "@log_stream", "@id")) == owned
+    assert int(envelope["@delay_ms"]) == -event.timestamp
     assert text is None or envelope["@message"] == text
-    assert not {name for name, _ in source[6:]} & {*ENVELOPE, *METADATA}
+    assert not {name for name, _ in source[7:]} & {*ENVELOPE, *METADATA}
 
 
 def parsed(document: Document) -> tuple[Pairs, Pairs]:
@@ -311,7 +312,7 @@ def check_secret(text: str) -> None:
     ]
     payload = {"messageType": "DATA_MESSAGE", "owner": "", "logGroup": "", "logStream": "", "logEvents": events}
     data = json.dumps(payload).encode()
-    for document in documents(decode(packed(data), len(data)), Rules(redaction=REDACTION), Counter()):
+    for document in documents(decode(packed(data), len(data)), Rules(redaction=REDACTION), Counter(), now=0):
         assert SECRET.encode() not in document.lines
 
 

@@ -23,7 +23,7 @@ from local.stack import Stack
 from local.template import Function, Template
 from shipper.document import METADATA
 
-ENVELOPE = {"@id", "@timestamp", "@message", "@owner", "@log_group", "@log_stream"}
+ENVELOPE = {"@id", "@timestamp", "@delay_ms", "@message", "@owner", "@log_group", "@log_stream"}
 DAY = 86_400_000
 FIRST_DAY = 946_684_800_000  # 2000-01-01: days of which no other test has documents
 GOOD = ('{"marker": "before"}', '{"marker": "after"}')

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import time
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 import requests
 
+from kibana.objects import saved_objects
+from kibana.panel import request, rows
 from local.runtime import FunctionFailed
 from local.runtime import running as start
 from local.stack import RETRY_SECONDS, Stack
@@ -157,16 +160,24 @@ def test_what_the_shipper_fails_at_is_tried_thrice_and_kept(running: Stack) -> N
     assert record["responsePayload"]["errorType"] == "PayloadInvalid"
 
 
+def counted(running: Stack) -> int:
+    """Predictions in the panel of labels."""
+    objects = saved_objects()
+    (panel,) = (one for one in objects if one.id == "prediction-monitor-label-counts")
+    now = datetime.now(UTC)
+    return sum(count for _, count in rows(panel, running.answer(request(panel, objects, (now - timedelta(hours=1), now)))))
+
+
 def test_labels_are_counted_for_live_traffic_only(running: Stack) -> None:
     running.subscription.drain(10)
     requests.post(f"{running.opensearch_url}/cwl-*/_refresh", timeout=10).raise_for_status()
-    before = sum(running.labels().values())
+    before = counted(running)
     ids = [
         post(running, json.dumps({"sentence": "Counted or not", "traffic": kind})).json()["prediction_id"]
         for kind in ("live", "test", "canary")
     ]
     assert len(found(running, {"terms": {"prediction_id": ids}}, 3)) == 3
-    assert sum(running.labels().values()) == before + 1
+    assert counted(running) == before + 1
 
 
 def test_a_whole_number_does_not_decide_what_fractions_become(running: Stack) -> None:

@@ -12,6 +12,9 @@ import pytest
 from samtranslator.parser.parser import Parser
 from samtranslator.translator.translator import Translator
 
+from kibana.security import API as SECURITY
+from kibana.security import ROLES
+from kibana.template import PATH as TEMPLATE
 from local.template import ROOT, load
 from shipper.dead_letters import POISON, PREFIX
 
@@ -37,9 +40,18 @@ ALLOWED = {
         *((f"s3:{action}Object", "${DeadLetterBucket.Arn}/aws/lambda/async/*") for action in ("Get", "Delete")),
         *((f"s3:{action}Object", "${DeadLetterBucket.Arn}/poison/*") for action in ("Get", "Put", "Delete")),
     },
+    "KibanaRole": {
+        ("logs:CreateLogStream", "arn:${AWS::Partition}:logs:${AWS::Region}:${AWS::AccountId}:log-group:${KibanaLogGroup}:*"),
+        ("logs:PutLogEvents", "arn:${AWS::Partition}:logs:${AWS::Region}:${AWS::AccountId}:log-group:${KibanaLogGroup}:*"),
+        *(
+            (f"es:ESHttp{method}", f"${{OpenSearchDomainArn}}{path}")
+            for method in ("Get", "Put", "Post", "Delete")
+            for path in (TEMPLATE, "/_plugins/_ism/*", f"{SECURITY}/*", "/_dashboards/*")
+        ),
+    },
 }
-FUNCTIONS = ("InferenceFunction", "ShipperFunction", "ReplayFunction")
-GROUPS = ("InferenceLogGroup", "ShipperLogGroup", "ReplayLogGroup")
+FUNCTIONS = ("InferenceFunction", "ShipperFunction", "ReplayFunction", "KibanaFunction")
+GROUPS = ("InferenceLogGroup", "ShipperLogGroup", "ReplayLogGroup", "KibanaLogGroup")
 
 
 @pytest.fixture(scope="module")
@@ -69,8 +81,35 @@ def test_roles_allow_what_is_listed_and_nothing_else(resources: dict[str, Resour
         assert "ManagedPolicyArns" not in role
         statements = [statement for policy in role["Policies"] for statement in policy["PolicyDocument"]["Statement"]]
         assert {statement["Effect"] for statement in statements} == {"Allow"}
-        found[name] = {(action, _text(statement["Resource"])) for statement in statements for action in _list(statement["Action"])}
+        found[name] = {
+            (action, _text(each))
+            for statement in statements
+            for action in _list(statement["Action"])
+            for each in _list(statement["Resource"])
+        }
     assert found == ALLOWED
+
+
+def test_the_installer_reads_the_secret_that_it_signs_in_with_and_no_other(resources: dict[str, Resource]) -> None:
+    ((_, policy),) = of_type(resources, "AWS::IAM::RolePolicy")
+    (statement,) = policy["PolicyDocument"]["Statement"]
+    assert policy["RoleName"] == {"Ref": "KibanaRole"}
+    assert (statement["Action"], statement["Resource"]) == ("secretsmanager:GetSecretValue", {"Ref": "KibanaSecretArn"})
+
+
+def test_the_installer_is_told_what_it_knows_and_runs_again_with_new_code(resources: dict[str, Resource]) -> None:
+    kibana = resources["Kibana"]["Properties"]
+    source = (ROOT / "kibana" / "kibana" / "custom_resource.py").read_text(encoding="utf-8")
+    known = set(re.findall(r"`(\w+)`", source.split('"""')[1])) | {f"{kind.capitalize()}RoleArns" for kind in ROLES}
+    assert set(kibana) - {"ServiceToken", "ServiceTimeout", "Code", "After"} <= known
+    (version,) = (name for name, _ in of_type(resources, "AWS::Lambda::Version"))
+    assert kibana["Code"] == {"Ref": version}
+    assert kibana["ServiceTimeout"] > resources["KibanaFunction"]["Properties"]["Timeout"]
+    assert kibana["ShipperRoleArns"] == [{"Fn::GetAtt": ["ShipperRole", "Arn"]}, {"Fn::GetAtt": ["ReplayRole", "Arn"]}]
+    assert {resource.get("Condition") for name, resource in resources.items() if name.startswith("Kibana")} == {
+        "InstallsKibana",
+        "HasKibanaSecret",
+    }
 
 
 def test_the_bucket_of_the_dead_letters_is_our_own(resources: dict[str, Resource]) -> None:
@@ -95,7 +134,7 @@ def test_roles_reach_as_far_as_the_code(resources: dict[str, Resource]) -> None:
     assert resources["ReplayFunction"]["Properties"]["Role"] == {"Fn::GetAtt": ["ReplayRole", "Arn"]}
 
 
-@pytest.mark.parametrize("role", ["InferenceRole", "ShipperRole", "ReplayRole"])
+@pytest.mark.parametrize("role", ["InferenceRole", "ShipperRole", "ReplayRole", "KibanaRole"])
 def test_only_lambda_takes_the_role(resources: dict[str, Resource], role: str) -> None:
     (statement,) = resources[role]["Properties"]["AssumeRolePolicyDocument"]["Statement"]
     assert (statement["Principal"], statement["Action"]) == ({"Service": "lambda.amazonaws.com"}, "sts:AssumeRole")
@@ -110,7 +149,7 @@ def test_no_action_is_a_wildcard(resources: dict[str, Resource]) -> None:
         for policy in role["Policies"]:
             for statement in policy["PolicyDocument"]["Statement"]:
                 assert not [action for action in _list(statement["Action"]) if "*" in action]
-                assert _text(statement["Resource"]) != "*"
+                assert "*" not in map(_text, _list(statement["Resource"]))
 
 
 def test_every_function_has_its_own_role_and_log_group_with_retention(resources: dict[str, Resource]) -> None:
@@ -148,7 +187,7 @@ def test_every_function_is_built_by_its_makefile(name: str) -> None:
 def test_every_variable_is_read_by_the_function(resources: dict[str, Resource], name: str) -> None:
     code = load()["Resources"][name]["Properties"]["CodeUri"]
     source = "".join(path.read_text(encoding="utf-8") for path in (ROOT / code).rglob("*.py"))
-    variables = resources[name]["Properties"]["Environment"]["Variables"]
+    variables = resources[name]["Properties"].get("Environment", {}).get("Variables", {})
     assert [variable for variable in variables if f'"{variable}"' not in source] == []
 
 

@@ -219,7 +219,7 @@ def made(*ids: str, size: int = 0, text: str = TEXT) -> list[Document]:
     """Documents as the shipper makes them of lines that are objects."""
     line = json.dumps({"text": text, "filling": "x" * size})
     events = [LogEvent(identifier, NOON, Raw(json.dumps(line).encode())) for identifier in ids]
-    return list(documents(Payload("DATA_MESSAGE", "123456789012", "group", "stream", events), Rules(), Counter()))
+    return list(documents(Payload("DATA_MESSAGE", "123456789012", "group", "stream", events), Rules(), Counter(), now=0))
 
 
 @pytest.fixture

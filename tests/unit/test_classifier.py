@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from hashlib import sha256
-from math import exp, isclose
+from math import exp, isclose, isfinite
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +30,32 @@ def test_scores_do_not_depend_on_what_else_is_asked(classifier: Classifier) -> N
     alone = {sentence: Classifier(MODEL).predict(sentence).probability for sentence in SENTENCES}
     for order in (SENTENCES, SENTENCES[::-1], SENTENCES * 2):
         assert [classifier.predict(sentence).probability for sentence in order] == [alone[sentence] for sentence in order]
+
+
+def test_signature_novelty_and_surprisal_do_not_depend_on_what_else_is_asked(classifier: Classifier) -> None:
+    def asked(sentences: list[str]) -> dict[str, tuple[list[int], float, float]]:
+        found = [(sentence, classifier.predict(sentence)) for sentence in sentences]
+        return {sentence: (one.signature, one.novelty, one.surprisal) for sentence, one in found}
+
+    assert asked(SENTENCES) == asked(SENTENCES[::-1])
+    for part in range(3):
+        assert len({str(numbers[part]) for numbers in asked(SENTENCES).values()}) > 1
+
+
+@pytest.mark.parametrize(
+    ("usual", "unusual"),
+    [
+        pytest.param("The boy is sitting on a bench.", "Bench a on sitting is boy the.", id="order"),
+        pytest.param("Mary thinks that John left.", "Qx zv wug blick dax 9f3 qj", id="no words"),
+    ],
+)
+def test_unusual_neighbours_surprise_more(classifier: Classifier, usual: str, unusual: str) -> None:
+    assert classifier.predict(usual).surprisal < classifier.predict(unusual).surprisal
+
+
+def test_what_is_cut_off_changes_neither_signature_nor_surprisal(classifier: Classifier) -> None:
+    one, other = (classifier.predict("boy " * 126 + rest) for rest in ("sits", "bench " * 500))
+    assert (one.signature, one.novelty, one.surprisal) == (other.signature, other.novelty, other.surprisal)
 
 
 def test_scores_depend_on_the_sentence(classifier: Classifier) -> None:
@@ -101,6 +127,10 @@ def test_odd_text_gets_probabilities(classifier: Classifier, text: str) -> None:
     assert sum(prediction.probability.values()) == pytest.approx(1)
     assert prediction.score == max(prediction.probability.values()) == prediction.probability[prediction.label]
     assert 0 <= prediction.unknown <= prediction.tokens
+    assert [type(component) for component in prediction.signature] == [int] * 8
+    assert all(-127 <= component <= 127 for component in prediction.signature)
+    assert isfinite(prediction.novelty)
+    assert 0 <= prediction.surprisal <= 255 / 12
     assert prediction.latency_ms > 0
 
 
@@ -127,7 +157,7 @@ def test_labels_mean_what_they_say(classifier: Classifier, sentence: str, label:
 def test_output_that_is_not_finite_is_no_prediction(classifier: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
     class Broken:
         def run(self, *_: object) -> list[object]:
-            return [np.array([[float("nan"), 0.0]])]
+            return [np.array([[float("nan"), 0.0]]), np.zeros((1, 8), np.int8), np.zeros(1), np.zeros(1)]
 
     monkeypatch.setattr(classifier, "_session", Broken())
     with pytest.raises(ArithmeticError):

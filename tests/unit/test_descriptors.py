@@ -16,6 +16,7 @@ from inference.descriptors import describe, dominant_script, keyed_hash
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "events" / "record.schema.json").read_text(encoding="utf-8"))
 INPUT = Draft202012Validator({"$defs": SCHEMA["$defs"], **SCHEMA["$defs"]["prediction"]["properties"]["input"]})
+BY_THE_MODEL: dict[str, Any] = {"sig": {f"s{at}": 0 for at in range(8)}, "novelty": 0.5, "surprisal": 12.5}
 KEY = b"a key"
 
 
@@ -132,9 +133,27 @@ def test_hash_is_16_hex_digits(text: str, key: bytes) -> None:
 
 @given(text=st.text(), tokens=st.integers(0, 20_000), share=st.floats(0, 1), truncated=st.booleans())
 def test_any_text_gives_what_the_schema_says(text: str, tokens: int, share: float, truncated: bool) -> None:  # noqa: FBT001
-    INPUT.validate(described(text, tokens=tokens, unknown=int(tokens * share), truncated=truncated))
+    INPUT.validate(described(text, tokens=tokens, unknown=int(tokens * share), truncated=truncated) | BY_THE_MODEL)
 
 
-def test_schema_would_not_accept_everything() -> None:
-    assert not INPUT.is_valid({**described("a"), "hash": "X"})
-    assert not INPUT.is_valid({**described("a"), "unk_share": 1.5})
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"hash": "X"},
+        {"unk_share": 1.5},
+        {"sig": BY_THE_MODEL["sig"] | {"s0": 128}},
+        {"sig": BY_THE_MODEL["sig"] | {"s0": 0.5}},
+        {"sig": BY_THE_MODEL["sig"] | {"s8": 0}},
+        {"novelty": None},
+        {"surprisal": -1},
+    ],
+    ids=str,
+)
+def test_schema_would_not_accept_everything(change: dict[str, Any]) -> None:
+    assert INPUT.is_valid(described("a") | BY_THE_MODEL)
+    assert not INPUT.is_valid(described("a") | BY_THE_MODEL | change)
+
+
+@pytest.mark.parametrize("name", BY_THE_MODEL)
+def test_schema_wants_what_the_model_says_of_a_text(name: str) -> None:
+    assert not INPUT.is_valid(described("a") | {other: value for other, value in BY_THE_MODEL.items() if other != name})

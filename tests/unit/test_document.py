@@ -19,10 +19,12 @@ from shipper.read import Kind, clean, read
 from shipper.redact import Redaction
 
 NOON = 1795435200123  # 2026-11-23T12:00:00.123Z
+NOW = NOON + 4321
 MIDNIGHT = 1795392000000  # 2026-11-23T00:00:00Z
 STANDARD = {
     "@id": "385",
     "@timestamp": "2026-11-23T12:00:00.123Z",
+    "@delay_ms": 4321,
     "@owner": "123456789012",
     "@log_group": "group",
     "@log_stream": "stream",
@@ -66,7 +68,7 @@ def only(found: Iterable[Document]) -> Document:
 
 
 def made(line: str, rules: Rules = Rules(), **more: Any) -> Document:  # noqa: B008  immutable
-    return only(documents(payload(line, **more), rules, Counter()))
+    return only(documents(payload(line, **more), rules, Counter(), NOW))
 
 
 def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -199,7 +201,7 @@ def test_a_line_is_one_document_whatever_is_in_it(line: str, rules: Rules) -> No
     assert source_of(line, rules)["@message"] == line or rules is REDACTION
     assert source_of("words", rules, extracted=clean({"a": line, line: "x"}))["@message"] == "words"
     odd = Payload("DATA_MESSAGE", line, line, line, [LogEvent(line, NOON, Raw(b'"words"'))])
-    action, source = parsed(only(documents(odd, rules, Counter())))
+    action, source = parsed(only(documents(odd, rules, Counter(), NOW)))
     assert [source[name] for name in ("@id", "@owner", "@log_group", "@log_stream")] == [line] * 4
     assert set(action) == {"create"}
 
@@ -296,7 +298,7 @@ def test_every_id_can_be_taken(identifier: str) -> None:
 def test_excluded_kinds_are_counted(excluded: frozenset[Kind], redaction: Redaction | None, extracted: dict[str, Any] | None) -> None:
     lines = [line for some in SAMPLES.values() for line in some]
     counted: Counter[str] = Counter()
-    found = list(documents(payload(*lines, extracted=extracted), Rules(excluded, redaction), counted))
+    found = list(documents(payload(*lines, extracted=extracted), Rules(excluded, redaction), counted, NOW))
     kept = [line for kind, some in SAMPLES.items() for line in some if kind not in excluded]
     assert [parsed(document)[1]["@message"] for document in found] == kept or redaction
     assert len(found) == len(kept)
@@ -471,7 +473,7 @@ def test_most_lines_go_the_quick_way_and_stay_as_they_are(line: str) -> None:
 @example(line='{"n":"\ud800"}', rules=Rules())
 def test_any_text_is_one_document_that_holds_it_or_is_excluded(line: str, rules: Rules) -> None:
     counted: Counter[str] = Counter()
-    found = list(documents(payload(line), rules, counted))
+    found = list(documents(payload(line), rules, counted, NOW))
     assert len(found) + counted.total() == 1
     assert set(counted) <= rules.exclude
     for document in found:
@@ -492,7 +494,7 @@ EVENTS = st.builds(
 @given(events=st.lists(EVENTS, max_size=6), rules=st.sampled_from(RULES), group=ANY_TEXT)
 def test_as_many_documents_as_events(events: list[LogEvent], rules: Rules, group: str) -> None:
     counted: Counter[str] = Counter()
-    found = list(documents(Payload("DATA_MESSAGE", "1", group, group, events), rules, counted))
+    found = list(documents(Payload("DATA_MESSAGE", "1", group, group, events), rules, counted, NOW))
     assert len(found) + counted.total() == len(events)
     assert all(parsed(document)[1]["@log_group"] == json.loads(json.dumps(group)) for document in found)
 

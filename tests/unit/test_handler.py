@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[2]
 SCHEMA = Draft202012Validator(json.loads((ROOT / "events" / "record.schema.json").read_text(encoding="utf-8")))
 CARD = json.loads((ROOT / "functions" / "inference" / "model" / "card.json").read_text(encoding="utf-8"))
 MODEL = {"name": CARD["name"], "version": CARD["version"]}
+RECORDED = MODEL | {"profile": CARD["profile"]}
 QUOKKA = "Quokkas quietly quarrel with naïve wombats"  # in no output but where the sentence is
 BATCH = [QUOKKA, "The boy are sitting on a bench", QUOKKA]
 
@@ -98,12 +99,29 @@ def test_direct_answer_has_the_prediction_and_leaves_its_record(load: Load, caps
     (record,) = records(output)
     assert (record["message"], record["text"], record["traffic"]) == ("prediction", QUOKKA, "live")
     assert {name: record["prediction"][name] for name in ("label", "score")} == answer["prediction"]
-    assert (record["prediction_id"], record["model"]) == (answer["prediction_id"], MODEL)
+    assert (record["prediction_id"], record["model"]) == (answer["prediction_id"], RECORDED)
     assert (record["input"]["chars"], record["input"]["words"]) == (len(QUOKKA), 6)
     assert record["function_request_id"] == Context().aws_request_id
     assert "correlation_id" not in record
     assert counted(output)["Predictions"] == [1]
     assert len(counted(output)["PredictionLatency"]) == 1
+
+
+def test_record_has_signature_novelty_surprisal_and_their_profile(load: Load, capsys: pytest.CaptureFixture[str]) -> None:
+    module = load()
+    module.handler({"sentences": BATCH}, Context())
+    for sentence, record in zip(BATCH, records(capsys.readouterr().out), strict=True):
+        prediction = module.classifier.predict(sentence)
+        assert record["input"]["sig"] == {f"s{at}": prediction.signature[at] for at in range(8)}
+        assert (record["input"]["novelty"], record["input"]["surprisal"]) == (prediction.novelty, prediction.surprisal)
+        assert record["model"] == RECORDED
+
+
+def test_answer_tells_nothing_of_the_signature(load: Load) -> None:
+    module = load()
+    for event in ({"sentence": QUOKKA}, {"sentences": BATCH}, over_http({"sentence": QUOKKA})):
+        answer = json.dumps(module.handler(event, Context()))
+        assert not [word for word in ("sig", "novelty", "surprisal", "profile") if f'"{word}' in answer.replace("\\", "")]
 
 
 def test_batch_leaves_a_record_for_each_sentence(load: Load, capsys: pytest.CaptureFixture[str]) -> None:
@@ -192,7 +210,7 @@ def test_refusal_leaves_one_record_without_input(
     (record,) = records(captured.out)
     assert record["message"] == "prediction_error"
     assert record["error"] == dict(zip(("type", "status", "field"), reason, strict=True))
-    assert (record["traffic"], record["model"]) == ("live", MODEL)
+    assert (record["traffic"], record["model"]) == ("live", RECORDED)
     assert "quokka" not in (captured.out + captured.err).lower()
     assert counted(captured.out) == {"RefusedRequests": [1]}
 

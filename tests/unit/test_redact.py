@@ -19,7 +19,7 @@ KEY = b"key of the hashes"
 NAMED = Redaction({"password": "drop", "user.mail": "hash", "token": "hash", "größe": "drop"}, (), KEY)
 MASKED = Redaction({}, ("email", "number"), b"")
 ALL = Redaction(NAMED.fields, MASKED.patterns, KEY)
-ENVELOPE = {"@id", "@timestamp", "@message", "@owner", "@log_group", "@log_stream"}
+ENVELOPE = {"@id", "@timestamp", "@delay_ms", "@message", "@owner", "@log_group", "@log_stream"}
 WRAPPED = {"timestamp": "2026-11-23T12:00:00Z", "level": "INFO"}
 REQUEST = "8f5ad1e0-3c1c-4f9a-9a57-1f2b3c4d5e6f"
 SECRET = "Sesame"
@@ -32,7 +32,7 @@ def hashed(text: str) -> str:
 
 def source(line: str, redaction: Redaction, extracted: dict[str, Any] | None = None) -> bytes:
     payload = Payload("DATA_MESSAGE", "123456789012", "group", "stream", [LogEvent("1", 0, Raw(json.dumps(line).encode()), extracted)])
-    [document] = documents(payload, Rules(redaction=redaction), Counter())
+    [document] = documents(payload, Rules(redaction=redaction), Counter(), now=0)
     return document.source
 
 

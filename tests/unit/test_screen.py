@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import io
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from rich.console import Console, RenderableType
 
-from local import screen
+from local import panels, screen
 from local.cloudwatch import Counts
 
 
@@ -23,6 +24,11 @@ def test_text_is_shown_as_it_is(text: str) -> None:
     assert text in shown(screen.answers([{"text": text, "prediction": prediction, "prediction_id": "[/x]"}]))
     assert text in shown(screen.documents([{"_index": "cwl-1", "_source": {"text": text, "prediction": prediction}}], title=text))
     assert text in screen.line({"text": text, "prediction": prediction})
+
+
+def test_a_text_cannot_steer_the_terminal() -> None:
+    text = "clear\x1b[2J and\x9b31m red"
+    assert screen.line({"text": text}).endswith("clear\N{REPLACEMENT CHARACTER}[2J and\N{REPLACEMENT CHARACTER}31m red")
 
 
 @pytest.mark.parametrize("source", [{}, {"prediction": {"label": "fine"}}, {"prediction": {"label": "fine", "score": "high"}}])
@@ -57,3 +63,61 @@ def test_the_chart_is_in_proportion() -> None:
 
 def test_the_filter_is_one_sentence() -> None:
     assert screen.filtered(Counts(seen=5, passed=2), "{ $.a = 1 }") == "log lines: 5 seen, 2 passed, 3 dropped by { $.a = 1 }"
+
+
+NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
+SLOT = int(NOON.timestamp() * 1000) - 60_000  # the last column but two
+
+
+def hostile(body: dict[str, Any]) -> dict[str, Any]:
+    """An answer to every panel's request: one bucket a level, of names and values as another shipper may have left them."""
+
+    def answered(aggs: dict[str, Any]) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for name, asked in aggs.items():
+            if "percentiles" in asked:
+                found[name] = {"values": [{"key": percent, "value": None} for percent in asked["percentiles"]["percents"]]}
+            else:
+                key = SLOT if "date_histogram" in asked else 0.55 if "histogram" in asked else "[red]of\x1b[2J[/]"
+                found[name] = {"buckets": [{"key": key, "doc_count": 3} | answered(asked.get("aggs", {}))]}
+        return found
+
+    return {"hits": {"total": {"value": 3}}, "aggregations": answered(body["aggs"])}
+
+
+@pytest.mark.parametrize("answer", [{}, {"hits": {"total": {"value": 0}, "hits": []}}], ids=["no shard yet", "no index"])
+def test_panels_without_documents_are_a_dash(answer: dict[str, Any]) -> None:
+    lines = shown(panels.panels(lambda _: answer, NOON)).splitlines()
+    assert lines[0] == "Live traffic of the last 15 minutes, 30 s a column"
+    assert [line.rstrip()[-1] for line in lines[1:]] == ["-"] * len(panels.DRAWN)
+
+
+def test_panels_show_names_as_they_are_and_no_value_as_nothing() -> None:
+    lines = shown(panels.panels(hostile, NOON)).splitlines()
+    counts, shares, scores, flags, *latencies = lines[1:]
+    assert all("[red]of\N{REPLACEMENT CHARACTER}[2J[/]" in line for line in (counts, shares, flags))
+    assert ("█" * panels.BAR in counts, counts.split()[-1]) == (True, "3")
+    assert shares.split()[-2:] == ["█", "100%"]
+    assert scores.split()[-1] == "█"
+    assert [line.split()[-1] for line in latencies] == ["0.0"] * 3
+
+
+def test_every_panel_asks_for_the_last_quarter_of_an_hour() -> None:
+    asked: list[dict[str, Any]] = []
+
+    def search(body: dict[str, Any]) -> dict[str, Any]:
+        asked.append(body)
+        return {}
+
+    panels.panels(search, NOON)
+    spans = [body["query"]["bool"]["filter"] for body in asked]
+    begin = (NOON - timedelta(minutes=15)).isoformat()
+    assert spans == [[{"range": {"@timestamp": {"gte": begin, "lte": NOON.isoformat()}}}]] * len(panels.DRAWN)
+
+
+@pytest.mark.parametrize(
+    ("values", "highest", "drawn"),
+    [([0, 1, 4, 8], 8, " ▁▄█"), ([0.001, 1000], 1000, "▁█"), ([0, 0], 1, "  "), ([9], 8, "█"), ([], 1, "")],
+)
+def test_columns_are_in_proportion_and_only_nothing_is_empty(values: list[float], highest: float, drawn: str) -> None:
+    assert panels.spark(values, highest) == drawn

@@ -5,6 +5,8 @@ import os
 import random
 import subprocess
 import sys
+from collections import Counter
+from itertools import combinations
 from math import exp, log, sqrt
 from pathlib import Path
 
@@ -12,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.corpora import CorpusMissing, Example, Token, blimp, cola, ewt, put_aside
+from training.corpora import PUT_ASIDE, SELECTION, CorpusMissing, Example, Split, Token, bare, blimp, cola, ewt, put_aside, split
 from training.corrupt import CORRUPTIONS, Corruption, corrupted, detokenised, lemmatised, substitute
 from training.figures import acceptable, accuracy, calibration_error, fit_temperature, matthews
 from training.recipe import real_against_corrupted
@@ -136,6 +138,88 @@ def test_put_aside_is_random_but_repeatable() -> None:
     assert put_aside(examples, 10, 1) == put_aside(examples, 10, 1) != put_aside(examples, 10, 2)
 
 
+@pytest.mark.parametrize(
+    ("sentence", "left"),
+    [
+        pytest.param("The wug isn't red.", "thewugisntred", id="marks and capitals"),
+        pytest.param("The wug is n't red .", "thewugisntred", id="as a treebank writes it"),
+        pytest.param("  wug\t42\n", "wug42", id="white space and digits"),
+        pytest.param("Naïve “wugs”", "naïvewugs", id="accents stay"),
+        pytest.param("?! …", "", id="marks alone"),
+    ],
+)
+def test_bare_form_is_letters_and_digits(sentence: str, left: str) -> None:
+    assert bare(sentence) == left
+
+
+@given(words=st.lists(st.text("abcXYZ019é", min_size=1), max_size=9), marks=st.lists(st.text(" .,'-\t“”?!"), min_size=10, max_size=10))
+def test_bare_form_does_not_depend_on_marks_or_spaces(words: list[str], marks: list[str]) -> None:
+    written = "".join(mark + word for word, mark in zip([*words, ""], marks, strict=False))
+    assert bare(written) == bare("".join(words)) == bare(bare(written))
+
+
+def corpus(sentences: list[str]) -> bytes:
+    return "".join(f"book\t{at % 2}\t\t{sentence}\n" for at, sentence in enumerate(sentences)).encode()
+
+
+FAMILIES = [[f"The wug{at} blicks dax{at}.", f"The wug{at} blick dax{at}!"] for at in range(1300)]
+TWINS = [f"Thewug{at} blicksdax{at}" for at in range(0, 1300, 20)]  # elsewhere in the corpus, of the same bare form
+COLA_DEV = ["Quite unlike any other sentence.", *(f"the  WUG{at} blicks, dax{at}" for at in range(7, 1300, 50))]
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("large")
+    (folder / "cola").mkdir()
+    (folder / "cola" / "in_domain_train.tsv").write_bytes(corpus([*(variant for family in FAMILIES for variant in family), *TWINS]))
+    (folder / "cola" / "in_domain_dev.tsv").write_bytes(corpus(COLA_DEV))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def parts(large: Path) -> Split:
+    return split(large)
+
+
+def bares(examples: list[Example]) -> set[str]:
+    return {bare(example.sentence) for example in examples}
+
+
+@pytest.mark.parametrize(("one", "other"), [*combinations(("train", "selection", "aside", "dev"), 2)])
+def test_split_has_no_sentence_in_two_parts(parts: Split, one: str, other: str) -> None:
+    assert bares(getattr(parts, one)).isdisjoint(bares(getattr(parts, other)))
+
+
+def test_split_has_parts_of_the_sizes_it_says(parts: Split, large: Path) -> None:
+    everything = cola(large, "train")
+    assert parts.dev == cola(large, "dev")
+    assert PUT_ASIDE - len(COLA_DEV) <= len(parts.aside) <= PUT_ASIDE + 1
+    assert SELECTION - len(COLA_DEV) - len(TWINS) <= len(parts.selection) <= SELECTION + 1
+    kept = [*parts.train, *parts.selection, *parts.aside]
+    assert set(kept) <= set(everything)
+    assert bares(kept) | bares(parts.dev) == bares(everything) | bares(parts.dev)
+
+
+def test_split_keeps_the_variants_of_a_sentence_in_one_part(parts: Split) -> None:
+    elsewhere = {bare(sentence) for sentence in TWINS} | bares(parts.dev)
+    homes = [bares(part) for part in (parts.train, parts.selection, parts.aside)]
+    families = [{bare(sentence) for sentence in family} for family in FAMILIES]
+    whole = [family for family in families if not family & elsewhere]
+    assert len(whole) > 1000
+    assert all(any(family <= home for home in homes) for family in whole)
+    assert all(any(family <= home for family in whole) for home in homes)
+
+
+def test_split_is_the_same_each_time(parts: Split, large: Path) -> None:
+    assert split(large) == parts
+
+
+def test_split_of_too_little_is_refused(data: Path) -> None:
+    (data / "cola" / "in_domain_dev.tsv").write_bytes(corpus(COLA_DEV))
+    with pytest.raises(ValueError, match="too few"):
+        split(data)
+
+
 WORDS = st.lists(st.sampled_from(["the", "The", "is", "wug", "wugs", "sing", "singing", "dances", "red.", "I"]), min_size=3, max_size=9)
 
 
@@ -214,8 +298,21 @@ def test_intermediate_examples_leave_out_what_was_put_aside(data: Path) -> None:
     everything = made(set())
     assert Example("The wugs don't sing.", 1) in everything
     assert Example("The wug are red.", 0) in everything
-    held_out = {"The wug is red.", "The wugs don't sing.", "The wug are red."}
-    assert made(held_out) == {example for example in everything if example.sentence not in held_out}
+    held_out = {"thewugisred", "thewugsdontsing", "thewugarered"}
+    left = made(held_out)
+    assert left == {example for example in everything if bare(example.sentence) not in held_out}
+    assert left < everything
+
+
+@pytest.mark.parametrize("copies", [0, 1, 9])
+def test_intermediate_examples_are_pairs_of_real_and_corrupted(data: Path, copies: int) -> None:
+    examples = real_against_corrupted(data, cola(data, "train"), set(), copies_ewt=copies, copies_cola=copies, pairs=0, seed=1)
+    good, bad = (Counter(example.sentence for example in examples if example.label == label) for label in (1, 0))
+    assert set(good) <= {"The wug is red.", "Naïve “wugs” sing.", "The wugs don't sing."}
+    assert max(good.values(), default=0) <= copies
+    assert bad.pop("The wug are red.") >= 1  # its own; also a corruption of its neighbour
+    assert bool(good) == bool(bad) == bool(copies)
+    assert real_against_corrupted(data, cola(data, "train"), set(), copies_ewt=copies, copies_cola=copies, pairs=0, seed=1) == examples
 
 
 @pytest.mark.parametrize(
@@ -290,7 +387,7 @@ def test_missing_folder_ends_with_one_message(tmp_path: Path) -> None:
     missing = tmp_path / "nowhere"
     result = training(tmp_path, "--data", str(missing), "--out", str(tmp_path / "out"))
     assert (result.returncode, result.stdout) == (2, "")
-    assert result.stderr.startswith(f"no corpus at {missing / 'cola' / 'in_domain_train.tsv'}. The data folder needs:\n")
+    assert result.stderr.startswith(f"no corpus at {missing / 'cola' / 'in_domain_dev.tsv'}. The data folder needs:\n")
     assert result.stderr.count("no corpus") == 1
     assert "Traceback" not in result.stderr
     assert not (tmp_path / "out").exists()

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from math import exp, isfinite
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import onnxruntime
 from tokenizers import Tokenizer
+
+OUTPUTS: Final = ["logits", "signature", "novelty", "surprisal"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +22,9 @@ class Prediction:
 
     `probability` of each label sums to 1; `score` is the one of `label`, the most probable. `tokens` and `unknown`
     count the word pieces of the whole text, without the two marks at its ends; `truncated` says that the model saw
-    only the first ones. `latency_ms` is the time of tokenising and of the model.
+    only the first ones. `signature` says what the text is like in whole numbers of a byte, whose meaning the model's
+    profile knows; `novelty` is the logarithm of the signature's Mahalanobis distance from the profile's reference;
+    `surprisal` is in bits a pair of neighbouring word pieces. `latency_ms` is the time of tokenising and of the model.
     """
 
     label: str
@@ -29,6 +33,9 @@ class Prediction:
     tokens: int
     unknown: int
     truncated: bool
+    signature: list[int]
+    novelty: float
+    surprisal: float
     latency_ms: float
 
 
@@ -52,7 +59,8 @@ class Classifier:
         """One sentence at a time: its score then cannot depend on its neighbours in a batch."""
         started = perf_counter()
         ids = self._tokenizer.encode(sentence).ids
-        probability = dict(zip(self.card["labels"], softmax(self._logits(ids), self.card["temperature"]), strict=True))
+        logits, signature, novelty, surprisal = self._outputs(ids)
+        probability = dict(zip(self.card["labels"], softmax(logits, self.card["temperature"]), strict=True))
         label = max(probability, key=probability.__getitem__)
         return Prediction(
             label=label,
@@ -61,21 +69,24 @@ class Classifier:
             tokens=len(ids) - 2,
             unknown=ids.count(self._unknown),
             truncated=len(ids) > self.card["max_tokens"],
+            signature=signature,
+            novelty=novelty,
+            surprisal=surprisal,
             latency_ms=(perf_counter() - started) * 1000,
         )
 
     def logits(self, sentence: str) -> list[float]:
         """The model's raw output for one sentence, a number for each label of the card. Raises `ArithmeticError` for NaN."""
-        return self._logits(self._tokenizer.encode(sentence).ids)
+        return self._outputs(self._tokenizer.encode(sentence).ids)[0]
 
-    def _logits(self, ids: list[int]) -> list[float]:
+    def _outputs(self, ids: list[int]) -> tuple[list[float], list[int], float, float]:
         limit = self.card["max_tokens"]
         tokens = np.array([ids if len(ids) <= limit else [*ids[: limit - 1], ids[-1]]], dtype=np.int64)
-        (logits,) = self._session.run(["logits"], {"input_ids": tokens, "attention_mask": np.ones_like(tokens)})
-        numbers: list[float] = logits[0].tolist()
-        if not all(map(isfinite, numbers)):
+        results = self._session.run(OUTPUTS, {"input_ids": tokens, "attention_mask": np.ones_like(tokens)})
+        logits, signature, novelty, surprisal = (result[0].tolist() for result in results)
+        if not all(map(isfinite, [*logits, novelty, surprisal])):
             raise ArithmeticError("the model's output is not finite")
-        return numbers
+        return logits, signature, novelty, surprisal
 
 
 def softmax(logits: list[float], temperature: float) -> list[float]:

@@ -26,10 +26,10 @@ if LOG_TEXT not in {"true", "false"}:
     raise ValueError(f"LOG_TEXT must be true or false, not {LOG_TEXT!r}")
 
 classifier = Classifier(Path(__file__).parents[1] / "model")
-model = {"name": classifier.card["name"], "version": classifier.card["version"]}
+model = {name: classifier.card[name] for name in ("name", "version")}
 logger = Logger(service=SERVICE, level="INFO", use_rfc3339=True, utc=True, location=None, logger_handler=RaisingHandler(sys.stdout))
 metrics = Metrics(namespace="PredictionMonitor", service=SERVICE)
-recorder = Recorder(logger, metrics, model=model, key=HASH_KEY, log_text=LOG_TEXT == "true")
+recorder = Recorder(logger, metrics, model={**model, "profile": classifier.card["profile"]}, key=HASH_KEY, log_text=LOG_TEXT == "true")
 
 
 @logger.inject_lambda_context(clear_state=True)

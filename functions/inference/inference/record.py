@@ -25,7 +25,12 @@ def prediction_record(
         "prediction_id": prediction_id,
         **({"text": sentence} if log_text else {}),
         "prediction": {"label": prediction.label, "score": prediction.score, "probability": prediction.probability},
-        "input": describe(sentence, tokens=prediction.tokens, unknown=prediction.unknown, truncated=prediction.truncated, key=key),
+        "input": {
+            **describe(sentence, tokens=prediction.tokens, unknown=prediction.unknown, truncated=prediction.truncated, key=key),
+            "sig": {f"s{at}": component for at, component in enumerate(prediction.signature)},
+            "novelty": prediction.novelty,
+            "surprisal": prediction.surprisal,
+        },
         "model": model,
         "latency_ms": round(prediction.latency_ms, 3),
     }

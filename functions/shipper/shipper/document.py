@@ -22,7 +22,7 @@ from shipper.decode import Payload, line, quoted
 from shipper.read import Fields, Kind, platform, read, read_extracted
 from shipper.redact import Redaction
 
-ENVELOPE: Final = ("@id", "@timestamp", "@message", "@owner", "@log_group", "@log_stream", "@rescued")
+ENVELOPE: Final = ("@id", "@timestamp", "@delay_ms", "@message", "@owner", "@log_group", "@log_stream", "@rescued")
 # OpenSearch's own fields of every document: one of these at the root is refused, or worse, taken for its own.
 METADATA: Final = (
     "_id", "_index", "_source", "_type", "_routing", "_field_names", "_ignored", "_seq_no", "_primary_term", "_version", "_nested_path",
@@ -77,10 +77,11 @@ _Line: Final[Any] = msgspec.defstruct(
 _check: Final = msgspec.json.Decoder(_Line).decode
 
 
-def documents(payload: Payload, rules: Rules, excluded: Counter[str]) -> Iterator[Document]:
+def documents(payload: Payload, rules: Rules, excluded: Counter[str], now: int) -> Iterator[Document]:
     """The payload's documents; lines of an excluded kind are only counted, in `excluded`.
 
-    Id and day are the event's own: a second delivery meets the first.
+    Id and day are the event's own: a second delivery meets the first. `now` (milliseconds since 1970) is when they are
+    shipped: `@delay_ms` is how long after the event that was.
     """
     source = b',"@owner":%b,"@log_group":%b,"@log_stream":%b,"@message":' % (
         quoted(payload.owner),
@@ -105,8 +106,18 @@ def documents(payload: Payload, rules: Rules, excluded: Counter[str]) -> Iterato
         index, second = _second(event.timestamp // 1000)
         identifier = quoted(event.id)
         yield Document(
-            b'{"create":{"_index":"%b","_id":%b}}\n{"@id":%b,"@timestamp":"%b%03dZ"%b%b%b'
-            % (index, _document_id(event.id, identifier), identifier, second, event.timestamp % 1000, source, message, tail),
+            b'{"create":{"_index":"%b","_id":%b}}\n{"@id":%b,"@timestamp":"%b%03dZ","@delay_ms":%d%b%b%b'
+            % (
+                index,
+                _document_id(event.id, identifier),
+                identifier,
+                second,
+                event.timestamp % 1000,
+                now - event.timestamp,
+                source,
+                message,
+                tail,
+            ),
             len(tail),
         )
 

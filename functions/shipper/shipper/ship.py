@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from time import time_ns
 
 from opensearchpy import RequestsHttpConnection
 
@@ -14,7 +15,7 @@ from shipper.document import Rules, documents
 def ship(payload: Payload, rules: Rules, connection: RequestsHttpConnection, patience: Patience) -> Outcome:
     """Deliver a payload's lines, and say what became of each. Raises nothing: what is not delivered is in the outcome."""
     excluded: Counter[str] = Counter()
-    outcome = deliver(documents(payload, rules, excluded), connection, patience)
+    outcome = deliver(documents(payload, rules, excluded, now=time_ns() // 1_000_000), connection, patience)
     outcome.excluded = excluded.total()
     unread = len(payload.events) - outcome.excluded - outcome.documents
     if unread:

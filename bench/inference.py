@@ -1,0 +1,170 @@
+"""The measurements of the inference function: a prediction in the built package beside transformers' pipeline of the same weights."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from itertools import cycle, islice
+from pathlib import Path
+from statistics import median, quantiles
+from tempfile import TemporaryDirectory
+from typing import Any, Final, NamedTuple
+
+from bench.interleave import ratio
+from bench.lines import ROOT
+from bench.table import Row, Target
+
+PACKAGE: Final = ROOT / ".aws-sam" / "build" / "InferenceFunction"
+TRAINING: Final = ROOT / ".venv-train"
+PIPELINE: Final = "transformers pipeline, the same weights"
+# each a word piece of its own
+WORDS: Final = "the old man told his friends that the small boat had left before they came to the house on the hill and that he would wait"
+SIZES: Final = (5, 12, 30, 128)  # word pieces, the two end marks included
+BATCH: Final = 32
+TARGET_SIZE: Final = 12
+
+Start = Callable[[str, int], Callable[[], None]]
+
+
+class Unit(NamedTuple):
+    """A unit's name, and how many of it are one of the base unit."""
+
+    name: str
+    factor: float
+
+
+MILLISECONDS: Final = Unit("ms", 1e3)
+MEBIBYTES: Final = Unit("MiB", 1 / 1024**2)
+
+
+class Rounds(NamedTuple):
+    """How often: rounds, predictions a round, fresh processes."""
+
+    rounds: int
+    predictions: int
+    starts: int
+
+
+FULL: Final = Rounds(15, 40, 7)
+QUICK: Final = Rounds(2, 3, 2)
+
+
+class Predictor(NamedTuple):
+    """A process that predicts: seconds until it was loaded, and its answer to an order."""
+
+    loaded: float
+    ask: Callable[[str, list[str]], dict[str, Any]]
+
+
+def inference(scale: Rounds, start: Start, *, rival: bool) -> Iterator[Row]:
+    """Time of a prediction by length, of a batch, of a whole invocation; of loading; memory; size. On one thread."""
+    with TemporaryDirectory() as folder, ExitStack() as stack:
+        names = ["ours", *(["pipeline"] if rival else [])]
+        commands = {"ours": _ours(), "pipeline": _pipeline(Path(folder) / "restored") if rival else ([], {})}
+        loaded: dict[str, list[float]] = {name: [] for name in names}
+        tick = start("load the model", scale.starts)
+        for _ in range(scale.starts):
+            for name in names:
+                with predictor(*commands[name]) as found:
+                    loaded[name].append(found.loaded)
+            tick()
+        yield _row("import and model: pipeline / ours", loaded, median, MILLISECONDS, Target("≤", 500, "value"))
+
+        predictors = {name: stack.enter_context(predictor(*commands[name])) for name in names}
+        peaks = dict.fromkeys(names, 0)
+
+        def seconds(title: str, way: str, texts: list[str]) -> dict[str, list[list[float]]]:
+            tick = start(title, scale.rounds)
+            times: dict[str, list[list[float]]] = {name: [] for name in names}
+            for number in range(-1, scale.rounds):
+                for name in names if number % 2 else names[::-1]:
+                    answer = predictors[name].ask(way, texts)
+                    peaks[name] = answer["peak"]
+                    if number >= 0:
+                        times[name].append(answer["seconds"])
+                if number >= 0:
+                    tick()
+            return times
+
+        for size in SIZES:
+            title = f"one prediction, {size} tokens"
+            times = seconds(title, "one", [text(size)] * scale.predictions)
+            middle = {name: [median(one) for one in rounds] for name, rounds in times.items()}
+            yield _row(f"{title}: pipeline / ours", middle, median, MILLISECONDS, Target("≥", 4) if size == TARGET_SIZE else None)
+            if size == TARGET_SIZE:
+                yield Row(f"{title}, p50", median(middle["ours"]) * MILLISECONDS.factor, MILLISECONDS.name, target=Target("≤", 3, "value"))
+            every = {name: [one for figures in rounds for one in figures] for name, rounds in times.items()}
+            yield _row(f"{title}, p99: pipeline / ours", every, lambda figures: quantiles(figures, n=100)[98], MILLISECONDS, pairs=False)
+        times = seconds("an invocation", "handler", [text(TARGET_SIZE)] * scale.predictions)
+        middle = {name: [median(one) for one in rounds] for name, rounds in times.items()}
+        yield _row("an invocation, request to log: pipeline / ours", middle, median, MILLISECONDS)
+        times = seconds(f"a batch of {BATCH}", "batch", [text(5 + number % 20) for number in range(BATCH)])
+        whole = {name: [one / BATCH for (one,) in rounds] for name, rounds in times.items()}
+        yield _row(f"a sentence in a batch of {BATCH}: pipeline / ours", whole, median, MILLISECONDS)
+        yield _row("peak memory: pipeline / ours", {name: [float(peak)] for name, peak in peaks.items()}, median, MEBIBYTES)
+    sizes = {"ours": [float(_size(PACKAGE))], **({"pipeline": [float(_size(TRAINING))]} if rival else {})}
+    yield _row("inference package: pipeline's environment / ours", sizes, median, MEBIBYTES, Target("≤", 110, "value"))
+
+
+def text(tokens: int) -> str:
+    """So many word pieces, end marks included."""
+    return " ".join(islice(cycle(WORDS.split()), tokens - 2))
+
+
+@contextmanager
+def predictor(command: list[str], environment: dict[str, str]) -> Iterator[Predictor]:
+    """The process, ended afterwards."""
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, env=environment, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True) as process:
+        assert process.stdin
+        assert process.stdout
+        into, out = process.stdin, process.stdout
+
+        def ask(way: str, texts: list[str]) -> dict[str, Any]:
+            into.write(json.dumps({"way": way, "texts": texts}) + "\n")
+            into.flush()
+            answer: dict[str, Any] = json.loads(out.readline())
+            return answer
+
+        yield Predictor(json.loads(out.readline())["loaded"], ask)
+        into.close()
+
+
+def _ours() -> tuple[list[str], dict[str, str]]:
+    """-S and -P: what the package holds can be imported, and nothing else of this environment."""
+    command = [sys.executable, "-S", "-P", "-B", str(ROOT / "bench" / "predictor.py"), "ours"]
+    return command, {"PATH": os.defpath, "PYTHONPATH": str(PACKAGE), "HASH_KEY": "bench"}
+
+
+def _pipeline(folder: Path) -> tuple[list[str], dict[str, str]]:
+    """The rival in the environment of training, with the weights of the package's model file."""
+    python = str(TRAINING / "bin" / "python")
+    environment = {"PATH": os.defpath, "HOME": str(folder.parent), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    restore = [python, "-m", "training.restored", "--model", str(PACKAGE / "model"), "--out", str(folder)]
+    subprocess.run(restore, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
+    return [python, "-B", str(ROOT / "bench" / "predictor.py"), "pipeline", str(folder)], environment
+
+
+def _row(
+    name: str,
+    figures: dict[str, list[float]],
+    of: Callable[[list[float]], float],
+    unit: Unit,
+    target: Target | None = None,
+    *,
+    pairs: bool = True,
+) -> Row:
+    """One figure of each; the ratio is that of the rounds' pairs, or of the two figures."""
+    mine = of(figures["ours"]) * unit.factor
+    if "pipeline" not in figures:
+        return Row(name.partition(": ")[0], mine, unit.name, target=target if target and target.of == "value" else None)
+    other = of(figures["pipeline"]) * unit.factor
+    return Row(name, mine, unit.name, PIPELINE, other, ratio(figures["pipeline"], figures["ours"]) if pairs else other / mine, target)
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())

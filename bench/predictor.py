@@ -1,0 +1,79 @@
+"""A process that predicts when told to: `predictor.py ours` in the built package, `predictor.py pipeline FOLDER` with transformers.
+
+It says when it is ready, then answers each line of standard input, `{"texts": [...], "way": ...}`, with a line of seconds:
+one figure a text for `one` and `handler`, one for all of them for `batch`. One thread in both.
+"""
+
+from __future__ import annotations
+
+import time
+
+started = time.perf_counter()
+
+import json  # noqa: E402  the time of every import counts
+import os  # noqa: E402
+import re  # noqa: E402
+import sys  # noqa: E402
+from collections.abc import Callable  # noqa: E402
+from pathlib import Path  # noqa: E402
+from typing import Any  # noqa: E402
+
+Predictors = dict[str, Callable[[Any], Any]]
+
+
+def ours() -> Predictors:
+    """The built package, as Lambda imports it."""
+    from inference import handler  # noqa: PLC0415
+
+    class Context:
+        function_name, memory_limit_in_mb, invoked_function_arn, aws_request_id = "bench", "1024", "arn", "request"
+
+    def through_handler(text: str) -> None:
+        event = {"version": "2.0", "requestContext": {"requestId": "r"}, "body": json.dumps({"sentence": text}), "isBase64Encoded": False}
+        assert handler.handler(event, Context())["statusCode"] == 200  # type: ignore[arg-type]
+
+    predict = handler.classifier.predict
+    return {"one": predict, "handler": through_handler, "batch": lambda texts: [predict(text) for text in texts]}
+
+
+def pipeline(folder: str) -> Predictors:
+    """The pipeline of transformers with the weights in `folder`."""
+    import torch  # noqa: PLC0415
+    import transformers  # noqa: PLC0415
+
+    torch.set_num_threads(1)
+    classify = transformers.pipeline("text-classification", model=folder, device="cpu")
+    return {"one": classify, "handler": classify, "batch": lambda texts: classify(texts, batch_size=32)}
+
+
+def main(name: str, *arguments: str) -> None:
+    """Load, report, answer until standard input ends."""
+    out = os.fdopen(os.dup(1), "w")
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the handler's log
+    predictors = pipeline(*arguments) if name == "pipeline" else ours()
+    loaded = time.perf_counter() - started
+    predictors["one"]("The first prediction is slower.")
+    _say(out, {"loaded": loaded, "first": time.perf_counter() - started - loaded})
+    for line in sys.stdin:
+        order = json.loads(line)
+        predict, seconds = predictors[order["way"]], []
+        for work in [order["texts"]] if order["way"] == "batch" else order["texts"]:
+            before = time.perf_counter()
+            predict(work)
+            seconds.append(time.perf_counter() - before)
+        _say(out, {"seconds": seconds, "peak": _peak()})
+
+
+def _peak() -> int:
+    found = re.search(r"^VmHWM:\s+(\d+) kB$", Path("/proc/self/status").read_text(encoding="ascii"), re.MULTILINE)
+    assert found
+    return int(found[1]) * 1024
+
+
+def _say(out: Any, content: dict[str, Any]) -> None:
+    out.write(json.dumps(content) + "\n")
+    out.flush()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,174 @@
+"""`python -m kibana install|status|remove`: what one would click in Kibana, by one command.
+
+Exit 0 when everything is as it should be, 1 with one sentence when something is not, 2 for wrong arguments, 130 after Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, Never
+
+from kibana.dashboards import GLOBAL
+from kibana.install import Wish, install, remove, status, wish
+from kibana.objects import FOLDER, saved_objects
+from kibana.retention import days
+from kibana.security import ROLES, role_arn
+from kibana.server import PASSWORD, Trouble
+
+PROGRAM: Final = "python -m kibana"
+ADDRESSES: Final = """\
+Either address may be left out, and with it that half: index template, retention policy and roles are OpenSearch's, saved objects are
+Dashboards'. On an Amazon domain --dashboards is known from --opensearch. Requests to an Amazon domain are signed with AWS credentials,
+found as by the AWS CLI, unless --user is given."""
+INSTALL: Final = f"""\
+Installs what is missing and replaces what is not as its file says; again changes nothing. What somebody changed by hand is kept
+and named, unless --overwrite is given. Ends with links to share, the short ones where the server makes them. {ADDRESSES}"""
+STATUS: Final = f"Says of everything whether it is installed, missing or changed. Exit 1 unless all is installed. {ADDRESSES}"
+REMOVE: Final = f"""\
+Removes saved objects, index template, retention policy, and the roles whose option is given; never an index or a document. What
+somebody changed by hand is kept, unless --overwrite is given. Short links stay, and lead nowhere. {ADDRESSES}"""
+ENVIRONMENT: Final = f"environment: {PASSWORD} is the password of --user; OPENSEARCH_URL stands for --opensearch where that is not given."
+
+
+def main(arguments: list[str] | None = None, folder: Path = FOLDER) -> int:
+    """Run a command with the saved objects in `folder`. Returns the exit code; wrong arguments end the process with code 2."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if not (options.opensearch or options.dashboards):
+        parser.error("nothing to do without --opensearch and --dashboards: give one of them, or both")
+    try:
+        code: int = options.run(options, _wish(options, folder))
+    except KeyboardInterrupt:
+        _complain("stopped by Ctrl-C")
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains once more at its end
+        _complain("broken off, because nobody reads the output any more: run this again")
+        return 1
+    except Trouble as problem:
+        _complain(str(problem))
+        return 1
+    return code
+
+
+def install_command(options: argparse.Namespace, asked: Wish) -> int:
+    """`install`."""
+    kept = install(asked, overwrite=options.overwrite, dry_run=options.dry_run)
+    if asked.dashboards and not options.dry_run:
+        short = asked.dashboards.short_links(asked.objects)
+        for title, link in asked.dashboards.links(asked.objects).items():
+            print(f"\n{title}\n  {link}" + (f"\n  {short[title]}" if title in short else ""))
+    return _exit_code(kept, "replaces")
+
+
+def status_command(options: argparse.Namespace, asked: Wish) -> int:
+    """`status`."""
+    return 0 if status(asked) else 1
+
+
+def remove_command(options: argparse.Namespace, asked: Wish) -> int:
+    """`remove`."""
+    return _exit_code(remove(asked, overwrite=options.overwrite, dry_run=options.dry_run), "removes")
+
+
+def _exit_code(kept: list[str], verb: str) -> int:
+    if kept:
+        _complain(f"changed by hand, and kept: {', '.join(kept)}: --overwrite {verb} {'it' if len(kept) == 1 else 'them'}")
+    return 1 if kept else 0
+
+
+def _wish(options: argparse.Namespace, folder: Path) -> Wish:
+    """What the options ask for. Raises `Trouble`."""
+    return wish(
+        saved_objects(folder),
+        opensearch=options.opensearch,
+        dashboards=options.dashboards,
+        base_path=options.base_path,
+        tenant=options.tenant,
+        user=options.user,
+        password=os.environ.get(PASSWORD),
+        days=options.retention_days,
+        roles={kind: arns for kind in ROLES if (arns := getattr(options, f"{kind}_role"))},
+        wait=options.wait,
+        say=_complain,
+    )
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse, with one sentence where it would print the usage before it."""
+
+    def error(self, message: str) -> Never:
+        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog=PROGRAM, description="Index template, retention, roles, dashboards: from an empty domain to a living dashboard.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, run, short, description in (
+        ("install", install_command, "install what is missing or changed", INSTALL),
+        ("status", status_command, "say what is installed, missing or changed", STATUS),
+        ("remove", remove_command, "remove what was installed", REMOVE),
+    ):
+        command = commands.add_parser(name, help=short, description=description, epilog=ENVIRONMENT)
+        command.set_defaults(run=run)
+        add = command.add_argument
+        add("--opensearch", metavar="URL", default=os.environ.get("OPENSEARCH_URL"), help="the address of OpenSearch")
+        add("--dashboards", metavar="URL", help="the address of OpenSearch Dashboards or Kibana")
+        add("--base-path", metavar="P", help="the path below which it serves (none; on an Amazon domain /_dashboards)")
+        add("--tenant", metavar="T", default=GLOBAL, help="the tenant that the saved objects belong to (%(default)s)")
+        add("--user", metavar="NAME", help=f"sign in with this name, and the password in {PASSWORD}")
+        add(
+            "--retention-days",
+            type=_read(days),
+            metavar="N",
+            help="days after which an index is deleted (30, or as the policy there says)",
+        )
+        add(
+            "--shipper-role",
+            action="append",
+            type=_read(role_arn),
+            metavar="ARN",
+            help="role of IAM that may write documents; several times for more",
+        )
+        add(
+            "--monitor-role",
+            action="append",
+            type=_read(role_arn),
+            metavar="ARN",
+            help="role of IAM that may search documents; several times for more",
+        )
+        add("--wait", type=_read(_seconds), default=60.0, metavar="SECONDS", help="for a server that is starting (%(default)g)")
+        if name != "status":
+            add("--overwrite", action="store_true", help="what was changed by hand too")
+            add("--dry-run", action="store_true", help="only say what there is to do")
+    return parser
+
+
+def _read(value: Callable[[str], Any]) -> Callable[[str], Any]:
+    """A reader of values as argparse wants it, which shows no message of a `ValueError`."""
+
+    def argument(text: str) -> Any:
+        try:
+            return value(text)
+        except ValueError as problem:
+            raise argparse.ArgumentTypeError(str(problem)) from None
+
+    return argument
+
+
+def _seconds(text: str) -> float:
+    if not text.isdecimal():
+        raise ValueError(f"{text!r} is no number of seconds: give a whole number from 0")
+    return float(text)
+
+
+def _complain(sentence: str) -> None:
+    print(f"{PROGRAM}: {sentence}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

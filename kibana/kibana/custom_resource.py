@@ -1,0 +1,144 @@
+"""The installer as a CloudFormation custom resource: the same, told by an event, answered at a presigned address.
+
+Properties: `OpenSearchUrl`; optionally `DashboardsUrl`, `BasePath`, `Tenant`, `RetentionDays`, `ShipperRoleArns` and
+`MonitorRoleArns` (lists), `SecretArn` (a secret with `username` and `password`; without one requests are signed), `Overwrite` (`true`).
+Attributes: a link to each dashboard and saved search, such as `PredictionsUrl`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+import traceback
+from collections.abc import Mapping
+from queue import Empty, SimpleQueue
+from threading import Thread
+from typing import Any, Final, NamedTuple
+
+import requests
+
+from kibana.dashboards import GLOBAL
+from kibana.install import Wish, install, remove, wish
+from kibana.objects import saved_objects
+from kibana.retention import days
+from kibana.security import ROLES, role_arn
+from kibana.server import Trouble, anonymous
+
+IDENTIFIER: Final = "prediction-monitor"
+ANSWER_SECONDS: Final = 10.0  # that the answer has, whatever became of the work
+WAIT_SECONDS: Final = 60.0  # for a domain that is starting
+TRIES: Final = 3
+REASON_CHARACTERS: Final = 1000  # an answer may have 4096 bytes
+
+
+class Outcome(NamedTuple):
+    """What CloudFormation is told."""
+
+    status: str
+    reason: str
+    data: Mapping[str, str]
+
+
+def handler(event: dict[str, Any], context: Any) -> None:
+    """Do what a custom resource's event asks for, and answer it in any case. Raises `RuntimeError` where the answer is not taken."""
+    left = context.get_remaining_time_in_millis() / 1000 - ANSWER_SECONDS
+    done: SimpleQueue[Outcome] = SimpleQueue()
+    # In a thread of its own, since a name that does not resolve or a slow answer cannot be interrupted.
+    Thread(target=lambda: done.put(outcome(event, time.monotonic() + left)), daemon=True).start()
+    try:
+        result = done.get(timeout=max(left, 0))
+    except Empty:
+        result = _failed(event, "time ran out: see the function's log for what was done, and deploy again")
+    print(f"{event['RequestType']} {result.status}: {result.reason}")
+    _answer(event, result)
+
+
+def outcome(event: dict[str, Any], ends: float) -> Outcome:
+    """Install or remove, until `ends` on the monotonic clock. A deletion succeeds whatever it meets: the domain may be gone."""
+    deleting = event["RequestType"] == "Delete"
+    try:
+        properties = {name: value for name, value in event.get("ResourceProperties", {}).items() if value != ""}
+        asked = _wish(properties, 0.0 if deleting else WAIT_SECONDS, ends)
+        overwrite = properties.get("Overwrite") == "true"
+        kept = remove(asked, overwrite=overwrite) if deleting else install(asked, overwrite=overwrite)
+    except Trouble as problem:
+        return _failed(event, str(problem))
+    except Exception as problem:  # noqa: BLE001  whoever waits for an answer waits an hour without one
+        traceback.print_exc()
+        return _failed(event, f"{type(problem).__name__} in the installer: see the function's log")
+    links = asked.dashboards.links(asked.objects) if asked.dashboards and not deleting else {}
+    reason = f"changed by hand, and kept: {', '.join(kept)}" if kept else "as it should be"
+    return Outcome("SUCCESS", reason, {re.sub(r"\W", "", title) + "Url": link for title, link in links.items()})
+
+
+def _failed(event: dict[str, Any], reason: str) -> Outcome:
+    return Outcome("SUCCESS" if event["RequestType"] == "Delete" else "FAILED", reason, {})
+
+
+def _wish(properties: Mapping[str, Any], wait: float, ends: float) -> Wish:
+    """What the properties ask for. Raises `Trouble`."""
+    if "OpenSearchUrl" not in properties:
+        raise Trouble("the property OpenSearchUrl is missing: give the domain's address")
+    try:
+        keep = days(str(properties["RetentionDays"])) if "RetentionDays" in properties else None
+        roles = {kind: [role_arn(arn) for arn in arns] for kind in ROLES if (arns := properties.get(f"{kind.capitalize()}RoleArns"))}
+    except ValueError as problem:
+        raise Trouble(str(problem)) from None
+    user, password = _login(properties["SecretArn"]) if "SecretArn" in properties else (None, None)
+    return wish(
+        saved_objects(),
+        opensearch=properties["OpenSearchUrl"],
+        dashboards=properties.get("DashboardsUrl"),
+        base_path=properties.get("BasePath"),
+        tenant=properties.get("Tenant", GLOBAL),
+        user=user,
+        password=password,
+        days=keep,
+        roles=roles,
+        wait=wait,
+        ends=ends,
+    )
+
+
+def _login(secret: str) -> tuple[str, str]:
+    import boto3  # noqa: PLC0415  only where somebody signs in by name
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
+
+    try:
+        content = json.loads(boto3.client("secretsmanager").get_secret_value(SecretId=secret)["SecretString"])
+        return content["username"], content["password"]
+    except (BotoCoreError, ClientError) as problem:
+        code = problem.response["Error"]["Code"] if isinstance(problem, ClientError) else type(problem).__name__
+        raise Trouble(f"the secret {secret} cannot be read ({code}): permit secretsmanager:GetSecretValue on it") from None
+    except (ValueError, KeyError, TypeError):
+        raise Trouble(f"the secret {secret} must hold a JSON object with username and password") from None
+
+
+def _answer(event: dict[str, Any], result: Outcome) -> None:
+    body = {
+        "Status": result.status,
+        "Reason": result.reason[:REASON_CHARACTERS],
+        "PhysicalResourceId": event.get("PhysicalResourceId") or IDENTIFIER,
+        **{name: event[name] for name in ("StackId", "RequestId", "LogicalResourceId")},
+        "Data": result.data,
+    }
+    told = ""
+    for attempt in range(TRIES):
+        time.sleep(attempt)
+        try:
+            answer = requests.put(
+                event["ResponseURL"],
+                data=json.dumps(body),
+                headers={"content-type": ""},  # the signature has none
+                auth=anonymous,
+                timeout=2,
+                allow_redirects=False,
+            )
+        except requests.RequestException as problem:
+            told = type(problem).__name__  # its message holds the address, which lets anybody answer
+        else:
+            if answer.ok:
+                return
+            told = str(answer.status_code)
+    raise RuntimeError(f"CloudFormation did not take the answer ({told})")

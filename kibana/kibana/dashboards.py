@@ -1,0 +1,147 @@
+"""The HTTP API of OpenSearch Dashboards and Kibana: saved objects, the default index pattern, links."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from kibana.objects import SavedObject, ndjson
+from kibana.server import Answer, Server, Trouble, is_amazon
+
+# Kibana wants the one, Dashboards the other; the version of neither matters.
+XSRF: Final = {"kbn-xsrf": "true", "osd-xsrf": "true"}
+SETTINGS: Final = ("/api/opensearch-dashboards/settings", "/api/kibana/settings")
+GLOBAL: Final = "global"
+TENANTS: Final = {GLOBAL, "global_tenant", "private", "__user__"}  # that need not be made
+STATE: Final = "_g=(refreshInterval:(pause:!f,value:5000),time:(from:now-15m,to:now))"
+PAGES: Final = (("dashboard", "dashboards", ""), ("search", "discover", "Discover: "))
+
+
+def address(opensearch: str | None, dashboards: str | None, base_path: str | None) -> str | None:
+    """Where Dashboards is: as given, or on the same host where that is an Amazon domain; None where nothing says it.
+
+    Raises `Trouble` for an address that is none.
+    """
+    if dashboards:
+        return dashboards.rstrip("/") + _path(base_path or "")
+    if opensearch and is_amazon(opensearch):
+        return opensearch.rstrip("/") + _path(base_path or "/_dashboards")
+    return None
+
+
+def headers(tenant: str) -> dict[str, str]:
+    """What every request carries."""
+    return {**XSRF, "securitytenant": tenant}
+
+
+class Dashboards:
+    """One Dashboards or Kibana, and one tenant of it. Every method raises `Trouble`."""
+
+    def __init__(self, server: Server, tenant: str = GLOBAL) -> None:
+        self._server = server
+        self._tenant = tenant
+
+    def check(self) -> None:
+        """Wait for the server, and see that the tenant exists: asked for one that does not, it would take another without a word."""
+        self._settings()
+        if self._tenant in TENANTS:
+            return
+        answer = self._server.ask("GET", "/api/v1/configuration/account", also={404})
+        if answer.status == 404:
+            raise Trouble(f"{self._server.name} at {self._server.url} has no tenants: leave --tenant out")
+        found = answer.body.get("data", {}).get("tenants", {})
+        if self._tenant not in found:
+            raise Trouble(
+                f"there is no tenant {self._tenant!r} for you, but {', '.join(sorted(found)) or 'none'}: make it, or give another"
+            )
+
+    def find(self, objects: Sequence[SavedObject]) -> dict[tuple[str, str], dict[str, Any]]:
+        """Those of the objects that are there, by type and id."""
+        if not objects:
+            return {}
+        asked = [{"type": one.type, "id": one.id} for one in objects]
+        found: dict[tuple[str, str], dict[str, Any]] = {}
+        for one in self._server.ask("POST", "/api/saved_objects/_bulk_get", json=asked).body["saved_objects"]:
+            error = one.get("error")
+            if not error:
+                found[one["type"], one["id"]] = one
+            elif error.get("statusCode") != 404:
+                raise Trouble(f"{self._server.name} does not show {one['type']} {one['id']} ({error.get('message')}): check its log")
+        return found
+
+    def put(self, objects: Sequence[SavedObject]) -> None:
+        """Import objects in one file, over those that are there."""
+        file = {"file": ("prediction-monitor.ndjson", ndjson(objects), "application/ndjson")}
+        answer = self._server.ask("POST", "/api/saved_objects/_import?overwrite=true", also={422}, files=file)
+        if answer.status == 422:
+            raise Trouble(
+                f"{self._server.name} at {self._server.url} is too old for these files ({answer.body.get('message')}): they need Kibana "
+                "7.10, or any OpenSearch Dashboards"
+            )
+        # A 200 can carry errors; a count that falls short would be a loss without one.
+        if not answer.body.get("success") or answer.body.get("successCount") != len(objects):
+            raise Trouble(f"{self._server.name} did not take {_errors(answer) or 'all objects'}: check its version and the files in saved/")
+
+    def delete(self, one: SavedObject) -> None:
+        """Delete an object, if it is there."""
+        self._server.ask("DELETE", f"/api/saved_objects/{one.type}/{one.id}", also={404})
+
+    def default_index(self) -> str | None:
+        """The id of the index pattern that Discover opens with."""
+        _, answer = self._settings()
+        value: str | None = answer.body.get("settings", {}).get("defaultIndex", {}).get("userValue")
+        return value
+
+    def set_default_index(self, identifier: str | None) -> None:
+        """Make an index pattern the one that Discover opens with; None: no longer any."""
+        path, _ = self._settings()
+        self._server.ask("POST", path, json={"changes": {"defaultIndex": identifier}})
+
+    def links(self, objects: Sequence[SavedObject]) -> dict[str, str]:
+        """A link to each dashboard and each saved search, by name: the last 15 minutes, searched again every 5 seconds."""
+        return {title: self._server.url + page for title, page in self._pages(objects)}
+
+    def short_links(self, objects: Sequence[SavedObject]) -> dict[str, str]:
+        """The same as short ones, where the server makes them. It gives the same one again for the same page."""
+        made: dict[str, str] = {}
+        for title, page in self._pages(objects):
+            answer = self._server.ask("POST", "/api/shorten_url", also={400, 403, 404, 405}, json={"url": page})
+            if answer.status == 200:
+                made[title] = f"{self._server.url}/goto/{answer.body['urlId']}"
+        return made
+
+    def _pages(self, objects: Sequence[SavedObject]) -> list[tuple[str, str]]:
+        """Titles, and addresses below the base path: dashboards first."""
+        tenant = "" if self._tenant == GLOBAL else "?" + urlencode({"security_tenant": self._tenant})
+        return [
+            (prefix + one.attributes["title"], f"/app/{app}{tenant}#/view/{one.id}?{STATE}")
+            for kind, app, prefix in PAGES
+            for one in objects
+            if one.type == kind
+        ]
+
+    def _settings(self) -> tuple[str, Answer]:
+        """The path of the settings, which the two products name differently, and what they are."""
+        for path in SETTINGS:
+            answer = self._server.ask("GET", path, also={400, 404, 405})
+            if "settings" in answer.body:
+                return path, answer
+        raise Trouble(
+            f"neither Dashboards nor Kibana is at {self._server.url}: check --dashboards and --base-path "
+            "(/_dashboards on an Amazon OpenSearch domain, /_plugin/kibana on an Elasticsearch one)"
+        )
+
+
+def _path(base_path: str) -> str:
+    inner = base_path.strip("/")
+    return f"/{inner}" if inner else ""
+
+
+def _errors(answer: Answer) -> str:
+    errors: list[Mapping[str, Any]] = answer.body.get("errors", [])
+    return ", ".join(f"{one['type']} {one['id']} ({one['error']['type']}{_missing(one['error'])})" for one in errors)
+
+
+def _missing(error: Mapping[str, Any]) -> str:
+    return "".join(f" {one['type']} {one['id']}" for one in error.get("references", []))

@@ -1,0 +1,75 @@
+"""The saved objects: readable files in `saved/`, and the same as the import API takes them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from kibana.fields import fields
+from kibana.template import index_template
+
+FOLDER: Final = Path(__file__).parent / "saved"
+TYPES: Final = ("index-pattern", "search", "visualization", "dashboard")  # in the order in which one refers to another
+STRINGS: Final = ("visState", "uiStateJSON", "searchSourceJSON", "panelsJSON", "optionsJSON", "fields", "fieldFormatMap")
+
+
+@dataclass(frozen=True, slots=True)
+class SavedObject:
+    """One saved object; attributes that the API wants as JSON strings are objects here."""
+
+    type: str
+    id: str
+    attributes: dict[str, Any]
+    references: list[dict[str, str]]
+    migration: dict[str, str]
+
+    def wire(self) -> dict[str, Any]:
+        """The object as the API takes it."""
+        return {
+            "type": self.type,
+            "id": self.id,
+            "attributes": packed(self.attributes),
+            "references": self.references,
+            "migrationVersion": self.migration,
+        }
+
+
+def saved_objects(folder: Path = FOLDER) -> list[SavedObject]:
+    """Every object of `folder` (`TYPE/ID.json`), those that others refer to first; the index pattern has the template's fields."""
+    found: list[SavedObject] = []
+    for kind in TYPES:
+        for path in sorted((folder / kind).glob("*.json")):
+            content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            attributes = content["attributes"]
+            if kind == "index-pattern":
+                attributes = {**attributes, "fields": fields(index_template())}
+            found.append(SavedObject(kind, path.stem, attributes, content.get("references", []), content["migrationVersion"]))
+    return found
+
+
+def packed(attributes: dict[str, Any]) -> dict[str, Any]:
+    """Attributes with JSON strings where the API wants them."""
+    return {
+        name: json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+        if name in STRINGS
+        else packed(value)
+        if isinstance(value, dict)
+        else value
+        for name, value in attributes.items()
+    }
+
+
+def unpacked(attributes: dict[str, Any]) -> dict[str, Any]:
+    """The opposite of `packed`. Raises `ValueError` for what is no JSON."""
+    return {
+        name: json.loads(value) if name in STRINGS and isinstance(value, str) else unpacked(value) if isinstance(value, dict) else value
+        for name, value in attributes.items()
+    }
+
+
+def ndjson(objects: Iterable[SavedObject]) -> bytes:
+    """The body of an import: a line an object."""
+    return "".join(json.dumps(one.wire(), ensure_ascii=False) + "\n" for one in objects).encode()

@@ -1,0 +1,150 @@
+"""A panel outside Kibana: the search request that Kibana would send for it, and the rows that it would draw."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from kibana.objects import SavedObject
+
+BARS: Final = 50  # that Kibana aims at
+PAGE: Final = 500  # documents of a saved search
+# A bar lasts the second of the first pair whose first is more than a fiftieth of the time shown.
+INTERVALS: Final = (
+    (timedelta(seconds=5), timedelta(seconds=1)),
+    (timedelta(seconds=7.5), timedelta(seconds=5)),
+    (timedelta(seconds=15), timedelta(seconds=10)),
+    (timedelta(seconds=45), timedelta(seconds=30)),
+    (timedelta(minutes=3), timedelta(minutes=1)),
+    (timedelta(minutes=9), timedelta(minutes=5)),
+    (timedelta(minutes=20), timedelta(minutes=10)),
+    (timedelta(minutes=45), timedelta(minutes=30)),
+    (timedelta(hours=2), timedelta(hours=1)),
+    (timedelta(hours=6), timedelta(hours=3)),
+    (timedelta(hours=24), timedelta(hours=12)),
+)
+MISSING: Final = "__missing__"
+
+Span = tuple[datetime, datetime]
+Row = tuple[Any, ...]
+
+
+def request(panel: SavedObject, objects: Iterable[SavedObject], span: Span) -> dict[str, Any]:
+    """The body of a panel's search over a span of time, as Kibana sends it to the panel's index pattern.
+
+    `panel` is a visualization or a saved search, `objects` has what it refers to. Raises `ValueError` for an aggregation
+    that is not known here.
+    """
+    *_, pattern = lineage = list(_lineage(panel, {(one.type, one.id): one for one in objects}))
+    queries = [one.attributes["kibanaSavedObjectMeta"]["searchSourceJSON"]["query"]["query"] for one in lineage[:-1]]
+    start, end = (moment.isoformat() for moment in span)
+    body = {
+        "track_total_hits": True,
+        "query": {
+            "bool": {
+                "must": [{"query_string": {"query": query, "analyze_wildcard": True}} for query in queries],
+                "filter": [{"range": {pattern.attributes["timeFieldName"]: {"gte": start, "lte": end}}}],
+            }
+        },
+    }
+    if panel.type == "search":
+        return {**body, "size": PAGE, "sort": [{field: {"order": order}} for field, order in panel.attributes["sort"]]}
+    return {**body, "size": 0, "aggs": _nested(panel, interval(span))}
+
+
+def rows(panel: SavedObject, answer: dict[str, Any]) -> list[Row]:
+    """The answer to a visualization's request as rows: the keys of the buckets, then the metrics' values (each percentile one).
+
+    Times are datetimes in UTC; values that no document has are None.
+    """
+    if "aggregations" not in answer:  # no index yet
+        return []
+    buckets, metrics = _aggregations(panel)
+    return list(_rows(buckets, metrics, {"doc_count": answer["hits"]["total"]["value"], **answer["aggregations"]}))
+
+
+def interval(span: Span) -> timedelta:
+    """How long a bar of a date histogram lasts: what Kibana chooses for `auto`, but never more than a day."""
+    start, end = span
+    return next((each for bound, each in INTERVALS if bound > (end - start) / BARS), timedelta(days=1))
+
+
+def _lineage(panel: SavedObject, objects: dict[tuple[str, str], SavedObject]) -> Iterator[SavedObject]:
+    """The panel, the saved search it is based on, and the index pattern of the last of them."""
+    yield panel
+    if panel.type != "index-pattern":
+        source = panel.attributes["kibanaSavedObjectMeta"]["searchSourceJSON"]
+        name = panel.attributes.get("savedSearchRefName") or source["indexRefName"]
+        (reference,) = (one for one in panel.references if one["name"] == name)
+        yield from _lineage(objects[reference["type"], reference["id"]], objects)
+
+
+def _aggregations(panel: SavedObject) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Buckets and metrics, each in their order."""
+    enabled = [one for one in panel.attributes["visState"]["aggs"] if one["enabled"]]
+    return [one for one in enabled if one["schema"] != "metric"], [one for one in enabled if one["schema"] == "metric"]
+
+
+def _nested(panel: SavedObject, bar: timedelta) -> dict[str, Any]:
+    buckets, metrics = _aggregations(panel)
+    counts = {one["id"] for one in metrics if one["type"] == "count"}  # every bucket has its count unasked
+    aggs = {one["id"]: _metric(one) for one in metrics if one["id"] not in counts}
+    for one in reversed(buckets):
+        aggs = {one["id"]: {**_bucket(one, bar, counts), **({"aggs": aggs} if aggs else {})}}
+    return aggs
+
+
+def _metric(aggregation: dict[str, Any]) -> dict[str, Any]:
+    params = aggregation["params"]
+    match aggregation["type"]:
+        case "percentiles":
+            return {"percentiles": {"field": params["field"], "percents": params["percents"], "keyed": False}}
+        case "avg" | "cardinality" as kind:
+            return {kind: {"field": params["field"]}}
+        case kind:
+            raise ValueError(f"{kind} is no metric that is known here")
+
+
+def _bucket(aggregation: dict[str, Any], bar: timedelta, counts: set[str]) -> dict[str, Any]:
+    params = aggregation["params"]
+    asked: dict[str, Any] = {"field": params["field"]}
+    match aggregation["type"]:
+        case "date_histogram":
+            asked |= {"fixed_interval": f"{bar // timedelta(seconds=1)}s", "min_doc_count": params["min_doc_count"]}
+        case "histogram":
+            asked |= {"interval": params["interval"], "min_doc_count": 0 if params["min_doc_count"] else 1}
+            if params["has_extended_bounds"]:
+                asked["extended_bounds"] = params["extended_bounds"]
+        case "terms":
+            asked |= {"size": params["size"], "order": {"_count" if params["orderBy"] in counts else params["orderBy"]: params["order"]}}
+            if params.get("missingBucket"):
+                asked["missing"] = MISSING
+        case kind:
+            raise ValueError(f"{kind} is no bucket that is known here")
+    return {aggregation["type"]: asked}
+
+
+def _rows(buckets: list[dict[str, Any]], metrics: list[dict[str, Any]], found: dict[str, Any], keys: Row = ()) -> Iterator[Row]:
+    if not buckets:
+        yield (*keys, *(value for one in metrics for value in _values(one, found)))
+        return
+    first, *others = buckets
+    for bucket in found[first["id"]]["buckets"]:
+        yield from _rows(others, metrics, bucket, (*keys, _key(first, bucket["key"])))
+
+
+def _values(metric: dict[str, Any], found: dict[str, Any]) -> list[Any]:
+    match metric["type"]:
+        case "count":
+            return [found["doc_count"]]
+        case "percentiles":
+            return [one["value"] for one in found[metric["id"]]["values"]]
+        case _:
+            return [found[metric["id"]]["value"]]
+
+
+def _key(bucket: dict[str, Any], key: Any) -> Any:
+    if bucket["type"] == "date_histogram":
+        return datetime.fromtimestamp(key / 1000, UTC)
+    return bucket["params"]["missingBucketLabel"] if key == MISSING else key

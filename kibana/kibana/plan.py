@@ -1,0 +1,57 @@
+"""What is to be installed, and how it is there: data that installer, status and removal share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+
+class State(StrEnum):
+    """How one thing is found on the server."""
+
+    INSTALLED = "installed"
+    MISSING = "missing"
+    DIFFERENT = "changed"  # not as its file says, and nobody's work would be lost
+    BY_HAND = "changed by hand"
+    LEFT = "left alone"  # not to be had on this server, or not ours to change
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One thing by name, and what there is to say about it."""
+
+    name: str
+    state: State
+    remark: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.remark})" if self.remark else self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Parts that are installed or removed together, by name. Both raise `Trouble`."""
+
+    parts: list[Part]
+    install: Callable[[Collection[str]], None]
+    remove: Callable[[Collection[str]], None]
+
+
+def nothing(_: Collection[str]) -> None:
+    """Installs or removes nothing."""
+
+
+def found_as(found: object, *, right: bool) -> State:
+    """The state of something that nobody is expected to change by hand."""
+    return State.MISSING if found is None else State.INSTALLED if right else State.DIFFERENT
+
+
+def contains(found: Any, wanted: Any) -> bool:
+    """Whether `found` is `wanted` but for what a server adds to objects."""
+    if isinstance(wanted, dict):
+        return isinstance(found, dict) and all(name in found and contains(found[name], value) for name, value in wanted.items())
+    if isinstance(wanted, list):
+        return isinstance(found, list) and len(found) == len(wanted) and all(map(contains, found, wanted))
+    return bool(found == wanted)

@@ -1,0 +1,77 @@
+"""Roles of fine-grained access control: what shipper and monitor may do in the domain, and whose roles of IAM they are."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Final
+
+from kibana.plan import Part, State, Step, contains, found_as, nothing
+from kibana.server import Answer, Server
+
+API: Final = "/_plugins/_security/api"
+ARN: Final = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]+")
+WITHOUT: Final = "the server has no fine-grained access control, none is needed"
+KEPT: Final = ("hosts", "users", "and_backend_roles")  # of a mapping, beside its backend roles
+ROLES: Final[Mapping[str, dict[str, Any]]] = {
+    "shipper": {
+        "cluster_permissions": ["indices:data/write/bulk"],
+        "index_permissions": [
+            {
+                "index_patterns": ["cwl-*"],
+                "allowed_actions": ["create_index", "indices:data/write/bulk*", "indices:data/write/index", "indices:admin/mapping/put"],
+            }
+        ],
+    },
+    "monitor": {
+        "cluster_permissions": [],
+        "index_permissions": [{"index_patterns": ["cwl-*"], "allowed_actions": ["read", "search"]}],
+    },
+}
+
+
+def role_arn(text: str) -> str:
+    """The ARN of a role of IAM. Raises `ValueError`."""
+    if not ARN.fullmatch(text):
+        raise ValueError(f"{text!r} is no role: give its ARN, such as arn:aws:iam::123456789012:role/NAME")
+    return text
+
+
+def plan(server: Server, arns: Mapping[str, Sequence[str]]) -> list[Step]:
+    """The roles of those in `arns` (shipper, monitor), each mapped to these ARNs. Raises `Trouble`."""
+    return [_plan(server, f"prediction-monitor-{kind}", ROLES[kind], several) for kind, several in arns.items()]
+
+
+def _plan(server: Server, name: str, wanted: dict[str, Any], arns: Sequence[str]) -> Step:
+    part = f"role {name} for {', '.join(arns)}"
+    answer = server.ask("GET", f"{API}/roles/{name}", also={400, 404, 405})
+    if not _has_access_control(answer):
+        return Step([Part(part, State.LEFT, WITHOUT)], nothing, nothing)
+    role = answer.body.get(name)
+    mapping = server.ask("GET", f"{API}/rolesmapping/{name}", also={404}).body.get(name, {})
+    mapped: list[str] = mapping.get("backend_roles", [])
+    kept = {field: mapping[field] for field in KEPT if mapping.get(field)}
+    others = [one for one in mapped if one not in arns]
+    unmapped = [one for one in arns if one not in mapped]
+    right = contains(role, wanted)
+
+    def install(_: Collection[str]) -> None:
+        if not right:
+            server.ask("PUT", f"{API}/roles/{name}", json=wanted)
+        if unmapped:
+            server.ask("PUT", f"{API}/rolesmapping/{name}", json={**kept, "backend_roles": [*mapped, *unmapped]})
+
+    def remove(_: Collection[str]) -> None:
+        if others or kept:
+            server.ask("PUT", f"{API}/rolesmapping/{name}", json={**kept, "backend_roles": others})
+        else:
+            server.ask("DELETE", f"{API}/rolesmapping/{name}", also={404})
+            server.ask("DELETE", f"{API}/roles/{name}", also={404})
+
+    state = found_as(role, right=right and not unmapped)
+    return Step([Part(part, state, f"others have it too: {len(others)}" if others else "")], install, remove)
+
+
+def _has_access_control(answer: Answer) -> bool:
+    """A role that is missing is told in a status, a path that is missing in an error."""
+    return answer.status == 200 or (answer.status == 404 and answer.body.get("status") == "NOT_FOUND")

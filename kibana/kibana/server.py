@@ -1,0 +1,199 @@
+"""A server that is asked for JSON: how to sign in, how long to wait for it, and each of its refusals as a sentence."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import time
+from collections.abc import Callable, Container, Mapping
+from typing import Any, Final, NamedTuple
+from urllib.parse import urlsplit
+
+import requests
+from urllib3.exceptions import NameResolutionError
+
+AMAZON: Final = (".es.amazonaws.com", ".es.amazonaws.com.cn", ".on.aws")
+REGION: Final = re.compile(r"\.([a-z]{2}(?:-[a-z]+)+-\d)\.(?:es|on)\.")
+CONNECT_SECONDS: Final = 5.0
+ANSWER_SECONDS: Final = 30.0
+STARTING: Final = {502, 503}  # "Kibana server is not ready yet", "OpenSearch Security not initialized", a proxy before either
+PAUSE_SECONDS: Final = 1.0
+REASON_CHARACTERS: Final = 300
+PASSWORD: Final = "OPENSEARCH_PASSWORD"  # noqa: S105  the variable's name
+
+type Auth = Callable[[requests.PreparedRequest], requests.PreparedRequest]
+
+
+class Trouble(Exception):
+    """What stops a command, in one sentence that says what to do about it."""
+
+
+class Answer(NamedTuple):
+    """A status, and the JSON object that came with it."""
+
+    status: int
+    body: dict[str, Any]
+
+
+class Server:
+    """One server at an address. `ends` is when the command's own time is over, on the monotonic clock."""
+
+    def __init__(
+        self,
+        name: str,
+        url: str,
+        auth: Auth,
+        *,
+        headers: Mapping[str, str] | None = None,
+        wait: float = 0.0,
+        ends: float = math.inf,
+        say: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self.name = name
+        self.url = url
+        self._session = requests.Session()
+        self._session.auth = auth
+        self._session.headers.update(headers or {})
+        self._patience = min(time.monotonic() + wait, ends)
+        self._ends = ends
+        self._say = say
+
+    def ask(self, method: str, path: str, *, also: Container[int] = (), **content: Any) -> Answer:
+        """The answer to a request, waited for while the server starts.
+
+        Raises `Trouble` for every answer but success and the statuses in `also`, and where there is none.
+        """
+        what = f"{method} {path.partition('?')[0]}"
+        while True:
+            left = self._ends - time.monotonic()
+            if left <= 0:
+                raise Trouble(f"time ran out before {self.name} was asked for {what}: run this again")
+            timeout = min(CONNECT_SECONDS, left), min(ANSWER_SECONDS, left)
+            patient = time.monotonic() + PAUSE_SECONDS < self._patience
+            try:
+                # a redirect could lead the password to somebody else
+                response = self._session.request(method, self.url + path, timeout=timeout, allow_redirects=False, **content)
+            except requests.RequestException as problem:
+                if not (patient and _may_be_starting(problem)):
+                    raise Trouble(self._unreachable(problem)) from problem
+            else:
+                if not (patient and response.status_code in STARTING):
+                    return self._answer(response, what, also)
+            self._say(f"waiting for {self.name} at {self.url}")
+            self._say = lambda _: None  # once is enough
+            time.sleep(PAUSE_SECONDS)
+
+    def _unreachable(self, problem: requests.RequestException) -> str:
+        where = f"{self.name} at {self.url}"
+        if isinstance(problem, requests.exceptions.SSLError):
+            return f"the certificate of {where} is not trusted here: set REQUESTS_CA_BUNDLE to a file with its authority's certificate"
+        if isinstance(problem, requests.Timeout):
+            return f"{where} does not answer: check the address, the network, and that this machine's address is let through"
+        return f"{where} cannot be reached: check the address, and that the server runs"
+
+    def _answer(self, response: requests.Response, what: str, also: Container[int]) -> Answer:
+        status = response.status_code
+        if 300 <= status < 400:
+            target = response.headers.get("location", "").partition("?")[0]
+            raise Trouble(f"{self.name} at {self.url} sends {what} on to {target or 'nowhere'}: give the address of the server itself")
+        try:
+            body = response.json()
+        except ValueError:
+            body = None
+        reason = _reason(body if body is not None else response.text)
+        if status == 401:
+            raise Trouble(
+                f"{self.name} at {self.url} does not accept who asks (401: {reason}): check --user and the environment variable {PASSWORD}"
+            )
+        if status == 403 and status not in also:
+            raise Trouble(
+                f"{self.name} does not permit {what} (403: {reason}): sign in as an administrator, or have your user or role mapped "
+                "to a role with this permission (all_access has them all)"
+            )
+        if status in STARTING:
+            raise Trouble(f"{self.name} at {self.url} is not ready ({status}: {reason}): look at the server, or give --wait more seconds")
+        if not isinstance(body, dict):  # every answer to what is asked here is an object
+            raise Trouble(
+                f"{self.name} at {self.url} answers {what} with {status} and no JSON object ({reason}): check address and base path"
+            )
+        if status >= 400 and status not in also:
+            raise Trouble(f"{self.name} at {self.url} refuses {what} ({status}: {reason}): check its version and its log")
+        return Answer(status, body)
+
+
+def sign_in(url: str, user: str | None, password: str | None) -> Auth:
+    """How to sign in at `url`: as `user`, with AWS credentials where the host is Amazon's, otherwise not at all.
+
+    Raises `Trouble` for an address that is none, a password that is missing, and where there is nothing to sign with.
+    """
+    hostname = _hostname(url)
+    if user:
+        if not password:
+            raise Trouble(f"--user {user} needs a password: set the environment variable {PASSWORD}")
+        return requests.auth.HTTPBasicAuth(user.encode(), password.encode())
+    return _signature(hostname) if hostname.endswith(AMAZON) else anonymous
+
+
+def is_amazon(url: str) -> bool:
+    """Whether an address is that of an Amazon OpenSearch domain. Raises `Trouble` for an address that is none."""
+    return _hostname(url).endswith(AMAZON)
+
+
+def _hostname(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in {"http", "https"} and parts.port != 0 and not (parts.query or parts.fragment)
+        hostname = parts.hostname if usable else None
+    except ValueError:  # a bracket that is not closed, a port that is no number
+        hostname = None
+    if "@" in url:
+        raise Trouble(f"an address must not hold a password: give --user and set the environment variable {PASSWORD}")
+    if not hostname:
+        raise Trouble(f"{url!r} is no address of a server: give one such as http://127.0.0.1:9200 or https://HOST")
+    return hostname
+
+
+def anonymous(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """Signs in as nobody; without it requests would take a password from ~/.netrc."""
+    return request
+
+
+def _signature(hostname: str) -> Auth:
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415  only where something is signed
+    from botocore.session import Session  # noqa: PLC0415
+    from requests_aws4auth import AWS4Auth  # noqa: PLC0415
+
+    found = REGION.search(hostname)
+    region = found.group(1) if found else os.environ.get("AWS_REGION")
+    if not region:
+        raise Trouble(f"{hostname} names no region to sign requests for: set AWS_REGION")
+    try:
+        credentials = Session().get_credentials()
+        if credentials:
+            credentials.get_frozen_credentials()  # an expired login shows here, and not in the middle
+    except (BotoCoreError, ClientError) as problem:
+        raise Trouble(f"AWS credentials cannot be had ({' '.join(str(problem).split())}): sign in to AWS, or set AWS_PROFILE") from problem
+    if credentials is None:
+        raise Trouble(f"no AWS credentials to sign requests to {hostname} with: set AWS_PROFILE, or give --user")
+    auth: Auth = AWS4Auth(region=region, service="es", refreshable_credentials=credentials)
+    return auth
+
+
+def _may_be_starting(problem: requests.RequestException) -> bool:
+    """Whether somebody may answer in a moment: not where the name is unknown, or the certificate wrong."""
+    if isinstance(problem, requests.exceptions.SSLError) or not isinstance(problem, requests.ConnectionError | requests.Timeout):
+        return False
+    cause = problem.args[0] if problem.args else None
+    return not isinstance(getattr(cause, "reason", None), NameResolutionError)
+
+
+def _reason(body: Any) -> str:
+    """What an answer says, in any of the forms that OpenSearch, Dashboards, their security plugins and Amazon use."""
+    if isinstance(body, dict):
+        error = body.get("error")
+        found = error.get("reason") if isinstance(error, dict) else body.get("message") or body.get("Message") or error or body
+    else:
+        found = body
+    words = " ".join(str(found).split()) or "nothing said"
+    return words if len(words) <= REASON_CHARACTERS else f"{words[:REASON_CHARACTERS]}..."

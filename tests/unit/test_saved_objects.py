@@ -1,0 +1,348 @@
+"""The saved objects by themselves: what the import API and both products' browsers take for granted."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kibana.fields import META, fields
+from kibana.objects import FOLDER, STRINGS, TYPES, SavedObject, ndjson, packed, saved_objects, unpacked
+from kibana.panel import interval, request, rows
+from kibana.template import index_template
+
+OBJECTS = {one.id: one for one in saved_objects()}
+FIELDS = {entry["name"]: entry for entry in fields(index_template())}
+STAMPS = {"index-pattern": "7.6.0", "search": "7.9.3", "visualization": "7.10.0", "dashboard": "7.9.3"}  # the highest that all take
+SHIPPING = {f"prediction-monitor-{name}" for name in ("kinds", "delay", "rescued", "rescued-documents")}
+NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
+QUARTER = (NOON - timedelta(minutes=15), NOON)
+
+
+def of(*kinds: str) -> list[SavedObject]:
+    return [one for one in OBJECTS.values() if one.type in kinds]
+
+
+def each(*kinds: str) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("one", of(*kinds), ids=lambda one: one.id)
+
+
+def source(one: SavedObject) -> dict[str, Any]:
+    found: dict[str, Any] = one.attributes["kibanaSavedObjectMeta"]["searchSourceJSON"]
+    return found
+
+
+def query(one: SavedObject) -> str:
+    found: str = source(one)["query"]["query"]
+    return found
+
+
+def named(value: Any) -> Iterator[str]:
+    """The names of references that an object's attributes use, wherever they stand."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            if name.endswith("RefName"):
+                yield inner
+            else:
+                yield from named(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from named(inner)
+
+
+def used(one: SavedObject) -> Iterator[str]:
+    """The fields that a panel asks for."""
+    text = query(one)
+    yield from re.findall(r"_exists_:([@\w.]+)", text)
+    yield from (field for field in re.findall(r"([@\w.*]+):", text) if field not in {"_exists_", "*"})
+    if one.type == "search":
+        yield from one.attributes["columns"]
+        yield from (field for field, _ in one.attributes["sort"])
+    else:
+        yield from (aggregation["params"]["field"] for aggregation in aggregations(one) if aggregation["type"] != "count")
+
+
+def aggregations(one: SavedObject) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = one.attributes["visState"]["aggs"]
+    return found
+
+
+def test_every_file_is_an_object() -> None:
+    assert {f"{one.type}/{one.id}.json" for one in OBJECTS.values()} == {str(path.relative_to(FOLDER)) for path in FOLDER.rglob("*.*")}
+    assert {one.type for one in OBJECTS.values()} == set(TYPES)
+    assert all(re.fullmatch(r"prediction-monitor-[a-z-]+", each) for each in OBJECTS)
+
+
+def test_titles_and_descriptions_are_there_and_unique() -> None:
+    for name in ("title", "description"):
+        values = [one.attributes[name] for one in of("search", "visualization", "dashboard")]
+        assert all(values)
+        assert len(set(values)) == len(values), name
+    assert {one.attributes["title"] for one in of("dashboard")} == {"Predictions", "Pipeline"}
+
+
+@each(*TYPES)
+def test_the_stamp_is_one_that_both_products_take(one: SavedObject) -> None:
+    assert one.migration == {one.type: STAMPS[one.type]}
+
+
+@each(*TYPES)
+def test_references_resolve_and_are_those_that_the_attributes_name(one: SavedObject) -> None:
+    names = [reference["name"] for reference in one.references]
+    assert sorted(names) == sorted(named(one.attributes))
+    assert len(set(names)) == len(names)
+    for reference in one.references:
+        assert OBJECTS[reference["id"]].type == reference["type"]
+
+
+@each(*TYPES)
+def test_what_the_api_wants_as_a_string_is_a_string_there_and_an_object_here(one: SavedObject) -> None:
+    def strings(value: Any) -> Iterator[tuple[str, Any]]:
+        for name, inner in value.items() if isinstance(value, dict) else ():
+            if name in STRINGS:
+                yield name, inner
+            else:
+                yield from strings(inner)
+
+    wire = one.wire()["attributes"]
+    assert unpacked(wire) == one.attributes
+    assert packed(unpacked(wire)) == wire
+    assert [name for name, _ in strings(wire)] == [name for name, _ in strings(one.attributes)]
+    assert list(strings(wire))
+    for _, value in strings(wire):
+        assert isinstance(json.loads(value), dict | list)
+
+
+def test_the_import_has_a_line_an_object_and_what_is_referred_to_comes_first() -> None:
+    lines = [json.loads(line) for line in ndjson(saved_objects()).decode().splitlines()]
+    assert [line["id"] for line in lines] == list(OBJECTS)
+    seen: set[str] = set()
+    for line in lines:
+        assert line.keys() == {"type", "id", "attributes", "references", "migrationVersion"}
+        assert {reference["id"] for reference in line["references"]} <= seen
+        seen.add(line["id"])
+
+
+def test_a_changed_file_is_a_changed_object(tmp_path: Path) -> None:
+    for one in of("search"):
+        (tmp_path / "search").mkdir(exist_ok=True)
+        content = json.loads((FOLDER / "search" / f"{one.id}.json").read_text())
+        content["attributes"]["title"] = "Änderung"
+        (tmp_path / "search" / f"{one.id}.json").write_text(json.dumps(content))
+    assert saved_objects(tmp_path) == [replace(one, attributes=one.attributes | {"title": "Änderung"}) for one in of("search")]
+    assert "Änderung" in ndjson(saved_objects(tmp_path)).decode()
+
+
+@each("search", "visualization")
+def test_every_field_that_is_named_is_in_the_index_template(one: SavedObject) -> None:
+    names = list(used(one))
+    assert names
+    assert not [name for name in names if name not in FIELDS]
+    sorted_by = [field for field, _ in one.attributes.get("sort", [])]
+    counted = (
+        [aggregation["params"]["field"] for aggregation in aggregations(one) if aggregation["type"] != "count"] if not sorted_by else []
+    )
+    assert all(FIELDS[field]["aggregatable"] for field in (*sorted_by, *counted))
+
+
+@each("search", "visualization")
+def test_every_panel_counts_live_traffic_and_says_where_it_counts_more(one: SavedObject) -> None:
+    assert source(one)["query"]["language"] == "lucene"
+    lost = "(traffic:live OR (*:* AND NOT _exists_:traffic))"
+    assert query(one).startswith(lost if one.id in SHIPPING else "traffic:live")
+    assert " OR " not in query(one).removeprefix(lost)
+    assert ("documents without traffic" in one.attributes["description"]) == (one.id in SHIPPING)
+
+
+@each("visualization")
+def test_a_visualization_is_what_kibana_7_10_and_dashboards_3_share(one: SavedObject) -> None:
+    state = one.attributes["visState"]
+    assert state["title"] == one.attributes["title"]
+    assert state["type"] == state["params"]["type"] in {"histogram", "area", "line"}
+    assert {aggregation["type"] for aggregation in state["aggs"]} <= {
+        "count",
+        "percentiles",
+        "cardinality",
+        "terms",
+        "date_histogram",
+        "histogram",
+    }
+    assert {aggregation["schema"] for aggregation in state["aggs"]} <= {"metric", "segment", "group"}
+    ids = [aggregation["id"] for aggregation in state["aggs"]]
+    assert len(set(ids)) == len(ids)
+    metrics = [aggregation["id"] for aggregation in state["aggs"] if aggregation["schema"] == "metric"]
+    assert [series["data"]["id"] for series in state["params"]["seriesParams"]] == metrics
+    assert all(axis["title"]["text"] for axis in (*state["params"]["categoryAxes"], *state["params"]["valueAxes"]))
+
+
+@each("dashboard")
+def test_a_dashboard_opens_on_the_last_quarter_of_an_hour_and_refreshes(one: SavedObject) -> None:
+    attributes = one.attributes
+    assert (attributes["timeRestore"], attributes["timeFrom"], attributes["timeTo"]) == (True, "now-15m", "now")
+    assert attributes["refreshInterval"] == {"pause": False, "value": 5000}
+
+
+@each("dashboard")
+def test_panels_fill_the_grid_without_overlap(one: SavedObject) -> None:
+    panels = one.attributes["panelsJSON"]
+    assert (
+        [panel["panelIndex"] for panel in panels]
+        == [panel["gridData"]["i"] for panel in panels]
+        == [str(n + 1) for n in range(len(panels))]
+    )
+    assert {panel["version"] for panel in panels} == {"7.10.2"}
+    cells = [
+        (x, y)
+        for grid in (panel["gridData"] for panel in panels)
+        for x in range(grid["x"], grid["x"] + grid["w"])
+        for y in range(grid["y"], grid["y"] + grid["h"])
+    ]
+    assert len(set(cells)) == len(cells) == 48 * (1 + max(y for _, y in cells))
+    assert max(x for x, _ in cells) == 47
+
+
+def test_every_panel_is_on_one_dashboard() -> None:
+    shown = [reference["id"] for one in of("dashboard") for reference in one.references]
+    assert sorted(shown) == sorted(one.id for one in of("search", "visualization"))
+
+
+@each("dashboard")
+def test_a_label_has_its_colour_in_the_panel_and_by_itself(one: SavedObject) -> None:
+    # a dashboard clears the visualization's own state, so the colours stand twice
+    at = {reference["name"]: reference["id"] for reference in one.references}
+    for panel in one.attributes["panelsJSON"]:
+        assert panel["embeddableConfig"] == OBJECTS[at[panel["panelRefName"]]].attributes.get("uiStateJSON", {})
+    coloured = [each.attributes["uiStateJSON"]["vis"]["colors"] for each in of("visualization") if each.attributes["uiStateJSON"]]
+    assert len(coloured) == 2
+    assert coloured[0] == coloured[1]
+
+
+def test_what_the_tutorial_makes_is_there() -> None:
+    table, bars = OBJECTS["prediction-monitor-datatable"], OBJECTS["prediction-monitor-label-counts"]
+    assert table.attributes["title"] == "MLOps Datatable"
+    assert table.attributes["columns"] == ["text", "prediction.label", "prediction.score"]
+    assert table.attributes["sort"] == [["@timestamp", "desc"]]
+    assert bars.references == [{"name": "search_0", "type": "search", "id": table.id}]
+    pattern = OBJECTS["prediction-monitor-cwl"]
+    assert (pattern.attributes["title"], pattern.attributes["timeFieldName"]) == ("cwl-*", "@timestamp")
+    assert pattern.attributes["fields"] == fields(index_template())
+
+
+def test_the_list_of_fields_is_the_template_and_what_every_document_has() -> None:
+    def leaves(properties: dict[str, Any], path: str = "") -> Iterator[tuple[str, str]]:
+        for name, mapping in properties.items():
+            if "type" in mapping:
+                yield path + name, mapping["type"]
+            yield from leaves(mapping.get("properties", {}) | mapping.get("fields", {}), f"{path}{name}.")
+
+    mapped = dict(leaves(index_template()["template"]["mappings"]["properties"]))
+    assert {name: entry.get("esTypes") for name, entry in FIELDS.items() if name not in META} == {
+        name: [kind] for name, kind in mapped.items()
+    }
+    assert FIELDS.keys() == mapped.keys() | {"_id", "_index", "_score", "_source"}
+    assert list(FIELDS) == sorted(FIELDS)
+    for name, kind in mapped.items():
+        assert FIELDS[name]["searchable"]
+        assert FIELDS[name]["aggregatable"] == FIELDS[name]["readFromDocValues"] == (kind != "text")
+
+
+@pytest.mark.parametrize("name", ["message", "text", "prediction.label"])
+def test_a_multi_field_knows_its_parent(name: str) -> None:
+    assert FIELDS[f"{name}.keyword"]["subType"] == {"multi": {"parent": name}}
+    assert "subType" not in FIELDS[name]
+
+
+@pytest.mark.parametrize(
+    ("shown", "bar"),
+    [
+        (timedelta(minutes=1), timedelta(seconds=1)),
+        (timedelta(minutes=5), timedelta(seconds=5)),
+        (timedelta(minutes=15), timedelta(seconds=30)),
+        (timedelta(minutes=30), timedelta(seconds=30)),
+        (timedelta(hours=1), timedelta(minutes=1)),
+        (timedelta(hours=24), timedelta(minutes=30)),
+        (timedelta(days=7), timedelta(hours=3)),
+        (timedelta(days=30), timedelta(hours=12)),
+        (timedelta(days=90), timedelta(days=1)),
+    ],
+)
+def test_the_bars_of_a_time_axis_are_those_of_kibana(shown: timedelta, bar: timedelta) -> None:
+    assert interval((NOON - shown, NOON)) == bar
+
+
+def test_a_panel_based_on_a_saved_search_asks_for_what_both_want() -> None:
+    asked = request(OBJECTS["prediction-monitor-label-counts"], OBJECTS.values(), QUARTER)
+    assert asked == {
+        "track_total_hits": True,
+        "query": {
+            "bool": {
+                "must": [
+                    {"query_string": {"query": "traffic:live", "analyze_wildcard": True}},
+                    {"query_string": {"query": "traffic:live AND message.keyword:prediction", "analyze_wildcard": True}},
+                ],
+                "filter": [{"range": {"@timestamp": {"gte": "2026-11-23T11:45:00+00:00", "lte": "2026-11-23T12:00:00+00:00"}}}],
+            }
+        },
+        "size": 0,
+        "aggs": {"2": {"terms": {"field": "prediction.label.keyword", "size": 5, "order": {"_count": "desc"}}}},
+    }
+
+
+def test_buckets_are_nested_in_their_order_with_the_metrics_innermost() -> None:
+    asked = request(
+        changed("duplicates", {"id": "9", "type": "terms", "schema": "group", "params": terms("input.script")}), OBJECTS.values(), QUARTER
+    )
+    assert asked["aggs"] == {
+        "2": {
+            "date_histogram": {"field": "@timestamp", "fixed_interval": "30s", "min_doc_count": 1},
+            "aggs": {
+                "9": {
+                    "terms": {"field": "input.script", "size": 5, "order": {"_key": "desc"}},
+                    "aggs": {"3": {"cardinality": {"field": "input.hash"}}},
+                }
+            },
+        }
+    }
+
+
+def test_an_aggregation_that_is_switched_off_is_not_asked_for() -> None:
+    off = {"id": "9", "enabled": False, "type": "terms", "schema": "group", "params": terms("input.script")}
+    assert request(changed("duplicates", off), OBJECTS.values(), QUARTER) == request(changed("duplicates"), OBJECTS.values(), QUARTER)
+
+
+@pytest.mark.parametrize("schema", ["metric", "segment"])
+def test_an_aggregation_that_is_not_known_is_named(schema: str) -> None:
+    with pytest.raises(ValueError, match=r"geohash_grid is no (metric|bucket) that is known here"):
+        request(
+            changed("latency", {"id": "9", "type": "geohash_grid", "schema": schema, "params": {"field": "place"}}),
+            OBJECTS.values(),
+            QUARTER,
+        )
+
+
+def test_a_panel_without_buckets_is_one_row_and_without_an_index_none() -> None:
+    panel = OBJECTS["prediction-monitor-duplicates"]
+    state = panel.attributes["visState"]
+    metrics = [aggregation for aggregation in state["aggs"] if aggregation["schema"] == "metric"]
+    panel = replace(panel, attributes=panel.attributes | {"visState": state | {"aggs": metrics}})
+    hits = {"total": {"value": 7, "relation": "eq"}, "hits": []}
+    assert rows(panel, {"hits": hits, "aggregations": {"3": {"value": 5}}}) == [(7, 5)]
+    assert rows(panel, {"hits": hits}) == rows(panel, {}) == []
+
+
+def changed(name: str, *more: dict[str, Any]) -> SavedObject:
+    """A visualization with further aggregations."""
+    panel = OBJECTS[f"prediction-monitor-{name}"]
+    state = panel.attributes["visState"]
+    aggs = [*state["aggs"], *({"enabled": True} | one for one in more)]
+    return replace(panel, attributes=panel.attributes | {"visState": state | {"aggs": aggs}})
+
+
+def terms(field: str) -> dict[str, Any]:
+    return {"field": field, "size": 5, "orderBy": "_key", "order": "desc"}

@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+from collections import Counter
+from itertools import pairwise
+from math import log2
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from training.signature import BUCKETS, COMPONENTS, STEPS, STEPS_A_BIT, bigram_bits, bucket, fit, surprisal
+
+WIDTH = 24
+Rows = NDArray[np.float32]
+
+
+def reference(rows: int = 600, seed: int = 1) -> Rows:
+    """Vectors with directions of different size, not along the axes, not around zero."""
+    chance = np.random.default_rng(seed)
+    mixing = np.linalg.qr(chance.normal(size=(WIDTH, WIDTH)))[0] * np.linspace(3, 0.2, WIDTH)
+    return (chance.normal(size=(rows, WIDTH)) @ mixing + chance.normal(size=WIDTH)).astype(np.float32)
+
+
+def table_in_python(sentences: list[list[int]]) -> list[int]:
+    counts = Counter((left * 40503 + right) % 65536 for ids in sentences for left, right in pairwise(ids))
+    total = counts.total() + 65536
+    bytes_of = {count: min(255, max(0, round(-log2((count + 1) / total) * 12))) for count in {0, *counts.values()}}
+    return [bytes_of[counts[at]] for at in range(65536)]
+
+
+SENTENCES = st.lists(st.lists(st.integers(0, 30_521), min_size=2, max_size=12), max_size=30)
+
+
+@pytest.mark.parametrize("rows", [60, 600])
+def test_reference_lies_around_zero_with_16_steps_a_deviation(rows: int) -> None:
+    signatures = fit(reference(rows)).of(reference(rows))
+    assert signatures.shape == (rows, COMPONENTS)
+    assert np.abs(signatures.mean(axis=0)).max() < 0.2
+    assert signatures.std(axis=0, ddof=1) == pytest.approx(np.full(COMPONENTS, STEPS), rel=0.01)
+
+
+def test_components_of_the_reference_are_uncorrelated() -> None:
+    correlation = np.corrcoef(fit(reference()).of(reference()), rowvar=False)
+    assert np.abs(correlation - np.eye(COMPONENTS)).max() < 0.01
+
+
+def test_components_are_the_directions_of_largest_variance_first() -> None:
+    sizes = 1 / np.linalg.norm(fit(reference()).projection, axis=0)
+    assert (np.diff(sizes) < 0).all()
+    largest = np.sqrt(np.linalg.eigvalsh(np.cov(reference(), rowvar=False))[::-1][:COMPONENTS]) / STEPS
+    assert sizes == pytest.approx(largest, rel=1e-3)
+
+
+def test_mean_and_covariance_are_those_of_the_reference_s_signatures() -> None:
+    fitted = fit(reference())
+    signatures = fitted.of(reference()).astype(np.float64)
+    assert fitted.mean == pytest.approx(signatures.mean(axis=0), abs=1e-9)
+    difference = signatures - signatures.mean(axis=0)
+    assert fitted.covariance == pytest.approx(difference.T @ difference / (len(signatures) - 1), rel=1e-9, abs=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_signs_do_not_depend_on_the_order_of_the_rows(seed: int) -> None:
+    rows = reference()
+    fitted, again = fit(rows), fit(np.random.default_rng(seed).permutation(rows))
+    assert again.projection == pytest.approx(fitted.projection, abs=0.02)
+    assert np.abs(again.of(rows) - fitted.of(rows)).max() <= 1
+    assert (fitted.projection.sum(axis=0) > 0).all()
+
+
+@settings(max_examples=50)
+@given(values=st.lists(st.floats(-1e6, 1e6, width=32), min_size=WIDTH, max_size=WIDTH), scale=st.sampled_from([1e-3, 1.0, 1e3]))
+def test_any_signature_is_whole_and_within_a_byte(values: list[float], scale: float) -> None:
+    rows = (np.array([values, values[::-1]]) * scale).astype(np.float32)
+    signatures = fit(reference(100)).of(rows)
+    assert signatures.shape == (2, COMPONENTS)
+    assert (signatures == np.round(signatures)).all()
+    assert np.abs(signatures).max() <= 127
+
+
+def test_what_lies_far_away_is_held_at_the_ends_of_the_byte() -> None:
+    fitted = fit(reference())
+    direction = fitted.projection[:, 0] / np.linalg.norm(fitted.projection[:, 0])
+    far = (np.array([[-1e4], [1e4]]) * direction + fitted.centre).astype(np.float32)
+    assert fitted.of(far)[:, 0].tolist() == [-127, 127]
+
+
+def test_signature_of_a_row_does_not_depend_on_the_others() -> None:
+    fitted = fit(reference())
+    alone = np.concatenate([fitted.of(row[None]) for row in reference()])
+    assert (np.abs(alone - fitted.of(reference())) <= 1).all()
+    assert (alone == fitted.of(reference())).mean() > 0.999
+
+
+@settings(max_examples=25)
+@given(sentences=SENTENCES)
+def test_bits_are_those_computed_in_plain_python(sentences: list[list[int]]) -> None:
+    table = bigram_bits(sentences)
+    assert (table.dtype.name, table.shape) == ("uint8", (BUCKETS,))
+    assert table.tolist() == table_in_python(sentences)
+
+
+@pytest.mark.parametrize(
+    ("ids", "buckets"),
+    [
+        pytest.param([0, 0], [0], id="zero"),
+        pytest.param([1, 2], [40505], id="a product and a sum"),
+        pytest.param([2, 1], [15471], id="order matters"),
+        pytest.param([101, 1996, 102], [(101 * 40503 + 1996) % 65536, (1996 * 40503 + 102) % 65536], id="two"),
+        pytest.param([7], [], id="one token"),
+    ],
+)
+def test_buckets_of_neighbours(ids: list[int], buckets: list[int]) -> None:
+    assert bucket(np.array(ids)).tolist() == buckets
+
+
+@settings(max_examples=25)
+@given(sentences=SENTENCES, ids=st.lists(st.integers(0, 30_521), min_size=2, max_size=20))
+def test_surprisal_is_the_mean_of_the_bits(sentences: list[list[int]], ids: list[int]) -> None:
+    table = table_in_python(sentences)
+    bits = [table[(left * 40503 + right) % 65536] / 12 for left, right in pairwise(ids)]
+    assert surprisal(np.array(ids), bigram_bits(sentences)) == pytest.approx(sum(bits) / len(bits))
+
+
+@pytest.mark.parametrize("times", [1, 10, 1000])
+def test_bigram_seen_often_surprises_less_than_one_never_seen(times: int) -> None:
+    table = bigram_bits([[5, 6, 7]] * times)
+    seen, half, never = (surprisal(np.array(ids), table) for ids in ([5, 6, 7], [5, 6, 8], [8, 9, 10]))
+    assert seen < half < never
+    assert half == pytest.approx((seen + never) / 2)
+
+
+def test_bigram_surprises_less_the_more_often_it_was_seen() -> None:
+    table = bigram_bits([[1, 2]] * 1 + [[3, 4]] * 4 + [[5, 6]] * 64)
+    found = [surprisal(np.array(ids), table) for ids in ([0, 9], [1, 2], [3, 4], [5, 6])]
+    assert found == sorted(found, reverse=True)
+    assert len(set(found)) == 4
+
+
+def test_a_table_of_nothing_holds_16_bits_a_bigram() -> None:
+    assert set(bigram_bits([]).tolist()) == {16 * STEPS_A_BIT}
+
+
+def test_a_bucket_holds_21_bits_at_most() -> None:
+    table = bigram_bits([[7] * 4_000_000])
+    assert surprisal(np.array([7, 7]), table) == 0
+    assert surprisal(np.array([8, 9]), table) == 255 / 12

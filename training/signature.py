@@ -1,0 +1,66 @@
+"""What a text is like, in numbers that do not tell the text: a content signature, its novelty, the text's surprisal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+COMPONENTS: Final = 8
+STEPS: Final = 16  # of one byte to a standard deviation: a byte then reaches eight of them
+BUCKETS: Final = 1 << 16
+MULTIPLIER: Final = 40503  # Knuth's multiplicative hash for 16 bits
+STEPS_A_BIT: Final = 12  # a byte then reaches 21 bits
+LEAST_DISTANCE: Final = 1e-3  # has a logarithm, unlike none
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """How to make a signature of a pooled layer: `(pooled - centre) @ projection`, rounded and held within a byte.
+
+    `mean` and `covariance` are those of the reference's signatures, in steps of the byte.
+    """
+
+    centre: NDArray[np.float32]  # (width,)
+    projection: NDArray[np.float32]  # (width, components)
+    mean: NDArray[np.float64]  # (components,)
+    covariance: NDArray[np.float64]  # (components, components)
+
+    def of(self, pooled: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Signatures (sentences, components) of pooled layers (sentences, width)."""
+        return np.clip(np.round((pooled - self.centre) @ self.projection), -127, 127)
+
+
+def fit(pooled: NDArray[np.float32]) -> Signature:
+    """The principal directions of the reference (sentences, width), each scaled to unit variance there."""
+    centre = pooled.mean(axis=0)
+    _, sizes, directions = np.linalg.svd(pooled - centre, full_matrices=False)
+    leading = directions[:COMPONENTS]
+    largest = np.take_along_axis(leading, np.abs(leading).argmax(axis=1, keepdims=True), axis=1)
+    leading = leading * np.sign(largest)  # a sign that does not depend on the solver
+    deviations = sizes[:COMPONENTS] / np.sqrt(len(pooled) - 1)
+    unmeasured = Signature(centre, (leading / deviations[:, None] * STEPS).T.astype(np.float32), np.empty(0), np.empty(0))
+    rows = unmeasured.of(pooled).astype(np.float64)
+    return Signature(centre, unmeasured.projection, rows.mean(axis=0), np.cov(rows, rowvar=False))
+
+
+def bigram_bits(sentences: Iterable[list[int]]) -> NDArray[np.uint8]:
+    """The surprisal of each hash bucket of token bigrams, in twelfths of a bit (buckets,): add-one smoothed."""
+    counts = np.zeros(BUCKETS)
+    for ids in sentences:
+        np.add.at(counts, bucket(np.array(ids)), 1)
+    bits = -np.log2((counts + 1) / (counts.sum() + BUCKETS))
+    return np.clip(np.round(bits * STEPS_A_BIT), 0, 255).astype(np.uint8)
+
+
+def bucket(ids: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The buckets of a sentence's neighbouring tokens (tokens - 1,)."""
+    return (ids[:-1] * MULTIPLIER + ids[1:]) % BUCKETS
+
+
+def surprisal(ids: NDArray[np.int64], table: NDArray[np.uint8]) -> float:
+    """Mean bits a bigram of one sentence."""
+    return float(table[bucket(ids)].mean() / STEPS_A_BIT)
