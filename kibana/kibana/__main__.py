@@ -25,12 +25,13 @@ Either address may be left out, and with it that half: index template, retention
 Dashboards'. On an Amazon domain --dashboards is known from --opensearch. Requests to an Amazon domain are signed with AWS credentials,
 found as by the AWS CLI, unless --user is given."""
 INSTALL: Final = f"""\
-Installs what is missing and replaces what is not as its file says; again changes nothing. What somebody changed by hand is kept
-and named, unless --overwrite is given. Ends with links to share, the short ones where the server makes them. {ADDRESSES}"""
+Installs what is missing and replaces what is not as its file says; again changes nothing. A saved object that somebody changed by hand
+is kept and named, unless --overwrite is given, and so is a policy of other states; template and roles are always made as their files
+say. Ends with links to share, the short ones where the server makes them. {ADDRESSES}"""
 STATUS: Final = f"Says of everything whether it is installed, missing or changed. Exit 1 unless all is installed. {ADDRESSES}"
 REMOVE: Final = f"""\
 Removes saved objects, index template, retention policy, and the roles whose option is given; never an index or a document. What
-somebody changed by hand is kept, unless --overwrite is given. Short links stay, and lead nowhere. {ADDRESSES}"""
+somebody changed by hand is kept, with what it refers to, unless --overwrite is given. Short links stay, and lead nowhere. {ADDRESSES}"""
 ENVIRONMENT: Final = f"environment: {PASSWORD} is the password of --user; OPENSEARCH_URL stands for --opensearch where that is not given."
 
 
@@ -43,7 +44,7 @@ def main(arguments: list[str] | None = None, folder: Path = FOLDER) -> int:
     try:
         code: int = options.run(options, _wish(options, folder))
     except KeyboardInterrupt:
-        _complain("stopped by Ctrl-C")
+        _complain("stopped by Ctrl-C: ask with status what is installed")
         return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains once more at its end

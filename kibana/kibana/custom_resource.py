@@ -2,6 +2,7 @@
 
 Properties: `OpenSearchUrl`; optionally `DashboardsUrl`, `BasePath`, `Tenant`, `RetentionDays`, `ShipperRoleArns` and
 `MonitorRoleArns` (lists), `SecretArn` (a secret with `username` and `password`; without one requests are signed), `Overwrite` (`true`).
+An update to another domain, tenant or role leaves what was installed at the former one.
 Attributes: a link to each dashboard and saved search, such as `PredictionsUrl`.
 """
 
@@ -12,6 +13,7 @@ import re
 import time
 import traceback
 from collections.abc import Mapping
+from dataclasses import replace
 from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Any, Final, NamedTuple
@@ -26,7 +28,8 @@ from kibana.security import ROLES, role_arn
 from kibana.server import Trouble, anonymous
 
 IDENTIFIER: Final = "prediction-monitor"
-ANSWER_SECONDS: Final = 10.0  # that the answer has, whatever became of the work
+NOTHING: Final = "prediction-monitor-failed"  # of a creation that failed: its deletion must not take what was there before
+ANSWER_SECONDS: Final = 16.0  # that the answer has, whatever became of the work
 WAIT_SECONDS: Final = 60.0  # for a domain that is starting
 TRIES: Final = 3
 REASON_CHARACTERS: Final = 1000  # an answer may have 4096 bytes
@@ -55,13 +58,19 @@ def handler(event: dict[str, Any], context: Any) -> None:
 
 
 def outcome(event: dict[str, Any], ends: float) -> Outcome:
-    """Install or remove, until `ends` on the monotonic clock. A deletion succeeds whatever it meets: the domain may be gone."""
+    """Install or remove, until `ends` on the monotonic clock.
+
+    A deletion succeeds whatever it meets, since the domain may be gone, and removes saved objects only: indices and shipper,
+    which may stay, need template, retention and roles.
+    """
     deleting = event["RequestType"] == "Delete"
+    if deleting and event.get("PhysicalResourceId") == NOTHING:
+        return Outcome("SUCCESS", "nothing was created", {})
     try:
         properties = {name: value for name, value in event.get("ResourceProperties", {}).items() if value != ""}
         asked = _wish(properties, 0.0 if deleting else WAIT_SECONDS, ends)
         overwrite = properties.get("Overwrite") == "true"
-        kept = remove(asked, overwrite=overwrite) if deleting else install(asked, overwrite=overwrite)
+        kept = remove(replace(asked, opensearch=None), overwrite=overwrite) if deleting else install(asked, overwrite=overwrite)
     except Trouble as problem:
         return _failed(event, str(problem))
     except Exception as problem:  # noqa: BLE001  whoever waits for an answer waits an hour without one
@@ -110,7 +119,8 @@ def _login(secret: str) -> tuple[str, str]:
         return content["username"], content["password"]
     except (BotoCoreError, ClientError) as problem:
         code = problem.response["Error"]["Code"] if isinstance(problem, ClientError) else type(problem).__name__
-        raise Trouble(f"the secret {secret} cannot be read ({code}): permit secretsmanager:GetSecretValue on it") from None
+        advice = "permit secretsmanager:GetSecretValue on it, and kms:Decrypt on a key of your own" if "Denied" in code else "check its ARN"
+        raise Trouble(f"the secret {secret} cannot be read ({code}): {advice}") from None
     except (ValueError, KeyError, TypeError):
         raise Trouble(f"the secret {secret} must hold a JSON object with username and password") from None
 
@@ -119,7 +129,7 @@ def _answer(event: dict[str, Any], result: Outcome) -> None:
     body = {
         "Status": result.status,
         "Reason": result.reason[:REASON_CHARACTERS],
-        "PhysicalResourceId": event.get("PhysicalResourceId") or IDENTIFIER,
+        "PhysicalResourceId": event.get("PhysicalResourceId") or (IDENTIFIER if result.status == "SUCCESS" else NOTHING),
         **{name: event[name] for name in ("StackId", "RequestId", "LogicalResourceId")},
         "Data": result.data,
     }

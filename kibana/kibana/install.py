@@ -13,7 +13,7 @@ from kibana.dashboards import GLOBAL, Dashboards, address, headers
 from kibana.objects import SavedObject
 from kibana.plan import Part, State, Step
 from kibana.server import Server, Trouble, sign_in
-from kibana.stamp import stamped, state
+from kibana.stamp import merged, stamped, state
 
 LEFT_OUT: Final = "left out, because no address of {} is given"
 WORDS: Final = {State.MISSING: "installed", State.DIFFERENT: "replaced", State.BY_HAND: "replaced, though changed by hand"}
@@ -103,12 +103,15 @@ def remove(asked: Wish, *, overwrite: bool = False, dry_run: bool = False, say: 
     _say_left_out(asked, say)
     for step in reversed(plan(asked)):
         wanted = _chosen(step, {State.INSTALLED, State.DIFFERENT}, overwrite=overwrite)
+        needed = _needed(step.parts, _by_hand(step, wanted))
+        wanted -= needed
         if wanted and not dry_run:
             with _failure_told(asked, say):
                 step.remove(wanted)
         for part in step.parts:
             removed = "would be removed" if dry_run else "removed"
-            say(f"{part.name}: {removed if part.name in wanted else _kept(part)}")
+            refused = "kept for what refers to it" if part.name in needed else _kept(part)
+            say(f"{part.name}: {removed if part.name in wanted else refused}")
         kept += _by_hand(step, wanted)
     return kept
 
@@ -130,14 +133,18 @@ def _objects(dashboards: Dashboards, objects: Sequence[SavedObject]) -> Step:
     named = {f"{one.type} {one.id}": one for one in objects}
 
     def put(names: Collection[str]) -> None:
-        dashboards.put([stamped(one) for name, one in named.items() if name in names])
+        dashboards.put([stamped(merged(one, there.get((one.type, one.id)))) for name, one in named.items() if name in names])
 
     def delete(names: Collection[str]) -> None:
         for name, one in reversed(named.items()):
             if name in names:
                 dashboards.delete(one)
 
-    return Step([Part(name, state(one, there.get((one.type, one.id)))) for name, one in named.items()], put, delete)
+    parts = [
+        Part(name, state(one, there.get((one.type, one.id))), needs=tuple(f"{each['type']} {each['id']}" for each in one.references))
+        for name, one in named.items()
+    ]
+    return Step(parts, put, delete)
 
 
 def _default_index(dashboards: Dashboards, objects: Sequence[SavedObject]) -> Step:
@@ -151,6 +158,12 @@ def _default_index(dashboards: Dashboards, objects: Sequence[SavedObject]) -> St
 
 def _chosen(step: Step, states: Collection[State], *, overwrite: bool) -> set[str]:
     return {part.name for part in step.parts if part.state in states or (overwrite and part.state is State.BY_HAND)}
+
+
+def _needed(parts: Sequence[Part], names: Collection[str]) -> set[str]:
+    """What parts of these names refer to, and what that refers to."""
+    needed = {name for part in parts if part.name in names for name in part.needs}
+    return needed | _needed(parts, needed) if needed else needed
 
 
 def _by_hand(step: Step, wanted: Collection[str]) -> list[str]:

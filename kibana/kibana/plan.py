@@ -25,6 +25,7 @@ class Part:
     name: str
     state: State
     remark: str = ""
+    needs: tuple[str, ...] = ()  # names of parts that it does not work without
 
     def __str__(self) -> str:
         return f"{self.name} ({self.remark})" if self.remark else self.name

@@ -11,7 +11,7 @@ from kibana.server import Answer, Server
 
 API: Final = "/_plugins/_security/api"
 ARN: Final = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]+")
-WITHOUT: Final = "the server has no fine-grained access control, none is needed"
+WITHOUT: Final = f"nothing is served at {API}: the server has no fine-grained access control and needs none, or roles are yours to make"
 KEPT: Final = ("hosts", "users", "and_backend_roles")  # of a mapping, beside its backend roles
 ROLES: Final[Mapping[str, dict[str, Any]]] = {
     "shipper": {

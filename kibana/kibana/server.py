@@ -102,6 +102,8 @@ class Server:
         except ValueError:
             body = None
         reason = _reason(body if body is not None else response.text)
+        if status in {401, 403} and reason.endswith("is not allowed.") and 404 in also:
+            return Answer(404, {})  # how an Amazon domain tells of a path that it does not serve
         if status == 401:
             raise Trouble(
                 f"{self.name} at {self.url} does not accept who asks (401: {reason}): check --user and the environment variable {PASSWORD}"

@@ -28,6 +28,17 @@ def stamped(one: SavedObject) -> SavedObject:
     return replace(one, attributes={**one.attributes, "description": f"{one.attributes.get('description', '')} {stamp}".lstrip()})
 
 
+def merged(ours: SavedObject, theirs: Mapping[str, Any] | None) -> SavedObject:
+    """The object as it is to be installed: an index pattern keeps the fields that it learned from documents."""
+    if theirs is None or ours.type != "index-pattern":
+        return ours
+    known = {field["name"] for field in ours.attributes["fields"]}
+    learned = [
+        field for field in unpacked(theirs["attributes"]).get("fields") or [] if field["name"] not in known and not field.get("scripted")
+    ]
+    return replace(ours, attributes={**ours.attributes, "fields": [*ours.attributes["fields"], *learned]})
+
+
 def state(ours: SavedObject, theirs: Mapping[str, Any] | None) -> State:
     """How an object is found, `theirs` being what the API gives for it."""
     if theirs is None:

@@ -63,7 +63,7 @@ def test_a_node_without_ism_and_access_control_is_told_and_not_failed(plain: str
     code, output, _ = run("install", plain, "--shipper-role", SHIPPER)
     assert code == 0
     assert "(the server has no index state management: old cwl-* indices are yours to delete): left alone" in output
-    assert "(the server has no fine-grained access control, none is needed): left alone" in output
+    assert "the server has no fine-grained access control and needs none, or roles are yours to make): left alone" in output
     assert "saved objects: left out, because no address of Dashboards is given" in output
 
 

@@ -4,22 +4,32 @@ from __future__ import annotations
 
 import ast
 import re
+import time
 from collections.abc import Iterator
 from copy import deepcopy
+from fnmatch import fnmatchcase
 from typing import Any
 
 import pytest
 from samtranslator.parser.parser import Parser
 from samtranslator.translator.translator import Translator
 
+from kibana.custom_resource import outcome
 from kibana.security import API as SECURITY
 from kibana.security import ROLES
 from kibana.template import PATH as TEMPLATE
 from local.template import ROOT, load
 from shipper.dead_letters import POISON, PREFIX
+from tests.unit.domain import Domain, Reply, Request, listening
 
 Resource = dict[str, Any]
 
+REACHED = (
+    TEMPLATE,
+    *(f"/_plugins/_ism/{path}" for path in ("policies/prediction-monitor", "explain/cwl-*", "add/cwl-*", "change_policy/cwl-*")),
+    *(f"{SECURITY}/{path}/prediction-monitor-*" for path in ("roles", "rolesmapping")),
+    *(f"/_dashboards/api/{path}" for path in ("saved_objects/*", "opensearch-dashboards/settings", "kibana/settings")),
+)
 ALLOWED = {
     "InferenceRole": {
         ("logs:CreateLogStream", "arn:${AWS::Partition}:logs:${AWS::Region}:${AWS::AccountId}:log-group:${InferenceLogGroup}:*"),
@@ -43,11 +53,7 @@ ALLOWED = {
     "KibanaRole": {
         ("logs:CreateLogStream", "arn:${AWS::Partition}:logs:${AWS::Region}:${AWS::AccountId}:log-group:${KibanaLogGroup}:*"),
         ("logs:PutLogEvents", "arn:${AWS::Partition}:logs:${AWS::Region}:${AWS::AccountId}:log-group:${KibanaLogGroup}:*"),
-        *(
-            (f"es:ESHttp{method}", f"${{OpenSearchDomainArn}}{path}")
-            for method in ("Get", "Put", "Post", "Delete")
-            for path in (TEMPLATE, "/_plugins/_ism/*", f"{SECURITY}/*", "/_dashboards/*")
-        ),
+        *((f"es:ESHttp{method}", f"${{OpenSearchDomainArn}}{path}") for method in ("Get", "Put", "Post", "Delete") for path in REACHED),
     },
 }
 FUNCTIONS = ("InferenceFunction", "ShipperFunction", "ReplayFunction", "KibanaFunction")
@@ -88,6 +94,28 @@ def test_roles_allow_what_is_listed_and_nothing_else(resources: dict[str, Resour
             for each in _list(statement["Resource"])
         }
     assert found == ALLOWED
+
+
+def test_the_installer_may_ask_for_all_that_it_asks_for_and_hardly_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.setenv(name, "127.0.0.1")
+    domain, asked = Domain(), set[str]()
+
+    def noted(request: Request) -> Reply:
+        asked.add(request.path)
+        return domain.answer(request)
+
+    domain.indices = {"cwl-2026.11.22": (None, None), "cwl-2026.11.23": (None, None)}
+    arn = "arn:aws:iam::123456789012:role/shipper"
+    with listening(noted) as url:
+        properties = {"OpenSearchUrl": url, "DashboardsUrl": f"{url}/_dashboards", "ShipperRoleArns": [arn]}
+        for kind, days in (("Create", "30"), ("Update", "40"), ("Delete", "40")):
+            event = {"RequestType": kind, "ResourceProperties": properties | {"RetentionDays": days}}
+            assert outcome(event, time.monotonic() + 60).status == "SUCCESS"
+    assert not domain.wrong
+    assert [path for path in asked if not any(fnmatchcase(path, pattern) for pattern in REACHED)] == []
+    unused = [pattern for pattern in REACHED if not any(fnmatchcase(path, pattern) for path in asked)]
+    assert unused == ["/_dashboards/api/kibana/settings"]  # Kibana's name for the same
 
 
 def test_the_installer_reads_the_secret_that_it_signs_in_with_and_no_other(resources: dict[str, Resource]) -> None:

@@ -96,7 +96,8 @@ def test_create_update_and_delete(domain: Domain, send: Send) -> None:
     assert domain.writes == ["PUT /_plugins/_ism/policies/prediction-monitor"]
     deleted = send("Delete", identifier=created["PhysicalResourceId"])
     assert (deleted["Status"], deleted["PhysicalResourceId"], deleted["Data"]) == ("SUCCESS", created["PhysicalResourceId"], {})
-    assert not any([domain.objects, domain.templates, domain.policies, domain.roles])
+    assert not domain.objects
+    assert all([domain.templates, domain.policies, domain.roles])  # indices and shipper need them
 
 
 def test_what_was_changed_by_hand_is_kept_and_named(domain: Domain, send: Send) -> None:
@@ -123,7 +124,24 @@ def test_a_failure_is_answered_with_one_sentence(send: Send, properties: dict[st
     answer = send("Create", **properties)
     assert answer["Status"] == "FAILED"
     assert reason in answer["Reason"]
-    assert send("Delete", **properties)["Status"] == "SUCCESS"  # which CloudFormation asks for next
+    assert send("Delete", identifier=answer["PhysicalResourceId"], **properties)["Status"] == "SUCCESS"
+
+
+def test_a_creation_that_failed_takes_nothing_with_it_that_was_there_before(domain: Domain, send: Send) -> None:
+    send("Create")
+    before = dict(domain.objects)
+    failed = send("Create", RetentionDays="-1")
+    assert failed["PhysicalResourceId"] != send("Update")["PhysicalResourceId"]
+    deleted = send("Delete", identifier=failed["PhysicalResourceId"])
+    assert (deleted["Status"], deleted["Reason"]) == ("SUCCESS", "nothing was created")
+    assert domain.objects == before
+
+
+def test_days_that_are_left_out_shorten_no_retention(domain: Domain, send: Send) -> None:
+    send("Create", RetentionDays="90")
+    send("Update", RetentionDays="")
+    (state,) = (one for one in domain.policies["prediction-monitor"]["policy"]["states"] if one["transitions"])
+    assert state["transitions"][0]["conditions"] == {"min_index_age": "90d"}
 
 
 def test_what_nobody_foresaw_is_answered_too(send: Send, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,7 +151,7 @@ def test_what_nobody_foresaw_is_answered_too(send: Send, monkeypatch: pytest.Mon
 
 
 def test_a_domain_that_is_gone_does_not_keep_a_stack_from_being_deleted(send: Send) -> None:
-    answer = send("Delete", OpenSearchUrl="http://127.0.0.1:1", DashboardsUrl="")
+    answer = send("Delete", OpenSearchUrl="http://127.0.0.1:1", DashboardsUrl="http://127.0.0.1:1")
     assert answer["Status"] == "SUCCESS"
     assert "cannot be reached" in answer["Reason"]
 
@@ -148,7 +166,7 @@ def test_an_answer_is_given_before_the_functions_own_time_runs_out(domain: Domai
         return own(request)
 
     with listening(hang) as slow:
-        answer = send(kind, seconds=11, OpenSearchUrl=slow, DashboardsUrl="")
+        answer = send(kind, seconds=17, OpenSearchUrl=slow, DashboardsUrl=f"{slow}/_dashboards")
         held.set()
     assert answer["Status"] == status
     assert "time ran out" in answer["Reason"] or "does not answer" in answer["Reason"]
@@ -170,7 +188,7 @@ SECRETS = [
     (json.dumps({"username": "jane", "password": "xyzzy"}), "SUCCESS", "as it should be"),
     (json.dumps({"username": "jane", "password": "other"}), "FAILED", "does not accept who asks (401: Unauthorized)"),
     ("xyzzy", "FAILED", "must hold a JSON object with username and password"),
-    (None, "FAILED", "cannot be read (ResourceNotFoundException): permit secretsmanager:GetSecretValue on it"),
+    (None, "FAILED", "cannot be read (ResourceNotFoundException): check its ARN"),
 ]
 
 
