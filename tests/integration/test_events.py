@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ SHIPPER = sorted((EVENTS / "shipper").glob("*.json"), key=lambda path: path.name
 VALIDATOR = Draft202012Validator(json.loads((EVENTS / "record.schema.json").read_text()))
 
 NOON = 1_795_435_200_000
+LOG_SECONDS = 10
 
 # file: (status that an API's caller sees or None when invoked directly, records left by kind)
 EXPECTED: dict[str, tuple[int | None, list[str]]] = {
@@ -62,6 +64,16 @@ def shipper(template: Template, built: Path, runtime_packages: Path, running: St
         yield runtime
 
 
+def logged(lines: list[str], count: int) -> list[dict[str, Any]]:
+    """The records in the log, as soon as there are so many: a line may come through its pipe after the answer."""
+    deadline = time.monotonic() + LOG_SECONDS
+    while True:
+        records = [record for record in map(as_record, list(lines)) if record]
+        if len(records) >= count or time.monotonic() > deadline:
+            return records
+        time.sleep(0.02)
+
+
 def test_every_inference_event_has_an_expectation() -> None:
     assert {path.name for path in INFERENCE} == set(EXPECTED)
 
@@ -74,7 +86,7 @@ def test_inference_answers_and_leaves_its_records(path: Path, inference: Runtime
     answer = inference.invoke(json.loads(path.read_text()))
 
     assert answer.get("statusCode") == status
-    records = [record for record in map(as_record, lines) if record]
+    records = logged(lines, len(kinds))
     assert [record["message"] for record in records] == kinds
     for record in records:
         VALIDATOR.validate(record)
@@ -89,6 +101,10 @@ def test_the_subscription_passes_records_and_drops_the_rest(inference: Runtime, 
     (_, pattern, _) = template.subscriptions[0]
     lines.clear()
     inference.invoke({"sentence": "One line of three is a record"})
+    logged(lines, 1)
+    deadline = time.monotonic() + LOG_SECONDS
+    while not any('"_aws"' in line for line in list(lines)) and time.monotonic() < deadline:
+        time.sleep(0.02)
     assert [line for line in lines if matches(pattern, line)] == [line for line in lines if as_record(line)]
     assert any('"_aws"' in line for line in lines), "the metrics line is in the same log group"
 
