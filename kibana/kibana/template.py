@@ -7,8 +7,6 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-import requests
-
 from kibana.plan import Part, State, Step, found_as
 from kibana.server import Server, Trouble
 
@@ -21,12 +19,6 @@ def index_template() -> dict[str, Any]:
     """The template as OpenSearch takes it."""
     template: dict[str, Any] = json.loads(FILE.read_text(encoding="utf-8"))
     return template
-
-
-def install(url: str) -> None:
-    """Put the template into the cluster at `url`; again is harmless. Raises `requests.RequestException`."""
-    answer = requests.put(f"{url}/_index_template/{NAME}", json=index_template(), timeout=30)
-    answer.raise_for_status()
 
 
 def plan(server: Server) -> Step:
