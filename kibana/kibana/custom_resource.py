@@ -3,7 +3,8 @@
 Properties: `OpenSearchUrl`; optionally `DashboardsUrl`, `BasePath`, `Tenant`, `RetentionDays`, `ShipperRoleArns` and
 `MonitorRoleArns` (lists), `SecretArn` (a secret with `username` and `password`; without one requests are signed), `Overwrite` (`true`).
 An update to another domain, tenant or role leaves what was installed at the former one.
-Attributes: a link to each dashboard and saved search, such as `PredictionsUrl`.
+Attributes: `OpenSearchUrl`, for who must not start before its template and roles are there; a link to each dashboard and saved search,
+such as `PredictionsUrl`.
 """
 
 from __future__ import annotations
@@ -76,9 +77,15 @@ def outcome(event: dict[str, Any], ends: float) -> Outcome:
     except Exception as problem:  # noqa: BLE001  whoever waits for an answer waits an hour without one
         traceback.print_exc()
         return _failed(event, f"{type(problem).__name__} in the installer: see the function's log")
-    links = asked.dashboards.links(asked.objects) if asked.dashboards and not deleting else {}
+    data = {} if deleting else {"OpenSearchUrl": properties["OpenSearchUrl"], **_links(asked)}
     reason = f"changed by hand, and kept: {', '.join(kept)}" if kept else "as it should be"
-    return Outcome("SUCCESS", reason, {re.sub(r"\W", "", title) + "Url": link for title, link in links.items()})
+    return Outcome("SUCCESS", reason, data)
+
+
+def _links(asked: Wish) -> dict[str, str]:
+    """An attribute for each dashboard and saved search, named after its title."""
+    links = asked.dashboards.links(asked.objects) if asked.dashboards else {}
+    return {re.sub(r"\W", "", title) + "Url": link for title, link in links.items()}
 
 
 def _failed(event: dict[str, Any], reason: str) -> Outcome:

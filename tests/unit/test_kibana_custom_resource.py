@@ -87,6 +87,7 @@ def send(domain: Domain, address: Address, capsys: pytest.CaptureFixture[str]) -
 def test_create_update_and_delete(domain: Domain, send: Send) -> None:
     created = send("Create", RetentionDays="14", MonitorRoleArns="")
     assert (created["Status"], created["Reason"]) == ("SUCCESS", "as it should be")
+    assert created["Data"]["OpenSearchUrl"] == domain.url
     assert created["Data"]["PredictionsUrl"].startswith(f"{domain.dashboards}/app/dashboards#/view/")
     assert set(domain.roles) == {"prediction-monitor-shipper"}
     assert domain.objects
