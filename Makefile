@@ -30,8 +30,8 @@ run: $(VENV)/.ready ## sentences in, documents in OpenSearch out, then ends [API
 serve: $(VENV)/.ready ## the same stack, staying up: API on 127.0.0.1:3000, OpenSearch on 127.0.0.1:9200 [the same]
 	@python -m local serve
 
-lint: $(VENV)/.ready ## ruff, mypy
-	@ruff check . && ruff format --check . && mypy
+lint: $(VENV)/.ready ## ruff, mypy, cfn-lint
+	@ruff check . && ruff format --check . && mypy && cfn-lint --include-checks I -- template.yaml
 
 kibana: $(VENV)/.ready ## OpenSearch Dashboards in Docker on 127.0.0.1:5601 for the running stack [OPENSEARCH_PORT= DASHBOARDS_PORT=]
 	@docker compose version >/dev/null 2>&1 && docker info >/dev/null 2>&1 || { \
@@ -50,6 +50,8 @@ test-full: lint build ## the same, and what takes long: ten minutes of fuzzing
 build: $(VENV)/.ready ## the deployable packages, in .aws-sam/build: make build [ARCHITECTURE=arm64]
 	@sam validate --lint
 	@sam build --parameter-overrides Architecture=$(ARCHITECTURE)
+	@for folder in .aws-sam/build/*Function; do \
+	  echo "$${folder##*/}: $$(( $$(find $$folder -type f -exec cat {} + | wc -c) / 1048576 )) MiB unzipped, for $(ARCHITECTURE)"; done
 	@echo; echo "Next: README.md, Deploy it, step 2."
 
 bench: $(VENV)/.ready build $(if $(QUICK),,.venv-train/.ready) ## cost of shipping and predicting against rivals, in one run [QUICK=1]

@@ -1,8 +1,12 @@
-"""The built packages: small enough, complete, and of the processor that the template names."""
+"""The built packages: small enough, complete, of the processor that the template names, and of no newer C library than Lambda's."""
 
 from __future__ import annotations
 
+import os
+import re
 import struct
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +15,19 @@ from local.template import ROOT, load
 
 MIB = 1024 * 1024
 ELF_MACHINES = {"x86_64": 62, "arm64": 183}  # e_machine in the ELF header
+RUNTIME_GLIBC = (2, 34)  # of Amazon Linux 2023, which python3.13 runs on
+
+
+@pytest.fixture(scope="session")
+def packages(built: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The packages for each processor; those that are not built yet are built aside."""
+    folder = tmp_path_factory.mktemp("arm64")
+    command = [Path(sys.executable).with_name("sam"), "build", "--build-dir", folder, "--parameter-overrides", "Architecture=arm64"]
+    path = f"{ROOT / '.uv' / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}"
+    environment = os.environ | {"ARCHITECTURE": "arm64", "SAM_CLI_TELEMETRY": "0", "PATH": path}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return {"x86_64": built, "arm64": folder}
 
 
 @pytest.mark.parametrize(("function", "limit"), [("InferenceFunction", 110), ("ShipperFunction", 15), ("KibanaFunction", 5)])
@@ -19,13 +36,24 @@ def test_a_package_is_small(function: str, limit: int, built: Path) -> None:
     assert size < limit * MIB
 
 
-@pytest.mark.parametrize("function", ["InferenceFunction", "ShipperFunction"])
-def test_native_code_is_of_the_default_architecture(function: str, built: Path) -> None:
-    libraries = [path for path in (built / function).rglob("*.so*") if path.is_file()]
-    assert libraries
+@pytest.mark.parametrize("architecture", ELF_MACHINES)
+@pytest.mark.parametrize("function", ["InferenceFunction", "ShipperFunction", "ReplayFunction"])
+def test_native_code_is_of_the_architecture_and_runs_on_the_runtimes_c_library(
+    function: str, architecture: str, packages: dict[str, Path]
+) -> None:
+    libraries = [path for path in (packages[architecture] / function).rglob("*.so*") if path.is_file()]
+    needed: dict[tuple[int, ...], Path] = {}
     for library in libraries:
-        magic, machine = struct.unpack_from("<4s14xH", library.read_bytes())
-        assert (magic, machine) == (b"\x7fELF", ELF_MACHINES[load()["Parameters"]["Architecture"]["Default"]]), library
+        content = library.read_bytes()
+        magic, machine = struct.unpack_from("<4s14xH", content)
+        assert (magic, machine) == (b"\x7fELF", ELF_MACHINES[architecture]), library
+        versions = re.findall(rb"(?<=\0)GLIBC_(\d+)\.(\d+)(?:\.\d+)?(?=\0)", content)  # of the symbols that it asks for
+        needed |= {tuple(map(int, version)): library for version in versions}
+    assert (2, 2) < max(needed) <= RUNTIME_GLIBC, needed[max(needed)]
+
+
+def test_the_template_runs_what_is_built_by_default() -> None:
+    assert load()["Parameters"]["Architecture"]["Default"] == "x86_64"
 
 
 @pytest.mark.parametrize(

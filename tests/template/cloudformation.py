@@ -1,0 +1,115 @@
+"""template.yaml as CloudFormation gets it: transformed by SAM's own translator, conditions decided, rules evaluated."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import Any
+
+import pytest
+from samtranslator.parser.parser import Parser
+from samtranslator.translator.translator import Translator
+
+from local.template import load
+
+Resource = dict[str, Any]
+Resources = dict[str, Resource]
+Values = Mapping[str, Any]
+
+NOTHING = {"Ref": "AWS::NoValue"}
+
+
+def transformed(template: dict[str, Any]) -> Resources:
+    """The resources after SAM's transform, with every condition still in them."""
+    for resource in template["Resources"].values():
+        if resource["Type"] == "AWS::Serverless::Function":
+            resource["Properties"]["CodeUri"] = "s3://bucket/key"
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        found: Resources = Translator({}, Parser()).translate(template, defaults(template))["Resources"]
+    return found
+
+
+def deployed(given: Values) -> Resources:
+    """What there is with these parameters: conditions decided, `Fn::If` resolved, other functions as written."""
+    template = load()
+    holds = partial(_holds, values=defaults(template) | dict(given), conditions=template["Conditions"])
+    resources = transformed(template)
+    return {name: _resolved(resource, holds) for name, resource in resources.items() if holds(resource.get("Condition", True))}
+
+
+def defaults(template: dict[str, Any]) -> dict[str, Any]:
+    """Each parameter's default; the empty string where there is none."""
+    return {name: parameter.get("Default", "") for name, parameter in template["Parameters"].items()}
+
+
+def refusals(given: Values) -> list[str]:
+    """The sentences with which the template's rules refuse these parameters."""
+    template = load()
+    holds = partial(_holds, values=defaults(template) | dict(given), conditions={})
+    return [
+        assertion["AssertDescription"]
+        for rule in template["Rules"].values()
+        if holds(rule["RuleCondition"])
+        for assertion in rule["Assertions"]
+        if not holds(assertion["Assert"])
+    ]
+
+
+def of_type(resources: Resources, kind: str) -> Iterator[tuple[str, Resource]]:
+    """Name and properties of each resource of a type."""
+    return ((name, resource.get("Properties", {})) for name, resource in resources.items() if resource["Type"] == kind)
+
+
+def statements(role: Resource) -> list[dict[str, Any]]:
+    """All statements of a role's own policies."""
+    return [statement for policy in role.get("Policies", []) for statement in policy["PolicyDocument"]["Statement"]]
+
+
+def listed(value: Any) -> list[Any]:
+    """Itself if it is a list, a list of it otherwise."""
+    return value if isinstance(value, list) else [value]
+
+
+def text(value: Any) -> str:
+    """A resource as written: the string, what Sub holds with its own variables put in, or the name that GetAtt or Ref takes."""
+    if not isinstance(value, dict):
+        return str(value)
+    ((kind, content),) = value.items()
+    if kind == "Fn::Sub" and isinstance(content, list):
+        written: str = content[0]
+        for name, replacement in content[1].items():
+            written = written.replace(f"${{{name}}}", f"${{{text(replacement)}}}")
+        return written
+    return ".".join(content) if kind == "Fn::GetAtt" else str(content)
+
+
+def _holds(condition: Any, *, values: Values, conditions: Values) -> bool:
+    """Whether a condition of the template, or of a rule, is true with these parameters."""
+    again = partial(_holds, values=values, conditions=conditions)
+    if isinstance(condition, bool):
+        return condition
+    if isinstance(condition, str):
+        return again(conditions[condition])
+    ((function, arguments),) = condition.items()
+    if function in {"Condition", "Fn::Condition"}:
+        return again(conditions[arguments])
+    if function == "Fn::Equals":
+        left, right = (str(values[each["Ref"]]) if isinstance(each, dict) else str(each) for each in arguments)
+        return left == right
+    if function == "Fn::Not":
+        return not again(arguments[0])
+    return {"Fn::And": all, "Fn::Or": any}[function](map(again, arguments))
+
+
+def _resolved(value: Any, holds: Any) -> Any:
+    """With `Fn::If` decided, and what is `AWS::NoValue` left out."""
+    if isinstance(value, dict):
+        if "Fn::If" in value:
+            condition, yes, no = value["Fn::If"]
+            return _resolved(yes if holds(condition) else no, holds)
+        found = {name: _resolved(each, holds) for name, each in value.items()}
+        return {name: each for name, each in found.items() if each != NOTHING}
+    if isinstance(value, list):
+        return [each for each in (_resolved(each, holds) for each in value) if each != NOTHING]
+    return value

@@ -1,0 +1,697 @@
+"""What a security reviewer asks of the stack, in each shape that it can have; and that each answer fails on a stack with a flaw."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable
+from copy import deepcopy
+from fnmatch import fnmatchcase
+from functools import cache
+from typing import Any, Final, NamedTuple
+
+import pytest
+from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
+
+from kibana.custom_resource import outcome
+from local.template import ROOT
+from shipper.dead_letters import POISON, PREFIX
+from tests.template.cloudformation import Resource, Resources, deployed, listed, of_type, statements, text
+from tests.unit.domain import Domain, Reply, Request, listening
+
+EXISTING: Final = {"OpenSearchEndpoint": "https://x.eu-west-1.es.amazonaws.com", "OpenSearchDomainArn": "arn"}
+VPC: Final = {"Network": "vpc", "VpcId": "vpc-1", "VpcSubnetId": "subnet-1", "VpcSecondSubnetId": "subnet-2", "DomainInstanceCount": "2"}
+SHAPES: Final[dict[str, dict[str, str]]] = {
+    "existing": EXISTING,
+    "installed": EXISTING | {"InstallKibana": "true"},
+    "installed with a secret": EXISTING | {"InstallKibana": "true", "KibanaSecretArn": "arn"},
+    "own": {"CreateDomain": "true"},
+    "own in a VPC": {"CreateDomain": "true"} | VPC,
+}
+ALL: Final = tuple(SHAPES)
+OWN: Final = ("own", "own in a VPC")
+IN_VPC: Final = ("own in a VPC",)
+INSTALLED: Final = ALL[1:]
+
+SECRET: Final = "{{resolve:secretsmanager:"
+BUCKET: Final = "${DeadLetterBucket.Arn}/"
+INTERFACES: Final = {
+    f"ec2:{action}"
+    for action in (
+        *("CreateNetworkInterface", "DescribeNetworkInterfaces", "DescribeSubnets"),
+        *("DeleteNetworkInterface", "AssignPrivateIpAddresses", "UnassignPrivateIpAddresses"),
+    )
+}
+REACHED: Final = (
+    "_index_template/prediction-monitor",
+    *(f"_plugins/_ism/{path}" for path in ("policies/prediction-monitor", "explain/cwl-*", "add/cwl-*", "change_policy/cwl-*")),
+    *(f"_plugins/_security/api/{path}/prediction-monitor-*" for path in ("roles", "rolesmapping")),
+    *(f"_dashboards/api/{path}" for path in ("saved_objects/*", "opensearch-dashboards/settings", "kibana/settings")),
+)
+DOMAIN_LOGS: Final = {
+    "ES_APPLICATION_LOGS": "DomainErrorLogGroup",
+    "INDEX_SLOW_LOGS": "DomainSlowLogGroup",
+    "SEARCH_SLOW_LOGS": "DomainSlowLogGroup",
+    "AUDIT_LOGS": "DomainAuditLogGroup",
+}
+OUTLASTING: Final = {"HashKey", "DeadLetterBucket"}
+OUTLASTING_OWN: Final = {"Domain", "MasterUser", "DomainLogPolicy", *DOMAIN_LOGS.values()}
+
+
+class Stack(NamedTuple):
+    """What there is, and the parameters that it was made with."""
+
+    resources: Resources
+    given: dict[str, str]
+
+    def properties(self, name: str) -> Resource:
+        """A resource's properties."""
+        found: Resource = self.resources[name]["Properties"]
+        return found
+
+    def of_type(self, kind: str) -> dict[str, Resource]:
+        """Name and properties of each resource of a type."""
+        return dict(of_type(self.resources, kind))
+
+
+type Check = Callable[[Stack], None]
+type Permission = tuple[str, str]
+
+
+@cache
+def _stack(shape: str) -> Stack:
+    return Stack(deployed(SHAPES[shape]), SHAPES[shape])
+
+
+# --- who may do what -----------------------------------------------------------------------------------------------------
+
+
+def allowed(stack: Stack) -> dict[str, set[Permission]]:
+    """Every role's actions, each with the resource that it is for: the whole list."""
+    domain = "${Domain.Arn}" if "Domain" in stack.resources else "${OpenSearchDomainArn}"
+
+    def log(name: str) -> set[Permission]:
+        group = f"arn:${{AWS::Partition}}:logs:${{AWS::Region}}:${{AWS::AccountId}}:log-group:${{{name}LogGroup}}:*"
+        return {("logs:CreateLogStream", group), ("logs:PutLogEvents", group)}
+
+    network = {(action, "*") for action in INTERFACES} if "Network" in stack.given else set()
+    found = {
+        "InferenceRole": log("Inference"),
+        "ShipperRole": {
+            *(log("Shipper") | network),
+            ("es:ESHttpPost", f"{domain}/_bulk"),
+            ("s3:PutObject", f"{BUCKET}{PREFIX}*"),
+            ("s3:ListBucket", "DeadLetterBucket.Arn"),
+        },
+        "ReplayRole": {
+            *(log("Replay") | network),
+            ("es:ESHttpPost", f"{domain}/_bulk"),
+            ("s3:ListBucket", "DeadLetterBucket.Arn"),
+            *((f"s3:{action}Object", f"{BUCKET}{PREFIX}*") for action in ("Get", "Delete")),
+            *((f"s3:{action}Object", f"{BUCKET}{POISON}*") for action in ("Get", "Put", "Delete")),
+        },
+        "DeploymentRole": {
+            ("cloudwatch:DescribeAlarms", "*"),
+            *(
+                (f"lambda:{action}", function)
+                for action in ("GetAlias", "UpdateAlias", "GetProvisionedConcurrencyConfig")
+                for function in ("InferenceFunction.Arn", "${InferenceFunction.Arn}:live")
+            ),
+        },
+    }
+    signed = {(f"es:ESHttp{method}", f"{domain}/{path}") for method in ("Get", "Put", "Post", "Delete") for path in REACHED}
+    if "CreateDomain" in stack.given:
+        found["KibanaRole"] = {*log("Kibana"), *network, ("secretsmanager:GetSecretValue", "MasterUser")}
+    elif "KibanaSecretArn" in stack.given:
+        found["KibanaRole"] = {*log("Kibana"), ("secretsmanager:GetSecretValue", "KibanaSecretArn")}
+    elif "InstallKibana" in stack.given:
+        found["KibanaRole"] = log("Kibana") | signed
+    return found
+
+
+def roles_allow_what_is_listed_and_nothing_else(stack: Stack) -> None:
+    found = {}
+    for name, role in stack.of_type("AWS::IAM::Role").items():
+        assert "ManagedPolicyArns" not in role
+        granted = [statement for statement in statements(role) if statement["Effect"] == "Allow"]
+        assert not [statement for statement in granted if {"NotAction", "NotResource"} & set(statement)]
+        found[name] = {
+            (action, text(each))
+            for statement in granted
+            for action in listed(statement["Action"])
+            for each in listed(statement["Resource"])
+        }
+    assert found == allowed(stack)
+    assert not [
+        name for name, each in stack.resources.items() if each["Type"].startswith("AWS::IAM::") and each["Type"] != "AWS::IAM::Role"
+    ]
+
+
+def a_service_alone_takes_a_role(stack: Stack) -> None:
+    for name, role in stack.of_type("AWS::IAM::Role").items():
+        (statement,) = role["AssumeRolePolicyDocument"]["Statement"]
+        service = "codedeploy" if name == "DeploymentRole" else "lambda"
+        assert (statement["Effect"], statement["Action"]) == ("Allow", "sts:AssumeRole")
+        assert statement["Principal"] == {"Service": f"{service}.amazonaws.com"}
+
+
+def every_function_has_a_role_of_its_own(stack: Stack) -> None:
+    for name, function in stack.of_type("AWS::Lambda::Function").items():
+        assert function["Role"] == {"Fn::GetAtt": [name.replace("Function", "Role"), "Arn"]}
+
+
+def the_bucket_is_this_accounts(stack: Stack) -> None:
+    """A bucket that was deleted could be made again by somebody else, under the same name."""
+    granted = [statement for role in stack.of_type("AWS::IAM::Role").values() for statement in statements(role)]
+    on_buckets = [statement for statement in granted if str(listed(statement["Action"])[0]).startswith("s3:")]
+    assert on_buckets
+    assert {json.dumps(statement.get("Condition")) for statement in on_buckets} == {
+        json.dumps({"StringEquals": {"aws:ResourceAccount": {"Ref": "AWS::AccountId"}}})
+    }
+
+
+def the_code_in_a_vpc_cannot_touch_the_network(stack: Stack) -> None:
+    for name in ("ShipperRole", "ReplayRole", "KibanaRole"):
+        (refused,) = [statement for statement in statements(stack.properties(name)) if statement["Effect"] == "Deny"]
+        assert set(refused["Action"]) == INTERFACES
+        assert refused["Resource"] == "*"
+        assert list(refused["Condition"]) == ["ArnLike"]
+        assert list(refused["Condition"]["ArnLike"]) == ["lambda:SourceFunctionArn"]
+        assert text(refused["Condition"]["ArnLike"]["lambda:SourceFunctionArn"]).endswith(":function:*")
+
+
+# --- who gets in ---------------------------------------------------------------------------------------------------------
+
+
+def nobody_is_let_in_but_where_it_says_so(stack: Stack) -> None:
+    """Every policy of a resource that names everybody: the domain's own, behind its security plugin, and refusals."""
+    open_to_all = set()
+    for name, resource in stack.resources.items():
+        properties = resource.get("Properties", {})
+        policies = [properties.get("AccessPolicies"), properties.get("PolicyDocument"), properties.get("AssumeRolePolicyDocument")]
+        for policy in filter(None, policies):
+            document = policy if "Statement" in policy else json.loads(text(policy))
+            granted = [statement for statement in document["Statement"] if statement["Effect"] == "Allow"]
+            open_to_all |= {name for statement in granted if "*" in json.dumps(statement["Principal"])}
+    assert open_to_all <= {"Domain"}
+    assert {permission["Principal"] for permission in stack.of_type("AWS::Lambda::Permission").values()} == {
+        "apigateway.amazonaws.com", "logs.amazonaws.com", "events.amazonaws.com"
+    }  # fmt: skip
+    assert all("SourceArn" in permission for permission in stack.of_type("AWS::Lambda::Permission").values())
+    assert not stack.of_type("AWS::Lambda::Url")
+
+
+def the_open_domain_asks_who_one_is(stack: Stack) -> None:
+    domain = stack.properties("Domain")
+    (statement,) = domain["AccessPolicies"]["Statement"]
+    assert statement["Action"] == "es:ESHttp*"  # none of what changes the domain itself
+    security = domain["AdvancedSecurityOptions"]
+    assert (security["Enabled"], security["InternalUserDatabaseEnabled"], security["AnonymousAuthEnabled"]) == (True, True, False)
+
+
+def the_api_asks_for_a_signature_and_is_throttled(stack: Stack) -> None:
+    (stage,) = stack.of_type("AWS::ApiGatewayV2::Stage").values()
+    assert set(stage["DefaultRouteSettings"]) == {"ThrottlingRateLimit", "ThrottlingBurstLimit"}
+    (api,) = stack.of_type("AWS::ApiGatewayV2::Api").values()
+    methods = {(path, verb): operation for path, verbs in api["Body"]["paths"].items() for verb, operation in verbs.items()}
+    assert set(methods) == {("/predict", "post")}
+    assert methods["/predict", "post"]["security"] == [{"AWS_IAM": []}]
+    assert api["Body"]["components"]["securitySchemes"]["AWS_IAM"]["x-amazon-apigateway-authtype"] == "awsSigv4"
+
+
+def only_its_log_group_calls_the_shipper(stack: Stack) -> None:
+    (permission,) = [each for each in stack.of_type("AWS::Lambda::Permission").values() if "Shipper" in text(each["FunctionName"])]
+    assert permission["Principal"] == "logs.amazonaws.com"
+    assert "log-group:${InferenceLogGroup}:*" in text(permission["SourceArn"])
+
+
+def only_its_schedule_calls_the_replay(stack: Stack) -> None:
+    ((rule, properties),) = stack.of_type("AWS::Events::Rule").items()
+    assert properties["ScheduleExpression"] == {"Ref": "ReplaySchedule"}
+    assert properties.get("State", "ENABLED") == "ENABLED"
+    (target,) = properties["Targets"]
+    assert target["Arn"] == {"Fn::GetAtt": ["ReplayFunction", "Arn"]}
+    assert "Input" not in target  # its own event narrows nothing
+    (permission,) = [each for each in stack.of_type("AWS::Lambda::Permission").values() if "Replay" in text(each["FunctionName"])]
+    assert (permission["Principal"], permission["SourceArn"]) == ("events.amazonaws.com", {"Fn::GetAtt": [rule, "Arn"]})
+
+
+def the_bucket_is_private(stack: Stack) -> None:
+    bucket = stack.properties("DeadLetterBucket")
+    assert bucket["PublicAccessBlockConfiguration"] == dict.fromkeys(
+        ("BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets"), True
+    )
+    assert bucket["OwnershipControls"] == {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]}
+
+
+def the_network_lets_in_the_functions_alone(stack: Stack) -> None:
+    domain, functions = stack.properties("DomainSecurityGroup"), stack.properties("FunctionsSecurityGroup")
+    (entry,) = domain["SecurityGroupIngress"]
+    assert entry["SourceSecurityGroupId"] == {"Ref": "FunctionsSecurityGroup"}
+    assert (entry["IpProtocol"], entry["FromPort"], entry["ToPort"]) == ("tcp", 443, 443)
+    assert [each["CidrIp"] for each in domain["SecurityGroupEgress"]] == ["127.0.0.1/32"]
+    assert "SecurityGroupIngress" not in functions
+    assert [(each["IpProtocol"], each["FromPort"], each["ToPort"]) for each in functions["SecurityGroupEgress"]] == [("tcp", 443, 443)]
+
+
+def all_that_talks_to_the_domain_is_in_the_vpc(stack: Stack) -> None:
+    subnets = [{"Ref": "VpcSubnetId"}, {"Ref": "VpcSecondSubnetId"}]
+    assert stack.properties("Domain")["VPCOptions"] == {"SecurityGroupIds": [{"Ref": "DomainSecurityGroup"}], "SubnetIds": subnets}
+    for name, function in stack.of_type("AWS::Lambda::Function").items():
+        inside = {"SecurityGroupIds": [{"Ref": "FunctionsSecurityGroup"}], "SubnetIds": subnets}
+        assert function.get("VpcConfig") == (None if name == "InferenceFunction" else inside)
+
+
+# --- what is hidden, and what is kept ------------------------------------------------------------------------------------
+
+
+def the_domain_is_encrypted_on_every_way(stack: Stack) -> None:
+    domain = stack.properties("Domain")
+    assert domain["EncryptionAtRestOptions"]["Enabled"] is True
+    assert domain["NodeToNodeEncryptionOptions"]["Enabled"] is True
+    assert domain["DomainEndpointOptions"] == {"EnforceHTTPS": True, "TLSSecurityPolicy": "Policy-Min-TLS-1-2-PFS-2023-10"}
+    assert domain["EBSOptions"]["VolumeType"] == "gp3"
+
+
+def the_bucket_is_encrypted_on_every_way(stack: Stack) -> None:
+    assert stack.properties("DeadLetterBucket")["BucketEncryption"] == {
+        "ServerSideEncryptionConfiguration": [{"ServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}]
+    }
+    (statement,) = stack.properties("DeadLetterBucketPolicy")["PolicyDocument"]["Statement"]
+    assert (statement["Effect"], statement["Principal"], statement["Action"]) == ("Deny", "*", "s3:*")
+    assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+    assert set(map(text, statement["Resource"])) == {"DeadLetterBucket.Arn", f"{BUCKET}*"}
+
+
+def no_secret_is_written_down(stack: Stack) -> None:
+    """Each is generated, and referred to by its name."""
+    for secret in stack.of_type("AWS::SecretsManager::Secret").values():
+        assert "SecretString" not in secret
+        assert secret["GenerateSecretString"]["PasswordLength"] >= 40
+    found = dict(_named(stack.resources, re.compile(r"(?i)(password|_key|(?<!service)token)$")))
+    assert all(value.startswith(SECRET) for value in found.values()), found
+    assert "HASH_KEY" in found
+
+
+def logs_are_kept_as_long_as_it_says(stack: Stack) -> None:
+    groups = stack.of_type("AWS::Logs::LogGroup")
+    assert {json.dumps(group.get("RetentionInDays")) for group in groups.values()} == {'{"Ref": "LogRetentionDays"}'}
+    used = [function["LoggingConfig"]["LogGroup"]["Ref"] for function in stack.of_type("AWS::Lambda::Function").values()]
+    assert sorted(used) == sorted(group for group in groups if not group.startswith("Domain"))
+
+
+def dead_letters_are_kept_as_long_as_it_says(stack: Stack) -> None:
+    (rule,) = stack.properties("DeadLetterBucket")["LifecycleConfiguration"]["Rules"]
+    assert (rule["Status"], rule["ExpirationInDays"]) == ("Enabled", {"Ref": "DeadLetterRetentionDays"})
+    assert "Prefix" not in rule
+
+
+def the_domain_writes_its_logs(stack: Stack) -> None:
+    published = stack.properties("Domain")["LogPublishingOptions"]
+    assert {kind: options["Enabled"] for kind, options in published.items()} == dict.fromkeys(DOMAIN_LOGS, True)
+    assert {kind: options["CloudWatchLogsLogGroupArn"]["Fn::GetAtt"][0] for kind, options in published.items()} == DOMAIN_LOGS
+    assert stack.resources["Domain"]["DependsOn"] == "DomainLogPolicy"
+    (statement,) = json.loads(text(stack.properties("DomainLogPolicy")["PolicyDocument"]))["Statement"]
+    assert statement["Principal"] == {"Service": "es.amazonaws.com"}
+    assert statement["Action"] == ["logs:PutLogEvents", "logs:CreateLogStream"]
+    assert statement["Resource"] == [f"${{{group}.Arn}}" for group in dict.fromkeys(DOMAIN_LOGS.values())]
+    assert statement["Condition"]["StringEquals"] == {"aws:SourceAccount": "${AWS::AccountId}"}
+    assert statement["Condition"]["ArnLike"]["aws:SourceArn"].endswith(":${AWS::AccountId}:domain/*")
+    names = [text(stack.properties(group)["LogGroupName"]) for group in DOMAIN_LOGS.values()]
+    assert all(name.startswith("/aws/vendedlogs/") for name in names)  # others may use up a policy of ten in a region
+
+
+def what_is_worth_keeping_outlasts_the_stack(stack: Stack) -> None:
+    wanted = OUTLASTING | (OUTLASTING_OWN if "Domain" in stack.resources else set())
+    kept = {
+        name
+        for name, resource in stack.resources.items()
+        if (resource.get("DeletionPolicy"), resource.get("UpdateReplacePolicy")) == ("RetainExceptOnCreate", "Retain")
+    }
+    assert kept == wanted
+    for group in stack.of_type("AWS::Logs::LogGroup"):
+        assert stack.resources[group]["UpdateReplacePolicy"] == "Retain"
+
+
+def an_update_of_the_domain_is_never_a_new_one(stack: Stack) -> None:
+    assert stack.resources["Domain"]["UpdatePolicy"] == {"EnableVersionUpgrade": True}
+    assert not {"DomainName", "EngineMode"} & set(stack.properties("Domain"))  # a change of these replaces it
+
+
+# --- that nothing is lost ------------------------------------------------------------------------------------------------
+
+
+def what_fails_reaches_the_dead_letters(stack: Stack) -> None:
+    configs = {text(config["FunctionName"]): config for config in stack.of_type("AWS::Lambda::EventInvokeConfig").values()}
+    assert set(configs) == {"ShipperFunction", "ReplayFunction"}
+    assert {config["Qualifier"] for config in configs.values()} == {"$LATEST"}
+    shipper, replay = configs["ShipperFunction"], configs["ReplayFunction"]
+    assert shipper["DestinationConfig"]["OnFailure"] == {"Destination": {"Fn::GetAtt": ["DeadLetterBucket", "Arn"]}}
+    assert shipper["MaximumRetryAttempts"] == 2
+    assert replay["MaximumRetryAttempts"] == 0  # its next schedule is its retry, and a letter of it would be no payload
+    assert not replay.get("DestinationConfig")
+
+
+def nothing_but_the_predictions_is_subscribed(stack: Stack) -> None:
+    """What the shipper and the replay write themselves would come back to the shipper, which would write of it."""
+    (subscription,) = stack.of_type("AWS::Logs::SubscriptionFilter").values()
+    assert subscription["LogGroupName"] == {"Ref": "InferenceLogGroup"}
+    assert subscription["DestinationArn"] == {"Fn::GetAtt": ["ShipperFunction", "Arn"]}  # where the dead letters are configured
+    assert subscription["FilterPattern"] == '{ ($.message = "prediction") || ($.message = "prediction_error") }'
+
+
+def the_filter_comes_after_the_permission(stack: Stack) -> None:
+    (name,) = stack.of_type("AWS::Logs::SubscriptionFilter")
+    assert "ShipperFunctionPredictionsPermission" in before(stack, name)
+
+
+def the_filter_comes_after_the_installer_and_that_after_the_domain(stack: Stack) -> None:
+    (name,) = stack.of_type("AWS::Logs::SubscriptionFilter")
+    assert "Kibana" in before(stack, name)
+    assert "Kibana" in before(stack, "ReplayFunction")
+    assert ("Domain" in before(stack, "Kibana")) == ("Domain" in stack.resources)
+    assert stack.properties("Kibana")["ServiceTimeout"] > stack.properties("KibanaFunction")["Timeout"]
+
+
+def the_installer_maps_who_writes(stack: Stack) -> None:
+    kibana = stack.properties("Kibana")
+    assert kibana["ShipperRoleArns"] == [{"Fn::GetAtt": ["ShipperRole", "Arn"]}, {"Fn::GetAtt": ["ReplayRole", "Arn"]}]
+    assert kibana["SecretArn"] == {"Ref": "MasterUser" if "Domain" in stack.resources else "KibanaSecretArn"}
+
+
+# --- that a change arrives -----------------------------------------------------------------------------------------------
+
+
+def callers_use_the_alias_of_inference_and_of_nothing_else(stack: Stack) -> None:
+    (api,) = stack.of_type("AWS::ApiGatewayV2::Api").values()
+    integration = api["Body"]["paths"]["/predict"]["post"]["x-amazon-apigateway-integration"]
+    assert "functions/${InferenceFunctionAliaslive}/invocations" in text(integration["uri"])
+    assert stack.properties("InferenceFunctionPredictPermission")["FunctionName"] == {"Ref": "InferenceFunctionAliaslive"}
+    aliases = set(stack.of_type("AWS::Lambda::Alias")) - {"KibanaFunctionAliaslive"}  # whose version tells of new code, and is not called
+    assert aliases == {"InferenceFunctionAliaslive"}
+    if "Kibana" in stack.resources:
+        assert stack.properties("Kibana")["ServiceToken"] == {"Fn::GetAtt": ["KibanaFunction", "Arn"]}
+
+
+def a_version_is_made_of_every_change_of_a_setting(stack: Stack) -> None:
+    """New code makes a version by itself; a setting only by the description, which CloudFormation cannot change in place."""
+    (version,) = [each for name, each in stack.of_type("AWS::Lambda::Version").items() if name.startswith("Inference")]
+    settings = set(re.findall(r"'Ref': '(\w+)'", str(stack.properties("InferenceFunction")))) - set(stack.resources)
+    assert settings
+    assert settings <= set(re.findall(r"\$\{(\w+)\}", text(version["Description"])))
+
+
+def a_deployment_goes_back_on_an_alarm(stack: Stack) -> None:
+    (group,) = stack.of_type("AWS::CodeDeploy::DeploymentGroup").values()
+    assert group["AlarmConfiguration"]["Enabled"] is True
+    alarms = {alarm["Name"]["Ref"] for alarm in group["AlarmConfiguration"]["Alarms"]}
+    assert alarms == {"InferenceErrorsAlarm", "PredictionFailuresAlarm"}
+    assert group["AutoRollbackConfiguration"]["Enabled"] is True
+    assert "DEPLOYMENT_STOP_ON_ALARM" in group["AutoRollbackConfiguration"]["Events"]
+    assert {text(each["Value"]) for each in stack.properties("InferenceErrorsAlarm")["Dimensions"]} == {
+        "InferenceFunction",
+        "${InferenceFunction}:live",
+    }
+    assert "CodeDeployLambdaAliasUpdate" in stack.resources["InferenceFunctionAliaslive"]["UpdatePolicy"]
+
+
+def before(stack: Stack, name: str) -> set[str]:
+    """All that CloudFormation makes before a resource."""
+    found: set[str] = set()
+    waiting = [name]
+    while waiting:
+        resource = stack.resources[waiting.pop()]
+        written = json.dumps(resource.get("Properties", {}))
+        names = {*re.findall(r'"(?:Ref|Fn::GetAtt)": \[?"(\w+)"', written), *re.findall(r"\$\{(\w+)[.}]", written)}
+        new = ({*names, *listed(resource.get("DependsOn", []))} & set(stack.resources)) - found
+        found |= new
+        waiting += new
+    return found
+
+
+def _named(value: Any, pattern: re.Pattern[str]) -> list[tuple[str, str]]:
+    """Each text below a name like that."""
+    if isinstance(value, list):
+        return [found for each in value for found in _named(each, pattern)]
+    if not isinstance(value, dict):
+        return []
+    here = [(name, text(each)) for name, each in value.items() if pattern.search(name)]
+    return here + [found for each in value.values() for found in _named(each, pattern)]
+
+
+CHECKS: Final[dict[Check, tuple[str, ...]]] = {
+    roles_allow_what_is_listed_and_nothing_else: ALL,
+    a_service_alone_takes_a_role: ALL,
+    every_function_has_a_role_of_its_own: ALL,
+    the_bucket_is_this_accounts: ALL,
+    the_code_in_a_vpc_cannot_touch_the_network: IN_VPC,
+    nobody_is_let_in_but_where_it_says_so: ALL,
+    the_open_domain_asks_who_one_is: OWN,
+    the_api_asks_for_a_signature_and_is_throttled: ALL,
+    only_its_log_group_calls_the_shipper: ALL,
+    only_its_schedule_calls_the_replay: ALL,
+    the_bucket_is_private: ALL,
+    the_network_lets_in_the_functions_alone: IN_VPC,
+    all_that_talks_to_the_domain_is_in_the_vpc: IN_VPC,
+    the_domain_is_encrypted_on_every_way: OWN,
+    the_bucket_is_encrypted_on_every_way: ALL,
+    no_secret_is_written_down: ALL,
+    logs_are_kept_as_long_as_it_says: ALL,
+    dead_letters_are_kept_as_long_as_it_says: ALL,
+    the_domain_writes_its_logs: OWN,
+    what_is_worth_keeping_outlasts_the_stack: ALL,
+    an_update_of_the_domain_is_never_a_new_one: OWN,
+    what_fails_reaches_the_dead_letters: ALL,
+    nothing_but_the_predictions_is_subscribed: ALL,
+    the_filter_comes_after_the_permission: ALL,
+    the_filter_comes_after_the_installer_and_that_after_the_domain: INSTALLED,
+    the_installer_maps_who_writes: INSTALLED,
+    callers_use_the_alias_of_inference_and_of_nothing_else: ALL,
+    a_version_is_made_of_every_change_of_a_setting: ALL,
+    a_deployment_goes_back_on_an_alarm: ALL,
+}
+
+
+@pytest.mark.parametrize(("check", "shape"), [pytest.param(c, s, id=f"{c.__name__}-{s}") for c, shapes in CHECKS.items() for s in shapes])
+def test_it_holds(check: Check, shape: str) -> None:
+    check(_stack(shape))
+
+
+# --- that each would notice ----------------------------------------------------------------------------------------------
+
+GONE: Final = object()
+ANYBODY: Final = {"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject", "Resource": "*"}
+
+
+def role(name: str, policy: int, statement: int = 0) -> str:
+    return f"{name}.Properties.Policies.{policy}.PolicyDocument.Statement.{statement}"
+
+
+FLAWS: Final[dict[Check, list[tuple[str, Any]]]] = {
+    roles_allow_what_is_listed_and_nothing_else: [
+        *(
+            (f"{role(name, 0)}.Action.+", "logs:DeleteLogGroup")
+            for name in ("InferenceRole", "ShipperRole", "ReplayRole", "KibanaRole", "DeploymentRole")
+        ),
+        (f"{role('ShipperRole', 1)}.Action", "es:ESHttp*"),
+        (f"{role('ShipperRole', 1)}.Resource", "*"),
+        (f"{role('KibanaRole', 1)}.Resource", "*"),
+        ("InferenceRole.Properties.ManagedPolicyArns", ["AWSLambdaBasicExecutionRole"]),
+        (f"{role('InferenceRole', 0)}.NotResource", "arn"),
+        ("More", {"Type": "AWS::IAM::RolePolicy"}),
+        (f"{role('ShipperRole', 2, 1)}.Action", "s3:GetBucketLocation"),
+    ],
+    a_service_alone_takes_a_role: [
+        ("ShipperRole.Properties.AssumeRolePolicyDocument.Statement.0.Principal", {"AWS": "*"}),
+        ("DeploymentRole.Properties.AssumeRolePolicyDocument.Statement.+", ANYBODY),
+    ],
+    every_function_has_a_role_of_its_own: [
+        ("ReplayFunction.Properties.Role", {"Fn::GetAtt": ["ShipperRole", "Arn"]}),
+    ],
+    the_bucket_is_this_accounts: [
+        (f"{role('ShipperRole', 2)}.Condition", GONE),
+    ],
+    the_code_in_a_vpc_cannot_touch_the_network: [
+        (f"{role('ReplayRole', 3, 1)}.Action", ["ec2:CreateNetworkInterface"]),
+        (f"{role('ShipperRole', 3, 1)}.Condition.Bool", {"aws:ViaAWSService": "true"}),
+    ],
+    nobody_is_let_in_but_where_it_says_so: [
+        ("DeadLetterBucketPolicy.Properties.PolicyDocument.Statement.+", ANYBODY),
+        ("ReplayFunctionAgainPermission.Properties.Principal", "*"),
+        ("ReplayFunctionAgainPermission.Properties.SourceArn", GONE),
+        ("Url", {"Type": "AWS::Lambda::Url"}),
+    ],
+    the_open_domain_asks_who_one_is: [
+        ("Domain.Properties.AdvancedSecurityOptions.Enabled", False),
+        ("Domain.Properties.AdvancedSecurityOptions.AnonymousAuthEnabled", True),
+        ("Domain.Properties.AccessPolicies.Statement.0.Action", "es:*"),
+    ],
+    the_api_asks_for_a_signature_and_is_throttled: [
+        ("Api.Properties.Body.paths./predict.post.security", []),
+        ("Api.Properties.Body.paths./predict.get", {}),
+        ("ApiApiGatewayDefaultStage.Properties.DefaultRouteSettings.ThrottlingRateLimit", GONE),
+    ],
+    only_its_log_group_calls_the_shipper: [
+        ("ShipperFunctionPredictionsPermission.Properties.SourceArn", "arn:aws:logs:*:*:*"),
+    ],
+    only_its_schedule_calls_the_replay: [
+        ("ReplayFunctionAgainPermission.Properties.SourceArn", "arn:aws:events:*:*:rule/*"),
+        ("ReplayFunctionAgain.Properties.State", "DISABLED"),
+        ("ReplayFunctionAgain.Properties.Targets.0.Input", "{}"),
+    ],
+    the_bucket_is_private: [
+        ("DeadLetterBucket.Properties.PublicAccessBlockConfiguration.BlockPublicPolicy", False),
+        ("DeadLetterBucket.Properties.OwnershipControls", GONE),
+    ],
+    the_network_lets_in_the_functions_alone: [
+        ("DomainSecurityGroup.Properties.SecurityGroupIngress.+", {"CidrIp": "0.0.0.0/0"}),
+        ("FunctionsSecurityGroup.Properties.SecurityGroupIngress", [{"CidrIp": "0.0.0.0/0"}]),
+        ("FunctionsSecurityGroup.Properties.SecurityGroupEgress.0.ToPort", 65535),
+        ("DomainSecurityGroup.Properties.SecurityGroupEgress.0.CidrIp", "0.0.0.0/0"),
+    ],
+    all_that_talks_to_the_domain_is_in_the_vpc: [
+        ("Domain.Properties.VPCOptions", GONE),
+        ("ReplayFunction.Properties.VpcConfig", GONE),
+    ],
+    the_domain_is_encrypted_on_every_way: [
+        ("Domain.Properties.EncryptionAtRestOptions.Enabled", False),
+        ("Domain.Properties.NodeToNodeEncryptionOptions.Enabled", False),
+        ("Domain.Properties.DomainEndpointOptions.EnforceHTTPS", False),
+        ("Domain.Properties.DomainEndpointOptions.TLSSecurityPolicy", "Policy-Min-TLS-1-0-2019-07"),
+        ("Domain.Properties.EBSOptions.VolumeType", "gp2"),
+    ],
+    the_bucket_is_encrypted_on_every_way: [
+        ("DeadLetterBucket.Properties.BucketEncryption", GONE),
+        ("DeadLetterBucketPolicy.Properties.PolicyDocument.Statement.0.Condition", {}),
+    ],
+    no_secret_is_written_down: [
+        ("InferenceFunction.Properties.Environment.Variables.HASH_KEY", "a key"),
+        ("Domain.Properties.AdvancedSecurityOptions.MasterUserOptions.MasterUserPassword", {"Ref": "Password"}),
+        ("HashKey.Properties.SecretString", "a key"),
+        ("HashKey.Properties.GenerateSecretString.PasswordLength", 8),
+    ],
+    logs_are_kept_as_long_as_it_says: [
+        ("ShipperLogGroup.Properties.RetentionInDays", GONE),
+        ("ReplayFunction.Properties.LoggingConfig.LogGroup.Ref", "ShipperLogGroup"),
+    ],
+    dead_letters_are_kept_as_long_as_it_says: [
+        ("DeadLetterBucket.Properties.LifecycleConfiguration.Rules.0.Status", "Disabled"),
+        ("DeadLetterBucket.Properties.LifecycleConfiguration.Rules.0.Prefix", "poison/"),
+    ],
+    the_domain_writes_its_logs: [
+        ("Domain.Properties.LogPublishingOptions.AUDIT_LOGS", GONE),
+        ("Domain.Properties.LogPublishingOptions.SEARCH_SLOW_LOGS.Enabled", False),
+        ("Domain.DependsOn", "MasterUser"),
+    ],
+    what_is_worth_keeping_outlasts_the_stack: [
+        *(
+            (f"{name}.{policy}", "Delete")
+            for name in sorted(OUTLASTING | OUTLASTING_OWN)
+            for policy in ("DeletionPolicy", "UpdateReplacePolicy")
+        ),
+        ("ShipperLogGroup.UpdateReplacePolicy", "Delete"),
+    ],
+    an_update_of_the_domain_is_never_a_new_one: [
+        ("Domain.UpdatePolicy", {"EnableVersionUpgrade": False}),
+        ("Domain.Properties.DomainName", "predictions"),
+    ],
+    what_fails_reaches_the_dead_letters: [
+        ("ShipperFunctionEventInvokeConfig.Properties.DestinationConfig.OnFailure", GONE),
+        ("ShipperFunctionEventInvokeConfig.Properties.Qualifier", "live"),
+        ("ReplayFunctionEventInvokeConfig.Properties.MaximumRetryAttempts", 2),
+    ],
+    nothing_but_the_predictions_is_subscribed: [
+        ("ShipperFunctionPredictions.Properties.FilterPattern", ""),
+        ("ShipperFunctionPredictions.Properties.LogGroupName.Ref", "ShipperLogGroup"),
+        ("ShipperFunctionPredictions.Properties.DestinationArn", {"Ref": "ShipperFunctionAliaslive"}),
+    ],
+    the_filter_comes_after_the_permission: [
+        ("ShipperFunctionPredictions.DependsOn", GONE),
+    ],
+    the_filter_comes_after_the_installer_and_that_after_the_domain: [
+        ("ShipperFunction.Properties.Environment.Variables.OPENSEARCH_URL", {"Fn::Sub": "https://${Domain.DomainEndpoint}"}),
+        ("Kibana.Properties.ServiceTimeout", 60),
+    ],
+    the_installer_maps_who_writes: [
+        ("Kibana.Properties.ShipperRoleArns.+", "arn:aws:iam::123456789012:role/other"),
+        ("Kibana.Properties.SecretArn", {"Ref": "HashKey"}),
+    ],
+    callers_use_the_alias_of_inference_and_of_nothing_else: [
+        ("InferenceFunctionPredictPermission.Properties.FunctionName", "x"),
+        ("ShipperFunctionAliaslive", {"Type": "AWS::Lambda::Alias"}),
+        ("Kibana.Properties.ServiceToken", {"Ref": "KibanaFunctionAliaslive"}),
+    ],
+    a_version_is_made_of_every_change_of_a_setting: [
+        ("InferenceFunction.Properties.Environment.Variables.MORE", {"Ref": "Exclude"}),
+    ],
+    a_deployment_goes_back_on_an_alarm: [
+        ("InferenceFunctionDeploymentGroup.Properties.AlarmConfiguration.Enabled", False),
+        ("InferenceFunctionDeploymentGroup.Properties.AutoRollbackConfiguration.Events", []),
+        ("InferenceFunctionAliaslive.UpdatePolicy", {}),
+    ],
+}
+
+
+def spoiled(stack: Stack, path: str, value: Any) -> Stack:
+    """The stack with another value at a path of names and places; `+` at its end adds to a list."""
+    resources = deepcopy(stack.resources)
+    *way, last = path.split(".")
+    place: Any = resources
+    for step in way:
+        place = place[int(step)] if isinstance(place, list) else place[step]
+    if last == "+":
+        place.append(value)
+    elif value is GONE:
+        del place[last]
+    else:
+        place[last] = value
+    return stack._replace(resources=resources)
+
+
+@pytest.mark.parametrize(
+    ("check", "path", "value"), [pytest.param(c, *flaw, id=f"{c.__name__}-{flaw[0]}") for c, flaws in FLAWS.items() for flaw in flaws]
+)
+def test_a_flaw_is_noticed(check: Check, path: str, value: Any) -> None:
+    stack = _stack(CHECKS[check][-1])
+    check(stack)
+    with pytest.raises((AssertionError, LookupError, ValueError)):
+        check(spoiled(stack, path, value))
+
+
+def test_every_check_is_shown_to_fail() -> None:
+    assert set(CHECKS) == set(FLAWS)
+
+
+def test_the_installer_may_ask_for_all_that_it_asks_for_and_hardly_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.setenv(name, "127.0.0.1")
+    domain, asked = Domain(), set[str]()
+
+    def noted(request: Request) -> Reply:
+        asked.add(request.path)
+        return domain.answer(request)
+
+    domain.indices = {"cwl-2026.11.22": (None, None), "cwl-2026.11.23": (None, None)}
+    arn = "arn:aws:iam::123456789012:role/shipper"
+    with listening(noted) as url:
+        properties = {"OpenSearchUrl": url, "DashboardsUrl": f"{url}/_dashboards", "ShipperRoleArns": [arn]}
+        for kind, days in (("Create", "30"), ("Update", "40"), ("Delete", "40")):
+            event = {"RequestType": kind, "ResourceProperties": properties | {"RetentionDays": days}}
+            assert outcome(event, time.monotonic() + 60).status == "SUCCESS"
+    assert not domain.wrong
+    assert [path for path in asked if not any(fnmatchcase(path, f"/{pattern}") for pattern in REACHED)] == []
+    unused = [pattern for pattern in REACHED if not any(fnmatchcase(path, f"/{pattern}") for path in asked)]
+    assert unused == ["_dashboards/api/kibana/settings"]  # Kibana's name for the same
+
+
+def test_the_description_of_a_version_cannot_be_changed_in_place() -> None:
+    schema = PROVIDER_SCHEMA_MANAGER.get_resource_schema("us-east-1", "AWS::Lambda::Version").schema
+    assert "/properties/Description" in schema["createOnlyProperties"]
+
+
+def test_each_wildcard_has_its_reason_beside_it() -> None:
+    lines = (ROOT / "template.yaml").read_text(encoding="utf-8").splitlines()
+    wild = [line for line in lines if re.search(r'Resource: "\*"', line)]
+    assert wild
+    assert [line for line in wild if not re.search(r'"\*"  # \w.{6,}', line)] == []
