@@ -11,7 +11,7 @@ import pytest
 from inference.classifier import Classifier
 from local.template import ROOT, load
 
-DOCUMENTS = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "training/README.md", "docs/shipping.md")]
+DOCUMENTS = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "training/README.md", "docs/shipping.md", "docs/security.md")]
 TEXTS = {path: path.read_text() for path in DOCUMENTS}
 NAMES = [str(path.relative_to(ROOT)) for path in DOCUMENTS]
 
@@ -36,6 +36,12 @@ def test_every_file_that_is_linked_or_named_exists(path: Path) -> None:
 @pytest.mark.parametrize("path", DOCUMENTS, ids=NAMES)
 def test_no_document_has_an_unfilled_place(path: Path) -> None:
     assert not re.search(r"^[A-Z]{3,}$|TODO|FIXME", TEXTS[path], re.MULTILINE)
+
+
+def test_every_test_that_is_named_exists() -> None:
+    named = [found for text in TEXTS.values() for found in re.findall(r"`(tests/[\w./]+\.py)::(\w+)`", text)]
+    assert named
+    assert [name for path, name in named if f"def {name}(" not in (ROOT / path).read_text()] == []
 
 
 def test_the_sam_commands_name_resources_and_events_that_exist() -> None:

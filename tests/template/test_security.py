@@ -298,7 +298,15 @@ def logs_are_kept_as_long_as_it_says(stack: Stack) -> None:
     groups = stack.of_type("AWS::Logs::LogGroup")
     assert {json.dumps(group.get("RetentionInDays")) for group in groups.values()} == {'{"Ref": "LogRetentionDays"}'}
     used = [function["LoggingConfig"]["LogGroup"]["Ref"] for function in stack.of_type("AWS::Lambda::Function").values()]
-    assert sorted(used) == sorted(group for group in groups if not group.startswith("Domain"))
+    assert sorted(used) == sorted(group for group in groups if not group.startswith(("Api", "Domain")))
+
+
+def who_called_is_logged_and_not_what_was_said(stack: Stack) -> None:
+    (stage,) = stack.of_type("AWS::ApiGatewayV2::Stage").values()
+    assert stage["AccessLogSettings"]["DestinationArn"] == {"Fn::GetAtt": ["ApiLogGroup", "Arn"]}
+    logged = json.loads(stage["AccessLogSettings"]["Format"])
+    assert {"$context.requestId", "$context.status", "$context.identity.userArn"} <= set(logged.values())
+    assert all(value.startswith("$context.") for value in logged.values())
 
 
 def dead_letters_are_kept_as_long_as_it_says(stack: Stack) -> None:
@@ -458,6 +466,7 @@ CHECKS: Final[dict[Check, tuple[str, ...]]] = {
     the_bucket_is_encrypted_on_every_way: ALL,
     no_secret_is_written_down: ALL,
     logs_are_kept_as_long_as_it_says: ALL,
+    who_called_is_logged_and_not_what_was_said: ALL,
     dead_letters_are_kept_as_long_as_it_says: ALL,
     the_domain_writes_its_logs: OWN,
     what_is_worth_keeping_outlasts_the_stack: ALL,
@@ -574,6 +583,10 @@ FLAWS: Final[dict[Check, list[tuple[str, Any]]]] = {
     logs_are_kept_as_long_as_it_says: [
         ("ShipperLogGroup.Properties.RetentionInDays", GONE),
         ("ReplayFunction.Properties.LoggingConfig.LogGroup.Ref", "ShipperLogGroup"),
+    ],
+    who_called_is_logged_and_not_what_was_said: [
+        ("ApiApiGatewayDefaultStage.Properties.AccessLogSettings", GONE),
+        ("ApiApiGatewayDefaultStage.Properties.AccessLogSettings.Format", '{"body":"$request.body"}'),
     ],
     dead_letters_are_kept_as_long_as_it_says: [
         ("DeadLetterBucket.Properties.LifecycleConfiguration.Rules.0.Status", "Disabled"),

@@ -325,9 +325,16 @@ def test_output_that_comes_back_is_written_again(load: Load, monkeypatch: pytest
     assert counted(output)["Predictions"] == [1]
 
 
-@pytest.mark.parametrize(("name", "value"), [("HASH_KEY", ""), ("LOG_TEXT", "nope"), ("LOG_TEXT", "False")])
-def test_a_setting_that_is_wrong_is_named_at_start(load: Load, name: str, value: str) -> None:
-    with pytest.raises(ValueError, match=name):
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("HASH_KEY", "", "HASH_KEY must be set to a secret"),
+        ("LOG_TEXT", "nope", "LOG_TEXT must be true or false, not 'nope'"),
+        ("LOG_TEXT", "False", "LOG_TEXT must be true or false, not 'False'"),
+    ],
+)
+def test_a_setting_that_is_wrong_is_named_at_start_with_what_it_takes(load: Load, name: str, value: str, sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
         load(**{name: value})
 
 
@@ -344,7 +351,7 @@ def test_import_without_hash_key_names_it(load: Load, monkeypatch: pytest.Monkey
     load()
     forget()
     monkeypatch.delenv("HASH_KEY")
-    with pytest.raises(KeyError, match="HASH_KEY"):
+    with pytest.raises(ValueError, match="HASH_KEY must be set to a secret"):
         importlib.import_module("inference.handler")
 
 
