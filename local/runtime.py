@@ -85,6 +85,7 @@ def running(
         "AWS_LAMBDA_FUNCTION_TIMEOUT": str(function.timeout),
         "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
         "AWS_REGION": "us-east-1",
+        "AWS_DEFAULT_REGION": "us-east-1",  # the one that boto3 reads
         "_HANDLER": function.handler,
         **settings,
     }

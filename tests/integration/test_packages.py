@@ -22,8 +22,9 @@ RUNTIME_GLIBC = (2, 34)  # of Amazon Linux 2023, which python3.13 runs on
 def packages(built: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The packages for each processor; those that are not built yet are built aside."""
     folder = tmp_path_factory.mktemp("arm64")
-    command = [Path(sys.executable).with_name("sam"), "build", "--build-dir", folder, "--parameter-overrides", "Architecture=arm64"]
-    path = f"{ROOT / '.uv' / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}"
+    sam = Path(sys.executable).with_name("sam")
+    command = [str(sam), "build", "--build-dir", str(folder), "--parameter-overrides", "Architecture=arm64"]
+    path = f"{ROOT / '.uv' / 'bin'}:{sam.parent}:{os.environ['PATH']}"
     environment = os.environ | {"ARCHITECTURE": "arm64", "SAM_CLI_TELEMETRY": "0", "PATH": path}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]

@@ -250,6 +250,24 @@ class Domain:
         return Reply(200, {name: kept[name]})
 
 
+@dataclass
+class Address:
+    """Where CloudFormation waits for answers: S3, whose presigned address takes one method, no content type, and no other authorization."""
+
+    url: str = ""
+    answers: list[dict[str, Any]] = field(default_factory=list)
+    refusals: deque[int] = field(default_factory=deque)
+
+    def answer(self, request: Request) -> Reply:
+        if self.refusals:
+            return Reply(self.refusals.popleft(), "")
+        if request.method != "PUT" or request.headers.get("content-type") or "authorization" in request.headers:
+            return Reply(403, "<Error><Code>SignatureDoesNotMatch</Code></Error>", "application/xml")
+        assert request.query == {"X-Amz-Signature": ["xyzzy"]}
+        self.answers.append(request.body)
+        return Reply(200, "")
+
+
 def short(url: str) -> str:
     return hashlib.md5(url.encode(), usedforsecurity=False).hexdigest()
 

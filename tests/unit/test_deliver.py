@@ -40,6 +40,7 @@ TOO_LARGE = Answer(413, "text/plain", b"")
 BROKEN = Answer(200, "text/html", b"<html>")
 DENIED = as_json(403, problem("security_exception", "no permissions", 403))
 GONE_503 = "503 without a type"
+FORBIDDEN = f"403 security_exception: the user needs the permission to write {INDEX}"
 
 Deliver = Callable[..., Outcome]
 
@@ -183,7 +184,7 @@ def test_request_that_may_have_failed_is_sent_again(bulk: Bulk, deliver: Deliver
 @pytest.mark.parametrize(
     ("refusal", "reason"),
     [
-        pytest.param(Refusal(403, "security_exception"), "403 security_exception", id="no permission"),
+        pytest.param(Refusal(403, "security_exception"), FORBIDDEN, id="no permission"),
         pytest.param(Refusal(404, "index_not_found_exception"), "404 index_not_found_exception", id="no index"),
     ],
 )
@@ -193,6 +194,13 @@ def test_what_cannot_succeed_now_is_not_sent_again(bulk: Bulk, deliver: Deliver,
     assert bulk.ids == ["1", "3", "5"]
     assert (counts(outcome), outcome.hopeless, len(bulk.requests)) == ((3, 0, 0, 2), 0, 1)
     assert outcome.reasons == {reason: 2}
+
+
+def test_a_request_that_is_not_permitted_fails_all_that_is_in_it(bulk: Bulk, deliver: Deliver) -> None:
+    bulk.answers.append(DENIED)
+    outcome = deliver(made("1", "2"))
+    assert (counts(outcome), outcome.hopeless, len(bulk.requests)) == ((0, 0, 0, 2), 0, 1)
+    assert outcome.reasons == {FORBIDDEN: 2}
 
 
 # --- pauses ----------------------------------------------------------------------------------------------------------------
@@ -412,9 +420,7 @@ def test_refused_document_is_sent_with_less(bulk: Bulk, deliver: Deliver, script
         pytest.param([LIMIT, LIMIT, UNPARSED], (2, 0, 0, 1), 1, {"400 mapper_parsing_exception": 1}, id="the last reason counts"),
         pytest.param([REJECTED, UNPARSED, CONFLICT], (2, 1, 0, 0), 0, {}, id="busy, refused, there already"),
         pytest.param([UNPARSED, UNPARSED, CONFLICT], (2, 1, 0, 0), 0, {}, id="refused, refused, there already"),
-        pytest.param(
-            [UNPARSED, Refusal(403, "security_exception")], (2, 0, 0, 1), 0, {"403 security_exception": 1}, id="refused, not allowed"
-        ),
+        pytest.param([UNPARSED, Refusal(403, "security_exception")], (2, 0, 0, 1), 0, {FORBIDDEN: 1}, id="refused, not allowed"),
     ],
 )
 def test_refused_document_ends_somewhere(

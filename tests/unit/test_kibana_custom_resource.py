@@ -2,9 +2,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 import boto3
@@ -14,7 +12,7 @@ from moto import mock_aws
 from kibana import custom_resource
 from kibana.custom_resource import handler
 from tests.unit.conftest import Context
-from tests.unit.domain import Domain, Reply, Request, listening
+from tests.unit.domain import Address, Domain, Reply, Request, listening
 
 SHIPPER = "arn:aws:iam::123456789012:role/shipper"
 REQUEST = {
@@ -22,24 +20,6 @@ REQUEST = {
     "RequestId": "0f5ad1e0",
     "LogicalResourceId": "Kibana",
 }
-
-
-@dataclass
-class Address:
-    """S3's part: a presigned address takes one method, no content type, and no authorization beside its own."""
-
-    url: str = ""
-    answers: list[dict[str, Any]] = field(default_factory=list)
-    refusals: deque[int] = field(default_factory=deque)
-
-    def answer(self, request: Request) -> Reply:
-        if self.refusals:
-            return Reply(self.refusals.popleft(), "")
-        if request.method != "PUT" or request.headers.get("content-type") or "authorization" in request.headers:
-            return Reply(403, "<Error><Code>SignatureDoesNotMatch</Code></Error>", "application/xml")
-        assert request.query == {"X-Amz-Signature": ["xyzzy"]}
-        self.answers.append(request.body)
-        return Reply(200, "")
 
 
 Send = Callable[..., dict[str, Any]]

@@ -37,6 +37,7 @@ SPAN = ["--from", f"{DAY}T10:17:30", "--to", f"{DAY}T14:00:00"]
 ALL = ["--pattern", ""]
 AWAY = Answer(503, "text/plain", b"no healthy upstream")
 EXPIRED = Refusal(403, "security_exception", "no permissions for [indices:data/write/bulk[s]]", None)
+FORBIDDEN = "403 security_exception: the user needs the permission to write"
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -159,7 +160,7 @@ def test_replay_says_what_was_poisoned_and_what_waits(run: Run, bucket: Any, ind
     )
     assert sorted(err.splitlines()) == [
         f"python -m shipper: poisoned: {poison}: the object is no record of a failed invocation: it has no requestPayload",
-        f"python -m shipper: waiting: {waits}: 1 of 2 documents not delivered: 1 x 403 security_exception",
+        f"python -m shipper: waiting: {waits}: 1 of 2 documents not delivered: 1 x {FORBIDDEN} cwl-2026.11.23",
     ]
     assert keys(bucket) == {waits, f"poison/{poison}"}
     code, _, err = run("replay", "--bucket", BUCKET, "--prefix", "poison/")
@@ -342,11 +343,11 @@ def test_backfill_says_why_some_failed_and_where_to_go_on(run: Run, logs: Any, i
     monkeypatch.setattr(backfill, "PAGE_EVENTS", 2)
     put(logs, "a", *((number, "x") for number in range(6)))
     run(*backfilling(*ALL))
-    [*_, fourth, _, _] = sorted(index.ids, key=int)
+    [*_, (name, fourth), _, _] = sorted(index.documents, key=lambda key: int(key[1]))
     index.documents.clear()
     index.refuse[fourth] = EXPIRED
     code, out, err = run(*backfilling(*ALL))
-    assert (code, err) == (1, "python -m shipper: 1 of 6 documents not delivered: 1 x 403 security_exception\n")
+    assert (code, err) == (1, f"python -m shipper: 1 of 6 documents not delivered: 1 x {FORBIDDEN} {name}\n")
     assert out.splitlines()[-2:] == [
         "6 lines: 5 indexed, 0 duplicate, 0 rescued, 0 excluded, 1 failed",
         f"to go on, run the same with --from {DAY}T10:18:30Z: everything before is done",

@@ -137,7 +137,8 @@ class _Sender:
 
     def count(self, chunk: list[Document], verdicts: list[Verdict]) -> None:
         """Book each document where its verdict sends it."""
-        for document, (fate, reason, error) in zip(chunk, verdicts, strict=True):
+        for document, verdict in zip(chunk, verdicts, strict=True):
+            fate, reason, error = verdict
             if fate is Fate.INDEXED:
                 if document.form is Form.WHOLE:
                     self.outcome.indexed += 1
@@ -150,7 +151,7 @@ class _Sender:
             elif fate is Fate.REFUSED and (less := rescued(document, error or {})):
                 self.smaller.append(less)
             else:
-                self.outcome.reasons[reason] += 1
+                self.outcome.reasons[_told(document, verdict)] += 1
                 self.outcome.hopeless += fate is Fate.REFUSED
 
 
@@ -178,6 +179,12 @@ def deliver(documents: Iterable[Document], connection: RequestsHttpConnection, p
     sender.outcome.reasons.update(reason for _, reason in sender.busy)
     sender.outcome.reasons.update(TOO_LATE for _ in sender.smaller)
     return sender.outcome
+
+
+def _told(document: Document, verdict: Verdict) -> str:
+    """Why a document failed; with the index where that is a permission, since the server names an action and no index."""
+    forbidden = verdict.error and verdict.error["status"] == "403"
+    return f"{verdict.reason}: the user needs the permission to write {document.index_name}" if forbidden else verdict.reason
 
 
 def _in_time(chunked: Iterator[list[Document]], patience: Patience) -> Iterator[list[Document]]:

@@ -53,6 +53,11 @@ class Document(NamedTuple):
     form: Form = Form.WHOLE
 
     @property
+    def index_name(self) -> str:
+        """Where it goes."""
+        return self.lines.split(b'"', 6)[5].decode()
+
+    @property
     def source(self) -> bytes:
         """The document by itself: a JSON object in UTF-8."""
         return self.lines.split(b"\n", 2)[1]

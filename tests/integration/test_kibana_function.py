@@ -1,0 +1,228 @@
+"""The installer as built, under the runtime emulator, driven as CloudFormation drives it: it answers in any case, in time, and once.
+
+OpenSearch is real and has access control, the secrets are in moto's Secrets Manager; Dashboards and the address for answers are stand-ins.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from kibana.install import remove, wish
+from local.runtime import Runtime
+from local.runtime import running as start
+from local.template import Function, Template, load
+from local.trouble import free_port
+from tests.integration import secured
+from tests.integration.conftest import KEYS, environment
+from tests.integration.secured import ADMIN, MONITOR, SHIPPER
+from tests.unit.domain import Address, Domain, listening
+
+REPLAY = "arn:aws:iam::123456789012:role/replay"
+HASTY = 22  # seconds an invocation, of which the handler keeps 16 for its answer
+CREATED, FAILED = "prediction-monitor", "prediction-monitor-failed"
+REQUEST = {
+    "StackId": "arn:aws:cloudformation:us-east-1:123456789012:stack/monitor/1",
+    "RequestId": "0f5ad1e0",
+    "LogicalResourceId": "Kibana",
+}
+LOGINS = {"administrator": ADMIN, "mistaken": (ADMIN[0], "a-Wrong-Passphrase-8"), "nobody": ("nobody", secured.PASSWORD)}
+SECRETS = ("a-Wrong-Passphrase-8", secured.PASSWORD, "xyzzy")  # the last is the address's signature; "admin" is part of other words
+
+type Answer = dict[str, Any]
+type Starting = Callable[..., AbstractContextManager[Installer]]
+
+
+@dataclass
+class Installer:
+    """The running function, and where its answers arrive."""
+
+    runtime: Runtime
+    function: Function
+    address: Address
+    properties: dict[str, Any]
+
+    def send(self, kind: str, identifier: str | None = None, **properties: Any) -> Answer:
+        """An event with these properties beside the usual ones: what CloudFormation was answered."""
+        event = {"RequestType": kind, "ResponseURL": self.address.url, "ResourceProperties": self.properties | properties, **REQUEST}
+        begin = time.monotonic()
+        self.runtime.invoke(event | ({"PhysicalResourceId": identifier} if identifier else {}))
+        assert time.monotonic() - begin < self.function.timeout
+        (answer,) = self.address.answers
+        self.address.answers.clear()
+        assert {name: answer[name] for name in REQUEST} == REQUEST
+        assert answer["Reason"]
+        assert "\n" not in answer["Reason"]
+        assert not [secret for secret in SECRETS if secret in str(answer)]
+        return answer
+
+
+@pytest.fixture
+def dashboards() -> Iterator[Domain]:
+    state = Domain(login=ADMIN)
+    with listening(state.answer) as url:
+        state.url = url
+        yield state
+    assert state.wrong == []
+
+
+@pytest.fixture(scope="module")
+def arns(secrets: Any) -> dict[str, str]:
+    """The ARN of each login's secret."""
+    return {
+        name: secrets.create_secret(Name=name, SecretString=json.dumps({"username": user, "password": password}))["ARN"]
+        for name, (user, password) in LOGINS.items()
+    }
+
+
+@pytest.fixture
+def usual(guarded: str, dashboards: Domain, arns: dict[str, str]) -> dict[str, Any]:
+    """The properties that the template gives: those that matter here, and the others empty."""
+    known = {"OpenSearchUrl": guarded, "SecretArn": arns["administrator"], "ShipperRoleArns": [SHIPPER, REPLAY]}
+    given = dict.fromkeys(load()["Resources"]["Kibana"]["Properties"], "")
+    assert known.keys() <= given.keys()
+    return given | known | {"DashboardsUrl": dashboards.dashboards}
+
+
+@pytest.fixture
+def starting(template: Template, built: Path, installer_packages: Path, aws: str, usual: dict[str, Any]) -> Starting:
+    """Starts the installer with the template's time for an invocation, or another."""
+
+    @contextmanager
+    def started(seconds: int | None = None) -> Iterator[Installer]:
+        function = template.functions["KibanaFunction"]
+        function = replace(function, timeout=seconds or function.timeout)
+        settings = {**environment("KibanaFunction"), **KEYS, "AWS_ENDPOINT_URL_SECRETS_MANAGER": aws}
+        address, lines = Address(), list[str]()
+        with listening(address.answer) as url:
+            address.url = f"{url}/answer?X-Amz-Signature=xyzzy"
+            with start(function, settings, lines.append, code=built / "KibanaFunction", packages=installer_packages) as runtime:
+                yield Installer(runtime, function, address, usual)
+        assert address.answers == []
+        assert not [line for line in lines for secret in SECRETS if secret in line]
+
+    return started
+
+
+@pytest.fixture(autouse=True)
+def _other_tests_meet_none_of_this(guarded: str) -> Iterator[None]:
+    yield
+    roles = {"shipper": [SHIPPER, REPLAY], "monitor": [MONITOR]}
+    remove(wish([], opensearch=guarded, user=ADMIN[0], password=ADMIN[1], roles=roles))
+
+
+@contextmanager
+def silent() -> Iterator[str]:
+    """The address of a server that takes every connection, and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+def asked(url: str, path: str) -> Any:
+    answer = requests.get(url + path, auth=ADMIN, timeout=60)
+    return answer.json() if answer.ok else answer.status_code
+
+
+def held(url: str, dashboards: Domain) -> dict[str, Any]:
+    """What the two servers hold, and how often the index of access control was written."""
+    written = "/.opendistro_security/_stats/indexing?filter_path=_all.primaries.indexing.index_total"
+    paths = ("/_index_template", "/_plugins/_security/api/roles", "/_plugins/_security/api/rolesmapping", written, "/_cat/indices?h=index")
+    return {path: asked(url, f"{path}{'&' if '?' in path else '?'}format=json") for path in paths} | {
+        "objects": deepcopy(dashboards.objects),
+        "settings": deepcopy(dashboards.settings),
+    }
+
+
+def role(url: str, kind: str) -> Any:
+    """Whom a role is mapped to; None without one."""
+    name = f"prediction-monitor-{kind}"
+    found = asked(url, f"/_plugins/_security/api/rolesmapping/{name}")
+    return None if found == 404 else found[name]["backend_roles"]
+
+
+def test_create_update_and_delete(guarded: str, dashboards: Domain, starting: Starting) -> None:
+    with starting() as installer:
+        created = installer.send("Create")
+        assert (created["Status"], created["Reason"], created["PhysicalResourceId"]) == ("SUCCESS", "as it should be", CREATED)
+        assert created["Data"]["OpenSearchUrl"] == guarded
+        assert created["Data"]["PredictionsUrl"].startswith(f"{dashboards.dashboards}/app/dashboards#/view/")
+        assert asked(guarded, "/_index_template/prediction-monitor") != 404
+        assert (role(guarded, "shipper"), role(guarded, "monitor")) == ([SHIPPER, REPLAY], None)
+        assert dashboards.objects
+
+        before = held(guarded, dashboards)
+        dashboards.writes.clear()
+        assert installer.send("Create") == created
+        assert installer.send("Update", CREATED) == created
+        assert held(guarded, dashboards) == before
+        assert dashboards.writes == []
+
+        updated = installer.send("Update", CREATED, MonitorRoleArns=[MONITOR])
+        assert updated == created
+        assert (role(guarded, "shipper"), role(guarded, "monitor")) == ([SHIPPER, REPLAY], [MONITOR])
+        assert held(guarded, dashboards) != before
+        assert dashboards.writes == []
+
+        before = held(guarded, dashboards)
+        for _ in range(2):
+            deleted = installer.send("Delete", CREATED)
+            assert (deleted["Status"], deleted["Reason"], deleted["PhysicalResourceId"]) == ("SUCCESS", "as it should be", CREATED)
+            assert dashboards.objects == {}
+            assert held(guarded, dashboards) == before | {"objects": {}, "settings": {}}
+
+        assert installer.send("Create") == created
+        assert dashboards.objects
+
+
+@pytest.fixture
+def failing(usual: dict[str, Any], arns: dict[str, str]) -> Iterator[dict[str, tuple[dict[str, Any], str]]]:
+    """What is wrong with an event: its properties, and what the answer's reason begins with or holds."""
+    nowhere = f"http://127.0.0.1:{free_port()}"
+    with silent() as wordless:
+        yield {
+            "wrong password": ({"SecretArn": arns["mistaken"]}, "does not accept who asks (401: Unauthorized)"),
+            "no such secret": ({"SecretArn": f"{arns['nobody']}x"}, "cannot be read (ResourceNotFoundException): check its ARN"),
+            "nobody listens": ({"OpenSearchUrl": nowhere, "DashboardsUrl": nowhere}, "cannot be reached: check the address"),
+            "never answers": ({"OpenSearchUrl": wordless, "DashboardsUrl": wordless}, "time ran out"),
+            "no address": ({"OpenSearchUrl": ""}, "the property OpenSearchUrl is missing: give the domain's address"),
+        }
+
+
+@pytest.mark.parametrize("name", ["wrong password", "no such secret", "nobody listens", "never answers", "no address"])
+def test_what_fails_is_answered_too_and_in_time(
+    *, guarded: str, dashboards: Domain, starting: Starting, failing: dict[str, tuple[dict[str, Any], str]], name: str
+) -> None:
+    wrong, reason = failing[name]
+    before = held(guarded, dashboards)
+    with starting(HASTY) as installer:
+        created = installer.send("Create", **wrong)
+        assert (created["Status"], created["PhysicalResourceId"], created["Data"]) == ("FAILED", FAILED, {})
+        assert reason in created["Reason"]
+        deleted = installer.send("Delete", FAILED, **wrong)  # as CloudFormation rolls back
+        assert (deleted["Status"], deleted["PhysicalResourceId"], deleted["Reason"]) == ("SUCCESS", FAILED, "nothing was created")
+
+        updated = installer.send("Update", CREATED, **wrong)
+        assert (updated["Status"], updated["PhysicalResourceId"]) == ("FAILED", CREATED)
+        assert reason in updated["Reason"]
+        deleted = installer.send("Delete", CREATED, **wrong)  # a domain that is gone keeps no stack from being deleted
+        assert (deleted["Status"], deleted["PhysicalResourceId"]) == ("SUCCESS", CREATED)
+        assert reason in deleted["Reason"]
+    assert held(guarded, dashboards) == before
+
+
+def test_who_may_not_install_is_told_what_is_not_permitted(guarded: str, arns: dict[str, str], starting: Starting) -> None:
+    with starting(HASTY) as installer:
+        answer = installer.send("Create", SecretArn=arns["nobody"])
+    assert (answer["Status"], answer["PhysicalResourceId"]) == ("FAILED", FAILED)
+    assert "OpenSearch does not permit GET /_index_template/prediction-monitor (403: no permissions for [" in answer["Reason"]
+    assert asked(guarded, "/_index_template/prediction-monitor") == 404
