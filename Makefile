@@ -17,7 +17,7 @@ QUIET := $(shell [ -t 2 ] || echo --quiet)
 OFFLINE := echo "make: packages could not be downloaded: check the network and run this again" >&2; exit 1
 COMPILE := $(UV) pip compile --quiet --universal --generate-hashes --python-version 3.13 --no-emit-index-url --custom-compile-command "make lock"
 
-.PHONY: help setup run serve kibana test test-full lint build bench train lock clean
+.PHONY: help setup run serve kibana test test-full deploy-test lint build bench train lock clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -46,6 +46,9 @@ test: lint build ## everything that CI checks
 
 test-full: lint build ## the same, and what takes long: ten minutes of fuzzing
 	@FUZZ_SECONDS=600 pytest -m ""
+
+deploy-test: build ## the whole stack deployed into a local AWS, read back, updated, deleted: make deploy-test [FAKECLOUD=/path/to/fakecloud]
+	@python -m tests.deploy
 
 build: $(VENV)/.ready ## the deployable packages, in .aws-sam/build: make build [ARCHITECTURE=arm64]
 	@sam validate --lint

@@ -1,0 +1,123 @@
+"""`make deploy-test`: the whole template deployed into fakecloud on 127.0.0.1, read back, updated and deleted.
+
+It proves the wiring only: without a container engine no function runs, and fakecloud calls every custom resource complete.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import Final
+
+from local.processes import end_once_when_told
+from local.trouble import Trouble
+from tests.deploy import life, wiring
+from tests.deploy.cloud import INSTALL, Stack, client, find, packaged, started
+from tests.deploy.report import Report
+
+ENDPOINT: Final = "https://search-existing-abc123.us-east-1.es.amazonaws.com"
+ARN: Final = "arn:aws:es:us-east-1:123456789012:domain/existing"
+EXISTING: Final = {"OpenSearchEndpoint": ENDPOINT, "OpenSearchDomainArn": ARN}
+CHANGED: Final = {"LogText": "false", "LogRetentionDays": "30", "DeadLetterRetentionDays": "60", "DomainVolumeGiB": "20"}
+IN_VPC: Final = {"IsInVpc", "CreatesDomainInVpc"}
+WITH_DOMAIN: Final = {"CreatesDomain", "InstallsKibana", "HasKibanaSecret"}
+
+
+def main() -> int:
+    """Exit 0 if every check passed, 1 if one did not, 2 if nothing was checked."""
+    binary = find(os.environ.get("FAKECLOUD"))
+    if binary is None:
+        named = os.environ.get("FAKECLOUD")
+        missing = f"FAKECLOUD={named} is not a program" if named else "fakecloud is not on PATH"
+        print(f"NOT RUN: {missing}. Get it with `{INSTALL}`, or give FAKECLOUD=/path/to/fakecloud.", file=sys.stderr)
+        return 2
+    end_once_when_told()
+    logging.getLogger("samtranslator").setLevel(logging.ERROR)
+    report = Report()
+    try:
+        with tempfile.TemporaryDirectory(prefix="deploy-test-") as folder, started(binary, Path(folder) / "fakecloud.log"):
+            template = packaged(Path(folder))
+            own_domain(Stack("own", template), report)
+            existing_domain(Stack("existing", template), report)
+            in_a_vpc(Stack("vpc", template), report)
+            left_out(report)
+    except Trouble as problem:
+        report.stopped(problem)
+    except KeyboardInterrupt:
+        print("ended")
+        return 130
+    print(f"\n{report.closing()}")
+    return 1 if report.failed else 0
+
+
+def own_domain(stack: Stack, report: Report) -> None:
+    """A stack with a domain of its own: created, the same again, changed, deleted."""
+    report.chapter("create, CreateDomain=true")
+    stack.deploy(CreateDomain="true")
+    report.read_back(wiring.made, stack, absent=IN_VPC)
+    report.read_back(wiring.subscription, stack)
+    report.read_back(wiring.dead_letters, stack, days=30)
+    report.read_back(wiring.retention, stack, days=14)
+    report.read_back(wiring.api, stack)
+    report.read_back(wiring.environment, stack, log_text="true")
+    report.read_back(wiring.gradual_deployment, stack)
+    report.read_back(wiring.domain_of_its_own, stack)
+    report.read_back(wiring.installer, stack)
+    report.chapter("the same again")
+    report.read_back(life.unchanged, stack, parameters={"CreateDomain": "true"})
+    report.chapter(f"update, {' '.join(f'{name}={value}' for name, value in CHANGED.items())}")
+    report.read_back(life.updated, stack, parameters={"CreateDomain": "true"} | CHANGED)
+    report.read_back(wiring.environment, stack, log_text="false")
+    report.read_back(wiring.retention, stack, days=30)
+    report.read_back(wiring.dead_letters, stack, days=60)
+    report.read_back(wiring.volume, stack, gibibytes="20")
+    report.read_back(life.new_version, stack)
+    report.chapter("delete")
+    report.read_back(life.deleted, stack)
+
+
+def existing_domain(stack: Stack, report: Report) -> None:
+    """A stack for a domain that there is: without the installer, then with it."""
+    report.chapter("create, with OpenSearchEndpoint and OpenSearchDomainArn")
+    stack.deploy(**EXISTING)
+    report.read_back(wiring.made, stack, absent=IN_VPC | WITH_DOMAIN)
+    report.read_back(wiring.subscription, stack)
+    report.read_back(wiring.existing_domain, stack, endpoint=ENDPOINT, arn=ARN)
+    report.chapter("update, InstallKibana=true")
+    stack.deploy(**EXISTING, InstallKibana="true")
+    report.read_back(wiring.made, stack, absent=(IN_VPC | WITH_DOMAIN) - {"InstallsKibana"}, status="UPDATE_COMPLETE")
+    report.read_back(wiring.signs, stack, arn=ARN)
+    report.chapter("delete")
+    report.read_back(life.deleted, stack)
+
+
+def in_a_vpc(stack: Stack, report: Report) -> None:
+    """A stack whose domain and functions are in a VPC."""
+    ec2 = client("ec2")
+    vpc = ec2.create_vpc(CidrBlock="10.7.0.0/16")["Vpc"]["VpcId"]
+    subnets = [
+        ec2.create_subnet(VpcId=vpc, CidrBlock=f"10.7.{number}.0/24", AvailabilityZone=f"us-east-1{zone}")["Subnet"]["SubnetId"]
+        for number, zone in enumerate("ab")
+    ]
+    report.chapter("create, CreateDomain=true Network=vpc DomainInstanceCount=2")
+    parameters = {"CreateDomain": "true", "Network": "vpc", "VpcId": vpc, "DomainInstanceCount": "2"}
+    stack.deploy(**parameters, VpcSubnetId=subnets[0], VpcSecondSubnetId=subnets[1])
+    report.read_back(wiring.made, stack, absent=set())
+    report.read_back(wiring.network, stack, subnets=subnets)
+    report.chapter("delete")
+    report.read_back(life.deleted, stack)
+
+
+def left_out(report: Report) -> None:
+    """What fakecloud has nothing for."""
+    report.chapter("elsewhere")
+    report.leave_out("that contradicting parameters are refused", "fakecloud reads no Rules; tests/template evaluates them")
+    report.leave_out("that a parameter has an allowed value and pattern", "fakecloud takes any")
+    report.leave_out("that a create that fails leaves nothing, retained or not", "fakecloud says ROLLBACK_COMPLETE and leaves all it made")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,165 @@
+"""fakecloud, a local AWS in one binary, and the commands that deploy into it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+import requests
+from botocore.session import Session
+from samtranslator.parser.parser import Parser
+from samtranslator.translator.translator import Translator
+
+from local.processes import running
+from local.template import ROOT, load
+from local.trouble import Trouble, free_port
+
+REGION: Final = "us-east-1"
+INSTALL: Final = "cargo install fakecloud --version 0.51.0 --locked"
+START_SECONDS: Final = 60
+SAM_SECONDS: Final = 300
+POLL_SECONDS: Final = 0.2
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A stack by its name, whether or not it exists, of the packaged template at a path."""
+
+    name: str
+    template: Path
+
+    def deploy(self, **parameters: str) -> None:
+        """`sam deploy` with these parameters. Raises `Trouble` when it fails."""
+        path = self.template.with_name(f"{self.name}.json")
+        path.write_text(json.dumps(_transformed(self.source(), parameters)), encoding="utf-8")
+        options = ["--resolve-s3", "--no-confirm-changeset", "--no-progressbar", "--capabilities", "CAPABILITY_IAM"]
+        overrides = ["--parameter-overrides", *(f"{name}={value}" for name, value in parameters.items())]
+        _sam("deploy", "--template-file", str(path), "--stack-name", self.name, *options, *overrides)
+
+    def delete(self) -> None:
+        """Delete the stack, and wait until it is gone."""
+        formation = client("cloudformation")
+        formation.delete_stack(StackName=self.name)
+        formation.get_waiter("stack_delete_complete").wait(StackName=self.name, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+
+    def source(self) -> dict[str, Any]:
+        """The template as it was built."""
+        return load(self.template)
+
+    def status(self) -> str:
+        status: str = self._described()["StackStatus"]
+        return status
+
+    def outputs(self) -> dict[str, str]:
+        return {output["OutputKey"]: output["OutputValue"] for output in self._described().get("Outputs", [])}
+
+    def resources(self) -> dict[str, str]:
+        """Physical id by logical id."""
+        return {each["LogicalResourceId"]: each["PhysicalResourceId"] for each in self._summaries()}
+
+    def kinds(self) -> dict[str, str]:
+        """Resource type by logical id."""
+        return {each["LogicalResourceId"]: each["ResourceType"] for each in self._summaries()}
+
+    def _summaries(self) -> list[dict[str, str]]:
+        pages = client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=self.name)
+        return [each for page in pages for each in page["StackResourceSummaries"]]
+
+    def _described(self) -> dict[str, Any]:
+        (stack,) = client("cloudformation").describe_stacks(StackName=self.name)["Stacks"]
+        described: dict[str, Any] = stack
+        return described
+
+
+@cache
+def client(service: str) -> Any:
+    """A client of the running fakecloud."""
+    return Session().create_client(service, endpoint_url=os.environ["AWS_ENDPOINT_URL"])
+
+
+def packaged(folder: Path) -> Path:
+    """The built template, with its packages in fakecloud's S3."""
+    path = folder / "packaged.yaml"
+    _sam("package", "--resolve-s3", "--no-progressbar", "--output-template-file", str(path))
+    return path
+
+
+def find(setting: str | None) -> str | None:
+    """The path of the binary: what FAKECLOUD says, otherwise what is on PATH."""
+    return shutil.which(setting or "fakecloud")
+
+
+@contextmanager
+def started(binary: str, output: Path) -> Iterator[None]:
+    """fakecloud on a free port of 127.0.0.1, with this process and what it starts asking it and no other AWS.
+
+    It writes to `output`. A container engine is not used where there is one: what is seen is then the same everywhere.
+    """
+    address = f"127.0.0.1:{free_port()}"
+    _reach_nothing_but(f"http://{address}")
+    environment = dict(os.environ) | {"FAKECLOUD_CONTAINER_CLI": "false"}
+    with (
+        output.open("wb") as written,
+        running([binary, "--addr", address], environment=environment, folder=ROOT, output=written) as process,
+    ):
+        _wait_until_it_answers(f"http://{address}", process, output)
+        yield
+
+
+def _reach_nothing_but(url: str) -> None:
+    """Forget the settings of a real AWS, of fakecloud and of proxies: a profile or a token of the user's must not be taken here."""
+    for name in list(os.environ):
+        if name.startswith(("AWS_", "FAKECLOUD_")) or name.lower().endswith("_proxy"):
+            del os.environ[name]
+    os.environ |= {
+        "AWS_ENDPOINT_URL": url,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "NO_PROXY": "127.0.0.1",
+        "SAM_CLI_TELEMETRY": "0",
+    }
+
+
+def _wait_until_it_answers(url: str, process: subprocess.Popen[bytes], output: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            if requests.get(f"{url}/_fakecloud/health", timeout=5).ok:
+                return
+        except requests.RequestException:
+            pass
+        time.sleep(POLL_SECONDS)
+    raise Trouble(f"fakecloud does not answer on {url}; it said:\n{output.read_text(errors='replace')[-2000:]}")
+
+
+def _sam(*arguments: str) -> None:
+    command = [str(Path(sys.executable).with_name("sam")), *arguments]
+    try:
+        subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=SAM_SECONDS, check=True)
+    except subprocess.TimeoutExpired:
+        raise Trouble(f"{' '.join(['sam', *arguments])} took more than {SAM_SECONDS} s") from None
+    except subprocess.CalledProcessError as problem:
+        raise Trouble(f"{' '.join(['sam', *arguments])} failed:\n{problem.stdout[-2000:]}{problem.stderr[-2000:]}") from None
+
+
+def _transformed(template: dict[str, Any], parameters: dict[str, str]) -> dict[str, Any]:
+    """What SAM's transform, the one that AWS runs, makes of the template.
+
+    fakecloud's own loses `EventInvokeConfig` and the conditions of functions, and takes no parameter for the kind of deployment.
+    """
+    values = {name: parameter["Default"] for name, parameter in template["Parameters"].items()}
+    made: dict[str, Any] = Translator({}, Parser()).translate(template, values | parameters)
+    return made

@@ -1,0 +1,110 @@
+"""What changes over the life of a stack, and what does not: the same deploy again, an update, a delete."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from botocore.exceptions import ClientError
+
+from tests.deploy.cloud import Stack, client
+from tests.deploy.report import Report
+from tests.deploy.wiring import LIVE_FUNCTION, configuration, described_domain, group_name, live, role_name
+
+KEPT: Final = {
+    "DeadLetterBucket",
+    "Domain",
+    "DomainAuditLogGroup",
+    "DomainErrorLogGroup",
+    "DomainLogPolicy",
+    "DomainSlowLogGroup",
+    "HashKey",
+    "MasterUser",
+}
+PROBES: Final[dict[str, Callable[[str], Any]]] = {
+    "AWS::ApiGatewayV2::Api": lambda name: client("apigatewayv2").get_api(ApiId=name),
+    "AWS::CloudWatch::Alarm": lambda name: client("cloudwatch").describe_alarms(AlarmNames=[name])["MetricAlarms"],
+    "AWS::CodeDeploy::Application": lambda name: client("codedeploy").get_application(applicationName=name),
+    "AWS::EC2::SecurityGroup": lambda name: client("ec2").describe_security_groups(GroupIds=[name]),
+    "AWS::Events::Rule": lambda name: client("events").describe_rule(Name=name),
+    "AWS::IAM::Role": lambda name: client("iam").get_role(RoleName=role_name(name)),
+    "AWS::Lambda::Function": lambda name: client("lambda").get_function(FunctionName=name),
+    "AWS::Logs::LogGroup": lambda name: client("logs").describe_log_groups(logGroupNamePrefix=group_name(name))["logGroups"],
+    "AWS::Logs::ResourcePolicy": lambda name: [
+        each for each in client("logs").describe_resource_policies()["resourcePolicies"] if each["policyName"] == name
+    ],
+    "AWS::OpenSearchService::Domain": lambda name: client("opensearch").describe_domain(DomainName=name),
+    "AWS::S3::Bucket": lambda name: client("s3").head_bucket(Bucket=name),
+    "AWS::SecretsManager::Secret": lambda name: client("secretsmanager").get_secret_value(SecretId=name),
+}
+
+
+def unchanged(stack: Stack, report: Report, *, parameters: dict[str, str]) -> None:
+    """The same deploy again leaves everything as it was."""
+    before = _state(stack)
+    stack.deploy(**parameters)
+    report.equal(f"changes in {', '.join(before)}", _differing(before, _state(stack)), [])
+    report.leave_out("that sam deploy finds nothing to do", "fakecloud lists every resource in a change set, and executes it")
+
+
+def updated(stack: Stack, report: Report, *, parameters: dict[str, str]) -> None:
+    """An update makes nothing anew: what holds data keeps it."""
+    before = _state(stack)
+    stack.deploy(**parameters)
+    after = _state(stack)
+    report.equal("status", stack.status(), "UPDATE_COMPLETE")
+    report.equal("resources made anew", _differing(before["resources"], after["resources"]), [])
+    report.equal("secrets with another value", _differing(before["secrets"], after["secrets"]), [])
+
+
+def new_version(stack: Stack, report: Report) -> None:
+    """A setting of the inference function that changed is in a version of its own, which the alias names."""
+    version = live(stack)["FunctionVersion"]
+    if version == "1":
+        why = "fakecloud keeps a version whose description changed, where AWS publishes another; live stays at 1"
+        report.leave_out("that a change of LogText publishes a new version", why)
+    else:
+        report.equal("version behind the alias live", version, "2")
+        published = configuration(f"{stack.resources()[LIVE_FUNCTION]}:{version}")
+        report.equal("its LOG_TEXT", published["Environment"]["Variables"]["LOG_TEXT"], "false")
+
+
+def deleted(stack: Stack, report: Report) -> None:
+    """What holds data, and the key to it, survives the stack; everything else goes."""
+    ids, kinds = stack.resources(), stack.kinds()
+    probed = sorted(name for name in ids if kinds[name] in PROBES)
+    report.equal("missing before", [name for name in probed if not _exists(kinds[name], ids[name])], [])
+    stack.delete()
+    left = {name for name in probed if _exists(kinds[name], ids[name])}
+    kept = KEPT & set(probed)
+    report.equal("what survives", left & kept, kept)
+    report.equal(f"what is left of {len(probed) - len(kept)} others", left - kept, set())
+
+
+def _state(stack: Stack) -> dict[str, Any]:
+    """What an empty deploy must not touch."""
+    ids, kinds = stack.resources(), stack.kinds()
+    secrets = {name: ids[name] for name in ids if kinds[name] == "AWS::SecretsManager::Secret"}
+    functions = [ids[name] for name in sorted(ids) if kinds[name] == "AWS::Lambda::Function"]
+    return {
+        "resources": ids,
+        "outputs": stack.outputs(),
+        "functions": [configuration(name) for name in functions],
+        "alias": live(stack),
+        "secrets": {name: client("secretsmanager").get_secret_value(SecretId=arn)["SecretString"] for name, arn in secrets.items()},
+        "domain": described_domain(ids["Domain"]),
+        "subscription": client("logs").describe_subscription_filters(logGroupName=group_name(ids["InferenceLogGroup"]))[
+            "subscriptionFilters"
+        ],
+    }
+
+
+def _differing(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
+    return sorted(name for name in before if after.get(name) != before[name])
+
+
+def _exists(kind: str, name: str) -> bool:
+    try:
+        return bool(PROBES[kind](name))
+    except ClientError:
+        return False
