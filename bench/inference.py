@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import cycle, islice
@@ -13,6 +14,11 @@ from pathlib import Path
 from statistics import median, quantiles
 from tempfile import TemporaryDirectory
 from typing import Any, Final, NamedTuple
+
+import numpy as np
+import onnx
+import onnxruntime
+from tokenizers import Tokenizer
 
 from bench.interleave import ratio
 from bench.lines import ROOT
@@ -106,8 +112,46 @@ def inference(scale: Rounds, start: Start, *, rival: bool) -> Iterator[Row]:
         whole = {name: [one / BATCH for (one,) in rounds] for name, rounds in times.items()}
         yield _row(f"a sentence in a batch of {BATCH}: pipeline / ours", whole, median, MILLISECONDS)
         yield _row("peak memory: pipeline / ours", {name: [float(peak)] for name, peak in peaks.items()}, median, MEBIBYTES)
+    yield from _descriptors(scale, start)
     sizes = {"ours": [float(_size(PACKAGE))], **({"pipeline": [float(_size(TRAINING))]} if rival else {})}
     yield _row("inference package: pipeline's environment / ours", sizes, median, MEBIBYTES, Target("≤", 110, "value"))
+
+
+def _descriptors(scale: Rounds, start: Start) -> Iterator[Row]:
+    """What signature, novelty and surprisal add to a prediction: the model file with them, and without, in turn."""
+    shipped = onnx.load(PACKAGE / "model" / "model.onnx")
+    tokenizer = Tokenizer.from_file(str(PACKAGE / "model" / "tokenizer.json"))
+    tokenizer.no_padding()
+    ids = np.array([tokenizer.encode(text(TARGET_SIZE)).ids])
+    feed = {"input_ids": ids, "attention_mask": np.ones_like(ids)}
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    sessions = [onnxruntime.InferenceSession(model.SerializeToString(), options) for model in (shipped, logits_only(shipped))]
+    rounds: list[tuple[float, float]] = []
+    tick = start("signature, novelty, surprisal", scale.rounds)
+    for _ in range(scale.rounds):
+        times: list[list[float]] = [[], []]
+        for _ in range(scale.predictions):
+            for session, seconds in zip(sessions, times, strict=True):
+                before = time.perf_counter()
+                session.run(None, feed)
+                seconds.append(time.perf_counter() - before)
+        rounds.append((median(times[0]), median(times[1])))
+        tick()
+    added = median(whole - bare for whole, bare in rounds[1:] or rounds) * MILLISECONDS.factor
+    title = f"signature, novelty, surprisal of {TARGET_SIZE} tokens"
+    yield Row(title, max(added, 0.0), MILLISECONDS.name, target=Target("≤", 0.3, "value"))
+
+
+def logits_only(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The same file without its other outputs; the engine leaves out what nobody asks for."""
+    bare = onnx.ModelProto()
+    bare.CopyFrom(model)
+    (loop,) = [node for node in bare.graph.node if node.op_type == "Loop"]
+    del loop.output[1:], bare.graph.output[1:]
+    (body,) = [attribute.g for attribute in loop.attribute if attribute.name == "body"]
+    del body.output[2:]  # after the condition and the logits
+    return bare
 
 
 def text(tokens: int) -> str:

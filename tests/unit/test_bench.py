@@ -12,11 +12,15 @@ from math import isfinite
 from pathlib import Path
 from urllib.request import Request, urlopen
 
+import numpy as np
+import onnx
+import onnxruntime
 import pytest
 from jsonschema import Draft202012Validator
 from opensearchpy import OpenSearch
 
 from bench import rivals
+from bench.inference import logits_only
 from bench.interleave import WrongCount, interleaved, ratio
 from bench.lines import MIX, ROOT, Printed, event, mixed, printed, records
 from bench.ours import LIMIT, ours
@@ -199,3 +203,11 @@ def test_quick_run_writes_its_results(tmp_path: Path) -> None:
     for subject in ("shipper / floor", "handler / floor", "usual way / shipper", "events/s", "peak memory", "server away"):
         assert subject in result.stdout
     assert "target" not in result.stdout  # they hold for the full run alone
+
+
+def test_the_model_without_its_descriptors_gives_the_same_logits() -> None:
+    shipped = onnx.load(ROOT / "functions" / "inference" / "model" / "model.onnx")
+    feed = {"input_ids": np.array([[101, 1996, 2158, 102]]), "attention_mask": np.ones((1, 4), np.int64)}
+    whole, bare = (onnxruntime.InferenceSession(model.SerializeToString()).run(None, feed) for model in (shipped, logits_only(shipped)))
+    assert (len(whole), len(bare)) == (4, 1)
+    assert np.array_equal(whole[0], bare[0])
