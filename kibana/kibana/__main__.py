@@ -94,6 +94,7 @@ def _wish(options: argparse.Namespace, folder: Path) -> Wish:
         password=os.environ.get(PASSWORD),
         days=options.retention_days,
         roles={kind: arns for kind in ROLES if (arns := getattr(options, f"{kind}_role"))},
+        audit_log=getattr(options, "audit_log", False),
         wait=options.wait,
         say=_complain,
     )
@@ -143,6 +144,8 @@ def _parser() -> argparse.ArgumentParser:
             help="role of IAM that may search documents; several times for more",
         )
         add("--wait", type=_read(_seconds), default=60.0, metavar="SECONDS", help="for a server that is starting (%(default)g)")
+        if name != "remove":
+            add("--audit-log", action="store_true", help="switch OpenSearch's audit log on as well, without the bodies of requests")
         if name != "status":
             add("--overwrite", action="store_true", help="what was changed by hand too")
             add("--dry-run", action="store_true", help="only say what there is to do")

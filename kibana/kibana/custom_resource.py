@@ -1,7 +1,8 @@
 """The installer as a CloudFormation custom resource: the same, told by an event, answered at a presigned address.
 
 Properties: `OpenSearchUrl`; optionally `DashboardsUrl`, `BasePath`, `Tenant`, `RetentionDays`, `ShipperRoleArns` and
-`MonitorRoleArns` (lists), `SecretArn` (a secret with `username` and `password`; without one requests are signed), `Overwrite` (`true`).
+`MonitorRoleArns` (lists), `SecretArn` (a secret with `username` and `password`; without one requests are signed), `AuditLog` (`true`
+switches it on), `Overwrite` (`true`).
 An update to another domain, tenant or role leaves what was installed at the former one.
 Attributes: `OpenSearchUrl`, for who must not start before its template and roles are there; a link to each dashboard and saved search,
 such as `PredictionsUrl`.
@@ -33,7 +34,7 @@ NOTHING: Final = "prediction-monitor-failed"  # of a creation that failed: its d
 ANSWER_SECONDS: Final = 16.0  # that the answer has, whatever became of the work
 WAIT_SECONDS: Final = 60.0  # for a domain that is starting
 TRIES: Final = 3
-REASON_CHARACTERS: Final = 1000  # an answer may have 4096 bytes
+REASON_BYTES: Final = 1000  # an answer may have 4096
 
 
 class Outcome(NamedTuple):
@@ -112,6 +113,7 @@ def _wish(properties: Mapping[str, Any], wait: float, ends: float) -> Wish:
         password=password,
         days=keep,
         roles=roles,
+        audit_log=properties.get("AuditLog") == "true",
         wait=wait,
         ends=ends,
     )
@@ -135,7 +137,7 @@ def _login(secret: str) -> tuple[str, str]:
 def _answer(event: dict[str, Any], result: Outcome) -> None:
     body = {
         "Status": result.status,
-        "Reason": result.reason[:REASON_CHARACTERS],
+        "Reason": result.reason.encode()[:REASON_BYTES].decode(errors="ignore"),
         "PhysicalResourceId": event.get("PhysicalResourceId") or (IDENTIFIER if result.status == "SUCCESS" else NOTHING),
         **{name: event[name] for name in ("StackId", "RequestId", "LogicalResourceId")},
         "Data": result.data,
@@ -146,7 +148,7 @@ def _answer(event: dict[str, Any], result: Outcome) -> None:
         try:
             answer = requests.put(
                 event["ResponseURL"],
-                data=json.dumps(body),
+                data=json.dumps(body, ensure_ascii=False).encode(),
                 headers={"content-type": ""},  # the signature has none
                 auth=anonymous,
                 timeout=2,

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
-from kibana import retention, security, template
+from kibana import audit, retention, security, template
 from kibana.dashboards import GLOBAL, Dashboards, address, headers
 from kibana.objects import SavedObject
 from kibana.plan import Part, State, Step
@@ -23,13 +23,17 @@ type Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What is to be where. A half without its server is left out; without `days` a retention policy keeps its own."""
+    """What is to be where. A half without its server is left out; without `days` a retention policy keeps its own.
+
+    With `audit_log` OpenSearch's own is switched on as well.
+    """
 
     objects: Sequence[SavedObject]
     opensearch: Server | None = None
     dashboards: Dashboards | None = None
     days: int | None = None
     roles: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    audit_log: bool = False
 
 
 def wish(
@@ -43,6 +47,7 @@ def wish(
     password: str | None = None,
     days: int | None = None,
     roles: Mapping[str, Sequence[str]] | None = None,
+    audit_log: bool = False,
     wait: float = 0.0,
     ends: float = math.inf,
     say: Say = print,
@@ -59,6 +64,7 @@ def wish(
         Dashboards(server("Dashboards", where, headers(tenant)), tenant) if where else None,
         days,
         roles or {},
+        audit_log,
     )
 
 
@@ -122,6 +128,7 @@ def plan(asked: Wish) -> list[Step]:
     if asked.opensearch:
         steps += [template.plan(asked.opensearch), retention.plan(asked.opensearch, asked.days)]
         steps += security.plan(asked.opensearch, asked.roles)
+        steps += [audit.plan(asked.opensearch)] if asked.audit_log else []
     if asked.dashboards:
         asked.dashboards.check()
         steps += [_objects(asked.dashboards, asked.objects), _default_index(asked.dashboards, asked.objects)]

@@ -17,6 +17,7 @@ KEPT: Final = {
     "DomainAuditLogGroup",
     "DomainErrorLogGroup",
     "DomainLogPolicy",
+    "DomainSecurityGroup",
     "DomainSlowLogGroup",
     "HashKey",
     "MasterUser",

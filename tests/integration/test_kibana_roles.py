@@ -116,6 +116,18 @@ def test_the_roles_permit_what_shipper_and_monitor_do_and_nothing_else(guarded: 
     assert bulk(guarded, "shipper", INDEX) == 403
 
 
+def test_the_audit_log_is_switched_on_once_and_holds_no_body(guarded: str, run: Run) -> None:
+    audit = f"{guarded}/_plugins/_security/api/audit"
+    change = [{"op": "replace", "path": "/config/enabled", "value": False}]
+    requests.patch(audit, auth=ADMIN, json=change, timeout=60).raise_for_status()
+    signed_in = {"user": ADMIN[0], "password": ADMIN[1]}
+    assert "audit log: replaced" in run("install", guarded, "--audit-log", **signed_in)[1]
+    config = requests.get(audit, auth=ADMIN, timeout=60).json()["config"]
+    assert (config["enabled"], config["audit"]["log_request_body"]) == (True, False)
+    assert "audit log: replaced" not in run("install", guarded, "--audit-log", **signed_in)[1]
+    assert "audit log: installed" in run("status", guarded, "--audit-log", **signed_in)[1]
+
+
 @pytest.mark.parametrize(
     ("user", "password", "sentence"),
     [

@@ -19,22 +19,23 @@ Values = Mapping[str, Any]
 NOTHING = {"Ref": "AWS::NoValue"}
 
 
-def transformed(template: dict[str, Any]) -> Resources:
+def transformed(template: dict[str, Any], values: Values) -> Resources:
     """The resources after SAM's transform, with every condition still in them."""
     for resource in template["Resources"].values():
         if resource["Type"] == "AWS::Serverless::Function":
             resource["Properties"]["CodeUri"] = "s3://bucket/key"
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        found: Resources = Translator({}, Parser()).translate(template, defaults(template))["Resources"]
+        found: Resources = Translator({}, Parser()).translate(template, dict(values))["Resources"]
     return found
 
 
 def deployed(given: Values) -> Resources:
     """What there is with these parameters: conditions decided, `Fn::If` resolved, other functions as written."""
     template = load()
-    holds = partial(_holds, values=defaults(template) | dict(given), conditions=template["Conditions"])
-    resources = transformed(template)
+    values = defaults(template) | dict(given)
+    holds = partial(_holds, values=values, conditions=template["Conditions"])
+    resources = transformed(template, values)
     return {name: _resolved(resource, holds) for name, resource in resources.items() if holds(resource.get("Condition", True))}
 
 

@@ -15,23 +15,26 @@ import pytest
 from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 
 from kibana.custom_resource import outcome
-from local.template import ROOT
+from local.template import ROOT, load
 from shipper.dead_letters import POISON, PREFIX
-from tests.template.cloudformation import Resource, Resources, deployed, listed, of_type, statements, text
+from tests.template.cloudformation import Resource, Resources, defaults, deployed, listed, of_type, statements, text, transformed
 from tests.unit.domain import Domain, Reply, Request, listening
 
 EXISTING: Final = {"OpenSearchEndpoint": "https://x.eu-west-1.es.amazonaws.com", "OpenSearchDomainArn": "arn"}
 VPC: Final = {"Network": "vpc", "VpcId": "vpc-1", "VpcSubnetId": "subnet-1", "VpcSecondSubnetId": "subnet-2", "DomainInstanceCount": "2"}
+GRADUAL: Final = {"GradualDeployment": "Canary10Percent5Minutes", "SnapStart": "PublishedVersions"}
 SHAPES: Final[dict[str, dict[str, str]]] = {
     "existing": EXISTING,
     "installed": EXISTING | {"InstallKibana": "true"},
-    "installed with a secret": EXISTING | {"InstallKibana": "true", "KibanaSecretArn": "arn"},
-    "own": {"CreateDomain": "true"},
+    "installed with a secret": EXISTING | {"InstallKibana": "true", "KibanaSecretArn": "arn", "MonitorRoleArn": "arn"},
+    "installed in a VPC": EXISTING | {"InstallKibana": "true"} | VPC,
+    "own": {"CreateDomain": "true"} | GRADUAL,
     "own in a VPC": {"CreateDomain": "true"} | VPC,
 }
 ALL: Final = tuple(SHAPES)
 OWN: Final = ("own", "own in a VPC")
-IN_VPC: Final = ("own in a VPC",)
+IN_VPC: Final = ("installed in a VPC", "own in a VPC")
+OWN_IN_VPC: Final = ("own in a VPC",)
 INSTALLED: Final = ALL[1:]
 
 SECRET: Final = "{{resolve:secretsmanager:"
@@ -57,6 +60,64 @@ DOMAIN_LOGS: Final = {
 }
 OUTLASTING: Final = {"HashKey", "DeadLetterBucket"}
 OUTLASTING_OWN: Final = {"Domain", "MasterUser", "DomainLogPolicy", *DOMAIN_LOGS.values()}
+
+# All that there is: what is added opens something, or costs something.
+ALWAYS: Final = """
+Api AWS::ApiGatewayV2::Api
+ApiApiGatewayDefaultStage AWS::ApiGatewayV2::Stage
+ApiLogGroup AWS::Logs::LogGroup
+DeadLetterBucket AWS::S3::Bucket
+DeadLetterBucketPolicy AWS::S3::BucketPolicy
+DeploymentRole AWS::IAM::Role
+HashKey AWS::SecretsManager::Secret
+InferenceErrorsAlarm AWS::CloudWatch::Alarm
+InferenceFunction AWS::Lambda::Function
+InferenceFunctionAliaslive AWS::Lambda::Alias
+InferenceFunctionDeploymentGroup AWS::CodeDeploy::DeploymentGroup
+InferenceFunctionPredictPermission AWS::Lambda::Permission
+InferenceFunctionVersion AWS::Lambda::Version
+InferenceLogGroup AWS::Logs::LogGroup
+InferenceRole AWS::IAM::Role
+PredictionFailuresAlarm AWS::CloudWatch::Alarm
+ReplayFunction AWS::Lambda::Function
+ReplayFunctionAgain AWS::Events::Rule
+ReplayFunctionAgainPermission AWS::Lambda::Permission
+ReplayFunctionEventInvokeConfig AWS::Lambda::EventInvokeConfig
+ReplayLogGroup AWS::Logs::LogGroup
+ReplayRole AWS::IAM::Role
+ServerlessDeploymentApplication AWS::CodeDeploy::Application
+ShipperFunction AWS::Lambda::Function
+ShipperFunctionEventInvokeConfig AWS::Lambda::EventInvokeConfig
+ShipperFunctionPredictions AWS::Logs::SubscriptionFilter
+ShipperFunctionPredictionsPermission AWS::Lambda::Permission
+ShipperLogGroup AWS::Logs::LogGroup
+ShipperRole AWS::IAM::Role
+"""
+WITH_INSTALLER: Final = """
+Kibana Custom::PredictionMonitorKibana
+KibanaFunction AWS::Lambda::Function
+KibanaFunctionAliaslive AWS::Lambda::Alias
+KibanaFunctionVersion AWS::Lambda::Version
+KibanaLogGroup AWS::Logs::LogGroup
+KibanaRole AWS::IAM::Role
+"""
+WITH_DOMAIN: Final = """
+Domain AWS::OpenSearchService::Domain
+DomainAuditLogGroup AWS::Logs::LogGroup
+DomainErrorLogGroup AWS::Logs::LogGroup
+DomainLogPolicy AWS::Logs::ResourcePolicy
+DomainSlowLogGroup AWS::Logs::LogGroup
+MasterUser AWS::SecretsManager::Secret
+"""
+WITH_NETWORK: Final = """
+FunctionsSecurityGroup AWS::EC2::SecurityGroup
+"""
+WITH_BOTH: Final = """
+DomainIngress AWS::EC2::SecurityGroupIngress
+DomainSecurityGroup AWS::EC2::SecurityGroup
+"""
+HASHED: Final = "{{resolve:secretsmanager:${HashKey}}}"
+SHIPPING: Final = {"EXCLUDE": "Exclude", "REDACT_FIELDS": "RedactFields", "REDACT_PATTERNS": "RedactPatterns", "REDACT_KEY": HASHED}
 
 
 class Stack(NamedTuple):
@@ -124,9 +185,9 @@ def allowed(stack: Stack) -> dict[str, set[Permission]]:
     if "CreateDomain" in stack.given:
         found["KibanaRole"] = {*log("Kibana"), *network, ("secretsmanager:GetSecretValue", "MasterUser")}
     elif "KibanaSecretArn" in stack.given:
-        found["KibanaRole"] = {*log("Kibana"), ("secretsmanager:GetSecretValue", "KibanaSecretArn")}
+        found["KibanaRole"] = {*log("Kibana"), *network, ("secretsmanager:GetSecretValue", "KibanaSecretArn")}
     elif "InstallKibana" in stack.given:
-        found["KibanaRole"] = log("Kibana") | signed
+        found["KibanaRole"] = log("Kibana") | network | signed
     return found
 
 
@@ -143,9 +204,33 @@ def roles_allow_what_is_listed_and_nothing_else(stack: Stack) -> None:
             for each in listed(statement["Resource"])
         }
     assert found == allowed(stack)
-    assert not [
-        name for name, each in stack.resources.items() if each["Type"].startswith("AWS::IAM::") and each["Type"] != "AWS::IAM::Role"
-    ]
+
+
+def there_is_what_is_listed_and_nothing_else(stack: Stack) -> None:
+    wanted = ALWAYS
+    wanted += WITH_INSTALLER if {"CreateDomain", "InstallKibana"} & set(stack.given) else ""
+    wanted += WITH_DOMAIN if "CreateDomain" in stack.given else ""
+    wanted += WITH_NETWORK if "Network" in stack.given else ""
+    wanted += WITH_BOTH if {"CreateDomain", "Network"} <= set(stack.given) else ""
+    found = [f"{re.sub('Version[0-9a-f]{10}$', 'Version', name)} {resource['Type']}" for name, resource in stack.resources.items()]
+    assert sorted(found) == sorted(filter(None, wanted.split("\n")))
+
+
+def functions_are_told_what_is_listed_and_nothing_else(stack: Stack) -> None:
+    """A secret in a variable of whatever name is noticed here."""
+    address = "Kibana.OpenSearchUrl" if "Kibana" in stack.resources else "OpenSearchEndpoint"
+    found = {
+        name: {variable: text(value) for variable, value in function.get("Environment", {}).get("Variables", {}).items()}
+        for name, function in stack.of_type("AWS::Lambda::Function").items()
+    }
+    replay = {"DEAD_LETTER_BUCKET": "DeadLetterBucket", "EVENTS_PER_SECOND": "ReplayEventsPerSecond"}
+    wanted = {
+        "InferenceFunction": {"LOG_TEXT": "LogText", "HASH_KEY": HASHED},
+        "ShipperFunction": {"OPENSEARCH_URL": address, **SHIPPING},
+        "ReplayFunction": {"OPENSEARCH_URL": address, **SHIPPING, **replay},
+        "KibanaFunction": {},
+    }
+    assert found == {name: variables for name, variables in wanted.items() if name in stack.resources}
 
 
 def a_service_alone_takes_a_role(stack: Stack) -> None:
@@ -185,7 +270,7 @@ def the_code_in_a_vpc_cannot_touch_the_network(stack: Stack) -> None:
 
 
 def nobody_is_let_in_but_where_it_says_so(stack: Stack) -> None:
-    """Every policy of a resource that names everybody: the domain's own, behind its security plugin, and refusals."""
+    """Every policy that lets everybody in: the domain's own, behind its security plugin. And who may call which function."""
     open_to_all = set()
     for name, resource in stack.resources.items():
         properties = resource.get("Properties", {})
@@ -195,24 +280,36 @@ def nobody_is_let_in_but_where_it_says_so(stack: Stack) -> None:
             granted = [statement for statement in document["Statement"] if statement["Effect"] == "Allow"]
             open_to_all |= {name for statement in granted if "*" in json.dumps(statement["Principal"])}
     assert open_to_all <= {"Domain"}
-    assert {permission["Principal"] for permission in stack.of_type("AWS::Lambda::Permission").values()} == {
-        "apigateway.amazonaws.com", "logs.amazonaws.com", "events.amazonaws.com"
-    }  # fmt: skip
-    assert all("SourceArn" in permission for permission in stack.of_type("AWS::Lambda::Permission").values())
-    assert not stack.of_type("AWS::Lambda::Url")
+    callers = {
+        (text(each["FunctionName"]), each["Principal"], text(each["SourceArn"]))
+        for each in stack.of_type("AWS::Lambda::Permission").values()
+    }
+    api = "arn:${AWS::Partition}:execute-api:${AWS::Region}:${AWS::AccountId}:${Api}/${*}/POST/predict"
+    logs = "arn:aws:logs:${AWS::Region}:${AWS::AccountId}:log-group:${InferenceLogGroup}:*"
+    assert callers == {
+        ("InferenceFunctionAliaslive", "apigateway.amazonaws.com", api),
+        ("ShipperFunction", "logs.amazonaws.com", logs),
+        ("ReplayFunction", "events.amazonaws.com", "ReplayFunctionAgain.Arn"),
+    }
 
 
 def the_open_domain_asks_who_one_is(stack: Stack) -> None:
     domain = stack.properties("Domain")
+    # none of the actions that change the domain itself
     (statement,) = domain["AccessPolicies"]["Statement"]
-    assert statement["Action"] == "es:ESHttp*"  # none of what changes the domain itself
-    security = domain["AdvancedSecurityOptions"]
-    assert (security["Enabled"], security["InternalUserDatabaseEnabled"], security["AnonymousAuthEnabled"]) == (True, True, False)
+    assert statement == {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "es:ESHttp*", "Resource": "*"}
+    security = dict(domain["AdvancedSecurityOptions"])
+    user = {name: text(value) for name, value in security.pop("MasterUserOptions").items()}
+    assert security == {"Enabled": True, "InternalUserDatabaseEnabled": True, "AnonymousAuthEnabled": False}
+    assert user == {f"MasterUser{key.capitalize()}": f"{SECRET}${{MasterUser}}:SecretString:{key}}}}}" for key in ("name", "password")} | {
+        "MasterUserName": f"{SECRET}${{MasterUser}}:SecretString:username}}}}"
+    }
 
 
 def the_api_asks_for_a_signature_and_is_throttled(stack: Stack) -> None:
     (stage,) = stack.of_type("AWS::ApiGatewayV2::Stage").values()
     assert set(stage["DefaultRouteSettings"]) == {"ThrottlingRateLimit", "ThrottlingBurstLimit"}
+    assert "RouteSettings" not in stage  # which would come before these
     (api,) = stack.of_type("AWS::ApiGatewayV2::Api").values()
     methods = {(path, verb): operation for path, verbs in api["Body"]["paths"].items() for verb, operation in verbs.items()}
     assert set(methods) == {("/predict", "post")}
@@ -220,21 +317,13 @@ def the_api_asks_for_a_signature_and_is_throttled(stack: Stack) -> None:
     assert api["Body"]["components"]["securitySchemes"]["AWS_IAM"]["x-amazon-apigateway-authtype"] == "awsSigv4"
 
 
-def only_its_log_group_calls_the_shipper(stack: Stack) -> None:
-    (permission,) = [each for each in stack.of_type("AWS::Lambda::Permission").values() if "Shipper" in text(each["FunctionName"])]
-    assert permission["Principal"] == "logs.amazonaws.com"
-    assert "log-group:${InferenceLogGroup}:*" in text(permission["SourceArn"])
-
-
-def only_its_schedule_calls_the_replay(stack: Stack) -> None:
-    ((rule, properties),) = stack.of_type("AWS::Events::Rule").items()
+def the_replay_runs_on_its_schedule(stack: Stack) -> None:
+    (properties,) = stack.of_type("AWS::Events::Rule").values()
     assert properties["ScheduleExpression"] == {"Ref": "ReplaySchedule"}
     assert properties.get("State", "ENABLED") == "ENABLED"
     (target,) = properties["Targets"]
     assert target["Arn"] == {"Fn::GetAtt": ["ReplayFunction", "Arn"]}
     assert "Input" not in target  # its own event narrows nothing
-    (permission,) = [each for each in stack.of_type("AWS::Lambda::Permission").values() if "Replay" in text(each["FunctionName"])]
-    assert (permission["Principal"], permission["SourceArn"]) == ("events.amazonaws.com", {"Fn::GetAtt": [rule, "Arn"]})
 
 
 def the_bucket_is_private(stack: Stack) -> None:
@@ -246,18 +335,25 @@ def the_bucket_is_private(stack: Stack) -> None:
 
 
 def the_network_lets_in_the_functions_alone(stack: Stack) -> None:
-    domain, functions = stack.properties("DomainSecurityGroup"), stack.properties("FunctionsSecurityGroup")
-    (entry,) = domain["SecurityGroupIngress"]
-    assert entry["SourceSecurityGroupId"] == {"Ref": "FunctionsSecurityGroup"}
-    assert (entry["IpProtocol"], entry["FromPort"], entry["ToPort"]) == ("tcp", 443, 443)
+    ingress, domain = stack.properties("DomainIngress"), stack.properties("DomainSecurityGroup")
+    assert (ingress["GroupId"], ingress["SourceSecurityGroupId"]) == ({"Ref": "DomainSecurityGroup"}, {"Ref": "FunctionsSecurityGroup"})
+    assert (ingress["IpProtocol"], ingress["FromPort"], ingress["ToPort"]) == ("tcp", 443, 443)
+    assert not {"CidrIp", "CidrIpv6"} & set(ingress)
+    assert "SecurityGroupIngress" not in domain
     assert [each["CidrIp"] for each in domain["SecurityGroupEgress"]] == ["127.0.0.1/32"]
+    assert "DomainIngress" in before(stack, "Kibana")
+
+
+def the_functions_in_a_vpc_are_called_by_nobody_and_call_https(stack: Stack) -> None:
+    functions = stack.properties("FunctionsSecurityGroup")
     assert "SecurityGroupIngress" not in functions
     assert [(each["IpProtocol"], each["FromPort"], each["ToPort"]) for each in functions["SecurityGroupEgress"]] == [("tcp", 443, 443)]
 
 
 def all_that_talks_to_the_domain_is_in_the_vpc(stack: Stack) -> None:
     subnets = [{"Ref": "VpcSubnetId"}, {"Ref": "VpcSecondSubnetId"}]
-    assert stack.properties("Domain")["VPCOptions"] == {"SecurityGroupIds": [{"Ref": "DomainSecurityGroup"}], "SubnetIds": subnets}
+    if "Domain" in stack.resources:
+        assert stack.properties("Domain")["VPCOptions"] == {"SecurityGroupIds": [{"Ref": "DomainSecurityGroup"}], "SubnetIds": subnets}
     for name, function in stack.of_type("AWS::Lambda::Function").items():
         inside = {"SecurityGroupIds": [{"Ref": "FunctionsSecurityGroup"}], "SubnetIds": subnets}
         assert function.get("VpcConfig") == (None if name == "InferenceFunction" else inside)
@@ -297,6 +393,7 @@ def no_secret_is_written_down(stack: Stack) -> None:
 def logs_are_kept_as_long_as_it_says(stack: Stack) -> None:
     groups = stack.of_type("AWS::Logs::LogGroup")
     assert {json.dumps(group.get("RetentionInDays")) for group in groups.values()} == {'{"Ref": "LogRetentionDays"}'}
+    assert not [group for group in groups.values() if "LogGroupClass" in group]  # another than the standard one has no subscriptions
     used = [function["LoggingConfig"]["LogGroup"]["Ref"] for function in stack.of_type("AWS::Lambda::Function").values()]
     assert sorted(used) == sorted(group for group in groups if not group.startswith(("Api", "Domain")))
 
@@ -332,6 +429,7 @@ def the_domain_writes_its_logs(stack: Stack) -> None:
 
 def what_is_worth_keeping_outlasts_the_stack(stack: Stack) -> None:
     wanted = OUTLASTING | (OUTLASTING_OWN if "Domain" in stack.resources else set())
+    wanted |= {"DomainSecurityGroup"} & set(stack.resources)  # a group that a domain is in cannot be deleted
     kept = {
         name
         for name, resource in stack.resources.items()
@@ -357,6 +455,7 @@ def what_fails_reaches_the_dead_letters(stack: Stack) -> None:
     shipper, replay = configs["ShipperFunction"], configs["ReplayFunction"]
     assert shipper["DestinationConfig"]["OnFailure"] == {"Destination": {"Fn::GetAtt": ["DeadLetterBucket", "Arn"]}}
     assert shipper["MaximumRetryAttempts"] == 2
+    assert "MaximumEventAgeInSeconds" not in shipper  # six hours
     assert replay["MaximumRetryAttempts"] == 0  # its next schedule is its retry, and a letter of it would be no payload
     assert not replay.get("DestinationConfig")
 
@@ -386,6 +485,8 @@ def the_installer_maps_who_writes(stack: Stack) -> None:
     kibana = stack.properties("Kibana")
     assert kibana["ShipperRoleArns"] == [{"Fn::GetAtt": ["ShipperRole", "Arn"]}, {"Fn::GetAtt": ["ReplayRole", "Arn"]}]
     assert kibana["SecretArn"] == {"Ref": "MasterUser" if "Domain" in stack.resources else "KibanaSecretArn"}
+    assert kibana.get("MonitorRoleArns") == ([{"Ref": "MonitorRoleArn"}] if "MonitorRoleArn" in stack.given else None)
+    assert kibana.get("AuditLog") == ("true" if "Domain" in stack.resources else None)
 
 
 # --- that a change arrives -----------------------------------------------------------------------------------------------
@@ -405,9 +506,9 @@ def callers_use_the_alias_of_inference_and_of_nothing_else(stack: Stack) -> None
 def a_version_is_made_of_every_change_of_a_setting(stack: Stack) -> None:
     """New code makes a version by itself; a setting only by the description, which CloudFormation cannot change in place."""
     (version,) = [each for name, each in stack.of_type("AWS::Lambda::Version").items() if name.startswith("Inference")]
-    settings = set(re.findall(r"'Ref': '(\w+)'", str(stack.properties("InferenceFunction")))) - set(stack.resources)
-    assert settings
-    assert settings <= set(re.findall(r"\$\{(\w+)\}", text(version["Description"])))
+    properties = {name: value for name, value in stack.properties("InferenceFunction").items() if name not in {"Role", "Code"}}
+    found = {name for pair in re.findall(r"'Ref': '(\w+)'|\$\{(\w+)", str(properties)) for name in pair if name}
+    assert found - set(stack.resources) == set(re.findall(r"\$\{(\w+)\}", text(version["Description"])))
 
 
 def a_deployment_goes_back_on_an_alarm(stack: Stack) -> None:
@@ -417,10 +518,21 @@ def a_deployment_goes_back_on_an_alarm(stack: Stack) -> None:
     assert alarms == {"InferenceErrorsAlarm", "PredictionFailuresAlarm"}
     assert group["AutoRollbackConfiguration"]["Enabled"] is True
     assert "DEPLOYMENT_STOP_ON_ALARM" in group["AutoRollbackConfiguration"]["Events"]
-    assert {text(each["Value"]) for each in stack.properties("InferenceErrorsAlarm")["Dimensions"]} == {
-        "InferenceFunction",
-        "${InferenceFunction}:live",
-    }
+    assert group["DeploymentConfigName"]["Fn::Sub"][1] == {"ConfigName": stack.given.get("GradualDeployment", "AllAtOnce")}
+    for name, namespace, metric, dimensions in (
+        ("InferenceErrorsAlarm", "AWS/Lambda", "Errors", {"FunctionName": "InferenceFunction", "Resource": "${InferenceFunction}:live"}),
+        (
+            "PredictionFailuresAlarm",
+            "PredictionMonitor",
+            "PredictionFailures",
+            {"service": "inference", "function_name": "InferenceFunction"},
+        ),
+    ):
+        alarm = stack.properties(name)
+        assert (alarm["Namespace"], alarm["MetricName"], alarm["Statistic"]) == (namespace, metric, "Sum")
+        assert {each["Name"]: text(each["Value"]) for each in alarm["Dimensions"]} == dimensions
+        assert (alarm["Threshold"], alarm["ComparisonOperator"]) == (1, "GreaterThanOrEqualToThreshold")
+        assert (alarm["Period"], alarm["EvaluationPeriods"], alarm["TreatMissingData"]) == (60, 1, "notBreaching")
     assert "CodeDeployLambdaAliasUpdate" in stack.resources["InferenceFunctionAliaslive"]["UpdatePolicy"]
 
 
@@ -449,6 +561,8 @@ def _named(value: Any, pattern: re.Pattern[str]) -> list[tuple[str, str]]:
 
 
 CHECKS: Final[dict[Check, tuple[str, ...]]] = {
+    there_is_what_is_listed_and_nothing_else: ALL,
+    functions_are_told_what_is_listed_and_nothing_else: ALL,
     roles_allow_what_is_listed_and_nothing_else: ALL,
     a_service_alone_takes_a_role: ALL,
     every_function_has_a_role_of_its_own: ALL,
@@ -457,10 +571,10 @@ CHECKS: Final[dict[Check, tuple[str, ...]]] = {
     nobody_is_let_in_but_where_it_says_so: ALL,
     the_open_domain_asks_who_one_is: OWN,
     the_api_asks_for_a_signature_and_is_throttled: ALL,
-    only_its_log_group_calls_the_shipper: ALL,
-    only_its_schedule_calls_the_replay: ALL,
+    the_replay_runs_on_its_schedule: ALL,
     the_bucket_is_private: ALL,
-    the_network_lets_in_the_functions_alone: IN_VPC,
+    the_network_lets_in_the_functions_alone: OWN_IN_VPC,
+    the_functions_in_a_vpc_are_called_by_nobody_and_call_https: IN_VPC,
     all_that_talks_to_the_domain_is_in_the_vpc: IN_VPC,
     the_domain_is_encrypted_on_every_way: OWN,
     the_bucket_is_encrypted_on_every_way: ALL,
@@ -498,6 +612,17 @@ def role(name: str, policy: int, statement: int = 0) -> str:
 
 
 FLAWS: Final[dict[Check, list[tuple[str, Any]]]] = {
+    there_is_what_is_listed_and_nothing_else: [
+        *(
+            ("More", {"Type": kind})
+            for kind in ("AWS::IAM::RolePolicy", "AWS::Lambda::Url", "AWS::EC2::SecurityGroupIngress", "AWS::Lambda::EventSourceMapping")
+        ),
+        ("DeadLetterBucketPolicy", GONE),
+    ],
+    functions_are_told_what_is_listed_and_nothing_else: [
+        ("ShipperFunction.Properties.Environment.Variables.OPENSEARCH_AUTH", "Basic YWRtaW46YWRtaW4="),
+        ("InferenceFunction.Properties.Environment.Variables.LOG_TEXT", "true"),
+    ],
     roles_allow_what_is_listed_and_nothing_else: [
         *(
             (f"{role(name, 0)}.Action.+", "logs:DeleteLogGroup")
@@ -508,7 +633,6 @@ FLAWS: Final[dict[Check, list[tuple[str, Any]]]] = {
         (f"{role('KibanaRole', 1)}.Resource", "*"),
         ("InferenceRole.Properties.ManagedPolicyArns", ["AWSLambdaBasicExecutionRole"]),
         (f"{role('InferenceRole', 0)}.NotResource", "arn"),
-        ("More", {"Type": "AWS::IAM::RolePolicy"}),
         (f"{role('ShipperRole', 2, 1)}.Action", "s3:GetBucketLocation"),
     ],
     a_service_alone_takes_a_role: [
@@ -529,23 +653,23 @@ FLAWS: Final[dict[Check, list[tuple[str, Any]]]] = {
         ("DeadLetterBucketPolicy.Properties.PolicyDocument.Statement.+", ANYBODY),
         ("ReplayFunctionAgainPermission.Properties.Principal", "*"),
         ("ReplayFunctionAgainPermission.Properties.SourceArn", GONE),
-        ("Url", {"Type": "AWS::Lambda::Url"}),
+        ("InferenceFunctionPredictPermission.Properties.SourceArn", "*"),
+        ("ShipperFunctionPredictionsPermission.Properties.SourceArn", "arn:aws:logs:*:*:*"),
     ],
     the_open_domain_asks_who_one_is: [
         ("Domain.Properties.AdvancedSecurityOptions.Enabled", False),
         ("Domain.Properties.AdvancedSecurityOptions.AnonymousAuthEnabled", True),
         ("Domain.Properties.AccessPolicies.Statement.0.Action", "es:*"),
+        ("Domain.Properties.AccessPolicies.Statement.0.Effect", "Deny"),
+        ("Domain.Properties.AdvancedSecurityOptions.JWTOptions", {"Enabled": True}),
     ],
     the_api_asks_for_a_signature_and_is_throttled: [
         ("Api.Properties.Body.paths./predict.post.security", []),
         ("Api.Properties.Body.paths./predict.get", {}),
         ("ApiApiGatewayDefaultStage.Properties.DefaultRouteSettings.ThrottlingRateLimit", GONE),
+        ("ApiApiGatewayDefaultStage.Properties.RouteSettings", {"POST /predict": {"ThrottlingRateLimit": 10000}}),
     ],
-    only_its_log_group_calls_the_shipper: [
-        ("ShipperFunctionPredictionsPermission.Properties.SourceArn", "arn:aws:logs:*:*:*"),
-    ],
-    only_its_schedule_calls_the_replay: [
-        ("ReplayFunctionAgainPermission.Properties.SourceArn", "arn:aws:events:*:*:rule/*"),
+    the_replay_runs_on_its_schedule: [
         ("ReplayFunctionAgain.Properties.State", "DISABLED"),
         ("ReplayFunctionAgain.Properties.Targets.0.Input", "{}"),
     ],
@@ -554,10 +678,15 @@ FLAWS: Final[dict[Check, list[tuple[str, Any]]]] = {
         ("DeadLetterBucket.Properties.OwnershipControls", GONE),
     ],
     the_network_lets_in_the_functions_alone: [
-        ("DomainSecurityGroup.Properties.SecurityGroupIngress.+", {"CidrIp": "0.0.0.0/0"}),
+        ("DomainSecurityGroup.Properties.SecurityGroupIngress", [{"CidrIp": "0.0.0.0/0"}]),
+        ("DomainSecurityGroup.Properties.SecurityGroupEgress.0.CidrIp", "0.0.0.0/0"),
+        ("DomainIngress.Properties.CidrIp", "0.0.0.0/0"),
+        ("DomainIngress.Properties.FromPort", 0),
+        ("Kibana.Properties.After", GONE),
+    ],
+    the_functions_in_a_vpc_are_called_by_nobody_and_call_https: [
         ("FunctionsSecurityGroup.Properties.SecurityGroupIngress", [{"CidrIp": "0.0.0.0/0"}]),
         ("FunctionsSecurityGroup.Properties.SecurityGroupEgress.0.ToPort", 65535),
-        ("DomainSecurityGroup.Properties.SecurityGroupEgress.0.CidrIp", "0.0.0.0/0"),
     ],
     all_that_talks_to_the_domain_is_in_the_vpc: [
         ("Domain.Properties.VPCOptions", GONE),
@@ -582,6 +711,7 @@ FLAWS: Final[dict[Check, list[tuple[str, Any]]]] = {
     ],
     logs_are_kept_as_long_as_it_says: [
         ("ShipperLogGroup.Properties.RetentionInDays", GONE),
+        ("InferenceLogGroup.Properties.LogGroupClass", "INFREQUENT_ACCESS"),
         ("ReplayFunction.Properties.LoggingConfig.LogGroup.Ref", "ShipperLogGroup"),
     ],
     who_called_is_logged_and_not_what_was_said: [
@@ -604,6 +734,7 @@ FLAWS: Final[dict[Check, list[tuple[str, Any]]]] = {
             for policy in ("DeletionPolicy", "UpdateReplacePolicy")
         ),
         ("ShipperLogGroup.UpdateReplacePolicy", "Delete"),
+        ("DomainSecurityGroup.DeletionPolicy", GONE),
     ],
     an_update_of_the_domain_is_never_a_new_one: [
         ("Domain.UpdatePolicy", {"EnableVersionUpgrade": False}),
@@ -612,6 +743,7 @@ FLAWS: Final[dict[Check, list[tuple[str, Any]]]] = {
     what_fails_reaches_the_dead_letters: [
         ("ShipperFunctionEventInvokeConfig.Properties.DestinationConfig.OnFailure", GONE),
         ("ShipperFunctionEventInvokeConfig.Properties.Qualifier", "live"),
+        ("ShipperFunctionEventInvokeConfig.Properties.MaximumEventAgeInSeconds", 60),
         ("ReplayFunctionEventInvokeConfig.Properties.MaximumRetryAttempts", 2),
     ],
     nothing_but_the_predictions_is_subscribed: [
@@ -629,6 +761,7 @@ FLAWS: Final[dict[Check, list[tuple[str, Any]]]] = {
     the_installer_maps_who_writes: [
         ("Kibana.Properties.ShipperRoleArns.+", "arn:aws:iam::123456789012:role/other"),
         ("Kibana.Properties.SecretArn", {"Ref": "HashKey"}),
+        ("Kibana.Properties.AuditLog", GONE),
     ],
     callers_use_the_alias_of_inference_and_of_nothing_else: [
         ("InferenceFunctionPredictPermission.Properties.FunctionName", "x"),
@@ -637,11 +770,16 @@ FLAWS: Final[dict[Check, list[tuple[str, Any]]]] = {
     ],
     a_version_is_made_of_every_change_of_a_setting: [
         ("InferenceFunction.Properties.Environment.Variables.MORE", {"Ref": "Exclude"}),
+        ("InferenceFunction.Properties.Environment.Variables.MORE", {"Fn::Sub": "${Exclude}"}),
     ],
     a_deployment_goes_back_on_an_alarm: [
         ("InferenceFunctionDeploymentGroup.Properties.AlarmConfiguration.Enabled", False),
         ("InferenceFunctionDeploymentGroup.Properties.AutoRollbackConfiguration.Events", []),
         ("InferenceFunctionAliaslive.UpdatePolicy", {}),
+        ("InferenceErrorsAlarm.Properties.Threshold", 1000),
+        ("PredictionFailuresAlarm.Properties.MetricName", "PredictionFailure"),
+        ("PredictionFailuresAlarm.Properties.Dimensions", [{"Name": "service", "Value": "inference"}]),
+        ("InferenceFunctionDeploymentGroup.Properties.DeploymentConfigName.Fn::Sub.1.ConfigName", "Linear10PercentEvery10Minutes"),
     ],
 }
 
@@ -696,6 +834,18 @@ def test_the_installer_may_ask_for_all_that_it_asks_for_and_hardly_more(monkeypa
     assert [path for path in asked if not any(fnmatchcase(path, f"/{pattern}") for pattern in REACHED)] == []
     unused = [pattern for pattern in REACHED if not any(fnmatchcase(path, f"/{pattern}") for path in asked)]
     assert unused == ["_dashboards/api/kibana/settings"]  # Kibana's name for the same
+
+
+@pytest.mark.parametrize(("name", "value"), [("MemorySize", 2048), ("Timeout", 20), ("Environment", {"Variables": {"MORE": "1"}})])
+def test_a_change_of_a_property_makes_a_version_too(name: str, value: Any) -> None:
+    source, changed = load(), load()
+    changed["Resources"]["InferenceFunction"]["Properties"][name] = value
+    first, second = (
+        {each for each, _ in of_type(transformed(template, defaults(template)), "AWS::Lambda::Version") if each.startswith("Inference")}
+        for template in (source, changed)
+    )
+    assert first
+    assert not first & second
 
 
 def test_the_description_of_a_version_cannot_be_changed_in_place() -> None:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import logging
+import sys
 import threading
 import zlib
 from collections import Counter, deque
@@ -12,6 +14,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from aws_lambda_powertools import Metrics
 from hypothesis import settings
 from msgspec import Raw
 from opensearchpy import RequestsHttpConnection
@@ -28,6 +31,15 @@ INDEX = "cwl-2026.11.23"
 NOON = 1795435200123  # 2026-11-23T12:00:00.123Z
 TEXT = "The boy is sitting on a bench"
 LONGEST_ID = 512
+
+
+def forget_handler(module: str, service: str) -> None:
+    """What an earlier import of a handler leaves: the module, Powertools' logger with the standard output of that time, its dimensions."""
+    sys.modules.pop(module, None)
+    logging.root.manager.loggerDict.pop(service, None)
+    metrics = Metrics()
+    metrics.clear_default_dimensions()
+    metrics.clear_metrics()
 
 
 @dataclass(frozen=True)

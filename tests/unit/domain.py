@@ -63,6 +63,7 @@ class Domain:
     indices: dict[str, tuple[str | None, int | None]] = field(default_factory=dict)
     roles: dict[str, Any] = field(default_factory=dict)
     mappings: dict[str, Any] = field(default_factory=dict)
+    audit: dict[str, Any] = field(default_factory=lambda: {"enabled": False, "audit": {"log_request_body": True, "enable_rest": True}})
     objects: dict[tuple[str, str, str], dict[str, Any]] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
     writes: list[str] = field(default_factory=list)
@@ -166,7 +167,7 @@ class Domain:
 
     # OpenSearch
 
-    def _opensearch(self, request: Request) -> Reply:  # noqa: PLR0911  one a route
+    def _opensearch(self, request: Request) -> Reply:  # noqa: C901, PLR0911  one a route
         match request.method, request.path.split("/")[1:]:
             case method, ["_index_template", name]:
                 return self._template(method, name, request)
@@ -184,6 +185,13 @@ class Domain:
                 return self._security(self.roles, method, name, request, {"cluster_permissions", "index_permissions"})
             case method, ["_plugins", "_security", "api", "rolesmapping", name]:
                 return self._security(self.mappings, method, name, request, {"backend_roles", "hosts", "users", "and_backend_roles"})
+            case "GET", ["_plugins", "_security", "api", "audit"]:
+                return Reply(200, {"_readonly": [], "config": self.audit})
+            case "PATCH", ["_plugins", "_security", "api", "audit"]:
+                for change in request.body:
+                    *way, last = change["path"].removeprefix("/config/").split("/")
+                    (self.audit[way[0]] if way else self.audit)[last] = change["value"]
+                return Reply(200, {"status": "OK", "message": "Resource updated."})
         return self.refuse("unknown", request)
 
     def _template(self, method: str, name: str, request: Request) -> Reply:
@@ -328,7 +336,7 @@ def listening(answer: Callable[[Request], Reply], port: int = 0) -> Iterator[str
         def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002  the base class names it
             pass
 
-        do_GET = do_POST = do_PUT = do_DELETE = take  # noqa: N815
+        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = take  # noqa: N815
 
     class Server(ThreadingHTTPServer):
         daemon_threads = True

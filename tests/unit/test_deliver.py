@@ -196,6 +196,30 @@ def test_what_cannot_succeed_now_is_not_sent_again(bulk: Bulk, deliver: Deliver,
     assert outcome.reasons == {reason: 2}
 
 
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (
+            Answer(403, "application/json", b'{"message": "Forbidden"}'),
+            "403 without a type: the domain refuses the request: check its policy",
+        ),
+        (Answer(401, "text/plain", b"Unauthorized"), "401 without a type: the server does not accept who asks"),
+        (as_json(403, problem("other_exception", "no", 403)), "403 other_exception"),
+    ],
+)
+def test_a_request_that_is_refused_is_told_as_what_it_is(bulk: Bulk, deliver: Deliver, answer: Answer, reason: str) -> None:
+    bulk.answers.append(answer)
+    ((found, count),) = deliver(made("1", "2")).reasons.items()
+    assert (found.startswith(reason), count) == (True, 2)
+
+
+def test_a_block_that_stays_is_no_missing_permission(bulk: Bulk, deliver: Deliver) -> None:
+    bulk.answers.extend([as_json(403, problem("cluster_block_exception", "blocked by: [FORBIDDEN/8/index write (api)];", 403))] * 50)
+    outcome = deliver(made("1"), seconds=0.5)
+    assert outcome.failed == 1
+    assert set(outcome.reasons) == {"403 cluster_block_exception"}
+
+
 def test_a_request_that_is_not_permitted_fails_all_that_is_in_it(bulk: Bulk, deliver: Deliver) -> None:
     bulk.answers.append(DENIED)
     outcome = deliver(made("1", "2"))

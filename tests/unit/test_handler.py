@@ -3,7 +3,6 @@ from __future__ import annotations
 import importlib
 import io
 import json
-import logging
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,6 +12,8 @@ from typing import Any, NoReturn
 
 import pytest
 from jsonschema import Draft202012Validator
+
+from tests.unit.conftest import forget_handler
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = Draft202012Validator(json.loads((ROOT / "events" / "record.schema.json").read_text(encoding="utf-8")))
@@ -44,27 +45,20 @@ class FailingClassifier:
 
 
 def forget() -> None:
-    # What an earlier import leaves: the module, and Powertools' logger with the standard output of that time.
-    sys.modules.pop("inference.handler", None)
-    logging.Logger.manager.loggerDict.pop("inference", None)
+    forget_handler("inference.handler", "inference")
 
 
 @pytest.fixture
 def load(monkeypatch: pytest.MonkeyPatch) -> Iterator[Load]:
-    modules: list[ModuleType] = []
-
     def fresh(**environment: str) -> ModuleType:
         forget()
         for name in ("LOG_TEXT", "POWERTOOLS_LOG_LEVEL", "POWERTOOLS_METRICS_DISABLED", "_X_AMZN_TRACE_ID"):
             monkeypatch.delenv(name, raising=False)
         for name, value in {"HASH_KEY": "the key of the tests", **environment}.items():
             monkeypatch.setenv(name, value)
-        modules.append(importlib.import_module("inference.handler"))
-        return modules[-1]
+        return importlib.import_module("inference.handler")
 
     yield fresh
-    for module in modules:
-        module.metrics.clear_metrics()
     forget()
 
 
@@ -86,6 +80,16 @@ def records(output: str) -> list[dict[str, Any]]:
 def counted(output: str) -> dict[str, list[float]]:
     names = ("Predictions", "PredictionLatency", "RefusedRequests", "PredictionFailures", "RecordsLost")
     return {name: line[name] for line in lines(output) if "_aws" in line for name in names if name in line}
+
+
+def test_metrics_are_those_of_one_function(load: Load, capsys: pytest.CaptureFixture[str]) -> None:
+    """Two stacks in an account share the namespace; an alarm of one must not look at the other."""
+    module = load(AWS_LAMBDA_FUNCTION_NAME="a-stack-InferenceFunction-1")
+    for _ in range(2):
+        module.handler({"sentence": QUOKKA}, Context())
+        (found,) = [line for line in lines(capsys.readouterr().out) if "_aws" in line]
+        assert (found["service"], found["function_name"]) == ("inference", "a-stack-InferenceFunction-1")
+        assert [sorted(each) for each in found["_aws"]["CloudWatchMetrics"][0]["Dimensions"]] == [["function_name", "service"]]
 
 
 def test_direct_answer_has_the_prediction_and_leaves_its_record(load: Load, capsys: pytest.CaptureFixture[str]) -> None:

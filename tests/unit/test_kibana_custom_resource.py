@@ -81,6 +81,24 @@ def test_create_update_and_delete(domain: Domain, send: Send) -> None:
     assert all([domain.templates, domain.policies, domain.roles])  # indices and shipper need them
 
 
+def test_the_audit_log_is_switched_on_where_it_is_asked_for(domain: Domain, send: Send) -> None:
+    send("Create")
+    assert domain.audit["enabled"] is False
+    for writes in (["PATCH /_plugins/_security/api/audit"], []):
+        domain.writes.clear()
+        assert send("Update", AuditLog="true")["Status"] == "SUCCESS"
+        assert domain.writes == writes
+    assert domain.audit == {"enabled": True, "audit": {"log_request_body": False, "enable_rest": True}}
+    send("Delete", AuditLog="true")
+    assert domain.audit["enabled"] is True  # who goes does not hide what comes
+
+
+def test_a_reason_never_makes_an_answer_longer_than_cloudformation_takes(send: Send) -> None:
+    answer = send("Create", RetentionDays="é" * 3000)
+    assert answer["Status"] == "FAILED"
+    assert len(answer["Reason"].encode()) <= 1000
+
+
 def test_what_was_changed_by_hand_is_kept_and_named(domain: Domain, send: Send) -> None:
     send("Create")
     (key, found), *_ = [(key, found) for key, found in domain.objects.items() if key[1] == "dashboard"]

@@ -6,8 +6,6 @@ import base64
 import gzip
 import importlib
 import json
-import logging
-import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -21,7 +19,7 @@ from moto import mock_aws
 from moto.backends import get_backend
 
 from shipper.dead_letters import PREFIX
-from tests.unit.conftest import CLOSE, NOON, REJECTED, TEXT, UNPARSED, Answer, Bulk, Context, Refusal, as_json, problem
+from tests.unit.conftest import CLOSE, NOON, REJECTED, TEXT, UNPARSED, Answer, Bulk, Context, Refusal, as_json, forget_handler, problem
 
 BUCKET = "dead-letters"
 LINE = "Quokkas quarrel with wombats"
@@ -86,8 +84,7 @@ def load(bulk: Bulk, monkeypatch: pytest.MonkeyPatch) -> Iterator[Load]:
 
 
 def forget() -> None:
-    sys.modules.pop("shipper.replay", None)
-    logging.root.manager.loggerDict.pop("replay", None)
+    forget_handler("shipper.replay", "replay")
 
 
 def payload(*ids: str, line: str = LINE) -> Any:
@@ -115,7 +112,8 @@ def written(capsys: pytest.CaptureFixture[str]) -> tuple[dict[str, Any], dict[st
     (summary,) = [line for line in lines if line.get("message") == "replay"]
     (emf,) = [line for line in lines if "_aws" in line]
     (directive,) = emf["_aws"]["CloudWatchMetrics"]
-    assert (directive["Namespace"], directive["Dimensions"], emf["service"]) == ("PredictionMonitor", [["service"]], "replay")
+    assert (directive["Namespace"], emf["service"], emf["function_name"]) == ("PredictionMonitor", "replay", "replay")
+    assert [sorted(each) for each in directive["Dimensions"]] == [["function_name", "service"]]
     assert {metric["Unit"] for metric in directive["Metrics"]} == {"Count"}
     rest = [line for line in lines if line not in (summary, emf)]
     assert {line["message"] for line in rest} <= {"letter"}

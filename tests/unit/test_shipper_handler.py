@@ -6,8 +6,6 @@ import base64
 import gzip
 import importlib
 import json
-import logging
-import sys
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
@@ -21,8 +19,24 @@ import pytest
 from shipper.decode import PayloadInvalid
 from shipper.deliver import NotDelivered
 from shipper.read import read
-from tests.unit.conftest import CLOSE, INDEX, LOST, NOON, REJECTED, TEXT, UNPARSED, Answer, Bulk, Context, Refusal, as_json, problem
+from tests.unit.conftest import (
+    CLOSE,
+    INDEX,
+    LOST,
+    NOON,
+    REJECTED,
+    TEXT,
+    UNPARSED,
+    Answer,
+    Bulk,
+    Context,
+    Refusal,
+    as_json,
+    forget_handler,
+    problem,
+)
 
+FORBIDDEN = f"403 security_exception: the user needs the permission to write {INDEX}"
 EVENTS = Path(__file__).parents[2] / "events"
 SAMPLES = sorted(path.stem for path in (EVENTS / "shipper").glob("*.json"))
 FIRST = "38500000000000000000000000000000000000000000000000000000"
@@ -74,8 +88,7 @@ def load(bulk: Bulk, monkeypatch: pytest.MonkeyPatch) -> Iterator[Load]:
 
 
 def forget() -> None:
-    sys.modules.pop("shipper.handler", None)
-    logging.root.manager.loggerDict.pop("shipper", None)
+    forget_handler("shipper.handler", "shipper")
 
 
 def sample(name: str) -> Any:
@@ -175,8 +188,8 @@ def test_metrics_have_names_and_units(load: Load, bulk: Bulk, capsys: pytest.Cap
         "BulkRetries": "Count",
         "IndexDelay": "Milliseconds",
     }
-    assert directive["Dimensions"] == [["service"]]
-    assert emf["service"] == "shipper"
+    assert [sorted(each) for each in directive["Dimensions"]] == [["function_name", "service"]]
+    assert (emf["service"], emf["function_name"]) == ("shipper", "shipper")
     assert emf["BulkBytes"] == [len(bulk.requests[0].body)]
 
 
@@ -192,7 +205,7 @@ def test_every_fate_is_counted_once(load: Load, bulk: Bulk, capsys: pytest.Captu
     assert found.metrics["BulkRequests"] == len(bulk.requests)
     assert found.metrics["BulkRetries"] == 1
     assert found.metrics["BulkBytes"] == sum(len(request.body) for request in bulk.requests)
-    assert found.summary["reasons"] == {"400 mapper_parsing_exception": 1, "403 security_exception": 1}
+    assert found.summary["reasons"] == {"400 mapper_parsing_exception": 1, FORBIDDEN: 1}
     assert found.summary["level"] == "ERROR"
 
 
@@ -232,7 +245,7 @@ def test_every_invocation_counts_for_itself(load: Load, bulk: Bulk, capsys: pyte
     [
         pytest.param(AWAY, "503 without a type", id="away"),
         pytest.param(Answer(429, "text/plain", f"429 {TEXT}".encode()), "429 without a type", id="too many requests"),
-        pytest.param(as_json(403, problem("security_exception", TEXT, 403)), "403 security_exception", id="not allowed"),
+        pytest.param(as_json(403, problem("security_exception", TEXT, 403)), FORBIDDEN, id="not allowed"),
         pytest.param(CLOSE, "no connection (ConnectionError)", id="closed"),
         pytest.param(Answer(200, "text/html", TEXT.encode()), "the server's answer cannot be read", id="unreadable"),
         pytest.param(Answer(200, "text/plain", b"", delay=60), "no answer in time", id="silent"),

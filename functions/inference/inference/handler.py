@@ -29,6 +29,7 @@ classifier = Classifier(Path(__file__).parents[1] / "model")
 model = {name: classifier.card[name] for name in ("name", "version")}
 logger = Logger(service=SERVICE, level="INFO", use_rfc3339=True, utc=True, location=None, logger_handler=RaisingHandler(sys.stdout))
 metrics = Metrics(namespace="PredictionMonitor", service=SERVICE)
+metrics.set_default_dimensions(function_name=os.environ.get("AWS_LAMBDA_FUNCTION_NAME", SERVICE))  # two stacks are not one
 recorder = Recorder(logger, metrics, model={**model, "profile": classifier.card["profile"]}, key=HASH_KEY, log_text=LOG_TEXT == "true")
 
 

@@ -182,9 +182,14 @@ def deliver(documents: Iterable[Document], connection: RequestsHttpConnection, p
 
 
 def _told(document: Document, verdict: Verdict) -> str:
-    """Why a document failed; with the index where that is a permission, since the server names an action and no index."""
-    forbidden = verdict.error and verdict.error["status"] == "403"
-    return f"{verdict.reason}: the user needs the permission to write {document.index_name}" if forbidden else verdict.reason
+    """Why a document failed; where somebody is not permitted something, with what is missing, since the server names an action at most."""
+    error = verdict.error or {}
+    missing = {
+        ("403", "security_exception"): f"the user needs the permission to write {document.index_name}",
+        ("403", "without a type"): "the domain refuses the request: check its policy, the role's es:ESHttpPost, and the signature's clock",
+        ("401", "without a type"): "the server does not accept who asks: check user and password, or that requests are signed",
+    }.get((error.get("status", ""), error.get("type", "")))
+    return f"{verdict.reason}: {missing}" if missing else verdict.reason
 
 
 def _in_time(chunked: Iterator[list[Document]], patience: Patience) -> Iterator[list[Document]]:

@@ -37,6 +37,7 @@ except ValueError as problem:
 connection = connect(setting.opensearch_url, os.environ)
 logger = Logger(service=SERVICE, level="INFO", use_rfc3339=True, utc=True, location=None)
 metrics = Metrics(namespace="PredictionMonitor", service=SERVICE)
+metrics.set_default_dimensions(function_name=os.environ.get("AWS_LAMBDA_FUNCTION_NAME", SERVICE))  # two stacks are not one
 
 
 @logger.inject_lambda_context(clear_state=True)

@@ -1,0 +1,32 @@
+"""The audit log of fine-grained access control: who was refused what. Its lines carry no request's body."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any, Final
+
+from kibana.plan import Part, State, Step, contains, nothing
+from kibana.security import API
+from kibana.server import Server
+
+PATH: Final = f"{API}/audit"
+NAME: Final = "audit log"
+WANTED: Final[dict[str, Any]] = {"enabled": True, "audit": {"log_request_body": False}}  # a body is what somebody wrote, or a password
+PATCH: Final = [
+    {"op": "replace", "path": "/config/enabled", "value": True},
+    {"op": "replace", "path": "/config/audit/log_request_body", "value": False},
+]
+WITHOUT: Final = f"nothing is served at {PATH}: the server has no fine-grained access control, or none of its audit log"
+
+
+def plan(server: Server) -> Step:
+    """The audit log, switched on; it is never switched off. Raises `Trouble`."""
+    answer = server.ask("GET", PATH, also={400, 404, 405})
+    if "config" not in answer.body:
+        return Step([Part(NAME, State.LEFT, WITHOUT)], nothing, nothing)
+
+    def install(_: Collection[str]) -> None:
+        server.ask("PATCH", PATH, json=PATCH)
+
+    state = State.INSTALLED if contains(answer.body["config"], WANTED) else State.DIFFERENT
+    return Step([Part(NAME, state)], install, nothing)
