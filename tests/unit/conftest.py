@@ -14,7 +14,6 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from aws_lambda_powertools import Metrics
 from hypothesis import settings
 from msgspec import Raw
 from opensearchpy import RequestsHttpConnection
@@ -34,12 +33,9 @@ LONGEST_ID = 512
 
 
 def forget_handler(module: str, service: str) -> None:
-    """What an earlier import of a handler leaves: the module, Powertools' logger with the standard output of that time, its dimensions."""
+    """What an earlier import of a handler leaves: the module, and Powertools' logger with the standard output of that time."""
     sys.modules.pop(module, None)
     logging.root.manager.loggerDict.pop(service, None)
-    metrics = Metrics()
-    metrics.clear_default_dimensions()
-    metrics.clear_metrics()
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.metrics import EphemeralMetrics
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from inference.answer import answer, refusal, success
@@ -28,8 +29,8 @@ if LOG_TEXT not in {"true", "false"}:
 classifier = Classifier(Path(__file__).parents[1] / "model")
 model = {name: classifier.card[name] for name in ("name", "version")}
 logger = Logger(service=SERVICE, level="INFO", use_rfc3339=True, utc=True, location=None, logger_handler=RaisingHandler(sys.stdout))
-metrics = Metrics(namespace="PredictionMonitor", service=SERVICE)
-metrics.set_default_dimensions(function_name=os.environ.get("AWS_LAMBDA_FUNCTION_NAME", SERVICE))  # two stacks are not one
+dimensions = {"function_name": os.environ.get("AWS_LAMBDA_FUNCTION_NAME", SERVICE)}  # of two stacks' functions
+metrics = EphemeralMetrics(namespace="PredictionMonitor", service=SERVICE, default_dimensions=dimensions)
 recorder = Recorder(logger, metrics, model={**model, "profile": classifier.card["profile"]}, key=HASH_KEY, log_text=LOG_TEXT == "true")
 
 

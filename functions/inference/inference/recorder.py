@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TextIO
 
-from aws_lambda_powertools import Logger, Metrics
-from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
 from inference.classifier import Prediction
 from inference.problem import Problem
@@ -29,7 +29,7 @@ class RaisingHandler(logging.StreamHandler[TextIO]):
 class Recorder:
     """Writes records and metrics to standard output; `model`, `key` and `log_text` are the same for every record."""
 
-    def __init__(self, logger: Logger, metrics: Metrics, *, model: dict[str, str], key: bytes, log_text: bool) -> None:
+    def __init__(self, logger: Logger, metrics: EphemeralMetrics, *, model: dict[str, str], key: bytes, log_text: bool) -> None:
         self._logger = logger
         self._metrics = metrics
         self._model = model

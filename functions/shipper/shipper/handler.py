@@ -6,7 +6,8 @@ import os
 import time
 from typing import Any
 
-from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.metrics import EphemeralMetrics
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from shipper.client import connect
@@ -22,8 +23,8 @@ REPORT_SECONDS = 4.0  # kept back for the last chunk and the report: Lambda ends
 setting = settings(os.environ)
 connection = connect(setting.opensearch_url, os.environ)
 logger = Logger(service=SERVICE, level="INFO", use_rfc3339=True, utc=True, location=None)
-metrics = Metrics(namespace="PredictionMonitor", service=SERVICE)
-metrics.set_default_dimensions(function_name=os.environ.get("AWS_LAMBDA_FUNCTION_NAME", SERVICE))  # two stacks are not one
+dimensions = {"function_name": os.environ.get("AWS_LAMBDA_FUNCTION_NAME", SERVICE)}  # of two stacks' functions
+metrics = EphemeralMetrics(namespace="PredictionMonitor", service=SERVICE, default_dimensions=dimensions)
 
 
 @logger.inject_lambda_context(clear_state=True)

@@ -9,8 +9,8 @@ from itertools import takewhile
 from typing import Any, Final
 
 import boto3
-from aws_lambda_powertools import Logger, Metrics
-from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from shipper.client import connect
@@ -36,8 +36,8 @@ except ValueError as problem:
     raise ValueError(f"EVENTS_PER_SECOND must be {problem}") from None
 connection = connect(setting.opensearch_url, os.environ)
 logger = Logger(service=SERVICE, level="INFO", use_rfc3339=True, utc=True, location=None)
-metrics = Metrics(namespace="PredictionMonitor", service=SERVICE)
-metrics.set_default_dimensions(function_name=os.environ.get("AWS_LAMBDA_FUNCTION_NAME", SERVICE))  # two stacks are not one
+dimensions = {"function_name": os.environ.get("AWS_LAMBDA_FUNCTION_NAME", SERVICE)}  # of two stacks' functions
+metrics = EphemeralMetrics(namespace="PredictionMonitor", service=SERVICE, default_dimensions=dimensions)
 
 
 @logger.inject_lambda_context(clear_state=True)

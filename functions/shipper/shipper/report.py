@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from aws_lambda_powertools import Logger, Metrics
-from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
 from shipper.decode import Payload
 from shipper.deliver import Outcome
 
 
-def report(payload: Payload, outcome: Outcome, now: float, logger: Logger, metrics: Metrics) -> None:
+def report(payload: Payload, outcome: Outcome, now: float, logger: Logger, metrics: EphemeralMetrics) -> None:
     """Write the counts; `EventsReceived` is the sum of the other five. `now` is in seconds since 1970.
 
     `IndexDelay` is that of the oldest line: from its time to the end of its delivery.
