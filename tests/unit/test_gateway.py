@@ -95,7 +95,7 @@ def late(_event: dict[str, Any]) -> Any:
 def connection() -> Iterator[HTTPConnection]:
     routes = {("POST", "/predict"): mirror, ("HEAD", "/predict"): mirror, ("POST", "/fail"): fail, ("POST", "/late"): late}
     with gateway(0, routes) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)  # whatever fails must not keep the process
         thread.start()
         with closing(HTTPConnection("127.0.0.1", server.server_port, timeout=5)) as found:
             yield found
