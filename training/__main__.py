@@ -53,7 +53,7 @@ def run(data: Path, out: Path, work: Path) -> None:
             model = finetune.load(checkpoint)
             continue
         print(f"{stage.name}: {len(examples)} sentences")
-        finetune.fit(model, tokenizer, examples, stage, seed=SEED, selection=parts.selection if stage.select else None)
+        finetune.fit(model, tokenizer, examples, stage, selection=parts.selection if stage.select else None)
         unfinished = checkpoint.with_suffix(".unfinished")
         model.save_pretrained(unfinished)
         unfinished.rename(checkpoint)  # a folder of that name is a whole checkpoint

@@ -30,10 +30,14 @@ class CorpusMissing(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A sentence and its label, a place in `LABELS`: 1 acceptable, 0 not."""
+    """A sentence and its label, a place in `LABELS`: 1 acceptable, 0 not.
+
+    `right` is the sentence without the mistake, where that is known; of a good one it is the sentence itself.
+    """
 
     sentence: str
     label: int
+    right: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from difflib import SequenceMatcher
 
 from training.corpora import Token
 
@@ -70,15 +72,47 @@ def inflect(words: Words, chance: random.Random) -> Words | None:
     return [*words[:at], changed, *words[at + 1 :]]
 
 
+def exchanging_verbs(treebank: list[list[Token]]) -> Corruption:
+    """A corruption: a verb gives way to another of the same form in the treebank (tense, number), whatever either takes or means."""
+    seen = Counter((token.form.lower(), token.upos, token.features) for tokens in treebank for token in tokens if _exchanged(token))
+    forms: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
+    usual: dict[str, tuple[str, str]] = {}
+    for (word, *form), count in seen.items():
+        if count < 2:
+            continue
+        kind = form[0], form[1]
+        forms[kind].append(word)
+        if word not in usual or count > seen[word, *usual[word]]:
+            usual[word] = kind
+    verbs = {word: forms[kind] for word, kind in usual.items() if kind[0] == "VERB"}
+
+    def exchange(words: Words, chance: random.Random) -> Words | None:
+        places = [at for at, word in enumerate(words) if word in verbs]
+        if not places:
+            return None
+        at = chance.choice(places)
+        return [*words[:at], chance.choice(verbs[words[at]]), *words[at + 1 :]]
+
+    return exchange
+
+
+def _exchanged(token: Token) -> bool:
+    return token.upos in {"VERB", "ADP", "SCONJ"} and token.form.isalpha()
+
+
 CORRUPTIONS: list[Corruption] = [swap, drop, double, move, substitute, substitute, inflect]
+TWICE = 0.15  # the share that is corrupted once more
 
 
-def corrupted(sentence: str, chance: random.Random) -> str | None:
-    """The sentence with one random corruption, or None where that one cannot apply or changes nothing."""
+def corrupted(sentence: str, chance: random.Random, more: Sequence[Corruption] = ()) -> str | None:
+    """The sentence with a random corruption, now and then two; None where the first cannot apply, or nothing is changed by it."""
     words = sentence.split()
     if len(words) < 3:
         return None
-    changed = chance.choice(CORRUPTIONS)(words, chance)
+    kinds = [*CORRUPTIONS, *more]
+    changed = chance.choice(kinds)(words, chance)
+    if changed and chance.random() < TWICE:
+        changed = chance.choice(kinds)(changed, chance) or changed
     return " ".join(changed) if changed and changed != words else None
 
 
@@ -92,6 +126,17 @@ def lemmatised(tokens: list[Token], chance: random.Random) -> str | None:
         return None
     at = chance.choice(places)
     return detokenised([token.lemma if here == at else token.form for here, token in enumerate(tokens)])
+
+
+def different(right: Sequence[int], wrong: Sequence[int]) -> list[int]:
+    """For each token of `wrong` 1 where it differs from `right`, and where something before it is missing; 0 elsewhere."""
+    marks = [0] * len(wrong)
+    for change, _, _, start, end in SequenceMatcher(None, right, wrong, autojunk=False).get_opcodes():
+        if change == "delete" and wrong:
+            marks[min(start, len(wrong) - 1)] = 1
+        elif change != "equal":
+            marks[start:end] = [1] * (end - start)
+    return marks
 
 
 def detokenised(forms: list[str]) -> str:

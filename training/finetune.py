@@ -9,14 +9,16 @@ from pathlib import Path
 import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn, track
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
 
 from training.corpora import LABELS, Example
+from training.corrupt import different
 from training.figures import matthews
 from training.recipe import Stage
 
 TRAINED_TOKENS = 64
+WRONG_WEIGHT = 3.0  # there are many more tokens that are right
 
 
 def load(folder: Path) -> PreTrainedModel:
@@ -39,46 +41,77 @@ def fit(
     examples: list[Example],
     stage: Stage,
     *,
-    seed: int,
     selection: list[Example] | None = None,
 ) -> None:
-    """Train in place: AdamW 0.01, 10 % warm-up, linear decay, gradients clipped at 1, batches of like length.
+    """Train in place: AdamW 0.01, warm-up, linear decay, gradients clipped at 1, batches of like length, word embeddings as they are.
 
     With a `selection`, what stays is the epoch with the highest Matthews correlation on it.
     """
-    torch.manual_seed(seed)  # a stage is the same whether those before it ran now or were loaded
-    batches = -(-len(examples) // stage.batch)
-    steps = stage.epochs * batches
-    run = stage.stop_after * batches
-    optimizer = torch.optim.AdamW(model.parameters(), lr=stage.learning_rate, weight_decay=0.01, fused=True)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(step / (0.1 * steps), (steps - step) / (0.9 * steps)))
+    torch.manual_seed(stage.seed)  # a stage is the same whether those before it ran now or were loaded
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = stage.dropout
+    model.bert.embeddings.word_embeddings.weight.requires_grad = False
+    spotter = torch.nn.Linear(model.config.hidden_size, 1) if stage.spotting else None
+    weights = [weight for weight in model.parameters() if weight.requires_grad] + (list(spotter.parameters()) if spotter else [])
     encoded = tokenizer([example.sentence for example in examples], truncation=True, max_length=TRAINED_TOKENS)["input_ids"]
+    marked = _marked(tokenizer, examples, encoded) if spotter else []
+    steps = stage.epochs * -(-len(examples) // stage.batch)
+    optimizer = torch.optim.AdamW(weights, lr=stage.learning_rate, weight_decay=0.01, fused=True)
+    rising = stage.warm_up * steps
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(step / rising, (steps - step) / (steps - rising)))
     best, kept = -1.0, None
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns) as progress:
-        bar = progress.add_task(stage.name, total=run)
-        for epoch in range(stage.stop_after):
+        bar = progress.add_task(stage.name, total=steps)
+        for epoch in range(stage.epochs):
             model.train()
-            for chosen in _batches([len(ids) for ids in encoded], stage.batch, seed + epoch):
+            for chosen in _batches([len(ids) for ids in encoded], stage.batch, stage.seed + epoch):
                 inputs = tokenizer.pad({"input_ids": [encoded[at] for at in chosen]}, return_tensors="pt")
                 labels = torch.tensor([examples[at].label for at in chosen])
-                loss = cross_entropy(model(**inputs).logits, labels)
+                found = model.bert(**inputs)
+                logits = model.classifier(model.dropout(found.pooler_output))
+                loss = cross_entropy(logits, labels, label_smoothing=stage.smoothing)
+                if spotter:
+                    loss = loss + stage.spotting * _spotted(spotter(found.last_hidden_state).squeeze(-1), [marked[at] for at in chosen])
                 loss.backward()
-                torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+                torch.nn.utils.clip_grad_norm_(weights, 1.0)
                 optimizer.step()
                 schedule.step()
                 optimizer.zero_grad()
                 progress.advance(bar)
                 done = int(progress.tasks[bar].completed)
-                if not progress.console.is_terminal and done % max(1, run // 10) == 0:
-                    progress.print(f"{stage.name}: {done} of {run} steps")
+                if not progress.console.is_terminal and done % max(1, steps // 10) == 0:
+                    progress.print(f"{stage.name}: {done} of {steps} steps")
             if selection:
-                found = agreement(model, tokenizer, selection)
-                progress.print(f"{stage.name}: Matthews correlation {found:.3f} on the selection split after epoch {epoch + 1}")
-                if found > best:
-                    best, kept = found, {name: value.clone() for name, value in model.state_dict().items()}
+                agreed = agreement(model, tokenizer, selection)
+                progress.print(f"{stage.name}: Matthews correlation {agreed:.3f} on the selection split after epoch {epoch + 1}")
+                if agreed > best:
+                    best, kept = agreed, {name: value.clone() for name, value in model.state_dict().items()}
     if kept:
         model.load_state_dict(kept)
+
+
+def _marked(tokenizer: PreTrainedTokenizerFast, examples: list[Example], encoded: list[list[int]]) -> list[list[int] | None]:
+    """For each token of each example whether it differs from the right sentence; None where that is not known."""
+    known = [at for at, example in enumerate(examples) if example.right is not None]
+    right = tokenizer([examples[at].right for at in known], truncation=True, max_length=TRAINED_TOKENS)["input_ids"]
+    found: list[list[int] | None] = [None] * len(examples)
+    for at, ids in zip(known, right, strict=True):
+        found[at] = different(ids, encoded[at])
+    return found
+
+
+def _spotted(logits: torch.Tensor, marks: list[list[int] | None]) -> torch.Tensor:
+    """Binary cross-entropy over the tokens that have a mark, those that are wrong three times; `logits` is batch by tokens."""
+    targets = torch.full(logits.shape, -1.0)
+    for row, mark in enumerate(marks):
+        if mark is not None:
+            targets[row, : len(mark)] = torch.tensor(mark, dtype=torch.float)
+    known = targets >= 0
+    if not known.any():
+        return torch.zeros(())
+    return binary_cross_entropy_with_logits(logits[known], targets[known], pos_weight=torch.tensor(WRONG_WEIGHT))
 
 
 def agreement(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, examples: list[Example]) -> float:

@@ -3,62 +3,78 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from training.corpora import Example, bare, blimp, ewt
-from training.corrupt import corrupted, detokenised, lemmatised
+from training.corrupt import corrupted, detokenised, exchanging_verbs, lemmatised
+
+WORDS = range(4, 25)  # of a treebank sentence: about as long as CoLA's
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One pass of training. `stop_after`: epochs actually run of the `epochs` that the schedule is made for.
+    """One pass of training: AdamW's highest learning rate, reached after `warm_up` of the steps, sentences a step, epochs, and a seed.
 
-    With `select` the epoch with the highest Matthews correlation on the selection split stays.
+    `spotting` weighs a second target, beside the label: which tokens of a corrupted sentence are wrong. With `select` the
+    epoch with the highest Matthews correlation on the selection split stays.
     """
 
     name: str
     learning_rate: float
     batch: int
+    seed: int
     epochs: int = 1
-    stop_after: int = 1
+    warm_up: float = 0.06
+    dropout: float = 0.0
+    smoothing: float = 0.0
+    spotting: float = 0.0
     select: bool = False
 
 
 def stages(folder: Path, train: list[Example], held_out: set[str], seed: int) -> list[tuple[Stage, list[Example]]]:
     """All stages in order, each with its examples. Raises `CorpusMissing`."""
-    mixed = partial(real_against_corrupted, folder, train, held_out)
+    mixed = partial(real_against_corrupted, folder, train, held_out, copies_ewt=3)
     return [
-        (Stage("1 real or corrupted", 1e-4, batch=32), mixed(copies_ewt=3, copies_cola=3, pairs=150, seed=seed)),
-        (Stage("2 nearer to CoLA", 1e-4, batch=64), mixed(copies_ewt=2, copies_cola=2, pairs=250, seed=seed + 1)),
-        (Stage("3 CoLA", 5e-5, batch=32, epochs=4, stop_after=3, select=True), train),
+        (Stage("1 what is wrong", 1.5e-4, 64, seed, spotting=3.0), mixed(copies_cola=3, pairs=300, seed=seed)),
+        (Stage("2 once more", 1e-4, 64, seed, spotting=2.0), mixed(copies_cola=4, pairs=400, seed=seed + 1)),
+        (Stage("3 CoLA", 5e-5, 32, seed, epochs=4, warm_up=0.1, dropout=0.1, smoothing=0.05, select=True), train),
     ]
 
 
 def real_against_corrupted(
     folder: Path, cola_train: list[Example], held_out: set[str], *, copies_ewt: int, copies_cola: int, pairs: int, seed: int
 ) -> list[Example]:
-    """Each good sentence so many times, each time with one corruption of it; plus BLiMP pairs; plus CoLA's own negatives.
+    """Each good sentence so many times, each time with a corruption of it; plus BLiMP pairs; plus CoLA's own negatives, twice.
 
     Sentences in `held_out` (all that is measured on, `bare`) are left out, and so are corruptions equal to one.
     """
     chance = random.Random(seed)
     examples: list[Example] = []
     treebank = ewt(folder)
+    more = [exchanging_verbs(treebank)]
     for tokens in treebank:
+        if len(tokens) not in WORDS:
+            continue
         sentence = detokenised([token.form for token in tokens])
         for _ in range(copies_ewt):
-            wrong = lemmatised(tokens, chance) if chance.random() < 0.25 else corrupted(sentence, chance)
-            if wrong:
-                examples += [Example(sentence, 1), Example(wrong, 0)]
+            wrong = lemmatised(tokens, chance) if chance.random() < 0.2 else corrupted(sentence, chance, more)
+            examples += _pair(sentence, wrong)
     for example in cola_train:
         if example.label == 0:
-            examples.append(example)
+            examples += [example, example]
             continue
         for _ in range(copies_cola):
-            wrong = corrupted(example.sentence, chance)
-            if wrong:
-                examples += [example, Example(wrong, 0)]
-    examples += blimp(folder, pairs, seed)
+            examples += _pair(example.sentence, corrupted(example.sentence, chance, more))
+    minimal = blimp(folder, pairs, seed)
+    for good, bad in zip(minimal[::2], minimal[1::2], strict=True):
+        examples += _pair(good.sentence, bad.sentence)
     return [example for example in examples if bare(example.sentence) not in held_out]
+
+
+def _pair(right: str, wrong: str | None) -> Iterator[Example]:
+    if wrong:
+        yield Example(right, 1, right)
+        yield Example(wrong, 0, right)

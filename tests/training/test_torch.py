@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-MISSING = [name for name in ("torch", "transformers", "jgo", "onnx_ir") if find_spec(name) is None]
+MISSING = [name for name in ("torch", "transformers", "onnx_ir") if find_spec(name) is None]
 pytestmark = [
     pytest.mark.torch,
     pytest.mark.skipif(bool(MISSING), reason=f"not installed here: {', '.join(MISSING)} (requirements/train.txt)"),
@@ -129,3 +129,27 @@ def step(name: str, value: NDArray[np.float32]) -> NDArray[np.float64]:
     if name.startswith("bert.encoder.") and value.ndim == 2:
         return np.broadcast_to(sizes.max(axis=1, keepdims=True) / 127, sizes.shape)
     return np.zeros_like(sizes)
+
+
+def test_a_stage_learns_labels_and_leaves_the_word_embeddings_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    """A few dozen sentences of the project's own, through both targets and the choice of an epoch."""
+    import torch
+    from transformers import BertForSequenceClassification, PreTrainedTokenizerFast
+
+    from training.corpora import Example
+    from training.finetune import agreement, fit
+    from training.recipe import Stage
+
+    torch.manual_seed(1)
+    model = BertForSequenceClassification(configured(2))
+    tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(TOKENIZER), pad_token="[PAD]")
+    names = [f"The {colour} {animal}" for colour in ("red", "old", "shy", "wet") for animal in ("dog", "cat", "bird", "cow")]
+    pairs = [(f"{name} sleeps.", f"{name} sleep.") for name in names]
+    examples = [example for right, wrong in pairs for example in (Example(right, 1, right), Example(wrong, 0, right))]
+    examples += [Example("Dog the sleeps.", 0), Example("The dogs sleep.", 1)]
+    before = model.bert.embeddings.word_embeddings.weight.detach().clone()
+    stage = Stage("both targets", 3e-3, 8, 1, epochs=12, dropout=0.1, smoothing=0.05, spotting=2.0, select=True)
+    fit(model, tokenizer, examples, stage, selection=examples)
+    assert agreement(model, tokenizer, examples) > 0.9
+    assert torch.equal(model.bert.embeddings.word_embeddings.weight, before)
+    assert "both targets: Matthews correlation" in capsys.readouterr().out

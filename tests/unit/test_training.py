@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from training.corpora import PUT_ASIDE, SELECTION, CorpusMissing, Example, Split, Token, bare, blimp, cola, ewt, put_aside, split
-from training.corrupt import CORRUPTIONS, Corruption, corrupted, detokenised, lemmatised, substitute
+from training.corrupt import CORRUPTIONS, TWICE, Corruption, corrupted, detokenised, different, exchanging_verbs, lemmatised, substitute
 from training.figures import acceptable, accuracy, calibration_error, fit_temperature, matthews
 from training.recipe import real_against_corrupted
 
@@ -268,6 +268,42 @@ def test_function_word_gives_way_to_any_of_its_classes(word: str, others: set[st
     assert found == {("Wugs", other, "it.") for other in others}
 
 
+VERBS = [
+    [token("wugs", "wug", "NOUN"), token(verb, verb, "VERB"), token("In", "in", "ADP")]
+    for verb in ("sing", "sing", "Dance", "dance", "sulk")
+]
+
+
+def test_verb_gives_way_to_another_of_its_form_that_is_there_twice() -> None:
+    exchange = exchanging_verbs(VERBS)
+    found = {tuple(exchange(["wugs", "sing", "in", "rain"], random.Random(seed)) or ()) for seed in range(50)}  # noqa: S311
+    assert found == {("wugs", verb, "in", "rain") for verb in ("sing", "dance")}
+    assert exchange(["wugs", "sulk", "in"], random.Random(1)) is None  # noqa: S311
+
+
+def test_now_and_then_a_sentence_is_corrupted_twice() -> None:
+    words = ["one", "two", "three", "four", "five", "six"]
+    lengths = Counter(len((corrupted(" ".join(words), random.Random(seed)) or "").split()) for seed in range(600))  # noqa: S311
+    assert set(lengths) - {0} == {4, 5, 6, 7, 8}  # two words less or more take two corruptions
+    assert lengths[4] + lengths[8] < 600 * TWICE
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "marks"),
+    [
+        pytest.param([1, 2, 3], [1, 2, 3], [0, 0, 0], id="the same"),
+        pytest.param([1, 2, 3], [1, 9, 3], [0, 1, 0], id="another"),
+        pytest.param([1, 2, 3], [1, 2, 9, 3], [0, 0, 1, 0], id="one more"),
+        pytest.param([1, 2, 3], [1, 3], [0, 1], id="one less: what follows"),
+        pytest.param([1, 2, 3], [1, 2], [0, 1], id="the last one less"),
+        pytest.param([1, 2, 3], [1, 2, 8, 9], [0, 0, 1, 1], id="one for two"),
+        pytest.param([1], [], [], id="nothing left"),
+    ],
+)
+def test_wrong_tokens_are_those_that_differ(right: list[int], wrong: list[int], marks: list[int]) -> None:
+    assert different(right, wrong) == marks
+
+
 @pytest.mark.parametrize("sentence", ["", "Wugs", "Wugs sing"])
 def test_sentence_of_two_words_is_not_corrupted(sentence: str) -> None:
     assert {corrupted(sentence, random.Random(seed)) for seed in range(20)} == {None}  # noqa: S311
@@ -296,8 +332,9 @@ def test_intermediate_examples_leave_out_what_was_put_aside(data: Path) -> None:
         return set(real_against_corrupted(data, cola(data, "train"), held_out, copies_ewt=9, copies_cola=9, pairs=2, seed=1))
 
     everything = made(set())
-    assert Example("The wugs don't sing.", 1) in everything
+    assert Example("The wugs don't sing.", 1, "The wugs don't sing.") in everything
     assert Example("The wug are red.", 0) in everything
+    assert all(example.right == example.sentence for example in everything if example.label)
     held_out = {"thewugisred", "thewugsdontsing", "thewugarered"}
     left = made(held_out)
     assert left == {example for example in everything if bare(example.sentence) not in held_out}
