@@ -29,7 +29,7 @@ if LOG_TEXT not in {"true", "false"}:
 classifier = Classifier(Path(__file__).parents[1] / "model")
 model = {name: classifier.card[name] for name in ("name", "version")}
 logger = Logger(service=SERVICE, level="INFO", use_rfc3339=True, utc=True, location=None, logger_handler=RaisingHandler(sys.stdout))
-dimensions = {"function_name": os.environ.get("AWS_LAMBDA_FUNCTION_NAME", SERVICE)}  # of two stacks' functions
+dimensions = {"function_name": os.environ.get("AWS_LAMBDA_FUNCTION_NAME", SERVICE)}  # the namespace is every stack's
 metrics = EphemeralMetrics(namespace="PredictionMonitor", service=SERVICE, default_dimensions=dimensions)
 recorder = Recorder(logger, metrics, model={**model, "profile": classifier.card["profile"]}, key=HASH_KEY, log_text=LOG_TEXT == "true")
 

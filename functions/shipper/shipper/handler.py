@@ -23,7 +23,7 @@ REPORT_SECONDS = 4.0  # kept back for the last chunk and the report: Lambda ends
 setting = settings(os.environ)
 connection = connect(setting.opensearch_url, os.environ)
 logger = Logger(service=SERVICE, level="INFO", use_rfc3339=True, utc=True, location=None)
-dimensions = {"function_name": os.environ.get("AWS_LAMBDA_FUNCTION_NAME", SERVICE)}  # of two stacks' functions
+dimensions = {"function_name": os.environ.get("AWS_LAMBDA_FUNCTION_NAME", SERVICE)}  # the namespace is every stack's
 metrics = EphemeralMetrics(namespace="PredictionMonitor", service=SERVICE, default_dimensions=dimensions)
 
 

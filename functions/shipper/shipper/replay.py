@@ -36,7 +36,7 @@ except ValueError as problem:
     raise ValueError(f"EVENTS_PER_SECOND must be {problem}") from None
 connection = connect(setting.opensearch_url, os.environ)
 logger = Logger(service=SERVICE, level="INFO", use_rfc3339=True, utc=True, location=None)
-dimensions = {"function_name": os.environ.get("AWS_LAMBDA_FUNCTION_NAME", SERVICE)}  # of two stacks' functions
+dimensions = {"function_name": os.environ.get("AWS_LAMBDA_FUNCTION_NAME", SERVICE)}  # the namespace is every stack's
 metrics = EphemeralMetrics(namespace="PredictionMonitor", service=SERVICE, default_dimensions=dimensions)
 
 
