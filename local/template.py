@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,9 +66,9 @@ def load(path: Path = ROOT / "template.yaml") -> dict[str, Any]:
 def read(path: Path = ROOT / "template.yaml") -> Template:
     """Functions, HTTP routes `(method, path) -> function`, and subscriptions `(log group, pattern, function)`."""
     functions: dict[str, Function] = {}
-    routes: dict[tuple[str, str], str] = {}
     subscriptions: list[tuple[str, str, str]] = []
-    for name, resource in load(path)["Resources"].items():
+    resources = load(path)["Resources"]
+    for name, resource in resources.items():
         if resource["Type"] != "AWS::Serverless::Function":
             continue
         properties = resource["Properties"]
@@ -84,8 +85,18 @@ def read(path: Path = ROOT / "template.yaml") -> Template:
         )
         for event in properties.get("Events", {}).values():
             details = event["Properties"]
-            if event["Type"] == "HttpApi":
-                routes[details["Method"], details["Path"]] = name
-            elif event["Type"] == "CloudWatchLogs":
+            if event["Type"] == "CloudWatchLogs":
                 subscriptions.append((details["LogGroupName"]["Ref"], details["FilterPattern"], name))
-    return Template(functions, routes, subscriptions)
+    return Template(functions, _routes(resources), subscriptions)
+
+
+def _routes(resources: dict[str, Any]) -> dict[tuple[str, str], str]:
+    """The routes of the HTTP API: through its integration, whose address has the function's ARN in it."""
+    routes = {}
+    for resource in resources.values():
+        if resource["Type"] == "AWS::ApiGatewayV2::Route":
+            method, _, route = resource["Properties"]["RouteKey"].partition(" ")
+            integration = resource["Properties"]["Target"]["Fn::Sub"].removeprefix("integrations/").strip("${}")
+            (function,) = re.findall(r"/functions/\$\{(\w+)\.Arn\}", resources[integration]["Properties"]["IntegrationUri"]["Fn::Sub"])
+            routes[method, route] = function
+    return routes

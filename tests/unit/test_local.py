@@ -25,9 +25,16 @@ Resources:
       Timeout: 5
       Role: !GetAtt Role.Arn
       Events:
-        Get: {Type: HttpApi, Properties: {Method: GET, Path: /answer}}
-        Put: {Type: HttpApi, Properties: {Method: PUT, Path: /answer}}
         Daily: {Type: Schedule, Properties: {Schedule: rate(1 day)}}
+  Integration:
+    Type: AWS::ApiGatewayV2::Integration
+    Properties: {IntegrationUri: !Sub "arn:aws:apigateway:x:lambda:path/2015-03-31/functions/${Answer.Arn}:live/invocations"}
+  Get:
+    Type: AWS::ApiGatewayV2::Route
+    Properties: {RouteKey: GET /answer, Target: !Sub "integrations/${Integration}"}
+  Put:
+    Type: AWS::ApiGatewayV2::Route
+    Properties: {RouteKey: PUT /answer, Target: !Sub "integrations/${Integration}"}
   Store:
     Type: AWS::Serverless::Function
     Properties:

@@ -114,10 +114,12 @@ def written(capsys: pytest.CaptureFixture[str]) -> tuple[dict[str, Any], dict[st
     (directive,) = emf["_aws"]["CloudWatchMetrics"]
     assert (directive["Namespace"], emf["service"], emf["function_name"]) == ("PredictionMonitor", "replay", "replay")
     assert [sorted(each) for each in directive["Dimensions"]] == [["function_name", "service"]]
-    assert {metric["Unit"] for metric in directive["Metrics"]} == {"Count"}
+    units = {metric["Name"]: metric["Unit"] for metric in directive["Metrics"]}
+    assert units.pop("MemoryUtilization") == "Percent"
+    assert set(units.values()) == {"Count"}
     rest = [line for line in lines if line not in (summary, emf)]
     assert {line["message"] for line in rest} <= {"letter"}
-    return summary, {metric["Name"]: emf[metric["Name"]][0] for metric in directive["Metrics"]}, rest
+    return summary, {name: emf[name][0] for name in units}, rest
 
 
 # --- the schedule ----------------------------------------------------------------------------------------------------------

@@ -187,6 +187,7 @@ def test_metrics_have_names_and_units(load: Load, bulk: Bulk, capsys: pytest.Cap
         "BulkBytes": "Bytes",
         "BulkRetries": "Count",
         "IndexDelay": "Milliseconds",
+        "MemoryUtilization": "Percent",
     }
     assert [sorted(each) for each in directive["Dimensions"]] == [["function_name", "service"]]
     assert (emf["service"], emf["function_name"]) == ("shipper", "shipper")

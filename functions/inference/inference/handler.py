@@ -31,7 +31,14 @@ model = {name: classifier.card[name] for name in ("name", "version")}
 logger = Logger(service=SERVICE, level="INFO", use_rfc3339=True, utc=True, location=None, logger_handler=RaisingHandler(sys.stdout))
 dimensions = {"function_name": os.environ.get("AWS_LAMBDA_FUNCTION_NAME", SERVICE)}  # the namespace is every stack's
 metrics = EphemeralMetrics(namespace="PredictionMonitor", service=SERVICE, default_dimensions=dimensions)
-recorder = Recorder(logger, metrics, model={**model, "profile": classifier.card["profile"]}, key=HASH_KEY, log_text=LOG_TEXT == "true")
+recorder = Recorder(
+    logger,
+    metrics,
+    model={**model, "profile": classifier.card["profile"]},
+    key=HASH_KEY,
+    log_text=LOG_TEXT == "true",
+    memory_mb=int(os.environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "1024")),
+)
 
 
 @logger.inject_lambda_context(clear_state=True)

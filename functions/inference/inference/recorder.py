@@ -13,6 +13,7 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
 from inference.classifier import Prediction
+from inference.memory import memory_utilization
 from inference.problem import Problem
 from inference.record import error_record, prediction_record
 from inference.request import Request
@@ -27,14 +28,20 @@ class RaisingHandler(logging.StreamHandler[TextIO]):
 
 
 class Recorder:
-    """Writes records and metrics to standard output; `model`, `key` and `log_text` are the same for every record."""
+    """Writes records and metrics to standard output; `model`, `key` and `log_text` are the same for every record.
 
-    def __init__(self, logger: Logger, metrics: EphemeralMetrics, *, model: dict[str, str], key: bytes, log_text: bool) -> None:
+    `memory_mb` is what the function has, in MB.
+    """
+
+    def __init__(
+        self, logger: Logger, metrics: EphemeralMetrics, *, model: dict[str, str], key: bytes, log_text: bool, memory_mb: int
+    ) -> None:
         self._logger = logger
         self._metrics = metrics
         self._model = model
         self._key = key
         self._log_text = log_text
+        self._memory_mb = memory_mb
 
     def predictions(self, request: Request, predictions: Sequence[Prediction], ids: Sequence[str]) -> None:
         """One record a sentence; metrics for live traffic, as in every panel."""
@@ -55,6 +62,7 @@ class Recorder:
                 self._metrics.add_metric("Predictions", MetricUnit.Count, len(predictions))
                 for prediction in predictions:
                     self._metrics.add_metric("PredictionLatency", MetricUnit.Milliseconds, prediction.latency_ms)
+                self._metrics.add_metric("MemoryUtilization", MetricUnit.Percent, memory_utilization(self._memory_mb))
             self._flush()
 
     def problem(self, problem: Problem) -> None:

@@ -7,12 +7,13 @@ import time
 from typing import Any
 
 from aws_lambda_powertools import Logger
-from aws_lambda_powertools.metrics import EphemeralMetrics
+from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from shipper.client import connect
 from shipper.decode import decode
 from shipper.deliver import Outcome, Patience
+from shipper.memory import memory_utilization
 from shipper.report import report
 from shipper.settings import settings
 from shipper.ship import ship
@@ -38,5 +39,6 @@ def handler(event: Any, context: LambdaContext) -> dict[str, int]:
         outcome = Outcome(excluded=len(payload.events))
     else:
         outcome = ship(payload, setting.rules, connection, patience)
+    metrics.add_metric("MemoryUtilization", MetricUnit.Percent, memory_utilization(context.memory_limit_in_mb))
     report(payload, outcome, time.time(), logger, metrics)
     return outcome.or_raise()

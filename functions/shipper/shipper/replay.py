@@ -17,6 +17,7 @@ from shipper.client import connect
 from shipper.dead_letters import PREFIX, Bucket, Fate, letters, replay_all
 from shipper.decode import decode
 from shipper.deliver import Outcome, Patience
+from shipper.memory import memory_utilization
 from shipper.settings import settings
 from shipper.ship import ship
 from shipper.values import moment, positive
@@ -66,6 +67,7 @@ def handler(event: Any, context: LambdaContext) -> dict[str, Any]:
     counts: dict[str, Any] = {"found": len(found), "replayed": fates[Fate.REPLAYED], "poisoned": fates[Fate.POISONED], "waiting": waiting}
     for name, count in counts.items():
         metrics.add_metric(f"DeadLetters{name.capitalize()}", MetricUnit.Count, count)
+    metrics.add_metric("MemoryUtilization", MetricUnit.Percent, memory_utilization(context.memory_limit_in_mb))
     metrics.flush_metrics()
     logger.info("replay", **counts, lines=lines)
     return {**counts, "lines": lines}
