@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
@@ -96,11 +97,27 @@ def _holds(condition: Any, *, values: Values, conditions: Values) -> bool:
     if function in {"Condition", "Fn::Condition"}:
         return again(conditions[arguments])
     if function == "Fn::Equals":
-        left, right = (str(values[each["Ref"]]) if isinstance(each, dict) else str(each) for each in arguments)
+        left, right = (_value(each, values) for each in arguments)
         return left == right
     if function == "Fn::Not":
         return not again(arguments[0])
     return {"Fn::And": all, "Fn::Or": any}[function](map(again, arguments))
+
+
+def _value(expression: Any, values: Values) -> str:
+    """The text that a condition compares."""
+    if not isinstance(expression, dict):
+        return str(expression)
+    ((function, arguments),) = expression.items()
+    if function == "Fn::Select":
+        place, parts = arguments
+        ((splits, (separator, whole)),) = parts.items()
+        assert splits == "Fn::Split"
+        return _value(whole, values).split(separator)[place]
+    if function == "Fn::Sub":
+        return re.sub(r"\$\{(\w+)\}", lambda name: str(values[name[1]]), arguments)
+    assert function == "Ref"
+    return str(values[arguments])
 
 
 def _resolved(value: Any, holds: Any) -> Any:
