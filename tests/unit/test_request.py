@@ -21,6 +21,8 @@ BAD_JSON = {
     "byte order mark": '\ufeff{"sentence": "a"}',
     "number of 5,000 digits": f'{{"sentence": {"7" * 5000}}}',
     "nesting 100,000 deep": "[" * 100_000 + "]" * 100_000,
+    "no number": '{"sentence": "a", "more": NaN}',
+    "infinity": '{"sentence": "a", "more": [-Infinity]}',
     "nesting never closed": '{"sentence": ' + "[" * 100_000,
 }
 # body -> kind, status, field

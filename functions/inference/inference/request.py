@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from inference.problem import Refused
 
@@ -80,11 +80,16 @@ def _text(event: dict[str, Any]) -> str:
 
 def _json(text: str) -> Any:
     try:
-        return json.loads(text)
+        return json.loads(text, parse_constant=_no_number)
     except json.JSONDecodeError as problem:
         raise Refused("body-not-json", f"The body is not JSON: {problem.msg} (character {problem.pos}).") from None
     except (ValueError, RecursionError):  # a number of thousands of digits, or nesting beyond what any sentence needs
         raise Refused("body-not-json", "The body holds a number too long or is nested too deep to be read.") from None
+
+
+def _no_number(name: str) -> NoReturn:
+    """What Python's reader takes by default, NaN and Infinity, is not JSON."""
+    raise Refused("body-not-json", f"The body is not JSON: that has no {name}.")
 
 
 def _sentences(value: Any) -> tuple[str, ...]:
