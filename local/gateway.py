@@ -40,6 +40,7 @@ def gateway(port: int, routes: dict[Route, Invoke]) -> ThreadingHTTPServer:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True  # the body need not wait until the head is confirmed
 
         def answer(self) -> None:
             length = self.headers.get("content-length", "0")
