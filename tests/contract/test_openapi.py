@@ -1,0 +1,366 @@
+"""docs/openapi.yaml says what the code does: routes, limits, problems, examples, and the handler's answers to them."""
+
+from __future__ import annotations
+
+import copy
+import importlib
+import json
+import re
+import sys
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NoReturn
+
+import jsonschema_rs
+import pytest
+import schemathesis
+from jsonschema import Draft202012Validator
+
+import local.gateway
+from inference.problem import STATUS
+from inference.request import MAX_CHARS, MAX_SENTENCES, TRAFFIC
+from local.gateway import gateway, http_answer, http_event
+from local.template import ROOT, read
+from tests.contract.openapi import DOCUMENT, JSON, OPERATION, PROBLEM, SCHEMAS, ask, contents, resolved, validator
+from tests.unit.conftest import Context, forget_handler
+
+EVENTS = ROOT / "events" / "inference"
+CARD = json.loads((ROOT / "functions" / "inference" / "model" / "card.json").read_text())
+RECORD = json.loads((ROOT / "events" / "record.schema.json").read_text())
+ROUTE = ("POST", "/predict")
+URN = "urn:prediction-monitor:"
+# What the local gateway alone answers: HTTP is taken apart before an HTTP API sees it.
+OF_THE_STAND_IN = {local.gateway.BAD_REQUEST[0], local.gateway.LENGTH_REQUIRED[0]}
+# What the local gateway does not play: it asks for no signature and does not throttle.
+OF_AWS = {403: {"message": "Forbidden"}, 429: {"message": "Too Many Requests"}}
+
+Answer = tuple[int, str, Any]
+Handle = Callable[[Any], Any]
+
+
+class FailingClassifier:
+    def predict(self, _sentence: str) -> NoReturn:
+        raise RuntimeError
+
+
+def examples(content: dict[str, Any]) -> dict[str, Any]:
+    """The examples of a media type object by name; one alone has none."""
+    return {"": content["example"]} if "example" in content else {name: each["value"] for name, each in content["examples"].items()}
+
+
+def closed(part: Any) -> Any:
+    """The same schemas without room for a field that they do not name. Readers get that room; the function has no use for it."""
+    if isinstance(part, list):
+        return [closed(each) for each in part]
+    if not isinstance(part, dict):
+        return part
+    shut = {name: closed(each) for name, each in part.items()}
+    return shut | {"unevaluatedProperties": False} if part.get("type") == "object" or "allOf" in part else shut
+
+
+BODY = validator(OPERATION["requestBody"]["content"][JSON]["schema"])
+REQUESTS = examples(OPERATION["requestBody"]["content"][JSON])
+# A problem of any kind is a part of the others, which are closed as a whole.
+EXACT = {name: schema if name == "Problem" else closed(schema) for name, schema in SCHEMAS.items()}
+
+
+@pytest.fixture(scope="module")
+def module() -> Iterator[Any]:
+    """The inference function in this process."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HASH_KEY", "the key of the tests")
+        patch.delenv("LOG_TEXT", raising=False)
+        forget_handler("inference.handler", "inference")
+        yield importlib.import_module("inference.handler")
+        forget_handler("inference.handler", "inference")
+
+
+@pytest.fixture
+def handle(module: Any) -> Handle:
+    return lambda event: module.handler(event, Context())
+
+
+def answered(handle: Handle, event: Any) -> Answer:
+    status, headers, body = http_answer(handle(event))
+    return status, headers["content-type"], json.loads(body)
+
+
+def posted(handle: Handle, body: bytes) -> Answer:
+    return answered(handle, http_event(ROUTE, "/predict", {"content-type": JSON}, body))
+
+
+# --- a document of OpenAPI 3.1 ---------------------------------------------------------------------------------------------
+
+
+def test_the_document_is_openapi() -> None:
+    assert DOCUMENT["openapi"].startswith("3.1.")
+    schemathesis.openapi.from_dict(copy.deepcopy(DOCUMENT)).validate()
+    for schema in SCHEMAS.values():
+        Draft202012Validator.check_schema(schema)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        ("info", "title"),
+        ("paths", "/predict", "post", "responses", "200", "description"),
+        ("components", "securitySchemes", "signature", "in"),
+    ],
+    ids=".".join,
+)
+def test_a_document_that_lacks_something_is_not(path: tuple[str, ...]) -> None:
+    document = copy.deepcopy(DOCUMENT)
+    place = document
+    for step in path[:-1]:
+        place = place[step]
+    del place[path[-1]]
+    with pytest.raises(jsonschema_rs.ValidationError, match=f'"{path[-1]}" is a required property'):
+        schemathesis.openapi.from_dict(document).validate()
+
+
+def test_every_reference_leads_to_something_and_everything_is_referred_to() -> None:
+    found = set(re.findall(r'"\$ref": "#/components/(\w+/\w+)"', json.dumps(DOCUMENT)))
+    components = {f"{kind}/{name}" for kind in ("schemas", "responses") for name in DOCUMENT["components"][kind]}
+    assert found == components
+    assert {name for each in DOCUMENT["security"] for name in each} == set(DOCUMENT["components"]["securitySchemes"])
+
+
+# --- what it says is what the code says ------------------------------------------------------------------------------------
+
+
+def test_the_operations_are_the_templates_routes() -> None:
+    assert {(method.upper(), path) for path, item in DOCUMENT["paths"].items() for method in item} == set(read().routes)
+
+
+def test_the_problems_under_each_status_are_the_functions() -> None:
+    expected: defaultdict[int, set[str]] = defaultdict(set)
+    for problem, answered_with in STATUS.items():
+        expected[answered_with].add(URN + problem)
+    listed = {}
+    for (status, kind), content in contents().items():
+        if kind == PROBLEM:
+            _, special = resolved(content["schema"])["allOf"]
+            assert special["properties"]["status"] == {"const": status}
+            listed[status] = set(special["properties"]["type"]["enum"])
+    assert listed == expected
+
+
+def test_the_limits_are_the_functions() -> None:
+    assert SCHEMAS["Sentence"]["maxLength"] == MAX_CHARS
+    assert SCHEMAS["Request"]["properties"]["sentences"]["maxItems"] == MAX_SENTENCES
+    assert SCHEMAS["Answers"]["properties"]["predictions"]["maxItems"] == MAX_SENTENCES
+    traffic = SCHEMAS["Request"]["properties"]["traffic"]
+    assert traffic["enum"] == list(TRAFFIC) == RECORD["properties"]["traffic"]["enum"]
+    assert traffic["default"] == TRAFFIC[0]
+
+
+def test_a_blank_is_what_the_function_takes_for_one() -> None:
+    pattern = re.compile(SCHEMAS["Sentence"]["pattern"])
+    assert [each for each in map(chr, range(sys.maxunicode + 1)) if bool(pattern.search(each)) is not bool(each.strip())] == []
+
+
+def test_the_labels_are_the_models() -> None:
+    prediction = SCHEMAS["Answer"]["properties"]["prediction"]["properties"]
+    assert sorted(prediction["label"]["enum"]) == sorted(CARD["labels"])
+    assert prediction["score"]["minimum"] == 1 / len(CARD["labels"])  # that of the most probable one
+    recorded = RECORD["$defs"]["prediction"]["properties"]["prediction"]["properties"]
+    assert sorted(prediction["label"]["enum"]) == sorted(recorded["label"]["enum"])
+
+
+def test_the_gateways_own_answers_are_those_of_the_local_one() -> None:
+    played = {value[0]: value[1] for value in vars(local.gateway).values() if isinstance(value, tuple) and isinstance(value[0], int)}
+    documented = {status: content["example"] for (status, kind), content in contents().items() if kind == JSON and status != 200}
+    assert documented == {status: body for status, body in played.items() if status not in OF_THE_STAND_IN} | OF_AWS
+
+
+# --- examples, and the handler's answers -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", REQUESTS)
+def test_every_example_of_a_request_is_valid(name: str) -> None:
+    BODY.validate(REQUESTS[name])
+
+
+@pytest.mark.parametrize(("name", "sample"), [("one", "direct"), ("canary", "direct-canary"), ("batch", "direct-batch")])
+def test_the_examples_of_requests_are_the_sample_events(name: str, sample: str) -> None:
+    assert set(REQUESTS) == {"one", "canary", "batch"}
+    assert REQUESTS[name] == json.loads((EVENTS / f"{sample}.json").read_text())
+
+
+@pytest.mark.parametrize("place", contents(), ids=lambda place: f"{place[0]} {place[1]}")
+def test_every_example_of_an_answer_is_valid(place: tuple[int, str]) -> None:
+    found = examples(contents()[place])
+    assert found
+    for example in found.values():
+        validator(contents()[place]["schema"]).validate(example)
+
+
+@pytest.mark.parametrize("name", REQUESTS)
+def test_the_example_of_an_answer_is_the_answer_to_that_of_the_request(name: str, handle: Handle) -> None:
+    status, content_type, body = posted(handle, json.dumps(REQUESTS[name]).encode())
+    shown = examples(contents()[status, content_type])
+    assert set(shown) == set(REQUESTS)
+    of_shown, of_body = (answer.get("predictions", [answer]) for answer in (shown[name], body))
+    assert ("predictions" in shown[name]) is ("predictions" in body)
+    for one, other in zip(of_shown, of_body, strict=True):
+        assert {"text": one["text"], "model": one["model"]} == {"text": other["text"], "model": other["model"]}
+        assert one["prediction"]["label"] == other["prediction"]["label"]
+        assert one["prediction"]["score"] == pytest.approx(other["prediction"]["score"], abs=0.01)
+
+
+# problem -> a body that is refused with it
+REFUSED = {
+    "body-missing": b"",
+    "body-not-utf8": b"\xff",
+    "body-not-json": b'{"sentence": "a',
+    "body-not-an-object": b'["The boy is sitting on a bench"]',
+    "field-missing": b"{}",
+    "field-ambiguous": b'{"sentence": "a", "sentences": ["a"]}',
+    "field-invalid": b'{"sentence": 17}',
+    "sentence-blank": b'{"sentence": "   "}',
+    "sentence-not-unicode": b'{"sentence": "\\ud800"}',
+    "sentence-too-long": json.dumps({"sentence": "a" * (MAX_CHARS + 1)}).encode(),
+    "too-many-sentences": json.dumps({"sentences": ["a"] * (MAX_SENTENCES + 1)}).encode(),
+}
+NOT_THE_CALLERS = {"body-not-base64", "prediction-failed"}
+
+
+def shown(kind: str) -> Answer:
+    """The document's example of a problem."""
+    ((status, content),) = [(at[0], each) for at, each in contents().items() if kind in each.get("examples", {})]
+    return status, PROBLEM, content["examples"][kind]["value"]
+
+
+def test_every_problem_has_an_example() -> None:
+    assert set(REFUSED) | NOT_THE_CALLERS == set(STATUS)
+    assert {name for (_, kind), content in contents().items() if kind == PROBLEM for name in content["examples"]} == set(STATUS)
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_the_example_of_a_problem_is_what_the_function_answers(kind: str, handle: Handle) -> None:
+    assert posted(handle, REFUSED[kind]) == shown(kind)
+    summary = OPERATION["responses"][str(STATUS[kind])]["content"][PROBLEM]["examples"][kind]["summary"]
+    assert not summary.startswith(("{", "[")) or summary == REFUSED[kind].decode()
+
+
+def test_the_example_of_base64_that_is_none_is_what_the_function_answers(handle: Handle) -> None:
+    event = json.loads((EVENTS / "http-api-v2-base64.json").read_text()) | {"body": "%%%"}
+    assert answered(handle, event) == shown("body-not-base64")
+
+
+def test_the_example_of_a_failed_prediction_is_what_the_function_answers(
+    module: Any, handle: Handle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "classifier", FailingClassifier())
+    assert posted(handle, b'{"sentence": "a"}') == shown("prediction-failed")
+
+
+SAMPLES = sorted(path for path in EVENTS.iterdir() if "requestContext" in json.loads(path.read_text()))
+
+
+@pytest.mark.parametrize("sample", SAMPLES, ids=lambda path: path.stem)
+def test_the_answer_to_a_sample_event_is_documented(sample: Path, handle: Handle) -> None:
+    status, content_type, body = answered(handle, json.loads(sample.read_text()))
+    schema = contents()[status, content_type]["schema"]
+    validator(schema).validate(body)
+    # and has no field that the document does not name
+    Draft202012Validator({"components": {"schemas": EXACT}, **schema}).validate(body)
+    with_more = {**body, "more": 1}
+    assert not Draft202012Validator({"components": {"schemas": EXACT}, **schema}).is_valid(with_more)
+
+
+@pytest.mark.parametrize("sample", SAMPLES, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "renamed", ["text", "label", "score", "prediction_id", "version", "predictions", "type", "status", "detail", "field"]
+)
+def test_an_answer_with_a_renamed_field_is_not_documented(sample: Path, renamed: str, handle: Handle) -> None:
+    status, content_type, body = answered(handle, json.loads(sample.read_text()))
+    text = json.dumps(body)
+    other = text.replace(f'"{renamed}":', f'"{renamed}s":')
+    assert validator(contents()[status, content_type]["schema"]).is_valid(json.loads(other)) is (other == text)
+
+
+# --- schemathesis reports a document that is not true ------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def url(module: Any) -> Iterator[str]:
+    """The local gateway with the function in this process: the checker is what is tried."""
+    with gateway(0, {ROUTE: lambda event: module.handler(event, Context())}) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def without_422(_document: dict[str, Any], operation: dict[str, Any], _schemas: dict[str, Any]) -> None:
+    del operation["responses"]["422"]
+
+
+def plain_json(_document: dict[str, Any], operation: dict[str, Any], _schemas: dict[str, Any]) -> None:
+    operation["responses"]["422"]["content"] = {JSON: operation["responses"]["422"]["content"][PROBLEM]}
+
+
+def no_model(_document: dict[str, Any], _operation: dict[str, Any], schemas: dict[str, Any]) -> None:
+    del schemas["Answer"]["properties"]["model"]
+    schemas["Answer"] |= {"required": ["text", "prediction", "prediction_id"], "additionalProperties": False}
+
+
+def another_label(_document: dict[str, Any], _operation: dict[str, Any], schemas: dict[str, Any]) -> None:
+    schemas["Answer"]["properties"]["prediction"]["properties"]["label"]["enum"] = ["fine", "bad"]
+
+
+def a_lower_limit(_document: dict[str, Any], _operation: dict[str, Any], schemas: dict[str, Any]) -> None:
+    schemas["Sentence"]["maxLength"] = MAX_CHARS - 1
+
+
+def a_larger_batch(_document: dict[str, Any], _operation: dict[str, Any], schemas: dict[str, Any]) -> None:
+    schemas["Request"]["properties"]["sentences"]["maxItems"] = MAX_SENTENCES + 1
+
+
+def blanks(_document: dict[str, Any], _operation: dict[str, Any], schemas: dict[str, Any]) -> None:
+    del schemas["Sentence"]["pattern"], schemas["Sentence"]["minLength"]
+
+
+def both_fields(_document: dict[str, Any], _operation: dict[str, Any], schemas: dict[str, Any]) -> None:
+    schemas["Request"]["anyOf"] = schemas["Request"].pop("oneOf")
+
+
+def another_path(document: dict[str, Any], _operation: dict[str, Any], _schemas: dict[str, Any]) -> None:
+    document["paths"]["/predictions"] = document["paths"].pop("/predict")
+
+
+@pytest.mark.parametrize(
+    ("flaw", "check"),
+    [
+        (without_422, "status_code_conformance"),
+        (plain_json, "content_type_conformance"),
+        (no_model, "response_schema_conformance"),
+        (another_label, "response_schema_conformance"),
+        (a_lower_limit, "negative_data_rejection"),
+        (a_larger_batch, "positive_data_acceptance"),
+        (blanks, "positive_data_acceptance"),
+        (both_fields, "positive_data_acceptance"),
+        (another_path, "positive_data_acceptance"),
+    ],
+    ids=lambda value: value.__name__ if callable(value) else "",
+)
+def test_a_flaw_of_the_document_is_reported(flaw: Callable[..., None], check: str, url: str) -> None:
+    document = copy.deepcopy(DOCUMENT)
+    flaw(document, document["paths"]["/predict"]["post"], document["components"]["schemas"])
+    assert check in ask(document, url, examples=5).failures
+
+
+def test_a_server_error_is_reported(module: Any, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though the document has it: problem details are how the function says that it failed, not how it answers."""
+    monkeypatch.setattr(module, "classifier", FailingClassifier())
+    assert "not_a_server_error" in ask(DOCUMENT, url, examples=5).failures
+
+
+def test_the_document_itself_is_not_reported(url: str) -> None:
+    report = ask(DOCUMENT, url, examples=5)
+    assert not report.failures, report.details
+    assert report.requests > 40
