@@ -17,7 +17,7 @@ QUIET := $(shell [ -t 2 ] || echo --quiet)
 OFFLINE := echo "make: packages could not be downloaded: check the network and run this again" >&2; exit 1
 COMPILE := $(UV) pip compile --quiet --universal --generate-hashes --python-version 3.13 --no-emit-index-url --custom-compile-command "make lock"
 
-.PHONY: help setup run serve kibana test test-full deploy-test lint build bench train lock clean
+.PHONY: help setup run serve kibana test test-full deploy-test lint audit build bench train lock clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -30,8 +30,16 @@ run: $(VENV)/.ready ## sentences in, documents in OpenSearch out, then ends [API
 serve: $(VENV)/.ready ## the same stack, staying up: API on 127.0.0.1:3000, OpenSearch on 127.0.0.1:9200 [the same]
 	@python -m local serve
 
-lint: $(VENV)/.ready ## ruff, mypy, cfn-lint
+lint: $(VENV)/.ready ## ruff, mypy, cfn-lint; workflows by zizmor and by their schema; whether the pins fit each other
 	@ruff check . && ruff format --check . && mypy && cfn-lint --include-checks I -- template.yaml
+	@zizmor --offline --quiet --no-progress --pedantic .github
+	@check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	@check-jsonschema --quiet --builtin-schema vendor.renovate renovate.json
+	@check-jsonschema --quiet --builtin-schema vendor.compose-spec kibana/compose.yaml
+	@$(UV) pip check --quiet --python $(VENV)
+
+audit: $(VENV)/.ready ## an SBOM of each package in sbom/, and what is known against the pins [PIP_AUDIT_VULNERABILITY_SERVICE=osv]
+	@python -m audit
 
 kibana: $(VENV)/.ready ## OpenSearch Dashboards in Docker on 127.0.0.1:5601 for the running stack [OPENSEARCH_PORT= DASHBOARDS_PORT=]
 	@docker compose version >/dev/null 2>&1 && docker info >/dev/null 2>&1 || { \
@@ -72,7 +80,7 @@ lock: $(UV) ## new pins, with hashes and without index addresses
 	@$(COMPILE) --upgrade --group train -c requirements/dev.txt -o requirements/train.txt
 
 clean: ## forget environments and builds (not the downloaded OpenSearch, which lies in the user's cache folder)
-	@rm -rf $(VENV) .venv-train .uv .aws-sam .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@rm -rf $(VENV) .venv-train .uv .aws-sam .mypy_cache .pytest_cache .ruff_cache .hypothesis sbom
 
 $(VENV)/.ready: requirements/dev.txt | $(UV)
 	@echo "setting up $(VENV) (0.6 GB, once) ..."

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import re
+import shutil
 import struct
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from audit import sbom
 from local.template import ROOT, load
 
 MIB = 1024 * 1024
@@ -67,6 +72,51 @@ def test_byte_code_is_there_and_never_checked_against_its_source(function: str, 
     assert struct.unpack_from("<I", compiled, 4)[0] == 0b01  # hash-based, unchecked (PEP 552): zip times do not matter
 
 
+@pytest.fixture
+def shipper(tmp_path: Path) -> Path:
+    """The shipper's folder once more, to spoil."""
+    return shutil.copytree(ROOT / "functions" / "shipper", tmp_path / "shipper")
+
+
+def build(folder: Path) -> subprocess.CompletedProcess[str]:
+    """What `sam build` runs for the function of a folder."""
+    path = f"{ROOT / '.uv' / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}"
+    environment = os.environ | {"ARTIFACTS_DIR": str(folder.with_name("built")), "PATH": path}
+    command = ["make", "--makefile", str(folder / "Makefile"), "build-ShipperFunction"]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_what_is_pinned_can_be_built(shipper: Path) -> None:
+    done = build(shipper)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert shipper.with_name("built").joinpath("idna").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("pattern", "replacement", "said"),
+    [
+        pytest.param(
+            r"(--hash=sha256:.{63})(.)",
+            lambda found: found[1] + f"{int(found[2], 16) ^ 1:x}",
+            "Hash mismatch for `idna==",
+            id="another digest",
+        ),
+        pytest.param(r" \\\n +--hash=\S+", lambda _: "", "idna==", id="no hash"),
+    ],
+)
+def test_a_package_that_is_not_the_pinned_one_is_not_built_in(
+    pattern: str, replacement: Callable[[re.Match[str]], str], said: str, shipper: Path
+) -> None:
+    lock = shipper / "requirements.txt"
+    pinned = re.search(r"^idna==\S+(?: \\\n +--hash=\S+)+", lock.read_text(), re.MULTILINE)
+    assert pinned
+    lock.write_text(lock.read_text().replace(pinned[0], re.sub(pattern, replacement, pinned[0])))
+    done = build(shipper)
+    assert done.returncode
+    assert said in done.stderr
+    assert not shipper.with_name("built").joinpath("idna").exists()
+
+
 def test_the_installer_carries_what_it_installs(built: Path) -> None:
     source, packed = (root / "kibana" / "saved" for root in (ROOT / "kibana", built / "KibanaFunction"))
     files = {path.relative_to(source): path.read_bytes() for path in source.rglob("*.json")}
@@ -78,3 +128,17 @@ def test_no_package_carries_what_is_not_its_own(built: Path) -> None:
     for function, absent in (("InferenceFunction", "shipper"), ("ShipperFunction", "inference")):
         assert not (built / function / absent).exists()
         assert not list((built / function).glob("**/libonnxruntime.so*"))
+
+
+@pytest.mark.parametrize(
+    ("function", "name"),
+    [("InferenceFunction", "inference"), ("ShipperFunction", "shipper"), ("ReplayFunction", "shipper"), ("KibanaFunction", "kibana")],
+)
+def test_an_sbom_lists_what_is_in_the_package(function: str, name: str, built: Path, tmp_path: Path) -> None:
+    (path,) = (path for path in sbom.write(tmp_path) if path.name == f"{name}.cdx.json")
+    components = json.loads(path.read_text())["components"]
+    carried = {tuple(folder.stem.lower().split("-", 1)) for folder in (built / function).glob("*.dist-info")}
+    assert carried
+    assert {(each["name"].replace("-", "_"), each["version"]) for each in components if each["type"] == "library"} == carried
+    models = {each["hashes"][0]["content"] for each in components if each["type"] == "machine-learning-model"}
+    assert models == {hashlib.sha256(file.read_bytes()).hexdigest() for file in (built / function).rglob("model.onnx")}

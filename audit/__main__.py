@@ -1,0 +1,24 @@
+"""`make audit`: an SBOM of each deployed package in sbom/, then what is known against the pins."""
+
+from __future__ import annotations
+
+import sys
+
+from audit import sbom, vulnerabilities
+from local.template import ROOT
+from local.trouble import Trouble
+
+
+def main() -> int:
+    """Exit 0 if nothing is known against any pin, 1 if something is, 2 if nobody could be asked."""
+    try:
+        for path in sbom.write(ROOT / "sbom"):
+            print(f"{path.relative_to(ROOT)}: {sbom.summary(path)}")
+        return vulnerabilities.check(vulnerabilities.locks(), vulnerabilities.ACCEPTED)
+    except Trouble as problem:
+        print(f"make audit: {problem}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

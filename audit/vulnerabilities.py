@@ -1,0 +1,148 @@
+"""Known vulnerabilities of what is pinned, asked of pip-audit; and which of them are accepted, why, and until when."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from local.template import ROOT
+from local.trouble import Trouble
+
+ACCEPTED: Final = ROOT / "audit" / "accepted.toml"
+# Nothing is resolved or downloaded: the pins are what is asked about. `--strict` would end at the first package that the service does
+# not know, with the exit of a vulnerability; here each of them is read from the answer and counts as not audited.
+COMMAND: Final = (
+    *(sys.executable, "-m", "pip_audit", "--require-hashes", "--disable-pip"),
+    *("--format", "json", "--aliases", "on", "--desc", "off", "--progress-spinner", "off"),
+)
+ELSEWHERE: Final = (
+    "Run `make audit` where the package index and its vulnerability data can be reached, or with "
+    "PIP_AUDIT_VULNERABILITY_SERVICE=osv where osv.dev can."
+)
+LONGEST: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A finding that we live with until a day, that day included."""
+
+    id: str
+    package: str
+    reason: str
+    until: date
+
+
+@dataclass(slots=True)
+class Finding:
+    """What is known against a version: `ids` are all names of one vulnerability, the first being the service's own."""
+
+    package: str
+    version: str
+    ids: tuple[str, ...]
+    fixed: tuple[str, ...]
+    locks: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        names = f"{self.ids[0]} ({', '.join(self.ids[1:])})" if self.ids[1:] else self.ids[0]
+        mended = f"mended in {', '.join(self.fixed)}" if self.fixed else "no version mends it"
+        return f"{self.package} {self.version}: {names}, {mended}; pinned in {', '.join(self.locks)}"
+
+
+@dataclass(slots=True)
+class Answer:
+    """What the service said of some locks; `unknown` is why it said nothing of a package, or of all of a lock, by the first such lock."""
+
+    pins: set[tuple[str, str]] = field(default_factory=set)
+    findings: dict[tuple[str, str, str], Finding] = field(default_factory=dict)
+    unknown: dict[str, str] = field(default_factory=dict)
+
+
+def locks() -> list[Path]:
+    """Every lock: of what is deployed, and of what builds and tests it."""
+    deployed = [*sorted((ROOT / "functions").glob("*/requirements.txt")), ROOT / "kibana" / "requirements.txt"]
+    return [*deployed, *sorted((ROOT / "requirements").glob("*.txt"))]
+
+
+def check(paths: Iterable[Path], accepted: Path) -> int:
+    """Say what is known against the pins. 0: nothing that is not accepted; 1: something, or a bad exception; 2: not all were audited."""
+    exceptions = read(accepted)
+    answer = Answer()
+    for path in paths:
+        ask(path, answer)
+    return verdict(answer, exceptions)
+
+
+def verdict(answer: Answer, exceptions: list[Accepted]) -> int:
+    """Print what an answer comes to, and give the exit for it."""
+    failures = list(_failures(answer, exceptions, datetime.now(UTC).date()))
+    for failure in failures:
+        print(f"FAILED: {failure}", file=sys.stderr)
+    if answer.unknown:
+        (reason, lock), *others = answer.unknown.items()
+        print(f"NOT RUN: {lock}: {reason}{f', and {len(others)} more' if others else ''}. {ELSEWHERE}", file=sys.stderr)
+    if failures:
+        return 1
+    if answer.unknown:
+        return 2
+    print(f"{len(answer.pins)} pinned packages: nothing is known against them{' that is not accepted' if answer.findings else ''}")
+    return 0
+
+
+def read(path: Path) -> list[Accepted]:
+    """The exceptions of a file. Raises `Trouble` for one that lacks something."""
+    try:
+        entries = tomllib.loads(path.read_text(encoding="utf-8")).get("accepted", [])
+        exceptions = [Accepted(**entry) for entry in entries]
+    except (tomllib.TOMLDecodeError, TypeError) as problem:
+        raise Trouble(f"{path.name}: {problem}: each [[accepted]] has id, package, reason and until, and nothing else") from problem
+    for each in exceptions:
+        if type(each.until) is not date or not str(each.reason).strip():
+            raise Trouble(f"{path.name}: {each.id} of {each.package} needs a reason, and a date such as 2026-12-31 as until")
+    return exceptions
+
+
+def ask(path: Path, answer: Answer) -> None:
+    """Put what pip-audit says of a lock into the answer."""
+    done = subprocess.run([*COMMAND, "--requirement", str(path)], capture_output=True, text=True, check=False)
+    name = str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else path.name
+    try:
+        dependencies: list[dict[str, Any]] = json.loads(done.stdout)["dependencies"]
+    except (ValueError, KeyError):  # it ended before it had asked about all
+        answer.unknown.setdefault((done.stderr.strip() or "pip-audit said nothing").splitlines()[-1][:LONGEST], name)
+        return
+    for dependency in dependencies:
+        if "skip_reason" in dependency:
+            answer.unknown.setdefault(dependency["skip_reason"], name)
+            continue
+        package, version = dependency["name"], dependency["version"]
+        answer.pins.add((package, version))
+        for found in dependency["vulns"]:
+            ids, fixed = (found["id"], *found["aliases"]), tuple(found["fix_versions"])
+            answer.findings.setdefault((package, version, ids[0]), Finding(package, version, ids, fixed)).locks.append(name)
+
+
+def _failures(answer: Answer, exceptions: list[Accepted], today: date) -> Iterator[str]:
+    """What fails: findings that are not accepted, exceptions past their day, exceptions that match nothing."""
+    valid = [each for each in exceptions if each.until >= today]
+    for finding in answer.findings.values():
+        matching = [each for each in valid if _matches(each, finding)]
+        if not matching:
+            yield str(finding)
+        for each in matching:
+            print(f"accepted until {each.until}: {finding}: {each.reason}")
+    for each in exceptions:
+        if each not in valid:
+            yield f"the exception for {each.id} of {each.package} held until {each.until}: mend it, or give a new reason and date"
+        elif not answer.unknown and not any(_matches(each, finding) for finding in answer.findings.values()):
+            yield f"the exception for {each.id} of {each.package} matches no finding any more: take it out of audit/accepted.toml"
+
+
+def _matches(exception: Accepted, finding: Finding) -> bool:
+    return exception.package == finding.package and exception.id in finding.ids

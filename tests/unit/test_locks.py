@@ -1,0 +1,51 @@
+"""The locks agree with each other and with what they are made of: what `make lock` does, and a robot's pull request may not."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from audit.vulnerabilities import locks
+from local.template import ROOT
+
+DEVELOPMENT = ROOT / "requirements" / "dev.txt"
+DEPLOYED = [path for path in locks() if path.with_suffix(".in").exists()]
+GROUPS = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]
+
+
+def pins(path: Path) -> dict[str, str]:
+    found = re.findall(r"^([a-z0-9][\w.-]*)==(\S+)", path.read_text(), re.MULTILINE)
+    return {canonicalize_name(name): version for name, version in found}
+
+
+def asked(lines: list[str]) -> dict[str, Requirement]:
+    wanted = [Requirement(text) for line in lines if (text := line.partition("#")[0].strip())]
+    return {canonicalize_name(each.name): each for each in wanted}
+
+
+@pytest.mark.parametrize("path", [path for path in locks() if path != DEVELOPMENT], ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_package_has_the_same_version_in_every_lock(path: Path) -> None:
+    development = pins(DEVELOPMENT)
+    assert {name: version for name, version in pins(path).items() if development.get(name, version) != version} == {}
+
+
+@pytest.mark.parametrize("path", DEPLOYED, ids=lambda path: str(path.relative_to(ROOT)))
+def test_what_is_deployed_is_what_was_asked_for_and_is_tested(path: Path) -> None:
+    assert pins(path).keys() == asked(path.with_suffix(".in").read_text().splitlines()).keys()
+    assert pins(path).items() <= pins(DEVELOPMENT).items()
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_each_group_is_pinned_within_its_bounds(group: str) -> None:
+    pinned = pins(ROOT / "requirements" / f"{group}.txt")
+    for name, requirement in asked(GROUPS[group]).items():
+        assert requirement.specifier.contains(pinned[name]), name
+
+
+def test_there_are_three_deployed_packages() -> None:
+    assert len(DEPLOYED) == 3
