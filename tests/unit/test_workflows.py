@@ -1,0 +1,81 @@
+"""The workflows do what CONTRIBUTING says, with the least rights, and nothing in them moves unless a commit moves it.
+
+zizmor and the schemas look at them in `make lint`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from local.template import ROOT
+
+FILES = sorted((ROOT / ".github" / "workflows").iterdir())
+WORKFLOWS: dict[str, dict[str, Any]] = {path.stem: yaml.load(path.read_text(), Loader=yaml.BaseLoader) for path in FILES}  # noqa: S506  strings only
+JOBS = {(name, job): body for name, workflow in WORKFLOWS.items() for job, body in workflow["jobs"].items()}
+
+
+def test_there_are_these_workflows_and_jobs() -> None:
+    assert list(JOBS) == [("deploy", "deploy"), ("test", "test"), ("test", "audit")]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_actions_are_pinned_by_commit_with_their_version(path: Path) -> None:
+    used = re.findall(r"uses: (.+)", path.read_text())
+    assert used
+    assert [each for each in used if not re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40}  # v\d+\.\d+\.\d+", each)] == []
+
+
+def test_an_action_is_the_same_everywhere() -> None:
+    used = {each for path in FILES for each in re.findall(r"uses: (.+)", path.read_text())}
+    assert len(used) == len({each.partition("@")[0] for each in used})
+
+
+@pytest.mark.parametrize(("name", "rights"), [("test", {"contents": "read"}), ("deploy", {"contents": "read", "id-token": "write"})])
+def test_a_job_has_the_rights_it_needs_and_no_other(name: str, rights: dict[str, str]) -> None:
+    assert WORKFLOWS[name]["permissions"] == {}
+    for job in WORKFLOWS[name]["jobs"].values():
+        assert job["permissions"] == rights
+
+
+@pytest.mark.parametrize("job", JOBS.values(), ids=map(".".join, JOBS))
+def test_no_step_runs_what_somebody_else_wrote(job: dict[str, Any]) -> None:
+    assert all("${{" not in step.get("run", "") for step in job["steps"])
+    checkouts = [step for step in job["steps"] if step.get("uses", "").startswith("actions/checkout@")]
+    assert [step["with"] for step in checkouts] == [{"persist-credentials": "false"}]
+    assert int(job["timeout-minutes"]) <= 120
+
+
+def test_no_workflow_is_started_by_a_strangers_pull_request_with_rights_or_secrets() -> None:
+    assert WORKFLOWS["test"]["on"].keys() == {"push", "pull_request", "schedule"}
+    assert WORKFLOWS["deploy"]["on"].keys() == {"workflow_dispatch", "release"}
+    assert not [path.name for path in FILES if re.search(r"pull_request_target|workflow_run|\bsecrets\b", path.read_text())]
+
+
+def test_a_deployment_belongs_to_an_environment_and_builds_before_it_may_do_anything() -> None:
+    job = JOBS["deploy", "deploy"]
+    assert job["environment"] == "${{ inputs.environment || 'prod' }}"
+    assert WORKFLOWS["deploy"]["on"]["workflow_dispatch"]["inputs"]["environment"]["options"] == ["dev", "prod"]
+    steps = [step.get("run", step.get("uses", "")).partition("@")[0] for step in job["steps"]]
+    assert steps.index("make build") < steps.index("aws-actions/configure-aws-credentials")
+    assert not [step for step in steps if "cache" in step]
+
+
+def test_ci_runs_what_contributing_says() -> None:
+    assert {step["run"] for job in WORKFLOWS["test"]["jobs"].values() for step in job["steps"] if "run" in step} == {
+        "make test",
+        "make audit",
+    }
+
+
+def test_the_robot_sees_every_lock_that_pip_would_not_name_requirements() -> None:
+    settings = json.loads((ROOT / "renovate.json").read_text())["pip_requirements"]
+    (pattern,) = (each.strip("/") for each in settings["managerFilePatterns"])
+    locks = sorted((ROOT / "requirements").glob("*.txt"))
+    assert locks
+    assert all(re.search(pattern, str(path.relative_to(ROOT))) for path in locks)
