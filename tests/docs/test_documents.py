@@ -11,7 +11,10 @@ import pytest
 from inference.classifier import Classifier
 from local.template import ROOT, load
 
-DOCUMENTS = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "training/README.md", "docs/shipping.md", "docs/security.md")]
+DOCUMENTS = [
+    ROOT / name
+    for name in ("README.md", "CONTRIBUTING.md", "training/README.md", "docs/release.md", "docs/shipping.md", "docs/security.md")
+]
 TEXTS = {path: path.read_text() for path in DOCUMENTS}
 NAMES = [str(path.relative_to(ROOT)) for path in DOCUMENTS]
 

@@ -130,13 +130,17 @@ def test_no_package_carries_what_is_not_its_own(built: Path) -> None:
         assert not list((built / function).glob("**/libonnxruntime.so*"))
 
 
+@pytest.fixture(scope="module")
+def sboms(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    return {path.name: path for path in sbom.write(tmp_path_factory.mktemp("sbom"))}
+
+
 @pytest.mark.parametrize(
     ("function", "name"),
     [("InferenceFunction", "inference"), ("ShipperFunction", "shipper"), ("ReplayFunction", "shipper"), ("KibanaFunction", "kibana")],
 )
-def test_an_sbom_lists_what_is_in_the_package(function: str, name: str, built: Path, tmp_path: Path) -> None:
-    (path,) = (path for path in sbom.write(tmp_path) if path.name == f"{name}.cdx.json")
-    components = json.loads(path.read_text())["components"]
+def test_an_sbom_lists_what_is_in_the_package(function: str, name: str, built: Path, sboms: dict[str, Path]) -> None:
+    components = json.loads(sboms[f"{name}.cdx.json"].read_text())["components"]
     carried = {tuple(folder.stem.lower().split("-", 1)) for folder in (built / function).glob("*.dist-info")}
     assert carried
     assert {(each["name"].replace("-", "_"), each["version"]) for each in components if each["type"] == "library"} == carried
