@@ -24,7 +24,8 @@ from local.trouble import Trouble
 
 # The replay function is the shipper's package under another handler.
 PACKAGES: Final = {"inference": ROOT / "functions" / "inference", "shipper": ROOT / "functions" / "shipper", "kibana": ROOT / "kibana"}
-COMMAND: Final = (sys.executable, "-m", "cyclonedx_py", "requirements", "--spec-version", "1.6", "--output-reproducible")
+# Validated once, when the document is complete (`_rendered`): that takes some seconds.
+COMMAND: Final = (sys.executable, "-m", "cyclonedx_py", "requirements", "--spec-version", "1.6", "--output-reproducible", "--no-validate")
 
 
 def write(folder: Path) -> Iterator[Path]:

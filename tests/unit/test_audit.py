@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cyclonedx.output.json import JsonV1Dot6
 
 from audit import sbom, vulnerabilities
 from audit.vulnerabilities import Answer
@@ -207,3 +208,12 @@ def test_the_model_is_in_the_sbom_of_its_package_and_of_no_other(documents: dict
 
 def test_an_sbom_is_the_same_for_the_same_pins(tmp_path: Path, written: dict[str, str]) -> None:
     assert {path.name.removesuffix(".cdx.json"): path.read_text() for path in sbom.write(tmp_path)} == written
+
+
+def test_what_is_not_cyclonedx_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        JsonV1Dot6, "output_as_string", lambda *_, **__: '{"bomFormat": "CycloneDX", "specVersion": "1.6", "version": "one"}'
+    )
+    with pytest.raises(Trouble, match="would not be CycloneDX"):
+        list(sbom.write(tmp_path))
+    assert list(tmp_path.iterdir()) == []
