@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
@@ -114,8 +113,9 @@ def _value(expression: Any, values: Values) -> str:
         ((splits, (separator, whole)),) = parts.items()
         assert splits == "Fn::Split"
         return _value(whole, values).split(separator)[place]
-    if function == "Fn::Sub":
-        return re.sub(r"\$\{(\w+)\}", lambda name: str(values[name[1]]), arguments)
+    if function == "Fn::Join":
+        separator, parts = arguments
+        return str(separator).join(_value(part, values) for part in parts)
     assert function == "Ref"
     return str(values[arguments])
 

@@ -23,19 +23,28 @@ from tests.unit.domain import Domain, Reply, Request, listening
 EXISTING: Final = {"OpenSearchEndpoint": "https://x.eu-west-1.es.amazonaws.com", "OpenSearchDomainArn": "arn"}
 VPC: Final = {"Network": "vpc", "VpcId": "vpc-1", "VpcSubnetId": "subnet-1", "VpcSecondSubnetId": "subnet-2", "DomainInstanceCount": "2"}
 GRADUAL: Final = {"GradualDeployment": "Canary10Percent5Minutes", "SnapStart": "PublishedVersions"}
+OPENED: Final = {
+    "ApiAuthorization": "NONE",
+    "MoreLogGroups": "/aws/lambda/other,/more",
+    "AlarmTopicArn": "arn",
+    "NoPredictionsMinutes": "0",
+    "InferenceConcurrency": "20",
+    "ShipperConcurrency": "0",
+}
 SHAPES: Final[dict[str, dict[str, str]]] = {
-    "existing": EXISTING,
+    "existing": EXISTING | {"AlarmEmail": "who@example.com"},
+    "existing, opened": EXISTING | OPENED,
     "installed": EXISTING | {"InstallKibana": "true"},
     "installed with a secret": EXISTING | {"InstallKibana": "true", "KibanaSecretArn": "arn", "MonitorRoleArn": "arn"},
     "installed in a VPC": EXISTING | {"InstallKibana": "true"} | VPC,
     "own": {"CreateDomain": "true"} | GRADUAL,
-    "own in a VPC": {"CreateDomain": "true"} | VPC,
+    "own in a VPC": {"CreateDomain": "true", "MoreLogGroups": "/aws/lambda/other,/more"} | VPC,
 }
 ALL: Final = tuple(SHAPES)
 OWN: Final = ("own", "own in a VPC")
 IN_VPC: Final = ("installed in a VPC", "own in a VPC")
 OWN_IN_VPC: Final = ("own in a VPC",)
-INSTALLED: Final = ALL[1:]
+INSTALLED: Final = ALL[2:]
 
 SECRET: Final = "{{resolve:secretsmanager:"
 BUCKET: Final = "${DeadLetterBucket.Arn}/"
@@ -64,21 +73,22 @@ OUTLASTING_OWN: Final = {"Domain", "MasterUser", "DomainLogPolicy", *DOMAIN_LOGS
 # All that there is: what is added opens something, or costs something.
 ALWAYS: Final = """
 Api AWS::ApiGatewayV2::Api
-ApiApiGatewayDefaultStage AWS::ApiGatewayV2::Stage
 ApiLogGroup AWS::Logs::LogGroup
+ApiStage AWS::ApiGatewayV2::Stage
+Dashboard AWS::CloudWatch::Dashboard
 DeadLetterBucket AWS::S3::Bucket
 DeadLetterBucketPolicy AWS::S3::BucketPolicy
 DeploymentRole AWS::IAM::Role
 HashKey AWS::SecretsManager::Secret
-InferenceErrorsAlarm AWS::CloudWatch::Alarm
 InferenceFunction AWS::Lambda::Function
 InferenceFunctionAliaslive AWS::Lambda::Alias
 InferenceFunctionDeploymentGroup AWS::CodeDeploy::DeploymentGroup
-InferenceFunctionPredictPermission AWS::Lambda::Permission
 InferenceFunctionVersion AWS::Lambda::Version
 InferenceLogGroup AWS::Logs::LogGroup
 InferenceRole AWS::IAM::Role
-PredictionFailuresAlarm AWS::CloudWatch::Alarm
+PredictIntegration AWS::ApiGatewayV2::Integration
+PredictPermission AWS::Lambda::Permission
+PredictRoute AWS::ApiGatewayV2::Route
 ReplayFunction AWS::Lambda::Function
 ReplayFunctionAgain AWS::Events::Rule
 ReplayFunctionAgainPermission AWS::Lambda::Permission
@@ -112,6 +122,19 @@ MasterUser AWS::SecretsManager::Secret
 WITH_NETWORK: Final = """
 FunctionsSecurityGroup AWS::EC2::SecurityGroup
 """
+WITH_TOPIC: Final = """
+AlarmTopic AWS::SNS::Topic
+AlarmTopicPolicy AWS::SNS::TopicPolicy
+"""
+WITH_EMAIL: Final = """
+AlarmSubscription AWS::SNS::Subscription
+"""
+WITH_MORE_LOGS: Final = """
+MoreLogs1 AWS::Logs::SubscriptionFilter
+MoreLogs1Permission AWS::Lambda::Permission
+MoreLogs2 AWS::Logs::SubscriptionFilter
+MoreLogs2Permission AWS::Lambda::Permission
+"""
 WITH_BOTH: Final = """
 DomainIngress AWS::EC2::SecurityGroupIngress
 DomainSecurityGroup AWS::EC2::SecurityGroup
@@ -125,6 +148,11 @@ class Stack(NamedTuple):
 
     resources: Resources
     given: dict[str, str]
+
+    @property
+    def more_logs(self) -> list[str]:
+        """The log groups that the parameter names."""
+        return [name for name in self.given.get("MoreLogGroups", "").split(",") if name]
 
     def properties(self, name: str) -> Resource:
         """A resource's properties."""
@@ -212,7 +240,14 @@ def there_is_what_is_listed_and_nothing_else(stack: Stack) -> None:
     wanted += WITH_DOMAIN if "CreateDomain" in stack.given else ""
     wanted += WITH_NETWORK if "Network" in stack.given else ""
     wanted += WITH_BOTH if {"CreateDomain", "Network"} <= set(stack.given) else ""
-    found = [f"{re.sub('Version[0-9a-f]{10}$', 'Version', name)} {resource['Type']}" for name, resource in stack.resources.items()]
+    wanted += "" if "AlarmTopicArn" in stack.given else WITH_TOPIC
+    wanted += WITH_EMAIL if "AlarmEmail" in stack.given else ""
+    wanted += WITH_MORE_LOGS if "MoreLogGroups" in stack.given else ""
+    found = [
+        f"{re.sub('Version[0-9a-f]{10}$', 'Version', name)} {resource['Type']}"
+        for name, resource in stack.resources.items()
+        if resource["Type"] != "AWS::CloudWatch::Alarm"  # whose list is docs/runbook.md
+    ]
     assert sorted(found) == sorted(filter(None, wanted.split("\n")))
 
 
@@ -274,23 +309,30 @@ def nobody_is_let_in_but_where_it_says_so(stack: Stack) -> None:
     open_to_all = set()
     for name, resource in stack.resources.items():
         properties = resource.get("Properties", {})
-        policies = [properties.get("AccessPolicies"), properties.get("PolicyDocument"), properties.get("AssumeRolePolicyDocument")]
+        policies = [properties.get(kind) for kind in ("AccessPolicies", "PolicyDocument", "AssumeRolePolicyDocument")]
         for policy in filter(None, policies):
             document = policy if "Statement" in policy else json.loads(text(policy))
             granted = [statement for statement in document["Statement"] if statement["Effect"] == "Allow"]
             open_to_all |= {name for statement in granted if "*" in json.dumps(statement["Principal"])}
     assert open_to_all <= {"Domain"}
     callers = {
-        (text(each["FunctionName"]), each["Principal"], text(each["SourceArn"]))
+        (text(each["FunctionName"]), each["Principal"], selected(each["SourceArn"], stack))
         for each in stack.of_type("AWS::Lambda::Permission").values()
     }
-    api = "arn:${AWS::Partition}:execute-api:${AWS::Region}:${AWS::AccountId}:${Api}/${*}/POST/predict"
+    api = "arn:${AWS::Partition}:execute-api:${AWS::Region}:${AWS::AccountId}:${Api}/*/POST/predict"
     logs = "arn:aws:logs:${AWS::Region}:${AWS::AccountId}:log-group:${InferenceLogGroup}:*"
+    more = "arn:${AWS::Partition}:logs:${AWS::Region}:${AWS::AccountId}:log-group:${Name}:*"
     assert callers == {
         ("InferenceFunctionAliaslive", "apigateway.amazonaws.com", api),
         ("ShipperFunction", "logs.amazonaws.com", logs),
         ("ReplayFunction", "events.amazonaws.com", "ReplayFunctionAgain.Arn"),
+        *(("ShipperFunction.Arn", "logs.amazonaws.com", more.replace("${Name}", name)) for name in stack.more_logs),
     }
+    if "AlarmTopicPolicy" in stack.resources:
+        (statement,) = stack.properties("AlarmTopicPolicy")["PolicyDocument"]["Statement"]
+        assert (statement["Principal"], statement["Action"]) == ({"Service": "cloudwatch.amazonaws.com"}, "sns:Publish")
+        assert statement["Condition"]["StringEquals"] == {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}
+        assert text(statement["Condition"]["ArnLike"]["aws:SourceArn"]).endswith(":${AWS::AccountId}:alarm:*")
 
 
 def the_open_domain_asks_who_one_is(stack: Stack) -> None:
@@ -307,13 +349,16 @@ def the_open_domain_asks_who_one_is(stack: Stack) -> None:
 
 def the_api_asks_for_a_signature_and_is_throttled(stack: Stack) -> None:
     (stage,) = stack.of_type("AWS::ApiGatewayV2::Stage").values()
-    assert set(stage["DefaultRouteSettings"]) == {"ThrottlingRateLimit", "ThrottlingBurstLimit"}
+    assert stage["DefaultRouteSettings"] == {
+        name: {"Ref": "RequestsPerSecond"} for name in ("ThrottlingRateLimit", "ThrottlingBurstLimit")
+    }
     assert "RouteSettings" not in stage  # which would come before these
     (api,) = stack.of_type("AWS::ApiGatewayV2::Api").values()
-    methods = {(path, verb): operation for path, verbs in api["Body"]["paths"].items() for verb, operation in verbs.items()}
-    assert set(methods) == {("/predict", "post")}
-    assert methods["/predict", "post"]["security"] == [{"AWS_IAM": []}]
-    assert api["Body"]["components"]["securitySchemes"]["AWS_IAM"]["x-amazon-apigateway-authtype"] == "awsSigv4"
+    assert not {"Body", "BodyS3Location", "Target", "CorsConfiguration"} & set(api)  # ways to routes that are not written here
+    (route,) = stack.of_type("AWS::ApiGatewayV2::Route").values()
+    assert (route["RouteKey"], route["AuthorizationType"]) == ("POST /predict", {"Ref": "ApiAuthorization"})
+    parameter = load()["Parameters"]["ApiAuthorization"]
+    assert (parameter["Default"], parameter["AllowedValues"]) == ("AWS_IAM", ["AWS_IAM", "NONE"])
 
 
 def the_replay_runs_on_its_schedule(stack: Stack) -> None:
@@ -460,21 +505,30 @@ def what_fails_reaches_the_dead_letters(stack: Stack) -> None:
 
 
 def nothing_but_the_predictions_is_subscribed(stack: Stack) -> None:
-    """What the shipper and the replay write themselves would come back to the shipper, which would write of it."""
-    (subscription,) = stack.of_type("AWS::Logs::SubscriptionFilter").values()
-    assert subscription["LogGroupName"] == {"Ref": "InferenceLogGroup"}
-    assert subscription["DestinationArn"] == {"Fn::GetAtt": ["ShipperFunction", "Arn"]}  # where the dead letters are configured
-    assert subscription["FilterPattern"] == '{ ($.message = "prediction") || ($.message = "prediction_error") }'
+    """What the shipper and the replay write themselves would come back to the shipper, which would write of it.
+
+    And what a parameter names beside them.
+    """
+    subscriptions = stack.of_type("AWS::Logs::SubscriptionFilter")
+    predictions = subscriptions.pop("ShipperFunctionPredictions")
+    assert predictions["LogGroupName"] == {"Ref": "InferenceLogGroup"}
+    assert predictions["FilterPattern"] == '{ ($.message = "prediction") || ($.message = "prediction_error") }'
+    assert [(selected(each["LogGroupName"], stack), each["FilterPattern"]) for each in subscriptions.values()] == [
+        (name, "") for name in stack.more_logs
+    ]
+    for each in (predictions, *subscriptions.values()):
+        assert each["DestinationArn"] == {"Fn::GetAtt": ["ShipperFunction", "Arn"]}  # where the dead letters are configured
 
 
 def the_filter_comes_after_the_permission(stack: Stack) -> None:
-    (name,) = stack.of_type("AWS::Logs::SubscriptionFilter")
-    assert "ShipperFunctionPredictionsPermission" in before(stack, name)
+    for name in stack.of_type("AWS::Logs::SubscriptionFilter"):
+        assert f"{name}Permission" in before(stack, name)
+    assert {"PredictPermission", "InferenceFunctionAliaslive"} <= before(stack, "PredictRoute")
 
 
 def the_filter_comes_after_the_installer_and_that_after_the_domain(stack: Stack) -> None:
-    (name,) = stack.of_type("AWS::Logs::SubscriptionFilter")
-    assert "Kibana" in before(stack, name)
+    for name in stack.of_type("AWS::Logs::SubscriptionFilter"):
+        assert "Kibana" in before(stack, name)
     assert "Kibana" in before(stack, "ReplayFunction")
     assert ("Domain" in before(stack, "Kibana")) == ("Domain" in stack.resources)
     assert stack.properties("Kibana")["ServiceTimeout"] > stack.properties("KibanaFunction")["Timeout"]
@@ -492,10 +546,11 @@ def the_installer_maps_who_writes(stack: Stack) -> None:
 
 
 def callers_use_the_alias_of_inference_and_of_nothing_else(stack: Stack) -> None:
-    (api,) = stack.of_type("AWS::ApiGatewayV2::Api").values()
-    integration = api["Body"]["paths"]["/predict"]["post"]["x-amazon-apigateway-integration"]
-    assert "functions/${InferenceFunctionAliaslive}/invocations" in text(integration["uri"])
-    assert stack.properties("InferenceFunctionPredictPermission")["FunctionName"] == {"Ref": "InferenceFunctionAliaslive"}
+    assert stack.properties("PredictRoute")["Target"] == {"Fn::Sub": "integrations/${PredictIntegration}"}
+    integration = stack.properties("PredictIntegration")
+    assert text(integration["IntegrationUri"]).endswith(":lambda:path/2015-03-31/functions/${InferenceFunction.Arn}:live/invocations")
+    assert stack.properties("InferenceFunctionAliaslive")["Name"] == "live"
+    assert stack.properties("PredictPermission")["FunctionName"] == {"Ref": "InferenceFunctionAliaslive"}
     aliases = set(stack.of_type("AWS::Lambda::Alias")) - {"KibanaFunctionAliaslive"}  # whose version tells of new code, and is not called
     assert aliases == {"InferenceFunctionAliaslive"}
     if "Kibana" in stack.resources:
@@ -505,7 +560,8 @@ def callers_use_the_alias_of_inference_and_of_nothing_else(stack: Stack) -> None
 def a_version_is_made_of_every_change_of_a_setting(stack: Stack) -> None:
     """New code makes a version by itself; a setting only by the description, which CloudFormation cannot change in place."""
     (version,) = [each for name, each in stack.of_type("AWS::Lambda::Version").items() if name.startswith("Inference")]
-    properties = {name: value for name, value in stack.properties("InferenceFunction").items() if name not in {"Role", "Code"}}
+    apart = {"Role", "Code", "ReservedConcurrentExecutions"}  # the last is the function's, in force at once for every version
+    properties = {name: value for name, value in stack.properties("InferenceFunction").items() if name not in apart}
     found = {name for pair in re.findall(r"'Ref': '(\w+)'|\$\{(\w+)", str(properties)) for name in pair if name}
     assert found - set(stack.resources) == set(re.findall(r"\$\{(\w+)\}", text(version["Description"])))
 
@@ -533,6 +589,18 @@ def a_deployment_goes_back_on_an_alarm(stack: Stack) -> None:
         assert (alarm["Threshold"], alarm["ComparisonOperator"]) == (1, "GreaterThanOrEqualToThreshold")
         assert (alarm["Period"], alarm["EvaluationPeriods"], alarm["TreatMissingData"]) == (60, 1, "notBreaching")
     assert "CodeDeployLambdaAliasUpdate" in stack.resources["InferenceFunctionAliaslive"]["UpdatePolicy"]
+
+
+def selected(value: Any, stack: Stack) -> str:
+    """As `text`, where a Select takes one of the names in the parameter of further log groups."""
+    if isinstance(value, dict) and "Fn::Select" in value:
+        place, names = value["Fn::Select"]
+        assert names["Fn::Split"][1]["Fn::Join"][1][0] == {"Ref": "MoreLogGroups"}
+        return stack.more_logs[place]
+    if isinstance(value, dict) and "Fn::Select" in str(value):
+        written, given = value["Fn::Sub"]
+        return str(written).replace("${Name}", selected(given["Name"], stack))
+    return text(value)
 
 
 def before(stack: Stack, name: str) -> set[str]:
@@ -652,8 +720,11 @@ FLAWS: Final[dict[Check, list[tuple[str, Any]]]] = {
         ("DeadLetterBucketPolicy.Properties.PolicyDocument.Statement.+", ANYBODY),
         ("ReplayFunctionAgainPermission.Properties.Principal", "*"),
         ("ReplayFunctionAgainPermission.Properties.SourceArn", GONE),
-        ("InferenceFunctionPredictPermission.Properties.SourceArn", "*"),
+        ("PredictPermission.Properties.SourceArn", "*"),
+        ("AlarmTopicPolicy.Properties.PolicyDocument.Statement.0.Principal", "*"),
+        ("AlarmTopicPolicy.Properties.PolicyDocument.Statement.0.Condition", {}),
         ("ShipperFunctionPredictionsPermission.Properties.SourceArn", "arn:aws:logs:*:*:*"),
+        ("MoreLogs2Permission.Properties.SourceArn", {"Fn::Sub": "arn:aws:logs:${AWS::Region}:${AWS::AccountId}:log-group:*"}),
     ],
     the_open_domain_asks_who_one_is: [
         ("Domain.Properties.AdvancedSecurityOptions.Enabled", False),
@@ -663,10 +734,12 @@ FLAWS: Final[dict[Check, list[tuple[str, Any]]]] = {
         ("Domain.Properties.AdvancedSecurityOptions.JWTOptions", {"Enabled": True}),
     ],
     the_api_asks_for_a_signature_and_is_throttled: [
-        ("Api.Properties.Body.paths./predict.post.security", []),
-        ("Api.Properties.Body.paths./predict.get", {}),
-        ("ApiApiGatewayDefaultStage.Properties.DefaultRouteSettings.ThrottlingRateLimit", GONE),
-        ("ApiApiGatewayDefaultStage.Properties.RouteSettings", {"POST /predict": {"ThrottlingRateLimit": 10000}}),
+        ("PredictRoute.Properties.AuthorizationType", "NONE"),
+        ("PredictRoute.Properties.RouteKey", "$default"),
+        ("More", {"Type": "AWS::ApiGatewayV2::Route", "Properties": {"RouteKey": "GET /predict", "AuthorizationType": "NONE"}}),
+        ("Api.Properties.Target", "arn"),
+        ("ApiStage.Properties.DefaultRouteSettings.ThrottlingRateLimit", GONE),
+        ("ApiStage.Properties.RouteSettings", {"POST /predict": {"ThrottlingRateLimit": 10000}}),
     ],
     the_replay_runs_on_its_schedule: [
         ("ReplayFunctionAgain.Properties.State", "DISABLED"),
@@ -714,8 +787,8 @@ FLAWS: Final[dict[Check, list[tuple[str, Any]]]] = {
         ("ReplayFunction.Properties.LoggingConfig.LogGroup.Ref", "ShipperLogGroup"),
     ],
     who_called_is_logged_and_not_what_was_said: [
-        ("ApiApiGatewayDefaultStage.Properties.AccessLogSettings", GONE),
-        ("ApiApiGatewayDefaultStage.Properties.AccessLogSettings.Format", '{"body":"$request.body"}'),
+        ("ApiStage.Properties.AccessLogSettings", GONE),
+        ("ApiStage.Properties.AccessLogSettings.Format", '{"body":"$request.body"}'),
     ],
     dead_letters_are_kept_as_long_as_it_says: [
         ("DeadLetterBucket.Properties.LifecycleConfiguration.Rules.0.Status", "Disabled"),
@@ -748,9 +821,13 @@ FLAWS: Final[dict[Check, list[tuple[str, Any]]]] = {
     nothing_but_the_predictions_is_subscribed: [
         ("ShipperFunctionPredictions.Properties.FilterPattern", ""),
         ("ShipperFunctionPredictions.Properties.LogGroupName.Ref", "ShipperLogGroup"),
+        ("MoreLogs1.Properties.LogGroupName", {"Ref": "ShipperLogGroup"}),
+        ("MoreLogs2.Properties.DestinationArn", {"Ref": "InferenceFunctionAliaslive"}),
         ("ShipperFunctionPredictions.Properties.DestinationArn", {"Ref": "ShipperFunctionAliaslive"}),
     ],
     the_filter_comes_after_the_permission: [
+        ("MoreLogs2.DependsOn", "MoreLogs1Permission"),
+        ("PredictRoute.DependsOn", GONE),
         ("ShipperFunctionPredictions.DependsOn", GONE),
     ],
     the_filter_comes_after_the_installer_and_that_after_the_domain: [
@@ -763,7 +840,9 @@ FLAWS: Final[dict[Check, list[tuple[str, Any]]]] = {
         ("Kibana.Properties.AuditLog", GONE),
     ],
     callers_use_the_alias_of_inference_and_of_nothing_else: [
-        ("InferenceFunctionPredictPermission.Properties.FunctionName", "x"),
+        ("PredictPermission.Properties.FunctionName", "x"),
+        ("PredictIntegration.Properties.IntegrationUri", {"Fn::Sub": "arn:aws:apigateway:x/functions/${InferenceFunction.Arn}/invocations"}),
+        ("PredictRoute.Properties.Target", {"Fn::Sub": "integrations/${Other}"}),
         ("ShipperFunctionAliaslive", {"Type": "AWS::Lambda::Alias"}),
         ("Kibana.Properties.ServiceToken", {"Ref": "KibanaFunctionAliaslive"}),
     ],
