@@ -24,6 +24,14 @@ EXISTING: Final = {"OpenSearchEndpoint": ENDPOINT, "OpenSearchDomainArn": ARN}
 CHANGED: Final = {"LogText": "false", "LogRetentionDays": "30", "DeadLetterRetentionDays": "60", "DomainVolumeGiB": "20"}
 IN_VPC: Final = {"IsInVpc", "CreatesDomainInVpc"}
 WITH_DOMAIN: Final = {"CreatesDomain", "InstallsKibana", "HasKibanaSecret"}
+WANTED: Final = {"HasAlarmEmail", *(f"HasMoreLogs{number}" for number in range(1, 6))}  # only where a parameter asks for it
+MORE: Final = {
+    "MoreLogGroups": "/aws/lambda/other,/more",
+    "ApiAuthorization": "NONE",
+    "AlarmEmail": "who@example.com",
+    "ShipperConcurrency": "5",
+    "NoPredictionsMinutes": "0",
+}
 
 
 def main() -> int:
@@ -57,11 +65,13 @@ def own_domain(stack: Stack, report: Report) -> None:
     """A stack with a domain of its own: created, the same again, changed, deleted."""
     report.chapter("create, CreateDomain=true")
     stack.deploy(CreateDomain="true")
-    report.read_back(wiring.made, stack, absent=IN_VPC)
+    report.read_back(wiring.made, stack, absent=IN_VPC | WANTED)
     report.read_back(wiring.subscription, stack)
     report.read_back(wiring.dead_letters, stack, days=30)
     report.read_back(wiring.retention, stack, days=14)
-    report.read_back(wiring.api, stack)
+    report.read_back(wiring.api, stack, authorization="AWS_IAM")
+    report.read_back(wiring.alarms, stack, absent=set())
+    report.read_back(wiring.tags, stack)
     report.read_back(wiring.environment, stack, log_text="true")
     report.read_back(wiring.gradual_deployment, stack)
     report.read_back(wiring.domain_of_its_own, stack)
@@ -83,13 +93,22 @@ def existing_domain(stack: Stack, report: Report) -> None:
     """A stack for a domain that there is: without the installer, then with it."""
     report.chapter("create, with OpenSearchEndpoint and OpenSearchDomainArn")
     stack.deploy(**EXISTING)
-    report.read_back(wiring.made, stack, absent=IN_VPC | WITH_DOMAIN)
+    report.read_back(wiring.made, stack, absent=IN_VPC | WITH_DOMAIN | WANTED)
     report.read_back(wiring.subscription, stack)
     report.read_back(wiring.existing_domain, stack, endpoint=ENDPOINT, arn=ARN)
     report.chapter("update, InstallKibana=true")
     stack.deploy(**EXISTING, InstallKibana="true")
-    report.read_back(wiring.made, stack, absent=(IN_VPC | WITH_DOMAIN) - {"InstallsKibana"}, status="UPDATE_COMPLETE")
+    report.read_back(wiring.made, stack, absent=(IN_VPC | WITH_DOMAIN | WANTED) - {"InstallsKibana"}, status="UPDATE_COMPLETE")
     report.read_back(wiring.signs, stack, arn=ARN)
+    report.chapter(f"update, {' '.join(f'{name}={value}' for name, value in MORE.items())}")
+    for name in MORE["MoreLogGroups"].split(","):
+        client("logs").create_log_group(logGroupName=name)
+    stack.deploy(**EXISTING, InstallKibana="true", **MORE)
+    report.read_back(wiring.api, stack, authorization="NONE")
+    report.read_back(wiring.alarms, stack, absent={"CreatesDomain", "ExpectsPredictions"})
+    report.read_back(wiring.more_logs, stack, groups=MORE["MoreLogGroups"].split(","))
+    report.read_back(wiring.concurrency, stack, reserved=5)
+    report.read_back(wiring.written_to, stack, address=MORE["AlarmEmail"])
     report.chapter("delete")
     report.read_back(life.deleted, stack)
 
@@ -105,7 +124,7 @@ def in_a_vpc(stack: Stack, report: Report) -> None:
     report.chapter("create, CreateDomain=true Network=vpc DomainInstanceCount=2")
     parameters = {"CreateDomain": "true", "Network": "vpc", "VpcId": vpc, "DomainInstanceCount": "2"}
     stack.deploy(**parameters, VpcSubnetId=subnets[0], VpcSecondSubnetId=subnets[1])
-    report.read_back(wiring.made, stack, absent=set())
+    report.read_back(wiring.made, stack, absent=WANTED)
     report.read_back(wiring.network, stack, subnets=subnets)
     report.chapter("delete")
     report.read_back(life.deleted, stack)
@@ -115,6 +134,7 @@ def left_out(report: Report) -> None:
     """What fakecloud has nothing for."""
     report.chapter("elsewhere")
     report.leave_out("that contradicting parameters are refused", "fakecloud reads no Rules; tests/template evaluates them")
+    report.leave_out("that the list of log groups is taken apart", "fakecloud cannot; it was given the names")
     report.leave_out("that a parameter has an allowed value and pattern", "fakecloud takes any")
     report.leave_out("that a create that fails leaves nothing, retained or not", "fakecloud says ROLLBACK_COMPLETE and leaves all it made")
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -23,6 +23,7 @@ from samtranslator.translator.translator import Translator
 from local.processes import running
 from local.template import ROOT, load
 from local.trouble import Trouble, free_port
+from tests.template.cloudformation import compared
 
 REGION: Final = "us-east-1"
 INSTALL: Final = "cargo install fakecloud --version 0.51.0 --locked"
@@ -44,7 +45,8 @@ class Stack:
         path.write_text(json.dumps(_transformed(self.source(), parameters)), encoding="utf-8")
         options = ["--resolve-s3", "--no-confirm-changeset", "--no-progressbar", "--capabilities", "CAPABILITY_IAM"]
         overrides = ["--parameter-overrides", *(f"{name}={value}" for name, value in parameters.items())]
-        _sam("deploy", "--template-file", str(path), "--stack-name", self.name, *options, *overrides)
+        tags = ["--tags", "Application=prediction-monitor"]
+        _sam("deploy", "--template-file", str(path), "--stack-name", self.name, *options, *tags, *overrides)
 
     def delete(self) -> None:
         """Delete the stack, and wait until it is gone."""
@@ -158,8 +160,20 @@ def _sam(*arguments: str) -> None:
 def _transformed(template: dict[str, Any], parameters: dict[str, str]) -> dict[str, Any]:
     """What SAM's transform, the one that AWS runs, makes of the template.
 
-    fakecloud's own loses `EventInvokeConfig` and the conditions of functions, and takes no parameter for the kind of deployment.
+    fakecloud's own loses `EventInvokeConfig` and the conditions of functions, and takes no parameter for the kind of deployment. And it
+    takes no list apart: what is computed of parameters alone stands there as text.
     """
-    values = {name: parameter["Default"] for name, parameter in template["Parameters"].items()}
-    made: dict[str, Any] = Translator({}, Parser()).translate(template, values | parameters)
-    return made
+    values = {name: parameter["Default"] for name, parameter in template["Parameters"].items()} | parameters
+    made: dict[str, Any] = Translator({}, Parser()).translate(template, values)
+    return {part: _computed(content, values) for part, content in made.items()}
+
+
+def _computed(value: Any, values: dict[str, Any]) -> Any:
+    if isinstance(value, list):
+        return [_computed(each, values) for each in value]
+    if not isinstance(value, dict):
+        return value
+    if set(value) <= {"Fn::Select", "Fn::Join"} and len(value) == 1:
+        with suppress(KeyError):  # of something that is not known before AWS makes it
+            return compared(value, values)
+    return {name: _computed(each, values) for name, each in value.items()}

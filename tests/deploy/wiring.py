@@ -40,7 +40,7 @@ def subscription(stack: Stack, report: Report) -> None:
     (found,) = client("logs").describe_subscription_filters(logGroupName=group_name(ids[group]))["subscriptionFilters"]
     report.equal(f"pattern of the subscription of {group}", found["filterPattern"], pattern)
     report.equal("its destination", function_name(found["destinationArn"]), ids[function])
-    (statement,) = json.loads(client("lambda").get_policy(FunctionName=ids[function])["Policy"])["Statement"]
+    (statement,) = permissions(ids[function])
     source = group_name(statement["Condition"]["ArnLike"]["AWS:SourceArn"])
     report.equal("who may invoke it", (statement["Principal"]["Service"], source), ("logs.amazonaws.com", group_name(ids[group])))
 
@@ -90,13 +90,13 @@ def retention(stack: Stack, report: Report, *, days: int) -> None:
     report.leave_out("that their roles may write there and nowhere else", "fakecloud's Ref of a log group is an ARN, AWS's a name")
 
 
-def api(stack: Stack, report: Report) -> None:
-    """POST /predict, signed, reaches the alias `live` of the inference function, which is a published version."""
+def api(stack: Stack, report: Report, *, authorization: str) -> None:
+    """POST /predict reaches the alias `live` of the inference function, which is a published version."""
     ids = stack.resources()
     gateway = client("apigatewayv2")
     (route,) = gateway.get_routes(ApiId=ids["Api"])["Items"]
-    report.equal("route", route["RouteKey"], "POST /predict")
-    report.leave_out("that the route takes signed requests only", "fakecloud reads no `security` in an API's body")
+    report.equal("route, and who may use it", (route["RouteKey"], route["AuthorizationType"]), ("POST /predict", authorization))
+    report.leave_out("that an unsigned request is refused", "fakecloud takes any")
     integration = gateway.get_integration(ApiId=ids["Api"], IntegrationId=route["Target"].rpartition("/")[2])
     report.equal("it reaches", _qualified(integration["IntegrationUri"]), f"{ids[LIVE_FUNCTION]}:live")
     (stage,) = gateway.get_stages(ApiId=ids["Api"])["Items"]
@@ -106,6 +106,59 @@ def api(stack: Stack, report: Report) -> None:
     report.equal("PredictUrl", stack.outputs()["PredictUrl"], f"https://{ids['Api']}.execute-api.{REGION}.amazonaws.com/predict")
     report.equal("InferenceAlias", stack.outputs()["InferenceAlias"], live(stack)["AliasArn"])
     report.equal("the version behind it", live(stack)["FunctionVersion"], "1")
+
+
+def alarms(stack: Stack, report: Report, *, absent: set[str]) -> None:
+    """Every alarm of the template is there, and rings at the topic; the dashboard shows them."""
+    ids, template = stack.resources(), stack.source()["Resources"]
+    wanted = {name for name, each in template.items() if each["Type"].endswith("::Alarm") and each.get("Condition") not in absent}
+    found = client("cloudwatch").describe_alarms(AlarmNames=[ids[name] for name in sorted(wanted)], MaxRecords=100)["MetricAlarms"]
+    report.equal(f"alarms, of {len(wanted)}", len(found), len(wanted))
+    report.equal("where they ring", {action for each in found for action in each["AlarmActions"]}, {ids["AlarmTopic"]})
+    body = json.loads(client("cloudwatch").get_dashboard(DashboardName=ids["Dashboard"])["DashboardBody"])
+    shown = {each.rpartition(":")[2] for each in body["widgets"][0]["properties"]["alarms"]}
+    differing = shown ^ {ids[name].rpartition(":")[2] for name in wanted}
+    report.equal("alarms that are not on the dashboard, or only there", differing, set())
+
+
+def tags(stack: Stack, report: Report) -> None:
+    """What the stack is tagged with is on what it made."""
+    ids = stack.resources()
+    found = client("lambda").list_tags(Resource=configuration(ids["ShipperFunction"])["FunctionArn"])["Tags"]
+    if "Application" in found:
+        report.equal("tag of the shipper", found["Application"], "prediction-monitor")
+    else:
+        report.leave_out("that the stack's tags are on its resources", "fakecloud does not hand them down")
+
+
+def more_logs(stack: Stack, report: Report, *, groups: list[str]) -> None:
+    """Every line of further log groups goes to the shipper, which each of them may call."""
+    ids = stack.resources()
+    for group in groups:
+        (found,) = client("logs").describe_subscription_filters(logGroupName=group)["subscriptionFilters"]
+        seen = (found.get("filterPattern", ""), function_name(found["destinationArn"]))
+        report.equal(f"pattern and destination of {group}", seen, ("", ids["ShipperFunction"]))
+    named = {group_name(each["Condition"]["ArnLike"]["AWS:SourceArn"]) for each in permissions(ids["ShipperFunction"])}
+    report.equal("who may invoke the shipper", named, {group_name(ids["InferenceLogGroup"]), *groups})
+
+
+def concurrency(stack: Stack, report: Report, *, reserved: int) -> None:
+    """The shipper may run as often at once as the parameter says, the inference function as often as the account may."""
+    for name, wanted in (("ShipperFunction", reserved), (LIVE_FUNCTION, None)):
+        found = client("lambda").get_function_concurrency(FunctionName=stack.resources()[name])
+        report.equal(f"concurrency of {name}", found.get("ReservedConcurrentExecutions"), wanted)
+
+
+def written_to(stack: Stack, report: Report, *, address: str) -> None:
+    """Who is written to when an alarm rings."""
+    found = client("sns").list_subscriptions_by_topic(TopicArn=stack.resources()["AlarmTopic"])["Subscriptions"]
+    report.equal("who is written to", [(each["Protocol"], each["Endpoint"]) for each in found], [("email", address)])
+
+
+def permissions(function: str) -> list[dict[str, Any]]:
+    """Who may invoke a function."""
+    found: list[dict[str, Any]] = json.loads(client("lambda").get_policy(FunctionName=function)["Policy"])["Statement"]
+    return found
 
 
 def environment(stack: Stack, report: Report, *, log_text: str) -> None:

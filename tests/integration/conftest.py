@@ -131,13 +131,13 @@ def bucket(s3: Any, request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="module")
 def replaying(
     template: Template, built: Path, replay_packages: Path, s3: Any, bucket: str
-) -> Callable[[str], AbstractContextManager[Runtime]]:
-    """Starts the built replay function for the OpenSearch at an address."""
+) -> Callable[..., AbstractContextManager[Runtime]]:
+    """Starts the built replay function for the OpenSearch at an address; its lines go to `write`."""
 
-    def replay(url: str) -> AbstractContextManager[Runtime]:
+    def replay(url: str, write: Callable[[str], None] = lambda _line: None) -> AbstractContextManager[Runtime]:
         given = environment("ReplayFunction", opensearch=url, bucket=bucket)
         settings = {**given, "EVENTS_PER_SECOND": "1000000", "AWS_ENDPOINT_URL_S3": s3.meta.endpoint_url, **KEYS}
         code = built / "ReplayFunction"
-        return start(template.functions["ReplayFunction"], settings, lambda _: None, code=code, packages=replay_packages)
+        return start(template.functions["ReplayFunction"], settings, write, code=code, packages=replay_packages)
 
     return replay

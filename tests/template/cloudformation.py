@@ -85,6 +85,28 @@ def text(value: Any) -> str:
     return ".".join(content) if kind == "Fn::GetAtt" else str(content)
 
 
+def compared(expression: Any, values: Values) -> str:
+    """The text that a condition compares: as it stands, a parameter, or computed of them. Raises `KeyError` for another name."""
+    if not isinstance(expression, dict):
+        return str(expression)
+    ((function, arguments),) = expression.items()
+    if function == "Fn::Select":
+        place, parts = arguments
+        return _parts(parts, values)[int(place)]
+    if function == "Fn::Join":
+        separator, parts = arguments
+        return str(separator).join(_parts(parts, values))
+    assert function == "Ref"
+    return str(values[arguments])
+
+
+def _parts(expression: Any, values: Values) -> list[str]:
+    if isinstance(expression, list):
+        return [compared(part, values) for part in expression]
+    separator, whole = expression["Fn::Split"]
+    return compared(whole, values).split(separator)
+
+
 def _holds(condition: Any, *, values: Values, conditions: Values) -> bool:
     """Whether a condition of the template, or of a rule, is true with these parameters."""
     again = partial(_holds, values=values, conditions=conditions)
@@ -96,28 +118,11 @@ def _holds(condition: Any, *, values: Values, conditions: Values) -> bool:
     if function in {"Condition", "Fn::Condition"}:
         return again(conditions[arguments])
     if function == "Fn::Equals":
-        left, right = (_value(each, values) for each in arguments)
+        left, right = (compared(each, values) for each in arguments)
         return left == right
     if function == "Fn::Not":
         return not again(arguments[0])
     return {"Fn::And": all, "Fn::Or": any}[function](map(again, arguments))
-
-
-def _value(expression: Any, values: Values) -> str:
-    """The text that a condition compares."""
-    if not isinstance(expression, dict):
-        return str(expression)
-    ((function, arguments),) = expression.items()
-    if function == "Fn::Select":
-        place, parts = arguments
-        ((splits, (separator, whole)),) = parts.items()
-        assert splits == "Fn::Split"
-        return _value(whole, values).split(separator)[place]
-    if function == "Fn::Join":
-        separator, parts = arguments
-        return str(separator).join(_value(part, values) for part in parts)
-    assert function == "Ref"
-    return str(values[arguments])
 
 
 def _resolved(value: Any, holds: Any) -> Any:

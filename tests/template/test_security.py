@@ -349,9 +349,7 @@ def the_open_domain_asks_who_one_is(stack: Stack) -> None:
 
 def the_api_asks_for_a_signature_and_is_throttled(stack: Stack) -> None:
     (stage,) = stack.of_type("AWS::ApiGatewayV2::Stage").values()
-    assert stage["DefaultRouteSettings"] == {
-        name: {"Ref": "RequestsPerSecond"} for name in ("ThrottlingRateLimit", "ThrottlingBurstLimit")
-    }
+    assert stage["DefaultRouteSettings"] == {name: {"Ref": "RequestsPerSecond"} for name in ("ThrottlingRateLimit", "ThrottlingBurstLimit")}
     assert "RouteSettings" not in stage  # which would come before these
     (api,) = stack.of_type("AWS::ApiGatewayV2::Api").values()
     assert not {"Body", "BodyS3Location", "Target", "CorsConfiguration"} & set(api)  # ways to routes that are not written here
@@ -596,7 +594,7 @@ def selected(value: Any, stack: Stack) -> str:
     if isinstance(value, dict) and "Fn::Select" in value:
         place, names = value["Fn::Select"]
         assert names["Fn::Split"][1]["Fn::Join"][1][0] == {"Ref": "MoreLogGroups"}
-        return stack.more_logs[place]
+        return stack.more_logs[int(place)]
     if isinstance(value, dict) and "Fn::Select" in str(value):
         written, given = value["Fn::Sub"]
         return str(written).replace("${Name}", selected(given["Name"], stack))
@@ -841,7 +839,10 @@ FLAWS: Final[dict[Check, list[tuple[str, Any]]]] = {
     ],
     callers_use_the_alias_of_inference_and_of_nothing_else: [
         ("PredictPermission.Properties.FunctionName", "x"),
-        ("PredictIntegration.Properties.IntegrationUri", {"Fn::Sub": "arn:aws:apigateway:x/functions/${InferenceFunction.Arn}/invocations"}),
+        (
+            "PredictIntegration.Properties.IntegrationUri",
+            {"Fn::Sub": "arn:aws:apigateway:x/functions/${InferenceFunction.Arn}/invocations"},
+        ),
         ("PredictRoute.Properties.Target", {"Fn::Sub": "integrations/${Other}"}),
         ("ShipperFunctionAliaslive", {"Type": "AWS::Lambda::Alias"}),
         ("Kibana.Properties.ServiceToken", {"Ref": "KibanaFunctionAliaslive"}),

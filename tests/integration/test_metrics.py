@@ -1,0 +1,147 @@
+"""What the functions really write as metrics, against what the template's alarms and dashboard look for.
+
+A metric that is renamed on one side, or gets another dimension there, fails here.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import pytest
+
+from local.runtime import Runtime
+from local.runtime import running as start
+from local.stack import Stack
+from local.template import ROOT, Template
+from tests.integration.conftest import environment
+from tests.template.cloudformation import Resources, deployed
+from tests.template.metrics import Metric, alarms, dashboard, shown, watched
+from tests.template.test_security import SHAPES
+
+EVENTS: Final = ROOT / "events"
+LOG_SECONDS: Final = 10
+OWN: Final = "PredictionMonitor"
+
+
+class Written(NamedTuple):
+    """A metric as a function wrote it: its dimensions with their values."""
+
+    name: str
+    dimensions: tuple[tuple[str, str], ...]
+    unit: str
+
+
+def written(lines: list[str]) -> set[Written]:
+    """The metrics in a function's lines of embedded metric format."""
+    found = set()
+    for line in lines:
+        if not line.startswith("{") or "_aws" not in (emf := json.loads(line)):
+            continue
+        (directive,) = emf["_aws"]["CloudWatchMetrics"]
+        assert directive["Namespace"] == OWN
+        (names,) = directive["Dimensions"]
+        dimensions = tuple(sorted((name, emf[name]) for name in names))
+        found |= {Written(each["Name"], dimensions, each["Unit"]) for each in directive["Metrics"]}
+        assert all(each["Name"] in emf for each in directive["Metrics"])
+    return found
+
+
+@pytest.fixture(scope="module")
+def emitted(  # noqa: PLR0917  fixtures
+    template: Template,
+    built: Path,
+    runtime_packages: Path,
+    running: Stack,
+    replaying: Callable[..., AbstractContextManager[Runtime]],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> set[Written]:
+    """All that the three functions write: on sample events, without a model that answers, and where a record cannot be made."""
+    lines: list[str] = []
+
+    def run(name: str, event: Any, code: Path) -> None:
+        settings = environment(name, opensearch=running.opensearch_url)
+        with start(template.functions[name], settings, lines.append, code=code, packages=runtime_packages) as runtime:
+            runtime.invoke(event)
+
+    sample = json.loads((EVENTS / "inference" / "direct.json").read_text())
+    run("InferenceFunction", sample, built / "InferenceFunction")
+    run("InferenceFunction", json.loads((EVENTS / "inference" / "direct-refused.json").read_text()), built / "InferenceFunction")
+    for module, function in (("classifier", "Classifier.predict"), ("record", "describe")):
+        run("InferenceFunction", sample, broken(built / "InferenceFunction", module, function, tmp_path_factory.mktemp(module)))
+    run("ShipperFunction", json.loads((EVENTS / "shipper" / "subscription.json").read_text()), built / "ShipperFunction")
+    with replaying(running.opensearch_url, lines.append) as replay:
+        replay.invoke(json.loads((EVENTS / "replay" / "scheduled.json").read_text()))
+    deadline = time.monotonic() + LOG_SECONDS
+    while not any('"DeadLettersFound"' in line for line in list(lines)) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return written(lines)
+
+
+def broken(package: Path, module: str, function: str, folder: Path) -> Path:
+    """The built package, in which a function of the inference's code raises."""
+    for each in package.iterdir():
+        if each.name != "inference":
+            (folder / each.name).symlink_to(each)
+    (folder / "inference").mkdir()
+    for each in (package / "inference").glob("*.py"):
+        text = each.read_text(encoding="utf-8")
+        if each.stem == module:
+            text += f"\n\ndef _raise(*_arguments, **_named):\n    raise RuntimeError\n\n\n{function} = _raise\n"
+        (folder / "inference" / each.name).write_text(text, encoding="utf-8")
+    return folder
+
+
+def looked_for(resources: Resources) -> Iterator[Metric]:
+    """Our own metrics, as alarms and dashboard have them."""
+    for alarm in alarms(resources).values():
+        yield from (metric for metric in watched(alarm) if metric.namespace == OWN)
+    yield from (metric for metric in shown(dashboard(resources)) if metric.namespace == OWN)
+
+
+def missing(metrics: Iterator[Metric], emitted: set[Written]) -> list[Metric]:
+    """What nobody writes. A function's name is at AWS what the template calls `Ref`, and here its logical id."""
+    there = {(each.name, each.dimensions) for each in emitted}
+    return [each for each in metrics if (each.name, tuple((n, v.strip("${}")) for n, v in each.dimensions)) not in there]
+
+
+def test_every_metric_that_is_looked_for_is_written(emitted: set[Written]) -> None:
+    resources = deployed(SHAPES["own"])
+    assert len(set(looked_for(resources))) > 10
+    assert missing(looked_for(resources), emitted) == []
+
+
+def test_every_metric_that_is_written_is_shown_or_documented(emitted: set[Written]) -> None:
+    known = {metric.name for metric in looked_for(deployed(SHAPES["own"]))}
+    shipping = (ROOT / "docs" / "shipping.md").read_text(encoding="utf-8")
+    assert [each for each in emitted if each.name not in known and f"`{each.name}`" not in shipping] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "unit"), [("IndexDelay", "Milliseconds"), ("MemoryUtilization", "Percent"), ("PredictionFailures", "Count")]
+)
+def test_thresholds_are_in_the_unit_that_is_written(name: str, unit: str, emitted: set[Written]) -> None:
+    assert {each.unit for each in emitted if each.name == name} == {unit}
+
+
+@pytest.mark.parametrize("side", ["template", "code"])
+def test_a_metric_that_is_renamed_on_one_side_is_noticed(side: str, emitted: set[Written]) -> None:
+    metrics = list(looked_for(deployed(SHAPES["own"])))
+    for name in {metric.name for metric in metrics}:
+        if side == "template":
+            changed = [each._replace(name=f"{name}s") if each.name == name else each for each in metrics]
+            assert missing(iter(changed), emitted)
+        else:
+            renamed = {each._replace(name=f"{name}s") if each.name == name else each for each in emitted}
+            assert missing(iter(metrics), renamed)
+
+
+def test_a_dimension_that_is_missing_on_one_side_is_noticed(emitted: set[Written]) -> None:
+    metrics = list(looked_for(deployed(SHAPES["own"])))
+    assert len(missing((each._replace(dimensions=each.dimensions[:1]) for each in metrics), emitted)) == len(metrics)
+    fewer = {each._replace(dimensions=each.dimensions[:1]) for each in emitted}
+    assert missing(iter(metrics), fewer) == metrics

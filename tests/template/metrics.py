@@ -1,0 +1,85 @@
+"""Which metrics the template's alarms and dashboard look at."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from tests.template.cloudformation import Resource, Resources, of_type, text
+
+QUERY = re.compile(r"SELECT (?:SUM|MAX)\((\w+)\) FROM \"([\w/]+)\" WHERE (.+)")
+
+
+class Metric(NamedTuple):
+    """A metric as somebody looks for it: dimensions by name, with their value as the template writes it."""
+
+    namespace: str
+    name: str
+    dimensions: tuple[tuple[str, str], ...]
+
+
+def alarms(resources: Resources) -> dict[str, Resource]:
+    """The alarms by their name in the template."""
+    return dict(of_type(resources, "AWS::CloudWatch::Alarm"))
+
+
+def watched(alarm: Resource) -> list[Metric]:
+    """What an alarm looks at: one metric, those of an expression, or those of a query."""
+    if "Metrics" not in alarm:
+        return [_metric(alarm)]
+    found = []
+    for each in alarm["Metrics"]:
+        if "MetricStat" in each:
+            found.append(_metric(each["MetricStat"]["Metric"]))
+        elif query := queried(text(each["Expression"])):
+            found.append(query)
+    return found
+
+
+def queried(expression: str) -> Metric | None:
+    """The metric of a Metrics Insights query; None for arithmetic. A label that is asked for twice counts once."""
+    if not (query := QUERY.fullmatch(expression)):
+        return None
+    name, namespace, where = query.groups()
+    conditions = [re.fullmatch(r"(\w+) = '(.*)'", each) for each in where.split(" OR ")]
+    assert all(conditions), where
+    labels = {each[1]: each[2] for each in reversed(conditions) if each}
+    return Metric(namespace, name, tuple(sorted(labels.items())))
+
+
+def dashboard(resources: Resources) -> dict[str, Any]:
+    """The dashboard's body, with the names of resources in place of what they will be."""
+    body, given = resources["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"]
+    for name, value in given.items():
+        body = body.replace(f"${{{name}}}", "more" if name == "More" else text(value))
+    found: dict[str, Any] = json.loads(re.sub(r"\$\{([\w:.]+)\}", r"\1", body))
+    return found
+
+
+def shown(body: dict[str, Any]) -> Iterator[Metric]:
+    """What the dashboard's widgets look at, with CloudWatch's short forms written out."""
+    for widget in body["widgets"]:
+        before: list[str] = []
+        for row in widget["properties"].get("metrics", []):
+            if isinstance(row[0], dict):
+                query = queried(row[0]["expression"])
+                assert query, row
+                yield query
+                continue
+            before = _written_out([each for each in row if isinstance(each, str)], before)
+            namespace, name, *rest = before
+            yield Metric(namespace, name, tuple(sorted(zip(rest[::2], rest[1::2], strict=True))))
+
+
+def _written_out(row: list[str], before: list[str]) -> list[str]:
+    """`...` stands for all that comes before in the row above, `.` for what is at its place there."""
+    if row[0] == "...":
+        row = before[: len(before) - len(row) + 1] + row[1:]
+    return [before[place] if each == "." else each for place, each in enumerate(row)]
+
+
+def _metric(given: Resource) -> Metric:
+    dimensions = sorted((each["Name"], text(each["Value"])) for each in given["Dimensions"])
+    return Metric(given["Namespace"], given["MetricName"], tuple(dimensions))

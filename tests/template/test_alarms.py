@@ -1,0 +1,179 @@
+"""The alarms and the dashboard: that they look at metrics which there are, ring somewhere, and are all described.
+
+Our own metrics are compared with what the built functions write, in tests/integration/test_metrics.py.
+"""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import Any, Final
+
+import pytest
+
+from local.template import load
+from tests.template.cloudformation import Resources, deployed, text
+from tests.template.metrics import Metric, alarms, dashboard, shown, watched
+from tests.template.test_security import SHAPES
+
+DAY: Final = 86_400  # seconds; CloudWatch takes no alarm that looks further back
+
+# AWS's own metrics, each with the sets of dimensions that it is published with.
+DOCUMENTED: Final[dict[tuple[str, str], list[set[str]]]] = {
+    # https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html
+    **{
+        ("AWS/Lambda", name): [{"FunctionName"}, {"FunctionName", "Resource"}]
+        for name in ("Errors", "Throttles", "Duration", "DestinationDeliveryFailures")
+    },
+    **{("AWS/Lambda", name): [{"FunctionName"}] for name in ("AsyncEventAge", "AsyncEventsDropped")},
+    # https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-metrics.html
+    **{("AWS/ApiGateway", name): [{"ApiId"}, {"ApiId", "Stage"}] for name in ("4xx", "5xx", "Count", "Latency")},
+    # https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/CloudWatch-Logs-Monitoring-CloudWatch-Metrics.html; a query names one of them
+    **{("AWS/Logs", name): [{"LogGroupName"}] for name in ("DeliveryErrors", "DeliveryThrottling")},
+    # https://docs.aws.amazon.com/opensearch-service/latest/developerguide/managedomains-cloudwatchmetrics.html
+    **{
+        ("AWS/ES", name): [{"DomainName", "ClientId"}]
+        for name in ("ClusterStatus.red", "FreeStorageSpace", "JVMMemoryPressure", "ClusterIndexWritesBlocked", "CPUUtilization")
+    },
+}
+OWN: Final = "PredictionMonitor"
+
+
+@pytest.fixture(scope="module", params=SHAPES)
+def resources(request: pytest.FixtureRequest) -> Resources:
+    """The stack in one of its shapes."""
+    return deployed(SHAPES[request.param])
+
+
+def unknown(metrics: list[Metric]) -> list[Metric]:
+    """Those of AWS that are not documented, or not with these dimensions."""
+    return [
+        each
+        for each in metrics
+        if each.namespace != OWN and {name for name, _ in each.dimensions} not in DOCUMENTED.get((each.namespace, each.name), [])
+    ]
+
+
+def test_every_metric_of_awss_is_one_that_it_documents(resources: Resources) -> None:
+    metrics = [metric for alarm in alarms(resources).values() for metric in watched(alarm)]
+    assert {each.namespace for each in metrics} >= {"AWS/Lambda", "AWS/ApiGateway", "AWS/Logs", OWN}
+    assert unknown(metrics) == []
+    assert unknown(list(shown(dashboard(resources)))) == []
+
+
+@pytest.mark.parametrize(
+    "metric",
+    [
+        Metric("AWS/Lambda", "Error", (("FunctionName", "x"),)),
+        Metric("AWS/ApiGateway", "5XXError", (("ApiId", "x"),)),
+        Metric("AWS/ES", "ClusterStatus.red", (("DomainName", "x"),)),
+    ],
+    ids=str,
+)
+def test_a_metric_that_is_not_documented_is_noticed(metric: Metric) -> None:
+    assert unknown([metric]) == [metric]
+
+
+def test_every_alarm_looks_at_something_and_says_what_it_means(resources: Resources) -> None:
+    for name, alarm in alarms(resources).items():
+        assert name.endswith("Alarm")
+        assert watched(alarm)
+        assert len(alarm["AlarmDescription"]) > 25
+        assert alarm["AlarmDescription"].endswith(".")
+
+
+def test_every_alarm_rings_at_the_topic_and_says_when_it_is_over(resources: Resources) -> None:
+    topic = {"Ref": "AlarmTopic"} if "AlarmTopic" in resources else {"Ref": "AlarmTopicArn"}
+    for alarm in alarms(resources).values():
+        assert alarm["AlarmActions"] == alarm["OKActions"] == [topic]
+        assert alarm.get("ActionsEnabled", True) is True
+    if "AlarmSubscription" in resources:
+        subscription = resources["AlarmSubscription"]["Properties"]
+        assert (subscription["TopicArn"], subscription["Protocol"]) == (topic, "email")
+
+
+def test_no_alarm_looks_further_back_than_cloudwatch_does(resources: Resources) -> None:
+    longest = load()["Parameters"]["NoPredictionsMinutes"]["MaxValue"]
+    for alarm in alarms(resources).values():
+        periods = longest if alarm["EvaluationPeriods"] == {"Ref": "NoPredictionsMinutes"} else alarm["EvaluationPeriods"]
+        (length,) = {alarm.get("Period"), *(_period(each) for each in alarm.get("Metrics", []))} - {None}
+        assert length * periods <= DAY
+        assert 1 <= alarm.get("DatapointsToAlarm", 1) <= periods
+
+
+def _period(metric: dict[str, Any]) -> int | None:
+    found: int | None = metric.get("MetricStat", metric).get("Period")
+    return found
+
+
+@pytest.mark.parametrize(
+    ("alarm", "function"), [("InferenceDurationAlarm", "InferenceFunction"), ("ShipperDurationAlarm", "ShipperFunction")]
+)
+def test_an_alarm_of_time_rings_at_four_fifths_of_what_there_is(alarm: str, function: str) -> None:
+    resources = deployed(SHAPES["existing"])
+    timeout = resources[function]["Properties"]["Timeout"]
+    assert alarms(resources)[alarm]["Threshold"] == pytest.approx(0.8 * timeout * 1000)
+
+
+def test_silence_rings_only_where_predictions_are_expected() -> None:
+    assert "NoPredictionsAlarm" in deployed(SHAPES["existing"])
+    assert "NoPredictionsAlarm" not in deployed(SHAPES["existing, opened"])
+    alarm = alarms(deployed(SHAPES["existing"]))["NoPredictionsAlarm"]
+    assert (alarm["ComparisonOperator"], alarm["Threshold"], alarm["TreatMissingData"]) == ("LessThanThreshold", 1, "breaching")
+    assert (alarm["Period"], alarm["EvaluationPeriods"]) == (60, {"Ref": "NoPredictionsMinutes"})
+
+
+def test_what_is_asked_of_the_subscriptions_names_every_group() -> None:
+    resources = deployed(SHAPES["own in a VPC"])
+    for name in ("SubscriptionErrorsAlarm", "SubscriptionThrottlingAlarm"):
+        (query,) = resources[name]["Properties"]["Metrics"]
+        written, given = query["Expression"]["Fn::Sub"]
+        assert "LogGroupName = '${InferenceLogGroup}' OR LogGroupName = '${More}'" in written
+        separator, groups = given["More"]["Fn::Join"]
+        assert groups == {"Fn::Split": [",", {"Ref": "MoreLogGroups"}]}
+        assert written.replace("${More}", separator.join(["a", "b"])).endswith("LogGroupName = 'a' OR LogGroupName = 'b'")
+
+
+def test_the_dashboard_shows_every_alarm_and_nothing_that_is_not_there(resources: Resources) -> None:
+    body = dashboard(resources)
+    (widget,) = [each for each in body["widgets"] if each["type"] == "alarm"]
+    listed = [each.removesuffix(".Arn") for each in widget["properties"]["alarms"]]
+    assert sorted(listed) == sorted(alarms(resources))
+    assert {metric.namespace for metric in shown(body)} == {metric.namespace for a in alarms(resources).values() for metric in watched(a)}
+
+
+def test_the_dashboards_widgets_do_not_overlap(resources: Resources) -> None:
+    places = set[tuple[int, int]]()
+    for each in dashboard(resources)["widgets"]:
+        here = {(x, y) for x in range(each["x"], each["x"] + each["width"]) for y in range(each["y"], each["y"] + each["height"])}
+        assert not places & here
+        places |= here
+    assert max(x for x, _ in places) == 23
+
+
+def test_the_topic_takes_nothing_but_alarms_of_this_account() -> None:
+    (statement,) = deployed(SHAPES["existing"])["AlarmTopicPolicy"]["Properties"]["PolicyDocument"]["Statement"]
+    assert statement["Resource"] == {"Ref": "AlarmTopic"}
+    assert "KmsMasterKeyId" not in deployed(SHAPES["existing"])["AlarmTopic"]["Properties"]  # with AWS's own key an alarm could not publish
+
+
+def test_short_forms_of_the_dashboard_are_written_out_as_cloudwatch_does() -> None:
+    row = ["N", "A", "d", "1", "e", "2"]
+    body = {"widgets": [{"properties": {"metrics": [row, [".", "B", ".", ".", ".", "3"], ["...", "4"], ["...", {"stat": "p99"}]]}}]}
+    assert [(each.name, dict(each.dimensions)) for each in shown(deepcopy(body))] == [
+        ("A", {"d": "1", "e": "2"}),
+        ("B", {"d": "1", "e": "3"}),
+        ("B", {"d": "1", "e": "4"}),
+        ("B", {"d": "1", "e": "4"}),
+    ]
+
+
+def test_every_alarm_on_a_function_names_one_of_the_stack(resources: Resources) -> None:
+    names = {
+        value.removesuffix(":live").strip("${}")
+        for alarm in alarms(resources).values()
+        for metric in watched(alarm)
+        for dimension, value in metric.dimensions
+        if dimension in {"FunctionName", "Resource", "function_name"}
+    }
+    assert names == {"InferenceFunction", "ShipperFunction", "ReplayFunction"}
+    assert {text({"Ref": name}) for name in names} <= set(resources)
