@@ -13,7 +13,16 @@ from local.template import ROOT, load
 
 DOCUMENTS = [
     ROOT / name
-    for name in ("README.md", "CONTRIBUTING.md", "training/README.md", "docs/release.md", "docs/shipping.md", "docs/security.md")
+    for name in (
+        "README.md",
+        "CONTRIBUTING.md",
+        "training/README.md",
+        "docs/from-the-console.md",
+        "docs/release.md",
+        "docs/runbook.md",
+        "docs/security.md",
+        "docs/shipping.md",
+    )
 ]
 TEXTS = {path: path.read_text() for path in DOCUMENTS}
 NAMES = [str(path.relative_to(ROOT)) for path in DOCUMENTS]

@@ -1,0 +1,72 @@
+"""The runbook has what to do about each alarm, and about nothing that is no alarm."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from local.template import ROOT, load
+
+TEMPLATE = load()["Resources"]
+ALARMS = {name: resource["Properties"] for name, resource in TEMPLATE.items() if resource["Type"] == "AWS::CloudWatch::Alarm"}
+SECTIONS = dict(re.findall(r"^## (.+)\n((?:(?!## ).*\n)*)", (ROOT / "docs/runbook.md").read_text(), re.MULTILINE))
+ENTRIES = {name: text for name, text in SECTIONS.items() if name.endswith("Alarm")}
+COMMAND = re.compile(r"`(?:logs|aws|curl|\.venv/bin/\S+) [^`]+`|Discover `[^`]+`")
+
+
+def metrics(alarm: dict[str, Any]) -> set[str]:
+    """The names of the metrics that an alarm watches: its own, those that it computes with, those that it selects."""
+    if "MetricName" in alarm:
+        return {alarm["MetricName"]}
+    found: set[str] = set()
+    for query in alarm["Metrics"]:
+        if "MetricStat" in query:
+            found.add(query["MetricStat"]["Metric"]["MetricName"])
+        found |= set(re.findall(r"SELECT \w+\((\w+)\)", str(query.get("Expression", ""))))
+    return found
+
+
+def test_every_alarm_has_its_entry_in_the_templates_order() -> None:
+    assert list(ENTRIES) == list(ALARMS)
+
+
+@pytest.mark.parametrize("name", ALARMS)
+def test_an_entry_names_its_metric_and_what_to_look_with(name: str) -> None:
+    entry = ENTRIES[name]
+    watched = metrics(ALARMS[name])
+    assert watched
+    assert [metric for metric in watched if f"`{metric}`" not in entry] == []
+    assert COMMAND.search(entry)
+    assert len(entry.strip().splitlines()) >= 3
+
+
+@pytest.mark.parametrize("name", ALARMS)
+def test_an_entry_says_of_a_deployment_what_the_template_does(name: str) -> None:
+    (preference,) = (
+        resource["Properties"]["DeploymentPreference"]
+        for resource in TEMPLATE.values()
+        if "DeploymentPreference" in resource.get("Properties", {})
+    )
+    back = {"Ref": name} in preference["Alarms"]
+    entry = " ".join(ENTRIES[name].split())
+    assert ("**Takes a deployment back**" in entry, "No deployment goes back." in entry) == (back, not back)
+
+
+@pytest.mark.parametrize("name", ALARMS)
+def test_an_entry_of_a_conditional_alarm_says_when_there_is_one(name: str) -> None:
+    said = {"CreatesDomain": "Only for the stack's own domain.", "ExpectsPredictions": "Not there where that is 0."}
+    condition = TEMPLATE[name].get("Condition")
+    assert [words for key, words in said.items() if words in ENTRIES[name]] == ([said[condition]] if condition else [])
+
+
+def test_what_is_named_in_the_commands_is_in_the_template() -> None:
+    text = "".join(SECTIONS.values())
+    named = set(re.findall(r"\$\(name (\w+)\)|`logs (\w+) ", text))
+    assert named
+    assert [name for pair in named for name in pair if name and name not in TEMPLATE] == []
+
+
+def test_every_alarm_that_is_named_anywhere_exists() -> None:
+    assert set(re.findall(r"`(\w+Alarm)`", (ROOT / "docs/runbook.md").read_text())) <= set(ALARMS)

@@ -1,0 +1,187 @@
+"""From the function that CloudWatch's console generates to this shipper (docs/from-the-console.md): both at once double nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+import requests
+
+from kibana.install import install, wish
+from local import opensearch
+from local.cloudwatch import OWNER, log_event, subscription_event
+from local.runtime import Runtime
+from local.runtime import running as start
+from local.stack import Stack
+from local.template import Template
+from local.trouble import free_port
+
+GROUP = "/aws/lambda/a-function-of-yours"
+DAY = 86_400_000
+FIRST_DAY = 1_009_843_200_000  # 2002-01-01: days of which no other test has documents
+BOTH = {"@id", "@timestamp", "@message", "@owner", "@log_group", "@log_stream"}
+LINES = (
+    '{"message": "prediction", "prediction": {"label": "acceptable", "score": 0.98}}',
+    '[INFO] prediction {"prediction": {"label": "unacceptable", "score": 0.5}}',
+    "a prediction in plain text",
+)
+HARD = '{"message": "prediction", "prediction": "none"}'  # text where other records have an object
+
+Events = list[dict[str, Any]]
+
+
+def index_of(event: dict[str, Any]) -> str:
+    return f"cwl-{datetime.fromtimestamp(event['timestamp'] / 1000, UTC):%Y.%m.%d}"
+
+
+def events_of(day: int, *lines: str) -> Events:
+    return [log_event(line, FIRST_DAY + day * DAY + number) for number, line in enumerate(lines)]
+
+
+def fields(line: str) -> dict[str, Any]:
+    """What that function reads from a line: JSON from the first brace to the end, or nothing."""
+    try:
+        found = json.loads(line[line.index("{") :])
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def console(url: str, events: Events, **more: str) -> requests.Response:
+    """Send events as that function does: `index` by the event's id into the event's day, its own fields over the line's.
+
+    It also sends the log group as `_type`; that is in `more` where a test wants it.
+    """
+    lines = []
+    for event in events:
+        moment = datetime.fromtimestamp(event["timestamp"] / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        envelope = {"@id": event["id"], "@timestamp": moment, "@message": event["message"], "@owner": OWNER}
+        places = {"@log_group": GROUP, "@log_stream": "local"}
+        lines.append({"index": {"_index": index_of(event), "_id": event["id"], **more}})
+        lines.append(fields(event["message"]) | envelope | places)
+    body = "".join(json.dumps(line) + "\n" for line in lines)
+    return requests.post(f"{url}/_bulk", data=body.encode(), headers={"content-type": "application/x-ndjson"}, timeout=30)
+
+
+def results(answer: requests.Response) -> list[str]:
+    answer.raise_for_status()
+    return [item["index"].get("result", str(item["index"]["status"])) for item in answer.json()["items"]]
+
+
+def ours(shipper: Runtime, events: Events) -> dict[str, int]:
+    counts: dict[str, int] = shipper.invoke(subscription_event(events, GROUP))
+    return counts
+
+
+def outcome(indexed: int = 0, duplicate: int = 0, rescued: int = 0) -> dict[str, int]:
+    return {"indexed": indexed, "duplicate": duplicate, "rescued": rescued, "excluded": 0}
+
+
+def documents(url: str, events: Events) -> list[dict[str, Any]]:
+    """The documents of the events, in their order; there are no others in that day's index."""
+    index = index_of(events[0])
+    requests.post(f"{url}/{index}/_refresh", timeout=10).raise_for_status()
+    assert requests.get(f"{url}/{index}/_count", timeout=10).json()["count"] == len(events)
+    return [requests.get(f"{url}/{index}/_source/{event['id']}", timeout=10).json() for event in events]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _other_tests_meet_none_of_this(running: Stack) -> Iterator[None]:
+    yield
+    requests.delete(f"{running.opensearch_url}/cwl-2002.*", timeout=30).raise_for_status()
+
+
+def test_what_the_console_sent_first_stays_and_is_not_doubled(running: Stack) -> None:
+    events = events_of(0, *LINES)
+    url = running.opensearch_url
+
+    assert results(console(url, events)) == ["created"] * 3
+    before = documents(url, events)
+    assert ours(running.shipper, events) == outcome(duplicate=3)
+
+    assert documents(url, events) == before
+    assert [document.keys() - BOTH for document in before] == [{"message", "prediction"}, {"prediction"}, set()]
+
+
+def test_what_we_sent_first_is_replaced_by_the_consoles_and_not_doubled(running: Stack) -> None:
+    events = events_of(1, *LINES)
+    url = running.opensearch_url
+
+    assert ours(running.shipper, events) == outcome(indexed=3)
+    before = documents(url, events)
+    assert results(console(url, events)) == ["updated"] * 3
+
+    after = documents(url, events)
+    assert [document.keys() - BOTH for document in before] == [
+        {"message", "prediction", "@delay_ms"},
+        {"prediction", "@delay_ms"},
+        {"@delay_ms"},
+    ]
+    for document in before:
+        del document["@delay_ms"]  # what is lost by it; all else is the same
+    assert after == before
+
+
+def test_what_we_rescued_the_console_can_neither_replace_nor_lose(running: Stack) -> None:
+    events = events_of(2, LINES[0], HARD)
+    url = running.opensearch_url
+
+    assert results(console(url, events)) == ["created", "400"]
+    assert ours(running.shipper, events) == outcome(duplicate=1, rescued=1)
+    assert results(console(url, events)) == ["updated", "400"]
+
+    assert "@rescued" in documents(url, events)[1]
+
+
+def test_the_type_that_an_unchanged_function_sends_is_refused(running: Stack) -> None:
+    events = events_of(3, *LINES)
+
+    answer = console(running.opensearch_url, events, _type=GROUP)
+
+    assert answer.status_code == 400
+    assert "_type" in answer.json()["error"]["reason"]
+    assert requests.get(f"{running.opensearch_url}/{index_of(events[0])}", timeout=10).status_code == 404
+    assert ours(running.shipper, events) == outcome(indexed=3)
+    assert len(documents(running.opensearch_url, events)) == 3
+
+
+@pytest.fixture
+def bare(template: Template) -> Iterator[tuple[str, Runtime]]:
+    """An OpenSearch without our index template, and the shipper that writes to it."""
+    function = template.functions["ShipperFunction"]
+    with opensearch.node(free_port(range(9210, 9299))) as url, start(function, {"OPENSEARCH_URL": url}, lambda _: None) as shipper:
+        yield url, shipper
+
+
+def test_the_day_of_the_move_keeps_its_mapping_and_the_next_day_has_ours(bare: tuple[str, Runtime]) -> None:
+    url, shipper = bare
+    whole = '{"message": "prediction", "timestamp": "2002-01-05T00:00:00Z", "prediction": {"label": "acceptable", "score": 1}}'
+    # a date in the first document makes the field a date, which other text is not
+    dated = '{"message": "prediction", "until": "2002-01-05"}'
+    never = '{"message": "prediction", "until": "further notice"}'
+    today, tomorrow = events_of(4, whole, dated, LINES[0], never), events_of(5, whole, dated, LINES[0], never)
+
+    assert results(console(url, today[:2])) == ["created"] * 2
+    install(wish([], opensearch=url), say=lambda _: None)
+    assert ours(shipper, today) == outcome(indexed=1, duplicate=2, rescued=1)
+    assert ours(shipper, tomorrow) == outcome(indexed=4)
+
+    old, new = (
+        requests.get(f"{url}/{index_of(day[0])}/_mapping", timeout=10).json()[index_of(day[0])]["mappings"]["properties"]
+        for day in (today, tomorrow)
+    )
+    assert (old["prediction"]["properties"]["score"], new["prediction"]["properties"]["score"]) == ({"type": "long"}, {"type": "float"})
+    assert (old["@log_group"]["type"], new["@log_group"]["type"]) == ("text", "keyword")
+    assert (old["until"]["type"], new["until"]["type"]) == ("date", "keyword")
+    assert documents(url, today)[3]["@rescued"]["field"] == "until"
+    # the source says 0.98, the long counts 0
+    search = {"size": 0, "aggs": {"mean": {"avg": {"field": "prediction.score"}}}}
+    documents(url, tomorrow)  # refreshed by it
+    means = [
+        requests.post(f"{url}/{index_of(day[0])}/_search", json=search, timeout=10).json()["aggregations"]["mean"]["value"]
+        for day in (today, tomorrow)
+    ]
+    assert means == [pytest.approx(0.5), pytest.approx(0.99)]
