@@ -17,7 +17,7 @@ QUIET := $(shell [ -t 2 ] || echo --quiet)
 OFFLINE := echo "make: packages could not be downloaded: check the network and run this again" >&2; exit 1
 COMPILE := $(UV) pip compile --quiet --universal --generate-hashes --python-version 3.13 --no-emit-index-url --custom-compile-command "make lock"
 
-.PHONY: help setup run serve kibana test test-full deploy-test lint audit build bench train lock clean
+.PHONY: help setup run serve kibana test test-full deploy-test lint audit build bench cost train lock clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -67,6 +67,9 @@ build: $(VENV)/.ready ## the deployable packages, in .aws-sam/build: make build 
 
 bench: $(VENV)/.ready build $(if $(QUICK),,.venv-train/.ready) ## cost of shipping and predicting against rivals, in one run [QUICK=1]
 	@python -m bench $(if $(QUICK),--quick)
+
+cost: $(VENV)/.ready ## what the stack costs a month, in three sizes
+	@python -m cost
 
 train: ## the model again: make train DATA=folder [OUT=folder] [WORK=folder]
 	@test -d "$(DATA)/cola" || { echo "make train DATA=folder: the folder of the corpora (training/README.md says where from), with cola/ in it" >&2; exit 2; }

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from cost import estimate
 from inference.classifier import Classifier
 from local.template import ROOT, load
 
@@ -17,6 +19,7 @@ DOCUMENTS = [
         "README.md",
         "CONTRIBUTING.md",
         "training/README.md",
+        "docs/deploy.md",
         "docs/from-the-console.md",
         "docs/release.md",
         "docs/runbook.md",
@@ -65,10 +68,66 @@ def test_the_sam_commands_name_resources_and_events_that_exist() -> None:
         json.loads((ROOT / event).read_text())
 
 
-def test_every_parameter_is_in_the_readme() -> None:
-    for name, parameter in load()["Parameters"].items():
-        row = next(line for line in TEXTS[ROOT / "README.md"].splitlines() if line.startswith("|") and f"`{name}`" in line)
-        assert str(parameter.get("Default", "none")) in row
+def test_every_parameter_is_documented_in_the_order_of_the_console() -> None:
+    template = load()
+    expected = []
+    for group in template["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]:
+        expected.append(group["Label"]["default"])
+        for name in group["Parameters"]:
+            parameter = template["Parameters"][name]
+            default = str(parameter["Default"])
+            expected.append((name, f"`{default}`" if default else "empty", parameter["Description"].strip()))
+    section = TEXTS[ROOT / "docs/deploy.md"].partition("## Every parameter\n")[2].partition("\n## ")[0]
+    found = re.findall(r"^### (.+)$|^\| `(\w+)` \| (.+?) \| (.+) \|$", section, re.MULTILINE)
+    assert [heading or (name, default, description) for heading, name, default, description in found] == expected
+    assert sorted(entry[0] for entry in expected if isinstance(entry, tuple)) == sorted(template["Parameters"])
+
+
+def test_the_policy_shown_for_a_topic_is_the_stacks_own() -> None:
+    (shown,) = re.findall(r"```json\n(.+?)```", TEXTS[ROOT / "docs/deploy.md"], re.DOTALL)
+    resources = load()["Resources"]
+    (own,) = resources["AlarmTopicPolicy"]["Properties"]["PolicyDocument"]["Statement"]
+    names = {
+        "AWS::Partition": "aws",
+        "AWS::Region": "REGION",
+        "AWS::AccountId": "ACCOUNT",
+        "AlarmTopic": "arn:aws:sns:REGION:ACCOUNT:TOPIC",
+    }
+
+    def filled(value: Any) -> Any:
+        if isinstance(value, dict) and value.keys() == {"Ref"}:
+            return names[value["Ref"]]
+        if isinstance(value, dict) and value.keys() == {"Fn::Sub"}:
+            return re.sub(r"\$\{(.+?)\}", lambda found: names[found[1]], value["Fn::Sub"])
+        return {name: filled(part) for name, part in value.items()} if isinstance(value, dict) else value
+
+    assert json.loads(shown) == filled(own)
+
+
+def test_the_assumptions_about_cost_in_the_documents_are_the_scripts() -> None:
+    text = " ".join(TEXTS[ROOT / "docs/deploy.md"].partition("## What it costs\n")[2].partition("\n## ")[0].split())
+    small, medium, large = (size.lines_a_payload for size in estimate.SIZES)
+    second = round(estimate.SIZES[-1].predictions_a_day / 86_400)
+    for said in (
+        f"writes {estimate.INFERENCE_LOG_BYTES:,} bytes of log a request",
+        f"the shipper {estimate.SHIPPER_LOG_BYTES:,} a payload",
+        f"a document takes {estimate.DOCUMENT_BYTES:,} bytes",
+        f"{estimate.HOURS} hours",
+        f"{estimate.INFERENCE_MS} ms of 1 GB for a request",
+        f"{estimate.SHIPPER_MS} ms of the shipper for a payload and {estimate.SHIPPER_MS_A_LINE} ms for each line",
+        f"{small} line at once in the small size, {medium} in the medium, {large} in the large",
+        f"{estimate.REPLAY_MS:,} ms of 2 GB for a replay",
+        f"{estimate.API_LOG_BYTES} bytes for a line of the access log, {estimate.LINE_BYTES} bytes more for each line",
+        f"compressed to {estimate.COMPRESSED}, for {estimate.LOG_RETENTION_DAYS} days",
+        f"{estimate.CUSTOM_METRICS} custom metrics",
+        f"{estimate.ALARM_METRICS} alarms",
+        f"{estimate.ANSWER_BYTES} bytes for an answer",
+        f"{estimate.EMAILS} mails",
+        f"{estimate.INDEX_RETENTION_DAYS + 1} days of it",
+        f"{estimate.FREE_SHARE:.0%}".replace("%", " %") + " of the disk left free",
+        f"{second} requests a second",
+    ):
+        assert said in text
 
 
 def test_the_figures_in_the_documents_are_the_cards() -> None:

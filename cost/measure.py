@@ -1,0 +1,96 @@
+"""`python -m cost.measure FOLDER`: bytes of log and index that a prediction takes, with the real functions and a real OpenSearch.
+
+FOLDER is that of the corpora (training/README.md): every other sentence is of CoLA, every other of UD English EWT. Each is a request of its
+own, through the inference function under the Lambda runtime, then the shipper, into one index. Names are as long as AWS makes them. What it
+prints stands in cost/estimate.py.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import sys
+from collections.abc import Iterator
+from datetime import datetime
+from itertools import chain, islice
+from pathlib import Path
+from statistics import mean
+from typing import Any, Final
+from uuid import uuid4
+
+import requests
+
+from kibana.install import install, wish
+from local import opensearch, template
+from local.cloudwatch import log_event, subscription_event
+from local.runtime import running
+from local.trouble import free_port
+
+SENTENCES: Final = 10_000
+BATCH: Final = 250
+FUNCTION: Final = "prediction-monitor-{}Function-AbCdEfGhIjKl"
+GROUP: Final = "prediction-monitor-InferenceLogGroup-AbCdEfGhIjKl"
+REQUEST_ID: Final = "AbCdEfGhIjKlMnO="
+
+
+def sentences(folder: Path) -> Iterator[str]:
+    """CoLA and EWT in turn."""
+    cola = [line.split("\t")[3] for line in (folder / "cola" / "in_domain_train.tsv").read_text(encoding="utf-8").splitlines()]
+    with gzip.open(folder / "ewt" / "en_ewt_without_email.conllu.gz", "rt", encoding="utf-8") as file:
+        ewt = [line.removeprefix("# text = ").strip() for line in file if line.startswith("# text = ")]
+    return chain.from_iterable(zip(cola, ewt, strict=False))
+
+
+def main(folder: Path) -> None:
+    """Print the means."""
+    plan = template.read()
+    lines: list[str] = []
+    shipper_lines: list[str] = []
+    texts = list(islice(sentences(folder), SENTENCES))
+    names = {name: FUNCTION.format(name) for name in ("Inference", "Shipper")}
+    own = {"HASH_KEY": "a key", "LOG_TEXT": "true", "AWS_LAMBDA_FUNCTION_NAME": names["Inference"]}
+    with running(plan.functions["InferenceFunction"], own, lines.append) as inference:
+        for text in texts:
+            inference.invoke(_event(text))
+    lines = [line.replace("function:test_function", f"function:{names['Inference']}:live") for line in lines]
+    records = [line for line in lines if '"prediction_id"' in line]
+    metrics = [line for line in lines if '"_aws"' in line]
+    frames = [line for line in lines if line.startswith(("START", "END", "REPORT"))]
+    print(f"{len(texts)} sentences of {mean(map(len, texts)):.0f} characters, {len(lines)} lines")
+    for what, some in {"record": records, "metrics": metrics, "START, END and REPORT": frames}.items():
+        print(f"{what}: {_mean(some, len(texts))} bytes of a request")
+    with opensearch.node(free_port(range(9210, 9299))) as url:
+        install(wish([], opensearch=url), say=lambda _: None)
+        settings = {"OPENSEARCH_URL": url, "AWS_LAMBDA_FUNCTION_NAME": names["Shipper"]}
+        batches = range(0, len(records), BATCH)
+        with running(plan.functions["ShipperFunction"], settings, shipper_lines.append) as shipper:
+            for start in batches:
+                moment = json.loads(records[start])["timestamp"]
+                events = [log_event(line, _milliseconds(moment)) for line in records[start : start + BATCH]]
+                shipper.invoke(subscription_event(events, GROUP))
+        requests.post(f"{url}/cwl-*/_flush", timeout=60).raise_for_status()
+        answer = requests.get(f"{url}/_cat/indices/cwl-*", params={"bytes": "b", "format": "json"}, timeout=60).json()
+    for index in answer:
+        print(
+            f"{index['index']}: {int(index['pri.store.size']) / int(index['docs.count']):.0f} bytes each of {index['docs.count']} documents"
+        )
+    print(f"shipper: {_mean(shipper_lines, len(batches))} bytes in {len(shipper_lines) / len(batches):.1f} lines of an invocation")
+
+
+def _event(text: str) -> dict[str, Any]:
+    event: dict[str, Any] = json.loads((template.ROOT / "events" / "inference" / "http-api-v2-batch.json").read_text(encoding="utf-8"))
+    event["requestContext"]["requestId"] = uuid4().hex[: len(REQUEST_ID) - 1] + "="
+    return {**event, "body": json.dumps({"sentence": text})}
+
+
+def _milliseconds(timestamp: str) -> int:
+    return int(datetime.fromisoformat(timestamp).timestamp() * 1000)
+
+
+def _mean(lines: list[str], count: int) -> int:
+    """Bytes of all lines for each of so many."""
+    return round(sum(len(line.encode()) for line in lines) / count)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,39 @@
+"""The prices of prices.toml."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Final
+
+from local.template import ROOT
+from local.trouble import Trouble
+
+PRICES: Final = ROOT / "cost" / "prices.toml"
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """US dollars for a unit, from whom, seen when; `up_to` is how many units the price is known for."""
+
+    usd: float
+    unit: str
+    source: str
+    seen: date
+    up_to: int | None = None
+
+    def of(self, quantity: float) -> float:
+        """The dollars of so many. Raises `Trouble` where the price holds for less."""
+        if self.up_to is not None and quantity > self.up_to:
+            raise Trouble(f"{quantity:,.0f} of {self.unit!r}: prices.toml knows the price of {self.up_to:,} only")
+        return self.usd * quantity
+
+
+def read(path: Path = PRICES) -> dict[str, Price]:
+    """All prices by name. Raises `Trouble` for one that lacks something."""
+    try:
+        return {name: Price(**entry) for name, entry in tomllib.loads(path.read_text(encoding="utf-8")).items()}
+    except (tomllib.TOMLDecodeError, TypeError) as problem:
+        raise Trouble(f"{path.name}: {problem}: each price has usd, unit, source and seen, and may have up_to") from problem

@@ -1,0 +1,234 @@
+"""What the stack costs: each line against a figure worked out by hand, and what is counted against template.yaml."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cost import __main__ as command
+from cost import estimate, prices
+from cost.estimate import SIZES, Line, Size
+from cost.prices import Price
+from local.template import ROOT, load
+from local.trouble import Trouble
+
+KNOWN = prices.read()
+SMALL, MEDIUM, LARGE = SIZES
+RESOURCES = load()["Resources"]
+PARAMETERS = load()["Parameters"]
+NAMES = [size.name for size in SIZES]
+
+# By hand, with 365 / 12 days of 24 hours a month, from prices and figures written down once more.
+BY_HAND: list[tuple[Size, str, float]] = [
+    (SMALL, "OpenSearch: instances", 26.28),  # 0.036 x 730
+    (SMALL, "OpenSearch: disk", 1.22),  # 0.122 x 10
+    (MEDIUM, "OpenSearch: instances", 286.16),  # 0.196 x 2 x 730
+    (MEDIUM, "OpenSearch: disk", 24.40),  # 0.122 x 200
+    (LARGE, "OpenSearch: instances", 572.32),  # 0.196 x 4 x 730
+    (LARGE, "OpenSearch: disk", 366.00),  # 0.122 x 3,000
+    (SMALL, "Lambda: inference", 0.162),  # 304,167 requests: 0.0608; 6,083 GB-s: 0.1014
+    (MEDIUM, "Lambda: inference", 16.22),
+    (LARGE, "Lambda: inference", 324.44),
+    (SMALL, "Lambda: shipper", 0.319),  # 304,167 of 51 ms: 0.0608 + 15,512.5 GB-s: 0.2585
+    (MEDIUM, "Lambda: shipper", 6.793),  # 6,083,333 of 55 ms: 1.2167 + 334,583 GB-s: 5.5764
+    (LARGE, "Lambda: shipper", 41.57),  # 30,416,667 of 70 ms: 6.0833 + 2,129,167 GB-s: 35.486
+    (SMALL, "Lambda: replay", 0.1952),  # 2,920 of 2 s of 2 GB: 0.0006 + 11,680 GB-s: 0.1947
+    (SMALL, "API Gateway", 0.304),
+    (MEDIUM, "API Gateway", 30.42),
+    (LARGE, "API Gateway", 577.50),  # 300 million: 300; 308.33 million at 0.90: 277.50
+    (SMALL, "CloudWatch: log lines", 0.6485),  # 304,167 x (1,887 + 5 x 26 + 290 + 26 + 1,799 + 5 x 26) = 1.2963 GB
+    (MEDIUM, "CloudWatch: log lines", 41.35),  # 30,416,667 x 2,333 + 6,083,333 x 1,929 = 82.697 GB
+    (LARGE, "CloudWatch: log lines", 738.96),  # 608,333,333 x 2,333 + 30,416,667 x 1,929 = 1,477.92 GB
+    (LARGE, "CloudWatch: log kept", 3.061),  # 1,477.92 / 30.4167 x 14 x 0.15 = 102.04 GB
+    (SMALL, "CloudWatch: metrics, alarms", 12.40),  # 22 x 0.30 + 28 x 0.10 + 3
+    (SMALL, "Secrets Manager", 0.80),
+    (LARGE, "Answers to the internet", 27.375),  # 608,333,333 x 500 = 304.17 GB
+    (SMALL, "S3 and SNS", 0.0166),  # 2,920 x 0.000005 + 100 x 0.00002
+]
+
+
+def line(size: Size, what: str, known: dict[str, Price] = KNOWN) -> Line:
+    (found,) = [each for each in estimate.bill(size, known) if each.what == what]
+    return found
+
+
+@pytest.mark.parametrize(("size", "what", "usd"), BY_HAND, ids=[f"{size.name}: {what}" for size, what, _ in BY_HAND])
+def test_a_line_is_what_one_works_out_by_hand(size: Size, what: str, usd: float) -> None:
+    assert line(size, what).usd == pytest.approx(usd, rel=0.002)
+
+
+def test_every_line_is_worked_out_by_hand() -> None:
+    assert {what for _, what, _ in BY_HAND} == {each.what for each in estimate.bill(LARGE, KNOWN)}
+
+
+@pytest.mark.parametrize(("size", "usd"), [(SMALL, 42.4), (MEDIUM, 420.8), (LARGE, 2665)], ids=NAMES)
+def test_a_sum_is_what_one_adds_up_by_hand(size: Size, usd: float) -> None:
+    assert command.total(estimate.bill(size, KNOWN)) == pytest.approx(usd, rel=0.002)
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_every_price_has_a_unit_a_source_and_a_day(name: str) -> None:
+    price = KNOWN[name]
+    assert price.usd > 0
+    assert price.unit.strip()
+    assert price.source.strip()
+    assert price.seen >= date(2026, 1, 1)
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_a_price_that_changes_changes_what_is_said(name: str) -> None:
+    dearer = {**KNOWN, name: replace(KNOWN[name], usd=KNOWN[name].usd * 2)}
+    sums = [[command.total(estimate.bill(size, known)) for size in SIZES] + [estimate.endpoint(1, known)] for known in (KNOWN, dearer)]
+    assert sums[0] != sums[1]
+
+
+def test_a_price_is_used_for_no_more_than_it_is_known_for() -> None:
+    with pytest.raises(Trouble, match="knows the price of 10,240 only"):
+        estimate.log(replace(LARGE, predictions_a_day=200_000_000), KNOWN)
+
+
+@pytest.mark.parametrize(
+    "text", ["[a]\nusd = 1.0\nunit = 'x'\nseen = 2026-01-01", "[a]\nnothing = 1", "a = ["], ids=["no source", "unknown", "no TOML"]
+)
+def test_a_price_without_its_source_is_refused(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "prices.toml"
+    path.write_text(text)
+    with pytest.raises(Trouble, match="each price has usd, unit, source and seen"):
+        prices.read(path)
+
+
+def of_type(kind: str) -> list[dict[str, Any]]:
+    return [resource["Properties"] for resource in RESOURCES.values() if resource["Type"] == kind]
+
+
+def metrics_of_alarms() -> int:
+    """One an alarm; of an alarm on a calculation each metric, and one for a query."""
+    alarms = of_type("AWS::CloudWatch::Alarm")
+    return sum(
+        sum(1 for part in alarm["Metrics"] if "MetricStat" in part or "SELECT" in str(part)) if "Metrics" in alarm else 1
+        for alarm in alarms
+    )
+
+
+def custom_metrics() -> int:
+    """The names that each function gives to add_metric."""
+    names = set()
+    for service, files in {
+        "inference": "inference/inference/recorder",
+        "shipper": "shipper/shipper/report",
+        "replay": "shipper/shipper/replay",
+    }.items():
+        text = (ROOT / "functions" / f"{files}.py").read_text()
+        names |= {(service, name) for name in re.findall(r'add_metric\("(\w+)"', text)}
+        names |= {(service, name) for name in re.findall(r'name = "(\w+)" if .* else "\w+"', text)}
+        names |= {(service, name) for name in re.findall(r'name = "\w+" if .* else "(\w+)"', text)}
+        for prefix in re.findall(r'add_metric\(f"(\w+)\{', text):
+            counts = re.search(r"counts(?:: dict\[str, Any\])? = \{(.*?)\}", text, re.DOTALL)
+            assert counts
+            names |= {(service, prefix + name.capitalize()) for name in re.findall(r'"(\w+)":', counts[1])}
+    assert 'add_metric("MemoryUtilization"' in (ROOT / "functions/shipper/shipper/handler.py").read_text()
+    return len(names | {("shipper", "MemoryUtilization")})
+
+
+@pytest.mark.parametrize(
+    ("counted", "figure"),
+    [
+        (metrics_of_alarms, estimate.ALARM_METRICS),
+        (custom_metrics, estimate.CUSTOM_METRICS),
+        (lambda: len(of_type("AWS::CloudWatch::Dashboard")), estimate.DASHBOARDS),
+        (lambda: len(of_type("AWS::SecretsManager::Secret")), estimate.SECRETS),
+        (lambda: PARAMETERS["LogRetentionDays"]["Default"], estimate.LOG_RETENTION_DAYS),
+        (lambda: int(re.findall(r"(\d+)d", (ROOT / "kibana/kibana/retention.json").read_text())[0]), estimate.INDEX_RETENTION_DAYS),
+    ],
+    ids=["alarms", "custom metrics", "dashboards", "secrets", "days of log", "days of index"],
+)
+def test_what_is_counted_is_what_the_stack_has(counted: Callable[[], int], figure: int) -> None:
+    assert counted() == figure
+
+
+def test_memory_and_schedule_are_the_templates() -> None:
+    for name, memory in estimate.MEMORY_GB.items():
+        assert RESOURCES[f"{name.capitalize()}Function"]["Properties"]["MemorySize"] == memory * 1024
+    assert PARAMETERS["ReplaySchedule"]["Default"] == f"rate({60 // estimate.REPLAYS_AN_HOUR} minutes)"
+
+
+def test_a_line_of_the_access_log_is_as_long_as_assumed() -> None:
+    filled = {
+        "requestId": "JKJaXmPLvHcESHA=",
+        "requestTime": "24/Nov/2026:12:00:00 +0000",
+        "httpMethod": "POST",
+        "path": "/predict",
+        "status": "200",
+        "responseLatency": "38",
+        "responseLength": "248",
+        "identity.sourceIp": "192.0.2.123",
+        "identity.userArn": "arn:aws:sts::000000000000:assumed-role/the-role-of-a-caller/its-session-0123456789",
+        "error.message": "-",
+    }
+    written = re.sub(
+        r"\$context\.([\w.]+)", lambda found: filled[found[1]], RESOURCES["ApiStage"]["Properties"]["AccessLogSettings"]["Format"]
+    )
+    assert len(json.loads(written)) == len(filled)
+    assert len(written) == pytest.approx(estimate.API_LOG_BYTES, rel=0.05)
+
+
+def test_the_bytes_of_a_record_are_near_the_samples() -> None:
+    record = json.loads((ROOT / "events/record.prediction.json").read_text())
+    assert 0.5 < len(json.dumps(record, separators=(",", ":"))) / estimate.INFERENCE_LOG_BYTES < 0.7
+
+
+@pytest.mark.parametrize("size", SIZES, ids=NAMES)
+def test_the_domain_is_one_that_the_template_makes_and_the_index_fits(size: Size) -> None:
+    assert size.instance in KNOWN
+    assert re.fullmatch(PARAMETERS["DomainInstanceType"]["AllowedPattern"], size.instance)
+    assert size.instances in PARAMETERS["DomainInstanceCount"]["AllowedValues"]
+    assert PARAMETERS["DomainVolumeGiB"]["MinValue"] <= size.volume_gib <= PARAMETERS["DomainVolumeGiB"]["MaxValue"]
+    assert estimate.least_volume_gib(size) <= size.volume_gib
+
+
+@pytest.mark.parametrize(
+    ("instances", "a_day", "gib", "least"),
+    [
+        (1, 1_000_000, 48.68, 98),  # 31 days x 1,686 bytes; half of 98 GiB is left: 5 % Linux, 20 % AWS, 25 % free
+        (2, 1_000_000, 48.68, 98),  # twice, on two
+        (4, 20_000_000, 486.8, 724),  # (486.8 + 20) / 0.7
+    ],
+)
+def test_the_disk_is_what_one_works_out_by_hand(instances: int, a_day: int, gib: float, least: int) -> None:
+    size = replace(LARGE, instances=instances, predictions_a_day=a_day)
+    assert estimate.index_gib(size) == pytest.approx(gib, rel=0.001)
+    assert estimate.least_volume_gib(size) == least
+
+
+@pytest.mark.parametrize(("usd", "shown"), [(0, "0"), (0.01, "< 1"), (0.99, "< 1"), (1, "1"), (1.49, "1"), (1.51, "2"), (2687.6, "2,688")])
+def test_dollars_are_whole(usd: float, shown: str) -> None:
+    assert command.dollars(usd) == shown
+
+
+def test_the_command_shows_every_size(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.main([]) == 0
+    shown = capsys.readouterr().out
+    assert all(f"{size.name}: {size.predictions_a_day:,} predictions a day" in shown for size in SIZES)
+    assert command.main(["--prices"]) == 0
+    assert all(price.source in shown for shown in [capsys.readouterr().out] for price in KNOWN.values())
+
+
+def test_prices_that_cannot_be_read_are_said(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def nothing() -> dict[str, Price]:
+        raise Trouble("prices.toml: a reason")
+
+    monkeypatch.setattr(prices, "read", nothing)
+    assert command.main([]) == 1
+    assert capsys.readouterr().err == "python -m cost: prices.toml: a reason\n"
+
+
+def test_the_table_in_the_documents_is_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.main(["--markdown"]) == 0
+    assert capsys.readouterr().out in (ROOT / "docs/deploy.md").read_text()
