@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from cost import estimate
+from cost import estimate, prices
+from cost.__main__ import total
 from inference.classifier import Classifier
 from local.template import ROOT, load
 
@@ -108,7 +110,9 @@ def test_the_assumptions_about_cost_in_the_documents_are_the_scripts() -> None:
     text = " ".join(TEXTS[ROOT / "docs/deploy.md"].partition("## What it costs\n")[2].partition("\n## ")[0].split())
     small, medium, large = (size.lines_a_payload for size in estimate.SIZES)
     second = round(estimate.SIZES[-1].predictions_a_day / 86_400)
+    alone = [total(estimate.bill(replace(size, lines_a_payload=1), prices.read())) for size in estimate.SIZES]
     for said in (
+        f"With one line at once the medium size would cost {alone[1]:,.0f}, the large {alone[2]:,.0f}",
         f"writes {estimate.INFERENCE_LOG_BYTES:,} bytes of log a request",
         f"the shipper {estimate.SHIPPER_LOG_BYTES:,} a payload",
         f"a document takes {estimate.DOCUMENT_BYTES:,} bytes",
