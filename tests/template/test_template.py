@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import tomllib
 
 import pytest
 
@@ -129,6 +130,10 @@ def test_every_parameter_is_used_and_described() -> None:
         ("DomainInstanceType", ["r8g.large.search", "or1.2xlarge.search"], ["", "t3.small", "t3.small.elasticsearch"]),
         ("VpcId", ["vpc-0a1b2c3d"], ["subnet-0a1b", "vpc-1,vpc-2"]),
         ("VpcSubnetId", ["subnet-0a1b2c3d"], ["subnet-1,subnet-2"]),
+        ("MoreLogGroups", ["/aws/lambda/a", "a,/b/c,d,e,f"], ["a,", "a b", "a,b,c,d,e,f", "a'b"]),
+        ("AlarmEmail", ["who@example.com"], ["who", "who@example", "a@b.c d@e.f"]),
+        ("AlarmTopicArn", ["arn:aws:sns:eu-west-1:123456789012:alarms"], ["alarms", "arn:aws:sqs:eu-west-1:123456789012:alarms"]),
+        ("ShipperConcurrency", ["0", "5"], ["-1", "many"]),
         ("KibanaSecretArn", ["arn:aws:secretsmanager:eu-west-1:123456789012:secret:a/b-1"], ["a/b-1"]),
     ],
 )
@@ -170,6 +175,7 @@ def test_parameters_that_go_together_are_accepted(given: dict[str, str]) -> None
         (EXISTING | {"Network": "vpc", "VpcSubnetId": "subnet-1"}, "Network=vpc needs VpcId and VpcSubnetId."),
         (EXISTING | {"VpcId": "vpc-1"}, "VpcId and the subnets are for Network=vpc"),
         (EXISTING | {"VpcSecondSubnetId": "subnet-2"}, "VpcId and the subnets are for Network=vpc"),
+        (EXISTING | {"AlarmTopicArn": "arn", "AlarmEmail": "who@example.com"}, "AlarmEmail subscribes to the stack's own topic"),
         ({"CreateDomain": "true", "DomainInstanceCount": "2"} | VPC, "needs VpcSecondSubnetId too."),
     ],
 )
@@ -183,3 +189,32 @@ def test_rules_use_what_rules_may_use() -> None:
     found = re.findall(r"'((?:Fn::|Ref|Condition)[^']*)': ?\[?\{?'?(\w*)", str(load()["Rules"]))
     assert {function for function, _ in found} <= {"Ref", "Fn::Equals", "Fn::Not", "Fn::And", "Fn::Or"}
     assert {name for function, name in found if function == "Ref"} <= set(defaults(load()))
+
+
+@pytest.mark.parametrize("environment", ["default", "dev", "prod"])
+def test_an_environment_gives_parameters_that_there_are_and_that_go_together(environment: str) -> None:
+    settings = tomllib.loads((ROOT / "samconfig.toml").read_text(encoding="utf-8"))[environment]
+    assert settings["global"]["parameters"]["stack_name"].startswith("prediction-monitor")
+    given = dict(each.split("=", 1) for each in settings["deploy"]["parameters"].get("parameter_overrides", []))
+    parameters = load()["Parameters"]
+    for name, value in given.items():
+        parameter = parameters[name]
+        assert re.fullmatch(parameter.get("AllowedPattern", ".*"), value)
+        assert value in map(str, parameter.get("AllowedValues", [value]))
+        assert str(parameter["Default"]) != value
+    assert refusals(given or EXISTING) == []
+    tags = dict(each.split("=") for each in settings["deploy"]["parameters"]["tags"])
+    assert tags == {"Application": "prediction-monitor"} | ({} if environment == "default" else {"Environment": environment})
+
+
+def test_environments_have_stacks_of_their_own() -> None:
+    settings = tomllib.loads((ROOT / "samconfig.toml").read_text(encoding="utf-8"))
+    names = [each["global"]["parameters"]["stack_name"] for name, each in settings.items() if name != "version"]
+    assert len(set(names)) == len(names) == 3
+
+
+def test_every_parameter_is_in_one_group_and_in_its_order() -> None:
+    """As CloudFormation's console shows them; `sam deploy --guided` asks in the template's order."""
+    source = load()
+    groups = source["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
+    assert [name for group in groups for name in group["Parameters"]] == list(source["Parameters"])
