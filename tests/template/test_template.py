@@ -7,6 +7,8 @@ import re
 import tomllib
 
 import pytest
+from samcli.lib.providers.api_provider import ApiProvider
+from samcli.lib.providers.sam_stack_provider import SamLocalStackProvider
 
 from kibana.security import ROLES
 from local.template import ROOT, load
@@ -218,3 +220,11 @@ def test_every_parameter_is_in_one_group_and_in_its_order() -> None:
     source = load()
     groups = source["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
     assert [name for group in groups for name in group["Parameters"]] == list(source["Parameters"])
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # samcli and its own translator
+def test_sam_local_finds_the_route_and_its_function() -> None:
+    """It reads routes that are written out only where one stands before the first function, and an alias only from an ARN."""
+    ((stack,), _) = SamLocalStackProvider.get_stacks(str(ROOT / "template.yaml"), parameter_overrides=EXISTING)
+    (route,) = ApiProvider([stack], cwd=str(ROOT)).api.routes
+    assert (route.path, route.methods, route.function_name) == ("/predict", ["POST"], "InferenceFunction")
