@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 
 from audit import sbom, vulnerabilities
@@ -11,6 +12,7 @@ from local.trouble import Trouble
 
 def main() -> int:
     """Exit 0 if nothing is known against any pin, 1 if something is, 2 if nobody could be asked."""
+    argparse.ArgumentParser(prog="python -m audit", description=__doc__, epilog=main.__doc__).parse_args()
     try:
         for path in sbom.write(ROOT / "sbom"):
             print(f"{path.relative_to(ROOT)}: {sbom.summary(path)}")

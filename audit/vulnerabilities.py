@@ -86,7 +86,7 @@ def verdict(answer: Answer, exceptions: list[Accepted]) -> int:
         print(f"FAILED: {failure}", file=sys.stderr)
     if answer.unknown:
         (reason, lock), *others = answer.unknown.items()
-        print(f"NOT RUN: {lock}: {reason}{f', and {len(others)} more' if others else ''}. {ELSEWHERE}", file=sys.stderr)
+        print(f"NOT RUN: {1 + len(others)} answers are missing; the first, for {lock}: {reason}. {ELSEWHERE}", file=sys.stderr)
     if failures:
         return 1
     if answer.unknown:

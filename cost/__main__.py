@@ -20,10 +20,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m cost", description="What the stack costs a month in us-east-1, in US dollars.")
     parser.add_argument("--markdown", action="store_true", help="one table of all sizes, as docs/deploy.md has it")
     parser.add_argument("--prices", action="store_true", help="the prices themselves: unit, day, source")
+    own = parser.add_argument_group("a size of your own, in place of the three")
+    own.add_argument("--predictions", type=int, metavar="N", help="predictions a day")
+    own.add_argument("--instance", default="t3.small.search", help="of the domain (default: %(default)s)")
+    own.add_argument("--instances", type=int, default=1, metavar="N", help="how many (default: %(default)s)")
+    own.add_argument("--volume", type=int, default=10, metavar="GIB", help="disk of each (default: %(default)s)")
+    own.add_argument("--lines", type=int, default=1, metavar="N", help="that CloudWatch hands over at once (default: %(default)s)")
     chosen = parser.parse_args(arguments)
     try:
         known = prices.read()
-        bills = [(size, estimate.bill(size, known)) for size in estimate.SIZES]
+        sizes = estimate.SIZES if chosen.predictions is None else (_own(chosen, known),)
+        bills = [(size, estimate.bill(size, known)) for size in sizes]
     except Trouble as problem:
         print(f"python -m cost: {problem}", file=sys.stderr)
         return 1
@@ -37,9 +44,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     else:
         for size, lines in bills:
             console.print(table(size, lines))
+            console.print(f"The index needs at least {estimate.least_volume_gib(size):,.0f} GiB a node.", soft_wrap=True, markup=False)
         console.print(in_vpc(known), soft_wrap=True, markup=False)
         console.print("No free tier is subtracted. What is assumed and measured: docs/deploy.md, What it costs. Prices: --prices")
     return 0
+
+
+def _own(chosen: argparse.Namespace, known: dict[str, Price]) -> Size:
+    """The size that the command line says. Raises `Trouble` for one that cannot be."""
+    if chosen.instance not in known:
+        types = ", ".join(name for name in known if name.endswith(".search"))
+        raise Trouble(f"there is no price of {chosen.instance}; of these there is: {types}")
+    if min(chosen.predictions, chosen.instances, chosen.volume, chosen.lines) < 1:
+        raise Trouble("predictions, instances, volume and lines must be at least 1")
+    return Size("own", chosen.predictions, chosen.instance, chosen.instances, chosen.volume, chosen.lines)
 
 
 def dollars(usd: float) -> str:

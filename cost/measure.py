@@ -7,9 +7,9 @@ prints stands in cost/estimate.py.
 
 from __future__ import annotations
 
+import argparse
 import gzip
 import json
-import sys
 from collections.abc import Iterator
 from datetime import datetime
 from itertools import chain, islice
@@ -93,4 +93,6 @@ def _mean(lines: list[str], count: int) -> int:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    parser = argparse.ArgumentParser(prog="python -m cost.measure", description=__doc__)
+    parser.add_argument("folder", type=Path, help="of the corpora, with cola/ and ewt/ in it: training/README.md says where from")
+    main(parser.parse_args().folder)

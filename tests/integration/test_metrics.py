@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 
 import pytest
 
+from local.cloudwatch import log_event, subscription_event
 from local.runtime import Runtime
 from local.runtime import running as start
 from local.stack import Stack
@@ -73,7 +74,8 @@ def emitted(  # noqa: PLR0917  fixtures
     run("InferenceFunction", json.loads((EVENTS / "inference" / "direct-refused.json").read_text()), built / "InferenceFunction")
     for module, function in (("classifier", "Classifier.predict"), ("record", "describe")):
         run("InferenceFunction", sample, broken(built / "InferenceFunction", module, function, tmp_path_factory.mktemp(module)))
-    run("ShipperFunction", json.loads((EVENTS / "shipper" / "subscription.json").read_text()), built / "ShipperFunction")
+    fresh = subscription_event([log_event("a line that no other test has shipped", time.time_ns() // 1_000_000)], "test")
+    run("ShipperFunction", fresh, built / "ShipperFunction")  # of lines that are there already it says no delay
     with replaying(running.opensearch_url, lines.append) as replay:
         replay.invoke(json.loads((EVENTS / "replay" / "scheduled.json").read_text()))
     deadline = time.monotonic() + LOG_SECONDS

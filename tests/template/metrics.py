@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from tests.template.cloudformation import Resource, Resources, of_type, text
 
-QUERY = re.compile(r"SELECT (?:SUM|MAX)\((\w+)\) FROM \"([\w/]+)\" WHERE (.+)")
+QUERY = re.compile(r"SELECT SUM\((\w+)\) FROM \"([\w/]+)\" (?:WHERE (.+)|GROUP BY (.+))")
 
 
 class Metric(NamedTuple):
@@ -39,13 +39,15 @@ def watched(alarm: Resource) -> list[Metric]:
 
 
 def queried(expression: str) -> Metric | None:
-    """The metric of a Metrics Insights query; None for arithmetic. A label that is asked for twice counts once."""
+    """The metric of a Metrics Insights query, with the labels that it names; None for arithmetic."""
     if not (query := QUERY.fullmatch(expression)):
         return None
-    name, namespace, where = query.groups()
-    conditions = [re.fullmatch(r"(\w+) = '(.*)'", each) for each in where.split(" OR ")]
-    assert all(conditions), where
-    labels = {each[1]: each[2] for each in reversed(conditions) if each}
+    name, namespace, where, grouped = query.groups()
+    labels = dict.fromkeys(grouped.split(", "), "each") if grouped else {}
+    for condition in where.split(" AND ") if where else []:
+        found = re.fullmatch(r"(\w+) = '(.+)'", condition)
+        assert found, condition
+        labels[found[1]] = found[2]
     return Metric(namespace, name, tuple(sorted(labels.items())))
 
 
@@ -53,7 +55,7 @@ def dashboard(resources: Resources) -> dict[str, Any]:
     """The dashboard's body, with the names of resources in place of what they will be."""
     body, given = resources["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"]
     for name, value in given.items():
-        body = body.replace(f"${{{name}}}", "more" if name == "More" else text(value))
+        body = body.replace(f"${{{name}}}", text(value))
     found: dict[str, Any] = json.loads(re.sub(r"\$\{([\w:.]+)\}", r"\1", body))
     return found
 

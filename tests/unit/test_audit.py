@@ -85,7 +85,7 @@ def ask(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Callable[
         pytest.param(VULNERABLE, exception(package="six"), 1, FOUND, id="accepted for another package"),
         pytest.param(CLEAN, exception(), 1, "PYSEC-2026-1 of idna matches no finding any more", id="stale"),
         pytest.param(CLEAN, exception(until=YESTERDAY), 1, f"held until {YESTERDAY}", id="stale and expired"),
-        pytest.param({}, None, 2, "(3.19), and 1 more. Run `make audit` where", id="unknown"),
+        pytest.param({}, None, 2, "NOT RUN: 2 answers are missing; the first, for ", id="unknown"),
         pytest.param({}, exception(), 2, "NOT RUN", id="unknown, so nobody can say whether the exception is stale"),
         pytest.param({("idna", "3.19"): [KNOWN]}, None, 1, FOUND, id="one is vulnerable, one is unknown"),
         pytest.param(WITHDRAWN_OR_NOT_MENDED, None, 1, "idna 3.19: PYSEC-2026-2, no version mends it", id="not mended"),
@@ -113,7 +113,7 @@ def test_the_answer_becomes_an_exit(
     ("lock", "known", "down", "code", "said"),
     [
         pytest.param(PINS, VULNERABLE, False, 1, FOUND, id="vulnerable"),
-        pytest.param(PINS, CLEAN, True, 2, "NOT RUN: requirements.txt: ", id="the service is away"),
+        pytest.param(PINS, CLEAN, True, 2, "missing; the first, for requirements.txt: ", id="the service is away"),
         pytest.param("idna==3.19\n", CLEAN, False, 2, "does not contain a hash", id="without a hash"),
     ],
 )

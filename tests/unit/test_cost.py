@@ -220,6 +220,28 @@ def test_the_command_shows_every_size(capsys: pytest.CaptureFixture[str]) -> Non
     assert all(price.source in shown for shown in [capsys.readouterr().out] for price in KNOWN.values())
 
 
+def test_a_size_of_ones_own_is_worked_out_as_the_others_are(capsys: pytest.CaptureFixture[str]) -> None:
+    medium = SIZES[1]
+    given = ["--instance", medium.instance, "--instances", "2", "--volume", str(medium.volume_gib), "--lines", str(medium.lines_a_payload)]
+    assert command.main(["--predictions", str(medium.predictions_a_day), *given]) == 0
+    shown = capsys.readouterr().out
+    assert "own: 1,000,000 predictions a day" in shown
+    assert command.dollars(command.total(estimate.bill(medium, KNOWN))) in shown
+    assert f"at least {estimate.least_volume_gib(medium)} GiB a node" in shown
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        (["--predictions", "0"], "must be at least 1"),
+        (["--predictions", "5", "--instance", "m1.huge.search"], "there is no price of m1.huge.search; of these there is: t3.small.search"),
+    ],
+)
+def test_a_size_that_cannot_be_is_refused(given: list[str], sentence: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.main(given) == 1
+    assert sentence in capsys.readouterr().err
+
+
 def test_prices_that_cannot_be_read_are_said(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     def nothing() -> dict[str, Price]:
         raise Trouble("prices.toml: a reason")

@@ -1,4 +1,4 @@
-"""The connection to OpenSearch: signed when the endpoint is Amazon's; otherwise plain, or with the address's user and password."""
+"""The connection to OpenSearch: with the address's user and password, or signed when the endpoint is Amazon's, or plain."""
 
 from __future__ import annotations
 
@@ -33,17 +33,19 @@ class Keys(NamedTuple):
 def connect(endpoint: str, environment: Mapping[str, str]) -> RequestsHttpConnection:
     """A connection to `endpoint` (`https://...` or `http://...`), signed with what `environment` says where it is Amazon's.
 
+    A user and password in the address come before a signature: a domain with users of its own takes either, and never both.
     Raises `ValueError` for another address, and where there is nothing to sign with. It never retries by itself: who
     delivers decides, document by document.
     """
     parts, hostname, port = _address(endpoint)
     secure = parts.scheme == "https"
-    signed = hostname.endswith(AMAZON)
+    user = _basic(parts)
+    signed = hostname.endswith(AMAZON) and not user
     return RequestsHttpConnection(
         host=hostname,
         port=port or (443 if secure else 80),
         url_prefix=parts.path.strip("/"),
-        http_auth=_signature(hostname, environment) if signed else _basic(parts),
+        http_auth=_signature(hostname, environment) if signed else user,
         use_ssl=secure,
         verify_certs=secure,
     )
