@@ -193,7 +193,10 @@ def failing(usual: dict[str, Any], arns: dict[str, str]) -> Iterator[dict[str, t
             "wrong password": ({"SecretArn": arns["mistaken"]}, "does not accept who asks (401: Unauthorized)"),
             "no such secret": ({"SecretArn": f"{arns['nobody']}x"}, "cannot be read (ResourceNotFoundException): check its ARN"),
             "nobody listens": ({"OpenSearchUrl": nowhere, "DashboardsUrl": nowhere}, "cannot be reached: check the address"),
-            "never answers": ({"OpenSearchUrl": wordless, "DashboardsUrl": wordless}, "time ran out"),
+            "never answers": (
+                {"OpenSearchUrl": wordless, "DashboardsUrl": wordless},
+                "time ran out|does not answer",
+            ),  # whichever was first
             "no address": ({"OpenSearchUrl": ""}, "the property OpenSearchUrl is missing: give the domain's address"),
         }
 
@@ -207,16 +210,16 @@ def test_what_fails_is_answered_too_and_in_time(
     with starting(HASTY) as installer:
         created = installer.send("Create", **wrong)
         assert (created["Status"], created["PhysicalResourceId"], created["Data"]) == ("FAILED", FAILED, {})
-        assert reason in created["Reason"]
+        assert any(each in created["Reason"] for each in reason.split("|"))
         deleted = installer.send("Delete", FAILED, **wrong)  # as CloudFormation rolls back
         assert (deleted["Status"], deleted["PhysicalResourceId"], deleted["Reason"]) == ("SUCCESS", FAILED, "nothing was created")
 
         updated = installer.send("Update", CREATED, **wrong)
         assert (updated["Status"], updated["PhysicalResourceId"]) == ("FAILED", CREATED)
-        assert reason in updated["Reason"]
+        assert any(each in updated["Reason"] for each in reason.split("|"))
         deleted = installer.send("Delete", CREATED, **wrong)  # a domain that is gone keeps no stack from being deleted
         assert (deleted["Status"], deleted["PhysicalResourceId"]) == ("SUCCESS", CREATED)
-        assert reason in deleted["Reason"]
+        assert any(each in deleted["Reason"] for each in reason.split("|"))
     assert held(guarded, dashboards) == before
 
 
