@@ -86,7 +86,7 @@ clean: ## forget environments and builds (not the downloaded OpenSearch, which l
 	@rm -rf $(VENV) .venv-train .uv .aws-sam .mypy_cache .pytest_cache .ruff_cache .hypothesis sbom
 
 $(VENV)/.ready: requirements/dev.txt | $(UV)
-	@echo "setting up $(VENV) (0.6 GB, once) ..."
+	@echo "setting up $(VENV) (0.9 GB, once) ..."
 	@test -x $(VENV)/bin/python || $(UV) venv --quiet --clear --python 3.13 $(VENV)
 	@$(UV) pip sync $(QUIET) --require-hashes --python $(VENV) requirements/dev.txt || { $(OFFLINE); }
 	@printf '%s\n' "$(CURDIR)" "$(CURDIR)/kibana" "$(CURDIR)/functions/shipper" > $(VENV)/lib/python3.13/site-packages/prediction-monitor.pth

@@ -5,13 +5,12 @@ Our own metrics are compared with what the built functions write, in tests/integ
 
 from __future__ import annotations
 
-from copy import deepcopy
 from typing import Any, Final
 
 import pytest
 
 from local.template import load
-from tests.template.cloudformation import Resources, deployed, text
+from tests.template.cloudformation import Resources, deployed
 from tests.template.metrics import Metric, alarms, dashboard, shown, watched
 from tests.template.test_security import SHAPES
 
@@ -165,7 +164,7 @@ def test_an_alarm_can_publish_to_the_topic() -> None:
 def test_short_forms_of_the_dashboard_are_written_out_as_cloudwatch_does() -> None:
     row = ["N", "A", "d", "1", "e", "2"]
     body = {"widgets": [{"properties": {"metrics": [row, [".", "B", ".", ".", ".", "3"], ["...", "4"], ["...", {"stat": "p99"}]]}}]}
-    assert [(each.name, dict(each.dimensions)) for each in shown(deepcopy(body))] == [
+    assert [(each.name, dict(each.dimensions)) for each in shown(body)] == [
         ("A", {"d": "1", "e": "2"}),
         ("B", {"d": "1", "e": "3"}),
         ("B", {"d": "1", "e": "4"}),
@@ -182,4 +181,4 @@ def test_every_alarm_on_a_function_names_one_of_the_stack(resources: Resources) 
         if dimension in {"FunctionName", "Resource", "function_name"}
     }
     assert names == {"InferenceFunction", "ShipperFunction", "ReplayFunction"}
-    assert {text({"Ref": name}) for name in names} <= set(resources)
+    assert names <= set(resources)
