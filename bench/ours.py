@@ -15,7 +15,7 @@ from opensearchpy import RequestsHttpConnection
 
 from bench.context import Context
 from shipper.decode import decode
-from shipper.deliver import Outcome, Patience
+from shipper.deliver import Outcome, RetryBudget
 from shipper.document import Rules
 from shipper.ship import ship
 
@@ -25,7 +25,7 @@ RULES: Final = Rules()
 
 def ours(event: Any, connection: RequestsHttpConnection, seconds: float = 60.0) -> Outcome:
     """The whole way of a Lambda event, without the report."""
-    return ship(decode(event, LIMIT), RULES, connection, Patience(time.monotonic() + seconds))
+    return ship(decode(event, LIMIT), RULES, connection, RetryBudget(time.monotonic() + seconds))
 
 
 def load_handler(url: str) -> Callable[[Any], int]:

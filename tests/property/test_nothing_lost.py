@@ -312,7 +312,7 @@ def fresh_modules() -> Iterator[None]:
                 logging.root.manager.loggerDict[name] = logger
 
 
-def patience(way: Way, patch: pytest.MonkeyPatch, *, short: bool) -> None:
+def budget(way: Way, patch: pytest.MonkeyPatch, *, short: bool) -> None:
     patch.setattr(deliver, "REQUEST_SECONDS", INVOCATION_SECONDS / 3 if short else 10.0)
     patch.setattr(way.replay, "LETTER_SECONDS", INVOCATION_SECONDS if short else 10.0)
 
@@ -340,14 +340,14 @@ def check(case: Case, way: Way, patch: pytest.MonkeyPatch) -> None:
     way.unanswered.count = 0
     way.server.world = world = World(case.mood)
     patch.setattr(deliver, "CHUNK_BYTES", case.chunk)
-    patience(way, patch, short=True)
+    budget(way, patch, short=True)
     for _ in range(case.deliveries):
         way.deliver(case)
     if case.impatient:
         world.ease()
         way.seen["replayed while the server misbehaved"] += way.again()["replayed"]
     world.heal()
-    patience(way, patch, short=False)
+    budget(way, patch, short=False)
     for _ in range(ROUNDS):
         assert world.wrong == []
         if not way.again()["found"]:

@@ -20,7 +20,7 @@ from opensearchpy import RequestsHttpConnection
 
 from shipper.client import connect
 from shipper.decode import LogEvent, Payload
-from shipper.deliver import Patience
+from shipper.deliver import RetryBudget
 from shipper.document import Document, Rules, documents
 
 settings.register_profile("unit", deadline=None)  # the machine may be busy
@@ -219,8 +219,8 @@ class Clock:
         self.bounds.append((low, high))
         return low + self.share * (high - low)
 
-    def patience(self, seconds: float) -> Patience:
-        return Patience(self.now + seconds, lambda: self.now, self.sleep, self.chance)
+    def budget(self, seconds: float) -> RetryBudget:
+        return RetryBudget(self.now + seconds, lambda: self.now, self.sleep, self.chance)
 
 
 def made(*ids: str, size: int = 0, text: str = TEXT) -> list[Document]:

@@ -24,7 +24,7 @@ from shipper.backfill import (
     subscribed_pattern,
 )
 from shipper.decode import Payload, line
-from shipper.deliver import Outcome, Patience
+from shipper.deliver import Outcome, RetryBudget
 from shipper.document import Rules
 from shipper.ship import ship
 from tests.unit.conftest import Bulk
@@ -171,7 +171,7 @@ def test_payloads_are_those_of_a_subscription(logs: Any) -> None:
 
 
 def shipping(connection: RequestsHttpConnection) -> Callable[[Payload], Outcome]:
-    return lambda payload: ship(payload, Rules(), connection, Patience(time.monotonic() + 10))
+    return lambda payload: ship(payload, Rules(), connection, RetryBudget(time.monotonic() + 10))
 
 
 def found(logs: Any) -> Iterator[list[Payload]]:
@@ -231,8 +231,8 @@ def event(after: int) -> dict[str, Any]:
     return {"eventId": str(after), "timestamp": BASE + after, "message": "", "logStreamName": "a"}
 
 
-def failing(reason: str, *, count: int = 2, hopeless: int = 0, indexed: int = 0) -> Outcome:
-    outcome = Outcome(indexed=indexed, hopeless=hopeless)
+def failing(reason: str, *, count: int = 2, permanently_refused: int = 0, indexed: int = 0) -> Outcome:
+    outcome = Outcome(indexed=indexed, permanently_refused=permanently_refused)
     outcome.reasons[reason] = count
     return outcome
 
@@ -245,14 +245,14 @@ def test_ends_where_nothing_is_taken() -> None:
     )
     assert taken(away, away, Outcome(duplicate=1), away, away) == (5, "")
     assert taken(*[failing("429 busy", indexed=1)] * 4) == (4, "")  # some are taken
-    assert taken(*[failing("400 refused", hopeless=2)] * 4) == (4, "")  # the documents' own fault
+    assert taken(*[failing("400 refused", permanently_refused=2)] * 4) == (4, "")  # the documents' own fault
     assert taken(away, away, Outcome(excluded=3), away) == (4, taken(away, away, away)[1])  # nothing was asked of the server
 
 
 def test_outcomes_add_up() -> None:
     counted = Outcome()
     for count in (1, 10):
-        one = Outcome(indexed=count, duplicate=count, rescued=count, excluded=count, hopeless=count)
+        one = Outcome(indexed=count, duplicate=count, rescued=count, excluded=count, permanently_refused=count)
         one.reasons["why"] = count
         counted.add(one)
-    assert (counted.indexed, counted.duplicate, counted.rescued, counted.excluded, counted.hopeless, counted.failed) == (11,) * 6
+    assert (counted.indexed, counted.duplicate, counted.rescued, counted.excluded, counted.permanently_refused, counted.failed) == (11,) * 6

@@ -15,7 +15,7 @@ from moto import mock_aws
 from moto.backends import get_backend
 
 from shipper import dead_letters
-from shipper.dead_letters import PREFIX, REASON_CHARACTERS, Bucket, Fate, Letter, Replayed, letters, replay, replay_all
+from shipper.dead_letters import PREFIX, REASON_CHARACTERS, Bucket, Letter, LetterFate, Replayed, letters, replay, replay_all
 from shipper.decode import PayloadInvalid
 from shipper.deliver import Outcome
 
@@ -140,25 +140,30 @@ def test_order_is_random(bucket: Bucket) -> None:
 @pytest.mark.parametrize(
     ("outcome", "fate", "left"),
     [
-        pytest.param(Outcome(indexed=3, duplicate=1, rescued=1, excluded=2), Fate.REPLAYED, [], id="all delivered"),
-        pytest.param(Outcome(duplicate=3), Fate.REPLAYED, [], id="all were there"),
-        pytest.param(Outcome(excluded=3), Fate.REPLAYED, [], id="all excluded"),
-        pytest.param(Outcome(), Fate.REPLAYED, [], id="no lines"),
-        pytest.param(Outcome(reasons=NEVER, hopeless=2), Fate.POISONED, [f"poison/{KEY}"], id="all hopeless"),
+        pytest.param(Outcome(indexed=3, duplicate=1, rescued=1, excluded=2), LetterFate.REPLAYED, [], id="all delivered"),
+        pytest.param(Outcome(duplicate=3), LetterFate.REPLAYED, [], id="all were there"),
+        pytest.param(Outcome(excluded=3), LetterFate.REPLAYED, [], id="all excluded"),
+        pytest.param(Outcome(), LetterFate.REPLAYED, [], id="no lines"),
+        pytest.param(Outcome(reasons=NEVER, permanently_refused=2), LetterFate.POISONED, [f"poison/{KEY}"], id="all permanently refused"),
         pytest.param(
-            Outcome(indexed=3, reasons=NEVER, hopeless=2), Fate.POISONED, [f"poison/{KEY}"], id="some hopeless, the rest delivered"
+            Outcome(indexed=3, reasons=NEVER, permanently_refused=2),
+            LetterFate.POISONED,
+            [f"poison/{KEY}"],
+            id="some permanently refused, the rest delivered",
         ),
-        pytest.param(Outcome(reasons=NEVER + BUSY, hopeless=2), Fate.WAITING, [KEY], id="some hopeless, some busy"),
-        pytest.param(Outcome(indexed=3, reasons=BUSY), Fate.WAITING, [KEY], id="some busy, the rest delivered"),
-        pytest.param(Outcome(reasons=BUSY, available=False), Fate.WAITING, [KEY], id="the server is away"),
+        pytest.param(
+            Outcome(reasons=NEVER + BUSY, permanently_refused=2), LetterFate.WAITING, [KEY], id="some permanently refused, some busy"
+        ),
+        pytest.param(Outcome(indexed=3, reasons=BUSY), LetterFate.WAITING, [KEY], id="some busy, the rest delivered"),
+        pytest.param(Outcome(reasons=BUSY, available=False), LetterFate.WAITING, [KEY], id="the server is away"),
     ],
 )
-def test_letter_meets_the_fate_of_its_lines(bucket: Bucket, outcome: Outcome, fate: Fate, left: list[str]) -> None:
+def test_letter_meets_the_fate_of_its_lines(bucket: Bucket, outcome: Outcome, fate: LetterFate, left: list[str]) -> None:
     letter = put(bucket)
     assert replay(letter, bucket, giving(outcome)) == Replayed(letter, fate, outcome, outcome.summary())
     assert keys(bucket) == left
     assert {content(bucket, key) for key in left} <= {RECORD}
-    if fate is Fate.POISONED:
+    if fate is LetterFate.POISONED:
         assert reason_of(bucket, left[0]) == outcome.summary()
 
 
@@ -192,7 +197,7 @@ def test_payload_is_the_one_that_the_function_had(bucket: Bucket) -> None:
 def test_object_that_is_no_record_is_set_aside(bucket: Bucket, record: bytes) -> None:
     letter = put(bucket, content=record)
     expected = "the object is no record of a failed invocation: it has no requestPayload"
-    assert replay(letter, bucket, refusing("never called")) == Replayed(letter, Fate.POISONED, Outcome(), expected)
+    assert replay(letter, bucket, refusing("never called")) == Replayed(letter, LetterFate.POISONED, Outcome(), expected)
     assert keys(bucket) == [f"poison/{KEY}"]
     assert content(bucket, f"poison/{KEY}") == record
     assert reason_of(bucket, f"poison/{KEY}") == expected
@@ -223,13 +228,18 @@ def test_any_key_can_be_set_aside(bucket: Bucket, key: str) -> None:
 @pytest.mark.parametrize(
     ("ship", "fate", "left"),
     [
-        pytest.param(giving(Outcome(reasons=NEVER, hopeless=2)), Fate.POISONED, [f"poison/{KEY}"], id="hopeless again: stays"),
-        pytest.param(refusing("broken"), Fate.POISONED, [f"poison/{KEY}"], id="unreadable again: stays"),
-        pytest.param(giving(Outcome(reasons=BUSY)), Fate.WAITING, [f"poison/{KEY}"], id="busy: stays"),
-        pytest.param(giving(Outcome(indexed=3)), Fate.REPLAYED, [], id="delivered: removed"),
+        pytest.param(
+            giving(Outcome(reasons=NEVER, permanently_refused=2)),
+            LetterFate.POISONED,
+            [f"poison/{KEY}"],
+            id="permanently refused again: stays",
+        ),
+        pytest.param(refusing("broken"), LetterFate.POISONED, [f"poison/{KEY}"], id="unreadable again: stays"),
+        pytest.param(giving(Outcome(reasons=BUSY)), LetterFate.WAITING, [f"poison/{KEY}"], id="busy: stays"),
+        pytest.param(giving(Outcome(indexed=3)), LetterFate.REPLAYED, [], id="delivered: removed"),
     ],
 )
-def test_what_was_set_aside_can_be_replayed(bucket: Bucket, ship: Ship, fate: Fate, left: list[str]) -> None:
+def test_what_was_set_aside_can_be_replayed(bucket: Bucket, ship: Ship, fate: LetterFate, left: list[str]) -> None:
     letter = put(bucket, f"poison/{KEY}")
     assert replay(letter, bucket, ship).fate is fate
     assert keys(bucket) == left
@@ -239,19 +249,19 @@ def test_what_was_set_aside_can_be_replayed(bucket: Bucket, ship: Ship, fate: Fa
 def test_letter_that_is_gone(bucket: Bucket) -> None:
     letter = put(bucket)
     bucket.s3.delete_object(Bucket=NAME, Key=letter.key)
-    assert replay(letter, bucket, refusing("never called")) == Replayed(letter, Fate.GONE, Outcome())
+    assert replay(letter, bucket, refusing("never called")) == Replayed(letter, LetterFate.GONE, Outcome())
     assert keys(bucket) == []
 
 
 @pytest.mark.parametrize(
     ("outcome", "fate"),
     [
-        pytest.param(Outcome(indexed=3), Fate.REPLAYED, id="delivered"),
-        pytest.param(Outcome(reasons=NEVER, hopeless=2), Fate.GONE, id="hopeless"),
-        pytest.param(None, Fate.GONE, id="unreadable"),
+        pytest.param(Outcome(indexed=3), LetterFate.REPLAYED, id="delivered"),
+        pytest.param(Outcome(reasons=NEVER, permanently_refused=2), LetterFate.GONE, id="permanently refused"),
+        pytest.param(None, LetterFate.GONE, id="unreadable"),
     ],
 )
-def test_letter_that_goes_meanwhile(bucket: Bucket, outcome: Outcome | None, fate: Fate) -> None:
+def test_letter_that_goes_meanwhile(bucket: Bucket, outcome: Outcome | None, fate: LetterFate) -> None:
     """Two replays at once, one by the schedule and one by hand, may meet at the same letter."""
     letter = put(bucket)
 
@@ -318,9 +328,9 @@ def test_replay_ends_where_the_server_is_away(bucket: Bucket, available: list[bo
 
     results = list(replay_all(found, bucket, ship, 1000.0, lambda _: None))
     assert [result.letter for result in results] == found[:replayed]
-    assert [result.fate is Fate.REPLAYED for result in results] == available[:replayed]
+    assert [result.fate is LetterFate.REPLAYED for result in results] == available[:replayed]
     assert len(keys(bucket)) == len(found) - available[:replayed].count(True)
-    assert dead_letters.SILENCES == 3
+    assert dead_letters.MOST_CONSECUTIVE_FAILURES == 3
 
 
 def test_letters_are_taken_one_by_one(bucket: Bucket) -> None:
@@ -343,5 +353,5 @@ def test_an_object_that_cannot_be_had_waits_and_stops_nobody(bucket: Bucket, mon
 
     monkeypatch.setattr(bucket.s3, "get_object", refused)
     found = list(replay_all([locked, other], bucket, giving(Outcome(indexed=1)), 1000.0))
-    assert [(result.fate, result.reason) for result in found] == [(Fate.WAITING, "S3: ClientError"), (Fate.REPLAYED, "")]
+    assert [(result.fate, result.reason) for result in found] == [(LetterFate.WAITING, "S3: ClientError"), (LetterFate.REPLAYED, "")]
     assert keys(bucket) == [locked.key]

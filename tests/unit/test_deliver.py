@@ -14,7 +14,7 @@ from opensearchpy import RequestsHttpConnection
 
 from shipper import deliver as module
 from shipper.bulk import Verdict, send
-from shipper.deliver import FIRST_PAUSE, LONGEST_PAUSE, REQUEST_SECONDS, TOO_LATE, NotDelivered, Outcome, Patience
+from shipper.deliver import FIRST_PAUSE, LONGEST_PAUSE, REQUEST_SECONDS, TOO_LATE, NotDelivered, Outcome, RetryBudget
 from shipper.document import Document, Form, rescued
 from tests.unit.conftest import (
     CLOSE,
@@ -61,7 +61,7 @@ def deliver(connection: RequestsHttpConnection, clock: Clock, monkeypatch: pytes
     monkeypatch.setattr(module, "send", unhurried)
 
     def deliver_them(documents: Iterable[Document], seconds: float = LONG) -> Outcome:
-        return module.deliver(documents, connection, clock.patience(seconds))
+        return module.deliver(documents, connection, clock.budget(seconds))
 
     return deliver_them
 
@@ -192,7 +192,7 @@ def test_what_cannot_succeed_now_is_not_sent_again(bulk: Bulk, deliver: Deliver,
     bulk.refuse = {"2": refusal, "4": refusal}
     outcome = deliver(made(*"12345"))
     assert bulk.ids == ["1", "3", "5"]
-    assert (counts(outcome), outcome.hopeless, len(bulk.requests)) == ((3, 0, 0, 2), 0, 1)
+    assert (counts(outcome), outcome.permanently_refused, len(bulk.requests)) == ((3, 0, 0, 2), 0, 1)
     assert outcome.reasons == {reason: 2}
 
 
@@ -223,7 +223,7 @@ def test_a_block_that_stays_is_no_missing_permission(bulk: Bulk, deliver: Delive
 def test_a_request_that_is_not_permitted_fails_all_that_is_in_it(bulk: Bulk, deliver: Deliver) -> None:
     bulk.answers.append(DENIED)
     outcome = deliver(made("1", "2"))
-    assert (counts(outcome), outcome.hopeless, len(bulk.requests)) == ((0, 0, 0, 2), 0, 1)
+    assert (counts(outcome), outcome.permanently_refused, len(bulk.requests)) == ((0, 0, 0, 2), 0, 1)
     assert outcome.reasons == {FORBIDDEN: 2}
 
 
@@ -249,7 +249,7 @@ def test_no_pause_is_longer_than_what_is_left(bulk: Bulk, deliver: Deliver, cloc
     assert clock.now == pytest.approx(1005)
     assert sent(bulk) == [["1", "2", "3"], *[["1"]] * 4]
     assert outcome.reasons == {"429 opensearch_rejected_execution_exception": 1}  # as it was when time was up
-    assert (counts(outcome), outcome.hopeless, outcome.retries) == ((2, 0, 0, 1), 0, 4)
+    assert (counts(outcome), outcome.permanently_refused, outcome.retries) == ((2, 0, 0, 1), 0, 4)
 
 
 def test_pause_that_lasts_too_long_ends_the_delivery(bulk: Bulk, deliver: Deliver, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -287,7 +287,7 @@ def test_nothing_is_sent_after_the_deadline(bulk: Bulk, deliver: Deliver, clock:
     untouched = iter(made("1", "2"))
     outcome = deliver(untouched, seconds=0)
     assert (bulk.requests, clock.pauses) == ([], [])
-    assert (outcome.documents, outcome.hopeless, outcome.requests) == (0, 0, 0)
+    assert (outcome.documents, outcome.permanently_refused, outcome.requests) == (0, 0, 0)
     assert len(list(untouched)) == 2, "nothing is read that cannot be sent"
 
 
@@ -297,16 +297,18 @@ def test_deadline_between_chunks_keeps_both_reasons(bulk: Bulk, deliver: Deliver
     outcome = deliver(made(*"123456"), seconds=0.5)  # 0.2 s after the first, 0.3 s after the second
     assert sent(bulk) == [["1", "2"], ["3", "4"]]
     assert outcome.reasons == {GONE_503: 4, TOO_LATE: 2}
-    assert (outcome.available, outcome.hopeless, outcome.retries) == (False, 0, 0)
+    assert (outcome.available, outcome.permanently_refused, outcome.retries) == (False, 0, 0)
     assert outcome.summary() == f"6 of 6 documents not delivered: 4 x {GONE_503}, 2 x {TOO_LATE}"
 
 
 @pytest.mark.parametrize("moments", [[0.0] * 2, [0.0] * 4], ids=["up before the rescue", "up when the rescue is to be sent"])
-def test_what_could_not_be_rescued_in_time_is_not_hopeless(bulk: Bulk, connection: RequestsHttpConnection, moments: list[float]) -> None:
+def test_what_could_not_be_rescued_in_time_is_not_permanently_refused(
+    bulk: Bulk, connection: RequestsHttpConnection, moments: list[float]
+) -> None:
     bulk.refuse["1"] = UNPARSED
     times = iter(moments)
-    outcome = module.deliver(made("1", "2"), connection, Patience(5.0, lambda: next(times, 10.0)))
-    assert (counts(outcome), outcome.hopeless, outcome.reasons) == ((1, 0, 0, 1), 0, {TOO_LATE: 1})
+    outcome = module.deliver(made("1", "2"), connection, RetryBudget(5.0, lambda: next(times, 10.0)))
+    assert (counts(outcome), outcome.permanently_refused, outcome.reasons) == ((1, 0, 0, 1), 0, {TOO_LATE: 1})
     assert len(bulk.requests) == 1
 
 
@@ -315,9 +317,9 @@ def test_what_could_not_be_rescued_in_time_is_not_hopeless(bulk: Bulk, connectio
 def test_deadline_holds_in_real_time(bulk: Bulk, connection: RequestsHttpConnection, answer: Answer, share: float) -> None:
     bulk.always = answer
     start = time.monotonic()
-    outcome = module.deliver(made("1", "2"), connection, Patience(start + 0.5, chance=lambda low, high: low + share * (high - low)))
+    outcome = module.deliver(made("1", "2"), connection, RetryBudget(start + 0.5, chance=lambda low, high: low + share * (high - low)))
     assert 0.3 < time.monotonic() - start < 1.2
-    assert (outcome.failed, outcome.available, outcome.hopeless) == (2, False, 0)
+    assert (outcome.failed, outcome.available, outcome.permanently_refused) == (2, False, 0)
 
 
 @pytest.mark.parametrize(("left", "expected"), [(LONG, REQUEST_SECONDS), (12.5, 12.5)], ids=["long", "short"])
@@ -367,7 +369,7 @@ def test_document_that_is_too_large_alone_is_rescued(
     assert len(bare.lines) < len(less.lines) < len(large.lines)
     bulk.limit = {Form.RESCUED: len(less.lines), Form.BARE: len(bare.lines), None: len(bare.lines) - 1}[form]
     outcome = deliver([*made("1", "2"), large, *made("4")])
-    assert (counts(outcome), outcome.reasons, outcome.hopeless) == (expected, reasons, sum(reasons.values()))
+    assert (counts(outcome), outcome.reasons, outcome.permanently_refused) == (expected, reasons, sum(reasons.values()))
     assert sorted(bulk.ids) == (["1", "2", "3", "4"] if form else ["1", "2", "4"])
     if form:
         source = bulk.source("3")
@@ -381,7 +383,7 @@ def test_one_poisonous_action_does_not_take_its_neighbours(bulk: Bulk, deliver: 
     documents = made(*(f"{number:02}" for number in range(16)))
     documents[position] = long_id("y")
     outcome = deliver(documents)
-    assert (counts(outcome), outcome.hopeless) == ((15, 0, 0, 1), 1)
+    assert (counts(outcome), outcome.permanently_refused) == ((15, 0, 0, 1), 1)
     assert outcome.reasons == {"400 action_request_validation_exception": 1}
     assert sorted(bulk.ids) == sorted(f"{number:02}" for number in range(16) if number != position)
     assert outcome.requests == 1 + 2 * 4 + 2  # the whole, two halves four times over, and the one with less, twice
@@ -389,14 +391,14 @@ def test_one_poisonous_action_does_not_take_its_neighbours(bulk: Bulk, deliver: 
 
 def test_several_poisonous_actions(bulk: Bulk, deliver: Deliver) -> None:
     outcome = deliver([long_id("y"), *made(*"123"), long_id("z"), *made(*"456"), long_id("w")])
-    assert (counts(outcome), outcome.hopeless) == ((6, 0, 0, 3), 3)
+    assert (counts(outcome), outcome.permanently_refused) == ((6, 0, 0, 3), 3)
     assert sorted(bulk.ids) == [*"123456"]
 
 
 def test_split_and_busy_at_once(bulk: Bulk, deliver: Deliver) -> None:
     bulk.scripts = {"2": deque([REJECTED]), "5": deque([UNPARSED])}
     outcome = deliver([*made(*"123"), long_id("y"), *made(*"45")])
-    assert (counts(outcome), outcome.hopeless) == ((4, 0, 1, 1), 1)
+    assert (counts(outcome), outcome.permanently_refused) == ((4, 0, 1, 1), 1)
     assert sorted(bulk.ids) == [*"12345"]
 
 
@@ -428,7 +430,7 @@ ENVELOPE = {"@id", "@timestamp", "@delay_ms", "@message", "@owner", "@log_group"
 def test_refused_document_is_sent_with_less(bulk: Bulk, deliver: Deliver, script: list[Refusal | None], why: dict[str, str] | None) -> None:
     bulk.scripts["2"] = deque(script)
     outcome = deliver(made("1", "2", "3", text=LINE))
-    assert (counts(outcome), outcome.hopeless, outcome.retries) == ((2, 0, 1, 0), 0, script.count(REJECTED))
+    assert (counts(outcome), outcome.permanently_refused, outcome.retries) == ((2, 0, 1, 0), 0, script.count(REJECTED))
     source = bulk.source("2")
     assert source.get("@rescued") == why
     assert set(source) == ENVELOPE | ({"@rescued"} if why else set())
@@ -438,7 +440,7 @@ def test_refused_document_is_sent_with_less(bulk: Bulk, deliver: Deliver, script
 
 
 @pytest.mark.parametrize(
-    ("script", "expected", "hopeless", "reasons"),
+    ("script", "expected", "permanently_refused", "reasons"),
     [
         pytest.param([UNPARSED] * 3, (2, 0, 0, 1), 1, {"400 mapper_parsing_exception": 1}, id="refused in every form"),
         pytest.param([LIMIT, LIMIT, UNPARSED], (2, 0, 0, 1), 1, {"400 mapper_parsing_exception": 1}, id="the last reason counts"),
@@ -453,12 +455,12 @@ def test_refused_document_ends_somewhere(
     deliver: Deliver,
     script: list[Refusal | None],
     expected: tuple[int, int, int, int],
-    hopeless: int,
+    permanently_refused: int,
     reasons: dict[str, int],
 ) -> None:
     bulk.scripts["2"] = deque(script)
     outcome = deliver(made("1", "2", "3"))
-    assert (counts(outcome), outcome.hopeless, outcome.reasons) == (expected, hopeless, reasons)
+    assert (counts(outcome), outcome.permanently_refused, outcome.reasons) == (expected, permanently_refused, reasons)
     assert bulk.scripts["2"] == deque()
     assert sorted(bulk.ids) == ["1", "3"]
 
@@ -474,7 +476,7 @@ def test_rescued_ones_among_others_that_are_refused_again(bulk: Bulk, deliver: D
     bulk.scripts = {"1": deque([UNPARSED]), "2": deque([UNPARSED, UNPARSED]), "3": deque([UNPARSED] * 3), "4": deque([UNPARSED, REJECTED])}
     outcome = deliver(made(*"12345"))
     assert ["".join(ids) for ids in sent(bulk)] == ["12345", "1234", "23", "4"]
-    assert (counts(outcome), outcome.hopeless) == ((1, 0, 3, 1), 1)
+    assert (counts(outcome), outcome.permanently_refused) == ((1, 0, 3, 1), 1)
 
 
 def test_no_reason_quotes_the_line(bulk: Bulk, deliver: Deliver) -> None:
@@ -573,11 +575,11 @@ def test_every_document_is_in_the_index_or_counted(
     with pytest.MonkeyPatch.context() as patch:
         chunked(patch, per_chunk)
         patch.setattr(module, "send", unhurried)
-        outcome = module.deliver(documents, connection, clock.patience(seconds))
+        outcome = module.deliver(documents, connection, clock.budget(seconds))
 
     assert outcome.documents == len(documents)
     assert outcome.indexed + outcome.duplicate + outcome.rescued + outcome.failed == len(documents)
-    assert outcome.hopeless <= outcome.failed
+    assert outcome.permanently_refused <= outcome.failed
     assert clock.now <= deadline + 1e-6
     assert (outcome.requests, outcome.sent_bytes) == (len(bulk.requests), sum(len(request.body) for request in bulk.requests))
 

@@ -16,7 +16,7 @@ from moto import mock_aws
 from opensearchpy import RequestsHttpConnection
 
 from shipper.backfill import Span, pages, payloads
-from shipper.deliver import Patience
+from shipper.deliver import RetryBudget
 from shipper.document import Rules
 from shipper.read import Kind
 from shipper.reconcile import (
@@ -69,7 +69,7 @@ def put(logs: Any, stream: str, *times: int) -> None:
 def ship_all(logs: Any, connection: RequestsHttpConnection, span: Span = SPAN) -> None:
     for page in pages(logs, span):
         for payload in payloads(page, GROUP, "123456789012"):
-            assert not ship(payload, Rules(), connection, Patience(time.monotonic() + 10)).failed
+            assert not ship(payload, Rules(), connection, RetryBudget(time.monotonic() + 10)).failed
 
 
 # --- an index that can be searched -------------------------------------------------------------------------------------------

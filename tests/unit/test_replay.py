@@ -398,7 +398,7 @@ def test_limit_is_a_setting(load: Load, s3: Any) -> None:
     [
         pytest.param({}, None, id="shipped"),
         pytest.param({"1": UNPARSED, "2": REJECTED}, None, id="refused, busy"),
-        pytest.param({"1": UNPARSED, "2": UNPARSED}, None, id="hopeless"),
+        pytest.param({"1": UNPARSED, "2": UNPARSED}, None, id="permanently refused"),
         pytest.param({}, Answer(503, "text/html", LINE.encode()), id="away"),
         pytest.param({}, as_json(403, problem("security_exception", LINE, 403)), id="not allowed"),
         pytest.param({}, CLOSE, id="closed"),

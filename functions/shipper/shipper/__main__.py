@@ -36,9 +36,9 @@ from shipper.backfill import (
     subscribed_pattern,
 )
 from shipper.client import connect
-from shipper.dead_letters import PREFIX, Bucket, Fate, Replayed, letters, replay_all
+from shipper.dead_letters import PREFIX, Bucket, LetterFate, Replayed, letters, replay_all
 from shipper.decode import Payload, decode
-from shipper.deliver import Outcome, Patience
+from shipper.deliver import Outcome, RetryBudget
 from shipper.reconcile import (
     EPOCH,
     IdsDiffer,
@@ -137,7 +137,7 @@ def replay_command(options: argparse.Namespace) -> int:
             "stopped early: the server takes nothing now; run this again when it is back, "
             f"{show.plural(len(found) - fates.total(), 'letter')} not tried"
         )
-    return 0 if fates[Fate.REPLAYED] + fates[Fate.GONE] == len(found) else 1
+    return 0 if fates[LetterFate.REPLAYED] + fates[LetterFate.GONE] == len(found) else 1
 
 
 def backfill_command(options: argparse.Namespace) -> int:
@@ -332,7 +332,7 @@ def _span(options: argparse.Namespace, logs: Any) -> Span:
 
 
 def _ship(setting: Settings, connection: RequestsHttpConnection, payload: Payload) -> Outcome:
-    return ship(payload, setting.rules, connection, Patience(time.monotonic() + PAYLOAD_SECONDS))
+    return ship(payload, setting.rules, connection, RetryBudget(time.monotonic() + PAYLOAD_SECONDS))
 
 
 def _ship_event(setting: Settings, connection: RequestsHttpConnection, event: Any) -> Outcome:

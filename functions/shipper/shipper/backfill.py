@@ -18,7 +18,7 @@ from shipper.decode import LogEvent, Payload, quoted
 from shipper.deliver import Outcome
 
 PAGE_EVENTS: Final = 10_000  # the most that FilterLogEvents gives at once
-SILENCES: Final = 3  # payloads in a row that the server took nothing of
+MOST_CONSECUTIVE_FAILURES: Final = 3  # payloads in a row that the server took nothing of
 MORE_THAN_PATTERN: Final = ("applyOnTransformedLogs", "fieldSelectionCriteria")  # what a subscription may select by beside its pattern
 
 Event = dict[str, Any]  # as boto3 gives it: eventId, timestamp, message, logStreamName
@@ -116,7 +116,7 @@ def backfill(
 
     Twice is no harm: a document that is there already is a duplicate, and stays as it is.
     """
-    silences = 0
+    consecutive_failures = 0
     for page in found:
         times = [event.timestamp for payload in page for event in payload.events]
         for number, payload in enumerate(page, 1):
@@ -124,7 +124,7 @@ def backfill(
             outcome = ship(payload)
             yield Shipped(outcome, max(times) if number == len(page) else min(times))
             if outcome.documents:
-                silences = silences + 1 if outcome.failed - outcome.hopeless == outcome.documents else 0
-            if silences == SILENCES:
-                raise NothingTaken(f"the server took nothing of {SILENCES} payloads in a row ({outcome.summary()})")
+                consecutive_failures = consecutive_failures + 1 if outcome.failed - outcome.permanently_refused == outcome.documents else 0
+            if consecutive_failures == MOST_CONSECUTIVE_FAILURES:
+                raise NothingTaken(f"the server took nothing of {MOST_CONSECUTIVE_FAILURES} payloads in a row ({outcome.summary()})")
             sleep(max(outcome.documents / events_per_second - (time.monotonic() - start), 0.0))

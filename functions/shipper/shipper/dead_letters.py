@@ -18,7 +18,7 @@ from shipper.deliver import Outcome
 PREFIX: Final = "aws/lambda/async/"  # where Lambda puts them
 POISON: Final = "poison/"
 REASON_CHARACTERS: Final = 1500  # of the 2 kB that S3 takes as metadata
-SILENCES: Final = 3  # letters in a row that the server did not take at all: then it is away, and the rest can wait
+MOST_CONSECUTIVE_FAILURES: Final = 3  # letters in a row that the server did not take at all: then it is away, and the rest can wait
 
 
 class Bucket(NamedTuple):
@@ -36,7 +36,7 @@ class Letter(NamedTuple):
     written: datetime
 
 
-class Fate(StrEnum):
+class LetterFate(StrEnum):
     """What became of a letter."""
 
     REPLAYED = "replayed"  # every line of it is in the index, or excluded by a setting; the object is removed
@@ -49,7 +49,7 @@ class Replayed(NamedTuple):
     """A letter, its fate, what its delivery came to (nothing where it could not be read), and the reason why it was not removed."""
 
     letter: Letter
-    fate: Fate
+    fate: LetterFate
     outcome: Outcome
     reason: str = ""
 
@@ -74,7 +74,7 @@ def replay(letter: Letter, bucket: Bucket, ship: Callable[[Any], Outcome]) -> Re
     try:
         content = bucket.s3.get_object(Bucket=bucket.name, Key=letter.key)["Body"].read()
     except bucket.s3.exceptions.NoSuchKey:
-        return Replayed(letter, Fate.GONE, Outcome())
+        return Replayed(letter, LetterFate.GONE, Outcome())
     try:
         outcome = ship(_payload(content))
     except PayloadInvalid as problem:
@@ -82,10 +82,10 @@ def replay(letter: Letter, bucket: Bucket, ship: Callable[[Any], Outcome]) -> Re
     reason = outcome.summary()
     if not outcome.failed:
         bucket.s3.delete_object(Bucket=bucket.name, Key=letter.key)
-        return Replayed(letter, Fate.REPLAYED, outcome)
-    if outcome.failed == outcome.hopeless:
+        return Replayed(letter, LetterFate.REPLAYED, outcome)
+    if outcome.failed == outcome.permanently_refused:
         return Replayed(letter, _poison(letter, bucket, reason), outcome, reason)
-    return Replayed(letter, Fate.WAITING, outcome, reason)
+    return Replayed(letter, LetterFate.WAITING, outcome, reason)
 
 
 def replay_all(
@@ -96,16 +96,16 @@ def replay_all(
     sleep: Callable[[float], None] = time.sleep,
 ) -> Iterator[Replayed]:
     """Replay one letter after the other, no faster than `events_per_second`; ends early where the server takes nothing."""
-    silences = 0
+    consecutive_failures = 0
     for letter in found:
         start = time.monotonic()
         try:
             result = replay(letter, bucket, ship)
         except (BotoCoreError, ClientError) as problem:  # one object that cannot be had must not stop the others
-            result = Replayed(letter, Fate.WAITING, Outcome(), f"S3: {type(problem).__name__}")
+            result = Replayed(letter, LetterFate.WAITING, Outcome(), f"S3: {type(problem).__name__}")
         yield result
-        silences = 0 if result.outcome.available else silences + 1
-        if silences == SILENCES:
+        consecutive_failures = 0 if result.outcome.available else consecutive_failures + 1
+        if consecutive_failures == MOST_CONSECUTIVE_FAILURES:
             return
         sleep(max(result.outcome.documents / events_per_second - (time.monotonic() - start), 0.0))
 
@@ -118,7 +118,7 @@ def _payload(content: bytes) -> Any:
         raise PayloadInvalid("the object is no record of a failed invocation: it has no requestPayload") from None
 
 
-def _poison(letter: Letter, bucket: Bucket, reason: str) -> Fate:
+def _poison(letter: Letter, bucket: Bucket, reason: str) -> LetterFate:
     if not letter.key.startswith(POISON):
         shown = "".join(character if " " <= character <= "~" else "?" for character in reason[:REASON_CHARACTERS])  # a header's value
         source = {"Bucket": bucket.name, "Key": letter.key}
@@ -127,6 +127,6 @@ def _poison(letter: Letter, bucket: Bucket, reason: str) -> Fate:
                 Bucket=bucket.name, Key=POISON + letter.key, CopySource=source, Metadata={"reason": shown}, MetadataDirective="REPLACE"
             )
         except bucket.s3.exceptions.NoSuchKey:
-            return Fate.GONE
+            return LetterFate.GONE
         bucket.s3.delete_object(Bucket=bucket.name, Key=letter.key)
-    return Fate.POISONED
+    return LetterFate.POISONED

@@ -29,7 +29,7 @@ class Outcome:
     """What became of the lines: how many, in how many requests and inflated bytes, and why some are not in the index.
 
     `excluded` are lines of a kind that is not shipped, all others became a document.
-    `reasons` counts what is not in the index; `hopeless` is how many of those the index will never take in any form;
+    `reasons` counts what is not in the index; `permanently_refused` is how many of those the index will never take in any form;
     `available` says whether the server took the last request at all.
     """
 
@@ -38,7 +38,7 @@ class Outcome:
     rescued: int = 0
     excluded: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
-    hopeless: int = 0
+    permanently_refused: int = 0
     requests: int = 0
     retries: int = 0
     sent_bytes: int = 0
@@ -56,7 +56,7 @@ class Outcome:
 
     def add(self, other: Outcome) -> None:
         """Count a later outcome into this one."""
-        for name in ("indexed", "duplicate", "rescued", "excluded", "hopeless", "requests", "retries", "sent_bytes"):
+        for name in ("indexed", "duplicate", "rescued", "excluded", "permanently_refused", "requests", "retries", "sent_bytes"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.reasons.update(other.reasons)
         self.available = other.available
@@ -76,7 +76,7 @@ class Outcome:
 
 
 @dataclass(slots=True)
-class Patience:
+class RetryBudget:
     """How long to go on: until `deadline` on `clock`, in seconds, with pauses of random length between tries.
 
     Full jitter (a pause is anything between nothing and a bound that doubles): of the usual ways the one that
@@ -103,22 +103,22 @@ class _Sender:
     """One delivery. What has to be sent again gathers in `busy`, with the reason, and as less in `smaller`."""
 
     connection: RequestsHttpConnection
-    patience: Patience
+    budget: RetryBudget
     outcome: Outcome = field(default_factory=Outcome)
     busy: list[tuple[Document, str]] = field(default_factory=list)
     smaller: list[Document] = field(default_factory=list)
 
     def attempt(self, chunked: Iterable[list[Document]]) -> None:
         """Send every chunk once. A server that takes nothing is given a pause before the next request."""
-        silent = 0
+        failures = 0
         for chunk in chunked:
-            if silent:
-                self.patience.pause(silent)
-            silent = 0 if self.send(chunk) else silent + 1
+            if failures:
+                self.budget.pause(failures)
+            failures = 0 if self.send(chunk) else failures + 1
 
     def send(self, chunk: list[Document]) -> bool:
         """One chunk, split as often as the server wants it smaller. False when the server took nothing of it."""
-        left = self.patience.left()
+        left = self.budget.left()
         if left <= 0:
             self.busy += [(document, TOO_LATE) for document in chunk]
             return True
@@ -151,27 +151,27 @@ class _Sender:
             elif fate is Fate.REFUSED and (less := rescued(document, error or {})):
                 self.smaller.append(less)
             else:
-                self.outcome.reasons[_told(document, verdict)] += 1
-                self.outcome.hopeless += fate is Fate.REFUSED
+                self.outcome.reasons[failure_reason(document, verdict)] += 1
+                self.outcome.permanently_refused += fate is Fate.REFUSED
 
 
-def deliver(documents: Iterable[Document], connection: RequestsHttpConnection, patience: Patience) -> Outcome:
+def deliver(documents: Iterable[Document], connection: RequestsHttpConnection, budget: RetryBudget) -> Outcome:
     """Index each document once: `create` with its id, so that a conflict means that an earlier delivery did it.
 
     Everything is sent once before anything is sent again. What the server is too busy for is sent again alone; what it
     refuses is sent with less; what is left at the deadline is counted as failed, but for documents that were not even
     taken from `documents`: whoever makes them knows how many there would have been.
     """
-    sender = _Sender(connection, patience)
-    sender.attempt(_in_time(chunks(documents, CHUNK_BYTES), patience))
+    sender = _Sender(connection, budget)
+    sender.attempt(_in_time(chunks(documents, CHUNK_BYTES), budget))
     tries = 0
-    while (sender.busy or sender.smaller) and patience.left() > 0:
+    while (sender.busy or sender.smaller) and budget.left() > 0:
         if sender.smaller:
             again, sender.smaller = sender.smaller, []
         else:
             tries += 1
-            patience.pause(tries)
-            if patience.left() <= 0:
+            budget.pause(tries)
+            if budget.left() <= 0:
                 break
             again, sender.busy = [document for document, _ in sender.busy], []
             sender.outcome.retries += len(again)
@@ -181,7 +181,7 @@ def deliver(documents: Iterable[Document], connection: RequestsHttpConnection, p
     return sender.outcome
 
 
-def _told(document: Document, verdict: Verdict) -> str:
+def failure_reason(document: Document, verdict: Verdict) -> str:
     """Why a document failed; where somebody is not permitted something, with what is missing, since the server names an action at most."""
     error = verdict.error or {}
     missing = {
@@ -192,6 +192,6 @@ def _told(document: Document, verdict: Verdict) -> str:
     return f"{verdict.reason}: {missing}" if missing else verdict.reason
 
 
-def _in_time(chunked: Iterator[list[Document]], patience: Patience) -> Iterator[list[Document]]:
-    while patience.left() > 0 and (chunk := next(chunked, None)):
+def _in_time(chunked: Iterator[list[Document]], budget: RetryBudget) -> Iterator[list[Document]]:
+    while budget.left() > 0 and (chunk := next(chunked, None)):
         yield chunk

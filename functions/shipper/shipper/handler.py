@@ -12,7 +12,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from shipper.client import connect
 from shipper.decode import decode
-from shipper.deliver import Outcome, Patience
+from shipper.deliver import Outcome, RetryBudget
 from shipper.memory import memory_utilization
 from shipper.report import report
 from shipper.settings import settings
@@ -31,14 +31,14 @@ metrics = EphemeralMetrics(namespace="PredictionMonitor", service=SERVICE, defau
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: Any, context: LambdaContext) -> dict[str, int]:
     """Ship one payload. Raises `PayloadInvalid` for one that cannot be read, `NotDelivered` for what is not in the index."""
-    patience = Patience(time.monotonic() + context.get_remaining_time_in_millis() / 1000 - REPORT_SECONDS)
+    budget = RetryBudget(time.monotonic() + context.get_remaining_time_in_millis() / 1000 - REPORT_SECONDS)
     payload = decode(event, limit=setting.max_payload_bytes)
     if payload.log_group == setting.own_log_group:
         # Raised, this would be retried, each time with new lines for the next payload: the loop would grow instead of turning.
         logger.error("this is the shipper's own log group: remove its subscription", log_group=payload.log_group)
         outcome = Outcome(excluded=len(payload.events))
     else:
-        outcome = ship(payload, setting.rules, connection, patience)
+        outcome = ship(payload, setting.rules, connection, budget)
     metrics.add_metric("MemoryUtilization", MetricUnit.Percent, memory_utilization(context.memory_limit_in_mb))
     report(payload, outcome, time.time(), logger, metrics)
     return outcome.or_raise()

@@ -14,9 +14,9 @@ from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from shipper.client import connect
-from shipper.dead_letters import PREFIX, Bucket, Fate, letters, replay_all
+from shipper.dead_letters import PREFIX, Bucket, LetterFate, letters, replay_all
 from shipper.decode import decode
-from shipper.deliver import Outcome, Patience
+from shipper.deliver import Outcome, RetryBudget
 from shipper.memory import memory_utilization
 from shipper.settings import settings
 from shipper.ship import ship
@@ -63,8 +63,13 @@ def handler(event: Any, context: LambdaContext) -> dict[str, Any]:
             lines += result.outcome.documents
             if result.reason:
                 logger.warning("letter", key=result.letter.key, fate=result.fate, reason=result.reason)
-    waiting = len(found) - fates[Fate.REPLAYED] - fates[Fate.POISONED] - fates[Fate.GONE]
-    counts: dict[str, Any] = {"found": len(found), "replayed": fates[Fate.REPLAYED], "poisoned": fates[Fate.POISONED], "waiting": waiting}
+    waiting = len(found) - fates[LetterFate.REPLAYED] - fates[LetterFate.POISONED] - fates[LetterFate.GONE]
+    counts: dict[str, Any] = {
+        "found": len(found),
+        "replayed": fates[LetterFate.REPLAYED],
+        "poisoned": fates[LetterFate.POISONED],
+        "waiting": waiting,
+    }
     narrowed = any(event.get(name) for name in ("prefix", "since", "until"))
     for name, count in counts.items():
         if name == "waiting" and narrowed:  # an alarm takes it for all that waits
@@ -78,4 +83,4 @@ def handler(event: Any, context: LambdaContext) -> dict[str, Any]:
 
 def _ship(event: Any) -> Outcome:
     payload = decode(event, limit=setting.max_payload_bytes)
-    return ship(payload, setting.rules, connection, Patience(time.monotonic() + LETTER_SECONDS))
+    return ship(payload, setting.rules, connection, RetryBudget(time.monotonic() + LETTER_SECONDS))

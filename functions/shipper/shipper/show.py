@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from shipper.backfill import Span
-from shipper.dead_letters import Fate, Replayed
+from shipper.dead_letters import LetterFate, Replayed
 from shipper.deliver import Outcome
 from shipper.document import Rules
 from shipper.reconcile import EPOCH, Row
@@ -95,7 +95,7 @@ def outcome(total: Outcome) -> str:
 
 def fates(counted: Counter[str]) -> str:
     """How many letters met which fate."""
-    return ", ".join(f"{counted[fate]} {fate}" for fate in Fate)
+    return ", ".join(f"{counted[fate]} {fate}" for fate in LetterFate)
 
 
 def moment(milliseconds: int) -> str:
