@@ -46,7 +46,7 @@ kibana: $(VENV)/.ready ## OpenSearch Dashboards in Docker on 127.0.0.1:5601 for 
 	  echo "make kibana: Docker with compose is not running here; make serve shows the same main panels in the terminal" >&2; exit 1; }
 	@profile=desktop; if [ "$$(uname)" = Linux ] && ! docker info --format '{{.OperatingSystem}}' | grep -q Desktop; then profile=linux; fi; \
 	  docker compose -f kibana/compose.yaml --profile $$profile up --detach
-	@python -m kibana install --opensearch http://127.0.0.1:$(or $(OPENSEARCH_PORT),9200) \
+	@python -m installer install --opensearch http://127.0.0.1:$(or $(OPENSEARCH_PORT),9200) \
 	  --dashboards http://127.0.0.1:$(or $(DASHBOARDS_PORT),5601) --wait 180
 
 test: lint build ## everything that CI checks
@@ -78,8 +78,8 @@ train: ## the model again: make train DATA=folder [OUT=folder] [WORK=folder]
 
 lock: $(UV) ## new pins, with hashes and without index addresses
 	@$(COMPILE) --upgrade --group uv -o requirements/uv.txt
-	@$(COMPILE) --upgrade --group dev functions/*/requirements.in kibana/requirements.in -o requirements/dev.txt
-	@for folder in functions/* kibana; do $(COMPILE) --no-deps -c requirements/dev.txt $$folder/requirements.in -o $$folder/requirements.txt; done
+	@$(COMPILE) --upgrade --group dev functions/*/requirements.in -o requirements/dev.txt
+	@for folder in functions/*; do $(COMPILE) --no-deps -c requirements/dev.txt $$folder/requirements.in -o $$folder/requirements.txt; done
 	@$(COMPILE) --upgrade --group train -c requirements/dev.txt -o requirements/train.txt
 
 clean: ## forget environments and builds (not the downloaded OpenSearch, which lies in the user's cache folder)
@@ -89,7 +89,7 @@ $(VENV)/.ready: requirements/dev.txt | $(UV)
 	@echo "setting up $(VENV) (0.9 GB, once) ..."
 	@test -x $(VENV)/bin/python || $(UV) venv --quiet --clear --python 3.13 $(VENV)
 	@$(UV) pip sync $(QUIET) --require-hashes --python $(VENV) requirements/dev.txt || { $(OFFLINE); }
-	@printf '%s\n' "$(CURDIR)" "$(CURDIR)/kibana" "$(CURDIR)/functions/shipper" > $(VENV)/lib/python3.13/site-packages/prediction-monitor.pth
+	@printf '%s\n' "$(CURDIR)" "$(CURDIR)/functions/installer" "$(CURDIR)/functions/shipper" > $(VENV)/lib/python3.13/site-packages/prediction-monitor.pth
 	@touch $@
 
 .venv-train/.ready: requirements/train.txt | $(UV)

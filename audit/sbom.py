@@ -23,7 +23,7 @@ from local.template import ROOT
 from local.trouble import Trouble
 
 # The replay function is the shipper's package under another handler.
-PACKAGES: Final = {"inference": ROOT / "functions" / "inference", "shipper": ROOT / "functions" / "shipper", "kibana": ROOT / "kibana"}
+PACKAGES: Final = {name: ROOT / "functions" / name for name in ("inference", "installer", "shipper")}
 # Validated once, when the document is complete (`_rendered`): that takes some seconds.
 COMMAND: Final = (sys.executable, "-m", "cyclonedx_py", "requirements", "--spec-version", "1.6", "--output-reproducible", "--no-validate")
 

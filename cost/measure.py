@@ -20,7 +20,7 @@ from uuid import uuid4
 
 import requests
 
-from kibana.install import install, wish
+from installer.install import install, wish
 from local import opensearch, template
 from local.cloudwatch import log_event, subscription_event
 from local.runtime import running

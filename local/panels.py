@@ -13,8 +13,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from kibana.objects import SavedObject, saved_objects
-from kibana.panel import Row, Span, interval, request, rows
+from installer.objects import SavedObject, saved_objects
+from installer.panel import Row, Span, interval, request, rows
 from local.screen import COLOURS, plain
 
 SHOWN: Final = timedelta(minutes=15)

@@ -12,8 +12,8 @@ from urllib.parse import unquote, urlsplit
 
 import requests
 
-from kibana import server as kibana_server
-from kibana.install import install, wish
+from installer import server as kibana_server
+from installer.install import install, wish
 from local import opensearch, template
 from local.asynchronous import Asynchronous
 from local.cloudwatch import Subscription, ensure_readable
@@ -148,7 +148,7 @@ def without_password(url: str) -> str:
 
 
 def _install(url: str) -> None:
-    """Index template, and retention where the server has it: what `python -m kibana install` does for a server."""
+    """Index template, and retention where the server has it: what `python -m installer install` does for a server."""
     parts = urlsplit(url)
     user, password = (unquote(part) if part else None for part in (parts.username, parts.password))
     try:

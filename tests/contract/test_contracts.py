@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from kibana.template import index_template
+from installer.template import index_template
 from local.cloudwatch import matches
 from local.template import ROOT, Template, read
 from shipper.bulk import FIELD, LIMIT

@@ -45,7 +45,7 @@ def local(command: str, settings: dict[str, str]) -> subprocess.CompletedProcess
 
 
 def environment(settings: dict[str, str]) -> dict[str, str]:
-    return os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'kibana'}", "OPENSEARCH_URL": ""} | settings
+    return os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'functions/installer'}", "OPENSEARCH_URL": ""} | settings
 
 
 def test_run_finds_a_document_for_every_prediction(ports: dict[str, str]) -> None:

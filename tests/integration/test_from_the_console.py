@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import requests
 
-from kibana.install import install, wish
+from installer.install import install, wish
 from local import opensearch
 from local.cloudwatch import OWNER, log_event, subscription_event
 from local.runtime import Runtime

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 import requests
 
-from kibana.install import remove, wish
+from installer.install import remove, wish
 from local.runtime import Runtime
 from local.runtime import running as start
 from local.template import Function, Template, load

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 import requests
 
-from kibana.__main__ import main
+from installer.__main__ import main
 from local.opensearch import node
 from local.trouble import free_port
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import requests
 
-from kibana.__main__ import main
-from kibana.server import PASSWORD
+from installer.__main__ import main
+from installer.server import PASSWORD
 from local.asynchronous import Asynchronous
 from local.cloudwatch import log_event, subscription_event
 from local.runtime import FunctionFailed, Runtime

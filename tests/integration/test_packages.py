@@ -64,7 +64,7 @@ def test_the_template_runs_what_is_built_by_default() -> None:
 
 @pytest.mark.parametrize(
     ("function", "module"),
-    [("InferenceFunction", "inference/handler"), ("ShipperFunction", "shipper/handler"), ("KibanaFunction", "kibana/custom_resource")],
+    [("InferenceFunction", "inference/handler"), ("ShipperFunction", "shipper/handler"), ("KibanaFunction", "installer/custom_resource")],
 )
 def test_byte_code_is_there_and_never_checked_against_its_source(function: str, module: str, built: Path) -> None:
     source = built / function / f"{module}.py"
@@ -118,7 +118,7 @@ def test_a_package_that_is_not_the_pinned_one_is_not_built_in(
 
 
 def test_the_installer_carries_what_it_installs(built: Path) -> None:
-    source, packed = (root / "kibana" / "saved" for root in (ROOT / "kibana", built / "KibanaFunction"))
+    source, packed = (root / "kibana" for root in (ROOT, built / "KibanaFunction"))
     files = {path.relative_to(source): path.read_bytes() for path in source.rglob("*.json")}
     assert files
     assert {path.relative_to(packed): path.read_bytes() for path in packed.rglob("*.json")} == files
@@ -137,7 +137,7 @@ def sboms(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.mark.parametrize(
     ("function", "name"),
-    [("InferenceFunction", "inference"), ("ShipperFunction", "shipper"), ("ReplayFunction", "shipper"), ("KibanaFunction", "kibana")],
+    [("InferenceFunction", "inference"), ("ShipperFunction", "shipper"), ("ReplayFunction", "shipper"), ("KibanaFunction", "installer")],
 )
 def test_an_sbom_lists_what_is_in_the_package(function: str, name: str, built: Path, sboms: dict[str, Path]) -> None:
     components = json.loads(sboms[f"{name}.cdx.json"].read_text())["components"]

@@ -20,8 +20,8 @@ import pytest
 import requests
 from rich.console import Console
 
-from kibana.objects import SavedObject, saved_objects
-from kibana.panel import PAGE, Span, request, rows
+from installer.objects import SavedObject, saved_objects
+from installer.panel import PAGE, Span, request, rows
 from local.cloudwatch import log_event, subscription_event
 from local.panels import panels
 from local.stack import Stack

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 import requests
 
-from kibana.install import install, wish
+from installer.install import install, wish
 from local import opensearch
 from local.asynchronous import Asynchronous
 from local.cloudwatch import Subscription

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import requests
 
-from kibana.objects import saved_objects
-from kibana.panel import request, rows
+from installer.objects import saved_objects
+from installer.panel import request, rows
 from local.runtime import FunctionFailed
 from local.runtime import running as start
 from local.stack import RETRY_SECONDS, Stack

@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 import pytest
 from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 
-from kibana.custom_resource import outcome
+from installer.custom_resource import outcome
 from local.template import ROOT, load
 from shipper.dead_letters import POISON, PREFIX
 from tests.template.cloudformation import Resource, Resources, defaults, deployed, listed, of_type, statements, text, transformed

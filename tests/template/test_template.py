@@ -10,7 +10,7 @@ import pytest
 from samcli.lib.providers.api_provider import ApiProvider
 from samcli.lib.providers.sam_stack_provider import SamLocalStackProvider
 
-from kibana.security import ROLES
+from installer.security import ROLES
 from local.template import ROOT, load
 from tests.template.cloudformation import Resources, defaults, deployed, of_type, refusals
 
@@ -42,7 +42,7 @@ def test_handler_is_a_function_of_the_source(name: str) -> None:
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_every_function_is_built_by_its_makefile(name: str) -> None:
     resource = load()["Resources"][name]
-    assert resource["Metadata"] == {"BuildMethod": "makefile"}
+    assert resource["Metadata"]["BuildMethod"] == "makefile"
     makefile = (ROOT / resource["Properties"]["CodeUri"] / "Makefile").read_text(encoding="utf-8")
     assert re.search(rf"^(\S+ )*build-{name}( \S+)*:", makefile, re.MULTILINE)
 
@@ -93,7 +93,7 @@ def test_parameters_take_what_the_code_takes(name: str, accepted: list[str], ref
 
 def test_the_installer_is_told_what_it_knows_and_runs_again_with_new_code(resources: Resources) -> None:
     kibana = resources["Kibana"]["Properties"]
-    source = (ROOT / "kibana" / "kibana" / "custom_resource.py").read_text(encoding="utf-8")
+    source = (ROOT / "functions/installer/installer/custom_resource.py").read_text(encoding="utf-8")
     known = set(re.findall(r"`(\w+)`", source.split('"""')[1])) | {f"{kind.capitalize()}RoleArns" for kind in ROLES}
     assert set(kibana) - {"ServiceToken", "ServiceTimeout", "Code"} <= known
     (version,) = (name for name, _ in of_type(resources, "AWS::Lambda::Version") if name.startswith("Kibana"))

@@ -192,7 +192,7 @@ def test_the_model_is_in_the_sbom_of_its_package_and_of_no_other(documents: dict
     models = {
         name: [each for each in document["components"] if each["type"] == "machine-learning-model"] for name, document in documents.items()
     }
-    assert (models["shipper"], models["kibana"]) == ([], [])
+    assert (models["shipper"], models["installer"]) == ([], [])
     (model,) = models["inference"]
     folder = ROOT / "functions/inference/model"
     card = json.loads((folder / "card.json").read_text())

@@ -145,7 +145,7 @@ def custom_metrics() -> int:
         (lambda: len(of_type("AWS::CloudWatch::Dashboard")), estimate.DASHBOARDS),
         (lambda: len(of_type("AWS::SecretsManager::Secret")), estimate.SECRETS),
         (lambda: PARAMETERS["LogRetentionDays"]["Default"], estimate.LOG_RETENTION_DAYS),
-        (lambda: int(re.findall(r"(\d+)d", (ROOT / "kibana/kibana/retention.json").read_text())[0]), estimate.INDEX_RETENTION_DAYS),
+        (lambda: int(re.findall(r"(\d+)d", (ROOT / "kibana/retention.json").read_text())[0]), estimate.INDEX_RETENTION_DAYS),
     ],
     ids=["alarms", "custom metrics", "dashboards", "secrets", "days of log", "days of index"],
 )

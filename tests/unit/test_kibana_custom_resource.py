@@ -9,8 +9,8 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from kibana import custom_resource
-from kibana.custom_resource import handler
+from installer import custom_resource
+from installer.custom_resource import handler
 from tests.unit.conftest import Context
 from tests.unit.domain import Address, Domain, Reply, Request, listening
 

@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from kibana.__main__ import main
-from kibana.dashboards import address
-from kibana.security import WITHOUT
-from kibana.server import PASSWORD, Trouble, sign_in
+from installer.__main__ import main
+from installer.dashboards import address
+from installer.security import WITHOUT
+from installer.server import PASSWORD, Trouble, sign_in
 from tests.unit.domain import Domain, Reply, listening, short
 
 SHIPPER = "arn:aws:iam::123456789012:role/shipper"
@@ -73,7 +73,7 @@ def domain(monkeypatch: pytest.MonkeyPatch) -> Iterator[Domain]:
         monkeypatch.setenv(name, "127.0.0.1")
     for name in ("OPENSEARCH_URL", PASSWORD):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr("kibana.server.PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr("installer.server.PAUSE_SECONDS", 0.01)
     state = Domain()
     with listening(state.answer) as url:
         state.url = url
@@ -660,8 +660,8 @@ ROOT = Path(__file__).parents[2]
 
 
 def program(domain: Domain) -> tuple[list[str], dict[str, str]]:
-    command = [sys.executable, "-u", "-m", "kibana", "install", "--opensearch", domain.url, "--dashboards", domain.dashboards]
-    return command, os.environ | {"PYTHONPATH": str(ROOT / "kibana")}
+    command = [sys.executable, "-u", "-m", "installer", "install", "--opensearch", domain.url, "--dashboards", domain.dashboards]
+    return command, os.environ | {"PYTHONPATH": str(ROOT / "functions/installer")}
 
 
 def test_it_runs_as_a_program_with_the_objects_of_this_project(domain: Domain) -> None:
@@ -678,4 +678,4 @@ def test_output_that_nobody_reads_breaks_off_with_one_sentence(domain: Domain) -
     ended = subprocess.run(command, env=environment, cwd=ROOT, stdout=writing, stderr=subprocess.PIPE, text=True, check=False, timeout=60)
     os.close(writing)
     assert ended.returncode == 1
-    assert ended.stderr == "python -m kibana: broken off, because nobody reads the output any more: run this again\n"
+    assert ended.stderr == "python -m installer: broken off, because nobody reads the output any more: run this again\n"

@@ -104,7 +104,7 @@ def test_template_is_read() -> None:
             "ShipperFunction", ROOT / "functions/shipper", "shipper.handler.handler", 1024, 120, 2, "DeadLetterBucket"
         ),
         "ReplayFunction": Function("ReplayFunction", ROOT / "functions/shipper", "shipper.replay.handler", 2048, 900, 0),
-        "KibanaFunction": Function("KibanaFunction", ROOT / "kibana", "kibana.custom_resource.handler", 256, 300),
+        "KibanaFunction": Function("KibanaFunction", ROOT / "functions/installer", "installer.custom_resource.handler", 256, 300),
     }
     pattern = '{ ($.message = "prediction") || ($.message = "prediction_error") }'
     assert found.subscriptions == [("InferenceLogGroup", pattern, "ShipperFunction")]

@@ -1,1 +1,1 @@
-"""What one would click in Kibana, as files, with the index template, the retention policy, and the installer of them all."""
+"""Installs the files of `kibana/`: index template, retention, roles and saved objects; a command line and a custom resource."""

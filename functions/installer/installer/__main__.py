@@ -1,4 +1,4 @@
-"""`python -m kibana install|status|remove`: what one would click in Kibana, by one command.
+"""`python -m installer install|status|remove`: what one would click in Kibana, by one command.
 
 Exit 0 when everything is as it should be, 1 with one sentence when something is not, 2 for wrong arguments, 130 after Ctrl-C.
 """
@@ -12,14 +12,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, Never
 
-from kibana.dashboards import GLOBAL
-from kibana.install import Wish, install, remove, status, wish
-from kibana.objects import FOLDER, saved_objects
-from kibana.retention import days
-from kibana.security import ROLES, role_arn
-from kibana.server import PASSWORD, Trouble
+from installer.dashboards import GLOBAL
+from installer.install import Wish, install, remove, status, wish
+from installer.objects import FOLDER, saved_objects
+from installer.retention import days
+from installer.security import ROLES, role_arn
+from installer.server import PASSWORD, Trouble
 
-PROGRAM: Final = "python -m kibana"
+PROGRAM: Final = "python -m installer"
 ADDRESSES: Final = """\
 Either address may be left out, and with it that half: index template, retention policy and roles are OpenSearch's, saved objects are
 Dashboards'. On an Amazon domain --dashboards is known from --opensearch. Requests to an Amazon domain are signed with AWS credentials,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any, Final
 
-from kibana.plan import Part, State, Step, contains, nothing
-from kibana.security import API
-from kibana.server import Server
+from installer.plan import Part, State, Step, contains, nothing
+from installer.security import API
+from installer.server import Server
 
 PATH: Final = f"{API}/audit"
 NAME: Final = "audit log"

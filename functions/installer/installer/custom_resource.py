@@ -22,12 +22,12 @@ from typing import Any, Final, NamedTuple
 
 import requests
 
-from kibana.dashboards import GLOBAL
-from kibana.install import Wish, install, remove, wish
-from kibana.objects import saved_objects
-from kibana.retention import days
-from kibana.security import ROLES, role_arn
-from kibana.server import Trouble, anonymous
+from installer.dashboards import GLOBAL
+from installer.install import Wish, install, remove, wish
+from installer.objects import saved_objects
+from installer.retention import days
+from installer.security import ROLES, role_arn
+from installer.server import Trouble, anonymous
 
 IDENTIFIER: Final = "prediction-monitor"
 NOTHING: Final = "prediction-monitor-failed"  # of a creation that failed: its deletion must not take what was there before

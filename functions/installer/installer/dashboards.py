@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from kibana.objects import SavedObject, ndjson
-from kibana.server import Answer, Server, Trouble, is_amazon
+from installer.objects import SavedObject, ndjson
+from installer.server import Answer, Server, Trouble, is_amazon
 
 # Kibana wants the one, Dashboards the other; the version of neither matters.
 XSRF: Final = {"kbn-xsrf": "true", "osd-xsrf": "true"}

@@ -8,12 +8,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
-from kibana import audit, retention, security, template
-from kibana.dashboards import GLOBAL, Dashboards, address, headers
-from kibana.objects import SavedObject
-from kibana.plan import Part, State, Step
-from kibana.server import Server, Trouble, sign_in
-from kibana.stamp import merged, stamped, state
+from installer import audit, retention, security, template
+from installer.dashboards import GLOBAL, Dashboards, address, headers
+from installer.objects import SavedObject
+from installer.plan import Part, State, Step
+from installer.server import Server, Trouble, sign_in
+from installer.stamp import merged, stamped, state
 
 LEFT_OUT: Final = "left out, because no address of {} is given"
 WORDS: Final = {State.MISSING: "installed", State.DIFFERENT: "replaced", State.BY_HAND: "replaced, though changed by hand"}

@@ -1,4 +1,4 @@
-"""The saved objects: readable files in `saved/`, and the same as the import API takes them."""
+"""The saved objects: readable files in `kibana/saved/`, and the same as the import API takes them."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from kibana.fields import fields
-from kibana.template import index_template
+from installer import files
+from installer.fields import fields
+from installer.template import index_template
 
-FOLDER: Final = Path(__file__).parent / "saved"
+FOLDER: Final = files.FOLDER / "saved"
 TYPES: Final = ("index-pattern", "search", "visualization", "dashboard")  # in the order in which one refers to another
 STRINGS: Final = ("visState", "uiStateJSON", "searchSourceJSON", "panelsJSON", "optionsJSON", "fields", "fieldFormatMap")
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from kibana.objects import SavedObject
+from installer.objects import SavedObject
 
 BARS: Final = 50  # that Kibana aims at
 PAGE: Final = 500  # documents of a saved search

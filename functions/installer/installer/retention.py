@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable
 from itertools import batched
-from pathlib import Path
 from typing import Any, Final
 
-from kibana.plan import Part, State, Step, contains, found_as, nothing
-from kibana.server import Answer, Server, Trouble
+from installer.files import FOLDER
+from installer.plan import Part, State, Step, contains, found_as, nothing
+from installer.server import Answer, Server, Trouble
 
 NAME: Final = "prediction-monitor"
-FILE: Final = Path(__file__).parent / "retention.json"
+FILE: Final = FOLDER / "retention.json"
 ISM: Final = "/_plugins/_ism"
 PATH: Final = f"{ISM}/policies/{NAME}"
 POLICY: Final = f"retention policy {NAME}"

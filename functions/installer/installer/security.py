@@ -6,8 +6,8 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
-from kibana.plan import Part, State, Step, contains, found_as, nothing
-from kibana.server import Answer, Server
+from installer.plan import Part, State, Step, contains, found_as, nothing
+from installer.server import Answer, Server
 
 API: Final = "/_plugins/_security/api"
 ARN: Final = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]+")

@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from kibana.objects import SavedObject, unpacked
-from kibana.plan import State
+from installer.objects import SavedObject, unpacked
+from installer.plan import State
 
 STAMP: Final = re.compile(r" ?\[prediction-monitor ([0-9a-f]{8})\]$")
 EMPTY: Final[tuple[Any, ...]] = (None, "", [], {})

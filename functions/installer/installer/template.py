@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping
-from pathlib import Path
 from typing import Any, Final
 
-from kibana.plan import Part, State, Step, found_as
-from kibana.server import Server, Trouble
+from installer.files import FOLDER
+from installer.plan import Part, State, Step, found_as
+from installer.server import Server, Trouble
 
 NAME: Final = "prediction-monitor"
 PATH: Final = f"/_index_template/{NAME}"
-FILE: Final = Path(__file__).parent / "index_template.json"
+FILE: Final = FOLDER / "index_template.json"
 
 
 def index_template() -> dict[str, Any]:
