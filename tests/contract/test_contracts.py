@@ -69,6 +69,7 @@ def test_the_sample_records_are_valid(kind: str) -> None:
         (("model", "profile"), None),
         (("prediction_id",), None),
         (("sentence",), "an undeclared field"),
+        (("prediction",), {"label": "acceptable", "score": 0.9}),  # a text without its signals
     ],
     ids=lambda part: ".".join(part) if isinstance(part, tuple) else "",
 )

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from samcli.cli.types import CfnParameterOverridesType
 
 from cost import estimate, prices
 from cost.__main__ import total
@@ -68,6 +69,17 @@ def test_the_sam_commands_name_resources_and_events_that_exist() -> None:
     for function, event in commands:
         assert resources[function]["Type"] == "AWS::Serverless::Function"
         json.loads((ROOT / event).read_text())
+
+
+def test_the_overrides_shown_are_read_by_sam_as_they_are_meant() -> None:
+    template, text = load(), TEXTS[ROOT / "docs/deploy.md"]
+    shown = re.findall(r"--parameter-overrides '(.+)'$", text, re.MULTILINE) + re.findall(r"string: `'(.+?)'`", text)
+    assert len(shown) == 2
+    for each in shown:
+        given = CfnParameterOverridesType().convert((each,), None, None)
+        assert given["ReplaySchedule"] == "rate(5 minutes)"
+        assert given.get("IndexRetentionDays", "") == ""
+        assert [name for name, value in given.items() if not re.fullmatch(template["Parameters"][name]["AllowedPattern"], value)] == []
 
 
 def test_every_parameter_is_documented_in_the_order_of_the_console() -> None:

@@ -49,7 +49,8 @@ def test_an_entry_says_of_a_deployment_what_the_template_does(name: str) -> None
         for resource in TEMPLATE.values()
         if "DeploymentPreference" in resource.get("Properties", {})
     )
-    back = {"Ref": name} in preference["Alarms"]
+    _, gradual, _ = preference["Alarms"]["Fn::If"]
+    back = {"Ref": name} in gradual
     entry = " ".join(ENTRIES[name].split())
     assert ("**Takes a deployment back**" in entry, "No deployment goes back." in entry) == (back, not back)
 

@@ -260,7 +260,7 @@ def functions_are_told_what_is_listed_and_nothing_else(stack: Stack) -> None:
     }
     replay = {"DEAD_LETTER_BUCKET": "DeadLetterBucket", "EVENTS_PER_SECOND": "ReplayEventsPerSecond"}
     wanted = {
-        "InferenceFunction": {"LOG_TEXT": "LogText", "HASH_KEY": HASHED},
+        "InferenceFunction": {"LOG_TEXT": "LogText", "LOG_SIGNALS": "LogSignals", "HASH_KEY": HASHED},
         "ShipperFunction": {"OPENSEARCH_URL": address, **SHIPPING},
         "ReplayFunction": {"OPENSEARCH_URL": address, **SHIPPING, **replay},
         "KibanaFunction": {},
@@ -564,8 +564,18 @@ def a_version_is_made_of_every_change_of_a_setting(stack: Stack) -> None:
     assert found - set(stack.resources) == set(re.findall(r"\$\{(\w+)\}", text(version["Description"])))
 
 
+def records_are_lines_that_lambda_itself_does_not_filter(stack: Stack) -> None:
+    """With JSON as log format the service drops what lies below its application log level, whatever the function writes."""
+    logging = stack.properties("InferenceFunction")["LoggingConfig"]
+    assert logging["LogFormat"] == "Text"
+    assert "ApplicationLogLevel" not in logging
+
+
 def a_deployment_goes_back_on_an_alarm(stack: Stack) -> None:
     (group,) = stack.of_type("AWS::CodeDeploy::DeploymentGroup").values()
+    if stack.given.get("GradualDeployment", "AllAtOnce") == "AllAtOnce":  # an alarm cannot help, and one that rings already would block
+        assert group["AlarmConfiguration"] == {}
+        return
     assert group["AlarmConfiguration"]["Enabled"] is True
     alarms = {alarm["Name"]["Ref"] for alarm in group["AlarmConfiguration"]["Alarms"]}
     assert alarms == {"InferenceErrorsAlarm", "PredictionFailuresAlarm"}
@@ -657,7 +667,8 @@ CHECKS: Final[dict[Check, tuple[str, ...]]] = {
     the_installer_maps_who_writes: INSTALLED,
     callers_use_the_alias_of_inference_and_of_nothing_else: ALL,
     a_version_is_made_of_every_change_of_a_setting: ALL,
-    a_deployment_goes_back_on_an_alarm: ALL,
+    records_are_lines_that_lambda_itself_does_not_filter: ALL,
+    a_deployment_goes_back_on_an_alarm: ("existing", "own"),
 }
 
 
@@ -850,6 +861,10 @@ FLAWS: Final[dict[Check, list[tuple[str, Any]]]] = {
     a_version_is_made_of_every_change_of_a_setting: [
         ("InferenceFunction.Properties.Environment.Variables.MORE", {"Ref": "Exclude"}),
         ("InferenceFunction.Properties.Environment.Variables.MORE", {"Fn::Sub": "${Exclude}"}),
+    ],
+    records_are_lines_that_lambda_itself_does_not_filter: [
+        ("InferenceFunction.Properties.LoggingConfig.LogFormat", "JSON"),
+        ("InferenceFunction.Properties.LoggingConfig.LogFormat", GONE),
     ],
     a_deployment_goes_back_on_an_alarm: [
         ("InferenceFunctionDeploymentGroup.Properties.AlarmConfiguration.Enabled", False),

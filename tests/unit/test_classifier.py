@@ -198,3 +198,13 @@ def test_higher_temperature_is_never_more_certain(logits: list[float], temperatu
 @given(logits=LOGITS, temperature=TEMPERATURES, shift=st.floats(-30, 30))
 def test_softmax_depends_on_differences_only(logits: list[float], temperature: float, shift: float) -> None:
     assert softmax([logit + shift for logit in logits], temperature) == pytest.approx(softmax(logits, temperature))
+
+
+@pytest.mark.parametrize("mark", ["[CLS]", "[SEP]", "[UNK]", "[PAD]", "[MASK]"])
+def test_a_mark_of_the_tokenizer_in_a_text_is_text(mark: str, classifier: Classifier) -> None:
+    found = classifier.predict(f"The boy {mark} is sitting on a bench")
+    assert found.unknown == 0
+    assert found.tokens >= 7 + len("[x]")  # a bracket, a word or more, a bracket
+    ids = classifier._tokenizer.encode(f"a {mark} b").ids
+    marks = {classifier._tokenizer.token_to_id(each) for each in ("[CLS]", "[SEP]", "[UNK]", "[PAD]", "[MASK]")}
+    assert not marks & set(ids[1:-1])

@@ -52,7 +52,7 @@ def forget() -> None:
 def load(monkeypatch: pytest.MonkeyPatch) -> Iterator[Load]:
     def fresh(**environment: str) -> ModuleType:
         forget()
-        for name in ("LOG_TEXT", "POWERTOOLS_LOG_LEVEL", "POWERTOOLS_METRICS_DISABLED", "_X_AMZN_TRACE_ID"):
+        for name in ("LOG_TEXT", "LOG_SIGNALS", "POWERTOOLS_LOG_LEVEL", "POWERTOOLS_METRICS_DISABLED", "_X_AMZN_TRACE_ID"):
             monkeypatch.delenv(name, raising=False)
         for name, value in {"HASH_KEY": "the key of the tests", **environment}.items():
             monkeypatch.setenv(name, value)
@@ -158,6 +158,26 @@ def test_http_answer_carries_the_direct_one(name: str, load: Load, capsys: pytes
     assert record["correlation_id"] == event["requestContext"]["requestId"]
 
 
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        pytest.param("x" * 1_100_000, "x" * 128, id="longer than CloudWatch takes"),
+        pytest.param("a\ud800b", "a?b", id="lone surrogate"),
+        pytest.param("line\nbreak \x1b[2J", "line?break ?[2J", id="control characters"),
+        pytest.param("\u202e😀ä", "???", id="not ASCII"),
+        pytest.param("", None, id="empty"),
+        pytest.param(["a"], None, id="list"),
+        pytest.param(17, None, id="number"),
+    ],
+)
+def test_correlation_id_is_bounded_and_clean(sent: Any, kept: str | None, load: Load, capfd: pytest.CaptureFixture[str]) -> None:
+    load().handler(over_http({"sentence": QUOKKA}) | {"requestContext": {"requestId": sent}}, Context())
+    captured = capfd.readouterr()
+    (record,) = records(captured.out)
+    assert record.get("correlation_id") == kept
+    assert captured.err == ""
+
+
 def test_correlation_id_does_not_stay_for_the_next_event(load: Load, capsys: pytest.CaptureFixture[str]) -> None:
     module = load()
     module.handler(over_http({"sentence": QUOKKA}), Context())
@@ -186,6 +206,12 @@ def test_text_stays_out_of_the_log_unless_it_is_wanted(setting: str, load: Load,
     assert [record["message"] for record in left] == ["prediction"] * 5
     assert not any("text" in record for record in left)
     assert "quokka" not in (captured.out + captured.err).lower()
+
+
+@pytest.mark.parametrize("environment", [{"LOG_TEXT": "false", "LOG_SIGNALS": "yes"}, {"LOG_TEXT": "no"}, {"LOG_SIGNALS": ""}], ids=str)
+def test_a_setting_that_is_neither_true_nor_false_stops_the_start(environment: dict[str, str], load: Load) -> None:
+    with pytest.raises(ValueError, match="must be true or false"):
+        load(**environment)
 
 
 @pytest.mark.parametrize("setting", ["true"])

@@ -47,6 +47,7 @@ class Classifier:
         self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()  # cut below, where the whole length is known
+        self._tokenizer.encode_special_tokens = True  # [SEP] or [UNK] in a text is text: only the model's own marks are marks
         unknown = self._tokenizer.token_to_id("[UNK]")
         if unknown is None:
             raise ValueError(f"{folder}/tokenizer.json has no [UNK]: not the tokenizer of this model")

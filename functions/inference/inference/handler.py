@@ -20,11 +20,17 @@ from inference.request import Request, asks_description, correlation_id, is_http
 
 SERVICE = "inference"
 LOG_TEXT = os.environ.get("LOG_TEXT", "true")
+LOG_SIGNALS = os.environ.get("LOG_SIGNALS", "false")
 HASH_KEY = os.environ.get("HASH_KEY", "").encode()
 if not HASH_KEY:  # no default: with a known key a short sentence could be guessed
     raise ValueError("HASH_KEY must be set to a secret, the key of input.hash")
-if LOG_TEXT not in {"true", "false"}:
-    raise ValueError(f"LOG_TEXT must be true or false, not {LOG_TEXT!r}")
+for setting, value in (("LOG_TEXT", LOG_TEXT), ("LOG_SIGNALS", LOG_SIGNALS)):
+    if value not in {"true", "false"}:
+        raise ValueError(f"{setting} must be true or false, not {value!r}")
+# Powertools and Lambda let the environment drop a record (levels), spread it over lines (POWERTOOLS_DEV), add the whole event to
+# the log or switch metrics off. Records and metrics are this function's product, so nothing but its own settings decides on them.
+for name in [name for name in os.environ if name.startswith("POWERTOOLS_") or name in {"AWS_LAMBDA_LOG_LEVEL", "LOG_LEVEL"}]:
+    del os.environ[name]
 
 classifier = Classifier(Path(__file__).parents[1] / "model")
 model = {name: classifier.card[name] for name in ("name", "version")}
@@ -37,6 +43,7 @@ recorder = Recorder(
     model={**model, "profile": classifier.card["profile"]},
     key=HASH_KEY,
     log_text=LOG_TEXT == "true",
+    log_signals="true" in {LOG_TEXT, LOG_SIGNALS},  # who may read the text may read what it is like
     memory_mb=int(os.environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "1024")),
 )
 

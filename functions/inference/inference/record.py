@@ -13,26 +13,51 @@ from inference.descriptors import describe
 from inference.problem import Problem
 
 VERSION: Final = 1
+SCORE_STEPS: Final = 20  # of a score without signals: each .05
 
 
 def prediction_record(
-    sentence: str, prediction: Prediction, *, prediction_id: str, model: dict[str, str], traffic: str, key: bytes, log_text: bool
+    sentence: str,
+    prediction: Prediction,
+    *,
+    prediction_id: str,
+    model: dict[str, str],
+    traffic: str,
+    key: bytes,
+    log_text: bool,
+    log_signals: bool,
 ) -> dict[str, Any]:
-    """The fields of one `prediction` line; without `text` where raw text is to stay out of the log."""
+    """The fields of one `prediction` line.
+
+    Without `text` where raw text is to stay out of the log. Without `log_signals` too little is left to find a guessed text by:
+    the score in steps of .05, no probabilities, signature, novelty and surprisal.
+    """
     return {
         "record_version": VERSION,
         "traffic": traffic,
         "prediction_id": prediction_id,
         **({"text": sentence} if log_text else {}),
-        "prediction": {"label": prediction.label, "score": prediction.score, "probability": prediction.probability},
+        "prediction": {"label": prediction.label, **_scores(prediction, exact=log_signals)},
         "input": {
             **describe(sentence, tokens=prediction.tokens, unknown=prediction.unknown, truncated=prediction.truncated, key=key),
-            "sig": {f"s{at}": component for at, component in enumerate(prediction.signature)},
-            "novelty": prediction.novelty,
-            "surprisal": prediction.surprisal,
+            **(_signals(prediction) if log_signals else {}),
         },
         "model": model,
         "latency_ms": round(prediction.latency_ms, 3),
+    }
+
+
+def _scores(prediction: Prediction, *, exact: bool) -> dict[str, Any]:
+    if exact:
+        return {"score": prediction.score, "probability": prediction.probability}
+    return {"score": round(prediction.score * SCORE_STEPS) / SCORE_STEPS}
+
+
+def _signals(prediction: Prediction) -> dict[str, Any]:
+    return {
+        "sig": {f"s{at}": component for at, component in enumerate(prediction.signature)},
+        "novelty": prediction.novelty,
+        "surprisal": prediction.surprisal,
     }
 
 

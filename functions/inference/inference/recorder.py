@@ -28,19 +28,28 @@ class RaisingHandler(logging.StreamHandler[TextIO]):
 
 
 class Recorder:
-    """Writes records and metrics to standard output; `model`, `key` and `log_text` are the same for every record.
+    """Writes records and metrics to standard output; `model`, `key`, `log_text` and `log_signals` are the same for every record.
 
     `memory_mb` is what the function has, in MB.
     """
 
     def __init__(
-        self, logger: Logger, metrics: EphemeralMetrics, *, model: dict[str, str], key: bytes, log_text: bool, memory_mb: int
+        self,
+        logger: Logger,
+        metrics: EphemeralMetrics,
+        *,
+        model: dict[str, str],
+        key: bytes,
+        log_text: bool,
+        log_signals: bool,
+        memory_mb: int,
     ) -> None:
         self._logger = logger
         self._metrics = metrics
         self._model = model
         self._key = key
         self._log_text = log_text
+        self._log_signals = log_signals
         self._memory_mb = memory_mb
 
     def predictions(self, request: Request, predictions: Sequence[Prediction], ids: Sequence[str]) -> None:
@@ -55,6 +64,7 @@ class Recorder:
                     traffic=request.traffic,
                     key=self._key,
                     log_text=self._log_text,
+                    log_signals=self._log_signals,
                 )
                 self._logger.info("prediction", **record)
         with self._losing_at_most_the_record():

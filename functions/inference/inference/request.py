@@ -11,6 +11,7 @@ from inference.problem import Refused
 
 MAX_CHARS: Final = 10_000
 MAX_SENTENCES: Final = 64
+MAX_ID_CHARS: Final = 128
 TRAFFIC: Final = ("live", "canary", "test")
 
 
@@ -29,9 +30,15 @@ def is_http(event: Any) -> bool:
 
 
 def correlation_id(event: Any) -> str | None:
-    """The API's own id of the request; None for a direct invocation."""
+    """The API's own id of the request; None for a direct invocation.
+
+    Whoever invokes the function directly can write anything there: at most `MAX_ID_CHARS` are taken, with `?` for what is no
+    printable ASCII character, so that an id can neither lose its record nor make a line that CloudWatch refuses.
+    """
     found = event["requestContext"].get("requestId") if is_http(event) else None
-    return found if isinstance(found, str) else None
+    if not isinstance(found, str) or not found:
+        return None
+    return "".join(each if " " <= each <= "~" else "?" for each in found[:MAX_ID_CHARS])
 
 
 def asks_description(event: Any) -> bool:

@@ -1,0 +1,60 @@
+"""Under the real runtime: a record does not depend on what the environment tells loggers."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from local.runtime import running as start
+from local.template import Template
+
+SENTENCE = "Quokkas quietly quarrel with wombats"
+
+ENVIRONMENTS = {
+    "Lambda's level": {"AWS_LAMBDA_LOG_LEVEL": "WARN"},
+    "Lambda's level, JSON": {"AWS_LAMBDA_LOG_LEVEL": "FATAL", "AWS_LAMBDA_LOG_FORMAT": "JSON"},
+    "Powertools' level": {"POWERTOOLS_LOG_LEVEL": "CRITICAL", "LOG_LEVEL": "ERROR"},
+    "no level": {"POWERTOOLS_LOG_LEVEL": "loud"},
+    "a sample below Lambda's level": {"POWERTOOLS_LOGGER_SAMPLE_RATE": "0.5", "AWS_LAMBDA_LOG_LEVEL": "WARN"},
+    "no rate": {"POWERTOOLS_LOGGER_SAMPLE_RATE": "some"},
+    "development": {"POWERTOOLS_DEV": "true"},
+    "whole events": {"POWERTOOLS_LOGGER_LOG_EVENT": "true"},
+    "no metrics, other names": {
+        "POWERTOOLS_METRICS_DISABLED": "true",
+        "POWERTOOLS_SERVICE_NAME": "other",
+        "POWERTOOLS_METRICS_NAMESPACE": "Other",
+    },
+}
+
+
+@pytest.mark.parametrize("name", ENVIRONMENTS)
+def test_a_record_is_written_whatever_the_environment_says(name: str, template: Template) -> None:
+    lines: list[str] = []
+    settings = {"HASH_KEY": "a secret", "LOG_TEXT": "false", **ENVIRONMENTS[name]}
+    with start(template.functions["InferenceFunction"], settings, lines.append) as function:
+        answers = [function.invoke({"sentence": SENTENCE}) for _ in range(2)]
+        refused = function.invoke({"sentence": " "})
+    found = [parsed(line) for line in lines]
+    records = [line for line in found if "record_version" in line]
+    assert [record["message"] for record in records] == ["prediction", "prediction", "prediction_error"]
+    assert [record.get("prediction_id") for record in records] == [answer["prediction_id"] for answer in answers] + [None]
+    assert (refused["status"], {record["level"] for record in records}, {record["service"] for record in records}) == (
+        422,
+        {"INFO"},
+        {"inference"},
+    )
+    assert not [record for record in records if "sampling_rate" in record]
+    metrics = [line for line in found if "_aws" in line]
+    assert {line["_aws"]["CloudWatchMetrics"][0]["Namespace"] for line in metrics} == {"PredictionMonitor"}
+    assert sum(sum(line.get("Predictions", [])) for line in metrics) == 2
+    assert not [line for line in lines if "wombats" in line]
+
+
+def parsed(line: str) -> dict[str, Any]:
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
