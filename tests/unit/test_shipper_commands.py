@@ -577,7 +577,7 @@ def test_wrong_arguments_end_with_one_sentence(aws: None, capsys: pytest.Capture
         pytest.param(
             backfilling(), {"EXCLUDE": "all"}, "EXCLUDE must be of metrics, object, platform, text, with commas, not 'all'", id="setting"
         ),
-        pytest.param(backfilling("--opensearch", "h:9200"), {}, "OPENSEARCH_URL must be an http(s) address, not 'h:9200'", id="address"),
+        pytest.param(backfilling("--opensearch", "h:9200"), {}, "OPENSEARCH_URL must be an http(s) address", id="address"),
         pytest.param(["replay", "--bucket", BUCKET], {"REDACT_FIELDS": "a=hash"}, "REDACT_KEY must be set where", id="replay"),
         pytest.param(
             ["backfill", "--log-group", "/aws/lambda/pred", *SPAN],

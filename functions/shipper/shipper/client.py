@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Any, Final, NamedTuple
-from urllib.parse import SplitResult, unquote, urlsplit
 
 from opensearchpy import RequestsHttpConnection
 
-REGION: Final = re.compile(r"\.([a-z]{2}(?:-[a-z]+)+-\d)\.(?:es|aoss|on)\.")  # the domain's, which need not be the function's
+from shipper.address import PASSWORD, address
+
+REGION: Final = re.compile(r"\.([a-z]{2}(?:-[a-z]+)+-\d)\.(?:es|on)\.")  # the domain's, which need not be the function's
 AMAZON: Final = (".amazonaws.com", ".amazonaws.com.cn", ".on.aws")
 
 # It warns of every failed request, with a traceback; what failed and why is in the outcome.
@@ -30,38 +30,32 @@ class Keys(NamedTuple):
         return self
 
 
-def connect(endpoint: str, environment: Mapping[str, str]) -> RequestsHttpConnection:
-    """A connection to `endpoint` (`https://...` or `http://...`), signed with what `environment` says where it is Amazon's.
+def connect(endpoint: str, environment: Mapping[str, str], user: str | None = None) -> RequestsHttpConnection:
+    """A connection to `endpoint`, signed with the keys of `environment` where it is Amazon's.
 
-    A user and password in the address come before a signature: a domain with users of its own takes either, and never both.
-    Raises `ValueError` for another address, and where there is nothing to sign with. It never retries by itself: who
-    delivers decides, document by document.
+    A login, of the address or of `user` with `OPENSEARCH_PASSWORD` in `environment`, comes before a signature: a domain with
+    users of its own takes either, and never both. Raises `ValueError` for an address that cannot be used, and where there is
+    nothing to sign with. It never retries by itself: whoever delivers decides, document by document.
     """
-    parts, hostname, port = _address(endpoint)
-    secure = parts.scheme == "https"
-    user = _basic(parts)
-    signed = hostname.endswith(AMAZON) and not user
-    return RequestsHttpConnection(
-        host=hostname,
-        port=port or (443 if secure else 80),
-        url_prefix=parts.path.strip("/"),
-        http_auth=_signature(hostname, environment) if signed else user,
+    found = address(endpoint, user=user, password=environment.get(PASSWORD))
+    secure = found.scheme == "https"
+    signed = found.host.endswith(AMAZON) and not found.login
+    connection = RequestsHttpConnection(
+        host=found.host,
+        port=found.port,
+        url_prefix=found.path,
+        http_auth=_signature(found.host, environment) if signed else found.login and found.login.encoded(),
         use_ssl=secure,
         verify_certs=secure,
     )
+    if not connection.session.auth:
+        connection.session.auth = _anonymous
+    return connection
 
 
-def _address(endpoint: str) -> tuple[SplitResult, str, int | None]:
-    with suppress(ValueError):  # a bracket that is not closed, a port that is no number
-        parts = urlsplit(endpoint)
-        if parts.scheme in {"http", "https"} and parts.hostname:
-            return parts, parts.hostname, parts.port
-    shown = endpoint.rpartition("@")[2]  # without a password
-    raise ValueError(f"OPENSEARCH_URL must be an http(s) address, not {shown!r}")
-
-
-def _basic(parts: SplitResult) -> tuple[str, str] | None:
-    return (unquote(parts.username), unquote(parts.password)) if parts.username and parts.password else None
+def _anonymous(request: Any) -> Any:
+    """Signs in as nobody; without it requests would send a password from ~/.netrc."""
+    return request
 
 
 def _signature(hostname: str, environment: Mapping[str, str]) -> Any:
@@ -73,7 +67,7 @@ def _signature(hostname: str, environment: Mapping[str, str]) -> Any:
         raise ValueError(f"OPENSEARCH_URL names no region to sign for: {hostname}")
     return AWS4Auth(
         region=region,
-        service="aoss" if ".aoss." in hostname else "es",
+        service="es",
         refreshable_credentials=_credentials(hostname, environment),
     )
 
