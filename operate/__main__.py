@@ -1,4 +1,4 @@
-"""`python -m shipper replay|backfill|reconcile`: what a person runs when documents are missing.
+"""`python -m operate replay|backfill|reconcile`: commands for a person when documents are missing.
 
 Exit 0 when everything is in the index, 1 with the reasons when something is not, 2 with one sentence when the command cannot run, 130
 after Ctrl-C.
@@ -22,8 +22,8 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from opensearchpy import RequestsHttpConnection
 
-from shipper import show
-from shipper.backfill import (
+from operate import show
+from operate.backfill import (
     LogGroupUnknown,
     NothingTaken,
     PatternUnknown,
@@ -35,11 +35,7 @@ from shipper.backfill import (
     payloads,
     subscribed_pattern,
 )
-from shipper.client import connect
-from shipper.dead_letters import PREFIX, Bucket, LetterFate, Replayed, letters, replay_all
-from shipper.decode import Payload, decode
-from shipper.deliver import Outcome, RetryBudget
-from shipper.reconcile import (
+from operate.reconcile import (
     EPOCH,
     IdsDiffer,
     Row,
@@ -53,6 +49,10 @@ from shipper.reconcile import (
     rows,
     starts,
 )
+from shipper.client import connect
+from shipper.dead_letters import PREFIX, Bucket, LetterFate, Replayed, letters, replay_all
+from shipper.decode import Payload, decode
+from shipper.deliver import Outcome, RetryBudget
 from shipper.settings import Settings, settings
 from shipper.ship import ship
 from shipper.values import moment, positive

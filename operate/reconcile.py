@@ -12,7 +12,7 @@ import msgspec
 from opensearchpy import RequestsHttpConnection
 from opensearchpy.exceptions import TransportError
 
-from shipper.backfill import Event, Span, pages
+from operate.backfill import Event, Span, pages
 from shipper.bulk import ANY_STATUS, judge_request
 from shipper.read import Kind, read
 

@@ -14,13 +14,13 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from shipper.backfill import Span
+from operate.backfill import Span
+from operate.reconcile import EPOCH, Row
 from shipper.dead_letters import LetterFate, Replayed
 from shipper.deliver import Outcome
 from shipper.document import Rules
-from shipper.reconcile import EPOCH, Row
 
-PROGRAM: Final = "python -m shipper"
+PROGRAM: Final = "python -m operate"
 LETTERS_SHOWN: Final = 20
 REASON_CHARACTERS: Final = 200
 

@@ -10,8 +10,8 @@ import pytest
 from moto import mock_aws
 from opensearchpy import RequestsHttpConnection
 
-from shipper import backfill as module
-from shipper.backfill import (
+from operate import backfill as module
+from operate.backfill import (
     LogGroupUnknown,
     NothingTaken,
     PatternUnknown,

@@ -19,9 +19,9 @@ import pytest
 from botocore.config import Config
 from moto import mock_aws
 
-from shipper import __main__ as module
-from shipper import backfill
-from shipper.__main__ import main
+from operate import __main__ as module
+from operate import backfill
+from operate.__main__ import main
 from shipper.dead_letters import Letter
 from shipper.ship import ship
 from tests.unit.conftest import CLOSE, NOON, Answer, Bulk, Refusal
@@ -159,8 +159,8 @@ def test_replay_says_what_was_poisoned_and_what_waits(run: Run, bucket: Any, ind
         in out
     )
     assert sorted(err.splitlines()) == [
-        f"python -m shipper: poisoned: {poison}: the object is no record of a failed invocation: it has no requestPayload",
-        f"python -m shipper: waiting: {waits}: 1 of 2 documents not delivered: 1 x {FORBIDDEN} cwl-2026.11.23",
+        f"python -m operate: poisoned: {poison}: the object is no record of a failed invocation: it has no requestPayload",
+        f"python -m operate: waiting: {waits}: 1 of 2 documents not delivered: 1 x {FORBIDDEN} cwl-2026.11.23",
     ]
     assert keys(bucket) == {waits, f"poison/{poison}"}
     code, _, err = run("replay", "--bucket", BUCKET, "--prefix", "poison/")
@@ -190,7 +190,7 @@ def test_replay_shows_some_reasons_in_short(run: Run, bucket: Any, index: Bulk) 
         index.refuse[f"{number}"] = Refusal(404, "x" * 300, "", None)
     code, _, err = run("replay", "--bucket", BUCKET)
     lines = err.splitlines()
-    assert (code, len(lines), lines[-1]) == (1, 21, "python -m shipper: and 3 more")
+    assert (code, len(lines), lines[-1]) == (1, 21, "python -m operate: and 3 more")
     assert all(len(line) < 300 and line.endswith("xxx...") for line in lines[:-1])
 
 
@@ -216,7 +216,7 @@ def test_ctrl_c_says_what_was_done(run: Run, bucket: Any, monkeypatch: pytest.Mo
         letter(bucket, str(number), str(number))
     interrupt_at(2, monkeypatch)
     code, out, err = run("replay", "--bucket", BUCKET)
-    assert (code, err) == (130, "python -m shipper: stopped by Ctrl-C\n")
+    assert (code, err) == (130, "python -m operate: stopped by Ctrl-C\n")
     assert "1 of 3 letters tried: 1 replayed, 0 waiting, 0 poisoned, 0 gone\nlines: 1 indexed," in out
     assert len(keys(bucket)) == 2
 
@@ -292,7 +292,7 @@ def test_backfill_without_one_subscription_asks_for_the_pattern(run: Run, logs: 
     code, out, err = run(*backfilling())
     assert (code, out) == (2, "")
     assert err == (
-        f"python -m shipper: {GROUP} has 0 subscription filters of its own instead of one; say which lines are meant with --pattern "
+        f"python -m operate: {GROUP} has 0 subscription filters of its own instead of one; say which lines are meant with --pattern "
         "('' for all)\n"
     )
     assert index.requests == []
@@ -347,7 +347,7 @@ def test_backfill_says_why_some_failed_and_where_to_go_on(run: Run, logs: Any, i
     index.documents.clear()
     index.refuse[fourth] = EXPIRED
     code, out, err = run(*backfilling(*ALL))
-    assert (code, err) == (1, f"python -m shipper: 1 of 6 documents not delivered: 1 x {FORBIDDEN} {name}\n")
+    assert (code, err) == (1, f"python -m operate: 1 of 6 documents not delivered: 1 x {FORBIDDEN} {name}\n")
     assert out.splitlines()[-2:] == [
         "6 lines: 5 indexed, 0 duplicate, 0 rescued, 0 excluded, 1 failed",
         f"to go on, run the same with --from {DAY}T10:18:30Z: everything before is done",
@@ -373,9 +373,9 @@ def test_backfill_stops_early_where_the_server_takes_nothing(run: Run, logs: Any
     assert f"--from {DAY}T10:17:30Z" in out
     [stopped, summary] = err.splitlines()
     assert stopped.startswith(
-        "python -m shipper: stopped early: the server took nothing of 3 payloads in a row (2 of 2 documents not delivered: "
+        "python -m operate: stopped early: the server took nothing of 3 payloads in a row (2 of 2 documents not delivered: "
     )
-    assert summary.startswith("python -m shipper: 6 of 6 documents not delivered: ")
+    assert summary.startswith("python -m operate: 6 of 6 documents not delivered: ")
 
 
 def test_backfill_refuses_where_ids_differ(run: Run, logs: Any, index: Bulk) -> None:
@@ -389,7 +389,7 @@ def test_backfill_refuses_where_ids_differ(run: Run, logs: Any, index: Bulk) -> 
         code, _, err = run(*backfilling(*ALL, *more))
         assert code == 2
         assert re.fullmatch(
-            rf"python -m shipper: the index has document one more at {DAY}T13:37:30\.000Z, where CloudWatch calls .*\n", err
+            rf"python -m operate: the index has document one more at {DAY}T13:37:30\.000Z, where CloudWatch calls .*\n", err
         )
     assert index.documents == before
     # where the index has nothing, nothing can be there twice
@@ -407,7 +407,7 @@ def test_ctrl_c_says_where_to_go_on(run: Run, logs: Any, index: Bulk, monkeypatc
     put(logs, "a", *((number, "x") for number in range(6)))
     interrupt_at(3, monkeypatch)
     code, out, err = run(*backfilling(*ALL))
-    assert (code, err) == (130, "python -m shipper: stopped by Ctrl-C\n")
+    assert (code, err) == (130, "python -m operate: stopped by Ctrl-C\n")
     assert out.splitlines()[-2:] == [
         "4 lines: 4 indexed, 0 duplicate, 0 rescued, 0 excluded, 0 failed",
         f"to go on, run the same with --from {DAY}T10:20:30Z: everything before is done",
@@ -448,7 +448,7 @@ def test_reconcile_names_the_backfill_that_closes_the_gap(run: Run, logs: Any, i
     ]
     command = out.splitlines()[-1].strip()
     assert command == (
-        f"python -m shipper backfill --log-group {GROUP} --from {DAY}T11:17:30Z --to {DAY}T14:00:00Z --opensearch {index.url} "
+        f"python -m operate backfill --log-group {GROUP} --from {DAY}T11:17:30Z --to {DAY}T14:00:00Z --opensearch {index.url} "
         f"--pattern= --region={REGION}"
     )
     assert main(shlex.split(command)[3:]) == 0
@@ -522,7 +522,7 @@ def test_reconcile_does_not_miss_what_is_excluded(run: Run, logs: Any, monkeypat
 def test_reconcile_refuses_more_intervals_than_can_be_read(run: Run, logs: Any) -> None:
     code, out, err = run(*counting(*ALL, "--every", "1s"))
     assert (code, out) == (2, "")
-    assert err == "python -m shipper: --every: these are 13350 intervals; choose longer ones, of which there are at most 1000\n"
+    assert err == "python -m operate: --every: these are 13350 intervals; choose longer ones, of which there are at most 1000\n"
 
 
 def test_a_password_is_not_shown(
@@ -565,7 +565,7 @@ def test_a_password_is_not_shown(
     ],
 )
 def test_wrong_arguments_end_with_one_sentence(aws: None, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str) -> None:
-    assert re.search(rf"^python -m shipper.*{said}.* \(see python -m shipper.* --help\)\n$", refused(capsys, *arguments))
+    assert re.search(rf"^python -m operate.*{said}.* \(see python -m operate.* --help\)\n$", refused(capsys, *arguments))
 
 
 @pytest.mark.parametrize(
@@ -615,7 +615,7 @@ def test_what_cannot_run_ends_with_one_sentence(
     assert main(arguments) == 2
     written = capsys.readouterr()
     assert written.out == ""
-    assert written.err.startswith("python -m shipper: ")
+    assert written.err.startswith("python -m operate: ")
     assert said in written.err
     assert written.err.count("\n") == 1
     assert index.requests == []
@@ -627,7 +627,7 @@ def test_an_index_that_is_away_ends_with_one_sentence(run: Run, logs: Any, index
     for command in (counting, backfilling):
         code, out, err = run(*command(*ALL))
         assert code == 2
-        assert err == "python -m shipper: OpenSearch does not answer (ConnectionError): check --opensearch and the network\n"
+        assert err == "python -m operate: OpenSearch does not answer (ConnectionError): check --opensearch and the network\n"
         assert "indexed" not in out
 
 
@@ -643,13 +643,13 @@ def no_aws(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def test_without_credentials(no_aws: None, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["replay", "--bucket", "b", "--opensearch", "http://h"]) == 2
-    assert capsys.readouterr().err == "python -m shipper: AWS: Unable to locate credentials\n"
+    assert capsys.readouterr().err == "python -m operate: AWS: Unable to locate credentials\n"
 
 
 def test_without_a_region(no_aws: None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AWS_DEFAULT_REGION")
     assert main([*backfilling(), "--opensearch", "http://h"]) == 2
-    assert capsys.readouterr().err == "python -m shipper: AWS: You must specify a region.\n"
+    assert capsys.readouterr().err == "python -m operate: AWS: You must specify a region.\n"
 
 
 def test_without_a_network(no_aws: None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -660,7 +660,7 @@ def test_without_a_network(no_aws: None, capsys: pytest.CaptureFixture[str], mon
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
     monkeypatch.setattr(module, "RETRIES", Config(retries={"total_max_attempts": 1}))
     assert main([*backfilling(), "--opensearch", "http://h"]) == 2
-    assert capsys.readouterr().err == f'python -m shipper: AWS: Could not connect to the endpoint URL: "http://127.0.0.1:{port}/"\n'
+    assert capsys.readouterr().err == f'python -m operate: AWS: Could not connect to the endpoint URL: "http://127.0.0.1:{port}/"\n'
 
 
 def test_a_profile_signs_for_opensearch_too(
@@ -681,8 +681,6 @@ def test_a_profile_signs_for_opensearch_too(
 
 def test_it_runs_as_a_module() -> None:
     root = Path(__file__).parents[2]
-    done = subprocess.run(
-        [sys.executable, "-m", "shipper", "backfill", "--help"], cwd=root / "functions/shipper", capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([sys.executable, "-m", "operate", "backfill", "--help"], cwd=root, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert "AWS does not promise that a line has the same id here" in " ".join(done.stdout.split())

@@ -15,11 +15,8 @@ from hypothesis import strategies as st
 from moto import mock_aws
 from opensearchpy import RequestsHttpConnection
 
-from shipper.backfill import Span, pages, payloads
-from shipper.deliver import RetryBudget
-from shipper.document import Rules
-from shipper.read import Kind
-from shipper.reconcile import (
+from operate.backfill import Span, pages, payloads
+from operate.reconcile import (
     IdsDiffer,
     Row,
     SearchFailed,
@@ -33,6 +30,9 @@ from shipper.reconcile import (
     search,
     starts,
 )
+from shipper.deliver import RetryBudget
+from shipper.document import Rules
+from shipper.read import Kind
 from shipper.ship import ship
 from tests.unit.conftest import CLOSE, Answer, Bulk, Request, as_json, problem
 
