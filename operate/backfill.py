@@ -14,8 +14,9 @@ from typing import Any, Final, NamedTuple
 
 from msgspec import Raw
 
-from shipper.decode import LogEvent, Payload, quoted
+from shipper.decode import LogEvent, Payload
 from shipper.deliver import Outcome
+from shipper.json_text import quoted
 
 PAGE_EVENTS: Final = 10_000  # the most that FilterLogEvents gives at once
 MOST_CONSECUTIVE_FAILURES: Final = 3  # payloads in a row that the server took nothing of

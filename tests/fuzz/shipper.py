@@ -27,7 +27,8 @@ atheris: Any = import_module("atheris")
 with atheris.instrument_imports(include=["shipper"]):
     from shipper.decode import LAST_MILLISECOND, LogEvent, Payload, PayloadInvalid, decode, line
     from shipper.document import ENVELOPE, METADATA, Document, Form, Rules, documents, rescued, spliced, written
-    from shipper.read import Fields, Kind, read
+    from shipper.json_text import Fields
+    from shipper.read import Kind, read
     from shipper.redact import Redaction
 
 LIMIT: Final = 1024 * 1024

@@ -16,7 +16,8 @@ from msgspec import Raw
 
 from local.cloudwatch import OWNER, subscription_event
 from shipper import decode as module
-from shipper.decode import LAST_MILLISECOND, LogEvent, Payload, PayloadInvalid, decode, line, quoted
+from shipper.decode import LAST_MILLISECOND, LogEvent, Payload, PayloadInvalid, decode, line
+from shipper.json_text import quoted
 
 EVENTS = Path(__file__).parents[2] / "events"
 LIMIT = 1024 * 1024

@@ -15,7 +15,8 @@ from msgspec import Raw
 
 from shipper.decode import LAST_MILLISECOND, LogEvent, Payload
 from shipper.document import ENVELOPE, METADATA, NO_FIELDS, RESERVED, Document, Form, Rules, documents, rescued, spliced, written
-from shipper.read import Kind, clean, read
+from shipper.json_text import clean
+from shipper.read import Kind, read
 from shipper.redact import Redaction
 
 NOON = 1795435200123  # 2026-11-23T12:00:00.123Z

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from shipper.read import Kind, clean, json_object, number, platform, read, read_extracted, unwrapped
+from shipper.json_text import clean, json_object
+from shipper.read import Kind, number, platform, read, read_extracted, unwrapped
 
 REQUEST = "8f5ad1e0-3c1c-4f9a-9a57-1f2b3c4d5e6f"
 MEGABYTE = 1_000_000

@@ -11,7 +11,7 @@ import msgspec
 from isal import isal_zlib
 from msgspec import Meta, Raw, Struct
 
-from shipper.read import clean
+from shipper.json_text import clean, quoted
 
 GZIP: Final = 16 + isal_zlib.MAX_WBITS  # the way of saying: expect a gzip header
 BLOCK: Final = 64 * 1024
@@ -67,14 +67,6 @@ def line(event: LogEvent) -> tuple[str, bytes | Raw]:
         raw = bytes(event.message).decode(errors="replace")
     text = str(json.loads(raw)) if raw.startswith('"') else raw
     return text, quoted(text)
-
-
-def quoted(text: str) -> bytes:
-    """A JSON string; a lone surrogate, which UTF-8 cannot hold, is written as its escape."""
-    try:
-        return msgspec.json.encode(text)
-    except UnicodeEncodeError:
-        return json.dumps(text).encode()
 
 
 def _compressed(event: Any) -> bytes:

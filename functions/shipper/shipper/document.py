@@ -18,8 +18,9 @@ from typing import Annotated, Any, Final, NamedTuple
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 
-from shipper.decode import Payload, line, quoted
-from shipper.read import Fields, Kind, platform, read, read_extracted
+from shipper.decode import Payload, line
+from shipper.json_text import Fields, quoted
+from shipper.read import Kind, platform, read, read_extracted
 from shipper.redact import Redaction
 
 ENVELOPE: Final = ("@id", "@timestamp", "@delay_ms", "@message", "@owner", "@log_group", "@log_stream", "@rescued")

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import math
 import re
 from enum import StrEnum
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
-import msgspec
-
-Fields = dict[str, Any]
+from shipper.json_text import Fields, clean, json_object
 
 # Lambda's own lines in text format, as the fields of the same lines in its JSON format.
 PLATFORM: Final = re.compile(
@@ -24,7 +20,6 @@ PLATFORM: Final = re.compile(
 FIGURE: Final = re.compile(r"(?P<name>[A-Z][A-Za-z ]{0,40}): (?P<value>\S{1,200})(?: (?P<unit>ms|MB)\b)?")
 KINDS: Final = {"REPORT": "platform.report", "INIT_REPORT": "platform.initReport", "RESTORE_REPORT": "platform.restoreReport"}
 WRAPPER: Final = {"timestamp", "level", "message"}  # what Lambda's JSON format and Powertools have in common
-LEVELS: Final = 2  # of strings that hold JSON: more is not a format but a riddle
 
 
 class Kind(StrEnum):
@@ -88,21 +83,6 @@ def number(value: str, *, exact: bool = True) -> str | int | float:
     return value
 
 
-def json_object(line: str) -> Fields | None:
-    """The JSON object that a line is, or ends with, or holds as a string; None where there is none."""
-    for _ in range(LEVELS):
-        start = line.find("{")
-        text = line[start:] if start >= 0 else ""
-        found = json_value(text) if text else None
-        if isinstance(found, dict):
-            return found
-        inner = json_value(line) if line.lstrip()[:1] == '"' else None
-        if not isinstance(inner, str):
-            return None
-        line = inner
-    return None
-
-
 def unwrapped(fields: Fields) -> Fields:
     """A logger's line whose message is an object, or a string that holds one, with that object's fields at the root.
 
@@ -143,30 +123,3 @@ def _present(**fields: str | None) -> Fields:
 def _camel(words: str) -> str:
     first, *rest = words.split()
     return (first.lower() if first.isupper() else first[:1].lower() + first[1:]) + "".join(word[:1].upper() + word[1:] for word in rest)
-
-
-def json_value(text: str) -> Any:
-    """The JSON in a text, read as leniently as it takes (NaN is null, a lone surrogate U+FFFD); None where there is none."""
-    try:
-        return msgspec.json.decode(text)
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
-        pass
-    try:
-        return clean(json.loads(text))
-    except (ValueError, RecursionError):
-        return None
-
-
-def clean(value: Any) -> Any:
-    """What Python's own reader took, as every reader takes it: null for NaN and infinity, U+FFFD for a lone surrogate."""
-    match value:
-        case dict():
-            return {clean(name): clean(inner) for name, inner in value.items()}
-        case list():
-            return [clean(inner) for inner in value]
-        case str():
-            return value if value.isascii() else value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-        case float() if not math.isfinite(value):
-            return None
-        case _:
-            return value

@@ -11,8 +11,8 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from shipper.decode import quoted
-from shipper.read import Fields, json_object, json_value, platform, read
+from shipper.json_text import Fields, json_object, json_value, quoted
+from shipper.read import platform, read
 
 Action = Literal["drop", "hash"]
 
