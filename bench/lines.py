@@ -17,6 +17,7 @@ from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 ROOT: Final = Path(__file__).parents[1]
+GROUP: Final = "/aws/lambda/prediction-monitor-InferenceFunction"
 SEED: Final = 20261123
 NOON: Final = 1_795_435_200_123  # 2026-11-23T12:00:00.123Z
 FIRST_ID: Final = 385 * 10**53
@@ -94,7 +95,7 @@ def payload(events: list[dict[str, Any]]) -> bytes:
     content = {
         "messageType": "DATA_MESSAGE",
         "owner": "000000000000",
-        "logGroup": "/aws/lambda/prediction-monitor-InferenceFunction",
+        "logGroup": GROUP,
         "logStream": "2026/11/23/[$LATEST]0c2b4d6b9a572f3b7a1c4d5e8f5ad1e0",
         "subscriptionFilters": ["predictions"],
         "logEvents": events,

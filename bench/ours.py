@@ -14,13 +14,14 @@ from uuid import uuid4
 from opensearchpy import RequestsHttpConnection
 
 from bench.context import Context
+from bench.lines import GROUP
 from shipper.decode import decode
 from shipper.deliver import Outcome, RetryBudget
 from shipper.document import Rules
 from shipper.ship import ship
 
 LIMIT: Final = 2**30
-RULES: Final = Rules()
+RULES: Final = Rules(stack="prediction-monitor", record_groups=frozenset({GROUP}))
 
 
 def ours(event: Any, connection: RequestsHttpConnection, seconds: float = 60.0) -> Outcome:
@@ -31,7 +32,7 @@ def ours(event: Any, connection: RequestsHttpConnection, seconds: float = 60.0) 
 def load_handler(url: str) -> Callable[[Any], int]:
     """The function's own handler, Powertools' lines included, which go to the null device: an event in, how many were indexed out."""
     null = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115  Powertools keeps it
-    os.environ["OPENSEARCH_URL"] = url
+    os.environ |= {"OPENSEARCH_URL": url, "STACK": RULES.stack, "RECORD_LOG_GROUPS": GROUP}
     with redirect_stdout(null):
         module = importlib.import_module("shipper.handler")
 

@@ -18,9 +18,10 @@ from isal import isal_zlib
 from opensearchpy import OpenSearch, RequestsHttpConnection
 from opensearchpy.helpers import bulk
 
+from bench.ours import RULES
 from shipper.bulk import ANY_STATUS, GZIP, HEADERS, LEVEL, PARAMS, body, chunks
 from shipper.decode import decode
-from shipper.document import Rules, documents
+from shipper.document import documents
 
 Event = dict[str, Any]
 
@@ -71,7 +72,7 @@ def _fields(message: str) -> dict[str, Any]:
 def bodies(event: Event) -> list[bytes]:
     """The bulk bodies that the shipper sends for an event, before compression: the floor gets them ready-made."""
     payload = decode(event, limit=2**30)
-    return [body(chunk) for chunk in chunks(documents(payload, Rules(), Counter(), now=0))]
+    return [body(chunk) for chunk in chunks(documents(payload, RULES, Counter(), now=0))]
 
 
 def floor(event: Event, ready: Sequence[bytes], connection: RequestsHttpConnection, codec: Codec) -> int:

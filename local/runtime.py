@@ -67,7 +67,7 @@ class Runtime:
 def running(
     function: Function, settings: dict[str, str], line: Callable[[str], None], *, code: Path | None = None, packages: Path | None = None
 ) -> Iterator[Runtime]:
-    """Run `function` with `settings` as its environment; `line` gets each line that it writes.
+    """Run `function` with the template's environment and `settings` over it; `line` gets each line that it writes.
 
     `code` and `packages` are the function's folder and where its dependencies lie: by default its source and this
     environment's packages.
@@ -87,6 +87,7 @@ def running(
         "AWS_REGION": "us-east-1",
         "AWS_DEFAULT_REGION": "us-east-1",  # the one that boto3 reads
         "_HANDLER": function.handler,
+        **function.environment,
         **settings,
     }
     command = [str(_emulator()), "--log-level", "error", "--runtime-interface-emulator-address", f"127.0.0.1:{port}"]

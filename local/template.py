@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 ROOT = Path(__file__).parents[1]
+STACK = "local"  # the stack's name here
 RETRIES = 2  # Lambda's own, where nothing is said
 
 
@@ -18,7 +19,8 @@ class Function:
     """A function of the template: `name` its logical id, `code` its folder, memory in MB, timeout in seconds.
 
     For asynchronous invocations: how often one that failed is tried again, and the logical id of the bucket that the event is
-    kept in when no try is left.
+    kept in when no try is left. `environment` are the settings that the template gives it, where they can be known here: a
+    parameter's default, a resource's logical id instead of its name, and text.
     """
 
     name: str
@@ -28,6 +30,7 @@ class Function:
     timeout: int
     retries: int = RETRIES
     dead_letters: str | None = None
+    environment: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +70,8 @@ def read(path: Path = ROOT / "template.yaml") -> Template:
     """Functions, HTTP routes `(method, path) -> function`, and subscriptions `(log group, pattern, function)`."""
     functions: dict[str, Function] = {}
     subscriptions: list[tuple[str, str, str]] = []
-    resources = load(path)["Resources"]
+    data = load(path)
+    resources = data["Resources"]
     for name, resource in resources.items():
         if resource["Type"] != "AWS::Serverless::Function":
             continue
@@ -82,12 +86,24 @@ def read(path: Path = ROOT / "template.yaml") -> Template:
             properties["Timeout"],
             config.get("MaximumRetryAttempts", RETRIES),
             failure and failure["Destination"]["Fn::GetAtt"][0],
+            _environment(properties, data.get("Parameters", {})),
         )
         for event in properties.get("Events", {}).values():
             details = event["Properties"]
             if event["Type"] == "CloudWatchLogs":
                 subscriptions.append((details["LogGroupName"]["Ref"], details["FilterPattern"], name))
     return Template(functions, _routes(resources), subscriptions)
+
+
+def _environment(properties: dict[str, Any], parameters: dict[str, Any]) -> dict[str, str]:
+    found = {}
+    for name, value in properties.get("Environment", {}).get("Variables", {}).items():
+        if isinstance(value, dict) and set(value) == {"Ref"}:
+            to = value["Ref"]
+            value = STACK if to == "AWS::StackName" else parameters.get(to, {}).get("Default", to)  # noqa: PLW2901
+        if not isinstance(value, dict):
+            found[name] = str(value)
+    return found
 
 
 def _routes(resources: dict[str, Any]) -> dict[tuple[str, str], str]:

@@ -16,9 +16,10 @@ from jsonschema import Draft202012Validator
 from installer.template import index_template
 from local.cloudwatch import matches
 from local.template import ROOT, Template, read
+from shipper import provenance
 from shipper.bulk import FIELD, LIMIT
 from shipper.decode import Payload, decode, line
-from shipper.document import ENVELOPE, Rules, documents
+from shipper.document import ENVELOPE, PREFIX, Rules, documents
 from shipper.read import Kind
 from shipper.read import read as read_line
 from tests.contract import make_payload
@@ -94,7 +95,8 @@ def payload(name: str, events: Path = EVENTS) -> Payload:
 
 
 def sources(of: Payload) -> list[dict[str, Any]]:
-    return [json.loads(document.source) for document in documents(of, Rules(), Counter(), now=0)]
+    rules = Rules(stack="prediction-monitor", record_groups=frozenset({make_payload.LOG_GROUP}))
+    return [json.loads(document.source) for document in documents(of, rules, Counter(), now=0)]
 
 
 def test_the_sample_payload_carries_the_sample_records() -> None:
@@ -106,7 +108,8 @@ def test_the_sample_payload_carries_the_sample_records() -> None:
 def test_a_document_is_its_record_and_the_envelope() -> None:
     found = payload("subscription")
     for event, source, record in zip(found.events, sources(found), RECORDS.values(), strict=True):
-        assert set(source) == set(record) | set(ENVELOPE) - {"@rescued"}
+        assert set(source) == set(record) | set(ENVELOPE) - {"@rescued", "@function_version"}
+        assert source["@kind"] == record["message"]
         assert {name: source[name] for name in record} == record
         assert source["@message"] == line(event)[0]
 
@@ -133,6 +136,15 @@ def test_the_sample_payloads_are_what_the_script_writes(tmp_path: Path) -> None:
         written, kept = payload(name, tmp_path), payload(name)
         assert sources(written) == sources(kept)
         assert (written.kind, written.log_group) == (kept.kind, kept.log_group)
+
+
+def test_the_envelope_is_what_its_contract_says() -> None:
+    contract = json.loads((EVENTS / "envelope.json").read_text())
+    assert list(contract["fields"]) == list(ENVELOPE)
+    assert set(contract["kinds"]["records"]) == provenance.RECORDS
+    assert (contract["kinds"]["other"], contract["kinds"]["record_filter"]) == (provenance.LOG, provenance.RECORD_FILTER)
+    assert set(SCHEMA["properties"]["message"]["enum"]) <= provenance.RECORDS
+    assert contract["indices"]["prefix"] == PREFIX
 
 
 def test_the_index_template_types_every_field_of_the_contract() -> None:

@@ -103,20 +103,20 @@ def check_documents(payload: Payload, lines: list[str], rules: Rules) -> None:
         for less in (reasoned, bare):
             same_action, envelope = parsed(less)
             assert same_action == action
-            rest = envelope[7:]
-            assert envelope[:7] == source[:7]
+            rest = envelope[9:]
+            assert envelope[:9] == source[:9]
             assert rest == ([("@rescued", Pairs([("status", "400")]))] if less is reasoned else [])
 
 
 def check_envelope(source: Pairs, payload: Payload, event: LogEvent, text: str | None) -> None:
     """The envelope comes first, each part of it once, and nothing that OpenSearch keeps for itself comes at all."""
-    envelope = dict(source[:7])
-    assert list(envelope) == ["@id", "@timestamp", "@delay_ms", "@owner", "@log_group", "@log_stream", "@message"]
+    envelope = dict(source[:9])
+    assert list(envelope) == ["@id", "@timestamp", "@delay_ms", "@position", "@owner", "@log_group", "@log_stream", "@kind", "@message"]
     owned = payload.owner, payload.log_group, payload.log_stream, event.id
     assert tuple(envelope[name] for name in ("@owner", "@log_group", "@log_stream", "@id")) == owned
     assert int(envelope["@delay_ms"]) == -event.timestamp
     assert text is None or envelope["@message"] == text
-    assert not {name for name, _ in source[7:]} & {*ENVELOPE, *METADATA}
+    assert not {name for name, _ in source[9:]} & {*ENVELOPE, *METADATA}
 
 
 def parsed(document: Document) -> tuple[Pairs, Pairs]:
@@ -128,7 +128,7 @@ def parsed(document: Document) -> tuple[Pairs, Pairs]:
     [(verb, target)] = action
     [(index, day), (key, identifier)] = target
     assert (verb, index, key) == ("create", "_index", "_id")
-    assert day.startswith("cwl-")
+    assert day.startswith("cwl-log-")
     assert 0 < len(identifier.encode()) <= 512
     return action, source
 
@@ -152,14 +152,15 @@ def deep(text: str) -> bool:
 
 def agree(text: str) -> None:
     """The quick way from a line to its fields comes to what the careful way comes to."""
-    tail = spliced(text)
-    if tail is None:
+    found = spliced(text)
+    if found is None:
         return
+    tail = found.tail
     kind, fields = read(text)
     if deep(text):
         return
     assert kind in {Kind.OBJECT, Kind.PLATFORM}
-    assert spliced(text, platform_matters=True) == (tail if kind is Kind.OBJECT and "type" not in fields else None)
+    assert spliced(text, platform_matters=True) == (found if kind is Kind.OBJECT and "type" not in fields else None)
     try:
         quick, careful = (
             json.loads(b"{" + end.removeprefix(b","), object_pairs_hook=once, parse_int=whole, parse_float=finite)

@@ -36,8 +36,8 @@ def environment(function: str, *, opensearch: str = "", bucket: str = "") -> dic
     }
     template = load()
     given = template["Resources"][function]["Properties"].get("Environment", {}).get("Variables", {})
-    parameters = template["Parameters"]
-    return {name: variables[name] if name in variables else str(parameters[value["Ref"]]["Default"]) for name, value in given.items()}
+    known = read().functions[function].environment
+    return {name: variables[name] if name in variables else known[name] for name in given}
 
 
 @pytest.fixture(scope="session")

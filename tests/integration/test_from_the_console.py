@@ -91,7 +91,7 @@ def documents(url: str, events: Events) -> list[dict[str, Any]]:
 @pytest.fixture(scope="module", autouse=True)
 def _other_tests_meet_none_of_this(running: Stack) -> Iterator[None]:
     yield
-    requests.delete(f"{running.opensearch_url}/cwl-2002.*", timeout=30).raise_for_status()
+    requests.delete(f"{running.opensearch_url}/cwl-*2002.*", timeout=30).raise_for_status()
 
 
 def test_what_the_console_sent_first_stays_and_is_not_doubled(running: Stack) -> None:

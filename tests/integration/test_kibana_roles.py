@@ -23,7 +23,7 @@ from tests.integration.conftest import environment
 from tests.integration.secured import ADMIN, MONITOR, SHIPPER
 
 NOON = 1_795_435_200_000
-INDEX = "cwl-2026.11.23"
+INDEX = "cwl-log-2026.11.23"
 EVERYBODY = "/_plugins/_security/api/rolesmapping/own_index"  # the plugin's sample of a role, which lets everybody send a bulk request
 FORBIDDEN = f"403 security_exception: the user needs the permission to write {INDEX}"
 

@@ -23,7 +23,7 @@ from local.stack import Stack
 from local.template import Function, Template
 from shipper.document import METADATA
 
-ENVELOPE = {"@id", "@timestamp", "@delay_ms", "@message", "@owner", "@log_group", "@log_stream"}
+ENVELOPE = {"@id", "@timestamp", "@delay_ms", "@position", "@message", "@owner", "@log_group", "@log_stream", "@kind", "@stack"}
 DAY = 86_400_000
 FIRST_DAY = 946_684_800_000  # 2000-01-01: days of which no other test has documents
 GOOD = ('{"marker": "before"}', '{"marker": "after"}')
@@ -96,7 +96,7 @@ def shipper(starting: Callable[[int], AbstractContextManager[Runtime]]) -> Itera
 def _other_tests_meet_none_of_this(running: Stack) -> Iterator[None]:
     yield
     for year in ("2000", "2001"):
-        requests.delete(f"{running.opensearch_url}/cwl-{year}.*", timeout=30).raise_for_status()
+        requests.delete(f"{running.opensearch_url}/cwl-log-{year}.*", timeout=30).raise_for_status()
 
 
 def payload(events: Events, kind: str = "DATA_MESSAGE") -> dict[str, Any]:
@@ -104,7 +104,7 @@ def payload(events: Events, kind: str = "DATA_MESSAGE") -> dict[str, Any]:
 
 
 def index_of(day: int) -> str:
-    return f"cwl-{datetime.fromtimestamp(moment(day) / 1000, UTC):%Y.%m.%d}"
+    return f"cwl-log-{datetime.fromtimestamp(moment(day) / 1000, UTC):%Y.%m.%d}"
 
 
 def moment(day: int) -> int:

@@ -102,15 +102,16 @@ def sent(running: Stack) -> Iterator[Sent]:
     """The lines through the shipper; what is in the index afterwards is read by id, not searched for."""
     stamped = [(log_event(json.dumps(record), int(moment.timestamp() * 1000)), moment, record) for moment, record in lines()]
     began = milliseconds()
-    answer = running.shipper.invoke(subscription_event([event for event, _, _ in stamped], "panels"))
+    answer = running.shipper.invoke(subscription_event([event for event, _, _ in stamped], "InferenceLogGroup"))
     ended = milliseconds()
     assert answer["indexed"] + answer["rescued"] == len(stamped)
     assert answer["rescued"] == sum(record in DAMAGED for _, _, record in stamped)
-    requests.post(f"{running.opensearch_url}/cwl-2002.*/_refresh", timeout=30).raise_for_status()
-    asked = [{"_index": f"cwl-{moment:%Y.%m.%d}", "_id": event["id"]} for event, moment, _ in stamped]
+    requests.post(f"{running.opensearch_url}/cwl-*2002.*/_refresh", timeout=30).raise_for_status()
+    asked = [{"_index": f"cwl-{part}{moment:%Y.%m.%d}", "_id": event["id"]} for event, moment, _ in stamped for part in ("", "log-")]
     found = requests.post(f"{running.opensearch_url}/_mget", json={"docs": asked}, timeout=30).json()["docs"]
+    found = [one for one in found if one.get("found")]
     yield Sent([one["_source"] | {"moment": moment} for one, (_, moment, _) in zip(found, stamped, strict=True)], began, ended)
-    requests.delete(f"{running.opensearch_url}/cwl-2002.*", timeout=30).raise_for_status()
+    requests.delete(f"{running.opensearch_url}/cwl-*2002.*", timeout=30).raise_for_status()
 
 
 def milliseconds() -> int:
@@ -300,9 +301,9 @@ def test_four_documents_that_would_break_an_index_are_in_it_and_averages_are_rig
     last = copy.deepcopy(RECORDS["prediction"])
     last["prediction"]["score"] = 0.5
     events = [log_event(json.dumps(record), int(noon.timestamp() * 1000) + at) for at, record in enumerate([*hard, last])]
-    url = f"{running.opensearch_url}/cwl-2002.06.09"
+    url = f"{running.opensearch_url}/cwl-*2002.06.09"
 
-    answers = [running.shipper.invoke(subscription_event([event], "panels")) for event in events]  # one after the other
+    answers = [running.shipper.invoke(subscription_event([event], "InferenceLogGroup")) for event in events]  # one after the other
     requests.post(f"{url}/_refresh", timeout=30).raise_for_status()
 
     assert [answer["rescued"] for answer in answers] == [0, 1, 1, 0, 0]

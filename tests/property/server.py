@@ -16,7 +16,7 @@ from enum import Enum, auto
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final, NamedTuple
 
-ENVELOPE: Final = {"@id", "@timestamp", "@delay_ms", "@message", "@owner", "@log_group", "@log_stream", "@rescued"}
+ENVELOPE: Final = {"@id", "@timestamp", "@delay_ms", "@position", "@message", "@owner", "@log_group", "@log_stream", "@kind", "@rescued"}
 HOLD_SECONDS: Final = 0.2  # longer than the shipper waits in these tests
 CREATED: Final = 201
 CONFLICT: Final = 409

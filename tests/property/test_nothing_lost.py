@@ -367,7 +367,7 @@ def complete(case: Case, world: World, seen: Counter[str]) -> None:
         event = shipped[source["@id"]]
         ids[identifier] = event
         moment = datetime.fromtimestamp(event.timestamp / 1000, UTC)
-        assert index == f"cwl-{moment:%Y.%m.%d}"
+        assert index == f"cwl-log-{moment:%Y.%m.%d}"
         assert source["@timestamp"] == moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
         assert source["@message"] == event.line.text
         assert (source["@owner"], source["@log_group"], source["@log_stream"]) == ("000000000000", "group", "local")

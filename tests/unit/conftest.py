@@ -26,7 +26,7 @@ from shipper.document import Document, Rules, documents
 settings.register_profile("unit", deadline=None)  # the machine may be busy
 settings.load_profile("unit")
 
-INDEX = "cwl-2026.11.23"
+INDEX = "cwl-log-2026.11.23"
 NOON = 1795435200123  # 2026-11-23T12:00:00.123Z
 TEXT = "The boy is sitting on a bench"
 LONGEST_ID = 512

@@ -23,14 +23,14 @@ from bench import rivals
 from bench.inference import logits_only
 from bench.interleave import WrongCount, interleaved, ratio
 from bench.lines import MIX, ROOT, Printed, event, mixed, printed, records
-from bench.ours import LIMIT, ours
+from bench.ours import LIMIT, RULES, ours
 from bench.package import PackageMissing, ensure_built
 from bench.sink import sink
 from bench.table import Row, Target, write
 from shipper.bulk import PARAMS
 from shipper.client import connect
 from shipper.decode import decode, line
-from shipper.document import Rules, documents
+from shipper.document import documents
 from shipper.read import Kind, read
 
 COUNT = 50
@@ -117,10 +117,11 @@ def test_every_contender_delivers_every_event(log: Printed, url: str, make: Call
 def test_usual_way_sends_the_same_documents(log: Printed) -> None:
     content = event(records(COUNT, log))
     actions = rivals.actions(json.loads(gzip.decompress(base64.b64decode(content["awslogs"]["data"]))))
-    own = documents(decode(content, LIMIT), Rules(), Counter(), now=0)
+    own = documents(decode(content, LIMIT), RULES, Counter(), now=0)
     for action, document in zip(actions, own, strict=True):
         source = json.loads(document.source)
-        del source["@delay_ms"]  # the shipper's own
+        for name in ("@delay_ms", "@position", "@kind", "@stack"):  # the shipper's own
+            del source[name]
         assert action["_source"] == source
         assert {"create": {name: action[name] for name in ("_index", "_id")}} == json.loads(document.lines.split(b"\n")[0])
         assert action["_op_type"] == "create"

@@ -31,7 +31,7 @@ PREVIEW = "failed to parse field [n] of type [float] in document with id '1'. Pr
 
 def filled(length: int, identifier: str = "1") -> Document:
     """A document of exactly so many bytes."""
-    source = b'{"create":{"_index":"cwl-2026.11.23","_id":"%b"}}\n{"a":"%b"}\n'
+    source = b'{"create":{"_index":"cwl-log-2026.11.23","_id":"%b"}}\n{"a":"%b"}\n'
     bare = len(source % (identifier.encode(), b""))
     return Document(source % (identifier.encode(), b"x" * (length - bare)), 2)
 

@@ -412,7 +412,7 @@ def test_half_that_gets_no_answer_is_sent_again(bulk: Bulk, deliver: Deliver, cl
 # --- rescued ---------------------------------------------------------------------------------------------------------------
 
 LIMIT = Refusal(400, "illegal_argument_exception", "Limit of total fields [1000] has been exceeded", None)
-ENVELOPE = {"@id", "@timestamp", "@delay_ms", "@message", "@owner", "@log_group", "@log_stream"}
+ENVELOPE = {"@id", "@timestamp", "@delay_ms", "@position", "@message", "@owner", "@log_group", "@log_stream", "@kind"}
 
 
 @pytest.mark.parametrize(

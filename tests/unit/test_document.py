@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import combinations
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -16,6 +17,7 @@ from msgspec import Raw
 from shipper.decode import LAST_MILLISECOND, LogEvent, Payload
 from shipper.document import ENVELOPE, METADATA, NO_FIELDS, RESERVED, Document, Form, Rules, documents, rescued, spliced, written
 from shipper.json_text import clean
+from shipper.provenance import RECORD_FILTER, kind_of
 from shipper.read import Kind, read
 from shipper.redact import Redaction
 
@@ -26,6 +28,8 @@ STANDARD = {
     "@id": "385",
     "@timestamp": "2026-11-23T12:00:00.123Z",
     "@delay_ms": 4321,
+    "@position": 0,
+    "@kind": "log",
     "@owner": "123456789012",
     "@log_group": "group",
     "@log_stream": "stream",
@@ -53,7 +57,7 @@ TREES = st.recursive(
     SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3), max_leaves=5
 )
 NAMES = st.text(max_size=5) | st.sampled_from(
-    [*sorted(RESERVED), "_aws", "message", "type", "record", "level", "timestamp", "@", "_", "a.b"]
+    [*sorted(RESERVED), "_aws", "message", "type", "record", "level", "timestamp", "prediction", "@", "_", "a.b"]
 )
 OBJECTS = st.dictionaries(NAMES, TREES, max_size=5)
 
@@ -164,7 +168,7 @@ def test_the_envelope_wins_and_metadata_is_left_out(name: str, value: str) -> No
 
 
 def test_what_is_reserved_is_in_the_list() -> None:
-    assert set(STANDARD) | {"@message", "@rescued"} == set(ENVELOPE)
+    assert set(STANDARD) | {"@message", "@rescued", "@stack", "@function_version"} == set(ENVELOPE)
     assert {"_id", "_index", "_source", "_routing", "_version"} < set(METADATA)
 
 
@@ -236,13 +240,13 @@ def test_deep_extracted_fields_do_not_lose_the_line() -> None:
 @pytest.mark.parametrize(
     ("timestamp", "index", "moment"),
     [
-        pytest.param(NOON, "cwl-2026.11.23", "2026-11-23T12:00:00.123Z", id="noon"),
-        pytest.param(MIDNIGHT, "cwl-2026.11.23", "2026-11-23T00:00:00.000Z", id="first millisecond of the day"),
-        pytest.param(MIDNIGHT - 1, "cwl-2026.11.22", "2026-11-22T23:59:59.999Z", id="last millisecond of the day before"),
-        pytest.param(MIDNIGHT + 7, "cwl-2026.11.23", "2026-11-23T00:00:00.007Z", id="leading zeros"),
-        pytest.param(0, "cwl-1970.01.01", "1970-01-01T00:00:00.000Z", id="first of all"),
-        pytest.param(LAST_MILLISECOND, "cwl-9999.12.31", "9999-12-31T23:59:59.999Z", id="last of all"),
-        pytest.param(1709164800000, "cwl-2024.02.29", "2024-02-29T00:00:00.000Z", id="leap day"),
+        pytest.param(NOON, "cwl-log-2026.11.23", "2026-11-23T12:00:00.123Z", id="noon"),
+        pytest.param(MIDNIGHT, "cwl-log-2026.11.23", "2026-11-23T00:00:00.000Z", id="first millisecond of the day"),
+        pytest.param(MIDNIGHT - 1, "cwl-log-2026.11.22", "2026-11-22T23:59:59.999Z", id="last millisecond of the day before"),
+        pytest.param(MIDNIGHT + 7, "cwl-log-2026.11.23", "2026-11-23T00:00:00.007Z", id="leading zeros"),
+        pytest.param(0, "cwl-log-1970.01.01", "1970-01-01T00:00:00.000Z", id="first of all"),
+        pytest.param(LAST_MILLISECOND, "cwl-log-9999.12.31", "9999-12-31T23:59:59.999Z", id="last of all"),
+        pytest.param(1709164800000, "cwl-log-2024.02.29", "2024-02-29T00:00:00.000Z", id="leap day"),
     ],
 )
 def test_day_and_moment_are_the_events_own(timestamp: int, index: str, moment: str) -> None:
@@ -256,7 +260,7 @@ def test_no_moment_is_rounded(timestamp: int) -> None:
     action, source = parsed(made("words", timestamp=timestamp))
     moment = datetime.fromisoformat(source["@timestamp"])
     assert moment == datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=timestamp)
-    assert action["create"]["_index"] == f"cwl-{moment.year:04d}.{moment.month:02d}.{moment.day:02d}"
+    assert action["create"]["_index"] == f"cwl-log-{moment.year:04d}.{moment.month:02d}.{moment.day:02d}"
 
 
 @pytest.mark.parametrize(
@@ -438,17 +442,19 @@ def test_the_quick_way_comes_to_the_same_for_what_is_nearly_right(line: str) -> 
 
 
 def same_as_careful(line: str) -> None:
-    tail = spliced(line)
+    found = spliced(line)
     quick = spliced(line, platform_matters=True)
-    if tail is None:
+    if found is None:
         assert quick is None
         return
+    tail, known = found
     kind, fields = read(line)
+    assert known == kind_of(fields)
     assert tail.endswith(b"}\n")
     assert tail.count(b"\n") == 1
     assert spelled(json.loads(b"{" + tail[1:])) == spelled(json.loads(b"{" + written(fields).removeprefix(b",")))
     assert kind in {Kind.OBJECT, Kind.PLATFORM}
-    assert quick == tail or (quick is None and '"type"' in json.dumps(fields))
+    assert (quick and quick.tail) == tail or (quick is None and '"type"' in json.dumps(fields))
     assert quick is None or kind is Kind.OBJECT
 
 
@@ -464,10 +470,10 @@ def same_as_careful(line: str) -> None:
     ],
 )
 def test_most_lines_go_the_quick_way_and_stay_as_they_are(line: str) -> None:
-    tail = spliced(line)
-    assert tail is not None
+    found = spliced(line)
+    assert found is not None
     inner = line.strip()
-    assert tail == b"," + inner[inner.index("{") + 1 :].encode() + b"\n"
+    assert found.tail == b"," + inner[inner.index("{") + 1 :].encode() + b"\n"
 
 
 @given(line=ANY_TEXT | st.builds(lambda start, fields: start + json.dumps(fields), STARTS, OBJECTS), rules=st.sampled_from(RULES))
@@ -520,3 +526,88 @@ def test_fields_keep_their_values(value: dict[str, Any]) -> None:
 )
 def test_extracted_fields_are_the_fields(extracted: dict[str, Any], fields: dict[str, Any]) -> None:
     assert source_of('{"n": 1}', extracted=extracted) == fields | STANDARD | {"@message": '{"n": 1}'}
+
+
+PREDICTION = '{"message":"prediction","prediction":{"label":"acceptable","score":0.9}}'
+
+
+@pytest.mark.parametrize(
+    ("line", "kind"),
+    [
+        (PREDICTION, "prediction"),
+        ('{"message":"prediction"}', "prediction"),
+        ('{"message":"prediction_error","error":{"status":400}}', "prediction_error"),
+        ('{"m\\u0065ssage":"\\u0070rediction"}', "prediction"),
+        *((json.dumps({"message": kind}), kind) for kind in ("feedback", "drift", "verdict", "canary")),
+        ('{"text":"hf","prediction":{"label":"negative","score":0.98}}', "prediction"),
+        ('{"message":"served","prediction":{"label":"negative","score":0.98}}', "prediction"),
+        ('{"timestamp":"2026-11-23T12:00:00Z","level":"INFO","message":{"prediction":{"label":"negative"}}}', "prediction"),
+        ('{"timestamp":"2026-11-23T12:00:00Z","level":"INFO","message":"{\\"message\\":\\"prediction\\"}"}', "prediction"),
+        ('INFO {"message":"prediction"}', "prediction"),
+        ('{"message":"served","prediction":{"score":0.98}}', "log"),
+        ('{"message":"served","prediction":{"label":5}}', "log"),
+        ('{"message":"served","prediction":{"label":""}}', "log"),
+        ('{"message":"served","prediction":null}', "log"),
+        ('{"message":"served","prediction":"negative"}', "log"),
+        ('{"message":"served","prediction":[{"label":"negative"}]}', "log"),
+        ('{"message":"log"}', "log"),
+        ('{"message":"Prediction"}', "log"),
+        ('{"message":["prediction"]}', "log"),
+        ('{"a":{"message":"prediction"}}', "log"),
+        ("prediction", "log"),
+        ("START RequestId: prediction", "log"),
+        ('{"type":"platform.report","record":{}}', "log"),
+        ('{"_aws":{"message":"prediction"},"n":1}', "log"),
+        ("", "log"),
+    ],
+)
+def test_a_line_is_of_the_kind_that_it_says_where_it_is_believed(line: str, kind: str) -> None:
+    """Whichever way it is read, and whatever redaction leaves of it."""
+    redaction = Redaction({"message": "drop", "prediction": "drop"}, ("email",), b"key")
+    for rules in (Rules(), Rules(redaction=redaction)):
+        action, source = parsed(made(line, rules._replace(record_groups=frozenset({"group"}))))
+        assert source["@kind"] == kind
+        assert action["create"]["_index"] == ("cwl-log-2026.11.23" if kind == "log" else "cwl-2026.11.23")
+        action, source = parsed(made(line, rules._replace(record_groups=frozenset({"another"}))))
+        assert (source["@kind"], action["create"]["_index"]) == ("log", "cwl-log-2026.11.23")
+
+
+@pytest.mark.parametrize(
+    ("filters", "groups", "kind"),
+    [
+        ([], {"group"}, "prediction"),
+        (["ShipperFunctionPredictions-1X"], {"group"}, "prediction"),
+        (["MoreLogs1"], {"group"}, "prediction"),  # the group decides: two filters make no two documents
+        ([RECORD_FILTER], set(), "prediction"),
+        (["MoreLogs1", RECORD_FILTER], {"another"}, "prediction"),
+        ([], set(), "log"),
+        (["MoreLogs1"], {"another", "GROUP", "grou"}, "log"),
+        (["ShipperFunctionPredictions-1X", f"{RECORD_FILTER}-2"], set(), "log"),
+    ],
+)
+def test_a_record_is_believed_by_its_group_or_its_filter(filters: list[str], groups: set[str], kind: str) -> None:
+    from_filter = msgspec.structs.replace(payload(PREDICTION), filters=filters)
+    _, source = parsed(only(documents(from_filter, Rules(record_groups=frozenset(groups)), Counter(), NOW)))
+    assert source["@kind"] == kind
+
+
+def test_a_forged_envelope_is_not_ours() -> None:
+    line = '{"@kind":"prediction","@stack":"prod","@position":7,"@function_version":"9","message":"prediction"}'
+    assert source_of(line) == STANDARD | {"@message": line, "message": "prediction"}
+
+
+def test_stack_prefix_and_position() -> None:
+    rules = Rules(stack='a "stack"', prefix="dev-cwl-", record_groups=frozenset({"group"}))
+    found = [parsed(document) for document in documents(payload(PREDICTION, "words", PREDICTION), rules, Counter(), NOW)]
+    assert [action["create"]["_index"] for action, _ in found] == [
+        "dev-cwl-2026.11.23",
+        "dev-cwl-log-2026.11.23",
+        "dev-cwl-2026.11.23",
+    ]
+    assert [source["@stack"] for _, source in found] == ['a "stack"'] * 3
+    assert [source["@position"] for _, source in found] == [0, 1, 2]
+
+
+def test_a_position_is_the_lines_own_though_others_are_excluded() -> None:
+    found = documents(payload("words", PREDICTION), Rules(frozenset({Kind.TEXT})), Counter(), NOW)
+    assert parsed(only(found))[1]["@position"] == 1

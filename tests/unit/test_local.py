@@ -96,14 +96,25 @@ def test_free_port_can_be_used() -> None:
 
 
 def test_template_is_read() -> None:
+    shipping = {"STACK": "local", "RECORD_LOG_GROUPS": "InferenceLogGroup", "EXCLUDE": "", "REDACT_FIELDS": "", "REDACT_PATTERNS": ""}
     found = read()
     assert found.routes == {("POST", "/predict"): "InferenceFunction"}
     assert found.functions == {
-        "InferenceFunction": Function("InferenceFunction", ROOT / "functions/inference", "inference.handler.handler", 1024, 25),
-        "ShipperFunction": Function(
-            "ShipperFunction", ROOT / "functions/shipper", "shipper.handler.handler", 1024, 120, 2, "DeadLetterBucket"
+        "InferenceFunction": Function(
+            "InferenceFunction", ROOT / "functions/inference", "inference.handler.handler", 1024, 25, environment={"LOG_TEXT": "true"}
         ),
-        "ReplayFunction": Function("ReplayFunction", ROOT / "functions/shipper", "shipper.replay.handler", 2048, 900, 0),
+        "ShipperFunction": Function(
+            "ShipperFunction", ROOT / "functions/shipper", "shipper.handler.handler", 1024, 120, 2, "DeadLetterBucket", shipping
+        ),
+        "ReplayFunction": Function(
+            "ReplayFunction",
+            ROOT / "functions/shipper",
+            "shipper.replay.handler",
+            2048,
+            900,
+            0,
+            environment={"DEAD_LETTER_BUCKET": "DeadLetterBucket", "EVENTS_PER_SECOND": "2000", **shipping},
+        ),
         "KibanaFunction": Function("KibanaFunction", ROOT / "functions/installer", "installer.custom_resource.handler", 256, 300),
     }
     pattern = '{ ($.message = "prediction") || ($.message = "prediction_error") }'

@@ -177,7 +177,7 @@ def test_every_fate_is_counted_and_said(load: Load, bulk: Bulk, s3: Any, capsys:
     }
     assert said["hopeless"][2] == "1 of 2 documents not delivered: 1 x 400 mapper_parsing_exception"
     assert said["forbidden"][2] == (
-        "1 of 1 documents not delivered: 1 x 403 security_exception: the user needs the permission to write cwl-2026.11.23"
+        "1 of 1 documents not delivered: 1 x 403 security_exception: the user needs the permission to write cwl-log-2026.11.23"
     )
     assert said["unreadable"][2].startswith("awslogs.data is not base64")
     hopeless = s3.head_object(Bucket=BUCKET, Key=f"poison/{PREFIX}ShipperFunction/hopeless")

@@ -7,6 +7,7 @@ from shipper.read import Kind
 from shipper.redact import Redaction
 from shipper.settings import settings
 
+PLACES = ("STACK", "INDEX_PREFIX", "RECORD_LOG_GROUPS")
 URL = {"OPENSEARCH_URL": "https://search.example.com"}
 
 
@@ -19,7 +20,7 @@ def test_only_the_address_must_be_set() -> None:
 
 
 def test_empty_is_not_set() -> None:
-    empty = dict.fromkeys(["MAX_PAYLOAD_BYTES", "EXCLUDE", "REDACT_FIELDS", "REDACT_PATTERNS", "REDACT_KEY"], "")
+    empty = dict.fromkeys(["MAX_PAYLOAD_BYTES", "EXCLUDE", "REDACT_FIELDS", "REDACT_PATTERNS", "REDACT_KEY", *PLACES], "")
     assert settings(URL | empty) == settings(URL)
 
 
@@ -32,12 +33,16 @@ def test_everything_can_be_set() -> None:
             "REDACT_FIELDS": " text=hash,user.email=drop,a=drop",
             "REDACT_PATTERNS": "number,email",
             "REDACT_KEY": "kéy",
+            "STACK": "prod",
+            "INDEX_PREFIX": "prod-cwl-",
+            "RECORD_LOG_GROUPS": "/aws/lambda/a, b",
             "AWS_LAMBDA_LOG_GROUP_NAME": "/aws/lambda/shipper",
         }
     )
     assert found.max_payload_bytes == 1000
     assert found.rules.exclude == set(Kind)
     assert found.own_log_group == "/aws/lambda/shipper"
+    assert found.rules[2:] == ("prod", "prod-cwl-", frozenset({"/aws/lambda/a", "b"}))
     assert found.rules.redaction == Redaction({"text": "hash", "user.email": "drop", "a": "drop"}, ("number", "email"), "kéy".encode())
 
 
@@ -64,6 +69,7 @@ def test_redaction_is_what_is_asked_for(environment: dict[str, str], redaction: 
         *(("EXCLUDE", value, "of metrics, object, platform, text") for value in ("start", "Platform", "platform;text", "text,x")),
         *(("REDACT_FIELDS", value, "name=drop or name=hash") for value in ("a", "a=", "=drop", "a=mask", "a=drop,b", "a:drop")),
         *(("REDACT_FIELDS", value, "name=drop or name=hash") for value in ("a=DROP", "a = drop", "a=b=drop", "a=")),
+        *(("INDEX_PREFIX", value, "small letters, digits") for value in ("cwl", "-", "-cwl-", "CWL-", "cwl_-", "cwl-*", "c" * 51 + "-")),
         *(("REDACT_PATTERNS", value, "of email, number") for value in ("phone", "Email", "email number", r"\d+")),
     ],
 )

@@ -36,13 +36,17 @@ class LogEvent(Struct, frozen=True, gc=False):
 
 
 class Payload(Struct, frozen=True):
-    """What one delivery carries: where its lines come from, and the lines. A control message carries none."""
+    """What one delivery carries: where its lines come from, and the lines. A control message carries none.
+
+    `filters` are the names of the subscription filters that passed them; lines that were read from the log group have none.
+    """
 
     kind: str = msgspec.field(name="messageType")
     owner: str
     log_group: str = msgspec.field(name="logGroup")
     log_stream: str = msgspec.field(name="logStream")
     events: list[LogEvent] = msgspec.field(name="logEvents")
+    filters: list[str] = msgspec.field(default_factory=list, name="subscriptionFilters")
 
 
 _payload: Final = msgspec.json.Decoder(Payload).decode

@@ -16,20 +16,26 @@ from functools import lru_cache
 from typing import Annotated, Any, Final, NamedTuple
 
 import msgspec
-from msgspec import UNSET, Meta, Raw, UnsetType
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from shipper.decode import Payload, line
 from shipper.json_text import Fields, quoted
+from shipper.provenance import LOG, PREDICTION, RECORDS, believed, kind_of
 from shipper.read import Kind, platform, read, read_extracted
 from shipper.redact import Redaction
 
-ENVELOPE: Final = ("@id", "@timestamp", "@delay_ms", "@message", "@owner", "@log_group", "@log_stream", "@rescued")
+# What the shipper alone writes: events/envelope.json. `@function_version` is not written yet.
+ENVELOPE: Final = (
+    "@id", "@timestamp", "@delay_ms", "@position", "@message", "@owner", "@log_group", "@log_stream", "@kind", "@stack",
+    "@function_version", "@rescued",
+)  # fmt: skip
 # OpenSearch's own fields of every document: one of these at the root is refused, or worse, taken for its own.
 METADATA: Final = (
     "_id", "_index", "_source", "_type", "_routing", "_field_names", "_ignored", "_seq_no", "_primary_term", "_version", "_nested_path",
     "_doc_count", "_data_stream_timestamp",
 )  # fmt: skip
 RESERVED: Final = frozenset((*ENVELOPE, *METADATA))
+PREFIX: Final = "cwl-"  # of the daily indices, where nothing else is set
 ID_BYTES: Final = 512  # that OpenSearch takes as `_id`; a longer one would fail the request with all that is in it
 NO_FIELDS: Final = b"}\n"
 SPACE: Final = " \t\r\n"  # JSON's white space
@@ -65,10 +71,28 @@ class Document(NamedTuple):
 
 
 class Rules(NamedTuple):
-    """Which kinds of line are left out, and what is made unreadable."""
+    """Which kinds of line are left out, what is made unreadable, and where a document belongs.
+
+    `stack` is the name in `@stack`, which an empty one leaves out. `prefix` is what each index's name begins with.
+    `record_groups` are the log groups whose records are believed (shipper.provenance).
+    """
 
     exclude: frozenset[Kind] = frozenset()
     redaction: Redaction | None = None
+    stack: str = ""
+    prefix: str = PREFIX
+    record_groups: frozenset[str] = frozenset()
+
+
+class Spliced(NamedTuple):
+    """The end of a document, byte by byte that of its line, and the `@kind` that the line has where it is believed."""
+
+    tail: bytes
+    kind: str
+
+
+class _Prediction(Struct):
+    label: str | UnsetType = UNSET
 
 
 # A JSON object is checked by reading it as this: whatever it holds beside these names is skipped, though not unchecked. A guarded name
@@ -77,7 +101,12 @@ GUARDED: Final = dict(enumerate(sorted({*RESERVED, "_aws"})))
 NOTHING: Final[Any] = Annotated[str, Meta(min_length=1, max_length=0)]
 _Line: Final[Any] = msgspec.defstruct(
     "_Line",
-    [("message", str, ""), ("type", Raw | UnsetType, UNSET), *((f"guarded_{number}", NOTHING, "") for number in GUARDED)],
+    [
+        ("message", str, ""),
+        ("type", Raw | UnsetType, UNSET),
+        ("prediction", _Prediction | UnsetType, UNSET),
+        *((f"guarded_{number}", NOTHING, "") for number in GUARDED),
+    ],
     rename={f"guarded_{number}": name for number, name in GUARDED.items()},
 )
 _check: Final = msgspec.json.Decoder(_Line).decode
@@ -87,32 +116,41 @@ def documents(payload: Payload, rules: Rules, excluded: Counter[str], now: int) 
     """The payload's documents; lines of an excluded kind are only counted, in `excluded`.
 
     Id and day are the event's own: a second delivery meets the first. `now` (milliseconds since 1970) is when they are
-    shipped: `@delay_ms` is how long after the event that was.
+    shipped: `@delay_ms` is how long after the event that was. `@position` is the line's place in the payload.
     """
-    source = b',"@owner":%b,"@log_group":%b,"@log_stream":%b,"@message":' % (
+    stack = b',"@stack":' + quoted(rules.stack) if rules.stack else b""
+    source = b',"@owner":%b,"@log_group":%b,"@log_stream":%b%b' % (
         quoted(payload.owner),
         quoted(payload.log_group),
         quoted(payload.log_stream),
+        stack,
     )
+    sources = {kind: b'%b,"@kind":"%b","@message":' % (source, kind.encode()) for kind in (*RECORDS, LOG)}
+    believes = believed(payload, rules.record_groups)
     quick = not rules.redaction and Kind.OBJECT not in rules.exclude
     platform_matters = Kind.PLATFORM in rules.exclude
-    for event in payload.events:
+    for position, event in enumerate(payload.events):
         text, message = line(event)
-        tail = spliced(text, platform_matters=platform_matters) if quick and not event.extracted else None
-        if tail is None:
-            kind, fields = read(text)
-            if kind in rules.exclude:
-                excluded[kind] += 1
+        found = spliced(text, platform_matters=platform_matters) if quick and not event.extracted else None
+        if found is not None:
+            tail, kind = found
+        else:
+            sort, fields = read(text)
+            if sort in rules.exclude:
+                excluded[sort] += 1
                 continue
             if event.extracted:
                 fields = read_extracted(event.extracted)
+            kind = kind_of(fields)
             if rules.redaction:
                 text, fields = rules.redaction.apply(text, fields, cut=bool(event.extracted))
             tail, message = written(fields), quoted(text)
-        index, second = _second(event.timestamp // 1000)
+        if not believes:
+            kind = LOG
+        index, second = _second(event.timestamp // 1000, rules.prefix, kind == LOG)
         identifier = quoted(event.id)
         yield Document(
-            b'{"create":{"_index":"%b","_id":%b}}\n{"@id":%b,"@timestamp":"%b%03dZ","@delay_ms":%d%b%b%b'
+            b'{"create":{"_index":"%b","_id":%b}}\n{"@id":%b,"@timestamp":"%b%03dZ","@delay_ms":%d,"@position":%d%b%b%b'
             % (
                 index,
                 _document_id(event.id, identifier),
@@ -120,7 +158,8 @@ def documents(payload: Payload, rules: Rules, excluded: Counter[str], now: int) 
                 second,
                 event.timestamp % 1000,
                 now - event.timestamp,
-                source,
+                position,
+                sources[kind],
                 message,
                 tail,
             ),
@@ -128,7 +167,7 @@ def documents(payload: Payload, rules: Rules, excluded: Counter[str], now: int) 
         )
 
 
-def spliced(text: str, *, platform_matters: bool = False) -> bytes | None:
+def spliced(text: str, *, platform_matters: bool = False) -> Spliced | None:
     """The end of a document whose fields are those of the line, byte by byte; None for a line that has to be read with care."""
     start = text.find('{"')
     if start < 0 or (start and (text.find("{") != start or platform(text) is not None)):
@@ -142,7 +181,10 @@ def spliced(text: str, *, platform_matters: bool = False) -> bytes | None:
         return None
     if found.message.lstrip()[:1] in {"{", '"'} or (platform_matters and found.type is not UNSET):
         return None
-    return b"," + text[1:].encode() + b"\n"
+    kind = found.message
+    if kind not in RECORDS:
+        kind = PREDICTION if found.prediction and found.prediction.label else LOG
+    return Spliced(b"," + text[1:].encode() + b"\n", kind)
 
 
 def written(fields: Fields) -> bytes:
@@ -177,7 +219,8 @@ def _document_id(identifier: str, as_json: bytes) -> bytes:
 
 
 @lru_cache(maxsize=4096)
-def _second(seconds: int) -> tuple[bytes, bytes]:
+def _second(seconds: int, prefix: str, is_log: bool) -> tuple[bytes, bytes]:  # noqa: FBT001  positional: a cache's key, made for each line
     """The index of a moment's day, and the moment up to the point before its milliseconds."""
     moment = datetime.fromtimestamp(seconds, UTC)
-    return f"cwl-{moment:%Y.%m.%d}".encode(), moment.strftime("%Y-%m-%dT%H:%M:%S.").encode()
+    name = f"{prefix}{'log-' if is_log else ''}{moment:%Y.%m.%d}"
+    return name.encode(), moment.strftime("%Y-%m-%dT%H:%M:%S.").encode()

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from shipper.document import Rules
+from shipper.document import PREFIX, Rules
 from shipper.read import Kind
 from shipper.redact import PATTERNS, Action, Redaction
 
 MEBIBYTE = 1024 * 1024
+INDEX_PREFIX = re.compile(r"[a-z0-9][a-z0-9-]{0,49}-")
 DIGITS = 18  # of a size: more are no 64-bit number
 
 
@@ -32,6 +34,9 @@ def settings(environment: Mapping[str, str]) -> Settings:
     - `REDACT_FIELDS`: `name=drop` or `name=hash`, with commas; `name` is a field's or the end of its dotted path.
     - `REDACT_PATTERNS`: of `email`, `number`, with commas.
     - `REDACT_KEY`: the secret of the hashes, wanted where something is hashed.
+    - `STACK`: the name that each document bears in `@stack`; without it the documents have none.
+    - `INDEX_PREFIX`: the beginning of each index's name, `cwl-` where not set.
+    - `RECORD_LOG_GROUPS`: log groups whose records are believed, with commas.
     """
     size = environment.get("MAX_PAYLOAD_BYTES") or str(128 * MEBIBYTE)
     if not (size.isascii() and size.isdigit() and len(size) <= DIGITS and int(size)):
@@ -42,9 +47,21 @@ def settings(environment: Mapping[str, str]) -> Settings:
     return Settings(
         environment["OPENSEARCH_URL"],
         int(size),
-        Rules(frozenset(map(Kind, exclude)), _redaction(environment)),
+        Rules(
+            frozenset(map(Kind, exclude)),
+            _redaction(environment),
+            environment.get("STACK", ""),
+            _prefix(environment.get("INDEX_PREFIX") or PREFIX),
+            frozenset(_words(environment, "RECORD_LOG_GROUPS")),
+        ),
         environment.get("AWS_LAMBDA_LOG_GROUP_NAME"),
     )
+
+
+def _prefix(value: str) -> str:
+    if not INDEX_PREFIX.fullmatch(value):
+        raise ValueError(f"INDEX_PREFIX must be small letters, digits and dashes, with a dash at the end, not {value!r}")
+    return value
 
 
 def _redaction(environment: Mapping[str, str]) -> Redaction | None:
