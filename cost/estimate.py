@@ -30,7 +30,7 @@ SHIPPER_MS_A_LINE: Final = 1
 # A quarter of an hour apart, each run starts cold: imports, boto3, one look into an empty bucket.
 REPLAY_MS: Final = 2_000
 REPLAYS_AN_HOUR: Final = 4
-# The access log's line as template.yaml formats it, filled with what an IAM user sends; tests/unit/test_cost.py counts it.
+# The access log's line as template.yaml formats it, filled with what an IAM user sends; tests/unit/cost/test_cost.py counts it.
 API_LOG_BYTES: Final = 290
 # What PutLogEvents adds to each line when it counts a batch.
 LINE_BYTES: Final = 26
@@ -41,7 +41,7 @@ ANSWER_BYTES: Final = 500
 # Somebody hears of so many alarms in a month.
 EMAILS: Final = 100
 
-# --- of template.yaml: tests/unit/test_cost.py counts them there ---
+# --- of template.yaml: tests/unit/cost/test_cost.py counts them there ---
 MEMORY_GB: Final = {"inference": 1.0, "shipper": 1.0, "replay": 2.0}
 LOG_RETENTION_DAYS: Final = 14
 INDEX_RETENTION_DAYS: Final = 30

@@ -26,7 +26,7 @@ from local.trouble import free_port
 from tests.integration import secured
 from tests.integration.conftest import KEYS, environment
 from tests.integration.secured import ADMIN, MONITOR, SHIPPER
-from tests.unit.domain import Address, Domain, listening
+from tests.unit.installer.domain import Address, Domain, listening
 
 REPLAY = "arn:aws:iam::123456789012:role/replay"
 HASTY = 22  # seconds an invocation, of which the handler keeps 16 for its answer

@@ -17,7 +17,7 @@ from audit import sbom, vulnerabilities
 from audit.vulnerabilities import Answer
 from local.template import ROOT
 from local.trouble import Trouble
-from tests.unit.vulnerability_service import Service, running
+from tests.unit.audit.vulnerability_service import Service, running
 
 DIGEST = "a" * 64
 TODAY = datetime.now(UTC).date()

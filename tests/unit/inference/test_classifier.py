@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from inference.classifier import Classifier, softmax
 
-MODEL = Path(__file__).parents[2] / "functions" / "inference" / "model"
+MODEL = Path(__file__).parents[3] / "functions" / "inference" / "model"
 SENTENCES = [
     "The boy is sitting on a bench",
     "The boy are sitting on a bench",

@@ -15,7 +15,7 @@ import pytest
 from inference.classifier import Classifier, Prediction
 from inference.record import prediction_record
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 GUESSES = [f"My PIN is {number:04}" for number in range(4000)]
 
 

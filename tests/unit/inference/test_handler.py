@@ -15,7 +15,7 @@ from jsonschema import Draft202012Validator
 
 from tests.unit.conftest import forget_handler
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SCHEMA = Draft202012Validator(json.loads((ROOT / "events" / "record.schema.json").read_text(encoding="utf-8")))
 CARD = json.loads((ROOT / "functions" / "inference" / "model" / "card.json").read_text(encoding="utf-8"))
 MODEL = {"name": CARD["name"], "version": CARD["version"]}

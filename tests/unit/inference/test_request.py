@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from inference.problem import Refused
 from inference.request import MAX_CHARS, MAX_SENTENCES, Request, asks_description, correlation_id, is_http, parse
 
-EVENTS = Path(__file__).parents[2] / "events" / "inference"
+EVENTS = Path(__file__).parents[3] / "events" / "inference"
 BENCH = "The boy is sitting on a bench"
 BAD_JSON = {
     "not JSON": '{"sentence": "a',

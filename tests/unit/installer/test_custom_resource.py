@@ -12,7 +12,7 @@ from moto import mock_aws
 from installer import custom_resource
 from installer.custom_resource import handler
 from tests.unit.conftest import Context
-from tests.unit.domain import Address, Domain, Reply, Request, listening
+from tests.unit.installer.domain import Address, Domain, Reply, Request, listening
 
 SHIPPER = "arn:aws:iam::123456789012:role/shipper"
 REQUEST = {

@@ -18,7 +18,7 @@ from installer.__main__ import main
 from installer.dashboards import address
 from installer.security import WITHOUT
 from installer.server import PASSWORD, Trouble, sign_in
-from tests.unit.domain import Domain, Reply, listening, short
+from tests.unit.installer.domain import Domain, Reply, listening, short
 
 SHIPPER = "arn:aws:iam::123456789012:role/shipper"
 MONITOR = "arn:aws:iam::123456789012:role/path/monitor"
@@ -656,7 +656,7 @@ def test_wrong_arguments_are_one_sentence_and_exit_2(
     assert errors.count("\n") == 1
 
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def program(domain: Domain) -> tuple[list[str], dict[str, str]]:

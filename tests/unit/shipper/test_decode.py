@@ -19,7 +19,7 @@ from shipper import decode as module
 from shipper.decode import LAST_MILLISECOND, LogEvent, Payload, PayloadInvalid, decode, line
 from shipper.json_text import quoted
 
-EVENTS = Path(__file__).parents[2] / "events"
+EVENTS = Path(__file__).parents[3] / "events"
 LIMIT = 1024 * 1024
 DATUM = "Sesame"  # in a payload that is refused: must not be in the reason
 LINE = {"id": "38500000000000000000000000000000000000000000000000000000", "timestamp": 1795435200123, "message": f"a line {DATUM}"}

@@ -15,7 +15,7 @@ from moto.logs.models import LogEvent
 
 from shipper.decode import decode, line
 
-RECORD = Path(__file__).parents[2] / "events" / "record.prediction.json"
+RECORD = Path(__file__).parents[3] / "events" / "record.prediction.json"
 REGION = "us-east-1"
 
 

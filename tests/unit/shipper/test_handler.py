@@ -37,7 +37,7 @@ from tests.unit.conftest import (
 )
 
 FORBIDDEN = f"403 security_exception: the user needs the permission to write {INDEX}"
-EVENTS = Path(__file__).parents[2] / "events"
+EVENTS = Path(__file__).parents[3] / "events"
 SAMPLES = sorted(path.stem for path in (EVENTS / "shipper").glob("*.json"))
 FIRST = "38500000000000000000000000000000000000000000000000000000"
 GROUP = "/aws/lambda/prediction-monitor-InferenceFunction"

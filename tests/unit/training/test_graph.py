@@ -20,7 +20,7 @@ from inference.classifier import OUTPUTS, Classifier
 from training.graph import whole
 from training.signature import COMPONENTS, LEAST_DISTANCE, Signature, bigram_bits, fit, surprisal
 
-MODEL = Path(__file__).parents[2] / "functions" / "inference" / "model"
+MODEL = Path(__file__).parents[3] / "functions" / "inference" / "model"
 WIDTH, VOCABULARY, ODD = 16, 60, 50  # ids from ODD on have embeddings far from all others
 SENTENCES = [
     "Rain",

@@ -19,7 +19,7 @@ from training.corrupt import CORRUPTIONS, TWICE, Corruption, corrupted, detokeni
 from training.figures import acceptable, accuracy, calibration_error, fit_temperature, matthews
 from training.recipe import real_against_corrupted
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 COLA = "book1\t1\t\tThe wug is red.\nbook1\t0\t*\tThe wug are red. \n\nbook2\t1\t\tNaïve “wugs” sing.\n"
 EWT = """\
 # text = The wugs don't sing.
