@@ -62,11 +62,11 @@ def run(running: Stack, page: Console) -> int:
     page.print(f"sending {len(bodies)} requests to {running.api_url}/predict ...", highlight=False)
     answers = [answer for body in bodies for answer in predict(running, body)]
     hits = find(running, [answer["prediction_id"] for answer in answers])
-    page.print(screen.answers(answers), "")
+    page.print(screen.answers(answers, page.width), "")
     where = ", ".join(sorted({hit["_index"] for hit in hits}))
-    page.print(screen.documents(hits, f"Documents in {without_password(running.opensearch_url)}/{where}"), "")
-    live = (hit["_source"] for hit in hits if hit["_source"]["traffic"] == "live")
-    page.print(screen.chart(Counter(source["prediction"]["label"] for source in live)), "")
+    page.print(screen.documents(hits, f"Documents in {without_password(running.opensearch_url)}/{where}", page.width), "")
+    live = (source for source in map(screen.source, hits) if source.get("traffic") == "live")
+    page.print(screen.chart(Counter(map(screen.label, live))), "")
     page.print(screen.filtered(running.subscription.counts, running.subscription.pattern), soft_wrap=True, markup=False)
     page.print(f"{len(answers)} predictions, {len(hits)} documents found by their prediction_id")
     for failure in running.subscription.failures:
@@ -111,10 +111,10 @@ def serve(running: Stack, page: Console) -> NoReturn:
                 title = screen.filtered(running.subscription.counts, running.subscription.pattern)
                 if time.monotonic() >= due:
                     charts, due = panels.panels(running.answer, datetime.now(UTC)), time.monotonic() + REFRESH_SECONDS
-                live.update(Group(screen.documents(hits, title), charts), refresh=True)
+                live.update(Group(screen.documents(hits, title, page.width), charts), refresh=True)
             else:
                 for hit in reversed([hit for hit in hits if hit["_id"] not in shown]):
-                    page.print(screen.line(hit["_source"]), soft_wrap=True, highlight=False, markup=False)
+                    page.print(screen.line(screen.source(hit)), soft_wrap=True, highlight=False, markup=False)
                     shown.add(hit["_id"])
             while running.subscription.failures:
                 page.print(f"a shipment failed: {running.subscription.failures.pop()}", style="red", markup=False)
@@ -127,7 +127,8 @@ def serve(running: Stack, page: Console) -> NoReturn:
 def newest(count: int) -> dict[str, Any]:
     """The query for the newest predictions and requests without one."""
     kinds = [{"exists": {"field": "prediction.label"}}, {"exists": {"field": "error.type"}}]
-    return {"size": count, "sort": [{"@timestamp": "desc"}], "query": {"bool": {"should": kinds}}}
+    fields = ["@timestamp", "text", "prediction", "error", "input.flags"]
+    return {"size": count, "sort": [{"@timestamp": "desc"}], "query": {"bool": {"should": kinds}}, "_source": fields}
 
 
 def _reach_this_machine_directly() -> None:

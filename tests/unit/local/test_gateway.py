@@ -144,7 +144,7 @@ def test_request(connection: HTTPConnection, method: str, path: str, status: int
 
 @pytest.mark.parametrize(("path", "status"), [("/predict", 200), ("/absent", 404)])
 def test_head_has_no_body(connection: HTTPConnection, path: str, status: int) -> None:
-    answer = raw(connection, f"HEAD {path} HTTP/1.1\r\nHost: a\r\n\r\n")
+    answer = raw(connection, f"HEAD {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
     assert answer.startswith(f"HTTP/1.1 {status} ".encode())
     assert answer.endswith(b"\r\n\r\n")
     assert b"content-length: 0\r\n" not in answer
@@ -184,7 +184,8 @@ def test_end_of_a_connection_is_announced(connection: HTTPConnection, length: st
 
 @pytest.mark.parametrize("length", [str(MAX_BODY_BYTES + 1), "x"], ids=["too large", "no number"])
 def test_refused_body_is_no_request(connection: HTTPConnection, length: str) -> None:
-    answer = raw(connection, f"POST /predict HTTP/1.1\r\nContent-Length: {length}\r\n\r\nPOST /predict HTTP/1.1\r\n\r\n")
+    head = "POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+    answer = raw(connection, f"{head}Content-Length: {length}\r\n\r\n{head}\r\n")
     assert answer.count(b"HTTP/1.1") == 1
 
 
@@ -203,3 +204,40 @@ def test_base64_body_arrives_whole(connection: HTTPConnection) -> None:
     body = bytes(range(256))
     connection.request("POST", "/predict", body)
     assert json.loads(connection.getresponse().read())["length"] == len(base64.b64encode(body))
+
+
+OURS = "127.0.0.1:3000"
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        pytest.param({"Host": OURS}, 200, id="a program"),
+        pytest.param({"Host": "localhost:3000"}, 200, id="a program, by name"),
+        pytest.param({"Host": "LocalHost"}, 200, id="a program, without port"),
+        pytest.param({"Host": OURS, "Origin": f"http://{OURS}"}, 200, id="a page of our own"),
+        pytest.param({"Host": OURS, "Origin": "https://page.example"}, 403, id="a page's form"),
+        pytest.param({"Host": OURS, "Origin": "null"}, 403, id="a page in a sandbox, or a file"),
+        pytest.param({"Host": OURS, "Origin": "http://127.0.0.1:8080"}, 403, id="a page of another port"),
+        pytest.param({"Host": OURS, "Origin": "http://localhost:3000"}, 403, id="a page of another name"),
+        pytest.param({"Host": "page.example:3000", "Origin": "http://page.example:3000"}, 403, id="a name that was led here"),
+        pytest.param({"Host": "page.example"}, 403, id="a name that was led here, reading"),
+        pytest.param({"Host": "127.0.0.1.page.example"}, 403, id="a name that begins like ours"),
+        pytest.param({"Host": "127.0.0.1:3000@page.example"}, 403, id="a name after ours"),
+        pytest.param({"Host": ""}, 403, id="no name"),
+        pytest.param({}, 403, id="no host"),
+    ],
+)
+@pytest.mark.parametrize("method", ["POST", "HEAD"])
+def test_a_page_from_elsewhere_does_not_reach_the_function(
+    connection: HTTPConnection, method: str, headers: dict[str, str], status: int
+) -> None:
+    head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    answer = raw(connection, f"{method} /predict HTTP/1.1\r\n{head}Content-Type: text/plain\r\nContent-Length: 0\r\n\r\n")
+    assert answer.startswith(f"HTTP/1.1 {status} ".encode())
+    assert b"access-control" not in answer.lower()
+
+
+def test_two_hosts_are_none(connection: HTTPConnection) -> None:
+    answer = raw(connection, f"POST /predict HTTP/1.1\r\nHost: {OURS}\r\nHost: page.example\r\nContent-Length: 0\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 403 ")

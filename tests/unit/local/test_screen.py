@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import io
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from rich.console import Console, RenderableType
 
 from local import panels, screen
-from local.cloudwatch import Counts
+from local.cloudwatch import Counts as Filtered
 
 
 def shown(part: RenderableType, width: int = 200) -> str:
@@ -21,8 +24,10 @@ def shown(part: RenderableType, width: int = 200) -> str:
 @pytest.mark.parametrize("text", ["see [1] and [/]", "a [bold]word[/bold]", "[red]"])
 def test_text_is_shown_as_it_is(text: str) -> None:
     prediction = {"label": "acceptable", "score": 0.5}
-    assert text in shown(screen.answers([{"text": text, "prediction": prediction, "prediction_id": "[/x]"}]))
-    assert text in shown(screen.documents([{"_index": "cwl-1", "_source": {"text": text, "prediction": prediction}}], title=text))
+    assert text in shown(screen.answers([{"text": text, "prediction": prediction, "prediction_id": "[/x]"}], 200))
+    assert text in shown(
+        screen.documents([{"_index": "cwl-1", "_source": {"text": text, "prediction": prediction}}], title=text, width=200)
+    )
     assert text in screen.line({"text": text, "prediction": prediction})
 
 
@@ -33,12 +38,94 @@ def test_a_text_cannot_steer_the_terminal() -> None:
 
 @pytest.mark.parametrize("source", [{}, {"prediction": {"label": "fine"}}, {"prediction": {"label": "fine", "score": "high"}}])
 def test_a_document_of_another_shipper_is_shown_with_what_it_has(source: dict[str, Any]) -> None:
-    assert len(shown(screen.documents([{"_index": "cwl-1", "_source": source}], title="documents")).splitlines()) == 6
+    assert len(shown(screen.documents([{"_index": "cwl-1", "_source": source}], title="documents", width=200)).splitlines()) == 6
 
 
 def test_a_refused_request_is_shown_with_its_reason() -> None:
     source = {"@timestamp": "2026-11-23T12:00:00.123Z", "error": {"type": "field-invalid", "status": 422, "field": "sentence"}}
     assert screen.line(source) == "12:00:00  field-invalid  422  -"
+
+
+SHAPES: list[Any] = [
+    {"text": "hf", "prediction": [{"label": "negative", "score": 0.98}]},
+    {"text": None, "input": {"flags": None}, "prediction": None},
+    {"text": 17, "prediction": {"label": ["a"], "score": 10**400}, "@timestamp": 1795435200123},
+    {"text": ["a", {"b": 1}], "prediction": {"label": {"a": 1}, "score": [1]}, "input": ["flags"]},
+    {"text": {"a": 1}, "prediction": "none", "input": "none", "@timestamp": ["a"]},
+    {"error": ["a", 1]},
+    {"error": "connection refused"},
+    {"error": None},
+    {"error": [{"type": {"a": 1}, "status": [5]}]},
+    {"input": {"flags": [None, 1, ["a"], {"b": 2}]}},
+    {"input": {"flags": {"a": 1}}},
+    {"prediction": [], "error": []},
+    {"prediction": [[{"label": "deep"}]]},
+    [],
+    None,
+    "text",
+]
+
+
+@pytest.mark.parametrize("found", SHAPES, ids=str)
+def test_a_document_of_any_shape_is_shown(found: Any) -> None:
+    hit = {"_index": "cwl-1", "_source": found}
+    assert len(shown(screen.documents([hit], title="documents", width=80), 80).splitlines()) == 6
+    assert "\n" not in screen.line(screen.source(hit))
+    assert len(shown(screen.answers([found], 80), 80).splitlines()) == 6
+    shown(screen.chart(Counter([screen.label(screen.source(hit))])))
+
+
+def test_a_hit_without_its_document_is_shown() -> None:
+    assert len(shown(screen.documents([{"_index": "cwl-1"}], title="documents", width=80)).splitlines()) == 6
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["label", "score", "type", "status", "flags"]), inner),
+    max_leaves=8,
+)
+names = st.sampled_from(["@timestamp", "text", "prediction", "error", "input", "prediction_id"])
+
+
+@given(st.dictionaries(names, json_values), st.integers(10, 200))
+def test_no_document_steers_the_terminal_or_ends_the_view(found: dict[str, Any], width: int) -> None:
+    hit = {"_source": found}
+    for page in (shown(screen.documents([hit], title="t", width=width)), shown(screen.answers([found], width)), screen.line(found)):
+        assert all(each.isprintable() or each == "\n" for each in page)
+
+
+def test_every_field_is_made_plain() -> None:
+    evil = "\x1b[2J\x9b31m\r\u202e\ud800"
+    found = {
+        "@timestamp": f"T{evil}",
+        "text": evil,
+        "prediction": {"label": evil},
+        "input": {"flags": [evil]},
+        "prediction_id": evil,
+    }
+    for each in (found, {"error": {"type": evil, "status": evil}}, {"error": evil}):
+        page = shown(screen.documents([{"_source": each}], title=evil, width=120)) + shown(screen.answers([each], 120)) + screen.line(each)
+        assert all(character.isprintable() or character == "\n" for character in page)
+
+
+@pytest.mark.parametrize("text", ["x" * 500, "word " * 200, "\u4e2d" * 300, "😀" * 300], ids=["long", "words", "wide", "emoji"])
+def test_a_score_is_seen_at_80_columns_whatever_the_text(text: str) -> None:
+    found: dict[str, Any] = {
+        "@timestamp": "2026-11-23T12:00:00.123Z",
+        "text": text,
+        "prediction": {"label": "a label of a model of somebody's own", "score": 0.98765},
+        "prediction_id": "0123456789abcdef" * 2,
+        "input": {"flags": ["truncated", "mostly_unknown", "mostly_non_letter", "other_script"]},
+    }
+    for page in (
+        shown(screen.documents([{"_source": found}], title="t", width=80), 80),
+        shown(screen.answers([found], 80), 80),
+    ):
+        assert len(page.splitlines()) == 6
+        assert "0.988" in page
+        assert "a label of a mode" in page
+    assert "12:00:00" in shown(screen.documents([{"_source": found}], title="t", width=80), 80)
+    assert found["prediction_id"] in shown(screen.answers([found], 80), 80)
 
 
 @pytest.mark.parametrize("width", [80, 120])
@@ -49,7 +136,7 @@ def test_a_long_text_stays_on_its_line(width: int) -> None:
         "prediction": {"label": "unacceptable", "score": 0.98},
         "input": {"flags": ["mostly_non_letter"]},
     }
-    lines = shown(screen.documents([{"_index": "cwl-1", "_source": source}], title="documents"), width).splitlines()
+    lines = shown(screen.documents([{"_index": "cwl-1", "_source": source}], title="documents", width=width), width).splitlines()
     assert len(lines) == 6
     assert "The boy sat The boy" in lines[4]
     assert "unacceptable" in lines[4]
@@ -62,7 +149,7 @@ def test_the_chart_is_in_proportion() -> None:
 
 
 def test_the_filter_is_one_sentence() -> None:
-    assert screen.filtered(Counts(seen=5, passed=2), "{ $.a = 1 }") == "log lines: 5 seen, 2 passed, 3 dropped by { $.a = 1 }"
+    assert screen.filtered(Filtered(seen=5, passed=2), "{ $.a = 1 }") == "log lines: 5 seen, 2 passed, 3 dropped by { $.a = 1 }"
 
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)

@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tools.plain import plain
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize(
+    ("value", "printed"),
+    [
+        ("a word", "a word"),
+        ("naïve 😀 中", "naïve 😀 中"),
+        ("two\nlines\tand\r\nmore", "two lines and more"),
+        ("\x1b[2J\x9b31m", "\ufffd[2J\ufffd31m"),
+        ("\u202egnp.exe", "\ufffdgnp.exe"),
+        ("\ud800", "\ufffd"),
+        (17, "17"),
+        (None, "None"),
+    ],
+)
+def test_what_is_printed(value: object, printed: str) -> None:
+    assert plain(value) == printed
+
+
+@given(st.text(st.characters(categories=None)))
+def test_nothing_steers_the_terminal(text: str) -> None:
+    assert plain(text).isprintable()
+    plain(text).encode()
+
+
+def test_the_installer_has_the_same_file() -> None:
+    copy = ROOT / "functions" / "installer" / "installer" / "plain.py"
+    assert copy.read_bytes() == (ROOT / "tools" / "plain.py").read_bytes()
