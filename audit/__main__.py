@@ -6,8 +6,8 @@ import argparse
 import sys
 
 from audit import sbom, vulnerabilities
-from local.template import ROOT
-from local.trouble import Trouble
+from tools.errors import UserError
+from tools.root import ROOT
 
 
 def main() -> int:
@@ -17,7 +17,7 @@ def main() -> int:
         for path in sbom.write(ROOT / "sbom"):
             print(f"{path.relative_to(ROOT)}: {sbom.summary(path)}")
         return vulnerabilities.check(vulnerabilities.locks(), vulnerabilities.ACCEPTED)
-    except Trouble as problem:
+    except UserError as problem:
         print(f"make audit: {problem}", file=sys.stderr)
         return 1
 

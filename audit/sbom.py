@@ -19,8 +19,8 @@ from cyclonedx.output.json import JsonV1Dot6
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
-from local.template import ROOT
-from local.trouble import Trouble
+from tools.errors import UserError
+from tools.root import ROOT
 
 # The replay function is the shipper's package under another handler.
 PACKAGES: Final = {name: ROOT / "functions" / name for name in ("inference", "installer", "shipper")}
@@ -48,7 +48,7 @@ def version() -> str:
     """The newest heading of the changelog: a version, or unreleased."""
     found = re.search(r"^## \[(.+?)\]", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
     if found is None:
-        raise Trouble("CHANGELOG.md has no heading such as ## [1.0.0]")
+        raise UserError("CHANGELOG.md has no heading such as ## [1.0.0]")
     return found[1].lower()
 
 
@@ -56,7 +56,7 @@ def _bom(name: str, package: Path) -> Bom:
     """The package's pins as cyclonedx-py sees them, below a component for the package itself."""
     done = subprocess.run([*COMMAND, str(package / "requirements.txt")], capture_output=True, text=True, check=False)
     if done.returncode:
-        raise Trouble(f"no SBOM of {name}: {done.stderr.strip()}")
+        raise UserError(f"no SBOM of {name}: {done.stderr.strip()}")
     bom: Bom = Bom.from_json(json.loads(done.stdout))  # type: ignore[attr-defined]  # made by its decorator
     for component in bom.components:
         component.description = None  # the line of requirements.txt with all its hashes once more
@@ -109,5 +109,5 @@ def _rendered(bom: Bom) -> str:
     text: str = JsonV1Dot6(bom).output_as_string(indent=2)
     problem = JsonStrictValidator(SchemaVersion.V1_6).validate_str(text)
     if problem:
-        raise Trouble(f"an SBOM would not be CycloneDX 1.6: {problem}")
+        raise UserError(f"an SBOM would not be CycloneDX 1.6: {problem}")
     return text

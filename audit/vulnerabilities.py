@@ -12,8 +12,8 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from local.template import ROOT
-from local.trouble import Trouble
+from tools.errors import UserError
+from tools.root import ROOT
 
 ACCEPTED: Final = ROOT / "audit" / "accepted.toml"
 # Nothing is resolved or downloaded: the pins are what is asked about. `--strict` would end at the first package that the service does
@@ -95,15 +95,15 @@ def verdict(answer: Answer, exceptions: list[Accepted]) -> int:
 
 
 def read(path: Path) -> list[Accepted]:
-    """The exceptions of a file. Raises `Trouble` for one that lacks something."""
+    """The exceptions of a file. Raises `UserError` for one that lacks something."""
     try:
         entries = tomllib.loads(path.read_text(encoding="utf-8")).get("accepted", [])
         exceptions = [Accepted(**entry) for entry in entries]
     except (tomllib.TOMLDecodeError, TypeError) as problem:
-        raise Trouble(f"{path.name}: {problem}: each [[accepted]] has id, package, reason and until, and nothing else") from problem
+        raise UserError(f"{path.name}: {problem}: each [[accepted]] has id, package, reason and until, and nothing else") from problem
     for each in exceptions:
         if type(each.until) is not date or not str(each.reason).strip():
-            raise Trouble(f"{path.name}: {each.id} of {each.package} needs a reason, and a date such as 2026-12-31 as until")
+            raise UserError(f"{path.name}: {each.id} of {each.package} needs a reason, and a date such as 2026-12-31 as until")
     return exceptions
 
 

@@ -13,11 +13,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bench import inference, package
-from bench.lines import ROOT, printed
+from bench.lines import printed
 from bench.machine import machine
 from bench.shipper import FULL, QUICK, cost, deployed, memory
 from bench.sink import sink
 from bench.table import Row, console, progress, table, write
+from tools.root import ROOT
 
 
 def main() -> int:

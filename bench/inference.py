@@ -21,8 +21,8 @@ import onnxruntime
 from tokenizers import Tokenizer
 
 from bench.interleave import ratio
-from bench.lines import ROOT
 from bench.table import Row, Target
+from tools.root import ROOT
 
 PACKAGE: Final = ROOT / ".aws-sam" / "build" / "InferenceFunction"
 TRAINING: Final = ROOT / ".venv-train"

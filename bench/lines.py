@@ -11,12 +11,12 @@ import subprocess
 import sys
 from collections.abc import Callable
 from itertools import cycle, islice
-from pathlib import Path
 from random import Random
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-ROOT: Final = Path(__file__).parents[1]
+from tools.root import ROOT
+
 GROUP: Final = "/aws/lambda/prediction-monitor-InferenceFunction"
 SEED: Final = 20261123
 NOON: Final = 1_795_435_200_123  # 2026-11-23T12:00:00.123Z

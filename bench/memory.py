@@ -17,10 +17,10 @@ from typing import Any, Final, NamedTuple
 
 from opensearchpy import OpenSearch
 
-from bench.lines import ROOT
 from bench.ours import ours
 from bench.rivals import usual
 from shipper.client import connect
+from tools.root import ROOT
 
 KIBIBYTE: Final = 1024
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from bench.lines import ROOT
+from tools.root import ROOT
 
 PACKAGE: Final = ROOT / ".aws-sam" / "build" / "ShipperFunction"
 # Processor time: an import waits for nothing, and a busy machine disturbs this less than the clock's.

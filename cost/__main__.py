@@ -12,7 +12,7 @@ from rich.table import Table
 from cost import estimate, prices
 from cost.estimate import Line, Size
 from cost.prices import Price
-from local.trouble import Trouble
+from tools.errors import UserError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         known = prices.read()
         sizes = estimate.SIZES if chosen.predictions is None else (_own(chosen, known),)
         bills = [(size, estimate.bill(size, known)) for size in sizes]
-    except Trouble as problem:
+    except UserError as problem:
         print(f"python -m cost: {problem}", file=sys.stderr)
         return 1
     console = Console(highlight=False)
@@ -51,12 +51,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _own(chosen: argparse.Namespace, known: dict[str, Price]) -> Size:
-    """The size that the command line says. Raises `Trouble` for one that cannot be."""
+    """The size that the command line says. Raises `UserError` for one that cannot be."""
     if chosen.instance not in known:
         types = ", ".join(name for name in known if name.endswith(".search"))
-        raise Trouble(f"there is no price of {chosen.instance}; of these there is: {types}")
+        raise UserError(f"there is no price of {chosen.instance}; of these there is: {types}")
     if min(chosen.predictions, chosen.instances, chosen.volume, chosen.lines) < 1:
-        raise Trouble("predictions, instances, volume and lines must be at least 1")
+        raise UserError("predictions, instances, volume and lines must be at least 1")
     return Size("own", chosen.predictions, chosen.instance, chosen.instances, chosen.volume, chosen.lines)
 
 

@@ -24,7 +24,8 @@ from installer.install import install, wish
 from local import opensearch, template
 from local.cloudwatch import log_event, subscription_event
 from local.runtime import running
-from local.trouble import free_port
+from tools.ports import free_port
+from tools.root import ROOT
 
 SENTENCES: Final = 10_000
 BATCH: Final = 250
@@ -78,7 +79,7 @@ def main(folder: Path) -> None:
 
 
 def _event(text: str) -> dict[str, Any]:
-    event: dict[str, Any] = json.loads((template.ROOT / "events" / "inference" / "http-api-v2-batch.json").read_text(encoding="utf-8"))
+    event: dict[str, Any] = json.loads((ROOT / "events" / "inference" / "http-api-v2-batch.json").read_text(encoding="utf-8"))
     event["requestContext"]["requestId"] = uuid4().hex[: len(REQUEST_ID) - 1] + "="
     return {**event, "body": json.dumps({"sentence": text})}
 

@@ -19,8 +19,8 @@ from rich.live import Live
 from local import panels, screen
 from local.processes import end_once_when_told
 from local.stack import Settings, Stack, stack, without_password
-from local.template import ROOT
-from local.trouble import Trouble
+from tools.errors import UserError
+from tools.root import ROOT
 
 FIND_SECONDS: Final = 30
 REFRESH_SECONDS: Final = 5  # as the dashboard does
@@ -44,7 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         with stack(Settings.of(dict(os.environ)), partial(screen.step, page)) as running:
             return run(running, page) if command == "run" else serve(running, page)
-    except Trouble as problem:
+    except UserError as problem:
         print(f"make {command}: {problem}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -75,10 +75,10 @@ def run(running: Stack, page: Console) -> int:
 
 
 def predict(running: Stack, body: dict[str, Any]) -> list[dict[str, Any]]:
-    """The predictions of one request. Raises `Trouble` when the API refuses."""
+    """The predictions of one request. Raises `UserError` when the API refuses."""
     answer = requests.post(f"{running.api_url}/predict", json=body, timeout=60)
     if not answer.ok:
-        raise Trouble(f"the API answered {answer.status_code}: {answer.text}")
+        raise UserError(f"the API answered {answer.status_code}: {answer.text}")
     result = answer.json()
     predictions: list[dict[str, Any]] = result.get("predictions", [result])
     return predictions
@@ -96,7 +96,7 @@ def find(running: Stack, prediction_ids: list[str]) -> list[dict[str, Any]]:
 
 
 def serve(running: Stack, page: Console) -> NoReturn:
-    """Show the newest predictions, refusals and the main panels until interrupted. Raises `Trouble` when a function's process is gone."""
+    """Show the newest predictions, refusals and the main panels until interrupted. Raises `UserError` when a function's process is gone."""
     url = without_password(running.opensearch_url)
     page.print(f"API        {running.api_url}/predict\nOpenSearch {url}\nCtrl-C ends everything. Try:")
     example = '{"sentence": "The boy is sitting on a bench"}'
@@ -120,7 +120,7 @@ def serve(running: Stack, page: Console) -> NoReturn:
                 page.print(f"a shipment failed: {running.subscription.failures.pop()}", style="red", markup=False)
             for name, function in (("inference", running.inference), ("shipper", running.shipper)):
                 if not function.alive():
-                    raise Trouble(f"the {name} function's process has ended: run make serve again")
+                    raise UserError(f"the {name} function's process has ended: run make serve again")
             time.sleep(1)
 
 

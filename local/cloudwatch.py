@@ -23,7 +23,7 @@ from aws_json_term_matcher.matcher import FilterEvaluator, parse_filter
 from lark import Tree
 from lark.exceptions import VisitError
 
-from local.trouble import Trouble
+from tools.errors import UserError
 
 OWNER: Final = "000000000000"
 BATCH_SECONDS: Final = 0.2
@@ -99,11 +99,11 @@ class Subscription:
 
 
 def ensure_readable(pattern: str) -> None:
-    """Raise `Trouble` for a filter pattern that this stand-in cannot evaluate, though CloudWatch may."""
+    """Raise `UserError` for a filter pattern that this stand-in cannot evaluate, though CloudWatch may."""
     try:
         _parsed(pattern)
     except ParsingError:
-        raise Trouble(f"the local stack cannot evaluate the template's filter pattern {pattern!r}: see local/cloudwatch.py") from None
+        raise UserError(f"the local stack cannot evaluate the template's filter pattern {pattern!r}: see local/cloudwatch.py") from None
 
 
 def matches(pattern: str, line: str) -> bool:

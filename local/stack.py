@@ -19,7 +19,8 @@ from local.asynchronous import Asynchronous
 from local.cloudwatch import Subscription, ensure_readable
 from local.gateway import Invoke, Route, gateway
 from local.runtime import Runtime, running
-from local.trouble import Trouble, ensure_free, taken
+from tools.errors import UserError
+from tools.ports import ensure_free, taken
 
 RETRY_SECONDS: Final = (1.0, 2.0)  # instead of AWS's minutes: somebody is looking on
 
@@ -37,18 +38,18 @@ class Settings:
 
     @classmethod
     def of(cls, environment: dict[str, str]) -> Settings:
-        """From API_PORT, OPENSEARCH_PORT, OPENSEARCH_URL and LOG_TEXT. Raises `Trouble`."""
+        """From API_PORT, OPENSEARCH_PORT, OPENSEARCH_URL and LOG_TEXT. Raises `UserError`."""
         ports = {}
         for name, default, last in (("API_PORT", 3000, 65535), ("OPENSEARCH_PORT", 9200, opensearch.LAST_PORT)):
             value = environment.get(name) or str(default)
             if not (value.isascii() and value.isdigit() and len(value) <= 5) or not 1024 <= int(value) <= last:
-                raise Trouble(f"{name} must be a port between 1024 and {last}, not {value[:20]!r}")
+                raise UserError(f"{name} must be a port between 1024 and {last}, not {value[:20]!r}")
             ports[name] = int(value)
         if len(set(ports.values())) < len(ports):
-            raise Trouble("API_PORT and OPENSEARCH_PORT must be two different ports")
+            raise UserError("API_PORT and OPENSEARCH_PORT must be two different ports")
         log_text = environment.get("LOG_TEXT") or "true"
         if log_text not in {"true", "false"}:
-            raise Trouble(f"LOG_TEXT must be true or false, not {log_text!r}")
+            raise UserError(f"LOG_TEXT must be true or false, not {log_text!r}")
         url = (environment.get("OPENSEARCH_URL") or "").rstrip("/") or None
         return cls(ports["API_PORT"], ports["OPENSEARCH_PORT"], url, log_text)
 
@@ -88,11 +89,11 @@ class Stack:
 def stack(settings: Settings, step: Step = nullcontext) -> Iterator[Stack]:
     """Start everything in the order of the data's way back, end it in reverse; `step` shows a slow step while it lasts.
 
-    Raises `Trouble` when a part cannot start.
+    Raises `UserError` when a part cannot start.
     """
     plan = template.read()
     if len(plan.subscriptions) != 1:
-        raise Trouble(f"the local stack plays one subscription; template.yaml has {len(plan.subscriptions)}")
+        raise UserError(f"the local stack plays one subscription; template.yaml has {len(plan.subscriptions)}")
     ((log_group, pattern, subscriber),) = plan.subscriptions
     ensure_readable(pattern)
     ensure_free(settings.api_port, "API_PORT")
@@ -131,13 +132,13 @@ def _gateway(port: int, routes: dict[Route, Invoke]) -> ThreadingHTTPServer:
 
 def _existing(url: str) -> str:
     if not url.startswith(("http://", "https://")):
-        raise Trouble(f"OPENSEARCH_URL must begin with http:// or https://, not {url!r}")
+        raise UserError(f"OPENSEARCH_URL must begin with http:// or https://, not {url!r}")
     shown = without_password(url)
     if (urlsplit(url).hostname or "").endswith((".amazonaws.com", ".amazonaws.com.cn", ".on.aws")):
-        raise Trouble(f"{shown} (OPENSEARCH_URL) takes signed requests, which the local stack does not send: deploy the stack instead")
+        raise UserError(f"{shown} (OPENSEARCH_URL) takes signed requests, which the local stack does not send: deploy the stack instead")
     reason = opensearch.unusable(url)
     if reason:
-        raise Trouble(f"no OpenSearch can be used at {shown} (OPENSEARCH_URL): {reason}; or unset the variable to get one of our own")
+        raise UserError(f"no OpenSearch can be used at {shown} (OPENSEARCH_URL): {reason}; or unset the variable to get one of our own")
     return url
 
 
@@ -154,7 +155,7 @@ def _install(url: str) -> None:
     try:
         install(wish([], opensearch=without_password(url), user=user, password=password), say=lambda _: None)
     except kibana_server.Trouble as problem:
-        raise Trouble(str(problem)) from None
+        raise UserError(str(problem)) from None
 
 
 def _thread(target: Callable[[], None]) -> threading.Thread:

@@ -9,7 +9,8 @@ from typing import Any
 
 import yaml
 
-ROOT = Path(__file__).parents[1]
+from tools.root import ROOT
+
 STACK = "local"  # the stack's name here
 RETRIES = 2  # Lambda's own, where nothing is said
 

@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import closing
 from functools import partial
-from typing import Any, Final, Never
+from typing import Any, Final
 
 import boto3
 from botocore.config import Config
@@ -56,6 +56,8 @@ from shipper.deliver import Outcome, RetryBudget
 from shipper.settings import Settings, settings
 from shipper.ship import ship
 from shipper.values import moment, positive
+from tools.arguments import Parser, value
+from tools.errors import UserError
 
 PAYLOAD_SECONDS: Final = 60.0  # that the delivery of one payload may take
 RATE: Final = 2000.0  # lines a second
@@ -83,10 +85,6 @@ address with a password is better there). AWS credentials and region are found a
 2026-11-23T14:00+01:00; without a zone they are UTC."""
 
 
-class Wrong(Exception):
-    """A setting that cannot be used, with what to do about it."""
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Run a command. Returns the exit code; wrong arguments end the process with code 2, as argparse does."""
     options = _parser().parse_args(arguments)
@@ -96,7 +94,7 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         show.complain("stopped by Ctrl-C")
         return 130
-    except (Wrong, LogGroupUnknown, PatternUnknown, SearchFailed, IdsDiffer) as problem:
+    except (UserError, LogGroupUnknown, PatternUnknown, SearchFailed, IdsDiffer) as problem:
         show.complain(str(problem))
     except (BotoCoreError, ClientError) as problem:
         show.complain(f"AWS: {' '.join(str(problem).split())}")
@@ -204,7 +202,7 @@ def reconcile_command(options: argparse.Namespace) -> int:
         try:
             starts(span, options.every)
         except ValueError as problem:
-            raise Wrong(f"--every: {problem}") from None
+            raise UserError(f"--every: {problem}") from None
         if setting.rules.exclude:
             print(f"not counted: lines of the kinds that EXCLUDE names here: {', '.join(sorted(setting.rules.exclude))}")
         in_log: Counter[int] = Counter()
@@ -231,15 +229,8 @@ def _verdict(compared: list[Row], ids: Callable[[], int], missing: Span | None, 
     return 1 if missing or surplus else 0
 
 
-class _Parser(argparse.ArgumentParser):
-    """argparse, with one sentence where it would print the usage before it."""
-
-    def error(self, message: str) -> Never:
-        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog=show.PROGRAM, description="What a person runs when documents are missing.")
+    parser = Parser(prog=show.PROGRAM, description="What a person runs when documents are missing.")
     commands = parser.add_subparsers(dest="command", required=True)
     for name, run, short, description in (
         ("replay", replay_command, "dead letters into the index", REPLAY),
@@ -260,36 +251,24 @@ def _add_options(name: str, command: argparse.ArgumentParser) -> None:
     if name == "replay":
         command.add_argument("--bucket", required=True, help="the dead-letter bucket")
         command.add_argument("--prefix", default=PREFIX, help="letters below this (%(default)s)")
-        command.add_argument("--since", type=_read(moment), metavar="T", help="letters written then or later")
-        command.add_argument("--until", type=_read(moment), metavar="T", help="letters written before")
+        command.add_argument("--since", type=value(moment), metavar="T", help="letters written then or later")
+        command.add_argument("--until", type=value(moment), metavar="T", help="letters written before")
     else:
         command.add_argument("--log-group", required=True, metavar="G", help="the log group's name")
-        command.add_argument("--from", dest="start", type=_read(moment), required=True, metavar="T", help="lines of then or later")
+        command.add_argument("--from", dest="start", type=value(moment), required=True, metavar="T", help="lines of then or later")
         command.add_argument(
-            "--to", dest="end", type=_read(moment), required=True, metavar="T", help="lines before, this moment not included"
+            "--to", dest="end", type=value(moment), required=True, metavar="T", help="lines before, this moment not included"
         )
         command.add_argument(
             "--pattern", metavar="P", help="the filter pattern, '' for all lines (that of the log group's one subscription)"
         )
     if name == "reconcile":
         command.add_argument(
-            "--every", type=_read(interval), default="1h", metavar="I", help="length of an interval, such as 30s, 5m, 1d (%(default)s)"
+            "--every", type=value(interval), default="1h", metavar="I", help="length of an interval, such as 30s, 5m, 1d (%(default)s)"
         )
     else:
-        command.add_argument("--rate", type=_read(positive), default=RATE, metavar="N", help="lines a second at most (%(default)g)")
+        command.add_argument("--rate", type=value(positive), default=RATE, metavar="N", help="lines a second at most (%(default)g)")
         command.add_argument("--dry-run", action="store_true", help="only say what there is to do")
-
-
-def _read(value: Callable[[str], Any]) -> Callable[[str], Any]:
-    """A reader of values as argparse wants it, which shows no message of a `ValueError`."""
-
-    def argument(text: str) -> Any:
-        try:
-            return value(text)
-        except ValueError as problem:
-            raise argparse.ArgumentTypeError(str(problem)) from None
-
-    return argument
 
 
 def _choose_profile(profile: str | None) -> None:
@@ -311,19 +290,19 @@ def _settings(url: str) -> Settings:
     try:
         return settings(os.environ | {"OPENSEARCH_URL": url})
     except ValueError as problem:
-        raise Wrong(str(problem)) from None
+        raise UserError(str(problem)) from None
 
 
 def _connect(setting: Settings) -> RequestsHttpConnection:
     try:
         return connect(setting.opensearch_url, os.environ)
     except ValueError as problem:
-        raise Wrong(str(problem)) from None
+        raise UserError(str(problem)) from None
 
 
 def _check_times(options: argparse.Namespace) -> None:
     if not EPOCH <= options.start < options.end:
-        raise Wrong("--from must be before --to, and not before 1970")
+        raise UserError("--from must be before --to, and not before 1970")
 
 
 def _span(options: argparse.Namespace, logs: Any) -> Span:

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from local.cloudwatch import subscription_event
-from local.template import ROOT
+from tools.root import ROOT
 
 EVENTS = ROOT / "events"
 LOG_GROUP = "/aws/lambda/prediction-monitor-InferenceFunction"

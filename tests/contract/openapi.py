@@ -12,7 +12,7 @@ import yaml
 from jsonschema import Draft202012Validator
 from schemathesis.engine import Status, StopReason, events, from_schema
 
-from local.template import ROOT
+from tools.root import ROOT
 
 DOCUMENT: dict[str, Any] = yaml.safe_load((ROOT / "docs" / "openapi.yaml").read_text(encoding="utf-8"))
 OPERATION = DOCUMENT["paths"]["/predict"]["post"]

@@ -15,7 +15,7 @@ from jsonschema import Draft202012Validator
 
 from installer.template import index_template
 from local.cloudwatch import matches
-from local.template import ROOT, Template, read
+from local.template import Template, read
 from shipper import provenance
 from shipper.bulk import FIELD, LIMIT
 from shipper.decode import Payload, decode, line
@@ -23,6 +23,7 @@ from shipper.document import ENVELOPE, PREFIX, Rules, documents
 from shipper.read import Kind
 from shipper.read import read as read_line
 from tests.contract import make_payload
+from tools.root import ROOT
 
 EVENTS = ROOT / "events"
 SCHEMA = json.loads((EVENTS / "record.schema.json").read_text())

@@ -11,7 +11,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from audit.vulnerabilities import locks
-from local.template import ROOT
+from tools.root import ROOT
 
 DEVELOPMENT = ROOT / "requirements" / "dev.txt"
 DEPLOYED = [path for path in locks() if path.with_suffix(".in").exists()]

@@ -22,9 +22,10 @@ import local.gateway
 from inference.problem import STATUS
 from inference.request import MAX_CHARS, MAX_SENTENCES, TRAFFIC
 from local.gateway import gateway, http_answer, http_event
-from local.template import ROOT, read
+from local.template import read
 from tests.contract.openapi import DOCUMENT, JSON, OPERATION, PROBLEM, SCHEMAS, ask, contents, resolved, validator
 from tests.unit.conftest import Context, forget_handler
+from tools.root import ROOT
 
 EVENTS = ROOT / "events" / "inference"
 CARD = json.loads((ROOT / "functions" / "inference" / "model" / "card.json").read_text())

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from local.template import ROOT
+from tools.root import ROOT
 
 FILES = sorted((ROOT / ".github" / "workflows").iterdir())
 WORKFLOWS: dict[str, dict[str, Any]] = {path.stem: yaml.load(path.read_text(), Loader=yaml.BaseLoader) for path in FILES}  # noqa: S506  strings only

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Final
 
 from local.processes import end_once_when_told
-from local.trouble import Trouble
 from tests.deploy import life, wiring
 from tests.deploy.cloud import INSTALL, Stack, client, find, packaged, started
 from tests.deploy.report import Report
+from tools.errors import UserError
 
 ENDPOINT: Final = "https://search-existing-abc123.us-east-1.es.amazonaws.com"
 ARN: Final = "arn:aws:es:us-east-1:123456789012:domain/existing"
@@ -52,7 +52,7 @@ def main() -> int:
             existing_domain(Stack("existing", template), report)
             in_a_vpc(Stack("vpc", template), report)
             left_out(report)
-    except Trouble as problem:
+    except UserError as problem:
         report.stopped(problem)
     except KeyboardInterrupt:
         print("ended")

@@ -21,9 +21,11 @@ from samtranslator.parser.parser import Parser
 from samtranslator.translator.translator import Translator
 
 from local.processes import running
-from local.template import ROOT, load
-from local.trouble import Trouble, free_port
+from local.template import load
 from tests.template.cloudformation import compared
+from tools.errors import UserError
+from tools.ports import free_port
+from tools.root import ROOT
 
 REGION: Final = "us-east-1"
 INSTALL: Final = "cargo install fakecloud --version 0.51.0 --locked"
@@ -40,7 +42,7 @@ class Stack:
     template: Path
 
     def deploy(self, **parameters: str) -> None:
-        """`sam deploy` with these parameters. Raises `Trouble` when it fails."""
+        """`sam deploy` with these parameters. Raises `UserError` when it fails."""
         path = self.template.with_name(f"{self.name}.json")
         path.write_text(json.dumps(_transformed(self.source(), parameters)), encoding="utf-8")
         options = ["--resolve-s3", "--no-confirm-changeset", "--no-progressbar", "--capabilities", "CAPABILITY_IAM"]
@@ -144,7 +146,7 @@ def _wait_until_it_answers(url: str, process: subprocess.Popen[bytes], output: P
         except requests.RequestException:
             pass
         time.sleep(POLL_SECONDS)
-    raise Trouble(f"fakecloud does not answer on {url}; it said:\n{output.read_text(errors='replace')[-2000:]}")
+    raise UserError(f"fakecloud does not answer on {url}; it said:\n{output.read_text(errors='replace')[-2000:]}")
 
 
 def _sam(*arguments: str) -> None:
@@ -152,9 +154,9 @@ def _sam(*arguments: str) -> None:
     try:
         subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=SAM_SECONDS, check=True)
     except subprocess.TimeoutExpired:
-        raise Trouble(f"{' '.join(['sam', *arguments])} took more than {SAM_SECONDS} s") from None
+        raise UserError(f"{' '.join(['sam', *arguments])} took more than {SAM_SECONDS} s") from None
     except subprocess.CalledProcessError as problem:
-        raise Trouble(f"{' '.join(['sam', *arguments])} failed:\n{problem.stdout[-2000:]}{problem.stderr[-2000:]}") from None
+        raise UserError(f"{' '.join(['sam', *arguments])} failed:\n{problem.stdout[-2000:]}{problem.stderr[-2000:]}") from None
 
 
 def _transformed(template: dict[str, Any], parameters: dict[str, str]) -> dict[str, Any]:

@@ -14,7 +14,8 @@ from samcli.cli.types import CfnParameterOverridesType
 from cost import estimate, prices
 from cost.__main__ import total
 from inference.classifier import Classifier
-from local.template import ROOT, load
+from local.template import load
+from tools.root import ROOT
 
 DOCUMENTS = [
     ROOT / name

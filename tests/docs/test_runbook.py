@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from local.template import ROOT, load
+from local.template import load
+from tools.root import ROOT
 
 TEMPLATE = load()["Resources"]
 ALARMS = {name: resource["Properties"] for name, resource in TEMPLATE.items() if resource["Type"] == "AWS::CloudWatch::Alarm"}

@@ -18,9 +18,10 @@ from moto.server import ThreadedMotoServer
 from local.runtime import Runtime, find_package
 from local.runtime import running as start
 from local.stack import Settings, Stack, stack
-from local.template import ROOT, Template, load, read
-from local.trouble import free_port
+from local.template import Template, load, read
 from tests.integration.secured import secured
+from tools.ports import free_port
+from tools.root import ROOT
 
 KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}  # Lambda's own part, from the function's role
 

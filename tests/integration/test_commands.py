@@ -15,8 +15,8 @@ import pytest
 import requests
 
 from local.stack import Stack
-from local.template import ROOT
-from local.trouble import free_port
+from tools.ports import free_port
+from tools.root import ROOT
 
 
 @pytest.fixture

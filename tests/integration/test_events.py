@@ -20,8 +20,9 @@ from local.cloudwatch import log_event, matches, subscription_event
 from local.runtime import FunctionFailed, Runtime
 from local.runtime import running as start
 from local.stack import Stack
-from local.template import ROOT, Template, load
+from local.template import Template, load
 from tests.integration.conftest import environment
+from tools.root import ROOT
 
 EVENTS = ROOT / "events"
 INFERENCE = sorted((EVENTS / "inference").glob("*.json"), key=lambda path: path.name)

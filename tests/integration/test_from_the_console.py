@@ -17,7 +17,7 @@ from local.runtime import Runtime
 from local.runtime import running as start
 from local.stack import Stack
 from local.template import Template
-from local.trouble import free_port
+from tools.ports import free_port
 
 GROUP = "/aws/lambda/a-function-of-yours"
 DAY = 86_400_000

@@ -22,11 +22,11 @@ from installer.install import remove, wish
 from local.runtime import Runtime
 from local.runtime import running as start
 from local.template import Function, Template, load
-from local.trouble import free_port
 from tests.integration import secured
 from tests.integration.conftest import KEYS, environment
 from tests.integration.secured import ADMIN, MONITOR, SHIPPER
 from tests.unit.installer.domain import Address, Domain, listening
+from tools.ports import free_port
 
 REPLAY = "arn:aws:iam::123456789012:role/replay"
 HASTY = 22  # seconds an invocation, of which the handler keeps 16 for its answer

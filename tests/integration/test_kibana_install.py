@@ -9,7 +9,7 @@ import requests
 
 from installer.__main__ import main
 from local.opensearch import node
-from local.trouble import free_port
+from tools.ports import free_port
 
 SHIPPER = "arn:aws:iam::123456789012:role/shipper"
 TEMPLATE = "/_index_template/prediction-monitor"

@@ -18,11 +18,12 @@ from local.cloudwatch import log_event, subscription_event
 from local.runtime import Runtime
 from local.runtime import running as start
 from local.stack import Stack
-from local.template import ROOT, Template
+from local.template import Template
 from tests.integration.conftest import environment
 from tests.template.cloudformation import Resources, deployed
 from tests.template.metrics import Metric, alarms, dashboard, shown, watched
 from tests.template.test_security import SHAPES
+from tools.root import ROOT
 
 EVENTS: Final = ROOT / "events"
 LOG_SECONDS: Final = 10

@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 
 from audit import sbom
-from local.template import ROOT, load
+from local.template import load
+from tools.root import ROOT
 
 MIB = 1024 * 1024
 ELF_MACHINES = {"x86_64": 62, "arm64": 183}  # e_machine in the ELF header

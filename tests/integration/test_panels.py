@@ -25,7 +25,7 @@ from installer.panel import PAGE, Span, request, rows
 from local.cloudwatch import log_event, subscription_event
 from local.panels import panels
 from local.stack import Stack
-from local.template import ROOT
+from tools.root import ROOT
 
 OBJECTS = saved_objects()
 RECORDS = {kind: json.loads((ROOT / "events" / f"record.{kind}.json").read_text()) for kind in ("prediction", "prediction_error")}

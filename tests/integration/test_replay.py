@@ -13,7 +13,7 @@ import requests
 from local.cloudwatch import log_event, subscription_event
 from local.runtime import Runtime
 from local.stack import Stack
-from local.template import ROOT
+from tools.root import ROOT
 
 EVENTS = ROOT / "events" / "replay"
 NOON = 1_795_435_200_000

@@ -25,7 +25,7 @@ from local.cloudwatch import Subscription
 from local.runtime import FunctionFailed, Runtime
 from local.runtime import running as start
 from local.template import Template
-from local.trouble import free_port
+from tools.ports import free_port
 
 LINES = 100_000
 SMALL, LARGEST = 50, 6_000  # lines of a burst

@@ -15,7 +15,8 @@ from installer.panel import request, rows
 from local.runtime import FunctionFailed
 from local.runtime import running as start
 from local.stack import RETRY_SECONDS, Stack
-from local.template import ROOT, Template
+from local.template import Template
+from tools.root import ROOT
 
 SAMPLES = ROOT / "events" / "shipper"
 JSON = {"content-type": "application/json"}

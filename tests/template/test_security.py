@@ -15,10 +15,11 @@ import pytest
 from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 
 from installer.custom_resource import outcome
-from local.template import ROOT, load
+from local.template import load
 from shipper.dead_letters import POISON, PREFIX
 from tests.template.cloudformation import Resource, Resources, defaults, deployed, listed, of_type, statements, text, transformed
 from tests.unit.installer.domain import Domain, Reply, Request, listening
+from tools.root import ROOT
 
 EXISTING: Final = {"OpenSearchEndpoint": "https://x.eu-west-1.es.amazonaws.com", "OpenSearchDomainArn": "arn"}
 VPC: Final = {"Network": "vpc", "VpcId": "vpc-1", "VpcSubnetId": "subnet-1", "VpcSecondSubnetId": "subnet-2", "DomainInstanceCount": "2"}

@@ -11,8 +11,9 @@ from samcli.lib.providers.api_provider import ApiProvider
 from samcli.lib.providers.sam_stack_provider import SamLocalStackProvider
 
 from installer.security import ROLES
-from local.template import ROOT, load
+from local.template import load
 from tests.template.cloudformation import Resources, defaults, deployed, of_type, refusals
+from tools.root import ROOT
 
 FUNCTIONS = ("InferenceFunction", "ShipperFunction", "ReplayFunction", "KibanaFunction")
 EXISTING = {"OpenSearchEndpoint": "https://search-x.eu-west-1.es.amazonaws.com", "OpenSearchDomainArn": "arn"}

@@ -11,6 +11,8 @@ import pytest
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from tools.root import ROOT
+
 MISSING = [name for name in ("torch", "transformers", "onnx_ir") if find_spec(name) is None]
 pytestmark = [
     pytest.mark.torch,
@@ -18,7 +20,7 @@ pytestmark = [
     pytest.mark.filterwarnings("default"),  # the exporter's own
 ]
 
-TOKENIZER = Path(__file__).parents[2] / "functions" / "inference" / "model" / "tokenizer.json"
+TOKENIZER = ROOT / "functions" / "inference" / "model" / "tokenizer.json"
 LAYERS, HEADS, PLACES, MAX_TOKENS = 4, 4, 96, 64
 SENTENCES = [
     "",

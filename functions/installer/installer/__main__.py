@@ -8,10 +8,10 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final, Never
+from typing import Final
 
+from installer.arguments import Parser, value
 from installer.dashboards import GLOBAL
 from installer.install import Wish, install, remove, status, wish
 from installer.objects import FOLDER, saved_objects
@@ -101,15 +101,8 @@ def _wish(options: argparse.Namespace, folder: Path) -> Wish:
     )
 
 
-class _Parser(argparse.ArgumentParser):
-    """argparse, with one sentence where it would print the usage before it."""
-
-    def error(self, message: str) -> Never:
-        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog=PROGRAM, description="Index template, retention, roles, dashboards: from an empty domain to a living dashboard.")
+    parser = Parser(prog=PROGRAM, description="Index template, retention, roles, dashboards: from an empty domain to a living dashboard.")
     commands = parser.add_subparsers(dest="command", required=True)
     for name, run, short, description in (
         ("install", install_command, "install what is missing or changed", INSTALL),
@@ -126,43 +119,31 @@ def _parser() -> argparse.ArgumentParser:
         add("--user", metavar="NAME", help=f"sign in with this name, and the password in {PASSWORD}")
         add(
             "--retention-days",
-            type=_read(days),
+            type=value(days),
             metavar="N",
             help="days after which an index is deleted (30, or as the policy there says)",
         )
         add(
             "--shipper-role",
             action="append",
-            type=_read(role_arn),
+            type=value(role_arn),
             metavar="ARN",
             help="role of IAM that may write documents; several times for more",
         )
         add(
             "--monitor-role",
             action="append",
-            type=_read(role_arn),
+            type=value(role_arn),
             metavar="ARN",
             help="role of IAM that may search documents; several times for more",
         )
-        add("--wait", type=_read(_seconds), default=60.0, metavar="SECONDS", help="for a server that is starting (%(default)g)")
+        add("--wait", type=value(_seconds), default=60.0, metavar="SECONDS", help="for a server that is starting (%(default)g)")
         if name != "remove":
             add("--audit-log", action="store_true", help="switch OpenSearch's audit log on as well, without the bodies of requests")
         if name != "status":
             add("--overwrite", action="store_true", help="what was changed by hand too")
             add("--dry-run", action="store_true", help="only say what there is to do")
     return parser
-
-
-def _read(value: Callable[[str], Any]) -> Callable[[str], Any]:
-    """A reader of values as argparse wants it, which shows no message of a `ValueError`."""
-
-    def argument(text: str) -> Any:
-        try:
-            return value(text)
-        except ValueError as problem:
-            raise argparse.ArgumentTypeError(str(problem)) from None
-
-    return argument
 
 
 def _seconds(text: str) -> float:

@@ -15,9 +15,9 @@ from cyclonedx.output.json import JsonV1Dot6
 
 from audit import sbom, vulnerabilities
 from audit.vulnerabilities import Answer
-from local.template import ROOT
-from local.trouble import Trouble
 from tests.unit.audit.vulnerability_service import Service, running
+from tools.errors import UserError
+from tools.root import ROOT
 
 DIGEST = "a" * 64
 TODAY = datetime.now(UTC).date()
@@ -142,7 +142,7 @@ def test_a_lock_is_audited_or_said_not_to_be(
 )
 def test_an_exception_says_why_and_until_when(wrong: dict[str, object], tmp_path: Path) -> None:
     (tmp_path / "accepted.toml").write_text(_toml(wrong))
-    with pytest.raises(Trouble, match="reason"):
+    with pytest.raises(UserError, match="reason"):
         vulnerabilities.read(tmp_path / "accepted.toml")
 
 
@@ -214,6 +214,6 @@ def test_what_is_not_cyclonedx_is_not_written(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(
         JsonV1Dot6, "output_as_string", lambda *_, **__: '{"bomFormat": "CycloneDX", "specVersion": "1.6", "version": "one"}'
     )
-    with pytest.raises(Trouble, match="would not be CycloneDX"):
+    with pytest.raises(UserError, match="would not be CycloneDX"):
         list(sbom.write(tmp_path))
     assert list(tmp_path.iterdir()) == []

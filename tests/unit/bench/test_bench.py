@@ -22,7 +22,7 @@ from opensearchpy import OpenSearch
 from bench import rivals
 from bench.inference import logits_only
 from bench.interleave import WrongCount, interleaved, ratio
-from bench.lines import MIX, ROOT, Printed, event, mixed, printed, records
+from bench.lines import MIX, Printed, event, mixed, printed, records
 from bench.ours import LIMIT, RULES, ours
 from bench.package import PackageMissing, ensure_built
 from bench.sink import sink
@@ -32,6 +32,7 @@ from shipper.client import connect
 from shipper.decode import decode, line
 from shipper.document import documents
 from shipper.read import Kind, read
+from tools.root import ROOT
 
 COUNT = 50
 SCHEMA = Draft202012Validator(json.loads((ROOT / "events" / "record.schema.json").read_text(encoding="utf-8")))

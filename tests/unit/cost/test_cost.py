@@ -16,8 +16,9 @@ from cost import __main__ as command
 from cost import estimate, prices
 from cost.estimate import SIZES, Line, Size
 from cost.prices import Price
-from local.template import ROOT, load
-from local.trouble import Trouble
+from local.template import load
+from tools.errors import UserError
+from tools.root import ROOT
 
 KNOWN = prices.read()
 SMALL, MEDIUM, LARGE = SIZES
@@ -90,7 +91,7 @@ def test_a_price_that_changes_changes_what_is_said(name: str) -> None:
 
 
 def test_a_price_is_used_for_no_more_than_it_is_known_for() -> None:
-    with pytest.raises(Trouble, match="knows the price of 10,240 only"):
+    with pytest.raises(UserError, match="knows the price of 10,240 only"):
         estimate.log(replace(LARGE, predictions_a_day=200_000_000), KNOWN)
 
 
@@ -100,7 +101,7 @@ def test_a_price_is_used_for_no_more_than_it_is_known_for() -> None:
 def test_a_price_without_its_source_is_refused(text: str, tmp_path: Path) -> None:
     path = tmp_path / "prices.toml"
     path.write_text(text)
-    with pytest.raises(Trouble, match="each price has usd, unit, source and seen"):
+    with pytest.raises(UserError, match="each price has usd, unit, source and seen"):
         prices.read(path)
 
 
@@ -244,7 +245,7 @@ def test_a_size_that_cannot_be_is_refused(given: list[str], sentence: str, capsy
 
 def test_prices_that_cannot_be_read_are_said(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     def nothing() -> dict[str, Price]:
-        raise Trouble("prices.toml: a reason")
+        raise UserError("prices.toml: a reason")
 
     monkeypatch.setattr(prices, "read", nothing)
     assert command.main([]) == 1

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from hashlib import sha256
 from math import exp, isclose, isfinite
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inference.classifier import Classifier, softmax
+from tools.root import ROOT
 
-MODEL = Path(__file__).parents[3] / "functions" / "inference" / "model"
+MODEL = ROOT / "functions" / "inference" / "model"
 SENTENCES = [
     "The boy is sitting on a bench",
     "The boy are sitting on a bench",

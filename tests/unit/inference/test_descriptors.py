@@ -4,7 +4,6 @@ import hmac
 import json
 import re
 from hashlib import sha256
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,8 +12,9 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from inference.descriptors import describe, dominant_script, keyed_hash
+from tools.root import ROOT
 
-SCHEMA = json.loads((Path(__file__).parents[3] / "events" / "record.schema.json").read_text(encoding="utf-8"))
+SCHEMA = json.loads((ROOT / "events" / "record.schema.json").read_text(encoding="utf-8"))
 INPUT = Draft202012Validator({"$defs": SCHEMA["$defs"], **SCHEMA["$defs"]["prediction"]["properties"]["input"]})
 BY_THE_MODEL: dict[str, Any] = {"sig": {f"s{at}": 0 for at in range(8)}, "novelty": 0.5, "surprisal": 12.5}
 KEY = b"a key"

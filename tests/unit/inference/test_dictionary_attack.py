@@ -7,15 +7,14 @@ request to the next.
 from __future__ import annotations
 
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from inference.classifier import Classifier, Prediction
 from inference.record import prediction_record
+from tools.root import ROOT
 
-ROOT = Path(__file__).parents[3]
 GUESSES = [f"My PIN is {number:04}" for number in range(4000)]
 
 

@@ -6,7 +6,6 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
 
@@ -14,8 +13,8 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from tests.unit.conftest import forget_handler
+from tools.root import ROOT
 
-ROOT = Path(__file__).parents[3]
 SCHEMA = Draft202012Validator(json.loads((ROOT / "events" / "record.schema.json").read_text(encoding="utf-8")))
 CARD = json.loads((ROOT / "functions" / "inference" / "model" / "card.json").read_text(encoding="utf-8"))
 MODEL = {"name": CARD["name"], "version": CARD["version"]}

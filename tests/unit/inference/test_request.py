@@ -3,7 +3,6 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,8 +11,9 @@ from hypothesis import strategies as st
 
 from inference.problem import Refused
 from inference.request import MAX_CHARS, MAX_SENTENCES, Request, asks_description, correlation_id, is_http, parse
+from tools.root import ROOT
 
-EVENTS = Path(__file__).parents[3] / "events" / "inference"
+EVENTS = ROOT / "events" / "inference"
 BENCH = "The boy is sitting on a bench"
 BAD_JSON = {
     "not JSON": '{"sentence": "a',

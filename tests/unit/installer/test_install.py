@@ -19,6 +19,7 @@ from installer.dashboards import address
 from installer.security import WITHOUT
 from installer.server import PASSWORD, Trouble, sign_in
 from tests.unit.installer.domain import Domain, Reply, listening, short
+from tools.root import ROOT
 
 SHIPPER = "arn:aws:iam::123456789012:role/shipper"
 MONITOR = "arn:aws:iam::123456789012:role/path/monitor"
@@ -654,9 +655,6 @@ def test_wrong_arguments_are_one_sentence_and_exit_2(
     errors = capsys.readouterr().err
     assert sentence in errors
     assert errors.count("\n") == 1
-
-
-ROOT = Path(__file__).parents[3]
 
 
 def program(domain: Domain) -> tuple[list[str], dict[str, str]]:

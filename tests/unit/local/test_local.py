@@ -9,8 +9,10 @@ import pytest
 
 from local import opensearch
 from local.stack import Settings
-from local.template import ROOT, Function, load, read
-from local.trouble import Trouble, ensure_free, free_port
+from local.template import Function, load, read
+from tools.errors import UserError
+from tools.ports import ensure_free, free_port
+from tools.root import ROOT
 
 SMALL = """
 Resources:
@@ -76,14 +78,14 @@ def test_settings(environment: dict[str, str], settings: Settings) -> None:
     "value", ["0", "80", "1023", "65536", "-1", "3000.0", "0x1000", " 3000", "http", "²", pytest.param("9" * 5000, id="5000 digits")]
 )
 def test_bad_port_is_trouble(name: str, value: str) -> None:
-    with pytest.raises(Trouble, match=f"{name} must be a port between 1024 and "):
+    with pytest.raises(UserError, match=f"{name} must be a port between 1024 and "):
         Settings.of({name: value})
 
 
 def test_taken_port_is_trouble() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        with pytest.raises(Trouble, match=rf"127\.0\.0\.1:{port} cannot be used .*Choose another with API_PORT=") as problem:
+        with pytest.raises(UserError, match=rf"127\.0\.0\.1:{port} cannot be used .*Choose another with API_PORT=") as problem:
             ensure_free(port, "API_PORT")
     assert "\n" not in str(problem.value)
     ensure_free(port, "API_PORT")
@@ -180,5 +182,5 @@ def test_jars_that_were_left_out_are_looked_for_again(monkeypatch: pytest.Monkey
 
 def test_jars_that_stay_away_are_told_before_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(opensearch, "jgo", Maven([86, 86]))
-    with pytest.raises(Trouble, match=r"in part only \(86 of 118 files\): check the network and run this again"):
+    with pytest.raises(UserError, match=r"in part only \(86 of 118 files\): check the network and run this again"):
         opensearch.jars()

@@ -26,6 +26,7 @@ from shipper.dead_letters import Letter
 from shipper.ship import ship
 from tests.unit.conftest import CLOSE, NOON, Answer, Bulk, Refusal
 from tests.unit.operate.test_reconcile import rename, searchable
+from tools.root import ROOT
 
 REGION = "eu-west-1"
 GROUP = "/aws/lambda/predict"
@@ -680,7 +681,6 @@ def test_a_profile_signs_for_opensearch_too(
 
 
 def test_it_runs_as_a_module() -> None:
-    root = Path(__file__).parents[3]
-    done = subprocess.run([sys.executable, "-m", "operate", "backfill", "--help"], cwd=root, capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-m", "operate", "backfill", "--help"], cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert "AWS does not promise that a line has the same id here" in " ".join(done.stdout.split())

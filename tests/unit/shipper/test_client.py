@@ -23,8 +23,9 @@ from opensearchpy import RequestsHttpConnection
 from shipper.bulk import Verdict, body, send
 from shipper.client import connect
 from tests.unit.conftest import CLOSE, TEXT, UNPARSED, Answer, Bulk, Request, as_json, made, problem
+from tools.root import ROOT
 
-SHIPPER = Path(__file__).parents[3] / "functions" / "shipper"
+SHIPPER = ROOT / "functions" / "shipper"
 SCOPE = re.compile(r"AWS4-HMAC-SHA256 Credential=(\w+)/(\d{8})/([\w-]+)/(\w+)/aws4_request, SignedHeaders=([\w;-]+), Signature=(\w{64})")
 KEYS = {"AWS_ACCESS_KEY_ID": "FIRSTKEY", "AWS_SECRET_ACCESS_KEY": "first-secret", "AWS_REGION": "us-east-1"}
 DOMAIN = "http://search-abc.us-east-1.es.amazonaws.com"

@@ -6,7 +6,6 @@ import json
 import time
 import tracemalloc
 import zlib
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,8 +17,9 @@ from local.cloudwatch import OWNER, subscription_event
 from shipper import decode as module
 from shipper.decode import LAST_MILLISECOND, LogEvent, Payload, PayloadInvalid, decode, line
 from shipper.json_text import quoted
+from tools.root import ROOT
 
-EVENTS = Path(__file__).parents[3] / "events"
+EVENTS = ROOT / "events"
 LIMIT = 1024 * 1024
 DATUM = "Sesame"  # in a payload that is refused: must not be in the reason
 LINE = {"id": "38500000000000000000000000000000000000000000000000000000", "timestamp": 1795435200123, "message": f"a line {DATUM}"}

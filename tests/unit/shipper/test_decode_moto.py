@@ -4,7 +4,6 @@ import io
 import json
 import time
 import zipfile
-from pathlib import Path
 from typing import Any
 
 import boto3
@@ -14,8 +13,9 @@ from moto.awslambda.models import LambdaFunction
 from moto.logs.models import LogEvent
 
 from shipper.decode import decode, line
+from tools.root import ROOT
 
-RECORD = Path(__file__).parents[3] / "events" / "record.prediction.json"
+RECORD = ROOT / "events" / "record.prediction.json"
 REGION = "us-east-1"
 
 

@@ -10,7 +10,6 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -35,9 +34,10 @@ from tests.unit.conftest import (
     forget_handler,
     problem,
 )
+from tools.root import ROOT
 
 FORBIDDEN = f"403 security_exception: the user needs the permission to write {INDEX}"
-EVENTS = Path(__file__).parents[3] / "events"
+EVENTS = ROOT / "events"
 SAMPLES = sorted(path.stem for path in (EVENTS / "shipper").glob("*.json"))
 FIRST = "38500000000000000000000000000000000000000000000000000000"
 GROUP = "/aws/lambda/prediction-monitor-InferenceFunction"

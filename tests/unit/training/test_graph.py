@@ -3,7 +3,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import permutations
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,10 +16,11 @@ from onnx import TensorProto, helper, numpy_helper
 from tokenizers import Tokenizer
 
 from inference.classifier import OUTPUTS, Classifier
+from tools.root import ROOT
 from training.graph import whole
 from training.signature import COMPONENTS, LEAST_DISTANCE, Signature, bigram_bits, fit, surprisal
 
-MODEL = Path(__file__).parents[3] / "functions" / "inference" / "model"
+MODEL = ROOT / "functions" / "inference" / "model"
 WIDTH, VOCABULARY, ODD = 16, 60, 50  # ids from ODD on have embeddings far from all others
 SENTENCES = [
     "Rain",

@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 
 from inference.classifier import Classifier
 from inference.descriptors import EXPECTED_SCRIPTS, describe
+from tools.root import ROOT
 from training.profile import GOLDEN, NUMBERS, SHARES, binned, calibration, digest, flat, rows
 
-MODEL = Path(__file__).parents[3] / "functions" / "inference" / "model"
+MODEL = ROOT / "functions" / "inference" / "model"
 CARD = json.loads((MODEL / "card.json").read_text(encoding="utf-8"))
 PROFILE = json.loads((MODEL / "profile.json").read_text(encoding="utf-8"))
 POPULATION = PROFILE["population"]["sentences"]

@@ -14,12 +14,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tools.root import ROOT
 from training.corpora import PUT_ASIDE, SELECTION, CorpusMissing, Example, Split, Token, bare, blimp, cola, ewt, put_aside, split
 from training.corrupt import CORRUPTIONS, TWICE, Corruption, corrupted, detokenised, different, exchanging_verbs, lemmatised, substitute
 from training.figures import acceptable, accuracy, calibration_error, fit_temperature, matthews
 from training.recipe import real_against_corrupted
 
-ROOT = Path(__file__).parents[3]
 COLA = "book1\t1\t\tThe wug is red.\nbook1\t0\t*\tThe wug are red. \n\nbook2\t1\t\tNaïve “wugs” sing.\n"
 EWT = """\
 # text = The wugs don't sing.

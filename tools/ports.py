@@ -1,4 +1,4 @@
-"""What stops the local stack: always one sentence that says what to do."""
+"""Ports of this machine that nothing listens on."""
 
 from __future__ import annotations
 
@@ -6,13 +6,11 @@ import socket
 from collections.abc import Iterable
 from contextlib import ExitStack
 
-
-class Trouble(Exception):
-    """A reason to end with one clear sentence and a non-zero exit."""
+from tools.errors import UserError
 
 
 def ensure_free(port: int, setting: str) -> None:
-    """Raise `Trouble` when 127.0.0.1:`port` is taken; `setting` is the environment variable that chooses another."""
+    """Raise `UserError` when 127.0.0.1:`port` is taken; `setting` is the environment variable that chooses another."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -21,10 +19,10 @@ def ensure_free(port: int, setting: str) -> None:
             raise taken(port, setting, problem) from None
 
 
-def taken(port: int, setting: str, problem: OSError) -> Trouble:
-    """The `Trouble` of a port that cannot be bound."""
+def taken(port: int, setting: str, problem: OSError) -> UserError:
+    """The `UserError` of a port that cannot be bound."""
     reason = f"127.0.0.1:{port} cannot be used ({problem.strerror}): is another stack running?"
-    return Trouble(f"{reason} Choose another with {setting}=...")
+    return UserError(f"{reason} Choose another with {setting}=...")
 
 
 def free_ports(count: int) -> list[int]:
@@ -46,4 +44,4 @@ def free_port(among: Iterable[int] = (0,)) -> int:
                 continue
             port: int = probe.getsockname()[1]
             return port
-    raise Trouble("every port that may be used is taken: end what listens there")
+    raise UserError("every port that may be used is taken: end what listens there")
