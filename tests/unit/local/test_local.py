@@ -103,7 +103,12 @@ def test_template_is_read() -> None:
     assert found.routes == {("POST", "/predict"): "InferenceFunction"}
     assert found.functions == {
         "InferenceFunction": Function(
-            "InferenceFunction", ROOT / "functions/inference", "inference.handler.handler", 1024, 25, environment={"LOG_TEXT": "true"}
+            "InferenceFunction",
+            ROOT / "functions/inference",
+            "inference.handler.handler",
+            1024,
+            25,
+            environment={"LOG_TEXT": "true", "LOG_SIGNALS": "false"},
         ),
         "ShipperFunction": Function(
             "ShipperFunction", ROOT / "functions/shipper", "shipper.handler.handler", 1024, 120, 2, "DeadLetterBucket", shipping
