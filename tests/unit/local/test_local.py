@@ -1,13 +1,10 @@
 from __future__ import annotations
 
 import socket
-from dataclasses import dataclass, field
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
-from local import opensearch
 from local.stack import Settings
 from local.template import Function, load, read
 from tools.errors import UserError
@@ -161,31 +158,3 @@ def test_short_tags_are_read_as_their_long_form(tmp_path: Path, text: str, value
     path = tmp_path / "template.yaml"
     path.write_text(f"a: {text}\n", encoding="utf-8")
     assert load(path) == {"a": value}
-
-
-@dataclass
-class Maven:
-    """jgo's part: so many jars at each time of asking."""
-
-    counts: list[int]
-    updates: list[bool] = field(default_factory=list)
-
-    def build(self, _what: str, *, update: bool = False) -> SimpleNamespace:
-        self.updates.append(update)
-        return SimpleNamespace(all_jars=[f"{number}.jar" for number in range(self.counts.pop(0))])
-
-
-@pytest.mark.parametrize(
-    ("counts", "updates"), [([118], [False]), ([120], [False]), ([86, 118], [False, True])], ids=["whole", "more", "in part at first"]
-)
-def test_jars_that_were_left_out_are_looked_for_again(monkeypatch: pytest.MonkeyPatch, counts: list[int], updates: list[bool]) -> None:
-    maven, wanted = Maven(list(counts)), counts[-1]
-    monkeypatch.setattr(opensearch, "jgo", maven)
-    assert len(opensearch.jars()) == wanted
-    assert maven.updates == updates
-
-
-def test_jars_that_stay_away_are_told_before_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(opensearch, "jgo", Maven([86, 86]))
-    with pytest.raises(UserError, match=r"in part only \(86 of 118 files\): check the network and run this again"):
-        opensearch.jars()
