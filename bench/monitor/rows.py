@@ -1,0 +1,125 @@
+"""Predictions of the shipped model as columns of numbers, made once and kept in a folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.lines import ROOT
+from bench.monitor.texts import Sentence, every
+from inference.classifier import Classifier
+from inference.record import prediction_record
+
+MODEL: Final = ROOT / "functions" / "inference" / "model"
+FIELDS: Final = (
+    "prediction.score", "input.words", "input.tokens_per_word", "input.unk_share", "input.non_letter_share", "input.novelty",
+    "input.surprisal", *(f"input.sig.s{at}" for at in range(8)),
+)  # fmt: skip
+PROBABILITY: Final = "prediction.probability"
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Columns of equal length: the record's numbers as 32-bit floats, codes for what is no number.
+
+    `label` is 1 for the first label of the card; `flags` a bit for each of `FLAGS`; `text` a code of the hash;
+    `document` and `genre` are codes that count up from 0 in the order of the corpus.
+    """
+
+    columns: dict[str, NDArray[np.float32]]
+    label: NDArray[np.int64]
+    flags: NDArray[np.int64]
+    text: NDArray[np.int64]
+    document: NDArray[np.int64]
+    genre: NDArray[np.int64]
+    genres: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+
+FLAGS: Final = ("truncated", "mostly_unknown", "mostly_non_letter", "other_script")
+
+
+def predicted(data: Path, cache: Path, tick: Callable[[str], None]) -> dict[str, Rows]:
+    """Every set of `texts.every` as the shipped model answers it; sets that `cache` holds already are read from there.
+
+    Raises `CorpusMissing`.
+    """
+    version = json.loads((MODEL / "card.json").read_text(encoding="utf-8"))["version"]
+    found: dict[str, Rows] = {}
+    for name, sentences in every(data):
+        tick(name)
+        digest = sha256("\n".join(s.text for s in sentences).encode()).hexdigest()[:12]
+        path = cache / f"{name.replace(' ', '-')}-{version}-{digest}.npz"
+        if not path.exists():
+            _keep(path, sentences)
+        found[name] = _read(path)
+    return found
+
+
+def _keep(path: Path, sentences: list[Sentence]) -> None:
+    with ProcessPoolExecutor(1, initializer=_load) as pool:  # the model's memory ends with the process
+        records = list(pool.map(_record, [s.text for s in sentences], chunksize=256))
+    genres = list(dict.fromkeys(s.genre for s in sentences))
+    documents = {d: at for at, d in enumerate(dict.fromkeys(s.document for s in sentences))}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".part.npz")
+    np.savez_compressed(
+        partial,
+        numbers=np.array([r[0] for r in records], dtype=np.float32),
+        codes=np.array([r[1:] for r in records], dtype=np.int64),
+        document=np.array([documents[s.document] for s in sentences]),
+        genre=np.array([genres.index(s.genre) for s in sentences]),
+        genres=np.array(genres),
+    )
+    partial.rename(path)
+
+
+def _read(path: Path) -> Rows:
+    with np.load(path) as kept:
+        numbers, codes = kept["numbers"], kept["codes"]
+        names = (PROBABILITY, *FIELDS)
+        return Rows(
+            {name: numbers[:, at] for at, name in enumerate(names)},
+            codes[:, 0],
+            codes[:, 1],
+            codes[:, 2],
+            kept["document"],
+            kept["genre"],
+            tuple(str(g) for g in kept["genres"]),
+        )
+
+
+_model: list[Classifier] = []
+
+
+def _load() -> None:
+    _model.append(Classifier(MODEL))
+
+
+def _record(text: str) -> tuple[list[float], int, int, int]:
+    """The numbers of one prediction, its label's code, its flags' bits, its text's code."""
+    prediction = _model[0].predict(text)
+    record = prediction_record(
+        text, prediction, prediction_id="", model={}, traffic="live", key=b"bench", log_text=False
+    )
+    first = next(iter(prediction.probability))
+    numbers = [1 - prediction.probability[first], *(float(_at(record, field)) for field in FIELDS)]
+    flags = sum(1 << at for at, flag in enumerate(FLAGS) if flag in record["input"]["flags"])
+    return numbers, int(prediction.label == first), flags, int(record["input"]["hash"][:15], 16)
+
+
+def _at(record: dict[str, Any], path: str) -> Any:
+    value: Any = record
+    for key in path.split("."):
+        value = value[key]
+    return value

@@ -1,0 +1,214 @@
+"""Traffic made of predicted rows: documents in bursts, hours of the day, drift; and windows of it as the monitor sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.monitor.rows import FIELDS, FLAGS, PROBABILITY, Rows
+from monitor.bins import SCALES
+from monitor.summary import TOP
+from monitor.windows import DAY, Tally, Windows
+
+Index = NDArray[np.int64]
+Chance = np.random.Generator
+
+LABELS: Final = ("acceptable", "unacceptable")  # in the order of a row's code
+SLOT_ROWS: Final = 200
+DAY_ROWS: Final = 96 * SLOT_ROWS
+MONDAY: Final = 4 * DAY  # 5 January 1970
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """All sets of rows one below the other; `first` is each set's first row, `size` its number of rows."""
+
+    numbers: NDArray[np.float64]
+    codes: dict[str, Index]
+    label: Index
+    flags: Index
+    text: Index
+    foreign: NDArray[np.bool_]
+    first: Mapping[str, int]
+    size: Mapping[str, int]
+    sets: Mapping[str, Rows]
+
+    def all(self, name: str) -> Index:
+        """The rows of one set."""
+        return np.arange(self.first[name], self.first[name] + self.size[name])
+
+    def changed(self, rows: Index, of: str, how: str) -> Index:
+        """The same sentences of set `of`, changed."""
+        return rows - self.first[of] + self.first[f"{of} {how}"]
+
+
+def table(sets: Mapping[str, Rows]) -> Table:
+    """One table of all sets."""
+    names, first, at = (PROBABILITY, *FIELDS), {}, 0
+    for name, rows in sets.items():
+        first[name] = at
+        at += len(rows)
+    columns = {n: np.concatenate([rows.columns[n] for rows in sets.values()]) for n in names}
+    text = np.concatenate([rows.text for rows in sets.values()])
+    flags = np.concatenate([rows.flags for rows in sets.values()])
+    return Table(
+        numbers=np.stack([columns[n].astype(np.float64) for n in names], axis=1),  # the first column: see `Rows`
+        codes={name: scale.codes(columns[name]) for name, scale in SCALES.items()},
+        label=np.concatenate([rows.label for rows in sets.values()]),
+        flags=flags,
+        text=np.unique(text, return_inverse=True)[1].astype(np.int64),
+        foreign=(flags >> FLAGS.index("other_script") & 1).astype(bool),
+        first=first,
+        size={name: len(rows) for name, rows in sets.items()},
+        sets=sets,
+    )
+
+
+def windows(source: Table, rows: Index, *, start: float = MONDAY) -> Windows:
+    """Windows of rows, (windows, rows of each), one after the other at `DAY_ROWS` a day, as the summaries of their slots."""
+    count, size = rows.shape
+    flat = rows.ravel()
+    window = np.repeat(np.arange(count), size)
+
+    def added(codes: Index, of: int) -> NDArray[np.float64]:
+        joined = np.bincount(window * of + codes, minlength=count * of)
+        return joined.reshape(count, of).astype(np.float64)
+
+    def summed(values: NDArray[np.float64]) -> NDArray[np.float64]:
+        return values[flat].reshape(count, size).sum(axis=1)
+
+    moments = {}
+    for at, name in enumerate((f"{PROBABILITY}.{LABELS[0]}", *FIELDS)):
+        column = np.ascontiguousarray(source.numbers[:, at])
+        moments[name] = np.stack([np.full(count, size), summed(column), summed(column**2)], axis=1)
+    unknown = FIELDS.index("input.unk_share") + 1
+    labels = added(source.label[flat], 2)
+    flags = np.stack([summed((source.flags >> bit & 1).astype(float)) for bit in range(len(FLAGS))], axis=1)
+    scripts = summed(source.foreign.astype(float))
+    hashes, distinct = _frequent(source.text[flat].reshape(count, size))
+    seconds = size * DAY / DAY_ROWS
+    starts = start + np.arange(count) * seconds
+    return Windows(
+        start=starts,
+        end=starts + seconds,
+        rows=np.full(count, float(size)),
+        moments=moments,
+        bins={n: added(codes[flat], SCALES[n].count) for n, codes in source.codes.items()},
+        labels=Tally(LABELS, labels),
+        flags=Tally(FLAGS, flags),
+        scripts=Tally(("latin", "other"), np.stack([size - scripts, scripts], axis=1)),
+        unknown=summed((source.numbers[:, unknown] > 0).astype(float)),
+        hashes=hashes,
+        distinct=distinct,
+    )
+
+
+def _frequent(texts: Index) -> tuple[tuple[dict[str, int], ...], NDArray[np.float64]]:
+    """Of each window the most frequent texts that come more than once, and the number of different texts."""
+    count, size = texts.shape
+    ordered = np.sort(texts, axis=1)
+    begins = np.concatenate([np.ones((count, 1), bool), ordered[:, 1:] != ordered[:, :-1]], axis=1)
+    places = np.flatnonzero(begins.ravel())
+    lengths = np.diff(np.append(places, count * size))
+    often = lengths > 1
+    window, text = places[often] // size, ordered.ravel()[places[often]]
+    lengths = lengths[often]
+    found: list[dict[str, int]] = [{} for _ in range(count)]
+    for at in np.argsort(-lengths, kind="stable"):
+        if len(found[window[at]]) < TOP:
+            found[window[at]][str(text[at])] = int(lengths[at])
+    return tuple(found), begins.sum(axis=1).astype(np.float64)
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """Documents to draw from: `starts` and `lengths` of the documents' rows, and each one's genre."""
+
+    starts: Index
+    lengths: Index
+    genre: Index
+
+
+def pool(source: Table, name: str, chosen: Callable[[Index], NDArray[np.bool_]] | None = None, *, longest: int = 0) -> Pool:
+    """The documents of one set, those of `chosen(document codes)`; cut into pieces of at most `longest` rows where given."""
+    rows = source.sets[name]
+    begin = np.flatnonzero(np.append(True, rows.document[1:] != rows.document[:-1]))
+    length = np.diff(np.append(begin, len(rows)))
+    keep = np.ones(len(begin), bool) if chosen is None else chosen(rows.document[begin])
+    begin, length = begin[keep], length[keep]
+    if longest:
+        pieces = [(b + o, min(longest, k - o)) for b, k in zip(begin, length, strict=True) for o in range(0, k, longest)]
+        begin, length = (np.array(column) for column in zip(*pieces, strict=True))
+    return Pool(begin + source.first[name], length, rows.genre[begin])
+
+
+def halves(seed: int) -> tuple[Callable[[Index], NDArray[np.bool_]], Callable[[Index], NDArray[np.bool_]]]:
+    """Two sets of documents that have none in common, about half of them each."""
+    def one(documents: Index) -> NDArray[np.bool_]:
+        return np.random.default_rng(seed).permutation(int(documents.max()) + 1)[documents] % 2 == 0
+
+    return one, lambda documents: ~one(documents)
+
+
+def bursts(of: Pool, count: int, chance: Chance, weight: NDArray[np.float64] | None = None) -> Index:
+    """So many rows: whole documents in their order, drawn again and again; `weight` of each document."""
+    mean = float(np.average(of.lengths, weights=weight))
+    drawn = np.zeros(0, dtype=np.int64)
+    while (have := int(of.lengths[drawn].sum())) < count:
+        more = int((count - have) / mean * 1.1) + 8
+        chances = None if weight is None else weight / weight.sum()
+        drawn = np.append(drawn, chance.choice(len(of.starts), more, p=chances))
+    lengths = of.lengths[drawn]
+    begin = np.repeat(of.starts[drawn] - np.append(0, np.cumsum(lengths)[:-1]), lengths)
+    return np.asarray((begin + np.arange(len(begin)))[:count])
+
+
+def steady(of: Pool) -> Callable[[int, Chance], Index]:
+    """Days of documents in bursts, the same all day long: (days, chance) to rows."""
+    return lambda days, chance: bursts(of, days * DAY_ROWS, chance)
+
+
+def by_hour(of: Pool, swing: float) -> Callable[[int, Chance], Index]:
+    """The same with genres that come and go: of half of them `1 + swing` times as many at noon, of the others at midnight."""
+    side = np.where(of.genre % 2 == 0, 1.0, -1.0)
+
+    def made(days: int, chance: Chance) -> Index:
+        hours = [
+            bursts(of, DAY_ROWS // 24, chance, 1 - side * swing * np.cos(2 * np.pi * (h + 0.5) / 24))
+            for _ in range(days) for h in range(24)
+        ]  # fmt: skip
+        return np.concatenate(hours)
+
+    return made
+
+
+def by_night(day: Pool, night: Pool, hours: Sequence[int] = (22, 23, 0, 1, 2, 3, 4, 5)) -> Callable[[int, Chance], Index]:
+    """Documents of `night` at these hours, of `day` at all others."""
+    def made(days: int, chance: Chance) -> Index:
+        return np.concatenate(
+            [bursts(night if h in hours else day, DAY_ROWS // 24, chance) for _ in range(days) for h in range(24)]
+        )
+
+    return made
+
+
+def mixed(rows: Index, others: Index, share: float, chance: Chance) -> Index:
+    """`rows` with this share of each window, (windows, size), replaced by `others`, none twice in a window where there are enough."""
+    result = rows.copy()
+    size = rows.shape[1]
+    number = round(share * size)
+    for at in range(len(rows)):
+        places = chance.choice(size, number, replace=False)
+        result[at, places] = chance.choice(others, number, replace=number > len(others))
+    return result
+
+
+def altered(source: Table, rows: Index, of: str, how: str, share: float, chance: Chance) -> Index:
+    """`rows` of set `of`, (windows, size), this share of them changed."""
+    hit = chance.random(rows.shape) < share
+    inside = (rows >= source.first[of]) & (rows < source.first[of] + source.size[of])
+    return np.where(hit & inside, source.changed(rows, of, how), rows)

@@ -1,0 +1,243 @@
+"""What a stream's accepted days were like: everything that a window is judged against."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor import groups, means, rare, shares, strange
+from monitor.means import Means
+from monitor.rare import Rare
+from monitor.shares import Shares
+from monitor.summary import Stream, Summary
+from monitor.windows import Windows, stack
+
+Array = NDArray[np.float64]
+
+FORMAT: Final = 1
+BINNED: Final = ("prediction.score", "input.words", "input.non_letter_share")
+HASHES: Final = 500
+DOMINANT: Final = 0.5  # a script of at least this share of the rows is the usual one
+
+
+class BaselineUnreadable(ValueError):
+    """A document that is no baseline of a format that this version knows."""
+
+
+class TooFewWindows(ValueError):
+    """A baseline needs more windows than there are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """The reference of one stream and version from `start` to `end` (seconds since 1970), in `windows` windows.
+
+    What the records do not allow is None or left out, and `missing` says why.
+    """
+
+    stream: Stream
+    version: str
+    profile: str
+    start: int
+    end: int
+    windows: int
+    rows: int
+    weekdays: tuple[int, ...]
+    means: Means | None
+    labels: tuple[str, ...]
+    label: Shares | None
+    groups: dict[str, NDArray[np.int64]]
+    bins: dict[str, Shares]
+    limits: dict[str, int]
+    strange: Rare | None
+    flags: tuple[str, ...]
+    scripts: tuple[str, ...]
+    flag: Rare
+    hashes: dict[str, float]
+    duplicate: Rare | None
+    missing: dict[str, str]
+
+    @property
+    def deff(self) -> float:
+        """How many times a window's means vary as they would with independent rows; 1 where that is unknown."""
+        return self.means.deff if self.means else 1.0
+
+    @property
+    def rows_a_window(self) -> float:
+        """Predictions of the mean window."""
+        return self.rows / self.windows
+
+
+def fit(summaries: Sequence[Summary]) -> Baseline:
+    """The baseline of these whole windows, of one stream and version. Raises `TooFewWindows` below three."""
+    if len(summaries) < 3:
+        raise TooFewWindows(f"a baseline needs at least 3 windows; these days have {len(summaries)}")
+    first = summaries[0]
+    windows = stack(summaries)
+    return fit_windows(windows, first.stream, first.version, first.profile)
+
+
+def fit_windows(windows: Windows, stream: Stream, version: str, profile: str) -> Baseline:
+    """The same from windows as arrays."""
+    missing: dict[str, str] = {}
+    size = float(windows.rows.mean())
+    labels = windows.labels
+    known = groups.common_labels(labels.names, labels.counts.sum(axis=0), size)
+    chart, reasons = means.fit(windows, means.component_names(known[0] if known else None))
+    missing |= reasons
+    if chart is None:
+        missing["means"] = "no component can be charted"
+    label = shares.fit(label_counts(windows, known)) if known else None
+    if label is None:
+        missing["label"] = NOT_THERE
+    grouping, bins = {}, {}
+    for name in BINNED:
+        counts = windows.bins[name]
+        if (counts.sum(axis=1) > 0).sum() < 3:
+            missing[name] = NOT_THERE
+            continue
+        grouping[name] = groups.deciles(counts.sum(axis=0), name)
+        if grouping[name].max() == 0:  # one value only: the codes that never came are a group of their own
+            grouping[name] = (counts.sum(axis=0) == 0).astype(np.int64)
+        bins[name] = shares.fit(groups.grouped(counts, grouping[name]))
+    limits = strange.thresholds({n: windows.bins[n].sum(axis=0) for n in strange.FIELDS})
+    if not limits:
+        missing["strange"] = NOT_THERE
+    flags, scripts = windows.flags.names, _usual(windows)
+    hashes = common_hashes(windows)
+    if not hashes:
+        missing["duplicates"] = NOT_THERE
+    return Baseline(
+        stream=stream, version=version, profile=profile,
+        start=int(windows.start.min()), end=int(windows.end.max()),
+        windows=len(windows), rows=int(windows.rows.sum()), weekdays=_weekdays(windows),
+        means=chart, labels=known, label=label, groups=grouping, bins=bins, limits=limits,
+        strange=rare.fit(strange.counts(windows, limits), windows.rows) if limits else None,
+        flags=flags, scripts=scripts, flag=rare.fit(flag_counts(windows, flags, scripts), windows.rows),
+        hashes=hashes,
+        duplicate=rare.fit(_one(excess(windows, hashes)[0]), windows.rows) if hashes else None,
+        missing=missing,
+    )  # fmt: skip
+
+
+NOT_THERE: Final = "the records do not have it"
+
+
+def label_counts(windows: Windows, known: Sequence[str]) -> Array:
+    """Rows of each known label and of all others, (windows, labels + 1)."""
+    named = windows.labels.of(known)
+    others = windows.labels.counts.sum(axis=1, keepdims=True) - named.sum(axis=1, keepdims=True)
+    return np.hstack([named, others])
+
+
+def flag_counts(windows: Windows, flags: Sequence[str], usual: Sequence[str]) -> Array:
+    """Rows with each of the flags, with any other flag, and in a script that is not the usual one."""
+    named = windows.flags.of(flags)
+    other = windows.flags.counts.sum(axis=1, keepdims=True) - named.sum(axis=1, keepdims=True)
+    scripts = windows.scripts.counts.sum(axis=1) - windows.scripts.of(usual).sum(axis=1)
+    return np.hstack([named, other, _one(scripts)])
+
+
+def flag_names(flags: Sequence[str]) -> tuple[str, ...]:
+    """The names of the columns of `flag_counts`."""
+    return (*flags, "a flag that the baseline does not have", "another script")
+
+
+def common_hashes(windows: Windows) -> dict[str, float]:
+    """The share of all rows that each of the most frequent texts has, by hash."""
+    counts: Counter[str] = Counter()
+    for one in windows.hashes:
+        counts.update(one)
+    rows = max(1.0, float(windows.rows.sum()))
+    return {name: count / rows for name, count in counts.most_common(HASHES)}
+
+
+def excess(windows: Windows, known: Mapping[str, float]) -> tuple[Array, list[str]]:
+    """Of each window: the rows by which one text exceeds its share of the baseline, at most, and its hash."""
+    largest, which = np.zeros(len(windows)), [""] * len(windows)
+    for at, (hashes, rows) in enumerate(zip(windows.hashes, windows.rows, strict=True)):
+        for name, count in hashes.items():
+            over = count - rows * known.get(name, 0.0)
+            if over > largest[at]:
+                largest[at], which[at] = over, name
+    return largest, which
+
+
+def to_document(baseline: Baseline) -> dict[str, Any]:
+    """The baseline as JSON."""
+    b = baseline
+    return {
+        "format": FORMAT,
+        "stack": b.stream.stack,
+        "log_group": b.stream.log_group,
+        "model": {"name": b.stream.model, "version": b.version, "profile": b.profile},
+        "start": b.start,
+        "end": b.end,
+        "windows": b.windows,
+        "rows": b.rows,
+        "weekdays": list(b.weekdays),
+        "reference": {
+            "means": b.means.to_json() if b.means else None,
+            "labels": list(b.labels),
+            "label": b.label.to_json() if b.label else None,
+            "groups": {name: codes.tolist() for name, codes in b.groups.items()},
+            "bins": {name: test.to_json() for name, test in b.bins.items()},
+            "limits": dict(b.limits),
+            "strange": b.strange.to_json() if b.strange else None,
+            "flags": list(b.flags),
+            "scripts": list(b.scripts),
+            "flag": b.flag.to_json(),
+            "hashes": dict(b.hashes),
+            "duplicate": b.duplicate.to_json() if b.duplicate else None,
+            "missing": dict(b.missing),
+        },
+    }
+
+
+def from_document(document: Mapping[str, Any]) -> Baseline:
+    """The baseline that `to_document` wrote. Raises `BaselineUnreadable`."""
+    if document.get("format") != FORMAT:
+        raise BaselineUnreadable(f"this is no baseline of format {FORMAT}, the one that this version reads")
+    try:
+        model, content = document["model"], document["reference"]
+        return Baseline(
+            stream=Stream(document["stack"], document["log_group"], model["name"]),
+            version=model["version"], profile=model["profile"],
+            start=int(document["start"]), end=int(document["end"]),
+            windows=int(document["windows"]), rows=int(document["rows"]),
+            weekdays=tuple(document["weekdays"]),
+            means=Means.from_json(content["means"]) if content["means"] else None,
+            labels=tuple(content["labels"]),
+            label=Shares.from_json(content["label"]) if content["label"] else None,
+            groups={n: np.array(codes, dtype=np.int64) for n, codes in content["groups"].items()},
+            bins={n: Shares.from_json(test) for n, test in content["bins"].items()},
+            limits=dict(content["limits"]),
+            strange=Rare.from_json(content["strange"]) if content["strange"] else None,
+            flags=tuple(content["flags"]), scripts=tuple(content["scripts"]),
+            flag=Rare.from_json(content["flag"]), hashes=dict(content["hashes"]),
+            duplicate=Rare.from_json(content["duplicate"]) if content["duplicate"] else None,
+            missing=dict(content["missing"]),
+        )  # fmt: skip
+    except (KeyError, TypeError, ValueError) as error:
+        raise BaselineUnreadable(f"a baseline without a readable field: {error}") from error
+
+
+def _usual(windows: Windows) -> tuple[str, ...]:
+    counts = windows.scripts.counts.sum(axis=0)
+    names = windows.scripts.names
+    return tuple(n for n, c in zip(names, counts, strict=True) if c >= DOMINANT * counts.sum())
+
+
+def _weekdays(windows: Windows) -> tuple[int, ...]:
+    """Monday is 0; 1970 began on a Thursday."""
+    days = np.concatenate([windows.start, windows.end - 1]) // 86_400
+    return tuple(int(d) for d in np.unique((days + 3) % 7))
+
+
+def _one(column: Array) -> Array:
+    return column[:, None]

@@ -1,0 +1,45 @@
+"""The smallest drift that a chart can see, before it happens."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from monitor import tails
+from monitor.judge import SIGNALS
+
+
+def smallest_effect(
+    *, components: int, windows: int, rows: float, deff: float, level: float, power: float = 0.95
+) -> float:
+    """The δ, in standard deviations of rows, that the chart of means finds in one window with this power.
+
+    T² of a shifted window is about a noncentral F with noncentrality n δ² / deff; its distribution by Patnaik's
+    approximation (1949, Biometrika 36: a scaled χ² with the same mean and variance). Infinite without enough windows.
+    """
+    left = windows - components
+    if left < 2:
+        return float("inf")
+    limit = _upper(level / len(SIGNALS), components, left)
+
+    def found(noncentrality: float) -> float:
+        mean, spread = components + noncentrality, components + 2 * noncentrality
+        return float(tails.f(limit * components / mean, mean**2 / spread, left))
+
+    low, high = 0.0, 1.0
+    while found(high) < power:
+        high *= 2
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if found(middle) < power else (low, middle)
+    return float(np.sqrt(high * (1 + 1 / windows) * deff / rows))
+
+
+def _upper(chance: float, upper: int, lower: int) -> float:
+    """The F quantile with this chance above it."""
+    low, high = 0.0, 1.0
+    while float(tails.f(high, upper, lower)) > chance:
+        high *= 2
+    for _ in range(80):
+        middle = (low + high) / 2
+        low, high = (middle, high) if float(tails.f(middle, upper, lower)) > chance else (low, middle)
+    return high

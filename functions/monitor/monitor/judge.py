@@ -1,0 +1,172 @@
+"""A window against a baseline or against the model's profile: one p and one effect for each of eight signals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor import baseline as accepted
+from monitor import groups, strange, tails
+from monitor.baseline import BINNED, Baseline
+from monitor.windows import Windows
+
+Array = NDArray[np.float64]
+
+SIGNALS: Final = (
+    "means", "label", "prediction.score", "input.words", "input.non_letter_share", "strange", "flags",
+    "duplicates",
+)  # fmt: skip
+# Below these effects a difference is real at most, not large: standard deviations of rows for the means, else shares of rows.
+FLOOR: Final = {
+    "means": 0.3, "label": 0.03, "prediction.score": 0.05, "input.words": 0.05,
+    "input.non_letter_share": 0.05, "strange": 0.005, "flags": 0.005, "duplicates": 0.02,
+}  # fmt: skip
+# What a text is like, whatever model reads it: judged when the model is another than the baseline's.
+MODEL_FREE: Final = ("input.words", "input.non_letter_share")
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """One signal of each window: p (NaN where it cannot be judged), effect and `part`, the piece that moved most.
+
+    `value` and `expected` are that piece's.
+    """
+
+    name: str
+    p: Array
+    effect: Array
+    part: list[str]
+    value: Array
+    expected: Array
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """All signals of the windows, and why each missing signal or component is missing."""
+
+    signals: tuple[Signal, ...]
+    missing: Mapping[str, str]
+
+    def unusual(self, level: float) -> NDArray[np.bool_]:
+        """Whether any signal of a window is below its share of `level` and its effect is large enough, (windows,)."""
+        return np.any([_unusual(s, level) for s in self.signals], axis=0)
+
+    def leading(self, window: int, level: float) -> Signal | None:
+        """The unusual signal of a window with the smallest p, or None."""
+        found = [s for s in self.signals if _unusual(s, level)[window]]
+        return min(found, key=lambda s: float(s.p[window])) if found else None
+
+
+def judge(windows: Windows, baseline: Baseline, *, model_free: bool = False) -> Judgement:
+    """Windows against an accepted baseline; the signals of the text alone where `model_free`."""
+    found: list[Signal] = []
+    if baseline.means:
+        found.append(_means(windows, baseline, MODEL_FREE if model_free else None))
+    if baseline.label and not model_free:
+        found.append(_label(windows, baseline))
+    found += [
+        _bins(windows, baseline, name) for name in BINNED
+        if name in baseline.bins and (not model_free or name in MODEL_FREE)
+    ]  # fmt: skip
+    if baseline.strange:
+        found.append(_strange(windows, baseline, model_free=model_free))
+    found.append(_flags(windows, baseline, model_free=model_free))
+    if baseline.duplicate:
+        found.append(_duplicates(windows, baseline))
+    return Judgement(tuple(found), baseline.missing)
+
+
+def _means(windows: Windows, baseline: Baseline, names: Sequence[str] | None) -> Signal:
+    chart = baseline.means
+    assert chart
+    found = chart.judge(windows, names)
+    if not found.names:
+        nothing = np.full(len(windows), np.nan)
+        return Signal("means", nothing, nothing, [""] * len(windows), nothing, nothing)
+    moved = np.abs(found.standardised).argmax(axis=1)
+    at = np.arange(len(windows))
+    centre = chart.centre[[chart.names.index(name) for name in found.names]]
+    return Signal(
+        "means", found.p, found.effect, [found.names[m] for m in moved],
+        found.values[at, moved], centre[moved],
+    )  # fmt: skip
+
+
+def _label(windows: Windows, baseline: Baseline) -> Signal:
+    assert baseline.label
+    counts = accepted.label_counts(windows, baseline.labels)
+    chance, effect = baseline.label.judge(counts)
+    names = (*baseline.labels, "any other label")
+    return _of_shares("label", chance, effect, counts, baseline.label.expected, names)
+
+
+def _bins(windows: Windows, baseline: Baseline, name: str) -> Signal:
+    codes = baseline.groups[name]
+    counts = groups.grouped(windows.bins[name], codes)
+    test = baseline.bins[name]
+    chance, effect = test.judge(counts)
+    names = [f"part {group + 1} of {counts.shape[1]}" for group in range(counts.shape[1])]
+    return _of_shares(name, chance, effect, counts, test.expected, names)
+
+
+def _strange(windows: Windows, baseline: Baseline, *, model_free: bool) -> Signal:
+    assert baseline.strange
+    counts = strange.counts(windows, baseline.limits)
+    chance, over = baseline.strange.judge(counts, windows.rows)
+    names = strange.kinds(baseline.limits)
+    if model_free:
+        chance = np.where([name in MODEL_FREE for name in names], chance, 1.0)
+    return _of_kinds("strange", chance, over, counts, windows, baseline.strange.rate, names)
+
+
+def _flags(windows: Windows, baseline: Baseline, *, model_free: bool) -> Signal:
+    counts = accepted.flag_counts(windows, baseline.flags, baseline.scripts)
+    chance, over = baseline.flag.judge(counts, windows.rows)
+    names = accepted.flag_names(baseline.flags)
+    if model_free:
+        chance = np.where([n not in {"truncated", "mostly_unknown"} for n in names], chance, 1.0)
+    return _of_kinds("flags", chance, over, counts, windows, baseline.flag.rate, names)
+
+
+def _duplicates(windows: Windows, baseline: Baseline) -> Signal:
+    """The text that exceeds its share of the baseline most: more than such texts do there, and by Fisher's test."""
+    assert baseline.duplicate
+    over, which = accepted.excess(windows, baseline.hashes)
+    chance, _ = baseline.duplicate.judge(over[:, None], windows.rows)
+    p = chance[:, 0]
+    for at in np.flatnonzero(p < 0.05):
+        count, rows = windows.hashes[at][which[at]], int(windows.rows[at])
+        before = round(baseline.hashes.get(which[at], 0.0) * baseline.rows)
+        exact = tails.fisher_upper(count, rows, before, baseline.rows)
+        p[at] = max(p[at], min(1.0, exact * windows.distinct[at]))
+    share = over / np.maximum(windows.rows, 1)
+    return Signal("duplicates", p, share, which, share, np.zeros(len(windows)))
+
+
+def _of_shares(
+    name: str, chance: Array, effect: Array, counts: Array, expected: Array, names: Sequence[str]
+) -> Signal:
+    now = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    moved = np.abs(now - expected).argmax(axis=1)
+    value = now[np.arange(len(now)), moved]
+    return Signal(name, chance, effect, [names[m] for m in moved], value, expected[moved])
+
+
+def _of_kinds(
+    name: str, chance: Array, over: Array, counts: Array, windows: Windows, rate: Array,
+    names: Sequence[str],
+) -> Signal:  # fmt: skip
+    moved = chance.argmin(axis=1)
+    at = np.arange(len(moved))
+    p = np.minimum(1, chance[at, moved] * len(names))
+    value = counts[at, moved] / np.maximum(windows.rows, 1)
+    return Signal(name, p, over[at, moved], [names[m] for m in moved], value, rate[moved])
+
+
+def _unusual(signal: Signal, level: float) -> NDArray[np.bool_]:
+    with np.errstate(invalid="ignore"):
+        return (signal.p < level / len(SIGNALS)) & (signal.effect >= FLOOR[signal.name])

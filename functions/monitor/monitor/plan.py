@@ -1,0 +1,74 @@
+"""How long a window must be, and whether a baseline of these days arms anything."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from monitor import means
+from monitor.summary import Summary
+from monitor.windows import DAY, HOUR, cut, stack
+
+WINDOWS: Final = 72  # a baseline with fewer is provisional
+INDEPENDENT: Final = 200  # independent rows that a window should be worth
+ALIKE: Final = 1.25  # up to this deff rows count as independent, and LEAST of them are enough
+LEAST: Final = 100
+SIZES: Final = (100, 200, 400, 800, 1600, 3200, 6400, 12800)
+LONGEST: Final = 24 / WINDOWS  # of a day, for each day of the baseline
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Windows of `rows` predictions, of at most `longest` seconds; the baseline then has `windows` of them.
+
+    `armed` says that there are at least 72 whose `deff` leaves the worth of 200 independent rows. `days` is how many days of
+    such traffic that takes.
+    """
+
+    rows: int
+    longest: int
+    windows: int
+    deff: float
+    armed: bool
+    days: float
+
+    def sentence(self) -> str:
+        """Whether it arms, and else what is missing."""
+        if self.armed:
+            return f"Armed: {self.windows} windows of {self.rows} predictions, at least one hour each."
+        return (
+            f"Provisional: windows of {self.rows} predictions are needed and 72 of them take {self.days:.0f} days of this"
+            " traffic."
+        )
+
+
+def plan(slots: Sequence[Summary]) -> Plan:
+    """The shortest windows that arm on the slots of a baseline's days, of one version.
+
+    Where none does: the window that would, as far as `deff` is known. Raises `ValueError` without slots.
+    """
+    if not slots:
+        raise ValueError("there is no slot with predictions in these days")
+    start, end = min(s.start for s in slots), max(s.end for s in slots)
+    span = max(1, -(-(end - start) // DAY))
+    longest = max(HOUR, round(span * DAY / WINDOWS))
+    a_day = sum(s.rows for s in slots) / ((end - start) / DAY)
+    deff, found = 1.0, None
+    for rows in SIZES:
+        windows = cut(slots, rows=rows, at_most=longest).full
+        if len(windows) < 3:
+            break
+        arrays = stack(windows)
+        labels = arrays.labels
+        label = labels.names[int(labels.counts.sum(axis=0).argmax())] if labels.names else None
+        chart, _ = means.fit(arrays, means.component_names(label))
+        deff = chart.deff if chart else deff
+        size = float(arrays.rows.mean())
+        enough = size / deff >= INDEPENDENT or (deff <= ALIKE and size >= LEAST)
+        found = Plan(rows, longest, len(windows), deff, enough and len(windows) >= WINDOWS, WINDOWS * size / a_day)
+        if enough:
+            return found
+    needed = LEAST if deff <= ALIKE else round(INDEPENDENT * deff)
+    windows = found.windows if found else 0
+    return Plan(needed, longest, windows, deff, armed=False, days=WINDOWS * needed / a_day)

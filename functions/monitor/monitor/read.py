@@ -1,0 +1,143 @@
+"""A stream's slots from OpenSearch, by aggregations alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, Protocol
+
+from monitor import searches
+from monitor.bins import SCALES
+from monitor.summary import SLOT, Moments, Stream, Summary, total
+
+INDEX: Final = "cwl-*"
+TIMEOUT: Final = 60  # seconds for one search
+MOST_STREAMS: Final = 20
+
+
+class Connection(Protocol):
+    """What `opensearchpy.RequestsHttpConnection` can do."""
+
+    def perform_request(self, method: str, url: str, *args: Any, **kwargs: Any) -> tuple[int, Any, str]:
+        """Status, headers and body of the answer; raises `opensearchpy.TransportError`."""
+        ...
+
+
+class ReadIncomplete(Exception):
+    """OpenSearch answered for some of its shards only, or ran out of time: the numbers would be too small."""
+
+
+def find_streams(
+    connection: Connection, stack: str, start: int, end: int, *, index: str = INDEX
+) -> tuple[list[Stream], list[Stream]]:
+    """The streams with predictions in this span: the 20 that have most, and all others.
+
+    Raises `ReadIncomplete`, and what the connection raises.
+    """
+    answer = _search(connection, index, searches.streams(stack, start, end))
+    found = [
+        (-bucket["doc_count"], Stream(stack, bucket["key"]["stream"] or "", bucket["key"]["model"] or ""))
+        for bucket in answer.get("streams", {}).get("buckets", [])
+    ]
+    ordered = [stream for _, stream in sorted(found)]
+    return ordered[:MOST_STREAMS], ordered[MOST_STREAMS:]
+
+
+def read_counts(
+    connection: Connection, stream: Stream, start: int, end: int, *, index: str = INDEX
+) -> dict[int, int]:
+    """The number of predictions of each slot that has any, by its start. Raises as `find_streams` does."""
+    answer = _search(connection, index, searches.counts(stream, start, end))
+    buckets = answer.get("slots", {}).get("buckets", [])
+    return {int(bucket["key"]) // 1000: int(bucket["doc_count"]) for bucket in buckets}
+
+
+def read_slots(
+    connection: Connection, stream: Stream, start: int, end: int, *, index: str = INDEX
+) -> list[Summary]:
+    """A summary of each slot and version that has predictions, in the order of time.
+
+    `start` and `end` are whole slots, in seconds since 1970. Raises as `find_streams` does.
+    """
+    if start % SLOT or end % SLOT:
+        raise ValueError(f"slots begin and end at multiples of {SLOT} seconds, not at {start} and {end}")
+    answer = _search(connection, index, searches.labels(stream, start, end))
+    names = [bucket["key"] for bucket in answer.get("labels", {}).get("buckets", [])]
+    if not names and not answer:
+        return []
+    found: dict[tuple[int, str, str], list[Summary]] = {}
+    for begin in range(start, end, searches.SPAN):
+        until = min(end, begin + searches.SPAN)
+        for bucket in _pages(connection, index, stream, begin, until, names):
+            summary = parse_slot(bucket, stream, names)
+            found.setdefault((summary.start, summary.version, summary.profile), []).append(summary)
+    return [total(parts) for _, parts in sorted(found.items())]
+
+
+def parse_slot(bucket: Mapping[str, Any], stream: Stream, names: list[str]) -> Summary:
+    """The summary that one bucket of `searches.slots` tells."""
+    key = bucket["key"]
+    return Summary(
+        stream=stream,
+        version=key["version"] or key["function"] or "",
+        profile=key["profile"] or "",
+        start=int(key["slot"]) // 1000,
+        rows=int(bucket["doc_count"]),
+        moments=dict(_moments(bucket, names)),
+        bins={name: _codes(bucket, name) for name in SCALES},
+        labels=_terms(bucket["labels"]),
+        flags=_terms(bucket["flags"]),
+        scripts=_terms(bucket["scripts"]),
+        unknown=int(bucket["unknown"]["doc_count"]),
+        hashes=_terms(bucket["hashes"]),
+        distinct=int(bucket["distinct"]["value"]),
+    )
+
+
+def _pages(
+    connection: Connection, index: str, stream: Stream, start: int, end: int, names: list[str]
+) -> Iterator[Mapping[str, Any]]:
+    after: Mapping[str, Any] | None = None
+    while True:
+        body = searches.slots(stream, start, end, names, after)
+        page = _search(connection, index, body).get("slots", {})
+        yield from page.get("buckets", [])
+        after = page.get("after_key")
+        if not after or len(page["buckets"]) < searches.PAGE:
+            return
+
+
+def _search(connection: Connection, index: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    """The aggregations of a search; empty where no index is there."""
+    params = {"ignore_unavailable": "true", "allow_no_indices": "true", "request_cache": "false"}
+    _, _, text = connection.perform_request(
+        "POST", f"/{index}/_search", params=params, body=json.dumps(body).encode(), timeout=TIMEOUT
+    )
+    answer = json.loads(text)
+    failed = answer["_shards"]["failed"]
+    if answer["timed_out"] or failed:
+        raise ReadIncomplete(f"OpenSearch could not read all of {index}: {failed} shards failed; it is asked again later")
+    return dict(answer.get("aggregations", {}))
+
+
+def _moments(bucket: Mapping[str, Any], names: list[str]) -> Iterator[tuple[str, Moments]]:
+    for name in searches.moment_fields(names):
+        stats = bucket[f"moments {name}"]
+        if stats["count"]:
+            yield name, Moments(int(stats["count"]), float(stats["sum"]), float(stats["sum_of_squares"]))
+
+
+def _codes(bucket: Mapping[str, Any], name: str) -> dict[int, int]:
+    scale = SCALES[name]
+    found = {int(code): int(part["doc_count"]) for code, part in bucket[f"ranges {name}"]["buckets"].items()}
+    for part in bucket[f"steps {name}"]["buckets"]:
+        code = scale.code_of_step(part["key"])
+        if code >= 0:
+            found[code] = int(part["doc_count"])
+    if scale.apart and found.get(1):
+        found[2] = found.get(2, 0) - found[1]  # the histogram counts them in its first step
+    return {code: count for code, count in sorted(found.items()) if count}
+
+
+def _terms(answer: Mapping[str, Any]) -> dict[str, int]:
+    return {str(part["key"]): int(part["doc_count"]) for part in answer["buckets"]}

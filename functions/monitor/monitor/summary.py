@@ -1,0 +1,174 @@
+"""What is kept of a slot of a stream: numbers that add up, and not a word of text."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final
+
+FORMAT: Final = 1
+SLOT: Final = 900  # seconds
+TOP: Final = 20  # hashes kept of a slot
+
+SIGNATURE: Final = tuple(f"input.sig.s{at}" for at in range(8))
+PROBABILITY: Final = "prediction.probability"
+# Fields whose count, sum and sum of squares are kept; beside them the probability of each label.
+MOMENTS: Final = (
+    "prediction.score", "input.words", "input.tokens_per_word", "input.non_letter_share", "input.novelty",
+    "input.surprisal", *SIGNATURE,
+)  # fmt: skip
+
+
+class UnknownSummary(ValueError):
+    """A document that is no summary, or one of a format that this version does not know."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Stream:
+    """Predictions that are judged together."""
+
+    stack: str
+    log_group: str
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class Moments:
+    """Of the values that a field has: how many, their sum and the sum of their squares."""
+
+    count: int = 0
+    total: float = 0.0
+    squares: float = 0.0
+
+    def __add__(self, other: Moments) -> Moments:
+        return Moments(
+            self.count + other.count, self.total + other.total, self.squares + other.squares
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """One stream's predictions of one version between `start` and `start + seconds` (seconds since 1970).
+
+    `moments` by field; `bins` by field and code of `bins.SCALES`; `labels`, `flags` and `scripts` count rows by value;
+    `unknown` counts rows with a word piece that the tokenizer does not know; `hashes` are the most frequent texts'
+    hashes with their rows, and `distinct` the number of different ones, about.
+    """
+
+    stream: Stream
+    version: str
+    start: int
+    seconds: int = SLOT
+    profile: str = ""
+    rows: int = 0
+    moments: Mapping[str, Moments] = field(default_factory=dict)
+    bins: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
+    labels: Mapping[str, int] = field(default_factory=dict)
+    flags: Mapping[str, int] = field(default_factory=dict)
+    scripts: Mapping[str, int] = field(default_factory=dict)
+    unknown: int = 0
+    hashes: Mapping[str, int] = field(default_factory=dict)
+    distinct: int = 0
+
+    @property
+    def end(self) -> int:
+        """The second after the last one."""
+        return self.start + self.seconds
+
+
+def total(summaries: Iterable[Summary], *, version: str | None = None) -> Summary:
+    """The sum of at least one summary; the span from the first start to the last end.
+
+    Version and profile are those of the first one unless `version` names the sum of several.
+    """
+    parts = sorted(summaries, key=lambda s: s.start)
+    first = parts[0]
+    start, end = first.start, max(s.end for s in parts)
+    moments: dict[str, Moments] = {}
+    bins: dict[str, Counter[int]] = {}
+    for part in parts:
+        for name, value in part.moments.items():
+            moments[name] = moments.get(name, Moments()) + value
+        for name, counts in part.bins.items():
+            bins.setdefault(name, Counter()).update(counts)
+    return Summary(
+        stream=first.stream,
+        version=first.version if version is None else version,
+        start=start,
+        seconds=end - start,
+        profile=first.profile,
+        rows=sum(s.rows for s in parts),
+        moments=moments,
+        bins={name: dict(counts) for name, counts in bins.items()},
+        labels=_added(s.labels for s in parts),
+        flags=_added(s.flags for s in parts),
+        scripts=_added(s.scripts for s in parts),
+        unknown=sum(s.unknown for s in parts),
+        hashes=_added(s.hashes for s in parts),
+        distinct=sum(s.distinct for s in parts),
+    )
+
+
+def to_document(summary: Summary) -> dict[str, Any]:
+    """The summary as JSON: what one searches by at the root, all else in `numbers`, which no index needs to map."""
+    return {
+        "format": FORMAT,
+        "@timestamp": datetime.fromtimestamp(summary.start, UTC).isoformat().replace("+00:00", "Z"),
+        "stack": summary.stream.stack,
+        "log_group": summary.stream.log_group,
+        "model": {
+            "name": summary.stream.model,
+            "version": summary.version,
+            "profile": summary.profile,
+        },
+        "start": summary.start,
+        "seconds": summary.seconds,
+        "rows": summary.rows,
+        "numbers": {
+            "moments": {n: [m.count, m.total, m.squares] for n, m in summary.moments.items()},
+            "bins": {n: {str(c): k for c, k in b.items()} for n, b in summary.bins.items()},
+            "labels": dict(summary.labels),
+            "flags": dict(summary.flags),
+            "scripts": dict(summary.scripts),
+            "unknown": summary.unknown,
+            "hashes": dict(summary.hashes),
+            "distinct": summary.distinct,
+        },
+    }
+
+
+def from_document(document: Mapping[str, Any]) -> Summary:
+    """The summary that `to_document` wrote. Raises `UnknownSummary`."""
+    if document.get("format") != FORMAT:
+        raise UnknownSummary(
+            f"this is no summary of format {FORMAT}, the one that this version reads"
+        )
+    try:
+        model, numbers = document["model"], document["numbers"]
+        return Summary(
+            stream=Stream(document["stack"], document["log_group"], model["name"]),
+            version=model["version"],
+            profile=model["profile"],
+            start=int(document["start"]),
+            seconds=int(document["seconds"]),
+            rows=int(document["rows"]),
+            moments={n: Moments(int(m[0]), m[1], m[2]) for n, m in numbers["moments"].items()},
+            bins={n: {int(c): int(k) for c, k in b.items()} for n, b in numbers["bins"].items()},
+            labels=numbers["labels"],
+            flags=numbers["flags"],
+            scripts=numbers["scripts"],
+            unknown=int(numbers["unknown"]),
+            hashes=numbers["hashes"],
+            distinct=int(numbers["distinct"]),
+        )
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise UnknownSummary(f"a summary without a readable field: {error}") from error
+
+
+def _added(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    added: Counter[str] = Counter()
+    for one in counts:
+        added.update(one)
+    return dict(added)

@@ -1,0 +1,84 @@
+"""The word that a stream gets: from p and effect of a window and of those before it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from enum import StrEnum
+
+from monitor.baseline import Baseline
+from monitor.judge import Judgement, Signal
+from monitor.windows import DAY
+
+
+class Verdict(StrEnum):
+    """In the order of how much they ask of a person."""
+
+    OK = "ok"
+    UNUSUAL = "unusual"  # this window alone
+    NOTICE = "notice"  # so many windows in a row: a person should look
+    INSUFFICIENT = "insufficient"  # too few predictions for a window
+    PROVISIONAL = "provisional"  # judged, but the baseline is too small to be relied on
+    STALE = "stale"  # nothing new to judge
+
+
+def decide(unusual: Sequence[bool], *, in_a_row: int, armed: bool) -> Verdict:
+    """The verdict on the last of these windows, which follow each other and are judged against one baseline."""
+    if not unusual:
+        return Verdict.INSUFFICIENT
+    if not armed:
+        return Verdict.PROVISIONAL
+    if len(unusual) >= in_a_row and all(unusual[-in_a_row:]):
+        return Verdict.NOTICE
+    return Verdict.UNUSUAL if unusual[-1] else Verdict.OK
+
+
+def begins(unusual: Sequence[bool], *, in_a_row: int) -> list[int]:
+    """The windows with which a notice begins: the last of the first `in_a_row` unusual ones of each run."""
+    found, run = [], 0
+    for at, one in enumerate(unusual):
+        run = run + 1 if one else 0
+        if run == in_a_row:
+            found.append(at)
+    return found
+
+
+def stale(last_end: float, now: float) -> bool:
+    """Whether the last full window ended a day ago or earlier."""
+    return now - last_end >= DAY
+
+
+def other_weekdays(baseline: Baseline, start: float) -> bool:
+    """Whether a window begins on a weekday of which the baseline knows nothing: then it raises information only."""
+    return datetime.fromtimestamp(start, UTC).weekday() not in baseline.weekdays
+
+
+def sentence(judgement: Judgement, window: int, level: float) -> str:
+    """What moved most in a window, in one sentence; that nothing did."""
+    signal = judgement.leading(window, level)
+    if signal is None:
+        return "No signal is unusual."
+    part, value, expected = signal.part[window], signal.value[window], signal.expected[window]
+    return f"{_subject(signal, part)} {_number(value)}; in the baseline {_number(expected)}."
+
+
+def _subject(signal: Signal, part: str) -> str:
+    match signal.name:
+        case "means":
+            return f"The mean of {part} is"
+        case "label":
+            return f"The share of the label {part} is"
+        case "strange":
+            return f"The share of strange values of {part} is"
+        case "flags":
+            return f"The share of rows with {part} is"
+        case "duplicates":
+            return f"The share by which the text with hash {part} exceeds its usual one is"
+        case _:
+            return f"The share of {signal.name} in {part} is"
+
+
+def _number(value: float) -> str:
+    return f"{value:.3g}"
+
+
