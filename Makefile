@@ -89,7 +89,7 @@ $(VENV)/.ready: requirements/dev.txt | $(UV)
 	@echo "setting up $(VENV) (0.9 GB, once) ..."
 	@test -x $(VENV)/bin/python || $(UV) venv --quiet --clear --python 3.13 $(VENV)
 	@$(UV) pip sync $(QUIET) --require-hashes --python $(VENV) requirements/dev.txt || { $(OFFLINE); }
-	@printf '%s\n' "$(CURDIR)" "$(CURDIR)/functions/installer" "$(CURDIR)/functions/shipper" > $(VENV)/lib/python3.13/site-packages/prediction-monitor.pth
+	@printf '%s\n' "$(CURDIR)" "$(CURDIR)/functions/installer" "$(CURDIR)/functions/monitor" "$(CURDIR)/functions/shipper" > $(VENV)/lib/python3.13/site-packages/prediction-monitor.pth
 	@touch $@
 
 .venv-train/.ready: requirements/train.txt | $(UV)

@@ -148,8 +148,9 @@ def pool(source: Table, name: str, chosen: Callable[[Index], NDArray[np.bool_]] 
 
 def halves(seed: int) -> tuple[Callable[[Index], NDArray[np.bool_]], Callable[[Index], NDArray[np.bool_]]]:
     """Two sets of documents that have none in common, about half of them each."""
+
     def one(documents: Index) -> NDArray[np.bool_]:
-        return np.random.default_rng(seed).permutation(int(documents.max()) + 1)[documents] % 2 == 0
+        return np.asarray(np.random.default_rng(seed).permutation(int(documents.max()) + 1)[documents] % 2 == 0)
 
     return one, lambda documents: ~one(documents)
 
@@ -188,10 +189,9 @@ def by_hour(of: Pool, swing: float) -> Callable[[int, Chance], Index]:
 
 def by_night(day: Pool, night: Pool, hours: Sequence[int] = (22, 23, 0, 1, 2, 3, 4, 5)) -> Callable[[int, Chance], Index]:
     """Documents of `night` at these hours, of `day` at all others."""
+
     def made(days: int, chance: Chance) -> Index:
-        return np.concatenate(
-            [bursts(night if h in hours else day, DAY_ROWS // 24, chance) for _ in range(days) for h in range(24)]
-        )
+        return np.concatenate([bursts(night if h in hours else day, DAY_ROWS // 24, chance) for _ in range(days) for h in range(24)])
 
     return made
 
@@ -207,7 +207,7 @@ def mixed(rows: Index, others: Index, share: float, chance: Chance) -> Index:
     return result
 
 
-def altered(source: Table, rows: Index, of: str, how: str, share: float, chance: Chance) -> Index:
+def altered(source: Table, rows: Index, of: str, how: str, *, share: float, chance: Chance) -> Index:
     """`rows` of set `of`, (windows, size), this share of them changed."""
     hit = chance.random(rows.shape) < share
     inside = (rows >= source.first[of]) & (rows < source.first[of] + source.size[of])

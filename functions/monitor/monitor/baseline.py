@@ -83,7 +83,9 @@ def fit(summaries: Sequence[Summary]) -> Baseline:
 
 
 def fit_windows(windows: Windows, stream: Stream, version: str, profile: str) -> Baseline:
-    """The same from windows as arrays."""
+    """The same from windows as arrays. Raises `TooFewWindows` where they have no prediction."""
+    if not windows.rows.sum():
+        raise TooFewWindows("a baseline needs predictions; these days have none")
     missing: dict[str, str] = {}
     size = float(windows.rows.mean())
     labels = windows.labels

@@ -8,9 +8,7 @@ from monitor import tails
 from monitor.judge import SIGNALS
 
 
-def smallest_effect(
-    *, components: int, windows: int, rows: float, deff: float, level: float, power: float = 0.95
-) -> float:
+def smallest_effect(*, components: int, windows: int, rows: float, deff: float, level: float, power: float = 0.95) -> float:
     """The δ, in standard deviations of rows, that the chart of means finds in one window with this power.
 
     T² of a shifted window is about a noncentral F with noncentrality n δ² / deff; its distribution by Patnaik's

@@ -53,6 +53,8 @@ class Judgement:
 
     def unusual(self, level: float) -> NDArray[np.bool_]:
         """Whether any signal of a window is below its share of `level` and its effect is large enough, (windows,)."""
+        if not self.signals:
+            return np.zeros(0, dtype=bool)
         return np.any([_unusual(s, level) for s in self.signals], axis=0)
 
     def leading(self, window: int, level: float) -> Signal | None:
@@ -62,8 +64,10 @@ class Judgement:
 
 
 def judge(windows: Windows, baseline: Baseline, *, model_free: bool = False) -> Judgement:
-    """Windows against an accepted baseline; the signals of the text alone where `model_free`."""
+    """Windows against an accepted baseline; the signals of the text alone where `model_free`. None of no windows."""
     found: list[Signal] = []
+    if not len(windows):
+        return Judgement((), baseline.missing)
     if baseline.means:
         found.append(_means(windows, baseline, MODEL_FREE if model_free else None))
     if baseline.label and not model_free:
@@ -101,7 +105,7 @@ def _label(windows: Windows, baseline: Baseline) -> Signal:
     counts = accepted.label_counts(windows, baseline.labels)
     chance, effect = baseline.label.judge(counts)
     names = (*baseline.labels, "any other label")
-    return _of_shares("label", chance, effect, counts, baseline.label.expected, names)
+    return _of_shares("label", chance, effect, counts=counts, expected=baseline.label.expected, names=names)
 
 
 def _bins(windows: Windows, baseline: Baseline, name: str) -> Signal:
@@ -110,7 +114,7 @@ def _bins(windows: Windows, baseline: Baseline, name: str) -> Signal:
     test = baseline.bins[name]
     chance, effect = test.judge(counts)
     names = [f"part {group + 1} of {counts.shape[1]}" for group in range(counts.shape[1])]
-    return _of_shares(name, chance, effect, counts, test.expected, names)
+    return _of_shares(name, chance, effect, counts=counts, expected=test.expected, names=names)
 
 
 def _strange(windows: Windows, baseline: Baseline, *, model_free: bool) -> Signal:
@@ -120,7 +124,7 @@ def _strange(windows: Windows, baseline: Baseline, *, model_free: bool) -> Signa
     names = strange.kinds(baseline.limits)
     if model_free:
         chance = np.where([name in MODEL_FREE for name in names], chance, 1.0)
-    return _of_kinds("strange", chance, over, counts, windows, baseline.strange.rate, names)
+    return _of_kinds("strange", chance, over, now=_share(counts, windows), rate=baseline.strange.rate, names=names)
 
 
 def _flags(windows: Windows, baseline: Baseline, *, model_free: bool) -> Signal:
@@ -129,7 +133,7 @@ def _flags(windows: Windows, baseline: Baseline, *, model_free: bool) -> Signal:
     names = accepted.flag_names(baseline.flags)
     if model_free:
         chance = np.where([n not in {"truncated", "mostly_unknown"} for n in names], chance, 1.0)
-    return _of_kinds("flags", chance, over, counts, windows, baseline.flag.rate, names)
+    return _of_kinds("flags", chance, over, now=_share(counts, windows), rate=baseline.flag.rate, names=names)
 
 
 def _duplicates(windows: Windows, baseline: Baseline) -> Signal:
@@ -147,24 +151,22 @@ def _duplicates(windows: Windows, baseline: Baseline) -> Signal:
     return Signal("duplicates", p, share, which, share, np.zeros(len(windows)))
 
 
-def _of_shares(
-    name: str, chance: Array, effect: Array, counts: Array, expected: Array, names: Sequence[str]
-) -> Signal:
+def _of_shares(name: str, chance: Array, effect: Array, *, counts: Array, expected: Array, names: Sequence[str]) -> Signal:
     now = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     moved = np.abs(now - expected).argmax(axis=1)
     value = now[np.arange(len(now)), moved]
     return Signal(name, chance, effect, [names[m] for m in moved], value, expected[moved])
 
 
-def _of_kinds(
-    name: str, chance: Array, over: Array, counts: Array, windows: Windows, rate: Array,
-    names: Sequence[str],
-) -> Signal:  # fmt: skip
+def _of_kinds(name: str, chance: Array, over: Array, *, now: Array, rate: Array, names: Sequence[str]) -> Signal:
     moved = chance.argmin(axis=1)
     at = np.arange(len(moved))
     p = np.minimum(1, chance[at, moved] * len(names))
-    value = counts[at, moved] / np.maximum(windows.rows, 1)
-    return Signal(name, p, over[at, moved], [names[m] for m in moved], value, rate[moved])
+    return Signal(name, p, over[at, moved], [names[m] for m in moved], now[at, moved], rate[moved])
+
+
+def _share(counts: Array, windows: Windows) -> Array:
+    return counts / np.maximum(windows.rows, 1)[:, None]
 
 
 def _unusual(signal: Signal, level: float) -> NDArray[np.bool_]:

@@ -8,7 +8,7 @@ that takes predictions for independent is off by a factor of hundreds on documen
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Self
 
 import numpy as np
@@ -29,6 +29,7 @@ ABSENT_WINDOWS: Final = 0.05  # a component may be absent from so many of the ba
 REDUNDANT: Final = 1e-6  # variance of a component, of its own, that the others do not tell
 A_CELL: Final = 3  # windows that an hour needs for a mean of its own
 SPARE: Final = 40  # degrees of freedom that must be left after the hours' means
+DAILY: Final = 10  # pairs of windows a day apart that tell how windows vary beside the hour
 BY_HOUR: Final = 0.5  # share of a component's variance between windows that the hour explains
 
 
@@ -99,7 +100,7 @@ class Means:
     def from_json(cls, content: Mapping[str, Any]) -> Self:
         """The chart that `to_json` wrote."""
         arrays = ("centre", "deviation", "covariance", "hours", "hour_windows", "plain")
-        read = {n: None if content[n] is None else np.array(content[n], float) for n in arrays}
+        read: dict[str, Any] = {n: None if content[n] is None else np.array(content[n], float) for n in arrays}
         rest = {n: content[n] for n in ("caps", "degrees", "windows", "rows", "deff")}
         return cls(names=tuple(content["names"]), **rest, **read)
 
@@ -135,7 +136,7 @@ def fit(windows: Windows, names: Sequence[str]) -> tuple[Means | None, dict[str,
         spread = (values - centre).std(axis=0)
         still = (spread <= 1e-9 * (1 + np.abs(centre))) | ~(deviation > 0)
         reasons |= {n: "its values are all the same" for n, s in zip(names, still, strict=True) if s}
-        chosen = [at for at in np.flatnonzero(~still)]
+        chosen = np.flatnonzero(~still).tolist()
         told = _independent(np.cov(values[:, chosen], rowvar=False).reshape(len(chosen), -1))
         reasons |= {
             names[at]: "other components tell it already"
@@ -214,10 +215,8 @@ def design_effect(values: Array, windows: Windows, deviation: Array) -> float:
     are fewer than ten such pairs. Reads 15 to 25 % above tr(Σ⁻¹ S n) / p, which needs sums of products: the safe side.
     """
     first, second = a_day_apart(windows)
-    if len(first) >= 10:
-        between = ((values[second] - values[first]) ** 2).mean(axis=0) / 2
-    else:
-        between = values.var(axis=0, ddof=1)
+    daily = ((values[second] - values[first]) ** 2).mean(axis=0) / 2 if len(first) >= DAILY else None
+    between = values.var(axis=0, ddof=1) if daily is None else daily
     return float(max(1.0, np.mean(between * windows.rows.mean() / deviation**2)))
 
 
@@ -269,8 +268,4 @@ def _independent(covariance: Array) -> list[int]:
 
 def _only(windows: Windows, present: NDArray[np.bool_]) -> Windows:
     """What `design_effect` looks at, of the windows that are present."""
-    from dataclasses import replace
-
-    return replace(
-        windows, start=windows.start[present], end=windows.end[present], rows=windows.rows[present]
-    )
+    return replace(windows, start=windows.start[present], end=windows.end[present], rows=windows.rows[present])

@@ -37,10 +37,7 @@ class Plan:
         """Whether it arms, and else what is missing."""
         if self.armed:
             return f"Armed: {self.windows} windows of {self.rows} predictions, at least one hour each."
-        return (
-            f"Provisional: windows of {self.rows} predictions are needed and 72 of them take {self.days:.0f} days of this"
-            " traffic."
-        )
+        return f"Provisional: windows of {self.rows} predictions are needed and 72 of them take {self.days:.0f} days of this traffic."
 
 
 def plan(slots: Sequence[Summary]) -> Plan:
@@ -70,5 +67,5 @@ def plan(slots: Sequence[Summary]) -> Plan:
         if enough:
             return found
     needed = LEAST if deff <= ALIKE else round(INDEPENDENT * deff)
-    windows = found.windows if found else 0
-    return Plan(needed, longest, windows, deff, armed=False, days=WINDOWS * needed / a_day)
+    count = found.windows if found else 0
+    return Plan(needed, longest, count, deff, armed=False, days=WINDOWS * needed / a_day)

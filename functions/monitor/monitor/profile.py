@@ -5,7 +5,7 @@ The profile's rows are taken for independent, and so are the window's: traffic i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
@@ -85,7 +85,10 @@ class Profile:
 
 def judge(windows: Windows, profile: Profile) -> Judgement:
     """Windows against the profile: the same signals, tested as two samples of independent rows."""
-    found, missing = [], {}
+    found: list[Signal] = []
+    missing: dict[str, str] = {}
+    if not len(windows):
+        return Judgement((), missing)
     for signal in (_means(windows, profile), _label(windows, profile)):
         if np.isnan(signal.p).all():
             missing[signal.name] = NOT_THERE
@@ -145,25 +148,25 @@ def _label(windows: Windows, profile: Profile) -> Signal:
             for c, n in zip(counts[:, 0], rows, strict=True)
         ]  # fmt: skip
         p = np.array(exact)
-    return _moved("label", p, effect, counts, reference, names)
+    return _moved("label", p, effect, counts=counts, reference=reference, names=names)
 
 
 def _bins(windows: Windows, profile: Profile, name: str) -> Signal:
     counts, reference = groups.grouped(windows.bins[name], profile.groups[name]), profile.bins[name]
     p, effect = two_samples(counts, reference)
     names = [f"part {group + 1} of {len(reference)}" for group in range(len(reference))]
-    return _moved(name, p, effect, counts, reference, names)
+    return _moved(name, p, effect, counts=counts, reference=reference, names=names)
 
 
 def _strange(windows: Windows, profile: Profile) -> Signal:
     counts = strange.counts(windows, profile.limits)
-    return _too_many("strange", windows, counts, profile.strange, profile.rows, strange.kinds(profile.limits))
+    return _too_many("strange", windows, counts=counts, reference=profile.strange, rows=profile.rows, names=strange.kinds(profile.limits))
 
 
 def _flags(windows: Windows, profile: Profile) -> Signal:
     names = tuple(dict.fromkeys([*profile.flags, *windows.flags.names])) or ("any flag",)
     reference = np.array([profile.flags.get(n, 0) for n in names], float)
-    return _too_many("flags", windows, windows.flags.of(names), reference, profile.rows, names)
+    return _too_many("flags", windows, counts=windows.flags.of(names), reference=reference, rows=profile.rows, names=names)
 
 
 def _duplicates(windows: Windows, rows: int) -> Signal:
@@ -178,22 +181,22 @@ def _duplicates(windows: Windows, rows: int) -> Signal:
     return Signal("duplicates", np.array(p), share, [h for h, _ in top], share, np.zeros(len(share)))
 
 
-def _too_many(
-    name: str, windows: Windows, counts: Array, reference: Array, rows: int, names: tuple[str, ...]
-) -> Signal:
+def _too_many(name: str, windows: Windows, *, counts: Array, reference: Array, rows: int, names: Sequence[str]) -> Signal:
     """Fisher's test, one-sided, of each kind's rows, (windows, kinds), times the number of kinds."""
     # The sum of several kinds can exceed the rows: a row may be strange in more than one way.
-    chance = np.array([
-        [tails.fisher_upper(int(min(c, n)), int(n), int(min(r, rows)), rows) for c, r in zip(line, reference, strict=True)]
-        for line, n in zip(counts, windows.rows, strict=True)
-    ])  # fmt: skip
+    chance = np.array(
+        [
+            [tails.fisher_upper(int(min(c, n)), int(n), int(min(r, rows)), rows) for c, r in zip(line, reference, strict=True)]
+            for line, n in zip(counts, windows.rows, strict=True)
+        ]
+    )
     moved, at = chance.argmin(axis=1), np.arange(len(counts))
     p = np.minimum(1, chance[at, moved] * len(names))
     value, expected = counts[at, moved] / np.maximum(windows.rows, 1), reference[moved] / rows
     return Signal(name, p, value - expected, [names[m] for m in moved], value, expected)
 
 
-def _moved(name: str, p: Array, effect: Array, counts: Array, reference: Array, names: tuple[str, ...] | list[str]) -> Signal:
+def _moved(name: str, p: Array, effect: Array, *, counts: Array, reference: Array, names: Sequence[str]) -> Signal:
     now, before = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1), reference / reference.sum()
     moved = np.abs(now - before).argmax(axis=1)
     return Signal(name, p, effect, [names[m] for m in moved], now[np.arange(len(now)), moved], before[moved])

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any, Final, Protocol
 
 from monitor import searches
@@ -13,6 +14,9 @@ from monitor.summary import SLOT, Moments, Stream, Summary, total
 INDEX: Final = "cwl-*"
 TIMEOUT: Final = 60  # seconds for one search
 MOST_STREAMS: Final = 20
+
+
+Search = Callable[[Mapping[str, Any]], dict[str, Any]]
 
 
 class Connection(Protocol):
@@ -27,9 +31,7 @@ class ReadIncomplete(Exception):
     """OpenSearch answered for some of its shards only, or ran out of time: the numbers would be too small."""
 
 
-def find_streams(
-    connection: Connection, stack: str, start: int, end: int, *, index: str = INDEX
-) -> tuple[list[Stream], list[Stream]]:
+def find_streams(connection: Connection, stack: str, start: int, end: int, *, index: str = INDEX) -> tuple[list[Stream], list[Stream]]:
     """The streams with predictions in this span: the 20 that have most, and all others.
 
     Raises `ReadIncomplete`, and what the connection raises.
@@ -43,18 +45,14 @@ def find_streams(
     return ordered[:MOST_STREAMS], ordered[MOST_STREAMS:]
 
 
-def read_counts(
-    connection: Connection, stream: Stream, start: int, end: int, *, index: str = INDEX
-) -> dict[int, int]:
+def read_counts(connection: Connection, stream: Stream, start: int, end: int, *, index: str = INDEX) -> dict[int, int]:
     """The number of predictions of each slot that has any, by its start. Raises as `find_streams` does."""
     answer = _search(connection, index, searches.counts(stream, start, end))
     buckets = answer.get("slots", {}).get("buckets", [])
     return {int(bucket["key"]) // 1000: int(bucket["doc_count"]) for bucket in buckets}
 
 
-def read_slots(
-    connection: Connection, stream: Stream, start: int, end: int, *, index: str = INDEX
-) -> list[Summary]:
+def read_slots(connection: Connection, stream: Stream, start: int, end: int, *, index: str = INDEX) -> list[Summary]:
     """A summary of each slot and version that has predictions, in the order of time.
 
     `start` and `end` are whole slots, in seconds since 1970. Raises as `find_streams` does.
@@ -68,7 +66,7 @@ def read_slots(
     found: dict[tuple[int, str, str], list[Summary]] = {}
     for begin in range(start, end, searches.SPAN):
         until = min(end, begin + searches.SPAN)
-        for bucket in _pages(connection, index, stream, begin, until, names):
+        for bucket in _pages(partial(_search, connection, index), stream, begin, until, names):
             summary = parse_slot(bucket, stream, names)
             found.setdefault((summary.start, summary.version, summary.profile), []).append(summary)
     return [total(parts) for _, parts in sorted(found.items())]
@@ -94,13 +92,11 @@ def parse_slot(bucket: Mapping[str, Any], stream: Stream, names: list[str]) -> S
     )
 
 
-def _pages(
-    connection: Connection, index: str, stream: Stream, start: int, end: int, names: list[str]
-) -> Iterator[Mapping[str, Any]]:
+def _pages(search: Search, stream: Stream, start: int, end: int, names: list[str]) -> Iterator[Mapping[str, Any]]:
     after: Mapping[str, Any] | None = None
     while True:
         body = searches.slots(stream, start, end, names, after)
-        page = _search(connection, index, body).get("slots", {})
+        page = search(body).get("slots", {})
         yield from page.get("buckets", [])
         after = page.get("after_key")
         if not after or len(page["buckets"]) < searches.PAGE:
@@ -110,9 +106,7 @@ def _pages(
 def _search(connection: Connection, index: str, body: Mapping[str, Any]) -> dict[str, Any]:
     """The aggregations of a search; empty where no index is there."""
     params = {"ignore_unavailable": "true", "allow_no_indices": "true", "request_cache": "false"}
-    _, _, text = connection.perform_request(
-        "POST", f"/{index}/_search", params=params, body=json.dumps(body).encode(), timeout=TIMEOUT
-    )
+    _, _, text = connection.perform_request("POST", f"/{index}/_search", params=params, body=json.dumps(body).encode(), timeout=TIMEOUT)
     answer = json.loads(text)
     failed = answer["_shards"]["failed"]
     if answer["timed_out"] or failed:

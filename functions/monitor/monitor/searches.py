@@ -63,9 +63,7 @@ def counts(stream: Stream, start: int, end: int) -> dict[str, Any]:
     return _nothing_but(of_stream(stream, start, end), {"slots": {"date_histogram": histogram}})
 
 
-def slots(
-    stream: Stream, start: int, end: int, names: Sequence[str], after: Mapping[str, Any] | None = None
-) -> dict[str, Any]:
+def slots(stream: Stream, start: int, end: int, names: Sequence[str], after: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """The numbers of each slot and version, `PAGE` of them, those behind `after`; `names` are the labels."""
     slot = {"date_histogram": {"field": "@timestamp", "fixed_interval": f"{SLOT}s"}}
     composite: dict[str, Any] = {"size": PAGE, "sources": [{"slot": slot}, *_sources(PARTS)]}
@@ -81,9 +79,7 @@ def slots(
         "hashes": _terms("input.hash", TOP),
         "distinct": {"cardinality": {"field": "input.hash", "precision_threshold": 1000}},
     }
-    return _nothing_but(
-        of_stream(stream, start, end), {"slots": {"composite": composite, "aggregations": inner}}
-    )
+    return _nothing_but(of_stream(stream, start, end), {"slots": {"composite": composite, "aggregations": inner}})
 
 
 def moment_fields(names: Sequence[str]) -> tuple[str, ...]:

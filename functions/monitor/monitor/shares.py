@@ -28,7 +28,7 @@ class Shares:
     windows: int
 
     def judge(self, counts: Array) -> tuple[Array, Array]:
-        """p and effect of each window from its counts, (windows, groups).
+        """The p and the effect of each window from its counts, (windows, groups).
 
         The effect is the share of rows that would have to change group (total variation distance). NaN without rows.
         """
@@ -55,9 +55,7 @@ class Shares:
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Self:
         """The same from JSON."""
-        return cls(
-            np.array(content["expected"], float), content["mean"], content["variance"], content["windows"]
-        )
+        return cls(np.array(content["expected"], float), content["mean"], content["variance"], content["windows"])
 
 
 def fit(counts: Array) -> Shares:

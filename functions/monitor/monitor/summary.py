@@ -43,9 +43,7 @@ class Moments:
     squares: float = 0.0
 
     def __add__(self, other: Moments) -> Moments:
-        return Moments(
-            self.count + other.count, self.total + other.total, self.squares + other.squares
-        )
+        return Moments(self.count + other.count, self.total + other.total, self.squares + other.squares)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,9 +140,7 @@ def to_document(summary: Summary) -> dict[str, Any]:
 def from_document(document: Mapping[str, Any]) -> Summary:
     """The summary that `to_document` wrote. Raises `UnknownSummary`."""
     if document.get("format") != FORMAT:
-        raise UnknownSummary(
-            f"this is no summary of format {FORMAT}, the one that this version reads"
-        )
+        raise UnknownSummary(f"this is no summary of format {FORMAT}, the one that this version reads")
     try:
         model, numbers = document["model"], document["numbers"]
         return Summary(

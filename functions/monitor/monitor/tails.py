@@ -48,9 +48,7 @@ def gamma_lower(a: ArrayLike, x: ArrayLike) -> Array:
     a, x = (np.array(v, dtype=np.float64) for v in np.broadcast_arrays(a, x))
     inside = np.maximum(x, TINY)
     near = x < a + 1
-    series = np.exp(a * np.log(inside) - inside - log_gamma(a)) * _gamma_series(
-        a, np.where(near, inside, a / 2)
-    )
+    series = np.exp(a * np.log(inside) - inside - log_gamma(a)) * _gamma_series(a, np.where(near, inside, a / 2))
     return np.clip(np.where(near, series, 1 - gamma_upper(a, x)), 0, 1)
 
 
@@ -85,9 +83,7 @@ def counts(x: ArrayLike, mean: ArrayLike, variance: ArrayLike) -> Array:
 
     Poisson where the variance is not above the mean. A mean of 0 gives 1 for x = 0, else 0.
     """
-    x, mean, variance = (
-        np.array(v, dtype=np.float64) for v in np.broadcast_arrays(x, mean, variance)
-    )
+    x, mean, variance = (np.array(v, dtype=np.float64) for v in np.broadcast_arrays(x, mean, variance))
     inside, at_least = np.maximum(mean, TINY), np.maximum(x, 1)
     wide = variance > inside * (1 + 1e-9)
     spread = np.where(wide, variance, 2 * inside)

@@ -80,5 +80,3 @@ def _subject(signal: Signal, part: str) -> str:
 
 def _number(value: float) -> str:
     return f"{value:.3g}"
-
-

@@ -66,9 +66,7 @@ class Cut:
     open: list[Summary]
 
 
-def cut(
-    slots: Iterable[Summary], *, rows: int, at_least: int = HOUR, at_most: int = DAY
-) -> Cut:
+def cut(slots: Iterable[Summary], *, rows: int, at_least: int = HOUR, at_most: int = DAY) -> Cut:
     """Disjoint windows one after the other, from the first slot on.
 
     A window closes at the end of the slot with which it has `rows` predictions and is `at_least` so many seconds long.
@@ -88,10 +86,9 @@ def cut(
                 pending.clear()
         pending.append(slot)
     pending = made.open
-    if pending and sum(s.rows for s in pending) >= rows:
-        if _end(pending) - pending[0].start >= at_least:
-            made.full.append(total(pending))
-            pending.clear()
+    if pending and sum(s.rows for s in pending) >= rows and _end(pending) - pending[0].start >= at_least:
+        made.full.append(total(pending))
+        pending.clear()
     return made
 
 
@@ -134,9 +131,7 @@ def a_day_apart(windows: Windows) -> tuple[NDArray[np.int64], NDArray[np.int64]]
     right = np.clip(np.searchsorted(middle, wanted), 1, max(1, len(middle) - 1))
     if len(middle) < 2:
         return np.array([], dtype=np.int64), np.array([], dtype=np.int64)
-    nearer = np.where(
-        np.abs(middle[right - 1] - wanted) <= np.abs(middle[right] - wanted), right - 1, right
-    )
+    nearer = np.where(np.abs(middle[right - 1] - wanted) <= np.abs(middle[right] - wanted), right - 1, right)
     near = np.abs(middle[nearer] - wanted) <= tolerance
     return np.flatnonzero(near), nearer[near]
 
