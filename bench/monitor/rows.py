@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.lines import ROOT
+from tools.root import ROOT
 from bench.monitor.texts import Sentence, every
 from inference.classifier import Classifier
 from inference.record import prediction_record
