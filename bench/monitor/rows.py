@@ -13,10 +13,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from tools.root import ROOT
 from bench.monitor.texts import Sentence, every
 from inference.classifier import Classifier
 from inference.record import prediction_record
+from tools.root import ROOT
 
 MODEL: Final = ROOT / "functions" / "inference" / "model"
 FIELDS: Final = (

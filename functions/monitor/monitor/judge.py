@@ -23,7 +23,7 @@ SIGNALS: Final = (
 # Below these effects a difference is real at most, not large: standard deviations of rows for the means, else shares of rows.
 FLOOR: Final = {
     "means": 0.3, "label": 0.03, "prediction.score": 0.05, "input.words": 0.05,
-    "input.non_letter_share": 0.05, "strange": 0.005, "flags": 0.005, "duplicates": 0.02,
+    "input.non_letter_share": 0.05, "strange": 0.005, "flags": 0.005, "duplicates": 0.05,
 }  # fmt: skip
 # What a text is like, whatever model reads it: judged when the model is another than the baseline's.
 MODEL_FREE: Final = ("input.words", "input.non_letter_share")

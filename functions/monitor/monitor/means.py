@@ -39,7 +39,7 @@ class Means:
 
     `caps` by field; `centre` and `deviation` (of rows), (p,); `covariance` between windows, (p, p), on `degrees`
     degrees of freedom. `hours`, (24, p), and `hour_windows`, (24,), where hours have means of their own: `covariance`
-    is then that around them. `deff` is how many times the variance of a window's mean exceeds that of independent rows.
+    is then that around them, and `hour_noise`, (24,), how many times more the windows of an hour vary. `deff` is how many times the variance of a window's mean exceeds that of independent rows.
     """
 
     names: tuple[str, ...]
@@ -53,6 +53,7 @@ class Means:
     deff: float
     hours: Array | None = None
     hour_windows: Array | None = None
+    hour_noise: Array | None = None
     plain: Array | None = None  # the covariance around the one mean, where `hours` has means
 
     def judge(self, windows: Windows, names: Sequence[str] | None = None) -> MeansFound:
@@ -71,13 +72,13 @@ class Means:
         away = values - self.centre[wanted]
         general = self.covariance if self.plain is None else self.plain
         result = _chart(away, general[square], self.windows - 1, 1 + 1 / self.windows)
-        if self.hours is not None and self.hour_windows is not None:
+        if self.hours is not None and self.hour_windows is not None and self.hour_noise is not None:
             hours = hour_of(windows)
             known = self.hour_windows[hours] >= A_CELL
             if known.any():
                 hours = hours[known]
                 of_hour = values[known] - self.hours[hours][:, wanted]
-                noise = 1 + 1 / self.hour_windows[hours]
+                noise = (1 + 1 / self.hour_windows[hours]) * self.hour_noise[hours]
                 same = _chart(of_hour, self.covariance[square], self.degrees, noise)
                 for whole, part in zip(result, same, strict=True):
                     whole[known] = part
@@ -87,7 +88,7 @@ class Means:
 
     def to_json(self) -> dict[str, Any]:
         """The chart as JSON."""
-        arrays = ("centre", "deviation", "covariance", "hours", "hour_windows", "plain")
+        arrays = ("centre", "deviation", "covariance", "hours", "hour_windows", "hour_noise", "plain")
         numbers = ("caps", "degrees", "windows", "rows", "deff")
         lists = {name: getattr(self, name) for name in arrays}
         return {
@@ -99,7 +100,7 @@ class Means:
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Self:
         """The chart that `to_json` wrote."""
-        arrays = ("centre", "deviation", "covariance", "hours", "hour_windows", "plain")
+        arrays = ("centre", "deviation", "covariance", "hours", "hour_windows", "hour_noise", "plain")
         read: dict[str, Any] = {n: None if content[n] is None else np.array(content[n], float) for n in arrays}
         rest = {n: content[n] for n in ("caps", "degrees", "windows", "rows", "deff")}
         return cls(names=tuple(content["names"]), **rest, **read)
@@ -235,9 +236,12 @@ def _by_hour(found: Means, values: Array, hours: NDArray[np.int64]) -> Means:
     explained = 1 - within / values.var(axis=0, ddof=1)
     if explained.max() < BY_HOUR:
         return found
-    return Means(
-        found.names, found.caps, found.centre, found.deviation, left.T @ left / degrees, degrees,
-        found.windows, found.rows, found.deff, means, count, found.covariance,
+    covariance = left.T @ left / degrees
+    squared = np.einsum("wi,ij,wj->w", left, np.linalg.inv(covariance), left) / len(found.names)
+    noise = np.bincount(hours, weights=squared, minlength=24) / np.maximum(count - 1, 1)
+    return replace(
+        found, covariance=covariance, degrees=degrees, plain=found.covariance,
+        hours=means, hour_windows=count, hour_noise=np.maximum(1, noise),
     )  # fmt: skip
 
 

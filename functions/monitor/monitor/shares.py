@@ -1,7 +1,8 @@
 """Chi-squared of a window's shares of groups against the baseline's, in the measure of how its windows differ.
 
 Scaled as Rao and Scott do for clustered samples (1981, "The analysis of categorical data from complex sample surveys"):
-the statistic of the baseline's own windows has a mean and a variance, and a scaled chi-squared with the same ones gives p.
+the statistic of the baseline's own windows has a mean and a variance. How strongly windows are clustered differs from window to
+window: a chi-squared whose scale varies is an F, and the one with the same mean and variance gives p.
 """
 
 from __future__ import annotations
@@ -36,8 +37,7 @@ class Shares:
         if len(self.expected) == 2:
             chance = tails.f(statistic / self.mean, 1, self.windows - 1)
         else:
-            scale = max(1.0, self.variance / (2 * self.mean))
-            chance = tails.chi_squared(statistic / scale, self.mean / scale)
+            chance = _heavy(statistic / self.mean, len(self.expected) - 1, self.variance / self.mean**2)
         rows = counts.sum(axis=1)
         with np.errstate(invalid="ignore", divide="ignore"):
             effect = np.abs(counts / rows[:, None] - self.expected).sum(axis=1) / 2
@@ -69,6 +69,18 @@ def fit(counts: Array) -> Shares:
     degrees = counts.shape[1] - 1
     mean = float(max(degrees, statistic.mean()))
     return Shares(expected, mean, float(max(2 * degrees, statistic.var(ddof=1))), len(statistic))
+
+
+def _heavy(ratio: Array, degrees: int, spread: float) -> Array:
+    """P of a statistic divided by its mean, whose variance over its squared mean is `spread`.
+
+    F with `degrees` above the line and as many below as give it this spread; chi-squared where it spreads no more than that.
+    """
+    over = spread * degrees - 2
+    if over <= 1e-6:
+        return tails.chi_squared(ratio * degrees, degrees)
+    below = (2 * degrees - 4 + 4 * spread * degrees) / over
+    return tails.f(ratio * below / (below - 2), degrees, below)
 
 
 def _statistic(counts: Array, expected: Array) -> Array:
