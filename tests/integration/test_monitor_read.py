@@ -87,7 +87,7 @@ def connection(running: Stack) -> Iterator[RequestsHttpConnection]:
         timeout=60,
     )
     assert not answer.json()["errors"]
-    connection = RequestsHttpConnection(host=url.hostname, port=url.port)
+    connection = RequestsHttpConnection(host=url.hostname or "", port=url.port)
     yield connection
     requests.delete(f"{running.opensearch_url}/cwl-2002.06.03", timeout=30).raise_for_status()
 

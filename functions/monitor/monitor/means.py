@@ -39,7 +39,8 @@ class Means:
 
     `caps` by field; `centre` and `deviation` (of rows), (p,); `covariance` between windows, (p, p), on `degrees`
     degrees of freedom. `hours`, (24, p), and `hour_windows`, (24,), where hours have means of their own: `covariance`
-    is then that around them, and `hour_noise`, (24,), how many times more the windows of an hour vary. `deff` is how many times the variance of a window's mean exceeds that of independent rows.
+    is then that around them, and `hour_noise`, (24,), how many times more the windows of an hour vary. `deff` is how many times the
+    variance of a window's mean exceeds that of independent rows.
     """
 
     names: tuple[str, ...]
