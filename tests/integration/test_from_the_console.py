@@ -23,6 +23,7 @@ GROUP = "/aws/lambda/a-function-of-yours"
 DAY = 86_400_000
 FIRST_DAY = 1_009_843_200_000  # 2002-01-01: days of which no other test has documents
 BOTH = {"@id", "@timestamp", "@message", "@owner", "@log_group", "@log_stream"}
+OURS = {"@delay_ms", "@kind", "@stack", "@position"}
 LINES = (
     '{"message": "prediction", "prediction": {"label": "acceptable", "score": 0.98}}',
     '[INFO] prediction {"prediction": {"label": "unacceptable", "score": 0.5}}',
@@ -80,11 +81,12 @@ def outcome(indexed: int = 0, duplicate: int = 0, rescued: int = 0) -> dict[str,
     return {"indexed": indexed, "duplicate": duplicate, "rescued": rescued, "excluded": 0}
 
 
-def documents(url: str, events: Events) -> list[dict[str, Any]]:
-    """The documents of the events, in their order; there are no others in that day's index."""
-    index = index_of(events[0])
-    requests.post(f"{url}/{index}/_refresh", timeout=10).raise_for_status()
-    assert requests.get(f"{url}/{index}/_count", timeout=10).json()["count"] == len(events)
+def documents(url: str, events: Events, prefix: str = "cwl-") -> list[dict[str, Any]]:
+    """The documents of the events, in their order; there are no others of that day, in whichever index."""
+    index = index_of(events[0]).replace("cwl-", prefix)
+    requests.post(f"{url}/cwl-*/_refresh", timeout=10).raise_for_status()
+    day = index.removeprefix(prefix)
+    assert requests.get(f"{url}/cwl-{day},cwl-log-{day}/_count?ignore_unavailable=true", timeout=10).json()["count"] == len(events)
     return [requests.get(f"{url}/{index}/_source/{event['id']}", timeout=10).json() for event in events]
 
 
@@ -116,12 +118,13 @@ def test_what_we_sent_first_is_replaced_by_the_consoles_and_not_doubled(running:
 
     after = documents(url, events)
     assert [document.keys() - BOTH for document in before] == [
-        {"message", "prediction", "@delay_ms"},
-        {"prediction", "@delay_ms"},
-        {"@delay_ms"},
+        {"message", "prediction", *OURS},
+        {"prediction", *OURS},
+        OURS,
     ]
     for document in before:
-        del document["@delay_ms"]  # what is lost by it; all else is the same
+        for name in OURS:  # what is lost by it; all else is the same
+            del document[name]
     assert after == before
 
 
@@ -146,6 +149,43 @@ def test_the_type_that_an_unchanged_function_sends_is_refused(running: Stack) ->
     assert requests.get(f"{running.opensearch_url}/{index_of(events[0])}", timeout=10).status_code == 404
     assert ours(running.shipper, events) == outcome(indexed=3)
     assert len(documents(running.opensearch_url, events)) == 3
+
+
+def test_logs_go_to_an_index_of_their_own_once_nobody_else_delivers_them(running: Stack) -> None:
+    """The console's function alone for a day, both for a day, then ours alone; and every line a second time at the end."""
+    url = running.opensearch_url
+    days = [events_of(number, *LINES) for number in range(20, 24)]
+
+    assert results(console(url, days[0])) == ["created"] * 3
+    assert results(console(url, days[1][:2])) == ["created"] * 2
+    requests.post(f"{url}/cwl-*/_refresh", timeout=10).raise_for_status()  # by now the day before has been there for hours
+    assert ours(running.shipper, days[1]) == outcome(indexed=1, duplicate=2)
+    assert results(console(url, days[1][2:])) == ["updated"]
+    assert ours(running.shipper, days[2]) == outcome(indexed=3)
+    documents(url, days[2])  # in the common index: a minute before, both delivered
+    assert ours(running.shipper, days[3]) == outcome(indexed=3)
+    assert len(documents(url, days[3], "cwl-log-")) == 3
+
+    assert [ours(running.shipper, day) for day in days] == [outcome(duplicate=3)] * 4
+
+
+def test_what_was_shipped_before_logs_had_an_index_is_not_shipped_again(running: Stack) -> None:
+    """By retry, replay or backfill. The upgrade is on the second day: its first lines came before it."""
+    url = running.opensearch_url
+    days = [events_of(number, *LINES) for number in range(30, 34)]
+    for event in [*days[0], days[1][0]]:
+        source = {"@id": event["id"], "@timestamp": event["timestamp"], "@log_group": GROUP, "@message": event["message"], "@delay_ms": 1}
+        path = f"{url}/{index_of(event)}/_create/{event['id']}?refresh=true"
+        requests.put(path, json=source, timeout=30).raise_for_status()
+
+    assert ours(running.shipper, days[0]) == outcome(duplicate=3)
+    assert ours(running.shipper, days[1]) == outcome(indexed=2, duplicate=1)
+    assert ours(running.shipper, days[2]) == outcome(indexed=3)
+    assert ours(running.shipper, days[3]) == outcome(indexed=3)
+
+    assert [len(documents(url, day)) for day in days[:3]] == [3] * 3
+    assert len(documents(url, days[3], "cwl-log-")) == 3
+    assert [ours(running.shipper, day) for day in days] == [outcome(duplicate=3)] * 4
 
 
 @pytest.fixture

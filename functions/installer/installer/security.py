@@ -20,7 +20,9 @@ ROLES: Final[Mapping[str, dict[str, Any]]] = {
             {
                 "index_patterns": ["cwl-*"],
                 "allowed_actions": ["create_index", "indices:data/write/bulk*", "indices:data/write/index", "indices:admin/mapping/put"],
-            }
+            },
+            # whether documents of the console's function are there: counted, and nothing else of them can be read
+            {"index_patterns": ["cwl-*"], "allowed_actions": ["indices:data/read/search"], "fls": ["@timestamp", "@log_group*", "@kind"]},
         ],
     },
     "monitor": {

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from datetime import UTC, datetime
 from enum import IntEnum
 from functools import lru_cache
@@ -36,6 +36,7 @@ METADATA: Final = (
 )  # fmt: skip
 RESERVED: Final = frozenset((*ENVELOPE, *METADATA))
 PREFIX: Final = "cwl-"  # of the daily indices, where nothing else is set
+DAY: Final = 86_400_000  # milliseconds
 ID_BYTES: Final = 512  # that OpenSearch takes as `_id`; a longer one would fail the request with all that is in it
 NO_FIELDS: Final = b"}\n"
 SPACE: Final = " \t\r\n"  # JSON's white space
@@ -112,11 +113,12 @@ _Line: Final[Any] = msgspec.defstruct(
 _check: Final = msgspec.json.Decoder(_Line).decode
 
 
-def documents(payload: Payload, rules: Rules, excluded: Counter[str], now: int) -> Iterator[Document]:
+def documents(payload: Payload, rules: Rules, excluded: Counter[str], now: int, common_days: Container[int] = ()) -> Iterator[Document]:
     """The payload's documents; lines of an excluded kind are only counted, in `excluded`.
 
     Id and day are the event's own: a second delivery meets the first. `now` (milliseconds since 1970) is when they are
     shipped: `@delay_ms` is how long after the event that was. `@position` is the line's place in the payload.
+    Logs of `common_days` (numbers since 1970) go to the index of the records (shipper.log_index).
     """
     stack = b',"@stack":' + quoted(rules.stack) if rules.stack else b""
     source = b',"@owner":%b,"@log_group":%b,"@log_stream":%b%b' % (
@@ -147,7 +149,8 @@ def documents(payload: Payload, rules: Rules, excluded: Counter[str], now: int) 
             tail, message = written(fields), quoted(text)
         if not believes:
             kind = LOG
-        index, second = _second(event.timestamp // 1000, rules.prefix, kind == LOG)
+        apart = kind == LOG and event.timestamp // DAY not in common_days
+        index, second = _second(event.timestamp // 1000, rules.prefix, apart)
         identifier = quoted(event.id)
         yield Document(
             b'{"create":{"_index":"%b","_id":%b}}\n{"@id":%b,"@timestamp":"%b%03dZ","@delay_ms":%d,"@position":%d%b%b%b'
@@ -219,8 +222,8 @@ def _document_id(identifier: str, as_json: bytes) -> bytes:
 
 
 @lru_cache(maxsize=4096)
-def _second(seconds: int, prefix: str, is_log: bool) -> tuple[bytes, bytes]:  # noqa: FBT001  positional: a cache's key, made for each line
+def _second(seconds: int, prefix: str, apart: bool) -> tuple[bytes, bytes]:  # noqa: FBT001  positional: a cache's key, made for each line
     """The index of a moment's day, and the moment up to the point before its milliseconds."""
     moment = datetime.fromtimestamp(seconds, UTC)
-    name = f"{prefix}{'log-' if is_log else ''}{moment:%Y.%m.%d}"
+    name = f"{prefix}{'log-' if apart else ''}{moment:%Y.%m.%d}"
     return name.encode(), moment.strftime("%Y-%m-%dT%H:%M:%S.").encode()

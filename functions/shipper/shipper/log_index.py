@@ -1,0 +1,72 @@
+"""Which days' logs belong into the index of the records, because documents of their log group are there already.
+
+Lines that are no records have a daily index of their own (shipper.document). The console's function, and this shipper before
+it had that index, put them into the common one, under the same id: there a second delivery meets the first, in another index
+it would not. So a log group's lines stay in the common index on a day if that index holds a document of the group without
+`@kind`, from that day or the day before. The day before is asked for too, because two functions that both deliver a group
+begin each day at the same moment. Once they are one, the rule ends by itself: docs/from-the-console.md.
+
+Retry, replay and backfill ask the same, and what a day's index answers does not change later.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+from opensearchpy import RequestsHttpConnection
+from opensearchpy.exceptions import TransportError
+
+from shipper.decode import Payload
+from shipper.document import DAY, Rules
+from shipper.provenance import believed
+
+SECONDS: Final = 5.0  # that the server has for an answer, and as many to connect
+BUSY: Final = frozenset({429, 502, 503, 504})
+
+
+class NotAnswered(Exception):
+    """The server is away or busy: nothing can be delivered now either."""
+
+
+class _Count(Struct):
+    count: int
+
+
+def common_days(payload: Payload, rules: Rules, connection: RequestsHttpConnection) -> frozenset[int]:
+    """The days, as numbers since 1970, whose logs of the payload's group belong into the common index.
+
+    Asked once a process, group and day. Raises `NotAnswered`.
+    """
+    if believed(payload, rules.record_groups):
+        return frozenset()  # a record of a log: there was never another place for it
+    days = {event.timestamp // DAY for event in payload.events}
+    return frozenset(day for day in days if _common(connection, rules.prefix, payload.log_group, day))
+
+
+@lru_cache(maxsize=4096)
+def _common(connection: RequestsHttpConnection, prefix: str, log_group: str, day: int) -> bool:
+    """Whether the day's lines of the group belong into the common index; not where one may not count, or nothing can be counted."""
+    groups = [{"term": {field: log_group}} for field in ("@log_group", "@log_group.keyword")]  # as indices without our template have it
+    times = {"range": {"@timestamp": {"gte": (day - 1) * DAY, "lt": (day + 1) * DAY, "format": "epoch_millis"}}}
+    without_kind = {"filter": [times], "should": groups, "minimum_should_match": 1, "must_not": {"exists": {"field": "@kind"}}}
+    try:
+        status, _, text = connection.perform_request(
+            "POST",
+            f"/{prefix}*/_count",  # a pattern: no index is no error
+            body=msgspec.json.encode({"query": {"bool": without_kind}}),
+            timeout=SECONDS,
+            allow_redirects=False,
+            ignore=range(300, 600),
+            headers={"content-type": "application/json"},
+        )
+    except TransportError as problem:
+        raise NotAnswered(f"no connection ({type(problem).__name__})") from None
+    if status in BUSY:
+        raise NotAnswered(f"{status} while documents were counted")
+    try:
+        return msgspec.json.decode(text, type=_Count).count > 0
+    except (msgspec.DecodeError, UnicodeError):
+        return False

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import json
+import threading
+from collections import deque
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+from msgspec import Raw
+from opensearchpy import RequestsHttpConnection
+
+from shipper.client import connect
+from shipper.decode import LogEvent, Payload
+from shipper.document import DAY, Rules
+from shipper.log_index import NotAnswered, common_days
+from shipper.provenance import RECORD_FILTER
+from shipper.ship import ship
+from tests.unit.conftest import Clock
+
+TODAY = 20_780  # days since 1970
+Answers = deque[tuple[int, bytes]]
+
+
+@pytest.fixture
+def counting() -> Iterator[tuple[RequestsHttpConnection, Answers, list[tuple[str, Any]]]]:
+    """A server that counts as `answers` say, and takes every document; what it was asked to count."""
+    answers: Answers = deque()
+    asked: list[tuple[str, Any]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["content-length"]))
+            if self.path.endswith("/_count"):
+                asked.append((self.path, json.loads(body)))
+                status, content = answers.popleft()
+            else:
+                status, content = 200, b'{"items":[{"create":{"status":201}}]}'
+            self.send_response(status)
+            self.send_header("content-length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002  the base class names it
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        connection = connect(f"http://127.0.0.1:{server.server_port}", {})
+        yield connection, answers, asked
+        connection.close()
+        server.shutdown()
+
+
+def payload(*days: int, filters: tuple[str, ...] = ()) -> Payload:
+    events = [LogEvent(str(number), day * DAY + 5, Raw(b'"words"')) for number, day in enumerate(days)]
+    return Payload("DATA_MESSAGE", "123456789012", "group", "stream", events, list(filters))
+
+
+def test_a_day_is_common_where_documents_without_a_kind_are(counting: Any) -> None:
+    connection, answers, asked = counting
+    answers.extend([(200, b'{"count":0,"_shards":{"failed":0}}'), (200, b'{"count":7}')])
+    found = common_days(payload(TODAY, TODAY, TODAY + 1), Rules(prefix="dev-"), connection)
+    assert len(found) == 1
+    assert [path for path, _ in asked] == ["/dev-*/_count"] * 2
+    (times,) = asked[0][1]["query"]["bool"]["filter"]
+    assert times["range"]["@timestamp"]["lt"] - times["range"]["@timestamp"]["gte"] == 2 * DAY
+    assert common_days(payload(TODAY, TODAY + 1), Rules(prefix="dev-"), connection) == found
+    assert len(asked) == 2  # once a day is enough
+
+
+@pytest.mark.parametrize("rules", [Rules(record_groups=frozenset({"group"})), Rules()])
+def test_records_are_not_asked_for(counting: Any, rules: Rules) -> None:
+    connection, _, asked = counting
+    assert common_days(payload(TODAY, filters=(RECORD_FILTER,)), rules, connection) == frozenset()
+    assert asked == []
+
+
+@pytest.mark.parametrize("answer", [(403, b'{"error":{}}'), (401, b"Unauthorized"), (404, b""), (200, b"<html>"), (200, b"{}"), (302, b"")])
+def test_where_nothing_can_be_counted_logs_have_their_own_index(counting: Any, answer: tuple[int, bytes]) -> None:
+    connection, answers, _ = counting
+    answers.append(answer)
+    assert common_days(payload(TODAY), Rules(), connection) == frozenset()
+
+
+def test_a_busy_server_is_asked_again_and_its_silence_fails_the_payload(counting: Any) -> None:
+    connection, answers, asked = counting
+    answers.extend([(429, b""), (503, b"busy"), (200, b'{"count":0}')])
+    assert ship(payload(TODAY), Rules(), connection, Clock().budget(100)).indexed == 1
+    assert len(asked) == 3
+    answers.extend([(503, b"")] * 50)
+    outcome = ship(payload(TODAY + 1), Rules(), connection, Clock().budget(5))
+    assert (dict(outcome.reasons), outcome.available) == ({"503 while documents were counted": 1}, False)
+    gone = connect("http://127.0.0.1:9", {})
+    with pytest.raises(NotAnswered, match="no connection"):
+        common_days(payload(TODAY), Rules(), gone)
+    gone.close()
