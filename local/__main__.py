@@ -26,7 +26,7 @@ FIND_SECONDS: Final = 30
 REFRESH_SECONDS: Final = 5  # as the dashboard does
 SETTINGS: Final = (
     "environment: API_PORT (3000), OPENSEARCH_PORT (9200, at most 9299), OPENSEARCH_URL (a server of yours instead), "
-    "LOG_TEXT (true; false keeps raw text out of the log)"
+    "LOG_TEXT (true; false keeps raw text out of the log), MODEL (the folder of a model of your own)"
 )
 
 

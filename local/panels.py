@@ -15,7 +15,7 @@ from rich.text import Text
 
 from installer.objects import SavedObject, saved_objects
 from installer.panel import Row, Span, interval, request, rows
-from local.screen import COLOURS, plain
+from local.screen import colour, plain
 
 SHOWN: Final = timedelta(minutes=15)
 LINES: Final = 14  # with every flag
@@ -38,8 +38,8 @@ def panels(search: Search, now: datetime) -> RenderableType:
         title = panel.attributes["title"]
         lines = draw(rows(panel, search(request(panel, _objects().values(), span))), span)
         for series, drawing, figure in lines or [("-", "", "")]:
-            colour = COLOURS.get(str(series))
-            grid.add_row(title, plain(series, colour or ""), Text(drawing, style=colour or "blue"), Text(figure))
+            style = colour(str(series)) if name in BY_LABEL else ""
+            grid.add_row(title, plain(series, style), Text(drawing, style=style or "blue"), Text(figure))
             title = ""
     return Group(Text(f"Live traffic of the last {SHOWN.seconds // 60} minutes, {interval(span).seconds} s a column", style="italic"), grid)
 
@@ -106,4 +106,5 @@ def _times(span: Span) -> list[datetime]:
     return [epoch + bar * each for each in range(first, last + 1)]
 
 
+BY_LABEL: Final = {"label-counts", "label-share"}
 DRAWN: Final = {"label-counts": _counts, "label-share": _shares, "score-histogram": _scores, "flags": _flags, "latency": _latencies}

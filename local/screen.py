@@ -20,13 +20,14 @@ from local.cloudwatch import Counts
 from tools.plain import plain as printable
 
 BAR: Final = 40
-COLOURS: Final = {"acceptable": "green", "unacceptable": "red"}
+PALETTE: Final = ("green", "red", "yellow", "magenta", "cyan", "blue")
 NARROW: Final = 18  # characters of a label, a reason or flags at most
 LEAST: Final = 8  # of a text
 PAUSE_SECONDS: Final = 5  # between two lines about one step
 MUCH: Final = 1000  # of a field; more is not shown
 
 Document = dict[str, Any]
+_given: dict[str, str] = {}
 
 
 def console() -> Console:
@@ -91,10 +92,15 @@ def chart(counts: dict[str, int]) -> RenderableType:
     """A bar for each label, with its count."""
     highest = max(counts.values(), default=1)
     bars = [
-        Text.assemble(f"{label:>13} ", ("█" * max(1, BAR * count // highest), COLOURS.get(label, "blue")), f" {count}")
+        Text.assemble(f"{label:>13} ", ("█" * max(1, BAR * count // highest), colour(label)), f" {count}")
         for label, count in sorted(counts.items())
     ]
     return Group(Text("Live predictions by label", style="italic"), *bars)
+
+
+def colour(label: str) -> str:
+    """The next of the palette for a label that is new, then the same wherever it is shown."""
+    return _given.setdefault(label, PALETTE[len(_given) % len(PALETTE)])
 
 
 def filtered(counts: Counts, pattern: str) -> str:
@@ -150,7 +156,7 @@ def _verdict(found: Document) -> tuple[Text, Text]:
         error = _object(found["error"])
         return plain(error.get("type", "" if error else found["error"]), "yellow"), plain(error.get("status"))
     shown = label(found)
-    return Text(shown, style=COLOURS.get(shown, "blue")), Text(_score(_object(found.get("prediction")).get("score")))
+    return Text(shown, style=colour(shown)), Text(_score(_object(found.get("prediction")).get("score")))
 
 
 def _score(value: object) -> str:

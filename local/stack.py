@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from http.server import ThreadingHTTPServer
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
@@ -30,16 +31,20 @@ Step = Callable[[str], AbstractContextManager[Tell]]
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Where the stack listens; `opensearch_url` names a server that is there already, `log_text` the function's setting."""
+    """Where the stack listens; `opensearch_url` names a server that is there already, `log_text` the function's setting.
+
+    `model` is the folder of another model than the package's.
+    """
 
     api_port: int
     opensearch_port: int
     opensearch_url: str | None = None
     log_text: str = "true"
+    model: str = ""
 
     @classmethod
     def of(cls, environment: dict[str, str]) -> Settings:
-        """From API_PORT, OPENSEARCH_PORT, OPENSEARCH_URL and LOG_TEXT. Raises `UserError`."""
+        """From API_PORT, OPENSEARCH_PORT, OPENSEARCH_URL, LOG_TEXT and MODEL. Raises `UserError`."""
         ports = {}
         for name, default, last in (("API_PORT", 3000, 65535), ("OPENSEARCH_PORT", 9200, opensearch.LAST_PORT)):
             value = environment.get(name) or str(default)
@@ -52,7 +57,10 @@ class Settings:
         if log_text not in {"true", "false"}:
             raise UserError(f"LOG_TEXT must be true or false, not {log_text!r}")
         url = (environment.get("OPENSEARCH_URL") or "").rstrip("/") or None
-        return cls(ports["API_PORT"], ports["OPENSEARCH_PORT"], url, log_text)
+        model = environment.get("MODEL") or ""
+        if model and not (Path(model) / "card.json").is_file():
+            raise UserError(f"MODEL must be a folder that `make model` wrote, with card.json in it, not {model!r}")
+        return cls(ports["API_PORT"], ports["OPENSEARCH_PORT"], url, log_text, model and str(Path(model).resolve()))
 
 
 @dataclass(slots=True)
@@ -119,7 +127,7 @@ def stack(settings: Settings, step: Step = _silently) -> Iterator[Stack]:
             subscription = Subscription(log_group, pattern, asynchronous)
             parts.callback(_thread(subscription.run).join, 10)
             parts.callback(subscription.stop)
-            own = {"HASH_KEY": "the local stack's own", "LOG_TEXT": settings.log_text}
+            own = {"HASH_KEY": "the local stack's own", "LOG_TEXT": settings.log_text, "MODEL_FOLDER": settings.model}
             api = {name: parts.enter_context(running(plan.functions[name], own, subscription.put)) for name in set(plan.routes.values())}
         server = _gateway(settings.api_port, {route: api[name].invoke for route, name in plan.routes.items()})
         parts.callback(server.server_close)

@@ -76,7 +76,9 @@ def profile(classifier: Classifier, reference: list[Example], signature: Signatu
 def record(classifier: Classifier, sentence: str) -> dict[str, Any]:
     """What the inference function would log of a sentence."""
     prediction = classifier.predict(sentence)
-    return prediction_record(sentence, prediction, prediction_id="", model={}, traffic="test", key=b"-", log_text=False, log_signals=True)
+    return prediction_record(
+        sentence, prediction, prediction_id="", model={}, traffic="test", key=b"-", log_text=False, log_signals=True, usual=classifier.usual
+    )
 
 
 def flat(nested: dict[str, Any], prefix: str = "") -> dict[str, Any]:

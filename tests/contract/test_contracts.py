@@ -60,7 +60,9 @@ def test_the_sample_records_are_valid(kind: str) -> None:
         (("traffic",), "alive"),
         (("record_version",), 2),
         (("prediction", "score"), 1.5),
-        (("prediction", "label"), "fine"),
+        (("prediction", "label"), ""),
+        (("prediction", "probability", "another"), 1.5),
+        (("model", "calibrated"), True),
         (("input", "hash"), "sentence"),
         (("input", "flags"), ["odd"]),
         (("input", "surprise"), 1),
@@ -71,7 +73,7 @@ def test_the_sample_records_are_valid(kind: str) -> None:
         (("model", "profile"), None),
         (("prediction_id",), None),
         (("sentence",), "an undeclared field"),
-        (("prediction",), {"label": "acceptable", "score": 0.9}),  # a text without its signals
+        (("prediction",), {"label": "a label", "score": 0.9}),  # a text without its signals
     ],
     ids=lambda part: ".".join(part) if isinstance(part, tuple) else "",
 )

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from math import exp, isfinite
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import onnxruntime
+from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-OUTPUTS: Final = ["logits", "signature", "novelty", "surprisal"]
+from inference.descriptors import Usual
+from inference.model_folder import AGAIN, OUTPUTS, UnfitModel, check_session, read_card
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +22,7 @@ class Prediction:
     """What the model says of one sentence.
 
     `probability` of each label sums to 1; `score` is the one of `label`, the most probable. `tokens` and `unknown`
-    count the word pieces of the whole text, without the two marks at its ends; `truncated` says that the model saw
+    count the word pieces of the whole text, without the tokenizer's own marks at its ends; `truncated` says that the model saw
     only the first ones. `signature` says what the text is like in whole numbers of a byte, whose meaning the model's
     profile knows; `novelty` is the logarithm of the signature's Mahalanobis distance from the profile's reference;
     `surprisal` is in bits a pair of neighbouring word pieces. `latency_ms` is the time of tokenising and of the model.
@@ -43,18 +44,37 @@ class Classifier:
     """A model folder (`card.json`, `model.onnx`, `tokenizer.json`), loaded once."""
 
     def __init__(self, folder: Path) -> None:
-        self.card: dict[str, Any] = json.loads((folder / "card.json").read_text(encoding="utf-8"))
-        self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        """Raises `UnfitModel` with the reason where the folder cannot be used."""
+        self.card: dict[str, Any] = read_card(folder)
+        self.usual = Usual.of(self.card["usual"])
+        self._load_tokenizer(folder / "tokenizer.json")
+        self._load_session(folder / "model.onnx")
+
+    def _load_tokenizer(self, path: Path) -> None:
+        try:
+            self._tokenizer = Tokenizer.from_file(str(path))
+        except Exception as problem:  # noqa: BLE001  the library has no exception of its own
+            raise UnfitModel(f"{path} cannot be read as a tokenizer ({problem}): {AGAIN}.") from None
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()  # cut below, where the whole length is known
         self._tokenizer.encode_special_tokens = True  # [SEP] or [UNK] in a text is text: only the model's own marks are marks
-        unknown = self._tokenizer.token_to_id("[UNK]")
-        if unknown is None:
-            raise ValueError(f"{folder}/tokenizer.json has no [UNK]: not the tokenizer of this model")
-        self._unknown = unknown
+        marks = self._tokenizer.encode("a").special_tokens_mask
+        self._marks = sum(marks)
+        self._marks_at_the_end = next((at for at, mark in enumerate(reversed(marks)) if not mark), 0)
+        unknown = self.card["unknown"]
+        self._unknown = None if unknown is None else self._tokenizer.token_to_id(unknown)
+        if unknown is not None and self._unknown is None:
+            raise UnfitModel(f"{path} does not know {unknown}, the mark that card.json names: {AGAIN}.")
+
+    def _load_session(self, path: Path) -> None:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1  # a function below 1,769 MB has less than one core; more threads only wait
-        self._session = onnxruntime.InferenceSession(folder / "model.onnx", options, providers=["CPUExecutionProvider"])
+        try:
+            self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        except Exception as problem:  # noqa: BLE001  the library's own have no common base
+            raise UnfitModel(f"{path} cannot be loaded by onnxruntime {onnxruntime.__version__} ({problem}): {AGAIN}.") from None
+        self._inputs = [each.name for each in self._session.get_inputs()]
+        check_session(path, self._inputs, {each.name: each.shape for each in self._session.get_outputs()}, self.card["labels"])
 
     def predict(self, sentence: str) -> Prediction:
         """One sentence at a time: its score then cannot depend on its neighbours in a batch."""
@@ -67,8 +87,8 @@ class Classifier:
             label=label,
             score=probability[label],
             probability=probability,
-            tokens=len(ids) - 2,
-            unknown=ids.count(self._unknown),
+            tokens=len(ids) - self._marks,
+            unknown=0 if self._unknown is None else ids.count(self._unknown),
             truncated=len(ids) > self.card["max_tokens"],
             signature=signature,
             novelty=novelty,
@@ -80,14 +100,23 @@ class Classifier:
         """The model's raw output for one sentence, a number for each label of the card. Raises `ArithmeticError` for NaN."""
         return self._outputs(self._tokenizer.encode(sentence).ids)[0]
 
+    def shortened(self, ids: list[int]) -> list[int]:
+        """The first pieces of a text that is too long, with the marks at its end."""
+        limit, end = self.card["max_tokens"], self._marks_at_the_end
+        return ids if len(ids) <= limit else [*ids[: limit - end], *ids[len(ids) - end :]]
+
     def _outputs(self, ids: list[int]) -> tuple[list[float], list[int], float, float]:
-        limit = self.card["max_tokens"]
-        tokens = np.array([ids if len(ids) <= limit else [*ids[: limit - 1], ids[-1]]], dtype=np.int64)
-        results = self._session.run(OUTPUTS, {"input_ids": tokens, "attention_mask": np.ones_like(tokens)})
+        results = self._session.run(OUTPUTS, feed(self._inputs, self.shortened(ids)))
         logits, signature, novelty, surprisal = (result[0].tolist() for result in results)
         if not all(map(isfinite, [*logits, novelty, surprisal])):
             raise ArithmeticError("the model's output is not finite")
         return logits, signature, novelty, surprisal
+
+
+def feed(names: list[str], ids: list[int]) -> dict[str, NDArray[np.int64]]:
+    """One sentence's inputs, each (1, tokens): those of `INPUTS` that a session asks for."""
+    tokens = np.array([ids], dtype=np.int64)
+    return {name: tokens if name == "input_ids" else np.full_like(tokens, name == "attention_mask") for name in names}
 
 
 def softmax(logits: list[float], temperature: float) -> list[float]:

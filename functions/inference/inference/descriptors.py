@@ -5,16 +5,13 @@ from __future__ import annotations
 import hmac
 import unicodedata
 from collections import Counter
+from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
-from typing import Any, Final
+from typing import Any, Final, Self
 
-# Thresholds of the flags; events/record.schema.json states the same.
-MOSTLY_UNKNOWN: Final = 0.5
-MOSTLY_NON_LETTER: Final = 0.5
 DOMINANT: Final = 2 / 3
 LETTERS: Final = ("Lu", "Ll", "Lt", "Lm", "Lo", "Mn", "Mc")
-EXPECTED_SCRIPTS: Final = ("latin", "none")
 
 SCRIPTS: Final = frozenset([
     "arabic", "armenian", "bengali", "cyrillic", "devanagari", "ethiopic", "georgian", "greek", "gujarati", "gurmukhi", "han", "hangul",
@@ -23,7 +20,24 @@ SCRIPTS: Final = frozenset([
 ])  # fmt: skip
 
 
-def describe(text: str, *, tokens: int, unknown: int, truncated: bool, key: bytes) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Usual:
+    """What texts of a model are usually like, by its card: what is otherwise gets a flag.
+
+    `mostly_unknown` and `mostly_non_letter` are the shares from which a text has the flag of that name.
+    """
+
+    scripts: frozenset[str]
+    mostly_unknown: float
+    mostly_non_letter: float
+
+    @classmethod
+    def of(cls, card: dict[str, Any]) -> Self:
+        """The card's `usual`."""
+        return cls(frozenset(card["scripts"]), card["mostly_unknown"], card["mostly_non_letter"])
+
+
+def describe(text: str, *, tokens: int, unknown: int, truncated: bool, key: bytes, usual: Usual) -> dict[str, Any]:
     """The record's `input` object of one text.
 
     `tokens` and `unknown` are counts of word pieces, `key` is the secret of the hash. Shares lie between 0 and 1;
@@ -37,9 +51,9 @@ def describe(text: str, *, tokens: int, unknown: int, truncated: bool, key: byte
     script = dominant_script(letters)
     flags = {
         "truncated": truncated,
-        "mostly_unknown": unk_share >= MOSTLY_UNKNOWN,
-        "mostly_non_letter": non_letter_share >= MOSTLY_NON_LETTER,
-        "other_script": script not in EXPECTED_SCRIPTS,
+        "mostly_unknown": unk_share >= usual.mostly_unknown,
+        "mostly_non_letter": non_letter_share >= usual.mostly_non_letter,
+        "other_script": script not in usual.scripts,
     }
     return {
         "chars": len(text),

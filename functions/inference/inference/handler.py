@@ -32,7 +32,7 @@ for setting, value in (("LOG_TEXT", LOG_TEXT), ("LOG_SIGNALS", LOG_SIGNALS)):
 for name in [name for name in os.environ if name.startswith("POWERTOOLS_") or name in {"AWS_LAMBDA_LOG_LEVEL", "LOG_LEVEL"}]:
     del os.environ[name]
 
-classifier = Classifier(Path(__file__).parents[1] / "model")
+classifier = Classifier(Path(os.environ.get("MODEL_FOLDER") or Path(__file__).parents[1] / "model"))
 model = {name: classifier.card[name] for name in ("name", "version")}
 logger = Logger(service=SERVICE, level="INFO", use_rfc3339=True, utc=True, location=None, logger_handler=RaisingHandler(sys.stdout))
 dimensions = {"function_name": os.environ.get("AWS_LAMBDA_FUNCTION_NAME", SERVICE)}  # the namespace is every stack's
@@ -40,7 +40,9 @@ metrics = EphemeralMetrics(namespace="PredictionMonitor", service=SERVICE, defau
 recorder = Recorder(
     logger,
     metrics,
-    model={**model, "profile": classifier.card["profile"]},
+    # absent means calibrated
+    model={**model, "profile": classifier.card["profile"], **({} if classifier.card["calibrated"] else {"calibrated": False})},
+    usual=classifier.usual,
     key=HASH_KEY,
     log_text=LOG_TEXT == "true",
     log_signals="true" in {LOG_TEXT, LOG_SIGNALS},  # who may read the text may read what it is like

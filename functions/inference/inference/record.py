@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import Any, Final
 
 from inference.classifier import Prediction
-from inference.descriptors import describe
+from inference.descriptors import Usual, describe
+from inference.labels import field_names
 from inference.problem import Problem
 
 VERSION: Final = 1
@@ -21,11 +22,12 @@ def prediction_record(
     prediction: Prediction,
     *,
     prediction_id: str,
-    model: dict[str, str],
+    model: dict[str, Any],
     traffic: str,
     key: bytes,
     log_text: bool,
     log_signals: bool,
+    usual: Usual,
 ) -> dict[str, Any]:
     """The fields of one `prediction` line.
 
@@ -39,7 +41,9 @@ def prediction_record(
         **({"text": sentence} if log_text else {}),
         "prediction": {"label": prediction.label, **_scores(prediction, exact=log_signals)},
         "input": {
-            **describe(sentence, tokens=prediction.tokens, unknown=prediction.unknown, truncated=prediction.truncated, key=key),
+            **describe(
+                sentence, tokens=prediction.tokens, unknown=prediction.unknown, truncated=prediction.truncated, key=key, usual=usual
+            ),
             **(_signals(prediction) if log_signals else {}),
         },
         "model": model,
@@ -49,7 +53,8 @@ def prediction_record(
 
 def _scores(prediction: Prediction, *, exact: bool) -> dict[str, Any]:
     if exact:
-        return {"score": prediction.score, "probability": prediction.probability}
+        names = field_names(tuple(prediction.probability))
+        return {"score": prediction.score, "probability": {names[label]: each for label, each in prediction.probability.items()}}
     return {"score": round(prediction.score * SCORE_STEPS) / SCORE_STEPS}
 
 
@@ -61,7 +66,7 @@ def _signals(prediction: Prediction) -> dict[str, Any]:
     }
 
 
-def error_record(problem: Problem, model: dict[str, str]) -> dict[str, Any]:
+def error_record(problem: Problem, model: dict[str, Any]) -> dict[str, Any]:
     """The fields of one `prediction_error` line: never a word of the input."""
     error = {"type": problem.error_type, "status": problem.status, **({"field": problem.field} if problem.field else {})}
     return {"record_version": VERSION, "traffic": problem.traffic, "error": error, "model": model}

@@ -7,12 +7,13 @@ import sys
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import TextIO
+from typing import Any, TextIO
 
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
 from inference.classifier import Prediction
+from inference.descriptors import Usual
 from inference.memory import memory_utilization
 from inference.problem import Problem
 from inference.record import error_record, prediction_record
@@ -28,7 +29,7 @@ class RaisingHandler(logging.StreamHandler[TextIO]):
 
 
 class Recorder:
-    """Writes records and metrics to standard output; `model`, `key`, `log_text` and `log_signals` are the same for every record.
+    """Writes records and metrics to standard output; `model`, `usual`, `key`, `log_text` and `log_signals` are the same for every record.
 
     `memory_mb` is what the function has, in MB.
     """
@@ -38,7 +39,8 @@ class Recorder:
         logger: Logger,
         metrics: EphemeralMetrics,
         *,
-        model: dict[str, str],
+        model: dict[str, Any],
+        usual: Usual,
         key: bytes,
         log_text: bool,
         log_signals: bool,
@@ -47,6 +49,7 @@ class Recorder:
         self._logger = logger
         self._metrics = metrics
         self._model = model
+        self._usual = usual
         self._key = key
         self._log_text = log_text
         self._log_signals = log_signals
@@ -65,6 +68,7 @@ class Recorder:
                     key=self._key,
                     log_text=self._log_text,
                     log_signals=self._log_signals,
+                    usual=self._usual,
                 )
                 self._logger.info("prediction", **record)
         with self._losing_at_most_the_record():

@@ -11,17 +11,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from inference.descriptors import describe, dominant_script, keyed_hash
+from inference.descriptors import Usual, describe, dominant_script, keyed_hash
 from tools.root import ROOT
 
 SCHEMA = json.loads((ROOT / "events" / "record.schema.json").read_text(encoding="utf-8"))
 INPUT = Draft202012Validator({"$defs": SCHEMA["$defs"], **SCHEMA["$defs"]["prediction"]["properties"]["input"]})
 BY_THE_MODEL: dict[str, Any] = {"sig": {f"s{at}": 0 for at in range(8)}, "novelty": 0.5, "surprisal": 12.5}
 KEY = b"a key"
+USUAL = Usual(frozenset({"latin", "none"}), 0.5, 0.5)
 
 
-def described(text: str, *, tokens: int = 7, unknown: int = 0, truncated: bool = False, key: bytes = KEY) -> dict[str, Any]:
-    return describe(text, tokens=tokens, unknown=unknown, truncated=truncated, key=key)
+def described(
+    text: str, *, tokens: int = 7, unknown: int = 0, truncated: bool = False, key: bytes = KEY, usual: Usual = USUAL
+) -> dict[str, Any]:
+    return describe(text, tokens=tokens, unknown=unknown, truncated=truncated, key=key, usual=usual)
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,11 @@ from typing import Any
 import pytest
 
 from inference.classifier import Classifier, Prediction
+from inference.descriptors import Usual
 from inference.record import prediction_record
 from tools.root import ROOT
 
+USUAL = Usual(frozenset({"latin", "none"}), 0.5, 0.5)
 GUESSES = [f"My PIN is {number:04}" for number in range(4000)]
 
 
@@ -33,7 +35,7 @@ def crowd(predictions: list[Prediction], *, log_signals: bool) -> list[int]:
 
 def trace(guess: str, prediction: Prediction, *, log_signals: bool) -> str:
     record: dict[str, Any] = prediction_record(
-        guess, prediction, prediction_id="", model={}, traffic="live", key=b"a secret", log_text=False, log_signals=log_signals
+        guess, prediction, prediction_id="", model={}, traffic="live", key=b"a secret", log_text=False, log_signals=log_signals, usual=USUAL
     )
     del record["input"]["hash"], record["latency_ms"]
     return repr(record)

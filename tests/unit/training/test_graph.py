@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from tokenizers import Tokenizer
 
-from inference.classifier import OUTPUTS, Classifier
+from inference.classifier import Classifier
+from inference.model_folder import OUTPUTS
 from tools.root import ROOT
 from training.graph import whole
 from training.signature import COMPONENTS, LEAST_DISTANCE, Signature, bigram_bits, fit, surprisal

@@ -17,12 +17,13 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from inference.classifier import Classifier
-from inference.descriptors import EXPECTED_SCRIPTS, describe
+from inference.descriptors import Usual, describe
 from tools.root import ROOT
 from training.profile import GOLDEN, NUMBERS, SHARES, binned, calibration, digest, flat, rows
 
 MODEL = ROOT / "functions" / "inference" / "model"
 CARD = json.loads((MODEL / "card.json").read_text(encoding="utf-8"))
+USUAL = Usual.of(CARD["usual"])
 PROFILE = json.loads((MODEL / "profile.json").read_text(encoding="utf-8"))
 POPULATION = PROFILE["population"]["sentences"]
 SENTENCES = PROFILE["golden"]["sentences"]
@@ -316,7 +317,7 @@ KINDS: dict[str, Callable[[dict[str, Any]], bool]] = {
     "near-empty": lambda one: one["tokens"] <= 1,
     "punctuation alone": lambda one: not any(map(str.isalnum, one["text"])),
     "non-latin": lambda one: (
-        describe(one["text"], tokens=1, unknown=0, truncated=False, key=b"-")["script"] not in {*EXPECTED_SCRIPTS, "mixed"}
+        describe(one["text"], tokens=1, unknown=0, truncated=False, key=b"-", usual=USUAL)["script"] not in {*USUAL.scripts, "mixed"}
     ),
 }
 
