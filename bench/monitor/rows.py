@@ -109,7 +109,8 @@ def _load() -> None:
 def _record(text: str) -> tuple[list[float], int, int, int]:
     """The numbers of one prediction, its label's code, its flags' bits, its text's code."""
     prediction = _model[0].predict(text)
-    record = prediction_record(text, prediction, prediction_id="", model={}, traffic="live", key=b"bench", log_text=False, log_signals=True)
+    settings: dict[str, Any] = {"prediction_id": "", "model": {}, "traffic": "live", "key": b"bench", "log_text": False}
+    record = prediction_record(text, prediction, **settings, log_signals=True, usual=_model[0].usual)
     first = next(iter(prediction.probability))
     numbers = [1 - prediction.probability[first], *(float(_at(record, field)) for field in FIELDS)]
     flags = sum(1 << at for at, flag in enumerate(FLAGS) if flag in record["input"]["flags"])
