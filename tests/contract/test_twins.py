@@ -14,6 +14,7 @@ from tools.root import ROOT
 TWINS = [
     ("functions/inference/inference/memory.py", "functions/shipper/shipper/memory.py"),
     ("tools/arguments.py", "functions/installer/installer/arguments.py"),
+    ("tools/plain.py", "functions/installer/installer/plain.py"),
 ]
 
 

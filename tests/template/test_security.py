@@ -141,7 +141,14 @@ DomainIngress AWS::EC2::SecurityGroupIngress
 DomainSecurityGroup AWS::EC2::SecurityGroup
 """
 HASHED: Final = "{{resolve:secretsmanager:${HashKey}}}"
-SHIPPING: Final = {"EXCLUDE": "Exclude", "REDACT_FIELDS": "RedactFields", "REDACT_PATTERNS": "RedactPatterns", "REDACT_KEY": HASHED}
+SHIPPING: Final = {
+    "STACK": "AWS::StackName",
+    "RECORD_LOG_GROUPS": "InferenceLogGroup",
+    "EXCLUDE": "Exclude",
+    "REDACT_FIELDS": "RedactFields",
+    "REDACT_PATTERNS": "RedactPatterns",
+    "REDACT_KEY": HASHED,
+}
 
 
 class Stack(NamedTuple):

@@ -32,8 +32,3 @@ def test_what_is_printed(value: object, printed: str) -> None:
 def test_nothing_steers_the_terminal(text: str) -> None:
     assert plain(text).isprintable()
     plain(text).encode()
-
-
-def test_the_installer_has_the_same_file() -> None:
-    copy = ROOT / "functions" / "installer" / "installer" / "plain.py"
-    assert copy.read_bytes() == (ROOT / "tools" / "plain.py").read_bytes()

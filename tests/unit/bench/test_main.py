@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from math import isfinite
+from pathlib import Path
+
+from tools.root import ROOT
+
+
+def test_quick_run_writes_its_results(tmp_path: Path) -> None:
+    out = tmp_path / "results.json"
+    command = [sys.executable, "-m", "bench", "--quick", "--no-package", "--out", str(out)]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
+    assert (result.returncode, result.stderr) == (0, "")
+    found = json.loads(out.read_text(encoding="utf-8"))
+    assert found.keys() == {"machine", "date", "rows"}
+    assert found["machine"].keys() == {"cpu", "cores", "system", "python", "packages"}
+    assert {"msgspec", "isal", "opensearch-py"} <= found["machine"]["packages"].keys()
+    names = [row["name"] for row in found["rows"]]
+    assert len(set(names)) == len(names) > 15
+    for row in found["rows"]:
+        assert row.keys() == {"name", "value", "unit", "rival", "rival_value", "ratio"}
+        assert all(isfinite(row[name]) and row[name] > 0 for name in ("value", "rival_value", "ratio"))
+        # four digits rounded to two may end beside what was rounded at once
+        assert any(f"{row['ratio'] + shift:.2f}"[:3] in result.stdout for shift in (0, -0.001, 0.001))
+    for subject in ("shipper / floor", "handler / floor", "usual way / shipper", "events/s", "peak memory", "server away"):
+        assert subject in result.stdout
+    assert "target" not in result.stdout  # they hold for the full run alone

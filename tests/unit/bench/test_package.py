@@ -1,0 +1,12 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bench.package import PackageMissing, ensure_built
+
+
+def test_missing_package_is_said(tmp_path: Path) -> None:
+    with pytest.raises(PackageMissing, match="run `make build` first"):
+        ensure_built(tmp_path)
