@@ -6,32 +6,84 @@ import hashlib
 import hmac
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, Final, Literal
 
 import msgspec
 
 from shipper.json_text import Fields, json_object, json_value, quoted
+from shipper.patterns import masked
+from shipper.plain import letters, readings
 from shipper.read import platform, read
 
 Action = Literal["drop", "hash"]
+Name = tuple[str, ...]
 
-DATE: Final = r"(?!\d{4}(?:-\d\d-|/\d\d/)\d\d(?!\d))"  # here begins none
-PATTERNS: Final[Mapping[str, re.Pattern[str]]] = {
-    "email": re.compile(r"[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63})+"),
-    # seven digits and more with the separators that phone, card and account numbers are written with; no part of a word or of a date.
-    # No more than 20 digits with separators: what may start anywhere and reach to the end takes time by the square of the length.
-    "number": re.compile(rf"(?<![\w.-])\+?{DATE}(?:\d(?:\d|[ ()/-]{{1,2}}{DATE}\d){{6,19}}|\d{{21,}})(?![\w-])"),
-}
-ESCAPE: Final = re.compile(r"\\u([0-9a-fA-F]{4})")
+SHORT_NAME: Final = 100
+LONGEST_NAME: Final = 1000
+LONGEST_PATH: Final = 16  # parts of a path that a field's name is looked for in
+PASSWORD: Final = frozenset({"password", "passwd", "pwd"})  # also stands in an address, without its name
 WITHHELD: Final = "[withheld: a field to redact may be in this line, which is no readable JSON]"
+PURPOSE: Final = b"prediction-monitor: hash of a redacted field"
+HASHED: Final = "redacted:"  # how a hash says that it is one, and not the text's nor `input.hash`
+PARTS: Final = re.compile(r"[.\[\]:/@$#]+")
+BETWEEN: Final = str.maketrans("", "", "-_ \t\r\n\"'`")
+# A member that names what another member of its object holds: {"name": "password", "value": "x"}
+NAMING: Final = frozenset(
+    ["name", "key", "k", "field", "fieldname", "param", "parameter", "header", "attribute", "attr", "property", "variable", "loc"]
+)
+
+
+def name_of(written: str) -> Name:
+    """The parts of a field's name by meaning: `User[E-Mail]`, `user.e_mail` and `user%5Bemail%5D` are one name."""
+    return _short_name(written) if len(written) <= SHORT_NAME else _long_name(written)
+
+
+def _long_name(written: str) -> Name:
+    *_, (plain, _) = readings(written)
+    folded = letters(plain)
+    parts = tuple(part for each in PARTS.split(folded) if (part := each.translate(BETWEEN)))
+    return parts or (folded,)
+
+
+_short_name: Final = lru_cache(1024)(_long_name)
+
+
+@lru_cache
+def _near(names: frozenset[str]) -> tuple[re.Pattern[str], re.Pattern[str]]:
+    """What finds these names in small letters, and what finds them where a value may follow.
+
+    Every repetition is bounded: a text takes time by its length.
+    """
+    core = "(?:" + "|".join("[-_ ]?".join(map(re.escape, name)) for name in sorted(names, key=len, reverse=True)) + ")"
+    begin = r"(?:(?<!\w)_{0,3}|(?<=-d))"  # -Dpassword=x is Java's
+    path = r"(?:\.[\w-]{1,64}|\[[\"']?[\w-]{0,64}[\"']?\]){0,4}"
+    end = r"[\s_\"'`\u2019\u201d»*?!)\]}]{0,20}"
+    follows = (
+        rf"{core}\s?[\"']",
+        rf"{begin}{core}(?!_{{0,9}}[^\W_]){path}{end}(?:[=:|{{\u2192\u21d2\u2236\ua789]|->|<-|</|\([\"'])",
+        rf"(?<![\w-])--?{core}(?=\s{{1,20}}\S)",
+        rf"</?(?:[\w-]{{1,64}}[.:]){{0,4}}{core}(?!\w)",
+        rf"\{{\s{{0,9}}:?{core}\s{{0,9}}[, ]",
+        rf"(?<!\w)(?:{'|'.join(sorted(NAMING))})[\"']?\s{{0,9}}[=:]\s{{0,9}}[\"'`\u2018\u201c«]?{core}(?!\w)",
+        *([r"://[^\s/@:\"']{0,256}:[^\s/@\"']{1,256}@"] if names & PASSWORD else []),
+    )
+    return re.compile(core), re.compile("|".join(follows))
+
+
+@lru_cache
+def _derived(secret: bytes) -> bytes:
+    """A key for this purpose alone: what the same secret hashes elsewhere cannot be compared."""
+    return hmac.new(secret, PURPOSE, hashlib.sha256).digest()
 
 
 @dataclass(frozen=True, slots=True)
 class Redaction:
-    """`fields` maps a field's name, or the end of its dotted path, to what is done with it; `patterns` are names of `PATTERNS`.
+    """What is done with which fields, and what is masked in text.
 
-    `key` is the secret of the hashes: without one, a short value could be guessed from its hash.
+    `fields` maps a field's name, or the end of its path, to what is done with it (the first that fits); `patterns` are names
+    of `patterns.PATTERNS`; `key` is the secret of the hashes: without one, a short value could be guessed from its hash.
     """
 
     fields: Mapping[str, Action]
@@ -41,14 +93,14 @@ class Redaction:
     def apply(self, line: str, fields: Fields, *, cut: bool = False) -> tuple[str, Fields]:
         """The line and its fields as they may leave the function. Fields that were `cut` out of the line are not read from it again."""
         try:
-            shown = self._line(line, "")
+            shown = self._line(line, ())
             if not cut and platform(line) is None:
                 return shown, read(shown).fields  # redacted before anything was unwrapped, and by the paths that it had then
-            return WITHHELD if self._named(fields, "") else shown, self._value({name: self._text_of(fields[name]) for name in fields}, "")
+            return WITHHELD if self._named(fields) else shown, self.leaving({name: self._text_of(fields[name]) for name in fields})
         except RecursionError:
             return WITHHELD, {}
 
-    def _line(self, line: str, path: str) -> str:
+    def _line(self, line: str, path: Name) -> str:
         whole = json_value(line) if line.lstrip()[:1] == '"' else None
         if isinstance(whole, str):
             return quoted(self._line(whole, path)).decode()
@@ -56,50 +108,84 @@ class Redaction:
         found = json_object(line[start:]) if start >= 0 else None
         if found is None:
             return self._text(line)
-        return self._text(line[:start]) + msgspec.json.encode(self._value(found, path)).decode()
+        return self._text(line[:start]) + msgspec.json.encode(self.leaving(found, path)).decode()
 
     def _text(self, text: str) -> str:
-        bare = ESCAPE.sub(lambda escape: chr(int(escape[1], 16)), text).replace("\\", "") if "\\" in text else text
-        for path in self.fields:
-            name = path.rpartition(".")[2].replace("\\", "")
-            if f'{name}"' in bare or f"{name}'" in bare or re.search(rf"(?<!\w){re.escape(name)}\s*[=:]", bare):
-                return WITHHELD
-        return self._masked(text)
+        return WITHHELD if self.fields and self._mentioned(text) else masked(text, self.patterns)
+
+    def _mentioned(self, text: str) -> bool:
+        """Whether a name stands where its value may follow, in whatever escapes."""
+        names, followed = _near(frozenset(name[-1] for name in _names_of(tuple(self.fields.items()))))
+        for reading, _ in readings(text):
+            plain = letters(reading)
+            if (names.search(plain) or "://" in plain) and followed.search(plain):
+                return True
+        return False
 
     def _text_of(self, value: Any) -> Any:
         """A number as the text that it was in the line, where that is to be masked."""
-        return str(value) if isinstance(value, int | float) and self._masked(str(value)) != str(value) else value
+        return str(value) if isinstance(value, int | float) and masked(str(value), self.patterns) != str(value) else value
 
-    def _value(self, value: Any, path: str) -> Any:
+    def leaving(self, value: Any, path: Name = ()) -> Any:
+        """A value of the fields as it may leave the function; `path` are the last parts of its name."""
         if isinstance(value, dict):
+            named = self._named_beside(value, path)
             kept = {}
             for name, inner in value.items():
-                below = f"{path}.{name}" if path else name
-                action = self._action(below)
+                below = name_of(name) if self.fields else ()
+                action = self._action(path, below) or (None if below and below[-1] in NAMING else named)
                 if action == "hash":
-                    kept[self._masked(name)] = self._hash(inner)
+                    kept[masked(name, self.patterns)] = self._hash(inner)
                 elif action is None:
-                    kept[self._masked(name)] = self._value(inner, below)
+                    kept[masked(name, self.patterns)] = self.leaving(inner, (path + below)[-LONGEST_PATH:])
             return kept
         if isinstance(value, list):
-            return [self._value(inner, path) for inner in value]
+            return self._list(value, path)
         return self._line(value, path) if isinstance(value, str) else value
 
-    def _named(self, value: Any, path: str) -> bool:
-        """Whether a field to redact is in it."""
-        if isinstance(value, dict):
-            return any(self._action(below := f"{path}.{name}" if path else name) or self._named(value[name], below) for name in value)
-        return isinstance(value, list) and any(self._named(inner, path) for inner in value)
+    def _list(self, values: list[Any], path: Name) -> list[Any]:
+        """A list; where it is one of names and values in turn, or of a command's words, what follows a name is its value."""
+        kept = []
+        named: Action | None = None
+        pairs = len(values) % 2 == 0 and all(isinstance(name, str) for name in values[::2])
+        for place, value in enumerate(values):
+            if named == "hash":
+                kept.append(self._hash(value))
+            elif named is None:
+                kept.append(self.leaving(value, path))
+            is_name = isinstance(value, str) and named is None and ((pairs and place % 2 == 0) or value[:1] == "-")
+            named = self._action(path, name_of(value)) if self.fields and is_name else None
+        return kept
 
-    def _action(self, path: str) -> Action | None:
-        paths = f".{path}", f".{path.removeprefix('$')}"  # `$name` is what a filter pattern's field `name` holds
-        return next((action for field, action in self.fields.items() if any(known.endswith(f".{field}") for known in paths)), None)
+    def _named_beside(self, value: Fields, path: Name) -> Action | None:
+        """What is to be done with the members of an object that holds a name to redact as a value."""
+        for member, held in value.items() if self.fields else ():
+            if name_of(member)[-1] not in NAMING:
+                continue
+            name = held[-1] if isinstance(held, list) and held else held
+            action = self._action(path, name_of(name)) if isinstance(name, str) and len(name) <= LONGEST_NAME else None
+            if action:
+                return action
+        return None
 
-    def _masked(self, text: str) -> str:
-        for name in self.patterns:
-            text = PATTERNS[name].sub(f"[{name}]", text)
-        return text
+    def _named(self, fields: Fields) -> bool:
+        """Whether a field to redact is in them."""
+        return bool(self.fields) and self.leaving(fields) != replace(self, fields={}).leaving(fields)
+
+    def _action(self, path: Name, below: Name) -> Action | None:
+        """What is done with the field `below` this path. The name of a field to redact may end at each of its parts."""
+        whole = path + below
+        for end in range(len(path) + 1, len(whole) + 1):
+            for name, action in _names_of(tuple(self.fields.items())).items():
+                if whole[max(0, end - len(name)) : end] == name:
+                    return action
+        return None
 
     def _hash(self, value: Any) -> str:
         text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
-        return hmac.new(self.key, text.encode(errors="surrogatepass"), hashlib.sha256).hexdigest()[:16]
+        return HASHED + hmac.new(_derived(self.key), text.encode(errors="surrogatepass"), hashlib.sha256).hexdigest()[:16]
+
+
+@lru_cache
+def _names_of(fields: tuple[tuple[str, Action], ...]) -> Mapping[Name, Action]:
+    return {name_of(field): action for field, action in reversed(fields)}

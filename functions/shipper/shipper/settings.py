@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from shipper.document import PREFIX, Rules
+from shipper.patterns import PATTERNS
 from shipper.read import Kind
-from shipper.redact import PATTERNS, Action, Redaction
+from shipper.redact import Action, Redaction
 
 MEBIBYTE = 1024 * 1024
 INDEX_PREFIX = re.compile(r"[a-z0-9][a-z0-9-]{0,49}-")

@@ -13,7 +13,8 @@ from msgspec import Raw
 
 from shipper.decode import LogEvent, Payload
 from shipper.document import Rules, documents
-from shipper.redact import PATTERNS, WITHHELD, Redaction
+from shipper.patterns import NUMBER
+from shipper.redact import PURPOSE, WITHHELD, Redaction
 
 KEY = b"key of the hashes"
 NAMED = Redaction({"password": "drop", "user.mail": "hash", "token": "hash", "größe": "drop"}, (), KEY)
@@ -27,7 +28,8 @@ MEGABYTE = 1_000_000
 
 
 def hashed(text: str) -> str:
-    return hmac.new(KEY, text.encode(), hashlib.sha256).hexdigest()[:16]
+    key = hmac.new(KEY, PURPOSE, hashlib.sha256).digest()
+    return "redacted:" + hmac.new(key, text.encode(), hashlib.sha256).hexdigest()[:16]
 
 
 def source(line: str, redaction: Redaction, extracted: dict[str, Any] | None = None) -> bytes:
@@ -72,8 +74,8 @@ def nested(depth: int, inner: str) -> str:
         pytest.param({"user.mail": "x", "a.token": "y"}, {"user.mail": hashed("x"), "a.token": hashed("y")}, id="a name with dots"),
         pytest.param({"größe": SECRET, "ä": 1}, {"ä": 1}, id="a name beyond ASCII"),
         pytest.param(
-            {"mail": "x", "user": {"a": {"mail": "x"}}, "auser": {"mail": "x"}, "my_password": 1, "passwords": 2, "Password": 3},
-            {"mail": "x", "user": {"a": {"mail": "x"}}, "auser": {"mail": "x"}, "my_password": 1, "passwords": 2, "Password": 3},
+            {"mail": "x", "user": {"a": {"mail": "x"}}, "auser": {"mail": "x"}, "my_password": 1, "passwords": 2},
+            {"mail": "x", "user": {"a": {"mail": "x"}}, "auser": {"mail": "x"}, "my_password": 1, "passwords": 2},
             id="other names stay",
         ),
         pytest.param({"a": "password", "b": "the token 5"}, {"a": "password", "b": "the token 5"}, id="a name as a value stays"),
@@ -271,7 +273,7 @@ def test_fields_that_a_filter_pattern_cut_out(
         ("<a@b.de>,mailto:c@d.de?subject", "<[email]>,mailto:[email]?subject"),
         ("to=a@b.de.", "to=[email]."),
         ("jörg@müller.de", "[email]"),
-        ("x" * 100 + "@b.de", "x" * 36 + "[email]"),
+        ("x" * 100 + "@b.de", "[email]"),
         ("@handle, user@localhost, a @ b.de, a@.de, @b.de", "@handle, user@localhost, a @ b.de, a@.de, @b.de"),
         ("call +49 151 23456789 now", "call [number] now"),
         ("(0151) 2345678", "([number]"),
@@ -339,7 +341,7 @@ def test_a_hash_depends_on_the_value_and_the_key_alone() -> None:
 
 NAMES = st.sampled_from(["a", "user", "message", "größe", "x.y"]) | st.text(max_size=4)
 EMAILS = st.from_regex(r"[a-z0-9][a-z0-9.+_-]{0,20}@[a-z0-9-]{1,12}(\.[a-z]{2,6}){1,2}", fullmatch=True)
-NUMBERS = st.from_regex(r"\+?[0-9]{2,4}[ /-]?[0-9]{3,6}[ -]?[0-9]{4,7}", fullmatch=True).filter(PATTERNS["number"].fullmatch)
+NUMBERS = st.from_regex(r"\+?[0-9]{2,4}[ /-]?[0-9]{3,6}[ -]?[0-9]{4,7}", fullmatch=True).filter(lambda text: (match := NUMBER.fullmatch(text)) and match["number"])
 
 
 @st.composite

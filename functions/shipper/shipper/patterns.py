@@ -1,0 +1,89 @@
+"""What is masked in text: e-mail addresses and long numbers, however they are spelled.
+
+Every repetition in an expression is bounded or gives nothing back, so that no text takes time by the square of its length.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final
+
+from shipper.plain import JOINER, readings, shape
+
+Span = tuple[int, int]
+
+# Begins where a word begins and gives nothing back: one look at each word.
+LOCAL: Final = rf"(?<![\w.+{JOINER}-])(?<!\w')(?:[\w.+{JOINER}-]|(?<=\w)'(?=\w))++|\"[^\"@]{{1,64}}\""
+DOMAIN: Final = rf"[\w{JOINER}-]{{1,63}}(?:\.[\w{JOINER}-]{{1,63}}){{1,32}}|\[[0-9a-fA-F.:]{{2,45}}\]"
+EMAIL: Final = re.compile(rf"(?:{LOCAL})@(?:{DOMAIN})")
+
+YEAR, MONTH, DAY = r"(?:19|20)\d\d", r"(?:0?[1-9]|1[0-2])", r"(?:0?[1-9]|[12]\d|3[01])"
+OCTET: Final = r"(?:25[0-5]|2[0-4]\d|[01]?\d?\d)"
+DATE: Final = "|".join(
+    separator.join(parts) for separator in ("-", "/", r"\.", "_") for parts in ((YEAR, MONTH, DAY), (DAY, MONTH, YEAR), (MONTH, DAY, YEAR))
+)
+# What has many digits and stays: a date, a time of the day, an IPv4 address, a decimal.
+FORMS: Final = "|".join(
+    [
+        rf"(?=\d{{1,4}}[./_-]\d{{1,2}}[./_-]\d)(?:{DATE})(?!\d)",
+        r"\d{1,2}:\d\d(?::\d\d)?(?:[.,]\d{1,9})?(?!\d)",
+        rf"{OCTET}(?:\.{OCTET}){{3}}(?![\d_]|[.,]\d)",
+        r"\d{1,6}\.\d{1,400}(?:e[+-]?\d{1,3})?(?![\w]|\.\d)",
+        r"\d{1,6},\d{1,6}(?![\w]|[.,]\d)",
+    ]
+)
+KNOWN: Final = rf"(?=\d{{1,6}}[.,:/_-]\d)(?:{FORMS})"  # a quick look first
+# Seven digits and more with what phone, card and account numbers are written with. No more than 20 with separators.
+NUMBER: Final = re.compile(
+    rf"(?=[\d(+])(?<![\w.-])(?:(?:{KNOWN})|(?:(?<=/)|(?<=ersion[ =:]))\d{{1,9}}(?:\.\d{{1,9}}){{1,8}}(?![\w-]|\.\d)|(?P<number>"
+    r"\(\d{2,5}\)[ -]?\d{2,4}(?:\.\d{2,4}){1,4}(?![\w-]|\.\d)"
+    r"|\+?(?=(?:[.,_]?\d){7})\d{1,12}(?:(?:\.\d{2,12}){2,7}(?!\.?\d)|(?:,\d{2,12}){2,7}(?!,?\d)|(?:_\d{2,12}){1,7})(?![\w-])"
+    rf"|\+?\d(?:\d|[ ()/+{JOINER}-]{{1,2}}(?!{KNOWN})\d){{6,19}}(?![\w-])"
+    r"|\d{21,}(?![\w-])"
+    r"))"
+)
+IBAN: Final = re.compile(
+    rf"(?<![^\W_])[A-Za-z]{{2}}\d\d(?:[ {JOINER}-]?[A-Za-z0-9]{{4}}){{2,7}}(?:[ {JOINER}-]?[A-Za-z0-9]{{1,3}})?(?![^\W_])"
+)
+GROUP_ENDS: Final = re.compile(rf"[A-Za-z0-9](?=[ {JOINER}-]|$)")
+
+
+def _emails(text: str) -> Iterator[Span]:
+    if "@" in text:
+        yield from (match.span() for match in EMAIL.finditer(text))
+
+
+def _numbers(text: str) -> Iterator[Span]:
+    yield from (match.span("number") for match in NUMBER.finditer(text) if match["number"])
+    yield from filter(None, map(_account, IBAN.finditer(text)))
+
+
+def _account(match: re.Match[str]) -> Span | None:
+    """The IBAN that a candidate begins with, known by its check digits (ISO 13616: 15 to 34 characters, the remainder by 97 is 1)."""
+    for end in reversed([found.end() for found in GROUP_ENDS.finditer(match[0])]):
+        account = "".join(filter(str.isalnum, match[0][:end]))
+        if 15 <= len(account) <= 34 and int("".join(str(int(each, 36)) for each in account[4:] + account[:4])) % 97 == 1:
+            return match.start(), match.start() + end
+    return None
+
+
+PATTERNS: Final[Mapping[str, Callable[[str], Iterator[Span]]]] = {"email": _emails, "number": _numbers}
+
+
+def masked(text: str, names: tuple[str, ...]) -> str:
+    """The text with `[email]` or `[number]` in place of what these patterns find in it, in whatever escapes it is written."""
+    spans = sorted(
+        (start, -end, name)
+        for reading, origin in (readings(text) if names else ())
+        for plain in [shape(reading)]
+        for name in names
+        for start, end in (origin(*span) for span in PATTERNS[name](plain))
+    )
+    pieces: list[str] = []
+    position = 0
+    for start, minus_end, name in spans:
+        if start >= position:
+            pieces += text[position:start], f"[{name}]"
+        position = max(position, -minus_end)
+    return "".join(pieces) + text[position:] if spans else text
