@@ -71,11 +71,14 @@ def _account(match: re.Match[str]) -> Span | None:
 PATTERNS: Final[Mapping[str, Callable[[str], Iterator[Span]]]] = {"email": _emails, "number": _numbers}
 
 
+SUSPECT: Final = re.compile(r"[\d@%&\\]|[^\x00-\x7f]")  # without one of these nothing can be found
+
+
 def masked(text: str, names: tuple[str, ...]) -> str:
     """The text with `[email]` or `[number]` in place of what these patterns find in it, in whatever escapes it is written."""
     spans = sorted(
         (start, -end, name)
-        for reading, origin in (readings(text) if names else ())
+        for reading, origin in (readings(text) if names and SUSPECT.search(text) else ())
         for plain in [shape(reading)]
         for name in names
         for start, end in (origin(*span) for span in PATTERNS[name](plain))

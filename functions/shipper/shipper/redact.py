@@ -6,7 +6,7 @@ import hashlib
 import hmac
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, Final, Literal
 
@@ -89,6 +89,10 @@ class Redaction:
     fields: Mapping[str, Action]
     patterns: tuple[str, ...]
     key: bytes
+    _names: Mapping[Name, Action] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_names", {name_of(name): action for name, action in reversed(list(self.fields.items()))})
 
     def apply(self, line: str, fields: Fields, *, cut: bool = False) -> tuple[str, Fields]:
         """The line and its fields as they may leave the function. Fields that were `cut` out of the line are not read from it again."""
@@ -115,7 +119,7 @@ class Redaction:
 
     def _mentioned(self, text: str) -> bool:
         """Whether a name stands where its value may follow, in whatever escapes."""
-        names, followed = _near(frozenset(name[-1] for name in _names_of(tuple(self.fields.items()))))
+        names, followed = _near(frozenset(name[-1] for name in self._names))
         for reading, _ in readings(text):
             plain = letters(reading)
             if (names.search(plain) or "://" in plain) and followed.search(plain):
@@ -176,7 +180,7 @@ class Redaction:
         """What is done with the field `below` this path. The name of a field to redact may end at each of its parts."""
         whole = path + below
         for end in range(len(path) + 1, len(whole) + 1):
-            for name, action in _names_of(tuple(self.fields.items())).items():
+            for name, action in self._names.items():
                 if whole[max(0, end - len(name)) : end] == name:
                     return action
         return None
@@ -184,8 +188,3 @@ class Redaction:
     def _hash(self, value: Any) -> str:
         text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
         return HASHED + hmac.new(_derived(self.key), text.encode(errors="surrogatepass"), hashlib.sha256).hexdigest()[:16]
-
-
-@lru_cache
-def _names_of(fields: tuple[tuple[str, Action], ...]) -> Mapping[Name, Action]:
-    return {name_of(field): action for field, action in reversed(fields)}

@@ -3,7 +3,11 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import re
 from collections import Counter
+from collections.abc import Iterator
+from itertools import pairwise
+from re import _constants, _parser
 from typing import Any
 
 import pytest
@@ -11,9 +15,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from msgspec import Raw
 
+from local.template import ROOT
+from shipper import patterns, plain, redact
 from shipper.decode import LogEvent, Payload
 from shipper.document import Rules, documents
 from shipper.patterns import NUMBER
+from shipper.plain import readings
 from shipper.redact import PURPOSE, WITHHELD, Redaction
 
 KEY = b"key of the hashes"
@@ -24,7 +31,7 @@ ENVELOPE = {"@id", "@timestamp", "@delay_ms", "@position", "@message", "@owner",
 WRAPPED = {"timestamp": "2026-11-23T12:00:00Z", "level": "INFO"}
 REQUEST = "8f5ad1e0-3c1c-4f9a-9a57-1f2b3c4d5e6f"
 SECRET = "Sesame"
-MEGABYTE = 1_000_000
+LONG = 300_000
 
 
 def hashed(text: str) -> str:
@@ -322,10 +329,118 @@ def test_a_number_that_is_no_text_stays() -> None:
 
 @pytest.mark.parametrize(
     "unit",
-    ["x", "1", "1- ", "1-1-", "+1", "a@", "a@b.", "a.", "@", "token ", '{"', '\\"password', "\\", "\\u", '"', '"{', '{"a":"'],
+    [
+        "x",
+        "1",
+        "1- ",
+        "1-1-",
+        "+1",
+        "a@",
+        "a@b.",
+        "a.",
+        "@",
+        "token ",
+        '{"',
+        '\\"password',
+        "\\",
+        "\\u",
+        '"',
+        '"{',
+        '{"a":"',
+        "1 ",
+        "1/",
+        "12,",
+        "12/12/",
+        "1 1.1 ",
+        "%25",
+        "%C3",
+        "&amp;",
+        "AB12 ",
+        "a'",
+        "x.x",
+        "password.",
+        "password[",
+        "<a:",
+        "name=",
+        "é",
+        "\u0301\u0316",
+    ],
 )
 def test_no_line_takes_long(unit: str) -> None:
-    ALL.apply((unit * MEGABYTE)[:MEGABYTE] + "-", {})  # in a second or so; where the time grows with the square of the length, in hours
+    ALL.apply((unit * LONG)[:LONG] + "-", {})  # in a second or so; where the time grows with the square of the length, in an hour
+
+
+def repeats(pattern: Any) -> Iterator[tuple[Any, int, Any]]:
+    """Each repetition of a parsed expression: its kind, the most that it takes, and what it repeats."""
+    for kind, argument in pattern:
+        if kind in {_constants.MAX_REPEAT, _constants.MIN_REPEAT, _constants.POSSESSIVE_REPEAT}:
+            yield kind, int(argument[1]), argument[2]
+        for part in argument if isinstance(argument, tuple) else [argument]:
+            for below in part if isinstance(part, list) else [part]:
+                if isinstance(below, _parser.SubPattern):
+                    yield from repeats(below)
+
+
+def test_what_looks_at_every_place_of_a_text_looks_no_further_than_a_bound() -> None:
+    """An expression that may start anywhere and reach to the end takes time by the square of the length."""
+    followed = redact._near(frozenset({"password", "token"}))[1]
+    endless = {
+        (expression.pattern, str(repeated))
+        for expression in (patterns.EMAIL, patterns.NUMBER, patterns.IBAN, followed)
+        for kind, most, repeated in repeats(_parser.parse(expression.pattern))
+        if most >= 1000 and kind is not _constants.POSSESSIVE_REPEAT
+    }
+    assert {repeated for _, repeated in endless} == {str(_parser.parse(r"\d"))}  # a run of digits, which is looked at from its start only
+    for before in patterns.NUMBER.pattern, patterns.EMAIL.pattern:
+        assert r"(?<![\w." in before
+
+
+@pytest.mark.parametrize("text", ["%41", r"\x41", r"\u0041", "&amp;#65;", "é", "1 2.5 ", "word "])
+def test_decoding_ends_after_as_many_levels_as_there_are(text: str) -> None:
+    """Each level looks at every character once; the work is the length of the readings."""
+    for count in (100, 1_000, 10_000):
+        assert sum(len(reading) for reading, _ in readings(text * count)) <= 3 * len(text) * count
+    nested = "a@b.de"
+    for _ in range(plain.LEVELS):
+        nested = nested.replace("@", "%40").replace("%", "&#37;").replace("&", r"\x26")
+    assert len(list(readings(nested))) <= plain.LEVELS + 1
+
+
+@given(st.text(st.sampled_from(list("%25\\xu0041&amp;#6;@a1.é \u3000"))))
+def test_where_a_decoded_character_stood(text: str) -> None:
+    """Spans of a reading lie in order in the text, and a character that is no escape is itself."""
+    for reading, origin in readings(text):
+        spans = [origin(place, place + 1) for place in range(len(reading))]
+        assert all(start < end for start, end in spans)
+        assert all(before[1] <= after[0] or before == after for before, after in pairwise(spans))
+        assert all(text[start:end] == each for each, (start, end) in zip(reading, spans, strict=True) if end - start == 1)
+
+
+SHIPPING = (ROOT / "docs" / "shipping.md").read_text(encoding="utf-8").split("## What redaction finds\n")[1].split("\n## ")[0]
+ROW = re.compile(r"\| (?P<what>[^|]+) \| (?P<mark>`+)(?P<line>.+?)(?P=mark) \| (?P<left>.+) \|")
+ROWS = [row for row in map(ROW.fullmatch, SHIPPING.splitlines()) if row]
+TOLD = Redaction({"password": "drop", "user.email": "drop", "api_key": "drop"}, ("email", "number"), KEY)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=[row["what"] for row in ROWS])
+def test_the_table_of_what_is_found_is_true(row: re.Match[str]) -> None:
+    line, left = (text.replace("\\|", "|") for text in (row["line"], row["left"].strip("`")))
+    expected = {"withheld": WITHHELD, "the same": line}.get(left, left)
+    assert shown(line, TOLD)[0] == expected
+    assert row["left"] == "the same" or not any(secret in expected for secret in (SECRET, "1111", "@", "555"))
+
+
+def test_the_table_has_every_row() -> None:
+    assert len(ROWS) == sum(line.startswith("| ") for line in SHIPPING.splitlines()) - 3  # without the heads
+    assert len(ROWS) > 120
+
+
+def test_a_hash_says_that_it_is_one_and_cannot_be_compared_with_that_of_the_input() -> None:
+    """The stack has one secret; `input.hash` is keyed with it, a redacted field's hash with a key that is derived from it."""
+    own = hmac.new(KEY, b"a", hashlib.sha256).hexdigest()[:16]
+    found = shown('{"token":"a"}', NAMED)[1]["token"]
+    assert re.fullmatch("redacted:[0-9a-f]{16}", found)
+    assert own not in found
 
 
 def test_a_hash_depends_on_the_value_and_the_key_alone() -> None:
@@ -341,7 +456,9 @@ def test_a_hash_depends_on_the_value_and_the_key_alone() -> None:
 
 NAMES = st.sampled_from(["a", "user", "message", "größe", "x.y"]) | st.text(max_size=4)
 EMAILS = st.from_regex(r"[a-z0-9][a-z0-9.+_-]{0,20}@[a-z0-9-]{1,12}(\.[a-z]{2,6}){1,2}", fullmatch=True)
-NUMBERS = st.from_regex(r"\+?[0-9]{2,4}[ /-]?[0-9]{3,6}[ -]?[0-9]{4,7}", fullmatch=True).filter(lambda text: (match := NUMBER.fullmatch(text)) and match["number"])
+NUMBERS = st.from_regex(r"\+?[0-9]{2,4}[ /-]?[0-9]{3,6}[ -]?[0-9]{4,7}", fullmatch=True).filter(
+    lambda text: (match := NUMBER.fullmatch(text)) and match["number"]
+)
 
 
 @st.composite
