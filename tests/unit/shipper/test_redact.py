@@ -15,13 +15,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from msgspec import Raw
 
-from local.template import ROOT
 from shipper import patterns, plain, redact
 from shipper.decode import LogEvent, Payload
 from shipper.document import Rules, documents
 from shipper.patterns import NUMBER
 from shipper.plain import readings
 from shipper.redact import PURPOSE, WITHHELD, Redaction
+from tools.root import ROOT
 
 KEY = b"key of the hashes"
 NAMED = Redaction({"password": "drop", "user.mail": "hash", "token": "hash", "größe": "drop"}, (), KEY)
