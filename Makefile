@@ -17,6 +17,10 @@ QUIET := $(shell [ -t 2 ] || echo --quiet)
 OFFLINE := echo "make: packages could not be downloaded: check the network and run this again" >&2; exit 1
 COMPILE := $(UV) pip compile --quiet --universal --generate-hashes --python-version 3.13 --no-emit-index-url --custom-compile-command "make lock"
 
+RUN_LOCKS := requirements/run.txt requirements/emulator.txt $(wildcard functions/*/requirements.txt)
+# An environment that has the developers' tools keeps them.
+RUNNABLE := $(if $(wildcard $(VENV)/.ready),$(VENV)/.ready,$(VENV)/.run)
+
 .PHONY: help setup run serve kibana test test-full deploy-test lint audit build bench cost train lock clean
 
 help: ## what can be made
@@ -24,10 +28,10 @@ help: ## what can be made
 
 setup: $(VENV)/.ready ## the project's own environment in .venv
 
-run: $(VENV)/.ready ## sentences in, documents in OpenSearch out, then ends [API_PORT= OPENSEARCH_PORT= OPENSEARCH_URL= LOG_TEXT=]
+run: $(RUNNABLE) ## sentences in, documents in OpenSearch out, then ends [API_PORT= OPENSEARCH_PORT= OPENSEARCH_URL= LOG_TEXT=]
 	@python -m local run
 
-serve: $(VENV)/.ready ## the same stack, staying up: API on 127.0.0.1:3000, OpenSearch on 127.0.0.1:9200 [the same]
+serve: $(RUNNABLE) ## the same stack, staying up: API on 127.0.0.1:3000, OpenSearch on 127.0.0.1:9200 [the same]
 	@python -m local serve
 
 lint: $(VENV)/.ready ## ruff, mypy, cfn-lint; workflows by zizmor and by their schema; whether the pins fit each other
@@ -41,7 +45,7 @@ lint: $(VENV)/.ready ## ruff, mypy, cfn-lint; workflows by zizmor and by their s
 audit: $(VENV)/.ready ## an SBOM of each package in sbom/, and what is known against the pins [PIP_AUDIT_VULNERABILITY_SERVICE=osv]
 	@python -m audit
 
-kibana: $(VENV)/.ready ## OpenSearch Dashboards in Docker on 127.0.0.1:5601 for the running stack [OPENSEARCH_PORT= DASHBOARDS_PORT=]
+kibana: $(RUNNABLE) ## OpenSearch Dashboards in Docker on 127.0.0.1:5601 for the running stack [OPENSEARCH_PORT= DASHBOARDS_PORT=]
 	@docker compose version >/dev/null 2>&1 && docker info >/dev/null 2>&1 || { \
 	  echo "make kibana: Docker with compose is not running here; make serve shows the same main panels in the terminal" >&2; exit 1; }
 	@profile=desktop; if [ "$$(uname)" = Linux ] && ! docker info --format '{{.OperatingSystem}}' | grep -q Desktop; then profile=linux; fi; \
@@ -80,17 +84,28 @@ lock: $(UV) ## new pins, with hashes and without index addresses
 	@$(COMPILE) --upgrade --group uv -o requirements/uv.txt
 	@$(COMPILE) --upgrade --group dev functions/*/requirements.in -o requirements/dev.txt
 	@for folder in functions/*; do $(COMPILE) --no-deps -c requirements/dev.txt $$folder/requirements.in -o $$folder/requirements.txt; done
+	@$(COMPILE) --group run -c requirements/dev.txt -o requirements/run.txt
+	@$(COMPILE) --no-deps --group emulator -c requirements/dev.txt -o requirements/emulator.txt
 	@$(COMPILE) --upgrade --group train -c requirements/dev.txt -o requirements/train.txt
 
 clean: ## forget environments and builds (not the downloaded OpenSearch, which lies in the user's cache folder)
 	@rm -rf $(VENV) .venv-train .uv .aws-sam .mypy_cache .pytest_cache .ruff_cache .hypothesis sbom
 
+# Enough to run the stack: `make run` in a fresh clone sets up nothing else.
+$(VENV)/.run: $(RUN_LOCKS) | $(UV)
+	@echo "setting up $(VENV) (0.3 GB, once) ..."
+	$(call install,$(RUN_LOCKS))
+
 $(VENV)/.ready: requirements/dev.txt | $(UV)
 	@echo "setting up $(VENV) (0.9 GB, once) ..."
+	$(call install,requirements/dev.txt)
+
+define install
 	@test -x $(VENV)/bin/python || $(UV) venv --quiet --clear --python 3.13 $(VENV)
-	@$(UV) pip sync $(QUIET) --require-hashes --python $(VENV) requirements/dev.txt || { $(OFFLINE); }
+	@$(UV) pip sync $(QUIET) --require-hashes --python $(VENV) $(1) || { $(OFFLINE); }
 	@printf '%s\n' "$(CURDIR)" "$(CURDIR)/functions/installer" "$(CURDIR)/functions/monitor" "$(CURDIR)/functions/shipper" > $(VENV)/lib/python3.13/site-packages/prediction-monitor.pth
 	@touch $@
+endef
 
 .venv-train/.ready: requirements/train.txt | $(UV)
 	@echo "setting up .venv-train (PyTorch and transformers: about 5 GB, once) ..."

@@ -43,7 +43,7 @@ def test_what_is_deployed_is_what_was_asked_for_and_is_tested(path: Path) -> Non
 @pytest.mark.parametrize("group", GROUPS)
 def test_each_group_is_pinned_within_its_bounds(group: str) -> None:
     pinned = pins(ROOT / "requirements" / f"{group}.txt")
-    for name, requirement in asked(GROUPS[group]).items():
+    for name, requirement in asked([line for line in GROUPS[group] if isinstance(line, str)]).items():
         assert requirement.specifier.contains(pinned[name]), name
 
 
