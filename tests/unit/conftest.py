@@ -2,15 +2,16 @@ from __future__ import annotations
 
 import json
 import logging
+import signal
 import sys
 import threading
 import zlib
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -36,6 +37,22 @@ def forget_handler(module: str, service: str) -> None:
     """What an earlier import of a handler leaves: the module, and Powertools' logger with the standard output of that time."""
     sys.modules.pop(module, None)
     logging.root.manager.loggerDict.pop(service, None)
+
+
+@contextmanager
+def at_most(seconds: float) -> Iterator[None]:
+    """Stops what takes more processor time than this, and fails it: regular expressions let a signal through."""
+
+    def late(*_: object) -> NoReturn:
+        raise AssertionError(f"more than {seconds:g} s of processor time")
+
+    before = signal.signal(signal.SIGVTALRM, late)
+    signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
 
 
 @dataclass(frozen=True)

@@ -349,6 +349,19 @@ def test_a_failure_inside_a_200_of_ism_is_read(domain: Domain, run: Run) -> None
     assert "retention of existing indices (1 cwl-* index, 1 not yet): missing" in output
 
 
+def test_an_index_that_can_take_no_other_policy_now_takes_it_later(domain: Domain, run: Run) -> None:
+    run("install", "--retention-days", "30")
+    domain.indices = {"cwl-late": ("prediction-monitor", domain.sequence - 1)}
+    failed = {"updated_indices": 0, "failures": True, "failed_indices": [{"index_name": "cwl-late", "index_uuid": "u", "reason": "moving"}]}
+    domain.answers["/_plugins/_ism/change_policy"] = deque([Reply(200, failed)])
+    code, output, errors = run("install")
+    assert (code, "cwl-late" in errors) == (0, False)
+    assert "1 not yet" in output
+    assert domain.indices["cwl-late"] == ("prediction-monitor", domain.sequence - 1)
+    run("install")
+    assert domain.indices["cwl-late"] == ("prediction-monitor", domain.sequence)
+
+
 @pytest.mark.parametrize("status", [400, 404, 405])
 def test_a_server_without_ism_is_told_and_not_failed(domain: Domain, run: Run, status: int) -> None:
     domain.ism, domain.without_ism = False, status

@@ -174,6 +174,15 @@ ITEMS = [
         id="a cluster full of shards, which can be mended",
     ),
     pytest.param(
+        Refusal(
+            400,
+            "illegal_argument_exception",
+            "no write index is defined for alias [cwl-2026.11.23]. The write index may be explicitly disabled using is_write_index=false",
+        ),
+        *(Fate.FAILED, "400 illegal_argument_exception", {}),
+        id="an alias without a write index, which can be mended",
+    ),
+    pytest.param(
         Refusal(404, "index_not_found_exception", "no such index [cwl-2026.11.23]"),
         *(Fate.FAILED, "404 index_not_found_exception", {}),
         id="no such index",
