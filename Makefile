@@ -12,6 +12,9 @@ ARCHITECTURE ?= x86_64
 export ARCHITECTURE
 export SAM_CLI_TELEMETRY := 0
 UV := $(or $(wildcard .uv/bin/uv),$(shell command -v uv),.uv/bin/uv)
+# A folder that was renamed or copied: the environments in it name the old one.
+MOVED := $(sort $(shell for each in $(VENV)/.run $(VENV)/.ready .venv-train/.ready; do \
+  if [ -s $$each ] && [ "$$(cat $$each)" != "$(CURDIR)" ]; then echo $${each%/*}/moved; fi; done))
 # uv shows its progress in a terminal only.
 QUIET := $(shell [ -t 2 ] || echo --quiet)
 OFFLINE := echo "make: packages could not be downloaded: check the network and run this again" >&2; exit 1
@@ -91,12 +94,17 @@ lock: $(UV) ## new pins, with hashes and without index addresses
 clean: ## forget environments and builds (not the downloaded OpenSearch, which lies in the user's cache folder)
 	@rm -rf $(VENV) .venv-train .uv .aws-sam .mypy_cache .pytest_cache .ruff_cache .hypothesis sbom
 
+.PHONY: $(MOVED)
+$(MOVED):
+	@echo "the folder has another name than when $(@D) was set up: once more"
+	@rm -rf $(@D)
+
 # Enough to run the stack: `make run` in a fresh clone sets up nothing else.
-$(VENV)/.run: $(RUN_LOCKS) | $(UV)
+$(VENV)/.run: $(RUN_LOCKS) $(filter $(VENV)/moved,$(MOVED)) | $(UV)
 	@echo "setting up $(VENV) (0.3 GB, once) ..."
 	$(call install,$(RUN_LOCKS))
 
-$(VENV)/.ready: requirements/dev.txt | $(UV)
+$(VENV)/.ready: requirements/dev.txt $(filter $(VENV)/moved,$(MOVED)) | $(UV)
 	@echo "setting up $(VENV) (0.9 GB, once) ..."
 	$(call install,requirements/dev.txt)
 
@@ -104,14 +112,14 @@ define install
 	@test -x $(VENV)/bin/python || $(UV) venv --quiet --clear --python 3.13 $(VENV)
 	@$(UV) pip sync $(QUIET) --require-hashes --python $(VENV) $(1) || { $(OFFLINE); }
 	@printf '%s\n' "$(CURDIR)" "$(CURDIR)/functions/installer" "$(CURDIR)/functions/monitor" "$(CURDIR)/functions/shipper" > $(VENV)/lib/python3.13/site-packages/prediction-monitor.pth
-	@touch $@
+	@echo "$(CURDIR)" > $@
 endef
 
-.venv-train/.ready: requirements/train.txt | $(UV)
+.venv-train/.ready: requirements/train.txt $(filter .venv-train/moved,$(MOVED)) | $(UV)
 	@echo "setting up .venv-train (PyTorch and transformers: about 5 GB, once) ..."
 	@test -x .venv-train/bin/python || $(UV) venv --quiet --clear --python 3.13 .venv-train
 	@$(UV) pip sync $(QUIET) --require-hashes --python .venv-train requirements/train.txt || { $(OFFLINE); }
-	@touch $@
+	@echo "$(CURDIR)" > $@
 
 # Where uv is not installed: its own environment, from the pinned wheel.
 .uv/bin/uv:
