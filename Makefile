@@ -41,6 +41,7 @@ lint: $(VENV)/.ready ## ruff, mypy, cfn-lint; workflows by zizmor and by their s
 	@ruff check . && ruff format --check . && mypy && cfn-lint --include-checks I -- template.yaml
 	@zizmor --offline --quiet --no-progress --pedantic .github
 	@check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	@check-jsonschema --quiet --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/bug.yml .github/ISSUE_TEMPLATE/feature.yml
 	@check-jsonschema --quiet --builtin-schema vendor.renovate renovate.json
 	@check-jsonschema --quiet --builtin-schema vendor.compose-spec kibana/compose.yaml
 	@$(UV) pip check --quiet --python $(VENV)
