@@ -24,7 +24,7 @@ RUN_LOCKS := requirements/run.txt requirements/emulator.txt $(wildcard functions
 # An environment that has the developers' tools keeps them.
 RUNNABLE := $(if $(wildcard $(VENV)/.ready),$(VENV)/.ready,$(VENV)/.run)
 
-.PHONY: help setup run serve kibana test test-full deploy-test lint audit build bench cost train lock clean
+.PHONY: help setup run serve kibana test test-full deploy-test lint audit build bench bench-monitor cost train lock clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -75,6 +75,10 @@ build: $(VENV)/.ready ## the deployable packages, in .aws-sam/build: make build 
 
 bench: $(VENV)/.ready build $(if $(QUICK),,.venv-train/.ready) ## cost of shipping and predicting against rivals, in one run [QUICK=1]
 	@python -m bench $(if $(QUICK),--quick)
+
+bench-monitor: $(VENV)/.ready ## what the monitor finds and how often it is wrong: make bench-monitor DATA=folder [CACHE=folder] [QUICK=1] [DIAL=1]
+	@test -d "$(DATA)/cola" || { echo "make bench-monitor DATA=folder: the folder of the corpora (docs/monitoring.md says where from), with cola/ in it" >&2; exit 2; }
+	@python -m bench.monitor --data "$(DATA)" $(if $(CACHE),--cache "$(CACHE)") $(if $(QUICK),--quick --out /tmp/bench-monitor.json) $(if $(DIAL),--write-dial)
 
 cost: $(VENV)/.ready ## what the stack costs a month, in three sizes
 	@python -m cost
