@@ -7,6 +7,7 @@ import pytest
 
 from monitor.feasible import smallest_effect
 from monitor.plan import plan
+from monitor.summary import Summary
 from tests.unit.monitor.made import records, slots, summary
 
 
@@ -25,7 +26,7 @@ def test_too_little_traffic_says_how_long_it_takes() -> None:
 
 def test_rows_in_bursts_need_longer_windows() -> None:
     chance = np.random.default_rng(2)
-    made = []
+    made: list[Summary] = []
     for at in range(7 * 96):
         rows = records(100, chance)
         for row in rows:
