@@ -18,19 +18,18 @@ from typing import Any
 import pytest
 import requests
 
-from installer.install import remove, wish
-from local.runtime import Runtime
+from local.runtime import FunctionFailed, Runtime
 from local.runtime import running as start
 from local.template import Function, Template, load
 from tests.integration import secured
-from tests.integration.conftest import KEYS, environment
+from tests.integration.conftest import KEYS
 from tests.integration.secured import ADMIN, MONITOR, SHIPPER
-from tests.unit.installer.domain import Address, Domain, listening
+from tests.unit.installer.domain import Address, Certificate, Domain, certified, listening
 from tools.ports import free_port
 
 REPLAY = "arn:aws:iam::123456789012:role/replay"
 HASTY = 22  # seconds an invocation, of which the handler keeps 16 for its answer
-CREATED, FAILED = "prediction-monitor", "prediction-monitor-failed"
+CREATED, FAILED = "prediction-monitor.monitor", "prediction-monitor-failed"
 REQUEST = {
     "StackId": "arn:aws:cloudformation:us-east-1:123456789012:stack/monitor/1",
     "RequestId": "0f5ad1e0",
@@ -50,11 +49,10 @@ class Installer:
     runtime: Runtime
     function: Function
     address: Address
-    properties: dict[str, Any]
 
     def send(self, kind: str, identifier: str | None = None, **properties: Any) -> Answer:
-        """An event with these properties beside the usual ones: what CloudFormation was answered."""
-        event = {"RequestType": kind, "ResponseURL": self.address.url, "ResourceProperties": self.properties | properties, **REQUEST}
+        """An event, with properties that say nothing: what CloudFormation was answered."""
+        event = {"RequestType": kind, "ResponseURL": self.address.url, "ResourceProperties": properties, **REQUEST}
         begin = time.monotonic()
         self.runtime.invoke(event | ({"PhysicalResourceId": identifier} if identifier else {}))
         assert time.monotonic() - begin < self.function.timeout
@@ -65,6 +63,11 @@ class Installer:
         assert "\n" not in answer["Reason"]
         assert not [secret for secret in SECRETS if secret in str(answer)]
         return answer
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
+    return certified(tmp_path_factory.mktemp("certificate"))
 
 
 @pytest.fixture
@@ -86,28 +89,39 @@ def arns(secrets: Any) -> dict[str, str]:
 
 
 @pytest.fixture
-def usual(guarded: str, dashboards: Domain, arns: dict[str, str]) -> dict[str, Any]:
-    """The properties that the template gives: those that matter here, and the others empty."""
-    known = {"OpenSearchUrl": guarded, "SecretArn": arns["administrator"], "ShipperRoleArns": [SHIPPER, REPLAY]}
-    given = dict.fromkeys(load()["Resources"]["Kibana"]["Properties"], "")
+def usual(guarded: str, dashboards: Domain, arns: dict[str, str]) -> dict[str, str]:
+    """The environment that the template gives: what matters here, and what AWS puts in place of its own."""
+    known = {
+        "OPENSEARCH_URL": guarded,
+        "SECRET_ARN": arns["administrator"],
+        "SHIPPER_ROLE_ARNS": f"{SHIPPER},{REPLAY}",
+        "STACK": "monitor",
+        "STACK_ID": REQUEST["StackId"],
+        "URL_SUFFIX": "127.0.0.1",  # where the answers' address is, as if it were AWS's
+        "LOG_GROUPS": "a-log-group,",
+    }
+    given = dict.fromkeys(load()["Resources"]["KibanaFunction"]["Properties"]["Environment"]["Variables"], "")
     assert known.keys() <= given.keys()
-    return given | known | {"DashboardsUrl": dashboards.dashboards}
+    return given | known | {"INDEX_PREFIX": "cwl-", "DASHBOARDS_URL": dashboards.dashboards}
 
 
 @pytest.fixture
-def starting(template: Template, built: Path, installer_packages: Path, aws: str, usual: dict[str, Any]) -> Starting:
-    """Starts the installer with the template's time for an invocation, or another."""
+def starting(  # noqa: PLR0917
+    template: Template, built: Path, installer_packages: Path, aws: str, usual: dict[str, str], certificate: Certificate
+) -> Starting:
+    """Starts the installer with the template's time for an invocation, or another, and with other variables."""
 
     @contextmanager
-    def started(seconds: int | None = None) -> Iterator[Installer]:
+    def started(seconds: int | None = None, **variables: str) -> Iterator[Installer]:
         function = template.functions["KibanaFunction"]
         function = replace(function, timeout=seconds or function.timeout)
-        settings = {**environment("KibanaFunction"), **KEYS, "AWS_ENDPOINT_URL_SECRETS_MANAGER": aws}
+        services = {"AWS_ENDPOINT_URL_SECRETS_MANAGER": aws, "AWS_ENDPOINT_URL_CLOUDFORMATION": "http://127.0.0.1:1"}
+        settings = {**usual, **variables, **KEYS, **services, "REQUESTS_CA_BUNDLE": str(certificate.public)}
         address, lines = Address(), list[str]()
-        with listening(address.answer) as url:
+        with listening(address.answer, certificate=certificate) as url:
             address.url = f"{url}/answer?X-Amz-Signature=xyzzy"
             with start(function, settings, lines.append, code=built / "KibanaFunction", packages=installer_packages) as runtime:
-                yield Installer(runtime, function, address, usual)
+                yield Installer(runtime, function, address)
         assert address.answers == []
         assert not [line for line in lines for secret in SECRETS if secret in line]
 
@@ -117,8 +131,10 @@ def starting(template: Template, built: Path, installer_packages: Path, aws: str
 @pytest.fixture(autouse=True)
 def _other_tests_meet_none_of_this(guarded: str) -> Iterator[None]:
     yield
-    roles = {"shipper": [SHIPPER, REPLAY], "monitor": [MONITOR]}
-    remove(wish([], opensearch=guarded, user=ADMIN[0], password=ADMIN[1], roles=roles))
+    for kind in ("shipper", "monitor"):
+        for path in ("rolesmapping", "roles"):
+            requests.delete(f"{guarded}/_plugins/_security/api/{path}/prediction-monitor-{kind}.monitor", auth=ADMIN, timeout=60)
+    requests.delete(f"{guarded}/_index_template/prediction-monitor", auth=ADMIN, timeout=60)
 
 
 @contextmanager
@@ -145,9 +161,15 @@ def held(url: str, dashboards: Domain) -> dict[str, Any]:
 
 def role(url: str, kind: str) -> Any:
     """Whom a role is mapped to; None without one."""
-    name = f"prediction-monitor-{kind}"
+    name = f"prediction-monitor-{kind}.monitor"
     found = asked(url, f"/_plugins/_security/api/rolesmapping/{name}")
     return None if found == 404 else found[name]["backend_roles"]
+
+
+ROLES_STAY = (
+    "roles and their mapping stay, because CloudFormation could not be asked whether the stack itself is deleted: "
+    "remove them with python -m installer remove --stack monitor"
+)
 
 
 def test_create_update_and_delete(guarded: str, dashboards: Domain, starting: Starting) -> None:
@@ -156,7 +178,8 @@ def test_create_update_and_delete(guarded: str, dashboards: Domain, starting: St
         assert (created["Status"], created["Reason"], created["PhysicalResourceId"]) == ("SUCCESS", "as it should be", CREATED)
         assert created["Data"]["OpenSearchUrl"] == guarded
         assert created["Data"]["PredictionsUrl"].startswith(f"{dashboards.dashboards}/app/dashboards#/view/")
-        assert asked(guarded, "/_index_template/prediction-monitor") != 404
+        (template,) = asked(guarded, "/_index_template/prediction-monitor")["index_templates"]
+        assert template["index_template"]["_meta"]["stack"] == "monitor"
         assert (role(guarded, "shipper"), role(guarded, "monitor")) == ([SHIPPER, REPLAY], None)
         assert dashboards.objects
 
@@ -164,11 +187,14 @@ def test_create_update_and_delete(guarded: str, dashboards: Domain, starting: St
         dashboards.writes.clear()
         assert installer.send("Create") == created
         assert installer.send("Update", CREATED) == created
+        # the resource's properties are there so that a change is an update: what they say goes nowhere
+        asking = {"OpenSearchUrl": "http://127.0.0.1:1", "SecretArn": "arn", "ShipperRoleArns": ["arn"], "RetentionDays": "1"}
+        assert installer.send("Update", CREATED, **asking) == created
         assert held(guarded, dashboards) == before
         assert dashboards.writes == []
 
-        updated = installer.send("Update", CREATED, MonitorRoleArns=[MONITOR])
-        assert updated == created
+    with starting(MONITOR_ROLE_ARNS=MONITOR) as installer:
+        assert installer.send("Update", CREATED) == created
         assert (role(guarded, "shipper"), role(guarded, "monitor")) == ([SHIPPER, REPLAY], [MONITOR])
         assert held(guarded, dashboards) != before
         assert dashboards.writes == []
@@ -176,56 +202,74 @@ def test_create_update_and_delete(guarded: str, dashboards: Domain, starting: St
         before = held(guarded, dashboards)
         for _ in range(2):
             deleted = installer.send("Delete", CREATED)
-            assert (deleted["Status"], deleted["Reason"], deleted["PhysicalResourceId"]) == ("SUCCESS", "as it should be", CREATED)
+            assert (deleted["Status"], deleted["Reason"], deleted["PhysicalResourceId"]) == ("SUCCESS", ROLES_STAY, CREATED)
             assert dashboards.objects == {}
-            assert held(guarded, dashboards) == before | {"objects": {}, "settings": {}}
+        after = held(guarded, dashboards)
+        (template,) = after.pop("/_index_template")["index_templates"]
+        assert "stack" not in template["index_template"]["_meta"]  # the next stack's that installs
+        assert after == {name: value for name, value in before.items() if name in after} | {"objects": {}, "settings": {}}
 
         assert installer.send("Create") == created
         assert dashboards.objects
 
 
+@pytest.mark.parametrize("changed", [{"StackId": f"{REQUEST['StackId']}0"}, {"ResponseURL": "https://example.com/answer"}])
+def test_an_event_of_somebody_else_is_neither_done_nor_answered(
+    guarded: str, dashboards: Domain, starting: Starting, changed: dict[str, str]
+) -> None:
+    before = held(guarded, dashboards)
+    with starting(HASTY) as installer:
+        event = {"RequestType": "Create", "ResponseURL": installer.address.url, "ResourceProperties": {}, **REQUEST}
+        with pytest.raises(FunctionFailed, match="nothing is done"):
+            installer.runtime.invoke(event | changed)
+    assert held(guarded, dashboards) == before
+
+
 @pytest.fixture
-def failing(usual: dict[str, Any], arns: dict[str, str]) -> Iterator[dict[str, tuple[dict[str, Any], str]]]:
-    """What is wrong with an event: its properties, and what the answer's reason begins with or holds."""
+def failing(usual: dict[str, Any], arns: dict[str, str]) -> Iterator[dict[str, tuple[dict[str, str], str]]]:
+    """What is wrong with an event: the variables, and what the answer's reason begins with or holds."""
     nowhere = f"http://127.0.0.1:{free_port()}"
     with silent() as wordless:
         yield {
-            "wrong password": ({"SecretArn": arns["mistaken"]}, "does not accept who asks (401: Unauthorized)"),
-            "no such secret": ({"SecretArn": f"{arns['nobody']}x"}, "cannot be read (ResourceNotFoundException): check its ARN"),
-            "nobody listens": ({"OpenSearchUrl": nowhere, "DashboardsUrl": nowhere}, "cannot be reached: check the address"),
+            "wrong password": ({"SECRET_ARN": arns["mistaken"]}, "does not accept who asks (401: Unauthorized)"),
+            "no such secret": ({"SECRET_ARN": f"{arns['nobody']}x"}, "cannot be read (ResourceNotFoundException): check its ARN"),
+            "nobody listens": ({"OPENSEARCH_URL": nowhere, "DASHBOARDS_URL": nowhere}, "cannot be reached: check the address"),
             "never answers": (
-                {"OpenSearchUrl": wordless, "DashboardsUrl": wordless},
+                {"OPENSEARCH_URL": wordless, "DASHBOARDS_URL": wordless},
                 "time ran out|does not answer",
             ),  # whichever was first
-            "no address": ({"OpenSearchUrl": ""}, "the property OpenSearchUrl is missing: give the domain's address"),
+            "no address": ({"OPENSEARCH_URL": ""}, "OPENSEARCH_URL is missing: give the domain's address"),
         }
 
 
 @pytest.mark.parametrize("name", ["wrong password", "no such secret", "nobody listens", "never answers", "no address"])
 def test_what_fails_is_answered_too_and_in_time(
-    *, guarded: str, dashboards: Domain, starting: Starting, failing: dict[str, tuple[dict[str, Any], str]], name: str
+    *, guarded: str, dashboards: Domain, starting: Starting, failing: dict[str, tuple[dict[str, str], str]], name: str
 ) -> None:
     wrong, reason = failing[name]
     before = held(guarded, dashboards)
-    with starting(HASTY) as installer:
-        created = installer.send("Create", **wrong)
+    with starting(HASTY, **wrong) as installer:
+        created = installer.send("Create")
         assert (created["Status"], created["PhysicalResourceId"], created["Data"]) == ("FAILED", FAILED, {})
         assert any(each in created["Reason"] for each in reason.split("|"))
-        deleted = installer.send("Delete", FAILED, **wrong)  # as CloudFormation rolls back
+        deleted = installer.send("Delete", FAILED)  # as CloudFormation rolls back
         assert (deleted["Status"], deleted["PhysicalResourceId"], deleted["Reason"]) == ("SUCCESS", FAILED, "nothing was created")
 
-        updated = installer.send("Update", CREATED, **wrong)
+        updated = installer.send("Update", CREATED)
         assert (updated["Status"], updated["PhysicalResourceId"]) == ("FAILED", CREATED)
         assert any(each in updated["Reason"] for each in reason.split("|"))
-        deleted = installer.send("Delete", CREATED, **wrong)  # a domain that is gone keeps no stack from being deleted
+        deleted = installer.send("Delete", CREATED)  # a domain that is gone keeps no stack from being deleted
         assert (deleted["Status"], deleted["PhysicalResourceId"]) == ("SUCCESS", CREATED)
         assert any(each in deleted["Reason"] for each in reason.split("|"))
     assert held(guarded, dashboards) == before
 
 
-def test_who_may_not_install_is_told_what_is_not_permitted(guarded: str, arns: dict[str, str], starting: Starting) -> None:
-    with starting(HASTY) as installer:
-        answer = installer.send("Create", SecretArn=arns["nobody"])
+def test_who_may_not_install_is_told_what_is_not_permitted(
+    guarded: str, dashboards: Domain, arns: dict[str, str], starting: Starting
+) -> None:
+    dashboards.login = None  # of OpenSearch's users the stand-in knows one alone
+    with starting(HASTY, SECRET_ARN=arns["nobody"]) as installer:
+        answer = installer.send("Create")
     assert (answer["Status"], answer["PhysicalResourceId"]) == ("FAILED", FAILED)
-    assert "OpenSearch does not permit GET /_index_template/prediction-monitor (403: no permissions for [" in answer["Reason"]
+    assert "OpenSearch does not permit GET /_index_template/prediction-monitor* (403: no permissions for [" in answer["Reason"]
     assert asked(guarded, "/_index_template/prediction-monitor") == 404

@@ -277,6 +277,41 @@ def test_a_panel_of_a_time_without_documents_is_empty(panel: SavedObject, runnin
     assert panel.type == "search" or rows(panel, answer) == []
 
 
+def test_a_record_that_another_group_forged_is_on_no_panel_and_history_is(running: Stack) -> None:
+    noon = datetime(2002, 6, 16, 12, tzinfo=UTC)
+    record = RECORDS["prediction"] | {"prediction": {"label": "acceptable", "score": 0.55}}
+    forged = [log_event(f"text before {json.dumps(record)}", int(noon.timestamp() * 1000)) for _ in range(50)]
+    assert running.shipper.invoke(subscription_event(forged, "SomebodysGroup"))["indexed"] == 50
+    span = (noon - timedelta(minutes=5), noon + timedelta(minutes=5))
+    url = f"{running.opensearch_url}/cwl-*2002.06.16"
+    requests.post(f"{url}/_refresh", timeout=30).raise_for_status()
+    asked = [one for one in OBJECTS if one.type in {"search", "visualization"} and "@kind" in str(one.attributes)]
+    assert len(asked) >= 15
+    for kind, expected in ((None, 0), ("prediction", 1), ("log", 1), ("history", 2)):
+        if kind:
+            document = record | {"@timestamp": noon.isoformat()} | ({} if kind == "history" else {"@kind": kind})
+            place = f"{running.opensearch_url}/cwl-2002.06.16/_doc?refresh=true"
+            requests.post(place, json=document, timeout=30).raise_for_status()
+        table = next(one for one in asked if one.id == "prediction-monitor-datatable")
+        assert ask(running, table, span)["hits"]["total"]["value"] == expected, kind
+        if kind is None:
+            assert {one.id: ask(running, one, span)["hits"]["total"]["value"] for one in asked} == {one.id: 0 for one in asked}
+    requests.delete(url, timeout=30).raise_for_status()
+
+
+def test_a_batch_of_one_millisecond_is_listed_in_its_order(running: Stack) -> None:
+    noon = datetime(2002, 6, 17, 12, tzinfo=UTC)
+    records = [RECORDS["prediction"] | {"text": f"sentence {number}"} for number in range(50)]
+    events = [log_event(json.dumps(record), int(noon.timestamp() * 1000)) for record in records]
+    running.shipper.invoke(subscription_event(events, "InferenceLogGroup"))
+    url = f"{running.opensearch_url}/cwl-2002.06.17"
+    requests.post(f"{url}/_refresh", timeout=30).raise_for_status()
+    table = next(one for one in OBJECTS if one.id == "prediction-monitor-datatable")
+    answer = ask(running, table, (noon - timedelta(minutes=5), noon + timedelta(minutes=5)))
+    requests.delete(url, timeout=30).raise_for_status()
+    assert [hit["_source"]["text"] for hit in answer["hits"]["hits"]] == [one["text"] for one in reversed(records)]
+
+
 def test_the_terminal_shows_the_same_counts(running: Stack, sent: Sent) -> None:
     page = Console(width=80, file=io.StringIO())
     page.print(panels(running.answer, SPAN[1]))

@@ -57,11 +57,13 @@ INTERFACES: Final = {
     )
 }
 REACHED: Final = (
-    "_index_template/prediction-monitor",
-    *(f"_plugins/_ism/{path}" for path in ("policies/prediction-monitor", "explain/cwl-*", "add/cwl-*", "change_policy/cwl-*")),
+    "_index_template/prediction-monitor*",
+    "_plugins/_ism/policies/prediction-monitor*",
+    *(f"_plugins/_ism/{verb}/${{IndexPrefix}}*" for verb in ("explain", "add", "change_policy")),
     *(f"_plugins/_security/api/{path}/prediction-monitor-*" for path in ("roles", "rolesmapping")),
     *(f"_dashboards/api/{path}" for path in ("saved_objects/*", "opensearch-dashboards/settings", "kibana/settings")),
 )
+READ: Final = ("_cluster/settings", "${IndexPrefix}*/_search", "${IndexPrefix}*/_settings/index.creation_date")
 DOMAIN_LOGS: Final = {
     "ES_APPLICATION_LOGS": "DomainErrorLogGroup",
     "INDEX_SLOW_LOGS": "DomainSlowLogGroup",
@@ -143,6 +145,7 @@ DomainSecurityGroup AWS::EC2::SecurityGroup
 HASHED: Final = "{{resolve:secretsmanager:${HashKey}}}"
 SHIPPING: Final = {
     "STACK": "AWS::StackName",
+    "INDEX_PREFIX": "IndexPrefix",
     "RECORD_LOG_GROUPS": "InferenceLogGroup",
     "EXCLUDE": "Exclude",
     "REDACT_FIELDS": "RedactFields",
@@ -220,12 +223,14 @@ def allowed(stack: Stack) -> dict[str, set[Permission]]:
         },
     }
     signed = {(f"es:ESHttp{method}", f"{domain}/{path}") for method in ("Get", "Put", "Post", "Delete") for path in REACHED}
+    signed |= {(f"es:ESHttp{'Post' if path.endswith('_search') else 'Get'}", f"{domain}/{path}") for path in READ}
+    own = {*log("Kibana"), ("cloudformation:DescribeStacks", "AWS::StackId")}
     if "CreateDomain" in stack.given:
-        found["KibanaRole"] = {*log("Kibana"), *network, ("secretsmanager:GetSecretValue", "MasterUser")}
+        found["KibanaRole"] = {*own, *network, ("secretsmanager:GetSecretValue", "MasterUser")}
     elif "KibanaSecretArn" in stack.given:
-        found["KibanaRole"] = {*log("Kibana"), *network, ("secretsmanager:GetSecretValue", "KibanaSecretArn")}
+        found["KibanaRole"] = {*own, *network, ("secretsmanager:GetSecretValue", "KibanaSecretArn")}
     elif "InstallKibana" in stack.given:
-        found["KibanaRole"] = log("Kibana") | network | signed
+        found["KibanaRole"] = own | network | signed
     return found
 
 
@@ -273,9 +278,40 @@ def functions_are_told_what_is_listed_and_nothing_else(stack: Stack) -> None:
         "InferenceFunction": {"LOG_TEXT": "LogText", "LOG_SIGNALS": "LogSignals", "HASH_KEY": HASHED},
         "ShipperFunction": {"OPENSEARCH_URL": address, **SHIPPING},
         "ReplayFunction": {"OPENSEARCH_URL": address, **SHIPPING, **replay},
-        "KibanaFunction": {},
+        "KibanaFunction": installing(stack),
     }
     assert found == {name: variables for name, variables in wanted.items() if name in stack.resources}
+
+
+def installing(stack: Stack) -> dict[str, str]:
+    """What the installer may reach and what it installs: no event says it."""
+    own = "Domain" in stack.resources
+    secret = "MasterUser" if own else "KibanaSecretArn" if "KibanaSecretArn" in stack.given else ""
+    return {
+        "OPENSEARCH_URL": "https://${Domain.DomainEndpoint}" if own else "OpenSearchEndpoint",
+        "SECRET_ARN": secret,
+        "STACK": "AWS::StackName",
+        "STACK_ID": "AWS::StackId",
+        "URL_SUFFIX": "AWS::URLSuffix",
+        "INDEX_PREFIX": "IndexPrefix",
+        "LOG_GROUPS": "${InferenceLogGroup},${MoreLogGroups}",
+        "SHIPPER_ROLE_ARNS": "${ShipperRole.Arn},${ReplayRole.Arn}",
+        "MONITOR_ROLE_ARNS": "MonitorRoleArn",
+        "RETENTION_DAYS": "IndexRetentionDays",
+        "RETENTION_DAYS_OF_A_NEW_POLICY": "30" if own else "",
+        "ADOPT_INDICES": "AdoptIndices",
+        "AUDIT_LOG": "true" if own else "false",
+    }
+
+
+def what_the_installer_is_told_makes_it_run_again(stack: Stack) -> None:
+    """Every value of its environment that a parameter can change is a property of the resource as well."""
+    told = stack.properties("KibanaFunction")["Environment"]["Variables"]
+    repeated = {json.dumps(value) for value in stack.properties("Kibana").values()}
+    elsewhere = {"STACK", "STACK_ID", "URL_SUFFIX", "AUDIT_LOG"}  # the stack's for ever
+    elsewhere |= {"SHIPPER_ROLE_ARNS", "MONITOR_ROLE_ARNS"}  # lists there
+    elsewhere |= set() if told["SECRET_ARN"] else {"SECRET_ARN"}
+    assert {name for name, value in told.items() if json.dumps(value) not in repeated} <= elsewhere
 
 
 def a_service_alone_takes_a_role(stack: Stack) -> None:
@@ -675,6 +711,7 @@ CHECKS: Final[dict[Check, tuple[str, ...]]] = {
     the_filter_comes_after_the_permission: ALL,
     the_filter_comes_after_the_installer_and_that_after_the_domain: INSTALLED,
     the_installer_maps_who_writes: INSTALLED,
+    what_the_installer_is_told_makes_it_run_again: INSTALLED,
     callers_use_the_alias_of_inference_and_of_nothing_else: ALL,
     a_version_is_made_of_every_change_of_a_setting: ALL,
     records_are_lines_that_lambda_itself_does_not_filter: ALL,
@@ -858,6 +895,10 @@ FLAWS: Final[dict[Check, list[tuple[str, Any]]]] = {
         ("Kibana.Properties.SecretArn", {"Ref": "HashKey"}),
         ("Kibana.Properties.AuditLog", GONE),
     ],
+    what_the_installer_is_told_makes_it_run_again: [
+        *((f"Kibana.Properties.{name}", GONE) for name in ("IndexPrefix", "LogGroups", "AdoptIndices", "SecretArn")),
+        ("KibanaFunction.Properties.Environment.Variables.MORE", {"Ref": "Exclude"}),
+    ],
     callers_use_the_alias_of_inference_and_of_nothing_else: [
         ("PredictPermission.Properties.FunctionName", "x"),
         (
@@ -927,16 +968,18 @@ def test_the_installer_may_ask_for_all_that_it_asks_for_and_hardly_more(monkeypa
         asked.add(request.path)
         return domain.answer(request)
 
+    monkeypatch.setattr("installer.custom_resource.stack_status", lambda _: "DELETE_IN_PROGRESS")
     domain.indices = {"cwl-2026.11.22": (None, None), "cwl-2026.11.23": (None, None)}
     arn = "arn:aws:iam::123456789012:role/shipper"
     with listening(noted) as url:
-        properties = {"OpenSearchUrl": url, "DashboardsUrl": f"{url}/_dashboards", "ShipperRoleArns": [arn]}
+        told = {"OPENSEARCH_URL": url, "DASHBOARDS_URL": f"{url}/_dashboards", "SHIPPER_ROLE_ARNS": arn, "STACK": "monitor"}
+        told |= {"STACK_ID": "arn", "ADOPT_INDICES": "true"}
         for kind, days in (("Create", "30"), ("Update", "40"), ("Delete", "40")):
-            event = {"RequestType": kind, "ResourceProperties": properties | {"RetentionDays": days}}
-            assert outcome(event, time.monotonic() + 60).status == "SUCCESS"
+            assert outcome({"RequestType": kind}, told | {"RETENTION_DAYS": days}, time.monotonic() + 60).status == "SUCCESS"
+    reached = [pattern.replace("${IndexPrefix}", "cwl-") for pattern in (*REACHED, *READ)]
     assert not domain.wrong
-    assert [path for path in asked if not any(fnmatchcase(path, f"/{pattern}") for pattern in REACHED)] == []
-    unused = [pattern for pattern in REACHED if not any(fnmatchcase(path, f"/{pattern}") for path in asked)]
+    assert [path for path in asked if not any(fnmatchcase(path, f"/{pattern}") for pattern in reached)] == []
+    unused = [pattern for pattern in reached if not any(fnmatchcase(path, f"/{pattern}") for path in asked)]
     assert unused == ["_dashboards/api/kibana/settings"]  # Kibana's name for the same
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -16,7 +17,8 @@ from installer.dashboards import GLOBAL
 from installer.install import Wish, install, remove, status, wish
 from installer.objects import FOLDER, saved_objects
 from installer.plain import plain
-from installer.retention import days
+from installer.retention import Keep, days
+from installer.scope import PREFIX, Scope, index_prefix, stack_name
 from installer.security import ROLES, role_arn
 from installer.server import PASSWORD, Trouble
 
@@ -28,11 +30,16 @@ found as by the AWS CLI, unless --user is given."""
 INSTALL: Final = f"""\
 Installs what is missing and replaces what is not as its file says; again changes nothing. A saved object that somebody changed by hand
 is kept and named, unless --overwrite is given, and so is a policy of other states; template and roles are always made as their files
-say. Ends with links to share, the short ones where the server makes them. {ADDRESSES}"""
+say.
+Without --retention-days no index is deleted, unless a policy is there, which keeps its own days; indices that are there and follow
+no policy come under it only with --adopt. Every run says how many indices are deleted, and from which day on, before it does it.
+Ends with links to share, the short ones where the server makes them. {ADDRESSES}"""
 STATUS: Final = f"Says of everything whether it is installed, missing or changed. Exit 1 unless all is installed. {ADDRESSES}"
 REMOVE: Final = f"""\
 Removes saved objects, index template, retention policy, and the roles whose option is given; never an index or a document. What
-somebody changed by hand is kept, with what it refers to, unless --overwrite is given. Short links stay, and lead nowhere. {ADDRESSES}"""
+somebody changed by hand is kept, with what it refers to, unless --overwrite is given, and what somebody else's dashboard shows, unless
+--force is given. Where another stack uses the prefix, template and policy stay. Short links stay, and lead nowhere. {ADDRESSES}"""
+LEFT_OUT: Final = "left out, because no address of {} is given"
 ENVIRONMENT: Final = f"environment: {PASSWORD} is the password of --user; OPENSEARCH_URL stands for --opensearch where that is not given."
 
 
@@ -42,8 +49,13 @@ def main(arguments: list[str] | None = None, folder: Path = FOLDER) -> int:
     options = parser.parse_args(arguments)
     if not (options.opensearch or options.dashboards):
         parser.error("nothing to do without --opensearch and --dashboards: give one of them, or both")
+    if not options.opensearch:
+        _say(f"index template, retention and roles: {LEFT_OUT.format('OpenSearch')}")
     try:
-        code: int = options.run(options, _wish(options, folder))
+        asked = _wish(options, folder)
+        if not asked.dashboards:
+            _say(f"saved objects: {LEFT_OUT.format('Dashboards')}")
+        code: int = options.run(options, asked)
     except KeyboardInterrupt:
         _complain("stopped by Ctrl-C: ask with status what is installed")
         return 130
@@ -74,10 +86,11 @@ def status_command(options: argparse.Namespace, asked: Wish) -> int:
 
 def remove_command(options: argparse.Namespace, asked: Wish) -> int:
     """`remove`."""
-    return _exit_code(remove(asked, overwrite=options.overwrite, dry_run=options.dry_run, say=_say), "removes")
+    kept = remove(asked, overwrite=options.overwrite, force=options.force, dry_run=options.dry_run, say=_say)
+    return _exit_code(kept.by_hand, "removes")
 
 
-def _exit_code(kept: list[str], verb: str) -> int:
+def _exit_code(kept: Sequence[str], verb: str) -> int:
     if kept:
         _complain(f"changed by hand, and kept: {', '.join(kept)}: --overwrite {verb} {'it' if len(kept) == 1 else 'them'}")
     return 1 if kept else 0
@@ -93,8 +106,10 @@ def _wish(options: argparse.Namespace, folder: Path) -> Wish:
         tenant=options.tenant,
         user=options.user,
         password=os.environ.get(PASSWORD),
-        days=options.retention_days,
+        scope=Scope(options.index_prefix, options.stack or "", former=not options.stack),
+        keep=Keep(options.retention_days, adopt=getattr(options, "adopt", False)),
         roles={kind: arns for kind in ROLES if (arns := getattr(options, f"{kind}_role"))},
+        groups=options.log_group or [],
         audit_log=getattr(options, "audit_log", False),
         wait=options.wait,
         say=_complain,
@@ -121,7 +136,26 @@ def _parser() -> argparse.ArgumentParser:
             "--retention-days",
             type=value(days),
             metavar="N",
-            help="days after which an index is deleted (30, or as the policy there says)",
+            help="days after which an index is deleted (as a policy that is there says, else never)",
+        )
+        add(
+            "--index-prefix",
+            type=value(index_prefix),
+            default=PREFIX,
+            metavar="P",
+            help="prefix of the daily indices, which template and retention belong to (%(default)s)",
+        )
+        add(
+            "--stack",
+            type=value(stack_name),
+            metavar="NAME",
+            help="the stack that roles and saved objects belong to, beside others in the domain",
+        )
+        add(
+            "--log-group",
+            action="append",
+            metavar="NAME",
+            help="log group whose documents below the prefix are yours; several times for more",
         )
         add(
             "--shipper-role",
@@ -140,6 +174,10 @@ def _parser() -> argparse.ArgumentParser:
         add("--wait", type=value(_seconds), default=60.0, metavar="SECONDS", help="for a server that is starting (%(default)g)")
         if name != "remove":
             add("--audit-log", action="store_true", help="switch OpenSearch's audit log on as well, without the bodies of requests")
+        if name == "install":
+            add("--adopt", action="store_true", help="put indices that follow no policy under the retention policy too")
+        if name == "remove":
+            add("--force", action="store_true", help="what somebody else's dashboard shows too")
         if name != "status":
             add("--overwrite", action="store_true", help="what was changed by hand too")
             add("--dry-run", action="store_true", help="only say what there is to do")

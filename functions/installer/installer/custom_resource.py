@@ -1,9 +1,9 @@
 """The installer as a CloudFormation custom resource: the same, told by an event, answered at a presigned address.
 
-Properties: `OpenSearchUrl`; optionally `DashboardsUrl`, `BasePath`, `Tenant`, `RetentionDays`, `ShipperRoleArns` and
-`MonitorRoleArns` (lists), `SecretArn` (a secret with `username` and `password`; without one requests are signed), `AuditLog` (`true`
-switches it on), `Overwrite` (`true`).
-An update to another domain, tenant or role leaves what was installed at the former one.
+Who may invoke a function may send it any event, so an event says nothing but what happens to which stack. What the function may reach
+and what it installs stand in its environment (`installer.settings`); the resource's properties repeat them, so that a change of one is
+an update. An event of another stack, or one that wants its answer elsewhere than at AWS, is refused without an answer.
+
 Attributes: `OpenSearchUrl`, for who must not start before its template and roles are there; a link to each dashboard and saved search,
 such as `PredictionsUrl`.
 """
@@ -11,6 +11,7 @@ such as `PredictionsUrl`.
 from __future__ import annotations
 
 import json
+import os
 import re
 import time
 import traceback
@@ -19,22 +20,26 @@ from dataclasses import replace
 from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Any, Final, NamedTuple
+from urllib.parse import urlsplit
 
 import requests
 
-from installer.dashboards import GLOBAL
+from installer import settings
 from installer.install import Wish, install, remove, wish
 from installer.objects import saved_objects
-from installer.retention import days
-from installer.security import ROLES, role_arn
+from installer.scope import NAME, Scope
 from installer.server import Trouble, anonymous
+from installer.settings import Settings
 
-IDENTIFIER: Final = "prediction-monitor"
-NOTHING: Final = "prediction-monitor-failed"  # of a creation that failed: its deletion must not take what was there before
+FORMER: Final = NAME  # the physical id of a stack that was deployed when a domain had one
+NOTHING: Final = f"{NAME}-failed"  # of a creation that failed: its deletion must not take what was there before
 ANSWER_SECONDS: Final = 16.0  # that the answer has, whatever became of the work
 WAIT_SECONDS: Final = 60.0  # for a domain that is starting
 TRIES: Final = 3
 REASON_BYTES: Final = 1000  # an answer may have 4096
+LOOPBACK: Final = {"127.0.0.1", "localhost", "::1"}
+GOING: Final = {"DELETE_IN_PROGRESS", "ROLLBACK_IN_PROGRESS"}  # of a stack that is deleted, or whose creation is undone
+ROLES_STAY: Final = "roles and their mapping stay, because {}: remove them with python -m installer remove --stack {}"
 
 
 class Outcome(NamedTuple):
@@ -46,11 +51,15 @@ class Outcome(NamedTuple):
 
 
 def handler(event: dict[str, Any], context: Any) -> None:
-    """Do what a custom resource's event asks for, and answer it in any case. Raises `RuntimeError` where the answer is not taken."""
+    """Do what a custom resource's event asks for, and answer it in any case.
+
+    Raises `PermissionError` for an event that is not this stack's CloudFormation's, `RuntimeError` where the answer is not taken.
+    """
+    refuse_strangers(event, os.environ)
     left = context.get_remaining_time_in_millis() / 1000 - ANSWER_SECONDS
     done: SimpleQueue[Outcome] = SimpleQueue()
     # In a thread of its own, since a name that does not resolve or a slow answer cannot be interrupted.
-    Thread(target=lambda: done.put(outcome(event, time.monotonic() + left)), daemon=True).start()
+    Thread(target=lambda: done.put(outcome(event, os.environ, time.monotonic() + left)), daemon=True).start()
     try:
         result = done.get(timeout=max(left, 0))
     except Empty:
@@ -59,61 +68,108 @@ def handler(event: dict[str, Any], context: Any) -> None:
     _answer(event, result)
 
 
-def outcome(event: dict[str, Any], ends: float) -> Outcome:
+def refuse_strangers(event: Mapping[str, Any], environment: Mapping[str, str]) -> None:
+    """Raises `PermissionError` for an event of another stack, and for an answer that would not go to AWS over https."""
+    if event.get("StackId") != environment.get(settings.STACK_ID):
+        raise PermissionError("the event is not this stack's: nothing is done")
+    suffix = environment.get(settings.SUFFIX, "amazonaws.com")
+    try:
+        address = urlsplit(str(event.get("ResponseURL")))
+        host = address.hostname or ""
+        at_aws = address.scheme == "https" and (host == suffix or host.endswith(f".{suffix}")) and address.username is None
+    except ValueError:
+        at_aws = False
+    if not at_aws:
+        raise PermissionError("the event wants its answer elsewhere than at AWS: nothing is done")
+
+
+def outcome(event: dict[str, Any], environment: Mapping[str, str], ends: float) -> Outcome:
     """Install or remove, until `ends` on the monotonic clock.
 
-    A deletion succeeds whatever it meets, since the domain may be gone, and removes saved objects only: indices and shipper,
-    which may stay, need template, retention and roles.
+    A deletion succeeds whatever it meets, since the domain may be gone.
     """
     deleting = event["RequestType"] == "Delete"
     if deleting and event.get("PhysicalResourceId") == NOTHING:
         return Outcome("SUCCESS", "nothing was created", {})
     try:
-        properties = {name: value for name, value in event.get("ResourceProperties", {}).items() if value != ""}
-        asked = _wish(properties, 0.0 if deleting else WAIT_SECONDS, ends)
-        overwrite = properties.get("Overwrite") == "true"
-        kept = remove(replace(asked, opensearch=None), overwrite=overwrite) if deleting else install(asked, overwrite=overwrite)
-    except Trouble as problem:
+        given = settings.read(environment)
+        if deleting:
+            return _delete(event, given, stack_status(environment[settings.STACK_ID]), ends)
+        asked = _wish(event, given, WAIT_SECONDS, ends)
+        kept = install(asked)
+    except (Trouble, ValueError) as problem:
         return _failed(event, str(problem))
     except Exception as problem:  # noqa: BLE001  whoever waits for an answer waits an hour without one
         traceback.print_exc()
         return _failed(event, f"{type(problem).__name__} in the installer: see the function's log")
-    data = {} if deleting else {"OpenSearchUrl": properties["OpenSearchUrl"], **_links(asked)}
     reason = f"changed by hand, and kept: {', '.join(kept)}" if kept else "as it should be"
-    return Outcome("SUCCESS", reason, data)
+    return Outcome("SUCCESS", reason, {"OpenSearchUrl": given.opensearch, **_links(asked)})
+
+
+def stack_status(stack: str) -> str | None:
+    """What CloudFormation is doing with the stack; None where it cannot be asked."""
+    import boto3  # noqa: PLC0415  only where something is deleted
+    from botocore.config import Config  # noqa: PLC0415
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
+
+    config = Config(connect_timeout=3, read_timeout=5, retries={"total_max_attempts": 2})
+    try:
+        described = boto3.client("cloudformation", config=config).describe_stacks(StackName=stack)
+        return str(described["Stacks"][0]["StackStatus"])
+    except (BotoCoreError, ClientError, KeyError, IndexError) as problem:
+        print(f"CloudFormation does not say what it does with the stack: {type(problem).__name__}")
+        return None
+
+
+def _delete(event: Mapping[str, Any], given: Settings, status: str | None, ends: float) -> Outcome:
+    """Remove the stack's saved objects, and where the stack itself goes, its roles and their mapping.
+
+    Template and policy stay for the indices of the prefix, without an owner. Raises `Trouble`.
+    """
+    if status and not status.endswith("_IN_PROGRESS"):
+        return Outcome("SUCCESS", f"nothing is removed, because the stack is {status} and nothing is being deployed", {})
+    asked = _wish(event, given, 0.0, ends)
+    kept = remove(replace(asked, opensearch=None))
+    notes = [f"changed by hand, and kept: {', '.join(kept.by_hand)}"] if kept.by_hand else []
+    notes += [f"{name}: {reason}" for name, reason in kept.reasons.items()]
+    going = status in GOING
+    remove(replace(asked, dashboards=None, objects=(), roles=asked.roles if going else {}), shared=False)
+    if asked.roles and not going:
+        why = f"the stack is {status}" if status else "CloudFormation could not be asked whether the stack itself is deleted"
+        notes.append(ROLES_STAY.format(why, given.stack))
+    return Outcome("SUCCESS", "; ".join(notes) or "as it should be", {})
 
 
 def _links(asked: Wish) -> dict[str, str]:
-    """An attribute for each dashboard and saved search, named after its title."""
+    """An attribute for each dashboard and saved search, named after the title in its file."""
     links = asked.dashboards.links(asked.objects) if asked.dashboards else {}
-    return {re.sub(r"\W", "", title) + "Url": link for title, link in links.items()}
+    mark = "" if asked.scope.former else f" ({asked.scope.stack})"
+    return {re.sub(r"\W", "", title.removesuffix(mark)) + "Url": link for title, link in links.items()}
 
 
-def _failed(event: dict[str, Any], reason: str) -> Outcome:
+def _failed(event: Mapping[str, Any], reason: str) -> Outcome:
     return Outcome("SUCCESS" if event["RequestType"] == "Delete" else "FAILED", reason, {})
 
 
-def _wish(properties: Mapping[str, Any], wait: float, ends: float) -> Wish:
-    """What the properties ask for. Raises `Trouble`."""
-    if "OpenSearchUrl" not in properties:
-        raise Trouble("the property OpenSearchUrl is missing: give the domain's address")
-    try:
-        keep = days(str(properties["RetentionDays"])) if "RetentionDays" in properties else None
-        roles = {kind: [role_arn(arn) for arn in arns] for kind in ROLES if (arns := properties.get(f"{kind.capitalize()}RoleArns"))}
-    except ValueError as problem:
-        raise Trouble(str(problem)) from None
-    user, password = _login(properties["SecretArn"]) if "SecretArn" in properties else (None, None)
+def _wish(event: Mapping[str, Any], given: Settings, wait: float, ends: float) -> Wish:
+    """What the environment asks for. Raises `Trouble`."""
+    address = urlsplit(given.opensearch)
+    if given.secret and address.scheme != "https" and address.hostname not in LOOPBACK:
+        raise Trouble(f"the secret's password is not sent to {address.hostname} without encryption: give an https address")
+    user, password = _login(given.secret) if given.secret else (None, None)
+    former = event.get("PhysicalResourceId") == FORMER
     return wish(
         saved_objects(),
-        opensearch=properties["OpenSearchUrl"],
-        dashboards=properties.get("DashboardsUrl"),
-        base_path=properties.get("BasePath"),
-        tenant=properties.get("Tenant", GLOBAL),
+        opensearch=given.opensearch,
+        dashboards=given.dashboards,
         user=user,
         password=password,
-        days=keep,
-        roles=roles,
-        audit_log=properties.get("AuditLog") == "true",
+        scope=Scope(given.prefix, given.stack, former),
+        keep=given.keep,
+        roles=given.roles,
+        groups=given.groups,
+        deployed=event["RequestType"] != "Create",
+        audit_log=given.audit_log and event["RequestType"] != "Delete",
         wait=wait,
         ends=ends,
     )
@@ -138,7 +194,7 @@ def _answer(event: dict[str, Any], result: Outcome) -> None:
     body = {
         "Status": result.status,
         "Reason": result.reason.encode()[:REASON_BYTES].decode(errors="ignore"),
-        "PhysicalResourceId": event.get("PhysicalResourceId") or (IDENTIFIER if result.status == "SUCCESS" else NOTHING),
+        "PhysicalResourceId": event.get("PhysicalResourceId") or _identifier(result),
         **{name: event[name] for name in ("StackId", "RequestId", "LogicalResourceId")},
         "Data": result.data,
     }
@@ -161,3 +217,8 @@ def _answer(event: dict[str, Any], result: Outcome) -> None:
                 return
             told = str(answer.status_code)
     raise RuntimeError(f"CloudFormation did not take the answer ({told})")
+
+
+def _identifier(result: Outcome) -> str:
+    """The physical id of a creation. That of a stack stays as long as the stack."""
+    return f"{NAME}.{os.environ.get('STACK', '')}" if result.status == "SUCCESS" else NOTHING

@@ -15,6 +15,8 @@ SETTINGS: Final = ("/api/opensearch-dashboards/settings", "/api/kibana/settings"
 GLOBAL: Final = "global"
 TENANTS: Final = {GLOBAL, "global_tenant", "private", "__user__"}  # that need not be made
 STATE: Final = "_g=(refreshInterval:(pause:!f,value:5000),time:(from:now-15m,to:now))"
+PAGE: Final = 1000  # objects in an answer
+PAGES_AT_MOST: Final = 10  # a search of Kibana's reaches no further
 PAGES: Final = (("dashboard", "dashboards", ""), ("search", "discover", "Discover: "))
 
 
@@ -68,6 +70,24 @@ class Dashboards:
                 found[one["type"], one["id"]] = one
             elif error.get("statusCode") != 404:
                 raise Trouble(f"{self._server.name} does not show {one['type']} {one['id']} ({error.get('message')}): check its log")
+        return found
+
+    def patterns(self) -> dict[str, dict[str, Any]]:
+        """Every index pattern of the tenant by its id, with its title and its manifest."""
+        return {one["id"]: one for one in self._search(("index-pattern",), ("title", "predictionMonitor"))}
+
+    def referrers(self) -> list[dict[str, Any]]:
+        """Every object of the tenant that can show another: its type, id, title, and what it refers to."""
+        return self._search(("dashboard", "visualization", "search"), ("title",))
+
+    def _search(self, types: Sequence[str], fields: Sequence[str]) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+        asked = urlencode([("per_page", PAGE), *(("type", one) for one in types), *(("fields", one) for one in fields)])
+        for page in range(1, PAGES_AT_MOST + 1):
+            answer = self._server.ask("GET", f"/api/saved_objects/_find?{asked}&page={page}").body
+            found += answer.get("saved_objects", [])
+            if len(found) >= answer.get("total", 0):
+                break
         return found
 
     def put(self, objects: Sequence[SavedObject]) -> None:

@@ -1,39 +1,54 @@
-"""Install, status and removal of everything in this folder: read first, then decide, then write what is not as it should be."""
+"""Install, status and removal of what this project has for a domain: read first, then decide, then write what is not as it should be."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Final
+from dataclasses import dataclass, field, replace
+from typing import Final, NamedTuple
 
-from installer import audit, retention, security, template
+from installer import audit, neighbours, retention, security, template
 from installer.dashboards import GLOBAL, Dashboards, address, headers
-from installer.objects import SavedObject
+from installer.objects import SavedObject, rendered, unpacked
 from installer.plan import Part, State, Step
+from installer.retention import Keep
+from installer.scope import Scope
 from installer.server import Server, Trouble, sign_in
-from installer.stamp import merged, stamped, state
+from installer.stamp import ATTRIBUTE, Manifest, digest, manifest, merged, state
 
-LEFT_OUT: Final = "left out, because no address of {} is given"
 WORDS: Final = {State.MISSING: "installed", State.DIFFERENT: "replaced", State.BY_HAND: "replaced, though changed by hand"}
+DEFAULT_INDEX: Final = "default index pattern"
+OWNERLESS: Final = "kept for the prefix"
 
 type Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What is to be where. A half without its server is left out; without `days` a retention policy keeps its own.
+    """What is to be where. A half without its server is left out, and retention without `keep`.
 
-    With `audit_log` OpenSearch's own is switched on as well.
+    `objects` are rendered for `scope`. `groups` are the log groups that the stack names, `stacks` those that are installed in the
+    tenant, by name, with theirs. `deployed`: the stack has installed before. With `audit_log` OpenSearch's own is switched on.
     """
 
     objects: Sequence[SavedObject]
+    scope: Scope = field(default_factory=Scope)
     opensearch: Server | None = None
     dashboards: Dashboards | None = None
-    days: int | None = None
+    keep: Keep | None = None
     roles: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    groups: Sequence[str] = ()
+    stacks: Mapping[str, Manifest] = field(default_factory=dict)
+    deployed: bool = False
     audit_log: bool = False
+
+
+class Kept(NamedTuple):
+    """What a run left, by name: changed by hand, and why else something stays."""
+
+    by_hand: Sequence[str]
+    reasons: Mapping[str, str]
 
 
 def wish(
@@ -45,26 +60,43 @@ def wish(
     tenant: str = GLOBAL,
     user: str | None = None,
     password: str | None = None,
-    days: int | None = None,
+    scope: Scope | None = None,
+    keep: Keep | None = None,
     roles: Mapping[str, Sequence[str]] | None = None,
+    groups: Sequence[str] = (),
+    deployed: bool = False,
     audit_log: bool = False,
     wait: float = 0.0,
     ends: float = math.inf,
     say: Say = print,
 ) -> Wish:
-    """A wish from addresses. Raises `Trouble` for those that cannot be used."""
+    """A wish from addresses. `scope.former` permits the former names; whether the stack has them, Dashboards says.
+
+    Raises `Trouble` for addresses that cannot be used, and where Dashboards does not answer.
+    """
 
     def server(name: str, url: str, extra: Mapping[str, str] | None = None) -> Server:
         return Server(name, url.rstrip("/"), sign_in(url, user, password), headers=extra, wait=wait, ends=ends, say=say)
 
     where = address(opensearch, dashboards, base_path)
+    found = server("OpenSearch", opensearch) if opensearch else None
+    shown = Dashboards(server("Dashboards", where, headers(tenant)), tenant) if where else None
+    whose = scope or Scope()
+    stacks: Mapping[str, Manifest] = {}
+    if shown:
+        shown.check()
+        whose, stacks = _installed(shown, objects, whose)
     return Wish(
-        objects,
-        server("OpenSearch", opensearch) if opensearch else None,
-        Dashboards(server("Dashboards", where, headers(tenant)), tenant) if where else None,
-        days,
+        rendered(objects, whose),
+        whose,
+        found,
+        shown,
+        keep,
         roles or {},
-        audit_log,
+        groups,
+        stacks,
+        deployed=deployed,
+        audit_log=audit_log,
     )
 
 
@@ -75,9 +107,10 @@ def install(asked: Wish, *, overwrite: bool = False, dry_run: bool = False, say:
     """
     kept: list[str] = []
     right = 0
-    _say_left_out(asked, say)
-    for step in plan(asked):
+    for step in plan(asked, _checked(asked, say)):
         wanted = _chosen(step, {State.MISSING, State.DIFFERENT}, overwrite=overwrite)
+        if step.before:
+            say(step.before)
         if wanted and not dry_run:
             with _failure_told(asked, say):
                 step.install(wanted)
@@ -96,60 +129,173 @@ def install(asked: Wish, *, overwrite: bool = False, dry_run: bool = False, say:
 
 def status(asked: Wish, *, say: Say = print) -> bool:
     """Say how everything is found, and whether it is all as it should be. Raises `Trouble`."""
-    _say_left_out(asked, say)
     parts = [part for step in plan(asked) for part in step.parts]
     for part in parts:
         say(f"{part}: {part.state}")
     return all(part.state in {State.INSTALLED, State.LEFT} for part in parts)
 
 
-def remove(asked: Wish, *, overwrite: bool = False, dry_run: bool = False, say: Say = print) -> list[str]:
-    """Remove what is ours; never an index or a document. Returns what was changed by hand and kept. Raises `Trouble`."""
-    kept: list[str] = []
-    _say_left_out(asked, say)
-    for step in reversed(plan(asked)):
-        wanted = _chosen(step, {State.INSTALLED, State.DIFFERENT}, overwrite=overwrite)
-        needed = _needed(step.parts, _by_hand(step, wanted))
-        wanted -= needed
-        if wanted and not dry_run:
+def remove(
+    asked: Wish,
+    *,
+    overwrite: bool = False,
+    force: bool = False,
+    shared: bool = True,
+    dry_run: bool = False,
+    say: Say = print,
+) -> Kept:
+    """Remove what is ours; never an index or a document. Raises `Trouble`.
+
+    What was changed by hand stays unless `overwrite`, what somebody else's dashboard shows unless `force`. What belongs to the prefix
+    stays where another stack uses it, or without `shared`: it then has no owner, until another stack installs.
+    """
+    steps = plan(asked)
+    parts = [part for step in steps for part in step.parts]
+    wanted = {name for step in steps for name in _chosen(step, {State.INSTALLED, State.DIFFERENT}, overwrite=overwrite)}
+    by_hand = [part.name for part in parts if part.state is State.BY_HAND and part.name not in wanted]
+    reasons = _of_the_prefix(asked, shared=shared) | ({} if force else _shown(asked))
+    reasons = {name: reason for name, reason in reasons.items() if name in wanted}
+    needed = _needed(parts, {*by_hand, *reasons})
+    reasons |= {name: "kept for what refers to it" for name in needed if name in wanted and name not in reasons}
+    pattern = next((f"{one.type} {one.id}" for one in asked.objects if one.type == "index-pattern"), "")
+    if pattern in {*by_hand, *reasons} and DEFAULT_INDEX in wanted:
+        reasons[DEFAULT_INDEX] = "left alone, because the index pattern stays"
+    for step in reversed(steps):
+        going = {part.name for part in step.parts} & wanted - reasons.keys()
+        if going and not dry_run:
             with _failure_told(asked, say):
-                step.remove(wanted)
+                step.remove(going)
         for part in step.parts:
             removed = "would be removed" if dry_run else "removed"
-            refused = "kept for what refers to it" if part.name in needed else _kept(part)
-            say(f"{part.name}: {removed if part.name in wanted else refused}")
-        kept += _by_hand(step, wanted)
-    return kept
+            say(f"{part.name}: {removed if part.name in going else reasons.get(part.name) or _kept(part)}")
+    if not dry_run and any(reason.startswith(OWNERLESS) for reason in reasons.values()):
+        _release(asked, say)
+    return Kept(by_hand, reasons)
 
 
-def plan(asked: Wish) -> list[Step]:
-    """Everything, in the order in which one needs the other. Raises `Trouble`."""
+def plan(asked: Wish, left: str = "") -> list[Step]:
+    """Everything, in the order in which one needs the other; `left` says why the prefix's part is left as it is. Raises `Trouble`."""
     steps: list[Step] = []
     if asked.opensearch:
-        steps += [template.plan(asked.opensearch), retention.plan(asked.opensearch, asked.days)]
-        steps += security.plan(asked.opensearch, asked.roles)
+        templates = template.installed(asked.opensearch)
+        owner = template.owner(templates, asked.scope)
+        if owner and owner != asked.scope.stack:
+            left = f"the stack {owner} owns it"
+        steps += [template.plan(asked.opensearch, asked.scope, templates, left)]
+        steps += [retention.plan(asked.opensearch, asked.scope, asked.keep, left)] if asked.keep else []
+        steps += security.plan(asked.opensearch, asked.scope, asked.roles)
         steps += [audit.plan(asked.opensearch)] if asked.audit_log else []
     if asked.dashboards:
-        asked.dashboards.check()
-        steps += [_objects(asked.dashboards, asked.objects), _default_index(asked.dashboards, asked.objects)]
+        steps += [_objects(asked.dashboards, asked), _default_index(asked.dashboards, asked.objects)]
     return steps
 
 
-def _objects(dashboards: Dashboards, objects: Sequence[SavedObject]) -> Step:
+def _installed(dashboards: Dashboards, objects: Sequence[SavedObject], scope: Scope) -> tuple[Scope, Mapping[str, Manifest]]:
+    """The scope with the names that the stack has, and the stacks of its prefix that are installed.
+
+    The former names are those of the stack that their index pattern names. Where it names none, they are a stack's that was deployed
+    before stacks had names, or of who installs without a stack.
+    """
+    patterns = dashboards.patterns()
+    ours = next((one.id for one in objects if one.type == "index-pattern"), None)
+    holder = manifest(patterns[ours]).stack if ours in patterns else ""
+    if holder and not scope.stack:
+        raise Trouble(f"dashboards and roles of the former names belong to the stack {holder} here: give --stack {holder}, or your own")
+    former = not scope.stack or holder == scope.stack or (scope.former and not holder)
+    stacks = {
+        found.stack: found
+        for one in patterns.values()
+        if (found := manifest(one)).stack and one["attributes"].get("title") == scope.pattern
+    }
+    return replace(scope, former=former), stacks
+
+
+def _checked(asked: Wish, say: Say) -> str:
+    """See that the prefix is apart from others, and who writes below it: why template and retention are left alone, if they are.
+
+    Raises `Trouble` for a first installation beside documents of somebody else: nothing is written then.
+    """
+    if not asked.opensearch:
+        return ""
+    templates = template.installed(asked.opensearch)
+    template.ensure_apart(asked.scope, templates)
+    first = not asked.deployed and (
+        asked.scope.shared not in templates or (bool(asked.scope.stack) and asked.scope.stack not in asked.stacks)
+    )
+    if not (first or asked.scope.stack):
+        return ""
+    groups = {*asked.groups, *(group for one in asked.stacks.values() for group in one.groups)}
+    foreign = neighbours.foreign_groups(asked.opensearch, asked.scope, {*asked.stacks, asked.scope.stack}, sorted(groups))
+    if not foreign:
+        return ""
+    sentence = neighbours.sentence(asked.scope, foreign)
+    if first:
+        raise Trouble(sentence)
+    say(sentence)
+    return "left as it is, because others write here too"
+
+
+def _of_the_prefix(asked: Wish, *, shared: bool) -> dict[str, str]:
+    """Why template and policy stay, by name."""
+    others = [name for name in asked.stacks if name != asked.scope.stack]
+    if shared and not others:
+        return {}
+    reason = f"{OWNERLESS}, without an owner" + (f", and for {', '.join(sorted(others))}" if others else "")
+    return {f"{kind} {asked.scope.shared}": reason for kind in ("index template", "retention policy")} | {retention.INDICES: OWNERLESS}
+
+
+def _release(asked: Wish, say: Say) -> None:
+    if asked.opensearch and asked.scope.stack:
+        templates = template.installed(asked.opensearch)
+        if template.owner(templates, asked.scope) == asked.scope.stack:
+            template.release(asked.opensearch, asked.scope, templates)
+            say(f"index template {asked.scope.shared}: {asked.scope.stack} no longer owns it; the next stack that installs does")
+
+
+def _shown(asked: Wish) -> dict[str, str]:
+    """Why objects stay that somebody else's dashboard shows, by name."""
+    if not asked.dashboards:
+        return {}
+    ours = {(one.type, one.id) for one in asked.objects}
+    reasons: dict[str, str] = {}
+    for one in asked.dashboards.referrers():
+        if (one["type"], one["id"]) not in ours:
+            for each in one.get("references", []):
+                if (each["type"], each["id"]) in ours:
+                    title = one["attributes"].get("title", one["id"])
+                    reasons[f"{each['type']} {each['id']}"] = f"kept, because the {one['type']} {title!r} shows it"
+    return reasons
+
+
+def _objects(dashboards: Dashboards, asked: Wish) -> Step:
+    objects = asked.objects
     there = dashboards.find(objects)
     named = {f"{one.type} {one.id}": one for one in objects}
+    pattern = next((one for one in objects if one.type == "index-pattern"), None)
+    theirs = there.get((pattern.type, pattern.id)) if pattern else None
+    known = manifest(theirs)
+    groups = list(asked.groups) or list(known.groups)
 
     def put(names: Collection[str]) -> None:
-        dashboards.put([stamped(merged(one, there.get((one.type, one.id)))) for name, one in named.items() if name in names])
+        digests = {**known.digests, **{name: digest(one) for name, one in named.items() if name in names and one is not pattern}}
+        attribute = {ATTRIBUTE: Manifest(asked.scope.stack, groups, digests).attribute()}
+        sent = [merged(one, there.get((one.type, one.id))) for name, one in named.items() if name in names]
+        if pattern and theirs and f"{pattern.type} {pattern.id}" not in names:
+            sent = [replace(pattern, attributes=unpacked(theirs["attributes"])), *sent]
+        dashboards.put([replace(one, attributes=one.attributes | attribute) if one.type == "index-pattern" else one for one in sent])
 
     def delete(names: Collection[str]) -> None:
         for name, one in reversed(named.items()):
             if name in names:
                 dashboards.delete(one)
 
+    def found(name: str, one: SavedObject) -> State:
+        how = state(one, there.get((one.type, one.id)), known.digests.get(name))
+        told = (known.stack, list(known.groups)) == (asked.scope.stack, groups)
+        return State.DIFFERENT if one is pattern and how is State.INSTALLED and not told else how
+
     parts = [
-        Part(name, state(one, there.get((one.type, one.id))), needs=tuple(f"{each['type']} {each['id']}" for each in one.references))
-        for name, one in named.items()
+        Part(name, found(name, one), needs=tuple(f"{each['type']} {each['id']}" for each in one.references)) for name, one in named.items()
     ]
     return Step(parts, put, delete)
 
@@ -159,7 +305,7 @@ def _default_index(dashboards: Dashboards, objects: Sequence[SavedObject]) -> St
     chosen = dashboards.default_index()
     ours = next((one.id for one in objects if one.type == "index-pattern"), None)
     found = State.INSTALLED if chosen == ours else State.LEFT if chosen else State.MISSING
-    part = Part("default index pattern", found, f"{chosen}, chosen by somebody" if found is State.LEFT else str(ours))
+    part = Part(DEFAULT_INDEX, found, f"{chosen}, chosen by somebody" if found is State.LEFT else str(ours))
     return Step([part], lambda _: dashboards.set_default_index(ours), lambda _: dashboards.set_default_index(None))
 
 
@@ -185,13 +331,6 @@ def _kept(part: Part) -> str:
             return "not there"
         case _:
             return "left alone"
-
-
-def _say_left_out(asked: Wish, say: Say) -> None:
-    if not asked.opensearch:
-        say(f"index template, retention and roles: {LEFT_OUT.format('OpenSearch')}")
-    if not asked.dashboards:
-        say(f"saved objects: {LEFT_OUT.format('Dashboards')}")
 
 
 @contextmanager

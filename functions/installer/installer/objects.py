@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 from installer import files
 from installer.fields import fields
+from installer.scope import Scope
 from installer.template import index_template
 
 FOLDER: Final = files.FOLDER / "saved"
@@ -49,6 +50,38 @@ def saved_objects(folder: Path = FOLDER) -> list[SavedObject]:
                 attributes = {**attributes, "fields": fields(index_template())}
             found.append(SavedObject(kind, path.stem, attributes, content.get("references", []), content["migrationVersion"]))
     return found
+
+
+def rendered(objects: Iterable[SavedObject], scope: Scope) -> list[SavedObject]:
+    """The objects as a stack has them: over its prefix, of its documents and those without `@stack`, under its names.
+
+    Titles name the stack unless it has the names of the time when a domain had one.
+    """
+    return [_rendered(one, scope) for one in objects]
+
+
+def _rendered(one: SavedObject, scope: Scope) -> SavedObject:
+    references = [{**reference, "id": scope.own(reference["id"])} for reference in one.references]
+    if one.type == "index-pattern":
+        title = one.attributes["title"]
+        attributes = {**one.attributes, "title": scope.pattern if title == "cwl-*" else title}
+    else:
+        mark = "" if scope.former else f" ({scope.stack})"
+        attributes = _of_stack({**one.attributes, "title": one.attributes["title"] + mark}, scope.stack)
+        if "visState" in attributes:
+            attributes["visState"] = {**attributes["visState"], "title": attributes["title"]}
+    return replace(one, id=scope.own(one.id), attributes=attributes, references=references)
+
+
+def _of_stack(attributes: dict[str, Any], stack: str) -> dict[str, Any]:
+    """Attributes whose query, where it is one of Lucene's, asks for a stack's documents."""
+    meta = attributes.get("kibanaSavedObjectMeta", {})
+    source = meta.get("searchSourceJSON", {})
+    text = source.get("query", {}).get("query")
+    if not (stack and text):
+        return attributes
+    query = {**source["query"], "query": f'{text} AND (@stack:"{stack}" OR (*:* AND NOT _exists_:@stack))'}
+    return {**attributes, "kibanaSavedObjectMeta": {**meta, "searchSourceJSON": {**source, "query": query}}}
 
 
 def packed(attributes: dict[str, Any]) -> dict[str, Any]:

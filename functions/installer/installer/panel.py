@@ -49,7 +49,8 @@ def request(panel: SavedObject, objects: Iterable[SavedObject], span: Span) -> d
         },
     }
     if panel.type == "search":
-        return {**body, "size": PAGE, "sort": [{field: {"order": order}} for field, order in panel.attributes["sort"]]}
+        sort = [{field: {"order": order, "unmapped_type": "boolean"}} for field, order in panel.attributes["sort"]]
+        return {**body, "size": PAGE, "sort": sort}
     return {**body, "size": 0, "aggs": _nested(panel, interval(span))}
 
 

@@ -33,11 +33,12 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Parts that are installed or removed together, by name. Both raise `Trouble`."""
+    """Parts that are installed or removed together, by name. Both raise `Trouble`. `before` is said before anything is done."""
 
     parts: list[Part]
     install: Callable[[Collection[str]], None]
     remove: Callable[[Collection[str]], None]
+    before: str = ""
 
 
 def nothing(_: Collection[str]) -> None:

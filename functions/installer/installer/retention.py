@@ -1,26 +1,47 @@
-"""Retention: the policy of index state management (ISM) that deletes `cwl-*` indices after some days."""
+"""Retention: the policy of index state management (ISM) that deletes the indices of a prefix after some days."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from itertools import batched
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from installer.files import FOLDER
+from installer import files
 from installer.plan import Part, State, Step, contains, found_as, nothing
+from installer.scope import Scope
 from installer.server import Answer, Server, Trouble
 
-NAME: Final = "prediction-monitor"
-FILE: Final = FOLDER / "retention.json"
-ISM: Final = "/_plugins/_ism"
-PATH: Final = f"{ISM}/policies/{NAME}"
-POLICY: Final = f"retention policy {NAME}"
-INDICES: Final = "retention of existing indices"
+FILE: Final = files.FOLDER / "retention.json"
+ISM: Final = ("/_plugins/_ism", "/_opendistro/_ism")  # the second is Elasticsearch 7.10's
 BATCH: Final = 100  # names in one path, which may have 4 KB
-SETTING: Final = "index.plugins.index_state_management.policy_id"
+SETTINGS: Final = tuple(f"index.{product}.index_state_management.policy_id" for product in ("plugins", "opendistro"))
+CREATED: Final = "index.creation_date"
 WAYS: Final = [("kept", ["deleted"]), ("deleted", [])]  # the policy's states, and where each leads
-WITHOUT: Final = "the server has no index state management: old cwl-* indices are yours to delete"
+WITHOUT: Final = "the server has no index state management: old {} indices are yours to delete"
+INDICES: Final = "retention of existing indices"
+UNASKED: Final = "no days are given, so no index is deleted"
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """How long indices are kept: `days`, else what the policy says that is there, else `new` days, else for ever.
+
+    With `adopt` indices that are there and follow no policy come under this one.
+    """
+
+    days: int | None = None
+    new: int | None = None
+    adopt: bool = False
+
+
+class Following(NamedTuple):
+    """The policy that an index follows, and that policy's version, as far as ISM has begun with it."""
+
+    policy: str | None
+    version: int | None
 
 
 def days(text: str) -> int:
@@ -30,54 +51,107 @@ def days(text: str) -> int:
     return int(text)
 
 
-def policy(age: str | None = None) -> dict[str, Any]:
-    """The policy as ISM takes it, with the age that its file names or another."""
-    content: dict[str, Any] = json.loads(FILE.read_text(encoding="utf-8"))
-    if age:
-        _condition(content)["min_index_age"] = age
+def policy(age: str, scope: Scope | None = None) -> dict[str, Any]:
+    """The policy as ISM takes it, for the indices of a prefix and an age such as 30d."""
+    pattern = (scope or Scope()).pattern
+    content: dict[str, Any] = json.loads(FILE.read_text(encoding="utf-8").replace("cwl-*", pattern))
+    content["policy"]["states"][0]["transitions"][0]["conditions"]["min_index_age"] = age
     return content
 
 
-def plan(server: Server, keep: int | None) -> Step:
-    """The policy, and the indices that are to follow it. Raises `Trouble`.
+def plan(server: Server, scope: Scope, keep: Keep, left: str = "") -> Step:
+    """The policy, and the indices that are to follow it; `left` says why it is left as it is. Raises `Trouble`.
 
-    Without days to `keep` them a policy that is there keeps its own: nobody's documents are deleted because an option was left out.
+    Nobody's documents are deleted because an option was left out: without days no policy is made, one that is there keeps its own.
     """
-    found = server.ask("GET", PATH, also={400, 404, 405})
-    if not _has_ism(found):
-        return Step([Part(POLICY, State.LEFT, WITHOUT)], nothing, nothing)
+    name = f"retention policy {scope.shared}"
+    base, found = _base(server, scope)
+    if base is None:
+        return Step([Part(name, State.LEFT, WITHOUT.format(scope.pattern))], nothing, nothing)
     there: dict[str, Any] | None = found.body if found.status == 200 else None
-    age = f"{keep}d" if keep else _age(there)
-    wanted = policy(age)
-    if there and _age(there) is None:
-        state = State.BY_HAND
-    else:
-        state = found_as(there, right=there is not None and contains(there["policy"], wanted["policy"]))
-    following = _following(server)
-    ours = [name for name, (identifier, _) in following.items() if identifier == NAME]
-    free = [name for name, (identifier, _) in following.items() if identifier is None]
+    if left:
+        return Step([Part(name, State.LEFT, f"deletes after {_age(there)}; {left}" if there else left)], nothing, nothing)
+    chosen = keep.days or (None if there else keep.new)
+    age = f"{chosen}d" if chosen else _age(there)
+    if not (there or age):
+        return Step([Part(name, State.LEFT, UNASKED)], nothing, nothing)
+    path = f"{base}/policies/{scope.shared}"
+    wanted = policy(age or "", scope)
+    if base != ISM[0]:
+        wanted["policy"]["ism_template"] = wanted["policy"]["ism_template"][0]  # Open Distro takes one
+    by_hand = there is not None and _age(there) is None
+    right = there is not None and contains(there["policy"], wanted["policy"])
+    state = State.BY_HAND if by_hand else found_as(there, right=right)
+    following = _following(server, base, scope)
+    ours = [index for index, followed in following.items() if followed.policy == scope.shared]
+    free = [index for index, followed in following.items() if followed.policy is None]
     # An index keeps the policy as it was when it began to follow it.
-    stale = [name for name in ours if following[name][1] not in {None, there["_seq_no"] if there else None}]
+    newest = there["_seq_no"] if there else None
+    stale = [index for index in ours if following[index].version not in {None, newest}]
     late = ours if state in {State.MISSING, State.DIFFERENT} else stale
-    others = len(following) - len(ours) - len(free)
+    taken = free if keep.adopt else []
 
     def install(names: Collection[str]) -> None:
-        if POLICY in names:
+        if name in names:
+            if not age:
+                raise Trouble(f"{name} is built in another way: give --retention-days to say what replaces it")
             version = {"if_seq_no": there["_seq_no"], "if_primary_term": there["_primary_term"]} if there else {}
-            server.ask("PUT", PATH, params=version, json=wanted)
-        _tell(server, "add", free)
-        _tell(server, "change_policy", ours if POLICY in names else stale)
+            server.ask("PUT", path, params=version, json=wanted)
+        _tell(server, base, scope, "add", taken)
+        _tell(server, base, scope, "change_policy", ours if name in names else stale)
 
     def remove(_: Collection[str]) -> None:
-        _tell(server, "remove", ours)
-        server.ask("DELETE", PATH, also={404})
+        _tell(server, base, scope, "remove", ours)
+        server.ask("DELETE", path, also={404})
 
-    if state is State.BY_HAND:  # whoever built it has the say over its indices too
-        return Step([Part(POLICY, state)], install, remove)
-    count = f"{len(following)} cwl-* {'index' if len(following) == 1 else 'indices'}, {len(free) + len(late)} not yet"
-    foreign = f", {others} with a policy of another name, left alone" if others else ""
-    follows = State.MISSING if free else State.DIFFERENT if late else State.INSTALLED
-    return Step([Part(POLICY, state, f"deletes after {_age(wanted)}"), Part(INDICES, follows, count + foreign)], install, remove)
+    if by_hand:  # whoever built it has the say over its indices too
+        return Step([Part(name, state)], install, remove)
+    count = f"{_counted(len(following), scope)}, {len(taken) + len(late)} not yet"
+    others = len(following) - len(ours) - len(free)
+    notes = [
+        count,
+        f"{others} with a policy of another name, left alone" if others else "",
+        f"{len(free)} with no policy, kept for ever: --adopt (AdoptIndices) takes them too" if free and not keep.adopt else "",
+    ]
+    follows = State.MISSING if taken else State.DIFFERENT if late else State.INSTALLED
+    parts = [Part(name, state, f"deletes after {age}"), Part(INDICES, follows, ", ".join(filter(None, notes)))]
+    return Step(parts, install, remove, _told(server, scope, age or "", [*ours, *taken]))
+
+
+def _told(server: Server, scope: Scope, age: str, names: Collection[str]) -> str:
+    """How many indices are deleted, and from which day on."""
+    if not names:
+        return f"retention: no {scope.pattern} index follows it yet; a new one is deleted {age} after it was made"
+    first = f"retention: {_counted(len(names), scope)} {'is' if len(names) == 1 else 'are'} deleted {age} after being made"
+    known = server.ask("GET", f"/{scope.pattern}/_settings/{CREATED}?flat_settings=true", also={403, 404})
+    made = [
+        datetime.fromtimestamp(int(one["settings"][CREATED]) / 1000, UTC)
+        for name, one in known.body.items()
+        if known.status == 200 and name in names and CREATED in one.get("settings", {})
+    ]
+    if not (made and age.endswith("d") and age[:-1].isdecimal()):
+        return first
+    ends = [moment + timedelta(days=int(age[:-1])) for moment in made]
+    now = datetime.now(UTC)
+    due = [moment for moment in ends if moment <= now]
+    later = [moment for moment in ends if moment > now]
+    return "".join(
+        [
+            first,
+            f", {len(due)} of them from today on" if due else "",
+            f", the {'next' if due else 'first'} on {min(later):%Y-%m-%d}" if later else "",
+        ]
+    )
+
+
+def _counted(number: int, scope: Scope) -> str:
+    return f"{number} {scope.pattern} {'index' if number == 1 else 'indices'}"
+
+
+def _base(server: Server, scope: Scope) -> tuple[str | None, Answer]:
+    """Below which path ISM is, and what it says of the policy."""
+    answers = ((base, server.ask("GET", f"{base}/policies/{scope.shared}", also={400, 404, 405})) for base in ISM)
+    return next((found for found in answers if _has_ism(found[1])), (None, Answer(404, {})))
 
 
 def _has_ism(answer: Answer) -> bool:
@@ -85,37 +159,39 @@ def _has_ism(answer: Answer) -> bool:
     return answer.status == 200 or (answer.status == 404 and isinstance(answer.body.get("error"), dict))
 
 
-def _condition(content: dict[str, Any]) -> dict[str, Any]:
-    condition: dict[str, Any] = content["policy"]["states"][0]["transitions"][0]["conditions"]
-    return condition
-
-
 def _age(content: dict[str, Any] | None) -> str | None:
     """The age at which a policy deletes; None where it is not built as ours is, so that no other age is taken for this one."""
     states = content["policy"].get("states", []) if content else []
     ways = [(state["name"], [way["state_name"] for way in state.get("transitions", [])]) for state in states]
-    return content["policy"]["states"][0]["transitions"][0].get("conditions", {}).get("min_index_age") if content and ways == WAYS else None
+    if ways != WAYS:
+        return None
+    found: str | None = states[0]["transitions"][0].get("conditions", {}).get("min_index_age")
+    return found
 
 
-def _following(server: Server) -> dict[str, tuple[str | None, int | None]]:
-    """Each index with the policy that it follows and that policy's version, as far as ISM has begun with it."""
-    found = server.ask("GET", f"{ISM}/explain/cwl-*", also={404})
+def _following(server: Server, base: str, scope: Scope) -> Mapping[str, Following]:
+    """Each index of the prefix with the policy that it follows."""
+    found = server.ask("GET", f"{base}/explain/{scope.pattern}", also={404})
     entries = found.body.items() if found.status == 200 else ()
     return {
-        name: (entry.get("policy_id") or entry.get(SETTING), entry.get("policy_seq_no"))
+        name: Following(entry.get("policy_id") or _set(entry), entry.get("policy_seq_no"))
         for name, entry in entries
         if isinstance(entry, dict)
     }
 
 
-def _tell(server: Server, verb: str, names: Iterable[str]) -> None:
+def _set(entry: Mapping[str, Any]) -> str | None:
+    return next((entry[name] for name in SETTINGS if entry.get(name)), None)
+
+
+def _tell(server: Server, base: str, scope: Scope, verb: str, names: Iterable[str]) -> None:
     """Tell ISM about indices. A 200 can carry failures.
 
     An index that is just on its way to another state takes no other policy: it counts as not yet following, until a later run.
     """
     for some in batched(names, BATCH, strict=False):
-        body = None if verb == "remove" else {"policy_id": NAME}
-        answer = server.ask("POST", f"{ISM}/{verb}/{','.join(some)}", json=body).body
+        body = None if verb == "remove" else {"policy_id": scope.shared}
+        answer = server.ask("POST", f"{base}/{verb}/{','.join(some)}", json=body).body
         if answer.get("failures") and verb != "change_policy":
             reasons = ", ".join(f"{one['index_name']}: {one['reason']}" for one in answer.get("failed_indices", [])[:3])
             raise Trouble(f"{server.name} left the retention of some indices as it was ({reasons}): run this again")

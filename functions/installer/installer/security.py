@@ -7,9 +7,11 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 from installer.plan import Part, State, Step, contains, found_as, nothing
+from installer.scope import NAME, Scope
 from installer.server import Answer, Server
 
 API: Final = "/_plugins/_security/api"
+FORMER: Final = "/_opendistro/_security/api"  # Elasticsearch 7.10's
 ARN: Final = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]+")
 WITHOUT: Final = f"nothing is served at {API}: the server has no fine-grained access control and needs none, or roles are yours to make"
 KEPT: Final = ("hosts", "users", "and_backend_roles")  # of a mapping, beside its backend roles
@@ -39,18 +41,20 @@ def role_arn(text: str) -> str:
     return text
 
 
-def plan(server: Server, arns: Mapping[str, Sequence[str]]) -> list[Step]:
-    """The roles of those in `arns` (shipper, monitor), each mapped to these ARNs. Raises `Trouble`."""
-    return [_plan(server, f"prediction-monitor-{kind}", ROLES[kind], several) for kind, several in arns.items()]
+def plan(server: Server, scope: Scope, arns: Mapping[str, Sequence[str]]) -> list[Step]:
+    """The stack's roles of those in `arns` (shipper, monitor), each mapped to these ARNs. Raises `Trouble`."""
+    return [_plan(server, scope, kind, several) for kind, several in arns.items()]
 
 
-def _plan(server: Server, name: str, wanted: dict[str, Any], arns: Sequence[str]) -> Step:
+def _plan(server: Server, scope: Scope, kind: str, arns: Sequence[str]) -> Step:
+    name = scope.own(f"{NAME}-{kind}")
+    wanted = _rendered(ROLES[kind], scope)
     part = f"role {name} for {', '.join(arns)}"
-    answer = server.ask("GET", f"{API}/roles/{name}", also={400, 404, 405})
-    if not _has_access_control(answer):
+    api, answer = _base(server, name)
+    if api is None:
         return Step([Part(part, State.LEFT, WITHOUT)], nothing, nothing)
     role = answer.body.get(name)
-    mapping = server.ask("GET", f"{API}/rolesmapping/{name}", also={404}).body.get(name, {})
+    mapping = server.ask("GET", f"{api}/rolesmapping/{name}", also={404}).body.get(name, {})
     mapped: list[str] = mapping.get("backend_roles", [])
     kept = {field: mapping[field] for field in KEPT if mapping.get(field)}
     others = [one for one in mapped if one not in arns]
@@ -59,19 +63,30 @@ def _plan(server: Server, name: str, wanted: dict[str, Any], arns: Sequence[str]
 
     def install(_: Collection[str]) -> None:
         if not right:
-            server.ask("PUT", f"{API}/roles/{name}", json=wanted)
+            server.ask("PUT", f"{api}/roles/{name}", json=wanted)
         if unmapped:
-            server.ask("PUT", f"{API}/rolesmapping/{name}", json={**kept, "backend_roles": [*mapped, *unmapped]})
+            server.ask("PUT", f"{api}/rolesmapping/{name}", json={**kept, "backend_roles": [*mapped, *unmapped]})
 
     def remove(_: Collection[str]) -> None:
         if others or kept:
-            server.ask("PUT", f"{API}/rolesmapping/{name}", json={**kept, "backend_roles": others})
+            server.ask("PUT", f"{api}/rolesmapping/{name}", json={**kept, "backend_roles": others})
         else:
-            server.ask("DELETE", f"{API}/rolesmapping/{name}", also={404})
-            server.ask("DELETE", f"{API}/roles/{name}", also={404})
+            server.ask("DELETE", f"{api}/rolesmapping/{name}", also={404})
+            server.ask("DELETE", f"{api}/roles/{name}", also={404})
 
     state = found_as(role, right=right and not unmapped)
     return Step([Part(part, state, f"others have it too: {len(others)}" if others else "")], install, remove)
+
+
+def _rendered(role: Mapping[str, Any], scope: Scope) -> dict[str, Any]:
+    permissions = [{**one, "index_patterns": [scope.pattern]} for one in role["index_permissions"]]
+    return {**role, "index_permissions": permissions}
+
+
+def _base(server: Server, name: str) -> tuple[str | None, Answer]:
+    """Below which path access control is, and what it says of a role."""
+    answers = ((api, server.ask("GET", f"{api}/roles/{name}", also={400, 404, 405})) for api in (API, FORMER))
+    return next((found for found in answers if _has_access_control(found[1])), (None, Answer(404, {})))
 
 
 def _has_access_control(answer: Answer) -> bool:

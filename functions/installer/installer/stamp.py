@@ -1,7 +1,9 @@
 """Whose work a saved object is: ours as installed, older than its file, or changed by hand in Kibana since.
 
-An object carries at the end of its description the digest of what was installed. While it still has that digest, nobody
-has touched it. An index pattern has no description; its list of fields is a cache, and anything else is compared.
+The index pattern of a stack carries a manifest, in an attribute that Kibana does not show: the stack's name, the log groups that it
+names, and the digest of each object as it was installed. While an object still has that digest, nobody has touched it. What Kibana
+adds by itself when somebody saves an object as it is does not count. Objects of earlier versions carry their digest at the end of
+their description.
 """
 
 from __future__ import annotations
@@ -9,38 +11,67 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from installer.objects import SavedObject, unpacked
 from installer.plan import State
 
-STAMP: Final = re.compile(r" ?\[prediction-monitor ([0-9a-f]{8})\]$")
-EMPTY: Final[tuple[Any, ...]] = (None, "", [], {})
+ATTRIBUTE: Final = "predictionMonitor"
+FORMER: Final = re.compile(r" ?\[prediction-monitor ([0-9a-f]{8})\]$")
+ANY: Final = object()
+# What Kibana 7.10 and OpenSearch Dashboards write beside what was there when somebody saves: a name, and the value that means nothing.
+ADDED: Final[Mapping[str, Any]] = {
+    "circlesRadius": 3, "detailedTooltip": True, "dimensions": ANY, "drawLinesBetweenPoints": True, "drop_partials": False,
+    "enabled": True, "has_extended_bounds": False, "hidePanelTitles": False, "highlightAll": True, "hits": 0, "interpolate": "linear",
+    "isVislibVis": True, "lineWidth": 2, "maxLegendLines": 1, "missingBucket": False, "missingBucketLabel": "Missing",
+    "otherBucket": False, "otherBucketLabel": "Other", "row": True, "scaleMetricValues": False, "showCircles": True, "timeRange": ANY,
+    "truncateLegend": True, "useMargins": True, "useNormalizedEsInterval": True, "useNormalizedOpenSearchInterval": True,
+    "used_interval": ANY, "version": ANY,
+}  # fmt: skip
 
 
-def stamped(one: SavedObject) -> SavedObject:
-    """The object as it is installed: with its digest, where it has a description to carry it."""
-    if one.type == "index-pattern":
-        return one
-    stamp = f"[prediction-monitor {_digest(one.attributes, one.references)}]"
-    return replace(one, attributes={**one.attributes, "description": f"{one.attributes.get('description', '')} {stamp}".lstrip()})
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What an index pattern says of its stack: its name, its log groups, and digests by type and id of an object."""
+
+    stack: str = ""
+    groups: Sequence[str] = ()
+    digests: Mapping[str, str] = field(default_factory=dict)
+
+    def attribute(self) -> dict[str, Any]:
+        """The manifest as the attribute's value."""
+        return {"stack": self.stack, "groups": list(self.groups), "digests": dict(self.digests)}
+
+
+def manifest(theirs: Mapping[str, Any] | None) -> Manifest:
+    """The manifest of an index pattern as the API gives it; an empty one where it has none, or none that can be read."""
+    found = theirs["attributes"].get(ATTRIBUTE) if theirs else None
+    if not isinstance(found, dict):
+        return Manifest()
+    digests = found.get("digests")
+    groups = found.get("groups")
+    return Manifest(
+        str(found.get("stack", "")),
+        [str(one) for one in groups] if isinstance(groups, list) else [],
+        {str(name): str(value) for name, value in digests.items()} if isinstance(digests, dict) else {},
+    )
 
 
 def merged(ours: SavedObject, theirs: Mapping[str, Any] | None) -> SavedObject:
     """The object as it is to be installed: an index pattern keeps the fields that it learned from documents."""
     if theirs is None or ours.type != "index-pattern":
         return ours
-    known = {field["name"] for field in ours.attributes["fields"]}
+    known = {entry["name"] for entry in ours.attributes["fields"]}
     learned = [
-        field for field in unpacked(theirs["attributes"]).get("fields") or [] if field["name"] not in known and not field.get("scripted")
+        entry for entry in unpacked(theirs["attributes"]).get("fields") or [] if entry["name"] not in known and not entry.get("scripted")
     ]
     return replace(ours, attributes={**ours.attributes, "fields": [*ours.attributes["fields"], *learned]})
 
 
-def state(ours: SavedObject, theirs: Mapping[str, Any] | None) -> State:
-    """How an object is found, `theirs` being what the API gives for it."""
+def state(ours: SavedObject, theirs: Mapping[str, Any] | None, installed: str | None) -> State:
+    """How an object is found: `theirs` is what the API gives for it, `installed` the digest that the manifest has."""
     if theirs is None:
         return State.MISSING
     try:
@@ -49,29 +80,66 @@ def state(ours: SavedObject, theirs: Mapping[str, Any] | None) -> State:
         return State.BY_HAND
     if ours.type == "index-pattern":
         return _state_of_pattern(ours.attributes, attributes)
-    stamp = STAMP.search(str(attributes.get("description", "")))
-    now = _digest(attributes, theirs.get("references", []))
-    untouched = stamp is not None and stamp[1] == now
-    if now == _digest(ours.attributes, ours.references):
-        return State.INSTALLED if untouched else State.DIFFERENT
-    return State.DIFFERENT if untouched else State.BY_HAND
+    references = theirs.get("references", [])
+    now = _digest(attributes, references)
+    if now == digest(ours):
+        return State.INSTALLED if now == installed else State.DIFFERENT
+    return State.DIFFERENT if now == installed or _untouched_since_before(attributes, references) else State.BY_HAND
 
 
-def _digest(attributes: Mapping[str, Any], references: list[dict[str, str]]) -> str:
-    """What an object says, in eight characters: but for its stamp, however it is spelt."""
-    plain = {**attributes, "description": STAMP.sub("", str(attributes.get("description", "")))}
-    content = [plain, sorted(references, key=lambda reference: reference["name"])]
+def digest(one: SavedObject) -> str:
+    """What an object says, in eight characters: however it is spelt, and without what Kibana adds."""
+    return _digest(one.attributes, one.references)
+
+
+def _digest(attributes: Mapping[str, Any], references: Sequence[Mapping[str, str]]) -> str:
+    names = {one["name"]: f"{one['type']}/{one['id']}" for one in references}
+    content = [_plain(attributes, names), sorted(set(names.values()))]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def _plain(value: Any, names: Mapping[str, str]) -> Any:
+    """A value without what is empty or added, references by what they refer to, and the panels of a dashboard by their place."""
+    if isinstance(value, dict):
+        entries = {
+            name: names.get(inner, inner) if name.endswith("RefName") and isinstance(inner, str) else _plain(inner, names)
+            for name, inner in value.items()
+            if not _added(name, inner)
+        }
+        return {name: inner for name, inner in entries.items() if inner is not None and inner not in ("", [], {})}
+    if isinstance(value, list):
+        plain = [_plain(inner, names) for inner in value]
+        placed = all(isinstance(one, dict) and "gridData" in one for one in plain)
+        return sorted(plain, key=_place) if placed else plain
+    return value
+
+
+def _added(name: str, value: Any) -> bool:
+    return name in ADDED and (ADDED[name] is ANY or ADDED[name] == value)
+
+
+def _untouched_since_before(attributes: Mapping[str, Any], references: list[dict[str, str]]) -> bool:
+    """Whether an object is as an earlier version installed it: its digest, of everything but the description's end, is there."""
+    description = str(attributes.get("description", ""))
+    stamp = FORMER.search(description)
+    plain = {**attributes, "description": FORMER.sub("", description)}
+    content = [plain, sorted(references, key=lambda reference: reference["name"])]
+    return stamp is not None and stamp[1] == hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
 
 
 def _state_of_pattern(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> State:
     fields = theirs.get("fields") or []
-    if any(field.get("scripted") for field in fields) or _apart(ours) != _apart(theirs):
+    if any(entry.get("scripted") for entry in fields) or _apart(ours) != _apart(theirs):
         return State.BY_HAND
-    missing = {field["name"] for field in ours["fields"]} - {field["name"] for field in fields}
+    missing = {entry["name"] for entry in ours["fields"]} - {entry["name"] for entry in fields}
     return State.DIFFERENT if missing else State.INSTALLED
 
 
 def _apart(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """Attributes without the list of fields, and without the empty ones that Kibana adds when it refreshes that list."""
-    return {name: value for name, value in attributes.items() if name != "fields" and value not in (*EMPTY, "{}", "[]")}
+    """Attributes without the list of fields, the manifest, and the empty ones that Kibana adds when it refreshes that list."""
+    apart = {"fields", ATTRIBUTE}
+    return {name: value for name, value in attributes.items() if name not in apart and value not in (None, "", [], {}, "{}", "[]")}
+
+
+def _place(panel: Mapping[str, Any]) -> tuple[int, int]:
+    return panel["gridData"].get("y", 0), panel["gridData"].get("x", 0)

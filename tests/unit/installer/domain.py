@@ -8,20 +8,29 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import ssl
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from email import message_from_bytes
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import ip_address
+from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 BASE_PATH = "/_dashboards"
 NEWEST = {"index-pattern": "7.6.0", "search": "7.9.3", "visualization": "7.10.0", "dashboard": "7.9.3"}
 STRINGS = ("visState", "uiStateJSON", "searchSourceJSON", "panelsJSON", "optionsJSON", "fields", "fieldFormatMap")
-READING = ("_bulk_get", "shorten_url")
+READING = ("_bulk_get", "shorten_url", "_search")
 
 
 class Request(NamedTuple):
@@ -61,6 +70,10 @@ class Domain:
     templates: dict[str, Any] = field(default_factory=dict)
     policies: dict[str, dict[str, Any]] = field(default_factory=dict)
     indices: dict[str, tuple[str | None, int | None]] = field(default_factory=dict)
+    made: dict[str, int] = field(default_factory=dict)  # when an index was, in milliseconds
+    documents: list[dict[str, Any]] = field(default_factory=list)  # of the last days
+    cluster: dict[str, Any] = field(default_factory=dict)
+    open_distro: bool = False  # Elasticsearch 7.10: ISM and security below _opendistro
     roles: dict[str, Any] = field(default_factory=dict)
     mappings: dict[str, Any] = field(default_factory=dict)
     audit: dict[str, Any] = field(default_factory=lambda: {"enabled": False, "audit": {"log_request_body": True, "enable_rest": True}})
@@ -94,7 +107,7 @@ class Domain:
 
     # Dashboards
 
-    def _dashboards(self, request: Request) -> Reply:  # noqa: PLR0911  one a route
+    def _dashboards(self, request: Request) -> Reply:  # noqa: C901, PLR0911  one a route
         if request.headers.get("osd-xsrf") != "true" or request.headers.get("kbn-xsrf") != "true":
             return self.refuse("Request must contain the kbn-xsrf and osd-xsrf headers", request)
         tenant = request.headers.get("securitytenant")
@@ -112,6 +125,8 @@ class Domain:
                 return Reply(200, {"saved_objects": [self._get(tenant, one) for one in request.body]})
             case "POST", ["api", "saved_objects", "_import"] if request.query == {"overwrite": ["true"]}:
                 return self._import(tenant, request)
+            case "GET", ["api", "saved_objects", "_find"]:
+                return self._find(tenant, request.query)
             case "DELETE", ["api", "saved_objects", kind, identifier]:
                 return Reply(200, {}) if self.objects.pop((tenant, kind, identifier), None) else not_found()
             case "POST", ["api", "shorten_url"]:
@@ -130,6 +145,16 @@ class Domain:
         found = self.objects.get((tenant, asked["type"], asked["id"]))
         missing = {"statusCode": 404, "error": "Not Found", "message": f"Saved object [{asked['type']}/{asked['id']}] not found"}
         return found or {**asked, "error": missing}
+
+    def _find(self, tenant: str, query: dict[str, list[str]]) -> Reply:
+        if query["page"] != ["1"] or query["per_page"] != ["1000"]:
+            return Reply(400, {"statusCode": 400, "error": "Bad Request", "message": "no such page"})
+        found = [
+            {**one, "attributes": {name: value for name, value in one["attributes"].items() if name in query["fields"]}}
+            for (holder, kind, _), one in self.objects.items()
+            if holder == tenant and kind in query["type"]
+        ]
+        return Reply(200, {"page": 1, "per_page": 1000, "total": len(found), "saved_objects": found})
 
     def _import(self, tenant: str, request: Request) -> Reply:
         file = message_from_bytes(b"content-type: " + request.headers["content-type"].encode() + b"\r\n\r\n" + request.raw)
@@ -167,15 +192,32 @@ class Domain:
 
     # OpenSearch
 
-    def _opensearch(self, request: Request) -> Reply:  # noqa: C901, PLR0911  one a route
-        match request.method, request.path.split("/")[1:]:
+    def _opensearch(self, request: Request) -> Reply:  # noqa: C901, PLR0911, PLR0912  one a route
+        way = request.path.split("/")[1:]
+        if way[0] == "_opendistro":
+            if not self.open_distro:
+                return no_handler(request)
+            way[0] = "_plugins"
+        elif way[0] == "_plugins" and self.open_distro:
+            return no_handler(request)
+        match request.method, way:
+            case "GET", ["_cluster", "settings"]:
+                return Reply(200, self.cluster)
+            case "POST", [pattern, "_search"] if pattern.endswith("-*"):
+                return Reply(200, {"hits": {"hits": self._searched(request.body)[:1]}})
+            case "GET", [pattern, "_settings", "index.creation_date"] if pattern.endswith("-*"):
+                settings = {name: {"settings": {"index.creation_date": str(made)}} for name, made in self.made.items()}
+                return Reply(200, settings)
+            case "GET", ["_index_template", name] if name.endswith("*"):
+                found = [self._template("GET", each, request).body["index_templates"][0] for each in self.templates]
+                return Reply(200, {"index_templates": found})
             case method, ["_index_template", name]:
                 return self._template(method, name, request)
             case _, ["_plugins", "_ism", *_] if not self.ism:
                 return no_handler(request, self.without_ism)
             case method, ["_plugins", "_ism", "policies", name]:
                 return self._policy(method, name, request)
-            case "GET", ["_plugins", "_ism", "explain", "cwl-*"]:
+            case "GET", ["_plugins", "_ism", "explain", pattern] if pattern.endswith("-*"):
                 return Reply(200, {**{name: _explained(name, *held) for name, held in self.indices.items()}, "total_managed_indices": 1})
             case "POST", ["_plugins", "_ism", "add" | "change_policy" | "remove" as verb, names]:
                 return self._follow(verb, names.split(","), request)
@@ -193,6 +235,14 @@ class Domain:
                     (self.audit[way[0]] if way else self.audit)[last] = change["value"]
                 return Reply(200, {"status": "OK", "message": "Resource updated."})
         return self.refuse("unknown", request)
+
+    def _searched(self, body: dict[str, Any]) -> list[dict[str, Any]]:
+        refused = [(name, values) for each in body["query"]["bool"]["must_not"] for name, values in each["terms"].items()]
+        return [
+            {"_source": document}
+            for document in self.documents
+            if not any(document.get(name.removesuffix(".keyword")) in values for name, values in refused)
+        ]
 
     def _template(self, method: str, name: str, request: Request) -> Reply:
         if method == "PUT":
@@ -217,7 +267,10 @@ class Domain:
                 return self.refuse(f"version {sent} instead of {version}", request)
             self.sequence += 1
             policy = {**request.body["policy"], "policy_id": name, "last_updated_time": 1795435200123, "schema_version": 19}
-            policy["ism_template"] = [{**one, "last_updated_time": 1795435200123} for one in policy["ism_template"]]
+            if isinstance(policy["ism_template"], list) is self.open_distro:
+                return self.refuse("an ism_template of the other product", request)
+            if not self.open_distro:
+                policy["ism_template"] = [{**one, "last_updated_time": 1795435200123} for one in policy["ism_template"]]
             policy["states"] = [
                 {
                     **one,
@@ -313,9 +366,33 @@ def _basic(user: str, password: str) -> str:
     return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
 
 
+class Certificate(NamedTuple):
+    """Of 127.0.0.1, signed by itself: files of PEM."""
+
+    public: Path
+    private: Path
+
+
+def certified(folder: Path) -> Certificate:
+    """A certificate for the next day."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    builder = builder.serial_number(x509.random_serial_number())
+    builder = builder.not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=1))
+    builder = builder.add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+    builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+    made = Certificate(folder / "certificate.pem", folder / "key.pem")
+    made.public.write_bytes(builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+    private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    made.private.write_bytes(private)
+    return made
+
+
 @contextmanager
-def listening(answer: Callable[[Request], Reply], port: int = 0) -> Iterator[str]:
-    """Answers on 127.0.0.1. Yields its address."""
+def listening(answer: Callable[[Request], Reply], port: int = 0, certificate: Certificate | None = None) -> Iterator[str]:
+    """Answers on 127.0.0.1, over https with a certificate. Yields its address."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -342,8 +419,12 @@ def listening(answer: Callable[[Request], Reply], port: int = 0) -> Iterator[str
         daemon_threads = True
 
     with Server(("127.0.0.1", port), Handler) as server:
+        if certificate:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*certificate)
+            server.socket = context.wrap_socket(server.socket, server_side=True)
         thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)  # whatever fails must not keep the process
         thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
+        yield f"{'https' if certificate else 'http'}://127.0.0.1:{server.server_port}"
         server.shutdown()
         thread.join()

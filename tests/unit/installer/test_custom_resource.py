@@ -3,6 +3,8 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterator
+from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -12,7 +14,7 @@ from moto import mock_aws
 from installer import custom_resource
 from installer.custom_resource import handler
 from tests.unit.conftest import Context
-from tests.unit.installer.domain import Address, Domain, Reply, Request, listening
+from tests.unit.installer.domain import Address, Certificate, Domain, Reply, Request, certified, listening
 
 SHIPPER = "arn:aws:iam::123456789012:role/shipper"
 REQUEST = {
@@ -23,6 +25,11 @@ REQUEST = {
 
 
 Send = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
+    return certified(tmp_path_factory.mktemp("certificate"))
 
 
 @pytest.fixture
@@ -37,23 +44,36 @@ def domain(monkeypatch: pytest.MonkeyPatch) -> Iterator[Domain]:
 
 
 @pytest.fixture
-def address() -> Iterator[Address]:
+def address(certificate: Certificate, monkeypatch: pytest.MonkeyPatch) -> Iterator[Address]:
+    """Where CloudFormation waits, over https, at a host that is AWS's as far as the environment says."""
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate.public))
     state = Address()
-    with listening(state.answer) as url:
+    with listening(state.answer, certificate=certificate) as url:
         state.url = f"{url}/answer?X-Amz-Signature=xyzzy"
         yield state
 
 
 @pytest.fixture
-def send(domain: Domain, address: Address, capsys: pytest.CaptureFixture[str]) -> Send:
-    """An event to the handler: what CloudFormation was answered."""
+def send(domain: Domain, address: Address, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Send:
+    """An event to the handler, in an environment with these variables: what CloudFormation was answered."""
+    monkeypatch.setattr(custom_resource, "stack_status", lambda _: "DELETE_IN_PROGRESS")
 
-    def call(kind: str, *, seconds: int = 120, identifier: str | None = None, **properties: str) -> dict[str, Any]:
-        known = {"ServiceToken": "arn", "OpenSearchUrl": domain.url, "DashboardsUrl": domain.dashboards, "ShipperRoleArns": [SHIPPER]}
-        event = {"RequestType": kind, "ResponseURL": address.url, "ResourceProperties": known | properties, **REQUEST}
+    def call(kind: str, *, seconds: int = 120, identifier: str | None = None, **variables: str) -> dict[str, Any]:
+        known = {
+            "OPENSEARCH_URL": domain.url,
+            "DASHBOARDS_URL": domain.dashboards,
+            "SHIPPER_ROLE_ARNS": SHIPPER,
+            "STACK": "monitor",
+            "STACK_ID": REQUEST["StackId"],
+            "URL_SUFFIX": "127.0.0.1",
+        }
+        event = {"RequestType": kind, "ResponseURL": address.url, "ResourceProperties": {"ServiceToken": "arn"}, **REQUEST}
         if identifier:
             event["PhysicalResourceId"] = identifier
-        handler(event, Context(milliseconds=seconds * 1000))
+        with monkeypatch.context() as patch:
+            for name, value in (known | variables).items():
+                patch.setenv(name, value)
+            handler(event, Context(milliseconds=seconds * 1000))
         written = "".join(capsys.readouterr())
         assert "xyzzy" not in written
         answer = address.answers.pop()
@@ -65,20 +85,22 @@ def send(domain: Domain, address: Address, capsys: pytest.CaptureFixture[str]) -
 
 
 def test_create_update_and_delete(domain: Domain, send: Send) -> None:
-    created = send("Create", RetentionDays="14", MonitorRoleArns="")
+    created = send("Create", RETENTION_DAYS="14", MONITOR_ROLE_ARNS="")
     assert (created["Status"], created["Reason"]) == ("SUCCESS", "as it should be")
+    assert created["PhysicalResourceId"] == "prediction-monitor.monitor"
     assert created["Data"]["OpenSearchUrl"] == domain.url
     assert created["Data"]["PredictionsUrl"].startswith(f"{domain.dashboards}/app/dashboards#/view/")
-    assert set(domain.roles) == {"prediction-monitor-shipper"}
+    assert set(domain.roles) == {"prediction-monitor-shipper.monitor"}
     assert domain.objects
     domain.writes.clear()
-    updated = send("Update", identifier=created["PhysicalResourceId"], RetentionDays="30")
+    updated = send("Update", identifier=created["PhysicalResourceId"], RETENTION_DAYS="30")
     assert (updated["Status"], updated["PhysicalResourceId"]) == ("SUCCESS", created["PhysicalResourceId"])
     assert domain.writes == ["PUT /_plugins/_ism/policies/prediction-monitor"]
     deleted = send("Delete", identifier=created["PhysicalResourceId"])
     assert (deleted["Status"], deleted["PhysicalResourceId"], deleted["Data"]) == ("SUCCESS", created["PhysicalResourceId"], {})
-    assert not domain.objects
-    assert all([domain.templates, domain.policies, domain.roles])  # indices and shipper need them
+    assert not any([domain.objects, domain.roles, domain.mappings])
+    assert all([domain.templates, domain.policies])  # indices need them
+    assert "stack" not in domain.templates["prediction-monitor"]["_meta"]
 
 
 def test_the_audit_log_is_switched_on_where_it_is_asked_for(domain: Domain, send: Send) -> None:
@@ -86,15 +108,15 @@ def test_the_audit_log_is_switched_on_where_it_is_asked_for(domain: Domain, send
     assert domain.audit["enabled"] is False
     for writes in (["PATCH /_plugins/_security/api/audit"], []):
         domain.writes.clear()
-        assert send("Update", AuditLog="true")["Status"] == "SUCCESS"
+        assert send("Update", AUDIT_LOG="true")["Status"] == "SUCCESS"
         assert domain.writes == writes
     assert domain.audit == {"enabled": True, "audit": {"log_request_body": False, "enable_rest": True}}
-    send("Delete", AuditLog="true")
+    send("Delete", AUDIT_LOG="true")
     assert domain.audit["enabled"] is True  # who goes does not hide what comes
 
 
 def test_a_reason_never_makes_an_answer_longer_than_cloudformation_takes(send: Send) -> None:
-    answer = send("Create", RetentionDays="é" * 3000)
+    answer = send("Create", RETENTION_DAYS="é" * 3000)
     assert answer["Status"] == "FAILED"
     assert len(answer["Reason"].encode()) <= 1000
 
@@ -105,16 +127,15 @@ def test_what_was_changed_by_hand_is_kept_and_named(domain: Domain, send: Send) 
     found["attributes"]["title"] = "Mine"
     answer = send("Update")
     assert (answer["Status"], answer["Reason"]) == ("SUCCESS", f"changed by hand, and kept: dashboard {key[2]}")
-    assert send("Update", Overwrite="true")["Reason"] == "as it should be"
-    assert domain.objects[key]["attributes"]["title"] != "Mine"
 
 
 FAILURES = [
-    ({"OpenSearchUrl": ""}, "the property OpenSearchUrl is missing: give the domain's address"),
-    ({"OpenSearchUrl": "here"}, "'here' is no address of a server"),
-    ({"RetentionDays": "-1"}, "'-1' is no number of days"),
-    ({"ShipperRoleArns": ["shipper"]}, "'shipper' is no role: give its ARN"),
-    ({"Tenant": "mlops"}, "has no tenants: leave --tenant out"),
+    ({"OPENSEARCH_URL": ""}, "OPENSEARCH_URL is missing: give the domain's address"),
+    ({"OPENSEARCH_URL": "here"}, "'here' is no address of a server"),
+    ({"OPENSEARCH_URL": "http://10.0.0.7:9200", "SECRET_ARN": "master"}, "is not sent to 10.0.0.7 without encryption"),
+    ({"RETENTION_DAYS": "-1"}, "'-1' is no number of days"),
+    ({"SHIPPER_ROLE_ARNS": "shipper"}, "'shipper' is no role: give its ARN"),
+    ({"INDEX_PREFIX": "Cwl"}, "'Cwl' is no prefix of indices"),
 ]
 
 
@@ -129,7 +150,7 @@ def test_a_failure_is_answered_with_one_sentence(send: Send, properties: dict[st
 def test_a_creation_that_failed_takes_nothing_with_it_that_was_there_before(domain: Domain, send: Send) -> None:
     send("Create")
     before = dict(domain.objects)
-    failed = send("Create", RetentionDays="-1")
+    failed = send("Create", RETENTION_DAYS="-1")
     assert failed["PhysicalResourceId"] != send("Update")["PhysicalResourceId"]
     deleted = send("Delete", identifier=failed["PhysicalResourceId"])
     assert (deleted["Status"], deleted["Reason"]) == ("SUCCESS", "nothing was created")
@@ -137,8 +158,8 @@ def test_a_creation_that_failed_takes_nothing_with_it_that_was_there_before(doma
 
 
 def test_days_that_are_left_out_shorten_no_retention(domain: Domain, send: Send) -> None:
-    send("Create", RetentionDays="90")
-    send("Update", RetentionDays="")
+    send("Create", RETENTION_DAYS="90")
+    send("Update", RETENTION_DAYS="")
     (state,) = (one for one in domain.policies["prediction-monitor"]["policy"]["states"] if one["transitions"])
     assert state["transitions"][0]["conditions"] == {"min_index_age": "90d"}
 
@@ -150,7 +171,7 @@ def test_what_nobody_foresaw_is_answered_too(send: Send, monkeypatch: pytest.Mon
 
 
 def test_a_domain_that_is_gone_does_not_keep_a_stack_from_being_deleted(send: Send) -> None:
-    answer = send("Delete", OpenSearchUrl="http://127.0.0.1:1", DashboardsUrl="http://127.0.0.1:1")
+    answer = send("Delete", OPENSEARCH_URL="http://127.0.0.1:1", DASHBOARDS_URL="http://127.0.0.1:1")
     assert answer["Status"] == "SUCCESS"
     assert "cannot be reached" in answer["Reason"]
 
@@ -165,7 +186,7 @@ def test_an_answer_is_given_before_the_functions_own_time_runs_out(domain: Domai
         return own(request)
 
     with listening(hang) as slow:
-        answer = send(kind, seconds=17, OpenSearchUrl=slow, DashboardsUrl=f"{slow}/_dashboards")
+        answer = send(kind, seconds=17, OPENSEARCH_URL=slow, DASHBOARDS_URL=f"{slow}/_dashboards")
         held.set()
     assert answer["Status"] == status
     assert "time ran out" in answer["Reason"] or "does not answer" in answer["Reason"]
@@ -202,6 +223,166 @@ def test_user_and_password_come_from_a_secret(  # noqa: PLR0917
     with mock_aws():
         if content:
             boto3.client("secretsmanager").create_secret(Name="master", SecretString=content)
-        answer = send("Create", SecretArn="master")
+        answer = send("Create", SECRET_ARN="master")
     assert answer["Status"] == status
     assert reason in answer["Reason"]
+
+
+# Who may not be answered, and what no event may say
+
+
+HOSTS = [
+    "https://attacker.example.com/answer",
+    "http://127.0.0.1/answer",  # AWS's host here, and not encrypted
+    "https://127.0.0.1.example.com/answer",
+    "https://example127.0.0.1/answer",
+    "https://127.0.0.1@example.com/answer",
+    "https://[/answer",
+    "file:///etc/passwd",
+    "",
+]
+
+
+@pytest.mark.parametrize("url", HOSTS)
+def test_an_answer_goes_to_aws_alone(domain: Domain, address: Address, send: Send, url: str) -> None:
+    address.url = url
+    with pytest.raises(PermissionError, match="elsewhere than at AWS"):
+        send("Create")
+    assert domain.writes == []
+
+
+@pytest.mark.parametrize("stack", ["arn:aws:cloudformation:eu-west-1:123456789012:stack/monitor/2", None])
+def test_an_event_of_another_stack_does_nothing(
+    domain: Domain, address: Address, send: Send, monkeypatch: pytest.MonkeyPatch, stack: str | None
+) -> None:
+    monkeypatch.setitem(REQUEST, "StackId", stack)
+    with pytest.raises(PermissionError, match="is not this stack's"):
+        send("Create", STACK_ID="arn:aws:cloudformation:eu-west-1:123456789012:stack/monitor/1")
+    assert (domain.writes, address.answers) == ([], [])
+
+
+def test_an_event_leads_the_password_nowhere_else(domain: Domain, address: Address, send: Send, monkeypatch: pytest.MonkeyPatch) -> None:
+    heard: list[Request] = []
+
+    def listen(request: Request) -> Reply:
+        heard.append(request)
+        return Reply(200, {})
+
+    def forged(event: dict[str, Any], context: Any) -> None:
+        wanted = {"OpenSearchUrl": url, "DashboardsUrl": url, "SecretArn": "master", "RetentionDays": "1", "ShipperRoleArns": ["x"]}
+        own(event | {"ResourceProperties": wanted}, context)
+
+    own = handler
+    with listening(listen) as url:
+        monkeypatch.setattr(f"{__name__}.handler", forged)
+        assert send("Update")["Status"] == "SUCCESS"
+    assert heard == []
+    assert domain.mappings["prediction-monitor-shipper.monitor"]["backend_roles"] == [SHIPPER]
+    assert domain.policies == {}
+
+
+def test_a_deletion_while_nothing_is_deployed_removes_nothing(domain: Domain, send: Send, monkeypatch: pytest.MonkeyPatch) -> None:
+    send("Create")
+    before = dict(domain.objects)
+    monkeypatch.setattr(custom_resource, "stack_status", lambda _: "UPDATE_COMPLETE")
+    assert "nothing is removed, because the stack is UPDATE_COMPLETE" in send("Delete")["Reason"]
+    assert domain.objects == before
+
+
+@pytest.mark.parametrize(
+    ("status", "reason"),
+    [
+        (None, "CloudFormation could not be asked whether the stack itself is deleted"),
+        ("UPDATE_COMPLETE_CLEANUP_IN_PROGRESS", "the stack is UPDATE_COMPLETE_CLEANUP_IN_PROGRESS"),
+    ],
+)
+def test_roles_stay_unless_the_stack_itself_is_deleted(
+    domain: Domain, send: Send, monkeypatch: pytest.MonkeyPatch, status: str | None, reason: str
+) -> None:
+    send("Create")
+    monkeypatch.setattr(custom_resource, "stack_status", lambda _: status)
+    answer = send("Delete", identifier="prediction-monitor.monitor")
+    assert f"roles and their mapping stay, because {reason}: remove them with" in answer["Reason"]
+    assert domain.objects == {}
+    assert domain.mappings["prediction-monitor-shipper.monitor"]["backend_roles"] == [SHIPPER]
+
+
+# What was deployed when a domain had one stack
+
+
+FORMER = json.loads(Path(__file__).with_name("former.json").read_text(encoding="utf-8"))
+BOTH = f"{SHIPPER},arn:aws:iam::123456789012:role/replay"
+
+
+def deployed_before(domain: Domain) -> None:
+    """The domain as commit 0bcfc45 left it, with 90 days of retention and an index that follows."""
+    was = deepcopy(FORMER)
+    domain.templates, domain.policies, domain.settings = was["templates"], was["policies"], was["settings"]
+    domain.roles, domain.mappings, domain.sequence = was["roles"], was["mappings"], was["sequence"]
+    domain.objects = {("global", one["type"], one["id"]): one for one in was["objects"]}
+    domain.indices = {"cwl-2026.11.22": ("prediction-monitor", was["sequence"])}
+
+
+@pytest.fixture
+def update(domain: Domain, send: Send) -> Callable[..., dict[str, Any]]:
+    """An update of the stack that was deployed before."""
+    deployed_before(domain)
+    roles = {"SHIPPER_ROLE_ARNS": BOTH, "MONITOR_ROLE_ARNS": "arn:aws:iam::123456789012:role/monitor"}
+    return lambda **variables: send("Update", identifier="prediction-monitor", **{**roles, **variables})
+
+
+def test_an_upgrade_keeps_every_name_and_makes_nothing_a_second_time(domain: Domain, update: Callable[..., dict[str, Any]]) -> None:
+    answer = update()
+    assert (answer["Status"], answer["Reason"]) == ("SUCCESS", "as it should be")
+    assert answer["PhysicalResourceId"] == "prediction-monitor"
+    assert {name: link.replace(domain.url, "") for name, link in answer["Data"].items()} == FORMER["links"]
+    for kind in ("templates", "policies", "roles", "mappings", "settings"):
+        assert getattr(domain, kind).keys() == FORMER[kind].keys(), kind
+    assert domain.policies == FORMER["policies"]  # with its days, and no version more
+    assert domain.indices == {"cwl-2026.11.22": ("prediction-monitor", FORMER["sequence"])}
+    assert domain.mappings == FORMER["mappings"]
+    before = {("global", one["type"], one["id"]): one["attributes"]["title"] for one in FORMER["objects"]}
+    titles = {key: one["attributes"]["title"] for key, one in domain.objects.items()}
+    assert {key: titles.get(key) for key in before} == before
+    assert not [key for key in domain.objects if "." in key[2]]
+    assert not [one for one in domain.objects.values() if "[prediction-monitor" in one["attributes"].get("description", "")]
+    pattern = domain.objects["global", "index-pattern", "prediction-monitor-cwl"]["attributes"]
+    assert pattern["predictionMonitor"]["stack"] == "monitor"
+    domain.writes.clear()
+    assert update() == answer
+    assert domain.writes == []
+
+
+def test_an_upgrade_keeps_what_was_changed_by_hand(domain: Domain, update: Callable[..., dict[str, Any]]) -> None:
+    key = ("global", "dashboard", "prediction-monitor-pipeline")
+    domain.objects[key]["attributes"]["title"] = "Mine"
+    assert update()["Reason"] == "changed by hand, and kept: dashboard prediction-monitor-pipeline"
+    assert domain.objects[key]["attributes"]["title"] == "Mine"
+
+
+def test_a_new_stack_in_such_a_domain_leaves_the_former_names_alone(
+    domain: Domain, send: Send, update: Callable[..., dict[str, Any]]
+) -> None:
+    update()
+    before = json.dumps([domain.templates, domain.policies, domain.roles, domain.mappings])
+    objects = dict(domain.objects)
+    assert send("Create", STACK="dev", SHIPPER_ROLE_ARNS=SHIPPER)["PhysicalResourceId"] == "prediction-monitor.dev"
+    assert {key: domain.objects[key] for key in objects} == objects
+    assert send("Delete", identifier="prediction-monitor.dev", STACK="dev", SHIPPER_ROLE_ARNS=SHIPPER)["Status"] == "SUCCESS"
+    assert json.dumps([domain.templates, domain.policies, domain.roles, domain.mappings]) == before
+    assert domain.objects == objects
+
+
+def test_of_two_stacks_that_shared_the_former_names_one_has_them_and_takes_only_its_own(
+    domain: Domain, send: Send, update: Callable[..., dict[str, Any]]
+) -> None:
+    """Both have the physical id of that time: the objects' stamp says whose they are."""
+    update()
+    first = dict(domain.objects)
+    assert update(STACK="second")["Status"] == "SUCCESS"
+    assert {key: domain.objects[key] for key in first} == first
+    assert ("global", "dashboard", "prediction-monitor-predictions.second") in domain.objects
+    send("Delete", identifier="prediction-monitor", STACK="second", SHIPPER_ROLE_ARNS=BOTH)
+    assert domain.objects == first
+    send("Delete", identifier="prediction-monitor", SHIPPER_ROLE_ARNS=BOTH)
+    assert domain.objects == {}

@@ -9,6 +9,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,12 @@ from installer.__main__ import main
 from installer.dashboards import address
 from installer.security import WITHOUT
 from installer.server import PASSWORD, Trouble, sign_in
-from tests.unit.installer.domain import Domain, Reply, listening, short
+from tests.unit.installer.domain import Domain, Reply, Request, listening, short
 from tools.root import ROOT
 
 SHIPPER = "arn:aws:iam::123456789012:role/shipper"
 MONITOR = "arn:aws:iam::123456789012:role/path/monitor"
+NOON = int(time.time() * 1000)
 SOMEBODY = "arn:aws:iam::123456789012:role/somebody"
 INDEX = {"name": "kibanaSavedObjectMeta.searchSourceJSON.index", "type": "index-pattern", "id": "cwl"}
 SEARCH = {"query": {"query": "traffic:live", "language": "kuery"}, "indexRefName": INDEX["name"]}
@@ -86,7 +88,14 @@ def domain(monkeypatch: pytest.MonkeyPatch) -> Iterator[Domain]:
 def run(domain: Domain, folder: Path, capsys: pytest.CaptureFixture[str]) -> Run:
     """A command with both addresses: its exit code, and what it wrote to standard output and standard error."""
 
-    def call(*arguments: str, opensearch: str | None = domain.url, dashboards: str | None = domain.dashboards) -> tuple[int, str, str]:
+    def call(
+        *arguments: str,
+        opensearch: str | None = domain.url,
+        dashboards: str | None = domain.dashboards,
+        days: str | None = "30",
+    ) -> tuple[int, str, str]:
+        if days and "--retention-days" not in arguments:
+            arguments = *arguments, "--retention-days", days
         addresses = [*(["--opensearch", opensearch] if opensearch else []), *(["--dashboards", dashboards] if dashboards else [])]
         code = main([*arguments, *addresses], folder)
         return code, *capsys.readouterr()
@@ -101,9 +110,13 @@ def attributes(domain: Domain, kind: str, identifier: str) -> dict[str, Any]:
 
 def test_an_empty_domain_gets_everything_and_the_links_to_it(domain: Domain, run: Run) -> None:
     domain.indices = {"cwl-2026.11.22": (None, None), "cwl-2026.11.23": (None, None)}
-    code, output, errors = run("install", "--shipper-role", SHIPPER, "--monitor-role", MONITOR)
+    domain.made = {"cwl-2026.11.22": int(time.time() * 1000) - 31 * 86_400_000, "cwl-2026.11.23": NOON}
+    roles = "--shipper-role", SHIPPER, "--monitor-role", MONITOR
+    code, output, errors = run("install", *roles, "--adopt")
     assert (code, errors) == (0, "")
     lines = output.splitlines()
+    told = lines.pop(1)
+    assert told.startswith("retention: 2 cwl-* indices are deleted 30d after being made, 1 of them from today on, the next on 20")
     assert lines[:10] == [
         "index template prediction-monitor: installed",
         "retention policy prediction-monitor (deletes after 30d): installed",
@@ -128,7 +141,7 @@ def test_an_empty_domain_gets_everything_and_the_links_to_it(domain: Domain, run
     assert domain.mappings["prediction-monitor-shipper"]["backend_roles"] == [SHIPPER]
     assert domain.roles["prediction-monitor-shipper"]["cluster_permissions"] == ["indices:data/write/bulk"]
     assert json.loads(attributes(domain, "index-pattern", "cwl")["fields"])
-    assert attributes(domain, "search", "datatable")["description"].startswith("The newest predictions. [prediction-monitor ")
+    assert attributes(domain, "search", "datatable")["description"] == "The newest predictions."  # nothing but what people read
 
 
 def test_a_second_and_a_third_run_change_nothing(domain: Domain, run: Run) -> None:
@@ -139,7 +152,7 @@ def test_a_second_and_a_third_run_change_nothing(domain: Domain, run: Run) -> No
     for _ in range(2):
         code, output, errors = run(*arguments)
         assert (code, errors) == (0, "")
-        assert output.splitlines()[0] == "as it should be already: 10 things"
+        assert output.splitlines()[1] == "as it should be already: 10 things"
     assert domain.writes == []
     assert run("status")[0] == 0
 
@@ -196,7 +209,7 @@ def test_a_newer_file_replaces_what_nobody_touched(domain: Domain, run: Run, fol
     domain.writes.clear()
     code, output, _ = run("install")
     assert code == 0
-    assert output.splitlines()[:2] == ["search datatable: replaced", "as it should be already: 7 things"]
+    assert output.splitlines()[1:3] == ["search datatable: replaced", "as it should be already: 7 things"]
     assert domain.writes == ["POST /_dashboards/api/saved_objects/_import"]
     assert attributes(domain, "search", "datatable")["columns"] == ["text", "prediction.label"]
     assert run("status")[0] == 0
@@ -263,7 +276,7 @@ def test_an_index_pattern_whose_list_of_fields_is_kibanas_own_stays_and_one_that
 
 def test_an_object_imported_by_hand_as_it_is_gets_its_stamp(domain: Domain, run: Run) -> None:
     run("install")
-    attributes(domain, "search", "datatable")["description"] = "The newest predictions."
+    attributes(domain, "index-pattern", "cwl")["predictionMonitor"]["digests"].pop("search datatable")
     assert "search datatable: changed\n" in run("status")[1]
     assert run("install")[0] == 0
     assert run("status")[0] == 0
@@ -288,11 +301,11 @@ def age(domain: Domain) -> str:
 
 def test_retention_days_change_the_policy_and_every_index_that_follows_it(domain: Domain, run: Run) -> None:
     domain.indices = {f"cwl-{number:03}": (None, None) for number in range(150)} | {"cwl-theirs": ("theirs", 3)}
-    run("install", "--retention-days", "90")
+    run("install", "--retention-days", "90", "--adopt")
     assert age(domain) == "90d"
     first = domain.sequence
     domain.indices["cwl-new"] = (None, None)
-    code, output, _ = run("install", "--retention-days", "7")
+    code, output, _ = run("install", "--retention-days", "7", "--adopt")
     assert code == 0
     assert "retention policy prediction-monitor (deletes after 7d): replaced" in output
     assert "(152 cwl-* indices, 151 not yet, 1 with a policy of another name, left alone): installed" in output
@@ -304,15 +317,15 @@ def test_retention_days_change_the_policy_and_every_index_that_follows_it(domain
 
 def test_without_retention_days_a_policy_that_is_there_keeps_its_own(domain: Domain, run: Run) -> None:
     run("install", "--retention-days", "365")
-    code, output, _ = run("install")
+    code, output, _ = run("install", days=None)
     assert code == 0
-    assert output.startswith("as it should be already: 8 things\n")
+    assert output.partition("\n")[2].startswith("as it should be already: 8 things\n")
     assert age(domain) == "365d"
 
 
 def test_a_policy_that_somebody_built_otherwise_is_kept_until_overwrite(domain: Domain, run: Run) -> None:
     domain.indices = {"cwl-1": (None, None)}
-    run("install")
+    run("install", "--adopt")
     warm = {"name": "warm", "actions": [], "transitions": [{"state_name": "deleted", "conditions": {"min_index_age": "365d"}}]}
     states = domain.policies["prediction-monitor"]["policy"]["states"]
     states[0]["transitions"][0]["state_name"] = "warm"
@@ -327,7 +340,7 @@ def test_a_policy_that_somebody_built_otherwise_is_kept_until_overwrite(domain: 
     assert run("install", "--overwrite", "--retention-days", "7")[0] == 0
     assert age(domain) == "7d"
     assert domain.indices == {"cwl-1": ("prediction-monitor", domain.sequence)}
-    assert run("status")[0] == 0
+    assert run("status", days=None)[0] == 0
 
 
 def test_indices_left_behind_by_a_run_that_broke_off_follow_later(domain: Domain, run: Run) -> None:
@@ -342,7 +355,7 @@ def test_a_failure_inside_a_200_of_ism_is_read(domain: Domain, run: Run) -> None
     domain.indices = {"cwl-1": (None, None)}
     failed = {"updated_indices": 0, "failures": True, "failed_indices": [{"index_name": "cwl-1", "index_uuid": "u", "reason": "closed"}]}
     domain.answers["/_plugins/_ism/add"] = deque([Reply(200, failed)])
-    code, output, errors = run("install")
+    code, output, errors = run("install", "--adopt")
     assert code == 1
     assert "left the retention of some indices as it was (cwl-1: closed)" in errors
     assert "retention policy prediction-monitor (deletes after 30d): installed" in output
@@ -402,7 +415,7 @@ def test_whoever_is_mapped_to_a_role_already_stays(domain: Domain, run: Run) -> 
 def test_remove_takes_what_is_ours_and_says_so(domain: Domain, run: Run) -> None:
     domain.indices = {"cwl-1": (None, None), "cwl-2": ("theirs", 1)}
     arguments = "--shipper-role", SHIPPER, "--monitor-role", MONITOR
-    run("install", *arguments)
+    run("install", *arguments, "--adopt")
     domain.objects["global", "dashboard", "theirs"] = {"type": "dashboard", "id": "theirs", "attributes": {}, "references": []}
     code, output, _ = run("remove", "--dry-run", *arguments)
     assert (code, output.count(": would be removed")) == (0, 10)
@@ -413,7 +426,7 @@ def test_remove_takes_what_is_ours_and_says_so(domain: Domain, run: Run) -> None
     assert domain.indices == {"cwl-1": (None, None), "cwl-2": ("theirs", 1)}
     assert not any([domain.templates, domain.policies, domain.roles, domain.mappings, domain.settings])
     code, output, _ = run("remove")
-    assert (code, output.count(": not there")) == (0, 8)
+    assert (code, output.count(": not there")) == (0, 7)
 
 
 def test_remove_keeps_what_was_changed_by_hand_until_overwrite(domain: Domain, run: Run) -> None:
@@ -545,7 +558,7 @@ UNSUPPORTED = {
 IMPORT = "/_dashboards/api/saved_objects/_import"
 FIRST = "/_index_template"
 BAD: list[tuple[str, dict[str, list[Reply]], list[str], str]] = [
-    ("a redirect", {FIRST: [REDIRECT]}, [], "sends GET /_index_template/prediction-monitor on to https://login.example.com/saml: give"),
+    ("a redirect", {FIRST: [REDIRECT]}, [], "sends GET /_index_template/prediction-monitor* on to https://login.example.com/saml: give"),
     ("403 from access control", {FIRST: [NO_PERMISSION]}, [], "no permissions for [indices:admin/index_template/get]"),
     ("403 from a domain's policy", {FIRST: [ANONYMOUS]}, [], "User: anonymous is not authorized"),
     ("no JSON", {FIRST: [HTML]}, [], "with 200 and no JSON object (<html>a login page</html>): check address and base path"),
@@ -639,7 +652,7 @@ def test_a_removal_that_breaks_off_tells_what_is_still_there(domain: Domain, run
 
 
 def test_a_server_that_goes_away_half_way_is_told(domain: Domain, run: Run) -> None:
-    down = [None, Reply(500, {"error": "down"}), Reply(500, {"error": "down"})]
+    down = [None, None, Reply(500, {"error": "down"}), Reply(500, {"error": "down"})]
     domain.answers = {"/_index_template": deque(down)}
     code, output, errors = run("install")
     assert code == 1
@@ -690,3 +703,292 @@ def test_output_that_nobody_reads_breaks_off_with_one_sentence(domain: Domain) -
     os.close(writing)
     assert ended.returncode == 1
     assert ended.stderr == "python -m installer: broken off, because nobody reads the output any more: run this again\n"
+
+
+# Retention is asked for
+
+
+def test_without_days_no_index_is_ever_deleted(domain: Domain, run: Run) -> None:
+    domain.indices = {"cwl-1": (None, None)}
+    for arguments in ((), ("--adopt",)):
+        code, output, _ = run("install", *arguments, days=None)
+        assert code == 0
+        assert "retention policy prediction-monitor (no days are given, so no index is deleted): left alone" in output
+    assert domain.policies == {}
+    assert domain.indices == {"cwl-1": (None, None)}
+
+
+def test_indices_that_are_there_come_under_it_only_where_that_is_asked_for(domain: Domain, run: Run) -> None:
+    domain.indices = {"cwl-1": (None, None), "cwl-2": (None, None)}
+    assert run("install")[0] == 0
+    assert domain.indices == {"cwl-1": (None, None), "cwl-2": (None, None)}
+    domain.indices["cwl-3"] = ("prediction-monitor", domain.sequence)
+    _, output, _ = run("install", "--retention-days", "7")
+    assert "retention: 1 cwl-* index is deleted 7d after being made" in output
+    assert "retention policy prediction-monitor (deletes after 7d): replaced" in output
+    assert "2 with no policy, kept for ever: --adopt (AdoptIndices) takes them too): replaced" in output
+    assert domain.indices["cwl-3"] == ("prediction-monitor", domain.sequence)
+    assert domain.indices["cwl-1"] == (None, None)
+
+
+@pytest.mark.parametrize("dry", [True, False])
+def test_what_is_going_to_be_deleted_is_said_before_anything_is_done(domain: Domain, run: Run, *, dry: bool) -> None:
+    day = 86_400_000
+    domain.indices = {f"cwl-{number}": (None, None) for number in range(3)}
+    domain.made = {"cwl-0": NOON - 9 * day, "cwl-1": NOON - 8 * day, "cwl-2": NOON - day}
+    seen: list[str] = []
+    own = domain.answer
+
+    def noted(request: Request) -> Reply:
+        if "_ism" in request.path and request.method in {"PUT", "POST"}:
+            seen.append(request.path)
+        return own(request)
+
+    with listening(noted) as url:
+        _, output, _ = run("install", "--retention-days", "7", "--adopt", *(["--dry-run"] if dry else []), opensearch=url)
+    first = datetime.fromtimestamp((NOON + 6 * day) / 1000, UTC)
+    wanted = f"retention: 3 cwl-* indices are deleted 7d after being made, 2 of them from today on, the next on {first:%Y-%m-%d}"
+    assert wanted in output.splitlines()
+    assert bool(seen) is not dry
+
+
+# Prefixes and stacks
+
+
+def held(domain: Domain) -> dict[str, str]:
+    """What a domain holds, name by name."""
+    kinds = {"template": domain.templates, "policy": domain.policies, "role": domain.roles, "mapping": domain.mappings}
+    found = {f"{kind} {name}": json.dumps(value) for kind, all_of_it in kinds.items() for name, value in all_of_it.items()}
+    return found | {" ".join(key): json.dumps(value) for key, value in domain.objects.items()}
+
+
+def test_a_second_stack_uses_what_the_first_owns_and_takes_only_its_own_with_it(domain: Domain, run: Run) -> None:
+    first = "--stack", "prod", "--shipper-role", SHIPPER
+    second = "--stack", "dev", "--shipper-role", SOMEBODY
+    code, output, _ = run("install", *first)
+    assert code == 0
+    assert "index template prediction-monitor (prod owns it from now on): installed" in output
+    before = held(domain)
+    code, output, _ = run("install", *second, "--retention-days", "1", "--adopt")
+    assert code == 0
+    assert "index template prediction-monitor (the stack prod owns it): left alone" in output
+    assert "retention policy prediction-monitor (deletes after 30d; the stack prod owns it): left alone" in output
+    assert {name: value for name, value in held(domain).items() if name in before} == before
+    assert {name for name in held(domain) if ".dev" in name} == {
+        *(f"global {name}.dev" for name in NAMES),
+        *(f"{kind} prediction-monitor-shipper.dev" for kind in ("role", "mapping")),
+    }
+    assert attributes(domain, "dashboard", "predictions.dev")["title"] == "Predictions (dev)"
+    code, output, _ = run("remove", *second)
+    assert code == 0
+    assert "index template prediction-monitor: left alone" in output
+    assert held(domain) == before
+
+
+def test_the_next_stack_owns_what_nobody_owns_any_more(domain: Domain, run: Run) -> None:
+    run("install", "--stack", "prod")
+    run("install", "--stack", "dev")
+    _, output, _ = run("remove", "--stack", "prod")
+    assert "index template prediction-monitor: kept for the prefix, without an owner, and for dev" in output
+    assert "prod no longer owns it; the next stack that installs does" in output
+    assert "stack" not in domain.templates["prediction-monitor"]["_meta"]
+    assert domain.policies
+    code, output, _ = run("install", "--stack", "dev")
+    assert code == 0
+    assert "index template prediction-monitor (dev owns it from now on; an index that is there keeps its mapping): replaced" in output
+    assert domain.templates["prediction-monitor"]["_meta"]["stack"] == "dev"
+
+
+@pytest.mark.parametrize(("there", "asked"), [("cwl-", "cwl-dev-"), ("cwl-dev-", "cwl-"), ("a-", "a-b-c-")])
+def test_prefixes_with_indices_in_common_are_refused(domain: Domain, run: Run, there: str, asked: str) -> None:
+    run("install", "--stack", "prod", "--index-prefix", there)
+    domain.writes.clear()
+    code, _, errors = run("install", "--stack", "dev", "--index-prefix", asked)
+    assert code == 1
+    assert f"the index prefix {asked} does not go with {there}, which is installed here" in errors
+    assert domain.writes == []
+
+
+def test_a_prefix_of_its_own_has_everything_of_its_own(domain: Domain, run: Run) -> None:
+    run("install", "--stack", "prod")
+    before = held(domain)
+    domain.indices = {"dev-cwl-1": (None, None)}
+    assert run("install", "--stack", "dev", "--index-prefix", "dev-cwl-", "--shipper-role", SHIPPER, "--adopt")[0] == 0
+    name = "prediction-monitor-dev-cwl-"
+    assert domain.templates[name]["index_patterns"] == ["dev-cwl-*"]
+    assert domain.policies[name]["policy"]["ism_template"][0]["index_patterns"] == ["dev-cwl-*"]
+    assert domain.roles["prediction-monitor-shipper.dev"]["index_permissions"][0]["index_patterns"] == ["dev-cwl-*"]
+    assert attributes(domain, "index-pattern", "cwl.dev")["title"] == "dev-cwl-*"
+    assert domain.indices == {"dev-cwl-1": (name, domain.sequence)}
+    assert {key: value for key, value in held(domain).items() if key in before} == before
+
+
+def test_former_names_belong_to_whose_stamp_they_bear(domain: Domain, run: Run) -> None:
+    run("install")
+    pattern = attributes(domain, "index-pattern", "cwl")
+    pattern["predictionMonitor"]["stack"] = "prod"  # as its update leaves it
+    before = held(domain)
+    code, _, errors = run("install")
+    assert code == 1
+    assert "belong to the stack prod here: give --stack prod, or your own" in errors
+    run("install", "--stack", "dev")
+    run("remove", "--stack", "dev")
+    assert {key: value for key, value in held(domain).items() if "template" not in key} == {
+        key: value for key, value in before.items() if "template" not in key
+    }
+    assert run("remove", "--stack", "prod")[0] == 0
+    assert domain.objects == {}
+
+
+FOREIGN = [
+    {"@log_group": "/aws/lambda/checkout"},
+    {"@log_group": "/aws/lambda/basket", "@stack": "somebody"},
+    {},
+]
+
+
+def test_a_first_installation_beside_documents_of_others_ends_before_anything_is_written(domain: Domain, run: Run) -> None:
+    domain.documents = [{"@log_group": "/aws/lambda/ours"}, *FOREIGN]
+    for arguments in (("--stack", "prod"), ()):
+        code, _, errors = run("install", *arguments, "--log-group", "/aws/lambda/ours")
+        assert code == 1
+        named = "/aws/lambda/checkout, /aws/lambda/basket, a group without a name"
+        assert f"log groups that no stack here names: {named}. Template" in errors
+        assert "Give an IndexPrefix (--index-prefix) of your own" in errors
+        assert domain.writes == []
+    domain.documents = [{"@log_group": "/aws/lambda/ours"}, {"@log_group": "other", "@stack": "prod"}]
+    assert run("install", "--stack", "prod", "--log-group", "/aws/lambda/ours")[0] == 0
+    domain.documents.append({"@log_group": "/aws/lambda/theirs"})
+    assert run("install", "--stack", "dev", "--log-group", "/aws/lambda/theirs")[0] == 0  # prod's are known by its manifest
+
+
+def test_an_update_beside_documents_of_others_goes_on_without_template_and_policy(domain: Domain, run: Run) -> None:
+    run("install", "--stack", "prod")
+    domain.documents = [*FOREIGN]
+    del domain.objects["global", "dashboard", "predictions.prod"]
+    domain.templates["prediction-monitor"]["priority"] = 1
+    before = json.dumps([domain.templates, domain.policies])
+    code, output, _ = run("install", "--stack", "prod", "--retention-days", "1")
+    assert code == 0
+    assert "from log groups that no stack here names: /aws/lambda/checkout" in output
+    assert "index template prediction-monitor (left as it is, because others write here too): left alone" in output
+    assert "dashboard predictions.prod: installed" in output
+    assert json.dumps([domain.templates, domain.policies]) == before
+
+
+def test_panels_ask_for_their_stack_and_for_what_was_before_stacks(domain: Domain, run: Run) -> None:
+    run("install", "--stack", "prod")
+    meta = attributes(domain, "search", "datatable.prod")["kibanaSavedObjectMeta"]
+    query = json.loads(meta["searchSourceJSON"])["query"]["query"]
+    assert query == 'traffic:live AND (@stack:"prod" OR (*:* AND NOT _exists_:@stack))'
+
+
+# What somebody else's dashboard shows, and what Kibana changes by itself
+
+
+def theirs(kind: str, identifier: str) -> dict[str, Any]:
+    references = [{"name": "panel_0", "type": kind, "id": identifier}]
+    return {"type": "dashboard", "id": "theirs", "attributes": {"title": "Theirs"}, "references": references}
+
+
+def test_remove_keeps_and_names_what_somebody_elses_dashboard_shows_unless_it_is_forced(domain: Domain, run: Run) -> None:
+    run("install")
+    domain.objects["global", "dashboard", "theirs"] = theirs("visualization", "labels")
+    code, output, _ = run("remove")
+    assert code == 0
+    assert "visualization labels: kept, because the dashboard 'Theirs' shows it" in output
+    assert "search datatable: kept for what refers to it" in output
+    assert "index-pattern cwl: kept for what refers to it" in output
+    assert "default index pattern: left alone, because the index pattern stays" in output
+    assert "dashboard predictions: removed" in output
+    assert domain.settings["defaultIndex"]["userValue"] == "cwl"
+    run("remove", "--force")
+    assert [key[2] for key in domain.objects] == ["theirs"]
+    assert domain.settings == {}
+
+
+def saved_by_kibana(domain: Domain) -> None:
+    """What saving each object without a change adds, as seen on Kibana 7.10 and Dashboards 2.8."""
+    bars = attributes(domain, "visualization", "labels")
+    state = json.loads(bars["visState"])
+    for aggregation in state["aggs"]:
+        if aggregation["type"] == "date_histogram":
+            aggregation["params"] |= {
+                "timeRange": {"from": "now-15m", "to": "now"}, "useNormalizedOpenSearchInterval": True, "scaleMetricValues": False,
+                "drop_partials": False, "extended_bounds": {},
+            }  # fmt: skip
+        if aggregation["type"] == "terms":
+            aggregation["params"] |= {"otherBucket": False, "otherBucketLabel": "Other", "missingBucket": False}
+            aggregation["params"]["missingBucketLabel"] = "Missing"
+    bars["visState"] = json.dumps(state, indent=1)
+    dashboard = domain.objects["global", "dashboard", "predictions"]
+    panels = [panel | {"version": "2.8.0"} for panel in json.loads(dashboard["attributes"]["panelsJSON"])]
+    dashboard["attributes"] |= {"panelsJSON": json.dumps(panels), "hits": 0, "version": 1, "optionsJSON": '{"useMargins":true}'}
+    search = attributes(domain, "search", "datatable")
+    source = json.loads(search["kibanaSavedObjectMeta"]["searchSourceJSON"]) | {"highlightAll": True, "version": True, "filter": []}
+    search |= {"hits": 0, "version": 1, "kibanaSavedObjectMeta": {"searchSourceJSON": json.dumps(source)}}
+
+
+def test_saving_without_a_change_is_no_change_by_hand(domain: Domain, run: Run, folder: Path) -> None:
+    path = folder / "visualization" / "labels.json"
+    content = json.loads(path.read_text())
+    content["attributes"]["visState"]["aggs"] = [
+        {"id": "1", "type": "date_histogram", "schema": "segment", "params": {"field": "@timestamp", "interval": "auto"}},
+        {"id": "2", "type": "terms", "schema": "group", "params": {"field": "traffic"}},
+    ]
+    path.write_text(json.dumps(content))
+    run("install")
+    saved_by_kibana(domain)
+    domain.writes.clear()
+    assert run("install")[0] == 0
+    assert domain.writes == []
+    content["attributes"]["title"] = "Newer"
+    path.write_text(json.dumps(content))
+    code, output, _ = run("install")
+    assert code == 0
+    assert "visualization labels: replaced" in output
+    state = json.loads(attributes(domain, "visualization", "labels")["visState"])
+    state["aggs"][0]["params"]["drop_partials"] = True
+    attributes(domain, "visualization", "labels")["visState"] = json.dumps(state)
+    assert "visualization labels: changed by hand\n" in run("status")[1]
+
+
+# Domains that are not like ours
+
+
+def test_a_domain_with_standby_gets_copies_in_multiples_of_its_zones(domain: Domain, run: Run) -> None:
+    domain.cluster = {
+        "defaults": {"cluster.routing.allocation.awareness.balance": "false"},
+        "persistent": {
+            "cluster.routing.allocation.awareness.balance": "true",
+            "cluster.routing.allocation.awareness.force.zone.values": "a,b,c",
+        },
+    }
+    run("install")
+    assert domain.templates["prediction-monitor"]["template"]["settings"]["index.auto_expand_replicas"] == "0-2"
+    assert run("status")[0] == 0
+    domain.cluster = {}
+    assert "index template prediction-monitor (an index that is there keeps its mapping): changed" in run("status")[1]
+
+
+def test_where_the_settings_may_not_be_read_the_refusal_says_how_many_copies(domain: Domain, run: Run) -> None:
+    reason = "expected max cap on auto expand to be a multiple of total awareness attributes [3]"
+    refusal = Reply(400, {"error": {"type": "illegal_argument_exception", "reason": reason}, "status": 400})
+    unread = Reply(403, {"error": {"type": "security_exception", "reason": "no permissions for [cluster:monitor/state]"}})
+    domain.answers = {
+        "/_cluster/settings": deque([unread] * 3),
+        "/_index_template/prediction-monitor": deque([None, None, refusal]),
+    }
+    assert run("install")[0] == 0
+    assert domain.templates["prediction-monitor"]["template"]["settings"]["index.auto_expand_replicas"] == "0-2"
+    assert run("status")[0] == 0
+
+
+def test_elasticsearch_has_retention_and_roles_below_its_own_path(domain: Domain, run: Run) -> None:
+    domain.open_distro = True
+    code, output, _ = run("install", "--shipper-role", SHIPPER)
+    assert code == 0
+    assert "retention policy prediction-monitor (deletes after 30d): installed" in output
+    assert f"role prediction-monitor-shipper for {SHIPPER}: installed" in output
+    assert isinstance(domain.policies["prediction-monitor"]["policy"]["ism_template"], dict)
+    assert run("status", "--shipper-role", SHIPPER)[0] == 0

@@ -1,0 +1,59 @@
+"""Who else writes below a prefix: log groups of its newest documents that no installed stack knows."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any, Final
+
+from installer.scope import Scope
+from installer.server import Server
+
+DAYS: Final = 7  # a quiet weekend hides nobody
+NAMED: Final = 5  # groups in a sentence
+UNKNOWN: Final = "a group without a name"
+
+
+def foreign_groups(server: Server, scope: Scope, stacks: Collection[str], groups: Collection[str]) -> list[str]:
+    """Log groups of documents of the last `DAYS` days with neither the `@stack` of one of `stacks` nor one of `groups`.
+
+    At most `NAMED` of them. A group is asked for after the other, since the indices of others map the field as they like, and a
+    text cannot be aggregated. Raises `Trouble`.
+    """
+    found: list[str] = []
+    while len(found) < NAMED:
+        body = {
+            "size": 1,
+            "_source": ["@log_group"],
+            "query": {
+                "bool": {
+                    "filter": [{"range": {"@timestamp": {"gte": f"now-{DAYS}d"}}}],
+                    "must_not": [
+                        *_one_of("@stack", [name for name in stacks if name]),
+                        *_one_of("@log_group", [*groups, *found]),
+                    ],
+                }
+            },
+        }
+        path = f"/{scope.pattern}/_search?ignore_unavailable=true&allow_no_indices=true"
+        hits = server.ask("POST", path, json=body, also={404}).body.get("hits", {}).get("hits", [])
+        if not hits:
+            break
+        group = hits[0].get("_source", {}).get("@log_group")
+        if not isinstance(group, str) or group in found:
+            return [*found, UNKNOWN]
+        found.append(group)
+    return found
+
+
+def sentence(scope: Scope, groups: Collection[str]) -> str:
+    """What to do about foreign groups."""
+    return (
+        f"{scope.pattern} has documents of the last {DAYS} days from log groups that no stack here names: "
+        f"{', '.join(groups)}. Template and retention would be theirs too. Give an IndexPrefix (--index-prefix) of your own, "
+        "or, where these lines are yours, name their groups (MoreLogGroups, --log-group)"
+    )
+
+
+def _one_of(name: str, values: list[str]) -> list[dict[str, Any]]:
+    """Queries for a field that is a keyword, or a text with a keyword beside it."""
+    return [{"terms": {field: values}} for field in (name, f"{name}.keyword")] if values else []

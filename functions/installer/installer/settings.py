@@ -1,0 +1,56 @@
+"""What the deployed installer may reach and install: pinned in the function's environment, so that no event says it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from installer.retention import Keep, days
+from installer.scope import PREFIX, index_prefix, stack_name
+from installer.security import role_arn
+
+SUFFIX: Final = "URL_SUFFIX"  # of AWS's hosts, such as amazonaws.com
+STACK_ID: Final = "STACK_ID"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The function's environment, read. A secret holds `username` and `password`; without one requests are signed."""
+
+    opensearch: str
+    dashboards: str | None
+    secret: str | None
+    stack: str
+    prefix: str
+    groups: Sequence[str]
+    roles: Mapping[str, Sequence[str]]
+    keep: Keep
+    audit_log: bool
+
+
+def read(environment: Mapping[str, str]) -> Settings:
+    """The settings. Raises `ValueError` with a sentence."""
+
+    def given(name: str) -> str | None:
+        return environment.get(name) or None
+
+    def several(name: str) -> list[str]:
+        return [one for one in environment.get(name, "").split(",") if one]
+
+    opensearch = given("OPENSEARCH_URL")
+    if opensearch is None:
+        raise ValueError("the function's OPENSEARCH_URL is missing: give the domain's address")
+    kept, new = given("RETENTION_DAYS"), given("RETENTION_DAYS_OF_A_NEW_POLICY")
+    roles = {"shipper": several("SHIPPER_ROLE_ARNS"), "monitor": several("MONITOR_ROLE_ARNS")}
+    return Settings(
+        opensearch,
+        given("DASHBOARDS_URL"),
+        given("SECRET_ARN"),
+        stack_name(environment.get("STACK", "")),
+        index_prefix(environment.get("INDEX_PREFIX", PREFIX)),
+        several("LOG_GROUPS"),
+        {kind: [role_arn(arn) for arn in arns] for kind, arns in roles.items() if arns},
+        Keep(days(kept) if kept else None, days(new) if new else None, adopt=given("ADOPT_INDICES") == "true"),
+        audit_log=given("AUDIT_LOG") == "true",
+    )
