@@ -12,6 +12,9 @@ ARCHITECTURE ?= x86_64
 export ARCHITECTURE
 export SAM_CLI_TELEMETRY := 0
 UV := $(or $(wildcard .uv/bin/uv),$(shell command -v uv),.uv/bin/uv)
+# A folder that was renamed or copied: the environments in it name the old one.
+MOVED := $(sort $(shell for each in $(VENV)/.run $(VENV)/.ready .venv-train/.ready; do \
+  if [ -s $$each ] && [ "$$(cat $$each)" != "$(CURDIR)" ]; then echo $${each%/*}/moved; fi; done))
 # uv shows its progress in a terminal only.
 QUIET := $(shell [ -t 2 ] || echo --quiet)
 OFFLINE := echo "make: packages could not be downloaded: check the network and run this again" >&2; exit 1
@@ -21,7 +24,7 @@ RUN_LOCKS := requirements/run.txt requirements/emulator.txt $(wildcard functions
 # An environment that has the developers' tools keeps them.
 RUNNABLE := $(if $(wildcard $(VENV)/.ready),$(VENV)/.ready,$(VENV)/.run)
 
-.PHONY: help setup run serve kibana test test-full deploy-test lint audit build bench cost train lock clean
+.PHONY: help setup run serve kibana test test-full deploy-test lint audit build bench bench-monitor cost train lock clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -38,6 +41,7 @@ lint: $(VENV)/.ready ## ruff, mypy, cfn-lint; workflows by zizmor and by their s
 	@ruff check . && ruff format --check . && mypy && cfn-lint --include-checks I -- template.yaml
 	@zizmor --offline --quiet --no-progress --pedantic .github
 	@check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	@check-jsonschema --quiet --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/bug.yml .github/ISSUE_TEMPLATE/feature.yml
 	@check-jsonschema --quiet --builtin-schema vendor.renovate renovate.json
 	@check-jsonschema --quiet --builtin-schema vendor.compose-spec kibana/compose.yaml
 	@$(UV) pip check --quiet --python $(VENV)
@@ -72,6 +76,10 @@ build: $(VENV)/.ready ## the deployable packages, in .aws-sam/build: make build 
 bench: $(VENV)/.ready build $(if $(QUICK),,.venv-train/.ready) ## cost of shipping and predicting against rivals, in one run [QUICK=1]
 	@python -m bench $(if $(QUICK),--quick)
 
+bench-monitor: $(VENV)/.ready ## what the monitor finds and how often it is wrong: make bench-monitor DATA=folder [CACHE=folder] [QUICK=1] [DIAL=1]
+	@test -d "$(DATA)/cola" || { echo "make bench-monitor DATA=folder: the folder of the corpora (docs/monitoring.md says where from), with cola/ in it" >&2; exit 2; }
+	@python -m bench.monitor --data "$(DATA)" $(if $(CACHE),--cache "$(CACHE)") $(if $(QUICK),--quick --out /tmp/bench-monitor.json) $(if $(DIAL),--write-dial)
+
 cost: $(VENV)/.ready ## what the stack costs a month, in three sizes
 	@python -m cost
 
@@ -91,12 +99,17 @@ lock: $(UV) ## new pins, with hashes and without index addresses
 clean: ## forget environments and builds (not the downloaded OpenSearch, which lies in the user's cache folder)
 	@rm -rf $(VENV) .venv-train .uv .aws-sam .mypy_cache .pytest_cache .ruff_cache .hypothesis sbom
 
+.PHONY: $(MOVED)
+$(MOVED):
+	@echo "the folder has another name than when $(@D) was set up: once more"
+	@rm -rf $(@D)
+
 # Enough to run the stack: `make run` in a fresh clone sets up nothing else.
-$(VENV)/.run: $(RUN_LOCKS) | $(UV)
+$(VENV)/.run: $(RUN_LOCKS) $(filter $(VENV)/moved,$(MOVED)) | $(UV)
 	@echo "setting up $(VENV) (0.3 GB, once) ..."
 	$(call install,$(RUN_LOCKS))
 
-$(VENV)/.ready: requirements/dev.txt | $(UV)
+$(VENV)/.ready: requirements/dev.txt $(filter $(VENV)/moved,$(MOVED)) | $(UV)
 	@echo "setting up $(VENV) (0.9 GB, once) ..."
 	$(call install,requirements/dev.txt)
 
@@ -104,14 +117,14 @@ define install
 	@test -x $(VENV)/bin/python || $(UV) venv --quiet --clear --python 3.13 $(VENV)
 	@$(UV) pip sync $(QUIET) --require-hashes --python $(VENV) $(1) || { $(OFFLINE); }
 	@printf '%s\n' "$(CURDIR)" "$(CURDIR)/functions/installer" "$(CURDIR)/functions/monitor" "$(CURDIR)/functions/shipper" > $(VENV)/lib/python3.13/site-packages/prediction-monitor.pth
-	@touch $@
+	@echo "$(CURDIR)" > $@
 endef
 
-.venv-train/.ready: requirements/train.txt | $(UV)
+.venv-train/.ready: requirements/train.txt $(filter .venv-train/moved,$(MOVED)) | $(UV)
 	@echo "setting up .venv-train (PyTorch and transformers: about 5 GB, once) ..."
 	@test -x .venv-train/bin/python || $(UV) venv --quiet --clear --python 3.13 .venv-train
 	@$(UV) pip sync $(QUIET) --require-hashes --python .venv-train requirements/train.txt || { $(OFFLINE); }
-	@touch $@
+	@echo "$(CURDIR)" > $@
 
 # Where uv is not installed: its own environment, from the pinned wheel.
 .uv/bin/uv:

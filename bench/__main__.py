@@ -11,6 +11,7 @@ import os
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
 from bench import inference, package
 from bench.lines import printed
@@ -19,6 +20,8 @@ from bench.shipper import FULL, QUICK, cost, deployed, memory
 from bench.sink import sink
 from bench.table import Row, console, progress, table, write
 from tools.root import ROOT
+
+RESULTS: Final = ROOT / "bench" / "results.json"
 
 
 def main() -> int:
@@ -48,8 +51,10 @@ def main() -> int:
                 page.print(f"{inference.PIPELINE}: left out, {inference.TRAINING.name} is not installed (make bench without QUICK does)")
             rows += inference.inference(inference.QUICK if options.quick else inference.FULL, start, rival=rival)
     page.print(table(rows, targets=scale.full))
-    write(options.out, machine(), datetime.now(UTC).isoformat(timespec="seconds"), rows)
-    page.print(f"written to {options.out}", markup=False, highlight=False)
+    out = options.out or (None if options.quick else RESULTS)  # quick figures say little: they do not take the place of the others
+    if out:
+        write(out, machine(), datetime.now(UTC).isoformat(timespec="seconds"), rows)
+        page.print(f"written to {out}", markup=False, highlight=False)
     return 0
 
 
@@ -59,7 +64,7 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--quick", action="store_true", help="small payloads and few rounds: shows that it works, its figures say little")
     parser.add_argument("--no-package", action="store_true", help="leave out the built package (import, size): no `make build` needed")
-    parser.add_argument("--out", type=Path, default=ROOT / "bench" / "results.json", metavar="FILE", help="default: bench/results.json")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="default: bench/results.json; with --quick none")
     return parser.parse_args()
 
 

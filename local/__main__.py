@@ -16,14 +16,16 @@ import requests
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 
-from local import panels, screen
+from local import opensearch, panels, screen
 from local.processes import end_once_when_told
 from local.stack import Settings, Stack, stack, without_password
 from tools.errors import UserError
+from tools.plain import plain
 from tools.root import ROOT
 
 FIND_SECONDS: Final = 30
 REFRESH_SECONDS: Final = 5  # as the dashboard does
+ANSWER_SHOWN: Final = 300  # characters of what a server says
 SETTINGS: Final = (
     "environment: API_PORT (3000), OPENSEARCH_PORT (9200, at most 9299), OPENSEARCH_URL (a server of yours instead), "
     "LOG_TEXT (true; false keeps raw text out of the log), MODEL (the folder of a model of your own)"
@@ -42,18 +44,26 @@ def main(arguments: list[str] | None = None) -> int:
     _reach_this_machine_directly()
     page = screen.console()
     try:
-        with stack(Settings.of(dict(os.environ)), partial(screen.step, page)) as running:
+        with stack(Settings.of(dict(os.environ)), partial(screen.step, page), partial(complain, command)) as running:
             return run(running, page) if command == "run" else serve(running, page)
     except UserError as problem:
-        print(f"make {command}: {problem}", file=sys.stderr)
+        complain(command, str(problem))
         return 1
     except KeyboardInterrupt:
         page.print("ended")
         return 0 if command == "serve" else 130
     except requests.RequestException as problem:
         part = without_password(problem.request.url or "") if problem.request else "a part of the stack"
-        print(f"make {command}: {part} stopped answering ({type(problem).__name__}): run make {command} again", file=sys.stderr)
+        if problem.response is None:
+            complain(command, f"{part} stopped answering ({type(problem).__name__}): run make {command} again")
+        else:
+            complain(command, f"{part} answered {problem.response.status_code}: {problem.response.text[:ANSWER_SHOWN]}")
         return 1
+
+
+def complain(command: str, sentence: str) -> None:
+    """A sentence on standard error, with the command's name before it."""
+    print(f"make {command}: {plain(sentence)}", file=sys.stderr)
 
 
 def run(running: Stack, page: Console) -> int:
@@ -61,7 +71,7 @@ def run(running: Stack, page: Console) -> int:
     bodies = json.loads((ROOT / "events" / "requests.json").read_text(encoding="utf-8"))
     page.print(f"sending {len(bodies)} requests to {running.api_url}/predict ...", highlight=False)
     answers = [answer for body in bodies for answer in predict(running, body)]
-    hits = find(running, [answer["prediction_id"] for answer in answers])
+    hits, refusals = find(running, [answer["prediction_id"] for answer in answers])
     page.print(screen.answers(answers, page.width), "")
     where = ", ".join(sorted({hit["_index"] for hit in hits}))
     page.print(screen.documents(hits, f"Documents in {without_password(running.opensearch_url)}/{where}", page.width), "")
@@ -70,7 +80,9 @@ def run(running: Stack, page: Console) -> int:
     page.print(screen.filtered(running.subscription.counts, running.subscription.pattern), soft_wrap=True, markup=False)
     page.print(f"{len(answers)} predictions, {len(hits)} documents found by their prediction_id")
     for failure in running.subscription.failures:
-        print(f"make run: a shipment failed: {failure}", file=sys.stderr)
+        complain("run", f"a shipment failed: {failure}: the shipper's log is in {running.logs}")
+    for refusal in refusals:
+        complain("run", f"OpenSearch takes no documents: {refusal}")
     return 0 if len(hits) == len(answers) and not running.subscription.failures else 1
 
 
@@ -78,21 +90,28 @@ def predict(running: Stack, body: dict[str, Any]) -> list[dict[str, Any]]:
     """The predictions of one request. Raises `UserError` when the API refuses."""
     answer = requests.post(f"{running.api_url}/predict", json=body, timeout=60)
     if not answer.ok:
-        raise UserError(f"the API answered {answer.status_code}: {answer.text}")
+        why = "; ".join(running.failures[-1:] or [f"the API answered {answer.status_code}: {answer.text.strip()}"])
+        raise UserError(f"{why}: the function's log is in {running.logs}")
     result = answer.json()
     predictions: list[dict[str, Any]] = result.get("predictions", [result])
     return predictions
 
 
-def find(running: Stack, prediction_ids: list[str]) -> list[dict[str, Any]]:
-    """The documents of these predictions, as soon as all are there or `FIND_SECONDS` have passed."""
+def find(running: Stack, prediction_ids: list[str]) -> tuple[list[dict[str, Any]], list[str]]:
+    """The documents of these predictions, as soon as all are there or `FIND_SECONDS` have passed; and why OpenSearch takes none.
+
+    It is asked for that, and not waited for any longer, when nothing has arrived for `REFRESH_SECONDS`.
+    """
     query = {"size": len(prediction_ids), "sort": [{"@timestamp": "desc"}], "query": {"terms": {"prediction_id": prediction_ids}}}
-    deadline = time.monotonic() + FIND_SECONDS
+    deadline, due = time.monotonic() + FIND_SECONDS, time.monotonic() + REFRESH_SECONDS
     hits: list[dict[str, Any]] = []
-    while time.monotonic() < deadline and len(hits) < len(prediction_ids) and not running.subscription.failures:
+    refusals: list[str] = []
+    while time.monotonic() < deadline and len(hits) < len(prediction_ids) and not (refusals or running.subscription.failures):
         time.sleep(0.2)
         hits = running.search(query)
-    return hits
+        if time.monotonic() >= due and running.subscription.counts.waiting:
+            refusals, due = opensearch.refusals(running.opensearch_url), time.monotonic() + REFRESH_SECONDS
+    return hits, refusals
 
 
 def serve(running: Stack, page: Console) -> NoReturn:
@@ -103,25 +122,45 @@ def serve(running: Stack, page: Console) -> NoReturn:
     page.print(f"  curl -s -X POST {running.api_url}/predict -d '{example}'", soft_wrap=True, highlight=False)
     shown: set[str] = set()
     charts: RenderableType = ""
+    refusals: list[str] = []
     due = 0.0
     with Live(console=page, auto_refresh=False) as live:
         while True:
             hits = running.search(newest(max(3, page.height - panels.LINES - 6)))
+            fresh = time.monotonic() >= due
+            if fresh:
+                due = time.monotonic() + REFRESH_SECONDS
+                refusals = say_refusals(running, page, refusals)
             if page.is_terminal:
                 title = screen.filtered(running.subscription.counts, running.subscription.pattern)
-                if time.monotonic() >= due:
-                    charts, due = panels.panels(running.answer, datetime.now(UTC)), time.monotonic() + REFRESH_SECONDS
+                if fresh:
+                    charts = panels.panels(running.answer, datetime.now(UTC))
                 live.update(Group(screen.documents(hits, title, page.width), charts), refresh=True)
             else:
                 for hit in reversed([hit for hit in hits if hit["_id"] not in shown]):
                     page.print(screen.line(screen.source(hit)), soft_wrap=True, highlight=False, markup=False)
                     shown.add(hit["_id"])
-            while running.subscription.failures:
-                page.print(f"a shipment failed: {running.subscription.failures.pop()}", style="red", markup=False)
+            say_failures(running, page)
             for name, function in (("inference", running.inference), ("shipper", running.shipper)):
                 if not function.alive():
-                    raise UserError(f"the {name} function's process has ended: run make serve again")
+                    raise UserError(f"the {name} function's process has ended, its log is in {running.logs}: run make serve again")
             time.sleep(1)
+
+
+def say_refusals(running: Stack, page: Console, before: list[str]) -> list[str]:
+    """While lines wait, say why OpenSearch takes no documents, each reason once. Returns the reasons."""
+    found = opensearch.refusals(running.opensearch_url) if running.subscription.counts.waiting else []
+    for refusal in [each for each in found if each not in before]:
+        page.print(screen.plain(f"OpenSearch takes no documents: {refusal}", "red"), soft_wrap=True)
+    return found
+
+
+def say_failures(running: Stack, page: Console) -> None:
+    """Say each failure of a function once."""
+    for what, failures in (("a shipment failed", running.subscription.failures), ("a request failed", running.failures)):
+        while failures:
+            said = f"{what}: {failures.pop(0)}: the functions' logs are in {running.logs}"
+            page.print(screen.plain(said, "red"), soft_wrap=True)
 
 
 def newest(count: int) -> dict[str, Any]:

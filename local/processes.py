@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import IO, NoReturn
 
 GRACE_SECONDS = 10
+# Reads until its standard input ends. Where nothing was written to that, we ended without ending the group, and it does.
+GUARD = "import os, signal, sys; sys.stdin.buffer.read() or os.killpg(int(sys.argv[1]), signal.SIGKILL)"
 ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -19,7 +22,7 @@ ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 def running(command: list[str], *, environment: dict[str, str], folder: Path, output: IO[bytes] | int) -> Iterator[subprocess.Popen[bytes]]:
     """Run `command` with both of its outputs in `output`, ended with all of its group afterwards.
 
-    In a group of its own: Ctrl-C then reaches us alone, and we end everything in order.
+    In a group of its own: Ctrl-C then reaches us alone, and we end everything in order. Where we are killed, a guard ends the group.
     """
     process = subprocess.Popen(
         command,
@@ -30,10 +33,25 @@ def running(command: list[str], *, environment: dict[str, str], folder: Path, ou
         stderr=subprocess.STDOUT,
         start_new_session=True,
     )
-    try:
-        yield process
-    finally:
-        _end(process)
+    with _guarded(process.pid):
+        try:
+            yield process
+        finally:
+            _end(process)
+
+
+@contextmanager
+def _guarded(group: int) -> Iterator[None]:
+    """A process that ends `group` when this one is killed: what the system does with a pipe is the only thing that is then left of us."""
+    command = [sys.executable, "-I", "-S", "-c", GUARD, str(group)]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    ) as guard:
+        yield
+        assert guard.stdin is not None
+        with suppress(BrokenPipeError):  # somebody killed it
+            guard.stdin.write(b"ended")
+            guard.stdin.flush()
 
 
 def end_once_when_told() -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
+from dataclasses import dataclass, field
 from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Final
@@ -20,10 +21,11 @@ from local.asynchronous import Asynchronous
 from local.cloudwatch import Subscription, ensure_readable
 from local.gateway import Invoke, Route, gateway
 from local.jars import Tell
-from local.runtime import Runtime, running
+from local.runtime import FunctionFailed, Runtime, running
 from tools.errors import UserError
 from tools.ports import ensure_free, taken
 
+LOGS: Final = Path.home() / ".cache" / "prediction-monitor" / "logs"
 RETRY_SECONDS: Final = (1.0, 2.0)  # instead of AWS's minutes: somebody is looking on
 
 Step = Callable[[str], AbstractContextManager[Tell]]
@@ -68,7 +70,8 @@ class Stack:
     """A running stack: its addresses, its functions, its subscription.
 
     `dead_letters` is the bucket of what could not be shipped, key to content. It is in memory only: the lines are those
-    of a stack that ends with it, and nothing here replays them.
+    of a stack that ends with it, and nothing here replays them. `logs` is the folder in which each function's log is kept until a
+    stack at the same port starts; `failures` says how invocations of the API ended that no function answered.
     """
 
     api_url: str
@@ -77,6 +80,8 @@ class Stack:
     shipper: Runtime
     subscription: Subscription
     dead_letters: dict[str, bytes]
+    logs: Path
+    failures: list[str] = field(default_factory=list)
 
     def search(self, query: dict[str, Any]) -> list[dict[str, Any]]:
         """Documents of `cwl-*` that a search body finds; none while there is no index."""
@@ -99,10 +104,10 @@ def _silently(_name: str) -> AbstractContextManager[Tell]:
 
 
 @contextmanager
-def stack(settings: Settings, step: Step = _silently) -> Iterator[Stack]:
+def stack(settings: Settings, step: Step = _silently, say: Tell = lambda _: None) -> Iterator[Stack]:
     """Start everything in the order of the data's way back, end it in reverse; `step` shows a slow step while it lasts, and how far it is.
 
-    Raises `UserError` when a part cannot start.
+    `say` hears at the end which records did not arrive. Raises `UserError` when a part cannot start.
     """
     plan = template.read()
     if len(plan.subscriptions) != 1:
@@ -121,19 +126,74 @@ def stack(settings: Settings, step: Step = _silently) -> Iterator[Stack]:
         with step("OpenSearch: index template"):
             _install(url, log_group)
         with step("functions: starting under the Lambda runtime"):
-            shipper = parts.enter_context(running(plan.functions[subscriber], {"OPENSEARCH_URL": url}, lambda _: None))
+            logs = LOGS / str(settings.api_port)
+            log = {name: parts.enter_context(_log(logs / f"{name}.log")) for name in plan.functions}
+            shipper = parts.enter_context(running(plan.functions[subscriber], {"OPENSEARCH_URL": url}, log[subscriber]))
             letters: dict[str, bytes] = {}
             asynchronous = Asynchronous(plan.functions[subscriber], shipper.invoke, letters.__setitem__, RETRY_SECONDS)
             subscription = Subscription(log_group, pattern, asynchronous)
+            parts.callback(_say_missing, subscription, logs, say)
             parts.callback(_thread(subscription.run).join, 10)
             parts.callback(subscription.stop)
             own = {"HASH_KEY": "the local stack's own", "LOG_TEXT": settings.log_text, "MODEL_FOLDER": settings.model}
-            api = {name: parts.enter_context(running(plan.functions[name], own, subscription.put)) for name in set(plan.routes.values())}
-        server = _gateway(settings.api_port, {route: api[name].invoke for route, name in plan.routes.items()})
+            api = {
+                name: parts.enter_context(running(plan.functions[name], own, _both(log[name], subscription.put)))
+                for name in set(plan.routes.values())
+            }
+        failures: list[str] = []
+        routes = {route: _noting(api[name].invoke, f"{' '.join(route)}: {name}", failures) for route, name in plan.routes.items()}
+        server = _gateway(settings.api_port, routes)
         parts.callback(server.server_close)
         _thread(server.serve_forever)
         parts.callback(server.shutdown)
-        yield Stack(f"http://127.0.0.1:{settings.api_port}", url, next(iter(api.values())), shipper, subscription, letters)
+        inference = next(iter(api.values()))
+        yield Stack(f"http://127.0.0.1:{settings.api_port}", url, inference, shipper, subscription, letters, logs, failures)
+
+
+@contextmanager
+def _log(path: Path) -> Iterator[Tell]:
+    """What keeps lines in a file that nobody else may read; a line that cannot be kept is left out. Raises `UserError`."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+        number = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    except OSError as problem:
+        raise UserError(f"{path} cannot be written ({problem.strerror}): make HOME a folder of yours") from problem
+    with open(number, "w", buffering=1, encoding="utf-8", errors="backslashreplace") as file:  # noqa: PTH123  a descriptor
+
+        def keep(line: str) -> None:
+            with suppress(OSError, ValueError):
+                file.write(f"{line}\n")
+
+        yield keep
+
+
+def _both(first: Tell, second: Tell) -> Tell:
+    def tell(line: str) -> None:
+        first(line)
+        second(line)
+
+    return tell
+
+
+def _noting(invoke: Invoke, what: str, failures: list[str]) -> Invoke:
+    """`invoke`, whose failures are told here as well: the caller learns only that there was one, as on AWS."""
+
+    def noted(event: dict[str, Any]) -> Any:
+        try:
+            return invoke(event)
+        except FunctionFailed as problem:
+            failures.append(f"{what}: {problem}")
+            raise
+
+    return noted
+
+
+def _say_missing(subscription: Subscription, logs: Path, say: Tell) -> None:
+    missing = subscription.counts.waiting
+    if missing:
+        records = "1 record" if missing == 1 else f"{missing} records"
+        say(f"{records} did not arrive in OpenSearch: the lines are in {logs}")
 
 
 def _gateway(port: int, routes: dict[Route, Invoke]) -> ThreadingHTTPServer:

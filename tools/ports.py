@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
+from typing import Final
 
 from tools.errors import UserError
+from tools.plain import plain
+
+PROC: Final = Path("/proc")
+LISTEN: Final = "0A"
+SHOWN: Final = 80  # characters of a command
 
 
 def ensure_free(port: int, setting: str) -> None:
@@ -21,8 +28,41 @@ def ensure_free(port: int, setting: str) -> None:
 
 def taken(port: int, setting: str, problem: OSError) -> UserError:
     """The `UserError` of a port that cannot be bound."""
-    reason = f"127.0.0.1:{port} cannot be used ({problem.strerror}): is another stack running?"
+    reason = f"127.0.0.1:{port} cannot be used ({problem.strerror}): {holder(port) or 'is another stack running?'}"
     return UserError(f"{reason} Choose another with {setting}=...")
+
+
+def holder(port: int) -> str | None:
+    """Who listens at `port`, in a sentence; None where that cannot be seen (another user's process, another system than Linux)."""
+    sockets = {f"socket:[{inode}]" for inode in _listening(port)}
+    for link in PROC.glob("[0-9]*/fd/*"):
+        try:
+            if str(link.readlink()) in sockets:
+                process = link.parents[1]
+                command = " ".join((process / "cmdline").read_bytes().decode(errors="replace").split("\0"))
+                return f"process {process.name} listens there ({plain(command)[:SHOWN]})."
+        except OSError:  # ended meanwhile, or another user's
+            continue
+    return None
+
+
+def _listening(port: int) -> Iterator[str]:
+    """The inodes of sockets that listen at `port` of any address (proc_pid_net(5))."""
+    for table in ("tcp", "tcp6"):
+        try:
+            rows = (PROC / "net" / table).read_text().splitlines()[1:]
+        except OSError:
+            continue
+        for row in rows:
+            (
+                _,
+                local,
+                _,
+                state,
+                *_,
+            ) = fields = row.split()
+            if state == LISTEN and int(local.rpartition(":")[2], 16) == port:
+                yield fields[9]
 
 
 def free_ports(count: int) -> list[int]:

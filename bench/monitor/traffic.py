@@ -209,6 +209,12 @@ def mixed(rows: Index, others: Index, share: float, chance: Chance) -> Index:
 
 def altered(source: Table, rows: Index, of: str, how: str, *, share: float, chance: Chance) -> Index:
     """`rows` of set `of`, (windows, size), this share of them changed."""
-    hit = chance.random(rows.shape) < share
+    hit = parts(rows, share, chance)
     inside = (rows >= source.first[of]) & (rows < source.first[of] + source.size[of])
     return np.where(hit & inside, source.changed(rows, of, how), rows)
+
+
+def parts(rows: Index, share: float, chance: Chance) -> NDArray[np.bool_]:
+    """Places at random, this share of each window, (windows, size)."""
+    hit = np.broadcast_to(np.arange(rows.shape[1]) < round(share * rows.shape[1]), rows.shape)
+    return chance.permuted(hit, axis=1)

@@ -27,14 +27,16 @@ RUNTIME_GLIBC = (2, 34)  # of Amazon Linux 2023, which python3.13 runs on
 @pytest.fixture(scope="session")
 def packages(built: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The packages for each processor; those that are not built yet are built aside."""
-    folder = tmp_path_factory.mktemp("arm64")
+    native = os.environ.get("ARCHITECTURE", "x86_64")
+    (other,) = ELF_MACHINES.keys() - {native}
+    folder = tmp_path_factory.mktemp(other)
     sam = Path(sys.executable).with_name("sam")
-    command = [str(sam), "build", "--build-dir", str(folder), "--parameter-overrides", "Architecture=arm64"]
+    command = [str(sam), "build", "--build-dir", str(folder), "--parameter-overrides", f"Architecture={other}"]
     path = f"{ROOT / '.uv' / 'bin'}:{sam.parent}:{os.environ['PATH']}"
-    environment = os.environ | {"ARCHITECTURE": "arm64", "SAM_CLI_TELEMETRY": "0", "PATH": path}
+    environment = os.environ | {"ARCHITECTURE": other, "SAM_CLI_TELEMETRY": "0", "PATH": path}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
-    return {"x86_64": built, "arm64": folder}
+    return {native: built, other: folder}
 
 
 @pytest.mark.parametrize(("function", "limit"), [("InferenceFunction", 110), ("ShipperFunction", 15), ("KibanaFunction", 5)])

@@ -52,6 +52,16 @@ def test_a_record_is_written_whatever_the_environment_says(name: str, template: 
     assert not [line for line in lines if "wombats" in line]
 
 
+def test_the_largest_batch_is_answered(template: Template) -> None:
+    """Lambda writes an answer as it is, not as escapes of ASCII, where AWS_EXECUTION_ENV names its runtime; 6 MB are the limit."""
+    sentence = "😀" * 10_000
+    with start(template.functions["InferenceFunction"], {"HASH_KEY": "a secret"}, lambda _: None) as function:
+        body = json.dumps({"sentences": [sentence] * 64}, ensure_ascii=False)
+        answer = function.invoke({"requestContext": {}, "body": body, "isBase64Encoded": False})
+    assert answer["statusCode"] == 200
+    assert [each["text"] for each in json.loads(answer["body"])["predictions"]] == [sentence] * 64
+
+
 def parsed(line: str) -> dict[str, Any]:
     try:
         found = json.loads(line)

@@ -9,9 +9,12 @@ from typing import Any
 
 import pytest
 import requests
+from rich.console import Console
 
 from installer.objects import saved_objects
 from installer.panel import request, rows
+from local import opensearch
+from local.__main__ import run
 from local.runtime import FunctionFailed
 from local.runtime import running as start
 from local.stack import RETRY_SECONDS, Stack
@@ -119,6 +122,29 @@ def test_base64_that_is_none_is_refused(running: Stack) -> None:
 def test_another_method_or_path_is_the_gateways_own_404(running: Stack, method: str, path: str) -> None:
     answer = requests.request(method, running.api_url + path, timeout=10)
     assert (answer.status_code, answer.json()) == (404, {"message": "Not Found"})
+
+
+def test_what_the_server_says_is_named_where_it_takes_no_documents(running: Stack, capsys: pytest.CaptureFixture[str]) -> None:
+    settings, begin = f"{running.opensearch_url}/_cluster/settings", time.monotonic()
+    block = {"cluster.blocks.read_only_allow_delete": True}
+    requests.put(settings, json={"persistent": block}, timeout=30).raise_for_status()
+    try:
+        code = run(running, Console(width=80))
+    finally:
+        requests.put(settings, json={"persistent": dict.fromkeys(block)}, timeout=30).raise_for_status()
+    assert code == 1
+    assert time.monotonic() - begin < 25
+    assert "make run: OpenSearch takes no documents: cluster read-only / allow delete (api)" in capsys.readouterr().err
+    assert running.subscription.drain(60)
+    assert opensearch.refusals(running.opensearch_url) == []
+
+
+def test_a_log_says_why_a_request_failed(running: Stack) -> None:
+    """The caller of a local API learns as little as one of AWS's; the function's log is where the view says."""
+    answer = post(running, '{"sentence": "Look it up"}').json()
+    log = running.logs / "InferenceFunction.log"
+    assert [line for line in log.read_text().splitlines() if answer["prediction_id"] in line]
+    assert "REPORT RequestId" in log.read_text()
 
 
 @pytest.mark.parametrize("origin", ["https://page.example", "null", "http://127.0.0.1:1"])

@@ -11,7 +11,7 @@ from monitor.summary import Summary
 from monitor.windows import DAY, HOUR, cut, stack
 
 WINDOWS: Final = 72  # a baseline with fewer is provisional
-INDEPENDENT: Final = 200  # independent rows that a window should be worth
+INDEPENDENT: Final = 150  # independent rows that a window should be worth: those on which the dial was measured
 ALIKE: Final = 1.25  # up to this deff rows count as independent, and LEAST of them are enough
 LEAST: Final = 100
 SIZES: Final = (100, 200, 400, 800, 1600, 3200, 6400, 12800)
@@ -22,7 +22,7 @@ LONGEST: Final = 24 / WINDOWS  # of a day, for each day of the baseline
 class Plan:
     """Windows of `rows` predictions, of at most `longest` seconds; the baseline then has `windows` of them.
 
-    `armed` says that there are at least 72 whose `deff` leaves the worth of 200 independent rows. `days` is how many days of
+    `armed` says that there are at least 72 whose `deff` leaves the worth of 150 independent rows. `days` is how many days of
     such traffic that takes.
     """
 

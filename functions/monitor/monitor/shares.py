@@ -21,12 +21,16 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Shares:
-    """`expected` shares of the groups, (groups,); `mean` and `variance` of the statistic over `windows` windows."""
+    """`expected` shares of the groups, (groups,); `mean` and `variance` of the statistic over `windows` windows.
+
+    `degrees` are those of the groups that the baseline has rows of: one fewer, at least 1.
+    """
 
     expected: Array
     mean: float
     variance: float
     windows: int
+    degrees: int
 
     def judge(self, counts: Array) -> tuple[Array, Array]:
         """The p and the effect of each window from its counts, (windows, groups).
@@ -34,10 +38,10 @@ class Shares:
         The effect is the share of rows that would have to change group (total variation distance). NaN without rows.
         """
         statistic = _statistic(counts, self.expected) * (self.windows - 1) / (self.windows + 1)
-        if len(self.expected) == 2:
+        if self.degrees == 1:
             chance = tails.f(statistic / self.mean, 1, self.windows - 1)
         else:
-            chance = _heavy(statistic / self.mean, len(self.expected) - 1, self.variance / self.mean**2)
+            chance = _heavy(statistic / self.mean, self.degrees, self.variance / self.mean**2)
         rows = counts.sum(axis=1)
         with np.errstate(invalid="ignore", divide="ignore"):
             effect = np.abs(counts / rows[:, None] - self.expected).sum(axis=1) / 2
@@ -50,12 +54,14 @@ class Shares:
             "mean": self.mean,
             "variance": self.variance,
             "windows": self.windows,
+            "degrees": self.degrees,
         }
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Self:
         """The same from JSON."""
-        return cls(np.array(content["expected"], float), content["mean"], content["variance"], content["windows"])
+        numbers = (content[name] for name in ("mean", "variance", "windows", "degrees"))
+        return cls(np.array(content["expected"], float), *numbers)
 
 
 def fit(counts: Array) -> Shares:
@@ -66,9 +72,9 @@ def fit(counts: Array) -> Shares:
     pooled = counts.sum(axis=0)
     expected = (pooled + 0.5) / (pooled + 0.5).sum()
     statistic = _statistic(counts[counts.sum(axis=1) > 0], expected)
-    degrees = counts.shape[1] - 1
+    degrees = max(1, int((pooled > 0).sum()) - 1)
     mean = float(max(degrees, statistic.mean()))
-    return Shares(expected, mean, float(max(2 * degrees, statistic.var(ddof=1))), len(statistic))
+    return Shares(expected, mean, float(max(2 * degrees, statistic.var(ddof=1))), len(statistic), degrees)
 
 
 def _heavy(ratio: Array, degrees: int, spread: float) -> Array:

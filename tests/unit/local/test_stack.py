@@ -1,9 +1,82 @@
 from __future__ import annotations
 
+import socket
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
 import pytest
 
+from local import stack
+from local.cloudwatch import Subscription
+from local.runtime import FunctionFailed
 from local.stack import Settings
 from tools.errors import UserError
+from tools.ports import ensure_free, holder
+
+PATTERN = '{ $.message = "prediction" }'
+
+
+def fail(_event: dict[str, Any]) -> Any:
+    raise FunctionFailed("ImportError", "no module")
+
+
+@pytest.mark.parametrize(
+    ("lines", "ship", "said"),
+    [
+        ([], lambda _: None, []),
+        (["START", '{"message": "prediction"}'], lambda _: None, []),
+        (['{"message": "prediction"}'], fail, ["1 record did not arrive in OpenSearch: the lines are in /logs"]),
+        (["START", *['{"message": "prediction"}'] * 3], fail, ["3 records did not arrive in OpenSearch: the lines are in /logs"]),
+    ],
+    ids=["nothing", "all arrived", "one", "three"],
+)
+def test_records_that_did_not_arrive_are_named(lines: list[str], ship: Callable[[dict[str, Any]], object], said: list[str]) -> None:
+    subscription, heard = Subscription("a-group", PATTERN, ship), list[str]()
+    for line in lines:
+        subscription.put(line)
+    subscription.stop()
+    subscription.run()
+    stack._say_missing(subscription, Path("/logs"), heard.append)
+    assert heard == said
+
+
+def test_a_failure_of_a_function_is_told_and_raised() -> None:
+    failures: list[str] = []
+    with pytest.raises(FunctionFailed):
+        stack._noting(fail, "POST /predict: InferenceFunction", failures)({})
+    assert failures == ["POST /predict: InferenceFunction: ImportError: no module"]
+
+
+def test_a_log_is_kept_for_its_owner_alone_and_begins_anew(tmp_path: Path) -> None:
+    path = tmp_path / "logs" / "a.log"
+    for line in ("first", "second \ud800"):
+        with stack._log(path) as keep:
+            keep(line)
+            assert path.read_text().startswith(line[:5])
+        keep("after its end")
+    assert path.read_text() == "second \\ud800\n"
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_log_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    (tmp_path / "logs").write_text("a file")
+    with pytest.raises(UserError, match="make HOME a folder of yours"), stack._log(tmp_path / "logs" / "a.log"):
+        pass
+
+
+@pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="looks into /proc")
+@pytest.mark.parametrize(("family", "address"), [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::")])
+def test_a_taken_port_is_told_with_who_holds_it(family: socket.AddressFamily, address: str) -> None:
+    with closing(socket.socket(family)) as listener:
+        listener.bind((address, 0))
+        listener.listen()
+        port = listener.getsockname()[1]
+        own = Path("/proc/self").resolve().name
+        with pytest.raises(UserError, match=rf"process {own} listens there \(.*python.*\)\. Choose another with API_PORT="):
+            ensure_free(port, "API_PORT")
+    assert holder(port) is None
 
 
 @pytest.mark.parametrize(

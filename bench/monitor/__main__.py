@@ -1,0 +1,205 @@
+"""`make bench-monitor DATA=folder`: what the monitor's judgement finds and how often it is wrong, in one run.
+
+EWT's documents are in two halves: the dial's table is measured on one, everything else on the other and on a second source.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from bench.machine import machine
+from bench.monitor import false_alarms, power, traffic
+from bench.monitor.cost import cost
+from bench.monitor.drift import NARROW, replaced
+from bench.monitor.rows import MODEL, predicted
+from bench.monitor.traffic import DAY_ROWS, Table, steady
+from bench.monitor.volume import volume
+from bench.table import console
+from monitor import dial
+from monitor.judge import judge
+from monitor.profile import Profile
+from monitor.verdict import begins
+from tools.root import ROOT
+from training.corpora import CorpusMissing
+
+HALVES: Final = 1  # seed of the split of documents
+SETS: Final = 21  # of predictions
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """How much is drawn: of the dial's traffic, of the bars', splits of independent rows, baselines of power."""
+
+    dial: int = 200
+    bars: int = 20
+    splits: int = 100
+    power: int = 10
+
+
+QUICK: Final = Scale(3, 2, 2, 1)
+
+
+def main() -> int:
+    """Measure, show, write. Exit code 2 without the corpora."""
+    options = _options()
+    scale = QUICK if options.quick else Scale()
+    columns = (TextColumn("{task.description:42}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    page = console()
+    with Progress(*columns, console=page) as progress, tempfile.TemporaryDirectory() as folder:
+
+        def start(what: str, steps: int) -> Callable[..., None]:
+            task = progress.add_task(what, total=steps)
+            return lambda *_: progress.advance(task)
+
+        try:
+            sets = predicted(options.data, options.cache or Path(folder), start("predictions", SETS))
+        except CorpusMissing as problem:
+            print(f"bench: {problem}", file=sys.stderr)
+            return 2
+        shipped = json.loads((MODEL / "profile.json").read_text(encoding="utf-8"))
+        source = traffic.table(sets | {"profile": power.shipped_rows(shipped)})
+        results = _measure(source, Profile.read(shipped), scale, start)
+    if options.write_dial:
+        rows = [json.dumps(row) for row in results["dial"]]
+        dial.TABLE.write_text('{"rows": [\n  ' + ",\n  ".join(rows) + "\n]}\n", encoding="utf-8")
+        page.print(f"written to {dial.TABLE}", markup=False, highlight=False)
+    content = {"measured": datetime.now(UTC).isoformat(timespec="seconds"), "machine": machine(), "scale": asdict(scale)} | results
+    options.out.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    page.print(f"written to {options.out}", markup=False, highlight=False)
+    return 0
+
+
+def _measure(source: Table, shipped: Profile, scale: Scale, start: Callable[[str, int], Callable[..., None]]) -> dict[str, Any]:
+    one, other = traffic.halves(HALVES)
+    dialled, tested = traffic.pool(source, "ewt", one), traffic.pool(source, "ewt", other)
+    german = traffic.pool(source, "foreign", lambda documents: documents < GERMAN)
+    french = traffic.pool(source, "foreign", lambda documents: documents >= GERMAN)
+    gum = traffic.pool(source, "gum")
+    results: dict[str, Any] = {}
+
+    kinds = false_alarms.kinds(dialled, german)
+    results["dial_figures"] = false_alarms.measured(source, kinds, scale.dial, 61, start("the dial's table", scale.dial * len(kinds)))
+    results["dial"] = false_alarms.dial(results["dial_figures"])
+    table = tuple(dial.Row(**row) for row in results["dial"])
+    row = dial.choose(168, table=table).row
+    results["row"] = asdict(row)
+
+    unseen = false_alarms.kinds(tested, french) | {f"{kind} (GUM)": made for kind, made in false_alarms.kinds(gum, french).items()}
+    tick = start("other documents than the dial's", scale.bars * len(unseen))
+    results["false_alarms"] = _at(row, false_alarms.measured(source, unseen, scale.bars, 67, tick, sizes={168: 7}))
+
+    tick = start("new sources, a weekly cycle, a launch", scale.bars * 3)
+    moved = {"tested": steady(tested)}
+    results["changes"] = {
+        "new sources": _at(row, false_alarms.measured(source, {"": steady(dialled)}, scale.bars, 71, tick, sizes={168: 7}, **moved)),
+        "a weekly cycle, 14-day baseline": _at(
+            row, false_alarms.measured(source, {"": weekly(tested, gum)}, scale.bars, 73, tick, sizes={336: 14})
+        ),
+        "a launch, ten times the traffic": launch(source, steady(tested), row, scale.bars, tick),
+    }
+
+    made = steady(tested)
+    more = {"another source 100 % (GUM)": replaced(gum)}
+    tick = start("drift under bursts", scale.power * 2)
+    results["power"] = power.under_bursts(source, "ewt", made, row, draws=scale.power, tick=tick, more=more)
+    more = {"another source 100 % (EWT)": replaced(tested)}
+    results["power_gum"] = power.under_bursts(source, "gum", steady(gum), row, draws=scale.power, tick=tick, more=more)
+    genres = source.sets["ewt"].genres
+    results["power_genres"] = [_genre(source, tested, genre, row, scale.power) for genre in range(len(genres))]
+
+    rows = source.all("profile")
+    results["profile"] = power.beside_the_profile(source, shipped, rows, start("drift beside the profile", len(NARROW)))
+    narrow, broad = np.append(rows, source.all("cola")), source.all("ewt")
+    tick = start("independent rows", scale.splits * 7)
+    results["independent"] = {
+        "CoLA": power.independent(source, narrow, 1500, sizes=(50, 100, 200), splits=scale.splits, tick=tick),
+        "EWT": power.independent(source, broad, 2000, sizes=(50, 100, 200, 500), splits=scale.splits, tick=tick),
+    }
+    tick = start("independent rows for 30 days", scale.bars)
+    results["independent_chart"] = _at(row, _independent_chart(source, tested, scale.bars, tick))
+
+    tick = start("predictions a day", 18)
+    results["volume"] = {
+        "bursts": volume(source, lambda count, chance: traffic.bursts(tested, count, chance), tick),
+        "independent": volume(source, lambda count, chance: chance.choice(source.all("ewt"), count), tick),
+    }
+    results["cost"] = cost(source, made, np.random.default_rng(79))
+    return results
+
+
+GERMAN: Final = 1776  # sentences, the first of the foreign ones
+
+
+def weekly(of: traffic.Pool, others: traffic.Pool) -> false_alarms.Days:
+    """From Monday to Friday bursts of one pool; at weekends a quarter of the documents are of the other."""
+
+    def made(days: int, chance: traffic.Chance) -> traffic.Index:
+        both = traffic.Pool(*(np.append(getattr(of, f), getattr(others, f)) for f in ("starts", "lengths", "genre")))
+        weight = np.append(np.full(len(of.starts), 0.75 / len(of.starts)), np.full(len(others.starts), 0.25 / len(others.starts)))
+        parts = [
+            traffic.bursts(both, DAY_ROWS, chance, weight) if day % 7 > 4 else traffic.bursts(of, DAY_ROWS, chance) for day in range(days)
+        ]
+        return np.concatenate(parts)
+
+    return made
+
+
+def launch(source: Table, made: false_alarms.Days, row: dial.Row, draws: int, tick: false_alarms.Tick) -> dict[str, Any]:
+    """Windows of ten times as many predictions as the baseline's."""
+    unusual = []
+    for at in range(draws):
+        chance = np.random.default_rng([83, at])
+        reference = false_alarms.fitted(source, made(7, chance))
+        windows = traffic.windows(source, made(30, chance).reshape(-1, 10 * false_alarms.WINDOW))
+        unusual.append(judge(windows, reference).unusual(row.level))
+        tick()
+    notices = [len(begins(u.tolist(), in_a_row=row.in_a_row)) for u in unusual]
+    return {"false_windows": round(float(np.mean(unusual)), 5), "notices_in_72_windows": float(np.mean(notices)), "most": max(notices)}
+
+
+def _genre(source: Table, whole: traffic.Pool, genre: int, row: dial.Row, draws: int) -> dict[str, Any]:
+    """Traffic of all genres but one, then of that one."""
+    parts = [traffic.Pool(whole.starts[k], whole.lengths[k], whole.genre[k]) for k in (whole.genre != genre, whole.genre == genre)]
+    found = []
+    for at in range(draws):
+        chance = np.random.default_rng([89, genre, at])
+        reference = false_alarms.fitted(source, steady(parts[0])(7, chance))
+        windows = traffic.windows(source, steady(parts[1])(2, chance).reshape(-1, false_alarms.WINDOW))
+        found.append(float(judge(windows, reference).unusual(row.level).mean()))
+    return {"genre": source.sets["ewt"].genres[genre], "found": round(float(np.mean(found)), 3), "worst": round(min(found), 3)}
+
+
+def _independent_chart(source: Table, of: traffic.Pool, draws: int, tick: false_alarms.Tick) -> list[dict[str, Any]]:
+    rows = np.concatenate([np.arange(s, s + k) for s, k in zip(of.starts, of.lengths, strict=True)])
+    kinds: dict[str, false_alarms.Days] = {"independent rows": lambda days, chance: chance.choice(rows, days * DAY_ROWS)}
+    return false_alarms.measured(source, kinds, draws, 97, tick, sizes={168: 7})
+
+
+def _at(row: dial.Row, figures: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The figures of the dial's row alone."""
+    return [f for f in figures if (f["level"], f["in_a_row"]) == (row.level, row.in_a_row)]
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench.monitor", description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="folder of the corpora (docs/monitoring.md says where from)")
+    parser.add_argument("--cache", type=Path, help="folder that keeps the predictions for the next run")
+    parser.add_argument("--quick", action="store_true", help="few draws: shows that it works, its figures say little")
+    parser.add_argument("--out", type=Path, default=ROOT / "bench" / "monitor.json", help="file of the results (%(default)s)")
+    parser.add_argument("--write-dial", action="store_true", help="write the measured rows into the monitor's own table")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

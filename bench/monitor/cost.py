@@ -1,0 +1,58 @@
+"""What a run costs that starts from summaries."""
+
+from __future__ import annotations
+
+import json
+from time import perf_counter
+from typing import Any, Final
+
+from bench.monitor import traffic
+from bench.monitor.false_alarms import Days
+from bench.monitor.traffic import DAY_ROWS, MONDAY, Chance, Table
+from bench.monitor.volume import summaries
+from monitor import baseline
+from monitor.judge import judge
+from monitor.plan import plan
+from monitor.summary import Moments, Summary, from_document, to_document
+from monitor.windows import cut, stack
+
+LARGE: Final = 20_000_000  # predictions a day
+
+
+def cost(source: Table, made: Days, chance: Chance) -> dict[str, float]:
+    """Seconds of a run (two hours of slots against a baseline) and of accepting 7 days of 20 million a day."""
+    rows = made(7, chance)
+    kept = summaries(traffic.windows(source, rows.reshape(-1, DAY_ROWS // 96), start=MONDAY))
+    times = LARGE // DAY_ROWS
+    large = [json.dumps(to_document(_times(s, times))) for s in kept]
+    started = perf_counter()
+    read = [from_document(json.loads(line)) for line in large]
+    planned = plan(read)
+    full = cut(read, rows=planned.rows, at_most=planned.longest).full
+    accepted = baseline.fit(full)
+    accepting = perf_counter() - started
+    document = json.dumps(baseline.to_document(accepted))
+    started = perf_counter()
+    again = baseline.from_document(json.loads(document))
+    window = cut([from_document(json.loads(line)) for line in large[-8:]], rows=planned.rows).full
+    judge(stack(window), again)
+    return {
+        "accept_seconds": round(accepting, 2),
+        "run_seconds": round(perf_counter() - started, 3),
+        "summary_kilobytes": round(max(map(len, large)) / 1024, 1),
+        "baseline_kilobytes": round(len(document) / 1024, 1),
+    }
+
+
+def _times(summary: Summary, number: int) -> Summary:
+    """The same slot with so many times the rows."""
+    values: dict[str, Any] = {name: getattr(summary, name) for name in Summary.__dataclass_fields__}
+    values |= {
+        "rows": summary.rows * number,
+        "moments": {n: Moments(m.count * number, m.total * number, m.squares * number) for n, m in summary.moments.items()},
+        "bins": {n: {c: k * number for c, k in b.items()} for n, b in summary.bins.items()},
+        **{n: {k: c * number for k, c in getattr(summary, n).items()} for n in ("labels", "flags", "scripts", "hashes")},
+        "unknown": summary.unknown * number,
+        "distinct": summary.distinct * number,
+    }
+    return Summary(**values)

@@ -1,0 +1,64 @@
+"""The drifts that the bench looks for, each as a change of windows of rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import numpy as np
+
+from bench.monitor.traffic import Chance, Index, Pool, Table, altered, bursts, mixed, parts
+
+Drift = Callable[[Table, Index, str, Chance], Index]
+
+
+def changed(how: str, share: float) -> Drift:
+    """So many of the rows are changed in one of the ways of `texts.CHANGES`."""
+    return lambda source, rows, of, chance: altered(source, rows, of, how, share=share, chance=chance)
+
+
+def joined(name: str, share: float) -> Drift:
+    """So many of the rows are of another set."""
+    return lambda source, rows, _, chance: mixed(rows, source.all(name), share, chance)
+
+
+def repeated(share: float) -> Drift:
+    """So many of the rows are one and the same sentence."""
+
+    def change(source: Table, rows: Index, of: str, chance: Chance) -> Index:
+        return np.where(parts(rows, share, chance), chance.choice(source.all(of), len(rows))[:, None], rows)
+
+    return change
+
+
+def replaced(by: Pool) -> Drift:
+    """All rows are bursts of other documents."""
+    return lambda _, rows, __, chance: bursts(by, rows.size, chance).reshape(rows.shape)
+
+
+BURSTS: Final[dict[str, Drift]] = {
+    "CoLA 25 %": joined("cola", 0.25),
+    "shuffled 20 %": changed("shuffled", 0.2),
+    "one swap in 20 %": changed("swapped", 0.2),
+    "1 word in 10 misspelt": changed("misspelt", 1.0),
+    "BLiMP 25 %": joined("blimp", 0.25),
+    "foreign 10 %": joined("foreign", 0.1),
+    "junk 5 %": joined("junk", 0.05),
+    "one sentence 10 % of the time": repeated(0.1),
+    "cut to five words 20 %": changed("cut", 0.2),
+    "3 % of words misspelt": changed("misspelt a little", 1.0),
+    "none": joined("cola", 0.0),
+}
+NARROW: Final[dict[str, tuple[Drift, int]]] = {
+    "other domain 100 % (EWT)": (joined("ewt", 1.0), 100),
+    "shuffled 20 %": (changed("shuffled", 0.2), 100),
+    "1 word in 10 misspelt": (changed("misspelt", 1.0), 100),
+    "one sentence 10 % of the time": (repeated(0.1), 100),
+    "EWT 25 %": (joined("ewt", 0.25), 200),
+    "BLiMP 25 %": (joined("blimp", 0.25), 200),
+    "junk 5 %": (joined("junk", 0.05), 200),
+    "cut to five words 20 %": (changed("cut", 0.2), 200),
+    "foreign 10 %": (joined("foreign", 0.1), 100),
+    "one swap in 20 %": (changed("swapped", 0.2), 200),
+    "3 % of words misspelt": (changed("misspelt a little", 1.0), 200),
+}

@@ -1,0 +1,126 @@
+"""How often nothing is wrong and the monitor says otherwise: the dial's table, and the same on documents that it never saw."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from bench.monitor import traffic
+from bench.monitor.traffic import DAY_ROWS, MONDAY, Chance, Index, Pool, Table
+from monitor import baseline, tails
+from monitor.baseline import Baseline
+from monitor.judge import Judgement, judge
+from monitor.summary import Stream
+from monitor.verdict import begins
+from monitor.windows import DAY, Windows
+
+Days = Callable[[int, Chance], Index]
+Tick = Callable[[], None]
+
+STREAM: Final = Stream("bench", "bench", "bench")
+WINDOW: Final = 800
+LEVELS: Final = (0.02, 0.01, 0.005, 0.002, 0.001)
+IN_A_ROW: Final = (2, 3)
+BASELINES: Final = {168: 7, 72: 3}  # windows of 800 at 19,200 rows a day, and the days that they take
+TEST_DAYS: Final = 30
+SURE: Final = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """A baseline of each size and the judgement of the 30 days behind it."""
+
+    baselines: dict[int, Baseline]
+    judgements: dict[int, Judgement]
+    windows: Windows
+
+
+def fitted(source: Table, rows: Index, *, size: int = WINDOW, start: float = MONDAY) -> Baseline:
+    """The baseline of these rows."""
+    return baseline.fit_windows(traffic.windows(source, rows.reshape(-1, size), start=start), STREAM, "1", "1")
+
+
+def draw(source: Table, made: Days, chance: Chance, sizes: Mapping[int, int], *, tested: Days | None = None, size: int = WINDOW) -> Draw:
+    """Traffic of `made`, the baselines from the last days before the test days, which are of `tested` where given."""
+    days = max(sizes.values())
+    before, after = made(days, chance), (tested or made)(TEST_DAYS, chance)
+    windows = traffic.windows(source, after.reshape(-1, size), start=MONDAY + days * DAY)
+    fits = {
+        count: fitted(source, before[-some * DAY_ROWS :], size=size, start=MONDAY + (days - some) * DAY) for count, some in sizes.items()
+    }
+    return Draw(fits, {count: judge(windows, fit) for count, fit in fits.items()}, windows)
+
+
+def upper_bound(counts: Sequence[int]) -> float:
+    """The one-sided 95 % upper bound of the mean of these counts: Poisson's, widened as far as they vary more than that."""
+    total, number = sum(counts), len(counts)
+    wider = max(1.0, float(np.var(counts, ddof=1)) / max(total / number, 1e-9)) if total and number > 1 else 1.0
+    seen, low, high = total / wider, 0.0, 10.0 + 3 * total
+    for _ in range(80):
+        middle = (low + high) / 2
+        # P(X <= seen) of Poisson with this mean
+        low, high = (middle, high) if float(tails.gamma_upper(seen + 1, middle)) > SURE else (low, middle)
+    return high * wider / number
+
+
+def kinds(of: Pool, nights: Pool) -> dict[str, Days]:
+    """The traffic that the dial is measured on."""
+    return {
+        "bursts": traffic.steady(of),
+        "day and night, ± .3": traffic.by_hour(of, 0.3),
+        "day and night, ± .6": traffic.by_hour(of, 0.6),
+        "another language by night": traffic.by_night(of, nights),
+    }
+
+
+def rows_of(kind: str, draws: Mapping[int, list[Judgement]]) -> Iterator[dict[str, Any]]:
+    """A row of figures for each size of baseline, level and number in a row."""
+    for windows, judgements in draws.items():
+        for level in LEVELS:
+            unusual = [j.unusual(level) for j in judgements]
+            share = float(np.mean([u.mean() for u in unusual]))
+            for in_a_row in IN_A_ROW:
+                notices = [len(begins(u.tolist(), in_a_row=in_a_row)) for u in unusual]
+                yield {
+                    "traffic": kind,
+                    "windows": windows,
+                    "level": level,
+                    "in_a_row": in_a_row,
+                    "draws": len(notices),
+                    "false_windows": round(share, 5),
+                    "notices_in_30_days": round(float(np.mean(notices)), 4),
+                    "most": max(notices),
+                    "upper_bound": round(upper_bound(notices), 5),
+                }
+
+
+def measured(source: Table, of: Mapping[str, Days], draws: int, seed: int, tick: Tick, **given: Any) -> list[dict[str, Any]]:
+    """The rows of figures of each kind of traffic."""
+    found: list[dict[str, Any]] = []
+    sizes = given.pop("sizes", BASELINES)
+    for number, (kind, made) in enumerate(of.items()):
+        judgements: dict[int, list[Judgement]] = {count: [] for count in sizes}
+        for at in range(draws):
+            one = draw(source, made, np.random.default_rng([seed, number, at]), sizes, **given)
+            for count, judgement in one.judgements.items():
+                judgements[count].append(judgement)
+            tick()
+        found += rows_of(kind, judgements)
+    return found
+
+
+def dial(figures: Sequence[Mapping[str, Any]], *, false_windows: float = 0.01) -> list[dict[str, Any]]:
+    """The dial's rows: of each size, level and number in a row the worst kind of traffic, where false windows are few enough."""
+    found = []
+    for windows in sorted({f["windows"] for f in figures}):
+        for level in LEVELS:
+            for in_a_row in IN_A_ROW:
+                same = [f for f in figures if (f["windows"], f["level"], f["in_a_row"]) == (windows, level, in_a_row)]
+                if max(f["false_windows"] for f in same) > false_windows:
+                    continue
+                worst = max(f["upper_bound"] for f in same)
+                found.append({"windows": windows, "level": level, "in_a_row": in_a_row, "days": round(TEST_DAYS / worst)})
+    return found

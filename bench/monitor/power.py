@@ -1,0 +1,131 @@
+"""What is found: windows of drifted traffic against an accepted baseline, and against the profile."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import numpy as np
+
+from bench.monitor import rivals, traffic
+from bench.monitor.drift import BURSTS, NARROW, Drift
+from bench.monitor.false_alarms import WINDOW, Days, Tick, fitted
+from bench.monitor.rows import FIELDS, FLAGS, PROBABILITY, Rows
+from bench.monitor.traffic import MONDAY, Index, Table
+from monitor import profile
+from monitor.dial import Row
+from monitor.judge import Judgement, judge
+from monitor.profile import Profile
+from monitor.windows import DAY
+
+TESTED: Final = 96  # windows of each baseline
+NARROW_WINDOWS: Final = 400
+RIVAL_WINDOWS: Final = 60
+RIVAL_ROWS: Final = 1500
+
+
+def effect(judgement: Judgement) -> float:
+    """The median δ of the means."""
+    return float(np.median(next(s.effect for s in judgement.signals if s.name == "means")))
+
+
+def under_bursts(
+    source: Table, of: str, made: Days, row: Row, *, draws: int, tick: Tick, more: Mapping[str, Drift] | None = None
+) -> list[dict[str, Any]]:
+    """Of each drift the share of windows that are unusual at the dial's row, beside the rivals' on the same windows."""
+    drifts = BURSTS | dict(more or {})
+    found: dict[str, list[list[float]]] = {name: [] for name in drifts}
+    beside: dict[str, list[dict[str, float]]] = {name: [] for name in drifts}
+    for at in range(draws):
+        chance = np.random.default_rng([41, at])
+        before = made(7, chance)
+        reference = fitted(source, before)
+        for name, drift in drifts.items():
+            rows = drift(source, made(4, chance).reshape(-1, WINDOW)[:TESTED], of, chance)
+            judgement = judge(traffic.windows(source, rows, start=MONDAY + 7 * DAY), reference)
+            found[name].append([float(judgement.unusual(row.level).mean()), effect(judgement)])
+            some = chance.choice(before, RIVAL_ROWS, replace=False)
+            beside[name].append(rivals.verdicts(source, some, rows[: max(4, RIVAL_WINDOWS // draws)]))
+        tick()
+    return [
+        {
+            "drift": name,
+            "found": round(float(np.mean([f[0] for f in parts])), 3),
+            "worst": round(min(f[0] for f in parts), 3),
+            "effect": round(float(np.mean([f[1] for f in parts])), 2),
+            "rivals": _mean(beside[name]),
+        }
+        for name, parts in found.items()
+    ]
+
+
+def reference(source: Table, rows: Index) -> Profile:
+    """A profile made of these rows."""
+    sets = {name: source.numbers[rows, at + 1] for at, name in enumerate(FIELDS)}
+    columns = sets | {f"{PROBABILITY}.acceptable": source.numbers[rows, 0]}
+    labels = np.bincount(source.label[rows], minlength=2)
+    counts = {flag: int((source.flags[rows] >> bit & 1).sum()) for bit, flag in enumerate(FLAGS)}
+    return Profile.of("bench", columns, dict(zip(traffic.LABELS, labels.tolist(), strict=True)), {f: c for f, c in counts.items() if c})
+
+
+def beside_the_profile(source: Table, shipped: Profile, rows: Index, tick: Tick) -> list[dict[str, Any]]:
+    """Of each drift of CoLA's unseen sentences the share of windows unlike the shipped profile; `rows` are the profile's own."""
+    found = []
+    for at, (name, (drift, size)) in enumerate(NARROW.items()):
+        chance = np.random.default_rng([43, at])
+        clean = np.stack([chance.choice(source.all("cola"), size, replace=False) for _ in range(NARROW_WINDOWS)])
+        drifted = drift(source, clean, "cola", chance)
+        judgement = profile.judge(traffic.windows(source, drifted), shipped)
+        found.append(
+            {
+                "drift": name,
+                "n": size,
+                "found": round(float(judgement.unusual(profile.LEVEL).mean()), 3),
+                "effect": round(effect(judgement), 2),
+                "rivals": rivals.verdicts(source, rows, drifted[:RIVAL_WINDOWS]),
+            }
+        )
+        tick()
+    return found
+
+
+def independent(
+    source: Table, pool: Index, m: int, *, sizes: tuple[int, ...], splits: int, tick: Tick, windows: int = 100
+) -> list[dict[str, Any]]:
+    """False windows of independent rows: `pool` split anew each time into m reference rows and rows for the windows."""
+    found = []
+    for size in sizes:
+        rates, beside = [], []
+        for at in range(splits):
+            chance = np.random.default_rng([47, size, at])
+            mixed = chance.permutation(pool)
+            before, rest = mixed[:m], mixed[m:]
+            if len(rest) < 2 * size:
+                continue
+            drawn = np.stack([chance.choice(rest, size, replace=False) for _ in range(windows)])
+            rates.append(float(profile.judge(traffic.windows(source, drawn), reference(source, before)).unusual(profile.LEVEL).mean()))
+            if at < 3:
+                beside.append(rivals.verdicts(source, before, drawn[:RIVAL_WINDOWS]))
+            tick()
+        if rates:
+            found.append(
+                {"n": size, "m": m, "splits": len(rates), "false_windows": round(float(np.mean(rates)), 5), "rivals": _mean(beside)}
+            )
+    return found
+
+
+def shipped_rows(profile_json: Mapping[str, Any]) -> Rows:
+    """The rows that the shipped profile was made of."""
+    table = profile_json["rows"]
+    values = np.array(table["values"], dtype=np.float32)
+    columns = dict(zip(table["columns"], values.T, strict=True))
+    count = len(values)
+    probability = columns[f"{PROBABILITY}.acceptable"]
+    label = (probability < 0.5).astype(np.int64)
+    nothing = np.zeros(count, dtype=np.int64)
+    numbers = {PROBABILITY: probability} | {name: columns[name] for name in FIELDS}
+    return Rows(numbers, label, nothing, -1 - np.arange(count), np.arange(count), nothing, ("cola",))
+
+
+def _mean(parts: list[dict[str, float]]) -> dict[str, float]:
+    return {name: round(float(np.mean([p[name] for p in parts])), 3) for name in parts[0]} if parts else {}

@@ -1,0 +1,117 @@
+"""What is armed at how many predictions a day, what it finds, and after how long."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import numpy as np
+
+from bench.monitor import traffic
+from bench.monitor.drift import BURSTS
+from bench.monitor.false_alarms import STREAM, Tick
+from bench.monitor.traffic import MONDAY, Chance, Index, Table
+from monitor import baseline, dial
+from monitor.baseline import Baseline
+from monitor.feasible import smallest_effect
+from monitor.judge import judge
+from monitor.plan import Plan, plan
+from monitor.summary import SLOT, Moments, Summary
+from monitor.windows import DAY, Windows, cut, stack
+
+A_DAY: Final = (50, 200, 1_000, 10_000, 1_000_000)
+DRIFTS: Final = ("1 word in 10 misspelt", "foreign 10 %", "shuffled 20 %", "junk 5 %")
+TESTED: Final = 20  # windows of each drift
+
+
+def summaries(windows: Windows) -> list[Summary]:
+    """The arrays as summaries, one an entry."""
+    return [
+        Summary(
+            STREAM,
+            "1",
+            int(windows.start[at]),
+            int(windows.end[at] - windows.start[at]),
+            "1",
+            int(windows.rows[at]),
+            {n: Moments(int(m[at, 0]), float(m[at, 1]), float(m[at, 2])) for n, m in windows.moments.items()},
+            {n: {int(c): int(b[at, c]) for c in np.flatnonzero(b[at])} for n, b in windows.bins.items()},
+            _named(windows.labels, at),
+            _named(windows.flags, at),
+            _named(windows.scripts, at),
+            int(windows.unknown[at]),
+            windows.hashes[at],
+            int(windows.distinct[at]),
+        )
+        for at in range(len(windows))
+    ]
+
+
+def slots(source: Table, rows: Index, a_day: int) -> list[Summary]:
+    """These rows, so many of them a day, as the summaries of their slots."""
+    every = max(1, round(96 / a_day)) * SLOT  # a slot that has rows comes every so many seconds
+    each = max(1, a_day * every // DAY)
+    count = len(rows) // each
+    arrays = traffic.windows(source, rows[: count * each].reshape(count, each))
+    found = summaries(arrays)
+    return [Summary(**{f: getattr(s, f) for f in FIELDS} | {"start": MONDAY + at * every, "seconds": SLOT}) for at, s in enumerate(found)]
+
+
+FIELDS: Final = tuple(Summary.__dataclass_fields__)
+
+
+def volume(source: Table, made: Callable[[int, Chance], Index], tick: Tick) -> list[dict[str, Any]]:
+    """For each volume and 7 and 30 days: the plan, the smallest δ, and of each drift the share of windows found.
+
+    `made(count, chance)` gives so many rows of traffic.
+    """
+    found = []
+    for a_day in A_DAY:
+        for days in (7, 30) if a_day <= 10_000 else (7,):
+            chance = np.random.default_rng([53, a_day, days])
+            kept = slots(source, made(a_day * days, chance), a_day)
+            planned = plan(kept)
+            says = _says(planned)
+            if planned.armed:
+                full = cut(kept, rows=planned.rows, at_most=planned.longest).full
+                reference = baseline.fit_windows(stack(full), STREAM, "1", "1")
+                size = round(reference.rows_a_window)
+                says |= _promised(reference, planned, a_day)
+                says |= _found(source, reference, made(TESTED * size, chance).reshape(TESTED, size), chance)
+            found.append({"a_day": a_day, "days": days} | says)
+            tick()
+    return found
+
+
+def _says(planned: Plan) -> dict[str, Any]:
+    return {
+        "armed": planned.armed,
+        "says": planned.sentence(),
+        "rows": planned.rows,
+        "windows": planned.windows,
+        "deff": round(planned.deff, 2),
+        "days_needed": round(planned.days, 1),
+    }
+
+
+def _promised(reference: Baseline, planned: Plan, a_day: int) -> dict[str, Any]:
+    """What can be known before any drift comes."""
+    row, size = dial.choose(planned.windows).row, reference.rows_a_window
+    assert reference.means
+    smallest = smallest_effect(
+        components=len(reference.means.names), windows=planned.windows, rows=size, deff=planned.deff, level=row.level
+    )
+    return {"hours_to_notice": round(row.in_a_row * max(1.0, size / a_day * 24), 1), "smallest_effect": round(smallest, 2)}
+
+
+def _found(source: Table, reference: Baseline, rows: Index, chance: Chance) -> dict[str, float]:
+    """The share of windows found, of each drift."""
+    level = dial.choose(reference.windows).row.level
+    return {
+        name: round(float(judge(traffic.windows(source, BURSTS[name](source, rows, "ewt", chance)), reference).unusual(level).mean()), 2)
+        for name in DRIFTS
+    }
+
+
+def _named(tally: Any, at: int) -> dict[str, int]:
+    return {name: int(count) for name, count in zip(tally.names, tally.counts[at], strict=True) if count}

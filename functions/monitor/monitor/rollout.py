@@ -1,0 +1,54 @@
+"""Two versions of a model that answer at the same time: compared on the same windows, as information."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from monitor import means, tails
+from monitor.summary import Summary, total
+from monitor.windows import stack
+
+LEAST: Final = 100  # rows of either version
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One component of the newer version beside the older one's: means, effect in standard deviations of rows, p.
+
+    p is that of all components compared, times their number.
+    """
+
+    name: str
+    newer: float
+    older: float
+    effect: float
+    p: float
+
+
+def compare(older: Sequence[Summary], newer: Sequence[Summary], *, deff: float) -> list[Difference]:
+    """Differences between two versions' slots of the same span, the largest effect first; none with too few rows.
+
+    z of two means, with the variance of rows times `deff`, the baseline's. Components that either lacks are left out.
+    """
+    if sum(s.rows for s in older) < LEAST or sum(s.rows for s in newer) < LEAST:
+        return []
+    windows = stack([total(older), total(newer)])
+    labels = windows.labels
+    label = labels.names[int(labels.counts.sum(axis=0).argmax())] if labels.names else None
+    names = means.component_names(label)
+    caps = {name: means.cap(windows.bins[name].sum(axis=0), name) for name in means.CAPPED}
+    values = means.components(windows, names, caps)
+    kept = [at for at in range(len(names)) if not np.isnan(values[:, at]).any()]
+    kept_names = [names[at] for at in kept]
+    deviation = means.row_deviation(windows, kept_names, caps)
+    noise = np.sqrt(deff * (1 / windows.rows[0] + 1 / windows.rows[1]))
+    found = []
+    for name, (old, new), spread in zip(kept_names, values[:, kept].T, deviation, strict=True):
+        effect = float((new - old) / spread) if spread > 0 else 0.0
+        p = float(tails.chi_squared((effect / noise) ** 2, 1))
+        found.append(Difference(name, float(new), float(old), effect, min(1.0, p * len(kept))))
+    return sorted(found, key=lambda d: -abs(d.effect))

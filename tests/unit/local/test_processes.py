@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from local import processes
+from tools.root import ROOT
+
+STARTS = """
+import subprocess, sys, threading, time
+from pathlib import Path
+from local import processes
+def start():
+    command = ["/bin/sh", "-c", "sleep 1000 & exec sleep 1000"]
+    with processes.running(command, environment={}, folder=Path("/"), output=subprocess.DEVNULL) as one:
+        print(one.pid, flush=True)
+        time.sleep(1000)
+threading.Thread(target=start).start()
+"""
+
+linux = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks into /proc")
+
+
+def group(number: int) -> list[int]:
+    """The processes of a group that are there and not only waited for (proc_pid_stat(5))."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, _, of_group, *_ = path.read_text().rpartition(")")[2].split()
+        except OSError:  # ended meanwhile
+            continue
+        if int(of_group) == number and state != "Z":
+            found.append(int(path.parent.name))
+    return found
+
+
+def gone(number: int) -> bool:
+    deadline = time.monotonic() + 10
+    while group(number) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return not group(number)
+
+
+@linux
+def test_what_was_started_ends_with_whoever_started_it_even_when_that_is_killed() -> None:
+    with subprocess.Popen([sys.executable, "-c", STARTS], cwd=ROOT, stdout=subprocess.PIPE, text=True) as starter:
+        assert starter.stdout is not None
+        number = int(starter.stdout.readline())
+        assert len(group(number)) == 2
+        starter.send_signal(signal.SIGKILL)
+        starter.wait(10)
+        try:
+            assert gone(number)
+        finally:
+            for each in group(number):
+                os.kill(each, signal.SIGKILL)
+
+
+@linux
+def test_what_was_started_ends_with_its_block_and_the_guard_too() -> None:
+    def children() -> list[str]:
+        return Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+
+    before = children()
+    command = ["sh", "-c", "sleep 1000 & exec sleep 1000"]
+    with processes.running(command, environment={"PATH": "/usr/bin:/bin"}, folder=Path("/"), output=subprocess.DEVNULL) as one:
+        assert len(children()) == len(before) + 2
+    assert gone(one.pid)
+    assert children() == before

@@ -1,0 +1,80 @@
+"""Windows beside the model's own profile."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from monitor import profile
+from monitor.profile import Profile, ProfileUnreadable
+from monitor.rollout import compare
+from monitor.windows import stack
+from tests.unit.monitor.made import MONDAY, records, slots, summary
+from tools.root import ROOT
+
+
+@pytest.fixture(scope="module")
+def reference() -> Profile:
+    rows = records(1500, np.random.default_rng(1))
+    numbers = [name for name, value in rows[0].items() if isinstance(value, float | int)]
+    columns = {name: np.array([row[name] for row in rows], float) for name in numbers}
+    labels = {label: sum(row["prediction.label"] == label for row in rows) for label in ("acceptable", "unacceptable")}
+    return Profile.of("made", columns, labels, {"truncated": sum(bool(row["input.flags"]) for row in rows)})
+
+
+def test_the_same_population_is_quiet(reference: Profile) -> None:
+    judgement = profile.judge(stack(slots(150, 100, np.random.default_rng(2))), reference)
+    assert judgement.unusual(profile.LEVEL).mean() < 0.02
+    assert judgement.missing == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "signal"),
+    [("input.sig.s0", 60.0, "means"), ("prediction.label", "other", "label"), ("input.novelty", 5.0, "strange"),
+     ("input.hash", "00000000000000aa", "duplicates"), ("prediction.score", 0.51, "prediction.score")],
+)  # fmt: skip
+def test_found(reference: Profile, name: str, value: object, signal: str) -> None:
+    rows = records(100, np.random.default_rng(3))
+    for row in rows[:25]:
+        row[name] = value
+    judgement = profile.judge(stack([summary(rows)]), reference)
+    p = {s.name: s.p[0] for s in judgement.signals}
+    assert p[signal] < profile.LEVEL / 8
+
+
+def test_three_fields_beside_a_profile(reference: Profile) -> None:
+    rows = [{n: row[n] for n in ("prediction.label", "prediction.score")} for row in records(100, np.random.default_rng(4))]
+    judgement = profile.judge(stack([summary(rows)]), reference)
+    assert judgement.unusual(profile.LEVEL).tolist() == [False]
+    assert {"input.words", "strange"} <= set(judgement.missing)
+
+
+def test_the_shipped_profile_can_be_read() -> None:
+    shipped = json.loads((ROOT / "functions/inference/model/profile.json").read_text(encoding="utf-8"))
+    read = Profile.read(shipped)
+    assert (read.rows, read.id, len(read.names)) == (1500, shipped["id"], 15)
+    assert np.linalg.eigvalsh(read.covariance).min() > 0
+
+
+@pytest.mark.parametrize("content", [{}, {"rows": {"values": [[1]], "columns": ["a"]}, "id": "x"}])
+def test_what_is_no_profile_is_refused(content: dict[str, object]) -> None:
+    with pytest.raises(ProfileUnreadable):
+        Profile.read(content)
+
+
+def test_two_versions_on_the_same_windows() -> None:
+    chance = np.random.default_rng(5)
+    older = [summary(records(200, chance), MONDAY)]
+    same = [summary(records(200, chance), MONDAY, version="2")]
+    rows = records(200, chance)
+    for row in rows:
+        row["input.surprisal"] += 2
+    other = [summary(rows, MONDAY, version="2")]
+    assert min(d.p for d in compare(older, same, deff=1)) > 0.001
+    worst = compare(older, other, deff=1)[0]
+    assert worst.name == "input.surprisal"
+    assert worst.p < 1e-9
+    assert worst.newer - worst.older == pytest.approx(2, abs=0.5)
+    assert compare(older, [summary(records(20, chance), MONDAY, version="2")], deff=1) == []

@@ -1,0 +1,52 @@
+"""Words from flags."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from monitor import baseline as accepted
+from monitor.judge import judge
+from monitor.verdict import Verdict, begins, decide, other_weekdays, sentence, stale
+from monitor.windows import DAY, HOUR, stack
+from tests.unit.monitor.made import MONDAY, records, summary
+
+
+@pytest.mark.parametrize(
+    ("unusual", "armed", "verdict"),
+    [
+        ([], True, Verdict.INSUFFICIENT),
+        ([False, False], True, Verdict.OK),
+        ([False, True], True, Verdict.UNUSUAL),
+        ([True, True], True, Verdict.UNUSUAL),
+        ([True, True, True], True, Verdict.NOTICE),
+        ([True, True, True, False], True, Verdict.OK),
+        ([True, True, True], False, Verdict.PROVISIONAL),
+    ],
+)
+def test_decide(unusual: list[bool], armed: bool, verdict: Verdict) -> None:  # noqa: FBT001  a table's column
+    assert decide(unusual, in_a_row=3, armed=armed) is verdict
+
+
+def test_a_notice_begins_once_a_run() -> None:
+    assert begins([True, True, True, True, False, True, True, False, True, True, True], in_a_row=3) == [2, 10]
+
+
+def test_stale_after_a_day() -> None:
+    assert stale(MONDAY, MONDAY + DAY)
+    assert not stale(MONDAY, MONDAY + DAY - 1)
+    assert not stale(MONDAY + HOUR, MONDAY)  # a clock that is ahead
+
+
+def test_the_sentence_names_what_moved_and_weekdays_are_known() -> None:
+    chance = np.random.default_rng(1)
+    parts = [summary(records(100, chance), MONDAY + at * HOUR, seconds=HOUR) for at in range(40)]
+    reference = accepted.fit(parts)
+    moved = records(100, chance)
+    for row in moved:
+        row["input.sig.s2"] += 40
+    judgement = judge(stack([summary(moved, seconds=HOUR), parts[3]]), reference)
+    assert sentence(judgement, 0, 0.005).startswith("The mean of input.sig.s2 is 4")
+    assert sentence(judgement, 1, 0.005) == "No signal is unusual."
+    assert not other_weekdays(reference, MONDAY + HOUR)
+    assert other_weekdays(reference, MONDAY + 5 * DAY)

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tools.root import ROOT
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """A folder with the Makefile and locks, whose environment was set up before."""
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    shutil.copytree(ROOT / "requirements", tmp_path / "requirements")
+    (tmp_path / ".venv" / "bin").mkdir(parents=True)
+    (tmp_path / ".venv" / "bin" / "python").touch(0o755)
+    return tmp_path
+
+
+def commands(clone: Path, target: str) -> str:
+    """What make would run for a target."""
+    command = ["make", "--dry-run", "--no-print-directory", target]
+    return subprocess.run(command, cwd=clone, capture_output=True, text=True, check=True).stdout
+
+
+@pytest.mark.parametrize("stamp", [".ready", ".run"])
+@pytest.mark.parametrize(
+    ("moved", "again"),
+    [
+        pytest.param("{clone}", False, id="in its place"),
+        pytest.param("/another/name", True, id="renamed"),
+        pytest.param("", False, id="older"),
+    ],
+)
+def test_a_folder_that_was_renamed_is_set_up_again(clone: Path, stamp: str, moved: str, again: bool) -> None:  # noqa: FBT001
+    """The environment's commands and path file name the folder; copied or moved, they would run the old one's."""
+    path = clone / ".venv" / stamp
+    path.write_text(moved.format(clone=clone))
+    found = commands(clone, f".venv/{stamp}")
+    assert ("rm -rf .venv" in found, "pip sync" in found) == (again, again)
