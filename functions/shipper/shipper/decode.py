@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import codecs
 import json
 from typing import Annotated, Any, Final
 
@@ -15,6 +16,7 @@ from shipper.json_text import clean, quoted
 
 GZIP: Final = 16 + isal_zlib.MAX_WBITS  # the way of saying: expect a gzip header
 BLOCK: Final = 64 * 1024
+LENIENT_BYTES: Final = 16 * 1024 * 1024
 LAST_MILLISECOND: Final = 253_402_300_799_999  # of the year 9999, the last that ISO 8601 and OpenSearch write in four digits
 
 
@@ -110,13 +112,33 @@ def _parse(data: bytearray) -> Payload:
     except msgspec.ValidationError as problem:
         raise PayloadInvalid(f"the payload is no subscription payload: {problem}") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return _parse_leniently(data)
+        return _parse_leniently(mended(data))
+
+
+def mended(data: bytearray) -> bytearray:
+    """Bytes as UTF-8, U+FFFD for those that are none. Block by block: as one text they would take four times their size."""
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    found = bytearray()
+    for start in range(0, len(data), BLOCK):
+        block = data[start : start + BLOCK]
+        found += decoder.decode(block, final=start + BLOCK >= len(data)).encode()
+    return found
 
 
 def _parse_leniently(data: bytearray) -> Payload:
-    """The payload with lone surrogates and bytes that are no UTF-8 in it: one bad line is no reason to lose its neighbours."""
+    """The payload with lone surrogates in it, or what else Python's reader takes: one bad line is no reason to lose its neighbours.
+
+    `data` is UTF-8, which mostly was all that it lacked. Python's values take many times their bytes, so a large one is not read so.
+    """
     try:
-        found = json.loads(data.decode(errors="replace"))
+        return _payload(data)
+    except msgspec.ValidationError as problem:
+        raise PayloadInvalid(f"the payload is no subscription payload: {problem}") from None
+    except (msgspec.DecodeError, RecursionError):
+        if len(data) > LENIENT_BYTES:
+            raise PayloadInvalid(f"the payload is not JSON, and too large to be read leniently: {len(data)} bytes") from None
+    try:
+        found = json.loads(data)
         for event in found["logEvents"]:
             event["message"] = Raw(json.dumps(event["message"]).encode())
         return msgspec.convert(clean(found), Payload)

@@ -8,6 +8,7 @@ a key that a line holds twice, and for hundreds of levels: the index refuses suc
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Container, Iterator
 from datetime import UTC, datetime
@@ -21,7 +22,7 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 from shipper.decode import Payload, line
 from shipper.json_text import Fields, quoted
 from shipper.provenance import LOG, PREDICTION, RECORDS, believed, kind_of
-from shipper.read import Kind, platform, read, read_extracted
+from shipper.read import Kind, is_system, platform, read, read_extracted
 from shipper.redact import Redaction
 
 # What the shipper alone writes: events/envelope.json. `@function_version` is not written yet.
@@ -37,6 +38,8 @@ METADATA: Final = (
 RESERVED: Final = frozenset((*ENVELOPE, *METADATA))
 PREFIX: Final = "cwl-"  # of the daily indices, where nothing else is set
 DAY: Final = 86_400_000  # milliseconds
+# A name with a dot whose part before it may be reserved; it may be written with escapes.
+MAYBE_RESERVED: Final = re.compile(r'"(?:[@_]|\\u00)[^"]*(?:\.|\\u002[eE])[^"]*"\s*:')
 ID_BYTES: Final = 512  # that OpenSearch takes as `_id`; a longer one would fail the request with all that is in it
 NO_FIELDS: Final = b"}\n"
 SPACE: Final = " \t\r\n"  # JSON's white space
@@ -133,6 +136,7 @@ def documents(payload: Payload, rules: Rules, excluded: Counter[str], now: int, 
     platform_matters = Kind.PLATFORM in rules.exclude
     for position, event in enumerate(payload.events):
         text, message = line(event)
+        extracted, system = _sorted(event.extracted) if event.extracted else (None, None)
         found = spliced(text, platform_matters=platform_matters) if quick and not event.extracted else None
         if found is not None:
             tail, kind = found
@@ -141,11 +145,13 @@ def documents(payload: Payload, rules: Rules, excluded: Counter[str], now: int, 
             if sort in rules.exclude:
                 excluded[sort] += 1
                 continue
-            if event.extracted:
-                fields = read_extracted(event.extracted)
+            if extracted:
+                fields = read_extracted(extracted)
             kind = kind_of(fields)
             if rules.redaction:
-                text, fields = rules.redaction.apply(text, fields, cut=bool(event.extracted))
+                text, fields = rules.redaction.apply(text, fields, cut=bool(extracted))
+            if system:
+                fields = fields | system
             tail, message = written(fields), quoted(text)
         if not believes:
             kind = LOG
@@ -182,6 +188,8 @@ def spliced(text: str, *, platform_matters: bool = False) -> Spliced | None:
         found = _check(text)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         return None
+    if MAYBE_RESERVED.search(text):
+        return None
     if found.message.lstrip()[:1] in {"{", '"'} or (platform_matters and found.type is not UNSET):
         return None
     kind = found.message
@@ -192,7 +200,7 @@ def spliced(text: str, *, platform_matters: bool = False) -> Spliced | None:
 
 def written(fields: Fields) -> bytes:
     """The end of a document with these fields. What the envelope or OpenSearch itself reserves stays in `@message` alone."""
-    kept = {name: value for name, value in fields.items() if name not in RESERVED}
+    kept = {name: value for name, value in fields.items() if name.partition(".")[0] not in RESERVED}
     try:
         return b"," + msgspec.json.encode(kept)[1:] + b"\n" if kept else NO_FIELDS
     except RecursionError:  # nested deeper than can be written, and than any index takes
@@ -210,6 +218,13 @@ def rescued(document: Document, error: dict[str, str]) -> Document | None:
             return Document(head + NO_FIELDS, len(NO_FIELDS), Form.BARE)
         case Form.BARE:
             return None
+
+
+def _sorted(extracted: Fields) -> tuple[Fields | None, Fields | None]:
+    """The fields that a pattern cut out of a line, and those that CloudWatch adds to each line by itself: text, as they came."""
+    system = {name: value for name, value in extracted.items() if is_system(name)}
+    cut = {name: value for name, value in extracted.items() if name not in system}
+    return cut or None, {name: value for name, value in system.items() if value not in (None, "")} or None
 
 
 def _document_id(identifier: str, as_json: bytes) -> bytes:

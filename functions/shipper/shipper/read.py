@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 from enum import StrEnum
 from typing import Final, NamedTuple
 
@@ -12,13 +13,22 @@ from shipper.json_text import Fields, clean, json_object
 PLATFORM: Final = re.compile(
     r"(?:(?P<start>START) RequestId: (?P<id>\S+)(?: Version: (?P<version>\S+))?"
     r"|(?P<end>END) RequestId: (?P<end_id>\S+)"
-    r"|(?P<init>INIT_START) Runtime Version: (?P<runtime>\S+)(?:\s+Runtime Version ARN: (?P<arn>\S+))?"
+    r"|(?P<init>INIT_START|RESTORE_START) Runtime Version: (?P<runtime>\S+)(?:\s+Runtime Version ARN: (?P<arn>\S+))?"
     r"|(?P<report>REPORT(?= RequestId: )|INIT_REPORT|RESTORE_REPORT)(?: RequestId: (?P<report_id>\S+))?+"
-    r"\s+(?P<figures>[A-Z][A-Za-z ]{0,40}: \S.*))\s*",
+    r"\s+(?P<figures>[A-Z][A-Za-z ]{0,40}: \S.*)"
+    r"|(?P<agent>EXTENSION|LOGS|TELEMETRY)\s+(?P<parts>Name: \S.*?)"
+    r"|(?:FAULT )?RequestId: (?P<fault_id>\S+) (?P<fault>(?:Error: |Process exited )\S.*?))\s*",
     re.DOTALL,
 )
 FIGURE: Final = re.compile(r"(?P<name>[A-Z][A-Za-z ]{0,40}): (?P<value>\S{1,200})(?: (?P<unit>ms|MB)\b)?")
+PART: Final = re.compile(r"(?P<name>Name|State|Events|Types|Error Type): (?P<value>\[[^\]]*\]|[^\t]*)")
+NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?")  # an exponent is rather part of an id
+DIGITS: Final = 40  # characters of a number: beyond it digits would be lost, and time
+MISSING: Final = frozenset({"", "-"})  # how access logs write that there is nothing
 KINDS: Final = {"REPORT": "platform.report", "INIT_REPORT": "platform.initReport", "RESTORE_REPORT": "platform.restoreReport"}
+STARTS: Final = {"INIT_START": "platform.initStart", "RESTORE_START": "platform.restoreStart"}
+AGENTS: Final = {"EXTENSION": "platform.extension", "LOGS": "platform.logsSubscription", "TELEMETRY": "platform.telemetrySubscription"}
+FIRST: Final = frozenset("SEIRLTF")  # letters of such lines
 WRAPPER: Final = {"timestamp", "level", "message"}  # what Lambda's JSON format and Powertools have in common
 
 
@@ -55,32 +65,39 @@ def read(line: str) -> Reading:
 
 
 def read_extracted(extracted: Fields) -> Fields:
-    """The fields of a space-delimited filter pattern as the console's function indexes them.
+    """The fields of a space-delimited filter pattern, much as the console's function indexes them.
 
-    Empty ones are dropped, numbers are numbers (unless a digit would be lost), and a value that holds JSON is there twice: as
-    it came, and as an object under its name with a dollar sign before it.
+    What is missing (empty, `-`) is dropped, numbers are numbers (unless a digit would be lost), and a value that holds JSON is
+    there twice: as it came, and as an object under its name with a dollar sign before it. System fields (`@aws.account`) stay text.
     """
     fields: Fields = {}
     for name, value in extracted.items():
-        if value is None or value == "":
+        if value is None or (isinstance(value, str) and value in MISSING):
             continue
-        fields[name] = number(value) if isinstance(value, str) else value
-        inner = json_object(value) if isinstance(value, str) else None
+        read_it = isinstance(value, str) and not is_system(name)
+        fields[name] = number(value) if read_it else value
+        inner = json_object(value) if read_it else None
         if inner is not None:
             fields[f"${name}"] = inner
     return fields
 
 
-def number(value: str, *, exact: bool = True) -> str | int | float:
-    """The number that a string is; the string where it is none, or, if `exact`, where it would be written differently (`007`, `5.50`)."""
-    for kind in (int, float):
-        try:
-            found = kind(value)
-        except ValueError:
-            continue
-        if (str(found) == value or not exact) and abs(found) < 2**63:
-            return found
-    return value
+def is_system(name: str) -> bool:
+    """Whether an extracted field is one that CloudWatch adds to every line by itself (`emitSystemFields`), beside what the line says."""
+    return name.startswith("@")
+
+
+def number(value: str) -> str | int | float:
+    """The number that a string is in JSON's grammar, but for exponents.
+
+    The string where it is none (`007`), or has more digits than a double keeps.
+    """
+    if len(value) > DIGITS or not NUMBER.fullmatch(value):
+        return value
+    found = float(value)
+    if Decimal(value) != Decimal(repr(found)):
+        return value
+    return int(value) if value.lstrip("-").isdigit() else found
 
 
 def unwrapped(fields: Fields) -> Fields:
@@ -97,9 +114,9 @@ def unwrapped(fields: Fields) -> Fields:
     return {name: value for name, value in fields.items() if name != "message"} | message
 
 
-def platform(line: str) -> Fields | None:
+def platform(line: str) -> Fields | None:  # noqa: PLR0911  one for each form
     """One of Lambda's own lines in text format, with the fields that its JSON format has; None for any other line."""
-    match = PLATFORM.fullmatch(line) if line[:1] in {"S", "E", "I", "R"} else None
+    match = PLATFORM.fullmatch(line) if line[:1] in FIRST else None
     if match is None:
         return None
     if match["start"]:
@@ -107,13 +124,22 @@ def platform(line: str) -> Fields | None:
     if match["end"]:
         return {"type": "platform.end", "record": {"requestId": match["end_id"]}}
     if match["init"]:
-        return {"type": "platform.initStart", "record": _present(runtimeVersion=match["runtime"], runtimeVersionArn=match["arn"])}
+        return {"type": STARTS[match["init"]], "record": _present(runtimeVersion=match["runtime"], runtimeVersionArn=match["arn"])}
+    if match["agent"]:
+        parts = {_camel(part["name"]): _listed(part["value"].strip()) for part in PART.finditer(match["parts"])}
+        return {"type": AGENTS[match["agent"]], "record": parts}
+    if match["fault"]:
+        return {"type": "platform.fault", "record": {"requestId": match["fault_id"], "errorMessage": match["fault"]}}
     metrics: Fields = {}
     record = _present(requestId=match["report_id"])
     for figure in FIGURE.finditer(match["figures"].replace("\t", "  ")):
         name = _camel(figure["name"]) + {"ms": "Ms", "MB": "MB", None: ""}[figure["unit"]]
-        (metrics if figure["unit"] else record)[name] = number(figure["value"], exact=not figure["unit"])
+        (metrics if figure["unit"] else record)[name] = number(figure["value"]) if figure["unit"] else figure["value"]
     return {"type": KINDS[match["report"]], "record": record | ({"metrics": metrics} if metrics else {})}
+
+
+def _listed(value: str) -> str | list[str]:
+    return value[1:-1].replace(",", " ").split() if value.startswith("[") else value
 
 
 def _present(**fields: str | None) -> Fields:

@@ -3,6 +3,8 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import subprocess
+import sys
 import time
 import tracemalloc
 import zlib
@@ -15,7 +17,7 @@ from msgspec import Raw
 
 from local.cloudwatch import OWNER, subscription_event
 from shipper import decode as module
-from shipper.decode import LAST_MILLISECOND, LogEvent, Payload, PayloadInvalid, decode, line
+from shipper.decode import BLOCK, LAST_MILLISECOND, LENIENT_BYTES, LogEvent, Payload, PayloadInvalid, decode, line, mended
 from shipper.json_text import quoted
 from tools.root import ROOT
 
@@ -361,3 +363,37 @@ def test_anything_gives_a_payload_or_is_refused(anything: Any) -> None:
     for found in payload.events:
         text, as_json = line(found)
         assert json.loads(bytes(as_json)) == text
+
+
+def test_one_bad_byte_in_a_large_payload_takes_no_multiple_of_it() -> None:
+    """In a process of its own, whose memory is measured."""
+    program = r"""
+import resource
+from shipper.decode import _parse
+size = 100 * 2**20
+data = bytearray(b'{"messageType":"DATA_MESSAGE","owner":"1","logGroup":"g","logStream":"s","logEvents":[')
+event = b'{"id":"1","timestamp":1,"message":"' + b"x" * 1000 + b'"},'
+while len(data) < size:
+    data += event
+data += b'{"id":"\xff","timestamp":1,"message":"x"}]}'
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+payload = _parse(data)
+print(len(payload.events), (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, env={"PYTHONPATH": str(ROOT / "functions/shipper")}
+    )
+    events, mebibytes = map(int, done.stdout.split())
+    assert events > 100_000
+    assert mebibytes < 200  # of 100; as Python values they took 320
+
+
+@pytest.mark.parametrize("at", [BLOCK - 2, BLOCK - 1, BLOCK, 2 * BLOCK - 1])
+def test_a_block_may_end_within_a_character(at: int) -> None:
+    text = "x" * at + "ä👍" + "y" * BLOCK
+    assert mended(bytearray(text.encode() + b"\xff")).decode() == text + "\ufffd"
+
+
+def test_what_takes_pythons_reader_is_not_read_when_it_is_large() -> None:
+    with pytest.raises(PayloadInvalid, match="too large to be read leniently"):
+        decode(packed(gzip.compress(b'{"owner": NaN, "x": "' + b"x" * LENIENT_BYTES + b'"}')), 2**30)

@@ -172,7 +172,7 @@ def test_what_is_reserved_is_in_the_list() -> None:
     assert {"_id", "_index", "_source", "_routing", "_version"} < set(METADATA)
 
 
-@pytest.mark.parametrize("name", ["@ID", "id", "_Id", "@", "_", "", ".", "@id.x", "_id.x", "a.@id", "@id ", "@message2", "_aws2"])
+@pytest.mark.parametrize("name", ["@ID", "id", "_Id", "@", "_", "", ".", "@aws.account", "_own.x", "a.@id", "@id ", "@message2", "_aws2"])
 def test_other_names_are_kept(name: str) -> None:
     assert source_of(json.dumps({name: 1}))[name] == 1
 
@@ -516,9 +516,7 @@ def test_fields_keep_their_values(value: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("extracted", "fields"),
     [
-        pytest.param(
-            {"ip": "10.0.0.1", "status": "200", "size": "-"}, {"ip": "10.0.0.1", "status": 200, "size": "-"}, id="an access log's"
-        ),
+        pytest.param({"ip": "10.0.0.1", "status": "200", "size": "-"}, {"ip": "10.0.0.1", "status": 200}, id="an access log's"),
         pytest.param({"a": "", "@id": "x", "_id": "y"}, {}, id="empty and reserved ones"),
         pytest.param({"a": '{"n": 1}'}, {"a": '{"n": 1}', "$a": {"n": 1}}, id="an object in one"),
         pytest.param({}, {"n": 1}, id="none: the line's own"),
@@ -611,3 +609,41 @@ def test_stack_prefix_and_position() -> None:
 def test_a_position_is_the_lines_own_though_others_are_excluded() -> None:
     found = documents(payload("words", PREDICTION), Rules(frozenset({Kind.TEXT})), Counter(), NOW)
     assert parsed(only(found))[1]["@position"] == 1
+
+
+@pytest.mark.parametrize("name", ["@rescued.type", "@id.x", "_id.x", "@kind.a.b", "@stack.", "\\u0040rescued.type", "@rescued\\u002Etype"])
+@pytest.mark.parametrize("rules", [Rules(), REDACTION], ids=["as they are", "redacted"])
+def test_a_name_is_the_envelopes_by_its_part_before_the_first_dot(name: str, rules: Rules) -> None:
+    for line in (f'{{"{name}":"forged","n":1}}', f'{{"n":1, "{name}" : {{"a":1}}}}', f'INFO {{"{name}":"forged","n":1}}'):
+        source = source_of(line, rules)
+        assert source["n"] == 1
+        assert source.keys() <= STANDARD.keys() | {"@message", "n"}
+
+
+def test_a_value_that_looks_like_such_a_name_goes_the_quick_way() -> None:
+    assert spliced('{"text":"@somebody said. So","a":"_id.x","b":["@id.x"]}') is not None
+
+
+ORDER = '{"level":"ERROR","message":"payment failed","order":{"id":17}}'
+SYSTEM = {"@aws.account": "111122223333", "@aws.region": "eu-west-1"}
+
+
+@pytest.mark.parametrize(
+    ("line", "extracted", "fields"),
+    [
+        (ORDER, SYSTEM, json.loads(ORDER) | SYSTEM),
+        ("words", SYSTEM, SYSTEM),
+        ("words", {"@aws.account": "", "@aws.region": None}, {}),
+        ("1.2.3.4 5 -", SYSTEM | {"ip": "1.2.3.4", "n": "5", "size": "-"}, SYSTEM | {"ip": "1.2.3.4", "n": 5}),
+        ('{"@aws.account":"forged","n":1}', SYSTEM, SYSTEM | {"n": 1}),
+        (ORDER, {"@id": "x", "@rescued.type": "y"}, json.loads(ORDER)),
+        ("END RequestId: abc", SYSTEM, SYSTEM | {"type": "platform.end", "record": {"requestId": "abc"}}),
+    ],
+)
+def test_system_fields_stand_beside_the_lines_own(line: str, extracted: dict[str, Any], fields: dict[str, Any]) -> None:
+    assert source_of(line, extracted=extracted) == fields | STANDARD | {"@message": line}
+
+
+def test_a_prediction_with_system_fields_is_a_prediction() -> None:
+    rules = Rules(record_groups=frozenset({"group"}))
+    assert source_of(PREDICTION, rules, extracted=SYSTEM)["@kind"] == "prediction"
