@@ -12,7 +12,7 @@ import pytest
 import requests
 
 from installer.__main__ import main
-from installer.server import PASSWORD
+from installer.address import PASSWORD
 from local.asynchronous import Asynchronous
 from local.cloudwatch import log_event, subscription_event
 from local.runtime import FunctionFailed, Runtime
@@ -138,7 +138,7 @@ def test_the_audit_log_is_switched_on_once_and_holds_no_body(guarded: str, run: 
 @pytest.mark.parametrize(
     ("user", "password", "sentence"),
     [
-        (ADMIN[0], "wrong", "does not accept who asks (401: Unauthorized): check --user and the environment variable"),
+        (ADMIN[0], "wrong", "does not accept who asks (401: Unauthorized): check name and password (--user with"),
         (None, "", "does not accept who asks (401: Unauthorized)"),
         ("nobody", secured.PASSWORD, "does not permit GET /_index_template/prediction-monitor* (403: no permissions for ["),
         ("shipper", secured.PASSWORD, "does not permit GET /_index_template/prediction-monitor* (403: no permissions for ["),

@@ -1,4 +1,4 @@
-"""`python -m installer install|status|remove`: what one would click in Kibana, by one command.
+"""`python -m installer install|status|remove|export`: what one would click in Kibana, by one command.
 
 Exit 0 when everything is as it should be, 1 with one sentence when something is not, 2 for wrong arguments, 130 after Ctrl-C.
 """
@@ -12,21 +12,22 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from installer.address import PASSWORD
 from installer.arguments import Parser, value
 from installer.dashboards import GLOBAL
-from installer.install import Wish, install, remove, status, wish
+from installer.install import Wish, export, install, remove, status, wish
 from installer.objects import FOLDER, saved_objects
 from installer.plain import plain
 from installer.retention import Keep, days
 from installer.scope import PREFIX, Scope, index_prefix, stack_name
 from installer.security import ROLES, role_arn
-from installer.server import PASSWORD, Trouble
+from installer.server import Trouble
 
 PROGRAM: Final = "python -m installer"
 ADDRESSES: Final = """\
 Either address may be left out, and with it that half: index template, retention policy and roles are OpenSearch's, saved objects are
 Dashboards'. On an Amazon domain --dashboards is known from --opensearch. Requests to an Amazon domain are signed with AWS credentials,
-found as by the AWS CLI, unless --user is given."""
+found as by the AWS CLI, unless a user is given: --user, or https://NAME:PASSWORD@HOST."""
 INSTALL: Final = f"""\
 Installs what is missing and replaces what is not as its file says; again changes nothing. A saved object that somebody changed by hand
 is kept and named, unless --overwrite is given, and so is a policy of other states; template and roles are always made as their files
@@ -40,13 +41,19 @@ Removes saved objects, index template, retention policy, and the roles whose opt
 somebody changed by hand is kept, with what it refers to, unless --overwrite is given, and what somebody else's dashboard shows, unless
 --force is given. Where another stack uses the prefix, template and policy stay. Short links stay, and lead nowhere. {ADDRESSES}"""
 LEFT_OUT: Final = "left out, because no address of {} is given"
-ENVIRONMENT: Final = f"environment: {PASSWORD} is the password of --user; OPENSEARCH_URL stands for --opensearch where that is not given."
+EXPORT: Final = """\
+Prints index pattern, searches, panels and dashboards as one file (.ndjson) to import in Dashboards, where it lets in nobody but people."""
+ENVIRONMENT: Final = f"""\
+environment: {PASSWORD} is the password of --user, or of a name that stands in an address without one; OPENSEARCH_URL stands for
+--opensearch where that is not given."""
 
 
 def main(arguments: list[str] | None = None, folder: Path = FOLDER) -> int:
     """Run a command with the saved objects in `folder`. Returns the exit code; wrong arguments end the process with code 2."""
     parser = _parser()
     options = parser.parse_args(arguments)
+    if options.command == "export":
+        return export_command(options, folder)
     if not (options.opensearch or options.dashboards):
         parser.error("nothing to do without --opensearch and --dashboards: give one of them, or both")
     if not options.opensearch:
@@ -74,7 +81,7 @@ def install_command(options: argparse.Namespace, asked: Wish) -> int:
     kept = install(asked, overwrite=options.overwrite, dry_run=options.dry_run, say=_say)
     if asked.dashboards and not options.dry_run:
         short = asked.dashboards.short_links(asked.objects)
-        for title, link in asked.dashboards.links(asked.objects).items():
+        for title, link in asked.links.items():
             print(f"\n{plain(title)}\n  {plain(link)}" + (f"\n  {plain(short[title])}" if title in short else ""))
     return _exit_code(kept, "replaces")
 
@@ -88,6 +95,12 @@ def remove_command(options: argparse.Namespace, asked: Wish) -> int:
     """`remove`."""
     kept = remove(asked, overwrite=options.overwrite, force=options.force, dry_run=options.dry_run, say=_say)
     return _exit_code(kept.by_hand, "removes")
+
+
+def export_command(options: argparse.Namespace, folder: Path) -> int:
+    """`export`."""
+    sys.stdout.buffer.write(export(saved_objects(folder), _scope(options), options.log_group or []))
+    return 0
 
 
 def _exit_code(kept: Sequence[str], verb: str) -> int:
@@ -106,7 +119,9 @@ def _wish(options: argparse.Namespace, folder: Path) -> Wish:
         tenant=options.tenant,
         user=options.user,
         password=os.environ.get(PASSWORD),
-        scope=Scope(options.index_prefix, options.stack or "", former=not options.stack),
+        region=options.sign,
+        without_dashboards=options.no_dashboards,
+        scope=_scope(options),
         keep=Keep(options.retention_days, adopt=getattr(options, "adopt", False)),
         roles={kind: arns for kind in ROLES if (arns := getattr(options, f"{kind}_role"))},
         groups=options.log_group or [],
@@ -114,6 +129,10 @@ def _wish(options: argparse.Namespace, folder: Path) -> Wish:
         wait=options.wait,
         say=_complain,
     )
+
+
+def _scope(options: argparse.Namespace) -> Scope:
+    return Scope(options.index_prefix, options.stack or "", former=not options.stack)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -131,6 +150,8 @@ def _parser() -> argparse.ArgumentParser:
         add("--dashboards", metavar="URL", help="the address of OpenSearch Dashboards or Kibana")
         add("--base-path", metavar="P", help="the path below which it serves (none; on an Amazon domain /_dashboards)")
         add("--tenant", metavar="T", default=GLOBAL, help="the tenant that the saved objects belong to (%(default)s)")
+        add("--no-dashboards", action="store_true", help="leave Dashboards and its saved objects out")
+        add("--sign", metavar="REGION", help="sign with AWS credentials where an Amazon domain has a name of your own")
         add("--user", metavar="NAME", help=f"sign in with this name, and the password in {PASSWORD}")
         add(
             "--retention-days",
@@ -138,25 +159,7 @@ def _parser() -> argparse.ArgumentParser:
             metavar="N",
             help="days after which an index is deleted (as a policy that is there says, else never)",
         )
-        add(
-            "--index-prefix",
-            type=value(index_prefix),
-            default=PREFIX,
-            metavar="P",
-            help="prefix of the daily indices, which template and retention belong to (%(default)s)",
-        )
-        add(
-            "--stack",
-            type=value(stack_name),
-            metavar="NAME",
-            help="the stack that roles and saved objects belong to, beside others in the domain",
-        )
-        add(
-            "--log-group",
-            action="append",
-            metavar="NAME",
-            help="log group whose documents below the prefix are yours; several times for more",
-        )
+        _whose(command)
         add(
             "--shipper-role",
             action="append",
@@ -181,7 +184,32 @@ def _parser() -> argparse.ArgumentParser:
         if name != "status":
             add("--overwrite", action="store_true", help="what was changed by hand too")
             add("--dry-run", action="store_true", help="only say what there is to do")
+    command = commands.add_parser("export", help="print the saved objects as a file to import by hand", description=EXPORT)
+    _whose(command)
     return parser
+
+
+def _whose(command: argparse.ArgumentParser) -> None:
+    add = command.add_argument
+    add(
+        "--index-prefix",
+        type=value(index_prefix),
+        default=PREFIX,
+        metavar="P",
+        help="prefix of the daily indices, which template and retention belong to (%(default)s)",
+    )
+    add(
+        "--stack",
+        type=value(stack_name),
+        metavar="NAME",
+        help="the stack that roles and saved objects belong to, beside others in the domain",
+    )
+    add(
+        "--log-group",
+        action="append",
+        metavar="NAME",
+        help="log group whose documents below the prefix are yours; several times for more",
+    )
 
 
 def _seconds(text: str) -> float:

@@ -142,9 +142,8 @@ def _delete(event: Mapping[str, Any], given: Settings, status: str | None, ends:
 
 def _links(asked: Wish) -> dict[str, str]:
     """An attribute for each dashboard and saved search, named after the title in its file."""
-    links = asked.dashboards.links(asked.objects) if asked.dashboards else {}
     mark = "" if asked.scope.former else f" ({asked.scope.stack})"
-    return {re.sub(r"\W", "", title.removesuffix(mark)) + "Url": link for title, link in links.items()}
+    return {re.sub(r"\W", "", title.removesuffix(mark)) + "Url": link for title, link in asked.links.items()}
 
 
 def _failed(event: Mapping[str, Any], reason: str) -> Outcome:

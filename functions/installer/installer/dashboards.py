@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import urlencode
 
+from installer.address import Address
 from installer.objects import SavedObject, ndjson
 from installer.server import Answer, Server, Trouble, is_amazon
 
@@ -20,16 +21,17 @@ PAGES_AT_MOST: Final = 10  # a search of Kibana's reaches no further
 PAGES: Final = (("dashboard", "dashboards", ""), ("search", "discover", "Discover: "))
 
 
-def address(opensearch: str | None, dashboards: str | None, base_path: str | None) -> str | None:
-    """Where Dashboards is: as given, or on the same host where that is an Amazon domain; None where nothing says it.
-
-    Raises `Trouble` for an address that is none.
-    """
+def place(opensearch: Address | None, dashboards: Address | None, base_path: str | None) -> Address | None:
+    """Where Dashboards is: as given, or on the same host where that is an Amazon domain; None where nothing says it."""
     if dashboards:
-        return dashboards.rstrip("/") + _path(base_path or "")
+        return _below(dashboards, base_path or "")
     if opensearch and is_amazon(opensearch):
-        return opensearch.rstrip("/") + _path(base_path or "/_dashboards")
+        return _below(opensearch, base_path or "/_dashboards")
     return None
+
+
+def _below(where: Address, base_path: str) -> Address:
+    return where._replace(path="/".join(filter(None, (where.path, base_path.strip("/")))))
 
 
 def headers(tenant: str) -> dict[str, str]:
@@ -151,11 +153,6 @@ class Dashboards:
             f"neither Dashboards nor Kibana is at {self._server.url}: check --dashboards and --base-path "
             "(/_dashboards on an Amazon OpenSearch domain, /_plugin/kibana on an Elasticsearch one)"
         )
-
-
-def _path(base_path: str) -> str:
-    inner = base_path.strip("/")
-    return f"/{inner}" if inner else ""
 
 
 def _errors(answer: Answer) -> str:

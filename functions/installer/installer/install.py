@@ -9,12 +9,13 @@ from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
 from installer import audit, neighbours, retention, security, template
-from installer.dashboards import GLOBAL, Dashboards, address, headers
-from installer.objects import SavedObject, rendered, unpacked
+from installer.address import Address
+from installer.dashboards import GLOBAL, Dashboards, headers, place
+from installer.objects import SavedObject, ndjson, rendered, unpacked
 from installer.plan import Part, State, Step
 from installer.retention import Keep
 from installer.scope import Scope
-from installer.server import Server, Trouble, sign_in
+from installer.server import PeopleOnly, Server, Trouble, server_address, sign_in
 from installer.stamp import ATTRIBUTE, Manifest, digest, manifest, merged, state
 
 WORDS: Final = {State.MISSING: "installed", State.DIFFERENT: "replaced", State.BY_HAND: "replaced, though changed by hand"}
@@ -29,7 +30,8 @@ class Wish:
     """What is to be where. A half without its server is left out, and retention without `keep`.
 
     `objects` are rendered for `scope`. `groups` are the log groups that the stack names, `stacks` those that are installed in the
-    tenant, by name, with theirs. `deployed`: the stack has installed before. With `audit_log` OpenSearch's own is switched on.
+    tenant, by name, with theirs; `links` lead to dashboards and searches, by title. `deployed`: the stack has installed before. With
+    `audit_log` OpenSearch's own is switched on.
     """
 
     objects: Sequence[SavedObject]
@@ -40,6 +42,7 @@ class Wish:
     roles: Mapping[str, Sequence[str]] = field(default_factory=dict)
     groups: Sequence[str] = ()
     stacks: Mapping[str, Manifest] = field(default_factory=dict)
+    links: Mapping[str, str] = field(default_factory=dict)
     deployed: bool = False
     audit_log: bool = False
 
@@ -60,6 +63,8 @@ def wish(
     tenant: str = GLOBAL,
     user: str | None = None,
     password: str | None = None,
+    region: str | None = None,
+    without_dashboards: bool = False,
     scope: Scope | None = None,
     keep: Keep | None = None,
     roles: Mapping[str, Sequence[str]] | None = None,
@@ -70,22 +75,34 @@ def wish(
     ends: float = math.inf,
     say: Say = print,
 ) -> Wish:
-    """A wish from addresses. `scope.former` permits the former names; whether the stack has them, Dashboards says.
+    """A wish from addresses, which may hold a login; `region` signs requests to a host that is not Amazon's by its name.
 
-    Raises `Trouble` for addresses that cannot be used, and where Dashboards does not answer.
+    `scope.former` permits the former names; whether the stack has them, Dashboards says. Raises `Trouble` for addresses that cannot be
+    used, and where Dashboards does not answer; one that lets in nobody but people is left out, and that is said.
     """
+    first = server_address(opensearch, "--opensearch", user, password) if opensearch else None
+    second = server_address(dashboards, "--dashboards", user, password) if dashboards else None
+    where = None if without_dashboards else place(first, second, base_path)
+    login = next((one.login for one in (first, second) if one and one.login), None)  # of one address, for both
 
-    def server(name: str, url: str, extra: Mapping[str, str] | None = None) -> Server:
-        return Server(name, url.rstrip("/"), sign_in(url, user, password), headers=extra, wait=wait, ends=ends, say=say)
+    def server(name: str, at: Address, extra: Mapping[str, str] | None = None) -> Server:
+        auth = sign_in(at._replace(login=at.login or login), region)
+        return Server(name, at.url, auth, headers=extra, wait=wait, ends=ends, say=say)
 
-    where = address(opensearch, dashboards, base_path)
-    found = server("OpenSearch", opensearch) if opensearch else None
+    found = server("OpenSearch", first) if first else None
     shown = Dashboards(server("Dashboards", where, headers(tenant)), tenant) if where else None
     whose = scope or Scope()
     stacks: Mapping[str, Manifest] = {}
+    links: Mapping[str, str] = {}
     if shown:
-        shown.check()
-        whose, stacks = _installed(shown, objects, whose)
+        pages = shown
+        try:
+            shown.check()
+            whose, stacks = _installed(shown, objects, whose)
+        except PeopleOnly as problem:
+            say(str(problem))
+            shown = None
+        links = pages.links(rendered(objects, whose))
     return Wish(
         rendered(objects, whose),
         whose,
@@ -95,6 +112,7 @@ def wish(
         roles or {},
         groups,
         stacks,
+        links,
         deployed=deployed,
         audit_log=audit_log,
     )
@@ -125,6 +143,14 @@ def install(asked: Wish, *, overwrite: bool = False, dry_run: bool = False, say:
     if right:
         say(f"as it should be already: {right} {'thing' if right == 1 else 'things'}")
     return kept
+
+
+def export(objects: Sequence[SavedObject], scope: Scope, groups: Sequence[str] = ()) -> bytes:
+    """The saved objects of a stack as a file that Dashboards imports by hand, and that a later installation knows as its own."""
+    shown = rendered(objects, scope)
+    digests = {f"{one.type} {one.id}": digest(one) for one in shown if one.type != "index-pattern"}
+    attribute = {ATTRIBUTE: Manifest(scope.stack, groups, digests).attribute()}
+    return ndjson(replace(one, attributes=one.attributes | attribute) if one.type == "index-pattern" else one for one in shown)
 
 
 def status(asked: Wish, *, say: Say = print) -> bool:

@@ -8,10 +8,11 @@ import re
 import time
 from collections.abc import Callable, Container, Mapping
 from typing import Any, Final, NamedTuple
-from urllib.parse import urlsplit
 
 import requests
 from urllib3.exceptions import NameResolutionError
+
+from installer.address import PASSWORD, Address, address
 
 AMAZON: Final = (".es.amazonaws.com", ".es.amazonaws.com.cn", ".on.aws")
 REGION: Final = re.compile(r"\.([a-z]{2}(?:-[a-z]+)+-\d)\.(?:es|on)\.")
@@ -20,13 +21,17 @@ ANSWER_SECONDS: Final = 30.0
 STARTING: Final = {502, 503}  # "Kibana server is not ready yet", "OpenSearch Security not initialized", a proxy before either
 PAUSE_SECONDS: Final = 1.0
 REASON_CHARACTERS: Final = 300
-PASSWORD: Final = "OPENSEARCH_PASSWORD"  # noqa: S105  the variable's name
+BY_HAND: Final = "write the saved objects into a file with python -m installer export, and import that in Dashboards (Management)"
 
 type Auth = Callable[[requests.PreparedRequest], requests.PreparedRequest]
 
 
 class Trouble(Exception):
     """What stops a command, in one sentence that says what to do about it."""
+
+
+class PeopleOnly(Trouble):
+    """A server that signs people in on a page, which no command can fill in."""
 
 
 class Answer(NamedTuple):
@@ -92,11 +97,32 @@ class Server:
             return f"{where} does not answer: check the address, the network, and that this machine's address is let through"
         return f"{where} cannot be reached: check the address, and that the server runs"
 
+    def _sent_on(self, target: str, what: str) -> Trouble:
+        if "amazoncognito.com" in target:
+            return PeopleOnly(f"{self.name} at {self.url} signs people in with Cognito, which no command can do: {BY_HAND}")
+        return Trouble(f"{self.name} at {self.url} sends {what} on to {target or 'nowhere'}: give the address of the server itself")
+
+    def _not_permitted(self, status: int, what: str, reason: str) -> Trouble:
+        where = f"{self.name} at {self.url}"
+        if status == 401:
+            return Trouble(
+                f"{where} does not accept who asks (401: {reason}): check name and password (--user with {PASSWORD}, NAME:PASSWORD@ "
+                "in the address, or the stack's secret)"
+            )
+        if "User: anonymous" in reason:
+            return Trouble(
+                f"{where} asks for a signature or a user (403: {reason}): give --user, or --sign REGION for an Amazon domain that has a "
+                "name of your own"
+            )
+        return Trouble(
+            f"{self.name} does not permit {what} (403: {reason}): sign in as an administrator, or have your user or role (a stack's is its "
+            "output InstallerRole) mapped to a role with this permission (all_access has them all)"
+        )
+
     def _answer(self, response: requests.Response, what: str, also: Container[int]) -> Answer:
         status = response.status_code
         if 300 <= status < 400:
-            target = response.headers.get("location", "").partition("?")[0]
-            raise Trouble(f"{self.name} at {self.url} sends {what} on to {target or 'nowhere'}: give the address of the server itself")
+            raise self._sent_on(response.headers.get("location", "").partition("?")[0], what)
         try:
             body = response.json()
         except ValueError:
@@ -104,15 +130,8 @@ class Server:
         reason = _reason(body if body is not None else response.text)
         if status in {401, 403} and reason.endswith("is not allowed.") and 404 in also:
             return Answer(404, {})  # how an Amazon domain tells of a path that it does not serve
-        if status == 401:
-            raise Trouble(
-                f"{self.name} at {self.url} does not accept who asks (401: {reason}): check --user and the environment variable {PASSWORD}"
-            )
-        if status == 403 and status not in also:
-            raise Trouble(
-                f"{self.name} does not permit {what} (403: {reason}): sign in as an administrator, or have your user or role mapped "
-                "to a role with this permission (all_access has them all)"
-            )
+        if status == 401 or (status == 403 and status not in also):
+            raise self._not_permitted(status, what, reason)
         if status in STARTING:
             raise Trouble(f"{self.name} at {self.url} is not ready ({status}: {reason}): look at the server, or give --wait more seconds")
         if not isinstance(body, dict):  # every answer to what is asked here is an object
@@ -124,36 +143,27 @@ class Server:
         return Answer(status, body)
 
 
-def sign_in(url: str, user: str | None, password: str | None) -> Auth:
-    """How to sign in at `url`: as `user`, with AWS credentials where the host is Amazon's, otherwise not at all.
-
-    Raises `Trouble` for an address that is none, a password that is missing, and where there is nothing to sign with.
-    """
-    hostname = _hostname(url)
-    if user:
-        if not password:
-            raise Trouble(f"--user {user} needs a password: set the environment variable {PASSWORD}")
-        return requests.auth.HTTPBasicAuth(user.encode(), password.encode())
-    return _signature(hostname) if hostname.endswith(AMAZON) else anonymous
-
-
-def is_amazon(url: str) -> bool:
-    """Whether an address is that of an Amazon OpenSearch domain. Raises `Trouble` for an address that is none."""
-    return _hostname(url).endswith(AMAZON)
-
-
-def _hostname(url: str) -> str:
+def server_address(text: str, name: str, user: str | None = None, password: str | None = None) -> Address:
+    """An address, with the login that it holds or that `user` and `password` are. Raises `Trouble`."""
     try:
-        parts = urlsplit(url)
-        usable = parts.scheme in {"http", "https"} and parts.port != 0 and not (parts.query or parts.fragment)
-        hostname = parts.hostname if usable else None
-    except ValueError:  # a bracket that is not closed, a port that is no number
-        hostname = None
-    if "@" in url:
-        raise Trouble(f"an address must not hold a password: give --user and set the environment variable {PASSWORD}")
-    if not hostname:
-        raise Trouble(f"{url!r} is no address of a server: give one such as http://127.0.0.1:9200 or https://HOST")
-    return hostname
+        return address(text, name, user, password)
+    except ValueError as problem:
+        raise Trouble(str(problem)) from None
+
+
+def sign_in(where: Address, region: str | None = None) -> Auth:
+    """How to sign in: with the address's login, with AWS credentials where a region is given or the host is Amazon's, else not at all.
+
+    Raises `Trouble` where there is nothing to sign with.
+    """
+    if where.login:
+        return requests.auth.HTTPBasicAuth(*where.login.encoded())
+    return _signature(where.host, region) if region or is_amazon(where) else anonymous
+
+
+def is_amazon(where: Address) -> bool:
+    """Whether an address is an Amazon OpenSearch domain's own."""
+    return where.host.endswith(AMAZON)
 
 
 def anonymous(request: requests.PreparedRequest) -> requests.PreparedRequest:
@@ -161,13 +171,13 @@ def anonymous(request: requests.PreparedRequest) -> requests.PreparedRequest:
     return request
 
 
-def _signature(hostname: str) -> Auth:
+def _signature(hostname: str, given: str | None) -> Auth:
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415  only where something is signed
     from botocore.session import Session  # noqa: PLC0415
     from requests_aws4auth import AWS4Auth  # noqa: PLC0415
 
     found = REGION.search(hostname)
-    region = found.group(1) if found else os.environ.get("AWS_REGION")
+    region = given or (found.group(1) if found else os.environ.get("AWS_REGION"))
     if not region:
         raise Trouble(f"{hostname} names no region to sign requests for: set AWS_REGION")
     try:

@@ -131,7 +131,7 @@ def test_what_was_changed_by_hand_is_kept_and_named(domain: Domain, send: Send) 
 
 FAILURES = [
     ({"OPENSEARCH_URL": ""}, "OPENSEARCH_URL is missing: give the domain's address"),
-    ({"OPENSEARCH_URL": "here"}, "'here' is no address of a server"),
+    ({"OPENSEARCH_URL": "here"}, "--opensearch must be an http(s) address"),
     ({"OPENSEARCH_URL": "http://10.0.0.7:9200", "SECRET_ARN": "master"}, "is not sent to 10.0.0.7 without encryption"),
     ({"RETENTION_DAYS": "-1"}, "'-1' is no number of days"),
     ({"SHIPPER_ROLE_ARNS": "shipper"}, "'shipper' is no role: give its ARN"),

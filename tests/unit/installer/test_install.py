@@ -16,9 +16,10 @@ from typing import Any
 import pytest
 
 from installer.__main__ import main
-from installer.dashboards import address
+from installer.address import PASSWORD, address
+from installer.dashboards import place
 from installer.security import WITHOUT
-from installer.server import PASSWORD, Trouble, sign_in
+from installer.server import Trouble, sign_in
 from tests.unit.installer.domain import Domain, Reply, Request, listening, short
 from tools.root import ROOT
 
@@ -471,7 +472,51 @@ ADDRESSES = [
 
 @pytest.mark.parametrize(("opensearch", "dashboards", "base_path", "expected"), ADDRESSES)
 def test_where_dashboards_is(opensearch: str | None, dashboards: str | None, base_path: str | None, expected: str | None) -> None:
-    assert address(opensearch, dashboards, base_path) == expected
+    first, second = (address(text) if text else None for text in (opensearch, dashboards))
+    found = place(first, second, base_path)
+    assert (found and found.url) == expected
+
+
+def test_a_login_in_one_address_signs_every_request_and_is_never_shown(domain: Domain, run: Run) -> None:
+    domain.login = ("jane", "p/ss@wörd")
+    url = domain.url.replace("//", "//jane:p%2Fss%40w%C3%B6rd@")
+    code, output, errors = run("install", opensearch=f" {url}/ ")
+    assert (code, errors) == (0, "")
+    assert domain.objects
+    assert "w%C3" not in output
+
+
+def test_the_shipper_and_the_installer_read_addresses_by_the_same_file() -> None:
+    first, second = (ROOT / f"functions/{name}/{name}/address.py" for name in ("shipper", "installer"))
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_dashboards_that_lets_in_nobody_but_people_is_left_out_and_has_a_file_to_import(
+    domain: Domain, run: Run, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = "https://prod.auth.eu-west-1.amazoncognito.com/oauth2/authorize?client_id=x"
+    domain.answers["/_dashboards"] = deque([Reply(302, "", "text/html", (("location", target),))] * 9)
+    code, output, errors = run("install", "--stack", "prod")
+    assert code == 0
+    assert "signs people in with Cognito, which no command can do: write the saved objects into a file" in errors
+    assert "saved objects: left out" in output
+    assert domain.templates
+    domain.answers.clear()
+    assert main(["export", "--stack", "prod"], folder) == 0
+    lines = capsys.readouterr().out.splitlines()
+    for one in map(json.loads, lines):
+        domain.objects["global", one["type"], one["id"]] = one
+    assert {f"{kind} {identifier}" for _, kind, identifier in domain.objects} == {f"{name}.prod" for name in NAMES}
+    domain.writes.clear()
+    assert run("install", "--stack", "prod", days=None)[0] == 0
+    assert domain.writes == ["POST /_dashboards/api/opensearch-dashboards/settings"]  # the default index pattern
+
+
+def test_dashboards_of_an_amazon_domain_can_be_left_out(domain: Domain, run: Run) -> None:
+    code, output, _ = run("install", "--no-dashboards")
+    assert code == 0
+    assert "saved objects: left out" in output
+    assert domain.objects == {}
 
 
 def test_requests_to_an_amazon_domain_are_signed_for_its_region(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -482,12 +527,15 @@ def test_requests_to_an_amazon_domain_are_signed_for_its_region(monkeypatch: pyt
     monkeypatch.setenv("AWS_SESSION_TOKEN", "token")
     url = "https://search-d.eu-south-2.es.amazonaws.com"
     session = requests.Session()
-    session.auth = sign_in(url, None, None)
+    session.auth = sign_in(address(url))
     request = session.prepare_request(requests.Request("PUT", url + "/_index_template/prediction-monitor", json={}))
     authorization = str(request.headers["Authorization"])
     assert "AKIAEXAMPLE/" in authorization
     assert "/eu-south-2/es/aws4_request" in authorization
     assert request.headers["x-amz-security-token"] == "token"
+    mine = "https://search.example.com"
+    own = session.prepare_request(requests.Request("GET", mine, auth=sign_in(address(mine), "eu-west-1")))
+    assert "/eu-west-1/es/aws4_request" in str(own.headers["Authorization"])
 
 
 def test_without_credentials_an_amazon_domain_is_not_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -497,13 +545,13 @@ def test_without_credentials_an_amazon_domain_is_not_asked(monkeypatch: pytest.M
     for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
         monkeypatch.setenv(name, str(tmp_path / "none"))
     with pytest.raises(Trouble, match=r"no AWS credentials .*: set AWS_PROFILE, or give --user"):
-        sign_in("https://search-d.eu-west-1.es.amazonaws.com", None, None)
+        sign_in(address("https://search-d.eu-west-1.es.amazonaws.com"))
 
 
 def test_a_profile_that_does_not_exist_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_PROFILE", "nowhere")
     with pytest.raises(Trouble, match=r"AWS credentials cannot be had \(.*nowhere.*\): sign in to AWS, or set AWS_PROFILE"):
-        sign_in("https://search-d.eu-west-1.es.amazonaws.com", None, None)
+        sign_in(address("https://search-d.eu-west-1.es.amazonaws.com"))
 
 
 # A server that is starting
@@ -560,7 +608,7 @@ FIRST = "/_index_template"
 BAD: list[tuple[str, dict[str, list[Reply]], list[str], str]] = [
     ("a redirect", {FIRST: [REDIRECT]}, [], "sends GET /_index_template/prediction-monitor* on to https://login.example.com/saml: give"),
     ("403 from access control", {FIRST: [NO_PERMISSION]}, [], "no permissions for [indices:admin/index_template/get]"),
-    ("403 from a domain's policy", {FIRST: [ANONYMOUS]}, [], "User: anonymous is not authorized"),
+    ("403 from a domain's policy", {FIRST: [ANONYMOUS]}, [], "--sign REGION for an Amazon domain that has a name of your own"),
     ("no JSON", {FIRST: [HTML]}, [], "with 200 and no JSON object (<html>a login page</html>): check address and base path"),
     ("no JSON from Dashboards", {"/_dashboards": [HTML]}, [], "and no JSON"),
     ("a server that does not become ready", {"/_dashboards": [NOT_READY]}, ["--wait", "0"], "(503: Kibana server is not ready yet): look"),
@@ -572,9 +620,10 @@ BAD: list[tuple[str, dict[str, list[Reply]], list[str], str]] = [
     ("an import that is too large", {IMPORT: [Reply(413, {"message": "Payload content length"})]}, [], "(413: Payload content length)"),
     ("errors inside a 200", {IMPORT: [Reply(200, UNSUPPORTED)]}, [], "did not take visualization labels (unsupported_type)"),
     ("a count that falls short", {IMPORT: [Reply(200, {"success": True, "successCount": 0})]}, [], "did not take all objects"),
-    ("a user without a password", {}, ["--user", "jane"], "--user jane needs a password: set the environment variable"),
-    ("a password in the address", {}, ["--dashboards", "http://jane:secret@127.0.0.1"], "must not hold a password"),
-    ("an address that is none", {}, ["--dashboards", "127.0.0.1:5601"], "'127.0.0.1:5601' is no address of a server"),
+    ("a user without a password", {}, ["--user", "jane"], "the user jane needs a password: set the environment variable"),
+    ("another user in the address", {}, ["--dashboards", "http://jane:secret@127.0.0.1", "--user", "joe"], "user joe needs a password"),
+    ("a password that is not escaped", {}, ["--dashboards", "http://jane:sec/ret@127.0.0.1"], "--dashboards must be an http(s) address"),
+    ("an address that is none", {}, ["--dashboards", "127.0.0.1:5601"], "--dashboards must be an http(s) address: https://HOST"),
     ("an unreachable server", {}, ["--dashboards", "http://127.0.0.1:1", "--wait", "0"], "cannot be reached: check the address"),
     ("an unknown host", {}, ["--dashboards", "http://no.invalid"], "cannot be reached: check the address"),
 ]
@@ -602,7 +651,7 @@ def test_a_wrong_password_is_one_sentence(domain: Domain, run: Run, monkeypatch:
     monkeypatch.setenv(PASSWORD, "wrong")
     code, _, errors = run("install", "--user", "jane")
     assert code == 1
-    assert "does not accept who asks (401: Unauthorized): check --user and the environment variable OPENSEARCH_PASSWORD" in errors
+    assert "does not accept who asks (401: Unauthorized): check name and password (--user with OPENSEARCH_PASSWORD" in errors
     assert "wrong" not in errors
 
 
