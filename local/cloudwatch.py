@@ -1,8 +1,7 @@
 """CloudWatch Logs' part: lines become log events, the filter pattern decides, what passes reaches the subscriber in payloads.
 
-Differences from CloudWatch: JSON patterns only, without `= *`, `EXISTS`, `IS`, wildcards, regular expressions, negative
-numbers and booleans; `&&` and `||` are read from the right; a record that lacks a compared field matches `!=` only; a payload is sent
-every 0.2 s, and each but once: retrying what the function fails at is Lambda's part (local/asynchronous.py).
+Differences from CloudWatch: a payload is sent every 0.2 s, and each but once: retrying what the function fails at is Lambda's part
+(local/asynchronous.py). The lines of a log group are kept in a file where one is given.
 """
 
 from __future__ import annotations
@@ -15,16 +14,12 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import lru_cache
+from pathlib import Path
 from typing import Any, Final
 
-from aws_json_term_matcher.exceptions import ParsingError
-from aws_json_term_matcher.matcher import FilterEvaluator, parse_filter
-from lark import Tree
-from lark.exceptions import VisitError
+from local.filter_pattern import parse
 
-from tools.errors import UserError
-
+STREAM: Final = "local"
 OWNER: Final = "000000000000"
 BATCH_SECONDS: Final = 0.2
 BATCH_EVENTS: Final = 10_000
@@ -51,13 +46,17 @@ class Counts:
 
 @dataclass(slots=True)
 class Subscription:
-    """One subscription filter: `put` takes lines, `ship` gets events as CloudWatch sends them, `failures` says what `ship` raised."""
+    """One subscription filter: `put` takes lines, `ship` gets events as CloudWatch sends them, `failures` says what `ship` raised.
+
+    `kept_in` is a file to which every line of the group is added, one JSON object each, as a log event that `python -m local ship` takes.
+    """
 
     log_group: str
     pattern: str
     ship: Callable[[dict[str, Any]], object]
     counts: Counts = field(default_factory=Counts)
     failures: list[str] = field(default_factory=list)
+    kept_in: Path | None = None
     _waiting: list[dict[str, Any]] = field(default_factory=list)
     _changed: threading.Condition = field(default_factory=threading.Condition)
     _busy: bool = False
@@ -65,12 +64,18 @@ class Subscription:
 
     def put(self, line: str) -> None:
         """A line of the log group, stamped now."""
-        passes = matches(self.pattern, line)
+        filtered = parse(self.pattern)
+        passes = filtered.why_not(line) is None
+        event = log_event(line, time.time_ns() // 1_000_000)
         with self._changed:
+            if self.kept_in:
+                with self.kept_in.open("a", encoding="utf-8", errors="backslashreplace") as file:
+                    file.write(json.dumps({**event, "logStreamName": STREAM}, ensure_ascii=False) + "\n")
             self.counts.seen += 1
             if passes:
                 self.counts.passed += 1
-                self._waiting.append(log_event(line, time.time_ns() // 1_000_000))
+                fields = filtered.extract(line)
+                self._waiting.append(event if fields is None else {**event, "extractedFields": fields})
                 self._changed.notify_all()
 
     def drain(self, timeout: float) -> bool:
@@ -105,34 +110,6 @@ class Subscription:
             self._changed.notify_all()
 
 
-def ensure_readable(pattern: str) -> None:
-    """Raise `UserError` for a filter pattern that this stand-in cannot evaluate, though CloudWatch may."""
-    try:
-        _parsed(pattern)
-    except ParsingError:
-        raise UserError(f"the local stack cannot evaluate the template's filter pattern {pattern!r}: see local/cloudwatch.py") from None
-
-
-def matches(pattern: str, line: str) -> bool:
-    """Whether a JSON filter pattern wants the line; what is no JSON object never matches."""
-    try:
-        record = json.loads(line)
-    except (ValueError, RecursionError):
-        return False
-    if not isinstance(record, dict):
-        return False
-    try:
-        return bool(FilterEvaluator(record).transform(_parsed(pattern)))
-    except (VisitError, AttributeError):  # how the evaluator says that the record lacks a field, or holds another type there
-        return False
-
-
-@lru_cache
-def _parsed(pattern: str) -> Tree[Any]:
-    tree: Tree[Any] = parse_filter(pattern)
-    return tree
-
-
 def log_event(line: str, timestamp: int) -> dict[str, Any]:
     """A log event with an id as CloudWatch gives them: 56 digits, growing with time, never the same twice."""
     return {"id": f"{timestamp:020d}{secrets.randbelow(10**36):036d}", "timestamp": timestamp, "message": line}
@@ -144,7 +121,7 @@ def subscription_event(events: list[dict[str, Any]], log_group: str, message_typ
         "messageType": message_type,
         "owner": OWNER,
         "logGroup": log_group,
-        "logStream": "local",
+        "logStream": STREAM,
         "subscriptionFilters": ["predictions"],
         "logEvents": events,
     }

@@ -18,7 +18,8 @@ from installer import server as kibana_server
 from installer.install import install, wish
 from local import opensearch, template
 from local.asynchronous import Asynchronous
-from local.cloudwatch import Subscription, ensure_readable
+from local.cloudwatch import Subscription
+from local.filter_pattern import parse
 from local.gateway import Invoke, Route, gateway
 from local.jars import Tell
 from local.runtime import FunctionFailed, Runtime, running
@@ -113,7 +114,7 @@ def stack(settings: Settings, step: Step = _silently, say: Tell = lambda _: None
     if len(plan.subscriptions) != 1:
         raise UserError(f"the local stack plays one subscription; template.yaml has {len(plan.subscriptions)}")
     ((log_group, pattern, subscriber),) = plan.subscriptions
-    ensure_readable(pattern)
+    parse(pattern)
     ensure_free(settings.api_port, "API_PORT")
     if not settings.opensearch_url:
         ensure_free(settings.opensearch_port, "OPENSEARCH_PORT")

@@ -14,7 +14,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from installer.template import index_template
-from local.cloudwatch import matches
+from local.filter_pattern import matches
 from local.template import Template, read
 from shipper import provenance
 from shipper.bulk import FIELD, LIMIT

@@ -16,7 +16,8 @@ import pytest
 import requests
 from jsonschema import Draft202012Validator
 
-from local.cloudwatch import log_event, matches, subscription_event
+from local.cloudwatch import log_event, subscription_event
+from local.filter_pattern import matches
 from local.runtime import FunctionFailed, Runtime
 from local.runtime import running as start
 from local.stack import Stack

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from local import cloudwatch, template
-from local.cloudwatch import Subscription, log_event, matches
+from local.cloudwatch import Subscription, log_event
+from local.filter_pattern import matches
 from shipper import decode as shipper
 
 [(_, PATTERN, _)] = template.read().subscriptions
