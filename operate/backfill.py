@@ -125,7 +125,7 @@ def backfill(
             outcome = ship(payload)
             yield Shipped(outcome, max(times) if number == len(page) else min(times))
             if outcome.documents:
-                consecutive_failures = consecutive_failures + 1 if outcome.failed - outcome.permanently_refused == outcome.documents else 0
+                consecutive_failures = consecutive_failures + 1 if outcome.failed == outcome.documents else 0
             if consecutive_failures == MOST_CONSECUTIVE_FAILURES:
                 raise NothingTaken(f"the server took nothing of {MOST_CONSECUTIVE_FAILURES} payloads in a row ({outcome.summary()})")
             sleep(max(outcome.documents / events_per_second - (time.monotonic() - start), 0.0))

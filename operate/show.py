@@ -68,9 +68,9 @@ def table(compared: Iterable[Row], span: Span) -> Table:
 
 def explain(unhappy: list[Replayed]) -> None:
     """Why letters are not in the index, a line each, as far as anyone reads."""
-    for letter, fate, _, reason in unhappy[:LETTERS_SHOWN]:
-        shown = reason if len(reason) <= REASON_CHARACTERS else f"{reason[:REASON_CHARACTERS]}..."
-        complain(f"{fate}: {letter.key}: {shown}")
+    for one in unhappy[:LETTERS_SHOWN]:
+        shown = one.reason if len(one.reason) <= REASON_CHARACTERS else f"{one.reason[:REASON_CHARACTERS]}..."
+        complain(f"{one.fate}: {one.letter.key}: {shown}")
     if len(unhappy) > LETTERS_SHOWN:
         complain(f"and {len(unhappy) - LETTERS_SHOWN} more")
 

@@ -26,8 +26,9 @@ sys.path[0] = str(ROOT / "functions" / "shipper")  # not this folder, in which `
 atheris: Any = import_module("atheris")
 with atheris.instrument_imports(include=["shipper"]):
     from shipper.decode import LAST_MILLISECOND, LogEvent, Payload, PayloadInvalid, decode, line
-    from shipper.document import ENVELOPE, METADATA, Document, Form, Rules, documents, rescued, spliced, written
+    from shipper.document import ENVELOPE, METADATA, Document, Form, Rules, documents, spliced, written
     from shipper.json_text import Fields
+    from shipper.ladder import less as rescued
     from shipper.read import Kind, read
     from shipper.redact import Redaction
 

@@ -209,8 +209,8 @@ class World:
             return _item(status, kind, "not now")
         if source is None:
             self.never.add(identifier)
-            return _item(400, "mapper_parsing_exception", "failed to parse", "Duplicate field 'marker'\n at [Source: REDACTED]")
-        if identifier in self.mood.refused and _has_fields(source):
+            return _item(400, "mapper_parsing_exception", "failed to parse", 'Duplicate Object property "marker"\n at [Source: REDACTED]')
+        if identifier in self.mood.refused and "marker" in source:
             self.never.add(identifier)
             reason = f"failed to parse field [marker] of type [long] in document with id '{identifier}'. Preview of field's value: 'secret'"
             return _item(400, "mapper_parsing_exception", reason)

@@ -372,12 +372,12 @@ def complete(case: Case, world: World, seen: Counter[str]) -> None:
         assert source["@message"] == event.line.text
         assert (source["@owner"], source["@log_group"], source["@log_stream"]) == ("000000000000", "group", "local")
         fields = source.keys() - ENVELOPE
-        assert ("marker" in fields) == (event.line.marked and identifier not in world.never)
         if identifier in world.never:
-            assert not fields
-            assert "@rescued" in source or identifier in case.mood.strict or case.mood.limit < 10_000_000
+            assert not ("marker" in fields and identifier in case.mood.refused)
+            assert "@rescued" in source or case.mood.strict or case.mood.limit < 10_000_000  # what one taught the others
             seen["rescued" if "@rescued" in source else "bare"] += 1
         else:
+            assert ("marker" in fields) == event.line.marked
             assert "@rescued" not in source
             seen["whole"] += 1
         if source.get("@rescued"):

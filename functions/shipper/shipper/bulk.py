@@ -6,12 +6,14 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from enum import Enum, auto
 from typing import Any, Final, NamedTuple
+from urllib.parse import urlsplit
 
 import msgspec
 from isal import isal_zlib
 from msgspec import Struct
 from opensearchpy import RequestsHttpConnection
 from opensearchpy.exceptions import ConnectionTimeout, TransportError
+from requests import ConnectTimeout
 
 from shipper.document import Document
 
@@ -30,16 +32,34 @@ UNREADABLE: Final = "the server's answer cannot be read"
 # The parts of the server's reasons that name a field or a limit. Never the reason itself: it quotes the user's data, which may look like
 # a reason too; so only what a reason begins with counts.
 FIELD: Final = re.compile(
-    r"(?:failed to parse field|object mapping for|mapper|Could not dynamically add mapping for field|Duplicate Object property"
-    r"""|object field starting or ending with a \[\.\] makes object resolution ambiguous:) [\["](?P<field>[^\]"]{1,512})[\]"]"""
+    r"(?:failed to parse field|object mapping for|mapper|Could not dynamically add mapping for field"
+    r"|can't merge a non[ -][a-z]{1,10} mapping|(?P<twice>Duplicate Object property)"
+    r"|object field starting or ending with a \[\.\] makes object resolution ambiguous:)"
+    r""" [\["](?P<field>[^\]"]{1,512})[\]"]"""
 )
+TWICE: Final = "twice in one object"  # what is said in `name` of one that an object holds more than once
 LIMIT: Final = re.compile(
     r"(?:Limit|The [a-z ]{1,60} limit) of (?P<limit>(?:[a-z ]{1,40} )?\[\d+\])|(?P<name>field name cannot (?:be|contain) [a-z ]{1,40})"
 )
 
 # 400 for what is not the document's fault: a closed index, a cluster that is full of shards. Somebody can mend it, so nothing is given up.
 MENDABLE_TYPES: Final = {"index_closed_exception", "validation_exception"}
-MENDABLE: Final = re.compile(r"Validation Failed: \d+: this action would add \[|no write index is defined for alias")
+MENDABLE: Final = re.compile(
+    r"Validation Failed: \d+: this action would add \[|no write index is defined for alias|pipeline with id \[.{1,512}\] does not exist"
+)
+EXPLICIT_INDEX: Final = "explicit index in bulk is not allowed"  # rest.action.multi.allow_explicit_index: false
+AWAY_STATUSES: Final = frozenset({408, 429, 502, 503, 504})  # of a request: the server, or a proxy before it, does not take it now
+BUSY_ITEMS: Final = frozenset({429, 502, 503, 504})  # an item's 500 is what its content does to the server
+REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+UNSIGNED: Final = (
+    ": the domain wants requests signed, and only those to its own address (NAME.REGION.es.amazonaws.com) are: "
+    "set OPENSEARCH_URL to that instead of a custom endpoint"
+)
+HINTS: Final = {  # of an answer that is not OpenSearch's own
+    401: ": the server does not accept the user and password, or wants requests signed: check the login of OPENSEARCH_URL",
+    403: ": the domain refuses the request: check its policy, the role's es:ESHttpPost, and the signature's clock",
+    404: ": there is no OpenSearch at this address: check host and path of OPENSEARCH_URL",
+}
 
 
 class Fate(Enum):
@@ -48,8 +68,10 @@ class Fate(Enum):
     INDEXED = auto()
     DUPLICATE = auto()  # an earlier delivery did it, or an earlier request whose answer was lost
     BUSY = auto()  # the server cannot take it now: to be sent again
+    UNANSWERED = auto()  # no answer in time: the server may still be at it, so that it must not be sent again now
     REFUSED = auto()  # the server will never take it in this form
     TOO_MUCH = auto()  # the request as a whole: it must be split
+    NAMED = auto()  # the request as a whole, because its actions name their index
     FAILED = auto()  # no reason to try again now, though someone may mend it: no permission, no such index
 
 
@@ -59,6 +81,11 @@ class Verdict(NamedTuple):
     fate: Fate
     reason: str = ""
     error: dict[str, str] | None = None
+
+    @property
+    def status(self) -> str:
+        """The HTTP status of an error; empty where there is none."""
+        return (self.error or {}).get("status", "")
 
 
 INDEXED: Final = Verdict(Fate.INDEXED)
@@ -115,20 +142,30 @@ def body(chunk: Sequence[Document]) -> bytes:
     return b"".join([document[0] for document in chunk])
 
 
-def send(content: bytes, count: int, connection: RequestsHttpConnection, timeout: float) -> list[Verdict] | Verdict:
-    """One request with a body of `count` documents: a verdict for each of them, or one for the request as a whole."""
+def body_without_index(chunk: Sequence[Document]) -> bytes:
+    """The body for a request whose path names the index."""
+    return b"".join([document.lines.replace(b'"_index":"%b",' % document.index_name.encode(), b"", 1) for document in chunk])
+
+
+def send(content: bytes, count: int, connection: RequestsHttpConnection, timeout: float, index: str = "") -> list[Verdict] | Verdict:
+    """One request with a body of `count` documents: a verdict for each of them, or one for the request as a whole.
+
+    It ends within `timeout` seconds. With `index` the documents' actions name none.
+    """
     packed = isal_zlib.compress(content, LEVEL, GZIP)
     connecting = min(CONNECT_SECONDS, timeout / 8)
     times: Any = (connecting, timeout - connecting)  # a single number would be the time for each address, and once more for the answer
+    path = f"/{index}/_bulk" if index else "/_bulk"
     try:
-        status, _, text = connection.perform_request(
-            "POST", "/_bulk", PARAMS, packed, times, allow_redirects=False, ignore=ANY_STATUS, headers=dict(HEADERS)
+        status, headers, text = connection.perform_request(
+            "POST", path, PARAMS, packed, times, allow_redirects=False, ignore=ANY_STATUS, headers=dict(HEADERS)
         )
-    except ConnectionTimeout:
-        return Verdict(Fate.BUSY, "no answer in time")
+    except ConnectionTimeout as problem:
+        connected = not isinstance(problem.info, ConnectTimeout)
+        return Verdict(Fate.UNANSWERED if connected else Fate.BUSY, "no answer in time")
     except TransportError as problem:
         return Verdict(Fate.BUSY, f"no connection ({type(problem).__name__})")
-    return judge_request(status, text, count) if status >= 300 else judge_items(text, count)
+    return judge_request(status, text, count, headers.get("location", "")) if status >= 300 else judge_items(text, count)
 
 
 def judge_items(text: str, count: int) -> list[Verdict] | Verdict:
@@ -144,17 +181,20 @@ def judge_items(text: str, count: int) -> list[Verdict] | Verdict:
     return [judge(item.create.status, item.create.error) for item in items]
 
 
-def judge_request(status: int, text: str, count: int) -> Verdict:
+def judge_request(status: int, text: str, count: int, location: str = "") -> Verdict:
     """The verdict on a request that was answered with an error; not every server answers in JSON."""
     try:
         error = _problem(text).error
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         error = None
+    reason, shown = _why(status, error)
+    if status == 400 and error and error.reason == EXPLICIT_INDEX:
+        return Verdict(Fate.NAMED, reason, shown)
     if status == 413 or (status == 400 and error):  # too large, or one action in it cannot be parsed
-        kind = Fate.TOO_MUCH if count > 1 else Fate.REFUSED
-        return Verdict(kind, *_why(status, error))
-    verdict = judge(status, error)
-    return verdict if verdict.fate is Fate.BUSY else Verdict(Fate.FAILED, *_why(status, error))
+        return Verdict(Fate.TOO_MUCH if count > 1 else Fate.REFUSED, reason, shown)
+    if status in AWAY_STATUSES or status >= 500 or _is_block(status, error):
+        return Verdict(Fate.BUSY, reason, shown)
+    return Verdict(Fate.FAILED, reason + hint(status, error, text, location), shown)
 
 
 def judge(status: int, error: _Error | None) -> Verdict:
@@ -163,10 +203,33 @@ def judge(status: int, error: _Error | None) -> Verdict:
         return INDEXED
     if status == 409:
         return DUPLICATE
-    if status == 429 or status >= 500 or (status == 403 and error and (error.type or "").endswith("block_exception")):
-        return Verdict(Fate.BUSY, *_why(status, error))
-    mendable = error and (error.type in MENDABLE_TYPES or MENDABLE.match(error.reason or ""))
-    return Verdict(Fate.REFUSED if status in {400, 413} and not mendable else Fate.FAILED, *_why(status, error))
+    reason, shown = _why(status, error)
+    if status in BUSY_ITEMS or _is_block(status, error):
+        return Verdict(Fate.BUSY, reason, shown)
+    if error and (error.type in MENDABLE_TYPES or MENDABLE.match(error.reason or "")):
+        return Verdict(Fate.FAILED, reason + hint(status, error, "", ""), shown)
+    return Verdict(Fate.REFUSED if status in {400, 413} or status >= 500 else Fate.FAILED, reason, shown)
+
+
+def hint(status: int, error: _Error | None, text: str, location: str) -> str:
+    """What to do about an error that somebody can mend, to be added to its reason; empty where the error says it itself."""
+    if error and (error.reason or "").startswith("pipeline with id ["):
+        return ": the index setting index.default_pipeline or index.final_pipeline names an ingest pipeline that does not exist"
+    host = urlsplit(location).netloc.rpartition("@")[2]
+    if status in REDIRECTS and (".amazoncognito." in host or "login" in location):
+        return ": the domain redirects to a sign-in page; sign requests with a role that it permits, or give a user and password"
+    if status in REDIRECTS:
+        return f": the server redirects to {host or 'another path'}: check scheme, host and path of OPENSEARCH_URL"
+    if error and error.type:
+        return ""
+    if status == 403 and "anonymous" in text:
+        return UNSIGNED
+    return HINTS.get(status, "")
+
+
+def _is_block(status: int, error: _Error | None) -> bool:
+    """Whether an index, or the cluster, is set to take no writes; where the disk is full the server lifts it by itself."""
+    return status == 403 and error is not None and (error.type or "").endswith("block_exception")
 
 
 def _why(status: int, error: _Error | None) -> tuple[str, dict[str, str]]:
@@ -178,4 +241,6 @@ def _why(status: int, error: _Error | None) -> tuple[str, dict[str, str]]:
         for pattern in (FIELD, LIMIT):
             match = pattern.match(reason or "")
             shown |= {name: found for name, found in match.groupdict().items() if found} if match else {}
+    if shown.pop("twice", None):
+        shown["name"] = TWICE
     return f"{status} {kind}", shown

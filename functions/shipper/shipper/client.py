@@ -10,8 +10,10 @@ from typing import Any, Final, NamedTuple
 from opensearchpy import RequestsHttpConnection
 
 from shipper.address import PASSWORD, address
+from shipper.exchange import Connection
 
 REGION: Final = re.compile(r"\.([a-z]{2}(?:-[a-z]+)+-\d)\.(?:es|on)\.")  # the domain's, which need not be the function's
+LONGEST_ANSWER: Final = 64 * 1024 * 1024  # bytes: many times what the answer to a whole chunk has
 AMAZON: Final = (".amazonaws.com", ".amazonaws.com.cn", ".on.aws")
 
 # It warns of every failed request, with a traceback; what failed and why is in the outcome.
@@ -40,7 +42,8 @@ def connect(endpoint: str, environment: Mapping[str, str], user: str | None = No
     found = address(endpoint, user=user, password=environment.get(PASSWORD))
     secure = found.scheme == "https"
     signed = found.host.endswith(AMAZON) and not found.login
-    connection = RequestsHttpConnection(
+    connection = Connection(
+        LONGEST_ANSWER,
         host=found.host,
         port=found.port,
         url_prefix=found.path,

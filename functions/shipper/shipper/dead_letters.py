@@ -14,11 +14,14 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from shipper.decode import PayloadInvalid
 from shipper.deliver import Outcome
+from shipper.exchange import TookTooLong, within
 
 PREFIX: Final = "aws/lambda/async/"  # where Lambda puts them
 POISON: Final = "poison/"
 REASON_CHARACTERS: Final = 1500  # of the 2 kB that S3 takes as metadata
-MOST_CONSECUTIVE_FAILURES: Final = 3  # letters in a row that the server did not take at all: then it is away, and the rest can wait
+MOST_CONSECUTIVE_FAILURES: Final = 3  # letters in a row that server or bucket did not take part in: then the rest can wait
+S3_SECONDS: Final = 8.0  # that one step in the bucket may take, on the wall clock
+PERMISSIONS: Final = {"GetObject": "s3:GetObject", "DeleteObject": "s3:DeleteObject", "CopyObject": "s3:PutObject and s3:GetObject"}
 
 
 class Bucket(NamedTuple):
@@ -41,17 +44,21 @@ class LetterFate(StrEnum):
 
     REPLAYED = "replayed"  # every line of it is in the index, or excluded by a setting; the object is removed
     WAITING = "waiting"  # some are not yet: it stays where it is
-    POISONED = "poisoned"  # some never will be: it is moved below `poison/`, with the reason in its metadata
+    POISONED = "poisoned"  # it cannot be read and never will be: it is moved below `poison/`, with the reason in its metadata
     GONE = "gone"  # somebody else removed it meanwhile
 
 
 class Replayed(NamedTuple):
-    """A letter, its fate, what its delivery came to (nothing where it could not be read), and the reason why it was not removed."""
+    """A letter, its fate, what its delivery came to (nothing where it could not be read), and the reason why it was not removed.
+
+    `bucket_failed` says that the bucket did not do what was asked of it.
+    """
 
     letter: Letter
     fate: LetterFate
     outcome: Outcome
     reason: str = ""
+    bucket_failed: bool = False
 
 
 def letters(bucket: Bucket, prefix: str = PREFIX, since: datetime | None = None, until: datetime | None = None) -> list[Letter]:
@@ -70,22 +77,26 @@ def letters(bucket: Bucket, prefix: str = PREFIX, since: datetime | None = None,
 
 
 def replay(letter: Letter, bucket: Bucket, ship: Callable[[Any], Outcome]) -> Replayed:
-    """Deliver a letter's payload, and remove or move the letter by what came of it. Raises what the S3 client raises."""
+    """Deliver a letter's payload, and remove or move the letter by what came of it.
+
+    Where the bucket fails, the letter waits, and the result still says what was delivered.
+    """
+    outcome, reason = Outcome(), ""
     try:
-        content = bucket.s3.get_object(Bucket=bucket.name, Key=letter.key)["Body"].read()
-    except bucket.s3.exceptions.NoSuchKey:
-        return Replayed(letter, LetterFate.GONE, Outcome())
-    try:
-        outcome = ship(_payload(content))
-    except PayloadInvalid as problem:
-        return Replayed(letter, _poison(letter, bucket, str(problem)), Outcome(), str(problem))
-    reason = outcome.summary()
-    if not outcome.failed:
-        bucket.s3.delete_object(Bucket=bucket.name, Key=letter.key)
+        try:
+            outcome = ship(_payload(within(S3_SECONDS, lambda: _content(letter, bucket))))
+        except PayloadInvalid as problem:
+            reason = str(problem)
+            return Replayed(letter, within(S3_SECONDS, lambda: _poison(letter, bucket, reason)), outcome, reason)
+        if outcome.failed:
+            return Replayed(letter, LetterFate.WAITING, outcome, outcome.summary())
+        within(S3_SECONDS, lambda: bucket.s3.delete_object(Bucket=bucket.name, Key=letter.key))
         return Replayed(letter, LetterFate.REPLAYED, outcome)
-    if outcome.failed == outcome.permanently_refused:
-        return Replayed(letter, _poison(letter, bucket, reason), outcome, reason)
-    return Replayed(letter, LetterFate.WAITING, outcome, reason)
+    except bucket.s3.exceptions.NoSuchKey:
+        return Replayed(letter, LetterFate.GONE, outcome)
+    except (BotoCoreError, ClientError, TookTooLong) as problem:
+        said = f"S3: {_s3_reason(problem)}"
+        return Replayed(letter, LetterFate.WAITING, outcome, f"{said}; {reason}" if reason else said, bucket_failed=True)
 
 
 def replay_all(
@@ -95,19 +106,37 @@ def replay_all(
     events_per_second: float,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Iterator[Replayed]:
-    """Replay one letter after the other, no faster than `events_per_second`; ends early where the server takes nothing."""
+    """Replay one letter after the other, no faster than `events_per_second`.
+
+    Ends early after three letters in a row for which the server was away or refused the login, or the bucket failed.
+    """
     consecutive_failures = 0
     for letter in found:
         start = time.monotonic()
-        try:
-            result = replay(letter, bucket, ship)
-        except (BotoCoreError, ClientError) as problem:  # one object that cannot be had must not stop the others
-            result = Replayed(letter, LetterFate.WAITING, Outcome(), f"S3: {type(problem).__name__}")
+        result = replay(letter, bucket, ship)
         yield result
-        consecutive_failures = 0 if result.outcome.available else consecutive_failures + 1
+        failed = result.bucket_failed or result.outcome.denied or not result.outcome.available
+        consecutive_failures = consecutive_failures + 1 if failed else 0
         if consecutive_failures == MOST_CONSECUTIVE_FAILURES:
             return
         sleep(max(result.outcome.documents / events_per_second - (time.monotonic() - start), 0.0))
+
+
+def _content(letter: Letter, bucket: Bucket) -> bytes:
+    content: bytes = bucket.s3.get_object(Bucket=bucket.name, Key=letter.key)["Body"].read()
+    return content
+
+
+def _s3_reason(problem: Exception) -> str:
+    """What S3 says of a step that failed: its error code, and where a permission is missing, which."""
+    if isinstance(problem, TookTooLong):
+        return f"no answer within {S3_SECONDS:g} s"
+    if not isinstance(problem, ClientError):
+        return type(problem).__name__
+    code = problem.response.get("Error", {}).get("Code", "an error without a code")
+    step = problem.operation_name
+    missing = f": the role needs {PERMISSIONS[step]}" if code == "AccessDenied" and step in PERMISSIONS else ""
+    return f"{code} at {step}{missing}"
 
 
 def _payload(content: bytes) -> Any:
@@ -122,11 +151,8 @@ def _poison(letter: Letter, bucket: Bucket, reason: str) -> LetterFate:
     if not letter.key.startswith(POISON):
         shown = "".join(character if " " <= character <= "~" else "?" for character in reason[:REASON_CHARACTERS])  # a header's value
         source = {"Bucket": bucket.name, "Key": letter.key}
-        try:
-            bucket.s3.copy_object(
-                Bucket=bucket.name, Key=POISON + letter.key, CopySource=source, Metadata={"reason": shown}, MetadataDirective="REPLACE"
-            )
-        except bucket.s3.exceptions.NoSuchKey:
-            return LetterFate.GONE
+        bucket.s3.copy_object(
+            Bucket=bucket.name, Key=POISON + letter.key, CopySource=source, Metadata={"reason": shown}, MetadataDirective="REPLACE"
+        )
         bucket.s3.delete_object(Bucket=bucket.name, Key=letter.key)
     return LetterFate.POISONED

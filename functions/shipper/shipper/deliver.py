@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from collections import Counter
@@ -11,13 +12,19 @@ from typing import Final
 
 from opensearchpy import RequestsHttpConnection
 
-from shipper.bulk import CHUNK_BYTES, Fate, Verdict, body, chunks, send
-from shipper.document import Document, Form, rescued
+from shipper.bulk import CHUNK_BYTES, Fate, Verdict, body, body_without_index, chunks, send
+from shipper.document import Document, Form
+from shipper.ladder import less, rescued
+from shipper.limits import sendable
 
 REQUEST_SECONDS: Final = 30.0
 FIRST_PAUSE: Final = 0.2  # seconds; the longest that a first pause can be
 LONGEST_PAUSE: Final = 20.0
+AT_ONCE_SECONDS: Final = 5.0
+SUSPICIOUS_TRIES: Final = 5  # after which a document that the server fails at is tried alone
 TOO_LATE: Final = "not sent: no time was left"
+NOT_SENT: Final = Verdict(Fate.BUSY, TOO_LATE)
+NO_FORM: Final = "%s, even for the line without any field: mend the index or its settings"
 
 
 class NotDelivered(Exception):
@@ -29,8 +36,8 @@ class Outcome:
     """What became of the lines: how many, in how many requests and inflated bytes, and why some are not in the index.
 
     `excluded` are lines of a kind that is not shipped, all others became a document.
-    `reasons` counts what is not in the index; `permanently_refused` is how many of those the index will never take in any form;
-    `available` says whether the server took the last request at all.
+    `reasons` counts what is not in the index. `available` says whether the server took the last request at all, and `denied` whether
+    it permitted none of it.
     """
 
     indexed: int = 0
@@ -38,11 +45,11 @@ class Outcome:
     rescued: int = 0
     excluded: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
-    permanently_refused: int = 0
     requests: int = 0
     retries: int = 0
     sent_bytes: int = 0
     available: bool = True
+    denied: bool = False
 
     @property
     def failed(self) -> int:
@@ -56,10 +63,10 @@ class Outcome:
 
     def add(self, other: Outcome) -> None:
         """Count a later outcome into this one."""
-        for name in ("indexed", "duplicate", "rescued", "excluded", "permanently_refused", "requests", "retries", "sent_bytes"):
+        for name in ("indexed", "duplicate", "rescued", "excluded", "requests", "retries", "sent_bytes"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.reasons.update(other.reasons)
-        self.available = other.available
+        self.available, self.denied = other.available, other.denied
 
     def summary(self) -> str:
         """Why documents are not in the index, as one line for people; empty where all are."""
@@ -99,14 +106,16 @@ class RetryBudget:
 
 
 @dataclass(slots=True)
-class _Sender:
-    """One delivery. What has to be sent again gathers in `busy`, with the reason, and as less in `smaller`."""
+class _Delivery:
+    """One delivery. What has to be sent again gathers in `busy`, and what the server refused in `refused`, each with its verdict."""
 
     connection: RequestsHttpConnection
     budget: RetryBudget
     outcome: Outcome = field(default_factory=Outcome)
-    busy: list[tuple[Document, str]] = field(default_factory=list)
-    smaller: list[Document] = field(default_factory=list)
+    busy: list[tuple[Document, Verdict]] = field(default_factory=list)
+    refused: list[tuple[Document, Verdict]] = field(default_factory=list)
+    too_large: tuple[float, Verdict] = (math.inf, NOT_SENT)  # bytes of the smallest document that was too large alone
+    by_index: bool = False  # a request for each index, whose documents do not name it
 
     def attempt(self, chunked: Iterable[list[Document]]) -> None:
         """Send every chunk once. A server that takes nothing is given a pause before the next request."""
@@ -117,42 +126,169 @@ class _Sender:
             failures = 0 if self.send(chunk) else failures + 1
 
     def send(self, chunk: list[Document]) -> bool:
-        """One chunk, split as often as the server wants it smaller. False when the server took nothing of it."""
+        """One chunk, split where the server refuses it as a whole. False when the server took nothing of it."""
+        parts = _by_index(chunk) if self.by_index else [chunk]
+        if len(parts) > 1:
+            return min([self.send(part) for part in parts])
+        start = time.monotonic()
+        verdict = self.request(chunk)
+        if isinstance(verdict, Verdict):
+            if verdict.fate is Fate.NAMED and not self.by_index:
+                self.by_index = True
+                return self.send(chunk)
+            if verdict.fate is Fate.TOO_MUCH:
+                self.split(chunk)
+                return True
+            waited = time.monotonic() - start >= REQUEST_SECONDS
+            if verdict.fate is Fate.UNANSWERED and len(chunk) == 1 and waited and self.answers_without_fields(chunk[0], verdict):
+                return True
+        self.count(chunk, verdict)
+        return verdict is NOT_SENT or self.outcome.available
+
+    def request(self, chunk: list[Document], longest: float = REQUEST_SECONDS) -> list[Verdict] | Verdict:
+        """One request, within the time that is left."""
         left = self.budget.left()
         if left <= 0:
-            self.busy += [(document, TOO_LATE) for document in chunk]
-            return True
-        content = body(chunk)
+            return NOT_SENT
+        index = chunk[0].index_name if self.by_index else ""
+        content = body_without_index(chunk) if index else body(chunk)
         self.outcome.requests += 1
         self.outcome.sent_bytes += len(content)
-        verdict = send(content, len(chunk), self.connection, min(REQUEST_SECONDS, left))
-        if isinstance(verdict, Verdict):
-            if verdict.fate is Fate.TOO_MUCH:
-                half = len(chunk) // 2
-                return self.send(chunk[:half]) & self.send(chunk[half:])
-            verdict = [verdict] * len(chunk)
-        self.outcome.available = any(one.fate is not Fate.BUSY for one in verdict)
-        self.count(chunk, verdict)
-        return self.outcome.available
+        verdict = send(content, len(chunk), self.connection, min(longest, left), index)
+        found = [verdict] if isinstance(verdict, Verdict) else verdict
+        self.outcome.available = any(one.fate not in {Fate.BUSY, Fate.UNANSWERED} for one in found)
+        self.outcome.denied = all(one.fate is Fate.FAILED and one.status in {"401", "403"} for one in found)
+        return verdict
 
-    def count(self, chunk: list[Document], verdicts: list[Verdict]) -> None:
+    def alone(self, document: Document, longest: float = REQUEST_SECONDS) -> Verdict:
+        """A request of one document."""
+        verdict = self.request([document], longest)
+        return verdict if isinstance(verdict, Verdict) else verdict[0]
+
+    def count(self, chunk: list[Document], verdicts: list[Verdict] | Verdict) -> None:
         """Book each document where its verdict sends it."""
-        for document, verdict in zip(chunk, verdicts, strict=True):
-            fate, reason, error = verdict
-            if fate is Fate.INDEXED:
-                if document.form is Form.WHOLE:
+        for document, verdict in zip(chunk, _for_each(verdicts, chunk), strict=True):
+            match verdict.fate:
+                case Fate.INDEXED if document.form is Form.WHOLE:
                     self.outcome.indexed += 1
-                else:
+                case Fate.INDEXED:
                     self.outcome.rescued += 1
-            elif fate is Fate.DUPLICATE:
-                self.outcome.duplicate += 1
-            elif fate is Fate.BUSY:
-                self.busy.append((document, reason))
-            elif fate is Fate.REFUSED and (less := rescued(document, error or {})):
-                self.smaller.append(less)
+                case Fate.DUPLICATE:
+                    self.outcome.duplicate += 1
+                case Fate.BUSY:
+                    self.busy.append((document, verdict))
+                case Fate.REFUSED:
+                    self.refused.append((document, verdict))
+                    if verdict.status == "413":
+                        self.too_large = min(self.too_large, (len(document.lines), verdict))
+                case _:
+                    self.outcome.reasons[failure_reason(document, verdict)] += 1
+
+    def split(self, chunk: list[Document]) -> None:
+        """A chunk that the server refused as a whole: it is too large, or one action in it cannot be read.
+
+        Its first document goes down the ladder alone. If not even its bare form is taken, nor the smallest of the others, the
+        server takes nothing: no more is sent.
+        """
+        first, *rest = chunk
+        verdict = self.alone(first)
+        if verdict.fate is not Fate.REFUSED:
+            self.count([first], verdict)
+        elif self.descend(first, verdict)[0].fate is Fate.REFUSED and rest:
+            smallest = min(rest, key=lambda document: len(document.lines))
+            verdict = self.alone(smallest)
+            if verdict.fate is Fate.REFUSED:
+                self.give_up(rest, verdict)
+                return
+            rest.remove(smallest)
+            self.count([smallest], verdict)
+        self.halve(rest)
+
+    def halve(self, chunk: list[Document]) -> None:
+        """The rest of such a chunk: by halves, down to the documents that spoil it. What is larger than one of those is not sent."""
+        size, verdict = self.too_large
+        self.refused += [(document, verdict) for document in chunk if len(document.lines) >= size]
+        chunk = [document for document in chunk if len(document.lines) < size]
+        middle = len(chunk) // 2
+        for half in filter(None, (chunk[:middle], chunk[middle:])):
+            found = self.request(half)
+            if isinstance(found, Verdict) and found.fate is Fate.TOO_MUCH:
+                self.halve(half)
             else:
-                self.outcome.reasons[failure_reason(document, verdict)] += 1
-                self.outcome.permanently_refused += fate is Fate.REFUSED
+                self.count(half, found)
+
+    def blame(self) -> None:
+        """The first document that was refused goes down the ladder alone; the rest follows, in one request, to where it was taken.
+
+        If even its bare form is refused, the fault is the index's or the server's, and whatever was refused alike waits.
+        """
+        (first, why), *rest = self.refused
+        self.refused = []
+        verdict, refusals = self.descend(first, why)
+        if verdict.fate is Fate.REFUSED:
+            self.give_up([document for document, one in rest if one.reason == why.reason], verdict)
+            self.refused = [(document, one) for document, one in rest if one.reason != why.reason]
+        elif verdict.fate in {Fate.INDEXED, Fate.DUPLICATE}:
+            again = []
+            for document, one in rest:
+                lessened: Document | None = document
+                for refusal in refusals if one.error == why.error else [one]:
+                    lessened = lessened and less(lessened, refusal.error or {})
+                if lessened:
+                    again.append(lessened)
+                else:
+                    self.give_up([document], one)
+            self.attempt(chunks(again, CHUNK_BYTES))
+        else:  # no answer to learn from
+            self.count([document for document, _ in rest], verdict)
+
+    def descend(self, document: Document, verdict: Verdict) -> tuple[Verdict, list[Verdict]]:
+        """A refused document, sent with less until it is taken, and counted: the last verdict, and the refusals on the way."""
+        refusals: list[Verdict] = []
+        while verdict.fate is Fate.REFUSED:
+            refusals.append(verdict)
+            lessened = less(document, verdict.error or {})
+            if lessened is None:
+                self.give_up([document], verdict)
+                return verdict, refusals
+            document, verdict = lessened, self.alone(lessened)
+        self.count([document], verdict)
+        return verdict, refusals
+
+    def give_up(self, given: list[Document], verdict: Verdict) -> None:
+        """Documents that the server takes in no form: the payload waits until somebody has mended what the reason names."""
+        if given:
+            self.outcome.reasons[NO_FORM % _detailed(verdict)] += len(given)
+
+    def answers_without_fields(self, document: Document, verdict: Verdict) -> bool:
+        """Whether a lone document that the server did not answer, or failed at, is taken at once without its fields.
+
+        Only then is that the document's fault.
+        """
+        lessened = rescued(document, {"type": verdict.reason} if verdict.error is None else verdict.error)
+        if document.form is not Form.WHOLE or self.budget.left() <= 0:
+            return False
+        found = self.alone(lessened, AT_ONCE_SECONDS)
+        if found.fate not in {Fate.INDEXED, Fate.DUPLICATE}:
+            return False
+        self.count([lessened], found)
+        return True
+
+    def suspect(self, again: list[tuple[Document, Verdict]]) -> list[Document]:
+        """What is to be sent again, but for one document that the server, which takes others, failed at each time.
+
+        It is tried alone, then with less.
+        """
+        if not self.outcome.available and len(again) > 1:
+            return [document for document, _ in again]
+        for number, (document, verdict) in enumerate(again):
+            if verdict.status[:1] == "5" and document.form is Form.WHOLE:
+                found = self.alone(document)
+                if found.status[:1] != "5" or not self.answers_without_fields(document, found):
+                    self.count([document], verdict if found is NOT_SENT else found)
+                del again[number]
+                break
+        return [document for document, _ in again]
 
 
 def deliver(documents: Iterable[Document], connection: RequestsHttpConnection, budget: RetryBudget) -> Outcome:
@@ -162,34 +298,51 @@ def deliver(documents: Iterable[Document], connection: RequestsHttpConnection, b
     refuses is sent with less; what is left at the deadline is counted as failed, but for documents that were not even
     taken from `documents`: whoever makes them knows how many there would have been.
     """
-    sender = _Sender(connection, budget)
-    sender.attempt(_in_time(chunks(documents, CHUNK_BYTES), budget))
+    delivery = _Delivery(connection, budget)
+    delivery.attempt(_in_time(chunks(map(sendable, documents), CHUNK_BYTES), budget))
     tries = 0
-    while (sender.busy or sender.smaller) and budget.left() > 0:
-        if sender.smaller:
-            again, sender.smaller = sender.smaller, []
-        else:
-            tries += 1
-            budget.pause(tries)
-            if budget.left() <= 0:
-                break
-            again, sender.busy = [document for document, _ in sender.busy], []
-            sender.outcome.retries += len(again)
-        sender.attempt(chunks(again, CHUNK_BYTES))
-    sender.outcome.reasons.update(reason for _, reason in sender.busy)
-    sender.outcome.reasons.update(TOO_LATE for _ in sender.smaller)
-    return sender.outcome
+    while (delivery.busy or delivery.refused) and budget.left() > 0:
+        if delivery.refused:
+            delivery.blame()
+            continue
+        tries += 1
+        budget.pause(tries)
+        if budget.left() <= 0:
+            break
+        again, delivery.busy = delivery.busy, []
+        delivery.outcome.retries += len(again)
+        left = delivery.suspect(again) if tries >= SUSPICIOUS_TRIES else [document for document, _ in again]
+        delivery.attempt(chunks(left, CHUNK_BYTES))
+    delivery.outcome.reasons.update(verdict.reason for _, verdict in delivery.busy)
+    delivery.outcome.reasons.update(TOO_LATE for _ in delivery.refused)
+    return delivery.outcome
 
 
 def failure_reason(document: Document, verdict: Verdict) -> str:
     """Why a document failed; where somebody is not permitted something, with what is missing, since the server names an action at most."""
+    if verdict.status == "403" and (verdict.error or {}).get("type") == "security_exception":
+        return f"{verdict.reason}: the user needs the permission to write {document.index_name}"
+    return verdict.reason
+
+
+def _detailed(verdict: Verdict) -> str:
+    """A refusal with the setting or the field that it names."""
     error = verdict.error or {}
-    missing = {
-        ("403", "security_exception"): f"the user needs the permission to write {document.index_name}",
-        ("403", "without a type"): "the domain refuses the request: check its policy, the role's es:ESHttpPost, and the signature's clock",
-        ("401", "without a type"): "the server does not accept who asks: check user and password, or that requests are signed",
-    }.get((error.get("status", ""), error.get("type", "")))
-    return f"{verdict.reason}: {missing}" if missing else verdict.reason
+    if verdict.status == "413":
+        return f"{verdict.reason}, the server's limit for a request (http.max_content_length, or a proxy's)"
+    named = [f"{name} {error[name]}" for name in ("limit", "field", "name") if name in error]
+    return f"{verdict.reason}{' of ' if named else ''}{', '.join(named)}"
+
+
+def _for_each(verdicts: list[Verdict] | Verdict, chunk: list[Document]) -> list[Verdict]:
+    return [verdicts] * len(chunk) if isinstance(verdicts, Verdict) else verdicts
+
+
+def _by_index(chunk: list[Document]) -> list[list[Document]]:
+    found: dict[str, list[Document]] = {}
+    for document in chunk:
+        found.setdefault(document.index_name, []).append(document)
+    return list(found.values())
 
 
 def _in_time(chunked: Iterator[list[Document]], budget: RetryBudget) -> Iterator[list[Document]]:

@@ -49,8 +49,9 @@ class Form(IntEnum):
     """How much of a line is in its document: less at each refusal."""
 
     WHOLE = 0
-    RESCUED = 1  # envelope, line, and why the fields were refused
-    BARE = 2  # envelope and line: where even that reason was refused
+    REDUCED = 1  # without the fields that the index refused by name, and why
+    RESCUED = 2  # envelope, line, and why the fields were refused
+    BARE = 3  # envelope and line: where even that reason was refused
 
 
 class Document(NamedTuple):
@@ -205,19 +206,6 @@ def written(fields: Fields) -> bytes:
         return b"," + msgspec.json.encode(kept)[1:] + b"\n" if kept else NO_FIELDS
     except RecursionError:  # nested deeper than can be written, and than any index takes
         return NO_FIELDS
-
-
-def rescued(document: Document, error: dict[str, str]) -> Document | None:
-    """The same line with less around it, for an index that refused it; None when nothing is left to leave out."""
-    head = document.lines[: -document.tail]
-    match document.form:
-        case Form.WHOLE:
-            tail = b',"@rescued":' + msgspec.json.encode(error) + b"}\n"
-            return Document(head + tail, len(tail), Form.RESCUED)
-        case Form.RESCUED:
-            return Document(head + NO_FIELDS, len(NO_FIELDS), Form.BARE)
-        case Form.BARE:
-            return None
 
 
 def _sorted(extracted: Fields) -> tuple[Fields | None, Fields | None]:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
+from datetime import datetime
 from itertools import takewhile
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import boto3
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
+from botocore.config import Config
 
 from shipper.client import connect
 from shipper.dead_letters import PREFIX, Bucket, LetterFate, letters, replay_all
@@ -23,14 +25,17 @@ from shipper.ship import ship
 from shipper.values import moment, positive
 
 SERVICE: Final = "replay"
-LETTER_SECONDS: Final = 100.0  # that one letter may take: about what the shipper has
+OPTIONS: Final = ("prefix", "since", "until", "dry_run")
+LETTER_SECONDS: Final = 95.0  # that one letter may take: about what the shipper has
 RESERVE_SECONDS: Final = 125.0  # what is left of the invocation's time when the last letter is begun
 
+
+S3_CONFIG: Final = Config(connect_timeout=3, read_timeout=5, retries={"total_max_attempts": 2})
 
 setting = settings(os.environ)
 if not os.environ.get("DEAD_LETTER_BUCKET"):
     raise ValueError("DEAD_LETTER_BUCKET must be set to the bucket of the dead letters")
-bucket = Bucket(os.environ["DEAD_LETTER_BUCKET"], boto3.client("s3"))
+bucket = Bucket(os.environ["DEAD_LETTER_BUCKET"], boto3.client("s3", config=S3_CONFIG))
 try:
     events_per_second = positive(os.environ.get("EVENTS_PER_SECOND", "2000"))
 except ValueError as problem:
@@ -45,40 +50,64 @@ metrics = EphemeralMetrics(namespace="PredictionMonitor", service=SERVICE, defau
 def handler(event: Any, context: LambdaContext) -> dict[str, Any]:
     """Replay what waits; `event` may narrow it by `prefix`, `since` and `until` (ISO 8601, UTC), or only count with `dry_run`.
 
-    Answers how many letters there were, and how many met which fate. A schedule's own event narrows nothing.
+    Answers how many letters there were, and how many met which fate: the fates add up to the letters. A schedule's own event
+    narrows nothing. Raises `ValueError` with one sentence for an event that cannot be meant.
     """
     deadline = time.monotonic() + context.get_remaining_time_in_millis() / 1000 - RESERVE_SECONDS
-    since, until = (moment(event[name]) if event.get(name) else None for name in ("since", "until"))
-    found = letters(bucket, event.get("prefix") or PREFIX, since, until)
+    wish = _wish(event)
+    found = letters(bucket, wish.prefix, wish.since, wish.until)
     fates: Counter[str] = Counter()
     lines = 0
 
     def pause(seconds: float) -> None:
         time.sleep(max(min(seconds, deadline - time.monotonic()), 0.0))
 
-    if not event.get("dry_run"):
+    if not wish.dry_run:
         in_time = takewhile(lambda _: time.monotonic() < deadline, found)
         for result in replay_all(in_time, bucket, _ship, events_per_second, pause):
             fates[result.fate] += 1
             lines += result.outcome.documents
             if result.reason:
                 logger.warning("letter", key=result.letter.key, fate=result.fate, reason=result.reason)
-    waiting = len(found) - fates[LetterFate.REPLAYED] - fates[LetterFate.POISONED] - fates[LetterFate.GONE]
-    counts: dict[str, Any] = {
-        "found": len(found),
-        "replayed": fates[LetterFate.REPLAYED],
-        "poisoned": fates[LetterFate.POISONED],
-        "waiting": waiting,
-    }
-    narrowed = any(event.get(name) for name in ("prefix", "since", "until"))
-    for name, count in counts.items():
-        if name == "waiting" and narrowed:  # an alarm takes it for all that waits
-            continue
-        metrics.add_metric(f"DeadLetters{name.capitalize()}", MetricUnit.Count, count)
+    done = {fate.value: fates[fate] for fate in (LetterFate.REPLAYED, LetterFate.POISONED, LetterFate.GONE)}
+    waiting = len(found) - sum(done.values())  # with those that were not tried
+    counts: dict[str, Any] = {"found": len(found), **done, "waiting": waiting}
+    for name in ("found", "replayed", "poisoned", *(() if wish.narrowed else ("waiting",))):  # an alarm takes it for all that waits
+        metrics.add_metric(f"DeadLetters{name.capitalize()}", MetricUnit.Count, counts[name])
     metrics.add_metric("MemoryUtilization", MetricUnit.Percent, memory_utilization(context.memory_limit_in_mb))
     metrics.flush_metrics()
     logger.info("replay", **counts, lines=lines)
     return {**counts, "lines": lines}
+
+
+class _Wish(NamedTuple):
+    """Which letters, and whether they are only counted."""
+
+    prefix: str
+    since: datetime | None
+    until: datetime | None
+    dry_run: bool
+    narrowed: bool
+
+
+def _wish(event: Any) -> _Wish:
+    """What an event asks for. Raises `ValueError` with one sentence for one that cannot be meant."""
+    if not isinstance(event, dict):
+        raise ValueError("the event must be a JSON object: {} for all letters, or with " + ", ".join(OPTIONS))  # noqa: TRY004
+    prefix, since, until, dry_run = (event.get(name) for name in OPTIONS)
+    for name, value in (("prefix", prefix), ("since", since), ("until", until)):
+        if value is not None and not isinstance(value, str):
+            raise ValueError(f"{name} must be text, not {str(value)[:100]!r}")
+    if dry_run is not None and not isinstance(dry_run, bool):
+        raise ValueError(f"dry_run must be true or false, not {str(dry_run)[:100]!r}")
+    return _Wish(prefix or PREFIX, _time("since", since), _time("until", until), bool(dry_run), any((prefix, since, until)))
+
+
+def _time(name: str, text: str | None) -> datetime | None:
+    try:
+        return moment(text) if text else None
+    except ValueError as problem:
+        raise ValueError(f"{name} must be {problem}") from None
 
 
 def _ship(event: Any) -> Outcome:

@@ -231,8 +231,8 @@ def event(after: int) -> dict[str, Any]:
     return {"eventId": str(after), "timestamp": BASE + after, "message": "", "logStreamName": "a"}
 
 
-def failing(reason: str, *, count: int = 2, permanently_refused: int = 0, indexed: int = 0) -> Outcome:
-    outcome = Outcome(indexed=indexed, permanently_refused=permanently_refused)
+def failing(reason: str, *, count: int = 2, indexed: int = 0) -> Outcome:
+    outcome = Outcome(indexed=indexed)
     outcome.reasons[reason] = count
     return outcome
 
@@ -245,14 +245,13 @@ def test_ends_where_nothing_is_taken() -> None:
     )
     assert taken(away, away, Outcome(duplicate=1), away, away) == (5, "")
     assert taken(*[failing("429 busy", indexed=1)] * 4) == (4, "")  # some are taken
-    assert taken(*[failing("400 refused", permanently_refused=2)] * 4) == (4, "")  # the documents' own fault
     assert taken(away, away, Outcome(excluded=3), away) == (4, taken(away, away, away)[1])  # nothing was asked of the server
 
 
 def test_outcomes_add_up() -> None:
     counted = Outcome()
     for count in (1, 10):
-        one = Outcome(indexed=count, duplicate=count, rescued=count, excluded=count, permanently_refused=count)
+        one = Outcome(indexed=count, duplicate=count, rescued=count, excluded=count)
         one.reasons["why"] = count
         counted.add(one)
-    assert (counted.indexed, counted.duplicate, counted.rescued, counted.excluded, counted.permanently_refused, counted.failed) == (11,) * 6
+    assert (counted.indexed, counted.duplicate, counted.rescued, counted.excluded, counted.failed) == (11,) * 5

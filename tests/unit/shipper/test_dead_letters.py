@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from threading import Event
 from typing import Any
 
 import boto3
@@ -144,16 +146,8 @@ def test_order_is_random(bucket: Bucket) -> None:
         pytest.param(Outcome(duplicate=3), LetterFate.REPLAYED, [], id="all were there"),
         pytest.param(Outcome(excluded=3), LetterFate.REPLAYED, [], id="all excluded"),
         pytest.param(Outcome(), LetterFate.REPLAYED, [], id="no lines"),
-        pytest.param(Outcome(reasons=NEVER, permanently_refused=2), LetterFate.POISONED, [f"poison/{KEY}"], id="all permanently refused"),
-        pytest.param(
-            Outcome(indexed=3, reasons=NEVER, permanently_refused=2),
-            LetterFate.POISONED,
-            [f"poison/{KEY}"],
-            id="some permanently refused, the rest delivered",
-        ),
-        pytest.param(
-            Outcome(reasons=NEVER + BUSY, permanently_refused=2), LetterFate.WAITING, [KEY], id="some permanently refused, some busy"
-        ),
+        pytest.param(Outcome(reasons=NEVER), LetterFate.WAITING, [KEY], id="all refused in every form"),
+        pytest.param(Outcome(indexed=3, reasons=NEVER), LetterFate.WAITING, [KEY], id="some refused, the rest delivered"),
         pytest.param(Outcome(indexed=3, reasons=BUSY), LetterFate.WAITING, [KEY], id="some busy, the rest delivered"),
         pytest.param(Outcome(reasons=BUSY, available=False), LetterFate.WAITING, [KEY], id="the server is away"),
     ],
@@ -228,12 +222,6 @@ def test_any_key_can_be_set_aside(bucket: Bucket, key: str) -> None:
 @pytest.mark.parametrize(
     ("ship", "fate", "left"),
     [
-        pytest.param(
-            giving(Outcome(reasons=NEVER, permanently_refused=2)),
-            LetterFate.POISONED,
-            [f"poison/{KEY}"],
-            id="permanently refused again: stays",
-        ),
         pytest.param(refusing("broken"), LetterFate.POISONED, [f"poison/{KEY}"], id="unreadable again: stays"),
         pytest.param(giving(Outcome(reasons=BUSY)), LetterFate.WAITING, [f"poison/{KEY}"], id="busy: stays"),
         pytest.param(giving(Outcome(indexed=3)), LetterFate.REPLAYED, [], id="delivered: removed"),
@@ -257,7 +245,6 @@ def test_letter_that_is_gone(bucket: Bucket) -> None:
     ("outcome", "fate"),
     [
         pytest.param(Outcome(indexed=3), LetterFate.REPLAYED, id="delivered"),
-        pytest.param(Outcome(reasons=NEVER, permanently_refused=2), LetterFate.GONE, id="permanently refused"),
         pytest.param(None, LetterFate.GONE, id="unreadable"),
     ],
 )
@@ -279,8 +266,7 @@ def test_what_the_bucket_forbids_is_not_hidden(bucket: Bucket) -> None:
     letter = put(bucket)
     bucket.s3.delete_object(Bucket=NAME, Key=letter.key)
     bucket.s3.delete_bucket(Bucket=NAME)
-    with pytest.raises(bucket.s3.exceptions.NoSuchBucket):
-        replay(letter, bucket, giving(Outcome()))
+    assert replay(letter, bucket, giving(Outcome())).reason == "S3: NoSuchBucket at GetObject"
 
 
 # --- all of them -----------------------------------------------------------------------------------------------------------
@@ -342,6 +328,53 @@ def test_letters_are_taken_one_by_one(bucket: Bucket) -> None:
     assert len(keys(bucket)) == 2
 
 
+@pytest.mark.parametrize(
+    ("step", "code", "delivered", "reason"),
+    [
+        ("GetObject", "AccessDenied", 0, "S3: AccessDenied at GetObject: the role needs s3:GetObject"),
+        ("DeleteObject", "AccessDenied", 7, "S3: AccessDenied at DeleteObject: the role needs s3:DeleteObject"),
+        ("DeleteObject", "SlowDown", 7, "S3: SlowDown at DeleteObject"),
+    ],
+)
+def test_where_the_bucket_fails_the_letter_waits_and_what_was_delivered_counts(
+    *, bucket: Bucket, monkeypatch: pytest.MonkeyPatch, step: str, code: str, delivered: int, reason: str
+) -> None:
+    """Otherwise the same lines would be delivered again, as fast as it goes, at each replay, and none be reported."""
+    found = [put(bucket, f"{KEY}-{number}") for number in range(5)]
+
+    def fail(**_: Any) -> Any:
+        raise ClientError({"Error": {"Code": code}}, step)
+
+    monkeypatch.setattr(bucket.s3, {"GetObject": "get_object", "DeleteObject": "delete_object"}[step], fail)
+    slept: list[float] = []
+    results = list(replay_all(found, bucket, giving(Outcome(indexed=7)), 10.0, slept.append))
+    assert [(one.fate, one.reason, one.outcome.documents) for one in results] == [(LetterFate.WAITING, reason, delivered)] * 3
+    assert [pytest.approx(seconds, abs=0.2) for seconds in slept] == [delivered / 10] * 2
+    assert len(keys(bucket)) == 5
+
+
+def test_a_bucket_that_does_not_answer_holds_nobody(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dead_letters, "S3_SECONDS", 0.2)
+    letter, ended = put(bucket), Event()
+    monkeypatch.setattr(bucket.s3, "get_object", lambda **_: ended.wait(30))
+    start = time.monotonic()
+    assert replay(letter, bucket, refusing("never called")).reason == "S3: no answer within 0.2 s"
+    assert time.monotonic() - start < 2
+    ended.set()
+
+
+@pytest.mark.parametrize(
+    ("outcome", "tried"),
+    [
+        pytest.param(Outcome(reasons=Counter({"403 security_exception": 1}), denied=True), 3, id="denied"),
+        pytest.param(Outcome(reasons=NEVER), 5, id="refused"),
+    ],
+)
+def test_a_login_that_is_refused_ends_the_replay(bucket: Bucket, outcome: Outcome, tried: int) -> None:
+    found = [put(bucket, f"{KEY}-{number}") for number in range(5)]
+    assert len(list(replay_all(found, bucket, giving(outcome), 1e9, lambda _: None))) == tried
+
+
 def test_an_object_that_cannot_be_had_waits_and_stops_nobody(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
     locked, other = put(bucket, f"{KEY}-locked"), put(bucket)
     get = bucket.s3.get_object
@@ -353,5 +386,8 @@ def test_an_object_that_cannot_be_had_waits_and_stops_nobody(bucket: Bucket, mon
 
     monkeypatch.setattr(bucket.s3, "get_object", refused)
     found = list(replay_all([locked, other], bucket, giving(Outcome(indexed=1)), 1000.0))
-    assert [(result.fate, result.reason) for result in found] == [(LetterFate.WAITING, "S3: ClientError"), (LetterFate.REPLAYED, "")]
+    assert [(result.fate, result.reason) for result in found] == [
+        (LetterFate.WAITING, "S3: AccessDenied at GetObject: the role needs s3:GetObject"),
+        (LetterFate.REPLAYED, ""),
+    ]
     assert keys(bucket) == [locked.key]

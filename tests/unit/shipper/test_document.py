@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from msgspec import Raw
 
 from shipper.decode import LAST_MILLISECOND, LogEvent, Payload
-from shipper.document import ENVELOPE, METADATA, NO_FIELDS, RESERVED, Document, Form, Rules, documents, rescued, spliced, written
+from shipper.document import ENVELOPE, METADATA, NO_FIELDS, RESERVED, Document, Form, Rules, documents, spliced, written
 from shipper.json_text import clean
+from shipper.ladder import less as rescued
 from shipper.provenance import RECORD_FILTER, kind_of
 from shipper.read import Kind, read
 from shipper.redact import Redaction

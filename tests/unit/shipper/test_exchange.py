@@ -1,0 +1,171 @@
+"""Every exchange ends on the wall clock, on sockets that misbehave, and no more of an answer is held than may be."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+
+import pytest
+
+from shipper import exchange
+from shipper.bulk import INDEXED, Fate, Verdict, body, send
+from shipper.client import connect
+from tests.unit.conftest import made
+
+SECONDS = 0.6
+AT_MOST = SECONDS + 1.2  # a busy machine's
+Serve = Callable[[socket.socket, threading.Event], None]
+
+
+@contextmanager
+def serving(serve: Serve) -> Iterator[tuple[str, list[socket.socket]]]:
+    """A server that does with its connections whatever `serve` does, and those that it had."""
+    over = threading.Event()
+    connections: list[socket.socket] = []
+    with closing(socket.socket()) as listening:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)  # an upload does not fit into it
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+
+        def accept() -> None:
+            with suppress(OSError):
+                while not over.is_set():
+                    connection, _ = listening.accept()
+                    connections.append(connection)
+                    threading.Thread(target=run, args=(connection,), daemon=True).start()
+
+        def run(connection: socket.socket) -> None:
+            with suppress(OSError):
+                serve(connection, over)
+
+        threading.Thread(target=accept, daemon=True).start()
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}", connections
+        over.set()
+        with suppress(OSError):
+            listening.shutdown(socket.SHUT_RDWR)
+        for connection in connections:
+            connection.close()
+
+
+def dripping_headers(connection: socket.socket, over: threading.Event) -> None:
+    """One byte each 0.1 s, so that no read takes long."""
+    connection.recv(65536)
+    for byte in b"HTTP/1.1 200 OK\r\nX-Long: " + b"x" * 10_000:
+        connection.sendall(bytes([byte]))
+        if over.wait(0.1):
+            return
+
+
+def dripping_body(connection: socket.socket, over: threading.Event) -> None:
+    connection.recv(65536)
+    connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 100000\r\n\r\n")
+    while not over.wait(0.1):
+        connection.sendall(b" ")
+
+
+def slow_reader(connection: socket.socket, over: threading.Event) -> None:
+    """Takes an upload at 4 kB/s."""
+    while not over.wait(0.1):
+        connection.recv(400)
+
+
+def silent(_connection: socket.socket, over: threading.Event) -> None:
+    over.wait(30)
+
+
+@pytest.mark.parametrize("serve", [dripping_headers, dripping_body, slow_reader, silent])
+def test_an_exchange_ends_in_its_time_and_is_cut(serve: Serve) -> None:
+    content = body(made("1")) + bytes(range(256)) * 100_000 if serve is slow_reader else body(made("1"))
+    with serving(serve) as (url, connections), closing(connect(url, {})) as connection:
+        start = time.monotonic()
+        verdict = send(content, 1, connection, SECONDS)
+        assert time.monotonic() - start < AT_MOST
+        assert isinstance(verdict, Verdict)
+        assert verdict.fate in {Fate.UNANSWERED, Fate.BUSY}
+        assert is_closed(connections[0]), "what was under way is on its way no more"
+
+
+def is_closed(connection: socket.socket) -> bool:
+    """Whether the other side has ended the connection, once what it sent before is read."""
+    connection.settimeout(5)
+    with suppress(ConnectionError):
+        while connection.recv(1 << 20):
+            pass
+    return True
+
+
+def test_a_slow_name_lookup_ends_in_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    over = threading.Event()
+    lookup = socket.getaddrinfo
+
+    def slow(*arguments: object, **settings: object) -> object:
+        over.wait(10)
+        return lookup(*arguments, **settings)  # type: ignore[arg-type]
+
+    with serving(silent) as (url, connections), closing(connect(url, {})) as connection:
+        monkeypatch.setattr(socket, "getaddrinfo", slow)
+        start = time.monotonic()
+        verdict = send(body(made("1")), 1, connection, SECONDS)
+        assert time.monotonic() - start < AT_MOST
+        assert isinstance(verdict, Verdict)
+        assert verdict.reason == "no answer in time"
+        over.set()
+        time.sleep(0.3)
+        assert all(not receives(one) for one in connections), "nothing is sent when it is too late"
+
+
+def receives(connection: socket.socket) -> bool:
+    connection.settimeout(0.5)
+    try:
+        return bool(connection.recv(10))
+    except OSError:
+        return False
+
+
+def test_the_connection_works_again_after_one_was_cut() -> None:
+    answer = b'HTTP/1.1 200 OK\r\ncontent-length: 37\r\n\r\n{"items":[{"create":{"status":201}}]}'
+    calls: list[int] = []
+
+    def once(connection: socket.socket, over: threading.Event) -> None:
+        calls.append(1)
+        if len(calls) == 1:
+            dripping_headers(connection, over)
+        else:
+            connection.recv(65536)
+            connection.sendall(answer)
+
+    with serving(once) as (url, _), closing(connect(url, {})) as connection:
+        found = [send(body(made("1")), 1, connection, seconds) for seconds in (SECONDS, 10.0)]
+    assert isinstance(found[0], Verdict)
+    assert found[1] == INDEXED
+
+
+def test_an_endless_answer_is_not_read_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shipper.client.LONGEST_ANSWER", 1 << 20)
+    sent: list[int] = []
+
+    def endless(connection: socket.socket, over: threading.Event) -> None:
+        connection.recv(65536)
+        connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 419430400\r\n\r\n")
+        while not over.is_set():
+            connection.sendall(b" " * 65536)
+            sent.append(65536)
+
+    with serving(endless) as (url, _), closing(connect(url, {})) as connection:
+        verdict = send(body(made("1")), 1, connection, 20.0)
+    assert isinstance(verdict, Verdict)
+    assert verdict.fate is Fate.BUSY
+    assert sum(sent) < 50 << 20  # what the sockets hold, beside the limit
+
+
+@pytest.mark.parametrize("problem", [ValueError("mine"), KeyboardInterrupt()])
+def test_a_call_raises_its_own_exception(problem: BaseException) -> None:
+    def fail() -> None:
+        raise problem
+
+    with pytest.raises(type(problem)):
+        exchange.within(5, fail)
+    assert exchange.within(5, lambda: 7) == 7
