@@ -9,7 +9,7 @@ import argparse
 import json
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +23,7 @@ from bench.monitor import false_alarms, power, traffic
 from bench.monitor.cost import cost
 from bench.monitor.drift import NARROW, replaced
 from bench.monitor.rows import MODEL, predicted
+from bench.monitor.search import search
 from bench.monitor.traffic import DAY_ROWS, Table, steady
 from bench.monitor.volume import volume
 from bench.table import console
@@ -33,21 +34,24 @@ from monitor.verdict import begins
 from tools.root import ROOT
 from training.corpora import CorpusMissing
 
+Start = Callable[[str, int], Callable[..., None]]
+
 HALVES: Final = 1  # seed of the split of documents
 SETS: Final = 21  # of predictions
 
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """How much is drawn: of the dial's traffic, of the bars', splits of independent rows, baselines of power."""
+    """How much is drawn: of the dial's traffic, of the bars', splits of independent rows, baselines of power; documents to read."""
 
-    dial: int = 200
+    dial: int = 120
     bars: int = 20
     splits: int = 100
     power: int = 10
+    documents: int = 1_000_000
 
 
-QUICK: Final = Scale(3, 2, 2, 1)
+QUICK: Final = Scale(3, 2, 2, 1, 20_000)
 
 
 def main() -> int:
@@ -69,73 +73,79 @@ def main() -> int:
             return 2
         shipped = json.loads((MODEL / "profile.json").read_text(encoding="utf-8"))
         source = traffic.table(sets | {"profile": power.shipped_rows(shipped)})
-        results = _measure(source, Profile.read(shipped), scale, start)
+        results: dict[str, Any] = {"machine": machine(), "scale": asdict(scale)}
+        for name, part in _measure(source, Profile.read(shipped), scale, start):
+            results |= {"measured": datetime.now(UTC).isoformat(timespec="seconds"), name: part}
+            options.out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")  # what is measured is kept at once
     if options.write_dial:
         rows = [json.dumps(row) for row in results["dial"]]
         dial.TABLE.write_text('{"rows": [\n  ' + ",\n  ".join(rows) + "\n]}\n", encoding="utf-8")
         page.print(f"written to {dial.TABLE}", markup=False, highlight=False)
-    content = {"measured": datetime.now(UTC).isoformat(timespec="seconds"), "machine": machine(), "scale": asdict(scale)} | results
-    options.out.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     page.print(f"written to {options.out}", markup=False, highlight=False)
     return 0
 
 
-def _measure(source: Table, shipped: Profile, scale: Scale, start: Callable[[str, int], Callable[..., None]]) -> dict[str, Any]:
+def _measure(source: Table, shipped: Profile, scale: Scale, start: Start) -> Iterator[tuple[str, Any]]:
+    """Each part of the results with its name, as soon as it is measured."""
     one, other = traffic.halves(HALVES)
     dialled, tested = traffic.pool(source, "ewt", one), traffic.pool(source, "ewt", other)
     german = traffic.pool(source, "foreign", lambda documents: documents < GERMAN)
     french = traffic.pool(source, "foreign", lambda documents: documents >= GERMAN)
-    gum = traffic.pool(source, "gum")
-    results: dict[str, Any] = {}
+    gum, made = traffic.pool(source, "gum"), steady(tested)
 
     kinds = false_alarms.kinds(dialled, german)
-    results["dial_figures"] = false_alarms.measured(source, kinds, scale.dial, 61, start("the dial's table", scale.dial * len(kinds)))
-    results["dial"] = false_alarms.dial(results["dial_figures"])
-    table = tuple(dial.Row(**row) for row in results["dial"])
-    row = dial.choose(168, table=table).row
-    results["row"] = asdict(row)
+    figures = false_alarms.measured(source, kinds, scale.dial, 61, start("the dial's table", scale.dial * len(kinds)))
+    yield "dial_figures", figures
+    yield "dial", (rows := false_alarms.dial(figures))
+    row = dial.choose(168, table=tuple(dial.Row(**row) for row in rows)).row
+    yield "row", asdict(row)
 
-    unseen = false_alarms.kinds(tested, french) | {f"{kind} (GUM)": made for kind, made in false_alarms.kinds(gum, french).items()}
+    unseen = false_alarms.kinds(tested, french) | {f"{kind} (GUM)": days for kind, days in false_alarms.kinds(gum, french).items()}
     tick = start("other documents than the dial's", scale.bars * len(unseen))
-    results["false_alarms"] = _at(row, false_alarms.measured(source, unseen, scale.bars, 67, tick, sizes={168: 7}))
-
-    tick = start("new sources, a weekly cycle, a launch", scale.bars * 3)
-    moved = {"tested": steady(tested)}
-    results["changes"] = {
-        "new sources": _at(row, false_alarms.measured(source, {"": steady(dialled)}, scale.bars, 71, tick, sizes={168: 7}, **moved)),
-        "a weekly cycle, 14-day baseline": _at(
-            row, false_alarms.measured(source, {"": weekly(tested, gum)}, scale.bars, 73, tick, sizes={336: 14})
-        ),
-        "a launch, ten times the traffic": launch(source, steady(tested), row, scale.bars, tick),
-    }
-
-    made = steady(tested)
-    more = {"another source 100 % (GUM)": replaced(gum)}
-    tick = start("drift under bursts", scale.power * 2)
-    results["power"] = power.under_bursts(source, "ewt", made, row, draws=scale.power, tick=tick, more=more)
-    more = {"another source 100 % (EWT)": replaced(tested)}
-    results["power_gum"] = power.under_bursts(source, "gum", steady(gum), row, draws=scale.power, tick=tick, more=more)
-    genres = source.sets["ewt"].genres
-    results["power_genres"] = [_genre(source, tested, genre, row, scale.power) for genre in range(len(genres))]
-
-    rows = source.all("profile")
-    results["profile"] = power.beside_the_profile(source, shipped, rows, start("drift beside the profile", len(NARROW)))
-    narrow, broad = np.append(rows, source.all("cola")), source.all("ewt")
-    tick = start("independent rows", scale.splits * 7)
-    results["independent"] = {
-        "CoLA": power.independent(source, narrow, 1500, sizes=(50, 100, 200), splits=scale.splits, tick=tick),
-        "EWT": power.independent(source, broad, 2000, sizes=(50, 100, 200, 500), splits=scale.splits, tick=tick),
-    }
+    yield "false_alarms", _at(row, false_alarms.measured(source, unseen, scale.bars, 67, tick, sizes={168: 7}))
     tick = start("independent rows for 30 days", scale.bars)
-    results["independent_chart"] = _at(row, _independent_chart(source, tested, scale.bars, tick))
+    yield "independent_chart", _at(row, _independent_chart(source, tested, scale.bars, tick))
 
+    drawn: dict[str, Any] = {"draws": scale.power, "tick": start("drift under bursts", scale.power * 2)}
+    yield "power", power.under_bursts(source, "ewt", made, row, more={"another source 100 % (GUM)": replaced(gum)}, **drawn)
+    yield "power_gum", power.under_bursts(source, "gum", steady(gum), row, more={"another source 100 % (EWT)": replaced(tested)}, **drawn)
+    genres = range(len(source.sets["ewt"].genres))
+    yield "power_genres", [_genre(source, tested, genre, row, scale.power) for genre in genres]
+
+    rows_of_profile = source.all("profile")
+    tick = start("drift beside the profile", len(NARROW))
+    yield "profile", power.beside_the_profile(source, shipped, rows_of_profile, tick)
+    narrow, broad = np.append(rows_of_profile, source.all("cola")), source.all("ewt")
+    split: dict[str, Any] = {"splits": scale.splits, "tick": start("independent rows", scale.splits * 7)}
+    yield (
+        "independent",
+        {
+            "CoLA": power.independent(source, narrow, 1500, sizes=(50, 100, 200), **split),
+            "EWT": power.independent(source, broad, 2000, sizes=(50, 100, 200, 500), **split),
+        },
+    )
+    tick = start("new sources, a weekly cycle, a launch", scale.bars * 3)
+    moved = false_alarms.measured(source, {"": steady(dialled)}, scale.bars, 71, tick, sizes={168: 7}, tested=made)
+    week = false_alarms.measured(source, {"": weekly(tested, gum)}, scale.bars, 73, tick, sizes={336: 14})
+    yield (
+        "changes",
+        {
+            "new sources": moved,
+            "a weekly cycle, 14-day baseline": _at(row, week),
+            "a launch, ten times the traffic": launch(source, made, row, scale.bars, tick),
+        },
+    )
     tick = start("predictions a day", 18)
-    results["volume"] = {
-        "bursts": volume(source, lambda count, chance: traffic.bursts(tested, count, chance), tick),
-        "independent": volume(source, lambda count, chance: chance.choice(source.all("ewt"), count), tick),
-    }
-    results["cost"] = cost(source, made, np.random.default_rng(79))
-    return results
+    yield (
+        "volume",
+        {
+            "bursts": volume(source, lambda count, chance: traffic.bursts(tested, count, chance), tick),
+            "independent": volume(source, lambda count, chance: chance.choice(source.all("ewt"), count), tick),
+        },
+    )
+    yield "cost", cost(source, made, np.random.default_rng(79))
+    start("OpenSearch reads a day", 1)
+    yield "search", search(source, np.random.default_rng(81).choice(source.all("ewt"), scale.documents))
 
 
 GERMAN: Final = 1776  # sentences, the first of the foreign ones

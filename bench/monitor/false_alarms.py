@@ -47,7 +47,7 @@ def draw(source: Table, made: Days, chance: Chance, sizes: Mapping[int, int], *,
     """Traffic of `made`, the baselines from the last days before the test days, which are of `tested` where given."""
     days = max(sizes.values())
     before, after = made(days, chance), (tested or made)(TEST_DAYS, chance)
-    windows = traffic.windows(source, after.reshape(-1, size), start=MONDAY + days * DAY)
+    windows = traffic.windows(source, after.reshape(-1, size), start=MONDAY + days * DAY, squares=False)
     fits = {
         count: fitted(source, before[-some * DAY_ROWS :], size=size, start=MONDAY + (days - some) * DAY) for count, some in sizes.items()
     }

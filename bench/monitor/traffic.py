@@ -27,7 +27,7 @@ MONDAY: Final = 4 * DAY  # 5 January 1970
 class Table:
     """All sets of rows one below the other; `first` is each set's first row, `size` its number of rows."""
 
-    numbers: NDArray[np.float64]
+    columns: NDArray[np.float64]  # (fields, rows)
     codes: dict[str, Index]
     label: Index
     flags: Index
@@ -36,6 +36,11 @@ class Table:
     first: Mapping[str, int]
     size: Mapping[str, int]
     sets: Mapping[str, Rows]
+
+    @property
+    def numbers(self) -> NDArray[np.float64]:
+        """The same as (rows, fields)."""
+        return self.columns.T
 
     def all(self, name: str) -> Index:
         """The rows of one set."""
@@ -56,7 +61,7 @@ def table(sets: Mapping[str, Rows]) -> Table:
     text = np.concatenate([rows.text for rows in sets.values()])
     flags = np.concatenate([rows.flags for rows in sets.values()])
     return Table(
-        numbers=np.stack([columns[n].astype(np.float64) for n in names], axis=1),  # the first column: see `Rows`
+        columns=np.stack([columns[n].astype(np.float64) for n in names]),  # the first one: see `Rows`
         codes={name: scale.codes(columns[name]) for name, scale in SCALES.items()},
         label=np.concatenate([rows.label for rows in sets.values()]),
         flags=flags,
@@ -68,8 +73,11 @@ def table(sets: Mapping[str, Rows]) -> Table:
     )
 
 
-def windows(source: Table, rows: Index, *, start: float = MONDAY) -> Windows:
-    """Windows of rows, (windows, rows of each), one after the other at `DAY_ROWS` a day, as the summaries of their slots."""
+def windows(source: Table, rows: Index, *, start: float = MONDAY, squares: bool = True) -> Windows:
+    """Windows of rows, (windows, rows of each), one after the other at `DAY_ROWS` a day, as the summaries of their slots.
+
+    Sums of squares, of which a baseline needs them, are left out where `squares` is false.
+    """
     count, size = rows.shape
     flat = rows.ravel()
     window = np.repeat(np.arange(count), size)
@@ -83,9 +91,9 @@ def windows(source: Table, rows: Index, *, start: float = MONDAY) -> Windows:
 
     moments = {}
     for at, name in enumerate((f"{PROBABILITY}.{LABELS[0]}", *FIELDS)):
-        column = np.ascontiguousarray(source.numbers[:, at])
-        moments[name] = np.stack([np.full(count, size), summed(column), summed(column**2)], axis=1)
-    unknown = FIELDS.index("input.unk_share") + 1
+        column = source.columns[at]
+        moments[name] = np.stack([np.full(count, size), summed(column), summed(column**2) if squares else np.zeros(count)], axis=1)
+    unknown = source.columns[FIELDS.index("input.unk_share") + 1]
     labels = added(source.label[flat], 2)
     flags = np.stack([summed((source.flags >> bit & 1).astype(float)) for bit in range(len(FLAGS))], axis=1)
     scripts = summed(source.foreign.astype(float))
@@ -101,7 +109,7 @@ def windows(source: Table, rows: Index, *, start: float = MONDAY) -> Windows:
         labels=Tally(LABELS, labels),
         flags=Tally(FLAGS, flags),
         scripts=Tally(("latin", "other"), np.stack([size - scripts, scripts], axis=1)),
-        unknown=summed((source.numbers[:, unknown] > 0).astype(float)),
+        unknown=summed((unknown > 0).astype(float)),
         hashes=hashes,
         distinct=distinct,
     )

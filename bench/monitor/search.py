@@ -1,0 +1,88 @@
+"""What reading a day's slots costs on the real OpenSearch: seconds, and the memory of the process that reads."""
+
+from __future__ import annotations
+
+import json
+import resource
+from collections.abc import Iterator
+from time import perf_counter
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import numpy as np
+import requests
+from opensearchpy import RequestsHttpConnection
+
+from bench.monitor.rows import FIELDS, FLAGS, PROBABILITY
+from bench.monitor.traffic import LABELS, Index, Table
+from local.opensearch import node
+from monitor.read import read_slots
+from monitor.summary import Stream
+from monitor.windows import DAY
+from tools.ports import free_port
+from tools.root import ROOT
+
+STREAM: Final = Stream("bench", "/aws/lambda/bench", "bench")
+START: Final = 1_023_062_400  # 3 June 2002
+INDEX: Final = "cwl-2002.06.03"
+CHUNK: Final = 5000
+
+
+def search(source: Table, rows: Index) -> dict[str, float]:
+    """Seconds to index these rows as documents of one day and to read the day's slots; the largest memory, in MB."""
+    with node(free_port(range(9299, 9210, -1))) as url:
+        template = (ROOT / "kibana" / "index_template.json").read_bytes()
+        headers = {"content-type": "application/json"}
+        requests.put(f"{url}/_index_template/bench", data=template, headers=headers, timeout=60).raise_for_status()
+        started = perf_counter()
+        for chunk in _chunks(source, rows):
+            answer = requests.post(f"{url}/{INDEX}/_bulk", data=chunk, headers={"content-type": "application/x-ndjson"}, timeout=120)
+            assert not answer.json()["errors"]
+        requests.post(f"{url}/{INDEX}/_refresh", timeout=60).raise_for_status()
+        indexed = perf_counter()
+        parts = urlsplit(url)
+        connection = RequestsHttpConnection(host=parts.hostname or "", port=parts.port or 9200)
+        slots = read_slots(connection, STREAM, START, START + DAY)
+        finished = perf_counter()
+    assert sum(s.rows for s in slots) == len(rows)
+    return {
+        "documents": len(rows),
+        "index_seconds": round(indexed - started, 1),
+        "read_seconds": round(finished - indexed, 2),
+        "memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+    }
+
+
+def _chunks(source: Table, rows: Index) -> Iterator[bytes]:
+    times = START * 1000 + np.arange(len(rows)) * (DAY * 1000) // len(rows)
+    for at in range(0, len(rows), CHUNK):
+        lines = [_document(source, int(row), int(time)) for row, time in zip(rows[at : at + CHUNK], times[at : at + CHUNK], strict=True)]
+        yield "".join(f'{{"create":{{}}}}\n{json.dumps(line)}\n' for line in lines).encode()
+
+
+def _document(source: Table, row: int, time: int) -> dict[str, Any]:
+    numbers = dict(zip((PROBABILITY, *FIELDS), source.numbers[row].tolist(), strict=True))
+    label = LABELS[int(source.label[row])]
+    score = numbers["prediction.score"]
+    given = {name.removeprefix("input."): value for name, value in numbers.items() if name.startswith("input.") and "sig" not in name}
+    return {
+        "@timestamp": time,
+        "@kind": "prediction",
+        "@stack": STREAM.stack,
+        "@log_group": STREAM.log_group,
+        "traffic": "live",
+        "model": {"name": STREAM.model, "version": "1", "profile": "1"},
+        "prediction": {
+            "label": label,
+            "score": score,
+            "probability": {"acceptable": numbers[PROBABILITY], "unacceptable": 1 - numbers[PROBABILITY]},
+        },
+        "input": given
+        | {
+            "words": int(given["words"]),
+            "script": "latin",
+            "flags": [flag for bit, flag in enumerate(FLAGS) if source.flags[row] >> bit & 1],
+            "hash": f"{int(source.text[row]):016x}",
+            "sig": {f"s{at}": int(numbers[f"input.sig.s{at}"]) for at in range(8)},
+        },
+    }

@@ -1,0 +1,67 @@
+"""What is asked of OpenSearch: fields that the index has, only live predictions of one stream, and never a row."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from monitor import searches
+from monitor.summary import Stream
+from tools.root import ROOT
+
+STREAM = Stream("stack", "/aws/lambda/one", "a-model")
+# What the template's dynamic rules type.
+BY_RULE = {"@kind", "@stack", "@function_version", "prediction.probability.acceptable", "prediction.probability.unacceptable"}
+BODIES = {
+    "streams": searches.streams("stack", 0, 900),
+    "labels": searches.labels(STREAM, 0, 900),
+    "counts": searches.counts(STREAM, 0, 900),
+    "slots": searches.slots(STREAM, 0, 900, ["acceptable", "unacceptable"], {"slot": 0}),
+    "without a model": searches.slots(Stream("stack", "/aws/lambda/one", ""), 0, 900, []),
+}
+
+
+def mapped(properties: dict[str, Any], above: str = "") -> Iterator[str]:
+    for name, field in properties.items():
+        yield above + name
+        yield from mapped(field.get("properties", {}), f"{above}{name}.")
+        yield from (f"{above}{name}.{sub}" for sub in field.get("fields", {}))
+
+
+def named(body: Any) -> Iterator[str]:
+    """The fields that a body names."""
+    if isinstance(body, dict):
+        for key, value in body.items():
+            if key == "field":
+                yield value
+            elif key in {"term", "range"} and "field" not in value:
+                yield from value
+            else:
+                yield from named(value)
+    elif isinstance(body, list):
+        for part in body:
+            yield from named(part)
+
+
+@pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
+def test_the_index_template_has_every_field(body: dict[str, Any]) -> None:
+    template = json.loads((ROOT / "kibana" / "index_template.json").read_text(encoding="utf-8"))
+    assert set(named(body)) <= set(mapped(template["template"]["mappings"]["properties"])) | BY_RULE
+
+
+@pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
+def test_no_row_and_no_text(body: dict[str, Any]) -> None:
+    assert body["size"] == 0
+    assert not {"text", "@message"} & set(named(body))
+    assert "top_hits" not in json.dumps(body)
+
+
+@pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
+def test_one_stack_and_live_predictions(body: dict[str, Any]) -> None:
+    filters = body["query"]["bool"]["filter"]
+    assert {"term": {"@stack": "stack"}} in filters
+    assert {"term": {"@kind": "prediction"}} in filters
+    assert any("traffic" in json.dumps(each) for each in filters)
