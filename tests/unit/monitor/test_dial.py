@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from monitor import dial
 from monitor.dial import Row, choose
 
 TABLE = (
@@ -32,3 +33,9 @@ def test_choose(windows: int, days: float, streams: int, row: Row, kept: bool) -
 def test_a_promise_that_cannot_be_kept_is_said() -> None:
     said = choose(168, days=365, streams=20, table=TABLE).sentence()
     assert said == "At most one false notice in 100 days: no row of the table is strict enough for 365 days and 20 streams."
+
+
+def test_the_measured_table_keeps_the_default() -> None:
+    for windows in sorted({row.windows for row in dial.rows()}):
+        assert choose(windows).kept
+    assert all(0 < row.level <= 0.05 and row.in_a_row >= 2 and row.days > 0 for row in dial.rows())
