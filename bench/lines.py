@@ -42,7 +42,7 @@ def printed(count: int) -> Printed:
     """The log of the project's inference function for `count` sentences."""
     folder = ROOT / "functions" / "inference"
     result = subprocess.run(
-        [sys.executable, "-m", "bench.predict"],
+        [sys.executable, "-m", "bench.print_records"],
         input=json.dumps(sentences(count)),
         env=os.environ | {"PYTHONPATH": f"{folder}:{ROOT}", "HASH_KEY": "the key of the bench", "LOG_TEXT": "true"},
         stdout=subprocess.PIPE,

@@ -17,8 +17,8 @@ from opensearchpy import OpenSearch
 from bench import package
 from bench.interleave import Contender, Times, WrongCount, interleaved, ratio
 from bench.lines import Printed, event, mixed, records
-from bench.memory import Peak, peak
 from bench.ours import load_handler, ours
+from bench.peak_memory import Peak, peak
 from bench.rivals import ISAL, ZLIB, bodies, floor, usual
 from bench.table import Row, Target
 from shipper.client import connect

@@ -116,7 +116,7 @@ def bill(size: Size, prices: dict[str, Price]) -> list[Line]:
 
 def domain(size: Size, prices: dict[str, Price]) -> Line:
     """Data nodes by the hour."""
-    usd = prices[size.instance].of(size.instances * HOURS)
+    usd = prices[size.instance].cost(size.instances * HOURS)
     return Line("OpenSearch: instances", f"{size.instances} x {size.instance}, {HOURS} hours", usd)
 
 
@@ -125,7 +125,7 @@ def disk(size: Size, prices: dict[str, Price]) -> Line:
     return Line(
         "OpenSearch: disk",
         f"{size.instances} x {size.volume_gib:,} GiB of gp3",
-        prices["domain_gb_month"].of(size.instances * size.volume_gib),
+        prices["domain_gb_month"].cost(size.instances * size.volume_gib),
     )
 
 
@@ -146,14 +146,14 @@ def replay(prices: dict[str, Price]) -> Line:
 
 def _function(name: str, invocations: float, milliseconds: float, prices: dict[str, Price]) -> Line:
     memory = MEMORY_GB[name]
-    usd = prices["lambda_gb_second"].of(invocations * milliseconds / 1000 * memory) + prices["lambda_request"].of(invocations)
+    usd = prices["lambda_gb_second"].cost(invocations * milliseconds / 1000 * memory) + prices["lambda_request"].cost(invocations)
     return Line(f"Lambda: {name}", f"{invocations:,.0f} x {milliseconds:g} ms of {memory:g} GB", usd)
 
 
 def api(size: Size, prices: dict[str, Price]) -> Line:
     """Requests at the HTTP API, in two steps."""
     first = min(size.predictions, prices["api_request"].up_to or math.inf)
-    usd = prices["api_request"].of(first) + prices["api_request_above"].of(size.predictions - first)
+    usd = prices["api_request"].cost(first) + prices["api_request_above"].cost(size.predictions - first)
     return Line("API Gateway", f"{size.predictions:,.0f} requests", usd)
 
 
@@ -166,36 +166,36 @@ def log_gb(size: Size) -> float:
 
 def log(size: Size, prices: dict[str, Price]) -> Line:
     """Log lines taken in. Handing them to the shipper costs nothing but its invocations."""
-    return Line("CloudWatch: log lines", f"{log_gb(size):,.1f} GB", prices["log_gb"].of(log_gb(size)))
+    return Line("CloudWatch: log lines", f"{log_gb(size):,.1f} GB", prices["log_gb"].cost(log_gb(size)))
 
 
 def kept_log(size: Size, prices: dict[str, Price]) -> Line:
     """The same kept, compressed, for LogRetentionDays."""
     kept = log_gb(size) / DAYS * LOG_RETENTION_DAYS * COMPRESSED
-    return Line("CloudWatch: log kept", f"{kept:,.1f} GB, of {LOG_RETENTION_DAYS} days", prices["log_gb_month"].of(kept))
+    return Line("CloudWatch: log kept", f"{kept:,.1f} GB, of {LOG_RETENTION_DAYS} days", prices["log_gb_month"].cost(kept))
 
 
 def monitoring(prices: dict[str, Price]) -> Line:
     """Metrics, alarms and the dashboard: the same for every size."""
-    usd = prices["custom_metric"].of(CUSTOM_METRICS) + prices["alarm_metric"].of(ALARM_METRICS) + prices["dashboard"].of(DASHBOARDS)
+    usd = prices["custom_metric"].cost(CUSTOM_METRICS) + prices["alarm_metric"].cost(ALARM_METRICS) + prices["dashboard"].cost(DASHBOARDS)
     return Line("CloudWatch: metrics, alarms", f"{CUSTOM_METRICS} metrics, {ALARM_METRICS} alarms, {DASHBOARDS} dashboard", usd)
 
 
 def secrets(prices: dict[str, Price]) -> Line:
     """The hash key and the domain's administrator."""
-    return Line("Secrets Manager", f"{SECRETS} secrets", prices["secret"].of(SECRETS))
+    return Line("Secrets Manager", f"{SECRETS} secrets", prices["secret"].cost(SECRETS))
 
 
 def traffic(size: Size, prices: dict[str, Price]) -> Line:
     """Answers, as if every caller were in the internet."""
     answers = size.predictions * ANSWER_BYTES / GB
-    return Line("Answers to the internet", f"{answers:,.1f} GB", prices["internet_gb"].of(answers))
+    return Line("Answers to the internet", f"{answers:,.1f} GB", prices["internet_gb"].cost(answers))
 
 
 def rest(prices: dict[str, Price]) -> Line:
     """The replay's looks into the bucket, and mail about alarms."""
     looks = REPLAYS_AN_HOUR * HOURS
-    return Line("S3 and SNS", f"{looks:,} lists, {EMAILS} mails", prices["s3_list"].of(looks) + prices["email"].of(EMAILS))
+    return Line("S3 and SNS", f"{looks:,} lists, {EMAILS} mails", prices["s3_list"].cost(looks) + prices["email"].cost(EMAILS))
 
 
 def index_gib(size: Size) -> float:
@@ -213,4 +213,4 @@ def least_volume_gib(size: Size) -> int:
 
 def endpoint(zones: int, prices: dict[str, Price]) -> float:
     """What Network=vpc adds by the hour: the interface endpoint of Secrets Manager in so many zones. That of S3 is free."""
-    return prices["endpoint_hour"].of(zones * HOURS)
+    return prices["endpoint_hour"].cost(zones * HOURS)

@@ -20,7 +20,7 @@ from uuid import uuid4
 
 import requests
 
-from installer.install import install, wish
+from installer.install import desired_state, install
 from local import opensearch, template
 from local.cloudwatch import log_event, subscription_event
 from local.runtime import running
@@ -61,7 +61,7 @@ def main(folder: Path) -> None:
     for what, some in {"record": records, "metrics": metrics, "START, END and REPORT": frames}.items():
         print(f"{what}: {_mean(some, len(texts))} bytes of a request")
     with opensearch.node(free_port(range(9210, 9299))) as url:
-        install(wish([], opensearch=url), say=lambda _: None)
+        install(desired_state([], opensearch=url), say=lambda _: None)
         settings = {"OPENSEARCH_URL": url, "AWS_LAMBDA_FUNCTION_NAME": names["Shipper"]}
         batches = range(0, len(records), BATCH)
         with running(plan.functions["ShipperFunction"], settings, shipper_lines.append) as shipper:

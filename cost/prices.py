@@ -24,7 +24,7 @@ class Price:
     seen: date
     up_to: int | None = None
 
-    def of(self, quantity: float) -> float:
+    def cost(self, quantity: float) -> float:
         """The dollars of so many. Raises `UserError` where the price holds for less."""
         if self.up_to is not None and quantity > self.up_to:
             raise UserError(f"{quantity:,.0f} of {self.unit!r}: prices.toml knows the price of {self.up_to:,} only")

@@ -16,7 +16,7 @@ import requests
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 
-from local import opensearch, panels, screen
+from local import charts, opensearch, screen
 from local.processes import end_once_when_told
 from local.stack import Settings, Stack, stack, without_password
 from tools.errors import UserError
@@ -121,12 +121,12 @@ def serve(running: Stack, page: Console) -> NoReturn:
     example = '{"sentence": "The boy is sitting on a bench"}'
     page.print(f"  curl -s -X POST {running.api_url}/predict -d '{example}'", soft_wrap=True, highlight=False)
     shown: set[str] = set()
-    charts: RenderableType = ""
+    drawn: RenderableType = ""
     refusals: list[str] = []
     due = 0.0
     with Live(console=page, auto_refresh=False) as live:
         while True:
-            hits = running.search(newest(max(3, page.height - panels.LINES - 6)))
+            hits = running.search(newest(max(3, page.height - charts.LINES - 6)))
             fresh = time.monotonic() >= due
             if fresh:
                 due = time.monotonic() + REFRESH_SECONDS
@@ -134,8 +134,8 @@ def serve(running: Stack, page: Console) -> NoReturn:
             if page.is_terminal:
                 title = screen.filtered(running.subscription.counts, running.subscription.pattern)
                 if fresh:
-                    charts = panels.panels(running.answer, datetime.now(UTC))
-                live.update(Group(screen.documents(hits, title, page.width), charts), refresh=True)
+                    drawn = charts.panels(running.answer, datetime.now(UTC))
+                live.update(Group(screen.documents(hits, title, page.width), drawn), refresh=True)
             else:
                 for hit in reversed([hit for hit in hits if hit["_id"] not in shown]):
                     page.print(screen.line(screen.source(hit)), soft_wrap=True, highlight=False, markup=False)

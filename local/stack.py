@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 import requests
 
 from installer import server as kibana_server
-from installer.install import install, wish
+from installer.install import desired_state, install
 from local import opensearch, template
 from local.asynchronous import Asynchronous
 from local.cloudwatch import Subscription
@@ -228,10 +228,10 @@ def _install(url: str, log_group: str) -> None:
     user, password = (unquote(part) if part else None for part in (parts.username, parts.password))
     try:
         install(
-            wish([], opensearch=without_password(url), user=user, password=password, groups=[log_group]),
+            desired_state([], opensearch=without_password(url), user=user, password=password, groups=[log_group]),
             say=lambda _: None,
         )
-    except kibana_server.Trouble as problem:
+    except kibana_server.UserError as problem:
         raise UserError(f"{problem}; or unset OPENSEARCH_URL to get a server of our own") from None
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from installer.template import index_template
+from installer.index_template import index_template
 from local.filter_pattern import matches
 from local.template import Template, read
 from shipper import provenance

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import requests
 
-from installer.install import install, wish
+from installer.install import desired_state, install
 from local import opensearch
 from local.cloudwatch import OWNER, log_event, subscription_event
 from local.runtime import Runtime
@@ -205,7 +205,7 @@ def test_the_day_of_the_move_keeps_its_mapping_and_the_next_day_has_ours(bare: t
     today, tomorrow = events_of(4, whole, dated, LINES[0], never), events_of(5, whole, dated, LINES[0], never)
 
     assert results(console(url, today[:2])) == ["created"] * 2
-    install(wish([], opensearch=url), say=lambda _: None)
+    install(desired_state([], opensearch=url), say=lambda _: None)
     assert ours(shipper, today) == outcome(indexed=1, duplicate=2, rescued=1)
     assert ours(shipper, tomorrow) == outcome(indexed=4)
 

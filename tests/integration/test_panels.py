@@ -22,8 +22,8 @@ from rich.console import Console
 
 from installer.objects import SavedObject, saved_objects
 from installer.panel import PAGE, Span, request, rows
+from local.charts import panels
 from local.cloudwatch import log_event, subscription_event
-from local.panels import panels
 from local.stack import Stack
 from tools.root import ROOT
 

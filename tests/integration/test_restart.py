@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 import requests
 
-from installer.install import install, wish
+from installer.install import desired_state, install
 from local import opensearch
 from local.asynchronous import Asynchronous
 from local.cloudwatch import Subscription
@@ -112,7 +112,7 @@ class Outage:
 def node(tmp_path: Path) -> Iterator[Node]:
     found = Node(free_port(range(9210, 9299)), tmp_path)
     found.start()
-    install(wish([], opensearch=found.url))
+    install(desired_state([], opensearch=found.url))
     yield found
     found.end()
 

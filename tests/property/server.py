@@ -22,7 +22,7 @@ CREATED: Final = 201
 CONFLICT: Final = 409
 
 
-class Trouble(Enum):
+class Fault(Enum):
     """What can happen to a request as a whole."""
 
     CLOSED = auto()  # before it is read
@@ -73,9 +73,9 @@ BUSY_ITEMS: Final = (
 
 @dataclass(frozen=True)
 class Mood:
-    """How the server behaves: shares of requests and of documents that meet with trouble, and what it never takes.
+    """How the server behaves: shares of requests and of documents that meet with fault, and what it never takes.
 
-    `troubles` are those that it knows. `limit` is the largest inflated body. `refused` are ids whose fields are never taken,
+    `faults` are those that it knows. `limit` is the largest inflated body. `refused` are ids whose fields are never taken,
     `strict` those whose rescued form is not taken either, `unparsable` those whose fields fail the whole request. `seed` makes
     it the same again.
     """
@@ -83,7 +83,7 @@ class Mood:
     seed: int = 0
     troubled: float = 0.0
     busy: float = 0.0
-    troubles: tuple[Trouble, ...] = tuple(Trouble)
+    faults: tuple[Fault, ...] = tuple(Fault)
     limit: int = 10_000_000
     refused: frozenset[str] = frozenset()
     strict: frozenset[str] = frozenset()
@@ -125,44 +125,44 @@ class World:
     def heal(self) -> None:
         self.healed.set()
 
-    def before(self) -> Trouble | None:
+    def before(self) -> Fault | None:
         """What will happen to the next request; counted where nothing of it is stored."""
         with self._lock:
             if self.healed.is_set() or self._chance.random() >= self.mood.troubled:
                 return None
-            trouble = self._chance.choice(self.mood.troubles)
-            self.closed += trouble is Trouble.CLOSED
-            self.untold += trouble not in {Trouble.CLOSED, Trouble.REFUSED}
-            return trouble
+            fault = self._chance.choice(self.mood.faults)
+            self.closed += fault is Fault.CLOSED
+            self.untold += fault not in {Fault.CLOSED, Fault.REFUSED}
+            return fault
 
-    def answer(self, content: bytes, trouble: Trouble | None) -> Reply:
+    def answer(self, content: bytes, fault: Fault | None) -> Reply:
         """Store what is to be stored, and say what the client gets to see of it."""
-        if trouble is Trouble.LATER:
+        if fault is Fault.LATER:
             self.healed.wait(HOLD_SECONDS)
         with self._lock:
-            if trouble is Trouble.REFUSED:
+            if fault is Fault.REFUSED:
                 return self._chance.choice(ERRORS)
             documents = self._documents(content)
             refusal = self._refusal(content, documents)
             if refusal:
                 return refusal
-            if trouble is Trouble.CUT_SHORT:
+            if fault is Fault.CUT_SHORT:
                 documents = documents[: self._chance.randrange(len(documents) + 1)]
             items = [self._create(key, source) for key, source in documents]
-            if trouble is None:
+            if fault is None:
                 self.told.update(item["create"]["status"] for item in items)
-            return self._spoiled(Reply(200, "application/json", json.dumps({"items": items}, separators=(",", ":")).encode()), trouble)
+            return self._spoiled(Reply(200, "application/json", json.dumps({"items": items}, separators=(",", ":")).encode()), fault)
 
-    def _spoiled(self, reply: Reply, trouble: Trouble | None) -> Reply:
+    def _spoiled(self, reply: Reply, fault: Fault | None) -> Reply:
         """The answer to what was taken, as the client gets it."""
-        match trouble:
-            case Trouble.CUT | Trouble.CUT_SHORT:
+        match fault:
+            case Fault.CUT | Fault.CUT_SHORT:
                 return reply._replace(sent=0)
-            case Trouble.TORN:
+            case Fault.TORN:
                 return reply._replace(sent=self._chance.randrange(1, len(reply.content)))
-            case Trouble.UNREADABLE:
+            case Fault.UNREADABLE:
                 return reply._replace(content=self._chance.choice(NONSENSE))
-            case Trouble.LATE | Trouble.LATER:
+            case Fault.LATE | Fault.LATER:
                 return reply._replace(hold=HOLD_SECONDS)
         return reply
 
@@ -269,15 +269,15 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         world = self.server.world
-        trouble = world.before()
-        if trouble is Trouble.CLOSED:
+        fault = world.before()
+        if fault is Fault.CLOSED:
             self._cut()
             return
         raw = self.rfile.read(int(self.headers["content-length"]))
         if self.path.partition("?")[0] != "/_bulk" or self.headers["content-type"] != "application/x-ndjson":
             world.wrong.append(f"no bulk request: {self.path} {self.headers['content-type']}")
         content = gzip.decompress(raw) if self.headers.get("content-encoding") == "gzip" else raw
-        reply = world.answer(content, trouble)
+        reply = world.answer(content, fault)
         if reply.hold:
             world.healed.wait(reply.hold)
         if reply.sent == 0:

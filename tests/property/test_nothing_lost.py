@@ -28,7 +28,7 @@ from shipper import deliver
 from shipper.bulk import CHUNK_BYTES
 from shipper.decode import PayloadInvalid
 from shipper.deliver import NotDelivered
-from tests.property.server import CONFLICT, CREATED, ENVELOPE, Mood, Server, Trouble, World, serving
+from tests.property.server import CONFLICT, CREATED, ENVELOPE, Fault, Mood, Server, World, serving
 
 PAYLOADS: Final = 500
 SHIPPER: Final = read().functions["ShipperFunction"]
@@ -37,7 +37,7 @@ MODULES: Final = ("shipper.handler", "shipper.replay")
 INVOCATION_SECONDS: Final = 0.045  # while the server misbehaves; a request may take a third of it
 ROUNDS: Final = 10  # of the replay, until the bucket must be empty
 MIDNIGHT: Final = 1_795_392_000_000  # 2026-11-23
-FRANK: Final = (Trouble.CLOSED, Trouble.REFUSED)  # where the client knows as much as the server
+FRANK: Final = (Fault.CLOSED, Fault.REFUSED)  # where the client knows as much as the server
 COUNTS: Final = ("Indexed", "Duplicate", "Rescued", "Excluded", "Failed")
 
 
@@ -152,7 +152,7 @@ def cases(draw: st.DrawFn) -> Case:
         seed=draw(st.integers(0, 2**32)),
         troubled=draw(st.sampled_from([0.0, 0.2, 0.5, 0.8, 1.0])),
         busy=draw(st.sampled_from([0.0, 0.0, 0.2, 0.9])),
-        troubles=draw(st.sampled_from([tuple(Trouble), FRANK])),
+        faults=draw(st.sampled_from([tuple(Fault), FRANK])),
         limit=draw(st.sampled_from([10_000_000, 0, 300, 3000])) + max(map(bare_size, events)),
         refused=refused,
         strict=refused & draw(some) | (draw(some) if draw(st.booleans()) else frozenset()),

@@ -15,7 +15,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from inference.answer import answer, refusal, success
 from inference.classifier import Classifier, Prediction
 from inference.problem import PredictionFailed, Problem
-from inference.recorder import RaisingHandler, Recorder
+from inference.record_log import RaisingHandler, RecordLog
 from inference.request import Request, asks_description, correlation_id, is_http, parse
 
 SERVICE = "inference"
@@ -37,7 +37,7 @@ model = {name: classifier.card[name] for name in ("name", "version")}
 logger = Logger(service=SERVICE, level="INFO", use_rfc3339=True, utc=True, location=None, logger_handler=RaisingHandler(sys.stdout))
 dimensions = {"function_name": os.environ.get("AWS_LAMBDA_FUNCTION_NAME", SERVICE)}  # the namespace is every stack's
 metrics = EphemeralMetrics(namespace="PredictionMonitor", service=SERVICE, default_dimensions=dimensions)
-recorder = Recorder(
+record_log = RecordLog(
     logger,
     metrics,
     # absent means calibrated
@@ -60,10 +60,10 @@ def handler(event: Any, context: LambdaContext) -> dict[str, Any]:
         request = parse(event)
         predictions = predict(request)
     except Problem as problem:
-        recorder.problem(problem)
+        record_log.problem(problem)
         return refusal(problem, http=is_http(event))
     ids = [uuid4().hex for _ in predictions]
-    recorder.predictions(request, predictions, ids)
+    record_log.predictions(request, predictions, ids)
     return success(answer(request, predictions, ids, model), http=is_http(event))
 
 

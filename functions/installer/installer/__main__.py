@@ -15,13 +15,13 @@ from typing import Final
 from installer.address import PASSWORD
 from installer.arguments import Parser, value
 from installer.dashboards import GLOBAL
-from installer.install import Wish, export, install, remove, status, wish
+from installer.install import DesiredState, desired_state, export, install, remove, status
 from installer.objects import FOLDER, saved_objects
 from installer.plain import plain
 from installer.retention import Keep, days
 from installer.scope import PREFIX, Scope, index_prefix, stack_name
 from installer.security import ROLES, role_arn
-from installer.server import Trouble
+from installer.server import UserError
 
 PROGRAM: Final = "python -m installer"
 ADDRESSES: Final = """\
@@ -59,7 +59,7 @@ def main(arguments: list[str] | None = None, folder: Path = FOLDER) -> int:
     if not options.opensearch:
         _say(f"index template, retention and roles: {LEFT_OUT.format('OpenSearch')}")
     try:
-        asked = _wish(options, folder)
+        asked = _desired_state(options, folder)
         if not asked.dashboards:
             _say(f"saved objects: {LEFT_OUT.format('Dashboards')}")
         code: int = options.run(options, asked)
@@ -70,13 +70,13 @@ def main(arguments: list[str] | None = None, folder: Path = FOLDER) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains once more at its end
         _complain("broken off, because nobody reads the output any more: run this again")
         return 1
-    except Trouble as problem:
+    except UserError as problem:
         _complain(str(problem))
         return 1
     return code
 
 
-def install_command(options: argparse.Namespace, asked: Wish) -> int:
+def install_command(options: argparse.Namespace, asked: DesiredState) -> int:
     """`install`."""
     kept = install(asked, overwrite=options.overwrite, dry_run=options.dry_run, say=_say)
     if asked.dashboards and not options.dry_run:
@@ -86,12 +86,12 @@ def install_command(options: argparse.Namespace, asked: Wish) -> int:
     return _exit_code(kept, "replaces")
 
 
-def status_command(options: argparse.Namespace, asked: Wish) -> int:
+def status_command(options: argparse.Namespace, asked: DesiredState) -> int:
     """`status`."""
     return 0 if status(asked, say=_say) else 1
 
 
-def remove_command(options: argparse.Namespace, asked: Wish) -> int:
+def remove_command(options: argparse.Namespace, asked: DesiredState) -> int:
     """`remove`."""
     kept = remove(asked, overwrite=options.overwrite, force=options.force, dry_run=options.dry_run, say=_say)
     return _exit_code(kept.by_hand, "removes")
@@ -109,9 +109,9 @@ def _exit_code(kept: Sequence[str], verb: str) -> int:
     return 1 if kept else 0
 
 
-def _wish(options: argparse.Namespace, folder: Path) -> Wish:
-    """What the options ask for. Raises `Trouble`."""
-    return wish(
+def _desired_state(options: argparse.Namespace, folder: Path) -> DesiredState:
+    """What the options ask for. Raises `UserError`."""
+    return desired_state(
         saved_objects(folder),
         opensearch=options.opensearch,
         dashboards=options.dashboards,

@@ -20,7 +20,7 @@ WITHOUT: Final = f"nothing is served at {PATH}: the server has no fine-grained a
 
 
 def plan(server: Server) -> Step:
-    """The audit log, switched on; it is never switched off. Raises `Trouble`."""
+    """The audit log, switched on; it is never switched off. Raises `UserError`."""
     answer = server.ask("GET", PATH, also={400, 404, 405})
     if "config" not in answer.body:
         return Step([Part(NAME, State.LEFT, WITHOUT)], nothing, nothing)

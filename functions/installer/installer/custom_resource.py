@@ -25,10 +25,10 @@ from urllib.parse import urlsplit
 import requests
 
 from installer import settings
-from installer.install import Wish, install, remove, wish
+from installer.install import DesiredState, desired_state, install, remove
 from installer.objects import saved_objects
 from installer.scope import NAME, Scope
-from installer.server import Trouble, anonymous
+from installer.server import UserError, anonymous
 from installer.settings import Settings
 
 FORMER: Final = NAME  # the physical id of a stack that was deployed when a domain had one
@@ -95,9 +95,9 @@ def outcome(event: dict[str, Any], environment: Mapping[str, str], ends: float) 
         given = settings.read(environment)
         if deleting:
             return _delete(event, given, stack_status(environment[settings.STACK_ID]), ends)
-        asked = _wish(event, given, WAIT_SECONDS, ends)
+        asked = _desired_state(event, given, WAIT_SECONDS, ends)
         kept = install(asked)
-    except (Trouble, ValueError) as problem:
+    except (UserError, ValueError) as problem:
         return _failed(event, str(problem))
     except Exception as problem:  # noqa: BLE001  whoever waits for an answer waits an hour without one
         traceback.print_exc()
@@ -124,11 +124,11 @@ def stack_status(stack: str) -> str | None:
 def _delete(event: Mapping[str, Any], given: Settings, status: str | None, ends: float) -> Outcome:
     """Remove the stack's saved objects, and where the stack itself goes, its roles and their mapping.
 
-    Template and policy stay for the indices of the prefix, without an owner. Raises `Trouble`.
+    Template and policy stay for the indices of the prefix, without an owner. Raises `UserError`.
     """
     if status and not status.endswith("_IN_PROGRESS"):
         return Outcome("SUCCESS", f"nothing is removed, because the stack is {status} and nothing is being deployed", {})
-    asked = _wish(event, given, 0.0, ends)
+    asked = _desired_state(event, given, 0.0, ends)
     kept = remove(replace(asked, opensearch=None))
     notes = [f"changed by hand, and kept: {', '.join(kept.by_hand)}"] if kept.by_hand else []
     notes += [f"{name}: {reason}" for name, reason in kept.reasons.items()]
@@ -140,7 +140,7 @@ def _delete(event: Mapping[str, Any], given: Settings, status: str | None, ends:
     return Outcome("SUCCESS", "; ".join(notes) or "as it should be", {})
 
 
-def _links(asked: Wish) -> dict[str, str]:
+def _links(asked: DesiredState) -> dict[str, str]:
     """An attribute for each dashboard and saved search, named after the title in its file."""
     mark = "" if asked.scope.former else f" ({asked.scope.stack})"
     return {re.sub(r"\W", "", title.removesuffix(mark)) + "Url": link for title, link in asked.links.items()}
@@ -150,14 +150,14 @@ def _failed(event: Mapping[str, Any], reason: str) -> Outcome:
     return Outcome("SUCCESS" if event["RequestType"] == "Delete" else "FAILED", reason, {})
 
 
-def _wish(event: Mapping[str, Any], given: Settings, wait: float, ends: float) -> Wish:
-    """What the environment asks for. Raises `Trouble`."""
+def _desired_state(event: Mapping[str, Any], given: Settings, wait: float, ends: float) -> DesiredState:
+    """What the environment asks for. Raises `UserError`."""
     address = urlsplit(given.opensearch)
     if given.secret and address.scheme != "https" and address.hostname not in LOOPBACK:
-        raise Trouble(f"the secret's password is not sent to {address.hostname} without encryption: give an https address")
+        raise UserError(f"the secret's password is not sent to {address.hostname} without encryption: give an https address")
     user, password = _login(given.secret) if given.secret else (None, None)
     former = event.get("PhysicalResourceId") == FORMER
-    return wish(
+    return desired_state(
         saved_objects(),
         opensearch=given.opensearch,
         dashboards=given.dashboards,
@@ -184,9 +184,9 @@ def _login(secret: str) -> tuple[str, str]:
     except (BotoCoreError, ClientError) as problem:
         code = problem.response["Error"]["Code"] if isinstance(problem, ClientError) else type(problem).__name__
         advice = "permit secretsmanager:GetSecretValue on it, and kms:Decrypt on a key of your own" if "Denied" in code else "check its ARN"
-        raise Trouble(f"the secret {secret} cannot be read ({code}): {advice}") from None
+        raise UserError(f"the secret {secret} cannot be read ({code}): {advice}") from None
     except (ValueError, KeyError, TypeError):
-        raise Trouble(f"the secret {secret} must hold a JSON object with username and password") from None
+        raise UserError(f"the secret {secret} must hold a JSON object with username and password") from None
 
 
 def _answer(event: dict[str, Any], result: Outcome) -> None:

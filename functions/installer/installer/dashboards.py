@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 from installer.address import Address
 from installer.objects import SavedObject, ndjson
-from installer.server import Answer, Server, Trouble, is_amazon
+from installer.server import Answer, Server, UserError, is_amazon
 
 # Kibana wants the one, Dashboards the other; the version of neither matters.
 XSRF: Final = {"kbn-xsrf": "true", "osd-xsrf": "true"}
@@ -40,7 +40,7 @@ def headers(tenant: str) -> dict[str, str]:
 
 
 class Dashboards:
-    """One Dashboards or Kibana, and one tenant of it. Every method raises `Trouble`."""
+    """One Dashboards or Kibana, and one tenant of it. Every method raises `UserError`."""
 
     def __init__(self, server: Server, tenant: str = GLOBAL) -> None:
         self._server = server
@@ -53,10 +53,10 @@ class Dashboards:
             return
         answer = self._server.ask("GET", "/api/v1/configuration/account", also={404})
         if answer.status == 404:
-            raise Trouble(f"{self._server.name} at {self._server.url} has no tenants: leave --tenant out")
+            raise UserError(f"{self._server.name} at {self._server.url} has no tenants: leave --tenant out")
         found = answer.body.get("data", {}).get("tenants", {})
         if self._tenant not in found:
-            raise Trouble(
+            raise UserError(
                 f"there is no tenant {self._tenant!r} for you, but {', '.join(sorted(found)) or 'none'}: make it, or give another"
             )
 
@@ -71,7 +71,7 @@ class Dashboards:
             if not error:
                 found[one["type"], one["id"]] = one
             elif error.get("statusCode") != 404:
-                raise Trouble(f"{self._server.name} does not show {one['type']} {one['id']} ({error.get('message')}): check its log")
+                raise UserError(f"{self._server.name} does not show {one['type']} {one['id']} ({error.get('message')}): check its log")
         return found
 
     def patterns(self) -> dict[str, dict[str, Any]]:
@@ -97,13 +97,15 @@ class Dashboards:
         file = {"file": ("prediction-monitor.ndjson", ndjson(objects), "application/ndjson")}
         answer = self._server.ask("POST", "/api/saved_objects/_import?overwrite=true", also={422}, files=file)
         if answer.status == 422:
-            raise Trouble(
+            raise UserError(
                 f"{self._server.name} at {self._server.url} is too old for these files ({answer.body.get('message')}): they need Kibana "
                 "7.10, or any OpenSearch Dashboards"
             )
         # A 200 can carry errors; a count that falls short would be a loss without one.
         if not answer.body.get("success") or answer.body.get("successCount") != len(objects):
-            raise Trouble(f"{self._server.name} did not take {_errors(answer) or 'all objects'}: check its version and the files in saved/")
+            raise UserError(
+                f"{self._server.name} did not take {_errors(answer) or 'all objects'}: check its version and the files in saved/"
+            )
 
     def delete(self, one: SavedObject) -> None:
         """Delete an object, if it is there."""
@@ -149,7 +151,7 @@ class Dashboards:
             answer = self._server.ask("GET", path, also={400, 404, 405})
             if "settings" in answer.body:
                 return path, answer
-        raise Trouble(
+        raise UserError(
             f"neither Dashboards nor Kibana is at {self._server.url}: check --dashboards and --base-path "
             "(/_dashboards on an Amazon OpenSearch domain, /_plugin/kibana on an Elasticsearch one)"
         )

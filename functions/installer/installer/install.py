@@ -8,14 +8,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
-from installer import audit, neighbours, retention, security, template
+from installer import audit, index_template, neighbours, retention, security
 from installer.address import Address
 from installer.dashboards import GLOBAL, Dashboards, headers, place
 from installer.objects import SavedObject, ndjson, rendered, unpacked
 from installer.plan import Part, State, Step
 from installer.retention import Keep
 from installer.scope import Scope
-from installer.server import PeopleOnly, Server, Trouble, server_address, sign_in
+from installer.server import PeopleOnly, Server, UserError, server_address, sign_in
 from installer.stamp import ATTRIBUTE, Manifest, digest, manifest, merged, state
 
 WORDS: Final = {State.MISSING: "installed", State.DIFFERENT: "replaced", State.BY_HAND: "replaced, though changed by hand"}
@@ -26,7 +26,7 @@ type Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class DesiredState:
     """What is to be where. A half without its server is left out, and retention without `keep`.
 
     `objects` are rendered for `scope`. `groups` are the log groups that the stack names, `stacks` those that are installed in the
@@ -54,7 +54,7 @@ class Kept(NamedTuple):
     reasons: Mapping[str, str]
 
 
-def wish(
+def desired_state(
     objects: Sequence[SavedObject],
     *,
     opensearch: str | None = None,
@@ -74,10 +74,10 @@ def wish(
     wait: float = 0.0,
     ends: float = math.inf,
     say: Say = print,
-) -> Wish:
-    """A wish from addresses, which may hold a login; `region` signs requests to a host that is not Amazon's by its name.
+) -> DesiredState:
+    """What is wanted, from addresses, which may hold a login; `region` signs requests to a host that is not Amazon's by its name.
 
-    `scope.former` permits the former names; whether the stack has them, Dashboards says. Raises `Trouble` for addresses that cannot be
+    `scope.former` permits the former names; whether the stack has them, Dashboards says. Raises `UserError` for addresses that cannot be
     used, and where Dashboards does not answer; one that lets in nobody but people is left out, and that is said.
     """
     first = server_address(opensearch, "--opensearch", user, password) if opensearch else None
@@ -103,7 +103,7 @@ def wish(
             say(str(problem))
             shown = None
         links = pages.links(rendered(objects, whose))
-    return Wish(
+    return DesiredState(
         rendered(objects, whose),
         whose,
         found,
@@ -118,10 +118,10 @@ def wish(
     )
 
 
-def install(asked: Wish, *, overwrite: bool = False, dry_run: bool = False, say: Say = print) -> list[str]:
+def install(asked: DesiredState, *, overwrite: bool = False, dry_run: bool = False, say: Say = print) -> list[str]:
     """Install what is missing or changed. Returns what was changed by hand and kept, which with `overwrite` is nothing.
 
-    Nothing is written before every server has answered. Raises `Trouble`, and has then said what is installed.
+    Nothing is written before every server has answered. Raises `UserError`, and has then said what is installed.
     """
     kept: list[str] = []
     right = 0
@@ -153,8 +153,8 @@ def export(objects: Sequence[SavedObject], scope: Scope, groups: Sequence[str] =
     return ndjson(replace(one, attributes=one.attributes | attribute) if one.type == "index-pattern" else one for one in shown)
 
 
-def status(asked: Wish, *, say: Say = print) -> bool:
-    """Say how everything is found, and whether it is all as it should be. Raises `Trouble`."""
+def status(asked: DesiredState, *, say: Say = print) -> bool:
+    """Say how everything is found, and whether it is all as it should be. Raises `UserError`."""
     parts = [part for step in plan(asked) for part in step.parts]
     for part in parts:
         say(f"{part}: {part.state}")
@@ -162,7 +162,7 @@ def status(asked: Wish, *, say: Say = print) -> bool:
 
 
 def remove(
-    asked: Wish,
+    asked: DesiredState,
     *,
     overwrite: bool = False,
     force: bool = False,
@@ -170,7 +170,7 @@ def remove(
     dry_run: bool = False,
     say: Say = print,
 ) -> Kept:
-    """Remove what is ours; never an index or a document. Raises `Trouble`.
+    """Remove what is ours; never an index or a document. Raises `UserError`.
 
     What was changed by hand stays unless `overwrite`, what somebody else's dashboard shows unless `force`. What belongs to the prefix
     stays where another stack uses it, or without `shared`: it then has no owner, until another stack installs.
@@ -199,15 +199,15 @@ def remove(
     return Kept(by_hand, reasons)
 
 
-def plan(asked: Wish, left: str = "") -> list[Step]:
-    """Everything, in the order in which one needs the other; `left` says why the prefix's part is left as it is. Raises `Trouble`."""
+def plan(asked: DesiredState, left: str = "") -> list[Step]:
+    """Everything, in the order in which one needs the other; `left` says why the prefix's part is left as it is. Raises `UserError`."""
     steps: list[Step] = []
     if asked.opensearch:
-        templates = template.installed(asked.opensearch)
-        owner = template.owner(templates, asked.scope)
+        templates = index_template.installed(asked.opensearch)
+        owner = index_template.owner(templates, asked.scope)
         if owner and owner != asked.scope.stack:
             left = f"the stack {owner} owns it"
-        steps += [template.plan(asked.opensearch, asked.scope, templates, left)]
+        steps += [index_template.plan(asked.opensearch, asked.scope, templates, left)]
         steps += [retention.plan(asked.opensearch, asked.scope, asked.keep, left)] if asked.keep else []
         steps += security.plan(asked.opensearch, asked.scope, asked.roles)
         steps += [audit.plan(asked.opensearch)] if asked.audit_log else []
@@ -226,7 +226,7 @@ def _installed(dashboards: Dashboards, objects: Sequence[SavedObject], scope: Sc
     ours = next((one.id for one in objects if one.type == "index-pattern"), None)
     holder = manifest(patterns[ours]).stack if ours in patterns else ""
     if holder and not scope.stack:
-        raise Trouble(f"dashboards and roles of the former names belong to the stack {holder} here: give --stack {holder}, or your own")
+        raise UserError(f"dashboards and roles of the former names belong to the stack {holder} here: give --stack {holder}, or your own")
     former = not scope.stack or holder == scope.stack or (scope.former and not holder)
     stacks = {
         found.stack: found
@@ -236,15 +236,15 @@ def _installed(dashboards: Dashboards, objects: Sequence[SavedObject], scope: Sc
     return replace(scope, former=former), stacks
 
 
-def _checked(asked: Wish, say: Say) -> str:
+def _checked(asked: DesiredState, say: Say) -> str:
     """See that the prefix is apart from others, and who writes below it: why template and retention are left alone, if they are.
 
-    Raises `Trouble` for a first installation beside documents of somebody else: nothing is written then.
+    Raises `UserError` for a first installation beside documents of somebody else: nothing is written then.
     """
     if not asked.opensearch:
         return ""
-    templates = template.installed(asked.opensearch)
-    template.ensure_apart(asked.scope, templates)
+    templates = index_template.installed(asked.opensearch)
+    index_template.ensure_apart(asked.scope, templates)
     first = not asked.deployed and (
         asked.scope.shared not in templates or (bool(asked.scope.stack) and asked.scope.stack not in asked.stacks)
     )
@@ -256,12 +256,12 @@ def _checked(asked: Wish, say: Say) -> str:
         return ""
     sentence = neighbours.sentence(asked.scope, foreign)
     if first:
-        raise Trouble(sentence)
+        raise UserError(sentence)
     say(sentence)
     return "left as it is, because others write here too"
 
 
-def _of_the_prefix(asked: Wish, *, shared: bool) -> dict[str, str]:
+def _of_the_prefix(asked: DesiredState, *, shared: bool) -> dict[str, str]:
     """Why template and policy stay, by name."""
     others = [name for name in asked.stacks if name != asked.scope.stack]
     if shared and not others:
@@ -270,15 +270,15 @@ def _of_the_prefix(asked: Wish, *, shared: bool) -> dict[str, str]:
     return {f"{kind} {asked.scope.shared}": reason for kind in ("index template", "retention policy")} | {retention.INDICES: OWNERLESS}
 
 
-def _release(asked: Wish, say: Say) -> None:
+def _release(asked: DesiredState, say: Say) -> None:
     if asked.opensearch and asked.scope.stack:
-        templates = template.installed(asked.opensearch)
-        if template.owner(templates, asked.scope) == asked.scope.stack:
-            template.release(asked.opensearch, asked.scope, templates)
+        templates = index_template.installed(asked.opensearch)
+        if index_template.owner(templates, asked.scope) == asked.scope.stack:
+            index_template.release(asked.opensearch, asked.scope, templates)
             say(f"index template {asked.scope.shared}: {asked.scope.stack} no longer owns it; the next stack that installs does")
 
 
-def _shown(asked: Wish) -> dict[str, str]:
+def _shown(asked: DesiredState) -> dict[str, str]:
     """Why objects stay that somebody else's dashboard shows, by name."""
     if not asked.dashboards:
         return {}
@@ -293,7 +293,7 @@ def _shown(asked: Wish) -> dict[str, str]:
     return reasons
 
 
-def _objects(dashboards: Dashboards, asked: Wish) -> Step:
+def _objects(dashboards: Dashboards, asked: DesiredState) -> Step:
     objects = asked.objects
     there = dashboards.find(objects)
     named = {f"{one.type} {one.id}": one for one in objects}
@@ -360,14 +360,14 @@ def _kept(part: Part) -> str:
 
 
 @contextmanager
-def _failure_told(asked: Wish, say: Say) -> Iterator[None]:
+def _failure_told(asked: DesiredState, say: Say) -> Iterator[None]:
     """Say after a failure what is installed by now and what is not, as the servers see it."""
     try:
         yield
-    except Trouble:
+    except UserError:
         say("broken off, and now:")
         try:
             status(asked, say=say)
-        except Trouble:
+        except UserError:
             say("what is installed cannot be seen: ask with status when the servers answer again")
         raise

@@ -17,7 +17,7 @@ def foreign_groups(server: Server, scope: Scope, stacks: Collection[str], groups
     """Log groups of documents of the last `DAYS` days with neither the `@stack` of one of `stacks` nor one of `groups`.
 
     At most `NAMED` of them. A group is asked for after the other, since the indices of others map the field as they like, and a
-    text cannot be aggregated. Raises `Trouble`.
+    text cannot be aggregated. Raises `UserError`.
     """
     found: list[str] = []
     while len(found) < NAMED:

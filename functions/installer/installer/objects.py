@@ -10,8 +10,8 @@ from typing import Any, Final
 
 from installer import files
 from installer.fields import fields
+from installer.index_template import index_template
 from installer.scope import Scope
-from installer.template import index_template
 
 FOLDER: Final = files.FOLDER / "saved"
 TYPES: Final = ("index-pattern", "search", "visualization", "dashboard")  # in the order in which one refers to another

@@ -33,7 +33,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Parts that are installed or removed together, by name. Both raise `Trouble`. `before` is said before anything is done."""
+    """Parts that are installed or removed together, by name. Both raise `UserError`. `before` is said before anything is done."""
 
     parts: list[Part]
     install: Callable[[Collection[str]], None]

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 from installer import files
 from installer.plan import Part, State, Step, contains, found_as, nothing
 from installer.scope import Scope
-from installer.server import Answer, Server, Trouble
+from installer.server import Answer, Server, UserError
 
 FILE: Final = files.FOLDER / "retention.json"
 ISM: Final = ("/_plugins/_ism", "/_opendistro/_ism")  # the second is Elasticsearch 7.10's
@@ -60,7 +60,7 @@ def policy(age: str, scope: Scope | None = None) -> dict[str, Any]:
 
 
 def plan(server: Server, scope: Scope, keep: Keep, left: str = "") -> Step:
-    """The policy, and the indices that are to follow it; `left` says why it is left as it is. Raises `Trouble`.
+    """The policy, and the indices that are to follow it; `left` says why it is left as it is. Raises `UserError`.
 
     Nobody's documents are deleted because an option was left out: without days no policy is made, one that is there keeps its own.
     """
@@ -94,7 +94,7 @@ def plan(server: Server, scope: Scope, keep: Keep, left: str = "") -> Step:
     def install(names: Collection[str]) -> None:
         if name in names:
             if not age:
-                raise Trouble(f"{name} is built in another way: give --retention-days to say what replaces it")
+                raise UserError(f"{name} is built in another way: give --retention-days to say what replaces it")
             version = {"if_seq_no": there["_seq_no"], "if_primary_term": there["_primary_term"]} if there else {}
             server.ask("PUT", path, params=version, json=wanted)
         _tell(server, base, scope, "add", taken)
@@ -194,4 +194,4 @@ def _tell(server: Server, base: str, scope: Scope, verb: str, names: Iterable[st
         answer = server.ask("POST", f"{base}/{verb}/{','.join(some)}", json=body).body
         if answer.get("failures") and verb != "change_policy":
             reasons = ", ".join(f"{one['index_name']}: {one['reason']}" for one in answer.get("failed_indices", [])[:3])
-            raise Trouble(f"{server.name} left the retention of some indices as it was ({reasons}): run this again")
+            raise UserError(f"{server.name} left the retention of some indices as it was ({reasons}): run this again")

@@ -42,7 +42,7 @@ def role_arn(text: str) -> str:
 
 
 def plan(server: Server, scope: Scope, arns: Mapping[str, Sequence[str]]) -> list[Step]:
-    """The stack's roles of those in `arns` (shipper, monitor), each mapped to these ARNs. Raises `Trouble`."""
+    """The stack's roles of those in `arns` (shipper, monitor), each mapped to these ARNs. Raises `UserError`."""
     return [_plan(server, scope, kind, several) for kind, several in arns.items()]
 
 

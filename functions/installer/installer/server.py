@@ -26,11 +26,11 @@ BY_HAND: Final = "write the saved objects into a file with python -m installer e
 type Auth = Callable[[requests.PreparedRequest], requests.PreparedRequest]
 
 
-class Trouble(Exception):
+class UserError(Exception):
     """What stops a command, in one sentence that says what to do about it."""
 
 
-class PeopleOnly(Trouble):
+class PeopleOnly(UserError):
     """A server that signs people in on a page, which no command can fill in."""
 
 
@@ -67,13 +67,13 @@ class Server:
     def ask(self, method: str, path: str, *, also: Container[int] = (), **content: Any) -> Answer:
         """The answer to a request, waited for while the server starts.
 
-        Raises `Trouble` for every answer but success and the statuses in `also`, and where there is none.
+        Raises `UserError` for every answer but success and the statuses in `also`, and where there is none.
         """
         what = f"{method} {path.partition('?')[0]}"
         while True:
             left = self._ends - time.monotonic()
             if left <= 0:
-                raise Trouble(f"time ran out before {self.name} was asked for {what}: run this again")
+                raise UserError(f"time ran out before {self.name} was asked for {what}: run this again")
             timeout = min(CONNECT_SECONDS, left), min(ANSWER_SECONDS, left)
             patient = time.monotonic() + PAUSE_SECONDS < self._patience
             try:
@@ -81,7 +81,7 @@ class Server:
                 response = self._session.request(method, self.url + path, timeout=timeout, allow_redirects=False, **content)
             except requests.RequestException as problem:
                 if not (patient and _may_be_starting(problem)):
-                    raise Trouble(self._unreachable(problem)) from problem
+                    raise UserError(self._unreachable(problem)) from problem
             else:
                 if not (patient and response.status_code in STARTING):
                     return self._answer(response, what, also)
@@ -97,24 +97,24 @@ class Server:
             return f"{where} does not answer: check the address, the network, and that this machine's address is let through"
         return f"{where} cannot be reached: check the address, and that the server runs"
 
-    def _sent_on(self, target: str, what: str) -> Trouble:
+    def _sent_on(self, target: str, what: str) -> UserError:
         if "amazoncognito.com" in target:
             return PeopleOnly(f"{self.name} at {self.url} signs people in with Cognito, which no command can do: {BY_HAND}")
-        return Trouble(f"{self.name} at {self.url} sends {what} on to {target or 'nowhere'}: give the address of the server itself")
+        return UserError(f"{self.name} at {self.url} sends {what} on to {target or 'nowhere'}: give the address of the server itself")
 
-    def _not_permitted(self, status: int, what: str, reason: str) -> Trouble:
+    def _not_permitted(self, status: int, what: str, reason: str) -> UserError:
         where = f"{self.name} at {self.url}"
         if status == 401:
-            return Trouble(
+            return UserError(
                 f"{where} does not accept who asks (401: {reason}): check name and password (--user with {PASSWORD}, NAME:PASSWORD@ "
                 "in the address, or the stack's secret)"
             )
         if "User: anonymous" in reason:
-            return Trouble(
+            return UserError(
                 f"{where} asks for a signature or a user (403: {reason}): give --user, or --sign REGION for an Amazon domain that has a "
                 "name of your own"
             )
-        return Trouble(
+        return UserError(
             f"{self.name} does not permit {what} (403: {reason}): sign in as an administrator, or have your user or role (a stack's is its "
             "output InstallerRole) mapped to a role with this permission (all_access has them all)"
         )
@@ -133,28 +133,28 @@ class Server:
         if status == 401 or (status == 403 and status not in also):
             raise self._not_permitted(status, what, reason)
         if status in STARTING:
-            raise Trouble(f"{self.name} at {self.url} is not ready ({status}: {reason}): look at the server, or give --wait more seconds")
+            raise UserError(f"{self.name} at {self.url} is not ready ({status}: {reason}): look at the server, or give --wait more seconds")
         if not isinstance(body, dict):  # every answer to what is asked here is an object
-            raise Trouble(
+            raise UserError(
                 f"{self.name} at {self.url} answers {what} with {status} and no JSON object ({reason}): check address and base path"
             )
         if status >= 400 and status not in also:
-            raise Trouble(f"{self.name} at {self.url} refuses {what} ({status}: {reason}): check its version and its log")
+            raise UserError(f"{self.name} at {self.url} refuses {what} ({status}: {reason}): check its version and its log")
         return Answer(status, body)
 
 
 def server_address(text: str, name: str, user: str | None = None, password: str | None = None) -> Address:
-    """An address, with the login that it holds or that `user` and `password` are. Raises `Trouble`."""
+    """An address, with the login that it holds or that `user` and `password` are. Raises `UserError`."""
     try:
         return address(text, name, user, password)
     except ValueError as problem:
-        raise Trouble(str(problem)) from None
+        raise UserError(str(problem)) from None
 
 
 def sign_in(where: Address, region: str | None = None) -> Auth:
     """How to sign in: with the address's login, with AWS credentials where a region is given or the host is Amazon's, else not at all.
 
-    Raises `Trouble` where there is nothing to sign with.
+    Raises `UserError` where there is nothing to sign with.
     """
     if where.login:
         return requests.auth.HTTPBasicAuth(*where.login.encoded())
@@ -179,15 +179,17 @@ def _signature(hostname: str, given: str | None) -> Auth:
     found = REGION.search(hostname)
     region = given or (found.group(1) if found else os.environ.get("AWS_REGION"))
     if not region:
-        raise Trouble(f"{hostname} names no region to sign requests for: set AWS_REGION")
+        raise UserError(f"{hostname} names no region to sign requests for: set AWS_REGION")
     try:
         credentials = Session().get_credentials()
         if credentials:
             credentials.get_frozen_credentials()  # an expired login shows here, and not in the middle
     except (BotoCoreError, ClientError) as problem:
-        raise Trouble(f"AWS credentials cannot be had ({' '.join(str(problem).split())}): sign in to AWS, or set AWS_PROFILE") from problem
+        raise UserError(
+            f"AWS credentials cannot be had ({' '.join(str(problem).split())}): sign in to AWS, or set AWS_PROFILE"
+        ) from problem
     if credentials is None:
-        raise Trouble(f"no AWS credentials to sign requests to {hostname} with: set AWS_PROFILE, or give --user")
+        raise UserError(f"no AWS credentials to sign requests to {hostname} with: set AWS_PROFILE, or give --user")
     auth: Auth = AWS4Auth(region=region, service="es", refreshable_credentials=credentials)
     return auth
 

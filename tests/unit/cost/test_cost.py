@@ -122,7 +122,7 @@ def custom_metrics() -> int:
     """The names that each function gives to add_metric."""
     names = set()
     for service, files in {
-        "inference": "inference/inference/recorder",
+        "inference": "inference/inference/record_log",
         "shipper": "shipper/shipper/report",
         "replay": "shipper/shipper/replay",
     }.items():

@@ -19,7 +19,7 @@ from installer.__main__ import main
 from installer.address import PASSWORD, address
 from installer.dashboards import place
 from installer.security import WITHOUT
-from installer.server import Trouble, sign_in
+from installer.server import UserError, sign_in
 from tests.unit.installer.domain import Domain, Reply, Request, listening, short
 from tools.root import ROOT
 
@@ -544,13 +544,13 @@ def test_without_credentials_an_amazon_domain_is_not_asked(monkeypatch: pytest.M
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
         monkeypatch.setenv(name, str(tmp_path / "none"))
-    with pytest.raises(Trouble, match=r"no AWS credentials .*: set AWS_PROFILE, or give --user"):
+    with pytest.raises(UserError, match=r"no AWS credentials .*: set AWS_PROFILE, or give --user"):
         sign_in(address("https://search-d.eu-west-1.es.amazonaws.com"))
 
 
 def test_a_profile_that_does_not_exist_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_PROFILE", "nowhere")
-    with pytest.raises(Trouble, match=r"AWS credentials cannot be had \(.*nowhere.*\): sign in to AWS, or set AWS_PROFILE"):
+    with pytest.raises(UserError, match=r"AWS credentials cannot be had \(.*nowhere.*\): sign in to AWS, or set AWS_PROFILE"):
         sign_in(address("https://search-d.eu-west-1.es.amazonaws.com"))
 
 

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from installer.fields import META, fields
+from installer.index_template import index_template
 from installer.objects import FOLDER, STRINGS, TYPES, SavedObject, ndjson, packed, saved_objects, unpacked
 from installer.panel import interval, request, rows
-from installer.template import index_template
 
 OBJECTS = {one.id: one for one in saved_objects()}
 FIELDS = {entry["name"]: entry for entry in fields(index_template())}

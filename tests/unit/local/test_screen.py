@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console, RenderableType
 
-from local import panels, screen
+from local import charts, screen
 from local.cloudwatch import Counts as Filtered
 
 
@@ -174,16 +174,16 @@ def hostile(body: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.mark.parametrize("answer", [{}, {"hits": {"total": {"value": 0}, "hits": []}}], ids=["no shard yet", "no index"])
 def test_panels_without_documents_are_a_dash(answer: dict[str, Any]) -> None:
-    lines = shown(panels.panels(lambda _: answer, NOON)).splitlines()
+    lines = shown(charts.panels(lambda _: answer, NOON)).splitlines()
     assert lines[0] == "Live traffic of the last 15 minutes, 30 s a column"
-    assert [line.rstrip()[-1] for line in lines[1:]] == ["-"] * len(panels.DRAWN)
+    assert [line.rstrip()[-1] for line in lines[1:]] == ["-"] * len(charts.DRAWN)
 
 
 def test_panels_show_names_as_they_are_and_no_value_as_nothing() -> None:
-    lines = shown(panels.panels(hostile, NOON)).splitlines()
+    lines = shown(charts.panels(hostile, NOON)).splitlines()
     counts, shares, scores, flags, *latencies = lines[1:]
     assert all("[red]of\N{REPLACEMENT CHARACTER}[2J[/]" in line for line in (counts, shares, flags))
-    assert ("█" * panels.BAR in counts, counts.split()[-1]) == (True, "3")
+    assert ("█" * charts.BAR in counts, counts.split()[-1]) == (True, "3")
     assert shares.split()[-2:] == ["█", "100%"]
     assert scores.split()[-1] == "█"
     assert [line.split()[-1] for line in latencies] == ["0.0"] * 3
@@ -196,10 +196,10 @@ def test_every_panel_asks_for_the_last_quarter_of_an_hour() -> None:
         asked.append(body)
         return {}
 
-    panels.panels(search, NOON)
+    charts.panels(search, NOON)
     spans = [body["query"]["bool"]["filter"] for body in asked]
     begin = (NOON - timedelta(minutes=15)).isoformat()
-    assert spans == [[{"range": {"@timestamp": {"gte": begin, "lte": NOON.isoformat()}}}]] * len(panels.DRAWN)
+    assert spans == [[{"range": {"@timestamp": {"gte": begin, "lte": NOON.isoformat()}}}]] * len(charts.DRAWN)
 
 
 @pytest.mark.parametrize(
@@ -207,4 +207,4 @@ def test_every_panel_asks_for_the_last_quarter_of_an_hour() -> None:
     [([0, 1, 4, 8], 8, " ▁▄█"), ([0.001, 1000], 1000, "▁█"), ([0, 0], 1, "  "), ([9], 8, "█"), ([], 1, "")],
 )
 def test_columns_are_in_proportion_and_only_nothing_is_empty(values: list[float], highest: float, drawn: str) -> None:
-    assert panels.spark(values, highest) == drawn
+    assert charts.spark(values, highest) == drawn

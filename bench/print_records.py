@@ -1,6 +1,6 @@
 """The project's own inference function over sentences: a JSON list on standard input, its log on standard output.
 
-A program of its own (`python -m bench.predict` with functions/inference on PYTHONPATH and HASH_KEY set), so that the log is just
+A program of its own (`python -m bench.print_records` with functions/inference on PYTHONPATH and HASH_KEY set), so that the log is just
 what the function prints.
 """
 

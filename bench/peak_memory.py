@@ -1,7 +1,7 @@
 """How much memory one large payload takes at its peak, each time in a fresh process.
 
-`python -m bench.memory WAY URL FILE` is that process: the way is `usual`, or `ours:SECONDS` until the deadline; the file holds the Lambda
-event as JSON.
+`python -m bench.peak_memory WAY URL FILE` is that process: the way is `usual`, or `ours:SECONDS` until the deadline; the file
+holds the Lambda event as JSON.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Peak(NamedTuple):
 
 def peak(way: str, url: str, file: Path) -> Peak:
     """The peak of one way with the event in a file."""
-    command = [sys.executable, "-m", "bench.memory", way, url, str(file)]
+    command = [sys.executable, "-m", "bench.peak_memory", way, url, str(file)]
     result = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
     return Peak(**json.loads(result.stdout))
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 from installer import files
 from installer.plan import Part, State, Step, found_as, nothing
 from installer.scope import NAME, Scope, overlapping
-from installer.server import Answer, Server, Trouble
+from installer.server import Answer, Server, UserError
 
 PATH: Final = "/_index_template"
 FILE: Final = files.FOLDER / "index_template.json"
@@ -41,19 +41,19 @@ def rendered(scope: Scope, owner: str, copies: int | None = None) -> dict[str, A
 
 
 def installed(server: Server) -> Templates:
-    """The templates of all prefixes, by name. Raises `Trouble`."""
+    """The templates of all prefixes, by name. Raises `UserError`."""
     answer = server.ask("GET", f"{PATH}/{NAME}*", also={404})
     if answer.status == 200 and "index_templates" not in answer.body:
-        raise Trouble(f"{server.url} answers, but not as OpenSearch: check --opensearch")
+        raise UserError(f"{server.url} answers, but not as OpenSearch: check --opensearch")
     return {one["name"]: one["index_template"] for one in answer.body.get("index_templates", [])}
 
 
 def ensure_apart(scope: Scope, templates: Templates) -> None:
-    """Raises `Trouble` where a prefix that is installed and this one have indices in common."""
+    """Raises `UserError` where a prefix that is installed and this one have indices in common."""
     patterns = [str(pattern) for one in templates.values() for pattern in one["index_patterns"]]
     mixed = overlapping(scope.prefix, [pattern.removesuffix("*") for pattern in patterns])
     if mixed:
-        raise Trouble(
+        raise UserError(
             f"the index prefix {scope.prefix} does not go with {', '.join(mixed)}, which is installed here: one begins with the other, "
             "so both templates would take the same indices. Give a prefix such as dev-cwl-"
         )
@@ -66,7 +66,7 @@ def owner(templates: Templates, scope: Scope) -> str | None:
 
 
 def plan(server: Server, scope: Scope, templates: Templates, left: str = "") -> Step:
-    """The template on a server; `left` says why it is left as it is. Raises `Trouble`."""
+    """The template on a server; `left` says why it is left as it is. Raises `UserError`."""
     name = f"index template {scope.shared}"
     found = templates.get(scope.shared)
     held = owner(templates, scope)
@@ -91,7 +91,7 @@ def plan(server: Server, scope: Scope, templates: Templates, left: str = "") -> 
 
 
 def release(server: Server, scope: Scope, templates: Templates) -> None:
-    """Leave the template to the next stack of the prefix: it stays as it is, without an owner. Raises `Trouble`."""
+    """Leave the template to the next stack of the prefix: it stays as it is, without an owner. Raises `UserError`."""
     found = templates[scope.shared]
     meta = {key: value for key, value in found["_meta"].items() if key != "stack"}
     server.ask("PUT", f"{PATH}/{scope.shared}", json={**found, "_meta": meta})
@@ -103,7 +103,7 @@ def _put(server: Server, scope: Scope, wanted: dict[str, Any]) -> None:
         return
     counted = REFUSED.search(str(answer.body))
     if counted is None:
-        raise Trouble(f"{server.name} at {server.url} refuses the index template ({_why(answer)}): check its version and its log")
+        raise UserError(f"{server.name} at {server.url} refuses the index template ({_why(answer)}): check its version and its log")
     copies = json.loads(json.dumps(wanted))
     copies["template"]["settings"][REPLICAS] = f"0-{int(counted[1]) - 1}"
     server.ask("PUT", f"{PATH}/{scope.shared}", json=copies)

@@ -28,7 +28,7 @@ class RaisingHandler(logging.StreamHandler[TextIO]):
         raise  # noqa: PLE0704  called by `emit` inside its except
 
 
-class Recorder:
+class RecordLog:
     """Writes records and metrics to standard output; `model`, `usual`, `key`, `log_text` and `log_signals` are the same for every record.
 
     `memory_mb` is what the function has, in MB.
