@@ -57,8 +57,8 @@ kibana: $(RUNNABLE) ## OpenSearch Dashboards in Docker on 127.0.0.1:5601 for the
 	@python -m installer install --opensearch http://127.0.0.1:$(or $(OPENSEARCH_PORT),9200) \
 	  --dashboards http://127.0.0.1:$(or $(DASHBOARDS_PORT),5601) --wait 180
 
-test: lint build ## everything that CI checks
-	@pytest
+test: lint build ## everything that CI checks, and how much of the code the tests ran
+	@pytest --cov --cov-report=term
 
 test-full: lint build ## the same, and what takes long: ten minutes of fuzzing
 	@FUZZ_SECONDS=600 pytest -m ""

@@ -22,7 +22,7 @@ from local.template import Template
 from tests.integration.conftest import environment
 from tests.template.cloudformation import Resources, deployed
 from tests.template.metrics import Metric, alarms, dashboard, shown, watched
-from tests.template.test_security import SHAPES
+from tests.template.stacks import SHAPES
 from tools.root import ROOT
 
 EVENTS: Final = ROOT / "events"

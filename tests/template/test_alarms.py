@@ -12,7 +12,7 @@ import pytest
 from local.template import load
 from tests.template.cloudformation import Resources, deployed
 from tests.template.metrics import Metric, alarms, dashboard, shown, watched
-from tests.template.test_security import SHAPES
+from tests.template.stacks import SHAPES
 
 DAY: Final = 86_400  # seconds; CloudWatch takes no alarm that looks further back
 

@@ -1,0 +1,60 @@
+"""One decorator for a check of the stack: the shapes that it holds in, and the flaws that it notices."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from copy import deepcopy
+from typing import Any, Final
+
+import pytest
+
+from tests.template.stacks import Stack, stack_of
+
+type Check = Callable[[Stack], None]
+type Flaw = tuple[str, Any]  # a path in the resources, and the value that spoils them
+
+GONE: Final = object()
+
+
+def check(shapes: tuple[str, ...], *flaws: Flaw) -> Callable[[Check], Callable[[str, Flaw | None], None]]:
+    """Make a test of a check: it holds in each shape, and in the last of them each flaw is noticed."""
+    assert flaws, "a check that notices nothing proves nothing"
+    cases = [
+        *(pytest.param(shape, None, id=shape) for shape in shapes),
+        *(pytest.param(shapes[-1], flaw, id=flaw[0]) for flaw in flaws),
+    ]
+
+    def made(holds: Check) -> Callable[[str, Flaw | None], None]:
+        @pytest.mark.parametrize(("shape", "flaw"), cases)
+        def test(shape: str, flaw: Flaw | None) -> None:
+            stack = stack_of(shape)
+            holds(stack)
+            if flaw:
+                with pytest.raises((AssertionError, LookupError, ValueError)):
+                    holds(spoiled(stack, *flaw))
+
+        test.__name__, test.__doc__ = holds.__name__, holds.__doc__
+        return test
+
+    return made
+
+
+def statement_of(name: str, policy: int, statement: int = 0) -> str:
+    """The path of a role's statement."""
+    return f"{name}.Properties.Policies.{policy}.PolicyDocument.Statement.{statement}"
+
+
+def spoiled(stack: Stack, path: str, value: Any) -> Stack:
+    """The stack with another value at a path of names and places; `+` at its end adds to a list."""
+    resources = deepcopy(stack.resources)
+    *way, last = path.split(".")
+    place: Any = resources
+    for step in way:
+        place = place[int(step)] if isinstance(place, list) else place[step]
+    if last == "+":
+        place.append(value)
+    elif value is GONE:
+        del place[last]
+    else:
+        place[last] = value
+    return stack._replace(resources=resources)

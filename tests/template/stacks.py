@@ -1,0 +1,92 @@
+"""The shapes that a stack can have, and what there is in one."""
+
+from __future__ import annotations
+
+import json
+import re
+from functools import cache
+from typing import Any, Final, NamedTuple
+
+from tests.template.cloudformation import Resource, Resources, deployed, listed, of_type, text
+
+EXISTING: Final = {"OpenSearchEndpoint": "https://x.eu-west-1.es.amazonaws.com", "OpenSearchDomainArn": "arn"}
+VPC: Final = {"Network": "vpc", "VpcId": "vpc-1", "VpcSubnetId": "subnet-1", "VpcSecondSubnetId": "subnet-2", "DomainInstanceCount": "2"}
+GRADUAL: Final = {"GradualDeployment": "Canary10Percent5Minutes", "SnapStart": "PublishedVersions"}
+OPENED: Final = {
+    "ApiAuthorization": "NONE",
+    "MoreLogGroups": "/aws/lambda/other,/more",
+    "AlarmTopicArn": "arn",
+    "NoPredictionsMinutes": "0",
+    "InferenceConcurrency": "20",
+    "ShipperConcurrency": "0",
+}
+SHAPES: Final[dict[str, dict[str, str]]] = {
+    "existing": EXISTING | {"AlarmEmail": "who@example.com"},
+    "existing, opened": EXISTING | OPENED,
+    "installed": EXISTING | {"InstallKibana": "true"},
+    "installed with a secret": EXISTING | {"InstallKibana": "true", "KibanaSecretArn": "arn", "MonitorRoleArn": "arn"},
+    "installed in a VPC": EXISTING | {"InstallKibana": "true"} | VPC,
+    "own": {"CreateDomain": "true"} | GRADUAL,
+    "own in a VPC": {"CreateDomain": "true", "MoreLogGroups": "/aws/lambda/other,/more"} | VPC,
+}
+ALL: Final = tuple(SHAPES)
+OWN: Final = ("own", "own in a VPC")
+IN_VPC: Final = ("installed in a VPC", "own in a VPC")
+OWN_IN_VPC: Final = ("own in a VPC",)
+INSTALLED: Final = ALL[2:]
+SECRET: Final = "{{resolve:secretsmanager:"
+BUCKET: Final = "${DeadLetterBucket.Arn}/"
+ANYBODY: Final = {"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject", "Resource": "*"}
+
+
+class Stack(NamedTuple):
+    """What there is, and the parameters that it was made with."""
+
+    resources: Resources
+    given: dict[str, str]
+
+    @property
+    def more_logs(self) -> list[str]:
+        """The log groups that the parameter names."""
+        return [name for name in self.given.get("MoreLogGroups", "").split(",") if name]
+
+    def properties(self, name: str) -> Resource:
+        """A resource's properties."""
+        found: Resource = self.resources[name]["Properties"]
+        return found
+
+    def of_type(self, kind: str) -> dict[str, Resource]:
+        """Name and properties of each resource of a type."""
+        return dict(of_type(self.resources, kind))
+
+
+@cache
+def stack_of(shape: str) -> Stack:
+    """The stack of a shape."""
+    return Stack(deployed(SHAPES[shape]), SHAPES[shape])
+
+
+def selected(value: Any, stack: Stack) -> str:
+    """As `text`, where a Select takes one of the names in the parameter of further log groups."""
+    if isinstance(value, dict) and "Fn::Select" in value:
+        place, names = value["Fn::Select"]
+        assert names["Fn::Split"][1]["Fn::Join"][1][0] == {"Ref": "MoreLogGroups"}
+        return stack.more_logs[int(place)]
+    if isinstance(value, dict) and "Fn::Select" in str(value):
+        written, given = value["Fn::Sub"]
+        return str(written).replace("${Name}", selected(given["Name"], stack))
+    return text(value)
+
+
+def before(stack: Stack, name: str) -> set[str]:
+    """All that CloudFormation makes before a resource."""
+    found: set[str] = set()
+    waiting = [name]
+    while waiting:
+        resource = stack.resources[waiting.pop()]
+        written = json.dumps(resource.get("Properties", {}))
+        names = {*re.findall(r'"(?:Ref|Fn::GetAtt)": \[?"(\w+)"', written), *re.findall(r"\$\{(\w+)[.}]", written)}
+        new = ({*names, *listed(resource.get("DependsOn", []))} & set(stack.resources)) - found
+        found |= new
+        waiting += new
+    return found

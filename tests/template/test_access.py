@@ -1,0 +1,173 @@
+"""Who gets in: callers, the API, the bucket, the domain and its network."""
+
+from __future__ import annotations
+
+import json
+
+from local.template import load
+from tests.template.check import GONE, check
+from tests.template.cloudformation import text
+from tests.template.stacks import (
+    ALL,
+    ANYBODY,
+    IN_VPC,
+    OWN,
+    OWN_IN_VPC,
+    SECRET,
+    Stack,
+    before,
+    selected,
+)
+
+
+@check(
+    ALL,
+    ("DeadLetterBucketPolicy.Properties.PolicyDocument.Statement.+", ANYBODY),
+    ("ReplayFunctionAgainPermission.Properties.Principal", "*"),
+    ("ReplayFunctionAgainPermission.Properties.SourceArn", GONE),
+    ("PredictPermission.Properties.SourceArn", "*"),
+    ("AlarmTopicPolicy.Properties.PolicyDocument.Statement.0.Principal", "*"),
+    ("AlarmTopicPolicy.Properties.PolicyDocument.Statement.0.Condition", {}),
+    ("ShipperFunctionPredictionsPermission.Properties.SourceArn", "arn:aws:logs:*:*:*"),
+    ("MoreLogs2Permission.Properties.SourceArn", {"Fn::Sub": "arn:aws:logs:${AWS::Region}:${AWS::AccountId}:log-group:*"}),
+)
+def test_nobody_is_let_in_but_where_it_says_so(stack: Stack) -> None:
+    """Every policy that lets everybody in: the domain's own, behind its security plugin. And who may call which function."""
+    open_to_all = set()
+    for name, resource in stack.resources.items():
+        properties = resource.get("Properties", {})
+        policies = [properties.get(kind) for kind in ("AccessPolicies", "PolicyDocument", "AssumeRolePolicyDocument")]
+        for policy in filter(None, policies):
+            document = policy if "Statement" in policy else json.loads(text(policy))
+            granted = [statement for statement in document["Statement"] if statement["Effect"] == "Allow"]
+            open_to_all |= {name for statement in granted if "*" in json.dumps(statement["Principal"])}
+    assert open_to_all <= {"Domain"}
+    callers = {
+        (text(each["FunctionName"]), each["Principal"], selected(each["SourceArn"], stack))
+        for each in stack.of_type("AWS::Lambda::Permission").values()
+    }
+    api = "arn:${AWS::Partition}:execute-api:${AWS::Region}:${AWS::AccountId}:${Api}/*/POST/predict"
+    logs = "arn:aws:logs:${AWS::Region}:${AWS::AccountId}:log-group:${InferenceLogGroup}:*"
+    more = "arn:${AWS::Partition}:logs:${AWS::Region}:${AWS::AccountId}:log-group:${Name}:*"
+    assert callers == {
+        ("InferenceFunctionAliaslive", "apigateway.amazonaws.com", api),
+        ("ShipperFunction", "logs.amazonaws.com", logs),
+        ("ReplayFunction", "events.amazonaws.com", "ReplayFunctionAgain.Arn"),
+        *(("ShipperFunction.Arn", "logs.amazonaws.com", more.replace("${Name}", name)) for name in stack.more_logs),
+    }
+    if "AlarmTopicPolicy" in stack.resources:
+        (statement,) = stack.properties("AlarmTopicPolicy")["PolicyDocument"]["Statement"]
+        assert (statement["Principal"], statement["Action"]) == ({"Service": "cloudwatch.amazonaws.com"}, "sns:Publish")
+        assert statement["Condition"]["StringEquals"] == {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}
+        assert text(statement["Condition"]["ArnLike"]["aws:SourceArn"]).endswith(":${AWS::AccountId}:alarm:*")
+
+
+@check(
+    OWN,
+    ("Domain.Properties.AdvancedSecurityOptions.Enabled", False),
+    ("Domain.Properties.AdvancedSecurityOptions.AnonymousAuthEnabled", True),
+    ("Domain.Properties.AccessPolicies.Statement.0.Action", "es:*"),
+    ("Domain.Properties.AccessPolicies.Statement.0.Effect", "Deny"),
+    ("Domain.Properties.AdvancedSecurityOptions.JWTOptions", {"Enabled": True}),
+)
+def test_the_open_domain_asks_who_one_is(stack: Stack) -> None:
+    domain = stack.properties("Domain")
+    # none of the actions that change the domain itself
+    (statement,) = domain["AccessPolicies"]["Statement"]
+    assert statement == {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "es:ESHttp*", "Resource": "*"}
+    security = dict(domain["AdvancedSecurityOptions"])
+    user = {name: text(value) for name, value in security.pop("MasterUserOptions").items()}
+    assert security == {"Enabled": True, "InternalUserDatabaseEnabled": True, "AnonymousAuthEnabled": False}
+    generated = SECRET + "${MasterUser}:SecretString:"
+    assert user == {"MasterUserName": generated + "username}}", "MasterUserPassword": generated + "password}}"}
+
+
+@check(
+    ALL,
+    ("PredictRoute.Properties.AuthorizationType", "NONE"),
+    ("PredictRoute.Properties.RouteKey", "$default"),
+    ("More", {"Type": "AWS::ApiGatewayV2::Route", "Properties": {"RouteKey": "GET /predict", "AuthorizationType": "NONE"}}),
+    ("Api.Properties.Target", "arn"),
+    ("ApiStage.Properties.DefaultRouteSettings.ThrottlingRateLimit", GONE),
+    ("ApiStage.Properties.RouteSettings", {"POST /predict": {"ThrottlingRateLimit": 10000}}),
+)
+def test_the_api_asks_for_a_signature_and_is_throttled(stack: Stack) -> None:
+    (stage,) = stack.of_type("AWS::ApiGatewayV2::Stage").values()
+    assert stage["DefaultRouteSettings"] == {name: {"Ref": "RequestsPerSecond"} for name in ("ThrottlingRateLimit", "ThrottlingBurstLimit")}
+    assert "RouteSettings" not in stage  # which would come before these
+    (api,) = stack.of_type("AWS::ApiGatewayV2::Api").values()
+    assert not {"Body", "BodyS3Location", "Target", "CorsConfiguration"} & set(api)  # ways to routes that are not written here
+    (route,) = stack.of_type("AWS::ApiGatewayV2::Route").values()
+    assert (route["RouteKey"], route["AuthorizationType"]) == ("POST /predict", {"Ref": "ApiAuthorization"})
+    parameter = load()["Parameters"]["ApiAuthorization"]
+    assert (parameter["Default"], parameter["AllowedValues"]) == ("AWS_IAM", ["AWS_IAM", "NONE"])
+
+
+@check(
+    ALL,
+    ("ReplayFunctionAgain.Properties.State", "DISABLED"),
+    ("ReplayFunctionAgain.Properties.Targets.0.Input", "{}"),
+)
+def test_the_replay_runs_on_its_schedule(stack: Stack) -> None:
+    (properties,) = stack.of_type("AWS::Events::Rule").values()
+    assert properties["ScheduleExpression"] == {"Ref": "ReplaySchedule"}
+    assert properties.get("State", "ENABLED") == "ENABLED"
+    (target,) = properties["Targets"]
+    assert target["Arn"] == {"Fn::GetAtt": ["ReplayFunction", "Arn"]}
+    assert "Input" not in target  # its own event narrows nothing
+
+
+@check(
+    ALL,
+    ("DeadLetterBucket.Properties.PublicAccessBlockConfiguration.BlockPublicPolicy", False),
+    ("DeadLetterBucket.Properties.OwnershipControls", GONE),
+)
+def test_the_bucket_is_private(stack: Stack) -> None:
+    bucket = stack.properties("DeadLetterBucket")
+    assert bucket["PublicAccessBlockConfiguration"] == dict.fromkeys(
+        ("BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets"), True
+    )
+    assert bucket["OwnershipControls"] == {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]}
+
+
+@check(
+    OWN_IN_VPC,
+    ("DomainSecurityGroup.Properties.SecurityGroupIngress", [{"CidrIp": "0.0.0.0/0"}]),
+    ("DomainSecurityGroup.Properties.SecurityGroupEgress.0.CidrIp", "0.0.0.0/0"),
+    ("DomainIngress.Properties.CidrIp", "0.0.0.0/0"),
+    ("DomainIngress.Properties.FromPort", 0),
+    ("Kibana.Properties.After", GONE),
+)
+def test_the_network_lets_in_the_functions_alone(stack: Stack) -> None:
+    ingress, domain = stack.properties("DomainIngress"), stack.properties("DomainSecurityGroup")
+    assert (ingress["GroupId"], ingress["SourceSecurityGroupId"]) == ({"Ref": "DomainSecurityGroup"}, {"Ref": "FunctionsSecurityGroup"})
+    assert (ingress["IpProtocol"], ingress["FromPort"], ingress["ToPort"]) == ("tcp", 443, 443)
+    assert not {"CidrIp", "CidrIpv6"} & set(ingress)
+    assert "SecurityGroupIngress" not in domain
+    assert [each["CidrIp"] for each in domain["SecurityGroupEgress"]] == ["127.0.0.1/32"]
+    assert "DomainIngress" in before(stack, "Kibana")
+
+
+@check(
+    IN_VPC,
+    ("FunctionsSecurityGroup.Properties.SecurityGroupIngress", [{"CidrIp": "0.0.0.0/0"}]),
+    ("FunctionsSecurityGroup.Properties.SecurityGroupEgress.0.ToPort", 65535),
+)
+def test_the_functions_in_a_vpc_are_called_by_nobody_and_call_https(stack: Stack) -> None:
+    functions = stack.properties("FunctionsSecurityGroup")
+    assert "SecurityGroupIngress" not in functions
+    assert [(each["IpProtocol"], each["FromPort"], each["ToPort"]) for each in functions["SecurityGroupEgress"]] == [("tcp", 443, 443)]
+
+
+@check(
+    IN_VPC,
+    ("Domain.Properties.VPCOptions", GONE),
+    ("ReplayFunction.Properties.VpcConfig", GONE),
+)
+def test_all_that_talks_to_the_domain_is_in_the_vpc(stack: Stack) -> None:
+    subnets = [{"Ref": "VpcSubnetId"}, {"Ref": "VpcSecondSubnetId"}]
+    if "Domain" in stack.resources:
+        assert stack.properties("Domain")["VPCOptions"] == {"SecurityGroupIds": [{"Ref": "DomainSecurityGroup"}], "SubnetIds": subnets}
+    for name, function in stack.of_type("AWS::Lambda::Function").items():
+        inside = {"SecurityGroupIds": [{"Ref": "FunctionsSecurityGroup"}], "SubnetIds": subnets}
+        assert function.get("VpcConfig") == (None if name == "InferenceFunction" else inside)

@@ -1,0 +1,215 @@
+"""Who may do what in the stack."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from fnmatch import fnmatchcase
+from typing import Final
+
+import pytest
+
+from installer.custom_resource import outcome
+from shipper.dead_letters import POISON, PREFIX
+from tests.template.check import GONE, check, statement_of
+from tests.template.cloudformation import listed, statements, text
+from tests.template.stacks import (
+    ALL,
+    ANYBODY,
+    BUCKET,
+    IN_VPC,
+    INSTALLED,
+    Stack,
+)
+from tests.unit.installer.domain import Domain, Reply, Request, listening
+from tools.root import ROOT
+
+INTERFACES: Final = {
+    f"ec2:{action}"
+    for action in (
+        *("CreateNetworkInterface", "DescribeNetworkInterfaces", "DescribeSubnets"),
+        *("DeleteNetworkInterface", "AssignPrivateIpAddresses", "UnassignPrivateIpAddresses"),
+    )
+}
+REACHED: Final = (
+    "_index_template/prediction-monitor*",
+    "_plugins/_ism/policies/prediction-monitor*",
+    *(f"_plugins/_ism/{verb}/${{IndexPrefix}}*" for verb in ("explain", "add", "change_policy")),
+    *(f"_plugins/_security/api/{path}/prediction-monitor-*" for path in ("roles", "rolesmapping")),
+    *(f"_dashboards/api/{path}" for path in ("saved_objects/*", "opensearch-dashboards/settings", "kibana/settings")),
+)
+READ: Final = ("_cluster/settings", "${IndexPrefix}*/_search", "${IndexPrefix}*/_settings/index.creation_date")
+type Permission = tuple[str, str]
+
+
+def allowed(stack: Stack) -> dict[str, set[Permission]]:
+    """Every role's actions, each with the resource that it is for: the whole list."""
+    domain = "${Domain.Arn}" if "Domain" in stack.resources else "${OpenSearchDomainArn}"
+
+    def log(name: str) -> set[Permission]:
+        group = f"arn:${{AWS::Partition}}:logs:${{AWS::Region}}:${{AWS::AccountId}}:log-group:${{{name}LogGroup}}:*"
+        return {("logs:CreateLogStream", group), ("logs:PutLogEvents", group)}
+
+    network = {(action, "*") for action in INTERFACES} if "Network" in stack.given else set()
+    found = {
+        "InferenceRole": log("Inference"),
+        "ShipperRole": {
+            *(log("Shipper") | network),
+            ("es:ESHttpPost", f"{domain}/_bulk"),
+            ("es:ESHttpPost", f"{domain}/cwl-*/_count"),
+            ("s3:PutObject", f"{BUCKET}{PREFIX}*"),
+            ("s3:ListBucket", "DeadLetterBucket.Arn"),
+        },
+        "ReplayRole": {
+            *(log("Replay") | network),
+            ("es:ESHttpPost", f"{domain}/_bulk"),
+            ("es:ESHttpPost", f"{domain}/cwl-*/_count"),
+            ("s3:ListBucket", "DeadLetterBucket.Arn"),
+            *((f"s3:{action}Object", f"{BUCKET}{PREFIX}*") for action in ("Get", "Delete")),
+            *((f"s3:{action}Object", f"{BUCKET}{POISON}*") for action in ("Get", "Put", "Delete")),
+        },
+        "DeploymentRole": {
+            ("cloudwatch:DescribeAlarms", "*"),
+            *(
+                (f"lambda:{action}", function)
+                for action in ("GetAlias", "UpdateAlias", "GetProvisionedConcurrencyConfig")
+                for function in ("InferenceFunction.Arn", "${InferenceFunction.Arn}:live")
+            ),
+        },
+    }
+    signed = {(f"es:ESHttp{method}", f"{domain}/{path}") for method in ("Get", "Put", "Post", "Delete") for path in REACHED}
+    signed |= {(f"es:ESHttp{'Post' if path.endswith('_search') else 'Get'}", f"{domain}/{path}") for path in READ}
+    own = {*log("Kibana"), ("cloudformation:DescribeStacks", "AWS::StackId")}
+    if "CreateDomain" in stack.given:
+        found["KibanaRole"] = {*own, *network, ("secretsmanager:GetSecretValue", "MasterUser")}
+    elif "KibanaSecretArn" in stack.given:
+        found["KibanaRole"] = {*own, *network, ("secretsmanager:GetSecretValue", "KibanaSecretArn")}
+    elif "InstallKibana" in stack.given:
+        found["KibanaRole"] = own | network | signed
+    return found
+
+
+@check(
+    ALL,
+    *(
+        (f"{statement_of(name, 0)}.Action.+", "logs:DeleteLogGroup")
+        for name in ("InferenceRole", "ShipperRole", "ReplayRole", "KibanaRole", "DeploymentRole")
+    ),
+    (f"{statement_of('ShipperRole', 1)}.Action", "es:ESHttp*"),
+    (f"{statement_of('ShipperRole', 1)}.Resource", "*"),
+    (f"{statement_of('KibanaRole', 1)}.Resource", "*"),
+    ("InferenceRole.Properties.ManagedPolicyArns", ["AWSLambdaBasicExecutionRole"]),
+    (f"{statement_of('InferenceRole', 0)}.NotResource", "arn"),
+    (f"{statement_of('ShipperRole', 2, 1)}.Action", "s3:GetBucketLocation"),
+)
+def test_roles_allow_what_is_listed_and_nothing_else(stack: Stack) -> None:
+    found = {}
+    for name, role in stack.of_type("AWS::IAM::Role").items():
+        assert "ManagedPolicyArns" not in role
+        granted = [statement for statement in statements(role) if statement["Effect"] == "Allow"]
+        assert not [statement for statement in granted if {"NotAction", "NotResource"} & set(statement)]
+        found[name] = {
+            (action, text(each))
+            for statement in granted
+            for action in listed(statement["Action"])
+            for each in listed(statement["Resource"])
+        }
+    assert found == allowed(stack)
+
+
+@check(
+    INSTALLED,
+    *((f"Kibana.Properties.{name}", GONE) for name in ("IndexPrefix", "LogGroups", "AdoptIndices", "SecretArn")),
+    ("KibanaFunction.Properties.Environment.Variables.MORE", {"Ref": "Exclude"}),
+)
+def test_what_the_installer_is_told_makes_it_run_again(stack: Stack) -> None:
+    """Every value of its environment that a parameter can change is a property of the resource as well."""
+    told = stack.properties("KibanaFunction")["Environment"]["Variables"]
+    repeated = {json.dumps(value) for value in stack.properties("Kibana").values()}
+    elsewhere = {"STACK", "STACK_ID", "URL_SUFFIX", "AUDIT_LOG"}  # the stack's for ever
+    elsewhere |= {"SHIPPER_ROLE_ARNS", "MONITOR_ROLE_ARNS"}  # lists there
+    elsewhere |= set() if told["SECRET_ARN"] else {"SECRET_ARN"}
+    assert {name for name, value in told.items() if json.dumps(value) not in repeated} <= elsewhere
+
+
+@check(
+    ALL,
+    ("ShipperRole.Properties.AssumeRolePolicyDocument.Statement.0.Principal", {"AWS": "*"}),
+    ("DeploymentRole.Properties.AssumeRolePolicyDocument.Statement.+", ANYBODY),
+)
+def test_a_service_alone_takes_a_role(stack: Stack) -> None:
+    for name, role in stack.of_type("AWS::IAM::Role").items():
+        (statement,) = role["AssumeRolePolicyDocument"]["Statement"]
+        service = "codedeploy" if name == "DeploymentRole" else "lambda"
+        assert (statement["Effect"], statement["Action"]) == ("Allow", "sts:AssumeRole")
+        assert statement["Principal"] == {"Service": f"{service}.amazonaws.com"}
+
+
+@check(
+    ALL,
+    ("ReplayFunction.Properties.Role", {"Fn::GetAtt": ["ShipperRole", "Arn"]}),
+)
+def test_every_function_has_a_role_of_its_own(stack: Stack) -> None:
+    for name, function in stack.of_type("AWS::Lambda::Function").items():
+        assert function["Role"] == {"Fn::GetAtt": [name.replace("Function", "Role"), "Arn"]}
+
+
+@check(
+    ALL,
+    (f"{statement_of('ShipperRole', 2)}.Condition", GONE),
+)
+def test_the_bucket_is_this_accounts(stack: Stack) -> None:
+    """A bucket that was deleted could be made again by somebody else, under the same name."""
+    granted = [statement for role in stack.of_type("AWS::IAM::Role").values() for statement in statements(role)]
+    on_buckets = [statement for statement in granted if str(listed(statement["Action"])[0]).startswith("s3:")]
+    assert on_buckets
+    assert {json.dumps(statement.get("Condition")) for statement in on_buckets} == {
+        json.dumps({"StringEquals": {"aws:ResourceAccount": {"Ref": "AWS::AccountId"}}})
+    }
+
+
+@check(
+    IN_VPC,
+    (f"{statement_of('ReplayRole', 3, 1)}.Action", ["ec2:CreateNetworkInterface"]),
+    (f"{statement_of('ShipperRole', 3, 1)}.Condition.Bool", {"aws:ViaAWSService": "true"}),
+)
+def test_the_code_in_a_vpc_cannot_touch_the_network(stack: Stack) -> None:
+    for name in ("ShipperRole", "ReplayRole", "KibanaRole"):
+        (refused,) = [statement for statement in statements(stack.properties(name)) if statement["Effect"] == "Deny"]
+        assert set(refused["Action"]) == INTERFACES
+        assert refused["Resource"] == "*"
+        assert list(refused["Condition"]) == ["ArnLike"]
+        assert list(refused["Condition"]["ArnLike"]) == ["lambda:SourceFunctionArn"]
+        assert text(refused["Condition"]["ArnLike"]["lambda:SourceFunctionArn"]).endswith(":function:*")
+
+
+def test_the_installer_may_ask_for_all_that_it_asks_for_and_hardly_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.setenv(name, "127.0.0.1")
+    domain, asked = Domain(), set[str]()
+
+    def noted(request: Request) -> Reply:
+        asked.add(request.path)
+        return domain.answer(request)
+
+    monkeypatch.setattr("installer.custom_resource.stack_status", lambda _: "DELETE_IN_PROGRESS")
+    domain.indices = {"cwl-2026.11.22": (None, None), "cwl-2026.11.23": (None, None)}
+    arn = "arn:aws:iam::123456789012:role/shipper"
+    with listening(noted) as url:
+        told = {"OPENSEARCH_URL": url, "DASHBOARDS_URL": f"{url}/_dashboards", "SHIPPER_ROLE_ARNS": arn, "STACK": "monitor"}
+        told |= {"STACK_ID": "arn", "ADOPT_INDICES": "true"}
+        for kind, days in (("Create", "30"), ("Update", "40"), ("Delete", "40")):
+            assert outcome({"RequestType": kind}, told | {"RETENTION_DAYS": days}, time.monotonic() + 60).status == "SUCCESS"
+    reached = [pattern.replace("${IndexPrefix}", "cwl-") for pattern in (*REACHED, *READ)]
+    assert not domain.wrong
+    assert [path for path in asked if not any(fnmatchcase(path, f"/{pattern}") for pattern in reached)] == []
+    unused = [pattern for pattern in reached if not any(fnmatchcase(path, f"/{pattern}") for path in asked)]
+    assert unused == ["_dashboards/api/kibana/settings"]  # Kibana's name for the same
+
+
+def test_each_wildcard_has_its_reason_beside_it() -> None:
+    lines = (ROOT / "template.yaml").read_text(encoding="utf-8").splitlines()
+    wild = [line for line in lines if re.search(r'Resource: "\*"', line)]
+    assert wild
+    assert [line for line in wild if not re.search(r'"\*"  # \w.{6,}', line)] == []

@@ -1,0 +1,176 @@
+"""What is encrypted, what is kept and for how long, and that no secret is written down."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, Final
+
+from tests.template.check import GONE, check
+from tests.template.cloudformation import text
+from tests.template.stacks import (
+    ALL,
+    BUCKET,
+    OWN,
+    SECRET,
+    Stack,
+)
+
+DOMAIN_LOGS: Final = {
+    "ES_APPLICATION_LOGS": "DomainErrorLogGroup",
+    "INDEX_SLOW_LOGS": "DomainSlowLogGroup",
+    "SEARCH_SLOW_LOGS": "DomainSlowLogGroup",
+    "AUDIT_LOGS": "DomainAuditLogGroup",
+}
+OUTLASTING: Final = {"HashKey", "DeadLetterBucket"}
+OUTLASTING_OWN: Final = {"Domain", "MasterUser", "DomainLogPolicy", *DOMAIN_LOGS.values()}
+
+
+@check(
+    OWN,
+    ("Domain.Properties.EncryptionAtRestOptions.Enabled", False),
+    ("Domain.Properties.NodeToNodeEncryptionOptions.Enabled", False),
+    ("Domain.Properties.DomainEndpointOptions.EnforceHTTPS", False),
+    ("Domain.Properties.DomainEndpointOptions.TLSSecurityPolicy", "Policy-Min-TLS-1-0-2019-07"),
+    ("Domain.Properties.EBSOptions.VolumeType", "gp2"),
+)
+def test_the_domain_is_encrypted_on_every_way(stack: Stack) -> None:
+    domain = stack.properties("Domain")
+    assert domain["EncryptionAtRestOptions"]["Enabled"] is True
+    assert domain["NodeToNodeEncryptionOptions"]["Enabled"] is True
+    assert domain["DomainEndpointOptions"] == {"EnforceHTTPS": True, "TLSSecurityPolicy": "Policy-Min-TLS-1-2-PFS-2023-10"}
+    assert domain["EBSOptions"]["VolumeType"] == "gp3"
+
+
+@check(
+    ALL,
+    ("DeadLetterBucket.Properties.BucketEncryption", GONE),
+    ("DeadLetterBucketPolicy.Properties.PolicyDocument.Statement.0.Condition", {}),
+)
+def test_the_bucket_is_encrypted_on_every_way(stack: Stack) -> None:
+    assert stack.properties("DeadLetterBucket")["BucketEncryption"] == {
+        "ServerSideEncryptionConfiguration": [{"ServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}]
+    }
+    (statement,) = stack.properties("DeadLetterBucketPolicy")["PolicyDocument"]["Statement"]
+    assert (statement["Effect"], statement["Principal"], statement["Action"]) == ("Deny", "*", "s3:*")
+    assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+    assert set(map(text, statement["Resource"])) == {"DeadLetterBucket.Arn", f"{BUCKET}*"}
+
+
+@check(
+    ALL,
+    ("InferenceFunction.Properties.Environment.Variables.HASH_KEY", "a key"),
+    ("Domain.Properties.AdvancedSecurityOptions.MasterUserOptions.MasterUserPassword", {"Ref": "Password"}),
+    ("HashKey.Properties.SecretString", "a key"),
+    ("HashKey.Properties.GenerateSecretString.PasswordLength", 8),
+)
+def test_no_secret_is_written_down(stack: Stack) -> None:
+    """Each is generated, and referred to by its name."""
+    for secret in stack.of_type("AWS::SecretsManager::Secret").values():
+        assert "SecretString" not in secret
+        assert secret["GenerateSecretString"]["PasswordLength"] >= 40
+    found = dict(_named(stack.resources, re.compile(r"(?i)(password|_key|(?<!service)token)$")))
+    assert all(value.startswith(SECRET) for value in found.values()), found
+    assert "HASH_KEY" in found
+
+
+@check(
+    ALL,
+    ("ShipperLogGroup.Properties.RetentionInDays", GONE),
+    ("InferenceLogGroup.Properties.LogGroupClass", "INFREQUENT_ACCESS"),
+    ("ReplayFunction.Properties.LoggingConfig.LogGroup.Ref", "ShipperLogGroup"),
+)
+def test_logs_are_kept_as_long_as_it_says(stack: Stack) -> None:
+    groups = stack.of_type("AWS::Logs::LogGroup")
+    assert {json.dumps(group.get("RetentionInDays")) for group in groups.values()} == {'{"Ref": "LogRetentionDays"}'}
+    assert not [group for group in groups.values() if "LogGroupClass" in group]  # another than the standard one has no subscriptions
+    used = [function["LoggingConfig"]["LogGroup"]["Ref"] for function in stack.of_type("AWS::Lambda::Function").values()]
+    assert sorted(used) == sorted(group for group in groups if not group.startswith(("Api", "Domain")))
+
+
+@check(
+    ALL,
+    ("ApiStage.Properties.AccessLogSettings", GONE),
+    ("ApiStage.Properties.AccessLogSettings.Format", '{"body":"$request.body"}'),
+)
+def test_who_called_is_logged_and_not_what_was_said(stack: Stack) -> None:
+    (stage,) = stack.of_type("AWS::ApiGatewayV2::Stage").values()
+    assert stage["AccessLogSettings"]["DestinationArn"] == {"Fn::GetAtt": ["ApiLogGroup", "Arn"]}
+    logged = json.loads(stage["AccessLogSettings"]["Format"])
+    assert {"$context.requestId", "$context.status", "$context.identity.userArn"} <= set(logged.values())
+    assert all(value.startswith("$context.") for value in logged.values())
+
+
+@check(
+    ALL,
+    ("DeadLetterBucket.Properties.LifecycleConfiguration.Rules.0.Status", "Disabled"),
+    ("DeadLetterBucket.Properties.LifecycleConfiguration.Rules.0.Prefix", "poison/"),
+)
+def test_dead_letters_are_kept_as_long_as_it_says(stack: Stack) -> None:
+    (rule,) = stack.properties("DeadLetterBucket")["LifecycleConfiguration"]["Rules"]
+    assert (rule["Status"], rule["ExpirationInDays"]) == ("Enabled", {"Ref": "DeadLetterRetentionDays"})
+    assert "Prefix" not in rule
+
+
+@check(
+    OWN,
+    ("Domain.Properties.LogPublishingOptions.AUDIT_LOGS", GONE),
+    ("Domain.Properties.LogPublishingOptions.SEARCH_SLOW_LOGS.Enabled", False),
+    ("Domain.DependsOn", "MasterUser"),
+)
+def test_the_domain_writes_its_logs(stack: Stack) -> None:
+    published = stack.properties("Domain")["LogPublishingOptions"]
+    assert {kind: options["Enabled"] for kind, options in published.items()} == dict.fromkeys(DOMAIN_LOGS, True)
+    assert {kind: options["CloudWatchLogsLogGroupArn"]["Fn::GetAtt"][0] for kind, options in published.items()} == DOMAIN_LOGS
+    assert stack.resources["Domain"]["DependsOn"] == "DomainLogPolicy"
+    (statement,) = json.loads(text(stack.properties("DomainLogPolicy")["PolicyDocument"]))["Statement"]
+    assert statement["Principal"] == {"Service": "es.amazonaws.com"}
+    assert statement["Action"] == ["logs:PutLogEvents", "logs:CreateLogStream"]
+    assert statement["Resource"] == [f"${{{group}.Arn}}" for group in dict.fromkeys(DOMAIN_LOGS.values())]
+    assert statement["Condition"]["StringEquals"] == {"aws:SourceAccount": "${AWS::AccountId}"}
+    assert statement["Condition"]["ArnLike"]["aws:SourceArn"].endswith(":${AWS::AccountId}:domain/*")
+    names = [text(stack.properties(group)["LogGroupName"]) for group in DOMAIN_LOGS.values()]
+    assert all(name.startswith("/aws/vendedlogs/") for name in names)  # others may use up a policy of ten in a region
+
+
+@check(
+    ALL,
+    *(
+        (f"{name}.{policy}", "Delete")
+        for name in sorted(OUTLASTING | OUTLASTING_OWN)
+        for policy in ("DeletionPolicy", "UpdateReplacePolicy")
+    ),
+    ("ShipperLogGroup.UpdateReplacePolicy", "Delete"),
+    ("DomainSecurityGroup.DeletionPolicy", GONE),
+)
+def test_what_is_worth_keeping_outlasts_the_stack(stack: Stack) -> None:
+    wanted = OUTLASTING | (OUTLASTING_OWN if "Domain" in stack.resources else set())
+    wanted |= {"DomainSecurityGroup"} & set(stack.resources)  # a group that a domain is in cannot be deleted
+    kept = {
+        name
+        for name, resource in stack.resources.items()
+        if (resource.get("DeletionPolicy"), resource.get("UpdateReplacePolicy")) == ("RetainExceptOnCreate", "Retain")
+    }
+    assert kept == wanted
+    for group in stack.of_type("AWS::Logs::LogGroup"):
+        assert stack.resources[group]["UpdateReplacePolicy"] == "Retain"
+
+
+@check(
+    OWN,
+    ("Domain.UpdatePolicy", {"EnableVersionUpgrade": False}),
+    ("Domain.Properties.DomainName", "predictions"),
+)
+def test_an_update_of_the_domain_is_never_a_new_one(stack: Stack) -> None:
+    assert stack.resources["Domain"]["UpdatePolicy"] == {"EnableVersionUpgrade": True}
+    assert not {"DomainName", "EngineMode"} & set(stack.properties("Domain"))  # a change of these replaces it
+
+
+def _named(value: Any, pattern: re.Pattern[str]) -> list[tuple[str, str]]:
+    """Each text below a name like that."""
+    if isinstance(value, list):
+        return [found for each in value for found in _named(each, pattern)]
+    if not isinstance(value, dict):
+        return []
+    here = [(name, text(each)) for name, each in value.items() if pattern.search(name)]
+    return here + [found for each in value.values() for found in _named(each, pattern)]

@@ -1,0 +1,121 @@
+"""That a change arrives: versions, the alias, a deployment that goes back."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
+
+from local.template import load
+from tests.template.check import GONE, check
+from tests.template.cloudformation import defaults, of_type, text, transformed
+from tests.template.stacks import (
+    ALL,
+    Stack,
+)
+
+
+@check(
+    ALL,
+    ("PredictPermission.Properties.FunctionName", "x"),
+    (
+        "PredictIntegration.Properties.IntegrationUri",
+        {"Fn::Sub": "arn:aws:apigateway:x/functions/${InferenceFunction.Arn}/invocations"},
+    ),
+    ("PredictRoute.Properties.Target", {"Fn::Sub": "integrations/${Other}"}),
+    ("ShipperFunctionAliaslive", {"Type": "AWS::Lambda::Alias"}),
+    ("Kibana.Properties.ServiceToken", {"Ref": "KibanaFunctionAliaslive"}),
+)
+def test_callers_use_the_alias_of_inference_and_of_nothing_else(stack: Stack) -> None:
+    assert stack.properties("PredictRoute")["Target"] == {"Fn::Sub": "integrations/${PredictIntegration}"}
+    integration = stack.properties("PredictIntegration")
+    assert text(integration["IntegrationUri"]).endswith(":lambda:path/2015-03-31/functions/${InferenceFunction.Arn}:live/invocations")
+    assert stack.properties("InferenceFunctionAliaslive")["Name"] == "live"
+    assert stack.properties("PredictPermission")["FunctionName"] == {"Ref": "InferenceFunctionAliaslive"}
+    aliases = set(stack.of_type("AWS::Lambda::Alias")) - {"KibanaFunctionAliaslive"}  # whose version tells of new code, and is not called
+    assert aliases == {"InferenceFunctionAliaslive"}
+    if "Kibana" in stack.resources:
+        assert stack.properties("Kibana")["ServiceToken"] == {"Fn::GetAtt": ["KibanaFunction", "Arn"]}
+
+
+@check(
+    ALL,
+    ("InferenceFunction.Properties.Environment.Variables.MORE", {"Ref": "Exclude"}),
+    ("InferenceFunction.Properties.Environment.Variables.MORE", {"Fn::Sub": "${Exclude}"}),
+)
+def test_a_version_is_made_of_every_change_of_a_setting(stack: Stack) -> None:
+    """New code makes a version by itself; a setting only by the description, which CloudFormation cannot change in place."""
+    (version,) = [each for name, each in stack.of_type("AWS::Lambda::Version").items() if name.startswith("Inference")]
+    apart = {"Role", "Code", "ReservedConcurrentExecutions"}  # the last is the function's, in force at once for every version
+    properties = {name: value for name, value in stack.properties("InferenceFunction").items() if name not in apart}
+    found = {name for pair in re.findall(r"'Ref': '(\w+)'|\$\{(\w+)", str(properties)) for name in pair if name}
+    assert found - set(stack.resources) == set(re.findall(r"\$\{(\w+)\}", text(version["Description"])))
+
+
+@check(
+    ALL,
+    ("InferenceFunction.Properties.LoggingConfig.LogFormat", "JSON"),
+    ("InferenceFunction.Properties.LoggingConfig.LogFormat", GONE),
+)
+def test_records_are_lines_that_lambda_itself_does_not_filter(stack: Stack) -> None:
+    """With JSON as log format the service drops what lies below its application log level, whatever the function writes."""
+    logging = stack.properties("InferenceFunction")["LoggingConfig"]
+    assert logging["LogFormat"] == "Text"
+    assert "ApplicationLogLevel" not in logging
+
+
+@check(
+    ("existing", "own"),
+    ("InferenceFunctionDeploymentGroup.Properties.AlarmConfiguration.Enabled", False),
+    ("InferenceFunctionDeploymentGroup.Properties.AutoRollbackConfiguration.Events", []),
+    ("InferenceFunctionAliaslive.UpdatePolicy", {}),
+    ("InferenceErrorsAlarm.Properties.Threshold", 1000),
+    ("PredictionFailuresAlarm.Properties.MetricName", "PredictionFailure"),
+    ("PredictionFailuresAlarm.Properties.Dimensions", [{"Name": "service", "Value": "inference"}]),
+    ("InferenceFunctionDeploymentGroup.Properties.DeploymentConfigName.Fn::Sub.1.ConfigName", "Linear10PercentEvery10Minutes"),
+)
+def test_a_deployment_goes_back_on_an_alarm(stack: Stack) -> None:
+    (group,) = stack.of_type("AWS::CodeDeploy::DeploymentGroup").values()
+    if stack.given.get("GradualDeployment", "AllAtOnce") == "AllAtOnce":  # an alarm cannot help, and one that rings already would block
+        assert group["AlarmConfiguration"] == {}
+        return
+    assert group["AlarmConfiguration"]["Enabled"] is True
+    alarms = {alarm["Name"]["Ref"] for alarm in group["AlarmConfiguration"]["Alarms"]}
+    assert alarms == {"InferenceErrorsAlarm", "PredictionFailuresAlarm"}
+    assert group["AutoRollbackConfiguration"]["Enabled"] is True
+    assert "DEPLOYMENT_STOP_ON_ALARM" in group["AutoRollbackConfiguration"]["Events"]
+    assert group["DeploymentConfigName"]["Fn::Sub"][1] == {"ConfigName": stack.given.get("GradualDeployment", "AllAtOnce")}
+    for name, namespace, metric, dimensions in (
+        ("InferenceErrorsAlarm", "AWS/Lambda", "Errors", {"FunctionName": "InferenceFunction", "Resource": "${InferenceFunction}:live"}),
+        (
+            "PredictionFailuresAlarm",
+            "PredictionMonitor",
+            "PredictionFailures",
+            {"service": "inference", "function_name": "InferenceFunction"},
+        ),
+    ):
+        alarm = stack.properties(name)
+        assert (alarm["Namespace"], alarm["MetricName"], alarm["Statistic"]) == (namespace, metric, "Sum")
+        assert {each["Name"]: text(each["Value"]) for each in alarm["Dimensions"]} == dimensions
+        assert (alarm["Threshold"], alarm["ComparisonOperator"]) == (1, "GreaterThanOrEqualToThreshold")
+        assert (alarm["Period"], alarm["EvaluationPeriods"], alarm["TreatMissingData"]) == (60, 1, "notBreaching")
+    assert "CodeDeployLambdaAliasUpdate" in stack.resources["InferenceFunctionAliaslive"]["UpdatePolicy"]
+
+
+@pytest.mark.parametrize(("name", "value"), [("MemorySize", 2048), ("Timeout", 20), ("Environment", {"Variables": {"MORE": "1"}})])
+def test_a_change_of_a_property_makes_a_version_too(name: str, value: Any) -> None:
+    source, changed = load(), load()
+    changed["Resources"]["InferenceFunction"]["Properties"][name] = value
+    first, second = (
+        {each for each, _ in of_type(transformed(template, defaults(template)), "AWS::Lambda::Version") if each.startswith("Inference")}
+        for template in (source, changed)
+    )
+    assert first
+    assert not first & second
+
+
+def test_the_description_of_a_version_cannot_be_changed_in_place() -> None:
+    schema = PROVIDER_SCHEMA_MANAGER.get_resource_schema("us-east-1", "AWS::Lambda::Version").schema
+    assert "/properties/Description" in schema["createOnlyProperties"]
