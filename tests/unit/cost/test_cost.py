@@ -131,9 +131,9 @@ def custom_metrics() -> int:
         names |= {(service, name) for name in re.findall(r'name = "(\w+)" if .* else "\w+"', text)}
         names |= {(service, name) for name in re.findall(r'name = "\w+" if .* else "(\w+)"', text)}
         for prefix in re.findall(r'add_metric\(f"(\w+)\{', text):
-            counts = re.search(r"counts(?:: dict\[str, Any\])? = \{(.*?)\}", text, re.DOTALL)
+            counts = re.search(r"for name in \((.*)\):|counts(?:: dict\[str, Any\])? = \{(.*?)\}", text, re.DOTALL)
             assert counts
-            names |= {(service, prefix + name.capitalize()) for name in re.findall(r'"(\w+)":', counts[1])}
+            names |= {(service, prefix + name.capitalize()) for name in re.findall(r'"(\w+)"', counts[1] or counts[2])}
     assert 'add_metric("MemoryUtilization"' in (ROOT / "functions/shipper/shipper/handler.py").read_text()
     return len(names | {("shipper", "MemoryUtilization")})
 
