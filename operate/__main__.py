@@ -58,6 +58,7 @@ from shipper.ship import ship
 from shipper.values import moment, positive
 from tools.arguments import Parser, value
 from tools.errors import UserError
+from tools.plain import plain
 
 PAYLOAD_SECONDS: Final = 60.0  # that the delivery of one payload may take
 RATE: Final = 2000.0  # lines a second
@@ -111,7 +112,7 @@ def replay_command(options: argparse.Namespace) -> int:
     found = letters(bucket, options.prefix, options.since, options.until)
     if options.dry_run:
         for letter in sorted(found, key=lambda letter: letter.written):
-            print(f"{letter.written:%Y-%m-%dT%H:%M:%SZ} {letter.size:>12,} bytes  {letter.key}")
+            print(f"{letter.written:%Y-%m-%dT%H:%M:%SZ} {letter.size:>12,} bytes  {plain(letter.key)}")
         print(f"{show.plural(len(found), 'letter')} below {options.prefix} in {options.bucket}; nothing was sent")
         return 1 if found else 0
     with closing(connection):

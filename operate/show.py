@@ -19,6 +19,7 @@ from operate.reconcile import EPOCH, Row
 from shipper.dead_letters import LetterFate, Replayed
 from shipper.deliver import Outcome
 from shipper.document import Rules
+from tools.plain import plain
 
 PROGRAM: Final = "python -m operate"
 LETTERS_SHOWN: Final = 20
@@ -111,4 +112,4 @@ def plural(count: int, name: str) -> str:
 
 def complain(sentence: str) -> None:
     """A sentence on standard error, with the program's name before it."""
-    print(f"{PROGRAM}: {sentence}", file=sys.stderr)
+    print(f"{PROGRAM}: {plain(sentence)}", file=sys.stderr)

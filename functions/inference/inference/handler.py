@@ -12,6 +12,7 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import EphemeralMetrics
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from inference import logging_variables
 from inference.answer import answer, refusal, success
 from inference.classifier import Classifier, Prediction
 from inference.problem import PredictionFailed, Problem
@@ -27,10 +28,7 @@ if not HASH_KEY:  # no default: with a known key a short sentence could be guess
 for setting, value in (("LOG_TEXT", LOG_TEXT), ("LOG_SIGNALS", LOG_SIGNALS)):
     if value not in {"true", "false"}:
         raise ValueError(f"{setting} must be true or false, not {value!r}")
-# Powertools and Lambda let the environment drop a record (levels), spread it over lines (POWERTOOLS_DEV), add the whole event to
-# the log or switch metrics off. Records and metrics are this function's product, so nothing but its own settings decides on them.
-for name in [name for name in os.environ if name.startswith("POWERTOOLS_") or name in {"AWS_LAMBDA_LOG_LEVEL", "LOG_LEVEL"}]:
-    del os.environ[name]
+logging_variables.ignore(os.environ)
 
 classifier = Classifier(Path(os.environ.get("MODEL_FOLDER") or Path(__file__).parents[1] / "model"))
 model = {name: classifier.card[name] for name in ("name", "version")}

@@ -10,6 +10,7 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from shipper import logging_variables
 from shipper.client import connect
 from shipper.decode import decode
 from shipper.deliver import Outcome, RetryBudget
@@ -23,6 +24,7 @@ REPORT_SECONDS = 4.0  # kept back for the last chunk and the report: Lambda ends
 
 setting = settings(os.environ)
 connection = connect(setting.opensearch_url, os.environ)
+logging_variables.ignore(os.environ)
 logger = Logger(service=SERVICE, level="INFO", use_rfc3339=True, utc=True, location=None)
 dimensions = {"function_name": os.environ.get("AWS_LAMBDA_FUNCTION_NAME", SERVICE)}  # the namespace is every stack's
 metrics = EphemeralMetrics(namespace="PredictionMonitor", service=SERVICE, default_dimensions=dimensions)

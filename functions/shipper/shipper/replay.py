@@ -15,6 +15,7 @@ from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.config import Config
 
+from shipper import logging_variables
 from shipper.client import connect
 from shipper.dead_letters import PREFIX, Bucket, LetterFate, letters, replay_all
 from shipper.decode import decode
@@ -41,6 +42,7 @@ try:
 except ValueError as problem:
     raise ValueError(f"EVENTS_PER_SECOND must be {problem}") from None
 connection = connect(setting.opensearch_url, os.environ)
+logging_variables.ignore(os.environ)
 logger = Logger(service=SERVICE, level="INFO", use_rfc3339=True, utc=True, location=None)
 dimensions = {"function_name": os.environ.get("AWS_LAMBDA_FUNCTION_NAME", SERVICE)}  # the namespace is every stack's
 metrics = EphemeralMetrics(namespace="PredictionMonitor", service=SERVICE, default_dimensions=dimensions)
