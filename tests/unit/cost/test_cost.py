@@ -131,9 +131,9 @@ def custom_metrics() -> int:
         names |= {(service, name) for name in re.findall(r'name = "(\w+)" if .* else "\w+"', text)}
         names |= {(service, name) for name in re.findall(r'name = "\w+" if .* else "(\w+)"', text)}
         for prefix in re.findall(r'add_metric\(f"(\w+)\{', text):
-            counts = re.search(r"for name in \((.*)\):|counts(?:: dict\[str, Any\])? = \{(.*?)\}", text, re.DOTALL)
-            assert counts
-            names |= {(service, prefix + name.capitalize()) for name in re.findall(r'"(\w+)"', counts[1] or counts[2])}
+            listed = re.search(r"for name in \((.*)\):", text) or re.search(r"counts = \{(.*?)\}", text, re.DOTALL)
+            assert listed
+            names |= {(service, prefix + name.capitalize()) for name in re.findall(r'"(\w+)"', listed[1])}
     assert 'add_metric("MemoryUtilization"' in (ROOT / "functions/shipper/shipper/handler.py").read_text()
     return len(names | {("shipper", "MemoryUtilization")})
 
