@@ -22,7 +22,8 @@ from shipper.document import Rules
 from shipper.ship import ship
 
 NOON = 1_000_000_000_000  # 2001-09-09: a day of which no other test has documents
-INDEX = "cwl-2001.09.09"
+INDEX = "cwl-log-2001.09.09"
+ESCAPED = "\\u002e"  # a dot
 SIZES = {"1 kB": 1_000, "4 kB": 4_000, "16 kB": 16_000, "64 kB": 64_000, "1 MB": 1_000_000}
 
 
@@ -31,7 +32,7 @@ def dots(size: int) -> str:
 
 
 def escaped_dots(size: int) -> str:
-    return '{"%s":1}' % "\\u002e".join("a" * (size // 7))
+    return f'{{"{ESCAPED.join("a" * (size // 7))}":1}}'
 
 
 def nesting(size: int) -> str:

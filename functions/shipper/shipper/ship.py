@@ -10,7 +10,8 @@ from opensearchpy import RequestsHttpConnection
 from shipper.decode import Payload
 from shipper.deliver import TOO_LATE, Outcome, RetryBudget, deliver
 from shipper.document import Rules, documents
-from shipper.log_index import NotAnswered, common_days
+from shipper.exchange import TookTooLong, within
+from shipper.log_index import SECONDS, NotAnswered, common_days
 
 
 def ship(payload: Payload, rules: Rules, connection: RequestsHttpConnection, budget: RetryBudget) -> Outcome:
@@ -33,7 +34,14 @@ def _common_days(payload: Payload, rules: Rules, connection: RequestsHttpConnect
     tries = 0
     while True:
         try:
-            return common_days(payload, rules, connection)
+            left = budget.left()
+            if left <= 0:
+                return frozenset()  # nothing will be sent
+            if left > 2 * SECONDS:
+                return common_days(payload, rules, connection)
+            return within(left, lambda: common_days(payload, rules, connection))
+        except TookTooLong:
+            raise NotAnswered("no answer in time") from None
         except NotAnswered:
             tries += 1
             budget.pause(tries)
