@@ -34,7 +34,7 @@ setup: $(VENV)/.ready ## the project's own environment in .venv
 run: $(RUNNABLE) ## sentences in, documents in OpenSearch out, then ends [API_PORT= OPENSEARCH_PORT= OPENSEARCH_URL= LOG_TEXT=]
 	@python -m local run
 
-serve: $(RUNNABLE) ## the same stack, staying up: API on 127.0.0.1:3000, OpenSearch on 127.0.0.1:9200 [the same]
+serve: $(RUNNABLE) ## the same stack, staying up: API on 127.0.0.1:3000, OpenSearch on 127.0.0.1:9200 [the same, KEEP=]
 	@python -m local serve
 
 lint: $(VENV)/.ready ## ruff, mypy, cfn-lint; workflows by zizmor and by their schema; whether the pins fit each other

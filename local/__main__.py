@@ -16,8 +16,9 @@ import requests
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 
-from local import charts, opensearch, screen
+from local import charts, opensearch, screen, ship
 from local.processes import end_once_when_told
+from local.runtime import FunctionFailed
 from local.stack import Settings, Stack, stack, without_password
 from tools.errors import UserError
 from tools.plain import plain
@@ -28,7 +29,8 @@ REFRESH_SECONDS: Final = 5  # as the dashboard does
 ANSWER_SHOWN: Final = 300  # characters of what a server says
 SETTINGS: Final = (
     "environment: API_PORT (3000), OPENSEARCH_PORT (9200, at most 9299), OPENSEARCH_URL (a server of yours instead), "
-    "LOG_TEXT (true; false keeps raw text out of the log), MODEL (the folder of a model of your own)"
+    "LOG_TEXT (true; false keeps raw text out of the log), MODEL (the folder of a model of your own), "
+    "KEEP (a folder that documents are kept in over a restart)"
 )
 
 
@@ -39,9 +41,20 @@ def main(arguments: list[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("run", help="send the sample requests, show what arrives in OpenSearch, end")
     commands.add_parser("serve", help="stay up until Ctrl-C, with a live view")
-    command = parser.parse_args(arguments).command
+    tried = commands.add_parser("test-pattern", help="say which lines a filter pattern takes, and why it leaves the others out")
+    tried.add_argument("pattern", metavar="PATTERN")
+    shipped = commands.add_parser("ship", help="ship log lines of your own into the stack that make serve runs")
+    shipped.add_argument("--follow", action="store_true", help="go on with lines that are added, until Ctrl-C")
+    shipped.add_argument("--log-group", default=ship.GROUP, metavar="NAME", help="the group that the documents name (%(default)s)")
+    shipped.add_argument("--pattern", default=ship.PATTERN, help="the filter pattern (%(default)s; '' takes every line)")
+    for files in (tried, shipped):
+        files.add_argument("files", nargs="+", metavar="FILE", help="log lines, or what aws logs or sam logs printed; - for a pipe")
+    chosen = parser.parse_args(arguments)
+    command = chosen.command
     end_once_when_told()
     _reach_this_machine_directly()
+    if command in {"ship", "test-pattern"}:
+        return with_lines(chosen)
     page = screen.console()
     try:
         with stack(Settings.of(dict(os.environ)), partial(screen.step, page), partial(complain, command)) as running:
@@ -64,6 +77,36 @@ def main(arguments: list[str] | None = None) -> int:
 def complain(command: str, sentence: str) -> None:
     """A sentence on standard error, with the command's name before it."""
     print(f"make {command}: {plain(sentence)}", file=sys.stderr)
+
+
+def with_lines(chosen: argparse.Namespace) -> int:
+    """`ship` and `test-pattern`: 0 when it did what it says, 1 with one sentence when not."""
+
+    def say(text: str) -> None:
+        print(text, flush=True)
+
+    try:
+        if chosen.command == "test-pattern":
+            ship.try_pattern(chosen.pattern, chosen.files, say)
+            return 0
+        settings = Settings.of(dict(os.environ))
+        url = settings.opensearch_url or f"http://127.0.0.1:{settings.opensearch_port}"
+        _ensure_there(url)
+        ship.ship(chosen.files, url, chosen.log_group, chosen.pattern, follow=chosen.follow, say=say)
+    except (UserError, FunctionFailed) as problem:
+        print(f"python -m local {chosen.command}: {plain(problem)}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 0 if chosen.follow else 130
+    except BrokenPipeError:
+        return 1
+    return 0
+
+
+def _ensure_there(url: str) -> None:
+    reason = opensearch.unusable(url)
+    if reason:
+        raise UserError(f"no OpenSearch at {without_password(url)} ({reason}): run make serve first, or set OPENSEARCH_URL")
 
 
 def run(running: Stack, page: Console) -> int:
@@ -117,7 +160,9 @@ def find(running: Stack, prediction_ids: list[str]) -> tuple[list[dict[str, Any]
 def serve(running: Stack, page: Console) -> NoReturn:
     """Show the newest predictions, refusals and the main panels until interrupted. Raises `UserError` when a function's process is gone."""
     url = without_password(running.opensearch_url)
-    page.print(f"API        {running.api_url}/predict\nOpenSearch {url}\nCtrl-C ends everything. Try:")
+    page.print(
+        f"API        {running.api_url}/predict\nOpenSearch {url}\nLog lines  {running.logs}\nCtrl-C ends everything. Try:", soft_wrap=True
+    )
     example = '{"sentence": "The boy is sitting on a bench"}'
     page.print(f"  curl -s -X POST {running.api_url}/predict -d '{example}'", soft_wrap=True, highlight=False)
     shown: set[str] = set()

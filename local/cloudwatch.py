@@ -1,7 +1,7 @@
 """CloudWatch Logs' part: lines become log events, the filter pattern decides, what passes reaches the subscriber in payloads.
 
 Differences from CloudWatch: a payload is sent every 0.2 s, and each but once: retrying what the function fails at is Lambda's part
-(local/asynchronous.py). The lines of a log group are kept in a file where one is given.
+(local/asynchronous.py).
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Final
 
 from local.filter_pattern import parse
@@ -46,17 +45,13 @@ class Counts:
 
 @dataclass(slots=True)
 class Subscription:
-    """One subscription filter: `put` takes lines, `ship` gets events as CloudWatch sends them, `failures` says what `ship` raised.
-
-    `kept_in` is a file to which every line of the group is added, one JSON object each, as a log event that `python -m local ship` takes.
-    """
+    """One subscription filter: `put` takes lines, `ship` gets events as CloudWatch sends them, `failures` says what `ship` raised."""
 
     log_group: str
     pattern: str
     ship: Callable[[dict[str, Any]], object]
     counts: Counts = field(default_factory=Counts)
     failures: list[str] = field(default_factory=list)
-    kept_in: Path | None = None
     _waiting: list[dict[str, Any]] = field(default_factory=list)
     _changed: threading.Condition = field(default_factory=threading.Condition)
     _busy: bool = False
@@ -68,9 +63,6 @@ class Subscription:
         passes = filtered.why_not(line) is None
         event = log_event(line, time.time_ns() // 1_000_000)
         with self._changed:
-            if self.kept_in:
-                with self.kept_in.open("a", encoding="utf-8", errors="backslashreplace") as file:
-                    file.write(json.dumps({**event, "logStreamName": STREAM}, ensure_ascii=False) + "\n")
             self.counts.seen += 1
             if passes:
                 self.counts.passed += 1
@@ -115,14 +107,16 @@ def log_event(line: str, timestamp: int) -> dict[str, Any]:
     return {"id": f"{timestamp:020d}{secrets.randbelow(10**36):036d}", "timestamp": timestamp, "message": line}
 
 
-def subscription_event(events: list[dict[str, Any]], log_group: str, message_type: str = "DATA_MESSAGE") -> dict[str, Any]:
-    """The event that a function subscribed to `log_group` is invoked with."""
+def subscription_event(
+    events: list[dict[str, Any]], log_group: str, message_type: str = "DATA_MESSAGE", *, filters: tuple[str, ...] = ("predictions",)
+) -> dict[str, Any]:
+    """The event that a function subscribed to `log_group` by these filters is invoked with."""
     payload = {
         "messageType": message_type,
         "owner": OWNER,
         "logGroup": log_group,
         "logStream": STREAM,
-        "subscriptionFilters": ["predictions"],
+        "subscriptionFilters": filters,
         "logEvents": events,
     }
     return {"awslogs": {"data": base64.b64encode(gzip.compress(json.dumps(payload).encode())).decode()}}

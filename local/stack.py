@@ -36,7 +36,7 @@ Step = Callable[[str], AbstractContextManager[Tell]]
 class Settings:
     """Where the stack listens; `opensearch_url` names a server that is there already, `log_text` the function's setting.
 
-    `model` is the folder of another model than the package's.
+    `model` is the folder of another model than the package's; `keep` is the folder in which documents are kept over a restart.
     """
 
     api_port: int
@@ -44,10 +44,11 @@ class Settings:
     opensearch_url: str | None = None
     log_text: str = "true"
     model: str = ""
+    keep: str = ""
 
     @classmethod
     def of(cls, environment: dict[str, str]) -> Settings:
-        """From API_PORT, OPENSEARCH_PORT, OPENSEARCH_URL, LOG_TEXT and MODEL. Raises `UserError`."""
+        """From API_PORT, OPENSEARCH_PORT, OPENSEARCH_URL, LOG_TEXT, MODEL and KEEP. Raises `UserError`."""
         ports = {}
         for name, default, last in (("API_PORT", 3000, 65535), ("OPENSEARCH_PORT", 9200, opensearch.LAST_PORT)):
             value = environment.get(name) or str(default)
@@ -63,7 +64,13 @@ class Settings:
         model = environment.get("MODEL") or ""
         if model and not (Path(model) / "card.json").is_file():
             raise UserError(f"MODEL must be a folder that `make model` wrote, with card.json in it, not {model!r}")
-        return cls(ports["API_PORT"], ports["OPENSEARCH_PORT"], url, log_text, model and str(Path(model).resolve()))
+        keep = environment.get("KEEP") or ""
+        if keep and url:
+            raise UserError("KEEP is for the OpenSearch that is started here: with OPENSEARCH_URL your server keeps the documents")
+        if keep and Path(keep).exists() and not Path(keep).is_dir():
+            raise UserError(f"KEEP must be a folder, not {keep!r}")
+        folders = (str(Path(folder).resolve()) if folder else "" for folder in (model, keep))
+        return cls(ports["API_PORT"], ports["OPENSEARCH_PORT"], url, log_text, *folders)
 
 
 @dataclass(slots=True)
@@ -122,8 +129,9 @@ def stack(settings: Settings, step: Step = _silently, say: Tell = lambda _: None
         if settings.opensearch_url:
             url = _existing(settings.opensearch_url)
         else:
+            folder = Path(settings.keep, "opensearch") if settings.keep else None
             with step("OpenSearch: starting (the first time it is downloaded, 75 MB)") as tell:
-                url = parts.enter_context(opensearch.node(settings.opensearch_port, tell=tell))
+                url = parts.enter_context(opensearch.node(settings.opensearch_port, folder, tell=tell))
         with step("OpenSearch: index template"):
             _install(url, log_group)
         with step("functions: starting under the Lambda runtime"):

@@ -88,11 +88,24 @@ def test_a_taken_port_is_told_with_who_holds_it(family: socket.AddressFamily, ad
         pytest.param({"API_PORT": "1024", "OPENSEARCH_PORT": "9299"}, Settings(1024, 9299), id="first and last port"),
         pytest.param({"OPENSEARCH_URL": "http://a:9200/"}, Settings(3000, 9200, "http://a:9200"), id="server that is there"),
         pytest.param({"LOG_TEXT": "false"}, Settings(3000, 9200, None, "false"), id="no text"),
+        pytest.param({"KEEP": "/nowhere/kept"}, Settings(3000, 9200, keep="/nowhere/kept"), id="documents are kept"),
         pytest.param({"PORT": "1", "HOME": "/root"}, Settings(3000, 9200), id="other variables"),
     ],
 )
 def test_settings(environment: dict[str, str], settings: Settings) -> None:
     assert Settings.of(environment) == settings
+
+
+@pytest.mark.parametrize(
+    ("environment", "says"),
+    [
+        ({"KEEP": "a", "OPENSEARCH_URL": "http://a:9200"}, "with OPENSEARCH_URL your server keeps the documents"),
+        ({"KEEP": __file__}, "KEEP must be a folder"),
+    ],
+)
+def test_documents_cannot_be_kept_there(environment: dict[str, str], says: str) -> None:
+    with pytest.raises(UserError, match=says):
+        Settings.of(environment)
 
 
 @pytest.mark.parametrize("name", ["API_PORT", "OPENSEARCH_PORT"])

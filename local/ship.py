@@ -1,0 +1,188 @@
+"""`python -m local ship` and `test-pattern`: lines of one's own through the filter pattern and the real shipper into OpenSearch."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from installer.objects import saved_objects
+from local import template
+from local.cloudwatch import BATCH_EVENTS, subscription_event
+from local.filter_pattern import parse
+from local.lines import PIPE, Line, lines, text_of
+from local.runtime import running
+from tools.errors import UserError
+from tools.plain import plain
+
+STDIN: Final = "-"
+GROUP: Final = "/local/your-own-function"
+PATTERN: Final = "prediction"  # the tutorial's
+RECORDS: Final = "prediction-monitor-records"  # name of the subscription whose records are believed: events/envelope.json
+BATCH_BYTES: Final = 4_000_000  # of lines in one payload
+FOLLOW_SECONDS: Final = 0.5
+EXAMPLES: Final = 5  # reasons that are shown
+NEEDED: Final = ("text", "prediction.label", "prediction.score")
+
+Say = Callable[[str], None]
+
+
+def try_pattern(pattern: str, files: list[str], say: Say) -> None:
+    """Say of each line whether the filter pattern takes it, and why not. Raises `UserError`."""
+    filtered = parse(pattern)
+    taken = seen = 0
+    for source in map(Source, files):
+        for line in source.added(datetime.now(UTC)):
+            why = filtered.why_not(line.message)
+            seen, taken = seen + 1, taken + (why is None)
+            say(f"{'passes' if why is None else 'no    '}  {_short(line.message)}" + (f"\n        {plain(why)}" if why else ""))
+    say(f"{taken} of {seen} lines pass the filter pattern {pattern!r}")
+
+
+def ship(files: list[str], url: str, group: str, pattern: str, *, follow: bool, say: Say) -> None:
+    """Ship the lines of these files (`-` is standard input) that pass; with `follow` also those that are added, until interrupted.
+
+    Every file is read before anything is sent: what cannot be taken leaves nothing half-made. Raises `UserError`.
+    """
+    if follow and STDIN in files and len(files) > 1:
+        raise UserError("--follow takes a pipe (-) or files, not both")
+    filtered = parse(pattern)
+    plan = template.read()
+    subscriber = plan.subscriptions[0][2]
+    sources = [Source(name, follow=follow) for name in files]
+    read = [(source, source.added(datetime.now(UTC))) for source in sources]
+    with running(plan.functions[subscriber], {"OPENSEARCH_URL": url}, lambda _: None) as shipper:
+
+        def send(name: str, found: list[Line]) -> None:
+            passed = [line for line in found if filtered.why_not(line.message) is None]
+            counts: Counter[str] = Counter()
+            for batch in _batches(passed):
+                event = subscription_event(
+                    [line.event() | _cut(filtered.extract(line.message)) for line in batch], group, filters=(RECORDS,)
+                )
+                counts.update({key: value for key, value in shipper.invoke(event).items() if isinstance(value, int)})
+            for text in _told(name, found, passed, counts, filtered.why_not):
+                say(text)
+
+        for source, found in read:
+            send(source.name, found)
+        while follow and not all(source.ended for source in sources):
+            time.sleep(FOLLOW_SECONDS)
+            for source in sources:
+                found = source.added(datetime.now(UTC))
+                if found:
+                    send(source.name, found)
+
+
+class Source:
+    """A file, or standard input; with `follow` it is read as far as its last whole line, again and again."""
+
+    def __init__(self, name: str, *, follow: bool = False) -> None:
+        self.name = PIPE if name == STDIN else str(Path(name).resolve())
+        self.ended = False
+        self._follow = follow
+        self._place = 0
+        self._number = 1
+
+    def added(self, now: datetime) -> list[Line]:
+        """The lines that were not read before. Raises `UserError`."""
+        data, changed = self._piped(now) if self.name == PIPE else self._in_file()
+        if self._follow and self.name != PIPE:
+            data = data[: data.rfind(b"\n") + 1]
+        found = list(lines(text_of(data, self.name), self.name, changed, now, self._number))
+        self._place += len(data)
+        self._number += data.count(b"\n")
+        return found
+
+    def _piped(self, now: datetime) -> tuple[bytes, datetime]:
+        data = sys.stdin.buffer.readline() if self._follow else sys.stdin.buffer.read()
+        self.ended = not data
+        return data, now
+
+    def _in_file(self) -> tuple[bytes, datetime]:
+        try:
+            with Path(self.name).open("rb") as file:
+                file.seek(self._place)
+                return file.read(), datetime.fromtimestamp(Path(self.name).stat().st_mtime, UTC)
+        except OSError as problem:
+            raise UserError(f"{self.name} cannot be read ({problem.strerror}): give files of log lines, or - for a pipe") from None
+
+
+def _cut(fields: dict[str, str] | None) -> dict[str, Any]:
+    return {} if fields is None else {"extractedFields": fields}
+
+
+def _batches(found: list[Line]) -> Iterator[list[Line]]:
+    batch: list[Line] = []
+    size = 0
+    for line in found:
+        batch.append(line)
+        size += len(line.message)
+        if len(batch) >= BATCH_EVENTS or size >= BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def _told(name: str, found: list[Line], passed: list[Line], counts: Counter[str], why_not: Callable[[str], str | None]) -> Iterator[str]:
+    """What became of a file's lines, and what they light up."""
+    shown = ", ".join(f"{counts[key]} {key}" for key in ("indexed", "duplicate", "rescued", "excluded", "failed") if counts[key])
+    yield f"{name}: {len(found)} lines, {len(passed)} pass the filter pattern" + (f"; {shown}" if shown else "")
+    for line in [line for line in found if line not in set(passed)][:EXAMPLES]:
+        yield f"  left out: {_short(line.message)}\n    {plain(why_not(line.message))}"
+    without = sum(not line.own_time for line in passed)
+    if without:
+        yield f"  {without} lines have no time: they got that of the file's last change, and would be other documents after another change"
+    yield from _reached(passed)
+
+
+def _reached(passed: list[Line]) -> Iterator[str]:
+    """The dashboard's panels whose fields the lines have, and the fields that others would need."""
+    from shipper.read import read  # noqa: PLC0415  needed here alone
+
+    paths: set[str] = set()
+    for line in passed:
+        paths |= set(_paths(read(line.message).fields))
+    if not passed:
+        return
+    missing = [field for field in NEEDED if field not in paths]
+    if missing:
+        yield f"  no prediction counts without {', '.join(missing)}: no line has {'it' if len(missing) == 1 else 'them'}"
+    lit: list[str] = []
+    dark: list[str] = []
+    for title, fields in _panels():
+        absent = sorted(field for field in fields if field not in paths)
+        (dark if absent else lit).append(f"{title} ({', '.join(absent)})" if absent else title)
+    yield f"  panels with data: {', '.join(lit) or 'none'}"
+    if dark:
+        yield f"  panels without, by the fields that are missing: {'; '.join(dark)}"
+
+
+def _panels() -> Iterator[tuple[str, set[str]]]:
+    """Title and fields of each panel of the main dashboard, without the envelope's fields, which every line has."""
+    for one in saved_objects():
+        if one.type == "visualization":
+            state = one.attributes["visState"]
+            fields = {
+                part["params"]["field"].removesuffix(".keyword") for part in state.get("aggs", []) if "field" in part.get("params", {})
+            }
+            if own := {field for field in fields if not field.startswith("@")}:
+                yield one.attributes["title"], own
+
+
+def _paths(fields: dict[str, Any], above: str = "") -> Iterator[str]:
+    for name, value in fields.items():
+        if isinstance(value, dict):
+            yield from _paths(value, f"{above}{name}.")
+        elif value is not None:
+            yield f"{above}{name}"
+
+
+def _short(text: str) -> str:
+    shown = plain(text)
+    return shown if len(shown) <= 100 else f"{shown[:97]}..."
