@@ -197,7 +197,9 @@ def balanced(plain: str) -> Iterator[str]:
     put(dict.fromkeys(AWARE))
 
 
-def test_a_domain_with_standby_takes_the_template_and_the_next_days_index(balanced: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_domain_with_standby_takes_the_template_and_the_next_days_index(
+    balanced: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     former = FORMER["templates"]["prediction-monitor"]
     refusal = requests.put(balanced + TEMPLATE, json=former, timeout=60)
     assert refusal.status_code == 400
@@ -206,4 +208,9 @@ def test_a_domain_with_standby_takes_the_template_and_the_next_days_index(balanc
     assert "index template prediction-monitor: installed" in capsys.readouterr().out
     made = requests.put(f"{balanced}/cwl-2026.11.30?wait_for_active_shards=0", timeout=60)
     assert made.status_code == 200, made.text
-    assert main(["status", "--opensearch", balanced]) == 0
+    assert main(["status", "--opensearch", balanced]) == 0, capsys.readouterr().out
+    for name in ("/cwl-*", TEMPLATE):
+        requests.delete(balanced + name, timeout=60).raise_for_status()
+    monkeypatch.setattr("installer.index_template.SETTINGS", "/nothing/served")  # as where they may not be read
+    assert main(["install", "--opensearch", balanced]) == 0
+    assert main(["status", "--opensearch", balanced]) == 0, capsys.readouterr().out

@@ -15,7 +15,7 @@ from installer.server import Answer, Server, UserError
 PATH: Final = "/_index_template"
 FILE: Final = files.FOLDER / "index_template.json"
 REPLICAS: Final = "index.auto_expand_replicas"
-SETTINGS: Final = "/_cluster/settings?flat_settings=true&include_defaults=true&filter_path=*.cluster.routing.allocation.awareness*"
+SETTINGS: Final = "/_cluster/settings?include_defaults=true&filter_path=*.cluster.routing.allocation.awareness"
 BALANCE: Final = "cluster.routing.allocation.awareness.balance"
 ZONES: Final = re.compile(r"cluster\.routing\.allocation\.awareness\.force\..+\.values")
 REFUSED: Final = re.compile(r"multiple of total awareness attributes \[(\d+)\]")
@@ -124,17 +124,13 @@ def _copies(server: Server, found: Mapping[str, Any] | None) -> int | None:
         inner = (found or {}).get("template") or {}
         there = dict(_flat(inner.get("settings", {}))).get(REPLICAS, "")
         return int(there.removeprefix("0-")) + 1 if re.fullmatch(r"0-\d+", there) and there != "0-1" else None
-    settings: dict[str, Any] = {}
+    settings: dict[str, str] = {}
     for kind in ("defaults", "persistent", "transient"):
-        settings |= answer.body.get(kind, {})
-    if str(settings.get(BALANCE, "false")).lower() != "true":
+        settings |= _flat(answer.body.get(kind, {}))
+    if settings.get(BALANCE) != "true":
         return None
-    zones = [len(_names(value)) for key, value in settings.items() if ZONES.fullmatch(key)]
+    zones = [len(value.split(",")) for key, value in settings.items() if ZONES.fullmatch(key)]
     return max(zones, default=0) or None
-
-
-def _names(value: Any) -> list[str]:
-    return [str(one) for one in value] if isinstance(value, list) else [one for one in str(value).split(",") if one.strip()]
 
 
 def _comparable(template: Mapping[str, Any]) -> dict[str, Any]:
