@@ -51,11 +51,16 @@ def main() -> int:
                 page.print(f"{inference.PIPELINE}: left out, {inference.TRAINING.name} is not installed (make bench without QUICK does)")
             rows += inference.inference(inference.QUICK if options.quick else inference.FULL, start, rival=rival)
     page.print(table(rows, targets=scale.full))
-    out = options.out or (None if options.quick else RESULTS)  # quick figures say little: they do not take the place of the others
+    out = destination(options.out, quick=options.quick)
     if out:
         write(out, machine(), datetime.now(UTC).isoformat(timespec="seconds"), rows)
         page.print(f"written to {out}", markup=False, highlight=False)
     return 0
+
+
+def destination(asked: Path | None, *, quick: bool) -> Path | None:
+    """The file for the figures; quick ones say little, and take the place of the others only where a file is asked for."""
+    return asked or (None if quick else RESULTS)
 
 
 def _options() -> argparse.Namespace:

@@ -6,7 +6,23 @@ import sys
 from math import isfinite
 from pathlib import Path
 
+import pytest
+
+from bench.__main__ import RESULTS, destination
 from tools.root import ROOT
+
+
+@pytest.mark.parametrize(
+    ("asked", "quick", "file"),
+    [
+        (None, False, RESULTS),
+        (None, True, None),
+        (Path("mine.json"), True, Path("mine.json")),
+        (Path("mine.json"), False, Path("mine.json")),
+    ],
+)
+def test_quick_figures_take_nobodys_place(*, asked: Path | None, quick: bool, file: Path | None) -> None:
+    assert destination(asked, quick=quick) == file
 
 
 def test_quick_run_writes_its_results(tmp_path: Path) -> None:
