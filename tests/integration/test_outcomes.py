@@ -49,7 +49,7 @@ LINES: dict[str, tuple[str, Write | None]] = {
     "a key twice": ('{"twice": 1, "twice": 2}', TWICE),
     "a key twice further down": ('{"a": {"twice": 1, "twice": 2}}', TWICE),
     "deeper than a mapping": (deep(30), {"type": "mapper_parsing_exception", "limit": "[20]"}),
-    "deeper than a parser": (deep(1100), {"type": "mapper_parsing_exception", "limit": "[20]"}),
+    "deeper than a parser": (deep(1100), {"type": "not sent whole", "limit": "mapping depth [20]"}),
     "an empty name": ('{"": 1}', {"type": "mapper_parsing_exception", "name": "field name cannot be an empty string"}),
     "two dots in a name": ('{"a..b": 1}', {"type": "mapper_parsing_exception", "field": "a..b"}),
     "a name of 60,000 characters": (json.dumps({"x" * 60_000: 1}), {"type": "mapper_parsing_exception"}),

@@ -376,9 +376,11 @@ def complete(case: Case, world: World, seen: Counter[str]) -> None:
             assert not ("marker" in fields and identifier in case.mood.refused)
             assert "@rescued" in source or case.mood.strict or case.mood.limit < 10_000_000  # what one taught the others
             seen["rescued" if "@rescued" in source else "bare"] += 1
+        elif case.mood.limit < 10_000_000 and "@rescued" in source:
+            assert source["@rescued"]["status"] == "413"  # larger than one that was too large alone: not sent whole at all
         else:
             assert ("marker" in fields) == event.line.marked
-            assert "@rescued" not in source
+            assert "@rescued" not in source, source["@rescued"]
             seen["whole"] += 1
         if source.get("@rescued"):
             assert set(source["@rescued"]) <= {"status", "type", "field", "limit", "name"}
