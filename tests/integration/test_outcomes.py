@@ -56,10 +56,12 @@ LINES: dict[str, tuple[str, Write | None]] = {
     "a number of 1,100 digits": (f'{{"n": {"9" * 1100}}}', {"type": "mapper_parsing_exception"}),
     "nested deeper than anything reads": ("[" * 100_000, None),
     "a number of 30 digits": (f'{{"n": {10**30}}}', None),
-    "a number beyond a double": ('{"n": 1e400}', None),
+    "a number beyond a double": ('{"n": 1e400}', {"type": "mapper_parsing_exception", "field": "n"}),
     "NaN and infinity": ('{"n": NaN, "m": -Infinity}', None),
     "a date that is none": ('{"timestamp": "yesterday"}', None),
-    "an object where a number is": ('{"latency_ms": {"a": 1}}', None),
+    "an object where a number is": ('{"latency_ms": {"a": 1}}', {"type": "mapper_parsing_exception", "field": "latency_ms"}),
+    "an object where a kind is": ('{"type": {"a": 1}}', {"type": "mapper_parsing_exception", "field": "type"}),
+    "text where a number is": ('{"latency_ms": "fast"}', {"type": "mapper_parsing_exception", "field": "latency_ms"}),
     "OpenSearch's own fields": (json.dumps(dict.fromkeys(METADATA, 1)), None),
     "the envelope's fields": ('{"@id": 1, "@message": {"a": 1}, "@timestamp": "never", "@rescued": "no"}', None),
     "other fields with an underscore": ('{"_all": 1, "_size": "x", "_own": {"a": 1}}', None),
@@ -174,6 +176,25 @@ def test_a_hard_line_is_in_the_index_beside_its_neighbours(name: str, shipper: R
         assert not hard.keys() & {"@rescued", *METADATA}
     assert shipper.invoke(payload(events)) == {"indexed": 0, "duplicate": 3, "rescued": 0, "excluded": 0}
     assert count(running, day) == 3
+
+
+@pytest.mark.parametrize(
+    ("day", "field", "values"),
+    [
+        (380, "user", ('"flat"', '{"id": 5}')),
+        (381, "user", ('{"id": 5}', '"flat"')),
+        (382, "n", ("5", '"words"')),
+        (383, "n", ("true", '"perhaps"')),
+    ],
+)
+def test_a_value_of_another_type_never_counts_as_indexed(
+    shipper: Runtime, running: Stack, day: int, field: str, values: tuple[str, str]
+) -> None:
+    """It would be in the document, and no search would find it."""
+    shipper.invoke(payload(events_of(day, f'{{"{field}": {values[0]}}}')))
+    events = events_of(day, f'{{"{field}": {values[1]}}}')
+    assert shipper.invoke(payload(events)) == {"indexed": 0, "duplicate": 0, "rescued": 1, "excluded": 0}
+    assert document(running, day, events[0])["@rescued"]["field"] == field
 
 
 def test_why_a_document_was_rescued_can_be_counted(shipper: Runtime, running: Stack) -> None:
