@@ -81,7 +81,8 @@ Lines in the log group against documents in the index, interval by interval. Lin
 what the shipper's own EXCLUDE leaves out beyond that is missing by intention. Lines of the last minutes may still be on their way.
 Exit 1 when the counts differ."""
 ENVIRONMENT: Final = """\
-environment: EXCLUDE, REDACT_FIELDS, REDACT_PATTERNS and REDACT_KEY as the shipper has them; OPENSEARCH_URL instead of --opensearch (an
+environment: EXCLUDE, REDACT_FIELDS, REDACT_PATTERNS, REDACT_KEY, STACK, INDEX_PREFIX and RECORD_LOG_GROUPS as the shipper has
+them; OPENSEARCH_URL instead of --opensearch (an
 address with a password is better there). AWS credentials and region are found as by the AWS CLI. Times are ISO 8601, such as 2026-11-23 or
 2026-11-23T14:00+01:00; without a zone they are UTC."""
 
@@ -148,7 +149,7 @@ def backfill_command(options: argparse.Namespace) -> int:
         account = owner(logs, options.log_group)
         span = _span(options, logs)
         print(show.in_force(setting.rules))
-        print(show.ids(compare_ids(logs, connection, span)))
+        print(show.ids(compare_ids(logs, connection, span, setting.rules.prefix)))
         if span.pattern.lstrip().startswith("["):
             show.complain("the pattern is space-delimited: the fields that it cuts out of a line are not to be had again, only the line is")
         if options.dry_run:
@@ -211,7 +212,7 @@ def reconcile_command(options: argparse.Namespace) -> int:
             for page in pages(logs, span):
                 in_log += log_counts(page, span, options.every, setting.rules.exclude)
                 advance(page[-1]["timestamp"] - span.start, show.plural(in_log.total(), "line"))
-        compared = rows(span, options.every, in_log, index_counts(connection, span, options.every))
+        compared = rows(span, options.every, in_log, index_counts(connection, span, options.every, setting.rules.prefix))
         show.console().print(show.table(compared, span))
         return _verdict(compared, partial(compare_ids, logs, connection, span), gap(compared, span, options.every), options)
 

@@ -14,9 +14,9 @@ from opensearchpy.exceptions import TransportError
 
 from operate.backfill import Event, Span, pages
 from shipper.bulk import ANY_STATUS, judge_request
+from shipper.document import PREFIX
 from shipper.read import Kind, read
 
-INDICES: Final = "cwl-*"  # a pattern: where no index matches, nothing is found, and that is no error
 SEARCH_SECONDS: Final = 60.0
 MOST_INTERVALS: Final = 1000
 SAMPLE: Final = 3  # documents whose ids are compared
@@ -72,11 +72,11 @@ def log_counts(page: Iterable[Event], span: Span, every: int, exclude: frozenset
     return Counter(event["timestamp"] - (event["timestamp"] - span.start) % every for event in counted)
 
 
-def index_counts(connection: RequestsHttpConnection, span: Span, every: int) -> Counter[int]:
+def index_counts(connection: RequestsHttpConnection, span: Span, every: int, prefix: str = PREFIX) -> Counter[int]:
     """How many documents each interval has, by its start. Raises `SearchFailed`."""
     histogram = {"field": "@timestamp", "fixed_interval": f"{every}ms", "offset": f"{span.start % every}ms", "min_doc_count": 1}
     query = {"size": 0, "query": _documents(span), "aggs": {"intervals": {"date_histogram": histogram}}}
-    buckets = search(connection, query).get("aggregations", {}).get("intervals", {}).get("buckets", [])
+    buckets = search(connection, query, prefix).get("aggregations", {}).get("intervals", {}).get("buckets", [])
     return Counter({int(bucket["key"]): int(bucket["doc_count"]) for bucket in buckets})
 
 
@@ -91,7 +91,7 @@ def gap(compared: Iterable[Row], span: Span, every: int) -> Span | None:
     return span._replace(start=missing[0], end=min(missing[-1] + every, span.end)) if missing else None
 
 
-def compare_ids(logs: Any, connection: RequestsHttpConnection, span: Span) -> int:
+def compare_ids(logs: Any, connection: RequestsHttpConnection, span: Span, prefix: str = PREFIX) -> int:
     """How many of a few documents of a span have an id that CloudWatch gives to a line of their log stream and millisecond.
 
     0 where there is nothing to compare: the index has no document of the span, or CloudWatch no longer has the lines.
@@ -104,7 +104,7 @@ def compare_ids(logs: Any, connection: RequestsHttpConnection, span: Span) -> in
         "_source": ["@id", "@log_stream", "@timestamp"],
     }
     agreeing = 0
-    for hit in search(connection, query)["hits"]["hits"]:
+    for hit in search(connection, query, prefix)["hits"]["hits"]:
         source = hit["_source"]
         moment = milliseconds(datetime.fromisoformat(source["@timestamp"]))
         try:
@@ -123,12 +123,13 @@ def compare_ids(logs: Any, connection: RequestsHttpConnection, span: Span) -> in
     return agreeing
 
 
-def search(connection: RequestsHttpConnection, query: dict[str, Any]) -> dict[str, Any]:
+def search(connection: RequestsHttpConnection, query: dict[str, Any], prefix: str = PREFIX) -> dict[str, Any]:
     """OpenSearch's answer to a search of all daily indices. Raises `SearchFailed`, also for an answer that leaves something out."""
+    indices = f"{prefix}*"  # a pattern: where no index matches, nothing is found, and that is no error
     try:
         status, _, text = connection.perform_request(
             "POST",
-            f"/{INDICES}/_search",  # without parameters: Amazon says that it ignores those of a signed POST
+            f"/{indices}/_search",  # without parameters: Amazon says that it ignores those of a signed POST
             body=msgspec.json.encode(query),
             timeout=SEARCH_SECONDS,
             ignore=ANY_STATUS,
@@ -137,8 +138,8 @@ def search(connection: RequestsHttpConnection, query: dict[str, Any]) -> dict[st
     except TransportError as problem:
         raise SearchFailed(f"OpenSearch does not answer ({type(problem).__name__}): check --opensearch and the network") from None
     if status >= 300:
-        hint = f": the user needs the permission to search {INDICES}" if status in {401, 403} else ""
-        raise SearchFailed(f"OpenSearch refuses to search {INDICES} ({judge_request(status, text, 1).reason}){hint}")
+        hint = f": the user needs the permission to search {indices}" if status in {401, 403} else ""
+        raise SearchFailed(f"OpenSearch refuses to search {indices} ({judge_request(status, text, 1).reason}){hint}")
     try:
         answer = msgspec.json.decode(text, type=dict[str, Any])
     except (msgspec.DecodeError, UnicodeError):

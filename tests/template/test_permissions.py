@@ -57,14 +57,14 @@ def allowed(stack: Stack) -> dict[str, set[Permission]]:
         "ShipperRole": {
             *(log("Shipper") | network),
             ("es:ESHttpPost", f"{domain}/_bulk"),
-            ("es:ESHttpPost", f"{domain}/cwl-*/_count"),
+            ("es:ESHttpPost", f"{domain}/${{IndexPrefix}}*/_count"),
             ("s3:PutObject", f"{BUCKET}{PREFIX}*"),
             ("s3:ListBucket", "DeadLetterBucket.Arn"),
         },
         "ReplayRole": {
             *(log("Replay") | network),
             ("es:ESHttpPost", f"{domain}/_bulk"),
-            ("es:ESHttpPost", f"{domain}/cwl-*/_count"),
+            ("es:ESHttpPost", f"{domain}/${{IndexPrefix}}*/_count"),
             ("s3:ListBucket", "DeadLetterBucket.Arn"),
             *((f"s3:{action}Object", f"{BUCKET}{PREFIX}*") for action in ("Get", "Delete")),
             *((f"s3:{action}Object", f"{BUCKET}{POISON}*") for action in ("Get", "Put", "Delete")),
