@@ -11,6 +11,8 @@ export PATH := $(BIN):$(CURDIR)/.uv/bin:$(PATH)
 ARCHITECTURE ?= x86_64
 export ARCHITECTURE
 export SAM_CLI_TELEMETRY := 0
+# The folder of a model of your own, for build, run and serve; functions/inference/Makefile takes it from the environment.
+export MODEL := $(if $(MODEL),$(abspath $(MODEL)))
 UV := $(or $(wildcard .uv/bin/uv),$(shell command -v uv),.uv/bin/uv)
 # A folder that was renamed or copied: the environments in it name the old one.
 MOVED := $(sort $(shell for each in $(VENV)/.run $(VENV)/.ready .venv-train/.ready; do \
@@ -24,7 +26,7 @@ RUN_LOCKS := requirements/run.txt requirements/emulator.txt $(wildcard functions
 # An environment that has the developers' tools keeps them.
 RUNNABLE := $(if $(wildcard $(VENV)/.ready),$(VENV)/.ready,$(VENV)/.run)
 
-.PHONY: help setup run serve kibana test test-full deploy-test lint audit build bench bench-monitor cost train lock clean
+.PHONY: help setup run serve kibana test test-full deploy-test lint audit build bench bench-monitor cost train model check-model lock clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -66,7 +68,7 @@ test-full: lint build ## the same, and what takes long: ten minutes of fuzzing
 deploy-test: build ## the whole stack deployed into a local AWS, read back, updated, deleted: make deploy-test [FAKECLOUD=/path/to/fakecloud]
 	@python -m tests.deploy
 
-build: $(VENV)/.ready ## the deployable packages, in .aws-sam/build: make build [ARCHITECTURE=arm64]
+build: $(VENV)/.ready ## the deployable packages, in .aws-sam/build: make build [ARCHITECTURE=arm64] [MODEL=folder]
 	@sam validate --lint
 	@sam build --parameter-overrides Architecture=$(ARCHITECTURE)
 	@for folder in .aws-sam/build/*Function; do \
@@ -87,6 +89,14 @@ train: ## the model again: make train DATA=folder [OUT=folder] [WORK=folder]
 	@test -d "$(DATA)/cola" || { echo "make train DATA=folder: the folder of the corpora (training/README.md says where from), with cola/ in it" >&2; exit 2; }
 	@$(MAKE) --no-print-directory .venv-train/.ready
 	@HF_HUB_OFFLINE=1 OMP_WAIT_POLICY=passive GOMP_SPINCOUNT=0 .venv-train/bin/python -m training --data "$(DATA)" $(if $(OUT),--out "$(OUT)") $(if $(WORK),--work "$(WORK)")
+
+model: ## a model folder from your own classifier: make model FROM=checkpoint SAMPLE=file [OUT=model] [AGAINST=folder] [OPTIONS="--help"]
+	@test -n "$(FROM)" && test -n "$(SAMPLE)" || { echo "make model FROM=folder SAMPLE=file: the folder that save_pretrained wrote, and texts that the model was not trained on (docs/release.md)" >&2; exit 2; }
+	@$(MAKE) --no-print-directory .venv-train/.ready
+	@HF_HUB_OFFLINE=1 OMP_WAIT_POLICY=passive GOMP_SPINCOUNT=0 .venv-train/bin/python -m training.model --from "$(FROM)" --sample "$(SAMPLE)" $(if $(OUT),--out "$(OUT)") $(if $(AGAINST),--against "$(AGAINST)") $(OPTIONS)
+
+check-model: $(VENV)/.ready ## whether a model folder fits the function: make check-model MODEL=folder
+	@python -m training.check "$(or $(MODEL),functions/inference/model)"
 
 lock: $(UV) ## new pins, with hashes and without index addresses
 	@$(COMPILE) --upgrade --group uv -o requirements/uv.txt

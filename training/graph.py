@@ -1,53 +1,36 @@
-"""The ONNX file: 8-bit weights, the signature beside the logits, and every sentence of a batch by itself."""
+"""The ONNX file: the signature beside the logits, and every sentence of a batch by itself."""
 
 from __future__ import annotations
 
-import logging
-import tempfile
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
+import onnx.compose
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
-from onnxruntime.quantization.quant_utils import QuantType
-from onnxruntime.quantization.quantize import quantize_dynamic
 
 from training.signature import BUCKETS, COMPONENTS, LEAST_DISTANCE, MULTIPLIER, STEPS_A_BIT, Signature
 
-logging.getLogger("onnxruntime.quantization.matmul_nbits_quantizer").setLevel(logging.WARNING)  # a line a node otherwise
-
-
-def quantised(source: Path, target: Path) -> None:
-    """8-bit weights: matrices in blocks of 128 with activations quantised by row, embeddings by one scale."""
-    from onnxruntime.quantization.matmul_nbits_quantizer import DefaultWeightOnlyQuantConfig, MatMulNBitsQuantizer  # noqa: PLC0415  needs onnx-ir
-
-    algorithm = DefaultWeightOnlyQuantConfig(block_size=128, is_symmetric=True, accuracy_level=4, bits=8)
-    quantizer = MatMulNBitsQuantizer(onnx.load(source), algo_config=algorithm)
-    quantizer.process()
-    with tempfile.TemporaryDirectory() as folder:
-        matrices = Path(folder) / "matrices.onnx"
-        quantizer.model.save_model_to_file(str(matrices), use_external_data_format=False)
-        quantize_dynamic(matrices, target, op_types_to_quantize=["Gather"], weight_type=QuantType.QInt8)
-
 
 def whole(sentence: onnx.ModelProto, signature: Signature, bigrams: NDArray[np.uint8]) -> onnx.ModelProto:
-    """The shipped graph, made of one that gives `sentence_logits` and `pooled` for the `ids` of a sentence.
+    """The shipped graph, made of one that gives `sentence_logits` and `pooled` for the `ids` (1, tokens) of a sentence.
 
-    Inputs `input_ids` and `attention_mask` (batch, tokens); outputs `logits` (batch, 2), `signature` (batch, 8) in
+    Inputs `input_ids` and `attention_mask` (batch, tokens); outputs `logits` (batch, labels), `signature` (batch, 8) in
     whole numbers of a byte, `novelty` (batch,) and `surprisal` (batch,). A loop over the rows cuts each to its length:
     8-bit rounding amplifies the last digit of a sum, and that digit depends on the shape of what is computed together.
     """
-    graph = sentence.graph
+    graph = onnx.compose.add_prefix(sentence, "sentence/").graph  # no name of its own is one of those below
+    labels = next(each for each in graph.output if each.name == "sentence/sentence_logits").type.tensor_type.shape.dim[0].dim_value
     nodes = [
         helper.make_node("Gather", ["input_ids", "row"], ["row_ids"], axis=0),
         helper.make_node("Gather", ["attention_mask", "row"], ["row_mask"], axis=0),
         helper.make_node("ReduceSum", ["row_mask"], ["length"], keepdims=1),
-        helper.make_node("Slice", ["row_ids", "first", "length"], ["ids"]),
+        helper.make_node("Slice", ["row_ids", "first", "length"], ["row_tokens"]),
+        helper.make_node("Unsqueeze", ["row_tokens", "first"], ["sentence/ids"]),
         *graph.node,
         # the signature and its Mahalanobis distance from the reference
-        helper.make_node("Sub", ["pooled", "centre"], ["centred"]),
+        helper.make_node("Sub", ["sentence/pooled", "centre"], ["centred"]),
         helper.make_node("MatMul", ["centred", "projection"], ["projected"]),
         helper.make_node("Round", ["projected"], ["rounded"]),
         helper.make_node("Clip", ["rounded", "least_byte", "greatest_byte"], ["components"]),
@@ -58,8 +41,8 @@ def whole(sentence: onnx.ModelProto, signature: Signature, bigrams: NDArray[np.u
         helper.make_node("Max", ["distance", "least_distance"], ["some_distance"]),
         helper.make_node("Log", ["some_distance"], ["sentence_novelty"]),
         # the mean surprisal of neighbouring tokens
-        helper.make_node("Slice", ["ids", "first", "last"], ["left"]),
-        helper.make_node("Slice", ["ids", "second", "end"], ["right"]),
+        helper.make_node("Slice", ["row_tokens", "first", "last"], ["left"]),
+        helper.make_node("Slice", ["row_tokens", "second", "end"], ["right"]),
         helper.make_node("Mul", ["left", "multiplier"], ["multiplied"]),
         helper.make_node("Add", ["multiplied", "right"], ["hashed"]),
         helper.make_node("Mod", ["hashed", "buckets"], ["bucket"]),
@@ -67,6 +50,7 @@ def whole(sentence: onnx.ModelProto, signature: Signature, bigrams: NDArray[np.u
         helper.make_node("Cast", ["byte_bits"], ["step_bits"], to=TensorProto.FLOAT),
         helper.make_node("ReduceMean", ["step_bits"], ["mean_bits"], keepdims=0),
         helper.make_node("Div", ["mean_bits", "steps_a_bit"], ["sentence_surprisal"]),
+        helper.make_node("Identity", ["sentence/sentence_logits"], ["sentence_logits"]),
         helper.make_node("Identity", ["go"], ["go_on"]),
     ]
     # its transpose times itself is the inverse covariance
@@ -80,7 +64,7 @@ def whole(sentence: onnx.ModelProto, signature: Signature, bigrams: NDArray[np.u
     }  # fmt: skip
     values = [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()]
     outputs = [
-        ("logits", TensorProto.FLOAT, [2]), ("signature", TensorProto.INT8, [COMPONENTS]),
+        ("logits", TensorProto.FLOAT, [labels]), ("signature", TensorProto.INT8, [COMPONENTS]),
         ("novelty", TensorProto.FLOAT, []), ("surprisal", TensorProto.FLOAT, []),
     ]  # fmt: skip
     body = helper.make_graph(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 import random
 from collections import Counter
 from collections.abc import Sequence
@@ -14,13 +15,12 @@ from typing import Any, Final
 import numpy as np
 
 from inference.classifier import Classifier
+from inference.labels import field_names
 from inference.record import prediction_record
-from training.corpora import Example
+from training.sample import Row, Sample
 from training.signature import STEPS, Signature
 
 FORMAT: Final = 1
-POPULATION: Final = "CoLA in-domain train, put aside before training"
-GOLDEN: Final = Path(__file__).parent / "golden.json"
 PARTS: Final = 10  # edges lie at the reference's deciles
 SHARES: Final = ("prediction.score", "input.unk_share", "input.non_letter_share")  # exact 0 and 1 are counted apart
 NUMBERS: Final = (
@@ -29,19 +29,20 @@ NUMBERS: Final = (
 # How far a golden score may lie from the one stated: 8-bit kernels differ, and CPUs without any compute in 32 bits. On the
 # kind of CPU that made the profile scores are equal. Measured as README.md tells.
 TOLERANCE: Final = {"x86_64": 0.04, "aarch64": 0.04}
-MADE_ON: Final = "x86_64 with AVX512-VNNI"
 
 
-def profile(classifier: Classifier, reference: list[Example], signature: Signature) -> dict[str, Any]:
-    """The profile of the shipped classifier on `reference`, as JSON; its `id` is the digest of all the rest.
+def profile(classifier: Classifier, sample: Sample, signature: Signature, golden_texts: list[dict[str, str]]) -> dict[str, Any]:
+    """The profile of the finished classifier on the part of `sample` that fitted nothing, as JSON; its `id` is the digest of the rest.
 
-    Every number went through 32-bit floats, as in the index: a value then falls into the bin that OpenSearch puts it in.
+    Without labels there are neither `calibration` nor `confusion`, nor the column `right`. Every number went through 32-bit
+    floats, as in the index: a value then falls into the bin that OpenSearch puts it in.
     """
-    records = [flat(record(classifier, example.sentence)) for example in reference]
-    labels = [classifier.card["labels"][example.label] for example in reference]
+    names: list[str] = classifier.card["labels"]
+    records = [flat(record(classifier, row.text)) for row in sample.rest]
+    labels = labels_of(sample.rest, names)
     content: dict[str, Any] = {
         "format": FORMAT,
-        "population": {"name": POPULATION, "sentences": len(reference), "digest": digest(sorted(e.sentence for e in reference))},
+        "population": {"name": sample.name, "sentences": len(records), "digest": digest(sorted(row.text for row in sample.rest))},
         "model": {name: classifier.card[name] for name in ("name", "version", "temperature", "max_tokens")},
         "projection": digest([signature.centre.tolist(), signature.projection.tolist()]),
         "counts": {
@@ -58,19 +59,44 @@ def profile(classifier: Classifier, reference: list[Example], signature: Signatu
             "centre": [float(f"{value:.9g}") for value in signature.centre.tolist()],
             "projection": [[float(f"{value:.9g}") for value in row] for row in signature.projection.tolist()],
         },
-        "calibration": calibration([row["prediction.score"] for row in records], [row["prediction.label"] for row in records], labels),
-        "confusion": {
-            label: dict(Counter(row["prediction.label"] for row, true in zip(records, labels, strict=True) if true == label))
-            for label in classifier.card["labels"]
+        **(_with_labels(records, labels, names) if labels else {}),
+        "rows": {
+            "precision": "32-bit floats with nine digits: read them as such before comparing with an edge",
+            **rows(records, labels, names),
         },
-        "rows": {"precision": "32-bit floats with nine digits: read them as such before comparing with an edge", **rows(records, labels)},
         "golden": {
-            "made_on": MADE_ON,
+            "made_on": made_on(),
             "tolerance": TOLERANCE,
-            "sentences": [golden(classifier, case) for case in json.loads(GOLDEN.read_text("utf-8"))],
+            "sentences": [golden(classifier, case) for case in golden_texts],
         },
     }
     return {"id": digest(content), **content}
+
+
+def labels_of(rows: list[Row], names: list[str]) -> list[str] | None:
+    """The true labels by their names; None where there are none."""
+    return [names[row.label] for row in rows if row.label is not None] or None
+
+
+def _with_labels(records: list[dict[str, Any]], labels: list[str], names: list[str]) -> dict[str, Any]:
+    scores, predicted = ([row[f"prediction.{name}"] for row in records] for name in ("score", "label"))
+    return {
+        "calibration": calibration(scores, predicted, labels, least=1 / len(names)),
+        "confusion": {
+            label: dict(Counter(found for found, true in zip(predicted, labels, strict=True) if true == label)) for label in names
+        },
+    }
+
+
+def made_on() -> str:
+    """The kind of processor whose scores the golden ones are, by what its 8-bit products use."""
+    machine = platform.machine()
+    path = Path("/proc/cpuinfo")
+    flags = set(path.read_text(encoding="utf-8").split()) if path.exists() else set()
+    for flag, name in (("avx512_vnni", "AVX512-VNNI"), ("avx_vnni", "AVX-VNNI"), ("avx512bw", "AVX512"), ("avx2", "AVX2")):
+        if flag in flags:
+            return f"{machine} with {name}"
+    return machine
 
 
 def record(classifier: Classifier, sentence: str) -> dict[str, Any]:
@@ -107,13 +133,16 @@ def binned(values: Sequence[float], *, apart: bool) -> dict[str, Any]:
     return {**counted, "exactly": {str(exact): list(values).count(exact) for exact in (0, 1)}} if apart else counted
 
 
-def calibration(scores: list[float], predicted: list[str], labels: list[str]) -> dict[str, Any]:
-    """How often predictions of a score are right: ten bins over [0.5, 1], with the mean score and the share that is right."""
-    edges = np.linspace(0.5, 1, 11)
+def calibration(scores: list[float], predicted: list[str], labels: list[str], least: float = 0.5) -> dict[str, Any]:
+    """How often predictions of a score are right: ten bins over [least, 1], with the mean score and the share that is right.
+
+    `least` is the lowest score that the most probable label can have: 1 / labels.
+    """
+    edges = np.linspace(least, 1, 11)
     places = np.clip(np.searchsorted(edges, scores, side="right") - 1, 0, 9)
     right = np.array([one == other for one, other in zip(predicted, labels, strict=True)])
     bins = [
-        {"from": round(low, 2), "to": round(high, 2), "count": int((places == at).sum())}
+        {"from": round(low, 4), "to": round(high, 4), "count": int((places == at).sum())}
         | (
             {"score": float(np.array(scores)[places == at].mean()), "right": float(right[places == at].mean())}
             if (places == at).any()
@@ -124,22 +153,25 @@ def calibration(scores: list[float], predicted: list[str], labels: list[str]) ->
     return {"sentences": len(scores), "bins": bins}
 
 
-def rows(records: list[dict[str, Any]], labels: list[str]) -> dict[str, Any]:
-    """The numbers of every reference prediction, without its text and in an order that is not the corpus's; `right`: 1 or 0."""
-    columns = ["prediction.probability.acceptable", *NUMBERS, *(name for name in records[0] if name.startswith("input.sig."))]
-    values = [
-        [
-            *(float(f"{row[name]:.9g}") if isinstance(row[name], float) else row[name] for name in columns),
-            int(row["prediction.label"] == label),
-        ]
-        for row, label in zip(records, labels, strict=True)
+def rows(records: list[dict[str, Any]], labels: list[str] | None, names: list[str]) -> dict[str, Any]:
+    """The numbers of every reference prediction, without its text and in an order that is not the sample's.
+
+    Of the probabilities all but the first label's, which is what is left; with `labels` at the end `right`: 1 or 0.
+    """
+    probabilities = [f"prediction.probability.{name}" for name in list(field_names(tuple(names)).values())[1:]]
+    columns = [*probabilities, *NUMBERS, *(name for name in records[0] if name.startswith("input.sig."))]
+    values: list[list[Any]] = [
+        [float(f"{row[name]:.9g}") if isinstance(row[name], float) else row[name] for name in columns] for row in records
     ]
+    if labels:
+        for row, record, label in zip(values, records, labels, strict=True):
+            row.append(int(record["prediction.label"] == label))
     random.Random(0).shuffle(values)
-    return {"columns": [*columns, "right"], "values": values}
+    return {"columns": [*columns, *(["right"] if labels else [])], "values": values}
 
 
 def golden(classifier: Classifier, case: dict[str, str]) -> dict[str, Any]:
-    """One sentence of our own with what the shipped file says of it, to every digit."""
+    """One sentence with what the finished file says of it, to every digit."""
     prediction = classifier.predict(case["text"])
     return {**case, "label": prediction.label, "score": prediction.score, "tokens": prediction.tokens, "signature": prediction.signature}
 

@@ -24,11 +24,12 @@ from inference.request import MAX_CHARS, MAX_SENTENCES, TRAFFIC
 from local.gateway import gateway, http_answer, http_event
 from local.template import read
 from tests.contract.openapi import DOCUMENT, JSON, OPERATION, PROBLEM, SCHEMAS, ask, contents, resolved, validator
+from tests.models import TESTED
 from tests.unit.conftest import Context, forget_handler
 from tools.root import ROOT
 
 EVENTS = ROOT / "events" / "inference"
-CARD = json.loads((ROOT / "functions" / "inference" / "model" / "card.json").read_text())
+CARD = json.loads((TESTED / "card.json").read_text(encoding="utf-8"))
 RECORD = json.loads((ROOT / "events" / "record.schema.json").read_text())
 ROUTE = ("POST", "/predict")
 URN = "urn:prediction-monitor:"
@@ -198,6 +199,7 @@ def test_every_example_of_an_answer_is_valid(place: tuple[int, str]) -> None:
         validator(contents()[place]["schema"]).validate(example)
 
 
+@pytest.mark.example
 @pytest.mark.parametrize("name", REQUESTS)
 def test_the_example_of_an_answer_is_the_answer_to_that_of_the_request(name: str, handle: Handle) -> None:
     status, content_type, body = posted(handle, json.dumps(REQUESTS[name]).encode())

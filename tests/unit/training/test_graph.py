@@ -17,11 +17,11 @@ from tokenizers import Tokenizer
 
 from inference.classifier import Classifier
 from inference.model_folder import OUTPUTS
-from tools.root import ROOT
+from tests.models import TESTED
 from training.graph import whole
 from training.signature import COMPONENTS, LEAST_DISTANCE, Signature, bigram_bits, fit, surprisal
 
-MODEL = ROOT / "functions" / "inference" / "model"
+MODEL = TESTED
 WIDTH, VOCABULARY, ODD = 16, 60, 50  # ids from ODD on have embeddings far from all others
 SENTENCES = [
     "Rain",
@@ -48,11 +48,11 @@ class Toy:
     bigrams: NDArray[np.uint8]
 
     def pooled(self, ids: list[int]) -> NDArray[np.float32]:
-        found: NDArray[np.float32] = self.session.run(["pooled"], {"ids": np.array(ids)})[0]
+        found: NDArray[np.float32] = self.session.run(["pooled"], {"ids": np.array([ids])})[0]
         return found
 
     def logits(self, ids: list[int]) -> NDArray[np.float32]:
-        found: NDArray[np.float32] = self.session.run(["sentence_logits"], {"ids": np.array(ids)})[0]
+        found: NDArray[np.float32] = self.session.run(["sentence_logits"], {"ids": np.array([ids])})[0]
         return found
 
     def run(self, signature: Signature | None = None) -> Run:
@@ -77,7 +77,8 @@ def one_sentence() -> onnx.ModelProto:
     return helper.make_model(
         helper.make_graph(
             [
-                helper.make_node("Gather", ["toy_words", "ids"], ["toy_rows"]),
+                helper.make_node("Squeeze", ["ids", "toy_tokens_axis"], ["toy_ids"]),
+                helper.make_node("Gather", ["toy_words", "toy_ids"], ["toy_rows"]),
                 helper.make_node("Transpose", ["toy_rows"], ["toy_turned"]),
                 helper.make_node("MatMul", ["toy_rows", "toy_turned"], ["toy_products"]),
                 helper.make_node("Softmax", ["toy_products"], ["toy_weights"]),
@@ -88,7 +89,7 @@ def one_sentence() -> onnx.ModelProto:
                 helper.make_node("Add", ["toy_scores", "toy_bias"], ["sentence_logits"]),
             ],
             "toy",
-            [helper.make_tensor_value_info("ids", TensorProto.INT64, ["tokens"])],
+            [helper.make_tensor_value_info("ids", TensorProto.INT64, [1, "tokens"])],
             [
                 helper.make_tensor_value_info("sentence_logits", TensorProto.FLOAT, [2]),
                 helper.make_tensor_value_info("pooled", TensorProto.FLOAT, [WIDTH]),
@@ -127,7 +128,7 @@ def toy() -> Toy:
     model = one_sentence()
     session = loaded(model)
     drawn = sentences(300, odd=False, seed=2)
-    pooled = np.array([session.run(["pooled"], {"ids": np.array(ids)})[0] for ids in drawn])
+    pooled = np.array([session.run(["pooled"], {"ids": np.array([ids])})[0] for ids in drawn])
     return Toy(model, session, fit(pooled), bigram_bits(drawn))
 
 
@@ -213,8 +214,8 @@ def classifier() -> Classifier:
 def encoded(classifier: Classifier) -> list[list[int]]:
     limit = classifier.card["max_tokens"]
     every = [ids.ids for ids in Tokenizer.from_file(str(MODEL / "tokenizer.json")).encode_batch(SENTENCES)]
-    cut = [ids if len(ids) <= limit else [*ids[: limit - 1], ids[-1]] for ids in every]
-    assert (min(map(len, cut)), max(map(len, cut))) == (3, limit)
+    cut = [classifier.shortened(ids) for ids in every]
+    assert max(map(len, cut)) == limit
     return cut
 
 

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections import Counter
 from itertools import combinations
-from math import exp, log, sqrt
+from math import log, sqrt
 from pathlib import Path
 
 import pytest
@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from tools.root import ROOT
 from training.corpora import PUT_ASIDE, SELECTION, CorpusMissing, Example, Split, Token, bare, blimp, cola, ewt, put_aside, split
 from training.corrupt import CORRUPTIONS, TWICE, Corruption, corrupted, detokenised, different, exchanging_verbs, lemmatised, substitute
-from training.figures import acceptable, accuracy, calibration_error, fit_temperature, matthews
+from training.figures import accuracy, calibration_error, fit_temperature, interval, matthews
 from training.recipe import real_against_corrupted
 
 COLA = "book1\t1\t\tThe wug is red.\nbook1\t0\t*\tThe wug are red. \n\nbook2\t1\t\tNaïve “wugs” sing.\n"
@@ -381,12 +381,13 @@ def test_agreement_is_as_computed_by_hand(labels: list[int], predicted: list[int
     ],
 )
 def test_calibration_error_is_as_computed_by_hand(labels: list[int], probabilities: list[float], expected: float) -> None:
-    assert calibration_error(labels, probabilities) == pytest.approx(expected)
+    rows = [[log(1 - p), log(p)] if 0 < p < 1 else [-1e6 * p, -1e6 * (1 - p)] for p in probabilities]
+    assert calibration_error(labels, rows, 1.0) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 1.7, 8.0])
 def test_temperature_is_recovered_from_what_it_made(temperature: float) -> None:
-    tenths = [1, 2, 3, 6, 7, 9]  # of ten sentences with these logits, so many are acceptable
+    tenths = [1, 2, 3, 6, 7, 9]  # of ten sentences with these logits, so many have the second label
     rows = [[0.0, temperature * log(tenth / (10 - tenth))] for tenth in tenths for _ in range(10)]
     labels = [int(at < tenth) for tenth in tenths for at in range(10)]
     assert fit_temperature(labels, rows) == pytest.approx(temperature, rel=1e-3)
@@ -397,12 +398,14 @@ def test_temperature_stays_in_its_bounds(labels: list[int], bound: float) -> Non
     assert fit_temperature(labels, [[0.0, 1.0], [1.0, 0.0]]) == pytest.approx(bound, rel=1e-3)
 
 
-@pytest.mark.parametrize(
-    ("logits", "temperature", "expected"),
-    [([0.0, 0.0], 1.0, 0.5), ([0.0, 2.0], 2.0, 1 / (1 + exp(-1))), ([1e6, -1e6], 1.0, 0.0), ([-1e6, 1e6], 1.0, 1.0)],
-)
-def test_probability_of_two_logits(logits: list[float], temperature: float, expected: float) -> None:
-    assert acceptable(logits, temperature) == pytest.approx(expected)
+def test_correlation_of_three_labels_is_as_computed_by_hand() -> None:
+    """Gorodkin's formula: 4 of 6 right; (4 * 6 - 12) / sqrt((36 - 12) * (36 - 14))."""
+    assert matthews([0, 0, 1, 1, 2, 2], [0, 0, 1, 2, 2, 0]) == pytest.approx((4 * 6 - 12) / sqrt((36 - 14) * (36 - 12)))
+
+
+@pytest.mark.parametrize(("share", "count", "expected"), [(0.5, 100, (0.404, 0.596)), (1.0, 20, (0.839, 1.0)), (0.0, 20, (0.0, 0.161))])
+def test_interval_of_a_share(share: float, count: int, expected: tuple[float, float]) -> None:
+    assert interval(share, count) == pytest.approx(expected, abs=1e-3)
 
 
 def training(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -1,0 +1,267 @@
+"""The model folder: from the graph of one sentence, a tokenizer and a sample. All files or none; no torch."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import onnx
+import onnxruntime
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from inference.classifier import Classifier, feed, softmax
+from inference.descriptors import Usual, describe
+from inference.model_folder import INPUTS, OUTPUTS
+from tools.errors import UserError
+from training import figures, golden, graph, kernels, signature
+from training.checkpoint import Checkpoint
+from training.modelcard import markdown
+from training.profile import profile
+from training.sample import Sample
+
+MOST_FLIPS: Final = 0.02
+ROOM: Final = 262_144_000 - 105_000_000  # bytes of an unzipped zip package (AWS's quota), less the function and its packages
+RARE: Final = 0.01  # of the sample: what is rarer is unusual
+BATCHES: Final = (1, 2, 5)
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What else the card says, and what the folder may be. `trained_on` are texts for the table of surprisal, instead of the sample's."""
+
+    name: str
+    golden: list[dict[str, str]] | None = None
+    trained_on: list[str] | None = None
+    large: bool = False
+    about: dict[str, Any] = field(default_factory=dict)
+
+
+def assemble(
+    plain: Path, own: list[list[float]], *, checkpoint: Checkpoint, sample: Sample, wish: Wish, out: Path, say: Say
+) -> dict[str, Any]:
+    """Write the model folder `out` and return its card.
+
+    `plain` is the 32-bit graph of one sentence (`ids` to `sentence_logits` and `pooled`), `own` are the checkpoint's own logits of
+    `sample.rows`. Raises `UserError` with the reason where a check fails; then nothing is written.
+    """
+    with tempfile.TemporaryDirectory(prefix="model-") as temporary:
+        folder, made = Path(temporary), Path(temporary) / "made"
+        made.mkdir()
+        _tokenizer(checkpoint.folder / "tokenizer.json", made / "tokenizer.json")
+        card = _card(checkpoint, wish)
+        _write(card, made / "card.json")
+        encode = _encoder(made / "tokenizer.json", checkpoint.max_tokens)
+        ids = [encode(row.text) for row in sample.rows]
+        small, card["kernels"] = _narrowest(plain, folder, ids, own, say)
+
+        say("fitting signature, surprisal and temperature")
+        fitted = signature.fit(_outputs(small, ids[: len(sample.fit)])[1])
+        table = [encode(text) for text in wish.trained_on] if wish.trained_on else ids[: len(sample.fit)]
+        onnx.save(graph.whole(onnx.load(small), fitted, signature.bigram_bits(table)), made / "model.onnx")
+        card["usual"] = usual(made / "tokenizer.json", checkpoint, sample)
+        _write(card, made / "card.json")
+
+        say("checking batches, and each sentence alone and in company")
+        _check_company(made, ids)
+        logits = _logits(made, [row.text for row in sample.rows])
+        _calibrate(card, sample, logits, own)
+        card["version"] = version(made, card["temperature"])
+        _write(card, made / "card.json")
+        _check_size(made, wish)
+
+        say(f"the profile: {len(sample.rest)} texts")
+        classifier = Classifier(made)
+        reference = profile(classifier, sample, fitted, wish.golden or golden.choose(classifier, [row.text for row in sample.rest]))
+        card["profile"] = reference["id"]
+        _write(card, made / "card.json")
+        _write(reference, made / "profile.json")
+        (made / "README.md").write_text(markdown(card, reference), encoding="utf-8")
+        out.mkdir(parents=True, exist_ok=True)
+        shutil.copytree(made, out, dirs_exist_ok=True)
+    return card
+
+
+def version(folder: Path, temperature: float) -> str:
+    """12 hex digits of all that decides a score: weights, tokenizer, temperature."""
+    digest = sha256((folder / "model.onnx").read_bytes())
+    digest.update((folder / "tokenizer.json").read_bytes())
+    digest.update(repr(temperature).encode())
+    return digest.hexdigest()[:12]
+
+
+def usual(tokenizer: Path, checkpoint: Checkpoint, sample: Sample) -> dict[str, Any]:
+    """What is usual in the sample: scripts of at least 1 % of its texts, and shares that at most 1 % of them reach (at least .5)."""
+    encode, unknown = _encoder(tokenizer, 1 << 30), None
+    if checkpoint.unknown is not None:
+        unknown = Tokenizer.from_file(str(tokenizer)).token_to_id(checkpoint.unknown)
+    found = []
+    for row in sample.rows:
+        ids = encode(row.text)
+        nothing = Usual(frozenset(), 1, 1)
+        found.append(
+            describe(
+                row.text, tokens=len(ids), unknown=0 if unknown is None else ids.count(unknown), truncated=False, key=b"-", usual=nothing
+            )
+        )
+    scripts = Counter(each["script"] for each in found)
+    return {
+        "scripts": sorted({script for script, count in scripts.items() if count >= RARE * len(found)} | {"none"}),
+        "mostly_unknown": _rare([each["unk_share"] for each in found]),
+        "mostly_non_letter": _rare([each["non_letter_share"] for each in found]),
+    }
+
+
+def _rare(shares: list[float]) -> float:
+    """The share, from .5 on in steps of .05, that at most 1 % of these reach; 1 where none is so rare."""
+    steps = [step / 20 for step in range(10, 21)]
+    return next((step for step in steps if sum(share >= step for share in shares) <= RARE * len(shares)), 1.0)
+
+
+def _card(checkpoint: Checkpoint, wish: Wish) -> dict[str, Any]:
+    return {
+        "name": wish.name,
+        "version": "",
+        "profile": "",
+        "labels": checkpoint.labels,
+        "calibrated": False,
+        "temperature": 1.0,
+        "max_tokens": checkpoint.max_tokens,
+        "unknown": checkpoint.unknown,
+        "usual": {"scripts": [], "mostly_unknown": 1, "mostly_non_letter": 1},
+        "architecture": checkpoint.architecture,
+        **wish.about,
+    }
+
+
+def _tokenizer(source: Path, target: Path) -> None:
+    """The tokenizer without padding and truncation of its own: the function cuts where the whole length is known."""
+    tokenizer = Tokenizer.from_file(str(source))
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    tokenizer.save(str(target))
+
+
+def _encoder(path: Path, max_tokens: int) -> Callable[[str], list[int]]:
+    tokenizer = Tokenizer.from_file(str(path))
+    tokenizer.encode_special_tokens = True
+    tokenizer.enable_truncation(max_tokens)
+    return lambda text: list(tokenizer.encode(text).ids)
+
+
+def _narrowest(plain: Path, folder: Path, ids: list[list[int]], own: list[list[float]], say: Say) -> tuple[Path, dict[str, Any]]:
+    """The fastest form whose labels are the checkpoint's in at least 98 of 100 texts, and how it compares with it."""
+    flips = 0
+    for name, make in kernels.WIDTHS.items():
+        say(f"{name}: {len(ids)} texts beside the checkpoint's own answers")
+        path = folder / "small.onnx"
+        make(plain, path)
+        started = time.perf_counter()
+        logits = _outputs(path, ids)[0]
+        milliseconds = (time.perf_counter() - started) * 1000 / len(ids)
+        flips = sum(figures.chosen(one) != figures.chosen(other) for one, other in zip(logits.tolist(), own, strict=True))
+        largest = max(_difference(one, other) for one, other in zip(logits.tolist(), own, strict=True))
+        say(
+            f"{name}: {flips} of {len(ids)} labels differ ({flips / len(ids):.1%}), largest difference of a probability {largest:.3f}, "
+            f"{milliseconds:.2f} ms a text, {path.stat().st_size / 1e6:.1f} MB"
+        )
+        if flips <= MOST_FLIPS * len(ids):
+            return path, {"form": name, "texts": len(ids), "labels_changed": flips, "largest_difference": round(largest, 4)}
+    raise UserError(
+        f"even in 32 bits the exported graph gives {flips} of {len(ids)} texts another label than the checkpoint: "
+        "its architecture is not exported truly, or tokenizer.json is not the checkpoint's."
+    )
+
+
+def _difference(one: list[float], other: list[float]) -> float:
+    return float(np.abs(np.array(softmax(one, 1.0)) - np.array(softmax(other, 1.0))).max())
+
+
+def _outputs(path: Path, sentences: list[list[int]]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Logits (sentences, labels) and the middle layer's mean (sentences, width) from the graph of one sentence."""
+    session = _session(path)
+    found = [session.run(["sentence_logits", "pooled"], {"ids": np.array([ids])}) for ids in sentences]
+    return np.array([each[0] for each in found]), np.array([each[1] for each in found])
+
+
+def _session(path: Path) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+
+def _check_company(folder: Path, ids: list[list[int]]) -> None:
+    """Batches of 1, 2 and 5 give every sentence what it gets alone, to the bit."""
+    session = _session(folder / "model.onnx")
+    names = [each.name for each in session.get_inputs()]
+    by_length = sorted(ids, key=len)
+    for size in BATCHES:
+        rows = [by_length[at] for at in np.linspace(0, len(by_length) - 1, size).astype(int)]
+        longest = max(map(len, rows))
+        padded = {
+            INPUTS[0]: np.array([[*row, *[0] * (longest - len(row))] for row in rows]),
+            INPUTS[1]: np.array([[1] * len(row) + [0] * (longest - len(row)) for row in rows]),
+        }
+        together = session.run(OUTPUTS, padded)
+        for at, row in enumerate(rows):
+            alone = session.run(OUTPUTS, feed(names, row))
+            for name, one, other in zip(OUTPUTS, together, alone, strict=True):
+                if one[at].tobytes() != other[0].tobytes():
+                    raise UserError(f"in a batch of {size} a sentence has another {name} than alone: the exported graph mixes sentences.")
+
+
+def _logits(folder: Path, texts: list[str]) -> list[list[float]]:
+    """Through the inference function's own code."""
+    classifier = Classifier(folder)
+    return [classifier.logits(text) for text in texts]
+
+
+def _calibrate(card: dict[str, Any], sample: Sample, logits: list[list[float]], own: list[list[float]]) -> None:
+    """Temperature from the fitted part, figures from the rest; without labels neither."""
+    at = len(sample.fit)
+    labels = [row.label for row in sample.rest if row.label is not None]
+    if not labels:
+        card["figures"] = {"sample": sample.name, "texts": len(sample.rest)}
+        return
+    card["temperature"] = figures.fit_temperature([row.label for row in sample.fit if row.label is not None], logits[:at])
+    card["calibrated"] = True
+    card["calibrated_on"] = {"corpus": sample.name, "sentences": at}
+    rest = logits[at:]
+    predicted = list(map(figures.chosen, rest))
+    share = figures.accuracy(labels, predicted)
+    card["figures"] = {
+        "sample": sample.name,
+        "texts": len(labels),
+        "accuracy": round(share, 4),
+        "accuracy_interval": [round(each, 4) for each in figures.interval(share, len(labels))],
+        "matthews": round(figures.matthews(labels, predicted), 4),
+        "matthews_of_the_checkpoint": round(figures.matthews(labels, list(map(figures.chosen, own[at:]))), 4),
+        "calibration_error": round(figures.calibration_error(labels, rest, card["temperature"]), 4),
+    }
+
+
+def _check_size(folder: Path, wish: Wish) -> None:
+    size = sum(path.stat().st_size for path in folder.iterdir())
+    if size > ROOM and not wish.large:
+        raise UserError(
+            f"the folder has {size / 1e6:.0f} MB, and a zip package of Lambda has room for {ROOM / 1e6:.0f} MB of model: with --large "
+            "it is written all the same, and docs/release.md says how a function takes it from S3 or a container image."
+        )
+
+
+def _write(content: dict[str, Any], path: Path) -> None:
+    """One JSON file; numbers in lists stand on one line."""
+    text = json.dumps(content, indent=2, ensure_ascii=False)
+    path.write_text(re.sub(r"\[[^\[\]{}\"]*\]", lambda numbers: " ".join(numbers[0].split()), text) + "\n", encoding="utf-8")

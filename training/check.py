@@ -1,0 +1,75 @@
+"""`python -m training.check FOLDER`: whether a model folder fits this function, in one sentence; `make check-model` runs it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import sys
+from pathlib import Path
+from typing import Any
+
+from inference.classifier import Classifier
+from inference.model_folder import UnfitModel
+from training.assembled import ROOM, version
+from training.profile import digest
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Exit 0 and say what is there, or 1 and say what does not fit."""
+    parser = argparse.ArgumentParser(prog="make check-model", description=__doc__)
+    parser.add_argument("folder", type=Path)
+    folder = parser.parse_args(argv).folder
+    try:
+        print(f"{folder}: {checked(folder)}")
+    except UnfitModel as problem:
+        print(f"make check-model: {problem}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def checked(folder: Path) -> str:
+    """What the folder is. Raises `UnfitModel` for the first thing that does not fit."""
+    classifier = Classifier(folder)
+    card = classifier.card
+    if card["version"] != version(folder, card["temperature"]):
+        raise UnfitModel(f"{folder}: the card's version is not that of model.onnx, tokenizer.json and temperature: one was exchanged.")
+    profile = _profile(folder)
+    if card["profile"] != profile.get("id") or digest({name: part for name, part in profile.items() if name != "id"}) != profile["id"]:
+        raise UnfitModel(f"{folder}: profile.json is not the one that card.json names.")
+    if profile["model"]["version"] != card["version"]:
+        raise UnfitModel(f"{folder}: profile.json was made by version {profile['model']['version']}, not by {card['version']}.")
+    _check_golden(folder, classifier, profile["golden"])
+    size = sum(path.stat().st_size for path in folder.iterdir())
+    fits = "" if size <= ROOM else "; too large for a zip package (docs/release.md)"
+    calibrated = "calibrated" if card["calibrated"] else "not calibrated"
+    return f"{card['name']} {card['version']}, labels {', '.join(card['labels'])}, {calibrated}, {size / 1e6:.1f} MB{fits}"
+
+
+def _profile(folder: Path) -> dict[str, Any]:
+    try:
+        found: Any = json.loads((folder / "profile.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise UnfitModel(f"{folder}/profile.json cannot be read: make the folder with `make model`.") from None
+    if not isinstance(found, dict) or not {"id", "model", "golden"} <= set(found):
+        raise UnfitModel(f"{folder}/profile.json is no profile: make the folder with `make model`.")
+    return found
+
+
+def _check_golden(folder: Path, classifier: Classifier, golden: dict[str, Any]) -> None:
+    """Every golden sentence as it was: its pieces exactly, the probability of its label within the tolerance for this machine."""
+    machine = {"arm64": "aarch64", "AMD64": "x86_64"}.get(platform.machine(), platform.machine())
+    tolerance = golden["tolerance"][machine]
+    for place, sentence in enumerate(golden["sentences"]):
+        found = classifier.predict(sentence["text"])
+        if found.tokens != sentence["tokens"]:
+            raise UnfitModel(f"{folder}: golden sentence {place} has {found.tokens} word pieces instead of {sentence['tokens']}.")
+        if abs(found.probability[sentence["label"]] - sentence["score"]) > tolerance:
+            raise UnfitModel(
+                f"{folder}: golden sentence {place} has the probability {found.probability[sentence['label']]:.3f} of "
+                f"{sentence['label']} instead of {sentence['score']:.3f} (at most {tolerance} apart)."
+            )
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,115 @@
+"""A checkpoint of transformers: what it says of itself, and whether a model folder can be made of it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from tools.errors import UserError
+
+LONGEST: Final = 512  # word pieces; encoders of this kind know no more, and time grows with the square
+PICKLED: Final = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
+# RoBERTa and its like count positions from the mark after the padding's
+FROM_PADDING: Final = {
+    "roberta",
+    "xlm-roberta",
+    "camembert",
+    "xlm-roberta-xl",
+    "roberta-prelayernorm",
+    "data2vec-text",
+    "mpnet",
+    "longformer",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """`labels` in the order of the logits; `unknown`: the tokenizer's mark for what it does not know, None where it has none."""
+
+    folder: Path
+    labels: list[str]
+    max_tokens: int
+    unknown: str | None
+    architecture: str
+
+
+def read(folder: Path, max_tokens: int | None = None) -> Checkpoint:
+    """The checkpoint in `folder`; nothing of it is run. Raises `UserError` with the reason where it cannot be used."""
+    config = _json(folder / "config.json", "give the folder that save_pretrained wrote")
+    tokenizer = _json(folder / "tokenizer.json", "save the fast tokenizer: AutoTokenizer.from_pretrained(...).save_pretrained(FOLDER)")
+    _refuse_code_and_pickles(folder, config)
+    architecture = str((config.get("architectures") or ["unknown"])[0])
+    _refuse_other_tasks(folder, config, architecture)
+    return Checkpoint(folder, _labels(folder, config), _max_tokens(folder, config, max_tokens), _unknown(tokenizer), architecture)
+
+
+def _json(path: Path, otherwise: str) -> dict[str, Any]:
+    try:
+        found: Any = json.loads(path.read_text(encoding="utf-8"))
+    except OSError:
+        raise UserError(f"{path} is not there: {otherwise}.") from None
+    except ValueError:
+        raise UserError(f"{path} is not JSON: {otherwise}.") from None
+    if not isinstance(found, dict):
+        raise UserError(f"{path} is not a JSON object: {otherwise}.")
+    return found
+
+
+def _refuse_code_and_pickles(folder: Path, config: dict[str, Any]) -> None:
+    code = sorted(path.name for path in folder.glob("*.py"))
+    if config.get("auto_map") or code:
+        raise UserError(
+            f"{folder} brings code of its own ({code[0] if code else 'auto_map in config.json'}): only architectures that transformers "
+            "itself has are taken, because that code would run on this machine."
+        )
+    if not any(folder.glob("*.safetensors")):
+        pickled = sorted(path.name for path in folder.iterdir() if path.suffix in PICKLED)
+        raise UserError(
+            f"{folder} holds pickled weights only ({pickled[0]}), and reading a pickle can run code: save it again with "
+            "model.save_pretrained(FOLDER), which writes model.safetensors."
+            if pickled
+            else f"{folder} holds no model.safetensors: give the folder that save_pretrained wrote."
+        )
+
+
+def _refuse_other_tasks(folder: Path, config: dict[str, Any], architecture: str) -> None:
+    kind = config.get("problem_type")
+    count = len(config.get("id2label") or {}) or int(config.get("num_labels", 2))
+    if architecture.endswith("ForTokenClassification"):
+        raise UserError(f"{folder} labels tokens ({architecture}): only classifiers of a whole text are taken.")
+    if not architecture.endswith("ForSequenceClassification"):
+        raise UserError(f"{folder} is no text classifier ({architecture}): train one with AutoModelForSequenceClassification.")
+    if kind == "regression" or count == 1:
+        raise UserError(f"{folder} gives one number instead of labels (regression): only classifiers with two or more labels are taken.")
+    if kind == "multi_label_classification":
+        raise UserError(f"{folder} gives any number of labels to a text (multi-label): only classifiers that choose one are taken.")
+
+
+def _labels(folder: Path, config: dict[str, Any]) -> list[str]:
+    found = config.get("id2label") or {str(at): f"LABEL_{at}" for at in range(int(config.get("num_labels", 2)))}
+    labels = [found.get(str(at)) for at in range(len(found))]
+    if not all(isinstance(label, str) and label.strip() for label in labels) or len(set(labels)) < len(labels):
+        raise UserError(f"{folder}/config.json: id2label must give each number from 0 to {len(found) - 1} a name of its own.")
+    return [str(label) for label in labels]
+
+
+def _max_tokens(folder: Path, config: dict[str, Any], wanted: int | None) -> int:
+    positions = int(config.get("max_position_embeddings") or LONGEST)
+    if config.get("model_type") in FROM_PADDING:
+        positions -= int(config.get("pad_token_id") or 0) + 1
+    most = min(positions, LONGEST)
+    if wanted is not None and not 3 <= wanted <= most:
+        raise UserError(f"max tokens must be between 3 and {most}, which is the most that {folder} can take, not {wanted}.")
+    own = _json(folder / "tokenizer_config.json", "").get("model_max_length") if (folder / "tokenizer_config.json").is_file() else None
+    return wanted or min(most, own if isinstance(own, int) and own > 2 else most)
+
+
+def _unknown(tokenizer: dict[str, Any]) -> str | None:
+    """The mark by the tokenizer's own account: by name (WordPiece, BPE, WordLevel) or by place (Unigram)."""
+    model = tokenizer.get("model", {})
+    if isinstance(model.get("unk_id"), int):
+        return str(model["vocab"][model["unk_id"]][0])
+    mark = model.get("unk_token")
+    return mark if isinstance(mark, str) and mark in model.get("vocab", {}) else None

@@ -1,0 +1,52 @@
+"""The golden sentences: few texts that show soon whether a deployed model still answers as it did when it was made."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from inference.classifier import Classifier, Prediction
+from tools.errors import UserError
+
+COUNT: Final = 40
+OF_EACH: Final = 6  # of the shortest, of the longest, of those with the least margin
+LONGEST: Final = 2000  # characters
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    """Texts of your own: a JSON list of {case, text}, or one text a line. Raises `UserError`."""
+    try:
+        content = path.read_text(encoding="utf-8")
+        cases: Any = json.loads(content) if path.suffix == ".json" else [{"case": "own", "text": line} for line in content.splitlines()]
+        found = [{"case": str(case["case"]), "text": str(case["text"])} for case in cases if str(case["text"]).strip()]
+    except (OSError, ValueError, TypeError, KeyError) as problem:
+        raise UserError(f"{path} cannot be read as golden sentences, one a line or a JSON list of case and text: {problem}.") from None
+    if not found:
+        raise UserError(f"{path} has no sentence.")
+    return found
+
+
+def choose(classifier: Classifier, texts: Sequence[str]) -> list[dict[str, str]]:
+    """About 40 of the texts: of every label, the shortest and the longest, and those whose label was decided by little."""
+    found = {text: classifier.predict(text) for text in texts if len(text) <= LONGEST}
+    chosen: dict[str, str] = {}
+    for case, text in _candidates(classifier.card["labels"], found):
+        if len(chosen) < COUNT:
+            chosen.setdefault(text, case)
+    return [{"case": case, "text": text} for text, case in chosen.items()]
+
+
+def _candidates(labels: list[str], found: dict[str, Prediction]) -> Iterator[tuple[str, str]]:
+    by_score = sorted(found, key=lambda text: (found[text].score, text))
+    by_length = sorted(found, key=lambda text: (found[text].tokens, text))
+    yield from (("short", text) for text in by_length[:OF_EACH])
+    yield from (("long", text) for text in by_length[-OF_EACH:])
+    yield from (("low margin", text) for text in by_score[:OF_EACH])
+    sure = {label: [text for text in reversed(by_score) if found[text].label == label] for label in labels}
+    for place in range(COUNT):
+        for label in labels:
+            of_label = sure[label]
+            if place < len(of_label):  # from the surest on, in steps over all of them
+                yield label, of_label[place * max(1, len(of_label) // COUNT) % len(of_label)]

@@ -1,0 +1,100 @@
+"""`python -m training.model --from FOLDER --sample FILE`: a model folder from a checkpoint and a sample; `make model` runs it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from tools.errors import UserError
+from training import checkpoint, golden, sample
+from training.assembled import Wish, assemble
+
+DESCRIPTION = """\
+Make a model folder (model.onnx, tokenizer.json, card.json, profile.json, README.md) from a text classifier that transformers saved.
+
+The sample must be texts that the model was NOT trained on, of the kind that it will see: what is usual is learnt from them. With
+training texts the profile shows scores that are too sure, and every real text looks like drift; the accuracy on the card is too good.
+40 % of them fit projection, surprisal and temperature, 60 % make the profile and all figures. Fewer than 300 are refused.
+"""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Exit 0 when the folder is there, 2 with one sentence when not."""
+    parser = argparse.ArgumentParser(prog="make model", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--from", dest="checkpoint", type=Path, required=True, help="folder that save_pretrained wrote")
+    parser.add_argument("--sample", type=Path, required=True, help=".csv, .tsv, .jsonl or .txt: one text a row, optionally its label")
+    parser.add_argument("--out", type=Path, default=Path("model"), help="where the model folder goes (%(default)s)")
+    parser.add_argument("--against", type=Path, help="another model folder, compared on the same sample")
+    parser.add_argument("--golden", type=Path, help="golden sentences of your own, one a line (default: chosen from the sample)")
+    parser.add_argument("--trained-on", type=Path, help="texts for the table of surprisal, of any number (default: 40 %% of the sample)")
+    parser.add_argument("--text-column", help="the sample's column with the text (default: text, sentence, ...)")
+    parser.add_argument("--label-column", help="the sample's column with the label (default: label, class, ...)")
+    parser.add_argument("--name", help="the model's name in every record (default: the checkpoint folder's)")
+    parser.add_argument("--max-tokens", type=int, help="cut longer texts (default: the most that the model takes, at most 512)")
+    parser.add_argument("--base-model", help="the model that it was fine-tuned from, for the card")
+    parser.add_argument("--licence", help="its licence, as an SPDX identifier")
+    parser.add_argument("--large", action="store_true", help="write it although it does not fit a zip package")
+    arguments = parser.parse_args(argv)
+    try:
+        run(arguments)
+    except UserError as problem:
+        print(f"make model: {problem}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """All of it. Raises `UserError`."""
+    found = checkpoint.read(arguments.checkpoint, arguments.max_tokens)
+    rows = sample.read(arguments.sample, found.labels, text=arguments.text_column, label=arguments.label_column)
+    say(f"{len(rows.rows)} texts, {'with' if rows.labelled else 'without'} labels; labels of the model: {', '.join(found.labels)}")
+    if warning := sample.cost(rows):
+        say(f"warning: {warning}")
+    if not rows.labelled:
+        say("warning: without labels nothing is calibrated: scores say how sure the model is, not how often it is right.")
+    trained_on = sample.texts(arguments.trained_on) if arguments.trained_on else None
+    about: dict[str, Any] = {}
+    if arguments.base_model:
+        about["base_model"] = {"name": arguments.base_model, "licence": arguments.licence or ""}
+    wish = Wish(
+        name=arguments.name or arguments.checkpoint.resolve().name,
+        golden=golden.read(arguments.golden) if arguments.golden else None,
+        trained_on=trained_on,
+        large=arguments.large,
+        about=about,
+    )
+    make(found, rows, wish, arguments.out)
+    if arguments.against:
+        from training.compared import compared  # noqa: PLC0415  after what was asked first
+
+        for line in compared(arguments.out, arguments.against, rows):
+            say(line)
+
+
+def make(found: checkpoint.Checkpoint, rows: sample.Sample, wish: Wish, out: Path) -> dict[str, Any]:
+    """Export the checkpoint, then everything that needs no torch."""
+    from training import exported  # noqa: PLC0415  torch: seconds of import that --help and a refusal do not need
+
+    say(f"loading {found.folder}")
+    model = exported.load(found.folder)
+    own = exported.answers(model, found.folder, [row.text for row in rows.rows], found.max_tokens)
+    with tempfile.TemporaryDirectory(prefix="exported-") as folder:
+        plain = Path(folder) / "plain.onnx"
+        say("exporting to ONNX")
+        exported.to_onnx(model, plain)
+        card = assemble(plain, own, checkpoint=found, sample=rows, wish=wish, out=out, say=say)
+    say(f"the text of the golden sentences is stored in {out / 'profile.json'}, and so in the package")
+    say(f"{out}: {card['name']} {card['version']}. Next: make check-model MODEL={out}, then MODEL={out} make serve or make build")
+    return card
+
+
+def say(line: str) -> None:
+    """A step or a finding, at once."""
+    print(line, flush=True)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

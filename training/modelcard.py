@@ -1,0 +1,47 @@
+"""The card for people: README.md of the model folder, with the front matter that Hugging Face's hub reads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+
+def markdown(card: dict[str, Any], profile: dict[str, Any]) -> str:
+    """The model card of a finished folder."""
+    base = card.get("base_model", {})
+    front = {
+        **({"license": base["licence"].lower()} if base.get("licence") else {}),
+        **({"base_model": base["name"], "base_model_relation": "quantized"} if base.get("name") else {}),
+        "pipeline_tag": "text-classification",
+        "library_name": "onnx",
+        "tags": ["onnx", "int8", "prediction-monitor"],
+    }
+    kernels, figures = card["kernels"], card["figures"]
+    if card["calibrated"]:
+        low, high = figures["accuracy_interval"]
+        quality = (
+            f"On {figures['texts']} texts of {figures['sample']} that nothing was fitted to: accuracy {figures['accuracy']:.3f} "
+            f"(95 % interval {low:.3f} to {high:.3f}), Matthews correlation {figures['matthews']:.3f}, expected calibration error "
+            f"{figures['calibration_error']:.3f}. Scores are divided by a temperature of {card['temperature']:.3f}."
+        )
+    else:
+        quality = "Not calibrated: the sample had no labels, so a score is no probability of being right."
+    return f"""---
+{yaml.safe_dump(front, sort_keys=False).strip()}
+---
+
+# {card["name"]}, version {card["version"]}
+
+Labels: {", ".join(f"`{label}`" for label in card["labels"])}. At most {card["max_tokens"]} word pieces; what is longer is cut.
+
+{quality}
+
+{card["architecture"]} in ONNX, {kernels["form"]}: of {kernels["texts"]} texts {kernels["labels_changed"]} have another label
+than by the checkpoint, and no probability differs by more than {kernels["largest_difference"]}.
+
+Beside the logits the file gives a signature of the text, its novelty and its surprisal; what is usual for them is in
+`profile.json` ({profile["population"]["sentences"]} texts).
+
+`profile.json` holds numbers of the sample's texts, and the whole text of {len(profile["golden"]["sentences"])} golden sentences.
+"""

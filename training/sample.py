@@ -1,0 +1,155 @@
+"""A sample of texts that the model was not trained on: read from a file, put in two parts."""
+
+from __future__ import annotations
+
+import csv
+import json
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import sqrt
+from pathlib import Path
+from typing import Any, Final
+
+from tools.errors import UserError
+
+LEAST: Final = 300
+ENOUGH: Final = 1500
+TO_FIT: Final = 0.4
+TEXTS: Final = ("text", "sentence", "content", "review", "message", "body")
+LABELS: Final = ("label", "labels", "class", "category", "target")
+SEED: Final = 13
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A text and its label, a place among the model's labels; None where the sample has no labels."""
+
+    text: str
+    label: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """`fit` gives the projection, the table of surprisal and the temperature, `rest` the profile and all figures."""
+
+    name: str
+    fit: list[Row]
+    rest: list[Row]
+
+    @property
+    def labelled(self) -> bool:
+        """Whether every row has a label."""
+        return self.fit[0].label is not None
+
+    @property
+    def rows(self) -> list[Row]:
+        """All of them."""
+        return [*self.fit, *self.rest]
+
+
+def read(path: Path, labels: list[str], *, text: str | None = None, label: str | None = None) -> Sample:
+    """CSV, TSV (each with a header), JSON lines or plain text, by the file's ending; one text a row.
+
+    `text` and `label` name the columns; without them the usual names are looked for. Rows without text and texts that
+    were there already are left out: one in each part would make the profile look like what it was fitted to.
+    Raises `UserError` where the file cannot be used.
+    """
+    records = list(_records(path))
+    if not records:
+        raise UserError(f"{path} has no rows.")
+    columns = list(dict.fromkeys(name for record in records[:100] for name in record))
+    of_text = _column(path, columns, text, TEXTS, "--text-column") or (columns[0] if len(columns) == 1 else None)
+    if of_text is None:
+        raise UserError(f"{path} has the columns {', '.join(columns)}: say with --text-column which one is the text.")
+    of_label = _column(path, columns, label, LABELS, "--label-column")
+    names = {name: at for at, name in enumerate(labels)}
+    numbers = {str(at): at for at in range(len(labels))}
+    known = {**numbers, **names}
+    rows: dict[str, Row] = {}
+    for number, record in enumerate(records, start=1):
+        found = str(record.get(of_text) or "").strip()
+        if not found:
+            continue
+        given = str(record.get(of_label, "")) if of_label else None
+        if given is not None and given not in known:
+            raise UserError(f"{path}, row {number}: the label {given[:40]!r} is none of the model's ({', '.join(labels)}).")
+        rows.setdefault(found, Row(found, None if given is None else known[given]))
+    if len(rows) < LEAST:
+        raise UserError(f"{path} has {len(rows)} different texts; a profile needs at least {LEAST}, better {ENOUGH} and more.")
+    return split(path.name, list(rows.values()))
+
+
+def texts(path: Path) -> list[str]:
+    """The texts alone, of any number. Raises `UserError`."""
+    records = list(_records(path))
+    columns = list(records[0]) if records else []
+    of_text = _column(path, columns, None, TEXTS, "") or (columns[0] if columns else "")
+    return [text for record in records if (text := str(record.get(of_text) or "").strip())]
+
+
+def split(name: str, rows: list[Row]) -> Sample:
+    """40 % to fit, 60 % for the profile, by chance and each time the same."""
+    shuffled = rows[:]
+    random.Random(SEED).shuffle(shuffled)
+    at = round(TO_FIT * len(rows))
+    return Sample(name, shuffled[:at], shuffled[at:])
+
+
+def cost(sample: Sample) -> str | None:
+    """What a sample of up to 1,500 rows costs, in numbers; None for a larger one.
+
+    The smallest shift d of the signals' means, in standard deviations, that a window of n rows shows half of the time against
+    a profile of m: Hotelling's T² has the mean 15 + d² / (1/n + 1/m) with 15 signals, and 41.6 is its quantile for one false
+    window in 4,000. The interval is that of a share of .8 (normal approximation).
+    """
+    count, profile = len(sample.rows), len(sample.rest)
+    if count > ENOUGH:
+        return None
+    shift, better = (sqrt((41.6 - 15) * (1 / 200 + 1 / rows)) for rows in (profile, 3000))
+    return (
+        f"{count} rows are few: a window of 200 predictions must shift by {shift:.2f} standard deviations to be seen half of the time "
+        f"({better:.2f} with 5,000 rows), and an accuracy of 80 % is known to ± {1.96 * sqrt(0.16 / profile):.1%} only."
+    )
+
+
+def _column(path: Path, columns: list[str], wanted: str | None, usual: tuple[str, ...], option: str) -> str | None:
+    if wanted is None:
+        return next((column for name in usual for column in columns if column.strip().lower() == name), None)
+    if wanted not in columns:
+        raise UserError(f"{path} has no column {wanted!r} ({option}); it has {', '.join(columns)}.")
+    return wanted
+
+
+def _records(path: Path) -> Iterator[dict[str, Any]]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            match path.suffix.lower():
+                case ".csv":
+                    yield from csv.DictReader(file, strict=True)
+                case ".tsv":
+                    yield from csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
+                case ".jsonl" | ".ndjson":
+                    for number, line in enumerate(file, start=1):
+                        if line.strip():
+                            yield _object(path, number, line)
+                case ".txt":
+                    yield from ({"text": line} for line in file)
+                case other:
+                    raise UserError(f"{path}: a sample is a .csv, .tsv, .jsonl or .txt file, not {other or 'a file without an ending'}.")
+    except FileNotFoundError:
+        raise UserError(f"{path} is not there.") from None
+    except UnicodeDecodeError as problem:
+        raise UserError(f"{path} is not UTF-8 (byte {problem.start}): save it as UTF-8.") from None
+    except csv.Error as problem:
+        raise UserError(f"{path} is not CSV: {problem}.") from None
+
+
+def _object(path: Path, number: int, line: str) -> dict[str, Any]:
+    try:
+        found = json.loads(line)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise UserError(f"{path}, line {number} is not a JSON object.")
+    return found
