@@ -8,13 +8,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from inference.classifier import Classifier
-from training import checkpoint, figures, golden, sample
-from training.assembled import Wish
 from training.corpora import SEED, SOURCES, CorpusMissing, bare, split
-from training.model import make
 from training.recipe import stages
-from training.sample import Row
 
 MODEL = Path("functions/inference/model")
 GOLDEN = Path(__file__).parent / "golden.json"
@@ -59,7 +54,12 @@ def run(data: Path, out: Path, work: Path) -> None:
     held_out = {bare(example.sentence) for example in (*parts.dev, *parts.aside, *parts.selection)}
     plan = stages(data, parts.train, held_out, SEED)
 
-    from training import finetune  # noqa: PLC0415  torch: seconds of import that --help and a missing corpus do not need
+    # torch and onnx: seconds of import that --help and a missing corpus do not need
+    from inference.classifier import Classifier  # noqa: PLC0415
+    from training import checkpoint, figures, finetune, golden, sample  # noqa: PLC0415
+    from training.assembled import Wish  # noqa: PLC0415
+    from training.model import make  # noqa: PLC0415
+    from training.sample import Row  # noqa: PLC0415
 
     encoder = packaged_encoder()
     model, tokenizer = finetune.load(encoder), finetune.load_tokenizer(encoder)

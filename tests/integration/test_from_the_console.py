@@ -25,8 +25,8 @@ FIRST_DAY = 1_009_843_200_000  # 2002-01-01: days of which no other test has doc
 BOTH = {"@id", "@timestamp", "@message", "@owner", "@log_group", "@log_stream"}
 OURS = {"@delay_ms", "@kind", "@stack", "@position"}
 LINES = (
-    '{"message": "prediction", "prediction": {"label": "positive", "score": 0.98}}',
-    '[INFO] prediction {"prediction": {"label": "negative", "score": 0.5}}',
+    '{"message": "prediction", "prediction": {"label": "first", "score": 0.98}}',
+    '[INFO] prediction {"prediction": {"label": "second", "score": 0.5}}',
     "a prediction in plain text",
 )
 HARD = '{"message": "prediction", "prediction": "none"}'  # text where other records have an object
@@ -198,7 +198,7 @@ def bare(template: Template) -> Iterator[tuple[str, Runtime]]:
 
 def test_the_day_of_the_move_keeps_its_mapping_and_the_next_day_has_ours(bare: tuple[str, Runtime]) -> None:
     url, shipper = bare
-    whole = '{"message": "prediction", "timestamp": "2002-01-05T00:00:00Z", "prediction": {"label": "positive", "score": 1}}'
+    whole = '{"message": "prediction", "timestamp": "2002-01-05T00:00:00Z", "prediction": {"label": "first", "score": 1}}'
     # a date in the first document makes the field a date, which other text is not
     dated = '{"message": "prediction", "until": "2002-01-05"}'
     never = '{"message": "prediction", "until": "further notice"}'

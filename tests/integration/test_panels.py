@@ -35,7 +35,7 @@ BAR = timedelta(seconds=30)
 SECONDS = 13 * 60
 DAMAGED = (
     {"traffic": "live", "prediction": "a text"},
-    {"traffic": "live", "prediction": {"label": "positive"}} | {f"f{number}": number for number in range(1100)},
+    {"traffic": "live", "prediction": {"label": "first"}} | {f"f{number}": number for number in range(1100)},
     {"traffic": "live", "input": ["a list of texts"], "message": "prediction"},
 )
 
@@ -77,7 +77,7 @@ def lines() -> Iterator[tuple[datetime, Doc]]:
 
 
 def vary(record: Doc, second: int, chance: random.Random) -> None:
-    label = chance.choices(("positive", "negative"), (3, 1))[0]
+    label = chance.choices(("first", "second"), (3, 1))[0]
     score = 1 if second % 14 == 0 else chance.uniform(0.5, 1)  # a whole number where the re-serialiser of a line found 1.0
     record["prediction_id"] = f"{second:032x}"
     record["text"] = f"sentence {chance.randrange(200)}"
@@ -242,7 +242,7 @@ def test_a_panel_shows_what_a_second_count_says(panel: SavedObject, running: Sta
 def test_the_traffic_holds_what_the_panels_are_for(sent: Sent) -> None:
     predictions = [doc for doc in sent.documents if predicted(doc)]
     assert {doc["traffic"] for doc in sent.documents if "traffic" in doc} == {"live", "canary", "test"}
-    assert {key for doc in predictions for key in label(doc)} == {"positive", "negative"}
+    assert {key for doc in predictions for key in label(doc)} == {"first", "second"}
     assert sum(doc["prediction"]["score"] == 1 for doc in predictions) > 10
     assert {doc["@rescued"]["type"] for doc in sent.documents if rescued(doc)} == {"mapper_parsing_exception", "not sent whole"}
     assert len({doc["input"]["hash"] for doc in predictions}) < len(predictions)
@@ -318,7 +318,7 @@ def test_the_terminal_shows_the_same_counts(running: Stack, sent: Sent) -> None:
     assert isinstance(page.file, io.StringIO)
     text = page.file.getvalue()
     predictions = [doc for doc in sent.documents if predicted(doc)]
-    for name in ("positive", "negative"):
+    for name in ("first", "second"):
         of_label = sum(doc["prediction"]["label"] == name for doc in predictions)
         assert len([line for line in text.splitlines() if f" {name} " in line and line.rstrip().endswith(f" {of_label}")]) == 1
         assert f"{of_label / len(predictions):.0%}" in text

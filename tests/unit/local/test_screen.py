@@ -23,7 +23,7 @@ def shown(part: RenderableType, width: int = 200) -> str:
 
 @pytest.mark.parametrize("text", ["see [1] and [/]", "a [bold]word[/bold]", "[red]"])
 def test_text_is_shown_as_it_is(text: str) -> None:
-    prediction = {"label": "positive", "score": 0.5}
+    prediction = {"label": "first", "score": 0.5}
     assert text in shown(screen.answers([{"text": text, "prediction": prediction, "prediction_id": "[/x]"}], 200))
     assert text in shown(
         screen.documents([{"_index": "cwl-1", "_source": {"text": text, "prediction": prediction}}], title=text, width=200)
@@ -133,17 +133,17 @@ def test_a_long_text_stays_on_its_line(width: int) -> None:
     source = {
         "@timestamp": "2026-11-23T12:00:00.123Z",
         "text": "The boy sat\n" * 700,
-        "prediction": {"label": "negative", "score": 0.98},
+        "prediction": {"label": "second", "score": 0.98},
         "input": {"flags": ["mostly_non_letter"]},
     }
     lines = shown(screen.documents([{"_index": "cwl-1", "_source": source}], title="documents", width=width), width).splitlines()
     assert len(lines) == 6
     assert "The boy sat The boy" in lines[4]
-    assert "negative" in lines[4]
+    assert "second" in lines[4]
 
 
 def test_the_chart_is_in_proportion() -> None:
-    bars = [line.count("\u2588") for line in shown(screen.chart({"positive": 8, "negative": 2})).splitlines()]
+    bars = [line.count("\u2588") for line in shown(screen.chart({"first": 8, "second": 2})).splitlines()]
     assert bars == [0, screen.BAR, screen.BAR // 4]
     assert shown(screen.chart({})).strip() == "Live predictions by label"
 
