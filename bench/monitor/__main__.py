@@ -16,12 +16,14 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from rich.markdown import Markdown
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from bench.machine import machine
 from bench.monitor import false_alarms, power, traffic
 from bench.monitor.cost import cost
 from bench.monitor.drift import NARROW, replaced
+from bench.monitor.report import tables
 from bench.monitor.rows import MODEL, predicted
 from bench.monitor.search import search
 from bench.monitor.traffic import DAY_ROWS, Table, steady
@@ -44,7 +46,7 @@ SETS: Final = 21  # of predictions
 class Scale:
     """How much is drawn: of the dial's traffic, of the bars', splits of independent rows, baselines of power; documents to read."""
 
-    dial: int = 120
+    dial: int = 200
     bars: int = 20
     splits: int = 100
     power: int = 10
@@ -77,6 +79,8 @@ def main() -> int:
         for name, part in _measure(source, Profile.read(shipped), scale, start):
             results |= {"measured": datetime.now(UTC).isoformat(timespec="seconds"), name: part}
             options.out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")  # what is measured is kept at once
+    for name, part in tables(results).items():
+        page.print(Markdown(f"## {name}\n\n{part}"))
     if options.write_dial:
         rows = [json.dumps(row) for row in results["dial"]]
         dial.TABLE.write_text('{"rows": [\n  ' + ",\n  ".join(rows) + "\n]}\n", encoding="utf-8")

@@ -58,8 +58,10 @@ class Scale:
     def middle(self) -> Array:
         """The value that stands for each code, (count,)."""
         upper = np.append(self.lower[1:], self.lower[-1])
-        middle = self.lower.copy() if self.whole else (self.lower + upper) / 2
+        middle = (self.lower + upper) / 2
         middle[:2] = self.low
+        if self.whole:
+            middle[2 : 2 + self.steps] = self.lower[2 : 2 + self.steps]
         if self.high == 1.0 and not self.ratio:
             middle[-1] = 1.0  # a share cannot exceed it
         return middle

@@ -70,6 +70,7 @@ def choose(windows: int, *, days: float = DEFAULT_DAYS, streams: int = 1, table:
     table = table or rows()
     sizes = sorted({row.windows for row in table})
     size = max([s for s in sizes if s <= windows], default=sizes[0])
-    of_size = sorted((row for row in table if row.windows == size), key=lambda row: row.days)
+    of_size = [row for row in table if row.windows == size]
     enough = [row for row in of_size if row.days >= days * streams]
-    return Choice(enough[0] if enough else of_size[-1], days, streams)
+    loosest = min(enough, key=lambda row: (row.days, -row.level), default=None)
+    return Choice(loosest or max(of_size, key=lambda row: (row.days, row.level)), days, streams)
