@@ -64,7 +64,7 @@ class Scale:
             middle[2 : 2 + self.steps] = self.lower[2 : 2 + self.steps]
         if self.high == 1.0 and not self.ratio:
             middle[-1] = 1.0  # a share cannot exceed it
-        return middle
+        return np.asarray(middle)
 
     def codes(self, values: ArrayLike) -> Codes:
         """The code of each value, as OpenSearch's `histogram` and `range` on a 32-bit float field bin it."""

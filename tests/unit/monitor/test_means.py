@@ -33,7 +33,7 @@ def noise(count: int, seed: int, *, times: float = 1.0) -> np.ndarray:
 
 def cycle(count: int, height: float) -> np.ndarray:
     """Twelve hours up, twelve hours down."""
-    return np.where(np.arange(count) % 24 < 12, height, -height)[:, None] * np.array([1.0, 0, 0, 0])
+    return np.asarray(np.where(np.arange(count) % 24 < 12, height, -height)[:, None] * np.array([1.0, 0, 0, 0]))
 
 
 def test_p_is_uniform_when_nothing_changes() -> None:
