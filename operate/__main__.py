@@ -108,7 +108,7 @@ def main(arguments: list[str] | None = None) -> int:
 def replay_command(options: argparse.Namespace) -> int:
     """`replay`: dead letters into the index."""
     setting = _settings(options.opensearch)
-    connection = _connect(setting)
+    connection = _connect(setting, options.user)
     bucket = Bucket(options.bucket, _session(options).client("s3", config=RETRIES))
     found = letters(bucket, options.prefix, options.since, options.until)
     if options.dry_run:
@@ -144,7 +144,7 @@ def backfill_command(options: argparse.Namespace) -> int:
     """`backfill`: lines of a log group into the index."""
     _check_times(options)
     setting = _settings(options.opensearch)
-    with closing(_connect(setting)) as connection:
+    with closing(_connect(setting, options.user)) as connection:
         logs = _session(options).client("logs", config=RETRIES)
         account = owner(logs, options.log_group)
         span = _span(options, logs)
@@ -197,7 +197,7 @@ def reconcile_command(options: argparse.Namespace) -> int:
     """`reconcile`: what the index lacks of a log group."""
     _check_times(options)
     setting = _settings(options.opensearch)
-    with closing(_connect(setting)) as connection:
+    with closing(_connect(setting, options.user)) as connection:
         logs = _session(options).client("logs", config=RETRIES)
         owner(logs, options.log_group)
         span = _span(options, logs)
@@ -244,6 +244,7 @@ def _parser() -> argparse.ArgumentParser:
         _add_options(name, command)
         url = os.environ.get("OPENSEARCH_URL")
         command.add_argument("--opensearch", metavar="URL", required=not url, default=url, help="the address of OpenSearch")
+        command.add_argument("--user", metavar="NAME", help="sign in with this name, and the password in OPENSEARCH_PASSWORD")
         command.add_argument("--region", help="the AWS region, where it is not the default one")
         command.add_argument("--profile", help="the AWS profile, for OpenSearch on Amazon too")
     return parser
@@ -295,9 +296,9 @@ def _settings(url: str) -> Settings:
         raise UserError(str(problem)) from None
 
 
-def _connect(setting: Settings) -> RequestsHttpConnection:
+def _connect(setting: Settings, user: str | None) -> RequestsHttpConnection:
     try:
-        return connect(setting.opensearch_url, os.environ)
+        return connect(setting.opensearch_url, os.environ, user)
     except ValueError as problem:
         raise UserError(str(problem)) from None
 
