@@ -20,6 +20,7 @@ import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from shipper.decode import Payload, line
+from shipper.field_map import NO_NAMES, FieldMap
 from shipper.json_text import Fields, quoted
 from shipper.provenance import LOG, PREDICTION, RECORDS, believed, kind_of
 from shipper.read import Kind, is_system, platform, read, read_extracted
@@ -79,7 +80,8 @@ class Rules(NamedTuple):
     """Which kinds of line are left out, what is made unreadable, and where a document belongs.
 
     `stack` is the name in `@stack`, which an empty one leaves out. `prefix` is what each index's name begins with.
-    `record_groups` are the log groups whose records are believed (shipper.provenance).
+    `record_groups` are the log groups whose records are believed (shipper.provenance), `names` what the fields of their
+    predictions are called (shipper.field_map), and `key` the secret of their `input.hash`, which an empty one leaves out.
     """
 
     exclude: frozenset[Kind] = frozenset()
@@ -87,6 +89,8 @@ class Rules(NamedTuple):
     stack: str = ""
     prefix: str = PREFIX
     record_groups: frozenset[str] = frozenset()
+    names: FieldMap = NO_NAMES
+    key: bytes = b""
 
 
 class Spliced(NamedTuple):

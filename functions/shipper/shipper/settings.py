@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from shipper.document import PREFIX, Rules
+from shipper.field_map import field_map
 from shipper.patterns import PATTERNS
 from shipper.read import Kind
 from shipper.redact import Action, Redaction
@@ -34,10 +35,11 @@ def settings(environment: Mapping[str, str]) -> Settings:
     - `EXCLUDE`: kinds of line that are not shipped, of `platform`, `metrics`, `object`, `text`, with commas.
     - `REDACT_FIELDS`: `name=drop` or `name=hash`, with commas; `name` is a field's or the end of its dotted path.
     - `REDACT_PATTERNS`: of `email`, `number`, with commas.
-    - `REDACT_KEY`: the secret of the hashes, wanted where something is hashed.
+    - `REDACT_KEY`: the secret of the hashes, wanted where something is hashed. Without it no `input.hash` is added.
     - `STACK`: the name that each document bears in `@stack`; without it the documents have none.
     - `INDEX_PREFIX`: the beginning of each index's name, `cwl-` where not set.
     - `RECORD_LOG_GROUPS`: log groups whose records are believed, with commas.
+    - `FIELD_MAP`: names of one's own for a prediction's fields: `target=name`, with commas (shipper.field_map).
     """
     size = environment.get("MAX_PAYLOAD_BYTES") or str(128 * MEBIBYTE)
     if not (size.isascii() and size.isdigit() and len(size) <= DIGITS and int(size)):
@@ -54,6 +56,8 @@ def settings(environment: Mapping[str, str]) -> Settings:
             environment.get("STACK", ""),
             _prefix(environment.get("INDEX_PREFIX") or PREFIX),
             frozenset(_words(environment, "RECORD_LOG_GROUPS")),
+            field_map(environment.get("FIELD_MAP", "")),
+            environment.get("REDACT_KEY", "").encode(),
         ),
         environment.get("AWS_LAMBDA_LOG_GROUP_NAME"),
     )

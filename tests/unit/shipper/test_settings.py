@@ -7,7 +7,7 @@ from shipper.read import Kind
 from shipper.redact import Redaction
 from shipper.settings import settings
 
-PLACES = ("STACK", "INDEX_PREFIX", "RECORD_LOG_GROUPS")
+PLACES = ("STACK", "INDEX_PREFIX", "RECORD_LOG_GROUPS", "FIELD_MAP")
 URL = {"OPENSEARCH_URL": "https://search.example.com"}
 
 
@@ -36,13 +36,15 @@ def test_everything_can_be_set() -> None:
             "STACK": "prod",
             "INDEX_PREFIX": "prod-cwl-",
             "RECORD_LOG_GROUPS": "/aws/lambda/a, b",
+            "FIELD_MAP": "prediction.label = label, text=in.put",
             "AWS_LAMBDA_LOG_GROUP_NAME": "/aws/lambda/shipper",
         }
     )
     assert found.max_payload_bytes == 1000
     assert found.rules.exclude == set(Kind)
     assert found.own_log_group == "/aws/lambda/shipper"
-    assert found.rules[2:] == ("prod", "prod-cwl-", frozenset({"/aws/lambda/a", "b"}))
+    assert found.rules[2:5] == ("prod", "prod-cwl-", frozenset({"/aws/lambda/a", "b"}))
+    assert found.rules[5:] == ({"prediction.label": ("label",), "text": ("in", "put")}, "kéy".encode())
     assert found.rules.redaction == Redaction({"text": "hash", "user.email": "drop", "a": "drop"}, ("number", "email"), "kéy".encode())
 
 

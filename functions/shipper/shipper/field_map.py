@@ -1,0 +1,87 @@
+"""Fields of one's own under the names that a prediction has: `prediction.label=label` moves `label` to `prediction.label`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Final
+
+from shipper.json_text import Fields
+
+Path = tuple[str, ...]
+FieldMap = Mapping[str, Path]  # target, and the parts of the name that a line has instead
+
+TARGETS: Final = ("text", "prediction.label", "prediction.score", "prediction_id", "traffic", "model.name", "model.version")
+ABSENT: Final = object()
+NO_NAMES: Final[FieldMap] = MappingProxyType({})
+
+
+def field_map(text: str) -> FieldMap:
+    """The map that a setting writes as `target=name`, with commas; a name may be a path with dots.
+
+    Raises `ValueError` with a sentence that says what to write instead.
+    """
+    found: dict[str, Path] = {}
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        target, equals, name = (each.strip() for each in part.partition("="))
+        path = tuple(name.split("."))
+        if not equals or not all(path):
+            raise ValueError(f"FIELD_MAP must be target=name, with commas, such as prediction.label=label, not {part!r}")
+        if target not in TARGETS:
+            raise ValueError(f"FIELD_MAP moves fields to {', '.join(TARGETS)}, not to {target!r}")
+        if target in found:
+            raise ValueError(f"FIELD_MAP names {target} twice: give one name for it")
+        if path in found.values():
+            raise ValueError(f"FIELD_MAP moves {name} to two fields: give one of them")
+        found[target] = path
+    return found
+
+
+def moved(fields: Fields, names: FieldMap) -> Fields:
+    """The fields under their targets' names; `fields` stays as it is.
+
+    All are taken out before the first is put in, so that `prediction` can become `prediction.label`. What a line has under the
+    target's own name is not overwritten: the other field then stays where it was.
+    """
+    if not names:
+        return fields
+    found = _copied(fields)
+    taken = {target: value for target, path in names.items() if (value := _take(found, path)) is not ABSENT}
+    held = {target for target, value in taken.items() if not _put(found, tuple(target.split(".")), value)}
+    if held:
+        return moved(fields, {target: path for target, path in names.items() if target not in held})
+    return found
+
+
+def _copied(fields: Fields) -> Fields:
+    """The objects anew, their other values as they are."""
+    return {name: _copied(value) if isinstance(value, dict) else value for name, value in fields.items()}
+
+
+def _take(fields: Fields, path: Path) -> Any:
+    """Take a value out, and the objects that are empty without it. A name with dots may also be one field's."""
+    whole = ".".join(path)
+    if whole in fields:
+        return fields.pop(whole)
+    first, *rest = path
+    inner = fields.get(first)
+    if not rest or not isinstance(inner, dict):
+        return ABSENT
+    value = _take(inner, tuple(rest))
+    if value is not ABSENT and not inner:
+        del fields[first]
+    return value
+
+
+def _put(fields: Fields, path: Path, value: Any) -> bool:
+    """Put a value in, unless there is one; whether it is in."""
+    *above, last = path
+    for name in above:
+        inner = fields.setdefault(name, {})
+        if not isinstance(inner, dict):
+            return False
+        fields = inner
+    if last in fields:
+        return False
+    fields[last] = value
+    return True
