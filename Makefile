@@ -73,7 +73,7 @@ build: $(VENV)/.ready ## the deployable packages, in .aws-sam/build: make build 
 	@sam build --parameter-overrides Architecture=$(ARCHITECTURE)
 	@for folder in .aws-sam/build/*Function; do \
 	  echo "$${folder##*/}: $$(( $$(find $$folder -type f -exec cat {} + | wc -c) / 1048576 )) MiB unzipped, for $(ARCHITECTURE)"; done
-	@echo; echo "Next: README.md, Deploy it, step 2."
+	@echo; echo "Next: docs/deploy.md, Steps, step 2."
 
 bench: $(VENV)/.ready build $(if $(QUICK),,.venv-train/.ready) ## cost of shipping and predicting against rivals, in one run [QUICK=1]
 	@python -m bench $(if $(QUICK),--quick)

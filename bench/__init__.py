@@ -1,1 +1,1 @@
-"""The figures that the README states, each against its rival, in one run."""
+"""The figures of docs/performance.md, each against its rival, in one run."""

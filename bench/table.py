@@ -1,4 +1,4 @@
-"""A measured figure beside its rival's: as a table for people, as JSON for the README."""
+"""A measured figure beside its rival's: as a table for people, as JSON for docs/performance.md."""
 
 from __future__ import annotations
 

@@ -103,6 +103,11 @@ def colour(label: str) -> str:
     return _given.setdefault(label, PALETTE[len(_given) % len(PALETTE)])
 
 
+def forget_colours() -> None:
+    """Begin the palette again, so that a picture does not depend on labels shown before."""
+    _given.clear()
+
+
 def filtered(counts: Counts, pattern: str) -> str:
     """The subscription filter's work in one sentence."""
     return f"log lines: {counts.seen} seen, {counts.passed} passed, {counts.dropped} dropped by {pattern}"

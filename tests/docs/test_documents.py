@@ -1,4 +1,4 @@
-"""What the documents say exists, exists."""
+"""Commands, files, figures and answers in the documents are true."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from samcli.cli.types import CfnParameterOverridesType
 from cost import estimate, prices
 from cost.__main__ import total
 from inference.classifier import Classifier
+from local import picture
 from local.template import load
 from tools.root import ROOT
 
@@ -23,8 +24,14 @@ DOCUMENTS = [
         "README.md",
         "CONTRIBUTING.md",
         "training/README.md",
+        "docs/api.md",
         "docs/deploy.md",
         "docs/from-the-console.md",
+        "docs/kibana.md",
+        "docs/local.md",
+        "docs/model.md",
+        "docs/performance.md",
+        "docs/record.md",
         "docs/release.md",
         "docs/runbook.md",
         "docs/security.md",
@@ -65,7 +72,7 @@ def test_every_test_that_is_named_exists() -> None:
 
 def test_the_sam_commands_name_resources_and_events_that_exist() -> None:
     resources = load()["Resources"]
-    commands = re.findall(r"sam local invoke (\w+) -e ([\w/.-]+)", TEXTS[ROOT / "README.md"])
+    commands = re.findall(r"sam local invoke (\w+) -e ([\w/.-]+)", TEXTS[ROOT / "docs/deploy.md"])
     assert len(commands) == 2
     for function, event in commands:
         assert resources[function]["Type"] == "AWS::Serverless::Function"
@@ -151,16 +158,28 @@ def test_the_figures_in_the_documents_are_the_cards() -> None:
     card = json.loads((ROOT / "functions/inference/model/card.json").read_text())
     for name in ("matthews", "accuracy", "calibration_error"):
         figure = f"{card['figures'][name]:.2f}" if name != "calibration_error" else f"{card['figures'][name]:.3f}"
-        assert figure in TEXTS[ROOT / "README.md"], name
+        assert figure in TEXTS[ROOT / "docs/model.md"], name
         assert figure in TEXTS[ROOT / "training/README.md"], name
 
 
 def test_the_output_shown_is_of_the_requests_sent() -> None:
-    readme = TEXTS[ROOT / "README.md"]
+    shown = TEXTS[ROOT / "docs/local.md"]
     bodies = json.loads((ROOT / "events/requests.json").read_text())
     sentences = [sentence for body in bodies for sentence in body.get("sentences", [body.get("sentence")])]
-    assert f"{len(sentences)} predictions, {len(sentences)} documents found" in readme
-    assert all(sentence in readme for sentence in sentences)
+    assert f"{len(sentences)} predictions, {len(sentences)} documents found" in shown
+    assert all(sentence in shown for sentence in sentences)
+
+
+def test_the_readme_is_short_and_its_lines_of_output_are_those_of_the_whole() -> None:
+    readme = TEXTS[ROOT / "README.md"]
+    assert len(readme.split()) <= 1000
+    output = re.findall(r"^(?:sending|\u2502|log lines:|\d+ predictions).+$", readme, re.MULTILINE)
+    assert len(output) == 5
+    assert [line for line in output if line not in TEXTS[ROOT / "docs/local.md"]] == []
+
+
+def test_the_picture_is_drawn_from_the_recorded_view() -> None:
+    assert picture.PICTURE.read_text(encoding="utf-8") == picture.draw(json.loads(picture.VIEW.read_text(encoding="utf-8")))
 
 
 def test_the_environment_of_sam_local_is_what_the_functions_read() -> None:
@@ -184,7 +203,7 @@ def test_the_answers_shown_are_the_models() -> None:
     classifier = Classifier(ROOT / "functions/inference/model")
     rows = re.findall(
         r"^\u2502 (.+?) +\u2502 (acceptable|unacceptable) +\u2502 (0\.\d{3}) \u2502 [0-9a-f]{32} \u2502$",
-        TEXTS[ROOT / "README.md"],
+        TEXTS[ROOT / "docs/local.md"],
         re.MULTILINE,
     )
     assert len(rows) == 13
@@ -196,7 +215,7 @@ def test_the_answers_shown_are_the_models() -> None:
 
 def test_the_figures_of_the_bench_are_those_of_its_results() -> None:
     rows = {row["name"]: row for row in json.loads((ROOT / "bench/results.json").read_text())["rows"]}
-    cost = TEXTS[ROOT / "README.md"].partition("What it costs")[2].partition("## ")[0]
+    cost = TEXTS[ROOT / "docs/performance.md"].partition("## Shipping")[2].partition("## ")[0]
     for name, shown in {
         "1,000 records: shipper / floor": "{:.2f}",
         "10,000 records: shipper / floor": "{:.2f}",

@@ -1,0 +1,71 @@
+"""`python -m local.picture`: docs/view.svg, the view of `make serve`, drawn from docs/view.json.
+
+With `--record URL` it first records docs/view.json from the OpenSearch at that address.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import re
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import requests
+from rich._export_format import CONSOLE_SVG_FORMAT
+from rich.console import Console
+from rich.terminal_theme import DIMMED_MONOKAI
+
+from local import charts, screen
+from local.__main__ import newest
+from tools.root import ROOT
+
+VIEW: Final = ROOT / "docs" / "view.json"
+PICTURE: Final = ROOT / "docs" / "view.svg"
+WIDTH: Final = 100
+PREDICTIONS: Final = 8
+# Rich's own, without the fonts that it loads from the network.
+FORMAT: Final = re.sub(r"@font-face \{\{.*?\}\}", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
+
+
+def record(url: str) -> dict[str, Any]:
+    """The newest documents of the OpenSearch at `url`, and its answers to the searches of the panels."""
+    answers: list[dict[str, Any]] = []
+
+    def search(query: dict[str, Any]) -> dict[str, Any]:
+        answer = requests.post(f"{url}/cwl-*/_search", json=query, timeout=10)
+        answer.raise_for_status()
+        answers.append({name: part for name, part in answer.json().items() if name in {"hits", "aggregations"}})
+        return answers[-1]
+
+    now = datetime.now(UTC)
+    search(newest(PREDICTIONS))
+    charts.panels(search, now)
+    return {"time": now.isoformat(), "answers": answers}
+
+
+def draw(view: dict[str, Any]) -> str:
+    """A recorded view as SVG, the same text for the same view."""
+    screen.forget_colours()
+    page = Console(record=True, width=WIDTH, file=io.StringIO(), force_terminal=True, color_system="truecolor")
+    documents, *panels = view["answers"]
+    remaining = iter(panels)
+    page.print(screen.documents(documents["hits"]["hits"], "The newest predictions", WIDTH), "")
+    page.print(charts.panels(lambda _: next(remaining), datetime.fromisoformat(view["time"])))
+    drawn = page.export_svg(title="make serve", theme=DIMMED_MONOKAI, code_format=FORMAT, unique_id="view")
+    return "\n".join(line.rstrip() for line in drawn.splitlines() if line.strip()) + "\n"
+
+
+def main() -> None:
+    """Record where it is asked for, then draw."""
+    parser = argparse.ArgumentParser(prog="python -m local.picture", description="Draw docs/view.svg from docs/view.json.")
+    parser.add_argument("--record", metavar="URL", help="the OpenSearch to record docs/view.json from, such as http://127.0.0.1:9200")
+    chosen = parser.parse_args()
+    if chosen.record:
+        VIEW.write_text(json.dumps(record(chosen.record), ensure_ascii=False, separators=(",", ":")) + "\n", encoding="utf-8")
+    PICTURE.write_text(draw(json.loads(VIEW.read_text(encoding="utf-8"))), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
