@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
+from weakref import WeakSet
 
 from opensearchpy import RequestsHttpConnection
 
@@ -24,6 +25,8 @@ AT_ONCE_SECONDS: Final = 5.0
 SUSPICIOUS_TRIES: Final = 5  # after which a document that the server fails at is tried alone
 TOO_LATE: Final = "not sent: no time was left"
 NOT_SENT: Final = Verdict(Fate.BUSY, TOO_LATE)
+# Connections to servers that take no action which names its index (rest.action.multi.allow_explicit_index).
+INDEX_IN_PATH: Final[WeakSet[RequestsHttpConnection]] = WeakSet()
 NO_FORM: Final = "%s, even for the line without any field: mend the index or its settings"
 
 
@@ -115,7 +118,11 @@ class _Delivery:
     busy: list[tuple[Document, Verdict]] = field(default_factory=list)
     refused: list[tuple[Document, Verdict]] = field(default_factory=list)
     too_large: tuple[float, Verdict] = (math.inf, NOT_SENT)  # bytes of the smallest document that was too large alone
-    by_index: bool = False  # a request for each index, whose documents do not name it
+
+    @property
+    def by_index(self) -> bool:
+        """Whether each index gets a request of its own, whose documents do not name it."""
+        return self.connection in INDEX_IN_PATH
 
     def attempt(self, chunked: Iterable[list[Document]]) -> None:
         """Send every chunk once. A server that takes nothing is given a pause before the next request."""
@@ -134,7 +141,7 @@ class _Delivery:
         verdict = self.request(chunk)
         if isinstance(verdict, Verdict):
             if verdict.fate is Fate.NAMED and not self.by_index:
-                self.by_index = True
+                INDEX_IN_PATH.add(self.connection)
                 return self.send(chunk)
             if verdict.fate is Fate.TOO_MUCH:
                 self.split(chunk)

@@ -19,9 +19,7 @@ from msgspec import Struct
 from opensearchpy import RequestsHttpConnection
 from opensearchpy.exceptions import TransportError
 
-from shipper.decode import Payload
-from shipper.document import DAY, Rules
-from shipper.provenance import believed
+from shipper.document import DAY
 
 SECONDS: Final = 5.0  # that the server has for an answer, and as many to connect
 BUSY: Final = frozenset({429, 502, 503, 504})
@@ -35,20 +33,12 @@ class _Count(Struct):
     count: int
 
 
-def common_days(payload: Payload, rules: Rules, connection: RequestsHttpConnection) -> frozenset[int]:
-    """The days, as numbers since 1970, whose logs of the payload's group belong into the common index.
-
-    Asked once a process, group and day. Raises `NotAnswered`.
-    """
-    if believed(payload, rules.record_groups):
-        return frozenset()  # a record of a log: there was never another place for it
-    days = {event.timestamp // DAY for event in payload.events}
-    return frozenset(day for day in days if _common(connection, rules.prefix, payload.log_group, day))
-
-
 @lru_cache(maxsize=4096)
-def _common(connection: RequestsHttpConnection, prefix: str, log_group: str, day: int) -> bool:
-    """Whether the day's lines of the group belong into the common index; not where one may not count, or nothing can be counted."""
+def is_common(connection: RequestsHttpConnection, prefix: str, log_group: str, day: int) -> bool:
+    """Whether a day's lines of the group belong into the common index; not where one may not count, or nothing can be counted.
+
+    `day` is a number since 1970. Asked once a process, group and day. Raises `NotAnswered`.
+    """
     groups = [{"term": {field: log_group}} for field in ("@log_group", "@log_group.keyword")]  # as indices without our template have it
     times = {"range": {"@timestamp": {"gte": (day - 1) * DAY, "lt": (day + 1) * DAY, "format": "epoch_millis"}}}
     without_kind = {"filter": [times], "should": groups, "minimum_should_match": 1, "must_not": {"exists": {"field": "@kind"}}}

@@ -17,9 +17,10 @@ from botocore.config import Config
 
 from shipper import logging_variables
 from shipper.client import connect
-from shipper.dead_letters import PREFIX, Bucket, LetterFate, letters, replay_all
+from shipper.dead_letters import PREFIX, S3_SECONDS, Bucket, Letter, LetterFate, letters, replay_all
 from shipper.decode import decode
 from shipper.deliver import Outcome, RetryBudget
+from shipper.exchange import TookTooLong, within
 from shipper.memory import memory_utilization
 from shipper.settings import settings
 from shipper.ship import ship
@@ -53,11 +54,12 @@ def handler(event: Any, context: LambdaContext) -> dict[str, Any]:
     """Replay what waits; `event` may narrow it by `prefix`, `since` and `until` (ISO 8601, UTC), or only count with `dry_run`.
 
     Answers how many letters there were, and how many met which fate: the fates add up to the letters. A schedule's own event
-    narrows nothing. Raises `ValueError` with one sentence for an event that cannot be meant.
+    narrows nothing. Raises `ValueError` with one sentence for an event that cannot be meant, `TimeoutError` for a bucket that
+    is not listed in time.
     """
     deadline = time.monotonic() + context.get_remaining_time_in_millis() / 1000 - RESERVE_SECONDS
     wish = _wish(event)
-    found = letters(bucket, wish.prefix, wish.since, wish.until)
+    found = _listed(wish, max(deadline - time.monotonic(), S3_SECONDS))
     fates: Counter[str] = Counter()
     lines = 0
 
@@ -103,6 +105,14 @@ def _wish(event: Any) -> _Wish:
     if dry_run is not None and not isinstance(dry_run, bool):
         raise ValueError(f"dry_run must be true or false, not {str(dry_run)[:100]!r}")
     return _Wish(prefix or PREFIX, _time("since", since), _time("until", until), bool(dry_run), any((prefix, since, until)))
+
+
+def _listed(wish: _Wish, seconds: float) -> list[Letter]:
+    """The letters, all pages in so many seconds. Raises `TimeoutError`."""
+    try:
+        return within(seconds, lambda: letters(bucket, wish.prefix, wish.since, wish.until))
+    except TookTooLong:
+        raise TimeoutError(f"the bucket's objects were not listed in {seconds:.0f} s: give a longer prefix, or try again") from None
 
 
 def _time(name: str, text: str | None) -> datetime | None:

@@ -3,47 +3,79 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from time import time_ns
 
 from opensearchpy import RequestsHttpConnection
 
 from shipper.decode import Payload
 from shipper.deliver import TOO_LATE, Outcome, RetryBudget, deliver
-from shipper.document import Rules, documents
+from shipper.document import Document, Rules, documents
 from shipper.exchange import TookTooLong, within
-from shipper.log_index import SECONDS, NotAnswered, common_days
+from shipper.log_index import SECONDS, NotAnswered, is_common
+from shipper.provenance import believed
 
 
 def ship(payload: Payload, rules: Rules, connection: RequestsHttpConnection, budget: RetryBudget) -> Outcome:
     """Deliver a payload's lines, and say what became of each. Raises nothing: what is not delivered is in the outcome."""
-    try:
-        days = _common_days(payload, rules, connection, budget)
-    except NotAnswered as problem:
-        return Outcome(reasons=Counter({str(problem): len(payload.events)}), available=False)
+    # A record of a log was never in another place.
+    asks = not believed(payload, rules.record_groups)
+    days = _CommonDays(payload.log_group, rules.prefix, connection, budget) if asks else ()
     excluded: Counter[str] = Counter()
     found = documents(payload, rules, excluded, time_ns() // 1_000_000, days)
-    outcome = deliver(found, connection, budget)
+    unanswered: list[NotAnswered] = []
+    outcome = deliver(_until_unanswered(found, unanswered), connection, budget)
     outcome.excluded = excluded.total()
+    outcome.available = outcome.available and not unanswered
     unread = len(payload.events) - outcome.excluded - outcome.documents
     if unread:
-        outcome.reasons[TOO_LATE] += unread
+        outcome.reasons[str(unanswered[0]) if unanswered else TOO_LATE] += unread
     return outcome
 
 
-def _common_days(payload: Payload, rules: Rules, connection: RequestsHttpConnection, budget: RetryBudget) -> frozenset[int]:
-    tries = 0
-    while True:
+@dataclass(frozen=True, slots=True)
+class _CommonDays:
+    """The days whose logs of a group belong into the common index. The server is asked when a document of a day is made."""
+
+    log_group: str
+    prefix: str
+    connection: RequestsHttpConnection
+    budget: RetryBudget
+    known: dict[int, bool] = field(default_factory=dict)
+
+    def __contains__(self, day: object) -> bool:
+        """Raises `NotAnswered` when no time is left."""
+        assert isinstance(day, int)
+        if day not in self.known:
+            self.known[day] = self._asked(day)
+        return self.known[day]
+
+    def _asked(self, day: int) -> bool:
+        tries = 0
+        while True:
+            try:
+                return self._is_common(day)
+            except NotAnswered:
+                tries += 1
+                self.budget.pause(tries)
+                if self.budget.left() <= 0:
+                    raise
+
+    def _is_common(self, day: int) -> bool:
+        left = self.budget.left()
+        if left <= 0:
+            return False  # nothing will be sent
+        if left > 2 * SECONDS:
+            return is_common(self.connection, self.prefix, self.log_group, day)
         try:
-            left = budget.left()
-            if left <= 0:
-                return frozenset()  # nothing will be sent
-            if left > 2 * SECONDS:
-                return common_days(payload, rules, connection)
-            return within(left, lambda: common_days(payload, rules, connection))
+            return within(left, lambda: is_common(self.connection, self.prefix, self.log_group, day))
         except TookTooLong:
             raise NotAnswered("no answer in time") from None
-        except NotAnswered:
-            tries += 1
-            budget.pause(tries)
-            if budget.left() <= 0:
-                raise
+
+
+def _until_unanswered(found: Iterator[Document], unanswered: list[NotAnswered]) -> Iterator[Document]:
+    try:
+        yield from found
+    except NotAnswered as problem:
+        unanswered.append(problem)

@@ -13,7 +13,7 @@ def positive(text: str) -> float:
     except ValueError:
         found = 0.0
     if not 0 < found < math.inf:
-        raise ValueError(f"a number above 0, not {text!r}")
+        raise ValueError(f"a number above 0, not {text[:100]!r}")
     return found
 
 
@@ -22,5 +22,5 @@ def moment(text: str) -> datetime:
     try:
         found = datetime.fromisoformat(text)
     except ValueError:
-        raise ValueError(f"a time in ISO 8601, such as 2026-11-23T14:00+01:00, not {text!r}") from None
+        raise ValueError(f"a time in ISO 8601, such as 2026-11-23T14:00+01:00, not {text[:100]!r}") from None
     return found if found.tzinfo else found.replace(tzinfo=UTC)

@@ -268,6 +268,7 @@ def test_a_domain_that_forbids_indices_in_actions_gets_them_in_the_path(
     assert (outcome.indexed, outcome.requests) == (3, 3)
     name = given[0].index_name
     assert answered == [(f"/{name}/_bulk", [{"_id": "0"}, {"_id": "1"}]), (f"/{other.index_name}/_bulk", [{"_id": "0"}])]
+    assert deliver(given).requests == 1  # the next payload is not refused first
 
 
 def test_busy_and_refused_together(index: Index, deliver: Deliver) -> None:

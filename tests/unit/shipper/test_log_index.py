@@ -9,13 +9,15 @@ from typing import Any
 
 import pytest
 from msgspec import Raw
+from msgspec.structs import replace
 from opensearchpy import RequestsHttpConnection
 
 from shipper.client import connect
 from shipper.decode import LogEvent, Payload
 from shipper.document import DAY, Rules
-from shipper.log_index import NotAnswered, common_days
+from shipper.log_index import NotAnswered, is_common
 from shipper.provenance import RECORD_FILTER
+from shipper.read import Kind
 from shipper.ship import ship
 from tests.unit.conftest import Clock
 
@@ -61,27 +63,50 @@ def payload(*days: int, filters: tuple[str, ...] = ()) -> Payload:
 def test_a_day_is_common_where_documents_without_a_kind_are(counting: Any) -> None:
     connection, answers, asked = counting
     answers.extend([(200, b'{"count":0,"_shards":{"failed":0}}'), (200, b'{"count":7}')])
-    found = common_days(payload(TODAY, TODAY, TODAY + 1), Rules(prefix="dev-"), connection)
-    assert len(found) == 1
+    found = [is_common(connection, "dev-", "group", day) for day in (TODAY, TODAY + 1)]
+    assert found == [False, True]
     assert [path for path, _ in asked] == ["/dev-*/_count"] * 2
     (times,) = asked[0][1]["query"]["bool"]["filter"]
     assert times["range"]["@timestamp"]["lt"] - times["range"]["@timestamp"]["gte"] == 2 * DAY
-    assert common_days(payload(TODAY, TODAY + 1), Rules(prefix="dev-"), connection) == found
+    assert [is_common(connection, "dev-", "group", day) for day in (TODAY, TODAY + 1)] == found
     assert len(asked) == 2  # once a day is enough
 
 
 @pytest.mark.parametrize("rules", [Rules(record_groups=frozenset({"group"})), Rules()])
 def test_records_are_not_asked_for(counting: Any, rules: Rules) -> None:
     connection, _, asked = counting
-    assert common_days(payload(TODAY, filters=(RECORD_FILTER,)), rules, connection) == frozenset()
+    assert ship(payload(TODAY, filters=(RECORD_FILTER,)), rules, connection, Clock().budget(100)).indexed == 1
     assert asked == []
+
+
+@pytest.mark.parametrize(
+    ("given", "exclude"),
+    [
+        pytest.param(payload(), set(), id="no events"),
+        pytest.param(payload(TODAY, TODAY + 1), {Kind.TEXT}, id="all excluded"),
+    ],
+)
+def test_nothing_is_asked_where_no_document_is_made(counting: Any, given: Payload, exclude: set[Kind]) -> None:
+    connection, _, asked = counting
+    outcome = ship(given, Rules(exclude=frozenset(exclude)), connection, Clock().budget(5))
+    assert (outcome.excluded, outcome.failed, outcome.requests) == (len(given.events), 0, 0)
+    assert asked == []
+
+
+def test_only_days_with_documents_are_asked_for(counting: Any) -> None:
+    connection, answers, asked = counting
+    answers.append((200, b'{"count":0}'))
+    excluded, kept = payload(TODAY, TODAY + 1).events
+    given = replace(payload(), events=[replace(excluded, message=Raw(b'"START RequestId: 8f5ad1e0-1 Version: 1"')), kept])
+    outcome = ship(given, Rules(exclude=frozenset({Kind.PLATFORM})), connection, Clock().budget(5))
+    assert (outcome.excluded, outcome.indexed, len(asked)) == (1, 1, 1)
 
 
 @pytest.mark.parametrize("answer", [(403, b'{"error":{}}'), (401, b"Unauthorized"), (404, b""), (200, b"<html>"), (200, b"{}"), (302, b"")])
 def test_where_nothing_can_be_counted_logs_have_their_own_index(counting: Any, answer: tuple[int, bytes]) -> None:
     connection, answers, _ = counting
     answers.append(answer)
-    assert common_days(payload(TODAY), Rules(), connection) == frozenset()
+    assert not is_common(connection, "cwl-", "group", TODAY)
 
 
 def test_a_busy_server_is_asked_again_and_its_silence_fails_the_payload(counting: Any) -> None:
@@ -94,5 +119,5 @@ def test_a_busy_server_is_asked_again_and_its_silence_fails_the_payload(counting
     assert (dict(outcome.reasons), outcome.available) == ({"503 while documents were counted": 1}, False)
     gone = connect("http://127.0.0.1:9", {})
     with pytest.raises(NotAnswered, match="no connection"):
-        common_days(payload(TODAY), Rules(), gone)
+        is_common(gone, "cwl-", "group", TODAY)
     gone.close()

@@ -6,11 +6,12 @@ import base64
 import gzip
 import importlib
 import json
+import re
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import boto3
@@ -276,6 +277,27 @@ def test_time_that_is_none_is_an_error(load: Load, bulk: Bulk, s3: Any, name: st
     assert (left(s3), bulk.requests) == (["one"], [])
 
 
+@pytest.mark.parametrize(
+    ("event", "message"),
+    [
+        *((event, "the event must be a JSON object") for event in (None, True, 5, "", "aws/lambda/", [], [{"prefix": "poison/"}])),
+        *(({name: value}, f"{name} must be text, not ") for name in ("prefix", "since", "until") for value in (5, True, ["x"], {"a": 1})),
+        *(({"dry_run": value}, "dry_run must be true or false, not ") for value in (1, 0, "true", "false", "", [])),
+        ({"prefix": ["x" * 10_000]}, "prefix must be text, not "),
+        ({"since": "x" * 10_000}, "since must be "),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_event_of_a_wrong_shape_is_one_sentence(load: Load, bulk: Bulk, s3: Any, event: Any, message: str) -> None:
+    put(s3, "one", payload("1"))
+    handler = load().handler
+    with pytest.raises(ValueError, match=re.escape(message)) as caught:
+        handler(event, Context())
+    assert len(str(caught.value)) < 300
+    assert "\n" not in str(caught.value)
+    assert (left(s3), bulk.requests) == (["one"], [])
+
+
 def test_what_was_set_aside_is_replayed_by_its_prefix(load: Load, bulk: Bulk, s3: Any) -> None:
     put(s3, "mended", payload("1"), below="poison/")
     put(s3, "hopeless", payload("2"), below="poison/")
@@ -320,6 +342,25 @@ def test_no_letter_is_begun_when_time_is_up(load: Load, bulk: Bulk, s3: Any, cap
     assert load().handler(SCHEDULED, Context(milliseconds)) == NOTHING | {"found": 2, "waiting": 2}
     assert (bulk.requests, left(s3)) == ([], ["one", "two"])
     assert written(capsys)[1] == {"DeadLettersFound": 2, "DeadLettersReplayed": 0, "DeadLettersPoisoned": 0, "DeadLettersWaiting": 2}
+
+
+def test_a_bucket_that_does_not_answer_is_not_listed_for_ever(load: Load, bulk: Bulk, s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each page may come in its time, and all of them never end."""
+    put(s3, "one", payload("1"))
+    module = load()
+
+    def endless(*_: Any, **__: Any) -> Iterator[dict[str, Any]]:
+        for _page in range(100):
+            time.sleep(0.05)
+            yield {}
+
+    monkeypatch.setattr(module, "S3_SECONDS", 0.3)
+    monkeypatch.setattr(type(module.bucket.s3), "get_paginator", lambda *_: SimpleNamespace(paginate=endless))
+    start = time.monotonic()
+    with pytest.raises(TimeoutError, match="listed"):
+        module.handler(SCHEDULED, Context(125_200))
+    assert time.monotonic() - start < 2
+    assert bulk.requests == []
 
 
 def test_rate_does_not_hold_beyond_the_time_that_is_left(load: Load, bulk: Bulk, s3: Any, capsys: pytest.CaptureFixture[str]) -> None:
