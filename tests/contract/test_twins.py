@@ -15,6 +15,14 @@ TWINS = [
     ("functions/inference/inference/memory.py", "functions/shipper/shipper/memory.py"),
     ("tools/arguments.py", "functions/installer/installer/arguments.py"),
     ("tools/plain.py", "functions/installer/installer/plain.py"),
+    ("functions/inference/inference/memory.py", "functions/monitor/monitor/memory.py"),
+    ("tools/arguments.py", "functions/monitor/monitor/arguments.py"),
+    ("tools/plain.py", "functions/monitor/monitor/plain.py"),
+    ("functions/shipper/shipper/address.py", "functions/installer/installer/address.py"),
+    ("functions/shipper/shipper/address.py", "functions/monitor/monitor/address.py"),
+    ("functions/shipper/shipper/client.py", "functions/monitor/monitor/client.py"),
+    ("functions/shipper/shipper/exchange.py", "functions/monitor/monitor/exchange.py"),
+    ("functions/shipper/shipper/logging_variables.py", "functions/monitor/monitor/logging_variables.py"),
 ]
 
 

@@ -129,7 +129,7 @@ def _gamma_series(a: Array, x: Array) -> Array:
         step += 1
         term *= x / step
         total += term
-        if np.all(term < total * PRECISION):
+        if not np.any(term >= total * PRECISION):  # where the argument is NaN there is nothing to wait for
             break
     return total
 
@@ -145,7 +145,7 @@ def _gamma_fraction(a: Array, x: Array) -> Array:
         c = _not_zero(b + factor / c)
         change = c * d
         value *= change
-        if np.all(np.abs(change - 1) < PRECISION):
+        if not np.any(np.abs(change - 1) >= PRECISION):
             break
     return value
 
@@ -163,7 +163,7 @@ def _beta_fraction(x: Array, a: Array, b: Array) -> Array:
             c = _not_zero(1 + factor / c)
             change = c * d
             value *= change
-        if np.all(np.abs(change - 1) < 4 * PRECISION):
+        if not np.any(np.abs(change - 1) >= 4 * PRECISION):
             break
     return value
 

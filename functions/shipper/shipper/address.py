@@ -1,6 +1,6 @@
 """One grammar for a server's address: `https://HOST[:PORT][/PATH]`, with or without `NAME:PASSWORD@` before the host.
 
-The installer holds the same file, and a test says that the two are equal. No message of this module quotes an address: a
+Installer and monitor hold the same file, and a test says that all are equal. No message of this module quotes an address: a
 password that is escaped badly cannot be told from the rest.
 """
 

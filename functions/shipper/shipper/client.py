@@ -9,8 +9,8 @@ from typing import Any, Final, NamedTuple
 
 from opensearchpy import RequestsHttpConnection
 
-from shipper.address import PASSWORD, address
-from shipper.exchange import Connection
+from .address import PASSWORD, address
+from .exchange import Connection
 
 REGION: Final = re.compile(r"\.([a-z]{2}(?:-[a-z]+)+-\d)\.(?:es|on)\.")  # the domain's, which need not be the function's
 LONGEST_ANSWER: Final = 64 * 1024 * 1024  # bytes: many times what the answer to a whole chunk has

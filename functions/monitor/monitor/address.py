@@ -1,0 +1,84 @@
+"""One grammar for a server's address: `https://HOST[:PORT][/PATH]`, with or without `NAME:PASSWORD@` before the host.
+
+Installer and monitor hold the same file, and a test says that all are equal. No message of this module quotes an address: a
+password that is escaped badly cannot be told from the rest.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+from urllib.parse import unquote, urlsplit
+
+PASSWORD: Final = "OPENSEARCH_PASSWORD"  # noqa: S105  the name of an environment variable
+GRAMMAR: Final = "https://HOST, https://HOST:PORT/PATH or https://NAME:PASSWORD@HOST"
+ESCAPES: Final = "a password's special characters must be escaped: / as %2F, ? as %3F, # as %23, @ as %40, % as %25"
+
+
+class Login(NamedTuple):
+    """A user's name and password."""
+
+    name: str
+    password: str
+
+    def encoded(self) -> tuple[bytes, bytes]:
+        """Both as UTF-8, which requests sends as it is; of text it takes Latin-1 alone."""
+        return self.name.encode(), self.password.encode()
+
+
+class Address(NamedTuple):
+    """A server: `path` without slashes at its ends; `login` is None where neither the address nor the caller names a user."""
+
+    scheme: str
+    host: str
+    port: int
+    path: str
+    login: Login | None
+
+    @property
+    def url(self) -> str:
+        """The address without name and password, fit to be shown."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        usual = self.port == _port(self.scheme)
+        return f"{self.scheme}://{host}{'' if usual else f':{self.port}'}{self.path and '/'}{self.path}"
+
+
+def address(text: str, name: str = "OPENSEARCH_URL", user: str | None = None, password: str | None = None) -> Address:
+    """Read an address; `user` and `password` stand for a login that the address does not hold.
+
+    `name` is what the messages call the address, such as an option or an environment variable. Blanks around the address do
+    not count. Raises `ValueError` with one sentence that quotes nothing.
+    """
+    try:
+        parts = urlsplit(text.strip())
+        host, port = parts.hostname, parts.port
+    except ValueError:  # a bracket that is not closed, a port that is no number
+        raise ValueError(f"{name} must be an http(s) address: {GRAMMAR}; {ESCAPES}") from None
+    if parts.scheme not in {"http", "https"} or not host or port == 0 or any(map(str.isspace, host)):
+        raise ValueError(f"{name} must be an http(s) address: {GRAMMAR}")
+    if "@" in f"{parts.path}{parts.query}{parts.fragment}":
+        raise ValueError(f"{name} has an @ behind its host; {ESCAPES}")
+    if parts.query or parts.fragment:
+        raise ValueError(f"{name} must end with the path: it cannot hold a ? or a #")
+    if ".aoss." in host:
+        raise ValueError(f"{name} is a collection of OpenSearch Serverless, which is not supported: use an OpenSearch domain")
+    login = _login(unquote(parts.username or ""), unquote(parts.password or ""), name, user, password)
+    return Address(parts.scheme, host, _port(parts.scheme) if port is None else port, parts.path.strip("/"), login)
+
+
+def _login(named: str, secret: str, name: str, user: str | None, password: str | None) -> Login | None:
+    """The login of the address itself, or of `user`; what is missing of the first may come from the second."""
+    if secret and not named:
+        raise ValueError(f"{name} has a password without a name: write NAME:PASSWORD@ before the host")
+    if user and named and user != named:
+        raise ValueError(f"{name} names one user and --user another: give one of them")
+    who = named or user
+    if not who:
+        return None
+    found = secret or password
+    if not found:
+        raise ValueError(f"the user {who} needs a password: set the environment variable {PASSWORD}")
+    return Login(who, found)
+
+
+def _port(scheme: str) -> int:
+    return 443 if scheme == "https" else 80

@@ -1,0 +1,27 @@
+"""Command-line arguments: each refusal is one sentence. `tools/` and the installer have the same file; a test compares them."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import Any, Never
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse, with one sentence where it would print the usage before it."""
+
+    def error(self, message: str) -> Never:
+        """End with code 2."""
+        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+def value(read: Callable[[str], Any]) -> Callable[[str], Any]:
+    """`read` as the `type` of an argument: the message of its `ValueError` is shown, which argparse would hide."""
+
+    def argument(text: str) -> Any:
+        try:
+            return read(text)
+        except ValueError as problem:
+            raise argparse.ArgumentTypeError(str(problem)) from None
+
+    return argument

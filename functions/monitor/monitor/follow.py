@@ -1,0 +1,324 @@
+"""A stream's slots followed through time: windows closed one after the other, each judged against every reference.
+
+Pure: slots and a state in, findings and the next state out. The schedule calls it every quarter of an hour with what came
+since; a back-test once with all of a span: both come to the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, Final, Self
+
+import numpy as np
+
+from monitor import profile as against_profile
+from monitor import rollout
+from monitor.baseline import Baseline, from_document
+from monitor.dial import Choice
+from monitor.judge import FLOOR, SIGNALS, Judgement, judge
+from monitor.plan import LEAST, Plan
+from monitor.profile import Profile
+from monitor.summary import Stream, Summary, total
+from monitor.verdict import Verdict, decide, other_weekdays, sentence, stale
+from monitor.windows import DAY, cut, stack
+
+UNPLANNED: Final = 200  # predictions of a window where no baseline says how many
+REMEMBERED: Final = 10  # windows: more than any row of the dial wants in a row
+DIFFERENCES: Final = 3  # of two versions, at most, that are told of a window
+NO_BASELINE: Final = "No baseline is accepted for this stream: see python -m monitor baseline accept --help."
+
+
+class Reference(StrEnum):
+    """What a window is compared with."""
+
+    BASELINE = "baseline"  # accepted by a person: can raise a notice
+    PROFILE = "profile"  # what the model was validated on: information
+    VERSION = "version"  # two versions of a model on one window: information
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A baseline in use, by its number, and the windows that were planned for it."""
+
+    number: int
+    baseline: Baseline
+    rows: int
+    longest: int
+    armed: bool
+    sentence: str
+
+    @classmethod
+    def of(cls, number: int, baseline: Baseline, plan: Plan) -> Self:
+        """A baseline with its plan."""
+        return cls(number, baseline, plan.rows, plan.longest, plan.armed, plan.sentence())
+
+    @classmethod
+    def read(cls, document: Mapping[str, Any]) -> Self:
+        """From its document in the store. Raises `monitor.baseline.BaselineUnreadable`."""
+        plan = document.get("plan", {})
+        return cls(
+            number=int(document.get("number", 0)),
+            baseline=from_document(document),
+            rows=int(plan.get("rows", UNPLANNED)),
+            longest=int(plan.get("longest", DAY)),
+            armed=bool(plan.get("armed", False)),
+            sentence=str(plan.get("sentence", "")),
+        )
+
+    def plan(self) -> dict[str, Any]:
+        """The plan as its document has it."""
+        return {"rows": self.rows, "longest": self.longest, "armed": self.armed, "sentence": self.sentence}
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """How far a stream was followed: times in seconds since 1970, 0 for never.
+
+    `until` is the end of the last window, `full` that of the last one with enough predictions; `recent` says of the last
+    windows in a row whether each was unusual against baseline `number`; `word` is the last verdict; `stale` the day, since
+    1970, on which the stream was last called stale.
+    """
+
+    until: int = 0
+    full: int = 0
+    recent: tuple[bool, ...] = ()
+    number: int = 0
+    word: str = ""
+    stale: int = 0
+
+    @classmethod
+    def read(cls, document: Mapping[str, Any]) -> Self:
+        """From its document in the store."""
+        recent = tuple(bool(one) for one in document.get("recent", ()))
+        numbers = {name: int(document.get(name, 0)) for name in ("until", "full", "number", "stale")}
+        return cls(recent=recent, word=str(document.get("word", "")), **numbers)
+
+    def document(self) -> dict[str, Any]:
+        """What `read` reads."""
+        return {
+            "until": self.until,
+            "full": self.full,
+            "recent": list(self.recent),
+            "number": self.number,
+            "word": self.word,
+            "stale": self.stale,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """One signal of a window: unusual if `p` is below `limit` and `effect` at least `floor`; `part` moved most.
+
+    What cannot be known is None.
+    """
+
+    signal: str
+    p: float | None
+    effect: float | None
+    limit: float
+    floor: float
+    part: str
+    value: float | None
+    expected: float | None
+    unusual: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a window, or a time without one, came to against one reference; no verdict beside two versions' difference."""
+
+    reference: Reference
+    window: Summary
+    verdict: Verdict | None
+    sentence: str
+    drifts: tuple[Drift, ...] = ()
+    number: int = 0
+    deff: float | None = None
+    in_a_row: int = 0
+    begins: bool = False
+    text_alone: bool = False
+    missing: Mapping[str, str] = field(default_factory=dict)
+
+
+def follow(
+    stream: Stream,
+    slots: Sequence[Summary],
+    state: State,
+    *,
+    accepted: Accepted | None,
+    profile: Profile | None,
+    choice: Choice,
+    now: float,
+) -> tuple[State, list[Finding]]:
+    """Close the windows that the stream's slots from `state.until` on make, and judge each.
+
+    `choice` is the dial's row. Of a stream with another baseline than before, no run of unusual windows goes on.
+    """
+    number = accepted.number if accepted else 0
+    if number != state.number:
+        state = replace(state, recent=(), number=number)
+    new = [slot for slot in slots if slot.start >= state.until and slot.rows]
+    rows, longest = (accepted.rows, accepted.longest) if accepted else (UNPLANNED, DAY)
+    made = cut(new, rows=rows, at_most=longest)
+    findings: list[Finding] = []
+    full = {id(window) for window in made.full}
+    for window in sorted([*made.full, *made.short], key=lambda w: w.start):
+        if id(window) not in full:
+            findings.append(_insufficient(window, rows, number))
+            state = replace(state, until=window.end, recent=(), word=Verdict.INSUFFICIENT)
+            continue
+        parts = [slot for slot in new if window.start <= slot.start < window.end]
+        state, finding = _against_baseline(window, parts, state, accepted, choice)
+        findings += [finding, *_against_profile(parts, profile), *_between_versions(parts, window, accepted)]
+    if not new and state.full and stale(state.full, now) and state.stale != int(now // DAY):
+        state = replace(state, stale=int(now // DAY), word=Verdict.STALE, recent=())
+        findings.append(_stale(stream, state, now))
+    return state, findings
+
+
+def _against_baseline(
+    window: Summary, parts: Sequence[Summary], state: State, accepted: Accepted | None, choice: Choice
+) -> tuple[State, Finding]:
+    if accepted is None:
+        state = replace(state, until=window.end, full=window.end, word=Verdict.PROVISIONAL)
+        return state, Finding(Reference.BASELINE, window, Verdict.PROVISIONAL, NO_BASELINE)
+    baseline, row = accepted.baseline, choice.row
+    other = [part for part in parts if (part.version, part.profile) != (baseline.version, baseline.profile)]
+    judgement = judge(stack([window]), baseline, model_free=bool(other))
+    unusual = bool(judgement.unusual(row.level)[0])
+    said = [sentence(judgement, 0, row.level)]
+    if other:
+        said.append(_other_version(other, accepted))
+    recent = state.recent if not state.full or window.start - state.full < DAY else ()
+    if other_weekdays(baseline, window.start):
+        recent = ()
+        word = Verdict.UNUSUAL if unusual else Verdict.OK
+        word = word if accepted.armed else Verdict.PROVISIONAL
+        said.append("The baseline has no such weekday: this is information only.")
+    else:
+        recent = (*recent, unusual)[-REMEMBERED:]
+        word = decide(recent, in_a_row=row.in_a_row, armed=accepted.armed)
+    if not accepted.armed:
+        said.append(accepted.sentence)
+    finding = Finding(
+        Reference.BASELINE,
+        window,
+        word,
+        " ".join(said),
+        _drifts(judgement, row.level, FLOOR),
+        accepted.number,
+        baseline.deff,
+        _run(recent),
+        begins=word is Verdict.NOTICE and state.word != Verdict.NOTICE,
+        text_alone=bool(other),
+        missing=dict(judgement.missing),
+    )
+    return replace(state, until=window.end, full=window.end, recent=recent, word=word), finding
+
+
+def _against_profile(parts: Sequence[Summary], profile: Profile | None) -> list[Finding]:
+    """Each version's part of a window that names this profile and is large enough."""
+    found = []
+    for several in _by_version(parts).values():
+        part = total(several)
+        if profile is None or part.profile != profile.id or part.rows < LEAST:
+            continue
+        judgement = against_profile.judge(stack([part]), profile)
+        unusual = bool(judgement.unusual(against_profile.LEVEL)[0])
+        found.append(
+            Finding(
+                Reference.PROFILE,
+                part,
+                Verdict.UNUSUAL if unusual else Verdict.OK,
+                sentence(judgement, 0, against_profile.LEVEL).replace("in the baseline", "in the model's profile"),
+                _drifts(judgement, against_profile.LEVEL, FLOOR),
+                deff=1.0,
+                missing=dict(judgement.missing),
+            )
+        )
+    return found
+
+
+def _between_versions(parts: Sequence[Summary], window: Summary, accepted: Accepted | None) -> list[Finding]:
+    """The largest differences of other versions from the baseline's, or from the one with most predictions."""
+    versions = _by_version(parts)
+    if len(versions) < 2:
+        return []
+    known = (accepted.baseline.version, accepted.baseline.profile) if accepted else None
+    most = max(versions, key=lambda v: sum(s.rows for s in versions[v]))
+    older = known if known in versions else most
+    deff = accepted.baseline.deff if accepted else 1.0
+    limit = against_profile.LEVEL
+    found = []
+    for version, several in versions.items():
+        if version == older:
+            continue
+        differences = rollout.compare(versions[older], several, deff=deff)[:DIFFERENCES]
+        drifts = tuple(
+            Drift(
+                d.name, d.p, d.effect, limit, FLOOR["means"], f"version {version[0]} beside {older[0]}", d.newer, d.older,
+                d.p < limit and abs(d.effect) >= FLOOR["means"],
+            )
+            for d in differences
+        )  # fmt: skip
+        if drifts:
+            found.append(Finding(Reference.VERSION, total(several), None, "", drifts, deff=deff))
+    return found
+
+
+def _by_version(parts: Sequence[Summary]) -> dict[tuple[str, str], list[Summary]]:
+    versions: dict[tuple[str, str], list[Summary]] = {}
+    for part in parts:
+        versions.setdefault((part.version, part.profile), []).append(part)
+    return versions
+
+
+def _drifts(judgement: Judgement, level: float, floor: Mapping[str, float]) -> tuple[Drift, ...]:
+    limit = level / len(SIGNALS)
+    found = []
+    for signal in judgement.signals:
+        p, effect = _number(signal.p[0]), _number(signal.effect[0])
+        unusual = p is not None and effect is not None and p < limit and effect >= floor[signal.name]
+        found.append(
+            Drift(
+                signal.name, p, effect, limit, floor[signal.name], signal.part[0],
+                _number(signal.value[0]), _number(signal.expected[0]), unusual,
+            )
+        )  # fmt: skip
+    return tuple(found)
+
+
+def _insufficient(window: Summary, rows: int, number: int) -> Finding:
+    said = f"{window.rows} predictions in {window.seconds / 3600:.3g} hours are too few for a window, which takes {rows}."
+    return Finding(Reference.BASELINE, window, Verdict.INSUFFICIENT, said, number=number)
+
+
+def _stale(stream: Stream, state: State, now: float) -> Finding:
+    since = datetime.fromtimestamp(state.full, UTC)
+    said = f"Nothing new to judge: the last window with enough predictions ended at {since:%Y-%m-%d %H:%M} UTC."
+    nothing = Summary(stream, "", state.until, max(0, int(now) - state.until))
+    return Finding(Reference.BASELINE, nothing, Verdict.STALE, said, number=state.number)
+
+
+def _other_version(other: Sequence[Summary], accepted: Accepted) -> str:
+    names = sorted({part.version or "none" for part in other})
+    return (
+        f"Answered by version {', '.join(names)}, the baseline's is {accepted.baseline.version or 'none'}: only signals of the "
+        "text are judged until a baseline of the new version is accepted."
+    )
+
+
+def _run(recent: Sequence[bool]) -> int:
+    run = 0
+    for one in reversed(recent):
+        if not one:
+            break
+        run += 1
+    return run
+
+
+def _number(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None

@@ -1,0 +1,89 @@
+"""The judge: every quarter of an hour summaries, verdicts and a heartbeat."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any, Final
+
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from monitor import logging_variables
+from monitor.client import connect
+from monitor.dial import Choice
+from monitor.follow import Finding
+from monitor.lines import lines
+from monitor.memory import memory_utilization
+from monitor.problem import ServerProblem
+from monitor.profile import Profile, ProfileUnreadable
+from monitor.run import run
+from monitor.settings import settings
+from monitor.shipped_profile import shipped_profile
+from monitor.store import Store
+from monitor.verdict import Verdict
+
+SERVICE: Final = "monitor"
+
+setting = settings(os.environ)
+connection = connect(setting.opensearch_url, os.environ)
+store = Store(connection, setting.own_index, setting.stack)
+logging_variables.ignore(os.environ)
+logger = Logger(service=SERVICE, level="INFO", use_rfc3339=True, utc=True, location=None)
+dimensions = {"function_name": os.environ.get("AWS_LAMBDA_FUNCTION_NAME", SERVICE)}  # the namespace is every stack's
+metrics = EphemeralMetrics(namespace="PredictionMonitor", service=SERVICE, default_dimensions=dimensions)
+
+
+def _profile() -> Profile | None:
+    try:
+        return shipped_profile()
+    except ProfileUnreadable as problem:
+        logger.error("not_judged", reason=str(problem))  # noqa: TRY400  the sentence says it all
+        return None
+
+
+profile = _profile()
+
+
+@logger.inject_lambda_context(clear_state=True)
+def handler(event: Any, context: LambdaContext) -> dict[str, int]:
+    """Judge once. What OpenSearch does not do is one line; the metric `MonitorRuns` then stays away, and its alarm rings."""
+    now = time.time()
+    try:
+        report = run(
+            connection,
+            store,
+            setting.stack,
+            setting.predictions,
+            days=setting.false_alarm_days,
+            profile=profile,
+            now=now,
+            tell=_tell,
+        )
+        if int(now) % 86_400 < 900:
+            store.expire(now)
+    except ServerProblem as problem:
+        logger.error("not_judged", reason=str(problem))  # noqa: TRY400  the sentence says it all
+        return {"streams": 0}
+    for reason in report.problems:
+        logger.warning("not_judged", reason=reason)
+    metrics.add_metric("MonitorRuns", MetricUnit.Count, 1)
+    for word in Verdict:
+        metrics.add_metric(f"Streams{word.capitalize()}", MetricUnit.Count, report.words.get(word, 0))
+    metrics.add_metric("MemoryUtilization", MetricUnit.Percent, memory_utilization(context.memory_limit_in_mb))
+    metrics.flush_metrics()
+    logger.info(
+        "heartbeat",
+        streams=report.streams,
+        not_judged=report.not_judged,
+        slots=report.slots,
+        verdicts=report.words,
+        seconds=round(time.time() - now, 3),
+    )
+    return {"streams": report.streams}
+
+
+def _tell(finding: Finding, choice: Choice) -> None:
+    for line in lines(finding, choice):
+        logger.info(line.message, **line.fields)

@@ -1,0 +1,87 @@
+"""Findings as the lines that they leave: events/monitor.schema.json."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any, Final, NamedTuple
+
+from monitor.dial import Choice
+from monitor.follow import Drift, Finding
+
+VERSION: Final = 1
+SMALLEST: Final = 1e-30  # a p below it is written as this: the index keeps it as a 32-bit float
+NAME: Final = 200  # characters of a name that comes from the records
+
+
+class Line(NamedTuple):
+    """What the line is, its `message`, and its fields."""
+
+    message: str
+    fields: dict[str, Any]
+
+
+def lines(finding: Finding, choice: Choice) -> Iterator[Line]:
+    """A drift line for each signal, then the verdict, if there is one. Numbers that are not known are left out."""
+    common = _common(finding)
+    against = {"reference": str(finding.reference)}
+    if finding.number:
+        against["baseline"] = str(finding.number)
+    for drift in finding.drifts:
+        yield Line("drift", common | {"drift": against | _drift(drift)})
+    if finding.verdict is not None:
+        yield Line("verdict", common | {"verdict": against | _verdict(finding, choice)})
+
+
+def _common(finding: Finding) -> dict[str, Any]:
+    window = finding.window
+    return {
+        "record_version": VERSION,
+        "stream": {
+            "log_group": window.stream.log_group,
+            "model": window.stream.model[:NAME],
+            "version": window.version[:NAME],
+            "profile": window.profile[:NAME],
+        },
+        "window": _known(start=_time(window.start), end=_time(window.end), rows=window.rows, deff=_rounded(finding.deff)),
+    }
+
+
+def _drift(drift: Drift) -> dict[str, Any]:
+    return _known(
+        signal=drift.signal,
+        p=None if drift.p is None else max(drift.p, SMALLEST),
+        effect=_rounded(drift.effect),
+        limit=drift.limit,
+        floor=drift.floor,
+        part=drift.part[:NAME],
+        value=_rounded(drift.value),
+        expected=_rounded(drift.expected),
+        unusual=drift.unusual,
+    )
+
+
+def _verdict(finding: Finding, choice: Choice) -> dict[str, Any]:
+    return _known(
+        word=str(finding.verdict),
+        begins=finding.begins,
+        sentence=finding.sentence,
+        signals=[drift.signal for drift in finding.drifts if drift.unusual],
+        in_a_row=finding.in_a_row,
+        wanted_in_a_row=choice.row.in_a_row,
+        promised_days=_rounded(choice.promised),
+        text_alone=finding.text_alone,
+        missing=sorted(finding.missing),
+    )
+
+
+def _known(**fields: Any) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else float(f"{value:.6g}")
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,158 @@
+"""One run of the schedule: summaries brought up to date, every stream followed, what was found handed on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from opensearchpy.exceptions import TransportError
+
+from monitor import dial
+from monitor.baseline import BaselineUnreadable
+from monitor.dial import Choice
+from monitor.follow import Accepted, Finding, State, follow
+from monitor.problem import ServerProblem, sentence
+from monitor.profile import Profile
+from monitor.read import MOST_STREAMS, Connection, ReadIncomplete, find_streams, read_counts, read_slots
+from monitor.searches import SPAN
+from monitor.store import Conflict, Kind, Store, stream_of
+from monitor.summary import SLOT, Stream
+from monitor.windows import DAY
+
+BEHIND: Final = SLOT  # seconds that lines have to arrive before their slot is read
+WEEK: Final = 7 * DAY  # that one request counts, and after which a stream without predictions is no longer told of
+TOLD: Final = 20  # names of streams in one line
+
+
+@dataclass(slots=True)
+class Run:
+    """What a run did: findings are handed on as they come; `words` counts streams by their verdict on the baseline."""
+
+    streams: int = 0
+    not_judged: list[str] = field(default_factory=list)
+    slots: int = 0
+    words: dict[str, int] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+
+
+def run(
+    connection: Connection,
+    store: Store,
+    stack: str,
+    index: str,
+    *,
+    days: float,
+    profile: Profile | None,
+    now: float,
+    tell: Callable[[Finding, Choice], None],
+) -> Run:
+    """Read what closed a quarter of an hour before `now`, judge, and `tell` each finding.
+
+    A finding is told once: the stream's state is written before, and if another run wrote it first, that one tells.
+    Raises `ServerProblem` where the server does not do its part for the streams as a whole, or for the first of them.
+    """
+    closed = int(now - BEHIND) // SLOT * SLOT
+    found, others = _asking(lambda: find_streams(connection, stack, closed - DAY, closed, index=index))
+    states = {stream_of(one.source): one for one in store.documents(Kind.STATE)}
+    recent = {stream for stream, one in states.items() if closed - State.read(one.source).until < WEEK}
+    streams = [*found, *sorted(recent - {*found, *others})]
+    judged, not_judged = streams[:MOST_STREAMS], [*streams[MOST_STREAMS:], *others]
+    report = Run(streams=len(judged), not_judged=[name(stream) for stream in not_judged[:TOLD]])
+    baselines = {stream: _accepted(store, stream, report) for stream in judged}
+    sharing = max(1, sum(one is not None for one in baselines.values()))
+    for stream in judged:
+        before = states.get(stream)
+        state = State.read(before.source) if before else State()
+        start = max(closed - WEEK, min(state.until or closed - DAY, closed - DAY))
+        report.slots += fill(connection, store, stream, start, closed, index=index)
+        slots = store.summaries(stream, start, closed)
+        accepted = baselines[stream]
+        choice = dial.choose(accepted.baseline.windows if accepted else 0, days=days, streams=sharing)
+        try:
+            after, findings = follow(stream, slots, state, accepted=accepted, profile=profile, choice=choice, now=now)
+        except Exception as problem:  # noqa: BLE001  one stream's numbers must not keep the others from being judged
+            said = f"its numbers could not be judged ({type(problem).__name__}): please report this"
+            report.problems.append(f"{name(stream)}: {said}")
+            continue
+        if after != state:
+            try:
+                store.put_state(stream, after.document(), before.version if before else None)
+            except Conflict:
+                report.problems.append(f"{name(stream)}: another run was faster, and told what there is")
+                continue
+        for finding in findings:
+            tell(finding, choice)
+        if after.word:
+            report.words[after.word] = report.words.get(after.word, 0) + 1
+    return report
+
+
+def fill(connection: Connection, store: Store, stream: Stream, start: int, end: int, *, index: str) -> int:
+    """Summarise the slots of a span that have more predictions than their summaries say. Returns how many slots were read.
+
+    A slot whose documents are fewer than its summary keeps it: retention deletes documents, not summaries.
+    Raises `ServerProblem`.
+    """
+    kept = store.counts(stream, start, end)
+    read = 0
+    for begin in range(start, end, WEEK):
+        until = min(end, begin + WEEK)
+
+        def count(begin: int = begin, until: int = until) -> dict[int, int]:
+            return read_counts(connection, stream, begin, until, index=index)
+
+        changed = [slot for slot, rows in _asking(count).items() if rows > kept.get(slot, 0)]
+        for first, last in _spans(sorted(changed)):
+
+            def several(first: int = first, last: int = last) -> int:
+                summaries = read_slots(connection, stream, first, last, index=index)
+                store.put_summaries(summaries)
+                return len(summaries)
+
+            _asking(several)
+        read += len(changed)
+    return read
+
+
+def in_use(store: Store, stream: Stream) -> Accepted | None:
+    """The baseline that the last decision names. Raises `BaselineUnreadable`, `ServerProblem`."""
+    decisions = store.documents(Kind.DECISION, stream)
+    if not decisions:
+        return None
+    number = int(decisions[-1].source["baseline"])
+    baselines = store.documents(Kind.BASELINE, stream, number)
+    return Accepted.read(baselines[0].source) if baselines else None
+
+
+def name(stream: Stream) -> str:
+    """A stream as it is told."""
+    return f"{stream.log_group} {stream.model}".strip()
+
+
+def _accepted(store: Store, stream: Stream, report: Run) -> Accepted | None:
+    try:
+        return in_use(store, stream)
+    except BaselineUnreadable as problem:
+        report.problems.append(f"{name(stream)}: {problem}; accept a baseline anew")
+        return None
+
+
+def _asking[Answer](ask: Callable[[], Answer]) -> Answer:
+    try:
+        return ask()
+    except TransportError as problem:
+        raise ServerProblem(sentence(problem)) from None
+    except ReadIncomplete as problem:
+        raise ServerProblem(str(problem)) from None
+
+
+def _spans(slots: list[int]) -> list[tuple[int, int]]:
+    """Slots joined to spans that are read at once: (start, end), slots between two of them included if they are few."""
+    spans: list[tuple[int, int]] = []
+    for slot in slots:
+        if spans and slot - spans[-1][1] < SPAN:
+            spans[-1] = (spans[-1][0], slot + SLOT)
+        else:
+            spans.append((slot, slot + SLOT))
+    return spans

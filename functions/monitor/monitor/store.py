@@ -1,0 +1,231 @@
+"""The stack's own index: window summaries for 400 days; accepted baselines, decisions and states without expiry.
+
+The mapping names what is searched by, and nothing else is indexed. Ids follow from what a document is about, so that
+writing it again changes nothing; a baseline, a decision and a state are written only if nobody else did meanwhile.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+from opensearchpy.exceptions import ConflictError, NotFoundError, TransportError
+
+from monitor.problem import ServerProblem, sentence
+from monitor.read import Connection
+from monitor.summary import Stream, Summary, UnknownSummary, from_document, to_document
+from monitor.windows import DAY
+
+KEPT: Final = 400 * DAY  # seconds that a summary is kept
+PAGE: Final = 500  # documents of one answer, of about 6 kB each
+CHUNK: Final = 200  # summaries of one request
+SECONDS: Final = 30  # for one request
+REPLICAS: Final = "index.auto_expand_replicas"
+# A domain over three zones takes whole multiples of them only (Multi-AZ with Standby).
+COPIES: Final = re.compile(r"multiple of total awareness attributes \[(\d+)\]")
+KEYWORD: Final = {"type": "keyword", "ignore_above": 1024}
+MAPPING: Final[dict[str, Any]] = {
+    "dynamic": False,
+    "properties": {
+        "kind": KEYWORD,
+        "key": KEYWORD,
+        "@timestamp": {"type": "date"},
+        "stack": KEYWORD,
+        "log_group": KEYWORD,
+        "model": {"properties": {"name": KEYWORD, "version": KEYWORD, "profile": KEYWORD}},
+        "start": {"type": "long"},
+        "rows": {"type": "long"},
+        "number": {"type": "long"},
+    },
+}
+
+
+class Kind(StrEnum):
+    """What a document of the index is."""
+
+    SUMMARY = "summary"
+    BASELINE = "baseline"
+    DECISION = "decision"
+    STATE = "state"
+
+
+class Conflict(Exception):
+    """Somebody else wrote the same document meanwhile: one sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A document, and the version that a conditional write names: (sequence number, primary term)."""
+
+    source: dict[str, Any]
+    version: tuple[int, int]
+
+
+class Store:
+    """One stack's documents in one index. Every method raises `ServerProblem` where OpenSearch does not do its part."""
+
+    def __init__(self, connection: Connection, index: str, stack: str) -> None:
+        self._connection = connection
+        self._index = index
+        self._stack = stack
+        self._there = False
+
+    def summaries(self, stream: Stream, start: int, end: int) -> list[Summary]:
+        """The stream's summaries that begin from `start` until before `end`, in the order of time; unknown formats are left out."""
+        found = []
+        for hit in self._hits(Kind.SUMMARY, stream, span=(start, end)):
+            try:
+                found.append(from_document(hit.source))
+            except UnknownSummary:
+                continue
+        return found
+
+    def counts(self, stream: Stream, start: int, end: int) -> dict[int, int]:
+        """How many predictions the summaries of each slot have, of all versions together, by the slot's start."""
+        counts: dict[int, int] = {}
+        for hit in self._hits(Kind.SUMMARY, stream, span=(start, end), fields=["start", "rows"]):
+            at = int(hit.source["start"])
+            counts[at] = counts.get(at, 0) + int(hit.source["rows"])
+        return counts
+
+    def put_summaries(self, summaries: Sequence[Summary]) -> None:
+        """Write or replace these summaries."""
+        for at in range(0, len(summaries), CHUNK):
+            lines = []
+            for summary in summaries[at : at + CHUNK]:
+                key = summary_key(summary)
+                document = {"kind": Kind.SUMMARY, "key": key, **to_document(summary)}
+                lines += [json.dumps({"index": {"_id": key}}), json.dumps(document, allow_nan=False)]
+            answer = self._ask("POST", "_bulk?refresh=true", ("\n".join(lines) + "\n").encode())
+            if answer["errors"]:
+                failed = [item["index"] for item in answer["items"] if item["index"]["status"] >= 300]
+                kind = failed[0]["error"]["type"]
+                raise ServerProblem(f"OpenSearch refused {len(failed)} summaries ({kind}): look at the index {self._index}")
+
+    def expire(self, now: float) -> None:
+        """Delete summaries older than 400 days."""
+        terms = [{"term": {"kind": Kind.SUMMARY}}, {"term": {"stack": self._stack}}]
+        old = {"range": {"start": {"lt": int(now) - KEPT}}}
+        body = {"query": {"bool": {"filter": [*terms, old]}}}
+        self._ask("POST", "_delete_by_query?conflicts=proceed&ignore_unavailable=true", json.dumps(body).encode())
+
+    def documents(self, kind: Kind, stream: Stream | None = None, number: int | None = None) -> list[Found]:
+        """All documents of a kind by number: those of one stream, or of one number, where given."""
+        hits = self._hits(kind, stream, number=number)
+        return sorted(hits, key=lambda hit: int(hit.source.get("number", 0)))
+
+    def create(self, kind: Kind, stream: Stream, number: int, content: Mapping[str, Any]) -> None:
+        """Add a numbered document. Raises `Conflict` where there is one of this number."""
+        key = f"{kind}-{_digest(stream)}-{number:06d}"
+        self._write(f"_create/{key}", kind, key, stream, {**content, "number": number})
+
+    def put_state(self, stream: Stream, content: Mapping[str, Any], version: tuple[int, int] | None) -> None:
+        """Write a stream's state; `version` is that of the state which was read, None where there was none. Raises `Conflict`."""
+        key = f"{Kind.STATE}-{_digest(stream)}"
+        replacing = f"_doc/{key}?if_seq_no={version[0]}&if_primary_term={version[1]}" if version else ""
+        path = replacing or f"_create/{key}"
+        self._write(path, Kind.STATE, key, stream, content)
+
+    def _write(self, path: str, kind: Kind, key: str, stream: Stream, content: Mapping[str, Any]) -> None:
+        whole = {**content, "kind": kind, "key": key, "stack": stream.stack, "log_group": stream.log_group}
+        whole["model"] = {**content.get("model", {}), "name": stream.model}
+        body = json.dumps(whole, allow_nan=False).encode()
+        between = "&" if "?" in path else "?"
+        try:
+            self._ask("POST", f"{path}{between}refresh=true", body)
+        except ConflictError:
+            raise Conflict(f"somebody else wrote {kind} {key} meanwhile: nothing was changed, run this again") from None
+
+    def _hits(
+        self,
+        kind: Kind,
+        stream: Stream | None = None,
+        *,
+        span: tuple[int, int] | None = None,
+        number: int | None = None,
+        fields: list[str] | None = None,
+    ) -> Iterator[Found]:
+        filters: list[dict[str, Any]] = [{"term": {"kind": kind}}, {"term": {"stack": self._stack}}]
+        if stream:
+            filters += [{"term": {"log_group": stream.log_group}}, {"term": {"model.name": stream.model}}]
+        if number is not None:
+            filters.append({"term": {"number": number}})
+        if span:
+            filters.append({"range": {"start": {"gte": span[0], "lt": span[1]}}})
+        body: dict[str, Any] = {
+            "size": PAGE,
+            "query": {"bool": {"filter": filters}},
+            "sort": [{"start": {"order": "asc", "missing": 0}}, "key"],
+            "seq_no_primary_term": True,
+        }
+        if fields:
+            body["_source"] = fields
+        while True:
+            hits = self._search(body)
+            for hit in hits:
+                yield Found(hit["_source"], (hit["_seq_no"], hit["_primary_term"]))
+            if len(hits) < PAGE:
+                return
+            body["search_after"] = hits[-1]["sort"]
+
+    def _search(self, body: Mapping[str, Any]) -> list[dict[str, Any]]:
+        try:
+            answer = self._request("POST", "_search?allow_partial_search_results=false", json.dumps(body).encode())
+        except NotFoundError:
+            return []  # nothing was ever written
+        hits: list[dict[str, Any]] = answer["hits"]["hits"]
+        return hits
+
+    def _ask(self, method: str, path: str, body: bytes) -> dict[str, Any]:
+        """A request that writes; the index is made before the first one."""
+        if not self._there:
+            self._create_index("0-1")
+            self._there = True
+        return self._request(method, path, body)
+
+    def _create_index(self, replicas: str) -> None:
+        settings = {"index.number_of_shards": 1, REPLICAS: replicas}
+        body = json.dumps({"settings": settings, "mappings": MAPPING}).encode()
+        try:
+            self._connection.perform_request("PUT", f"/{self._index}", body=body, timeout=SECONDS)
+        except TransportError as problem:
+            if problem.error == "resource_already_exists_exception":
+                return
+            counted = COPIES.search(json.dumps(problem.info, default=str)) if problem.status_code == 400 else None
+            if counted and replicas == "0-1":
+                self._create_index(f"0-{int(counted[1]) - 1}")
+                return
+            raise ServerProblem(sentence(problem)) from None
+
+    def _request(self, method: str, path: str, body: bytes) -> dict[str, Any]:
+        try:
+            _, _, text = self._connection.perform_request(method, f"/{self._index}/{path}", body=body, timeout=SECONDS)
+        except (ConflictError, NotFoundError):
+            raise
+        except TransportError as problem:
+            raise ServerProblem(sentence(problem)) from None
+        try:
+            answer: dict[str, Any] = json.loads(text)
+        except ValueError:
+            raise ServerProblem("OpenSearch answered, but not with JSON: check the address") from None
+        return answer
+
+
+def summary_key(summary: Summary) -> str:
+    """The id of a summary: one a stream, version, profile and slot."""
+    return f"{Kind.SUMMARY}-{_digest(summary.stream, summary.version, summary.profile)}-{summary.start}"
+
+
+def _digest(stream: Stream, *more: str) -> str:
+    text = json.dumps([stream.stack, stream.log_group, stream.model, *more])
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def stream_of(source: Mapping[str, Any]) -> Stream:
+    """The stream that a document is about."""
+    return Stream(source["stack"], source["log_group"], source["model"]["name"])

@@ -1,0 +1,237 @@
+"""A stream followed through time: notices on drift, and on bad input a verdict or nothing, never a false notice."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+
+from monitor import baseline
+from monitor.dial import Choice, Row
+from monitor.follow import Accepted, Finding, Reference, State, follow
+from monitor.lines import lines
+from monitor.plan import Plan
+from monitor.profile import Profile
+from monitor.shipped_profile import shipped_profile
+from monitor.summary import SLOT, Moments, Summary
+from monitor.verdict import Verdict
+from monitor.windows import DAY, HOUR, cut
+from tests.unit.monitor.made import MONDAY, STREAM, records, slots, summary
+
+EACH = 60  # records a slot
+PLAN = Plan(rows=200, longest=8 * HOUR, windows=168, deff=1.0, armed=True, days=7)
+CHOICE = Choice(Row(168, 0.002, 2, 379), 90, 1)
+NEXT = MONDAY + 7 * DAY
+
+
+@cache
+def reference() -> Accepted:
+    week = slots(7 * 96, EACH, np.random.default_rng(1))
+    full = cut(week, rows=PLAN.rows, at_most=PLAN.longest).full
+    return Accepted.of(1, baseline.fit(full), PLAN)
+
+
+def day(seed: int = 2, hours: int = 24, **given: Any) -> list[Summary]:
+    return list(_day(seed, hours, tuple(given.items())))
+
+
+@cache
+def _day(seed: int, hours: int, given: tuple[tuple[str, Any], ...]) -> list[Summary]:
+    return slots(4 * hours, EACH, np.random.default_rng(seed), start=NEXT, **dict(given))
+
+
+def followed(
+    new: Sequence[Summary],
+    *,
+    accepted: Accepted | None = None,
+    state: State | None = None,
+    profile: Profile | None = None,
+    now: float = NEXT + DAY + HOUR,
+) -> tuple[State, list[Finding]]:
+    return follow(STREAM, new, state or State(), accepted=accepted or reference(), profile=profile, choice=CHOICE, now=now)
+
+
+def words(findings: Sequence[Finding]) -> list[Verdict | None]:
+    return [finding.verdict for finding in findings if finding.reference is Reference.BASELINE]
+
+
+def test_the_same_traffic_is_ok() -> None:
+    state, findings = followed(day())
+    assert words(findings).count(Verdict.OK) >= 0.95 * len(findings)
+    assert Verdict.NOTICE not in words(findings)
+    assert (state.until, state.number) == (NEXT + DAY, 1)
+
+
+def test_a_drift_is_a_notice_after_so_many_windows_and_begins_once() -> None:
+    _, findings = followed(day(**{"prediction.label": "unacceptable"}))
+    assert words(findings)[:3] == [Verdict.UNUSUAL, Verdict.NOTICE, Verdict.NOTICE]
+    assert [finding.begins for finding in findings[:4]] == [False, True, False, False]
+    assert "share of the label" in findings[1].sentence
+
+
+def test_step_by_step_comes_to_the_same_as_all_at_once() -> None:
+    new = day(3, hours=24, **{"prediction.label": "unacceptable"})
+    whole_state, whole = followed(new)
+    state, several = State(), []
+    for at in range(1, len(new) + 1):
+        state, found = followed([s for s in new[:at] if s.start >= state.until], state=state)
+        several += found
+    assert (state, several) == (whole_state, whole)
+
+
+def test_again_nothing_new() -> None:
+    state, _ = followed(day())
+    assert followed(day(), state=state) == (state, [])
+
+
+def test_another_baseline_begins_anew() -> None:
+    state, _ = followed(day(hours=8, **{"prediction.label": "unacceptable"}))
+    other = replace(reference(), number=2)
+    later = [replace(s, start=s.start + 8 * HOUR) for s in day(hours=2, **{"prediction.label": "unacceptable"})]
+    after, findings = followed(later, accepted=other, state=state)
+    assert words(findings)[0] is Verdict.UNUSUAL
+    assert after.number == 2
+
+
+def test_without_a_baseline() -> None:
+    _, findings = follow(STREAM, day(), State(), accepted=None, profile=None, choice=CHOICE, now=NEXT + 3 * DAY)
+    assert set(words(findings)) == {Verdict.PROVISIONAL}
+    assert "baseline accept" in findings[0].sentence
+
+
+def test_a_provisional_baseline_raises_nothing() -> None:
+    weak = replace(reference(), armed=False, sentence="Provisional: 38 days.")
+    _, findings = followed(day(**{"prediction.label": "unacceptable"}), accepted=weak)
+    assert set(words(findings)) == {Verdict.PROVISIONAL}
+    assert findings[0].sentence.endswith("Provisional: 38 days.")
+
+
+def test_a_weekday_that_the_baseline_lacks_is_information() -> None:
+    without = replace(reference(), baseline=replace(reference().baseline, weekdays=(3, 4, 5, 6)))
+    _, findings = followed(day(**{"prediction.label": "unacceptable"}), accepted=without)
+    assert set(words(findings)) == {Verdict.UNUSUAL}
+    assert "no such weekday" in findings[0].sentence
+
+
+def test_too_few_predictions() -> None:
+    few = [replace(s, start=NEXT + at * HOUR) for at, s in enumerate(slots(48, 3, np.random.default_rng(4)))]
+    _, findings = followed(few)
+    assert set(words(findings)) == {Verdict.INSUFFICIENT}
+
+
+def test_stale_once_a_day() -> None:
+    state, _ = followed(day(hours=8))
+    late = NEXT + 2 * DAY
+    state, findings = followed([], state=state, now=late)
+    assert words(findings) == [Verdict.STALE]
+    assert followed([], state=state, now=late + HOUR)[1] == []
+    assert words(followed([], state=state, now=late + DAY)[1]) == [Verdict.STALE]
+
+
+def versioned(parts: Sequence[Summary], version: str) -> list[Summary]:
+    return [replace(part, version=version) for part in parts]
+
+
+def test_a_new_version_is_judged_by_the_text_and_said() -> None:
+    changed = versioned(day(**{"prediction.label": "unacceptable", "input.sig.s3": 60}), "2")
+    _, findings = followed(changed)
+    assert Verdict.NOTICE not in words(findings)
+    assert findings[0].text_alone
+    assert "only signals of the text" in findings[0].sentence
+    words_alone = versioned(day(**{"input.words": 5}), "2")
+    assert Verdict.NOTICE in words(followed(words_alone)[1])
+
+
+def test_two_versions_are_compared_on_the_same_windows() -> None:
+    both = [part for old, new in zip(day(5), day(6, **{"prediction.score": 0.4}), strict=True) for part in (old, replace(new, version="2"))]
+    _, findings = followed(both)
+    compared = [finding for finding in findings if finding.reference is Reference.VERSION]
+    assert Verdict.NOTICE not in words(findings)
+    assert compared[0].window.version == "2"
+    assert compared[0].drifts[0].signal == "prediction.score"
+    assert compared[0].drifts[0].unusual
+
+
+def test_the_profile_is_information() -> None:
+    profile = shipped_profile()
+    assert profile
+    named = [replace(part, profile=profile.id) for part in day(hours=4)]
+    _, findings = followed(named, profile=profile)
+    assert {f.verdict for f in findings if f.reference is Reference.PROFILE} == {Verdict.UNUSUAL}
+    assert not [f for f in followed(day(hours=4), profile=profile)[1] if f.reference is Reference.PROFILE]
+
+
+def broken(part: Summary) -> Summary:
+    moments = {name: replace(m, total=math.nan, squares=math.inf) for name, m in part.moments.items()}
+    return replace(part, moments=moments)
+
+
+def without_fields(part: Summary) -> Summary:
+    return Summary(part.stream, part.version, part.start, part.seconds, part.profile, part.rows)
+
+
+def many_labels(part: Summary) -> Summary:
+    share = {name: Moments(3, 1.5, 1.0) for name in (f"prediction.probability.label {at}" for at in range(50))}
+    return replace(part, moments=dict(part.moments) | share)
+
+
+BAD: dict[str, Callable[[], list[Summary]]] = {
+    "no documents": list,
+    "nan": lambda: [broken(part) for part in day()],
+    "no field at all": lambda: [without_fields(part) for part in day()],
+    "half an hour is missing": lambda: [p for p in day() if not 2 <= (p.start // SLOT) % 8 < 4],
+    "half a day is missing": lambda: [p for p in day() if (p.start // HOUR) % 24 < 12],
+    "clocks ahead": lambda: [*day(hours=24), replace(day(hours=1)[0], start=NEXT + 400 * DAY)],
+    "slots of no predictions": lambda: [replace(part, rows=0) for part in day()],
+    "probabilities of 50 labels": lambda: [many_labels(part) for part in day()],
+    "fields that come and go": lambda: [
+        summary(records(EACH, np.random.default_rng(at), **({"input.novelty": None} if at % 3 else {})), NEXT + at * SLOT)
+        for at in range(96)
+    ],
+    "out of order and twice": lambda: [*reversed(day()), *day(hours=1)][:-4],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("made", BAD.values(), ids=BAD)
+@pytest.mark.filterwarnings("error")
+def test_bad_input_is_no_notice(made: Callable[[], list[Summary]]) -> None:
+    _, findings = followed(made(), profile=shipped_profile())
+    assert Verdict.NOTICE not in words(findings)
+    for finding in findings:
+        for line in lines(finding, CHOICE):
+            assert all(math.isfinite(n) for n in _numbers(line.fields))
+
+
+POOR: dict[str, dict[str, Any]] = {
+    "one label only": {"prediction.label": "acceptable"},
+    "all scores equal": {"prediction.score": 0.9},
+    "three fields": dict.fromkeys(
+        [name for name in records(1, np.random.default_rng(1))[0] if name not in {"prediction.label", "prediction.score"}]
+    ),
+}
+
+
+@pytest.mark.parametrize("given", POOR.values(), ids=POOR)
+@pytest.mark.filterwarnings("error")
+def test_poor_records_are_judged_by_what_they_have(given: dict[str, Any]) -> None:
+    full = cut(slots(7 * 96, EACH, np.random.default_rng(7), **given), rows=PLAN.rows, at_most=PLAN.longest).full
+    _, findings = followed(day(8, **given), accepted=Accepted.of(1, baseline.fit(full), PLAN))
+    assert Verdict.NOTICE not in words(findings)
+    assert Verdict.OK in words(findings)
+
+
+def test_a_state_survives_json() -> None:
+    state, _ = followed(day(hours=8, **{"prediction.label": "unacceptable"}))
+    assert State.read(state.document()) == state
+    assert State.read({}) == State()
+
+
+def _numbers(value: object) -> list[float]:
+    if isinstance(value, dict):
+        return [n for one in value.values() for n in _numbers(one)]
+    return [float(value)] if isinstance(value, int | float) else []
