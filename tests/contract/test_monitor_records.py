@@ -38,11 +38,11 @@ def test_the_sample_records_are_valid(kind: str) -> None:
 @pytest.mark.parametrize(
     ("kind", "path", "value"),
     [
-        ("verdict", ("verdict", "word"), "fine"),
-        ("drift", ("drift", "p"), 1.5),
-        ("drift", ("drift", "word"), "ok"),
+        ("verdict", ("monitor", "word"), "fine"),
+        ("drift", ("monitor", "p"), 1.5),
+        ("drift", ("monitor", "word"), "ok"),
         ("drift", ("message",), "verdict"),
-        ("drift", ("window", "rows"), 0.5),
+        ("drift", ("monitor", "rows"), 0.5),
     ],
 )
 def test_the_schema_refuses_what_the_contract_does_not_say(kind: str, path: tuple[str, ...], value: object) -> None:
@@ -56,7 +56,7 @@ def test_the_schema_refuses_what_the_contract_does_not_say(kind: str, path: tupl
 
 @pytest.mark.parametrize("given", [{}, {"prediction.label": "unacceptable"}, {"input.novelty": None}], ids=str)
 def test_what_the_monitor_writes_is_valid(given: dict[str, Any]) -> None:
-    _, findings = followed(day(hours=8, **given))
+    _, findings = followed(day(hours=8, given=given))
     written = [line for finding in findings for line in lines(finding, CHOICE)]
     assert {line.message for line in written} == set(RECORDS)
     for line in written:

@@ -24,59 +24,59 @@ class Line(NamedTuple):
 def lines(finding: Finding, choice: Choice) -> Iterator[Line]:
     """A drift line for each signal, then the verdict, if there is one. Numbers that are not known are left out."""
     common = _common(finding)
-    against = {"reference": str(finding.reference)}
-    if finding.number:
-        against["baseline"] = str(finding.number)
     for drift in finding.drifts:
-        yield Line("drift", common | {"drift": against | _drift(drift)})
+        yield _line("drift", common | _drift(drift))
     if finding.verdict is not None:
-        yield Line("verdict", common | {"verdict": against | _verdict(finding, choice)})
+        yield _line("verdict", common | _verdict(finding, choice))
+
+
+def _line(message: str, fields: dict[str, Any]) -> Line:
+    known = {name: value for name, value in fields.items() if value is not None}
+    return Line(message, {"record_version": VERSION, "monitor": known})
 
 
 def _common(finding: Finding) -> dict[str, Any]:
     window = finding.window
     return {
-        "record_version": VERSION,
-        "stream": {
-            "log_group": window.stream.log_group,
-            "model": window.stream.model[:NAME],
-            "version": window.version[:NAME],
-            "profile": window.profile[:NAME],
-        },
-        "window": _known(start=_time(window.start), end=_time(window.end), rows=window.rows, deff=_rounded(finding.deff)),
+        "log_group": window.stream.log_group,
+        "model": window.stream.model[:NAME],
+        "version": window.version[:NAME],
+        "profile": window.profile[:NAME],
+        "start": _time(window.start),
+        "end": _time(window.end),
+        "rows": window.rows,
+        "deff": _rounded(finding.deff),
+        "reference": str(finding.reference),
+        "baseline": str(finding.number) if finding.number else None,
     }
 
 
 def _drift(drift: Drift) -> dict[str, Any]:
-    return _known(
-        signal=drift.signal,
-        p=None if drift.p is None else max(drift.p, SMALLEST),
-        effect=_rounded(drift.effect),
-        limit=drift.limit,
-        floor=drift.floor,
-        part=drift.part[:NAME],
-        value=_rounded(drift.value),
-        expected=_rounded(drift.expected),
-        unusual=drift.unusual,
-    )
+    return {
+        "signal": drift.signal,
+        "p": None if drift.p is None else max(drift.p, SMALLEST),
+        "effect": _rounded(drift.effect),
+        "limit": drift.limit,
+        "floor": drift.floor,
+        "part": drift.part[:NAME],
+        "value": _rounded(drift.value),
+        "expected": _rounded(drift.expected),
+        "unusual": drift.unusual,
+    }
 
 
 def _verdict(finding: Finding, choice: Choice) -> dict[str, Any]:
-    return _known(
-        word=str(finding.verdict),
-        begins=finding.begins,
-        sentence=finding.sentence,
-        signals=[drift.signal for drift in finding.drifts if drift.unusual],
-        in_a_row=finding.in_a_row,
-        wanted_in_a_row=choice.row.in_a_row,
-        promised_days=_rounded(choice.promised),
-        text_alone=finding.text_alone,
-        missing=sorted(finding.missing),
-    )
-
-
-def _known(**fields: Any) -> dict[str, Any]:
-    return {name: value for name, value in fields.items() if value is not None}
+    return {
+        "word": str(finding.verdict),
+        "begins": finding.begins,
+        "sentence": finding.sentence,
+        "signals": [drift.signal for drift in finding.drifts if drift.unusual],
+        "in_a_row": finding.in_a_row,
+        "wanted_in_a_row": choice.row.in_a_row,
+        "promised_days": _rounded(choice.promised),
+        "text_alone": finding.text_alone,
+        "missing": sorted(finding.missing),
+    }
 
 
 def _rounded(value: float | None) -> float | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -36,8 +36,8 @@ def reference() -> Accepted:
     return Accepted.of(1, baseline.fit(full), PLAN)
 
 
-def day(seed: int = 2, hours: int = 24, **given: Any) -> list[Summary]:
-    return list(_day(seed, hours, tuple(given.items())))
+def day(seed: int = 2, hours: int = 24, given: Mapping[str, Any] | None = None) -> list[Summary]:
+    return list(_day(seed, hours, tuple((given or {}).items())))
 
 
 @cache
@@ -68,14 +68,14 @@ def test_the_same_traffic_is_ok() -> None:
 
 
 def test_a_drift_is_a_notice_after_so_many_windows_and_begins_once() -> None:
-    _, findings = followed(day(**{"prediction.label": "unacceptable"}))
+    _, findings = followed(day(given={"prediction.label": "unacceptable"}))
     assert words(findings)[:3] == [Verdict.UNUSUAL, Verdict.NOTICE, Verdict.NOTICE]
     assert [finding.begins for finding in findings[:4]] == [False, True, False, False]
     assert "share of the label" in findings[1].sentence
 
 
 def test_step_by_step_comes_to_the_same_as_all_at_once() -> None:
-    new = day(3, hours=24, **{"prediction.label": "unacceptable"})
+    new = day(3, hours=24, given={"prediction.label": "unacceptable"})
     whole_state, whole = followed(new)
     state, several = State(), []
     for at in range(1, len(new) + 1):
@@ -90,9 +90,9 @@ def test_again_nothing_new() -> None:
 
 
 def test_another_baseline_begins_anew() -> None:
-    state, _ = followed(day(hours=8, **{"prediction.label": "unacceptable"}))
+    state, _ = followed(day(hours=8, given={"prediction.label": "unacceptable"}))
     other = replace(reference(), number=2)
-    later = [replace(s, start=s.start + 8 * HOUR) for s in day(hours=2, **{"prediction.label": "unacceptable"})]
+    later = [replace(s, start=s.start + 8 * HOUR) for s in day(hours=2, given={"prediction.label": "unacceptable"})]
     after, findings = followed(later, accepted=other, state=state)
     assert words(findings)[0] is Verdict.UNUSUAL
     assert after.number == 2
@@ -106,14 +106,14 @@ def test_without_a_baseline() -> None:
 
 def test_a_provisional_baseline_raises_nothing() -> None:
     weak = replace(reference(), armed=False, sentence="Provisional: 38 days.")
-    _, findings = followed(day(**{"prediction.label": "unacceptable"}), accepted=weak)
+    _, findings = followed(day(given={"prediction.label": "unacceptable"}), accepted=weak)
     assert set(words(findings)) == {Verdict.PROVISIONAL}
     assert findings[0].sentence.endswith("Provisional: 38 days.")
 
 
 def test_a_weekday_that_the_baseline_lacks_is_information() -> None:
     without = replace(reference(), baseline=replace(reference().baseline, weekdays=(3, 4, 5, 6)))
-    _, findings = followed(day(**{"prediction.label": "unacceptable"}), accepted=without)
+    _, findings = followed(day(given={"prediction.label": "unacceptable"}), accepted=without)
     assert set(words(findings)) == {Verdict.UNUSUAL}
     assert "no such weekday" in findings[0].sentence
 
@@ -138,17 +138,19 @@ def versioned(parts: Sequence[Summary], version: str) -> list[Summary]:
 
 
 def test_a_new_version_is_judged_by_the_text_and_said() -> None:
-    changed = versioned(day(**{"prediction.label": "unacceptable", "input.sig.s3": 60}), "2")
+    changed = versioned(day(given={"prediction.label": "unacceptable", "input.sig.s3": 60}), "2")
     _, findings = followed(changed)
     assert Verdict.NOTICE not in words(findings)
     assert findings[0].text_alone
     assert "only signals of the text" in findings[0].sentence
-    words_alone = versioned(day(**{"input.words": 5}), "2")
+    words_alone = versioned(day(given={"input.words": 5}), "2")
     assert Verdict.NOTICE in words(followed(words_alone)[1])
 
 
 def test_two_versions_are_compared_on_the_same_windows() -> None:
-    both = [part for old, new in zip(day(5), day(6, **{"prediction.score": 0.4}), strict=True) for part in (old, replace(new, version="2"))]
+    both = [
+        part for old, new in zip(day(5), day(6, given={"prediction.score": 0.4}), strict=True) for part in (old, replace(new, version="2"))
+    ]
     _, findings = followed(both)
     compared = [finding for finding in findings if finding.reference is Reference.VERSION]
     assert Verdict.NOTICE not in words(findings)
@@ -220,13 +222,13 @@ POOR: dict[str, dict[str, Any]] = {
 @pytest.mark.filterwarnings("error")
 def test_poor_records_are_judged_by_what_they_have(given: dict[str, Any]) -> None:
     full = cut(slots(7 * 96, EACH, np.random.default_rng(7), **given), rows=PLAN.rows, at_most=PLAN.longest).full
-    _, findings = followed(day(8, **given), accepted=Accepted.of(1, baseline.fit(full), PLAN))
+    _, findings = followed(day(8, given=given), accepted=Accepted.of(1, baseline.fit(full), PLAN))
     assert Verdict.NOTICE not in words(findings)
     assert Verdict.OK in words(findings)
 
 
 def test_a_state_survives_json() -> None:
-    state, _ = followed(day(hours=8, **{"prediction.label": "unacceptable"}))
+    state, _ = followed(day(hours=8, given={"prediction.label": "unacceptable"}))
     assert State.read(state.document()) == state
     assert State.read({}) == State()
 
