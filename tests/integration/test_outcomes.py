@@ -22,6 +22,7 @@ from local.runtime import running as start
 from local.stack import Stack
 from local.template import Function, Template
 from shipper.document import METADATA
+from tools.root import ROOT
 
 ENVELOPE = {"@id", "@timestamp", "@delay_ms", "@position", "@message", "@owner", "@log_group", "@log_stream", "@kind", "@stack"}
 DAY = 86_400_000
@@ -195,6 +196,18 @@ def test_a_value_of_another_type_never_counts_as_indexed(
     events = events_of(day, f'{{"{field}": {values[1]}}}')
     assert shipper.invoke(payload(events)) == {"indexed": 0, "duplicate": 0, "rescued": 1, "excluded": 0}
     assert document(running, day, events[0])["@rescued"]["field"] == field
+
+
+def test_names_of_another_group_leave_room_for_a_label_of_ours(running: Stack) -> None:
+    """A new label is a new field: 1,000 lines of somebody's, each with a name of its own, must not take its place."""
+    day = 384
+    names = events_of(day, *(json.dumps({f"name{number}": 1}) for number in range(1100)))
+    assert running.shipper.invoke(subscription_event(names, "SomebodysGroup"))["rescued"] > 0  # their index is full
+    record = json.loads((ROOT / "events" / "record.prediction.json").read_text())
+    record["prediction"] = {"label": "a third", "score": 0.5, "probability": {"a third": 0.5, "acceptable": 0.25, "unacceptable": 0.25}}
+    answer = running.shipper.invoke(subscription_event(events_of(day, json.dumps(record)), "InferenceLogGroup"))
+    assert (answer["indexed"], answer["rescued"]) == (1, 0)
+    requests.delete(f"{running.opensearch_url}/{index_of(day).replace('log-', '')}", timeout=30).raise_for_status()
 
 
 def test_why_a_document_was_rescued_can_be_counted(shipper: Runtime, running: Stack) -> None:
