@@ -1,1 +1,1 @@
-"""Subscription payload to documents to OpenSearch: what CloudWatch Logs invokes with each batch of log lines."""
+"""The shipper: CloudWatch Logs invokes it with each batch of log lines, and it indexes them in OpenSearch."""

@@ -1,4 +1,4 @@
-"""One bulk request, and what the answer says of each document in it."""
+"""One bulk request, and the verdict of its answer on each document."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from requests import ConnectTimeout
 
 from shipper.document import Document
 
-CHUNK_BYTES: Final = 5 * 1024 * 1024  # inflated: what Amazon limits (10 MiB on its smaller instances)
+CHUNK_BYTES: Final = 5 * 1024 * 1024  inflated: Amazon limits the inflated size (10 MiB on smaller instances)
 GZIP: Final = 31  # window bits: the largest window, a gzip header
 LEVEL: Final = 2  # of isal's 0 to 3: as small as zlib's 1, at a fifth of its time
 HEADERS: Final = {"content-type": "application/x-ndjson", "content-encoding": "gzip"}
@@ -29,27 +29,28 @@ CREATED: Final = '{"create":{"status":201}}'
 CONNECT_SECONDS: Final = 3.0  # for one address of the server; it may have several
 UNREADABLE: Final = "the server's answer cannot be read"
 
-# The parts of the server's reasons that name a field or a limit. Never the reason itself: it quotes the user's data, which may look like
-# a reason too; so only what a reason begins with counts.
+# The parts of the server's reasons that name a field or a limit. The reason itself is never shown, because it quotes the user's data.
+# That data may look like a reason, so only the beginning of a reason counts.
 FIELD: Final = re.compile(
     r"(?:failed to parse field|object mapping for|mapper|Could not dynamically add mapping for field"
     r"|can't merge a non[ -][a-z]{1,10} mapping|(?P<twice>Duplicate Object property)"
     r"|object field starting or ending with a \[\.\] makes object resolution ambiguous:)"
     r""" [\["](?P<field>[^\]"]{1,512})[\]"]"""
 )
-TWICE: Final = "twice in one object"  # what is said in `name` of one that an object holds more than once
+TWICE: Final = "twice in one object"  the reason for a name that an object holds more than once
 LIMIT: Final = re.compile(
     r"(?:Limit|The [a-z ]{1,60} limit) of (?P<limit>(?:[a-z ]{1,40} )?\[\d+\])|(?P<name>field name cannot (?:be|contain) [a-z ]{1,40})"
 )
 
-# 400 for what is not the document's fault: a closed index, a cluster that is full of shards. Somebody can mend it, so nothing is given up.
+# Errors with status 400 that no document causes: a closed index, a cluster that has all the shards it may have. Somebody can mend them,
+# so the documents are sent again later.
 MENDABLE_TYPES: Final = {"index_closed_exception", "validation_exception"}
 MENDABLE: Final = re.compile(
     r"Validation Failed: \d+: this action would add \[|no write index is defined for alias|pipeline with id \[.{1,512}\] does not exist"
 )
 EXPLICIT_INDEX: Final = "explicit index in bulk is not allowed"  # rest.action.multi.allow_explicit_index: false
 AWAY_STATUSES: Final = frozenset({408, 429, 502, 503, 504})  # of a request: the server, or a proxy before it, does not take it now
-BUSY_ITEMS: Final = frozenset({429, 502, 503, 504})  # an item's 500 is what its content does to the server
+BUSY_ITEMS: Final = frozenset({429, 502, 503, 504})  a 500 of an item is caused by its content
 REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 UNSIGNED: Final = (
     ": the domain wants requests signed, and only those to its own address (NAME.REGION.es.amazonaws.com) are: "
@@ -63,7 +64,7 @@ HINTS: Final = {  # of an answer that is not OpenSearch's own
 
 
 class Fate(Enum):
-    """What became of a document in one request."""
+    """The result of one request for a document."""
 
     INDEXED = auto()
     DUPLICATE = auto()  # an earlier delivery did it, or an earlier request whose answer was lost
@@ -212,7 +213,7 @@ def judge(status: int, error: _Error | None) -> Verdict:
 
 
 def hint(status: int, error: _Error | None, text: str, location: str) -> str:
-    """What to do about an error that somebody can mend, to be added to its reason; empty where the error says it itself."""
+    """Advice on an error that somebody can mend, to be added to its reason; empty where the error itself is clear."""
     if error and (error.reason or "").startswith("pipeline with id ["):
         return ": the index setting index.default_pipeline or index.final_pipeline names an ingest pipeline that does not exist"
     host = urlsplit(location).netloc.rpartition("@")[2]

@@ -19,7 +19,7 @@ from shipper.exchange import TookTooLong, within
 PREFIX: Final = "aws/lambda/async/"  # where Lambda puts them
 POISON: Final = "poison/"
 REASON_CHARACTERS: Final = 1500  # of the 2 kB that S3 takes as metadata
-MOST_CONSECUTIVE_FAILURES: Final = 3  # letters in a row that server or bucket did not take part in: then the rest can wait
+MOST_CONSECUTIVE_FAILURES: Final = 3  letters in a row that failed because of the server or the bucket: then the rest waits
 S3_SECONDS: Final = 8.0  # that one step in the bucket may take, on the wall clock
 PERMISSIONS: Final = {"GetObject": "s3:GetObject", "DeleteObject": "s3:DeleteObject", "CopyObject": "s3:PutObject and s3:GetObject"}
 
@@ -40,7 +40,7 @@ class Letter(NamedTuple):
 
 
 class LetterFate(StrEnum):
-    """What became of a letter."""
+    """The result of replaying a letter."""
 
     REPLAYED = "replayed"  # every line of it is in the index, or excluded by a setting; the object is removed
     WAITING = "waiting"  # some are not yet: it stays where it is
@@ -49,9 +49,9 @@ class LetterFate(StrEnum):
 
 
 class Replayed(NamedTuple):
-    """A letter, its fate, what its delivery came to (nothing where it could not be read), and the reason why it was not removed.
+    """A letter, its fate, the outcome of its delivery (empty if the letter could not be read), and the reason why it was not removed.
 
-    `bucket_failed` says that the bucket did not do what was asked of it.
+    `bucket_failed` says that a request to the bucket failed.
     """
 
     letter: Letter
@@ -64,7 +64,7 @@ class Replayed(NamedTuple):
 def letters(bucket: Bucket, prefix: str = PREFIX, since: datetime | None = None, until: datetime | None = None) -> list[Letter]:
     """The letters below `prefix`, of `since` or later and before `until`, in random order.
 
-    Random, because some may not be deliverable for long, and would stand in the way of those behind them.
+    Random, because some letters may be undeliverable for a long time, and would hold up those behind them.
     """
     found = []
     for page in bucket.s3.get_paginator("list_objects_v2").paginate(Bucket=bucket.name, Prefix=prefix):
@@ -77,9 +77,9 @@ def letters(bucket: Bucket, prefix: str = PREFIX, since: datetime | None = None,
 
 
 def replay(letter: Letter, bucket: Bucket, ship: Callable[[Any], Outcome]) -> Replayed:
-    """Deliver a letter's payload, and remove or move the letter by what came of it.
+    """Deliver a letter's payload, then remove, move or keep the letter, depending on the outcome.
 
-    Where the bucket fails, the letter waits, and the result still says what was delivered.
+    If the bucket fails, the letter waits, and the result still holds the outcome of the delivery.
     """
     outcome, reason = Outcome(), ""
     try:
@@ -128,7 +128,7 @@ def _content(letter: Letter, bucket: Bucket) -> bytes:
 
 
 def _s3_reason(problem: Exception) -> str:
-    """What S3 says of a step that failed: its error code, and where a permission is missing, which."""
+    """The reason why a step in S3 failed: its error code, and the name of a missing permission."""
     if isinstance(problem, TookTooLong):
         return f"no answer within {S3_SECONDS:g} s"
     if not isinstance(problem, ClientError):

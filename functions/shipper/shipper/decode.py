@@ -14,7 +14,7 @@ from msgspec import Meta, Raw, Struct
 
 from shipper.json_text import clean, quoted
 
-GZIP: Final = 16 + isal_zlib.MAX_WBITS  # the way of saying: expect a gzip header
+GZIP: Final = 16 + isal_zlib.MAX_WBITS  # zlib's flag for a gzip header
 BLOCK: Final = 64 * 1024
 LENIENT_BYTES: Final = 16 * 1024 * 1024
 LAST_MILLISECOND: Final = 253_402_300_799_999  # of the year 9999, the last that ISO 8601 and OpenSearch write in four digits
@@ -38,9 +38,9 @@ class LogEvent(Struct, frozen=True, gc=False):
 
 
 class Payload(Struct, frozen=True):
-    """What one delivery carries: where its lines come from, and the lines. A control message carries none.
+    """One delivery: the origin of its lines, and the lines. A control message has no lines.
 
-    `filters` are the names of the subscription filters that passed them; lines that were read from the log group have none.
+    `filters` are the names of the subscription filters that matched them; lines that were read from the log group have none.
     """
 
     kind: str = msgspec.field(name="messageType")
@@ -66,7 +66,7 @@ def decode(event: Any, limit: int) -> Payload:
 
 
 def line(event: LogEvent) -> tuple[str, bytes | Raw]:
-    """The log line, and the same as a JSON string. Never fails: what is no string of UTF-8 is read as leniently as it takes."""
+    """The log line, and the same as a JSON string. Never fails: a value that is not a valid string is converted to one."""
     try:
         return _string(event.message), event.message
     except (msgspec.DecodeError, UnicodeDecodeError):  # a lone surrogate, bytes that are no UTF-8, another type
@@ -85,9 +85,9 @@ def _compressed(event: Any) -> bytes:
 
 
 def _inflate(data: bytes, limit: int) -> bytearray:
-    """Every member of the gzip data. Never holds more than `limit` inflated bytes and one, and notices a missing end.
+    """Every member of the gzip data. Never holds more than `limit` + 1 inflated bytes, and notices a missing end.
 
-    Block by block, because the decompressor copies what follows a member: many small ones would cost time by the square.
+    It reads in blocks, because the decompressor copies the data behind a member: many small members would take quadratic time.
     """
     inflated, position = bytearray(), 0
     while position < len(data):
@@ -116,7 +116,7 @@ def _parse(data: bytearray) -> Payload:
 
 
 def mended(data: bytearray) -> bytearray:
-    """Bytes as UTF-8, U+FFFD for those that are none. Block by block: as one text they would take four times their size."""
+    """Bytes as valid UTF-8, with U+FFFD for invalid ones. Works in blocks: as one text they would take four times their size."""
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     found = bytearray()
     for start in range(0, len(data), BLOCK):
@@ -126,9 +126,10 @@ def mended(data: bytearray) -> bytearray:
 
 
 def _parse_leniently(data: bytearray) -> Payload:
-    """The payload with lone surrogates in it, or what else Python's reader takes: one bad line is no reason to lose its neighbours.
+    """A payload that strict JSON refuses, such as one with lone surrogates, read by Python's parser so that no other line is lost.
 
-    `data` is UTF-8, which mostly was all that it lacked. Python's values take many times their bytes, so a large one is not read so.
+    `data` is valid UTF-8 by now, which is often enough for the strict parser. Python's values take many times their bytes, so a
+    large payload is not read this way.
     """
     try:
         return _payload(data)

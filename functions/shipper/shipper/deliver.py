@@ -1,4 +1,4 @@
-"""Documents into OpenSearch: each sent until it is in, or refused for good, or time is up."""
+"""Documents into OpenSearch: each is sent until it is indexed or permanently refused, or until the deadline."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from shipper.ladder import less, rescued
 from shipper.limits import sendable
 
 REQUEST_SECONDS: Final = 30.0
-FIRST_PAUSE: Final = 0.2  # seconds; the longest that a first pause can be
+FIRST_PAUSE: Final = 0.2  seconds; the upper bound of the first pause
 LONGEST_PAUSE: Final = 20.0
 AT_ONCE_SECONDS: Final = 5.0
-SUSPICIOUS_TRIES: Final = 5  # after which a document that the server fails at is tried alone
+SUSPICIOUS_TRIES: Final = 5  # failures of the server after which a document is sent alone
 TOO_LATE: Final = "not sent: no time was left"
 NOT_SENT: Final = Verdict(Fate.BUSY, TOO_LATE)
 # Connections to servers that take no action which names its index (rest.action.multi.allow_explicit_index).
@@ -36,11 +36,11 @@ class NotDelivered(Exception):
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of the lines: how many, in how many requests and inflated bytes, and why some are not in the index.
+    """The counts of a delivery: lines by result, requests, bytes before compression, and the reasons of failures.
 
-    `excluded` are lines of a kind that is not shipped, all others became a document.
-    `reasons` counts what is not in the index. `available` says whether the server took the last request at all, and `denied` whether
-    it permitted none of it.
+    `excluded` are lines of a kind that is not shipped; every other line became a document.
+    `reasons` counts the documents that are not in the index, by reason. `available` says whether the server accepted the last
+    request, and `denied` whether it refused all of it for lack of permission.
     """
 
     indexed: int = 0
@@ -87,10 +87,10 @@ class Outcome:
 
 @dataclass(slots=True)
 class RetryBudget:
-    """How long to go on: until `deadline` on `clock`, in seconds, with pauses of random length between tries.
+    """Retries until `deadline` on `clock`, in seconds, with exponential back-off.
 
-    Full jitter (a pause is anything between nothing and a bound that doubles): of the usual ways the one that
-    keeps many senders from coming back together, https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
+    Full jitter: a pause is a random part of a bound that doubles. Of the usual methods it spreads many senders best,
+    https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
     """
 
     deadline: float
@@ -110,7 +110,7 @@ class RetryBudget:
 
 @dataclass(slots=True)
 class _Delivery:
-    """One delivery. What has to be sent again gathers in `busy`, and what the server refused in `refused`, each with its verdict."""
+    """One delivery. `busy` gathers the documents to send again, `refused` those that the server refused, each with its verdict."""
 
     connection: RequestsHttpConnection
     budget: RetryBudget
@@ -194,8 +194,8 @@ class _Delivery:
     def split(self, chunk: list[Document]) -> None:
         """A chunk that the server refused as a whole: it is too large, or one action in it cannot be read.
 
-        Its first document goes down the ladder alone. If not even its bare form is taken, nor the smallest of the others, the
-        server takes nothing: no more is sent.
+        Its first document goes down the ladder alone. If the server refuses even its bare form, and the smallest of the others,
+        it accepts nothing, and no more is sent.
         """
         first, *rest = chunk
         verdict = self.alone(first)
@@ -212,7 +212,7 @@ class _Delivery:
         self.halve(rest)
 
     def halve(self, chunk: list[Document]) -> None:
-        """The rest of such a chunk: by halves, down to the documents that spoil it. What is larger than one of those is not sent."""
+        """The rest of such a chunk: by halves, down to the documents that spoil it. Documents larger than one of those are not sent."""
         size, verdict = self.too_large
         self.refused += [(document, verdict) for document in chunk if len(document.lines) >= size]
         chunk = [document for document in chunk if len(document.lines) < size]
@@ -225,9 +225,9 @@ class _Delivery:
                 self.count(half, found)
 
     def blame(self) -> None:
-        """The first document that was refused goes down the ladder alone; the rest follows, in one request, to where it was taken.
+        """The first refused document goes down the ladder alone. The rest follows in one request, on the rung that was accepted.
 
-        If even its bare form is refused, the fault is the index's or the server's, and whatever was refused alike waits.
+        If even its bare form is refused, the fault lies in the index or the server, and all documents with the same refusal wait.
         """
         (first, why), *rest = self.refused
         self.refused = []
@@ -263,7 +263,7 @@ class _Delivery:
         return verdict, refusals
 
     def give_up(self, given: list[Document], verdict: Verdict) -> None:
-        """Documents that the server takes in no form: the payload waits until somebody has mended what the reason names."""
+        """Documents that the server refuses in every form: the payload waits until somebody has mended the cause in the reason."""
         if given:
             self.outcome.reasons[NO_FORM % _detailed(verdict)] += len(given)
 
@@ -282,7 +282,7 @@ class _Delivery:
         return True
 
     def suspect(self, again: list[tuple[Document, Verdict]]) -> list[Document]:
-        """What is to be sent again, but for one document that the server, which takes others, failed at each time.
+        """The documents to send again, without one at which the server failed each time although it accepts others.
 
         It is tried alone, then with less.
         """
@@ -301,9 +301,9 @@ class _Delivery:
 def deliver(documents: Iterable[Document], connection: RequestsHttpConnection, budget: RetryBudget) -> Outcome:
     """Index each document once: `create` with its id, so that a conflict means that an earlier delivery did it.
 
-    Everything is sent once before anything is sent again. What the server is too busy for is sent again alone; what it
-    refuses is sent with less; what is left at the deadline is counted as failed, but for documents that were not even
-    taken from `documents`: whoever makes them knows how many there would have been.
+    Everything is sent once before anything is sent again. Documents that the server is too busy for are sent again without
+    their neighbours, refused documents with fewer fields. Documents that are left at the deadline count as failed, except
+    those that were not yet taken from `documents`: the caller knows their number.
     """
     delivery = _Delivery(connection, budget)
     delivery.attempt(_in_time(chunks(map(sendable, documents), CHUNK_BYTES), budget))
@@ -326,7 +326,7 @@ def deliver(documents: Iterable[Document], connection: RequestsHttpConnection, b
 
 
 def failure_reason(document: Document, verdict: Verdict) -> str:
-    """Why a document failed; where somebody is not permitted something, with what is missing, since the server names an action at most."""
+    """The reason why a document failed. A missing permission is named, because the server's error names an action at most."""
     if verdict.status == "403" and (verdict.error or {}).get("type") == "security_exception":
         return f"{verdict.reason}: the user needs the permission to write {document.index_name}"
     return verdict.reason

@@ -1,8 +1,8 @@
 """One log event as one document: the record's fields at the root, and the envelope around them, as the bytes that a bulk body takes.
 
-There are two ways from a line to its fields. `spliced` checks a line that is a JSON object and copies it as it is; `read` takes any
-line and `written` writes it anew. The first way is the faster by far and gives up whenever the second could come to something else (but for
-a key that a line holds twice, and for hundreds of levels: the index refuses such a line, and it is rescued).
+There are two ways from a line to its fields. `spliced` checks a line that is a JSON object and copies it as it is. `read` takes any
+line and `written` writes it anew. The first way is by far the faster. It gives up whenever the second could have another result, with
+two exceptions that the index refuses and the ladder rescues: a line with a duplicate key, and one with hundreds of levels.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from shipper.provenance import LOG, PREDICTION, RECORDS, believed, kind_of
 from shipper.read import Kind, is_system, platform, read, read_extracted
 from shipper.redact import Redaction
 
-# What the shipper alone writes: events/envelope.json. `@function_version` is not written yet.
+# Names that only the shipper writes: events/envelope.json. `@function_version` is not written yet.
 ENVELOPE: Final = (
     "@id", "@timestamp", "@delay_ms", "@position", "@message", "@owner", "@log_group", "@log_stream", "@kind", "@stack",
     "@function_version", "@rescued",
 )  # fmt: skip
-# OpenSearch's own fields of every document: one of these at the root is refused, or worse, taken for its own.
+# OpenSearch's metadata fields. A line's field of that name at the root is refused or, worse, used as metadata.
 METADATA: Final = (
     "_id", "_index", "_source", "_type", "_routing", "_field_names", "_ignored", "_seq_no", "_primary_term", "_version", "_nested_path",
     "_doc_count", "_data_stream_timestamp",
@@ -56,9 +56,9 @@ class Form(IntEnum):
 
 
 class Document(NamedTuple):
-    """What is indexed: `lines` are the bulk interface's action and source, of which the last `tail` bytes are the fields.
+    """A document: `lines` are the action and the source for the bulk API; the last `tail` bytes of them are the fields.
 
-    What stands before them is the envelope, which stays when the fields have to go.
+    The envelope stands before the fields, and stays when the fields have to go.
     """
 
     lines: bytes
@@ -67,7 +67,7 @@ class Document(NamedTuple):
 
     @property
     def index_name(self) -> str:
-        """Where it goes."""
+        """The name of the document's index."""
         return self.lines.split(b'"', 6)[5].decode()
 
     @property
@@ -77,11 +77,11 @@ class Document(NamedTuple):
 
 
 class Rules(NamedTuple):
-    """Which kinds of line are left out, what is made unreadable, and where a document belongs.
+    """The excluded kinds of line, the redaction, and the settings of a document's index and origin.
 
-    `stack` is the name in `@stack`, which an empty one leaves out. `prefix` is what each index's name begins with.
-    `record_groups` are the log groups whose records are believed (shipper.provenance), `names` what the fields of their
-    predictions are called (shipper.field_map), and `key` the secret of their `input.hash`, which an empty one leaves out.
+    `stack` is the value of `@stack`; an empty one leaves the field out. `prefix` begins the name of each index.
+    `record_groups` are the log groups with trusted records (shipper.provenance). `names` maps the fields of their
+    predictions (shipper.field_map). `key` is the secret for `input.hash`; an empty one leaves the field out.
     """
 
     exclude: frozenset[Kind] = frozenset()
@@ -94,7 +94,7 @@ class Rules(NamedTuple):
 
 
 class Spliced(NamedTuple):
-    """The end of a document, byte by byte that of its line, and the `@kind` that the line has where it is believed."""
+    """The end of a document, byte for byte from its line, and the `@kind` of the line if its origin is trusted."""
 
     tail: bytes
     kind: str
@@ -104,8 +104,8 @@ class _Prediction(Struct):
     label: str | UnsetType = UNSET
 
 
-# A JSON object is checked by reading it as this: whatever it holds beside these names is skipped, though not unchecked. A guarded name
-# (however it is escaped) can have no value at all, so that its presence is an error.
+# A JSON object is checked by decoding it as this type: other names are skipped, but their syntax is checked. A guarded name (however it
+# is escaped) has a type without values, so its presence is an error.
 GUARDED: Final = dict(enumerate(sorted({*RESERVED, "_aws"})))
 NOTHING: Final[Any] = Annotated[str, Meta(min_length=1, max_length=0)]
 _Line: Final[Any] = msgspec.defstruct(
@@ -204,7 +204,7 @@ def spliced(text: str, *, platform_matters: bool = False) -> Spliced | None:
 
 
 def written(fields: Fields) -> bytes:
-    """The end of a document with these fields. What the envelope or OpenSearch itself reserves stays in `@message` alone."""
+    """The end of a document with these fields. Names that the envelope or OpenSearch reserves stay in `@message` only."""
     kept = {name: value for name, value in fields.items() if name.partition(".")[0] not in RESERVED}
     try:
         return b"," + msgspec.json.encode(kept)[1:] + b"\n" if kept else NO_FIELDS

@@ -19,7 +19,7 @@ NO_NAMES: Final[FieldMap] = MappingProxyType({})
 def field_map(text: str) -> FieldMap:
     """The map that a setting writes as `target=name`, with commas; a name may be a path with dots.
 
-    Raises `ValueError` with a sentence that says what to write instead.
+    Raises `ValueError` with a sentence that shows the right form.
     """
     found: dict[str, Path] = {}
     for part in filter(None, (part.strip() for part in text.split(","))):
@@ -40,8 +40,8 @@ def field_map(text: str) -> FieldMap:
 def moved(fields: Fields, names: FieldMap) -> Fields:
     """The fields under their targets' names; `fields` stays as it is.
 
-    All are taken out before the first is put in, so that `prediction` can become `prediction.label`. What a line has under the
-    target's own name is not overwritten: the other field then stays where it was.
+    All are taken out before the first is put in, so that `prediction` can become `prediction.label`. A value that a line already
+    has under the target's name is not overwritten: the other field then stays where it was.
     """
     if not names:
         return fields

@@ -20,7 +20,7 @@ from shipper.settings import settings
 from shipper.ship import ship
 
 SERVICE = "shipper"
-REPORT_SECONDS = 4.0  # kept back for the last chunk and the report: Lambda ends what takes longer than its time without a word
+REPORT_SECONDS = 4.0  # kept back for the last chunk and the report: Lambda ends an invocation at its time limit without a warning
 
 setting = settings(os.environ)
 connection = connect(setting.opensearch_url, os.environ)
@@ -32,11 +32,11 @@ metrics = EphemeralMetrics(namespace="PredictionMonitor", service=SERVICE, defau
 
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: Any, context: LambdaContext) -> dict[str, int]:
-    """Ship one payload. Raises `PayloadInvalid` for one that cannot be read, `NotDelivered` for what is not in the index."""
+    """Ship one payload. Raises `PayloadInvalid` if it cannot be read, and `NotDelivered` if a document is not in the index."""
     budget = RetryBudget(time.monotonic() + context.get_remaining_time_in_millis() / 1000 - REPORT_SECONDS)
     payload = decode(event, limit=setting.max_payload_bytes)
     if payload.log_group == setting.own_log_group:
-        # Raised, this would be retried, each time with new lines for the next payload: the loop would grow instead of turning.
+        # No exception here: Lambda would retry it, and each retry would log new lines, which would be shipped too.
         logger.error("this is the shipper's own log group: remove its subscription", log_group=payload.log_group)
         outcome = Outcome(excluded=len(payload.events))
     else:

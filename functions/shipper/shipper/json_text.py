@@ -1,4 +1,4 @@
-"""JSON as text and as values: read as leniently as it takes, written as every reader takes it."""
+"""JSON as text and as values: read leniently, written so that every parser accepts it."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import msgspec
 
 Fields = dict[str, Any]
 
-LEVELS: Final = 2  # of strings that hold JSON: more is not a format but a riddle
+LEVELS: Final = 2  # levels of strings that hold JSON; no known format has more
 
 
 def json_value(text: str) -> Any:
-    """The JSON in a text, read as leniently as it takes (NaN is null, a lone surrogate U+FFFD); None where there is none."""
+    """The JSON in a text, read leniently (NaN becomes null, a lone surrogate U+FFFD); None if the text is no JSON."""
     try:
         return msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
@@ -41,7 +41,7 @@ def json_object(line: str) -> Fields | None:
 
 
 def clean(value: Any) -> Any:
-    """What Python's own reader took, as every reader takes it: null for NaN and infinity, U+FFFD for a lone surrogate."""
+    """A value of Python's parser as strict JSON: null for NaN and infinity, U+FFFD for a lone surrogate."""
     match value:
         case dict():
             return {clean(name): clean(inner) for name, inner in value.items()}

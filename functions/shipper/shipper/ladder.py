@@ -22,7 +22,7 @@ _array: Final = msgspec.json.Decoder(list[Raw]).decode
 
 
 def less(document: Document, error: Error) -> Document | None:
-    """The same line one rung down, where `error` says what the server refused; None when nothing is left to leave out."""
+    """The same line one rung down; `error` names the refused field. None when nothing is left to leave out."""
     match document.form:
         case Form.WHOLE | Form.REDUCED:
             return reduced(document, error) or rescued(document, error)
@@ -96,7 +96,7 @@ def _without(fields: dict[str, Raw], path: str) -> dict[str, Raw] | None:
 
 
 def _lessened(value: Raw, path: str) -> bytes | None:
-    """A JSON value without what it holds at a path, in any element of an array; None where it holds nothing there."""
+    """A JSON value without the values at a path, in any element of an array; None if there are none."""
     match bytes(value)[:1]:
         case b"{":
             left = _without(_object(value), path)

@@ -1,4 +1,4 @@
-"""Fields that cost an index far more than they are worth, found before they are sent.
+"""Fields that would block an index for seconds, found before they are sent.
 
 OpenSearch 3.8 takes cubic time for the dots in one name (450 dots .24 s, 2,000 dots 20 s) and 75 µs for each new name, before it
 refuses the line: one line of 4 kB keeps a write thread busy for as long. Its limits are index settings with the defaults
@@ -17,7 +17,8 @@ from shipper.ladder import rescued
 
 DEPTH: Final = 20  # index.mapping.depth.limit: the names on the way to a value, each dot in a name as one more; arrays on their own
 NAMES: Final = 1000  # index.mapping.total_fields.limit
-# Fewer of these bytes cannot cost much, and nearly no line has more: only then is it read. Nesting alone is refused at no cost.
+# A line with fewer of these bytes cannot cost much, and hardly any line has more: only then are its fields counted. OpenSearch refuses
+# nesting alone at no cost.
 FEW_DOTS: Final = 64
 FEW_NAMES: Final = 500
 FEW_BYTES: Final = 5 * FEW_NAMES  # of a name with its colon, its quotation marks and a value

@@ -1,12 +1,12 @@
-"""Which days' logs belong into the index of the records, because documents of their log group are there already.
+"""The days on which a group's logs stay in the index of the records, because documents of the group are there already.
 
-Lines that are no records have a daily index of their own (shipper.document). The console's function, and this shipper before
-it had that index, put them into the common one, under the same id: there a second delivery meets the first, in another index
-it would not. So a log group's lines stay in the common index on a day if that index holds a document of the group without
-`@kind`, from that day or the day before. The day before is asked for too, because two functions that both deliver a group
-begin each day at the same moment. Once they are one, the rule ends by itself: docs/from-the-console.md.
+Lines that are no records have a daily index of their own (shipper.document). The console's function, and earlier versions of
+this shipper, put them into the common index, under the same id. There a second delivery meets the first; in another index it
+would make a second document. So a log group's lines stay in the common index on a day if that index holds a document of the
+group without `@kind`, from that day or the day before. The day before counts too, because two functions that both deliver a
+group begin each day at the same moment. The rule ends by itself once only one function delivers: docs/from-the-console.md.
 
-Retry, replay and backfill ask the same, and what a day's index answers does not change later.
+Retry, replay and backfill ask the same question, and the answer for a day does not change later.
 """
 
 from __future__ import annotations

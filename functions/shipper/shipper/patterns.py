@@ -1,6 +1,6 @@
-"""What is masked in text: e-mail addresses and long numbers, however they are spelled.
+"""The patterns that are masked in text: e-mail addresses and long numbers, in any spelling.
 
-Every repetition in an expression is bounded or gives nothing back, so that no text takes time by the square of its length.
+Every repetition in an expression is bounded or possessive, so that no text takes quadratic time.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from shipper.plain import JOINER, readings, shape
 
 Span = tuple[int, int]
 
-# Begins where a word begins and gives nothing back: one look at each word.
+# Begins at the start of a word and is possessive: each word is examined once.
 LOCAL: Final = rf"(?<![\w.+{JOINER}-])(?<!\w')(?:[\w.+{JOINER}-]|(?<=\w)'(?=\w))++|\"[^\"@]{{1,64}}\""
 DOMAIN: Final = rf"[\w{JOINER}-]{{1,63}}(?:\.[\w{JOINER}-]{{1,63}}){{1,32}}|\[[0-9a-fA-F.:]{{2,45}}\]"
 EMAIL: Final = re.compile(rf"(?:{LOCAL})@(?:{DOMAIN})")
@@ -23,7 +23,7 @@ OCTET: Final = r"(?:25[0-5]|2[0-4]\d|[01]?\d?\d)"
 DATE: Final = "|".join(
     separator.join(parts) for separator in ("-", "/", r"\.", "_") for parts in ((YEAR, MONTH, DAY), (DAY, MONTH, YEAR), (MONTH, DAY, YEAR))
 )
-# What has many digits and stays: a date, a time of the day, an IPv4 address, a decimal.
+# Texts with many digits that are not masked: a date, a time of day, an IPv4 address, a decimal.
 FORMS: Final = "|".join(
     [
         rf"(?=\d{{1,4}}[./_-]\d{{1,2}}[./_-]\d)(?:{DATE})(?!\d)",
@@ -34,7 +34,7 @@ FORMS: Final = "|".join(
     ]
 )
 KNOWN: Final = rf"(?=\d{{1,6}}[.,:/_-]\d)(?:{FORMS})"  # a quick look first
-# Seven digits and more with what phone, card and account numbers are written with. No more than 20 with separators.
+# Seven digits or more, with the separators of phone, card and account numbers. No more than 20 with separators.
 NUMBER: Final = re.compile(
     rf"(?=[\d(+])(?<![\w.-])(?:(?:{KNOWN})|(?:(?<=/)|(?<=ersion[ =:]))\d{{1,9}}(?:\.\d{{1,9}}){{1,8}}(?![\w-]|\.\d)|(?P<number>"
     r"\(\d{2,5}\)[ -]?\d{2,4}(?:\.\d{2,4}){1,4}(?![\w-]|\.\d)"

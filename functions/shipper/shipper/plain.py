@@ -1,6 +1,6 @@
-"""One spelling for what writers spell in many: escapes are decoded; letters, digits, spaces and dashes are folded.
+"""A normal form of text: escapes are decoded; letters, digits, spaces and dashes are folded.
 
-Nothing here changes what is shipped: it is what redaction looks at. Every function takes time linear in the length of its text.
+Only redaction reads it; the shipped text keeps its spelling. Every function takes time linear in the length of its text.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ BYTE: Final = r"[0-9a-fA-F]{2}"
 
 
 def _utf8(prefix: str) -> str:
-    """The escapes of one character: one byte, or a lead byte with what continues it."""
+    """The escapes of one character: one byte, or a lead byte with its continuation bytes."""
     return rf"{prefix}(?:[c-fC-F][0-9a-fA-F](?:{prefix}[89abAB][0-9a-fA-F]){{1,3}}|{BYTE})"
 
 
@@ -65,7 +65,7 @@ class Reading:
 
 
 def readings(text: str) -> Iterator[tuple[str, Callable[[int, int], tuple[int, int]]]]:
-    """The text, then what each level of decoding makes of it, with the function that turns a span into one of the text."""
+    """The text, then the result of each level of decoding, with the function that turns a span of it into a span of the text."""
     levels: list[Reading] = []
 
     def origin(start: int, end: int) -> tuple[int, int]:
@@ -190,5 +190,5 @@ def letters(text: str) -> str:
 
 
 def shape(text: str) -> str:
-    """The text with plain digits, spaces, hyphens, dots and @ for their brothers elsewhere in Unicode, character by character."""
+    """The text with ASCII digits, spaces, hyphens, dots and @ in place of their Unicode variants, character by character."""
     return text if text.isascii() else text.translate(_SHAPE)

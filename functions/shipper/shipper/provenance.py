@@ -1,7 +1,7 @@
-"""Where a line came from and what it holds, as `@kind`: events/envelope.json says the rule.
+"""The origin and content of a line, as `@kind`. The rule is in events/envelope.json.
 
-Whoever writes into a log group chooses what its lines say. So a line counts as a record only where the group is one of those whose
-records are believed, or the subscription that passed it has the name of one for records; all other lines are `log`.
+Anybody who can write into a log group can write a line that looks like a record. So a line counts as a record only if its log group
+is one of the trusted groups, or if the subscription filter that matched it has the name of the one for records. Every other line is `log`.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ RECORD_FILTER: Final = "prediction-monitor-records"
 
 
 def believed(payload: Payload, record_groups: Container[str]) -> bool:
-    """Whether the payload's records are believed: by its log group, or by the name of the subscription filter."""
+    """Whether the payload's records are trusted: by its log group, or by the name of the subscription filter."""
     return payload.log_group in record_groups or RECORD_FILTER in payload.filters
 
 
 def kind_of(fields: dict[str, Any]) -> str:
-    """The `@kind` of a believed line: what its `message` names, `prediction` for one with a label, `log` for any other."""
+    """The `@kind` of a trusted line: the kind in its `message`, `prediction` for a line with a label, `log` for any other."""
     message = fields.get("message")
     if isinstance(message, str) and message in RECORDS:
         return message

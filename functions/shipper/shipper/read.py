@@ -1,4 +1,4 @@
-"""What a log line says, as fields: the JSON object in it, the fields of Lambda's own lines, or nothing."""
+"""The fields of a log line: the JSON object in it, the fields of Lambda's own lines, or none."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ FIGURE: Final = re.compile(r"(?P<name>[A-Z][A-Za-z ]{0,40}): (?P<value>\S{1,200}
 PART: Final = re.compile(r"(?P<name>Name|State|Events|Types|Error Type): (?P<value>\[[^\]]*\]|[^\t]*)")
 NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?")  # an exponent is rather part of an id
 DIGITS: Final = 40  # characters of a number: beyond it digits would be lost, and time
-MISSING: Final = frozenset({"", "-"})  # how access logs write that there is nothing
+MISSING: Final = frozenset({"", "-"})  # a missing value in access logs
 KINDS: Final = {"REPORT": "platform.report", "INIT_REPORT": "platform.initReport", "RESTORE_REPORT": "platform.restoreReport"}
 STARTS: Final = {"INIT_START": "platform.initStart", "RESTORE_START": "platform.restoreStart"}
 AGENTS: Final = {"EXTENSION": "platform.extension", "LOGS": "platform.logsSubscription", "TELEMETRY": "platform.telemetrySubscription"}
 FIRST: Final = frozenset("SEIRLTF")  # letters of such lines
-WRAPPER: Final = {"timestamp", "level", "message"}  # what Lambda's JSON format and Powertools have in common
+WRAPPER: Final = {"timestamp", "level", "message"}  # common to Lambda's JSON format and Powertools
 
 
 class Kind(StrEnum):
-    """What sort of line it is."""
+    """The kind of a line."""
 
     PLATFORM = "platform"  # START, END, REPORT, and their JSON forms
     METRICS = "metrics"  # CloudWatch's embedded metric format
@@ -67,8 +67,8 @@ def read(line: str) -> Reading:
 def read_extracted(extracted: Fields) -> Fields:
     """The fields of a space-delimited filter pattern, much as the console's function indexes them.
 
-    What is missing (empty, `-`) is dropped, numbers are numbers (unless a digit would be lost), and a value that holds JSON is
-    there twice: as it came, and as an object under its name with a dollar sign before it. System fields (`@aws.account`) stay text.
+    Missing values (empty, `-`) are dropped. Numbers become numbers, unless a digit would be lost. A value that holds JSON is
+    kept twice: as it came, and as an object under its name with a dollar sign before it. System fields (`@aws.account`) stay text.
     """
     fields: Fields = {}
     for name, value in extracted.items():
@@ -83,7 +83,7 @@ def read_extracted(extracted: Fields) -> Fields:
 
 
 def is_system(name: str) -> bool:
-    """Whether an extracted field is one that CloudWatch adds to every line by itself (`emitSystemFields`), beside what the line says."""
+    """Whether CloudWatch added an extracted field to the line by itself (`emitSystemFields`)."""
     return name.startswith("@")
 
 

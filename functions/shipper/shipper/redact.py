@@ -1,4 +1,4 @@
-"""What must not leave the function: named fields dropped or hashed, patterns in text masked, in the fields and in the line itself."""
+"""Redaction: named fields are dropped or hashed, and patterns in text are masked, in the fields and in the line itself."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ LONGEST_PATH: Final = 16  # parts of a path that a field's name is looked for in
 PASSWORD: Final = frozenset({"password", "passwd", "pwd"})  # also stands in an address, without its name
 WITHHELD: Final = "[withheld: a field to redact may be in this line, which is no readable JSON]"
 PURPOSE: Final = b"prediction-monitor: hash of a redacted field"
-HASHED: Final = "redacted:"  # how a hash says that it is one, and not the text's nor `input.hash`
+HASHED: Final = "redacted:"  # marks the value as a hash, other than that of a text or `input.hash`
 PARTS: Final = re.compile(r"[.\[\]:/@$#]+")
 BETWEEN: Final = str.maketrans("", "", "-_ \t\r\n\"'`")
-# A member that names what another member of its object holds: {"name": "password", "value": "x"}
+A member that holds the name for another member's value: {"name": "password", "value": "x"}
 NAMING: Final = frozenset(
     ["name", "key", "k", "field", "fieldname", "param", "parameter", "header", "attribute", "attr", "property", "variable", "loc"]
 )
@@ -52,9 +52,9 @@ _short_name: Final = lru_cache(1024)(_long_name)
 
 @lru_cache
 def _near(names: frozenset[str]) -> tuple[re.Pattern[str], re.Pattern[str]]:
-    """What finds these names in small letters, and what finds them where a value may follow.
+    """Two expressions: one finds these names in lower case, the other finds them where a value may follow.
 
-    Every repetition is bounded: a text takes time by its length.
+    Every repetition is bounded: the time is linear in the length of the text.
     """
     core = "(?:" + "|".join("[-_ ]?".join(map(re.escape, name)) for name in sorted(names, key=len, reverse=True)) + ")"
     begin = r"(?:(?<!\w)_{0,3}|(?<=-d))"  # -Dpassword=x is Java's
@@ -74,16 +74,16 @@ def _near(names: frozenset[str]) -> tuple[re.Pattern[str], re.Pattern[str]]:
 
 @lru_cache
 def _derived(secret: bytes) -> bytes:
-    """A key for this purpose alone: what the same secret hashes elsewhere cannot be compared."""
+    """A key for this purpose alone: its hashes cannot be compared with other hashes of the same secret."""
     return hmac.new(secret, PURPOSE, hashlib.sha256).digest()
 
 
 @dataclass(frozen=True, slots=True)
 class Redaction:
-    """What is done with which fields, and what is masked in text.
+    """The redacted fields, each with its treatment, and the masked patterns.
 
-    `fields` maps a field's name, or the end of its path, to what is done with it (the first that fits); `patterns` are names
-    of `patterns.PATTERNS`; `key` is the secret of the hashes: without one, a short value could be guessed from its hash.
+    `fields` maps a field's name, or the end of its path, to its treatment; the first that fits counts. `patterns` are names
+    of `patterns.PATTERNS`. `key` is the secret of the hashes: without one, a short value could be guessed from its hash.
     """
 
     fields: Mapping[str, Action]
@@ -148,7 +148,7 @@ class Redaction:
         return self._line(value, path) if isinstance(value, str) else value
 
     def _list(self, values: list[Any], path: Name) -> list[Any]:
-        """A list; where it is one of names and values in turn, or of a command's words, what follows a name is its value."""
+        """A list. In a list of alternating names and values, or of a command's words, the value follows its name."""
         kept = []
         named: Action | None = None
         pairs = len(values) % 2 == 0 and all(isinstance(name, str) for name in values[::2])
@@ -162,7 +162,7 @@ class Redaction:
         return kept
 
     def _named_beside(self, value: Fields, path: Name) -> Action | None:
-        """What is to be done with the members of an object that holds a name to redact as a value."""
+        """The treatment of the members of an object that holds a name to redact as a value."""
         for member, held in value.items() if self.fields else ():
             if name_of(member)[-1] not in NAMING:
                 continue
@@ -177,7 +177,7 @@ class Redaction:
         return bool(self.fields) and self.leaving(fields) != replace(self, fields={}).leaving(fields)
 
     def _action(self, path: Name, below: Name) -> Action | None:
-        """What is done with the field `below` this path. The name of a field to redact may end at each of its parts."""
+        """The treatment of the field `below` this path. The name of a field to redact may end at each of its parts."""
         whole = path + below
         for end in range(len(path) + 1, len(whole) + 1):
             for name, action in self._names.items():

@@ -1,4 +1,4 @@
-"""The replay: on a schedule, dead letters back into the index, until none is left, or time is up, or the server is away."""
+"""The replay: on a schedule it puts dead letters into the index, until none is left, time is up, or the server is away."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from shipper.values import moment, positive
 SERVICE: Final = "replay"
 OPTIONS: Final = ("prefix", "since", "until", "dry_run")
 LETTER_SECONDS: Final = 95.0  # that one letter may take: about what the shipper has
-RESERVE_SECONDS: Final = 125.0  # what is left of the invocation's time when the last letter is begun
+RESERVE_SECONDS: Final = 125.0  # remaining time of the invocation at which the last letter is begun
 
 
 S3_CONFIG: Final = Config(connect_timeout=3, read_timeout=5, retries={"total_max_attempts": 2})
@@ -51,7 +51,7 @@ metrics = EphemeralMetrics(namespace="PredictionMonitor", service=SERVICE, defau
 
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: Any, context: LambdaContext) -> dict[str, Any]:
-    """Replay what waits; `event` may narrow it by `prefix`, `since` and `until` (ISO 8601, UTC), or only count with `dry_run`.
+    """Replay the waiting letters; `event` may narrow them by `prefix`, `since` and `until` (ISO 8601, UTC), or only count with `dry_run`.
 
     Answers how many letters there were, and how many met which fate: the fates add up to the letters. A schedule's own event
     narrows nothing. Raises `ValueError` with one sentence for an event that cannot be meant, `TimeoutError` for a bucket that
@@ -76,7 +76,7 @@ def handler(event: Any, context: LambdaContext) -> dict[str, Any]:
     done = {fate.value: fates[fate] for fate in (LetterFate.REPLAYED, LetterFate.POISONED, LetterFate.GONE)}
     waiting = len(found) - sum(done.values())  # with those that were not tried
     counts: dict[str, Any] = {"found": len(found), **done, "waiting": waiting}
-    for name in ("found", "replayed", "poisoned", *(() if wish.narrowed else ("waiting",))):  # an alarm takes it for all that waits
+    for name in ("found", "replayed", "poisoned", *(() if wish.narrowed else ("waiting",))):  # an alarm reads it as the number of all waiting letters
         metrics.add_metric(f"DeadLetters{name.capitalize()}", MetricUnit.Count, counts[name])
     metrics.add_metric("MemoryUtilization", MetricUnit.Percent, memory_utilization(context.memory_limit_in_mb))
     metrics.flush_metrics()
@@ -95,7 +95,7 @@ class _Wish(NamedTuple):
 
 
 def _wish(event: Any) -> _Wish:
-    """What an event asks for. Raises `ValueError` with one sentence for one that cannot be meant."""
+    """The selection in an event. Raises `ValueError` with one sentence for an invalid event."""
     if not isinstance(event, dict):
         raise ValueError("the event must be a JSON object: {} for all letters, or with " + ", ".join(OPTIONS))  # noqa: TRY004
     prefix, since, until, dry_run = (event.get(name) for name in OPTIONS)

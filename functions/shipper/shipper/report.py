@@ -1,4 +1,4 @@
-"""What one invocation did: metrics, and one summary line. Never a line per event."""
+"""The report of one invocation: metrics and one summary line, never a line per event."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can be set, read from the environment once and checked at start."""
+"""The settings, read from the environment once and checked at start."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ DIGITS = 18  # of a size: more are no 64-bit number
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Where documents go, how much a payload may inflate to, what is left out or redacted, and the group that is never shipped."""
+    """The address, the size limit of an inflated payload, exclusion and redaction, and the log group that is never shipped."""
 
     opensearch_url: str
     max_payload_bytes: int
@@ -28,17 +28,17 @@ class Settings:
 
 
 def settings(environment: Mapping[str, str]) -> Settings:
-    """The settings in `environment`. Raises `ValueError` that names the variable and what it takes.
+    """The settings in `environment`. Raises `ValueError` that names the variable and its valid values.
 
     - `OPENSEARCH_URL`: an http(s) address.
     - `MAX_PAYLOAD_BYTES`: the most that a payload may inflate to, 128 MiB where not set.
     - `EXCLUDE`: kinds of line that are not shipped, of `platform`, `metrics`, `object`, `text`, with commas.
     - `REDACT_FIELDS`: `name=drop` or `name=hash`, with commas; `name` is a field's or the end of its dotted path.
     - `REDACT_PATTERNS`: of `email`, `number`, with commas.
-    - `REDACT_KEY`: the secret of the hashes, wanted where something is hashed. Without it no `input.hash` is added.
+    - `REDACT_KEY`: the secret of the hashes, required if a field is hashed. Without it no `input.hash` is added.
     - `STACK`: the name that each document bears in `@stack`; without it the documents have none.
     - `INDEX_PREFIX`: the beginning of each index's name, `cwl-` where not set.
-    - `RECORD_LOG_GROUPS`: log groups whose records are believed, with commas.
+    - `RECORD_LOG_GROUPS`: log groups with trusted records, with commas.
     - `FIELD_MAP`: names of one's own for a prediction's fields: `target=name`, with commas (shipper.field_map).
     """
     size = environment.get("MAX_PAYLOAD_BYTES") or str(128 * MEBIBYTE)

@@ -1,4 +1,4 @@
-"""One payload through the whole way: lines to documents to OpenSearch."""
+"""One payload from its lines to documents in OpenSearch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a person or a setting writes, as values."""
+"""Values from the text of an option or a setting."""
 
 from __future__ import annotations
 
