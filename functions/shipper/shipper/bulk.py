@@ -17,7 +17,7 @@ from requests import ConnectTimeout
 
 from shipper.document import Document
 
-CHUNK_BYTES: Final = 5 * 1024 * 1024  inflated: Amazon limits the inflated size (10 MiB on smaller instances)
+CHUNK_BYTES: Final = 5 * 1024 * 1024  # inflated: Amazon limits the inflated size (10 MiB on smaller instances)
 GZIP: Final = 31  # window bits: the largest window, a gzip header
 LEVEL: Final = 2  # of isal's 0 to 3: as small as zlib's 1, at a fifth of its time
 HEADERS: Final = {"content-type": "application/x-ndjson", "content-encoding": "gzip"}
@@ -37,7 +37,7 @@ FIELD: Final = re.compile(
     r"|object field starting or ending with a \[\.\] makes object resolution ambiguous:)"
     r""" [\["](?P<field>[^\]"]{1,512})[\]"]"""
 )
-TWICE: Final = "twice in one object"  the reason for a name that an object holds more than once
+TWICE: Final = "twice in one object"  # the reason for a name that an object holds more than once
 LIMIT: Final = re.compile(
     r"(?:Limit|The [a-z ]{1,60} limit) of (?P<limit>(?:[a-z ]{1,40} )?\[\d+\])|(?P<name>field name cannot (?:be|contain) [a-z ]{1,40})"
 )
@@ -50,7 +50,7 @@ MENDABLE: Final = re.compile(
 )
 EXPLICIT_INDEX: Final = "explicit index in bulk is not allowed"  # rest.action.multi.allow_explicit_index: false
 AWAY_STATUSES: Final = frozenset({408, 429, 502, 503, 504})  # of a request: the server, or a proxy before it, does not take it now
-BUSY_ITEMS: Final = frozenset({429, 502, 503, 504})  a 500 of an item is caused by its content
+BUSY_ITEMS: Final = frozenset({429, 502, 503, 504})  # a 500 of an item is caused by its content
 REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 UNSIGNED: Final = (
     ": the domain wants requests signed, and only those to its own address (NAME.REGION.es.amazonaws.com) are: "

@@ -108,7 +108,7 @@ class _Cuttable(HTTPConnection):
     adapter: _Adapter
 
     def connect(self) -> None:
-        self.adapter.opened = [self]  one exchange at a time: earlier connections are idle or closed
+        self.adapter.opened = [self]  # one exchange at a time: earlier connections are idle or closed
         super().connect()
         if self.adapter.is_cut:
             self.close()

@@ -37,7 +37,7 @@ class _Count(Struct):
 def is_common(connection: RequestsHttpConnection, prefix: str, log_group: str, day: int) -> bool:
     """Whether a day's lines of the group belong into the common index; not where one may not count, or nothing can be counted.
 
-    `day` is a number since 1970. Asked once a process, group and day. Raises `NotAnswered`.
+    `day` is a number since 1970. Asked once per process, group and day. Raises `NotAnswered`.
     """
     groups = [{"term": {field: log_group}} for field in ("@log_group", "@log_group.keyword")]  # as indices without our template have it
     times = {"range": {"@timestamp": {"gte": (day - 1) * DAY, "lt": (day + 1) * DAY, "format": "epoch_millis"}}}

@@ -29,7 +29,7 @@ PURPOSE: Final = b"prediction-monitor: hash of a redacted field"
 HASHED: Final = "redacted:"  # marks the value as a hash, other than that of a text or `input.hash`
 PARTS: Final = re.compile(r"[.\[\]:/@$#]+")
 BETWEEN: Final = str.maketrans("", "", "-_ \t\r\n\"'`")
-A member that holds the name for another member's value: {"name": "password", "value": "x"}
+# A member that holds the name for another member's value: {"name": "password", "value": "x"}
 NAMING: Final = frozenset(
     ["name", "key", "k", "field", "fieldname", "param", "parameter", "header", "attribute", "attr", "property", "variable", "loc"]
 )

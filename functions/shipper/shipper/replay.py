@@ -53,9 +53,8 @@ metrics = EphemeralMetrics(namespace="PredictionMonitor", service=SERVICE, defau
 def handler(event: Any, context: LambdaContext) -> dict[str, Any]:
     """Replay the waiting letters; `event` may narrow them by `prefix`, `since` and `until` (ISO 8601, UTC), or only count with `dry_run`.
 
-    Answers how many letters there were, and how many met which fate: the fates add up to the letters. A schedule's own event
-    narrows nothing. Raises `ValueError` with one sentence for an event that cannot be meant, `TimeoutError` for a bucket that
-    is not listed in time.
+    Returns the number of letters, and their number by fate; the fates add up to the letters. A schedule's own event narrows
+    nothing. Raises `ValueError` with one sentence for an invalid event, `TimeoutError` for a bucket that is not listed in time.
     """
     deadline = time.monotonic() + context.get_remaining_time_in_millis() / 1000 - RESERVE_SECONDS
     wish = _wish(event)
@@ -76,7 +75,7 @@ def handler(event: Any, context: LambdaContext) -> dict[str, Any]:
     done = {fate.value: fates[fate] for fate in (LetterFate.REPLAYED, LetterFate.POISONED, LetterFate.GONE)}
     waiting = len(found) - sum(done.values())  # with those that were not tried
     counts: dict[str, Any] = {"found": len(found), **done, "waiting": waiting}
-    for name in ("found", "replayed", "poisoned", *(() if wish.narrowed else ("waiting",))):  # an alarm reads it as the number of all waiting letters
+    for name in ("found", "replayed", "poisoned", *(() if wish.narrowed else ("waiting",))):  # an alarm reads it
         metrics.add_metric(f"DeadLetters{name.capitalize()}", MetricUnit.Count, counts[name])
     metrics.add_metric("MemoryUtilization", MetricUnit.Percent, memory_utilization(context.memory_limit_in_mb))
     metrics.flush_metrics()

@@ -18,7 +18,7 @@ from shipper.provenance import believed
 
 
 def ship(payload: Payload, rules: Rules, connection: RequestsHttpConnection, budget: RetryBudget) -> Outcome:
-    """Deliver a payload's lines, and say what became of each. Raises nothing: what is not delivered is in the outcome."""
+    """Deliver a payload's lines, and count the result of each. Raises nothing: the outcome holds the failures too."""
     # A record of a log was never in another place.
     asks = not believed(payload, rules.record_groups)
     days = _CommonDays(payload.log_group, rules.prefix, connection, budget) if asks else ()
@@ -36,7 +36,7 @@ def ship(payload: Payload, rules: Rules, connection: RequestsHttpConnection, bud
 
 @dataclass(frozen=True, slots=True)
 class _CommonDays:
-    """The days whose logs of a group belong into the common index. The server is asked when a document of a day is made."""
+    """The days on which a group's logs belong into the common index. The server is asked when a document of a day is made."""
 
     log_group: str
     prefix: str
