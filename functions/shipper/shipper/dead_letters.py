@@ -19,7 +19,7 @@ from shipper.exchange import TookTooLong, within
 PREFIX: Final = "aws/lambda/async/"  # where Lambda puts them
 POISON: Final = "poison/"
 REASON_CHARACTERS: Final = 1500  # of the 2 kB that S3 takes as metadata
-MOST_CONSECUTIVE_FAILURES: Final = 3  letters in a row that failed because of the server or the bucket: then the rest waits
+MOST_CONSECUTIVE_FAILURES: Final = 3  # letters in a row that failed because of the server or the bucket: then the rest waits
 S3_SECONDS: Final = 8.0  # that one step in the bucket may take, on the wall clock
 PERMISSIONS: Final = {"GetObject": "s3:GetObject", "DeleteObject": "s3:DeleteObject", "CopyObject": "s3:PutObject and s3:GetObject"}
 

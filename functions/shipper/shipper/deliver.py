@@ -19,7 +19,7 @@ from shipper.ladder import less, rescued
 from shipper.limits import sendable
 
 REQUEST_SECONDS: Final = 30.0
-FIRST_PAUSE: Final = 0.2  seconds; the upper bound of the first pause
+FIRST_PAUSE: Final = 0.2  # seconds; the upper bound of the first pause
 LONGEST_PAUSE: Final = 20.0
 AT_ONCE_SECONDS: Final = 5.0
 SUSPICIOUS_TRIES: Final = 5  # failures of the server after which a document is sent alone
