@@ -46,7 +46,7 @@ SETS: Final = 21  # of predictions
 class Scale:
     """How much is drawn: of the dial's traffic, of the bars', splits of independent rows, baselines of power; documents to read."""
 
-    dial: int = 200
+    dial: int = 120
     bars: int = 20
     splits: int = 100
     power: int = 10

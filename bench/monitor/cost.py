@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from dataclasses import replace
 from time import perf_counter
-from typing import Any, Final
+from typing import Final
+
+import numpy as np
 
 from bench.monitor import traffic
 from bench.monitor.false_alarms import Days
@@ -13,17 +17,19 @@ from bench.monitor.volume import summaries
 from monitor import baseline
 from monitor.judge import judge
 from monitor.plan import plan
-from monitor.summary import Moments, Summary, from_document, to_document
+from monitor.summary import SLOT, Moments, Summary, from_document, to_document
 from monitor.windows import cut, stack
 
 LARGE: Final = 20_000_000  # predictions a day
+FULLER: Final = 10  # times the rows of a slot, before each counts for many: as many bins are used as in so large a slot
 
 
 def cost(source: Table, made: Days, chance: Chance) -> dict[str, float]:
     """Seconds of a run (two hours of slots against a baseline) and of accepting 7 days of 20 million a day."""
-    rows = made(7, chance)
-    kept = summaries(traffic.windows(source, rows.reshape(-1, DAY_ROWS // 96), start=MONDAY))
-    times = LARGE // DAY_ROWS
+    slots = np.concatenate([made(7, chance) for _ in range(FULLER)]).reshape(-1, FULLER * DAY_ROWS // 96)
+    kept = summaries(traffic.windows(source, slots, start=MONDAY))
+    kept = [replace(s, start=int(MONDAY) + at * SLOT, seconds=SLOT) for at, s in enumerate(kept)]
+    times = LARGE // (FULLER * DAY_ROWS)
     large = [json.dumps(to_document(_times(s, times))) for s in kept]
     started = perf_counter()
     read = [from_document(json.loads(line)) for line in large]
@@ -46,13 +52,19 @@ def cost(source: Table, made: Days, chance: Chance) -> dict[str, float]:
 
 def _times(summary: Summary, number: int) -> Summary:
     """The same slot with so many times the rows."""
-    values: dict[str, Any] = {name: getattr(summary, name) for name in Summary.__dataclass_fields__}
-    values |= {
-        "rows": summary.rows * number,
-        "moments": {n: Moments(m.count * number, m.total * number, m.squares * number) for n, m in summary.moments.items()},
-        "bins": {n: {c: k * number for c, k in b.items()} for n, b in summary.bins.items()},
-        **{n: {k: c * number for k, c in getattr(summary, n).items()} for n in ("labels", "flags", "scripts", "hashes")},
-        "unknown": summary.unknown * number,
-        "distinct": summary.distinct * number,
-    }
-    return Summary(**values)
+    return replace(
+        summary,
+        rows=summary.rows * number,
+        moments={n: Moments(m.count * number, m.total * number, m.squares * number) for n, m in summary.moments.items()},
+        bins={n: _more(codes, number) for n, codes in summary.bins.items()},
+        labels=_more(summary.labels, number),
+        flags=_more(summary.flags, number),
+        scripts=_more(summary.scripts, number),
+        hashes=_more(summary.hashes, number),
+        unknown=summary.unknown * number,
+        distinct=summary.distinct * number,
+    )
+
+
+def _more[K](counts: Mapping[K, int], number: int) -> dict[K, int]:
+    return {key: count * number for key, count in counts.items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
@@ -54,10 +55,7 @@ def slots(source: Table, rows: Index, a_day: int) -> list[Summary]:
     count = len(rows) // each
     arrays = traffic.windows(source, rows[: count * each].reshape(count, each))
     found = summaries(arrays)
-    return [Summary(**{f: getattr(s, f) for f in FIELDS} | {"start": MONDAY + at * every, "seconds": SLOT}) for at, s in enumerate(found)]
-
-
-FIELDS: Final = tuple(Summary.__dataclass_fields__)
+    return [replace(s, start=int(MONDAY) + at * every, seconds=SLOT) for at, s in enumerate(found)]
 
 
 def volume(source: Table, made: Callable[[int, Chance], Index], tick: Tick) -> list[dict[str, Any]]:

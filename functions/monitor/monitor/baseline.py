@@ -22,6 +22,7 @@ Array = NDArray[np.float64]
 FORMAT: Final = 1
 BINNED: Final = ("prediction.score", "input.words", "input.non_letter_share")
 HASHES: Final = 500
+LEAST: Final = 3  # windows that anything can be fitted to
 DOMINANT: Final = 0.5  # a script of at least this share of the rows is the usual one
 
 
@@ -75,8 +76,8 @@ class Baseline:
 
 def fit(summaries: Sequence[Summary]) -> Baseline:
     """The baseline of these whole windows, of one stream and version. Raises `TooFewWindows` below three."""
-    if len(summaries) < 3:
-        raise TooFewWindows(f"a baseline needs at least 3 windows; these days have {len(summaries)}")
+    if len(summaries) < LEAST:
+        raise TooFewWindows(f"a baseline needs at least {LEAST} windows; these days have {len(summaries)}")
     first = summaries[0]
     windows = stack(summaries)
     return fit_windows(windows, first.stream, first.version, first.profile)
@@ -94,13 +95,14 @@ def fit_windows(windows: Windows, stream: Stream, version: str, profile: str) ->
     missing |= reasons
     if chart is None:
         missing["means"] = "no component can be charted"
-    label = shares.fit(label_counts(windows, known)) if known else None
+    enough = (labels.counts.sum(axis=1) > 0).sum() >= LEAST
+    label = shares.fit(label_counts(windows, known)) if known and enough else None
     if label is None:
         missing["label"] = NOT_THERE
     grouping, bins = {}, {}
     for name in BINNED:
         counts = windows.bins[name]
-        if (counts.sum(axis=1) > 0).sum() < 3:
+        if (counts.sum(axis=1) > 0).sum() < LEAST:
             missing[name] = NOT_THERE
             continue
         grouping[name] = groups.deciles(counts.sum(axis=0), name)

@@ -28,7 +28,7 @@ PRESENT: Final = 0.5  # a window has a component if at least this share of its r
 ABSENT_WINDOWS: Final = 0.05  # a component may be absent from so many of the baseline's windows
 REDUNDANT: Final = 1e-6  # variance of a component, of its own, that the others do not tell
 A_CELL: Final = 3  # windows that an hour needs for a mean of its own
-SPARE: Final = 30  # degrees of freedom that must be left after the hours' means
+SPARE: Final = 40  # degrees of freedom that must be left after the hours' means
 DAILY: Final = 10  # pairs of windows a day apart that tell how windows vary beside the hour
 BY_HOUR: Final = 0.5  # share of a component's variance between windows that the hour explains
 

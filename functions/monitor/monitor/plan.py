@@ -43,9 +43,9 @@ class Plan:
 def plan(slots: Sequence[Summary]) -> Plan:
     """The shortest windows that arm on the slots of a baseline's days, of one version.
 
-    Where none does: the window that would, as far as `deff` is known. Raises `ValueError` without slots.
+    Where none does: the window that would, as far as `deff` is known. Raises `ValueError` without predictions.
     """
-    if not slots:
+    if not sum(s.rows for s in slots):
         raise ValueError("there is no slot with predictions in these days")
     start, end = min(s.start for s in slots), max(s.end for s in slots)
     span = max(1, -(-(end - start) // DAY))

@@ -95,7 +95,10 @@ def counts(x: ArrayLike, mean: ArrayLike, variance: ArrayLike) -> Array:
 
 @lru_cache(maxsize=65_536)
 def fisher_upper(hits: int, rows: int, reference_hits: int, reference_rows: int) -> float:
-    """Fisher's exact test, one-sided: P(at least `hits` of `rows`), both margins given."""
+    """Fisher's exact test, one-sided: P(at least `hits` of `rows`), both margins given. 1 without rows; hits are at most the rows."""
+    if not rows or not reference_rows:
+        return 1.0
+    hits, reference_hits = min(hits, rows), min(reference_hits, reference_rows)
     low, chances = _hypergeometric(rows, reference_rows, hits + reference_hits)
     return float(min(1.0, chances[max(0, hits - low) :].sum()))
 
