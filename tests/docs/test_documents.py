@@ -27,6 +27,7 @@ DOCUMENTS = [
         "docs/api.md",
         "docs/deploy.md",
         "docs/from-the-console.md",
+        "docs/monitoring.md",
         "docs/kibana.md",
         "docs/local.md",
         "docs/model.md",

@@ -125,7 +125,7 @@ def _means(windows: Windows, profile: Profile) -> Signal:
     if not kept:
         nothing = np.full(len(windows), np.nan)
         return Signal("means", nothing, nothing, [""] * len(windows), nothing, nothing)
-    away, noise = (values - profile.centre)[:, kept], 1 / windows.rows + 1 / profile.rows
+    away, noise = (values - profile.centre)[:, kept], 1 / np.maximum(windows.rows, 1) + 1 / profile.rows
     covariance = profile.covariance[np.ix_(kept, kept)]
     squared = np.einsum("wi,ij,wj->w", away, np.linalg.inv(covariance), away) / noise
     moved = np.abs(away / profile.deviation[kept]).argmax(axis=1)

@@ -1,0 +1,25 @@
+"""The document and the dial say what was measured."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from bench.monitor.report import tables
+from monitor import dial
+from tools.root import ROOT
+
+RESULTS = json.loads((ROOT / "bench" / "monitor.json").read_text(encoding="utf-8"))
+TABLES = tables(RESULTS)
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_the_document_has_each_table_as_it_was_measured(name: str) -> None:
+    assert TABLES[name] in (ROOT / "docs" / "monitoring.md").read_text(encoding="utf-8")
+
+
+def test_the_dial_is_the_measured_one() -> None:
+    assert json.loads(dial.TABLE.read_text(encoding="utf-8"))["rows"] == RESULTS["dial"]
+    row = dial.choose(168).row
+    assert (row.level, row.in_a_row) == (RESULTS["row"]["level"], RESULTS["row"]["in_a_row"])
