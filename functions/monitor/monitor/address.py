@@ -21,7 +21,7 @@ class Login(NamedTuple):
     password: str
 
     def encoded(self) -> tuple[bytes, bytes]:
-        """Both as UTF-8, which requests sends as it is; of text it takes Latin-1 alone."""
+        """Name and password as UTF-8 bytes. requests sends bytes unchanged, but would encode text as Latin-1."""
         return self.name.encode(), self.password.encode()
 
 
@@ -66,7 +66,7 @@ def address(text: str, name: str = "OPENSEARCH_URL", user: str | None = None, pa
 
 
 def _login(named: str, secret: str, name: str, user: str | None, password: str | None) -> Login | None:
-    """The login of the address itself, or of `user`; what is missing of the first may come from the second."""
+    """The login of the address itself, or of `user`. A part that the address lacks may come from `user` and `password`."""
     if secret and not named:
         raise ValueError(f"{name} has a password without a name: write NAME:PASSWORD@ before the host")
     if user and named and user != named:

@@ -16,7 +16,7 @@ REGION: Final = re.compile(r"\.([a-z]{2}(?:-[a-z]+)+-\d)\.(?:es|on)\.")  # the d
 LONGEST_ANSWER: Final = 64 * 1024 * 1024  # bytes: many times what the answer to a whole chunk has
 AMAZON: Final = (".amazonaws.com", ".amazonaws.com.cn", ".on.aws")
 
-# It warns of every failed request, with a traceback; what failed and why is in the outcome.
+# It warns of every failed request, with a traceback. The outcome already holds each failure and its reason.
 logging.getLogger("opensearch").setLevel(logging.ERROR)
 
 
@@ -36,8 +36,8 @@ def connect(endpoint: str, environment: Mapping[str, str], user: str | None = No
     """A connection to `endpoint`, signed with the keys of `environment` where it is Amazon's.
 
     A login, of the address or of `user` with `OPENSEARCH_PASSWORD` in `environment`, comes before a signature: a domain with
-    users of its own takes either, and never both. Raises `ValueError` for an address that cannot be used, and where there is
-    nothing to sign with. It never retries by itself: whoever delivers decides, document by document.
+    users of its own takes either, and never both. Raises `ValueError` for an address that cannot be used, and where no
+    credentials are found. The connection never retries by itself: `deliver` decides, document by document.
     """
     found = address(endpoint, user=user, password=environment.get(PASSWORD))
     secure = found.scheme == "https"
@@ -57,7 +57,7 @@ def connect(endpoint: str, environment: Mapping[str, str], user: str | None = No
 
 
 def _anonymous(request: Any) -> Any:
-    """Signs in as nobody; without it requests would send a password from ~/.netrc."""
+    """Adds no login. Without it requests would send a password from ~/.netrc."""
     return request
 
 
@@ -76,9 +76,9 @@ def _signature(hostname: str, environment: Mapping[str, str]) -> Any:
 
 
 def _credentials(hostname: str, environment: Mapping[str, str]) -> Any:
-    """The keys that Lambda puts into the environment, which outlast the instance that they are put into; elsewhere botocore's.
+    """The keys in Lambda's environment variables, which stay valid as long as the instance runs; elsewhere those of botocore.
 
-    botocore would take the same keys first, and its import costs as much as half of opensearch-py's.
+    botocore would take the same keys first, but its import takes half as long as that of opensearch-py.
     """
     key, secret = environment.get("AWS_ACCESS_KEY_ID"), environment.get("AWS_SECRET_ACCESS_KEY")
     if key and secret:

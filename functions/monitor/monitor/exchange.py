@@ -1,8 +1,8 @@
-"""An HTTP exchange that ends on the wall clock, whatever the other side does.
+"""An HTTP exchange with a time limit on the wall clock, whatever the other side does.
 
-requests' time-out is for one read. An answer that comes byte by byte, an upload that is taken by the kilobyte and a name
-that is looked up for long have no end by it. So each exchange has a thread of its own, and after its time the connection under it
-is cut: what was sent is then on its way no more.
+The time-out of requests limits a single read. It does not end an answer that arrives byte by byte, an upload that is taken by the
+kilobyte, or a slow name lookup. So each exchange has a thread of its own, and after its time the connection is closed, which also
+ends an upload.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ class _Adapter(HTTPAdapter):
         return pool
 
     def cut(self) -> None:
-        """End whatever is under way, and what would begin."""
+        """End all exchanges that are under way, and refuse new ones."""
         self.is_cut = True
         for connection in self.opened:
             connection.cut()  # type: ignore[attr-defined]
@@ -108,7 +108,7 @@ class _Cuttable(HTTPConnection):
     adapter: _Adapter
 
     def connect(self) -> None:
-        self.adapter.opened = [self]  # one exchange at a time: what was opened before is idle or closed
+        self.adapter.opened = [self]  # one exchange at a time: earlier connections are idle or closed
         super().connect()
         if self.adapter.is_cut:
             self.close()

@@ -1,4 +1,4 @@
-"""Variables of Powertools and of Lambda that would change what a function writes: here its lines and metrics are a contract."""
+"""Environment variables of Powertools and Lambda that would change a function's log lines and metrics, which are a contract here."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ LEVELS: Final = frozenset({"AWS_LAMBDA_LOG_LEVEL", "LOG_LEVEL"})
 def ignore(environment: MutableMapping[str, str]) -> None:
     """Take them out of `environment`, before a logger or metrics are made.
 
-    A level drops the line that a prediction or a payload leaves, POWERTOOLS_DEV spreads it over many and switches metrics off,
-    POWERTOOLS_LOGGER_LOG_EVENT puts the whole event into the log, whatever is to be kept out of it. Every function has the same file.
+    A log level could drop the line of a prediction or a payload. POWERTOOLS_DEV spreads it over many lines and switches metrics off.
+    POWERTOOLS_LOGGER_LOG_EVENT logs the whole event, with the texts that must stay out. Every function has the same file.
     """
     for name in [name for name in environment if name.startswith(PREFIX) or name in LEVELS]:
         del environment[name]
