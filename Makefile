@@ -12,7 +12,7 @@ ARCHITECTURE ?= x86_64
 export ARCHITECTURE
 export SAM_CLI_TELEMETRY := 0
 # The folder of a model of your own, for build, run and serve; functions/inference/Makefile takes it from the environment.
-export MODEL := $(if $(MODEL),$(abspath $(MODEL)))
+override export MODEL := $(if $(MODEL),$(abspath $(MODEL)))
 UV := $(or $(wildcard .uv/bin/uv),$(shell command -v uv),.uv/bin/uv)
 # A folder that was renamed or copied: the environments in it name the old one.
 MOVED := $(sort $(shell for each in $(VENV)/.run $(VENV)/.ready .venv-train/.ready; do \
@@ -91,7 +91,7 @@ train: ## the model again: make train DATA=folder [OUT=folder] [WORK=folder]
 	@HF_HUB_OFFLINE=1 OMP_WAIT_POLICY=passive GOMP_SPINCOUNT=0 .venv-train/bin/python -m training --data "$(DATA)" $(if $(OUT),--out "$(OUT)") $(if $(WORK),--work "$(WORK)")
 
 model: ## a model folder from your own classifier: make model FROM=checkpoint SAMPLE=file [OUT=model] [AGAINST=folder] [OPTIONS="--help"]
-	@test -n "$(FROM)" && test -n "$(SAMPLE)" || { echo "make model FROM=folder SAMPLE=file: the folder that save_pretrained wrote, and texts that the model was not trained on (docs/release.md)" >&2; exit 2; }
+	@test -n "$(FROM)" && test -n "$(SAMPLE)" || { echo "make model FROM=folder SAMPLE=file: the folder that save_pretrained wrote, and texts that the model was not trained on (docs/model.md)" >&2; exit 2; }
 	@$(MAKE) --no-print-directory .venv-train/.ready
 	@HF_HUB_OFFLINE=1 OMP_WAIT_POLICY=passive GOMP_SPINCOUNT=0 .venv-train/bin/python -m training.model --from "$(FROM)" --sample "$(SAMPLE)" $(if $(OUT),--out "$(OUT)") $(if $(AGAINST),--against "$(AGAINST)") $(OPTIONS)
 

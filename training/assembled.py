@@ -257,7 +257,7 @@ def _check_size(folder: Path, wish: Wish) -> None:
     if size > ROOM and not wish.large:
         raise UserError(
             f"the folder has {size / 1e6:.0f} MB, and a zip package of Lambda has room for {ROOM / 1e6:.0f} MB of model: with --large "
-            "it is written all the same, and docs/release.md says how a function takes it from S3 or a container image."
+            "it is written all the same, and docs/model.md says how a function takes it from S3 or a container image."
         )
 
 

@@ -41,7 +41,7 @@ def checked(folder: Path) -> str:
         raise UnfitModel(f"{folder}: profile.json was made by version {profile['model']['version']}, not by {card['version']}.")
     _check_golden(folder, classifier, profile["golden"])
     size = sum(path.stat().st_size for path in folder.iterdir())
-    fits = "" if size <= ROOM else "; too large for a zip package (docs/release.md)"
+    fits = "" if size <= ROOM else "; too large for a zip package (docs/model.md)"
     calibrated = "calibrated" if card["calibrated"] else "not calibrated"
     return f"{card['name']} {card['version']}, labels {', '.join(card['labels'])}, {calibrated}, {size / 1e6:.1f} MB{fits}"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from inspect import signature
 from pathlib import Path
 
 import onnx
@@ -19,10 +20,12 @@ class Sentence(Module):
     def __init__(self, model: PreTrainedModel) -> None:
         super().__init__()
         self.model = model
+        self.has_kinds = "token_type_ids" in signature(model.forward).parameters
 
     def forward(self, ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """See the class."""
-        found = self.model(input_ids=ids, output_hidden_states=True)
+        kinds = {"token_type_ids": ids * 0} if self.has_kinds else {}  # else the exporter writes a dozen nodes to make them
+        found = self.model(input_ids=ids, output_hidden_states=True, **kinds)
         layers = found.hidden_states  # the embeddings before them
         return found.logits[0], layers[(len(layers) - 1) // 2][0].mean(0)
 

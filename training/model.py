@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +36,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--label-column", help="the sample's column with the label (default: label, class, ...)")
     parser.add_argument("--name", help="the model's name in every record (default: the checkpoint folder's)")
     parser.add_argument("--max-tokens", type=int, help="cut longer texts (default: the most that the model takes, at most 512)")
-    parser.add_argument("--base-model", help="the model that it was fine-tuned from, for the card")
-    parser.add_argument("--licence", help="its licence, as an SPDX identifier")
+    parser.add_argument("--about", type=Path, help="JSON with more for the card: base_model (name, licence), corpora, sample (its name)")
     parser.add_argument("--large", action="store_true", help="write it although it does not fit a zip package")
     arguments = parser.parse_args(argv)
     try:
@@ -56,9 +57,8 @@ def run(arguments: argparse.Namespace) -> None:
     if not rows.labelled:
         say("warning: without labels nothing is calibrated: scores say how sure the model is, not how often it is right.")
     trained_on = sample.texts(arguments.trained_on) if arguments.trained_on else None
-    about: dict[str, Any] = {}
-    if arguments.base_model:
-        about["base_model"] = {"name": arguments.base_model, "licence": arguments.licence or ""}
+    about = _about(arguments.about) if arguments.about else {}
+    rows = replace(rows, name=about.pop("sample", rows.name))
     wish = Wish(
         name=arguments.name or arguments.checkpoint.resolve().name,
         golden=golden.read(arguments.golden) if arguments.golden else None,
@@ -74,6 +74,16 @@ def run(arguments: argparse.Namespace) -> None:
             say(line)
 
 
+def _about(path: Path) -> dict[str, Any]:
+    try:
+        found: Any = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as problem:
+        raise UserError(f"{path} cannot be read as JSON: {problem}.") from None
+    if not isinstance(found, dict):
+        raise UserError(f"{path} is not a JSON object.")
+    return found
+
+
 def make(found: checkpoint.Checkpoint, rows: sample.Sample, wish: Wish, out: Path) -> dict[str, Any]:
     """Export the checkpoint, then everything that needs no torch."""
     from training import exported  # noqa: PLC0415  torch: seconds of import that --help and a refusal do not need
@@ -87,7 +97,7 @@ def make(found: checkpoint.Checkpoint, rows: sample.Sample, wish: Wish, out: Pat
         exported.to_onnx(model, plain)
         card = assemble(plain, own, checkpoint=found, sample=rows, wish=wish, out=out, say=say)
     say(f"the text of the golden sentences is stored in {out / 'profile.json'}, and so in the package")
-    say(f"{out}: {card['name']} {card['version']}. Next: make check-model MODEL={out}, then MODEL={out} make serve or make build")
+    say(f"{out}: {card['name']} {card['version']}. Next: make check-model MODEL={out}, then make serve MODEL={out} or make build MODEL={out}")
     return card
 
 

@@ -6,9 +6,8 @@ The 8-bit numbers times their scales: what the file computes with, in a folder t
 from __future__ import annotations
 
 import argparse
-import re
-from math import sqrt
 from pathlib import Path
+from typing import Any, Final
 
 import numpy as np
 import onnx
@@ -18,56 +17,43 @@ from onnx import numpy_helper
 from training.__main__ import MODEL, packaged_encoder
 
 Weights = dict[str, NDArray[np.float32]]
+PREFIX: Final = "sentence/model."
 
 
 def weights(path: Path) -> Weights:
-    """The sentence graph's parameters by their names, matrices as inputs x outputs."""
+    """The sentence graph's parameters by the names that transformers gives them, and in its shapes.
+
+    Vectors and tables have kept their names; a matrix product has that of its module in its own (`/model/bert/.../MatMul_quant`);
+    the attentions stand in the order of the layers, each with queries, keys and values side by side.
+    """
     (loop,) = [node for node in onnx.load(path).graph.node if node.op_type == "Loop"]
     body = next(attribute.g for attribute in loop.attribute if attribute.name == "body")
     stored = {value.name: numpy_helper.to_array(value) for value in body.initializer}
-    found: Weights = {name: value for name, value in stored.items() if value.dtype == np.float32}
-    for node in body.node:
-        if node.op_type == "MatMulNBits":
-            blocks, scales = stored[node.input[1]], stored[node.input[2]]  # outputs x blocks x block, a scale a block
-            numbers = (blocks.astype(np.float32) - 128) * scales.reshape(*blocks.shape[:2], 1)
-            found[re.sub(r"_Q8.*", "", node.input[1])] = numbers.reshape(len(blocks), -1)[:, : onnx.helper.get_node_attr_value(node, "K")].T
-        elif node.op_type == "DequantizeLinear":
-            name = node.input[0] if node.input[0] in stored else next(n.input[0] for n in body.node if n.output[0] == node.input[0])
-            scale, zero = (stored[part] for part in node.input[1:3])
-            found[name.removesuffix("_quantized")] = (stored[name].astype(np.float32) - zero.astype(np.float32)) * scale
-    return found
-
-
-def bert(found: Weights, layers: int, heads: int) -> Weights:
-    """Those parameters under the names, and in the shapes, of transformers' BERT for classification."""
-    width = found["norm.weight"].size
-    state = {
-        "bert.embeddings.word_embeddings.weight": found["words.weight"],
-        "bert.embeddings.position_embeddings.weight": found["places"],
-        "bert.embeddings.token_type_embeddings.weight": np.zeros((2, width), np.float32),  # part of the places
-        "bert.embeddings.LayerNorm.weight": found["norm.weight"],
-        "bert.embeddings.LayerNorm.bias": found["norm.bias"],
-        "bert.pooler.dense.weight": found["pooler.weight_Transposed"].T,
-        "bert.pooler.dense.bias": found["pooler.bias"],
-        "classifier.weight": found["classifier.weight_Transposed"].T,
-        "classifier.bias": found["classifier.bias"],
+    found: Weights = {
+        name.removeprefix(PREFIX): value for name, value in stored.items() if name.startswith(PREFIX) and value.dtype == np.float32
     }
-    for at in range(layers):
-        root = f"bert.encoder.layer.{at}"
-        for part in ("weight", "bias"):
-            keys, values = np.split(found[f"keys_values.{at}.{part}"], 2, axis=-1)
-            for name, value in {
-                "attention.self.query": found[f"queries.{at}.{part}"] * sqrt(width / heads),
-                "attention.self.key": keys,
-                "attention.self.value": values,
-                "attention.output.dense": found[f"attended.{at}.{part}"],
-                "intermediate.dense": found[f"inner.{at}.{part}"],
-                "output.dense": found[f"outer.{at}.{part}"],
-            }.items():
-                state[f"{root}.{name}.{part}"] = np.ascontiguousarray(value.T)
-            state[f"{root}.attention.output.LayerNorm.{part}"] = found[f"norms.{at}.0.{part}"]
-            state[f"{root}.output.LayerNorm.{part}"] = found[f"norms.{at}.1.{part}"]
-    return state
+    for name, value in stored.items():
+        if name.endswith("embeddings.weight_quantized"):
+            root = name.removesuffix("_quantized")
+            found[root.removeprefix(PREFIX)] = _numbers(value, stored[f"{root}_scale"], stored[f"{root}_zero_point"])
+    layers = 0
+    for node in body.node:
+        if node.op_type == "MatMulInteger":
+            root = node.input[1].removesuffix("_quantized")
+            module = node.name.removeprefix("sentence//model/").rpartition("/")[0].replace("/", ".")
+            found[f"{module}.weight"] = _numbers(stored[node.input[1]], stored[f"{root}_scale"], stored[node.input[3]]).T
+        elif node.op_type == "QAttention":
+            matrix = np.split(_numbers(stored[node.input[1]], stored[node.input[4]], stored[node.input[7]]), 3, axis=1)
+            for part, weight, bias in zip(("query", "key", "value"), matrix, np.split(stored[node.input[2]], 3), strict=True):
+                module = f"bert.encoder.layer.{layers}.attention.self.{part}"
+                found |= {f"{module}.weight": np.ascontiguousarray(weight.T), f"{module}.bias": bias}
+            layers += 1
+    return {name: value for name, value in found.items() if not name.endswith(("_scale", "_zero_point", "_quantized"))}
+
+
+def _numbers(kept: NDArray[Any], scale: NDArray[np.float32], zero: NDArray[Any]) -> NDArray[np.float32]:
+    """8-bit numbers times their scale; a matrix (inputs, outputs) has one scale an output."""
+    return (kept.astype(np.float32) - zero.astype(np.float32)) * scale
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -83,10 +69,8 @@ def main(argv: list[str] | None = None) -> int:
 
     encoder = packaged_encoder()
     model = load(encoder)
-    state = bert(weights(arguments.model / "model.onnx"), model.config.num_hidden_layers, model.config.num_attention_heads)
-    for name, value in model.state_dict().items():
-        shipped = torch.tensor(state[name])
-        value[: len(shipped)] = shipped  # of the places the file keeps those that a sentence can have
+    state = weights(arguments.model / "model.onnx")
+    model.load_state_dict({name: torch.tensor(value) for name, value in state.items()})
     model.save_pretrained(arguments.out)
     load_tokenizer(encoder).save_pretrained(arguments.out)
     return 0

@@ -204,6 +204,11 @@ def test_the_model_is_in_the_sbom_of_its_package_and_of_no_other(documents: dict
     (base,) = model["pedigree"]["ancestors"]
     assert (base["name"], base["licenses"][0]["license"]["id"]) == (card["base_model"]["name"], card["base_model"]["licence"])
     assert all(corpus["terms"] in model["pedigree"]["notes"] for corpus in card["corpora"])
+    parameters, analysis = model["modelCard"]["modelParameters"], model["modelCard"]["quantitativeAnalysis"]
+    assert parameters["task"] == "text classification"
+    assert all(label in parameters["outputs"][0]["format"] for label in card["labels"])
+    metrics = {each["type"]: each["value"] for each in analysis["performanceMetrics"]}
+    assert metrics == {name: str(card["figures"][name]) for name in ("accuracy", "matthews", "calibration_error")}
 
 
 def test_an_sbom_is_the_same_for_the_same_pins(tmp_path: Path, written: dict[str, str]) -> None:
