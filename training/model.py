@@ -97,7 +97,8 @@ def make(found: checkpoint.Checkpoint, rows: sample.Sample, wish: Wish, out: Pat
         exported.to_onnx(model, plain)
         card = assemble(plain, own, checkpoint=found, sample=rows, wish=wish, out=out, say=say)
     say(f"the text of the golden sentences is stored in {out / 'profile.json'}, and so in the package")
-    say(f"{out}: {card['name']} {card['version']}. Next: make check-model MODEL={out}, then make serve MODEL={out} or make build MODEL={out}")
+    say(f"{out}: {card['name']} {card['version']}")
+    say(f"Next: make check-model MODEL={out}, then make serve MODEL={out} or make build MODEL={out}")
     return card
 
 

@@ -247,7 +247,7 @@ def test_a_panel_shows_what_a_second_count_says(panel: SavedObject, running: Sta
 def test_the_traffic_holds_what_the_panels_are_for(sent: Sent) -> None:
     predictions = [doc for doc in sent.documents if predicted(doc)]
     assert {doc["traffic"] for doc in sent.documents if "traffic" in doc} == {"live", "canary", "test"}
-    assert {key for doc in predictions for key in label(doc)} == {"acceptable", "unacceptable"}
+    assert {key for doc in predictions for key in label(doc)} == {"first", "second"}
     assert sum(inner("prediction", "score")(doc) == [1] for doc in predictions) > 10
     assert {doc["@rescued"]["type"] for doc in sent.documents if rescued(doc)} == {"mapper_parsing_exception", "not sent whole"}
     assert len({each for doc in predictions for each in inner("input", "hash")(doc)}) < len(predictions)
@@ -288,7 +288,7 @@ def test_a_panel_of_a_time_without_documents_is_empty(panel: SavedObject, runnin
 
 def test_a_record_that_another_group_forged_is_on_no_panel_and_history_is(running: Stack) -> None:
     noon = datetime(2002, 6, 16, 12, tzinfo=UTC)
-    record = RECORDS["prediction"] | {"prediction": {"label": "acceptable", "score": 0.55}}
+    record = RECORDS["prediction"] | {"prediction": {"label": "first", "score": 0.55}}
     forged = [log_event(f"text before {json.dumps(record)}", int(noon.timestamp() * 1000)) for _ in range(50)]
     assert running.shipper.invoke(subscription_event(forged, "SomebodysGroup"))["indexed"] == 50
     span = (noon - timedelta(minutes=5), noon + timedelta(minutes=5))
@@ -327,7 +327,7 @@ def test_the_terminal_shows_the_same_counts(running: Stack, sent: Sent) -> None:
     assert isinstance(page.file, io.StringIO)
     text = page.file.getvalue()
     predictions = [doc for doc in sent.documents if predicted(doc) and label(doc)]
-    for name in ("acceptable", "unacceptable"):
+    for name in ("first", "second"):
         of_label = sum(label(doc) == [name] for doc in predictions)
         assert len([line for line in text.splitlines() if f" {name} " in line and line.rstrip().endswith(f" {of_label}")]) == 1
         assert f"{of_label / len(predictions):.0%}" in text

@@ -527,7 +527,7 @@ def test_extracted_fields_are_the_fields(extracted: dict[str, Any], fields: dict
     assert source_of('{"n": 1}', extracted=extracted) == fields | STANDARD | {"@message": '{"n": 1}'}
 
 
-PREDICTION = '{"message":"prediction","prediction":{"label":"acceptable","score":0.9}}'
+PREDICTION = '{"message":"prediction","prediction":{"label":"first","score":0.9}}'
 
 
 @pytest.mark.parametrize(
