@@ -12,6 +12,7 @@ import yaml
 from tools.root import ROOT
 
 STACK = "local"  # the stack's name here
+HAS_INFERENCE = "HasInference"  # the condition of the classifier, which is always played
 RETRIES = 2  # Lambda's own, where nothing is said
 
 
@@ -93,12 +94,25 @@ def read(path: Path = ROOT / "template.yaml") -> Template:
             details = event["Properties"]
             if event["Type"] == "CloudWatchLogs":
                 subscriptions.append((details["LogGroupName"]["Ref"], details["FilterPattern"], name))
-    return Template(functions, _routes(resources), subscriptions)
+    return Template(functions, _routes(resources), subscriptions + _written_subscriptions(resources))
+
+
+def _written_subscriptions(resources: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """The subscriptions that are resources of their own, of the template's log groups; a parameter's log groups are not here."""
+    found = []
+    for resource in resources.values():
+        if resource["Type"] == "AWS::Logs::SubscriptionFilter":
+            details = resource["Properties"]
+            if (group := details["LogGroupName"].get("Ref")) in resources:
+                found.append((group, details["FilterPattern"], details["DestinationArn"]["Fn::GetAtt"][0]))
+    return found
 
 
 def _environment(properties: dict[str, Any], parameters: dict[str, Any]) -> dict[str, str]:
     found = {}
     for name, value in properties.get("Environment", {}).get("Variables", {}).items():
+        if isinstance(value, dict) and value.get("Fn::If", [""])[0] == HAS_INFERENCE:
+            value = value["Fn::If"][1]  # noqa: PLW2901
         if isinstance(value, dict) and set(value) == {"Ref"}:
             to = value["Ref"]
             value = STACK if to == "AWS::StackName" else parameters.get(to, {}).get("Default", to)  # noqa: PLW2901

@@ -58,7 +58,12 @@ def test_an_entry_says_of_a_deployment_what_the_template_does(name: str) -> None
 
 @pytest.mark.parametrize("name", ALARMS)
 def test_an_entry_of_a_conditional_alarm_says_when_there_is_one(name: str) -> None:
-    said = {"CreatesDomain": "Only for the stack's own domain.", "ExpectsPredictions": "Not there where that is 0."}
+    said = {
+        "CreatesDomain": "Only for the stack's own domain.",
+        "ExpectsPredictions": "Not there where that is 0.",
+        "HasInference": "Not there with `Inference=false`.",
+        "HasLogGroups": "Not there without `LogGroups`.",
+    }
     condition = TEMPLATE[name].get("Condition")
     assert [words for key, words in said.items() if words in ENTRIES[name]] == ([said[condition]] if condition else [])
 

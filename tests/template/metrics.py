@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from tests.template.cloudformation import Resource, Resources, of_type, text
 
-QUERY = re.compile(r"SELECT SUM\((\w+)\) FROM \"([\w/]+)\" (?:WHERE (.+)|GROUP BY (.+))")
+QUERY = re.compile(r"SELECT SUM\((\w+)\) FROM \"([\w/]+)\" (?:WHERE (.+?))? ?(?:GROUP BY (.+))?")
 
 
 class Metric(NamedTuple):

@@ -7,7 +7,7 @@ import re
 from functools import cache
 from typing import Any, Final, NamedTuple
 
-from tests.template.cloudformation import Resource, Resources, deployed, listed, of_type, text
+from tests.template.cloudformation import Resource, Resources, compared, deployed, listed, of_type, text
 
 EXISTING: Final = {"OpenSearchEndpoint": "https://x.eu-west-1.es.amazonaws.com", "OpenSearchDomainArn": "arn"}
 VPC: Final = {"Network": "vpc", "VpcId": "vpc-1", "VpcSubnetId": "subnet-1", "VpcSecondSubnetId": "subnet-2", "DomainInstanceCount": "2"}
@@ -15,22 +15,32 @@ GRADUAL: Final = {"GradualDeployment": "Canary10Percent5Minutes", "SnapStart": "
 OPENED: Final = {
     "ApiAuthorization": "NONE",
     "MoreLogGroups": "/aws/lambda/other,/more",
+    "LogGroups": "my-fn,,myfn",
+    "PermissionsBoundaryArn": "arn",
+    "RolePath": "/delivery/",
+    "KmsKeyArn": "arn",
     "AlarmTopicArn": "arn",
     "NoPredictionsMinutes": "0",
     "InferenceConcurrency": "20",
     "ShipperConcurrency": "0",
 }
+OWN_FUNCTION: Final = {"Inference": "false", "LogGroups": ",".join(f"/aws/lambda/my-fn-{number}" for number in range(1, 8))}
 SHAPES: Final[dict[str, dict[str, str]]] = {
     "existing": EXISTING | {"AlarmEmail": "who@example.com"},
     "existing, opened": EXISTING | OPENED,
     "installed": EXISTING | {"InstallKibana": "true"},
     "installed with a secret": EXISTING | {"InstallKibana": "true", "KibanaSecretArn": "arn", "MonitorRoleArn": "arn"},
     "installed in a VPC": EXISTING | {"InstallKibana": "true"} | VPC,
+    "installed in a VPC with a group of yours": EXISTING | {"InstallKibana": "true", "FunctionsSecurityGroupId": "sg-1"} | VPC,
+    "own function": EXISTING | {"InstallKibana": "true"} | OWN_FUNCTION,
     "own": {"CreateDomain": "true"} | GRADUAL,
     "own in a VPC": {"CreateDomain": "true", "MoreLogGroups": "/aws/lambda/other,/more"} | VPC,
 }
 ALL: Final = tuple(SHAPES)
+WITH_INFERENCE: Final = tuple(shape for shape, given in SHAPES.items() if given.get("Inference") != "false")
+WITH_LOG_GROUPS: Final = ("existing, opened", "own function")
 OWN: Final = ("own", "own in a VPC")
+UNDER_RULES: Final = ("existing", "existing, opened")  # of the account: boundary, path and key in the last
 IN_VPC: Final = ("installed in a VPC", "own in a VPC")
 OWN_IN_VPC: Final = ("own in a VPC",)
 INSTALLED: Final = ALL[2:]
@@ -50,6 +60,17 @@ class Stack(NamedTuple):
         """The log groups that the parameter names."""
         return [name for name in self.given.get("MoreLogGroups", "").split(",") if name]
 
+    @property
+    def log_groups(self) -> dict[str, str]:
+        """The log groups that log predictions, by the subscription of each: its place in the parameter's list."""
+        places = enumerate(self.given.get("LogGroups", "").split(","), start=1)
+        return {f"LogGroup{place}": name for place, name in places if name}
+
+    @property
+    def has_inference(self) -> bool:
+        """Whether it brings a classifier."""
+        return self.given.get("Inference") != "false"
+
     def properties(self, name: str) -> Resource:
         """A resource's properties."""
         found: Resource = self.resources[name]["Properties"]
@@ -67,11 +88,9 @@ def stack_of(shape: str) -> Stack:
 
 
 def selected(value: Any, stack: Stack) -> str:
-    """As `text`, where a Select takes one of the names in the parameter of further log groups."""
+    """As `text`, where a Select takes one of the names in a parameter of log groups."""
     if isinstance(value, dict) and "Fn::Select" in value:
-        place, names = value["Fn::Select"]
-        assert names["Fn::Split"][1]["Fn::Join"][1][0] == {"Ref": "MoreLogGroups"}
-        return stack.more_logs[int(place)]
+        return compared(value, stack.given)
     if isinstance(value, dict) and "Fn::Select" in str(value):
         written, given = value["Fn::Sub"]
         return str(written).replace("${Name}", selected(given["Name"], stack))

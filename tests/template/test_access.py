@@ -14,6 +14,7 @@ from tests.template.stacks import (
     OWN,
     OWN_IN_VPC,
     SECRET,
+    WITH_INFERENCE,
     Stack,
     before,
     selected,
@@ -29,6 +30,7 @@ from tests.template.stacks import (
     ("AlarmTopicPolicy.Properties.PolicyDocument.Statement.0.Principal", "*"),
     ("AlarmTopicPolicy.Properties.PolicyDocument.Statement.0.Condition", {}),
     ("ShipperFunctionPredictionsPermission.Properties.SourceArn", "arn:aws:logs:*:*:*"),
+    ("PredictPermission.Properties.Principal", "logs.amazonaws.com"),
     ("MoreLogs2Permission.Properties.SourceArn", {"Fn::Sub": "arn:aws:logs:${AWS::Region}:${AWS::AccountId}:log-group:*"}),
 )
 def test_nobody_is_let_in_but_where_it_says_so(stack: Stack) -> None:
@@ -47,11 +49,13 @@ def test_nobody_is_let_in_but_where_it_says_so(stack: Stack) -> None:
         for each in stack.of_type("AWS::Lambda::Permission").values()
     }
     api = "arn:${AWS::Partition}:execute-api:${AWS::Region}:${AWS::AccountId}:${Api}/*/POST/predict"
-    logs = "arn:aws:logs:${AWS::Region}:${AWS::AccountId}:log-group:${InferenceLogGroup}:*"
+    account = "arn:${AWS::Partition}:logs:${AWS::Region}:${AWS::AccountId}:log-group:*"
+    logs = "arn:${AWS::Partition}:logs:${AWS::Region}:${AWS::AccountId}:log-group:${InferenceLogGroup}:*"
     more = "arn:${AWS::Partition}:logs:${AWS::Region}:${AWS::AccountId}:log-group:${Name}:*"
+    inference = {("InferenceFunctionAliaslive", "apigateway.amazonaws.com", api), ("ShipperFunction", "logs.amazonaws.com", logs)}
     assert callers == {
-        ("InferenceFunctionAliaslive", "apigateway.amazonaws.com", api),
-        ("ShipperFunction", "logs.amazonaws.com", logs),
+        *(inference if stack.has_inference else ()),
+        *([("ShipperFunction.Arn", "logs.amazonaws.com", account)] if stack.log_groups else ()),
         ("ReplayFunction", "events.amazonaws.com", "ReplayFunctionAgain.Arn"),
         *(("ShipperFunction.Arn", "logs.amazonaws.com", more.replace("${Name}", name)) for name in stack.more_logs),
     }
@@ -83,7 +87,7 @@ def test_the_open_domain_asks_who_one_is(stack: Stack) -> None:
 
 
 @check(
-    ALL,
+    WITH_INFERENCE,
     ("PredictRoute.Properties.AuthorizationType", "NONE"),
     ("PredictRoute.Properties.RouteKey", "$default"),
     ("More", {"Type": "AWS::ApiGatewayV2::Route", "Properties": {"RouteKey": "GET /predict", "AuthorizationType": "NONE"}}),
@@ -160,7 +164,7 @@ def test_the_functions_in_a_vpc_are_called_by_nobody_and_call_https(stack: Stack
 
 
 @check(
-    IN_VPC,
+    ("installed in a VPC with a group of yours", *IN_VPC),
     ("Domain.Properties.VPCOptions", GONE),
     ("ReplayFunction.Properties.VpcConfig", GONE),
 )
@@ -169,5 +173,6 @@ def test_all_that_talks_to_the_domain_is_in_the_vpc(stack: Stack) -> None:
     if "Domain" in stack.resources:
         assert stack.properties("Domain")["VPCOptions"] == {"SecurityGroupIds": [{"Ref": "DomainSecurityGroup"}], "SubnetIds": subnets}
     for name, function in stack.of_type("AWS::Lambda::Function").items():
-        inside = {"SecurityGroupIds": [{"Ref": "FunctionsSecurityGroup"}], "SubnetIds": subnets}
+        group = "FunctionsSecurityGroupId" if "FunctionsSecurityGroupId" in stack.given else "FunctionsSecurityGroup"
+        inside = {"SecurityGroupIds": [{"Ref": group}], "SubnetIds": subnets}
         assert function.get("VpcConfig") == (None if name == "InferenceFunction" else inside)

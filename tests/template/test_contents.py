@@ -14,14 +14,26 @@ from tests.template.stacks import (
 
 # All that there is: what is added opens something, or costs something.
 ALWAYS: Final = """
-Api AWS::ApiGatewayV2::Api
-ApiLogGroup AWS::Logs::LogGroup
-ApiStage AWS::ApiGatewayV2::Stage
 Dashboard AWS::CloudWatch::Dashboard
 DeadLetterBucket AWS::S3::Bucket
 DeadLetterBucketPolicy AWS::S3::BucketPolicy
-DeploymentRole AWS::IAM::Role
 HashKey AWS::SecretsManager::Secret
+ReplayFunction AWS::Lambda::Function
+ReplayFunctionAgain AWS::Events::Rule
+ReplayFunctionAgainPermission AWS::Lambda::Permission
+ReplayFunctionEventInvokeConfig AWS::Lambda::EventInvokeConfig
+ReplayLogGroup AWS::Logs::LogGroup
+ReplayRole AWS::IAM::Role
+ShipperFunction AWS::Lambda::Function
+ShipperFunctionEventInvokeConfig AWS::Lambda::EventInvokeConfig
+ShipperLogGroup AWS::Logs::LogGroup
+ShipperRole AWS::IAM::Role
+"""
+WITH_INFERENCE: Final = """
+Api AWS::ApiGatewayV2::Api
+ApiLogGroup AWS::Logs::LogGroup
+ApiStage AWS::ApiGatewayV2::Stage
+DeploymentRole AWS::IAM::Role
 InferenceFunction AWS::Lambda::Function
 InferenceFunctionAliaslive AWS::Lambda::Alias
 InferenceFunctionDeploymentGroup AWS::CodeDeploy::DeploymentGroup
@@ -31,19 +43,9 @@ InferenceRole AWS::IAM::Role
 PredictIntegration AWS::ApiGatewayV2::Integration
 PredictPermission AWS::Lambda::Permission
 PredictRoute AWS::ApiGatewayV2::Route
-ReplayFunction AWS::Lambda::Function
-ReplayFunctionAgain AWS::Events::Rule
-ReplayFunctionAgainPermission AWS::Lambda::Permission
-ReplayFunctionEventInvokeConfig AWS::Lambda::EventInvokeConfig
-ReplayLogGroup AWS::Logs::LogGroup
-ReplayRole AWS::IAM::Role
 ServerlessDeploymentApplication AWS::CodeDeploy::Application
-ShipperFunction AWS::Lambda::Function
-ShipperFunctionEventInvokeConfig AWS::Lambda::EventInvokeConfig
 ShipperFunctionPredictions AWS::Logs::SubscriptionFilter
 ShipperFunctionPredictionsPermission AWS::Lambda::Permission
-ShipperLogGroup AWS::Logs::LogGroup
-ShipperRole AWS::IAM::Role
 """
 WITH_INSTALLER: Final = """
 Kibana Custom::PredictionMonitorKibana
@@ -85,7 +87,7 @@ HASHED: Final = "{{resolve:secretsmanager:${HashKey}}}"
 SHIPPING: Final = {
     "STACK": "AWS::StackName",
     "INDEX_PREFIX": "IndexPrefix",
-    "RECORD_LOG_GROUPS": "InferenceLogGroup",
+    "FIELD_MAP": "FieldMap",
     "EXCLUDE": "Exclude",
     "REDACT_FIELDS": "RedactFields",
     "REDACT_PATTERNS": "RedactPatterns",
@@ -102,13 +104,15 @@ SHIPPING: Final = {
     ("DeadLetterBucketPolicy", GONE),
 )
 def test_there_is_what_is_listed_and_nothing_else(stack: Stack) -> None:
-    wanted = ALWAYS
+    wanted = ALWAYS + (WITH_INFERENCE if stack.has_inference else "")
     wanted += WITH_INSTALLER if {"CreateDomain", "InstallKibana"} & set(stack.given) else ""
     wanted += WITH_DOMAIN if "CreateDomain" in stack.given else ""
-    wanted += WITH_NETWORK if "Network" in stack.given else ""
+    wanted += WITH_NETWORK if "Network" in stack.given and "FunctionsSecurityGroupId" not in stack.given else ""
     wanted += WITH_BOTH if {"CreateDomain", "Network"} <= set(stack.given) else ""
     wanted += "" if "AlarmTopicArn" in stack.given else WITH_TOPIC
     wanted += WITH_EMAIL if "AlarmEmail" in stack.given else ""
+    wanted += "\nLogGroupsPermission AWS::Lambda::Permission\n" if stack.log_groups else ""
+    wanted += "\n".join(f"{name} AWS::Logs::SubscriptionFilter" for name in stack.log_groups) + "\n"
     wanted += WITH_MORE_LOGS if "MoreLogGroups" in stack.given else ""
     found = [
         f"{re.sub('Version[0-9a-f]{10}$', 'Version', name)} {resource['Type']}"
@@ -130,11 +134,12 @@ def test_functions_are_told_what_is_listed_and_nothing_else(stack: Stack) -> Non
         name: {variable: text(value) for variable, value in function.get("Environment", {}).get("Variables", {}).items()}
         for name, function in stack.of_type("AWS::Lambda::Function").items()
     }
+    believed = {"RECORD_LOG_GROUPS": "InferenceLogGroup" if stack.has_inference else ""}
     replay = {"DEAD_LETTER_BUCKET": "DeadLetterBucket", "EVENTS_PER_SECOND": "ReplayEventsPerSecond"}
     wanted = {
         "InferenceFunction": {"LOG_TEXT": "LogText", "LOG_SIGNALS": "LogSignals", "HASH_KEY": HASHED},
-        "ShipperFunction": {"OPENSEARCH_URL": address, **SHIPPING},
-        "ReplayFunction": {"OPENSEARCH_URL": address, **SHIPPING, **replay},
+        "ShipperFunction": {"OPENSEARCH_URL": address, **SHIPPING, **believed},
+        "ReplayFunction": {"OPENSEARCH_URL": address, **SHIPPING, **believed, **replay},
         "KibanaFunction": installing(stack),
     }
     assert found == {name: variables for name, variables in wanted.items() if name in stack.resources}
@@ -151,7 +156,7 @@ def installing(stack: Stack) -> dict[str, str]:
         "STACK_ID": "AWS::StackId",
         "URL_SUFFIX": "AWS::URLSuffix",
         "INDEX_PREFIX": "IndexPrefix",
-        "LOG_GROUPS": "${InferenceLogGroup},${MoreLogGroups}",
+        "LOG_GROUPS": ("${InferenceLogGroup}," if stack.has_inference else "") + "${LogGroups},${MoreLogGroups}",
         "SHIPPER_ROLE_ARNS": "${ShipperRole.Arn},${ReplayRole.Arn}",
         "MONITOR_ROLE_ARNS": "MonitorRoleArn",
         "RETENTION_DAYS": "IndexRetentionDays",

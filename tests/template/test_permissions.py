@@ -20,6 +20,7 @@ from tests.template.stacks import (
     BUCKET,
     IN_VPC,
     INSTALLED,
+    UNDER_RULES,
     Stack,
 )
 from tests.unit.installer.domain import Domain, Reply, Request, listening
@@ -87,7 +88,13 @@ def allowed(stack: Stack) -> dict[str, set[Permission]]:
         found["KibanaRole"] = {*own, *network, ("secretsmanager:GetSecretValue", "KibanaSecretArn")}
     elif "InstallKibana" in stack.given:
         found["KibanaRole"] = own | network | signed
-    return found
+    if "KmsKeyArn" in stack.given:
+        for name in found.keys() - {"DeploymentRole"}:
+            found[name] = found[name] | {("kms:Decrypt", "KmsKeyArn")}
+        for name in ("ShipperRole", "ReplayRole"):  # which write dead letters, and set them aside
+            found[name] = found[name] | {("kms:GenerateDataKey", "KmsKeyArn")}
+    absent = set() if stack.has_inference else {"InferenceRole", "DeploymentRole"}
+    return {name: permissions for name, permissions in found.items() if name not in absent}
 
 
 @check(
@@ -144,6 +151,17 @@ def test_a_service_alone_takes_a_role(stack: Stack) -> None:
         service = "codedeploy" if name == "DeploymentRole" else "lambda"
         assert (statement["Effect"], statement["Action"]) == ("Allow", "sts:AssumeRole")
         assert statement["Principal"] == {"Service": f"{service}.amazonaws.com"}
+
+
+@check(
+    UNDER_RULES,
+    *((f"{name}.Properties.{rule}", GONE) for name in ("DeploymentRole", "ReplayRole") for rule in ("PermissionsBoundary", "Path")),
+)
+def test_every_role_keeps_to_the_accounts_rules(stack: Stack) -> None:
+    """And has neither where no parameter asks for it: a path, even `/`, would make the role anew."""
+    for role in stack.of_type("AWS::IAM::Role").values():
+        for rule, parameter in (("PermissionsBoundary", "PermissionsBoundaryArn"), ("Path", "RolePath")):
+            assert role.get(rule) == ({"Ref": parameter} if parameter in stack.given else None)
 
 
 @check(

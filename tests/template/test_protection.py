@@ -13,6 +13,8 @@ from tests.template.stacks import (
     BUCKET,
     OWN,
     SECRET,
+    UNDER_RULES,
+    WITH_INFERENCE,
     Stack,
 )
 
@@ -48,13 +50,30 @@ def test_the_domain_is_encrypted_on_every_way(stack: Stack) -> None:
     ("DeadLetterBucketPolicy.Properties.PolicyDocument.Statement.0.Condition", {}),
 )
 def test_the_bucket_is_encrypted_on_every_way(stack: Stack) -> None:
-    assert stack.properties("DeadLetterBucket")["BucketEncryption"] == {
-        "ServerSideEncryptionConfiguration": [{"ServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}]
-    }
+    own = {"ServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
+    yours = {"ServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": {"Ref": "KmsKeyArn"}}, "BucketKeyEnabled": True}
+    wanted = yours if "KmsKeyArn" in stack.given else own
+    assert stack.properties("DeadLetterBucket")["BucketEncryption"] == {"ServerSideEncryptionConfiguration": [wanted]}
     (statement,) = stack.properties("DeadLetterBucketPolicy")["PolicyDocument"]["Statement"]
     assert (statement["Effect"], statement["Principal"], statement["Action"]) == ("Deny", "*", "s3:*")
     assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
     assert set(map(text, statement["Resource"])) == {"DeadLetterBucket.Arn", f"{BUCKET}*"}
+
+
+@check(
+    UNDER_RULES,
+    ("ApiLogGroup.Properties.KmsKeyId", GONE),
+    ("HashKey.Properties.KmsKeyId", GONE),
+    ("ReplayFunction.Properties.KmsKeyArn", GONE),
+)
+def test_a_key_of_yours_encrypts_all_that_it_can(stack: Stack) -> None:
+    """Log groups, secrets, topic, functions; the bucket above. Without one each has AWS's own key."""
+    found = {
+        name: resource["Properties"].get("KmsKeyArn" if resource["Type"] == "AWS::Lambda::Function" else "KmsKeyId")
+        for name, resource in stack.resources.items()
+        if resource["Type"] in {"AWS::Lambda::Function", "AWS::Logs::LogGroup", "AWS::SecretsManager::Secret"}
+    }
+    assert set(map(str, found.values())) == {str({"Ref": "KmsKeyArn"} if "KmsKeyArn" in stack.given else None)}
 
 
 @check(
@@ -71,7 +90,8 @@ def test_no_secret_is_written_down(stack: Stack) -> None:
         assert secret["GenerateSecretString"]["PasswordLength"] >= 40
     found = dict(_named(stack.resources, re.compile(r"(?i)(password|_key|(?<!service)token)$")))
     assert all(value.startswith(SECRET) for value in found.values()), found
-    assert "HASH_KEY" in found
+    assert ("HASH_KEY" in found) == stack.has_inference
+    assert "REDACT_KEY" in found
 
 
 @check(
@@ -89,7 +109,7 @@ def test_logs_are_kept_as_long_as_it_says(stack: Stack) -> None:
 
 
 @check(
-    ALL,
+    WITH_INFERENCE,
     ("ApiStage.Properties.AccessLogSettings", GONE),
     ("ApiStage.Properties.AccessLogSettings.Format", '{"body":"$request.body"}'),
 )

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import json
+import re
+
+import pytest
+
+from local.template import load
 from tests.template.check import GONE, check
-from tests.template.cloudformation import text
+from tests.template.cloudformation import Resource, Resources, compared, defaults, deployed, of_type, text, transformed
 from tests.template.stacks import (
     ALL,
+    EXISTING,
     INSTALLED,
+    WITH_LOG_GROUPS,
     Stack,
     before,
     selected,
 )
+from tools.root import ROOT
 
 
 @check(
@@ -39,6 +48,7 @@ def test_what_fails_reaches_the_dead_letters(stack: Stack) -> None:
     ("MoreLogs1.Properties.LogGroupName", {"Ref": "ShipperLogGroup"}),
     ("MoreLogs2.Properties.DestinationArn", {"Ref": "InferenceFunctionAliaslive"}),
     ("ShipperFunctionPredictions.Properties.DestinationArn", {"Ref": "ShipperFunctionAliaslive"}),
+    ("ShipperFunctionPredictions.Properties.FilterName", "prediction-monitor-records"),
 )
 def test_nothing_but_the_predictions_is_subscribed(stack: Stack) -> None:
     """What the shipper and the replay write themselves would come back to the shipper, which would write of it.
@@ -46,14 +56,77 @@ def test_nothing_but_the_predictions_is_subscribed(stack: Stack) -> None:
     And what a parameter names beside them.
     """
     subscriptions = stack.of_type("AWS::Logs::SubscriptionFilter")
-    predictions = subscriptions.pop("ShipperFunctionPredictions")
-    assert predictions["LogGroupName"] == {"Ref": "InferenceLogGroup"}
-    assert predictions["FilterPattern"] == '{ ($.message = "prediction") || ($.message = "prediction_error") }'
+    for each in subscriptions.values():
+        assert each["DestinationArn"] == {"Fn::GetAtt": ["ShipperFunction", "Arn"]}  # where the dead letters are configured
+    if stack.has_inference:
+        predictions = subscriptions.pop("ShipperFunctionPredictions")
+        assert predictions["LogGroupName"] == {"Ref": "InferenceLogGroup"}
+        assert predictions["FilterPattern"] == '{ ($.message = "prediction") || ($.message = "prediction_error") }'
+        assert "FilterName" not in predictions  # CloudFormation's, since a name of ours would make another filter
+    for name in stack.log_groups:
+        del subscriptions[name]
     assert [(selected(each["LogGroupName"], stack), each["FilterPattern"]) for each in subscriptions.values()] == [
         (name, "") for name in stack.more_logs
     ]
-    for each in (predictions, *subscriptions.values()):
-        assert each["DestinationArn"] == {"Fn::GetAtt": ["ShipperFunction", "Arn"]}  # where the dead letters are configured
+
+
+@check(
+    WITH_LOG_GROUPS,
+    ("LogGroup2.Properties.FilterName", "mine"),
+    ("LogGroup3.Properties.FilterPattern", ""),
+    ("LogGroup1.Properties.LogGroupName", {"Ref": "ShipperLogGroup"}),
+    ("LogGroup7.DependsOn", GONE),
+)
+def test_each_place_of_the_list_has_the_filter_whose_records_are_believed(stack: Stack) -> None:
+    """Names that differ in a dash alone, and a place that is empty, are what they are."""
+    record_filter = json.loads((ROOT / "events/envelope.json").read_text(encoding="utf-8"))["kinds"]["record_filter"]
+    for name, group in stack.log_groups.items():
+        properties = stack.properties(name)
+        assert selected(properties["LogGroupName"], stack) == group
+        assert (properties["FilterName"], properties["FilterPattern"]) == (record_filter, {"Ref": "LogFilterPattern"})
+        assert stack.resources[name]["DependsOn"] == "LogGroupsPermission"
+    source = load()
+    places = [name for name in source["Resources"] if re.fullmatch(r"LogGroup\d+", name)]
+    assert len(places) == 60
+    assert all(source["Resources"][name]["Condition"] == f"Has{name}" for name in places)
+
+
+@pytest.mark.parametrize("names", [60, 61])
+def test_a_list_of_sixty_is_taken_whole_and_a_longer_one_is_refused(names: int) -> None:
+    given = ",".join(f"fn{number}" for number in range(names))
+    pattern = load()["Parameters"]["LogGroups"]["AllowedPattern"]
+    assert bool(re.fullmatch(pattern, given)) == (names == 60)
+    found = deployed(EXISTING | {"LogGroups": given})
+    groups = [compared(each["LogGroupName"], {"LogGroups": given}) for name, each in found_subscriptions(found)]
+    assert groups == [f"fn{number}" for number in range(60)]
+
+
+def found_subscriptions(resources: Resources) -> list[tuple[str, Resource]]:
+    """The subscriptions of LogGroups, in the list's order."""
+    return [(name, each) for name, each in of_type(resources, "AWS::Logs::SubscriptionFilter") if name.startswith("LogGroup")]
+
+
+def test_the_written_subscription_is_what_sam_makes_of_an_event() -> None:
+    """Under SAM's own names and with its properties: an upgrade from a stack that had the event replaces neither."""
+    source = load()
+    for name in ("ShipperFunctionPredictions", "ShipperFunctionPredictionsPermission"):
+        del source["Resources"][name]
+    event = {
+        "Type": "CloudWatchLogs",
+        "Properties": {
+            "LogGroupName": {"Ref": "InferenceLogGroup"},
+            "FilterPattern": '{ ($.message = "prediction") || ($.message = "prediction_error") }',
+        },
+    }
+    source["Resources"]["ShipperFunction"]["Properties"]["Events"] = {"Predictions": event}
+    sams, ours = transformed(source, defaults(source) | EXISTING), deployed(EXISTING)
+    arn = "arn:aws:logs:${AWS::Region}:${AWS::AccountId}:log-group:${InferenceLogGroup}:*"
+    for name in ("ShipperFunctionPredictions", "ShipperFunctionPredictionsPermission"):
+        wanted, found = sams[name]["Properties"], dict(ours[name]["Properties"])
+        if "SourceArn" in found:
+            assert text(wanted["SourceArn"]) == text(found["SourceArn"]).replace("${AWS::Partition}", "aws") == arn
+            found["SourceArn"] = wanted["SourceArn"]
+        assert found == wanted
 
 
 @check(
@@ -64,7 +137,10 @@ def test_nothing_but_the_predictions_is_subscribed(stack: Stack) -> None:
 )
 def test_the_filter_comes_after_the_permission(stack: Stack) -> None:
     for name in stack.of_type("AWS::Logs::SubscriptionFilter"):
-        assert f"{name}Permission" in before(stack, name)
+        permission = "LogGroupsPermission" if name in stack.log_groups else f"{name}Permission"
+        assert permission in before(stack, name)
+    if not stack.has_inference:
+        return
     assert {"PredictPermission", "InferenceFunctionAliaslive"} <= before(stack, "PredictRoute")
 
 

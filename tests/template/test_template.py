@@ -11,6 +11,7 @@ from samcli.lib.providers.api_provider import ApiProvider
 from samcli.lib.providers.sam_stack_provider import SamLocalStackProvider
 
 from local.template import load
+from shipper.field_map import TARGETS
 from tests.template.cloudformation import Resources, defaults, deployed, of_type, refusals
 from tools.root import ROOT
 
@@ -80,6 +81,12 @@ def test_a_replay_does_with_a_line_what_the_shipper_does(resources: Resources) -
         pytest.param(
             "RedactFields", ["", "text=hash", "text=hash,user.email=drop"], ["text", "text=mask", "=drop", "a=drop,"], id="fields"
         ),
+        pytest.param(
+            "FieldMap",
+            ["text=input", "prediction.label=label,prediction.score=out.confidence", "model.name=a,model.version=b"],
+            ["label=prediction.label", "text", "text=", "text=a,text=b", "traffic=a,text=b,traffic=c", "text=a, traffic=b", "prediction=a"],
+            id="map",
+        ),
         pytest.param("RedactPatterns", ["", "email", "email,number"], ["phone", "email,", "email number"], id="patterns"),
         pytest.param("IndexPrefix", ["dev-cwl-", "a-"], ["", "cwl", "Cwl-", "-cwl-", "cwl-*", "c" * 51 + "-"], id="prefix"),
         pytest.param("ReplaySchedule", ["rate(15 minutes)", "cron(0 * * * ? *)"], ["", "15 minutes", "rate()"], id="schedule"),
@@ -130,6 +137,16 @@ def test_every_parameter_is_used_and_described() -> None:
         ("DomainInstanceType", ["r8g.large.search", "or1.2xlarge.search"], ["", "t3.small", "t3.small.elasticsearch"]),
         ("VpcId", ["vpc-0a1b2c3d"], ["subnet-0a1b", "vpc-1,vpc-2"]),
         ("VpcSubnetId", ["subnet-0a1b2c3d"], ["subnet-1,subnet-2"]),
+        ("LogGroups", ["/aws/lambda/a", "a,,c", ",b", "my-fn,myfn"], ["a, b", ",", "a:b", "/a/*", "a'b"]),
+        ("LogFilterPattern", ["", "?a ?b", "-c", '"two words"', "{ $.x = * }", "[a, b]"], ["{ $.x = *", "[a", " prediction", "x" * 1025]),
+        ("FunctionsSecurityGroupId", ["sg-0a1b"], ["vpc-1", "sg-1,sg-2"]),
+        (
+            "PermissionsBoundaryArn",
+            ["arn:aws:iam::123456789012:policy/a/b", "arn:aws:iam::aws:policy/PowerUserAccess"],
+            ["b", "arn:aws:iam::1:role/x"],
+        ),
+        ("RolePath", ["/delivery/", "/a/b/"], ["delivery", "/delivery", "//"]),
+        ("KmsKeyArn", ["arn:aws:kms:eu-west-1:123456789012:key/mrk-1a"], ["arn:aws:kms:eu-west-1:123456789012:alias/mine", "1a2b"]),
         ("MoreLogGroups", ["/aws/lambda/a", "a,/b/c,d,e,f"], ["a,", "a b", "a,b,c,d,e,f", "a'b"]),
         ("AlarmEmail", ["who@example.com"], ["who", "who@example", "a@b.c d@e.f"]),
         ("AlarmTopicArn", ["arn:aws:sns:eu-west-1:123456789012:alarms"], ["alarms", "arn:aws:sqs:eu-west-1:123456789012:alarms"]),
@@ -140,8 +157,15 @@ def test_every_parameter_is_used_and_described() -> None:
 def test_parameters_take_what_aws_takes(name: str, accepted: list[str], refused: list[str]) -> None:
     parameter = load()["Parameters"][name]
     pattern = parameter["AllowedPattern"]
+    longest = parameter.get("MaxLength", 4096)
     assert [value for value in [parameter["Default"], *accepted] if not re.fullmatch(pattern, value)] == []
-    assert [value for value in refused if re.fullmatch(pattern, value)] == []
+    assert [value for value in refused if re.fullmatch(pattern, value) and len(value) <= longest] == []
+
+
+def test_the_map_takes_the_targets_that_the_shipper_moves_to() -> None:
+    pattern = load()["Parameters"]["FieldMap"]["AllowedPattern"]
+    assert re.fullmatch(pattern, ",".join(f"{target}=a{place}" for place, target in enumerate(TARGETS)))
+    assert set(re.findall(r"[a-z_.]+", load()["Parameters"]["FieldMap"]["ConstraintDescription"])) >= set(TARGETS)
 
 
 @pytest.mark.parametrize(
@@ -173,8 +197,9 @@ def test_parameters_that_go_together_are_accepted(given: dict[str, str]) -> None
         (EXISTING | {"Network": "vpc"}, "Network=vpc needs VpcId and VpcSubnetId."),
         (EXISTING | {"Network": "vpc", "VpcId": "vpc-1"}, "Network=vpc needs VpcId and VpcSubnetId."),
         (EXISTING | {"Network": "vpc", "VpcSubnetId": "subnet-1"}, "Network=vpc needs VpcId and VpcSubnetId."),
-        (EXISTING | {"VpcId": "vpc-1"}, "VpcId and the subnets are for Network=vpc"),
-        (EXISTING | {"VpcSecondSubnetId": "subnet-2"}, "VpcId and the subnets are for Network=vpc"),
+        (EXISTING | {"VpcId": "vpc-1"}, "VpcId, the subnets and FunctionsSecurityGroupId are for Network=vpc"),
+        (EXISTING | {"VpcSecondSubnetId": "subnet-2"}, "VpcId, the subnets and FunctionsSecurityGroupId are for Network=vpc"),
+        (EXISTING | {"FunctionsSecurityGroupId": "sg-1"}, "VpcId, the subnets and FunctionsSecurityGroupId are for Network=vpc"),
         (EXISTING | {"AlarmTopicArn": "arn", "AlarmEmail": "who@example.com"}, "AlarmEmail subscribes to the stack's own topic"),
         ({"CreateDomain": "true", "DomainInstanceCount": "2"} | VPC, "needs VpcSecondSubnetId too."),
     ],

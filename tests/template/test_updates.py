@@ -13,12 +13,13 @@ from tests.template.check import GONE, check
 from tests.template.cloudformation import defaults, of_type, text, transformed
 from tests.template.stacks import (
     ALL,
+    WITH_INFERENCE,
     Stack,
 )
 
 
 @check(
-    ALL,
+    WITH_INFERENCE,
     ("PredictPermission.Properties.FunctionName", "x"),
     (
         "PredictIntegration.Properties.IntegrationUri",
@@ -41,7 +42,7 @@ def test_callers_use_the_alias_of_inference_and_of_nothing_else(stack: Stack) ->
 
 
 @check(
-    ALL,
+    WITH_INFERENCE,
     ("InferenceFunction.Properties.Environment.Variables.MORE", {"Ref": "Exclude"}),
     ("InferenceFunction.Properties.Environment.Variables.MORE", {"Fn::Sub": "${Exclude}"}),
 )
@@ -56,14 +57,14 @@ def test_a_version_is_made_of_every_change_of_a_setting(stack: Stack) -> None:
 
 @check(
     ALL,
-    ("InferenceFunction.Properties.LoggingConfig.LogFormat", "JSON"),
-    ("InferenceFunction.Properties.LoggingConfig.LogFormat", GONE),
+    *((f"{name}Function.Properties.LoggingConfig.LogFormat", "JSON") for name in ("Inference", "Shipper", "Replay", "Kibana")),
+    ("ShipperFunction.Properties.LoggingConfig.LogFormat", GONE),
 )
-def test_records_are_lines_that_lambda_itself_does_not_filter(stack: Stack) -> None:
-    """With JSON as log format the service drops what lies below its application log level, whatever the function writes."""
-    logging = stack.properties("InferenceFunction")["LoggingConfig"]
-    assert logging["LogFormat"] == "Text"
-    assert "ApplicationLogLevel" not in logging
+def test_lambda_itself_filters_no_line(stack: Stack) -> None:
+    """With JSON as log format the service drops what lies below its application log level: records, and metrics."""
+    for function in stack.of_type("AWS::Lambda::Function").values():
+        assert function["LoggingConfig"]["LogFormat"] == "Text"
+        assert "ApplicationLogLevel" not in function["LoggingConfig"]
 
 
 @check(

@@ -110,8 +110,9 @@ def of_type(kind: str) -> list[dict[str, Any]]:
 
 
 def metrics_of_alarms() -> int:
-    """One an alarm; of an alarm on a calculation each metric, and one for a query."""
-    alarms = of_type("AWS::CloudWatch::Alarm")
+    """One an alarm; of an alarm on a calculation each metric, and one for a query. Log groups of one's own come on top."""
+    found = [each for each in RESOURCES.values() if each["Type"] == "AWS::CloudWatch::Alarm"]
+    alarms = [each["Properties"] for each in found if each.get("Condition") != "HasLogGroups"]
     return sum(
         sum(1 for part in alarm["Metrics"] if "MetricStat" in part or "SELECT" in str(part)) if "Metrics" in alarm else 1
         for alarm in alarms

@@ -45,6 +45,14 @@ Resources:
         Lines:
           Type: CloudWatchLogs
           Properties: {LogGroupName: !Ref Log, FilterPattern: '{ $.a = 1 }'}
+  Log:
+    Type: AWS::Logs::LogGroup
+  Written:
+    Type: AWS::Logs::SubscriptionFilter
+    Properties: {LogGroupName: !Ref Log, FilterPattern: term, DestinationArn: !GetAtt Store.Arn}
+  OfAParameter:
+    Type: AWS::Logs::SubscriptionFilter
+    Properties: {LogGroupName: !Select [0, !Ref Names], FilterPattern: "", DestinationArn: !GetAtt Store.Arn}
   Idle:
     Type: AWS::Serverless::Function
     Properties: {CodeUri: idle, Handler: idle.main, MemorySize: 128, Timeout: 1}
@@ -83,7 +91,7 @@ def test_another_template_is_read(tmp_path: Path) -> None:
     path.write_text(SMALL, encoding="utf-8")
     found = read(path)
     assert found.routes == {("GET", "/answer"): "Answer", ("PUT", "/answer"): "Answer"}
-    assert found.subscriptions == [("Log", "{ $.a = 1 }", "Store")]
+    assert found.subscriptions == [("Log", "{ $.a = 1 }", "Store"), ("Log", "term", "Store")]
     assert list(found.functions) == ["Answer", "Store", "Idle"]
     assert found.functions["Answer"] == Function("Answer", tmp_path / "code/answer", "answer.main", 256, 5, 2, None)
     assert (found.functions["Store"].retries, found.functions["Store"].dead_letters) == (1, "Lost")
