@@ -11,17 +11,17 @@ Retry, replay and backfill ask the same question, and the answer for a day does 
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Final
+from weakref import WeakKeyDictionary
 
 import msgspec
 from msgspec import Struct
 from opensearchpy import RequestsHttpConnection
-from opensearchpy.exceptions import TransportError
+from opensearchpy.exceptions import ConnectionTimeout, TransportError
 
 from shipper.document import DAY
 
-SECONDS: Final = 5.0  # that the server has for an answer, and as many to connect
+SECONDS: Final = 5.0  # that the server has for an answer
 BUSY: Final = frozenset({429, 502, 503, 504})
 
 
@@ -33,12 +33,23 @@ class _Count(Struct):
     count: int
 
 
-@lru_cache(maxsize=4096)
-def is_common(connection: RequestsHttpConnection, prefix: str, log_group: str, day: int) -> bool:
+# What was answered, by prefix, log group and day.
+_ANSWERS: Final[WeakKeyDictionary[RequestsHttpConnection, dict[tuple[str, str, int], bool]]] = WeakKeyDictionary()
+
+
+def is_common(connection: RequestsHttpConnection, prefix: str, log_group: str, day: int, seconds: float = SECONDS) -> bool:
     """Whether a day's lines of the group belong into the common index; not where one may not count, or nothing can be counted.
 
-    `day` is a number since 1970. Asked once per process, group and day. Raises `NotAnswered`.
+    `day` is a number since 1970. A connection asks once per group and day, in `seconds` at most. Raises `NotAnswered`.
     """
+    answers = _ANSWERS.setdefault(connection, {})
+    place = (prefix, log_group, day)
+    if place not in answers:
+        answers[place] = _is_common(connection, *place, seconds)
+    return answers[place]
+
+
+def _is_common(connection: RequestsHttpConnection, prefix: str, log_group: str, day: int, seconds: float) -> bool:
     groups = [{"term": {field: log_group}} for field in ("@log_group", "@log_group.keyword")]  # as indices without our template have it
     times = {"range": {"@timestamp": {"gte": (day - 1) * DAY, "lt": (day + 1) * DAY, "format": "epoch_millis"}}}
     without_kind = {"filter": [times], "should": groups, "minimum_should_match": 1, "must_not": {"exists": {"field": "@kind"}}}
@@ -47,11 +58,13 @@ def is_common(connection: RequestsHttpConnection, prefix: str, log_group: str, d
             "POST",
             f"/{prefix}*/_count",  # a pattern: no index is no error
             body=msgspec.json.encode({"query": {"bool": without_kind}}),
-            timeout=SECONDS,
+            timeout=min(seconds, SECONDS),
             allow_redirects=False,
             ignore=range(300, 600),
             headers={"content-type": "application/json"},
         )
+    except ConnectionTimeout:
+        raise NotAnswered("no answer in time") from None
     except TransportError as problem:
         raise NotAnswered(f"no connection ({type(problem).__name__})") from None
     if status in BUSY:

@@ -12,8 +12,7 @@ from opensearchpy import RequestsHttpConnection
 from shipper.decode import Payload
 from shipper.deliver import TOO_LATE, Outcome, RetryBudget, deliver
 from shipper.document import Document, Rules, documents
-from shipper.exchange import TookTooLong, within
-from shipper.log_index import SECONDS, NotAnswered, is_common
+from shipper.log_index import NotAnswered, is_common
 from shipper.provenance import believed
 
 
@@ -54,24 +53,16 @@ class _CommonDays:
     def _asked(self, day: int) -> bool:
         tries = 0
         while True:
+            left = self.budget.left()
+            if left <= 0:
+                return False  # nothing will be sent
             try:
-                return self._is_common(day)
+                return is_common(self.connection, self.prefix, self.log_group, day, left)
             except NotAnswered:
                 tries += 1
                 self.budget.pause(tries)
                 if self.budget.left() <= 0:
                     raise
-
-    def _is_common(self, day: int) -> bool:
-        left = self.budget.left()
-        if left <= 0:
-            return False  # nothing will be sent
-        if left > 2 * SECONDS:
-            return is_common(self.connection, self.prefix, self.log_group, day)
-        try:
-            return within(left, lambda: is_common(self.connection, self.prefix, self.log_group, day))
-        except TookTooLong:
-            raise NotAnswered("no answer in time") from None
 
 
 def _until_unanswered(found: Iterator[Document], unanswered: list[NotAnswered]) -> Iterator[Document]:

@@ -9,14 +9,19 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 
 import pytest
+from msgspec import Raw
 
-from shipper import exchange
+from shipper import exchange, log_index
 from shipper.bulk import INDEXED, Fate, Verdict, body, send
 from shipper.client import connect
-from tests.unit.conftest import made
+from shipper.decode import LogEvent, Payload
+from shipper.deliver import RetryBudget
+from shipper.document import Rules
+from shipper.ship import ship
+from tests.unit.conftest import NOON, made
 
 SECONDS = 0.6
-AT_MOST = SECONDS + 1.2  # a busy machine's
+AT_MOST = 5.0  # seconds, a busy machine's: nothing here ends by itself in less than ten
 Serve = Callable[[socket.socket, threading.Event], None]
 
 
@@ -53,6 +58,10 @@ def serving(serve: Serve) -> Iterator[tuple[str, list[socket.socket]]]:
 def dripping_headers(connection: socket.socket, over: threading.Event) -> None:
     """One byte each 0.1 s, so that no read takes long."""
     connection.recv(65536)
+    drip(connection, over)
+
+
+def drip(connection: socket.socket, over: threading.Event) -> None:
     for byte in b"HTTP/1.1 200 OK\r\nX-Long: " + b"x" * 10_000:
         connection.sendall(bytes([byte]))
         if over.wait(0.1):
@@ -141,6 +150,38 @@ def test_the_connection_works_again_after_one_was_cut() -> None:
         found = [send(body(made("1")), 1, connection, seconds) for seconds in (SECONDS, 10.0)]
     assert isinstance(found[0], Verdict)
     assert found[1] == INDEXED
+
+
+def test_a_question_without_an_answer_does_not_end_the_next_delivery(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an invocation had no time to hear must not cut what the next one sends on the same connection."""
+    monkeypatch.setattr(log_index, "SECONDS", 1.5)
+    questions: list[int] = []
+    bodies: list[int] = []
+
+    def serve(connection: socket.socket, over: threading.Event) -> None:
+        while request := connection.recv(65536):
+            if b"HTTP/1.1" not in request:
+                continue  # a body by itself
+            if b"/_count" in request:
+                questions.append(1)
+                if len(questions) == 1:
+                    drip(connection, over)
+                    return
+                content = b'{"count":0}'
+            else:
+                bodies.append(1)
+                content = b'{"items":[{"create":{"status":201}}]}'
+                over.wait(2.5)
+            connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(content), content))
+
+    payload = Payload("DATA_MESSAGE", "123456789012", "group", "stream", [LogEvent("1", NOON, Raw(b'"words"'))])
+    with serving(serve) as (url, _), closing(connect(url, {})) as connection:
+        start = time.monotonic()
+        first = ship(payload, Rules(), connection, RetryBudget(start + SECONDS))
+        assert time.monotonic() - start < AT_MOST
+        second = ship(payload, Rules(), connection, RetryBudget(time.monotonic() + 30))
+    assert (dict(first.reasons), first.available) == ({"no answer in time": 1}, False)
+    assert (second.indexed, second.requests, len(bodies)) == (1, 1, 1)
 
 
 def test_an_endless_answer_is_not_read_whole(monkeypatch: pytest.MonkeyPatch) -> None:
