@@ -1,1 +1,1 @@
-"""Commands that a person runs when documents are missing: replay, backfill, reconcile. Nothing of it is deployed."""
+"""Commands for people when documents are missing: replay, backfill, reconcile. They are not deployed."""

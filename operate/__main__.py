@@ -62,7 +62,7 @@ from tools.plain import plain
 
 PAYLOAD_SECONDS: Final = 60.0  # that the delivery of one payload may take
 RATE: Final = 2000.0  # lines a second
-# adaptive: FilterLogEvents takes a few requests a second only, and refuses the others
+# adaptive: FilterLogEvents takes only a few requests a second
 RETRIES: Final = Config(retries={"mode": "adaptive", "max_attempts": 8})
 KEYS: Final = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 REPLAY: Final = """\
@@ -72,13 +72,13 @@ Exit 1 when letters wait or were moved to poison/; with --dry-run when letters w
 BACKFILL: Final = """\
 Lines that CloudWatch never delivered, because the subscription was disabled or its deliveries expired, are read from the log group and
 shipped. Doing it twice changes nothing: a document's id is its log event's. AWS does not promise that a line has the same id here as in a
-delivery, though in all samples seen the two are built alike; so where the index has documents of the range, some are compared first, and
-nothing is sent if their ids differ. --dry-run compares too, and counts what would be sent.
-Not to be had this way: lines past the log group's retention, the fields that a space-delimited pattern cuts out of a line, and the
+delivery, though in all samples seen the two are built alike. So if the index has documents of the range, some are compared first, and
+nothing is sent if their ids differ. --dry-run compares too, and counts the lines to send.
+Not recovered this way: lines past the log group's retention, the fields that a space-delimited pattern cuts out of a line, and the
 outcome of a log transformer."""
 RECONCILE: Final = """\
-Lines in the log group against documents in the index, interval by interval. Lines of the kinds that EXCLUDE names here are not counted;
-what the shipper's own EXCLUDE leaves out beyond that is missing by intention. Lines of the last minutes may still be on their way.
+Compares lines in the log group with documents in the index, interval by interval. Lines of the kinds in EXCLUDE here are not counted;
+further kinds in the shipper's own EXCLUDE are missing by intention. Lines of the last minutes may still be on their way.
 Exit 1 when the counts differ."""
 ENVIRONMENT: Final = """\
 environment: EXCLUDE, REDACT_FIELDS, REDACT_PATTERNS, REDACT_KEY, STACK, INDEX_PREFIX and RECORD_LOG_GROUPS as the shipper has
@@ -151,7 +151,7 @@ def backfill_command(options: argparse.Namespace) -> int:
         print(show.in_force(setting.rules))
         print(show.ids(compare_ids(logs, connection, span, setting.rules.prefix)))
         if span.pattern.lstrip().startswith("["):
-            show.complain("the pattern is space-delimited: the fields that it cuts out of a line are not to be had again, only the line is")
+            show.complain("the pattern is space-delimited: the line is recovered, the fields that the pattern cuts out of it are not")
         if options.dry_run:
             return _count(logs, span)
         found = (payloads(page, span.log_group, account) for page in pages(logs, span))
@@ -194,7 +194,7 @@ def _count(logs: Any, span: Span) -> int:
 
 
 def reconcile_command(options: argparse.Namespace) -> int:
-    """`reconcile`: what the index lacks of a log group."""
+    """`reconcile`: the documents of a log group that the index lacks."""
     _check_times(options)
     setting = _settings(options.opensearch)
     with closing(_connect(setting, options.user)) as connection:
@@ -226,18 +226,18 @@ def _verdict(compared: list[Row], ids: Callable[[], int], missing: Span | None, 
         except IdsDiffer as problem:
             show.complain(str(problem))
     if surplus:
-        why = "lines past the log group's retention, lines that the pattern does not want, or lines twice in the index"
+        why = "lines past the log group's retention, lines that the pattern does not match, or lines twice in the index"
         print(f"{show.plural(surplus, 'document')} more than lines: {why}")
     return 1 if missing or surplus else 0
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = Parser(prog=show.PROGRAM, description="What a person runs when documents are missing.")
+    parser = Parser(prog=show.PROGRAM, description="Commands for people when documents are missing.")
     commands = parser.add_subparsers(dest="command", required=True)
     for name, run, short, description in (
         ("replay", replay_command, "dead letters into the index", REPLAY),
-        ("backfill", backfill_command, "what CloudWatch never delivered into the index", BACKFILL),
-        ("reconcile", reconcile_command, "count lines and documents, say what is missing", RECONCILE),
+        ("backfill", backfill_command, "lines that CloudWatch never delivered into the index", BACKFILL),
+        ("reconcile", reconcile_command, "count lines and documents, and report missing ones", RECONCILE),
     ):
         command = commands.add_parser(name, help=short, description=description, epilog=ENVIRONMENT)
         command.set_defaults(run=run)
@@ -271,13 +271,13 @@ def _add_options(name: str, command: argparse.ArgumentParser) -> None:
         )
     else:
         command.add_argument("--rate", type=value(positive), default=RATE, metavar="N", help="lines a second at most (%(default)g)")
-        command.add_argument("--dry-run", action="store_true", help="only say what there is to do")
+        command.add_argument("--dry-run", action="store_true", help="only say what would be done")
 
 
 def _choose_profile(profile: str | None) -> None:
     """Make a profile the one of this process.
 
-    In the environment, because requests to OpenSearch are signed with what is found there. Keys there would come first.
+    It is set as an environment variable, because requests to OpenSearch are signed with credentials from there. Keys there come first.
     """
     if profile:
         os.environ["AWS_PROFILE"] = profile

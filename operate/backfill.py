@@ -1,9 +1,9 @@
-"""What CloudWatch never delivered (a disabled filter, a delivery that expired): read again from the log group, shipped like a delivery.
+"""Lines that CloudWatch never delivered (a disabled filter, an expired delivery): read from the log group, shipped like a delivery.
 
-Does a line read here have the id that the subscription gave it? AWS documents neither `eventId` of FilterLogEvents nor `id` of a
-subscription beyond "the ID of the event". What can be seen: in published samples of both, the number is built alike (the event's time
-in milliseconds times 2^144, then the time of its ingestion times 2^80, at the end its place in the batch), and links into CloudWatch's
-console are made with either. It is therefore taken to be one id, and `reconcile.compare_ids` looks before anything is sent.
+A line read here should have the id that the subscription gave it. AWS documents neither `eventId` of FilterLogEvents nor `id` of a
+subscription beyond "the ID of the event". In published samples of both, the number is built alike (the event's time in
+milliseconds times 2^144, then the time of its ingestion times 2^80, at the end its place in the batch), and links into CloudWatch's
+console are made with either. This module therefore assumes one id, and `reconcile.compare_ids` looks before anything is sent.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from shipper.deliver import Outcome
 from shipper.json_text import quoted
 
 PAGE_EVENTS: Final = 10_000  # the most that FilterLogEvents gives at once
-MOST_CONSECUTIVE_FAILURES: Final = 3  # payloads in a row that the server took nothing of
-MORE_THAN_PATTERN: Final = ("applyOnTransformedLogs", "fieldSelectionCriteria")  # what a subscription may select by beside its pattern
+MOST_CONSECUTIVE_FAILURES: Final = 3  # payloads in a row of which the server took nothing
+MORE_THAN_PATTERN: Final = ("applyOnTransformedLogs", "fieldSelectionCriteria")  # other ways in which a subscription may select lines
 
 Event = dict[str, Any]  # as boto3 gives it: eventId, timestamp, message, logStreamName
 
@@ -38,7 +38,7 @@ class NothingTaken(Exception):
 
 
 class Span(NamedTuple):
-    """Lines of a log group: from `start` and before `end`, in milliseconds since 1970, that `pattern` wants; an empty one wants all."""
+    """Lines of a log group: from `start` and before `end`, in milliseconds since 1970, that `pattern` matches; an empty one matches all."""
 
     log_group: str
     start: int
@@ -47,7 +47,7 @@ class Span(NamedTuple):
 
 
 class Shipped(NamedTuple):
-    """What the delivery of one payload came to, and the time, in milliseconds since 1970, before which every line has been sent."""
+    """The outcome of one payload's delivery, and the time, in milliseconds since 1970, before which every line has been sent."""
 
     outcome: Outcome
     covered: int
@@ -63,7 +63,7 @@ def owner(logs: Any, log_group: str) -> str:
 
 
 def subscribed_pattern(logs: Any, log_group: str) -> str:
-    """The filter pattern of a log group's one subscription. Raises `PatternUnknown` where there is none, or several, or more to it."""
+    """The filter pattern of a log group's one subscription. Raises `PatternUnknown` without exactly one plain pattern."""
     pages = logs.get_paginator("describe_subscription_filters").paginate(logGroupName=log_group)
     filters = [found for page in pages for found in page["subscriptionFilters"]]
     hint = "say which lines are meant with --pattern ('' for all)"
@@ -77,12 +77,12 @@ def subscribed_pattern(logs: Any, log_group: str) -> str:
 
 
 def pages(logs: Any, span: Span, streams: Iterable[str] = ()) -> Iterator[list[Event]]:
-    """The log events of a span, oldest first, of these log streams or of all. Raises what the client raises.
+    """The log events of a span, oldest first, of these log streams or of all. Raises the client's exceptions.
 
-    botocore's paginator is not used: where CloudWatch gives the same token twice, which it does while it searches what holds no match,
-    it raises PaginationError (https://github.com/boto/boto3/issues/1584).
+    botocore's paginator is not used: CloudWatch gives the same token twice while it searches lines without a match, and the
+    paginator then raises PaginationError (https://github.com/boto/boto3/issues/1584).
     """
-    # CloudWatch interleaves log streams unasked; others that speak its language want to be told.
+    # CloudWatch interleaves log streams by default; servers with the same API (such as moto) need the parameter.
     wanted: dict[str, Any] = {"startTime": span.start, "endTime": span.end, "limit": PAGE_EVENTS, "interleaved": True}
     if span.pattern:
         wanted["filterPattern"] = span.pattern
@@ -113,7 +113,7 @@ def backfill(
     events_per_second: float,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Iterator[Shipped]:
-    """Ship page after page of payloads, no faster than `events_per_second`. Raises `NothingTaken`, and what reading and `ship` raise.
+    """Ship page after page of payloads, no faster than `events_per_second`. Raises `NothingTaken`.
 
     Twice is no harm: a document that is there already is a duplicate, and stays as it is.
     """

@@ -1,4 +1,4 @@
-"""What CloudWatch has against what the index has: lines and documents, interval by interval, and whether the two agree on ids."""
+"""Compares CloudWatch's lines with the index's documents, interval by interval, and their ids."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ UNITS: Final = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}  # mill
 
 
 class SearchFailed(Exception):
-    """OpenSearch did not answer a search, or not for all that it holds."""
+    """OpenSearch did not answer a search, or only for a part of its shards."""
 
 
 class IdsDiffer(Exception):
@@ -95,7 +95,7 @@ def compare_ids(logs: Any, connection: RequestsHttpConnection, span: Span, prefi
     """How many of a few documents of a span have an id that CloudWatch gives to a line of their log stream and millisecond.
 
     0 where there is nothing to compare: the index has no document of the span, or CloudWatch no longer has the lines.
-    Raises `IdsDiffer` at the first document that has another id, `SearchFailed`, and what the logs client raises.
+    Raises `IdsDiffer` at the first document with another id, `SearchFailed`, and the exceptions of the logs client.
     """
     query = {
         "size": SAMPLE,
@@ -124,7 +124,7 @@ def compare_ids(logs: Any, connection: RequestsHttpConnection, span: Span, prefi
 
 
 def search(connection: RequestsHttpConnection, query: dict[str, Any], prefix: str = PREFIX) -> dict[str, Any]:
-    """OpenSearch's answer to a search of all daily indices. Raises `SearchFailed`, also for an answer that leaves something out."""
+    """OpenSearch's answer to a search of all daily indices. Raises `SearchFailed`, also for an incomplete answer."""
     indices = f"{prefix}*"  # a pattern: where no index matches, nothing is found, and that is no error
     try:
         status, _, text = connection.perform_request(
@@ -143,7 +143,7 @@ def search(connection: RequestsHttpConnection, query: dict[str, Any], prefix: st
     try:
         answer = msgspec.json.decode(text, type=dict[str, Any])
     except (msgspec.DecodeError, UnicodeError):
-        raise SearchFailed("what answers is no OpenSearch: check --opensearch") from None
+        raise SearchFailed("the server is not OpenSearch: check --opensearch") from None
     if answer.get("timed_out") or answer.get("_shards", {}).get("failed"):
         raise SearchFailed("OpenSearch answered for a part of its documents only: try again when the cluster is well")
     return answer

@@ -1,4 +1,4 @@
-"""How the commands show what they do: progress, tables, counts and sentences. Nothing here decides anything."""
+"""The commands' output: progress, tables, counts and sentences. Nothing here decides anything."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ REASON_CHARACTERS: Final = 200
 
 
 def in_force(rules: Rules) -> str:
-    """What is left out and redacted, as one line."""
+    """Exclusion and redaction, as one line."""
     redaction = rules.redaction
     redacted = [*(f"{name}={action}" for name, action in redaction.fields.items()), *redaction.patterns] if redaction else []
     excluded = ", ".join(sorted(rules.exclude)) or "nothing (EXCLUDE is not set here)"
@@ -42,7 +42,7 @@ def console() -> Console:
 
 @contextmanager
 def progress(unit: str, total: float) -> Iterator[Callable[[float, str], None]]:
-    """A bar in a terminal, nothing elsewhere. What it yields is told how far the command is, and what it counted."""
+    """A progress bar in a terminal, nothing elsewhere. The function that it yields takes the progress and the counts."""
     page = console()
     columns = TextColumn(unit), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(), TextColumn("{task.description}", markup=False)
     with Progress(*columns, console=page, disable=not page.is_terminal) as bar:
@@ -82,7 +82,7 @@ def wanted(span: Span) -> str:
 
 
 def ids(agreeing: int) -> str:
-    """What the comparison of ids came to."""
+    """The result of the comparison of ids."""
     if agreeing:
         return f"ids: {plural(agreeing, 'document')} of the range compared, CloudWatch has the same ids"
     return "ids: not compared, the index has no document of the range whose line CloudWatch still has"
@@ -95,7 +95,7 @@ def outcome(total: Outcome) -> str:
 
 
 def fates(counted: Counter[str]) -> str:
-    """How many letters met which fate."""
+    """The number of letters by fate."""
     return ", ".join(f"{counted[fate]} {fate}" for fate in LetterFate)
 
 

@@ -33,7 +33,7 @@ def taken(port: int, setting: str, problem: OSError) -> UserError:
 
 
 def holder(port: int) -> str | None:
-    """Who listens at `port`, in a sentence; None where that cannot be seen (another user's process, another system than Linux)."""
+    """The process that listens at `port`, in a sentence; None if it cannot be seen (another user's, or not on Linux)."""
     sockets = {f"socket:[{inode}]" for inode in _listening(port)}
     for link in PROC.glob("[0-9]*/fd/*"):
         try:
@@ -66,7 +66,7 @@ def _listening(port: int) -> Iterator[str]:
 
 
 def free_ports(count: int) -> list[int]:
-    """So many ports of 127.0.0.1 that nothing listens on now."""
+    """`count` free ports of 127.0.0.1."""
     with ExitStack() as open_sockets:
         probes = [open_sockets.enter_context(socket.socket()) for _ in range(count)]
         for probe in probes:
@@ -75,7 +75,7 @@ def free_ports(count: int) -> list[int]:
 
 
 def free_port(among: Iterable[int] = (0,)) -> int:
-    """The first of these ports of 127.0.0.1 that nothing listens on now; by default whichever the system chooses."""
+    """The first free port of 127.0.0.1 among these; by default one that the system chooses."""
     for candidate in among:
         with socket.socket() as probe:
             try:

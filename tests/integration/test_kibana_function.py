@@ -231,7 +231,7 @@ def failing(usual: dict[str, Any], arns: dict[str, str]) -> Iterator[dict[str, t
     nowhere = f"http://127.0.0.1:{free_port()}"
     with silent() as wordless:
         yield {
-            "wrong password": ({"SECRET_ARN": arns["mistaken"]}, "does not accept who asks (401: Unauthorized)"),
+            "wrong password": ({"SECRET_ARN": arns["mistaken"]}, "does not accept the user (401: Unauthorized)"),
             "no such secret": ({"SECRET_ARN": f"{arns['nobody']}x"}, "cannot be read (ResourceNotFoundException): check its ARN"),
             "nobody listens": ({"OPENSEARCH_URL": nowhere, "DASHBOARDS_URL": nowhere}, "cannot be reached: check the address"),
             "never answers": (

@@ -138,8 +138,8 @@ def test_the_audit_log_is_switched_on_once_and_holds_no_body(guarded: str, run: 
 @pytest.mark.parametrize(
     ("user", "password", "sentence"),
     [
-        (ADMIN[0], "wrong", "does not accept who asks (401: Unauthorized): check name and password (--user with"),
-        (None, "", "does not accept who asks (401: Unauthorized)"),
+        (ADMIN[0], "wrong", "does not accept the user (401: Unauthorized): check name and password (--user with"),
+        (None, "", "does not accept the user (401: Unauthorized)"),
         ("nobody", secured.PASSWORD, "does not permit GET /_index_template/prediction-monitor* (403: no permissions for ["),
         ("shipper", secured.PASSWORD, "does not permit GET /_index_template/prediction-monitor* (403: no permissions for ["),
     ],

@@ -1,1 +1,1 @@
-"""Request to prediction to record: what `POST /predict` runs, and the one line each answer leaves in the log."""
+"""The function behind `POST /predict`: it answers requests with predictions, and logs one record per sentence."""

@@ -1,4 +1,4 @@
-"""What the caller gets: plain objects when invoked directly, an HTTP response behind an API (v1 and v2 take the same)."""
+"""The answer to the caller: plain objects for a direct invocation, an HTTP response behind an API (the same for v1 and v2)."""
 
 from __future__ import annotations
 

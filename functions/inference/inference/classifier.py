@@ -19,12 +19,12 @@ from inference.model_folder import AGAIN, OUTPUTS, UnfitModel, check_session, re
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """What the model says of one sentence.
+    """The model's result for one sentence.
 
     `probability` of each label sums to 1; `score` is the one of `label`, the most probable. `tokens` and `unknown`
     count the word pieces of the whole text, without the tokenizer's own marks at its ends; `truncated` says that the model saw
-    only the first ones. `signature` says what the text is like in whole numbers of a byte, whose meaning the model's
-    profile knows; `novelty` is the logarithm of the signature's Mahalanobis distance from the profile's reference;
+    only the first ones. `signature` describes the text in eight small whole numbers, defined by the model's
+    profile; `novelty` is the logarithm of the signature's Mahalanobis distance from the profile's reference;
     `surprisal` is in bits a pair of neighbouring word pieces. `latency_ms` is the time of tokenising and of the model.
     """
 
@@ -57,7 +57,7 @@ class Classifier:
             raise UnfitModel(f"{path} cannot be read as a tokenizer ({problem}): {AGAIN}.") from None
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()  # cut below, where the whole length is known
-        self._tokenizer.encode_special_tokens = True  # [SEP] or [UNK] in a text is text: only the model's own marks are marks
+        self._tokenizer.encode_special_tokens = True  # "[SEP]" or "[UNK]" in a text is ordinary text, not a special token
         marks = self._tokenizer.encode("a").special_tokens_mask
         self._marks = sum(marks)
         self._marks_at_the_end = next((at for at, mark in enumerate(reversed(marks)) if not mark), 0)

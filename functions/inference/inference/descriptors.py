@@ -1,4 +1,4 @@
-"""What a text is like, without the text: the `input.*` fields of the record."""
+"""The `input.*` fields of the record: properties of a text, without the text."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SCRIPTS: Final = frozenset([
 
 @dataclass(frozen=True, slots=True)
 class Usual:
-    """What texts of a model are usually like, by its card: what is otherwise gets a flag.
+    """The usual properties of a model's texts, from its card. Unusual texts get a flag.
 
     `mostly_unknown` and `mostly_non_letter` are the shares from which a text has the flag of that name.
     """
@@ -84,7 +84,7 @@ def keyed_hash(text: str, key: bytes) -> str:
 
 @lru_cache(maxsize=4096)
 def _is_letter(character: str) -> bool:
-    # Marks are part of letters in most scripts of India; those that choose how an emoji looks are not.
+    # In most scripts of India, marks are part of letters. Variation selectors of emoji are not.
     return unicodedata.category(character) in LETTERS and not unicodedata.name(character, "").startswith("VARIATION SELECTOR")
 
 

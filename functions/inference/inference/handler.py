@@ -43,14 +43,14 @@ record_log = RecordLog(
     usual=classifier.usual,
     key=HASH_KEY,
     log_text=LOG_TEXT == "true",
-    log_signals="true" in {LOG_TEXT, LOG_SIGNALS},  # who may read the text may read what it is like
+    log_signals="true" in {LOG_TEXT, LOG_SIGNALS},  # its signals tell no more than the text itself
     memory_mb=int(os.environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "1024")),
 )
 
 
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: Any, context: LambdaContext) -> dict[str, Any]:
-    """Answer one event: a prediction, a batch of them, the model's card, or the problem why there is none."""
+    """Answer one event with a prediction, a batch of them, the model's card, or a problem."""
     logger.set_correlation_id(correlation_id(event))
     if asks_description(event):
         return {"card": classifier.card}
@@ -66,7 +66,7 @@ def handler(event: Any, context: LambdaContext) -> dict[str, Any]:
 
 
 def predict(request: Request) -> list[Prediction]:
-    """A prediction a sentence. Raises `PredictionFailed` from what the model raised."""
+    """One prediction per sentence. Raises `PredictionFailed` from the model's exception."""
     try:
         return [classifier.predict(sentence) for sentence in request.sentences]
     except Exception as failure:

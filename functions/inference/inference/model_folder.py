@@ -1,4 +1,4 @@
-"""A model folder and whether it fits: what is wrong with one is said in one sentence, in the function's own log too."""
+"""Checks whether a model folder fits the function. The reason against one is a single sentence, also in the function's log."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
-INPUTS: Final = ("input_ids", "attention_mask", "token_type_ids")  # what the function can give; a model asks for some of them
+INPUTS: Final = ("input_ids", "attention_mask", "token_type_ids")  # the inputs that the function can make; a model uses some of them
 OUTPUTS: Final = ("logits", "signature", "novelty", "surprisal")
 AGAIN: Final = "make the folder with `make model`"
-# Of each field of the card that predicting needs: its types, and what else holds for its value.
+# Each required field of the card: its types, a further check of its value, and the message.
 FIELDS: Final[dict[str, tuple[type | tuple[type, ...], str]]] = {
     "name": (str, "a string"),
     "version": (str, "a string"),
@@ -18,13 +18,13 @@ FIELDS: Final[dict[str, tuple[type | tuple[type, ...], str]]] = {
     "calibrated": (bool, "true or false"),
     "temperature": ((int, float), "a number above 0"),
     "max_tokens": (int, "a whole number above 0"),
-    "unknown": ((str, type(None)), "the tokenizer's mark for what it does not know, or null"),
+    "unknown": ((str, type(None)), "the tokenizer's token for unknown text, or null"),
     "usual": (dict, "an object with scripts, mostly_unknown and mostly_non_letter"),
 }
 
 
 class UnfitModel(ValueError):
-    """The folder cannot be used: its text says why, and what to do."""
+    """The folder cannot be used. The message gives the reason and the remedy."""
 
 
 def read_card(folder: Path) -> dict[str, Any]:
@@ -55,7 +55,7 @@ def _holds(name: str, value: Any) -> bool:
 
 
 def check_session(path: Path, inputs: list[str], outputs: dict[str, list[Any]], labels: list[str]) -> None:
-    """Hold what a loaded model.onnx asks for and gives (names, and shapes by name) against the function and the card.
+    """Compare inputs and outputs of a loaded model.onnx (names, and shapes by name) with the function and the card.
 
     Raises `UnfitModel`.
     """

@@ -1,4 +1,4 @@
-"""Why there is no prediction: every reason has a name, a status and, where there is one, the field at fault."""
+"""Problems: each has a name, a status and, if a field is at fault, the field's name."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ STATUS: Final = {
 
 
 class Problem(Exception):
-    """No prediction: `kind` is a key of `STATUS`, `error_type` what the record calls it, `field` what is wrong in the body."""
+    """No prediction: `kind` is a key of `STATUS`, `error_type` its name in the record, `field` the field at fault in the body."""
 
     def __init__(self, kind: str, detail: str, field: str | None, error_type: str) -> None:
         super().__init__(detail)
@@ -43,7 +43,7 @@ class Refused(Problem):
 
 
 class PredictionFailed(Problem):
-    """The model raised. The caller learns no more than that, the record the exception's type: its words may quote the text."""
+    """The model raised an exception. The record names its type; the caller sees neither, because its message may quote the text."""
 
     def __init__(self, failure: Exception, traffic: str) -> None:
         super().__init__("prediction-failed", "The model could not answer this request.", None, error_type=type(failure).__name__)

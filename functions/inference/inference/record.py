@@ -31,8 +31,8 @@ def prediction_record(
 ) -> dict[str, Any]:
     """The fields of one `prediction` line.
 
-    Without `text` where raw text is to stay out of the log. Without `log_signals` too little is left to find a guessed text by:
-    the score in steps of .05, no probabilities, signature, novelty and surprisal.
+    Without `log_text` it has no `text`. Without `log_signals` the score is in steps of .05, and probabilities, signature, novelty
+    and surprisal are left out, so that nobody can tell which of many guessed texts was sent.
     """
     return {
         "record_version": VERSION,

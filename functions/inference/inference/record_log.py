@@ -1,4 +1,4 @@
-"""What a request leaves behind: its records and its metrics. Nothing here ever fails an answer."""
+"""The records and metrics of a request. A failure here never fails the answer."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from inference.request import Request
 
 
 class RaisingHandler(logging.StreamHandler[TextIO]):
-    """Raises what goes wrong with a line; logging itself would print it, text included, and go on as if all were well."""
+    """Raises an error in writing a line. The logging module would print the error, text included, and go on."""
 
     def handleError(self, _record: logging.LogRecord) -> None:  # noqa: N802  the base class names it
         """Raise the exception being handled."""
@@ -31,7 +31,7 @@ class RaisingHandler(logging.StreamHandler[TextIO]):
 class RecordLog:
     """Writes records and metrics to standard output; `model`, `usual`, `key`, `log_text` and `log_signals` are the same for every record.
 
-    `memory_mb` is what the function has, in MB.
+    `memory_mb` is the function's memory in MB.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class RecordLog:
             self._flush()
 
     def problem(self, problem: Problem) -> None:
-        """The record of a request without prediction, and its metric; where the model raised goes to standard error."""
+        """The record of a request without prediction, and its metric. The place of a model's exception goes to standard error."""
         with self._losing_at_most_the_record():
             self._logger.info("prediction_error", **error_record(problem, self._model))
         with self._losing_at_most_the_record():
@@ -94,7 +94,7 @@ class RecordLog:
 
     @contextmanager
     def _losing_at_most_the_record(self) -> Iterator[None]:
-        """Whatever goes wrong with a record is said on standard error and counted: the answer is worth more than its trace."""
+        """Report an error in writing a record on standard error, and count it. The answer is sent anyway."""
         try:
             yield
         except Exception as failure:  # noqa: BLE001  the contract: a failure to log never fails a prediction

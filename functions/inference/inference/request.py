@@ -1,4 +1,4 @@
-"""A Lambda event (direct, REST API v1 or HTTP API v2) as a request, or the reason why it is none."""
+"""A Lambda event (direct, REST API v1 or HTTP API v2) as a request, or the problem with it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TRAFFIC: Final = ("live", "canary", "test")
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is asked. `batch`: whether the answer is a list. `traffic`: who asks, so that panels can leave canaries out."""
+    """A valid request. `batch`: the answer is a list. `traffic`: live, canary or test; panels count live only."""
 
     sentences: tuple[str, ...]
     batch: bool = False
@@ -32,8 +32,8 @@ def is_http(event: Any) -> bool:
 def correlation_id(event: Any) -> str | None:
     """The API's own id of the request; None for a direct invocation.
 
-    Whoever invokes the function directly can write anything there: at most `MAX_ID_CHARS` are taken, with `?` for what is no
-    printable ASCII character, so that an id can neither lose its record nor make a line that CloudWatch refuses.
+    A direct caller can send any text as the id. At most `MAX_ID_CHARS` are kept, with `?` for each character that is not
+    printable ASCII, so that no id makes a line that CloudWatch refuses.
     """
     found = event["requestContext"].get("requestId") if is_http(event) else None
     if not isinstance(found, str) or not found:
@@ -82,7 +82,7 @@ def _text(event: dict[str, Any]) -> str:
     except UnicodeDecodeError as problem:
         raise Refused("body-not-utf8", f"The body is not UTF-8 (byte {problem.start}).") from None
     except ValueError:
-        raise Refused("body-not-base64", "The body is said to be base64, but is not.") from None
+        raise Refused("body-not-base64", "The body is marked as base64, but is not.") from None
 
 
 def _json(text: str) -> Any:
@@ -95,7 +95,7 @@ def _json(text: str) -> Any:
 
 
 def _no_number(name: str) -> NoReturn:
-    """What Python's reader takes by default, NaN and Infinity, is not JSON."""
+    """Refuse NaN and Infinity: Python's parser accepts them by default, JSON does not."""
     raise Refused("body-not-json", f"The body is not JSON: that has no {name}.")
 
 

@@ -1,4 +1,4 @@
-"""`python -m installer install|status|remove|export`: what one would click in Kibana, by one command.
+"""`python -m installer install|status|remove|export`: one command in place of clicks in Kibana.
 
 Exit 0 when everything is as it should be, 1 with one sentence when something is not, 2 for wrong arguments, 130 after Ctrl-C.
 """
@@ -29,20 +29,21 @@ Either address may be left out, and with it that half: index template, retention
 Dashboards'. On an Amazon domain --dashboards is known from --opensearch. Requests to an Amazon domain are signed with AWS credentials,
 found as by the AWS CLI, unless a user is given: --user, or https://NAME:PASSWORD@HOST."""
 INSTALL: Final = f"""\
-Installs what is missing and replaces what is not as its file says; again changes nothing. A saved object that somebody changed by hand
-is kept and named, unless --overwrite is given, and so is a policy of other states; template and roles are always made as their files
-say.
+Installs missing objects and replaces those that differ from their files; a second run changes nothing. A saved object that somebody
+changed by hand is kept and named, unless --overwrite is given, and so is a policy with other states. Template and roles are always
+written as their files say.
 Without --retention-days no index is deleted, unless a policy is there, which keeps its own days; indices that are there and follow
 no policy come under it only with --adopt. Every run says how many indices are deleted, and from which day on, before it does it.
 Ends with links to share, the short ones where the server makes them. {ADDRESSES}"""
-STATUS: Final = f"Says of everything whether it is installed, missing or changed. Exit 1 unless all is installed. {ADDRESSES}"
+STATUS: Final = f"Says of each object whether it is installed, missing or changed. Exit 1 unless all are installed. {ADDRESSES}"
 REMOVE: Final = f"""\
-Removes saved objects, index template, retention policy, and the roles whose option is given; never an index or a document. What
-somebody changed by hand is kept, with what it refers to, unless --overwrite is given, and what somebody else's dashboard shows, unless
---force is given. Where another stack uses the prefix, template and policy stay. Short links stay, and lead nowhere. {ADDRESSES}"""
+Removes saved objects, index template, retention policy, and the roles named by options; never an index or a document. An object that
+somebody changed by hand is kept, with the objects that it refers to, unless --overwrite is given. An object that somebody else's
+dashboard shows is kept unless --force is given. If another stack uses the prefix, template and policy stay. Short links stay, and lead
+nowhere. {ADDRESSES}"""
 LEFT_OUT: Final = "left out, because no address of {} is given"
 EXPORT: Final = """\
-Prints index pattern, searches, panels and dashboards as one file (.ndjson) to import in Dashboards, where it lets in nobody but people."""
+Prints index pattern, searches, panels and dashboards as one file (.ndjson), to import by hand where only people may sign in."""
 ENVIRONMENT: Final = f"""\
 environment: {PASSWORD} is the password of --user, or of a name that stands in an address without one; OPENSEARCH_URL stands for
 --opensearch where that is not given."""
@@ -64,11 +65,11 @@ def main(arguments: list[str] | None = None, folder: Path = FOLDER) -> int:
             _say(f"saved objects: {LEFT_OUT.format('Dashboards')}")
         code: int = options.run(options, asked)
     except KeyboardInterrupt:
-        _complain("stopped by Ctrl-C: ask with status what is installed")
+        _complain("stopped by Ctrl-C: status shows what is installed")
         return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains once more at its end
-        _complain("broken off, because nobody reads the output any more: run this again")
+        _complain("stopped, because the output was closed: run this again")
         return 1
     except UserError as problem:
         _complain(str(problem))
@@ -110,7 +111,7 @@ def _exit_code(kept: Sequence[str], verb: str) -> int:
 
 
 def _desired_state(options: argparse.Namespace, folder: Path) -> DesiredState:
-    """What the options ask for. Raises `UserError`."""
+    """The desired state from the options. Raises `UserError`."""
     return desired_state(
         saved_objects(folder),
         opensearch=options.opensearch,
@@ -136,10 +137,10 @@ def _scope(options: argparse.Namespace) -> Scope:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = Parser(prog=PROGRAM, description="Index template, retention, roles, dashboards: from an empty domain to a living dashboard.")
+    parser = Parser(prog=PROGRAM, description="Install index template, retention, roles and dashboards.")
     commands = parser.add_subparsers(dest="command", required=True)
     for name, run, short, description in (
-        ("install", install_command, "install what is missing or changed", INSTALL),
+        ("install", install_command, "install missing or changed objects", INSTALL),
         ("status", status_command, "say what is installed, missing or changed", STATUS),
         ("remove", remove_command, "remove what was installed", REMOVE),
     ):
@@ -180,10 +181,10 @@ def _parser() -> argparse.ArgumentParser:
         if name == "install":
             add("--adopt", action="store_true", help="put indices that follow no policy under the retention policy too")
         if name == "remove":
-            add("--force", action="store_true", help="what somebody else's dashboard shows too")
+            add("--force", action="store_true", help="also objects that somebody else's dashboard shows")
         if name != "status":
-            add("--overwrite", action="store_true", help="what was changed by hand too")
-            add("--dry-run", action="store_true", help="only say what there is to do")
+            add("--overwrite", action="store_true", help="also objects that were changed by hand")
+            add("--dry-run", action="store_true", help="only say what would be done")
     command = commands.add_parser("export", help="print the saved objects as a file to import by hand", description=EXPORT)
     _whose(command)
     return parser

@@ -1,4 +1,4 @@
-"""The audit log of fine-grained access control: who was refused what. Its lines carry no request's body."""
+"""The audit log of fine-grained access control: refused requests with their users, without the bodies."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from installer.server import Server
 
 PATH: Final = f"{API}/audit"
 NAME: Final = "audit log"
-WANTED: Final[dict[str, Any]] = {"enabled": True, "audit": {"log_request_body": False}}  # a body is what somebody wrote, or a password
+WANTED: Final[dict[str, Any]] = {"enabled": True, "audit": {"log_request_body": False}}  # a body may hold a text or a password
 PATCH: Final = [
     {"op": "replace", "path": "/config/enabled", "value": True},
     {"op": "replace", "path": "/config/audit/log_request_body", "value": False},

@@ -1,11 +1,11 @@
-"""The installer as a CloudFormation custom resource: the same, told by an event, answered at a presigned address.
+"""The installer as a CloudFormation custom resource: an event starts it, and it answers at a presigned address.
 
-Who may invoke a function may send it any event, so an event says nothing but what happens to which stack. What the function may reach
-and what it installs stand in its environment (`installer.settings`); the resource's properties repeat them, so that a change of one is
-an update. An event of another stack, or one that wants its answer elsewhere than at AWS, is refused without an answer.
+Anybody who may invoke a function may send it any event. So an event only says what happens to which stack. Addresses, secrets and
+roles come from the environment variables (`installer.settings`); the resource's properties repeat them, so that a change of one is an
+update. An event of another stack, or one that wants its answer elsewhere than at AWS, is refused without an answer.
 
-Attributes: `OpenSearchUrl`, for who must not start before its template and roles are there; a link to each dashboard and saved search,
-such as `PredictionsUrl`.
+Attributes: `OpenSearchUrl`, for resources that must not start before template and roles are there; a link to each dashboard and
+saved search, such as `PredictionsUrl`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from installer.settings import Settings
 
 FORMER: Final = NAME  # the physical id of a stack that was deployed when a domain had one
 NOTHING: Final = f"{NAME}-failed"  # of a creation that failed: its deletion must not take what was there before
-ANSWER_SECONDS: Final = 16.0  # that the answer has, whatever became of the work
+ANSWER_SECONDS: Final = 16.0  # kept for the answer, which is sent in any case
 WAIT_SECONDS: Final = 60.0  # for a domain that is starting
 TRIES: Final = 3
 REASON_BYTES: Final = 1000  # an answer may have 4096
@@ -43,7 +43,7 @@ ROLES_STAY: Final = "roles and their mapping stay, because {}: remove them with 
 
 
 class Outcome(NamedTuple):
-    """What CloudFormation is told."""
+    """The answer to CloudFormation."""
 
     status: str
     reason: str
@@ -51,7 +51,7 @@ class Outcome(NamedTuple):
 
 
 def handler(event: dict[str, Any], context: Any) -> None:
-    """Do what a custom resource's event asks for, and answer it in any case.
+    """Install, update or remove as a custom resource's event says, and answer it in any case.
 
     Raises `PermissionError` for an event that is not this stack's CloudFormation's, `RuntimeError` where the answer is not taken.
     """
@@ -63,7 +63,7 @@ def handler(event: dict[str, Any], context: Any) -> None:
     try:
         result = done.get(timeout=max(left, 0))
     except Empty:
-        result = _failed(event, "time ran out: see the function's log for what was done, and deploy again")
+        result = _failed(event, "time ran out: see the function's log for the steps done, and deploy again")
     print(f"{event['RequestType']} {result.status}: {result.reason}")
     _answer(event, result)
 
@@ -107,7 +107,7 @@ def outcome(event: dict[str, Any], environment: Mapping[str, str], ends: float) 
 
 
 def stack_status(stack: str) -> str | None:
-    """What CloudFormation is doing with the stack; None where it cannot be asked."""
+    """The stack's status in CloudFormation; None if it cannot be read."""
     import boto3  # noqa: PLC0415  only where something is deleted
     from botocore.config import Config  # noqa: PLC0415
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
@@ -151,7 +151,7 @@ def _failed(event: Mapping[str, Any], reason: str) -> Outcome:
 
 
 def _desired_state(event: Mapping[str, Any], given: Settings, wait: float, ends: float) -> DesiredState:
-    """What the environment asks for. Raises `UserError`."""
+    """The desired state from the environment variables. Raises `UserError`."""
     address = urlsplit(given.opensearch)
     if given.secret and address.scheme != "https" and address.hostname not in LOOPBACK:
         raise UserError(f"the secret's password is not sent to {address.hostname} without encryption: give an https address")

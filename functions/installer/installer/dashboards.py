@@ -22,7 +22,7 @@ PAGES: Final = (("dashboard", "dashboards", ""), ("search", "discover", "Discove
 
 
 def place(opensearch: Address | None, dashboards: Address | None, base_path: str | None) -> Address | None:
-    """Where Dashboards is: as given, or on the same host where that is an Amazon domain; None where nothing says it."""
+    """The address of Dashboards: as given, or the same host if that is an Amazon domain; None if it is unknown."""
     if dashboards:
         return _below(dashboards, base_path or "")
     if opensearch and is_amazon(opensearch):
@@ -35,7 +35,7 @@ def _below(where: Address, base_path: str) -> Address:
 
 
 def headers(tenant: str) -> dict[str, str]:
-    """What every request carries."""
+    """The headers of every request."""
     return {**XSRF, "securitytenant": tenant}
 
 
@@ -47,7 +47,7 @@ class Dashboards:
         self._tenant = tenant
 
     def check(self) -> None:
-        """Wait for the server, and see that the tenant exists: asked for one that does not, it would take another without a word."""
+        """Wait for the server, and check that the tenant exists: for an unknown one, the server would silently use another."""
         self._settings()
         if self._tenant in TENANTS:
             return
@@ -79,7 +79,7 @@ class Dashboards:
         return {one["id"]: one for one in self._search(("index-pattern",), ("title", "predictionMonitor"))}
 
     def referrers(self) -> list[dict[str, Any]]:
-        """Every object of the tenant that can show another: its type, id, title, and what it refers to."""
+        """Every object of the tenant that can show another: its type, id, title and references."""
         return self._search(("dashboard", "visualization", "search"), ("title",))
 
     def _search(self, types: Sequence[str], fields: Sequence[str]) -> list[dict[str, Any]]:
@@ -146,7 +146,7 @@ class Dashboards:
         ]
 
     def _settings(self) -> tuple[str, Answer]:
-        """The path of the settings, which the two products name differently, and what they are."""
+        """The path of the settings, which the two products name differently, and the settings."""
         for path in SETTINGS:
             answer = self._server.ask("GET", path, also={400, 404, 405})
             if "settings" in answer.body:

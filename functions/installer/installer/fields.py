@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-# What Kibana calls the types of OpenSearch.
+# Kibana's names for the types of OpenSearch.
 KINDS: Final = {
     "text": "string", "keyword": "string", "date": "date", "boolean": "boolean",
     "byte": "number", "integer": "number", "long": "number", "float": "number", "double": "number",

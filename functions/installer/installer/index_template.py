@@ -1,4 +1,4 @@
-"""The index template of a prefix: what its indices take, who owns it, and how to put it into a cluster."""
+"""The index template of a prefix, its owner, and its installation in a cluster."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Install, status and removal of what this project has for a domain: read first, then decide, then write what is not as it should be."""
+"""Install, status and removal: read the domain's state, compare it with the desired one, then write the differences."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ type Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class DesiredState:
-    """What is to be where. A half without its server is left out, and retention without `keep`.
+    """The desired state. A half without its server is left out, and so is retention without `keep`.
 
     `objects` are rendered for `scope`. `groups` are the log groups that the stack names, `stacks` those that are installed in the
     tenant, by name, with theirs; `links` lead to dashboards and searches, by title. `deployed`: the stack has installed before. With
@@ -48,7 +48,7 @@ class DesiredState:
 
 
 class Kept(NamedTuple):
-    """What a run left, by name: changed by hand, and why else something stays."""
+    """The objects that a run left, by name: those changed by hand, and others with the reason."""
 
     by_hand: Sequence[str]
     reasons: Mapping[str, str]
@@ -75,10 +75,10 @@ def desired_state(
     ends: float = math.inf,
     say: Say = print,
 ) -> DesiredState:
-    """What is wanted, from addresses, which may hold a login; `region` signs requests to a host that is not Amazon's by its name.
+    """The desired state, from addresses, which may hold a login; `region` signs requests to a host that is not Amazon's by its name.
 
-    `scope.former` permits the former names; whether the stack has them, Dashboards says. Raises `UserError` for addresses that cannot be
-    used, and where Dashboards does not answer; one that lets in nobody but people is left out, and that is said.
+    `scope.former` permits the former names; Dashboards says whether the stack has them. Raises `UserError` for addresses that cannot be
+    used, and if Dashboards does not answer. A Dashboards that only people may sign in to is left out, with a message.
     """
     first = server_address(opensearch, "--opensearch", user, password) if opensearch else None
     second = server_address(dashboards, "--dashboards", user, password) if dashboards else None
@@ -119,9 +119,9 @@ def desired_state(
 
 
 def install(asked: DesiredState, *, overwrite: bool = False, dry_run: bool = False, say: Say = print) -> list[str]:
-    """Install what is missing or changed. Returns what was changed by hand and kept, which with `overwrite` is nothing.
+    """Install missing or changed parts. Returns the names of those kept because of changes by hand; none with `overwrite`.
 
-    Nothing is written before every server has answered. Raises `UserError`, and has then said what is installed.
+    Nothing is written before every server has answered. Raises `UserError`, after reporting which parts are installed.
     """
     kept: list[str] = []
     right = 0
@@ -154,7 +154,7 @@ def export(objects: Sequence[SavedObject], scope: Scope, groups: Sequence[str] =
 
 
 def status(asked: DesiredState, *, say: Say = print) -> bool:
-    """Say how everything is found, and whether it is all as it should be. Raises `UserError`."""
+    """Report the state of each part. Returns whether all are installed. Raises `UserError`."""
     parts = [part for step in plan(asked) for part in step.parts]
     for part in parts:
         say(f"{part}: {part.state}")
@@ -170,10 +170,10 @@ def remove(
     dry_run: bool = False,
     say: Say = print,
 ) -> Kept:
-    """Remove what is ours; never an index or a document. Raises `UserError`.
+    """Remove our parts; never an index or a document. Raises `UserError`.
 
-    What was changed by hand stays unless `overwrite`, what somebody else's dashboard shows unless `force`. What belongs to the prefix
-    stays where another stack uses it, or without `shared`: it then has no owner, until another stack installs.
+    Objects changed by hand stay unless `overwrite`, and objects that somebody else's dashboard shows unless `force`. The prefix's parts
+    stay if another stack uses it, or without `shared`; they then have no owner until another stack installs.
     """
     steps = plan(asked)
     parts = [part for step in steps for part in step.parts]
@@ -182,7 +182,7 @@ def remove(
     reasons = _of_the_prefix(asked, shared=shared) | ({} if force else _shown(asked))
     reasons = {name: reason for name, reason in reasons.items() if name in wanted}
     needed = _needed(parts, {*by_hand, *reasons})
-    reasons |= {name: "kept for what refers to it" for name in needed if name in wanted and name not in reasons}
+    reasons |= {name: "kept for the objects that refer to it" for name in needed if name in wanted and name not in reasons}
     pattern = next((f"{one.type} {one.id}" for one in asked.objects if one.type == "index-pattern"), "")
     if pattern in {*by_hand, *reasons} and DEFAULT_INDEX in wanted:
         reasons[DEFAULT_INDEX] = "left alone, because the index pattern stays"
@@ -220,7 +220,7 @@ def _installed(dashboards: Dashboards, objects: Sequence[SavedObject], scope: Sc
     """The scope with the names that the stack has, and the stacks of its prefix that are installed.
 
     The former names are those of the stack that their index pattern names. Where it names none, they are a stack's that was deployed
-    before stacks had names, or of who installs without a stack.
+    before stacks had names, or of an installation without a stack.
     """
     patterns = dashboards.patterns()
     ours = next((one.id for one in objects if one.type == "index-pattern"), None)
@@ -237,7 +237,7 @@ def _installed(dashboards: Dashboards, objects: Sequence[SavedObject], scope: Sc
 
 
 def _checked(asked: DesiredState, say: Say) -> str:
-    """See that the prefix is apart from others, and who writes below it: why template and retention are left alone, if they are.
+    """Check that the prefix differs from others, and find other writers below it. Returns the reason to leave template and retention alone.
 
     Raises `UserError` for a first installation beside documents of somebody else: nothing is written then.
     """
@@ -340,7 +340,7 @@ def _chosen(step: Step, states: Collection[State], *, overwrite: bool) -> set[st
 
 
 def _needed(parts: Sequence[Part], names: Collection[str]) -> set[str]:
-    """What parts of these names refer to, and what that refers to."""
+    """The parts that these refer to, directly and indirectly."""
     needed = {name for part in parts if part.name in names for name in part.needs}
     return needed | _needed(parts, needed) if needed else needed
 
@@ -361,7 +361,7 @@ def _kept(part: Part) -> str:
 
 @contextmanager
 def _failure_told(asked: DesiredState, say: Say) -> Iterator[None]:
-    """Say after a failure what is installed by now and what is not, as the servers see it."""
+    """Report after a failure which parts are installed by now, as the servers see it."""
     try:
         yield
     except UserError:
@@ -369,5 +369,5 @@ def _failure_told(asked: DesiredState, say: Say) -> Iterator[None]:
         try:
             status(asked, say=say)
         except UserError:
-            say("what is installed cannot be seen: ask with status when the servers answer again")
+            say("the installed parts cannot be read: run status when the servers answer again")
         raise

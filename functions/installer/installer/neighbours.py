@@ -1,4 +1,4 @@
-"""Who else writes below a prefix: log groups of its newest documents that no installed stack knows."""
+"""Other writers below a prefix: log groups of its newest documents that no installed stack names."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def foreign_groups(server: Server, scope: Scope, stacks: Collection[str], groups
 
 
 def sentence(scope: Scope, groups: Collection[str]) -> str:
-    """What to do about foreign groups."""
+    """Advice on foreign log groups."""
     return (
         f"{scope.pattern} has documents of the last {DAYS} days from log groups that no stack here names: "
         f"{', '.join(groups)}. Template and retention would be theirs too. Give an IndexPrefix (--index-prefix) of your own, "

@@ -85,7 +85,7 @@ def _of_stack(attributes: dict[str, Any], stack: str) -> dict[str, Any]:
 
 
 def packed(attributes: dict[str, Any]) -> dict[str, Any]:
-    """Attributes with JSON strings where the API wants them."""
+    """Attributes with JSON strings where the API requires them."""
     return {
         name: json.dumps(value, ensure_ascii=False, separators=(",", ":"))
         if name in STRINGS
@@ -97,7 +97,7 @@ def packed(attributes: dict[str, Any]) -> dict[str, Any]:
 
 
 def unpacked(attributes: dict[str, Any]) -> dict[str, Any]:
-    """The opposite of `packed`. Raises `ValueError` for what is no JSON."""
+    """The opposite of `packed`. Raises `ValueError` for invalid JSON."""
     return {
         name: json.loads(value) if name in STRINGS and isinstance(value, str) else unpacked(value) if isinstance(value, dict) else value
         for name, value in attributes.items()

@@ -33,7 +33,7 @@ Row = tuple[Any, ...]
 def request(panel: SavedObject, objects: Iterable[SavedObject], span: Span) -> dict[str, Any]:
     """The body of a panel's search over a span of time, as Kibana sends it to the panel's index pattern.
 
-    `panel` is a visualization or a saved search, `objects` has what it refers to. Raises `ValueError` for an aggregation
+    `panel` is a visualization or a saved search; `objects` hold those that it refers to. Raises `ValueError` for an aggregation
     that is not known here.
     """
     *_, pattern = lineage = list(_lineage(panel, {(one.type, one.id): one for one in objects}))
@@ -66,7 +66,7 @@ def rows(panel: SavedObject, answer: dict[str, Any]) -> list[Row]:
 
 
 def interval(span: Span) -> timedelta:
-    """How long a bar of a date histogram lasts: what Kibana chooses for `auto`, but never more than a day."""
+    """The length of a bar of a date histogram: Kibana's choice for `auto`, but at most a day."""
     start, end = span
     return next((each for bound, each in INTERVALS if bound > (end - start) / BARS), timedelta(days=1))
 

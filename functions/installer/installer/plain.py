@@ -1,4 +1,4 @@
-"""Text from elsewhere as it may be printed: it cannot steer the terminal, and takes one line."""
+"""Untrusted text made safe to print: it cannot control the terminal, and takes one line."""
 
 from __future__ import annotations
 

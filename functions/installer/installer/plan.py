@@ -1,4 +1,4 @@
-"""What is to be installed, and how it is there: data that installer, status and removal share."""
+"""The parts to install and their states: data shared by install, status and removal."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 class State(StrEnum):
-    """How one thing is found on the server."""
+    """The state of a part on the server."""
 
     INSTALLED = "installed"
     MISSING = "missing"
@@ -20,7 +20,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One thing by name, and what there is to say about it."""
+    """A part by name, its state, and a remark."""
 
     name: str
     state: State
@@ -51,7 +51,7 @@ def found_as(found: object, *, right: bool) -> State:
 
 
 def contains(found: Any, wanted: Any) -> bool:
-    """Whether `found` is `wanted` but for what a server adds to objects."""
+    """Whether `found` equals `wanted`, apart from members that a server adds to objects."""
     if isinstance(wanted, dict):
         return isinstance(found, dict) and all(name in found and contains(found[name], value) for name, value in wanted.items())
     if isinstance(wanted, list):

@@ -27,7 +27,7 @@ UNASKED: Final = "no days are given, so no index is deleted"
 
 @dataclass(frozen=True, slots=True)
 class Keep:
-    """How long indices are kept: `days`, else what the policy says that is there, else `new` days, else for ever.
+    """How long indices are kept: `days`, else the days of an existing policy, else `new` days, else for ever.
 
     With `adopt` indices that are there and follow no policy come under this one.
     """
@@ -94,7 +94,7 @@ def plan(server: Server, scope: Scope, keep: Keep, left: str = "") -> Step:
     def install(names: Collection[str]) -> None:
         if name in names:
             if not age:
-                raise UserError(f"{name} is built in another way: give --retention-days to say what replaces it")
+                raise UserError(f"{name} has another form: give --retention-days to replace it")
             version = {"if_seq_no": there["_seq_no"], "if_primary_term": there["_primary_term"]} if there else {}
             server.ask("PUT", path, params=version, json=wanted)
         _tell(server, base, scope, "add", taken)
@@ -149,13 +149,13 @@ def _counted(number: int, scope: Scope) -> str:
 
 
 def _base(server: Server, scope: Scope) -> tuple[str | None, Answer]:
-    """Below which path ISM is, and what it says of the policy."""
+    """The path of ISM's API, and its answer about the policy."""
     answers = ((base, server.ask("GET", f"{base}/policies/{scope.shared}", also={400, 404, 405})) for base in ISM)
     return next((found for found in answers if _has_ism(found[1])), (None, Answer(404, {})))
 
 
 def _has_ism(answer: Answer) -> bool:
-    """A policy that is missing is told in an object, a path that is missing in words."""
+    """A missing policy is reported by an object, a missing path by text."""
     return answer.status == 200 or (answer.status == 404 and isinstance(answer.body.get("error"), dict))
 
 

@@ -1,4 +1,4 @@
-"""Whose things are meant: a prefix's (index template, retention) or a stack's (roles, saved objects)."""
+"""The scope of installed parts: a prefix's (index template, retention) or a stack's (roles, saved objects)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ INDEX: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,49}-")  # as the shipper takes i
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """A prefix of daily indices, and a stack, whose name is empty where none is given.
+    """A prefix of daily indices, and a stack. The stack's name is empty if none is given.
 
     `former`: the stack's roles and saved objects have the names of the time when a domain had one stack.
     """
@@ -56,5 +56,5 @@ def stack_name(text: str) -> str:
 
 
 def overlapping(prefix: str, others: Iterable[str]) -> list[str]:
-    """Those of the other prefixes whose indices would be taken for this one's, or the other way round."""
+    """The other prefixes that would match this one's indices, or that this one's pattern would match."""
     return [one for one in others if one != prefix and (one.startswith(prefix) or prefix.startswith(one))]

@@ -1,4 +1,4 @@
-"""Roles of fine-grained access control: what shipper and monitor may do in the domain, and whose roles of IAM they are."""
+"""Roles of fine-grained access control: permissions of shipper and monitor in the domain, mapped to their IAM roles."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def _rendered(role: Mapping[str, Any], scope: Scope) -> dict[str, Any]:
 
 
 def _base(server: Server, name: str) -> tuple[str | None, Answer]:
-    """Below which path access control is, and what it says of a role."""
+    """The path of access control's API, and its answer about a role."""
     answers = ((api, server.ask("GET", f"{api}/roles/{name}", also={400, 404, 405})) for api in (API, FORMER))
     return next((found for found in answers if _has_access_control(found[1])), (None, Answer(404, {})))
 

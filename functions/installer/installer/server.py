@@ -1,4 +1,4 @@
-"""A server that is asked for JSON: how to sign in, how long to wait for it, and each of its refusals as a sentence."""
+"""A server with a JSON API: signing in, waiting for it, and each of its refusals as a sentence."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ type Auth = Callable[[requests.PreparedRequest], requests.PreparedRequest]
 
 
 class UserError(Exception):
-    """What stops a command, in one sentence that says what to do about it."""
+    """The reason to stop a command: one sentence with the remedy."""
 
 
 class PeopleOnly(UserError):
-    """A server that signs people in on a page, which no command can fill in."""
+    """The server signs people in on a web page, which no command can use."""
 
 
 class Answer(NamedTuple):
@@ -106,7 +106,7 @@ class Server:
         where = f"{self.name} at {self.url}"
         if status == 401:
             return UserError(
-                f"{where} does not accept who asks (401: {reason}): check name and password (--user with {PASSWORD}, NAME:PASSWORD@ "
+                f"{where} does not accept the user (401: {reason}): check name and password (--user with {PASSWORD}, NAME:PASSWORD@ "
                 "in the address, or the stack's secret)"
             )
         if "User: anonymous" in reason:
@@ -129,12 +129,12 @@ class Server:
             body = None
         reason = _reason(body if body is not None else response.text)
         if status in {401, 403} and reason.endswith("is not allowed.") and 404 in also:
-            return Answer(404, {})  # how an Amazon domain tells of a path that it does not serve
+            return Answer(404, {})  # an Amazon domain's answer for a path that it does not serve
         if status == 401 or (status == 403 and status not in also):
             raise self._not_permitted(status, what, reason)
         if status in STARTING:
             raise UserError(f"{self.name} at {self.url} is not ready ({status}: {reason}): look at the server, or give --wait more seconds")
-        if not isinstance(body, dict):  # every answer to what is asked here is an object
+        if not isinstance(body, dict):  # every answer that is used here is an object
             raise UserError(
                 f"{self.name} at {self.url} answers {what} with {status} and no JSON object ({reason}): check address and base path"
             )
@@ -167,7 +167,7 @@ def is_amazon(where: Address) -> bool:
 
 
 def anonymous(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """Signs in as nobody; without it requests would take a password from ~/.netrc."""
+    """Adds no login. Without it requests would take a password from ~/.netrc."""
     return request
 
 
@@ -203,7 +203,7 @@ def _may_be_starting(problem: requests.RequestException) -> bool:
 
 
 def _reason(body: Any) -> str:
-    """What an answer says, in any of the forms that OpenSearch, Dashboards, their security plugins and Amazon use."""
+    """The message of an answer, in any of the forms that OpenSearch, Dashboards, their security plugins and Amazon use."""
     if isinstance(body, dict):
         error = body.get("error")
         found = error.get("reason") if isinstance(error, dict) else body.get("message") or body.get("Message") or error or body

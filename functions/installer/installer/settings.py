@@ -1,4 +1,4 @@
-"""What the deployed installer may reach and install: pinned in the function's environment, so that no event says it."""
+"""The deployed installer's settings. They are environment variables, so that no event can change them."""
 
 from __future__ import annotations
 

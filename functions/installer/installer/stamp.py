@@ -1,8 +1,8 @@
-"""Whose work a saved object is: ours as installed, older than its file, or changed by hand in Kibana since.
+"""The state of a saved object: as installed, older than its file, or changed by hand in Kibana.
 
 The index pattern of a stack carries a manifest, in an attribute that Kibana does not show: the stack's name, the log groups that it
-names, and the digest of each object as it was installed. While an object still has that digest, nobody has touched it. What Kibana
-adds by itself when somebody saves an object as it is does not count. Objects of earlier versions carry their digest at the end of
+names, and the digest of each object as it was installed. While an object still has that digest, nobody has changed it. Text that Kibana
+adds by itself when somebody saves an unchanged object does not count. Objects of earlier versions carry their digest at the end of
 their description.
 """
 
@@ -21,7 +21,7 @@ from installer.plan import State
 ATTRIBUTE: Final = "predictionMonitor"
 FORMER: Final = re.compile(r" ?\[prediction-monitor ([0-9a-f]{8})\]$")
 ANY: Final = object()
-# What Kibana 7.10 and OpenSearch Dashboards write beside what was there when somebody saves: a name, and the value that means nothing.
+# Attributes that Kibana 7.10 and OpenSearch Dashboards add when somebody saves: the name, and the value without effect.
 ADDED: Final[Mapping[str, Any]] = {
     "circlesRadius": 3, "detailedTooltip": True, "dimensions": ANY, "drawLinesBetweenPoints": True, "drop_partials": False,
     "enabled": True, "has_extended_bounds": False, "hidePanelTitles": False, "highlightAll": True, "hits": 0, "interpolate": "linear",
@@ -34,7 +34,7 @@ ADDED: Final[Mapping[str, Any]] = {
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What an index pattern says of its stack: its name, its log groups, and digests by type and id of an object."""
+    """An index pattern's data on its stack: name, log groups, and digests by type and id of an object."""
 
     stack: str = ""
     groups: Sequence[str] = ()
@@ -71,7 +71,7 @@ def merged(ours: SavedObject, theirs: Mapping[str, Any] | None) -> SavedObject:
 
 
 def state(ours: SavedObject, theirs: Mapping[str, Any] | None, installed: str | None) -> State:
-    """How an object is found: `theirs` is what the API gives for it, `installed` the digest that the manifest has."""
+    """The state of an object: `theirs` is what the API gives for it, `installed` the digest in the manifest."""
     if theirs is None:
         return State.MISSING
     try:
@@ -88,7 +88,7 @@ def state(ours: SavedObject, theirs: Mapping[str, Any] | None, installed: str | 
 
 
 def digest(one: SavedObject) -> str:
-    """What an object says, in eight characters: however it is spelt, and without what Kibana adds."""
+    """The digest of an object's content in eight characters, independent of spelling and of Kibana's additions."""
     return _digest(one.attributes, one.references)
 
 
@@ -99,7 +99,7 @@ def _digest(attributes: Mapping[str, Any], references: Sequence[Mapping[str, str
 
 
 def _plain(value: Any, names: Mapping[str, str]) -> Any:
-    """A value without what is empty or added, references by what they refer to, and the panels of a dashboard by their place."""
+    """A value without empty or added members; references are replaced by their targets, and panels are sorted by their place."""
     if isinstance(value, dict):
         entries = {
             name: names.get(inner, inner) if name.endswith("RefName") and isinstance(inner, str) else _plain(inner, names)

@@ -8,7 +8,7 @@ from typing import Any, Never
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse, with one sentence where it would print the usage before it."""
+    """argparse without the usage before the error: one sentence only."""
 
     def error(self, message: str) -> Never:
         """End with code 2."""

@@ -1,4 +1,4 @@
-"""How much of its memory a function holds."""
+"""A function's peak memory."""
 
 from __future__ import annotations
 

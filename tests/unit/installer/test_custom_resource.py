@@ -206,7 +206,7 @@ def test_an_answer_that_is_never_taken_does_not_tell_the_address(address: Addres
 
 SECRETS = [
     (json.dumps({"username": "jane", "password": "xyzzy"}), "SUCCESS", "as it should be"),
-    (json.dumps({"username": "jane", "password": "other"}), "FAILED", "does not accept who asks (401: Unauthorized)"),
+    (json.dumps({"username": "jane", "password": "other"}), "FAILED", "does not accept the user (401: Unauthorized)"),
     ("xyzzy", "FAILED", "must hold a JSON object with username and password"),
     (None, "FAILED", "cannot be read (ResourceNotFoundException): check its ARN"),
 ]

@@ -651,7 +651,7 @@ def test_a_wrong_password_is_one_sentence(domain: Domain, run: Run, monkeypatch:
     monkeypatch.setenv(PASSWORD, "wrong")
     code, _, errors = run("install", "--user", "jane")
     assert code == 1
-    assert "does not accept who asks (401: Unauthorized): check name and password (--user with OPENSEARCH_PASSWORD" in errors
+    assert "does not accept the user (401: Unauthorized): check name and password (--user with OPENSEARCH_PASSWORD" in errors
     assert "wrong" not in errors
 
 
@@ -706,7 +706,7 @@ def test_a_server_that_goes_away_half_way_is_told(domain: Domain, run: Run) -> N
     code, output, errors = run("install")
     assert code == 1
     assert "refuses PUT /_index_template/prediction-monitor (500: down)" in errors
-    assert "what is installed cannot be seen: ask with status" in output
+    assert "the installed parts cannot be read: run status" in output
 
 
 ARGUMENTS = [
@@ -751,7 +751,7 @@ def test_output_that_nobody_reads_breaks_off_with_one_sentence(domain: Domain) -
     ended = subprocess.run(command, env=environment, cwd=ROOT, stdout=writing, stderr=subprocess.PIPE, text=True, check=False, timeout=60)
     os.close(writing)
     assert ended.returncode == 1
-    assert ended.stderr == "python -m installer: broken off, because nobody reads the output any more: run this again\n"
+    assert ended.stderr == "python -m installer: stopped, because the output was closed: run this again\n"
 
 
 # Retention is asked for
@@ -946,8 +946,8 @@ def test_remove_keeps_and_names_what_somebody_elses_dashboard_shows_unless_it_is
     code, output, _ = run("remove")
     assert code == 0
     assert "visualization labels: kept, because the dashboard 'Theirs' shows it" in output
-    assert "search datatable: kept for what refers to it" in output
-    assert "index-pattern cwl: kept for what refers to it" in output
+    assert "search datatable: kept for the objects that refer to it" in output
+    assert "index-pattern cwl: kept for the objects that refer to it" in output
     assert "default index pattern: left alone, because the index pattern stays" in output
     assert "dashboard predictions: removed" in output
     assert domain.settings["defaultIndex"]["userValue"] == "cwl"

@@ -273,8 +273,8 @@ def test_lines_that_cloudwatch_no_longer_has_are_not_compared(logs: Any, index: 
             Answer(401, "text/plain", b"Unauthorized"), r"\(401 without a type: .*\): the user needs the permission", id="no JSON"
         ),
         pytest.param(as_json(400, problem("x_exception", "why")), r"refuses to search cwl-\* \(400 x_exception\)$", id="wrong"),
-        pytest.param(Answer(200, "text/html", b"<html>"), "what answers is no OpenSearch: check --opensearch", id="something else"),
-        pytest.param(as_json(200, ["list"]), "what answers is no OpenSearch: check --opensearch", id="some other JSON"),
+        pytest.param(Answer(200, "text/html", b"<html>"), "the server is not OpenSearch: check --opensearch", id="something else"),
+        pytest.param(as_json(200, ["list"]), "the server is not OpenSearch: check --opensearch", id="some other JSON"),
         pytest.param(as_json(200, {"timed_out": True, "_shards": {"failed": 0}}), "a part of its documents only", id="timed out"),
         pytest.param(as_json(200, {"timed_out": False, "_shards": {"failed": 1}}), "a part of its documents only", id="shard away"),
     ],
