@@ -20,6 +20,7 @@ MOVED := $(sort $(shell for each in $(VENV)/.run $(VENV)/.ready .venv-train/.rea
 # uv shows its progress in a terminal only.
 QUIET := $(shell [ -t 2 ] || echo --quiet)
 OFFLINE := echo "make: packages could not be downloaded: check the network and run this again" >&2; exit 1
+TRAINING := HF_HUB_OFFLINE=1 OMP_WAIT_POLICY=passive GOMP_SPINCOUNT=0 .venv-train/bin/python
 COMPILE := $(UV) pip compile --quiet --universal --generate-hashes --python-version 3.13 --no-emit-index-url --custom-compile-command "make lock"
 
 RUN_LOCKS := requirements/run.txt requirements/emulator.txt $(wildcard functions/*/requirements.txt)
@@ -62,8 +63,12 @@ kibana: $(RUNNABLE) ## OpenSearch Dashboards in Docker on 127.0.0.1:5601 for the
 test: lint build ## everything that CI checks, and how much of the code the tests ran
 	@pytest --cov --cov-report=term
 
-test-full: lint build ## the same, and what takes long: ten minutes of fuzzing
-	@FUZZ_SECONDS=600 pytest -m ""
+test-full: lint build .venv-train/.ready ## the same, and what takes long: fuzzing, three models trained and adopted [DATA=folder of the corpora]
+	@rm -rf .adopted
+	@$(TRAINING) -m tests.adopted --out .adopted/checkpoints $(if $(DATA),--data "$(DATA)")
+	@for folder in .adopted/checkpoints/*; do \
+	  $(TRAINING) -m training.model --from $$folder/checkpoint --sample $$folder/sample.csv --out .adopted/models/$${folder##*/} --name $${folder##*/}; done
+	@ADOPTED=.adopted/models FUZZ_SECONDS=600 pytest -m ""
 
 deploy-test: build ## the whole stack deployed into a local AWS, read back, updated, deleted: make deploy-test [FAKECLOUD=/path/to/fakecloud]
 	@python -m tests.deploy
@@ -88,12 +93,12 @@ cost: $(VENV)/.ready ## what the stack costs a month, in three sizes
 train: ## the model again: make train DATA=folder [OUT=folder] [WORK=folder]
 	@test -d "$(DATA)/cola" || { echo "make train DATA=folder: the folder of the corpora (training/README.md says where from), with cola/ in it" >&2; exit 2; }
 	@$(MAKE) --no-print-directory .venv-train/.ready
-	@HF_HUB_OFFLINE=1 OMP_WAIT_POLICY=passive GOMP_SPINCOUNT=0 .venv-train/bin/python -m training --data "$(DATA)" $(if $(OUT),--out "$(OUT)") $(if $(WORK),--work "$(WORK)")
+	@$(TRAINING) -m training --data "$(DATA)" $(if $(OUT),--out "$(OUT)") $(if $(WORK),--work "$(WORK)")
 
 model: ## a model folder from your own classifier: make model FROM=checkpoint SAMPLE=file [OUT=model] [AGAINST=folder] [OPTIONS="--help"]
 	@test -n "$(FROM)" && test -n "$(SAMPLE)" || { echo "make model FROM=folder SAMPLE=file: the folder that save_pretrained wrote, and texts that the model was not trained on (docs/model.md)" >&2; exit 2; }
 	@$(MAKE) --no-print-directory .venv-train/.ready
-	@HF_HUB_OFFLINE=1 OMP_WAIT_POLICY=passive GOMP_SPINCOUNT=0 .venv-train/bin/python -m training.model --from "$(FROM)" --sample "$(SAMPLE)" $(if $(OUT),--out "$(OUT)") $(if $(AGAINST),--against "$(AGAINST)") $(OPTIONS)
+	@$(TRAINING) -m training.model --from "$(FROM)" --sample "$(SAMPLE)" $(if $(OUT),--out "$(OUT)") $(if $(AGAINST),--against "$(AGAINST)") $(OPTIONS)
 
 check-model: $(VENV)/.ready ## whether a model folder fits the function: make check-model MODEL=folder
 	@python -m training.check "$(or $(MODEL),functions/inference/model)"
