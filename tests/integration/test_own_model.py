@@ -16,11 +16,11 @@ from typing import Any
 
 import pytest
 import requests
-from local.charts import panels
 
 from inference.labels import field_names
 from installer.objects import saved_objects
 from installer.panel import request, rows
+from local.charts import panels
 from local.stack import Settings, Stack, stack
 from tools.ports import free_port
 
