@@ -79,6 +79,18 @@ def mixed(count: int, log: Printed) -> list[str]:
     return [line(kind, log, chance) for kind in kinds]
 
 
+def own(count: int, *, mapped: bool) -> list[str]:
+    """`count` lines of a function of one's own: the tutorial's three fields, or the same `mapped` from other names."""
+    chance = Random(SEED)  # noqa: S311
+    found = []
+    for text in sentences(count):
+        label, score = chance.choice(("positive", "negative")), round(chance.uniform(0.5, 1), 4)
+        names = {"input": text, "label": label, "confidence": score}
+        fields = names if mapped else {"text": text, "prediction": {"label": label, "score": score}}
+        found.append(json.dumps({"timestamp": "2026-11-23T12:00:00.123Z", **fields}) + "\n")
+    return found
+
+
 def line(kind: str, log: Printed, chance: Random) -> str:
     """One line of a kind in `MIX`."""
     return _MAKERS[kind](log, chance)

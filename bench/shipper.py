@@ -16,8 +16,8 @@ from opensearchpy import OpenSearch
 
 from bench import package
 from bench.interleave import Contender, Times, WrongCount, interleaved, ratio
-from bench.lines import Printed, event, mixed, records
-from bench.ours import load_handler, ours
+from bench.lines import Printed, event, mixed, own, records
+from bench.ours import MAPPED, load_handler, ours
 from bench.peak_memory import Peak, peak
 from bench.rivals import ISAL, ZLIB, bodies, floor, usual
 from bench.table import Row, Target
@@ -27,6 +27,7 @@ MEBIBYTE: Final = 1024 * 1024
 LINE_FRAME: Final = 105  # bytes around a message in the payload: id, timestamp, names
 
 OURS: Final = "shipper"
+MAPPING: Final = "shipper with FIELD_MAP"
 HANDLER: Final = "handler"
 FLOOR: Final = "floor: base64, gunzip, gzip -1, POST, JSON"
 FLOOR_ISAL: Final = "floor + isal: isal in place of zlib"
@@ -87,6 +88,12 @@ def cost(log: Printed, url: str, scale: Scale, start: Start) -> Iterator[Row]:
         yield _beaten(name, times, USUAL_GZIP, large, Target("≥", 7))
         yield _throughput(name, times, large)
 
+        for title, one in (("lines of one's own", OURS), ("mapped lines of one's own", MAPPING)):
+            name = f"{middle:,} {title}"
+            content = event(own(middle, mapped=one == MAPPING))
+            times = interleaved(line_up(content, one, FLOOR), middle, some, start(name, some))
+            yield _compared(name, times, (one, FLOOR), middle)
+
         for size, rounds in ((middle, some), (large, least)):
             name = f"{size:,} mixed lines"
             times = interleaved(line_up(event(mixed(size, log)), OURS, FLOOR, USUAL, USUAL_GZIP), size, rounds, start(name, rounds))
@@ -146,6 +153,7 @@ def _line_up(url: str) -> Iterator[LineUp]:
             ready = bodies(content)
             every: dict[str, Contender] = {
                 OURS: lambda: ours(content, mine).indexed,
+                MAPPING: lambda: ours(content, mine, rules=MAPPED).indexed,
                 HANDLER: lambda: handle(content),
                 FLOOR: lambda: floor(content, ready, bare, ZLIB),
                 FLOOR_ISAL: lambda: floor(content, ready, bare, ISAL),

@@ -13,6 +13,8 @@ from tools.root import ROOT
 
 TWINS = [
     ("functions/inference/inference/memory.py", "functions/shipper/shipper/memory.py"),
+    ("functions/inference/inference/characters.py", "functions/shipper/shipper/characters.py"),
+    ("functions/inference/inference/labels.py", "functions/shipper/shipper/labels.py"),
     ("tools/arguments.py", "functions/installer/installer/arguments.py"),
     ("tools/plain.py", "functions/installer/installer/plain.py"),
     ("functions/inference/inference/memory.py", "functions/monitor/monitor/memory.py"),

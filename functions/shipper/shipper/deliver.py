@@ -38,7 +38,8 @@ class NotDelivered(Exception):
 class Outcome:
     """The counts of a delivery: lines by result, requests, bytes before compression, and the reasons of failures.
 
-    `excluded` are lines of a kind that is not shipped; every other line became a document.
+    `excluded` are lines of a kind that is not shipped; every other line became a document. `predictions` are the documents of
+    live predictions, with whatever result.
     `reasons` counts the documents that are not in the index, by reason. `available` says whether the server accepted the last
     request, and `denied` whether it refused all of it for lack of permission.
     """
@@ -47,6 +48,7 @@ class Outcome:
     duplicate: int = 0
     rescued: int = 0
     excluded: int = 0
+    predictions: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
     requests: int = 0
     retries: int = 0
@@ -66,7 +68,7 @@ class Outcome:
 
     def add(self, other: Outcome) -> None:
         """Count a later outcome into this one."""
-        for name in ("indexed", "duplicate", "rescued", "excluded", "requests", "retries", "sent_bytes"):
+        for name in ("indexed", "duplicate", "rescued", "excluded", "predictions", "requests", "retries", "sent_bytes"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.reasons.update(other.reasons)
         self.available, self.denied = other.available, other.denied

@@ -22,11 +22,12 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 from shipper.decode import Payload, line
 from shipper.field_map import NO_NAMES, FieldMap
 from shipper.json_text import Fields, quoted
-from shipper.provenance import LOG, PREDICTION, RECORDS, believed, kind_of
+from shipper.prediction import described, is_live, recognised
+from shipper.provenance import LOG, PREDICTION, RECORDS, believed
 from shipper.read import Kind, is_system, platform, read, read_extracted
-from shipper.redact import Redaction
+from shipper.redact import HASHED, WITHHELD, Redaction
 
-# Names that only the shipper writes: events/envelope.json. `@function_version` is not written yet.
+# Names that only the shipper writes: events/envelope.json.
 ENVELOPE: Final = (
     "@id", "@timestamp", "@delay_ms", "@position", "@message", "@owner", "@log_group", "@log_stream", "@kind", "@stack",
     "@function_version", "@rescued",
@@ -43,6 +44,8 @@ DAY: Final = 86_400_000  # milliseconds
 MAYBE_RESERVED: Final = re.compile(r'"(?:[@_]|\\u00)[^"]*(?:\.|\\u002[eE])[^"]*"\s*:')
 ID_BYTES: Final = 512  # that OpenSearch takes as `_id`; a longer one would fail the request with all that is in it
 NO_FIELDS: Final = b"}\n"
+# The stream of a Lambda function names the version that wrote it: 2026/11/28/[$LATEST]0a1b..., 2026/11/28/my-function[3]0a1b...
+STREAM: Final = re.compile(r"\d{4}/\d\d/\d\d/[^\[\]]*\[(?P<version>\$LATEST|[0-9]{1,18})\][0-9a-f]+")
 SPACE: Final = " \t\r\n"  # JSON's white space
 
 
@@ -58,12 +61,14 @@ class Form(IntEnum):
 class Document(NamedTuple):
     """A document: `lines` are the action and the source for the bulk API; the last `tail` bytes of them are the fields.
 
-    The envelope stands before the fields, and stays when the fields have to go.
+    The envelope stands before the fields, and stays when the fields have to go. `counts` says whether the line is a prediction of
+    live traffic.
     """
 
     lines: bytes
     tail: int
     form: Form = Form.WHOLE
+    counts: bool = False
 
     @property
     def index_name(self) -> str:
@@ -94,14 +99,20 @@ class Rules(NamedTuple):
 
 
 class Spliced(NamedTuple):
-    """The end of a document, byte for byte from its line, and the `@kind` of the line if its origin is trusted."""
+    """The end of a document, byte for byte from its line.
+
+    `kind` is the `@kind` of the line if its origin is trusted, `live` whether its traffic is live. `unsure` says that the line may
+    be a prediction but is no record of our own: if its origin is trusted, the line has to be read with care.
+    """
 
     tail: bytes
     kind: str
+    live: bool
+    unsure: bool
 
 
-class _Prediction(Struct):
-    label: str | UnsetType = UNSET
+class _Prediction(Struct, gc=False):
+    """An object, whatever it holds."""
 
 
 # A JSON object is checked by decoding it as this type: other names are skipped, but their syntax is checked. A guarded name (however it
@@ -114,6 +125,8 @@ _Line: Final[Any] = msgspec.defstruct(
         ("message", str, ""),
         ("type", Raw | UnsetType, UNSET),
         ("prediction", _Prediction | UnsetType, UNSET),
+        ("record_version", int | UnsetType, UNSET),
+        ("traffic", str | None, None),
         *((f"guarded_{number}", NOTHING, "") for number in GUARDED),
     ],
     rename={f"guarded_{number}": name for number, name in GUARDED.items()},
@@ -128,14 +141,7 @@ def documents(payload: Payload, rules: Rules, excluded: Counter[str], now: int, 
     shipped: `@delay_ms` is how long after the event that was. `@position` is the line's place in the payload.
     Logs of `common_days` (numbers since 1970) go to the index of the records (shipper.log_index).
     """
-    stack = b',"@stack":' + quoted(rules.stack) if rules.stack else b""
-    source = b',"@owner":%b,"@log_group":%b,"@log_stream":%b%b' % (
-        quoted(payload.owner),
-        quoted(payload.log_group),
-        quoted(payload.log_stream),
-        stack,
-    )
-    sources = {kind: b'%b,"@kind":"%b","@message":' % (source, kind.encode()) for kind in (*RECORDS, LOG)}
+    sources = _sources(payload, rules.stack)
     believes = believed(payload, rules.record_groups)
     quick = not rules.redaction and Kind.OBJECT not in rules.exclude
     platform_matters = Kind.PLATFORM in rules.exclude
@@ -143,8 +149,8 @@ def documents(payload: Payload, rules: Rules, excluded: Counter[str], now: int, 
         text, message = line(event)
         extracted, system = _sorted(event.extracted) if event.extracted else (None, None)
         found = spliced(text, platform_matters=platform_matters) if quick and not event.extracted else None
-        if found is not None:
-            tail, kind = found
+        if found is not None and not (believes and (found.unsure or (rules.names and found.kind == LOG))):
+            tail, kind, live, _ = found
         else:
             sort, fields = read(text)
             if sort in rules.exclude:
@@ -152,12 +158,16 @@ def documents(payload: Payload, rules: Rules, excluded: Counter[str], now: int, 
                 continue
             if extracted:
                 fields = read_extracted(extracted)
-            kind = kind_of(fields)
+            kind, known = recognised(fields, rules.names) if believes else (LOG, fields)
+            live = is_live(known)
             if rules.redaction:
                 text, fields = rules.redaction.apply(text, fields, cut=bool(extracted))
+                known = recognised(fields, rules.names)[1] if believes else fields
+            if kind == PREDICTION:
+                known = _described(known, rules)
             if system:
-                fields = fields | system
-            tail, message = written(fields), quoted(text)
+                known = known | system
+            tail, message = written(known), quoted(text)
         if not believes:
             kind = LOG
         apart = kind == LOG and event.timestamp // DAY not in common_days
@@ -178,6 +188,8 @@ def documents(payload: Payload, rules: Rules, excluded: Counter[str], now: int, 
                 tail,
             ),
             len(tail),
+            Form.WHOLE,
+            live and kind == PREDICTION,
         )
 
 
@@ -197,10 +209,11 @@ def spliced(text: str, *, platform_matters: bool = False) -> Spliced | None:
         return None
     if found.message.lstrip()[:1] in {"{", '"'} or (platform_matters and found.type is not UNSET):
         return None
-    kind = found.message
-    if kind not in RECORDS:
-        kind = PREDICTION if found.prediction and found.prediction.label else LOG
-    return Spliced(b"," + text[1:].encode() + b"\n", kind)
+    if found.message in RECORDS:
+        kind, unsure = found.message, found.message == PREDICTION and found.record_version is UNSET
+    else:
+        kind, unsure = LOG, found.prediction is not UNSET or "{" in found.message
+    return Spliced(b"," + text[1:].encode() + b"\n", kind, found.traffic in {None, "live"}, unsure)
 
 
 def written(fields: Fields) -> bytes:
@@ -210,6 +223,26 @@ def written(fields: Fields) -> bytes:
         return b"," + msgspec.json.encode(kept)[1:] + b"\n" if kept else NO_FIELDS
     except RecursionError:  # nested deeper than can be written, and than any index takes
         return NO_FIELDS
+
+
+def _sources(payload: Payload, stack: str) -> dict[str, bytes]:
+    """For each kind, the part of the envelope that a payload's documents have in common."""
+    found = [("@owner", payload.owner), ("@log_group", payload.log_group), ("@log_stream", payload.log_stream)]
+    stream = STREAM.match(payload.log_stream)
+    if stream:
+        found.append(("@function_version", stream["version"]))
+    if stack:
+        found.append(("@stack", stack))
+    common = b"".join(b',"%b":%b' % (name.encode(), quoted(value)) for name, value in found)
+    return {kind: b'%b,"@kind":"%b","@message":' % (common, kind.encode()) for kind in (*RECORDS, LOG)}
+
+
+def _described(fields: Fields, rules: Rules) -> Fields:
+    """A prediction with its descriptors, unless redaction has put another text in the text's place."""
+    text = fields.get("text")
+    if rules.redaction and isinstance(text, str) and text.startswith((HASHED, WITHHELD)):
+        return fields
+    return described(fields, rules.key)
 
 
 def _sorted(extracted: Fields) -> tuple[Fields | None, Fields | None]:

@@ -7,7 +7,7 @@ is one of the trusted groups, or if the subscription filter that matched it has 
 from __future__ import annotations
 
 from collections.abc import Container
-from typing import Any, Final
+from typing import Final
 
 from shipper.decode import Payload
 
@@ -20,13 +20,3 @@ RECORD_FILTER: Final = "prediction-monitor-records"
 def believed(payload: Payload, record_groups: Container[str]) -> bool:
     """Whether the payload's records are trusted: by its log group, or by the name of the subscription filter."""
     return payload.log_group in record_groups or RECORD_FILTER in payload.filters
-
-
-def kind_of(fields: dict[str, Any]) -> str:
-    """The `@kind` of a trusted line: the kind in its `message`, `prediction` for a line with a label, `log` for any other."""
-    message = fields.get("message")
-    if isinstance(message, str) and message in RECORDS:
-        return message
-    prediction = fields.get("prediction")
-    label = prediction.get("label") if isinstance(prediction, dict) else None
-    return PREDICTION if label and isinstance(label, str) else LOG

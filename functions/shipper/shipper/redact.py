@@ -104,6 +104,10 @@ class Redaction:
         except RecursionError:
             return WITHHELD, {}
 
+    def action(self, name: str) -> Action | None:
+        """What is done with the field of this name, which may be a path with dots."""
+        return self._action((), name_of(name))
+
     def _line(self, line: str, path: Name) -> str:
         whole = json_value(line) if line.lstrip()[:1] == '"' else None
         if isinstance(whole, str):

@@ -14,6 +14,7 @@ from shipper.deliver import Outcome
 def report(payload: Payload, outcome: Outcome, now: float, logger: Logger, metrics: EphemeralMetrics) -> None:
     """Write the counts; `EventsReceived` is the sum of the other five. `now` is in seconds since 1970.
 
+    `PredictionsShipped` are predictions of live traffic, of whatever function, in payloads of which nothing failed.
     `IndexDelay` is that of the oldest line: from its time to the end of its delivery.
     """
     counts = {
@@ -26,10 +27,18 @@ def report(payload: Payload, outcome: Outcome, now: float, logger: Logger, metri
     }
     for name, count in counts.items():
         metrics.add_metric(f"Events{name.capitalize()}", MetricUnit.Count, count)
+    shipped = 0 if outcome.failed else outcome.predictions  # what failed comes again, whole
+    metrics.add_metric("PredictionsShipped", MetricUnit.Count, shipped)
     metrics.add_metric("BulkRequests", MetricUnit.Count, outcome.requests)
     metrics.add_metric("BulkBytes", MetricUnit.Bytes, outcome.sent_bytes)
     metrics.add_metric("BulkRetries", MetricUnit.Count, outcome.retries)
-    summary: dict[str, Any] = {"log_group": payload.log_group, **counts, "requests": outcome.requests, "retries": outcome.retries}
+    summary: dict[str, Any] = {
+        "log_group": payload.log_group,
+        **counts,
+        "predictions": shipped,
+        "requests": outcome.requests,
+        "retries": outcome.retries,
+    }
     if outcome.indexed or outcome.rescued:
         delay = round(now * 1000 - min(event.timestamp for event in payload.events))
         metrics.add_metric("IndexDelay", MetricUnit.Milliseconds, max(delay, 0))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from shipper.document import PREFIX, Rules
-from shipper.field_map import field_map
+from shipper.field_map import FieldMap, field_map
 from shipper.patterns import PATTERNS
 from shipper.read import Kind
 from shipper.redact import Action, Redaction
@@ -47,16 +47,17 @@ def settings(environment: Mapping[str, str]) -> Settings:
     if not environment.get("OPENSEARCH_URL"):
         raise ValueError("OPENSEARCH_URL must be set to the address of OpenSearch")
     exclude = _words(environment, "EXCLUDE", {kind.value for kind in Kind})
+    names = field_map(environment.get("FIELD_MAP", ""))
     return Settings(
         environment["OPENSEARCH_URL"],
         int(size),
         Rules(
             frozenset(map(Kind, exclude)),
-            _redaction(environment),
+            _redaction(environment, names),
             environment.get("STACK", ""),
             _prefix(environment.get("INDEX_PREFIX") or PREFIX),
             frozenset(_words(environment, "RECORD_LOG_GROUPS")),
-            field_map(environment.get("FIELD_MAP", "")),
+            names,
             environment.get("REDACT_KEY", "").encode(),
         ),
         environment.get("AWS_LAMBDA_LOG_GROUP_NAME"),
@@ -69,7 +70,7 @@ def _prefix(value: str) -> str:
     return value
 
 
-def _redaction(environment: Mapping[str, str]) -> Redaction | None:
+def _redaction(environment: Mapping[str, str], names: FieldMap) -> Redaction | None:
     fields: dict[str, Action] = {}
     for rule in _words(environment, "REDACT_FIELDS"):
         name, _, action = rule.partition("=")
@@ -80,7 +81,15 @@ def _redaction(environment: Mapping[str, str]) -> Redaction | None:
     key = environment.get("REDACT_KEY", "")
     if "hash" in fields.values() and not key:
         raise ValueError("REDACT_KEY must be set where REDACT_FIELDS hashes a field")
-    return Redaction(fields, tuple(patterns), key.encode()) if fields or patterns else None
+    if not (fields or patterns):
+        return None
+    found = Redaction(fields, tuple(patterns), key.encode())
+    # A line has a field of one's own under another name than the rule gives.
+    for target, path in names.items():
+        done = found.action(target)
+        if done:
+            fields[".".join(path)] = done
+    return replace(found, fields=fields)
 
 
 def _words(environment: Mapping[str, str], name: str, known: set[str] | None = None) -> list[str]:

@@ -13,18 +13,19 @@ from shipper.decode import Payload
 from shipper.deliver import TOO_LATE, Outcome, RetryBudget, deliver
 from shipper.document import Document, Rules, documents
 from shipper.log_index import NotAnswered, is_common
-from shipper.provenance import believed
 
 
 def ship(payload: Payload, rules: Rules, connection: RequestsHttpConnection, budget: RetryBudget) -> Outcome:
     """Deliver a payload's lines, and count the result of each. Raises nothing: the outcome holds the failures too."""
-    # A record of a log was never in another place.
-    asks = not believed(payload, rules.record_groups)
+    # Lines of these groups were never in another place. The server is not asked about a record of any other group either.
+    asks = payload.log_group not in rules.record_groups
     days = _CommonDays(payload.log_group, rules.prefix, connection, budget) if asks else ()
     excluded: Counter[str] = Counter()
     found = documents(payload, rules, excluded, time_ns() // 1_000_000, days)
     unanswered: list[NotAnswered] = []
-    outcome = deliver(_until_unanswered(found, unanswered), connection, budget)
+    predictions: Counter[bool] = Counter()
+    outcome = deliver(_until_unanswered(_counted(found, predictions), unanswered), connection, budget)
+    outcome.predictions = predictions[True]
     outcome.excluded = excluded.total()
     outcome.available = outcome.available and not unanswered
     unread = len(payload.events) - outcome.excluded - outcome.documents
@@ -63,6 +64,14 @@ class _CommonDays:
                 self.budget.pause(tries)
                 if self.budget.left() <= 0:
                     raise
+
+
+def _counted(found: Iterator[Document], predictions: Counter[bool]) -> Iterator[Document]:
+    """The same documents; under True the number of live predictions among them."""
+    for document in found:
+        if document.counts:
+            predictions[True] += 1
+        yield document
 
 
 def _until_unanswered(found: Iterator[Document], unanswered: list[NotAnswered]) -> Iterator[Document]:

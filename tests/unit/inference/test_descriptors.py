@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from inference.descriptors import Usual, describe, dominant_script, keyed_hash
+from inference.characters import dominant_script, keyed_hash
+from inference.descriptors import Usual, describe
 from tools.root import ROOT
 
 SCHEMA = json.loads((ROOT / "events" / "record.schema.json").read_text(encoding="utf-8"))

@@ -16,12 +16,14 @@ from installer.fields import META, fields
 from installer.index_template import index_template
 from installer.objects import FOLDER, STRINGS, TYPES, SavedObject, ndjson, packed, saved_objects, unpacked
 from installer.panel import interval, request, rows
+from tools.root import ROOT
 
 OBJECTS = {one.id: one for one in saved_objects()}
 FIELDS = {entry["name"]: entry for entry in fields(index_template())}
 STAMPS = {"index-pattern": "7.6.0", "search": "7.9.3", "visualization": "7.10.0", "dashboard": "7.9.3"}  # the highest that all take
 SHIPPING = {f"prediction-monitor-{name}" for name in ("kinds", "delay", "rescued", "rescued-documents")}
-DATATABLE = "traffic:live AND (@kind:prediction OR (message.keyword:prediction AND NOT _exists_:@kind))"
+CONTRACT = json.loads((ROOT / "events" / "prediction.json").read_text(encoding="utf-8"))["query"]
+LIVE, PREDICTION = CONTRACT["live"], f"{CONTRACT['live']} AND {CONTRACT['prediction']}"
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 QUARTER = (NOON - timedelta(minutes=15), NOON)
 
@@ -155,10 +157,9 @@ def test_every_field_that_is_named_is_in_the_index_template(one: SavedObject) ->
 @each("search", "visualization")
 def test_every_panel_counts_live_traffic_and_says_where_it_counts_more(one: SavedObject) -> None:
     assert source(one)["query"]["language"] == "lucene"
-    lost = "(traffic:live OR (*:* AND NOT _exists_:traffic))"
-    assert query(one).startswith(lost if one.id in SHIPPING else "traffic:live")
+    assert query(one).startswith(LIVE)
     kinds = re.compile(r"\((@kind:\w+ OR )+\((\*:\*|message\.keyword:\w+) AND NOT _exists_:@kind\)\)")
-    assert " OR " not in kinds.sub("", query(one).removeprefix(lost))
+    assert " OR " not in kinds.sub("", query(one).removeprefix(LIVE))
     based = one.id == "prediction-monitor-label-counts"  # on a saved search, which asks
     assert bool(kinds.search(query(one))) is not (one.id in SHIPPING or based)
     assert ("documents without traffic" in one.attributes["description"]) == (one.id in SHIPPING)
@@ -284,8 +285,8 @@ def test_a_panel_based_on_a_saved_search_asks_for_what_both_want() -> None:
         "query": {
             "bool": {
                 "must": [
-                    {"query_string": {"query": "traffic:live", "analyze_wildcard": True}},
-                    {"query_string": {"query": DATATABLE, "analyze_wildcard": True}},
+                    {"query_string": {"query": LIVE, "analyze_wildcard": True}},
+                    {"query_string": {"query": PREDICTION, "analyze_wildcard": True}},
                 ],
                 "filter": [{"range": {"@timestamp": {"gte": "2026-11-23T11:45:00+00:00", "lte": "2026-11-23T12:00:00+00:00"}}}],
             }

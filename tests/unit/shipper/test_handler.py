@@ -183,6 +183,7 @@ def test_metrics_have_names_and_units(load: Load, bulk: Bulk, capsys: pytest.Cap
     (directive,) = emf["_aws"]["CloudWatchMetrics"]
     assert {metric["Name"]: metric["Unit"] for metric in directive["Metrics"]} == {
         **{f"Events{name.capitalize()}": "Count" for name in FATES},
+        "PredictionsShipped": "Count",
         "BulkRequests": "Count",
         "BulkBytes": "Bytes",
         "BulkRetries": "Count",

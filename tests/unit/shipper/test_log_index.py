@@ -21,6 +21,7 @@ from shipper.read import Kind
 from shipper.ship import ship
 from tests.unit.conftest import Clock
 
+RECORD = rb'"{\"prediction\":{\"label\":\"a\"}}"'
 TODAY = 20_780  # days since 1970
 Answers = deque[tuple[int, bytes]]
 
@@ -55,8 +56,8 @@ def counting() -> Iterator[tuple[RequestsHttpConnection, Answers, list[tuple[str
         server.shutdown()
 
 
-def payload(*days: int, filters: tuple[str, ...] = ()) -> Payload:
-    events = [LogEvent(str(number), day * DAY + 5, Raw(b'"words"')) for number, day in enumerate(days)]
+def payload(*days: int, filters: tuple[str, ...] = (), line: bytes = b'"words"') -> Payload:
+    events = [LogEvent(str(number), day * DAY + 5, Raw(line)) for number, day in enumerate(days)]
     return Payload("DATA_MESSAGE", "123456789012", "group", "stream", events, list(filters))
 
 
@@ -72,11 +73,20 @@ def test_a_day_is_common_where_documents_without_a_kind_are(counting: Any) -> No
     assert len(asked) == 2  # once a day is enough
 
 
-@pytest.mark.parametrize("rules", [Rules(record_groups=frozenset({"group"})), Rules()])
-def test_records_are_not_asked_for(counting: Any, rules: Rules) -> None:
-    connection, _, asked = counting
-    assert ship(payload(TODAY, filters=(RECORD_FILTER,)), rules, connection, Clock().budget(100)).indexed == 1
-    assert asked == []
+@pytest.mark.parametrize(
+    ("rules", "line", "times"),
+    [
+        pytest.param(Rules(record_groups=frozenset({"group"})), b'"words"', 0, id="a group that always was ours"),
+        pytest.param(Rules(), RECORD, 0, id="a record"),
+        pytest.param(Rules(), b'"words"', 1, id="a log beside records, which another function may have shipped"),
+    ],
+)
+def test_records_are_not_asked_for(counting: Any, rules: Rules, line: bytes, times: int) -> None:
+    connection, answers, asked = counting
+    answers.append((200, b'{"count":0,"_shards":{"failed":0}}'))
+    given = payload(TODAY, filters=(RECORD_FILTER,), line=line)
+    assert ship(given, rules, connection, Clock().budget(100)).indexed == 1
+    assert len(asked) == times
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import pytest
 
 from shipper.document import Rules
 from shipper.read import Kind
-from shipper.redact import Redaction
+from shipper.redact import Action, Redaction
 from shipper.settings import settings
 
 PLACES = ("STACK", "INDEX_PREFIX", "RECORD_LOG_GROUPS", "FIELD_MAP")
@@ -45,7 +45,8 @@ def test_everything_can_be_set() -> None:
     assert found.own_log_group == "/aws/lambda/shipper"
     assert found.rules[2:5] == ("prod", "prod-cwl-", frozenset({"/aws/lambda/a", "b"}))
     assert found.rules[5:] == ({"prediction.label": ("label",), "text": ("in", "put")}, "kéy".encode())
-    assert found.rules.redaction == Redaction({"text": "hash", "user.email": "drop", "a": "drop"}, ("number", "email"), "kéy".encode())
+    redacted: dict[str, Action] = {"text": "hash", "user.email": "drop", "a": "drop", "in.put": "hash"}  # as text, which it becomes
+    assert found.rules.redaction == Redaction(redacted, ("number", "email"), "kéy".encode())
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,198 @@
+"""What counts as a prediction, and what its document has: events/prediction.json, by cases."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import Any
+
+import pytest
+from msgspec import Raw
+
+from inference.characters import characters as of_inference
+from inference.descriptors import Usual, describe
+from shipper.decode import LogEvent, Payload
+from shipper.document import Rules, documents
+from shipper.field_map import TARGETS, field_map
+from shipper.prediction import DESCRIBED, LABELS, described
+from shipper.redact import Redaction
+from tools.root import ROOT
+
+CONTRACT = json.loads((ROOT / "events" / "prediction.json").read_text(encoding="utf-8"))
+KEY = b"key"
+TEXT, LABEL, SCORE = "I love it", "positive", 0.98
+BODY = {"text": TEXT, "prediction": {"label": LABEL, "score": SCORE}}
+PLAIN = json.dumps(BODY)
+WRAPPED = {"level": "INFO", "timestamp": "2026-11-28T12:00:00Z"}
+BOTH = [{"label": "negative", "score": 0.02}, {"label": LABEL, "score": SCORE}]
+OWN = json.loads((ROOT / "events" / "record.prediction.json").read_text(encoding="utf-8"))
+MAP = "prediction.label=label,prediction.score=confidence,text=input"
+USUAL = Usual(frozenset({"latin"}), 0.5, 0.5)
+
+
+def event(line: str) -> LogEvent:
+    return LogEvent("1", 1_795_435_200_000, Raw(json.dumps(line).encode()))
+
+
+def made(line: str, stream: str = "stream", rules: Rules | None = None) -> tuple[dict[str, Any], bool]:
+    """The document of a believed line, and whether it counts as a live prediction."""
+    payload = Payload("DATA_MESSAGE", "123456789012", "group", stream, [event(line)])
+    rules = (rules or Rules(key=KEY))._replace(record_groups=frozenset({"group"}))
+    (found,) = documents(payload, rules, Counter(), now=0)
+    return json.loads(found.source), found.counts
+
+
+def named(names: str) -> Rules:
+    return Rules(names=field_map(names), key=KEY)
+
+
+SHAPES = {
+    "plain JSON": PLAIN,
+    "Powertools": json.dumps(WRAPPED | {"message": BODY, "location": "handler:12", "service": "reviews"}),
+    "Powertools, fields beside a message": json.dumps(WRAPPED | {"message": "served"} | BODY),
+    "a message that is the kind": json.dumps(WRAPPED | {"message": "prediction"} | BODY),
+    "Lambda's JSON format": json.dumps(WRAPPED | {"message": PLAIN, "requestId": "1"}),
+    "Lambda's JSON format, text before": json.dumps(WRAPPED | {"message": f"served {PLAIN}", "requestId": "1"}),
+    "Powertools in Lambda's JSON format": json.dumps(WRAPPED | {"message": json.dumps(WRAPPED | {"message": BODY})}),
+    "a message alone": json.dumps({"message": BODY}),
+    "a message that is text alone": json.dumps({"message": PLAIN, "n": 1}),
+    "text before JSON": f"[INFO]\t2026-11-28T12:00:00Z\t1\t{PLAIN}",
+    "encoded twice": json.dumps(PLAIN),
+    "Hugging Face's list": json.dumps(BODY | {"prediction": BOTH}),
+    "Hugging Face's list of a batch": json.dumps(BODY | {"prediction": [BOTH]}),
+    "Hugging Face's list of one": json.dumps(BODY | {"prediction": BOTH[1:]}),
+}
+
+
+@pytest.mark.parametrize("line", SHAPES.values(), ids=SHAPES)
+def test_every_shape_is_a_prediction_with_its_fields_and_its_line(line: str) -> None:
+    source, counts = made(line)
+    assert counts
+    assert (source["@kind"], source["@message"]) == ("prediction", line)
+    assert (source["text"], source["prediction"]["label"], source["prediction"]["score"]) == (TEXT, LABEL, SCORE)
+    assert source["input"] == of_inference(TEXT, KEY)
+    assert isinstance(source.get("message", ""), str)
+
+
+NO_PREDICTIONS = {
+    "words": "a prediction",
+    "no label": json.dumps({"prediction": {"score": 0.9}, "text": TEXT}),
+    "an empty label": json.dumps({"prediction": {"label": ""}}),
+    "a label that is an object": json.dumps({"prediction": {"label": {"a": 1}}}),
+    "a list without scores": json.dumps({"prediction": [{"label": "a"}, {"label": "b"}]}),
+    "a list of words": json.dumps({"prediction": ["a"]}),
+    "an empty list": json.dumps({"prediction": []}),
+    "three levels": json.dumps({"message": {"message": {"message": BODY}}}),
+    "an object in another field": json.dumps({"body": BODY}),
+    "words with braces": json.dumps({"message": "a {prediction} of mine}"}),
+}
+
+
+@pytest.mark.parametrize("line", NO_PREDICTIONS.values(), ids=NO_PREDICTIONS)
+def test_what_has_no_label_is_a_log(line: str) -> None:
+    source, counts = made(line)
+    assert (source["@kind"], counts) == ("log", False)
+    assert "hash" not in str(source.get("input"))
+
+
+def test_a_list_becomes_its_best_with_the_probability_of_each() -> None:
+    source, _ = made(json.dumps({"prediction": [{"label": "2 stars", "score": 0.2}, {"label": "5 stars", "score": 0.8}]}))
+    assert source["prediction"] == {"label": "5 stars", "score": 0.8, "probability": {"2_stars": 0.2, "5_stars": 0.8}}
+    many = [{"label": str(number), "score": number / 1000} for number in range(LABELS + 1)]
+    assert made(json.dumps({"prediction": many}))[0]["prediction"] == many[-1]
+
+
+@pytest.mark.parametrize(
+    ("traffic", "counts"), [({}, True), ({"traffic": "live"}, True), ({"traffic": "canary"}, False), ({"traffic": "test"}, False)]
+)
+def test_traffic_is_live_where_absent(traffic: dict[str, str], counts: bool) -> None:  # noqa: FBT001
+    without = {name: value for name, value in OWN.items() if name != "traffic"}
+    for line in (BODY | traffic, without | traffic):
+        assert made(json.dumps(line))[1] is counts
+
+
+@pytest.mark.parametrize("names", ["", MAP])
+def test_a_record_of_our_own_stays_as_it_is(names: str) -> None:
+    line = json.dumps(OWN, separators=(", ", ":  "))  # spaces that only a copied line keeps
+    payload = Payload("DATA_MESSAGE", "1", "group", "s", [event(line)])
+    (found,) = documents(payload, named(names)._replace(record_groups=frozenset({"group"})), Counter(), now=0)
+    assert line[1:].encode() in found.source
+    assert found.counts
+
+
+@pytest.mark.parametrize(
+    ("names", "line"),
+    [
+        (MAP, {"label": LABEL, "confidence": SCORE, "input": TEXT}),
+        (MAP, WRAPPED | {"message": {"label": LABEL, "confidence": SCORE, "input": TEXT}}),
+        (MAP, WRAPPED | {"message": json.dumps({"label": LABEL, "confidence": SCORE, "input": TEXT})}),
+        (MAP, {"message": "prediction", "label": LABEL, "confidence": SCORE, "input": TEXT}),
+        (MAP, BODY),
+        ("prediction.label=prediction,prediction.score=score", {"text": TEXT, "prediction": LABEL, "score": SCORE}),
+        ("prediction.label=out.0,text=in.text,prediction.score=out.s", {"in": {"text": TEXT}, "out": {"0": LABEL, "s": SCORE}}),
+    ],
+)
+def test_names_of_ones_own_are_moved(names: str, line: dict[str, Any]) -> None:
+    source, counts = made(json.dumps(line), rules=named(names))
+    assert counts
+    assert source["@message"] == json.dumps(line)
+    assert (source["text"], source["prediction"], source["input"]) == (TEXT, BODY["prediction"], of_inference(TEXT, KEY))
+    assert not source.keys() & {"label", "confidence", "score", "out", "in"}
+
+
+def test_a_label_under_another_name_is_no_prediction_without_the_map() -> None:
+    assert made(json.dumps({"label": LABEL, "input": TEXT}))[0]["@kind"] == "log"
+
+
+@pytest.mark.parametrize("text", ["", "I love it", "Привет, мир! 42", "你好", "🙂🙂", " \t", "a" * 1000, "é́", "x\ud800"])
+def test_descriptors_are_those_of_inference(text: str) -> None:
+    whole = describe(text, tokens=1, unknown=0, truncated=False, key=KEY, usual=USUAL)
+    found = described({"text": text}, KEY)["input"]
+    assert list(found) == CONTRACT["descriptors"]
+    assert found == {name: whole[name] for name in found}
+
+
+def test_what_a_line_says_of_its_input_is_kept() -> None:
+    line = BODY | {"input": {"words": 7, "channel": "web"}}
+    assert made(json.dumps(line))[0]["input"] == of_inference(TEXT, KEY) | {"words": 7, "channel": "web"}
+    assert made(json.dumps(BODY | {"input": "another"}))[0]["input"] == "another"
+    assert "hash" not in made(PLAIN, rules=Rules())[0]["input"]
+    assert "input" not in made(json.dumps(BODY | {"text": "a" * (DESCRIBED + 1)}))[0]
+
+
+@pytest.mark.parametrize("action", ["drop", "hash"])
+@pytest.mark.parametrize("line", [BODY, {"label": LABEL, "input": TEXT}])
+def test_nothing_is_said_of_a_text_that_is_redacted(line: dict[str, Any], action: Any) -> None:
+    redaction = Redaction({"text": action, "input": action}, (), KEY)
+    source, counts = made(json.dumps(line), rules=named("prediction.label=label,text=input")._replace(redaction=redaction))
+    assert (source["@kind"], counts) == ("prediction", True)
+    assert TEXT not in json.dumps(source)
+    assert "input" not in source
+
+
+def test_of_a_text_with_masked_words_what_is_left_is_described() -> None:
+    source, _ = made(json.dumps(BODY | {"text": "write to a@example.com"}), rules=Rules(key=KEY, redaction=Redaction({}, ("email",), KEY)))
+    assert source["input"] == of_inference(source["text"], KEY)
+    assert "example" not in source["text"]
+
+
+@pytest.mark.parametrize(
+    ("stream", "version"),
+    [
+        ("2026/11/28/[$LATEST]0a1b2c3d4e5f60718293a4b5c6d7e8f9", "$LATEST"),
+        ("2026/11/28/[3]0a1b2c3d4e5f60718293a4b5c6d7e8f9", "3"),
+        ("2026/11/28/my-function[17]0a1b2c3d4e5f60718293a4b5c6d7e8f9", "17"),
+        ("2026/11/28/[live]0a1b", None),
+        ("my-function/[3]0a1b", None),
+        ("stream", None),
+        ("", None),
+    ],
+)
+def test_the_stream_names_the_functions_version(stream: str, version: str | None) -> None:
+    for line in (PLAIN, json.dumps(OWN), "words"):
+        assert made(line, stream)[0].get("@function_version") == version
+
+
+def test_the_contract_is_what_the_code_does() -> None:
+    assert tuple(CONTRACT["targets"]) == TARGETS
+    assert list(of_inference("a", KEY)) == CONTRACT["descriptors"]
