@@ -46,6 +46,9 @@ def main(arguments: list[str] | None = None) -> int:
     shipped = commands.add_parser("ship", help="ship log lines of your own into the stack that make serve runs")
     shipped.add_argument("--follow", action="store_true", help="go on with lines that are added, until Ctrl-C")
     shipped.add_argument("--log-group", default=ship.GROUP, metavar="NAME", help="the group that the documents name (%(default)s)")
+    shipped.add_argument(
+        "--field-map", default="", metavar="MAP", help="your names for a prediction's fields: prediction.label=label,text=input"
+    )
     shipped.add_argument("--pattern", default=ship.PATTERN, help="the filter pattern (%(default)s; '' takes every line)")
     for files in (tried, shipped):
         files.add_argument("files", nargs="+", metavar="FILE", help="log lines, or what aws logs or sam logs printed; - for a pipe")
@@ -92,7 +95,7 @@ def with_lines(chosen: argparse.Namespace) -> int:
         settings = Settings.of(dict(os.environ))
         url = settings.opensearch_url or f"http://127.0.0.1:{settings.opensearch_port}"
         _ensure_there(url)
-        ship.ship(chosen.files, url, chosen.log_group, chosen.pattern, follow=chosen.follow, say=say)
+        ship.ship(chosen.files, url, chosen.log_group, chosen.pattern, follow=chosen.follow, say=say, names=chosen.field_map)
     except (UserError, FunctionFailed) as problem:
         print(f"python -m local {chosen.command}: {plain(problem)}", file=sys.stderr)
         return 1

@@ -26,7 +26,7 @@ RECORDS: Final = "prediction-monitor-records"  # name of the subscription whose 
 BATCH_BYTES: Final = 4_000_000  # of lines in one payload
 FOLLOW_SECONDS: Final = 0.5
 EXAMPLES: Final = 5  # reasons that are shown
-NEEDED: Final = ("text", "prediction.label", "prediction.score")
+LABEL: Final = "prediction.label"  # by which a line counts as a prediction: events/prediction.json
 
 Say = Callable[[str], None]
 
@@ -43,11 +43,13 @@ def try_pattern(pattern: str, files: list[str], say: Say) -> None:
     say(f"{taken} of {seen} lines pass the filter pattern {pattern!r}")
 
 
-def ship(files: list[str], url: str, group: str, pattern: str, *, follow: bool, say: Say) -> None:
+def ship(files: list[str], url: str, group: str, pattern: str, *, follow: bool, say: Say, names: str = "") -> None:
     """Ship the lines of these files (`-` is standard input) that pass; with `follow` also those that are added, until interrupted.
 
-    Every file is read before anything is sent: what cannot be taken leaves nothing half-made. Raises `UserError`.
+    `names` are names of one's own for a prediction's fields, as in FIELD_MAP. Every file is read before anything is sent: what
+    cannot be taken leaves nothing half-made. Raises `UserError`.
     """
+    _ensure_map(names)
     if follow and STDIN in files and len(files) > 1:
         raise UserError("--follow takes a pipe (-) or files, not both")
     filtered = parse(pattern)
@@ -55,7 +57,7 @@ def ship(files: list[str], url: str, group: str, pattern: str, *, follow: bool, 
     subscriber = plan.subscriptions[0][2]
     sources = [Source(name, follow=follow) for name in files]
     read = [(source, source.added(datetime.now(UTC))) for source in sources]
-    with running(plan.functions[subscriber], {"OPENSEARCH_URL": url}, lambda _: None) as shipper:
+    with running(plan.functions[subscriber], {"OPENSEARCH_URL": url, "FIELD_MAP": names}, lambda _: None) as shipper:
 
         def send(name: str, found: list[Line]) -> None:
             passed = [line for line in found if filtered.why_not(line.message) is None]
@@ -65,7 +67,7 @@ def ship(files: list[str], url: str, group: str, pattern: str, *, follow: bool, 
                     [line.event() | _cut(filtered.extract(line.message)) for line in batch], group, filters=(RECORDS,)
                 )
                 counts.update({key: value for key, value in shipper.invoke(event).items() if isinstance(value, int)})
-            for text in _told(name, found, passed, counts, filtered.why_not):
+            for text in (*_told(name, found, passed, counts, filtered.why_not), *_reached(passed, names)):
                 say(text)
 
         for source, found in read:
@@ -129,6 +131,15 @@ def _batches(found: list[Line]) -> Iterator[list[Line]]:
         yield batch
 
 
+def _ensure_map(names: str) -> None:
+    from shipper.field_map import field_map  # noqa: PLC0415  here and below: needed for lines of one's own alone
+
+    try:
+        field_map(names)
+    except ValueError as problem:
+        raise UserError(str(problem).replace("FIELD_MAP", "--field-map", 1)) from None
+
+
 def _told(name: str, found: list[Line], passed: list[Line], counts: Counter[str], why_not: Callable[[str], str | None]) -> Iterator[str]:
     """What became of a file's lines, and what they light up."""
     shown = ", ".join(f"{counts[key]} {key}" for key in ("indexed", "duplicate", "rescued", "excluded", "failed") if counts[key])
@@ -138,25 +149,33 @@ def _told(name: str, found: list[Line], passed: list[Line], counts: Counter[str]
     without = sum(not line.own_time for line in passed)
     if without:
         yield f"  {without} lines have no time: they got that of the file's last change, and would be other documents after another change"
-    yield from _reached(passed)
 
 
-def _reached(passed: list[Line]) -> Iterator[str]:
-    """The dashboard's panels whose fields the lines have, and the fields that others would need."""
-    from shipper.read import read  # noqa: PLC0415  needed here alone
+def _reached(passed: list[Line], names: str) -> Iterator[str]:
+    """How many lines are predictions, the dashboard's panels whose fields they have, and the fields that others would need."""
+    from shipper.field_map import field_map  # noqa: PLC0415
+    from shipper.prediction import described, recognised  # noqa: PLC0415
+    from shipper.provenance import PREDICTION  # noqa: PLC0415
+    from shipper.read import read  # noqa: PLC0415
 
+    own = field_map(names)
+    predictions = 0
     paths: set[str] = set()
     for line in passed:
-        paths |= set(_paths(read(line.message).fields))
+        kind, fields = recognised(read(line.message).fields, own)
+        if kind == PREDICTION:
+            predictions += 1
+            fields = described(fields, b"any")
+        paths |= set(_paths(fields))
     if not passed:
         return
-    missing = [field for field in NEEDED if field not in paths]
-    if missing:
-        yield f"  no prediction counts without {', '.join(missing)}: no line has {'it' if len(missing) == 1 else 'them'}"
+    yield f"  {predictions} are predictions"
+    if predictions < len(passed):
+        yield f"  a line counts as a prediction by its {LABEL}: --field-map {LABEL}=NAME says what yours is called"
     lit: list[str] = []
     dark: list[str] = []
-    for title, fields in _panels():
-        absent = sorted(field for field in fields if field not in paths)
+    for title, wanted in _panels():
+        absent = sorted(field for field in wanted if field not in paths)
         (dark if absent else lit).append(f"{title} ({', '.join(absent)})" if absent else title)
     yield f"  panels with data: {', '.join(lit) or 'none'}"
     if dark:
