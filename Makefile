@@ -27,7 +27,7 @@ RUN_LOCKS := requirements/run.txt requirements/emulator.txt $(wildcard functions
 # An environment that has the developers' tools keeps them.
 RUNNABLE := $(if $(wildcard $(VENV)/.ready),$(VENV)/.ready,$(VENV)/.run)
 
-.PHONY: help setup run serve kibana test test-full deploy-test lint audit build bench bench-monitor cost train model check-model lock clean
+.PHONY: help setup run serve kibana test test-full deploy-test lint audit build package bench bench-monitor cost train model check-model lock clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -79,6 +79,10 @@ build: $(VENV)/.ready ## the deployable packages, in .aws-sam/build: make build 
 	@for folder in .aws-sam/build/*Function; do \
 	  echo "$${folder##*/}: $$(( $$(find $$folder -type f -exec cat {} + | wc -c) / 1048576 )) MiB unzipped, for $(ARCHITECTURE)"; done
 	@echo; echo "Next: docs/deploy.md, Steps, step 2."
+
+package: build ## the template with its packages in S3, for CloudFormation or Terraform: make package BUCKET=name [PREFIX=] [OUT=packaged.yaml]
+	@test -n "$(BUCKET)" || { echo "make package BUCKET=name: a bucket of yours in the region of the stack" >&2; exit 2; }
+	@sam package --s3-bucket "$(BUCKET)" --s3-prefix "$(or $(PREFIX),prediction-monitor)" --no-progressbar --output-template-file "$(or $(OUT),packaged.yaml)"
 
 bench: $(VENV)/.ready build $(if $(QUICK),,.venv-train/.ready) ## cost of shipping and predicting against rivals, in one run [QUICK=1]
 	@python -m bench $(if $(QUICK),--quick)

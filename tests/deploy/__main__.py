@@ -22,9 +22,12 @@ ENDPOINT: Final = "https://search-existing-abc123.us-east-1.es.amazonaws.com"
 ARN: Final = "arn:aws:es:us-east-1:123456789012:domain/existing"
 EXISTING: Final = {"OpenSearchEndpoint": ENDPOINT, "OpenSearchDomainArn": ARN}
 CHANGED: Final = {"LogText": "false", "LogRetentionDays": "30", "DeadLetterRetentionDays": "60", "DomainVolumeGiB": "20"}
-IN_VPC: Final = {"IsInVpc", "CreatesDomainInVpc"}
+IN_VPC: Final = {"IsInVpc", "MakesFunctionsGroup", "CreatesDomainInVpc"}
 WITH_DOMAIN: Final = {"CreatesDomain", "InstallsKibana", "HasKibanaSecret"}
-WANTED: Final = {"HasAlarmEmail", *(f"HasMoreLogs{number}" for number in range(1, 6))}  # only where a parameter asks for it
+PLACES: Final = {f"HasLogGroup{place}" for place in range(1, 61)}
+# only where a parameter asks for it
+WANTED: Final = {"HasAlarmEmail", *(f"HasMoreLogs{number}" for number in range(1, 6)), "HasLogGroups", *PLACES}
+SEVEN: Final = tuple(f"/aws/lambda/my-fn-{number}" for number in range(1, 8))
 MORE: Final = {
     "MoreLogGroups": "/aws/lambda/other,/more",
     "ApiAuthorization": "NONE",
@@ -51,6 +54,7 @@ def main() -> int:
             own_domain(Stack("own", template), report)
             existing_domain(Stack("existing", template), report)
             in_a_vpc(Stack("vpc", template), report)
+            own_function(Stack("own-function", template), report)
             left_out(report)
     except UserError as problem:
         report.stopped(problem)
@@ -70,7 +74,7 @@ def own_domain(stack: Stack, report: Report) -> None:
     report.read_back(wiring.dead_letters, stack, days=30)
     report.read_back(wiring.retention, stack, days=14)
     report.read_back(wiring.api, stack, authorization="AWS_IAM")
-    report.read_back(wiring.alarms, stack, absent=set())
+    report.read_back(wiring.alarms, stack, absent=WANTED)
     report.read_back(wiring.tags, stack)
     report.read_back(wiring.environment, stack, log_text="true")
     report.read_back(wiring.gradual_deployment, stack)
@@ -105,7 +109,7 @@ def existing_domain(stack: Stack, report: Report) -> None:
         client("logs").create_log_group(logGroupName=name)
     stack.deploy(**EXISTING, InstallKibana="true", **MORE)
     report.read_back(wiring.api, stack, authorization="NONE")
-    report.read_back(wiring.alarms, stack, absent={"CreatesDomain", "ExpectsPredictions"})
+    report.read_back(wiring.alarms, stack, absent=WANTED | {"CreatesDomain", "ExpectsPredictions"})
     report.read_back(wiring.more_logs, stack, groups=MORE["MoreLogGroups"].split(","))
     report.read_back(wiring.concurrency, stack, reserved=5)
     report.read_back(wiring.written_to, stack, address=MORE["AlarmEmail"])
@@ -126,6 +130,32 @@ def in_a_vpc(stack: Stack, report: Report) -> None:
     stack.deploy(**parameters, VpcSubnetId=subnets[0], VpcSecondSubnetId=subnets[1])
     report.read_back(wiring.made, stack, absent=WANTED)
     report.read_back(wiring.network, stack, subnets=subnets)
+    report.chapter("delete")
+    report.read_back(life.deleted, stack)
+
+
+def own_function(stack: Stack, report: Report) -> None:
+    """A stack without the classifier, for seven functions: created, changed, with the classifier and without it again, deleted."""
+    for group in (*SEVEN, "/aws/lambda/eighth"):
+        client("logs").create_log_group(logGroupName=group)
+    parameters = EXISTING | {"InstallKibana": "true", "Inference": "false"}
+    used = {f"HasLogGroup{place}" for place in range(1, 8)} | {"HasLogGroups"}
+    absent = (IN_VPC | WITH_DOMAIN | WANTED | {"HasInference"}) - {"InstallsKibana"} - used
+    report.chapter("create, Inference=false with seven names in LogGroups")
+    stack.deploy(**parameters, LogGroups=",".join(SEVEN))
+    report.read_back(wiring.made, stack, absent=absent)
+    report.read_back(wiring.log_groups, stack, groups=dict(enumerate(SEVEN, start=1)), pattern="prediction")
+    report.read_back(wiring.alarms, stack, absent=absent | {"CreatesDomain"})
+    report.chapter("update, one name taken out, one added, another pattern")
+    changed = (*SEVEN[:2], "", *SEVEN[3:], "/aws/lambda/eighth")
+    groups = {place: group for place, group in enumerate(changed, start=1) if group}
+    stack.deploy(**parameters, LogGroups=",".join(changed), LogFilterPattern="{ $.label = * }")
+    report.read_back(wiring.log_groups, stack, groups=groups, pattern="{ $.label = * }")
+    report.read_back(wiring.not_subscribed, stack, group=SEVEN[2])
+    report.chapter("update, Inference=true and false again")
+    stack.deploy(**(parameters | {"Inference": "true"}), LogGroups=",".join(changed), LogFilterPattern="{ $.label = * }")
+    report.read_back(wiring.api, stack, authorization="AWS_IAM")
+    report.read_back(life.without_inference, stack, parameters=parameters | {"LogGroups": ",".join(changed)})
     report.chapter("delete")
     report.read_back(life.deleted, stack)
 

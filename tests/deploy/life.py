@@ -22,6 +22,7 @@ KEPT: Final = {
     "HashKey",
     "MasterUser",
 }
+MADE_BY_SAM: Final = ("InferenceFunction", "ServerlessDeploymentApplication")  # version, alias, CodeDeploy's
 PROBES: Final[dict[str, Callable[[str], Any]]] = {
     "AWS::ApiGatewayV2::Api": lambda name: client("apigatewayv2").get_api(ApiId=name),
     "AWS::CloudWatch::Alarm": lambda name: client("cloudwatch").describe_alarms(AlarmNames=[name])["MetricAlarms"],
@@ -58,6 +59,22 @@ def updated(stack: Stack, report: Report, *, parameters: dict[str, str]) -> None
     report.equal("status", stack.status(), "UPDATE_COMPLETE")
     report.equal("resources made anew", _differing(before["resources"], after["resources"]), [])
     report.equal("secrets with another value", _differing(before["secrets"], after["secrets"]), [])
+
+
+def without_inference(stack: Stack, report: Report, *, parameters: dict[str, str]) -> None:
+    """`Inference=false` takes API and inference function away, and nothing else."""
+    before, kinds = stack.resources(), stack.kinds()
+    wanted = {name for name, each in stack.source()["Resources"].items() if each.get("Condition") == "HasInference"}
+    stack.deploy(**parameters)
+    after = stack.resources()
+    gone = sorted(set(before) - set(after))
+    report.equal(
+        "what went and was not the classifier's", [name for name in gone if name not in wanted and not name.startswith(MADE_BY_SAM)], []
+    )
+    report.equal("what is left of the classifier", sorted(wanted & set(after)), [])
+    report.equal("made anew", _differing({name: each for name, each in before.items() if name in after}, after), [])
+    probed = [name for name in gone if kinds[name] in PROBES and name not in KEPT]
+    report.equal("what is left of it in AWS", [name for name in probed if _exists(kinds[name], before[name])], [])
 
 
 def new_version(stack: Stack, report: Report) -> None:

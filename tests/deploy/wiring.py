@@ -142,6 +142,25 @@ def more_logs(stack: Stack, report: Report, *, groups: list[str]) -> None:
     report.equal("who may invoke the shipper", named, {group_name(ids["InferenceLogGroup"]), *groups})
 
 
+def log_groups(stack: Stack, report: Report, *, groups: dict[int, str], pattern: str) -> None:
+    """The lines of log groups that log predictions: a filter of one name for each, at its place, and one permission for all."""
+    ids = stack.resources()
+    for place, group in groups.items():
+        (found,) = client("logs").describe_subscription_filters(logGroupName=group)["subscriptionFilters"]
+        seen = (found["filterName"], found.get("filterPattern", ""), function_name(found["destinationArn"]))
+        report.equal(f"name, pattern and destination of {group}", seen, ("prediction-monitor-records", pattern, ids["ShipperFunction"]))
+        report.equal(f"its place, {place}", f"LogGroup{place}" in ids, True)  # noqa: FBT003  what is wanted
+    callers = [each["Condition"]["ArnLike"]["AWS:SourceArn"].rpartition(":log-group:")[2] for each in permissions(ids["ShipperFunction"])]
+    report.equal("who may invoke the shipper", callers, ["*"])
+    variables = configuration(ids["ShipperFunction"])["Environment"]["Variables"]
+    report.equal("names of groups in its environment", [each for each in groups.values() if each in str(variables)], [])
+
+
+def not_subscribed(stack: Stack, report: Report, *, group: str) -> None:
+    """A log group whose place in the list is empty has no filter."""
+    report.equal(f"filters of {group}", client("logs").describe_subscription_filters(logGroupName=group)["subscriptionFilters"], [])
+
+
 def concurrency(stack: Stack, report: Report, *, reserved: int) -> None:
     """The shipper may run as often at once as the parameter says, the inference function as often as the account may."""
     for name, wanted in (("ShipperFunction", reserved), (LIVE_FUNCTION, None)):

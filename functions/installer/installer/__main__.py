@@ -1,4 +1,4 @@
-"""`python -m installer install|status|remove|export`: one command in place of clicks in Kibana.
+"""`python -m installer install|status|remove|export|render`: one command in place of clicks in Kibana.
 
 Exit 0 when everything is as it should be, 1 with one sentence when something is not, 2 for wrong arguments, 130 after Ctrl-C.
 """
@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from installer import render
 from installer.address import PASSWORD
 from installer.arguments import Parser, value
 from installer.dashboards import GLOBAL
@@ -44,6 +45,10 @@ nowhere. {ADDRESSES}"""
 LEFT_OUT: Final = "left out, because no address of {} is given"
 EXPORT: Final = """\
 Prints index pattern, searches, panels and dashboards as one file (.ndjson), to import by hand where only people may sign in."""
+RENDER: Final = """\
+Writes every body that install would send to an empty domain into files: index template, retention policy, roles and their mapping, saved
+objects. requests.json says where each goes. So an administrator reviews them, or applies them in another way, and no secret of an
+administrator's is given to a function. Asks no server."""
 ENVIRONMENT: Final = f"""\
 environment: {PASSWORD} is the password of --user, or of a name that stands in an address without one; OPENSEARCH_URL stands for
 --opensearch where that is not given."""
@@ -55,6 +60,8 @@ def main(arguments: list[str] | None = None, folder: Path = FOLDER) -> int:
     options = parser.parse_args(arguments)
     if options.command == "export":
         return export_command(options, folder)
+    if options.command == "render":
+        return render_command(options, folder)
     if not (options.opensearch or options.dashboards):
         parser.error("nothing to do without --opensearch and --dashboards: give one of them, or both")
     if not options.opensearch:
@@ -104,6 +111,25 @@ def export_command(options: argparse.Namespace, folder: Path) -> int:
     return 0
 
 
+def render_command(options: argparse.Namespace, folder: Path) -> int:
+    """`render`."""
+    found = render.requests(
+        saved_objects(folder),
+        Scope(options.index_prefix, options.stack or "", former=False),
+        days=options.retention_days,
+        roles=_roles(options),
+        groups=options.log_group or [],
+        audit_log=options.audit_log,
+    )
+    try:
+        names = render.write(list(found), options.out)
+    except UserError as problem:
+        _complain(str(problem))
+        return 1
+    _say(f"{options.out}: {', '.join(names)}")
+    return 0
+
+
 def _exit_code(kept: Sequence[str], verb: str) -> int:
     if kept:
         _complain(f"changed by hand, and kept: {', '.join(kept)}: --overwrite {verb} {'it' if len(kept) == 1 else 'them'}")
@@ -124,12 +150,16 @@ def _desired_state(options: argparse.Namespace, folder: Path) -> DesiredState:
         without_dashboards=options.no_dashboards,
         scope=_scope(options),
         keep=Keep(options.retention_days, adopt=getattr(options, "adopt", False)),
-        roles={kind: arns for kind in ROLES if (arns := getattr(options, f"{kind}_role"))},
+        roles=_roles(options),
         groups=options.log_group or [],
         audit_log=getattr(options, "audit_log", False),
         wait=options.wait,
         say=_complain,
     )
+
+
+def _roles(options: argparse.Namespace) -> dict[str, list[str]]:
+    return {kind: arns for kind in ROLES if (arns := getattr(options, f"{kind}_role"))}
 
 
 def _scope(options: argparse.Namespace) -> Scope:
@@ -154,30 +184,11 @@ def _parser() -> argparse.ArgumentParser:
         add("--no-dashboards", action="store_true", help="leave Dashboards and its saved objects out")
         add("--sign", metavar="REGION", help="sign with AWS credentials where an Amazon domain has a name of your own")
         add("--user", metavar="NAME", help=f"sign in with this name, and the password in {PASSWORD}")
-        add(
-            "--retention-days",
-            type=value(days),
-            metavar="N",
-            help="days after which an index is deleted (as a policy that is there says, else never)",
-        )
         _whose(command)
-        add(
-            "--shipper-role",
-            action="append",
-            type=value(role_arn),
-            metavar="ARN",
-            help="role of IAM that may write documents; several times for more",
-        )
-        add(
-            "--monitor-role",
-            action="append",
-            type=value(role_arn),
-            metavar="ARN",
-            help="role of IAM that may search documents; several times for more",
-        )
+        _what(command)
         add("--wait", type=value(_seconds), default=60.0, metavar="SECONDS", help="for a server that is starting (%(default)g)")
         if name != "remove":
-            add("--audit-log", action="store_true", help="switch OpenSearch's audit log on as well, without the bodies of requests")
+            _audited(command)
         if name == "install":
             add("--adopt", action="store_true", help="put indices that follow no policy under the retention policy too")
         if name == "remove":
@@ -187,7 +198,42 @@ def _parser() -> argparse.ArgumentParser:
             add("--dry-run", action="store_true", help="only say what would be done")
     command = commands.add_parser("export", help="print the saved objects as a file to import by hand", description=EXPORT)
     _whose(command)
+    command = commands.add_parser("render", help="write every body that install would send into a folder", description=RENDER)
+    command.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="a new folder for the files")
+    _whose(command)
+    _what(command)
+    _audited(command)
     return parser
+
+
+def _what(command: argparse.ArgumentParser) -> None:
+    add = command.add_argument
+    add(
+        "--retention-days",
+        type=value(days),
+        metavar="N",
+        help="days after which an index is deleted (as a policy that is there says, else never)",
+    )
+    add(
+        "--shipper-role",
+        action="append",
+        type=value(role_arn),
+        metavar="ARN",
+        help="role of IAM that may write documents; several times for more",
+    )
+    add(
+        "--monitor-role",
+        action="append",
+        type=value(role_arn),
+        metavar="ARN",
+        help="role of IAM that may search documents; several times for more",
+    )
+
+
+def _audited(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--audit-log", action="store_true", help="switch OpenSearch's audit log on as well, without the bodies of requests"
+    )
 
 
 def _whose(command: argparse.ArgumentParser) -> None:

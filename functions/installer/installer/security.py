@@ -48,7 +48,7 @@ def plan(server: Server, scope: Scope, arns: Mapping[str, Sequence[str]]) -> lis
 
 def _plan(server: Server, scope: Scope, kind: str, arns: Sequence[str]) -> Step:
     name = scope.own(f"{NAME}-{kind}")
-    wanted = _rendered(ROLES[kind], scope)
+    wanted = rendered(ROLES[kind], scope)
     part = f"role {name} for {', '.join(arns)}"
     api, answer = _base(server, name)
     if api is None:
@@ -78,7 +78,8 @@ def _plan(server: Server, scope: Scope, kind: str, arns: Sequence[str]) -> Step:
     return Step([Part(part, state, f"others have it too: {len(others)}" if others else "")], install, remove)
 
 
-def _rendered(role: Mapping[str, Any], scope: Scope) -> dict[str, Any]:
+def rendered(role: Mapping[str, Any], scope: Scope) -> dict[str, Any]:
+    """A role as access control takes it, for the indices of a prefix."""
     permissions = [{**one, "index_patterns": [scope.pattern]} for one in role["index_permissions"]]
     return {**role, "index_permissions": permissions}
 
