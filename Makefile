@@ -1,4 +1,4 @@
-# The project's habits. Every target works from a fresh clone: what is missing is set up first.
+# The project's habits. Every target works from a fresh clone, and first sets up missing tools.
 # Needs on the machine: git, make, and uv or Python 3.13.
 
 SHELL := /bin/bash
@@ -29,7 +29,7 @@ RUNNABLE := $(if $(wildcard $(VENV)/.ready),$(VENV)/.ready,$(VENV)/.run)
 
 .PHONY: help setup run serve kibana test test-full deploy-test lint audit build package bench bench-monitor cost train model check-model lock clean
 
-help: ## what can be made
+help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
 
 setup: $(VENV)/.ready ## the project's own environment in .venv
@@ -49,7 +49,7 @@ lint: $(VENV)/.ready ## ruff, mypy, cfn-lint; workflows by zizmor and by their s
 	@check-jsonschema --quiet --builtin-schema vendor.compose-spec kibana/compose.yaml
 	@$(UV) pip check --quiet --python $(VENV)
 
-audit: $(VENV)/.ready ## an SBOM of each package in sbom/, and what is known against the pins [PIP_AUDIT_VULNERABILITY_SERVICE=osv]
+audit: $(VENV)/.ready ## an SBOM of each package in sbom/, and known vulnerabilities of the pins [PIP_AUDIT_VULNERABILITY_SERVICE=osv]
 	@python -m audit
 
 kibana: $(RUNNABLE) ## OpenSearch Dashboards in Docker on 127.0.0.1:5601 for the running stack [OPENSEARCH_PORT= DASHBOARDS_PORT=]
@@ -63,7 +63,7 @@ kibana: $(RUNNABLE) ## OpenSearch Dashboards in Docker on 127.0.0.1:5601 for the
 test: lint build ## everything that CI checks, and how much of the code the tests ran
 	@pytest --cov --cov-report=term
 
-test-full: lint build .venv-train/.ready ## the same, and what takes long: fuzzing, three models trained and adopted [DATA=folder of the corpora]
+test-full: lint build .venv-train/.ready ## the same, and the long tests: fuzzing, three models trained and adopted [DATA=folder of the corpora]
 	@rm -rf .adopted
 	@$(TRAINING) -m tests.adopted --out .adopted/checkpoints $(if $(DATA),--data "$(DATA)")
 	@for folder in .adopted/checkpoints/*; do \
@@ -87,11 +87,11 @@ package: build ## the template with its packages in S3, for CloudFormation or Te
 bench: $(VENV)/.ready build $(if $(QUICK),,.venv-train/.ready) ## cost of shipping and predicting against rivals, in one run [QUICK=1]
 	@python -m bench $(if $(QUICK),--quick)
 
-bench-monitor: $(VENV)/.ready ## what the monitor finds and how often it is wrong: make bench-monitor DATA=folder [CACHE=folder] [QUICK=1] [DIAL=1]
+bench-monitor: $(VENV)/.ready ## the monitor's findings and false alarms: make bench-monitor DATA=folder [CACHE=folder] [QUICK=1] [DIAL=1]
 	@test -d "$(DATA)/cola" || { echo "make bench-monitor DATA=folder: the folder of the corpora (docs/monitoring.md says where from), with cola/ in it" >&2; exit 2; }
 	@python -m bench.monitor --data "$(DATA)" $(if $(CACHE),--cache "$(CACHE)") $(if $(QUICK),--quick --out /tmp/bench-monitor.json) $(if $(DIAL),--write-dial)
 
-cost: $(VENV)/.ready ## what the stack costs a month, in three sizes
+cost: $(VENV)/.ready ## the stack's monthly cost, in three sizes
 	@python -m cost
 
 train: ## the model again: make train DATA=folder [OUT=folder] [WORK=folder]

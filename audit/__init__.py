@@ -1,1 +1,1 @@
-"""What the packages are made of (`sbom`), and whether something is known to be wrong with it (`vulnerabilities`)."""
+"""An SBOM of each deployed package (`sbom`), and known vulnerabilities of the pins (`vulnerabilities`)."""

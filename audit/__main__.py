@@ -1,4 +1,4 @@
-"""`make audit`: an SBOM of each deployed package in sbom/, then what is known against the pins."""
+"""`make audit`: an SBOM of each deployed package in sbom/, then known vulnerabilities of the pins."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tools.root import ROOT
 
 
 def main() -> int:
-    """Exit 0 if nothing is known against any pin, 1 if something is, 2 if nobody could be asked."""
+    """Exit 0 if no vulnerability is known, 1 if one is, 2 if the service could not be asked."""
     argparse.ArgumentParser(prog="python -m audit", description=__doc__, epilog=main.__doc__).parse_args()
     try:
         for path in sbom.write(ROOT / "sbom"):

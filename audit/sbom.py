@@ -1,4 +1,4 @@
-"""What is in each deployed package, as a CycloneDX 1.6 document: its pins with their hashes, and the model where it carries one."""
+"""The contents of each deployed package as a CycloneDX 1.6 document: its pins with their hashes, and its model if it has one."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def _bom(name: str, package: Path) -> Bom:
 
 
 def _model(path: Path) -> Component:
-    """The model beside its card, and what the card says of where it comes from and on which terms."""
+    """The model with its card, and its sources and licences from the card."""
     card: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     files = sorted(each for each in path.parent.iterdir() if each.name != "model.onnx")
     return Component(
@@ -109,7 +109,7 @@ def _pedigree(card: dict[str, Any]) -> Pedigree | None:
 
 
 def _model_card(card: dict[str, Any]) -> dict[str, Any]:
-    """CycloneDX's `modelCard` of the model: what it takes and gives, and how good it was on which texts."""
+    """CycloneDX's `modelCard` of the model: inputs, outputs, and its figures with their texts."""
     figures = card["figures"]
     measured = figures.get("sample") or figures.get("corpus") or ""
     low, high = figures.get("accuracy_interval", (None, None))

@@ -1,4 +1,8 @@
-"""Known vulnerabilities of what is pinned, asked of pip-audit; and which of them are accepted, why, and until when."""
+"""Known vulnerabilities of the pins, found by pip-audit, and the accepted ones with reason and last day.
+
+pip-audit does the work. This module adds three things that it lacks: exceptions that end on a day, exceptions that fail when they
+match nothing any more, and an exit code of its own for packages that could not be audited.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +20,7 @@ from tools.errors import UserError
 from tools.root import ROOT
 
 ACCEPTED: Final = ROOT / "audit" / "accepted.toml"
-# Nothing is resolved or downloaded: the pins are what is asked about. `--strict` would end at the first package that the service does
+# Nothing is resolved or downloaded: only the pins are looked up. `--strict` would end at the first package that the service does
 # not know, with the exit of a vulnerability; here each of them is read from the answer and counts as not audited.
 COMMAND: Final = (
     *(sys.executable, "-m", "pip_audit", "--require-hashes", "--disable-pip"),
@@ -41,7 +45,7 @@ class Accepted:
 
 @dataclass(slots=True)
 class Finding:
-    """What is known against a version: `ids` are all names of one vulnerability, the first being the service's own."""
+    """A known vulnerability of a version: `ids` are all of its names, the service's own first."""
 
     package: str
     version: str
@@ -57,7 +61,7 @@ class Finding:
 
 @dataclass(slots=True)
 class Answer:
-    """What the service said of some locks; `unknown` is why it said nothing of a package, or of all of a lock, by the first such lock."""
+    """The service's findings for some locks; `unknown` has the reasons for packages or locks without an answer, by the first such lock."""
 
     pins: set[tuple[str, str]] = field(default_factory=set)
     findings: dict[tuple[str, str, str], Finding] = field(default_factory=dict)
@@ -65,12 +69,12 @@ class Answer:
 
 
 def locks() -> list[Path]:
-    """Every lock: of what is deployed, and of what builds and tests it."""
+    """Every lock, of the deployed packages and of the developers' tools."""
     return [*sorted((ROOT / "functions").glob("*/requirements.txt")), *sorted((ROOT / "requirements").glob("*.txt"))]
 
 
 def check(paths: Iterable[Path], accepted: Path) -> int:
-    """Say what is known against the pins. 0: nothing that is not accepted; 1: something, or a bad exception; 2: not all were audited."""
+    """Report the findings. 0: none, or accepted ones; 1: others, or a bad exception; 2: not all pins were audited."""
     exceptions = read(accepted)
     answer = Answer()
     for path in paths:
@@ -79,7 +83,7 @@ def check(paths: Iterable[Path], accepted: Path) -> int:
 
 
 def verdict(answer: Answer, exceptions: list[Accepted]) -> int:
-    """Print what an answer comes to, and give the exit for it."""
+    """Print an answer's findings, and return the exit code."""
     failures = list(_failures(answer, exceptions, datetime.now(UTC).date()))
     for failure in failures:
         print(f"FAILED: {failure}", file=sys.stderr)
@@ -108,7 +112,7 @@ def read(path: Path) -> list[Accepted]:
 
 
 def ask(path: Path, answer: Answer) -> None:
-    """Put what pip-audit says of a lock into the answer."""
+    """Add pip-audit's findings for a lock to the answer."""
     done = subprocess.run([*COMMAND, "--requirement", str(path)], capture_output=True, text=True, check=False)
     name = str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else path.name
     try:
@@ -128,7 +132,7 @@ def ask(path: Path, answer: Answer) -> None:
 
 
 def _failures(answer: Answer, exceptions: list[Accepted], today: date) -> Iterator[str]:
-    """What fails: findings that are not accepted, exceptions past their day, exceptions that match nothing."""
+    """The failures: findings that are not accepted, exceptions past their day, exceptions that match nothing."""
     valid = [each for each in exceptions if each.until >= today]
     for finding in answer.findings.values():
         matching = [each for each in valid if _matches(each, finding)]

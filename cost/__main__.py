@@ -1,4 +1,4 @@
-"""`make cost`: what the stack costs a month in three sizes, as tables for the terminal or one table for docs/deploy.md."""
+"""`make cost`: the stack's monthly cost in three sizes, as tables for the terminal or one table for docs/deploy.md."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tools.errors import UserError
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit 0 with the tables, 1 if the prices cannot be read or do not reach so far."""
-    parser = argparse.ArgumentParser(prog="python -m cost", description="What the stack costs a month in us-east-1, in US dollars.")
+    parser = argparse.ArgumentParser(prog="python -m cost", description="The stack's monthly cost in us-east-1, in US dollars.")
     parser.add_argument("--markdown", action="store_true", help="one table of all sizes, as docs/deploy.md has it")
     parser.add_argument("--prices", action="store_true", help="the prices themselves: unit, day, source")
     own = parser.add_argument_group("a size of your own, in place of the three")
@@ -46,12 +46,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             console.print(table(size, lines))
             console.print(f"The index needs at least {estimate.least_volume_gib(size):,.0f} GiB a node.", soft_wrap=True, markup=False)
         console.print(in_vpc(known), soft_wrap=True, markup=False)
-        console.print("No free tier is subtracted. What is assumed and measured: docs/deploy.md, What it costs. Prices: --prices")
+        console.print("No free tier is subtracted. Assumptions and measurements: docs/deploy.md, What it costs. Prices: --prices")
     return 0
 
 
 def _own(chosen: argparse.Namespace, known: dict[str, Price]) -> Size:
-    """The size that the command line says. Raises `UserError` for one that cannot be."""
+    """The size from the command line. Raises `UserError` for one that cannot be."""
     if chosen.instance not in known:
         types = ", ".join(name for name in known if name.endswith(".search"))
         raise UserError(f"there is no price of {chosen.instance}; of these there is: {types}")
@@ -61,7 +61,7 @@ def _own(chosen: argparse.Namespace, known: dict[str, Price]) -> Size:
 
 
 def dollars(usd: float) -> str:
-    """Whole dollars; what is less than one is not nothing."""
+    """Whole dollars; `< 1` for less than one."""
     return "< 1" if 0 < usd < 1 else f"{usd:,.0f}"
 
 
@@ -95,9 +95,9 @@ def markdown(bills: list[tuple[Size, list[Line]]]) -> str:
 
 
 def in_vpc(known: dict[str, Price]) -> str:
-    """What is not in the tables, since `Network` is public there."""
+    """The extra cost of `Network=vpc`, since the tables assume `public`."""
     one, two = (dollars(estimate.endpoint(zones, known)) for zones in (1, 2))
-    return f"`Network=vpc` adds {one} for the interface endpoint of Secrets Manager in one zone, {two} in two, or what a NAT costs."
+    return f"`Network=vpc` adds {one} for the interface endpoint of Secrets Manager in one zone, {two} in two, or the price of a NAT."
 
 
 if __name__ == "__main__":

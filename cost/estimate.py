@@ -1,4 +1,4 @@
-"""From a size to lines of a bill. Every figure that is neither a price nor the template's stands here, with where it is from."""
+"""A size as lines of a bill. Every figure that is neither a price nor the template's is here, with its source."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ REPLAY_MS: Final = 2_000
 REPLAYS_AN_HOUR: Final = 4
 # The access log's line as template.yaml formats it, filled with what an IAM user sends; tests/unit/cost/test_cost.py counts it.
 API_LOG_BYTES: Final = 290
-# What PutLogEvents adds to each line when it counts a batch.
+# Bytes that PutLogEvents counts for each line in addition.
 LINE_BYTES: Final = 26
 # Compressed size of a log, of AWS's own examples (200 GB become 30).
 COMPRESSED: Final = 0.15
@@ -60,7 +60,7 @@ FREE_SHARE: Final = 0.25  # DomainDiskAlarm rings at less
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How much is predicted, and the domain for it. `lines_a_payload` is what CloudWatch hands the shipper at once: an assumption."""
+    """How much is predicted, and the domain for it. `lines_a_payload`, the log lines in one payload, is an assumption."""
 
     name: str
     predictions_a_day: int
@@ -158,7 +158,7 @@ def api(size: Size, prices: dict[str, Price]) -> Line:
 
 
 def log_gb(size: Size) -> float:
-    """GB of log lines in a month: of inference function, API and shipper. What the replay and the domain write is little."""
+    """GB of log lines in a month: of inference function, API and shipper. Replay and domain write little."""
     request = INFERENCE_LOG_BYTES + INFERENCE_LOG_LINES * LINE_BYTES + API_LOG_BYTES + LINE_BYTES
     payload = SHIPPER_LOG_BYTES + SHIPPER_LOG_LINES * LINE_BYTES
     return (size.predictions * request + size.payloads * payload) / GB
@@ -212,5 +212,5 @@ def least_volume_gib(size: Size) -> int:
 
 
 def endpoint(zones: int, prices: dict[str, Price]) -> float:
-    """What Network=vpc adds by the hour: the interface endpoint of Secrets Manager in so many zones. That of S3 is free."""
+    """The price of Network=vpc by the hour: the interface endpoint of Secrets Manager in so many zones. That of S3 is free."""
     return prices["endpoint_hour"].cost(zones * HOURS)

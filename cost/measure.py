@@ -1,8 +1,8 @@
 """`python -m cost.measure FOLDER`: bytes of log and index that a prediction takes, with the real functions and a real OpenSearch.
 
 FOLDER is that of the corpora (training/README.md): every other sentence is of CoLA, every other of UD English EWT. Each is a request of its
-own, through the inference function under the Lambda runtime, then the shipper, into one index. Names are as long as AWS makes them. What it
-prints stands in cost/estimate.py.
+own, through the inference function under the Lambda runtime, then the shipper, into one index. Names are as long as AWS makes them. Its
+results are in cost/estimate.py.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`python -m local run` (what `make run` calls) and `python -m local serve` (what `make serve` calls)."""
+"""`python -m local`: `run` for `make run`, `serve` for `make serve`, `ship` and `test-pattern` for log lines of your own."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tools.root import ROOT
 
 FIND_SECONDS: Final = 30
 REFRESH_SECONDS: Final = 5  # as the dashboard does
-ANSWER_SHOWN: Final = 300  # characters of what a server says
+ANSWER_SHOWN: Final = 300  # characters of a server's answer
 SETTINGS: Final = (
     "environment: API_PORT (3000), OPENSEARCH_PORT (9200, at most 9299), OPENSEARCH_URL (a server of yours instead), "
     "LOG_TEXT (true; false keeps raw text out of the log), MODEL (the folder of a model of your own), "
@@ -35,13 +35,13 @@ SETTINGS: Final = (
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Exit 0 when it did what it says, 1 with one sentence when not."""
+    """Run a command. Returns 0 on success, 1 after one sentence on standard error."""
     parser = argparse.ArgumentParser(prog="python -m local", description="Prediction Monitor on this machine, without AWS.")
     parser.epilog = SETTINGS
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("run", help="send the sample requests, show what arrives in OpenSearch, end")
+    commands.add_parser("run", help="send the sample requests, show the documents that arrive in OpenSearch, end")
     commands.add_parser("serve", help="stay up until Ctrl-C, with a live view")
-    tried = commands.add_parser("test-pattern", help="say which lines a filter pattern takes, and why it leaves the others out")
+    tried = commands.add_parser("test-pattern", help="say which lines a filter pattern matches, and why not the others")
     tried.add_argument("pattern", metavar="PATTERN")
     shipped = commands.add_parser("ship", help="ship log lines of your own into the stack that make serve runs")
     shipped.add_argument("--follow", action="store_true", help="go on with lines that are added, until Ctrl-C")
@@ -51,7 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     shipped.add_argument("--pattern", default=ship.PATTERN, help="the filter pattern (%(default)s; '' takes every line)")
     for files in (tried, shipped):
-        files.add_argument("files", nargs="+", metavar="FILE", help="log lines, or what aws logs or sam logs printed; - for a pipe")
+        files.add_argument("files", nargs="+", metavar="FILE", help="log lines, or the output of aws logs or sam logs; - for a pipe")
     chosen = parser.parse_args(arguments)
     command = chosen.command
     end_once_when_told()
@@ -83,7 +83,7 @@ def complain(command: str, sentence: str) -> None:
 
 
 def with_lines(chosen: argparse.Namespace) -> int:
-    """`ship` and `test-pattern`: 0 when it did what it says, 1 with one sentence when not."""
+    """`ship` and `test-pattern`. Returns 0 on success, 1 after one sentence on standard error."""
 
     def say(text: str) -> None:
         print(text, flush=True)

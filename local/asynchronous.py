@@ -1,6 +1,6 @@
 """Lambda's asynchronous part: an event whose invocation fails is tried again, and kept in a dead-letter bucket when no try is left.
 
-Differences from AWS: who hands an event over waits for its end, so that one event's retries hold up the next (AWS queues
+Differences from AWS: the caller waits for the end of an event, so that one event's retries hold up the next (AWS queues
 events, and later ones overtake); the delays are shorter on the laptop; no event is too old, throttled, or delivered twice by chance.
 """
 
@@ -25,7 +25,7 @@ Keep = Callable[[str, bytes], object]
 
 @dataclass(frozen=True, slots=True)
 class Asynchronous:
-    """A function as asynchronous invocations meet it: `invoke` runs it once; its retries and its dead letters are the template's.
+    """A function for asynchronous invocation: `invoke` runs it once; number of retries and dead-letter bucket are the template's.
 
     `dead_letter` gets the key and the content of the object that Lambda puts into the function's bucket; a function without
     such a destination loses the event, as on AWS. `delays` are the seconds before each retry.
@@ -38,7 +38,7 @@ class Asynchronous:
     sleep: Callable[[float], None] = time.sleep
 
     def __call__(self, event: Any) -> None:
-        """Invoke until it works or no try is left. Raises the last `FunctionFailed`, which AWS tells nobody."""
+        """Invoke until it works or no try is left. Raises the last `FunctionFailed`, which AWS reports to no caller."""
         delays = self.delays[: self.function.retries]
         for delay in delays:
             try:

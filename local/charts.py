@@ -1,4 +1,4 @@
-"""The dashboard's main panels in the terminal: asked of OpenSearch as Kibana asks, drawn a line a series."""
+"""The dashboard's main panels in the terminal, from the same searches as Kibana's, one line per series."""
 
 from __future__ import annotations
 

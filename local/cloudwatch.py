@@ -1,7 +1,6 @@
-"""CloudWatch Logs' part: lines become log events, the filter pattern decides, what passes reaches the subscriber in payloads.
+"""CloudWatch Logs' part: lines become log events, and those that match the filter pattern go to the subscriber in payloads.
 
-Differences from CloudWatch: a payload is sent every 0.2 s, and each but once: retrying what the function fails at is Lambda's part
-(local/asynchronous.py).
+Differences from CloudWatch: a payload is sent every 0.2 s, and only once; retries are Lambda's part (local/asynchronous.py).
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ BATCH_EVENTS: Final = 10_000
 
 @dataclass(slots=True)
 class Counts:
-    """What became of a log group's lines at the filter."""
+    """The filter's counts of a log group's lines."""
 
     seen: int = 0
     passed: int = 0
@@ -34,7 +33,7 @@ class Counts:
 
     @property
     def dropped(self) -> int:
-        """Lines that the pattern does not want: START, END, REPORT, metrics."""
+        """Lines that the pattern does not match: START, END, REPORT, metrics."""
         return self.seen - self.passed
 
     @property
@@ -45,7 +44,7 @@ class Counts:
 
 @dataclass(slots=True)
 class Subscription:
-    """One subscription filter: `put` takes lines, `ship` gets events as CloudWatch sends them, `failures` says what `ship` raised."""
+    """One subscription filter: `put` takes lines, `ship` gets events as CloudWatch sends them, `failures` are exceptions of `ship`."""
 
     log_group: str
     pattern: str
@@ -71,12 +70,12 @@ class Subscription:
                 self._changed.notify_all()
 
     def drain(self, timeout: float) -> bool:
-        """Wait until everything that passed has been handed on; False when that takes more than `timeout` seconds."""
+        """Wait until all matching lines have been handed on; False when that takes more than `timeout` seconds."""
         with self._changed:
             return self._changed.wait_for(lambda: not self._waiting and not self._busy, timeout)
 
     def run(self) -> None:
-        """Hand on what passes, batch by batch, until `stop`."""
+        """Hand on matching lines, batch by batch, until `stop`."""
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._waiting or self._ended)

@@ -1,4 +1,4 @@
-"""CloudWatch's filter patterns: a pattern is read once, and then says of each line whether it passes, or why not.
+"""CloudWatch's filter patterns: a pattern is parsed once, and then says for each line whether it matches, or why not.
 
 Written from AWS's "Filter pattern syntax" (SOURCE); tests/unit/local/filter_patterns.json has the cases with the section that each
 comes from. Where the document is silent, this is assumed: an absent field satisfies `!=`, and `?` terms beside other terms
@@ -41,7 +41,7 @@ ABSENT: Final = object()
 
 
 class PatternRefused(UserError):
-    """CloudWatch would not take this pattern. Says in one sentence what to do."""
+    """CloudWatch refuses this pattern. The message is one sentence with the remedy."""
 
 
 @dataclass(frozen=True, slots=True)

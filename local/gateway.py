@@ -1,11 +1,11 @@
-"""API Gateway's part: an HTTP API whose routes come from the template, with payload format 2.0.
+"""API Gateway's part: an HTTP API with the template's routes and payload format 2.0.
 
 A web page must not reach it: requests of a foreign `Host` or `Origin` are refused.
 
 Differences from AWS: no authorisation (the template asks for a signature), no throttling, no CORS, no cookies or query
 parameters taken apart; a request needs a Content-Length and may have 10 MiB (Lambda itself takes 6 MB); one request at a
-time reaches a function, the others wait; methods that HTTP does not name get Python's own 501. What an HTTP API does with
-text that is no UTF-8 could not be tried: here it reaches the function base64-encoded, which refuses it.
+time reaches a function, the others wait; methods that HTTP does not name get Python's own 501. How an HTTP API treats
+text that is no UTF-8 could not be tried: here it reaches the function base64-encoded, and the function refuses it.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def gateway(port: int, routes: dict[Route, Invoke]) -> ThreadingHTTPServer:
                 self.wfile.write(body)
 
         def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002  the base class names it
-            """Say nothing: the function's log is the log."""
+            """No access log: the function's own log is kept."""
 
         do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = do_OPTIONS = answer  # noqa: N815
 
@@ -162,7 +162,7 @@ def http_answer(result: Any) -> Answer:
 
 
 def _own(answer: Own) -> Answer:
-    """What the gateway answers by itself."""
+    """The gateway's own answer."""
     status, body = answer
     return status, {"content-type": "application/json"}, json.dumps(body).encode()
 

@@ -1,4 +1,4 @@
-"""Jars from Maven Central: resolved and downloaded by jgo, and each the one that the lock file names."""
+"""Jars from Maven Central: resolved and downloaded by jgo, and checked by their digests in the lock file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Tell = Callable[[str], None]
 
 
 def jars(what: str, lock: Path, tell: Tell) -> list[Path]:
-    """The jars of `what` in the user's cache folder, downloaded the first time, while `tell` hears how far that is.
+    """The jars of `what` in the user's cache folder, downloaded the first time. `tell` receives the progress.
 
     Raises `UserError` without a network, and for a jar that is not the one of `lock`: it would run as the user.
     """
@@ -29,11 +29,11 @@ def jars(what: str, lock: Path, tell: Tell) -> list[Path]:
     resolver = PythonResolver(progress_callback=_progress(tell, len(wanted)))
     try:
         found = jgo.build(what, resolver=resolver).all_jars
-        if len(found) < len(wanted):  # jgo leaves out without a word what it could not look up, and remembers the rest
+        if len(found) < len(wanted):  # jgo silently leaves out artefacts that it could not look up, and remembers the rest
             found = jgo.build(what, update=True, resolver=resolver).all_jars
     except (FileNotFoundError, PermissionError) as problem:
         raise UserError(f"OpenSearch's cache folder cannot be written ({problem.filename}): make HOME a folder of yours") from problem
-    except Exception as problem:  # jgo raises what its HTTP client, its parser and the file system raise
+    except Exception as problem:  # jgo passes on exceptions of its HTTP client, its parser and the file system
         raise UserError(
             f"OpenSearch could not be downloaded from Maven Central ({type(problem).__name__}): check the network and run this again, "
             "or set OPENSEARCH_URL to a server that is already there"
@@ -73,7 +73,7 @@ def _digest(path: Path) -> str:
 
 
 def _progress(tell: Tell, count: int) -> Callable[[str, int], AbstractContextManager[Callable[[int], None]]]:
-    """What jgo tells of each download, as one sentence about all of them."""
+    """The progress of jgo's downloads, as one sentence about all of them."""
     files = size = 0
 
     @contextmanager

@@ -1,4 +1,4 @@
-"""Log lines of one's own as log events: plain lines, and what `aws logs filter-log-events`, `aws logs tail` and `sam logs` print.
+"""Log lines as log events: plain lines, and the output of `aws logs filter-log-events`, `aws logs tail` and `sam logs`.
 
 Each event keeps its time. Its id is CloudWatch's where that is known, and else made of file, place and content: the same line
 shipped twice is one document.
@@ -55,7 +55,7 @@ def text_of(data: bytes, name: str) -> str:
 
 
 def lines(text: str, name: str, otherwise: datetime, now: datetime, first: int = 1) -> Iterator[Line]:
-    """The log events of a file called `name`; what has no time before it gets that of the line before, or `otherwise`.
+    """The log events of a file called `name`; a line without a time gets that of the line before, or `otherwise`.
 
     `first` is the number of the first line. Raises `UserError` for a line that CloudWatch would not take.
     """

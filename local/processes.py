@@ -1,4 +1,4 @@
-"""Processes of our own: each in a group of its own, so that ending one ends what it started."""
+"""Child processes, each in a group of its own, so that ending one also ends its children."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from types import FrameType
 from typing import IO, NoReturn
 
 GRACE_SECONDS = 10
-# Reads until its standard input ends. Where nothing was written to that, we ended without ending the group, and it does.
+# Reads until its standard input ends. If nothing was written to it, this process was killed before it could end the group.
 GUARD = "import os, signal, sys; sys.stdin.buffer.read() or os.killpg(int(sys.argv[1]), signal.SIGKILL)"
 ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -42,7 +42,7 @@ def running(command: list[str], *, environment: dict[str, str], folder: Path, ou
 
 @contextmanager
 def _guarded(group: int) -> Iterator[None]:
-    """A process that ends `group` when this one is killed: what the system does with a pipe is the only thing that is then left of us."""
+    """A process that ends `group` when this one is killed: the system then closes the pipe between them."""
     command = [sys.executable, "-I", "-S", "-c", GUARD, str(group)]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
@@ -55,7 +55,7 @@ def _guarded(group: int) -> Iterator[None]:
 
 
 def end_once_when_told() -> None:
-    """Ctrl-C, a polite kill or a closed terminal interrupt once; while everything is being ended, further ones are ignored."""
+    """SIGINT, SIGTERM or SIGHUP interrupt once; further ones are ignored while everything is being ended."""
 
     def interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
         for ending in ENDINGS:
@@ -67,7 +67,7 @@ def end_once_when_told() -> None:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End the process and all of its group, first politely; returns when it is gone."""
+    """End the process and all of its group, by SIGTERM and then SIGKILL; returns when it is gone."""
     for send in (signal.SIGTERM, signal.SIGKILL):
         try:
             os.killpg(process.pid, send)

@@ -1,4 +1,4 @@
-"""A function under AWS's Runtime Interface Emulator: the real runtime loop, one invocation at a time, what it writes as lines."""
+"""A function under AWS's Runtime Interface Emulator: the real runtime loop, one invocation at a time, its output as lines."""
 
 from __future__ import annotations
 
@@ -82,8 +82,8 @@ def running(
     packages = packages or find_package("awslambdaric").parent
     port, api_port = free_ports(2)
     environment = {
-        # What Lambda sets, after AWS's list of a runtime's reserved variables. Without the second the runtime's client writes what is
-        # not ASCII as escapes, which makes answers larger than on AWS.
+        # The variables that Lambda sets, by AWS's list of reserved ones. Without the second the runtime's client writes all but
+        # ASCII as escapes, which makes answers larger than on AWS.
         "PATH": "/usr/local/bin:/usr/bin:/bin:/opt/bin",
         "AWS_EXECUTION_ENV": f"AWS_Lambda_python{sys.version_info.major}.{sys.version_info.minor}",
         "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
@@ -105,7 +105,7 @@ def running(
         **settings,
     }
     command = [str(_emulator()), "--log-level", "error", "--runtime-interface-emulator-address", f"127.0.0.1:{port}"]
-    # -S: what PYTHONPATH names can be imported, and nothing else of this environment
+    # -S: only modules on PYTHONPATH can be imported, none of this environment
     command += ["--runtime-api-address", f"127.0.0.1:{api_port}", sys.executable, "-S", "-m", "awslambdaric", function.handler]
     with processes.running(command, environment=environment, folder=code, output=subprocess.PIPE) as process:
         reader = threading.Thread(target=_read, args=(process, line), daemon=True)

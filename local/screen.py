@@ -1,7 +1,7 @@
-"""What the terminal shows: answers, documents, a chart of labels, the filter's counts.
+"""The terminal's view: answers, documents, a chart of labels, the filter's counts.
 
-Documents may be anybody's: every field is made plain before it is printed, and one of another shape than ours is shown as far as it
-can be read.
+Documents may come from anybody. Every field is made safe before it is printed, and a document of another shape is shown as far as
+possible.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def console() -> Console:
 
 @contextmanager
 def step(page: Console, name: str) -> Iterator[Callable[[str], None]]:
-    """Show a slow step while it lasts: with its seconds in a terminal, as one line elsewhere. What it yields is told how far it is."""
+    """Show a slow step while it lasts: with its seconds in a terminal, as one line elsewhere. It yields a function for the progress."""
     if not page.is_terminal:
         page.print(f"{name} ...", markup=False)
         yield _now_and_then(lambda far: page.print(f"  {far}", markup=False, highlight=False))

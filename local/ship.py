@@ -32,7 +32,7 @@ Say = Callable[[str], None]
 
 
 def try_pattern(pattern: str, files: list[str], say: Say) -> None:
-    """Say of each line whether the filter pattern takes it, and why not. Raises `UserError`."""
+    """Print for each line whether the filter pattern matches it, and why not. Raises `UserError`."""
     filtered = parse(pattern)
     taken = seen = 0
     for source in map(Source, files):
@@ -46,8 +46,8 @@ def try_pattern(pattern: str, files: list[str], say: Say) -> None:
 def ship(files: list[str], url: str, group: str, pattern: str, *, follow: bool, say: Say, names: str = "") -> None:
     """Ship the lines of these files (`-` is standard input) that pass; with `follow` also those that are added, until interrupted.
 
-    `names` are names of one's own for a prediction's fields, as in FIELD_MAP. Every file is read before anything is sent: what
-    cannot be taken leaves nothing half-made. Raises `UserError`.
+    `names` are names of one's own for a prediction's fields, as in FIELD_MAP. Every file is read before anything is sent, so that
+    a bad line leaves nothing half-done. Raises `UserError`.
     """
     _ensure_map(names)
     if follow and STDIN in files and len(files) > 1:
@@ -141,7 +141,7 @@ def _ensure_map(names: str) -> None:
 
 
 def _told(name: str, found: list[Line], passed: list[Line], counts: Counter[str], why_not: Callable[[str], str | None]) -> Iterator[str]:
-    """What became of a file's lines, and what they light up."""
+    """Report the results for a file's lines, and the panels that show them."""
     shown = ", ".join(f"{counts[key]} {key}" for key in ("indexed", "duplicate", "rescued", "excluded", "failed") if counts[key])
     yield f"{name}: {len(found)} lines, {len(passed)} pass the filter pattern" + (f"; {shown}" if shown else "")
     for line in [line for line in found if line not in set(passed)][:EXAMPLES]:
@@ -171,7 +171,7 @@ def _reached(passed: list[Line], names: str) -> Iterator[str]:
         return
     yield f"  {predictions} are predictions"
     if predictions < len(passed):
-        yield f"  a line counts as a prediction by its {LABEL}: --field-map {LABEL}=NAME says what yours is called"
+        yield f"  a line counts as a prediction by its {LABEL}: --field-map {LABEL}=NAME names yours"
     lit: list[str] = []
     dark: list[str] = []
     for title, wanted in _panels():

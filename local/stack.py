@@ -1,4 +1,4 @@
-"""The whole stack on 127.0.0.1: template.yaml's functions, routes and subscription between real parts."""
+"""The whole stack on 127.0.0.1, with the functions, routes and subscription of template.yaml."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tools.errors import UserError
 from tools.ports import ensure_free, taken
 
 LOGS: Final = Path.home() / ".cache" / "prediction-monitor" / "logs"
-RETRY_SECONDS: Final = (1.0, 2.0)  # instead of AWS's minutes: somebody is looking on
+RETRY_SECONDS: Final = (1.0, 2.0)  # instead of AWS's minutes, because somebody waits at the terminal
 
 Step = Callable[[str], AbstractContextManager[Tell]]
 
@@ -77,9 +77,9 @@ class Settings:
 class Stack:
     """A running stack: its addresses, its functions, its subscription.
 
-    `dead_letters` is the bucket of what could not be shipped, key to content. It is in memory only: the lines are those
-    of a stack that ends with it, and nothing here replays them. `logs` is the folder in which each function's log is kept until a
-    stack at the same port starts; `failures` says how invocations of the API ended that no function answered.
+    `dead_letters` is the bucket of undelivered payloads, key to content. It is in memory only, because nothing here
+    replays them. `logs` is the folder in which each function's log is kept until a
+    stack at the same port starts; `failures` are the errors of API requests that no function answered.
     """
 
     api_url: str
@@ -97,7 +97,7 @@ class Stack:
         return hits
 
     def answer(self, query: dict[str, Any]) -> dict[str, Any]:
-        """What `cwl-*` answers to a search body; nothing where its index is just being made."""
+        """The answer of `cwl-*` to a search body; empty while its index is being made."""
         url = f"{self.opensearch_url}/cwl-*/_search"
         answer = requests.post(url, json=query, params={"ignore_unavailable": "true"}, timeout=10)
         if answer.status_code == requests.codes.unavailable:  # an index that was just made has no shard to ask yet
@@ -113,7 +113,7 @@ def _silently(_name: str) -> AbstractContextManager[Tell]:
 
 @contextmanager
 def stack(settings: Settings, step: Step = _silently, say: Tell = lambda _: None) -> Iterator[Stack]:
-    """Start everything in the order of the data's way back, end it in reverse; `step` shows a slow step while it lasts, and how far it is.
+    """Start all parts, the last in the data's way first, and end them in reverse; `step` shows the progress of a slow step.
 
     `say` hears at the end which records did not arrive. Raises `UserError` when a part cannot start.
     """
@@ -161,7 +161,7 @@ def stack(settings: Settings, step: Step = _silently, say: Tell = lambda _: None
 
 @contextmanager
 def _log(path: Path) -> Iterator[Tell]:
-    """What keeps lines in a file that nobody else may read; a line that cannot be kept is left out. Raises `UserError`."""
+    """A function that writes lines to a private file, and skips lines that cannot be written. Raises `UserError`."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.unlink(missing_ok=True)
@@ -186,7 +186,7 @@ def _both(first: Tell, second: Tell) -> Tell:
 
 
 def _noting(invoke: Invoke, what: str, failures: list[str]) -> Invoke:
-    """`invoke`, whose failures are told here as well: the caller learns only that there was one, as on AWS."""
+    """`invoke`, with its failures also reported here. The caller gets no detail of them, as on AWS."""
 
     def noted(event: dict[str, Any]) -> Any:
         try:
@@ -225,7 +225,7 @@ def _existing(url: str) -> str:
 
 
 def without_password(url: str) -> str:
-    """The address as it may be shown."""
+    """The address without its password."""
     parts = urlsplit(url)
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 

@@ -1,4 +1,4 @@
-"""What the local stack takes from template.yaml: functions, routes, subscription. Nothing of it is written twice."""
+"""Functions, routes and subscription of template.yaml, for the local stack."""
 
 from __future__ import annotations
 
