@@ -46,7 +46,7 @@ MEMORY_GB: Final = {"inference": 1.0, "shipper": 1.0, "replay": 2.0}
 LOG_RETENTION_DAYS: Final = 14
 INDEX_RETENTION_DAYS: Final = 30
 # As if each were sent in every hour: one that is sent seldom costs less.
-CUSTOM_METRICS: Final = 22
+CUSTOM_METRICS: Final = 23
 # Each has one metric. For the two that ask by a query it is an assumption: one log group with one filter has one metric of either name.
 ALARM_METRICS: Final = 28
 DASHBOARDS: Final = 1

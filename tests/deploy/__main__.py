@@ -14,10 +14,11 @@ from typing import Final
 
 from local.processes import end_once_when_told
 from tests.deploy import life, wiring
-from tests.deploy.cloud import INSTALL, Stack, client, find, packaged, started
+from tests.deploy.cloud import INSTALL, Stack, client, earlier, find, packaged, started
 from tests.deploy.report import Report
 from tools.errors import UserError
 
+EARLIER: Final = "0bcfc45"  # the last version before stacks for a function of one's own
 ENDPOINT: Final = "https://search-existing-abc123.us-east-1.es.amazonaws.com"
 ARN: Final = "arn:aws:es:us-east-1:123456789012:domain/existing"
 EXISTING: Final = {"OpenSearchEndpoint": ENDPOINT, "OpenSearchDomainArn": ARN}
@@ -55,6 +56,7 @@ def main() -> int:
             existing_domain(Stack("existing", template), report)
             in_a_vpc(Stack("vpc", template), report)
             own_function(Stack("own-function", template), report)
+            upgraded(Stack("upgrade", template), report)
             left_out(report)
     except UserError as problem:
         report.stopped(problem)
@@ -156,6 +158,23 @@ def own_function(stack: Stack, report: Report) -> None:
     stack.deploy(**(parameters | {"Inference": "true"}), LogGroups=",".join(changed), LogFilterPattern="{ $.label = * }")
     report.read_back(wiring.api, stack, authorization="AWS_IAM")
     report.read_back(life.without_inference, stack, parameters=parameters | {"LogGroups": ",".join(changed)})
+    report.chapter("delete")
+    report.read_back(life.deleted, stack)
+
+
+def upgraded(stack: Stack, report: Report) -> None:
+    """A stack of an earlier version with further log groups becomes one of this version: nothing is made anew, and nothing goes."""
+    report.chapter(f"upgrade from {EARLIER}, with MoreLogGroups")
+    former = earlier(stack, EARLIER)
+    if former is None:
+        report.leave_out(f"the upgrade from {EARLIER}", "this copy of the repository does not have that version")
+        return
+    groups = {"MoreLogGroups": "/upgraded/first,/upgraded/second"}
+    for name in groups["MoreLogGroups"].split(","):
+        client("logs").create_log_group(logGroupName=name)
+    parameters = EXISTING | {"InstallKibana": "true"} | groups
+    former.deploy(**parameters)
+    report.read_back(life.upgraded, stack, former=former, parameters=parameters)
     report.chapter("delete")
     report.read_back(life.deleted, stack)
 

@@ -98,6 +98,21 @@ def packaged(folder: Path) -> Path:
     return path
 
 
+def earlier(stack: Stack, version: str) -> Stack | None:
+    """The same stack by the template of an earlier version, with today's packages; None where git does not have that version."""
+    shown = subprocess.run(["git", "show", f"{version}:template.yaml"], cwd=ROOT, capture_output=True, text=True, check=False)
+    if shown.returncode:
+        return None
+    path = stack.template.with_name(f"{version}.yaml")
+    path.write_text(shown.stdout, encoding="utf-8")
+    template = load(path)
+    for name, resource in template["Resources"].items():
+        if resource["Type"] == "AWS::Serverless::Function":
+            resource["Properties"]["CodeUri"] = stack.source()["Resources"][name]["Properties"]["CodeUri"]
+    path.write_text(json.dumps(template), encoding="utf-8")
+    return Stack(stack.name, path)
+
+
 def find(setting: str | None) -> str | None:
     """The path of the binary: what FAKECLOUD says, otherwise what is on PATH."""
     return shutil.which(setting or "fakecloud")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -23,6 +24,7 @@ KEPT: Final = {
     "MasterUser",
 }
 MADE_BY_SAM: Final = ("InferenceFunction", "ServerlessDeploymentApplication")  # version, alias, CodeDeploy's
+VERSION: Final = re.compile(r"\w+FunctionVersion[0-9a-f]{10}")
 PROBES: Final[dict[str, Callable[[str], Any]]] = {
     "AWS::ApiGatewayV2::Api": lambda name: client("apigatewayv2").get_api(ApiId=name),
     "AWS::CloudWatch::Alarm": lambda name: client("cloudwatch").describe_alarms(AlarmNames=[name])["MetricAlarms"],
@@ -59,6 +61,19 @@ def updated(stack: Stack, report: Report, *, parameters: dict[str, str]) -> None
     report.equal("status", stack.status(), "UPDATE_COMPLETE")
     report.equal("resources made anew", _differing(before["resources"], after["resources"]), [])
     report.equal("secrets with another value", _differing(before["secrets"], after["secrets"]), [])
+
+
+def upgraded(stack: Stack, report: Report, *, former: Stack, parameters: dict[str, str]) -> None:
+    """What an earlier template made is still there, and nothing of it is anew but the version of a function."""
+    before = former.resources()
+    subscribed = _subscription(before)
+    stack.deploy(**parameters)
+    after = stack.resources()
+    report.equal("status", stack.status(), "UPDATE_COMPLETE")
+    report.equal("what went", sorted(name for name in before if name not in after and not VERSION.fullmatch(name)), [])
+    same = {name: each for name, each in before.items() if name in after}
+    report.equal("made anew", _differing(same, after), [])
+    report.equal("the subscription of the inference function", _subscription(after), subscribed)
 
 
 def without_inference(stack: Stack, report: Report, *, parameters: dict[str, str]) -> None:
@@ -113,10 +128,12 @@ def _state(stack: Stack) -> dict[str, Any]:
         "alias": live(stack),
         "secrets": {name: client("secretsmanager").get_secret_value(SecretId=arn)["SecretString"] for name, arn in secrets.items()},
         "domain": described_domain(ids["Domain"]),
-        "subscription": client("logs").describe_subscription_filters(logGroupName=group_name(ids["InferenceLogGroup"]))[
-            "subscriptionFilters"
-        ],
+        "subscription": _subscription(ids),
     }
+
+
+def _subscription(ids: dict[str, str]) -> Any:
+    return client("logs").describe_subscription_filters(logGroupName=group_name(ids["InferenceLogGroup"]))["subscriptionFilters"]
 
 
 def _differing(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
