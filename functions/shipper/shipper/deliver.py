@@ -240,13 +240,14 @@ class _Delivery:
         elif verdict.fate in {Fate.INDEXED, Fate.DUPLICATE}:
             again = []
             for document, one in rest:
-                lessened: Document | None = document
-                for refusal in refusals if one.error == why.error else [one]:
-                    lessened = lessened and less(lessened, refusal.error or {})
-                if lessened:
-                    again.append(lessened)
-                else:
+                own, *further = refusals if one.error == why.error else [one]
+                lessened = less(document, own.error or {})
+                if lessened is None:
                     self.give_up([document], one)
+                    continue
+                for refusal in further:  # down to its bare form at most: that was not refused yet
+                    lessened = less(lessened, refusal.error or {}) or lessened
+                again.append(lessened)
             self.attempt(chunks(again, CHUNK_BYTES))
         else:  # no answer to learn from
             self.count([document for document, _ in rest], verdict)

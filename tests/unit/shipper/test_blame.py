@@ -276,3 +276,17 @@ def test_busy_and_refused_together(index: Index, deliver: Deliver) -> None:
     index.judge = wrong("bad")
     outcome = deliver(of_lines({"bad": 1, "n": 1}, {"n": 2}, {"bad": 2, "n": 3}))
     assert (outcome.indexed, outcome.rescued, outcome.failed) == (1, 2, 0)
+
+
+def test_what_the_first_taught_leads_no_other_past_its_bare_form(index: Index, deliver: Deliver) -> None:
+    """The first goes two rungs down for what costs another one rung: that one is bare then, and was not refused as such."""
+
+    def judge(source: Source) -> Refusal | None:
+        if "odd" in source:
+            return UNNAMED
+        strict = "strict" in source["@message"] and "@rescued" in source
+        return Refusal(400, "mapper_parsing_exception", CONCRETE.format("@rescued"), None) if strict else wrong("bad")(source)
+
+    index.judge = judge
+    outcome = deliver(of_lines({"bad": 1, "n": 1}, {"bad": 1, "n": 2, "is": "strict"}, {"odd": 1, "is": "strict"}))
+    assert (outcome.rescued, outcome.failed) == (3, 0), outcome.summary()
