@@ -174,7 +174,7 @@ def _reached(passed: list[Line], names: str) -> Iterator[str]:
         yield f"  a line counts as a prediction by its {LABEL}: --field-map {LABEL}=NAME names yours"
     lit: list[str] = []
     dark: list[str] = []
-    for title, wanted in _panels():
+    for title, wanted in panels_of_fields():
         absent = sorted(field for field in wanted if field not in paths)
         (dark if absent else lit).append(f"{title} ({', '.join(absent)})" if absent else title)
     yield f"  panels with data: {', '.join(lit) or 'none'}"
@@ -182,7 +182,7 @@ def _reached(passed: list[Line], names: str) -> Iterator[str]:
         yield f"  panels without, by the fields that are missing: {'; '.join(dark)}"
 
 
-def _panels() -> Iterator[tuple[str, set[str]]]:
+def panels_of_fields() -> Iterator[tuple[str, set[str]]]:
     """Title and fields of each panel of the main dashboard, without the envelope's fields, which every line has."""
     for one in saved_objects():
         if one.type == "visualization":

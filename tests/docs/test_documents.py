@@ -15,6 +15,7 @@ from cost import estimate, prices
 from cost.__main__ import total
 from inference.classifier import Classifier
 from local import picture
+from local.ship import panels_of_fields
 from local.template import load
 from tools.root import ROOT
 
@@ -230,3 +231,15 @@ def test_the_figures_of_the_bench_are_those_of_its_results() -> None:
         assert shown.format(rows[name]["ratio"]) in cost, name
     assert f"{rows['package size']['value']:.1f} MiB" in cost
     assert f"{rows['peak memory: shipper / payload']['value']:.0f} MiB" in cost
+
+
+def test_the_fields_of_ones_own_records_light_up_the_panels_that_are_named() -> None:
+    contract = json.loads((ROOT / "events" / "prediction.json").read_text())["fields"]
+    panels = {title: fields for title, fields in panels_of_fields() if title != "Documents by kind"}
+    assert {title for titles in contract.values() for title in titles} == panels.keys()
+    for name, titles in contract.items():
+        assert [title for title in titles if name not in panels[title]] == []
+    section = TEXTS[ROOT / "docs/record.md"].partition("## Records of your own function")[2].partition("\n## ")[0]
+    rows = [[cell.strip() for cell in row.split("|")] for row in re.findall(r"^\|(.+)\|$", section, re.MULTILINE)]
+    shown = {name: row[1].split(", ") for row in rows for name in contract if f"`{name}`" in row[0]}
+    assert shown == contract

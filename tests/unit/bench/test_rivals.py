@@ -55,7 +55,7 @@ def test_usual_way_sends_the_same_documents(log: Printed) -> None:
     own = documents(decode(content, LIMIT), RULES, Counter(), now=0)
     for action, document in zip(actions, own, strict=True):
         source = json.loads(document.source)
-        for name in ("@delay_ms", "@position", "@kind", "@stack"):  # the shipper's own
+        for name in ("@delay_ms", "@position", "@kind", "@stack", "@function_version"):  # the shipper's own
             del source[name]
         assert action["_source"] == source
         assert {"create": {name: action[name] for name in ("_index", "_id")}} == json.loads(document.lines.split(b"\n")[0])
