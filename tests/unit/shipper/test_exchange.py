@@ -21,6 +21,7 @@ from shipper.ship import ship
 from tests.unit.conftest import NOON, made
 
 SECONDS = 0.6
+PROMPT_SECONDS = 2.0  # for an answer that comes at once
 AT_MOST = 5.0  # seconds, a busy machine's: nothing here ends by itself in less than ten
 Serve = Callable[[socket.socket, threading.Event], None]
 
@@ -134,19 +135,49 @@ def receives(connection: socket.socket) -> bool:
         return False
 
 
+ANSWER = b'HTTP/1.1 200 OK\r\ncontent-length: 37\r\n\r\n{"items":[{"create":{"status":201}}]}'
+
+
+def in_turn(*serves: Serve) -> Serve:
+    """Each request is met by the next of these, on whatever connection; the last one meets the rest."""
+    left = list(serves)
+
+    def serve(connection: socket.socket, over: threading.Event) -> None:
+        while True:
+            (left.pop(0) if len(left) > 1 else left[0])(connection, over)
+
+    return serve
+
+
+def read_request(connection: socket.socket) -> None:
+    """Head and body, which come apart. Raises `OSError` where the connection has ended."""
+    head, _, content = read(connection).partition(b"\r\n\r\n")
+    length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
+    while len(content) < length:
+        content += read(connection)
+
+
+def read(connection: socket.socket) -> bytes:
+    found = connection.recv(65536)
+    if not found:
+        raise ConnectionError
+    return found
+
+
+def prompt(connection: socket.socket, _over: threading.Event) -> None:
+    read_request(connection)
+    connection.sendall(ANSWER)
+
+
+def late(connection: socket.socket, over: threading.Event) -> None:
+    """Answers a second after the request."""
+    read_request(connection)
+    over.wait(1)
+    connection.sendall(ANSWER)
+
+
 def test_the_connection_works_again_after_one_was_cut() -> None:
-    answer = b'HTTP/1.1 200 OK\r\ncontent-length: 37\r\n\r\n{"items":[{"create":{"status":201}}]}'
-    calls: list[int] = []
-
-    def once(connection: socket.socket, over: threading.Event) -> None:
-        calls.append(1)
-        if len(calls) == 1:
-            dripping_headers(connection, over)
-        else:
-            connection.recv(65536)
-            connection.sendall(answer)
-
-    with serving(once) as (url, _), closing(connect(url, {})) as connection:
+    with serving(in_turn(dripping_headers, prompt)) as (url, _), closing(connect(url, {})) as connection:
         found = [send(body(made("1")), 1, connection, seconds) for seconds in (SECONDS, 10.0)]
     assert isinstance(found[0], Verdict)
     assert found[1] == INDEXED
@@ -182,6 +213,46 @@ def test_a_question_without_an_answer_does_not_end_the_next_delivery(monkeypatch
         second = ship(payload, Rules(), connection, RetryBudget(time.monotonic() + 30))
     assert (dict(first.reasons), first.available) == ({"no answer in time": 1}, False)
     assert (second.indexed, second.requests, len(bodies)) == (1, 1, 1)
+
+
+def test_the_deadline_of_an_exchange_cuts_no_later_one() -> None:
+    with serving(in_turn(prompt, prompt, late)) as (url, connections), closing(connect(url, {})) as connection:
+        assert [send(body(made("1")), 1, connection, seconds) for seconds in (10.0, PROMPT_SECONDS)] == [INDEXED] * 2
+        time.sleep(PROMPT_SECONDS + exchange.GRACE_SECONDS + 0.2)  # nothing is under way
+        assert send(body(made("1")), 1, connection, 10.0) == INDEXED
+        assert len(connections) == 1
+
+
+@pytest.mark.parametrize("shift", [0.0, -1000.0], ids=["the same clock", "a clock set back"])
+def test_an_exchange_ends_in_its_time_after_a_longer_one(shift: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clock is set back where a snapshot is restored on another machine."""
+    with serving(in_turn(prompt, dripping_headers)) as (url, connections), closing(connect(url, {})) as connection:
+        assert send(body(made("1")), 1, connection, 30.0) == INDEXED
+        clock = time.monotonic
+        monkeypatch.setattr(time, "monotonic", lambda: clock() + shift)
+        start = clock()
+        verdict = send(body(made("1")), 1, connection, SECONDS)
+        assert clock() - start < AT_MOST
+        assert isinstance(verdict, Verdict)
+        assert verdict.reason == "no answer in time"
+        assert is_closed(connections[0])
+
+
+def test_an_answer_at_the_last_moment_counts_and_its_connection_is_not_used_again() -> None:
+    with serving(prompt) as (url, connections), closing(connect(url, {})) as connection:
+        pause: Callable[..., None] = lambda *_, **__: time.sleep(PROMPT_SECONDS + exchange.GRACE_SECONDS + 0.3)  # noqa: E731
+        connection.session.hooks["response"].append(pause)
+        assert send(body(made("1")), 1, connection, PROMPT_SECONDS) == INDEXED
+        connection.session.hooks["response"].remove(pause)
+        assert send(body(made("1")), 1, connection, PROMPT_SECONDS) == INDEXED
+        assert len(connections) == 2
+
+
+def test_an_exchange_on_an_open_connection_starts_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving(in_turn(prompt)) as (url, _), closing(connect(url, {})) as connection:
+        assert send(body(made("1")), 1, connection, 10.0) == INDEXED
+        monkeypatch.setattr("shipper.exchange.Thread", None)
+        assert [send(body(made("1")), 1, connection, 10.0) for _ in range(3)] == [INDEXED] * 3
 
 
 def test_an_endless_answer_is_not_read_whole(monkeypatch: pytest.MonkeyPatch) -> None:
