@@ -187,13 +187,13 @@ def test_parameters_that_go_together_are_accepted(given: dict[str, str]) -> None
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
-        ({}, "Say where documents go - OpenSearchEndpoint and OpenSearchDomainArn of a domain, or CreateDomain=true."),
-        ({"OpenSearchEndpoint": "https://x"}, "Say where documents go"),
-        ({"OpenSearchDomainArn": "arn"}, "Say where documents go"),
+        ({}, "Give a domain for the documents - OpenSearchEndpoint and OpenSearchDomainArn of a domain, or CreateDomain=true."),
+        ({"OpenSearchEndpoint": "https://x"}, "Give a domain for the documents"),
+        ({"OpenSearchDomainArn": "arn"}, "Give a domain for the documents"),
         ({"CreateDomain": "true", "OpenSearchEndpoint": "https://x"}, "CreateDomain=true makes a domain of its own"),
         ({"CreateDomain": "true", "OpenSearchDomainArn": "arn"}, "CreateDomain=true makes a domain of its own"),
         ({"CreateDomain": "true", "InstallKibana": "true", "KibanaSecretArn": "arn"}, "CreateDomain=true makes a user of its own"),
-        (EXISTING | {"KibanaSecretArn": "arn"}, "KibanaSecretArn is what the installer signs in with"),
+        (EXISTING | {"KibanaSecretArn": "arn"}, "The installer signs in with KibanaSecretArn"),
         (EXISTING | {"Network": "vpc"}, "Network=vpc needs VpcId and VpcSubnetId."),
         (EXISTING | {"Network": "vpc", "VpcId": "vpc-1"}, "Network=vpc needs VpcId and VpcSubnetId."),
         (EXISTING | {"Network": "vpc", "VpcSubnetId": "subnet-1"}, "Network=vpc needs VpcId and VpcSubnetId."),
