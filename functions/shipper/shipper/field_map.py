@@ -13,6 +13,7 @@ FieldMap = Mapping[str, Path]  # target, and the parts of the name that a line h
 
 TARGETS: Final = ("text", "prediction.label", "prediction.score", "prediction_id", "traffic", "model.name", "model.version")
 ABSENT: Final = object()
+LEVELS: Final = 20  # of a path: an index takes no more
 NO_NAMES: Final[FieldMap] = MappingProxyType({})
 
 
@@ -25,7 +26,7 @@ def field_map(text: str) -> FieldMap:
     for part in filter(None, (part.strip() for part in text.split(","))):
         target, equals, name = (each.strip() for each in part.partition("="))
         path = tuple(name.split("."))
-        if not equals or not all(path):
+        if not equals or not all(path) or len(path) > LEVELS:
             raise ValueError(f"FIELD_MAP must be target=name, with commas, such as prediction.label=label, not {part!r}")
         if target not in TARGETS:
             raise ValueError(f"FIELD_MAP moves fields to {', '.join(TARGETS)}, not to {target!r}")
@@ -45,7 +46,7 @@ def moved(fields: Fields, names: FieldMap) -> Fields:
     """
     if not names:
         return fields
-    found = _copied(fields)
+    found = dict(fields)
     taken = {target: value for target, path in names.items() if (value := _take(found, path)) is not ABSENT}
     held = {target for target, value in taken.items() if not _put(found, tuple(target.split(".")), value)}
     if held:
@@ -53,13 +54,11 @@ def moved(fields: Fields, names: FieldMap) -> Fields:
     return found
 
 
-def _copied(fields: Fields) -> Fields:
-    """The objects anew, their other values as they are."""
-    return {name: _copied(value) if isinstance(value, dict) else value for name, value in fields.items()}
-
-
 def _take(fields: Fields, path: Path) -> Any:
-    """Take a value out, and the objects that are empty without it. A name with dots may also be one field's."""
+    """Take a value out, and the objects that are empty without it. A name with dots may also be one field's.
+
+    Objects on the way are copied; `fields` is a copy already.
+    """
     whole = ".".join(path)
     if whole in fields:
         return fields.pop(whole)
@@ -67,8 +66,13 @@ def _take(fields: Fields, path: Path) -> Any:
     inner = fields.get(first)
     if not rest or not isinstance(inner, dict):
         return ABSENT
+    inner = dict(inner)
     value = _take(inner, tuple(rest))
-    if value is not ABSENT and not inner:
+    if value is ABSENT:
+        return ABSENT
+    if inner:
+        fields[first] = inner
+    else:
         del fields[first]
     return value
 
@@ -77,10 +81,12 @@ def _put(fields: Fields, path: Path, value: Any) -> bool:
     """Put a value in, unless there is one; whether it is in."""
     *above, last = path
     for name in above:
-        inner = fields.setdefault(name, {})
+        inner = fields.get(name, {})
         if not isinstance(inner, dict):
             return False
-        fields = inner
+        below = dict(inner)
+        fields[name] = below
+        fields = below
     if last in fields:
         return False
     fields[last] = value

@@ -51,7 +51,8 @@ def described(fields: Fields, key: bytes) -> Fields:
 
 def is_live(fields: Fields) -> bool:
     """Whether it counts: a line that says nothing of `traffic` is live."""
-    return fields.get("traffic") in {None, "live"}
+    traffic = fields.get("traffic")
+    return traffic is None or traffic == "live"
 
 
 def is_label(value: Any) -> bool:

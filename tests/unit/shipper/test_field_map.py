@@ -30,6 +30,7 @@ def test_a_map_is_read_as_it_is_written() -> None:
         ("label", "must be target=name, with commas, such as prediction.label=label, not 'label'"),
         ("text=", "must be target=name, with commas, such as prediction.label=label, not 'text='"),
         ("text=a..b", "must be target=name, with commas, such as prediction.label=label, not 'text=a..b'"),
+        ("text=" + "a." * 20 + "a", f"must be target=name, with commas, such as prediction.label=label, not 'text={'a.' * 20}a'"),
         ("label=prediction.label", f"moves fields to {', '.join(TARGETS)}, not to 'label'"),
         ("text=a,text=b", "names text twice: give one name for it"),
         ("text=a,prediction.label=a", "moves a to two fields: give one of them"),

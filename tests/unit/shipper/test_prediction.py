@@ -196,3 +196,33 @@ def test_the_stream_names_the_functions_version(stream: str, version: str | None
 def test_the_contract_is_what_the_code_does() -> None:
     assert tuple(CONTRACT["targets"]) == TARGETS
     assert list(of_inference("a", KEY)) == CONTRACT["descriptors"]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"traffic": {}},
+        {"traffic": [1]},
+        {"text": {"a": 1}},
+        {"text": "x\ud800"},
+        {"message": {"a": []}},
+        {"message": [BODY]},
+        {"prediction": {"label": "x\ud800", "score": "high"}},
+        {"prediction": [{"label": "x\ud800", "score": 10**400}, {"label": "", "score": 1}]},
+        {"prediction": [{"label": "a", "score": 10**400}, {"label": "b", "score": 0.5}]},
+        {"input": []},
+    ],
+    ids=ascii,
+)
+@pytest.mark.parametrize("names", ["", MAP])
+def test_no_value_stops_a_line(fields: dict[str, Any], names: str) -> None:
+    line = json.dumps(BODY | fields)
+    assert made(line, rules=named(names))[0]["@message"] == line
+
+
+@pytest.mark.parametrize("levels", [900, 1_100, 20_000])
+@pytest.mark.parametrize("names", [MAP, "text=a.a.a.a"])
+def test_no_depth_stops_a_line(levels: int, names: str) -> None:
+    for inner in (f'{{"prediction":{{"label":"a"}},"a":{"[" * levels}{"]" * levels}}}', '{"a":' * levels + "1" + "}" * levels):
+        for line in (inner, json.dumps({"message": inner}), f'{{"message":{inner}}}'):
+            assert made(line, rules=named(names))[0]["@message"] == line
