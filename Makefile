@@ -80,7 +80,7 @@ build: $(VENV)/.ready ## the deployable packages, in .aws-sam/build: make build 
 	  echo "$${folder##*/}: $$(( $$(find $$folder -type f -exec cat {} + | wc -c) / 1048576 )) MiB unzipped, for $(ARCHITECTURE)"; done
 	@echo; echo "Next: docs/deploy.md, Steps, step 2."
 
-package: build ## the template with its packages in S3, for CloudFormation or Terraform: make package BUCKET=name [PREFIX=] [OUT=packaged.yaml]
+package: $(if $(BUCKET),build) ## the template with its packages in S3, for CloudFormation or Terraform: make package BUCKET=name [PREFIX=] [OUT=packaged.yaml]
 	@test -n "$(BUCKET)" || { echo "make package BUCKET=name: a bucket of yours in the region of the stack" >&2; exit 2; }
 	@sam package --s3-bucket "$(BUCKET)" --s3-prefix "$(or $(PREFIX),prediction-monitor)" --no-progressbar --output-template-file "$(or $(OUT),packaged.yaml)"
 
