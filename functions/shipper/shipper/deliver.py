@@ -13,7 +13,7 @@ from weakref import WeakSet
 
 from opensearchpy import RequestsHttpConnection
 
-from shipper.bulk import CHUNK_BYTES, Fate, Verdict, body, body_without_index, chunks, send
+from shipper.bulk import CHUNK_BYTES, INDEXED, Fate, Verdict, body, body_without_index, chunks, send
 from shipper.document import Document, Form
 from shipper.ladder import less, rescued
 from shipper.limits import sendable
@@ -176,6 +176,9 @@ class _Delivery:
 
     def count(self, chunk: list[Document], verdicts: list[Verdict] | Verdict) -> None:
         """Book each document where its verdict sends it."""
+        if verdicts is INDEXED and not any(document.form for document in chunk):  # nearly always
+            self.outcome.indexed += len(chunk)
+            return
         for document, verdict in zip(chunk, _for_each(verdicts, chunk), strict=True):
             match verdict.fate:
                 case Fate.INDEXED if document.form is Form.WHOLE:

@@ -42,6 +42,7 @@ PREFIX: Final = "cwl-"  # of the daily indices, where nothing else is set
 DAY: Final = 86_400_000  # milliseconds
 # A name with a dot whose part before it may be reserved; it may be written with escapes.
 MAYBE_RESERVED: Final = re.compile(r'"(?:[@_]|\\u00)[^"]*(?:\.|\\u002[eE])[^"]*"\s*:')
+AFTER_QUOTE: Final = re.compile(r'_(?<="_)')  # many times as fast as a search for both characters: quotation marks are frequent
 ID_BYTES: Final = 512  # that OpenSearch takes as `_id`; a longer one would fail the request with all that is in it
 NO_FIELDS: Final = b"}\n"
 # The stream of a Lambda function names the version that wrote it: 2026/11/28/[$LATEST]0a1b..., 2026/11/28/my-function[3]0a1b...
@@ -98,7 +99,7 @@ class Rules(NamedTuple):
     key: bytes = b""
 
 
-class Spliced(NamedTuple):
+class Spliced(Struct, gc=False):
     """The end of a document, byte for byte from its line.
 
     `kind` is the `@kind` of the line if its origin is trusted, `live` whether its traffic is live. `unsure` says that the line may
@@ -150,7 +151,7 @@ def documents(payload: Payload, rules: Rules, excluded: Counter[str], now: int, 
         extracted, system = _sorted(event.extracted) if event.extracted else (None, None)
         found = spliced(text, platform_matters=platform_matters) if quick and not event.extracted else None
         if found is not None and not (believes and (found.unsure or (rules.names and found.kind == LOG))):
-            tail, kind, live, _ = found
+            tail, kind, live = found.tail, found.kind, found.live
         else:
             sort, fields = read(text)
             if sort in rules.exclude:
@@ -205,15 +206,22 @@ def spliced(text: str, *, platform_matters: bool = False) -> Spliced | None:
         found = _check(text)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         return None
-    if MAYBE_RESERVED.search(text):
+    if (platform_matters and found.type is not UNSET) or _maybe_reserved(text):
         return None
-    if found.message.lstrip()[:1] in {"{", '"'} or (platform_matters and found.type is not UNSET):
+    message = found.message
+    if message in RECORDS:
+        kind, unsure = message, message == PREDICTION and found.record_version is UNSET
+    elif message.lstrip()[:1] in {"{", '"'}:
         return None
-    if found.message in RECORDS:
-        kind, unsure = found.message, found.message == PREDICTION and found.record_version is UNSET
     else:
-        kind, unsure = LOG, found.prediction is not UNSET or "{" in found.message
-    return Spliced(b"," + text[1:].encode() + b"\n", kind, found.traffic in {None, "live"}, unsure)
+        kind, unsure = LOG, found.prediction is not UNSET or "{" in message
+    return Spliced(b",%b\n" % text.encode()[1:], kind, found.traffic in {None, "live"}, unsure)
+
+
+def _maybe_reserved(text: str) -> bool:
+    """Whether one of the names may be reserved for its part before a dot. Nearly all lines are told by a few single characters."""
+    some = "@" in text or ("\\" in text and "\\u00" in text) or AFTER_QUOTE.search(text)
+    return bool(some and MAYBE_RESERVED.search(text))
 
 
 def written(fields: Fields) -> bytes:

@@ -30,7 +30,9 @@ TOO_MANY: Final = {"type": "not sent whole", "limit": f"total fields [{NAMES}]"}
 def sendable(document: Document) -> Document:
     """The document itself, or where its fields are beyond a limit, its rescued form with that limit as the reason."""
     lines, tail = document[0], document[1]
-    dots = lines.count(b".", -tail) + lines.count(ESCAPED_DOT, -tail)
+    dots = lines.count(b".", -tail)
+    if lines.find(b"\\", -tail) >= 0:
+        dots += lines.count(ESCAPED_DOT, -tail)
     if dots < FEW_DOTS and (tail < FEW_BYTES or lines.count(b":", -tail) < FEW_NAMES):
         return document
     try:

@@ -443,17 +443,24 @@ def test_the_quick_way_comes_to_the_same_for_what_is_nearly_right(line: str) -> 
     same_as_careful(line)
 
 
+@pytest.mark.parametrize("name", sorted(RESERVED))
+@pytest.mark.parametrize("line", ['{"%s.x":1}', '{"a_b":"c_d \\\\ e@f","%s.x":1}', '{"n":{"%s.x" :1}}'])
+def test_a_name_that_begins_with_a_reserved_one_is_read_with_care(line: str, name: str) -> None:
+    escaped = f"\\u00{ord(name[0]):02x}{name[1:]}"
+    assert [spliced(line % each) for each in (name, escaped)] == [None, None]
+
+
 def same_as_careful(line: str) -> None:
     found = spliced(line)
     quick = spliced(line, platform_matters=True)
     if found is None:
         assert quick is None
         return
-    tail, known, live, unsure = found
+    tail = found.tail
     kind, fields = read(line)
-    if not unsure:
-        assert recognised(fields, {}) == (known, fields)
-    assert live == is_live(fields)
+    if not found.unsure:
+        assert recognised(fields, {}) == (found.kind, fields)
+    assert found.live == is_live(fields)
     assert tail.endswith(b"}\n")
     assert tail.count(b"\n") == 1
     assert spelled(json.loads(b"{" + tail[1:])) == spelled(json.loads(b"{" + written(fields).removeprefix(b",")))
