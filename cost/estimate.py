@@ -30,6 +30,8 @@ SHIPPER_MS_A_LINE: Final = 1
 # A quarter of an hour apart, each run starts cold: imports, boto3, one look into an empty bucket.
 REPLAY_MS: Final = 2_000
 REPLAYS_AN_HOUR: Final = 4
+# The same for the monitor: imports, a few searches, one window; with 20 streams some seconds more.
+MONITOR_MS: Final = 3_000
 # The access log's line as template.yaml formats it, filled with what an IAM user sends; tests/unit/cost/test_cost.py counts it.
 API_LOG_BYTES: Final = 290
 # Bytes that PutLogEvents counts for each line in addition.
@@ -42,13 +44,13 @@ ANSWER_BYTES: Final = 500
 EMAILS: Final = 100
 
 # --- of template.yaml: tests/unit/cost/test_cost.py counts them there ---
-MEMORY_GB: Final = {"inference": 1.0, "shipper": 1.0, "replay": 2.0}
+MEMORY_GB: Final = {"inference": 1.0, "shipper": 1.0, "replay": 2.0, "monitor": 1.0}
 LOG_RETENTION_DAYS: Final = 14
 INDEX_RETENTION_DAYS: Final = 30
 # As if each were sent in every hour: one that is sent seldom costs less.
-CUSTOM_METRICS: Final = 23
+CUSTOM_METRICS: Final = 31
 # Each has one metric. For the two that ask by a query it is an assumption: one log group with one filter has one metric of either name.
-ALARM_METRICS: Final = 28
+ALARM_METRICS: Final = 29
 DASHBOARDS: Final = 1
 SECRETS: Final = 2
 
@@ -104,6 +106,7 @@ def bill(size: Size, prices: dict[str, Price]) -> list[Line]:
         inference(size, prices),
         shipper(size, prices),
         replay(prices),
+        monitor(prices),
         api(size, prices),
         log(size, prices),
         kept_log(size, prices),
@@ -142,6 +145,11 @@ def shipper(size: Size, prices: dict[str, Price]) -> Line:
 def replay(prices: dict[str, Price]) -> Line:
     """Duration and requests of the replay, which runs every 15 minutes and mostly finds nothing; its schedule is free."""
     return _function("replay", REPLAYS_AN_HOUR * HOURS, REPLAY_MS, prices)
+
+
+def monitor(prices: dict[str, Price]) -> Line:
+    """Duration and requests of the monitor, which runs every 15 minutes."""
+    return _function("monitor", REPLAYS_AN_HOUR * HOURS, MONITOR_MS, prices)
 
 
 def _function(name: str, invocations: float, milliseconds: float, prices: dict[str, Price]) -> Line:

@@ -18,6 +18,7 @@ from typing import Any, Final
 from local.filter_pattern import parse
 
 STREAM: Final = "local"
+FILTERS: Final = ("predictions",)
 OWNER: Final = "000000000000"
 BATCH_SECONDS: Final = 0.2
 BATCH_EVENTS: Final = 10_000
@@ -51,6 +52,7 @@ class Subscription:
     ship: Callable[[dict[str, Any]], object]
     counts: Counts = field(default_factory=Counts)
     failures: list[str] = field(default_factory=list)
+    filters: tuple[str, ...] = FILTERS
     _waiting: list[dict[str, Any]] = field(default_factory=list)
     _changed: threading.Condition = field(default_factory=threading.Condition)
     _busy: bool = False
@@ -86,7 +88,7 @@ class Subscription:
             with self._changed:
                 batch, self._waiting = self._waiting[:BATCH_EVENTS], self._waiting[BATCH_EVENTS:]
             try:
-                self.ship(subscription_event(batch, self.log_group))
+                self.ship(subscription_event(batch, self.log_group, filters=self.filters))
                 self.counts.shipped += len(batch)
             except Exception as problem:  # noqa: BLE001  whatever it is: one shipment failed, the next is tried
                 self.failures.append(f"{len(batch)} lines: {problem}")
@@ -107,7 +109,7 @@ def log_event(line: str, timestamp: int) -> dict[str, Any]:
 
 
 def subscription_event(
-    events: list[dict[str, Any]], log_group: str, message_type: str = "DATA_MESSAGE", *, filters: tuple[str, ...] = ("predictions",)
+    events: list[dict[str, Any]], log_group: str, message_type: str = "DATA_MESSAGE", *, filters: tuple[str, ...] = FILTERS
 ) -> dict[str, Any]:
     """The event that a function subscribed to `log_group` by these filters is invoked with."""
     payload = {

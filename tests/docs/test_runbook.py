@@ -63,6 +63,7 @@ def test_an_entry_of_a_conditional_alarm_says_when_there_is_one(name: str) -> No
         "ExpectsPredictions": "Not there where that is 0.",
         "HasInference": "Not there with `Inference=false`.",
         "HasLogGroups": "Not there without `LogGroups`.",
+        "Monitors": "Only with the monitor.",
     }
     condition = TEMPLATE[name].get("Condition")
     assert [words for key, words in said.items() if words in ENTRIES[name]] == ([said[condition]] if condition else [])

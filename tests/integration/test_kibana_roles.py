@@ -7,9 +7,12 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+import numpy as np
 import pytest
 import requests
+from opensearchpy import RequestsHttpConnection
 
 from installer.__main__ import main
 from installer.address import PASSWORD
@@ -18,9 +21,15 @@ from local.cloudwatch import log_event, subscription_event
 from local.runtime import FunctionFailed, Runtime
 from local.runtime import running as start
 from local.template import Template
+from monitor.problem import ServerProblem
+from monitor.settings import own_index
+from monitor.store import Conflict, Kind, Store
+from monitor.summary import Stream
+from monitor.windows import DAY
 from tests.integration import secured
 from tests.integration.conftest import environment
 from tests.integration.secured import ADMIN, MONITOR, SHIPPER
+from tests.unit.monitor.made import records, summary
 
 NOON = 1_795_435_200_000
 INDEX = "cwl-log-2026.11.23"
@@ -101,6 +110,33 @@ def search(url: str, user: str, index: str) -> int:
     return requests.get(f"{url}/{index}/_search", auth=(user, secured.PASSWORD), timeout=60).status_code
 
 
+def keeps_its_own(url: str) -> None:
+    """What the monitor does with its own index, as the monitor's role: the whole of it."""
+    where = urlsplit(url)
+    login = ("monitor", secured.PASSWORD)
+    connection = RequestsHttpConnection(host=where.hostname or "", port=where.port, http_auth=login)
+    store = Store(connection, own_index("a-stack"), "a-stack")
+    one = summary(records(5, np.random.default_rng(1)), stream=Stream("a-stack", "/a", "b"))
+    assert store.summaries(one.stream, 0, one.end) == []
+    store.put_summaries([one])
+    assert store.counts(one.stream, 0, one.end) == {one.start: 5}
+    store.put_state(one.stream, {"until": 1}, None)
+    (state,) = store.documents(Kind.STATE)
+    store.put_state(one.stream, {"until": 2}, state.version)
+    with pytest.raises(Conflict):
+        store.put_state(one.stream, {"until": 3}, state.version)
+    store.create(Kind.BASELINE, one.stream, 1, {})
+    with pytest.raises(Conflict):
+        store.create(Kind.BASELINE, one.stream, 1, {})
+    store.expire(one.end + 401 * DAY)
+    requests.post(f"{url}/{own_index('a-stack')}/_refresh", auth=ADMIN, timeout=60).raise_for_status()
+    assert store.summaries(one.stream, 0, one.end) == []
+    assert len(store.documents(Kind.BASELINE)) == 1
+    with pytest.raises(ServerProblem, match="map its role"):
+        Store(connection, "another", "a-stack").put_summaries([one])
+    requests.delete(f"{url}/{own_index('a-stack')}", auth=ADMIN, timeout=60).raise_for_status()
+
+
 def test_the_roles_permit_what_shipper_and_monitor_do_and_nothing_else(guarded: str, run: Run) -> None:
     arguments = "--shipper-role", SHIPPER, "--monitor-role", MONITOR
     assert bulk(guarded, "shipper", INDEX) == 403
@@ -114,6 +150,7 @@ def test_the_roles_permit_what_shipper_and_monitor_do_and_nothing_else(guarded: 
     assert shown(guarded, "monitor") == {"@timestamp", "text", "prediction"}
     assert search(guarded, "monitor", INDEX) == 200
     assert bulk(guarded, "monitor", INDEX) == 403
+    keeps_its_own(guarded)
     for _ in range(2):
         output = run("install", guarded, *arguments, user=ADMIN[0], password=ADMIN[1])[1]
         assert "as it should be already: 3 things" in output

@@ -62,7 +62,7 @@ def emitted(  # noqa: PLR0917  fixtures
     replaying: Callable[..., AbstractContextManager[Runtime]],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> set[Written]:
-    """All that the three functions write: on sample events, without a model that answers, and where a record cannot be made."""
+    """All that the four functions write: on sample events, without a model that answers, and where a record cannot be made."""
     lines: list[str] = []
 
     def run(name: str, event: Any, code: Path) -> None:
@@ -77,6 +77,7 @@ def emitted(  # noqa: PLR0917  fixtures
         run("InferenceFunction", sample, broken(built / "InferenceFunction", module, function, tmp_path_factory.mktemp(module)))
     fresh = subscription_event([log_event("a line that no other test has shipped", time.time_ns() // 1_000_000)], "test")
     run("ShipperFunction", fresh, built / "ShipperFunction")  # of lines that are there already it says no delay
+    run("MonitorFunction", {}, built / "MonitorFunction")
     with replaying(running.opensearch_url, lines.append) as replay:
         replay.invoke(json.loads((EVENTS / "replay" / "scheduled.json").read_text()))
     deadline = time.monotonic() + LOG_SECONDS

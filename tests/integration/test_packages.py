@@ -39,14 +39,16 @@ def packages(built: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
     return {native: built, other: folder}
 
 
-@pytest.mark.parametrize(("function", "limit"), [("InferenceFunction", 110), ("ShipperFunction", 15), ("KibanaFunction", 5)])
+@pytest.mark.parametrize(
+    ("function", "limit"), [("InferenceFunction", 110), ("ShipperFunction", 15), ("KibanaFunction", 5), ("MonitorFunction", 65)]
+)
 def test_a_package_is_small(function: str, limit: int, built: Path) -> None:
     size = sum(path.stat().st_size for path in (built / function).rglob("*") if path.is_file())
     assert size < limit * MIB
 
 
 @pytest.mark.parametrize("architecture", ELF_MACHINES)
-@pytest.mark.parametrize("function", ["InferenceFunction", "ShipperFunction", "ReplayFunction"])
+@pytest.mark.parametrize("function", ["InferenceFunction", "ShipperFunction", "ReplayFunction", "MonitorFunction"])
 def test_native_code_is_of_the_architecture_and_runs_on_the_runtimes_c_library(
     function: str, architecture: str, packages: dict[str, Path]
 ) -> None:
@@ -67,7 +69,12 @@ def test_the_template_runs_what_is_built_by_default() -> None:
 
 @pytest.mark.parametrize(
     ("function", "module"),
-    [("InferenceFunction", "inference/handler"), ("ShipperFunction", "shipper/handler"), ("KibanaFunction", "installer/custom_resource")],
+    [
+        ("InferenceFunction", "inference/handler"),
+        ("ShipperFunction", "shipper/handler"),
+        ("KibanaFunction", "installer/custom_resource"),
+        ("MonitorFunction", "monitor/handler"),
+    ],
 )
 def test_byte_code_is_there_and_never_checked_against_its_source(function: str, module: str, built: Path) -> None:
     source = built / function / f"{module}.py"
@@ -140,7 +147,13 @@ def sboms(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.mark.parametrize(
     ("function", "name"),
-    [("InferenceFunction", "inference"), ("ShipperFunction", "shipper"), ("ReplayFunction", "shipper"), ("KibanaFunction", "installer")],
+    [
+        ("InferenceFunction", "inference"),
+        ("ShipperFunction", "shipper"),
+        ("ReplayFunction", "shipper"),
+        ("KibanaFunction", "installer"),
+        ("MonitorFunction", "monitor"),
+    ],
 )
 def test_an_sbom_lists_what_is_in_the_package(function: str, name: str, built: Path, sboms: dict[str, Path]) -> None:
     components = json.loads(sboms[f"{name}.cdx.json"].read_text())["components"]

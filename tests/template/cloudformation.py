@@ -82,6 +82,8 @@ def text(value: Any) -> str:
         for name, replacement in content[1].items():
             written = written.replace(f"${{{name}}}", f"${{{text(replacement)}}}")
         return written
+    if kind == "Fn::Join":
+        return str(content[0]).join(map(text, content[1]))
     return ".".join(content) if kind == "Fn::GetAtt" else str(content)
 
 

@@ -23,13 +23,14 @@ OPENED: Final = {
     "NoPredictionsMinutes": "0",
     "InferenceConcurrency": "20",
     "ShipperConcurrency": "0",
+    "Monitor": "true",
 }
 OWN_FUNCTION: Final = {"Inference": "false", "LogGroups": ",".join(f"/aws/lambda/my-fn-{number}" for number in range(1, 8))}
 SHAPES: Final[dict[str, dict[str, str]]] = {
     "existing": EXISTING | {"AlarmEmail": "who@example.com"},
     "existing, opened": EXISTING | OPENED,
     "installed": EXISTING | {"InstallKibana": "true"},
-    "installed with a secret": EXISTING | {"InstallKibana": "true", "KibanaSecretArn": "arn", "MonitorRoleArn": "arn"},
+    "installed with a secret": EXISTING | {"InstallKibana": "true", "KibanaSecretArn": "arn", "MonitorRoleArn": "arn", "Monitor": "false"},
     "installed in a VPC": EXISTING | {"InstallKibana": "true"} | VPC,
     "installed in a VPC with a group of yours": EXISTING | {"InstallKibana": "true", "FunctionsSecurityGroupId": "sg-1"} | VPC,
     "own function": EXISTING | {"InstallKibana": "true"} | OWN_FUNCTION,
@@ -70,6 +71,12 @@ class Stack(NamedTuple):
     def has_inference(self) -> bool:
         """Whether it brings a classifier."""
         return self.given.get("Inference") != "false"
+
+    @property
+    def monitors(self) -> bool:
+        """Whether the monitor is there: as the parameter says, else where the stack installs."""
+        said = self.given.get("Monitor", "auto")
+        return said == "true" or (said == "auto" and bool({"CreateDomain", "InstallKibana"} & set(self.given)))
 
     def properties(self, name: str) -> Resource:
         """A resource's properties."""

@@ -53,11 +53,16 @@ def test_nobody_is_let_in_but_where_it_says_so(stack: Stack) -> None:
     logs = "arn:${AWS::Partition}:logs:${AWS::Region}:${AWS::AccountId}:log-group:${InferenceLogGroup}:*"
     more = "arn:${AWS::Partition}:logs:${AWS::Region}:${AWS::AccountId}:log-group:${Name}:*"
     inference = {("InferenceFunctionAliaslive", "apigateway.amazonaws.com", api), ("ShipperFunction", "logs.amazonaws.com", logs)}
+    judging = (
+        ("MonitorFunction", "events.amazonaws.com", "MonitorFunctionJudge.Arn"),
+        ("ShipperFunction.Arn", "logs.amazonaws.com", more.replace("${Name}", "${MonitorLogGroup}")),
+    )
     assert callers == {
         *(inference if stack.has_inference else ()),
         *([("ShipperFunction.Arn", "logs.amazonaws.com", account)] if stack.log_groups else ()),
         ("ReplayFunction", "events.amazonaws.com", "ReplayFunctionAgain.Arn"),
         *(("ShipperFunction.Arn", "logs.amazonaws.com", more.replace("${Name}", name)) for name in stack.more_logs),
+        *(judging if stack.monitors else ()),
     }
     if "AlarmTopicPolicy" in stack.resources:
         (statement,) = stack.properties("AlarmTopicPolicy")["PolicyDocument"]["Statement"]
@@ -111,14 +116,20 @@ def test_the_api_asks_for_a_signature_and_is_throttled(stack: Stack) -> None:
     ALL,
     ("ReplayFunctionAgain.Properties.State", "DISABLED"),
     ("ReplayFunctionAgain.Properties.Targets.0.Input", "{}"),
+    ("MonitorFunctionJudge.Properties.ScheduleExpression", "rate(1 day)"),
 )
-def test_the_replay_runs_on_its_schedule(stack: Stack) -> None:
-    (properties,) = stack.of_type("AWS::Events::Rule").values()
-    assert properties["ScheduleExpression"] == {"Ref": "ReplaySchedule"}
-    assert properties.get("State", "ENABLED") == "ENABLED"
-    (target,) = properties["Targets"]
-    assert target["Arn"] == {"Fn::GetAtt": ["ReplayFunction", "Arn"]}
-    assert "Input" not in target  # its own event narrows nothing
+def test_replay_and_monitor_run_on_their_schedule(stack: Stack) -> None:
+    rules = stack.of_type("AWS::Events::Rule")
+    schedules: dict[str, tuple[object, str]] = {"ReplayFunctionAgain": ({"Ref": "ReplaySchedule"}, "ReplayFunction")}
+    if stack.monitors:
+        schedules["MonitorFunctionJudge"] = ("rate(15 minutes)", "MonitorFunction")
+    assert set(rules) == set(schedules)
+    for name, (expression, function) in schedules.items():
+        assert rules[name]["ScheduleExpression"] == expression
+        assert rules[name].get("State", "ENABLED") == "ENABLED"
+        (target,) = rules[name]["Targets"]
+        assert target["Arn"] == {"Fn::GetAtt": [function, "Arn"]}
+        assert "Input" not in target  # its own event narrows nothing
 
 
 @check(
@@ -167,6 +178,7 @@ def test_the_functions_in_a_vpc_are_called_by_nobody_and_call_https(stack: Stack
     ("installed in a VPC with a group of yours", *IN_VPC),
     ("Domain.Properties.VPCOptions", GONE),
     ("ReplayFunction.Properties.VpcConfig", GONE),
+    ("MonitorFunction.Properties.VpcConfig", GONE),
 )
 def test_all_that_talks_to_the_domain_is_in_the_vpc(stack: Stack) -> None:
     subnets = [{"Ref": "VpcSubnetId"}, {"Ref": "VpcSecondSubnetId"}]

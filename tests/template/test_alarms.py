@@ -124,6 +124,12 @@ def test_silence_rings_only_where_predictions_are_expected() -> None:
     assert (alarm["Period"], alarm["EvaluationPeriods"]) == (60, {"Ref": "NoPredictionsMinutes"})
 
 
+def test_a_silent_monitor_rings() -> None:
+    alarm = alarms(deployed(SHAPES["own"]))["MonitorSilentAlarm"]
+    assert (alarm["ComparisonOperator"], alarm["Threshold"], alarm["TreatMissingData"]) == ("LessThanThreshold", 1, "breaching")
+    assert alarm["Period"] >= 4 * 900  # of the schedule's quarters of an hour one may fail
+
+
 def test_the_subscriptions_alarms_look_at_our_filter_alone() -> None:
     """Another's on the same group is not ours to mend."""
     resources = deployed(SHAPES["own in a VPC"])
@@ -181,7 +187,7 @@ def test_every_alarm_on_a_function_names_one_of_the_stack(resources: Resources) 
         for dimension, value in metric.dimensions
         if dimension in {"FunctionName", "Resource", "function_name"}
     }
-    assert names == {"InferenceFunction", "ShipperFunction", "ReplayFunction"} & set(resources)
+    assert names == {"InferenceFunction", "ShipperFunction", "ReplayFunction", "MonitorFunction"} & set(resources)
 
 
 def test_silence_is_that_of_what_was_shipped() -> None:

@@ -55,6 +55,16 @@ KibanaFunctionVersion AWS::Lambda::Version
 KibanaLogGroup AWS::Logs::LogGroup
 KibanaRole AWS::IAM::Role
 """
+WITH_MONITOR: Final = """
+MonitorFunction AWS::Lambda::Function
+MonitorFunctionEventInvokeConfig AWS::Lambda::EventInvokeConfig
+MonitorFunctionJudge AWS::Events::Rule
+MonitorFunctionJudgePermission AWS::Lambda::Permission
+MonitorLogGroup AWS::Logs::LogGroup
+MonitorRecords AWS::Logs::SubscriptionFilter
+MonitorRecordsPermission AWS::Lambda::Permission
+MonitorRole AWS::IAM::Role
+"""
 WITH_DOMAIN: Final = """
 Domain AWS::OpenSearchService::Domain
 DomainAuditLogGroup AWS::Logs::LogGroup
@@ -106,6 +116,7 @@ SHIPPING: Final = {
 def test_there_is_what_is_listed_and_nothing_else(stack: Stack) -> None:
     wanted = ALWAYS + (WITH_INFERENCE if stack.has_inference else "")
     wanted += WITH_INSTALLER if {"CreateDomain", "InstallKibana"} & set(stack.given) else ""
+    wanted += WITH_MONITOR if stack.monitors else ""
     wanted += WITH_DOMAIN if "CreateDomain" in stack.given else ""
     wanted += WITH_NETWORK if "Network" in stack.given and "FunctionsSecurityGroupId" not in stack.given else ""
     wanted += WITH_BOTH if {"CreateDomain", "Network"} <= set(stack.given) else ""
@@ -141,6 +152,12 @@ def test_functions_are_told_what_is_listed_and_nothing_else(stack: Stack) -> Non
         "ShipperFunction": {"OPENSEARCH_URL": address, **SHIPPING, **believed},
         "ReplayFunction": {"OPENSEARCH_URL": address, **SHIPPING, **believed, **replay},
         "KibanaFunction": installing(stack),
+        "MonitorFunction": {
+            "OPENSEARCH_URL": address,
+            "STACK": "AWS::StackName",
+            "INDEX_PREFIX": "IndexPrefix",
+            "FALSE_ALARM_DAYS": "FalseAlarmDays",
+        },
     }
     assert found == {name: variables for name, variables in wanted.items() if name in stack.resources}
 
@@ -158,7 +175,9 @@ def installing(stack: Stack) -> dict[str, str]:
         "INDEX_PREFIX": "IndexPrefix",
         "LOG_GROUPS": ("${InferenceLogGroup}," if stack.has_inference else "") + "${LogGroups},${MoreLogGroups}",
         "SHIPPER_ROLE_ARNS": "${ShipperRole.Arn},${ReplayRole.Arn}",
-        "MONITOR_ROLE_ARNS": "MonitorRoleArn",
+        "MONITOR_ROLE_ARNS": ",".join(
+            [*(["MonitorRole.Arn"] if stack.monitors else []), *(["MonitorRoleArn"] if "MonitorRoleArn" in stack.given else [])]
+        ),
         "RETENTION_DAYS": "IndexRetentionDays",
         "RETENTION_DAYS_OF_A_NEW_POLICY": "30" if own else "",
         "ADOPT_INDICES": "AdoptIndices",

@@ -79,6 +79,13 @@ def allowed(stack: Stack) -> dict[str, set[Permission]]:
             ),
         },
     }
+    if stack.monitors:
+        found["MonitorRole"] = {
+            *(log("Monitor") | network),
+            ("es:ESHttpPost", f"{domain}/${{IndexPrefix}}*/_search"),
+            ("es:ESHttpPost", f"{domain}/monitor.*/_*"),
+            ("es:ESHttpPut", f"{domain}/monitor.*"),
+        }
     signed = {(f"es:ESHttp{method}", f"{domain}/{path}") for method in ("Get", "Put", "Post", "Delete") for path in REACHED}
     signed |= {(f"es:ESHttp{'Post' if path.endswith('_search') else 'Get'}", f"{domain}/{path}") for path in READ}
     own = {*log("Kibana"), ("cloudformation:DescribeStacks", "AWS::StackId")}
@@ -105,6 +112,7 @@ def allowed(stack: Stack) -> dict[str, set[Permission]]:
     ),
     (f"{statement_of('ShipperRole', 1)}.Action", "es:ESHttp*"),
     (f"{statement_of('ShipperRole', 1)}.Resource", "*"),
+    (f"{statement_of('MonitorRole', 1)}.Resource", "*"),
     (f"{statement_of('KibanaRole', 1)}.Resource", "*"),
     ("InferenceRole.Properties.ManagedPolicyArns", ["AWSLambdaBasicExecutionRole"]),
     (f"{statement_of('InferenceRole', 0)}.NotResource", "arn"),
@@ -193,7 +201,7 @@ def test_the_bucket_is_this_accounts(stack: Stack) -> None:
     (f"{statement_of('ShipperRole', 3, 1)}.Condition.Bool", {"aws:ViaAWSService": "true"}),
 )
 def test_the_code_in_a_vpc_cannot_touch_the_network(stack: Stack) -> None:
-    for name in ("ShipperRole", "ReplayRole", "KibanaRole"):
+    for name in ("ShipperRole", "ReplayRole", "MonitorRole", "KibanaRole"):
         (refused,) = [statement for statement in statements(stack.properties(name)) if statement["Effect"] == "Deny"]
         assert set(refused["Action"]) == INTERFACES
         assert refused["Resource"] == "*"

@@ -8,6 +8,7 @@ import re
 import pytest
 
 from local.template import load
+from shipper.provenance import RECORD_FILTER
 from tests.template.check import GONE, check
 from tests.template.cloudformation import Resource, Resources, compared, defaults, deployed, of_type, text, transformed
 from tests.template.stacks import (
@@ -31,8 +32,11 @@ from tools.root import ROOT
 )
 def test_what_fails_reaches_the_dead_letters(stack: Stack) -> None:
     configs = {text(config["FunctionName"]): config for config in stack.of_type("AWS::Lambda::EventInvokeConfig").values()}
-    assert set(configs) == {"ShipperFunction", "ReplayFunction"}
+    assert set(configs) == {"ShipperFunction", "ReplayFunction", *(["MonitorFunction"] if stack.monitors else [])}
     assert {config["Qualifier"] for config in configs.values()} == {"$LATEST"}
+    if stack.monitors:
+        assert configs["MonitorFunction"]["MaximumRetryAttempts"] == 0
+        assert not configs["MonitorFunction"].get("DestinationConfig")
     shipper, replay = configs["ShipperFunction"], configs["ReplayFunction"]
     assert shipper["DestinationConfig"]["OnFailure"] == {"Destination": {"Fn::GetAtt": ["DeadLetterBucket", "Arn"]}}
     assert shipper["MaximumRetryAttempts"] == 2
@@ -46,11 +50,13 @@ def test_what_fails_reaches_the_dead_letters(stack: Stack) -> None:
     ("ShipperFunctionPredictions.Properties.FilterPattern", ""),
     ("ShipperFunctionPredictions.Properties.LogGroupName.Ref", "ShipperLogGroup"),
     ("MoreLogs1.Properties.LogGroupName", {"Ref": "ShipperLogGroup"}),
+    ("MonitorRecords.Properties.FilterName", "verdicts"),
+    ("MonitorRecords.Properties.FilterPattern", ""),
     ("MoreLogs2.Properties.DestinationArn", {"Ref": "InferenceFunctionAliaslive"}),
     ("ShipperFunctionPredictions.Properties.DestinationArn", {"Ref": "ShipperFunctionAliaslive"}),
     ("ShipperFunctionPredictions.Properties.FilterName", "prediction-monitor-records"),
 )
-def test_nothing_but_the_predictions_is_subscribed(stack: Stack) -> None:
+def test_nothing_but_records_is_subscribed(stack: Stack) -> None:
     """What the shipper and the replay write themselves would come back to the shipper, which would write of it.
 
     And what a parameter names beside them.
@@ -63,6 +69,11 @@ def test_nothing_but_the_predictions_is_subscribed(stack: Stack) -> None:
         assert predictions["LogGroupName"] == {"Ref": "InferenceLogGroup"}
         assert predictions["FilterPattern"] == '{ ($.message = "prediction") || ($.message = "prediction_error") }'
         assert "FilterName" not in predictions  # CloudFormation's, since a name of ours would make another filter
+    if stack.monitors:
+        records = subscriptions.pop("MonitorRecords")
+        assert records["LogGroupName"] == {"Ref": "MonitorLogGroup"}
+        assert records["FilterName"] == RECORD_FILTER  # by which the shipper believes them
+        assert records["FilterPattern"] == '{ ($.message = "drift") || ($.message = "verdict") }'
     for name in stack.log_groups:
         del subscriptions[name]
     assert [(selected(each["LogGroupName"], stack), each["FilterPattern"]) for each in subscriptions.values()] == [
@@ -167,5 +178,6 @@ def test_the_installer_maps_who_writes(stack: Stack) -> None:
     kibana = stack.properties("Kibana")
     assert kibana["ShipperRoleArns"] == [{"Fn::GetAtt": ["ShipperRole", "Arn"]}, {"Fn::GetAtt": ["ReplayRole", "Arn"]}]
     assert kibana["SecretArn"] == {"Ref": "MasterUser" if "Domain" in stack.resources else "KibanaSecretArn"}
-    assert kibana.get("MonitorRoleArns") == ([{"Ref": "MonitorRoleArn"}] if "MonitorRoleArn" in stack.given else None)
+    own = [{"Fn::GetAtt": ["MonitorRole", "Arn"]}] if stack.monitors else []
+    assert kibana["MonitorRoleArns"] == own + ([{"Ref": "MonitorRoleArn"}] if "MonitorRoleArn" in stack.given else [])
     assert kibana.get("AuditLog") == ("true" if "Domain" in stack.resources else None)

@@ -15,7 +15,7 @@ from shipper.field_map import TARGETS
 from tests.template.cloudformation import Resources, defaults, deployed, of_type, refusals
 from tools.root import ROOT
 
-FUNCTIONS = ("InferenceFunction", "ShipperFunction", "ReplayFunction", "KibanaFunction")
+FUNCTIONS = ("InferenceFunction", "ShipperFunction", "ReplayFunction", "KibanaFunction", "MonitorFunction")
 EXISTING = {"OpenSearchEndpoint": "https://search-x.eu-west-1.es.amazonaws.com", "OpenSearchDomainArn": "arn"}
 VPC = {"Network": "vpc", "VpcId": "vpc-1", "VpcSubnetId": "subnet-1"}
 

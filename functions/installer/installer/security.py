@@ -15,6 +15,7 @@ FORMER: Final = "/_opendistro/_security/api"  # Elasticsearch 7.10's
 ARN: Final = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]+")
 WITHOUT: Final = f"nothing is served at {API}: the server has no fine-grained access control and needs none, or roles are yours to make"
 KEPT: Final = ("hosts", "users", "and_backend_roles")  # of a mapping, beside its backend roles
+OWN: Final = "monitor.*"  # of a stack monitor.STACK, in small letters: no prefix of documents has a dot
 ROLES: Final[Mapping[str, dict[str, Any]]] = {
     "shipper": {
         "cluster_permissions": ["indices:data/write/bulk"],
@@ -28,8 +29,12 @@ ROLES: Final[Mapping[str, dict[str, Any]]] = {
         ],
     },
     "monitor": {
-        "cluster_permissions": [],
-        "index_permissions": [{"index_patterns": ["cwl-*"], "allowed_actions": ["read", "search"]}],
+        "cluster_permissions": ["indices:data/write/bulk"],
+        "index_permissions": [
+            {"index_patterns": ["cwl-*"], "allowed_actions": ["read", "search"]},
+            # the monitor's own index: summaries, baselines, decisions
+            {"index_patterns": [OWN], "allowed_actions": ["crud", "create_index"]},
+        ],
     },
 }
 
@@ -80,7 +85,10 @@ def _plan(server: Server, scope: Scope, kind: str, arns: Sequence[str]) -> Step:
 
 def rendered(role: Mapping[str, Any], scope: Scope) -> dict[str, Any]:
     """A role as access control takes it, for the indices of a prefix."""
-    permissions = [{**one, "index_patterns": [scope.pattern]} for one in role["index_permissions"]]
+    own = f"monitor.{scope.stack.lower()}" if scope.stack else OWN
+    permissions = [
+        {**one, "index_patterns": [own if one["index_patterns"] == [OWN] else scope.pattern]} for one in role["index_permissions"]
+    ]
     return {**role, "index_permissions": permissions}
 
 

@@ -17,6 +17,7 @@ from cost import estimate, prices
 from cost.estimate import SIZES, Line, Size
 from cost.prices import Price
 from local.template import load
+from monitor.verdict import Verdict
 from tools.errors import UserError
 from tools.root import ROOT
 
@@ -41,6 +42,7 @@ BY_HAND: list[tuple[Size, str, float]] = [
     (MEDIUM, "Lambda: shipper", 6.793),  # 6,083,333 of 55 ms: 1.2167 + 334,583 GB-s: 5.5764
     (LARGE, "Lambda: shipper", 41.57),  # 30,416,667 of 70 ms: 6.0833 + 2,129,167 GB-s: 35.486
     (SMALL, "Lambda: replay", 0.1952),  # 2,920 of 2 s of 2 GB: 0.0006 + 11,680 GB-s: 0.1947
+    (SMALL, "Lambda: monitor", 0.1466),  # 2,920 of 3 s of 1 GB: 0.0006 + 8,760 GB-s: 0.1460
     (SMALL, "API Gateway", 0.304),
     (MEDIUM, "API Gateway", 30.42),
     (LARGE, "API Gateway", 577.50),  # 300 million: 300; 308.33 million at 0.90: 277.50
@@ -48,7 +50,7 @@ BY_HAND: list[tuple[Size, str, float]] = [
     (MEDIUM, "CloudWatch: log lines", 41.35),  # 30,416,667 x 2,333 + 6,083,333 x 1,929 = 82.697 GB
     (LARGE, "CloudWatch: log lines", 738.96),  # 608,333,333 x 2,333 + 30,416,667 x 1,929 = 1,477.92 GB
     (LARGE, "CloudWatch: log kept", 3.061),  # 1,477.92 / 30.4167 x 14 x 0.15 = 102.04 GB
-    (SMALL, "CloudWatch: metrics, alarms", 12.70),  # 23 x 0.30 + 28 x 0.10 + 3
+    (SMALL, "CloudWatch: metrics, alarms", 15.20),  # 31 x 0.30 + 29 x 0.10 + 3
     (SMALL, "Secrets Manager", 0.80),
     (LARGE, "Answers to the internet", 27.375),  # 608,333,333 x 500 = 304.17 GB
     (SMALL, "S3 and SNS", 0.0166),  # 2,920 x 0.000005 + 100 x 0.00002
@@ -69,7 +71,7 @@ def test_every_line_is_worked_out_by_hand() -> None:
     assert {what for _, what, _ in BY_HAND} == {each.what for each in estimate.bill(LARGE, KNOWN)}
 
 
-@pytest.mark.parametrize(("size", "usd"), [(SMALL, 42.7), (MEDIUM, 421.1), (LARGE, 2665)], ids=NAMES)
+@pytest.mark.parametrize(("size", "usd"), [(SMALL, 45.35), (MEDIUM, 423.7), (LARGE, 2667.9)], ids=NAMES)
 def test_a_sum_is_what_one_adds_up_by_hand(size: Size, usd: float) -> None:
     assert command.total(estimate.bill(size, KNOWN)) == pytest.approx(usd, rel=0.002)
 
@@ -136,6 +138,10 @@ def custom_metrics() -> int:
             assert listed
             names |= {(service, prefix + name.capitalize()) for name in re.findall(r'"(\w+)"', listed[1])}
     assert 'add_metric("MemoryUtilization"' in (ROOT / "functions/shipper/shipper/handler.py").read_text()
+    monitor = (ROOT / "functions/monitor/monitor/handler.py").read_text()
+    names |= {("monitor", name) for name in re.findall(r'add_metric\("(\w+)"', monitor)}
+    assert 'for word in Verdict:\n        metrics.add_metric(f"Streams{' in monitor
+    names |= {("monitor", word) for word in Verdict}
     return len(names | {("shipper", "MemoryUtilization")})
 
 
@@ -158,6 +164,7 @@ def test_what_is_counted_is_what_the_stack_has(counted: Callable[[], int], figur
 def test_memory_and_schedule_are_the_templates() -> None:
     for name, memory in estimate.MEMORY_GB.items():
         assert RESOURCES[f"{name.capitalize()}Function"]["Properties"]["MemorySize"] == memory * 1024
+    assert RESOURCES["MonitorFunction"]["Properties"]["Events"]["Judge"]["Properties"]["Schedule"] == "rate(15 minutes)"
     assert PARAMETERS["ReplaySchedule"]["Default"] == f"rate({60 // estimate.REPLAYS_AN_HOUR} minutes)"
 
 

@@ -74,6 +74,7 @@ def test_template_is_read() -> None:
         ),
         "ReplayFunction": Function("ReplayFunction", ROOT / "functions/shipper", "shipper.replay.handler", 2048, 900, 0),
         "KibanaFunction": Function("KibanaFunction", ROOT / "functions/installer", "installer.custom_resource.handler", 256, 300),
+        "MonitorFunction": Function("MonitorFunction", ROOT / "functions/monitor", "monitor.handler.handler", 1024, 300, 0),
     }
     pattern = '{ ($.message = "prediction") || ($.message = "prediction_error") }'
     assert found.subscriptions == [("InferenceLogGroup", pattern, "ShipperFunction")]

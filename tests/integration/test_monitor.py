@@ -1,0 +1,186 @@
+"""The built monitor under the real runtime: from predictions in OpenSearch to drift lines in OpenSearch."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import numpy as np
+import pytest
+import requests
+from opensearchpy import RequestsHttpConnection
+
+from local.cloudwatch import Subscription
+from local.runtime import Runtime
+from local.runtime import running as start
+from local.stack import Stack
+from local.template import Template, load
+from monitor import baseline
+from monitor.follow import Accepted
+from monitor.plan import Plan
+from monitor.settings import own_index
+from monitor.store import Kind, Store
+from monitor.summary import SLOT, Stream, Summary
+from monitor.windows import HOUR, cut
+from tests.integration.test_monitor_read import nested
+from tests.unit.monitor.made import records, slots
+
+STACK = "Judged-Stack"
+STREAM = Stream(STACK, "/aws/lambda/judged", "a-model")
+RECORDS = load()["Resources"]["MonitorRecords"]["Properties"]
+EACH = 30  # predictions a slot
+DRIFT = {"prediction.label": "unacceptable", "input.sig.s3": 90}
+
+
+class Judge:
+    """The running function, and every line that it wrote."""
+
+    def __init__(self, runtime: Runtime, lines: list[str], subscription: Subscription) -> None:
+        self._runtime = runtime
+        self._lines = lines
+        self._subscription = subscription
+
+    def run(self) -> list[dict[str, Any]]:
+        """Judge once; the JSON lines that this left, but for metrics."""
+        before = len(self._lines)
+        self._runtime.invoke({})
+        assert self._subscription.drain(20)
+        written = [json.loads(line) for line in self._lines[before:] if line.startswith("{")]
+        return [line for line in written if "_aws" not in line]
+
+
+@pytest.fixture(scope="module")
+def store(running: Stack) -> Store:
+    url = urlsplit(running.opensearch_url)
+    return Store(RequestsHttpConnection(host=url.hostname or "", port=url.port), own_index(STACK), STACK)
+
+
+@pytest.fixture(scope="module")
+def judge(running: Stack, template: Template, built: Path, runtime_packages: Path, store: Store) -> Iterator[Judge]:
+    """The built monitor for the running OpenSearch; what passes the filter goes to the shipper, as in the stack."""
+    lines: list[str] = []
+    with ExitStack() as parts:
+        subscription = Subscription("MonitorLogGroup", RECORDS["FilterPattern"], running.shipper.invoke, filters=(RECORDS["FilterName"],))
+        thread = threading.Thread(target=subscription.run, daemon=True)
+        thread.start()
+        parts.callback(thread.join, 10)
+        parts.callback(subscription.stop)
+
+        def write(line: str) -> None:
+            lines.append(line)
+            subscription.put(line)
+
+        given = {"OPENSEARCH_URL": running.opensearch_url, "STACK": STACK}
+        runtime = parts.enter_context(
+            start(
+                template.functions["MonitorFunction"],
+                given,
+                write,
+                code=built / "MonitorFunction",
+                packages=runtime_packages,
+            )
+        )
+        yield Judge(runtime, lines, subscription)
+    requests.delete(f"{running.opensearch_url}/{own_index(STACK)}", timeout=30)
+    query = {"query": {"term": {"@stack": STACK}}}
+    requests.post(f"{running.opensearch_url}/cwl-*/_delete_by_query?refresh=true", json=query, timeout=30)
+
+
+def predicted(url: str, begin: int, end: int, chance: np.random.Generator, **given: Any) -> None:
+    """Put predictions of a stream into the index, as the shipper would."""
+    lines = []
+    for slot in range(begin, end, SLOT):
+        for row in records(EACH, chance, **given):
+            at = slot * 1000 + int(chance.integers(SLOT * 1000))
+            day = time.strftime("%Y.%m.%d", time.gmtime(at / 1000))
+            envelope = {
+                "@timestamp": at,
+                "@kind": "prediction",
+                "@stack": STACK,
+                "@log_group": STREAM.log_group,
+                "model": {"name": STREAM.model, "version": "1"},
+            }
+            lines += [json.dumps({"create": {"_index": f"cwl-{day}"}}), json.dumps(nested(row) | envelope)]
+    answer = requests.post(
+        f"{url}/_bulk?refresh=true",
+        data=("\n".join(lines) + "\n").encode(),
+        headers={"content-type": "application/x-ndjson"},
+        timeout=60,
+    )
+    assert not answer.json()["errors"]
+
+
+def accept(store: Store, now: int) -> None:
+    """A week of summaries as the accepted baseline."""
+    week = slots(7 * 96, EACH, np.random.default_rng(1), start=now - 8 * 24 * HOUR)
+    plan = Plan(rows=100, longest=8 * HOUR, windows=168, deff=1.0, armed=True, days=7)
+    fitted = baseline.fit([_of(part) for part in cut(week, rows=plan.rows, at_most=plan.longest).full])
+    accepted = Accepted.of(1, fitted, plan)
+    content = baseline.to_document(accepted.baseline) | {"plan": accepted.plan()}
+    store.create(Kind.BASELINE, STREAM, 1, content)
+    store.create(Kind.DECISION, STREAM, 1, {"baseline": 1, "action": "accept"})
+
+
+def _of(part: Summary) -> Summary:
+    values = {name: getattr(part, name) for name in Summary.__dataclass_fields__}
+    return Summary(**values | {"stream": STREAM, "profile": ""})
+
+
+def test_a_drift_line_is_in_the_index_within_one_run(running: Stack, judge: Judge, store: Store) -> None:
+    first = judge.run()
+    assert [line["message"] for line in first] == ["heartbeat"]  # no predictions of this stack: nothing to say
+    assert first[0]["streams"] == 0
+    now = int(time.time()) // SLOT * SLOT
+    chance = np.random.default_rng(2)
+    accept(store, now)
+    predicted(running.opensearch_url, now - 9 * HOUR, now - 4 * HOUR, chance)
+    predicted(running.opensearch_url, now - 4 * HOUR, now - SLOT, chance, **DRIFT)
+    written = judge.run()
+    verdicts = [line["monitor"] for line in written if line["message"] == "verdict"]
+    assert [one["word"] for one in verdicts][:4] == ["ok"] * 4
+    assert "notice" in [one["word"] for one in verdicts]
+    assert written[-1]["message"] == "heartbeat"
+    assert written[-1]["verdicts"] == {"notice": 1}
+    found = searched(running, {"term": {"@kind": "drift"}}, {"term": {"monitor.unusual": True}})
+    assert {hit["monitor"]["signal"] for hit in found} >= {"means", "label"}
+    assert searched(running, {"term": {"monitor.word": "notice"}}, {"term": {"monitor.begins": True}})
+    again = judge.run()
+    assert [line["message"] for line in again] == ["heartbeat"]  # a second run finds nothing new
+    assert again[0]["slots"] == 0
+
+
+def test_a_slot_whose_count_changed_is_read_again(running: Stack, judge: Judge, store: Store) -> None:
+    slot = int(time.time()) // SLOT * SLOT - 6 * HOUR
+    before = store.counts(STREAM, slot, slot + SLOT)[slot]
+    predicted(running.opensearch_url, slot, slot + SLOT, np.random.default_rng(5))
+    assert judge.run()[-1]["slots"] == 1
+    assert store.counts(STREAM, slot, slot + SLOT) == {slot: before + EACH}
+
+
+def test_a_server_that_is_away_is_one_sentence(template: Template, built: Path, runtime_packages: Path) -> None:
+    lines: list[str] = []
+    given = {"OPENSEARCH_URL": "http://127.0.0.1:9", "STACK": STACK}
+    function = template.functions["MonitorFunction"]
+    with start(function, given, lines.append, code=built / "MonitorFunction", packages=runtime_packages) as runtime:
+        assert runtime.invoke({}) == {"streams": 0}
+    (said,) = [json.loads(line) for line in lines if line.startswith("{")]
+    assert (said["level"], said["message"]) == ("ERROR", "not_judged")
+    assert "cannot be reached" in said["reason"]
+    assert "Traceback" not in "".join(lines)
+
+
+def searched(running: Stack, *filters: dict[str, Any]) -> list[dict[str, Any]]:
+    """Documents that passed the whole way, once they can be found."""
+    query = {"query": {"bool": {"filter": list(filters)}}, "size": 100}
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        if found := running.search(query):
+            return [hit["_source"] for hit in found]
+        time.sleep(0.2)
+    return []
