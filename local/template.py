@@ -98,10 +98,13 @@ def read(path: Path = ROOT / "template.yaml") -> Template:
 
 
 def _written_subscriptions(resources: dict[str, Any]) -> list[tuple[str, str, str]]:
-    """The subscriptions that are resources of their own, of the template's log groups; a parameter's log groups are not here."""
+    """The subscriptions that are resources of their own, of the template's log groups; a parameter's log groups are not here.
+
+    Nor is the monitor's: where nothing is installed it is not in the stack by itself.
+    """
     found = []
     for resource in resources.values():
-        if resource["Type"] == "AWS::Logs::SubscriptionFilter":
+        if resource["Type"] == "AWS::Logs::SubscriptionFilter" and resource.get("Condition") in {None, HAS_INFERENCE}:
             details = resource["Properties"]
             if (group := details["LogGroupName"].get("Ref")) in resources:
                 found.append((group, details["FilterPattern"], details["DestinationArn"]["Fn::GetAtt"][0]))

@@ -143,6 +143,7 @@ def test_the_assumptions_about_cost_in_the_documents_are_the_scripts() -> None:
         f"{estimate.SHIPPER_MS} ms of the shipper for a payload and {estimate.SHIPPER_MS_A_LINE} ms for each line",
         f"{small} line at once in the small size, {medium} in the medium, {large} in the large",
         f"{estimate.REPLAY_MS:,} ms of 2 GB for a replay",
+        f"{estimate.MONITOR_MS:,} ms of 1 GB for a run of the monitor",
         f"{estimate.API_LOG_BYTES} bytes for a line of the access log, {estimate.LINE_BYTES} bytes more for each line",
         f"compressed to {estimate.COMPRESSED}, for {estimate.LOG_RETENTION_DAYS} days",
         f"{estimate.CUSTOM_METRICS} custom metrics",

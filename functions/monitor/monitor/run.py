@@ -53,7 +53,7 @@ def run(
     Raises `ServerProblem` where the server does not do its part for the streams as a whole, or for the first of them.
     """
     closed = int(now - BEHIND) // SLOT * SLOT
-    found, others = _asking(lambda: find_streams(connection, stack, closed - DAY, closed, index=index))
+    found, others = asking(lambda: find_streams(connection, stack, closed - DAY, closed, index=index))
     states = {stream_of(one.source): one for one in store.documents(Kind.STATE)}
     recent = {stream for stream, one in states.items() if closed - State.read(one.source).until < WEEK}
     streams = [*found, *sorted(recent - {*found, *others})]
@@ -102,7 +102,7 @@ def fill(connection: Connection, store: Store, stream: Stream, start: int, end: 
         def count(begin: int = begin, until: int = until) -> dict[int, int]:
             return read_counts(connection, stream, begin, until, index=index)
 
-        changed = [slot for slot, rows in _asking(count).items() if rows > kept.get(slot, 0)]
+        changed = [slot for slot, rows in asking(count).items() if rows > kept.get(slot, 0)]
         for first, last in _spans(sorted(changed)):
 
             def several(first: int = first, last: int = last) -> int:
@@ -110,7 +110,7 @@ def fill(connection: Connection, store: Store, stream: Stream, start: int, end: 
                 store.put_summaries(summaries)
                 return len(summaries)
 
-            _asking(several)
+            asking(several)
         read += len(changed)
     return read
 
@@ -138,7 +138,8 @@ def _accepted(store: Store, stream: Stream, report: Run) -> Accepted | None:
         return None
 
 
-def _asking[Answer](ask: Callable[[], Answer]) -> Answer:
+def asking[Answer](ask: Callable[[], Answer]) -> Answer:
+    """What `ask` answers. Raises `ServerProblem` for what the server does not do."""
     try:
         return ask()
     except TransportError as problem:

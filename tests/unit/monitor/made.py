@@ -73,6 +73,8 @@ def summary(rows: Sequence[Record], start: int = MONDAY, *, seconds: int = SLOT,
     )
 
 
-def slots(count: int, rows: int, chance: np.random.Generator, *, start: int = MONDAY, **given: Any) -> list[Summary]:
+def slots(
+    count: int, rows: int, chance: np.random.Generator, *, start: int = MONDAY, stream: Stream = STREAM, **given: Any
+) -> list[Summary]:
     """So many slots one after the other, with so many records each."""
-    return [summary(records(rows, chance, **given), start + at * SLOT) for at in range(count)]
+    return [summary(records(rows, chance, **given), start + at * SLOT, stream=stream) for at in range(count)]

@@ -1,0 +1,179 @@
+"""What accepting a baseline would mean, and why it should not be done: pure functions of summaries."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from monitor import baseline as accepted
+from monitor import dial
+from monitor.baseline import TooFewWindows
+from monitor.dial import Choice
+from monitor.feasible import smallest_effect
+from monitor.follow import Accepted, Finding, Reference, State, follow
+from monitor.plan import Plan, plan
+from monitor.summary import SLOT, Summary
+from monitor.verdict import Verdict
+from monitor.windows import DAY, cut
+
+GAP: Final = 2 * SLOT  # seconds without a prediction that are a gap, where no such quarter of a day is usual
+ENOUGH: Final = 100  # predictions a slot, in the mean, from which an empty slot is no chance
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A baseline as it would be accepted, and the sentences that speak against it."""
+
+    accepted: Accepted
+    plan: Plan
+    against: tuple[str, ...]
+
+
+def propose(number: int, slots: Sequence[Summary], start: int, end: int, *, current: Accepted | None, choice: Choice) -> Proposal:
+    """The baseline of the slots from `start` until before `end`. Raises `TooFewWindows`."""
+    inside = [slot for slot in slots if start <= slot.start < end and slot.rows]
+    if not inside:
+        raise TooFewWindows("these days have no predictions")
+    versions = sorted({(slot.version, slot.profile) for slot in inside})
+    rows = {v: sum(s.rows for s in inside if (s.version, s.profile) == v) for v in versions}
+    main = max(versions, key=lambda v: rows[v])
+    of_main = [slot for slot in inside if (slot.version, slot.profile) == main]
+    planned = plan(of_main)
+    full = cut(of_main, rows=planned.rows, at_most=planned.longest).full
+    fitted = accepted.fit(full)
+    against = []
+    if len(versions) > 1:
+        names = ", ".join(version or "none" for version, _ in versions)
+        against.append(f"Two versions or more answered ({names}): give days of one version.")
+    against += gaps(of_main, start, end)
+    if not planned.armed:
+        against.append(planned.sentence())
+    against += _noticed(inside, current, choice, end)
+    return Proposal(Accepted.of(number, fitted, planned), planned, tuple(against))
+
+
+def gaps(slots: Sequence[Summary], start: int, end: int) -> list[str]:
+    """Spans without a prediction that chance or the hour of the day do not explain.
+
+    With fewer than 100 predictions a slot an empty one may be chance, and where most other days are empty at the same hour
+    it is the daily cycle.
+    """
+    there = {slot.start for slot in slots}
+    if not there or sum(slot.rows for slot in slots) / len(there) < ENOUGH:
+        return []
+    days = max(1, (end - start) // DAY)
+    found: list[tuple[int, int]] = []
+    for at in range(start, end, SLOT):
+        usual = sum((at + shift * DAY) in there for shift in range(-days, days + 1)) > days / 2
+        if at not in there and usual:
+            if found and found[-1][1] == at:
+                found[-1] = (found[-1][0], at + SLOT)
+            else:
+                found.append((at, at + SLOT))
+    return [f"No predictions from {moment(a)} until {moment(b)}." for a, b in found if b - a >= GAP]
+
+
+def _noticed(slots: Sequence[Summary], current: Accepted | None, choice: Choice, end: int) -> list[str]:
+    if current is None:
+        return []
+    findings = judged(slots, current, choice, end)
+    return [f"The baseline in use notices in these days, {said(f)}" for f in findings if f.begins]
+
+
+def judged(slots: Sequence[Summary], reference: Accepted, choice: Choice, end: float) -> list[Finding]:
+    """The findings against the baseline, as the schedule would have had them."""
+    if not slots:
+        return []
+    _, findings = follow(slots[0].stream, slots, State(), accepted=reference, profile=None, choice=choice, now=end)
+    return [finding for finding in findings if finding.reference is Reference.BASELINE]
+
+
+def comparison(old: Accepted, new: Accepted) -> list[tuple[str, str, str]]:
+    """Rows of a table: what, in the old baseline, in the new one."""
+    a, b = old.baseline, new.baseline
+    table = [
+        ("days", _days(old), _days(new)),
+        ("version", a.version or "none", b.version or "none"),
+        ("windows", f"{a.windows} of {old.rows}", f"{b.windows} of {new.rows}"),
+        ("predictions", f"{a.rows:,}", f"{b.rows:,}"),
+        ("deff", f"{a.deff:.2f}", f"{b.deff:.2f}"),
+    ]
+    if a.label and b.label:
+        for label in dict.fromkeys([*a.labels, *b.labels]):
+            shares = [_share(x.labels, x.label.expected.tolist(), label) for x in (a, b) if x.label]
+            table.append((f"share of {label}", *shares))  # type: ignore[arg-type]
+    if a.means and b.means:
+        before = dict(zip(a.means.names, a.means.centre.tolist(), strict=True))
+        after = dict(zip(b.means.names, b.means.centre.tolist(), strict=True))
+        names = dict.fromkeys([*before, *after])
+        table += [(f"mean of {n}", _number(before.get(n)), _number(after.get(n))) for n in names]
+    return table
+
+
+def feasible(slots: Sequence[Summary], *, days: float, streams: int) -> list[str]:
+    """What can be found at this traffic, and after how long."""
+    if not slots:
+        return ["No predictions in these days."]
+    newest = max(slots, key=lambda s: s.start)
+    of_one = [s for s in slots if (s.version, s.profile) == (newest.version, newest.profile) and s.rows]
+    span = max(DAY, max(s.end for s in of_one) - min(s.start for s in of_one))
+    a_day = sum(s.rows for s in of_one) / (span / DAY)
+    planned = plan(of_one)
+    lines = [f"{a_day:,.0f} predictions a day of version {newest.version or 'none'}.", planned.sentence()]
+    full = cut(of_one, rows=planned.rows, at_most=planned.longest).full
+    if len(full) < 3:
+        return lines
+    fitted = accepted.fit(full)
+    choice = dial.choose(max(planned.windows, 72), days=days, streams=streams)
+    hours = choice.row.in_a_row * max(1.0, fitted.rows_a_window / a_day * 24)
+    if fitted.means:
+        least = smallest_effect(
+            components=len(fitted.means.names),
+            windows=max(planned.windows, 72),
+            rows=fitted.rows_a_window,
+            deff=fitted.deff,
+            level=choice.row.level,
+        )
+        lines.append(f"Smallest shift of the means that a window finds in 19 of 20: {least:.2f} standard deviations of a prediction.")
+    lines.append(f"A notice takes {choice.row.in_a_row} windows in a row, about {hours:.1f} hours.")
+    lines.append(choice.sentence())
+    if fitted.missing:
+        lines.append(f"Not in the records: {', '.join(sorted(fitted.missing))}.")
+    return lines
+
+
+def said(finding: Finding) -> str:
+    """A finding in one line."""
+    window = finding.window
+    return f"{moment(window.start)} to {moment(window.end)}: {finding.sentence}"
+
+
+def rate(findings: Sequence[Finding]) -> str:
+    """How often the windows were unusual, and how many notices began."""
+    full = [f for f in findings if f.verdict not in {Verdict.INSUFFICIENT, Verdict.STALE}]
+    if not full:
+        return "No window had enough predictions."
+    unusual = sum(f.in_a_row > 0 or f.verdict is Verdict.UNUSUAL for f in full)
+    begun = sum(f.begins for f in findings)
+    days = (max(f.window.end for f in full) - min(f.window.start for f in full)) / DAY
+    each = f"one in {days / begun:.1f} days" if begun else f"none in {days:.1f} days"
+    return f"{len(full)} windows, {unusual} unusual ({100 * unusual / len(full):.1f} %); {begun} notices: {each}."
+
+
+def moment(seconds: float) -> str:
+    """A time as it is shown."""
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M}"
+
+
+def _days(one: Accepted) -> str:
+    return f"{moment(one.baseline.start)} to {moment(one.baseline.end)}"
+
+
+def _share(names: tuple[str, ...], shares: list[float], label: str) -> str:
+    return f"{shares[names.index(label)]:.3f}" if label in names else "-"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3g}"

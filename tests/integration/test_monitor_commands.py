@@ -1,0 +1,104 @@
+"""`python -m monitor` against the real OpenSearch: from predictions of two weeks to an accepted baseline and a back-test."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from urllib.parse import urlsplit
+
+import numpy as np
+import pytest
+import requests
+from opensearchpy import RequestsHttpConnection
+
+from local.stack import Stack
+from monitor.__main__ import main
+from monitor.settings import own_index
+from monitor.store import Store
+from monitor.summary import Stream
+from monitor.windows import DAY
+from tests.unit.monitor.made import slots
+
+STACK = "commanded"
+STREAM = Stream(STACK, "/aws/lambda/commanded", "a-model")
+TODAY = int(time.time()) // DAY * DAY
+type Run = Callable[..., tuple[int, str, str]]
+
+
+def day(days_ago: int) -> str:
+    return f"{datetime.fromtimestamp(TODAY - days_ago * DAY, UTC):%Y-%m-%d}"
+
+
+@pytest.fixture(scope="module")
+def url(running: Stack) -> Iterator[str]:
+    """A server with summaries of nine days: eight alike, and yesterday with other labels. The stream is known by its state."""
+    where = urlsplit(running.opensearch_url)
+    store = Store(RequestsHttpConnection(host=where.hostname or "", port=where.port), own_index(STACK), STACK)
+    chance = np.random.default_rng(1)
+    alike = slots(8 * 96, 26, chance, start=TODAY - 9 * DAY, stream=STREAM)
+    drifted = slots(96, 26, chance, start=TODAY - DAY, stream=STREAM, **{"prediction.label": "unacceptable"})
+    store.put_summaries([*alike, *drifted])
+    store.put_state(STREAM, {"until": TODAY}, None)
+    yield running.opensearch_url
+    requests.delete(f"{running.opensearch_url}/{own_index(STACK)}", timeout=30)
+
+
+@pytest.fixture
+def run(url: str, capsys: pytest.CaptureFixture[str]) -> Run:
+    def command(*words: str) -> tuple[int, str, str]:
+        code = main([*words, "--opensearch", url, "--stack", STACK])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return command
+
+
+def test_from_summaries_to_a_baseline_in_use(run: Run) -> None:
+    code, output, errors = run("feasible")
+    assert (code, errors) == (0, "")
+    assert "predictions a day of version 1." in output
+    assert "At most one false notice" in output
+    assert "no baseline is accepted" in run("baseline", "show")[1]
+    code, output, errors = run("baseline", "accept", "--from", day(8), "--to", day(2))
+    assert (code, errors) == (0, "")
+    assert "accepted: baseline 1 is in use." in output
+    assert "on other days it would have noticed:" in output
+    assert "share of the label" in output  # yesterday's
+    assert "baseline 1" in run("baseline", "show")[1]
+    code, output, errors = run("backtest", "--from", day(1), "--to", day(1))
+    assert (code, errors) == (0, "")
+    assert "1 notices" in output
+    code, output, errors = run("baseline", "accept", "--from", day(7), "--to", day(1))
+    assert code == 1
+    assert "against it: The baseline in use notices in these days" in output
+    assert "--force" in errors
+    code, output, errors = run("baseline", "accept", "--from", day(7), "--to", day(1), "--force")
+    assert (code, errors) == (0, "")
+    assert "1 (in use)" in output  # old against new
+    assert run("baseline", "use", "1")[0] == 0
+    listed = run("baseline", "list")[1]
+    assert [line.split()[0] for line in listed.splitlines()[1:]] == ["1", "2"]
+    assert listed.splitlines()[1].endswith("in use")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("baseline", "accept", "--from", day(40), "--to", day(34)), "these days have no predictions"),
+        (("baseline", "accept", "--from", day(2), "--to", day(3)), "--to is before --from"),
+        (("baseline", "accept", "--from", day(3), "--to", day(0)), "--to must be a day that is over"),
+        (("baseline", "use", "9"), "there is no baseline 9"),
+        (("feasible", "--log-group", "/nobody"), "no stream of the stack commanded is meant: there are /aws/lambda/commanded a-model"),
+    ],
+)
+def test_what_cannot_be_done_is_one_sentence(words: tuple[str, ...], said: str, run: Run) -> None:
+    code, _, errors = run(*words)
+    assert code == 1
+    assert said in errors
+    assert errors.count("\n") == 1
+
+
+def test_a_server_that_is_away(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["feasible", "--opensearch", "http://127.0.0.1:9", "--stack", STACK]) == 1
+    assert capsys.readouterr().err.startswith("python -m monitor: OpenSearch cannot be reached")
