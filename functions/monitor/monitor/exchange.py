@@ -1,24 +1,24 @@
 """An HTTP exchange with a time limit on the wall clock, whatever the other side does.
 
-The time-out of requests limits a single read. It does not end an answer that arrives byte by byte, an upload that is taken by the
-kilobyte, or a slow name lookup. So each exchange has a thread of its own, and after its time the connection is closed, which also
-ends an upload.
+The time-out of requests limits a single read. It does not end an answer that arrives byte by byte, or an upload that is taken by the
+kilobyte. So a watch closes the connection of an exchange after its time, which also ends an upload. It cannot end a slow name lookup:
+so a new connection is made in a thread of its own, which is left alone after that time, and then sends nothing.
 """
 
 from __future__ import annotations
 
-import copy
+import math
 import socket
+import time
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Mapping
-from contextlib import suppress
-from functools import partial
-from threading import Thread
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from threading import Condition, Thread
 from typing import Any, Final
 
 import requests
 from opensearchpy import RequestsHttpConnection
-from opensearchpy.exceptions import ConnectionTimeout
+from opensearchpy.exceptions import ConnectionTimeout, TransportError
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection
 
@@ -51,19 +51,21 @@ class Connection(RequestsHttpConnection):
         headers: Mapping[str, str] | None = None,
     ) -> Any:
         """As opensearch-py's. `timeout` is in seconds, for the whole exchange; as a pair, to connect and for the rest."""
-        bound = copy.copy(self)  # with this exchange's session: a thread that begins too late must not find another one
-        call = partial(RequestsHttpConnection.perform_request, bound)
         times: Any = timeout or self.timeout
         seconds = sum(times) if isinstance(times, tuple) else times
+        adapter = self._adapter
+        adapter.deadline = time.monotonic() + seconds + GRACE_SECONDS
         try:
-            return within(seconds + GRACE_SECONDS, lambda: call(method, url, params, body, times, allow_redirects, ignore, headers))
-        except TookTooLong as problem:
-            self.log_request_fail(method, url, url, None, seconds, exception=problem)
-            self._adapter.cut()
-            self.session.close()
-            self.session = copy.copy(self.session)
-            self._mount()
-            raise ConnectionTimeout("TIMEOUT", "no answer in time", problem) from None
+            with _watch.cutting(adapter):
+                return super().perform_request(method, url, params, body, times, allow_redirects, ignore, headers)
+        except TransportError as problem:
+            if adapter.is_cut:
+                raise ConnectionTimeout("TIMEOUT", "no answer in time", problem) from None
+            raise
+        finally:
+            if adapter.is_cut:  # perhaps after its answer was read: this connection cannot be used again
+                self.session.close()
+                self._mount()
 
     def _mount(self) -> None:
         self._adapter = _Adapter()
@@ -83,10 +85,11 @@ class Connection(RequestsHttpConnection):
 
 
 class _Adapter(HTTPAdapter):
-    """Knows the connections that it opened, so that they can be cut by another thread."""
+    """Knows the connection that it opened, so that another thread can cut it, and its deadline (of `time.monotonic()`)."""
 
     def __init__(self) -> None:
-        self.opened: list[HTTPConnection] = []
+        self.opened: _Cuttable | None = None
+        self.deadline = math.inf
         self.is_cut = False
         super().__init__()
 
@@ -98,17 +101,24 @@ class _Adapter(HTTPAdapter):
         return pool
 
     def cut(self) -> None:
-        """End all exchanges that are under way, and refuse new ones."""
+        """End the exchange that is under way, and refuse new ones."""
         self.is_cut = True
-        for connection in self.opened:
-            connection.cut()  # type: ignore[attr-defined]
+        if self.opened:
+            self.opened.cut()
 
 
 class _Cuttable(HTTPConnection):
     adapter: _Adapter
 
     def connect(self) -> None:
-        self.adapter.opened = [self]  # one exchange at a time: earlier connections are idle or closed
+        self.adapter.opened = self  # one exchange at a time: earlier connections are idle or closed
+        try:
+            within(self.adapter.deadline - time.monotonic(), self._connect)
+        except TookTooLong:
+            self.adapter.cut()
+            raise
+
+    def _connect(self) -> None:
         super().connect()
         if self.adapter.is_cut:
             self.close()
@@ -119,6 +129,50 @@ class _Cuttable(HTTPConnection):
         if sock is not None:
             with suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
+
+
+class _Watch:
+    """One thread that cuts the exchanges that take too long.
+
+    An exchange seldom wakes it, because that costs more than a short exchange may. The thread sleeps until the deadline that it saw
+    last, then looks at the exchanges of that moment. Only an earlier deadline wakes it. So its sleep may span several exchanges, the
+    freeze of a function's instance, or the restore of a snapshot with another clock.
+    """
+
+    def __init__(self) -> None:
+        self._changed = Condition()
+        self._under_way: list[_Adapter] = []
+        self._wakes = math.inf
+        self._thread: Thread | None = None
+
+    @contextmanager
+    def cutting(self, adapter: _Adapter) -> Iterator[None]:
+        """Cut what this adapter has under way at its deadline; never after the end."""
+        with self._changed:
+            self._under_way.append(adapter)
+            if self._thread is None or not self._thread.is_alive():  # a fork has none
+                self._thread = Thread(target=self._run, daemon=True)
+                self._thread.start()
+            elif adapter.deadline < self._wakes:
+                self._changed.notify()
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._under_way.remove(adapter)
+
+    def _run(self) -> None:
+        with self._changed:
+            while True:
+                now = time.monotonic()
+                for adapter in self._under_way:
+                    if adapter.deadline <= now and not adapter.is_cut:
+                        adapter.cut()
+                self._wakes = min((each.deadline for each in self._under_way if not each.is_cut), default=math.inf)
+                self._changed.wait(None if self._wakes == math.inf else max(self._wakes - now, 0.0))
+
+
+_watch: Final = _Watch()
 
 
 def within[Result](seconds: float, call: Callable[[], Result]) -> Result:
