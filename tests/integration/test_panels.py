@@ -140,7 +140,7 @@ def bin_of_score(doc: Doc) -> list[Any]:
 
 
 def live(doc: Doc) -> bool:
-    return live(doc) and str(doc["@kind"]) == "prediction" and bool(label(doc))
+    return str(doc.get("traffic", "live")) == "live"
 
 
 def predicted(doc: Doc) -> bool:
@@ -156,7 +156,7 @@ def shipped(doc: Doc) -> bool:
 
 
 def rescued(doc: Doc) -> bool:
-    return "@rescued" in doc
+    return live(doc) and "@rescued" in doc
 
 
 def inner(*names: str) -> Callable[[Doc], list[Any]]:
