@@ -1,4 +1,4 @@
-"""`make bench`: what shipping and predicting cost beside their rivals, in one run.
+"""`make bench`: the cost of shipping and predicting beside their rivals, in one run.
 
 The shipper's processor time is that of this process; OpenSearch is played by a process of its own on 127.0.0.1 that keeps nothing.
 A missed target does not fail the run: the machine may be slow, or busy.

@@ -144,7 +144,7 @@ def _descriptors(scale: Rounds, start: Start) -> Iterator[Row]:
 
 
 def logits_only(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The same file without its other outputs; the engine leaves out what nobody asks for."""
+    """The same file without its other outputs; the engine leaves out unused outputs."""
     bare = onnx.ModelProto()
     bare.CopyFrom(model)
     (loop,) = [node for node in bare.graph.node if node.op_type == "Loop"]
@@ -179,7 +179,7 @@ def predictor(command: list[str], environment: dict[str, str]) -> Iterator[Predi
 
 
 def _ours() -> tuple[list[str], dict[str, str]]:
-    """-S and -P: what the package holds can be imported, and nothing else of this environment."""
+    """-S and -P: only the package's modules can be imported, none of this environment."""
     command = [sys.executable, "-S", "-P", "-B", str(ROOT / "bench" / "predictor.py"), "ours"]
     return command, {"PATH": os.defpath, "PYTHONPATH": str(PACKAGE), "HASH_KEY": "bench"}
 

@@ -1,4 +1,4 @@
-"""Contenders measured in turn: what disturbs the machine disturbs all of them alike."""
+"""Contenders measured in turn, so that a disturbance of the machine affects all of them alike."""
 
 from __future__ import annotations
 

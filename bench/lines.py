@@ -144,7 +144,7 @@ def _report(_log: Printed, chance: Random) -> str:
 
 
 def _wrapped(log: Printed, chance: Random) -> str:
-    """Lambda's JSON format around what was printed: the object is a string in it."""
+    """Lambda's JSON format around printed text: the object is a string in it."""
     wrapper = {
         "timestamp": "2026-11-23T12:00:00Z",
         "level": "INFO",

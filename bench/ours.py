@@ -23,7 +23,7 @@ from shipper.ship import ship
 
 LIMIT: Final = 2**30
 RULES: Final = Rules(stack="prediction-monitor", record_groups=frozenset({GROUP}))
-# Of a function of one's own, whose lines have other names and no descriptors.
+# A function of one's own: its lines have other names and no descriptors.
 MAPPED: Final = RULES._replace(names=field_map("prediction.label=label,prediction.score=confidence,text=input"), key=b"key")
 
 

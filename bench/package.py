@@ -15,7 +15,7 @@ PACKAGE: Final = ROOT / ".aws-sam" / "build" / "ShipperFunction"
 # Processor time: an import waits for nothing, and a busy machine disturbs this less than the clock's.
 PROGRAM: Final = "import time; start = time.process_time(); import {module}; print(time.process_time() - start)"
 ENVIRONMENT: Final = {
-    "OPENSEARCH_URL": "https://search-x-abc.us-east-1.es.amazonaws.com",  # Amazon's: with what signs requests; nothing is sent
+    "OPENSEARCH_URL": "https://search-x-abc.us-east-1.es.amazonaws.com",  # Amazon's, so that signing is imported; nothing is sent
     "AWS_REGION": "us-east-1",
     "AWS_ACCESS_KEY_ID": "none",
     "AWS_SECRET_ACCESS_KEY": "none",
@@ -46,7 +46,7 @@ def import_seconds(modules: tuple[str, ...], rounds: int, tick: Callable[[], Non
 
 
 def _import(module: str) -> float:
-    """-S and -P: what the package holds can be imported, and nothing else of this environment."""
+    """-S and -P: only the package's modules can be imported, none of this environment."""
     command = [sys.executable, "-S", "-P", "-B", "-c", PROGRAM.format(module=module)]
     environment = {"PATH": os.defpath, "PYTHONPATH": str(PACKAGE), **ENVIRONMENT}
     return float(subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True).stdout)

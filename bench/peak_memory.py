@@ -41,7 +41,7 @@ def peak(way: str, url: str, file: Path) -> Peak:
 
 
 def main(way: str, url: str, file: str) -> None:
-    """Ship the event once, and print what it took."""
+    """Ship the event once, and print the memory that it took."""
     run = _usual(url) if way == "usual" else _ours(url, float(way.removeprefix("ours:")))
     gc.collect()
     _forget_peak()

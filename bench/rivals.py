@@ -76,7 +76,7 @@ def bodies(event: Event) -> list[bytes]:
 
 
 def floor(event: Event, ready: Sequence[bytes], connection: RequestsHttpConnection, codec: Codec) -> int:
-    """Only what cannot be left out: base64, gunzip, then for each ready body gzip, one POST as the shipper's, its answer's JSON."""
+    """The floor: base64, gunzip, then for each ready body gzip, one POST as the shipper's, its answer's JSON."""
     codec.inflate(base64.b64decode(event["awslogs"]["data"]))
     answered = 0
     for content in ready:

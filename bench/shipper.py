@@ -1,4 +1,4 @@
-"""The measurements of the shipper: what it costs beside its rivals, as rows."""
+"""The measurements of the shipper beside its rivals, as rows."""
 
 from __future__ import annotations
 
@@ -174,7 +174,7 @@ def _compared(name: str, times: dict[str, Times], pair: tuple[str, str], size: i
 
 
 def _beaten(name: str, times: dict[str, Times], rival: str, size: int, target: Target | None = None) -> Row:
-    """How many times what the shipper costs is the cost of a rival that it must beat."""
+    """The cost of a rival that the shipper must beat, divided by the shipper's cost."""
     mine, other = times[OURS].cpu, times[rival].cpu
     title = f"{name}: {_short(rival)} / {_short(OURS)}"
     return Row(title, _micro(mine, size), _unit(size), rival, _micro(other, size), ratio(other, mine), target)

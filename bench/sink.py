@@ -1,4 +1,4 @@
-"""A server that answers bulk requests as OpenSearch does and keeps nothing: what is measured is the sender."""
+"""A server that answers bulk requests as OpenSearch does and keeps nothing, so that only the sender is measured."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ class Target(NamedTuple):
 
 
 class Row(NamedTuple):
-    """One figure. `name` says what is divided by what where there is a ratio."""
+    """One figure. A ratio's `name` has the form "dividend / divisor"."""
 
     name: str
     value: float
@@ -95,7 +95,7 @@ def _rounded(value: str | float | None) -> str | float | None:
 
 @contextmanager
 def progress(page: Console) -> Iterator[Callable[[str, int], Callable[[], None]]]:
-    """Steps as they are made: `start(name, rounds)` gives what each round calls.
+    """Progress of steps: `start(name, rounds)` returns the function that each round calls.
 
     Drawn between the rounds only: a thread that draws would cost processor time in the middle of them.
     """

@@ -3,4 +3,4 @@
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "functions" / "inference"))  # what is shipped measures what is shipped
+sys.path.insert(0, str(Path(__file__).parents[1] / "functions" / "inference"))  # the shipped code measures the shipped model

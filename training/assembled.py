@@ -32,7 +32,7 @@ from training.sample import Sample
 
 MOST_FLIPS: Final = 0.02
 ROOM: Final = 262_144_000 - 105_000_000  # bytes of an unzipped zip package (AWS's quota), less the function and its packages
-RARE: Final = 0.01  # of the sample: what is rarer is unusual
+RARE: Final = 0.01  # of the sample: rarer values are unusual
 BATCHES: Final = (1, 2, 5)
 
 Say = Callable[[str], None]
@@ -40,7 +40,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What else the card says, and what the folder may be. `trained_on` are texts for the table of surprisal, instead of the sample's."""
+    """Further fields of the card, and options of the folder. `trained_on` are texts for the table of surprisal, instead of the sample's."""
 
     name: str
     golden: list[dict[str, str]] | None = None

@@ -16,7 +16,7 @@ from training.profile import digest
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Exit 0 and say what is there, or 1 and say what does not fit."""
+    """Describe the folder and return 0, or print the misfit and return 1."""
     parser = argparse.ArgumentParser(prog="make check-model", description=__doc__)
     parser.add_argument("folder", type=Path)
     folder = parser.parse_args(argv).folder

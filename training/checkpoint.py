@@ -1,4 +1,4 @@
-"""A checkpoint of transformers: what it says of itself, and whether a model folder can be made of it."""
+"""A checkpoint of transformers: its configuration, and whether a model folder can be made of it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FROM_PADDING: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """`labels` in the order of the logits; `unknown`: the tokenizer's mark for what it does not know, None where it has none."""
+    """`labels` in the order of the logits; `unknown`: the tokenizer's token for unknown text, None if it has none."""
 
     folder: Path
     labels: list[str]

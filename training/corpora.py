@@ -136,7 +136,7 @@ def put_aside(examples: list[Example], at_least: int, seed: int) -> tuple[list[E
 
 
 def bare(sentence: str) -> str:
-    """Letters and digits alone, in small letters: what a tokenizer that writes spaces and case its own way leaves equal."""
+    """Letters and digits alone, in small letters: they stay equal whatever a tokenizer does to spaces and case."""
     return "".join(filter(str.isalnum, sentence.lower()))
 
 

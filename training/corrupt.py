@@ -61,7 +61,7 @@ def substitute(words: Words, chance: random.Random) -> Words | None:
 
 
 def inflect(words: Words, chance: random.Random) -> Words | None:
-    """A word loses or gains an -s, -ed or -ing, without regard to what it is."""
+    """A word loses or gains an -s, -ed or -ing, whatever its kind."""
     places = [at for at, word in enumerate(words) if word.isalpha() and len(word) > 3 and word.islower()]
     if not places:
         return None

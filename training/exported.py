@@ -31,7 +31,7 @@ class Sentence(Module):
 
 
 def load(folder: Path) -> PreTrainedModel:
-    """The checkpoint with its attention written out: what the exporter writes of it, onnxruntime's optimizer knows."""
+    """The checkpoint with its attention written out, in the form that onnxruntime's optimizer knows."""
     return AutoModelForSequenceClassification.from_pretrained(
         folder, attn_implementation="eager", use_safetensors=True, trust_remote_code=False, dtype=torch.float32
     ).eval()

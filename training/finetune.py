@@ -45,7 +45,7 @@ def fit(
 ) -> None:
     """Train in place: AdamW 0.01, warm-up, linear decay, gradients clipped at 1, batches of like length, word embeddings as they are.
 
-    With a `selection`, what stays is the epoch with the highest Matthews correlation on it.
+    With a `selection`, the result is the epoch with the highest Matthews correlation on it.
     """
     torch.manual_seed(stage.seed)  # a stage is the same whether those before it ran now or were loaded
     for module in model.modules():

@@ -18,7 +18,7 @@ def whole(sentence: onnx.ModelProto, signature: Signature, bigrams: NDArray[np.u
 
     Inputs `input_ids` and `attention_mask` (batch, tokens); outputs `logits` (batch, labels), `signature` (batch, 8) in
     whole numbers of a byte, `novelty` (batch,) and `surprisal` (batch,). A loop over the rows cuts each to its length:
-    8-bit rounding amplifies the last digit of a sum, and that digit depends on the shape of what is computed together.
+    8-bit rounding amplifies the last digit of a sum, and that digit depends on the shape of the whole computation.
     """
     graph = onnx.compose.add_prefix(sentence, "sentence/").graph  # no name of its own is one of those below
     labels = next(each for each in graph.output if each.name == "sentence/sentence_logits").type.tensor_type.shape.dim[0].dim_value

@@ -22,7 +22,7 @@ logging.getLogger("onnxruntime.quantization.matmul_nbits_quantizer").setLevel(lo
 
 
 def dynamic(source: Path, target: Path) -> None:
-    """8-bit products: weights of 7 bits by output, activations of 8 by what they hold at that moment.
+    """8-bit products: weights of 7 bits by output, activations of 8 by their range at that moment.
 
     7 bits, because processors without VNNI add two products in 16 bits, which two weights of 8 bits can overflow.
     """
@@ -63,7 +63,7 @@ def in_blocks(source: Path, target: Path) -> None:
 
 
 def as_it_is(source: Path, target: Path) -> None:
-    """32 bits: what the checkpoint computes."""
+    """32 bits, as the checkpoint computes."""
     model = onnx.load(source)
     first_token_only(model)
     onnx.save(model, target)
@@ -83,7 +83,7 @@ def fused(source: Path) -> onnx.ModelProto:
     from onnxruntime.transformers.optimizer import optimize_model  # noqa: PLC0415
 
     options = FusionOptions("bert")
-    # left alone: what the engine does better by itself, or faster without (README.md)
+    # left to the engine, which is better or faster without (README.md)
     options.enable_skip_layer_norm = options.enable_embed_layer_norm = options.enable_bias_skip_layer_norm = False
     options.enable_gelu = options.enable_bias_gelu = False
     logging.getLogger("onnxruntime.transformers").setLevel(logging.ERROR)

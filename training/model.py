@@ -17,7 +17,7 @@ from training.assembled import Wish, assemble
 DESCRIPTION = """\
 Make a model folder (model.onnx, tokenizer.json, card.json, profile.json, README.md) from a text classifier that transformers saved.
 
-The sample must be texts that the model was NOT trained on, of the kind that it will see: what is usual is learnt from them. With
+The sample must be texts that the model was NOT trained on, of the kind that it will see: it learns from them which texts are usual. With
 training texts the profile shows scores that are too sure, and every real text looks like drift; the accuracy on the card is too good.
 40 % of them fit projection, surprisal and temperature, 60 % make the profile and all figures. Fewer than 300 are refused.
 """

@@ -33,14 +33,14 @@ def markdown(card: dict[str, Any], profile: dict[str, Any]) -> str:
 
 # {card["name"]}, version {card["version"]}
 
-Labels: {", ".join(f"`{label}`" for label in card["labels"])}. At most {card["max_tokens"]} word pieces; what is longer is cut.
+Labels: {", ".join(f"`{label}`" for label in card["labels"])}. At most {card["max_tokens"]} word pieces; longer texts are cut.
 
 {quality}
 
 {card["architecture"]} in ONNX, {kernels["form"]}: of {kernels["texts"]} texts {kernels["labels_changed"]} have another label
 than by the checkpoint, and no probability differs by more than {kernels["largest_difference"]}.
 
-Beside the logits the file gives a signature of the text, its novelty and its surprisal; what is usual for them is in
+Beside the logits the file gives a signature of the text, its novelty and its surprisal; their usual values are in
 `profile.json` ({profile["population"]["sentences"]} texts).
 
 `profile.json` holds numbers of the sample's texts, and the whole text of {len(profile["golden"]["sentences"])} golden sentences.

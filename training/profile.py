@@ -89,7 +89,7 @@ def _with_labels(records: list[dict[str, Any]], labels: list[str], names: list[s
 
 
 def made_on() -> str:
-    """The kind of processor whose scores the golden ones are, by what its 8-bit products use."""
+    """The kind of processor whose scores the golden ones are, by its instructions for 8-bit products."""
     machine = platform.machine()
     path = Path("/proc/cpuinfo")
     flags = set(path.read_text(encoding="utf-8").split()) if path.exists() else set()
@@ -156,7 +156,7 @@ def calibration(scores: list[float], predicted: list[str], labels: list[str], le
 def rows(records: list[dict[str, Any]], labels: list[str] | None, names: list[str]) -> dict[str, Any]:
     """The numbers of every reference prediction, without its text and in an order that is not the sample's.
 
-    Of the probabilities all but the first label's, which is what is left; with `labels` at the end `right`: 1 or 0.
+    Of the probabilities all but the first label's, which is the rest to 1; with `labels` at the end `right`: 1 or 0.
     """
     probabilities = [f"prediction.probability.{name}" for name in list(field_names(tuple(names)).values())[1:]]
     columns = [*probabilities, *NUMBERS, *(name for name in records[0] if name.startswith("input.sig."))]

@@ -1,6 +1,6 @@
 """`python -m training.restored --out FOLDER`: the weights of the shipped ONNX file as transformers keeps them, to compare with.
 
-The 8-bit numbers times their scales: what the file computes with, in a folder that `transformers.pipeline` loads.
+The 8-bit numbers times their scales, with which the file computes, in a folder that `transformers.pipeline` loads.
 """
 
 from __future__ import annotations

@@ -52,7 +52,7 @@ def read(path: Path, labels: list[str], *, text: str | None = None, label: str |
     """CSV, TSV (each with a header), JSON lines or plain text, by the file's ending; one text a row.
 
     `text` and `label` name the columns; without them the usual names are looked for. Rows without text and texts that
-    were there already are left out: one in each part would make the profile look like what it was fitted to.
+    were there already are left out: one in each part would make the profile look like the fitted texts.
     Raises `UserError` where the file cannot be used.
     """
     records = list(_records(path))

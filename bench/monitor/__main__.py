@@ -1,4 +1,4 @@
-"""`make bench-monitor DATA=folder`: what the monitor's judgement finds and how often it is wrong, in one run.
+"""`make bench-monitor DATA=folder`: findings and false alarms of the monitor's judgement, in one run.
 
 EWT's documents are in two halves: the dial's table is measured on one, everything else on the other and on a second source.
 """
@@ -78,7 +78,7 @@ def main() -> int:
         results: dict[str, Any] = {"machine": machine(), "scale": asdict(scale)}
         for name, part in _measure(source, Profile.read(shipped), scale, start):
             results |= {"measured": datetime.now(UTC).isoformat(timespec="seconds"), name: part}
-            options.out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")  # what is measured is kept at once
+            options.out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")  # results are kept at once
     for name, part in tables(results).items():
         page.print(Markdown(f"## {name}\n\n{part}"))
     if options.write_dial:

@@ -28,7 +28,7 @@ PROBABILITY: Final = "prediction.probability"
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Columns of equal length: the record's numbers as 32-bit floats, codes for what is no number.
+    """Columns of equal length: the record's numbers as 32-bit floats, codes for all other values.
 
     `label` is 1 for the first label of the card; `flags` a bit for each of `FLAGS`; `text` a code of the hash;
     `document` and `genre` are codes that count up from 0 in the order of the corpus.

@@ -1,4 +1,4 @@
-"""What is armed at how many predictions a day, what it finds, and after how long."""
+"""Signals that are armed, their findings and their delays, by predictions a day."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""docs/openapi.yaml, and schemathesis asking a server for what it says."""
+"""docs/openapi.yaml, and schemathesis testing a server against it."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Report:
 
 
 def ask(document: dict[str, Any], url: str, *, examples: int | None = None) -> Report:
-    """Send what `schemathesis run` would send with schemathesis.toml; `examples` is another number of them in the fuzzing phase."""
+    """Send the requests of `schemathesis run` with schemathesis.toml; `examples` is another number of them in the fuzzing phase."""
     config = schemathesis.Config.from_path(ROOT / "schemathesis.toml")
     config.projects.default.update(base_url=url)
     if examples is not None:

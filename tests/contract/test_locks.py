@@ -1,4 +1,4 @@
-"""The locks agree with each other and with what they are made of: what `make lock` does, and a robot's pull request may not."""
+"""The locks agree with each other and with their inputs. `make lock` sees to it; a robot's pull request may not."""
 
 from __future__ import annotations
 

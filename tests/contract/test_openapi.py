@@ -1,4 +1,4 @@
-"""docs/openapi.yaml says what the code does: routes, limits, problems, examples, and the handler's answers to them."""
+"""docs/openapi.yaml agrees with the code: routes, limits, problems, examples, and the handler's answers to them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What changes over the life of a stack, and what does not: the same deploy again, an update, a delete."""
+"""The life of a stack: the same deploy again, an update, a delete, and the changes of each."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def unchanged(stack: Stack, report: Report, *, parameters: dict[str, str]) -> No
 
 
 def updated(stack: Stack, report: Report, *, parameters: dict[str, str]) -> None:
-    """An update makes nothing anew: what holds data keeps it."""
+    """An update replaces nothing, and keeps all data."""
     before = _state(stack)
     stack.deploy(**parameters)
     after = _state(stack)

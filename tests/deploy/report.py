@@ -25,7 +25,7 @@ class Report:
         print(f"\n{title}", flush=True)
 
     def equal(self, what: str, seen: object, expected: object) -> None:
-        """Check that what was seen is what was expected."""
+        """Check that the seen value equals the expected one."""
         if seen == expected:
             self.passed += 1
             print(f"  ok           {what}: {_short(seen)}", flush=True)
@@ -34,7 +34,7 @@ class Report:
             print(f"  FAILED       {what}: {_plain(seen)} was seen where {_plain(expected)} was expected", flush=True)
 
     def read_back(self, check: Callable[..., None], stack: Stack, **wanted: Any) -> None:
-        """Run the checks of one thing; what cannot be read back has failed, and the others go on."""
+        """Run the checks of one resource; one that cannot be read back has failed, and the others go on."""
         try:
             check(stack, self, **wanted)
         except (BotoCoreError, ClientError, LookupError, TypeError, ValueError) as problem:
@@ -42,12 +42,12 @@ class Report:
             print(f"  FAILED       {check.__name__} cannot be read back ({type(problem).__name__}: {problem})", flush=True)
 
     def stopped(self, problem: Exception) -> None:
-        """Say what ended the run before all was checked."""
+        """Report the reason why the run ended early."""
         self.failed += 1
         print(f"  FAILED       {problem}", flush=True)
 
     def leave_out(self, what: str, why: str) -> None:
-        """Say once what is not checked, rather than pretend that it was."""
+        """Report once a thing that is not checked."""
         if what in self.left_out:
             return
         self.left_out.add(what)

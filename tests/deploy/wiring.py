@@ -122,7 +122,7 @@ def alarms(stack: Stack, report: Report, *, absent: set[str]) -> None:
 
 
 def tags(stack: Stack, report: Report) -> None:
-    """What the stack is tagged with is on what it made."""
+    """The stack's tags are on its resources."""
     ids = stack.resources()
     found = client("lambda").list_tags(Resource=configuration(ids["ShipperFunction"])["FunctionArn"])["Tags"]
     if "Application" in found:
@@ -181,7 +181,7 @@ def permissions(function: str) -> list[dict[str, Any]]:
 
 
 def environment(stack: Stack, report: Report, *, log_text: str) -> None:
-    """The inference function and what is not AWS's to say: whether it logs text, and with which key it hashes."""
+    """The inference function and its own settings: whether it logs text, and with which key it hashes."""
     ids = stack.resources()
     variables = configuration(ids[LIVE_FUNCTION])["Environment"]["Variables"]
     report.equal("LOG_TEXT of the inference function", variables["LOG_TEXT"], log_text)

@@ -1,4 +1,4 @@
-"""The runbook has what to do about each alarm, and about nothing that is no alarm."""
+"""The runbook has an entry for each alarm, and no other entries."""
 
 from __future__ import annotations
 

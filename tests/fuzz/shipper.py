@@ -4,7 +4,7 @@ The folder keeps the inputs that were worth keeping, for the next time; without 
 temporary folder. An input that breaks a promise is written to ./crash-..., and is tried again with that file in place of the folder.
 Needs atheris (Linux on x86_64).
 
-An input's first byte says what the rest is: `d` awslogs.data, `g` what that is the base64 of, `j` the payload's JSON, anything else
+An input's first byte names the kind of the rest: `d` awslogs.data, `g` what that is the base64 of, `j` the payload's JSON, anything else
 a payload built from the rest, a line of which may hold a secret.
 """
 
@@ -152,7 +152,7 @@ def deep(text: str) -> bool:
 
 
 def agree(text: str) -> None:
-    """The quick way from a line to its fields comes to what the careful way comes to."""
+    """The fast way from a line to its fields has the same result as the careful way."""
     found = spliced(text)
     if found is None:
         return

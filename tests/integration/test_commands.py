@@ -1,4 +1,4 @@
-"""`make run` and `make serve` as a person meets them: what they print, how they fail, what they leave behind."""
+"""`make run` and `make serve` from outside: their output, their failures, and the state that they leave."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The monitor: streams of predictions judged against what was accepted of them."""
+"""The monitor: streams of predictions judged against their accepted baselines."""

@@ -31,7 +31,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The row that is used for one of `streams` streams, and whether it promises what was asked for."""
+    """The row that is used for one of `streams` streams, and whether it keeps the wanted promise."""
 
     row: Row
     asked: float

@@ -35,7 +35,7 @@ class Reference(StrEnum):
     """What a window is compared with."""
 
     BASELINE = "baseline"  # accepted by a person: can raise a notice
-    PROFILE = "profile"  # what the model was validated on: information
+    PROFILE = "profile"  # against the model's validation texts: information
     VERSION = "version"  # two versions of a model on one window: information
 
 

@@ -58,7 +58,7 @@ class Means:
     plain: Array | None = None  # the covariance around the one mean, where `hours` has means
 
     def judge(self, windows: Windows, names: Sequence[str] | None = None) -> MeansFound:
-        """T², its p and what moved, of each window; of components `names` alone where given."""
+        """T², its p and the moved components, of each window; of components `names` alone where given."""
         values = components(windows, self.names, self.caps)
         wanted = [
             at for at, name in enumerate(self.names)

@@ -34,7 +34,7 @@ class Plan:
     days: float
 
     def sentence(self) -> str:
-        """Whether it arms, and else what is missing."""
+        """Whether it arms, or the missing condition."""
         if self.armed:
             return f"Armed: {self.windows} windows of {self.rows} predictions, at least one hour each."
         return f"Provisional: windows of {self.rows} predictions are needed and 72 of them take {self.days:.0f} days of this traffic."

@@ -1,4 +1,4 @@
-"""Windows against the model's profile: whether they are unlike what the model was validated on. Information, never a notice.
+"""Windows against the model's profile: whether they are unlike the validation texts. Information, never a notice.
 
 The profile's rows are taken for independent, and so are the window's: traffic in bursts is soon unlike it.
 """

@@ -34,7 +34,7 @@ class ReadIncomplete(Exception):
 def find_streams(connection: Connection, stack: str, start: int, end: int, *, index: str = INDEX) -> tuple[list[Stream], list[Stream]]:
     """The streams with predictions in this span: the 20 that have most, and all others.
 
-    Raises `ReadIncomplete`, and what the connection raises.
+    Raises `ReadIncomplete`, and the connection's exceptions.
     """
     answer = _search(connection, index, searches.streams(stack, start, end))
     found = [

@@ -1,4 +1,4 @@
-"""One run of the schedule: summaries brought up to date, every stream followed, what was found handed on."""
+"""One scheduled run: summaries are brought up to date, every stream is followed, and findings are handed on."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def run(
     now: float,
     tell: Callable[[Finding, Choice], None],
 ) -> Run:
-    """Read what closed a quarter of an hour before `now`, judge, and `tell` each finding.
+    """Read the slots that closed a quarter of an hour before `now`, judge them, and `tell` each finding.
 
     A finding is told once: the stream's state is written before, and if another run wrote it first, that one tells.
     Raises `ServerProblem` where the server does not do its part for the streams as a whole, or for the first of them.
@@ -79,7 +79,7 @@ def run(
             try:
                 store.put_state(stream, after.document(), before.version if before else None)
             except Conflict:
-                report.problems.append(f"{name(stream)}: another run was faster, and told what there is")
+                report.problems.append(f"{name(stream)}: another run was faster, and reported the findings")
                 continue
         for finding in findings:
             tell(finding, choice)

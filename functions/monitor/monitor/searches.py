@@ -53,7 +53,7 @@ def streams(stack: str, start: int, end: int) -> dict[str, Any]:
 
 
 def labels(stream: Stream, start: int, end: int) -> dict[str, Any]:
-    """The most frequent labels of a stream: whose probabilities are summed."""
+    """The most frequent labels of a stream. Their probabilities are summed."""
     return _nothing_but(of_stream(stream, start, end), {"labels": _terms("prediction.label.keyword", LABELS)})
 
 

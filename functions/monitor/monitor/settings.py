@@ -16,7 +16,7 @@ STACK: Final = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,127}")  # as CloudFormation t
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Where predictions and summaries are, whose they are, and in how many days one false notice is allowed."""
+    """The address of predictions and summaries, their stack, and the days for one false notice."""
 
     opensearch_url: str
     stack: str
@@ -26,7 +26,7 @@ class Settings:
 
 
 def settings(environment: Mapping[str, str]) -> Settings:
-    """The settings in `environment`. Raises `ValueError` that names the variable and what it takes.
+    """The settings in `environment`. Raises `ValueError` that names the variable and its valid values.
 
     - `OPENSEARCH_URL`: an http(s) address.
     - `STACK`: the name that the predictions bear in `@stack`.

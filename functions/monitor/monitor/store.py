@@ -1,6 +1,6 @@
 """The stack's own index: window summaries for 400 days; accepted baselines, decisions and states without expiry.
 
-The mapping names what is searched by, and nothing else is indexed. Ids follow from what a document is about, so that
+The mapping names the searched fields, and nothing else is indexed. Ids follow from a document's subject, so that
 writing it again changes nothing; a baseline, a decision and a state are written only if nobody else did meanwhile.
 """
 

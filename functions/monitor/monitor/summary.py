@@ -110,7 +110,7 @@ def total(summaries: Iterable[Summary], *, version: str | None = None) -> Summar
 
 
 def to_document(summary: Summary) -> dict[str, Any]:
-    """The summary as JSON: what one searches by at the root, all else in `numbers`, which no index needs to map."""
+    """The summary as JSON: searched fields at the root, all others in `numbers`, which no index needs to map."""
     return {
         "format": FORMAT,
         "@timestamp": datetime.fromtimestamp(summary.start, UTC).isoformat().replace("+00:00", "Z"),

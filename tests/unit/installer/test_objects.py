@@ -1,4 +1,4 @@
-"""The saved objects by themselves: what the import API and both products' browsers take for granted."""
+"""The saved objects by themselves: assumptions of the import API and of both products' browsers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `render` writes is what `install` sends, and a file is never written over."""
+"""`render` writes the bodies that `install` sends, and never overwrites a file."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ EVENT = {"awslogs": {"data": "H4sI"}}
 
 
 class World:
-    """A function that fails so many times, and what its caller does about it."""
+    """A function that fails so many times, and its caller."""
 
     def __init__(self, failures: int) -> None:
         self.failures = failures

@@ -1,4 +1,4 @@
-"""The document and the dial say what was measured."""
+"""The document and the dial agree with the measurements."""
 
 from __future__ import annotations
 

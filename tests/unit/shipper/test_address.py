@@ -1,4 +1,4 @@
-"""The grammar of a server's address: what is read out of it, and that no message shows a password."""
+"""The grammar of a server's address: its parts, and that no message shows a password."""
 
 from __future__ import annotations
 

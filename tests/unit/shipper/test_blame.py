@@ -1,4 +1,4 @@
-"""One rule of blame: which document a refusal costs its fields, in how many requests, and what waits instead."""
+"""The rule of blame: the documents that lose fields after a refusal, the number of requests, and the documents that wait."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One request through a real socket: what is sent, and what is read out of the answer. The reasons are OpenSearch 3.8's own."""
+"""One request through a real socket, and the verdicts read out of its answer. The reasons are OpenSearch 3.8's own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The connection: what is signed with which keys, and what stays unsaid when a request fails."""
+"""The connection: signed requests and their keys, and the silence about secrets when a request fails."""
 
 from __future__ import annotations
 

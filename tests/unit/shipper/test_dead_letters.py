@@ -1,4 +1,4 @@
-"""Dead letters in a bucket: which are found, what becomes of each, and what is left of the bucket. S3 is moto's."""
+"""Dead letters in a bucket: those that are found, their fates, and the bucket afterwards. S3 is moto's."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def test_letters_of_every_page_are_found(bucket: Bucket, monkeypatch: pytest.Mon
 
 
 def test_order_is_random(bucket: Bucket) -> None:
-    """What cannot be delivered for long would stand in the way of what comes behind it."""
+    """A letter that cannot be delivered for long would hold up the letters behind it."""
     for number in range(12):
         put(bucket, f"{PREFIX}{number:02}")
     orders = {tuple(letter.key for letter in letters(bucket)) for _ in range(4)}

@@ -184,7 +184,7 @@ def test_the_connection_works_again_after_one_was_cut() -> None:
 
 
 def test_a_question_without_an_answer_does_not_end_the_next_delivery(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What an invocation had no time to hear must not cut what the next one sends on the same connection."""
+    """An exchange that ended with its invocation must not cut the next one's on the same connection."""
     monkeypatch.setattr(log_index, "SECONDS", 1.5)
     questions: list[int] = []
     bodies: list[int] = []

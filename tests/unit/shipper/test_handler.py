@@ -1,4 +1,4 @@
-"""The function as Lambda invokes it: payloads in, documents out, and what is written about it."""
+"""The function as Lambda invokes it: payloads in, documents out, and its log lines."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def payload(*messages: str, group: str = GROUP, timestamp: int = NOON) -> Any:
 
 
 def written(capsys: pytest.CaptureFixture[str]) -> Written:
-    """The summary line and the metrics, each exactly once, and what else was written."""
+    """The summary line and the metrics, each exactly once, and all other output."""
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     (summary,) = [line for line in lines if line.get("message") == "shipment"]
     (emf,) = [line for line in lines if "_aws" in line]

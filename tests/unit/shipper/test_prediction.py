@@ -1,4 +1,4 @@
-"""What counts as a prediction, and what its document has: events/prediction.json, by cases."""
+"""Lines that count as predictions, and their documents: the cases of events/prediction.json."""
 
 from __future__ import annotations
 
