@@ -27,6 +27,7 @@ atheris: Any = import_module("atheris")
 with atheris.instrument_imports(include=["shipper"]):
     from shipper.decode import LAST_MILLISECOND, LogEvent, Payload, PayloadInvalid, decode, line
     from shipper.document import ENVELOPE, METADATA, Document, Form, Rules, documents, spliced, written
+    from shipper.field_map import field_map
     from shipper.json_text import Fields
     from shipper.ladder import less as rescued
     from shipper.read import Kind, read
@@ -44,6 +45,8 @@ RULES: Final = (
     Rules(redaction=REDACTION),
     Rules(frozenset({Kind.PLATFORM, Kind.METRICS}), REDACTION),
 )
+OWN: Final = field_map("prediction.label=a,text=user.token,prediction.score=a.b,traffic=level")
+BELIEVED: Final = (Rules(names=OWN, key=b"key"), Rules(redaction=REDACTION, names=OWN, key=b"key"))
 NAMES: Final = (*ENVELOPE, *METADATA, "_aws", "message", "level", "timestamp", "type", "record", "user", "a", "", "a.b", "$a", "x@y.de")
 PIECES: Final = (
     *"{}[]\":,\\ \n\r\t\0'0-", "{}", '{"', '":', '{"a":1}', '\n{"index":{}}\n', "\\u0040", "\\ud800", "\ud800", "\udc00", "\u2028", "\xa0",
@@ -76,6 +79,21 @@ def check(event: Any) -> None:
         agree(text)
     for rules in RULES:
         check_documents(payload, [text for text, _ in lines], rules)
+    for rules in BELIEVED:
+        check_believed(payload, rules._replace(record_groups=frozenset({payload.log_group})))
+
+
+def check_believed(payload: Payload, rules: Rules) -> None:
+    """Each believed line has one document, of whichever kind; a prediction is in the index of the predictions."""
+    found = list(documents(payload, rules, Counter(), now=0))
+    assert len(found) == len(payload.events)
+    for document in found:
+        try:
+            source = dict(strict(document.source))
+        except RecursionError:  # of Python's reader
+            continue
+        assert document.index_name.startswith("cwl-log-") == (source["@kind"] == "log")
+        assert not document.counts or source["@kind"] == "prediction"
 
 
 def check_documents(payload: Payload, lines: list[str], rules: Rules) -> None:
@@ -104,20 +122,27 @@ def check_documents(payload: Payload, lines: list[str], rules: Rules) -> None:
         for less in (reasoned, bare):
             same_action, envelope = parsed(less)
             assert same_action == action
-            rest = envelope[9:]
-            assert envelope[:9] == source[:9]
+            end = size(source)
+            rest = envelope[end:]
+            assert envelope[:end] == source[:end]
             assert rest == ([("@rescued", Pairs([("status", "400")]))] if less is reasoned else [])
+
+
+def size(source: Pairs) -> int:
+    """How many parts the envelope has, whose last is the line."""
+    return 1 + [name for name, _ in source].index("@message")
 
 
 def check_envelope(source: Pairs, payload: Payload, event: LogEvent, text: str | None) -> None:
     """The envelope comes first, each part of it once, and nothing that OpenSearch keeps for itself comes at all."""
-    envelope = dict(source[:9])
-    assert list(envelope) == ["@id", "@timestamp", "@delay_ms", "@position", "@owner", "@log_group", "@log_stream", "@kind", "@message"]
+    envelope = dict(source[: size(source)])
+    names = ["@id", "@timestamp", "@delay_ms", "@position", "@owner", "@log_group", "@log_stream", "@kind", "@message"]
+    assert [name for name in envelope if name != "@function_version"] == names
     owned = payload.owner, payload.log_group, payload.log_stream, event.id
     assert tuple(envelope[name] for name in ("@owner", "@log_group", "@log_stream", "@id")) == owned
     assert int(envelope["@delay_ms"]) == -event.timestamp
     assert text is None or envelope["@message"] == text
-    assert not {name for name, _ in source[9:]} & {*ENVELOPE, *METADATA}
+    assert not {name for name, _ in source[size(source) :]} & {*ENVELOPE, *METADATA}
 
 
 def parsed(document: Document) -> tuple[Pairs, Pairs]:
@@ -206,7 +231,7 @@ class Builder:
             "messageType": "DATA_MESSAGE" if self.number(20) else self.text(),
             "owner": self.text(),
             "logGroup": self.text(),
-            "logStream": self.text(),
+            "logStream": self.text() or "2026/11/28/[3]0a",
             "logEvents": events,
         }
         if not self.number(10):
