@@ -30,6 +30,7 @@ from operate.backfill import (
     Shipped,
     Span,
     backfill,
+    filter_names,
     owner,
     pages,
     payloads,
@@ -81,8 +82,8 @@ Compares lines in the log group with documents in the index, interval by interva
 further kinds in the shipper's own EXCLUDE are missing by intention. Lines of the last minutes may still be on their way.
 Exit 1 when the counts differ."""
 ENVIRONMENT: Final = """\
-environment: EXCLUDE, REDACT_FIELDS, REDACT_PATTERNS, REDACT_KEY, STACK, INDEX_PREFIX and RECORD_LOG_GROUPS as the shipper has
-them; OPENSEARCH_URL instead of --opensearch (an
+environment: EXCLUDE, REDACT_FIELDS, REDACT_PATTERNS, REDACT_KEY, STACK, INDEX_PREFIX, RECORD_LOG_GROUPS and FIELD_MAP as the
+shipper has them; OPENSEARCH_URL instead of --opensearch (an
 address with a password is better there). AWS credentials and region are found as by the AWS CLI. Times are ISO 8601, such as 2026-11-23 or
 2026-11-23T14:00+01:00; without a zone they are UTC."""
 
@@ -154,7 +155,8 @@ def backfill_command(options: argparse.Namespace) -> int:
             show.complain("the pattern is space-delimited: the line is recovered, the fields that the pattern cuts out of it are not")
         if options.dry_run:
             return _count(logs, span)
-        found = (payloads(page, span.log_group, account) for page in pages(logs, span))
+        names = filter_names(logs, span.log_group)
+        found = (payloads(page, span.log_group, account, names) for page in pages(logs, span))
         return _backfill(span, backfill(found, partial(_ship, setting, connection), options.rate))
 
 

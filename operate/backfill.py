@@ -62,10 +62,19 @@ def owner(logs: Any, log_group: str) -> str:
     raise LogGroupUnknown(f"there is no log group {log_group!r} in {logs.meta.region_name}: check --log-group, --region and --profile")
 
 
+def filter_names(logs: Any, log_group: str) -> list[str]:
+    """The names of a log group's subscription filters, by one of which its records may be believed (shipper.provenance)."""
+    return [str(found["filterName"]) for found in _filters(logs, log_group)]
+
+
+def _filters(logs: Any, log_group: str) -> list[dict[str, Any]]:
+    pages = logs.get_paginator("describe_subscription_filters").paginate(logGroupName=log_group)
+    return [found for page in pages for found in page["subscriptionFilters"]]
+
+
 def subscribed_pattern(logs: Any, log_group: str) -> str:
     """The filter pattern of a log group's one subscription. Raises `PatternUnknown` without exactly one plain pattern."""
-    pages = logs.get_paginator("describe_subscription_filters").paginate(logGroupName=log_group)
-    filters = [found for page in pages for found in page["subscriptionFilters"]]
+    filters = _filters(logs, log_group)
     hint = "say which lines are meant with --pattern ('' for all)"
     if len(filters) != 1:
         names = f": {', '.join(found['filterName'] for found in filters)}" if filters else ""
@@ -98,13 +107,14 @@ def pages(logs: Any, span: Span, streams: Iterable[str] = ()) -> Iterator[list[E
         wanted["nextToken"] = answer["nextToken"]
 
 
-def payloads(page: Iterable[Event], log_group: str, account: str) -> list[Payload]:
-    """Log events as the subscription would have delivered them: one payload a log stream."""
+def payloads(page: Iterable[Event], log_group: str, account: str, filters: Iterable[str] = ()) -> list[Payload]:
+    """Log events as the subscription would have delivered them, by `filters`: one payload a log stream."""
+    names = list(filters)
     streams: dict[str, list[LogEvent]] = {}
     for event in page:
         found = LogEvent(event["eventId"], event["timestamp"], Raw(quoted(event["message"])))
         streams.setdefault(event["logStreamName"], []).append(found)
-    return [Payload("DATA_MESSAGE", account, log_group, stream, events) for stream, events in streams.items()]
+    return [Payload("DATA_MESSAGE", account, log_group, stream, events, names) for stream, events in streams.items()]
 
 
 def backfill(

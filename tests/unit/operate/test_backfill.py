@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -18,6 +19,7 @@ from operate.backfill import (
     Shipped,
     Span,
     backfill,
+    filter_names,
     owner,
     pages,
     payloads,
@@ -25,7 +27,8 @@ from operate.backfill import (
 )
 from shipper.decode import Payload, line
 from shipper.deliver import Outcome, RetryBudget
-from shipper.document import Rules
+from shipper.document import Rules, documents
+from shipper.provenance import RECORD_FILTER
 from shipper.ship import ship
 from tests.unit.conftest import Bulk
 
@@ -165,6 +168,17 @@ def test_payloads_are_those_of_a_subscription(logs: Any) -> None:
     ids = [event["eventId"] for event in page]
     events = [[(event.id, event.timestamp - BASE, line(event)[0]) for event in payload.events] for payload in found]
     assert events == [[(ids[0], 1, "1"), (ids[2], 3, "3")], [(ids[1], 2, odd)]]
+
+
+def test_a_line_that_is_read_again_is_of_the_kind_that_its_subscription_made_it(logs: Any) -> None:
+    put(logs, "a", (1, '{"prediction":{"label":"a"}}'))
+    for name, kind in ((None, "log"), ("another", "log"), (RECORD_FILTER, "prediction")):
+        if name:
+            subscribe(logs, name, "prediction")
+        [page] = pages(logs, DAY)
+        [payload] = payloads(page, GROUP, "123456789012", filter_names(logs, GROUP))
+        [document] = documents(payload, Rules(), Counter(), now=0)
+        assert json.loads(document.source)["@kind"] == kind
 
 
 # --- shipping ----------------------------------------------------------------------------------------------------------------
