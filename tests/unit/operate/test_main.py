@@ -400,7 +400,7 @@ def test_backfill_refuses_where_ids_differ(run: Run, logs: Any, index: Bulk) -> 
 def test_backfill_of_a_space_delimited_pattern_says_what_is_lost(run: Run, logs: Any) -> None:
     code, _, err = run(*backfilling("--pattern", "[ip, user, ...]"))
     assert (code, err.count("\n")) == (0, 1)
-    assert "the pattern is space-delimited: the fields that it cuts out of a line are not to be had again" in err
+    assert "the pattern is space-delimited: the line is recovered, the fields that the pattern cuts out of it are not" in err
 
 
 def test_ctrl_c_says_where_to_go_on(run: Run, logs: Any, index: Bulk, monkeypatch: pytest.MonkeyPatch) -> None:
