@@ -10,7 +10,7 @@ from cost.prices import Price
 
 HOURS: Final = 730  # of a month, as AWS reckons
 DAYS: Final = HOURS / 24
-GB: Final = 10**9  # of log and of traffic: of the two readings the dearer one
+GB: Final = 10**9  # of log and of traffic: the more expensive of the two definitions
 GIB: Final = 2**30
 
 # --- measured: `python -m cost.measure`, 10,000 requests with a sentence each (CoLA and UD English EWT in turn), functions under the Lambda
@@ -40,7 +40,7 @@ LINE_BYTES: Final = 26
 COMPRESSED: Final = 0.15
 # An answer with its headers.
 ANSWER_BYTES: Final = 500
-# Somebody hears of so many alarms in a month.
+# Alarm mails in a month.
 EMAILS: Final = 100
 
 # --- of template.yaml: tests/unit/cost/test_cost.py counts them there ---

@@ -1,4 +1,4 @@
-"""How often nothing is wrong and the monitor says otherwise: the dial's table, and the same on documents that it never saw."""
+"""False alarms of the monitor: the dial's table, and the same on documents that it never saw."""
 
 from __future__ import annotations
 

@@ -99,5 +99,5 @@ def _base(server: Server, name: str) -> tuple[str | None, Answer]:
 
 
 def _has_access_control(answer: Answer) -> bool:
-    """A role that is missing is told in a status, a path that is missing in an error."""
+    """A missing role is reported by a status, a missing path by an error."""
     return answer.status == 200 or (answer.status == 404 and answer.body.get("status") == "NOT_FOUND")

@@ -320,7 +320,7 @@ def _parser() -> Parser:
     _common(accept, accept_command)
     _days(accept)
     accept.add_argument("--force", action="store_true", help="whatever speaks against these days")
-    _common(several.add_parser("show", help="the baseline in use, and what it promises", epilog=ENVIRONMENT), show_command)
+    _common(several.add_parser("show", help="the baseline in use, and its promise", epilog=ENVIRONMENT), show_command)
     _common(several.add_parser("list", help="all baselines", epilog=ENVIRONMENT), list_command)
     use = several.add_parser("use", help="judge by another of them", epilog=ENVIRONMENT)
     _common(use, use_command)

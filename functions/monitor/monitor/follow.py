@@ -27,7 +27,7 @@ from monitor.windows import DAY, cut, stack
 
 UNPLANNED: Final = 200  # predictions of a window where no baseline says how many
 REMEMBERED: Final = 10  # windows: more than any row of the dial wants in a row
-DIFFERENCES: Final = 3  # of two versions, at most, that are told of a window
+DIFFERENCES: Final = 3  # of two versions, at most, that are reported for a window
 NO_BASELINE: Final = "No baseline is accepted for this stream: see python -m monitor baseline accept --help."
 
 

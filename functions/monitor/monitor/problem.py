@@ -12,7 +12,7 @@ BUSY: Final = frozenset({429, 502, 503, 504})
 
 
 class ServerProblem(Exception):
-    """OpenSearch is away, busy, or refuses what it was asked: one sentence."""
+    """OpenSearch is away, busy, or refuses a request: one sentence."""
 
 
 def sentence(problem: TransportError) -> str:
