@@ -84,8 +84,8 @@ package: $(if $(BUCKET),build) ## the template with its packages in S3, for Clou
 	@test -n "$(BUCKET)" || { echo "make package BUCKET=name: a bucket of yours in the region of the stack" >&2; exit 2; }
 	@sam package --s3-bucket "$(BUCKET)" --s3-prefix "$(or $(PREFIX),prediction-monitor)" --no-progressbar --output-template-file "$(or $(OUT),packaged.yaml)"
 
-bench: $(VENV)/.ready build $(if $(QUICK),,.venv-train/.ready) ## cost of shipping and predicting against rivals, in one run [QUICK=1]
-	@python -m bench $(if $(QUICK),--quick)
+bench: $(VENV)/.ready $(if $(AGAINST),,build $(if $(QUICK),,.venv-train/.ready)) ## cost of shipping and predicting against rivals, in one run [QUICK=1] [AGAINST=commit] [CONSOLE=function.js]
+	@python -m bench $(if $(QUICK),--quick) $(if $(AGAINST),--against "$(AGAINST)") $(if $(CONSOLE),--console "$(CONSOLE)")
 
 bench-monitor: $(VENV)/.ready ## the monitor's findings and false alarms: make bench-monitor DATA=folder [CACHE=folder] [QUICK=1] [DIAL=1]
 	@test -d "$(DATA)/cola" || { echo "make bench-monitor DATA=folder: the folder of the corpora (docs/monitoring.md says where from), with cola/ in it" >&2; exit 2; }

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
+from urllib.parse import urlsplit
 
 from isal import isal_zlib
 from opensearchpy import OpenSearch, RequestsHttpConnection
@@ -73,6 +74,12 @@ def bodies(event: Event) -> list[bytes]:
     """The bulk bodies that the shipper sends for an event, before compression: the floor gets them ready-made."""
     payload = decode(event, limit=2**30)
     return [body(chunk) for chunk in chunks(documents(payload, RULES, Counter(), now=0))]
+
+
+def plain_connection(url: str) -> RequestsHttpConnection:
+    """The floor's: opensearch-py's own."""
+    address = urlsplit(url)
+    return RequestsHttpConnection(host=str(address.hostname), port=address.port or 80)
 
 
 def floor(event: Event, ready: Sequence[bytes], connection: RequestsHttpConnection, codec: Codec) -> int:

@@ -56,24 +56,30 @@ def console() -> Console:
     return found if found.is_terminal else Console(width=160)
 
 
-def table(rows: Sequence[Row], *, targets: bool) -> Table:
-    """The rows as they are shown; with their targets or without."""
-    found = Table(title="What shipping and predicting cost", title_justify="left", caption=CAPTION, caption_justify="left")
+def table(rows: Sequence[Row], *, targets: bool, processor: str = "") -> Table:
+    """The rows as they are shown, the ratio first; with their targets or without. `processor` is the name of the machine's."""
+    found = Table(
+        title=f"What shipping and predicting cost{f' on {processor}' if processor else ''}",
+        title_justify="left",
+        caption=CAPTION,
+        caption_justify="left",
+    )
     found.add_column("what")
-    found.add_column("ours", justify="right", no_wrap=True)
-    found.add_column("rival")
-    for column in ("its figure", "ratio", *(("target", "met") if targets else ())):
+    for column in ("ratio", *(("target", "met") if targets else ()), "ours"):
         found.add_column(column, justify="right", no_wrap=True)
+    found.add_column("rival")
+    found.add_column("its figure", justify="right", no_wrap=True)
     for row in rows:
+        judged = ["" if row.target is None else str(row.target), {True: "[green]yes[/]", False: "[red]no[/]", None: ""}[row.met]]
         cells: list[Text | str] = [
             Text(row.name),
+            "" if row.ratio is None else f"{row.ratio:.2f}",
+            *(judged if targets else ()),
             f"{number(row.value)} {row.unit}",
             Text(row.rival or ""),
             "" if row.rival_value is None else number(row.rival_value),
-            "" if row.ratio is None else f"{row.ratio:.2f}",
         ]
-        judged = ["" if row.target is None else str(row.target), {True: "[green]yes[/]", False: "[red]no[/]", None: ""}[row.met]]
-        found.add_row(*cells, *(judged if targets else ()))
+        found.add_row(*cells)
     return found
 
 

@@ -1,0 +1,81 @@
+"""A contender in a process of its own: another commit's shipper, or another language's, which this process cannot import."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from bench.interleave import Sample
+from tools.root import ROOT
+
+SHIPPER: Final = Path("functions", "shipper")
+
+
+class Payload(NamedTuple):
+    """A Lambda event in a file, and how many lines it holds."""
+
+    file: Path
+    lines: int
+
+
+class Contender:
+    """Asks its process for samples."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+
+    def sample(self, payload: Payload, calls: int) -> Sample:
+        """The cost of `calls` calls with a payload."""
+        found = self._ask(payload, calls, log=False)
+        return Sample(found["cpu"] / calls, found["wall"] / calls, found["counts"])
+
+    def log_bytes(self, payload: Payload) -> int:
+        """How many bytes of log one call leaves."""
+        return int(self._ask(payload, 1, log=True)["bytes"])
+
+    def _ask(self, payload: Payload, calls: int, *, log: bool) -> dict[str, Any]:
+        assert self._process.stdin
+        assert self._process.stdout
+        task = {"event": str(payload.file), "lines": payload.lines, "calls": calls, "log": log}
+        self._process.stdin.write(json.dumps(task) + "\n")
+        self._process.stdin.flush()
+        answer = self._process.stdout.readline()
+        if not answer:
+            raise RuntimeError(f"{self._process.args!r} has ended: its standard error says why")
+        found: dict[str, Any] = json.loads(answer)
+        return found
+
+
+@contextmanager
+def contender(name: str, url: str, tree: Path = ROOT) -> Iterator[Contender]:
+    """`handler`, `signed handler` or `floor` (bench.measured), with the shipper of a tree."""
+    paths = os.pathsep.join(map(str, (tree / SHIPPER, ROOT)))
+    command = (sys.executable, "-P", "-m", "bench.measured", name, url)
+    with _running(command, os.environ | {"PYTHONPATH": paths, "PYTHONDONTWRITEBYTECODE": "1"}) as found:
+        yield found
+
+
+@contextmanager
+def console_function(file: Path, url: str) -> Iterator[Contender]:
+    """A copy of the function that the CloudWatch console generates."""
+    with _running(("node", str(ROOT / "bench" / "measured.cjs"), str(file), url), dict(os.environ)) as found:
+        yield found
+
+
+@contextmanager
+def _running(command: Sequence[str], environment: dict[str, str]) -> Iterator[Contender]:
+    process = subprocess.Popen(
+        command, env=environment, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8"
+    )
+    with process:
+        try:
+            yield Contender(process)
+        finally:
+            assert process.stdin
+            process.stdin.close()  # its end

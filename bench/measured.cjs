@@ -1,0 +1,57 @@
+// The function that the CloudWatch console generates, as bench.measured is for the shipper: `node bench/measured.cjs FUNCTION URL`.
+// It sends to the sink instead of a domain of Amazon's, without TLS, as everybody here does.
+"use strict";
+
+const fs = require("node:fs");
+const http = require("node:http");
+const https = require("node:https");
+const path = require("node:path");
+const readline = require("node:readline");
+
+const [file, url] = process.argv.slice(2);
+const { hostname, port } = new URL(url);
+const WARM_UP = 300; // calls, until the compiler has seen it
+
+Object.assign(process.env, { AWS_ACCESS_KEY_ID: "AKIDEXAMPLE", AWS_SECRET_ACCESS_KEY: "secret", AWS_SESSION_TOKEN: "token" });
+https.request = (settings, answered) => http.request({ ...settings, protocol: "http:", hostname, host: hostname, port }, answered);
+const answer = process.stdout.write.bind(process.stdout);
+let written = 0;
+console.log = (...words) => {
+  written += Buffer.byteLength(words.join(" ")) + 1;
+};
+
+const { handler } = require(path.resolve(file));
+
+// What it says by callback, or by a promise.
+const invoke = (event) =>
+  new Promise((resolve, reject) => {
+    const context = { succeed: resolve, fail: reject, done: (error, value) => (error ? reject(error) : resolve(value)) };
+    const promise = handler(event, context, context.done);
+    if (promise && promise.then) promise.then(resolve, reject);
+  });
+
+const events = new Map();
+
+async function run(task) {
+  if (!events.has(task.event)) {
+    const event = JSON.parse(fs.readFileSync(task.event, "utf-8"));
+    for (let number = 0; number < WARM_UP / task.lines; number += 1) await invoke(event);
+    events.set(task.event, event);
+  }
+  const event = events.get(task.event);
+  written = 0;
+  const cpu = process.cpuUsage();
+  const wall = process.hrtime.bigint();
+  for (let number = 0; number < task.calls; number += 1) await invoke(event);
+  const used = process.cpuUsage(cpu);
+  return {
+    cpu: (used.user + used.system) / 1e6,
+    wall: Number(process.hrtime.bigint() - wall) / 1e9,
+    bytes: written,
+    counts: new Array(task.calls).fill(task.lines), // it fails where a line was not taken, and says no number
+  };
+}
+
+(async () => {
+  for await (const line of readline.createInterface({ input: process.stdin })) answer(`${JSON.stringify(await run(JSON.parse(line)))}\n`);
+})();

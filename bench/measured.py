@@ -1,0 +1,120 @@
+"""One contender in a process of its own: `python -P -m bench.measured NAME URL`, a task a line on standard input, its cost a line out.
+
+The tree whose shipper is measured is the one that `PYTHONPATH` names first: nothing of it is used but the handler.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final, TextIO
+from uuid import uuid4
+
+from bench.context import Context
+from bench.lines import GROUP
+
+Call = Callable[[Any], int]
+
+STACK: Final = "prediction-monitor"
+FUNCTION: Final = f"{STACK}-ShipperFunction"
+ENVIRONMENT: Final = {"STACK": STACK, "RECORD_LOG_GROUPS": GROUP, "AWS_LAMBDA_FUNCTION_NAME": FUNCTION}
+STDOUT: Final = 1
+
+
+def main() -> None:
+    """Answer each `{"event": file, "calls": n, "log": whether log bytes are counted}` with seconds and counts."""
+    name, url = sys.argv[1:]
+    with _answering() as answers:
+        make = {"handler": _handler, "signed handler": _signed, "floor": _floor}[name]
+        call = make(url)
+        events: dict[str, Any] = {}
+        for line in sys.stdin:
+            task = json.loads(line)
+            file = task["event"]
+            if file not in events:
+                events[file] = json.loads(Path(file).read_text(encoding="utf-8"))
+            found = _log_bytes(call, events[file]) if task["log"] else _cost(call, events[file], task["calls"])
+            print(json.dumps(found), file=answers, flush=True)
+
+
+def _cost(call: Call, event: Any, calls: int) -> dict[str, Any]:
+    """Seconds of processor time, of all threads, and by the clock. What earlier calls left is collected before, not within."""
+    gc.collect()
+    cpu, wall = time.process_time(), time.perf_counter()
+    counts = [call(event) for _ in range(calls)]
+    return {"cpu": time.process_time() - cpu, "wall": time.perf_counter() - wall, "counts": counts}
+
+
+def _log_bytes(call: Call, event: Any) -> dict[str, Any]:
+    """How many bytes one call writes to standard output."""
+    null = os.dup(STDOUT)
+    with tempfile.TemporaryFile() as file:
+        os.dup2(file.fileno(), STDOUT)
+        counts = [call(event)]
+        sys.stdout.flush()
+        os.dup2(null, STDOUT)
+        os.close(null)
+        return {"bytes": os.fstat(file.fileno()).st_size, "counts": counts}
+
+
+@contextmanager
+def _answering() -> Iterator[TextIO]:
+    """The real standard output; what a handler prints goes to the null device, each line by itself as Lambda takes it."""
+    with os.fdopen(os.dup(STDOUT), "w", encoding="utf-8") as answers:
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, STDOUT)
+        os.close(null)
+        sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+        yield answers
+
+
+def _handler(url: str) -> Call:
+    return _called(_loaded(url))
+
+
+def _signed(url: str) -> Call:
+    """With the signature that a domain of Amazon's wants, which costs time too: the sink looks at none."""
+    from requests_aws4auth import AWS4Auth  # noqa: PLC0415  as the shipper: only where something is signed
+
+    module = _loaded(url)
+    module.connection.session.auth = AWS4Auth("AKIDEXAMPLE", "secret", "us-east-1", "es", session_token="token")  # noqa: S106
+    return _called(module)
+
+
+def _loaded(url: str) -> Any:
+    os.environ |= ENVIRONMENT | {"OPENSEARCH_URL": url}
+    return importlib.import_module("shipper.handler")
+
+
+def _called(module: Any) -> Call:
+    def call(event: Any) -> int:
+        counts: dict[str, int] = module.handler(event, Context(FUNCTION, str(uuid4())))
+        return counts["indexed"]
+
+    return call
+
+
+def _floor(url: str) -> Call:
+    from bench.rivals import ZLIB, bodies, floor, plain_connection  # noqa: PLC0415  today's shipper makes its bodies
+
+    connection = plain_connection(url)
+    ready: dict[int, list[bytes]] = {}
+
+    def call(event: Any) -> int:
+        if id(event) not in ready:
+            ready[id(event)] = bodies(event)
+        return floor(event, ready[id(event)], connection, ZLIB)
+
+    return call
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bench.lines import Printed
+from bench.payloads import CONSOLE, FLOOR, HANDLER, SIGNED, payloads, tree
+from bench.sink import sink
+from tools.errors import UserError
+from tools.root import ROOT
+
+LOG = Printed(['{"message":"prediction","record_version":1,"text":"so it goes","prediction":{"label":"a","score":0.5}}\n'], [])
+# A function of the same kind as the console's: it tells the end to its context, and sends to a domain of Amazon's.
+FUNCTION = """
+const https = require("https");
+const zlib = require("zlib");
+exports.handler = function (input, context) {
+  const payload = JSON.parse(zlib.gunzipSync(Buffer.from(input.awslogs.data, "base64")));
+  const lines = payload.logEvents.map((each) => `{"index":{"_index":"a","_id":"${each.id}"}}\\n${JSON.stringify(each)}\\n`);
+  const settings = { host: "search-x.us-east-1.es.amazonaws.com", method: "POST", path: "/_bulk", headers: { Host: "search-x" } };
+  const request = https.request(settings, (response) => {
+    let body = "";
+    response.on("data", (block) => (body += block));
+    response.on("end", () => {
+      const taken = JSON.parse(body).items.length === payload.logEvents.length;
+      console.log("taken");
+      taken ? context.succeed("Success") : context.fail(body);
+    });
+  });
+  request.on("error", (error) => context.fail(error));
+  const body = lines.join("");
+  request.setHeader("Content-Length", Buffer.byteLength(body));
+  request.end(body);
+};
+"""
+
+
+@pytest.fixture(autouse=True)
+def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.setenv(name, "127.0.0.1")
+
+
+@pytest.fixture
+def url() -> Iterator[str]:
+    with sink() as address:
+        yield address
+
+
+def ticks(_name: str, _rounds: int) -> object:
+    return lambda: None
+
+
+@pytest.mark.skipif(not shutil.which("node"), reason="the console's function is JavaScript, and node is not installed")
+def test_an_invocation_is_measured_beside_each_rival(url: str, tmp_path: Path) -> None:
+    console = tmp_path / "function.js"
+    console.write_text(FUNCTION, encoding="utf-8")
+    rows = list(payloads(LOG, url, {1: 1, 3: 1}, ticks, console, "HEAD"))  # type: ignore[arg-type]
+    old = f"{HANDLER} of HEAD"
+    pairs = [f"{HANDLER} / {FLOOR}", f"{HANDLER} / {old}", f"quickest: {HANDLER} / {old}", f"{SIGNED} / {CONSOLE}"]
+    titles = ["an invocation, 1 record", "an invocation, 3 records"]
+    expected = [f"{title}{', ' if pair.startswith('quickest') else ': '}{pair}" for title in titles for pair in pairs]
+    assert [row.name for row in rows] == [*expected, "log of an invocation"]
+    assert all(row.value > 0 and row.ratio and row.rival_value for row in rows)
+    assert rows[-1].value == pytest.approx(rows[-1].rival_value, abs=20), "the same code but for uncommitted changes"
+    worktrees = subprocess.run(("git", "-C", str(ROOT), "worktree", "list"), stdout=subprocess.PIPE, text=True, check=True).stdout
+    assert "/bench-" not in worktrees
+
+
+def test_a_commit_that_git_does_not_know_is_named() -> None:
+    with pytest.raises(UserError, match="no-such-commit"), tree("no-such-commit"):
+        pass
