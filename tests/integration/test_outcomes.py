@@ -199,9 +199,10 @@ def test_a_value_of_another_type_never_counts_as_indexed(
 
 
 def test_names_of_another_group_leave_room_for_a_label_of_ours(running: Stack) -> None:
-    """A new label is a new field: 1,000 lines of somebody's, each with a name of its own, must not take its place."""
+    """A new label is a new field: somebody's lines, with 1,000 names in all, must not take its place."""
     day = 384
-    names = events_of(day, *(json.dumps({f"name{number}": 1}) for number in range(1100)))
+    many = [json.dumps({f"name{line}x{number}": 1 for number in range(100)}) for line in range(9)]
+    names = events_of(day, *many, *(json.dumps({f"name{number}": 1}) for number in range(100)))
     assert running.shipper.invoke(subscription_event(names, "SomebodysGroup"))["rescued"] > 0  # their index is full
     record = json.loads((ROOT / "events" / "record.prediction.json").read_text())
     record["prediction"] = {"label": "a third", "score": 0.5, "probability": {"a third": 0.5, "acceptable": 0.25, "unacceptable": 0.25}}
