@@ -22,7 +22,7 @@ from tools.plain import plain
 STDIN: Final = "-"
 GROUP: Final = "/local/your-own-function"
 PATTERN: Final = "prediction"  # the tutorial's
-RECORDS: Final = "prediction-monitor-records"  # name of the subscription whose records are believed: events/envelope.json
+RECORDS: Final = "prediction-monitor-records"  # name of the subscription with trusted records: events/envelope.json
 BATCH_BYTES: Final = 4_000_000  # of lines in one payload
 FOLLOW_SECONDS: Final = 0.5
 EXAMPLES: Final = 5  # reasons that are shown

@@ -129,7 +129,7 @@ def test_every_reference_leads_to_something_and_everything_is_referred_to() -> N
     assert {name for each in DOCUMENT["security"] for name in each} == set(DOCUMENT["components"]["securitySchemes"])
 
 
-# --- what it says is what the code says ------------------------------------------------------------------------------------
+# --- the document agrees with the code -------------------------------------------------------------------------------------
 
 
 def test_the_operations_are_the_templates_routes() -> None:
@@ -290,7 +290,7 @@ def test_an_answer_with_a_renamed_field_is_not_documented(sample: Path, renamed:
 
 @pytest.fixture(scope="module")
 def url(module: Any) -> Iterator[str]:
-    """The local gateway with the function in this process: the checker is what is tried."""
+    """The local gateway with the function in this process, to test the checker."""
     with gateway(0, {ROUTE: lambda event: module.handler(event, Context())}) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
         thread.start()

@@ -114,7 +114,7 @@ def earlier(stack: Stack, version: str) -> Stack | None:
 
 
 def find(setting: str | None) -> str | None:
-    """The path of the binary: what FAKECLOUD says, otherwise what is on PATH."""
+    """The path of the binary: FAKECLOUD, otherwise from PATH."""
     return shutil.which(setting or "fakecloud")
 
 

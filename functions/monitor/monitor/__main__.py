@@ -1,4 +1,4 @@
-"""`python -m monitor baseline|feasible|backtest|judge`: accept what a stream is like, ask what can be found, judge the past.
+"""`python -m monitor baseline|feasible|backtest|judge`: accept a stream's baseline, compute the detectable changes, judge the past.
 
 Exit 0 when it is done, 1 with one sentence when it is not, 2 for wrong arguments, 130 after Ctrl-C.
 """
@@ -41,13 +41,13 @@ environment: {PASSWORD} is the password of --user, or of a name that stands in t
 --opensearch, STACK for --stack and INDEX_PREFIX for --index-prefix where they are not given. Requests to an Amazon domain are
 signed with AWS credentials, found as by the AWS CLI, unless a user is given."""
 ACCEPT: Final = """\
-Takes whole days (UTC) of one stream as what its traffic is like: 7 or more, at least 3. Summaries that are missing are read from the
-predictions first. Shows the baseline in use beside the new one, and what the new one would have noticed on other days. Refuses days
+Accepts whole days (UTC) of one stream as its baseline: 7 or more, at least 3. Summaries that are missing are read from the
+predictions first. Shows the baseline in use beside the new one, and the notices of the new one on other days. Refuses days
 with a notice, a gap, two versions or too few windows, unless --force is given. Nothing accepts a baseline by itself."""
 
 
 class Refused(Exception):
-    """A command that does not do what was asked: one sentence that says why, and what to do."""
+    """A command is refused: one sentence with the reason and the remedy."""
 
 
 class Context:
@@ -312,11 +312,11 @@ def _number(text: str) -> int:
 
 
 def _parser() -> Parser:
-    parser = Parser(prog=PROGRAM, description="What is usual for each stream of predictions, and what would be noticed.")
+    parser = Parser(prog=PROGRAM, description="Baselines of streams of predictions, and the notices that they would give.")
     commands = parser.add_subparsers(dest="command", required=True)
     baseline = commands.add_parser("baseline", help="accept, show, list or change the baseline of a stream")
     several = baseline.add_subparsers(dest="baseline_command", required=True)
-    accept = several.add_parser("accept", help="accept whole days as what the traffic is like", description=ACCEPT, epilog=ENVIRONMENT)
+    accept = several.add_parser("accept", help="accept whole days as a stream's baseline", description=ACCEPT, epilog=ENVIRONMENT)
     _common(accept, accept_command)
     _days(accept)
     accept.add_argument("--force", action="store_true", help="whatever speaks against these days")
@@ -326,8 +326,8 @@ def _parser() -> Parser:
     _common(use, use_command)
     use.add_argument("number", type=value(_number), metavar="VERSION", help="the baseline's number")
     feasible_parser = commands.add_parser(
-        "feasible", help="what can be found at this traffic, after how long", epilog=ENVIRONMENT,
-        description=f"Says from the last {LOOK_BACK} days what a baseline of them would find.",
+        "feasible", help="the changes that can be found at this traffic, and their delays", epilog=ENVIRONMENT,
+        description=f"Computes from the last {LOOK_BACK} days the changes that a baseline of them would find.",
     )  # fmt: skip
     _common(feasible_parser, feasible_command)
     backtest = commands.add_parser(
@@ -349,7 +349,7 @@ def _common(parser: argparse.ArgumentParser, command: Any) -> None:
     add = parser.add_argument
     add("--opensearch", metavar="URL", default=os.environ.get("OPENSEARCH_URL"), help="the address of OpenSearch")
     add("--user", metavar="NAME", help=f"sign in with this name, and the password in {PASSWORD}")
-    add("--stack", metavar="NAME", default=os.environ.get("STACK"), help="the stack whose predictions are meant; make serve's is local")
+    add("--stack", metavar="NAME", default=os.environ.get("STACK"), help="the stack of the predictions; make serve's is local")
     add("--index-prefix", metavar="P", default=os.environ.get("INDEX_PREFIX") or PREFIX, help="of the predictions' indices (%(default)s)")
     add("--log-group", metavar="NAME", help="only streams of this log group")
     add("--model", metavar="NAME", help="only streams of this model")

@@ -1,4 +1,4 @@
-"""What went wrong with OpenSearch, as one sentence that says what to do."""
+"""Failures of OpenSearch, each as one sentence with the remedy."""
 
 from __future__ import annotations
 

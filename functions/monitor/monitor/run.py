@@ -139,7 +139,7 @@ def _accepted(store: Store, stream: Stream, report: Run) -> Accepted | None:
 
 
 def asking[Answer](ask: Callable[[], Answer]) -> Answer:
-    """What `ask` answers. Raises `ServerProblem` for what the server does not do."""
+    """The answer of `ask`. Raises `ServerProblem` if the server fails."""
     try:
         return ask()
     except TransportError as problem:

@@ -228,7 +228,7 @@ def test_user_and_password_come_from_a_secret(  # noqa: PLR0917
     assert reason in answer["Reason"]
 
 
-# Who may not be answered, and what no event may say
+# Refused answers, and settings that no event may change
 
 
 HOSTS = [

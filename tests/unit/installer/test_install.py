@@ -87,7 +87,7 @@ def domain(monkeypatch: pytest.MonkeyPatch) -> Iterator[Domain]:
 
 @pytest.fixture
 def run(domain: Domain, folder: Path, capsys: pytest.CaptureFixture[str]) -> Run:
-    """A command with both addresses: its exit code, and what it wrote to standard output and standard error."""
+    """A command with both addresses: its exit code, standard output and standard error."""
 
     def call(
         *arguments: str,
@@ -932,7 +932,7 @@ def test_panels_ask_for_their_stack_and_for_what_was_before_stacks(domain: Domai
     assert query == 'traffic:live AND (@stack:"prod" OR (*:* AND NOT _exists_:@stack))'
 
 
-# What somebody else's dashboard shows, and what Kibana changes by itself
+# Objects of somebody else's dashboards, and Kibana's own changes
 
 
 def theirs(kind: str, identifier: str) -> dict[str, Any]:

@@ -231,7 +231,7 @@ def test_no_faster_than_asked(logs: Any) -> None:
 
 
 def taken(*outcomes: Outcome) -> tuple[int, str]:
-    """How many of these payloads are shipped, and what is raised then."""
+    """The number of these payloads that are shipped, and the exception after them."""
     left = list(outcomes)
     payload = Payload("DATA_MESSAGE", "", GROUP, "a", payloads([event(1)], GROUP, "")[0].events)
     try:

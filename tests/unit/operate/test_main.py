@@ -62,7 +62,7 @@ def index(bulk: Bulk) -> Bulk:
 
 @pytest.fixture
 def run(aws: None, index: Bulk, capsys: pytest.CaptureFixture[str]) -> Run:
-    """A command with the address of the server: its exit code, and what it wrote to standard output and standard error."""
+    """A command with the address of the server: its exit code, standard output and standard error."""
 
     def call(*arguments: str) -> tuple[int, str, str]:
         code = main([*arguments, "--opensearch", index.url])
@@ -538,7 +538,7 @@ def test_a_password_is_not_shown(
     assert all(request.headers["authorization"].startswith("Basic ") for request in index.requests)
 
 
-# --- what cannot run ---------------------------------------------------------------------------------------------------------
+# --- refusals ----------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

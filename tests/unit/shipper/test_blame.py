@@ -39,7 +39,7 @@ def of_lines(*lines: Any) -> list[Document]:
 
 @dataclass
 class Index(Bulk):
-    """An index that refuses what `judge` says of a document."""
+    """An index that answers a document with `judge`'s refusal."""
 
     judge: Callable[[Source], Refusal | None] = lambda _: None
 

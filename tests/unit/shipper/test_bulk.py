@@ -79,7 +79,7 @@ def test_the_limit_is_half_of_what_amazons_smallest_domains_take() -> None:
     assert [len(chunk) for chunk in chunks([filled(CHUNK_BYTES // 2)] * 3)] == [2, 1]
 
 
-# --- what is sent ----------------------------------------------------------------------------------------------------------
+# --- requests --------------------------------------------------------------------------------------------------------------
 
 
 def test_body_is_lines_of_json_that_alternate() -> None:

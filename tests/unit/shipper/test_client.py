@@ -178,7 +178,7 @@ def test_every_request_is_signed_anew(bulk: Bulk, monkeypatch: pytest.MonkeyPatc
     assert bulk.ids == ["1", "2"]
 
 
-# --- whose keys ------------------------------------------------------------------------------------------------------------
+# --- the keys -------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

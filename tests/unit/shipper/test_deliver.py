@@ -487,7 +487,7 @@ def test_no_reason_quotes_the_line(bulk: Bulk, deliver: Deliver) -> None:
     assert TEXT not in f"{outcome.summary()} {outcome}"
 
 
-# --- what is said of it ----------------------------------------------------------------------------------------------------
+# --- messages --------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

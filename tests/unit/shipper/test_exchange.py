@@ -95,7 +95,7 @@ def test_an_exchange_ends_in_its_time_and_is_cut(serve: Serve) -> None:
         assert time.monotonic() - start < AT_MOST
         assert isinstance(verdict, Verdict)
         assert verdict.fate in {Fate.UNANSWERED, Fate.BUSY}
-        assert is_closed(connections[0]), "what was under way is on its way no more"
+        assert is_closed(connections[0]), "the connection under way is closed"
 
 
 def is_closed(connection: socket.socket) -> bool:

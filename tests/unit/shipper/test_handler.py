@@ -402,7 +402,7 @@ def test_limit_is_a_setting(load: Load) -> None:
         handler(sample("subscription"), Context())
 
 
-# --- what is never written -------------------------------------------------------------------------------------------------
+# --- secrets stay out ------------------------------------------------------------------------------------------------------
 
 FAILING: list[Any] = [
     pytest.param({}, [], None, id="shipped"),

@@ -103,7 +103,7 @@ def put(s3: Any, name: str, event: Any, below: str = f"{PREFIX}ShipperFunction/"
 
 
 def left(s3: Any) -> list[str]:
-    """The names of what is in the bucket, without where Lambda puts them."""
+    """The names of the bucket's objects, without Lambda's prefix."""
     found = s3.list_objects_v2(Bucket=BUCKET).get("Contents", ())
     return sorted(item["Key"].replace(f"{PREFIX}ShipperFunction/", "") for item in found)
 
@@ -435,7 +435,7 @@ def test_limit_is_a_setting(load: Load, s3: Any) -> None:
     assert left(s3) == ["poison/one"]
 
 
-# --- what is never written -------------------------------------------------------------------------------------------------
+# --- secrets stay out ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
