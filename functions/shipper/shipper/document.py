@@ -146,11 +146,12 @@ def documents(payload: Payload, rules: Rules, excluded: Counter[str], now: int, 
     believes = believed(payload, rules.record_groups)
     quick = not rules.redaction and Kind.OBJECT not in rules.exclude
     platform_matters = Kind.PLATFORM in rules.exclude
+    names, prefix = rules.names, rules.prefix
     for position, event in enumerate(payload.events):
         text, message = line(event)
         extracted, system = _sorted(event.extracted) if event.extracted else (None, None)
         found = spliced(text, platform_matters=platform_matters) if quick and not event.extracted else None
-        if found is not None and not (believes and (found.unsure or (rules.names and found.kind == LOG))):
+        if found is not None and not (believes and (found.unsure or (names and found.kind == LOG))):
             tail, kind, live = found.tail, found.kind, found.live
         else:
             sort, fields = read(text)
@@ -171,18 +172,19 @@ def documents(payload: Payload, rules: Rules, excluded: Counter[str], now: int, 
             tail, message = written(known), quoted(text)
         if not believes:
             kind = LOG
-        apart = kind == LOG and event.timestamp // DAY not in common_days
-        index, second = _second(event.timestamp // 1000, rules.prefix, apart)
+        time = event.timestamp
+        apart = kind == LOG and time // DAY not in common_days
+        index, second = _second(time // 1000, prefix, apart)
         identifier = quoted(event.id)
         yield Document(
             b'{"create":{"_index":"%b","_id":%b}}\n{"@id":%b,"@timestamp":"%b%03dZ","@delay_ms":%d,"@position":%d%b%b%b'
             % (
                 index,
-                _document_id(event.id, identifier),
+                identifier if len(identifier) < ID_BYTES and event.id.isdecimal() else _document_id(event.id, identifier),
                 identifier,
                 second,
-                event.timestamp % 1000,
-                now - event.timestamp,
+                time % 1000,
+                now - time,
                 position,
                 sources[kind],
                 message,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from time import time_ns
 
@@ -21,11 +21,12 @@ def ship(payload: Payload, rules: Rules, connection: RequestsHttpConnection, bud
     asks = payload.log_group not in rules.record_groups
     days = _CommonDays(payload.log_group, rules.prefix, connection, budget) if asks else ()
     excluded: Counter[str] = Counter()
-    found = documents(payload, rules, excluded, time_ns() // 1_000_000, days)
+    predictions: list[int] = []
+    found = _counted(documents(payload, rules, excluded, time_ns() // 1_000_000, days), predictions)
     unanswered: list[NotAnswered] = []
-    predictions: Counter[bool] = Counter()
-    outcome = deliver(_until_unanswered(_counted(found, predictions), unanswered), connection, budget)
-    outcome.predictions = predictions[True]
+    outcome = deliver(_until_unanswered(found, unanswered), connection, budget)
+    found.close()  # it may not be at its end: then it counts here
+    outcome.predictions = sum(predictions)
     outcome.excluded = excluded.total()
     outcome.available = outcome.available and not unanswered
     unread = len(payload.events) - outcome.excluded - outcome.documents
@@ -66,12 +67,15 @@ class _CommonDays:
                     raise
 
 
-def _counted(found: Iterator[Document], predictions: Counter[bool]) -> Iterator[Document]:
-    """The same documents; under True the number of live predictions among them."""
-    for document in found:
-        if document.counts:
-            predictions[True] += 1
-        yield document
+def _counted(found: Iterator[Document], predictions: list[int]) -> Generator[Document]:
+    """The same documents; at the end the number of live predictions among them goes into `predictions`."""
+    count = 0
+    try:
+        for document in found:
+            count += document[3]  # `counts`
+            yield document
+    finally:
+        predictions.append(count)
 
 
 def _until_unanswered(found: Iterator[Document], unanswered: list[NotAnswered]) -> Iterator[Document]:
