@@ -1,4 +1,4 @@
-"""The workflows do what CONTRIBUTING says, with the least rights, and nothing in them moves unless a commit moves it.
+"""The workflows agree with CONTRIBUTING, have the least rights, and nothing in them moves unless a commit moves it.
 
 zizmor and the schemas look at them in `make lint`.
 """

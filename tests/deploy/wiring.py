@@ -169,7 +169,7 @@ def concurrency(stack: Stack, report: Report, *, reserved: int) -> None:
 
 
 def written_to(stack: Stack, report: Report, *, address: str) -> None:
-    """Who is written to when an alarm rings."""
+    """The address that is notified of an alarm."""
     found = client("sns").list_subscriptions_by_topic(TopicArn=stack.resources()["AlarmTopic"])["Subscriptions"]
     report.equal("who is written to", [(each["Protocol"], each["Endpoint"]) for each in found], [("email", address)])
 

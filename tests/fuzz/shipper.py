@@ -284,7 +284,7 @@ class Builder:
         return fields
 
     def value(self, depth: int) -> Any:
-        """Any JSON value, and what Python takes for one."""
+        """Any JSON value, and values that Python's parser also accepts."""
         match self.number(8 if depth > 0 else 4):
             case 0:
                 found: Any = self.data.ConsumeInt(9)

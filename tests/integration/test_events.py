@@ -1,6 +1,6 @@
 """Every file in events/ goes through the built package under the Runtime Interface Emulator, cold and warm.
 
-The package's environment is what the template gives it.
+The package's environment variables are those of the template.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def lines() -> list[str]:
 
 @pytest.fixture(scope="module")
 def starting(template: Template, built: Path, runtime_packages: Path, running: Stack) -> Starting:
-    """Starts a built function, whose lines go into a list."""
+    """Starts a built function; its lines go into a list."""
 
     def started(name: str, lines: list[str]) -> AbstractContextManager[Runtime]:
         settings = environment(name, opensearch=running.opensearch_url)

@@ -51,7 +51,7 @@ class Installer:
     address: Address
 
     def send(self, kind: str, identifier: str | None = None, **properties: Any) -> Answer:
-        """An event, with properties that say nothing: what CloudFormation was answered."""
+        """An event without properties, and the answer to CloudFormation."""
         event = {"RequestType": kind, "ResponseURL": self.address.url, "ResourceProperties": properties, **REQUEST}
         begin = time.monotonic()
         self.runtime.invoke(event | ({"PhysicalResourceId": identifier} if identifier else {}))
@@ -90,7 +90,7 @@ def arns(secrets: Any) -> dict[str, str]:
 
 @pytest.fixture
 def usual(guarded: str, dashboards: Domain, arns: dict[str, str]) -> dict[str, str]:
-    """The environment that the template gives: what matters here, and what AWS puts in place of its own."""
+    """The template's environment variables that matter here, and AWS's values for its references."""
     known = {
         "OPENSEARCH_URL": guarded,
         "SECRET_ARN": arns["administrator"],
@@ -227,7 +227,7 @@ def test_an_event_of_somebody_else_is_neither_done_nor_answered(
 
 @pytest.fixture
 def failing(usual: dict[str, Any], arns: dict[str, str]) -> Iterator[dict[str, tuple[dict[str, str], str]]]:
-    """What is wrong with an event: the variables, and what the answer's reason begins with or holds."""
+    """A bad event: the environment variables, and a part of the answer's reason."""
     nowhere = f"http://127.0.0.1:{free_port()}"
     with silent() as wordless:
         yield {

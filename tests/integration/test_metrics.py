@@ -1,4 +1,4 @@
-"""What the functions really write as metrics, against what the template's alarms and dashboard look for.
+"""The metrics that the functions really write, against those in the template's alarms and dashboard.
 
 A metric that is renamed on one side, or gets another dimension there, fails here.
 """

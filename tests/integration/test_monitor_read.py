@@ -59,7 +59,7 @@ def slot_records() -> dict[tuple[int, str], list[Record]]:
 
 @pytest.fixture(scope="module")
 def connection(running: Stack) -> Iterator[RequestsHttpConnection]:
-    """To a server with the traffic of two streams, and with what must not count."""
+    """To a server with the traffic of two streams, and with documents that must not count."""
     chance = random.Random(3)  # noqa: S311  traffic, not a secret
     lines: list[dict[str, Any]] = []
 

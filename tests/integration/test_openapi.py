@@ -16,7 +16,7 @@ LONG = b"x" * 10_000
 
 
 def test_the_stack_answers_as_the_document_says(running: Stack) -> None:
-    """Valid requests are accepted, others refused, and every answer is one that is documented: what schemathesis.toml asks for."""
+    """Valid requests are accepted, others refused, and every answer is a documented one, as schemathesis.toml demands."""
     report = ask(DOCUMENT, running.api_url)
     assert not report.failures, report.details
     # that it was asked at all, in both ways and up to the limits

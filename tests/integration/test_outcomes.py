@@ -1,4 +1,4 @@
-"""What no index takes, and what it does not take now: the built shipper and the real OpenSearch, nothing lost."""
+"""Documents that no index takes, or not now: the built shipper and the real OpenSearch, nothing lost."""
 
 from __future__ import annotations
 

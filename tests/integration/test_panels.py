@@ -53,7 +53,7 @@ class Sent:
 
 
 def lines() -> Iterator[tuple[datetime, Doc]]:
-    """A line every two seconds and who knows what in it, the same at each run."""
+    """A line every two seconds with generated content, the same at each run."""
     chance = random.Random(6)  # noqa: S311  traffic, not a secret
     for second in range(0, SECONDS, 2):
         moment = SPAN[0] + timedelta(seconds=second + 40, milliseconds=chance.randrange(1000))
@@ -99,7 +99,7 @@ def hash_of(text: str) -> int:
 
 @pytest.fixture(scope="module")
 def sent(running: Stack) -> Iterator[Sent]:
-    """The lines through the shipper; what is in the index afterwards is read by id, not searched for."""
+    """The lines through the shipper; the documents are read by id afterwards, not searched for."""
     stamped = [(log_event(json.dumps(record), int(moment.timestamp() * 1000)), moment, record) for moment, record in lines()]
     began = milliseconds()
     answer = running.shipper.invoke(subscription_event([event for event, _, _ in stamped], "InferenceLogGroup"))

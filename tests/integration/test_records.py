@@ -1,4 +1,4 @@
-"""Under the real runtime: a record does not depend on what the environment tells loggers."""
+"""Under the real runtime: a record does not depend on the loggers' environment variables."""
 
 from __future__ import annotations
 

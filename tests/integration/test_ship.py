@@ -73,7 +73,7 @@ def test_lines_that_do_not_pass_are_named(running: Stack, tmp_path: Path) -> Non
     assert "2 lines, 1 pass the filter pattern; 1 indexed" in said[0]
     assert "it has no 'prediction'" in said[1]
     assert "  0 are predictions" in said
-    assert any("--field-map prediction.label=NAME says what yours is called" in text for text in said)
+    assert any("--field-map prediction.label=NAME names yours" in text for text in said)
 
 
 def test_every_panel_of_predictions_counts_every_line_of_the_sample(running: Stack) -> None:

@@ -30,7 +30,7 @@ def post(running: Stack, body: bytes | str, headers: dict[str, str] | None = Non
 
 
 def found(running: Stack, query: dict[str, Any], count: int, seconds: float = 60) -> list[dict[str, Any]]:
-    """The documents as soon as there are `count`, or what there is after so many seconds."""
+    """The documents as soon as there are `count`, or those that are there after so many seconds."""
     deadline = time.monotonic() + seconds
     hits: list[dict[str, Any]] = []
     while len(hits) < count and time.monotonic() < deadline:

@@ -136,7 +136,7 @@ class World:
             return fault
 
     def answer(self, content: bytes, fault: Fault | None) -> Reply:
-        """Store what is to be stored, and say what the client gets to see of it."""
+        """Store the accepted documents, and return the client's answer."""
         if fault is Fault.LATER:
             self.healed.wait(HOLD_SECONDS)
         with self._lock:
@@ -154,7 +154,7 @@ class World:
             return self._spoiled(Reply(200, "application/json", json.dumps({"items": items}, separators=(",", ":")).encode()), fault)
 
     def _spoiled(self, reply: Reply, fault: Fault | None) -> Reply:
-        """The answer to what was taken, as the client gets it."""
+        """The answer to the accepted documents, as the client gets it."""
         match fault:
             case Fault.CUT | Fault.CUT_SHORT:
                 return reply._replace(sent=0)

@@ -1,4 +1,4 @@
-"""Whatever happens between the shipper and the index, every line is in it once in the end, and the counts say what happened."""
+"""Whatever happens between the shipper and the index, every line is in it once in the end, and the counts are right."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class Event:
 
 @dataclass(frozen=True)
 class Case:
-    """What CloudWatch delivers, how often, in requests of what size, to a server of what mood.
+    """A case: payloads, their deliveries, the size of requests, and the server's behaviour.
 
     `impatient` is a replay before the server has healed.
     """
@@ -188,7 +188,7 @@ class Failures(logging.Filter):
 
 @dataclass
 class Way:
-    """CloudWatch to Lambda to the shipper to the server, what fails to S3, and from there back."""
+    """CloudWatch to Lambda to the shipper to the server; failed payloads to S3, and from there back."""
 
     server: Server
     shipper: ModuleType
@@ -214,7 +214,7 @@ class Way:
         self.s3.put_object(Bucket=BUCKET, Key=key, Body=content)
 
     def invoke(self, event: Any) -> dict[str, int]:
-        """One invocation, and whether its metrics agree with what it did."""
+        """One invocation, and whether its metrics agree with its results."""
         world = self.server.world
         stored, lessened, told = world.stored, world.lessened, world.told.copy()
         self.written.seek(0)
@@ -252,7 +252,7 @@ class Way:
         return found
 
     def empty(self) -> None:
-        """Forget what an example that failed has left."""
+        """Forget the state of a failed example."""
         self.shipper.metrics.clear_metrics()
         for item in self.s3.list_objects_v2(Bucket=BUCKET).get("Contents", ()):
             self.s3.delete_object(Bucket=BUCKET, Key=item["Key"])

@@ -128,7 +128,7 @@ def _holds(condition: Any, *, values: Values, conditions: Values) -> bool:
 
 
 def _resolved(value: Any, holds: Any) -> Any:
-    """With `Fn::If` decided, and what is `AWS::NoValue` left out."""
+    """With `Fn::If` decided, and without `AWS::NoValue`."""
     if isinstance(value, dict):
         if "Fn::If" in value:
             condition, yes, no = value["Fn::If"]

@@ -1,4 +1,4 @@
-"""The shapes that a stack can have, and what there is in one."""
+"""The shapes that a stack can have, and their resources."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ from tests.template.stacks import (
     ("MoreLogs2Permission.Properties.SourceArn", {"Fn::Sub": "arn:aws:logs:${AWS::Region}:${AWS::AccountId}:log-group:*"}),
 )
 def test_nobody_is_let_in_but_where_it_says_so(stack: Stack) -> None:
-    """Every policy that lets everybody in: the domain's own, behind its security plugin. And who may call which function."""
+    """Every policy that lets everybody in: the domain's own, behind its security plugin. And the callers of each function."""
     open_to_all = set()
     for name, resource in stack.resources.items():
         properties = resource.get("Properties", {})

@@ -1,4 +1,4 @@
-"""What a stack has in each shape that it can have, and what its functions are told: the whole lists."""
+"""A stack's resources in each of its shapes, and its functions' environment variables: the whole lists."""
 
 from __future__ import annotations
 
@@ -163,7 +163,7 @@ def test_functions_are_told_what_is_listed_and_nothing_else(stack: Stack) -> Non
 
 
 def installing(stack: Stack) -> dict[str, str]:
-    """What the installer may reach and what it installs: no event says it."""
+    """The installer's targets and parts, which no event can change."""
     own = "Domain" in stack.resources
     secret = "MasterUser" if own else "KibanaSecretArn" if "KibanaSecretArn" in stack.given else ""
     return {

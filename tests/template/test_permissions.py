@@ -1,4 +1,4 @@
-"""Who may do what in the stack."""
+"""The permissions of each role in the stack."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is encrypted, what is kept and for how long, and that no secret is written down."""
+"""Encryption, retention, and the absence of secrets in the template."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""That no line is lost on its way: subscriptions, dead letters, and what is made before what."""
+"""That no line is lost on its way: subscriptions, dead letters, and the order of creation."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ def forget_handler(module: str, service: str) -> None:
 
 @contextmanager
 def at_most(seconds: float) -> Iterator[None]:
-    """Stops what takes more processor time than this, and fails it: regular expressions let a signal through."""
+    """Stops and fails a test that takes more processor time than this: regular expressions let a signal through."""
 
     def late(*_: object) -> NoReturn:
         raise AssertionError(f"more than {seconds:g} s of processor time")
@@ -224,7 +224,7 @@ def _filtered(value: Any, paths: list[list[str]]) -> Any:
 
 @dataclass
 class Clock:
-    """A time that passes in sleep alone. `pauses` are those slept, `bounds` what they were chosen from."""
+    """A time that passes in sleep alone. `pauses` are those slept, `bounds` their upper bounds."""
 
     now: float = 1000.0
     pauses: list[float] = field(default_factory=list)

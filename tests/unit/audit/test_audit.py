@@ -1,4 +1,4 @@
-"""The audit: what pip-audit answers becomes an exit, and what is in an SBOM is what is pinned."""
+"""The audit: pip-audit's answer becomes an exit code, and an SBOM holds the pins."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 @pytest.fixture(scope="module")
 def ask(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Callable[[Known], Answer]:
-    """What the real pip-audit makes of what is known, asked once: it takes two seconds."""
+    """The real pip-audit's answer on known vulnerabilities, asked once: it takes two seconds."""
     path = tmp_path_factory.mktemp("lock") / "requirements.txt"
     path.write_text(PINS)
     answers: dict[str, Answer] = {}

@@ -1,4 +1,4 @@
-"""What the stack costs: each line against a figure worked out by hand, and what is counted against template.yaml."""
+"""The stack's cost: each line against a figure worked out by hand, and the counts against template.yaml."""
 
 from __future__ import annotations
 

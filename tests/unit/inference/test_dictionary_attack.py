@@ -1,4 +1,4 @@
-"""What a record without its text gives away: whoever has the model tries guesses, and compares what each would have left.
+"""The attack on a record without its text: an attacker with the model tries guesses, and compares the record of each.
 
 The guess is found where no other leaves the same record. The hash is left out (its key is a secret), so is what differs from one
 request to the next.

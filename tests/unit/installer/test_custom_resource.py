@@ -55,7 +55,7 @@ def address(certificate: Certificate, monkeypatch: pytest.MonkeyPatch) -> Iterat
 
 @pytest.fixture
 def send(domain: Domain, address: Address, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Send:
-    """An event to the handler, in an environment with these variables: what CloudFormation was answered."""
+    """An event to the handler, with these environment variables, and the answer to CloudFormation."""
     monkeypatch.setattr(custom_resource, "stack_status", lambda _: "DELETE_IN_PROGRESS")
 
     def call(kind: str, *, seconds: int = 120, identifier: str | None = None, **variables: str) -> dict[str, Any]:

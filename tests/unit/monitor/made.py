@@ -1,4 +1,4 @@
-"""Predictions made of random numbers, and their summaries counted by numpy: what OpenSearch must answer too."""
+"""Predictions made of random numbers, and their summaries counted by numpy, which OpenSearch's must equal."""
 
 from __future__ import annotations
 

@@ -239,7 +239,7 @@ def test_what_the_server_fails_at_each_time_goes_without_its_fields(index: Index
 
 
 def test_a_document_without_an_answer_is_not_sent_again(bulk: Bulk, connection: RequestsHttpConnection) -> None:
-    """The server may still be at it: each further request would take another of its threads."""
+    """The server may still be working on it: each further request would take another of its threads."""
     bulk.answers.append(Answer(200, "application/json", b"{}", delay=2))
     clock = Clock()
     outcome = module.deliver(of_lines({"n": 1}, {"n": 2}), connection, clock.budget(0.5))
@@ -279,7 +279,7 @@ def test_busy_and_refused_together(index: Index, deliver: Deliver) -> None:
 
 
 def test_what_the_first_taught_leads_no_other_past_its_bare_form(index: Index, deliver: Deliver) -> None:
-    """The first goes two rungs down for what costs another one rung: that one is bare then, and was not refused as such."""
+    """The first goes two rungs down for a field that costs another one rung: that one is bare then, and was not refused as such."""
 
     def judge(source: Source) -> Refusal | None:
         if "odd" in source:

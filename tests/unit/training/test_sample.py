@@ -1,4 +1,4 @@
-"""Samples in every format, and what is refused: one sentence each."""
+"""Samples in every format, and refusals with one sentence each."""
 
 from __future__ import annotations
 
