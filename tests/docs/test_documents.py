@@ -28,6 +28,7 @@ DOCUMENTS = [
         "docs/api.md",
         "docs/deploy.md",
         "docs/from-the-console.md",
+        "docs/from-model-monitor.md",
         "docs/monitoring.md",
         "docs/kibana.md",
         "docs/local.md",

@@ -139,8 +139,8 @@ def test_a_drift_line_is_in_the_index_within_one_run(running: Stack, judge: Judg
     now = int(time.time()) // SLOT * SLOT
     chance = np.random.default_rng(2)
     accept(store, now)
-    predicted(running.opensearch_url, now - 9 * HOUR, now - 4 * HOUR, chance)
-    predicted(running.opensearch_url, now - 4 * HOUR, now - SLOT, chance, **DRIFT)
+    predicted(running.opensearch_url, now - 10 * HOUR, now - 5 * HOUR, chance)
+    predicted(running.opensearch_url, now - 5 * HOUR, now - SLOT, chance, **DRIFT)
     written = judge.run()
     verdicts = [line["monitor"] for line in written if line["message"] == "verdict"]
     assert [one["word"] for one in verdicts][:4] == ["ok"] * 4
