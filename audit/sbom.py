@@ -23,7 +23,7 @@ from tools.errors import UserError
 from tools.root import ROOT
 
 # The replay function is the shipper's package under another handler.
-PACKAGES: Final = {name: ROOT / "functions" / name for name in ("inference", "installer", "shipper")}
+PACKAGES: Final = {name: ROOT / "functions" / name for name in ("inference", "installer", "monitor", "shipper")}
 # Validated once, when the document is complete (`_rendered`): that takes some seconds.
 COMMAND: Final = (sys.executable, "-m", "cyclonedx_py", "requirements", "--spec-version", "1.6", "--output-reproducible", "--no-validate")
 
