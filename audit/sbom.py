@@ -149,7 +149,7 @@ def _rendered(bom: Bom, card: dict[str, Any] | None) -> str:
     text: str = JsonV1Dot6(bom).output_as_string(indent=2)
     if card:  # the library has no class for it
         content = json.loads(text)
-        for component in content["components"]:
+        for component in content.get("components", []):
             if component["type"] == "machine-learning-model":
                 component["modelCard"] = _model_card(card)
         text = json.dumps(content, indent=2, ensure_ascii=False)
