@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -38,6 +39,7 @@ http.cors.enabled: true
 http.cors.allow-origin: "https://no-page.invalid"
 cluster.routing.allocation.disk.threshold_enabled: false
 """
+PUBLISHED: Final = re.compile(r"HttpServerTransport\] publish_address \{[^}]*:(\d+)\}")
 LAST_PORT: Final = 9299  # that the runner takes
 
 
@@ -61,12 +63,20 @@ def node(port: int, folder: Path | None = None, tell: Tell = lambda _: None) -> 
         with log.open("wb") as output, processes.running(command, environment={}, folder=Path(base), output=output) as process:
             url = f"http://127.0.0.1:{port}"
             deadline = time.monotonic() + START_SECONDS
-            while unusable(url):
+            while (listens := _port(log)) != port or unusable(url):
+                if listens not in {None, port}:  # the runner takes the next one
+                    raise UserError(f"OpenSearch did not start: another program took port {port} at the same moment")
                 if process.poll() is not None or time.monotonic() > deadline:
                     last = log.read_text(errors="replace").strip().splitlines()[-1:]
                     raise UserError(f"OpenSearch did not start on {platform.system()} {platform.machine()}: {' '.join(last)}")
                 time.sleep(0.2)
             yield url
+
+
+def _port(log: Path) -> int | None:
+    """The port that this node has by its log, None as long as it has none: whoever took a port first answers there as well."""
+    found = PUBLISHED.search(log.read_text(errors="replace"))
+    return int(found[1]) if found else None
 
 
 def refusals(url: str) -> list[str]:

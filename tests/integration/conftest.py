@@ -6,6 +6,7 @@ packages, AWS's interfaces, and an OpenSearch with access control.
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -43,7 +44,7 @@ def environment(function: str, *, opensearch: str = "", bucket: str = "") -> dic
 
 @pytest.fixture(scope="session")
 def running() -> Iterator[Stack]:
-    with stack(Settings(free_port(), free_port(range(9210, 9299)), None)) as started:
+    with stack(Settings(free_port(), free_port(random.sample(range(9210, 9299), 89)), None)) as started:
         yield started
 
 
@@ -91,7 +92,7 @@ def installer_packages(replay_packages: Path, tmp_path_factory: pytest.TempPathF
 @pytest.fixture(scope="session")
 def guarded() -> Iterator[str]:
     """The address of an OpenSearch with access control, which each test leaves as it found it."""
-    with secured(free_port(range(9210, 9299))) as url:
+    with secured(free_port(random.sample(range(9210, 9299), 89))) as url:
         yield url
 
 

@@ -6,6 +6,7 @@ import json
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -19,6 +20,7 @@ from local.runtime import FunctionFailed
 from local.runtime import running as start
 from local.stack import RETRY_SECONDS, Stack
 from local.template import Template
+from tools.errors import UserError
 from tools.root import ROOT
 
 SAMPLES = ROOT / "events" / "shipper"
@@ -122,6 +124,13 @@ def test_base64_that_is_none_is_refused(running: Stack) -> None:
 def test_another_method_or_path_is_the_gateways_own_404(running: Stack, method: str, path: str) -> None:
     answer = requests.request(method, running.api_url + path, timeout=10)
     assert (answer.status_code, answer.json()) == (404, {"message": "Not Found"})
+
+
+def test_a_node_is_not_mistaken_for_another_on_its_port(running: Stack) -> None:
+    """Two that start at the same time may both find the port free."""
+    port = urlsplit(running.opensearch_url).port or 0
+    with pytest.raises(UserError, match="OpenSearch did not start"), opensearch.node(port):
+        pass
 
 
 def test_what_the_server_says_is_named_where_it_takes_no_documents(running: Stack, capsys: pytest.CaptureFixture[str]) -> None:
