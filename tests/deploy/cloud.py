@@ -46,7 +46,7 @@ class Stack:
         path = self.template.with_name(f"{self.name}.json")
         path.write_text(json.dumps(_transformed(self.source(), parameters)), encoding="utf-8")
         options = ["--resolve-s3", "--no-confirm-changeset", "--no-progressbar", "--capabilities", "CAPABILITY_IAM"]
-        overrides = ["--parameter-overrides", *(f"{name}={value}" for name, value in parameters.items())]
+        overrides = ["--parameter-overrides", *(f'{name}="{value}"' for name, value in parameters.items())]  # quoted: sam splits at spaces
         tags = ["--tags", "Application=prediction-monitor"]
         _sam("deploy", "--template-file", str(path), "--stack-name", self.name, *options, *tags, *overrides)
 
@@ -109,7 +109,7 @@ def earlier(stack: Stack, version: str) -> Stack | None:
     for name, resource in template["Resources"].items():
         if resource["Type"] == "AWS::Serverless::Function":
             resource["Properties"]["CodeUri"] = stack.source()["Resources"][name]["Properties"]["CodeUri"]
-    path.write_text(json.dumps(template), encoding="utf-8")
+    path.write_text(json.dumps(template).replace('"Fn::Condition"', '"Condition"'), encoding="utf-8")  # `!Condition`, as load reads it
     return Stack(stack.name, path)
 
 
