@@ -1,4 +1,4 @@
-"""The inference function: an event in, an answer out, one record left in the log for each sentence."""
+"""The inference function's Lambda handler. It answers an event, and logs one record for each sentence."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SERVICE = "inference"
 LOG_TEXT = os.environ.get("LOG_TEXT", "true")
 LOG_SIGNALS = os.environ.get("LOG_SIGNALS", "false")
 HASH_KEY = os.environ.get("HASH_KEY", "").encode()
-if not HASH_KEY:  # no default: with a known key a short sentence could be guessed
+if not HASH_KEY:  # no default: with a known key, a short sentence could be guessed from its hash
     raise ValueError("HASH_KEY must be set to a secret, the key of input.hash")
 for setting, value in (("LOG_TEXT", LOG_TEXT), ("LOG_SIGNALS", LOG_SIGNALS)):
     if value not in {"true", "false"}:
@@ -33,24 +33,24 @@ logging_variables.ignore(os.environ)
 classifier = Classifier(Path(os.environ.get("MODEL_FOLDER") or Path(__file__).parents[1] / "model"))
 model = {name: classifier.card[name] for name in ("name", "version")}
 logger = Logger(service=SERVICE, level="INFO", use_rfc3339=True, utc=True, location=None, logger_handler=RaisingHandler(sys.stdout))
-dimensions = {"function_name": os.environ.get("AWS_LAMBDA_FUNCTION_NAME", SERVICE)}  # the namespace is every stack's
+dimensions = {"function_name": os.environ.get("AWS_LAMBDA_FUNCTION_NAME", SERVICE)}  # all stacks share the namespace
 metrics = EphemeralMetrics(namespace="PredictionMonitor", service=SERVICE, default_dimensions=dimensions)
 record_log = RecordLog(
     logger,
     metrics,
-    # absent means calibrated
+    # a record without `calibrated` is of a calibrated model
     model={**model, "profile": classifier.card["profile"], **({} if classifier.card["calibrated"] else {"calibrated": False})},
     usual=classifier.usual,
     key=HASH_KEY,
     log_text=LOG_TEXT == "true",
-    log_signals="true" in {LOG_TEXT, LOG_SIGNALS},  # its signals tell no more than the text itself
+    log_signals="true" in {LOG_TEXT, LOG_SIGNALS},  # if the text is logged, its signals reveal nothing more
     memory_mb=int(os.environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "1024")),
 )
 
 
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: Any, context: LambdaContext) -> dict[str, Any]:
-    """Answer one event with a prediction, a batch of them, the model's card, or a problem."""
+    """Answer one event with a prediction, a batch of predictions, the model's card, or a problem."""
     logger.set_correlation_id(correlation_id(event))
     if asks_description(event):
         return {"card": classifier.card}
@@ -66,7 +66,7 @@ def handler(event: Any, context: LambdaContext) -> dict[str, Any]:
 
 
 def predict(request: Request) -> list[Prediction]:
-    """One prediction per sentence. Raises `PredictionFailed` from the model's exception."""
+    """Predict each sentence of a request. Raises `PredictionFailed` from the model's exception."""
     try:
         return [classifier.predict(sentence) for sentence in request.sentences]
     except Exception as failure:

@@ -27,11 +27,11 @@ BLOCK: Final = 64 * 1024
 
 
 class TookTooLong(Exception):
-    """A call has not ended in its time."""
+    """A call took longer than its time limit."""
 
 
 class Connection(RequestsHttpConnection):
-    """opensearch-py's connection, whose every exchange ends in its time and reads no more than `longest_answer` bytes."""
+    """opensearch-py's connection with two limits on each exchange: its time, and `longest_answer` bytes of answer."""
 
     def __init__(self, longest_answer: int, **settings: Any) -> None:
         super().__init__(**settings)
@@ -50,7 +50,10 @@ class Connection(RequestsHttpConnection):
         ignore: Collection[int] = (),
         headers: Mapping[str, str] | None = None,
     ) -> Any:
-        """As opensearch-py's. `timeout` is in seconds, for the whole exchange; as a pair, to connect and for the rest."""
+        """Perform a request as opensearch-py does, but limit the whole exchange to `timeout` seconds.
+
+        A pair limits the time to connect and the time for the rest.
+        """
         times: Any = timeout or self.timeout
         seconds = sum(times) if isinstance(times, tuple) else times
         adapter = self._adapter
@@ -63,7 +66,7 @@ class Connection(RequestsHttpConnection):
                 raise ConnectionTimeout("TIMEOUT", "no answer in time", problem) from None
             raise
         finally:
-            if adapter.is_cut:  # perhaps after its answer was read: this connection cannot be used again
+            if adapter.is_cut:  # the cut may come after the answer was read; in any case the connection cannot be used again
                 self.session.close()
                 self._mount()
 
@@ -74,18 +77,18 @@ class Connection(RequestsHttpConnection):
             self.session.mount(scheme, self._adapter)
 
     def _read(self, response: requests.Response, **_: Any) -> None:
-        """Read the answer before requests does, which would hold all of it."""
+        """Read the answer up to the limit, before requests itself would read an answer of any length into memory."""
         content = bytearray()
         for block in response.iter_content(BLOCK):
             content += block
             if len(content) > self.longest_answer:
                 response.close()
                 raise requests.exceptions.ContentDecodingError(f"an answer of more than {self.longest_answer} bytes")
-        response._content = bytes(content)  # noqa: SLF001  requests reads it once, and keeps it there
+        response._content = bytes(content)  # noqa: SLF001  requests keeps an answer there once it is read
 
 
 class _Adapter(HTTPAdapter):
-    """Knows the connection that it opened, so that another thread can cut it, and its deadline (of `time.monotonic()`)."""
+    """Keeps the connection that it opened, so that another thread can cut it, and the deadline (in `time.monotonic()`)."""
 
     def __init__(self) -> None:
         self.opened: _Cuttable | None = None
@@ -94,7 +97,7 @@ class _Adapter(HTTPAdapter):
         super().__init__()
 
     def get_connection_with_tls_context(self, *arguments: Any, **settings: Any) -> Any:
-        """The way of requests to a connection pool, whose connections this adapter then knows."""
+        """Get requests' connection pool, and make the pool report each connection that it opens to this adapter."""
         pool: Any = super().get_connection_with_tls_context(*arguments, **settings)
         if not issubclass(pool.ConnectionCls, _Cuttable):
             pool.ConnectionCls = type("Cuttable", (_Cuttable, pool.ConnectionCls), {"adapter": self})
@@ -147,10 +150,10 @@ class _Watch:
 
     @contextmanager
     def cutting(self, adapter: _Adapter) -> Iterator[None]:
-        """Cut what this adapter has under way at its deadline; never after the end."""
+        """While the block runs, cut the adapter's exchange at its deadline; never after the block."""
         with self._changed:
             self._under_way.append(adapter)
-            if self._thread is None or not self._thread.is_alive():  # a fork has none
+            if self._thread is None or not self._thread.is_alive():  # a forked process has no running thread
                 self._thread = Thread(target=self._run, daemon=True)
                 self._thread.start()
             elif adapter.deadline < self._wakes:
@@ -176,14 +179,14 @@ _watch: Final = _Watch()
 
 
 def within[Result](seconds: float, call: Callable[[], Result]) -> Result:
-    """The result of a call, or its exception. Raises `TookTooLong` when its time is up; its thread is then left alone."""
+    """Run a call in a thread, and return its result or raise its exception. Raises `TookTooLong` after `seconds`; the thread runs on."""
     results: list[Result] = []
     problems: list[BaseException] = []
 
     def run() -> None:
         try:
             results.append(call())
-        except BaseException as problem:  # noqa: BLE001  raised again by whoever called
+        except BaseException as problem:  # noqa: BLE001  raised again in the calling thread
             problems.append(problem)
 
     thread = Thread(target=run, daemon=True)

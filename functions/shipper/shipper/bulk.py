@@ -1,4 +1,4 @@
-"""One bulk request, and the verdict of its answer on each document."""
+"""Sends one bulk request, and reads the verdict on each document from the answer."""
 
 from __future__ import annotations
 
@@ -19,14 +19,15 @@ from shipper.document import Document
 
 CHUNK_BYTES: Final = 5 * 1024 * 1024  # inflated: Amazon limits the inflated size (10 MiB on smaller instances)
 GZIP: Final = 31  # window bits: the largest window, a gzip header
-LEVEL: Final = 2  # of isal's 0 to 3: as small as zlib's 1, at a fifth of its time
+LEVEL: Final = 2  # isal has levels 0 to 3; level 2 compresses as well as zlib's level 1, in a fifth of the time
 HEADERS: Final = {"content-type": "application/x-ndjson", "content-encoding": "gzip"}
-# A shorter answer. Amazon's documents say that it ignores parameters of a signed POST; the answer is then longer, and says the same.
+# Makes the answer shorter. According to Amazon's documents, a domain ignores the parameters of a signed POST. The answer is then longer,
+# but has the same meaning.
 PARAMS: Final = {"filter_path": "items.*.status,items.*.error.type,items.*.error.reason,items.*.error.caused_by.reason"}
-ANY_STATUS: Final = range(300, 600)  # that the connection answers rather than raises
-ALL_CREATED: Final = '{"items":[%s]}'  # with these params
+ANY_STATUS: Final = range(300, 600)  # statuses for which the connection returns the answer instead of raising
+ALL_CREATED: Final = '{"items":[%s]}'  # the answer with PARAMS if all documents were created
 CREATED: Final = '{"create":{"status":201}}'
-CONNECT_SECONDS: Final = 3.0  # for one address of the server; it may have several
+CONNECT_SECONDS: Final = 3.0  # for each address of the server; a server may have several addresses
 UNREADABLE: Final = "the server's answer cannot be read"
 
 # The parts of the server's reasons that name a field or a limit. The reason itself is never shown, because it quotes the user's data.
@@ -42,21 +43,21 @@ LIMIT: Final = re.compile(
     r"(?:Limit|The [a-z ]{1,60} limit) of (?P<limit>(?:[a-z ]{1,40} )?\[\d+\])|(?P<name>field name cannot (?:be|contain) [a-z ]{1,40})"
 )
 
-# Errors with status 400 that no document causes: a closed index, a cluster that has all the shards it may have. Somebody can mend them,
-# so the documents are sent again later.
+# Errors with status 400 that are not caused by a document, such as a closed index or a cluster with its maximum number of shards.
+# Somebody can remove the cause, so the documents are sent again later.
 MENDABLE_TYPES: Final = {"index_closed_exception", "validation_exception"}
 MENDABLE: Final = re.compile(
     r"Validation Failed: \d+: this action would add \[|no write index is defined for alias|pipeline with id \[.{1,512}\] does not exist"
 )
 EXPLICIT_INDEX: Final = "explicit index in bulk is not allowed"  # rest.action.multi.allow_explicit_index: false
-AWAY_STATUSES: Final = frozenset({408, 429, 502, 503, 504})  # of a request: the server, or a proxy before it, does not take it now
-BUSY_ITEMS: Final = frozenset({429, 502, 503, 504})  # a 500 of an item is caused by its content
+AWAY_STATUSES: Final = frozenset({408, 429, 502, 503, 504})  # the server, or a proxy before it, does not accept the request now
+BUSY_ITEMS: Final = frozenset({429, 502, 503, 504})  # without 500, which for a single item is caused by its content
 REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 UNSIGNED: Final = (
     ": the domain wants requests signed, and only those to its own address (NAME.REGION.es.amazonaws.com) are: "
     "set OPENSEARCH_URL to that instead of a custom endpoint"
 )
-HINTS: Final = {  # of an answer that is not OpenSearch's own
+HINTS: Final = {  # by status, for answers that do not come from OpenSearch itself
     401: ": the server does not accept the user and password, or wants requests signed: check the login of OPENSEARCH_URL",
     403: ": the domain refuses the request: check its policy, the role's es:ESHttpPost, and the signature's clock",
     404: ": there is no OpenSearch at this address: check host and path of OPENSEARCH_URL",
@@ -67,17 +68,17 @@ class Fate(Enum):
     """The result of one request for a document."""
 
     INDEXED = auto()
-    DUPLICATE = auto()  # an earlier delivery did it, or an earlier request whose answer was lost
-    BUSY = auto()  # the server cannot take it now: to be sent again
-    UNANSWERED = auto()  # no answer in time: the server may still be at it, so that it must not be sent again now
-    REFUSED = auto()  # the server will never take it in this form
-    TOO_MUCH = auto()  # the request as a whole: it must be split
-    NAMED = auto()  # the request as a whole, because its actions name their index
-    FAILED = auto()  # no reason to try again now, though someone may mend it: no permission, no such index
+    DUPLICATE = auto()  # indexed by an earlier delivery, or by an earlier request whose answer was lost
+    BUSY = auto()  # the server cannot accept it now: send it again
+    UNANSWERED = auto()  # no answer in time: the server may still be working on it, so it must not be sent again at once
+    REFUSED = auto()  # the server will never accept it in this form
+    TOO_MUCH = auto()  # the server refused the request as a whole: split it
+    NAMED = auto()  # the server refused the request because its actions name an index
+    FAILED = auto()  # trying again at once is useless, but somebody may remove the cause, such as a missing permission
 
 
 class Verdict(NamedTuple):
-    """A document's fate, why (for people: status and the server's error type), and the error as a rescued document shows it."""
+    """A document's fate, its reason (for people: status and the server's error type), and the error for `@rescued`."""
 
     fate: Fate
     reason: str = ""
@@ -85,7 +86,7 @@ class Verdict(NamedTuple):
 
     @property
     def status(self) -> str:
-        """The HTTP status of an error; empty where there is none."""
+        """The HTTP status of the error; empty if there is no error."""
         return (self.error or {}).get("status", "")
 
 
@@ -125,7 +126,7 @@ _problem: Final = msgspec.json.Decoder(_Problem).decode
 
 
 def chunks(documents: Iterable[Document], limit: int = CHUNK_BYTES) -> Iterator[list[Document]]:
-    """Documents in runs whose bulk bodies stay within `limit` bytes; a larger document goes alone."""
+    """Split documents into chunks whose bulk bodies have at most `limit` bytes; a larger document gets its own chunk."""
     chunk: list[Document] = []
     size = 0
     for document in documents:
@@ -149,13 +150,13 @@ def body_without_index(chunk: Sequence[Document]) -> bytes:
 
 
 def send(content: bytes, count: int, connection: RequestsHttpConnection, timeout: float, index: str = "") -> list[Verdict] | Verdict:
-    """One request with a body of `count` documents: a verdict for each of them, or one for the request as a whole.
+    """Send a body of `count` documents. Returns a verdict for each document, or one verdict for the request as a whole.
 
-    It ends within `timeout` seconds. With `index` the documents' actions name none.
+    It ends within `timeout` seconds. With `index`, the path names the index and the documents' actions must not.
     """
     packed = isal_zlib.compress(content, LEVEL, GZIP)
     connecting = min(CONNECT_SECONDS, timeout / 8)
-    times: Any = (connecting, timeout - connecting)  # a single number would be the time for each address, and once more for the answer
+    times: Any = (connecting, timeout - connecting)  # a single number would apply to each address, and then to the answer as well
     path = f"/{index}/_bulk" if index else "/_bulk"
     try:
         status, headers, text = connection.perform_request(
@@ -170,8 +171,8 @@ def send(content: bytes, count: int, connection: RequestsHttpConnection, timeout
 
 
 def judge_items(text: str, count: int) -> list[Verdict] | Verdict:
-    """The verdicts in the answer to a request that was taken."""
-    if text == ALL_CREATED % ",".join([CREATED] * count):  # nearly always, and read in no time
+    """The verdicts in the answer to a request that was accepted."""
+    if text == ALL_CREATED % ",".join([CREATED] * count):  # the usual case, which needs no parsing
         return INDEXED
     try:
         items = _answer(text).items
@@ -183,7 +184,7 @@ def judge_items(text: str, count: int) -> list[Verdict] | Verdict:
 
 
 def judge_request(status: int, text: str, count: int, location: str = "") -> Verdict:
-    """The verdict on a request that was answered with an error; not every server answers in JSON."""
+    """The verdict on a request that was answered with an error. The answer may not be JSON, for instance if it comes from a proxy."""
     try:
         error = _problem(text).error
     except (msgspec.DecodeError, UnicodeError, RecursionError):
@@ -213,7 +214,7 @@ def judge(status: int, error: _Error | None) -> Verdict:
 
 
 def hint(status: int, error: _Error | None, text: str, location: str) -> str:
-    """Advice on an error that somebody can mend, to be added to its reason; empty where the error itself is clear."""
+    """Advice on an error that somebody can correct, to be added to the reason; empty if the error itself is clear."""
     if error and (error.reason or "").startswith("pipeline with id ["):
         return ": the index setting index.default_pipeline or index.final_pipeline names an ingest pipeline that does not exist"
     host = urlsplit(location).netloc.rpartition("@")[2]
@@ -229,12 +230,12 @@ def hint(status: int, error: _Error | None, text: str, location: str) -> str:
 
 
 def _is_block(status: int, error: _Error | None) -> bool:
-    """Whether an index, or the cluster, is set to take no writes; where the disk is full the server lifts it by itself."""
+    """Whether the error is a block against writing on an index or the cluster. OpenSearch sets and lifts one itself if a disk is full."""
     return status == 403 and error is not None and (error.type or "").endswith("block_exception")
 
 
 def _why(status: int, error: _Error | None) -> tuple[str, dict[str, str]]:
-    """The error for people, and as a rescued document shows it: status, the server's type, the field or the limit that it names."""
+    """The reason for people, and the error for `@rescued`: status, the server's error type, and the field or the limit that it names."""
     error = error or _Error()
     kind = error.type or "without a type"
     shown = {"status": str(status), "type": kind}

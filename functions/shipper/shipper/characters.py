@@ -1,4 +1,4 @@
-"""What the characters of a text are like, without the text: the part of the record's `input` that needs no model."""
+"""Describes the characters of a text without revealing it: the part of the record's `input` that needs no model."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ SCRIPTS: Final = frozenset([
 
 
 def characters(text: str, key: bytes) -> dict[str, Any]:
-    """Counts, share of non-letters, script and hash of a text. `key` is the secret of the hash: without one there is none.
+    """Counts, share of non-letters, script and hash of a text. `key` is the secret of the hash; with an empty key the hash is left out.
 
-    The share lies between 0 and 1; non-letters are counted among the characters that are no white space.
+    The share lies between 0 and 1; it is a share of the characters that are not white space.
     """
     visible = [character for character in text if not character.isspace()]
     letters = [character for character in visible if _is_letter(character)]
@@ -36,7 +36,7 @@ def characters(text: str, key: bytes) -> dict[str, Any]:
 
 
 def dominant_script(letters: list[str]) -> str:
-    """The script of at least two thirds of the letters, `mixed` where there is none, `none` without letters."""
+    """The script of at least two thirds of the letters; `mixed` if no script has so many, and `none` without letters."""
     counts = Counter(script for script in map(_script, letters) if script)
     if not counts:
         return "none"
@@ -45,7 +45,7 @@ def dominant_script(letters: list[str]) -> str:
 
 
 def keyed_hash(text: str, key: bytes) -> str:
-    """16 hex digits of HMAC-SHA256: counts duplicates, while without the key a short sentence cannot be guessed."""
+    """16 hex digits of HMAC-SHA256. They reveal duplicates, but without the key a short sentence cannot be guessed from them."""
     return hmac.new(key, text.encode(errors="surrogatepass"), sha256).hexdigest()[:16]
 
 
@@ -57,7 +57,7 @@ def _is_letter(character: str) -> bool:
 
 @lru_cache(maxsize=4096)
 def _script(character: str) -> str:
-    """A letter's script: the first word of its Unicode name, which the standard library knows; '' for a mark of any script."""
+    """A letter's script, from the first word of its Unicode name; '' for a combining mark."""
     if unicodedata.category(character)[0] == "M":
         return ""
     name = unicodedata.name(unicodedata.normalize("NFKC", character)[0], "").split(" ")[0].lower()

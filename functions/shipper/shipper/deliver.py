@@ -1,4 +1,4 @@
-"""Documents into OpenSearch: each is sent until it is indexed or permanently refused, or until the deadline."""
+"""Delivers documents to OpenSearch: sends each one until it is indexed or permanently refused, or until the deadline."""
 
 from __future__ import annotations
 
@@ -22,26 +22,25 @@ REQUEST_SECONDS: Final = 30.0
 FIRST_PAUSE: Final = 0.2  # seconds; the upper bound of the first pause
 LONGEST_PAUSE: Final = 20.0
 AT_ONCE_SECONDS: Final = 5.0
-SUSPICIOUS_TRIES: Final = 5  # failures of the server after which a document is sent alone
+SUSPICIOUS_TRIES: Final = 5  # a document is sent alone after so many failures of the server
 TOO_LATE: Final = "not sent: no time was left"
 NOT_SENT: Final = Verdict(Fate.BUSY, TOO_LATE)
-# Connections to servers that take no action which names its index (rest.action.multi.allow_explicit_index).
+# Connections to servers that refuse bulk actions with an index name (rest.action.multi.allow_explicit_index: false).
 INDEX_IN_PATH: Final[WeakSet[RequestsHttpConnection]] = WeakSet()
 NO_FORM: Final = "%s, even for the line without any field: mend the index or its settings"
 
 
 class NotDelivered(Exception):
-    """Some documents are not in the index. Failing the invocation with it makes Lambda keep the payload."""
+    """Some documents are not in the index. Raised from the handler, it makes the invocation fail, so that Lambda keeps the payload."""
 
 
 @dataclass(slots=True)
 class Outcome:
     """The counts of a delivery: lines by result, requests, bytes before compression, and the reasons of failures.
 
-    `excluded` are lines of a kind that is not shipped; every other line became a document. `predictions` are the documents of
-    live predictions, with whatever result.
-    `reasons` counts the documents that are not in the index, by reason. `available` says whether the server accepted the last
-    request, and `denied` whether it refused all of it for lack of permission.
+    `excluded` counts the lines of a kind that is not shipped; every other line becomes a document. `predictions` counts the documents
+    of live predictions, delivered or not. `reasons` counts the documents that are not in the index, by reason. `available` is true if
+    the server accepted the last request, and `denied` is true if it refused all of that request for lack of permission.
     """
 
     indexed: int = 0
@@ -58,30 +57,30 @@ class Outcome:
 
     @property
     def failed(self) -> int:
-        """How many documents are not in the index."""
+        """The number of documents that are not in the index."""
         return self.reasons.total()
 
     @property
     def documents(self) -> int:
-        """How many documents there were."""
+        """The number of all documents."""
         return self.indexed + self.duplicate + self.rescued + self.failed
 
     def add(self, other: Outcome) -> None:
-        """Count a later outcome into this one."""
+        """Add the counts of a later outcome to this one."""
         for name in ("indexed", "duplicate", "rescued", "excluded", "predictions", "requests", "retries", "sent_bytes"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.reasons.update(other.reasons)
         self.available, self.denied = other.available, other.denied
 
     def summary(self) -> str:
-        """Why documents are not in the index, as one line for people; empty where all are."""
+        """One line for people with the reasons why documents are not in the index; empty if all documents are."""
         if not self.reasons:
             return ""
         reasons = ", ".join(f"{count} x {reason}" for reason, count in self.reasons.most_common())
         return f"{self.failed} of {self.documents} documents not delivered: {reasons}"
 
     def or_raise(self) -> dict[str, int]:
-        """The counts, or `NotDelivered` with the reasons."""
+        """The counts. Raises `NotDelivered` with the reasons if a document is not in the index."""
         if self.reasons:
             raise NotDelivered(self.summary())
         return {"indexed": self.indexed, "duplicate": self.duplicate, "rescued": self.rescued, "excluded": self.excluded}
@@ -91,8 +90,8 @@ class Outcome:
 class RetryBudget:
     """Retries until `deadline` on `clock`, in seconds, with exponential back-off.
 
-    Full jitter: a pause is a random part of a bound that doubles. Of the usual methods it spreads many senders best,
-    https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
+    With full jitter: each pause is a random part of a bound that doubles. Among the usual methods this one spreads the requests of
+    many senders best: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
     """
 
     deadline: float
@@ -123,11 +122,11 @@ class _Delivery:
 
     @property
     def by_index(self) -> bool:
-        """Whether each index gets a request of its own, whose documents do not name it."""
+        """Whether each index gets its own request, with the index name in the path and not in the actions."""
         return self.connection in INDEX_IN_PATH
 
     def attempt(self, chunked: Iterable[list[Document]]) -> None:
-        """Send every chunk once. A server that takes nothing is given a pause before the next request."""
+        """Send every chunk once. If the server accepts nothing of a chunk, pause before the next request."""
         failures = 0
         for chunk in chunked:
             if failures:
@@ -135,7 +134,7 @@ class _Delivery:
             failures = 0 if self.send(chunk) else failures + 1
 
     def send(self, chunk: list[Document]) -> bool:
-        """One chunk, split where the server refuses it as a whole. False when the server took nothing of it."""
+        """Send a chunk, in parts if the server refuses it as a whole. False if the server accepted nothing of it."""
         parts = _by_index(chunk) if self.by_index else [chunk]
         if len(parts) > 1:
             return min([self.send(part) for part in parts])
@@ -155,7 +154,7 @@ class _Delivery:
         return verdict is NOT_SENT or self.outcome.available
 
     def request(self, chunk: list[Document], longest: float = REQUEST_SECONDS) -> list[Verdict] | Verdict:
-        """One request, within the time that is left."""
+        """Send one request within the time that is left."""
         left = self.budget.left()
         if left <= 0:
             return NOT_SENT
@@ -170,12 +169,12 @@ class _Delivery:
         return verdict
 
     def alone(self, document: Document, longest: float = REQUEST_SECONDS) -> Verdict:
-        """A request of one document."""
+        """Send one document in a request of its own."""
         verdict = self.request([document], longest)
         return verdict if isinstance(verdict, Verdict) else verdict[0]
 
     def count(self, chunk: list[Document], verdicts: list[Verdict] | Verdict) -> None:
-        """Book each document where its verdict sends it."""
+        """Count each document by its verdict, or keep it in `busy` or `refused`."""
         if verdicts is INDEXED and not any(document.form for document in chunk):  # nearly always
             self.outcome.indexed += len(chunk)
             return
@@ -197,10 +196,10 @@ class _Delivery:
                     self.outcome.reasons[failure_reason(document, verdict)] += 1
 
     def split(self, chunk: list[Document]) -> None:
-        """A chunk that the server refused as a whole: it is too large, or one action in it cannot be read.
+        """Send the documents of a chunk that the server refused as a whole, because it is too large or the server cannot read one action.
 
-        Its first document goes down the ladder alone. If the server refuses even its bare form, and the smallest of the others,
-        it accepts nothing, and no more is sent.
+        The first document is sent alone, with less in it after each refusal. If the server refuses even its bare form, and then also
+        the smallest of the other documents, it accepts nothing, and the rest is not sent.
         """
         first, *rest = chunk
         verdict = self.alone(first)
@@ -217,7 +216,7 @@ class _Delivery:
         self.halve(rest)
 
     def halve(self, chunk: list[Document]) -> None:
-        """The rest of such a chunk: by halves, down to the documents that spoil it. Documents larger than one of those are not sent."""
+        """Send a chunk in halves, again and again, until the refused documents are alone. Documents as large as these are not sent."""
         size, verdict = self.too_large
         self.refused += [(document, verdict) for document in chunk if len(document.lines) >= size]
         chunk = [document for document in chunk if len(document.lines) < size]
@@ -230,9 +229,9 @@ class _Delivery:
                 self.count(half, found)
 
     def blame(self) -> None:
-        """The first refused document goes down the ladder alone. The rest follows in one request, on the rung that was accepted.
+        """Send the first refused document alone, with less in it after each refusal; then the others in the form that was accepted.
 
-        If even its bare form is refused, the fault lies in the index or the server, and all documents with the same refusal wait.
+        If the server refuses even its bare form, the cause is the index or the server. All documents with the same refusal then fail.
         """
         (first, why), *rest = self.refused
         self.refused = []
@@ -248,15 +247,15 @@ class _Delivery:
                 if lessened is None:
                     self.give_up([document], one)
                     continue
-                for refusal in further:  # down to its bare form at most: that was not refused yet
+                for refusal in further:  # at most down to the bare form, which was not refused yet
                     lessened = less(lessened, refusal.error or {}) or lessened
                 again.append(lessened)
             self.attempt(chunks(again, CHUNK_BYTES))
-        else:  # no answer to learn from
+        else:  # the answer says nothing about the other documents
             self.count([document for document, _ in rest], verdict)
 
     def descend(self, document: Document, verdict: Verdict) -> tuple[Verdict, list[Verdict]]:
-        """A refused document, sent with less until it is taken, and counted: the last verdict, and the refusals on the way."""
+        """Send a refused document with less and less in it, and count it. Returns the last verdict, and the refusals before it."""
         refusals: list[Verdict] = []
         while verdict.fate is Fate.REFUSED:
             refusals.append(verdict)
@@ -269,14 +268,14 @@ class _Delivery:
         return verdict, refusals
 
     def give_up(self, given: list[Document], verdict: Verdict) -> None:
-        """Documents that the server refuses in every form: the payload waits until somebody has mended the cause in the reason."""
+        """Count documents that the server refuses in every form as failed. Lambda keeps the payload until somebody removes the cause."""
         if given:
             self.outcome.reasons[NO_FORM % _detailed(verdict)] += len(given)
 
     def answers_without_fields(self, document: Document, verdict: Verdict) -> bool:
-        """Whether a lone document that the server did not answer, or failed at, is taken at once without its fields.
+        """Try a document without its fields if the server failed or did not answer when the document was sent alone.
 
-        Only then is that the document's fault.
+        True if the server accepts it now: then its fields were the cause.
         """
         lessened = rescued(document, {"type": verdict.reason} if verdict.error is None else verdict.error)
         if document.form is not Form.WHOLE or self.budget.left() <= 0:
@@ -288,9 +287,9 @@ class _Delivery:
         return True
 
     def suspect(self, again: list[tuple[Document, Verdict]]) -> list[Document]:
-        """The documents to send again, without one at which the server failed each time although it accepts others.
+        """The documents to send again, without the first one on which the server failed each time although it accepts others.
 
-        It is tried alone, then with less.
+        That document is sent alone, and then without its fields.
         """
         if not self.outcome.available and len(again) > 1:
             return [document for document, _ in again]
@@ -305,11 +304,11 @@ class _Delivery:
 
 
 def deliver(documents: Iterable[Document], connection: RequestsHttpConnection, budget: RetryBudget) -> Outcome:
-    """Index each document once: `create` with its id, so that a conflict means that an earlier delivery did it.
+    """Index each document once. The action is `create` with the document's id, so a conflict means that it was indexed before.
 
-    Everything is sent once before anything is sent again. Documents that the server is too busy for are sent again without
-    their neighbours, refused documents with fewer fields. Documents that are left at the deadline count as failed, except
-    those that were not yet taken from `documents`: the caller knows their number.
+    All documents are sent once before any is sent again. Documents that met a busy server are sent again without those that were
+    accepted; refused documents are sent again with fewer fields. Documents that are left at the deadline count as failed, except those
+    that were not yet taken from `documents`: the caller knows their number.
     """
     delivery = _Delivery(connection, budget)
     delivery.attempt(_in_time(chunks(map(sendable, documents), CHUNK_BYTES), budget))
@@ -332,14 +331,14 @@ def deliver(documents: Iterable[Document], connection: RequestsHttpConnection, b
 
 
 def failure_reason(document: Document, verdict: Verdict) -> str:
-    """The reason why a document failed. A missing permission is named, because the server's error names an action at most."""
+    """The reason why a document failed. It names a missing permission, because the server's own error does not say where it is missing."""
     if verdict.status == "403" and (verdict.error or {}).get("type") == "security_exception":
         return f"{verdict.reason}: the user needs the permission to write {document.index_name}"
     return verdict.reason
 
 
 def _detailed(verdict: Verdict) -> str:
-    """A refusal with the setting or the field that it names."""
+    """The reason of a refusal, with the setting or the field that the server named."""
     error = verdict.error or {}
     if verdict.status == "413":
         return f"{verdict.reason}, the server's limit for a request (http.max_content_length, or a proxy's)"

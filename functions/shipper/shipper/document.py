@@ -1,8 +1,9 @@
-"""One log event as one document: the record's fields at the root, and the envelope around them, as the bytes that a bulk body takes.
+"""Makes a document of each log event: the envelope, then the line's fields at the root, as bytes for a bulk request.
 
-There are two ways from a line to its fields. `spliced` checks a line that is a JSON object and copies it as it is. `read` takes any
-line and `written` writes it anew. The first way is by far the faster. It gives up whenever the second could have another result, with
-two exceptions that the index refuses and the ladder rescues: a line with a duplicate key, and one with hundreds of levels.
+There are two ways from a line to its fields. The fast way, `spliced`, checks that the line is a JSON object and copies it unchanged.
+The slow way parses any line (`read`) and serialises its fields (`written`). `spliced` returns None whenever the two results could
+differ, with two exceptions: a line with a duplicate key, and a line with hundreds of levels. The index refuses those, and the ladder
+rescues them.
 """
 
 from __future__ import annotations
@@ -38,12 +39,12 @@ METADATA: Final = (
     "_doc_count", "_data_stream_timestamp",
 )  # fmt: skip
 RESERVED: Final = frozenset((*ENVELOPE, *METADATA))
-PREFIX: Final = "cwl-"  # of the daily indices, where nothing else is set
+PREFIX: Final = "cwl-"  # the default prefix of the daily indices
 DAY: Final = 86_400_000  # milliseconds
-# A name with a dot whose part before it may be reserved; it may be written with escapes.
+# A name with a dot, if the part before the dot may be reserved. Its characters may be written as escapes.
 MAYBE_RESERVED: Final = re.compile(r'"(?:[@_]|\\u00)[^"]*(?:\.|\\u002[eE])[^"]*"\s*:')
-AFTER_QUOTE: Final = re.compile(r'_(?<="_)')  # many times as fast as a search for both characters: quotation marks are frequent
-ID_BYTES: Final = 512  # that OpenSearch takes as `_id`; a longer one would fail the request with all that is in it
+AFTER_QUOTE: Final = re.compile(r'_(?<="_)')  # many times faster than a search for the two characters, because quotation marks are frequent
+ID_BYTES: Final = 512  # the longest `_id` that OpenSearch accepts; a longer one makes it refuse the whole request
 NO_FIELDS: Final = b"}\n"
 # The stream of a Lambda function names the version that wrote it: 2026/11/28/[$LATEST]0a1b..., 2026/11/28/my-function[3]0a1b...
 STREAM: Final = re.compile(r"\d{4}/\d\d/\d\d/[^\[\]]*\[(?P<version>\$LATEST|[0-9]{1,18})\][0-9a-f]+")
@@ -51,19 +52,19 @@ SPACE: Final = " \t\r\n"  # JSON's white space
 
 
 class Form(IntEnum):
-    """How much of a line is in its document: less at each refusal."""
+    """How much of a line its document holds. Each refusal by the index leads to the next form."""
 
     WHOLE = 0
-    REDUCED = 1  # without the fields that the index refused by name, and why
-    RESCUED = 2  # envelope, line, and why the fields were refused
-    BARE = 3  # envelope and line: where even that reason was refused
+    REDUCED = 1  # without the fields that the index refused by name; with the reason
+    RESCUED = 2  # envelope, line, and the reason why the fields were refused
+    BARE = 3  # envelope and line only, because the index refused even the reason
 
 
 class Document(NamedTuple):
-    """A document: `lines` are the action and the source for the bulk API; the last `tail` bytes of them are the fields.
+    """A document for the bulk API. `lines` holds its action and its source; the last `tail` bytes of `lines` are the line's fields.
 
-    The envelope stands before the fields, and stays when the fields have to go. `counts` says whether the line is a prediction of
-    live traffic.
+    The envelope comes before the fields, so that the fields can be cut off. `counts` is true if the line is a prediction of live
+    traffic.
     """
 
     lines: bytes
@@ -78,14 +79,14 @@ class Document(NamedTuple):
 
     @property
     def source(self) -> bytes:
-        """The document by itself: a JSON object in UTF-8."""
+        """The document without its action: a JSON object in UTF-8."""
         return self.lines.split(b"\n", 2)[1]
 
 
 class Rules(NamedTuple):
-    """The excluded kinds of line, the redaction, and the settings of a document's index and origin.
+    """The settings for making documents: excluded kinds of line, redaction, index names and trusted origins.
 
-    `stack` is the value of `@stack`; an empty one leaves the field out. `prefix` begins the name of each index.
+    `stack` is the value of `@stack`; an empty one leaves the field out. `prefix` is the beginning of each index name.
     `record_groups` are the log groups with trusted records (shipper.provenance). `names` maps the fields of their
     predictions (shipper.field_map). `key` is the secret for `input.hash`; an empty one leaves the field out.
     """
@@ -100,10 +101,10 @@ class Rules(NamedTuple):
 
 
 class Spliced(Struct, gc=False):
-    """The end of a document, byte for byte from its line.
+    """The end of a document, copied byte for byte from its line.
 
-    `kind` is the `@kind` of the line if its origin is trusted, `live` whether its traffic is live. `unsure` says that the line may
-    be a prediction but is no record of our own: if its origin is trusted, the line has to be read with care.
+    `kind` is the `@kind` that the line gets if its origin is trusted. `live` is true if its traffic is live. `unsure` is true if the
+    line may be a prediction in a foreign format; if its origin is trusted, the line must be parsed in full (`read`).
     """
 
     tail: bytes
@@ -113,11 +114,11 @@ class Spliced(Struct, gc=False):
 
 
 class _Prediction(Struct, gc=False):
-    """An object, whatever it holds."""
+    """A JSON object with any members."""
 
 
-# A JSON object is checked by decoding it as this type: other names are skipped, but their syntax is checked. A guarded name (however it
-# is escaped) has a type without values, so its presence is an error.
+# Decoding a line as this type checks that it is a JSON object: other members are skipped, but their syntax is checked. A guarded name
+# (with or without escapes) has a type that no value fits, so its presence is an error.
 GUARDED: Final = dict(enumerate(sorted({*RESERVED, "_aws"})))
 NOTHING: Final[Any] = Annotated[str, Meta(min_length=1, max_length=0)]
 _Line: Final[Any] = msgspec.defstruct(
@@ -136,11 +137,11 @@ _check: Final = msgspec.json.Decoder(_Line).decode
 
 
 def documents(payload: Payload, rules: Rules, excluded: Counter[str], now: int, common_days: Container[int] = ()) -> Iterator[Document]:
-    """The payload's documents; lines of an excluded kind are only counted, in `excluded`.
+    """Yield the payload's documents. Lines of an excluded kind are only counted, in `excluded`.
 
-    Id and day are the event's own: a second delivery meets the first. `now` (milliseconds since 1970) is when they are
-    shipped: `@delay_ms` is how long after the event that was. `@position` is the line's place in the payload.
-    Logs of `common_days` (numbers since 1970) go to the index of the records (shipper.log_index).
+    Id and index depend on the event alone, so a second delivery of an event leads to the same document. `now` is the time of shipping
+    in milliseconds since 1970; `@delay_ms` is the time from the event until then. `@position` is the line's place in the payload.
+    Logs of `common_days` (days since 1970) go to the index of the records (shipper.log_index).
     """
     sources = _sources(payload, rules.stack)
     believes = believed(payload, rules.record_groups)
@@ -197,7 +198,7 @@ def documents(payload: Payload, rules: Rules, excluded: Counter[str], now: int, 
 
 
 def spliced(text: str, *, platform_matters: bool = False) -> Spliced | None:
-    """The end of a document whose fields are those of the line, byte by byte; None for a line that has to be read with care."""
+    """Copy the line's fields to the end of a document; None if the line must be parsed in full (`read`)."""
     start = text.find('{"')
     if start < 0 or (start and (text.find("{") != start or platform(text) is not None)):
         return None
@@ -221,22 +222,22 @@ def spliced(text: str, *, platform_matters: bool = False) -> Spliced | None:
 
 
 def _maybe_reserved(text: str) -> bool:
-    """Whether one of the names may be reserved for its part before a dot. Nearly all lines are told by a few single characters."""
+    """Whether the part of a name before its first dot may be reserved. A quick search for single characters settles nearly all lines."""
     some = "@" in text or ("\\" in text and "\\u00" in text) or AFTER_QUOTE.search(text)
     return bool(some and MAYBE_RESERVED.search(text))
 
 
 def written(fields: Fields) -> bytes:
-    """The end of a document with these fields. Names that the envelope or OpenSearch reserves stay in `@message` only."""
+    """The end of a document with these fields, without names that are reserved for the envelope or by OpenSearch."""
     kept = {name: value for name, value in fields.items() if name.partition(".")[0] not in RESERVED}
     try:
         return b"," + msgspec.json.encode(kept)[1:] + b"\n" if kept else NO_FIELDS
-    except RecursionError:  # nested deeper than can be written, and than any index takes
+    except RecursionError:  # nested more deeply than msgspec can write, and more deeply than any index accepts
         return NO_FIELDS
 
 
 def _sources(payload: Payload, stack: str) -> dict[str, bytes]:
-    """For each kind, the part of the envelope that a payload's documents have in common."""
+    """The part of the envelope that all documents of a payload share, by kind of document."""
     found = [("@owner", payload.owner), ("@log_group", payload.log_group), ("@log_stream", payload.log_stream)]
     stream = STREAM.match(payload.log_stream)
     if stream:
@@ -248,7 +249,7 @@ def _sources(payload: Payload, stack: str) -> dict[str, bytes]:
 
 
 def _described(fields: Fields, rules: Rules) -> Fields:
-    """A prediction with its descriptors, unless redaction has put another text in the text's place."""
+    """Add the descriptors of a prediction's text, unless redaction has replaced the text."""
     text = fields.get("text")
     if rules.redaction and isinstance(text, str) and text.startswith((HASHED, WITHHELD)):
         return fields
@@ -256,14 +257,14 @@ def _described(fields: Fields, rules: Rules) -> Fields:
 
 
 def _sorted(extracted: Fields) -> tuple[Fields | None, Fields | None]:
-    """The fields that a pattern cut out of a line, and those that CloudWatch adds to each line by itself: text, as they came."""
+    """Separate the fields that a filter pattern extracted from a line from the system fields that CloudWatch adds (unchanged text)."""
     system = {name: value for name, value in extracted.items() if is_system(name)}
     cut = {name: value for name, value in extracted.items() if name not in system}
     return cut or None, {name: value for name, value in system.items() if value not in (None, "")} or None
 
 
 def _document_id(identifier: str, as_json: bytes) -> bytes:
-    """The id as OpenSearch takes it: the event's own, or a digest of one that is empty, too long or no Unicode."""
+    """The event's id if OpenSearch accepts it. An id that is empty, too long or invalid Unicode is replaced by its digest."""
     if identifier.isascii() and 0 < len(identifier) <= ID_BYTES:
         return as_json
     raw = identifier.encode(errors="surrogatepass")
@@ -272,8 +273,8 @@ def _document_id(identifier: str, as_json: bytes) -> bytes:
 
 
 @lru_cache(maxsize=4096)
-def _second(seconds: int, prefix: str, apart: bool) -> tuple[bytes, bytes]:  # noqa: FBT001  positional: a cache's key, made for each line
-    """The index of a moment's day, and the moment up to the point before its milliseconds."""
+def _second(seconds: int, prefix: str, apart: bool) -> tuple[bytes, bytes]:  # noqa: FBT001  positional, because that is faster in a cache key
+    """The name of the day's index, and the time as text up to the point before its milliseconds."""
     moment = datetime.fromtimestamp(seconds, UTC)
     name = f"{prefix}{'log-' if apart else ''}{moment:%Y.%m.%d}"
     return name.encode(), moment.strftime("%Y-%m-%dT%H:%M:%S.").encode()

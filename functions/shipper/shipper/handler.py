@@ -1,4 +1,4 @@
-"""The shipper: a subscription payload in, its documents in OpenSearch out; or the invocation fails and the payload is kept."""
+"""The shipper's Lambda handler. It sends the lines of a subscription payload to OpenSearch, or fails so that the payload is kept."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from shipper.settings import settings
 from shipper.ship import ship
 
 SERVICE = "shipper"
-REPORT_SECONDS = 4.0  # kept back for the last chunk and the report: Lambda ends an invocation at its time limit without a warning
+REPORT_SECONDS = 4.0  # reserved for the last chunk and the report, because Lambda ends an invocation at its time limit without a warning
 
 setting = settings(os.environ)
 connection = connect(setting.opensearch_url, os.environ)
 logging_variables.ignore(os.environ)
 logger = Logger(service=SERVICE, level="INFO", use_rfc3339=True, utc=True, location=None)
-dimensions = {"function_name": os.environ.get("AWS_LAMBDA_FUNCTION_NAME", SERVICE)}  # the namespace is every stack's
+dimensions = {"function_name": os.environ.get("AWS_LAMBDA_FUNCTION_NAME", SERVICE)}  # all stacks share the namespace
 metrics = EphemeralMetrics(namespace="PredictionMonitor", service=SERVICE, default_dimensions=dimensions)
 
 

@@ -1,6 +1,6 @@
-"""A document with less of its line's fields, for an index that refused it: one rung down at each refusal.
+"""Leaves out parts of a document that the index refused, one step per refusal.
 
-Whole, without the field that the server named (three at most), without any field, without the reason.
+The steps: leave out the field that the server named (at most three such fields), then all fields, then the reason for the refusal.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from msgspec import Raw
 from shipper.bulk import TWICE
 from shipper.document import ENVELOPE, NO_FIELDS, Document, Form
 
-NAMES: Final = 3  # that one document can lose before it loses all of its fields
+NAMES: Final = 3  # the number of single fields that a document can lose; the next refusal costs all of its fields
 
 Error = dict[str, str]
 
@@ -22,7 +22,7 @@ _array: Final = msgspec.json.Decoder(list[Raw]).decode
 
 
 def less(document: Document, error: Error) -> Document | None:
-    """The same line one rung down; `error` names the refused field. None when nothing is left to leave out."""
+    """The document with less in it; None if nothing is left to leave out. `error` is the server's refusal."""
     match document.form:
         case Form.WHOLE | Form.REDUCED:
             return reduced(document, error) or rescued(document, error)
@@ -34,9 +34,9 @@ def less(document: Document, error: Error) -> Document | None:
 
 
 def reduced(document: Document, error: Error) -> Document | None:
-    """The document without the field that `error` names; None where it names none that the line holds, or too many went already.
+    """The document without the field that `error` names. None if `error` names no field of this line, or `NAMES` fields are gone already.
 
-    A name that an object holds twice is no reason to lose it: the fields are written anew, with the last value.
+    A field whose name occurs twice in an object is not lost: the fields are written again, with the last value.
     """
     field = error.get("field", "")
     if not field or field.partition(".")[0] in ENVELOPE:
@@ -55,18 +55,18 @@ def reduced(document: Document, error: Error) -> Document | None:
     said = {**error, "field": gone[0] if len(gone) == 1 else gone} if gone else error
     tail = b',"@rescued":' + msgspec.json.encode(said) + (b"," + content[1:] if content != b"{}" else b"}") + b"\n"
     if document.lines[-document.tail :] == tail:
-        return None  # the same once more: it would be refused once more
+        return None  # nothing changed, so the index would refuse it again
     return Document(document.lines[: -document.tail] + tail, len(tail), Form.REDUCED)
 
 
 def rescued(document: Document, error: Error) -> Document:
-    """The envelope, the line, and the reason why there are no fields."""
+    """The document without its fields: the envelope, the line, and the reason why the fields are missing."""
     tail = b',"@rescued":' + msgspec.json.encode(error) + b"}\n"
     return Document(document.lines[: -document.tail] + tail, len(tail), Form.RESCUED)
 
 
 def _names(said: Raw | None) -> list[str]:
-    """The names that earlier refusals cost a document, out of its `@rescued`."""
+    """The names of the fields that a document has lost already, from its `@rescued`."""
     if said is None:
         return []
     found = msgspec.json.decode(said)
@@ -81,7 +81,7 @@ def _anew(fields: dict[str, Raw]) -> bytes:
 
 
 def _without(fields: dict[str, Raw], path: str) -> dict[str, Raw] | None:
-    """The fields without those at a dotted path, however its dots are written; None where there are none."""
+    """The fields without the one at a dotted path, in nested objects or with dots in its name; None if there is no such field."""
     left: dict[str, Raw] = {}
     found = False
     for name, value in fields.items():
@@ -96,7 +96,7 @@ def _without(fields: dict[str, Raw], path: str) -> dict[str, Raw] | None:
 
 
 def _lessened(value: Raw, path: str) -> bytes | None:
-    """A JSON value without the values at a path, in any element of an array; None if there are none."""
+    """A JSON value without the value at a path, in an array without that of each element; None if the path leads to no value."""
     match bytes(value)[:1]:
         case b"{":
             left = _without(_object(value), path)

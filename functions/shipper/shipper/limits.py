@@ -1,8 +1,8 @@
-"""Fields that would block an index for seconds, found before they are sent.
+"""Detects lines whose fields would block an index for seconds, before they are sent.
 
-OpenSearch 3.8 takes cubic time for the dots in one name (450 dots .24 s, 2,000 dots 20 s) and 75 µs for each new name, before it
-refuses the line: one line of 4 kB keeps a write thread busy for as long. Its limits are index settings with the defaults
-below (https://docs.opensearch.org/latest/field-types/#mapping-limit-settings).
+Before OpenSearch 3.8 refuses such a line, it needs cubic time for the dots in one name (0.24 s for 450 dots, 20 s for 2,000 dots) and
+75 µs for each new name. So a single line of 4 kB can keep a write thread busy that long. The limits are index settings with the
+defaults below (https://docs.opensearch.org/latest/field-types/#mapping-limit-settings).
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ import msgspec
 from shipper.document import Document
 from shipper.ladder import rescued
 
-DEPTH: Final = 20  # index.mapping.depth.limit: the names on the way to a value, each dot in a name as one more; arrays on their own
+DEPTH: Final = 20  # index.mapping.depth.limit: the number of names on the way to a value, each dot in a name counted as one more
 NAMES: Final = 1000  # index.mapping.total_fields.limit
-# A line with fewer of these bytes cannot cost much, and hardly any line has more: only then are its fields counted. OpenSearch refuses
-# nesting alone at no cost.
+# A line with fewer of these bytes cannot cost much, so its fields are not counted. Few lines have more. OpenSearch refuses deep nesting
+# without dots quickly.
 FEW_DOTS: Final = 64
 FEW_NAMES: Final = 500
-FEW_BYTES: Final = 5 * FEW_NAMES  # of a name with its colon, its quotation marks and a value
-ESCAPED_DOT: Final = b"\\u002"  # the beginning of one
+FEW_BYTES: Final = 5 * FEW_NAMES  # each name needs at least 5 bytes, with its quotation marks, its colon and a value
+ESCAPED_DOT: Final = b"\\u002"  # the beginning of an escaped dot
 TOO_DEEP: Final = {"type": "not sent whole", "limit": f"mapping depth [{DEPTH}]"}
 TOO_MANY: Final = {"type": "not sent whole", "limit": f"total fields [{NAMES}]"}
 
 
 def sendable(document: Document) -> Document:
-    """The document itself, or where its fields are beyond a limit, its rescued form with that limit as the reason."""
+    """The document itself; or its rescued form, with the limit as the reason, if its fields exceed a limit."""
     lines, tail = document[0], document[1]
     dots = lines.count(b".", -tail)
     if lines.find(b"\\", -tail) >= 0:
@@ -45,12 +45,12 @@ def sendable(document: Document) -> Document:
 def _read(content: bytes) -> Any:
     try:
         return msgspec.json.decode(content)
-    except (msgspec.DecodeError, UnicodeError):  # a number that is none of msgspec's
+    except (msgspec.DecodeError, UnicodeError):  # for instance a number that msgspec does not accept
         return json.loads(content.decode(errors="replace"), parse_int=str, parse_float=str)
 
 
 def _exceeded(fields: dict[str, Any]) -> dict[str, str] | None:
-    """The limit that fields are beyond; None where there is none. An array's objects share their names, as they do in an index."""
+    """The limit that the fields exceed, or None. Objects in an array share their names, as in an index."""
     numbers: dict[tuple[int, str], int] = {}  # each path is its parent's number and a name
     open_values: list[tuple[Any, int, int, int]] = [(fields, 0, 0, 0)]
     while open_values:

@@ -1,4 +1,4 @@
-"""The fields of a log line: the JSON object in it, the fields of Lambda's own lines, or none."""
+"""Reads the fields of a log line, from the JSON object in it or from Lambda's own lines. Other lines have no fields."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ MISSING: Final = frozenset({"", "-"})  # a missing value in access logs
 KINDS: Final = {"REPORT": "platform.report", "INIT_REPORT": "platform.initReport", "RESTORE_REPORT": "platform.restoreReport"}
 STARTS: Final = {"INIT_START": "platform.initStart", "RESTORE_START": "platform.restoreStart"}
 AGENTS: Final = {"EXTENSION": "platform.extension", "LOGS": "platform.logsSubscription", "TELEMETRY": "platform.telemetrySubscription"}
-FIRST: Final = frozenset("SEIRLTF")  # letters of such lines
-WRAPPER: Final = {"timestamp", "level", "message"}  # common to Lambda's JSON format and Powertools
+FIRST: Final = frozenset("SEIRLTF")  # the first letters of such lines
+WRAPPER: Final = {"timestamp", "level", "message"}  # the fields that Lambda's JSON format and Powertools have in common
 
 
 class Kind(StrEnum):
@@ -49,7 +49,7 @@ class Reading(NamedTuple):
 
 
 def read(line: str) -> Reading:
-    """The line as fields at the root of a document. Never fails."""
+    """Read a line's kind and the fields for the root of its document. Never fails."""
     found = platform(line)
     if found is not None:
         return Reading(Kind.PLATFORM, found if line.isascii() else clean(found))
@@ -88,9 +88,9 @@ def is_system(name: str) -> bool:
 
 
 def number(value: str) -> str | int | float:
-    """The number that a string is in JSON's grammar, but for exponents.
+    """Convert a string that is a JSON number without exponent.
 
-    The string where it is none (`007`), or has more digits than a double keeps.
+    Any other string (such as `007`), and a number with more digits than a double keeps, stays a string.
     """
     if len(value) > DIGITS or not NUMBER.fullmatch(value):
         return value
@@ -101,10 +101,10 @@ def number(value: str) -> str | int | float:
 
 
 def unwrapped(fields: Fields) -> Fields:
-    """A logger's line whose message is an object, or a string that holds one, with that object's fields at the root.
+    """Move the fields of a logger's message to the root, if the message is an object or a string that holds one.
 
-    The logger's own fields stay where the object has none of the same name. Otherwise `message` would be an object in some documents
-    and text in others, which no index takes.
+    If a name occurs in both, the message's value stays. Without this step `message` would be an object in some documents and text in
+    others, which an index refuses.
     """
     message = fields.get("message")
     if isinstance(message, str) and message.lstrip()[:1] in {"{", '"'}:
@@ -114,8 +114,8 @@ def unwrapped(fields: Fields) -> Fields:
     return {name: value for name, value in fields.items() if name != "message"} | message
 
 
-def platform(line: str) -> Fields | None:  # noqa: PLR0911  one for each form
-    """One of Lambda's own lines in text format, with the fields that its JSON format has; None for any other line."""
+def platform(line: str) -> Fields | None:  # noqa: PLR0911  one return for each form
+    """Read one of Lambda's own lines in text format into the fields of its JSON format; None for any other line."""
     match = PLATFORM.fullmatch(line) if line[:1] in FIRST else None
     if match is None:
         return None

@@ -1,4 +1,4 @@
-"""Redaction: named fields are dropped or hashed, and patterns in text are masked, in the fields and in the line itself."""
+"""Redaction drops or hashes named fields, and masks patterns in text. It treats the fields and the line itself alike."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ Name = tuple[str, ...]
 
 SHORT_NAME: Final = 100
 LONGEST_NAME: Final = 1000
-LONGEST_PATH: Final = 16  # parts of a path that a field's name is looked for in
-PASSWORD: Final = frozenset({"password", "passwd", "pwd"})  # also stands in an address, without its name
+LONGEST_PATH: Final = 16  # the number of parts of a path in which a field's name is searched
+PASSWORD: Final = frozenset({"password", "passwd", "pwd"})  # a password also occurs in addresses, without a field name
 WITHHELD: Final = "[withheld: a field to redact may be in this line, which is no readable JSON]"
 PURPOSE: Final = b"prediction-monitor: hash of a redacted field"
-HASHED: Final = "redacted:"  # marks the value as a hash, other than that of a text or `input.hash`
+HASHED: Final = "redacted:"  # distinguishes such a hash from `input.hash` and from ordinary text
 PARTS: Final = re.compile(r"[.\[\]:/@$#]+")
 BETWEEN: Final = str.maketrans("", "", "-_ \t\r\n\"'`")
 # A member that holds the name for another member's value: {"name": "password", "value": "x"}
@@ -36,7 +36,7 @@ NAMING: Final = frozenset(
 
 
 def name_of(written: str) -> Name:
-    """The parts of a field's name by meaning: `User[E-Mail]`, `user.e_mail` and `user%5Bemail%5D` are one name."""
+    """Normalise a field's name into its parts: `User[E-Mail]`, `user.e_mail` and `user%5Bemail%5D` become the same name."""
     return _short_name(written) if len(written) <= SHORT_NAME else _long_name(written)
 
 
@@ -57,7 +57,7 @@ def _near(names: frozenset[str]) -> tuple[re.Pattern[str], re.Pattern[str]]:
     Every repetition is bounded: the time is linear in the length of the text.
     """
     core = "(?:" + "|".join("[-_ ]?".join(map(re.escape, name)) for name in sorted(names, key=len, reverse=True)) + ")"
-    begin = r"(?:(?<!\w)_{0,3}|(?<=-d))"  # -Dpassword=x is Java's
+    begin = r"(?:(?<!\w)_{0,3}|(?<=-d))"  # Java has -Dpassword=x
     path = r"(?:\.[\w-]{1,64}|\[[\"']?[\w-]{0,64}[\"']?\]){0,4}"
     end = r"[\s_\"'`\u2019\u201d»*?!)\]}]{0,20}"
     follows = (
@@ -80,9 +80,9 @@ def _derived(secret: bytes) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Redaction:
-    """The redacted fields, each with its treatment, and the masked patterns.
+    """The fields to redact, each with its action, and the patterns to mask.
 
-    `fields` maps a field's name, or the end of its path, to its treatment; the first that fits counts. `patterns` are names
+    `fields` maps a field's name, or the end of its path, to its action; the first match applies. `patterns` are names
     of `patterns.PATTERNS`. `key` is the secret of the hashes: without one, a short value could be guessed from its hash.
     """
 
@@ -95,17 +95,17 @@ class Redaction:
         object.__setattr__(self, "_names", {name_of(name): action for name, action in reversed(list(self.fields.items()))})
 
     def apply(self, line: str, fields: Fields, *, cut: bool = False) -> tuple[str, Fields]:
-        """The line and its fields as they may leave the function. Fields that were `cut` out of the line are not read from it again."""
+        """The redacted line and fields. With `cut`, a filter pattern extracted the fields, and they are not read from the line again."""
         try:
             shown = self._line(line, ())
             if not cut and platform(line) is None:
-                return shown, read(shown).fields  # redacted before anything was unwrapped, and by the paths that it had then
+                return shown, read(shown).fields  # redacted under its original paths, before `read` unwraps a message
             return WITHHELD if self._named(fields) else shown, self.leaving({name: self._text_of(fields[name]) for name in fields})
         except RecursionError:
             return WITHHELD, {}
 
     def action(self, name: str) -> Action | None:
-        """What is done with the field of this name, which may be a path with dots."""
+        """The action for the field of this name, which may be a path with dots; None if it is kept."""
         return self._action((), name_of(name))
 
     def _line(self, line: str, path: Name) -> str:
@@ -122,7 +122,7 @@ class Redaction:
         return WITHHELD if self.fields and self._mentioned(text) else masked(text, self.patterns)
 
     def _mentioned(self, text: str) -> bool:
-        """Whether a name stands where its value may follow, in whatever escapes."""
+        """Whether the text holds a name in a place where its value may follow, in any encoding."""
         names, followed = _near(frozenset(name[-1] for name in self._names))
         for reading, _ in readings(text):
             plain = letters(reading)
@@ -131,11 +131,11 @@ class Redaction:
         return False
 
     def _text_of(self, value: Any) -> Any:
-        """A number as the text that it was in the line, where that is to be masked."""
+        """Convert a number back to its text if a pattern masks that text."""
         return str(value) if isinstance(value, int | float) and masked(str(value), self.patterns) != str(value) else value
 
     def leaving(self, value: Any, path: Name = ()) -> Any:
-        """A value of the fields as it may leave the function; `path` are the last parts of its name."""
+        """The redacted form of a value; `path` holds the last parts of its name."""
         if isinstance(value, dict):
             named = self._named_beside(value, path)
             kept = {}
@@ -152,7 +152,7 @@ class Redaction:
         return self._line(value, path) if isinstance(value, str) else value
 
     def _list(self, values: list[Any], path: Name) -> list[Any]:
-        """A list. In a list of alternating names and values, or of a command's words, the value follows its name."""
+        """The redacted form of a list. In a list of names and values in turn, or of a command's words, a value follows its name."""
         kept = []
         named: Action | None = None
         pairs = len(values) % 2 == 0 and all(isinstance(name, str) for name in values[::2])
@@ -166,7 +166,7 @@ class Redaction:
         return kept
 
     def _named_beside(self, value: Fields, path: Name) -> Action | None:
-        """The treatment of the members of an object that holds a name to redact as a value."""
+        """The action for the members of an object in which one member's value is the name of a field to redact."""
         for member, held in value.items() if self.fields else ():
             if name_of(member)[-1] not in NAMING:
                 continue
@@ -177,11 +177,11 @@ class Redaction:
         return None
 
     def _named(self, fields: Fields) -> bool:
-        """Whether a field to redact is in them."""
+        """Whether the fields hold a field to redact."""
         return bool(self.fields) and self.leaving(fields) != replace(self, fields={}).leaving(fields)
 
     def _action(self, path: Name, below: Name) -> Action | None:
-        """The treatment of the field `below` this path. The name of a field to redact may end at each of its parts."""
+        """The action for the field `below` this path. The name of a field to redact may end at any part of `below`."""
         whole = path + below
         for end in range(len(path) + 1, len(whole) + 1):
             for name, action in self._names.items():
