@@ -1,4 +1,4 @@
-"""A contender in a process of its own: another commit's shipper, or another language's, which this process cannot import."""
+"""Runs a contender in its own process, because this process cannot import a shipper of another commit or in another language."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ SHIPPER: Final = Path("functions", "shipper")
 
 
 class Payload(NamedTuple):
-    """A Lambda event in a file, and how many lines it holds."""
+    """A file with a Lambda event, and the number of log lines in it."""
 
     file: Path
     lines: int
 
 
 class Contender:
-    """Asks its process for samples."""
+    """A contender's process, which measures samples on request."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
 
     def sample(self, payload: Payload, calls: int) -> Sample:
-        """The cost of `calls` calls with a payload."""
+        """Measure the mean cost of a call, over `calls` calls with a payload."""
         found = self._ask(payload, calls, log=False)
         return Sample(found["cpu"] / calls, found["wall"] / calls, found["counts"])
 
     def log_bytes(self, payload: Payload) -> int:
-        """How many bytes of log one call leaves."""
+        """The number of bytes that one call writes to the log."""
         return int(self._ask(payload, 1, log=True)["bytes"])
 
     def _ask(self, payload: Payload, calls: int, *, log: bool) -> dict[str, Any]:
@@ -54,7 +54,7 @@ class Contender:
 
 @contextmanager
 def contender(name: str, url: str, tree: Path = ROOT) -> Iterator[Contender]:
-    """`handler`, `signed handler` or `floor` (bench.measured), with the shipper of a tree."""
+    """Start the contender `handler`, `signed handler` or `floor` (bench.measured) with the shipper of a source tree."""
     paths = os.pathsep.join(map(str, (tree / SHIPPER, ROOT)))
     command = (sys.executable, "-P", "-m", "bench.measured", name, url)
     with _running(command, os.environ | {"PYTHONPATH": paths, "PYTHONDONTWRITEBYTECODE": "1"}) as found:
@@ -63,7 +63,7 @@ def contender(name: str, url: str, tree: Path = ROOT) -> Iterator[Contender]:
 
 @contextmanager
 def console_function(file: Path, url: str) -> Iterator[Contender]:
-    """A copy of the function that the CloudWatch console generates."""
+    """Start a copy of the function that the CloudWatch console generates."""
     with _running(("node", str(ROOT / "bench" / "measured.cjs"), str(file), url), dict(os.environ)) as found:
         yield found
 
@@ -78,4 +78,4 @@ def _running(command: Sequence[str], environment: dict[str, str]) -> Iterator[Co
             yield Contender(process)
         finally:
             assert process.stdin
-            process.stdin.close()  # its end
+            process.stdin.close()  # closing its standard input makes the process exit

@@ -1,6 +1,7 @@
-"""One contender in a process of its own: `python -P -m bench.measured NAME URL`, a task a line on standard input, its cost a line out.
+"""Measures one contender in its own process: `python -P -m bench.measured NAME URL`.
 
-The tree whose shipper is measured is the one that `PYTHONPATH` names first: nothing of it is used but the handler.
+It reads one task per line from standard input, and writes one line with the cost for each. It measures the handler of the source tree
+that comes first in `PYTHONPATH`, and uses nothing else from that tree.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ STDOUT: Final = 1
 
 
 def main() -> None:
-    """Answer each `{"event": file, "calls": n, "log": whether log bytes are counted}` with seconds and counts."""
+    """Answer each task `{"event": file, "calls": n, "log": bool}` with seconds and counts, or with bytes of log if `log` is true."""
     name, url = sys.argv[1:]
     with _answering() as answers:
         make = {"handler": _handler, "signed handler": _signed, "floor": _floor}[name]
@@ -46,7 +47,7 @@ def main() -> None:
 
 
 def _cost(call: Call, event: Any, calls: int) -> dict[str, Any]:
-    """Seconds of processor time, of all threads, and by the clock. What earlier calls left is collected before, not within."""
+    """Measure processor time of all threads and wall time, in seconds. Garbage of earlier calls is collected before the measurement."""
     gc.collect()
     cpu, wall = time.process_time(), time.perf_counter()
     counts = [call(event) for _ in range(calls)]
@@ -54,7 +55,7 @@ def _cost(call: Call, event: Any, calls: int) -> dict[str, Any]:
 
 
 def _log_bytes(call: Call, event: Any) -> dict[str, Any]:
-    """How many bytes one call writes to standard output."""
+    """Count the bytes that one call writes to standard output."""
     null = os.dup(STDOUT)
     with tempfile.TemporaryFile() as file:
         os.dup2(file.fileno(), STDOUT)
@@ -67,7 +68,7 @@ def _log_bytes(call: Call, event: Any) -> dict[str, Any]:
 
 @contextmanager
 def _answering() -> Iterator[TextIO]:
-    """The real standard output; what a handler prints goes to the null device, each line by itself as Lambda takes it."""
+    """Yield the real standard output. Lines that a handler prints go to the null device, flushed one by one as under Lambda."""
     with os.fdopen(os.dup(STDOUT), "w", encoding="utf-8") as answers:
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, STDOUT)
@@ -81,8 +82,8 @@ def _handler(url: str) -> Call:
 
 
 def _signed(url: str) -> Call:
-    """With the signature that a domain of Amazon's wants, which costs time too: the sink looks at none."""
-    from requests_aws4auth import AWS4Auth  # noqa: PLC0415  as the shipper: only where something is signed
+    """The handler with the signature that an Amazon domain requires. The sink does not check it, but signing costs time."""
+    from requests_aws4auth import AWS4Auth  # noqa: PLC0415  imported only for signing, as in the shipper
 
     module = _loaded(url)
     module.connection.session.auth = AWS4Auth("AKIDEXAMPLE", "secret", "us-east-1", "es", session_token="token")  # noqa: S106
@@ -103,7 +104,7 @@ def _called(module: Any) -> Call:
 
 
 def _floor(url: str) -> Call:
-    from bench.rivals import ZLIB, bodies, floor, plain_connection  # noqa: PLC0415  today's shipper makes its bodies
+    from bench.rivals import ZLIB, bodies, floor, plain_connection  # noqa: PLC0415  the shipper of this tree makes the bodies
 
     connection = plain_connection(url)
     ready: dict[int, list[bytes]] = {}

@@ -1,4 +1,4 @@
-"""The shipper as it is measured: its way by itself, and the function's handler with all that is around it."""
+"""The two forms in which the shipper is measured: the shipping code alone, and the complete Lambda handler."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from shipper.ship import ship
 
 LIMIT: Final = 2**30
 RULES: Final = Rules(stack="prediction-monitor", record_groups=frozenset({GROUP}))
-# A function of one's own: its lines have other names and no descriptors.
+# Rules for lines of a foreign function, which have other field names and no descriptors.
 MAPPED: Final = RULES._replace(names=field_map("prediction.label=label,prediction.score=confidence,text=input"), key=b"key")
 
 
 def ours(event: Any, connection: RequestsHttpConnection, seconds: float = 60.0, rules: Rules = RULES) -> Outcome:
-    """The whole way of a Lambda event, without the report."""
+    """Ship a Lambda event, without the report at the end."""
     return ship(decode(event, LIMIT), rules, connection, RetryBudget(time.monotonic() + seconds))
 
 
 def load_handler(url: str) -> Callable[[Any], int]:
-    """The function's own handler, Powertools' lines included, which go to the null device: an event in, how many were indexed out."""
-    null = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115  Powertools keeps it
+    """Load the Lambda handler. The returned function handles an event and returns the number of indexed documents; its log is discarded."""
+    null = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115  Powertools keeps the file open
     os.environ |= {"OPENSEARCH_URL": url, "STACK": RULES.stack, "RECORD_LOG_GROUPS": GROUP}
     with redirect_stdout(null):
         module = importlib.import_module("shipper.handler")

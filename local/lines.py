@@ -1,7 +1,7 @@
-"""Log lines as log events: plain lines, and the output of `aws logs filter-log-events`, `aws logs tail` and `sam logs`.
+"""Converts log lines to log events: plain lines, and the output of `aws logs filter-log-events`, `aws logs tail` and `sam logs`.
 
-Each event keeps its time. Its id is CloudWatch's where that is known, and else made of file, place and content: the same line
-shipped twice is one document.
+Each event keeps its time. Its id is CloudWatch's if that is known; otherwise it is computed from file, position and content, so that
+a line that is shipped twice becomes one document.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from typing import Any, Final, NamedTuple
 
 from tools.errors import UserError
 
-LONGEST: Final = 1024 * 1024  # bytes of a log event that CloudWatch takes
+LONGEST: Final = 1024 * 1024  # CloudWatch's limit for a log event, in bytes
 EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)
-AHEAD: Final = timedelta(hours=2)  # that CloudWatch takes a log event ahead of its own clock
+AHEAD: Final = timedelta(hours=2)  # CloudWatch refuses events that are further ahead of its clock
 TIME: Final = r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?"
 STREAM: Final = r"\d{4}/\d\d/\d\d/(?:[\w.-]*)\[[\w$.]+\][0-9a-f]{8,}"
 COLOUR: Final = re.compile(r"\x1b\[[0-9;]*m")
@@ -26,12 +26,12 @@ TAIL: Final = re.compile(rf"(?P<time>{TIME}) (?P<stream>{STREAM})(?:\s(?P<messag
 SHORT: Final = re.compile(rf"(?P<time>{TIME}) (?P<message>.*)", re.DOTALL)
 SAM: Final = re.compile(rf"(?P<stream>{STREAM}) (?P<time>{TIME})\s(?P<message>.*)", re.DOTALL)
 FIRST_TIME: Final = re.compile(rf"(?<!\d){TIME}")
-PIPE: Final = "standard input"  # where the same line is another event each time
+PIPE: Final = "standard input"  # every line from a pipe is a new event, even if it was shipped before
 TIME_FIELDS: Final = ("timestamp", "@timestamp", "time", "ts")
 
 
 class Line(NamedTuple):
-    """A log event: `timestamp` in milliseconds since 1970, `own_time` whether it is the line's own."""
+    """A log event. `timestamp` is in milliseconds since 1970; `own_time` is true if the time comes from the log itself."""
 
     id: str
     timestamp: int
@@ -39,12 +39,12 @@ class Line(NamedTuple):
     own_time: bool
 
     def event(self) -> dict[str, Any]:
-        """As a subscription's payload has it."""
+        """The event in the form of a subscription's payload."""
         return {"id": self.id, "timestamp": self.timestamp, "message": self.message}
 
 
 def text_of(data: bytes, name: str) -> str:
-    """The text of a file. Raises `UserError` for one that is none."""
+    """Decode the content of a file. Raises `UserError` if it is not text."""
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as problem:
@@ -55,9 +55,9 @@ def text_of(data: bytes, name: str) -> str:
 
 
 def lines(text: str, name: str, otherwise: datetime, now: datetime, first: int = 1) -> Iterator[Line]:
-    """The log events of a file called `name`; a line without a time gets that of the line before, or `otherwise`.
+    """The log events in the text of a file called `name`. A line without a time gets the time of the line before, or `otherwise`.
 
-    `first` is the number of the first line. Raises `UserError` for a line that CloudWatch would not take.
+    `first` is the number of the first line. Raises `UserError` for a line that CloudWatch would refuse.
     """
     time, own = _milliseconds(otherwise), False
     for number, message, found, identifier in _records(text, first):
@@ -72,7 +72,7 @@ def lines(text: str, name: str, otherwise: datetime, now: datetime, first: int =
 
 
 def _records(text: str, first: int) -> Iterator[tuple[int, str, int | None, str | None]]:
-    """Number, message, time and CloudWatch's id of each event."""
+    """Yield the line number, message, time and CloudWatch id of each event."""
     answer = _json(text) if text.lstrip()[:1] in {"{", "["} else None
     events = answer.get("events") if isinstance(answer, dict) else answer
     if isinstance(events, list) and all(_is_event(event) for event in events) and events:
@@ -164,6 +164,6 @@ def _ensure_possible(time: int, where: str, now: datetime) -> None:
 
 
 def _identifier(name: str, number: int, message: str, time: int) -> str:
-    """56 digits, as CloudWatch's ids have."""
+    """An id of 56 digits, the length of CloudWatch's ids."""
     digest = hashlib.sha256(json.dumps([name, number, message, time]).encode()).digest()
     return f"{int.from_bytes(digest) % 10**56:056d}"

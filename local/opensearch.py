@@ -1,4 +1,4 @@
-"""A real OpenSearch node without an installed Java, Maven or Docker: jars from Maven Central on a Java runtime from PyPI."""
+"""Runs a real OpenSearch node without Docker or an installed Java, from Maven Central's jars and a Java runtime from PyPI."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ MODULES: Final = (
 )
 REFUSALS_SHOWN: Final = 5
 START_SECONDS: Final = 120
-# A laptop's disk may be nearly full. Its watermarks would then keep OpenSearch from making an index, or from writing to one.
+# On a disk that is nearly full, such as a laptop's, OpenSearch's disk watermarks would prevent it from creating or writing an index.
 # A page in a browser of this machine can send requests here without asking first. With CORS for an origin that cannot exist, OpenSearch
 # refuses requests with a foreign `Origin` with 403; without CORS it would obey.
 CONFIGURATION: Final = """\
@@ -40,19 +40,19 @@ http.cors.allow-origin: "https://no-page.invalid"
 cluster.routing.allocation.disk.threshold_enabled: false
 """
 PUBLISHED: Final = re.compile(r"HttpServerTransport\] publish_address \{[^}]*:(\d+)\}")
-LAST_PORT: Final = 9299  # that the runner takes
+LAST_PORT: Final = 9299  # the highest port that the runner uses
 
 
 @contextmanager
 def node(port: int, folder: Path | None = None, tell: Tell = lambda _: None) -> Iterator[str]:
-    """A node on 127.0.0.1:`port`, ended afterwards. Yields its address.
+    """Run a node on 127.0.0.1:`port` while the block runs. Yields its address.
 
-    Its data lies in `folder`, where a later node finds it, however this one ended; without one the node begins empty and
-    is deleted at the end. `tell` receives the progress of the first download.
+    The node's data is in `folder`, and a later node can read it there, even after a crash. Without `folder` the node starts empty, and its
+    data is deleted at the end. `tell` receives the progress of the first download.
     """
     class_path = ":".join(map(str, jars(RUNNER, LOCK, tell)))
     with nullcontext(str(folder)) if folder else TemporaryDirectory(prefix="opensearch-") as base:
-        configuration = Path(base) / "node_1" / "config" / "opensearch.yml"  # the runner keeps one that is there
+        configuration = Path(base) / "node_1" / "config" / "opensearch.yml"  # the runner keeps an existing file
         configuration.parent.mkdir(parents=True, exist_ok=True)
         configuration.write_text(CONFIGURATION)
         # the runner listens on base + 1
@@ -64,7 +64,7 @@ def node(port: int, folder: Path | None = None, tell: Tell = lambda _: None) -> 
             url = f"http://127.0.0.1:{port}"
             deadline = time.monotonic() + START_SECONDS
             while (listens := _port(log)) != port or unusable(url):
-                if listens not in {None, port}:  # the runner takes the next one
+                if listens not in {None, port}:  # the runner uses the next port if one is taken
                     raise UserError(f"OpenSearch did not start: another program took port {port} at the same moment")
                 if process.poll() is not None or time.monotonic() > deadline:
                     last = log.read_text(errors="replace").strip().splitlines()[-1:]
@@ -74,15 +74,18 @@ def node(port: int, folder: Path | None = None, tell: Tell = lambda _: None) -> 
 
 
 def _port(log: Path) -> int | None:
-    """The port that this node has by its log, None as long as it has none: whoever took a port first answers there as well."""
+    """The port on which this node listens, from its log; None before it listens.
+
+    A request to the port would not tell, because another program that took the port first may answer it.
+    """
     found = PUBLISHED.search(log.read_text(errors="replace"))
     return int(found[1]) if found else None
 
 
 def refusals(url: str) -> list[str]:
-    """The reasons why the OpenSearch at `url` takes no documents, in its own words: blocks, and unassigned primary shards.
+    """OpenSearch's own reasons for accepting no documents: blocks, and primary shards without a node.
 
-    Empty where it says nothing of the kind, or may not be asked.
+    Empty if it states no reason, or does not answer.
     """
     blocks = _asked(f"{url}/_cluster/state/blocks").get("blocks", {})
     found = [(f"{name}: ", each) for name, of_one in blocks.get("indices", {}).items() for each in of_one.values()]
@@ -96,7 +99,7 @@ def refusals(url: str) -> list[str]:
 
 
 def _asked(address: str) -> dict[str, Any]:
-    """The server's answer if it is an object; empty without an answer, or after a refusal."""
+    """The server's answer if it is a JSON object, otherwise an empty one."""
     try:
         found = requests.get(address, timeout=5).json()
     except requests.RequestException:

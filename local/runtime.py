@@ -1,4 +1,4 @@
-"""A function under AWS's Runtime Interface Emulator: the real runtime loop, one invocation at a time, its output as lines."""
+"""Runs a function under AWS's Runtime Interface Emulator, which has the real runtime loop. Invocations run one at a time."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class FunctionFailed(Exception):
 
 
 class Runtime:
-    """A running function. `invoke` is safe from several threads: they wait for each other, as for one Lambda instance."""
+    """A running function. Several threads may call `invoke`; the calls run one after the other, as in one Lambda instance."""
 
     def __init__(self, process: subprocess.Popen[bytes], url: str, timeout: int) -> None:
         self._process = process
@@ -44,11 +44,11 @@ class Runtime:
         self._alone = threading.Lock()
 
     def alive(self) -> bool:
-        """Whether its process is there."""
+        """Whether the function's process is still running."""
         return self._process.poll() is None
 
     def invoke(self, event: Any) -> Any:
-        """The function's answer to `event`. Raises `FunctionFailed` as Lambda reports it: raised, timed out or crashed."""
+        """The function's answer to `event`. Raises `FunctionFailed` if the function raises, takes too long or crashes."""
         with self._alone:
             try:
                 # The initialisation runs inside the first invocation, so its time comes on top.
@@ -65,7 +65,7 @@ class Runtime:
 
 
 def _payload(event: Any) -> bytes:
-    """The event as AWS sends it: UTF-8, which has half the size of escapes; half of a surrogate pair can only be an escape."""
+    """The event as AWS sends it: JSON in UTF-8, which is shorter than escapes. Only a lone surrogate is written as an escape."""
     return json.dumps(event, ensure_ascii=False).encode(errors="backslashreplace")
 
 
@@ -73,17 +73,17 @@ def _payload(event: Any) -> bytes:
 def running(
     function: Function, settings: dict[str, str], line: Callable[[str], None], *, code: Path | None = None, packages: Path | None = None
 ) -> Iterator[Runtime]:
-    """Run `function` with the template's environment and `settings` over it; `line` gets each line that it writes.
+    """Run `function` with the template's environment, in which `settings` replace values. `line` is called with each output line.
 
-    `code` and `packages` are the function's folder and where its dependencies lie: by default its source and this
-    environment's packages.
+    `code` is the folder of the function's code, by default its source. `packages` is the folder of its dependencies, by default the
+    packages of this environment.
     """
     code = code or function.code
     packages = packages or find_package("awslambdaric").parent
     port, api_port = free_ports(2)
     environment = {
-        # The variables that Lambda sets, by AWS's list of reserved ones. Without the second the runtime's client writes all but
-        # ASCII as escapes, which makes answers larger than on AWS.
+        # The variables that Lambda sets, from AWS's list of reserved variables. Without AWS_EXECUTION_ENV, the runtime's client
+        # writes all characters outside ASCII as escapes, and answers become larger than on AWS.
         "PATH": "/usr/local/bin:/usr/bin:/bin:/opt/bin",
         "AWS_EXECUTION_ENV": f"AWS_Lambda_python{sys.version_info.major}.{sys.version_info.minor}",
         "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
@@ -99,13 +99,13 @@ def running(
         "AWS_LAMBDA_FUNCTION_TIMEOUT": str(function.timeout),
         "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
         "AWS_REGION": "us-east-1",
-        "AWS_DEFAULT_REGION": "us-east-1",  # the one that boto3 reads
+        "AWS_DEFAULT_REGION": "us-east-1",  # boto3 reads this variable
         "_HANDLER": function.handler,
         **function.environment,
         **settings,
     }
     command = [str(_emulator()), "--log-level", "error", "--runtime-interface-emulator-address", f"127.0.0.1:{port}"]
-    # -S: only modules on PYTHONPATH can be imported, none of this environment
+    # -S: only modules on PYTHONPATH can be imported, not those of this environment
     command += ["--runtime-api-address", f"127.0.0.1:{api_port}", sys.executable, "-S", "-m", "awslambdaric", function.handler]
     with processes.running(command, environment=environment, folder=code, output=subprocess.PIPE) as process:
         reader = threading.Thread(target=_read, args=(process, line), daemon=True)

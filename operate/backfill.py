@@ -1,9 +1,9 @@
-"""Lines that CloudWatch never delivered (a disabled filter, an expired delivery): read from the log group, shipped like a delivery.
+"""Ships lines that CloudWatch never delivered, for instance because of a disabled filter. It reads them from the log group.
 
-A line read here should have the id that the subscription gave it. AWS documents neither `eventId` of FilterLogEvents nor `id` of a
-subscription beyond "the ID of the event". In published samples of both, the number is built alike (the event's time in
-milliseconds times 2^144, then the time of its ingestion times 2^80, at the end its place in the batch), and links into CloudWatch's
-console are made with either. This module therefore assumes one id, and `reconcile.compare_ids` looks before anything is sent.
+A line from here must get the same id as from the subscription, or it would become a second document. AWS documents both `eventId` of
+FilterLogEvents and `id` of a subscription only as "the ID of the event". In published samples, both numbers have the same structure: the
+event's time in milliseconds times 2^144, the time of its ingestion times 2^80, and the place in the batch. Links into CloudWatch's
+console work with either. So this module assumes that they are equal, and `reconcile.compare_ids` checks that before anything is sent.
 """
 
 from __future__ import annotations
@@ -18,11 +18,14 @@ from shipper.decode import LogEvent, Payload
 from shipper.deliver import Outcome
 from shipper.json_text import quoted
 
-PAGE_EVENTS: Final = 10_000  # the most that FilterLogEvents gives at once
-MOST_CONSECUTIVE_FAILURES: Final = 3  # payloads in a row of which the server took nothing
-MORE_THAN_PATTERN: Final = ("applyOnTransformedLogs", "fieldSelectionCriteria")  # other ways in which a subscription may select lines
+PAGE_EVENTS: Final = 10_000  # the largest page of FilterLogEvents
+MOST_CONSECUTIVE_FAILURES: Final = 3  # the number of payloads in a row of which the server accepted nothing
+MORE_THAN_PATTERN: Final = (
+    "applyOnTransformedLogs",
+    "fieldSelectionCriteria",
+)  # settings of a subscription that select lines in other ways than the pattern
 
-Event = dict[str, Any]  # as boto3 gives it: eventId, timestamp, message, logStreamName
+Event = dict[str, Any]  # in boto3's form: eventId, timestamp, message, logStreamName
 
 
 class LogGroupUnknown(Exception):
@@ -30,15 +33,18 @@ class LogGroupUnknown(Exception):
 
 
 class PatternUnknown(Exception):
-    """The log group's subscription does not say which lines are meant."""
+    """The log group does not have exactly one subscription whose filter pattern alone selects the lines."""
 
 
 class NothingTaken(Exception):
-    """The server took nothing of several payloads in a row: it is away, or one may not write there."""
+    """The server accepted nothing of several payloads in a row: it is away, or the user has no permission to write."""
 
 
 class Span(NamedTuple):
-    """Lines of a log group: from `start` and before `end`, in milliseconds since 1970, that `pattern` matches; an empty one matches all."""
+    """The lines of a log group that match `pattern`, from `start` until before `end` (milliseconds since 1970).
+
+    An empty pattern matches all lines.
+    """
 
     log_group: str
     start: int
@@ -47,14 +53,14 @@ class Span(NamedTuple):
 
 
 class Shipped(NamedTuple):
-    """The outcome of one payload's delivery, and the time, in milliseconds since 1970, before which every line has been sent."""
+    """The outcome of one payload's delivery. All lines before the time `covered` (milliseconds since 1970) have been sent."""
 
     outcome: Outcome
     covered: int
 
 
 def owner(logs: Any, log_group: str) -> str:
-    """The id of the account that a log group belongs to; `logs` is a boto3 client. Raises `LogGroupUnknown`."""
+    """The id of the account that owns a log group; `logs` is a boto3 client. Raises `LogGroupUnknown`."""
     for page in logs.get_paginator("describe_log_groups").paginate(logGroupNamePrefix=log_group):
         for found in page["logGroups"]:
             if found["logGroupName"] == log_group:
@@ -63,7 +69,7 @@ def owner(logs: Any, log_group: str) -> str:
 
 
 def filter_names(logs: Any, log_group: str) -> list[str]:
-    """The names of a log group's subscription filters, by one of which its records may be believed (shipper.provenance)."""
+    """The names of a log group's subscription filters. They decide whether its records are trusted (shipper.provenance)."""
     return [str(found["filterName"]) for found in _filters(logs, log_group)]
 
 
@@ -73,7 +79,10 @@ def _filters(logs: Any, log_group: str) -> list[dict[str, Any]]:
 
 
 def subscribed_pattern(logs: Any, log_group: str) -> str:
-    """The filter pattern of a log group's one subscription. Raises `PatternUnknown` without exactly one plain pattern."""
+    """The filter pattern of a log group's only subscription.
+
+    Raises `PatternUnknown` unless there is exactly one subscription that selects lines by its pattern alone.
+    """
     filters = _filters(logs, log_group)
     hint = "say which lines are meant with --pattern ('' for all)"
     if len(filters) != 1:
@@ -86,7 +95,7 @@ def subscribed_pattern(logs: Any, log_group: str) -> str:
 
 
 def pages(logs: Any, span: Span, streams: Iterable[str] = ()) -> Iterator[list[Event]]:
-    """The log events of a span, oldest first, of these log streams or of all. Raises the client's exceptions.
+    """The log events of a span, oldest first; those of `streams`, or of all log streams. Raises the client's exceptions.
 
     botocore's paginator is not used: CloudWatch gives the same token twice while it searches lines without a match, and the
     paginator then raises PaginationError (https://github.com/boto/boto3/issues/1584).
@@ -100,7 +109,7 @@ def pages(logs: Any, span: Span, streams: Iterable[str] = ()) -> Iterator[list[E
     while True:
         answer = logs.filter_log_events(logGroupName=span.log_group, **wanted)
         found = [event for event in answer["events"] if event["timestamp"] < span.end]  # CloudWatch's own end is inclusive
-        if found:  # a page may be empty though others follow
+        if found:  # an empty page may be followed by others
             yield found
         if not answer.get("nextToken"):
             return
@@ -108,7 +117,7 @@ def pages(logs: Any, span: Span, streams: Iterable[str] = ()) -> Iterator[list[E
 
 
 def payloads(page: Iterable[Event], log_group: str, account: str, filters: Iterable[str] = ()) -> list[Payload]:
-    """Log events as the subscription would have delivered them, by `filters`: one payload a log stream."""
+    """The payloads that a subscription with these `filters` would have delivered: one payload per log stream."""
     names = list(filters)
     streams: dict[str, list[LogEvent]] = {}
     for event in page:
@@ -125,7 +134,7 @@ def backfill(
 ) -> Iterator[Shipped]:
     """Ship page after page of payloads, no faster than `events_per_second`. Raises `NothingTaken`.
 
-    Twice is no harm: a document that is there already is a duplicate, and stays as it is.
+    Lines may be shipped twice: a document that exists already counts as a duplicate, and does not change.
     """
     consecutive_failures = 0
     for page in found:

@@ -1,4 +1,4 @@
-"""The stages of training and their examples: real sentences against corrupted ones, minimal pairs, then CoLA."""
+"""Defines the stages of training and their examples: first real and corrupted sentences with minimal pairs, then CoLA."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ from pathlib import Path
 from training.corpora import Example, bare, blimp, ewt
 from training.corrupt import corrupted, detokenised, exchanging_verbs, lemmatised
 
-WORDS = range(4, 25)  # of a treebank sentence: about as long as CoLA's
+WORDS = range(4, 25)  # the length of the treebank sentences that are used, about that of CoLA's sentences
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One pass of training: AdamW's highest learning rate, reached after `warm_up` of the steps, sentences a step, epochs, and a seed.
+    """The settings of one stage of training.
 
-    `spotting` weighs a second target, beside the label: which tokens of a corrupted sentence are wrong. With `select` the
-    epoch with the highest Matthews correlation on the selection split stays.
+    `learning_rate` is AdamW's highest rate, reached after the share `warm_up` of all steps. `batch` is the number of sentences per step.
+    `spotting` is the weight of a second target besides the label: the tokens of a corrupted sentence that are wrong. With `select`, the
+    result is the epoch with the highest Matthews correlation on the selection split.
     """
 
     name: str
@@ -47,9 +48,9 @@ def stages(folder: Path, train: list[Example], held_out: set[str], seed: int) ->
 def real_against_corrupted(
     folder: Path, cola_train: list[Example], held_out: set[str], *, copies_ewt: int, copies_cola: int, pairs: int, seed: int
 ) -> list[Example]:
-    """Each good sentence so many times, each time with a corruption of it; plus BLiMP pairs; plus CoLA's own negatives, twice.
+    """The examples of a stage: copies of good sentences, each with a corruption; BLiMP's pairs; and CoLA's own negatives, twice.
 
-    Sentences in `held_out` (all that is measured on, `bare`) are left out, and so are corruptions equal to one.
+    Sentences and corruptions in `held_out` (the `bare` form of all sentences for measurements) are left out.
     """
     chance = random.Random(seed)
     examples: list[Example] = []

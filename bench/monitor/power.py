@@ -1,4 +1,4 @@
-"""What is found: windows of drifted traffic against an accepted baseline, and against the profile."""
+"""Measures detection power: judges windows of drifted traffic against an accepted baseline, and against the profile."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ RIVAL_ROWS: Final = 1500
 
 
 def effect(judgement: Judgement) -> float:
-    """The median δ of the means."""
+    """The median over the windows of the effect size δ of the signal `means`."""
     return float(np.median(next(s.effect for s in judgement.signals if s.name == "means")))
 
 
 def under_bursts(
     source: Table, of: str, made: Days, row: Row, *, draws: int, tick: Tick, more: Mapping[str, Drift] | None = None
 ) -> list[dict[str, Any]]:
-    """Of each drift the share of windows that are unusual at the dial's row, beside the rivals' on the same windows."""
+    """For each drift: the share of windows flagged as unusual at the dial's row, and the shares that the rivals flag."""
     drifts = BURSTS | dict(more or {})
     found: dict[str, list[list[float]]] = {name: [] for name in drifts}
     beside: dict[str, list[dict[str, float]]] = {name: [] for name in drifts}
@@ -60,7 +60,7 @@ def under_bursts(
 
 
 def reference(source: Table, rows: Index) -> Profile:
-    """A profile made of these rows."""
+    """Make a profile from these rows."""
     sets = {name: source.numbers[rows, at + 1] for at, name in enumerate(FIELDS)}
     columns = sets | {f"{PROBABILITY}.acceptable": source.numbers[rows, 0]}
     labels = np.bincount(source.label[rows], minlength=2)
@@ -69,7 +69,10 @@ def reference(source: Table, rows: Index) -> Profile:
 
 
 def beside_the_profile(source: Table, shipped: Profile, rows: Index, tick: Tick) -> list[dict[str, Any]]:
-    """Of each drift of CoLA's unseen sentences the share of windows unlike the shipped profile; `rows` are the profile's own."""
+    """For each drift of CoLA's unseen sentences: the share of windows that are unusual for the shipped profile.
+
+    `rows` are the rows that the profile was made from.
+    """
     found = []
     for at, (name, (drift, size)) in enumerate(NARROW.items()):
         chance = np.random.default_rng([43, at])
@@ -92,7 +95,10 @@ def beside_the_profile(source: Table, shipped: Profile, rows: Index, tick: Tick)
 def independent(
     source: Table, pool: Index, m: int, *, sizes: tuple[int, ...], splits: int, tick: Tick, windows: int = 100
 ) -> list[dict[str, Any]]:
-    """False windows of independent rows: `pool` split anew each time into m reference rows and rows for the windows."""
+    """For each window size: the rate of false alarms on independent rows.
+
+    Each of the `splits` divides `pool` anew into m reference rows and rows for the windows.
+    """
     found = []
     for size in sizes:
         rates, beside = [], []
@@ -115,7 +121,7 @@ def independent(
 
 
 def shipped_rows(profile_json: Mapping[str, Any]) -> Rows:
-    """The rows that the shipped profile was made of."""
+    """The rows that the shipped profile was made from."""
     table = profile_json["rows"]
     values = np.array(table["values"], dtype=np.float32)
     columns = dict(zip(table["columns"], values.T, strict=True))

@@ -1,4 +1,4 @@
-"""fakecloud, a local AWS in one binary, and the commands that deploy into it."""
+"""Runs fakecloud, a local AWS in one binary, and the commands that deploy into it."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ POLL_SECONDS: Final = 0.2
 
 @dataclass(frozen=True)
 class Stack:
-    """A stack by its name, whether or not it exists, of the packaged template at a path."""
+    """A stack with this name and the packaged template at a path. It need not exist yet."""
 
     name: str
     template: Path
 
     def deploy(self, **parameters: str) -> None:
-        """`sam deploy` with these parameters. Raises `UserError` when it fails."""
+        """Run `sam deploy` with these parameters. Raises `UserError` if it fails."""
         path = self.template.with_name(f"{self.name}.json")
         path.write_text(json.dumps(_transformed(self.source(), parameters)), encoding="utf-8")
         options = ["--resolve-s3", "--no-confirm-changeset", "--no-progressbar", "--capabilities", "CAPABILITY_IAM"]
@@ -57,7 +57,7 @@ class Stack:
         formation.get_waiter("stack_delete_complete").wait(StackName=self.name, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
 
     def source(self) -> dict[str, Any]:
-        """The template as it was built."""
+        """The built template."""
         return load(self.template)
 
     def status(self) -> str:
@@ -68,11 +68,11 @@ class Stack:
         return {output["OutputKey"]: output["OutputValue"] for output in self._described().get("Outputs", [])}
 
     def resources(self) -> dict[str, str]:
-        """Physical id by logical id."""
+        """The physical id of each resource, by logical id."""
         return {each["LogicalResourceId"]: each["PhysicalResourceId"] for each in self._summaries()}
 
     def kinds(self) -> dict[str, str]:
-        """Resource type by logical id."""
+        """The type of each resource, by logical id."""
         return {each["LogicalResourceId"]: each["ResourceType"] for each in self._summaries()}
 
     def _summaries(self) -> list[dict[str, str]]:
@@ -87,19 +87,19 @@ class Stack:
 
 @cache
 def client(service: str) -> Any:
-    """A client of the running fakecloud."""
+    """A boto3 client of the running fakecloud."""
     return Session().create_client(service, endpoint_url=os.environ["AWS_ENDPOINT_URL"])
 
 
 def packaged(folder: Path) -> Path:
-    """The built template, with its packages in fakecloud's S3."""
+    """Package the built template, with its packages in fakecloud's S3."""
     path = folder / "packaged.yaml"
     _sam("package", "--resolve-s3", "--no-progressbar", "--output-template-file", str(path))
     return path
 
 
 def earlier(stack: Stack, version: str) -> Stack | None:
-    """The same stack by the template of an earlier version, with today's packages; None where git does not have that version."""
+    """Package the template of an earlier version with the present packages; None if git does not have that version."""
     shown = subprocess.run(["git", "show", f"{version}:template.yaml"], cwd=ROOT, capture_output=True, text=True, check=False)
     if shown.returncode:
         return None
@@ -114,15 +114,15 @@ def earlier(stack: Stack, version: str) -> Stack | None:
 
 
 def find(setting: str | None) -> str | None:
-    """The path of the binary: FAKECLOUD, otherwise from PATH."""
+    """The path of fakecloud's binary, from FAKECLOUD or PATH."""
     return shutil.which(setting or "fakecloud")
 
 
 @contextmanager
 def started(binary: str, output: Path) -> Iterator[None]:
-    """fakecloud on a free port of 127.0.0.1, with this process and what it starts asking it and no other AWS.
+    """Run fakecloud on a free port of 127.0.0.1; this process and its children then use it instead of AWS.
 
-    It writes to `output`. A container engine is not used where there is one: what is seen is then the same everywhere.
+    Its output goes to `output`. It uses no container engine even if there is one, so that the results are the same on all machines.
     """
     address = f"127.0.0.1:{free_port()}"
     _reach_nothing_but(f"http://{address}")
@@ -136,7 +136,7 @@ def started(binary: str, output: Path) -> Iterator[None]:
 
 
 def _reach_nothing_but(url: str) -> None:
-    """Forget the settings of a real AWS, of fakecloud and of proxies: a profile or a token of the user's must not be taken here."""
+    """Remove the settings of AWS, fakecloud and proxies from the environment, so that the user's profile or token is not used."""
     for name in list(os.environ):
         if name.startswith(("AWS_", "FAKECLOUD_")) or name.lower().endswith("_proxy"):
             del os.environ[name]
@@ -191,6 +191,6 @@ def _computed(value: Any, values: dict[str, Any]) -> Any:
     if not isinstance(value, dict):
         return value
     if set(value) <= {"Fn::Select", "Fn::Join"} and len(value) == 1:
-        with suppress(KeyError):  # of something that is not known before AWS makes it
+        with suppress(KeyError):  # the value is not known before AWS creates the resource
             return compared(value, values)
     return {name: _computed(each, values) for name, each in value.items()}

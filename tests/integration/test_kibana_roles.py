@@ -1,4 +1,4 @@
-"""The roles of fine-grained access control against the security plugin itself."""
+"""Tests the roles of fine-grained access control with the real security plugin."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from tests.unit.monitor.made import records, summary
 
 NOON = 1_795_435_200_000
 INDEX = "cwl-log-2026.11.23"
-EVERYBODY = "/_plugins/_security/api/rolesmapping/own_index"  # the plugin's sample of a role, which lets everybody send a bulk request
+EVERYBODY = "/_plugins/_security/api/rolesmapping/own_index"  # a sample role of the plugin that permits everybody to send a bulk request
 FORBIDDEN = f"403 security_exception: the user needs the permission to write {INDEX}"
 
 Run = Callable[..., tuple[int, str, str]]
@@ -58,7 +58,7 @@ def _other_tests_meet_none_of_this(guarded: str) -> Iterator[None]:
 
 @pytest.fixture
 def shipping(template: Template, built: Path, runtime_packages: Path) -> Shipping:
-    """Starts the built shipper for the OpenSearch at an address; its lines go into a list."""
+    """Start the built shipper for the OpenSearch at an address, and collect its log lines in a list."""
 
     def started(url: str, lines: list[str]) -> AbstractContextManager[Runtime]:
         settings = environment("ShipperFunction", opensearch=url)
@@ -85,14 +85,14 @@ def as_user(url: str, user: str) -> str:
 
 
 def ids(url: str) -> list[str]:
-    """Of the documents in the index."""
+    """The ids of the documents in the index."""
     requests.post(f"{url}/{INDEX}/_refresh", auth=ADMIN, timeout=60).raise_for_status()
     hits = requests.get(f"{url}/{INDEX}/_search", auth=ADMIN, timeout=60).json()["hits"]["hits"]
     return sorted(hit["_id"] for hit in hits)
 
 
 def bulk(url: str, user: str, index: str) -> int:
-    """The status that one document gets."""
+    """Send one document, and return its status."""
     lines = [{"create": {"_index": index}}, {"@timestamp": "2026-11-23T12:00:00Z", "text": "a", "prediction": {"label": "x", "score": 1}}]
     body = "".join(json.dumps(line) + "\n" for line in lines)
     headers = {"content-type": "application/x-ndjson"}
@@ -101,7 +101,7 @@ def bulk(url: str, user: str, index: str) -> int:
 
 
 def shown(url: str, user: str) -> set[str]:
-    """The fields of documents that a user is shown."""
+    """The names of the document fields that a user can see."""
     hits = requests.get(f"{url}/cwl-*/_search", auth=(user, secured.PASSWORD), timeout=60).json()["hits"]["hits"]
     return {name for hit in hits for name in hit["_source"]}
 
@@ -111,7 +111,7 @@ def search(url: str, user: str, index: str) -> int:
 
 
 def keeps_its_own(url: str) -> None:
-    """What the monitor does with its own index, as the monitor's role: the whole of it."""
+    """Tests every request that the monitor sends to its own index, with the monitor's role."""
     where = urlsplit(url)
     login = ("monitor", secured.PASSWORD)
     connection = RequestsHttpConnection(host=where.hostname or "", port=where.port, http_auth=login)

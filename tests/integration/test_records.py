@@ -1,4 +1,4 @@
-"""Under the real runtime: a record does not depend on the loggers' environment variables."""
+"""Tests under the real runtime that records do not depend on the environment variables of the loggers."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_every_function_has_the_same_file(function: str) -> None:
 
 
 def test_the_largest_batch_is_answered(template: Template) -> None:
-    """Lambda writes an answer as it is, not as escapes of ASCII, where AWS_EXECUTION_ENV names its runtime; 6 MB are the limit."""
+    """With AWS_EXECUTION_ENV set, the runtime writes answers in UTF-8 instead of escapes, which matters for the limit of 6 MB."""
     sentence = "😀" * 10_000
     with start(template.functions["InferenceFunction"], {"HASH_KEY": "a secret"}, lambda _: None) as function:
         body = json.dumps({"sentences": [sentence] * 64}, ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""One decorator for a check of the stack: the shapes that it holds in, and the flaws that it notices."""
+"""A decorator for checks of the stack. It lists the shapes of the stack that must pass, and the flaws that must fail."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import pytest
 from tests.template.stacks import Stack, stack_of
 
 type Check = Callable[[Stack], None]
-type Flaw = tuple[str, Any]  # a path in the resources, and the value that spoils them
+type Flaw = tuple[str, Any]  # a path in the resources, and a value there that makes the stack wrong
 
 GONE: Final = object()
 
 
 def check(shapes: tuple[str, ...], *flaws: Flaw) -> Callable[[Check], Callable[[str, Flaw | None], None]]:
-    """Make a test of a check: it holds in each shape, and in the last of them each flaw is noticed."""
+    """Make a test of a check: every shape must pass it, and the last shape with any of the flaws must fail it."""
     assert flaws, "a check that notices nothing proves nothing"
     cases = [
         *(pytest.param(shape, None, id=shape) for shape in shapes),
@@ -45,7 +45,7 @@ def statement_of(name: str, policy: int, statement: int = 0) -> str:
 
 
 def spoiled(stack: Stack, path: str, value: Any) -> Stack:
-    """The stack with another value at a path of names and places; `+` at its end adds to a list."""
+    """A copy of the stack with another value at a path of names and list positions; `+` at its end adds to a list."""
     resources = deepcopy(stack.resources)
     *way, last = path.split(".")
     place: Any = resources

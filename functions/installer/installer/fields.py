@@ -1,4 +1,4 @@
-"""The index pattern's list of fields, made from the index template: Discover then works before the first document."""
+"""Makes the index pattern's list of fields from the index template, so that Discover works before the first document."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ META: Final = {"_id": ("_id", True), "_index": ("_index", True), "_score": (None
 
 
 def fields(template: dict[str, Any]) -> list[dict[str, Any]]:
-    """Every field of an index template as an entry of the index pattern, by name, and the fields that each document has."""
+    """The index pattern's entries, sorted by name: every field of the template, and the metadata fields of every document."""
     own = _entries(template["template"]["mappings"]["properties"])
     return sorted([*own, *map(_meta, META)], key=lambda entry: entry["name"])
 

@@ -1,4 +1,4 @@
-"""The folder `kibana/` with the files to install: at the repository's root, or beside this package where that is deployed."""
+"""Finds the folder `kibana/` with the files to install, in the repository's root or, if deployed, next to this package."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can be set, read from the environment once and checked at start."""
+"""Reads the monitor's settings from the environment, and checks them at start."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Final
 from monitor.dial import DEFAULT_DAYS
 
 PREFIX: Final = "cwl-"
-INDEX_PREFIX: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,49}-")  # as the shipper takes it
-STACK: Final = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,127}")  # as CloudFormation takes it
+INDEX_PREFIX: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,49}-")  # the same pattern as the shipper's
+STACK: Final = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,127}")  # the names that CloudFormation accepts
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The address of predictions and summaries, their stack, and the days for one false notice."""
+    """The address of OpenSearch, the stack, its indices, and the mean number of days between two false notices."""
 
     opensearch_url: str
     stack: str
@@ -29,9 +29,9 @@ def settings(environment: Mapping[str, str]) -> Settings:
     """The settings in `environment`. Raises `ValueError` that names the variable and its valid values.
 
     - `OPENSEARCH_URL`: an http(s) address.
-    - `STACK`: the name that the predictions bear in `@stack`.
-    - `INDEX_PREFIX`: the beginning of each index of predictions, `cwl-` where not set.
-    - `FALSE_ALARM_DAYS`: a number of days from 1, 90 where not set.
+    - `STACK`: the value of `@stack` in the predictions' documents.
+    - `INDEX_PREFIX`: the beginning of each prediction index's name; `cwl-` if not set.
+    - `FALSE_ALARM_DAYS`: a whole number of days, at least 1; 90 if not set.
     """
     if not environment.get("OPENSEARCH_URL"):
         raise ValueError("OPENSEARCH_URL must be set to the address of OpenSearch")
@@ -42,30 +42,30 @@ def settings(environment: Mapping[str, str]) -> Settings:
 
 
 def own_index(stack: str) -> str:
-    """The index of a stack's summaries, baselines and decisions.
+    """The name of the index for a stack's summaries, baselines and decisions.
 
-    A prefix of documents has no dot, and ends with a dash: this name begins with none of them, so neither their template
-    nor their retention reaches it.
+    An index prefix has no dot and ends with a dash, so this name cannot begin with one. The index template and the retention policy of
+    the documents therefore do not apply to this index.
     """
     return f"monitor.{stack.lower()}"
 
 
 def stack_name(text: str, name: str) -> str:
-    """The name of a stack. Raises `ValueError`."""
+    """Check a stack's name, and return it. Raises `ValueError` that names the setting `name`."""
     if not STACK.fullmatch(text):
         raise ValueError(f"{name} must be the name of a stack (letters, digits and -, a letter first), not {text!r}")
     return text
 
 
 def index_prefix(text: str, name: str) -> str:
-    """A prefix of daily indices. Raises `ValueError`."""
+    """Check a prefix of daily indices, and return it. Raises `ValueError` that names the setting `name`."""
     if not INDEX_PREFIX.fullmatch(text):
         raise ValueError(f"{name} must be small letters, digits and dashes, with a dash at the end, not {text!r}")
     return text
 
 
 def days_of(text: str, name: str) -> float:
-    """A number of days from 1. Raises `ValueError`."""
+    """Read a whole number of days, at least 1. Raises `ValueError` that names the setting `name`."""
     if not (text.isascii() and text.isdigit() and len(text) <= 5 and int(text)):
         raise ValueError(f"{name} must be a whole number of days from 1, not {text!r}")
     return float(text)

@@ -29,7 +29,7 @@ def test_records_are_what_the_inference_function_prints(log: Printed) -> None:
     assert {record["message"] for record in found} == {"prediction"}
     assert len({record["prediction_id"] for record in found}) == len({record["function_request_id"] for record in found}) == COUNT
     assert all(text.endswith("}\n") for text in lines)
-    assert records(COUNT, log) == lines  # the same at every run
+    assert records(COUNT, log) == lines  # the same in every run
 
 
 @pytest.mark.parametrize("count", [len(MIX), COUNT])

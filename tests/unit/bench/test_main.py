@@ -42,8 +42,8 @@ def test_quick_run_writes_its_results(tmp_path: Path) -> None:
             assert row["name"] == "log of an invocation"
             continue
         assert all(isfinite(row[name]) and row[name] > 0 for name in ("value", "rival_value", "ratio"))
-        # four digits rounded to two may end beside what was rounded at once
+        # rounding to four digits and then to two may differ from rounding once
         assert any(f"{row['ratio'] + shift:.2f}"[:3] in result.stdout for shift in (0, -0.001, 0.001))
     for subject in ("shipper / floor", "handler / floor", "usual way / shipper", "events/s", "peak memory", "server away", "NOT RUN"):
         assert subject in result.stdout
-    assert "target" not in result.stdout  # they hold for the full run alone
+    assert "target" not in result.stdout  # the targets apply only to the full run

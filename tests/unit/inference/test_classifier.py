@@ -38,7 +38,7 @@ def test_signature_novelty_and_surprisal_do_not_depend_on_what_else_is_asked(cla
         return {sentence: (one.signature, one.novelty, one.surprisal) for sentence, one in found}
 
     assert asked(SENTENCES) == asked(SENTENCES[::-1])
-    for part in range(2):  # how much less a usual text surprises is tested below
+    for part in range(2):  # the lower surprisal of usual texts is tested below
         assert len({str(numbers[part]) for numbers in asked(SENTENCES).values()}) > 1
 
 
@@ -55,7 +55,7 @@ def test_unusual_neighbours_surprise_more(classifier: Classifier, usual: str, un
 
 
 def pieces(classifier: Classifier) -> int:
-    """How many of a word of one piece fit beside the tokenizer's marks."""
+    """The number of one-token words that fit into the model's input together with the tokenizer's marks."""
     return int(classifier.card["max_tokens"]) - len(classifier._tokenizer.encode("").ids)
 
 

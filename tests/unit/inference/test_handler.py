@@ -20,7 +20,7 @@ SCHEMA = Draft202012Validator(json.loads((ROOT / "events" / "record.schema.json"
 CARD = json.loads((TESTED / "card.json").read_text(encoding="utf-8"))
 MODEL = {"name": CARD["name"], "version": CARD["version"]}
 RECORDED = MODEL | {"profile": CARD["profile"]}
-QUOKKA = "Quokkas quietly quarrel with naïve wombats"  # in no output but where the sentence is
+QUOKKA = "Quokkas quietly quarrel with naïve wombats"  # words that occur in an output only if it holds the sentence
 BATCH = [QUOKKA, "The boy are sitting on a bench", QUOKKA]
 
 Load = Callable[..., ModuleType]
@@ -29,7 +29,7 @@ Load = Callable[..., ModuleType]
 @dataclass(frozen=True)
 class Context:
     function_name: str = "predict"
-    memory_limit_in_mb: str = "1024"  # as the runtime has it
+    memory_limit_in_mb: str = "1024"  # a string, as in the runtime's context
     invoked_function_arn: str = "arn:aws:lambda:us-east-1:000000000000:function:predict"
     aws_request_id: str = "8f5ad1e0-0c2b-4d6b-9a57-2f3b7a1c4d5e"
 
@@ -83,7 +83,7 @@ def counted(output: str) -> dict[str, list[float]]:
 
 
 def test_metrics_are_those_of_one_function(load: Load, capsys: pytest.CaptureFixture[str]) -> None:
-    """Two stacks in an account share the namespace; an alarm of one must not look at the other."""
+    """Two stacks in an account share the namespace, so the function name in the metric must tell them apart for the alarms."""
     module = load(AWS_LAMBDA_FUNCTION_NAME="a-stack-InferenceFunction-1")
     for _ in range(2):
         module.handler({"sentence": QUOKKA}, Context())

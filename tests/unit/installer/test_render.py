@@ -1,4 +1,4 @@
-"""`render` writes the bodies that `install` sends, and never overwrites a file."""
+"""Tests that `render` writes the bodies that `install` sends, and never overwrites a file."""
 
 from __future__ import annotations
 

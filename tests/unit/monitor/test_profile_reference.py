@@ -1,4 +1,4 @@
-"""Windows beside the model's own profile."""
+"""Tests the judgement of windows against the model's own profile."""
 
 from __future__ import annotations
 

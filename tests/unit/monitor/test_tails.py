@@ -1,4 +1,4 @@
-"""Tail probabilities beside scipy's."""
+"""Compares the tail probabilities with scipy's."""
 
 from __future__ import annotations
 

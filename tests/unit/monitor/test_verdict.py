@@ -1,4 +1,4 @@
-"""Words from flags."""
+"""Tests that sequences of unusual-window flags become the right verdicts and sentences."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_a_notice_begins_once_a_run() -> None:
 def test_stale_after_a_day() -> None:
     assert stale(MONDAY, MONDAY + DAY)
     assert not stale(MONDAY, MONDAY + DAY - 1)
-    assert not stale(MONDAY + HOUR, MONDAY)  # a clock that is ahead
+    assert not stale(MONDAY + HOUR, MONDAY)  # the clock of the summaries may be ahead
 
 
 def test_the_sentence_names_what_moved_and_weekdays_are_known() -> None:

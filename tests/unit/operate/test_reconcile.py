@@ -60,7 +60,7 @@ def index(bulk: Bulk) -> Bulk:
 
 
 def put(logs: Any, stream: str, *times: int) -> None:
-    """A line at each of these times, in milliseconds after `BASE`, into a new log stream."""
+    """Write a line at each of these times (milliseconds after `BASE`) to a new log stream."""
     logs.create_log_stream(logGroupName=GROUP, logStreamName=stream)
     events = [{"timestamp": BASE + after, "message": f"line {after}"} for after in times]
     logs.put_log_events(logGroupName=GROUP, logStreamName=stream, logEvents=events)
@@ -76,7 +76,7 @@ def ship_all(logs: Any, connection: RequestsHttpConnection, span: Span = SPAN) -
 
 
 def searchable(bulk: Bulk) -> Bulk:
-    """The same server, that answers searches of its documents too, as far as these commands ask."""
+    """Make the bulk server also answer the searches that these commands send."""
     plain = bulk._answer
 
     def answer(request: Request) -> Answer:
@@ -90,7 +90,7 @@ def searchable(bulk: Bulk) -> Bulk:
 
 
 def found(query: dict[str, Any], documents: dict[tuple[str, str], bytes]) -> dict[str, Any]:
-    """OpenSearch's answer; without an index it has no aggregations (as a real one, 3.8)."""
+    """OpenSearch's answer to a search. Without an index it has no aggregations, as in OpenSearch 3.8."""
     times, names = query["query"]["bool"]["filter"]
     within = times["range"]["@timestamp"]
     wanted = [term["term"]["@log_group"] for term in names["bool"]["should"] if "@log_group" in term["term"]]
@@ -218,7 +218,7 @@ def test_same_ids_are_counted_the_newest_three(logs: Any, index: Bulk, connectio
     ship_all(logs, connection)
     assert compare_ids(logs, connection, SPAN) == 3
     assert compare_ids(logs, connection, SPAN._replace(end=BASE + 2)) == 1
-    assert [request.target for request in index.requests].count("/cwl-*/_search") == 3  # one a time
+    assert [request.target for request in index.requests].count("/cwl-*/_search") == 3  # one request per time
 
 
 @pytest.mark.parametrize("pattern", ["", "none of these"])
@@ -247,7 +247,7 @@ def test_lines_that_cloudwatch_no_longer_has_are_not_compared(logs: Any, index: 
     logs.delete_log_stream(logGroupName=GROUP, logStreamName="a")
     assert compare_ids(logs, connection, SPAN) == 0
 
-    class Real:  # CloudWatch refuses where moto finds nothing
+    class Real:  # CloudWatch refuses the request, while moto returns nothing
         exceptions = logs.exceptions
 
         def filter_log_events(self, **_: Any) -> Any:

@@ -84,7 +84,7 @@ def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def parsed(document: Document) -> tuple[Any, Any]:
-    """Action and source of what must be exactly two lines, each a JSON object in which no name comes twice."""
+    """Check that the document is two lines, each a JSON object without duplicate names. Returns action and source."""
     action, source, rest = document.lines.split(b"\n")
     assert rest == b""
     assert source == document.source
@@ -100,7 +100,7 @@ def source_of(line: str, rules: Rules = Rules(), **more: Any) -> Any:  # noqa: B
 
 
 def spelled(value: Any) -> str:
-    """The same value, always written the same way, an integer apart from a float."""
+    """A canonical text of a value, in which an integer differs from a float."""
     return json.dumps(value, sort_keys=True)
 
 
@@ -354,7 +354,7 @@ def test_fields_are_written_without_what_is_reserved(fields: dict[str, Any]) -> 
 
 @st.composite
 def json_text(draw: st.DrawFn, value: Any) -> str:
-    """One of the ways to write a value: white space anywhere, escapes for any character, numbers with exponents."""
+    """Write a value as JSON in one of many ways, with white space, escapes and exponents at random."""
 
     def space() -> str:
         return draw(st.sampled_from(["", "", "", " ", "\n", "\t", "\r", "  "]))
@@ -571,7 +571,7 @@ PREDICTION = '{"message":"prediction","prediction":{"label":"first","score":0.9}
     ],
 )
 def test_a_line_is_of_the_kind_that_it_says_where_it_is_believed(line: str, kind: str) -> None:
-    """Whichever way it is read, and whatever redaction leaves of it."""
+    """A line has the same kind in both ways of reading it, whatever the redaction removes."""
     redaction = Redaction({"message": "drop", "prediction": "drop"}, ("email",), b"key")
     for rules in (Rules(), Rules(redaction=redaction)):
         action, source = parsed(made(line, rules._replace(record_groups=frozenset({"group"}))))
@@ -586,7 +586,7 @@ def test_a_line_is_of_the_kind_that_it_says_where_it_is_believed(line: str, kind
     [
         ([], {"group"}, "prediction"),
         (["ShipperFunctionPredictions-1X"], {"group"}, "prediction"),
-        (["MoreLogs1"], {"group"}, "prediction"),  # the group decides: two filters make no two documents
+        (["MoreLogs1"], {"group"}, "prediction"),  # the log group decides, so that two filters do not make two different documents
         ([RECORD_FILTER], set(), "prediction"),
         (["MoreLogs1", RECORD_FILTER], {"another"}, "prediction"),
         ([], set(), "log"),

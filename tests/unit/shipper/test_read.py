@@ -345,7 +345,7 @@ def test_a_platform_line_with_a_lone_surrogate_can_be_written() -> None:
 )
 @pytest.mark.parametrize("end", ["\0 y", '"}'], ids=["text", "JSON"])
 def test_no_line_takes_long(start: str, unit: str, end: str) -> None:
-    with at_most(20):  # seconds: it takes one or so; where the time grows with the square of the length, hours
+    with at_most(20):  # seconds; it takes about one, but hours if the time grows with the square of the length
         read(start + (unit * MEGABYTE)[:MEGABYTE] + end)
 
 

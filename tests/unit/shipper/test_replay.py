@@ -1,4 +1,4 @@
-"""The replay as the schedule invokes it: dead letters from moto's S3, documents to a server that answers as OpenSearch does."""
+"""Tests the scheduled replay with dead letters in moto's S3 and a server that answers like OpenSearch."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def s3(aws: None) -> Iterator[Any]:
 
 @pytest.fixture
 def load(bulk: Bulk, monkeypatch: pytest.MonkeyPatch) -> Iterator[Load]:
-    """Imports the handler as a new instance of the function would; a letter may take `seconds`."""
+    """Import the handler anew, as a new instance of the function does. A letter may take `seconds`."""
     for name in ("MAX_PAYLOAD_BYTES", "EXCLUDE", "REDACT_FIELDS", "REDACT_PATTERNS", "REDACT_KEY", "EVENTS_PER_SECOND"):
         monkeypatch.delenv(name, raising=False)
     loaded: list[ModuleType] = []
@@ -128,7 +128,7 @@ def written(capsys: pytest.CaptureFixture[str]) -> tuple[dict[str, Any], dict[st
 
 
 def test_schedule_replays_all_that_waits(load: Load, bulk: Bulk, s3: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    """Nothing in its event narrows: neither its time nor its details."""
+    """The scheduled event never limits the replay to some letters, whatever time and details it holds."""
     put(s3, "one", payload("1", "2"))
     put(s3, "two", payload("3"))
     put(s3, "aside", payload("4"), below="poison/")
@@ -182,11 +182,11 @@ def test_every_fate_is_counted_and_said(load: Load, bulk: Bulk, s3: Any, capsys:
         "1 of 1 documents not delivered: 1 x 403 security_exception: the user needs the permission to write cwl-log-2026.11.23"
     )
     assert said["unreadable"][2].startswith("awslogs.data is not base64")
-    assert left(s3).count("hopeless") == 1  # the fault is the index's
+    assert left(s3).count("hopeless") == 1  # the index is the cause
 
 
 def test_twice_changes_nothing(load: Load, bulk: Bulk, s3: Any) -> None:
-    """Neither the same payload in two letters, nor a letter of lines that are there already, nor a second run."""
+    """A document stays single if two letters hold its payload, if it was delivered before, and if the replay runs twice."""
     put(s3, "one", payload("1", "2"))
     put(s3, "the same", payload("1", "2"))
     put(s3, "hopeless", payload("3"))
@@ -241,7 +241,7 @@ def test_dry_run_only_counts(load: Load, bulk: Bulk, s3: Any, capsys: pytest.Cap
     assert (left(s3), bulk.requests) == (before, [])
     summary, metrics, _ = written(capsys)
     assert summary["waiting"] == 2
-    assert metrics.get("DeadLettersWaiting") == (None if more else 2)  # of a part it would end the alarm of all
+    assert metrics.get("DeadLettersWaiting") == (None if more else 2)  # the number of only a part would end the alarm for all
 
 
 @pytest.mark.parametrize(
@@ -349,7 +349,7 @@ def test_no_letter_is_begun_when_time_is_up(load: Load, bulk: Bulk, s3: Any, cap
 
 
 def test_a_bucket_that_does_not_answer_is_not_listed_for_ever(load: Load, bulk: Bulk, s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each page may come in its time, and all of them never end."""
+    """Each page of the bucket's listing comes in time, but there is always another page."""
     put(s3, "one", payload("1"))
     module, ended = load(), Event()
 
@@ -369,7 +369,7 @@ def test_a_bucket_that_does_not_answer_is_not_listed_for_ever(load: Load, bulk: 
 
 
 def test_rate_does_not_hold_beyond_the_time_that_is_left(load: Load, bulk: Bulk, s3: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    """A letter's pause may be longer than the invocation: Lambda would end it without a word."""
+    """A pause after a letter may be longer than the invocation, which Lambda would end without a message."""
     put(s3, "one", payload("1", "2", "3"))
     put(s3, "two", payload("4", "5", "6"))
     handler = load(EVENTS_PER_SECOND="0.1").handler
