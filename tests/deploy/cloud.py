@@ -175,10 +175,10 @@ def _sam(*arguments: str) -> None:
 
 
 def _transformed(template: dict[str, Any], parameters: dict[str, str]) -> dict[str, Any]:
-    """What SAM's transform, the one that AWS runs, makes of the template.
+    """Transform the template with the same SAM translator as AWS.
 
-    fakecloud's own loses `EventInvokeConfig` and the conditions of functions, and takes no parameter for the kind of deployment. And it
-    takes no list apart: what is computed of parameters alone stands there as text.
+    fakecloud's own transform loses `EventInvokeConfig` and the conditions of functions, and takes no parameter for the kind of deployment.
+    It also does not split lists, so values that are computed from parameters alone are inserted as text.
     """
     values = {name: parameter["Default"] for name, parameter in template["Parameters"].items()} | parameters
     made: dict[str, Any] = Translator({}, Parser()).translate(template, values)

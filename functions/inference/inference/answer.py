@@ -1,4 +1,4 @@
-"""The answer to the caller: plain objects for a direct invocation, an HTTP response behind an API (the same for v1 and v2)."""
+"""Builds the answer to the caller: a plain object for a direct invocation, or an HTTP response (the same for v1 and v2 of the API)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from inference.request import Request
 
 
 def answer(request: Request, predictions: Sequence[Prediction], ids: Sequence[str], model: dict[str, str]) -> dict[str, Any]:
-    """One sentence's answer, or `predictions` with one for each of a batch."""
+    """The answer for one sentence, or for a batch an object whose `predictions` holds one answer per sentence."""
     answers = [
         {
             "text": sentence,
@@ -26,12 +26,12 @@ def answer(request: Request, predictions: Sequence[Prediction], ids: Sequence[st
 
 
 def success(body: dict[str, Any], *, http: bool) -> dict[str, Any]:
-    """The body as it is, or as response 200."""
+    """The body itself, or an HTTP response 200 with it."""
     return _response(200, "application/json", body) if http else body
 
 
 def refusal(problem: Problem, *, http: bool) -> dict[str, Any]:
-    """RFC 9457 problem details, alone or with their status."""
+    """RFC 9457 problem details, alone or in an HTTP response with their status."""
     body = details(problem)
     return _response(problem.status, "application/problem+json", body) if http else body
 

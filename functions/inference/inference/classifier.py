@@ -1,4 +1,4 @@
-"""The shipped model: a sentence in, calibrated probabilities out."""
+"""Runs the model, which turns a sentence into probabilities."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Classifier:
     """A model folder (`card.json`, `model.onnx`, `tokenizer.json`), loaded once."""
 
     def __init__(self, folder: Path) -> None:
-        """Raises `UnfitModel` with the reason where the folder cannot be used."""
+        """Load the folder. Raises `UnfitModel` with the reason if it cannot be used."""
         self.card: dict[str, Any] = read_card(folder)
         self.usual = Usual.of(self.card["usual"])
         self._load_tokenizer(folder / "tokenizer.json")
@@ -77,7 +77,7 @@ class Classifier:
         check_session(path, self._inputs, {each.name: each.shape for each in self._session.get_outputs()}, self.card["labels"])
 
     def predict(self, sentence: str) -> Prediction:
-        """One sentence at a time: its score then cannot depend on its neighbours in a batch."""
+        """Predict one sentence. Sentences are never batched, so that a score cannot depend on other sentences."""
         started = perf_counter()
         ids = self._tokenizer.encode(sentence).ids
         logits, signature, novelty, surprisal = self._outputs(ids)
@@ -101,7 +101,7 @@ class Classifier:
         return self._outputs(self._tokenizer.encode(sentence).ids)[0]
 
     def shortened(self, ids: list[int]) -> list[int]:
-        """The first pieces of a text that is too long, with the marks at its end."""
+        """The first tokens of a text that is too long, with the marks for its end."""
         limit, end = self.card["max_tokens"], self._marks_at_the_end
         return ids if len(ids) <= limit else [*ids[: limit - end], *ids[len(ids) - end :]]
 
@@ -114,13 +114,13 @@ class Classifier:
 
 
 def feed(names: list[str], ids: list[int]) -> dict[str, NDArray[np.int64]]:
-    """One sentence's inputs, each (1, tokens): those of `INPUTS` that a session asks for."""
+    """The model's inputs for one sentence, each of shape (1, tokens): those of `INPUTS` that the session needs."""
     tokens = np.array([ids], dtype=np.int64)
     return {name: tokens if name == "input_ids" else np.full_like(tokens, name == "attention_mask") for name in names}
 
 
 def softmax(logits: list[float], temperature: float) -> list[float]:
-    """Probabilities of the logits divided by the temperature (Guo et al. 2017, "On Calibration of Modern Neural Networks")."""
+    """The probabilities: softmax of the logits divided by the temperature (Guo et al. 2017, "On Calibration of Modern Neural Networks")."""
     highest = max(logits)
     weights = [exp((logit - highest) / temperature) for logit in logits]
     total = sum(weights)

@@ -21,7 +21,7 @@ class Usual:
 
     @classmethod
     def of(cls, card: dict[str, Any]) -> Self:
-        """The card's `usual`."""
+        """Read the usual properties from `usual` in the model's card."""
         return cls(frozenset(card["scripts"]), card["mostly_unknown"], card["mostly_non_letter"])
 
 

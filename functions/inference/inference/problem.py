@@ -1,4 +1,4 @@
-"""Problems: each has a name, a status and, if a field is at fault, the field's name."""
+"""Problems with a request. Each has a name, a status and, if a field is the cause, the field's name."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ STATUS: Final = {
 
 
 class Problem(Exception):
-    """No prediction: `kind` is a key of `STATUS`, `error_type` its name in the record, `field` the field at fault in the body."""
+    """A request without a prediction. `kind` is a key of `STATUS`, `error_type` its name in the record, `field` the wrong field."""
 
     def __init__(self, kind: str, detail: str, field: str | None, error_type: str) -> None:
         super().__init__(detail)

@@ -67,6 +67,6 @@ def _signals(prediction: Prediction) -> dict[str, Any]:
 
 
 def error_record(problem: Problem, model: dict[str, Any]) -> dict[str, Any]:
-    """The fields of one `prediction_error` line: never a word of the input."""
+    """The fields of one `prediction_error` line. They never hold any of the input's text."""
     error = {"type": problem.error_type, "status": problem.status, **({"field": problem.field} if problem.field else {})}
     return {"record_version": VERSION, "traffic": problem.traffic, "error": error, "model": model}

@@ -21,7 +21,7 @@ from inference.request import Request
 
 
 class RaisingHandler(logging.StreamHandler[TextIO]):
-    """Raises an error in writing a line. The logging module would print the error, text included, and go on."""
+    """Raises errors in writing a line. The logging module would print the error with the text of the line, and continue."""
 
     def handleError(self, _record: logging.LogRecord) -> None:  # noqa: N802  the base class names it
         """Raise the exception being handled."""
@@ -56,7 +56,7 @@ class RecordLog:
         self._memory_mb = memory_mb
 
     def predictions(self, request: Request, predictions: Sequence[Prediction], ids: Sequence[str]) -> None:
-        """One record a sentence; metrics for live traffic, as in every panel."""
+        """Write one record per sentence. Metrics count live traffic only, as the panels do."""
         for sentence, prediction, prediction_id in zip(request.sentences, predictions, ids, strict=True):
             with self._losing_at_most_the_record():
                 record = prediction_record(
@@ -80,7 +80,7 @@ class RecordLog:
             self._flush()
 
     def problem(self, problem: Problem) -> None:
-        """The record of a request without prediction, and its metric. The place of a model's exception goes to standard error."""
+        """Write the record and the metric of a request without prediction. The traceback of a model's exception goes to standard error."""
         with self._losing_at_most_the_record():
             self._logger.info("prediction_error", **error_record(problem, self._model))
         with self._losing_at_most_the_record():

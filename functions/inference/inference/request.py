@@ -1,4 +1,4 @@
-"""A Lambda event (direct, REST API v1 or HTTP API v2) as a request, or the problem with it."""
+"""Parses a Lambda event (direct, REST API v1 or HTTP API v2) into a request, or raises the problem with it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TRAFFIC: Final = ("live", "canary", "test")
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A valid request. `batch`: the answer is a list. `traffic`: live, canary or test; panels count live only."""
+    """A valid request. With `batch` the answer is a list. `traffic` is live, canary or test; panels count live traffic only."""
 
     sentences: tuple[str, ...]
     batch: bool = False
@@ -42,12 +42,12 @@ def correlation_id(event: Any) -> str | None:
 
 
 def asks_description(event: Any) -> bool:
-    """Whether this is a direct `{"describe": true}`; over HTTP it is not offered."""
+    """Whether the event is a direct `{"describe": true}`, which is not available over HTTP."""
     return isinstance(event, dict) and not is_http(event) and event.get("describe") is True
 
 
 def parse(event: Any) -> Request:
-    """The event as request. Raises `Refused`."""
+    """Parse the event. Raises `Refused`."""
     body = _json(_text(event)) if is_http(event) else event
     if not isinstance(body, dict):
         raise Refused("body-not-an-object", 'The body must be a JSON object such as {"sentence": "..."}.')

@@ -1,6 +1,6 @@
-"""`python -m installer install|status|remove|export|render`: one command in place of clicks in Kibana.
+"""`python -m installer install|status|remove|export|render` installs everything with one command instead of clicks in Kibana.
 
-Exit 0 when everything is as it should be, 1 with one sentence when something is not, 2 for wrong arguments, 130 after Ctrl-C.
+The exit code is 0 on success, 1 after a problem (with one sentence about it), 2 for wrong arguments, and 130 after Ctrl-C.
 """
 
 from __future__ import annotations
@@ -26,32 +26,33 @@ from installer.server import UserError
 
 PROGRAM: Final = "python -m installer"
 ADDRESSES: Final = """\
-Either address may be left out, and with it that half: index template, retention policy and roles are OpenSearch's, saved objects are
-Dashboards'. On an Amazon domain --dashboards is known from --opensearch. Requests to an Amazon domain are signed with AWS credentials,
-found as by the AWS CLI, unless a user is given: --user, or https://NAME:PASSWORD@HOST."""
+You may give only one of the two addresses. --opensearch is for index template, retention policy and roles, --dashboards for saved
+objects. For an Amazon domain, --dashboards follows from --opensearch. Requests to an Amazon domain are signed with the AWS credentials
+that the AWS CLI would use, unless you give a user (--user, or https://NAME:PASSWORD@HOST)."""
 INSTALL: Final = f"""\
-Installs missing objects and replaces those that differ from their files; a second run changes nothing. A saved object that somebody
-changed by hand is kept and named, unless --overwrite is given, and so is a policy with other states. Template and roles are always
-written as their files say.
-Without --retention-days no index is deleted, unless a policy is there, which keeps its own days; indices that are there and follow
-no policy come under it only with --adopt. Every run says how many indices are deleted, and from which day on, before it does it.
-Ends with links to share, the short ones where the server makes them. {ADDRESSES}"""
-STATUS: Final = f"Says of each object whether it is installed, missing or changed. Exit 1 unless all are installed. {ADDRESSES}"
+Installs missing objects, and replaces those that differ from their files; a second run changes nothing. Without --overwrite it keeps and
+names saved objects that somebody changed by hand, and a retention policy with other states. It always replaces template and roles.
+Without --retention-days it installs no retention, but an existing policy keeps its days. The policy applies to existing indices without
+a policy only with --adopt. Before anything is deleted, every run says how many indices will be deleted, and from which day on.
+At the end it prints links to share, with short links if the server makes them. {ADDRESSES}"""
+STATUS: Final = (
+    f"Says for each object whether it is installed, missing or changed. The exit code is 1 unless all are installed. {ADDRESSES}"
+)
 REMOVE: Final = f"""\
-Removes saved objects, index template, retention policy, and the roles named by options; never an index or a document. An object that
-somebody changed by hand is kept, with the objects that it refers to, unless --overwrite is given. An object that somebody else's
-dashboard shows is kept unless --force is given. If another stack uses the prefix, template and policy stay. Short links stay, and lead
-nowhere. {ADDRESSES}"""
+Removes saved objects, index template, retention policy, and the roles named by options; never an index or a document. Without
+--overwrite it keeps objects that somebody changed by hand, and the objects that these refer to. Without --force it keeps objects that
+another dashboard shows. If another stack uses the prefix, template and policy stay. Short links stay too, but no longer work.
+{ADDRESSES}"""
 LEFT_OUT: Final = "left out, because no address of {} is given"
 EXPORT: Final = """\
-Prints index pattern, searches, panels and dashboards as one file (.ndjson), to import by hand where only people may sign in."""
+Prints index pattern, searches, panels and dashboards as one file (.ndjson). Import it by hand if only people can sign in."""
 RENDER: Final = """\
-Writes every body that install would send to an empty domain into files: index template, retention policy, roles and their mapping, saved
-objects. requests.json says where each goes. So an administrator reviews them, or applies them in another way, and no secret of an
-administrator's is given to a function. Asks no server."""
+Writes the bodies of all requests that install would send to an empty domain into files: index template, retention policy, roles and their
+mapping, saved objects. requests.json lists the address of each. An administrator can review the files, or apply them in another way, so
+that no function needs an administrator's secret. The command asks no server."""
 ENVIRONMENT: Final = f"""\
-environment: {PASSWORD} is the password of --user, or of a name that stands in an address without one; OPENSEARCH_URL stands for
---opensearch where that is not given."""
+environment: {PASSWORD} is the password for --user, or for an address with a name and no password; OPENSEARCH_URL is the default of
+--opensearch."""
 
 
 def main(arguments: list[str] | None = None, folder: Path = FOLDER) -> int:
@@ -75,7 +76,7 @@ def main(arguments: list[str] | None = None, folder: Path = FOLDER) -> int:
         _complain("stopped by Ctrl-C: status shows what is installed")
         return 130
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains once more at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # prevents a second message when Python exits
         _complain("stopped, because the output was closed: run this again")
         return 1
     except UserError as problem:
@@ -85,7 +86,7 @@ def main(arguments: list[str] | None = None, folder: Path = FOLDER) -> int:
 
 
 def install_command(options: argparse.Namespace, asked: DesiredState) -> int:
-    """`install`."""
+    """Run `install`."""
     kept = install(asked, overwrite=options.overwrite, dry_run=options.dry_run, say=_say)
     if asked.dashboards and not options.dry_run:
         short = asked.dashboards.short_links(asked.objects)
@@ -95,24 +96,24 @@ def install_command(options: argparse.Namespace, asked: DesiredState) -> int:
 
 
 def status_command(options: argparse.Namespace, asked: DesiredState) -> int:
-    """`status`."""
+    """Run `status`."""
     return 0 if status(asked, say=_say) else 1
 
 
 def remove_command(options: argparse.Namespace, asked: DesiredState) -> int:
-    """`remove`."""
+    """Run `remove`."""
     kept = remove(asked, overwrite=options.overwrite, force=options.force, dry_run=options.dry_run, say=_say)
     return _exit_code(kept.by_hand, "removes")
 
 
 def export_command(options: argparse.Namespace, folder: Path) -> int:
-    """`export`."""
+    """Run `export`."""
     sys.stdout.buffer.write(export(saved_objects(folder), _scope(options), options.log_group or []))
     return 0
 
 
 def render_command(options: argparse.Namespace, folder: Path) -> int:
-    """`render`."""
+    """Run `render`."""
     found = render.requests(
         saved_objects(folder),
         Scope(options.index_prefix, options.stack or "", former=False),
@@ -179,20 +180,22 @@ def _parser() -> argparse.ArgumentParser:
         add = command.add_argument
         add("--opensearch", metavar="URL", default=os.environ.get("OPENSEARCH_URL"), help="the address of OpenSearch")
         add("--dashboards", metavar="URL", help="the address of OpenSearch Dashboards or Kibana")
-        add("--base-path", metavar="P", help="the path below which it serves (none; on an Amazon domain /_dashboards)")
+        add("--base-path", metavar="P", help="base path of Dashboards (none; /_dashboards on an Amazon domain)")
         add("--tenant", metavar="T", default=GLOBAL, help="the tenant that the saved objects belong to (%(default)s)")
-        add("--no-dashboards", action="store_true", help="leave Dashboards and its saved objects out")
-        add("--sign", metavar="REGION", help="sign with AWS credentials where an Amazon domain has a name of your own")
+        add("--no-dashboards", action="store_true", help="leave out Dashboards and its saved objects")
+        add("--sign", metavar="REGION", help="sign with AWS credentials, for an Amazon domain with a custom endpoint")
         add("--user", metavar="NAME", help=f"sign in with this name, and the password in {PASSWORD}")
         _whose(command)
         _what(command)
-        add("--wait", type=value(_seconds), default=60.0, metavar="SECONDS", help="for a server that is starting (%(default)g)")
+        add(
+            "--wait", type=value(_seconds), default=60.0, metavar="SECONDS", help="time to wait for a server that is starting (%(default)g)"
+        )
         if name != "remove":
             _audited(command)
         if name == "install":
-            add("--adopt", action="store_true", help="put indices that follow no policy under the retention policy too")
+            add("--adopt", action="store_true", help="also apply the retention policy to existing indices without a policy")
         if name == "remove":
-            add("--force", action="store_true", help="also objects that somebody else's dashboard shows")
+            add("--force", action="store_true", help="also remove objects that another dashboard shows")
         if name != "status":
             add("--overwrite", action="store_true", help="also objects that were changed by hand")
             add("--dry-run", action="store_true", help="only say what would be done")
@@ -212,28 +215,26 @@ def _what(command: argparse.ArgumentParser) -> None:
         "--retention-days",
         type=value(days),
         metavar="N",
-        help="days after which an index is deleted (as a policy that is there says, else never)",
+        help="days after which an index is deleted (default: the days of an existing policy, otherwise never)",
     )
     add(
         "--shipper-role",
         action="append",
         type=value(role_arn),
         metavar="ARN",
-        help="role of IAM that may write documents; several times for more",
+        help="IAM role that may write documents; repeat the option for more roles",
     )
     add(
         "--monitor-role",
         action="append",
         type=value(role_arn),
         metavar="ARN",
-        help="role of IAM that may search documents; several times for more",
+        help="IAM role that may search documents; repeat the option for more roles",
     )
 
 
 def _audited(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--audit-log", action="store_true", help="switch OpenSearch's audit log on as well, without the bodies of requests"
-    )
+    command.add_argument("--audit-log", action="store_true", help="also switch on OpenSearch's audit log, without the bodies of requests")
 
 
 def _whose(command: argparse.ArgumentParser) -> None:
@@ -243,19 +244,19 @@ def _whose(command: argparse.ArgumentParser) -> None:
         type=value(index_prefix),
         default=PREFIX,
         metavar="P",
-        help="prefix of the daily indices, which template and retention belong to (%(default)s)",
+        help="prefix of the daily indices, to which template and retention apply (%(default)s)",
     )
     add(
         "--stack",
         type=value(stack_name),
         metavar="NAME",
-        help="the stack that roles and saved objects belong to, beside others in the domain",
+        help="the stack of the roles and saved objects, if several stacks share the domain",
     )
     add(
         "--log-group",
         action="append",
         metavar="NAME",
-        help="log group whose documents below the prefix are yours; several times for more",
+        help="log group whose documents under the prefix are yours; repeat the option for more groups",
     )
 
 

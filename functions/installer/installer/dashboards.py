@@ -22,7 +22,7 @@ PAGES: Final = (("dashboard", "dashboards", ""), ("search", "discover", "Discove
 
 
 def place(opensearch: Address | None, dashboards: Address | None, base_path: str | None) -> Address | None:
-    """The address of Dashboards: as given, or the same host if that is an Amazon domain; None if it is unknown."""
+    """The given address of Dashboards, or for an Amazon domain the address on the same host; None if there is neither."""
     if dashboards:
         return _below(dashboards, base_path or "")
     if opensearch and is_amazon(opensearch):

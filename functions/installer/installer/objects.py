@@ -74,7 +74,7 @@ def _rendered(one: SavedObject, scope: Scope) -> SavedObject:
 
 
 def _of_stack(attributes: dict[str, Any], stack: str) -> dict[str, Any]:
-    """Attributes whose query, where it is one of Lucene's, asks for a stack's documents."""
+    """A saved object's attributes, with a Lucene query limited to the documents of a stack."""
     meta = attributes.get("kibanaSavedObjectMeta", {})
     source = meta.get("searchSourceJSON", {})
     text = source.get("query", {}).get("query")

@@ -35,7 +35,7 @@ def requests(
     groups: Sequence[str],
     audit_log: bool,
 ) -> Iterator[Request]:
-    """What a first installation into a domain without Standby sends; `days` None: no retention. `roles` are ARNs by kind."""
+    """The requests of a first installation into a domain without Standby. `days` None: no retention. `roles` are ARNs by kind."""
     yield _json("PUT", f"{index_template.PATH}/{scope.shared}", "index-template", index_template.rendered(scope, scope.stack))
     if days:
         yield _json("PUT", f"{retention.ISM[0]}/policies/{scope.shared}", "retention-policy", retention.policy(f"{days}d", scope))

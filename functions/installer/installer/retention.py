@@ -160,7 +160,7 @@ def _has_ism(answer: Answer) -> bool:
 
 
 def _age(content: dict[str, Any] | None) -> str | None:
-    """The age at which a policy deletes; None where it is not built as ours is, so that no other age is taken for this one."""
+    """The age at which a policy deletes indices; None if it has another structure than ours, so that no other age is mistaken for it."""
     states = content["policy"].get("states", []) if content else []
     ways = [(state["name"], [way["state_name"] for way in state.get("transitions", [])]) for state in states]
     if ways != WAYS:

@@ -162,7 +162,7 @@ def sign_in(where: Address, region: str | None = None) -> Auth:
 
 
 def is_amazon(where: Address) -> bool:
-    """Whether an address is an Amazon OpenSearch domain's own."""
+    """Whether an address is the default endpoint of an Amazon OpenSearch domain."""
     return where.host.endswith(AMAZON)
 
 
@@ -195,7 +195,7 @@ def _signature(hostname: str, given: str | None) -> Auth:
 
 
 def _may_be_starting(problem: requests.RequestException) -> bool:
-    """Whether somebody may answer in a moment: not where the name is unknown, or the certificate wrong."""
+    """Whether waiting may help. It does not if the host name is unknown or the certificate is wrong."""
     if isinstance(problem, requests.exceptions.SSLError) or not isinstance(problem, requests.ConnectionError | requests.Timeout):
         return False
     cause = problem.args[0] if problem.args else None

@@ -1,4 +1,4 @@
-"""What a stream's accepted days were like: everything that a window is judged against."""
+"""The baseline: statistics of a stream's accepted days, against which windows are judged."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Baseline:
 
     @property
     def deff(self) -> float:
-        """How many times a window's means vary as they would with independent rows; 1 where that is unknown."""
+        """The variance of a window's means, as a multiple of their variance for independent rows; 1 if unknown."""
         return self.means.deff if self.means else 1.0
 
     @property
@@ -84,7 +84,7 @@ def fit(summaries: Sequence[Summary]) -> Baseline:
 
 
 def fit_windows(windows: Windows, stream: Stream, version: str, profile: str) -> Baseline:
-    """The same from windows as arrays. Raises `TooFewWindows` where they have no prediction."""
+    """Make the baseline from windows as arrays. Raises `TooFewWindows` if they hold no prediction."""
     if not windows.rows.sum():
         raise TooFewWindows("a baseline needs predictions; these days have none")
     missing: dict[str, str] = {}
@@ -162,7 +162,7 @@ def common_hashes(windows: Windows) -> dict[str, float]:
 
 
 def excess(windows: Windows, known: Mapping[str, float]) -> tuple[Array, list[str]]:
-    """Of each window: the rows by which one text exceeds its share of the baseline, at most, and its hash."""
+    """For each window: the largest number of rows by which a text exceeds its share in the baseline, and the hash of that text."""
     largest, which = np.zeros(len(windows)), [""] * len(windows)
     for at, (hashes, rows) in enumerate(zip(windows.hashes, windows.rows, strict=True)):
         for name, count in hashes.items():

@@ -48,7 +48,7 @@ class Choice:
         return self.promised >= self.asked
 
     def sentence(self) -> str:
-        """What is promised, in one sentence."""
+        """One sentence that states the promised rate of false alarms."""
         promise = f"At most one false notice in {self.promised:.0f} days"
         if self.kept:
             return f"{promise}, on traffic like the baseline's."

@@ -31,7 +31,7 @@ MODEL_FREE: Final = ("input.words", "input.non_letter_share")
 
 @dataclass(frozen=True, slots=True)
 class Signal:
-    """One signal of each window: p (NaN where it cannot be judged), effect and `part`, the piece that moved most.
+    """One signal for each window: the p-value (NaN if it cannot be computed), the effect size, and `part`, the part that changed most.
 
     `value` and `expected` are that piece's.
     """
@@ -52,7 +52,7 @@ class Judgement:
     missing: Mapping[str, str]
 
     def unusual(self, level: float) -> NDArray[np.bool_]:
-        """Whether any signal of a window is below its share of `level` and its effect is large enough, (windows,)."""
+        """For each window (windows,): whether a signal's p-value is below its share of `level`, with a large enough effect."""
         if not self.signals:
             return np.zeros(0, dtype=bool)
         return np.any([_unusual(s, level) for s in self.signals], axis=0)
@@ -64,7 +64,7 @@ class Judgement:
 
 
 def judge(windows: Windows, baseline: Baseline, *, model_free: bool = False) -> Judgement:
-    """Windows against an accepted baseline; the signals of the text alone where `model_free`. None of no windows."""
+    """Judge windows against an accepted baseline. `model_free`: use only the signals of the text. No windows: no signals."""
     found: list[Signal] = []
     if not len(windows):
         return Judgement((), baseline.missing)

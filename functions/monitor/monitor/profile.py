@@ -170,7 +170,7 @@ def _flags(windows: Windows, profile: Profile) -> Signal:
 
 
 def _duplicates(windows: Windows, rows: int) -> Signal:
-    """The most frequent text, beside a reference in which no text comes twice."""
+    """The signal of the most frequent text, for a reference in which every text occurs once."""
     top = [max(h.items(), key=lambda item: item[1], default=("", 0)) for h in windows.hashes]
     count = np.array([c for _, c in top], float)
     share = count / np.maximum(windows.rows, 1)

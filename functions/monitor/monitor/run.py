@@ -27,7 +27,7 @@ TOLD: Final = 20  # names of streams in one line
 
 @dataclass(slots=True)
 class Run:
-    """What a run did: findings are handed on as they come; `words` counts streams by their verdict on the baseline."""
+    """The result of a run. Findings are passed on at once; `words` counts the streams by their verdict against the baseline."""
 
     streams: int = 0
     not_judged: list[str] = field(default_factory=list)

@@ -49,12 +49,12 @@ def stale(last_end: float, now: float) -> bool:
 
 
 def other_weekdays(baseline: Baseline, start: float) -> bool:
-    """Whether a window begins on a weekday of which the baseline knows nothing: then it raises information only."""
+    """Whether a window begins on a weekday that the baseline does not cover. Such a window raises information only."""
     return datetime.fromtimestamp(start, UTC).weekday() not in baseline.weekdays
 
 
 def sentence(judgement: Judgement, window: int, level: float) -> str:
-    """What moved most in a window, in one sentence; that nothing did."""
+    """One sentence about the largest change in a window, or about the lack of any change."""
     signal = judgement.leading(window, level)
     if signal is None:
         return "No signal is unusual."
