@@ -34,7 +34,7 @@ NOON = 1_795_435_200_000
 LOG_SECONDS = 10
 
 # What local/runtime.py gives every function beside Lambda's own AWS_..., which no template may set.
-RUNTIME = {"PATH", "PYTHONPATH", "PYTHONUNBUFFERED", "LAMBDA_TASK_ROOT", "_HANDLER"}
+RUNTIME = {"PATH", "PYTHONPATH", "PYTHONUNBUFFERED", "LAMBDA_TASK_ROOT", "_HANDLER", "LANG", "TZ"}
 
 Starting = Callable[[str, list[str]], AbstractContextManager[Runtime]]
 
