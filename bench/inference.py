@@ -118,7 +118,7 @@ def inference(scale: Rounds, start: Start, *, rival: bool) -> Iterator[Row]:
 
 
 def _descriptors(scale: Rounds, start: Start) -> Iterator[Row]:
-    """What signature, novelty and surprisal add to a prediction: the model file with them, and without, in turn."""
+    """Measure the cost of signature, novelty and surprisal in a prediction. Alternates between the model file with and without them."""
     shipped = onnx.load(PACKAGE / "model" / "model.onnx")
     tokenizer = Tokenizer.from_file(str(PACKAGE / "model" / "tokenizer.json"))
     tokenizer.no_padding()

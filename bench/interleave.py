@@ -75,7 +75,7 @@ def _sample(name: str, sampler: Sampler, expected: int, repetitions: int) -> tup
 
 
 def _here(contender: Contender, repetitions: int) -> Sample:
-    """What earlier samples left is collected before, not within."""
+    """Garbage of earlier samples is collected before the measurement, not during it."""
     gc.collect()
     cpu, wall = time.process_time(), time.perf_counter()
     counts = [contender() for _ in range(repetitions)]

@@ -1,4 +1,4 @@
-"""What the shipper is measured with: the project's own prediction records, and a log with lines of every kind."""
+"""Makes the log lines for measuring the shipper: the project's own prediction records, and a log with lines of every kind."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ TEXTS: Final = (
 
 
 class Printed(NamedTuple):
-    """What the inference function printed, each line with its end: prediction records, and metrics in the embedded format."""
+    """The lines that the inference function printed, with line ends: prediction records, and metrics in the embedded format."""
 
     records: list[str]
     metrics: list[str]

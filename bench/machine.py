@@ -1,4 +1,4 @@
-"""What was measured on: the processor, Python, and the packages that the figures depend on."""
+"""Describes the machine of a measurement: the processor, Python, and the packages that the figures depend on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a whole invocation of the shipper costs, by the size of its payload: beside the floor, an earlier commit, the console's function.
+"""Measures whole invocations of the shipper by size of payload, compared with the floor, an earlier commit and the console's function.
 
 Each runs in a process of its own: another commit's modules have the same names, and the console's function is JavaScript.
 """

@@ -1,4 +1,4 @@
-"""What the shipper is measured against: the way that is usually taken, and the floor that nothing which sends the same can be below.
+"""The shipper's rivals: the usual way of shipping, and the floor, which is the least cost of sending the same documents.
 
 Each takes the Lambda event and gives the number of documents that the server answered for.
 """

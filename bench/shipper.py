@@ -165,7 +165,7 @@ def _line_up(url: str) -> Iterator[LineUp]:
 
 
 def _compared(name: str, times: dict[str, Times], pair: tuple[str, str], size: int, target: Target | None = None) -> Row:
-    """What the first of the pair costs beside the second, which it cannot beat."""
+    """The cost of the first of the pair relative to the second, which is a lower bound."""
     one, rival = pair
     mine, other = times[one].cpu, times[rival].cpu
     title = f"{name}: {_short(one)} / {_short(rival)}"

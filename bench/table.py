@@ -20,7 +20,7 @@ CAPTION: Final = (
 
 
 class Target(NamedTuple):
-    """What a row is to reach: its ratio, or its value, `bound` or better."""
+    """The target of a row: its ratio or its value must be `bound` or better."""
 
     sign: Literal["≤", "≥"]
     bound: float

@@ -29,7 +29,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def checked(folder: Path) -> str:
-    """What the folder is. Raises `UnfitModel` for the first thing that does not fit."""
+    """Describe the folder. Raises `UnfitModel` with the first problem."""
     classifier = Classifier(folder)
     card = classifier.card
     if card["version"] != version(folder, card["temperature"]):

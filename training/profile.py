@@ -100,7 +100,7 @@ def made_on() -> str:
 
 
 def record(classifier: Classifier, sentence: str) -> dict[str, Any]:
-    """What the inference function would log of a sentence."""
+    """The values that the inference function would log for a sentence."""
     prediction = classifier.predict(sentence)
     return prediction_record(
         sentence, prediction, prediction_id="", model={}, traffic="test", key=b"-", log_text=False, log_signals=True, usual=classifier.usual

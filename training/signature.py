@@ -1,4 +1,4 @@
-"""What a text is like, in numbers that do not tell the text: a content signature, its novelty, the text's surprisal."""
+"""Describes a text in numbers that do not reveal it: a content signature, its novelty, and the text's surprisal."""
 
 from __future__ import annotations
 

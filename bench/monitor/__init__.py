@@ -1,1 +1,1 @@
-"""What the monitor's judgement finds and how often it is wrong, on text that nothing of it was made from."""
+"""Measures how many drifts the monitor detects and how often it is wrong, on text that was not used to build it."""

@@ -1,4 +1,4 @@
-"""What a run costs that starts from summaries."""
+"""Measures the cost of a run that starts from summaries."""
 
 from __future__ import annotations
 

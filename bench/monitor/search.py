@@ -1,4 +1,4 @@
-"""What reading a day's slots costs on the real OpenSearch: seconds, and the memory of the process that reads."""
+"""Measures the cost of reading a day's slots from a real OpenSearch: seconds, and the memory of the reading process."""
 
 from __future__ import annotations
 

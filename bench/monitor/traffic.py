@@ -116,7 +116,7 @@ def windows(source: Table, rows: Index, *, start: float = MONDAY, squares: bool 
 
 
 def _frequent(texts: Index) -> tuple[tuple[dict[str, int], ...], NDArray[np.float64]]:
-    """Of each window the most frequent texts that come more than once, and the number of different texts."""
+    """For each window: the most frequent texts that occur more than once, and the number of different texts."""
     count, size = texts.shape
     ordered = np.sort(texts, axis=1)
     begins = np.concatenate([np.ones((count, 1), bool), ordered[:, 1:] != ordered[:, :-1]], axis=1)

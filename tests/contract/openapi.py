@@ -21,7 +21,7 @@ PROBLEM, JSON = "application/problem+json", "application/json"
 
 
 def resolved(part: Any) -> Any:
-    """What a `$ref` of the document means."""
+    """Resolve a `$ref` of the document."""
     if "$ref" not in part:
         return part
     found: Any = DOCUMENT

@@ -1,4 +1,4 @@
-"""What the monitor writes fits its schema, and the index template types every field of it."""
+"""Tests that the monitor's records fit their schema, and that the index template has a type for every field."""
 
 from __future__ import annotations
 

@@ -180,7 +180,7 @@ def upgraded(stack: Stack, report: Report) -> None:
 
 
 def left_out(report: Report) -> None:
-    """What fakecloud has nothing for."""
+    """The resources that fakecloud does not support."""
     report.chapter("elsewhere")
     report.leave_out("that contradicting parameters are refused", "fakecloud reads no Rules; tests/template evaluates them")
     report.leave_out("that the list of log groups is taken apart", "fakecloud cannot; it was given the names")

@@ -64,7 +64,7 @@ def updated(stack: Stack, report: Report, *, parameters: dict[str, str]) -> None
 
 
 def upgraded(stack: Stack, report: Report, *, former: Stack, parameters: dict[str, str]) -> None:
-    """What an earlier template made is still there, and nothing of it is anew but the version of a function."""
+    """An upgrade keeps every resource of the earlier template, and replaces only the versions of functions."""
     before = former.resources()
     subscribed = _subscription(before)
     stack.deploy(**parameters)
@@ -105,7 +105,7 @@ def new_version(stack: Stack, report: Report) -> None:
 
 
 def deleted(stack: Stack, report: Report) -> None:
-    """What holds data, and the key to it, survives the stack; everything else goes."""
+    """Deleting the stack keeps the resources with data and the key to them, and deletes everything else."""
     ids, kinds = stack.resources(), stack.kinds()
     probed = sorted(name for name in ids if kinds[name] in PROBES)
     report.equal("missing before", [name for name in probed if not _exists(kinds[name], ids[name])], [])
@@ -117,7 +117,7 @@ def deleted(stack: Stack, report: Report) -> None:
 
 
 def _state(stack: Stack) -> dict[str, Any]:
-    """What an empty deploy must not touch."""
+    """The resources that a deployment without changes must not touch."""
     ids, kinds = stack.resources(), stack.kinds()
     secrets = {name: ids[name] for name in ids if kinds[name] == "AWS::SecretsManager::Secret"}
     functions = [ids[name] for name in sorted(ids) if kinds[name] == "AWS::Lambda::Function"]

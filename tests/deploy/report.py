@@ -1,4 +1,4 @@
-"""What was checked, printed as it is found out."""
+"""Prints the result of each check as soon as it is known."""
 
 from __future__ import annotations
 

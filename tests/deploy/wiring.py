@@ -175,7 +175,7 @@ def written_to(stack: Stack, report: Report, *, address: str) -> None:
 
 
 def permissions(function: str) -> list[dict[str, Any]]:
-    """Who may invoke a function."""
+    """The principals that may invoke a function."""
     found: list[dict[str, Any]] = json.loads(client("lambda").get_policy(FunctionName=function)["Policy"])["Statement"]
     return found
 

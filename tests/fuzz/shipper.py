@@ -68,7 +68,7 @@ class Odd(Exception):
 
 
 def check(event: Any) -> None:
-    """What `decode` and `documents` promise, for one event under all rules."""
+    """Check the promises of `decode` and `documents` for one event under all rules."""
     try:
         payload = decode(event, LIMIT)
     except PayloadInvalid:
@@ -345,7 +345,7 @@ def check_secret(text: str) -> None:
 
 
 def one(data: bytes) -> None:
-    """What libFuzzer calls with each input."""
+    """The function that libFuzzer calls with each input."""
     rest = data[1:]
     match data[:1]:
         case b"d":

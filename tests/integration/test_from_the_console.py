@@ -43,7 +43,7 @@ def events_of(day: int, *lines: str) -> Events:
 
 
 def fields(line: str) -> dict[str, Any]:
-    """What that function reads from a line: JSON from the first brace to the end, or nothing."""
+    """The fields that the console's function reads from a line: JSON from the first brace to the end, or nothing."""
     try:
         found = json.loads(line[line.index("{") :])
     except ValueError:

@@ -89,7 +89,7 @@ def shipper(tmp_path: Path) -> Path:
 
 
 def build(folder: Path) -> subprocess.CompletedProcess[str]:
-    """What `sam build` runs for the function of a folder."""
+    """Run the same build command as `sam build` for the function in a folder."""
     path = f"{ROOT / '.uv' / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}"
     environment = os.environ | {"ARTIFACTS_DIR": str(folder.with_name("built")), "PATH": path}
     command = ["make", "--makefile", str(folder / "Makefile"), "build-ShipperFunction"]

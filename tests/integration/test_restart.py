@@ -183,7 +183,7 @@ def total(node: Node) -> int:
 
 
 def numbers(node: Node) -> Iterator[int]:
-    """What every document says its line's number is."""
+    """The line number in each document."""
     query: dict[str, Any] = {"size": 10_000, "_source": ["n"], "sort": ["n", "@id"]}
     while hits := requests.post(f"{node.url}/cwl-*/_search", json=query, timeout=60).json()["hits"]["hits"]:
         yield from (hit["_source"]["n"] for hit in hits)

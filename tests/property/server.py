@@ -23,7 +23,7 @@ CONFLICT: Final = 409
 
 
 class Fault(Enum):
-    """What can happen to a request as a whole."""
+    """The possible results of a request as a whole."""
 
     CLOSED = auto()  # before it is read
     LATE = auto()  # stored at once, answered too late

@@ -26,7 +26,7 @@ def alarms(resources: Resources) -> dict[str, Resource]:
 
 
 def watched(alarm: Resource) -> list[Metric]:
-    """What an alarm looks at: one metric, those of an expression, or those of a query."""
+    """The metrics of an alarm: one metric, those of an expression, or those of a query."""
     if "Metrics" not in alarm:
         return [_metric(alarm)]
     found = []
@@ -61,7 +61,7 @@ def dashboard(resources: Resources) -> dict[str, Any]:
 
 
 def shown(body: dict[str, Any]) -> Iterator[Metric]:
-    """What the dashboard's widgets look at, with CloudWatch's short forms written out."""
+    """The metrics of the dashboard's widgets, with CloudWatch's short forms written out."""
     for widget in body["widgets"]:
         before: list[str] = []
         for row in widget["properties"].get("metrics", []):

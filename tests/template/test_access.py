@@ -1,4 +1,4 @@
-"""Who gets in: callers, the API, the bucket, the domain and its network."""
+"""Tests access to the stack: callers, the API, the bucket, the domain and its network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What needs PyTorch: `.venv-train/bin/python -m pytest tests/training`, with pytest and hypothesis in that environment."""
+"""Tests that need PyTorch: `.venv-train/bin/python -m pytest tests/training`, with pytest and hypothesis in that environment."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ def at_most(seconds: float) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Context:
-    """What Lambda tells a handler of its invocation."""
+    """The context that Lambda passes to a handler."""
 
     milliseconds: int = 900_000
     function_name: str = "AFunction"

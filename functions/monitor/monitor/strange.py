@@ -19,7 +19,7 @@ SHARE: Final = 0.003  # of the baseline's rows that reach a field's threshold, a
 
 
 def thresholds(bins: Mapping[str, Array]) -> dict[str, int]:
-    """Of each field that has rows: the lowest code that at most `SHARE` of the rows reach; `bins` are (codes,)."""
+    """For each field with rows: the lowest code that at most `SHARE` of the rows reach; `bins` are (codes,)."""
     found = {}
     for name in FIELDS:
         counts = bins[name]

@@ -1,4 +1,4 @@
-"""What does not fit is said in one sentence, before the first request."""
+"""Tests that a problem with the model folder is reported in one sentence, before the first request."""
 
 from __future__ import annotations
 

@@ -367,7 +367,7 @@ def _basic(user: str, password: str) -> str:
 
 
 class Certificate(NamedTuple):
-    """Of 127.0.0.1, signed by itself: files of PEM."""
+    """Make a self-signed certificate for 127.0.0.1, as PEM files."""
 
     public: Path
     private: Path

@@ -805,7 +805,7 @@ def test_what_is_going_to_be_deleted_is_said_before_anything_is_done(domain: Dom
 
 
 def held(domain: Domain) -> dict[str, str]:
-    """What a domain holds, name by name."""
+    """The contents of a domain, by name."""
     kinds = {"template": domain.templates, "policy": domain.policies, "role": domain.roles, "mapping": domain.mappings}
     found = {f"{kind} {name}": json.dumps(value) for kind, all_of_it in kinds.items() for name, value in all_of_it.items()}
     return found | {" ".join(key): json.dumps(value) for key, value in domain.objects.items()}

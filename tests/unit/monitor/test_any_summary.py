@@ -1,4 +1,4 @@
-"""Whatever numbers a summary holds, there is a verdict and no traceback."""
+"""Tests that every summary gets a verdict and no traceback, whatever numbers it holds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is asked of OpenSearch: fields that the index has, only live predictions of one stream, and never a row."""
+"""Tests the monitor's searches: existing fields only, only live predictions of one stream, and never single rows."""
 
 from __future__ import annotations
 

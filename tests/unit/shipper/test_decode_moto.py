@@ -21,7 +21,7 @@ REGION = "us-east-1"
 
 @pytest.fixture
 def payloads(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """What moto would invoke the function with."""
+    """The event with which moto would invoke the function."""
     found: list[Any] = []
     original = LogEvent.__init__
 

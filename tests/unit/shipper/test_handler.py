@@ -54,7 +54,7 @@ SHORT = Context(4_500)  # of which 4 s are kept back
 
 @dataclass(frozen=True)
 class Written:
-    """What one invocation wrote."""
+    """The output of one invocation."""
 
     summary: dict[str, Any]
     metrics: dict[str, Any]
