@@ -130,10 +130,10 @@ def chunks(documents: Iterable[Document], limit: int = CHUNK_BYTES) -> Iterator[
     chunk: list[Document] = []
     size = 0
     for document in documents:
-        size += len(document[0])
+        size += len(document.lines)
         if size > limit and chunk:
             yield chunk
-            chunk, size = [], len(document[0])
+            chunk, size = [], len(document.lines)
         chunk.append(document)
     if chunk:
         yield chunk
@@ -141,7 +141,7 @@ def chunks(documents: Iterable[Document], limit: int = CHUNK_BYTES) -> Iterator[
 
 def body(chunk: Sequence[Document]) -> bytes:
     """The request's body before compression."""
-    return b"".join([document[0] for document in chunk])
+    return b"".join([document.lines for document in chunk])
 
 
 def body_without_index(chunk: Sequence[Document]) -> bytes:

@@ -60,7 +60,7 @@ class Form(IntEnum):
     BARE = 3  # envelope and line only, because the index refused even the reason
 
 
-class Document(NamedTuple):
+class Document(Struct, frozen=True, gc=False):
     """A document for the bulk API. `lines` holds its action and its source; the last `tail` bytes of `lines` are the line's fields.
 
     The envelope comes before the fields, so that the fields can be cut off. `counts` is true if the line is a prediction of live
@@ -150,7 +150,6 @@ def documents(payload: Payload, rules: Rules, excluded: Counter[str], now: int, 
     names, prefix = rules.names, rules.prefix
     for position, event in enumerate(payload.events):
         text, message = line(event)
-        extracted, system = _sorted(event.extracted) if event.extracted else (None, None)
         found = spliced(text, platform_matters=platform_matters) if quick and not event.extracted else None
         if found is not None and not (believes and (found.unsure or (names and found.kind == LOG))):
             tail, kind, live = found.tail, found.kind, found.live
@@ -159,6 +158,7 @@ def documents(payload: Payload, rules: Rules, excluded: Counter[str], now: int, 
             if sort in rules.exclude:
                 excluded[sort] += 1
                 continue
+            extracted, system = _sorted(event.extracted) if event.extracted else (None, None)
             if extracted:
                 fields = read_extracted(extracted)
             kind, known = recognised(fields, rules.names) if believes else (LOG, fields)
@@ -177,24 +177,19 @@ def documents(payload: Payload, rules: Rules, excluded: Counter[str], now: int, 
         apart = kind == LOG and time // DAY not in common_days
         index, second = _second(time // 1000, prefix, apart)
         identifier = quoted(event.id)
-        yield Document(
-            b'{"create":{"_index":"%b","_id":%b}}\n{"@id":%b,"@timestamp":"%b%03dZ","@delay_ms":%d,"@position":%d%b%b%b'
-            % (
-                index,
-                identifier if len(identifier) < ID_BYTES and event.id.isdecimal() else _document_id(event.id, identifier),
-                identifier,
-                second,
-                time % 1000,
-                now - time,
-                position,
-                sources[kind],
-                message,
-                tail,
-            ),
-            len(tail),
-            Form.WHOLE,
-            live and kind == PREDICTION,
+        plain = event.id.isascii() and 0 < len(event.id) <= ID_BYTES  # nearly always
+        head = b'{"create":{"_index":"%b","_id":%b}}\n{"@id":%b,"@timestamp":"%b%03dZ","@delay_ms":%d,"@position":%d' % (
+            index,
+            identifier if plain else _document_id(event.id, identifier),
+            identifier,
+            second,
+            time % 1000,
+            now - time,
+            position,
         )
+        # A join copies the long parts once; a format copies them twice.
+        lines = b"".join((head, sources[kind], message, tail))
+        yield Document(lines, len(tail), Form.WHOLE, live and kind == PREDICTION)
 
 
 def spliced(text: str, *, platform_matters: bool = False) -> Spliced | None:
@@ -202,7 +197,8 @@ def spliced(text: str, *, platform_matters: bool = False) -> Spliced | None:
     start = text.find('{"')
     if start < 0 or (start and (text.find("{") != start or platform(text) is not None)):
         return None
-    text = text[start:].rstrip(SPACE)
+    if start or text[-1] != "}":
+        text = text[start:].rstrip(SPACE)
     if "\n" in text:
         return None
     try:
@@ -218,7 +214,7 @@ def spliced(text: str, *, platform_matters: bool = False) -> Spliced | None:
         return None
     else:
         kind, unsure = LOG, found.prediction is not UNSET or "{" in message
-    return Spliced(b",%b\n" % text.encode()[1:], kind, found.traffic in {None, "live"}, unsure)
+    return Spliced(b"".join((b",", text.encode()[1:], b"\n")), kind, found.traffic in {None, "live"}, unsure)
 
 
 def _maybe_reserved(text: str) -> bool:

@@ -29,7 +29,7 @@ TOO_MANY: Final = {"type": "not sent whole", "limit": f"total fields [{NAMES}]"}
 
 def sendable(document: Document) -> Document:
     """The document itself; or its rescued form, with the limit as the reason, if its fields exceed a limit."""
-    lines, tail = document[0], document[1]
+    lines, tail = document.lines, document.tail
     dots = lines.count(b".", -tail)
     if lines.find(b"\\", -tail) >= 0:
         dots += lines.count(ESCAPED_DOT, -tail)

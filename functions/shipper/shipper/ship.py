@@ -72,7 +72,7 @@ def _counted(found: Iterator[Document], predictions: list[int]) -> Generator[Doc
     count = 0
     try:
         for document in found:
-            count += document[3]  # `counts`
+            count += document.counts
             yield document
     finally:
         predictions.append(count)

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from msgspec import Raw
+from msgspec.structs import replace
 from opensearchpy import RequestsHttpConnection
 
 from shipper import deliver as module
@@ -263,7 +264,7 @@ def test_a_domain_that_forbids_indices_in_actions_gets_them_in_the_path(
 
     monkeypatch.setattr(bulk, "_answer", answer)
     given = [*of_lines({"n": 1}), *made("1")]
-    other = given[0]._replace(lines=given[0].lines.replace(b"cwl-", b"cwl-other-", 1))
+    other = replace(given[0], lines=given[0].lines.replace(b"cwl-", b"cwl-other-", 1))
     outcome = deliver([*given, other])
     assert (outcome.indexed, outcome.requests) == (3, 3)
     name = given[0].index_name

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from opensearchpy import RequestsHttpConnection
 
 from shipper import deliver as module
@@ -80,7 +81,7 @@ def long_id(letter: str) -> Document:
     (found,) = made(letter)
     action = b'"_id":"%b"' % letter.encode()
     assert found.lines.count(action) == 1
-    return found._replace(lines=found.lines.replace(action, b'"_id":"%b"' % (letter.encode() * 600)))
+    return replace(found, lines=found.lines.replace(action, b'"_id":"%b"' % (letter.encode() * 600)))
 
 
 def sent(bulk: Bulk) -> list[list[str]]:
