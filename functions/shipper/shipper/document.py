@@ -49,6 +49,10 @@ NO_FIELDS: Final = b"}\n"
 # The stream of a Lambda function names the version that wrote it: 2026/11/28/[$LATEST]0a1b..., 2026/11/28/my-function[3]0a1b...
 STREAM: Final = re.compile(r"\d{4}/\d\d/\d\d/[^\[\]]*\[(?P<version>\$LATEST|[0-9]{1,18})\][0-9a-f]+")
 SPACE: Final = " \t\r\n"  # JSON's white space
+# A line with fewer dots, and either fewer names or fewer bytes, cannot cost an index much (shipper.limits). Hardly any line has more.
+FEW_DOTS: Final = 64
+FEW_NAMES: Final = 500
+FEW_BYTES: Final = 5 * FEW_NAMES  # of a name with its colon, its quotation marks and a value
 
 
 class Form(IntEnum):
@@ -64,13 +68,14 @@ class Document(Struct, frozen=True, gc=False):
     """A document for the bulk API. `lines` holds its action and its source; the last `tail` bytes of `lines` are the line's fields.
 
     The envelope comes before the fields, so that the fields can be cut off. `counts` is true if the line is a prediction of live
-    traffic.
+    traffic. `few` is true if the fields are known to be few; `shipper.limits` need not count them.
     """
 
     lines: bytes
     tail: int
     form: Form = Form.WHOLE
     counts: bool = False
+    few: bool = False
 
     @property
     def index_name(self) -> str:
@@ -105,12 +110,14 @@ class Spliced(Struct, gc=False):
 
     `kind` is the `@kind` that the line gets if its origin is trusted. `live` is true if its traffic is live. `unsure` is true if the
     line may be a prediction in a foreign format; if its origin is trusted, the line must be parsed in full (`read`).
+    `few` is that of the document.
     """
 
     tail: bytes
     kind: str
     live: bool
     unsure: bool
+    few: bool
 
 
 class _Prediction(Struct, gc=False):
@@ -152,7 +159,7 @@ def documents(payload: Payload, rules: Rules, excluded: Counter[str], now: int, 
         text, message = line(event)
         found = spliced(text, platform_matters=platform_matters) if quick and not event.extracted else None
         if found is not None and not (believes and (found.unsure or (names and found.kind == LOG))):
-            tail, kind, live = found.tail, found.kind, found.live
+            tail, kind, live, few = found.tail, found.kind, found.live, found.few
         else:
             sort, fields = read(text)
             if sort in rules.exclude:
@@ -170,7 +177,7 @@ def documents(payload: Payload, rules: Rules, excluded: Counter[str], now: int, 
                 known = _described(known, rules)
             if system:
                 known = known | system
-            tail, message = written(known), quoted(text)
+            tail, message, few = written(known), quoted(text), False
         if not believes:
             kind = LOG
         time = event.timestamp
@@ -189,7 +196,7 @@ def documents(payload: Payload, rules: Rules, excluded: Counter[str], now: int, 
         )
         # A join copies the long parts once; a format copies them twice.
         lines = b"".join((head, sources[kind], message, tail))
-        yield Document(lines, len(tail), Form.WHOLE, live and kind == PREDICTION)
+        yield Document(lines, len(tail), Form.WHOLE, live and kind == PREDICTION, few)
 
 
 def spliced(text: str, *, platform_matters: bool = False) -> Spliced | None:
@@ -205,7 +212,10 @@ def spliced(text: str, *, platform_matters: bool = False) -> Spliced | None:
         found = _check(text)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         return None
-    if (platform_matters and found.type is not UNSET) or _maybe_reserved(text):
+    escapes = "\\" in text
+    # A name may be reserved for its part before a dot. Nearly all lines are told by a few single characters.
+    some = "@" in text or (escapes and "\\u00" in text) or AFTER_QUOTE.search(text)
+    if (platform_matters and found.type is not UNSET) or (some and MAYBE_RESERVED.search(text)):
         return None
     message = found.message
     if message in RECORDS:
@@ -214,13 +224,9 @@ def spliced(text: str, *, platform_matters: bool = False) -> Spliced | None:
         return None
     else:
         kind, unsure = LOG, found.prediction is not UNSET or "{" in message
-    return Spliced(b"".join((b",", text.encode()[1:], b"\n")), kind, found.traffic in {None, "live"}, unsure)
-
-
-def _maybe_reserved(text: str) -> bool:
-    """Whether the part of a name before its first dot may be reserved. A quick search for single characters settles nearly all lines."""
-    some = "@" in text or ("\\" in text and "\\u00" in text) or AFTER_QUOTE.search(text)
-    return bool(some and MAYBE_RESERVED.search(text))
+    tail = b"".join((b",", text.encode()[1:], b"\n"))
+    few = not escapes and len(tail) < FEW_BYTES and text.count(".") < FEW_DOTS
+    return Spliced(tail, kind, found.traffic in {None, "live"}, unsure, few)
 
 
 def written(fields: Fields) -> bytes:

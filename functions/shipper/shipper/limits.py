@@ -12,16 +12,12 @@ from typing import Any, Final
 
 import msgspec
 
-from shipper.document import Document
+from shipper.document import FEW_BYTES, FEW_DOTS, FEW_NAMES, Document
 from shipper.ladder import rescued
 
 DEPTH: Final = 20  # index.mapping.depth.limit: the number of names on the way to a value, each dot in a name counted as one more
 NAMES: Final = 1000  # index.mapping.total_fields.limit
-# A line with fewer of these bytes cannot cost much, so its fields are not counted. Few lines have more. OpenSearch refuses deep nesting
-# without dots quickly.
-FEW_DOTS: Final = 64
-FEW_NAMES: Final = 500
-FEW_BYTES: Final = 5 * FEW_NAMES  # each name needs at least 5 bytes, with its quotation marks, its colon and a value
+# OpenSearch refuses deep nesting without dots quickly.
 ESCAPED_DOT: Final = b"\\u002"  # the beginning of an escaped dot
 TOO_DEEP: Final = {"type": "not sent whole", "limit": f"mapping depth [{DEPTH}]"}
 TOO_MANY: Final = {"type": "not sent whole", "limit": f"total fields [{NAMES}]"}
@@ -29,6 +25,8 @@ TOO_MANY: Final = {"type": "not sent whole", "limit": f"total fields [{NAMES}]"}
 
 def sendable(document: Document) -> Document:
     """The document itself; or its rescued form, with the limit as the reason, if its fields exceed a limit."""
+    if document.few:  # nearly always
+        return document
     lines, tail = document.lines, document.tail
     dots = lines.count(b".", -tail)
     if lines.find(b"\\", -tail) >= 0:
