@@ -37,7 +37,8 @@ BY_HOUR: Final = 0.5  # share of a component's variance between windows that the
 class Means:
     """The chart of p components, fitted to K windows of about `rows` rows.
 
-    `caps` by field; `centre` and `deviation` (of rows), (p,); `covariance` between windows, (p, p), on `degrees`
+    `caps` by field, of the fields that the records have; `centre` and `deviation` (of rows), (p,); `covariance` between
+    windows, (p, p), on `degrees`
     degrees of freedom. `hours`, (24, p), and `hour_windows`, (24,), where hours have means of their own: `covariance`
     is then that around them, and `hour_noise`, (24,), how many times more the windows of an hour vary. `deff` is how many times the
     variance of a window's mean exceeds that of independent rows.
@@ -122,7 +123,7 @@ class MeansFound:
 def fit(windows: Windows, names: Sequence[str]) -> tuple[Means | None, dict[str, str]]:
     """The chart of those of the components `names` that can be charted, and why each other one cannot."""
     reasons: dict[str, str] = {}
-    caps = {name: cap(windows.bins[name].sum(axis=0), name) for name in CAPPED}
+    caps = caps_of(windows)
     values = components(windows, names, caps)
     absent = np.isnan(values).mean(axis=0)
     for name, share in zip(names, absent, strict=True):
@@ -166,11 +167,11 @@ def components(windows: Windows, names: Sequence[str], caps: Mapping[str, float]
     values = np.full((len(windows), len(names)), np.nan)
     with np.errstate(invalid="ignore", divide="ignore"):
         for at, name in enumerate(names):
-            if name in CAPPED:
+            if name in caps:
                 counts = windows.bins[name]
                 number = counts.sum(axis=1)
                 mean = counts @ np.minimum(SCALES[name].middle, caps[name]) / number
-            elif name in windows.moments:
+            elif name in windows.moments and name not in CAPPED:
                 number, sums = windows.moments[name][:, 0], windows.moments[name][:, 1]
                 mean = sums / number
             else:
@@ -185,14 +186,18 @@ def component_names(label: str | None) -> tuple[str, ...]:
     return (*SIGNATURE, *probability, *PLAIN, *CAPPED)
 
 
+def caps_of(windows: Windows) -> dict[str, float]:
+    """The cap of each capped field that the windows have rows of."""
+    counts = {name: windows.bins[name].sum(axis=0) for name in CAPPED}
+    return {name: cap(of_field, name) for name, of_field in counts.items() if of_field.any()}
+
+
 def cap(counts: Array, name: str) -> float:
-    """The upper edge of the bin with the 99 % quantile of these counts, (codes,); infinity where there is none."""
-    if not counts.sum():
-        return float("inf")
+    """The upper edge of the bin with the 99 % quantile of these counts, (codes,), of at least one row."""
     code = int(np.searchsorted(np.cumsum(counts), CAP * counts.sum()))
     scale = SCALES[name]
     if scale.whole and code < 1 + scale.steps:
-        return float(scale.lower[code])  # the bin holds this number alone
+        return float(scale.middle[code])  # the bin holds this number alone
     return float(scale.lower[code + 1]) if code + 1 < scale.count else float(scale.middle[code])
 
 
@@ -200,7 +205,7 @@ def row_deviation(windows: Windows, names: Sequence[str], caps: Mapping[str, flo
     """The standard deviation of each component's rows over all windows, (names,)."""
     found = []
     for name in names:
-        if name in CAPPED:
+        if name in caps:
             counts = windows.bins[name].sum(axis=0)
             middle = np.minimum(SCALES[name].middle, caps[name])
             number, sums, squares = counts.sum(), counts @ middle, counts @ middle**2

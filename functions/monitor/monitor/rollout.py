@@ -40,7 +40,7 @@ def compare(older: Sequence[Summary], newer: Sequence[Summary], *, deff: float) 
     labels = windows.labels
     label = labels.names[int(labels.counts.sum(axis=0).argmax())] if labels.names else None
     names = means.component_names(label)
-    caps = {name: means.cap(windows.bins[name].sum(axis=0), name) for name in means.CAPPED}
+    caps = means.caps_of(windows)
     values = means.components(windows, names, caps)
     kept = [at for at in range(len(names)) if not np.isnan(values[:, at]).any()]
     kept_names = [names[at] for at in kept]

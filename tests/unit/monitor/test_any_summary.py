@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import suppress
 from functools import cache
 
@@ -77,7 +78,9 @@ def test_any_days_can_be_accepted_or_are_too_few(some: list[Summary]) -> None:
     assert planned.sentence()
     full = cut(some, rows=planned.rows, at_most=planned.longest).full
     with suppress(TooFewWindows):
-        judge(stack(some), accepted.fit(full or some))
+        fitted = accepted.fit(full or some)
+        read = accepted.from_document(json.loads(json.dumps(accepted.to_document(fitted), allow_nan=False)))
+        judge(stack(some), read)
 
 
 def _columns() -> dict[str, np.ndarray]:

@@ -100,6 +100,7 @@ def test_a_component_that_others_tell_and_one_that_stands_still_are_named() -> N
 @pytest.mark.parametrize(("name", "values", "expected"), [
     ("input.words", [5] * 98 + [900, 900], 65 * 1.25**12),
     ("input.words", [5] * 99 + [900], 5),
+    ("input.words", [-3] * 100, 0),
     ("input.non_letter_share", [0.1] * 90 + [0.555] * 10, 0.56),
 ])  # fmt: skip
 def test_a_cap_is_the_upper_edge_of_the_bin_with_the_quantile(name: str, values: list[float], expected: float) -> None:
