@@ -47,9 +47,12 @@ def main(arguments: list[str] | None = None) -> int:
     shipped.add_argument("--follow", action="store_true", help="go on with lines that are added, until Ctrl-C")
     shipped.add_argument("--log-group", default=ship.GROUP, metavar="NAME", help="the group that the documents name (%(default)s)")
     shipped.add_argument(
-        "--field-map", default="", metavar="MAP", help="your names for a prediction's fields: prediction.label=label,text=input"
+        "--field-map",
+        default="",
+        metavar="MAP",
+        help="your names for a prediction's fields: prediction.label=label,prediction.score=confidence,text=input",
     )
-    shipped.add_argument("--pattern", default=ship.PATTERN, help="the filter pattern (%(default)s; '' takes every line)")
+    shipped.add_argument("--pattern", help=f"the filter pattern ({ship.PATTERN}, or with --field-map '', which takes every line)")
     for files in (tried, shipped):
         files.add_argument("files", nargs="+", metavar="FILE", help="log lines, or the output of aws logs or sam logs; - for a pipe")
     chosen = parser.parse_args(arguments)
@@ -95,7 +98,17 @@ def with_lines(chosen: argparse.Namespace) -> int:
         settings = Settings.of(dict(os.environ))
         url = settings.opensearch_url or f"http://127.0.0.1:{settings.opensearch_port}"
         _ensure_there(url)
-        ship.ship(chosen.files, url, chosen.log_group, chosen.pattern, follow=chosen.follow, say=say, names=chosen.field_map)
+        pattern = ("" if chosen.field_map else ship.PATTERN) if chosen.pattern is None else chosen.pattern
+        ship.ship(
+            chosen.files,
+            url,
+            chosen.log_group,
+            pattern,
+            follow=chosen.follow,
+            say=say,
+            names=chosen.field_map,
+            progress=lambda far: print(far, file=sys.stderr, flush=True),
+        )
     except (UserError, FunctionFailed) as problem:
         print(f"python -m local {chosen.command}: {plain(problem)}", file=sys.stderr)
         return 1

@@ -41,22 +41,22 @@ def step(page: Console, name: str) -> Iterator[Callable[[str], None]]:
     """Show a slow step while it lasts: with its seconds in a terminal, as one line elsewhere. It yields a function for the progress."""
     if not page.is_terminal:
         page.print(f"{name} ...", markup=False)
-        yield _now_and_then(lambda far: page.print(f"  {far}", markup=False, highlight=False))
+        yield now_and_then(lambda far: page.print(f"  {far}", markup=False, highlight=False), PAUSE_SECONDS)
         return
     with Progress(SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn(), console=page) as progress:
         task = progress.add_task(name, total=None)
         yield lambda far: progress.update(task, description=f"{name}: {far}")
 
 
-def _now_and_then(say: Callable[[str], None]) -> Callable[[str], None]:
-    """`say`, at most once in `PAUSE_SECONDS`, and not before the first of them have passed."""
-    due = time.monotonic() + PAUSE_SECONDS
+def now_and_then(say: Callable[[str], None], seconds: float) -> Callable[[str], None]:
+    """`say`, at most once in so many seconds, and not before the first of them have passed."""
+    due = time.monotonic() + seconds
 
     def tell(sentence: str) -> None:
         nonlocal due
         if time.monotonic() >= due:
             say(sentence)
-            due = time.monotonic() + PAUSE_SECONDS
+            due = time.monotonic() + seconds
 
     return tell
 

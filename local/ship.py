@@ -7,15 +7,17 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
 from installer.objects import saved_objects
 from local import template
-from local.cloudwatch import BATCH_EVENTS, subscription_event
+from local.cloudwatch import subscription_event
 from local.filter_pattern import parse
 from local.lines import PIPE, Line, lines, text_of
 from local.runtime import running
+from local.screen import now_and_then
 from tools.errors import UserError
 from tools.plain import plain
 
@@ -23,8 +25,10 @@ STDIN: Final = "-"
 GROUP: Final = "/local/your-own-function"
 PATTERN: Final = "prediction"  # the tutorial's
 RECORDS: Final = "prediction-monitor-records"  # name of the subscription with trusted records: events/envelope.json
+BATCH_EVENTS: Final = 2_000  # about a second's work, so that the progress moves
 BATCH_BYTES: Final = 4_000_000  # of lines in one payload
 FOLLOW_SECONDS: Final = 0.5
+PROGRESS_SECONDS: Final = 1
 EXAMPLES: Final = 5  # reasons that are shown
 LABEL: Final = "prediction.label"  # by which a line counts as a prediction: events/prediction.json
 
@@ -43,11 +47,22 @@ def try_pattern(pattern: str, files: list[str], say: Say) -> None:
     say(f"{taken} of {seen} lines pass the filter pattern {pattern!r}")
 
 
-def ship(files: list[str], url: str, group: str, pattern: str, *, follow: bool, say: Say, names: str = "") -> None:
+def ship(
+    files: list[str],
+    url: str,
+    group: str,
+    pattern: str,
+    *,
+    follow: bool,
+    say: Say,
+    names: str = "",
+    progress: Say = lambda _: None,
+) -> None:
     """Ship the lines of these files (`-` is standard input) that pass; with `follow` also those that are added, until interrupted.
 
     `names` are names of one's own for a prediction's fields, as in FIELD_MAP. Every file is read before anything is sent, so that
-    a bad line leaves nothing half-done. Raises `UserError`.
+    a bad line leaves nothing half-done. `progress` is told about once a second how many lines are sent. Raises `UserError`, also
+    where no line of a file passes; the other files are shipped then.
     """
     _ensure_map(names)
     if follow and STDIN in files and len(files) > 1:
@@ -59,7 +74,8 @@ def ship(files: list[str], url: str, group: str, pattern: str, *, follow: bool, 
     read = [(source, source.added(datetime.now(UTC))) for source in sources]
     with running(plan.functions[subscriber], {"OPENSEARCH_URL": url, "FIELD_MAP": names}, lambda _: None) as shipper:
 
-        def send(name: str, found: list[Line]) -> None:
+        def send(name: str, found: list[Line]) -> bool:
+            tell, sent = now_and_then(progress, PROGRESS_SECONDS), 0
             passed = [line for line in found if filtered.why_not(line.message) is None]
             counts: Counter[str] = Counter()
             for batch in _batches(passed):
@@ -67,11 +83,15 @@ def ship(files: list[str], url: str, group: str, pattern: str, *, follow: bool, 
                     [line.event() | _cut(filtered.extract(line.message)) for line in batch], group, filters=(RECORDS,)
                 )
                 counts.update({key: value for key, value in shipper.invoke(event).items() if isinstance(value, int)})
+                sent += len(batch)
+                tell(f"{name}: {sent} of {len(passed)} lines are sent")
             for text in (*_told(name, found, passed, counts, filtered.why_not), *_reached(passed, names)):
                 say(text)
+            return bool(passed)
 
-        for source, found in read:
-            send(source.name, found)
+        unshipped = [source.name for source, found in read if not send(source.name, found)]
+        if unshipped and not follow:
+            raise UserError(_none_passed(unshipped, pattern))
         while follow and not all(source.ended for source in sources):
             time.sleep(FOLLOW_SECONDS)
             for source in sources:
@@ -140,12 +160,18 @@ def _ensure_map(names: str) -> None:
         raise UserError(str(problem).replace("FIELD_MAP", "--field-map", 1)) from None
 
 
+def _none_passed(names: list[str], pattern: str) -> str:
+    remedy = "give --pattern '' to ship every line" if pattern else "give files of log lines"
+    return f"no line of {', '.join(names)} was shipped, for none passes the filter pattern {pattern!r}: {remedy}"
+
+
 def _told(name: str, found: list[Line], passed: list[Line], counts: Counter[str], why_not: Callable[[str], str | None]) -> Iterator[str]:
     """Report the results for a file's lines, and the panels that show them."""
     shown = ", ".join(f"{counts[key]} {key}" for key in ("indexed", "duplicate", "rescued", "excluded", "failed") if counts[key])
     yield f"{name}: {len(found)} lines, {len(passed)} pass the filter pattern" + (f"; {shown}" if shown else "")
-    for line in [line for line in found if line not in set(passed)][:EXAMPLES]:
-        yield f"  left out: {_short(line.message)}\n    {plain(why_not(line.message))}"
+    reasons = ((line, why_not(line.message)) for line in found)
+    for line, why in islice(((line, why) for line, why in reasons if why is not None), EXAMPLES):
+        yield f"  left out: {_short(line.message)}\n    {plain(why)}"
     without = sum(not line.own_time for line in passed)
     if without:
         yield f"  {without} lines have no time: they got that of the file's last change, and would be other documents after another change"
