@@ -85,7 +85,7 @@ def ship(
                 counts.update({key: value for key, value in shipper.invoke(event).items() if isinstance(value, int)})
                 sent += len(batch)
                 tell(f"{name}: {sent} of {len(passed)} lines are sent")
-            for text in (*_told(name, found, passed, counts, filtered.why_not), *_reached(passed, names)):
+            for text in (*told(name, found, passed, counts, filtered.why_not), *_reached(passed, names)):
                 say(text)
             return bool(passed)
 
@@ -165,7 +165,7 @@ def _none_passed(names: list[str], pattern: str) -> str:
     return f"no line of {', '.join(names)} was shipped, for none passes the filter pattern {pattern!r}: {remedy}"
 
 
-def _told(name: str, found: list[Line], passed: list[Line], counts: Counter[str], why_not: Callable[[str], str | None]) -> Iterator[str]:
+def told(name: str, found: list[Line], passed: list[Line], counts: Counter[str], why_not: Callable[[str], str | None]) -> Iterator[str]:
     """Report the results for a file's lines, and the panels that show them."""
     shown = ", ".join(f"{counts[key]} {key}" for key in ("indexed", "duplicate", "rescued", "excluded", "failed") if counts[key])
     yield f"{name}: {len(found)} lines, {len(passed)} pass the filter pattern" + (f"; {shown}" if shown else "")
