@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -18,7 +19,7 @@ from monitor.settings import own_index
 from monitor.store import Store
 from monitor.summary import Stream
 from monitor.windows import DAY
-from tests.unit.monitor.made import slots
+from tests.unit.monitor.made import LABELS, slots
 
 STACK = "commanded"
 STREAM = Stream(STACK, "/aws/lambda/commanded", "a-model")
@@ -97,6 +98,64 @@ def test_what_cannot_be_done_is_one_sentence(words: tuple[str, ...], said: str, 
     assert code == 1
     assert said in errors
     assert errors.count("\n") == 1
+
+
+NEWCOMER = Stream("newcomer", "/aws/lambda/newcomer", "")
+
+
+@pytest.fixture(scope="module")
+def three_fields(running: Stack) -> Iterator[str]:
+    """A server with predictions alone, of three fields, 1,200 a day over eleven days; no summary is there."""
+    chance = np.random.default_rng(2)
+    lines = []
+    for at in range(TODAY - 11 * DAY, TODAY, DAY // 1200):
+        envelope = {
+            "@timestamp": at * 1000,
+            "@kind": "prediction",
+            "@stack": NEWCOMER.stack,
+            "@log_group": NEWCOMER.log_group,
+        }
+        prediction = {"label": LABELS[int(chance.random() < 0.5)], "score": chance.beta(8, 2)}
+        record = {"text": f"text {chance.random()}", "prediction": prediction}
+        lines += [
+            json.dumps({"create": {"_index": f"cwl-{time.strftime('%Y.%m.%d', time.gmtime(at))}"}}),
+            json.dumps(envelope | record),
+        ]
+    answer = requests.post(
+        f"{running.opensearch_url}/_bulk?refresh=true",
+        data=("\n".join(lines) + "\n").encode(),
+        headers={"content-type": "application/x-ndjson"},
+        timeout=60,
+    )
+    assert not answer.json()["errors"]
+    yield running.opensearch_url
+    query = {"query": {"term": {"@stack": NEWCOMER.stack}}}
+    requests.post(f"{running.opensearch_url}/cwl-*/_delete_by_query?refresh=true", json=query, timeout=30)
+    requests.delete(f"{running.opensearch_url}/{own_index(NEWCOMER.stack)}", timeout=30)
+
+
+def test_predictions_of_three_fields_become_a_baseline(three_fields: str, capsys: pytest.CaptureFixture[str]) -> None:
+    def run(*words: str) -> tuple[int, str, str]:
+        code = main([*words, "--opensearch", three_fields, "--stack", NEWCOMER.stack])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    code, output, errors = run("backtest", "--from", day(1), "--to", day(1))
+    assert (code, output) == (1, "")
+    assert "no baseline is accepted" in errors
+    code, _, errors = run("baseline", "accept", "--from", day(4), "--to", day(2))
+    assert code == 1
+    assert "the 3,600 predictions of these days make 0 of 100 predictions within 1 h each" in errors
+    assert "72 windows take about 6 days of this traffic" in errors
+    code, output, errors = run("judge")
+    assert code == 0, errors
+    assert '"verdict"' in output
+    assert "promised_days" not in output
+    code, output, errors = run("baseline", "accept", "--from", day(8), "--to", day(2))
+    assert (code, errors) == (0, "")
+    assert "on other days it would have noticed:" in output
+    assert "accepted: baseline 1 is in use." in output
+    assert run("backtest", "--from", day(1), "--to", day(1))[0] == 0
 
 
 def test_a_server_that_is_away(capsys: pytest.CaptureFixture[str]) -> None:

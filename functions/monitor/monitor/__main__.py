@@ -31,7 +31,7 @@ from monitor.run import asking, fill, in_use, name, run
 from monitor.settings import PREFIX, days_of, index_prefix, own_index, stack_name
 from monitor.shipped_profile import shipped_profile
 from monitor.store import Conflict, Kind, Store, stream_of
-from monitor.summary import SLOT, Stream
+from monitor.summary import SLOT, Stream, Summary
 from monitor.windows import DAY
 
 PROGRAM: Final = "python -m monitor"
@@ -114,8 +114,7 @@ def accept_command(context: Context) -> int:
     """`baseline accept`."""
     start, end = _span(context.options)
     stream = context.stream(start, end)
-    fill(context.connection, context.store, stream, start, end, index=context.index)
-    slots = context.store.summaries(stream, start, end)
+    slots = _summaries(context, stream, start, end)
     current = in_use(context.store, stream)
     numbers = [int(one.source["number"]) for one in context.store.documents(Kind.BASELINE, stream)]
     number = max(numbers, default=0) + 1
@@ -186,8 +185,7 @@ def feasible_command(context: Context) -> int:
     start, end = _lately()
     streams = context.streams(start, end)
     for stream in streams:
-        fill(context.connection, context.store, stream, start, end, index=context.index)
-        slots = context.store.summaries(stream, start, end)
+        slots = _summaries(context, stream, start, end)
         print(plain(name(stream)))
         for sentence in feasible(slots, days=context.options.false_alarm_days, streams=len(streams)):
             print(f"  {plain(sentence)}")
@@ -197,18 +195,18 @@ def feasible_command(context: Context) -> int:
 def backtest_command(context: Context) -> int:
     """`backtest`."""
     start, end = _span(context.options)
+    code = 0
     for stream in context.streams(start, end):
         current = in_use(context.store, stream)
-        print(plain(name(stream)))
         if current is None:
-            print("  no baseline is accepted: see baseline accept --help")
+            code = _complain(f"{name(stream)}: no baseline is accepted: see baseline accept --help", 1)
             continue
-        fill(context.connection, context.store, stream, start, end, index=context.index)
-        slots = context.store.summaries(stream, start, end)
+        print(plain(name(stream)))
+        slots = _summaries(context, stream, start, end)
         findings = judged(slots, current, context.choice(current.baseline.windows), end)
         _print_notices(findings)
         print(f"  {rate(findings)}")
-    return 0
+    return code
 
 
 def judge_command(context: Context) -> int:
@@ -236,14 +234,14 @@ def judge_command(context: Context) -> int:
 
 
 def _others(context: Context, stream: Stream, new: Accepted, start: int, end: int) -> None:
-    """What the new baseline would have noticed on days beside its own, of which there are summaries."""
-    closed = _today() + DAY
+    """What the new baseline would have noticed on days beside its own."""
+    _, closed = _lately()
     beside = [
         *_summaries(context, stream, start - LOOK_BACK * DAY, start),
         *_summaries(context, stream, end, min(closed, end + LOOK_BACK * DAY)),
     ]
     if not beside:
-        print("there are no summaries of other days to judge by it")
+        print("there are no predictions of other days to judge by it")
         return
     findings = judged(beside, new, context.choice(new.baseline.windows), closed)
     print("on other days it would have noticed:")
@@ -251,8 +249,12 @@ def _others(context: Context, stream: Stream, new: Accepted, start: int, end: in
     print(f"  {rate(findings)}")
 
 
-def _summaries(context: Context, stream: Stream, start: int, end: int) -> list[Any]:
-    return context.store.summaries(stream, start, end) if end > start else []
+def _summaries(context: Context, stream: Stream, start: int, end: int) -> list[Summary]:
+    """The stream's summaries of a span; those that are missing are read from the predictions first."""
+    if end <= start:
+        return []
+    fill(context.connection, context.store, stream, start, end, index=context.index)
+    return context.store.summaries(stream, start, end)
 
 
 def _print_notices(findings: Sequence[Finding]) -> None:

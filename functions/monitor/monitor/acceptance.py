@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from math import ceil
 from typing import Final
 
 from monitor import baseline as accepted
@@ -13,10 +14,10 @@ from monitor.baseline import TooFewWindows
 from monitor.dial import Choice
 from monitor.feasible import smallest_effect
 from monitor.follow import Accepted, Finding, Reference, State, follow
-from monitor.plan import Plan, plan
+from monitor.plan import WINDOWS, Plan, plan
 from monitor.summary import SLOT, Summary
 from monitor.verdict import Verdict
-from monitor.windows import DAY, cut
+from monitor.windows import DAY, HOUR, cut
 
 GAP: Final = 2 * SLOT  # seconds without a prediction that are a gap, where no such quarter of a day is usual
 ENOUGH: Final = 100  # predictions a slot, in the mean, from which an empty slot is no chance
@@ -42,6 +43,8 @@ def propose(number: int, slots: Sequence[Summary], start: int, end: int, *, curr
     of_main = [slot for slot in inside if (slot.version, slot.profile) == main]
     planned = plan(of_main)
     full = cut(of_main, rows=planned.rows, at_most=planned.longest).full
+    if len(full) < accepted.LEAST:
+        raise TooFewWindows(_too_few(rows[main], len(full), planned))
     fitted = accepted.fit(full)
     against = []
     if len(versions) > 1:
@@ -52,6 +55,14 @@ def propose(number: int, slots: Sequence[Summary], start: int, end: int, *, curr
         against.append(planned.sentence())
     against += _noticed(inside, current, choice, end)
     return Proposal(Accepted.of(number, fitted, planned), planned, tuple(against))
+
+
+def _too_few(rows: int, windows: int, planned: Plan) -> str:
+    return (
+        f"a baseline needs at least {accepted.LEAST} windows; the {rows:,} predictions of these days make {windows} of "
+        f"{planned.rows} predictions within {planned.longest / HOUR:.3g} h each: "
+        f"{WINDOWS} windows take about {ceil(planned.days)} days of this traffic"
+    )
 
 
 def gaps(slots: Sequence[Summary], start: int, end: int) -> list[str]:

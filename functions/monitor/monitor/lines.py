@@ -73,7 +73,7 @@ def _verdict(finding: Finding, choice: Choice) -> dict[str, Any]:
         "signals": [drift.signal for drift in finding.drifts if drift.unusual],
         "in_a_row": finding.in_a_row,
         "wanted_in_a_row": choice.row.in_a_row,
-        "promised_days": _rounded(choice.promised),
+        "promised_days": _rounded(choice.promised) if finding.number else None,
         "text_alone": finding.text_alone,
         "missing": sorted(finding.missing),
     }
