@@ -133,7 +133,9 @@ def run(running: Stack, page: Console) -> int:
     hits, refusals = find(running, [answer["prediction_id"] for answer in answers])
     page.print(screen.answers(answers, page.width), "")
     where = ", ".join(sorted({hit["_index"] for hit in hits}))
-    page.print(screen.documents(hits, f"Documents in {without_password(running.opensearch_url)}/{where}", page.width), "")
+    page.print(
+        screen.documents(hits, f"Documents in {without_password(running.opensearch_url)}/{where}", page.width, datetime.now(UTC)), ""
+    )
     live = (source for source in map(screen.source, hits) if source.get("traffic") == "live")
     page.print(screen.chart(Counter(map(screen.label, live))), "")
     page.print(screen.filtered(running.subscription.counts, running.subscription.pattern), soft_wrap=True, markup=False)
@@ -196,10 +198,10 @@ def serve(running: Stack, page: Console) -> NoReturn:
                 title = screen.filtered(running.subscription.counts, running.subscription.pattern)
                 if fresh:
                     drawn = charts.panels(running.answer, datetime.now(UTC))
-                live.update(Group(screen.documents(hits, title, page.width), drawn), refresh=True)
+                live.update(Group(screen.documents(hits, title, page.width, datetime.now(UTC)), drawn), refresh=True)
             else:
                 for hit in reversed([hit for hit in hits if hit["_id"] not in shown]):
-                    page.print(screen.line(screen.source(hit)), soft_wrap=True, highlight=False, markup=False)
+                    page.print(screen.line(screen.source(hit), datetime.now(UTC)), soft_wrap=True, highlight=False, markup=False)
                     shown.add(hit["_id"])
             say_failures(running, page)
             for name, function in (("inference", running.inference), ("shipper", running.shipper)):

@@ -84,11 +84,14 @@ def _flags(found: list[Row], span: Span) -> list[Line]:
 
 
 def _latencies(found: list[Row], span: Span) -> list[Line]:
-    highest = max((value or 0 for _, *values in found for value in values), default=0) or 1
+    known = [value for _, *values in found for value in values if value is not None]
+    highest = max(known, default=0) or 1
     lines = []
-    for at, name in enumerate(("median, ms", "95 %", "99 %"), start=1) if found else ():
+    for at, name in enumerate(("median, ms", "95 %", "99 %"), start=1) if known else ():
         values = {row[0]: row[at] or 0 for row in found}
-        lines.append((name, spark([values.get(time, 0) for time in _times(span)], highest), f"{found[-1][at] or 0:.1f}"))
+        lines.append(
+            (name, spark([values.get(time, 0) for time in _times(span)], highest), "-" if found[-1][at] is None else f"{found[-1][at]:.1f}")
+        )
     return lines
 
 

@@ -26,7 +26,7 @@ def jars(what: str, lock: Path, tell: Tell) -> list[Path]:
     """
     logging.getLogger("jgo").setLevel(logging.ERROR)
     wanted = read(lock)
-    resolver = PythonResolver(progress_callback=_progress(tell, len(wanted)))
+    resolver = PythonResolver(progress_callback=_progress(tell, wanted))
     try:
         found = jgo.build(what, resolver=resolver).all_jars
         if len(found) < len(wanted):  # jgo silently leaves out artefacts that it could not look up, and remembers the rest
@@ -72,19 +72,20 @@ def _digest(path: Path) -> str:
         return hashlib.file_digest(content, "sha256").hexdigest()
 
 
-def _progress(tell: Tell, count: int) -> Callable[[str, int], AbstractContextManager[Callable[[int], None]]]:
-    """The progress of jgo's downloads, as one sentence about all of them."""
-    files = size = 0
+def _progress(tell: Tell, wanted: Collection[str]) -> Callable[[str, int], AbstractContextManager[Callable[[int], None]]]:
+    """The progress of jgo's downloads, as one sentence about all of them. Beside the wanted jars it downloads Maven's descriptions of them."""
+    begun: set[str] = set()
+    size = 0
 
     @contextmanager
     def downloading(name: str, _bytes: int) -> Iterator[Callable[[int], None]]:
-        nonlocal files
-        files += 1
+        if name in wanted:
+            begun.add(name)
         yield add
 
     def add(count_of_bytes: int) -> None:
         nonlocal size
         size += count_of_bytes
-        tell(f"file {files} of {count}, {size // MEGABYTE} MB")
+        tell(f"file {len(begun)} of {len(wanted)}, {size // MEGABYTE} MB")
 
     return downloading

@@ -51,8 +51,9 @@ def draw(view: dict[str, Any]) -> str:
     page = Console(record=True, width=WIDTH, file=io.StringIO(), force_terminal=True, color_system="truecolor")
     documents, *panels = view["answers"]
     remaining = iter(panels)
-    page.print(screen.documents(documents["hits"]["hits"], "The newest predictions", WIDTH), "")
-    page.print(charts.panels(lambda _: next(remaining), datetime.fromisoformat(view["time"])))
+    now = datetime.fromisoformat(view["time"])
+    page.print(screen.documents(documents["hits"]["hits"], "The newest predictions", WIDTH, now), "")
+    page.print(charts.panels(lambda _: next(remaining), now))
     drawn = page.export_svg(title="make serve", theme=DIMMED_MONOKAI, code_format=FORMAT, unique_id="view")
     return "\n".join(line.rstrip() for line in drawn.splitlines() if line.strip()) + "\n"
 

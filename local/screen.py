@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from rich.console import Console, Group, RenderableType
@@ -22,7 +23,7 @@ from tools.plain import plain as printable
 BAR: Final = 40
 PALETTE: Final = ("green", "red", "yellow", "magenta", "cyan", "blue")
 NARROW: Final = 18  # characters of a label, a reason or flags at most
-LEAST: Final = 8  # of a text
+LEAST: Final = 7  # of a text
 PAUSE_SECONDS: Final = 5  # between two lines about one step
 MUCH: Final = 1000  # of a field; more is not shown
 
@@ -67,15 +68,18 @@ def answers(results: Sequence[object], width: int) -> Table:
     return _table("Answers of POST /predict", ("text", "label", "score", "prediction_id"), rows, width)
 
 
-def documents(hits: Sequence[Document], title: str, width: int) -> Table:
-    """Documents as Discover would list them, newest first, a line each; fields that one lacks stay empty."""
-    rows = [(_time(each), _text(each), *_verdict(each), _flags(each)) for each in map(source, hits)]
+def documents(hits: Sequence[Document], title: str, width: int, now: datetime) -> Table:
+    """Documents as Discover would list them, newest first, a line each; fields that one lacks stay empty.
+
+    A time is in UTC: to the second on the day of `now`, with its date and to the minute on other days.
+    """
+    rows = [(_time(each, now), _text(each), *_verdict(each), _flags(each)) for each in map(source, hits)]
     return _table(title, ("time", "text", "label", "score", "flags"), rows, width)
 
 
-def line(found: Document) -> str:
-    """One document as one line, for where there is no terminal."""
-    return "  ".join(part.plain for part in (_time(found), *_verdict(found), _text(found)))
+def line(found: Document, now: datetime) -> str:
+    """One document as one line, for where there is no terminal; its time is that of `documents`."""
+    return "  ".join(part.plain for part in (_time(found, now), *_verdict(found), _text(found)))
 
 
 def source(hit: object) -> Document:
@@ -140,9 +144,10 @@ def _object(value: object) -> Document:
     return value if isinstance(value, dict) else {}
 
 
-def _time(found: Document) -> Text:
+def _time(found: Document, now: datetime) -> Text:
     moment = found.get("@timestamp")
-    return plain(moment.partition("T")[2][:8] if isinstance(moment, str) else "")
+    day, _, time = moment.partition("T") if isinstance(moment, str) else ("", "", "")
+    return plain(time[:8] if day in {"", now.astimezone(UTC).date().isoformat()} else f"{day[:10]} {time[:5]}")
 
 
 def _text(found: Document) -> Text:

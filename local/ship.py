@@ -29,6 +29,7 @@ BATCH_EVENTS: Final = 2_000  # about a second's work, so that the progress moves
 BATCH_BYTES: Final = 4_000_000  # of lines in one payload
 FOLLOW_SECONDS: Final = 0.5
 PROGRESS_SECONDS: Final = 1
+NO_KEY: Final = b""  # the local shipper has no secret, so its documents have no input.hash
 EXAMPLES: Final = 5  # reasons that are shown
 LABEL: Final = "prediction.label"  # by which a line counts as a prediction: events/prediction.json
 
@@ -172,6 +173,11 @@ def told(name: str, found: list[Line], passed: list[Line], counts: Counter[str],
     reasons = ((line, why_not(line.message)) for line in found)
     for line, why in islice(((line, why) for line, why in reasons if why is not None), EXAMPLES):
         yield f"  left out: {_short(line.message)}\n    {plain(why)}"
+    if counts["duplicate"]:
+        yield (
+            f"  {counts['duplicate']} lines are in the index already and keep their fields there, also under another --field-map: "
+            "to begin anew, run make serve with another KEEP folder (without KEEP, start it again), or delete their cwl-* indices"
+        )
     without = sum(not line.own_time for line in passed)
     if without:
         yield f"  {without} lines have no time: they got that of the file's last change, and would be other documents after another change"
@@ -191,7 +197,7 @@ def _reached(passed: list[Line], names: str) -> Iterator[str]:
         kind, fields = recognised(read(line.message).fields, own)
         if kind == PREDICTION:
             predictions += 1
-            fields = described(fields, b"any")
+            fields = described(fields, NO_KEY)
         paths |= set(_paths(fields))
     if not passed:
         return

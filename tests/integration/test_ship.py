@@ -50,9 +50,12 @@ def test_the_sample_lines_are_predictions_of_their_days_and_shipped_twice_no_mor
         assert source["@timestamp"][:19] in json.dumps(source["@message"])
     assert "50 lines, 50 pass the filter pattern; 50 indexed" in said[0]
     assert any("50 duplicate" in text for text in said)
+    assert sum("keep their fields there" in text for text in said) == 1
     assert "  50 are predictions" in said
     [lit, *_] = [text for text in said if text.startswith("  panels with data: ")]
     assert {"Predictions by label", "Label share over time", "Score percentiles over time"} <= set(lit[20:].split(", "))
+    assert all("hash" not in hit["_source"]["input"] for hit in found)
+    assert "Duplicates over time" not in lit
     assert any("by the fields that are missing" in text and "latency_ms" in text for text in said)
 
 

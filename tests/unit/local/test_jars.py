@@ -31,6 +31,8 @@ class Maven:
         for path in found:
             if not path.exists():
                 downloading: Callable[[str, int], AbstractContextManager[Callable[[int], None]]] = resolver.progress_callback
+                with downloading(f"{path.stem}.pom", 1_000) as add:
+                    add(1_000)
                 with downloading(path.name, 2_000_000) as add:
                     path.write_bytes(path.name.encode())
                     add(2_000_000)
@@ -52,7 +54,7 @@ def test_jars_that_were_left_out_are_looked_for_again(
     monkeypatch.setattr(jars, "jgo", maven)
     assert [path.name for path in jars.jars("what", lock, told.append)] == list(NAMES)
     assert maven.updates == updates
-    assert told == ["file 1 of 3, 2 MB", "file 2 of 3, 4 MB", "file 3 of 3, 6 MB"]
+    assert told[1::2] == ["file 1 of 3, 2 MB", "file 2 of 3, 4 MB", "file 3 of 3, 6 MB"]
 
 
 def test_jars_that_stay_away_are_told_before_the_start(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, lock: Path) -> None:

@@ -13,6 +13,8 @@ from rich.console import Console, RenderableType
 from local import charts, screen
 from local.cloudwatch import Counts as Filtered
 
+NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
+
 
 def shown(part: RenderableType, width: int = 200) -> str:
     page = Console(width=width, file=io.StringIO())
@@ -26,24 +28,37 @@ def test_text_is_shown_as_it_is(text: str) -> None:
     prediction = {"label": "first", "score": 0.5}
     assert text in shown(screen.answers([{"text": text, "prediction": prediction, "prediction_id": "[/x]"}], 200))
     assert text in shown(
-        screen.documents([{"_index": "cwl-1", "_source": {"text": text, "prediction": prediction}}], title=text, width=200)
+        screen.documents([{"_index": "cwl-1", "_source": {"text": text, "prediction": prediction}}], title=text, width=200, now=NOON)
     )
-    assert text in screen.line({"text": text, "prediction": prediction})
+    assert text in screen.line({"text": text, "prediction": prediction}, NOON)
 
 
 def test_a_text_cannot_steer_the_terminal() -> None:
     text = "clear\x1b[2J and\x9b31m red"
-    assert screen.line({"text": text}).endswith("clear\N{REPLACEMENT CHARACTER}[2J and\N{REPLACEMENT CHARACTER}31m red")
+    assert screen.line({"text": text}, NOON).endswith("clear\N{REPLACEMENT CHARACTER}[2J and\N{REPLACEMENT CHARACTER}31m red")
 
 
 @pytest.mark.parametrize("source", [{}, {"prediction": {"label": "fine"}}, {"prediction": {"label": "fine", "score": "high"}}])
 def test_a_document_of_another_shipper_is_shown_with_what_it_has(source: dict[str, Any]) -> None:
-    assert len(shown(screen.documents([{"_index": "cwl-1", "_source": source}], title="documents", width=200)).splitlines()) == 6
+    assert len(shown(screen.documents([{"_index": "cwl-1", "_source": source}], title="documents", width=200, now=NOON)).splitlines()) == 6
 
 
 def test_a_refused_request_is_shown_with_its_reason() -> None:
     source = {"@timestamp": "2026-11-23T12:00:00.123Z", "error": {"type": "field-invalid", "status": 422, "field": "sentence"}}
-    assert screen.line(source) == "12:00:00  field-invalid  422  -"
+    assert screen.line(source, NOON) == "12:00:00  field-invalid  422  -"
+
+
+@pytest.mark.parametrize(
+    ("moment", "time"),
+    [
+        ("2026-11-23T00:00:00.000Z", "00:00:00"),
+        ("2026-11-22T23:59:59.999Z", "2026-11-22 23:59"),
+        ("2025-11-23T12:00:00.123Z", "2025-11-23 12:00"),
+    ],
+)
+def test_a_time_of_another_day_has_its_date(moment: str, time: str) -> None:
+    assert screen.line({"@timestamp": moment}, NOON).split("  ")[0] == time
+    assert f" {time} " in shown(screen.documents([{"_source": {"@timestamp": moment}}], title="t", width=80, now=NOON), 80)
 
 
 SHAPES: list[Any] = [
@@ -69,14 +84,14 @@ SHAPES: list[Any] = [
 @pytest.mark.parametrize("found", SHAPES, ids=str)
 def test_a_document_of_any_shape_is_shown(found: Any) -> None:
     hit = {"_index": "cwl-1", "_source": found}
-    assert len(shown(screen.documents([hit], title="documents", width=80), 80).splitlines()) == 6
-    assert "\n" not in screen.line(screen.source(hit))
+    assert len(shown(screen.documents([hit], title="documents", width=80, now=NOON), 80).splitlines()) == 6
+    assert "\n" not in screen.line(screen.source(hit), NOON)
     assert len(shown(screen.answers([found], 80), 80).splitlines()) == 6
     shown(screen.chart(Counter([screen.label(screen.source(hit))])))
 
 
 def test_a_hit_without_its_document_is_shown() -> None:
-    assert len(shown(screen.documents([{"_index": "cwl-1"}], title="documents", width=80)).splitlines()) == 6
+    assert len(shown(screen.documents([{"_index": "cwl-1"}], title="documents", width=80, now=NOON)).splitlines()) == 6
 
 
 json_values = st.recursive(
@@ -90,7 +105,11 @@ names = st.sampled_from(["@timestamp", "text", "prediction", "error", "input", "
 @given(st.dictionaries(names, json_values), st.integers(10, 200))
 def test_no_document_steers_the_terminal_or_ends_the_view(found: dict[str, Any], width: int) -> None:
     hit = {"_source": found}
-    for page in (shown(screen.documents([hit], title="t", width=width)), shown(screen.answers([found], width)), screen.line(found)):
+    for page in (
+        shown(screen.documents([hit], title="t", width=width, now=NOON)),
+        shown(screen.answers([found], width)),
+        screen.line(found, NOON),
+    ):
         assert all(each.isprintable() or each == "\n" for each in page)
 
 
@@ -104,12 +123,17 @@ def test_every_field_is_made_plain() -> None:
         "prediction_id": evil,
     }
     for each in (found, {"error": {"type": evil, "status": evil}}, {"error": evil}):
-        page = shown(screen.documents([{"_source": each}], title=evil, width=120)) + shown(screen.answers([each], 120)) + screen.line(each)
+        page = (
+            shown(screen.documents([{"_source": each}], title=evil, width=120, now=NOON))
+            + shown(screen.answers([each], 120))
+            + screen.line(each, NOON)
+        )
         assert all(character.isprintable() or character == "\n" for character in page)
 
 
+@pytest.mark.parametrize(("now", "time"), [(NOON, "12:00:00"), (NOON + timedelta(days=1), "2026-11-23 12:00")], ids=["today", "later"])
 @pytest.mark.parametrize("text", ["x" * 500, "word " * 200, "\u4e2d" * 300, "😀" * 300], ids=["long", "words", "wide", "emoji"])
-def test_a_score_is_seen_at_80_columns_whatever_the_text(text: str) -> None:
+def test_a_score_is_seen_at_80_columns_whatever_the_text(text: str, now: datetime, time: str) -> None:
     found: dict[str, Any] = {
         "@timestamp": "2026-11-23T12:00:00.123Z",
         "text": text,
@@ -118,13 +142,13 @@ def test_a_score_is_seen_at_80_columns_whatever_the_text(text: str) -> None:
         "input": {"flags": ["truncated", "mostly_unknown", "mostly_non_letter", "other_script"]},
     }
     for page in (
-        shown(screen.documents([{"_source": found}], title="t", width=80), 80),
+        shown(screen.documents([{"_source": found}], title="t", width=80, now=now), 80),
         shown(screen.answers([found], 80), 80),
     ):
         assert len(page.splitlines()) == 6
         assert "0.988" in page
         assert "a label of a mode" in page
-    assert "12:00:00" in shown(screen.documents([{"_source": found}], title="t", width=80), 80)
+    assert time in shown(screen.documents([{"_source": found}], title="t", width=80, now=now), 80)
     assert found["prediction_id"] in shown(screen.answers([found], 80), 80)
 
 
@@ -136,7 +160,7 @@ def test_a_long_text_stays_on_its_line(width: int) -> None:
         "prediction": {"label": "second", "score": 0.98},
         "input": {"flags": ["mostly_non_letter"]},
     }
-    lines = shown(screen.documents([{"_index": "cwl-1", "_source": source}], title="documents", width=width), width).splitlines()
+    lines = shown(screen.documents([{"_index": "cwl-1", "_source": source}], title="documents", width=width, now=NOON), width).splitlines()
     assert len(lines) == 6
     assert "The boy sat The boy" in lines[4]
     assert "second" in lines[4]
@@ -152,7 +176,6 @@ def test_the_filter_is_one_sentence() -> None:
     assert screen.filtered(Filtered(seen=5, passed=2), "{ $.a = 1 }") == "log lines: 5 seen, 2 passed, 3 dropped by { $.a = 1 }"
 
 
-NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 SLOT = int(NOON.timestamp() * 1000) - 60_000  # the last column but two
 
 
@@ -181,12 +204,22 @@ def test_panels_without_documents_are_a_dash(answer: dict[str, Any]) -> None:
 
 def test_panels_show_names_as_they_are_and_no_value_as_nothing() -> None:
     lines = shown(charts.panels(hostile, NOON)).splitlines()
-    counts, shares, scores, flags, *latencies = lines[1:]
+    counts, shares, scores, flags, latency = lines[1:]
     assert all("[red]of\N{REPLACEMENT CHARACTER}[2J[/]" in line for line in (counts, shares, flags))
     assert ("█" * charts.BAR in counts, counts.split()[-1]) == (True, "3")
     assert shares.split()[-2:] == ["█", "100%"]
     assert scores.split()[-1] == "█"
-    assert [line.split()[-1] for line in latencies] == ["0.0"] * 3
+    assert latency.split()[-1] == "-"
+
+
+def test_a_latency_that_no_record_has_is_a_dash() -> None:
+    span = (NOON - charts.SHOWN, NOON)
+    before, last = NOON - timedelta(minutes=2), NOON - timedelta(minutes=1)
+    assert charts.DRAWN["latency"]([(last, None, None, None)], span) == []
+    lines = charts.DRAWN["latency"]([(before, 1.0, 2.0, 4.0), (last, None, None, None)], span)
+    assert [figure for _, _, figure in lines] == ["-"] * 3
+    lines = charts.DRAWN["latency"]([(before, 1.0, 2.0, 4.0), (last, 0.0, 2.0, 4.0)], span)
+    assert [figure for _, _, figure in lines] == ["0.0", "2.0", "4.0"]
 
 
 def test_every_panel_asks_for_the_last_quarter_of_an_hour() -> None:
