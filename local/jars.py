@@ -73,7 +73,10 @@ def _digest(path: Path) -> str:
 
 
 def _progress(tell: Tell, wanted: Collection[str]) -> Callable[[str, int], AbstractContextManager[Callable[[int], None]]]:
-    """The progress of jgo's downloads, as one sentence about all of them. Beside the wanted jars it downloads Maven's descriptions of them."""
+    """The progress of jgo's downloads, as one sentence about all of them.
+
+    Beside the wanted jars, jgo downloads Maven's descriptions of them: their bytes count, the files do not.
+    """
     begun: set[str] = set()
     size = 0
 
