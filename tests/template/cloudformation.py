@@ -88,7 +88,7 @@ def text(value: Any) -> str:
 
 
 def compared(expression: Any, values: Values) -> str:
-    """The text that a condition compares: as it stands, a parameter, or computed of them. Raises `KeyError` for another name."""
+    """The text that a condition compares: as it stands, a parameter, or computed of them. Raises `KeyError` for others."""
     if not isinstance(expression, dict):
         return str(expression)
     ((function, arguments),) = expression.items()
@@ -98,7 +98,8 @@ def compared(expression: Any, values: Values) -> str:
     if function == "Fn::Join":
         separator, parts = arguments
         return str(separator).join(_parts(parts, values))
-    assert function == "Ref"
+    if function != "Ref":
+        raise KeyError(function)
     return str(values[arguments])
 
 
