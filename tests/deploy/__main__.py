@@ -24,7 +24,8 @@ ARN: Final = "arn:aws:es:us-east-1:123456789012:domain/existing"
 EXISTING: Final = {"OpenSearchEndpoint": ENDPOINT, "OpenSearchDomainArn": ARN}
 CHANGED: Final = {"LogText": "false", "LogRetentionDays": "30", "DeadLetterRetentionDays": "60", "DomainVolumeGiB": "20"}
 IN_VPC: Final = {"IsInVpc", "MakesFunctionsGroup", "CreatesDomainInVpc"}
-WITH_DOMAIN: Final = {"CreatesDomain", "InstallsKibana", "HasKibanaSecret"}
+INSTALLING: Final = {"InstallsKibana", "Monitors"}  # the monitor comes where the stack installs
+WITH_DOMAIN: Final = {"CreatesDomain", "HasKibanaSecret", *INSTALLING}
 PLACES: Final = {f"HasLogGroup{place}" for place in range(1, 61)}
 # only where a parameter asks for it
 WANTED: Final = {"HasAlarmEmail", *(f"HasMoreLogs{number}" for number in range(1, 6)), "HasLogGroups", *PLACES}
@@ -104,7 +105,7 @@ def existing_domain(stack: Stack, report: Report) -> None:
     report.read_back(wiring.existing_domain, stack, endpoint=ENDPOINT, arn=ARN)
     report.chapter("update, InstallKibana=true")
     stack.deploy(**EXISTING, InstallKibana="true")
-    report.read_back(wiring.made, stack, absent=(IN_VPC | WITH_DOMAIN | WANTED) - {"InstallsKibana"}, status="UPDATE_COMPLETE")
+    report.read_back(wiring.made, stack, absent=(IN_VPC | WITH_DOMAIN | WANTED) - INSTALLING, status="UPDATE_COMPLETE")
     report.read_back(wiring.signs, stack, arn=ARN)
     report.chapter(f"update, {' '.join(f'{name}={value}' for name, value in MORE.items())}")
     for name in MORE["MoreLogGroups"].split(","):
@@ -142,7 +143,7 @@ def own_function(stack: Stack, report: Report) -> None:
         client("logs").create_log_group(logGroupName=group)
     parameters = EXISTING | {"InstallKibana": "true", "Inference": "false"}
     used = {f"HasLogGroup{place}" for place in range(1, 8)} | {"HasLogGroups"}
-    absent = (IN_VPC | WITH_DOMAIN | WANTED | {"HasInference"}) - {"InstallsKibana"} - used
+    absent = (IN_VPC | WITH_DOMAIN | WANTED | {"HasInference"}) - INSTALLING - used
     report.chapter("create, Inference=false with seven names in LogGroups")
     stack.deploy(**parameters, LogGroups=",".join(SEVEN))
     report.read_back(wiring.made, stack, absent=absent)

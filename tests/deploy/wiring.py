@@ -34,15 +34,18 @@ def made(stack: Stack, report: Report, *, absent: set[str], status: str = "CREAT
 
 
 def subscription(stack: Stack, report: Report) -> None:
-    """The lines of the inference function's log group that match go to the shipper, which lets them in."""
-    ((group, pattern, function),) = read(stack.template).subscriptions
+    """The matching lines of each subscribed log group go to the shipper, which lets these groups in."""
     ids = stack.resources()
-    (found,) = client("logs").describe_subscription_filters(logGroupName=group_name(ids[group]))["subscriptionFilters"]
-    report.equal(f"pattern of the subscription of {group}", found["filterPattern"], pattern)
-    report.equal("its destination", function_name(found["destinationArn"]), ids[function])
-    (statement,) = permissions(ids[function])
-    source = group_name(statement["Condition"]["ArnLike"]["AWS:SourceArn"])
-    report.equal("who may invoke it", (statement["Principal"]["Service"], source), ("logs.amazonaws.com", group_name(ids[group])))
+    subscribed = [each for each in read(stack.template).subscriptions if each[0] in ids]
+    for group, pattern, function in subscribed:
+        (found,) = client("logs").describe_subscription_filters(logGroupName=group_name(ids[group]))["subscriptionFilters"]
+        report.equal(f"pattern of the subscription of {group}", found["filterPattern"], pattern)
+        report.equal("its destination", function_name(found["destinationArn"]), ids[function])
+    statements = permissions(ids["ShipperFunction"])
+    callers = {(each["Principal"]["Service"], group_name(each["Condition"]["ArnLike"]["AWS:SourceArn"])) for each in statements}
+    groups = {group for group, _, _ in subscribed} | ({"MonitorLogGroup"} & ids.keys())  # the laptop's stack has no monitor to subscribe
+    expected = {("logs.amazonaws.com", group_name(ids[group])) for group in groups}
+    report.equal("who may invoke the shipper", callers, expected)
 
 
 def dead_letters(stack: Stack, report: Report, *, days: int) -> None:
@@ -243,7 +246,8 @@ def writes(stack: Stack, report: Report, arn: str) -> None:
     ids = stack.resources()
     for role in ("ShipperRole", "ReplayRole"):
         (statement,) = _statements(ids[role], "index")
-        report.equal(f"{role} may", (statement["Action"], statement["Resource"]), ("es:ESHttpPost", f"{arn}/_bulk"))
+        expected = ("es:ESHttpPost", [f"{arn}/_bulk", f"{arn}/cwl-*/_count"])
+        report.equal(f"{role} may", (statement["Action"], statement["Resource"]), expected)
 
 
 def installer(stack: Stack, report: Report) -> None:
