@@ -40,6 +40,14 @@ def group(number: int) -> list[int]:
     return found
 
 
+def both_there(number: int) -> bool:
+    """Wait for the shell, which forks a little after it was started."""
+    deadline = time.monotonic() + 10
+    while len(group(number)) != 2 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return len(group(number)) == 2
+
+
 def gone(number: int) -> bool:
     deadline = time.monotonic() + 10
     while group(number) and time.monotonic() < deadline:
@@ -52,8 +60,10 @@ def test_what_was_started_ends_with_whoever_started_it_even_when_that_is_killed(
     with subprocess.Popen([sys.executable, "-c", STARTS], cwd=ROOT, stdout=subprocess.PIPE, text=True) as starter:
         assert starter.stdout is not None
         number = int(starter.stdout.readline())
-        assert len(group(number)) == 2
-        starter.send_signal(signal.SIGKILL)
+        try:
+            assert both_there(number)
+        finally:  # the block waits for its process
+            starter.send_signal(signal.SIGKILL)
         starter.wait(10)
         try:
             assert gone(number)
