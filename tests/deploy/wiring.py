@@ -142,7 +142,8 @@ def more_logs(stack: Stack, report: Report, *, groups: list[str]) -> None:
         seen = (found.get("filterPattern", ""), function_name(found["destinationArn"]))
         report.equal(f"pattern and destination of {group}", seen, ("", ids["ShipperFunction"]))
     named = {group_name(each["Condition"]["ArnLike"]["AWS:SourceArn"]) for each in permissions(ids["ShipperFunction"])}
-    report.equal("who may invoke the shipper", named, {group_name(ids["InferenceLogGroup"]), *groups})
+    own = {group_name(ids[name]) for name in ("InferenceLogGroup", "MonitorLogGroup") if name in ids}
+    report.equal("who may invoke the shipper", named, own | {*groups})
 
 
 def log_groups(stack: Stack, report: Report, *, groups: dict[int, str], pattern: str) -> None:
@@ -154,7 +155,8 @@ def log_groups(stack: Stack, report: Report, *, groups: dict[int, str], pattern:
         report.equal(f"name, pattern and destination of {group}", seen, ("prediction-monitor-records", pattern, ids["ShipperFunction"]))
         report.equal(f"its place, {place}", f"LogGroup{place}" in ids, True)  # noqa: FBT003  what is wanted
     callers = [each["Condition"]["ArnLike"]["AWS:SourceArn"].rpartition(":log-group:")[2] for each in permissions(ids["ShipperFunction"])]
-    report.equal("who may invoke the shipper", callers, ["*"])
+    own = [f"{group_name(ids[name])}:*:*" for name in ("MonitorLogGroup",) if name in ids]
+    report.equal("who may invoke the shipper", sorted(callers), sorted(["*", *own]))
     variables = configuration(ids["ShipperFunction"])["Environment"]["Variables"]
     report.equal("names of groups in its environment", [each for each in groups.values() if each in str(variables)], [])
 
