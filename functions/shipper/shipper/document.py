@@ -267,8 +267,6 @@ def _sorted(extracted: Fields) -> tuple[Fields | None, Fields | None]:
 
 def _document_id(identifier: str, as_json: bytes) -> bytes:
     """The event's id if OpenSearch accepts it. An id that is empty, too long or invalid Unicode is replaced by its digest."""
-    if identifier.isascii() and 0 < len(identifier) <= ID_BYTES:
-        return as_json
     raw = identifier.encode(errors="surrogatepass")
     usable = 0 < len(raw) <= ID_BYTES and raw.decode(errors="replace") == identifier
     return as_json if usable else b'"%b"' % hashlib.sha256(raw).hexdigest().encode()

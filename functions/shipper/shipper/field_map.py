@@ -1,4 +1,4 @@
-"""Fields of one's own under the names that a prediction has: `prediction.label=label` moves `label` to `prediction.label`."""
+"""Moves a user's fields to the names of a prediction's fields: `prediction.label=label` moves `label` to `prediction.label`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NO_NAMES: Final[FieldMap] = MappingProxyType({})
 
 
 def field_map(text: str) -> FieldMap:
-    """The map that a setting writes as `target=name`, with commas; a name may be a path with dots.
+    """Parse a setting of the form `target=name,target=name`. A name may be a path with dots.
 
     Raises `ValueError` with a sentence that shows the right form.
     """
@@ -55,9 +55,9 @@ def moved(fields: Fields, names: FieldMap) -> Fields:
 
 
 def _take(fields: Fields, path: Path) -> Any:
-    """Take a value out, and the objects that are empty without it. A name with dots may also be one field's.
+    """Remove a value and the objects that become empty, and return the value. One field's name may itself contain the dots.
 
-    Objects on the way are copied; `fields` is a copy already.
+    Changes `fields`, but copies the objects inside it first.
     """
     whole = ".".join(path)
     if whole in fields:
@@ -78,7 +78,7 @@ def _take(fields: Fields, path: Path) -> Any:
 
 
 def _put(fields: Fields, path: Path, value: Any) -> bool:
-    """Put a value in, unless there is one; whether it is in."""
+    """Insert a value unless the path already has one. Returns whether it was inserted."""
     *above, last = path
     for name in above:
         inner = fields.get(name, {})

@@ -1,7 +1,7 @@
-"""Which line is a prediction, and its fields: events/prediction.json says the rule, which holds for believed lines alone.
+"""Recognises predictions among trusted lines, and gives them the fields of a record. The rule is in events/prediction.json.
 
-A function of one's own has no contract with us: its prediction may be inside a logger's `message`, a list of Hugging Face's, or
-under names of its own, and it has no descriptors. All of this is made good here, for the fields; the line itself stays as it is.
+A user's own function does not follow our record schema. Its prediction may be inside a logger's `message`, may be Hugging Face's list,
+or may have other field names, and it has no descriptors. This module converts the fields; the line itself stays unchanged.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ OWN: Final = "record_version"  # what a record of this project has, and no other
 
 
 def recognised(fields: Fields, names: FieldMap) -> tuple[str, Fields]:
-    """The `@kind` of a believed line with these fields, and the fields of a document of that kind.
+    """The `@kind` of a trusted line with these fields, and the fields of its document.
 
-    A record of our own comes back as it is. `names` are the names of one's own for a prediction's fields.
+    A record of this project is returned unchanged. `names` maps the user's field names to those of a prediction.
     """
     message = fields.get("message")
     named = message if isinstance(message, str) and message in RECORDS else ""
@@ -42,7 +42,7 @@ def recognised(fields: Fields, names: FieldMap) -> tuple[str, Fields]:
 
 
 def described(fields: Fields, key: bytes) -> Fields:
-    """A prediction's fields with what its text is like, where its own `input` does not say it. No key, no hash."""
+    """Add the descriptors of its text to a prediction's `input`. Existing members of `input` stay. An empty key gives no hash."""
     text, said = fields.get("text"), fields.get("input", {})
     if not isinstance(text, str) or not isinstance(said, dict) or len(text) > DESCRIBED:
         return fields
@@ -50,13 +50,13 @@ def described(fields: Fields, key: bytes) -> Fields:
 
 
 def is_live(fields: Fields) -> bool:
-    """Whether it counts: a line that says nothing of `traffic` is live."""
+    """Whether the traffic is live. A line without `traffic` is live."""
     traffic = fields.get("traffic")
     return traffic is None or traffic == "live"
 
 
 def is_label(value: Any) -> bool:
-    """Whether it is a label: text, or a number, which the index takes as text."""
+    """Whether a value can be a label: non-empty text, or a number, which the index stores as text."""
     return isinstance(value, str | int | float) and value != ""
 
 
@@ -74,7 +74,7 @@ def _inside(message: Any) -> Fields | None:
 
 
 def _best(fields: Fields) -> Fields:
-    """Hugging Face's list of labels and scores as the one with the highest score, and all of them as its probabilities."""
+    """Convert Hugging Face's list: its best entry becomes the prediction, and all scores become probabilities."""
     listed = fields.get("prediction")
     if isinstance(listed, list) and len(listed) == 1 and isinstance(listed[0], list):
         listed = listed[0]  # a pipeline's answer to a list of one text
@@ -89,7 +89,7 @@ def _best(fields: Fields) -> Fields:
 
 
 def _is_scored(one: Any) -> bool:
-    """Whether it is an object with a label and a score, and nothing that could be another thing's name."""
+    """Whether an entry is an object with a label (text) and a score (number)."""
     if not isinstance(one, dict) or not isinstance(one.get("label"), str) or not one["label"]:
         return False
     return isinstance(one.get("score"), int | float) and not isinstance(one["score"], bool)
