@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.unit.installer.conftest import NAMES, SHIPPER, SOMEBODY, Run, attributes
+from tests.unit.installer.domain import Domain
+
+
+def held(domain: Domain) -> dict[str, str]:
+    """The contents of a domain, by name."""
+    kinds = {"template": domain.templates, "policy": domain.policies, "role": domain.roles, "mapping": domain.mappings}
+    found = {f"{kind} {name}": json.dumps(value) for kind, all_of_it in kinds.items() for name, value in all_of_it.items()}
+    return found | {" ".join(key): json.dumps(value) for key, value in domain.objects.items()}
+
+
+def test_a_second_stack_uses_what_the_first_owns_and_takes_only_its_own_with_it(domain: Domain, run: Run) -> None:
+    first = "--stack", "prod", "--shipper-role", SHIPPER
+    second = "--stack", "dev", "--shipper-role", SOMEBODY
+    code, output, _ = run("install", *first)
+    assert code == 0
+    assert "index template prediction-monitor (prod owns it from now on): installed" in output
+    before = held(domain)
+    code, output, _ = run("install", *second, "--retention-days", "1", "--adopt")
+    assert code == 0
+    assert "index template prediction-monitor (the stack prod owns it): left alone" in output
+    assert "retention policy prediction-monitor (deletes after 30d; the stack prod owns it): left alone" in output
+    assert {name: value for name, value in held(domain).items() if name in before} == before
+    assert {name for name in held(domain) if ".dev" in name} == {
+        *(f"global {name}.dev" for name in NAMES),
+        *(f"{kind} prediction-monitor-shipper.dev" for kind in ("role", "mapping")),
+    }
+    assert attributes(domain, "dashboard", "predictions.dev")["title"] == "Predictions (dev)"
+    code, output, _ = run("remove", *second)
+    assert code == 0
+    assert "index template prediction-monitor: left alone" in output
+    assert held(domain) == before
+
+
+def test_the_next_stack_owns_what_nobody_owns_any_more(domain: Domain, run: Run) -> None:
+    run("install", "--stack", "prod")
+    run("install", "--stack", "dev")
+    _, output, _ = run("remove", "--stack", "prod")
+    assert "index template prediction-monitor: kept for the prefix, without an owner, and for dev" in output
+    assert "prod no longer owns it; the next stack that installs does" in output
+    assert "stack" not in domain.templates["prediction-monitor"]["_meta"]
+    assert domain.policies
+    code, output, _ = run("install", "--stack", "dev")
+    assert code == 0
+    assert "index template prediction-monitor (dev owns it from now on; an index that is there keeps its mapping): replaced" in output
+    assert domain.templates["prediction-monitor"]["_meta"]["stack"] == "dev"
+
+
+@pytest.mark.parametrize(("there", "asked"), [("cwl-", "cwl-dev-"), ("cwl-dev-", "cwl-"), ("a-", "a-b-c-")])
+def test_prefixes_with_indices_in_common_are_refused(domain: Domain, run: Run, there: str, asked: str) -> None:
+    run("install", "--stack", "prod", "--index-prefix", there)
+    domain.writes.clear()
+    code, _, errors = run("install", "--stack", "dev", "--index-prefix", asked)
+    assert code == 1
+    assert f"the index prefix {asked} does not go with {there}, which is installed here" in errors
+    assert domain.writes == []
+
+
+def test_a_prefix_of_its_own_has_everything_of_its_own(domain: Domain, run: Run) -> None:
+    run("install", "--stack", "prod")
+    before = held(domain)
+    domain.indices = {"dev-cwl-1": (None, None)}
+    assert run("install", "--stack", "dev", "--index-prefix", "dev-cwl-", "--shipper-role", SHIPPER, "--adopt")[0] == 0
+    name = "prediction-monitor-dev-cwl-"
+    assert domain.templates[name]["index_patterns"] == ["dev-cwl-*"]
+    assert domain.policies[name]["policy"]["ism_template"][0]["index_patterns"] == ["dev-cwl-*"]
+    assert domain.roles["prediction-monitor-shipper.dev"]["index_permissions"][0]["index_patterns"] == ["dev-cwl-*"]
+    assert attributes(domain, "index-pattern", "cwl.dev")["title"] == "dev-cwl-*"
+    assert domain.indices == {"dev-cwl-1": (name, domain.sequence)}
+    assert {key: value for key, value in held(domain).items() if key in before} == before
+
+
+def test_former_names_belong_to_whose_stamp_they_bear(domain: Domain, run: Run) -> None:
+    run("install")
+    pattern = attributes(domain, "index-pattern", "cwl")
+    pattern["predictionMonitor"]["stack"] = "prod"  # as its update leaves it
+    before = held(domain)
+    code, _, errors = run("install")
+    assert code == 1
+    assert "belong to the stack prod here: give --stack prod, or your own" in errors
+    run("install", "--stack", "dev")
+    run("remove", "--stack", "dev")
+    assert {key: value for key, value in held(domain).items() if "template" not in key} == {
+        key: value for key, value in before.items() if "template" not in key
+    }
+    assert run("remove", "--stack", "prod")[0] == 0
+    assert domain.objects == {}
+
+
+FOREIGN = [
+    {"@log_group": "/aws/lambda/checkout"},
+    {"@log_group": "/aws/lambda/basket", "@stack": "somebody"},
+    {},
+]
+
+
+def test_a_first_installation_beside_documents_of_others_ends_before_anything_is_written(domain: Domain, run: Run) -> None:
+    domain.documents = [{"@log_group": "/aws/lambda/ours"}, *FOREIGN]
+    for arguments in (("--stack", "prod"), ()):
+        code, _, errors = run("install", *arguments, "--log-group", "/aws/lambda/ours")
+        assert code == 1
+        named = "/aws/lambda/checkout, /aws/lambda/basket, a group without a name"
+        assert f"log groups that no stack here names: {named}. Template" in errors
+        assert "Give an IndexPrefix (--index-prefix) of your own" in errors
+        assert domain.writes == []
+    domain.documents = [{"@log_group": "/aws/lambda/ours"}, {"@log_group": "other", "@stack": "prod"}]
+    assert run("install", "--stack", "prod", "--log-group", "/aws/lambda/ours")[0] == 0
+    domain.documents.append({"@log_group": "/aws/lambda/theirs"})
+    assert run("install", "--stack", "dev", "--log-group", "/aws/lambda/theirs")[0] == 0  # prod's are known by its manifest
+
+
+def test_an_update_beside_documents_of_others_goes_on_without_template_and_policy(domain: Domain, run: Run) -> None:
+    run("install", "--stack", "prod")
+    domain.documents = [*FOREIGN]
+    del domain.objects["global", "dashboard", "predictions.prod"]
+    domain.templates["prediction-monitor"]["priority"] = 1
+    before = json.dumps([domain.templates, domain.policies])
+    code, output, _ = run("install", "--stack", "prod", "--retention-days", "1")
+    assert code == 0
+    assert "from log groups that no stack here names: /aws/lambda/checkout" in output
+    assert "index template prediction-monitor (left as it is, because others write here too): left alone" in output
+    assert "dashboard predictions.prod: installed" in output
+    assert json.dumps([domain.templates, domain.policies]) == before
+
+
+def test_panels_ask_for_their_stack_and_for_what_was_before_stacks(domain: Domain, run: Run) -> None:
+    run("install", "--stack", "prod")
+    meta = attributes(domain, "search", "datatable.prod")["kibanaSavedObjectMeta"]
+    query = json.loads(meta["searchSourceJSON"])["query"]["query"]
+    assert query == 'traffic:live AND (@stack:"prod" OR (*:* AND NOT _exists_:@stack))'
