@@ -15,7 +15,7 @@ from tests.unit.installer.domain import Domain, listening
 SHIPPER = "arn:aws:iam::123456789012:role/shipper"
 MONITOR = "arn:aws:iam::123456789012:role/path/monitor"
 SOMEBODY = "arn:aws:iam::123456789012:role/somebody"
-NOON = int(time.time() * 1000)
+NOW = int(time.time() * 1000)
 INDEX = {"name": "kibanaSavedObjectMeta.searchSourceJSON.index", "type": "index-pattern", "id": "cwl"}
 SEARCH = {"query": {"query": "traffic:live", "language": "kuery"}, "indexRefName": INDEX["name"]}
 OBJECTS: dict[str, dict[str, Any]] = {
@@ -43,20 +43,18 @@ OBJECTS: dict[str, dict[str, Any]] = {
 }
 NAMES = [name.replace("/", " ") for name in OBJECTS]
 STATE = "_g=(refreshInterval:(pause:!f,value:5000),time:(from:now-15m,to:now))"
+
 Run = Callable[..., tuple[int, str, str]]
-
-
-def write(folder: Path, objects: dict[str, dict[str, Any]]) -> Path:
-    for name, content in objects.items():
-        path = folder / f"{name}.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(content))
-    return folder
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    return write(tmp_path / "saved", OBJECTS)
+    """The files of `OBJECTS`."""
+    for name, content in OBJECTS.items():
+        path = tmp_path / "saved" / f"{name}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(content))
+    return tmp_path / "saved"
 
 
 @pytest.fixture

@@ -14,15 +14,14 @@ from moto import mock_aws
 from installer import custom_resource
 from installer.custom_resource import handler
 from tests.unit.conftest import Context
+from tests.unit.installer.conftest import SHIPPER
 from tests.unit.installer.domain import Address, Certificate, Domain, Reply, Request, certified, listening
 
-SHIPPER = "arn:aws:iam::123456789012:role/shipper"
 REQUEST = {
     "StackId": "arn:aws:cloudformation:eu-west-1:123456789012:stack/monitor/1",
     "RequestId": "0f5ad1e0",
     "LogicalResourceId": "Kibana",
 }
-
 
 Send = Callable[..., dict[str, Any]]
 
@@ -30,17 +29,6 @@ Send = Callable[..., dict[str, Any]]
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
     return certified(tmp_path_factory.mktemp("certificate"))
-
-
-@pytest.fixture
-def domain(monkeypatch: pytest.MonkeyPatch) -> Iterator[Domain]:
-    for name in ("NO_PROXY", "no_proxy"):
-        monkeypatch.setenv(name, "127.0.0.1")
-    state = Domain()
-    with listening(state.answer) as url:
-        state.url = url
-        yield state
-    assert state.wrong == []
 
 
 @pytest.fixture

@@ -4,20 +4,19 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections import deque
 from pathlib import Path
 
 import pytest
 
-from tests.unit.installer.conftest import MONITOR, NAMES, NOON, SHIPPER, STATE, Run, attributes
+from tests.unit.installer.conftest import MONITOR, NAMES, NOW, SHIPPER, STATE, Run, attributes
 from tests.unit.installer.domain import Domain, Reply, short
 from tools.root import ROOT
 
 
 def test_an_empty_domain_gets_everything_and_the_links_to_it(domain: Domain, run: Run) -> None:
     domain.indices = {"cwl-2026.11.22": (None, None), "cwl-2026.11.23": (None, None)}
-    domain.made = {"cwl-2026.11.22": int(time.time() * 1000) - 31 * 86_400_000, "cwl-2026.11.23": NOON}
+    domain.made = {"cwl-2026.11.22": NOW - 31 * 86_400_000, "cwl-2026.11.23": NOW}
     roles = "--shipper-role", SHIPPER, "--monitor-role", MONITOR
     code, output, errors = run("install", *roles, "--adopt")
     assert (code, errors) == (0, "")

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tests.unit.installer.conftest import NOON, Run
+from tests.unit.installer.conftest import NOW, Run
 from tests.unit.installer.domain import Domain, Reply, Request, listening
 
 
@@ -127,7 +127,7 @@ def test_indices_that_are_there_come_under_it_only_where_that_is_asked_for(domai
 def test_what_is_going_to_be_deleted_is_said_before_anything_is_done(domain: Domain, run: Run, *, dry: bool) -> None:
     day = 86_400_000
     domain.indices = {f"cwl-{number}": (None, None) for number in range(3)}
-    domain.made = {"cwl-0": NOON - 9 * day, "cwl-1": NOON - 8 * day, "cwl-2": NOON - day}
+    domain.made = {"cwl-0": NOW - 9 * day, "cwl-1": NOW - 8 * day, "cwl-2": NOW - day}
     seen: list[str] = []
     own = domain.answer
 
@@ -138,7 +138,7 @@ def test_what_is_going_to_be_deleted_is_said_before_anything_is_done(domain: Dom
 
     with listening(noted) as url:
         _, output, _ = run("install", "--retention-days", "7", "--adopt", *(["--dry-run"] if dry else []), opensearch=url)
-    first = datetime.fromtimestamp((NOON + 6 * day) / 1000, UTC)
+    first = datetime.fromtimestamp((NOW + 6 * day) / 1000, UTC)
     wanted = f"retention: 3 cwl-* indices are deleted 7d after being made, 2 of them from today on, the next on {first:%Y-%m-%d}"
     assert wanted in output.splitlines()
     assert bool(seen) is not dry

@@ -12,7 +12,6 @@ from installer.dashboards import place
 from installer.server import UserError, sign_in
 from tests.unit.installer.conftest import NAMES, STATE, Run
 from tests.unit.installer.domain import Domain, Reply
-from tools.root import ROOT
 
 
 def test_a_tenant_has_objects_of_its_own_and_is_in_the_links(domain: Domain, run: Run) -> None:
@@ -79,11 +78,6 @@ def test_a_login_in_one_address_signs_every_request_and_is_never_shown(domain: D
     assert (code, errors) == (0, "")
     assert domain.objects
     assert "w%C3" not in output
-
-
-def test_the_shipper_and_the_installer_read_addresses_by_the_same_file() -> None:
-    first, second = (ROOT / f"functions/{name}/{name}/address.py" for name in ("shipper", "installer"))
-    assert first.read_bytes() == second.read_bytes()
 
 
 def test_dashboards_that_lets_in_nobody_but_people_is_left_out_and_has_a_file_to_import(
