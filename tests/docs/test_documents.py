@@ -39,6 +39,7 @@ DOCUMENTS = [
         "docs/runbook.md",
         "docs/security.md",
         "docs/shipping.md",
+        "docs/terraform.md",
     )
 ]
 TEXTS = {path: path.read_text() for path in DOCUMENTS}
