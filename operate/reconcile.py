@@ -15,6 +15,7 @@ from opensearchpy.exceptions import TransportError
 from operate.backfill import Event, Span, pages
 from shipper.bulk import ANY_STATUS, judge_request
 from shipper.document import PREFIX
+from shipper.log_index import group_query
 from shipper.read import Kind, read
 
 SEARCH_SECONDS: Final = 60.0
@@ -75,7 +76,7 @@ def log_counts(page: Iterable[Event], span: Span, every: int, exclude: frozenset
 def index_counts(connection: RequestsHttpConnection, span: Span, every: int, prefix: str = PREFIX) -> Counter[int]:
     """How many documents each interval has, by its start. Raises `SearchFailed`."""
     histogram = {"field": "@timestamp", "fixed_interval": f"{every}ms", "offset": f"{span.start % every}ms", "min_doc_count": 1}
-    query = {"size": 0, "query": _documents(span), "aggs": {"intervals": {"date_histogram": histogram}}}
+    query = {"size": 0, "query": group_query(span.log_group, span.start, span.end), "aggs": {"intervals": {"date_histogram": histogram}}}
     buckets = search(connection, query, prefix).get("aggregations", {}).get("intervals", {}).get("buckets", [])
     return Counter({int(bucket["key"]): int(bucket["doc_count"]) for bucket in buckets})
 
@@ -99,7 +100,7 @@ def compare_ids(logs: Any, connection: RequestsHttpConnection, span: Span, prefi
     """
     query = {
         "size": SAMPLE,
-        "query": _documents(span),
+        "query": group_query(span.log_group, span.start, span.end),
         "sort": [{"@timestamp": {"order": "desc", "unmapped_type": "date"}}],  # the newest are the likeliest to be in the log still
         "_source": ["@id", "@log_stream", "@timestamp"],
     }
@@ -147,10 +148,3 @@ def search(connection: RequestsHttpConnection, query: dict[str, Any], prefix: st
     if answer.get("timed_out") or answer.get("_shards", {}).get("failed"):
         raise SearchFailed("OpenSearch answered for a part of its documents only: try again when the cluster is well")
     return answer
-
-
-def _documents(span: Span) -> dict[str, Any]:
-    """The query for a span's documents; where an index was made without the index template, the exact name is in the subfield."""
-    names = [{"term": {field: span.log_group}} for field in ("@log_group", "@log_group.keyword")]
-    times = {"range": {"@timestamp": {"gte": span.start, "lt": span.end, "format": "epoch_millis"}}}
-    return {"bool": {"filter": [times, {"bool": {"should": names, "minimum_should_match": 1}}]}}

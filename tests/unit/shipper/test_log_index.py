@@ -15,7 +15,7 @@ from opensearchpy import RequestsHttpConnection
 from shipper.client import connect
 from shipper.decode import LogEvent, Payload
 from shipper.document import DAY, Rules
-from shipper.log_index import NotAnswered, is_common
+from shipper.log_index import CommonDays, NotAnswered
 from shipper.provenance import RECORD_FILTER
 from shipper.read import Kind
 from shipper.ship import ship
@@ -64,12 +64,13 @@ def payload(*days: int, filters: tuple[str, ...] = (), line: bytes = b'"words"')
 def test_a_day_is_common_where_documents_without_a_kind_are(counting: Any) -> None:
     connection, answers, asked = counting
     answers.extend([(200, b'{"count":0,"_shards":{"failed":0}}'), (200, b'{"count":7}')])
-    found = [is_common(connection, "dev-", "group", day) for day in (TODAY, TODAY + 1)]
-    assert found == [False, True]
+    days = CommonDays(connection, "dev-", "group", Clock().budget(5))
+    assert [day in days for day in (TODAY, TODAY + 1)] == [False, True]
     assert [path for path, _ in asked] == ["/dev-*/_count"] * 2
-    (times,) = asked[0][1]["query"]["bool"]["filter"]
+    times, _ = asked[0][1]["query"]["bool"]["filter"]
     assert times["range"]["@timestamp"]["lt"] - times["range"]["@timestamp"]["gte"] == 2 * DAY
-    assert [is_common(connection, "dev-", "group", day) for day in (TODAY, TODAY + 1)] == found
+    for again in (days, CommonDays(connection, "dev-", "group", Clock().budget(5))):
+        assert [day in again for day in (TODAY, TODAY + 1)] == [False, True]
     assert len(asked) == 2  # once a day is enough
 
 
@@ -116,7 +117,7 @@ def test_only_days_with_documents_are_asked_for(counting: Any) -> None:
 def test_where_nothing_can_be_counted_logs_have_their_own_index(counting: Any, answer: tuple[int, bytes]) -> None:
     connection, answers, _ = counting
     answers.append(answer)
-    assert not is_common(connection, "cwl-", "group", TODAY)
+    assert TODAY not in CommonDays(connection, "cwl-", "group", Clock().budget(5))
 
 
 def test_a_busy_server_is_asked_again_and_its_silence_fails_the_payload(counting: Any) -> None:
@@ -129,5 +130,5 @@ def test_a_busy_server_is_asked_again_and_its_silence_fails_the_payload(counting
     assert (dict(outcome.reasons), outcome.available) == ({"503 while documents were counted": 1}, False)
     gone = connect("http://127.0.0.1:9", {})
     with pytest.raises(NotAnswered, match="no connection"):
-        is_common(gone, "cwl-", "group", TODAY)
+        assert TODAY in CommonDays(gone, "cwl-", "group", Clock().budget(5))
     gone.close()
