@@ -116,7 +116,7 @@ def render_command(options: argparse.Namespace, folder: Path) -> int:
     """Run `render`."""
     found = render.requests(
         saved_objects(folder),
-        Scope(options.index_prefix, options.stack or "", former=False),
+        _scope(options),
         days=options.retention_days,
         roles=_roles(options),
         groups=options.log_group or [],
@@ -185,13 +185,13 @@ def _parser() -> argparse.ArgumentParser:
         add("--no-dashboards", action="store_true", help="leave out Dashboards and its saved objects")
         add("--sign", metavar="REGION", help="sign with AWS credentials, for an Amazon domain with a custom endpoint")
         add("--user", metavar="NAME", help=f"sign in with this name, and the password in {PASSWORD}")
-        _whose(command)
-        _what(command)
+        _add_scope(command)
+        _add_parts(command)
         add(
             "--wait", type=value(_seconds), default=60.0, metavar="SECONDS", help="time to wait for a server that is starting (%(default)g)"
         )
         if name != "remove":
-            _audited(command)
+            _add_audit_log(command)
         if name == "install":
             add("--adopt", action="store_true", help="also apply the retention policy to existing indices without a policy")
         if name == "remove":
@@ -200,16 +200,16 @@ def _parser() -> argparse.ArgumentParser:
             add("--overwrite", action="store_true", help="also objects that were changed by hand")
             add("--dry-run", action="store_true", help="only say what would be done")
     command = commands.add_parser("export", help="print the saved objects as a file to import by hand", description=EXPORT)
-    _whose(command)
+    _add_scope(command)
     command = commands.add_parser("render", help="write every body that install would send into a folder", description=RENDER)
     command.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="a new folder for the files")
-    _whose(command)
-    _what(command)
-    _audited(command)
+    _add_scope(command)
+    _add_parts(command)
+    _add_audit_log(command)
     return parser
 
 
-def _what(command: argparse.ArgumentParser) -> None:
+def _add_parts(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
     add(
         "--retention-days",
@@ -233,11 +233,11 @@ def _what(command: argparse.ArgumentParser) -> None:
     )
 
 
-def _audited(command: argparse.ArgumentParser) -> None:
+def _add_audit_log(command: argparse.ArgumentParser) -> None:
     command.add_argument("--audit-log", action="store_true", help="also switch on OpenSearch's audit log, without the bodies of requests")
 
 
-def _whose(command: argparse.ArgumentParser) -> None:
+def _add_scope(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
     add(
         "--index-prefix",

@@ -1,4 +1,4 @@
-"""Command-line arguments: each refusal is one sentence. `tools/` and the installer have the same file; a test compares them."""
+"""Command-line arguments: each refusal is one sentence. `tools/`, installer and monitor have the same file."""
 
 from __future__ import annotations
 

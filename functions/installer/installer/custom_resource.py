@@ -1,8 +1,8 @@
 """The installer as a CloudFormation custom resource: an event starts it, and it answers at a presigned address.
 
-Anybody who may invoke a function may send it any event. So an event only says what happens to which stack. Addresses, secrets and
-roles come from the environment variables (`installer.settings`); the resource's properties repeat them, so that a change of one is an
-update. An event of another stack, or one that wants its answer elsewhere than at AWS, is refused without an answer.
+Anybody who may invoke a function may send it any event. So an event chooses only between creation, update and deletion. Addresses,
+secrets and roles come from the environment variables (`installer.settings`); the resource's properties repeat them, so that a change
+of one is an update. An event of another stack, or one that wants its answer elsewhere than at AWS, is refused without an answer.
 
 Attributes: `OpenSearchUrl`, for resources that must not start before template and roles are there; a link to each dashboard and
 saved search, such as `PredictionsUrl`.
@@ -142,8 +142,7 @@ def _delete(event: Mapping[str, Any], given: Settings, status: str | None, ends:
 
 def _links(asked: DesiredState) -> dict[str, str]:
     """An attribute for each dashboard and saved search, named after the title in its file."""
-    mark = "" if asked.scope.former else f" ({asked.scope.stack})"
-    return {re.sub(r"\W", "", title.removesuffix(mark)) + "Url": link for title, link in asked.links.items()}
+    return {re.sub(r"\W", "", title.removesuffix(asked.scope.mark)) + "Url": link for title, link in asked.links.items()}
 
 
 def _failed(event: Mapping[str, Any], reason: str) -> Outcome:

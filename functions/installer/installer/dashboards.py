@@ -12,7 +12,9 @@ from installer.server import Answer, Server, UserError, is_amazon
 
 # Kibana wants the one, Dashboards the other; the version of neither matters.
 XSRF: Final = {"kbn-xsrf": "true", "osd-xsrf": "true"}
+IMPORT: Final = "/api/saved_objects/_import?overwrite=true"
 SETTINGS: Final = ("/api/opensearch-dashboards/settings", "/api/kibana/settings")
+AMAZON_PATH: Final = "/_dashboards"  # of Dashboards on an Amazon domain
 GLOBAL: Final = "global"
 TENANTS: Final = {GLOBAL, "global_tenant", "private", "__user__"}  # that need not be made
 STATE: Final = "_g=(refreshInterval:(pause:!f,value:5000),time:(from:now-15m,to:now))"
@@ -26,7 +28,7 @@ def place(opensearch: Address | None, dashboards: Address | None, base_path: str
     if dashboards:
         return _below(dashboards, base_path or "")
     if opensearch and is_amazon(opensearch):
-        return _below(opensearch, base_path or "/_dashboards")
+        return _below(opensearch, base_path or AMAZON_PATH)
     return None
 
 
@@ -95,7 +97,7 @@ class Dashboards:
     def put(self, objects: Sequence[SavedObject]) -> None:
         """Import objects in one file, over those that are there."""
         file = {"file": ("prediction-monitor.ndjson", ndjson(objects), "application/ndjson")}
-        answer = self._server.ask("POST", "/api/saved_objects/_import?overwrite=true", also={422}, files=file)
+        answer = self._server.ask("POST", IMPORT, also={422}, files=file)
         if answer.status == 422:
             raise UserError(
                 f"{self._server.name} at {self._server.url} is too old for these files ({answer.body.get('message')}): they need Kibana "
@@ -118,7 +120,7 @@ class Dashboards:
         return value
 
     def set_default_index(self, identifier: str | None) -> None:
-        """Make an index pattern the one that Discover opens with; None: no longer any."""
+        """Make Discover open with this index pattern; None takes the choice back."""
         path, _ = self._settings()
         self._server.ask("POST", path, json={"changes": {"defaultIndex": identifier}})
 
@@ -127,7 +129,7 @@ class Dashboards:
         return {title: self._server.url + page for title, page in self._pages(objects)}
 
     def short_links(self, objects: Sequence[SavedObject]) -> dict[str, str]:
-        """The same as short ones, where the server makes them. It gives the same one again for the same page."""
+        """Short links to the same pages, from a server that makes short links. A page always has the same short link."""
         made: dict[str, str] = {}
         for title, page in self._pages(objects):
             answer = self._server.ask("POST", "/api/shorten_url", also={400, 403, 404, 405}, json={"url": page})

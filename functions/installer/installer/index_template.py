@@ -10,7 +10,7 @@ from typing import Any, Final
 from installer import files
 from installer.plan import Part, State, Step, found_as, nothing
 from installer.scope import NAME, Scope, overlapping
-from installer.server import Answer, Server, UserError
+from installer.server import Server, UserError, reason
 
 PATH: Final = "/_index_template"
 FILE: Final = files.FOLDER / "index_template.json"
@@ -30,7 +30,7 @@ def index_template() -> dict[str, Any]:
 
 
 def rendered(scope: Scope, owner: str, copies: int | None = None) -> dict[str, Any]:
-    """The template of a prefix as OpenSearch takes it: with its owner, and where a domain counts `copies`, with as many at most."""
+    """The template of a prefix as OpenSearch takes it, with its owner; in a domain that counts `copies`, with at most as many."""
     template = index_template()
     template["index_patterns"] = [scope.pattern]
     if owner:
@@ -66,14 +66,15 @@ def owner(templates: Templates, scope: Scope) -> str | None:
 
 
 def plan(server: Server, scope: Scope, templates: Templates, left: str = "") -> Step:
-    """The template on a server; `left` says why it is left as it is. Raises `UserError`."""
+    """The template on a server; `left` is the reason to leave it as it is. Raises `UserError`."""
     name = f"index template {scope.shared}"
     found = templates.get(scope.shared)
     held = owner(templates, scope)
     if left:
         return Step([Part(name, State.LEFT, left)], nothing, nothing)
     copies = _copies(server, found)
-    wanted = rendered(scope, scope.stack or held or "", copies)
+    owned_by = scope.stack or held or ""
+    wanted = rendered(scope, owned_by, copies)
     same = found is not None and _comparable({key: found.get(key) for key in wanted}) == _comparable(wanted)
     state = found_as(found, right=same)
     remarks = [
@@ -82,7 +83,7 @@ def plan(server: Server, scope: Scope, templates: Templates, left: str = "") -> 
     ]
 
     def install(_: Collection[str]) -> None:
-        _put(server, scope, wanted)
+        _put(server, scope, owned_by, copies)
 
     def remove(_: Collection[str]) -> None:
         server.ask("DELETE", f"{PATH}/{scope.shared}", also={404})
@@ -97,27 +98,22 @@ def release(server: Server, scope: Scope, templates: Templates) -> None:
     server.ask("PUT", f"{PATH}/{scope.shared}", json={**found, "_meta": meta})
 
 
-def _put(server: Server, scope: Scope, wanted: dict[str, Any]) -> None:
-    answer = server.ask("PUT", f"{PATH}/{scope.shared}", also={400}, json=wanted)
+def _put(server: Server, scope: Scope, owner: str, copies: int | None) -> None:
+    """Put the template. A domain that counts copies, and does not let its settings be read, says in its refusal how many it counts."""
+    path = f"{PATH}/{scope.shared}"
+    answer = server.ask("PUT", path, also={400}, json=rendered(scope, owner, copies))
     if answer.status != 400:
         return
     counted = REFUSED.search(str(answer.body))
     if counted is None:
-        raise UserError(f"{server.name} at {server.url} refuses the index template ({_why(answer)}): check its version and its log")
-    copies = json.loads(json.dumps(wanted))
-    copies["template"]["settings"][REPLICAS] = f"0-{int(counted[1]) - 1}"
-    server.ask("PUT", f"{PATH}/{scope.shared}", json=copies)
-
-
-def _why(answer: Answer) -> str:
-    error = answer.body.get("error")
-    return " ".join(str(error.get("reason") if isinstance(error, dict) else error).split())[:300]
+        raise UserError(f"{server.name} at {server.url} refuses the index template ({reason(answer.body)}): check its version and its log")
+    server.ask("PUT", path, json=rendered(scope, owner, int(counted[1])))
 
 
 def _copies(server: Server, found: Mapping[str, Any] | None) -> int | None:
-    """How many copies a domain with `cluster.routing.allocation.awareness.balance` counts by: one a zone (Multi-AZ with Standby).
+    """The number that copies must be a multiple of: the zones of a domain with `BALANCE` (Multi-AZ with Standby); None elsewhere.
 
-    Where its settings may not be read, as many as the template that is there has.
+    If the domain's settings may not be read, it is the number of the installed template.
     """
     answer = server.ask("GET", SETTINGS, also={400, 401, 403, 404, 405})
     if answer.status != 200:

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from installer import audit, index_template, neighbours, retention, security
 from installer.address import Address
 from installer.dashboards import GLOBAL, Dashboards, headers, place
-from installer.objects import SavedObject, ndjson, rendered, unpacked
+from installer.objects import SavedObject, index_pattern, ndjson, rendered, unpacked
 from installer.plan import Part, State, Step
 from installer.retention import Keep
 from installer.scope import Scope
@@ -29,9 +29,9 @@ type Say = Callable[[str], None]
 class DesiredState:
     """The desired state. A half without its server is left out, and so is retention without `keep`.
 
-    `objects` are rendered for `scope`. `groups` are the log groups that the stack names, `stacks` those that are installed in the
-    tenant, by name, with theirs; `links` lead to dashboards and searches, by title. `deployed`: the stack has installed before. With
-    `audit_log` OpenSearch's own is switched on.
+    `objects` are rendered for `scope`. `groups` are the log groups that the stack names. `stacks` are the manifests of all stacks in the
+    tenant that have the prefix, by name. `links` lead to dashboards and searches, by title. `deployed` is true if the stack has installed
+    before. With `audit_log`, OpenSearch's audit log is switched on.
     """
 
     objects: Sequence[SavedObject]
@@ -75,7 +75,7 @@ def desired_state(
     ends: float = math.inf,
     say: Say = print,
 ) -> DesiredState:
-    """The desired state, from addresses, which may hold a login; `region` signs requests to a host that is not Amazon's by its name.
+    """The desired state, from addresses, which may hold a login. `region` is for a host that must be signed for without Amazon's name.
 
     `scope.former` permits the former names; Dashboards says whether the stack has them. Raises `UserError` for addresses that cannot be
     used, and if Dashboards does not answer. A Dashboards that only people may sign in to is left out, with a message.
@@ -91,21 +91,21 @@ def desired_state(
 
     found = server("OpenSearch", first) if first else None
     shown = Dashboards(server("Dashboards", where, headers(tenant)), tenant) if where else None
-    whose = scope or Scope()
+    scope = scope or Scope()
     stacks: Mapping[str, Manifest] = {}
     links: Mapping[str, str] = {}
     if shown:
         pages = shown
         try:
             shown.check()
-            whose, stacks = _installed(shown, objects, whose)
+            scope, stacks = _installed(shown, objects, scope)
         except PeopleOnly as problem:
             say(str(problem))
             shown = None
-        links = pages.links(rendered(objects, whose))
+        links = pages.links(rendered(objects, scope))
     return DesiredState(
-        rendered(objects, whose),
-        whose,
+        rendered(objects, scope),
+        scope,
         found,
         shown,
         keep,
@@ -148,7 +148,7 @@ def install(asked: DesiredState, *, overwrite: bool = False, dry_run: bool = Fal
 def export(objects: Sequence[SavedObject], scope: Scope, groups: Sequence[str] = ()) -> bytes:
     """The saved objects of a stack as a file that Dashboards imports by hand, and that a later installation knows as its own."""
     shown = rendered(objects, scope)
-    digests = {f"{one.type} {one.id}": digest(one) for one in shown if one.type != "index-pattern"}
+    digests = {one.name: digest(one) for one in shown if one.type != "index-pattern"}
     attribute = {ATTRIBUTE: Manifest(scope.stack, groups, digests).attribute()}
     return ndjson(replace(one, attributes=one.attributes | attribute) if one.type == "index-pattern" else one for one in shown)
 
@@ -183,8 +183,8 @@ def remove(
     reasons = {name: reason for name, reason in reasons.items() if name in wanted}
     needed = _needed(parts, {*by_hand, *reasons})
     reasons |= {name: "kept for the objects that refer to it" for name in needed if name in wanted and name not in reasons}
-    pattern = next((f"{one.type} {one.id}" for one in asked.objects if one.type == "index-pattern"), "")
-    if pattern in {*by_hand, *reasons} and DEFAULT_INDEX in wanted:
+    pattern = index_pattern(asked.objects)
+    if pattern and pattern.name in {*by_hand, *reasons} and DEFAULT_INDEX in wanted:
         reasons[DEFAULT_INDEX] = "left alone, because the index pattern stays"
     for step in reversed(steps):
         going = {part.name for part in step.parts} & wanted - reasons.keys()
@@ -200,7 +200,7 @@ def remove(
 
 
 def plan(asked: DesiredState, left: str = "") -> list[Step]:
-    """Everything, in the order in which one needs the other; `left` says why the prefix's part is left as it is. Raises `UserError`."""
+    """All steps, each after those that it needs; `left` is the reason to leave template and policy as they are. Raises `UserError`."""
     steps: list[Step] = []
     if asked.opensearch:
         templates = index_template.installed(asked.opensearch)
@@ -219,12 +219,12 @@ def plan(asked: DesiredState, left: str = "") -> list[Step]:
 def _installed(dashboards: Dashboards, objects: Sequence[SavedObject], scope: Scope) -> tuple[Scope, Mapping[str, Manifest]]:
     """The scope with the names that the stack has, and the stacks of its prefix that are installed.
 
-    The former names are those of the stack that their index pattern names. Where it names none, they are a stack's that was deployed
-    before stacks had names, or of an installation without a stack.
+    The former names belong to the stack that their index pattern names. If it names no stack, they belong to a stack that was deployed
+    before stacks had names, or to an installation without a stack.
     """
     patterns = dashboards.patterns()
-    ours = next((one.id for one in objects if one.type == "index-pattern"), None)
-    holder = manifest(patterns[ours]).stack if ours in patterns else ""
+    ours = index_pattern(objects)
+    holder = manifest(patterns[ours.id]).stack if ours and ours.id in patterns else ""
     if holder and not scope.stack:
         raise UserError(f"dashboards and roles of the former names belong to the stack {holder} here: give --stack {holder}, or your own")
     former = not scope.stack or holder == scope.stack or (scope.former and not holder)
@@ -296,8 +296,8 @@ def _shown(asked: DesiredState) -> dict[str, str]:
 def _objects(dashboards: Dashboards, asked: DesiredState) -> Step:
     objects = asked.objects
     there = dashboards.find(objects)
-    named = {f"{one.type} {one.id}": one for one in objects}
-    pattern = next((one for one in objects if one.type == "index-pattern"), None)
+    named = {one.name: one for one in objects}
+    pattern = index_pattern(objects)
     theirs = there.get((pattern.type, pattern.id)) if pattern else None
     known = manifest(theirs)
     groups = list(asked.groups) or list(known.groups)
@@ -306,7 +306,7 @@ def _objects(dashboards: Dashboards, asked: DesiredState) -> Step:
         digests = {**known.digests, **{name: digest(one) for name, one in named.items() if name in names and one is not pattern}}
         attribute = {ATTRIBUTE: Manifest(asked.scope.stack, groups, digests).attribute()}
         sent = [merged(one, there.get((one.type, one.id))) for name, one in named.items() if name in names]
-        if pattern and theirs and f"{pattern.type} {pattern.id}" not in names:
+        if pattern and theirs and pattern.name not in names:
             sent = [replace(pattern, attributes=unpacked(theirs["attributes"])), *sent]
         dashboards.put([replace(one, attributes=one.attributes | attribute) if one.type == "index-pattern" else one for one in sent])
 
@@ -329,7 +329,8 @@ def _objects(dashboards: Dashboards, asked: DesiredState) -> Step:
 def _default_index(dashboards: Dashboards, objects: Sequence[SavedObject]) -> Step:
     """The index pattern that Discover opens with, where nobody has chosen another."""
     chosen = dashboards.default_index()
-    ours = next((one.id for one in objects if one.type == "index-pattern"), None)
+    pattern = index_pattern(objects)
+    ours = pattern.id if pattern else None
     found = State.INSTALLED if chosen == ours else State.LEFT if chosen else State.MISSING
     part = Part(DEFAULT_INDEX, found, f"{chosen}, chosen by somebody" if found is State.LEFT else str(ours))
     return Step([part], lambda _: dashboards.set_default_index(ours), lambda _: dashboards.set_default_index(None))

@@ -28,6 +28,11 @@ class SavedObject:
     references: list[dict[str, str]]
     migration: dict[str, str]
 
+    @property
+    def name(self) -> str:
+        """Type and id, as people read them."""
+        return f"{self.type} {self.id}"
+
     def wire(self) -> dict[str, Any]:
         """The object as the API takes it."""
         return {
@@ -52,6 +57,11 @@ def saved_objects(folder: Path = FOLDER) -> list[SavedObject]:
     return found
 
 
+def index_pattern(objects: Iterable[SavedObject]) -> SavedObject | None:
+    """The index pattern among the objects."""
+    return next((one for one in objects if one.type == "index-pattern"), None)
+
+
 def rendered(objects: Iterable[SavedObject], scope: Scope) -> list[SavedObject]:
     """The objects as a stack has them: over its prefix, of its documents and those without `@stack`, under its names.
 
@@ -66,8 +76,7 @@ def _rendered(one: SavedObject, scope: Scope) -> SavedObject:
         title = one.attributes["title"]
         attributes = {**one.attributes, "title": scope.pattern if title == "cwl-*" else title}
     else:
-        mark = "" if scope.former else f" ({scope.stack})"
-        attributes = _of_stack({**one.attributes, "title": one.attributes["title"] + mark}, scope.stack)
+        attributes = _of_stack({**one.attributes, "title": one.attributes["title"] + scope.mark}, scope.stack)
         if "visState" in attributes:
             attributes["visState"] = {**attributes["visState"], "title": attributes["title"]}
     return replace(one, id=scope.own(one.id), attributes=attributes, references=references)
@@ -105,5 +114,5 @@ def unpacked(attributes: dict[str, Any]) -> dict[str, Any]:
 
 
 def ndjson(objects: Iterable[SavedObject]) -> bytes:
-    """The body of an import: a line an object."""
+    """The body of an import: one line for each object."""
     return "".join(json.dumps(one.wire(), ensure_ascii=False) + "\n" for one in objects).encode()

@@ -33,7 +33,10 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Parts that are installed or removed together, by name. Both raise `UserError`. `before` is said before anything is done."""
+    """Parts that are installed or removed together.
+
+    `install` and `remove` take the names of the chosen parts, and raise `UserError`. `before` is said before anything is done.
+    """
 
     parts: list[Part]
     install: Callable[[Collection[str]], None]

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from installer import audit, index_template, retention, security
+from installer.dashboards import AMAZON_PATH, IMPORT, SETTINGS
 from installer.install import export
-from installer.objects import SavedObject, rendered
+from installer.objects import SavedObject, index_pattern, rendered
 from installer.scope import NAME, Scope
 from installer.server import UserError
 
 INDEX: Final = "requests.json"
-DASHBOARDS: Final = "/_dashboards"  # on an Amazon domain
 
 
 class Request(NamedTuple):
@@ -45,11 +45,10 @@ def requests(
         yield _json("PUT", f"{security.API}/rolesmapping/{name}", f"role-mapping-{kind}", {"backend_roles": list(arns)})
     if audit_log:
         yield _json("PATCH", audit.PATH, "audit-log", audit.PATCH)
-    imported = f"{DASHBOARDS}/api/saved_objects/_import?overwrite=true"
-    yield Request("POST", imported, "saved-objects.ndjson", export(objects, scope, groups))
-    (pattern,) = (one.id for one in rendered(objects, scope) if one.type == "index-pattern")
-    settings = f"{DASHBOARDS}/api/opensearch-dashboards/settings"
-    yield _json("POST", settings, "default-index", {"changes": {"defaultIndex": pattern}})
+    yield Request("POST", AMAZON_PATH + IMPORT, "saved-objects.ndjson", export(objects, scope, groups))
+    pattern = index_pattern(rendered(objects, scope))
+    if pattern:
+        yield _json("POST", AMAZON_PATH + SETTINGS[0], "default-index", {"changes": {"defaultIndex": pattern.id}})
 
 
 def write(found: Sequence[Request], folder: Path) -> list[str]:

@@ -27,9 +27,9 @@ UNASKED: Final = "no days are given, so no index is deleted"
 
 @dataclass(frozen=True, slots=True)
 class Keep:
-    """How long indices are kept: `days`, else the days of an existing policy, else `new` days, else for ever.
+    """The time that indices are kept: `days`, else the days of an existing policy, else `new` days, else for ever.
 
-    With `adopt` indices that are there and follow no policy come under this one.
+    With `adopt`, existing indices that follow no policy come under this one.
     """
 
     days: int | None = None
@@ -51,18 +51,17 @@ def days(text: str) -> int:
     return int(text)
 
 
-def policy(age: str, scope: Scope | None = None) -> dict[str, Any]:
+def policy(age: str, scope: Scope) -> dict[str, Any]:
     """The policy as ISM takes it, for the indices of a prefix and an age such as 30d."""
-    pattern = (scope or Scope()).pattern
-    content: dict[str, Any] = json.loads(FILE.read_text(encoding="utf-8").replace("cwl-*", pattern))
+    content: dict[str, Any] = json.loads(FILE.read_text(encoding="utf-8").replace("cwl-*", scope.pattern))
     content["policy"]["states"][0]["transitions"][0]["conditions"]["min_index_age"] = age
     return content
 
 
 def plan(server: Server, scope: Scope, keep: Keep, left: str = "") -> Step:
-    """The policy, and the indices that are to follow it; `left` says why it is left as it is. Raises `UserError`.
+    """The policy, and the indices that are to follow it; `left` is the reason to leave both as they are. Raises `UserError`.
 
-    Nobody's documents are deleted because an option was left out: without days no policy is made, one that is there keeps its own.
+    An option that was left out never deletes documents: without days no policy is made, and an existing policy keeps its days.
     """
     name = f"retention policy {scope.shared}"
     base, found = _base(server, scope)
@@ -97,11 +96,11 @@ def plan(server: Server, scope: Scope, keep: Keep, left: str = "") -> Step:
                 raise UserError(f"{name} has another form: give --retention-days to replace it")
             version = {"if_seq_no": there["_seq_no"], "if_primary_term": there["_primary_term"]} if there else {}
             server.ask("PUT", path, params=version, json=wanted)
-        _tell(server, base, scope, "add", taken)
-        _tell(server, base, scope, "change_policy", ours if name in names else stale)
+        _set_policy(server, base, scope, "add", taken)
+        _set_policy(server, base, scope, "change_policy", ours if name in names else stale)
 
     def remove(_: Collection[str]) -> None:
-        _tell(server, base, scope, "remove", ours)
+        _set_policy(server, base, scope, "remove", ours)
         server.ask("DELETE", path, also={404})
 
     if by_hand:  # whoever built it has the say over its indices too
@@ -174,20 +173,21 @@ def _following(server: Server, base: str, scope: Scope) -> Mapping[str, Followin
     found = server.ask("GET", f"{base}/explain/{scope.pattern}", also={404})
     entries = found.body.items() if found.status == 200 else ()
     return {
-        name: Following(entry.get("policy_id") or _set(entry), entry.get("policy_seq_no"))
+        name: Following(entry.get("policy_id") or _policy_setting(entry), entry.get("policy_seq_no"))
         for name, entry in entries
         if isinstance(entry, dict)
     }
 
 
-def _set(entry: Mapping[str, Any]) -> str | None:
+def _policy_setting(entry: Mapping[str, Any]) -> str | None:
     return next((entry[name] for name in SETTINGS if entry.get(name)), None)
 
 
-def _tell(server: Server, base: str, scope: Scope, verb: str, names: Iterable[str]) -> None:
-    """Tell ISM about indices. A 200 can carry failures.
+def _set_policy(server: Server, base: str, scope: Scope, verb: str, names: Iterable[str]) -> None:
+    """Add, change or remove the policy of indices. Raises `UserError` for failures, which ISM reports with a 200.
 
-    An index that is just on its way to another state takes no other policy: it counts as not yet following, until a later run.
+    An index on its way to another state cannot change its policy. That is no failure: the index does not follow yet, and a later run
+    changes it.
     """
     for some in batched(names, BATCH, strict=False):
         body = None if verb == "remove" else {"policy_id": scope.shared}

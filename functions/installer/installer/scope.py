@@ -26,7 +26,7 @@ class Scope:
 
     @property
     def pattern(self) -> str:
-        """The indices."""
+        """The pattern of the prefix's indices."""
         return f"{self.prefix}*"
 
     @property
@@ -37,6 +37,11 @@ class Scope:
     def own(self, name: str) -> str:
         """The name of a role or the id of a saved object. A stack's name has no dot, so no two stacks share one."""
         return name if self.former or not self.stack else f"{name}.{self.stack}"
+
+    @property
+    def mark(self) -> str:
+        """The end of a saved object's title, where the title names the stack."""
+        return "" if self.former or not self.stack else f" ({self.stack})"
 
 
 def index_prefix(text: str) -> str:

@@ -65,9 +65,9 @@ class Server:
         self._say = say
 
     def ask(self, method: str, path: str, *, also: Container[int] = (), **content: Any) -> Answer:
-        """The answer to a request, waited for while the server starts.
+        """The answer to a request. A server that is starting is asked again.
 
-        Raises `UserError` for every answer but success and the statuses in `also`, and where there is none.
+        Raises `UserError` if no answer comes, and for every status but success and those in `also`.
         """
         what = f"{method} {path.partition('?')[0]}"
         while True:
@@ -127,19 +127,19 @@ class Server:
             body = response.json()
         except ValueError:
             body = None
-        reason = _reason(body if body is not None else response.text)
-        if status in {401, 403} and reason.endswith("is not allowed.") and 404 in also:
+        why = reason(body if body is not None else response.text)
+        if status in {401, 403} and why.endswith("is not allowed.") and 404 in also:
             return Answer(404, {})  # an Amazon domain's answer for a path that it does not serve
         if status == 401 or (status == 403 and status not in also):
-            raise self._not_permitted(status, what, reason)
+            raise self._not_permitted(status, what, why)
         if status in STARTING:
-            raise UserError(f"{self.name} at {self.url} is not ready ({status}: {reason}): look at the server, or give --wait more seconds")
+            raise UserError(f"{self.name} at {self.url} is not ready ({status}: {why}): look at the server, or give --wait more seconds")
         if not isinstance(body, dict):  # every answer that is used here is an object
             raise UserError(
-                f"{self.name} at {self.url} answers {what} with {status} and no JSON object ({reason}): check address and base path"
+                f"{self.name} at {self.url} answers {what} with {status} and no JSON object ({why}): check address and base path"
             )
         if status >= 400 and status not in also:
-            raise UserError(f"{self.name} at {self.url} refuses {what} ({status}: {reason}): check its version and its log")
+            raise UserError(f"{self.name} at {self.url} refuses {what} ({status}: {why}): check its version and its log")
         return Answer(status, body)
 
 
@@ -152,9 +152,9 @@ def server_address(text: str, name: str, user: str | None = None, password: str 
 
 
 def sign_in(where: Address, region: str | None = None) -> Auth:
-    """How to sign in: with the address's login, with AWS credentials where a region is given or the host is Amazon's, else not at all.
+    """The login for a server's requests: the address's own; AWS credentials for a region or an Amazon host; otherwise no login.
 
-    Raises `UserError` where there is nothing to sign with.
+    Raises `UserError` if there are no AWS credentials, or no region for them.
     """
     if where.login:
         return requests.auth.HTTPBasicAuth(*where.login.encoded())
@@ -202,7 +202,7 @@ def _may_be_starting(problem: requests.RequestException) -> bool:
     return not isinstance(getattr(cause, "reason", None), NameResolutionError)
 
 
-def _reason(body: Any) -> str:
+def reason(body: Any) -> str:
     """The message of an answer, in any of the forms that OpenSearch, Dashboards, their security plugins and Amazon use."""
     if isinstance(body, dict):
         error = body.get("error")

@@ -12,7 +12,7 @@ from tests.unit.installer.domain import READING, Domain, Reply, Request, listeni
 
 ROLES = {kind: f"arn:aws:iam::123456789012:role/delivery/{kind}" for kind in ("shipper", "monitor")}
 WANTED = [
-    *("--stack", "monitor", "--index-prefix", "dev-cwl-", "--log-group", "/my/group", "--retention-days", "40", "--audit-log"),
+    *("--index-prefix", "dev-cwl-", "--log-group", "/my/group", "--retention-days", "40", "--audit-log"),
     *("--shipper-role", ROLES["shipper"], "--monitor-role", ROLES["monitor"]),
 ]
 
@@ -22,7 +22,8 @@ def listed(folder: Path) -> list[dict[str, str]]:
     return found
 
 
-def test_the_files_are_what_an_installation_sends(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.mark.parametrize("stack", [["--stack", "monitor"], []], ids=["a stack", "no stack"])
+def test_the_files_are_what_an_installation_sends(stack: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in ("NO_PROXY", "no_proxy"):
         monkeypatch.setenv(name, "127.0.0.1")
     domain, sent = Domain(), list[Request]()
@@ -33,9 +34,9 @@ def test_the_files_are_what_an_installation_sends(monkeypatch: pytest.MonkeyPatc
         return domain.answer(request)
 
     with listening(noted) as url:
-        assert main(["install", "--opensearch", url, "--dashboards", f"{url}/_dashboards", "--wait", "0", *WANTED]) == 0
+        assert main(["install", "--opensearch", url, "--dashboards", f"{url}/_dashboards", "--wait", "0", *stack, *WANTED]) == 0
     assert not domain.wrong
-    assert main(["render", "--out", str(tmp_path / "out"), *WANTED]) == 0
+    assert main(["render", "--out", str(tmp_path / "out"), *stack, *WANTED]) == 0
     assert [(one.method, one.path) for one in sent] == [(one["method"], one["path"].partition("?")[0]) for one in listed(tmp_path / "out")]
     for request, entry in zip(sent, listed(tmp_path / "out"), strict=True):
         body = (tmp_path / "out" / entry["file"]).read_bytes()
