@@ -41,8 +41,8 @@ environment: {PASSWORD} is the password of --user, or of a name that stands in t
 --opensearch, STACK for --stack and INDEX_PREFIX for --index-prefix where they are not given. Requests to an Amazon domain are
 signed with AWS credentials, found as by the AWS CLI, unless a user is given."""
 ACCEPT: Final = """\
-Accepts whole days (UTC) of one stream as its baseline: 7 or more, at least 3. Summaries that are missing are read from the
-predictions first. Shows the baseline in use beside the new one, and the notices of the new one on other days. Refuses days
+Accepts whole days (UTC) of one stream as its baseline: at least 3, better 7 or more. Missing summaries are first made from the
+predictions. Shows the baseline in use beside the new one, and the notices of the new one on other days. Refuses days
 with a notice, a gap, two versions or too few windows, unless --force is given. Nothing accepts a baseline by itself."""
 
 
@@ -51,7 +51,7 @@ class Refused(Exception):
 
 
 class Context:
-    """What each command works with."""
+    """The options, the connection and the store of a command."""
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
@@ -129,7 +129,7 @@ def accept_command(context: Context) -> int:
     for sentence in proposal.against:
         print(f"against it: {plain(sentence)}")
     if proposal.against and not context.options.force:
-        raise Refused("not accepted, for what speaks against it: give other days, or --force")
+        raise Refused("not accepted, for the reasons above: give other days, or --force")
     content = to_document(new.baseline) | {"plan": new.plan(), "accepted": time.time()}
     context.store.create(Kind.BASELINE, stream, number, content)
     _decide(context, stream, number, "accept")
@@ -321,10 +321,10 @@ def _parser() -> Parser:
     accept = several.add_parser("accept", help="accept whole days as a stream's baseline", description=ACCEPT, epilog=ENVIRONMENT)
     _common(accept, accept_command)
     _days(accept)
-    accept.add_argument("--force", action="store_true", help="whatever speaks against these days")
+    accept.add_argument("--force", action="store_true", help="accept these days, whatever speaks against them")
     _common(several.add_parser("show", help="the baseline in use, and its promise", epilog=ENVIRONMENT), show_command)
     _common(several.add_parser("list", help="all baselines", epilog=ENVIRONMENT), list_command)
-    use = several.add_parser("use", help="judge by another of them", epilog=ENVIRONMENT)
+    use = several.add_parser("use", help="judge by another accepted baseline", epilog=ENVIRONMENT)
     _common(use, use_command)
     use.add_argument("number", type=value(_number), metavar="VERSION", help="the baseline's number")
     feasible_parser = commands.add_parser(
@@ -340,7 +340,7 @@ def _parser() -> Parser:
     _days(backtest)
     judge = commands.add_parser(
         "judge", help="judge once, as the schedule does", epilog=ENVIRONMENT,
-        description="One run of the schedule: its lines go to standard output, and are told once, here or there.",
+        description="Runs once as the schedule does, with the lines on standard output. The schedule does not write these lines again.",
     )  # fmt: skip
     _common(judge, judge_command)
     return parser
@@ -352,7 +352,7 @@ def _common(parser: argparse.ArgumentParser, command: Any) -> None:
     add("--opensearch", metavar="URL", default=os.environ.get("OPENSEARCH_URL"), help="the address of OpenSearch")
     add("--user", metavar="NAME", help=f"sign in with this name, and the password in {PASSWORD}")
     add("--stack", metavar="NAME", default=os.environ.get("STACK"), help="the stack of the predictions; make serve's is local")
-    add("--index-prefix", metavar="P", default=os.environ.get("INDEX_PREFIX") or PREFIX, help="of the predictions' indices (%(default)s)")
+    add("--index-prefix", metavar="P", default=os.environ.get("INDEX_PREFIX") or PREFIX, help="prefix of their indices (%(default)s)")
     add("--log-group", metavar="NAME", help="only streams of this log group")
     add("--model", metavar="NAME", help="only streams of this model")
     add(

@@ -1,4 +1,4 @@
-"""What accepting a baseline would mean, and why it should not be done: pure functions of summaries."""
+"""A baseline before it is accepted, and the reasons against it: pure functions of summaries."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def comparison(old: Accepted, new: Accepted) -> list[tuple[str, str, str]]:
 
 
 def feasible(slots: Sequence[Summary], *, days: float, streams: int) -> list[str]:
-    """What can be found at this traffic, and after how long."""
+    """Sentences that say which changes can be found at this traffic, and after how long."""
     if not slots:
         return ["No predictions in these days."]
     newest = max(slots, key=lambda s: s.start)
@@ -134,15 +134,16 @@ def feasible(slots: Sequence[Summary], *, days: float, streams: int) -> list[str
     planned = plan(of_one)
     lines = [f"{a_day:,.0f} predictions a day of version {newest.version or 'none'}.", planned.sentence()]
     full = cut(of_one, rows=planned.rows, at_most=planned.longest).full
-    if len(full) < 3:
+    if len(full) < accepted.LEAST:
         return lines
     fitted = accepted.fit(full)
-    choice = dial.choose(max(planned.windows, 72), days=days, streams=streams)
+    windows = max(planned.windows, WINDOWS)
+    choice = dial.choose(windows, days=days, streams=streams)
     hours = choice.row.in_a_row * max(1.0, fitted.rows_a_window / a_day * 24)
     if fitted.means:
         least = smallest_effect(
             components=len(fitted.means.names),
-            windows=max(planned.windows, 72),
+            windows=windows,
             rows=fitted.rows_a_window,
             deff=fitted.deff,
             level=choice.row.level,
@@ -174,7 +175,7 @@ def rate(findings: Sequence[Finding]) -> str:
 
 
 def moment(seconds: float) -> str:
-    """A time as it is shown."""
+    """A time in UTC, to the minute."""
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M}"
 
 

@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor import groups, means, rare, shares, strange
-from monitor.means import Means
+from monitor.means import NOT_THERE, Means
 from monitor.rare import Rare
 from monitor.shares import Shares
 from monitor.summary import Stream, Summary
-from monitor.windows import Windows, stack
+from monitor.windows import DAY, Windows, stack
 
 Array = NDArray[np.float64]
 
@@ -129,9 +129,6 @@ def fit_windows(windows: Windows, stream: Stream, version: str, profile: str) ->
     )  # fmt: skip
 
 
-NOT_THERE: Final = "the records do not have it"
-
-
 def label_counts(windows: Windows, known: Sequence[str]) -> Array:
     """Rows of each known label and of all others, (windows, labels + 1)."""
     named = windows.labels.of(known)
@@ -239,7 +236,7 @@ def _usual(windows: Windows) -> tuple[str, ...]:
 
 def _weekdays(windows: Windows) -> tuple[int, ...]:
     """Monday is 0; 1970 began on a Thursday."""
-    days = np.concatenate([windows.start, windows.end - 1]) // 86_400
+    days = np.concatenate([windows.start, windows.end - 1]) // DAY
     return tuple(int(d) for d in np.unique((days + 3) % 7))
 
 

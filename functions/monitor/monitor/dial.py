@@ -1,4 +1,4 @@
-"""`FalseAlarmDays`: a row of a measured table, no formula.
+"""`FalseAlarmDays` chooses a row of a measured table; there is no formula.
 
 `dial.json` is written by `make bench-monitor`. A row promises the upper 95 % bound of the false notices that were measured on
 traffic like the baseline's, in the worst of several kinds of it.
@@ -44,7 +44,7 @@ class Choice:
 
     @property
     def kept(self) -> bool:
-        """Whether that is enough."""
+        """Whether these are at least the days that were asked for."""
         return self.promised >= self.asked
 
     def sentence(self) -> str:
@@ -65,7 +65,7 @@ def rows() -> tuple[Row, ...]:
 def choose(windows: int, *, days: float = DEFAULT_DAYS, streams: int = 1, table: tuple[Row, ...] | None = None) -> Choice:
     """The loosest row that keeps `days` for all streams together, else the strictest one.
 
-    Of the rows for the largest number of windows that the baseline has; below all of them those of the smallest.
+    The rows have several sizes of baseline. Those of the largest size that the baseline reaches are used, else those of the smallest.
     """
     table = table or rows()
     sizes = sorted({row.windows for row in table})

@@ -1,4 +1,4 @@
-"""The smallest drift that a chart can see, before it happens."""
+"""The smallest drift that a chart would find, computed before there is any drift."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """A stream's slots followed through time: windows closed one after the other, each judged against every reference.
 
-Pure: slots and a state in, findings and the next state out. The schedule calls it every quarter of an hour with what came
-since; a back-test once with all of a span: both come to the same.
+`follow` is a pure function of the slots and the state: it returns the findings and the next state. The schedule calls it every
+quarter of an hour with the new slots, a back-test calls it once with all slots of a span. Both get the same findings.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ class Drift:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a window, or a time without one, came to against one reference; no verdict beside two versions' difference."""
+    """The result for a window, or for a time without windows, against one reference. A difference of two versions has no verdict."""
 
     reference: Reference
     window: Summary
@@ -155,7 +155,7 @@ def follow(
 ) -> tuple[State, list[Finding]]:
     """Close the windows that the stream's slots from `state.until` on make, and judge each.
 
-    `choice` is the dial's row. Of a stream with another baseline than before, no run of unusual windows goes on.
+    `choice` is the dial's row. With another baseline than before, the count of unusual windows in a row begins anew.
     """
     number = accepted.number if accepted else 0
     if number != state.number:
@@ -208,7 +208,7 @@ def _against_baseline(
         window,
         word,
         " ".join(said),
-        _drifts(judgement, row.level, FLOOR),
+        _drifts(judgement, row.level),
         accepted.number,
         baseline.deff,
         _run(recent),
@@ -233,8 +233,8 @@ def _against_profile(parts: Sequence[Summary], profile: Profile | None) -> list[
                 Reference.PROFILE,
                 part,
                 Verdict.UNUSUAL if unusual else Verdict.OK,
-                sentence(judgement, 0, against_profile.LEVEL).replace("in the baseline", "in the model's profile"),
-                _drifts(judgement, against_profile.LEVEL, FLOOR),
+                sentence(judgement, 0, against_profile.LEVEL, reference="the model's profile"),
+                _drifts(judgement, against_profile.LEVEL),
                 deff=1.0,
                 missing=dict(judgement.missing),
             )
@@ -276,19 +276,14 @@ def _by_version(parts: Sequence[Summary]) -> dict[tuple[str, str], list[Summary]
     return versions
 
 
-def _drifts(judgement: Judgement, level: float, floor: Mapping[str, float]) -> tuple[Drift, ...]:
-    limit = level / len(SIGNALS)
-    found = []
-    for signal in judgement.signals:
-        p, effect = _number(signal.p[0]), _number(signal.effect[0])
-        unusual = p is not None and effect is not None and p < limit and effect >= floor[signal.name]
-        found.append(
-            Drift(
-                signal.name, p, effect, limit, floor[signal.name], signal.part[0],
-                _number(signal.value[0]), _number(signal.expected[0]), unusual,
-            )
-        )  # fmt: skip
-    return tuple(found)
+def _drifts(judgement: Judgement, level: float) -> tuple[Drift, ...]:
+    return tuple(
+        Drift(
+            signal.name, _number(signal.p[0]), _number(signal.effect[0]), level / len(SIGNALS), FLOOR[signal.name], signal.part[0],
+            _number(signal.value[0]), _number(signal.expected[0]), bool(signal.unusual(level)[0]),
+        )
+        for signal in judgement.signals
+    )  # fmt: skip
 
 
 def _insufficient(window: Summary, rows: int, number: int) -> Finding:

@@ -1,4 +1,4 @@
-"""The judge: every quarter of an hour summaries, verdicts and a heartbeat."""
+"""The Lambda handler: every quarter of an hour it writes summaries, verdicts and a heartbeat line."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ from monitor.run import run
 from monitor.settings import settings
 from monitor.shipped_profile import shipped_profile
 from monitor.store import Store
+from monitor.summary import SLOT
 from monitor.verdict import Verdict
+from monitor.windows import DAY
 
 SERVICE: Final = "monitor"
 
@@ -48,7 +50,7 @@ profile = _profile()
 
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: Any, context: LambdaContext) -> dict[str, int]:
-    """Judge once. What OpenSearch does not do is one line; the metric `MonitorRuns` then stays away, and its alarm rings."""
+    """Judge once. If OpenSearch fails, one line has the reason: `MonitorRuns` is then not written, and its alarm rings."""
     now = time.time()
     try:
         report = run(
@@ -61,7 +63,7 @@ def handler(event: Any, context: LambdaContext) -> dict[str, int]:
             now=now,
             tell=_tell,
         )
-        if int(now) % 86_400 < 900:
+        if now % DAY < SLOT:  # one run a day
             store.expire(now)
     except ServerProblem as problem:
         logger.error("not_judged", reason=str(problem))  # noqa: TRY400  the sentence says it all

@@ -20,12 +20,12 @@ SIGNALS: Final = (
     "means", "label", "prediction.score", "input.words", "input.non_letter_share", "strange", "flags",
     "duplicates",
 )  # fmt: skip
-# Below these effects a difference is real at most, not large: standard deviations of rows for the means, else shares of rows.
+# A difference with a smaller effect may be real, but does not count: standard deviations of rows for the means, else shares of rows.
 FLOOR: Final = {
     "means": 0.3, "label": 0.03, "prediction.score": 0.05, "input.words": 0.05,
     "input.non_letter_share": 0.05, "strange": 0.005, "flags": 0.005, "duplicates": 0.05,
 }  # fmt: skip
-# What a text is like, whatever model reads it: judged when the model is another than the baseline's.
+# Fields that describe the text, whatever model reads it. They alone are judged when the model is another than the baseline's.
 MODEL_FREE: Final = ("input.words", "input.non_letter_share")
 
 
@@ -33,7 +33,7 @@ MODEL_FREE: Final = ("input.words", "input.non_letter_share")
 class Signal:
     """One signal for each window: the p-value (NaN if it cannot be computed), the effect size, and `part`, the part that changed most.
 
-    `value` and `expected` are that piece's.
+    `value` is that part's value in the window, `expected` its value in the reference.
     """
 
     name: str
@@ -42,6 +42,11 @@ class Signal:
     part: list[str]
     value: Array
     expected: Array
+
+    def unusual(self, level: float) -> NDArray[np.bool_]:
+        """For each window (windows,): whether p is below the signal's share of `level`, and the effect is large enough."""
+        with np.errstate(invalid="ignore"):
+            return (self.p < level / len(SIGNALS)) & (self.effect >= FLOOR[self.name])
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +60,11 @@ class Judgement:
         """For each window (windows,): whether a signal's p-value is below its share of `level`, with a large enough effect."""
         if not self.signals:
             return np.zeros(0, dtype=bool)
-        return np.any([_unusual(s, level) for s in self.signals], axis=0)
+        return np.any([s.unusual(level) for s in self.signals], axis=0)
 
     def leading(self, window: int, level: float) -> Signal | None:
         """The unusual signal of a window with the smallest p, or None."""
-        found = [s for s in self.signals if _unusual(s, level)[window]]
+        found = [s for s in self.signals if s.unusual(level)[window]]
         return min(found, key=lambda s: float(s.p[window])) if found else None
 
 
@@ -137,7 +142,7 @@ def _flags(windows: Windows, baseline: Baseline, *, model_free: bool) -> Signal:
 
 
 def _duplicates(windows: Windows, baseline: Baseline) -> Signal:
-    """The text that exceeds its share of the baseline most: more than such texts do there, and by Fisher's test."""
+    """The text that most exceeds its share of the baseline: its p is the larger one of the negative binomial's and Fisher's."""
     assert baseline.duplicate
     over, which = accepted.excess(windows, baseline.hashes)
     chance, _ = baseline.duplicate.judge(over[:, None], windows.rows)
@@ -167,8 +172,3 @@ def _of_kinds(name: str, chance: Array, over: Array, *, now: Array, rate: Array,
 
 def _share(counts: Array, windows: Windows) -> Array:
     return counts / np.maximum(windows.rows, 1)[:, None]
-
-
-def _unusual(signal: Signal, level: float) -> NDArray[np.bool_]:
-    with np.errstate(invalid="ignore"):
-        return (signal.p < level / len(SIGNALS)) & (signal.effect >= FLOOR[signal.name])

@@ -31,6 +31,7 @@ A_CELL: Final = 3  # windows that an hour needs for a mean of its own
 SPARE: Final = 40  # degrees of freedom that must be left after the hours' means
 DAILY: Final = 10  # pairs of windows a day apart that tell how windows vary beside the hour
 BY_HOUR: Final = 0.5  # share of a component's variance between windows that the hour explains
+NOT_THERE: Final = "the records do not have it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +39,9 @@ class Means:
     """The chart of p components, fitted to K windows of about `rows` rows.
 
     `caps` by field, of the fields that the records have; `centre` and `deviation` (of rows), (p,); `covariance` between
-    windows, (p, p), on `degrees`
-    degrees of freedom. `hours`, (24, p), and `hour_windows`, (24,), where hours have means of their own: `covariance`
-    is then that around them, and `hour_noise`, (24,), how many times more the windows of an hour vary. `deff` is how many times the
-    variance of a window's mean exceeds that of independent rows.
+    windows, (p, p), on `degrees` degrees of freedom. Where hours have means of their own, these are `hours`, (24, p), of
+    `hour_windows` windows, (24,); `covariance` is then the one around them, and `hour_noise`, (24,), says how many times more
+    the windows of an hour vary. `deff` is the variance of a window's mean as a multiple of its variance for independent rows.
     """
 
     names: tuple[str, ...]
@@ -128,7 +128,7 @@ def fit(windows: Windows, names: Sequence[str]) -> tuple[Means | None, dict[str,
     absent = np.isnan(values).mean(axis=0)
     for name, share in zip(names, absent, strict=True):
         if share > ABSENT_WINDOWS:
-            reasons[name] = "the records do not have it"
+            reasons[name] = NOT_THERE
     kept = [at for at, name in enumerate(names) if name not in reasons]
     present = ~np.isnan(values[:, kept]).any(axis=1)
     values, centre = values[present][:, kept], np.zeros(0)

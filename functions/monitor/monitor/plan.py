@@ -1,4 +1,4 @@
-"""How long a window must be, and whether a baseline of these days arms anything."""
+"""The length of a window, and whether a baseline of given days can give notices (is armed)."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ LONGEST: Final = 24 / WINDOWS  # of a day, for each day of the baseline
 class Plan:
     """Windows of `rows` predictions, of at most `longest` seconds; the baseline then has `windows` of them.
 
-    `armed` says that there are at least 72 whose `deff` leaves the worth of 150 independent rows. `days` is how many days of
-    such traffic that takes.
+    `armed` says that there are at least 72 of them, and that each is worth 150 independent rows. `days` is the number of days of such
+    traffic that 72 windows take.
     """
 
     rows: int
@@ -34,7 +34,7 @@ class Plan:
     days: float
 
     def sentence(self) -> str:
-        """Whether it arms, or the missing condition."""
+        """One sentence: the baseline is armed, or the days that it needs."""
         if self.armed:
             return f"Armed: {self.windows} windows of {self.rows} predictions, at least one hour each."
         return f"Provisional: windows of {self.rows} predictions are needed and 72 of them take {self.days:.0f} days of this traffic."

@@ -7,8 +7,11 @@ from typing import Final
 from opensearchpy.exceptions import ConnectionError as NoConnection
 from opensearchpy.exceptions import TransportError
 
+from monitor.plain import plain
+
 ROLE: Final = "map its role to the fine-grained role prediction-monitor-monitor (the installer does, with --monitor-role)"
 BUSY: Final = frozenset({429, 502, 503, 504})
+LONGEST: Final = 100  # characters of an error's type
 
 
 class ServerProblem(Exception):
@@ -16,17 +19,12 @@ class ServerProblem(Exception):
 
 
 def sentence(problem: TransportError) -> str:
-    """What a failed request comes to; of an answer only its status and the type of its error are told."""
+    """One sentence on a failed request. Of the server's answer it quotes the status and the error's type only."""
     if isinstance(problem, NoConnection):
         return f"OpenSearch cannot be reached ({type(problem).__name__}): it is asked again at the next run"
-    status, kind = problem.status_code, _plain(problem.error)
+    status, kind = problem.status_code, plain(problem.error)[:LONGEST] or "nothing said"
     if status in {401, 403}:
         return f"OpenSearch does not let the monitor in ({status}, {kind}): {ROLE}"
     if status in BUSY:
         return f"OpenSearch is busy ({status}): it is asked again at the next run"
     return f"OpenSearch refuses a request of the monitor ({status}, {kind}): look at its version and its log"
-
-
-def _plain(kind: object) -> str:
-    words = " ".join(str(kind).split())
-    return "".join(each for each in words if each.isprintable())[:100] or "nothing said"

@@ -1,6 +1,6 @@
-"""Windows against the model's profile: whether they are unlike the validation texts. Information, never a notice.
+"""Judges windows against the model's profile, that is, whether they are unlike the validation texts. It never leads to a notice.
 
-The profile's rows are taken for independent, and so are the window's: traffic in bursts is soon unlike it.
+The rows of the profile and of the window are taken for independent. So traffic in bursts is soon unlike the profile.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor import groups, means, strange, tails
-from monitor.baseline import BINNED, NOT_THERE
+from monitor.baseline import BINNED
 from monitor.bins import SCALES
 from monitor.judge import Judgement, Signal
+from monitor.means import NOT_THERE
 from monitor.summary import PROBABILITY
 from monitor.windows import Windows
 
@@ -65,7 +66,7 @@ class Profile:
         caps = {n: means.cap(codes[n], n) for n in means.CAPPED}
         probability = next(n for n in columns if n.startswith(f"{PROBABILITY}."))
         names = means.component_names(probability.removeprefix(f"{PROBABILITY}."))
-        # As the windows' means come from bins, so do the rows here.
+        # The windows' means come from bins, so the rows are binned in the same way.
         capped = {n: np.minimum(SCALES[n].middle, caps[n])[SCALES[n].codes(columns[n])] for n in means.CAPPED}
         matrix = np.stack([capped.get(n, columns[n]) for n in names], axis=1)
         kept = [at for at in range(len(names)) if matrix[:, at].std() > 0]

@@ -51,7 +51,7 @@ class Rare:
 
 
 def fit(counts: Array, rows: Array) -> Rare:
-    """Of the baseline's counts, (windows, kinds), in so many rows, (windows,). A kind that never came has half a row."""
+    """The test of the baseline's counts, (windows, kinds), in `rows` rows, (windows,). A kind that never came counts as half a row."""
     total = rows.sum()
     rate = np.maximum(counts.sum(axis=0), 0.5) / total
     mean = rows[:, None] * rate

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 from opensearchpy.exceptions import TransportError
@@ -21,8 +22,8 @@ from monitor.summary import SLOT, Stream
 from monitor.windows import DAY
 
 BEHIND: Final = SLOT  # seconds that lines have to arrive before their slot is read
-WEEK: Final = 7 * DAY  # that one request counts, and after which a stream without predictions is no longer told of
-TOLD: Final = 20  # names of streams in one line
+WEEK: Final = 7 * DAY  # the most that one request counts; a stream without predictions for so long is no longer followed
+TOLD: Final = 20  # names of streams in a heartbeat line
 
 
 @dataclass(slots=True)
@@ -53,7 +54,7 @@ def run(
     Raises `ServerProblem` where the server does not do its part for the streams as a whole, or for the first of them.
     """
     closed = int(now - BEHIND) // SLOT * SLOT
-    found, others = asking(lambda: find_streams(connection, stack, closed - DAY, closed, index=index))
+    found, others = asking(partial(find_streams, connection, stack, closed - DAY, closed, index=index))
     states = {stream_of(one.source): one for one in store.documents(Kind.STATE)}
     recent = {stream for stream, one in states.items() if closed - State.read(one.source).until < WEEK}
     streams = [*found, *sorted(recent - {*found, *others})]
@@ -91,26 +92,17 @@ def run(
 def fill(connection: Connection, store: Store, stream: Stream, start: int, end: int, *, index: str) -> int:
     """Summarise the slots of a span that have more predictions than their summaries say. Returns how many slots were read.
 
-    A slot whose documents are fewer than its summary keeps it: retention deletes documents, not summaries.
+    A summary that counts more predictions than the index still has is kept: retention deletes documents, not summaries.
     Raises `ServerProblem`.
     """
     kept = store.counts(stream, start, end)
     read = 0
     for begin in range(start, end, WEEK):
-        until = min(end, begin + WEEK)
-
-        def count(begin: int = begin, until: int = until) -> dict[int, int]:
-            return read_counts(connection, stream, begin, until, index=index)
-
-        changed = [slot for slot, rows in asking(count).items() if rows > kept.get(slot, 0)]
+        counts = asking(partial(read_counts, connection, stream, begin, min(end, begin + WEEK), index=index))
+        changed = [slot for slot, rows in counts.items() if rows > kept.get(slot, 0)]
         for first, last in _spans(sorted(changed)):
-
-            def several(first: int = first, last: int = last) -> int:
-                summaries = read_slots(connection, stream, first, last, index=index)
-                store.put_summaries(summaries)
-                return len(summaries)
-
-            asking(several)
+            summaries = asking(partial(read_slots, connection, stream, first, last, index=index))
+            asking(partial(store.put_summaries, summaries))
         read += len(changed)
     return read
 
@@ -126,7 +118,7 @@ def in_use(store: Store, stream: Stream) -> Accepted | None:
 
 
 def name(stream: Stream) -> str:
-    """A stream as it is told."""
+    """The name of a stream in lines and messages."""
     return f"{stream.log_group} {stream.model}".strip()
 
 

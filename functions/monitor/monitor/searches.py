@@ -1,4 +1,4 @@
-"""What OpenSearch is asked: bodies of searches as pure functions. No answer holds a row or a word of text."""
+"""The bodies of all searches, as pure functions. No answer holds a prediction or its text."""
 
 from __future__ import annotations
 

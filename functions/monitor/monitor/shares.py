@@ -65,9 +65,9 @@ class Shares:
 
 
 def fit(counts: Array) -> Shares:
-    """Of the counts of the baseline's windows, (windows, groups), each with rows, at least two of them.
+    """The test fitted to the counts of the baseline's windows, (windows, groups), of which at least two have rows.
 
-    Windows that vary less than independent rows would are taken for independent rows: one label only, for example.
+    If the windows vary less than those of independent rows would, as with one label only, they are taken for independent rows.
     """
     pooled = counts.sum(axis=0)
     expected = (pooled + 0.5) / (pooled + 0.5).sum()

@@ -1,7 +1,7 @@
-"""The stack's own index: window summaries for 400 days; accepted baselines, decisions and states without expiry.
+"""The stack's own index: summaries of slots for 400 days; accepted baselines, decisions and states without expiry.
 
-The mapping names the searched fields, and nothing else is indexed. Ids follow from a document's subject, so that
-writing it again changes nothing; a baseline, a decision and a state are written only if nobody else did meanwhile.
+The mapping names the searched fields, and nothing else is indexed. A document's id follows from its subject, so that writing the
+document again changes nothing. A baseline, a decision or a state is written only if nobody else wrote it meanwhile.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ MAPPING: Final[dict[str, Any]] = {
 
 
 class Kind(StrEnum):
-    """What a document of the index is."""
+    """The kind of a document of the index."""
 
     SUMMARY = "summary"
     BASELINE = "baseline"

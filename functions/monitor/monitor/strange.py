@@ -8,7 +8,6 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.bins import SCALES
 from monitor.windows import Windows
 
 Array = NDArray[np.float64]
@@ -39,9 +38,3 @@ def counts(windows: Windows, limits: Mapping[str, int]) -> Array:
 def kinds(limits: Mapping[str, int]) -> tuple[str, ...]:
     """The names of the columns of `counts`."""
     return (*limits, UNKNOWN, "their sum")
-
-
-def threshold(name: str, code: int) -> float:
-    """The value from which a row is strange."""
-    scale = SCALES[name]
-    return float(scale.lower[code]) if code < scale.count else float("inf")

@@ -1,4 +1,4 @@
-"""What is kept of a slot of a stream: numbers that add up, and not a word of text."""
+"""The summary of a slot of a stream: numbers that add up, and no text."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Stream:
 
 @dataclass(frozen=True, slots=True)
 class Moments:
-    """Of the values that a field has: how many, their sum and the sum of their squares."""
+    """The number of values of a field, their sum, and the sum of their squares."""
 
     count: int = 0
     total: float = 0.0
@@ -76,11 +76,8 @@ class Summary:
         return self.start + self.seconds
 
 
-def total(summaries: Iterable[Summary], *, version: str | None = None) -> Summary:
-    """The sum of at least one summary; the span from the first start to the last end.
-
-    Version and profile are those of the first one unless `version` names the sum of several.
-    """
+def total(summaries: Iterable[Summary]) -> Summary:
+    """The sum of at least one summary, from the first start to the last end. Version and profile are those of the first one."""
     parts = sorted(summaries, key=lambda s: s.start)
     first = parts[0]
     start, end = first.start, max(s.end for s in parts)
@@ -93,7 +90,7 @@ def total(summaries: Iterable[Summary], *, version: str | None = None) -> Summar
             bins.setdefault(name, Counter()).update(counts)
     return Summary(
         stream=first.stream,
-        version=first.version if version is None else version,
+        version=first.version,
         start=start,
         seconds=end - start,
         profile=first.profile,

@@ -1,4 +1,4 @@
-"""The word that a stream gets: from p and effect of a window and of those before it."""
+"""The verdict on a stream, from p and effect of its last windows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from monitor.windows import DAY
 
 
 class Verdict(StrEnum):
-    """In the order of how much they ask of a person."""
+    """The verdict on a stream's last window."""
 
     OK = "ok"
     UNUSUAL = "unusual"  # this window alone
@@ -53,13 +53,13 @@ def other_weekdays(baseline: Baseline, start: float) -> bool:
     return datetime.fromtimestamp(start, UTC).weekday() not in baseline.weekdays
 
 
-def sentence(judgement: Judgement, window: int, level: float) -> str:
+def sentence(judgement: Judgement, window: int, level: float, *, reference: str = "the baseline") -> str:
     """One sentence about the largest change in a window, or about the lack of any change."""
     signal = judgement.leading(window, level)
     if signal is None:
         return "No signal is unusual."
     part, value, expected = signal.part[window], signal.value[window], signal.expected[window]
-    return f"{_subject(signal, part)} {_number(value)}; in the baseline {_number(expected)}."
+    return f"{_subject(signal, part)} {_number(value)}; in {reference} {_number(expected)}."
 
 
 def _subject(signal: Signal, part: str) -> str:
