@@ -7,18 +7,7 @@ import json
 from local.template import load
 from tests.template.check import GONE, check
 from tests.template.cloudformation import text
-from tests.template.stacks import (
-    ALL,
-    ANYBODY,
-    IN_VPC,
-    OWN,
-    OWN_IN_VPC,
-    SECRET,
-    WITH_INFERENCE,
-    Stack,
-    before,
-    selected,
-)
+from tests.template.stacks import ALL, ANYBODY, IN_VPC, OWN, OWN_IN_VPC, SECRET, WITH_INFERENCE, Stack, before, selected
 
 
 @check(

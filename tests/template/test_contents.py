@@ -3,96 +3,132 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Final
 
 from tests.template.check import GONE, check
 from tests.template.cloudformation import text
-from tests.template.stacks import (
-    ALL,
-    Stack,
-)
+from tests.template.stacks import ALL, Stack
 
-# All that there is: what is added opens something, or costs something.
-ALWAYS: Final = """
-Dashboard AWS::CloudWatch::Dashboard
-DeadLetterBucket AWS::S3::Bucket
-DeadLetterBucketPolicy AWS::S3::BucketPolicy
-HashKey AWS::SecretsManager::Secret
-ReplayFunction AWS::Lambda::Function
-ReplayFunctionAgain AWS::Events::Rule
-ReplayFunctionAgainPermission AWS::Lambda::Permission
-ReplayFunctionEventInvokeConfig AWS::Lambda::EventInvokeConfig
-ReplayLogGroup AWS::Logs::LogGroup
-ReplayRole AWS::IAM::Role
-ShipperFunction AWS::Lambda::Function
-ShipperFunctionEventInvokeConfig AWS::Lambda::EventInvokeConfig
-ShipperLogGroup AWS::Logs::LogGroup
-ShipperRole AWS::IAM::Role
-"""
-WITH_INFERENCE: Final = """
-Api AWS::ApiGatewayV2::Api
-ApiLogGroup AWS::Logs::LogGroup
-ApiStage AWS::ApiGatewayV2::Stage
-DeploymentRole AWS::IAM::Role
-InferenceFunction AWS::Lambda::Function
-InferenceFunctionAliaslive AWS::Lambda::Alias
-InferenceFunctionDeploymentGroup AWS::CodeDeploy::DeploymentGroup
-InferenceFunctionVersion AWS::Lambda::Version
-InferenceLogGroup AWS::Logs::LogGroup
-InferenceRole AWS::IAM::Role
-PredictIntegration AWS::ApiGatewayV2::Integration
-PredictPermission AWS::Lambda::Permission
-PredictRoute AWS::ApiGatewayV2::Route
-ServerlessDeploymentApplication AWS::CodeDeploy::Application
-ShipperFunctionPredictions AWS::Logs::SubscriptionFilter
-ShipperFunctionPredictionsPermission AWS::Lambda::Permission
-"""
-WITH_INSTALLER: Final = """
-Kibana Custom::PredictionMonitorKibana
-KibanaFunction AWS::Lambda::Function
-KibanaFunctionAliaslive AWS::Lambda::Alias
-KibanaFunctionVersion AWS::Lambda::Version
-KibanaLogGroup AWS::Logs::LogGroup
-KibanaRole AWS::IAM::Role
-"""
-WITH_MONITOR: Final = """
-MonitorFunction AWS::Lambda::Function
-MonitorFunctionEventInvokeConfig AWS::Lambda::EventInvokeConfig
-MonitorFunctionJudge AWS::Events::Rule
-MonitorFunctionJudgePermission AWS::Lambda::Permission
-MonitorLogGroup AWS::Logs::LogGroup
-MonitorRecords AWS::Logs::SubscriptionFilter
-MonitorRecordsPermission AWS::Lambda::Permission
-MonitorRole AWS::IAM::Role
-"""
-WITH_DOMAIN: Final = """
-Domain AWS::OpenSearchService::Domain
-DomainAuditLogGroup AWS::Logs::LogGroup
-DomainErrorLogGroup AWS::Logs::LogGroup
-DomainLogPolicy AWS::Logs::ResourcePolicy
-DomainSlowLogGroup AWS::Logs::LogGroup
-MasterUser AWS::SecretsManager::Secret
-"""
-WITH_NETWORK: Final = """
-FunctionsSecurityGroup AWS::EC2::SecurityGroup
-"""
-WITH_TOPIC: Final = """
-AlarmTopic AWS::SNS::Topic
-AlarmTopicPolicy AWS::SNS::TopicPolicy
-"""
-WITH_EMAIL: Final = """
-AlarmSubscription AWS::SNS::Subscription
-"""
-WITH_MORE_LOGS: Final = """
-MoreLogs1 AWS::Logs::SubscriptionFilter
-MoreLogs1Permission AWS::Lambda::Permission
-MoreLogs2 AWS::Logs::SubscriptionFilter
-MoreLogs2Permission AWS::Lambda::Permission
-"""
-WITH_BOTH: Final = """
-DomainIngress AWS::EC2::SecurityGroupIngress
-DomainSecurityGroup AWS::EC2::SecurityGroup
-"""
+# All that there is, and where: what is added opens something, or costs something.
+PARTS: Final[tuple[tuple[Callable[[Stack], bool], str], ...]] = (
+    (
+        lambda _: True,
+        """
+            Dashboard AWS::CloudWatch::Dashboard
+            DeadLetterBucket AWS::S3::Bucket
+            DeadLetterBucketPolicy AWS::S3::BucketPolicy
+            HashKey AWS::SecretsManager::Secret
+            ReplayFunction AWS::Lambda::Function
+            ReplayFunctionAgain AWS::Events::Rule
+            ReplayFunctionAgainPermission AWS::Lambda::Permission
+            ReplayFunctionEventInvokeConfig AWS::Lambda::EventInvokeConfig
+            ReplayLogGroup AWS::Logs::LogGroup
+            ReplayRole AWS::IAM::Role
+            ShipperFunction AWS::Lambda::Function
+            ShipperFunctionEventInvokeConfig AWS::Lambda::EventInvokeConfig
+            ShipperLogGroup AWS::Logs::LogGroup
+            ShipperRole AWS::IAM::Role
+        """,
+    ),
+    (
+        lambda stack: stack.has_inference,
+        """
+            Api AWS::ApiGatewayV2::Api
+            ApiLogGroup AWS::Logs::LogGroup
+            ApiStage AWS::ApiGatewayV2::Stage
+            DeploymentRole AWS::IAM::Role
+            InferenceFunction AWS::Lambda::Function
+            InferenceFunctionAliaslive AWS::Lambda::Alias
+            InferenceFunctionDeploymentGroup AWS::CodeDeploy::DeploymentGroup
+            InferenceFunctionVersion AWS::Lambda::Version
+            InferenceLogGroup AWS::Logs::LogGroup
+            InferenceRole AWS::IAM::Role
+            PredictIntegration AWS::ApiGatewayV2::Integration
+            PredictPermission AWS::Lambda::Permission
+            PredictRoute AWS::ApiGatewayV2::Route
+            ServerlessDeploymentApplication AWS::CodeDeploy::Application
+            ShipperFunctionPredictions AWS::Logs::SubscriptionFilter
+            ShipperFunctionPredictionsPermission AWS::Lambda::Permission
+        """,
+    ),
+    (
+        lambda stack: bool({"CreateDomain", "InstallKibana"} & stack.given.keys()),
+        """
+            Kibana Custom::PredictionMonitorKibana
+            KibanaFunction AWS::Lambda::Function
+            KibanaFunctionAliaslive AWS::Lambda::Alias
+            KibanaFunctionVersion AWS::Lambda::Version
+            KibanaLogGroup AWS::Logs::LogGroup
+            KibanaRole AWS::IAM::Role
+        """,
+    ),
+    (
+        lambda stack: stack.monitors,
+        """
+            MonitorFunction AWS::Lambda::Function
+            MonitorFunctionEventInvokeConfig AWS::Lambda::EventInvokeConfig
+            MonitorFunctionJudge AWS::Events::Rule
+            MonitorFunctionJudgePermission AWS::Lambda::Permission
+            MonitorLogGroup AWS::Logs::LogGroup
+            MonitorRecords AWS::Logs::SubscriptionFilter
+            MonitorRecordsPermission AWS::Lambda::Permission
+            MonitorRole AWS::IAM::Role
+        """,
+    ),
+    (
+        lambda stack: "CreateDomain" in stack.given,
+        """
+            Domain AWS::OpenSearchService::Domain
+            DomainAuditLogGroup AWS::Logs::LogGroup
+            DomainErrorLogGroup AWS::Logs::LogGroup
+            DomainLogPolicy AWS::Logs::ResourcePolicy
+            DomainSlowLogGroup AWS::Logs::LogGroup
+            MasterUser AWS::SecretsManager::Secret
+        """,
+    ),
+    (
+        lambda stack: "Network" in stack.given and "FunctionsSecurityGroupId" not in stack.given,
+        """
+            FunctionsSecurityGroup AWS::EC2::SecurityGroup
+        """,
+    ),
+    (
+        lambda stack: {"CreateDomain", "Network"} <= stack.given.keys(),
+        """
+            DomainIngress AWS::EC2::SecurityGroupIngress
+            DomainSecurityGroup AWS::EC2::SecurityGroup
+        """,
+    ),
+    (
+        lambda stack: "AlarmTopicArn" not in stack.given,
+        """
+            AlarmTopic AWS::SNS::Topic
+            AlarmTopicPolicy AWS::SNS::TopicPolicy
+        """,
+    ),
+    (
+        lambda stack: "AlarmEmail" in stack.given,
+        """
+            AlarmSubscription AWS::SNS::Subscription
+        """,
+    ),
+    (
+        lambda stack: bool(stack.log_groups),
+        """
+            LogGroupsPermission AWS::Lambda::Permission
+        """,
+    ),
+    (
+        lambda stack: "MoreLogGroups" in stack.given,
+        """
+            MoreLogs1 AWS::Logs::SubscriptionFilter
+            MoreLogs1Permission AWS::Lambda::Permission
+            MoreLogs2 AWS::Logs::SubscriptionFilter
+            MoreLogs2Permission AWS::Lambda::Permission
+        """,
+    ),
+)
 HASHED: Final = "{{resolve:secretsmanager:${HashKey}}}"
 SHIPPING: Final = {
     "STACK": "AWS::StackName",
@@ -114,23 +150,14 @@ SHIPPING: Final = {
     ("DeadLetterBucketPolicy", GONE),
 )
 def test_there_is_what_is_listed_and_nothing_else(stack: Stack) -> None:
-    wanted = ALWAYS + (WITH_INFERENCE if stack.has_inference else "")
-    wanted += WITH_INSTALLER if {"CreateDomain", "InstallKibana"} & set(stack.given) else ""
-    wanted += WITH_MONITOR if stack.monitors else ""
-    wanted += WITH_DOMAIN if "CreateDomain" in stack.given else ""
-    wanted += WITH_NETWORK if "Network" in stack.given and "FunctionsSecurityGroupId" not in stack.given else ""
-    wanted += WITH_BOTH if {"CreateDomain", "Network"} <= set(stack.given) else ""
-    wanted += "" if "AlarmTopicArn" in stack.given else WITH_TOPIC
-    wanted += WITH_EMAIL if "AlarmEmail" in stack.given else ""
-    wanted += "\nLogGroupsPermission AWS::Lambda::Permission\n" if stack.log_groups else ""
-    wanted += "\n".join(f"{name} AWS::Logs::SubscriptionFilter" for name in stack.log_groups) + "\n"
-    wanted += WITH_MORE_LOGS if "MoreLogGroups" in stack.given else ""
+    wanted = [line.strip() for there, lines in PARTS if there(stack) for line in lines.strip().splitlines()]
+    wanted += [f"{name} AWS::Logs::SubscriptionFilter" for name in stack.log_groups]
     found = [
         f"{re.sub('Version[0-9a-f]{10}$', 'Version', name)} {resource['Type']}"
         for name, resource in stack.resources.items()
         if resource["Type"] != "AWS::CloudWatch::Alarm"  # whose list is docs/runbook.md
     ]
-    assert sorted(found) == sorted(filter(None, wanted.split("\n")))
+    assert sorted(found) == sorted(wanted)
 
 
 @check(

@@ -14,15 +14,7 @@ from installer.custom_resource import outcome
 from shipper.dead_letters import POISON, PREFIX
 from tests.template.check import GONE, check, statement_of
 from tests.template.cloudformation import listed, statements, text
-from tests.template.stacks import (
-    ALL,
-    ANYBODY,
-    BUCKET,
-    IN_VPC,
-    INSTALLED,
-    UNDER_RULES,
-    Stack,
-)
+from tests.template.stacks import ALL, ANYBODY, BUCKET, IN_VPC, INSTALLED, UNDER_RULES, Stack
 from tests.unit.installer.domain import Domain, Reply, Request, listening
 from tools.root import ROOT
 

@@ -8,15 +8,7 @@ from typing import Any, Final
 
 from tests.template.check import GONE, check
 from tests.template.cloudformation import text
-from tests.template.stacks import (
-    ALL,
-    BUCKET,
-    OWN,
-    SECRET,
-    UNDER_RULES,
-    WITH_INFERENCE,
-    Stack,
-)
+from tests.template.stacks import ALL, BUCKET, OWN, SECRET, UNDER_RULES, WITH_INFERENCE, Stack
 
 DOMAIN_LOGS: Final = {
     "ES_APPLICATION_LOGS": "DomainErrorLogGroup",

@@ -11,15 +11,7 @@ from local.template import load
 from shipper.provenance import RECORD_FILTER
 from tests.template.check import GONE, check
 from tests.template.cloudformation import Resource, Resources, compared, defaults, deployed, of_type, text, transformed
-from tests.template.stacks import (
-    ALL,
-    EXISTING,
-    INSTALLED,
-    WITH_LOG_GROUPS,
-    Stack,
-    before,
-    selected,
-)
+from tests.template.stacks import ALL, EXISTING, INSTALLED, WITH_LOG_GROUPS, Stack, before, selected
 from tools.root import ROOT
 
 

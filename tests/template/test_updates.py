@@ -11,11 +11,7 @@ from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 from local.template import load
 from tests.template.check import GONE, check
 from tests.template.cloudformation import defaults, of_type, text, transformed
-from tests.template.stacks import (
-    ALL,
-    WITH_INFERENCE,
-    Stack,
-)
+from tests.template.stacks import ALL, WITH_INFERENCE, Stack
 
 
 @check(
