@@ -46,7 +46,7 @@ RULES: Final = (
     Rules(frozenset({Kind.PLATFORM, Kind.METRICS}), REDACTION),
 )
 OWN: Final = field_map("prediction.label=a,text=user.token,prediction.score=a.b,traffic=level")
-BELIEVED: Final = (Rules(names=OWN, key=b"key"), Rules(redaction=REDACTION, names=OWN, key=b"key"))
+TRUSTED: Final = (Rules(names=OWN, key=b"key"), Rules(redaction=REDACTION, names=OWN, key=b"key"))
 NAMES: Final = (*ENVELOPE, *METADATA, "_aws", "message", "level", "timestamp", "type", "record", "user", "a", "", "a.b", "$a", "x@y.de")
 PIECES: Final = (
     *"{}[]\":,\\ \n\r\t\0'0-", "{}", '{"', '":', '{"a":1}', '\n{"index":{}}\n', "\\u0040", "\\ud800", "\ud800", "\udc00", "\u2028", "\xa0",
@@ -79,12 +79,12 @@ def check(event: Any) -> None:
         agree(text)
     for rules in RULES:
         check_documents(payload, [text for text, _ in lines], rules)
-    for rules in BELIEVED:
-        check_believed(payload, rules._replace(record_groups=frozenset({payload.log_group})))
+    for rules in TRUSTED:
+        check_trusted(payload, rules._replace(record_groups=frozenset({payload.log_group})))
 
 
-def check_believed(payload: Payload, rules: Rules) -> None:
-    """Each believed line has one document, of whichever kind; a prediction is in the index of the predictions."""
+def check_trusted(payload: Payload, rules: Rules) -> None:
+    """Each trusted line has one document, of whichever kind; a prediction is in the index of the predictions."""
     found = list(documents(payload, rules, Counter(), now=0))
     assert len(found) == len(payload.events)
     for document in found:

@@ -172,12 +172,12 @@ def test_functions_are_told_what_is_listed_and_nothing_else(stack: Stack) -> Non
         name: {variable: text(value) for variable, value in function.get("Environment", {}).get("Variables", {}).items()}
         for name, function in stack.of_type("AWS::Lambda::Function").items()
     }
-    believed = {"RECORD_LOG_GROUPS": "InferenceLogGroup" if stack.has_inference else ""}
+    trusted = {"RECORD_LOG_GROUPS": "InferenceLogGroup" if stack.has_inference else ""}
     replay = {"DEAD_LETTER_BUCKET": "DeadLetterBucket", "EVENTS_PER_SECOND": "ReplayEventsPerSecond"}
     wanted = {
         "InferenceFunction": {"LOG_TEXT": "LogText", "LOG_SIGNALS": "LogSignals", "HASH_KEY": HASHED},
-        "ShipperFunction": {"OPENSEARCH_URL": address, **SHIPPING, **believed},
-        "ReplayFunction": {"OPENSEARCH_URL": address, **SHIPPING, **believed, **replay},
+        "ShipperFunction": {"OPENSEARCH_URL": address, **SHIPPING, **trusted},
+        "ReplayFunction": {"OPENSEARCH_URL": address, **SHIPPING, **trusted, **replay},
         "KibanaFunction": installing(stack),
         "MonitorFunction": {
             "OPENSEARCH_URL": address,

@@ -64,7 +64,7 @@ def test_nothing_but_records_is_subscribed(stack: Stack) -> None:
     if stack.monitors:
         records = subscriptions.pop("MonitorRecords")
         assert records["LogGroupName"] == {"Ref": "MonitorLogGroup"}
-        assert records["FilterName"] == RECORD_FILTER  # by which the shipper believes them
+        assert records["FilterName"] == RECORD_FILTER  # by which the shipper trusts them
         assert records["FilterPattern"] == '{ ($.message = "drift") || ($.message = "verdict") }'
     for name in stack.log_groups:
         del subscriptions[name]
@@ -80,7 +80,7 @@ def test_nothing_but_records_is_subscribed(stack: Stack) -> None:
     ("LogGroup1.Properties.LogGroupName", {"Ref": "ShipperLogGroup"}),
     ("LogGroup7.DependsOn", GONE),
 )
-def test_each_place_of_the_list_has_the_filter_whose_records_are_believed(stack: Stack) -> None:
+def test_each_place_of_the_list_has_the_filter_whose_records_are_trusted(stack: Stack) -> None:
     """Names that differ in a dash alone, and a place that is empty, are what they are."""
     record_filter = json.loads((ROOT / "events/envelope.json").read_text(encoding="utf-8"))["kinds"]["record_filter"]
     for name, group in stack.log_groups.items():

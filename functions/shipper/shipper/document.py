@@ -24,7 +24,7 @@ from shipper.decode import Payload, line
 from shipper.field_map import NO_NAMES, FieldMap
 from shipper.json_text import Fields, quoted
 from shipper.prediction import described, is_live, recognised
-from shipper.provenance import LOG, PREDICTION, RECORDS, believed
+from shipper.provenance import LOG, PREDICTION, RECORDS, is_trusted
 from shipper.read import Kind, is_system, platform, read, read_extracted
 from shipper.redact import HASHED, WITHHELD, Redaction
 
@@ -151,14 +151,14 @@ def documents(payload: Payload, rules: Rules, excluded: Counter[str], now: int, 
     Logs of `common_days` (days since 1970) go to the index of the records (shipper.log_index).
     """
     sources = _sources(payload, rules.stack)
-    believes = believed(payload, rules.record_groups)
+    trusted = is_trusted(payload, rules.record_groups)
     quick = not rules.redaction and Kind.OBJECT not in rules.exclude
     platform_matters = Kind.PLATFORM in rules.exclude
     names, prefix = rules.names, rules.prefix
     for position, event in enumerate(payload.events):
         text, message = line(event)
         found = spliced(text, platform_matters=platform_matters) if quick and not event.extracted else None
-        if found is not None and not (believes and (found.unsure or (names and found.kind == LOG))):
+        if found is not None and not (trusted and (found.unsure or (names and found.kind == LOG))):
             tail, kind, live, few = found.tail, found.kind, found.live, found.few
         else:
             sort, fields = read(text)
@@ -168,17 +168,17 @@ def documents(payload: Payload, rules: Rules, excluded: Counter[str], now: int, 
             extracted, system = _sorted(event.extracted) if event.extracted else (None, None)
             if extracted:
                 fields = read_extracted(extracted)
-            kind, known = recognised(fields, rules.names) if believes else (LOG, fields)
+            kind, known = recognised(fields, rules.names) if trusted else (LOG, fields)
             live = is_live(known)
             if rules.redaction:
                 text, fields = rules.redaction.apply(text, fields, cut=bool(extracted))
-                known = recognised(fields, rules.names)[1] if believes else fields
+                known = recognised(fields, rules.names)[1] if trusted else fields
             if kind == PREDICTION:
                 known = _described(known, rules)
             if system:
                 known = known | system
             tail, message, few = written(known), quoted(text), False
-        if not believes:
+        if not trusted:
             kind = LOG
         time = event.timestamp
         apart = kind == LOG and time // DAY not in common_days

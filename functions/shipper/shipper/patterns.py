@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
-from shipper.plain import JOINER, readings, shape
+from shipper.normal_form import JOINER, readings, shape
 
 Span = tuple[int, int]
 

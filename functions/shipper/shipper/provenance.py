@@ -17,6 +17,6 @@ RECORDS: Final = frozenset({PREDICTION, "prediction_error", "feedback", "drift",
 RECORD_FILTER: Final = "prediction-monitor-records"
 
 
-def believed(payload: Payload, record_groups: Container[str]) -> bool:
+def is_trusted(payload: Payload, record_groups: Container[str]) -> bool:
     """Whether the payload's records are trusted: by its log group, or by the name of the subscription filter."""
     return payload.log_group in record_groups or RECORD_FILTER in payload.filters

@@ -13,8 +13,8 @@ from typing import Any, Final, Literal
 import msgspec
 
 from shipper.json_text import Fields, json_object, json_value, quoted
+from shipper.normal_form import letters, readings
 from shipper.patterns import masked
-from shipper.plain import letters, readings
 from shipper.read import platform, read
 
 Action = Literal["drop", "hash"]

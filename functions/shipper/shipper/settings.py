@@ -39,7 +39,7 @@ def settings(environment: Mapping[str, str]) -> Settings:
     - `STACK`: the name that each document bears in `@stack`; without it the documents have none.
     - `INDEX_PREFIX`: the beginning of each index's name, `cwl-` where not set.
     - `RECORD_LOG_GROUPS`: log groups with trusted records, with commas.
-    - `FIELD_MAP`: names of one's own for a prediction's fields: `target=name`, with commas (shipper.field_map).
+    - `FIELD_MAP`: the user's names for a prediction's fields: `target=name`, with commas (shipper.field_map).
     """
     size = environment.get("MAX_PAYLOAD_BYTES") or str(128 * MEBIBYTE)
     if not (size.isascii() and size.isdigit() and len(size) <= DIGITS and int(size)):
@@ -84,7 +84,7 @@ def _redaction(environment: Mapping[str, str], names: FieldMap) -> Redaction | N
     if not (fields or patterns):
         return None
     found = Redaction(fields, tuple(patterns), key.encode())
-    # A line has a field of one's own under another name than the rule gives.
+    # A user's line has the field under the user's name, while a rule may name the target.
     for target, path in names.items():
         done = found.action(target)
         if done:

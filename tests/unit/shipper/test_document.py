@@ -570,7 +570,7 @@ PREDICTION = '{"message":"prediction","prediction":{"label":"first","score":0.9}
         ("", "log"),
     ],
 )
-def test_a_line_is_of_the_kind_that_it_says_where_it_is_believed(line: str, kind: str) -> None:
+def test_a_line_is_of_the_kind_that_it_says_where_it_is_trusted(line: str, kind: str) -> None:
     """A line has the same kind in both ways of reading it, whatever the redaction removes."""
     redaction = Redaction({"message": "drop", "prediction": "drop"}, ("email",), b"key")
     for rules in (Rules(), Rules(redaction=redaction)):
@@ -594,7 +594,7 @@ def test_a_line_is_of_the_kind_that_it_says_where_it_is_believed(line: str, kind
         (["ShipperFunctionPredictions-1X", f"{RECORD_FILTER}-2"], set(), "log"),
     ],
 )
-def test_a_record_is_believed_by_its_group_or_its_filter(filters: list[str], groups: set[str], kind: str) -> None:
+def test_a_record_is_trusted_by_its_group_or_its_filter(filters: list[str], groups: set[str], kind: str) -> None:
     from_filter = msgspec.structs.replace(payload(PREDICTION), filters=filters)
     _, source = parsed(only(documents(from_filter, Rules(record_groups=frozenset(groups)), Counter(), NOW)))
     assert source["@kind"] == kind

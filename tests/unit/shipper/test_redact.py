@@ -18,8 +18,8 @@ from msgspec import Raw
 from shipper import patterns, plain, redact
 from shipper.decode import LogEvent, Payload
 from shipper.document import Rules, documents
+from shipper.normal_form import readings
 from shipper.patterns import NUMBER
-from shipper.plain import readings
 from shipper.redact import PURPOSE, WITHHELD, Redaction
 from tests.unit.conftest import at_most
 from tools.root import ROOT
