@@ -82,10 +82,9 @@ Compares lines in the log group with documents in the index, interval by interva
 further kinds in the shipper's own EXCLUDE are missing by intention. Lines of the last minutes may still be on their way.
 Exit 1 when the counts differ."""
 ENVIRONMENT: Final = """\
-environment: EXCLUDE, REDACT_FIELDS, REDACT_PATTERNS, REDACT_KEY, STACK, INDEX_PREFIX, RECORD_LOG_GROUPS and FIELD_MAP as the
-shipper has them; OPENSEARCH_URL instead of --opensearch (an
-address with a password is better there). AWS credentials and region are found as by the AWS CLI. Times are ISO 8601, such as 2026-11-23 or
-2026-11-23T14:00+01:00; without a zone they are UTC."""
+environment: EXCLUDE, REDACT_FIELDS, REDACT_PATTERNS, REDACT_KEY, STACK, INDEX_PREFIX, RECORD_LOG_GROUPS and FIELD_MAP as the shipper has
+them; OPENSEARCH_URL instead of --opensearch (an address with a password is better there). AWS credentials and region are found as by the
+AWS CLI. Times are ISO 8601, such as 2026-11-23 or 2026-11-23T14:00+01:00; without a zone they are UTC."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -337,8 +336,8 @@ def _backfill_call(missing: Span, options: argparse.Namespace) -> str:
     ]
     words += ["--opensearch", re.sub(r"//[^/]*@", "//USER:PASSWORD@", options.opensearch)]
     for name in ("pattern", "region", "profile"):
-        value = getattr(options, name)
-        words += [f"--{name}={value}"] if value is not None else []  # with =, because a pattern may begin with a dash
+        given = getattr(options, name)
+        words += [f"--{name}={given}"] if given is not None else []  # with =, because a pattern may begin with a dash
     return shlex.join(words)
 
 

@@ -20,10 +20,8 @@ from shipper.json_text import quoted
 
 PAGE_EVENTS: Final = 10_000  # the largest page of FilterLogEvents
 MOST_CONSECUTIVE_FAILURES: Final = 3  # the number of payloads in a row of which the server accepted nothing
-MORE_THAN_PATTERN: Final = (
-    "applyOnTransformedLogs",
-    "fieldSelectionCriteria",
-)  # settings of a subscription that select lines in other ways than the pattern
+# Settings of a subscription that select lines in other ways than the pattern.
+MORE_THAN_PATTERN: Final = ("applyOnTransformedLogs", "fieldSelectionCriteria")
 
 Event = dict[str, Any]  # in boto3's form: eventId, timestamp, message, logStreamName
 

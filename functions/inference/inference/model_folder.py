@@ -9,7 +9,7 @@ from typing import Any, Final
 INPUTS: Final = ("input_ids", "attention_mask", "token_type_ids")  # the inputs that the function can make; a model uses some of them
 OUTPUTS: Final = ("logits", "signature", "novelty", "surprisal")
 AGAIN: Final = "make the folder with `make model`"
-# Each required field of the card: its types, a further check of its value, and the message.
+# Each required field of the card: its types, and the words for it in a message. `_holds` checks its value.
 FIELDS: Final[dict[str, tuple[type | tuple[type, ...], str]]] = {
     "name": (str, "a string"),
     "version": (str, "a string"),
@@ -45,6 +45,7 @@ def read_card(folder: Path) -> dict[str, Any]:
 
 
 def _holds(name: str, value: Any) -> bool:
+    """Whether a value, of the right type, is one that the field of this name can have."""
     if name == "labels":
         return len(value) >= 2 and len(set(map(str, value))) == len(value) and all(isinstance(each, str) and each.strip() for each in value)
     if name in {"temperature", "max_tokens"}:

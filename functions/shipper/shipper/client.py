@@ -28,16 +28,16 @@ class Keys(NamedTuple):
     token: str | None
 
     def get_frozen_credentials(self) -> Keys:
-        """Themselves: they do not change while they last."""
+        """Return these keys: they do not change while they are valid."""
         return self
 
 
 def connect(endpoint: str, environment: Mapping[str, str], user: str | None = None) -> RequestsHttpConnection:
     """A connection to `endpoint`, signed with the keys of `environment` where it is Amazon's.
 
-    A login, of the address or of `user` with `OPENSEARCH_PASSWORD` in `environment`, comes before a signature: a domain with
-    users of its own takes either, and never both. Raises `ValueError` for an address that cannot be used, and where no
-    credentials are found. The connection never retries by itself: `deliver` decides, document by document.
+    With a login nothing is signed, because a domain with users of its own accepts a login or a signature, but never both. A login
+    is in the address, or it is `user` with `OPENSEARCH_PASSWORD` of `environment`. Raises `ValueError` for an address that cannot be
+    used, and where no credentials are found. The connection never retries by itself: the caller decides.
     """
     found = address(endpoint, user=user, password=environment.get(PASSWORD))
     secure = found.scheme == "https"

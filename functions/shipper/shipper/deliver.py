@@ -66,10 +66,16 @@ class Outcome:
         return self.indexed + self.duplicate + self.rescued + self.failed
 
     def add(self, other: Outcome) -> None:
-        """Add the counts of a later outcome to this one."""
-        for name in ("indexed", "duplicate", "rescued", "excluded", "predictions", "requests", "retries", "sent_bytes"):
-            setattr(self, name, getattr(self, name) + getattr(other, name))
+        """Add the counts of a later outcome to this one, and take over its `available` and `denied`."""
+        self.indexed += other.indexed
+        self.duplicate += other.duplicate
+        self.rescued += other.rescued
+        self.excluded += other.excluded
+        self.predictions += other.predictions
         self.reasons.update(other.reasons)
+        self.requests += other.requests
+        self.retries += other.retries
+        self.sent_bytes += other.sent_bytes
         self.available, self.denied = other.available, other.denied
 
     def summary(self) -> str:
@@ -137,7 +143,8 @@ class _Delivery:
         """Send a chunk, in parts if the server refuses it as a whole. False if the server accepted nothing of it."""
         parts = _by_index(chunk) if self.by_index else [chunk]
         if len(parts) > 1:
-            return min([self.send(part) for part in parts])
+            accepted = [self.send(part) for part in parts]
+            return all(accepted)
         start = time.monotonic()
         verdict = self.request(chunk)
         if isinstance(verdict, Verdict):
@@ -277,9 +284,9 @@ class _Delivery:
 
         True if the server accepts it now: then its fields were the cause.
         """
-        lessened = rescued(document, {"type": verdict.reason} if verdict.error is None else verdict.error)
         if document.form is not Form.WHOLE or self.budget.left() <= 0:
             return False
+        lessened = rescued(document, {"type": verdict.reason} if verdict.error is None else verdict.error)
         found = self.alone(lessened, AT_ONCE_SECONDS)
         if found.fate not in {Fate.INDEXED, Fate.DUPLICATE}:
             return False

@@ -1,4 +1,4 @@
-"""A label as the name of a field: `prediction.probability.<name>` in the record, and the profile's columns."""
+"""Gives each label the name of a field: `prediction.probability.<name>` in the record, and the profile's columns."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from functools import lru_cache
 def field_names(labels: Sequence[str]) -> dict[str, str]:
     """Each of a model's labels with the name of its field, in order. `labels` is a tuple of different strings.
 
-    A dot would make an object of the field, and OpenSearch refuses a blank name: every character but letters, digits, `_` and `-`
-    becomes `_`. Where two labels then have one name, the later one gets its place among all labels as an ending.
+    Every character but letters, digits, `_` and `-` becomes `_`, because a dot would make an object of the field, and OpenSearch
+    refuses a blank name. If two labels would then have the same name, the later label's place among all labels is added to its name.
     """
     names = ["".join(each if each.isalnum() or each in "_-" else "_" for each in label) for label in labels]
     counts, seen, found = Counter(names), set[str](), {}

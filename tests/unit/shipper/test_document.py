@@ -17,7 +17,7 @@ from msgspec import Raw
 from shipper.decode import LAST_MILLISECOND, LogEvent, Payload
 from shipper.document import ENVELOPE, METADATA, NO_FIELDS, RESERVED, Document, Form, Rules, documents, spliced, written
 from shipper.json_text import clean
-from shipper.ladder import less as rescued
+from shipper.ladder import less
 from shipper.prediction import is_live, recognised
 from shipper.provenance import RECORD_FILTER
 from shipper.read import Kind, read
@@ -226,7 +226,7 @@ def test_no_depth_of_nesting_loses_the_line(depth: int, rules: Rules) -> None:
     line = '{"a":' * depth + "1" + "}" * depth
     document = made(line, rules)
     assert document.lines.count(b"\n") == 2
-    whole = rescued(document, {})
+    whole = less(document, {})
     assert whole is not None
     found = json.loads(whole.source)["@message"]
     assert found == line or (found.startswith("[withheld") and rules.redaction and depth >= 600)
@@ -316,11 +316,11 @@ def test_excluded_kinds_are_counted(excluded: frozenset[Kind], redaction: Redact
 @pytest.mark.parametrize("rules", [Rules(), REDACTION], ids=["as they are", "redacted"])
 def test_a_refused_document_comes_with_less_and_less(line: str, rules: Rules) -> None:
     whole = made(line, rules)
-    reasoned = rescued(whole, {"status": "400", "type": 'a "type"\n'})
+    reasoned = less(whole, {"status": "400", "type": 'a "type"\n'})
     assert reasoned is not None
-    bare = rescued(reasoned, {"status": "500"})
+    bare = less(reasoned, {"status": "500"})
     assert bare is not None
-    assert rescued(bare, {}) is None
+    assert less(bare, {}) is None
     assert [document.form for document in (whole, reasoned, bare)] == [Form.WHOLE, Form.RESCUED, Form.BARE]
     envelope = STANDARD | {"@message": line}
     assert parsed(reasoned)[1] == envelope | {"@rescued": {"status": "400", "type": 'a "type"\n'}}
@@ -331,9 +331,9 @@ def test_a_refused_document_comes_with_less_and_less(line: str, rules: Rules) ->
 @given(line=ANY_TEXT | st.builds(json.dumps, OBJECTS), error=st.dictionaries(st.text(), st.text(), max_size=3))
 def test_any_refused_document_comes_with_less(line: str, error: dict[str, str]) -> None:
     whole = made(line)
-    reasoned = rescued(whole, error)
+    reasoned = less(whole, error)
     assert reasoned is not None
-    bare = rescued(reasoned, {})
+    bare = less(reasoned, {})
     assert bare is not None
     envelope = {name: value for name, value in parsed(whole)[1].items() if name in ENVELOPE}
     assert parsed(reasoned)[1] == envelope | {"@rescued": error}

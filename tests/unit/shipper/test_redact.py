@@ -15,7 +15,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from msgspec import Raw
 
-from shipper import patterns, plain, redact
+from shipper import normal_form, patterns, redact
 from shipper.decode import LogEvent, Payload
 from shipper.document import Rules, documents
 from shipper.normal_form import readings
@@ -403,9 +403,9 @@ def test_decoding_ends_after_as_many_levels_as_there_are(text: str) -> None:
     for count in (100, 1_000, 10_000):
         assert sum(len(reading) for reading, _ in readings(text * count)) <= 3 * len(text) * count
     nested = "a@b.de"
-    for _ in range(plain.LEVELS):
+    for _ in range(normal_form.LEVELS):
         nested = nested.replace("@", "%40").replace("%", "&#37;").replace("&", r"\x26")
-    assert len(list(readings(nested))) <= plain.LEVELS + 1
+    assert len(list(readings(nested))) <= normal_form.LEVELS + 1
 
 
 @given(st.text(st.sampled_from(list("%25\\xu0041&amp;#6;@a1.é \u3000"))))
