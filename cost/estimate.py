@@ -166,7 +166,7 @@ def api(size: Size, prices: dict[str, Price]) -> Line:
 
 
 def log_gb(size: Size) -> float:
-    """GB of log lines in a month: of inference function, API and shipper. Replay and domain write little."""
+    """GB of log lines in a month: of inference function, API and shipper. Replay, monitor and domain write little."""
     request = INFERENCE_LOG_BYTES + INFERENCE_LOG_LINES * LINE_BYTES + API_LOG_BYTES + LINE_BYTES
     payload = SHIPPER_LOG_BYTES + SHIPPER_LOG_LINES * LINE_BYTES
     return (size.predictions * request + size.payloads * payload) / GB

@@ -44,7 +44,7 @@ SETS: Final = 21  # of predictions
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """How much is drawn: of the dial's traffic, of the bars', splits of independent rows, baselines of power; documents to read."""
+    """The numbers of draws for the dial's table and for other traffic, of splits, of baselines under drift, and of documents to read."""
 
     dial: int = 120
     bars: int = 20

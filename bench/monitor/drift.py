@@ -13,17 +13,17 @@ Drift = Callable[[Table, Index, str, Chance], Index]
 
 
 def changed(how: str, share: float) -> Drift:
-    """So many of the rows are changed in one of the ways of `texts.CHANGES`."""
+    """A drift that changes this share of the rows in one of the ways of `texts.CHANGES`."""
     return lambda source, rows, of, chance: altered(source, rows, of, how, share=share, chance=chance)
 
 
 def joined(name: str, share: float) -> Drift:
-    """So many of the rows are of another set."""
+    """A drift that replaces this share of the rows by rows of another set."""
     return lambda source, rows, _, chance: mixed(rows, source.all(name), share, chance)
 
 
 def repeated(share: float) -> Drift:
-    """So many of the rows are one and the same sentence."""
+    """A drift that replaces this share of a window's rows by one sentence."""
 
     def change(source: Table, rows: Index, of: str, chance: Chance) -> Index:
         return np.where(parts(rows, share, chance), chance.choice(source.all(of), len(rows))[:, None], rows)
@@ -32,7 +32,7 @@ def repeated(share: float) -> Drift:
 
 
 def replaced(by: Pool) -> Drift:
-    """All rows are bursts of other documents."""
+    """A drift that replaces all rows by bursts of other documents."""
     return lambda _, rows, __, chance: bursts(by, rows.size, chance).reshape(rows.shape)
 
 

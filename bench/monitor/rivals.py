@@ -1,4 +1,4 @@
-"""What other monitors would say of the same windows: PSI, Kolmogorov-Smirnov, Evidently's default preset by its published rule."""
+"""Verdicts of other monitors on the same windows: PSI, Kolmogorov-Smirnov, Evidently's default preset by its published rule."""
 
 from __future__ import annotations
 

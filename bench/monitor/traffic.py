@@ -74,9 +74,9 @@ def table(sets: Mapping[str, Rows]) -> Table:
 
 
 def windows(source: Table, rows: Index, *, start: float = MONDAY, squares: bool = True) -> Windows:
-    """Windows of rows, (windows, rows of each), one after the other at `DAY_ROWS` a day, as the summaries of their slots.
+    """Windows of rows, (windows, rows of each), one after the other at `DAY_ROWS` a day, as the monitor gets them from summaries.
 
-    Sums of squares, of which a baseline needs them, are left out where `squares` is false.
+    Only a baseline needs sums of squares; `squares=False` leaves them out.
     """
     count, size = rows.shape
     flat = rows.ravel()
@@ -164,7 +164,7 @@ def halves(seed: int) -> tuple[Callable[[Index], NDArray[np.bool_]], Callable[[I
 
 
 def bursts(of: Pool, count: int, chance: Chance, weight: NDArray[np.float64] | None = None) -> Index:
-    """So many rows: whole documents in their order, drawn again and again; `weight` of each document."""
+    """`count` rows of documents that are drawn again and again, by `weight` where given; each document is whole and in its order."""
     mean = float(np.average(of.lengths, weights=weight))
     drawn = np.zeros(0, dtype=np.int64)
     while (have := int(of.lengths[drawn].sum())) < count:
@@ -182,7 +182,7 @@ def steady(of: Pool) -> Callable[[int, Chance], Index]:
 
 
 def by_hour(of: Pool, swing: float) -> Callable[[int, Chance], Index]:
-    """The same with genres that come and go: of half of them `1 + swing` times as many at noon, of the others at midnight."""
+    """As `steady`, but genres come and go: half of them are `1 + swing` times as frequent at noon, the others at midnight."""
     side = np.where(of.genre % 2 == 0, 1.0, -1.0)
 
     def made(days: int, chance: Chance) -> Index:
@@ -216,7 +216,7 @@ def mixed(rows: Index, others: Index, share: float, chance: Chance) -> Index:
 
 
 def altered(source: Table, rows: Index, of: str, how: str, *, share: float, chance: Chance) -> Index:
-    """`rows` of set `of`, (windows, size), this share of them changed."""
+    """`rows`, (windows, size), of set `of`, with this share of each window changed."""
     hit = parts(rows, share, chance)
     inside = (rows >= source.first[of]) & (rows < source.first[of] + source.size[of])
     return np.where(hit & inside, source.changed(rows, of, how), rows)

@@ -1,4 +1,4 @@
-"""Signals that are armed, their findings and their delays, by predictions a day."""
+"""Measures by predictions a day: whether a baseline is armed, its delay, and the drifts that it finds."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def _says(planned: Plan) -> dict[str, Any]:
 
 
 def _promised(reference: Baseline, planned: Plan, a_day: int) -> dict[str, Any]:
-    """What can be known before any drift comes."""
+    """The delay of a notice and the smallest δ, which are known before any drift."""
     row, size = dial.choose(planned.windows).row, reference.rows_a_window
     assert reference.means
     smallest = smallest_effect(
@@ -103,7 +103,7 @@ def _promised(reference: Baseline, planned: Plan, a_day: int) -> dict[str, Any]:
 
 
 def _found(source: Table, reference: Baseline, rows: Index, chance: Chance) -> dict[str, float]:
-    """The share of windows found, of each drift."""
+    """For each drift: the share of windows in which it is found."""
     level = dial.choose(reference.windows).row.level
     return {
         name: round(float(judge(traffic.windows(source, BURSTS[name](source, rows, "ewt", chance)), reference).unusual(level).mean()), 2)
