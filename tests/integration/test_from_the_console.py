@@ -205,6 +205,7 @@ def test_the_day_of_the_move_keeps_its_mapping_and_the_next_day_has_ours(bare: t
     today, tomorrow = events_of(4, whole, dated, LINES[0], never), events_of(5, whole, dated, LINES[0], never)
 
     assert results(console(url, today[:2])) == ["created"] * 2
+    documents(url, today[:2])  # refreshed by it: the shipper counts by a search
     install(desired_state([], opensearch=url), say=lambda _: None)
     assert ours(shipper, today) == outcome(indexed=1, duplicate=2, rescued=1)
     assert ours(shipper, tomorrow) == outcome(indexed=4)

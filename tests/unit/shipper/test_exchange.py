@@ -44,7 +44,7 @@ def serving(serve: Serve) -> Iterator[tuple[str, list[socket.socket]]]:
                     threading.Thread(target=run, args=(connection,), daemon=True).start()
 
         def run(connection: socket.socket) -> None:
-            with suppress(OSError):
+            with suppress(OSError):  # the client or the test has closed it
                 serve(connection, over)
 
         threading.Thread(target=accept, daemon=True).start()
@@ -58,7 +58,7 @@ def serving(serve: Serve) -> Iterator[tuple[str, list[socket.socket]]]:
 
 def dripping_headers(connection: socket.socket, over: threading.Event) -> None:
     """One byte each 0.1 s, so that no read takes long."""
-    connection.recv(65536)
+    read_request(connection)
     drip(connection, over)
 
 
@@ -143,7 +143,7 @@ def in_turn(*serves: Serve) -> Serve:
     left = list(serves)
 
     def serve(connection: socket.socket, over: threading.Event) -> None:
-        while True:
+        while not over.is_set():
             (left.pop(0) if len(left) > 1 else left[0])(connection, over)
 
     return serve
