@@ -333,6 +333,7 @@ def test_every_line_is_in_the_index_once_whatever_the_server_does(way: Way) -> N
     assert way.seen["replayed while the server misbehaved"] > 0
     for name in (*map(str.lower, COUNTS), "rescued", "bare", "whole", "invocations with known counts"):
         assert way.seen[name] > PAYLOADS / 10, name
+    assert way.seen["unanswered alone"] < PAYLOADS / 10
 
 
 def check(case: Case, way: Way, patch: pytest.MonkeyPatch) -> None:
@@ -377,7 +378,8 @@ def complete(case: Case, world: World, way: Way) -> None:
             assert "@rescued" in source or case.mood.strict or case.mood.limit < 10_000_000  # what one taught the others
             way.seen["rescued" if "@rescued" in source else "bare"] += 1
         elif source.get("@rescued", {}).keys() == {"type"} and (way.unanswered.count or case.mood.troubled):
-            pass  # alone, the server failed on it or did not answer in time, then took it without its fields: no refusal, so no status
+            # alone, the server failed on it or did not answer in time, then took it without its fields: no refusal, so no status
+            way.seen["unanswered alone"] += 1
         elif case.mood.limit < 10_000_000 and "@rescued" in source:
             assert source["@rescued"]["status"] == "413"  # larger than one that was too large alone: not sent whole at all
         else:
