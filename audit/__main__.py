@@ -12,7 +12,9 @@ from tools.root import ROOT
 
 def main() -> int:
     """Exit 0 if no vulnerability is known, 1 if one is, 2 if the service could not be asked."""
-    argparse.ArgumentParser(prog="python -m audit", description=__doc__, epilog=main.__doc__).parse_args()
+    argparse.ArgumentParser(
+        prog="python -m audit", description=__doc__, epilog=main.__doc__
+    ).parse_args()
     try:
         for path in sbom.write(ROOT / "sbom"):
             print(f"{path.relative_to(ROOT)}: {sbom.summary(path)}")

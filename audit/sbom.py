@@ -23,9 +23,20 @@ from tools.errors import UserError
 from tools.root import ROOT
 
 # The replay function is the shipper's package under another handler.
-PACKAGES: Final = {name: ROOT / "functions" / name for name in ("inference", "installer", "monitor", "shipper")}
+PACKAGES: Final = {
+    name: ROOT / "functions" / name for name in ("inference", "installer", "monitor", "shipper")
+}
 # Validated once, when the document is complete (`_rendered`): that takes some seconds.
-COMMAND: Final = (sys.executable, "-m", "cyclonedx_py", "requirements", "--spec-version", "1.6", "--output-reproducible", "--no-validate")
+COMMAND: Final = (
+    sys.executable,
+    "-m",
+    "cyclonedx_py",
+    "requirements",
+    "--spec-version",
+    "1.6",
+    "--output-reproducible",
+    "--no-validate",
+)
 
 
 def write(folder: Path) -> Iterator[Path]:
@@ -42,13 +53,19 @@ def write(folder: Path) -> Iterator[Path]:
 def summary(path: Path) -> str:
     """How much is in an SBOM, in a line."""
     components = json.loads(path.read_text(encoding="utf-8"))["components"]
-    models = [component["version"] for component in components if component["type"] == "machine-learning-model"]
+    models = [
+        component["version"]
+        for component in components
+        if component["type"] == "machine-learning-model"
+    ]
     return f"{len(components) - len(models)} packages{''.join(f', model {version}' for version in models)}"
 
 
 def version() -> str:
     """The newest heading of the changelog: a version, or unreleased."""
-    found = re.search(r"^## \[(.+?)\]", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
+    found = re.search(
+        r"^## \[(.+?)\]", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE
+    )
     if found is None:
         raise UserError("CHANGELOG.md has no heading such as ## [1.0.0]")
     return found[1].lower()
@@ -56,16 +73,24 @@ def version() -> str:
 
 def _bom(name: str, package: Path) -> Bom:
     """The package's pins as cyclonedx-py sees them, below a component for the package itself."""
-    done = subprocess.run([*COMMAND, str(package / "requirements.txt")], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [*COMMAND, str(package / "requirements.txt")], capture_output=True, text=True, check=False
+    )
     if done.returncode:
         raise UserError(f"no SBOM of {name}: {done.stderr.strip()}")
-    bom: Bom = Bom.from_json(json.loads(done.stdout))  # type: ignore[attr-defined]  # made by its decorator
+    # made by its decorator
+    bom: Bom = Bom.from_json(json.loads(done.stdout))  # type: ignore[attr-defined]
     for component in bom.components:
         component.description = None  # the line of requirements.txt with all its hashes once more
     card = package / "model" / "card.json"
     if card.exists():
         bom.components.add(_model(card))
-    bom.metadata.component = Component(name=f"prediction-monitor-{name}", version=version(), type=ComponentType.APPLICATION, bom_ref=name)
+    bom.metadata.component = Component(
+        name=f"prediction-monitor-{name}",
+        version=version(),
+        type=ComponentType.APPLICATION,
+        bom_ref=name,
+    )
     bom.register_dependency(bom.metadata.component, bom.components)
     # as `--output-reproducible` does: neither a random number nor a time
     bom.serial_number = None  # type: ignore[assignment]
@@ -84,7 +109,12 @@ def _model(path: Path) -> Component:
         bom_ref=f"model-{card['version']}",
         hashes=[_hash(path.with_name("model.onnx"))],
         components=[
-            Component(type=ComponentType.FILE, name=f"model/{each.name}", bom_ref=f"model/{each.name}", hashes=[_hash(each)])
+            Component(
+                type=ComponentType.FILE,
+                name=f"model/{each.name}",
+                bom_ref=f"model/{each.name}",
+                hashes=[_hash(each)],
+            )
             for each in files
         ],
         properties=[Property(name="prediction-monitor:profile", value=card["profile"])],
@@ -104,7 +134,11 @@ def _pedigree(card: dict[str, Any]) -> Pedigree | None:
         )
         for each in ([base] if base else [])
     ]
-    notes = "Trained on " + ", ".join(f"{corpus['name']} ({corpus['terms']})" for corpus in corpora) if corpora else None
+    notes = (
+        "Trained on " + ", ".join(f"{corpus['name']} ({corpus['terms']})" for corpus in corpora)
+        if corpora
+        else None
+    )
     return Pedigree(ancestors=ancestors, notes=notes) if ancestors or notes else None
 
 
@@ -118,7 +152,11 @@ def _model_card(card: dict[str, Any]) -> dict[str, Any]:
             "type": name,
             "value": str(figures[name]),
             "slice": measured,
-            **({"confidenceInterval": {"lowerBound": str(low), "upperBound": str(high)}} if name == "accuracy" and low is not None else {}),
+            **(
+                {"confidenceInterval": {"lowerBound": str(low), "upperBound": str(high)}}
+                if name == "accuracy" and low is not None
+                else {}
+            ),
         }
         for name in ("accuracy", "matthews", "calibration_error")
         if name in figures
@@ -135,14 +173,20 @@ def _model_card(card: dict[str, Any]) -> dict[str, Any]:
         "considerations": {
             "technicalLimitations": [
                 f"Texts of more than {card['max_tokens']} word pieces are cut.",
-                *([] if card["calibrated"] else ["Not calibrated: a score is no probability of being right."]),
+                *(
+                    []
+                    if card["calibrated"]
+                    else ["Not calibrated: a score is no probability of being right."]
+                ),
             ]
         },
     }
 
 
 def _hash(path: Path) -> HashType:
-    return HashType(alg=HashAlgorithm.SHA_256, content=hashlib.sha256(path.read_bytes()).hexdigest())
+    return HashType(
+        alg=HashAlgorithm.SHA_256, content=hashlib.sha256(path.read_bytes()).hexdigest()
+    )
 
 
 def _rendered(bom: Bom, card: dict[str, Any] | None) -> str:

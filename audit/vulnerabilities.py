@@ -1,7 +1,8 @@
 """Known vulnerabilities of the pins, found by pip-audit, and the accepted ones with reason and last day.
 
-pip-audit does the work. This module adds three things that it lacks: exceptions that end on a day, exceptions that fail when they
-match nothing any more, and an exit code of its own for packages that could not be audited.
+pip-audit does the work. This module adds three things that it lacks: exceptions that end on a day,
+exceptions that fail when they match nothing any more, and an exit code of its own for packages that
+could not be audited.
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ from tools.errors import UserError
 from tools.root import ROOT
 
 ACCEPTED: Final = ROOT / "audit" / "accepted.toml"
-# Nothing is resolved or downloaded: only the pins are looked up. `--strict` would end at the first package that the service does
-# not know, with the exit of a vulnerability; here each of them is read from the answer and counts as not audited.
+# Nothing is resolved or downloaded: only the pins are looked up. `--strict` would end at the first
+# package that the service does not know, with the exit of a vulnerability; here each of them is
+# read from the answer and counts as not audited.
 COMMAND: Final = (
     *(sys.executable, "-m", "pip_audit", "--require-hashes", "--disable-pip"),
     *("--format", "json", "--aliases", "on", "--desc", "off", "--progress-spinner", "off"),
@@ -56,7 +58,9 @@ class Finding:
     def __str__(self) -> str:
         names = f"{self.ids[0]} ({', '.join(self.ids[1:])})" if self.ids[1:] else self.ids[0]
         mended = f"mended in {', '.join(self.fixed)}" if self.fixed else "no version mends it"
-        return f"{self.package} {self.version}: {names}, {mended}; pinned in {', '.join(self.locks)}"
+        return (
+            f"{self.package} {self.version}: {names}, {mended}; pinned in {', '.join(self.locks)}"
+        )
 
 
 @dataclass(slots=True)
@@ -70,11 +74,17 @@ class Answer:
 
 def locks() -> list[Path]:
     """Every lock, of the deployed packages and of the developers' tools."""
-    return [*sorted((ROOT / "functions").glob("*/requirements.txt")), *sorted((ROOT / "requirements").glob("*.txt"))]
+    return [
+        *sorted((ROOT / "functions").glob("*/requirements.txt")),
+        *sorted((ROOT / "requirements").glob("*.txt")),
+    ]
 
 
 def check(paths: Iterable[Path], accepted: Path) -> int:
-    """Report the findings. 0: none, or accepted ones; 1: others, or a bad exception; 2: not all pins were audited."""
+    """Report the findings.
+
+    0: none, or accepted ones; 1: others, or a bad exception; 2: not all pins were audited.
+    """
     exceptions = read(accepted)
     answer = Answer()
     for path in paths:
@@ -89,12 +99,17 @@ def verdict(answer: Answer, exceptions: list[Accepted]) -> int:
         print(f"FAILED: {failure}", file=sys.stderr)
     if answer.unknown:
         (reason, lock), *others = answer.unknown.items()
-        print(f"NOT RUN: {1 + len(others)} answers are missing; the first, for {lock}: {reason}. {ELSEWHERE}", file=sys.stderr)
+        print(
+            f"NOT RUN: {1 + len(others)} answers are missing; the first, for {lock}: {reason}. {ELSEWHERE}",
+            file=sys.stderr,
+        )
     if failures:
         return 1
     if answer.unknown:
         return 2
-    print(f"{len(answer.pins)} pinned packages: nothing is known against them{' that is not accepted' if answer.findings else ''}")
+    print(
+        f"{len(answer.pins)} pinned packages: nothing is known against them{' that is not accepted' if answer.findings else ''}"
+    )
     return 0
 
 
@@ -104,21 +119,29 @@ def read(path: Path) -> list[Accepted]:
         entries = tomllib.loads(path.read_text(encoding="utf-8")).get("accepted", [])
         exceptions = [Accepted(**entry) for entry in entries]
     except (tomllib.TOMLDecodeError, TypeError) as problem:
-        raise UserError(f"{path.name}: {problem}: each [[accepted]] has id, package, reason and until, and nothing else") from problem
+        raise UserError(
+            f"{path.name}: {problem}: each [[accepted]] has id, package, reason and until, and nothing else"
+        ) from problem
     for each in exceptions:
         if type(each.until) is not date or not str(each.reason).strip():
-            raise UserError(f"{path.name}: {each.id} of {each.package} needs a reason, and a date such as 2026-12-31 as until")
+            raise UserError(
+                f"{path.name}: {each.id} of {each.package} needs a reason, and a date such as 2026-12-31 as until"
+            )
     return exceptions
 
 
 def ask(path: Path, answer: Answer) -> None:
     """Add pip-audit's findings for a lock to the answer."""
-    done = subprocess.run([*COMMAND, "--requirement", str(path)], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [*COMMAND, "--requirement", str(path)], capture_output=True, text=True, check=False
+    )
     name = str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else path.name
     try:
         dependencies: list[dict[str, Any]] = json.loads(done.stdout)["dependencies"]
     except (ValueError, KeyError):  # it ended before it had asked about all
-        answer.unknown.setdefault((done.stderr.strip() or "pip-audit said nothing").splitlines()[-1][:LONGEST], name)
+        answer.unknown.setdefault(
+            (done.stderr.strip() or "pip-audit said nothing").splitlines()[-1][:LONGEST], name
+        )
         return
     for dependency in dependencies:
         if "skip_reason" in dependency:
@@ -128,7 +151,9 @@ def ask(path: Path, answer: Answer) -> None:
         answer.pins.add((package, version))
         for found in dependency["vulns"]:
             ids, fixed = (found["id"], *found["aliases"]), tuple(found["fix_versions"])
-            answer.findings.setdefault((package, version, ids[0]), Finding(package, version, ids, fixed)).locks.append(name)
+            answer.findings.setdefault(
+                (package, version, ids[0]), Finding(package, version, ids, fixed)
+            ).locks.append(name)
 
 
 def _failures(answer: Answer, exceptions: list[Accepted], today: date) -> Iterator[str]:
@@ -143,7 +168,9 @@ def _failures(answer: Answer, exceptions: list[Accepted], today: date) -> Iterat
     for each in exceptions:
         if each not in valid:
             yield f"the exception for {each.id} of {each.package} held until {each.until}: mend it, or give a new reason and date"
-        elif not answer.unknown and not any(_matches(each, finding) for finding in answer.findings.values()):
+        elif not answer.unknown and not any(
+            _matches(each, finding) for finding in answer.findings.values()
+        ):
             yield f"the exception for {each.id} of {each.package} matches no finding any more: take it out of audit/accepted.toml"
 
 

@@ -1,7 +1,8 @@
 """`make bench`: the cost of shipping and predicting beside their rivals, in one run.
 
-The shipper's processor time is that of this process; OpenSearch is played by a process of its own on 127.0.0.1 that keeps nothing.
-A missed target does not fail the run: the machine may be slow, or busy.
+The shipper's processor time is that of this process; OpenSearch is played by a process of its own
+on 127.0.0.1 that keeps nothing. A missed target does not fail the run: the machine may be slow, or
+busy.
 """
 
 from __future__ import annotations
@@ -51,7 +52,9 @@ def main() -> int:
             print(f"bench: {problem}", file=sys.stderr)
             return 2
         if not options.console:
-            page.print(f"{CONSOLE}: NOT RUN, no copy of it was given (make bench CONSOLE=function.js)")
+            page.print(
+                f"{CONSOLE}: NOT RUN, no copy of it was given (make bench CONSOLE=function.js)"
+            )
         if not options.against:
             rows += cost(log, url, scale, start)
             rows += memory(log, url, scale, start)
@@ -59,8 +62,12 @@ def main() -> int:
             rows += deployed(scale, start)
             rival = (inference.TRAINING / "bin" / "python").exists()
             if not rival:
-                page.print(f"{inference.PIPELINE}: left out, {inference.TRAINING.name} is not installed (make bench without QUICK does)")
-            rows += inference.inference(inference.QUICK if options.quick else inference.FULL, start, rival=rival)
+                page.print(
+                    f"{inference.PIPELINE}: left out, {inference.TRAINING.name} is not installed (make bench without QUICK does)"
+                )
+            rows += inference.inference(
+                inference.QUICK if options.quick else inference.FULL, start, rival=rival
+            )
     page.print(table(rows, targets=scale.full, processor=machine()["cpu"]))
     out = destination(options.out, quick=options.quick or bool(options.against))
     if out:
@@ -70,7 +77,13 @@ def main() -> int:
 
 
 def _rounds(options: argparse.Namespace) -> dict[int, int]:
-    return payload_rows.QUICK if options.quick else payload_rows.ROUNDS_AGAINST if options.against else payload_rows.ROUNDS
+    return (
+        payload_rows.QUICK
+        if options.quick
+        else payload_rows.ROUNDS_AGAINST
+        if options.against
+        else payload_rows.ROUNDS
+    )
 
 
 def destination(asked: Path | None, *, quick: bool) -> Path | None:
@@ -80,13 +93,36 @@ def destination(asked: Path | None, *, quick: bool) -> Path | None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m bench", description="What shipping and predicting cost beside their rivals, in one run."
+        prog="python -m bench",
+        description="What shipping and predicting cost beside their rivals, in one run.",
     )
-    parser.add_argument("--quick", action="store_true", help="small payloads and few rounds: shows that it works, its figures say little")
-    parser.add_argument("--no-package", action="store_true", help="leave out the built package (import, size): no `make build` needed")
-    parser.add_argument("--against", metavar="COMMIT", help="only the shipper's invocations: of this tree and of COMMIT, in turn")
-    parser.add_argument("--console", type=Path, metavar="FILE", help="a copy of the function that the CloudWatch console generates")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="default: bench/results.json; with --quick or --against none")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="small payloads and few rounds: shows that it works, its figures say little",
+    )
+    parser.add_argument(
+        "--no-package",
+        action="store_true",
+        help="leave out the built package (import, size): no `make build` needed",
+    )
+    parser.add_argument(
+        "--against",
+        metavar="COMMIT",
+        help="only the shipper's invocations: of this tree and of COMMIT, in turn",
+    )
+    parser.add_argument(
+        "--console",
+        type=Path,
+        metavar="FILE",
+        help="a copy of the function that the CloudWatch console generates",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="FILE",
+        help="default: bench/results.json; with --quick or --against none",
+    )
     return parser.parse_args()
 
 

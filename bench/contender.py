@@ -57,21 +57,31 @@ def contender(name: str, url: str, tree: Path = ROOT) -> Iterator[Contender]:
     """Start the contender `handler`, `signed handler` or `floor` (bench.measured) with the shipper of a source tree."""
     paths = os.pathsep.join(map(str, (tree / SHIPPER, ROOT)))
     command = (sys.executable, "-P", "-m", "bench.measured", name, url)
-    with _running(command, os.environ | {"PYTHONPATH": paths, "PYTHONDONTWRITEBYTECODE": "1"}) as found:
+    with _running(
+        command, os.environ | {"PYTHONPATH": paths, "PYTHONDONTWRITEBYTECODE": "1"}
+    ) as found:
         yield found
 
 
 @contextmanager
 def console_function(file: Path, url: str) -> Iterator[Contender]:
     """Start a copy of the function that the CloudWatch console generates."""
-    with _running(("node", str(ROOT / "bench" / "measured.cjs"), str(file), url), dict(os.environ)) as found:
+    with _running(
+        ("node", str(ROOT / "bench" / "measured.cjs"), str(file), url), dict(os.environ)
+    ) as found:
         yield found
 
 
 @contextmanager
 def _running(command: Sequence[str], environment: dict[str, str]) -> Iterator[Contender]:
     process = subprocess.Popen(
-        command, env=environment, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8"
+        command,
+        env=environment,
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
     )
     with process:
         try:

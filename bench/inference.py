@@ -67,10 +67,16 @@ class Predictor(NamedTuple):
 
 
 def inference(scale: Rounds, start: Start, *, rival: bool) -> Iterator[Row]:
-    """Time of a prediction by length, of a batch, of a whole invocation; of loading; memory; size. On one thread."""
+    """Time of a prediction by length, of a batch, of a whole invocation; of loading; memory; size.
+
+    On one thread.
+    """
     with TemporaryDirectory() as folder, ExitStack() as stack:
         names = ["ours", *(["pipeline"] if rival else [])]
-        commands = {"ours": _ours(), "pipeline": _pipeline(Path(folder) / "restored") if rival else ([], {})}
+        commands = {
+            "ours": _ours(),
+            "pipeline": _pipeline(Path(folder) / "restored") if rival else ([], {}),
+        }
         loaded: dict[str, list[float]] = {name: [] for name in names}
         tick = start("load the model", scale.starts)
         for _ in range(scale.starts):
@@ -78,7 +84,13 @@ def inference(scale: Rounds, start: Start, *, rival: bool) -> Iterator[Row]:
                 with predictor(*commands[name]) as found:
                     loaded[name].append(found.loaded)
             tick()
-        yield _row("import and model: pipeline / ours", loaded, median, MILLISECONDS, Target("≤", 500, "value"))
+        yield _row(
+            "import and model: pipeline / ours",
+            loaded,
+            median,
+            MILLISECONDS,
+            Target("≤", 500, "value"),
+        )
 
         predictors = {name: stack.enter_context(predictor(*commands[name])) for name in names}
         peaks = dict.fromkeys(names, 0)
@@ -100,25 +112,66 @@ def inference(scale: Rounds, start: Start, *, rival: bool) -> Iterator[Row]:
             title = f"one prediction, {size} tokens"
             times = seconds(title, "one", [text(size)] * scale.predictions)
             middle = {name: [median(one) for one in rounds] for name, rounds in times.items()}
-            yield _row(f"{title}: pipeline / ours", middle, median, MILLISECONDS, Target("≥", 4) if size == TARGET_SIZE else None)
+            yield _row(
+                f"{title}: pipeline / ours",
+                middle,
+                median,
+                MILLISECONDS,
+                Target("≥", 4) if size == TARGET_SIZE else None,
+            )
             if size == TARGET_SIZE:
-                yield Row(f"{title}, p50", median(middle["ours"]) * MILLISECONDS.factor, MILLISECONDS.name, target=Target("≤", 3, "value"))
-            every = {name: [one for figures in rounds for one in figures] for name, rounds in times.items()}
-            yield _row(f"{title}, p99: pipeline / ours", every, lambda figures: quantiles(figures, n=100)[98], MILLISECONDS, pairs=False)
+                yield Row(
+                    f"{title}, p50",
+                    median(middle["ours"]) * MILLISECONDS.factor,
+                    MILLISECONDS.name,
+                    target=Target("≤", 3, "value"),
+                )
+            every = {
+                name: [one for figures in rounds for one in figures]
+                for name, rounds in times.items()
+            }
+            yield _row(
+                f"{title}, p99: pipeline / ours",
+                every,
+                lambda figures: quantiles(figures, n=100)[98],
+                MILLISECONDS,
+                pairs=False,
+            )
         times = seconds("an invocation", "handler", [text(TARGET_SIZE)] * scale.predictions)
         middle = {name: [median(one) for one in rounds] for name, rounds in times.items()}
         yield _row("an invocation, request to log: pipeline / ours", middle, median, MILLISECONDS)
-        times = seconds(f"a batch of {BATCH}", "batch", [text(5 + number % 20) for number in range(BATCH)])
+        times = seconds(
+            f"a batch of {BATCH}", "batch", [text(5 + number % 20) for number in range(BATCH)]
+        )
         whole = {name: [one / BATCH for (one,) in rounds] for name, rounds in times.items()}
-        yield _row(f"a sentence in a batch of {BATCH}: pipeline / ours", whole, median, MILLISECONDS)
-        yield _row("peak memory: pipeline / ours", {name: [float(peak)] for name, peak in peaks.items()}, median, MEBIBYTES)
+        yield _row(
+            f"a sentence in a batch of {BATCH}: pipeline / ours", whole, median, MILLISECONDS
+        )
+        yield _row(
+            "peak memory: pipeline / ours",
+            {name: [float(peak)] for name, peak in peaks.items()},
+            median,
+            MEBIBYTES,
+        )
     yield from _descriptors(scale, start)
-    sizes = {"ours": [float(_size(PACKAGE))], **({"pipeline": [float(_size(TRAINING))]} if rival else {})}
-    yield _row("inference package: pipeline's environment / ours", sizes, median, MEBIBYTES, Target("≤", 110, "value"))
+    sizes = {
+        "ours": [float(_size(PACKAGE))],
+        **({"pipeline": [float(_size(TRAINING))]} if rival else {}),
+    }
+    yield _row(
+        "inference package: pipeline's environment / ours",
+        sizes,
+        median,
+        MEBIBYTES,
+        Target("≤", 110, "value"),
+    )
 
 
 def _descriptors(scale: Rounds, start: Start) -> Iterator[Row]:
-    """Measure the cost of signature, novelty and surprisal in a prediction. Alternates between the model file with and without them."""
+    """Measure the cost of signature, novelty and surprisal in a prediction.
+
+    Alternates between the model file with and without them.
+    """
     shipped = onnx.load(PACKAGE / "model" / "model.onnx")
     tokenizer = Tokenizer.from_file(str(PACKAGE / "model" / "tokenizer.json"))
     tokenizer.no_padding()
@@ -126,7 +179,10 @@ def _descriptors(scale: Rounds, start: Start) -> Iterator[Row]:
     feed = {"input_ids": ids, "attention_mask": np.ones_like(ids)}
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
-    sessions = [onnxruntime.InferenceSession(model.SerializeToString(), options) for model in (shipped, logits_only(shipped))]
+    sessions = [
+        onnxruntime.InferenceSession(model.SerializeToString(), options)
+        for model in (shipped, logits_only(shipped))
+    ]
     rounds: list[tuple[float, float]] = []
     tick = start("signature, novelty, surprisal", scale.rounds)
     for _ in range(scale.rounds):
@@ -163,7 +219,9 @@ def text(tokens: int) -> str:
 def predictor(command: list[str], environment: dict[str, str]) -> Iterator[Predictor]:
     """The process, ended afterwards."""
     pipe = subprocess.PIPE
-    with subprocess.Popen(command, env=environment, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True) as process:
+    with subprocess.Popen(
+        command, env=environment, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True
+    ) as process:
         assert process.stdin
         assert process.stdout
         into, out = process.stdin, process.stdout
@@ -187,10 +245,36 @@ def _ours() -> tuple[list[str], dict[str, str]]:
 def _pipeline(folder: Path) -> tuple[list[str], dict[str, str]]:
     """The rival in the environment of training, with the weights of the package's model file."""
     python = str(TRAINING / "bin" / "python")
-    environment = {"PATH": os.defpath, "HOME": str(folder.parent), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
-    restore = [python, "-m", "training.restored", "--model", str(PACKAGE / "model"), "--out", str(folder)]
-    subprocess.run(restore, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
-    return [python, "-B", str(ROOT / "bench" / "predictor.py"), "pipeline", str(folder)], environment
+    environment = {
+        "PATH": os.defpath,
+        "HOME": str(folder.parent),
+        "HF_HUB_OFFLINE": "1",
+        "OMP_NUM_THREADS": "1",
+    }
+    restore = [
+        python,
+        "-m",
+        "training.restored",
+        "--model",
+        str(PACKAGE / "model"),
+        "--out",
+        str(folder),
+    ]
+    subprocess.run(
+        restore,
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        check=True,
+    )
+    return [
+        python,
+        "-B",
+        str(ROOT / "bench" / "predictor.py"),
+        "pipeline",
+        str(folder),
+    ], environment
 
 
 def _row(
@@ -205,10 +289,27 @@ def _row(
     """One figure of each; the ratio is that of the rounds' pairs, or of the two figures."""
     mine = of(figures["ours"]) * unit.factor
     if "pipeline" not in figures:
-        return Row(name.partition(": ")[0], mine, unit.name, target=target if target and target.of == "value" else None)
+        return Row(
+            name.partition(": ")[0],
+            mine,
+            unit.name,
+            target=target if target and target.of == "value" else None,
+        )
     other = of(figures["pipeline"]) * unit.factor
-    return Row(name, mine, unit.name, PIPELINE, other, ratio(figures["pipeline"], figures["ours"]) if pairs else other / mine, target)
+    return Row(
+        name,
+        mine,
+        unit.name,
+        PIPELINE,
+        other,
+        ratio(figures["pipeline"], figures["ours"]) if pairs else other / mine,
+        target,
+    )
 
 
 def _size(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+    return sum(
+        path.stat().st_size
+        for path in folder.rglob("*")
+        if path.is_file() and not path.is_symlink()
+    )

@@ -37,14 +37,28 @@ class Times(NamedTuple):
     wall: list[float]
 
 
-def interleaved(contenders: Mapping[str, Contender], expected: int, rounds: int, tick: Callable[[], None]) -> dict[str, Times]:
+def interleaved(
+    contenders: Mapping[str, Contender], expected: int, rounds: int, tick: Callable[[], None]
+) -> dict[str, Times]:
     """Every contender of this process once a round. Each call must give `expected`."""
-    return in_turn({name: partial(_here, contender) for name, contender in contenders.items()}, expected, rounds, tick)
+    return in_turn(
+        {name: partial(_here, contender) for name, contender in contenders.items()},
+        expected,
+        rounds,
+        tick,
+    )
 
 
-def in_turn(samplers: Mapping[str, Sampler], expected: int, rounds: int, tick: Callable[[], None]) -> dict[str, Times]:
-    """A sample of each once a round, a round's first one being another each time. Each call must give `expected`."""
-    repetitions = {name: _repetitions(name, sampler, expected) for name, sampler in samplers.items()}
+def in_turn(
+    samplers: Mapping[str, Sampler], expected: int, rounds: int, tick: Callable[[], None]
+) -> dict[str, Times]:
+    """A sample of each once a round, a round's first one being another each time.
+
+    Each call must give `expected`.
+    """
+    repetitions = {
+        name: _repetitions(name, sampler, expected) for name, sampler in samplers.items()
+    }
     times = {name: Times([], []) for name in samplers}
     names = list(samplers)
     for number in range(rounds):

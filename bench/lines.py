@@ -22,7 +22,17 @@ SEED: Final = 20261123
 NOON: Final = 1_795_435_200_123  # 2026-11-23T12:00:00.123Z
 FIRST_ID: Final = 385 * 10**53
 # How many of 100 lines are of which kind. One of each is in every mixed log, however short.
-MIX: Final = {"record": 40, "prefixed": 10, "start": 6, "end": 6, "report": 6, "metrics": 12, "text": 12, "wrapped": 6, "broken": 2}
+MIX: Final = {
+    "record": 40,
+    "prefixed": 10,
+    "start": 6,
+    "end": 6,
+    "report": 6,
+    "metrics": 12,
+    "text": 12,
+    "wrapped": 6,
+    "broken": 2,
+}
 TEXTS: Final = (
     "loading model from /var/task/model",
     "2026-11-23 12:00:00,123 WARNING retrying in 0.2 s (attempt 2 of 5): connection reset by peer",
@@ -44,7 +54,12 @@ def printed(count: int) -> Printed:
     result = subprocess.run(
         [sys.executable, "-m", "bench.print_records"],
         input=json.dumps(sentences(count)),
-        env=os.environ | {"PYTHONPATH": f"{folder}:{ROOT}", "HASH_KEY": "the key of the bench", "LOG_TEXT": "true"},
+        env=os.environ
+        | {
+            "PYTHONPATH": f"{folder}:{ROOT}",
+            "HASH_KEY": "the key of the bench",
+            "LOG_TEXT": "true",
+        },
         stdout=subprocess.PIPE,
         text=True,
         encoding="utf-8",
@@ -59,7 +74,11 @@ def printed(count: int) -> Printed:
 def sentences(count: int) -> list[str]:
     """Sentences of 3 to 15 of the words in events/requests.json."""
     requests = json.loads((ROOT / "events" / "requests.json").read_text(encoding="utf-8"))
-    known = [sentence for request in requests for sentence in request.get("sentences", [request.get("sentence")])]
+    known = [
+        sentence
+        for request in requests
+        for sentence in request.get("sentences", [request.get("sentence")])
+    ]
     words = " ".join(known).split()
     chance = Random(SEED)  # noqa: S311  the same at every run
     return [" ".join(chance.choices(words, k=chance.randint(3, 15))) for _ in range(count)]
@@ -74,7 +93,9 @@ def records(count: int, log: Printed) -> list[str]:
 def mixed(count: int, log: Printed) -> list[str]:
     """`count` lines of every kind in `MIX`, in random order."""
     chance = Random(SEED)  # noqa: S311
-    kinds = [*MIX, *chance.choices(list(MIX), list(MIX.values()), k=max(count - len(MIX), 0))][:count]
+    kinds = [*MIX, *chance.choices(list(MIX), list(MIX.values()), k=max(count - len(MIX), 0))][
+        :count
+    ]
     chance.shuffle(kinds)
     return [line(kind, log, chance) for kind in kinds]
 
@@ -98,7 +119,10 @@ def line(kind: str, log: Printed, chance: Random) -> str:
 
 def event(lines: list[str]) -> dict[str, Any]:
     """The Lambda event that CloudWatch Logs delivers these lines with, a millisecond after each other."""
-    events = [{"id": f"{FIRST_ID + number:056d}", "timestamp": NOON + number, "message": text} for number, text in enumerate(lines)]
+    events = [
+        {"id": f"{FIRST_ID + number:056d}", "timestamp": NOON + number, "message": text}
+        for number, text in enumerate(lines)
+    ]
     return {"awslogs": {"data": base64.b64encode(gzip.compress(payload(events), 6)).decode()}}
 
 

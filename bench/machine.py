@@ -8,7 +8,17 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
-PACKAGES: Final = ("aws-lambda-powertools", "isal", "msgspec", "numpy", "onnxruntime", "opensearch-py", "requests", "tokenizers", "urllib3")
+PACKAGES: Final = (
+    "aws-lambda-powertools",
+    "isal",
+    "msgspec",
+    "numpy",
+    "onnxruntime",
+    "opensearch-py",
+    "requests",
+    "tokenizers",
+    "urllib3",
+)
 
 
 def machine() -> dict[str, Any]:
@@ -27,5 +37,9 @@ def _processor() -> str:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:
         text = ""
-    names = [line.partition(":")[2].strip() for line in text.splitlines() if line.startswith("model name")]
+    names = [
+        line.partition(":")[2].strip()
+        for line in text.splitlines()
+        if line.startswith("model name")
+    ]
     return names[0] if names else platform.processor() or "unknown"

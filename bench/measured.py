@@ -1,7 +1,8 @@
 """Measures one contender in its own process: `python -P -m bench.measured NAME URL`.
 
-It reads one task per line from standard input, and writes one line with the cost for each. It measures the handler of the source tree
-that comes first in `PYTHONPATH`, and uses nothing else from that tree.
+It reads one task per line from standard input, and writes one line with the cost for each. It
+measures the handler of the source tree that comes first in `PYTHONPATH`, and uses nothing else from
+that tree.
 """
 
 from __future__ import annotations
@@ -26,7 +27,11 @@ Call = Callable[[Any], int]
 
 STACK: Final = "prediction-monitor"
 FUNCTION: Final = f"{STACK}-ShipperFunction"
-ENVIRONMENT: Final = {"STACK": STACK, "RECORD_LOG_GROUPS": GROUP, "AWS_LAMBDA_FUNCTION_NAME": FUNCTION}
+ENVIRONMENT: Final = {
+    "STACK": STACK,
+    "RECORD_LOG_GROUPS": GROUP,
+    "AWS_LAMBDA_FUNCTION_NAME": FUNCTION,
+}
 STDOUT: Final = 1
 
 
@@ -42,12 +47,19 @@ def main() -> None:
             file = task["event"]
             if file not in events:
                 events[file] = json.loads(Path(file).read_text(encoding="utf-8"))
-            found = _log_bytes(call, events[file]) if task["log"] else _cost(call, events[file], task["calls"])
+            found = (
+                _log_bytes(call, events[file])
+                if task["log"]
+                else _cost(call, events[file], task["calls"])
+            )
             print(json.dumps(found), file=answers, flush=True)
 
 
 def _cost(call: Call, event: Any, calls: int) -> dict[str, Any]:
-    """Measure processor time of all threads and wall time, in seconds. Garbage of earlier calls is collected before the measurement."""
+    """Measure processor time of all threads and wall time, in seconds.
+
+    Garbage of earlier calls is collected before the measurement.
+    """
     gc.collect()
     cpu, wall = time.process_time(), time.perf_counter()
     counts = [call(event) for _ in range(calls)]
@@ -68,7 +80,10 @@ def _log_bytes(call: Call, event: Any) -> dict[str, Any]:
 
 @contextmanager
 def _answering() -> Iterator[TextIO]:
-    """Yield the real standard output. Lines that a handler prints go to the null device, flushed one by one as under Lambda."""
+    """Yield the real standard output.
+
+    Lines that a handler prints go to the null device, flushed one by one as under Lambda.
+    """
     with os.fdopen(os.dup(STDOUT), "w", encoding="utf-8") as answers:
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, STDOUT)
@@ -82,11 +97,21 @@ def _handler(url: str) -> Call:
 
 
 def _signed(url: str) -> Call:
-    """The handler with the signature that an Amazon domain requires. The sink does not check it, but signing costs time."""
-    from requests_aws4auth import AWS4Auth  # noqa: PLC0415  imported only for signing, as in the shipper
+    """The handler with the signature that an Amazon domain requires.
+
+    The sink does not check it, but signing costs time.
+    """
+    # imported only for signing, as in the shipper
+    from requests_aws4auth import AWS4Auth  # noqa: PLC0415
 
     module = _loaded(url)
-    module.connection.session.auth = AWS4Auth("AKIDEXAMPLE", "secret", "us-east-1", "es", session_token="token")  # noqa: S106
+    module.connection.session.auth = AWS4Auth(
+        "AKIDEXAMPLE",
+        "secret",
+        "us-east-1",
+        "es",
+        session_token="token",  # noqa: S106
+    )
     return _called(module)
 
 
@@ -104,7 +129,8 @@ def _called(module: Any) -> Call:
 
 
 def _floor(url: str) -> Call:
-    from bench.rivals import ZLIB, bodies, floor, plain_connection  # noqa: PLC0415  the shipper of this tree makes the bodies
+    # the shipper of this tree makes the bodies
+    from bench.rivals import ZLIB, bodies, floor, plain_connection  # noqa: PLC0415
 
     connection = plain_connection(url)
     ready: dict[int, list[bytes]] = {}

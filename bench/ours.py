@@ -24,24 +24,35 @@ from shipper.ship import ship
 LIMIT: Final = 2**30
 RULES: Final = Rules(stack="prediction-monitor", record_groups=frozenset({GROUP}))
 # Rules for lines of a foreign function, which have other field names and no descriptors.
-MAPPED: Final = RULES._replace(names=field_map("prediction.label=label,prediction.score=confidence,text=input"), key=b"key")
+MAPPED: Final = RULES._replace(
+    names=field_map("prediction.label=label,prediction.score=confidence,text=input"), key=b"key"
+)
 
 
-def ours(event: Any, connection: RequestsHttpConnection, seconds: float = 60.0, rules: Rules = RULES) -> Outcome:
+def ours(
+    event: Any, connection: RequestsHttpConnection, seconds: float = 60.0, rules: Rules = RULES
+) -> Outcome:
     """Ship a Lambda event, without the report at the end."""
     return ship(decode(event, LIMIT), rules, connection, RetryBudget(time.monotonic() + seconds))
 
 
 def load_handler(url: str) -> Callable[[Any], int]:
-    """Load the Lambda handler. The returned function handles an event and returns the number of indexed documents; its log is discarded."""
-    null = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115  Powertools keeps the file open
+    """Load the Lambda handler.
+
+    The returned function handles an event and returns the number of indexed documents; its log is
+    discarded.
+    """
+    # Powertools keeps the file open
+    null = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
     os.environ |= {"OPENSEARCH_URL": url, "STACK": RULES.stack, "RECORD_LOG_GROUPS": GROUP}
     with redirect_stdout(null):
         module = importlib.import_module("shipper.handler")
 
     def handle(event: Any) -> int:
         with redirect_stdout(null):
-            counts: dict[str, int] = module.handler(event, Context("prediction-monitor-ShipperFunction", str(uuid4())))
+            counts: dict[str, int] = module.handler(
+                event, Context("prediction-monitor-ShipperFunction", str(uuid4()))
+            )
         return counts["indexed"]
 
     return handle

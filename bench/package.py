@@ -12,10 +12,14 @@ from typing import Final
 from tools.root import ROOT
 
 PACKAGE: Final = ROOT / ".aws-sam" / "build" / "ShipperFunction"
-# Processor time: an import waits for nothing, and a busy machine disturbs this less than the clock's.
-PROGRAM: Final = "import time; start = time.process_time(); import {module}; print(time.process_time() - start)"
+# Processor time: an import waits for nothing, and a busy machine disturbs this less than the
+# clock's.
+PROGRAM: Final = (
+    "import time; start = time.process_time(); import {module}; print(time.process_time() - start)"
+)
 ENVIRONMENT: Final = {
-    "OPENSEARCH_URL": "https://search-x-abc.us-east-1.es.amazonaws.com",  # Amazon's, so that signing is imported; nothing is sent
+    # Amazon's, so that signing is imported; nothing is sent
+    "OPENSEARCH_URL": "https://search-x-abc.us-east-1.es.amazonaws.com",
     "AWS_REGION": "us-east-1",
     "AWS_ACCESS_KEY_ID": "none",
     "AWS_SECRET_ACCESS_KEY": "none",
@@ -29,11 +33,18 @@ class PackageMissing(Exception):
 def ensure_built(package: Path = PACKAGE) -> None:
     """Raise `PackageMissing` where the package is not built."""
     if not (package / "shipper" / "handler.py").is_file():
-        raise PackageMissing(f"{package} is missing: run `make build` first, or leave the package out with --no-package")
+        raise PackageMissing(
+            f"{package} is missing: run `make build` first, or leave the package out with --no-package"
+        )
 
 
-def import_seconds(modules: tuple[str, ...], rounds: int, tick: Callable[[], None]) -> dict[str, list[float]]:
-    """Seconds that a fresh process takes to import each module from the package, in turn. One round before is not counted."""
+def import_seconds(
+    modules: tuple[str, ...], rounds: int, tick: Callable[[], None]
+) -> dict[str, list[float]]:
+    """Seconds that a fresh process takes to import each module from the package, in turn.
+
+    One round before is not counted.
+    """
     times: dict[str, list[float]] = {module: [] for module in modules}
     for number in range(-1, rounds):
         for module in modules:
@@ -49,7 +60,11 @@ def _import(module: str) -> float:
     """-S and -P: only the package's modules can be imported, none of this environment."""
     command = [sys.executable, "-S", "-P", "-B", "-c", PROGRAM.format(module=module)]
     environment = {"PATH": os.defpath, "PYTHONPATH": str(PACKAGE), **ENVIRONMENT}
-    return float(subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True).stdout)
+    return float(
+        subprocess.run(
+            command, env=environment, stdout=subprocess.PIPE, text=True, check=True
+        ).stdout
+    )
 
 
 def size() -> int:

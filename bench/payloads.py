@@ -1,6 +1,7 @@
 """Measures whole invocations of the shipper by size of payload, compared with the floor, an earlier commit and the console's function.
 
-Each runs in a process of its own: another commit's modules have the same names, and the console's function is JavaScript.
+Each runs in a process of its own: another commit's modules have the same names, and the console's
+function is JavaScript.
 """
 
 from __future__ import annotations
@@ -37,7 +38,12 @@ Line = dict[str, Contender]
 
 
 def payloads(  # noqa: PLR0917  as its brothers, and two more
-    log: Printed, url: str, rounds: Mapping[int, int], start: Start, console: Path | None = None, against: str | None = None
+    log: Printed,
+    url: str,
+    rounds: Mapping[int, int],
+    start: Start,
+    console: Path | None = None,
+    against: str | None = None,
 ) -> Iterator[Row]:
     """Rows for payloads of each size in `rounds`, which says how many rounds; `console` is a copy of that function, `against` a commit."""
     with ExitStack() as stack:
@@ -72,7 +78,10 @@ def _payload(folder: Path, size: int, log: Printed) -> Payload:
 
 @contextmanager
 def tree(commit: str) -> Iterator[Path]:
-    """The files of a commit, in a folder that ends with this. Raises `UserError` where git knows no such commit."""
+    """The files of a commit, in a folder that ends with this.
+
+    Raises `UserError` where git knows no such commit.
+    """
     with TemporaryDirectory(prefix="bench-") as folder:
         path = Path(folder) / "tree"
         _git("worktree", "add", "--detach", str(path), f"{commit}^{{commit}}")
@@ -85,31 +94,53 @@ def tree(commit: str) -> Iterator[Path]:
 
 
 def _git(*arguments: str) -> None:
-    found = subprocess.run(("git", "-C", str(ROOT), *arguments), capture_output=True, text=True, check=False)
+    found = subprocess.run(
+        ("git", "-C", str(ROOT), *arguments), capture_output=True, text=True, check=False
+    )
     if found.returncode:
         raise UserError(f"git {' '.join(arguments)}: {found.stderr.strip()}")
 
 
 def _row(  # noqa: PLR0917
-    title: str, times: dict[str, Times], one: str, other: str, size: int, target: Target | None = None
+    title: str,
+    times: dict[str, Times],
+    one: str,
+    other: str,
+    size: int,
+    target: Target | None = None,
 ) -> Row:
     mine, rival = times[one].cpu, times[other].cpu
     return Row(
-        f"{title}: {one} / {other}", _micro(median(mine), size), _unit(size), other, _micro(median(rival), size), ratio(mine, rival), target
+        f"{title}: {one} / {other}",
+        _micro(median(mine), size),
+        _unit(size),
+        other,
+        _micro(median(rival), size),
+        ratio(mine, rival),
+        target,
     )
 
 
 def _least(title: str, times: dict[str, Times], one: str, other: str, size: int) -> Row:
     """The quickest of each: what the machine did beside it shows least there."""
     mine, rival = min(times[one].cpu), min(times[other].cpu)
-    return Row(f"{title}, quickest: {one} / {other}", _micro(mine, size), _unit(size), other, _micro(rival, size), mine / rival)
+    return Row(
+        f"{title}, quickest: {one} / {other}",
+        _micro(mine, size),
+        _unit(size),
+        other,
+        _micro(rival, size),
+        mine / rival,
+    )
 
 
 def _log_row(line: Line, payload: Payload, old: str | None) -> Row:
     mine = float(line[HANDLER].log_bytes(payload))
     rival = float(line[old].log_bytes(payload)) if old else None
     share = mine / rival if rival else None
-    return Row("log of an invocation", mine, "bytes", old, rival, share, Target("≤", LOG_BYTES, "value"))
+    return Row(
+        "log of an invocation", mine, "bytes", old, rival, share, Target("≤", LOG_BYTES, "value")
+    )
 
 
 def _micro(seconds: float, size: int) -> float:

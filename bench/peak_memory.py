@@ -1,7 +1,7 @@
 """How much memory one large payload takes at its peak, each time in a fresh process.
 
-`python -m bench.peak_memory WAY URL FILE` is that process: the way is `usual`, or `ours:SECONDS` until the deadline; the file
-holds the Lambda event as JSON.
+`python -m bench.peak_memory WAY URL FILE` is that process: the way is `usual`, or `ours:SECONDS`
+until the deadline; the file holds the Lambda event as JSON.
 """
 
 from __future__ import annotations
@@ -75,7 +75,11 @@ def _forget_peak() -> None:
 
 def _status(name: str) -> int:
     """A figure of this process's memory, in bytes."""
-    match = re.search(rf"^{name}:\s+(\d+) kB$", Path("/proc/self/status").read_text(encoding="ascii"), re.MULTILINE)
+    match = re.search(
+        rf"^{name}:\s+(\d+) kB$",
+        Path("/proc/self/status").read_text(encoding="ascii"),
+        re.MULTILINE,
+    )
     assert match
     return int(match[1]) * KIBIBYTE
 

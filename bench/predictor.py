@@ -1,7 +1,8 @@
 """A process that predicts when told to: `predictor.py ours` in the built package, `predictor.py pipeline FOLDER` with transformers.
 
-It says when it is ready, then answers each line of standard input, `{"texts": [...], "way": ...}`, with a line of seconds:
-one figure a text for `one` and `handler`, one for all of them for `batch`. One thread in both.
+It says when it is ready, then answers each line of standard input, `{"texts": [...], "way": ...}`,
+with a line of seconds: one figure a text for `one` and `handler`, one for all of them for `batch`.
+One thread in both.
 """
 
 from __future__ import annotations
@@ -26,14 +27,28 @@ def ours() -> Predictors:
     from inference import handler  # noqa: PLC0415
 
     class Context:
-        function_name, memory_limit_in_mb, invoked_function_arn, aws_request_id = "bench", "1024", "arn", "request"
+        function_name, memory_limit_in_mb, invoked_function_arn, aws_request_id = (
+            "bench",
+            "1024",
+            "arn",
+            "request",
+        )
 
     def through_handler(text: str) -> None:
-        event = {"version": "2.0", "requestContext": {"requestId": "r"}, "body": json.dumps({"sentence": text}), "isBase64Encoded": False}
+        event = {
+            "version": "2.0",
+            "requestContext": {"requestId": "r"},
+            "body": json.dumps({"sentence": text}),
+            "isBase64Encoded": False,
+        }
         assert handler.handler(event, Context())["statusCode"] == 200  # type: ignore[arg-type]
 
     predict = handler.classifier.predict
-    return {"one": predict, "handler": through_handler, "batch": lambda texts: [predict(text) for text in texts]}
+    return {
+        "one": predict,
+        "handler": through_handler,
+        "batch": lambda texts: [predict(text) for text in texts],
+    }
 
 
 def pipeline(folder: str) -> Predictors:
@@ -43,7 +58,11 @@ def pipeline(folder: str) -> Predictors:
 
     torch.set_num_threads(1)
     classify = transformers.pipeline("text-classification", model=folder, device="cpu")
-    return {"one": classify, "handler": classify, "batch": lambda texts: classify(texts, batch_size=32)}
+    return {
+        "one": classify,
+        "handler": classify,
+        "batch": lambda texts: classify(texts, batch_size=32),
+    }
 
 
 def main(name: str, *arguments: str) -> None:
@@ -65,7 +84,9 @@ def main(name: str, *arguments: str) -> None:
 
 
 def _peak() -> int:
-    found = re.search(r"^VmHWM:\s+(\d+) kB$", Path("/proc/self/status").read_text(encoding="ascii"), re.MULTILINE)
+    found = re.search(
+        r"^VmHWM:\s+(\d+) kB$", Path("/proc/self/status").read_text(encoding="ascii"), re.MULTILINE
+    )
     assert found
     return int(found[1]) * 1024
 

@@ -1,7 +1,7 @@
 """The project's own inference function over sentences: a JSON list on standard input, its log on standard output.
 
-A program of its own (`python -m bench.print_records` with functions/inference on PYTHONPATH and HASH_KEY set), so that the log is just
-what the function prints.
+A program of its own (`python -m bench.print_records` with functions/inference on PYTHONPATH and
+HASH_KEY set), so that the log is just what the function prints.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ def main(sentences: Iterable[str]) -> None:
             "body": json.dumps({"sentence": sentence}),
             "isBase64Encoded": False,
         }
-        context: Any = Context("prediction-monitor-InferenceFunction", str(uuid4()), memory_limit_in_mb="1024")
+        context: Any = Context(
+            "prediction-monitor-InferenceFunction", str(uuid4()), memory_limit_in_mb="1024"
+        )
         handler(event, context)
 
 

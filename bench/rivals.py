@@ -34,8 +34,13 @@ class Codec(NamedTuple):
     deflate: Callable[[bytes], bytes]
 
 
-ZLIB: Final = Codec(lambda data: zlib.decompress(data, GZIP), lambda data: zlib.compress(data, 1, GZIP))
-ISAL: Final = Codec(lambda data: isal_zlib.decompress(data, GZIP), lambda data: isal_zlib.compress(data, LEVEL, GZIP))
+ZLIB: Final = Codec(
+    lambda data: zlib.decompress(data, GZIP), lambda data: zlib.compress(data, 1, GZIP)
+)
+ISAL: Final = Codec(
+    lambda data: isal_zlib.decompress(data, GZIP),
+    lambda data: isal_zlib.compress(data, LEVEL, GZIP),
+)
 
 
 def usual(event: Event, client: OpenSearch) -> int:
@@ -57,7 +62,12 @@ def actions(payload: dict[str, Any]) -> Iterator[dict[str, Any]]:
             "@log_group": payload["logGroup"],
             "@log_stream": payload["logStream"],
         }
-        yield {"_op_type": "create", "_index": f"cwl-{moment:%Y.%m.%d}", "_id": event["id"], "_source": source}
+        yield {
+            "_op_type": "create",
+            "_index": f"cwl-{moment:%Y.%m.%d}",
+            "_id": event["id"],
+            "_source": source,
+        }
 
 
 def _fields(message: str) -> dict[str, Any]:
@@ -82,13 +92,22 @@ def plain_connection(url: str) -> RequestsHttpConnection:
     return RequestsHttpConnection(host=str(address.hostname), port=address.port or 80)
 
 
-def floor(event: Event, ready: Sequence[bytes], connection: RequestsHttpConnection, codec: Codec) -> int:
+def floor(
+    event: Event, ready: Sequence[bytes], connection: RequestsHttpConnection, codec: Codec
+) -> int:
     """The floor: base64, gunzip, then for each ready body gzip, one POST as the shipper's, its answer's JSON."""
     codec.inflate(base64.b64decode(event["awslogs"]["data"]))
     answered = 0
     for content in ready:
         _, _, text = connection.perform_request(
-            "POST", "/_bulk", PARAMS, codec.deflate(content), 30.0, allow_redirects=False, ignore=ANY_STATUS, headers=dict(HEADERS)
+            "POST",
+            "/_bulk",
+            PARAMS,
+            codec.deflate(content),
+            30.0,
+            allow_redirects=False,
+            ignore=ANY_STATUS,
+            headers=dict(HEADERS),
         )
         answered += len(json.loads(text)["items"])
     return answered

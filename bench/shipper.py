@@ -41,7 +41,8 @@ LineUp = Callable[..., dict[str, Contender]]
 class Scale(NamedTuple):
     """How much is measured: events and rounds of three payloads, bytes of a fourth for memory, imports, sentences to predict.
 
-    `away_seconds` is how long a payload waits for a server that is away. Targets hold for the full scale alone.
+    `away_seconds` is how long a payload waits for a server that is away. Targets hold for the full
+    scale alone.
     """
 
     sizes: tuple[int, int, int]
@@ -53,7 +54,9 @@ class Scale(NamedTuple):
     full: bool
 
 
-FULL: Final = Scale((100, 1_000, 10_000), (25, 15, 9), 40_000_000, 5.0, imports=11, sentences=300, full=True)
+FULL: Final = Scale(
+    (100, 1_000, 10_000), (25, 15, 9), 40_000_000, 5.0, imports=11, sentences=300, full=True
+)
 QUICK: Final = Scale((20, 100, 500), (2, 2, 2), 2_000_000, 1.0, imports=2, sentences=30, full=False)
 
 
@@ -62,11 +65,15 @@ def cost(log: Printed, url: str, scale: Scale, start: Start) -> Iterator[Row]:
     small, middle, large = scale.sizes
     few, some, least = scale.rounds
     with _line_up(url) as line_up:
-        times = interleaved(line_up(event(records(1, log)), OURS, FLOOR), 1, few, start("one record", few))
+        times = interleaved(
+            line_up(event(records(1, log)), OURS, FLOOR), 1, few, start("one record", few)
+        )
         yield _compared("an invocation, 1 record", times, (OURS, FLOOR), 1)
 
         name = f"{small:,} records"
-        times = interleaved(line_up(event(records(small, log)), HANDLER, OURS, FLOOR), small, few, start(name, few))
+        times = interleaved(
+            line_up(event(records(small, log)), HANDLER, OURS, FLOOR), small, few, start(name, few)
+        )
         yield _compared(name, times, (OURS, FLOOR), small, Target("≤", 2.2))
         yield _compared(name, times, (HANDLER, FLOOR), small)
 
@@ -95,7 +102,12 @@ def cost(log: Printed, url: str, scale: Scale, start: Start) -> Iterator[Row]:
 
         for size, rounds in ((middle, some), (large, least)):
             name = f"{size:,} mixed lines"
-            times = interleaved(line_up(event(mixed(size, log)), OURS, FLOOR, USUAL, USUAL_GZIP), size, rounds, start(name, rounds))
+            times = interleaved(
+                line_up(event(mixed(size, log)), OURS, FLOOR, USUAL, USUAL_GZIP),
+                size,
+                rounds,
+                start(name, rounds),
+            )
             yield _compared(name, times, (OURS, FLOOR), size)
             yield _beaten(name, times, USUAL, size)
             yield _beaten(name, times, USUAL_GZIP, size)
@@ -103,7 +115,9 @@ def cost(log: Printed, url: str, scale: Scale, start: Start) -> Iterator[Row]:
 
 def memory(log: Printed, url: str, scale: Scale, start: Start) -> Iterator[Row]:
     """The peak above what the imports leave, for one big payload: delivered, and waiting in vain until the deadline."""
-    count = scale.inflated // round(mean(len(json.dumps(line)) for line in log.records) + LINE_FRAME)
+    count = scale.inflated // round(
+        mean(len(json.dumps(line)) for line in log.records) + LINE_FRAME
+    )
     content = event(records(count, log))
     inflated = len(ZLIB.inflate(_packed(content)))
     tick = start(f"memory, {count:,} records", 3)
@@ -119,7 +133,14 @@ def memory(log: Printed, url: str, scale: Scale, start: Start) -> Iterator[Row]:
     size = "the payload, inflated"
     yield _grown("peak memory: shipper / payload", delivered, size, inflated, Target("≤", 4))
     yield _grown("peak memory, server away: shipper / payload", waiting, size, inflated)
-    yield Row("peak memory: usual way / shipper", _mib(delivered.grown), "MiB", USUAL, _mib(other.grown), other.grown / delivered.grown)
+    yield Row(
+        "peak memory: usual way / shipper",
+        _mib(delivered.grown),
+        "MiB",
+        USUAL,
+        _mib(other.grown),
+        other.grown / delivered.grown,
+    )
 
 
 def deployed(scale: Scale, start: Start) -> Iterator[Row]:
@@ -143,7 +164,10 @@ def deployed(scale: Scale, start: Start) -> Iterator[Row]:
 def _line_up(url: str) -> Iterator[LineUp]:
     """Gives the contenders of these names for one Lambda event; each has a connection of its own, which stays open."""
     with ExitStack() as stack:
-        mine, bare = stack.enter_context(closing(connect(url, {}))), stack.enter_context(closing(plain_connection(url)))
+        mine, bare = (
+            stack.enter_context(closing(connect(url, {}))),
+            stack.enter_context(closing(plain_connection(url))),
+        )
         plain = stack.enter_context(closing(OpenSearch(url)))
         packed = stack.enter_context(closing(OpenSearch(url, http_compress=True)))
         handle = load_handler(url)
@@ -164,25 +188,57 @@ def _line_up(url: str) -> Iterator[LineUp]:
         yield line_up
 
 
-def _compared(name: str, times: dict[str, Times], pair: tuple[str, str], size: int, target: Target | None = None) -> Row:
+def _compared(
+    name: str,
+    times: dict[str, Times],
+    pair: tuple[str, str],
+    size: int,
+    target: Target | None = None,
+) -> Row:
     """The cost of the first of the pair relative to the second, which is a lower bound."""
     one, rival = pair
     mine, other = times[one].cpu, times[rival].cpu
     title = f"{name}: {_short(one)} / {_short(rival)}"
-    return Row(title, _micro(mine, size), _unit(size), rival, _micro(other, size), ratio(mine, other), target)
+    return Row(
+        title,
+        _micro(mine, size),
+        _unit(size),
+        rival,
+        _micro(other, size),
+        ratio(mine, other),
+        target,
+    )
 
 
-def _beaten(name: str, times: dict[str, Times], rival: str, size: int, target: Target | None = None) -> Row:
+def _beaten(
+    name: str, times: dict[str, Times], rival: str, size: int, target: Target | None = None
+) -> Row:
     """The cost of a rival that the shipper must beat, divided by the shipper's cost."""
     mine, other = times[OURS].cpu, times[rival].cpu
     title = f"{name}: {_short(rival)} / {_short(OURS)}"
-    return Row(title, _micro(mine, size), _unit(size), rival, _micro(other, size), ratio(other, mine), target)
+    return Row(
+        title,
+        _micro(mine, size),
+        _unit(size),
+        rival,
+        _micro(other, size),
+        ratio(other, mine),
+        target,
+    )
 
 
 def _throughput(name: str, times: dict[str, Times], size: int) -> Row:
     mine, other = times[OURS].wall, times[USUAL].wall
     title = f"{name} by the clock: shipper / usual way"
-    return Row(title, size / median(mine), "events/s", USUAL, size / median(other), ratio(other, mine), Target("≥", 40_000, "value"))
+    return Row(
+        title,
+        size / median(mine),
+        "events/s",
+        USUAL,
+        size / median(other),
+        ratio(other, mine),
+        Target("≥", 40_000, "value"),
+    )
 
 
 def _micro(seconds: list[float], size: int) -> float:
@@ -198,7 +254,9 @@ def _short(name: str) -> str:
 
 
 def _grown(name: str, found: Peak, rival: str, inflated: int, target: Target | None = None) -> Row:
-    return Row(name, _mib(found.grown), "MiB", rival, _mib(inflated), found.grown / inflated, target)
+    return Row(
+        name, _mib(found.grown), "MiB", rival, _mib(inflated), found.grown / inflated, target
+    )
 
 
 def _mib(size: int) -> float:
@@ -211,7 +269,9 @@ def _packed(content: dict[str, Any]) -> bytes:
 
 def _checked(found: Peak, *, created: int = 0, failed: int = 0) -> Peak:
     if (found.created, found.failed) != (created, failed):
-        raise WrongCount(f"{found.created} documents created and {found.failed} failed, instead of {created} and {failed}")
+        raise WrongCount(
+            f"{found.created} documents created and {found.failed} failed, instead of {created} and {failed}"
+        )
     return found
 
 

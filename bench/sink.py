@@ -33,13 +33,19 @@ class _Handler(socketserver.StreamRequestHandler):
                 content = isal_zlib.decompress(content, 31)
             answer = _answer(content.count(b"\n") // 2, filtered=b"filter_path" in request)
             self.wfile.write(
-                b"HTTP/1.1 200 OK\r\ncontent-type: application/json; charset=UTF-8\r\ncontent-length: %d\r\n\r\n" % len(answer) + answer
+                b"HTTP/1.1 200 OK\r\ncontent-type: application/json; charset=UTF-8\r\ncontent-length: %d\r\n\r\n"
+                % len(answer)
+                + answer
             )
 
 
 def _answer(count: int, *, filtered: bool) -> bytes:
     items = b",".join([FILTERED if filtered else WHOLE] * count)
-    return b'{"items":[%b]}' % items if filtered else b'{"took":30,"errors":false,"items":[%b]}' % items
+    return (
+        b'{"items":[%b]}' % items
+        if filtered
+        else b'{"took":30,"errors":false,"items":[%b]}' % items
+    )
 
 
 def _serve(ready: multiprocessing.SimpleQueue[int]) -> None:

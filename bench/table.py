@@ -47,7 +47,9 @@ class Row(NamedTuple):
         figure = self.value if self.target and self.target.of == "value" else self.ratio
         if self.target is None or figure is None:
             return None
-        return figure <= self.target.bound if self.target.sign == "≤" else figure >= self.target.bound
+        return (
+            figure <= self.target.bound if self.target.sign == "≤" else figure >= self.target.bound
+        )
 
 
 def console() -> Console:
@@ -57,7 +59,10 @@ def console() -> Console:
 
 
 def table(rows: Sequence[Row], *, targets: bool, processor: str = "") -> Table:
-    """The rows as they are shown, the ratio first; with their targets or without. `processor` is the name of the machine's."""
+    """The rows as they are shown, the ratio first; with their targets or without.
+
+    `processor` is the name of the machine's.
+    """
     found = Table(
         title=f"What shipping and predicting cost{f' on {processor}' if processor else ''}",
         title_justify="left",
@@ -70,7 +75,10 @@ def table(rows: Sequence[Row], *, targets: bool, processor: str = "") -> Table:
     found.add_column("rival")
     found.add_column("its figure", justify="right", no_wrap=True)
     for row in rows:
-        judged = ["" if row.target is None else str(row.target), {True: "[green]yes[/]", False: "[red]no[/]", None: ""}[row.met]]
+        judged = [
+            "" if row.target is None else str(row.target),
+            {True: "[green]yes[/]", False: "[red]no[/]", None: ""}[row.met],
+        ]
         cells: list[Text | str] = [
             Text(row.name),
             "" if row.ratio is None else f"{row.ratio:.2f}",
@@ -92,7 +100,11 @@ def write(path: Path, machine: dict[str, Any], date: str, rows: Sequence[Row]) -
     """The rows as JSON, with the machine that they were measured on."""
     fields = ("name", "value", "unit", "rival", "rival_value", "ratio")
     shown = [{name: _rounded(getattr(row, name)) for name in fields} for row in rows]
-    path.write_text(json.dumps({"machine": machine, "date": date, "rows": shown}, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    path.write_text(
+        json.dumps({"machine": machine, "date": date, "rows": shown}, indent=2, ensure_ascii=False)
+        + "\n",
+        encoding="utf-8",
+    )
 
 
 def _rounded(value: str | float | None) -> str | float | None:
@@ -103,10 +115,17 @@ def _rounded(value: str | float | None) -> str | float | None:
 def progress(page: Console) -> Iterator[Callable[[str, int], Callable[[], None]]]:
     """Progress of steps: `start(name, rounds)` returns the function that each round calls.
 
-    Drawn between the rounds only: a thread that draws would cost processor time in the middle of them.
+    Drawn between the rounds only: a thread that draws would cost processor time in the middle of
+    them.
     """
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=page, auto_refresh=False, disable=not page.is_terminal, redirect_stdout=False) as bars:
+    with Progress(
+        *columns,
+        console=page,
+        auto_refresh=False,
+        disable=not page.is_terminal,
+        redirect_stdout=False,
+    ) as bars:
 
         def start(name: str, rounds: int) -> Callable[[], None]:
             if not page.is_terminal:

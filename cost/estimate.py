@@ -1,4 +1,7 @@
-"""A size as lines of a bill. Every figure that is neither a price nor the template's is here, with its source."""
+"""A size as lines of a bill.
+
+Every figure that is neither a price nor the template's is here, with its source.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +16,9 @@ DAYS: Final = HOURS / 24
 GB: Final = 10**9  # of log and of traffic: the more expensive of the two definitions
 GIB: Final = 2**30
 
-# --- measured: `python -m cost.measure`, 10,000 requests with a sentence each (CoLA and UD English EWT in turn), functions under the Lambda
-# runtime emulator, OpenSearch 3.8 ---------------------------------------------------------------------------------------------------------
+# --- measured: `python -m cost.measure`, 10,000 requests with a sentence each (CoLA and UD English
+# EWT in turn), functions under the Lambda runtime emulator, OpenSearch 3.8
+# ---------------------------------------------------------------------------------------------------------
 INFERENCE_LOG_BYTES: Final = 1_887  # record, metrics, START, END and REPORT of a request
 INFERENCE_LOG_LINES: Final = 5
 SHIPPER_LOG_BYTES: Final = 1_799  # metrics, summary, START, END and REPORT of a payload
@@ -22,7 +26,8 @@ SHIPPER_LOG_LINES: Final = 5
 DOCUMENT_BYTES: Final = 1_686  # pri.store.size / docs.count
 
 # --- assumed ---
-# `make bench` has 4.7 ms for an invocation, on a machine that is not Lambda's: 1,024 MB is less than one processor. Cold starts included.
+# `make bench` has 4.7 ms for an invocation, on a machine that is not Lambda's: 1,024 MB is less
+# than one processor. Cold starts included.
 INFERENCE_MS: Final = 20
 # Most of it is waiting for the domain.
 SHIPPER_MS: Final = 50
@@ -32,7 +37,8 @@ REPLAY_MS: Final = 2_000
 REPLAYS_AN_HOUR: Final = 4
 # The same for the monitor: imports, a few searches, one window; with 20 streams some seconds more.
 MONITOR_MS: Final = 3_000
-# The access log's line as template.yaml formats it, filled with what an IAM user sends; tests/unit/cost/test_cost.py counts it.
+# The access log's line as template.yaml formats it, filled with what an IAM user sends;
+# tests/unit/cost/test_cost.py counts it.
 API_LOG_BYTES: Final = 290
 # Bytes that PutLogEvents counts for each line in addition.
 LINE_BYTES: Final = 26
@@ -49,12 +55,14 @@ LOG_RETENTION_DAYS: Final = 14
 INDEX_RETENTION_DAYS: Final = 30
 # As if each were sent in every hour: one that is sent seldom costs less.
 CUSTOM_METRICS: Final = 31
-# Each has one metric. For the two that ask by a query it is an assumption: one log group with one filter has one metric of either name.
+# Each has one metric. For the two that ask by a query it is an assumption: one log group with one
+# filter has one metric of either name.
 ALARM_METRICS: Final = 29
 DASHBOARDS: Final = 1
 SECRETS: Final = 2
 
-# --- of the domain: https://docs.aws.amazon.com/opensearch-service/latest/developerguide/bp-storage.html ---
+# --- of the domain:
+# https://docs.aws.amazon.com/opensearch-service/latest/developerguide/bp-storage.html ---
 LINUX_SHARE: Final = 0.05
 SERVICE_SHARE, SERVICE_GIB = 0.20, 20  # of each node, the smaller of the two
 FREE_SHARE: Final = 0.25  # DomainDiskAlarm rings at less
@@ -62,7 +70,10 @@ FREE_SHARE: Final = 0.25  # DomainDiskAlarm rings at less
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How much is predicted, and the domain for it. `lines_a_payload`, the log lines in one payload, is an assumption."""
+    """How much is predicted, and the domain for it.
+
+    `lines_a_payload`, the log lines in one payload, is an assumption.
+    """
 
     name: str
     predictions_a_day: int
@@ -139,7 +150,9 @@ def inference(size: Size, prices: dict[str, Price]) -> Line:
 
 def shipper(size: Size, prices: dict[str, Price]) -> Line:
     """Duration and requests of the shipper."""
-    return _function("shipper", size.payloads, SHIPPER_MS + SHIPPER_MS_A_LINE * size.lines_a_payload, prices)
+    return _function(
+        "shipper", size.payloads, SHIPPER_MS + SHIPPER_MS_A_LINE * size.lines_a_payload, prices
+    )
 
 
 def replay(prices: dict[str, Price]) -> Line:
@@ -154,19 +167,28 @@ def monitor(prices: dict[str, Price]) -> Line:
 
 def _function(name: str, invocations: float, milliseconds: float, prices: dict[str, Price]) -> Line:
     memory = MEMORY_GB[name]
-    usd = prices["lambda_gb_second"].cost(invocations * milliseconds / 1000 * memory) + prices["lambda_request"].cost(invocations)
-    return Line(f"Lambda: {name}", f"{invocations:,.0f} x {milliseconds:g} ms of {memory:g} GB", usd)
+    usd = prices["lambda_gb_second"].cost(invocations * milliseconds / 1000 * memory) + prices[
+        "lambda_request"
+    ].cost(invocations)
+    return Line(
+        f"Lambda: {name}", f"{invocations:,.0f} x {milliseconds:g} ms of {memory:g} GB", usd
+    )
 
 
 def api(size: Size, prices: dict[str, Price]) -> Line:
     """Requests at the HTTP API, in two steps."""
     first = min(size.predictions, prices["api_request"].up_to or math.inf)
-    usd = prices["api_request"].cost(first) + prices["api_request_above"].cost(size.predictions - first)
+    usd = prices["api_request"].cost(first) + prices["api_request_above"].cost(
+        size.predictions - first
+    )
     return Line("API Gateway", f"{size.predictions:,.0f} requests", usd)
 
 
 def log_gb(size: Size) -> float:
-    """GB of log lines in a month: of inference function, API and shipper. Replay, monitor and domain write little."""
+    """GB of log lines in a month: of inference function, API and shipper.
+
+    Replay, monitor and domain write little.
+    """
     request = INFERENCE_LOG_BYTES + INFERENCE_LOG_LINES * LINE_BYTES + API_LOG_BYTES + LINE_BYTES
     payload = SHIPPER_LOG_BYTES + SHIPPER_LOG_LINES * LINE_BYTES
     return (size.predictions * request + size.payloads * payload) / GB
@@ -174,19 +196,33 @@ def log_gb(size: Size) -> float:
 
 def log(size: Size, prices: dict[str, Price]) -> Line:
     """Log lines taken in. Handing them to the shipper costs nothing but its invocations."""
-    return Line("CloudWatch: log lines", f"{log_gb(size):,.1f} GB", prices["log_gb"].cost(log_gb(size)))
+    return Line(
+        "CloudWatch: log lines", f"{log_gb(size):,.1f} GB", prices["log_gb"].cost(log_gb(size))
+    )
 
 
 def kept_log(size: Size, prices: dict[str, Price]) -> Line:
     """The same kept, compressed, for LogRetentionDays."""
     kept = log_gb(size) / DAYS * LOG_RETENTION_DAYS * COMPRESSED
-    return Line("CloudWatch: log kept", f"{kept:,.1f} GB, of {LOG_RETENTION_DAYS} days", prices["log_gb_month"].cost(kept))
+    return Line(
+        "CloudWatch: log kept",
+        f"{kept:,.1f} GB, of {LOG_RETENTION_DAYS} days",
+        prices["log_gb_month"].cost(kept),
+    )
 
 
 def monitoring(prices: dict[str, Price]) -> Line:
     """Metrics, alarms and the dashboard: the same for every size."""
-    usd = prices["custom_metric"].cost(CUSTOM_METRICS) + prices["alarm_metric"].cost(ALARM_METRICS) + prices["dashboard"].cost(DASHBOARDS)
-    return Line("CloudWatch: metrics, alarms", f"{CUSTOM_METRICS} metrics, {ALARM_METRICS} alarms, {DASHBOARDS} dashboard", usd)
+    usd = (
+        prices["custom_metric"].cost(CUSTOM_METRICS)
+        + prices["alarm_metric"].cost(ALARM_METRICS)
+        + prices["dashboard"].cost(DASHBOARDS)
+    )
+    return Line(
+        "CloudWatch: metrics, alarms",
+        f"{CUSTOM_METRICS} metrics, {ALARM_METRICS} alarms, {DASHBOARDS} dashboard",
+        usd,
+    )
 
 
 def secrets(prices: dict[str, Price]) -> Line:
@@ -197,19 +233,32 @@ def secrets(prices: dict[str, Price]) -> Line:
 def traffic(size: Size, prices: dict[str, Price]) -> Line:
     """Answers, as if every caller were in the internet."""
     answers = size.predictions * ANSWER_BYTES / GB
-    return Line("Answers to the internet", f"{answers:,.1f} GB", prices["internet_gb"].cost(answers))
+    return Line(
+        "Answers to the internet", f"{answers:,.1f} GB", prices["internet_gb"].cost(answers)
+    )
 
 
 def rest(prices: dict[str, Price]) -> Line:
     """The replay's looks into the bucket, and mail about alarms."""
     looks = REPLAYS_AN_HOUR * HOURS
-    return Line("S3 and SNS", f"{looks:,} lists, {EMAILS} mails", prices["s3_list"].cost(looks) + prices["email"].cost(EMAILS))
+    return Line(
+        "S3 and SNS",
+        f"{looks:,} lists, {EMAILS} mails",
+        prices["s3_list"].cost(looks) + prices["email"].cost(EMAILS),
+    )
 
 
 def index_gib(size: Size) -> float:
     """GiB of documents on each node: 30 days and the day that is being written, twice where there are two nodes or more."""
     copies = 1 if size.instances == 1 else 2
-    return size.predictions_a_day * (INDEX_RETENTION_DAYS + 1) * DOCUMENT_BYTES * copies / size.instances / GIB
+    return (
+        size.predictions_a_day
+        * (INDEX_RETENTION_DAYS + 1)
+        * DOCUMENT_BYTES
+        * copies
+        / size.instances
+        / GIB
+    )
 
 
 def least_volume_gib(size: Size) -> int:
@@ -220,5 +269,8 @@ def least_volume_gib(size: Size) -> int:
 
 
 def endpoint(zones: int, prices: dict[str, Price]) -> float:
-    """The price of Network=vpc by the hour: the interface endpoint of Secrets Manager in so many zones. That of S3 is free."""
+    """The price of Network=vpc by the hour: the interface endpoint of Secrets Manager in so many zones.
+
+    That of S3 is free.
+    """
     return prices["endpoint_hour"].cost(zones * HOURS)

@@ -1,8 +1,9 @@
 """`python -m cost.measure FOLDER`: bytes of log and index that a prediction takes, with the real functions and a real OpenSearch.
 
-FOLDER is that of the corpora (training/README.md): every other sentence is of CoLA, every other of UD English EWT. Each is a request of its
-own, through the inference function under the Lambda runtime, then the shipper, into one index. Names are as long as AWS makes them. Its
-results are in cost/estimate.py.
+FOLDER is that of the corpora (training/README.md): every other sentence is of CoLA, every other of
+UD English EWT. Each is a request of its own, through the inference function under the Lambda
+runtime, then the shipper, into one index. Names are as long as AWS makes them. Its results are in
+cost/estimate.py.
 """
 
 from __future__ import annotations
@@ -36,9 +37,18 @@ REQUEST_ID: Final = "AbCdEfGhIjKlMnO="
 
 def sentences(folder: Path) -> Iterator[str]:
     """CoLA and EWT in turn."""
-    cola = [line.split("\t")[3] for line in (folder / "cola" / "in_domain_train.tsv").read_text(encoding="utf-8").splitlines()]
-    with gzip.open(folder / "ewt" / "en_ewt_without_email.conllu.gz", "rt", encoding="utf-8") as file:
-        ewt = [line.removeprefix("# text = ").strip() for line in file if line.startswith("# text = ")]
+    cola = [
+        line.split("\t")[3]
+        for line in (folder / "cola" / "in_domain_train.tsv")
+        .read_text(encoding="utf-8")
+        .splitlines()
+    ]
+    with gzip.open(
+        folder / "ewt" / "en_ewt_without_email.conllu.gz", "rt", encoding="utf-8"
+    ) as file:
+        ewt = [
+            line.removeprefix("# text = ").strip() for line in file if line.startswith("# text = ")
+        ]
     return chain.from_iterable(zip(cola, ewt, strict=False))
 
 
@@ -53,12 +63,19 @@ def main(folder: Path) -> None:
     with running(plan.functions["InferenceFunction"], own, lines.append) as inference:
         for text in texts:
             inference.invoke(_event(text))
-    lines = [line.replace("function:test_function", f"function:{names['Inference']}:live") for line in lines]
+    lines = [
+        line.replace("function:test_function", f"function:{names['Inference']}:live")
+        for line in lines
+    ]
     records = [line for line in lines if '"prediction_id"' in line]
     metrics = [line for line in lines if '"_aws"' in line]
     frames = [line for line in lines if line.startswith(("START", "END", "REPORT"))]
     print(f"{len(texts)} sentences of {mean(map(len, texts)):.0f} characters, {len(lines)} lines")
-    for what, some in {"record": records, "metrics": metrics, "START, END and REPORT": frames}.items():
+    for what, some in {
+        "record": records,
+        "metrics": metrics,
+        "START, END and REPORT": frames,
+    }.items():
         print(f"{what}: {_mean(some, len(texts))} bytes of a request")
     with opensearch.node(free_port(range(9210, 9299))) as url:
         install(desired_state([], opensearch=url), say=lambda _: None)
@@ -67,19 +84,28 @@ def main(folder: Path) -> None:
         with running(plan.functions["ShipperFunction"], settings, shipper_lines.append) as shipper:
             for start in batches:
                 moment = json.loads(records[start])["timestamp"]
-                events = [log_event(line, _milliseconds(moment)) for line in records[start : start + BATCH]]
+                events = [
+                    log_event(line, _milliseconds(moment))
+                    for line in records[start : start + BATCH]
+                ]
                 shipper.invoke(subscription_event(events, GROUP))
         requests.post(f"{url}/cwl-*/_flush", timeout=60).raise_for_status()
-        answer = requests.get(f"{url}/_cat/indices/cwl-*", params={"bytes": "b", "format": "json"}, timeout=60).json()
+        answer = requests.get(
+            f"{url}/_cat/indices/cwl-*", params={"bytes": "b", "format": "json"}, timeout=60
+        ).json()
     for index in answer:
         print(
             f"{index['index']}: {int(index['pri.store.size']) / int(index['docs.count']):.0f} bytes each of {index['docs.count']} documents"
         )
-    print(f"shipper: {_mean(shipper_lines, len(batches))} bytes in {len(shipper_lines) / len(batches):.1f} lines of an invocation")
+    print(
+        f"shipper: {_mean(shipper_lines, len(batches))} bytes in {len(shipper_lines) / len(batches):.1f} lines of an invocation"
+    )
 
 
 def _event(text: str) -> dict[str, Any]:
-    event: dict[str, Any] = json.loads((ROOT / "events" / "inference" / "http-api-v2-batch.json").read_text(encoding="utf-8"))
+    event: dict[str, Any] = json.loads(
+        (ROOT / "events" / "inference" / "http-api-v2-batch.json").read_text(encoding="utf-8")
+    )
     event["requestContext"]["requestId"] = uuid4().hex[: len(REQUEST_ID) - 1] + "="
     return {**event, "body": json.dumps({"sentence": text})}
 
@@ -95,5 +121,9 @@ def _mean(lines: list[str], count: int) -> int:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m cost.measure", description=__doc__)
-    parser.add_argument("folder", type=Path, help="of the corpora, with cola/ and ewt/ in it: training/README.md says where from")
+    parser.add_argument(
+        "folder",
+        type=Path,
+        help="of the corpora, with cola/ and ewt/ in it: training/README.md says where from",
+    )
     main(parser.parse_args().folder)

@@ -36,25 +36,48 @@ SETTINGS: Final = (
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command. Returns 0 on success, 1 after one sentence on standard error."""
-    parser = argparse.ArgumentParser(prog="python -m local", description="Prediction Monitor on this machine, without AWS.")
+    parser = argparse.ArgumentParser(
+        prog="python -m local", description="Prediction Monitor on this machine, without AWS."
+    )
     parser.epilog = SETTINGS
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("run", help="send the sample requests, show the documents that arrive in OpenSearch, end")
+    commands.add_parser(
+        "run", help="send the sample requests, show the documents that arrive in OpenSearch, end"
+    )
     commands.add_parser("serve", help="stay up until Ctrl-C, with a live view")
-    tried = commands.add_parser("test-pattern", help="say which lines a filter pattern matches, and why not the others")
+    tried = commands.add_parser(
+        "test-pattern", help="say which lines a filter pattern matches, and why not the others"
+    )
     tried.add_argument("pattern", metavar="PATTERN")
-    shipped = commands.add_parser("ship", help="ship log lines of your own into the stack that make serve runs")
-    shipped.add_argument("--follow", action="store_true", help="go on with lines that are added, until Ctrl-C")
-    shipped.add_argument("--log-group", default=ship.GROUP, metavar="NAME", help="the group that the documents name (%(default)s)")
+    shipped = commands.add_parser(
+        "ship", help="ship log lines of your own into the stack that make serve runs"
+    )
+    shipped.add_argument(
+        "--follow", action="store_true", help="go on with lines that are added, until Ctrl-C"
+    )
+    shipped.add_argument(
+        "--log-group",
+        default=ship.GROUP,
+        metavar="NAME",
+        help="the group that the documents name (%(default)s)",
+    )
     shipped.add_argument(
         "--field-map",
         default="",
         metavar="MAP",
         help="your names for a prediction's fields: prediction.label=label,prediction.score=confidence,text=input",
     )
-    shipped.add_argument("--pattern", help=f"the filter pattern ({ship.PATTERN}, or with --field-map '', which takes every line)")
+    shipped.add_argument(
+        "--pattern",
+        help=f"the filter pattern ({ship.PATTERN}, or with --field-map '', which takes every line)",
+    )
     for files in (tried, shipped):
-        files.add_argument("files", nargs="+", metavar="FILE", help="log lines, or the output of aws logs or sam logs; - for a pipe")
+        files.add_argument(
+            "files",
+            nargs="+",
+            metavar="FILE",
+            help="log lines, or the output of aws logs or sam logs; - for a pipe",
+        )
     chosen = parser.parse_args(arguments)
     command = chosen.command
     end_once_when_told()
@@ -63,7 +86,9 @@ def main(arguments: list[str] | None = None) -> int:
         return with_lines(chosen)
     page = screen.console()
     try:
-        with stack(Settings.of(dict(os.environ)), partial(screen.step, page), partial(complain, command)) as running:
+        with stack(
+            Settings.of(dict(os.environ)), partial(screen.step, page), partial(complain, command)
+        ) as running:
             return run(running, page) if command == "run" else serve(running, page)
     except UserError as problem:
         complain(command, str(problem))
@@ -72,11 +97,21 @@ def main(arguments: list[str] | None = None) -> int:
         page.print("ended")
         return 0 if command == "serve" else 130
     except requests.RequestException as problem:
-        part = without_password(problem.request.url or "") if problem.request else "a part of the stack"
+        part = (
+            without_password(problem.request.url or "")
+            if problem.request
+            else "a part of the stack"
+        )
         if problem.response is None:
-            complain(command, f"{part} stopped answering ({type(problem).__name__}): run make {command} again")
+            complain(
+                command,
+                f"{part} stopped answering ({type(problem).__name__}): run make {command} again",
+            )
         else:
-            complain(command, f"{part} answered {problem.response.status_code}: {problem.response.text[:ANSWER_SHOWN]}")
+            complain(
+                command,
+                f"{part} answered {problem.response.status_code}: {problem.response.text[:ANSWER_SHOWN]}",
+            )
         return 1
 
 
@@ -98,7 +133,9 @@ def with_lines(chosen: argparse.Namespace) -> int:
         settings = Settings.of(dict(os.environ))
         url = settings.opensearch_url or f"http://127.0.0.1:{settings.opensearch_port}"
         _ensure_there(url)
-        pattern = ("" if chosen.field_map else ship.PATTERN) if chosen.pattern is None else chosen.pattern
+        pattern = (
+            ("" if chosen.field_map else ship.PATTERN) if chosen.pattern is None else chosen.pattern
+        )
         ship.ship(
             chosen.files,
             url,
@@ -122,7 +159,9 @@ def with_lines(chosen: argparse.Namespace) -> int:
 def _ensure_there(url: str) -> None:
     reason = opensearch.unusable(url)
     if reason:
-        raise UserError(f"no OpenSearch at {without_password(url)} ({reason}): run make serve first, or set OPENSEARCH_URL")
+        raise UserError(
+            f"no OpenSearch at {without_password(url)} ({reason}): run make serve first, or set OPENSEARCH_URL"
+        )
 
 
 def run(running: Stack, page: Console) -> int:
@@ -134,11 +173,21 @@ def run(running: Stack, page: Console) -> int:
     page.print(screen.answers(answers, page.width), "")
     where = ", ".join(sorted({hit["_index"] for hit in hits}))
     page.print(
-        screen.documents(hits, f"Documents in {without_password(running.opensearch_url)}/{where}", page.width, datetime.now(UTC)), ""
+        screen.documents(
+            hits,
+            f"Documents in {without_password(running.opensearch_url)}/{where}",
+            page.width,
+            datetime.now(UTC),
+        ),
+        "",
     )
     live = (source for source in map(screen.source, hits) if source.get("traffic") == "live")
     page.print(screen.chart(Counter(map(screen.label, live))), "")
-    page.print(screen.filtered(running.subscription.counts, running.subscription.pattern), soft_wrap=True, markup=False)
+    page.print(
+        screen.filtered(running.subscription.counts, running.subscription.pattern),
+        soft_wrap=True,
+        markup=False,
+    )
     page.print(f"{len(answers)} predictions, {len(hits)} documents found by their prediction_id")
     for failure in running.subscription.failures:
         complain("run", f"a shipment failed: {failure}: the shipper's log is in {running.logs}")
@@ -151,7 +200,10 @@ def predict(running: Stack, body: dict[str, Any]) -> list[dict[str, Any]]:
     """The predictions of one request. Raises `UserError` when the API refuses."""
     answer = requests.post(f"{running.api_url}/predict", json=body, timeout=60)
     if not answer.ok:
-        why = "; ".join(running.failures[-1:] or [f"the API answered {answer.status_code}: {answer.text.strip()}"])
+        why = "; ".join(
+            running.failures[-1:]
+            or [f"the API answered {answer.status_code}: {answer.text.strip()}"]
+        )
         raise UserError(f"{why}: the function's log is in {running.logs}")
     result = answer.json()
     predictions: list[dict[str, Any]] = result.get("predictions", [result])
@@ -161,28 +213,48 @@ def predict(running: Stack, body: dict[str, Any]) -> list[dict[str, Any]]:
 def find(running: Stack, prediction_ids: list[str]) -> tuple[list[dict[str, Any]], list[str]]:
     """The documents of these predictions, as soon as all are there or `FIND_SECONDS` have passed; and why OpenSearch takes none.
 
-    It is asked for that, and not waited for any longer, when nothing has arrived for `REFRESH_SECONDS`.
+    It is asked for that, and not waited for any longer, when nothing has arrived for
+    `REFRESH_SECONDS`.
     """
-    query = {"size": len(prediction_ids), "sort": [{"@timestamp": "desc"}], "query": {"terms": {"prediction_id": prediction_ids}}}
+    query = {
+        "size": len(prediction_ids),
+        "sort": [{"@timestamp": "desc"}],
+        "query": {"terms": {"prediction_id": prediction_ids}},
+    }
     deadline, due = time.monotonic() + FIND_SECONDS, time.monotonic() + REFRESH_SECONDS
     hits: list[dict[str, Any]] = []
     refusals: list[str] = []
-    while time.monotonic() < deadline and len(hits) < len(prediction_ids) and not (refusals or running.subscription.failures):
+    while (
+        time.monotonic() < deadline
+        and len(hits) < len(prediction_ids)
+        and not (refusals or running.subscription.failures)
+    ):
         time.sleep(0.2)
         hits = running.search(query)
         if time.monotonic() >= due and running.subscription.counts.waiting:
-            refusals, due = opensearch.refusals(running.opensearch_url), time.monotonic() + REFRESH_SECONDS
+            refusals, due = (
+                opensearch.refusals(running.opensearch_url),
+                time.monotonic() + REFRESH_SECONDS,
+            )
     return hits, refusals
 
 
 def serve(running: Stack, page: Console) -> NoReturn:
-    """Show the newest predictions, refusals and the main panels until interrupted. Raises `UserError` when a function's process is gone."""
+    """Show the newest predictions, refusals and the main panels until interrupted.
+
+    Raises `UserError` when a function's process is gone.
+    """
     url = without_password(running.opensearch_url)
     page.print(
-        f"API        {running.api_url}/predict\nOpenSearch {url}\nLog lines  {running.logs}\nCtrl-C ends everything. Try:", soft_wrap=True
+        f"API        {running.api_url}/predict\nOpenSearch {url}\nLog lines  {running.logs}\nCtrl-C ends everything. Try:",
+        soft_wrap=True,
     )
     example = '{"sentence": "The boy is sitting on a bench"}'
-    page.print(f"  curl -s -X POST {running.api_url}/predict -d '{example}'", soft_wrap=True, highlight=False)
+    page.print(
+        f"  curl -s -X POST {running.api_url}/predict -d '{example}'",
+        soft_wrap=True,
+        highlight=False,
+    )
     shown: set[str] = set()
     drawn: RenderableType = ""
     refusals: list[str] = []
@@ -198,21 +270,36 @@ def serve(running: Stack, page: Console) -> NoReturn:
                 title = screen.filtered(running.subscription.counts, running.subscription.pattern)
                 if fresh:
                     drawn = charts.panels(running.answer, datetime.now(UTC))
-                live.update(Group(screen.documents(hits, title, page.width, datetime.now(UTC)), drawn), refresh=True)
+                live.update(
+                    Group(screen.documents(hits, title, page.width, datetime.now(UTC)), drawn),
+                    refresh=True,
+                )
             else:
                 for hit in reversed([hit for hit in hits if hit["_id"] not in shown]):
-                    page.print(screen.line(screen.source(hit), datetime.now(UTC)), soft_wrap=True, highlight=False, markup=False)
+                    page.print(
+                        screen.line(screen.source(hit), datetime.now(UTC)),
+                        soft_wrap=True,
+                        highlight=False,
+                        markup=False,
+                    )
                     shown.add(hit["_id"])
             say_failures(running, page)
             for name, function in (("inference", running.inference), ("shipper", running.shipper)):
                 if not function.alive():
-                    raise UserError(f"the {name} function's process has ended, its log is in {running.logs}: run make serve again")
+                    raise UserError(
+                        f"the {name} function's process has ended, its log is in {running.logs}: run make serve again"
+                    )
             time.sleep(1)
 
 
 def say_refusals(running: Stack, page: Console, before: list[str]) -> list[str]:
-    """While lines wait, say why OpenSearch takes no documents, each reason once. Returns the reasons."""
-    found = opensearch.refusals(running.opensearch_url) if running.subscription.counts.waiting else []
+    """While lines wait, say why OpenSearch takes no documents, each reason once.
+
+    Returns the reasons.
+    """
+    found = (
+        opensearch.refusals(running.opensearch_url) if running.subscription.counts.waiting else []
+    )
     for refusal in [each for each in found if each not in before]:
         page.print(screen.plain(f"OpenSearch takes no documents: {refusal}", "red"), soft_wrap=True)
     return found
@@ -220,7 +307,10 @@ def say_refusals(running: Stack, page: Console, before: list[str]) -> list[str]:
 
 def say_failures(running: Stack, page: Console) -> None:
     """Say each failure of a function once."""
-    for what, failures in (("a shipment failed", running.subscription.failures), ("a request failed", running.failures)):
+    for what, failures in (
+        ("a shipment failed", running.subscription.failures),
+        ("a request failed", running.failures),
+    ):
         while failures:
             said = f"{what}: {failures.pop(0)}: the functions' logs are in {running.logs}"
             page.print(screen.plain(said, "red"), soft_wrap=True)
@@ -230,7 +320,12 @@ def newest(count: int) -> dict[str, Any]:
     """The query for the newest predictions and requests without one."""
     kinds = [{"exists": {"field": "prediction.label"}}, {"exists": {"field": "error.type"}}]
     fields = ["@timestamp", "text", "prediction", "error", "input.flags"]
-    return {"size": count, "sort": [{"@timestamp": "desc"}], "query": {"bool": {"should": kinds}}, "_source": fields}
+    return {
+        "size": count,
+        "sort": [{"@timestamp": "desc"}],
+        "query": {"bool": {"should": kinds}},
+        "_source": fields,
+    }
 
 
 def _reach_this_machine_directly() -> None:

@@ -1,7 +1,8 @@
 """Lambda's asynchronous part: an event whose invocation fails is tried again, and kept in a dead-letter bucket when no try is left.
 
-Differences from AWS: the caller waits for the end of an event, so that one event's retries hold up the next (AWS queues
-events, and later ones overtake); the delays are shorter on the laptop; no event is too old, throttled, or delivered twice by chance.
+Differences from AWS: the caller waits for the end of an event, so that one event's retries hold up
+the next (AWS queues events, and later ones overtake); the delays are shorter on the laptop; no
+event is too old, throttled, or delivered twice by chance.
 """
 
 from __future__ import annotations
@@ -27,8 +28,9 @@ Keep = Callable[[str, bytes], object]
 class Asynchronous:
     """A function for asynchronous invocation: `invoke` runs it once; number of retries and dead-letter bucket are the template's.
 
-    `dead_letter` gets the key and the content of the object that Lambda puts into the function's bucket; a function without
-    such a destination loses the event, as on AWS. `delays` are the seconds before each retry.
+    `dead_letter` gets the key and the content of the object that Lambda puts into the function's
+    bucket; a function without such a destination loses the event, as on AWS. `delays` are the
+    seconds before each retry.
     """
 
     function: Function
@@ -38,7 +40,10 @@ class Asynchronous:
     sleep: Callable[[float], None] = time.sleep
 
     def __call__(self, event: Any) -> None:
-        """Invoke until it works or no try is left. Raises the last `FunctionFailed`, which AWS reports to no caller."""
+        """Invoke until it works or no try is left.
+
+        Raises the last `FunctionFailed`, which AWS reports to no caller.
+        """
         delays = self.delays[: self.function.retries]
         for delay in delays:
             try:
@@ -52,7 +57,10 @@ class Asynchronous:
         except FunctionFailed as problem:
             if self.function.dead_letters:
                 now = datetime.now(UTC)
-                self.dead_letter(key(self.function.name, now), record(self.function.name, event, problem, len(delays) + 1, now))
+                self.dead_letter(
+                    key(self.function.name, now),
+                    record(self.function.name, event, problem, len(delays) + 1, now),
+                )
             raise
 
 
@@ -73,7 +81,11 @@ def record(function: str, event: Any, problem: FunctionFailed, tries: int, now: 
             "approximateInvokeCount": tries,
         },
         "requestPayload": event,
-        "responseContext": {"statusCode": 200, "executedVersion": VERSION, "functionError": "Unhandled"},
+        "responseContext": {
+            "statusCode": 200,
+            "executedVersion": VERSION,
+            "functionError": "Unhandled",
+        },
         "responsePayload": {"errorType": problem.kind, "errorMessage": problem.said},
     }
     return json.dumps(content).encode()

@@ -39,9 +39,17 @@ def panels(search: Search, now: datetime) -> RenderableType:
         lines = draw(rows(panel, search(request(panel, _objects().values(), span))), span)
         for series, drawing, figure in lines or [("-", "", "")]:
             style = colour(str(series)) if name in BY_LABEL else ""
-            grid.add_row(title, plain(series, style), Text(drawing, style=style or "blue"), Text(figure))
+            grid.add_row(
+                title, plain(series, style), Text(drawing, style=style or "blue"), Text(figure)
+            )
             title = ""
-    return Group(Text(f"Live traffic of the last {SHOWN.seconds // 60} minutes, {interval(span).seconds} s a column", style="italic"), grid)
+    return Group(
+        Text(
+            f"Live traffic of the last {SHOWN.seconds // 60} minutes, {interval(span).seconds} s a column",
+            style="italic",
+        ),
+        grid,
+    )
 
 
 def spark(values: list[float], highest: float) -> str:
@@ -56,7 +64,10 @@ def _objects() -> dict[tuple[str, str], SavedObject]:
 
 def _counts(found: list[Row], span: Span) -> list[Line]:
     highest = max((count for _, count in found), default=1)
-    return [(label, "█" * ceil(BAR * count / highest), str(count)) for label, count in sorted(found, key=str)]
+    return [
+        (label, "█" * ceil(BAR * count / highest), str(count))
+        for label, count in sorted(found, key=str)
+    ]
 
 
 def _shares(found: list[Row], span: Span) -> list[Line]:
@@ -74,13 +85,20 @@ def _scores(found: list[Row], span: Span) -> list[Line]:
     counts = Counter[int]()
     for score, _, count in found:
         counts[round(score * 20)] += count
-    return [("0 to 1", spark([counts[each] for each in BINS], max(counts.values())), "")] if found else []
+    return (
+        [("0 to 1", spark([counts[each] for each in BINS], max(counts.values())), "")]
+        if found
+        else []
+    )
 
 
 def _flags(found: list[Row], span: Span) -> list[Line]:
     series = list(_series(found))
     highest = max((count for _, counts in series for count in counts.values()), default=1)
-    return [(flag, spark([counts[time] for time in _times(span)], highest), str(counts.total())) for flag, counts in series]
+    return [
+        (flag, spark([counts[time] for time in _times(span)], highest), str(counts.total()))
+        for flag, counts in series
+    ]
 
 
 def _latencies(found: list[Row], span: Span) -> list[Line]:
@@ -90,7 +108,11 @@ def _latencies(found: list[Row], span: Span) -> list[Line]:
     for at, name in enumerate(("median, ms", "95 %", "99 %"), start=1) if known else ():
         values = {row[0]: row[at] or 0 for row in found}
         lines.append(
-            (name, spark([values.get(time, 0) for time in _times(span)], highest), "-" if found[-1][at] is None else f"{found[-1][at]:.1f}")
+            (
+                name,
+                spark([values.get(time, 0) for time in _times(span)], highest),
+                "-" if found[-1][at] is None else f"{found[-1][at]:.1f}",
+            )
         )
     return lines
 
@@ -110,4 +132,10 @@ def _times(span: Span) -> list[datetime]:
 
 
 BY_LABEL: Final = {"label-counts", "label-share"}
-DRAWN: Final = {"label-counts": _counts, "label-share": _shares, "score-histogram": _scores, "flags": _flags, "latency": _latencies}
+DRAWN: Final = {
+    "label-counts": _counts,
+    "label-share": _shares,
+    "score-histogram": _scores,
+    "flags": _flags,
+    "latency": _latencies,
+}

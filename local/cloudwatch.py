@@ -1,6 +1,7 @@
 """CloudWatch Logs' part: lines become log events, and those that match the filter pattern go to the subscriber in payloads.
 
-Differences from CloudWatch: a payload is sent every 0.2 s, and only once; retries are Lambda's part (local/asynchronous.py).
+Differences from CloudWatch: a payload is sent every 0.2 s, and only once; retries are Lambda's part
+(local/asynchronous.py).
 """
 
 from __future__ import annotations
@@ -68,7 +69,9 @@ class Subscription:
             if passes:
                 self.counts.passed += 1
                 fields = filtered.extract(line)
-                self._waiting.append(event if fields is None else {**event, "extractedFields": fields})
+                self._waiting.append(
+                    event if fields is None else {**event, "extractedFields": fields}
+                )
                 self._changed.notify_all()
 
     def drain(self, timeout: float) -> bool:
@@ -90,7 +93,8 @@ class Subscription:
             try:
                 self.ship(subscription_event(batch, self.log_group, filters=self.filters))
                 self.counts.shipped += len(batch)
-            except Exception as problem:  # noqa: BLE001  whatever it is: one shipment failed, the next is tried
+            # whatever it is: one shipment failed, the next is tried
+            except Exception as problem:  # noqa: BLE001
                 self.failures.append(f"{len(batch)} lines: {problem}")
             with self._changed:
                 self._busy = False
@@ -105,11 +109,19 @@ class Subscription:
 
 def log_event(line: str, timestamp: int) -> dict[str, Any]:
     """A log event with an id as CloudWatch gives them: 56 digits, growing with time, never the same twice."""
-    return {"id": f"{timestamp:020d}{secrets.randbelow(10**36):036d}", "timestamp": timestamp, "message": line}
+    return {
+        "id": f"{timestamp:020d}{secrets.randbelow(10**36):036d}",
+        "timestamp": timestamp,
+        "message": line,
+    }
 
 
 def subscription_event(
-    events: list[dict[str, Any]], log_group: str, message_type: str = "DATA_MESSAGE", *, filters: tuple[str, ...] = FILTERS
+    events: list[dict[str, Any]],
+    log_group: str,
+    message_type: str = "DATA_MESSAGE",
+    *,
+    filters: tuple[str, ...] = FILTERS,
 ) -> dict[str, Any]:
     """The event that a function subscribed to `log_group` by these filters is invoked with."""
     payload = {
@@ -120,4 +132,6 @@ def subscription_event(
         "subscriptionFilters": filters,
         "logEvents": events,
     }
-    return {"awslogs": {"data": base64.b64encode(gzip.compress(json.dumps(payload).encode())).decode()}}
+    return {
+        "awslogs": {"data": base64.b64encode(gzip.compress(json.dumps(payload).encode())).decode()}
+    }

@@ -1,8 +1,8 @@
 """CloudWatch's filter patterns: a pattern is parsed once, and then says for each line whether it matches, or why not.
 
-Written from AWS's "Filter pattern syntax" (SOURCE); tests/unit/local/filter_patterns.json has the cases with the section that each
-comes from. Where the document is silent, this is assumed: an absent field satisfies `!=`, and `?` terms beside other terms
-count for nothing.
+Written from AWS's "Filter pattern syntax" (SOURCE); tests/unit/local/filter_patterns.json has the
+cases with the section that each comes from. Where the document is silent, this is assumed: an
+absent field satisfies `!=`, and `?` terms beside other terms count for nothing.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ from typing import Any, Final, NamedTuple
 
 from tools.errors import UserError
 
-SOURCE: Final = "https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/FilterAndPatternSyntax.html"
+SOURCE: Final = (
+    "https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/FilterAndPatternSyntax.html"
+)
 LONGEST: Final = 1024  # characters of a pattern that PutSubscriptionFilter takes
 REGEXES: Final = 2  # in one JSON or space-delimited pattern
 
@@ -36,7 +38,13 @@ TERM: Final = re.compile(r"\w+", re.ASCII)
 SPACE_FIELD: Final = re.compile(r'\[([^\]]*)\]|"([^"]*)"|(\S+)')
 PLAIN_FIELD: Final = re.compile(r"[\w$.-]*")
 WORD_SIGNS: Final[Mapping[str, Callable[[Any, Any], bool]]] = {"=": eq, "!=": ne}
-NUMBER_SIGNS: Final[Mapping[str, Callable[[float, float], bool]]] = {**WORD_SIGNS, "<": lt, "<=": le, ">": gt, ">=": ge}
+NUMBER_SIGNS: Final[Mapping[str, Callable[[float, float], bool]]] = {
+    **WORD_SIGNS,
+    "<": lt,
+    "<=": le,
+    ">": gt,
+    ">=": ge,
+}
 ABSENT: Final = object()
 
 
@@ -48,8 +56,9 @@ class PatternRefused(UserError):
 class Pattern:
     """A filter pattern that CloudWatch takes.
 
-    `why_not` says of a line why it does not pass, None where it does. `extract` has the fields that a space-delimited pattern cuts
-    out of a line that passes, by their names, or by their places where they have none; None for any other pattern.
+    `why_not` says of a line why it does not pass, None where it does. `extract` has the fields that
+    a space-delimited pattern cuts out of a line that passes, by their names, or by their places
+    where they have none; None for any other pattern.
     """
 
     text: str
@@ -61,14 +70,18 @@ class Pattern:
 def parse(pattern: str) -> Pattern:
     """Read a filter pattern. Raises `PatternRefused`."""
     if len(pattern) > LONGEST:
-        raise PatternRefused(f"the filter pattern has {len(pattern)} characters, CloudWatch takes {LONGEST}: shorten it")
+        raise PatternRefused(
+            f"the filter pattern has {len(pattern)} characters, CloudWatch takes {LONGEST}: shorten it"
+        )
     text = pattern.strip()
     reader = _Reader(pattern, text)
     if text.startswith("{"):
         return Pattern(pattern, _on_object(_json_pattern(reader)), _nothing)
     if text.startswith("["):
         names, check = _space_pattern(reader)
-        return Pattern(pattern, lambda line: check(_words(line)), lambda line: _extracted(names, _words(line)))
+        return Pattern(
+            pattern, lambda line: check(_words(line)), lambda line: _extracted(names, _words(line))
+        )
     return Pattern(pattern, _term_pattern(reader), _nothing)
 
 
@@ -122,7 +135,8 @@ class _Reader:
             raise self.refuse("a regular expression has no percent sign at its end")
         if not found[1]:
             raise self.refuse("a regular expression is empty")
-        wrong = found[1][REGEX_TAKES.match(found[1]).end() :]  # type: ignore[union-attr]  # it always matches something
+        # it always matches something
+        wrong = found[1][REGEX_TAKES.match(found[1]).end() :]  # type: ignore[union-attr]
         if wrong:
             raise self.refuse(f"a regular expression takes no {wrong[0]!r}")
         try:
@@ -133,17 +147,22 @@ class _Reader:
         return expression
 
 
-# Words -----------------------------------------------------------------------------------------------------------------------------
+# Words
+# -----------------------------------------------------------------------------------------------------------------------------
 
 
 def _term_pattern(reader: _Reader) -> Callable[[str], Why]:
     """Words that a line must have, `-` before one that it must not have, `?` before words of which it must have one."""
     expression = reader.regex()
     if expression and reader.rest():
-        raise reader.refuse("a regular expression stands alone, or in a JSON or space-delimited pattern")
+        raise reader.refuse(
+            "a regular expression stands alone, or in a JSON or space-delimited pattern"
+        )
     if expression:
         found = expression
-        return lambda line: None if found.search(line) else f"it has nothing that fits %{found.pattern}%"
+        return lambda line: (
+            None if found.search(line) else f"it has nothing that fits %{found.pattern}%"
+        )
     wanted: list[str] = []
     unwanted: list[str] = []
     any_of: list[str] = []
@@ -159,7 +178,11 @@ def _term_pattern(reader: _Reader) -> Callable[[str], Why]:
         if excluded is not None:
             return f"it has {excluded!r}, which the pattern excludes"
         alone = any_of and not wanted and not unwanted
-        return f"it has none of {', '.join(map(repr, any_of))}" if alone and not any(word in line for word in any_of) else None
+        return (
+            f"it has none of {', '.join(map(repr, any_of))}"
+            if alone and not any(word in line for word in any_of)
+            else None
+        )
 
     return why_not
 
@@ -168,7 +191,9 @@ def _term(reader: _Reader) -> str:
     begin = reader.rest()
     word = reader.match(QUOTED) or reader.match(TERM)
     if not word or reader.text[reader.place : reader.place + 1].strip():
-        raise reader.refuse(f"put words with other signs than letters, digits and underscores in double quotes, from {begin!r} on")
+        raise reader.refuse(
+            f"put words with other signs than letters, digits and underscores in double quotes, from {begin!r} on"
+        )
     return _unescaped(word[1]) if word.re is QUOTED else word[0]
 
 
@@ -176,7 +201,8 @@ def _unescaped(text: str) -> str:
     return re.sub(r"\\(.)", r"\1", text, flags=re.DOTALL)
 
 
-# Conditions ------------------------------------------------------------------------------------------------------------------------
+# Conditions
+# ------------------------------------------------------------------------------------------------------------------------
 
 
 def _combined(reader: _Reader, one: Callable[[], Check]) -> Check:
@@ -192,7 +218,11 @@ def _combined(reader: _Reader, one: Callable[[], Check]) -> Check:
         checks = [single()]
         while reader.take("&&"):
             checks.append(single())
-        return checks[0] if len(checks) == 1 else lambda value: next(filter(None, (check(value) for check in checks)), None)
+        return (
+            checks[0]
+            if len(checks) == 1
+            else lambda value: next(filter(None, (check(value) for check in checks)), None)
+        )
 
     def single() -> Check:
         if not reader.take("("):
@@ -224,7 +254,15 @@ def _comparison(reader: _Reader, name: str, *, numbers_in_text: bool) -> Callabl
     bare = None if expression or quoted else reader.match(WORD)
     if not (expression or quoted or bare):
         raise reader.refuse(f"after {name} {said} stands no value")
-    written = f"%{expression.pattern}%" if expression else quoted[0] if quoted else bare[0] if bare else ""
+    written = (
+        f"%{expression.pattern}%"
+        if expression
+        else quoted[0]
+        if quoted
+        else bare[0]
+        if bare
+        else ""
+    )
     if bare and NUMBER.fullmatch(written):
         compare, number = NUMBER_SIGNS[said], float(written)
 
@@ -235,7 +273,11 @@ def _comparison(reader: _Reader, name: str, *, numbers_in_text: bool) -> Callabl
         return _check(name, f"{said} {written}", compared)
     if said not in WORD_SIGNS:
         raise reader.refuse(f"{said} compares numbers, and {written} is none")
-    fits = expression.search if expression else _wildcards(_unescaped(quoted[1]) if quoted else written).fullmatch
+    fits = (
+        expression.search
+        if expression
+        else _wildcards(_unescaped(quoted[1]) if quoted else written).fullmatch
+    )
     anything = written == "*"
 
     def holds(value: Any) -> bool:
@@ -255,7 +297,11 @@ def _check(name: str, condition: str, holds: Callable[[Any], bool]) -> Check:
     def why_not(value: Any) -> Why:
         if holds(value):
             return None
-        return f"{name} is not there" if value is ABSENT else f"{name} is {_shown(value)}, not {condition}"
+        return (
+            f"{name} is not there"
+            if value is ABSENT
+            else f"{name} is {_shown(value)}, not {condition}"
+        )
 
     return why_not
 
@@ -275,7 +321,8 @@ def _shown(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-# JSON ------------------------------------------------------------------------------------------------------------------------------
+# JSON
+# ------------------------------------------------------------------------------------------------------------------------------
 
 
 def _json_pattern(reader: _Reader) -> Check:
@@ -297,14 +344,25 @@ def _ended(reader: _Reader, check: Check) -> Check:
 def _json_condition(reader: _Reader) -> Check:
     selector = reader.match(SELECTOR)
     if not selector:
-        raise reader.refuse(f"a field begins with $., such as $.message, and here stands {reader.rest()!r}")
+        raise reader.refuse(
+            f"a field begins with $., such as $.message, and here stands {reader.rest()!r}"
+        )
     name = selector[0]
-    steps = [found[1] or (found[2] if found[2] == "*" else int(found[2])) for found in STEP.finditer(name)]
-    word = reader.match(re.compile(r"IS\s+NOT\s+NULL|IS\s+NULL|IS\s+TRUE|IS\s+FALSE|NOT\s+EXISTS|EXISTS", re.IGNORECASE))
+    steps = [
+        found[1] or (found[2] if found[2] == "*" else int(found[2]))
+        for found in STEP.finditer(name)
+    ]
+    word = reader.match(
+        re.compile(
+            r"IS\s+NOT\s+NULL|IS\s+NULL|IS\s+TRUE|IS\s+FALSE|NOT\s+EXISTS|EXISTS", re.IGNORECASE
+        )
+    )
     if word:
         said = " ".join(word[0].upper().split())
         return _anywhere(steps, name, _check(name, said, STATES[said]), values_only=False)
-    return _anywhere(steps, name, _comparison(reader, name, numbers_in_text=False), values_only=True)
+    return _anywhere(
+        steps, name, _comparison(reader, name, numbers_in_text=False), values_only=True
+    )
 
 
 STATES: Final[Mapping[str, Callable[[Any], bool]]] = {
@@ -324,7 +382,9 @@ def _anywhere(steps: list[str | int], name: str, check: Check, *, values_only: b
         reasons: list[Why] = []
         for value in _values(fields, steps):
             if values_only and isinstance(value, dict | list):
-                reasons.append(f"{name} is an {'object' if isinstance(value, dict) else 'array'}, not a value")
+                reasons.append(
+                    f"{name} is an {'object' if isinstance(value, dict) else 'array'}, not a value"
+                )
             elif values_only and value is None:
                 reasons.append(f"{name} is null")
             else:
@@ -337,7 +397,13 @@ def _anywhere(steps: list[str | int], name: str, check: Check, *, values_only: b
 def _values(value: Any, steps: list[str | int]) -> Iterator[Any]:
     for place, step in enumerate(steps):
         if step == "*":
-            inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else []
+            inside = (
+                value.values()
+                if isinstance(value, dict)
+                else value
+                if isinstance(value, list)
+                else []
+            )
             found = [each for inner in inside for each in _values(inner, steps[place + 1 :])]
             yield from found or [ABSENT]
             return
@@ -355,12 +421,17 @@ def _on_object(check: Check) -> Callable[[str], Why]:
             found = json.loads(line)
         except (ValueError, RecursionError):
             return "it is no JSON object, and the pattern asks for fields of one"
-        return check(found) if isinstance(found, dict) else "it is no JSON object, and the pattern asks for fields of one"
+        return (
+            check(found)
+            if isinstance(found, dict)
+            else "it is no JSON object, and the pattern asks for fields of one"
+        )
 
     return why_not
 
 
-# Fields between spaces -------------------------------------------------------------------------------------------------------------
+# Fields between spaces
+# -------------------------------------------------------------------------------------------------------------
 
 
 class _Field(NamedTuple):
@@ -387,7 +458,13 @@ def _space_pattern(reader: _Reader) -> tuple[list[str], Callable[[list[str]], Wh
         if placed is None:
             least = "at least " * ("..." in names)
             return f"it has {len(words)} fields, and the pattern {least}{len([name for name in names if name != '...'])}"
-        return next(filter(None, (field.check(placed[place]) for place, field in enumerate(fields) if field.check)), None)
+        return next(
+            filter(
+                None,
+                (field.check(placed[place]) for place, field in enumerate(fields) if field.check),
+            ),
+            None,
+        )
 
     return names, why_not
 
@@ -414,7 +491,10 @@ def _space_condition(reader: _Reader) -> Check:
 
 def _words(line: str) -> list[str]:
     """The fields of a line: between spaces, square brackets or double quotes."""
-    return [next(part for part in found.groups() if part is not None) for found in SPACE_FIELD.finditer(line)]
+    return [
+        next(part for part in found.groups() if part is not None)
+        for found in SPACE_FIELD.finditer(line)
+    ]
 
 
 def _placed(names: list[str], words: list[str]) -> list[str] | None:
@@ -433,5 +513,12 @@ def _extracted(names: list[str], words: list[str]) -> dict[str, str] | None:
     if _placed(names, words) is None:
         return None
     before = names.index("...") if "..." in names else len(names)
-    called = names[:before] + [""] * (len(words) - len(names) + 1) * ("..." in names) + names[before + 1 :]
-    return {name or str(place): word for place, (name, word) in enumerate(zip(called, words, strict=True), 1)}
+    called = (
+        names[:before]
+        + [""] * (len(words) - len(names) + 1) * ("..." in names)
+        + names[before + 1 :]
+    )
+    return {
+        name or str(place): word
+        for place, (name, word) in enumerate(zip(called, words, strict=True), 1)
+    }

@@ -2,10 +2,11 @@
 
 A web page must not reach it: requests of a foreign `Host` or `Origin` are refused.
 
-Differences from AWS: no authorisation (the template asks for a signature), no throttling, no CORS, no cookies or query
-parameters taken apart; a request needs a Content-Length and may have 10 MiB (Lambda itself takes 6 MB); one request at a
-time reaches a function, the others wait; methods that HTTP does not name get Python's own 501. How an HTTP API treats
-text that is no UTF-8 could not be tried: here it reaches the function base64-encoded, and the function refuses it.
+Differences from AWS: no authorisation (the template asks for a signature), no throttling, no CORS,
+no cookies or query parameters taken apart; a request needs a Content-Length and may have 10 MiB
+(Lambda itself takes 6 MB); one request at a time reaches a function, the others wait; methods that
+HTTP does not name get Python's own 501. How an HTTP API treats text that is no UTF-8 could not be
+tried: here it reaches the function base64-encoded, and the function refuses it.
 """
 
 from __future__ import annotations
@@ -28,7 +29,12 @@ MAX_BODY_BYTES: Final = 10 * 1024 * 1024
 TEXT_TYPES: Final = ("text/", "application/json", "application/xml", "application/javascript")
 LENGTH_REQUIRED: Final = (411, {"message": "Length Required"})
 BAD_REQUEST: Final = (400, {"message": "Bad Request"})
-FOREIGN: Final = (403, {"message": "Forbidden: only programs and pages of this machine may ask, at 127.0.0.1 or localhost"})
+FOREIGN: Final = (
+    403,
+    {
+        "message": "Forbidden: only programs and pages of this machine may ask, at 127.0.0.1 or localhost"
+    },
+)
 NOT_FOUND: Final = (404, {"message": "Not Found"})
 TOO_LARGE: Final = (413, {"message": "Request Entity Too Large"})
 FAILED: Final = (500, {"message": "Internal Server Error"})
@@ -53,7 +59,9 @@ def gateway(port: int, routes: dict[Route, Invoke]) -> ThreadingHTTPServer:
                 return self.refuse(refusal)
             length = self.headers.get("content-length", "0")
             body = self.rfile.read(int(length))
-            headers = {name.lower(): ",".join(self.headers.get_all(name, [])) for name in self.headers}
+            headers = {
+                name.lower(): ",".join(self.headers.get_all(name, [])) for name in self.headers
+            }
             return self.respond(*call(routes, self.command, self.path, headers, body))
 
         def refuse(self, answer: Own) -> None:
@@ -71,7 +79,8 @@ def gateway(port: int, routes: dict[Route, Invoke]) -> ThreadingHTTPServer:
             if self.command != "HEAD":
                 self.wfile.write(body)
 
-        def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002  the base class names it
+        # the base class names it
+        def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002
             """No access log: the function's own log is kept."""
 
         do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = do_OPTIONS = answer  # noqa: N815
@@ -96,10 +105,15 @@ def refused(headers: Message) -> Own | None:
 def foreign(hosts: list[str], origins: list[str]) -> bool:
     """Whether a request's headers `Host` and `Origin` are those of a page from elsewhere, which a browser of this machine shows.
 
-    A page of another origin can send a form's request without being asked first, with its `Origin`; one whose name was made to lead
-    to 127.0.0.1 (DNS rebinding) has its own name as `Host`. Programs send no `Origin`.
+    A page of another origin can send a form's request without being asked first, with its `Origin`;
+    one whose name was made to lead to 127.0.0.1 (DNS rebinding) has its own name as `Host`.
+    Programs send no `Origin`.
     """
-    return len(hosts) != 1 or not _is_ours(hosts[0]) or any(origin != f"http://{hosts[0]}" for origin in origins)
+    return (
+        len(hosts) != 1
+        or not _is_ours(hosts[0])
+        or any(origin != f"http://{hosts[0]}" for origin in origins)
+    )
 
 
 def _is_ours(host: str) -> bool:
@@ -107,7 +121,9 @@ def _is_ours(host: str) -> bool:
     return name.lower() in LOOPBACK and (port.isdecimal() or not port)
 
 
-def call(routes: dict[Route, Invoke], method: str, target: str, headers: dict[str, str], body: bytes) -> Answer:
+def call(
+    routes: dict[Route, Invoke], method: str, target: str, headers: dict[str, str], body: bytes
+) -> Answer:
     """The answer to one request: the function's, or the gateway's own where no route matches or the function fails."""
     route = (method, urlsplit(target).path)
     if route not in routes:

@@ -20,20 +20,29 @@ Tell = Callable[[str], None]
 
 
 def jars(what: str, lock: Path, tell: Tell) -> list[Path]:
-    """The jars of `what` in the user's cache folder, downloaded the first time. `tell` receives the progress.
+    """The jars of `what` in the user's cache folder, downloaded the first time.
 
-    Raises `UserError` without a network, and for a jar that is not the one of `lock`: it would run as the user.
+    `tell` receives the progress.
+
+    Raises `UserError` without a network, and for a jar that is not the one of `lock`: it would run
+    as the user.
     """
     logging.getLogger("jgo").setLevel(logging.ERROR)
     wanted = read(lock)
     resolver = PythonResolver(progress_callback=_progress(tell, wanted))
     try:
         found = jgo.build(what, resolver=resolver).all_jars
-        if len(found) < len(wanted):  # jgo silently leaves out artefacts that it could not look up, and remembers the rest
+        if len(found) < len(
+            wanted
+        ):  # jgo silently leaves out artefacts that it could not look up, and remembers the rest
             found = jgo.build(what, update=True, resolver=resolver).all_jars
     except (FileNotFoundError, PermissionError) as problem:
-        raise UserError(f"OpenSearch's cache folder cannot be written ({problem.filename}): make HOME a folder of yours") from problem
-    except Exception as problem:  # jgo passes on exceptions of its HTTP client, its parser and the file system
+        raise UserError(
+            f"OpenSearch's cache folder cannot be written ({problem.filename}): make HOME a folder of yours"
+        ) from problem
+    except (
+        Exception
+    ) as problem:  # jgo passes on exceptions of its HTTP client, its parser and the file system
         raise UserError(
             f"OpenSearch could not be downloaded from Maven Central ({type(problem).__name__}): check the network and run this again, "
             "or set OPENSEARCH_URL to a server that is already there"
@@ -53,11 +62,16 @@ def read(lock: Path) -> dict[str, str]:
 
 def written(files: Collection[Path]) -> str:
     """A lock file for these files."""
-    return "".join(f"{_digest(path)}  {path.name}\n" for path in sorted(files, key=lambda path: path.name))
+    return "".join(
+        f"{_digest(path)}  {path.name}\n" for path in sorted(files, key=lambda path: path.name)
+    )
 
 
 def checked(files: list[Path], wanted: Mapping[str, str]) -> list[Path]:
-    """The files, if they are those of a lock. Raises `UserError` that names the first one that is not."""
+    """The files, if they are those of a lock.
+
+    Raises `UserError` that names the first one that is not.
+    """
     for path in files:
         if wanted.get(path.name) != _digest(path):
             raise UserError(
@@ -72,10 +86,13 @@ def _digest(path: Path) -> str:
         return hashlib.file_digest(content, "sha256").hexdigest()
 
 
-def _progress(tell: Tell, wanted: Collection[str]) -> Callable[[str, int], AbstractContextManager[Callable[[int], None]]]:
+def _progress(
+    tell: Tell, wanted: Collection[str]
+) -> Callable[[str, int], AbstractContextManager[Callable[[int], None]]]:
     """The progress of jgo's downloads, as one sentence about all of them.
 
-    Beside the wanted jars, jgo downloads Maven's descriptions of them: their bytes count, the files do not.
+    Beside the wanted jars, jgo downloads Maven's descriptions of them: their bytes count, the files
+    do not.
     """
     begun: set[str] = set()
     size = 0

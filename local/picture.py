@@ -36,7 +36,9 @@ def record(url: str) -> dict[str, Any]:
     def search(query: dict[str, Any]) -> dict[str, Any]:
         answer = requests.post(f"{url}/cwl-*/_search", json=query, timeout=10)
         answer.raise_for_status()
-        answers.append({name: part for name, part in answer.json().items() if name in {"hits", "aggregations"}})
+        answers.append(
+            {name: part for name, part in answer.json().items() if name in {"hits", "aggregations"}}
+        )
         return answers[-1]
 
     now = datetime.now(UTC)
@@ -48,23 +50,38 @@ def record(url: str) -> dict[str, Any]:
 def draw(view: dict[str, Any]) -> str:
     """A recorded view as SVG, the same text for the same view."""
     screen.forget_colours()
-    page = Console(record=True, width=WIDTH, file=io.StringIO(), force_terminal=True, color_system="truecolor")
+    page = Console(
+        record=True, width=WIDTH, file=io.StringIO(), force_terminal=True, color_system="truecolor"
+    )
     documents, *panels = view["answers"]
     remaining = iter(panels)
     now = datetime.fromisoformat(view["time"])
-    page.print(screen.documents(documents["hits"]["hits"], "The newest predictions", WIDTH, now), "")
+    page.print(
+        screen.documents(documents["hits"]["hits"], "The newest predictions", WIDTH, now), ""
+    )
     page.print(charts.panels(lambda _: next(remaining), now))
-    drawn = page.export_svg(title="make serve", theme=DIMMED_MONOKAI, code_format=FORMAT, unique_id="view")
+    drawn = page.export_svg(
+        title="make serve", theme=DIMMED_MONOKAI, code_format=FORMAT, unique_id="view"
+    )
     return "\n".join(line.rstrip() for line in drawn.splitlines() if line.strip()) + "\n"
 
 
 def main() -> None:
     """Record where it is asked for, then draw."""
-    parser = argparse.ArgumentParser(prog="python -m local.picture", description="Draw docs/view.svg from docs/view.json.")
-    parser.add_argument("--record", metavar="URL", help="the OpenSearch to record docs/view.json from, such as http://127.0.0.1:9200")
+    parser = argparse.ArgumentParser(
+        prog="python -m local.picture", description="Draw docs/view.svg from docs/view.json."
+    )
+    parser.add_argument(
+        "--record",
+        metavar="URL",
+        help="the OpenSearch to record docs/view.json from, such as http://127.0.0.1:9200",
+    )
     chosen = parser.parse_args()
     if chosen.record:
-        VIEW.write_text(json.dumps(record(chosen.record), ensure_ascii=False, separators=(",", ":")) + "\n", encoding="utf-8")
+        VIEW.write_text(
+            json.dumps(record(chosen.record), ensure_ascii=False, separators=(",", ":")) + "\n",
+            encoding="utf-8",
+        )
     PICTURE.write_text(draw(json.loads(VIEW.read_text(encoding="utf-8"))), encoding="utf-8")
 
 

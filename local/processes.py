@@ -13,16 +13,22 @@ from types import FrameType
 from typing import IO, NoReturn
 
 GRACE_SECONDS = 10
-# Reads until its standard input ends. If nothing was written to it, this process was killed before it could end the group.
-GUARD = "import os, signal, sys; sys.stdin.buffer.read() or os.killpg(int(sys.argv[1]), signal.SIGKILL)"
+# Reads until its standard input ends. If nothing was written to it, this process was killed before
+# it could end the group.
+GUARD = (
+    "import os, signal, sys; sys.stdin.buffer.read() or os.killpg(int(sys.argv[1]), signal.SIGKILL)"
+)
 ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @contextmanager
-def running(command: list[str], *, environment: dict[str, str], folder: Path, output: IO[bytes] | int) -> Iterator[subprocess.Popen[bytes]]:
+def running(
+    command: list[str], *, environment: dict[str, str], folder: Path, output: IO[bytes] | int
+) -> Iterator[subprocess.Popen[bytes]]:
     """Run `command` with both of its outputs in `output`, ended with all of its group afterwards.
 
-    In a group of its own: Ctrl-C then reaches us alone, and we end everything in order. Where we are killed, a guard ends the group.
+    In a group of its own: Ctrl-C then reaches us alone, and we end everything in order. Where we
+    are killed, a guard ends the group.
     """
     process = subprocess.Popen(
         command,
@@ -45,7 +51,11 @@ def _guarded(group: int) -> Iterator[None]:
     """A process that ends `group` when this one is killed: the system then closes the pipe between them."""
     command = [sys.executable, "-I", "-S", "-c", GUARD, str(group)]
     with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
     ) as guard:
         yield
         assert guard.stdin is not None

@@ -1,4 +1,7 @@
-"""Runs a function under AWS's Runtime Interface Emulator, which has the real runtime loop. Invocations run one at a time."""
+"""Runs a function under AWS's Runtime Interface Emulator, which has the real runtime loop.
+
+Invocations run one at a time.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,10 @@ class FunctionFailed(Exception):
 
 
 class Runtime:
-    """A running function. Several threads may call `invoke`; the calls run one after the other, as in one Lambda instance."""
+    """A running function.
+
+    Several threads may call `invoke`; the calls run one after the other, as in one Lambda instance.
+    """
 
     def __init__(self, process: subprocess.Popen[bytes], url: str, timeout: int) -> None:
         self._process = process
@@ -48,42 +54,60 @@ class Runtime:
         return self._process.poll() is None
 
     def invoke(self, event: Any) -> Any:
-        """The function's answer to `event`. Raises `FunctionFailed` if the function raises, takes too long or crashes."""
+        """The function's answer to `event`.
+
+        Raises `FunctionFailed` if the function raises, takes too long or crashes.
+        """
         with self._alone:
             try:
                 # The initialisation runs inside the first invocation, so its time comes on top.
-                answer = requests.post(f"{self._url}/{INVOKE}", data=_payload(event), timeout=self._timeout + 30)
+                answer = requests.post(
+                    f"{self._url}/{INVOKE}", data=_payload(event), timeout=self._timeout + 30
+                )
             except requests.RequestException as problem:
                 raise FunctionFailed("Runtime.Unreachable", str(problem)) from problem
         try:
             result = answer.json()
         except requests.JSONDecodeError:
-            raise FunctionFailed("Sandbox.Timedout" if answer.ok else "Runtime.ExitError", answer.text.strip()) from None
+            raise FunctionFailed(
+                "Sandbox.Timedout" if answer.ok else "Runtime.ExitError", answer.text.strip()
+            ) from None
         if isinstance(result, dict) and "errorType" in result:
             raise FunctionFailed(result["errorType"], result.get("errorMessage", ""))
         return result
 
 
 def _payload(event: Any) -> bytes:
-    """The event as AWS sends it: JSON in UTF-8, which is shorter than escapes. Only a lone surrogate is written as an escape."""
+    """The event as AWS sends it: JSON in UTF-8, which is shorter than escapes.
+
+    Only a lone surrogate is written as an escape.
+    """
     return json.dumps(event, ensure_ascii=False).encode(errors="backslashreplace")
 
 
 @contextmanager
 def running(
-    function: Function, settings: dict[str, str], line: Callable[[str], None], *, code: Path | None = None, packages: Path | None = None
+    function: Function,
+    settings: dict[str, str],
+    line: Callable[[str], None],
+    *,
+    code: Path | None = None,
+    packages: Path | None = None,
 ) -> Iterator[Runtime]:
-    """Run `function` with the template's environment, in which `settings` replace values. `line` is called with each output line.
+    """Run `function` with the template's environment, in which `settings` replace values.
 
-    `code` is the folder of the function's code, by default its source. `packages` is the folder of its dependencies, by default the
-    packages of this environment.
+    `line` is called with each output line.
+
+    `code` is the folder of the function's code, by default its source. `packages` is the folder of
+    its dependencies, by default the packages of this environment.
     """
     code = code or function.code
     packages = packages or find_package("awslambdaric").parent
     port, api_port = free_ports(2)
     environment = {
-        # The variables that Lambda sets, from AWS's list of reserved variables. Without AWS_EXECUTION_ENV, the runtime's client
-        # writes all characters outside ASCII as escapes, and answers become larger than on AWS.
+        # The variables that Lambda sets, from AWS's list of reserved variables. Without
+        # AWS_EXECUTION_ENV, the runtime's client writes all characters outside ASCII as escapes,
+        # and answers become larger than on AWS.
         "PATH": "/usr/local/bin:/usr/bin:/bin:/opt/bin",
         "AWS_EXECUTION_ENV": f"AWS_Lambda_python{sys.version_info.major}.{sys.version_info.minor}",
         "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
@@ -104,10 +128,26 @@ def running(
         **function.environment,
         **settings,
     }
-    command = [str(_emulator()), "--log-level", "error", "--runtime-interface-emulator-address", f"127.0.0.1:{port}"]
+    command = [
+        str(_emulator()),
+        "--log-level",
+        "error",
+        "--runtime-interface-emulator-address",
+        f"127.0.0.1:{port}",
+    ]
     # -S: only modules on PYTHONPATH can be imported, not those of this environment
-    command += ["--runtime-api-address", f"127.0.0.1:{api_port}", sys.executable, "-S", "-m", "awslambdaric", function.handler]
-    with processes.running(command, environment=environment, folder=code, output=subprocess.PIPE) as process:
+    command += [
+        "--runtime-api-address",
+        f"127.0.0.1:{api_port}",
+        sys.executable,
+        "-S",
+        "-m",
+        "awslambdaric",
+        function.handler,
+    ]
+    with processes.running(
+        command, environment=environment, folder=code, output=subprocess.PIPE
+    ) as process:
         reader = threading.Thread(target=_read, args=(process, line), daemon=True)
         reader.start()
         _wait(process, port, function.name)
@@ -119,14 +159,18 @@ def find_package(name: str) -> Path:
     """The folder of an installed package, found without importing it."""
     spec = find_spec(name)
     if spec is None or spec.origin is None:
-        raise UserError(f"the package {name} is not installed: run this through make, which sets the environment up")
+        raise UserError(
+            f"the package {name} is not installed: run this through make, which sets the environment up"
+        )
     return Path(spec.origin).parent
 
 
 def _emulator() -> Path:
     name = EMULATORS.get(platform.machine())
     if platform.system() != "Linux" or name is None:
-        raise UserError("the Lambda runtime emulator exists for Linux on x86_64 and arm64 only: run this in a Linux machine or container")
+        raise UserError(
+            "the Lambda runtime emulator exists for Linux on x86_64 and arm64 only: run this in a Linux machine or container"
+        )
     path = find_package("samcli") / "local" / "rapid" / name
     if not path.stat().st_mode & 0o100:
         path.chmod(path.stat().st_mode | 0o111)

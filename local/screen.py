@@ -1,7 +1,7 @@
 """The terminal's view: answers, documents, a chart of labels, the filter's counts.
 
-Documents may come from anybody. Every field is made safe before it is printed, and a document of another shape is shown as far as
-possible.
+Documents may come from anybody. Every field is made safe before it is printed, and a document of
+another shape is shown as far as possible.
 """
 
 from __future__ import annotations
@@ -39,12 +39,22 @@ def console() -> Console:
 
 @contextmanager
 def step(page: Console, name: str) -> Iterator[Callable[[str], None]]:
-    """Show a slow step while it lasts: with its seconds in a terminal, as one line elsewhere. It yields a function for the progress."""
+    """Show a slow step while it lasts: with its seconds in a terminal, as one line elsewhere.
+
+    It yields a function for the progress.
+    """
     if not page.is_terminal:
         page.print(f"{name} ...", markup=False)
-        yield now_and_then(lambda far: page.print(f"  {far}", markup=False, highlight=False), PAUSE_SECONDS)
+        yield now_and_then(
+            lambda far: page.print(f"  {far}", markup=False, highlight=False), PAUSE_SECONDS
+        )
         return
-    with Progress(SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn(), console=page) as progress:
+    with Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False),
+        TimeElapsedColumn(),
+        console=page,
+    ) as progress:
         task = progress.add_task(name, total=None)
         yield lambda far: progress.update(task, description=f"{name}: {far}")
 
@@ -64,16 +74,24 @@ def now_and_then(say: Callable[[str], None], seconds: float) -> Callable[[str], 
 
 def answers(results: Sequence[object], width: int) -> Table:
     """The API's answers, one a sentence, on a page of `width` columns."""
-    rows = [(_text(each), *_verdict(each), plain(each.get("prediction_id", ""))) for each in map(_object, results)]
-    return _table("Answers of POST /predict", ("text", "label", "score", "prediction_id"), rows, width)
+    rows = [
+        (_text(each), *_verdict(each), plain(each.get("prediction_id", "")))
+        for each in map(_object, results)
+    ]
+    return _table(
+        "Answers of POST /predict", ("text", "label", "score", "prediction_id"), rows, width
+    )
 
 
 def documents(hits: Sequence[Document], title: str, width: int, now: datetime) -> Table:
     """Documents as Discover would list them, newest first, a line each; fields that one lacks stay empty.
 
-    A time is in UTC: to the second on the day of `now`, with its date and to the minute on other days.
+    A time is in UTC: to the second on the day of `now`, with its date and to the minute on other
+    days.
     """
-    rows = [(_time(each, now), _text(each), *_verdict(each), _flags(each)) for each in map(source, hits)]
+    rows = [
+        (_time(each, now), _text(each), *_verdict(each), _flags(each)) for each in map(source, hits)
+    ]
     return _table(title, ("time", "text", "label", "score", "flags"), rows, width)
 
 
@@ -96,7 +114,9 @@ def chart(counts: dict[str, int]) -> RenderableType:
     """A bar for each label, with its count."""
     highest = max(counts.values(), default=1)
     bars = [
-        Text.assemble(f"{label:>13} ", ("█" * max(1, BAR * count // highest), colour(label)), f" {count}")
+        Text.assemble(
+            f"{label:>13} ", ("█" * max(1, BAR * count // highest), colour(label)), f" {count}"
+        )
         for label, count in sorted(counts.items())
     ]
     return Group(Text("Live predictions by label", style="italic"), *bars)
@@ -126,12 +146,16 @@ def plain(value: object, style: str = "") -> Text:
 def _table(title: str, names: Sequence[str], rows: Sequence[Sequence[Text]], width: int) -> Table:
     """A table in which a text gets what the other columns leave: a long one never takes their place."""
     table = Table(title=plain(title), title_justify="left")
-    widths = {name: max([len(name), *(row[at].cell_len for row in rows)]) for at, name in enumerate(names)}
+    widths = {
+        name: max([len(name), *(row[at].cell_len for row in rows)]) for at, name in enumerate(names)
+    }
     widths |= {name: min(widths[name], NARROW) for name in ("label", "flags") if name in widths}
     others = sum(each for name, each in widths.items() if name != "text") + 3 * len(names) + 1
     widths["text"] = max(LEAST, min(widths["text"], width - others))
     for name in names:
-        table.add_column(name, no_wrap=True, overflow="ellipsis", min_width=widths[name], max_width=widths[name])
+        table.add_column(
+            name, no_wrap=True, overflow="ellipsis", min_width=widths[name], max_width=widths[name]
+        )
     for row in rows:
         table.add_row(*row)
     return table
@@ -147,7 +171,11 @@ def _object(value: object) -> Document:
 def _time(found: Document, now: datetime) -> Text:
     moment = found.get("@timestamp")
     day, _, time = moment.partition("T") if isinstance(moment, str) else ("", "", "")
-    return plain(time[:8] if day in {"", now.astimezone(UTC).date().isoformat()} else f"{day[:10]} {time[:5]}")
+    return plain(
+        time[:8]
+        if day in {"", now.astimezone(UTC).date().isoformat()}
+        else f"{day[:10]} {time[:5]}"
+    )
 
 
 def _text(found: Document) -> Text:
@@ -164,9 +192,13 @@ def _verdict(found: Document) -> tuple[Text, Text]:
     """Label and score, or error and status of a request without prediction."""
     if found.get("error") is not None and not _object(found.get("prediction")):
         error = _object(found["error"])
-        return plain(error.get("type", "" if error else found["error"]), "yellow"), plain(error.get("status"))
+        return plain(error.get("type", "" if error else found["error"]), "yellow"), plain(
+            error.get("status")
+        )
     shown = label(found)
-    return Text(shown, style=colour(shown)), Text(_score(_object(found.get("prediction")).get("score")))
+    return Text(shown, style=colour(shown)), Text(
+        _score(_object(found.get("prediction")).get("score"))
+    )
 
 
 def _score(value: object) -> str:

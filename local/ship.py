@@ -24,7 +24,8 @@ from tools.plain import plain
 STDIN: Final = "-"
 GROUP: Final = "/local/your-own-function"
 PATTERN: Final = "prediction"  # the tutorial's
-RECORDS: Final = "prediction-monitor-records"  # name of the subscription with trusted records: events/envelope.json
+# name of the subscription with trusted records: events/envelope.json
+RECORDS: Final = "prediction-monitor-records"
 BATCH_EVENTS: Final = 2_000  # about a second's work, so that the progress moves
 BATCH_BYTES: Final = 4_000_000  # of lines in one payload
 FOLLOW_SECONDS: Final = 0.5
@@ -37,14 +38,20 @@ Say = Callable[[str], None]
 
 
 def try_pattern(pattern: str, files: list[str], say: Say) -> None:
-    """Print for each line whether the filter pattern matches it, and why not. Raises `UserError`."""
+    """Print for each line whether the filter pattern matches it, and why not.
+
+    Raises `UserError`.
+    """
     filtered = parse(pattern)
     taken = seen = 0
     for source in map(Source, files):
         for line in source.added(datetime.now(UTC)):
             why = filtered.why_not(line.message)
             seen, taken = seen + 1, taken + (why is None)
-            say(f"{'passes' if why is None else 'no    '}  {_short(line.message)}" + (f"\n        {plain(why)}" if why else ""))
+            say(
+                f"{'passes' if why is None else 'no    '}  {_short(line.message)}"
+                + (f"\n        {plain(why)}" if why else "")
+            )
     say(f"{taken} of {seen} lines pass the filter pattern {pattern!r}")
 
 
@@ -61,9 +68,10 @@ def ship(
 ) -> None:
     """Ship the lines of these files (`-` is standard input) that pass; with `follow` also those that are added, until interrupted.
 
-    `names` are names of one's own for a prediction's fields, as in FIELD_MAP. Every file is read before anything is sent, so that
-    a bad line leaves nothing half-done. `progress` is told about once a second how many lines are sent. Raises `UserError`, also
-    where no line of a file passes; the other files are shipped then.
+    `names` are names of one's own for a prediction's fields, as in FIELD_MAP. Every file is read
+    before anything is sent, so that a bad line leaves nothing half-done. `progress` is told about
+    once a second how many lines are sent. Raises `UserError`, also where no line of a file passes;
+    the other files are shipped then.
     """
     _ensure_map(names)
     if follow and STDIN in files and len(files) > 1:
@@ -73,7 +81,9 @@ def ship(
     subscriber = plan.subscriptions[0][2]
     sources = [Source(name, follow=follow) for name in files]
     read = [(source, source.added(datetime.now(UTC))) for source in sources]
-    with running(plan.functions[subscriber], {"OPENSEARCH_URL": url, "FIELD_MAP": names}, lambda _: None) as shipper:
+    with running(
+        plan.functions[subscriber], {"OPENSEARCH_URL": url, "FIELD_MAP": names}, lambda _: None
+    ) as shipper:
 
         def send(name: str, found: list[Line]) -> bool:
             tell, sent = now_and_then(progress, PROGRESS_SECONDS), 0
@@ -81,12 +91,23 @@ def ship(
             counts: Counter[str] = Counter()
             for batch in _batches(passed):
                 event = subscription_event(
-                    [line.event() | _cut(filtered.extract(line.message)) for line in batch], group, filters=(RECORDS,)
+                    [line.event() | _cut(filtered.extract(line.message)) for line in batch],
+                    group,
+                    filters=(RECORDS,),
                 )
-                counts.update({key: value for key, value in shipper.invoke(event).items() if isinstance(value, int)})
+                counts.update(
+                    {
+                        key: value
+                        for key, value in shipper.invoke(event).items()
+                        if isinstance(value, int)
+                    }
+                )
                 sent += len(batch)
                 tell(f"{name}: {sent} of {len(passed)} lines are sent")
-            for text in (*told(name, found, passed, counts, filtered.why_not), *_reached(passed, names)):
+            for text in (
+                *told(name, found, passed, counts, filtered.why_not),
+                *_reached(passed, names),
+            ):
                 say(text)
             return bool(passed)
 
@@ -132,7 +153,9 @@ class Source:
                 file.seek(self._place)
                 return file.read(), datetime.fromtimestamp(Path(self.name).stat().st_mtime, UTC)
         except OSError as problem:
-            raise UserError(f"{self.name} cannot be read ({problem.strerror}): give files of log lines, or - for a pipe") from None
+            raise UserError(
+                f"{self.name} cannot be read ({problem.strerror}): give files of log lines, or - for a pipe"
+            ) from None
 
 
 def _cut(fields: dict[str, str] | None) -> dict[str, Any]:
@@ -153,7 +176,8 @@ def _batches(found: list[Line]) -> Iterator[list[Line]]:
 
 
 def _ensure_map(names: str) -> None:
-    from shipper.field_map import field_map  # noqa: PLC0415  here and below: needed for lines of one's own alone
+    # here and below: needed for lines of one's own alone
+    from shipper.field_map import field_map  # noqa: PLC0415
 
     try:
         field_map(names)
@@ -166,10 +190,22 @@ def _none_passed(names: list[str], pattern: str) -> str:
     return f"no line of {', '.join(names)} was shipped, for none passes the filter pattern {pattern!r}: {remedy}"
 
 
-def told(name: str, found: list[Line], passed: list[Line], counts: Counter[str], why_not: Callable[[str], str | None]) -> Iterator[str]:
+def told(
+    name: str,
+    found: list[Line],
+    passed: list[Line],
+    counts: Counter[str],
+    why_not: Callable[[str], str | None],
+) -> Iterator[str]:
     """Report the results for a file's lines, and the panels that show them."""
-    shown = ", ".join(f"{counts[key]} {key}" for key in ("indexed", "duplicate", "rescued", "excluded", "failed") if counts[key])
-    yield f"{name}: {len(found)} lines, {len(passed)} pass the filter pattern" + (f"; {shown}" if shown else "")
+    shown = ", ".join(
+        f"{counts[key]} {key}"
+        for key in ("indexed", "duplicate", "rescued", "excluded", "failed")
+        if counts[key]
+    )
+    yield f"{name}: {len(found)} lines, {len(passed)} pass the filter pattern" + (
+        f"; {shown}" if shown else ""
+    )
     reasons = ((line, why_not(line.message)) for line in found)
     for line, why in islice(((line, why) for line, why in reasons if why is not None), EXAMPLES):
         yield f"  left out: {_short(line.message)}\n    {plain(why)}"
@@ -220,7 +256,9 @@ def panels_of_fields() -> Iterator[tuple[str, set[str]]]:
         if one.type == "visualization":
             state = one.attributes["visState"]
             fields = {
-                part["params"]["field"].removesuffix(".keyword") for part in state.get("aggs", []) if "field" in part.get("params", {})
+                part["params"]["field"].removesuffix(".keyword")
+                for part in state.get("aggs", [])
+                if "field" in part.get("params", {})
             }
             if own := {field for field in fields if not field.startswith("@")}:
                 yield one.attributes["title"], own

@@ -27,7 +27,10 @@ from tools.errors import UserError
 from tools.ports import ensure_free, taken
 
 LOGS: Final = Path.home() / ".cache" / "prediction-monitor" / "logs"
-RETRY_SECONDS: Final = (1.0, 2.0)  # instead of AWS's minutes, because somebody waits at the terminal
+RETRY_SECONDS: Final = (
+    1.0,
+    2.0,
+)  # instead of AWS's minutes, because somebody waits at the terminal
 
 Step = Callable[[str], AbstractContextManager[Tell]]
 
@@ -36,7 +39,8 @@ Step = Callable[[str], AbstractContextManager[Tell]]
 class Settings:
     """Where the stack listens; `opensearch_url` names a server that is there already, `log_text` the function's setting.
 
-    `model` is the folder of another model than the package's; `keep` is the folder in which documents are kept over a restart.
+    `model` is the folder of another model than the package's; `keep` is the folder in which
+    documents are kept over a restart.
     """
 
     api_port: int
@@ -48,12 +52,23 @@ class Settings:
 
     @classmethod
     def of(cls, environment: dict[str, str]) -> Settings:
-        """From API_PORT, OPENSEARCH_PORT, OPENSEARCH_URL, LOG_TEXT, MODEL and KEEP. Raises `UserError`."""
+        """From API_PORT, OPENSEARCH_PORT, OPENSEARCH_URL, LOG_TEXT, MODEL and KEEP.
+
+        Raises `UserError`.
+        """
         ports = {}
-        for name, default, last in (("API_PORT", 3000, 65535), ("OPENSEARCH_PORT", 9200, opensearch.LAST_PORT)):
+        for name, default, last in (
+            ("API_PORT", 3000, 65535),
+            ("OPENSEARCH_PORT", 9200, opensearch.LAST_PORT),
+        ):
             value = environment.get(name) or str(default)
-            if not (value.isascii() and value.isdigit() and len(value) <= 5) or not 1024 <= int(value) <= last:
-                raise UserError(f"{name} must be a port between 1024 and {last}, not {value[:20]!r}")
+            if (
+                not (value.isascii() and value.isdigit() and len(value) <= 5)
+                or not 1024 <= int(value) <= last
+            ):
+                raise UserError(
+                    f"{name} must be a port between 1024 and {last}, not {value[:20]!r}"
+                )
             ports[name] = int(value)
         if len(set(ports.values())) < len(ports):
             raise UserError("API_PORT and OPENSEARCH_PORT must be two different ports")
@@ -63,10 +78,14 @@ class Settings:
         url = (environment.get("OPENSEARCH_URL") or "").rstrip("/") or None
         model = environment.get("MODEL") or ""
         if model and not (Path(model) / "card.json").is_file():
-            raise UserError(f"MODEL must be a folder that `make model` wrote, with card.json in it, not {model!r}")
+            raise UserError(
+                f"MODEL must be a folder that `make model` wrote, with card.json in it, not {model!r}"
+            )
         keep = environment.get("KEEP") or ""
         if keep and url:
-            raise UserError("KEEP is for the OpenSearch that is started here: with OPENSEARCH_URL your server keeps the documents")
+            raise UserError(
+                "KEEP is for the OpenSearch that is started here: with OPENSEARCH_URL your server keeps the documents"
+            )
         if keep and Path(keep).exists() and not Path(keep).is_dir():
             raise UserError(f"KEEP must be a folder, not {keep!r}")
         folders = (str(Path(folder).resolve()) if folder else "" for folder in (model, keep))
@@ -77,9 +96,10 @@ class Settings:
 class Stack:
     """A running stack: its addresses, its functions, its subscription.
 
-    `dead_letters` is the bucket of undelivered payloads, key to content. It is in memory only, because nothing here
-    replays them. `logs` is the folder in which each function's log is kept until a
-    stack at the same port starts; `failures` are the errors of API requests that no function answered.
+    `dead_letters` is the bucket of undelivered payloads, key to content. It is in memory only,
+    because nothing here replays them. `logs` is the folder in which each function's log is kept
+    until a stack at the same port starts; `failures` are the errors of API requests that no
+    function answered.
     """
 
     api_url: str
@@ -100,7 +120,9 @@ class Stack:
         """The answer of `cwl-*` to a search body; empty while its index is being made."""
         url = f"{self.opensearch_url}/cwl-*/_search"
         answer = requests.post(url, json=query, params={"ignore_unavailable": "true"}, timeout=10)
-        if answer.status_code == requests.codes.unavailable:  # an index that was just made has no shard to ask yet
+        if (
+            answer.status_code == requests.codes.unavailable
+        ):  # an index that was just made has no shard to ask yet
             return {}
         answer.raise_for_status()
         found: dict[str, Any] = answer.json()
@@ -112,14 +134,19 @@ def _silently(_name: str) -> AbstractContextManager[Tell]:
 
 
 @contextmanager
-def stack(settings: Settings, step: Step = _silently, say: Tell = lambda _: None) -> Iterator[Stack]:
+def stack(
+    settings: Settings, step: Step = _silently, say: Tell = lambda _: None
+) -> Iterator[Stack]:
     """Start all parts, the last in the data's way first, and end them in reverse; `step` shows the progress of a slow step.
 
-    `say` hears at the end which records did not arrive. Raises `UserError` when a part cannot start.
+    `say` hears at the end which records did not arrive. Raises `UserError` when a part cannot
+    start.
     """
     plan = template.read()
     if len(plan.subscriptions) != 1:
-        raise UserError(f"the local stack plays one subscription; template.yaml has {len(plan.subscriptions)}")
+        raise UserError(
+            f"the local stack plays one subscription; template.yaml has {len(plan.subscriptions)}"
+        )
     ((log_group, pattern, subscriber),) = plan.subscriptions
     parse(pattern)
     ensure_free(settings.api_port, "API_PORT")
@@ -131,44 +158,74 @@ def stack(settings: Settings, step: Step = _silently, say: Tell = lambda _: None
         else:
             folder = Path(settings.keep, "opensearch") if settings.keep else None
             with step("OpenSearch: starting (the first time it is downloaded, 75 MB)") as tell:
-                url = parts.enter_context(opensearch.node(settings.opensearch_port, folder, tell=tell))
+                url = parts.enter_context(
+                    opensearch.node(settings.opensearch_port, folder, tell=tell)
+                )
         with step("OpenSearch: index template"):
             _install(url, log_group)
         with step("functions: starting under the Lambda runtime"):
             logs = LOGS / str(settings.api_port)
             log = {name: parts.enter_context(_log(logs / f"{name}.log")) for name in plan.functions}
-            shipper = parts.enter_context(running(plan.functions[subscriber], {"OPENSEARCH_URL": url}, log[subscriber]))
+            shipper = parts.enter_context(
+                running(plan.functions[subscriber], {"OPENSEARCH_URL": url}, log[subscriber])
+            )
             letters: dict[str, bytes] = {}
-            asynchronous = Asynchronous(plan.functions[subscriber], shipper.invoke, letters.__setitem__, RETRY_SECONDS)
+            asynchronous = Asynchronous(
+                plan.functions[subscriber], shipper.invoke, letters.__setitem__, RETRY_SECONDS
+            )
             subscription = Subscription(log_group, pattern, asynchronous)
             parts.callback(_say_missing, subscription, logs, say)
             parts.callback(_thread(subscription.run).join, 10)
             parts.callback(subscription.stop)
-            own = {"HASH_KEY": "the local stack's own", "LOG_TEXT": settings.log_text, "MODEL_FOLDER": settings.model}
+            own = {
+                "HASH_KEY": "the local stack's own",
+                "LOG_TEXT": settings.log_text,
+                "MODEL_FOLDER": settings.model,
+            }
             api = {
-                name: parts.enter_context(running(plan.functions[name], own, _both(log[name], subscription.put)))
+                name: parts.enter_context(
+                    running(plan.functions[name], own, _both(log[name], subscription.put))
+                )
                 for name in set(plan.routes.values())
             }
         failures: list[str] = []
-        routes = {route: _noting(api[name].invoke, f"{' '.join(route)}: {name}", failures) for route, name in plan.routes.items()}
+        routes = {
+            route: _noting(api[name].invoke, f"{' '.join(route)}: {name}", failures)
+            for route, name in plan.routes.items()
+        }
         server = _gateway(settings.api_port, routes)
         parts.callback(server.server_close)
         _thread(server.serve_forever)
         parts.callback(server.shutdown)
         inference = next(iter(api.values()))
-        yield Stack(f"http://127.0.0.1:{settings.api_port}", url, inference, shipper, subscription, letters, logs, failures)
+        yield Stack(
+            f"http://127.0.0.1:{settings.api_port}",
+            url,
+            inference,
+            shipper,
+            subscription,
+            letters,
+            logs,
+            failures,
+        )
 
 
 @contextmanager
 def _log(path: Path) -> Iterator[Tell]:
-    """A function that writes lines to a private file, and skips lines that cannot be written. Raises `UserError`."""
+    """A function that writes lines to a private file, and skips lines that cannot be written.
+
+    Raises `UserError`.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.unlink(missing_ok=True)
         number = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
     except OSError as problem:
-        raise UserError(f"{path} cannot be written ({problem.strerror}): make HOME a folder of yours") from problem
-    with open(number, "w", buffering=1, encoding="utf-8", errors="backslashreplace") as file:  # noqa: PTH123  a descriptor
+        raise UserError(
+            f"{path} cannot be written ({problem.strerror}): make HOME a folder of yours"
+        ) from problem
+    # a descriptor
+    with open(number, "w", buffering=1, encoding="utf-8", errors="backslashreplace") as file:  # noqa: PTH123
 
         def keep(line: str) -> None:
             with suppress(OSError, ValueError):
@@ -186,7 +243,10 @@ def _both(first: Tell, second: Tell) -> Tell:
 
 
 def _noting(invoke: Invoke, what: str, failures: list[str]) -> Invoke:
-    """`invoke`, with its failures also reported here. The caller gets no detail of them, as on AWS."""
+    """`invoke`, with its failures also reported here.
+
+    The caller gets no detail of them, as on AWS.
+    """
 
     def noted(event: dict[str, Any]) -> Any:
         try:
@@ -217,10 +277,14 @@ def _existing(url: str) -> str:
         raise UserError(f"OPENSEARCH_URL must begin with http:// or https://, not {url!r}")
     shown = without_password(url)
     if (urlsplit(url).hostname or "").endswith((".amazonaws.com", ".amazonaws.com.cn", ".on.aws")):
-        raise UserError(f"{shown} (OPENSEARCH_URL) takes signed requests, which the local stack does not send: deploy the stack instead")
+        raise UserError(
+            f"{shown} (OPENSEARCH_URL) takes signed requests, which the local stack does not send: deploy the stack instead"
+        )
     reason = opensearch.unusable(url)
     if reason:
-        raise UserError(f"no OpenSearch can be used at {shown} (OPENSEARCH_URL): {reason}; or unset the variable to get one of our own")
+        raise UserError(
+            f"no OpenSearch can be used at {shown} (OPENSEARCH_URL): {reason}; or unset the variable to get one of our own"
+        )
     return url
 
 
@@ -236,7 +300,13 @@ def _install(url: str, log_group: str) -> None:
     user, password = (unquote(part) if part else None for part in (parts.username, parts.password))
     try:
         install(
-            desired_state([], opensearch=without_password(url), user=user, password=password, groups=[log_group]),
+            desired_state(
+                [],
+                opensearch=without_password(url),
+                user=user,
+                password=password,
+                groups=[log_group],
+            ),
             say=lambda _: None,
         )
     except kibana_server.UserError as problem:

@@ -20,9 +20,10 @@ RETRIES = 2  # Lambda's own, where nothing is said
 class Function:
     """A function of the template: `name` its logical id, `code` its folder, memory in MB, timeout in seconds.
 
-    For asynchronous invocations: how often one that failed is tried again, and the logical id of the bucket that the event is
-    kept in when no try is left. `environment` are the settings that the template gives it, where they can be known here: a
-    parameter's default, a resource's logical id instead of its name, and text.
+    For asynchronous invocations: how often one that failed is tried again, and the logical id of
+    the bucket that the event is kept in when no try is left. `environment` are the settings that
+    the template gives it, where they can be known here: a parameter's default, a resource's logical
+    id instead of its name, and text.
     """
 
     name: str
@@ -64,7 +65,8 @@ yaml.add_multi_constructor("!", _tag, Loader=_Loader)
 
 def load(path: Path = ROOT / "template.yaml") -> dict[str, Any]:
     """The template as plain data."""
-    data: dict[str, Any] = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506  a SafeLoader with tags
+    # a SafeLoader with tags
+    data: dict[str, Any] = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506
     return data
 
 
@@ -93,8 +95,12 @@ def read(path: Path = ROOT / "template.yaml") -> Template:
         for event in properties.get("Events", {}).values():
             details = event["Properties"]
             if event["Type"] == "CloudWatchLogs":
-                subscriptions.append((details["LogGroupName"]["Ref"], details["FilterPattern"], name))
-    return Template(functions, _routes(resources), subscriptions + _written_subscriptions(resources))
+                subscriptions.append(
+                    (details["LogGroupName"]["Ref"], details["FilterPattern"], name)
+                )
+    return Template(
+        functions, _routes(resources), subscriptions + _written_subscriptions(resources)
+    )
 
 
 def _written_subscriptions(resources: dict[str, Any]) -> list[tuple[str, str, str]]:
@@ -104,10 +110,15 @@ def _written_subscriptions(resources: dict[str, Any]) -> list[tuple[str, str, st
     """
     found = []
     for resource in resources.values():
-        if resource["Type"] == "AWS::Logs::SubscriptionFilter" and resource.get("Condition") in {None, HAS_INFERENCE}:
+        if resource["Type"] == "AWS::Logs::SubscriptionFilter" and resource.get("Condition") in {
+            None,
+            HAS_INFERENCE,
+        }:
             details = resource["Properties"]
             if (group := details["LogGroupName"].get("Ref")) in resources:
-                found.append((group, details["FilterPattern"], details["DestinationArn"]["Fn::GetAtt"][0]))
+                found.append(
+                    (group, details["FilterPattern"], details["DestinationArn"]["Fn::GetAtt"][0])
+                )
     return found
 
 
@@ -130,7 +141,14 @@ def _routes(resources: dict[str, Any]) -> dict[tuple[str, str], str]:
     for resource in resources.values():
         if resource["Type"] == "AWS::ApiGatewayV2::Route":
             method, _, route = resource["Properties"]["RouteKey"].partition(" ")
-            integration = resource["Properties"]["Target"]["Fn::Sub"].removeprefix("integrations/").strip("${}")
-            (function,) = re.findall(r"/functions/\$\{(\w+)\.Arn\}", resources[integration]["Properties"]["IntegrationUri"]["Fn::Sub"])
+            integration = (
+                resource["Properties"]["Target"]["Fn::Sub"]
+                .removeprefix("integrations/")
+                .strip("${}")
+            )
+            (function,) = re.findall(
+                r"/functions/\$\{(\w+)\.Arn\}",
+                resources[integration]["Properties"]["IntegrationUri"]["Fn::Sub"],
+            )
             routes[method, route] = function
     return routes

@@ -1,1 +1,4 @@
-"""Commands for people when documents are missing: replay, backfill, reconcile. They are not deployed."""
+"""Commands for people when documents are missing: replay, backfill, reconcile.
+
+They are not deployed.
+"""

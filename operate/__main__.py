@@ -1,7 +1,7 @@
 """`python -m operate replay|backfill|reconcile`: commands for a person when documents are missing.
 
-Exit 0 when everything is in the index, 1 with the reasons when something is not, 2 with one sentence when the command cannot run, 130
-after Ctrl-C.
+Exit 0 when everything is in the index, 1 with the reasons when something is not, 2 with one
+sentence when the command cannot run, 130 after Ctrl-C.
 """
 
 from __future__ import annotations
@@ -88,7 +88,10 @@ AWS CLI. Times are ISO 8601, such as 2026-11-23 or 2026-11-23T14:00+01:00; witho
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a command. Returns the exit code; wrong arguments end the process with code 2, as argparse does."""
+    """Run a command.
+
+    Returns the exit code; wrong arguments end the process with code 2, as argparse does.
+    """
     options = _parser().parse_args(arguments)
     _choose_profile(options.profile)
     try:
@@ -113,8 +116,12 @@ def replay_command(options: argparse.Namespace) -> int:
     found = letters(bucket, options.prefix, options.since, options.until)
     if options.dry_run:
         for letter in sorted(found, key=lambda letter: letter.written):
-            print(f"{letter.written:%Y-%m-%dT%H:%M:%SZ} {letter.size:>12,} bytes  {plain(letter.key)}")
-        print(f"{show.plural(len(found), 'letter')} below {options.prefix} in {options.bucket}; nothing was sent")
+            print(
+                f"{letter.written:%Y-%m-%dT%H:%M:%SZ} {letter.size:>12,} bytes  {plain(letter.key)}"
+            )
+        print(
+            f"{show.plural(len(found), 'letter')} below {options.prefix} in {options.bucket}; nothing was sent"
+        )
         return 1 if found else 0
     with closing(connection):
         print(show.in_force(setting.rules))
@@ -123,13 +130,17 @@ def replay_command(options: argparse.Namespace) -> int:
         unhappy: list[Replayed] = []
         try:
             with show.progress("letters", len(found)) as advance:
-                for result in replay_all(found, bucket, partial(_ship_event, setting, connection), options.rate):
+                for result in replay_all(
+                    found, bucket, partial(_ship_event, setting, connection), options.rate
+                ):
                     fates[result.fate] += 1
                     lines.add(result.outcome)
                     unhappy += [result] if result.reason else []
                     advance(fates.total(), f"{show.fates(fates)}; lines: {show.outcome(lines)}")
         finally:
-            print(f"{fates.total()} of {show.plural(len(found), 'letter')} tried: {show.fates(fates)}")
+            print(
+                f"{fates.total()} of {show.plural(len(found), 'letter')} tried: {show.fates(fates)}"
+            )
             print(f"lines: {show.outcome(lines)}")
             show.explain(unhappy)
     if fates.total() < len(found):
@@ -151,7 +162,9 @@ def backfill_command(options: argparse.Namespace) -> int:
         print(show.in_force(setting.rules))
         print(show.ids(compare_ids(logs, connection, span, setting.rules.prefix)))
         if span.pattern.lstrip().startswith("["):
-            show.complain("the pattern is space-delimited: the line is recovered, the fields that the pattern cuts out of it are not")
+            show.complain(
+                "the pattern is space-delimited: the line is recovered, the fields that the pattern cuts out of it are not"
+            )
         if options.dry_run:
             return _count(logs, span)
         names = filter_names(logs, span.log_group)
@@ -175,7 +188,9 @@ def _backfill(span: Span, steps: Iterable[Shipped]) -> int:
     finally:
         print(f"{show.plural(total.documents + total.excluded, 'line')}: {show.outcome(total)}")
         if covered < span.end:
-            print(f"to go on, run the same with --from {show.moment(covered)}: everything before is done")
+            print(
+                f"to go on, run the same with --from {show.moment(covered)}: everything before is done"
+            )
     if total.failed:
         show.complain(total.summary())
     return 1 if total.failed else 0
@@ -190,7 +205,9 @@ def _count(logs: Any, span: Span) -> int:
                 streams |= {event["logStreamName"] for event in page}
                 advance(page[-1]["timestamp"] - span.start, show.plural(lines, "line"))
     finally:
-        print(f"{show.plural(lines, 'line')} of {show.plural(len(streams), 'log stream')} ({show.wanted(span)}); nothing was sent")
+        print(
+            f"{show.plural(lines, 'line')} of {show.plural(len(streams), 'log stream')} ({show.wanted(span)}); nothing was sent"
+        )
     return 0
 
 
@@ -207,23 +224,39 @@ def reconcile_command(options: argparse.Namespace) -> int:
         except ValueError as problem:
             raise UserError(f"--every: {problem}") from None
         if setting.rules.exclude:
-            print(f"not counted: lines of the kinds that EXCLUDE names here: {', '.join(sorted(setting.rules.exclude))}")
+            print(
+                f"not counted: lines of the kinds that EXCLUDE names here: {', '.join(sorted(setting.rules.exclude))}"
+            )
         in_log: Counter[int] = Counter()
         with show.progress("time", span.end - span.start) as advance:
             for page in pages(logs, span):
                 in_log += log_counts(page, span, options.every, setting.rules.exclude)
                 advance(page[-1]["timestamp"] - span.start, show.plural(in_log.total(), "line"))
-        compared = rows(span, options.every, in_log, index_counts(connection, span, options.every, setting.rules.prefix))
+        compared = rows(
+            span,
+            options.every,
+            in_log,
+            index_counts(connection, span, options.every, setting.rules.prefix),
+        )
         show.console().print(show.table(compared, span))
-        return _verdict(compared, partial(compare_ids, logs, connection, span), gap(compared, span, options.every), options)
+        return _verdict(
+            compared,
+            partial(compare_ids, logs, connection, span),
+            gap(compared, span, options.every),
+            options,
+        )
 
 
-def _verdict(compared: list[Row], ids: Callable[[], int], missing: Span | None, options: argparse.Namespace) -> int:
+def _verdict(
+    compared: list[Row], ids: Callable[[], int], missing: Span | None, options: argparse.Namespace
+) -> int:
     surplus = -sum(min(row.missing, 0) for row in compared)
     if missing:
         try:
             print(show.ids(ids()))
-            print(f"documents are missing; this closes the gap:\n  {_backfill_call(missing, options)}")
+            print(
+                f"documents are missing; this closes the gap:\n  {_backfill_call(missing, options)}"
+            )
         except IdsDiffer as problem:
             show.complain(str(problem))
     if surplus:
@@ -233,19 +266,41 @@ def _verdict(compared: list[Row], ids: Callable[[], int], missing: Span | None, 
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = Parser(prog=show.PROGRAM, description="Commands for people when documents are missing.")
+    parser = Parser(
+        prog=show.PROGRAM, description="Commands for people when documents are missing."
+    )
     commands = parser.add_subparsers(dest="command", required=True)
     for name, run, short, description in (
         ("replay", replay_command, "dead letters into the index", REPLAY),
-        ("backfill", backfill_command, "lines that CloudWatch never delivered into the index", BACKFILL),
-        ("reconcile", reconcile_command, "count lines and documents, and report missing ones", RECONCILE),
+        (
+            "backfill",
+            backfill_command,
+            "lines that CloudWatch never delivered into the index",
+            BACKFILL,
+        ),
+        (
+            "reconcile",
+            reconcile_command,
+            "count lines and documents, and report missing ones",
+            RECONCILE,
+        ),
     ):
         command = commands.add_parser(name, help=short, description=description, epilog=ENVIRONMENT)
         command.set_defaults(run=run)
         _add_options(name, command)
         url = os.environ.get("OPENSEARCH_URL")
-        command.add_argument("--opensearch", metavar="URL", required=not url, default=url, help="the address of OpenSearch")
-        command.add_argument("--user", metavar="NAME", help="sign in with this name, and the password in OPENSEARCH_PASSWORD")
+        command.add_argument(
+            "--opensearch",
+            metavar="URL",
+            required=not url,
+            default=url,
+            help="the address of OpenSearch",
+        )
+        command.add_argument(
+            "--user",
+            metavar="NAME",
+            help="sign in with this name, and the password in OPENSEARCH_PASSWORD",
+        )
         command.add_argument("--region", help="the AWS region, where it is not the default one")
         command.add_argument("--profile", help="the AWS profile, for OpenSearch on Amazon too")
     return parser
@@ -255,30 +310,59 @@ def _add_options(name: str, command: argparse.ArgumentParser) -> None:
     if name == "replay":
         command.add_argument("--bucket", required=True, help="the dead-letter bucket")
         command.add_argument("--prefix", default=PREFIX, help="letters below this (%(default)s)")
-        command.add_argument("--since", type=value(moment), metavar="T", help="letters written then or later")
-        command.add_argument("--until", type=value(moment), metavar="T", help="letters written before")
-    else:
-        command.add_argument("--log-group", required=True, metavar="G", help="the log group's name")
-        command.add_argument("--from", dest="start", type=value(moment), required=True, metavar="T", help="lines of then or later")
         command.add_argument(
-            "--to", dest="end", type=value(moment), required=True, metavar="T", help="lines before, this moment not included"
+            "--since", type=value(moment), metavar="T", help="letters written then or later"
         )
         command.add_argument(
-            "--pattern", metavar="P", help="the filter pattern, '' for all lines (that of the log group's one subscription)"
+            "--until", type=value(moment), metavar="T", help="letters written before"
+        )
+    else:
+        command.add_argument("--log-group", required=True, metavar="G", help="the log group's name")
+        command.add_argument(
+            "--from",
+            dest="start",
+            type=value(moment),
+            required=True,
+            metavar="T",
+            help="lines of then or later",
+        )
+        command.add_argument(
+            "--to",
+            dest="end",
+            type=value(moment),
+            required=True,
+            metavar="T",
+            help="lines before, this moment not included",
+        )
+        command.add_argument(
+            "--pattern",
+            metavar="P",
+            help="the filter pattern, '' for all lines (that of the log group's one subscription)",
         )
     if name == "reconcile":
         command.add_argument(
-            "--every", type=value(interval), default="1h", metavar="I", help="length of an interval, such as 30s, 5m, 1d (%(default)s)"
+            "--every",
+            type=value(interval),
+            default="1h",
+            metavar="I",
+            help="length of an interval, such as 30s, 5m, 1d (%(default)s)",
         )
     else:
-        command.add_argument("--rate", type=value(positive), default=RATE, metavar="N", help="lines a second at most (%(default)g)")
+        command.add_argument(
+            "--rate",
+            type=value(positive),
+            default=RATE,
+            metavar="N",
+            help="lines a second at most (%(default)g)",
+        )
         command.add_argument("--dry-run", action="store_true", help="only say what would be done")
 
 
 def _choose_profile(profile: str | None) -> None:
     """Make a profile the one of this process.
 
-    It is set as an environment variable, because requests to OpenSearch are signed with credentials from there. Keys there come first.
+    It is set as an environment variable, because requests to OpenSearch are signed with credentials
+    from there. Keys there come first.
     """
     if profile:
         os.environ["AWS_PROFILE"] = profile
@@ -310,7 +394,9 @@ def _check_times(options: argparse.Namespace) -> None:
 
 
 def _span(options: argparse.Namespace, logs: Any) -> Span:
-    pattern = subscribed_pattern(logs, options.log_group) if options.pattern is None else options.pattern
+    pattern = (
+        subscribed_pattern(logs, options.log_group) if options.pattern is None else options.pattern
+    )
     return Span(options.log_group, milliseconds(options.start), milliseconds(options.end), pattern)
 
 
@@ -337,7 +423,9 @@ def _backfill_call(missing: Span, options: argparse.Namespace) -> str:
     words += ["--opensearch", re.sub(r"//[^/]*@", "//USER:PASSWORD@", options.opensearch)]
     for name in ("pattern", "region", "profile"):
         given = getattr(options, name)
-        words += [f"--{name}={given}"] if given is not None else []  # with =, because a pattern may begin with a dash
+        words += (
+            [f"--{name}={given}"] if given is not None else []
+        )  # with =, because a pattern may begin with a dash
     return shlex.join(words)
 
 

@@ -1,9 +1,13 @@
-"""Ships lines that CloudWatch never delivered, for instance because of a disabled filter. It reads them from the log group.
+"""Ships lines that CloudWatch never delivered, for instance because of a disabled filter.
 
-A line from here must get the same id as from the subscription, or it would become a second document. AWS documents both `eventId` of
-FilterLogEvents and `id` of a subscription only as "the ID of the event". In published samples, both numbers have the same structure: the
-event's time in milliseconds times 2^144, the time of its ingestion times 2^80, and the place in the batch. Links into CloudWatch's
-console work with either. So this module assumes that they are equal, and `reconcile.compare_ids` checks that before anything is sent.
+It reads them from the log group.
+
+A line from here must get the same id as from the subscription, or it would become a second
+document. AWS documents both `eventId` of FilterLogEvents and `id` of a subscription only as "the ID
+of the event". In published samples, both numbers have the same structure: the event's time in
+milliseconds times 2^144, the time of its ingestion times 2^80, and the place in the batch. Links
+into CloudWatch's console work with either. So this module assumes that they are equal, and
+`reconcile.compare_ids` checks that before anything is sent.
 """
 
 from __future__ import annotations
@@ -19,7 +23,9 @@ from shipper.deliver import Outcome
 from shipper.json_text import quoted
 
 PAGE_EVENTS: Final = 10_000  # the largest page of FilterLogEvents
-MOST_CONSECUTIVE_FAILURES: Final = 3  # the number of payloads in a row of which the server accepted nothing
+MOST_CONSECUTIVE_FAILURES: Final = (
+    3  # the number of payloads in a row of which the server accepted nothing
+)
 # Settings of a subscription that select lines in other ways than the pattern.
 MORE_THAN_PATTERN: Final = ("applyOnTransformedLogs", "fieldSelectionCriteria")
 
@@ -51,23 +57,34 @@ class Span(NamedTuple):
 
 
 class Shipped(NamedTuple):
-    """The outcome of one payload's delivery. All lines before the time `covered` (milliseconds since 1970) have been sent."""
+    """The outcome of one payload's delivery.
+
+    All lines before the time `covered` (milliseconds since 1970) have been sent.
+    """
 
     outcome: Outcome
     covered: int
 
 
 def owner(logs: Any, log_group: str) -> str:
-    """The id of the account that owns a log group; `logs` is a boto3 client. Raises `LogGroupUnknown`."""
+    """The id of the account that owns a log group; `logs` is a boto3 client.
+
+    Raises `LogGroupUnknown`.
+    """
     for page in logs.get_paginator("describe_log_groups").paginate(logGroupNamePrefix=log_group):
         for found in page["logGroups"]:
             if found["logGroupName"] == log_group:
                 return str(found["arn"]).split(":")[4]
-    raise LogGroupUnknown(f"there is no log group {log_group!r} in {logs.meta.region_name}: check --log-group, --region and --profile")
+    raise LogGroupUnknown(
+        f"there is no log group {log_group!r} in {logs.meta.region_name}: check --log-group, --region and --profile"
+    )
 
 
 def filter_names(logs: Any, log_group: str) -> list[str]:
-    """The names of a log group's subscription filters. They decide whether its records are trusted (shipper.provenance)."""
+    """The names of a log group's subscription filters.
+
+    They decide whether its records are trusted (shipper.provenance).
+    """
     return [str(found["filterName"]) for found in _filters(logs, log_group)]
 
 
@@ -79,34 +96,50 @@ def _filters(logs: Any, log_group: str) -> list[dict[str, Any]]:
 def subscribed_pattern(logs: Any, log_group: str) -> str:
     """The filter pattern of a log group's only subscription.
 
-    Raises `PatternUnknown` unless there is exactly one subscription that selects lines by its pattern alone.
+    Raises `PatternUnknown` unless there is exactly one subscription that selects lines by its
+    pattern alone.
     """
     filters = _filters(logs, log_group)
     hint = "say which lines are meant with --pattern ('' for all)"
     if len(filters) != 1:
         names = f": {', '.join(found['filterName'] for found in filters)}" if filters else ""
-        raise PatternUnknown(f"{log_group} has {len(filters)} subscription filters of its own instead of one{names}; {hint}")
+        raise PatternUnknown(
+            f"{log_group} has {len(filters)} subscription filters of its own instead of one{names}; {hint}"
+        )
     more = [name for name in MORE_THAN_PATTERN if filters[0].get(name)]
     if more:
-        raise PatternUnknown(f"the subscription filter {filters[0]['filterName']} selects by more than its pattern ({more[0]}); {hint}")
+        raise PatternUnknown(
+            f"the subscription filter {filters[0]['filterName']} selects by more than its pattern ({more[0]}); {hint}"
+        )
     return str(filters[0].get("filterPattern", ""))
 
 
 def pages(logs: Any, span: Span, streams: Iterable[str] = ()) -> Iterator[list[Event]]:
-    """The log events of a span, oldest first; those of `streams`, or of all log streams. Raises the client's exceptions.
+    """The log events of a span, oldest first; those of `streams`, or of all log streams.
 
-    botocore's paginator is not used: CloudWatch gives the same token twice while it searches lines without a match, and the
-    paginator then raises PaginationError (https://github.com/boto/boto3/issues/1584).
+    Raises the client's exceptions.
+
+    botocore's paginator is not used: CloudWatch gives the same token twice while it searches lines
+    without a match, and the paginator then raises PaginationError
+    (https://github.com/boto/boto3/issues/1584).
     """
-    # CloudWatch interleaves log streams by default; servers with the same API (such as moto) need the parameter.
-    wanted: dict[str, Any] = {"startTime": span.start, "endTime": span.end, "limit": PAGE_EVENTS, "interleaved": True}
+    # CloudWatch interleaves log streams by default; servers with the same API (such as moto) need
+    # the parameter.
+    wanted: dict[str, Any] = {
+        "startTime": span.start,
+        "endTime": span.end,
+        "limit": PAGE_EVENTS,
+        "interleaved": True,
+    }
     if span.pattern:
         wanted["filterPattern"] = span.pattern
     if names := list(streams):
         wanted["logStreamNames"] = names
     while True:
         answer = logs.filter_log_events(logGroupName=span.log_group, **wanted)
-        found = [event for event in answer["events"] if event["timestamp"] < span.end]  # CloudWatch's own end is inclusive
+        found = [
+            event for event in answer["events"] if event["timestamp"] < span.end
+        ]  # CloudWatch's own end is inclusive
         if found:  # an empty page may be followed by others
             yield found
         if not answer.get("nextToken"):
@@ -114,14 +147,19 @@ def pages(logs: Any, span: Span, streams: Iterable[str] = ()) -> Iterator[list[E
         wanted["nextToken"] = answer["nextToken"]
 
 
-def payloads(page: Iterable[Event], log_group: str, account: str, filters: Iterable[str] = ()) -> list[Payload]:
+def payloads(
+    page: Iterable[Event], log_group: str, account: str, filters: Iterable[str] = ()
+) -> list[Payload]:
     """The payloads that a subscription with these `filters` would have delivered: one payload per log stream."""
     names = list(filters)
     streams: dict[str, list[LogEvent]] = {}
     for event in page:
         found = LogEvent(event["eventId"], event["timestamp"], Raw(quoted(event["message"])))
         streams.setdefault(event["logStreamName"], []).append(found)
-    return [Payload("DATA_MESSAGE", account, log_group, stream, events, names) for stream, events in streams.items()]
+    return [
+        Payload("DATA_MESSAGE", account, log_group, stream, events, names)
+        for stream, events in streams.items()
+    ]
 
 
 def backfill(
@@ -132,7 +170,8 @@ def backfill(
 ) -> Iterator[Shipped]:
     """Ship page after page of payloads, no faster than `events_per_second`. Raises `NothingTaken`.
 
-    Lines may be shipped twice: a document that exists already counts as a duplicate, and does not change.
+    Lines may be shipped twice: a document that exists already counts as a duplicate, and does not
+    change.
     """
     consecutive_failures = 0
     for page in found:
@@ -142,7 +181,11 @@ def backfill(
             outcome = ship(payload)
             yield Shipped(outcome, max(times) if number == len(page) else min(times))
             if outcome.documents:
-                consecutive_failures = consecutive_failures + 1 if outcome.failed == outcome.documents else 0
+                consecutive_failures = (
+                    consecutive_failures + 1 if outcome.failed == outcome.documents else 0
+                )
             if consecutive_failures == MOST_CONSECUTIVE_FAILURES:
-                raise NothingTaken(f"the server took nothing of {MOST_CONSECUTIVE_FAILURES} payloads in a row ({outcome.summary()})")
+                raise NothingTaken(
+                    f"the server took nothing of {MOST_CONSECUTIVE_FAILURES} payloads in a row ({outcome.summary()})"
+                )
             sleep(max(outcome.documents / events_per_second - (time.monotonic() - start), 0.0))

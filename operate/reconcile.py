@@ -55,29 +55,56 @@ def interval(text: str) -> int:
     """The milliseconds of `30s`, `5m`, `1h` or `1d`. Raises `ValueError` for anything else."""
     match = re.fullmatch(r"([1-9][0-9]{0,5})([smhd])", text)
     if not match:
-        raise ValueError(f"an interval is a number and a unit, such as 30s, 5m, 1h, 1d, not {text!r}")
+        raise ValueError(
+            f"an interval is a number and a unit, such as 30s, 5m, 1h, 1d, not {text!r}"
+        )
     return int(match[1]) * UNITS[match[2]]
 
 
 def starts(span: Span, every: int) -> range:
-    """Where the span's intervals of `every` milliseconds start. Raises `ValueError` for more of them than anyone reads."""
+    """Where the span's intervals of `every` milliseconds start.
+
+    Raises `ValueError` for more of them than anyone reads.
+    """
     found = range(span.start, span.end, every)
     if len(found) > MOST_INTERVALS:
-        raise ValueError(f"these are {len(found)} intervals; choose longer ones, of which there are at most {MOST_INTERVALS}")
+        raise ValueError(
+            f"these are {len(found)} intervals; choose longer ones, of which there are at most {MOST_INTERVALS}"
+        )
     return found
 
 
-def log_counts(page: Iterable[Event], span: Span, every: int, exclude: frozenset[Kind]) -> Counter[int]:
+def log_counts(
+    page: Iterable[Event], span: Span, every: int, exclude: frozenset[Kind]
+) -> Counter[int]:
     """How many lines of a page each interval has, by its start; lines of an excluded kind are not missed, and not counted."""
     counted = (event for event in page if not exclude or read(event["message"]).kind not in exclude)
-    return Counter(event["timestamp"] - (event["timestamp"] - span.start) % every for event in counted)
+    return Counter(
+        event["timestamp"] - (event["timestamp"] - span.start) % every for event in counted
+    )
 
 
-def index_counts(connection: RequestsHttpConnection, span: Span, every: int, prefix: str = PREFIX) -> Counter[int]:
+def index_counts(
+    connection: RequestsHttpConnection, span: Span, every: int, prefix: str = PREFIX
+) -> Counter[int]:
     """How many documents each interval has, by its start. Raises `SearchFailed`."""
-    histogram = {"field": "@timestamp", "fixed_interval": f"{every}ms", "offset": f"{span.start % every}ms", "min_doc_count": 1}
-    query = {"size": 0, "query": group_query(span.log_group, span.start, span.end), "aggs": {"intervals": {"date_histogram": histogram}}}
-    buckets = search(connection, query, prefix).get("aggregations", {}).get("intervals", {}).get("buckets", [])
+    histogram = {
+        "field": "@timestamp",
+        "fixed_interval": f"{every}ms",
+        "offset": f"{span.start % every}ms",
+        "min_doc_count": 1,
+    }
+    query = {
+        "size": 0,
+        "query": group_query(span.log_group, span.start, span.end),
+        "aggs": {"intervals": {"date_histogram": histogram}},
+    }
+    buckets = (
+        search(connection, query, prefix)
+        .get("aggregations", {})
+        .get("intervals", {})
+        .get("buckets", [])
+    )
     return Counter({int(bucket["key"]): int(bucket["doc_count"]) for bucket in buckets})
 
 
@@ -89,19 +116,26 @@ def rows(span: Span, every: int, log: Counter[int], index: Counter[int]) -> list
 def gap(compared: Iterable[Row], span: Span, every: int) -> Span | None:
     """The part of a span from the first to the last interval in which documents are missing; None where none are."""
     missing = [row.start for row in compared if row.missing > 0]
-    return span._replace(start=missing[0], end=min(missing[-1] + every, span.end)) if missing else None
+    return (
+        span._replace(start=missing[0], end=min(missing[-1] + every, span.end)) if missing else None
+    )
 
 
-def compare_ids(logs: Any, connection: RequestsHttpConnection, span: Span, prefix: str = PREFIX) -> int:
+def compare_ids(
+    logs: Any, connection: RequestsHttpConnection, span: Span, prefix: str = PREFIX
+) -> int:
     """How many of a few documents of a span have an id that CloudWatch gives to a line of their log stream and millisecond.
 
-    0 where there is nothing to compare: the index has no document of the span, or CloudWatch no longer has the lines.
-    Raises `IdsDiffer` at the first document with another id, `SearchFailed`, and the exceptions of the logs client.
+    0 where there is nothing to compare: the index has no document of the span, or CloudWatch no
+    longer has the lines. Raises `IdsDiffer` at the first document with another id, `SearchFailed`,
+    and the exceptions of the logs client.
     """
     query = {
         "size": SAMPLE,
         "query": group_query(span.log_group, span.start, span.end),
-        "sort": [{"@timestamp": {"order": "desc", "unmapped_type": "date"}}],  # the newest are the likeliest to be in the log still
+        "sort": [
+            {"@timestamp": {"order": "desc", "unmapped_type": "date"}}
+        ],  # the newest are the likeliest to be in the log still
         "_source": ["@id", "@log_stream", "@timestamp"],
     }
     agreeing = 0
@@ -109,7 +143,9 @@ def compare_ids(logs: Any, connection: RequestsHttpConnection, span: Span, prefi
         source = hit["_source"]
         moment = milliseconds(datetime.fromisoformat(source["@timestamp"]))
         try:
-            found = list(pages(logs, Span(span.log_group, moment, moment + 1, ""), [source["@log_stream"]]))
+            found = list(
+                pages(logs, Span(span.log_group, moment, moment + 1, ""), [source["@log_stream"]])
+            )
         except logs.exceptions.ResourceNotFoundException:  # the log stream is gone
             continue
         ids = [event["eventId"] for page in found for event in page]
@@ -124,27 +160,43 @@ def compare_ids(logs: Any, connection: RequestsHttpConnection, span: Span, prefi
     return agreeing
 
 
-def search(connection: RequestsHttpConnection, query: dict[str, Any], prefix: str = PREFIX) -> dict[str, Any]:
-    """OpenSearch's answer to a search of all daily indices. Raises `SearchFailed`, also for an incomplete answer."""
-    indices = f"{prefix}*"  # a pattern: where no index matches, nothing is found, and that is no error
+def search(
+    connection: RequestsHttpConnection, query: dict[str, Any], prefix: str = PREFIX
+) -> dict[str, Any]:
+    """OpenSearch's answer to a search of all daily indices.
+
+    Raises `SearchFailed`, also for an incomplete answer.
+    """
+    indices = (
+        f"{prefix}*"  # a pattern: where no index matches, nothing is found, and that is no error
+    )
     try:
         status, _, text = connection.perform_request(
             "POST",
-            f"/{indices}/_search",  # without parameters: Amazon says that it ignores those of a signed POST
+            # without parameters: Amazon says that it ignores those of a signed POST
+            f"/{indices}/_search",
             body=msgspec.json.encode(query),
             timeout=SEARCH_SECONDS,
             ignore=ANY_STATUS,
             headers={"content-type": "application/json"},
         )
     except TransportError as problem:
-        raise SearchFailed(f"OpenSearch does not answer ({type(problem).__name__}): check --opensearch and the network") from None
+        raise SearchFailed(
+            f"OpenSearch does not answer ({type(problem).__name__}): check --opensearch and the network"
+        ) from None
     if status >= 300:
-        hint = f": the user needs the permission to search {indices}" if status in {401, 403} else ""
-        raise SearchFailed(f"OpenSearch refuses to search {indices} ({judge_request(status, text, 1).reason}){hint}")
+        hint = (
+            f": the user needs the permission to search {indices}" if status in {401, 403} else ""
+        )
+        raise SearchFailed(
+            f"OpenSearch refuses to search {indices} ({judge_request(status, text, 1).reason}){hint}"
+        )
     try:
         answer = msgspec.json.decode(text, type=dict[str, Any])
     except (msgspec.DecodeError, UnicodeError):
         raise SearchFailed("the server is not OpenSearch: check --opensearch") from None
     if answer.get("timed_out") or answer.get("_shards", {}).get("failed"):
-        raise SearchFailed("OpenSearch answered for a part of its documents only: try again when the cluster is well")
+        raise SearchFailed(
+            "OpenSearch answered for a part of its documents only: try again when the cluster is well"
+        )
     return answer

@@ -29,7 +29,11 @@ REASON_CHARACTERS: Final = 200
 def in_force(rules: Rules) -> str:
     """Exclusion and redaction, as one line."""
     redaction = rules.redaction
-    redacted = [*(f"{name}={action}" for name, action in redaction.fields.items()), *redaction.patterns] if redaction else []
+    redacted = (
+        [*(f"{name}={action}" for name, action in redaction.fields.items()), *redaction.patterns]
+        if redaction
+        else []
+    )
     excluded = ", ".join(sorted(rules.exclude)) or "nothing (EXCLUDE is not set here)"
     return f"excluded: {excluded}; redacted: {', '.join(redacted) or 'nothing (REDACT_FIELDS and REDACT_PATTERNS are not set here)'}"
 
@@ -42,9 +46,18 @@ def console() -> Console:
 
 @contextmanager
 def progress(unit: str, total: float) -> Iterator[Callable[[float, str], None]]:
-    """A progress bar in a terminal, nothing elsewhere. The function that it yields takes the progress and the counts."""
+    """A progress bar in a terminal, nothing elsewhere.
+
+    The function that it yields takes the progress and the counts.
+    """
     page = console()
-    columns = TextColumn(unit), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(), TextColumn("{task.description}", markup=False)
+    columns = (
+        TextColumn(unit),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.description}", markup=False),
+    )
     with Progress(*columns, console=page, disable=not page.is_terminal) as bar:
         task = bar.add_task("", total=total)
 
@@ -56,11 +69,17 @@ def progress(unit: str, total: float) -> Iterator[Callable[[float, str], None]]:
 
 def table(compared: Iterable[Row], span: Span) -> Table:
     """Intervals in which there is anything, and the totals."""
-    found = Table(title=Text(f"{span.log_group} ({wanted(span)})"), title_justify="left", show_footer=True)
+    found = Table(
+        title=Text(f"{span.log_group} ({wanted(span)})"), title_justify="left", show_footer=True
+    )
     filled = [row for row in compared if row.lines or row.documents]
-    found.add_column("interval", footer=plural(len(filled), "interval") + " with lines or documents")
+    found.add_column(
+        "interval", footer=plural(len(filled), "interval") + " with lines or documents"
+    )
     for name in ("lines", "documents", "missing"):
-        found.add_column(name, justify="right", footer=str(sum(getattr(row, name) for row in filled)))
+        found.add_column(
+            name, justify="right", footer=str(sum(getattr(row, name) for row in filled))
+        )
     for row in filled:
         counts = str(row.lines), str(row.documents), str(row.missing or "")
         found.add_row(moment(row.start), *counts, style="red" if row.missing else "")
@@ -70,7 +89,11 @@ def table(compared: Iterable[Row], span: Span) -> Table:
 def explain(unhappy: list[Replayed]) -> None:
     """Why letters are not in the index, a line each, as far as anyone reads."""
     for one in unhappy[:LETTERS_SHOWN]:
-        shown = one.reason if len(one.reason) <= REASON_CHARACTERS else f"{one.reason[:REASON_CHARACTERS]}..."
+        shown = (
+            one.reason
+            if len(one.reason) <= REASON_CHARACTERS
+            else f"{one.reason[:REASON_CHARACTERS]}..."
+        )
         complain(f"{one.fate}: {one.letter.key}: {shown}")
     if len(unhappy) > LETTERS_SHOWN:
         complain(f"and {len(unhappy) - LETTERS_SHOWN} more")
@@ -85,7 +108,9 @@ def ids(agreeing: int) -> str:
     """The result of the comparison of ids."""
     if agreeing:
         return f"ids: {plural(agreeing, 'document')} of the range compared, CloudWatch has the same ids"
-    return "ids: not compared, the index has no document of the range whose line CloudWatch still has"
+    return (
+        "ids: not compared, the index has no document of the range whose line CloudWatch still has"
+    )
 
 
 def outcome(total: Outcome) -> str:
@@ -102,7 +127,11 @@ def fates(counted: Counter[str]) -> str:
 def moment(milliseconds: int) -> str:
     """Milliseconds since 1970 as ISO 8601."""
     precision = "milliseconds" if milliseconds % 1000 else "seconds"
-    return (EPOCH + timedelta(milliseconds=milliseconds)).isoformat(timespec=precision).replace("+00:00", "Z")
+    return (
+        (EPOCH + timedelta(milliseconds=milliseconds))
+        .isoformat(timespec=precision)
+        .replace("+00:00", "Z")
+    )
 
 
 def plural(count: int, name: str) -> str:

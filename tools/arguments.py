@@ -1,4 +1,7 @@
-"""Command-line arguments: each refusal is one sentence. `tools/`, installer and monitor have the same file."""
+"""Command-line arguments: each refusal is one sentence.
+
+`tools/`, installer and monitor have the same file.
+"""
 
 from __future__ import annotations
 

@@ -39,7 +39,9 @@ def holder(port: int) -> str | None:
         try:
             if str(link.readlink()) in sockets:
                 process = link.parents[1]
-                command = " ".join((process / "cmdline").read_bytes().decode(errors="replace").split("\0"))
+                command = " ".join(
+                    (process / "cmdline").read_bytes().decode(errors="replace").split("\0")
+                )
                 return f"process {process.name} listens there ({plain(command)[:SHOWN]})."
         except OSError:  # ended meanwhile, or another user's
             continue

@@ -3,4 +3,6 @@
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "functions" / "inference"))  # the shipped code measures the shipped model
+sys.path.insert(
+    0, str(Path(__file__).parents[1] / "functions" / "inference")
+)  # the shipped code measures the shipped model

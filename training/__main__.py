@@ -29,8 +29,14 @@ def main(argv: list[str] | None = None) -> int:
         epilog=f"The data folder needs:\n{SOURCES}",
     )
     parser.add_argument("--data", type=Path, required=True, help="folder of the corpora")
-    parser.add_argument("--out", type=Path, default=MODEL, help="where the artefact goes (%(default)s)")
-    parser.add_argument("--work", type=Path, help="folder of the stages' checkpoints, to resume from (default: none are kept)")
+    parser.add_argument(
+        "--out", type=Path, default=MODEL, help="where the artefact goes (%(default)s)"
+    )
+    parser.add_argument(
+        "--work",
+        type=Path,
+        help="folder of the stages' checkpoints, to resume from (default: none are kept)",
+    )
     arguments = parser.parse_args(argv)
     try:
         with tempfile.TemporaryDirectory(prefix="training-") as temporary:
@@ -63,27 +69,35 @@ def run(data: Path, out: Path, work: Path) -> None:
             model = finetune.load(kept)
             continue
         print(f"{stage.name}: {len(examples)} sentences")
-        finetune.fit(model, tokenizer, examples, stage, selection=parts.selection if stage.select else None)
+        finetune.fit(
+            model, tokenizer, examples, stage, selection=parts.selection if stage.select else None
+        )
         unfinished = kept.with_suffix(".unfinished")
         model.save_pretrained(unfinished)
         unfinished.rename(kept)  # a folder of that name is a whole checkpoint
     finished, about = work / "checkpoint", json.loads(ABOUT.read_text(encoding="utf-8"))
     model.save_pretrained(finished)
     tokenizer.save_pretrained(finished)
-    wish = Wish(NAME, golden.read(GOLDEN), [example.sentence for example in parts.train], about=about)
+    wish = Wish(
+        NAME, golden.read(GOLDEN), [example.sentence for example in parts.train], about=about
+    )
     rows = [Row(example.sentence, example.label) for example in parts.aside]
     make(checkpoint.read(finished, MAX_TOKENS), sample.split(about.pop("sample"), rows), wish, out)
     classifier = Classifier(out)
     predicted = [figures.chosen(classifier.logits(example.sentence)) for example in parts.dev]
     labels = [example.label for example in parts.dev]
-    print(f"on the dev set: Matthews {figures.matthews(labels, predicted):.3f}, accuracy {figures.accuracy(labels, predicted):.3f}")
+    print(
+        f"on the dev set: Matthews {figures.matthews(labels, predicted):.3f}, accuracy {figures.accuracy(labels, predicted):.3f}"
+    )
 
 
 def packaged_encoder() -> Path:
     """The folder of all-MiniLM-L6-v2 inside its PyPI package, found without importing it."""
     spec = importlib.util.find_spec(PACKAGED_ENCODER)
     if spec is None or spec.origin is None:
-        raise SystemExit(f"{PACKAGED_ENCODER} is not installed: run `make train`, which installs requirements/train.txt")
+        raise SystemExit(
+            f"{PACKAGED_ENCODER} is not installed: run `make train`, which installs requirements/train.txt"
+        )
     return Path(spec.origin).parent / "model"
 
 

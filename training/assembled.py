@@ -1,4 +1,7 @@
-"""The model folder: from the graph of one sentence, a tokenizer and a sample. All files or none; no torch."""
+"""The model folder: from the graph of one sentence, a tokenizer and a sample.
+
+All files or none; no torch.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,9 @@ from training.profile import profile
 from training.sample import Sample
 
 MOST_FLIPS: Final = 0.02
-ROOM: Final = 262_144_000 - 105_000_000  # bytes of an unzipped zip package (AWS's quota), less the function and its packages
+ROOM: Final = (
+    262_144_000 - 105_000_000
+)  # bytes of an unzipped zip package (AWS's quota), less the function and its packages
 RARE: Final = 0.01  # of the sample: rarer values are unusual
 BATCHES: Final = (1, 2, 5)
 
@@ -40,7 +45,10 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """Further fields of the card, and options of the folder. `trained_on` are texts for the table of surprisal, instead of the sample's."""
+    """Further fields of the card, and options of the folder.
+
+    `trained_on` are texts for the table of surprisal, instead of the sample's.
+    """
 
     name: str
     golden: list[dict[str, str]] | None = None
@@ -50,12 +58,20 @@ class Wish:
 
 
 def assemble(
-    plain: Path, own: list[list[float]], *, checkpoint: Checkpoint, sample: Sample, wish: Wish, out: Path, say: Say
+    plain: Path,
+    own: list[list[float]],
+    *,
+    checkpoint: Checkpoint,
+    sample: Sample,
+    wish: Wish,
+    out: Path,
+    say: Say,
 ) -> dict[str, Any]:
     """Write the model folder `out` and return its card.
 
-    `plain` is the 32-bit graph of one sentence (`ids` to `sentence_logits` and `pooled`), `own` are the checkpoint's own logits of
-    `sample.rows`. Raises `UserError` with the reason where a check fails; then nothing is written.
+    `plain` is the 32-bit graph of one sentence (`ids` to `sentence_logits` and `pooled`), `own` are
+    the checkpoint's own logits of `sample.rows`. Raises `UserError` with the reason where a check
+    fails; then nothing is written.
     """
     with tempfile.TemporaryDirectory(prefix="model-") as temporary:
         folder, made = Path(temporary), Path(temporary) / "made"
@@ -69,8 +85,14 @@ def assemble(
 
         say("fitting signature, surprisal and temperature")
         fitted = signature.fit(_outputs(small, ids[: len(sample.fit)])[1])
-        table = [encode(text) for text in wish.trained_on] if wish.trained_on else ids[: len(sample.fit)]
-        onnx.save(graph.whole(onnx.load(small), fitted, signature.bigram_bits(table)), made / "model.onnx")
+        table = (
+            [encode(text) for text in wish.trained_on]
+            if wish.trained_on
+            else ids[: len(sample.fit)]
+        )
+        onnx.save(
+            graph.whole(onnx.load(small), fitted, signature.bigram_bits(table)), made / "model.onnx"
+        )
         card["usual"] = usual(made / "tokenizer.json", checkpoint, sample)
         _write(card, made / "card.json")
 
@@ -84,7 +106,12 @@ def assemble(
 
         say(f"the profile: {len(sample.rest)} texts")
         classifier = Classifier(made)
-        reference = profile(classifier, sample, fitted, wish.golden or golden.choose(classifier, [row.text for row in sample.rest]))
+        reference = profile(
+            classifier,
+            sample,
+            fitted,
+            wish.golden or golden.choose(classifier, [row.text for row in sample.rest]),
+        )
         card["profile"] = reference["id"]
         _write(card, made / "card.json")
         _write(reference, made / "profile.json")
@@ -113,12 +140,19 @@ def usual(tokenizer: Path, checkpoint: Checkpoint, sample: Sample) -> dict[str, 
         nothing = Usual(frozenset(), 1, 1)
         found.append(
             describe(
-                row.text, tokens=len(ids), unknown=0 if unknown is None else ids.count(unknown), truncated=False, key=b"-", usual=nothing
+                row.text,
+                tokens=len(ids),
+                unknown=0 if unknown is None else ids.count(unknown),
+                truncated=False,
+                key=b"-",
+                usual=nothing,
             )
         )
     scripts = Counter(each["script"] for each in found)
     return {
-        "scripts": sorted({script for script, count in scripts.items() if count >= RARE * len(found)} | {"none"}),
+        "scripts": sorted(
+            {script for script, count in scripts.items() if count >= RARE * len(found)} | {"none"}
+        ),
         "mostly_unknown": _rare([each["unk_share"] for each in found]),
         "mostly_non_letter": _rare([each["non_letter_share"] for each in found]),
     }
@@ -127,7 +161,10 @@ def usual(tokenizer: Path, checkpoint: Checkpoint, sample: Sample) -> dict[str, 
 def _rare(shares: list[float]) -> float:
     """The share, from .5 on in steps of .05, that at most 1 % of these reach; 1 where none is so rare."""
     steps = [step / 20 for step in range(10, 21)]
-    return next((step for step in steps if sum(share >= step for share in shares) <= RARE * len(shares)), 1.0)
+    return next(
+        (step for step in steps if sum(share >= step for share in shares) <= RARE * len(shares)),
+        1.0,
+    )
 
 
 def _card(checkpoint: Checkpoint, wish: Wish) -> dict[str, Any]:
@@ -161,7 +198,9 @@ def _encoder(path: Path, max_tokens: int) -> Callable[[str], list[int]]:
     return lambda text: list(tokenizer.encode(text).ids)
 
 
-def _narrowest(plain: Path, folder: Path, ids: list[list[int]], own: list[list[float]], say: Say) -> tuple[Path, dict[str, Any]]:
+def _narrowest(
+    plain: Path, folder: Path, ids: list[list[int]], own: list[list[float]], say: Say
+) -> tuple[Path, dict[str, Any]]:
     """The fastest form whose labels are the checkpoint's in at least 98 of 100 texts, and how it compares with it."""
     flips = 0
     for name, make in kernels.WIDTHS.items():
@@ -171,14 +210,24 @@ def _narrowest(plain: Path, folder: Path, ids: list[list[int]], own: list[list[f
         started = time.perf_counter()
         logits = _outputs(path, ids)[0]
         milliseconds = (time.perf_counter() - started) * 1000 / len(ids)
-        flips = sum(figures.chosen(one) != figures.chosen(other) for one, other in zip(logits.tolist(), own, strict=True))
-        largest = max(_difference(one, other) for one, other in zip(logits.tolist(), own, strict=True))
+        flips = sum(
+            figures.chosen(one) != figures.chosen(other)
+            for one, other in zip(logits.tolist(), own, strict=True)
+        )
+        largest = max(
+            _difference(one, other) for one, other in zip(logits.tolist(), own, strict=True)
+        )
         say(
             f"{name}: {flips} of {len(ids)} labels differ ({flips / len(ids):.1%}), largest difference of a probability {largest:.3f}, "
             f"{milliseconds:.2f} ms a text, {path.stat().st_size / 1e6:.1f} MB"
         )
         if flips <= MOST_FLIPS * len(ids):
-            return path, {"form": name, "texts": len(ids), "labels_changed": flips, "largest_difference": round(largest, 4)}
+            return path, {
+                "form": name,
+                "texts": len(ids),
+                "labels_changed": flips,
+                "largest_difference": round(largest, 4),
+            }
     raise UserError(
         f"even in 32 bits the exported graph gives {flips} of {len(ids)} texts another label than the checkpoint: "
         "its architecture is not exported truly, or tokenizer.json is not the checkpoint's."
@@ -189,10 +238,14 @@ def _difference(one: list[float], other: list[float]) -> float:
     return float(np.abs(np.array(softmax(one, 1.0)) - np.array(softmax(other, 1.0))).max())
 
 
-def _outputs(path: Path, sentences: list[list[int]]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _outputs(
+    path: Path, sentences: list[list[int]]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Logits (sentences, labels) and the middle layer's mean (sentences, width) from the graph of one sentence."""
     session = _session(path)
-    found = [session.run(["sentence_logits", "pooled"], {"ids": np.array([ids])}) for ids in sentences]
+    found = [
+        session.run(["sentence_logits", "pooled"], {"ids": np.array([ids])}) for ids in sentences
+    ]
     return np.array([each[0] for each in found]), np.array([each[1] for each in found])
 
 
@@ -219,7 +272,9 @@ def _check_company(folder: Path, ids: list[list[int]]) -> None:
             alone = session.run(OUTPUTS, feed(names, row))
             for name, one, other in zip(OUTPUTS, together, alone, strict=True):
                 if one[at].tobytes() != other[0].tobytes():
-                    raise UserError(f"in a batch of {size} a sentence has another {name} than alone: the exported graph mixes sentences.")
+                    raise UserError(
+                        f"in a batch of {size} a sentence has another {name} than alone: the exported graph mixes sentences."
+                    )
 
 
 def _logits(folder: Path, texts: list[str]) -> list[list[float]]:
@@ -228,14 +283,18 @@ def _logits(folder: Path, texts: list[str]) -> list[list[float]]:
     return [classifier.logits(text) for text in texts]
 
 
-def _calibrate(card: dict[str, Any], sample: Sample, logits: list[list[float]], own: list[list[float]]) -> None:
+def _calibrate(
+    card: dict[str, Any], sample: Sample, logits: list[list[float]], own: list[list[float]]
+) -> None:
     """Temperature from the fitted part, figures from the rest; without labels neither."""
     at = len(sample.fit)
     labels = [row.label for row in sample.rest if row.label is not None]
     if not labels:
         card["figures"] = {"sample": sample.name, "texts": len(sample.rest)}
         return
-    card["temperature"] = figures.fit_temperature([row.label for row in sample.fit if row.label is not None], logits[:at])
+    card["temperature"] = figures.fit_temperature(
+        [row.label for row in sample.fit if row.label is not None], logits[:at]
+    )
     card["calibrated"] = True
     card["calibrated_on"] = {"corpus": sample.name, "sentences": at}
     rest = logits[at:]
@@ -247,7 +306,9 @@ def _calibrate(card: dict[str, Any], sample: Sample, logits: list[list[float]], 
         "accuracy": round(share, 4),
         "accuracy_interval": [round(each, 4) for each in figures.interval(share, len(labels))],
         "matthews": round(figures.matthews(labels, predicted), 4),
-        "matthews_of_the_checkpoint": round(figures.matthews(labels, list(map(figures.chosen, own[at:]))), 4),
+        "matthews_of_the_checkpoint": round(
+            figures.matthews(labels, list(map(figures.chosen, own[at:]))), 4
+        ),
         "calibration_error": round(figures.calibration_error(labels, rest, card["temperature"]), 4),
     }
 
@@ -264,4 +325,7 @@ def _check_size(folder: Path, wish: Wish) -> None:
 def _write(content: dict[str, Any], path: Path) -> None:
     """One JSON file; numbers in lists stand on one line."""
     text = json.dumps(content, indent=2, ensure_ascii=False)
-    path.write_text(re.sub(r"\[[^\[\]{}\"]*\]", lambda numbers: " ".join(numbers[0].split()), text) + "\n", encoding="utf-8")
+    path.write_text(
+        re.sub(r"\[[^\[\]{}\"]*\]", lambda numbers: " ".join(numbers[0].split()), text) + "\n",
+        encoding="utf-8",
+    )

@@ -33,12 +33,19 @@ def checked(folder: Path) -> str:
     classifier = Classifier(folder)
     card = classifier.card
     if card["version"] != version(folder, card["temperature"]):
-        raise UnfitModel(f"{folder}: the card's version is not that of model.onnx, tokenizer.json and temperature: one was exchanged.")
+        raise UnfitModel(
+            f"{folder}: the card's version is not that of model.onnx, tokenizer.json and temperature: one was exchanged."
+        )
     profile = _profile(folder)
-    if card["profile"] != profile.get("id") or digest({name: part for name, part in profile.items() if name != "id"}) != profile["id"]:
+    if (
+        card["profile"] != profile.get("id")
+        or digest({name: part for name, part in profile.items() if name != "id"}) != profile["id"]
+    ):
         raise UnfitModel(f"{folder}: profile.json is not the one that card.json names.")
     if profile["model"]["version"] != card["version"]:
-        raise UnfitModel(f"{folder}: profile.json was made by version {profile['model']['version']}, not by {card['version']}.")
+        raise UnfitModel(
+            f"{folder}: profile.json was made by version {profile['model']['version']}, not by {card['version']}."
+        )
     _check_golden(folder, classifier, profile["golden"])
     size = sum(path.stat().st_size for path in folder.iterdir())
     fits = "" if size <= ROOM else "; too large for a zip package (docs/model.md)"
@@ -50,7 +57,9 @@ def _profile(folder: Path) -> dict[str, Any]:
     try:
         found: Any = json.loads((folder / "profile.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        raise UnfitModel(f"{folder}/profile.json cannot be read: make the folder with `make model`.") from None
+        raise UnfitModel(
+            f"{folder}/profile.json cannot be read: make the folder with `make model`."
+        ) from None
     if not isinstance(found, dict) or not {"id", "model", "golden"} <= set(found):
         raise UnfitModel(f"{folder}/profile.json is no profile: make the folder with `make model`.")
     return found
@@ -63,7 +72,9 @@ def _check_golden(folder: Path, classifier: Classifier, golden: dict[str, Any]) 
     for place, sentence in enumerate(golden["sentences"]):
         found = classifier.predict(sentence["text"])
         if found.tokens != sentence["tokens"]:
-            raise UnfitModel(f"{folder}: golden sentence {place} has {found.tokens} word pieces instead of {sentence['tokens']}.")
+            raise UnfitModel(
+                f"{folder}: golden sentence {place} has {found.tokens} word pieces instead of {sentence['tokens']}."
+            )
         if abs(found.probability[sentence["label"]] - sentence["score"]) > tolerance:
             raise UnfitModel(
                 f"{folder}: golden sentence {place} has the probability {found.probability[sentence['label']]:.3f} of "

@@ -9,7 +9,9 @@ from typing import Any, Final
 
 from tools.errors import UserError
 
-LONGEST: Final = 512  # word pieces; encoders of this kind know no more, and time grows with the square
+LONGEST: Final = (
+    512  # word pieces; encoders of this kind know no more, and time grows with the square
+)
 PICKLED: Final = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
 # RoBERTa and its like count positions from the mark after the padding's
 FROM_PADDING: Final = {
@@ -36,13 +38,25 @@ class Checkpoint:
 
 
 def read(folder: Path, max_tokens: int | None = None) -> Checkpoint:
-    """The checkpoint in `folder`; nothing of it is run. Raises `UserError` with the reason where it cannot be used."""
+    """The checkpoint in `folder`; nothing of it is run.
+
+    Raises `UserError` with the reason where it cannot be used.
+    """
     config = _json(folder / "config.json", "give the folder that save_pretrained wrote")
-    tokenizer = _json(folder / "tokenizer.json", "save the fast tokenizer: AutoTokenizer.from_pretrained(...).save_pretrained(FOLDER)")
+    tokenizer = _json(
+        folder / "tokenizer.json",
+        "save the fast tokenizer: AutoTokenizer.from_pretrained(...).save_pretrained(FOLDER)",
+    )
     _refuse_code_and_pickles(folder, config)
     architecture = str((config.get("architectures") or ["unknown"])[0])
     _refuse_other_tasks(folder, config, architecture)
-    return Checkpoint(folder, _labels(folder, config), _max_tokens(folder, config, max_tokens), _unknown(tokenizer), architecture)
+    return Checkpoint(
+        folder,
+        _labels(folder, config),
+        _max_tokens(folder, config, max_tokens),
+        _unknown(tokenizer),
+        architecture,
+    )
 
 
 def _json(path: Path, otherwise: str) -> dict[str, Any]:
@@ -78,20 +92,34 @@ def _refuse_other_tasks(folder: Path, config: dict[str, Any], architecture: str)
     kind = config.get("problem_type")
     count = len(config.get("id2label") or {}) or int(config.get("num_labels", 2))
     if architecture.endswith("ForTokenClassification"):
-        raise UserError(f"{folder} labels tokens ({architecture}): only classifiers of a whole text are taken.")
+        raise UserError(
+            f"{folder} labels tokens ({architecture}): only classifiers of a whole text are taken."
+        )
     if not architecture.endswith("ForSequenceClassification"):
-        raise UserError(f"{folder} is no text classifier ({architecture}): train one with AutoModelForSequenceClassification.")
+        raise UserError(
+            f"{folder} is no text classifier ({architecture}): train one with AutoModelForSequenceClassification."
+        )
     if kind == "regression" or count == 1:
-        raise UserError(f"{folder} gives one number instead of labels (regression): only classifiers with two or more labels are taken.")
+        raise UserError(
+            f"{folder} gives one number instead of labels (regression): only classifiers with two or more labels are taken."
+        )
     if kind == "multi_label_classification":
-        raise UserError(f"{folder} gives any number of labels to a text (multi-label): only classifiers that choose one are taken.")
+        raise UserError(
+            f"{folder} gives any number of labels to a text (multi-label): only classifiers that choose one are taken."
+        )
 
 
 def _labels(folder: Path, config: dict[str, Any]) -> list[str]:
-    found = config.get("id2label") or {str(at): f"LABEL_{at}" for at in range(int(config.get("num_labels", 2)))}
+    found = config.get("id2label") or {
+        str(at): f"LABEL_{at}" for at in range(int(config.get("num_labels", 2)))
+    }
     labels = [found.get(str(at)) for at in range(len(found))]
-    if not all(isinstance(label, str) and label.strip() for label in labels) or len(set(labels)) < len(labels):
-        raise UserError(f"{folder}/config.json: id2label must give each number from 0 to {len(found) - 1} a name of its own.")
+    if not all(isinstance(label, str) and label.strip() for label in labels) or len(
+        set(labels)
+    ) < len(labels):
+        raise UserError(
+            f"{folder}/config.json: id2label must give each number from 0 to {len(found) - 1} a name of its own."
+        )
     return [str(label) for label in labels]
 
 
@@ -101,8 +129,14 @@ def _max_tokens(folder: Path, config: dict[str, Any], wanted: int | None) -> int
         positions -= int(config.get("pad_token_id") or 0) + 1
     most = min(positions, LONGEST)
     if wanted is not None and not 3 <= wanted <= most:
-        raise UserError(f"max tokens must be between 3 and {most}, which is the most that {folder} can take, not {wanted}.")
-    own = _json(folder / "tokenizer_config.json", "").get("model_max_length") if (folder / "tokenizer_config.json").is_file() else None
+        raise UserError(
+            f"max tokens must be between 3 and {most}, which is the most that {folder} can take, not {wanted}."
+        )
+    own = (
+        _json(folder / "tokenizer_config.json", "").get("model_max_length")
+        if (folder / "tokenizer_config.json").is_file()
+        else None
+    )
     return wanted or min(most, own if isinstance(own, int) and own > 2 else most)
 
 

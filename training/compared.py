@@ -13,24 +13,44 @@ SHOWN = 20
 
 
 def compared(new: Path, old: Path, sample: Sample) -> list[str]:
-    """Lines that say it; only rows that fitted nothing of the new folder count. Raises `UserError` for other labels.
+    """Lines that say it; only rows that fitted nothing of the new folder count.
 
-    The interval of the difference is the one of paired shares (Agresti, Categorical Data Analysis, 10.1.1).
+    Raises `UserError` for other labels.
+
+    The interval of the difference is the one of paired shares (Agresti, Categorical Data Analysis,
+    10.1.1).
     """
     one, other = Classifier(new), Classifier(old)
     if set(one.card["labels"]) != set(other.card["labels"]):
-        raise UserError(f"{old} has other labels ({', '.join(other.card['labels'])}) than the new folder: they cannot be compared.")
+        raise UserError(
+            f"{old} has other labels ({', '.join(other.card['labels'])}) than the new folder: they cannot be compared."
+        )
     names = one.card["labels"]
     pairs = [(row, one.predict(row.text), other.predict(row.text)) for row in sample.rest]
-    changed = [(row, new_one, old_one) for row, new_one, old_one in pairs if new_one.label != old_one.label]
+    changed = [
+        (row, new_one, old_one) for row, new_one, old_one in pairs if new_one.label != old_one.label
+    ]
     count = len(pairs)
-    lines = [f"{len(changed)} of {count} texts have another label than by {other.card['name']} {other.card['version']}"]
+    lines = [
+        f"{len(changed)} of {count} texts have another label than by {other.card['name']} {other.card['version']}"
+    ]
     if sample.labelled:
         better = sum(names[row.label or 0] == new_one.label for row, new_one, _ in changed)
         worse = sum(names[row.label or 0] == old_one.label for row, _, old_one in changed)
         gain = (better - worse) / count
         half = 1.96 * sqrt(better + worse - (better - worse) ** 2 / count) / count
-        verdict = "better" if gain > half else "worse" if gain < -half else "neither better nor worse, as far as this sample can tell"
-        lines.append(f"accuracy {gain:+.1%} (95 % interval {gain - half:+.1%} to {gain + half:+.1%}): {verdict}")
-    lines += [f"  {old_one.label} -> {new_one.label}: {row.text[:100]}" for row, new_one, old_one in changed[:SHOWN]]
+        verdict = (
+            "better"
+            if gain > half
+            else "worse"
+            if gain < -half
+            else "neither better nor worse, as far as this sample can tell"
+        )
+        lines.append(
+            f"accuracy {gain:+.1%} (95 % interval {gain - half:+.1%} to {gain + half:+.1%}): {verdict}"
+        )
+    lines += [
+        f"  {old_one.label} -> {new_one.label}: {row.text[:100]}"
+        for row, new_one, old_one in changed[:SHOWN]
+    ]
     return lines

@@ -32,7 +32,8 @@ class CorpusMissing(Exception):
 class Example:
     """A sentence and its label, a place in `LABELS`: 1 acceptable, 0 not.
 
-    `right` is the sentence without the mistake, where that is known; of a good one it is the sentence itself.
+    `right` is the sentence without the mistake, where that is known; of a good one it is the
+    sentence itself.
     """
 
     sentence: str
@@ -87,7 +88,11 @@ def blimp(folder: Path, pairs_per_paradigm: int, seed: int) -> list[Example]:
             paradigm, good, bad = line.rstrip("\n").split("\t")
             paradigms.setdefault(paradigm, []).append((good, bad))
     chance = random.Random(seed)
-    chosen = [pair for pairs in paradigms.values() for pair in chance.sample(pairs, min(pairs_per_paradigm, len(pairs)))]
+    chosen = [
+        pair
+        for pairs in paradigms.values()
+        for pair in chance.sample(pairs, min(pairs_per_paradigm, len(pairs)))
+    ]
     return [example for good, bad in chosen for example in (Example(good, 1), Example(bad, 0))]
 
 
@@ -102,7 +107,10 @@ class Split:
 
 
 def split(data: Path) -> Split:
-    """The same parts each time; no sentence of one is in a part named after it. Raises `CorpusMissing`."""
+    """The same parts each time; no sentence of one is in a part named after it.
+
+    Raises `CorpusMissing`.
+    """
     dev = cola(data, "dev")
     rest, aside = put_aside(cola(data, "train"), PUT_ASIDE, SEED)
     train, selection = put_aside(rest, SELECTION, SEED)
@@ -111,14 +119,21 @@ def split(data: Path) -> Split:
         taken = {bare(example.sentence) for other in others for example in other}
         return [example for example in examples if bare(example.sentence) not in taken]
 
-    return Split(without(train, dev, aside, selection), without(selection, dev, aside), without(aside, dev), dev)
+    return Split(
+        without(train, dev, aside, selection),
+        without(selection, dev, aside),
+        without(aside, dev),
+        dev,
+    )
 
 
-def put_aside(examples: list[Example], at_least: int, seed: int) -> tuple[list[Example], list[Example]]:
+def put_aside(
+    examples: list[Example], at_least: int, seed: int
+) -> tuple[list[Example], list[Example]]:
     """Split into (to train on, put aside) so that neighbours sharing half of their words stay together.
 
-    CoLA lists the variants of one example sentence one after the other; a variant in each half would make
-    the half that was put aside look easier than unseen text is.
+    CoLA lists the variants of one example sentence one after the other; a variant in each half
+    would make the half that was put aside look easier than unseen text is.
     """
     groups: list[list[Example]] = []
     for example in examples:

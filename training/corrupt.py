@@ -12,7 +12,8 @@ from training.corpora import Token
 Words = list[str]
 Corruption = Callable[[Words, random.Random], Words | None]
 
-# Function words exchanged within their class; most exchanges break agreement, case, number or selection.
+# Function words exchanged within their class; most exchanges break agreement, case, number or
+# selection.
 CLASSES = [
     "is are am", "was were", "has have having", "do does did", "a an the", "this these", "that those",
     "he him his", "she her hers", "they them their", "I me my", "we us our", "himself herself themselves itself him her them it",
@@ -20,7 +21,9 @@ CLASSES = [
     "if that whether", "any some no every each all", "be been being is", "not never no", "than as that", "and or but",
 ]  # fmt: skip
 PARTNERS = {
-    word: [other for line in CLASSES if word in line.split() for other in line.split() if other != word]
+    word: [
+        other for line in CLASSES if word in line.split() for other in line.split() if other != word
+    ]
     for word in " ".join(CLASSES).split()
 }
 
@@ -62,7 +65,9 @@ def substitute(words: Words, chance: random.Random) -> Words | None:
 
 def inflect(words: Words, chance: random.Random) -> Words | None:
     """A word loses or gains an -s, -ed or -ing, whatever its kind."""
-    places = [at for at, word in enumerate(words) if word.isalpha() and len(word) > 3 and word.islower()]
+    places = [
+        at for at, word in enumerate(words) if word.isalpha() and len(word) > 3 and word.islower()
+    ]
     if not places:
         return None
     at = chance.choice(places)
@@ -74,7 +79,12 @@ def inflect(words: Words, chance: random.Random) -> Words | None:
 
 def exchanging_verbs(treebank: list[list[Token]]) -> Corruption:
     """A corruption: a verb gives way to another of the same form in the treebank (tense, number), whatever either takes or means."""
-    seen = Counter((token.form.lower(), token.upos, token.features) for tokens in treebank for token in tokens if _exchanged(token))
+    seen = Counter(
+        (token.form.lower(), token.upos, token.features)
+        for tokens in treebank
+        for token in tokens
+        if _exchanged(token)
+    )
     forms: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
     usual: dict[str, tuple[str, str]] = {}
     for (word, *form), count in seen.items():
@@ -125,13 +135,17 @@ def lemmatised(tokens: list[Token], chance: random.Random) -> str | None:
     if not places:
         return None
     at = chance.choice(places)
-    return detokenised([token.lemma if here == at else token.form for here, token in enumerate(tokens)])
+    return detokenised(
+        [token.lemma if here == at else token.form for here, token in enumerate(tokens)]
+    )
 
 
 def different(right: Sequence[int], wrong: Sequence[int]) -> list[int]:
     """For each token of `wrong` 1 where it differs from `right`, and where something before it is missing; 0 elsewhere."""
     marks = [0] * len(wrong)
-    for change, _, _, start, end in SequenceMatcher(None, right, wrong, autojunk=False).get_opcodes():
+    for change, _, _, start, end in SequenceMatcher(
+        None, right, wrong, autojunk=False
+    ).get_opcodes():
         if change == "delete" and wrong:
             marks[min(start, len(wrong) - 1)] = 1
         elif change != "equal":
@@ -142,6 +156,22 @@ def different(right: Sequence[int], wrong: Sequence[int]) -> list[int]:
 def detokenised(forms: list[str]) -> str:
     """Treebank tokens as running text: no space before closing punctuation and clitics."""
     text = " ".join(forms)
-    for mark in (" .", " ,", " ?", " !", " ;", " :", " n't", " 's", " 're", " 've", " 'll", " 'd", " 'm", " )", " %"):
+    for mark in (
+        " .",
+        " ,",
+        " ?",
+        " !",
+        " ;",
+        " :",
+        " n't",
+        " 's",
+        " 're",
+        " 've",
+        " 'll",
+        " 'd",
+        " 'm",
+        " )",
+        " %",
+    ):
         text = text.replace(mark, mark[1:])
     return text.replace("( ", "(").replace("$ ", "$")

@@ -24,7 +24,9 @@ class Sentence(Module):
 
     def forward(self, ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """See the class."""
-        kinds = {"token_type_ids": ids * 0} if self.has_kinds else {}  # else the exporter writes a dozen nodes to make them
+        kinds = (
+            {"token_type_ids": ids * 0} if self.has_kinds else {}
+        )  # else the exporter writes a dozen nodes to make them
         found = self.model(input_ids=ids, output_hidden_states=True, **kinds)
         layers = found.hidden_states  # the embeddings before them
         return found.logits[0], layers[(len(layers) - 1) // 2][0].mean(0)
@@ -33,17 +35,24 @@ class Sentence(Module):
 def load(folder: Path) -> PreTrainedModel:
     """The checkpoint with its attention written out, in the form that onnxruntime's optimizer knows."""
     return AutoModelForSequenceClassification.from_pretrained(
-        folder, attn_implementation="eager", use_safetensors=True, trust_remote_code=False, dtype=torch.float32
+        folder,
+        attn_implementation="eager",
+        use_safetensors=True,
+        trust_remote_code=False,
+        dtype=torch.float32,
     ).eval()
 
 
 def to_onnx(model: PreTrainedModel, path: Path) -> None:
     """32-bit ONNX with the input `ids` (1, tokens) and the outputs `sentence_logits` (labels,) and `pooled` (width,).
 
-    Its properties `heads` and `width` are the encoder's, which onnxruntime's optimizer has to be told.
+    Its properties `heads` and `width` are the encoder's, which onnxruntime's optimizer has to be
+    told.
     """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporter's, about shapes that are the same for every sentence
+        warnings.simplefilter(
+            "ignore"
+        )  # the exporter's, about shapes that are the same for every sentence
         torch.onnx.export(
             Sentence(model).eval(),
             (torch.arange(5, 13)[None],),
@@ -56,13 +65,22 @@ def to_onnx(model: PreTrainedModel, path: Path) -> None:
         )
     config = model.config  # names that transformers maps for every architecture
     exported = onnx.load(path)
-    onnx.helper.set_model_props(exported, {"heads": str(config.num_attention_heads), "width": str(config.hidden_size)})
+    onnx.helper.set_model_props(
+        exported, {"heads": str(config.num_attention_heads), "width": str(config.hidden_size)}
+    )
     onnx.save(exported, path)
 
 
 @torch.inference_mode()
-def answers(model: PreTrainedModel, folder: Path, texts: list[str], max_tokens: int) -> list[list[float]]:
+def answers(
+    model: PreTrainedModel, folder: Path, texts: list[str], max_tokens: int
+) -> list[list[float]]:
     """The checkpoint's own logits for each text, through its own tokenizer, as transformers' pipeline computes them."""
     tokenizer = AutoTokenizer.from_pretrained(folder)
     shown = track(texts, "the checkpoint's own answers", console=Console(stderr=True))
-    return [model(**tokenizer(text, truncation=True, max_length=max_tokens, return_tensors="pt")).logits[0].tolist() for text in shown]
+    return [
+        model(**tokenizer(text, truncation=True, max_length=max_tokens, return_tensors="pt"))
+        .logits[0]
+        .tolist()
+        for text in shown
+    ]

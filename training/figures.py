@@ -10,10 +10,15 @@ from inference.classifier import softmax
 
 def matthews(labels: list[int], predicted: list[int]) -> float:
     """Matthews correlation coefficient of any number of labels (Gorodkin 2004; with two, Matthews 1975), 0 where it is undefined."""
-    count, right = len(labels), sum(one == other for one, other in zip(labels, predicted, strict=True))
+    count, right = (
+        len(labels),
+        sum(one == other for one, other in zip(labels, predicted, strict=True)),
+    )
     true, guessed = Counter(labels), Counter(predicted)
     together = sum(true[label] * guessed[label] for label in true)
-    spread = (count**2 - sum(each**2 for each in guessed.values())) * (count**2 - sum(each**2 for each in true.values()))
+    spread = (count**2 - sum(each**2 for each in guessed.values())) * (
+        count**2 - sum(each**2 for each in true.values())
+    )
     return (right * count - together) / sqrt(spread) if spread else 0.0
 
 
@@ -35,16 +40,23 @@ def chosen(row: list[float]) -> int:
     return max(range(len(row)), key=row.__getitem__)
 
 
-def calibration_error(labels: list[int], rows: list[list[float]], temperature: float, bins: int = 10) -> float:
-    """Expected calibration error (Naeini et al. 2015): |confidence - accuracy| over equal-width bins of confidence, weighted.
+def calibration_error(
+    labels: list[int], rows: list[list[float]], temperature: float, bins: int = 10
+) -> float:
+    """Expected calibration error (Naeini et al.
 
-    The bins lie over [0, 1]: with two labels the winning one's confidence fills the upper half of them only.
+    2015): |confidence - accuracy| over equal-width bins of confidence, weighted.
+
+    The bins lie over [0, 1]: with two labels the winning one's confidence fills the upper half of
+    them only.
     """
     cells: list[list[tuple[float, bool]]] = [[] for _ in range(bins)]
     for label, row in zip(labels, rows, strict=True):
         confidence = max(softmax(row, temperature))
         cells[min(bins - 1, int(confidence * bins))].append((confidence, chosen(row) == label))
-    return sum(abs(sum(c for c, _ in cell) - sum(right for _, right in cell)) for cell in cells) / len(labels)
+    return sum(
+        abs(sum(c for c, _ in cell) - sum(right for _, right in cell)) for cell in cells
+    ) / len(labels)
 
 
 def fit_temperature(labels: list[int], rows: list[list[float]]) -> float:
@@ -52,7 +64,10 @@ def fit_temperature(labels: list[int], rows: list[list[float]]) -> float:
 
     def loss(log_temperature: float) -> float:
         temperature = exp(log_temperature)
-        return -sum(log(max(1e-12, softmax(row, temperature)[label])) for label, row in zip(labels, rows, strict=True))
+        return -sum(
+            log(max(1e-12, softmax(row, temperature)[label]))
+            for label, row in zip(labels, rows, strict=True)
+        )
 
     low, high, ratio = log(0.25), log(16.0), (sqrt(5) - 1) / 2
     while high - low > 1e-4:

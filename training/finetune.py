@@ -8,9 +8,21 @@ from pathlib import Path
 
 import torch
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn, track
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+    track,
+)
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
-from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
+from transformers import (
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
 
 from training.corpora import LABELS, Example
 from training.corrupt import different
@@ -26,7 +38,10 @@ def load(folder: Path) -> PreTrainedModel:
     torch.manual_seed(0)
     names = dict(enumerate(LABELS))
     return AutoModelForSequenceClassification.from_pretrained(
-        folder, num_labels=len(LABELS), id2label=names, label2id={name: number for number, name in names.items()}
+        folder,
+        num_labels=len(LABELS),
+        id2label=names,
+        label2id={name: number for number, name in names.items()},
     )
 
 
@@ -47,33 +62,50 @@ def fit(
 
     With a `selection`, the result is the epoch with the highest Matthews correlation on it.
     """
-    torch.manual_seed(stage.seed)  # a stage is the same whether those before it ran now or were loaded
+    torch.manual_seed(
+        stage.seed
+    )  # a stage is the same whether those before it ran now or were loaded
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = stage.dropout
     model.bert.embeddings.word_embeddings.weight.requires_grad = False
     spotter = torch.nn.Linear(model.config.hidden_size, 1) if stage.spotting else None
-    weights = [weight for weight in model.parameters() if weight.requires_grad] + (list(spotter.parameters()) if spotter else [])
-    encoded = tokenizer([example.sentence for example in examples], truncation=True, max_length=TRAINED_TOKENS)["input_ids"]
+    weights = [weight for weight in model.parameters() if weight.requires_grad] + (
+        list(spotter.parameters()) if spotter else []
+    )
+    encoded = tokenizer(
+        [example.sentence for example in examples], truncation=True, max_length=TRAINED_TOKENS
+    )["input_ids"]
     marked = _marked(tokenizer, examples, encoded) if spotter else []
     steps = stage.epochs * -(-len(examples) // stage.batch)
     optimizer = torch.optim.AdamW(weights, lr=stage.learning_rate, weight_decay=0.01, fused=True)
     rising = stage.warm_up * steps
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(step / rising, (steps - step) / (steps - rising)))
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: min(step / rising, (steps - step) / (steps - rising))
+    )
     best, kept = -1.0, None
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns) as progress:
         bar = progress.add_task(stage.name, total=steps)
         for epoch in range(stage.epochs):
             model.train()
             for chosen in _batches([len(ids) for ids in encoded], stage.batch, stage.seed + epoch):
-                inputs = tokenizer.pad({"input_ids": [encoded[at] for at in chosen]}, return_tensors="pt")
+                inputs = tokenizer.pad(
+                    {"input_ids": [encoded[at] for at in chosen]}, return_tensors="pt"
+                )
                 labels = torch.tensor([examples[at].label for at in chosen])
                 found = model.bert(**inputs)
                 logits = model.classifier(model.dropout(found.pooler_output))
                 loss = cross_entropy(logits, labels, label_smoothing=stage.smoothing)
                 if spotter:
-                    loss = loss + stage.spotting * _spotted(spotter(found.last_hidden_state).squeeze(-1), [marked[at] for at in chosen])
+                    loss = loss + stage.spotting * _spotted(
+                        spotter(found.last_hidden_state).squeeze(-1), [marked[at] for at in chosen]
+                    )
                 loss.backward()
                 torch.nn.utils.clip_grad_norm_(weights, 1.0)
                 optimizer.step()
@@ -85,17 +117,26 @@ def fit(
                     progress.print(f"{stage.name}: {done} of {steps} steps")
             if selection:
                 agreed = agreement(model, tokenizer, selection)
-                progress.print(f"{stage.name}: Matthews correlation {agreed:.3f} on the selection split after epoch {epoch + 1}")
+                progress.print(
+                    f"{stage.name}: Matthews correlation {agreed:.3f} on the selection split after epoch {epoch + 1}"
+                )
                 if agreed > best:
-                    best, kept = agreed, {name: value.clone() for name, value in model.state_dict().items()}
+                    best, kept = (
+                        agreed,
+                        {name: value.clone() for name, value in model.state_dict().items()},
+                    )
     if kept:
         model.load_state_dict(kept)
 
 
-def _marked(tokenizer: PreTrainedTokenizerFast, examples: list[Example], encoded: list[list[int]]) -> list[list[int] | None]:
+def _marked(
+    tokenizer: PreTrainedTokenizerFast, examples: list[Example], encoded: list[list[int]]
+) -> list[list[int] | None]:
     """For each token of each example whether it differs from the right sentence; None where that is not known."""
     known = [at for at, example in enumerate(examples) if example.right is not None]
-    right = tokenizer([examples[at].right for at in known], truncation=True, max_length=TRAINED_TOKENS)["input_ids"]
+    right = tokenizer(
+        [examples[at].right for at in known], truncation=True, max_length=TRAINED_TOKENS
+    )["input_ids"]
     found: list[list[int] | None] = [None] * len(examples)
     for at, ids in zip(known, right, strict=True):
         found[at] = different(ids, encoded[at])
@@ -111,17 +152,23 @@ def _spotted(logits: torch.Tensor, marks: list[list[int] | None]) -> torch.Tenso
     known = targets >= 0
     if not known.any():
         return torch.zeros(())
-    return binary_cross_entropy_with_logits(logits[known], targets[known], pos_weight=torch.tensor(WRONG_WEIGHT))
+    return binary_cross_entropy_with_logits(
+        logits[known], targets[known], pos_weight=torch.tensor(WRONG_WEIGHT)
+    )
 
 
-def agreement(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, examples: list[Example]) -> float:
+def agreement(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, examples: list[Example]
+) -> float:
     """Matthews correlation of the classifier with the examples' labels."""
     rows = logits(model, tokenizer, [example.sentence for example in examples])
     return matthews([example.label for example in examples], [int(row[1] > row[0]) for row in rows])
 
 
 @torch.inference_mode()
-def logits(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, sentences: list[str]) -> list[list[float]]:
+def logits(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, sentences: list[str]
+) -> list[list[float]]:
     """The classifier's two logits for each sentence, in order."""
     model.eval()
     encoded = tokenizer(sentences, truncation=True, max_length=TRAINED_TOKENS)["input_ids"]

@@ -18,7 +18,8 @@ BOUNDS: Final = ("first_token", "second_token", "second_token")  # from 0 to 1 o
 def first_token_only(model: onnx.ModelProto) -> None:
     """Where only the first token of a layer is read, compute only that: from the head backwards to the last attention.
 
-    Tensors are (1, tokens, width). The head reads its token by a Gather of index 0 on axis 1; without one nothing changes.
+    Tensors are (1, tokens, width). The head reads its token by a Gather of index 0 on axis 1;
+    without one nothing changes.
     """
     graph = model.graph
     constants = _constants(graph)
@@ -40,7 +41,9 @@ def first_token_only(model: onnx.ModelProto) -> None:
                 alone.remove(node.output[0])
                 cut.add(node.output[0])
             for name in (node.input[place] for place in rows):
-                needed = {reader is None or not set(reader.output) <= alone for reader in readers[name]}
+                needed = {
+                    reader is None or not set(reader.output) <= alone for reader in readers[name]
+                }
                 (cut if True in needed else alone).add(name)
     if alone:
         _insert_cuts(graph, alone, cut)
@@ -55,18 +58,29 @@ def _insert_cuts(graph: onnx.GraphProto, alone: set[str], cut: set[str]) -> None
                 if name in cut:
                     node.input[place] = f"{name}_first"
         nodes.append(node)
-        nodes += [helper.make_node("Slice", [name, *BOUNDS], [f"{name}_first"]) for name in node.output if name in cut]
+        nodes += [
+            helper.make_node("Slice", [name, *BOUNDS], [f"{name}_first"])
+            for name in node.output
+            if name in cut
+        ]
     del graph.node[:]
     graph.node.extend(nodes)
-    graph.initializer.extend(numpy_helper.from_array(np.array([at]), name) for at, name in enumerate(BOUNDS[:2]))
+    graph.initializer.extend(
+        numpy_helper.from_array(np.array([at]), name) for at, name in enumerate(BOUNDS[:2])
+    )
 
 
 def _constants(graph: onnx.GraphProto) -> dict[str, NDArray[Any] | None]:
     """The tensors that do not depend on the sentence, those of one element with their value."""
     found: dict[str, NDArray[Any] | None] = {
-        value.name: numpy_helper.to_array(value) if np.prod(value.dims) == 1 else None for value in graph.initializer
+        value.name: numpy_helper.to_array(value) if np.prod(value.dims) == 1 else None
+        for value in graph.initializer
     }
-    return found | {node.output[0]: numpy_helper.to_array(node.attribute[0].t) for node in graph.node if node.op_type == "Constant"}
+    return found | {
+        node.output[0]: numpy_helper.to_array(node.attribute[0].t)
+        for node in graph.node
+        if node.op_type == "Constant"
+    }
 
 
 def _reads_first_token(node: NodeProto, constants: dict[str, NDArray[Any] | None]) -> bool:

@@ -19,10 +19,20 @@ def read(path: Path) -> list[dict[str, str]]:
     """Texts of your own: a JSON list of {case, text}, or one text a line. Raises `UserError`."""
     try:
         content = path.read_text(encoding="utf-8")
-        cases: Any = json.loads(content) if path.suffix == ".json" else [{"case": "own", "text": line} for line in content.splitlines()]
-        found = [{"case": str(case["case"]), "text": str(case["text"])} for case in cases if str(case["text"]).strip()]
+        cases: Any = (
+            json.loads(content)
+            if path.suffix == ".json"
+            else [{"case": "own", "text": line} for line in content.splitlines()]
+        )
+        found = [
+            {"case": str(case["case"]), "text": str(case["text"])}
+            for case in cases
+            if str(case["text"]).strip()
+        ]
     except (OSError, ValueError, TypeError, KeyError) as problem:
-        raise UserError(f"{path} cannot be read as golden sentences, one a line or a JSON list of case and text: {problem}.") from None
+        raise UserError(
+            f"{path} cannot be read as golden sentences, one a line or a JSON list of case and text: {problem}."
+        ) from None
     if not found:
         raise UserError(f"{path} has no sentence.")
     return found
@@ -44,7 +54,10 @@ def _candidates(labels: list[str], found: dict[str, Prediction]) -> Iterator[tup
     yield from (("short", text) for text in by_length[:OF_EACH])
     yield from (("long", text) for text in by_length[-OF_EACH:])
     yield from (("low margin", text) for text in by_score[:OF_EACH])
-    sure = {label: [text for text in reversed(by_score) if found[text].label == label] for label in labels}
+    sure = {
+        label: [text for text in reversed(by_score) if found[text].label == label]
+        for label in labels
+    }
     for place in range(COUNT):
         for label in labels:
             of_label = sure[label]

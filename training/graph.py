@@ -10,18 +10,34 @@ import onnx.compose
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from training.signature import BUCKETS, COMPONENTS, LEAST_DISTANCE, MULTIPLIER, STEPS_A_BIT, Signature
+from training.signature import (
+    BUCKETS,
+    COMPONENTS,
+    LEAST_DISTANCE,
+    MULTIPLIER,
+    STEPS_A_BIT,
+    Signature,
+)
 
 
-def whole(sentence: onnx.ModelProto, signature: Signature, bigrams: NDArray[np.uint8]) -> onnx.ModelProto:
+def whole(
+    sentence: onnx.ModelProto, signature: Signature, bigrams: NDArray[np.uint8]
+) -> onnx.ModelProto:
     """The shipped graph, made of one that gives `sentence_logits` and `pooled` for the `ids` (1, tokens) of a sentence.
 
-    Inputs `input_ids` and `attention_mask` (batch, tokens); outputs `logits` (batch, labels), `signature` (batch, 8) in
-    whole numbers of a byte, `novelty` (batch,) and `surprisal` (batch,). A loop over the rows cuts each to its length:
-    8-bit rounding amplifies the last digit of a sum, and that digit depends on the shape of the whole computation.
+    Inputs `input_ids` and `attention_mask` (batch, tokens); outputs `logits` (batch, labels),
+    `signature` (batch, 8) in whole numbers of a byte, `novelty` (batch,) and `surprisal` (batch,).
+    A loop over the rows cuts each to its length: 8-bit rounding amplifies the last digit of a sum,
+    and that digit depends on the shape of the whole computation.
     """
-    graph = onnx.compose.add_prefix(sentence, "sentence/").graph  # no name of its own is one of those below
-    labels = next(each for each in graph.output if each.name == "sentence/sentence_logits").type.tensor_type.shape.dim[0].dim_value
+    graph = onnx.compose.add_prefix(
+        sentence, "sentence/"
+    ).graph  # no name of its own is one of those below
+    labels = (
+        next(each for each in graph.output if each.name == "sentence/sentence_logits")
+        .type.tensor_type.shape.dim[0]
+        .dim_value
+    )
     nodes = [
         helper.make_node("Gather", ["input_ids", "row"], ["row_ids"], axis=0),
         helper.make_node("Gather", ["attention_mask", "row"], ["row_mask"], axis=0),
@@ -70,10 +86,16 @@ def whole(sentence: onnx.ModelProto, signature: Signature, bigrams: NDArray[np.u
     body = helper.make_graph(
         nodes,
         "sentence",
-        [helper.make_tensor_value_info("row", TensorProto.INT64, []), helper.make_tensor_value_info("go", TensorProto.BOOL, [])],
+        [
+            helper.make_tensor_value_info("row", TensorProto.INT64, []),
+            helper.make_tensor_value_info("go", TensorProto.BOOL, []),
+        ],
         [
             helper.make_tensor_value_info("go_on", TensorProto.BOOL, []),
-            *(helper.make_tensor_value_info(f"sentence_{name}", kind, shape) for name, kind, shape in outputs),
+            *(
+                helper.make_tensor_value_info(f"sentence_{name}", kind, shape)
+                for name, kind, shape in outputs
+            ),
         ],
         [*graph.initializer, *values],
     )
@@ -84,7 +106,15 @@ def whole(sentence: onnx.ModelProto, signature: Signature, bigrams: NDArray[np.u
             helper.make_node("Loop", ["rows", ""], [name for name, _, _ in outputs], body=body),
         ],
         "batch",
-        [helper.make_tensor_value_info(name, TensorProto.INT64, ["batch", "tokens"]) for name in ("input_ids", "attention_mask")],
-        [helper.make_tensor_value_info(name, kind, ["batch", *shape]) for name, kind, shape in outputs],
+        [
+            helper.make_tensor_value_info(name, TensorProto.INT64, ["batch", "tokens"])
+            for name in ("input_ids", "attention_mask")
+        ],
+        [
+            helper.make_tensor_value_info(name, kind, ["batch", *shape])
+            for name, kind, shape in outputs
+        ],
     )
-    return helper.make_model(top, opset_imports=sentence.opset_import, ir_version=sentence.ir_version)
+    return helper.make_model(
+        top, opset_imports=sentence.opset_import, ir_version=sentence.ir_version
+    )

@@ -18,13 +18,16 @@ from training.first_token import first_token_only
 
 SMALL_TABLE: Final = 1_000_000  # elements: below, 8 bits save next to nothing
 
-logging.getLogger("onnxruntime.quantization.matmul_nbits_quantizer").setLevel(logging.WARNING)  # a line a node otherwise
+logging.getLogger("onnxruntime.quantization.matmul_nbits_quantizer").setLevel(
+    logging.WARNING
+)  # a line a node otherwise
 
 
 def dynamic(source: Path, target: Path) -> None:
     """8-bit products: weights of 7 bits by output, activations of 8 by their range at that moment.
 
-    7 bits, because processors without VNNI add two products in 16 bits, which two weights of 8 bits can overflow.
+    7 bits, because processors without VNNI add two products in 16 bits, which two weights of 8 bits
+    can overflow.
     """
     logging.getLogger().setLevel(logging.ERROR)  # the library's advice, on the root logger
     with tempfile.TemporaryDirectory() as folder:
@@ -34,7 +37,11 @@ def dynamic(source: Path, target: Path) -> None:
         plain_sums(model)
         onnx.save(model, fast)
         sizes = {value.name: int(np.prod(value.dims)) for value in model.graph.initializer}
-        small = [node.name for node in model.graph.node if node.op_type == "Gather" and sizes.get(node.input[0], 0) < SMALL_TABLE]
+        small = [
+            node.name
+            for node in model.graph.node
+            if node.op_type == "Gather" and sizes.get(node.input[0], 0) < SMALL_TABLE
+        ]
         quantize_dynamic(
             fast,
             target,
@@ -49,17 +56,24 @@ def dynamic(source: Path, target: Path) -> None:
 
 def in_blocks(source: Path, target: Path) -> None:
     """8-bit weights in blocks of 128 with activations quantised by row: closer to the checkpoint, half as fast."""
-    from onnxruntime.quantization.matmul_nbits_quantizer import DefaultWeightOnlyQuantConfig, MatMulNBitsQuantizer  # noqa: PLC0415  needs onnx-ir
+    from onnxruntime.quantization.matmul_nbits_quantizer import (  # noqa: PLC0415  needs onnx-ir
+        DefaultWeightOnlyQuantConfig,
+        MatMulNBitsQuantizer,
+    )
 
     model = onnx.load(source)
     first_token_only(model)
-    algorithm = DefaultWeightOnlyQuantConfig(block_size=128, is_symmetric=True, accuracy_level=4, bits=8)
+    algorithm = DefaultWeightOnlyQuantConfig(
+        block_size=128, is_symmetric=True, accuracy_level=4, bits=8
+    )
     quantizer = MatMulNBitsQuantizer(model, algo_config=algorithm)
     quantizer.process()
     with tempfile.TemporaryDirectory() as folder:
         matrices = Path(folder) / "matrices.onnx"
         quantizer.model.save_model_to_file(str(matrices), use_external_data_format=False)
-        quantize_dynamic(matrices, target, op_types_to_quantize=["Gather"], weight_type=QuantType.QInt8)
+        quantize_dynamic(
+            matrices, target, op_types_to_quantize=["Gather"], weight_type=QuantType.QInt8
+        )
 
 
 def as_it_is(source: Path, target: Path) -> None:
@@ -79,17 +93,28 @@ WIDTHS: Final[dict[str, Callable[[Path, Path], None]]] = {
 
 def fused(source: Path) -> onnx.ModelProto:
     """The graph with each attention as one node, by onnxruntime's own optimizer; where it finds none, the graph as it was."""
-    from onnxruntime.transformers.fusion_options import FusionOptions  # noqa: PLC0415  seconds of import
+    # seconds of import
+    from onnxruntime.transformers.fusion_options import FusionOptions  # noqa: PLC0415
     from onnxruntime.transformers.optimizer import optimize_model  # noqa: PLC0415
 
     options = FusionOptions("bert")
     # left to the engine, which is better or faster without (README.md)
-    options.enable_skip_layer_norm = options.enable_embed_layer_norm = options.enable_bias_skip_layer_norm = False
+    options.enable_skip_layer_norm = options.enable_embed_layer_norm = (
+        options.enable_bias_skip_layer_norm
+    ) = False
     options.enable_gelu = options.enable_bias_gelu = False
     logging.getLogger("onnxruntime.transformers").setLevel(logging.ERROR)
-    stated = {each.key: int(each.value) for each in onnx.load(source, load_external_data=False).metadata_props}
-    sizes = {"num_heads": stated.get("heads", 0), "hidden_size": stated.get("width", 0)}  # 0: left to the optimizer to find
-    optimized = optimize_model(str(source), model_type="bert", optimization_options=options, opt_level=0, **sizes)
+    stated = {
+        each.key: int(each.value)
+        for each in onnx.load(source, load_external_data=False).metadata_props
+    }
+    sizes = {
+        "num_heads": stated.get("heads", 0),
+        "hidden_size": stated.get("width", 0),
+    }  # 0: left to the optimizer to find
+    optimized = optimize_model(
+        str(source), model_type="bert", optimization_options=options, opt_level=0, **sizes
+    )
     optimized.topological_sort()
     model: onnx.ModelProto = optimized.model
     if not any(each.domain == "com.microsoft" for each in model.opset_import):
@@ -103,7 +128,9 @@ def plain_sums(model: onnx.ModelProto) -> None:
     Its fusion of the two (SkipLayerNormalization) takes three times as long on these kernels.
     """
     fixed = {value.name for value in model.graph.initializer}
-    normalised = {node.input[0] for node in model.graph.node if node.op_type == "LayerNormalization"}
+    normalised = {
+        node.input[0] for node in model.graph.node if node.op_type == "LayerNormalization"
+    }
     for node in model.graph.node:
         if node.op_type == "Add" and node.output[0] in normalised and not set(node.input) & fixed:
             node.op_type = "Sum"

@@ -25,19 +25,62 @@ training texts the profile shows scores that are too sure, and every real text l
 
 def main(argv: list[str] | None = None) -> int:
     """Exit 0 when the folder is there, 2 with one sentence when not."""
-    parser = argparse.ArgumentParser(prog="make model", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--from", dest="checkpoint", type=Path, required=True, help="folder that save_pretrained wrote")
-    parser.add_argument("--sample", type=Path, required=True, help=".csv, .tsv, .jsonl or .txt: one text a row, optionally its label")
-    parser.add_argument("--out", type=Path, default=Path("model"), help="where the model folder goes (%(default)s)")
-    parser.add_argument("--against", type=Path, help="another model folder, compared on the same sample")
-    parser.add_argument("--golden", type=Path, help="golden sentences of your own, one a line (default: chosen from the sample)")
-    parser.add_argument("--trained-on", type=Path, help="texts for the table of surprisal, of any number (default: 40 %% of the sample)")
-    parser.add_argument("--text-column", help="the sample's column with the text (default: text, sentence, ...)")
-    parser.add_argument("--label-column", help="the sample's column with the label (default: label, class, ...)")
-    parser.add_argument("--name", help="the model's name in every record (default: the checkpoint folder's)")
-    parser.add_argument("--max-tokens", type=int, help="cut longer texts (default: the most that the model takes, at most 512)")
-    parser.add_argument("--about", type=Path, help="JSON with more for the card: base_model (name, licence), corpora, sample (its name)")
-    parser.add_argument("--large", action="store_true", help="write it although it does not fit a zip package")
+    parser = argparse.ArgumentParser(
+        prog="make model",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--from",
+        dest="checkpoint",
+        type=Path,
+        required=True,
+        help="folder that save_pretrained wrote",
+    )
+    parser.add_argument(
+        "--sample",
+        type=Path,
+        required=True,
+        help=".csv, .tsv, .jsonl or .txt: one text a row, optionally its label",
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path("model"), help="where the model folder goes (%(default)s)"
+    )
+    parser.add_argument(
+        "--against", type=Path, help="another model folder, compared on the same sample"
+    )
+    parser.add_argument(
+        "--golden",
+        type=Path,
+        help="golden sentences of your own, one a line (default: chosen from the sample)",
+    )
+    parser.add_argument(
+        "--trained-on",
+        type=Path,
+        help="texts for the table of surprisal, of any number (default: 40 %% of the sample)",
+    )
+    parser.add_argument(
+        "--text-column", help="the sample's column with the text (default: text, sentence, ...)"
+    )
+    parser.add_argument(
+        "--label-column", help="the sample's column with the label (default: label, class, ...)"
+    )
+    parser.add_argument(
+        "--name", help="the model's name in every record (default: the checkpoint folder's)"
+    )
+    parser.add_argument(
+        "--max-tokens",
+        type=int,
+        help="cut longer texts (default: the most that the model takes, at most 512)",
+    )
+    parser.add_argument(
+        "--about",
+        type=Path,
+        help="JSON with more for the card: base_model (name, licence), corpora, sample (its name)",
+    )
+    parser.add_argument(
+        "--large", action="store_true", help="write it although it does not fit a zip package"
+    )
     arguments = parser.parse_args(argv)
     try:
         run(arguments)
@@ -50,12 +93,18 @@ def main(argv: list[str] | None = None) -> int:
 def run(arguments: argparse.Namespace) -> None:
     """All of it. Raises `UserError`."""
     found = checkpoint.read(arguments.checkpoint, arguments.max_tokens)
-    rows = sample.read(arguments.sample, found.labels, text=arguments.text_column, label=arguments.label_column)
-    say(f"{len(rows.rows)} texts, {'with' if rows.labelled else 'without'} labels; labels of the model: {', '.join(found.labels)}")
+    rows = sample.read(
+        arguments.sample, found.labels, text=arguments.text_column, label=arguments.label_column
+    )
+    say(
+        f"{len(rows.rows)} texts, {'with' if rows.labelled else 'without'} labels; labels of the model: {', '.join(found.labels)}"
+    )
     if warning := sample.cost(rows):
         say(f"warning: {warning}")
     if not rows.labelled:
-        say("warning: without labels nothing is calibrated: scores say how sure the model is, not how often it is right.")
+        say(
+            "warning: without labels nothing is calibrated: scores say how sure the model is, not how often it is right."
+        )
     trained_on = sample.texts(arguments.trained_on) if arguments.trained_on else None
     about = _about(arguments.about) if arguments.about else {}
     rows = replace(rows, name=about.pop("sample", rows.name))
@@ -84,9 +133,12 @@ def _about(path: Path) -> dict[str, Any]:
     return found
 
 
-def make(found: checkpoint.Checkpoint, rows: sample.Sample, wish: Wish, out: Path) -> dict[str, Any]:
+def make(
+    found: checkpoint.Checkpoint, rows: sample.Sample, wish: Wish, out: Path
+) -> dict[str, Any]:
     """Export the checkpoint, then everything that needs no torch."""
-    from training import exported  # noqa: PLC0415  torch: seconds of import that --help and a refusal do not need
+    # torch: seconds of import that --help and a refusal do not need
+    from training import exported  # noqa: PLC0415
 
     say(f"loading {found.folder}")
     model = exported.load(found.folder)
@@ -96,9 +148,13 @@ def make(found: checkpoint.Checkpoint, rows: sample.Sample, wish: Wish, out: Pat
         say("exporting to ONNX")
         exported.to_onnx(model, plain)
         card = assemble(plain, own, checkpoint=found, sample=rows, wish=wish, out=out, say=say)
-    say(f"the text of the golden sentences is stored in {out / 'profile.json'}, and so in the package")
+    say(
+        f"the text of the golden sentences is stored in {out / 'profile.json'}, and so in the package"
+    )
     say(f"{out}: {card['name']} {card['version']}")
-    say(f"Next: make check-model MODEL={out}, then make serve MODEL={out} or make build MODEL={out}")
+    say(
+        f"Next: make check-model MODEL={out}, then make serve MODEL={out} or make build MODEL={out}"
+    )
     return card
 
 

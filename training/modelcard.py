@@ -12,7 +12,11 @@ def markdown(card: dict[str, Any], profile: dict[str, Any]) -> str:
     base = card.get("base_model", {})
     front = {
         **({"license": base["licence"].lower()} if base.get("licence") else {}),
-        **({"base_model": base["name"], "base_model_relation": "quantized"} if base.get("name") else {}),
+        **(
+            {"base_model": base["name"], "base_model_relation": "quantized"}
+            if base.get("name")
+            else {}
+        ),
         "pipeline_tag": "text-classification",
         "library_name": "onnx",
         "tags": ["onnx", "int8", "prediction-monitor"],
@@ -26,7 +30,9 @@ def markdown(card: dict[str, Any], profile: dict[str, Any]) -> str:
             f"{figures['calibration_error']:.3f}. Scores are divided by a temperature of {card['temperature']:.3f}."
         )
     else:
-        quality = "Not calibrated: the sample had no labels, so a score is no probability of being right."
+        quality = (
+            "Not calibrated: the sample had no labels, so a score is no probability of being right."
+        )
     return f"""---
 {yaml.safe_dump(front, sort_keys=False).strip()}
 ---

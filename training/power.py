@@ -1,7 +1,8 @@
 """`python -m training.power --data FOLDER`: how many windows of drifted text the signature finds, beside a frozen embedding.
 
-One signal at alpha = .001: Hotelling's T² of a window's mean signature against the reference's mean and covariance, the
-reference's own noise included: T² / (1/n + 1/m) exceeds the χ² quantile with as many degrees of freedom as components.
+One signal at alpha = .001: Hotelling's T² of a window's mean signature against the reference's mean
+and covariance, the reference's own noise included: T² / (1/n + 1/m) exceeds the χ² quantile with as
+many degrees of freedom as components.
 """
 
 from __future__ import annotations
@@ -42,7 +43,9 @@ def shuffled(sentence: str, chance: random.Random) -> str:
 
 def misspelt(sentence: str, chance: random.Random) -> str:
     """One word in ten with two neighbouring letters exchanged."""
-    return " ".join(_exchanged(word, chance) if chance.random() < 0.1 else word for word in sentence.split())
+    return " ".join(
+        _exchanged(word, chance) if chance.random() < 0.1 else word for word in sentence.split()
+    )
 
 
 def _exchanged(word: str, chance: random.Random) -> str:
@@ -52,10 +55,13 @@ def _exchanged(word: str, chance: random.Random) -> str:
     return word[:at] + word[at + 1] + word[at] + word[at + 2 :]
 
 
-def power(reference: Rows, clean: Rows, drifted: Rows, *, share: float, size: int, seed: int) -> float:
+def power(
+    reference: Rows, clean: Rows, drifted: Rows, *, share: float, size: int, seed: int
+) -> float:
     """Share of windows found, each of `size` sentences drawn from `clean`, this share of them from `drifted` instead.
 
-    Rows are (sentences, components); `drifted` is either the same sentences as `clean`, changed, or others.
+    Rows are (sentences, components); `drifted` is either the same sentences as `clean`, changed, or
+    others.
     """
     chance = np.random.default_rng(seed)
     mean, precision = reference.mean(axis=0), np.linalg.inv(np.cov(reference, rowvar=False))
@@ -65,7 +71,9 @@ def power(reference: Rows, clean: Rows, drifted: Rows, *, share: float, size: in
         bad = round(share * size)
         chosen[:bad] = drifted[chance.choice(len(drifted), bad, replace=False)]
         difference = chosen.mean(axis=0) - mean
-        found += int(difference @ precision @ difference / (1 / size + 1 / len(reference)) > CHI_SQUARED)
+        found += int(
+            difference @ precision @ difference / (1 / size + 1 / len(reference)) > CHI_SQUARED
+        )
     return found / WINDOWS
 
 
@@ -73,7 +81,9 @@ def main(argv: list[str] | None = None) -> int:
     """Print the table."""
     parser = argparse.ArgumentParser(prog="python -m training.power", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder of the corpora")
-    parser.add_argument("--model", type=Path, default=MODEL, help="folder of the artefact (%(default)s)")
+    parser.add_argument(
+        "--model", type=Path, default=MODEL, help="folder of the artefact (%(default)s)"
+    )
     arguments = parser.parse_args(argv)
     try:
         parts = split(arguments.data)
@@ -83,7 +93,9 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     chance = random.Random(SEED)
     reference = [example.sentence for example in parts.aside]
-    clean = [example.sentence for example in parts.dev]  # the shipped weights saw the selection split
+    clean = [
+        example.sentence for example in parts.dev
+    ]  # the shipped weights saw the selection split
     kinds: dict[str, tuple[list[str], float]] = {
         "25 % EWT": (chance.sample(web, 1500), 0.25),
         "20 % shuffled": ([shuffled(sentence, chance) for sentence in clean], 0.2),
@@ -96,7 +108,10 @@ def main(argv: list[str] | None = None) -> int:
         before, now = of(reference), of(clean)
         for kind, (sentences, share) in kinds.items():
             drifted = of(sentences)
-            found[kind] += [f"{power(before, now, drifted, share=share, size=size, seed=SEED):.2f}" for size in SIZES]
+            found[kind] += [
+                f"{power(before, now, drifted, share=share, size=size, seed=SEED):.2f}"
+                for size in SIZES
+            ]
     table = Table("drift", *(f"{name}, n = {size}" for name in signatures for size in SIZES))
     for kind, cells in found.items():
         table.add_row(kind, *cells)
@@ -108,7 +123,10 @@ def shipped(folder: Path) -> Callable[[Sequence[str]], Rows]:
     """Signatures as the inference function logs them."""
     classifier = Classifier(folder)
     return lambda sentences: np.array(
-        [classifier.predict(sentence).signature for sentence in track(sentences, "signatures", console=Console(stderr=True))],
+        [
+            classifier.predict(sentence).signature
+            for sentence in track(sentences, "signatures", console=Console(stderr=True))
+        ],
         dtype=np.float64,
     )
 
@@ -120,13 +138,19 @@ def frozen(reference: list[str]) -> Callable[[Sequence[str]], Rows]:
 
     from training.finetune import load_tokenizer  # noqa: PLC0415
 
-    model, tokenizer = AutoModel.from_pretrained(packaged_encoder()).eval(), load_tokenizer(packaged_encoder())
+    model, tokenizer = (
+        AutoModel.from_pretrained(packaged_encoder()).eval(),
+        load_tokenizer(packaged_encoder()),
+    )
 
     @torch.inference_mode()
     def pooled(sentences: Sequence[str]) -> NDArray[np.float32]:
         return np.array(
             [
-                model(**tokenizer(sentence, truncation=True, max_length=128, return_tensors="pt")).last_hidden_state[0].mean(0).numpy()
+                model(**tokenizer(sentence, truncation=True, max_length=128, return_tensors="pt"))
+                .last_hidden_state[0]
+                .mean(0)
+                .numpy()
                 for sentence in track(sentences, "embeddings", console=Console(stderr=True))
             ]
         )

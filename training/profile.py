@@ -22,34 +22,51 @@ from training.signature import STEPS, Signature
 
 FORMAT: Final = 1
 PARTS: Final = 10  # edges lie at the reference's deciles
-SHARES: Final = ("prediction.score", "input.unk_share", "input.non_letter_share")  # exact 0 and 1 are counted apart
+SHARES: Final = (
+    "prediction.score",
+    "input.unk_share",
+    "input.non_letter_share",
+)  # exact 0 and 1 are counted apart
 NUMBERS: Final = (
     *SHARES, "input.chars", "input.words", "input.tokens", "input.tokens_per_word", "input.novelty", "input.surprisal",
 )  # fmt: skip
-# How far a golden score may lie from the one stated: 8-bit kernels differ, and CPUs without any compute in 32 bits. On the
-# kind of CPU that made the profile scores are equal. Measured as README.md tells.
+# How far a golden score may lie from the one stated: 8-bit kernels differ, and CPUs without any
+# compute in 32 bits. On the kind of CPU that made the profile scores are equal. Measured as
+# README.md tells.
 TOLERANCE: Final = {"x86_64": 0.04, "aarch64": 0.04}
 
 
-def profile(classifier: Classifier, sample: Sample, signature: Signature, golden_texts: list[dict[str, str]]) -> dict[str, Any]:
+def profile(
+    classifier: Classifier, sample: Sample, signature: Signature, golden_texts: list[dict[str, str]]
+) -> dict[str, Any]:
     """The profile of the finished classifier on the part of `sample` that fitted nothing, as JSON; its `id` is the digest of the rest.
 
-    Without labels there are neither `calibration` nor `confusion`, nor the column `right`. Every number went through 32-bit
-    floats, as in the index: a value then falls into the bin that OpenSearch puts it in.
+    Without labels there are neither `calibration` nor `confusion`, nor the column `right`. Every
+    number went through 32-bit floats, as in the index: a value then falls into the bin that
+    OpenSearch puts it in.
     """
     names: list[str] = classifier.card["labels"]
     records = [flat(record(classifier, row.text)) for row in sample.rest]
     labels = labels_of(sample.rest, names)
     content: dict[str, Any] = {
         "format": FORMAT,
-        "population": {"name": sample.name, "sentences": len(records), "digest": digest(sorted(row.text for row in sample.rest))},
-        "model": {name: classifier.card[name] for name in ("name", "version", "temperature", "max_tokens")},
+        "population": {
+            "name": sample.name,
+            "sentences": len(records),
+            "digest": digest(sorted(row.text for row in sample.rest)),
+        },
+        "model": {
+            name: classifier.card[name] for name in ("name", "version", "temperature", "max_tokens")
+        },
         "projection": digest([signature.centre.tolist(), signature.projection.tolist()]),
         "counts": {
             "prediction.label": dict(Counter(row["prediction.label"] for row in records)),
             "input.script": dict(Counter(row["input.script"] for row in records)),
             "input.flags": dict(Counter(flag for row in records for flag in row["input.flags"])),
-            **{name: binned([row[name] for row in records], apart=name in SHARES) for name in NUMBERS},
+            **{
+                name: binned([row[name] for row in records], apart=name in SHARES)
+                for name in NUMBERS
+            },
         },
         "signature": {
             "fields": [f"input.sig.s{at}" for at in range(len(signature.mean))],
@@ -57,7 +74,9 @@ def profile(classifier: Classifier, sample: Sample, signature: Signature, golden
             "mean": signature.mean.tolist(),
             "covariance": signature.covariance.tolist(),
             "centre": [float(f"{value:.9g}") for value in signature.centre.tolist()],
-            "projection": [[float(f"{value:.9g}") for value in row] for row in signature.projection.tolist()],
+            "projection": [
+                [float(f"{value:.9g}") for value in row] for row in signature.projection.tolist()
+            ],
         },
         **(_with_labels(records, labels, names) if labels else {}),
         "rows": {
@@ -78,12 +97,21 @@ def labels_of(rows: list[Row], names: list[str]) -> list[str] | None:
     return [names[row.label] for row in rows if row.label is not None] or None
 
 
-def _with_labels(records: list[dict[str, Any]], labels: list[str], names: list[str]) -> dict[str, Any]:
-    scores, predicted = ([row[f"prediction.{name}"] for row in records] for name in ("score", "label"))
+def _with_labels(
+    records: list[dict[str, Any]], labels: list[str], names: list[str]
+) -> dict[str, Any]:
+    scores, predicted = (
+        [row[f"prediction.{name}"] for row in records] for name in ("score", "label")
+    )
     return {
         "calibration": calibration(scores, predicted, labels, least=1 / len(names)),
         "confusion": {
-            label: dict(Counter(found for found, true in zip(predicted, labels, strict=True) if true == label)) for label in names
+            label: dict(
+                Counter(
+                    found for found, true in zip(predicted, labels, strict=True) if true == label
+                )
+            )
+            for label in names
         },
     }
 
@@ -93,7 +121,12 @@ def made_on() -> str:
     machine = platform.machine()
     path = Path("/proc/cpuinfo")
     flags = set(path.read_text(encoding="utf-8").split()) if path.exists() else set()
-    for flag, name in (("avx512_vnni", "AVX512-VNNI"), ("avx_vnni", "AVX-VNNI"), ("avx512bw", "AVX512"), ("avx2", "AVX2")):
+    for flag, name in (
+        ("avx512_vnni", "AVX512-VNNI"),
+        ("avx_vnni", "AVX-VNNI"),
+        ("avx512bw", "AVX512"),
+        ("avx2", "AVX2"),
+    ):
         if flag in flags:
             return f"{machine} with {name}"
     return machine
@@ -103,7 +136,15 @@ def record(classifier: Classifier, sentence: str) -> dict[str, Any]:
     """The values that the inference function would log for a sentence."""
     prediction = classifier.predict(sentence)
     return prediction_record(
-        sentence, prediction, prediction_id="", model={}, traffic="test", key=b"-", log_text=False, log_signals=True, usual=classifier.usual
+        sentence,
+        prediction,
+        prediction_id="",
+        model={},
+        traffic="test",
+        key=b"-",
+        log_text=False,
+        log_signals=True,
+        usual=classifier.usual,
     )
 
 
@@ -121,19 +162,32 @@ def flat(nested: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 def binned(values: Sequence[float], *, apart: bool) -> dict[str, Any]:
     """Counts between edges at the deciles: below the first, from each up to but without the next, from the last on.
 
-    With `apart`, exact 0 and exact 1 are in `exactly` and in no bin. An edge of whole numbers is whole.
+    With `apart`, exact 0 and exact 1 are in `exactly` and in no bin. An edge of whole numbers is
+    whole.
     """
     inside = np.array([value for value in values if not (apart and value in {0, 1})])
-    edges = sorted({float(np.quantile(inside, at / PARTS, method="higher")) for at in range(1, PARTS)}) if inside.size else []
+    edges = (
+        sorted({float(np.quantile(inside, at / PARTS, method="higher")) for at in range(1, PARTS)})
+        if inside.size
+        else []
+    )
     places = np.searchsorted(np.array(edges), inside, side="right")
     counted: dict[str, Any] = {
-        "edges": [int(edge) if all(isinstance(value, int) for value in values) else edge for edge in edges],
+        "edges": [
+            int(edge) if all(isinstance(value, int) for value in values) else edge for edge in edges
+        ],
         "counts": np.bincount(places, minlength=len(edges) + 1).tolist(),
     }
-    return {**counted, "exactly": {str(exact): list(values).count(exact) for exact in (0, 1)}} if apart else counted
+    return (
+        {**counted, "exactly": {str(exact): list(values).count(exact) for exact in (0, 1)}}
+        if apart
+        else counted
+    )
 
 
-def calibration(scores: list[float], predicted: list[str], labels: list[str], least: float = 0.5) -> dict[str, Any]:
+def calibration(
+    scores: list[float], predicted: list[str], labels: list[str], least: float = 0.5
+) -> dict[str, Any]:
     """How often predictions of a score are right: ten bins over [least, 1], with the mean score and the share that is right.
 
     `least` is the lowest score that the most probable label can have: 1 / labels.
@@ -144,7 +198,10 @@ def calibration(scores: list[float], predicted: list[str], labels: list[str], le
     bins = [
         {"from": round(low, 4), "to": round(high, 4), "count": int((places == at).sum())}
         | (
-            {"score": float(np.array(scores)[places == at].mean()), "right": float(right[places == at].mean())}
+            {
+                "score": float(np.array(scores)[places == at].mean()),
+                "right": float(right[places == at].mean()),
+            }
             if (places == at).any()
             else {}
         )
@@ -153,15 +210,28 @@ def calibration(scores: list[float], predicted: list[str], labels: list[str], le
     return {"sentences": len(scores), "bins": bins}
 
 
-def rows(records: list[dict[str, Any]], labels: list[str] | None, names: list[str]) -> dict[str, Any]:
+def rows(
+    records: list[dict[str, Any]], labels: list[str] | None, names: list[str]
+) -> dict[str, Any]:
     """The numbers of every reference prediction, without its text and in an order that is not the sample's.
 
-    Of the probabilities all but the first label's, which is the rest to 1; with `labels` at the end `right`: 1 or 0.
+    Of the probabilities all but the first label's, which is the rest to 1; with `labels` at the end
+    `right`: 1 or 0.
     """
-    probabilities = [f"prediction.probability.{name}" for name in list(field_names(tuple(names)).values())[1:]]
-    columns = [*probabilities, *NUMBERS, *(name for name in records[0] if name.startswith("input.sig."))]
+    probabilities = [
+        f"prediction.probability.{name}" for name in list(field_names(tuple(names)).values())[1:]
+    ]
+    columns = [
+        *probabilities,
+        *NUMBERS,
+        *(name for name in records[0] if name.startswith("input.sig.")),
+    ]
     values: list[list[Any]] = [
-        [float(f"{row[name]:.9g}") if isinstance(row[name], float) else row[name] for name in columns] for row in records
+        [
+            float(f"{row[name]:.9g}") if isinstance(row[name], float) else row[name]
+            for name in columns
+        ]
+        for row in records
     ]
     if labels:
         for row, record, label in zip(values, records, labels, strict=True):
@@ -173,9 +243,17 @@ def rows(records: list[dict[str, Any]], labels: list[str] | None, names: list[st
 def golden(classifier: Classifier, case: dict[str, str]) -> dict[str, Any]:
     """One sentence with what the finished file says of it, to every digit."""
     prediction = classifier.predict(case["text"])
-    return {**case, "label": prediction.label, "score": prediction.score, "tokens": prediction.tokens, "signature": prediction.signature}
+    return {
+        **case,
+        "label": prediction.label,
+        "score": prediction.score,
+        "tokens": prediction.tokens,
+        "signature": prediction.signature,
+    }
 
 
 def digest(content: Any) -> str:
     """12 hex digits of content as canonical JSON."""
-    return sha256(json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()).hexdigest()[:12]
+    return sha256(
+        json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    ).hexdigest()[:12]

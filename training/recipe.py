@@ -11,16 +11,19 @@ from pathlib import Path
 from training.corpora import Example, bare, blimp, ewt
 from training.corrupt import corrupted, detokenised, exchanging_verbs, lemmatised
 
-WORDS = range(4, 25)  # the length of the treebank sentences that are used, about that of CoLA's sentences
+WORDS = range(
+    4, 25
+)  # the length of the treebank sentences that are used, about that of CoLA's sentences
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
     """The settings of one stage of training.
 
-    `learning_rate` is AdamW's highest rate, reached after the share `warm_up` of all steps. `batch` is the number of sentences per step.
-    `spotting` is the weight of a second target besides the label: the tokens of a corrupted sentence that are wrong. With `select`, the
-    result is the epoch with the highest Matthews correlation on the selection split.
+    `learning_rate` is AdamW's highest rate, reached after the share `warm_up` of all steps. `batch`
+    is the number of sentences per step. `spotting` is the weight of a second target besides the
+    label: the tokens of a corrupted sentence that are wrong. With `select`, the result is the epoch
+    with the highest Matthews correlation on the selection split.
     """
 
     name: str
@@ -35,22 +38,51 @@ class Stage:
     select: bool = False
 
 
-def stages(folder: Path, train: list[Example], held_out: set[str], seed: int) -> list[tuple[Stage, list[Example]]]:
+def stages(
+    folder: Path, train: list[Example], held_out: set[str], seed: int
+) -> list[tuple[Stage, list[Example]]]:
     """All stages in order, each with its examples. Raises `CorpusMissing`."""
     mixed = partial(real_against_corrupted, folder, train, held_out, copies_ewt=3)
     return [
-        (Stage("1 what is wrong", 1.5e-4, 64, seed, spotting=3.0), mixed(copies_cola=3, pairs=300, seed=seed)),
-        (Stage("2 once more", 1e-4, 64, seed, spotting=2.0), mixed(copies_cola=4, pairs=400, seed=seed + 1)),
-        (Stage("3 CoLA", 5e-5, 32, seed, epochs=4, warm_up=0.1, dropout=0.1, smoothing=0.05, select=True), train),
+        (
+            Stage("1 what is wrong", 1.5e-4, 64, seed, spotting=3.0),
+            mixed(copies_cola=3, pairs=300, seed=seed),
+        ),
+        (
+            Stage("2 once more", 1e-4, 64, seed, spotting=2.0),
+            mixed(copies_cola=4, pairs=400, seed=seed + 1),
+        ),
+        (
+            Stage(
+                "3 CoLA",
+                5e-5,
+                32,
+                seed,
+                epochs=4,
+                warm_up=0.1,
+                dropout=0.1,
+                smoothing=0.05,
+                select=True,
+            ),
+            train,
+        ),
     ]
 
 
 def real_against_corrupted(
-    folder: Path, cola_train: list[Example], held_out: set[str], *, copies_ewt: int, copies_cola: int, pairs: int, seed: int
+    folder: Path,
+    cola_train: list[Example],
+    held_out: set[str],
+    *,
+    copies_ewt: int,
+    copies_cola: int,
+    pairs: int,
+    seed: int,
 ) -> list[Example]:
     """The examples of a stage: copies of good sentences, each with a corruption; BLiMP's pairs; and CoLA's own negatives, twice.
 
-    Sentences and corruptions in `held_out` (the `bare` form of all sentences for measurements) are left out.
+    Sentences and corruptions in `held_out` (the `bare` form of all sentences for measurements) are
+    left out.
     """
     chance = random.Random(seed)
     examples: list[Example] = []
@@ -61,7 +93,11 @@ def real_against_corrupted(
             continue
         sentence = detokenised([token.form for token in tokens])
         for _ in range(copies_ewt):
-            wrong = lemmatised(tokens, chance) if chance.random() < 0.2 else corrupted(sentence, chance, more)
+            wrong = (
+                lemmatised(tokens, chance)
+                if chance.random() < 0.2
+                else corrupted(sentence, chance, more)
+            )
             examples += _pair(sentence, wrong)
     for example in cola_train:
         if example.label == 0:

@@ -1,6 +1,7 @@
 """`python -m training.restored --out FOLDER`: the weights of the shipped ONNX file as transformers keeps them, to compare with.
 
-The 8-bit numbers times their scales, with which the file computes, in a folder that `transformers.pipeline` loads.
+The 8-bit numbers times their scales, with which the file computes, in a folder that
+`transformers.pipeline` loads.
 """
 
 from __future__ import annotations
@@ -23,35 +24,57 @@ PREFIX: Final = "sentence/model."
 def weights(path: Path) -> Weights:
     """The sentence graph's parameters by the names that transformers gives them, and in its shapes.
 
-    Vectors and tables have kept their names; a matrix product has that of its module in its own (`/model/bert/.../MatMul_quant`);
-    the attentions stand in the order of the layers, each with queries, keys and values side by side.
+    Vectors and tables have kept their names; a matrix product has that of its module in its own
+    (`/model/bert/.../MatMul_quant`); the attentions stand in the order of the layers, each with
+    queries, keys and values side by side.
     """
     (loop,) = [node for node in onnx.load(path).graph.node if node.op_type == "Loop"]
     body = next(attribute.g for attribute in loop.attribute if attribute.name == "body")
     stored = {value.name: numpy_helper.to_array(value) for value in body.initializer}
     found: Weights = {
-        name.removeprefix(PREFIX): value for name, value in stored.items() if name.startswith(PREFIX) and value.dtype == np.float32
+        name.removeprefix(PREFIX): value
+        for name, value in stored.items()
+        if name.startswith(PREFIX) and value.dtype == np.float32
     }
     for name, value in stored.items():
         if name.endswith("embeddings.weight_quantized"):
             root = name.removesuffix("_quantized")
-            found[root.removeprefix(PREFIX)] = _numbers(value, stored[f"{root}_scale"], stored[f"{root}_zero_point"])
+            found[root.removeprefix(PREFIX)] = _numbers(
+                value, stored[f"{root}_scale"], stored[f"{root}_zero_point"]
+            )
     layers = 0
     for node in body.node:
         if node.op_type == "MatMulInteger":
             root = node.input[1].removesuffix("_quantized")
             module = node.name.removeprefix("sentence//model/").rpartition("/")[0].replace("/", ".")
-            found[f"{module}.weight"] = _numbers(stored[node.input[1]], stored[f"{root}_scale"], stored[node.input[3]]).T
+            found[f"{module}.weight"] = _numbers(
+                stored[node.input[1]], stored[f"{root}_scale"], stored[node.input[3]]
+            ).T
         elif node.op_type == "QAttention":
-            matrix = np.split(_numbers(stored[node.input[1]], stored[node.input[4]], stored[node.input[7]]), 3, axis=1)
-            for part, weight, bias in zip(("query", "key", "value"), matrix, np.split(stored[node.input[2]], 3), strict=True):
+            matrix = np.split(
+                _numbers(stored[node.input[1]], stored[node.input[4]], stored[node.input[7]]),
+                3,
+                axis=1,
+            )
+            for part, weight, bias in zip(
+                ("query", "key", "value"), matrix, np.split(stored[node.input[2]], 3), strict=True
+            ):
                 module = f"bert.encoder.layer.{layers}.attention.self.{part}"
-                found |= {f"{module}.weight": np.ascontiguousarray(weight.T), f"{module}.bias": bias}
+                found |= {
+                    f"{module}.weight": np.ascontiguousarray(weight.T),
+                    f"{module}.bias": bias,
+                }
             layers += 1
-    return {name: value for name, value in found.items() if not name.endswith(("_scale", "_zero_point", "_quantized"))}
+    return {
+        name: value
+        for name, value in found.items()
+        if not name.endswith(("_scale", "_zero_point", "_quantized"))
+    }
 
 
-def _numbers(kept: NDArray[Any], scale: NDArray[np.float32], zero: NDArray[Any]) -> NDArray[np.float32]:
+def _numbers(
+    kept: NDArray[Any], scale: NDArray[np.float32], zero: NDArray[Any]
+) -> NDArray[np.float32]:
     """8-bit numbers times their scale; a matrix (inputs, outputs) has one scale an output."""
     return (kept.astype(np.float32) - zero.astype(np.float32)) * scale
 
@@ -59,8 +82,12 @@ def _numbers(kept: NDArray[Any], scale: NDArray[np.float32], zero: NDArray[Any])
 def main(argv: list[str] | None = None) -> int:
     """Write the folder."""
     parser = argparse.ArgumentParser(prog="python -m training.restored", description=__doc__)
-    parser.add_argument("--model", type=Path, default=MODEL, help="folder of the artefact (%(default)s)")
-    parser.add_argument("--out", type=Path, required=True, help="where the folder for transformers goes")
+    parser.add_argument(
+        "--model", type=Path, default=MODEL, help="folder of the artefact (%(default)s)"
+    )
+    parser.add_argument(
+        "--out", type=Path, required=True, help="where the folder for transformers goes"
+    )
     arguments = parser.parse_args(argv)
 
     import torch  # noqa: PLC0415  seconds of import

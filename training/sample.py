@@ -48,20 +48,26 @@ class Sample:
         return [*self.fit, *self.rest]
 
 
-def read(path: Path, labels: list[str], *, text: str | None = None, label: str | None = None) -> Sample:
+def read(
+    path: Path, labels: list[str], *, text: str | None = None, label: str | None = None
+) -> Sample:
     """CSV, TSV (each with a header), JSON lines or plain text, by the file's ending; one text a row.
 
-    `text` and `label` name the columns; without them the usual names are looked for. Rows without text and texts that
-    were there already are left out: one in each part would make the profile look like the fitted texts.
-    Raises `UserError` where the file cannot be used.
+    `text` and `label` name the columns; without them the usual names are looked for. Rows without
+    text and texts that were there already are left out: one in each part would make the profile
+    look like the fitted texts. Raises `UserError` where the file cannot be used.
     """
     records = list(_records(path))
     if not records:
         raise UserError(f"{path} has no rows.")
     columns = list(dict.fromkeys(name for record in records[:100] for name in record))
-    of_text = _column(path, columns, text, TEXTS, "--text-column") or (columns[0] if len(columns) == 1 else None)
+    of_text = _column(path, columns, text, TEXTS, "--text-column") or (
+        columns[0] if len(columns) == 1 else None
+    )
     if of_text is None:
-        raise UserError(f"{path} has the columns {', '.join(columns)}: say with --text-column which one is the text.")
+        raise UserError(
+            f"{path} has the columns {', '.join(columns)}: say with --text-column which one is the text."
+        )
     of_label = _column(path, columns, label, LABELS, "--label-column")
     names = {name: at for at, name in enumerate(labels)}
     numbers = {str(at): at for at in range(len(labels))}
@@ -73,10 +79,14 @@ def read(path: Path, labels: list[str], *, text: str | None = None, label: str |
             continue
         given = str(record.get(of_label, "")) if of_label else None
         if given is not None and given not in known:
-            raise UserError(f"{path}, row {number}: the label {given[:40]!r} is none of the model's ({', '.join(labels)}).")
+            raise UserError(
+                f"{path}, row {number}: the label {given[:40]!r} is none of the model's ({', '.join(labels)})."
+            )
         rows.setdefault(found, Row(found, None if given is None else known[given]))
     if len(rows) < LEAST:
-        raise UserError(f"{path} has {len(rows)} different texts; a profile needs at least {LEAST}, better {ENOUGH} and more.")
+        raise UserError(
+            f"{path} has {len(rows)} different texts; a profile needs at least {LEAST}, better {ENOUGH} and more."
+        )
     return split(path.name, list(rows.values()))
 
 
@@ -99,9 +109,10 @@ def split(name: str, rows: list[Row]) -> Sample:
 def cost(sample: Sample) -> str | None:
     """What a sample of up to 1,500 rows costs, in numbers; None for a larger one.
 
-    The smallest shift d of the signals' means, in standard deviations, that a window of n rows shows half of the time against
-    a profile of m: Hotelling's T² has the mean 15 + d² / (1/n + 1/m) with 15 signals, and 41.6 is its quantile for one false
-    window in 4,000. The interval is that of a share of .8 (normal approximation).
+    The smallest shift d of the signals' means, in standard deviations, that a window of n rows
+    shows half of the time against a profile of m: Hotelling's T² has the mean 15 + d² / (1/n + 1/m)
+    with 15 signals, and 41.6 is its quantile for one false window in 4,000. The interval is that of
+    a share of .8 (normal approximation).
     """
     count, profile = len(sample.rows), len(sample.rest)
     if count > ENOUGH:
@@ -113,9 +124,13 @@ def cost(sample: Sample) -> str | None:
     )
 
 
-def _column(path: Path, columns: list[str], wanted: str | None, usual: tuple[str, ...], option: str) -> str | None:
+def _column(
+    path: Path, columns: list[str], wanted: str | None, usual: tuple[str, ...], option: str
+) -> str | None:
     if wanted is None:
-        return next((column for name in usual for column in columns if column.strip().lower() == name), None)
+        return next(
+            (column for name in usual for column in columns if column.strip().lower() == name), None
+        )
     if wanted not in columns:
         raise UserError(f"{path} has no column {wanted!r} ({option}); it has {', '.join(columns)}.")
     return wanted
@@ -136,7 +151,9 @@ def _records(path: Path) -> Iterator[dict[str, Any]]:
                 case ".txt":
                     yield from ({"text": line} for line in file)
                 case other:
-                    raise UserError(f"{path}: a sample is a .csv, .tsv, .jsonl or .txt file, not {other or 'a file without an ending'}.")
+                    raise UserError(
+                        f"{path}: a sample is a .csv, .tsv, .jsonl or .txt file, not {other or 'a file without an ending'}."
+                    )
     except FileNotFoundError:
         raise UserError(f"{path} is not there.") from None
     except UnicodeDecodeError as problem:

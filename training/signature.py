@@ -42,7 +42,12 @@ def fit(pooled: NDArray[np.float32]) -> Signature:
     largest = np.take_along_axis(leading, np.abs(leading).argmax(axis=1, keepdims=True), axis=1)
     leading = leading * np.sign(largest)  # a sign that does not depend on the solver
     deviations = sizes[:COMPONENTS] / np.sqrt(len(pooled) - 1)
-    unmeasured = Signature(centre, (leading / deviations[:, None] * STEPS).T.astype(np.float32), np.empty(0), np.empty(0))
+    unmeasured = Signature(
+        centre,
+        (leading / deviations[:, None] * STEPS).T.astype(np.float32),
+        np.empty(0),
+        np.empty(0),
+    )
     rows = unmeasured.of(pooled).astype(np.float64)
     return Signature(centre, unmeasured.projection, rows.mean(axis=0), np.cov(rows, rowvar=False))
 

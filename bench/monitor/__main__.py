@@ -1,6 +1,7 @@
 """`make bench-monitor DATA=folder`: findings and false alarms of the monitor's judgement, in one run.
 
-EWT's documents are in two halves: the dial's table is measured on one, everything else on the other and on a second source.
+EWT's documents are in two halves: the dial's table is measured on one, everything else on the other
+and on a second source.
 """
 
 from __future__ import annotations
@@ -60,7 +61,12 @@ def main() -> int:
     """Measure, show, write. Exit code 2 without the corpora."""
     options = _options()
     scale = QUICK if options.quick else Scale()
-    columns = (TextColumn("{task.description:42}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (
+        TextColumn("{task.description:42}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
     page = console()
     with Progress(*columns, console=page) as progress, tempfile.TemporaryDirectory() as folder:
 
@@ -69,7 +75,9 @@ def main() -> int:
             return lambda *_: progress.advance(task)
 
         try:
-            sets = predicted(options.data, options.cache or Path(folder), start("predictions", SETS))
+            sets = predicted(
+                options.data, options.cache or Path(folder), start("predictions", SETS)
+            )
         except CorpusMissing as problem:
             print(f"bench: {problem}", file=sys.stderr)
             return 2
@@ -78,7 +86,9 @@ def main() -> int:
         results: dict[str, Any] = {"machine": machine(), "scale": asdict(scale)}
         for name, part in _measure(source, Profile.read(shipped), scale, start):
             results |= {"measured": datetime.now(UTC).isoformat(timespec="seconds"), name: part}
-            options.out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")  # results are kept at once
+            options.out.write_text(
+                json.dumps(results, indent=1) + "\n", encoding="utf-8"
+            )  # results are kept at once
     for name, part in tables(results).items():
         page.print(Markdown(f"## {name}\n\n{part}"))
     if options.write_dial:
@@ -89,7 +99,9 @@ def main() -> int:
     return 0
 
 
-def _measure(source: Table, shipped: Profile, scale: Scale, start: Start) -> Iterator[tuple[str, Any]]:
+def _measure(
+    source: Table, shipped: Profile, scale: Scale, start: Start
+) -> Iterator[tuple[str, Any]]:
     """Each part of the results with its name, as soon as it is measured."""
     one, other = traffic.halves(HALVES)
     dialled, tested = traffic.pool(source, "ewt", one), traffic.pool(source, "ewt", other)
@@ -98,21 +110,46 @@ def _measure(source: Table, shipped: Profile, scale: Scale, start: Start) -> Ite
     gum, made = traffic.pool(source, "gum"), steady(tested)
 
     kinds = false_alarms.kinds(dialled, german)
-    figures = false_alarms.measured(source, kinds, scale.dial, 61, start("the dial's table", scale.dial * len(kinds)))
+    figures = false_alarms.measured(
+        source, kinds, scale.dial, 61, start("the dial's table", scale.dial * len(kinds))
+    )
     yield "dial_figures", figures
     yield "dial", (rows := false_alarms.dial(figures))
     row = dial.choose(168, table=tuple(dial.Row(**row) for row in rows)).row
     yield "row", asdict(row)
 
-    unseen = false_alarms.kinds(tested, french) | {f"{kind} (GUM)": days for kind, days in false_alarms.kinds(gum, french).items()}
+    unseen = false_alarms.kinds(tested, french) | {
+        f"{kind} (GUM)": days for kind, days in false_alarms.kinds(gum, french).items()
+    }
     tick = start("other documents than the dial's", scale.bars * len(unseen))
-    yield "false_alarms", _at(row, false_alarms.measured(source, unseen, scale.bars, 67, tick, sizes={168: 7}))
+    yield (
+        "false_alarms",
+        _at(row, false_alarms.measured(source, unseen, scale.bars, 67, tick, sizes={168: 7})),
+    )
     tick = start("independent rows for 30 days", scale.bars)
     yield "independent_chart", _at(row, _independent_chart(source, tested, scale.bars, tick))
 
-    drawn: dict[str, Any] = {"draws": scale.power, "tick": start("drift under bursts", scale.power * 2)}
-    yield "power", power.under_bursts(source, "ewt", made, row, more={"another source 100 % (GUM)": replaced(gum)}, **drawn)
-    yield "power_gum", power.under_bursts(source, "gum", steady(gum), row, more={"another source 100 % (EWT)": replaced(tested)}, **drawn)
+    drawn: dict[str, Any] = {
+        "draws": scale.power,
+        "tick": start("drift under bursts", scale.power * 2),
+    }
+    yield (
+        "power",
+        power.under_bursts(
+            source, "ewt", made, row, more={"another source 100 % (GUM)": replaced(gum)}, **drawn
+        ),
+    )
+    yield (
+        "power_gum",
+        power.under_bursts(
+            source,
+            "gum",
+            steady(gum),
+            row,
+            more={"another source 100 % (EWT)": replaced(tested)},
+            **drawn,
+        ),
+    )
     genres = range(len(source.sets["ewt"].genres))
     yield "power_genres", [_genre(source, tested, genre, row, scale.power) for genre in genres]
 
@@ -120,7 +157,10 @@ def _measure(source: Table, shipped: Profile, scale: Scale, start: Start) -> Ite
     tick = start("drift beside the profile", len(NARROW))
     yield "profile", power.beside_the_profile(source, shipped, rows_of_profile, tick)
     narrow, broad = np.append(rows_of_profile, source.all("cola")), source.all("ewt")
-    split: dict[str, Any] = {"splits": scale.splits, "tick": start("independent rows", scale.splits * 7)}
+    split: dict[str, Any] = {
+        "splits": scale.splits,
+        "tick": start("independent rows", scale.splits * 7),
+    }
     yield (
         "independent",
         {
@@ -129,8 +169,12 @@ def _measure(source: Table, shipped: Profile, scale: Scale, start: Start) -> Ite
         },
     )
     tick = start("new sources, a weekly cycle, a launch", scale.bars * 3)
-    moved = false_alarms.measured(source, {"": steady(dialled)}, scale.bars, 71, tick, sizes={168: 7}, tested=made)
-    week = false_alarms.measured(source, {"": weekly(tested, gum)}, scale.bars, 73, tick, sizes={336: 14})
+    moved = false_alarms.measured(
+        source, {"": steady(dialled)}, scale.bars, 71, tick, sizes={168: 7}, tested=made
+    )
+    week = false_alarms.measured(
+        source, {"": weekly(tested, gum)}, scale.bars, 73, tick, sizes={336: 14}
+    )
     yield (
         "changes",
         {
@@ -143,13 +187,20 @@ def _measure(source: Table, shipped: Profile, scale: Scale, start: Start) -> Ite
     yield (
         "volume",
         {
-            "bursts": volume(source, lambda count, chance: traffic.bursts(tested, count, chance), tick),
-            "independent": volume(source, lambda count, chance: chance.choice(source.all("ewt"), count), tick),
+            "bursts": volume(
+                source, lambda count, chance: traffic.bursts(tested, count, chance), tick
+            ),
+            "independent": volume(
+                source, lambda count, chance: chance.choice(source.all("ewt"), count), tick
+            ),
         },
     )
     yield "cost", cost(source, made, np.random.default_rng(79))
     start("OpenSearch reads a day", 1)
-    yield "search", search(source, np.random.default_rng(81).choice(source.all("ewt"), scale.documents))
+    yield (
+        "search",
+        search(source, np.random.default_rng(81).choice(source.all("ewt"), scale.documents)),
+    )
 
 
 GERMAN: Final = 1776  # sentences, the first of the foreign ones
@@ -159,17 +210,27 @@ def weekly(of: traffic.Pool, others: traffic.Pool) -> false_alarms.Days:
     """From Monday to Friday bursts of one pool; at weekends a quarter of the documents are of the other."""
 
     def made(days: int, chance: traffic.Chance) -> traffic.Index:
-        both = traffic.Pool(*(np.append(getattr(of, f), getattr(others, f)) for f in ("starts", "lengths", "genre")))
-        weight = np.append(np.full(len(of.starts), 0.75 / len(of.starts)), np.full(len(others.starts), 0.25 / len(others.starts)))
+        both = traffic.Pool(
+            *(np.append(getattr(of, f), getattr(others, f)) for f in ("starts", "lengths", "genre"))
+        )
+        weight = np.append(
+            np.full(len(of.starts), 0.75 / len(of.starts)),
+            np.full(len(others.starts), 0.25 / len(others.starts)),
+        )
         parts = [
-            traffic.bursts(both, DAY_ROWS, chance, weight) if day % 7 > 4 else traffic.bursts(of, DAY_ROWS, chance) for day in range(days)
+            traffic.bursts(both, DAY_ROWS, chance, weight)
+            if day % 7 > 4
+            else traffic.bursts(of, DAY_ROWS, chance)
+            for day in range(days)
         ]
         return np.concatenate(parts)
 
     return made
 
 
-def launch(source: Table, made: false_alarms.Days, row: dial.Row, draws: int, tick: false_alarms.Tick) -> dict[str, Any]:
+def launch(
+    source: Table, made: false_alarms.Days, row: dial.Row, draws: int, tick: false_alarms.Tick
+) -> dict[str, Any]:
     """Windows of ten times as many predictions as the baseline's."""
     unusual = []
     for at in range(draws):
@@ -179,24 +240,43 @@ def launch(source: Table, made: false_alarms.Days, row: dial.Row, draws: int, ti
         unusual.append(judge(windows, reference).unusual(row.level))
         tick()
     notices = [len(begins(u.tolist(), in_a_row=row.in_a_row)) for u in unusual]
-    return {"false_windows": round(float(np.mean(unusual)), 5), "notices_in_72_windows": float(np.mean(notices)), "most": max(notices)}
+    return {
+        "false_windows": round(float(np.mean(unusual)), 5),
+        "notices_in_72_windows": float(np.mean(notices)),
+        "most": max(notices),
+    }
 
 
-def _genre(source: Table, whole: traffic.Pool, genre: int, row: dial.Row, draws: int) -> dict[str, Any]:
+def _genre(
+    source: Table, whole: traffic.Pool, genre: int, row: dial.Row, draws: int
+) -> dict[str, Any]:
     """Traffic of all genres but one, then of that one."""
-    parts = [traffic.Pool(whole.starts[k], whole.lengths[k], whole.genre[k]) for k in (whole.genre != genre, whole.genre == genre)]
+    parts = [
+        traffic.Pool(whole.starts[k], whole.lengths[k], whole.genre[k])
+        for k in (whole.genre != genre, whole.genre == genre)
+    ]
     found = []
     for at in range(draws):
         chance = np.random.default_rng([89, genre, at])
         reference = false_alarms.fitted(source, steady(parts[0])(7, chance))
-        windows = traffic.windows(source, steady(parts[1])(2, chance).reshape(-1, false_alarms.WINDOW))
+        windows = traffic.windows(
+            source, steady(parts[1])(2, chance).reshape(-1, false_alarms.WINDOW)
+        )
         found.append(float(judge(windows, reference).unusual(row.level).mean()))
-    return {"genre": source.sets["ewt"].genres[genre], "found": round(float(np.mean(found)), 3), "worst": round(min(found), 3)}
+    return {
+        "genre": source.sets["ewt"].genres[genre],
+        "found": round(float(np.mean(found)), 3),
+        "worst": round(min(found), 3),
+    }
 
 
-def _independent_chart(source: Table, of: traffic.Pool, draws: int, tick: false_alarms.Tick) -> list[dict[str, Any]]:
+def _independent_chart(
+    source: Table, of: traffic.Pool, draws: int, tick: false_alarms.Tick
+) -> list[dict[str, Any]]:
     rows = np.concatenate([np.arange(s, s + k) for s, k in zip(of.starts, of.lengths, strict=True)])
-    kinds: dict[str, false_alarms.Days] = {"independent rows": lambda days, chance: chance.choice(rows, days * DAY_ROWS)}
+    kinds: dict[str, false_alarms.Days] = {
+        "independent rows": lambda days, chance: chance.choice(rows, days * DAY_ROWS)
+    }
     return false_alarms.measured(source, kinds, draws, 97, tick, sizes={168: 7})
 
 
@@ -207,11 +287,31 @@ def _at(row: dial.Row, figures: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.monitor", description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="folder of the corpora (docs/monitoring.md says where from)")
-    parser.add_argument("--cache", type=Path, help="folder that keeps the predictions for the next run")
-    parser.add_argument("--quick", action="store_true", help="few draws: shows that it works, its figures say little")
-    parser.add_argument("--out", type=Path, default=ROOT / "bench" / "monitor.json", help="file of the results (%(default)s)")
-    parser.add_argument("--write-dial", action="store_true", help="write the measured rows into the monitor's own table")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        required=True,
+        help="folder of the corpora (docs/monitoring.md says where from)",
+    )
+    parser.add_argument(
+        "--cache", type=Path, help="folder that keeps the predictions for the next run"
+    )
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="few draws: shows that it works, its figures say little",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=ROOT / "bench" / "monitor.json",
+        help="file of the results (%(default)s)",
+    )
+    parser.add_argument(
+        "--write-dial",
+        action="store_true",
+        help="write the measured rows into the monitor's own table",
+    )
     return parser.parse_args()
 
 

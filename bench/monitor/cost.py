@@ -21,12 +21,15 @@ from monitor.summary import SLOT, Moments, Summary, from_document, to_document
 from monitor.windows import cut, stack
 
 LARGE: Final = 20_000_000  # predictions a day
-FULLER: Final = 10  # times the rows of a slot, before each counts for many: as many bins are used as in so large a slot
+# times the rows of a slot, before each counts for many: as many bins are used as in so large a slot
+FULLER: Final = 10
 
 
 def cost(source: Table, made: Days, chance: Chance) -> dict[str, float]:
     """Seconds of a run (two hours of slots against a baseline) and of accepting 7 days of 20 million a day."""
-    slots = np.concatenate([made(7, chance) for _ in range(FULLER)]).reshape(-1, FULLER * DAY_ROWS // 96)
+    slots = np.concatenate([made(7, chance) for _ in range(FULLER)]).reshape(
+        -1, FULLER * DAY_ROWS // 96
+    )
     kept = summaries(traffic.windows(source, slots, start=MONDAY))
     kept = [replace(s, start=int(MONDAY) + at * SLOT, seconds=SLOT) for at, s in enumerate(kept)]
     times = LARGE // (FULLER * DAY_ROWS)
@@ -55,7 +58,10 @@ def _times(summary: Summary, number: int) -> Summary:
     return replace(
         summary,
         rows=summary.rows * number,
-        moments={n: Moments(m.count * number, m.total * number, m.squares * number) for n, m in summary.moments.items()},
+        moments={
+            n: Moments(m.count * number, m.total * number, m.squares * number)
+            for n, m in summary.moments.items()
+        },
         bins={n: _more(codes, number) for n, codes in summary.bins.items()},
         labels=_more(summary.labels, number),
         flags=_more(summary.flags, number),

@@ -14,7 +14,9 @@ Drift = Callable[[Table, Index, str, Chance], Index]
 
 def changed(how: str, share: float) -> Drift:
     """A drift that changes this share of the rows in one of the ways of `texts.CHANGES`."""
-    return lambda source, rows, of, chance: altered(source, rows, of, how, share=share, chance=chance)
+    return lambda source, rows, of, chance: altered(
+        source, rows, of, how, share=share, chance=chance
+    )
 
 
 def joined(name: str, share: float) -> Drift:
@@ -26,7 +28,9 @@ def repeated(share: float) -> Drift:
     """A drift that replaces this share of a window's rows by one sentence."""
 
     def change(source: Table, rows: Index, of: str, chance: Chance) -> Index:
-        return np.where(parts(rows, share, chance), chance.choice(source.all(of), len(rows))[:, None], rows)
+        return np.where(
+            parts(rows, share, chance), chance.choice(source.all(of), len(rows))[:, None], rows
+        )
 
     return change
 

@@ -24,8 +24,13 @@ STREAM: Final = Stream("bench", "bench", "bench")
 WINDOW: Final = 800
 LEVELS: Final = (0.02, 0.01, 0.005, 0.002, 0.001)
 IN_A_ROW: Final = (2, 3)
-USED: Final = 3  # in a row, of the dial: for the same promise new sources make a third of the notices that two in a row make
-BASELINES: Final = {168: 7, 72: 3}  # windows of 800 at 19,200 rows a day, and the days that they take
+# in a row, of the dial: for the same promise new sources make a third of the notices that two in a
+# row make
+USED: Final = 3
+BASELINES: Final = {
+    168: 7,
+    72: 3,
+}  # windows of 800 at 19,200 rows a day, and the days that they take
 TEST_DAYS: Final = 30
 SURE: Final = 0.05
 
@@ -41,16 +46,31 @@ class Draw:
 
 def fitted(source: Table, rows: Index, *, size: int = WINDOW, start: float = MONDAY) -> Baseline:
     """The baseline of these rows."""
-    return baseline.fit_windows(traffic.windows(source, rows.reshape(-1, size), start=start), STREAM, "1", "1")
+    return baseline.fit_windows(
+        traffic.windows(source, rows.reshape(-1, size), start=start), STREAM, "1", "1"
+    )
 
 
-def draw(source: Table, made: Days, chance: Chance, sizes: Mapping[int, int], *, tested: Days | None = None, size: int = WINDOW) -> Draw:
+def draw(
+    source: Table,
+    made: Days,
+    chance: Chance,
+    sizes: Mapping[int, int],
+    *,
+    tested: Days | None = None,
+    size: int = WINDOW,
+) -> Draw:
     """Traffic of `made`, the baselines from the last days before the test days, which are of `tested` where given."""
     days = max(sizes.values())
     before, after = made(days, chance), (tested or made)(TEST_DAYS, chance)
-    windows = traffic.windows(source, after.reshape(-1, size), start=MONDAY + days * DAY, squares=False)
+    windows = traffic.windows(
+        source, after.reshape(-1, size), start=MONDAY + days * DAY, squares=False
+    )
     fits = {
-        count: fitted(source, before[-some * DAY_ROWS :], size=size, start=MONDAY + (days - some) * DAY) for count, some in sizes.items()
+        count: fitted(
+            source, before[-some * DAY_ROWS :], size=size, start=MONDAY + (days - some) * DAY
+        )
+        for count, some in sizes.items()
     }
     return Draw(fits, {count: judge(windows, fit) for count, fit in fits.items()}, windows)
 
@@ -58,12 +78,18 @@ def draw(source: Table, made: Days, chance: Chance, sizes: Mapping[int, int], *,
 def upper_bound(counts: Sequence[int]) -> float:
     """The one-sided 95 % upper bound of the mean of these counts: Poisson's, widened as far as they vary more than that."""
     total, number = sum(counts), len(counts)
-    wider = max(1.0, float(np.var(counts, ddof=1)) / max(total / number, 1e-9)) if total and number > 1 else 1.0
+    wider = (
+        max(1.0, float(np.var(counts, ddof=1)) / max(total / number, 1e-9))
+        if total and number > 1
+        else 1.0
+    )
     seen, low, high = total / wider, 0.0, 10.0 + 3 * total
     for _ in range(80):
         middle = (low + high) / 2
         # P(X <= seen) of Poisson with this mean
-        low, high = (middle, high) if float(tails.gamma_upper(seen + 1, middle)) > SURE else (low, middle)
+        low, high = (
+            (middle, high) if float(tails.gamma_upper(seen + 1, middle)) > SURE else (low, middle)
+        )
     return high * wider / number
 
 
@@ -98,7 +124,9 @@ def rows_of(kind: str, draws: Mapping[int, list[Judgement]]) -> Iterator[dict[st
                 }
 
 
-def measured(source: Table, of: Mapping[str, Days], draws: int, seed: int, tick: Tick, **given: Any) -> list[dict[str, Any]]:
+def measured(
+    source: Table, of: Mapping[str, Days], draws: int, seed: int, tick: Tick, **given: Any
+) -> list[dict[str, Any]]:
     """The rows of figures of each kind of traffic."""
     found: list[dict[str, Any]] = []
     sizes = given.pop("sizes", BASELINES)
@@ -113,13 +141,26 @@ def measured(source: Table, of: Mapping[str, Days], draws: int, seed: int, tick:
     return found
 
 
-def dial(figures: Sequence[Mapping[str, Any]], *, false_windows: float = 0.01) -> list[dict[str, Any]]:
+def dial(
+    figures: Sequence[Mapping[str, Any]], *, false_windows: float = 0.01
+) -> list[dict[str, Any]]:
     """The dial's rows: of each size and level the worst kind of traffic, where false windows are few enough."""
     found = []
     for windows in sorted({f["windows"] for f in figures}):
         for level in LEVELS:
-            same = [f for f in figures if (f["windows"], f["level"], f["in_a_row"]) == (windows, level, USED)]
+            same = [
+                f
+                for f in figures
+                if (f["windows"], f["level"], f["in_a_row"]) == (windows, level, USED)
+            ]
             if max(f["false_windows"] for f in same) <= false_windows:
                 worst = max(f["upper_bound"] for f in same)
-                found.append({"windows": windows, "level": level, "in_a_row": USED, "days": round(TEST_DAYS / worst)})
+                found.append(
+                    {
+                        "windows": windows,
+                        "level": level,
+                        "in_a_row": USED,
+                        "days": round(TEST_DAYS / worst),
+                    }
+                )
     return found

@@ -30,7 +30,14 @@ def effect(judgement: Judgement) -> float:
 
 
 def under_bursts(
-    source: Table, of: str, made: Days, row: Row, *, draws: int, tick: Tick, more: Mapping[str, Drift] | None = None
+    source: Table,
+    of: str,
+    made: Days,
+    row: Row,
+    *,
+    draws: int,
+    tick: Tick,
+    more: Mapping[str, Drift] | None = None,
 ) -> list[dict[str, Any]]:
     """For each drift: the share of windows flagged as unusual at the dial's row, and the shares that the rivals flag."""
     drifts = BURSTS | dict(more or {})
@@ -45,7 +52,9 @@ def under_bursts(
             judgement = judge(traffic.windows(source, rows, start=MONDAY + 7 * DAY), reference)
             found[name].append([float(judgement.unusual(row.level).mean()), effect(judgement)])
             some = chance.choice(before, RIVAL_ROWS, replace=False)
-            beside[name].append(rivals.verdicts(source, some, rows[: max(4, RIVAL_WINDOWS // draws)]))
+            beside[name].append(
+                rivals.verdicts(source, some, rows[: max(4, RIVAL_WINDOWS // draws)])
+            )
         tick()
     return [
         {
@@ -65,10 +74,17 @@ def reference(source: Table, rows: Index) -> Profile:
     columns = sets | {f"{PROBABILITY}.acceptable": source.numbers[rows, 0]}
     labels = np.bincount(source.label[rows], minlength=2)
     counts = {flag: int((source.flags[rows] >> bit & 1).sum()) for bit, flag in enumerate(FLAGS)}
-    return Profile.of("bench", columns, dict(zip(traffic.LABELS, labels.tolist(), strict=True)), {f: c for f, c in counts.items() if c})
+    return Profile.of(
+        "bench",
+        columns,
+        dict(zip(traffic.LABELS, labels.tolist(), strict=True)),
+        {f: c for f, c in counts.items() if c},
+    )
 
 
-def beside_the_profile(source: Table, shipped: Profile, rows: Index, tick: Tick) -> list[dict[str, Any]]:
+def beside_the_profile(
+    source: Table, shipped: Profile, rows: Index, tick: Tick
+) -> list[dict[str, Any]]:
     """For each drift of CoLA's unseen sentences: the share of windows that are unusual for the shipped profile.
 
     `rows` are the rows that the profile was made from.
@@ -76,7 +92,9 @@ def beside_the_profile(source: Table, shipped: Profile, rows: Index, tick: Tick)
     found = []
     for at, (name, (drift, size)) in enumerate(NARROW.items()):
         chance = np.random.default_rng([43, at])
-        clean = np.stack([chance.choice(source.all("cola"), size, replace=False) for _ in range(NARROW_WINDOWS)])
+        clean = np.stack(
+            [chance.choice(source.all("cola"), size, replace=False) for _ in range(NARROW_WINDOWS)]
+        )
         drifted = drift(source, clean, "cola", chance)
         judgement = profile.judge(traffic.windows(source, drifted), shipped)
         found.append(
@@ -93,7 +111,14 @@ def beside_the_profile(source: Table, shipped: Profile, rows: Index, tick: Tick)
 
 
 def independent(
-    source: Table, pool: Index, m: int, *, sizes: tuple[int, ...], splits: int, tick: Tick, windows: int = 100
+    source: Table,
+    pool: Index,
+    m: int,
+    *,
+    sizes: tuple[int, ...],
+    splits: int,
+    tick: Tick,
+    windows: int = 100,
 ) -> list[dict[str, Any]]:
     """For each window size: the rate of false alarms on independent rows.
 
@@ -109,13 +134,25 @@ def independent(
             if len(rest) < 2 * size:
                 continue
             drawn = np.stack([chance.choice(rest, size, replace=False) for _ in range(windows)])
-            rates.append(float(profile.judge(traffic.windows(source, drawn), reference(source, before)).unusual(profile.LEVEL).mean()))
+            rates.append(
+                float(
+                    profile.judge(traffic.windows(source, drawn), reference(source, before))
+                    .unusual(profile.LEVEL)
+                    .mean()
+                )
+            )
             if at < 3:
                 beside.append(rivals.verdicts(source, before, drawn[:RIVAL_WINDOWS]))
             tick()
         if rates:
             found.append(
-                {"n": size, "m": m, "splits": len(rates), "false_windows": round(float(np.mean(rates)), 5), "rivals": _mean(beside)}
+                {
+                    "n": size,
+                    "m": m,
+                    "splits": len(rates),
+                    "false_windows": round(float(np.mean(rates)), 5),
+                    "rivals": _mean(beside),
+                }
             )
     return found
 
@@ -130,8 +167,14 @@ def shipped_rows(profile_json: Mapping[str, Any]) -> Rows:
     label = (probability < 0.5).astype(np.int64)
     nothing = np.zeros(count, dtype=np.int64)
     numbers = {PROBABILITY: probability} | {name: columns[name] for name in FIELDS}
-    return Rows(numbers, label, nothing, -1 - np.arange(count), np.arange(count), nothing, ("cola",))
+    return Rows(
+        numbers, label, nothing, -1 - np.arange(count), np.arange(count), nothing, ("cola",)
+    )
 
 
 def _mean(parts: list[dict[str, float]]) -> dict[str, float]:
-    return {name: round(float(np.mean([p[name] for p in parts])), 3) for name in parts[0]} if parts else {}
+    return (
+        {name: round(float(np.mean([p[name] for p in parts])), 3) for name in parts[0]}
+        if parts
+        else {}
+    )

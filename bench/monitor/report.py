@@ -38,19 +38,44 @@ def _dial(results: Results) -> str:
     used = {(d["windows"], d["level"], d["in_a_row"]): d["days"] for d in results["dial"]}
     rows = []
     for key in dict.fromkeys((f["windows"], f["level"], f["in_a_row"]) for f in figures):
-        same = {f["traffic"]: f for f in figures if (f["windows"], f["level"], f["in_a_row"]) == key}
+        same = {
+            f["traffic"]: f for f in figures if (f["windows"], f["level"], f["in_a_row"]) == key
+        }
         notices = [f"{same[kind]['notices_in_30_days']:.3f}" for kind in kinds]
         bound = 30 / max(f["upper_bound"] for f in same.values())
         windows = f"{100 * min(f['false_windows'] for f in same.values()):.1f}-{100 * max(f['false_windows'] for f in same.values()):.1f}"
         most = max(f["most"] for f in same.values())
-        rows.append([key[0], key[1], key[2], windows, *notices, most, f"{bound:.0f}", "yes" if key in used else ""])
-    head = ["windows of the baseline", "level", "in a row", "false windows, %", *kinds, "most", "one in so many days", "used"]
+        rows.append(
+            [
+                key[0],
+                key[1],
+                key[2],
+                windows,
+                *notices,
+                most,
+                f"{bound:.0f}",
+                "yes" if key in used else "",
+            ]
+        )
+    head = [
+        "windows of the baseline",
+        "level",
+        "in a row",
+        "false windows, %",
+        *kinds,
+        "most",
+        "one in so many days",
+        "used",
+    ]
     return _table(head, rows)
 
 
 def _false_alarms(results: Results) -> str:
     lines: Lines = [*results["false_alarms"], *results["independent_chart"]]
-    rows = [[f["traffic"], _percent(f["false_windows"]), f"{f['notices_in_30_days']:.2f}", f["most"]] for f in lines]
+    rows = [
+        [f["traffic"], _percent(f["false_windows"]), f"{f['notices_in_30_days']:.2f}", f["most"]]
+        for f in lines
+    ]
     return _table(["traffic", "false windows, %", "notices in 30 days", "most"], rows)
 
 
@@ -60,21 +85,47 @@ def _power(results: Results) -> str:
     for p in results["power"]:
         other = second.get(p["drift"])
         beside = f"{other['found']:.2f} ({other['worst']:.2f})" if other else ""
-        rows.append([p["drift"], f"{p['found']:.2f} ({p['worst']:.2f})", f"{p['effect']:.2f}", beside, *_rivals(p)])
-    return _table(["drift", "found, EWT (worst baseline)", "δ", "found, GUM (worst)", *_names(results["power"])], rows)
+        rows.append(
+            [
+                p["drift"],
+                f"{p['found']:.2f} ({p['worst']:.2f})",
+                f"{p['effect']:.2f}",
+                beside,
+                *_rivals(p),
+            ]
+        )
+    return _table(
+        [
+            "drift",
+            "found, EWT (worst baseline)",
+            "δ",
+            "found, GUM (worst)",
+            *_names(results["power"]),
+        ],
+        rows,
+    )
 
 
 def _genres(lines: Lines) -> str:
-    return _table(["genre", "found", "worst baseline"], [[g["genre"], f"{g['found']:.2f}", f"{g['worst']:.2f}"] for g in lines])
+    return _table(
+        ["genre", "found", "worst baseline"],
+        [[g["genre"], f"{g['found']:.2f}", f"{g['worst']:.2f}"] for g in lines],
+    )
 
 
 def _profile(lines: Lines) -> str:
-    rows = [[p["drift"], p["n"], f"{p['found']:.2f}", f"{p['effect']:.2f}", *_rivals(p)] for p in lines]
+    rows = [
+        [p["drift"], p["n"], f"{p['found']:.2f}", f"{p['effect']:.2f}", *_rivals(p)] for p in lines
+    ]
     return _table(["drift", "n", "found", "δ", *_names(lines)], rows)
 
 
 def _independent(parts: Mapping[str, Lines]) -> str:
-    rows = [[f"{name}, m = {p['m']:,}", p["n"], _percent(p["false_windows"]), *_rivals(p)] for name, lines in parts.items() for p in lines]
+    rows = [
+        [f"{name}, m = {p['m']:,}", p["n"], _percent(p["false_windows"]), *_rivals(p)]
+        for name, lines in parts.items()
+        for p in lines
+    ]
     return _table(["rows", "n", "false windows, %", *_names(next(iter(parts.values())))], rows)
 
 
@@ -83,11 +134,30 @@ def _changes(changes: Mapping[str, Any]) -> str:
     for name in ("new sources", "a weekly cycle, 14-day baseline"):
         for f in changes[name]:
             notices = f"{f['notices_in_30_days']:.1f}"
-            rows.append([name, f"{f['level']} x {f['in_a_row']}", _percent(f["false_windows"]), notices, f["most"]])
+            rows.append(
+                [
+                    name,
+                    f"{f['level']} x {f['in_a_row']}",
+                    _percent(f["false_windows"]),
+                    notices,
+                    f["most"],
+                ]
+            )
     launch = changes["a launch, ten times the traffic"]
     notices = f"{launch['notices_in_72_windows']:.1f}"
-    rows.append(["a launch, ten times the traffic", "", _percent(launch["false_windows"]), notices, launch["most"]])
-    return _table(["what changes", "level x in a row", "unusual windows, %", "notices in 30 days", "most"], rows)
+    rows.append(
+        [
+            "a launch, ten times the traffic",
+            "",
+            _percent(launch["false_windows"]),
+            notices,
+            launch["most"],
+        ]
+    )
+    return _table(
+        ["what changes", "level x in a row", "unusual windows, %", "notices in 30 days", "most"],
+        rows,
+    )
 
 
 def _volume(parts: Mapping[str, Lines]) -> str:
@@ -96,10 +166,29 @@ def _volume(parts: Mapping[str, Lines]) -> str:
     for name, lines in parts.items():
         for p in lines:
             found = [f"{p[d]:.2f}" if d in p else "" for d in drifts]
-            armed = [p["hours_to_notice"], p["smallest_effect"]] if p["armed"] else [f"needs {p['days_needed']:.0f} days", ""]
+            armed = (
+                [p["hours_to_notice"], p["smallest_effect"]]
+                if p["armed"]
+                else [f"needs {p['days_needed']:.0f} days", ""]
+            )
             state = "armed" if p["armed"] else "provisional"
-            rows.append([name, f"{p['a_day']:,}", p["days"], state, p["windows"], p["deff"], *armed, *found])
-    return _table(["rows", "a day", "days", "is", "windows", "deff", "hours to a notice", "smallest δ", *drifts], rows)
+            rows.append(
+                [name, f"{p['a_day']:,}", p["days"], state, p["windows"], p["deff"], *armed, *found]
+            )
+    return _table(
+        [
+            "rows",
+            "a day",
+            "days",
+            "is",
+            "windows",
+            "deff",
+            "hours to a notice",
+            "smallest δ",
+            *drifts,
+        ],
+        rows,
+    )
 
 
 def _names(lines: Lines) -> list[str]:

@@ -14,8 +14,9 @@ from bench.monitor.traffic import Index, Table
 PSI: Final = 0.2
 EMPTY: Final = 1e-4  # the share that an empty bin counts as
 KS: Final = 0.05
-# Evidently's docs, "Data drift algorithm": up to 1,000 reference rows p < .05 of Kolmogorov-Smirnov (numbers) or of the Z test (two
-# values), above that the Wasserstein distance over the standard deviation or the Jensen-Shannon distance, from .1 on.
+# Evidently's docs, "Data drift algorithm": up to 1,000 reference rows p < .05 of Kolmogorov-Smirnov
+# (numbers) or of the Z test (two values), above that the Wasserstein distance over the standard
+# deviation or the Jensen-Shannon distance, from .1 on.
 SMALL: Final = 1000
 DISTANCE: Final = 0.1
 HALF: Final = 0.5  # of the columns: "dataset drift"
@@ -28,11 +29,18 @@ def verdicts(source: Table, reference: Index, windows: Index) -> dict[str, float
     """The share of windows, (windows, rows), in which each rival sees drift from the reference, (rows,)."""
     before = {name: source.numbers[reference, FIELDS.index(name) + 1] for name in COLUMNS}
     found = np.array([_of_window(source, before, reference, rows) for rows in windows])
-    names = ("PSI of the score > .2", "KS of the score, p < .05", "Evidently: any column", "Evidently: half of the columns")
+    names = (
+        "PSI of the score > .2",
+        "KS of the score, p < .05",
+        "Evidently: any column",
+        "Evidently: half of the columns",
+    )
     return dict(zip(names, found.mean(axis=0).tolist(), strict=True))
 
 
-def _of_window(source: Table, before: dict[str, NDArray[np.float64]], reference: Index, rows: Index) -> list[bool]:
+def _of_window(
+    source: Table, before: dict[str, NDArray[np.float64]], reference: Index, rows: Index
+) -> list[bool]:
     now = {name: source.numbers[rows, FIELDS.index(name) + 1] for name in COLUMNS}
     score = "prediction.score"
     columns = [_column(before[name], now[name]) for name in COLUMNS]
@@ -55,7 +63,9 @@ def _psi(before: NDArray[np.float64], now: NDArray[np.float64]) -> float:
 def _column(before: NDArray[np.float64], now: NDArray[np.float64]) -> bool:
     if len(before) <= SMALL:
         return bool(stats.ks_2samp(before, now, method="asymp").pvalue < KS)
-    return bool(stats.wasserstein_distance(before, now) / max(float(before.std()), 1e-3) >= DISTANCE)
+    return bool(
+        stats.wasserstein_distance(before, now) / max(float(before.std()), 1e-3) >= DISTANCE
+    )
 
 
 def _label(before: Index, now: Index) -> bool:

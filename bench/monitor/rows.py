@@ -30,8 +30,8 @@ PROBABILITY: Final = "prediction.probability"
 class Rows:
     """Columns of equal length: the record's numbers as 32-bit floats, codes for all other values.
 
-    `label` is 1 for the first label of the card; `flags` a bit for each of `FLAGS`; `text` a code of the hash;
-    `document` and `genre` are codes that count up from 0 in the order of the corpus.
+    `label` is 1 for the first label of the card; `flags` a bit for each of `FLAGS`; `text` a code
+    of the hash; `document` and `genre` are codes that count up from 0 in the order of the corpus.
     """
 
     columns: dict[str, NDArray[np.float32]]
@@ -67,7 +67,9 @@ def predicted(data: Path, cache: Path, tick: Callable[[str], None]) -> dict[str,
 
 
 def _keep(path: Path, sentences: list[Sentence]) -> None:
-    with ProcessPoolExecutor(1, initializer=_load) as pool:  # the model's memory ends with the process
+    with ProcessPoolExecutor(
+        1, initializer=_load
+    ) as pool:  # the model's memory ends with the process
         records = list(pool.map(_record, [s.text for s in sentences], chunksize=256))
     genres = list(dict.fromkeys(s.genre for s in sentences))
     documents = {d: at for at, d in enumerate(dict.fromkeys(s.document for s in sentences))}
@@ -109,8 +111,16 @@ def _load() -> None:
 def _record(text: str) -> tuple[list[float], int, int, int]:
     """The numbers of one prediction, its label's code, its flags' bits, its text's code."""
     prediction = _model[0].predict(text)
-    settings: dict[str, Any] = {"prediction_id": "", "model": {}, "traffic": "live", "key": b"bench", "log_text": False}
-    record = prediction_record(text, prediction, **settings, log_signals=True, usual=_model[0].usual)
+    settings: dict[str, Any] = {
+        "prediction_id": "",
+        "model": {},
+        "traffic": "live",
+        "key": b"bench",
+        "log_text": False,
+    }
+    record = prediction_record(
+        text, prediction, **settings, log_signals=True, usual=_model[0].usual
+    )
     first = next(iter(prediction.probability))
     numbers = [1 - prediction.probability[first], *(float(_at(record, field)) for field in FIELDS)]
     flags = sum(1 << at for at, flag in enumerate(FLAGS) if flag in record["input"]["flags"])

@@ -33,10 +33,17 @@ def search(source: Table, rows: Index) -> dict[str, float]:
     with node(free_port(range(9299, 9210, -1))) as url:
         template = (ROOT / "kibana" / "index_template.json").read_bytes()
         headers = {"content-type": "application/json"}
-        requests.put(f"{url}/_index_template/bench", data=template, headers=headers, timeout=60).raise_for_status()
+        requests.put(
+            f"{url}/_index_template/bench", data=template, headers=headers, timeout=60
+        ).raise_for_status()
         started = perf_counter()
         for chunk in _chunks(source, rows):
-            answer = requests.post(f"{url}/{INDEX}/_bulk", data=chunk, headers={"content-type": "application/x-ndjson"}, timeout=120)
+            answer = requests.post(
+                f"{url}/{INDEX}/_bulk",
+                data=chunk,
+                headers={"content-type": "application/x-ndjson"},
+                timeout=120,
+            )
             assert not answer.json()["errors"]
         requests.post(f"{url}/{INDEX}/_refresh", timeout=60).raise_for_status()
         indexed = perf_counter()
@@ -56,7 +63,10 @@ def search(source: Table, rows: Index) -> dict[str, float]:
 def _chunks(source: Table, rows: Index) -> Iterator[bytes]:
     times = START * 1000 + np.arange(len(rows)) * (DAY * 1000) // len(rows)
     for at in range(0, len(rows), CHUNK):
-        lines = [_document(source, int(row), int(time)) for row, time in zip(rows[at : at + CHUNK], times[at : at + CHUNK], strict=True)]
+        lines = [
+            _document(source, int(row), int(time))
+            for row, time in zip(rows[at : at + CHUNK], times[at : at + CHUNK], strict=True)
+        ]
         yield "".join(f'{{"create":{{}}}}\n{json.dumps(line)}\n' for line in lines).encode()
 
 
@@ -64,7 +74,11 @@ def _document(source: Table, row: int, time: int) -> dict[str, Any]:
     numbers = dict(zip((PROBABILITY, *FIELDS), source.numbers[row].tolist(), strict=True))
     label = LABELS[int(source.label[row])]
     score = numbers["prediction.score"]
-    given = {name.removeprefix("input."): value for name, value in numbers.items() if name.startswith("input.") and "sig" not in name}
+    given = {
+        name.removeprefix("input."): value
+        for name, value in numbers.items()
+        if name.startswith("input.") and "sig" not in name
+    }
     return {
         "@timestamp": time,
         "@kind": "prediction",
@@ -75,7 +89,10 @@ def _document(source: Table, row: int, time: int) -> dict[str, Any]:
         "prediction": {
             "label": label,
             "score": score,
-            "probability": {"acceptable": numbers[PROBABILITY], "unacceptable": 1 - numbers[PROBABILITY]},
+            "probability": {
+                "acceptable": numbers[PROBABILITY],
+                "unacceptable": 1 - numbers[PROBABILITY],
+            },
         },
         "input": given
         | {

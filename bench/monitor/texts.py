@@ -28,7 +28,10 @@ class Sentence:
 
 
 def ewt(data: Path) -> list[Sentence]:
-    """Every sentence of the treebank as it was written, whatever its length. Raises `CorpusMissing`."""
+    """Every sentence of the treebank as it was written, whatever its length.
+
+    Raises `CorpusMissing`.
+    """
     found: list[Sentence] = []
     for path in _existing(data, "ewt", "*.conllu.gz"):
         with gzip.open(path, "rt", encoding="utf-8") as file:
@@ -76,7 +79,9 @@ def junk() -> list[Sentence]:
     kinds: list[Callable[[], str]] = [
         lambda: " ".join(letters(2, 12) for _ in range(chance.randint(1, 6))),
         lambda: letters(5, 40, string.ascii_letters + string.digits + string.punctuation),
-        lambda: f"https://{letters(4, 9)}.example/{letters(3, 8)}?{letters(2, 4)}={letters(6, 20, string.hexdigits)}",
+        lambda: (
+            f"https://{letters(4, 9)}.example/{letters(3, 8)}?{letters(2, 4)}={letters(6, 20, string.hexdigits)}"
+        ),
         lambda: " ".join(letters(1, 7, string.digits) for _ in range(chance.randint(1, 8))),
         lambda: f'<{letters(1, 5)} class="{letters(3, 9)}">{letters(0, 9)}</{letters(1, 5)}>',
     ]
@@ -89,7 +94,10 @@ def grammar(data: Path) -> list[Sentence]:
 
 
 def linguistics(data: Path) -> list[Sentence]:
-    """CoLA's sentences that neither the model, its temperature nor its profile saw. Raises `CorpusMissing`."""
+    """CoLA's sentences that neither the model, its temperature nor its profile saw.
+
+    Raises `CorpusMissing`.
+    """
     return plain([example.sentence for example in cola(data, "dev")], "cola")
 
 
@@ -110,7 +118,9 @@ def misspelt(share: float) -> Callable[[str, random.Random], str]:
     """So many of the words with two neighbouring letters exchanged."""
 
     def change(text: str, chance: random.Random) -> str:
-        return " ".join(_exchanged(word, chance) if chance.random() < share else word for word in text.split())
+        return " ".join(
+            _exchanged(word, chance) if chance.random() < share else word for word in text.split()
+        )
 
     return change
 
@@ -156,5 +166,7 @@ def _exchanged(word: str, chance: random.Random) -> str:
 def _existing(data: Path, folder: str, pattern: str) -> list[Path]:
     found = sorted((data / folder).glob(pattern))
     if not found:
-        raise CorpusMissing(f"no corpus at {data / folder / pattern}; docs/monitoring.md says where each comes from")
+        raise CorpusMissing(
+            f"no corpus at {data / folder / pattern}; docs/monitoring.md says where each comes from"
+        )
     return found

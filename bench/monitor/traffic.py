@@ -61,7 +61,9 @@ def table(sets: Mapping[str, Rows]) -> Table:
     text = np.concatenate([rows.text for rows in sets.values()])
     flags = np.concatenate([rows.flags for rows in sets.values()])
     return Table(
-        columns=np.stack([columns[n].astype(np.float64) for n in names]),  # the first one: see `Rows`
+        columns=np.stack(
+            [columns[n].astype(np.float64) for n in names]
+        ),  # the first one: see `Rows`
         codes={name: scale.codes(columns[name]) for name, scale in SCALES.items()},
         label=np.concatenate([rows.label for rows in sets.values()]),
         flags=flags,
@@ -92,10 +94,19 @@ def windows(source: Table, rows: Index, *, start: float = MONDAY, squares: bool 
     moments = {}
     for at, name in enumerate((f"{PROBABILITY}.{LABELS[0]}", *FIELDS)):
         column = source.columns[at]
-        moments[name] = np.stack([np.full(count, size), summed(column), summed(column**2) if squares else np.zeros(count)], axis=1)
+        moments[name] = np.stack(
+            [
+                np.full(count, size),
+                summed(column),
+                summed(column**2) if squares else np.zeros(count),
+            ],
+            axis=1,
+        )
     unknown = source.columns[FIELDS.index("input.unk_share") + 1]
     labels = added(source.label[flat], 2)
-    flags = np.stack([summed((source.flags >> bit & 1).astype(float)) for bit in range(len(FLAGS))], axis=1)
+    flags = np.stack(
+        [summed((source.flags >> bit & 1).astype(float)) for bit in range(len(FLAGS))], axis=1
+    )
     scripts = summed(source.foreign.astype(float))
     hashes, distinct = _frequent(source.text[flat].reshape(count, size))
     seconds = size * DAY / DAY_ROWS
@@ -141,7 +152,13 @@ class Pool:
     genre: Index
 
 
-def pool(source: Table, name: str, chosen: Callable[[Index], NDArray[np.bool_]] | None = None, *, longest: int = 0) -> Pool:
+def pool(
+    source: Table,
+    name: str,
+    chosen: Callable[[Index], NDArray[np.bool_]] | None = None,
+    *,
+    longest: int = 0,
+) -> Pool:
     """The documents of one set, those of `chosen(document codes)`; cut into pieces of at most `longest` rows where given."""
     rows = source.sets[name]
     begin = np.flatnonzero(np.append(True, rows.document[1:] != rows.document[:-1]))
@@ -149,21 +166,31 @@ def pool(source: Table, name: str, chosen: Callable[[Index], NDArray[np.bool_]] 
     keep = np.ones(len(begin), bool) if chosen is None else chosen(rows.document[begin])
     begin, length = begin[keep], length[keep]
     if longest:
-        pieces = [(b + o, min(longest, k - o)) for b, k in zip(begin, length, strict=True) for o in range(0, k, longest)]
+        pieces = [
+            (b + o, min(longest, k - o))
+            for b, k in zip(begin, length, strict=True)
+            for o in range(0, k, longest)
+        ]
         begin, length = (np.array(column) for column in zip(*pieces, strict=True))
     return Pool(begin + source.first[name], length, rows.genre[begin])
 
 
-def halves(seed: int) -> tuple[Callable[[Index], NDArray[np.bool_]], Callable[[Index], NDArray[np.bool_]]]:
+def halves(
+    seed: int,
+) -> tuple[Callable[[Index], NDArray[np.bool_]], Callable[[Index], NDArray[np.bool_]]]:
     """Two sets of documents that have none in common, about half of them each."""
 
     def one(documents: Index) -> NDArray[np.bool_]:
-        return np.asarray(np.random.default_rng(seed).permutation(int(documents.max()) + 1)[documents] % 2 == 0)
+        return np.asarray(
+            np.random.default_rng(seed).permutation(int(documents.max()) + 1)[documents] % 2 == 0
+        )
 
     return one, lambda documents: ~one(documents)
 
 
-def bursts(of: Pool, count: int, chance: Chance, weight: NDArray[np.float64] | None = None) -> Index:
+def bursts(
+    of: Pool, count: int, chance: Chance, weight: NDArray[np.float64] | None = None
+) -> Index:
     """`count` rows of documents that are drawn again and again, by `weight` where given; each document is whole and in its order."""
     mean = float(np.average(of.lengths, weights=weight))
     drawn = np.zeros(0, dtype=np.int64)
@@ -195,11 +222,19 @@ def by_hour(of: Pool, swing: float) -> Callable[[int, Chance], Index]:
     return made
 
 
-def by_night(day: Pool, night: Pool, hours: Sequence[int] = (22, 23, 0, 1, 2, 3, 4, 5)) -> Callable[[int, Chance], Index]:
+def by_night(
+    day: Pool, night: Pool, hours: Sequence[int] = (22, 23, 0, 1, 2, 3, 4, 5)
+) -> Callable[[int, Chance], Index]:
     """Documents of `night` at these hours, of `day` at all others."""
 
     def made(days: int, chance: Chance) -> Index:
-        return np.concatenate([bursts(night if h in hours else day, DAY_ROWS // 24, chance) for _ in range(days) for h in range(24)])
+        return np.concatenate(
+            [
+                bursts(night if h in hours else day, DAY_ROWS // 24, chance)
+                for _ in range(days)
+                for h in range(24)
+            ]
+        )
 
     return made
 
@@ -215,7 +250,9 @@ def mixed(rows: Index, others: Index, share: float, chance: Chance) -> Index:
     return result
 
 
-def altered(source: Table, rows: Index, of: str, how: str, *, share: float, chance: Chance) -> Index:
+def altered(
+    source: Table, rows: Index, of: str, how: str, *, share: float, chance: Chance
+) -> Index:
     """`rows`, (windows, size), of set `of`, with this share of each window changed."""
     hit = parts(rows, share, chance)
     inside = (rows >= source.first[of]) & (rows < source.first[of] + source.size[of])

@@ -35,8 +35,14 @@ def summaries(windows: Windows) -> list[Summary]:
             int(windows.end[at] - windows.start[at]),
             "1",
             int(windows.rows[at]),
-            {n: Moments(int(m[at, 0]), float(m[at, 1]), float(m[at, 2])) for n, m in windows.moments.items()},
-            {n: {int(c): int(b[at, c]) for c in np.flatnonzero(b[at])} for n, b in windows.bins.items()},
+            {
+                n: Moments(int(m[at, 0]), float(m[at, 1]), float(m[at, 2]))
+                for n, m in windows.moments.items()
+            },
+            {
+                n: {int(c): int(b[at, c]) for c in np.flatnonzero(b[at])}
+                for n, b in windows.bins.items()
+            },
             _named(windows.labels, at),
             _named(windows.flags, at),
             _named(windows.scripts, at),
@@ -75,7 +81,9 @@ def volume(source: Table, made: Callable[[int, Chance], Index], tick: Tick) -> l
                 reference = baseline.fit_windows(stack(full), STREAM, "1", "1")
                 size = round(reference.rows_a_window)
                 says |= _promised(reference, planned, a_day)
-                says |= _found(source, reference, made(TESTED * size, chance).reshape(TESTED, size), chance)
+                says |= _found(
+                    source, reference, made(TESTED * size, chance).reshape(TESTED, size), chance
+                )
             found.append({"a_day": a_day, "days": days} | says)
             tick()
     return found
@@ -97,19 +105,35 @@ def _promised(reference: Baseline, planned: Plan, a_day: int) -> dict[str, Any]:
     row, size = dial.choose(planned.windows).row, reference.rows_a_window
     assert reference.means
     smallest = smallest_effect(
-        components=len(reference.means.names), windows=planned.windows, rows=size, deff=planned.deff, level=row.level
+        components=len(reference.means.names),
+        windows=planned.windows,
+        rows=size,
+        deff=planned.deff,
+        level=row.level,
     )
-    return {"hours_to_notice": round(row.in_a_row * max(1.0, size / a_day * 24), 1), "smallest_effect": round(smallest, 2)}
+    return {
+        "hours_to_notice": round(row.in_a_row * max(1.0, size / a_day * 24), 1),
+        "smallest_effect": round(smallest, 2),
+    }
 
 
 def _found(source: Table, reference: Baseline, rows: Index, chance: Chance) -> dict[str, float]:
     """For each drift: the share of windows in which it is found."""
     level = dial.choose(reference.windows).row.level
     return {
-        name: round(float(judge(traffic.windows(source, BURSTS[name](source, rows, "ewt", chance)), reference).unusual(level).mean()), 2)
+        name: round(
+            float(
+                judge(traffic.windows(source, BURSTS[name](source, rows, "ewt", chance)), reference)
+                .unusual(level)
+                .mean()
+            ),
+            2,
+        )
         for name in DRIFTS
     }
 
 
 def _named(tally: Any, at: int) -> dict[str, int]:
-    return {name: int(count) for name, count in zip(tally.names, tally.counts[at], strict=True) if count}
+    return {
+        name: int(count) for name, count in zip(tally.names, tally.counts[at], strict=True) if count
+    }

@@ -1,7 +1,8 @@
-"""`python -m tests.adopted --out FOLDER [--data FOLDER]` in training's environment: three checkpoints, each with its sample.
+"""`python -m tests.adopted --out FOLDER [--data FOLDER]` in training's environment: three
+checkpoints, each with its sample.
 
-`genres` (four classes on the MiniLM base) needs the corpora; the DistilBERT- and RoBERTa-shaped ones begin at random, with
-vocabularies of their own, on made-up sentences.
+`genres` (four classes on the MiniLM base) needs the corpora; the DistilBERT- and RoBERTa-shaped
+ones begin at random, with vocabularies of their own, on made-up sentences.
 """
 
 from __future__ import annotations
@@ -44,7 +45,14 @@ def main() -> int:
     return 0
 
 
-def adopt(folder: Path, rows: Rows, labels: tuple[str, ...], make: Callable[[Rows, Path], Any], *, steps: int) -> None:
+def adopt(
+    folder: Path,
+    rows: Rows,
+    labels: tuple[str, ...],
+    make: Callable[[Rows, Path], Any],
+    *,
+    steps: int,
+) -> None:
     """Half of the rows train, half are the sample."""
     checkpoint = folder / "checkpoint"
     checkpoint.mkdir(parents=True, exist_ok=True)
@@ -64,12 +72,20 @@ def adopt(folder: Path, rows: Rows, labels: tuple[str, ...], make: Callable[[Row
 
 def fit(tokenizer: Any, model: Any, rows: Rows, steps: int) -> float:
     """So many steps of 16; the share that was right in the last ten."""
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4 if model.config.hidden_size > 200 else 2e-3)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=1e-4 if model.config.hidden_size > 200 else 2e-3
+    )
     chance, right = random.Random(2), list[float]()
     model.train()
     for _ in range(steps):
         batch = chance.sample(rows, 16)
-        inputs = tokenizer([text for text, _ in batch], truncation=True, max_length=64, padding=True, return_tensors="pt")
+        inputs = tokenizer(
+            [text for text, _ in batch],
+            truncation=True,
+            max_length=64,
+            padding=True,
+            return_tensors="pt",
+        )
         logits = model(**inputs).logits
         labels = torch.tensor([label for _, label in batch])
         cross_entropy(logits, labels).backward()
@@ -85,9 +101,18 @@ def distilbert(rows: Rows, folder: Path) -> tuple[Any, Any]:
     trained = BertWordPieceTokenizer(lowercase=True)
     trained.train_from_iterator([text for text, _ in rows], vocab_size=500, show_progress=False)
     trained.save(str(folder / "trained.json"))
-    marks = {"unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]", "pad_token": "[PAD]", "mask_token": "[MASK]"}
+    marks = {
+        "unk_token": "[UNK]",
+        "cls_token": "[CLS]",
+        "sep_token": "[SEP]",
+        "pad_token": "[PAD]",
+        "mask_token": "[MASK]",
+    }
     tokenizer = transformers.PreTrainedTokenizerFast(
-        tokenizer_file=str(folder / "trained.json"), model_max_length=96, model_input_names=["input_ids", "attention_mask"], **marks
+        tokenizer_file=str(folder / "trained.json"),
+        model_max_length=96,
+        model_input_names=["input_ids", "attention_mask"],
+        **marks,
     )
     config = transformers.DistilBertConfig(
         vocab_size=len(tokenizer), dim=64, n_heads=4, n_layers=3, hidden_dim=128, max_position_embeddings=96,
@@ -100,10 +125,15 @@ def roberta(rows: Rows, folder: Path) -> tuple[Any, Any]:
     """Bytes, no mark for the unknown, positions counted from the padding's mark."""
     trained = ByteLevelBPETokenizer(add_prefix_space=True)
     marks = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
-    trained.train_from_iterator([text for text, _ in rows], vocab_size=600, special_tokens=marks, show_progress=False)
+    trained.train_from_iterator(
+        [text for text, _ in rows], vocab_size=600, special_tokens=marks, show_progress=False
+    )
     trained.save_model(str(folder))
     tokenizer = transformers.RobertaTokenizerFast(
-        vocab=str(folder / "vocab.json"), merges=str(folder / "merges.txt"), add_prefix_space=True, model_max_length=96
+        vocab=str(folder / "vocab.json"),
+        merges=str(folder / "merges.txt"),
+        add_prefix_space=True,
+        model_max_length=96,
     )
     config = transformers.RobertaConfig(
         vocab_size=len(tokenizer), hidden_size=64, num_attention_heads=4, num_hidden_layers=3, intermediate_size=128,
@@ -117,7 +147,9 @@ def minilm(_: Rows, __: Path) -> tuple[Any, Any]:
     from training.__main__ import packaged_encoder
 
     base = packaged_encoder()
-    model = transformers.AutoModelForSequenceClassification.from_pretrained(base, num_labels=len(GENRES))
+    model = transformers.AutoModelForSequenceClassification.from_pretrained(
+        base, num_labels=len(GENRES)
+    )
     return transformers.AutoTokenizer.from_pretrained(base), model
 
 
@@ -132,7 +164,11 @@ def genres(data: Path) -> Rows:
                     genre = line.removeprefix("# sent_id = ").partition("-")[0]
                 elif line.startswith("# text = ") and genre in found:
                     found[genre].append(line.removeprefix("# text = ").strip())
-    rows = [(text, at) for at, name in enumerate(GENRES) for text in random.Random(1).sample(sorted(set(found[name])), TEXTS_EACH)]
+    rows = [
+        (text, at)
+        for at, name in enumerate(GENRES)
+        for text in random.Random(1).sample(sorted(set(found[name])), TEXTS_EACH)
+    ]
     random.Random(3).shuffle(rows)
     return rows
 

@@ -16,16 +16,34 @@ REQUEST = "8f5ad1e0-3c1c-4f9a-9a57-1f2b3c4d5e6f"
 PLATFORM = [
     f"START RequestId: {REQUEST} Version: $LATEST\n",
     f"REPORT RequestId: {REQUEST}\tDuration: 12.30 ms\tBilled Duration: 13 ms\tMemory Size: 256 MB\tMax Memory Used: 90 MB\t\n",
-    json.dumps({"time": "2026-11-23T12:00:00.123Z", "type": "platform.runtimeDone", "record": {"requestId": REQUEST, "status": "success"}}),
+    json.dumps(
+        {
+            "time": "2026-11-23T12:00:00.123Z",
+            "type": "platform.runtimeDone",
+            "record": {"requestId": REQUEST, "status": "success"},
+        }
+    ),
 ]
-METRICS = {"Timestamp": NOON, "CloudWatchMetrics": [{"Namespace": "Samples", "Dimensions": [[]], "Metrics": [{"Name": "Lines"}]}]}
+METRICS = {
+    "Timestamp": NOON,
+    "CloudWatchMetrics": [
+        {"Namespace": "Samples", "Dimensions": [[]], "Metrics": [{"Name": "Lines"}]}
+    ],
+}
 WRAPPER = {"timestamp": "2026-11-23T12:00:00Z", "level": "INFO", "requestId": REQUEST}
-PROBE = {"id": "", "timestamp": NOON, "message": "CWL CONTROL MESSAGE: Checking health of destination Lambda function."}
+PROBE = {
+    "id": "",
+    "timestamp": NOON,
+    "message": "CWL CONTROL MESSAGE: Checking health of destination Lambda function.",
+}
 
 
 def main(events: Path = EVENTS) -> None:
     """A payload of the two records, one of lines of every kind, and a control message."""
-    records = [json.dumps(json.loads((events / f"record.{kind}.json").read_text())) for kind in ("prediction", "prediction_error")]
+    records = [
+        json.dumps(json.loads((events / f"record.{kind}.json").read_text()))
+        for kind in ("prediction", "prediction_error")
+    ]
     mixed = [
         records[0],
         'INFO {"message": "text before the object", "n": 1}',
@@ -40,8 +58,12 @@ def main(events: Path = EVENTS) -> None:
         '{"message": "no number", "n": NaN, "half": "\\ud83d"}',
     ]
     written = {
-        "subscription": subscription_event([event(number, line) for number, line in enumerate(records)], LOG_GROUP),
-        "mixed-lines": subscription_event([event(number, line) for number, line in enumerate(mixed, start=10)], LOG_GROUP),
+        "subscription": subscription_event(
+            [event(number, line) for number, line in enumerate(records)], LOG_GROUP
+        ),
+        "mixed-lines": subscription_event(
+            [event(number, line) for number, line in enumerate(mixed, start=10)], LOG_GROUP
+        ),
         "control-message": subscription_event([PROBE], LOG_GROUP, "CONTROL_MESSAGE"),
     }
     for name, payload in written.items():

@@ -14,7 +14,9 @@ from schemathesis.engine import Status, StopReason, events, from_schema
 
 from tools.root import ROOT
 
-DOCUMENT: dict[str, Any] = yaml.safe_load((ROOT / "docs" / "openapi.yaml").read_text(encoding="utf-8"))
+DOCUMENT: dict[str, Any] = yaml.safe_load(
+    (ROOT / "docs" / "openapi.yaml").read_text(encoding="utf-8")
+)
 OPERATION = DOCUMENT["paths"]["/predict"]["post"]
 SCHEMAS = DOCUMENT["components"]["schemas"]
 PROBLEM, JSON = "application/problem+json", "application/json"
@@ -46,7 +48,9 @@ def validator(schema: dict[str, Any]) -> Draft202012Validator:
 
 @dataclass
 class Report:
-    """What a run saw: how many requests, how many of them were made to be valid, answers by status, failures by check."""
+    """What a run saw: how many requests, how many of them were made to be valid, answers by status,
+    failures by check.
+    """
 
     requests: int = 0
     valid: int = 0
@@ -56,13 +60,17 @@ class Report:
 
 
 def ask(document: dict[str, Any], url: str, *, examples: int | None = None) -> Report:
-    """Send the requests of `schemathesis run` with schemathesis.toml; `examples` is another number of them in the fuzzing phase."""
+    """Send the requests of `schemathesis run` with schemathesis.toml; `examples` is another number
+    of them in the fuzzing phase.
+    """
     config = schemathesis.Config.from_path(ROOT / "schemathesis.toml")
     config.projects.default.update(base_url=url)
     if examples is not None:
         config.projects.default.generation.update(max_examples=examples)
     report = Report()
-    for event in from_schema(schemathesis.openapi.from_dict(copy.deepcopy(document), config=config)).execute():
+    for event in from_schema(
+        schemathesis.openapi.from_dict(copy.deepcopy(document), config=config)
+    ).execute():
         match event:
             case events.ScenarioFinished():
                 _add(report, event)

@@ -1,4 +1,6 @@
-"""The contract files agree with each other: schema, sample records, sample payloads, index template, template.yaml."""
+"""The contract files agree with each other: schema, sample records, sample payloads, index
+template, template.yaml.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,10 @@ from tools.root import ROOT
 
 EVENTS = ROOT / "events"
 SCHEMA = json.loads((EVENTS / "record.schema.json").read_text())
-RECORDS = {kind: json.loads((EVENTS / f"record.{kind}.json").read_text()) for kind in ("prediction", "prediction_error")}
+RECORDS = {
+    kind: json.loads((EVENTS / f"record.{kind}.json").read_text())
+    for kind in ("prediction", "prediction_error")
+}
 TYPES = {
     "string": {"keyword", "text", "date"},
     "integer": {"integer"},
@@ -77,7 +82,9 @@ def test_the_sample_records_are_valid(kind: str) -> None:
     ],
     ids=lambda part: ".".join(part) if isinstance(part, tuple) else "",
 )
-def test_the_schema_refuses_what_the_contract_does_not_say(path: tuple[str, ...], value: object) -> None:
+def test_the_schema_refuses_what_the_contract_does_not_say(
+    path: tuple[str, ...], value: object
+) -> None:
     record = copy.deepcopy(RECORDS["prediction"])
     place = record
     for step in path[:-1]:
@@ -145,7 +152,10 @@ def test_the_envelope_is_what_its_contract_says() -> None:
     contract = json.loads((EVENTS / "envelope.json").read_text())
     assert list(contract["fields"]) == list(ENVELOPE)
     assert set(contract["kinds"]["records"]) == provenance.RECORDS
-    assert (contract["kinds"]["other"], contract["kinds"]["record_filter"]) == (provenance.LOG, provenance.RECORD_FILTER)
+    assert (contract["kinds"]["other"], contract["kinds"]["record_filter"]) == (
+        provenance.LOG,
+        provenance.RECORD_FILTER,
+    )
     assert set(SCHEMA["properties"]["message"]["enum"]) <= provenance.RECORDS
     assert contract["indices"]["prefix"] == PREFIX
 
@@ -154,7 +164,9 @@ def test_the_index_template_types_every_field_of_the_contract() -> None:
     mapped = dict(_leaves(index_template()["template"]["mappings"]["properties"]))
     for name, declared in _fields(SCHEMA):
         assert name in mapped, f"{name} is in the schema, not in the index template"
-        assert mapped[name] in TYPES[declared], f"{name}: {declared} in the schema, {mapped[name]} in the index template"
+        assert mapped[name] in TYPES[declared], (
+            f"{name}: {declared} in the schema, {mapped[name]} in the index template"
+        )
     assert set(mapped) >= set(ENVELOPE) - {"@rescued"}
 
 
@@ -165,7 +177,11 @@ def test_the_index_template_types_what_a_rescued_document_says() -> None:
 
 
 def test_only_the_pieces_that_kibana_aggregates_by_word_are_text() -> None:
-    text = {name for name, kind in _leaves(index_template()["template"]["mappings"]["properties"]) if kind == "text"}
+    text = {
+        name
+        for name, kind in _leaves(index_template()["template"]["mappings"]["properties"])
+        if kind == "text"
+    }
     assert text == {"@message", "message", "text", "prediction.label"}
 
 
@@ -178,7 +194,9 @@ def _leaves(properties: dict[str, Any], prefix: str = "") -> Iterator[tuple[str,
 
 
 def _fields(schema: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Dotted names of a schema's leaves with their JSON type, references and kinds of record followed."""
+    """Dotted names of a schema's leaves with their JSON type, references and kinds of record
+    followed.
+    """
     for kind in schema.get("oneOf", []):
         yield from _fields(_resolved(kind), prefix)
     for name, found in schema.get("properties", {}).items():
@@ -187,9 +205,20 @@ def _fields(schema: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str
             yield from _fields(part, f"{prefix}{name}.")
         else:
             example = part.get("const", next(iter(part.get("enum", [])), ""))
-            digits = part.get("pattern") == "^[0-9]+$"  # a number that the runtime writes as a string
-            kind = "byte" if (part.get("minimum"), part.get("maximum")) == (-127, 127) else part.get("type")
-            yield prefix + name, "integer" if digits else kind or ("integer" if isinstance(example, int) else "string")
+            digits = (
+                part.get("pattern") == "^[0-9]+$"
+            )  # a number that the runtime writes as a string
+            kind = (
+                "byte"
+                if (part.get("minimum"), part.get("maximum")) == (-127, 127)
+                else part.get("type")
+            )
+            yield (
+                prefix + name,
+                "integer"
+                if digits
+                else kind or ("integer" if isinstance(example, int) else "string"),
+            )
 
 
 def _resolved(part: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,6 @@
-"""The locks agree with each other and with their inputs. `make lock` sees to it; a robot's pull request may not."""
+"""The locks agree with each other and with their inputs. `make lock` sees to it; a robot's pull
+request may not.
+"""
 
 from __future__ import annotations
 
@@ -28,10 +30,18 @@ def asked(lines: list[str]) -> dict[str, Requirement]:
     return {canonicalize_name(each.name): each for each in wanted}
 
 
-@pytest.mark.parametrize("path", [path for path in locks() if path != DEVELOPMENT], ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize(
+    "path",
+    [path for path in locks() if path != DEVELOPMENT],
+    ids=lambda path: str(path.relative_to(ROOT)),
+)
 def test_a_package_has_the_same_version_in_every_lock(path: Path) -> None:
     development = pins(DEVELOPMENT)
-    assert {name: version for name, version in pins(path).items() if development.get(name, version) != version} == {}
+    assert {
+        name: version
+        for name, version in pins(path).items()
+        if development.get(name, version) != version
+    } == {}
 
 
 @pytest.mark.parametrize("path", DEPLOYED, ids=lambda path: str(path.relative_to(ROOT)))
@@ -43,9 +53,13 @@ def test_what_is_deployed_is_what_was_asked_for_and_is_tested(path: Path) -> Non
 @pytest.mark.parametrize("group", GROUPS)
 def test_each_group_is_pinned_within_its_bounds(group: str) -> None:
     pinned = pins(ROOT / "requirements" / f"{group}.txt")
-    for name, requirement in asked([line for line in GROUPS[group] if isinstance(line, str)]).items():
+    for name, requirement in asked(
+        [line for line in GROUPS[group] if isinstance(line, str)]
+    ).items():
         assert requirement.specifier.contains(pinned[name]), name
 
 
 def test_every_function_has_a_lock() -> None:
-    assert {path.parent for path in DEPLOYED} == {path for path in (ROOT / "functions").iterdir() if path.is_dir()}
+    assert {path.parent for path in DEPLOYED} == {
+        path for path in (ROOT / "functions").iterdir() if path.is_dir()
+    }

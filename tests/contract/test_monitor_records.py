@@ -1,4 +1,6 @@
-"""Tests that the monitor's records fit their schema, and that the index template has a type for every field."""
+"""Tests that the monitor's records fit their schema, and that the index template has a type for
+every field.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ from tools.root import ROOT
 
 EVENTS = ROOT / "events"
 SCHEMA = json.loads((EVENTS / "monitor.schema.json").read_text())
-RECORDS = {kind: json.loads((EVENTS / f"record.{kind}.json").read_text()) for kind in ("drift", "verdict")}
+RECORDS = {
+    kind: json.loads((EVENTS / f"record.{kind}.json").read_text()) for kind in ("drift", "verdict")
+}
 BY_POWERTOOLS = {"timestamp": "2026-11-23T12:15:04.012Z", "level": "INFO", "service": "monitor"}
 
 
@@ -45,7 +49,9 @@ def test_the_sample_records_are_valid(kind: str) -> None:
         ("drift", ("monitor", "rows"), 0.5),
     ],
 )
-def test_the_schema_refuses_what_the_contract_does_not_say(kind: str, path: tuple[str, ...], value: object) -> None:
+def test_the_schema_refuses_what_the_contract_does_not_say(
+    kind: str, path: tuple[str, ...], value: object
+) -> None:
     record = copy.deepcopy(RECORDS[kind])
     place = record
     for step in path[:-1]:
@@ -54,13 +60,17 @@ def test_the_schema_refuses_what_the_contract_does_not_say(kind: str, path: tupl
     assert not Draft202012Validator(SCHEMA).is_valid(record)
 
 
-@pytest.mark.parametrize("given", [{}, {"prediction.label": "unacceptable"}, {"input.novelty": None}], ids=str)
+@pytest.mark.parametrize(
+    "given", [{}, {"prediction.label": "unacceptable"}, {"input.novelty": None}], ids=str
+)
 def test_what_the_monitor_writes_is_valid(given: dict[str, Any]) -> None:
     _, findings = followed(day(hours=8, given=given))
     written = [line for finding in findings for line in lines(finding, CHOICE)]
     assert {line.message for line in written} == set(RECORDS)
     for line in written:
-        Draft202012Validator(SCHEMA).validate(BY_POWERTOOLS | {"message": line.message} | line.fields)
+        Draft202012Validator(SCHEMA).validate(
+            BY_POWERTOOLS | {"message": line.message} | line.fields
+        )
 
 
 def test_the_index_template_types_every_field() -> None:
@@ -75,7 +85,13 @@ def test_no_prefix_of_documents_takes_the_monitors_own_index() -> None:
     from monitor.settings import own_index
 
     chance = np.random.default_rng(1)
-    for name in ("monitor", "cwl", "a", "Prediction-Monitor", "".join(chance.choice(list("abc-"), 40))):
+    for name in (
+        "monitor",
+        "cwl",
+        "a",
+        "Prediction-Monitor",
+        "".join(chance.choice(list("abc-"), 40)),
+    ):
         own = own_index(name)
         assert not [at for at in range(len(own)) if INDEX_PREFIX.fullmatch(own[:at])]
 

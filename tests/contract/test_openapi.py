@@ -1,4 +1,6 @@
-"""docs/openapi.yaml agrees with the code: routes, limits, problems, examples, and the handler's answers to them."""
+"""docs/openapi.yaml agrees with the code: routes, limits, problems, examples, and the handler's
+answers to them.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,17 @@ from inference.problem import STATUS
 from inference.request import MAX_CHARS, MAX_SENTENCES, TRAFFIC
 from local.gateway import gateway, http_answer, http_event
 from local.template import read
-from tests.contract.openapi import DOCUMENT, JSON, OPERATION, PROBLEM, SCHEMAS, ask, contents, resolved, validator
+from tests.contract.openapi import (
+    DOCUMENT,
+    JSON,
+    OPERATION,
+    PROBLEM,
+    SCHEMAS,
+    ask,
+    contents,
+    resolved,
+    validator,
+)
 from tests.models import TESTED
 from tests.unit.conftest import Context, forget_handler
 from tools.root import ROOT
@@ -49,17 +61,27 @@ class FailingClassifier:
 
 def examples(content: dict[str, Any]) -> dict[str, Any]:
     """The examples of a media type object by name; one alone has none."""
-    return {"": content["example"]} if "example" in content else {name: each["value"] for name, each in content["examples"].items()}
+    return (
+        {"": content["example"]}
+        if "example" in content
+        else {name: each["value"] for name, each in content["examples"].items()}
+    )
 
 
 def closed(part: Any) -> Any:
-    """The same schemas without room for a field that they do not name. Readers get that room; the function has no use for it."""
+    """The same schemas without room for a field that they do not name. Readers get that room; the
+    function has no use for it.
+    """
     if isinstance(part, list):
         return [closed(each) for each in part]
     if not isinstance(part, dict):
         return part
     shut = {name: closed(each) for name, each in part.items()}
-    return shut | {"unevaluatedProperties": False} if part.get("type") == "object" or "allOf" in part else shut
+    return (
+        shut | {"unevaluatedProperties": False}
+        if part.get("type") == "object" or "allOf" in part
+        else shut
+    )
 
 
 BODY = validator(OPERATION["requestBody"]["content"][JSON]["schema"])
@@ -93,7 +115,8 @@ def posted(handle: Handle, body: bytes) -> Answer:
     return answered(handle, http_event(ROUTE, "/predict", {"content-type": JSON}, body))
 
 
-# --- a document of OpenAPI 3.1 ---------------------------------------------------------------------------------------------
+# --- a document of OpenAPI 3.1
+# ---------------------------------------------------------------------------------------------
 
 
 def test_the_document_is_openapi() -> None:
@@ -124,16 +147,25 @@ def test_a_document_that_lacks_something_is_not(path: tuple[str, ...]) -> None:
 
 def test_every_reference_leads_to_something_and_everything_is_referred_to() -> None:
     found = set(re.findall(r'"\$ref": "#/components/(\w+/\w+)"', json.dumps(DOCUMENT)))
-    components = {f"{kind}/{name}" for kind in ("schemas", "responses") for name in DOCUMENT["components"][kind]}
+    components = {
+        f"{kind}/{name}"
+        for kind in ("schemas", "responses")
+        for name in DOCUMENT["components"][kind]
+    }
     assert found == components
-    assert {name for each in DOCUMENT["security"] for name in each} == set(DOCUMENT["components"]["securitySchemes"])
+    assert {name for each in DOCUMENT["security"] for name in each} == set(
+        DOCUMENT["components"]["securitySchemes"]
+    )
 
 
-# --- the document agrees with the code -------------------------------------------------------------------------------------
+# --- the document agrees with the code
+# -------------------------------------------------------------------------------------
 
 
 def test_the_operations_are_the_templates_routes() -> None:
-    assert {(method.upper(), path) for path, item in DOCUMENT["paths"].items() for method in item} == set(read().routes)
+    assert {
+        (method.upper(), path) for path, item in DOCUMENT["paths"].items() for method in item
+    } == set(read().routes)
 
 
 def test_the_problems_under_each_status_are_the_functions() -> None:
@@ -160,24 +192,46 @@ def test_the_limits_are_the_functions() -> None:
 
 def test_a_blank_is_what_the_function_takes_for_one() -> None:
     pattern = re.compile(SCHEMAS["Sentence"]["pattern"])
-    assert [each for each in map(chr, range(sys.maxunicode + 1)) if bool(pattern.search(each)) is not bool(each.strip())] == []
+    assert [
+        each
+        for each in map(chr, range(sys.maxunicode + 1))
+        if bool(pattern.search(each)) is not bool(each.strip())
+    ] == []
 
 
 def test_the_contracts_name_no_label_of_a_model() -> None:
-    """Any model's labels are strings: neither the API nor the record lists those of the one that is shipped."""
+    """Any model's labels are strings: neither the API nor the record lists those of the one that is
+    shipped.
+    """
     recorded = RECORD["$defs"]["prediction"]["properties"]["prediction"]["properties"]
-    for label in (SCHEMAS["Answer"]["properties"]["prediction"]["properties"]["label"], recorded["label"]):
+    for label in (
+        SCHEMAS["Answer"]["properties"]["prediction"]["properties"]["label"],
+        recorded["label"],
+    ):
         assert (label["type"], label["minLength"]) == ("string", 1)
         assert "enum" not in label
 
 
 def test_the_gateways_own_answers_are_those_of_the_local_one() -> None:
-    played = {value[0]: value[1] for value in vars(local.gateway).values() if isinstance(value, tuple) and isinstance(value[0], int)}
-    documented = {status: content["example"] for (status, kind), content in contents().items() if kind == JSON and status != 200}
-    assert documented == {status: body for status, body in played.items() if status not in OF_THE_STAND_IN} | OF_AWS
+    played = {
+        value[0]: value[1]
+        for value in vars(local.gateway).values()
+        if isinstance(value, tuple) and isinstance(value[0], int)
+    }
+    documented = {
+        status: content["example"]
+        for (status, kind), content in contents().items()
+        if kind == JSON and status != 200
+    }
+    assert (
+        documented
+        == {status: body for status, body in played.items() if status not in OF_THE_STAND_IN}
+        | OF_AWS
+    )
 
 
-# --- examples, and the handler's answers -----------------------------------------------------------------------------------
+# --- examples, and the handler's answers
+# -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", REQUESTS)
@@ -185,7 +239,9 @@ def test_every_example_of_a_request_is_valid(name: str) -> None:
     BODY.validate(REQUESTS[name])
 
 
-@pytest.mark.parametrize(("name", "sample"), [("one", "direct"), ("canary", "direct-canary"), ("batch", "direct-batch")])
+@pytest.mark.parametrize(
+    ("name", "sample"), [("one", "direct"), ("canary", "direct-canary"), ("batch", "direct-batch")]
+)
 def test_the_examples_of_requests_are_the_sample_events(name: str, sample: str) -> None:
     assert set(REQUESTS) == {"one", "canary", "batch"}
     assert REQUESTS[name] == json.loads((EVENTS / f"{sample}.json").read_text())
@@ -201,14 +257,19 @@ def test_every_example_of_an_answer_is_valid(place: tuple[int, str]) -> None:
 
 @pytest.mark.example
 @pytest.mark.parametrize("name", REQUESTS)
-def test_the_example_of_an_answer_is_the_answer_to_that_of_the_request(name: str, handle: Handle) -> None:
+def test_the_example_of_an_answer_is_the_answer_to_that_of_the_request(
+    name: str, handle: Handle
+) -> None:
     status, content_type, body = posted(handle, json.dumps(REQUESTS[name]).encode())
     shown = examples(contents()[status, content_type])
     assert set(shown) == set(REQUESTS)
     of_shown, of_body = (answer.get("predictions", [answer]) for answer in (shown[name], body))
     assert ("predictions" in shown[name]) is ("predictions" in body)
     for one, other in zip(of_shown, of_body, strict=True):
-        assert {"text": one["text"], "model": one["model"]} == {"text": other["text"], "model": other["model"]}
+        assert {"text": one["text"], "model": one["model"]} == {
+            "text": other["text"],
+            "model": other["model"],
+        }
         assert one["prediction"]["label"] == other["prediction"]["label"]
         assert one["prediction"]["score"] == pytest.approx(other["prediction"]["score"], abs=0.01)
 
@@ -232,19 +293,28 @@ NOT_THE_CALLERS = {"body-not-base64", "prediction-failed"}
 
 def shown(kind: str) -> Answer:
     """The document's example of a problem."""
-    ((status, content),) = [(at[0], each) for at, each in contents().items() if kind in each.get("examples", {})]
+    ((status, content),) = [
+        (at[0], each) for at, each in contents().items() if kind in each.get("examples", {})
+    ]
     return status, PROBLEM, content["examples"][kind]["value"]
 
 
 def test_every_problem_has_an_example() -> None:
     assert set(REFUSED) | NOT_THE_CALLERS == set(STATUS)
-    assert {name for (_, kind), content in contents().items() if kind == PROBLEM for name in content["examples"]} == set(STATUS)
+    assert {
+        name
+        for (_, kind), content in contents().items()
+        if kind == PROBLEM
+        for name in content["examples"]
+    } == set(STATUS)
 
 
 @pytest.mark.parametrize("kind", REFUSED)
 def test_the_example_of_a_problem_is_what_the_function_answers(kind: str, handle: Handle) -> None:
     assert posted(handle, REFUSED[kind]) == shown(kind)
-    summary = OPERATION["responses"][str(STATUS[kind])]["content"][PROBLEM]["examples"][kind]["summary"]
+    summary = OPERATION["responses"][str(STATUS[kind])]["content"][PROBLEM]["examples"][kind][
+        "summary"
+    ]
     assert not summary.startswith(("{", "[")) or summary == REFUSED[kind].decode()
 
 
@@ -260,7 +330,9 @@ def test_the_example_of_a_failed_prediction_is_what_the_function_answers(
     assert posted(handle, b'{"sentence": "a"}') == shown("prediction-failed")
 
 
-SAMPLES = sorted(path for path in EVENTS.iterdir() if "requestContext" in json.loads(path.read_text()))
+SAMPLES = sorted(
+    path for path in EVENTS.iterdir() if "requestContext" in json.loads(path.read_text())
+)
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda path: path.stem)
@@ -271,21 +343,40 @@ def test_the_answer_to_a_sample_event_is_documented(sample: Path, handle: Handle
     # and has no field that the document does not name
     Draft202012Validator({"components": {"schemas": EXACT}, **schema}).validate(body)
     with_more = {**body, "more": 1}
-    assert not Draft202012Validator({"components": {"schemas": EXACT}, **schema}).is_valid(with_more)
+    assert not Draft202012Validator({"components": {"schemas": EXACT}, **schema}).is_valid(
+        with_more
+    )
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda path: path.stem)
 @pytest.mark.parametrize(
-    "renamed", ["text", "label", "score", "prediction_id", "version", "predictions", "type", "status", "detail", "field"]
+    "renamed",
+    [
+        "text",
+        "label",
+        "score",
+        "prediction_id",
+        "version",
+        "predictions",
+        "type",
+        "status",
+        "detail",
+        "field",
+    ],
 )
-def test_an_answer_with_a_renamed_field_is_not_documented(sample: Path, renamed: str, handle: Handle) -> None:
+def test_an_answer_with_a_renamed_field_is_not_documented(
+    sample: Path, renamed: str, handle: Handle
+) -> None:
     status, content_type, body = answered(handle, json.loads(sample.read_text()))
     text = json.dumps(body)
     other = text.replace(f'"{renamed}":', f'"{renamed}s":')
-    assert validator(contents()[status, content_type]["schema"]).is_valid(json.loads(other)) is (other == text)
+    assert validator(contents()[status, content_type]["schema"]).is_valid(json.loads(other)) is (
+        other == text
+    )
 
 
-# --- schemathesis reports a document that is not true ------------------------------------------------------------------------
+# --- schemathesis reports a document that is not true
+# ------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -299,28 +390,45 @@ def url(module: Any) -> Iterator[str]:
         thread.join()
 
 
-def without_422(_document: dict[str, Any], operation: dict[str, Any], _schemas: dict[str, Any]) -> None:
+def without_422(
+    _document: dict[str, Any], operation: dict[str, Any], _schemas: dict[str, Any]
+) -> None:
     del operation["responses"]["422"]
 
 
-def plain_json(_document: dict[str, Any], operation: dict[str, Any], _schemas: dict[str, Any]) -> None:
-    operation["responses"]["422"]["content"] = {JSON: operation["responses"]["422"]["content"][PROBLEM]}
+def plain_json(
+    _document: dict[str, Any], operation: dict[str, Any], _schemas: dict[str, Any]
+) -> None:
+    operation["responses"]["422"]["content"] = {
+        JSON: operation["responses"]["422"]["content"][PROBLEM]
+    }
 
 
-def no_model(_document: dict[str, Any], _operation: dict[str, Any], schemas: dict[str, Any]) -> None:
+def no_model(
+    _document: dict[str, Any], _operation: dict[str, Any], schemas: dict[str, Any]
+) -> None:
     del schemas["Answer"]["properties"]["model"]
-    schemas["Answer"] |= {"required": ["text", "prediction", "prediction_id"], "additionalProperties": False}
+    schemas["Answer"] |= {
+        "required": ["text", "prediction", "prediction_id"],
+        "additionalProperties": False,
+    }
 
 
-def another_label(_document: dict[str, Any], _operation: dict[str, Any], schemas: dict[str, Any]) -> None:
+def another_label(
+    _document: dict[str, Any], _operation: dict[str, Any], schemas: dict[str, Any]
+) -> None:
     schemas["Answer"]["properties"]["prediction"]["properties"]["label"]["enum"] = ["fine", "bad"]
 
 
-def a_lower_limit(_document: dict[str, Any], _operation: dict[str, Any], schemas: dict[str, Any]) -> None:
+def a_lower_limit(
+    _document: dict[str, Any], _operation: dict[str, Any], schemas: dict[str, Any]
+) -> None:
     schemas["Sentence"]["maxLength"] = MAX_CHARS - 1
 
 
-def a_larger_batch(_document: dict[str, Any], _operation: dict[str, Any], schemas: dict[str, Any]) -> None:
+def a_larger_batch(
+    _document: dict[str, Any], _operation: dict[str, Any], schemas: dict[str, Any]
+) -> None:
     schemas["Request"]["properties"]["sentences"]["maxItems"] = MAX_SENTENCES + 1
 
 
@@ -328,11 +436,15 @@ def blanks(_document: dict[str, Any], _operation: dict[str, Any], schemas: dict[
     del schemas["Sentence"]["pattern"], schemas["Sentence"]["minLength"]
 
 
-def both_fields(_document: dict[str, Any], _operation: dict[str, Any], schemas: dict[str, Any]) -> None:
+def both_fields(
+    _document: dict[str, Any], _operation: dict[str, Any], schemas: dict[str, Any]
+) -> None:
     schemas["Request"]["anyOf"] = schemas["Request"].pop("oneOf")
 
 
-def another_path(document: dict[str, Any], _operation: dict[str, Any], _schemas: dict[str, Any]) -> None:
+def another_path(
+    document: dict[str, Any], _operation: dict[str, Any], _schemas: dict[str, Any]
+) -> None:
     document["paths"]["/predictions"] = document["paths"].pop("/predict")
 
 
@@ -351,14 +463,18 @@ def another_path(document: dict[str, Any], _operation: dict[str, Any], _schemas:
     ],
     ids=lambda value: value.__name__ if callable(value) else "",
 )
-def test_a_flaw_of_the_document_is_reported(flaw: Callable[..., None], check: str, url: str) -> None:
+def test_a_flaw_of_the_document_is_reported(
+    flaw: Callable[..., None], check: str, url: str
+) -> None:
     document = copy.deepcopy(DOCUMENT)
     flaw(document, document["paths"]["/predict"]["post"], document["components"]["schemas"])
     assert check in ask(document, url, examples=5).failures
 
 
 def test_a_server_error_is_reported(module: Any, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Though the document has it: problem details are how the function says that it failed, not how it answers."""
+    """Though the document has it: problem details are how the function says that it failed, not how
+    it answers.
+    """
     monkeypatch.setattr(module, "classifier", FailingClassifier())
     assert "not_a_server_error" in ask(DOCUMENT, url, examples=5).failures
 

@@ -1,4 +1,6 @@
-"""Functions share no code, and none with the commands: where two hold the same small module, it is the same file twice."""
+"""Functions share no code, and none with the commands: where two hold the same small module, it is
+the same file twice.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +26,14 @@ TWINS = [
     ("functions/shipper/shipper/address.py", "functions/monitor/monitor/address.py"),
     ("functions/shipper/shipper/client.py", "functions/monitor/monitor/client.py"),
     ("functions/shipper/shipper/exchange.py", "functions/monitor/monitor/exchange.py"),
-    ("functions/shipper/shipper/logging_variables.py", "functions/inference/inference/logging_variables.py"),
-    ("functions/shipper/shipper/logging_variables.py", "functions/monitor/monitor/logging_variables.py"),
+    (
+        "functions/shipper/shipper/logging_variables.py",
+        "functions/inference/inference/logging_variables.py",
+    ),
+    (
+        "functions/shipper/shipper/logging_variables.py",
+        "functions/monitor/monitor/logging_variables.py",
+    ),
 ]
 
 
@@ -34,9 +42,13 @@ def test_both_are_the_same_file(one: str, other: str) -> None:
     assert (ROOT / one).read_bytes() == (ROOT / other).read_bytes()
 
 
-@pytest.mark.parametrize("module", [inference.memory, shipper.memory], ids=lambda module: module.__name__)
+@pytest.mark.parametrize(
+    "module", [inference.memory, shipper.memory], ids=lambda module: module.__name__
+)
 def test_what_is_held_is_counted_in_percent_of_what_there_is(module: object) -> None:
     (peak,) = re.findall(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
     utilization = getattr(module, "memory_utilization")  # noqa: B009  both have it
     assert utilization(100) == pytest.approx(int(peak) / 1024, rel=0.02)  # of 100 MB
-    assert utilization("400") == pytest.approx(utilization(100) / 4, rel=0.02)  # the runtime's context has it as text
+    assert utilization("400") == pytest.approx(
+        utilization(100) / 4, rel=0.02
+    )  # the runtime's context has it as text

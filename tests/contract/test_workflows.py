@@ -1,4 +1,5 @@
-"""The workflows agree with CONTRIBUTING, have the least rights, and nothing in them moves unless a commit moves it.
+"""The workflows agree with CONTRIBUTING, have the least rights, and nothing in them moves unless a
+commit moves it.
 
 zizmor and the schemas look at them in `make lint`.
 """
@@ -16,8 +17,15 @@ import yaml
 from tools.root import ROOT
 
 FILES = sorted((ROOT / ".github" / "workflows").iterdir())
-WORKFLOWS: dict[str, dict[str, Any]] = {path.stem: yaml.load(path.read_text(), Loader=yaml.BaseLoader) for path in FILES}  # noqa: S506  strings only
-JOBS = {(name, job): body for name, workflow in WORKFLOWS.items() for job, body in workflow["jobs"].items()}
+WORKFLOWS: dict[str, dict[str, Any]] = {
+    path.stem: yaml.load(path.read_text(), Loader=yaml.BaseLoader)  # noqa: S506  strings only
+    for path in FILES
+}
+JOBS = {
+    (name, job): body
+    for name, workflow in WORKFLOWS.items()
+    for job, body in workflow["jobs"].items()
+}
 
 
 def test_there_are_these_workflows_and_jobs() -> None:
@@ -28,7 +36,11 @@ def test_there_are_these_workflows_and_jobs() -> None:
 def test_actions_are_pinned_by_commit_with_their_version(path: Path) -> None:
     used = re.findall(r"uses: (.+)", path.read_text())
     assert used
-    assert [each for each in used if not re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40}  # v\d+\.\d+\.\d+", each)] == []
+    assert [
+        each
+        for each in used
+        if not re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40}  # v\d+\.\d+\.\d+", each)
+    ] == []
 
 
 def test_an_action_is_the_same_everywhere() -> None:
@@ -36,7 +48,10 @@ def test_an_action_is_the_same_everywhere() -> None:
     assert len(used) == len({each.partition("@")[0] for each in used})
 
 
-@pytest.mark.parametrize(("name", "rights"), [("test", {"contents": "read"}), ("deploy", {"contents": "read", "id-token": "write"})])
+@pytest.mark.parametrize(
+    ("name", "rights"),
+    [("test", {"contents": "read"}), ("deploy", {"contents": "read", "id-token": "write"})],
+)
 def test_a_job_has_the_rights_it_needs_and_no_other(name: str, rights: dict[str, str]) -> None:
     assert WORKFLOWS[name]["permissions"] == {}
     for job in WORKFLOWS[name]["jobs"].values():
@@ -46,7 +61,9 @@ def test_a_job_has_the_rights_it_needs_and_no_other(name: str, rights: dict[str,
 @pytest.mark.parametrize("job", JOBS.values(), ids=map(".".join, JOBS))
 def test_no_step_runs_what_somebody_else_wrote(job: dict[str, Any]) -> None:
     assert all("${{" not in step.get("run", "") for step in job["steps"])
-    checkouts = [step for step in job["steps"] if step.get("uses", "").startswith("actions/checkout@")]
+    checkouts = [
+        step for step in job["steps"] if step.get("uses", "").startswith("actions/checkout@")
+    ]
     assert [step["with"] for step in checkouts] == [{"persist-credentials": "false"}]
     assert int(job["timeout-minutes"]) <= 120
 
@@ -54,20 +71,32 @@ def test_no_step_runs_what_somebody_else_wrote(job: dict[str, Any]) -> None:
 def test_no_workflow_is_started_by_a_strangers_pull_request_with_rights_or_secrets() -> None:
     assert WORKFLOWS["test"]["on"].keys() == {"push", "pull_request", "schedule"}
     assert WORKFLOWS["deploy"]["on"].keys() == {"workflow_dispatch", "release"}
-    assert not [path.name for path in FILES if re.search(r"pull_request_target|workflow_run|\bsecrets\b", path.read_text())]
+    assert not [
+        path.name
+        for path in FILES
+        if re.search(r"pull_request_target|workflow_run|\bsecrets\b", path.read_text())
+    ]
 
 
 def test_a_deployment_belongs_to_an_environment_and_builds_before_it_may_do_anything() -> None:
     job = JOBS["deploy", "deploy"]
     assert job["environment"] == "${{ inputs.environment || 'prod' }}"
-    assert WORKFLOWS["deploy"]["on"]["workflow_dispatch"]["inputs"]["environment"]["options"] == ["dev", "prod"]
+    assert WORKFLOWS["deploy"]["on"]["workflow_dispatch"]["inputs"]["environment"]["options"] == [
+        "dev",
+        "prod",
+    ]
     steps = [step.get("run", step.get("uses", "")).partition("@")[0] for step in job["steps"]]
     assert steps.index("make build") < steps.index("aws-actions/configure-aws-credentials")
     assert not [step for step in steps if "cache" in step]
 
 
 def test_ci_runs_what_contributing_says() -> None:
-    assert {step["run"] for job in WORKFLOWS["test"]["jobs"].values() for step in job["steps"] if "run" in step} == {
+    assert {
+        step["run"]
+        for job in WORKFLOWS["test"]["jobs"].values()
+        for step in job["steps"]
+        if "run" in step
+    } == {
         "make test",
         "make audit",
     }

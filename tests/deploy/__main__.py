@@ -1,6 +1,8 @@
-"""`make deploy-test`: the whole template deployed into fakecloud on 127.0.0.1, read back, updated and deleted.
+"""`make deploy-test`: the whole template deployed into fakecloud on 127.0.0.1, read back, updated
+and deleted.
 
-It proves the wiring only: without a container engine no function runs, and fakecloud calls every custom resource complete.
+It proves the wiring only: without a container engine no function runs, and fakecloud calls every
+custom resource complete.
 """
 
 from __future__ import annotations
@@ -22,13 +24,23 @@ EARLIER: Final = "0bcfc45"  # the last version before stacks for a function of o
 ENDPOINT: Final = "https://search-existing-abc123.us-east-1.es.amazonaws.com"
 ARN: Final = "arn:aws:es:us-east-1:123456789012:domain/existing"
 EXISTING: Final = {"OpenSearchEndpoint": ENDPOINT, "OpenSearchDomainArn": ARN}
-CHANGED: Final = {"LogText": "false", "LogRetentionDays": "30", "DeadLetterRetentionDays": "60", "DomainVolumeGiB": "20"}
+CHANGED: Final = {
+    "LogText": "false",
+    "LogRetentionDays": "30",
+    "DeadLetterRetentionDays": "60",
+    "DomainVolumeGiB": "20",
+}
 IN_VPC: Final = {"IsInVpc", "MakesFunctionsGroup", "CreatesDomainInVpc"}
 INSTALLING: Final = {"InstallsKibana", "Monitors"}  # the monitor comes where the stack installs
 WITH_DOMAIN: Final = {"CreatesDomain", "HasKibanaSecret", *INSTALLING}
 PLACES: Final = {f"HasLogGroup{place}" for place in range(1, 61)}
 # only where a parameter asks for it
-WANTED: Final = {"HasAlarmEmail", *(f"HasMoreLogs{number}" for number in range(1, 6)), "HasLogGroups", *PLACES}
+WANTED: Final = {
+    "HasAlarmEmail",
+    *(f"HasMoreLogs{number}" for number in range(1, 6)),
+    "HasLogGroups",
+    *PLACES,
+}
 SEVEN: Final = tuple(f"/aws/lambda/my-fn-{number}" for number in range(1, 8))
 MORE: Final = {
     "MoreLogGroups": "/aws/lambda/other,/more",
@@ -45,13 +57,19 @@ def main() -> int:
     if binary is None:
         named = os.environ.get("FAKECLOUD")
         missing = f"FAKECLOUD={named} is not a program" if named else "fakecloud is not on PATH"
-        print(f"NOT RUN: {missing}. Get it with `{INSTALL}`, or give FAKECLOUD=/path/to/fakecloud.", file=sys.stderr)
+        print(
+            f"NOT RUN: {missing}. Get it with `{INSTALL}`, or give FAKECLOUD=/path/to/fakecloud.",
+            file=sys.stderr,
+        )
         return 2
     end_once_when_told()
     logging.getLogger("samtranslator").setLevel(logging.ERROR)
     report = Report()
     try:
-        with tempfile.TemporaryDirectory(prefix="deploy-test-") as folder, started(binary, Path(folder) / "fakecloud.log"):
+        with (
+            tempfile.TemporaryDirectory(prefix="deploy-test-") as folder,
+            started(binary, Path(folder) / "fakecloud.log"),
+        ):
             template = packaged(Path(folder))
             own_domain(Stack("own", template), report)
             existing_domain(Stack("existing", template), report)
@@ -105,7 +123,12 @@ def existing_domain(stack: Stack, report: Report) -> None:
     report.read_back(wiring.existing_domain, stack, endpoint=ENDPOINT, arn=ARN)
     report.chapter("update, InstallKibana=true")
     stack.deploy(**EXISTING, InstallKibana="true")
-    report.read_back(wiring.made, stack, absent=(IN_VPC | WITH_DOMAIN | WANTED) - INSTALLING, status="UPDATE_COMPLETE")
+    report.read_back(
+        wiring.made,
+        stack,
+        absent=(IN_VPC | WITH_DOMAIN | WANTED) - INSTALLING,
+        status="UPDATE_COMPLETE",
+    )
     report.read_back(wiring.signs, stack, arn=ARN)
     report.chapter(f"update, {' '.join(f'{name}={value}' for name, value in MORE.items())}")
     for name in MORE["MoreLogGroups"].split(","):
@@ -125,11 +148,18 @@ def in_a_vpc(stack: Stack, report: Report) -> None:
     ec2 = client("ec2")
     vpc = ec2.create_vpc(CidrBlock="10.7.0.0/16")["Vpc"]["VpcId"]
     subnets = [
-        ec2.create_subnet(VpcId=vpc, CidrBlock=f"10.7.{number}.0/24", AvailabilityZone=f"us-east-1{zone}")["Subnet"]["SubnetId"]
+        ec2.create_subnet(
+            VpcId=vpc, CidrBlock=f"10.7.{number}.0/24", AvailabilityZone=f"us-east-1{zone}"
+        )["Subnet"]["SubnetId"]
         for number, zone in enumerate("ab")
     ]
     report.chapter("create, CreateDomain=true Network=vpc DomainInstanceCount=2")
-    parameters = {"CreateDomain": "true", "Network": "vpc", "VpcId": vpc, "DomainInstanceCount": "2"}
+    parameters = {
+        "CreateDomain": "true",
+        "Network": "vpc",
+        "VpcId": vpc,
+        "DomainInstanceCount": "2",
+    }
     stack.deploy(**parameters, VpcSubnetId=subnets[0], VpcSecondSubnetId=subnets[1])
     report.read_back(wiring.made, stack, absent=WANTED)
     report.read_back(wiring.network, stack, subnets=subnets)
@@ -138,7 +168,9 @@ def in_a_vpc(stack: Stack, report: Report) -> None:
 
 
 def own_function(stack: Stack, report: Report) -> None:
-    """A stack without the classifier, for seven functions: created, changed, with the classifier and without it again, deleted."""
+    """A stack without the classifier, for seven functions: created, changed, with the classifier
+    and without it again, deleted.
+    """
     for group in (*SEVEN, "/aws/lambda/eighth"):
         client("logs").create_log_group(logGroupName=group)
     parameters = EXISTING | {"InstallKibana": "true", "Inference": "false"}
@@ -147,7 +179,9 @@ def own_function(stack: Stack, report: Report) -> None:
     report.chapter("create, Inference=false with seven names in LogGroups")
     stack.deploy(**parameters, LogGroups=",".join(SEVEN))
     report.read_back(wiring.made, stack, absent=absent)
-    report.read_back(wiring.log_groups, stack, groups=dict(enumerate(SEVEN, start=1)), pattern="prediction")
+    report.read_back(
+        wiring.log_groups, stack, groups=dict(enumerate(SEVEN, start=1)), pattern="prediction"
+    )
     report.read_back(wiring.alarms, stack, absent=absent | {"CreatesDomain"})
     report.chapter("update, one name taken out, one added, another pattern")
     changed = (*SEVEN[:2], "", *SEVEN[3:], "/aws/lambda/eighth")
@@ -156,19 +190,29 @@ def own_function(stack: Stack, report: Report) -> None:
     report.read_back(wiring.log_groups, stack, groups=groups, pattern="{ $.label = * }")
     report.read_back(wiring.not_subscribed, stack, group=SEVEN[2])
     report.chapter("update, Inference=true and false again")
-    stack.deploy(**(parameters | {"Inference": "true"}), LogGroups=",".join(changed), LogFilterPattern="{ $.label = * }")
+    stack.deploy(
+        **(parameters | {"Inference": "true"}),
+        LogGroups=",".join(changed),
+        LogFilterPattern="{ $.label = * }",
+    )
     report.read_back(wiring.api, stack, authorization="AWS_IAM")
-    report.read_back(life.without_inference, stack, parameters=parameters | {"LogGroups": ",".join(changed)})
+    report.read_back(
+        life.without_inference, stack, parameters=parameters | {"LogGroups": ",".join(changed)}
+    )
     report.chapter("delete")
     report.read_back(life.deleted, stack)
 
 
 def upgraded(stack: Stack, report: Report) -> None:
-    """A stack of an earlier version with further log groups becomes one of this version: nothing is made anew, and nothing goes."""
+    """A stack of an earlier version with further log groups becomes one of this version: nothing is
+    made anew, and nothing goes.
+    """
     report.chapter(f"upgrade from {EARLIER}, with MoreLogGroups")
     former = earlier(stack, EARLIER)
     if former is None:
-        report.leave_out(f"the upgrade from {EARLIER}", "this copy of the repository does not have that version")
+        report.leave_out(
+            f"the upgrade from {EARLIER}", "this copy of the repository does not have that version"
+        )
         return
     groups = {"MoreLogGroups": "/upgraded/first,/upgraded/second"}
     for name in groups["MoreLogGroups"].split(","):
@@ -183,10 +227,18 @@ def upgraded(stack: Stack, report: Report) -> None:
 def left_out(report: Report) -> None:
     """The resources that fakecloud does not support."""
     report.chapter("elsewhere")
-    report.leave_out("that contradicting parameters are refused", "fakecloud reads no Rules; tests/template evaluates them")
-    report.leave_out("that the list of log groups is taken apart", "fakecloud cannot; it was given the names")
+    report.leave_out(
+        "that contradicting parameters are refused",
+        "fakecloud reads no Rules; tests/template evaluates them",
+    )
+    report.leave_out(
+        "that the list of log groups is taken apart", "fakecloud cannot; it was given the names"
+    )
     report.leave_out("that a parameter has an allowed value and pattern", "fakecloud takes any")
-    report.leave_out("that a create that fails leaves nothing, retained or not", "fakecloud says ROLLBACK_COMPLETE and leaves all it made")
+    report.leave_out(
+        "that a create that fails leaves nothing, retained or not",
+        "fakecloud says ROLLBACK_COMPLETE and leaves all it made",
+    )
 
 
 if __name__ == "__main__":

@@ -45,16 +45,36 @@ class Stack:
         """Run `sam deploy` with these parameters. Raises `UserError` if it fails."""
         path = self.template.with_name(f"{self.name}.json")
         path.write_text(json.dumps(_transformed(self.source(), parameters)), encoding="utf-8")
-        options = ["--resolve-s3", "--no-confirm-changeset", "--no-progressbar", "--capabilities", "CAPABILITY_IAM"]
-        overrides = ["--parameter-overrides", *(f'{name}="{value}"' for name, value in parameters.items())]  # quoted: sam splits at spaces
+        options = [
+            "--resolve-s3",
+            "--no-confirm-changeset",
+            "--no-progressbar",
+            "--capabilities",
+            "CAPABILITY_IAM",
+        ]
+        overrides = [
+            "--parameter-overrides",
+            *(f'{name}="{value}"' for name, value in parameters.items()),
+        ]  # quoted: sam splits at spaces
         tags = ["--tags", "Application=prediction-monitor"]
-        _sam("deploy", "--template-file", str(path), "--stack-name", self.name, *options, *tags, *overrides)
+        _sam(
+            "deploy",
+            "--template-file",
+            str(path),
+            "--stack-name",
+            self.name,
+            *options,
+            *tags,
+            *overrides,
+        )
 
     def delete(self) -> None:
         """Delete the stack, and wait until it is gone."""
         formation = client("cloudformation")
         formation.delete_stack(StackName=self.name)
-        formation.get_waiter("stack_delete_complete").wait(StackName=self.name, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+        formation.get_waiter("stack_delete_complete").wait(
+            StackName=self.name, WaiterConfig={"Delay": 1, "MaxAttempts": 60}
+        )
 
     def source(self) -> dict[str, Any]:
         """The built template."""
@@ -65,7 +85,10 @@ class Stack:
         return status
 
     def outputs(self) -> dict[str, str]:
-        return {output["OutputKey"]: output["OutputValue"] for output in self._described().get("Outputs", [])}
+        return {
+            output["OutputKey"]: output["OutputValue"]
+            for output in self._described().get("Outputs", [])
+        }
 
     def resources(self) -> dict[str, str]:
         """The physical id of each resource, by logical id."""
@@ -76,7 +99,11 @@ class Stack:
         return {each["LogicalResourceId"]: each["ResourceType"] for each in self._summaries()}
 
     def _summaries(self) -> list[dict[str, str]]:
-        pages = client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=self.name)
+        pages = (
+            client("cloudformation")
+            .get_paginator("list_stack_resources")
+            .paginate(StackName=self.name)
+        )
         return [each for page in pages for each in page["StackResourceSummaries"]]
 
     def _described(self) -> dict[str, Any]:
@@ -99,8 +126,16 @@ def packaged(folder: Path) -> Path:
 
 
 def earlier(stack: Stack, version: str) -> Stack | None:
-    """Package the template of an earlier version with the present packages; None if git does not have that version."""
-    shown = subprocess.run(["git", "show", f"{version}:template.yaml"], cwd=ROOT, capture_output=True, text=True, check=False)
+    """Package the template of an earlier version with the present packages; None if git does not
+    have that version.
+    """
+    shown = subprocess.run(
+        ["git", "show", f"{version}:template.yaml"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if shown.returncode:
         return None
     path = stack.template.with_name(f"{version}.yaml")
@@ -108,8 +143,12 @@ def earlier(stack: Stack, version: str) -> Stack | None:
     template = load(path)
     for name, resource in template["Resources"].items():
         if resource["Type"] == "AWS::Serverless::Function":
-            resource["Properties"]["CodeUri"] = stack.source()["Resources"][name]["Properties"]["CodeUri"]
-    path.write_text(json.dumps(template).replace('"Fn::Condition"', '"Condition"'), encoding="utf-8")  # `!Condition`, as load reads it
+            resource["Properties"]["CodeUri"] = stack.source()["Resources"][name]["Properties"][
+                "CodeUri"
+            ]
+    path.write_text(
+        json.dumps(template).replace('"Fn::Condition"', '"Condition"'), encoding="utf-8"
+    )  # `!Condition`, as load reads it
     return Stack(stack.name, path)
 
 
@@ -120,23 +159,29 @@ def find(setting: str | None) -> str | None:
 
 @contextmanager
 def started(binary: str, output: Path) -> Iterator[None]:
-    """Run fakecloud on a free port of 127.0.0.1; this process and its children then use it instead of AWS.
+    """Run fakecloud on a free port of 127.0.0.1; this process and its children then use it instead
+    of AWS.
 
-    Its output goes to `output`. It uses no container engine even if there is one, so that the results are the same on all machines.
+    Its output goes to `output`. It uses no container engine even if there is one, so that the
+    results are the same on all machines.
     """
     address = f"127.0.0.1:{free_port()}"
     _reach_nothing_but(f"http://{address}")
     environment = dict(os.environ) | {"FAKECLOUD_CONTAINER_CLI": "false"}
     with (
         output.open("wb") as written,
-        running([binary, "--addr", address], environment=environment, folder=ROOT, output=written) as process,
+        running(
+            [binary, "--addr", address], environment=environment, folder=ROOT, output=written
+        ) as process,
     ):
         _wait_until_it_answers(f"http://{address}", process, output)
         yield
 
 
 def _reach_nothing_but(url: str) -> None:
-    """Remove the settings of AWS, fakecloud and proxies from the environment, so that the user's profile or token is not used."""
+    """Remove the settings of AWS, fakecloud and proxies from the environment, so that the user's
+    profile or token is not used.
+    """
     for name in list(os.environ):
         if name.startswith(("AWS_", "FAKECLOUD_")) or name.lower().endswith("_proxy"):
             del os.environ[name]
@@ -161,26 +206,41 @@ def _wait_until_it_answers(url: str, process: subprocess.Popen[bytes], output: P
         except requests.RequestException:
             pass
         time.sleep(POLL_SECONDS)
-    raise UserError(f"fakecloud does not answer on {url}; it said:\n{output.read_text(errors='replace')[-2000:]}")
+    raise UserError(
+        f"fakecloud does not answer on {url}; it said:\n{output.read_text(errors='replace')[-2000:]}"
+    )
 
 
 def _sam(*arguments: str) -> None:
     command = [str(Path(sys.executable).with_name("sam")), *arguments]
     try:
-        subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=SAM_SECONDS, check=True)
+        subprocess.run(
+            command,
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=SAM_SECONDS,
+            check=True,
+        )
     except subprocess.TimeoutExpired:
         raise UserError(f"{' '.join(['sam', *arguments])} took more than {SAM_SECONDS} s") from None
     except subprocess.CalledProcessError as problem:
-        raise UserError(f"{' '.join(['sam', *arguments])} failed:\n{problem.stdout[-2000:]}{problem.stderr[-2000:]}") from None
+        raise UserError(
+            f"{' '.join(['sam', *arguments])} failed:\n{problem.stdout[-2000:]}{problem.stderr[-2000:]}"
+        ) from None
 
 
 def _transformed(template: dict[str, Any], parameters: dict[str, str]) -> dict[str, Any]:
     """Transform the template with the same SAM translator as AWS.
 
-    fakecloud's own transform loses `EventInvokeConfig` and the conditions of functions, and takes no parameter for the kind of deployment.
-    It also does not split lists, so values that are computed from parameters alone are inserted as text.
+    fakecloud's own transform loses `EventInvokeConfig` and the conditions of functions, and takes
+    no parameter for the kind of deployment. It also does not split lists, so values that are
+    computed from parameters alone are inserted as text.
     """
-    values = {name: parameter["Default"] for name, parameter in template["Parameters"].items()} | parameters
+    values = {
+        name: parameter["Default"] for name, parameter in template["Parameters"].items()
+    } | parameters
     made: dict[str, Any] = Translator({}, Parser()).translate(template, values)
     return {part: _computed(content, values) for part, content in made.items()}
 

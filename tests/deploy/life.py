@@ -10,7 +10,14 @@ from botocore.exceptions import ClientError
 
 from tests.deploy.cloud import Stack, client
 from tests.deploy.report import Report
-from tests.deploy.wiring import LIVE_FUNCTION, configuration, described_domain, group_name, live, role_name
+from tests.deploy.wiring import (
+    LIVE_FUNCTION,
+    configuration,
+    described_domain,
+    group_name,
+    live,
+    role_name,
+)
 
 KEPT: Final = {
     "DeadLetterBucket",
@@ -23,25 +30,42 @@ KEPT: Final = {
     "HashKey",
     "MasterUser",
 }
-MADE_BY_SAM: Final = ("InferenceFunction", "ServerlessDeploymentApplication")  # version, alias, CodeDeploy's
+MADE_BY_SAM: Final = (
+    "InferenceFunction",
+    "ServerlessDeploymentApplication",
+)  # version, alias, CodeDeploy's
 VERSION: Final = re.compile(r"\w+FunctionVersion[0-9a-f]{10}")
 PROBES: Final[dict[str, Callable[[str], Any]]] = {
     "AWS::ApiGatewayV2::Api": lambda name: client("apigatewayv2").get_api(ApiId=name),
-    "AWS::CloudWatch::Alarm": lambda name: client("cloudwatch").describe_alarms(AlarmNames=[name])["MetricAlarms"],
-    "AWS::CodeDeploy::Application": lambda name: client("codedeploy").get_application(applicationName=name),
+    "AWS::CloudWatch::Alarm": lambda name: client("cloudwatch").describe_alarms(AlarmNames=[name])[
+        "MetricAlarms"
+    ],
+    "AWS::CodeDeploy::Application": lambda name: client("codedeploy").get_application(
+        applicationName=name
+    ),
     "AWS::EC2::SecurityGroup": lambda name: client("ec2").describe_security_groups(GroupIds=[name]),
-    "AWS::CloudWatch::Dashboard": lambda name: client("cloudwatch").get_dashboard(DashboardName=name),
+    "AWS::CloudWatch::Dashboard": lambda name: client("cloudwatch").get_dashboard(
+        DashboardName=name
+    ),
     "AWS::SNS::Topic": lambda name: client("sns").get_topic_attributes(TopicArn=name),
     "AWS::Events::Rule": lambda name: client("events").describe_rule(Name=name),
     "AWS::IAM::Role": lambda name: client("iam").get_role(RoleName=role_name(name)),
     "AWS::Lambda::Function": lambda name: client("lambda").get_function(FunctionName=name),
-    "AWS::Logs::LogGroup": lambda name: client("logs").describe_log_groups(logGroupNamePrefix=group_name(name))["logGroups"],
+    "AWS::Logs::LogGroup": lambda name: client("logs").describe_log_groups(
+        logGroupNamePrefix=group_name(name)
+    )["logGroups"],
     "AWS::Logs::ResourcePolicy": lambda name: [
-        each for each in client("logs").describe_resource_policies()["resourcePolicies"] if each["policyName"] == name
+        each
+        for each in client("logs").describe_resource_policies()["resourcePolicies"]
+        if each["policyName"] == name
     ],
-    "AWS::OpenSearchService::Domain": lambda name: client("opensearch").describe_domain(DomainName=name),
+    "AWS::OpenSearchService::Domain": lambda name: client("opensearch").describe_domain(
+        DomainName=name
+    ),
     "AWS::S3::Bucket": lambda name: client("s3").head_bucket(Bucket=name),
-    "AWS::SecretsManager::Secret": lambda name: client("secretsmanager").get_secret_value(SecretId=name),
+    "AWS::SecretsManager::Secret": lambda name: client("secretsmanager").get_secret_value(
+        SecretId=name
+    ),
 }
 
 
@@ -50,7 +74,10 @@ def unchanged(stack: Stack, report: Report, *, parameters: dict[str, str]) -> No
     before = _state(stack)
     stack.deploy(**parameters)
     report.equal(f"changes in {', '.join(before)}", _differing(before, _state(stack)), [])
-    report.leave_out("that sam deploy finds nothing to do", "fakecloud lists every resource in a change set, and executes it")
+    report.leave_out(
+        "that sam deploy finds nothing to do",
+        "fakecloud lists every resource in a change set, and executes it",
+    )
 
 
 def updated(stack: Stack, report: Report, *, parameters: dict[str, str]) -> None:
@@ -64,36 +91,57 @@ def updated(stack: Stack, report: Report, *, parameters: dict[str, str]) -> None
 
 
 def upgraded(stack: Stack, report: Report, *, former: Stack, parameters: dict[str, str]) -> None:
-    """An upgrade keeps every resource of the earlier template, and replaces only the versions of functions."""
+    """An upgrade keeps every resource of the earlier template, and replaces only the versions of
+    functions.
+    """
     before = former.resources()
     subscribed = _subscription(before)
     stack.deploy(**parameters)
     after = stack.resources()
     report.equal("status", stack.status(), "UPDATE_COMPLETE")
-    report.equal("what went", sorted(name for name in before if name not in after and not VERSION.fullmatch(name)), [])
+    report.equal(
+        "what went",
+        sorted(name for name in before if name not in after and not VERSION.fullmatch(name)),
+        [],
+    )
     report.equal("made anew", _made_anew(stack, before, after), [])
-    report.leave_out("that the installer's resource keeps its id", "it is the installer's answer, in whose place fakecloud invents one")
+    report.leave_out(
+        "that the installer's resource keeps its id",
+        "it is the installer's answer, in whose place fakecloud invents one",
+    )
     report.equal("the subscription of the inference function", _subscription(after), subscribed)
 
 
 def without_inference(stack: Stack, report: Report, *, parameters: dict[str, str]) -> None:
     """`Inference=false` takes API and inference function away, and nothing else."""
     before, kinds = stack.resources(), stack.kinds()
-    wanted = {name for name, each in stack.source()["Resources"].items() if each.get("Condition") == "HasInference"}
+    wanted = {
+        name
+        for name, each in stack.source()["Resources"].items()
+        if each.get("Condition") == "HasInference"
+    }
     stack.deploy(**parameters)
     after = stack.resources()
     gone = sorted(set(before) - set(after))
     report.equal(
-        "what went and was not the classifier's", [name for name in gone if name not in wanted and not name.startswith(MADE_BY_SAM)], []
+        "what went and was not the classifier's",
+        [name for name in gone if name not in wanted and not name.startswith(MADE_BY_SAM)],
+        [],
     )
     report.equal("what is left of the classifier", sorted(wanted & set(after)), [])
     report.equal("made anew", _made_anew(stack, before, after), [])
     probed = [name for name in gone if kinds[name] in PROBES and name not in KEPT]
-    report.equal("what is left of it in AWS", [name for name in probed if _exists(kinds[name], before[name])], [])
+    report.equal(
+        "what is left of it in AWS",
+        [name for name in probed if _exists(kinds[name], before[name])],
+        [],
+    )
 
 
 def new_version(stack: Stack, report: Report) -> None:
-    """A setting of the inference function that changed is in a version of its own, which the alias names."""
+    """A setting of the inference function that changed is in a version of its own, which the alias
+    names.
+    """
     version = live(stack)["FunctionVersion"]
     if version == "1":
         why = "fakecloud keeps a version whose description changed, where AWS publishes another; live stays at 1"
@@ -105,10 +153,14 @@ def new_version(stack: Stack, report: Report) -> None:
 
 
 def deleted(stack: Stack, report: Report) -> None:
-    """Deleting the stack keeps the resources with data and the key to them, and deletes everything else."""
+    """Deleting the stack keeps the resources with data and the key to them, and deletes everything
+    else.
+    """
     ids, kinds = stack.resources(), stack.kinds()
     probed = sorted(name for name in ids if kinds[name] in PROBES)
-    report.equal("missing before", [name for name in probed if not _exists(kinds[name], ids[name])], [])
+    report.equal(
+        "missing before", [name for name in probed if not _exists(kinds[name], ids[name])], []
+    )
     stack.delete()
     left = {name for name in probed if _exists(kinds[name], ids[name])}
     kept = KEPT & set(probed)
@@ -126,20 +178,32 @@ def _state(stack: Stack) -> dict[str, Any]:
         "outputs": stack.outputs(),
         "functions": [configuration(name) for name in functions],
         "alias": live(stack),
-        "secrets": {name: client("secretsmanager").get_secret_value(SecretId=arn)["SecretString"] for name, arn in secrets.items()},
+        "secrets": {
+            name: client("secretsmanager").get_secret_value(SecretId=arn)["SecretString"]
+            for name, arn in secrets.items()
+        },
         "domain": described_domain(ids["Domain"]),
         "subscription": _subscription(ids),
     }
 
 
 def _subscription(ids: dict[str, str]) -> Any:
-    return client("logs").describe_subscription_filters(logGroupName=group_name(ids["InferenceLogGroup"]))["subscriptionFilters"]
+    return client("logs").describe_subscription_filters(
+        logGroupName=group_name(ids["InferenceLogGroup"])
+    )["subscriptionFilters"]
 
 
 def _made_anew(stack: Stack, before: dict[str, str], after: dict[str, str]) -> list[str]:
     """What is there under another physical id; a custom resource's is its function's to say."""
     kinds = stack.kinds()
-    return _differing({name: each for name, each in before.items() if name in after and not kinds[name].startswith("Custom::")}, after)
+    return _differing(
+        {
+            name: each
+            for name, each in before.items()
+            if name in after and not kinds[name].startswith("Custom::")
+        },
+        after,
+    )
 
 
 def _differing(before: dict[str, Any], after: dict[str, Any]) -> list[str]:

@@ -31,15 +31,23 @@ class Report:
             print(f"  ok           {what}: {_short(seen)}", flush=True)
         else:
             self.failed += 1
-            print(f"  FAILED       {what}: {_plain(seen)} was seen where {_plain(expected)} was expected", flush=True)
+            print(
+                f"  FAILED       {what}: {_plain(seen)} was seen where {_plain(expected)} was expected",
+                flush=True,
+            )
 
     def read_back(self, check: Callable[..., None], stack: Stack, **wanted: Any) -> None:
-        """Run the checks of one resource; one that cannot be read back has failed, and the others go on."""
+        """Run the checks of one resource; one that cannot be read back has failed, and the others
+        go on.
+        """
         try:
             check(stack, self, **wanted)
         except (BotoCoreError, ClientError, LookupError, TypeError, ValueError) as problem:
             self.failed += 1
-            print(f"  FAILED       {check.__name__} cannot be read back ({type(problem).__name__}: {problem})", flush=True)
+            print(
+                f"  FAILED       {check.__name__} cannot be read back ({type(problem).__name__}: {problem})",
+                flush=True,
+            )
 
     def stopped(self, problem: Exception) -> None:
         """Report the reason why the run ended early."""

@@ -18,14 +18,22 @@ LIVE_FUNCTION = "InferenceFunction"
 INSTALLERS = "the installer's answer, in whose place fakecloud puts the name of the attribute"
 
 
-def made(stack: Stack, report: Report, *, absent: set[str], status: str = "CREATE_COMPLETE") -> None:
-    """Every resource and output of the template is there, except those whose condition is in `absent`."""
+def made(
+    stack: Stack, report: Report, *, absent: set[str], status: str = "CREATE_COMPLETE"
+) -> None:
+    """Every resource and output of the template is there, except those whose condition is in
+    `absent`.
+    """
     template = stack.source()
     report.equal("status", stack.status(), status)
     named = set(template["Resources"])
     wanted = {name for name in named if template["Resources"][name].get("Condition") not in absent}
     report.equal("resources of the template", named & set(stack.resources()), wanted)
-    outputs = {name: each["Value"] for name, each in template["Outputs"].items() if each.get("Condition") not in absent}
+    outputs = {
+        name: each["Value"]
+        for name, each in template["Outputs"].items()
+        if each.get("Condition") not in absent
+    }
     report.equal("outputs", set(stack.outputs()), set(outputs))
     ids = stack.resources()
     refs = {name: value["Ref"] for name, value in outputs.items() if value.get("Ref") in ids}
@@ -34,79 +42,139 @@ def made(stack: Stack, report: Report, *, absent: set[str], status: str = "CREAT
 
 
 def subscription(stack: Stack, report: Report) -> None:
-    """The matching lines of each subscribed log group go to the shipper, which lets these groups in."""
+    """The matching lines of each subscribed log group go to the shipper, which lets these groups
+    in.
+    """
     ids = stack.resources()
     subscribed = [each for each in read(stack.template).subscriptions if each[0] in ids]
     for group, pattern, function in subscribed:
-        (found,) = client("logs").describe_subscription_filters(logGroupName=group_name(ids[group]))["subscriptionFilters"]
+        (found,) = client("logs").describe_subscription_filters(
+            logGroupName=group_name(ids[group])
+        )["subscriptionFilters"]
         report.equal(f"pattern of the subscription of {group}", found["filterPattern"], pattern)
         report.equal("its destination", function_name(found["destinationArn"]), ids[function])
     statements = permissions(ids["ShipperFunction"])
-    callers = {(each["Principal"]["Service"], group_name(each["Condition"]["ArnLike"]["AWS:SourceArn"])) for each in statements}
-    groups = {group for group, _, _ in subscribed} | ({"MonitorLogGroup"} & ids.keys())  # the laptop's stack has no monitor to subscribe
+    callers = {
+        (each["Principal"]["Service"], group_name(each["Condition"]["ArnLike"]["AWS:SourceArn"]))
+        for each in statements
+    }
+    groups = {group for group, _, _ in subscribed} | (
+        {"MonitorLogGroup"} & ids.keys()
+    )  # the laptop's stack has no monitor to subscribe
     expected = {("logs.amazonaws.com", group_name(ids[group])) for group in groups}
     report.equal("who may invoke the shipper", callers, expected)
 
 
 def dead_letters(stack: Stack, report: Report, *, days: int) -> None:
-    """A payload that failed three times goes into the bucket, which is closed, and from there to the replay."""
+    """A payload that failed three times goes into the bucket, which is closed, and from there to
+    the replay.
+    """
     ids = stack.resources()
     config = client("lambda").get_function_event_invoke_config(FunctionName=ids["ShipperFunction"])
     bucket = ids["DeadLetterBucket"]
     report.equal(
-        "where the shipper's failed payloads go", config["DestinationConfig"]["OnFailure"]["Destination"], f"arn:aws:s3:::{bucket}"
+        "where the shipper's failed payloads go",
+        config["DestinationConfig"]["OnFailure"]["Destination"],
+        f"arn:aws:s3:::{bucket}",
     )
     report.equal("retries before that", config["MaximumRetryAttempts"], 2)
     replay = client("lambda").get_function_event_invoke_config(FunctionName=ids["ReplayFunction"])
     report.equal("retries of the replay", replay["MaximumRetryAttempts"], 0)
     s3 = client("s3")
     (rule,) = s3.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]
-    report.equal("days that the bucket keeps them", (rule["Status"], rule["Expiration"]["Days"]), ("Enabled", days))
+    report.equal(
+        "days that the bucket keeps them",
+        (rule["Status"], rule["Expiration"]["Days"]),
+        ("Enabled", days),
+    )
     closed = s3.get_public_access_block(Bucket=bucket)["PublicAccessBlockConfiguration"]
     report.equal("the bucket's public access", closed, dict.fromkeys(closed, True))
-    (encryption,) = s3.get_bucket_encryption(Bucket=bucket)["ServerSideEncryptionConfiguration"]["Rules"]
-    report.equal("its encryption", encryption["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"], "AES256")
+    (encryption,) = s3.get_bucket_encryption(Bucket=bucket)["ServerSideEncryptionConfiguration"][
+        "Rules"
+    ]
+    report.equal(
+        "its encryption", encryption["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"], "AES256"
+    )
     (statement,) = json.loads(s3.get_bucket_policy(Bucket=bucket)["Policy"])["Statement"]
-    report.equal("its policy", (statement["Effect"], statement["Condition"]), ("Deny", {"Bool": {"aws:SecureTransport": "false"}}))
+    report.equal(
+        "its policy",
+        (statement["Effect"], statement["Condition"]),
+        ("Deny", {"Bool": {"aws:SecureTransport": "false"}}),
+    )
     events = client("events")
     rule = events.describe_rule(Name=ids["ReplayFunctionAgain"])
     (target,) = events.list_targets_by_rule(Rule=ids["ReplayFunctionAgain"])["Targets"]
     report.equal(
-        "the replay's schedule", (rule["ScheduleExpression"], function_name(target["Arn"])), ("rate(15 minutes)", ids["ReplayFunction"])
+        "the replay's schedule",
+        (rule["ScheduleExpression"], function_name(target["Arn"])),
+        ("rate(15 minutes)", ids["ReplayFunction"]),
     )
     environment = configuration(ids["ReplayFunction"])["Environment"]["Variables"]
     report.equal("the bucket that it reads", environment["DEAD_LETTER_BUCKET"], bucket)
 
 
 def retention(stack: Stack, report: Report, *, days: int) -> None:
-    """Every log group keeps its lines as long as the parameter says, and every function writes to its own."""
+    """Every log group keeps its lines as long as the parameter says, and every function writes to
+    its own.
+    """
     ids = stack.resources()
     groups = sorted(name for name in ids if name.endswith("LogGroup"))
-    report.equal(f"retention of {', '.join(groups)}", [_retention(ids[name]) for name in groups], [days] * len(groups))
+    report.equal(
+        f"retention of {', '.join(groups)}",
+        [_retention(ids[name]) for name in groups],
+        [days] * len(groups),
+    )
     functions = sorted(name for name in ids if name.endswith("Function"))
-    written = [group_name(configuration(ids[name])["LoggingConfig"]["LogGroup"]) for name in functions]
+    written = [
+        group_name(configuration(ids[name])["LoggingConfig"]["LogGroup"]) for name in functions
+    ]
     report.equal(
         f"log groups of {', '.join(functions)}",
         written,
         [group_name(ids[name.replace("Function", "LogGroup")]) for name in functions],
     )
-    report.leave_out("that their roles may write there and nowhere else", "fakecloud's Ref of a log group is an ARN, AWS's a name")
+    report.leave_out(
+        "that their roles may write there and nowhere else",
+        "fakecloud's Ref of a log group is an ARN, AWS's a name",
+    )
 
 
 def api(stack: Stack, report: Report, *, authorization: str) -> None:
-    """POST /predict reaches the alias `live` of the inference function, which is a published version."""
+    """POST /predict reaches the alias `live` of the inference function, which is a published
+    version.
+    """
     ids = stack.resources()
     gateway = client("apigatewayv2")
     (route,) = gateway.get_routes(ApiId=ids["Api"])["Items"]
-    report.equal("route, and who may use it", (route["RouteKey"], route["AuthorizationType"]), ("POST /predict", authorization))
+    report.equal(
+        "route, and who may use it",
+        (route["RouteKey"], route["AuthorizationType"]),
+        ("POST /predict", authorization),
+    )
     report.leave_out("that an unsigned request is refused", "fakecloud takes any")
-    integration = gateway.get_integration(ApiId=ids["Api"], IntegrationId=route["Target"].rpartition("/")[2])
-    report.equal("it reaches", _qualified(integration["IntegrationUri"]), f"{ids[LIVE_FUNCTION]}:live")
+    integration = gateway.get_integration(
+        ApiId=ids["Api"], IntegrationId=route["Target"].rpartition("/")[2]
+    )
+    report.equal(
+        "it reaches", _qualified(integration["IntegrationUri"]), f"{ids[LIVE_FUNCTION]}:live"
+    )
     (stage,) = gateway.get_stages(ApiId=ids["Api"])["Items"]
     settings = stage["DefaultRouteSettings"]
-    report.equal("requests a second", (settings["ThrottlingRateLimit"], settings["ThrottlingBurstLimit"]), (50, 50))
-    report.equal("where it logs", group_name(stage["AccessLogSettings"]["DestinationArn"]), group_name(ids["ApiLogGroup"]))
-    report.equal("PredictUrl", stack.outputs()["PredictUrl"], f"https://{ids['Api']}.execute-api.{REGION}.amazonaws.com/predict")
+    report.equal(
+        "requests a second",
+        (settings["ThrottlingRateLimit"], settings["ThrottlingBurstLimit"]),
+        (50, 50),
+    )
+    report.equal(
+        "where it logs",
+        group_name(stage["AccessLogSettings"]["DestinationArn"]),
+        group_name(ids["ApiLogGroup"]),
+    )
+    report.equal(
+        "PredictUrl",
+        stack.outputs()["PredictUrl"],
+        f"https://{ids['Api']}.execute-api.{REGION}.amazonaws.com/predict",
+    )
     report.equal("InferenceAlias", stack.outputs()["InferenceAlias"], live(stack)["AliasArn"])
     report.equal("the version behind it", live(stack)["FunctionVersion"], "1")
 
@@ -114,11 +182,23 @@ def api(stack: Stack, report: Report, *, authorization: str) -> None:
 def alarms(stack: Stack, report: Report, *, absent: set[str]) -> None:
     """Every alarm of the template is there, and rings at the topic; the dashboard shows them."""
     ids, template = stack.resources(), stack.source()["Resources"]
-    wanted = {name for name, each in template.items() if each["Type"].endswith("::Alarm") and each.get("Condition") not in absent}
-    found = client("cloudwatch").describe_alarms(AlarmNames=[ids[name] for name in sorted(wanted)], MaxRecords=100)["MetricAlarms"]
+    wanted = {
+        name
+        for name, each in template.items()
+        if each["Type"].endswith("::Alarm") and each.get("Condition") not in absent
+    }
+    found = client("cloudwatch").describe_alarms(
+        AlarmNames=[ids[name] for name in sorted(wanted)], MaxRecords=100
+    )["MetricAlarms"]
     report.equal(f"alarms, of {len(wanted)}", len(found), len(wanted))
-    report.equal("where they ring", {action for each in found for action in each["AlarmActions"]}, {ids["AlarmTopic"]})
-    body = json.loads(client("cloudwatch").get_dashboard(DashboardName=ids["Dashboard"])["DashboardBody"])
+    report.equal(
+        "where they ring",
+        {action for each in found for action in each["AlarmActions"]},
+        {ids["AlarmTopic"]},
+    )
+    body = json.loads(
+        client("cloudwatch").get_dashboard(DashboardName=ids["Dashboard"])["DashboardBody"]
+    )
     shown = {each.rpartition(":")[2] for each in body["widgets"][0]["properties"]["alarms"]}
     differing = shown ^ {ids[name].rpartition(":")[2] for name in wanted}
     report.equal("alarms that are not on the dashboard, or only there", differing, set())
@@ -127,47 +207,84 @@ def alarms(stack: Stack, report: Report, *, absent: set[str]) -> None:
 def tags(stack: Stack, report: Report) -> None:
     """The stack's tags are on its resources."""
     ids = stack.resources()
-    found = client("lambda").list_tags(Resource=configuration(ids["ShipperFunction"])["FunctionArn"])["Tags"]
+    found = client("lambda").list_tags(
+        Resource=configuration(ids["ShipperFunction"])["FunctionArn"]
+    )["Tags"]
     if "Application" in found:
         report.equal("tag of the shipper", found["Application"], "prediction-monitor")
     else:
-        report.leave_out("that the stack's tags are on its resources", "fakecloud does not hand them down")
+        report.leave_out(
+            "that the stack's tags are on its resources", "fakecloud does not hand them down"
+        )
 
 
 def more_logs(stack: Stack, report: Report, *, groups: list[str]) -> None:
     """Every line of further log groups goes to the shipper, which each of them may call."""
     ids = stack.resources()
     for group in groups:
-        (found,) = client("logs").describe_subscription_filters(logGroupName=group)["subscriptionFilters"]
+        (found,) = client("logs").describe_subscription_filters(logGroupName=group)[
+            "subscriptionFilters"
+        ]
         seen = (found.get("filterPattern", ""), function_name(found["destinationArn"]))
         report.equal(f"pattern and destination of {group}", seen, ("", ids["ShipperFunction"]))
-    named = {group_name(each["Condition"]["ArnLike"]["AWS:SourceArn"]) for each in permissions(ids["ShipperFunction"])}
-    own = {group_name(ids[name]) for name in ("InferenceLogGroup", "MonitorLogGroup") if name in ids}
+    named = {
+        group_name(each["Condition"]["ArnLike"]["AWS:SourceArn"])
+        for each in permissions(ids["ShipperFunction"])
+    }
+    own = {
+        group_name(ids[name]) for name in ("InferenceLogGroup", "MonitorLogGroup") if name in ids
+    }
     report.equal("who may invoke the shipper", named, own | {*groups})
 
 
 def log_groups(stack: Stack, report: Report, *, groups: dict[int, str], pattern: str) -> None:
-    """The lines of log groups that log predictions: a filter of one name for each, at its place, and one permission for all."""
+    """The lines of log groups that log predictions: a filter of one name for each, at its place,
+    and one permission for all.
+    """
     ids = stack.resources()
     for place, group in groups.items():
-        (found,) = client("logs").describe_subscription_filters(logGroupName=group)["subscriptionFilters"]
-        seen = (found["filterName"], found.get("filterPattern", ""), function_name(found["destinationArn"]))
-        report.equal(f"name, pattern and destination of {group}", seen, ("prediction-monitor-records", pattern, ids["ShipperFunction"]))
-        report.equal(f"its place, {place}", f"LogGroup{place}" in ids, True)  # noqa: FBT003  what is wanted
-    callers = [each["Condition"]["ArnLike"]["AWS:SourceArn"].rpartition(":log-group:")[2] for each in permissions(ids["ShipperFunction"])]
+        (found,) = client("logs").describe_subscription_filters(logGroupName=group)[
+            "subscriptionFilters"
+        ]
+        seen = (
+            found["filterName"],
+            found.get("filterPattern", ""),
+            function_name(found["destinationArn"]),
+        )
+        report.equal(
+            f"name, pattern and destination of {group}",
+            seen,
+            ("prediction-monitor-records", pattern, ids["ShipperFunction"]),
+        )
+        # what is wanted
+        report.equal(f"its place, {place}", f"LogGroup{place}" in ids, True)  # noqa: FBT003
+    callers = [
+        each["Condition"]["ArnLike"]["AWS:SourceArn"].rpartition(":log-group:")[2]
+        for each in permissions(ids["ShipperFunction"])
+    ]
     own = [f"{group_name(ids[name])}:*:*" for name in ("MonitorLogGroup",) if name in ids]
     report.equal("who may invoke the shipper", sorted(callers), sorted(["*", *own]))
     variables = configuration(ids["ShipperFunction"])["Environment"]["Variables"]
-    report.equal("names of groups in its environment", [each for each in groups.values() if each in str(variables)], [])
+    report.equal(
+        "names of groups in its environment",
+        [each for each in groups.values() if each in str(variables)],
+        [],
+    )
 
 
 def not_subscribed(stack: Stack, report: Report, *, group: str) -> None:
     """A log group whose place in the list is empty has no filter."""
-    report.equal(f"filters of {group}", client("logs").describe_subscription_filters(logGroupName=group)["subscriptionFilters"], [])
+    report.equal(
+        f"filters of {group}",
+        client("logs").describe_subscription_filters(logGroupName=group)["subscriptionFilters"],
+        [],
+    )
 
 
 def concurrency(stack: Stack, report: Report, *, reserved: int) -> None:
-    """The shipper may run as often at once as the parameter says, the inference function as often as the account may."""
+    """The shipper may run as often at once as the parameter says, the inference function as often
+    as the account may.
+    """
     for name, wanted in (("ShipperFunction", reserved), (LIVE_FUNCTION, None)):
         found = client("lambda").get_function_concurrency(FunctionName=stack.resources()[name])
         report.equal(f"concurrency of {name}", found.get("ReservedConcurrentExecutions"), wanted)
@@ -175,64 +292,124 @@ def concurrency(stack: Stack, report: Report, *, reserved: int) -> None:
 
 def written_to(stack: Stack, report: Report, *, address: str) -> None:
     """The address that is notified of an alarm."""
-    found = client("sns").list_subscriptions_by_topic(TopicArn=stack.resources()["AlarmTopic"])["Subscriptions"]
-    report.equal("who is written to", [(each["Protocol"], each["Endpoint"]) for each in found], [("email", address)])
+    found = client("sns").list_subscriptions_by_topic(TopicArn=stack.resources()["AlarmTopic"])[
+        "Subscriptions"
+    ]
+    report.equal(
+        "who is written to",
+        [(each["Protocol"], each["Endpoint"]) for each in found],
+        [("email", address)],
+    )
 
 
 def permissions(function: str) -> list[dict[str, Any]]:
     """The principals that may invoke a function."""
-    found: list[dict[str, Any]] = json.loads(client("lambda").get_policy(FunctionName=function)["Policy"])["Statement"]
+    found: list[dict[str, Any]] = json.loads(
+        client("lambda").get_policy(FunctionName=function)["Policy"]
+    )["Statement"]
     return found
 
 
 def environment(stack: Stack, report: Report, *, log_text: str) -> None:
-    """The inference function and its own settings: whether it logs text, and with which key it hashes."""
+    """The inference function and its own settings: whether it logs text, and with which key it
+    hashes.
+    """
     ids = stack.resources()
     variables = configuration(ids[LIVE_FUNCTION])["Environment"]["Variables"]
     report.equal("LOG_TEXT of the inference function", variables["LOG_TEXT"], log_text)
-    report.equal("HASH_KEY comes from", variables["HASH_KEY"], f"{{{{resolve:secretsmanager:{ids['HashKey']}}}}}")
-    report.leave_out("that HASH_KEY is the secret's value", "fakecloud leaves a dynamic reference as it stands")
+    report.equal(
+        "HASH_KEY comes from",
+        variables["HASH_KEY"],
+        f"{{{{resolve:secretsmanager:{ids['HashKey']}}}}}",
+    )
+    report.leave_out(
+        "that HASH_KEY is the secret's value", "fakecloud leaves a dynamic reference as it stands"
+    )
 
 
 def gradual_deployment(stack: Stack, report: Report) -> None:
     """How a new version gets its requests, and the alarms that take them back."""
     ids = stack.resources()
-    name = ids["InferenceFunctionDeploymentGroup"].rpartition("/")[2]  # fakecloud's `Ref` has the application's name before it
+    name = ids["InferenceFunctionDeploymentGroup"].rpartition("/")[
+        2
+    ]  # fakecloud's `Ref` has the application's name before it
     codedeploy = client("codedeploy")
-    group = codedeploy.get_deployment_group(applicationName=ids["ServerlessDeploymentApplication"], deploymentGroupName=name)[
-        "deploymentGroupInfo"
-    ]
-    report.equal("how requests move to a new version", group["deploymentConfigName"], "CodeDeployDefault.LambdaAllAtOnce")
+    group = codedeploy.get_deployment_group(
+        applicationName=ids["ServerlessDeploymentApplication"], deploymentGroupName=name
+    )["deploymentGroupInfo"]
+    report.equal(
+        "how requests move to a new version",
+        group["deploymentConfigName"],
+        "CodeDeployDefault.LambdaAllAtOnce",
+    )
     alarms = {alarm["name"] for alarm in group.get("alarmConfiguration", {}).get("alarms", [])}
     report.equal("alarms that could stop a move all at once", alarms, set())
-    report.equal("in the role", role_name(group["serviceRoleArn"]), role_name(ids["DeploymentRole"]))
+    report.equal(
+        "in the role", role_name(group["serviceRoleArn"]), role_name(ids["DeploymentRole"])
+    )
     report.leave_out("that requests move by and by, and back", "fakecloud moves an alias at once")
 
 
 def domain_of_its_own(stack: Stack, report: Report) -> None:
-    """The domain is encrypted, answers HTTPS alone, asks who it is, and logs; the functions write to it and to no other."""
+    """The domain is encrypted, answers HTTPS alone, asks who it is, and logs; the functions write
+    to it and to no other.
+    """
     ids = stack.resources()
     domain = described_domain(ids["Domain"])
     report.equal("encryption at rest", domain["EncryptionAtRestOptions"], {"Enabled": True})
-    report.equal("encryption between nodes", domain["NodeToNodeEncryptionOptions"], {"Enabled": True})
+    report.equal(
+        "encryption between nodes", domain["NodeToNodeEncryptionOptions"], {"Enabled": True}
+    )
     endpoint = domain["DomainEndpointOptions"]
-    report.equal("HTTPS only", (endpoint["EnforceHTTPS"], endpoint["TLSSecurityPolicy"]), (True, "Policy-Min-TLS-1-2-PFS-2023-10"))
+    report.equal(
+        "HTTPS only",
+        (endpoint["EnforceHTTPS"], endpoint["TLSSecurityPolicy"]),
+        (True, "Policy-Min-TLS-1-2-PFS-2023-10"),
+    )
     security = domain["AdvancedSecurityOptions"]
     names = ("Enabled", "InternalUserDatabaseEnabled", "AnonymousAuthEnabled")
-    report.equal("fine-grained access control", [security[name] for name in names], [True, True, False])
+    report.equal(
+        "fine-grained access control", [security[name] for name in names], [True, True, False]
+    )
     secret = client("secretsmanager").get_secret_value(SecretId=ids["MasterUser"])["SecretString"]
     user = json.loads(secret)
-    report.equal("the administrator", (user["username"], len(user["password"])), ("administrator", 40))
-    report.leave_out("that this secret is the domain's first user", "no answer of AWS or fakecloud tells")
-    logs = {kind: group_name(each["CloudWatchLogsLogGroupArn"]) for kind, each in domain["LogPublishingOptions"].items() if each["Enabled"]}
-    kinds = {"ES_APPLICATION_LOGS": "Error", "INDEX_SLOW_LOGS": "Slow", "SEARCH_SLOW_LOGS": "Slow", "AUDIT_LOGS": "Audit"}
-    report.equal("where it logs", logs, {kind: group_name(ids[f"Domain{name}LogGroup"]) for kind, name in kinds.items()})
     report.equal(
-        "under vended logs", {name.startswith(f"/aws/vendedlogs/OpenSearchService/{stack.name}-") for name in logs.values()}, {True}
+        "the administrator", (user["username"], len(user["password"])), ("administrator", 40)
+    )
+    report.leave_out(
+        "that this secret is the domain's first user", "no answer of AWS or fakecloud tells"
+    )
+    logs = {
+        kind: group_name(each["CloudWatchLogsLogGroupArn"])
+        for kind, each in domain["LogPublishingOptions"].items()
+        if each["Enabled"]
+    }
+    kinds = {
+        "ES_APPLICATION_LOGS": "Error",
+        "INDEX_SLOW_LOGS": "Slow",
+        "SEARCH_SLOW_LOGS": "Slow",
+        "AUDIT_LOGS": "Audit",
+    }
+    report.equal(
+        "where it logs",
+        logs,
+        {kind: group_name(ids[f"Domain{name}LogGroup"]) for kind, name in kinds.items()},
+    )
+    report.equal(
+        "under vended logs",
+        {
+            name.startswith(f"/aws/vendedlogs/OpenSearchService/{stack.name}-")
+            for name in logs.values()
+        },
+        {True},
     )
     (policy,) = client("logs").describe_resource_policies()["resourcePolicies"]
     (statement,) = json.loads(policy["policyDocument"])["Statement"]
-    report.equal("where the service may write", {group_name(each) for each in statement["Resource"]}, set(logs.values()))
+    report.equal(
+        "where the service may write",
+        {group_name(each) for each in statement["Resource"]},
+        set(logs.values()),
+    )
     report.equal("Domain", stack.outputs()["Domain"], f"https://{domain['Endpoint']}")
     writes(stack, report, domain["ARN"])
 
@@ -253,54 +430,99 @@ def writes(stack: Stack, report: Report, arn: str) -> None:
 
 
 def installer(stack: Stack, report: Report) -> None:
-    """The custom resource is there, after its function, and its function may read the secret that it signs in with."""
+    """The custom resource is there, after its function, and its function may read the secret that
+    it signs in with.
+    """
     ids = stack.resources()
     (statement,) = _statements(ids["KibanaRole"], "sign-in")
     report.equal(
-        "the installer may read", (statement["Action"], statement["Resource"]), ("secretsmanager:GetSecretValue", ids["MasterUser"])
+        "the installer may read",
+        (statement["Action"], statement["Resource"]),
+        ("secretsmanager:GetSecretValue", ids["MasterUser"]),
     )
-    version = client("lambda").get_alias(FunctionName=ids["KibanaFunction"], Name="live")["FunctionVersion"]
+    version = client("lambda").get_alias(FunctionName=ids["KibanaFunction"], Name="live")[
+        "FunctionVersion"
+    ]
     report.equal("version of the installer", version, "1")
-    report.leave_out("what the installer is told, and does", "no function runs, and a custom resource keeps no properties")
-    report.leave_out("OPENSEARCH_URL of shipper and replay, and the links to the dashboards", INSTALLERS)
+    report.leave_out(
+        "what the installer is told, and does",
+        "no function runs, and a custom resource keeps no properties",
+    )
+    report.leave_out(
+        "OPENSEARCH_URL of shipper and replay, and the links to the dashboards", INSTALLERS
+    )
 
 
 def signs(stack: Stack, report: Report, *, arn: str) -> None:
     """Where no secret is named the installer signs its requests, for this domain and no other."""
     found = [one["Resource"] for one in _statements(stack.resources()["KibanaRole"], "install")]
     resources = [each for one in found for each in (one if isinstance(one, list) else [one])]
-    report.equal("the installer may ask", {each.partition("/")[0] + "/" + each.split("/")[1] for each in resources}, {arn})
+    report.equal(
+        "the installer may ask",
+        {each.partition("/")[0] + "/" + each.split("/")[1] for each in resources},
+        {arn},
+    )
 
 
 def existing_domain(stack: Stack, report: Report, *, endpoint: str, arn: str) -> None:
     """Shipper and replay are told of the domain that the parameters name."""
     ids = stack.resources()
     for function in ("ShipperFunction", "ReplayFunction"):
-        report.equal(f"OPENSEARCH_URL of {function}", configuration(ids[function])["Environment"]["Variables"]["OPENSEARCH_URL"], endpoint)
+        report.equal(
+            f"OPENSEARCH_URL of {function}",
+            configuration(ids[function])["Environment"]["Variables"]["OPENSEARCH_URL"],
+            endpoint,
+        )
     writes(stack, report, arn)
 
 
 def network(stack: Stack, report: Report, *, subnets: list[str]) -> None:
-    """Domain, shipper, replay and installer are in the VPC, behind security groups that let HTTPS through and nothing else."""
+    """Domain, shipper, replay and installer are in the VPC, behind security groups that let HTTPS
+    through and nothing else.
+    """
     ids = stack.resources()
     for function in ("ShipperFunction", "ReplayFunction", "KibanaFunction"):
         found = configuration(ids[function]).get("VpcConfig", {})
         seen = (found.get("SubnetIds"), found.get("SecurityGroupIds"))
         report.equal(f"network of {function}", seen, (subnets, [ids["FunctionsSecurityGroup"]]))
-    report.equal(f"network of {LIVE_FUNCTION}", configuration(ids[LIVE_FUNCTION]).get("VpcConfig", {}).get("SubnetIds", []), [])
+    report.equal(
+        f"network of {LIVE_FUNCTION}",
+        configuration(ids[LIVE_FUNCTION]).get("VpcConfig", {}).get("SubnetIds", []),
+        [],
+    )
     options = described_domain(ids["Domain"])["VPCOptions"]
-    report.equal("network of the domain", (options["SubnetIds"], options["SecurityGroupIds"]), (subnets, [ids["DomainSecurityGroup"]]))
-    groups = client("ec2").describe_security_groups(GroupIds=[ids["FunctionsSecurityGroup"], ids["DomainSecurityGroup"]])["SecurityGroups"]
+    report.equal(
+        "network of the domain",
+        (options["SubnetIds"], options["SecurityGroupIds"]),
+        (subnets, [ids["DomainSecurityGroup"]]),
+    )
+    groups = client("ec2").describe_security_groups(
+        GroupIds=[ids["FunctionsSecurityGroup"], ids["DomainSecurityGroup"]]
+    )["SecurityGroups"]
     by_id = {group["GroupId"]: group for group in groups}
     functions, domain = by_id[ids["FunctionsSecurityGroup"]], by_id[ids["DomainSecurityGroup"]]
     report.equal("who may call the functions", functions["IpPermissions"], [])
-    report.equal("what the functions may call", _ports(functions["IpPermissionsEgress"]), [(443, ["0.0.0.0/0"], [])])
-    report.equal("who may call the domain", _ports(domain["IpPermissions"]), [(443, [], [functions["GroupId"]])])
-    report.equal("whom the domain may call", [ranges for _, ranges, _ in _ports(domain["IpPermissionsEgress"])], [["127.0.0.1/32"]])
+    report.equal(
+        "what the functions may call",
+        _ports(functions["IpPermissionsEgress"]),
+        [(443, ["0.0.0.0/0"], [])],
+    )
+    report.equal(
+        "who may call the domain",
+        _ports(domain["IpPermissions"]),
+        [(443, [], [functions["GroupId"]])],
+    )
+    report.equal(
+        "whom the domain may call",
+        [ranges for _, ranges, _ in _ports(domain["IpPermissionsEgress"])],
+        [["127.0.0.1/32"]],
+    )
 
 
 def live(stack: Stack) -> dict[str, Any]:
-    alias: dict[str, Any] = client("lambda").get_alias(FunctionName=stack.resources()[LIVE_FUNCTION], Name="live")
+    alias: dict[str, Any] = client("lambda").get_alias(
+        FunctionName=stack.resources()[LIVE_FUNCTION], Name="live"
+    )
     return _without_request(alias)
 
 
@@ -314,7 +536,9 @@ def _without_request(answer: dict[str, Any]) -> dict[str, Any]:
 
 
 def group_name(reference: str) -> str:
-    """A log group's name: fakecloud's `Ref` is an ARN, where AWS's is the name, and so there may be an ARN in an ARN."""
+    """A log group's name: fakecloud's `Ref` is an ARN, where AWS's is the name, and so there may be
+    an ARN in an ARN.
+    """
     return reference.rpartition(":log-group:")[2].rstrip(":*")
 
 
@@ -328,7 +552,9 @@ def function_name(arn: str) -> str:
 
 
 def _qualified(uri: str) -> str:
-    """`function:alias` of an integration's address, `arn:...:lambda:path/.../functions/ARN/invocations` or the ARN alone."""
+    """`function:alias` of an integration's address,
+    `arn:...:lambda:path/.../functions/ARN/invocations` or the ARN alone.
+    """
     return function_name(uri).removesuffix("/invocations")
 
 
@@ -338,15 +564,21 @@ def configuration(function: str) -> dict[str, Any]:
 
 
 def _statements(role: str, policy: str) -> list[dict[str, Any]]:
-    document = client("iam").get_role_policy(RoleName=role_name(role), PolicyName=policy)["PolicyDocument"]
-    statements: list[dict[str, Any]] = (json.loads(unquote(document)) if isinstance(document, str) else document)["Statement"]
+    document = client("iam").get_role_policy(RoleName=role_name(role), PolicyName=policy)[
+        "PolicyDocument"
+    ]
+    statements: list[dict[str, Any]] = (
+        json.loads(unquote(document)) if isinstance(document, str) else document
+    )["Statement"]
     return statements
 
 
 def _retention(group: str) -> int | None:
     name = group_name(group)
     groups = client("logs").describe_log_groups(logGroupNamePrefix=name)["logGroups"]
-    return next((each.get("retentionInDays") for each in groups if each["logGroupName"] == name), None)
+    return next(
+        (each.get("retentionInDays") for each in groups if each["logGroupName"] == name), None
+    )
 
 
 def _ports(permissions: Iterable[dict[str, Any]]) -> list[tuple[int | None, list[str], list[str]]]:

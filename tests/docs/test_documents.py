@@ -56,7 +56,9 @@ def test_every_make_target_that_is_named_exists(path: Path) -> None:
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=NAMES)
 def test_every_file_that_is_linked_or_named_exists(path: Path) -> None:
-    linked = {target.partition("#")[0] for target in re.findall(r"\]\(((?!https?:)[^)]+)\)", TEXTS[path])}
+    linked = {
+        target.partition("#")[0] for target in re.findall(r"\]\(((?!https?:)[^)]+)\)", TEXTS[path])
+    }
     assert linked
     assert not [target for target in linked if not (path.parent / target).exists()]
     named = re.findall(r"(?:events|kibana|functions|tests|requirements)/[\w./-]+", TEXTS[path])
@@ -69,7 +71,11 @@ def test_no_document_has_an_unfilled_place(path: Path) -> None:
 
 
 def test_every_test_that_is_named_exists() -> None:
-    named = [found for text in TEXTS.values() for found in re.findall(r"`(tests/[\w./]+\.py)::(\w+)`", text)]
+    named = [
+        found
+        for text in TEXTS.values()
+        for found in re.findall(r"`(tests/[\w./]+\.py)::(\w+)`", text)
+    ]
     assert named
     assert [name for path, name in named if f"def {name}(" not in (ROOT / path).read_text()] == []
 
@@ -85,13 +91,19 @@ def test_the_sam_commands_name_resources_and_events_that_exist() -> None:
 
 def test_the_overrides_shown_are_read_by_sam_as_they_are_meant() -> None:
     template, text = load(), TEXTS[ROOT / "docs/deploy.md"]
-    shown = re.findall(r"--parameter-overrides '(.+)'$", text, re.MULTILINE) + re.findall(r"string: `'(.+?)'`", text)
+    shown = re.findall(r"--parameter-overrides '(.+)'$", text, re.MULTILINE) + re.findall(
+        r"string: `'(.+?)'`", text
+    )
     assert len(shown) == 2
     for each in shown:
         given = CfnParameterOverridesType().convert((each,), None, None)
         assert given["ReplaySchedule"] == "rate(5 minutes)"
         assert given.get("IndexRetentionDays", "") == ""
-        assert [name for name, value in given.items() if not re.fullmatch(template["Parameters"][name]["AllowedPattern"], value)] == []
+        assert [
+            name
+            for name, value in given.items()
+            if not re.fullmatch(template["Parameters"][name]["AllowedPattern"], value)
+        ] == []
 
 
 def test_every_parameter_is_documented_in_the_order_of_the_console() -> None:
@@ -102,11 +114,19 @@ def test_every_parameter_is_documented_in_the_order_of_the_console() -> None:
         for name in group["Parameters"]:
             parameter = template["Parameters"][name]
             default = str(parameter["Default"])
-            expected.append((name, f"`{default}`" if default else "empty", parameter["Description"].strip()))
-    section = TEXTS[ROOT / "docs/deploy.md"].partition("## Every parameter\n")[2].partition("\n## ")[0]
+            expected.append(
+                (name, f"`{default}`" if default else "empty", parameter["Description"].strip())
+            )
+    section = (
+        TEXTS[ROOT / "docs/deploy.md"].partition("## Every parameter\n")[2].partition("\n## ")[0]
+    )
     found = re.findall(r"^### (.+)$|^\| `(\w+)` \| (.+?) \| (.+) \|$", section, re.MULTILINE)
-    assert [heading or (name, default, description) for heading, name, default, description in found] == expected
-    assert sorted(entry[0] for entry in expected if isinstance(entry, tuple)) == sorted(template["Parameters"])
+    assert [
+        heading or (name, default, description) for heading, name, default, description in found
+    ] == expected
+    assert sorted(entry[0] for entry in expected if isinstance(entry, tuple)) == sorted(
+        template["Parameters"]
+    )
 
 
 def test_the_policy_shown_for_a_topic_is_the_stacks_own() -> None:
@@ -125,16 +145,28 @@ def test_the_policy_shown_for_a_topic_is_the_stacks_own() -> None:
             return names[value["Ref"]]
         if isinstance(value, dict) and value.keys() == {"Fn::Sub"}:
             return re.sub(r"\$\{(.+?)\}", lambda found: names[found[1]], value["Fn::Sub"])
-        return {name: filled(part) for name, part in value.items()} if isinstance(value, dict) else value
+        return (
+            {name: filled(part) for name, part in value.items()}
+            if isinstance(value, dict)
+            else value
+        )
 
     assert json.loads(shown) == filled(own)
 
 
 def test_the_assumptions_about_cost_in_the_documents_are_the_scripts() -> None:
-    text = " ".join(TEXTS[ROOT / "docs/deploy.md"].partition("## What it costs\n")[2].partition("\n## ")[0].split())
+    text = " ".join(
+        TEXTS[ROOT / "docs/deploy.md"]
+        .partition("## What it costs\n")[2]
+        .partition("\n## ")[0]
+        .split()
+    )
     small, medium, large = (size.lines_a_payload for size in estimate.SIZES)
     second = round(estimate.SIZES[-1].predictions_a_day / 86_400)
-    alone = [total(estimate.bill(replace(size, lines_a_payload=1), prices.read())) for size in estimate.SIZES]
+    alone = [
+        total(estimate.bill(replace(size, lines_a_payload=1), prices.read()))
+        for size in estimate.SIZES
+    ]
     for said in (
         f"With one line at once the medium size would cost {alone[1]:,.0f}, the large {alone[2]:,.0f}",
         f"writes {estimate.INFERENCE_LOG_BYTES:,} bytes of log a request",
@@ -162,7 +194,11 @@ def test_the_assumptions_about_cost_in_the_documents_are_the_scripts() -> None:
 def test_the_figures_in_the_documents_are_the_cards() -> None:
     card = json.loads((ROOT / "functions/inference/model/card.json").read_text())
     for name in ("matthews", "accuracy", "calibration_error"):
-        figure = f"{card['figures'][name]:.2f}" if name != "calibration_error" else f"{card['figures'][name]:.3f}"
+        figure = (
+            f"{card['figures'][name]:.2f}"
+            if name != "calibration_error"
+            else f"{card['figures'][name]:.3f}"
+        )
         assert figure in TEXTS[ROOT / "docs/model.md"], name
         assert figure in TEXTS[ROOT / "training/README.md"], name
 
@@ -170,7 +206,9 @@ def test_the_figures_in_the_documents_are_the_cards() -> None:
 def test_the_output_shown_is_of_the_requests_sent() -> None:
     shown = TEXTS[ROOT / "docs/local.md"]
     bodies = json.loads((ROOT / "events/requests.json").read_text())
-    sentences = [sentence for body in bodies for sentence in body.get("sentences", [body.get("sentence")])]
+    sentences = [
+        sentence for body in bodies for sentence in body.get("sentences", [body.get("sentence")])
+    ]
     assert f"{len(sentences)} predictions, {len(sentences)} documents found" in shown
     assert all(sentence in shown for sentence in sentences)
 
@@ -184,17 +222,24 @@ def test_the_readme_is_short_and_its_lines_of_output_are_those_of_the_whole() ->
 
 
 def test_the_picture_is_drawn_from_the_recorded_view() -> None:
-    assert picture.PICTURE.read_text(encoding="utf-8") == picture.draw(json.loads(picture.VIEW.read_text(encoding="utf-8")))
+    assert picture.PICTURE.read_text(encoding="utf-8") == picture.draw(
+        json.loads(picture.VIEW.read_text(encoding="utf-8"))
+    )
 
 
 def test_the_environment_of_sam_local_is_what_the_functions_read() -> None:
     environment = json.loads((ROOT / "events/env.json").read_text())
     for function, variables in environment.items():
-        assert set(variables) == set(load()["Resources"][function]["Properties"]["Environment"]["Variables"])
+        assert set(variables) == set(
+            load()["Resources"][function]["Properties"]["Environment"]["Variables"]
+        )
 
 
 def test_every_pin_has_hashes_and_none_names_an_index() -> None:
-    files = [*(ROOT / "requirements").glob("*.txt"), *(ROOT / "functions").glob("*/requirements.txt")]
+    files = [
+        *(ROOT / "requirements").glob("*.txt"),
+        *(ROOT / "functions").glob("*/requirements.txt"),
+    ]
     assert len(files) >= 7
     for path in files:
         text = path.read_text()
@@ -219,7 +264,9 @@ def test_the_answers_shown_are_the_models() -> None:
 
 
 def test_the_figures_of_the_bench_are_those_of_its_results() -> None:
-    rows = {row["name"]: row for row in json.loads((ROOT / "bench/results.json").read_text())["rows"]}
+    rows = {
+        row["name"]: row for row in json.loads((ROOT / "bench/results.json").read_text())["rows"]
+    }
     cost = TEXTS[ROOT / "docs/performance.md"].partition("## Shipping")[2].partition("## ")[0]
     for name, shown in {
         "1,000 records: shipper / floor": "{:.2f}",
@@ -242,7 +289,14 @@ def test_the_fields_of_ones_own_records_light_up_the_panels_that_are_named() -> 
     assert {title for titles in contract.values() for title in titles} == panels.keys()
     for name, titles in contract.items():
         assert [title for title in titles if name not in panels[title]] == []
-    section = TEXTS[ROOT / "docs/record.md"].partition("## Records of your own function")[2].partition("\n## ")[0]
-    rows = [[cell.strip() for cell in row.split("|")] for row in re.findall(r"^\|(.+)\|$", section, re.MULTILINE)]
+    section = (
+        TEXTS[ROOT / "docs/record.md"]
+        .partition("## Records of your own function")[2]
+        .partition("\n## ")[0]
+    )
+    rows = [
+        [cell.strip() for cell in row.split("|")]
+        for row in re.findall(r"^\|(.+)\|$", section, re.MULTILINE)
+    ]
     shown = {name: row[1].split(", ") for row in rows for name in contract if f"`{name}`" in row[0]}
     assert shown == contract

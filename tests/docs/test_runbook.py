@@ -11,14 +11,24 @@ from local.template import load
 from tools.root import ROOT
 
 TEMPLATE = load()["Resources"]
-ALARMS = {name: resource["Properties"] for name, resource in TEMPLATE.items() if resource["Type"] == "AWS::CloudWatch::Alarm"}
-SECTIONS = dict(re.findall(r"^## (.+)\n((?:(?!## ).*\n)*)", (ROOT / "docs/runbook.md").read_text(), re.MULTILINE))
+ALARMS = {
+    name: resource["Properties"]
+    for name, resource in TEMPLATE.items()
+    if resource["Type"] == "AWS::CloudWatch::Alarm"
+}
+SECTIONS = dict(
+    re.findall(
+        r"^## (.+)\n((?:(?!## ).*\n)*)", (ROOT / "docs/runbook.md").read_text(), re.MULTILINE
+    )
+)
 ENTRIES = {name: text for name, text in SECTIONS.items() if name.endswith("Alarm")}
 COMMAND = re.compile(r"`(?:logs|aws|curl|\.venv/bin/\S+) [^`]+`|Discover `[^`]+`")
 
 
 def metrics(alarm: dict[str, Any]) -> set[str]:
-    """The names of the metrics that an alarm watches: its own, those that it computes with, those that it selects."""
+    """The names of the metrics that an alarm watches: its own, those that it computes with, those
+    that it selects.
+    """
     if "MetricName" in alarm:
         return {alarm["MetricName"]}
     found: set[str] = set()
@@ -53,7 +63,10 @@ def test_an_entry_says_of_a_deployment_what_the_template_does(name: str) -> None
     _, gradual, _ = preference["Alarms"]["Fn::If"]
     back = {"Ref": name} in gradual
     entry = " ".join(ENTRIES[name].split())
-    assert ("**Takes a deployment back**" in entry, "No deployment goes back." in entry) == (back, not back)
+    assert ("**Takes a deployment back**" in entry, "No deployment goes back." in entry) == (
+        back,
+        not back,
+    )
 
 
 @pytest.mark.parametrize("name", ALARMS)
@@ -66,7 +79,9 @@ def test_an_entry_of_a_conditional_alarm_says_when_there_is_one(name: str) -> No
         "Monitors": "Only with the monitor.",
     }
     condition = TEMPLATE[name].get("Condition")
-    assert [words for key, words in said.items() if words in ENTRIES[name]] == ([said[condition]] if condition else [])
+    assert [words for key, words in said.items() if words in ENTRIES[name]] == (
+        [said[condition]] if condition else []
+    )
 
 
 def test_what_is_named_in_the_commands_is_in_the_template() -> None:

@@ -1,11 +1,14 @@
-"""Coverage-guided fuzzing of the shipper's way from an event to documents: python tests/fuzz/shipper.py [libFuzzer's options] [folder].
+"""Coverage-guided fuzzing of the shipper's way from an event to documents: python
+tests/fuzz/shipper.py [libFuzzer's options] [folder].
 
-The folder keeps the inputs that were worth keeping, for the next time; without one they go to a new folder under the system's
-temporary folder. An input that breaks a promise is written to ./crash-..., and is tried again with that file in place of the folder.
-Needs atheris (Linux on x86_64).
+The folder keeps the inputs that were worth keeping, for the next time; without one they go to a new
+folder under the system's temporary folder. An input that breaks a promise is written to
+./crash-..., and is tried again with that file in place of the folder. Needs atheris (Linux on
+x86_64).
 
-An input's first byte names the kind of the rest: `d` awslogs.data, `g` what that is the base64 of, `j` the payload's JSON, anything else
-a payload built from the rest, a line of which may hold a secret.
+An input's first byte names the kind of the rest: `d` awslogs.data, `g` what that is the base64 of,
+`j` the payload's JSON, anything else a payload built from the rest, a line of which may hold a
+secret.
 """
 
 from __future__ import annotations
@@ -21,12 +24,23 @@ from pathlib import Path
 from typing import Any, Final
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-sys.path[0] = str(ROOT / "functions" / "shipper")  # not this folder, in which `shipper` is this file
+sys.path[0] = str(
+    ROOT / "functions" / "shipper"
+)  # not this folder, in which `shipper` is this file
 
 atheris: Any = import_module("atheris")
 with atheris.instrument_imports(include=["shipper"]):
     from shipper.decode import LAST_MILLISECOND, LogEvent, Payload, PayloadInvalid, decode, line
-    from shipper.document import ENVELOPE, METADATA, Document, Form, Rules, documents, spliced, written
+    from shipper.document import (
+        ENVELOPE,
+        METADATA,
+        Document,
+        Form,
+        Rules,
+        documents,
+        spliced,
+        written,
+    )
     from shipper.field_map import field_map
     from shipper.json_text import Fields
     from shipper.ladder import less as rescued
@@ -36,7 +50,9 @@ with atheris.instrument_imports(include=["shipper"]):
 LIMIT: Final = 1024 * 1024
 DEEP: Final = 100  # levels; far more than the 20 that an index takes
 SECRET: Final = "Sesame"
-REDACTION: Final = Redaction({"password": "drop", "user.token": "hash"}, ("email", "number"), b"key")
+REDACTION: Final = Redaction(
+    {"password": "drop", "user.token": "hash"}, ("email", "number"), b"key"
+)
 RULES: Final = (
     Rules(),
     Rules(frozenset({Kind.PLATFORM})),
@@ -47,7 +63,22 @@ RULES: Final = (
 )
 OWN: Final = field_map("prediction.label=a,text=user.token,prediction.score=a.b,traffic=level")
 TRUSTED: Final = (Rules(names=OWN, key=b"key"), Rules(redaction=REDACTION, names=OWN, key=b"key"))
-NAMES: Final = (*ENVELOPE, *METADATA, "_aws", "message", "level", "timestamp", "type", "record", "user", "a", "", "a.b", "$a", "x@y.de")
+NAMES: Final = (
+    *ENVELOPE,
+    *METADATA,
+    "_aws",
+    "message",
+    "level",
+    "timestamp",
+    "type",
+    "record",
+    "user",
+    "a",
+    "",
+    "a.b",
+    "$a",
+    "x@y.de",
+)
 PIECES: Final = (
     *"{}[]\":,\\ \n\r\t\0'0-", "{}", '{"', '":', '{"a":1}', '\n{"index":{}}\n', "\\u0040", "\\ud800", "\ud800", "\udc00", "\u2028", "\xa0",
     "\ufeff", "ä", "null", "NaN", "-Infinity", "1e999", "1.50", "9" * 25, '"@id"', '"_aws"', '"message":', '"type":"platform.x"',
@@ -84,7 +115,9 @@ def check(event: Any) -> None:
 
 
 def check_trusted(payload: Payload, rules: Rules) -> None:
-    """Each trusted line has one document, of whichever kind; a prediction is in the index of the predictions."""
+    """Each trusted line has one document, of whichever kind; a prediction is in the index of the
+    predictions.
+    """
     found = list(documents(payload, rules, Counter(), now=0))
     assert len(found) == len(payload.events)
     for document in found:
@@ -97,7 +130,9 @@ def check_trusted(payload: Payload, rules: Rules) -> None:
 
 
 def check_documents(payload: Payload, lines: list[str], rules: Rules) -> None:
-    """A document for each line that is not excluded, with the line's envelope, also where the index refuses the rest."""
+    """A document for each line that is not excluded, with the line's envelope, also where the index
+    refuses the rest.
+    """
     excluded: Counter[str] = Counter()
     found = list(documents(payload, rules, excluded, now=0))
     assert len(found) + excluded.total() == len(lines)
@@ -105,7 +140,11 @@ def check_documents(payload: Payload, lines: list[str], rules: Rules) -> None:
         return
     kinds = [read(text).kind for text in lines]
     assert excluded == Counter(kind for kind in kinds if kind in rules.exclude)
-    kept = [(event, text) for event, text, kind in zip(payload.events, lines, kinds, strict=True) if kind not in rules.exclude]
+    kept = [
+        (event, text)
+        for event, text, kind in zip(payload.events, lines, kinds, strict=True)
+        if kind not in rules.exclude
+    ]
     for (event, text), document in zip(kept, found, strict=True):
         assert document.lines.count(b"\n") == 2
         try:
@@ -134,9 +173,21 @@ def size(source: Pairs) -> int:
 
 
 def check_envelope(source: Pairs, payload: Payload, event: LogEvent, text: str | None) -> None:
-    """The envelope comes first, each part of it once, and nothing that OpenSearch keeps for itself comes at all."""
+    """The envelope comes first, each part of it once, and nothing that OpenSearch keeps for itself
+    comes at all.
+    """
     envelope = dict(source[: size(source)])
-    names = ["@id", "@timestamp", "@delay_ms", "@position", "@owner", "@log_group", "@log_stream", "@kind", "@message"]
+    names = [
+        "@id",
+        "@timestamp",
+        "@delay_ms",
+        "@position",
+        "@owner",
+        "@log_group",
+        "@log_stream",
+        "@kind",
+        "@message",
+    ]
     assert [name for name in envelope if name != "@function_version"] == names
     owned = payload.owner, payload.log_group, payload.log_stream, event.id
     assert tuple(envelope[name] for name in ("@owner", "@log_group", "@log_stream", "@id")) == owned
@@ -161,7 +212,13 @@ def parsed(document: Document) -> tuple[Pairs, Pairs]:
 
 def strict(data: bytes) -> Pairs:
     """The JSON object in some bytes, numbers as they are written."""
-    found = json.loads(data.decode(), object_pairs_hook=Pairs, parse_int=str, parse_float=str, parse_constant=refused)
+    found = json.loads(
+        data.decode(),
+        object_pairs_hook=Pairs,
+        parse_int=str,
+        parse_float=str,
+        parse_constant=refused,
+    )
     assert isinstance(found, Pairs)
     return found
 
@@ -172,7 +229,9 @@ def refused(name: str) -> None:
 
 
 def deep(text: str) -> bool:
-    """Whether it may be nested so deep that the quick way and the careful one do not give up alike; no index takes such fields."""
+    """Whether it may be nested so deep that the quick way and the careful one do not give up alike;
+    no index takes such fields.
+    """
     return text.count("{") + text.count("[") > DEEP
 
 
@@ -186,10 +245,17 @@ def agree(text: str) -> None:
     if deep(text):
         return
     assert kind in {Kind.OBJECT, Kind.PLATFORM}
-    assert spliced(text, platform_matters=True) == (found if kind is Kind.OBJECT and "type" not in fields else None)
+    assert spliced(text, platform_matters=True) == (
+        found if kind is Kind.OBJECT and "type" not in fields else None
+    )
     try:
         quick, careful = (
-            json.loads(b"{" + end.removeprefix(b","), object_pairs_hook=once, parse_int=whole, parse_float=finite)
+            json.loads(
+                b"{" + end.removeprefix(b","),
+                object_pairs_hook=once,
+                parse_int=whole,
+                parse_float=finite,
+            )
             for end in (tail, written(fields))
         )
     except (Odd, RecursionError):
@@ -239,14 +305,21 @@ class Builder:
         return json.dumps(payload, ensure_ascii=self.number(1) == 1).encode(errors="surrogatepass")
 
     def event(self) -> dict[str, Any]:
-        """A log event; now and then with fields that a filter pattern cut out, or with a message of another type."""
+        """A log event; now and then with fields that a filter pattern cut out, or with a message of
+        another type.
+        """
         event: dict[str, Any] = {
             "id": f"{self.number(9):056d}" if self.number(3) else self.text() * self.number(200),
-            "timestamp": self.data.ConsumeIntInRange(-1 if not self.number(50) else 0, LAST_MILLISECOND),
+            "timestamp": self.data.ConsumeIntInRange(
+                -1 if not self.number(50) else 0, LAST_MILLISECOND
+            ),
             "message": self.value(2) if not self.number(30) else self.line(),
         }
         if not self.number(5):
-            event["extractedFields"] = {self.name(): self.line() if self.number(3) else self.value(2) for _ in range(self.number(3))}
+            event["extractedFields"] = {
+                self.name(): self.line() if self.number(3) else self.value(2)
+                for _ in range(self.number(3))
+            }
         return event
 
     def line(self) -> str:
@@ -255,8 +328,13 @@ class Builder:
             return self.text()
         if not self.number(60):
             return self.text() + self.nested(self.text() or "1")
-        line = json.dumps(self.object(3), ensure_ascii=self.number(1) == 1, separators=SEPARATORS[self.number(2)])
-        start, end = (self.piece() if not self.number(3) else self.text() if not self.number(5) else "" for _ in range(2))
+        line = json.dumps(
+            self.object(3), ensure_ascii=self.number(1) == 1, separators=SEPARATORS[self.number(2)]
+        )
+        start, end = (
+            self.piece() if not self.number(3) else self.text() if not self.number(5) else ""
+            for _ in range(2)
+        )
         return start + (json.dumps(line) if not self.number(4) else line) + end
 
     def nested(self, inner: str) -> str:
@@ -270,7 +348,11 @@ class Builder:
 
     def piece(self) -> str:
         """A piece of text."""
-        return PIECES[self.number(len(PIECES) - 1)] if self.number(3) else str(self.data.ConsumeUnicode(self.number(8)))
+        return (
+            PIECES[self.number(len(PIECES) - 1)]
+            if self.number(3)
+            else str(self.data.ConsumeUnicode(self.number(8)))
+        )
 
     def name(self) -> str:
         """A field's name."""
@@ -307,9 +389,13 @@ class Builder:
         return int(self.data.ConsumeIntInRange(0, most))
 
     def hidden(self) -> str:
-        """A line with a secret in a field to redact, in whatever is around it: strings, wrappers, text before and after, cut off."""
+        """A line with a secret in a field to redact, in whatever is around it: strings, wrappers,
+        text before and after, cut off.
+        """
         secret = (SECRET, self.text() + SECRET, [SECRET], {self.name(): SECRET})[self.number(3)]
-        value: Any = self.object(1) | ({"password": secret} if self.number(1) else {"user": {"token": secret}})
+        value: Any = self.object(1) | (
+            {"password": secret} if self.number(1) else {"user": {"token": secret}}
+        )
         for _ in range(self.number(4)):
             match self.number(15):
                 case 0 | 7:
@@ -338,9 +424,17 @@ def check_secret(text: str) -> None:
         {"id": "1", "timestamp": 0, "message": text},
         {"id": "2", "timestamp": 0, "message": "", "extractedFields": {"a": text, "b": [text]}},
     ]
-    payload = {"messageType": "DATA_MESSAGE", "owner": "", "logGroup": "", "logStream": "", "logEvents": events}
+    payload = {
+        "messageType": "DATA_MESSAGE",
+        "owner": "",
+        "logGroup": "",
+        "logStream": "",
+        "logEvents": events,
+    }
     data = json.dumps(payload).encode()
-    for document in documents(decode(packed(data), len(data)), Rules(redaction=REDACTION), Counter(), now=0):
+    for document in documents(
+        decode(packed(data), len(data)), Rules(redaction=REDACTION), Counter(), now=0
+    ):
         assert SECRET.encode() not in document.lines
 
 

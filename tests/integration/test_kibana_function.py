@@ -1,6 +1,8 @@
-"""The installer as built, under the runtime emulator, driven as CloudFormation drives it: it answers in any case, in time, and once.
+"""The installer as built, under the runtime emulator, driven as CloudFormation drives it: it
+answers in any case, in time, and once.
 
-OpenSearch is real and has access control, the secrets are in moto's Secrets Manager; Dashboards and the address for answers are stand-ins.
+OpenSearch is real and has access control, the secrets are in moto's Secrets Manager; Dashboards and
+the address for answers are stand-ins.
 """
 
 from __future__ import annotations
@@ -35,8 +37,16 @@ REQUEST = {
     "RequestId": "0f5ad1e0",
     "LogicalResourceId": "Kibana",
 }
-LOGINS = {"administrator": ADMIN, "mistaken": (ADMIN[0], "a-Wrong-Passphrase-8"), "nobody": ("nobody", secured.PASSWORD)}
-SECRETS = ("a-Wrong-Passphrase-8", secured.PASSWORD, "xyzzy")  # the last is the address's signature; "admin" is part of other words
+LOGINS = {
+    "administrator": ADMIN,
+    "mistaken": (ADMIN[0], "a-Wrong-Passphrase-8"),
+    "nobody": ("nobody", secured.PASSWORD),
+}
+SECRETS = (
+    "a-Wrong-Passphrase-8",
+    secured.PASSWORD,
+    "xyzzy",
+)  # the last is the address's signature; "admin" is part of other words
 
 type Answer = dict[str, Any]
 type Starting = Callable[..., AbstractContextManager[Installer]]
@@ -52,7 +62,12 @@ class Installer:
 
     def send(self, kind: str, identifier: str | None = None, **properties: Any) -> Answer:
         """An event without properties, and the answer to CloudFormation."""
-        event = {"RequestType": kind, "ResponseURL": self.address.url, "ResourceProperties": properties, **REQUEST}
+        event = {
+            "RequestType": kind,
+            "ResponseURL": self.address.url,
+            "ResourceProperties": properties,
+            **REQUEST,
+        }
         begin = time.monotonic()
         self.runtime.invoke(event | ({"PhysicalResourceId": identifier} if identifier else {}))
         assert time.monotonic() - begin < self.function.timeout
@@ -83,7 +98,9 @@ def dashboards() -> Iterator[Domain]:
 def arns(secrets: Any) -> dict[str, str]:
     """The ARN of each login's secret."""
     return {
-        name: secrets.create_secret(Name=name, SecretString=json.dumps({"username": user, "password": password}))["ARN"]
+        name: secrets.create_secret(
+            Name=name, SecretString=json.dumps({"username": user, "password": password})
+        )["ARN"]
         for name, (user, password) in LOGINS.items()
     }
 
@@ -100,27 +117,51 @@ def usual(guarded: str, dashboards: Domain, arns: dict[str, str]) -> dict[str, s
         "URL_SUFFIX": "127.0.0.1",  # where the answers' address is, as if it were AWS's
         "LOG_GROUPS": "a-log-group,",
     }
-    given = dict.fromkeys(load()["Resources"]["KibanaFunction"]["Properties"]["Environment"]["Variables"], "")
+    given = dict.fromkeys(
+        load()["Resources"]["KibanaFunction"]["Properties"]["Environment"]["Variables"], ""
+    )
     assert known.keys() <= given.keys()
     return given | known | {"INDEX_PREFIX": "cwl-", "DASHBOARDS_URL": dashboards.dashboards}
 
 
 @pytest.fixture
 def starting(  # noqa: PLR0917
-    template: Template, built: Path, installer_packages: Path, aws: str, usual: dict[str, str], certificate: Certificate
+    template: Template,
+    built: Path,
+    installer_packages: Path,
+    aws: str,
+    usual: dict[str, str],
+    certificate: Certificate,
 ) -> Starting:
-    """Starts the installer with the template's time for an invocation, or another, and with other variables."""
+    """Starts the installer with the template's time for an invocation, or another, and with other
+    variables.
+    """
 
     @contextmanager
     def started(seconds: int | None = None, **variables: str) -> Iterator[Installer]:
         function = template.functions["KibanaFunction"]
         function = replace(function, timeout=seconds or function.timeout)
-        services = {"AWS_ENDPOINT_URL_SECRETS_MANAGER": aws, "AWS_ENDPOINT_URL_CLOUDFORMATION": "http://127.0.0.1:1"}
-        settings = {**usual, **variables, **KEYS, **services, "REQUESTS_CA_BUNDLE": str(certificate.public)}
+        services = {
+            "AWS_ENDPOINT_URL_SECRETS_MANAGER": aws,
+            "AWS_ENDPOINT_URL_CLOUDFORMATION": "http://127.0.0.1:1",
+        }
+        settings = {
+            **usual,
+            **variables,
+            **KEYS,
+            **services,
+            "REQUESTS_CA_BUNDLE": str(certificate.public),
+        }
         address, lines = Address(), list[str]()
         with listening(address.answer, certificate=certificate) as url:
             address.url = f"{url}/answer?X-Amz-Signature=xyzzy"
-            with start(function, settings, lines.append, code=built / "KibanaFunction", packages=installer_packages) as runtime:
+            with start(
+                function,
+                settings,
+                lines.append,
+                code=built / "KibanaFunction",
+                packages=installer_packages,
+            ) as runtime:
                 yield Installer(runtime, function, address)
         assert address.answers == []
         assert not [line for line in lines for secret in SECRETS if secret in line]
@@ -133,7 +174,11 @@ def _other_tests_meet_none_of_this(guarded: str) -> Iterator[None]:
     yield
     for kind in ("shipper", "monitor"):
         for path in ("rolesmapping", "roles"):
-            requests.delete(f"{guarded}/_plugins/_security/api/{path}/prediction-monitor-{kind}.monitor", auth=ADMIN, timeout=60)
+            requests.delete(
+                f"{guarded}/_plugins/_security/api/{path}/prediction-monitor-{kind}.monitor",
+                auth=ADMIN,
+                timeout=60,
+            )
     requests.delete(f"{guarded}/_index_template/prediction-monitor", auth=ADMIN, timeout=60)
 
 
@@ -151,9 +196,19 @@ def asked(url: str, path: str) -> Any:
 
 def held(url: str, dashboards: Domain) -> dict[str, Any]:
     """What the two servers hold, and how often the index of access control was written."""
-    written = "/.opendistro_security/_stats/indexing?filter_path=_all.primaries.indexing.index_total"
-    paths = ("/_index_template", "/_plugins/_security/api/roles", "/_plugins/_security/api/rolesmapping", written, "/_cat/indices?h=index")
-    return {path: asked(url, f"{path}{'&' if '?' in path else '?'}format=json") for path in paths} | {
+    written = (
+        "/.opendistro_security/_stats/indexing?filter_path=_all.primaries.indexing.index_total"
+    )
+    paths = (
+        "/_index_template",
+        "/_plugins/_security/api/roles",
+        "/_plugins/_security/api/rolesmapping",
+        written,
+        "/_cat/indices?h=index",
+    )
+    return {
+        path: asked(url, f"{path}{'&' if '?' in path else '?'}format=json") for path in paths
+    } | {
         "objects": deepcopy(dashboards.objects),
         "settings": deepcopy(dashboards.settings),
     }
@@ -175,9 +230,15 @@ ROLES_STAY = (
 def test_create_update_and_delete(guarded: str, dashboards: Domain, starting: Starting) -> None:
     with starting() as installer:
         created = installer.send("Create")
-        assert (created["Status"], created["Reason"], created["PhysicalResourceId"]) == ("SUCCESS", "as it should be", CREATED)
+        assert (created["Status"], created["Reason"], created["PhysicalResourceId"]) == (
+            "SUCCESS",
+            "as it should be",
+            CREATED,
+        )
         assert created["Data"]["OpenSearchUrl"] == guarded
-        assert created["Data"]["PredictionsUrl"].startswith(f"{dashboards.dashboards}/app/dashboards#/view/")
+        assert created["Data"]["PredictionsUrl"].startswith(
+            f"{dashboards.dashboards}/app/dashboards#/view/"
+        )
         (template,) = asked(guarded, "/_index_template/prediction-monitor")["index_templates"]
         assert template["index_template"]["_meta"]["stack"] == "monitor"
         assert (role(guarded, "shipper"), role(guarded, "monitor")) == ([SHIPPER, REPLAY], None)
@@ -187,78 +248,133 @@ def test_create_update_and_delete(guarded: str, dashboards: Domain, starting: St
         dashboards.writes.clear()
         assert installer.send("Create") == created
         assert installer.send("Update", CREATED) == created
-        # the resource's properties are there so that a change is an update: what they say goes nowhere
-        asking = {"OpenSearchUrl": "http://127.0.0.1:1", "SecretArn": "arn", "ShipperRoleArns": ["arn"], "RetentionDays": "1"}
+        # the resource's properties are there so that a change is an update: what they say goes
+        # nowhere
+        asking = {
+            "OpenSearchUrl": "http://127.0.0.1:1",
+            "SecretArn": "arn",
+            "ShipperRoleArns": ["arn"],
+            "RetentionDays": "1",
+        }
         assert installer.send("Update", CREATED, **asking) == created
         assert held(guarded, dashboards) == before
         assert dashboards.writes == []
 
     with starting(MONITOR_ROLE_ARNS=MONITOR) as installer:
         assert installer.send("Update", CREATED) == created
-        assert (role(guarded, "shipper"), role(guarded, "monitor")) == ([SHIPPER, REPLAY], [MONITOR])
+        assert (role(guarded, "shipper"), role(guarded, "monitor")) == (
+            [SHIPPER, REPLAY],
+            [MONITOR],
+        )
         assert held(guarded, dashboards) != before
         assert dashboards.writes == []
 
         before = held(guarded, dashboards)
         for _ in range(2):
             deleted = installer.send("Delete", CREATED)
-            assert (deleted["Status"], deleted["Reason"], deleted["PhysicalResourceId"]) == ("SUCCESS", ROLES_STAY, CREATED)
+            assert (deleted["Status"], deleted["Reason"], deleted["PhysicalResourceId"]) == (
+                "SUCCESS",
+                ROLES_STAY,
+                CREATED,
+            )
             assert dashboards.objects == {}
         after = held(guarded, dashboards)
         (template,) = after.pop("/_index_template")["index_templates"]
         assert "stack" not in template["index_template"]["_meta"]  # the next stack's that installs
-        assert after == {name: value for name, value in before.items() if name in after} | {"objects": {}, "settings": {}}
+        assert after == {name: value for name, value in before.items() if name in after} | {
+            "objects": {},
+            "settings": {},
+        }
 
         assert installer.send("Create") == created
         assert dashboards.objects
 
 
-@pytest.mark.parametrize("changed", [{"StackId": f"{REQUEST['StackId']}0"}, {"ResponseURL": "https://example.com/answer"}])
+@pytest.mark.parametrize(
+    "changed",
+    [{"StackId": f"{REQUEST['StackId']}0"}, {"ResponseURL": "https://example.com/answer"}],
+)
 def test_an_event_of_somebody_else_is_neither_done_nor_answered(
     guarded: str, dashboards: Domain, starting: Starting, changed: dict[str, str]
 ) -> None:
     before = held(guarded, dashboards)
     with starting(HASTY) as installer:
-        event = {"RequestType": "Create", "ResponseURL": installer.address.url, "ResourceProperties": {}, **REQUEST}
+        event = {
+            "RequestType": "Create",
+            "ResponseURL": installer.address.url,
+            "ResourceProperties": {},
+            **REQUEST,
+        }
         with pytest.raises(FunctionFailed, match="nothing is done"):
             installer.runtime.invoke(event | changed)
     assert held(guarded, dashboards) == before
 
 
 @pytest.fixture
-def failing(usual: dict[str, Any], arns: dict[str, str]) -> Iterator[dict[str, tuple[dict[str, str], str]]]:
+def failing(
+    usual: dict[str, Any], arns: dict[str, str]
+) -> Iterator[dict[str, tuple[dict[str, str], str]]]:
     """A bad event: the environment variables, and a part of the answer's reason."""
     nowhere = f"http://127.0.0.1:{free_port()}"
     with silent() as wordless:
         yield {
-            "wrong password": ({"SECRET_ARN": arns["mistaken"]}, "does not accept the user (401: Unauthorized)"),
-            "no such secret": ({"SECRET_ARN": f"{arns['nobody']}x"}, "cannot be read (ResourceNotFoundException): check its ARN"),
-            "nobody listens": ({"OPENSEARCH_URL": nowhere, "DASHBOARDS_URL": nowhere}, "cannot be reached: check the address"),
+            "wrong password": (
+                {"SECRET_ARN": arns["mistaken"]},
+                "does not accept the user (401: Unauthorized)",
+            ),
+            "no such secret": (
+                {"SECRET_ARN": f"{arns['nobody']}x"},
+                "cannot be read (ResourceNotFoundException): check its ARN",
+            ),
+            "nobody listens": (
+                {"OPENSEARCH_URL": nowhere, "DASHBOARDS_URL": nowhere},
+                "cannot be reached: check the address",
+            ),
             "never answers": (
                 {"OPENSEARCH_URL": wordless, "DASHBOARDS_URL": wordless},
                 "time ran out|does not answer",
             ),  # whichever was first
-            "no address": ({"OPENSEARCH_URL": ""}, "OPENSEARCH_URL is missing: give the domain's address"),
+            "no address": (
+                {"OPENSEARCH_URL": ""},
+                "OPENSEARCH_URL is missing: give the domain's address",
+            ),
         }
 
 
-@pytest.mark.parametrize("name", ["wrong password", "no such secret", "nobody listens", "never answers", "no address"])
+@pytest.mark.parametrize(
+    "name", ["wrong password", "no such secret", "nobody listens", "never answers", "no address"]
+)
 def test_what_fails_is_answered_too_and_in_time(
-    *, guarded: str, dashboards: Domain, starting: Starting, failing: dict[str, tuple[dict[str, str], str]], name: str
+    *,
+    guarded: str,
+    dashboards: Domain,
+    starting: Starting,
+    failing: dict[str, tuple[dict[str, str], str]],
+    name: str,
 ) -> None:
     wrong, reason = failing[name]
     before = held(guarded, dashboards)
     with starting(HASTY, **wrong) as installer:
         created = installer.send("Create")
-        assert (created["Status"], created["PhysicalResourceId"], created["Data"]) == ("FAILED", FAILED, {})
+        assert (created["Status"], created["PhysicalResourceId"], created["Data"]) == (
+            "FAILED",
+            FAILED,
+            {},
+        )
         assert any(each in created["Reason"] for each in reason.split("|"))
         deleted = installer.send("Delete", FAILED)  # as CloudFormation rolls back
-        assert (deleted["Status"], deleted["PhysicalResourceId"], deleted["Reason"]) == ("SUCCESS", FAILED, "nothing was created")
+        assert (deleted["Status"], deleted["PhysicalResourceId"], deleted["Reason"]) == (
+            "SUCCESS",
+            FAILED,
+            "nothing was created",
+        )
 
         updated = installer.send("Update", CREATED)
         assert (updated["Status"], updated["PhysicalResourceId"]) == ("FAILED", CREATED)
         assert any(each in updated["Reason"] for each in reason.split("|"))
-        deleted = installer.send("Delete", CREATED)  # a domain that is gone keeps no stack from being deleted
+        deleted = installer.send(
+            "Delete", CREATED
+        )  # a domain that is gone keeps no stack from being deleted
         assert (deleted["Status"], deleted["PhysicalResourceId"]) == ("SUCCESS", CREATED)
         assert any(each in deleted["Reason"] for each in reason.split("|"))
     assert held(guarded, dashboards) == before
@@ -271,5 +387,8 @@ def test_who_may_not_install_is_told_what_is_not_permitted(
     with starting(HASTY, SECRET_ARN=arns["nobody"]) as installer:
         answer = installer.send("Create")
     assert (answer["Status"], answer["PhysicalResourceId"]) == ("FAILED", FAILED)
-    assert "OpenSearch does not permit GET /_index_template/prediction-monitor* (403: no permissions for [" in answer["Reason"]
+    assert (
+        "OpenSearch does not permit GET /_index_template/prediction-monitor* (403: no permissions for ["
+        in answer["Reason"]
+    )
     assert asked(guarded, "/_index_template/prediction-monitor") == 404

@@ -1,4 +1,6 @@
-"""The installer against the real OpenSearch as the laptop has it: without index state management and access control."""
+"""The installer against the real OpenSearch as the laptop has it: without index state management
+and access control.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,9 @@ def test_the_template_is_told_apart_from_one_that_somebody_changed(plain: str, r
     for _ in range(2):
         assert run("install", plain)[1].endswith("as it should be already: 1 thing\n")
     assert run("status", plain)[0] == 0
-    found = requests.get(plain + TEMPLATE, timeout=30).json()["index_templates"][0]["index_template"]
+    found = requests.get(plain + TEMPLATE, timeout=30).json()["index_templates"][0][
+        "index_template"
+    ]
     for change in (
         {"priority": 7},
         {"template": {**found["template"], "mappings": {}}},
@@ -51,8 +55,14 @@ def test_the_template_is_told_apart_from_one_that_somebody_changed(plain: str, r
         requests.put(plain + TEMPLATE, json=found | change, timeout=30).raise_for_status()
         code, output, _ = run("status", plain)
         assert code == 1
-        assert "index template prediction-monitor (an index that is there keeps its mapping): changed" in output
-        assert "index template prediction-monitor (an index that is there keeps its mapping): replaced" in run("install", plain)[1]
+        assert (
+            "index template prediction-monitor (an index that is there keeps its mapping): changed"
+            in output
+        )
+        assert (
+            "index template prediction-monitor (an index that is there keeps its mapping): replaced"
+            in run("install", plain)[1]
+        )
     code, output, _ = run("remove", plain)
     assert code == 0
     assert "index template prediction-monitor: removed" in output
@@ -62,13 +72,21 @@ def test_the_template_is_told_apart_from_one_that_somebody_changed(plain: str, r
 def test_a_node_without_ism_and_access_control_is_told_and_not_failed(plain: str, run: Run) -> None:
     code, output, _ = run("install", plain, "--shipper-role", SHIPPER)
     assert code == 0
-    assert "(the server has no index state management: old cwl-* indices are yours to delete): left alone" in output
-    assert "the server has no fine-grained access control and needs none, or roles are yours to make): left alone" in output
+    assert (
+        "(the server has no index state management: old cwl-* indices are yours to delete): left alone"
+        in output
+    )
+    assert (
+        "the server has no fine-grained access control and needs none, or roles are yours to make): left alone"
+        in output
+    )
     assert "saved objects: left out, because no address of Dashboards is given" in output
 
 
 def test_a_path_without_dashboards_is_told(plain: str, run: Run) -> None:
     code, _, errors = run("install", plain, "--dashboards", plain)
     assert code == 1
-    assert f"neither Dashboards nor Kibana is at {plain}: check --dashboards and --base-path" in errors
+    assert (
+        f"neither Dashboards nor Kibana is at {plain}: check --dashboards and --base-path" in errors
+    )
     assert errors.count("\n") == 1

@@ -33,7 +33,8 @@ from tests.unit.monitor.made import records, summary
 
 NOON = 1_795_435_200_000
 INDEX = "cwl-log-2026.11.23"
-EVERYBODY = "/_plugins/_security/api/rolesmapping/own_index"  # a sample role of the plugin that permits everybody to send a bulk request
+# a sample role of the plugin that permits everybody to send a bulk request
+EVERYBODY = "/_plugins/_security/api/rolesmapping/own_index"
 FORBIDDEN = f"403 security_exception: the user needs the permission to write {INDEX}"
 
 Run = Callable[..., tuple[int, str, str]]
@@ -42,7 +43,13 @@ Shipping = Callable[[str, list[str]], AbstractContextManager[Runtime]]
 
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
-    def call(command: str, url: str, *arguments: str, user: str | None = None, password: str = secured.PASSWORD) -> tuple[int, str, str]:
+    def call(
+        command: str,
+        url: str,
+        *arguments: str,
+        user: str | None = None,
+        password: str = secured.PASSWORD,
+    ) -> tuple[int, str, str]:
         monkeypatch.setenv(PASSWORD, password)
         code = main([command, "--opensearch", url, *(["--user", user] if user else []), *arguments])
         return code, *capsys.readouterr()
@@ -58,12 +65,20 @@ def _other_tests_meet_none_of_this(guarded: str) -> Iterator[None]:
 
 @pytest.fixture
 def shipping(template: Template, built: Path, runtime_packages: Path) -> Shipping:
-    """Start the built shipper for the OpenSearch at an address, and collect its log lines in a list."""
+    """Start the built shipper for the OpenSearch at an address, and collect its log lines in a
+    list.
+    """
 
     def started(url: str, lines: list[str]) -> AbstractContextManager[Runtime]:
         settings = environment("ShipperFunction", opensearch=url)
         code = built / "ShipperFunction"
-        return start(template.functions["ShipperFunction"], settings, lines.append, code=code, packages=runtime_packages)
+        return start(
+            template.functions["ShipperFunction"],
+            settings,
+            lines.append,
+            code=code,
+            packages=runtime_packages,
+        )
 
     return started
 
@@ -93,21 +108,38 @@ def ids(url: str) -> list[str]:
 
 def bulk(url: str, user: str, index: str) -> int:
     """Send one document, and return its status."""
-    lines = [{"create": {"_index": index}}, {"@timestamp": "2026-11-23T12:00:00Z", "text": "a", "prediction": {"label": "x", "score": 1}}]
+    lines = [
+        {"create": {"_index": index}},
+        {
+            "@timestamp": "2026-11-23T12:00:00Z",
+            "text": "a",
+            "prediction": {"label": "x", "score": 1},
+        },
+    ]
     body = "".join(json.dumps(line) + "\n" for line in lines)
     headers = {"content-type": "application/x-ndjson"}
-    answer = requests.post(f"{url}/_bulk?refresh=true", auth=(user, secured.PASSWORD), data=body, headers=headers, timeout=60)
+    answer = requests.post(
+        f"{url}/_bulk?refresh=true",
+        auth=(user, secured.PASSWORD),
+        data=body,
+        headers=headers,
+        timeout=60,
+    )
     return int(answer.json()["items"][0]["create"]["status"]) if answer.ok else answer.status_code
 
 
 def shown(url: str, user: str) -> set[str]:
     """The names of the document fields that a user can see."""
-    hits = requests.get(f"{url}/cwl-*/_search", auth=(user, secured.PASSWORD), timeout=60).json()["hits"]["hits"]
+    hits = requests.get(f"{url}/cwl-*/_search", auth=(user, secured.PASSWORD), timeout=60).json()[
+        "hits"
+    ]["hits"]
     return {name for hit in hits for name in hit["_source"]}
 
 
 def search(url: str, user: str, index: str) -> int:
-    return requests.get(f"{url}/{index}/_search", auth=(user, secured.PASSWORD), timeout=60).status_code
+    return requests.get(
+        f"{url}/{index}/_search", auth=(user, secured.PASSWORD), timeout=60
+    ).status_code
 
 
 def keeps_its_own(url: str) -> None:
@@ -129,7 +161,9 @@ def keeps_its_own(url: str) -> None:
     with pytest.raises(Conflict):
         store.create(Kind.BASELINE, one.stream, 1, {})
     store.expire(one.end + 401 * DAY)
-    requests.post(f"{url}/{own_index('a-stack')}/_refresh", auth=ADMIN, timeout=60).raise_for_status()
+    requests.post(
+        f"{url}/{own_index('a-stack')}/_refresh", auth=ADMIN, timeout=60
+    ).raise_for_status()
     assert store.summaries(one.stream, 0, one.end) == []
     assert len(store.documents(Kind.BASELINE)) == 1
     with pytest.raises(ServerProblem, match="map its role"):
@@ -137,7 +171,9 @@ def keeps_its_own(url: str) -> None:
     requests.delete(f"{url}/{own_index('a-stack')}", auth=ADMIN, timeout=60).raise_for_status()
 
 
-def test_the_roles_permit_what_shipper_and_monitor_do_and_nothing_else(guarded: str, run: Run) -> None:
+def test_the_roles_permit_what_shipper_and_monitor_do_and_nothing_else(
+    guarded: str, run: Run
+) -> None:
     arguments = "--shipper-role", SHIPPER, "--monitor-role", MONITOR
     assert bulk(guarded, "shipper", INDEX) == 403
     code, output, errors = run("install", guarded, *arguments, user=ADMIN[0], password=ADMIN[1])
@@ -175,13 +211,27 @@ def test_the_audit_log_is_switched_on_once_and_holds_no_body(guarded: str, run: 
 @pytest.mark.parametrize(
     ("user", "password", "sentence"),
     [
-        (ADMIN[0], "wrong", "does not accept the user (401: Unauthorized): check name and password (--user with"),
+        (
+            ADMIN[0],
+            "wrong",
+            "does not accept the user (401: Unauthorized): check name and password (--user with",
+        ),
         (None, "", "does not accept the user (401: Unauthorized)"),
-        ("nobody", secured.PASSWORD, "does not permit GET /_index_template/prediction-monitor* (403: no permissions for ["),
-        ("shipper", secured.PASSWORD, "does not permit GET /_index_template/prediction-monitor* (403: no permissions for ["),
+        (
+            "nobody",
+            secured.PASSWORD,
+            "does not permit GET /_index_template/prediction-monitor* (403: no permissions for [",
+        ),
+        (
+            "shipper",
+            secured.PASSWORD,
+            "does not permit GET /_index_template/prediction-monitor* (403: no permissions for [",
+        ),
     ],
 )
-def test_who_may_not_install_is_told_in_one_sentence(guarded: str, run: Run, user: str | None, password: str, sentence: str) -> None:
+def test_who_may_not_install_is_told_in_one_sentence(
+    guarded: str, run: Run, user: str | None, password: str, sentence: str
+) -> None:
     code, _, errors = run("install", guarded, user=user, password=password)
     assert code == 1
     assert sentence in errors
@@ -208,9 +258,17 @@ def test_what_the_shipper_may_not_write_is_told_and_kept_until_it_may(
         s3.put_object(Bucket=bucket, Key=key, Body=content)
 
     with shipping(url, lines) as shipper, replaying(url) as replay:
-        with nullcontext() if refused == "documents" else without_bulk(guarded), pytest.raises(FunctionFailed) as failure:
-            Asynchronous(template.functions["ShipperFunction"], shipper.invoke, keep, (0.1, 0.1))(event)
-        assert (failure.value.kind, failure.value.said) == ("NotDelivered", f"2 of 2 documents not delivered: 2 x {FORBIDDEN}")
+        with (
+            nullcontext() if refused == "documents" else without_bulk(guarded),
+            pytest.raises(FunctionFailed) as failure,
+        ):
+            Asynchronous(template.functions["ShipperFunction"], shipper.invoke, keep, (0.1, 0.1))(
+                event
+            )
+        assert (failure.value.kind, failure.value.said) == (
+            "NotDelivered",
+            f"2 of 2 documents not delivered: 2 x {FORBIDDEN}",
+        )
         assert requests.head(f"{guarded}/{INDEX}", auth=ADMIN, timeout=60).status_code == 404
         assert s3.list_objects_v2(Bucket=bucket)["KeyCount"] == 1
         assert replay.invoke({})["waiting"] == 1
@@ -223,15 +281,22 @@ def test_what_the_shipper_may_not_write_is_told_and_kept_until_it_may(
     assert s3.list_objects_v2(Bucket=bucket)["KeyCount"] == 0
     assert ids(guarded) == sorted(each["id"] for each in events)
     shipments = [json.loads(line) for line in lines if '"shipment"' in line]
-    assert [(one["level"], one["failed"], one["requests"], one["reasons"]) for one in shipments] == [
+    assert [
+        (one["level"], one["failed"], one["requests"], one["reasons"]) for one in shipments
+    ] == [
         *[("ERROR", 2, 1, {FORBIDDEN: 2})] * 3,
         ("INFO", 0, 1, {}),
     ]
 
 
 @pytest.mark.parametrize("user", [None, "shipper:wrong@"])
-def test_a_shipper_that_is_nobody_is_told_so(guarded: str, shipping: Shipping, user: str | None) -> None:
+def test_a_shipper_that_is_nobody_is_told_so(
+    guarded: str, shipping: Shipping, user: str | None
+) -> None:
     url = guarded.replace("//", f"//{user or ''}")
-    with shipping(url, []) as shipper, pytest.raises(FunctionFailed, match="1 of 1 documents not delivered: 1 x 401") as failure:
+    with (
+        shipping(url, []) as shipper,
+        pytest.raises(FunctionFailed, match="1 of 1 documents not delivered: 1 x 401") as failure,
+    ):
         shipper.invoke(subscription_event([log_event("line", NOON)], "a-log-group"))
     assert failure.value.kind == "NotDelivered"

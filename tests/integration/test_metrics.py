@@ -1,4 +1,5 @@
-"""The metrics that the functions really write, against those in the template's alarms and dashboard.
+"""The metrics that the functions really write, against those in the template's alarms and
+dashboard.
 
 A metric that is renamed on one side, or gets another dimension there, fails here.
 """
@@ -62,26 +63,45 @@ def emitted(  # noqa: PLR0917  fixtures
     replaying: Callable[..., AbstractContextManager[Runtime]],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> set[Written]:
-    """All that the four functions write: on sample events, without a model that answers, and where a record cannot be made."""
+    """All that the four functions write: on sample events, without a model that answers, and where
+    a record cannot be made.
+    """
     lines: list[str] = []
 
     def run(name: str, event: Any, code: Path) -> None:
         settings = environment(name, opensearch=running.opensearch_url)
-        with start(template.functions[name], settings, lines.append, code=code, packages=runtime_packages) as runtime:
+        with start(
+            template.functions[name], settings, lines.append, code=code, packages=runtime_packages
+        ) as runtime:
             runtime.invoke(event)
 
     sample = json.loads((EVENTS / "inference" / "direct.json").read_text())
     run("InferenceFunction", sample, built / "InferenceFunction")
-    run("InferenceFunction", json.loads((EVENTS / "inference" / "direct-refused.json").read_text()), built / "InferenceFunction")
+    run(
+        "InferenceFunction",
+        json.loads((EVENTS / "inference" / "direct-refused.json").read_text()),
+        built / "InferenceFunction",
+    )
     for module, function in (("classifier", "Classifier.predict"), ("record", "describe")):
-        run("InferenceFunction", sample, broken(built / "InferenceFunction", module, function, tmp_path_factory.mktemp(module)))
-    fresh = subscription_event([log_event("a line that no other test has shipped", time.time_ns() // 1_000_000)], "test")
-    run("ShipperFunction", fresh, built / "ShipperFunction")  # of lines that are there already it says no delay
+        run(
+            "InferenceFunction",
+            sample,
+            broken(built / "InferenceFunction", module, function, tmp_path_factory.mktemp(module)),
+        )
+    fresh = subscription_event(
+        [log_event("a line that no other test has shipped", time.time_ns() // 1_000_000)], "test"
+    )
+    run(
+        "ShipperFunction", fresh, built / "ShipperFunction"
+    )  # of lines that are there already it says no delay
     run("MonitorFunction", {}, built / "MonitorFunction")
     with replaying(running.opensearch_url, lines.append) as replay:
         replay.invoke(json.loads((EVENTS / "replay" / "scheduled.json").read_text()))
     deadline = time.monotonic() + LOG_SECONDS
-    while not any('"DeadLettersFound"' in line for line in list(lines)) and time.monotonic() < deadline:
+    while (
+        not any('"DeadLettersFound"' in line for line in list(lines))
+        and time.monotonic() < deadline
+    ):
         time.sleep(0.02)
     return written(lines)
 
@@ -108,9 +128,15 @@ def looked_for(resources: Resources) -> Iterator[Metric]:
 
 
 def missing(metrics: Iterator[Metric], emitted: set[Written]) -> list[Metric]:
-    """What nobody writes. A function's name is at AWS what the template calls `Ref`, and here its logical id."""
+    """What nobody writes. A function's name is at AWS what the template calls `Ref`, and here its
+    logical id.
+    """
     there = {(each.name, each.dimensions) for each in emitted}
-    return [each for each in metrics if (each.name, tuple((n, v.strip("${}")) for n, v in each.dimensions)) not in there]
+    return [
+        each
+        for each in metrics
+        if (each.name, tuple((n, v.strip("${}")) for n, v in each.dimensions)) not in there
+    ]
 
 
 def test_every_metric_that_is_looked_for_is_written(emitted: set[Written]) -> None:
@@ -122,13 +148,22 @@ def test_every_metric_that_is_looked_for_is_written(emitted: set[Written]) -> No
 def test_every_metric_that_is_written_is_shown_or_documented(emitted: set[Written]) -> None:
     known = {metric.name for metric in looked_for(deployed(SHAPES["own"]))}
     shipping = (ROOT / "docs" / "shipping.md").read_text(encoding="utf-8")
-    assert [each for each in emitted if each.name not in known and f"`{each.name}`" not in shipping] == []
+    assert [
+        each for each in emitted if each.name not in known and f"`{each.name}`" not in shipping
+    ] == []
 
 
 @pytest.mark.parametrize(
-    ("name", "unit"), [("IndexDelay", "Milliseconds"), ("MemoryUtilization", "Percent"), ("PredictionFailures", "Count")]
+    ("name", "unit"),
+    [
+        ("IndexDelay", "Milliseconds"),
+        ("MemoryUtilization", "Percent"),
+        ("PredictionFailures", "Count"),
+    ],
 )
-def test_thresholds_are_in_the_unit_that_is_written(name: str, unit: str, emitted: set[Written]) -> None:
+def test_thresholds_are_in_the_unit_that_is_written(
+    name: str, unit: str, emitted: set[Written]
+) -> None:
     assert {each.unit for each in emitted if each.name == name} == {unit}
 
 
@@ -137,15 +172,21 @@ def test_a_metric_that_is_renamed_on_one_side_is_noticed(side: str, emitted: set
     metrics = list(looked_for(deployed(SHAPES["own"])))
     for name in {metric.name for metric in metrics}:
         if side == "template":
-            changed = [each._replace(name=f"{name}s") if each.name == name else each for each in metrics]
+            changed = [
+                each._replace(name=f"{name}s") if each.name == name else each for each in metrics
+            ]
             assert missing(iter(changed), emitted)
         else:
-            renamed = {each._replace(name=f"{name}s") if each.name == name else each for each in emitted}
+            renamed = {
+                each._replace(name=f"{name}s") if each.name == name else each for each in emitted
+            }
             assert missing(iter(metrics), renamed)
 
 
 def test_a_dimension_that_is_missing_on_one_side_is_noticed(emitted: set[Written]) -> None:
     metrics = list(looked_for(deployed(SHAPES["own"])))
-    assert len(missing((each._replace(dimensions=each.dimensions[:1]) for each in metrics), emitted)) == len(metrics)
+    assert len(
+        missing((each._replace(dimensions=each.dimensions[:1]) for each in metrics), emitted)
+    ) == len(metrics)
     fewer = {each._replace(dimensions=each.dimensions[:1]) for each in emitted}
     assert missing(iter(metrics), fewer) == metrics

@@ -1,4 +1,6 @@
-"""The built monitor under the real runtime: from predictions in OpenSearch to drift lines in OpenSearch."""
+"""The built monitor under the real runtime: from predictions in OpenSearch to drift lines in
+OpenSearch.
+"""
 
 from __future__ import annotations
 
@@ -58,15 +60,26 @@ class Judge:
 @pytest.fixture(scope="module")
 def store(running: Stack) -> Store:
     url = urlsplit(running.opensearch_url)
-    return Store(RequestsHttpConnection(host=url.hostname or "", port=url.port), own_index(STACK), STACK)
+    return Store(
+        RequestsHttpConnection(host=url.hostname or "", port=url.port), own_index(STACK), STACK
+    )
 
 
 @pytest.fixture(scope="module")
-def judge(running: Stack, template: Template, built: Path, runtime_packages: Path, store: Store) -> Iterator[Judge]:
-    """The built monitor for the running OpenSearch; what passes the filter goes to the shipper, as in the stack."""
+def judge(
+    running: Stack, template: Template, built: Path, runtime_packages: Path, store: Store
+) -> Iterator[Judge]:
+    """The built monitor for the running OpenSearch; what passes the filter goes to the shipper, as
+    in the stack.
+    """
     lines: list[str] = []
     with ExitStack() as parts:
-        subscription = Subscription("MonitorLogGroup", RECORDS["FilterPattern"], running.shipper.invoke, filters=(RECORDS["FilterName"],))
+        subscription = Subscription(
+            "MonitorLogGroup",
+            RECORDS["FilterPattern"],
+            running.shipper.invoke,
+            filters=(RECORDS["FilterName"],),
+        )
         thread = threading.Thread(target=subscription.run, daemon=True)
         thread.start()
         parts.callback(thread.join, 10)
@@ -89,7 +102,9 @@ def judge(running: Stack, template: Template, built: Path, runtime_packages: Pat
         yield Judge(runtime, lines, subscription)
     requests.delete(f"{running.opensearch_url}/{own_index(STACK)}", timeout=30)
     query = {"query": {"term": {"@stack": STACK}}}
-    requests.post(f"{running.opensearch_url}/cwl-*/_delete_by_query?refresh=true", json=query, timeout=30)
+    requests.post(
+        f"{running.opensearch_url}/cwl-*/_delete_by_query?refresh=true", json=query, timeout=30
+    )
 
 
 def predicted(url: str, begin: int, end: int, chance: np.random.Generator, **given: Any) -> None:
@@ -106,7 +121,10 @@ def predicted(url: str, begin: int, end: int, chance: np.random.Generator, **giv
                 "@log_group": STREAM.log_group,
                 "model": {"name": STREAM.model, "version": "1"},
             }
-            lines += [json.dumps({"create": {"_index": f"cwl-{day}"}}), json.dumps(nested(row) | envelope)]
+            lines += [
+                json.dumps({"create": {"_index": f"cwl-{day}"}}),
+                json.dumps(nested(row) | envelope),
+            ]
     answer = requests.post(
         f"{url}/_bulk?refresh=true",
         data=("\n".join(lines) + "\n").encode(),
@@ -120,7 +138,9 @@ def accept(store: Store, now: int) -> None:
     """A week of summaries as the accepted baseline."""
     week = slots(7 * 96, EACH, np.random.default_rng(1), start=now - 8 * 24 * HOUR)
     plan = Plan(rows=100, longest=8 * HOUR, windows=168, deff=1.0, armed=True, days=7)
-    fitted = baseline.fit([_of(part) for part in cut(week, rows=plan.rows, at_most=plan.longest).full])
+    fitted = baseline.fit(
+        [_of(part) for part in cut(week, rows=plan.rows, at_most=plan.longest).full]
+    )
     accepted = Accepted.of(1, fitted, plan)
     content = baseline.to_document(accepted.baseline) | {"plan": accepted.plan()}
     store.create(Kind.BASELINE, STREAM, 1, content)
@@ -132,9 +152,13 @@ def _of(part: Summary) -> Summary:
     return Summary(**values | {"stream": STREAM, "profile": ""})
 
 
-def test_a_drift_line_is_in_the_index_within_one_run(running: Stack, judge: Judge, store: Store) -> None:
+def test_a_drift_line_is_in_the_index_within_one_run(
+    running: Stack, judge: Judge, store: Store
+) -> None:
     first = judge.run()
-    assert [line["message"] for line in first] == ["heartbeat"]  # no predictions of this stack: nothing to say
+    assert [line["message"] for line in first] == [
+        "heartbeat"
+    ]  # no predictions of this stack: nothing to say
     assert first[0]["streams"] == 0
     now = int(time.time()) // SLOT * SLOT
     chance = np.random.default_rng(2)
@@ -149,13 +173,17 @@ def test_a_drift_line_is_in_the_index_within_one_run(running: Stack, judge: Judg
     assert written[-1]["verdicts"] == {"notice": 1}
     found = searched(running, {"term": {"@kind": "drift"}}, {"term": {"monitor.unusual": True}})
     assert {hit["monitor"]["signal"] for hit in found} >= {"means", "label"}
-    assert searched(running, {"term": {"monitor.word": "notice"}}, {"term": {"monitor.begins": True}})
+    assert searched(
+        running, {"term": {"monitor.word": "notice"}}, {"term": {"monitor.begins": True}}
+    )
     again = judge.run()
     assert [line["message"] for line in again] == ["heartbeat"]  # a second run finds nothing new
     assert again[0]["slots"] == 0
 
 
-def test_a_slot_whose_count_changed_is_read_again(running: Stack, judge: Judge, store: Store) -> None:
+def test_a_slot_whose_count_changed_is_read_again(
+    running: Stack, judge: Judge, store: Store
+) -> None:
     slot = int(time.time()) // SLOT * SLOT - 6 * HOUR
     before = store.counts(STREAM, slot, slot + SLOT)[slot]
     predicted(running.opensearch_url, slot, slot + SLOT, np.random.default_rng(5))
@@ -163,11 +191,15 @@ def test_a_slot_whose_count_changed_is_read_again(running: Stack, judge: Judge, 
     assert store.counts(STREAM, slot, slot + SLOT) == {slot: before + EACH}
 
 
-def test_a_server_that_is_away_is_one_sentence(template: Template, built: Path, runtime_packages: Path) -> None:
+def test_a_server_that_is_away_is_one_sentence(
+    template: Template, built: Path, runtime_packages: Path
+) -> None:
     lines: list[str] = []
     given = {"OPENSEARCH_URL": "http://127.0.0.1:9", "STACK": STACK}
     function = template.functions["MonitorFunction"]
-    with start(function, given, lines.append, code=built / "MonitorFunction", packages=runtime_packages) as runtime:
+    with start(
+        function, given, lines.append, code=built / "MonitorFunction", packages=runtime_packages
+    ) as runtime:
         assert runtime.invoke({}) == {"streams": 0}
     (said,) = [json.loads(line) for line in lines if line.startswith("{")]
     assert (said["level"], said["message"]) == ("ERROR", "not_judged")

@@ -1,4 +1,6 @@
-"""`python -m monitor` against the real OpenSearch: from predictions of two weeks to an accepted baseline and a back-test."""
+"""`python -m monitor` against the real OpenSearch: from predictions of two weeks to an accepted
+baseline and a back-test.
+"""
 
 from __future__ import annotations
 
@@ -33,12 +35,18 @@ def day(days_ago: int) -> str:
 
 @pytest.fixture(scope="module")
 def url(running: Stack) -> Iterator[str]:
-    """A server with summaries of nine days: eight alike, and yesterday with other labels. The stream is known by its state."""
+    """A server with summaries of nine days: eight alike, and yesterday with other labels. The
+    stream is known by its state.
+    """
     where = urlsplit(running.opensearch_url)
-    store = Store(RequestsHttpConnection(host=where.hostname or "", port=where.port), own_index(STACK), STACK)
+    store = Store(
+        RequestsHttpConnection(host=where.hostname or "", port=where.port), own_index(STACK), STACK
+    )
     chance = np.random.default_rng(1)
     alike = slots(8 * 96, 26, chance, start=TODAY - 9 * DAY, stream=STREAM)
-    drifted = slots(96, 26, chance, start=TODAY - DAY, stream=STREAM, **{"prediction.label": "unacceptable"})
+    drifted = slots(
+        96, 26, chance, start=TODAY - DAY, stream=STREAM, **{"prediction.label": "unacceptable"}
+    )
     store.put_summaries([*alike, *drifted])
     store.put_state(STREAM, {"until": TODAY}, None)
     yield running.opensearch_url
@@ -86,11 +94,20 @@ def test_from_summaries_to_a_baseline_in_use(run: Run) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("baseline", "accept", "--from", day(40), "--to", day(34)), "these days have no predictions"),
+        (
+            ("baseline", "accept", "--from", day(40), "--to", day(34)),
+            "these days have no predictions",
+        ),
         (("baseline", "accept", "--from", day(2), "--to", day(3)), "--to is before --from"),
-        (("baseline", "accept", "--from", day(3), "--to", day(0)), "--to must be a day that is over"),
+        (
+            ("baseline", "accept", "--from", day(3), "--to", day(0)),
+            "--to must be a day that is over",
+        ),
         (("baseline", "use", "9"), "there is no baseline 9"),
-        (("feasible", "--log-group", "/nobody"), "no stream of the stack commanded is meant: there are /aws/lambda/commanded a-model"),
+        (
+            ("feasible", "--log-group", "/nobody"),
+            "no stream of the stack commanded is meant: there are /aws/lambda/commanded a-model",
+        ),
     ],
 )
 def test_what_cannot_be_done_is_one_sentence(words: tuple[str, ...], said: str, run: Run) -> None:
@@ -105,7 +122,9 @@ NEWCOMER = Stream("newcomer", "/aws/lambda/newcomer", "")
 
 @pytest.fixture(scope="module")
 def three_fields(running: Stack) -> Iterator[str]:
-    """A server with predictions alone, of three fields, 1,200 a day over eleven days; no summary is there."""
+    """A server with predictions alone, of three fields, 1,200 a day over eleven days; no summary is
+    there.
+    """
     chance = np.random.default_rng(2)
     lines = []
     for at in range(TODAY - 11 * DAY, TODAY, DAY // 1200):
@@ -130,11 +149,15 @@ def three_fields(running: Stack) -> Iterator[str]:
     assert not answer.json()["errors"]
     yield running.opensearch_url
     query = {"query": {"term": {"@stack": NEWCOMER.stack}}}
-    requests.post(f"{running.opensearch_url}/cwl-*/_delete_by_query?refresh=true", json=query, timeout=30)
+    requests.post(
+        f"{running.opensearch_url}/cwl-*/_delete_by_query?refresh=true", json=query, timeout=30
+    )
     requests.delete(f"{running.opensearch_url}/{own_index(NEWCOMER.stack)}", timeout=30)
 
 
-def test_predictions_of_three_fields_become_a_baseline(three_fields: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_predictions_of_three_fields_become_a_baseline(
+    three_fields: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     def run(*words: str) -> tuple[int, str, str]:
         code = main([*words, "--opensearch", three_fields, "--stack", NEWCOMER.stack])
         captured = capsys.readouterr()

@@ -65,19 +65,37 @@ def connection(running: Stack) -> Iterator[RequestsHttpConnection]:
 
     def add(record: Record, start: int, **envelope: Any) -> None:
         at = start * 1000 + chance.randrange(SLOT * 1000)
-        lines.append(nested(record) | {"@timestamp": at, "@kind": "prediction", "@stack": STREAM.stack} | envelope)
+        lines.append(
+            nested(record)
+            | {"@timestamp": at, "@kind": "prediction", "@stack": STREAM.stack}
+            | envelope
+        )
 
     for (start, version), rows in slot_records().items():
         for row in rows:
             model = {"name": STREAM.model, "version": version, "profile": "a profile"}
             add(row, start, **{"@log_group": STREAM.log_group, "model": model})
     row = slot_records()[START, "1"][20]
-    three = {name: row[name] for name in ("prediction.label", "prediction.score")} | {"text": "a secret sentence"}
+    three = {name: row[name] for name in ("prediction.label", "prediction.score")} | {
+        "text": "a secret sentence"
+    }
     for _ in range(5):
         add(three, START, **{"@log_group": OTHER.log_group, "@function_version": "7"})
-    uncounted: list[dict[str, Any]] = [{"traffic": "test"}, {"traffic": "canary"}, {"@stack": "other"}, {"@kind": "prediction_error"}]
+    uncounted: list[dict[str, Any]] = [
+        {"traffic": "test"},
+        {"traffic": "canary"},
+        {"@stack": "other"},
+        {"@kind": "prediction_error"},
+    ]
     for envelope in uncounted:
-        add(row, START, **({"@log_group": STREAM.log_group, "model": {"name": STREAM.model, "version": "1"}} | envelope))
+        add(
+            row,
+            START,
+            **(
+                {"@log_group": STREAM.log_group, "model": {"name": STREAM.model, "version": "1"}}
+                | envelope
+            ),
+        )
     url = urlsplit(running.opensearch_url)
     body = "".join(f'{{"create":{{}}}}\n{json.dumps(line)}\n' for line in lines)
     answer = requests.post(
@@ -93,9 +111,14 @@ def connection(running: Stack) -> Iterator[RequestsHttpConnection]:
 
 
 def test_equal_to_numpy(connection: RequestsHttpConnection) -> None:
-    expected = [summary(rows, start, version=version, stream=STREAM) for (start, version), rows in sorted(slot_records().items())]
+    expected = [
+        summary(rows, start, version=version, stream=STREAM)
+        for (start, version), rows in sorted(slot_records().items())
+    ]
     found = read_slots(connection, STREAM, START, END)
-    assert [(s.start, s.version, s.rows) for s in found] == [(s.start, s.version, s.rows) for s in expected]
+    assert [(s.start, s.version, s.rows) for s in found] == [
+        (s.start, s.version, s.rows) for s in expected
+    ]
     for one, other in zip(found, expected, strict=True):
         for field in ("stream", "profile", "seconds", "labels", "flags", "scripts", "unknown"):
             assert getattr(one, field) == getattr(other, field)

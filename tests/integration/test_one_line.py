@@ -1,4 +1,6 @@
-"""One log line must not stop the index: lines that cost OpenSearch far more than they are worth, among good ones, on a real server."""
+"""One log line must not stop the index: lines that cost OpenSearch far more than they are worth,
+among good ones, on a real server.
+"""
 
 from __future__ import annotations
 
@@ -44,10 +46,29 @@ def names(size: int) -> str:
 
 
 def mixed(size: int) -> str:
-    return json.dumps({"m": [{"k": {".".join("b" * (size // 4)): {f"x{number}": 1 for number in range(size // 40)}}}], "v": 1e300})
+    return json.dumps(
+        {
+            "m": [
+                {
+                    "k": {
+                        ".".join("b" * (size // 4)): {
+                            f"x{number}": 1 for number in range(size // 40)
+                        }
+                    }
+                }
+            ],
+            "v": 1e300,
+        }
+    )
 
 
-SHAPES = {"dots": dots, "escaped dots": escaped_dots, "nesting": nesting, "names": names, "mixed": mixed}
+SHAPES = {
+    "dots": dots,
+    "escaped dots": escaped_dots,
+    "nesting": nesting,
+    "names": names,
+    "mixed": mixed,
+}
 
 
 @pytest.fixture
@@ -59,7 +80,9 @@ def connection(running: Stack) -> Iterator[RequestsHttpConnection]:
 
 
 def delivered(connection: RequestsHttpConnection, event: Any, seconds: float = 60.0) -> Outcome:
-    return ship(decode(event, 1 << 28), Rules(), connection, RetryBudget(time.monotonic() + seconds))
+    return ship(
+        decode(event, 1 << 28), Rules(), connection, RetryBudget(time.monotonic() + seconds)
+    )
 
 
 def events(*lines: str, start: int = 0) -> list[dict[str, Any]]:
@@ -67,41 +90,60 @@ def events(*lines: str, start: int = 0) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_good_lines_are_in_at_once_and_the_bad_one_is_rescued(running: Stack, connection: RequestsHttpConnection, shape: str) -> None:
-    """1,000 good lines and one bad line of each size; then the write pool is free, and the next good line is in at once."""
+def test_good_lines_are_in_at_once_and_the_bad_one_is_rescued(
+    running: Stack, connection: RequestsHttpConnection, shape: str
+) -> None:
+    """1,000 good lines and one bad line of each size; then the write pool is free, and the next
+    good line is in at once.
+    """
     lines = [json.dumps({"marker": "good", "n": number}) for number in range(1000)]
     for number, size in enumerate(SIZES.values()):
         lines.insert(number * 150, SHAPES[shape](size))
     start = time.monotonic()
     outcome = delivered(connection, subscription_event(events(*lines), "group"))
     took = time.monotonic() - start
-    # 1 kB of names is 83 fields, and nesting beyond what JSON parsers read is text: both may be taken as they are
+    # 1 kB of names is 83 fields, and nesting beyond what JSON parsers read is text: both may be
+    # taken as they are
     assert outcome.failed == 0
     assert outcome.indexed + outcome.rescued == 1000 + len(SIZES)
     assert outcome.rescued >= 3
     assert took < 10, "the attack took 20 s for 4 kB of dots"
-    pools = requests.get(f"{running.opensearch_url}/_nodes/stats/thread_pool", timeout=10).json()["nodes"].values()
+    pools = (
+        requests.get(f"{running.opensearch_url}/_nodes/stats/thread_pool", timeout=10)
+        .json()["nodes"]
+        .values()
+    )
     assert sum(node["thread_pool"]["write"]["active"] for node in pools) == 0
     start = time.monotonic()
-    assert delivered(connection, subscription_event(events("next", start=5000), "group")).indexed == 1
+    assert (
+        delivered(connection, subscription_event(events("next", start=5000), "group")).indexed == 1
+    )
     assert time.monotonic() - start < 1
 
 
-def test_a_replay_delivers_the_good_letters_among_bad_ones(connection: RequestsHttpConnection, s3: Any) -> None:
+def test_a_replay_delivers_the_good_letters_among_bad_ones(
+    connection: RequestsHttpConnection, s3: Any
+) -> None:
     bucket = Bucket("one-line", s3)
     s3.create_bucket(Bucket=bucket.name)
     for number in range(20):
         for name, line in (("good", f'{{"marker": {number}}}'), ("bad", dots(1_000 + number))):
             event = subscription_event(events(line, start=number + 100 * (name == "bad")), "group")
             key = f"aws/lambda/async/{name}/{number}"
-            s3.put_object(Bucket=bucket.name, Key=key, Body=json.dumps({"requestPayload": event}).encode())
-    results = list(replay_all(letters(bucket), bucket, lambda event: delivered(connection, event), 1e9))
+            s3.put_object(
+                Bucket=bucket.name, Key=key, Body=json.dumps({"requestPayload": event}).encode()
+            )
+    results = list(
+        replay_all(letters(bucket), bucket, lambda event: delivered(connection, event), 1e9)
+    )
     assert [result.fate for result in results] == [LetterFate.REPLAYED] * 40
     assert sum(result.outcome.indexed for result in results) == 20
     assert sum(result.outcome.rescued for result in results) == 20
 
 
-def test_one_conflicting_name_costs_one_field_and_the_rest_is_found(running: Stack, connection: RequestsHttpConnection) -> None:
+def test_one_conflicting_name_costs_one_field_and_the_rest_is_found(
+    running: Stack, connection: RequestsHttpConnection
+) -> None:
     """Lines of Go, ECS and LLM loggers, whose names meet a record's."""
     lines = [
         {"error": "connection refused", "user_id": "u1"},
@@ -109,12 +151,18 @@ def test_one_conflicting_name_costs_one_field_and_the_rest_is_found(running: Sta
         {"model": "gpt-x", "input": "text", "user_id": "u3"},
         {"model": "a", "input": "b", "error": "c", "prediction": "d", "user_id": "u4"},
     ]
-    outcome = delivered(connection, subscription_event(events(*map(json.dumps, lines), '{"a":1,"a":2}'), "group"))
+    outcome = delivered(
+        connection, subscription_event(events(*map(json.dumps, lines), '{"a":1,"a":2}'), "group")
+    )
     assert (outcome.indexed, outcome.rescued, outcome.failed) == (0, 5, 0)
     requests.post(f"{running.opensearch_url}/{INDEX}/_refresh", timeout=10).raise_for_status()
 
     def found(query: str) -> list[Any]:
-        answer = requests.get(f"{running.opensearch_url}/{INDEX}/_search", params={"q": query, "sort": "@timestamp"}, timeout=10).json()
+        answer = requests.get(
+            f"{running.opensearch_url}/{INDEX}/_search",
+            params={"q": query, "sort": "@timestamp"},
+            timeout=10,
+        ).json()
         return [hit["_source"]["@rescued"].get("field") for hit in answer["hits"]["hits"]]
 
     assert found("user_id:u1") == ["error"]

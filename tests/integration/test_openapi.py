@@ -1,4 +1,6 @@
-"""docs/openapi.yaml against the running stack: requests made of it by the dozen, and bodies that no schema can describe."""
+"""docs/openapi.yaml against the running stack: requests made of it by the dozen, and bodies that no
+schema can describe.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ LONG = b"x" * 10_000
 
 
 def test_the_stack_answers_as_the_document_says(running: Stack) -> None:
-    """Valid requests are accepted, others refused, and every answer is a documented one, as schemathesis.toml demands."""
+    """Valid requests are accepted, others refused, and every answer is a documented one, as
+    schemathesis.toml demands.
+    """
     report = ask(DOCUMENT, running.api_url)
     assert not report.failures, report.details
     # that it was asked at all, in both ways and up to the limits
@@ -30,45 +34,136 @@ def test_the_stack_answers_as_the_document_says(running: Stack) -> None:
     [
         pytest.param(b"null", 400, "body-not-an-object", id="null"),
         pytest.param(b"", 400, "body-missing", id="nothing"),
-        pytest.param(b"\xef\xbb\xbf" + b'{"sentence": "a"}', 400, "body-not-json", id="byte order mark"),
+        pytest.param(
+            b"\xef\xbb\xbf" + b'{"sentence": "a"}', 400, "body-not-json", id="byte order mark"
+        ),
         pytest.param('{"sentence": "a"}'.encode("utf-16"), 400, "body-not-utf8", id="UTF-16"),
         pytest.param(gzip.compress(b'{"sentence": "a"}'), 400, "body-not-utf8", id="gzip"),
-        pytest.param(b'{"sentence": "\xed\xa0\x80"}', 400, "body-not-utf8", id="half a surrogate pair in bytes"),
-        pytest.param(b'{"sentence": "\\ud800"}', 422, "sentence-not-unicode", id="half a surrogate pair"),
-        pytest.param(b'{"sentence": "\\udc00\\ud800"}', 422, "sentence-not-unicode", id="a pair the wrong way round"),
+        pytest.param(
+            b'{"sentence": "\xed\xa0\x80"}',
+            400,
+            "body-not-utf8",
+            id="half a surrogate pair in bytes",
+        ),
+        pytest.param(
+            b'{"sentence": "\\ud800"}', 422, "sentence-not-unicode", id="half a surrogate pair"
+        ),
+        pytest.param(
+            b'{"sentence": "\\udc00\\ud800"}',
+            422,
+            "sentence-not-unicode",
+            id="a pair the wrong way round",
+        ),
         pytest.param(b'{"sentence": "\\ud83d\\ude00"}', 200, ACCEPTED, id="a whole pair"),
-        pytest.param(b'{"sentence": "a", "\\ud800": "\\udfff"}', 200, ACCEPTED, id="half a pair in a field that is ignored"),
-        pytest.param(b'{"sentence": "a", "traffic": "\\ud800"}', 422, "field-invalid", id="half a pair in traffic"),
+        pytest.param(
+            b'{"sentence": "a", "\\ud800": "\\udfff"}',
+            200,
+            ACCEPTED,
+            id="half a pair in a field that is ignored",
+        ),
+        pytest.param(
+            b'{"sentence": "a", "traffic": "\\ud800"}',
+            422,
+            "field-invalid",
+            id="half a pair in traffic",
+        ),
         pytest.param(b'{"sentence": "\\u0000"}', 200, ACCEPTED, id="NUL"),
-        pytest.param(b'{"sentence": "\0"}', 400, "body-not-json", id="NUL as it is, which JSON does not allow"),
-        pytest.param(b'{"sentence": "a", "more": ' + b"7" * 4300 + b"}", 200, ACCEPTED, id="4,300 digits"),
-        pytest.param(b'{"sentence": "a", "more": ' + b"7" * 4301 + b"}", 400, "body-not-json", id="4,301 digits"),
-        pytest.param(b'{"sentence": "a", "more": [1e999, -0, 1e-999]}', 200, ACCEPTED, id="numbers that no float holds"),
+        pytest.param(
+            b'{"sentence": "\0"}',
+            400,
+            "body-not-json",
+            id="NUL as it is, which JSON does not allow",
+        ),
+        pytest.param(
+            b'{"sentence": "a", "more": ' + b"7" * 4300 + b"}", 200, ACCEPTED, id="4,300 digits"
+        ),
+        pytest.param(
+            b'{"sentence": "a", "more": ' + b"7" * 4301 + b"}",
+            400,
+            "body-not-json",
+            id="4,301 digits",
+        ),
+        pytest.param(
+            b'{"sentence": "a", "more": [1e999, -0, 1e-999]}',
+            200,
+            ACCEPTED,
+            id="numbers that no float holds",
+        ),
         pytest.param(b'{"sentence": "a", "more": NaN}', 400, "body-not-json", id="NaN"),
-        pytest.param(b'{"sentence": 1e999}', 422, "field-invalid", id="a number that no float holds as sentence"),
-        pytest.param(b'{"sentence": 5, "sentence": "a"}', 200, ACCEPTED, id="twice, the last one right"),
-        pytest.param(b'{"sentence": "a", "sentence": 5}', 422, "field-invalid", id="twice, the last one wrong"),
-        pytest.param(b'{"sentence": "a", "more": ' + b"[" * 1000 + b"]" * 1000 + b"}", 200, ACCEPTED, id="nested 1,000 deep"),
-        pytest.param(b'{"sentence": "a", "more": ' + b"[" * 10**5 + b"]" * 10**5 + b"}", 400, "body-not-json", id="nested 100,000 deep"),
-        pytest.param(b'{"sentence": ' + b"[" * 1000 + b"]" * 1000 + b"}", 422, "field-invalid", id="a sentence nested 1,000 deep"),
+        pytest.param(
+            b'{"sentence": 1e999}',
+            422,
+            "field-invalid",
+            id="a number that no float holds as sentence",
+        ),
+        pytest.param(
+            b'{"sentence": 5, "sentence": "a"}', 200, ACCEPTED, id="twice, the last one right"
+        ),
+        pytest.param(
+            b'{"sentence": "a", "sentence": 5}',
+            422,
+            "field-invalid",
+            id="twice, the last one wrong",
+        ),
+        pytest.param(
+            b'{"sentence": "a", "more": ' + b"[" * 1000 + b"]" * 1000 + b"}",
+            200,
+            ACCEPTED,
+            id="nested 1,000 deep",
+        ),
+        pytest.param(
+            b'{"sentence": "a", "more": ' + b"[" * 10**5 + b"]" * 10**5 + b"}",
+            400,
+            "body-not-json",
+            id="nested 100,000 deep",
+        ),
+        pytest.param(
+            b'{"sentence": ' + b"[" * 1000 + b"]" * 1000 + b"}",
+            422,
+            "field-invalid",
+            id="a sentence nested 1,000 deep",
+        ),
         pytest.param(b'{"sentence": "' + LONG + b'"}', 200, ACCEPTED, id="10,000 characters"),
-        pytest.param(b'{"sentence": "' + LONG + b'x"}', 413, "sentence-too-long", id="10,001 characters"),
-        pytest.param(b'{"sentence": "\\u0085\\u3000\\u001c"}', 422, "sentence-blank", id="white space of another kind"),
-        pytest.param(b'{"sentence": "\\ufeff"}', 200, ACCEPTED, id="a space that is none to Unicode"),
+        pytest.param(
+            b'{"sentence": "' + LONG + b'x"}', 413, "sentence-too-long", id="10,001 characters"
+        ),
+        pytest.param(
+            b'{"sentence": "\\u0085\\u3000\\u001c"}',
+            422,
+            "sentence-blank",
+            id="white space of another kind",
+        ),
+        pytest.param(
+            b'{"sentence": "\\ufeff"}', 200, ACCEPTED, id="a space that is none to Unicode"
+        ),
         pytest.param(b'{"sentence": "a"} ', 200, ACCEPTED, id="white space behind"),
         pytest.param(b'{"sentence": "a"}{}', 400, "body-not-json", id="something behind"),
-        pytest.param(b'{"sentence": "a", "__proto__": {}, "describe": true}', 200, ACCEPTED, id="fields of other ways"),
+        pytest.param(
+            b'{"sentence": "a", "__proto__": {}, "describe": true}',
+            200,
+            ACCEPTED,
+            id="fields of other ways",
+        ),
     ],
 )
 @pytest.mark.parametrize("content_type", [JSON, "application/octet-stream"])
-def test_the_answer_to_an_odd_body_is_documented(running: Stack, body: bytes, status: int, kind: str | None, content_type: str) -> None:
-    answer = requests.post(f"{running.api_url}/predict", data=body, headers={"content-type": content_type}, timeout=60)
+def test_the_answer_to_an_odd_body_is_documented(
+    running: Stack, body: bytes, status: int, kind: str | None, content_type: str
+) -> None:
+    answer = requests.post(
+        f"{running.api_url}/predict", data=body, headers={"content-type": content_type}, timeout=60
+    )
     found: dict[str, Any] = answer.json()
-    assert (answer.status_code, answer.headers["content-type"]) == (status, JSON if kind is ACCEPTED else PROBLEM)
+    assert (answer.status_code, answer.headers["content-type"]) == (
+        status,
+        JSON if kind is ACCEPTED else PROBLEM,
+    )
     assert found.get("type", "").rpartition(":")[2] == (kind or "")
     validator(contents()[status, answer.headers["content-type"]]["schema"]).validate(found)
 
 
 def test_the_gateways_own_answer_is_documented(running: Stack) -> None:
     answer = requests.get(f"{running.api_url}/predict", timeout=10)
-    assert answer.json() == contents()[answer.status_code, answer.headers["content-type"]]["example"]
+    assert (
+        answer.json() == contents()[answer.status_code, answer.headers["content-type"]]["example"]
+    )

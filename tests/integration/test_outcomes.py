@@ -1,4 +1,6 @@
-"""Documents that no index takes, or not now: the built shipper and the real OpenSearch, nothing lost."""
+"""Documents that no index takes, or not now: the built shipper and the real OpenSearch, nothing
+lost.
+"""
 
 from __future__ import annotations
 
@@ -24,11 +26,25 @@ from local.template import Function, Template
 from shipper.document import METADATA
 from tools.root import ROOT
 
-ENVELOPE = {"@id", "@timestamp", "@delay_ms", "@position", "@message", "@owner", "@log_group", "@log_stream", "@kind", "@stack"}
+ENVELOPE = {
+    "@id",
+    "@timestamp",
+    "@delay_ms",
+    "@position",
+    "@message",
+    "@owner",
+    "@log_group",
+    "@log_stream",
+    "@kind",
+    "@stack",
+}
 DAY = 86_400_000
 FIRST_DAY = 946_684_800_000  # 2000-01-01: days of which no other test has documents
 GOOD = ('{"marker": "before"}', '{"marker": "after"}')
-BLOCKS = {"write block": "index.blocks.write", "flood stage": "index.blocks.read_only_allow_delete"}  # 403 and 429
+BLOCKS = {
+    "write block": "index.blocks.write",
+    "flood stage": "index.blocks.read_only_allow_delete",
+}  # 403 and 429
 
 Write = dict[str, str]
 Events = list[dict[str, Any]]
@@ -38,11 +54,18 @@ def deep(levels: int) -> str:
     return '{"a":' * levels + "1" + "}" * levels
 
 
-TWICE = {"type": "mapper_parsing_exception", "field": "twice", "name": "twice in one object"}  # and written anew with the last value
+TWICE = {
+    "type": "mapper_parsing_exception",
+    "field": "twice",
+    "name": "twice in one object",
+}  # and written anew with the last value
 
 # name: (line, whether its fields are in, what a rescued document says)
 LINES: dict[str, tuple[str, Write | None]] = {
-    "text where an object is": ('{"prediction": "none"}', {"type": "mapper_parsing_exception", "field": "prediction"}),
+    "text where an object is": (
+        '{"prediction": "none"}',
+        {"type": "mapper_parsing_exception", "field": "prediction"},
+    ),
     "more fields than an index has": (
         json.dumps({f"f{number}": number for number in range(1100)}),
         {"type": "not sent whole", "limit": "total fields [1000]"},
@@ -51,40 +74,74 @@ LINES: dict[str, tuple[str, Write | None]] = {
     "a key twice further down": ('{"a": {"twice": 1, "twice": 2}}', TWICE),
     "deeper than a mapping": (deep(30), {"type": "mapper_parsing_exception", "limit": "[20]"}),
     "deeper than a parser": (deep(1100), {"type": "not sent whole", "limit": "mapping depth [20]"}),
-    "an empty name": ('{"": 1}', {"type": "mapper_parsing_exception", "name": "field name cannot be an empty string"}),
+    "an empty name": (
+        '{"": 1}',
+        {"type": "mapper_parsing_exception", "name": "field name cannot be an empty string"},
+    ),
     "two dots in a name": ('{"a..b": 1}', {"type": "mapper_parsing_exception", "field": "a..b"}),
-    "a name of 60,000 characters": (json.dumps({"x" * 60_000: 1}), {"type": "mapper_parsing_exception"}),
+    "a name of 60,000 characters": (
+        json.dumps({"x" * 60_000: 1}),
+        {"type": "mapper_parsing_exception"},
+    ),
     "a number of 1,100 digits": (f'{{"n": {"9" * 1100}}}', {"type": "mapper_parsing_exception"}),
     "nested deeper than anything reads": ("[" * 100_000, None),
     "a number of 30 digits": (f'{{"n": {10**30}}}', None),
-    "a number beyond a double": ('{"n": 1e400}', {"type": "mapper_parsing_exception", "field": "n"}),
+    "a number beyond a double": (
+        '{"n": 1e400}',
+        {"type": "mapper_parsing_exception", "field": "n"},
+    ),
     "NaN and infinity": ('{"n": NaN, "m": -Infinity}', None),
     "a date that is none": ('{"timestamp": "yesterday"}', None),
-    "an object where a number is": ('{"latency_ms": {"a": 1}}', {"type": "mapper_parsing_exception", "field": "latency_ms"}),
-    "an object where a kind is": ('{"type": {"a": 1}}', {"type": "mapper_parsing_exception", "field": "type"}),
-    "text where a number is": ('{"latency_ms": "fast"}', {"type": "mapper_parsing_exception", "field": "latency_ms"}),
+    "an object where a number is": (
+        '{"latency_ms": {"a": 1}}',
+        {"type": "mapper_parsing_exception", "field": "latency_ms"},
+    ),
+    "an object where a kind is": (
+        '{"type": {"a": 1}}',
+        {"type": "mapper_parsing_exception", "field": "type"},
+    ),
+    "text where a number is": (
+        '{"latency_ms": "fast"}',
+        {"type": "mapper_parsing_exception", "field": "latency_ms"},
+    ),
     "OpenSearch's own fields": (json.dumps(dict.fromkeys(METADATA, 1)), None),
-    "the envelope's fields": ('{"@id": 1, "@message": {"a": 1}, "@timestamp": "never", "@rescued": "no"}', None),
+    "the envelope's fields": (
+        '{"@id": 1, "@message": {"a": 1}, "@timestamp": "never", "@rescued": "no"}',
+        None,
+    ),
     "other fields with an underscore": ('{"_all": 1, "_size": "x", "_own": {"a": 1}}', None),
     "a lone surrogate": ("plain \ud800 words", None),
     "a lone surrogate in a field": ('{"s": "\\ud800", "t": "\udfff"}', None),
     "a character that ends a C string": ('{"s": "\\u0000"} \x00', None),
     "one megabyte of text": ("x" * 1_000_000, None),
     "one megabyte in a field": (json.dumps({"s": "ä" * 160_000}), None),
-    "lines of a bulk body": ('{"marker": 1}\n{"create":{"_index":"cwl-1999.01.01"}}\n{"a":1}', None),
+    "lines of a bulk body": (
+        '{"marker": 1}\n{"create":{"_index":"cwl-1999.01.01"}}\n{"a":1}',
+        None,
+    ),
     "nothing": ("", None),
 }
 
 
 @pytest.fixture(scope="module")
-def starting(template: Template, built: Path, runtime_packages: Path, running: Stack) -> Callable[[int], AbstractContextManager[Runtime]]:
-    """Starts the built shipper with so many seconds an invocation, of which it keeps four for itself."""
+def starting(
+    template: Template, built: Path, runtime_packages: Path, running: Stack
+) -> Callable[[int], AbstractContextManager[Runtime]]:
+    """Starts the built shipper with so many seconds an invocation, of which it keeps four for
+    itself.
+    """
 
     @contextmanager
     def started(seconds: int) -> Iterator[Runtime]:
         function = replace(template.functions["ShipperFunction"], timeout=seconds)
         settings = {"OPENSEARCH_URL": running.opensearch_url}
-        with start(function, settings, lambda _: None, code=built / "ShipperFunction", packages=runtime_packages) as runtime:
+        with start(
+            function,
+            settings,
+            lambda _: None,
+            code=built / "ShipperFunction",
+            packages=runtime_packages,
+        ) as runtime:
             runtime.invoke(payload([], "CONTROL_MESSAGE"))  # the cold start is over
             yield runtime
 
@@ -122,7 +179,9 @@ def events_of(day: int, *lines: str) -> Events:
 
 def found(running: Stack, day: int, event: dict[str, Any]) -> dict[str, Any] | None:
     """The document of an event, whether it can be searched for already or not."""
-    answer = requests.get(f"{running.opensearch_url}/{index_of(day)}/_doc/{event['id']}", timeout=10)
+    answer = requests.get(
+        f"{running.opensearch_url}/{index_of(day)}/_doc/{event['id']}", timeout=10
+    )
     source: dict[str, Any] | None = json.loads(answer.text).get("_source")
     return source
 
@@ -134,8 +193,12 @@ def document(running: Stack, day: int, event: dict[str, Any]) -> dict[str, Any]:
 
 
 def count(running: Stack, day: int) -> int:
-    requests.post(f"{running.opensearch_url}/{index_of(day)}/_refresh", timeout=10).raise_for_status()
-    total: int = requests.get(f"{running.opensearch_url}/{index_of(day)}/_count", timeout=10).json()["count"]
+    requests.post(
+        f"{running.opensearch_url}/{index_of(day)}/_refresh", timeout=10
+    ).raise_for_status()
+    total: int = requests.get(
+        f"{running.opensearch_url}/{index_of(day)}/_count", timeout=10
+    ).json()["count"]
     return total
 
 
@@ -143,7 +206,8 @@ def count(running: Stack, day: int) -> int:
 def blocked(running: Stack, day: int, setting: str) -> Iterator[Callable[[], None]]:
     """A day's index that takes no documents, until the function that is given is called.
 
-    The node does not look at the disk (local/opensearch.py). Otherwise it takes a flood-stage block away twice a minute.
+    The node does not look at the disk (local/opensearch.py). Otherwise it takes a flood-stage block
+    away twice a minute.
     """
     url = f"{running.opensearch_url}/{index_of(day)}"
 
@@ -159,23 +223,39 @@ def blocked(running: Stack, day: int, setting: str) -> Iterator[Callable[[], Non
 
 
 @pytest.mark.parametrize("name", LINES)
-def test_a_hard_line_is_in_the_index_beside_its_neighbours(name: str, shipper: Runtime, running: Stack) -> None:
+def test_a_hard_line_is_in_the_index_beside_its_neighbours(
+    name: str, shipper: Runtime, running: Stack
+) -> None:
     line, reason = LINES[name]
     day = list(LINES).index(name)
     events = events_of(day, GOOD[0], line, GOOD[1])
 
     answer = shipper.invoke(payload(events))
 
-    assert answer == {"indexed": 3 if reason is None else 2, "duplicate": 0, "rescued": 0 if reason is None else 1, "excluded": 0}
+    assert answer == {
+        "indexed": 3 if reason is None else 2,
+        "duplicate": 0,
+        "rescued": 0 if reason is None else 1,
+        "excluded": 0,
+    }
     before, hard, after = (document(running, day, event) for event in events)
     assert (before["marker"], after["marker"]) == ("before", "after")
     assert hard["@message"] == line
     if reason:
-        assert hard.keys() - (set(json.loads(line)) if reason is TWICE else set()) == ENVELOPE | {"@rescued"}
-        assert hard["@rescued"] == reason | ({} if reason["type"] == "not sent whole" else {"status": "400"})
+        assert hard.keys() - (set(json.loads(line)) if reason is TWICE else set()) == ENVELOPE | {
+            "@rescued"
+        }
+        assert hard["@rescued"] == reason | (
+            {} if reason["type"] == "not sent whole" else {"status": "400"}
+        )
     else:
         assert not hard.keys() & {"@rescued", *METADATA}
-    assert shipper.invoke(payload(events)) == {"indexed": 0, "duplicate": 3, "rescued": 0, "excluded": 0}
+    assert shipper.invoke(payload(events)) == {
+        "indexed": 0,
+        "duplicate": 3,
+        "rescued": 0,
+        "excluded": 0,
+    }
     assert count(running, day) == 3
 
 
@@ -194,31 +274,59 @@ def test_a_value_of_another_type_never_counts_as_indexed(
     """It would be in the document, and no search would find it."""
     shipper.invoke(payload(events_of(day, f'{{"{field}": {values[0]}}}')))
     events = events_of(day, f'{{"{field}": {values[1]}}}')
-    assert shipper.invoke(payload(events)) == {"indexed": 0, "duplicate": 0, "rescued": 1, "excluded": 0}
+    assert shipper.invoke(payload(events)) == {
+        "indexed": 0,
+        "duplicate": 0,
+        "rescued": 1,
+        "excluded": 0,
+    }
     assert document(running, day, events[0])["@rescued"]["field"] == field
 
 
 def test_names_of_another_group_leave_room_for_labels_of_ours(running: Stack) -> None:
-    """Each label is a field: somebody's names, which nearly fill an index, must not take their place."""
+    """Each label is a field: somebody's names, which nearly fill an index, must not take their
+    place.
+    """
     day = 384
     names = events_of(day, json.dumps({f"name{number}": 1 for number in range(700)}))
     assert running.shipper.invoke(subscription_event(names, "SomebodysGroup"))["indexed"] == 1
     record = json.loads((ROOT / "events" / "record.prediction.json").read_text())
-    record["prediction"] = {"label": "label 1", "score": 0.5, "probability": {f"label {number}": 0.01 for number in range(300)}}
-    answer = running.shipper.invoke(subscription_event(events_of(day, json.dumps(record)), "InferenceLogGroup"))
-    requests.delete(f"{running.opensearch_url}/{index_of(day).replace('log-', '')}", timeout=30).raise_for_status()
+    record["prediction"] = {
+        "label": "label 1",
+        "score": 0.5,
+        "probability": {f"label {number}": 0.01 for number in range(300)},
+    }
+    answer = running.shipper.invoke(
+        subscription_event(events_of(day, json.dumps(record)), "InferenceLogGroup")
+    )
+    requests.delete(
+        f"{running.opensearch_url}/{index_of(day).replace('log-', '')}", timeout=30
+    ).raise_for_status()
     assert (answer["indexed"], answer["rescued"]) == (1, 0)
 
 
 def test_why_a_document_was_rescued_can_be_counted(shipper: Runtime, running: Stack) -> None:
     day = 370
-    lines = [LINES[name][0] for name in ("text where an object is", "more fields than an index has", "a key twice", "an empty name")]
+    lines = [
+        LINES[name][0]
+        for name in (
+            "text where an object is",
+            "more fields than an index has",
+            "a key twice",
+            "an empty name",
+        )
+    ]
     shipper.invoke(payload(events_of(day, *lines)))
     assert count(running, day) == 4
     parts = ("status", "type", "field", "limit", "name")
     query = {"size": 0, "aggs": {part: {"terms": {"field": f"@rescued.{part}"}} for part in parts}}
-    answer = requests.post(f"{running.opensearch_url}/{index_of(day)}/_search", json=query, timeout=10).json()["aggregations"]
-    counts = {part: {bucket["key"]: bucket["doc_count"] for bucket in answer[part]["buckets"]} for part in parts}
+    answer = requests.post(
+        f"{running.opensearch_url}/{index_of(day)}/_search", json=query, timeout=10
+    ).json()["aggregations"]
+    counts = {
+        part: {bucket["key"]: bucket["doc_count"] for bucket in answer[part]["buckets"]}
+        for part in parts
+    }
     assert counts == {
         "status": {"400": 3},
         "type": {"mapper_parsing_exception": 3, "not sent whole": 1},
@@ -229,12 +337,19 @@ def test_why_a_document_was_rescued_can_be_counted(shipper: Runtime, running: St
 
 
 @pytest.mark.parametrize("block", BLOCKS)
-def test_good_documents_are_in_while_blocked_ones_wait_for_the_block_to_end(block: str, shipper: Runtime, running: Stack) -> None:
+def test_good_documents_are_in_while_blocked_ones_wait_for_the_block_to_end(
+    block: str, shipper: Runtime, running: Stack
+) -> None:
     closed, opened = (372, 373) if block == "write block" else (374, 375)
-    waiting, good = events_of(closed, "waits", '{"marker": "waits too"}'), events_of(opened, *GOOD, '{"prediction": "rescued"}')
+    waiting, good = (
+        events_of(closed, "waits", '{"marker": "waits too"}'),
+        events_of(opened, *GOOD, '{"prediction": "rescued"}'),
+    )
     answers: list[Any] = []
     with blocked(running, closed, BLOCKS[block]) as release:
-        invocation = threading.Thread(target=lambda: answers.append(shipper.invoke(payload([waiting[0], *good, waiting[1]]))))
+        invocation = threading.Thread(
+            target=lambda: answers.append(shipper.invoke(payload([waiting[0], *good, waiting[1]])))
+        )
         invocation.start()
         until(lambda: all(found(running, opened, event) for event in good))
         assert count(running, opened) == 3  # to be searched for, too
@@ -245,7 +360,10 @@ def test_good_documents_are_in_while_blocked_ones_wait_for_the_block_to_end(bloc
         release()
         invocation.join(70)
     assert answers == [{"indexed": 4, "duplicate": 0, "rescued": 1, "excluded": 0}]
-    assert [document(running, closed, event)["@message"] for event in waiting] == ["waits", '{"marker": "waits too"}']
+    assert [document(running, closed, event)["@message"] for event in waiting] == [
+        "waits",
+        '{"marker": "waits too"}',
+    ]
     assert (count(running, closed), count(running, opened)) == (2, 3)
 
 
@@ -261,23 +379,38 @@ def test_what_stays_blocked_fails_the_invocation_and_comes_back_by_replay(
     bucket: str,
 ) -> None:
     closed, opened = (376, 377) if block == "write block" else (378, 379)
-    waiting, good = events_of(closed, "waits", '{"prediction": "rescued one day"}'), events_of(opened, *GOOD)
+    waiting, good = (
+        events_of(closed, "waits", '{"prediction": "rescued one day"}'),
+        events_of(opened, *GOOD),
+    )
     event = payload([waiting[0], *good, waiting[1]])
 
     def keep(key: str, content: bytes) -> None:
         s3.put_object(Bucket=bucket, Key=key, Body=content)
 
-    with starting(7) as hasty, replaying(running.opensearch_url) as replay, blocked(running, closed, BLOCKS[block]) as release:
+    with (
+        starting(7) as hasty,
+        replaying(running.opensearch_url) as replay,
+        blocked(running, closed, BLOCKS[block]) as release,
+    ):
         function: Function = replace(template.functions["ShipperFunction"], retries=1)
         status = "403" if block == "write block" else "429"
-        last = f"{status} cluster_block_exception|no answer in time"  # the latter where the last try began at the last moment
-        with pytest.raises(FunctionFailed, match=rf"2 of 4 documents not delivered: 2 x ({last})") as failure:
+        # the latter where the last try began at the last moment
+        last = f"{status} cluster_block_exception|no answer in time"
+        with pytest.raises(
+            FunctionFailed, match=rf"2 of 4 documents not delivered: 2 x ({last})"
+        ) as failure:
             Asynchronous(function, hasty.invoke, keep, (0.1,))(event)
         assert failure.value.kind == "NotDelivered"
         assert count(running, opened) == 2
         assert not any(found(running, closed, event) for event in waiting)
         [letter] = s3.list_objects_v2(Bucket=bucket)["Contents"]
-        assert json.loads(s3.get_object(Bucket=bucket, Key=letter["Key"])["Body"].read())["requestPayload"] == event
+        assert (
+            json.loads(s3.get_object(Bucket=bucket, Key=letter["Key"])["Body"].read())[
+                "requestPayload"
+            ]
+            == event
+        )
 
         release()
         assert replay.invoke({})["replayed"] == 1

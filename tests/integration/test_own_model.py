@@ -1,6 +1,8 @@
-"""A model of one's own in the running stack: predicted, shipped, and in the panels with its own labels.
+"""A model of one's own in the running stack: predicted, shipped, and in the panels with its own
+labels.
 
-The model with four labels always; those that `make test-full` trained (a folder of them in ADOPTED) beside it.
+The model with four labels always; those that `make test-full` trained (a folder of them in ADOPTED)
+beside it.
 """
 
 from __future__ import annotations
@@ -24,10 +26,16 @@ from local.charts import panels
 from local.stack import Settings, Stack, stack
 from tools.ports import free_port
 
-ADOPTED = [path.parent for path in sorted(Path(os.environ["ADOPTED"]).glob("*/card.json"))] if os.environ.get("ADOPTED") else []
+ADOPTED = (
+    [path.parent for path in sorted(Path(os.environ["ADOPTED"]).glob("*/card.json"))]
+    if os.environ.get("ADOPTED")
+    else []
+)
 
 
-@pytest.fixture(scope="module", params=[None, *ADOPTED], ids=lambda path: path.name if path else "four labels")
+@pytest.fixture(
+    scope="module", params=[None, *ADOPTED], ids=lambda path: path.name if path else "four labels"
+)
 def folder(request: pytest.FixtureRequest, four_label_model: Path) -> Path:
     found: Path = request.param or four_label_model
     return found
@@ -39,16 +47,25 @@ def own(folder: Path) -> Iterator[Stack]:
         yield started
 
 
-def test_its_golden_sentences_are_predicted_shipped_and_shown_with_its_labels(folder: Path, own: Stack) -> None:
-    card, profile = (json.loads((folder / name).read_text(encoding="utf-8")) for name in ("card.json", "profile.json"))
+def test_its_golden_sentences_are_predicted_shipped_and_shown_with_its_labels(
+    folder: Path, own: Stack
+) -> None:
+    card, profile = (
+        json.loads((folder / name).read_text(encoding="utf-8"))
+        for name in ("card.json", "profile.json")
+    )
     golden = profile["golden"]["sentences"]
-    answer = requests.post(f"{own.api_url}/predict", json={"sentences": [one["text"] for one in golden]}, timeout=120)
+    answer = requests.post(
+        f"{own.api_url}/predict", json={"sentences": [one["text"] for one in golden]}, timeout=120
+    )
     assert answer.status_code == 200, answer.text
     predictions = answer.json()["predictions"]
     for one, other in zip(golden, predictions, strict=True):
         assert other["model"] == {"name": card["name"], "version": card["version"]}
         if other["prediction"]["label"] == one["label"]:
-            assert other["prediction"]["score"] == pytest.approx(one["score"], abs=profile["golden"]["tolerance"]["x86_64"])
+            assert other["prediction"]["score"] == pytest.approx(
+                one["score"], abs=profile["golden"]["tolerance"]["x86_64"]
+            )
         else:
             assert max(one["score"], other["prediction"]["score"]) < 1 / len(card["labels"]) + 0.3
     given = Counter(one["prediction"]["label"] for one in predictions)
@@ -57,14 +74,19 @@ def test_its_golden_sentences_are_predicted_shipped_and_shown_with_its_labels(fo
     documents = searched(own, [one["prediction_id"] for one in predictions])
     assert Counter(one["prediction"]["label"] for one in documents) == given
     for document in documents:
-        assert set(document["prediction"]["probability"]) == set(field_names(tuple(card["labels"])).values())
+        assert set(document["prediction"]["probability"]) == set(
+            field_names(tuple(card["labels"])).values()
+        )
         assert sum(document["prediction"]["probability"].values()) == pytest.approx(1)
         assert document["model"] == {name: card[name] for name in ("name", "version", "profile")}
         assert "@rescued" not in document
 
     objects, now = saved_objects(), datetime.now(UTC)
     (panel,) = (one for one in objects if one.id == "prediction-monitor-label-counts")
-    assert dict(rows(panel, own.answer(request(panel, objects, (now - timedelta(minutes=10), now))))) == given
+    assert (
+        dict(rows(panel, own.answer(request(panel, objects, (now - timedelta(minutes=10), now)))))
+        == given
+    )
     assert panels(own.answer, now)
 
 

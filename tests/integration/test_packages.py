@@ -1,4 +1,6 @@
-"""The built packages: small enough, complete, of the processor that the template names, and of no newer C library than Lambda's."""
+"""The built packages: small enough, complete, of the processor that the template names, and of no
+newer C library than Lambda's.
+"""
 
 from __future__ import annotations
 
@@ -31,16 +33,31 @@ def packages(built: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
     (other,) = ELF_MACHINES.keys() - {native}
     folder = tmp_path_factory.mktemp(other)
     sam = Path(sys.executable).with_name("sam")
-    command = [str(sam), "build", "--build-dir", str(folder), "--parameter-overrides", f"Architecture={other}"]
+    command = [
+        str(sam),
+        "build",
+        "--build-dir",
+        str(folder),
+        "--parameter-overrides",
+        f"Architecture={other}",
+    ]
     path = f"{ROOT / '.uv' / 'bin'}:{sam.parent}:{os.environ['PATH']}"
     environment = os.environ | {"ARCHITECTURE": other, "SAM_CLI_TELEMETRY": "0", "PATH": path}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     return {native: built, other: folder}
 
 
 @pytest.mark.parametrize(
-    ("function", "limit"), [("InferenceFunction", 110), ("ShipperFunction", 15), ("KibanaFunction", 5), ("MonitorFunction", 65)]
+    ("function", "limit"),
+    [
+        ("InferenceFunction", 110),
+        ("ShipperFunction", 15),
+        ("KibanaFunction", 5),
+        ("MonitorFunction", 65),
+    ],
 )
 def test_a_package_is_small(function: str, limit: int, built: Path) -> None:
     size = sum(path.stat().st_size for path in (built / function).rglob("*") if path.is_file())
@@ -48,17 +65,23 @@ def test_a_package_is_small(function: str, limit: int, built: Path) -> None:
 
 
 @pytest.mark.parametrize("architecture", ELF_MACHINES)
-@pytest.mark.parametrize("function", ["InferenceFunction", "ShipperFunction", "ReplayFunction", "MonitorFunction"])
+@pytest.mark.parametrize(
+    "function", ["InferenceFunction", "ShipperFunction", "ReplayFunction", "MonitorFunction"]
+)
 def test_native_code_is_of_the_architecture_and_runs_on_the_runtimes_c_library(
     function: str, architecture: str, packages: dict[str, Path]
 ) -> None:
-    libraries = [path for path in (packages[architecture] / function).rglob("*.so*") if path.is_file()]
+    libraries = [
+        path for path in (packages[architecture] / function).rglob("*.so*") if path.is_file()
+    ]
     needed: dict[tuple[int, ...], Path] = {}
     for library in libraries:
         content = library.read_bytes()
         magic, machine = struct.unpack_from("<4s14xH", content)
         assert (magic, machine) == (b"\x7fELF", ELF_MACHINES[architecture]), library
-        versions = re.findall(rb"(?<=\0)GLIBC_(\d+)\.(\d+)(?:\.\d+)?(?=\0)", content)  # of the symbols that it asks for
+        versions = re.findall(
+            rb"(?<=\0)GLIBC_(\d+)\.(\d+)(?:\.\d+)?(?=\0)", content
+        )  # of the symbols that it asks for
         needed |= {tuple(map(int, version)): library for version in versions}
     assert (2, 2) < max(needed) <= RUNTIME_GLIBC, needed[max(needed)]
 
@@ -76,10 +99,14 @@ def test_the_template_runs_what_is_built_by_default() -> None:
         ("MonitorFunction", "monitor/handler"),
     ],
 )
-def test_byte_code_is_there_and_never_checked_against_its_source(function: str, module: str, built: Path) -> None:
+def test_byte_code_is_there_and_never_checked_against_its_source(
+    function: str, module: str, built: Path
+) -> None:
     source = built / function / f"{module}.py"
     compiled = (source.parent / "__pycache__" / f"{source.stem}.cpython-313.pyc").read_bytes()
-    assert struct.unpack_from("<I", compiled, 4)[0] == 0b01  # hash-based, unchecked (PEP 552): zip times do not matter
+    assert (
+        struct.unpack_from("<I", compiled, 4)[0] == 0b01
+    )  # hash-based, unchecked (PEP 552): zip times do not matter
 
 
 @pytest.fixture
@@ -93,7 +120,9 @@ def build(folder: Path) -> subprocess.CompletedProcess[str]:
     path = f"{ROOT / '.uv' / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}"
     environment = os.environ | {"ARTIFACTS_DIR": str(folder.with_name("built")), "PATH": path}
     command = ["make", "--makefile", str(folder / "Makefile"), "build-ShipperFunction"]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
 
 
 def test_what_is_pinned_can_be_built(shipper: Path) -> None:
@@ -155,10 +184,26 @@ def sboms(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         ("MonitorFunction", "monitor"),
     ],
 )
-def test_an_sbom_lists_what_is_in_the_package(function: str, name: str, built: Path, sboms: dict[str, Path]) -> None:
+def test_an_sbom_lists_what_is_in_the_package(
+    function: str, name: str, built: Path, sboms: dict[str, Path]
+) -> None:
     components = json.loads(sboms[f"{name}.cdx.json"].read_text())["components"]
-    carried = {tuple(folder.stem.lower().split("-", 1)) for folder in (built / function).glob("*.dist-info")}
+    carried = {
+        tuple(folder.stem.lower().split("-", 1))
+        for folder in (built / function).glob("*.dist-info")
+    }
     assert carried
-    assert {(each["name"].replace("-", "_"), each["version"]) for each in components if each["type"] == "library"} == carried
-    models = {each["hashes"][0]["content"] for each in components if each["type"] == "machine-learning-model"}
-    assert models == {hashlib.sha256(file.read_bytes()).hexdigest() for file in (built / function).rglob("model.onnx")}
+    assert {
+        (each["name"].replace("-", "_"), each["version"])
+        for each in components
+        if each["type"] == "library"
+    } == carried
+    models = {
+        each["hashes"][0]["content"]
+        for each in components
+        if each["type"] == "machine-learning-model"
+    }
+    assert models == {
+        hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in (built / function).rglob("model.onnx")
+    }

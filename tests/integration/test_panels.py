@@ -1,4 +1,6 @@
-"""Every panel asked of the real OpenSearch, over traffic whose figures are counted here a second time, in plain Python."""
+"""Every panel asked of the real OpenSearch, over traffic whose figures are counted here a second
+time, in plain Python.
+"""
 
 from __future__ import annotations
 
@@ -28,14 +30,18 @@ from local.stack import Stack
 from tools.root import ROOT
 
 OBJECTS = saved_objects()
-RECORDS = {kind: json.loads((ROOT / "events" / f"record.{kind}.json").read_text()) for kind in ("prediction", "prediction_error")}
+RECORDS = {
+    kind: json.loads((ROOT / "events" / f"record.{kind}.json").read_text())
+    for kind in ("prediction", "prediction_error")
+}
 MIDNIGHT = datetime(2002, 6, 2, tzinfo=UTC)  # no other test has documents of these days
 SPAN = (MIDNIGHT - timedelta(minutes=9), MIDNIGHT + timedelta(minutes=6))  # in two indices
 BAR = timedelta(seconds=30)
 SECONDS = 13 * 60
 DAMAGED = (
     {"traffic": "live", "prediction": "a text"},
-    {"traffic": "live", "prediction": {"label": "first"}} | {f"f{number}": number for number in range(1100)},
+    {"traffic": "live", "prediction": {"label": "first"}}
+    | {f"f{number}": number for number in range(1100)},
     {"traffic": "live", "input": ["a list of texts"], "message": "prediction"},
 )
 
@@ -61,28 +67,41 @@ def lines() -> Iterator[tuple[datetime, Doc]]:
         if kind == "damaged":
             yield moment, chance.choice(DAMAGED)
             continue
-        record = copy.deepcopy(RECORDS["prediction" if kind == "prediction" else "prediction_error"])
+        record = copy.deepcopy(
+            RECORDS["prediction" if kind == "prediction" else "prediction_error"]
+        )
         record["traffic"] = chance.choices(("live", "canary", "test"), (8, 1, 1))[0]
         record["model"]["version"] = "aaaaaaaaaaaa" if second < SECONDS * 0.6 else "bbbbbbbbbbbb"
         record["cold_start"] = chance.random() < 0.1
-        record["function_request_id"] = f"request-{second // 4}"  # some two lines are of one request
+        record["function_request_id"] = (
+            f"request-{second // 4}"  # some two lines are of one request
+        )
         if kind == "prediction":
             vary(record, second, chance)
         elif kind == "failed":
-            record["error"] = {"type": chance.choice(("RuntimeError", "MemoryError")), "status": chance.choice((500, 503))}
+            record["error"] = {
+                "type": chance.choice(("RuntimeError", "MemoryError")),
+                "status": chance.choice((500, 503)),
+            }
         else:
-            name, status = chance.choice((("field-invalid", 422), ("body-not-json", 400), ("sentence-too-long", 413)))
+            name, status = chance.choice(
+                (("field-invalid", 422), ("body-not-json", 400), ("sentence-too-long", 413))
+            )
             record["error"] = {"type": name, "status": status, "field": "sentence"}
         yield moment, record
 
 
 def vary(record: Doc, second: int, chance: random.Random) -> None:
     label = chance.choices(("first", "second"), (3, 1))[0]
-    score = 1 if second % 14 == 0 else chance.uniform(0.5, 1)  # a whole number where the re-serialiser of a line found 1.0
+    score = (
+        1 if second % 14 == 0 else chance.uniform(0.5, 1)
+    )  # a whole number where the re-serialiser of a line found 1.0
     record["prediction_id"] = f"{second:032x}"
     record["text"] = f"sentence {chance.randrange(200)}"
     record["prediction"] = {"label": label, "score": score, "probability": {label: score}}
-    flags = [flag for flag in ("truncated", "mostly_unknown", "other_script") if chance.random() < 0.15]
+    flags = [
+        flag for flag in ("truncated", "mostly_unknown", "other_script") if chance.random() < 0.15
+    ]
     record["input"] |= {
         "flags": flags,
         "script": "cyrillic" if "other_script" in flags else "latin",
@@ -100,17 +119,35 @@ def hash_of(text: str) -> int:
 @pytest.fixture(scope="module")
 def sent(running: Stack) -> Iterator[Sent]:
     """The lines through the shipper; the documents are read by id afterwards, not searched for."""
-    stamped = [(log_event(json.dumps(record), int(moment.timestamp() * 1000)), moment, record) for moment, record in lines()]
+    stamped = [
+        (log_event(json.dumps(record), int(moment.timestamp() * 1000)), moment, record)
+        for moment, record in lines()
+    ]
     began = milliseconds()
-    answer = running.shipper.invoke(subscription_event([event for event, _, _ in stamped], "InferenceLogGroup"))
+    answer = running.shipper.invoke(
+        subscription_event([event for event, _, _ in stamped], "InferenceLogGroup")
+    )
     ended = milliseconds()
     assert answer["indexed"] + answer["rescued"] == len(stamped)
     assert answer["rescued"] == sum(record in DAMAGED for _, _, record in stamped)
     requests.post(f"{running.opensearch_url}/cwl-*2002.*/_refresh", timeout=30).raise_for_status()
-    asked = [{"_index": f"cwl-{part}{moment:%Y.%m.%d}", "_id": event["id"]} for event, moment, _ in stamped for part in ("", "log-")]
-    found = requests.post(f"{running.opensearch_url}/_mget", json={"docs": asked}, timeout=30).json()["docs"]
+    asked = [
+        {"_index": f"cwl-{part}{moment:%Y.%m.%d}", "_id": event["id"]}
+        for event, moment, _ in stamped
+        for part in ("", "log-")
+    ]
+    found = requests.post(
+        f"{running.opensearch_url}/_mget", json={"docs": asked}, timeout=30
+    ).json()["docs"]
     found = [one for one in found if one.get("found")]
-    yield Sent([one["_source"] | {"moment": moment} for one, (_, moment, _) in zip(found, stamped, strict=True)], began, ended)
+    yield Sent(
+        [
+            one["_source"] | {"moment": moment}
+            for one, (_, moment, _) in zip(found, stamped, strict=True)
+        ],
+        began,
+        ended,
+    )
     requests.delete(f"{running.opensearch_url}/cwl-*2002.*", timeout=30).raise_for_status()
 
 
@@ -135,7 +172,10 @@ def label(doc: Doc) -> list[Any]:
 
 
 def bin_of_score(doc: Doc) -> list[Any]:
-    singles = [struct.unpack("f", struct.pack("f", score))[0] for score in inner("prediction", "score")(doc)]
+    singles = [
+        struct.unpack("f", struct.pack("f", score))[0]
+        for score in inner("prediction", "score")(doc)
+    ]
     return [floor(single / 0.05) * 0.05 for single in singles]
 
 
@@ -148,7 +188,9 @@ def predicted(doc: Doc) -> bool:
 
 
 def failed(lowest: int, highest: int) -> Callable[[Doc], bool]:
-    return lambda doc: live(doc) and int(doc.get("error", {}).get("status", 0)) in range(lowest, highest + 1)
+    return lambda doc: (
+        live(doc) and int(doc.get("error", {}).get("status", 0)) in range(lowest, highest + 1)
+    )
 
 
 def shipped(doc: Doc) -> bool:
@@ -185,7 +227,9 @@ def starts(docs: list[Doc]) -> Values:
 
 @dataclass(frozen=True)
 class Percentiles:
-    """Percentiles of small groups: each must lie between the neighbours of its rank, whatever way of interpolating is used."""
+    """Percentiles of small groups: each must lie between the neighbours of its rank, whatever way
+    of interpolating is used.
+    """
 
     field: Callable[[Doc], list[Any]]
     percents: tuple[int, ...]
@@ -198,16 +242,25 @@ class Percentiles:
             return
         for percent, value in zip(self.percents, found, strict=True):
             rank = percent / 100 * (len(values) - 1)
-            low, high = values[max(0, floor(rank) - 1)], values[min(len(values) - 1, floor(rank) + 2)]
+            low, high = (
+                values[max(0, floor(rank) - 1)],
+                values[min(len(values) - 1, floor(rank) + 2)],
+            )
             assert low - 1e-6 <= value <= high + 1e-6, (percent, value, values)
 
 
 Keys = tuple[Callable[[Doc], list[Any]], ...]
-EXPECTED: dict[str, tuple[Callable[[Doc], bool], Keys, Callable[[list[Doc]], Values] | Percentiles]] = {
+EXPECTED: dict[
+    str, tuple[Callable[[Doc], bool], Keys, Callable[[list[Doc]], Values] | Percentiles]
+] = {
     "label-counts": (predicted, (label,), count),
     "label-share": (predicted, (slot, label), count),
     "score-histogram": (predicted, (bin_of_score, label), count),
-    "score-percentiles": (predicted, (slot,), Percentiles(inner("prediction", "score"), (5, 25, 50))),
+    "score-percentiles": (
+        predicted,
+        (slot,),
+        Percentiles(inner("prediction", "score"), (5, 25, 50)),
+    ),
     "flags": (predicted, (slot, inner("input", "flags")), count),
     "scripts": (predicted, (slot, inner("input", "script")), count),
     "refused": (failed(400, 499), (slot, inner("error", "type")), count),
@@ -223,8 +276,12 @@ EXPECTED: dict[str, tuple[Callable[[Doc], bool], Keys, Callable[[list[Doc]], Val
 }
 
 
-@pytest.mark.parametrize("panel", [one for one in OBJECTS if one.type == "visualization"], ids=lambda one: one.id)
-def test_a_panel_shows_what_a_second_count_says(panel: SavedObject, running: Stack, sent: Sent) -> None:
+@pytest.mark.parametrize(
+    "panel", [one for one in OBJECTS if one.type == "visualization"], ids=lambda one: one.id
+)
+def test_a_panel_shows_what_a_second_count_says(
+    panel: SavedObject, running: Stack, sent: Sent
+) -> None:
     wanted, keys, value = EXPECTED[panel.id.removeprefix("prediction-monitor-")]
     groups: dict[Values, list[Doc]] = {}
     for doc in filter(wanted, sent.documents):
@@ -246,40 +303,69 @@ def test_a_panel_shows_what_a_second_count_says(panel: SavedObject, running: Sta
 
 def test_the_traffic_holds_what_the_panels_are_for(sent: Sent) -> None:
     predictions = [doc for doc in sent.documents if predicted(doc)]
-    assert {doc["traffic"] for doc in sent.documents if "traffic" in doc} == {"live", "canary", "test"}
+    assert {doc["traffic"] for doc in sent.documents if "traffic" in doc} == {
+        "live",
+        "canary",
+        "test",
+    }
     assert {key for doc in predictions for key in label(doc)} == {"first", "second"}
     assert sum(inner("prediction", "score")(doc) == [1] for doc in predictions) > 10
-    assert {doc["@rescued"]["type"] for doc in sent.documents if rescued(doc)} == {"mapper_parsing_exception", "not sent whole"}
-    assert len({each for doc in predictions for each in inner("input", "hash")(doc)}) < len(predictions)
+    assert {doc["@rescued"]["type"] for doc in sent.documents if rescued(doc)} == {
+        "mapper_parsing_exception",
+        "not sent whole",
+    }
+    assert len({each for doc in predictions for each in inner("input", "hash")(doc)}) < len(
+        predictions
+    )
     assert len({doc["moment"].date() for doc in sent.documents}) == 2
     for doc in sent.documents:
-        age = [moment - int(doc["moment"].timestamp() * 1000) for moment in (sent.began, sent.ended)]
+        age = [
+            moment - int(doc["moment"].timestamp() * 1000) for moment in (sent.began, sent.ended)
+        ]
         assert age[0] <= doc["@delay_ms"] <= age[1]
 
 
 SEARCHES: dict[str, tuple[Callable[[Doc], bool], Callable[[Doc], Any], bool]] = {
     "datatable": (predicted, itemgetter("moment"), True),
     "low-confidence": (
-        lambda doc: predicted(doc) and any(score < 0.6 for score in inner("prediction", "score")(doc)),
+        lambda doc: (
+            predicted(doc) and any(score < 0.6 for score in inner("prediction", "score")(doc))
+        ),
         lambda doc: doc["prediction"]["score"],
         False,
     ),
-    "strangest": (lambda doc: predicted(doc) and bool(inner("input", "novelty")(doc)), lambda doc: doc["input"]["novelty"], True),
+    "strangest": (
+        lambda doc: predicted(doc) and bool(inner("input", "novelty")(doc)),
+        lambda doc: doc["input"]["novelty"],
+        True,
+    ),
     "rescued-documents": (rescued, itemgetter("moment"), True),
 }
 
 
-@pytest.mark.parametrize("search", [one for one in OBJECTS if one.type == "search"], ids=lambda one: one.id)
-def test_a_saved_search_lists_what_it_says_in_its_order(search: SavedObject, running: Stack, sent: Sent) -> None:
+@pytest.mark.parametrize(
+    "search", [one for one in OBJECTS if one.type == "search"], ids=lambda one: one.id
+)
+def test_a_saved_search_lists_what_it_says_in_its_order(
+    search: SavedObject, running: Stack, sent: Sent
+) -> None:
     wanted, order, falling = SEARCHES[search.id.removeprefix("prediction-monitor-")]
     expected = sorted(filter(wanted, sent.documents), key=order, reverse=falling)
     answer = ask(running, search)
     assert 1 < len(expected) == answer["hits"]["total"]["value"] <= PAGE
-    assert [hit["_source"]["@id"] for hit in answer["hits"]["hits"]] == [doc["@id"] for doc in expected]
+    assert [hit["_source"]["@id"] for hit in answer["hits"]["hits"]] == [
+        doc["@id"] for doc in expected
+    ]
 
 
-@pytest.mark.parametrize("panel", [one for one in OBJECTS if one.type in {"search", "visualization"}], ids=lambda one: one.id)
-def test_a_panel_of_a_time_without_documents_is_empty(panel: SavedObject, running: Stack, sent: Sent) -> None:
+@pytest.mark.parametrize(
+    "panel",
+    [one for one in OBJECTS if one.type in {"search", "visualization"}],
+    ids=lambda one: one.id,
+)
+def test_a_panel_of_a_time_without_documents_is_empty(
+    panel: SavedObject, running: Stack, sent: Sent
+) -> None:
     before = (SPAN[0] - timedelta(days=365), SPAN[0] - timedelta(days=364))
     answer = ask(running, panel, before)
     assert answer["hits"]["total"]["value"] == 0
@@ -289,22 +375,35 @@ def test_a_panel_of_a_time_without_documents_is_empty(panel: SavedObject, runnin
 def test_a_record_that_another_group_forged_is_on_no_panel_and_history_is(running: Stack) -> None:
     noon = datetime(2002, 6, 16, 12, tzinfo=UTC)
     record = RECORDS["prediction"] | {"prediction": {"label": "first", "score": 0.55}}
-    forged = [log_event(f"text before {json.dumps(record)}", int(noon.timestamp() * 1000)) for _ in range(50)]
+    forged = [
+        log_event(f"text before {json.dumps(record)}", int(noon.timestamp() * 1000))
+        for _ in range(50)
+    ]
     assert running.shipper.invoke(subscription_event(forged, "SomebodysGroup"))["indexed"] == 50
     span = (noon - timedelta(minutes=5), noon + timedelta(minutes=5))
     url = f"{running.opensearch_url}/cwl-*2002.06.16"
     requests.post(f"{url}/_refresh", timeout=30).raise_for_status()
-    asked = [one for one in OBJECTS if one.type in {"search", "visualization"} and "@kind:" in str(one.attributes)]
+    asked = [
+        one
+        for one in OBJECTS
+        if one.type in {"search", "visualization"} and "@kind:" in str(one.attributes)
+    ]
     assert len(asked) >= 15
     for kind, expected in ((None, 0), ("prediction", 1), ("log", 1), ("history", 2)):
         if kind:
-            document = record | {"@timestamp": noon.isoformat()} | ({} if kind == "history" else {"@kind": kind})
+            document = (
+                record
+                | {"@timestamp": noon.isoformat()}
+                | ({} if kind == "history" else {"@kind": kind})
+            )
             place = f"{running.opensearch_url}/cwl-2002.06.16/_doc?refresh=true"
             requests.post(place, json=document, timeout=30).raise_for_status()
         table = next(one for one in asked if one.id == "prediction-monitor-datatable")
         assert ask(running, table, span)["hits"]["total"]["value"] == expected, kind
         if kind is None:
-            assert {one.id: ask(running, one, span)["hits"]["total"]["value"] for one in asked} == {one.id: 0 for one in asked}
+            assert {one.id: ask(running, one, span)["hits"]["total"]["value"] for one in asked} == {
+                one.id: 0 for one in asked
+            }
     requests.delete(url, timeout=30).raise_for_status()
 
 
@@ -318,7 +417,9 @@ def test_a_batch_of_one_millisecond_is_listed_in_its_order(running: Stack) -> No
     table = next(one for one in OBJECTS if one.id == "prediction-monitor-datatable")
     answer = ask(running, table, (noon - timedelta(minutes=5), noon + timedelta(minutes=5)))
     requests.delete(url, timeout=30).raise_for_status()
-    assert [hit["_source"]["text"] for hit in answer["hits"]["hits"]] == [one["text"] for one in reversed(records)]
+    assert [hit["_source"]["text"] for hit in answer["hits"]["hits"]] == [
+        one["text"] for one in reversed(records)
+    ]
 
 
 def test_the_terminal_shows_the_same_counts(running: Stack, sent: Sent) -> None:
@@ -329,14 +430,27 @@ def test_the_terminal_shows_the_same_counts(running: Stack, sent: Sent) -> None:
     predictions = [doc for doc in sent.documents if predicted(doc) and label(doc)]
     for name in ("first", "second"):
         of_label = sum(label(doc) == [name] for doc in predictions)
-        assert len([line for line in text.splitlines() if f" {name} " in line and line.rstrip().endswith(f" {of_label}")]) == 1
+        assert (
+            len(
+                [
+                    line
+                    for line in text.splitlines()
+                    if f" {name} " in line and line.rstrip().endswith(f" {of_label}")
+                ]
+            )
+            == 1
+        )
         assert f"{of_label / len(predictions):.0%}" in text
     for flag in ("truncated", "mostly_unknown", "other_script"):
         [line] = [line for line in text.splitlines() if f" {flag} " in line]
-        assert line.rstrip().endswith(f" {sum(flag in inner('input', 'flags')(doc) for doc in predictions)}")
+        assert line.rstrip().endswith(
+            f" {sum(flag in inner('input', 'flags')(doc) for doc in predictions)}"
+        )
 
 
-def test_four_documents_that_would_break_an_index_are_in_it_and_averages_are_right(running: Stack) -> None:
+def test_four_documents_that_would_break_an_index_are_in_it_and_averages_are_right(
+    running: Stack,
+) -> None:
     noon = datetime(2002, 6, 9, 12, tzinfo=UTC)
     first, long = copy.deepcopy(RECORDS["prediction"]), copy.deepcopy(RECORDS["prediction"])
     first["prediction"]["score"] = 1  # dynamic mapping would say: long, and 0.98 counts as 0
@@ -344,16 +458,33 @@ def test_four_documents_that_would_break_an_index_are_in_it_and_averages_are_rig
     hard = [first, {"prediction": "text"}, {f"f{number}": number for number in range(5000)}, long]
     last = copy.deepcopy(RECORDS["prediction"])
     last["prediction"]["score"] = 0.5
-    events = [log_event(json.dumps(record), int(noon.timestamp() * 1000) + at) for at, record in enumerate([*hard, last])]
+    events = [
+        log_event(json.dumps(record), int(noon.timestamp() * 1000) + at)
+        for at, record in enumerate([*hard, last])
+    ]
     url = f"{running.opensearch_url}/cwl-*2002.06.09"
 
-    answers = [running.shipper.invoke(subscription_event([event], "InferenceLogGroup")) for event in events]  # one after the other
+    answers = [
+        running.shipper.invoke(subscription_event([event], "InferenceLogGroup")) for event in events
+    ]  # one after the other
     requests.post(f"{url}/_refresh", timeout=30).raise_for_status()
 
     assert [answer["rescued"] for answer in answers] == [0, 1, 1, 0, 0]
-    query = {"size": 10, "sort": ["@timestamp"], "aggs": {"score": {"avg": {"field": "prediction.score"}}}}
+    query = {
+        "size": 10,
+        "sort": ["@timestamp"],
+        "aggs": {"score": {"avg": {"field": "prediction.score"}}},
+    }
     found = requests.post(f"{url}/_search", json=query, timeout=30).json()
     requests.delete(url, timeout=30).raise_for_status()
-    assert [hit["_source"]["@id"] for hit in found["hits"]["hits"]] == [event["id"] for event in events]
-    assert ["@rescued" in hit["_source"] for hit in found["hits"]["hits"]] == [False, True, True, False, False]
+    assert [hit["_source"]["@id"] for hit in found["hits"]["hits"]] == [
+        event["id"] for event in events
+    ]
+    assert ["@rescued" in hit["_source"] for hit in found["hits"]["hits"]] == [
+        False,
+        True,
+        True,
+        False,
+        False,
+    ]
     assert found["aggregations"]["score"]["value"] == pytest.approx((1 + 0.98 + 0.5) / 3)

@@ -1,4 +1,6 @@
-"""Tests under the real runtime that records do not depend on the environment variables of the loggers."""
+"""Tests under the real runtime that records do not depend on the environment variables of the
+loggers.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,10 @@ ENVIRONMENTS = {
     "Lambda's level, JSON": {"AWS_LAMBDA_LOG_LEVEL": "FATAL", "AWS_LAMBDA_LOG_FORMAT": "JSON"},
     "Powertools' level": {"POWERTOOLS_LOG_LEVEL": "CRITICAL", "LOG_LEVEL": "ERROR"},
     "no level": {"POWERTOOLS_LOG_LEVEL": "loud"},
-    "a sample below Lambda's level": {"POWERTOOLS_LOGGER_SAMPLE_RATE": "0.5", "AWS_LAMBDA_LOG_LEVEL": "WARN"},
+    "a sample below Lambda's level": {
+        "POWERTOOLS_LOGGER_SAMPLE_RATE": "0.5",
+        "AWS_LAMBDA_LOG_LEVEL": "WARN",
+    },
     "no rate": {"POWERTOOLS_LOGGER_SAMPLE_RATE": "some"},
     "development": {"POWERTOOLS_DEV": "true"},
     "whole events": {"POWERTOOLS_LOGGER_LOG_EVENT": "true"},
@@ -40,22 +45,36 @@ def test_a_record_is_written_whatever_the_environment_says(name: str, template: 
         refused = function.invoke({"sentence": " "})
     found = [parsed(line) for line in lines]
     records = [line for line in found if "record_version" in line]
-    assert [record["message"] for record in records] == ["prediction", "prediction", "prediction_error"]
-    assert [record.get("prediction_id") for record in records] == [answer["prediction_id"] for answer in answers] + [None]
-    assert (refused["status"], {record["level"] for record in records}, {record["service"] for record in records}) == (
+    assert [record["message"] for record in records] == [
+        "prediction",
+        "prediction",
+        "prediction_error",
+    ]
+    assert [record.get("prediction_id") for record in records] == [
+        answer["prediction_id"] for answer in answers
+    ] + [None]
+    assert (
+        refused["status"],
+        {record["level"] for record in records},
+        {record["service"] for record in records},
+    ) == (
         422,
         {"INFO"},
         {"inference"},
     )
     assert not [record for record in records if "sampling_rate" in record]
     metrics = [line for line in found if "_aws" in line]
-    assert {line["_aws"]["CloudWatchMetrics"][0]["Namespace"] for line in metrics} == {"PredictionMonitor"}
+    assert {line["_aws"]["CloudWatchMetrics"][0]["Namespace"] for line in metrics} == {
+        "PredictionMonitor"
+    }
     assert sum(sum(line.get("Predictions", [])) for line in metrics) == 2
     assert not [line for line in lines if "wombats" in line]
 
 
 @pytest.mark.parametrize("name", ENVIRONMENTS)
-def test_a_payload_is_accounted_for_whatever_the_environment_says(name: str, template: Template) -> None:
+def test_a_payload_is_accounted_for_whatever_the_environment_says(
+    name: str, template: Template
+) -> None:
     lines: list[str] = []
     settings = {"OPENSEARCH_URL": "http://127.0.0.1:1", **ENVIRONMENTS[name]}
     payload = subscription_event([], "InferenceLogGroup", "CONTROL_MESSAGE")
@@ -73,13 +92,19 @@ def test_a_payload_is_accounted_for_whatever_the_environment_says(name: str, tem
 @pytest.mark.parametrize("function", ["shipper"])
 def test_every_function_has_the_same_file(function: str) -> None:
     ours = ROOT / "functions" / "inference" / "inference" / "logging_variables.py"
-    assert (ROOT / "functions" / function / function / "logging_variables.py").read_bytes() == ours.read_bytes()
+    assert (
+        ROOT / "functions" / function / function / "logging_variables.py"
+    ).read_bytes() == ours.read_bytes()
 
 
 def test_the_largest_batch_is_answered(template: Template) -> None:
-    """With AWS_EXECUTION_ENV set, the runtime writes answers in UTF-8 instead of escapes, which matters for the limit of 6 MB."""
+    """With AWS_EXECUTION_ENV set, the runtime writes answers in UTF-8 instead of escapes, which
+    matters for the limit of 6 MB.
+    """
     sentence = "😀" * 10_000
-    with start(template.functions["InferenceFunction"], {"HASH_KEY": "a secret"}, lambda _: None) as function:
+    with start(
+        template.functions["InferenceFunction"], {"HASH_KEY": "a secret"}, lambda _: None
+    ) as function:
         body = json.dumps({"sentences": [sentence] * 64}, ensure_ascii=False)
         answer = function.invoke({"requestContext": {}, "body": body, "isBase64Encoded": False})
     assert answer["statusCode"] == 200

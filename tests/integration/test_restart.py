@@ -1,4 +1,6 @@
-"""100,000 lines through CloudWatch's and Lambda's parts to an OpenSearch that is killed in the middle and comes back: each is in once."""
+"""100,000 lines through CloudWatch's and Lambda's parts to an OpenSearch that is killed in the
+middle and comes back: each is in once.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +48,11 @@ class Node:
         self.url = self._parts.enter_context(opensearch.node(self.port, self.folder))
 
     def kill(self) -> None:
-        [process] = [path.parent.name for path in Path("/proc").glob("[0-9]*/cmdline") if str(self.folder) in readable(path)]
+        [process] = [
+            path.parent.name
+            for path in Path("/proc").glob("[0-9]*/cmdline")
+            if str(self.folder) in readable(path)
+        ]
         os.kill(int(process), signal.SIGKILL)
         self.end()
 
@@ -82,7 +88,9 @@ class Invocations:
 
 @dataclass
 class Outage:
-    """Kills the node in the middle of an invocation, and starts it again when an event was given up and the next has failed."""
+    """Kills the node in the middle of an invocation, and starts it again when an event was given up
+    and the next has failed.
+    """
 
     node: Node
     invocations: Invocations
@@ -91,7 +99,11 @@ class Outage:
     _over: threading.Event = field(default_factory=threading.Event)
 
     def run(self) -> None:
-        until(lambda: self.invocations.worked >= 10 and self.invocations.begun > self.invocations.worked)
+        until(
+            lambda: (
+                self.invocations.worked >= 10 and self.invocations.begun > self.invocations.worked
+            )
+        )
         time.sleep(0.1)
         self.node.kill()
         until(lambda: len(self.letters) >= 1)
@@ -118,16 +130,28 @@ def node(tmp_path: Path) -> Iterator[Node]:
 
 
 @pytest.fixture
-def shipper(template: Template, built: Path, runtime_packages: Path, node: Node) -> Iterator[Runtime]:
+def shipper(
+    template: Template, built: Path, runtime_packages: Path, node: Node
+) -> Iterator[Runtime]:
     function = replace(template.functions["ShipperFunction"], timeout=FUNCTION_SECONDS)
     with start(
-        function, {"OPENSEARCH_URL": node.url}, lambda _: None, code=built / "ShipperFunction", packages=runtime_packages
+        function,
+        {"OPENSEARCH_URL": node.url},
+        lambda _: None,
+        code=built / "ShipperFunction",
+        packages=runtime_packages,
     ) as runtime:
         yield runtime
 
 
 def test_each_line_is_in_once_although_the_server_was_killed(
-    *, node: Node, shipper: Runtime, template: Template, replaying: Callable[[str], AbstractContextManager[Runtime]], s3: Any, bucket: str
+    *,
+    node: Node,
+    shipper: Runtime,
+    template: Template,
+    replaying: Callable[[str], AbstractContextManager[Runtime]],
+    s3: Any,
+    bucket: str,
 ) -> None:
     [(log_group, pattern, subscriber)] = template.subscriptions
     invocations = Invocations(shipper)
@@ -137,9 +161,13 @@ def test_each_line_is_in_once_although_the_server_was_killed(
         s3.put_object(Bucket=bucket, Key=key, Body=content)
         outage.letters.append(key)
 
-    asynchronous = Asynchronous(template.functions[subscriber], invocations.invoke, keep, RETRY_SECONDS, outage.pause)
+    asynchronous = Asynchronous(
+        template.functions[subscriber], invocations.invoke, keep, RETRY_SECONDS, outage.pause
+    )
     subscription = Subscription(log_group, pattern, asynchronous)
-    threads = [threading.Thread(target=target, daemon=True) for target in (subscription.run, outage.run)]
+    threads = [
+        threading.Thread(target=target, daemon=True) for target in (subscription.run, outage.run)
+    ]
     for thread in threads:
         thread.start()
     for burst in bursts():
@@ -172,7 +200,10 @@ def bursts() -> Iterator[list[str]]:
     begin = 0
     while begin < LINES:
         end = min(LINES, begin + chance.choice([1, 20, 500, chance.randrange(LARGEST), LARGEST]))
-        yield [json.dumps({"message": "prediction", "n": number, "text": "word " * (number % 97)}) for number in range(begin, end)]
+        yield [
+            json.dumps({"message": "prediction", "n": number, "text": "word " * (number % 97)})
+            for number in range(begin, end)
+        ]
         begin = end
 
 
@@ -185,7 +216,9 @@ def total(node: Node) -> int:
 def numbers(node: Node) -> Iterator[int]:
     """The line number in each document."""
     query: dict[str, Any] = {"size": 10_000, "_source": ["n"], "sort": ["n", "@id"]}
-    while hits := requests.post(f"{node.url}/cwl-*/_search", json=query, timeout=60).json()["hits"]["hits"]:
+    while hits := requests.post(f"{node.url}/cwl-*/_search", json=query, timeout=60).json()["hits"][
+        "hits"
+    ]:
         yield from (hit["_source"]["n"] for hit in hits)
         query["search_after"] = hits[-1]["sort"]
 

@@ -36,13 +36,24 @@ def documents(running: Stack, group: str) -> list[dict[str, Any]]:
     return running.search({"size": 1000, "query": {"term": {"@log_group": group}}})
 
 
-def test_the_sample_lines_are_predictions_of_their_days_and_shipped_twice_no_more(running: Stack) -> None:
+def test_the_sample_lines_are_predictions_of_their_days_and_shipped_twice_no_more(
+    running: Stack,
+) -> None:
     said: list[str] = []
     for _ in range(2):
-        ship.ship([str(SAMPLE)], running.opensearch_url, "sample", "prediction", follow=False, say=said.append)
+        ship.ship(
+            [str(SAMPLE)],
+            running.opensearch_url,
+            "sample",
+            "prediction",
+            follow=False,
+            say=said.append,
+        )
     found = documents(running, "sample")
     assert len(found) == 50
-    assert Counter(hit["_index"][-10:] for hit in found) == {f"2025.11.{day:02d}": 10 for day in range(3, 8)}
+    assert Counter(hit["_index"][-10:] for hit in found) == {
+        f"2025.11.{day:02d}": 10 for day in range(3, 8)
+    }
     for hit in found:
         source = hit["_source"]
         assert source["prediction"]["label"] in {"positive", "negative"}
@@ -53,7 +64,9 @@ def test_the_sample_lines_are_predictions_of_their_days_and_shipped_twice_no_mor
     assert sum("keep their fields there" in text for text in said) == 1
     assert "  50 are predictions" in said
     [lit, *_] = [text for text in said if text.startswith("  panels with data: ")]
-    assert {"Predictions by label", "Label share over time", "Score percentiles over time"} <= set(lit[20:].split(", "))
+    assert {"Predictions by label", "Label share over time", "Score percentiles over time"} <= set(
+        lit[20:].split(", ")
+    )
     assert all("hash" not in hit["_source"]["input"] for hit in found)
     assert "Duplicates over time" not in lit
     assert any("by the fields that are missing" in text and "latency_ms" in text for text in said)
@@ -63,15 +76,27 @@ def test_nothing_is_sent_where_one_file_cannot_be_taken(running: Stack, tmp_path
     bad = tmp_path / "bad.log"
     bad.write_bytes(b"\xff\xfe")
     with pytest.raises(UserError, match="is no text"):
-        ship.ship([str(SAMPLE), str(bad)], running.opensearch_url, "half", "prediction", follow=False, say=lambda _: None)
+        ship.ship(
+            [str(SAMPLE), str(bad)],
+            running.opensearch_url,
+            "half",
+            "prediction",
+            follow=False,
+            say=lambda _: None,
+        )
     assert documents(running, "half") == []
 
 
 def test_lines_that_do_not_pass_are_named(running: Stack, tmp_path: Path) -> None:
     path = tmp_path / "mixed.log"
-    path.write_text('START RequestId: 1\n{"timestamp": "2025-10-03T12:00:00Z", "class": "prediction"}\n', encoding="utf-8")
+    path.write_text(
+        'START RequestId: 1\n{"timestamp": "2025-10-03T12:00:00Z", "class": "prediction"}\n',
+        encoding="utf-8",
+    )
     said: list[str] = []
-    ship.ship([str(path)], running.opensearch_url, "mixed", "prediction", follow=False, say=said.append)
+    ship.ship(
+        [str(path)], running.opensearch_url, "mixed", "prediction", follow=False, say=said.append
+    )
     assert len(documents(running, "mixed")) == 1
     assert "2 lines, 1 pass the filter pattern; 1 indexed" in said[0]
     assert "it has no 'prediction'" in said[1]
@@ -80,70 +105,141 @@ def test_lines_that_do_not_pass_are_named(running: Stack, tmp_path: Path) -> Non
 
 
 def test_every_panel_of_predictions_counts_every_line_of_the_sample(running: Stack) -> None:
-    ship.ship([str(SAMPLE)], running.opensearch_url, "sample", "prediction", follow=False, say=lambda _: None)
+    ship.ship(
+        [str(SAMPLE)],
+        running.opensearch_url,
+        "sample",
+        "prediction",
+        follow=False,
+        say=lambda _: None,
+    )
     requests.post(f"{running.opensearch_url}/_refresh", timeout=10)
-    asked = [one for one in OBJECTS if CONTRACT["query"]["prediction"] in json.dumps(one.attributes)]
+    asked = [
+        one for one in OBJECTS if CONTRACT["query"]["prediction"] in json.dumps(one.attributes)
+    ]
     narrower = {"prediction-monitor-low-confidence", "prediction-monitor-strangest"}
     assert len(asked) > 9
     for one in asked:
         if one.id not in narrower:
-            assert running.answer(request(one, OBJECTS, SPAN))["hits"]["total"]["value"] == 50, one.id
+            assert running.answer(request(one, OBJECTS, SPAN))["hits"]["total"]["value"] == 50, (
+                one.id
+            )
     [counts] = [one for one in OBJECTS if one.id == "prediction-monitor-label-counts"]
     buckets = running.answer(request(counts, OBJECTS, SPAN))["aggregations"]["2"]["buckets"]
     assert sum(bucket["doc_count"] for bucket in buckets) == 50
 
 
-def test_names_of_ones_own_are_predictions_with_a_map_and_a_wrong_map_gets_one_sentence(running: Stack, tmp_path: Path) -> None:
+def test_names_of_ones_own_are_predictions_with_a_map_and_a_wrong_map_gets_one_sentence(
+    running: Stack, tmp_path: Path
+) -> None:
     path = tmp_path / "own.log"
-    line = {"timestamp": "2025-10-04T12:00:00Z", "input": "a prediction", "label": "good", "confidence": 0.75}
+    line = {
+        "timestamp": "2025-10-04T12:00:00Z",
+        "input": "a prediction",
+        "label": "good",
+        "confidence": 0.75,
+    }
     path.write_text(json.dumps(line), encoding="utf-8")
     said: list[str] = []
     names = "prediction.label=label,prediction.score=confidence,text=input"
-    ship.ship([str(path)], running.opensearch_url, "own", "prediction", follow=False, say=said.append, names=names)
+    ship.ship(
+        [str(path)],
+        running.opensearch_url,
+        "own",
+        "prediction",
+        follow=False,
+        say=said.append,
+        names=names,
+    )
     [hit] = documents(running, "own")
-    assert (hit["_source"]["text"], hit["_source"]["prediction"]) == ("a prediction", {"label": "good", "score": 0.75})
+    assert (hit["_source"]["text"], hit["_source"]["prediction"]) == (
+        "a prediction",
+        {"label": "good", "score": 0.75},
+    )
     assert hit["_source"]["input"]["words"] == 2
     assert "  1 are predictions" in said
     with pytest.raises(UserError, match=r"^--field-map moves fields to text, .*, not to 'label'$"):
-        ship.ship([str(path)], running.opensearch_url, "own", "prediction", follow=False, say=said.append, names="label=class")
+        ship.ship(
+            [str(path)],
+            running.opensearch_url,
+            "own",
+            "prediction",
+            follow=False,
+            say=said.append,
+            names="label=class",
+        )
 
 
 def test_the_guides_map_ships_every_line_and_a_file_of_which_none_passes_is_an_error(
-    running: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    running: Stack,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     path = tmp_path / "other.log"
-    line = {"timestamp": "2025-10-05T12:00:00Z", "input": "fine", "label": "good", "confidence": 0.75}
+    line = {
+        "timestamp": "2025-10-05T12:00:00Z",
+        "input": "fine",
+        "label": "good",
+        "confidence": 0.75,
+    }
     path.write_text(json.dumps(line), encoding="utf-8")
     monkeypatch.setenv("OPENSEARCH_URL", running.opensearch_url)
     assert main(["ship", "--log-group", "other", str(path)]) == 1
     assert f"no line of {path} was shipped" in (told := capsys.readouterr().err)
     assert "--pattern ''" in told
-    [names] = re.findall(r"`--field-map (\S+)`", (ROOT / "docs" / "local.md").read_text(encoding="utf-8"))
+    [names] = re.findall(
+        r"`--field-map (\S+)`", (ROOT / "docs" / "local.md").read_text(encoding="utf-8")
+    )
     assert main(["ship", "--log-group", "other", "--field-map", names, str(path)]) == 0
     [hit] = documents(running, "other")
     assert hit["_source"]["prediction"] == {"label": "good", "score": 0.75}
 
 
-def test_thousands_of_lines_tell_how_far_they_are(running: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_thousands_of_lines_tell_how_far_they_are(
+    running: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(ship, "PROGRESS_SECONDS", 0)
     path = tmp_path / "many.log"
     line = '{"timestamp": "2025-10-06T12:00:00Z", "n": %d, "text": "x", "prediction": {"label": "a", "score": 0.5}}\n'
     path.write_text("".join(line % number for number in range(6000)), encoding="utf-8")
     said, told = list[str](), list[str]()
-    ship.ship([str(path)], running.opensearch_url, "many", "prediction", follow=False, say=said.append, progress=told.append)
+    ship.ship(
+        [str(path)],
+        running.opensearch_url,
+        "many",
+        "prediction",
+        follow=False,
+        say=said.append,
+        progress=told.append,
+    )
     assert "6000 indexed" in said[0]
-    assert [text.partition(": ")[2] for text in told] == [f"{sent} of 6000 lines are sent" for sent in (2000, 4000, 6000)]
+    assert [text.partition(": ")[2] for text in told] == [
+        f"{sent} of 6000 lines are sent" for sent in (2000, 4000, 6000)
+    ]
 
 
-def test_a_month_of_lines_goes_to_thirty_daily_indices_and_twice_is_no_more(running: Stack, tmp_path: Path) -> None:
+def test_a_month_of_lines_goes_to_thirty_daily_indices_and_twice_is_no_more(
+    running: Stack, tmp_path: Path
+) -> None:
     first, path = datetime(2025, 9, 1, tzinfo=UTC), tmp_path / "month.log"
     moments = [first + timedelta(minutes=36 * number) for number in range(1200)]  # 40 a day
-    lines = [{"timestamp": at.isoformat(), "text": "x", "prediction": {"label": "a", "score": 0.5}} for at in moments]
+    lines = [
+        {"timestamp": at.isoformat(), "text": "x", "prediction": {"label": "a", "score": 0.5}}
+        for at in moments
+    ]
     path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
     wanted = {f"cwl-{first + timedelta(days=day):%Y.%m.%d}": 40 for day in range(30)}
     for told in ("1200 indexed", "1200 duplicate"):
         said: list[str] = []
-        ship.ship([str(path)], running.opensearch_url, "month", "prediction", follow=False, say=said.append)
+        ship.ship(
+            [str(path)],
+            running.opensearch_url,
+            "month",
+            "prediction",
+            follow=False,
+            say=said.append,
+        )
         assert told in said[0]
         requests.post(f"{running.opensearch_url}/_refresh", timeout=10)
         terms = {"indices": {"terms": {"field": "_index", "size": 100}}}
@@ -152,12 +248,22 @@ def test_a_month_of_lines_goes_to_thirty_daily_indices_and_twice_is_no_more(runn
         assert {bucket["key"]: bucket["doc_count"] for bucket in found} == wanted
 
 
-def test_beside_the_consoles_function_the_tutorials_fields_have_the_same_values_and_types(running: Stack, tmp_path: Path) -> None:
+def test_beside_the_consoles_function_the_tutorials_fields_have_the_same_values_and_types(
+    running: Stack, tmp_path: Path
+) -> None:
     url, path = running.opensearch_url, tmp_path / "lines.log"
-    lines = [line for line in SAMPLE.read_text(encoding="utf-8").splitlines() if line.startswith(('{"timestamp"', "[INFO]"))]
-    lines = [line for line in lines if '"message"' not in line and '"prediction": {' in line]  # that the console's function reads too
+    lines = [
+        line
+        for line in SAMPLE.read_text(encoding="utf-8").splitlines()
+        if line.startswith(('{"timestamp"', "[INFO]"))
+    ]
+    lines = [
+        line for line in lines if '"message"' not in line and '"prediction": {' in line
+    ]  # that the console's function reads too
     path.write_text("\n".join(lines), encoding="utf-8")
-    events = [log_event(line, int(datetime(2025, 11, 3, tzinfo=UTC).timestamp() * 1000)) for line in lines]
+    events = [
+        log_event(line, int(datetime(2025, 11, 3, tzinfo=UTC).timestamp() * 1000)) for line in lines
+    ]
     console(url, events, _index="from-the-console").raise_for_status()
     ship.ship([str(path)], url, "beside", "prediction", follow=False, say=lambda _: None)
     ours = {hit["_source"]["@message"]: hit["_source"] for hit in documents(running, "beside")}
@@ -166,11 +272,15 @@ def test_beside_the_consoles_function_the_tutorials_fields_have_the_same_values_
     assert len(theirs) == len(ours) == len(lines) > 10
     for source in theirs:
         own = ours[source["@message"]]
-        assert {name: own[name] for name in ("text", "prediction")} == {name: source[name] for name in ("text", "prediction")}
+        assert {name: own[name] for name in ("text", "prediction")} == {
+            name: source[name] for name in ("text", "prediction")
+        }
     types = []
     for index in ("from-the-console", "cwl-2025.11.03"):
         fields = ",".join([*NAMES, "text.keyword", "prediction.label.keyword"])
-        caps = requests.get(f"{url}/{index}/_field_caps?fields={fields}", timeout=10).json()["fields"]
+        caps = requests.get(f"{url}/{index}/_field_caps?fields={fields}", timeout=10).json()[
+            "fields"
+        ]
         types.append({name: set(kinds) for name, kinds in caps.items()})
     requests.delete(f"{url}/from-the-console", timeout=10)
     assert types[0] == types[1]
@@ -180,16 +290,27 @@ def test_beside_the_consoles_function_the_tutorials_fields_have_the_same_values_
 def test_documents_of_the_consoles_function_are_in_the_panels_too(running: Stack) -> None:
     noon = datetime(2002, 5, 1, 12, tzinfo=UTC)
     line = json.dumps({"text": "x", "prediction": {"label": "a", "score": 0.5}})
-    console(running.opensearch_url, [log_event(line, int(noon.timestamp() * 1000))]).raise_for_status()
+    console(
+        running.opensearch_url, [log_event(line, int(noon.timestamp() * 1000))]
+    ).raise_for_status()
     requests.post(f"{running.opensearch_url}/_refresh", timeout=10)
     [table] = [one for one in OBJECTS if one.id == "prediction-monitor-datatable"]
-    answer = running.answer(request(table, OBJECTS, (noon - timedelta(hours=1), noon + timedelta(hours=1))))
+    answer = running.answer(
+        request(table, OBJECTS, (noon - timedelta(hours=1), noon + timedelta(hours=1)))
+    )
     requests.delete(f"{running.opensearch_url}/cwl-2002.05.01", timeout=10)
     assert [hit["_source"]["text"] for hit in answer["hits"]["hits"]] == ["x"]
 
 
-def test_the_commands_of_the_guide_do_what_they_say(running: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
-    guide = (ROOT / "docs" / "from-the-console.md").read_text(encoding="utf-8").partition("## In ten minutes")[2].partition("## ")[0]
+def test_the_commands_of_the_guide_do_what_they_say(
+    running: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guide = (
+        (ROOT / "docs" / "from-the-console.md")
+        .read_text(encoding="utf-8")
+        .partition("## In ten minutes")[2]
+        .partition("## ")[0]
+    )
     commands = re.findall(r"^\|.*?`\.venv/bin/python -m local ([^`]+)`", guide, re.MULTILINE)
     assert {command.split()[0] for command in commands} == {"ship", "test-pattern"}
     monkeypatch.setenv("OPENSEARCH_URL", running.opensearch_url)

@@ -27,11 +27,15 @@ SAMPLES = ROOT / "events" / "shipper"
 JSON = {"content-type": "application/json"}
 
 
-def post(running: Stack, body: bytes | str, headers: dict[str, str] | None = None, path: str = "/predict") -> requests.Response:
+def post(
+    running: Stack, body: bytes | str, headers: dict[str, str] | None = None, path: str = "/predict"
+) -> requests.Response:
     return requests.post(running.api_url + path, data=body, headers=headers or JSON, timeout=60)
 
 
-def found(running: Stack, query: dict[str, Any], count: int, seconds: float = 60) -> list[dict[str, Any]]:
+def found(
+    running: Stack, query: dict[str, Any], count: int, seconds: float = 60
+) -> list[dict[str, Any]]:
     """The documents as soon as there are `count`, or those that are there after so many seconds."""
     deadline = time.monotonic() + seconds
     hits: list[dict[str, Any]] = []
@@ -47,7 +51,10 @@ def test_a_prediction_is_a_document_within_five_seconds(running: Stack) -> None:
     running.shipper.invoke(json.loads((SAMPLES / "control-message.json").read_text()))
 
     answer = requests.post(
-        f"{running.api_url}/predict", data=body, timeout=60, headers={"content-type": "application/x-www-form-urlencoded"}
+        f"{running.api_url}/predict",
+        data=body,
+        timeout=60,
+        headers={"content-type": "application/x-www-form-urlencoded"},
     )
 
     assert answer.status_code == 200
@@ -61,10 +68,15 @@ def test_a_prediction_is_a_document_within_five_seconds(running: Stack) -> None:
 
 
 def test_a_batch_leaves_a_document_a_sentence(running: Stack) -> None:
-    answer = post(running, json.dumps({"sentences": ["First of three", "Second of three", "Third of three"]}))
+    answer = post(
+        running, json.dumps({"sentences": ["First of three", "Second of three", "Third of three"]})
+    )
     ids = [one["prediction_id"] for one in answer.json()["predictions"]]
     assert len(set(ids)) == 3
-    assert {document["prediction_id"] for document in found(running, {"terms": {"prediction_id": ids}}, 3)} == set(ids)
+    assert {
+        document["prediction_id"]
+        for document in found(running, {"terms": {"prediction_id": ids}}, 3)
+    } == set(ids)
 
 
 @pytest.mark.parametrize(
@@ -106,22 +118,40 @@ def test_bad_input_gets_problem_details_and_leaves_a_record(
     running: Stack, body: bytes, headers: dict[str, str], status: int, field: str
 ) -> None:
     answer = post(running, body, headers)
-    assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
+    assert (answer.status_code, answer.headers["content-type"]) == (
+        status,
+        "application/problem+json",
+    )
     problem = answer.json()
     assert (problem["status"], problem["field"]) == (status, field)
     assert problem["detail"]
     kind = problem["type"].rpartition(":")[2]
-    query = {"bool": {"filter": [{"term": {"error.type": kind}}, {"term": {"error.field": field}}, {"term": {"error.status": status}}]}}
+    query = {
+        "bool": {
+            "filter": [
+                {"term": {"error.type": kind}},
+                {"term": {"error.field": field}},
+                {"term": {"error.status": status}},
+            ]
+        }
+    }
     assert found(running, query, 1)
 
 
 def test_base64_that_is_none_is_refused(running: Stack) -> None:
-    event = json.loads((SAMPLES.parent / "inference" / "http-api-v2-base64.json").read_text()) | {"body": "%%%"}
+    event = json.loads((SAMPLES.parent / "inference" / "http-api-v2-base64.json").read_text()) | {
+        "body": "%%%"
+    }
     assert running.inference.invoke(event)["statusCode"] == 400
 
 
-@pytest.mark.parametrize(("method", "path"), [("GET", "/predict"), ("POST", "/"), ("POST", "/predict/"), ("DELETE", "/x")])
-def test_another_method_or_path_is_the_gateways_own_404(running: Stack, method: str, path: str) -> None:
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", "/predict"), ("POST", "/"), ("POST", "/predict/"), ("DELETE", "/x")],
+)
+def test_another_method_or_path_is_the_gateways_own_404(
+    running: Stack, method: str, path: str
+) -> None:
     answer = requests.request(method, running.api_url + path, timeout=10)
     assert (answer.status_code, answer.json()) == (404, {"message": "Not Found"})
 
@@ -133,23 +163,32 @@ def test_a_node_is_not_mistaken_for_another_on_its_port(running: Stack) -> None:
         pass
 
 
-def test_what_the_server_says_is_named_where_it_takes_no_documents(running: Stack, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_the_server_says_is_named_where_it_takes_no_documents(
+    running: Stack, capsys: pytest.CaptureFixture[str]
+) -> None:
     settings, begin = f"{running.opensearch_url}/_cluster/settings", time.monotonic()
     block = {"cluster.blocks.read_only_allow_delete": True}
     requests.put(settings, json={"persistent": block}, timeout=30).raise_for_status()
     try:
         code = run(running, Console(width=80))
     finally:
-        requests.put(settings, json={"persistent": dict.fromkeys(block)}, timeout=30).raise_for_status()
+        requests.put(
+            settings, json={"persistent": dict.fromkeys(block)}, timeout=30
+        ).raise_for_status()
     assert code == 1
     assert time.monotonic() - begin < 25
-    assert "make run: OpenSearch takes no documents: cluster read-only / allow delete (api)" in capsys.readouterr().err
+    assert (
+        "make run: OpenSearch takes no documents: cluster read-only / allow delete (api)"
+        in capsys.readouterr().err
+    )
     assert running.subscription.drain(60)
     assert opensearch.refusals(running.opensearch_url) == []
 
 
 def test_a_log_says_why_a_request_failed(running: Stack) -> None:
-    """The caller of a local API learns as little as one of AWS's; the function's log is where the view says."""
+    """The caller of a local API learns as little as one of AWS's; the function's log is where the
+    view says.
+    """
     answer = post(running, '{"sentence": "Look it up"}').json()
     log = running.logs / "InferenceFunction.log"
     assert [line for line in log.read_text().splitlines() if answer["prediction_id"] in line]
@@ -159,18 +198,27 @@ def test_a_log_says_why_a_request_failed(running: Stack) -> None:
 @pytest.mark.parametrize("origin", ["https://page.example", "null", "http://127.0.0.1:1"])
 @pytest.mark.parametrize("path", ["predict", "_close"])
 def test_a_page_of_another_origin_is_refused(running: Stack, path: str, origin: str) -> None:
-    """What a page may send without being asked first: a form's POST. Without the refusal it closes an index or buys predictions."""
+    """What a page may send without being asked first: a form's POST. Without the refusal it closes
+    an index or buys predictions.
+    """
     index = f"{running.opensearch_url}/cwl-2026.01.03"
     requests.put(index, timeout=30).raise_for_status()
     url = f"{running.api_url}/predict" if path == "predict" else f"{index}/_close"
     form = {"content-type": "text/plain", "origin": origin}
-    assert requests.post(url, data='{"sentence": "Bought"}', headers=form, timeout=30).status_code == 403
+    assert (
+        requests.post(url, data='{"sentence": "Bought"}', headers=form, timeout=30).status_code
+        == 403
+    )
     assert requests.delete(index, timeout=30).ok
 
 
 def test_without_raw_text_in_the_log_the_rest_is_there(running: Stack, template: Template) -> None:
     sentence, lines = "A sentence that must stay unlogged", list[str]()
-    with start(template.functions["InferenceFunction"], {"HASH_KEY": "k", "LOG_TEXT": "false"}, lines.append) as inference:
+    with start(
+        template.functions["InferenceFunction"],
+        {"HASH_KEY": "k", "LOG_TEXT": "false"},
+        lines.append,
+    ) as inference:
         answer = inference.invoke({"sentence": sentence})
     assert answer["text"] == sentence
     assert not [line for line in lines if "unlogged" in line]
@@ -189,7 +237,10 @@ def test_the_first_document_meets_the_index_template(running: Stack) -> None:
     for index in mappings.values():
         properties = index["mappings"]["properties"]
         assert properties["prediction"]["properties"]["score"]["type"] == "float"
-        assert properties["prediction"]["properties"]["label"]["fields"]["keyword"]["type"] == "keyword"
+        assert (
+            properties["prediction"]["properties"]["label"]["fields"]["keyword"]["type"]
+            == "keyword"
+        )
         assert properties["@timestamp"]["type"] == "date"
         assert properties["input"]["properties"]["script"]["type"] == "keyword"
 
@@ -212,7 +263,12 @@ def counted(running: Stack) -> int:
     objects = saved_objects()
     (panel,) = (one for one in objects if one.id == "prediction-monitor-label-counts")
     now = datetime.now(UTC)
-    return sum(count for _, count in rows(panel, running.answer(request(panel, objects, (now - timedelta(hours=1), now)))))
+    return sum(
+        count
+        for _, count in rows(
+            panel, running.answer(request(panel, objects, (now - timedelta(hours=1), now)))
+        )
+    )
 
 
 def test_labels_are_counted_for_live_traffic_only(running: Stack) -> None:
@@ -220,7 +276,9 @@ def test_labels_are_counted_for_live_traffic_only(running: Stack) -> None:
     requests.post(f"{running.opensearch_url}/cwl-*/_refresh", timeout=10).raise_for_status()
     before = counted(running)
     ids = [
-        post(running, json.dumps({"sentence": "Counted or not", "traffic": kind})).json()["prediction_id"]
+        post(running, json.dumps({"sentence": "Counted or not", "traffic": kind})).json()[
+            "prediction_id"
+        ]
         for kind in ("live", "test", "canary")
     ]
     assert len(found(running, {"terms": {"prediction_id": ids}}, 3)) == 3
@@ -231,8 +289,15 @@ def test_a_whole_number_does_not_decide_what_fractions_become(running: Stack) ->
     index = f"{running.opensearch_url}/cwl-2026.01.02"
     for value in (1, 0.5):
         document = {"other": {"score": value}, "prediction": {"probability": {"third": value}}}
-        requests.post(f"{index}/_doc", json=document, params={"refresh": "true"}, timeout=10).raise_for_status()
-    aggregations = {field: {"avg": {"field": field}} for field in ("other.score", "prediction.probability.third")}
-    answer = requests.post(f"{index}/_search", json={"size": 0, "aggs": aggregations}, timeout=10).json()
+        requests.post(
+            f"{index}/_doc", json=document, params={"refresh": "true"}, timeout=10
+        ).raise_for_status()
+    aggregations = {
+        field: {"avg": {"field": field}}
+        for field in ("other.score", "prediction.probability.third")
+    }
+    answer = requests.post(
+        f"{index}/_search", json={"size": 0, "aggs": aggregations}, timeout=10
+    ).json()
     assert {found["value"] for found in answer["aggregations"].values()} == {0.75}
     requests.delete(index, timeout=10).raise_for_status()

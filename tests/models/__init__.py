@@ -1,4 +1,6 @@
-"""Which model folder the tests of inference, contracts, panels and views look at: the shipped one, or the one in TESTED_MODEL."""
+"""Which model folder the tests of inference, contracts, panels and views look at: the shipped one,
+or the one in TESTED_MODEL.
+"""
 
 from __future__ import annotations
 

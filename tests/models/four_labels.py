@@ -1,6 +1,8 @@
-"""A model folder with four labels, two scripts, a tokenizer of its own without a mark for the unknown: made without torch.
+"""A model folder with four labels, two scripts, a tokenizer of its own without a mark for the
+unknown: made without torch.
 
-The network is small and by chance; it goes through the same command's second half as every other (training/assembled.py).
+The network is small and by chance; it goes through the same command's second half as every other
+(training/assembled.py).
 """
 
 from __future__ import annotations
@@ -39,7 +41,9 @@ def texts(count: int = 400) -> list[tuple[str, int]]:
     while len(found) < count:
         label = chance.randrange(len(LABELS))
         other = LABELS[chance.randrange(len(LABELS))]
-        words = chance.choices(WORDS[LABELS[label]], k=chance.randint(2, 12)) + chance.choices(WORDS[other], k=chance.randint(0, 3))
+        words = chance.choices(WORDS[LABELS[label]], k=chance.randint(2, 12)) + chance.choices(
+            WORDS[other], k=chance.randint(0, 3)
+        )
         found.setdefault(" ".join(words), label)
     return list(found.items())
 
@@ -62,9 +66,22 @@ def make(folder: Path) -> Path:
     onnx.save(_graph(tokenizer), plain)
     sample = split("four-label.csv", rows)
     session = onnxruntime.InferenceSession(plain, providers=["CPUExecutionProvider"])
-    own = [session.run(["sentence_logits"], {"ids": np.array([tokenizer.encode(row.text).ids])})[0].tolist() for row in sample.rows]
+    own = [
+        session.run(["sentence_logits"], {"ids": np.array([tokenizer.encode(row.text).ids])})[
+            0
+        ].tolist()
+        for row in sample.rows
+    ]
     out = folder / "model"
-    assemble(plain, own, checkpoint=read_checkpoint(checkpoint), sample=sample, wish=Wish(NAME), out=out, say=lambda _: None)
+    assemble(
+        plain,
+        own,
+        checkpoint=read_checkpoint(checkpoint),
+        sample=sample,
+        wish=Wish(NAME),
+        out=out,
+        say=lambda _: None,
+    )
     return out
 
 
@@ -74,9 +91,16 @@ def _tokenizer(corpus: list[str]) -> Tokenizer:
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
     tokenizer.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(vocab_size=600, special_tokens=["<s>", "<pad>", "</s>"], initial_alphabet=alphabet, show_progress=False)
+    trainer = trainers.BpeTrainer(
+        vocab_size=600,
+        special_tokens=["<s>", "<pad>", "</s>"],
+        initial_alphabet=alphabet,
+        show_progress=False,
+    )
     tokenizer.train_from_iterator(corpus, trainer)
-    tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 2)])
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
+    )
     tokenizer.enable_padding(length=8, pad_id=1, pad_token="<pad>")
     tokenizer.enable_truncation(MAX_TOKENS)
     return tokenizer
@@ -88,9 +112,15 @@ def _graph(tokenizer: Tokenizer) -> onnx.ModelProto:
     words = chance.normal(size=(tokenizer.get_vocab_size(), WIDTH))
     head = chance.normal(size=(WIDTH, len(LABELS)))
     for label, name in enumerate(LABELS):
-        for token in {token for word in WORDS[name] for token in tokenizer.encode(word).ids if token > 2}:
+        for token in {
+            token for word in WORDS[name] for token in tokenizer.encode(word).ids if token > 2
+        }:
             words[token] += 2 * head[:, label]
-    values: dict[str, Any] = {"words": words, "mix": chance.normal(size=(WIDTH, WIDTH)) / WIDTH, "head": head}
+    values: dict[str, Any] = {
+        "words": words,
+        "mix": chance.normal(size=(WIDTH, WIDTH)) / WIDTH,
+        "head": head,
+    }
     return helper.make_model(
         helper.make_graph(
             [
@@ -112,7 +142,10 @@ def _graph(tokenizer: Tokenizer) -> onnx.ModelProto:
             [
                 numpy_helper.from_array(np.array([1]), "tokens_axis"),
                 numpy_helper.from_array(np.array([0]), "first_axis"),
-                *(numpy_helper.from_array(value.astype(np.float32), name) for name, value in values.items()),
+                *(
+                    numpy_helper.from_array(value.astype(np.float32), name)
+                    for name, value in values.items()
+                ),
             ],
         ),
         opset_imports=[helper.make_opsetid("", 20)],

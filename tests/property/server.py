@@ -1,4 +1,6 @@
-"""A server that answers like OpenSearch's _bulk on a bad day, on a real socket: it keeps an index, and at random it misbehaves."""
+"""A server that answers like OpenSearch's _bulk on a bad day, on a real socket: it keeps an index,
+and at random it misbehaves.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,18 @@ from enum import Enum, auto
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final, NamedTuple
 
-ENVELOPE: Final = {"@id", "@timestamp", "@delay_ms", "@position", "@message", "@owner", "@log_group", "@log_stream", "@kind", "@rescued"}
+ENVELOPE: Final = {
+    "@id",
+    "@timestamp",
+    "@delay_ms",
+    "@position",
+    "@message",
+    "@owner",
+    "@log_group",
+    "@log_stream",
+    "@kind",
+    "@rescued",
+}
 HOLD_SECONDS: Final = 0.2  # longer than the shipper waits in these tests
 CREATED: Final = 201
 CONFLICT: Final = 409
@@ -36,7 +49,9 @@ class Fault(Enum):
 
 
 class Reply(NamedTuple):
-    """An answer: `hold` seconds later; `sent` is how much of it leaves before the connection is cut, None for all."""
+    """An answer: `hold` seconds later; `sent` is how much of it leaves before the connection is
+    cut, None for all.
+    """
 
     status: int
     kind: str
@@ -45,16 +60,30 @@ class Reply(NamedTuple):
     sent: int | None = None
 
 
-Document = tuple[tuple[str, str], dict[str, Any] | None]  # index and id; the fields, None for those that no parser takes
+Document = tuple[
+    tuple[str, str], dict[str, Any] | None
+]  # index and id; the fields, None for those that no parser takes
 ERRORS: Final = (
     Reply(429, "text/plain", b"429 Too Many Requests /_bulk"),
-    Reply(429, "application/json", b'{"error":{"type":"rejected_execution_exception","reason":"full"},"status":429}'),
+    Reply(
+        429,
+        "application/json",
+        b'{"error":{"type":"rejected_execution_exception","reason":"full"},"status":429}',
+    ),
     Reply(502, "text/html", b"<html>Bad Gateway</html>"),
-    Reply(503, "application/json", b'{"error":{"type":"cluster_block_exception","reason":"no master"},"status":503}'),
+    Reply(
+        503,
+        "application/json",
+        b'{"error":{"type":"cluster_block_exception","reason":"no master"},"status":503}',
+    ),
     Reply(503, "application/json", b'"Service Unavailable"'),
     Reply(504, "text/plain", b""),
     Reply(400, "text/plain", b"Bad Request"),
-    Reply(403, "application/json", b'{"error":{"type":"security_exception","reason":"no permissions"},"status":403}'),
+    Reply(
+        403,
+        "application/json",
+        b'{"error":{"type":"security_exception","reason":"no permissions"},"status":403}',
+    ),
     Reply(404, "application/json", b'{"error":"no handler","status":404}'),
 )
 NONSENSE: Final = (
@@ -73,11 +102,12 @@ BUSY_ITEMS: Final = (
 
 @dataclass(frozen=True)
 class Mood:
-    """How the server behaves: shares of requests and of documents that meet with fault, and what it never takes.
+    """How the server behaves: shares of requests and of documents that meet with fault, and what it
+    never takes.
 
-    `faults` are those that it knows. `limit` is the largest inflated body. `refused` are ids whose fields are never taken,
-    `strict` those whose rescued form is not taken either, `unparsable` those whose fields fail the whole request. `seed` makes
-    it the same again.
+    `faults` are those that it knows. `limit` is the largest inflated body. `refused` are ids whose
+    fields are never taken, `strict` those whose rescued form is not taken either, `unparsable`
+    those whose fields fail the whole request. `seed` makes it the same again.
     """
 
     seed: int = 0
@@ -96,12 +126,13 @@ class Doubled(ValueError):
 
 @dataclass
 class World:
-    """One index and what was done to it. `ease` lessens what passes and `heal` ends it; what is refused for ever stays refused.
+    """One index and what was done to it. `ease` lessens what passes and `heal` ends it; what is
+    refused for ever stays refused.
 
-    `stored` counts documents that became part of the index, `lessened` those of them that it had refused whole; `told` the
-    statuses in answers that left in time and whole; `closed` requests that ended before they were read, `untold` those that
-    were taken but not answered so. `never` are the ids whose whole form was refused for good; `wrong` says what no client may
-    send.
+    `stored` counts documents that became part of the index, `lessened` those of them that it had
+    refused whole; `told` the statuses in answers that left in time and whole; `closed` requests
+    that ended before they were read, `untold` those that were taken but not answered so. `never`
+    are the ids whose whole form was refused for good; `wrong` says what no client may send.
     """
 
     mood: Mood
@@ -151,7 +182,14 @@ class World:
             items = [self._create(key, source) for key, source in documents]
             if fault is None:
                 self.told.update(item["create"]["status"] for item in items)
-            return self._spoiled(Reply(200, "application/json", json.dumps({"items": items}, separators=(",", ":")).encode()), fault)
+            return self._spoiled(
+                Reply(
+                    200,
+                    "application/json",
+                    json.dumps({"items": items}, separators=(",", ":")).encode(),
+                ),
+                fault,
+            )
 
     def _spoiled(self, reply: Reply, fault: Fault | None) -> Reply:
         """The answer to the accepted documents, as the client gets it."""
@@ -171,10 +209,15 @@ class World:
         if lines.pop() or not lines or len(lines) % 2:
             self.wrong.append(f"no bulk body: {content[:200]!r}")
             return []
-        return [self._read(action, source) for action, source in zip(lines[::2], lines[1::2], strict=True)]
+        return [
+            self._read(action, source)
+            for action, source in zip(lines[::2], lines[1::2], strict=True)
+        ]
 
     def _read(self, action: bytes, source: bytes) -> Document:
-        """A document's key and its fields; None for those that no parser takes. Anything else that is no document is noted."""
+        """A document's key and its fields; None for those that no parser takes. Anything else that
+        is no document is noted.
+        """
         try:
             [(kind, target)] = json.loads(action).items()
             key = target["_index"], target["_id"]
@@ -193,12 +236,20 @@ class World:
 
     def _refusal(self, content: bytes, documents: list[Document]) -> Reply | None:
         """The answer to a request that is too large, or that one document spoils."""
-        spoiled = [key for key, source in documents if key[1] in self.mood.unparsable and _has_fields(source)]
+        spoiled = [
+            key
+            for key, source in documents
+            if key[1] in self.mood.unparsable and _has_fields(source)
+        ]
         too_large = len(content) > self.mood.limit
         if len(documents) == 1 and (too_large or spoiled) and _has_fields(documents[0][1]):
             self.never.add(documents[0][0][1])
         if too_large:
-            return Reply(413, "application/json", self._chance.choice([b"", b'{"Message":"Request size exceeded 10485760 bytes"}']))
+            return Reply(
+                413,
+                "application/json",
+                self._chance.choice([b"", b'{"Message":"Request size exceeded 10485760 bytes"}']),
+            )
         reason = b'{"error":{"type":"illegal_argument_exception","reason":"Malformed action/metadata line [1]"},"status":400}'
         return Reply(400, "application/json", reason) if spoiled else None
 
@@ -209,13 +260,22 @@ class World:
             return _item(status, kind, "not now")
         if source is None:
             self.never.add(identifier)
-            return _item(400, "mapper_parsing_exception", "failed to parse", 'Duplicate Object property "marker"\n at [Source: REDACTED]')
+            return _item(
+                400,
+                "mapper_parsing_exception",
+                "failed to parse",
+                'Duplicate Object property "marker"\n at [Source: REDACTED]',
+            )
         if identifier in self.mood.refused and "marker" in source:
             self.never.add(identifier)
             reason = f"failed to parse field [marker] of type [long] in document with id '{identifier}'. Preview of field's value: 'secret'"
             return _item(400, "mapper_parsing_exception", reason)
         if identifier in self.mood.strict and "@rescued" in source:
-            return _item(400, "mapper_parsing_exception", "object mapping for [@rescued] tried to parse field [@rescued] as object")
+            return _item(
+                400,
+                "mapper_parsing_exception",
+                "object mapping for [@rescued] tried to parse field [@rescued] as object",
+            )
         if key in self.index:
             return _item(CONFLICT, "version_conflict_engine_exception", "document already exists")
         self.index[key] = source
@@ -229,7 +289,9 @@ def _has_fields(source: dict[str, Any] | None) -> bool:
 
 
 def _item(status: int, kind: str, reason: str, cause: str | None = None) -> dict[str, Any]:
-    error: dict[str, Any] = {"type": kind, "reason": reason} | ({"caused_by": {"reason": cause}} if cause else {})
+    error: dict[str, Any] = {"type": kind, "reason": reason} | (
+        {"caused_by": {"reason": cause}} if cause else {}
+    )
     return {"create": {"status": status, "error": error}}
 
 
@@ -255,7 +317,8 @@ class Server(ThreadingHTTPServer):
         self.world = World(Mood())
         self.url = f"http://127.0.0.1:{self.server_port}"
 
-    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002  the base class names them
+    # the base class names them
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002
         """A client that is gone is no error; anything else is this server's own."""
         problem = sys.exception()
         if not isinstance(problem, ConnectionError):
@@ -269,7 +332,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         world = self.server.world
-        if self.path.partition("?")[0].endswith("/_count"):  # are there documents from before: there are none
+        if self.path.partition("?")[0].endswith(
+            "/_count"
+        ):  # are there documents from before: there are none
             self.rfile.read(int(self.headers["content-length"]))
             self._reply(Reply(200, "application/json", b'{"count":0}'))
             return
@@ -278,7 +343,10 @@ class _Handler(BaseHTTPRequestHandler):
             self._cut()
             return
         raw = self.rfile.read(int(self.headers["content-length"]))
-        if self.path.partition("?")[0] != "/_bulk" or self.headers["content-type"] != "application/x-ndjson":
+        if (
+            self.path.partition("?")[0] != "/_bulk"
+            or self.headers["content-type"] != "application/x-ndjson"
+        ):
             world.wrong.append(f"no bulk request: {self.path} {self.headers['content-type']}")
         content = gzip.decompress(raw) if self.headers.get("content-encoding") == "gzip" else raw
         reply = world.answer(content, fault)
@@ -304,14 +372,17 @@ class _Handler(BaseHTTPRequestHandler):
         with suppress(OSError):  # the client was faster
             self.connection.shutdown(socket.SHUT_RDWR)
 
-    def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002  the base class names it
+    # the base class names it
+    def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002
         pass
 
 
 @contextmanager
 def serving() -> Iterator[Server]:
     with Server() as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)  # whatever fails must not keep the process
+        thread = threading.Thread(
+            target=server.serve_forever, args=(0.01,), daemon=True
+        )  # whatever fails must not keep the process
         thread.start()
         yield server
         server.shutdown()

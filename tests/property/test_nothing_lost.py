@@ -1,4 +1,6 @@
-"""Whatever happens between the shipper and the index, every line is in it once in the end, and the counts are right."""
+"""Whatever happens between the shipper and the index, every line is in it once in the end, and the
+counts are right.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +57,9 @@ class Context:
 
 @dataclass(frozen=True)
 class Line:
-    """A log line: whether its document carries a field named marker, whether no parser takes that field, whether it is left out."""
+    """A log line: whether its document carries a field named marker, whether no parser takes that
+    field, whether it is left out.
+    """
 
     text: str
     marked: bool = False
@@ -72,7 +76,12 @@ class Event:
 
     def as_sent(self) -> dict[str, Any]:
         more = {"extractedFields": self.line.extracted} if self.line.extracted else {}
-        return {"id": self.identifier, "timestamp": self.timestamp, "message": self.line.text, **more}
+        return {
+            "id": self.identifier,
+            "timestamp": self.timestamp,
+            "message": self.line.text,
+            **more,
+        }
 
 
 @dataclass(frozen=True)
@@ -89,15 +98,27 @@ class Case:
     impatient: bool
 
 
-# --- lines ---------------------------------------------------------------------------------------------------------------
+# --- lines
+# ---------------------------------------------------------------------------------------------------------------
 
 anything = st.text(st.characters(exclude_categories=()), max_size=20)  # lone surrogates too
-names = st.sampled_from(["a", "b.c", "message", "level", "ä", "", "items", "text", "@odd", "_own", "type", "x" * 300])
+names = st.sampled_from(
+    ["a", "b.c", "message", "level", "ä", "", "items", "text", "@odd", "_own", "type", "x" * 300]
+)
 values = st.one_of(
-    st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False, allow_infinity=False), anything, st.lists(st.integers(), max_size=3)
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(allow_nan=False, allow_infinity=False),
+    anything,
+    st.lists(st.integers(), max_size=3),
 )
 nested = st.dictionaries(names, values, max_size=2)
-objects = st.builds(lambda found, marker: {**found, "marker": marker}, st.dictionaries(names, values | nested, max_size=4), values)
+objects = st.builds(
+    lambda found, marker: {**found, "marker": marker},
+    st.dictionaries(names, values | nested, max_size=4),
+    values,
+)
 SPECIAL: Final = (
     Line(""),
     Line(" \t"),
@@ -109,8 +130,14 @@ SPECIAL: Final = (
     Line('{x {"marker": 1}'),
     Line("[" * 3000),
     Line("START RequestId: 8f5ad1e0-1 Version: $LATEST", platform=True),
-    Line("REPORT RequestId: 8f5ad1e0-1\tDuration: 5.12 ms\tBilled Duration: 6 ms\tMemory Size: 1024 MB\t", platform=True),
-    Line('{"time":"2026-11-23T12:00:00.000Z","type":"platform.start","record":{"requestId":"1"}}', platform=True),
+    Line(
+        "REPORT RequestId: 8f5ad1e0-1\tDuration: 5.12 ms\tBilled Duration: 6 ms\tMemory Size: 1024 MB\t",
+        platform=True,
+    ),
+    Line(
+        '{"time":"2026-11-23T12:00:00.000Z","type":"platform.start","record":{"requestId":"1"}}',
+        platform=True,
+    ),
     Line('{"marker": 1, "marker": 2}', marked=True, doubled=True),
     Line('{"marker": {"a": 1, "\\u0061": 2}}', marked=True, doubled=True),
     Line('{"marker": NaN}', marked=True),
@@ -118,7 +145,10 @@ SPECIAL: Final = (
     Line(f'{{"marker": {10**30}}}', marked=True),
     Line('{"marker": "\\ud800"}', marked=True),
     Line('{"marker": "\ud800"}', marked=True),
-    Line('{"marker": 1, "@id": "x", "@message": "y", "@rescued": 1, "_id": "z", "_source": {}, "_index": "other"}', marked=True),
+    Line(
+        '{"marker": 1, "@id": "x", "@message": "y", "@rescued": 1, "_id": "z", "_source": {}, "_index": "other"}',
+        marked=True,
+    ),
     Line('{"\\u0040id": "x", "marker": 1}', marked=True),
     Line('{"marker":\n{"create":1}\n}\n', marked=True),
     Line('{"marker": 1}\n{"create":{"_index":"other","_id":"1"}}\n{}'),
@@ -142,8 +172,14 @@ IDENTIFIERS: Final = ("{:056d}", "{:056d}", "{:056d}", "ü{}", 'q"\\{}\n', "x" *
 @st.composite
 def cases(draw: st.DrawFn) -> Case:
     events = [
-        Event(line, draw(st.sampled_from(IDENTIFIERS)).format(number), MIDNIGHT + draw(st.integers(-2, 2)) * 43_200_000 - number % 2)
-        for number, line in enumerate(draw(st.lists(lines, min_size=draw(st.sampled_from([1, 1, 6, 15])), max_size=30)))
+        Event(
+            line,
+            draw(st.sampled_from(IDENTIFIERS)).format(number),
+            MIDNIGHT + draw(st.integers(-2, 2)) * 43_200_000 - number % 2,
+        )
+        for number, line in enumerate(
+            draw(st.lists(lines, min_size=draw(st.sampled_from([1, 1, 6, 15])), max_size=30))
+        )
     ]
     ids = [event.identifier for event in events]
     some = st.frozensets(st.sampled_from(ids), max_size=4)
@@ -158,22 +194,33 @@ def cases(draw: st.DrawFn) -> Case:
         strict=refused & draw(some) | (draw(some) if draw(st.booleans()) else frozenset()),
         unparsable=draw(some) if draw(st.integers(0, 3)) == 3 else frozenset(),
     )
-    again = draw(st.lists(st.sampled_from(events), max_size=2))  # the same event twice in one payload
+    again = draw(
+        st.lists(st.sampled_from(events), max_size=2)
+    )  # the same event twice in one payload
     return Case(
-        events + again, mood, draw(st.sampled_from([1, 1, 2])), draw(st.sampled_from([CHUNK_BYTES, CHUNK_BYTES, 1500])), draw(st.booleans())
+        events + again,
+        mood,
+        draw(st.sampled_from([1, 1, 2])),
+        draw(st.sampled_from([CHUNK_BYTES, CHUNK_BYTES, 1500])),
+        draw(st.booleans()),
     )
 
 
 def bare_size(event: Event) -> int:
-    """What the least that can be sent of a line takes at most: the limit is never below it, or nothing could be done."""
+    """What the least that can be sent of a line takes at most: the limit is never below it, or
+    nothing could be done.
+    """
     return len(json.dumps(event.as_sent())) + len(json.dumps(event.identifier)) + 300
 
 
-# --- the way ---------------------------------------------------------------------------------------------------------------
+# --- the way
+# ---------------------------------------------------------------------------------------------------------------
 
 
 class Failures(logging.Filter):
-    """Counts the requests that ended without an answer, which only the client can tell, and keeps them out of the log."""
+    """Counts the requests that ended without an answer, which only the client can tell, and keeps
+    them out of the log.
+    """
 
     count = 0
 
@@ -182,13 +229,17 @@ class Failures(logging.Filter):
         return False
 
     def explained_by(self, world: World) -> bool:
-        """Whether all of them, in this world, were requests that the server closed before it read them."""
+        """Whether all of them, in this world, were requests that the server closed before it read
+        them.
+        """
         return world.untold == 0 and self.count == world.closed
 
 
 @dataclass
 class Way:
-    """CloudWatch to Lambda to the shipper to the server; failed payloads to S3, and from there back."""
+    """CloudWatch to Lambda to the shipper to the server; failed payloads to S3, and from there
+    back.
+    """
 
     server: Server
     shipper: ModuleType
@@ -223,7 +274,9 @@ class Way:
         problem = None
         with redirect_stdout(self.written):
             try:
-                answer = self.shipper.handler(event, Context(self.shipper.REPORT_SECONDS + INVOCATION_SECONDS))
+                answer = self.shipper.handler(
+                    event, Context(self.shipper.REPORT_SECONDS + INVOCATION_SECONDS)
+                )
             except (NotDelivered, PayloadInvalid) as raised:
                 problem = raised
         counts = metrics(self.written.getvalue())
@@ -261,7 +314,11 @@ class Way:
 def metrics(output: str) -> dict[str, int]:
     """The counts of events in the one line of embedded metrics."""
     [emf] = [found for found in map(json.loads, output.splitlines()) if "_aws" in found]
-    return {name.removeprefix("Events"): int(value[0]) for name, value in emf.items() if name.startswith("Events")}
+    return {
+        name.removeprefix("Events"): int(value[0])
+        for name, value in emf.items()
+        if name.startswith("Events")
+    }
 
 
 @pytest.fixture(scope="module")
@@ -298,7 +355,9 @@ def way() -> Iterator[Way]:
 def fresh_modules() -> Iterator[None]:
     """Import the handlers anew, and leave no trace of that."""
     before = {name: sys.modules.pop(name, None) for name in MODULES}
-    loggers = {name: logging.root.manager.loggerDict.pop(name, None) for name in ("shipper", "replay")}
+    loggers = {
+        name: logging.root.manager.loggerDict.pop(name, None) for name in ("shipper", "replay")
+    }
     try:
         yield
     finally:
@@ -317,11 +376,18 @@ def budget(way: Way, patch: pytest.MonkeyPatch, *, short: bool) -> None:
     patch.setattr(way.replay, "LETTER_SECONDS", INVOCATION_SECONDS if short else 10.0)
 
 
-# --- the property ------------------------------------------------------------------------------------------------------------
+# --- the property
+# ------------------------------------------------------------------------------------------------------------
 
 
 def test_every_line_is_in_the_index_once_whatever_the_server_does(way: Way) -> None:
-    @settings(max_examples=PAYLOADS, deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow])
+    @settings(
+        max_examples=PAYLOADS,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        suppress_health_check=[HealthCheck.too_slow],
+    )
     @given(case=cases())
     def holds(case: Case) -> None:
         with pytest.MonkeyPatch.context() as patch:
@@ -331,7 +397,13 @@ def test_every_line_is_in_the_index_once_whatever_the_server_does(way: Way) -> N
     # all of it must have happened, or the test proves nothing
     assert way.seen["dead letters"] > PAYLOADS / 10
     assert way.seen["replayed while the server misbehaved"] > 0
-    for name in (*map(str.lower, COUNTS), "rescued", "bare", "whole", "invocations with known counts"):
+    for name in (
+        *map(str.lower, COUNTS),
+        "rescued",
+        "bare",
+        "whole",
+        "invocations with known counts",
+    ):
         assert way.seen[name] > PAYLOADS / 10, name
     assert way.seen["unanswered alone"] < PAYLOADS / 10
 
@@ -359,7 +431,9 @@ def check(case: Case, way: Way, patch: pytest.MonkeyPatch) -> None:
 
 
 def complete(case: Case, world: World, way: Way) -> None:
-    """The index holds each line that is to be shipped once, in the form that it must have, and nothing else."""
+    """The index holds each line that is to be shipped once, in the form that it must have, and
+    nothing else.
+    """
     shipped = {event.identifier: event for event in case.events if not event.line.platform}
     assert Counter(source["@id"] for source in world.index.values()) == Counter(shipped.keys())
     assert world.stored == len(shipped)
@@ -369,19 +443,32 @@ def complete(case: Case, world: World, way: Way) -> None:
         ids[identifier] = event
         moment = datetime.fromtimestamp(event.timestamp / 1000, UTC)
         assert index == f"cwl-log-{moment:%Y.%m.%d}"
-        assert source["@timestamp"] == moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        assert source["@timestamp"] == moment.isoformat(timespec="milliseconds").replace(
+            "+00:00", "Z"
+        )
         assert source["@message"] == event.line.text
-        assert (source["@owner"], source["@log_group"], source["@log_stream"]) == ("000000000000", "group", "local")
+        assert (source["@owner"], source["@log_group"], source["@log_stream"]) == (
+            "000000000000",
+            "group",
+            "local",
+        )
         fields = source.keys() - ENVELOPE
         if identifier in world.never:
             assert not ("marker" in fields and identifier in case.mood.refused)
-            assert "@rescued" in source or case.mood.strict or case.mood.limit < 10_000_000  # what one taught the others
+            assert (
+                "@rescued" in source or case.mood.strict or case.mood.limit < 10_000_000
+            )  # what one taught the others
             way.seen["rescued" if "@rescued" in source else "bare"] += 1
-        elif source.get("@rescued", {}).keys() == {"type"} and (way.unanswered.count or case.mood.troubled):
-            # alone, the server failed on it or did not answer in time, then took it without its fields: no refusal, so no status
+        elif source.get("@rescued", {}).keys() == {"type"} and (
+            way.unanswered.count or case.mood.troubled
+        ):
+            # alone, the server failed on it or did not answer in time, then took it without its
+            # fields: no refusal, so no status
             way.seen["unanswered alone"] += 1
         elif case.mood.limit < 10_000_000 and "@rescued" in source:
-            assert source["@rescued"]["status"] == "413"  # larger than one that was too large alone: not sent whole at all
+            assert (
+                source["@rescued"]["status"] == "413"
+            )  # larger than one that was too large alone: not sent whole at all
         else:
             assert ("marker" in fields) == event.line.marked
             assert "@rescued" not in source, source["@rescued"]

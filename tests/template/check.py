@@ -1,4 +1,6 @@
-"""A decorator for checks of the stack. It lists the shapes of the stack that must pass, and the flaws that must fail."""
+"""A decorator for checks of the stack. It lists the shapes of the stack that must pass, and the
+flaws that must fail.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +18,12 @@ type Flaw = tuple[str, Any]  # a path in the resources, and a value there that m
 GONE: Final = object()
 
 
-def check(shapes: tuple[str, ...], *flaws: Flaw) -> Callable[[Check], Callable[[str, Flaw | None], None]]:
-    """Make a test of a check: every shape must pass it, and the last shape with any of the flaws must fail it."""
+def check(
+    shapes: tuple[str, ...], *flaws: Flaw
+) -> Callable[[Check], Callable[[str, Flaw | None], None]]:
+    """Make a test of a check: every shape must pass it, and the last shape with any of the flaws
+    must fail it.
+    """
     assert flaws, "a check that notices nothing proves nothing"
     cases = [
         *(pytest.param(shape, None, id=shape) for shape in shapes),
@@ -45,7 +51,9 @@ def statement_of(name: str, policy: int, statement: int = 0) -> str:
 
 
 def spoiled(stack: Stack, path: str, value: Any) -> Stack:
-    """A copy of the stack with another value at a path of names and list positions; `+` at its end adds to a list."""
+    """A copy of the stack with another value at a path of names and list positions; `+` at its end
+    adds to a list.
+    """
     resources = deepcopy(stack.resources)
     *way, last = path.split(".")
     place: Any = resources

@@ -1,4 +1,6 @@
-"""template.yaml as CloudFormation gets it: transformed by SAM's own translator, conditions decided, rules evaluated."""
+"""template.yaml as CloudFormation gets it: transformed by SAM's own translator, conditions decided,
+rules evaluated.
+"""
 
 from __future__ import annotations
 
@@ -31,17 +33,25 @@ def transformed(template: dict[str, Any], values: Values) -> Resources:
 
 
 def deployed(given: Values) -> Resources:
-    """What there is with these parameters: conditions decided, `Fn::If` resolved, other functions as written."""
+    """What there is with these parameters: conditions decided, `Fn::If` resolved, other functions
+    as written.
+    """
     template = load()
     values = defaults(template) | dict(given)
     holds = partial(_holds, values=values, conditions=template["Conditions"])
     resources = transformed(template, values)
-    return {name: _resolved(resource, holds) for name, resource in resources.items() if holds(resource.get("Condition", True))}
+    return {
+        name: _resolved(resource, holds)
+        for name, resource in resources.items()
+        if holds(resource.get("Condition", True))
+    }
 
 
 def defaults(template: dict[str, Any]) -> dict[str, Any]:
     """Each parameter's default; the empty string where there is none."""
-    return {name: parameter.get("Default", "") for name, parameter in template["Parameters"].items()}
+    return {
+        name: parameter.get("Default", "") for name, parameter in template["Parameters"].items()
+    }
 
 
 def refusals(given: Values) -> list[str]:
@@ -59,12 +69,20 @@ def refusals(given: Values) -> list[str]:
 
 def of_type(resources: Resources, kind: str) -> Iterator[tuple[str, Resource]]:
     """Name and properties of each resource of a type."""
-    return ((name, resource.get("Properties", {})) for name, resource in resources.items() if resource["Type"] == kind)
+    return (
+        (name, resource.get("Properties", {}))
+        for name, resource in resources.items()
+        if resource["Type"] == kind
+    )
 
 
 def statements(role: Resource) -> list[dict[str, Any]]:
     """All statements of a role's own policies."""
-    return [statement for policy in role.get("Policies", []) for statement in policy["PolicyDocument"]["Statement"]]
+    return [
+        statement
+        for policy in role.get("Policies", [])
+        for statement in policy["PolicyDocument"]["Statement"]
+    ]
 
 
 def listed(value: Any) -> list[Any]:
@@ -73,7 +91,9 @@ def listed(value: Any) -> list[Any]:
 
 
 def text(value: Any) -> str:
-    """A resource as written: the string, what Sub holds with its own variables put in, or the name that GetAtt or Ref takes."""
+    """A resource as written: the string, what Sub holds with its own variables put in, or the name
+    that GetAtt or Ref takes.
+    """
     if not isinstance(value, dict):
         return str(value)
     ((kind, content),) = value.items()
@@ -88,7 +108,9 @@ def text(value: Any) -> str:
 
 
 def compared(expression: Any, values: Values) -> str:
-    """The text that a condition compares: as it stands, a parameter, or computed of them. Raises `KeyError` for others."""
+    """The text that a condition compares: as it stands, a parameter, or computed of them. Raises
+    `KeyError` for others.
+    """
     if not isinstance(expression, dict):
         return str(expression)
     ((function, arguments),) = expression.items()

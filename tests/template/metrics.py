@@ -13,7 +13,9 @@ QUERY = re.compile(r"SELECT SUM\((\w+)\) FROM \"([\w/]+)\" (?:WHERE (.+?))? ?(?:
 
 
 class Metric(NamedTuple):
-    """A metric as somebody looks for it: dimensions by name, with their value as the template writes it."""
+    """A metric as somebody looks for it: dimensions by name, with their value as the template
+    writes it.
+    """
 
     namespace: str
     name: str

@@ -7,10 +7,27 @@ import re
 from functools import cache
 from typing import Any, Final, NamedTuple
 
-from tests.template.cloudformation import Resource, Resources, compared, deployed, listed, of_type, text
+from tests.template.cloudformation import (
+    Resource,
+    Resources,
+    compared,
+    deployed,
+    listed,
+    of_type,
+    text,
+)
 
-EXISTING: Final = {"OpenSearchEndpoint": "https://x.eu-west-1.es.amazonaws.com", "OpenSearchDomainArn": "arn"}
-VPC: Final = {"Network": "vpc", "VpcId": "vpc-1", "VpcSubnetId": "subnet-1", "VpcSecondSubnetId": "subnet-2", "DomainInstanceCount": "2"}
+EXISTING: Final = {
+    "OpenSearchEndpoint": "https://x.eu-west-1.es.amazonaws.com",
+    "OpenSearchDomainArn": "arn",
+}
+VPC: Final = {
+    "Network": "vpc",
+    "VpcId": "vpc-1",
+    "VpcSubnetId": "subnet-1",
+    "VpcSecondSubnetId": "subnet-2",
+    "DomainInstanceCount": "2",
+}
 GRADUAL: Final = {"GradualDeployment": "Canary10Percent5Minutes", "SnapStart": "PublishedVersions"}
 OPENED: Final = {
     "ApiAuthorization": "NONE",
@@ -25,23 +42,39 @@ OPENED: Final = {
     "ShipperConcurrency": "0",
     "Monitor": "true",
 }
-OWN_FUNCTION: Final = {"Inference": "false", "LogGroups": ",".join(f"/aws/lambda/my-fn-{number}" for number in range(1, 8))}
+OWN_FUNCTION: Final = {
+    "Inference": "false",
+    "LogGroups": ",".join(f"/aws/lambda/my-fn-{number}" for number in range(1, 8)),
+}
 SHAPES: Final[dict[str, dict[str, str]]] = {
     "existing": EXISTING | {"AlarmEmail": "who@example.com"},
     "existing, opened": EXISTING | OPENED,
     "installed": EXISTING | {"InstallKibana": "true"},
-    "installed with a secret": EXISTING | {"InstallKibana": "true", "KibanaSecretArn": "arn", "MonitorRoleArn": "arn", "Monitor": "false"},
+    "installed with a secret": EXISTING
+    | {
+        "InstallKibana": "true",
+        "KibanaSecretArn": "arn",
+        "MonitorRoleArn": "arn",
+        "Monitor": "false",
+    },
     "installed in a VPC": EXISTING | {"InstallKibana": "true"} | VPC,
-    "installed in a VPC with a group of yours": EXISTING | {"InstallKibana": "true", "FunctionsSecurityGroupId": "sg-1"} | VPC,
+    "installed in a VPC with a group of yours": EXISTING
+    | {"InstallKibana": "true", "FunctionsSecurityGroupId": "sg-1"}
+    | VPC,
     "own function": EXISTING | {"InstallKibana": "true"} | OWN_FUNCTION,
     "own": {"CreateDomain": "true"} | GRADUAL,
     "own in a VPC": {"CreateDomain": "true", "MoreLogGroups": "/aws/lambda/other,/more"} | VPC,
 }
 ALL: Final = tuple(SHAPES)
-WITH_INFERENCE: Final = tuple(shape for shape, given in SHAPES.items() if given.get("Inference") != "false")
+WITH_INFERENCE: Final = tuple(
+    shape for shape, given in SHAPES.items() if given.get("Inference") != "false"
+)
 WITH_LOG_GROUPS: Final = ("existing, opened", "own function")
 OWN: Final = ("own", "own in a VPC")
-UNDER_RULES: Final = ("existing", "existing, opened")  # of the account: boundary, path and key in the last
+UNDER_RULES: Final = (
+    "existing",
+    "existing, opened",
+)  # of the account: boundary, path and key in the last
 IN_VPC: Final = ("installed in a VPC", "own in a VPC")
 OWN_IN_VPC: Final = ("own in a VPC",)
 INSTALLED: Final = ALL[2:]
@@ -63,7 +96,9 @@ class Stack(NamedTuple):
 
     @property
     def log_groups(self) -> dict[str, str]:
-        """The log groups that log predictions, by the subscription of each: its place in the parameter's list."""
+        """The log groups that log predictions, by the subscription of each: its place in the
+        parameter's list.
+        """
         places = enumerate(self.given.get("LogGroups", "").split(","), start=1)
         return {f"LogGroup{place}": name for place, name in places if name}
 
@@ -76,7 +111,9 @@ class Stack(NamedTuple):
     def monitors(self) -> bool:
         """Whether the monitor is there: as the parameter says, else where the stack installs."""
         said = self.given.get("Monitor", "auto")
-        return said == "true" or (said == "auto" and bool({"CreateDomain", "InstallKibana"} & set(self.given)))
+        return said == "true" or (
+            said == "auto" and bool({"CreateDomain", "InstallKibana"} & set(self.given))
+        )
 
     def properties(self, name: str) -> Resource:
         """A resource's properties."""
@@ -111,7 +148,10 @@ def before(stack: Stack, name: str) -> set[str]:
     while waiting:
         resource = stack.resources[waiting.pop()]
         written = json.dumps(resource.get("Properties", {}))
-        names = {*re.findall(r'"(?:Ref|Fn::GetAtt)": \[?"(\w+)"', written), *re.findall(r"\$\{(\w+)[.}]", written)}
+        names = {
+            *re.findall(r'"(?:Ref|Fn::GetAtt)": \[?"(\w+)"', written),
+            *re.findall(r"\$\{(\w+)[.}]", written),
+        }
         new = ({*names, *listed(resource.get("DependsOn", []))} & set(stack.resources)) - found
         found |= new
         waiting += new

@@ -7,7 +7,18 @@ import json
 from local.template import load
 from tests.template.check import GONE, check
 from tests.template.cloudformation import text
-from tests.template.stacks import ALL, ANYBODY, IN_VPC, OWN, OWN_IN_VPC, SECRET, WITH_INFERENCE, Stack, before, selected
+from tests.template.stacks import (
+    ALL,
+    ANYBODY,
+    IN_VPC,
+    OWN,
+    OWN_IN_VPC,
+    SECRET,
+    WITH_INFERENCE,
+    Stack,
+    before,
+    selected,
+)
 
 
 @check(
@@ -20,18 +31,30 @@ from tests.template.stacks import ALL, ANYBODY, IN_VPC, OWN, OWN_IN_VPC, SECRET,
     ("AlarmTopicPolicy.Properties.PolicyDocument.Statement.0.Condition", {}),
     ("ShipperFunctionPredictionsPermission.Properties.SourceArn", "arn:aws:logs:*:*:*"),
     ("PredictPermission.Properties.Principal", "logs.amazonaws.com"),
-    ("MoreLogs2Permission.Properties.SourceArn", {"Fn::Sub": "arn:aws:logs:${AWS::Region}:${AWS::AccountId}:log-group:*"}),
+    (
+        "MoreLogs2Permission.Properties.SourceArn",
+        {"Fn::Sub": "arn:aws:logs:${AWS::Region}:${AWS::AccountId}:log-group:*"},
+    ),
 )
 def test_nobody_is_let_in_but_where_it_says_so(stack: Stack) -> None:
-    """Every policy that lets everybody in: the domain's own, behind its security plugin. And the callers of each function."""
+    """Every policy that lets everybody in: the domain's own, behind its security plugin. And the
+    callers of each function.
+    """
     open_to_all = set()
     for name, resource in stack.resources.items():
         properties = resource.get("Properties", {})
-        policies = [properties.get(kind) for kind in ("AccessPolicies", "PolicyDocument", "AssumeRolePolicyDocument")]
+        policies = [
+            properties.get(kind)
+            for kind in ("AccessPolicies", "PolicyDocument", "AssumeRolePolicyDocument")
+        ]
         for policy in filter(None, policies):
             document = policy if "Statement" in policy else json.loads(text(policy))
-            granted = [statement for statement in document["Statement"] if statement["Effect"] == "Allow"]
-            open_to_all |= {name for statement in granted if "*" in json.dumps(statement["Principal"])}
+            granted = [
+                statement for statement in document["Statement"] if statement["Effect"] == "Allow"
+            ]
+            open_to_all |= {
+                name for statement in granted if "*" in json.dumps(statement["Principal"])
+            }
     assert open_to_all <= {"Domain"}
     callers = {
         (text(each["FunctionName"]), each["Principal"], selected(each["SourceArn"], stack))
@@ -41,23 +64,40 @@ def test_nobody_is_let_in_but_where_it_says_so(stack: Stack) -> None:
     account = "arn:${AWS::Partition}:logs:${AWS::Region}:${AWS::AccountId}:log-group:*"
     logs = "arn:${AWS::Partition}:logs:${AWS::Region}:${AWS::AccountId}:log-group:${InferenceLogGroup}:*"
     more = "arn:${AWS::Partition}:logs:${AWS::Region}:${AWS::AccountId}:log-group:${Name}:*"
-    inference = {("InferenceFunctionAliaslive", "apigateway.amazonaws.com", api), ("ShipperFunction", "logs.amazonaws.com", logs)}
+    inference = {
+        ("InferenceFunctionAliaslive", "apigateway.amazonaws.com", api),
+        ("ShipperFunction", "logs.amazonaws.com", logs),
+    }
     judging = (
         ("MonitorFunction", "events.amazonaws.com", "MonitorFunctionJudge.Arn"),
-        ("ShipperFunction.Arn", "logs.amazonaws.com", more.replace("${Name}", "${MonitorLogGroup}")),
+        (
+            "ShipperFunction.Arn",
+            "logs.amazonaws.com",
+            more.replace("${Name}", "${MonitorLogGroup}"),
+        ),
     )
     assert callers == {
         *(inference if stack.has_inference else ()),
         *([("ShipperFunction.Arn", "logs.amazonaws.com", account)] if stack.log_groups else ()),
         ("ReplayFunction", "events.amazonaws.com", "ReplayFunctionAgain.Arn"),
-        *(("ShipperFunction.Arn", "logs.amazonaws.com", more.replace("${Name}", name)) for name in stack.more_logs),
+        *(
+            ("ShipperFunction.Arn", "logs.amazonaws.com", more.replace("${Name}", name))
+            for name in stack.more_logs
+        ),
         *(judging if stack.monitors else ()),
     }
     if "AlarmTopicPolicy" in stack.resources:
         (statement,) = stack.properties("AlarmTopicPolicy")["PolicyDocument"]["Statement"]
-        assert (statement["Principal"], statement["Action"]) == ({"Service": "cloudwatch.amazonaws.com"}, "sns:Publish")
-        assert statement["Condition"]["StringEquals"] == {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}
-        assert text(statement["Condition"]["ArnLike"]["aws:SourceArn"]).endswith(":${AWS::AccountId}:alarm:*")
+        assert (statement["Principal"], statement["Action"]) == (
+            {"Service": "cloudwatch.amazonaws.com"},
+            "sns:Publish",
+        )
+        assert statement["Condition"]["StringEquals"] == {
+            "aws:SourceAccount": {"Ref": "AWS::AccountId"}
+        }
+        assert text(statement["Condition"]["ArnLike"]["aws:SourceArn"]).endswith(
+            ":${AWS::AccountId}:alarm:*"
+        )
 
 
 @check(
@@ -72,31 +112,57 @@ def test_the_open_domain_asks_who_one_is(stack: Stack) -> None:
     domain = stack.properties("Domain")
     # none of the actions that change the domain itself
     (statement,) = domain["AccessPolicies"]["Statement"]
-    assert statement == {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "es:ESHttp*", "Resource": "*"}
+    assert statement == {
+        "Effect": "Allow",
+        "Principal": {"AWS": "*"},
+        "Action": "es:ESHttp*",
+        "Resource": "*",
+    }
     security = dict(domain["AdvancedSecurityOptions"])
     user = {name: text(value) for name, value in security.pop("MasterUserOptions").items()}
-    assert security == {"Enabled": True, "InternalUserDatabaseEnabled": True, "AnonymousAuthEnabled": False}
+    assert security == {
+        "Enabled": True,
+        "InternalUserDatabaseEnabled": True,
+        "AnonymousAuthEnabled": False,
+    }
     generated = SECRET + "${MasterUser}:SecretString:"
-    assert user == {"MasterUserName": generated + "username}}", "MasterUserPassword": generated + "password}}"}
+    assert user == {
+        "MasterUserName": generated + "username}}",
+        "MasterUserPassword": generated + "password}}",
+    }
 
 
 @check(
     WITH_INFERENCE,
     ("PredictRoute.Properties.AuthorizationType", "NONE"),
     ("PredictRoute.Properties.RouteKey", "$default"),
-    ("More", {"Type": "AWS::ApiGatewayV2::Route", "Properties": {"RouteKey": "GET /predict", "AuthorizationType": "NONE"}}),
+    (
+        "More",
+        {
+            "Type": "AWS::ApiGatewayV2::Route",
+            "Properties": {"RouteKey": "GET /predict", "AuthorizationType": "NONE"},
+        },
+    ),
     ("Api.Properties.Target", "arn"),
     ("ApiStage.Properties.DefaultRouteSettings.ThrottlingRateLimit", GONE),
     ("ApiStage.Properties.RouteSettings", {"POST /predict": {"ThrottlingRateLimit": 10000}}),
 )
 def test_the_api_asks_for_a_signature_and_is_throttled(stack: Stack) -> None:
     (stage,) = stack.of_type("AWS::ApiGatewayV2::Stage").values()
-    assert stage["DefaultRouteSettings"] == {name: {"Ref": "RequestsPerSecond"} for name in ("ThrottlingRateLimit", "ThrottlingBurstLimit")}
+    assert stage["DefaultRouteSettings"] == {
+        name: {"Ref": "RequestsPerSecond"}
+        for name in ("ThrottlingRateLimit", "ThrottlingBurstLimit")
+    }
     assert "RouteSettings" not in stage  # which would come before these
     (api,) = stack.of_type("AWS::ApiGatewayV2::Api").values()
-    assert not {"Body", "BodyS3Location", "Target", "CorsConfiguration"} & set(api)  # ways to routes that are not written here
+    assert not {"Body", "BodyS3Location", "Target", "CorsConfiguration"} & set(
+        api
+    )  # ways to routes that are not written here
     (route,) = stack.of_type("AWS::ApiGatewayV2::Route").values()
-    assert (route["RouteKey"], route["AuthorizationType"]) == ("POST /predict", {"Ref": "ApiAuthorization"})
+    assert (route["RouteKey"], route["AuthorizationType"]) == (
+        "POST /predict",
+        {"Ref": "ApiAuthorization"},
+    )
     parameter = load()["Parameters"]["ApiAuthorization"]
     assert (parameter["Default"], parameter["AllowedValues"]) == ("AWS_IAM", ["AWS_IAM", "NONE"])
 
@@ -109,7 +175,9 @@ def test_the_api_asks_for_a_signature_and_is_throttled(stack: Stack) -> None:
 )
 def test_replay_and_monitor_run_on_their_schedule(stack: Stack) -> None:
     rules = stack.of_type("AWS::Events::Rule")
-    schedules: dict[str, tuple[object, str]] = {"ReplayFunctionAgain": ({"Ref": "ReplaySchedule"}, "ReplayFunction")}
+    schedules: dict[str, tuple[object, str]] = {
+        "ReplayFunctionAgain": ({"Ref": "ReplaySchedule"}, "ReplayFunction")
+    }
     if stack.monitors:
         schedules["MonitorFunctionJudge"] = ("rate(15 minutes)", "MonitorFunction")
     assert set(rules) == set(schedules)
@@ -144,7 +212,10 @@ def test_the_bucket_is_private(stack: Stack) -> None:
 )
 def test_the_network_lets_in_the_functions_alone(stack: Stack) -> None:
     ingress, domain = stack.properties("DomainIngress"), stack.properties("DomainSecurityGroup")
-    assert (ingress["GroupId"], ingress["SourceSecurityGroupId"]) == ({"Ref": "DomainSecurityGroup"}, {"Ref": "FunctionsSecurityGroup"})
+    assert (ingress["GroupId"], ingress["SourceSecurityGroupId"]) == (
+        {"Ref": "DomainSecurityGroup"},
+        {"Ref": "FunctionsSecurityGroup"},
+    )
     assert (ingress["IpProtocol"], ingress["FromPort"], ingress["ToPort"]) == ("tcp", 443, 443)
     assert not {"CidrIp", "CidrIpv6"} & set(ingress)
     assert "SecurityGroupIngress" not in domain
@@ -160,7 +231,10 @@ def test_the_network_lets_in_the_functions_alone(stack: Stack) -> None:
 def test_the_functions_in_a_vpc_are_called_by_nobody_and_call_https(stack: Stack) -> None:
     functions = stack.properties("FunctionsSecurityGroup")
     assert "SecurityGroupIngress" not in functions
-    assert [(each["IpProtocol"], each["FromPort"], each["ToPort"]) for each in functions["SecurityGroupEgress"]] == [("tcp", 443, 443)]
+    assert [
+        (each["IpProtocol"], each["FromPort"], each["ToPort"])
+        for each in functions["SecurityGroupEgress"]
+    ] == [("tcp", 443, 443)]
 
 
 @check(
@@ -172,8 +246,15 @@ def test_the_functions_in_a_vpc_are_called_by_nobody_and_call_https(stack: Stack
 def test_all_that_talks_to_the_domain_is_in_the_vpc(stack: Stack) -> None:
     subnets = [{"Ref": "VpcSubnetId"}, {"Ref": "VpcSecondSubnetId"}]
     if "Domain" in stack.resources:
-        assert stack.properties("Domain")["VPCOptions"] == {"SecurityGroupIds": [{"Ref": "DomainSecurityGroup"}], "SubnetIds": subnets}
+        assert stack.properties("Domain")["VPCOptions"] == {
+            "SecurityGroupIds": [{"Ref": "DomainSecurityGroup"}],
+            "SubnetIds": subnets,
+        }
     for name, function in stack.of_type("AWS::Lambda::Function").items():
-        group = "FunctionsSecurityGroupId" if "FunctionsSecurityGroupId" in stack.given else "FunctionsSecurityGroup"
+        group = (
+            "FunctionsSecurityGroupId"
+            if "FunctionsSecurityGroupId" in stack.given
+            else "FunctionsSecurityGroup"
+        )
         inside = {"SecurityGroupIds": [{"Ref": group}], "SubnetIds": subnets}
         assert function.get("VpcConfig") == (None if name == "InferenceFunction" else inside)

@@ -1,6 +1,8 @@
-"""The alarms and the dashboard: that they look at metrics which there are, ring somewhere, and are all described.
+"""The alarms and the dashboard: that they look at metrics which there are, ring somewhere, and are
+all described.
 
-Our own metrics are compared with what the built functions write, in tests/integration/test_metrics.py.
+Our own metrics are compared with what the built functions write, in
+tests/integration/test_metrics.py.
 """
 
 from __future__ import annotations
@@ -23,15 +25,29 @@ DOCUMENTED: Final[dict[tuple[str, str], list[set[str]]]] = {
         ("AWS/Lambda", name): [{"FunctionName"}, {"FunctionName", "Resource"}]
         for name in ("Errors", "Throttles", "Duration", "DestinationDeliveryFailures")
     },
-    **{("AWS/Lambda", name): [{"FunctionName"}] for name in ("AsyncEventAge", "AsyncEventsDropped")},
+    **{
+        ("AWS/Lambda", name): [{"FunctionName"}] for name in ("AsyncEventAge", "AsyncEventsDropped")
+    },
     # https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-metrics.html
-    **{("AWS/ApiGateway", name): [{"ApiId"}, {"ApiId", "Stage"}] for name in ("4xx", "5xx", "Count", "Latency")},
+    **{
+        ("AWS/ApiGateway", name): [{"ApiId"}, {"ApiId", "Stage"}]
+        for name in ("4xx", "5xx", "Count", "Latency")
+    },
     # https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/CloudWatch-Logs-Monitoring-CloudWatch-Metrics.html
-    **{("AWS/Logs", name): [{"LogGroupName", "FilterName", "DestinationType"}] for name in ("DeliveryErrors", "DeliveryThrottling")},
+    **{
+        ("AWS/Logs", name): [{"LogGroupName", "FilterName", "DestinationType"}]
+        for name in ("DeliveryErrors", "DeliveryThrottling")
+    },
     # https://docs.aws.amazon.com/opensearch-service/latest/developerguide/managedomains-cloudwatchmetrics.html
     **{
         ("AWS/ES", name): [{"DomainName", "ClientId"}]
-        for name in ("ClusterStatus.red", "FreeStorageSpace", "JVMMemoryPressure", "ClusterIndexWritesBlocked", "CPUUtilization")
+        for name in (
+            "ClusterStatus.red",
+            "FreeStorageSpace",
+            "JVMMemoryPressure",
+            "ClusterIndexWritesBlocked",
+            "CPUUtilization",
+        )
     },
 }
 OWN: Final = "PredictionMonitor"
@@ -44,7 +60,9 @@ def resources(request: pytest.FixtureRequest) -> Resources:
 
 
 def unknown(metrics: list[Metric]) -> list[Metric]:
-    """Those of AWS that are not documented, or not with these dimensions; a query, which AWS/Logs is asked by, may leave some out."""
+    """Those of AWS that are not documented, or not with these dimensions; a query, which AWS/Logs
+    is asked by, may leave some out.
+    """
     return [each for each in metrics if each.namespace != OWN and not _documented(each)]
 
 
@@ -96,8 +114,14 @@ def test_every_alarm_rings_at_the_topic_and_says_when_it_is_over(resources: Reso
 def test_no_alarm_looks_further_back_than_cloudwatch_does(resources: Resources) -> None:
     longest = load()["Parameters"]["NoPredictionsMinutes"]["MaxValue"]
     for alarm in alarms(resources).values():
-        periods = longest if alarm["EvaluationPeriods"] == {"Ref": "NoPredictionsMinutes"} else alarm["EvaluationPeriods"]
-        (length,) = {alarm.get("Period"), *(_period(each) for each in alarm.get("Metrics", []))} - {None}
+        periods = (
+            longest
+            if alarm["EvaluationPeriods"] == {"Ref": "NoPredictionsMinutes"}
+            else alarm["EvaluationPeriods"]
+        )
+        (length,) = {alarm.get("Period"), *(_period(each) for each in alarm.get("Metrics", []))} - {
+            None
+        }
         assert length * periods <= DAY
         assert 1 <= alarm.get("DatapointsToAlarm", 1) <= periods
 
@@ -108,7 +132,8 @@ def _period(metric: dict[str, Any]) -> int | None:
 
 
 @pytest.mark.parametrize(
-    ("alarm", "function"), [("InferenceDurationAlarm", "InferenceFunction"), ("ShipperDurationAlarm", "ShipperFunction")]
+    ("alarm", "function"),
+    [("InferenceDurationAlarm", "InferenceFunction"), ("ShipperDurationAlarm", "ShipperFunction")],
 )
 def test_an_alarm_of_time_rings_at_four_fifths_of_what_there_is(alarm: str, function: str) -> None:
     resources = deployed(SHAPES["existing"])
@@ -120,13 +145,21 @@ def test_silence_rings_only_where_predictions_are_expected() -> None:
     assert "NoPredictionsAlarm" in deployed(SHAPES["existing"])
     assert "NoPredictionsAlarm" not in deployed(SHAPES["existing, opened"])
     alarm = alarms(deployed(SHAPES["existing"]))["NoPredictionsAlarm"]
-    assert (alarm["ComparisonOperator"], alarm["Threshold"], alarm["TreatMissingData"]) == ("LessThanThreshold", 1, "breaching")
+    assert (alarm["ComparisonOperator"], alarm["Threshold"], alarm["TreatMissingData"]) == (
+        "LessThanThreshold",
+        1,
+        "breaching",
+    )
     assert (alarm["Period"], alarm["EvaluationPeriods"]) == (60, {"Ref": "NoPredictionsMinutes"})
 
 
 def test_a_silent_monitor_rings() -> None:
     alarm = alarms(deployed(SHAPES["own"]))["MonitorSilentAlarm"]
-    assert (alarm["ComparisonOperator"], alarm["Threshold"], alarm["TreatMissingData"]) == ("LessThanThreshold", 1, "breaching")
+    assert (alarm["ComparisonOperator"], alarm["Threshold"], alarm["TreatMissingData"]) == (
+        "LessThanThreshold",
+        1,
+        "breaching",
+    )
     assert alarm["Period"] >= 4 * 900  # of the schedule's quarters of an hour one may fail
 
 
@@ -135,27 +168,41 @@ def test_the_subscriptions_alarms_look_at_our_filter_alone() -> None:
     resources = deployed(SHAPES["own in a VPC"])
     for name in ("SubscriptionErrorsAlarm", "SubscriptionThrottlingAlarm"):
         (metric,) = watched(resources[name]["Properties"])
-        assert dict(metric.dimensions) == {"LogGroupName": "${InferenceLogGroup}", "FilterName": "${ShipperFunctionPredictions}"}
+        assert dict(metric.dimensions) == {
+            "LogGroupName": "${InferenceLogGroup}",
+            "FilterName": "${ShipperFunctionPredictions}",
+        }
     assert resources["ShipperFunctionPredictions"]["Type"] == "AWS::Logs::SubscriptionFilter"
 
 
 def test_a_percentile_is_told_of_few_requests_too() -> None:
     """With `ignore` the alarm would need a thousand requests in each five minutes."""
-    assert "EvaluateLowSampleCountPercentile" not in deployed(SHAPES["existing"])["ApiLatencyAlarm"]["Properties"]
+    assert (
+        "EvaluateLowSampleCountPercentile"
+        not in deployed(SHAPES["existing"])["ApiLatencyAlarm"]["Properties"]
+    )
 
 
-def test_the_dashboard_shows_every_alarm_and_nothing_that_is_not_there(resources: Resources) -> None:
+def test_the_dashboard_shows_every_alarm_and_nothing_that_is_not_there(
+    resources: Resources,
+) -> None:
     body = dashboard(resources)
     (widget,) = [each for each in body["widgets"] if each["type"] == "alarm"]
     listed = [each.removesuffix(".Arn") for each in widget["properties"]["alarms"]]
     assert sorted(listed) == sorted(alarms(resources))
-    assert {metric.namespace for metric in shown(body)} == {metric.namespace for a in alarms(resources).values() for metric in watched(a)}
+    assert {metric.namespace for metric in shown(body)} == {
+        metric.namespace for a in alarms(resources).values() for metric in watched(a)
+    }
 
 
 def test_the_dashboards_widgets_do_not_overlap(resources: Resources) -> None:
     places = set[tuple[int, int]]()
     for each in dashboard(resources)["widgets"]:
-        here = {(x, y) for x in range(each["x"], each["x"] + each["width"]) for y in range(each["y"], each["y"] + each["height"])}
+        here = {
+            (x, y)
+            for x in range(each["x"], each["x"] + each["width"])
+            for y in range(each["y"], each["y"] + each["height"])
+        }
         assert not places & here
         places |= here
     assert max(x for x, _ in places) == 23
@@ -170,7 +217,20 @@ def test_an_alarm_can_publish_to_the_topic() -> None:
 
 def test_short_forms_of_the_dashboard_are_written_out_as_cloudwatch_does() -> None:
     row = ["N", "A", "d", "1", "e", "2"]
-    body = {"widgets": [{"properties": {"metrics": [row, [".", "B", ".", ".", ".", "3"], ["...", "4"], ["...", {"stat": "p99"}]]}}]}
+    body = {
+        "widgets": [
+            {
+                "properties": {
+                    "metrics": [
+                        row,
+                        [".", "B", ".", ".", ".", "3"],
+                        ["...", "4"],
+                        ["...", {"stat": "p99"}],
+                    ]
+                }
+            }
+        ]
+    }
     assert [(each.name, dict(each.dimensions)) for each in shown(body)] == [
         ("A", {"d": "1", "e": "2"}),
         ("B", {"d": "1", "e": "3"}),
@@ -187,7 +247,12 @@ def test_every_alarm_on_a_function_names_one_of_the_stack(resources: Resources) 
         for dimension, value in metric.dimensions
         if dimension in {"FunctionName", "Resource", "function_name"}
     }
-    assert names == {"InferenceFunction", "ShipperFunction", "ReplayFunction", "MonitorFunction"} & set(resources)
+    assert names == {
+        "InferenceFunction",
+        "ShipperFunction",
+        "ReplayFunction",
+        "MonitorFunction",
+    } & set(resources)
 
 
 def test_silence_is_that_of_what_was_shipped() -> None:
@@ -201,8 +266,13 @@ def test_silence_is_that_of_what_was_shipped() -> None:
 
 
 def test_one_alarm_tells_which_of_the_log_groups_is_not_handed_over() -> None:
-    """CloudWatch rings for each of a query's groups; the filter's name leaves out filters that are not ours."""
+    """CloudWatch rings for each of a query's groups; the filter's name leaves out filters that are
+    not ours.
+    """
     resources = deployed(SHAPES["own function"])
     (metric,) = watched(alarms(resources)["LogGroupsErrorsAlarm"])
-    assert dict(metric.dimensions) == {"FilterName": resources["LogGroup1"]["Properties"]["FilterName"], "LogGroupName": "each"}
+    assert dict(metric.dimensions) == {
+        "FilterName": resources["LogGroup1"]["Properties"]["FilterName"],
+        "LogGroupName": "each",
+    }
     assert "LogGroupsErrorsAlarm" not in deployed(SHAPES["existing"])

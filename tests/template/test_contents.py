@@ -1,4 +1,6 @@
-"""A stack's resources in each of its shapes, and its functions' environment variables: the whole lists."""
+"""A stack's resources in each of its shapes, and its functions' environment variables: the whole
+lists.
+"""
 
 from __future__ import annotations
 
@@ -145,12 +147,22 @@ SHIPPING: Final = {
     ALL,
     *(
         ("More", {"Type": kind})
-        for kind in ("AWS::IAM::RolePolicy", "AWS::Lambda::Url", "AWS::EC2::SecurityGroupIngress", "AWS::Lambda::EventSourceMapping")
+        for kind in (
+            "AWS::IAM::RolePolicy",
+            "AWS::Lambda::Url",
+            "AWS::EC2::SecurityGroupIngress",
+            "AWS::Lambda::EventSourceMapping",
+        )
     ),
     ("DeadLetterBucketPolicy", GONE),
 )
 def test_there_is_what_is_listed_and_nothing_else(stack: Stack) -> None:
-    wanted = [line.strip() for there, lines in PARTS if there(stack) for line in lines.strip().splitlines()]
+    wanted = [
+        line.strip()
+        for there, lines in PARTS
+        if there(stack)
+        for line in lines.strip().splitlines()
+    ]
     wanted += [f"{name} AWS::Logs::SubscriptionFilter" for name in stack.log_groups]
     found = [
         f"{re.sub('Version[0-9a-f]{10}$', 'Version', name)} {resource['Type']}"
@@ -169,13 +181,23 @@ def test_functions_are_told_what_is_listed_and_nothing_else(stack: Stack) -> Non
     """A secret in a variable of whatever name is noticed here."""
     address = "Kibana.OpenSearchUrl" if "Kibana" in stack.resources else "OpenSearchEndpoint"
     found = {
-        name: {variable: text(value) for variable, value in function.get("Environment", {}).get("Variables", {}).items()}
+        name: {
+            variable: text(value)
+            for variable, value in function.get("Environment", {}).get("Variables", {}).items()
+        }
         for name, function in stack.of_type("AWS::Lambda::Function").items()
     }
     trusted = {"RECORD_LOG_GROUPS": "InferenceLogGroup" if stack.has_inference else ""}
-    replay = {"DEAD_LETTER_BUCKET": "DeadLetterBucket", "EVENTS_PER_SECOND": "ReplayEventsPerSecond"}
+    replay = {
+        "DEAD_LETTER_BUCKET": "DeadLetterBucket",
+        "EVENTS_PER_SECOND": "ReplayEventsPerSecond",
+    }
     wanted = {
-        "InferenceFunction": {"LOG_TEXT": "LogText", "LOG_SIGNALS": "LogSignals", "HASH_KEY": HASHED},
+        "InferenceFunction": {
+            "LOG_TEXT": "LogText",
+            "LOG_SIGNALS": "LogSignals",
+            "HASH_KEY": HASHED,
+        },
         "ShipperFunction": {"OPENSEARCH_URL": address, **SHIPPING, **trusted},
         "ReplayFunction": {"OPENSEARCH_URL": address, **SHIPPING, **trusted, **replay},
         "KibanaFunction": installing(stack),
@@ -186,7 +208,9 @@ def test_functions_are_told_what_is_listed_and_nothing_else(stack: Stack) -> Non
             "FALSE_ALARM_DAYS": "FalseAlarmDays",
         },
     }
-    assert found == {name: variables for name, variables in wanted.items() if name in stack.resources}
+    assert found == {
+        name: variables for name, variables in wanted.items() if name in stack.resources
+    }
 
 
 def installing(stack: Stack) -> dict[str, str]:
@@ -200,10 +224,14 @@ def installing(stack: Stack) -> dict[str, str]:
         "STACK_ID": "AWS::StackId",
         "URL_SUFFIX": "AWS::URLSuffix",
         "INDEX_PREFIX": "IndexPrefix",
-        "LOG_GROUPS": ("${InferenceLogGroup}," if stack.has_inference else "") + "${LogGroups},${MoreLogGroups}",
+        "LOG_GROUPS": ("${InferenceLogGroup}," if stack.has_inference else "")
+        + "${LogGroups},${MoreLogGroups}",
         "SHIPPER_ROLE_ARNS": "${ShipperRole.Arn},${ReplayRole.Arn}",
         "MONITOR_ROLE_ARNS": ",".join(
-            [*(["MonitorRole.Arn"] if stack.monitors else []), *(["MonitorRoleArn"] if "MonitorRoleArn" in stack.given else [])]
+            [
+                *(["MonitorRole.Arn"] if stack.monitors else []),
+                *(["MonitorRoleArn"] if "MonitorRoleArn" in stack.given else []),
+            ]
         ),
         "RETENTION_DAYS": "IndexRetentionDays",
         "RETENTION_DAYS_OF_A_NEW_POLICY": "30" if own else "",

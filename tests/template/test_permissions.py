@@ -30,9 +30,16 @@ REACHED: Final = (
     "_plugins/_ism/policies/prediction-monitor*",
     *(f"_plugins/_ism/{verb}/${{IndexPrefix}}*" for verb in ("explain", "add", "change_policy")),
     *(f"_plugins/_security/api/{path}/prediction-monitor-*" for path in ("roles", "rolesmapping")),
-    *(f"_dashboards/api/{path}" for path in ("saved_objects/*", "opensearch-dashboards/settings", "kibana/settings")),
+    *(
+        f"_dashboards/api/{path}"
+        for path in ("saved_objects/*", "opensearch-dashboards/settings", "kibana/settings")
+    ),
 )
-READ: Final = ("_cluster/settings", "${IndexPrefix}*/_search", "${IndexPrefix}*/_settings/index.creation_date")
+READ: Final = (
+    "_cluster/settings",
+    "${IndexPrefix}*/_search",
+    "${IndexPrefix}*/_settings/index.creation_date",
+)
 type Permission = tuple[str, str]
 
 
@@ -78,8 +85,15 @@ def allowed(stack: Stack) -> dict[str, set[Permission]]:
             ("es:ESHttpPost", f"{domain}/monitor.*/_*"),
             ("es:ESHttpPut", f"{domain}/monitor.*"),
         }
-    signed = {(f"es:ESHttp{method}", f"{domain}/{path}") for method in ("Get", "Put", "Post", "Delete") for path in REACHED}
-    signed |= {(f"es:ESHttp{'Post' if path.endswith('_search') else 'Get'}", f"{domain}/{path}") for path in READ}
+    signed = {
+        (f"es:ESHttp{method}", f"{domain}/{path}")
+        for method in ("Get", "Put", "Post", "Delete")
+        for path in REACHED
+    }
+    signed |= {
+        (f"es:ESHttp{'Post' if path.endswith('_search') else 'Get'}", f"{domain}/{path}")
+        for path in READ
+    }
     own = {*log("Kibana"), ("cloudformation:DescribeStacks", "AWS::StackId")}
     if "CreateDomain" in stack.given:
         found["KibanaRole"] = {*own, *network, ("secretsmanager:GetSecretValue", "MasterUser")}
@@ -115,7 +129,9 @@ def test_roles_allow_what_is_listed_and_nothing_else(stack: Stack) -> None:
     for name, role in stack.of_type("AWS::IAM::Role").items():
         assert "ManagedPolicyArns" not in role
         granted = [statement for statement in statements(role) if statement["Effect"] == "Allow"]
-        assert not [statement for statement in granted if {"NotAction", "NotResource"} & set(statement)]
+        assert not [
+            statement for statement in granted if {"NotAction", "NotResource"} & set(statement)
+        ]
         found[name] = {
             (action, text(each))
             for statement in granted
@@ -127,11 +143,16 @@ def test_roles_allow_what_is_listed_and_nothing_else(stack: Stack) -> None:
 
 @check(
     INSTALLED,
-    *((f"Kibana.Properties.{name}", GONE) for name in ("IndexPrefix", "LogGroups", "AdoptIndices", "SecretArn")),
+    *(
+        (f"Kibana.Properties.{name}", GONE)
+        for name in ("IndexPrefix", "LogGroups", "AdoptIndices", "SecretArn")
+    ),
     ("KibanaFunction.Properties.Environment.Variables.MORE", {"Ref": "Exclude"}),
 )
 def test_what_the_installer_is_told_makes_it_run_again(stack: Stack) -> None:
-    """Every value of its environment that a parameter can change is a property of the resource as well."""
+    """Every value of its environment that a parameter can change is a property of the resource as
+    well.
+    """
     told = stack.properties("KibanaFunction")["Environment"]["Variables"]
     repeated = {json.dumps(value) for value in stack.properties("Kibana").values()}
     elsewhere = {"STACK", "STACK_ID", "URL_SUFFIX", "AUDIT_LOG"}  # the stack's for ever
@@ -155,12 +176,19 @@ def test_a_service_alone_takes_a_role(stack: Stack) -> None:
 
 @check(
     UNDER_RULES,
-    *((f"{name}.Properties.{rule}", GONE) for name in ("DeploymentRole", "ReplayRole") for rule in ("PermissionsBoundary", "Path")),
+    *(
+        (f"{name}.Properties.{rule}", GONE)
+        for name in ("DeploymentRole", "ReplayRole")
+        for rule in ("PermissionsBoundary", "Path")
+    ),
 )
 def test_every_role_keeps_to_the_accounts_rules(stack: Stack) -> None:
     """And has neither where no parameter asks for it: a path, even `/`, would make the role anew."""
     for role in stack.of_type("AWS::IAM::Role").values():
-        for rule, parameter in (("PermissionsBoundary", "PermissionsBoundaryArn"), ("Path", "RolePath")):
+        for rule, parameter in (
+            ("PermissionsBoundary", "PermissionsBoundaryArn"),
+            ("Path", "RolePath"),
+        ):
             assert role.get(rule) == ({"Ref": parameter} if parameter in stack.given else None)
 
 
@@ -179,8 +207,14 @@ def test_every_function_has_a_role_of_its_own(stack: Stack) -> None:
 )
 def test_the_bucket_is_this_accounts(stack: Stack) -> None:
     """A bucket that was deleted could be made again by somebody else, under the same name."""
-    granted = [statement for role in stack.of_type("AWS::IAM::Role").values() for statement in statements(role)]
-    on_buckets = [statement for statement in granted if str(listed(statement["Action"])[0]).startswith("s3:")]
+    granted = [
+        statement
+        for role in stack.of_type("AWS::IAM::Role").values()
+        for statement in statements(role)
+    ]
+    on_buckets = [
+        statement for statement in granted if str(listed(statement["Action"])[0]).startswith("s3:")
+    ]
     assert on_buckets
     assert {json.dumps(statement.get("Condition")) for statement in on_buckets} == {
         json.dumps({"StringEquals": {"aws:ResourceAccount": {"Ref": "AWS::AccountId"}}})
@@ -194,15 +228,23 @@ def test_the_bucket_is_this_accounts(stack: Stack) -> None:
 )
 def test_the_code_in_a_vpc_cannot_touch_the_network(stack: Stack) -> None:
     for name in ("ShipperRole", "ReplayRole", "MonitorRole", "KibanaRole"):
-        (refused,) = [statement for statement in statements(stack.properties(name)) if statement["Effect"] == "Deny"]
+        (refused,) = [
+            statement
+            for statement in statements(stack.properties(name))
+            if statement["Effect"] == "Deny"
+        ]
         assert set(refused["Action"]) == INTERFACES
         assert refused["Resource"] == "*"
         assert list(refused["Condition"]) == ["ArnLike"]
         assert list(refused["Condition"]["ArnLike"]) == ["lambda:SourceFunctionArn"]
-        assert text(refused["Condition"]["ArnLike"]["lambda:SourceFunctionArn"]).endswith(":function:*")
+        assert text(refused["Condition"]["ArnLike"]["lambda:SourceFunctionArn"]).endswith(
+            ":function:*"
+        )
 
 
-def test_the_installer_may_ask_for_all_that_it_asks_for_and_hardly_more(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_installer_may_ask_for_all_that_it_asks_for_and_hardly_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     for name in ("NO_PROXY", "no_proxy"):
         monkeypatch.setenv(name, "127.0.0.1")
     domain, asked = Domain(), set[str]()
@@ -215,14 +257,30 @@ def test_the_installer_may_ask_for_all_that_it_asks_for_and_hardly_more(monkeypa
     domain.indices = {"cwl-2026.11.22": (None, None), "cwl-2026.11.23": (None, None)}
     arn = "arn:aws:iam::123456789012:role/shipper"
     with listening(noted) as url:
-        told = {"OPENSEARCH_URL": url, "DASHBOARDS_URL": f"{url}/_dashboards", "SHIPPER_ROLE_ARNS": arn, "STACK": "monitor"}
+        told = {
+            "OPENSEARCH_URL": url,
+            "DASHBOARDS_URL": f"{url}/_dashboards",
+            "SHIPPER_ROLE_ARNS": arn,
+            "STACK": "monitor",
+        }
         told |= {"STACK_ID": "arn", "ADOPT_INDICES": "true"}
         for kind, days in (("Create", "30"), ("Update", "40"), ("Delete", "40")):
-            assert outcome({"RequestType": kind}, told | {"RETENTION_DAYS": days}, time.monotonic() + 60).status == "SUCCESS"
+            assert (
+                outcome(
+                    {"RequestType": kind}, told | {"RETENTION_DAYS": days}, time.monotonic() + 60
+                ).status
+                == "SUCCESS"
+            )
     reached = [pattern.replace("${IndexPrefix}", "cwl-") for pattern in (*REACHED, *READ)]
     assert not domain.wrong
-    assert [path for path in asked if not any(fnmatchcase(path, f"/{pattern}") for pattern in reached)] == []
-    unused = [pattern for pattern in reached if not any(fnmatchcase(path, f"/{pattern}") for path in asked)]
+    assert [
+        path for path in asked if not any(fnmatchcase(path, f"/{pattern}") for pattern in reached)
+    ] == []
+    unused = [
+        pattern
+        for pattern in reached
+        if not any(fnmatchcase(path, f"/{pattern}") for path in asked)
+    ]
     assert unused == ["_dashboards/api/kibana/settings"]  # Kibana's name for the same
 
 

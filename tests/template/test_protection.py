@@ -32,7 +32,10 @@ def test_the_domain_is_encrypted_on_every_way(stack: Stack) -> None:
     domain = stack.properties("Domain")
     assert domain["EncryptionAtRestOptions"]["Enabled"] is True
     assert domain["NodeToNodeEncryptionOptions"]["Enabled"] is True
-    assert domain["DomainEndpointOptions"] == {"EnforceHTTPS": True, "TLSSecurityPolicy": "Policy-Min-TLS-1-2-PFS-2023-10"}
+    assert domain["DomainEndpointOptions"] == {
+        "EnforceHTTPS": True,
+        "TLSSecurityPolicy": "Policy-Min-TLS-1-2-PFS-2023-10",
+    }
     assert domain["EBSOptions"]["VolumeType"] == "gp3"
 
 
@@ -43,11 +46,23 @@ def test_the_domain_is_encrypted_on_every_way(stack: Stack) -> None:
 )
 def test_the_bucket_is_encrypted_on_every_way(stack: Stack) -> None:
     own = {"ServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
-    yours = {"ServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": {"Ref": "KmsKeyArn"}}, "BucketKeyEnabled": True}
+    yours = {
+        "ServerSideEncryptionByDefault": {
+            "SSEAlgorithm": "aws:kms",
+            "KMSMasterKeyID": {"Ref": "KmsKeyArn"},
+        },
+        "BucketKeyEnabled": True,
+    }
     wanted = yours if "KmsKeyArn" in stack.given else own
-    assert stack.properties("DeadLetterBucket")["BucketEncryption"] == {"ServerSideEncryptionConfiguration": [wanted]}
+    assert stack.properties("DeadLetterBucket")["BucketEncryption"] == {
+        "ServerSideEncryptionConfiguration": [wanted]
+    }
     (statement,) = stack.properties("DeadLetterBucketPolicy")["PolicyDocument"]["Statement"]
-    assert (statement["Effect"], statement["Principal"], statement["Action"]) == ("Deny", "*", "s3:*")
+    assert (statement["Effect"], statement["Principal"], statement["Action"]) == (
+        "Deny",
+        "*",
+        "s3:*",
+    )
     assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
     assert set(map(text, statement["Resource"])) == {"DeadLetterBucket.Arn", f"{BUCKET}*"}
 
@@ -61,17 +76,25 @@ def test_the_bucket_is_encrypted_on_every_way(stack: Stack) -> None:
 def test_a_key_of_yours_encrypts_all_that_it_can(stack: Stack) -> None:
     """Log groups, secrets, topic, functions; the bucket above. Without one each has AWS's own key."""
     found = {
-        name: resource["Properties"].get("KmsKeyArn" if resource["Type"] == "AWS::Lambda::Function" else "KmsKeyId")
+        name: resource["Properties"].get(
+            "KmsKeyArn" if resource["Type"] == "AWS::Lambda::Function" else "KmsKeyId"
+        )
         for name, resource in stack.resources.items()
-        if resource["Type"] in {"AWS::Lambda::Function", "AWS::Logs::LogGroup", "AWS::SecretsManager::Secret"}
+        if resource["Type"]
+        in {"AWS::Lambda::Function", "AWS::Logs::LogGroup", "AWS::SecretsManager::Secret"}
     }
-    assert set(map(str, found.values())) == {str({"Ref": "KmsKeyArn"} if "KmsKeyArn" in stack.given else None)}
+    assert set(map(str, found.values())) == {
+        str({"Ref": "KmsKeyArn"} if "KmsKeyArn" in stack.given else None)
+    }
 
 
 @check(
     ALL,
     ("InferenceFunction.Properties.Environment.Variables.HASH_KEY", "a key"),
-    ("Domain.Properties.AdvancedSecurityOptions.MasterUserOptions.MasterUserPassword", {"Ref": "Password"}),
+    (
+        "Domain.Properties.AdvancedSecurityOptions.MasterUserOptions.MasterUserPassword",
+        {"Ref": "Password"},
+    ),
     ("HashKey.Properties.SecretString", "a key"),
     ("HashKey.Properties.GenerateSecretString.PasswordLength", 8),
 )
@@ -94,10 +117,19 @@ def test_no_secret_is_written_down(stack: Stack) -> None:
 )
 def test_logs_are_kept_as_long_as_it_says(stack: Stack) -> None:
     groups = stack.of_type("AWS::Logs::LogGroup")
-    assert {json.dumps(group.get("RetentionInDays")) for group in groups.values()} == {'{"Ref": "LogRetentionDays"}'}
-    assert not [group for group in groups.values() if "LogGroupClass" in group]  # another than the standard one has no subscriptions
-    used = [function["LoggingConfig"]["LogGroup"]["Ref"] for function in stack.of_type("AWS::Lambda::Function").values()]
-    assert sorted(used) == sorted(group for group in groups if not group.startswith(("Api", "Domain")))
+    assert {json.dumps(group.get("RetentionInDays")) for group in groups.values()} == {
+        '{"Ref": "LogRetentionDays"}'
+    }
+    assert not [
+        group for group in groups.values() if "LogGroupClass" in group
+    ]  # another than the standard one has no subscriptions
+    used = [
+        function["LoggingConfig"]["LogGroup"]["Ref"]
+        for function in stack.of_type("AWS::Lambda::Function").values()
+    ]
+    assert sorted(used) == sorted(
+        group for group in groups if not group.startswith(("Api", "Domain"))
+    )
 
 
 @check(
@@ -109,7 +141,9 @@ def test_who_called_is_logged_and_not_what_was_said(stack: Stack) -> None:
     (stage,) = stack.of_type("AWS::ApiGatewayV2::Stage").values()
     assert stage["AccessLogSettings"]["DestinationArn"] == {"Fn::GetAtt": ["ApiLogGroup", "Arn"]}
     logged = json.loads(stage["AccessLogSettings"]["Format"])
-    assert {"$context.requestId", "$context.status", "$context.identity.userArn"} <= set(logged.values())
+    assert {"$context.requestId", "$context.status", "$context.identity.userArn"} <= set(
+        logged.values()
+    )
     assert all(value.startswith("$context.") for value in logged.values())
 
 
@@ -120,7 +154,10 @@ def test_who_called_is_logged_and_not_what_was_said(stack: Stack) -> None:
 )
 def test_dead_letters_are_kept_as_long_as_it_says(stack: Stack) -> None:
     (rule,) = stack.properties("DeadLetterBucket")["LifecycleConfiguration"]["Rules"]
-    assert (rule["Status"], rule["ExpirationInDays"]) == ("Enabled", {"Ref": "DeadLetterRetentionDays"})
+    assert (rule["Status"], rule["ExpirationInDays"]) == (
+        "Enabled",
+        {"Ref": "DeadLetterRetentionDays"},
+    )
     assert "Prefix" not in rule
 
 
@@ -132,17 +169,30 @@ def test_dead_letters_are_kept_as_long_as_it_says(stack: Stack) -> None:
 )
 def test_the_domain_writes_its_logs(stack: Stack) -> None:
     published = stack.properties("Domain")["LogPublishingOptions"]
-    assert {kind: options["Enabled"] for kind, options in published.items()} == dict.fromkeys(DOMAIN_LOGS, True)
-    assert {kind: options["CloudWatchLogsLogGroupArn"]["Fn::GetAtt"][0] for kind, options in published.items()} == DOMAIN_LOGS
+    assert {kind: options["Enabled"] for kind, options in published.items()} == dict.fromkeys(
+        DOMAIN_LOGS, True
+    )
+    assert {
+        kind: options["CloudWatchLogsLogGroupArn"]["Fn::GetAtt"][0]
+        for kind, options in published.items()
+    } == DOMAIN_LOGS
     assert stack.resources["Domain"]["DependsOn"] == "DomainLogPolicy"
-    (statement,) = json.loads(text(stack.properties("DomainLogPolicy")["PolicyDocument"]))["Statement"]
+    (statement,) = json.loads(text(stack.properties("DomainLogPolicy")["PolicyDocument"]))[
+        "Statement"
+    ]
     assert statement["Principal"] == {"Service": "es.amazonaws.com"}
     assert statement["Action"] == ["logs:PutLogEvents", "logs:CreateLogStream"]
-    assert statement["Resource"] == [f"${{{group}.Arn}}" for group in dict.fromkeys(DOMAIN_LOGS.values())]
+    assert statement["Resource"] == [
+        f"${{{group}.Arn}}" for group in dict.fromkeys(DOMAIN_LOGS.values())
+    ]
     assert statement["Condition"]["StringEquals"] == {"aws:SourceAccount": "${AWS::AccountId}"}
-    assert statement["Condition"]["ArnLike"]["aws:SourceArn"].endswith(":${AWS::AccountId}:domain/*")
+    assert statement["Condition"]["ArnLike"]["aws:SourceArn"].endswith(
+        ":${AWS::AccountId}:domain/*"
+    )
     names = [text(stack.properties(group)["LogGroupName"]) for group in DOMAIN_LOGS.values()]
-    assert all(name.startswith("/aws/vendedlogs/") for name in names)  # others may use up a policy of ten in a region
+    assert all(
+        name.startswith("/aws/vendedlogs/") for name in names
+    )  # others may use up a policy of ten in a region
 
 
 @check(
@@ -157,11 +207,14 @@ def test_the_domain_writes_its_logs(stack: Stack) -> None:
 )
 def test_what_is_worth_keeping_outlasts_the_stack(stack: Stack) -> None:
     wanted = OUTLASTING | (OUTLASTING_OWN if "Domain" in stack.resources else set())
-    wanted |= {"DomainSecurityGroup"} & set(stack.resources)  # a group that a domain is in cannot be deleted
+    wanted |= {"DomainSecurityGroup"} & set(
+        stack.resources
+    )  # a group that a domain is in cannot be deleted
     kept = {
         name
         for name, resource in stack.resources.items()
-        if (resource.get("DeletionPolicy"), resource.get("UpdateReplacePolicy")) == ("RetainExceptOnCreate", "Retain")
+        if (resource.get("DeletionPolicy"), resource.get("UpdateReplacePolicy"))
+        == ("RetainExceptOnCreate", "Retain")
     }
     assert kept == wanted
     for group in stack.of_type("AWS::Logs::LogGroup"):
@@ -175,7 +228,9 @@ def test_what_is_worth_keeping_outlasts_the_stack(stack: Stack) -> None:
 )
 def test_an_update_of_the_domain_is_never_a_new_one(stack: Stack) -> None:
     assert stack.resources["Domain"]["UpdatePolicy"] == {"EnableVersionUpgrade": True}
-    assert not {"DomainName", "EngineMode"} & set(stack.properties("Domain"))  # a change of these replaces it
+    assert not {"DomainName", "EngineMode"} & set(
+        stack.properties("Domain")
+    )  # a change of these replaces it
 
 
 def _named(value: Any, pattern: re.Pattern[str]) -> list[tuple[str, str]]:

@@ -10,7 +10,16 @@ import pytest
 from local.template import load
 from shipper.provenance import RECORD_FILTER
 from tests.template.check import GONE, check
-from tests.template.cloudformation import Resource, Resources, compared, defaults, deployed, of_type, text, transformed
+from tests.template.cloudformation import (
+    Resource,
+    Resources,
+    compared,
+    defaults,
+    deployed,
+    of_type,
+    text,
+    transformed,
+)
 from tests.template.stacks import ALL, EXISTING, INSTALLED, WITH_LOG_GROUPS, Stack, before, selected
 from tools.root import ROOT
 
@@ -23,17 +32,28 @@ from tools.root import ROOT
     ("ReplayFunctionEventInvokeConfig.Properties.MaximumRetryAttempts", 2),
 )
 def test_what_fails_reaches_the_dead_letters(stack: Stack) -> None:
-    configs = {text(config["FunctionName"]): config for config in stack.of_type("AWS::Lambda::EventInvokeConfig").values()}
-    assert set(configs) == {"ShipperFunction", "ReplayFunction", *(["MonitorFunction"] if stack.monitors else [])}
+    configs = {
+        text(config["FunctionName"]): config
+        for config in stack.of_type("AWS::Lambda::EventInvokeConfig").values()
+    }
+    assert set(configs) == {
+        "ShipperFunction",
+        "ReplayFunction",
+        *(["MonitorFunction"] if stack.monitors else []),
+    }
     assert {config["Qualifier"] for config in configs.values()} == {"$LATEST"}
     if stack.monitors:
         assert configs["MonitorFunction"]["MaximumRetryAttempts"] == 0
         assert not configs["MonitorFunction"].get("DestinationConfig")
     shipper, replay = configs["ShipperFunction"], configs["ReplayFunction"]
-    assert shipper["DestinationConfig"]["OnFailure"] == {"Destination": {"Fn::GetAtt": ["DeadLetterBucket", "Arn"]}}
+    assert shipper["DestinationConfig"]["OnFailure"] == {
+        "Destination": {"Fn::GetAtt": ["DeadLetterBucket", "Arn"]}
+    }
     assert shipper["MaximumRetryAttempts"] == 2
     assert "MaximumEventAgeInSeconds" not in shipper  # six hours
-    assert replay["MaximumRetryAttempts"] == 0  # its next schedule is its retry, and a letter of it would be no payload
+    assert (
+        replay["MaximumRetryAttempts"] == 0
+    )  # its next schedule is its retry, and a letter of it would be no payload
     assert not replay.get("DestinationConfig")
 
 
@@ -49,18 +69,26 @@ def test_what_fails_reaches_the_dead_letters(stack: Stack) -> None:
     ("ShipperFunctionPredictions.Properties.FilterName", "prediction-monitor-records"),
 )
 def test_nothing_but_records_is_subscribed(stack: Stack) -> None:
-    """What the shipper and the replay write themselves would come back to the shipper, which would write of it.
+    """What the shipper and the replay write themselves would come back to the shipper, which would
+    write of it.
 
     And what a parameter names beside them.
     """
     subscriptions = stack.of_type("AWS::Logs::SubscriptionFilter")
     for each in subscriptions.values():
-        assert each["DestinationArn"] == {"Fn::GetAtt": ["ShipperFunction", "Arn"]}  # where the dead letters are configured
+        assert each["DestinationArn"] == {
+            "Fn::GetAtt": ["ShipperFunction", "Arn"]
+        }  # where the dead letters are configured
     if stack.has_inference:
         predictions = subscriptions.pop("ShipperFunctionPredictions")
         assert predictions["LogGroupName"] == {"Ref": "InferenceLogGroup"}
-        assert predictions["FilterPattern"] == '{ ($.message = "prediction") || ($.message = "prediction_error") }'
-        assert "FilterName" not in predictions  # CloudFormation's, since a name of ours would make another filter
+        assert (
+            predictions["FilterPattern"]
+            == '{ ($.message = "prediction") || ($.message = "prediction_error") }'
+        )
+        assert (
+            "FilterName" not in predictions
+        )  # CloudFormation's, since a name of ours would make another filter
     if stack.monitors:
         records = subscriptions.pop("MonitorRecords")
         assert records["LogGroupName"] == {"Ref": "MonitorLogGroup"}
@@ -68,9 +96,10 @@ def test_nothing_but_records_is_subscribed(stack: Stack) -> None:
         assert records["FilterPattern"] == '{ ($.message = "drift") || ($.message = "verdict") }'
     for name in stack.log_groups:
         del subscriptions[name]
-    assert [(selected(each["LogGroupName"], stack), each["FilterPattern"]) for each in subscriptions.values()] == [
-        (name, "") for name in stack.more_logs
-    ]
+    assert [
+        (selected(each["LogGroupName"], stack), each["FilterPattern"])
+        for each in subscriptions.values()
+    ] == [(name, "") for name in stack.more_logs]
 
 
 @check(
@@ -82,11 +111,16 @@ def test_nothing_but_records_is_subscribed(stack: Stack) -> None:
 )
 def test_each_place_of_the_list_has_the_filter_whose_records_are_trusted(stack: Stack) -> None:
     """Names that differ in a dash alone, and a place that is empty, are what they are."""
-    record_filter = json.loads((ROOT / "events/envelope.json").read_text(encoding="utf-8"))["kinds"]["record_filter"]
+    record_filter = json.loads((ROOT / "events/envelope.json").read_text(encoding="utf-8"))[
+        "kinds"
+    ]["record_filter"]
     for name, group in stack.log_groups.items():
         properties = stack.properties(name)
         assert selected(properties["LogGroupName"], stack) == group
-        assert (properties["FilterName"], properties["FilterPattern"]) == (record_filter, {"Ref": "LogFilterPattern"})
+        assert (properties["FilterName"], properties["FilterPattern"]) == (
+            record_filter,
+            {"Ref": "LogFilterPattern"},
+        )
         assert stack.resources[name]["DependsOn"] == "LogGroupsPermission"
     source = load()
     places = [name for name in source["Resources"] if re.fullmatch(r"LogGroup\d+", name)]
@@ -100,17 +134,26 @@ def test_a_list_of_sixty_is_taken_whole_and_a_longer_one_is_refused(names: int) 
     pattern = load()["Parameters"]["LogGroups"]["AllowedPattern"]
     assert bool(re.fullmatch(pattern, given)) == (names == 60)
     found = deployed(EXISTING | {"LogGroups": given})
-    groups = [compared(each["LogGroupName"], {"LogGroups": given}) for name, each in found_subscriptions(found)]
+    groups = [
+        compared(each["LogGroupName"], {"LogGroups": given})
+        for name, each in found_subscriptions(found)
+    ]
     assert groups == [f"fn{number}" for number in range(60)]
 
 
 def found_subscriptions(resources: Resources) -> list[tuple[str, Resource]]:
     """The subscriptions of LogGroups, in the list's order."""
-    return [(name, each) for name, each in of_type(resources, "AWS::Logs::SubscriptionFilter") if name.startswith("LogGroup")]
+    return [
+        (name, each)
+        for name, each in of_type(resources, "AWS::Logs::SubscriptionFilter")
+        if name.startswith("LogGroup")
+    ]
 
 
 def test_the_written_subscription_is_what_sam_makes_of_an_event() -> None:
-    """Under SAM's own names and with its properties: an upgrade from a stack that had the event replaces neither."""
+    """Under SAM's own names and with its properties: an upgrade from a stack that had the event
+    replaces neither.
+    """
     source = load()
     for name in ("ShipperFunctionPredictions", "ShipperFunctionPredictionsPermission"):
         del source["Resources"][name]
@@ -127,7 +170,11 @@ def test_the_written_subscription_is_what_sam_makes_of_an_event() -> None:
     for name in ("ShipperFunctionPredictions", "ShipperFunctionPredictionsPermission"):
         wanted, found = sams[name]["Properties"], dict(ours[name]["Properties"])
         if "SourceArn" in found:
-            assert text(wanted["SourceArn"]) == text(found["SourceArn"]).replace("${AWS::Partition}", "aws") == arn
+            assert (
+                text(wanted["SourceArn"])
+                == text(found["SourceArn"]).replace("${AWS::Partition}", "aws")
+                == arn
+            )
             found["SourceArn"] = wanted["SourceArn"]
         assert found == wanted
 
@@ -149,7 +196,10 @@ def test_the_filter_comes_after_the_permission(stack: Stack) -> None:
 
 @check(
     INSTALLED,
-    ("ShipperFunction.Properties.Environment.Variables.OPENSEARCH_URL", {"Fn::Sub": "https://${Domain.DomainEndpoint}"}),
+    (
+        "ShipperFunction.Properties.Environment.Variables.OPENSEARCH_URL",
+        {"Fn::Sub": "https://${Domain.DomainEndpoint}"},
+    ),
     ("Kibana.Properties.ServiceTimeout", 60),
 )
 def test_the_filter_comes_after_the_installer_and_that_after_the_domain(stack: Stack) -> None:
@@ -157,7 +207,9 @@ def test_the_filter_comes_after_the_installer_and_that_after_the_domain(stack: S
         assert "Kibana" in before(stack, name)
     assert "Kibana" in before(stack, "ReplayFunction")
     assert ("Domain" in before(stack, "Kibana")) == ("Domain" in stack.resources)
-    assert stack.properties("Kibana")["ServiceTimeout"] > stack.properties("KibanaFunction")["Timeout"]
+    assert (
+        stack.properties("Kibana")["ServiceTimeout"] > stack.properties("KibanaFunction")["Timeout"]
+    )
 
 
 @check(
@@ -168,8 +220,15 @@ def test_the_filter_comes_after_the_installer_and_that_after_the_domain(stack: S
 )
 def test_the_installer_maps_who_writes(stack: Stack) -> None:
     kibana = stack.properties("Kibana")
-    assert kibana["ShipperRoleArns"] == [{"Fn::GetAtt": ["ShipperRole", "Arn"]}, {"Fn::GetAtt": ["ReplayRole", "Arn"]}]
-    assert kibana["SecretArn"] == {"Ref": "MasterUser" if "Domain" in stack.resources else "KibanaSecretArn"}
+    assert kibana["ShipperRoleArns"] == [
+        {"Fn::GetAtt": ["ShipperRole", "Arn"]},
+        {"Fn::GetAtt": ["ReplayRole", "Arn"]},
+    ]
+    assert kibana["SecretArn"] == {
+        "Ref": "MasterUser" if "Domain" in stack.resources else "KibanaSecretArn"
+    }
     own = [{"Fn::GetAtt": ["MonitorRole", "Arn"]}] if stack.monitors else []
-    assert kibana["MonitorRoleArns"] == own + ([{"Ref": "MonitorRoleArn"}] if "MonitorRoleArn" in stack.given else [])
+    assert kibana["MonitorRoleArns"] == own + (
+        [{"Ref": "MonitorRoleArn"}] if "MonitorRoleArn" in stack.given else []
+    )
     assert kibana.get("AuditLog") == ("true" if "Domain" in stack.resources else None)

@@ -1,4 +1,6 @@
-"""template.yaml as SAM transforms it, against the code that it deploys; its parameters, and which of them go together."""
+"""template.yaml as SAM transforms it, against the code that it deploys; its parameters, and which
+of them go together.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +17,17 @@ from shipper.field_map import TARGETS
 from tests.template.cloudformation import Resources, defaults, deployed, of_type, refusals
 from tools.root import ROOT
 
-FUNCTIONS = ("InferenceFunction", "ShipperFunction", "ReplayFunction", "KibanaFunction", "MonitorFunction")
-EXISTING = {"OpenSearchEndpoint": "https://search-x.eu-west-1.es.amazonaws.com", "OpenSearchDomainArn": "arn"}
+FUNCTIONS = (
+    "InferenceFunction",
+    "ShipperFunction",
+    "ReplayFunction",
+    "KibanaFunction",
+    "MonitorFunction",
+)
+EXISTING = {
+    "OpenSearchEndpoint": "https://search-x.eu-west-1.es.amazonaws.com",
+    "OpenSearchDomainArn": "arn",
+}
 VPC = {"Network": "vpc", "VpcId": "vpc-1", "VpcSubnetId": "subnet-1"}
 
 
@@ -35,7 +46,11 @@ def test_handler_is_a_function_of_the_source(name: str) -> None:
     properties = load()["Resources"][name]["Properties"]
     *package, module, function = properties["Handler"].split(".")
     source = ROOT.joinpath(properties["CodeUri"], *package, f"{module}.py")
-    (found,) = [node for node in ast.parse(source.read_text(encoding="utf-8")).body if getattr(node, "name", "") == function]
+    (found,) = [
+        node
+        for node in ast.parse(source.read_text(encoding="utf-8")).body
+        if getattr(node, "name", "") == function
+    ]
     assert isinstance(found, ast.FunctionDef)
     assert [argument.arg for argument in found.args.args] == ["event", "context"]
 
@@ -57,18 +72,32 @@ def test_every_variable_is_read_by_the_function(resources: Resources, name: str)
 
 
 def test_a_replay_does_with_a_line_what_the_shipper_does(resources: Resources) -> None:
-    """Otherwise what is redacted or left out the first time would go into the index the second time."""
-    shipper, replay = (resources[name]["Properties"]["Environment"]["Variables"] for name in ("ShipperFunction", "ReplayFunction"))
-    own = {"DEAD_LETTER_BUCKET": {"Ref": "DeadLetterBucket"}, "EVENTS_PER_SECOND": {"Ref": "ReplayEventsPerSecond"}}
+    """Otherwise what is redacted or left out the first time would go into the index the second
+    time.
+    """
+    shipper, replay = (
+        resources[name]["Properties"]["Environment"]["Variables"]
+        for name in ("ShipperFunction", "ReplayFunction")
+    )
+    own = {
+        "DEAD_LETTER_BUCKET": {"Ref": "DeadLetterBucket"},
+        "EVENTS_PER_SECOND": {"Ref": "ReplayEventsPerSecond"},
+    }
     assert replay == shipper | own
-    assert {name: shipper[name] for name in ("OPENSEARCH_URL", "EXCLUDE", "REDACT_FIELDS", "REDACT_PATTERNS")} == {
+    assert {
+        name: shipper[name]
+        for name in ("OPENSEARCH_URL", "EXCLUDE", "REDACT_FIELDS", "REDACT_PATTERNS")
+    } == {
         "OPENSEARCH_URL": {"Fn::GetAtt": ["Kibana", "OpenSearchUrl"]},
         "EXCLUDE": {"Ref": "Exclude"},
         "REDACT_FIELDS": {"Ref": "RedactFields"},
         "REDACT_PATTERNS": {"Ref": "RedactPatterns"},
     }
     assert shipper["REDACT_KEY"] == {"Fn::Sub": "{{resolve:secretsmanager:${HashKey}}}"}
-    first, second = (resources[name]["Properties"]["MemorySize"] for name in ("ShipperFunction", "ReplayFunction"))
+    first, second = (
+        resources[name]["Properties"]["MemorySize"]
+        for name in ("ShipperFunction", "ReplayFunction")
+    )
     assert second >= 2 * first  # what the first could not hold comes here
 
 
@@ -76,32 +105,75 @@ def test_a_replay_does_with_a_line_what_the_shipper_does(resources: Resources) -
     ("name", "accepted", "refused"),
     [
         pytest.param(
-            "Exclude", ["", "platform", "text,object", "platform,metrics,object,text"], ["platfrom", "text,", "text, object"], id="kinds"
+            "Exclude",
+            ["", "platform", "text,object", "platform,metrics,object,text"],
+            ["platfrom", "text,", "text, object"],
+            id="kinds",
         ),
         pytest.param(
-            "RedactFields", ["", "text=hash", "text=hash,user.email=drop"], ["text", "text=mask", "=drop", "a=drop,"], id="fields"
+            "RedactFields",
+            ["", "text=hash", "text=hash,user.email=drop"],
+            ["text", "text=mask", "=drop", "a=drop,"],
+            id="fields",
         ),
         pytest.param(
             "FieldMap",
-            ["text=input", "prediction.label=label,prediction.score=out.confidence", "model.name=a,model.version=b"],
-            ["label=prediction.label", "text", "text=", "text=a,text=b", "traffic=a,text=b,traffic=c", "text=a, traffic=b", "prediction=a"],
+            [
+                "text=input",
+                "prediction.label=label,prediction.score=out.confidence",
+                "model.name=a,model.version=b",
+            ],
+            [
+                "label=prediction.label",
+                "text",
+                "text=",
+                "text=a,text=b",
+                "traffic=a,text=b,traffic=c",
+                "text=a, traffic=b",
+                "prediction=a",
+            ],
             id="map",
         ),
-        pytest.param("RedactPatterns", ["", "email", "email,number"], ["phone", "email,", "email number"], id="patterns"),
-        pytest.param("IndexPrefix", ["dev-cwl-", "a-"], ["", "cwl", "Cwl-", "-cwl-", "cwl-*", "c" * 51 + "-"], id="prefix"),
-        pytest.param("ReplaySchedule", ["rate(15 minutes)", "cron(0 * * * ? *)"], ["", "15 minutes", "rate()"], id="schedule"),
+        pytest.param(
+            "RedactPatterns",
+            ["", "email", "email,number"],
+            ["phone", "email,", "email number"],
+            id="patterns",
+        ),
+        pytest.param(
+            "IndexPrefix",
+            ["dev-cwl-", "a-"],
+            ["", "cwl", "Cwl-", "-cwl-", "cwl-*", "c" * 51 + "-"],
+            id="prefix",
+        ),
+        pytest.param(
+            "ReplaySchedule",
+            ["rate(15 minutes)", "cron(0 * * * ? *)"],
+            ["", "15 minutes", "rate()"],
+            id="schedule",
+        ),
     ],
 )
-def test_parameters_take_what_the_code_takes(name: str, accepted: list[str], refused: list[str]) -> None:
+def test_parameters_take_what_the_code_takes(
+    name: str, accepted: list[str], refused: list[str]
+) -> None:
     """And not what would only be an error at the function's start."""
     parameter = load()["Parameters"][name]
-    assert [value for value in [parameter["Default"], *accepted] if not re.fullmatch(parameter["AllowedPattern"], value)] == []
+    assert [
+        value
+        for value in [parameter["Default"], *accepted]
+        if not re.fullmatch(parameter["AllowedPattern"], value)
+    ] == []
     assert [value for value in refused if re.fullmatch(parameter["AllowedPattern"], value)] == []
 
 
-def test_the_installer_is_told_what_it_knows_and_runs_again_with_new_code(resources: Resources) -> None:
+def test_the_installer_is_told_what_it_knows_and_runs_again_with_new_code(
+    resources: Resources,
+) -> None:
     kibana = resources["Kibana"]["Properties"]
-    (version,) = (name for name, _ in of_type(resources, "AWS::Lambda::Version") if name.startswith("Kibana"))
+    (version,) = (
+        name for name, _ in of_type(resources, "AWS::Lambda::Version") if name.startswith("Kibana")
+    )
     assert kibana["Code"] == {"Ref": version}
 
 
@@ -112,7 +184,9 @@ def test_without_an_installer_the_shipper_goes_to_the_endpoint_that_it_was_given
 
 def test_the_replay_has_time_for_more_than_what_it_keeps_back(resources: Resources) -> None:
     source = (ROOT / "functions/shipper/shipper/replay.py").read_text(encoding="utf-8")
-    (reserve,) = re.findall(r"^RESERVE_SECONDS: Final = (\d+)", source, re.MULTILINE)  # to import it would be to start it
+    (reserve,) = re.findall(
+        r"^RESERVE_SECONDS: Final = (\d+)", source, re.MULTILINE
+    )  # to import it would be to start it
     assert 2 * int(reserve) < resources["ReplayFunction"]["Properties"]["Timeout"] <= 900
 
 
@@ -132,13 +206,29 @@ def test_every_parameter_is_used_and_described() -> None:
             ["https://search-x.eu-west-1.es.amazonaws.com/"],
             ["http://search-x.eu-west-1.es.amazonaws.com", "https://a.b"],
         ),
-        ("OpenSearchDomainArn", ["arn:aws:es:eu-west-1:123456789012:domain/x"], ["arn:aws:es:eu-west-1:123456789012:domain/*", "x"]),
+        (
+            "OpenSearchDomainArn",
+            ["arn:aws:es:eu-west-1:123456789012:domain/x"],
+            ["arn:aws:es:eu-west-1:123456789012:domain/*", "x"],
+        ),
         ("DomainVersion", ["OpenSearch_2.19"], ["", "2.19", "Elasticsearch_7.10"]),
-        ("DomainInstanceType", ["r8g.large.search", "or1.2xlarge.search"], ["", "t3.small", "t3.small.elasticsearch"]),
+        (
+            "DomainInstanceType",
+            ["r8g.large.search", "or1.2xlarge.search"],
+            ["", "t3.small", "t3.small.elasticsearch"],
+        ),
         ("VpcId", ["vpc-0a1b2c3d"], ["subnet-0a1b", "vpc-1,vpc-2"]),
         ("VpcSubnetId", ["subnet-0a1b2c3d"], ["subnet-1,subnet-2"]),
-        ("LogGroups", ["/aws/lambda/a", "a,,c", ",b", "my-fn,myfn"], ["a, b", ",", "a:b", "/a/*", "a'b"]),
-        ("LogFilterPattern", ["", "?a ?b", "-c", '"two words"', "{ $.x = * }", "[a, b]"], ["{ $.x = *", "[a", " prediction", "x" * 1025]),
+        (
+            "LogGroups",
+            ["/aws/lambda/a", "a,,c", ",b", "my-fn,myfn"],
+            ["a, b", ",", "a:b", "/a/*", "a'b"],
+        ),
+        (
+            "LogFilterPattern",
+            ["", "?a ?b", "-c", '"two words"', "{ $.x = * }", "[a, b]"],
+            ["{ $.x = *", "[a", " prediction", "x" * 1025],
+        ),
         ("FunctionsSecurityGroupId", ["sg-0a1b"], ["vpc-1", "sg-1,sg-2"]),
         (
             "PermissionsBoundaryArn",
@@ -146,26 +236,46 @@ def test_every_parameter_is_used_and_described() -> None:
             ["b", "arn:aws:iam::1:role/x"],
         ),
         ("RolePath", ["/delivery/", "/a/b/"], ["delivery", "/delivery", "//"]),
-        ("KmsKeyArn", ["arn:aws:kms:eu-west-1:123456789012:key/mrk-1a"], ["arn:aws:kms:eu-west-1:123456789012:alias/mine", "1a2b"]),
+        (
+            "KmsKeyArn",
+            ["arn:aws:kms:eu-west-1:123456789012:key/mrk-1a"],
+            ["arn:aws:kms:eu-west-1:123456789012:alias/mine", "1a2b"],
+        ),
         ("MoreLogGroups", ["/aws/lambda/a", "a,/b/c,d,e,f"], ["a,", "a b", "a,b,c,d,e,f", "a'b"]),
         ("AlarmEmail", ["who@example.com"], ["who", "who@example", "a@b.c d@e.f"]),
-        ("AlarmTopicArn", ["arn:aws:sns:eu-west-1:123456789012:alarms"], ["alarms", "arn:aws:sqs:eu-west-1:123456789012:alarms"]),
+        (
+            "AlarmTopicArn",
+            ["arn:aws:sns:eu-west-1:123456789012:alarms"],
+            ["alarms", "arn:aws:sqs:eu-west-1:123456789012:alarms"],
+        ),
         ("ShipperConcurrency", ["0", "5"], ["-1", "many"]),
-        ("KibanaSecretArn", ["arn:aws:secretsmanager:eu-west-1:123456789012:secret:a/b-1"], ["a/b-1"]),
+        (
+            "KibanaSecretArn",
+            ["arn:aws:secretsmanager:eu-west-1:123456789012:secret:a/b-1"],
+            ["a/b-1"],
+        ),
     ],
 )
 def test_parameters_take_what_aws_takes(name: str, accepted: list[str], refused: list[str]) -> None:
     parameter = load()["Parameters"][name]
     pattern = parameter["AllowedPattern"]
     longest = parameter.get("MaxLength", 4096)
-    assert [value for value in [parameter["Default"], *accepted] if not re.fullmatch(pattern, value)] == []
-    assert [value for value in refused if re.fullmatch(pattern, value) and len(value) <= longest] == []
+    assert [
+        value for value in [parameter["Default"], *accepted] if not re.fullmatch(pattern, value)
+    ] == []
+    assert [
+        value for value in refused if re.fullmatch(pattern, value) and len(value) <= longest
+    ] == []
 
 
 def test_the_map_takes_the_targets_that_the_shipper_moves_to() -> None:
     pattern = load()["Parameters"]["FieldMap"]["AllowedPattern"]
-    assert re.fullmatch(pattern, ",".join(f"{target}=a{place}" for place, target in enumerate(TARGETS)))
-    assert set(re.findall(r"[a-z_.]+", load()["Parameters"]["FieldMap"]["ConstraintDescription"])) >= set(TARGETS)
+    assert re.fullmatch(
+        pattern, ",".join(f"{target}=a{place}" for place, target in enumerate(TARGETS))
+    )
+    assert set(
+        re.findall(r"[a-z_.]+", load()["Parameters"]["FieldMap"]["ConstraintDescription"])
+    ) >= set(TARGETS)
 
 
 @pytest.mark.parametrize(
@@ -187,40 +297,88 @@ def test_parameters_that_go_together_are_accepted(given: dict[str, str]) -> None
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
-        ({}, "Give a domain for the documents - OpenSearchEndpoint and OpenSearchDomainArn of a domain, or CreateDomain=true."),
+        (
+            {},
+            "Give a domain for the documents - OpenSearchEndpoint and OpenSearchDomainArn of a domain, or CreateDomain=true.",
+        ),
         ({"OpenSearchEndpoint": "https://x"}, "Give a domain for the documents"),
         ({"OpenSearchDomainArn": "arn"}, "Give a domain for the documents"),
-        ({"CreateDomain": "true", "OpenSearchEndpoint": "https://x"}, "CreateDomain=true makes a domain of its own"),
-        ({"CreateDomain": "true", "OpenSearchDomainArn": "arn"}, "CreateDomain=true makes a domain of its own"),
-        ({"CreateDomain": "true", "InstallKibana": "true", "KibanaSecretArn": "arn"}, "CreateDomain=true makes a user of its own"),
+        (
+            {"CreateDomain": "true", "OpenSearchEndpoint": "https://x"},
+            "CreateDomain=true makes a domain of its own",
+        ),
+        (
+            {"CreateDomain": "true", "OpenSearchDomainArn": "arn"},
+            "CreateDomain=true makes a domain of its own",
+        ),
+        (
+            {"CreateDomain": "true", "InstallKibana": "true", "KibanaSecretArn": "arn"},
+            "CreateDomain=true makes a user of its own",
+        ),
         (EXISTING | {"KibanaSecretArn": "arn"}, "The installer signs in with KibanaSecretArn"),
         (EXISTING | {"Network": "vpc"}, "Network=vpc needs VpcId and VpcSubnetId."),
-        (EXISTING | {"Network": "vpc", "VpcId": "vpc-1"}, "Network=vpc needs VpcId and VpcSubnetId."),
-        (EXISTING | {"Network": "vpc", "VpcSubnetId": "subnet-1"}, "Network=vpc needs VpcId and VpcSubnetId."),
-        (EXISTING | {"VpcId": "vpc-1"}, "VpcId, the subnets and FunctionsSecurityGroupId are for Network=vpc"),
-        (EXISTING | {"VpcSecondSubnetId": "subnet-2"}, "VpcId, the subnets and FunctionsSecurityGroupId are for Network=vpc"),
-        (EXISTING | {"FunctionsSecurityGroupId": "sg-1"}, "VpcId, the subnets and FunctionsSecurityGroupId are for Network=vpc"),
-        (EXISTING | {"AlarmTopicArn": "arn", "AlarmEmail": "who@example.com"}, "AlarmEmail subscribes to the stack's own topic"),
-        ({"CreateDomain": "true", "DomainInstanceCount": "2"} | VPC, "needs VpcSecondSubnetId too."),
+        (
+            EXISTING | {"Network": "vpc", "VpcId": "vpc-1"},
+            "Network=vpc needs VpcId and VpcSubnetId.",
+        ),
+        (
+            EXISTING | {"Network": "vpc", "VpcSubnetId": "subnet-1"},
+            "Network=vpc needs VpcId and VpcSubnetId.",
+        ),
+        (
+            EXISTING | {"VpcId": "vpc-1"},
+            "VpcId, the subnets and FunctionsSecurityGroupId are for Network=vpc",
+        ),
+        (
+            EXISTING | {"VpcSecondSubnetId": "subnet-2"},
+            "VpcId, the subnets and FunctionsSecurityGroupId are for Network=vpc",
+        ),
+        (
+            EXISTING | {"FunctionsSecurityGroupId": "sg-1"},
+            "VpcId, the subnets and FunctionsSecurityGroupId are for Network=vpc",
+        ),
+        (
+            EXISTING | {"AlarmTopicArn": "arn", "AlarmEmail": "who@example.com"},
+            "AlarmEmail subscribes to the stack's own topic",
+        ),
+        (
+            {"CreateDomain": "true", "DomainInstanceCount": "2"} | VPC,
+            "needs VpcSecondSubnetId too.",
+        ),
     ],
 )
-def test_parameters_that_contradict_each_other_are_refused_in_one_sentence(given: dict[str, str], sentence: str) -> None:
+def test_parameters_that_contradict_each_other_are_refused_in_one_sentence(
+    given: dict[str, str], sentence: str
+) -> None:
     (found,) = refusals(given)
     assert sentence in found
 
 
 def test_rules_use_what_rules_may_use() -> None:
-    """Only parameters and the functions that CloudFormation documents for rules: conditions and resources are unknown there."""
+    """Only parameters and the functions that CloudFormation documents for rules: conditions and
+    resources are unknown there.
+    """
     found = re.findall(r"'((?:Fn::|Ref|Condition)[^']*)': ?\[?\{?'?(\w*)", str(load()["Rules"]))
-    assert {function for function, _ in found} <= {"Ref", "Fn::Equals", "Fn::Not", "Fn::And", "Fn::Or"}
+    assert {function for function, _ in found} <= {
+        "Ref",
+        "Fn::Equals",
+        "Fn::Not",
+        "Fn::And",
+        "Fn::Or",
+    }
     assert {name for function, name in found if function == "Ref"} <= set(defaults(load()))
 
 
 @pytest.mark.parametrize("environment", ["default", "dev", "prod"])
-def test_an_environment_gives_parameters_that_there_are_and_that_go_together(environment: str) -> None:
+def test_an_environment_gives_parameters_that_there_are_and_that_go_together(
+    environment: str,
+) -> None:
     settings = tomllib.loads((ROOT / "samconfig.toml").read_text(encoding="utf-8"))[environment]
     assert settings["global"]["parameters"]["stack_name"].startswith("prediction-monitor")
-    given = dict(each.split("=", 1) for each in settings["deploy"]["parameters"].get("parameter_overrides", []))
+    given = dict(
+        each.split("=", 1)
+        for each in settings["deploy"]["parameters"].get("parameter_overrides", [])
+    )
     parameters = load()["Parameters"]
     for name, value in given.items():
         parameter = parameters[name]
@@ -229,12 +387,18 @@ def test_an_environment_gives_parameters_that_there_are_and_that_go_together(env
         assert str(parameter["Default"]) != value
     assert refusals(given or EXISTING) == []
     tags = dict(each.split("=") for each in settings["deploy"]["parameters"]["tags"])
-    assert tags == {"Application": "prediction-monitor"} | ({} if environment == "default" else {"Environment": environment})
+    assert tags == {"Application": "prediction-monitor"} | (
+        {} if environment == "default" else {"Environment": environment}
+    )
 
 
 def test_environments_have_stacks_of_their_own() -> None:
     settings = tomllib.loads((ROOT / "samconfig.toml").read_text(encoding="utf-8"))
-    names = [each["global"]["parameters"]["stack_name"] for name, each in settings.items() if name != "version"]
+    names = [
+        each["global"]["parameters"]["stack_name"]
+        for name, each in settings.items()
+        if name != "version"
+    ]
     assert len(set(names)) == len(names) == 3
 
 
@@ -247,7 +411,15 @@ def test_every_parameter_is_in_one_group_and_in_its_order() -> None:
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # samcli and its own translator
 def test_sam_local_finds_the_route_and_its_function() -> None:
-    """It reads routes that are written out only where one stands before the first function, and an alias only from an ARN."""
-    ((stack,), _) = SamLocalStackProvider.get_stacks(str(ROOT / "template.yaml"), parameter_overrides=EXISTING)
+    """It reads routes that are written out only where one stands before the first function, and an
+    alias only from an ARN.
+    """
+    ((stack,), _) = SamLocalStackProvider.get_stacks(
+        str(ROOT / "template.yaml"), parameter_overrides=EXISTING
+    )
     (route,) = ApiProvider([stack], cwd=str(ROOT)).api.routes
-    assert (route.path, route.methods, route.function_name) == ("/predict", ["POST"], "InferenceFunction")
+    assert (route.path, route.methods, route.function_name) == (
+        "/predict",
+        ["POST"],
+        "InferenceFunction",
+    )

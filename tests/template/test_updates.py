@@ -26,15 +26,25 @@ from tests.template.stacks import ALL, WITH_INFERENCE, Stack
     ("Kibana.Properties.ServiceToken", {"Ref": "KibanaFunctionAliaslive"}),
 )
 def test_callers_use_the_alias_of_inference_and_of_nothing_else(stack: Stack) -> None:
-    assert stack.properties("PredictRoute")["Target"] == {"Fn::Sub": "integrations/${PredictIntegration}"}
+    assert stack.properties("PredictRoute")["Target"] == {
+        "Fn::Sub": "integrations/${PredictIntegration}"
+    }
     integration = stack.properties("PredictIntegration")
-    assert text(integration["IntegrationUri"]).endswith(":lambda:path/2015-03-31/functions/${InferenceFunction.Arn}:live/invocations")
+    assert text(integration["IntegrationUri"]).endswith(
+        ":lambda:path/2015-03-31/functions/${InferenceFunction.Arn}:live/invocations"
+    )
     assert stack.properties("InferenceFunctionAliaslive")["Name"] == "live"
-    assert stack.properties("PredictPermission")["FunctionName"] == {"Ref": "InferenceFunctionAliaslive"}
-    aliases = set(stack.of_type("AWS::Lambda::Alias")) - {"KibanaFunctionAliaslive"}  # whose version tells of new code, and is not called
+    assert stack.properties("PredictPermission")["FunctionName"] == {
+        "Ref": "InferenceFunctionAliaslive"
+    }
+    aliases = set(stack.of_type("AWS::Lambda::Alias")) - {
+        "KibanaFunctionAliaslive"
+    }  # whose version tells of new code, and is not called
     assert aliases == {"InferenceFunctionAliaslive"}
     if "Kibana" in stack.resources:
-        assert stack.properties("Kibana")["ServiceToken"] == {"Fn::GetAtt": ["KibanaFunction", "Arn"]}
+        assert stack.properties("Kibana")["ServiceToken"] == {
+            "Fn::GetAtt": ["KibanaFunction", "Arn"]
+        }
 
 
 @check(
@@ -43,21 +53,47 @@ def test_callers_use_the_alias_of_inference_and_of_nothing_else(stack: Stack) ->
     ("InferenceFunction.Properties.Environment.Variables.MORE", {"Fn::Sub": "${Exclude}"}),
 )
 def test_a_version_is_made_of_every_change_of_a_setting(stack: Stack) -> None:
-    """New code makes a version by itself; a setting only by the description, which CloudFormation cannot change in place."""
-    (version,) = [each for name, each in stack.of_type("AWS::Lambda::Version").items() if name.startswith("Inference")]
-    apart = {"Role", "Code", "ReservedConcurrentExecutions"}  # the last is the function's, in force at once for every version
-    properties = {name: value for name, value in stack.properties("InferenceFunction").items() if name not in apart}
-    found = {name for pair in re.findall(r"'Ref': '(\w+)'|\$\{(\w+)", str(properties)) for name in pair if name}
-    assert found - set(stack.resources) == set(re.findall(r"\$\{(\w+)\}", text(version["Description"])))
+    """New code makes a version by itself; a setting only by the description, which CloudFormation
+    cannot change in place.
+    """
+    (version,) = [
+        each
+        for name, each in stack.of_type("AWS::Lambda::Version").items()
+        if name.startswith("Inference")
+    ]
+    apart = {
+        "Role",
+        "Code",
+        "ReservedConcurrentExecutions",
+    }  # the last is the function's, in force at once for every version
+    properties = {
+        name: value
+        for name, value in stack.properties("InferenceFunction").items()
+        if name not in apart
+    }
+    found = {
+        name
+        for pair in re.findall(r"'Ref': '(\w+)'|\$\{(\w+)", str(properties))
+        for name in pair
+        if name
+    }
+    assert found - set(stack.resources) == set(
+        re.findall(r"\$\{(\w+)\}", text(version["Description"]))
+    )
 
 
 @check(
     ALL,
-    *((f"{name}Function.Properties.LoggingConfig.LogFormat", "JSON") for name in ("Inference", "Shipper", "Replay", "Kibana")),
+    *(
+        (f"{name}Function.Properties.LoggingConfig.LogFormat", "JSON")
+        for name in ("Inference", "Shipper", "Replay", "Kibana")
+    ),
     ("ShipperFunction.Properties.LoggingConfig.LogFormat", GONE),
 )
 def test_lambda_itself_filters_no_line(stack: Stack) -> None:
-    """With JSON as log format the service drops what lies below its application log level: records, and metrics."""
+    """With JSON as log format the service drops what lies below its application log level: records,
+    and metrics.
+    """
     for function in stack.of_type("AWS::Lambda::Function").values():
         assert function["LoggingConfig"]["LogFormat"] == "Text"
         assert "ApplicationLogLevel" not in function["LoggingConfig"]
@@ -71,11 +107,16 @@ def test_lambda_itself_filters_no_line(stack: Stack) -> None:
     ("InferenceErrorsAlarm.Properties.Threshold", 1000),
     ("PredictionFailuresAlarm.Properties.MetricName", "PredictionFailure"),
     ("PredictionFailuresAlarm.Properties.Dimensions", [{"Name": "service", "Value": "inference"}]),
-    ("InferenceFunctionDeploymentGroup.Properties.DeploymentConfigName.Fn::Sub.1.ConfigName", "Linear10PercentEvery10Minutes"),
+    (
+        "InferenceFunctionDeploymentGroup.Properties.DeploymentConfigName.Fn::Sub.1.ConfigName",
+        "Linear10PercentEvery10Minutes",
+    ),
 )
 def test_a_deployment_goes_back_on_an_alarm(stack: Stack) -> None:
     (group,) = stack.of_type("AWS::CodeDeploy::DeploymentGroup").values()
-    if stack.given.get("GradualDeployment", "AllAtOnce") == "AllAtOnce":  # an alarm cannot help, and one that rings already would block
+    if (
+        stack.given.get("GradualDeployment", "AllAtOnce") == "AllAtOnce"
+    ):  # an alarm cannot help, and one that rings already would block
         assert group["AlarmConfiguration"] == {}
         return
     assert group["AlarmConfiguration"]["Enabled"] is True
@@ -83,9 +124,16 @@ def test_a_deployment_goes_back_on_an_alarm(stack: Stack) -> None:
     assert alarms == {"InferenceErrorsAlarm", "PredictionFailuresAlarm"}
     assert group["AutoRollbackConfiguration"]["Enabled"] is True
     assert "DEPLOYMENT_STOP_ON_ALARM" in group["AutoRollbackConfiguration"]["Events"]
-    assert group["DeploymentConfigName"]["Fn::Sub"][1] == {"ConfigName": stack.given.get("GradualDeployment", "AllAtOnce")}
+    assert group["DeploymentConfigName"]["Fn::Sub"][1] == {
+        "ConfigName": stack.given.get("GradualDeployment", "AllAtOnce")
+    }
     for name, namespace, metric, dimensions in (
-        ("InferenceErrorsAlarm", "AWS/Lambda", "Errors", {"FunctionName": "InferenceFunction", "Resource": "${InferenceFunction}:live"}),
+        (
+            "InferenceErrorsAlarm",
+            "AWS/Lambda",
+            "Errors",
+            {"FunctionName": "InferenceFunction", "Resource": "${InferenceFunction}:live"},
+        ),
         (
             "PredictionFailuresAlarm",
             "PredictionMonitor",
@@ -94,19 +142,42 @@ def test_a_deployment_goes_back_on_an_alarm(stack: Stack) -> None:
         ),
     ):
         alarm = stack.properties(name)
-        assert (alarm["Namespace"], alarm["MetricName"], alarm["Statistic"]) == (namespace, metric, "Sum")
+        assert (alarm["Namespace"], alarm["MetricName"], alarm["Statistic"]) == (
+            namespace,
+            metric,
+            "Sum",
+        )
         assert {each["Name"]: text(each["Value"]) for each in alarm["Dimensions"]} == dimensions
-        assert (alarm["Threshold"], alarm["ComparisonOperator"]) == (1, "GreaterThanOrEqualToThreshold")
-        assert (alarm["Period"], alarm["EvaluationPeriods"], alarm["TreatMissingData"]) == (60, 1, "notBreaching")
-    assert "CodeDeployLambdaAliasUpdate" in stack.resources["InferenceFunctionAliaslive"]["UpdatePolicy"]
+        assert (alarm["Threshold"], alarm["ComparisonOperator"]) == (
+            1,
+            "GreaterThanOrEqualToThreshold",
+        )
+        assert (alarm["Period"], alarm["EvaluationPeriods"], alarm["TreatMissingData"]) == (
+            60,
+            1,
+            "notBreaching",
+        )
+    assert (
+        "CodeDeployLambdaAliasUpdate"
+        in stack.resources["InferenceFunctionAliaslive"]["UpdatePolicy"]
+    )
 
 
-@pytest.mark.parametrize(("name", "value"), [("MemorySize", 2048), ("Timeout", 20), ("Environment", {"Variables": {"MORE": "1"}})])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("MemorySize", 2048), ("Timeout", 20), ("Environment", {"Variables": {"MORE": "1"}})],
+)
 def test_a_change_of_a_property_makes_a_version_too(name: str, value: Any) -> None:
     source, changed = load(), load()
     changed["Resources"]["InferenceFunction"]["Properties"][name] = value
     first, second = (
-        {each for each, _ in of_type(transformed(template, defaults(template)), "AWS::Lambda::Version") if each.startswith("Inference")}
+        {
+            each
+            for each, _ in of_type(
+                transformed(template, defaults(template)), "AWS::Lambda::Version"
+            )
+            if each.startswith("Inference")
+        }
         for template in (source, changed)
     )
     assert first

@@ -1,4 +1,6 @@
-"""Tests that need PyTorch: `.venv-train/bin/python -m pytest tests/training`, with pytest and hypothesis in that environment."""
+"""Tests that need PyTorch: `.venv-train/bin/python -m pytest tests/training`, with pytest and
+hypothesis in that environment.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ from tools.root import ROOT
 MISSING = [name for name in ("torch", "transformers", "onnx_ir") if find_spec(name) is None]
 pytestmark = [
     pytest.mark.torch,
-    pytest.mark.skipif(bool(MISSING), reason=f"not installed here: {', '.join(MISSING)} (requirements/train.txt)"),
+    pytest.mark.skipif(
+        bool(MISSING), reason=f"not installed here: {', '.join(MISSING)} (requirements/train.txt)"
+    ),
     pytest.mark.filterwarnings("default"),  # the exporter's own
 ]
 
@@ -69,11 +73,20 @@ def encoder(name: str, labels: int) -> Any:
     import transformers
 
     vocabulary = Tokenizer.from_file(str(TOKENIZER)).get_vocab_size()
-    sizes: dict[str, Any] = {"vocab_size": vocabulary, "num_labels": labels, "max_position_embeddings": PLACES}
+    sizes: dict[str, Any] = {
+        "vocab_size": vocabulary,
+        "num_labels": labels,
+        "max_position_embeddings": PLACES,
+    }
     if name == "DistilBert":
         sizes |= {"dim": 64, "n_heads": HEADS, "n_layers": LAYERS, "hidden_dim": 128}
     else:
-        sizes |= {"hidden_size": 64, "num_attention_heads": HEADS, "num_hidden_layers": LAYERS, "intermediate_size": 128}
+        sizes |= {
+            "hidden_size": 64,
+            "num_attention_heads": HEADS,
+            "num_hidden_layers": LAYERS,
+            "intermediate_size": 128,
+        }
     if name == "Electra":
         sizes |= {"embedding_size": 32}
     config = getattr(transformers, f"{name}Config")(**sizes, attn_implementation="eager")
@@ -81,7 +94,9 @@ def encoder(name: str, labels: int) -> Any:
 
 
 @pytest.mark.parametrize("name", ENCODERS)
-def test_every_width_of_the_exported_graph_agrees_with_the_model(name: str, encoded: list[list[int]], tmp_path: Path) -> None:
+def test_every_width_of_the_exported_graph_agrees_with_the_model(
+    name: str, encoded: list[list[int]], tmp_path: Path
+) -> None:
     import onnx
     import torch
 
@@ -96,10 +111,14 @@ def test_every_width_of_the_exported_graph_agrees_with_the_model(name: str, enco
             with torch.inference_mode():
                 expected = model(torch.tensor([ids]), output_hidden_states=True)
             logits, pooled = run(tmp_path / "small.onnx", ids)
-            near = 1e-4 if form == "32 bits" else 0.35 * max(1.0, float(expected.logits.abs().max()))
+            near = (
+                1e-4 if form == "32 bits" else 0.35 * max(1.0, float(expected.logits.abs().max()))
+            )
             assert logits == pytest.approx(expected.logits[0].numpy(), abs=near, rel=0), form
             if form == "32 bits":
-                assert pooled == pytest.approx(expected.hidden_states[LAYERS // 2][0].mean(0).numpy(), abs=1e-4, rel=0)
+                assert pooled == pytest.approx(
+                    expected.hidden_states[LAYERS // 2][0].mean(0).numpy(), abs=1e-4, rel=0
+                )
             spread.append(logits)
         assert np.std(spread, axis=0).min() > 1e-3
         kinds = [node.op_type for node in onnx.load(tmp_path / "small.onnx").graph.node]
@@ -108,7 +127,9 @@ def test_every_width_of_the_exported_graph_agrees_with_the_model(name: str, enco
         assert "Slice" in kinds, "the last layer computes every token"
 
 
-def test_shipped_graph_gives_back_the_weights_within_a_step(encoded: list[list[int]], tmp_path: Path) -> None:
+def test_shipped_graph_gives_back_the_weights_within_a_step(
+    encoded: list[list[int]], tmp_path: Path
+) -> None:
     import onnx
 
     from training import exported, graph, kernels, restored, signature
@@ -119,10 +140,17 @@ def test_shipped_graph_gives_back_the_weights_within_a_step(encoded: list[list[i
     chance = np.random.default_rng(1)
     sentences = [*encoded, *(chance.integers(1000, 20_000, 12).tolist() for _ in range(40))]
     fitted = signature.fit(np.array([run(tmp_path / "small.onnx", ids)[1] for ids in sentences]))
-    onnx.save(graph.whole(onnx.load(tmp_path / "small.onnx"), fitted, signature.bigram_bits(sentences)), tmp_path / "model.onnx")
+    onnx.save(
+        graph.whole(onnx.load(tmp_path / "small.onnx"), fitted, signature.bigram_bits(sentences)),
+        tmp_path / "model.onnx",
+    )
     state = restored.weights(tmp_path / "model.onnx")
 
-    expected = {name: value.numpy() for name, value in model.state_dict().items() if not name.endswith("position_ids")}
+    expected = {
+        name: value.numpy()
+        for name, value in model.state_dict().items()
+        if not name.endswith("position_ids")
+    }
     assert set(state) == set(expected)
     for name, value in expected.items():
         assert state[name].shape == value.shape, name
@@ -147,7 +175,9 @@ def run(path: Path, ids: list[int]) -> tuple[NDArray[np.float32], NDArray[np.flo
     return logits, pooled
 
 
-def test_a_stage_learns_labels_and_leaves_the_word_embeddings_alone(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_stage_learns_labels_and_leaves_the_word_embeddings_alone(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     """A few dozen sentences of the project's own, through both targets and the choice of an epoch."""
     import torch
     from transformers import BertForSequenceClassification, PreTrainedTokenizerFast
@@ -159,12 +189,30 @@ def test_a_stage_learns_labels_and_leaves_the_word_embeddings_alone(capsys: pyte
     torch.manual_seed(1)
     model = BertForSequenceClassification(configured(2))
     tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(TOKENIZER), pad_token="[PAD]")
-    names = [f"The {colour} {animal}" for colour in ("red", "old", "shy", "wet") for animal in ("dog", "cat", "bird", "cow")]
+    names = [
+        f"The {colour} {animal}"
+        for colour in ("red", "old", "shy", "wet")
+        for animal in ("dog", "cat", "bird", "cow")
+    ]
     pairs = [(f"{name} sleeps.", f"{name} sleep.") for name in names]
-    examples = [example for right, wrong in pairs for example in (Example(right, 1, right), Example(wrong, 0, right))]
+    examples = [
+        example
+        for right, wrong in pairs
+        for example in (Example(right, 1, right), Example(wrong, 0, right))
+    ]
     examples += [Example("Dog the sleeps.", 0), Example("The dogs sleep.", 1)]
     before = model.bert.embeddings.word_embeddings.weight.detach().clone()
-    stage = Stage("both targets", 3e-3, 8, 1, epochs=12, dropout=0.1, smoothing=0.05, spotting=2.0, select=True)
+    stage = Stage(
+        "both targets",
+        3e-3,
+        8,
+        1,
+        epochs=12,
+        dropout=0.1,
+        smoothing=0.05,
+        spotting=2.0,
+        select=True,
+    )
     fit(model, tokenizer, examples, stage, selection=examples)
     assert agreement(model, tokenizer, examples) > 0.9
     assert torch.equal(model.bert.embeddings.word_embeddings.weight, before)

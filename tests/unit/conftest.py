@@ -34,14 +34,18 @@ LONGEST_ID = 512
 
 
 def forget_handler(module: str, service: str) -> None:
-    """What an earlier import of a handler leaves: the module, and Powertools' logger with the standard output of that time."""
+    """What an earlier import of a handler leaves: the module, and Powertools' logger with the
+    standard output of that time.
+    """
     sys.modules.pop(module, None)
     logging.root.manager.loggerDict.pop(service, None)
 
 
 @contextmanager
 def at_most(seconds: float) -> Iterator[None]:
-    """Stops and fails a test that takes more processor time than this: regular expressions let a signal through."""
+    """Stops and fails a test that takes more processor time than this: regular expressions let a
+    signal through.
+    """
 
     def late(*_: object) -> NoReturn:
         raise AssertionError(f"more than {seconds:g} s of processor time")
@@ -78,7 +82,11 @@ class Request:
 
     @property
     def body(self) -> bytes:
-        return zlib.decompress(self.raw, 16 + zlib.MAX_WBITS) if self.headers.get("content-encoding") == "gzip" else self.raw
+        return (
+            zlib.decompress(self.raw, 16 + zlib.MAX_WBITS)
+            if self.headers.get("content-encoding") == "gzip"
+            else self.raw
+        )
 
     @property
     def ids(self) -> list[str]:
@@ -87,7 +95,9 @@ class Request:
 
 @dataclass(frozen=True)
 class Answer:
-    """One answer to a whole request. `lost` is the server's own answer, which nobody gets; a `delay` lasts until the test ends at most."""
+    """One answer to a whole request. `lost` is the server's own answer, which nobody gets; a
+    `delay` lasts until the test ends at most.
+    """
 
     status: int
     content_type: str
@@ -103,7 +113,9 @@ LOST = Answer(0, "", b"", lost=True)
 
 @dataclass(frozen=True)
 class Refusal:
-    """The answer to one document. The real server's reason holds a preview of the value that it could not take."""
+    """The answer to one document. The real server's reason holds a preview of the value that it
+    could not take.
+    """
 
     status: int
     kind: str
@@ -112,16 +124,27 @@ class Refusal:
 
 
 UNPARSED = Refusal(400, "mapper_parsing_exception")
-REJECTED = Refusal(429, "opensearch_rejected_execution_exception", "rejected execution of coordinating operation", None)
-CONFLICT = Refusal(409, "version_conflict_engine_exception", "[1]: version conflict, document already exists (current version [1])", None)
+REJECTED = Refusal(
+    429,
+    "opensearch_rejected_execution_exception",
+    "rejected execution of coordinating operation",
+    None,
+)
+CONFLICT = Refusal(
+    409,
+    "version_conflict_engine_exception",
+    "[1]: version conflict, document already exists (current version [1])",
+    None,
+)
 
 
 @dataclass
 class Bulk:
     """A server that answers as OpenSearch's _bulk does.
 
-    `answers` come first, one a request (None: its own), then `always`. `refuse` fails documents by id, `scripts` one time after the other,
-    None where it takes them. A body over `limit` bytes is too large.
+    `answers` come first, one a request (None: its own), then `always`. `refuse` fails documents by
+    id, `scripts` one time after the other, None where it takes them. A body over `limit` bytes is
+    too large.
     """
 
     url: str = ""
@@ -149,7 +172,9 @@ class Bulk:
         self.always = self.limit = None
 
     def answer(self, request: Request) -> Answer:
-        if urlsplit(request.target).path.endswith("/_count"):  # whether documents of the console's function are there
+        if urlsplit(request.target).path.endswith(
+            "/_count"
+        ):  # whether documents of the console's function are there
             return as_json(200, {"count": self.counted})
         self.requests.append(request)
         given = self.answers.popleft() if self.answers else self.always
@@ -163,23 +188,43 @@ class Bulk:
     def _answer(self, request: Request) -> Answer:
         target = urlsplit(request.target)  # absolute where this server plays a proxy
         if (request.method, target.path) != ("POST", "/_bulk"):
-            return as_json(405, {"error": f"no handler for {request.method} {target.path}", "status": 405})
+            return as_json(
+                405, {"error": f"no handler for {request.method} {target.path}", "status": 405}
+            )
         if request.headers.get("content-type") != "application/x-ndjson":
             return as_json(406, {"error": "Content-Type header is not supported", "status": 406})
         if self.limit is not None and len(request.body) > self.limit:
             return Answer(413, "text/plain", b"")
         lines = request.body.split(b"\n")
         if lines.pop():
-            return as_json(400, problem("illegal_argument_exception", "The bulk request must be terminated by a newline [\\n]"))
+            return as_json(
+                400,
+                problem(
+                    "illegal_argument_exception",
+                    "The bulk request must be terminated by a newline [\\n]",
+                ),
+            )
         actions = [json.loads(action)["create"] for action in lines[::2]]
         for number, action in enumerate(actions, start=1):
             if len(action["_id"]) > LONGEST_ID:
                 reason = f"Validation Failed: {number}: id [{action['_id']}] is too long, must be no longer than 512 bytes but was: 513;"
                 return as_json(400, problem("action_request_validation_exception", reason))
-        items = [self._create(action, source) for action, source in zip(actions, lines[1::2], strict=True)]
-        result = {"took": 1, "errors": any(item["create"]["status"] >= 300 for item in items), "items": items}
+        items = [
+            self._create(action, source)
+            for action, source in zip(actions, lines[1::2], strict=True)
+        ]
+        result = {
+            "took": 1,
+            "errors": any(item["create"]["status"] >= 300 for item in items),
+            "items": items,
+        }
         paths = parse_qs(target.query).get("filter_path")
-        return as_json(200, _filtered(result, [path.split(".") for path in paths[0].split(",")]) if paths else result)
+        return as_json(
+            200,
+            _filtered(result, [path.split(".") for path in paths[0].split(",")])
+            if paths
+            else result,
+        )
 
     def _create(self, action: dict[str, str], source: bytes) -> dict[str, Any]:
         json.loads(source)
@@ -190,13 +235,30 @@ class Bulk:
             refusal = CONFLICT
         if refusal is None:
             self.documents[key] = source
-            return {"create": {**action, "_version": 1, "result": "created", "_seq_no": 1, "_primary_term": 1, "status": 201}}
-        return {"create": {**action, "status": refusal.status, "error": _error(refusal.kind, refusal.reason, refusal.cause)}}
+            return {
+                "create": {
+                    **action,
+                    "_version": 1,
+                    "result": "created",
+                    "_seq_no": 1,
+                    "_primary_term": 1,
+                    "status": 201,
+                }
+            }
+        return {
+            "create": {
+                **action,
+                "status": refusal.status,
+                "error": _error(refusal.kind, refusal.reason, refusal.cause),
+            }
+        }
 
 
 def as_json(status: int, body: Any) -> Answer:
     """As OpenSearch writes it: without a space."""
-    return Answer(status, "application/json; charset=UTF-8", json.dumps(body, separators=(",", ":")).encode())
+    return Answer(
+        status, "application/json; charset=UTF-8", json.dumps(body, separators=(",", ":")).encode()
+    )
 
 
 def problem(kind: str, reason: str, status: int = 400) -> dict[str, Any]:
@@ -206,7 +268,11 @@ def problem(kind: str, reason: str, status: int = 400) -> dict[str, Any]:
 
 
 def _error(kind: str, reason: str, cause: str | None) -> dict[str, Any]:
-    caused_by = {"caused_by": {"type": "illegal_argument_exception", "reason": cause}} if cause is not None else {}
+    caused_by = (
+        {"caused_by": {"type": "illegal_argument_exception", "reason": cause}}
+        if cause is not None
+        else {}
+    )
     return {"type": kind, "reason": reason, **caused_by}
 
 
@@ -247,7 +313,14 @@ def made(*ids: str, size: int = 0, text: str = TEXT) -> list[Document]:
     """Documents as the shipper makes them of lines that are objects."""
     line = json.dumps({"text": text, "filling": "x" * size})
     events = [LogEvent(identifier, NOON, Raw(json.dumps(line).encode())) for identifier in ids]
-    return list(documents(Payload("DATA_MESSAGE", "123456789012", "group", "stream", events), Rules(), Counter(), now=0))
+    return list(
+        documents(
+            Payload("DATA_MESSAGE", "123456789012", "group", "stream", events),
+            Rules(),
+            Counter(),
+            now=0,
+        )
+    )
 
 
 @pytest.fixture
@@ -257,7 +330,9 @@ def bulk(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bulk]:
     state = Bulk()
     with ThreadingHTTPServer(("127.0.0.1", 0), _handler(state.answer)) as server:
         state.url = f"http://127.0.0.1:{server.server_port}"
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)  # whatever fails must not keep the process
+        thread = threading.Thread(
+            target=server.serve_forever, args=(0.01,), daemon=True
+        )  # whatever fails must not keep the process
         thread.start()
         yield state
         state.ended.set()
@@ -288,7 +363,8 @@ def _handler(answer_to: Callable[[Request], Answer]) -> type[BaseHTTPRequestHand
             self.end_headers()
             self.wfile.write(answer.body)
 
-        def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002  the base class names it
+        # the base class names it
+        def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002
             pass
 
         do_GET = do_HEAD = do_POST = do_PUT = take  # noqa: N815

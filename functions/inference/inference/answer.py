@@ -11,7 +11,9 @@ from inference.problem import Problem, details
 from inference.request import Request
 
 
-def answer(request: Request, predictions: Sequence[Prediction], ids: Sequence[str], model: dict[str, str]) -> dict[str, Any]:
+def answer(
+    request: Request, predictions: Sequence[Prediction], ids: Sequence[str], model: dict[str, str]
+) -> dict[str, Any]:
     """The answer for one sentence, or for a batch an object whose `predictions` holds one answer per sentence."""
     answers = [
         {
@@ -20,7 +22,9 @@ def answer(request: Request, predictions: Sequence[Prediction], ids: Sequence[st
             "prediction_id": prediction_id,
             "model": model,
         }
-        for sentence, prediction, prediction_id in zip(request.sentences, predictions, ids, strict=True)
+        for sentence, prediction, prediction_id in zip(
+            request.sentences, predictions, ids, strict=True
+        )
     ]
     return {"predictions": answers} if request.batch else answers[0]
 

@@ -20,7 +20,9 @@ SCRIPTS: Final = frozenset([
 
 
 def characters(text: str, key: bytes) -> dict[str, Any]:
-    """Counts, share of non-letters, script and hash of a text. `key` is the secret of the hash; with an empty key the hash is left out.
+    """Counts, share of non-letters, script and hash of a text.
+
+    `key` is the secret of the hash; with an empty key the hash is left out.
 
     The share lies between 0 and 1; it is a share of the characters that are not white space.
     """
@@ -45,14 +47,19 @@ def dominant_script(letters: list[str]) -> str:
 
 
 def keyed_hash(text: str, key: bytes) -> str:
-    """16 hex digits of HMAC-SHA256. They reveal duplicates, but without the key a short sentence cannot be guessed from them."""
+    """16 hex digits of HMAC-SHA256.
+
+    They reveal duplicates, but without the key a short sentence cannot be guessed from them.
+    """
     return hmac.new(key, text.encode(errors="surrogatepass"), sha256).hexdigest()[:16]
 
 
 @lru_cache(maxsize=4096)
 def _is_letter(character: str) -> bool:
     # In most scripts of India, marks are part of letters. Variation selectors of emoji are not.
-    return unicodedata.category(character) in LETTERS and not unicodedata.name(character, "").startswith("VARIATION SELECTOR")
+    return unicodedata.category(character) in LETTERS and not unicodedata.name(
+        character, ""
+    ).startswith("VARIATION SELECTOR")
 
 
 @lru_cache(maxsize=4096)

@@ -21,11 +21,13 @@ from inference.model_folder import AGAIN, OUTPUTS, UnfitModel, check_session, re
 class Prediction:
     """The model's result for one sentence.
 
-    `probability` of each label sums to 1; `score` is the one of `label`, the most probable. `tokens` and `unknown`
-    count the word pieces of the whole text, without the tokenizer's own marks at its ends; `truncated` says that the model saw
-    only the first ones. `signature` describes the text in eight small whole numbers, defined by the model's
-    profile; `novelty` is the logarithm of the signature's Mahalanobis distance from the profile's reference;
-    `surprisal` is in bits a pair of neighbouring word pieces. `latency_ms` is the time of tokenising and of the model.
+    `probability` of each label sums to 1; `score` is the one of `label`, the most probable.
+    `tokens` and `unknown` count the word pieces of the whole text, without the tokenizer's own
+    marks at its ends; `truncated` says that the model saw only the first ones. `signature`
+    describes the text in eight small whole numbers, defined by the model's profile; `novelty` is
+    the logarithm of the signature's Mahalanobis distance from the profile's reference; `surprisal`
+    is in bits a pair of neighbouring word pieces. `latency_ms` is the time of tokenising and of the
+    model.
     """
 
     label: str
@@ -54,34 +56,58 @@ class Classifier:
         try:
             self._tokenizer = Tokenizer.from_file(str(path))
         except Exception as problem:  # noqa: BLE001  the library has no exception of its own
-            raise UnfitModel(f"{path} cannot be read as a tokenizer ({problem}): {AGAIN}.") from None
+            raise UnfitModel(
+                f"{path} cannot be read as a tokenizer ({problem}): {AGAIN}."
+            ) from None
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()  # cut below, where the whole length is known
-        self._tokenizer.encode_special_tokens = True  # "[SEP]" or "[UNK]" in a text is ordinary text, not a special token
+        self._tokenizer.encode_special_tokens = (
+            True  # "[SEP]" or "[UNK]" in a text is ordinary text, not a special token
+        )
         marks = self._tokenizer.encode("a").special_tokens_mask
         self._marks = sum(marks)
-        self._marks_at_the_end = next((at for at, mark in enumerate(reversed(marks)) if not mark), 0)
+        self._marks_at_the_end = next(
+            (at for at, mark in enumerate(reversed(marks)) if not mark), 0
+        )
         unknown = self.card["unknown"]
         self._unknown = None if unknown is None else self._tokenizer.token_to_id(unknown)
         if unknown is not None and self._unknown is None:
-            raise UnfitModel(f"{path} does not know {unknown}, the mark that card.json names: {AGAIN}.")
+            raise UnfitModel(
+                f"{path} does not know {unknown}, the mark that card.json names: {AGAIN}."
+            )
 
     def _load_session(self, path: Path) -> None:
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1  # a function below 1,769 MB has less than one core; more threads only wait
+        options.intra_op_num_threads = (
+            1  # a function below 1,769 MB has less than one core; more threads only wait
+        )
         try:
-            self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+            self._session = onnxruntime.InferenceSession(
+                path, options, providers=["CPUExecutionProvider"]
+            )
         except Exception as problem:  # noqa: BLE001  the library's own have no common base
-            raise UnfitModel(f"{path} cannot be loaded by onnxruntime {onnxruntime.__version__} ({problem}): {AGAIN}.") from None
+            raise UnfitModel(
+                f"{path} cannot be loaded by onnxruntime {onnxruntime.__version__} ({problem}): {AGAIN}."
+            ) from None
         self._inputs = [each.name for each in self._session.get_inputs()]
-        check_session(path, self._inputs, {each.name: each.shape for each in self._session.get_outputs()}, self.card["labels"])
+        check_session(
+            path,
+            self._inputs,
+            {each.name: each.shape for each in self._session.get_outputs()},
+            self.card["labels"],
+        )
 
     def predict(self, sentence: str) -> Prediction:
-        """Predict one sentence. Sentences are never batched, so that a score cannot depend on other sentences."""
+        """Predict one sentence.
+
+        Sentences are never batched, so that a score cannot depend on other sentences.
+        """
         started = perf_counter()
         ids = self._tokenizer.encode(sentence).ids
         logits, signature, novelty, surprisal = self._outputs(ids)
-        probability = dict(zip(self.card["labels"], softmax(logits, self.card["temperature"]), strict=True))
+        probability = dict(
+            zip(self.card["labels"], softmax(logits, self.card["temperature"]), strict=True)
+        )
         label = max(probability, key=probability.__getitem__)
         return Prediction(
             label=label,
@@ -97,7 +123,10 @@ class Classifier:
         )
 
     def logits(self, sentence: str) -> list[float]:
-        """The model's raw output for one sentence, a number for each label of the card. Raises `ArithmeticError` for NaN."""
+        """The model's raw output for one sentence, a number for each label of the card.
+
+        Raises `ArithmeticError` for NaN.
+        """
         return self._outputs(self._tokenizer.encode(sentence).ids)[0]
 
     def shortened(self, ids: list[int]) -> list[int]:
@@ -116,11 +145,17 @@ class Classifier:
 def feed(names: list[str], ids: list[int]) -> dict[str, NDArray[np.int64]]:
     """The model's inputs for one sentence, each of shape (1, tokens): those of `INPUTS` that the session needs."""
     tokens = np.array([ids], dtype=np.int64)
-    return {name: tokens if name == "input_ids" else np.full_like(tokens, name == "attention_mask") for name in names}
+    return {
+        name: tokens if name == "input_ids" else np.full_like(tokens, name == "attention_mask")
+        for name in names
+    }
 
 
 def softmax(logits: list[float], temperature: float) -> list[float]:
-    """The probabilities: softmax of the logits divided by the temperature (Guo et al. 2017, "On Calibration of Modern Neural Networks")."""
+    """The probabilities: softmax of the logits divided by the temperature (Guo et al.
+
+    2017, "On Calibration of Modern Neural Networks").
+    """
     highest = max(logits)
     weights = [exp((logit - highest) / temperature) for logit in logits]
     total = sum(weights)

@@ -12,7 +12,8 @@ from inference.characters import characters
 class Usual:
     """The usual properties of a model's texts, from its card. Unusual texts get a flag.
 
-    `mostly_unknown` and `mostly_non_letter` are the shares from which a text has the flag of that name.
+    `mostly_unknown` and `mostly_non_letter` are the shares from which a text has the flag of that
+    name.
     """
 
     scripts: frozenset[str]
@@ -25,10 +26,13 @@ class Usual:
         return cls(frozenset(card["scripts"]), card["mostly_unknown"], card["mostly_non_letter"])
 
 
-def describe(text: str, *, tokens: int, unknown: int, truncated: bool, key: bytes, usual: Usual) -> dict[str, Any]:
+def describe(
+    text: str, *, tokens: int, unknown: int, truncated: bool, key: bytes, usual: Usual
+) -> dict[str, Any]:
     """The record's `input` object of one text.
 
-    `tokens` and `unknown` are counts of word pieces, `key` is the secret of the hash. Shares lie between 0 and 1.
+    `tokens` and `unknown` are counts of word pieces, `key` is the secret of the hash. Shares lie
+    between 0 and 1.
     """
     found = characters(text, key)
     words = found["words"]

@@ -1,4 +1,7 @@
-"""The inference function's Lambda handler. It answers an event, and logs one record for each sentence."""
+"""The inference function's Lambda handler.
+
+It answers an event, and logs one record for each sentence.
+"""
 
 from __future__ import annotations
 
@@ -32,18 +35,34 @@ logging_variables.ignore(os.environ)
 
 classifier = Classifier(Path(os.environ.get("MODEL_FOLDER") or Path(__file__).parents[1] / "model"))
 model = {name: classifier.card[name] for name in ("name", "version")}
-logger = Logger(service=SERVICE, level="INFO", use_rfc3339=True, utc=True, location=None, logger_handler=RaisingHandler(sys.stdout))
-dimensions = {"function_name": os.environ.get("AWS_LAMBDA_FUNCTION_NAME", SERVICE)}  # all stacks share the namespace
-metrics = EphemeralMetrics(namespace="PredictionMonitor", service=SERVICE, default_dimensions=dimensions)
+logger = Logger(
+    service=SERVICE,
+    level="INFO",
+    use_rfc3339=True,
+    utc=True,
+    location=None,
+    logger_handler=RaisingHandler(sys.stdout),
+)
+dimensions = {
+    "function_name": os.environ.get("AWS_LAMBDA_FUNCTION_NAME", SERVICE)
+}  # all stacks share the namespace
+metrics = EphemeralMetrics(
+    namespace="PredictionMonitor", service=SERVICE, default_dimensions=dimensions
+)
 record_log = RecordLog(
     logger,
     metrics,
     # a record without `calibrated` is of a calibrated model
-    model={**model, "profile": classifier.card["profile"], **({} if classifier.card["calibrated"] else {"calibrated": False})},
+    model={
+        **model,
+        "profile": classifier.card["profile"],
+        **({} if classifier.card["calibrated"] else {"calibrated": False}),
+    },
     usual=classifier.usual,
     key=HASH_KEY,
     log_text=LOG_TEXT == "true",
-    log_signals="true" in {LOG_TEXT, LOG_SIGNALS},  # if the text is logged, its signals reveal nothing more
+    log_signals="true"
+    in {LOG_TEXT, LOG_SIGNALS},  # if the text is logged, its signals reveal nothing more
     memory_mb=int(os.environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "1024")),
 )
 

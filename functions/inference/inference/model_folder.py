@@ -1,4 +1,7 @@
-"""Checks whether a model folder fits the function. The reason against one is a single sentence, also in the function's log."""
+"""Checks whether a model folder fits the function.
+
+The reason against one is a single sentence, also in the function's log.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,15 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
-INPUTS: Final = ("input_ids", "attention_mask", "token_type_ids")  # the inputs that the function can make; a model uses some of them
+INPUTS: Final = (
+    "input_ids",
+    "attention_mask",
+    "token_type_ids",
+)  # the inputs that the function can make; a model uses some of them
 OUTPUTS: Final = ("logits", "signature", "novelty", "surprisal")
 AGAIN: Final = "make the folder with `make model`"
-# Each required field of the card: its types, and the words for it in a message. `_holds` checks its value.
+# Each required field of the card: its types, and the words for it in a message. `_holds` checks its
+# value.
 FIELDS: Final[dict[str, tuple[type | tuple[type, ...], str]]] = {
     "name": (str, "a string"),
     "version": (str, "a string"),
@@ -47,7 +55,11 @@ def read_card(folder: Path) -> dict[str, Any]:
 def _holds(name: str, value: Any) -> bool:
     """Whether a value, of the right type, is one that the field of this name can have."""
     if name == "labels":
-        return len(value) >= 2 and len(set(map(str, value))) == len(value) and all(isinstance(each, str) and each.strip() for each in value)
+        return (
+            len(value) >= 2
+            and len(set(map(str, value))) == len(value)
+            and all(isinstance(each, str) and each.strip() for each in value)
+        )
     if name in {"temperature", "max_tokens"}:
         return not isinstance(value, bool) and bool(value > 0)
     if name == "usual":
@@ -55,17 +67,23 @@ def _holds(name: str, value: Any) -> bool:
     return True
 
 
-def check_session(path: Path, inputs: list[str], outputs: dict[str, list[Any]], labels: list[str]) -> None:
+def check_session(
+    path: Path, inputs: list[str], outputs: dict[str, list[Any]], labels: list[str]
+) -> None:
     """Compare inputs and outputs of a loaded model.onnx (names, and shapes by name) with the function and the card.
 
     Raises `UnfitModel`.
     """
     strange = [name for name in inputs if name not in INPUTS]
     if strange:
-        raise UnfitModel(f"{path} asks for the input {strange[0]}, which this function does not make ({', '.join(INPUTS)}): {AGAIN}.")
+        raise UnfitModel(
+            f"{path} asks for the input {strange[0]}, which this function does not make ({', '.join(INPUTS)}): {AGAIN}."
+        )
     missing = [name for name in OUTPUTS if name not in outputs]
     if missing:
         raise UnfitModel(f"{path} does not give {missing[0]}: {AGAIN}.")
     columns = outputs["logits"][-1] if outputs["logits"] else None
     if isinstance(columns, int) and columns != len(labels):
-        raise UnfitModel(f"{path} gives {columns} numbers a sentence, and card.json has {len(labels)} labels: {AGAIN}.")
+        raise UnfitModel(
+            f"{path} gives {columns} numbers a sentence, and card.json has {len(labels)} labels: {AGAIN}."
+        )

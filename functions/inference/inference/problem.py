@@ -1,4 +1,7 @@
-"""Problems with a request. Each has a name, a status and, if a field is the cause, the field's name."""
+"""Problems with a request.
+
+Each has a name, a status and, if a field is the cause, the field's name.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,10 @@ STATUS: Final = {
 
 
 class Problem(Exception):
-    """A request without a prediction. `kind` is a key of `STATUS`, `error_type` its name in the record, `field` the wrong field."""
+    """A request without a prediction.
+
+    `kind` is a key of `STATUS`, `error_type` its name in the record, `field` the wrong field.
+    """
 
     def __init__(self, kind: str, detail: str, field: str | None, error_type: str) -> None:
         super().__init__(detail)
@@ -43,10 +49,18 @@ class Refused(Problem):
 
 
 class PredictionFailed(Problem):
-    """The model raised an exception. The record names its type; the caller sees neither, because its message may quote the text."""
+    """The model raised an exception.
+
+    The record names its type; the caller sees neither, because its message may quote the text.
+    """
 
     def __init__(self, failure: Exception, traffic: str) -> None:
-        super().__init__("prediction-failed", "The model could not answer this request.", None, error_type=type(failure).__name__)
+        super().__init__(
+            "prediction-failed",
+            "The model could not answer this request.",
+            None,
+            error_type=type(failure).__name__,
+        )
         self.traffic = traffic
 
 

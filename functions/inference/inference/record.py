@@ -1,7 +1,7 @@
 """The log record of a prediction or of a request without one: the contract in events/record.schema.json.
 
-Powertools adds `timestamp`, `level`, `message` (the kind), `service`, `cold_start`, `function_request_id` and
-`correlation_id`.
+Powertools adds `timestamp`, `level`, `message` (the kind), `service`, `cold_start`,
+`function_request_id` and `correlation_id`.
 """
 
 from __future__ import annotations
@@ -31,8 +31,9 @@ def prediction_record(
 ) -> dict[str, Any]:
     """The fields of one `prediction` line.
 
-    Without `log_text` it has no `text`. Without `log_signals` the score is in steps of .05, and probabilities, signature, novelty
-    and surprisal are left out, so that nobody can tell which of many guessed texts was sent.
+    Without `log_text` it has no `text`. Without `log_signals` the score is in steps of .05, and
+    probabilities, signature, novelty and surprisal are left out, so that nobody can tell which of
+    many guessed texts was sent.
     """
     return {
         "record_version": VERSION,
@@ -42,7 +43,12 @@ def prediction_record(
         "prediction": {"label": prediction.label, **_scores(prediction, exact=log_signals)},
         "input": {
             **describe(
-                sentence, tokens=prediction.tokens, unknown=prediction.unknown, truncated=prediction.truncated, key=key, usual=usual
+                sentence,
+                tokens=prediction.tokens,
+                unknown=prediction.unknown,
+                truncated=prediction.truncated,
+                key=key,
+                usual=usual,
             ),
             **(_signals(prediction) if log_signals else {}),
         },
@@ -54,7 +60,10 @@ def prediction_record(
 def _scores(prediction: Prediction, *, exact: bool) -> dict[str, Any]:
     if exact:
         names = field_names(tuple(prediction.probability))
-        return {"score": prediction.score, "probability": {names[label]: each for label, each in prediction.probability.items()}}
+        return {
+            "score": prediction.score,
+            "probability": {names[label]: each for label, each in prediction.probability.items()},
+        }
     return {"score": round(prediction.score * SCORE_STEPS) / SCORE_STEPS}
 
 
@@ -68,5 +77,9 @@ def _signals(prediction: Prediction) -> dict[str, Any]:
 
 def error_record(problem: Problem, model: dict[str, Any]) -> dict[str, Any]:
     """The fields of one `prediction_error` line. They never hold any of the input's text."""
-    error = {"type": problem.error_type, "status": problem.status, **({"field": problem.field} if problem.field else {})}
+    error = {
+        "type": problem.error_type,
+        "status": problem.status,
+        **({"field": problem.field} if problem.field else {}),
+    }
     return {"record_version": VERSION, "traffic": problem.traffic, "error": error, "model": model}

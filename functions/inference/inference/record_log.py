@@ -21,9 +21,13 @@ from inference.request import Request
 
 
 class RaisingHandler(logging.StreamHandler[TextIO]):
-    """Raises errors in writing a line. The logging module would print the error with the text of the line, and continue."""
+    """Raises errors in writing a line.
 
-    def handleError(self, _record: logging.LogRecord) -> None:  # noqa: N802  the base class names it
+    The logging module would print the error with the text of the line, and continue.
+    """
+
+    # the base class names it
+    def handleError(self, _record: logging.LogRecord) -> None:  # noqa: N802
         """Raise the exception being handled."""
         raise  # noqa: PLE0704  called by `emit` inside its except
 
@@ -55,9 +59,13 @@ class RecordLog:
         self._log_signals = log_signals
         self._memory_mb = memory_mb
 
-    def predictions(self, request: Request, predictions: Sequence[Prediction], ids: Sequence[str]) -> None:
+    def predictions(
+        self, request: Request, predictions: Sequence[Prediction], ids: Sequence[str]
+    ) -> None:
         """Write one record per sentence. Metrics count live traffic only, as the panels do."""
-        for sentence, prediction, prediction_id in zip(request.sentences, predictions, ids, strict=True):
+        for sentence, prediction, prediction_id in zip(
+            request.sentences, predictions, ids, strict=True
+        ):
             with self._losing_at_most_the_record():
                 record = prediction_record(
                     sentence,
@@ -75,12 +83,19 @@ class RecordLog:
             if request.traffic == "live":
                 self._metrics.add_metric("Predictions", MetricUnit.Count, len(predictions))
                 for prediction in predictions:
-                    self._metrics.add_metric("PredictionLatency", MetricUnit.Milliseconds, prediction.latency_ms)
-                self._metrics.add_metric("MemoryUtilization", MetricUnit.Percent, memory_utilization(self._memory_mb))
+                    self._metrics.add_metric(
+                        "PredictionLatency", MetricUnit.Milliseconds, prediction.latency_ms
+                    )
+                self._metrics.add_metric(
+                    "MemoryUtilization", MetricUnit.Percent, memory_utilization(self._memory_mb)
+                )
             self._flush()
 
     def problem(self, problem: Problem) -> None:
-        """Write the record and the metric of a request without prediction. The traceback of a model's exception goes to standard error."""
+        """Write the record and the metric of a request without prediction.
+
+        The traceback of a model's exception goes to standard error.
+        """
         with self._losing_at_most_the_record():
             self._logger.info("prediction_error", **error_record(problem, self._model))
         with self._losing_at_most_the_record():
@@ -90,14 +105,20 @@ class RecordLog:
             self._flush()
         if problem.__cause__:  # lines of code only: its message may quote the text
             with suppress(OSError, ValueError):
-                print("".join(traceback.format_tb(problem.__cause__.__traceback__)), file=sys.stderr)
+                print(
+                    "".join(traceback.format_tb(problem.__cause__.__traceback__)), file=sys.stderr
+                )
 
     @contextmanager
     def _losing_at_most_the_record(self) -> Iterator[None]:
-        """Report an error in writing a record on standard error, and count it. The answer is sent anyway."""
+        """Report an error in writing a record on standard error, and count it.
+
+        The answer is sent anyway.
+        """
         try:
             yield
-        except Exception as failure:  # noqa: BLE001  the contract: a failure to log never fails a prediction
+        # the contract: a failure to log never fails a prediction
+        except Exception as failure:  # noqa: BLE001
             with suppress(OSError, ValueError):  # standard error may be gone as well
                 print(f"record lost: {type(failure).__name__}", file=sys.stderr)
             self._metrics.add_metric("RecordsLost", MetricUnit.Count, 1)

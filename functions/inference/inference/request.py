@@ -17,7 +17,11 @@ TRAFFIC: Final = ("live", "canary", "test")
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A valid request. With `batch` the answer is a list. `traffic` is live, canary or test; panels count live traffic only."""
+    """A valid request.
+
+    With `batch` the answer is a list. `traffic` is live, canary or test; panels count live traffic
+    only.
+    """
 
     sentences: tuple[str, ...]
     batch: bool = False
@@ -32,8 +36,8 @@ def is_http(event: Any) -> bool:
 def correlation_id(event: Any) -> str | None:
     """The API's own id of the request; None for a direct invocation.
 
-    A direct caller can send any text as the id. At most `MAX_ID_CHARS` are kept, with `?` for each character that is not
-    printable ASCII, so that no id makes a line that CloudWatch refuses.
+    A direct caller can send any text as the id. At most `MAX_ID_CHARS` are kept, with `?` for each
+    character that is not printable ASCII, so that no id makes a line that CloudWatch refuses.
     """
     found = event["requestContext"].get("requestId") if is_http(event) else None
     if not isinstance(found, str) or not found:
@@ -50,7 +54,9 @@ def parse(event: Any) -> Request:
     """Parse the event. Raises `Refused`."""
     body = _json(_text(event)) if is_http(event) else event
     if not isinstance(body, dict):
-        raise Refused("body-not-an-object", 'The body must be a JSON object such as {"sentence": "..."}.')
+        raise Refused(
+            "body-not-an-object", 'The body must be a JSON object such as {"sentence": "..."}.'
+        )
     traffic = body.get("traffic", "live")
     if traffic not in TRAFFIC:
         raise Refused("field-invalid", f"traffic must be one of {', '.join(TRAFFIC)}.", "traffic")
@@ -63,11 +69,15 @@ def parse(event: Any) -> Request:
 
 def _asked(body: dict[str, Any]) -> tuple[str, ...]:
     if "sentence" in body and "sentences" in body:
-        raise Refused("field-ambiguous", "Send either sentence or sentences, not both.", "sentences")
+        raise Refused(
+            "field-ambiguous", "Send either sentence or sentences, not both.", "sentences"
+        )
     if "sentences" in body:
         return _sentences(body["sentences"])
     if "sentence" not in body:
-        raise Refused("field-missing", 'The body has no sentence; send {"sentence": "..."}.', "sentence")
+        raise Refused(
+            "field-missing", 'The body has no sentence; send {"sentence": "..."}.', "sentence"
+        )
     return (_sentence(body["sentence"], "sentence"),)
 
 
@@ -89,9 +99,16 @@ def _json(text: str) -> Any:
     try:
         return json.loads(text, parse_constant=_no_number)
     except json.JSONDecodeError as problem:
-        raise Refused("body-not-json", f"The body is not JSON: {problem.msg} (character {problem.pos}).") from None
-    except (ValueError, RecursionError):  # a number of thousands of digits, or nesting beyond what any sentence needs
-        raise Refused("body-not-json", "The body holds a number too long or is nested too deep to be read.") from None
+        raise Refused(
+            "body-not-json", f"The body is not JSON: {problem.msg} (character {problem.pos})."
+        ) from None
+    except (
+        ValueError,
+        RecursionError,
+    ):  # a number of thousands of digits, or nesting beyond what any sentence needs
+        raise Refused(
+            "body-not-json", "The body holds a number too long or is nested too deep to be read."
+        ) from None
 
 
 def _no_number(name: str) -> NoReturn:
@@ -105,7 +122,11 @@ def _sentences(value: Any) -> tuple[str, ...]:
     if not value:
         raise Refused("field-invalid", "sentences is empty.", "sentences")
     if len(value) > MAX_SENTENCES:
-        raise Refused("too-many-sentences", f"{len(value)} sentences; at most {MAX_SENTENCES} are taken at once.", "sentences")
+        raise Refused(
+            "too-many-sentences",
+            f"{len(value)} sentences; at most {MAX_SENTENCES} are taken at once.",
+            "sentences",
+        )
     return tuple(_sentence(item, f"sentences[{at}]") for at, item in enumerate(value))
 
 
@@ -115,9 +136,17 @@ def _sentence(value: Any, field: str) -> str:
     if not value.strip():
         raise Refused("sentence-blank", f"{field} is empty or blank.", field)
     if len(value) > MAX_CHARS:
-        raise Refused("sentence-too-long", f"{field} has {len(value)} characters; at most {MAX_CHARS} are taken.", field)
+        raise Refused(
+            "sentence-too-long",
+            f"{field} has {len(value)} characters; at most {MAX_CHARS} are taken.",
+            field,
+        )
     try:
         value.encode()
     except UnicodeEncodeError as problem:
-        raise Refused("sentence-not-unicode", f"{field} holds half of a surrogate pair (character {problem.start}).", field) from None
+        raise Refused(
+            "sentence-not-unicode",
+            f"{field} holds half of a surrogate pair (character {problem.start}).",
+            field,
+        ) from None
     return value

@@ -1,6 +1,7 @@
 """`python -m installer install|status|remove|export|render` installs everything with one command instead of clicks in Kibana.
 
-The exit code is 0 on success, 1 after a problem (with one sentence about it), 2 for wrong arguments, and 130 after Ctrl-C.
+The exit code is 0 on success, 1 after a problem (with one sentence about it), 2 for wrong
+arguments, and 130 after Ctrl-C.
 """
 
 from __future__ import annotations
@@ -35,9 +36,7 @@ names saved objects that somebody changed by hand, and a retention policy with o
 Without --retention-days it installs no retention, but an existing policy keeps its days. The policy applies to existing indices without
 a policy only with --adopt. Before anything is deleted, every run says how many indices will be deleted, and from which day on.
 At the end it prints links to share, with short links if the server makes them. {ADDRESSES}"""
-STATUS: Final = (
-    f"Says for each object whether it is installed, missing or changed. The exit code is 1 unless all are installed. {ADDRESSES}"
-)
+STATUS: Final = f"Says for each object whether it is installed, missing or changed. The exit code is 1 unless all are installed. {ADDRESSES}"
 REMOVE: Final = f"""\
 Removes saved objects, index template, retention policy, and the roles named by options; never an index or a document. Without
 --overwrite it keeps objects that somebody changed by hand, and the objects that these refer to. Without --force it keeps objects that
@@ -56,7 +55,10 @@ environment: {PASSWORD} is the password for --user, or for an address with a nam
 
 
 def main(arguments: list[str] | None = None, folder: Path = FOLDER) -> int:
-    """Run a command with the saved objects in `folder`. Returns the exit code; wrong arguments end the process with code 2."""
+    """Run a command with the saved objects in `folder`.
+
+    Returns the exit code; wrong arguments end the process with code 2.
+    """
     parser = _parser()
     options = parser.parse_args(arguments)
     if options.command == "export":
@@ -64,7 +66,9 @@ def main(arguments: list[str] | None = None, folder: Path = FOLDER) -> int:
     if options.command == "render":
         return render_command(options, folder)
     if not (options.opensearch or options.dashboards):
-        parser.error("nothing to do without --opensearch and --dashboards: give one of them, or both")
+        parser.error(
+            "nothing to do without --opensearch and --dashboards: give one of them, or both"
+        )
     if not options.opensearch:
         _say(f"index template, retention and roles: {LEFT_OUT.format('OpenSearch')}")
     try:
@@ -76,7 +80,9 @@ def main(arguments: list[str] | None = None, folder: Path = FOLDER) -> int:
         _complain("stopped by Ctrl-C: status shows what is installed")
         return 130
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # prevents a second message when Python exits
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+        )  # prevents a second message when Python exits
         _complain("stopped, because the output was closed: run this again")
         return 1
     except UserError as problem:
@@ -91,7 +97,10 @@ def install_command(options: argparse.Namespace, asked: DesiredState) -> int:
     if asked.dashboards and not options.dry_run:
         short = asked.dashboards.short_links(asked.objects)
         for title, link in asked.links.items():
-            print(f"\n{plain(title)}\n  {plain(link)}" + (f"\n  {plain(short[title])}" if title in short else ""))
+            print(
+                f"\n{plain(title)}\n  {plain(link)}"
+                + (f"\n  {plain(short[title])}" if title in short else "")
+            )
     return _exit_code(kept, "replaces")
 
 
@@ -102,7 +111,9 @@ def status_command(options: argparse.Namespace, asked: DesiredState) -> int:
 
 def remove_command(options: argparse.Namespace, asked: DesiredState) -> int:
     """Run `remove`."""
-    kept = remove(asked, overwrite=options.overwrite, force=options.force, dry_run=options.dry_run, say=_say)
+    kept = remove(
+        asked, overwrite=options.overwrite, force=options.force, dry_run=options.dry_run, say=_say
+    )
     return _exit_code(kept.by_hand, "removes")
 
 
@@ -133,7 +144,9 @@ def render_command(options: argparse.Namespace, folder: Path) -> int:
 
 def _exit_code(kept: Sequence[str], verb: str) -> int:
     if kept:
-        _complain(f"changed by hand, and kept: {', '.join(kept)}: --overwrite {verb} {'it' if len(kept) == 1 else 'them'}")
+        _complain(
+            f"changed by hand, and kept: {', '.join(kept)}: --overwrite {verb} {'it' if len(kept) == 1 else 'them'}"
+        )
     return 1 if kept else 0
 
 
@@ -168,7 +181,9 @@ def _scope(options: argparse.Namespace) -> Scope:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = Parser(prog=PROGRAM, description="Install index template, retention, roles and dashboards.")
+    parser = Parser(
+        prog=PROGRAM, description="Install index template, retention, roles and dashboards."
+    )
     commands = parser.add_subparsers(dest="command", required=True)
     for name, run, short, description in (
         ("install", install_command, "install missing or changed objects", INSTALL),
@@ -178,31 +193,73 @@ def _parser() -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=short, description=description, epilog=ENVIRONMENT)
         command.set_defaults(run=run)
         add = command.add_argument
-        add("--opensearch", metavar="URL", default=os.environ.get("OPENSEARCH_URL"), help="the address of OpenSearch")
+        add(
+            "--opensearch",
+            metavar="URL",
+            default=os.environ.get("OPENSEARCH_URL"),
+            help="the address of OpenSearch",
+        )
         add("--dashboards", metavar="URL", help="the address of OpenSearch Dashboards or Kibana")
-        add("--base-path", metavar="P", help="base path of Dashboards (none; /_dashboards on an Amazon domain)")
-        add("--tenant", metavar="T", default=GLOBAL, help="the tenant that the saved objects belong to (%(default)s)")
-        add("--no-dashboards", action="store_true", help="leave out Dashboards and its saved objects")
-        add("--sign", metavar="REGION", help="sign with AWS credentials, for an Amazon domain with a custom endpoint")
-        add("--user", metavar="NAME", help=f"sign in with this name, and the password in {PASSWORD}")
+        add(
+            "--base-path",
+            metavar="P",
+            help="base path of Dashboards (none; /_dashboards on an Amazon domain)",
+        )
+        add(
+            "--tenant",
+            metavar="T",
+            default=GLOBAL,
+            help="the tenant that the saved objects belong to (%(default)s)",
+        )
+        add(
+            "--no-dashboards",
+            action="store_true",
+            help="leave out Dashboards and its saved objects",
+        )
+        add(
+            "--sign",
+            metavar="REGION",
+            help="sign with AWS credentials, for an Amazon domain with a custom endpoint",
+        )
+        add(
+            "--user", metavar="NAME", help=f"sign in with this name, and the password in {PASSWORD}"
+        )
         _add_scope(command)
         _add_parts(command)
         add(
-            "--wait", type=value(_seconds), default=60.0, metavar="SECONDS", help="time to wait for a server that is starting (%(default)g)"
+            "--wait",
+            type=value(_seconds),
+            default=60.0,
+            metavar="SECONDS",
+            help="time to wait for a server that is starting (%(default)g)",
         )
         if name != "remove":
             _add_audit_log(command)
         if name == "install":
-            add("--adopt", action="store_true", help="also apply the retention policy to existing indices without a policy")
+            add(
+                "--adopt",
+                action="store_true",
+                help="also apply the retention policy to existing indices without a policy",
+            )
         if name == "remove":
-            add("--force", action="store_true", help="also remove objects that another dashboard shows")
+            add(
+                "--force",
+                action="store_true",
+                help="also remove objects that another dashboard shows",
+            )
         if name != "status":
             add("--overwrite", action="store_true", help="also objects that were changed by hand")
             add("--dry-run", action="store_true", help="only say what would be done")
-    command = commands.add_parser("export", help="print the saved objects as a file to import by hand", description=EXPORT)
+    command = commands.add_parser(
+        "export", help="print the saved objects as a file to import by hand", description=EXPORT
+    )
     _add_scope(command)
-    command = commands.add_parser("render", help="write every body that install would send into a folder", description=RENDER)
-    command.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="a new folder for the files")
+    command = commands.add_parser(
+        "render", help="write every body that install would send into a folder", description=RENDER
+    )
+    command.add_argument(
+        "--out", type=Path, required=True, metavar="FOLDER", help="a new folder for the files"
+    )
     _add_scope(command)
     _add_parts(command)
     _add_audit_log(command)
@@ -234,7 +291,11 @@ def _add_parts(command: argparse.ArgumentParser) -> None:
 
 
 def _add_audit_log(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--audit-log", action="store_true", help="also switch on OpenSearch's audit log, without the bodies of requests")
+    command.add_argument(
+        "--audit-log",
+        action="store_true",
+        help="also switch on OpenSearch's audit log, without the bodies of requests",
+    )
 
 
 def _add_scope(command: argparse.ArgumentParser) -> None:

@@ -1,7 +1,7 @@
 """One grammar for a server's address: `https://HOST[:PORT][/PATH]`, with or without `NAME:PASSWORD@` before the host.
 
-Installer and monitor hold the same file, and a test says that all are equal. No message of this module quotes an address: a
-password that is escaped badly cannot be told from the rest.
+Installer and monitor hold the same file, and a test says that all are equal. No message of this
+module quotes an address: a password that is escaped badly cannot be told from the rest.
 """
 
 from __future__ import annotations
@@ -42,33 +42,58 @@ class Address(NamedTuple):
         return f"{self.scheme}://{host}{'' if usual else f':{self.port}'}{self.path and '/'}{self.path}"
 
 
-def address(text: str, name: str = "OPENSEARCH_URL", user: str | None = None, password: str | None = None) -> Address:
+def address(
+    text: str, name: str = "OPENSEARCH_URL", user: str | None = None, password: str | None = None
+) -> Address:
     """Read an address; `user` and `password` stand for a login that the address does not hold.
 
-    `name` is what the messages call the address, such as an option or an environment variable. Blanks around the address do
-    not count. Raises `ValueError` with one sentence that quotes nothing.
+    `name` is what the messages call the address, such as an option or an environment variable.
+    Blanks around the address do not count. Raises `ValueError` with one sentence that quotes
+    nothing.
     """
     try:
         parts = urlsplit(text.strip())
         host, port = parts.hostname, parts.port
     except ValueError:  # a bracket that is not closed, a port that is no number
         raise ValueError(f"{name} must be an http(s) address: {GRAMMAR}; {ESCAPES}") from None
-    if parts.scheme not in {"http", "https"} or not host or port == 0 or any(map(str.isspace, host)):
+    if (
+        parts.scheme not in {"http", "https"}
+        or not host
+        or port == 0
+        or any(map(str.isspace, host))
+    ):
         raise ValueError(f"{name} must be an http(s) address: {GRAMMAR}")
     if "@" in f"{parts.path}{parts.query}{parts.fragment}":
         raise ValueError(f"{name} has an @ behind its host; {ESCAPES}")
     if parts.query or parts.fragment:
         raise ValueError(f"{name} must end with the path: it cannot hold a ? or a #")
     if ".aoss." in host:
-        raise ValueError(f"{name} is a collection of OpenSearch Serverless, which is not supported: use an OpenSearch domain")
-    login = _login(unquote(parts.username or ""), unquote(parts.password or ""), name, user, password)
-    return Address(parts.scheme, host, _port(parts.scheme) if port is None else port, parts.path.strip("/"), login)
+        raise ValueError(
+            f"{name} is a collection of OpenSearch Serverless, which is not supported: use an OpenSearch domain"
+        )
+    login = _login(
+        unquote(parts.username or ""), unquote(parts.password or ""), name, user, password
+    )
+    return Address(
+        parts.scheme,
+        host,
+        _port(parts.scheme) if port is None else port,
+        parts.path.strip("/"),
+        login,
+    )
 
 
-def _login(named: str, secret: str, name: str, user: str | None, password: str | None) -> Login | None:
-    """The login of the address itself, or of `user`. A part that the address lacks may come from `user` and `password`."""
+def _login(
+    named: str, secret: str, name: str, user: str | None, password: str | None
+) -> Login | None:
+    """The login of the address itself, or of `user`.
+
+    A part that the address lacks may come from `user` and `password`.
+    """
     if secret and not named:
-        raise ValueError(f"{name} has a password without a name: write NAME:PASSWORD@ before the host")
+        raise ValueError(
+            f"{name} has a password without a name: write NAME:PASSWORD@ before the host"
+        )
     if user and named and user != named:
         raise ValueError(f"{name} names one user and --user another: give one of them")
     who = named or user
@@ -76,7 +101,9 @@ def _login(named: str, secret: str, name: str, user: str | None, password: str |
         return None
     found = secret or password
     if not found:
-        raise ValueError(f"the user {who} needs a password: set the environment variable {PASSWORD}")
+        raise ValueError(
+            f"the user {who} needs a password: set the environment variable {PASSWORD}"
+        )
     return Login(who, found)
 
 

@@ -11,7 +11,10 @@ from installer.server import Server
 
 PATH: Final = f"{API}/audit"
 NAME: Final = "audit log"
-WANTED: Final[dict[str, Any]] = {"enabled": True, "audit": {"log_request_body": False}}  # a body may hold a text or a password
+WANTED: Final[dict[str, Any]] = {
+    "enabled": True,
+    "audit": {"log_request_body": False},
+}  # a body may hold a text or a password
 PATCH: Final = [
     {"op": "replace", "path": "/config/enabled", "value": True},
     {"op": "replace", "path": "/config/audit/log_request_body", "value": False},

@@ -1,11 +1,13 @@
 """The installer as a CloudFormation custom resource: an event starts it, and it answers at a presigned address.
 
-Anybody who may invoke a function may send it any event. So an event chooses only between creation, update and deletion. Addresses,
-secrets and roles come from the environment variables (`installer.settings`); the resource's properties repeat them, so that a change
-of one is an update. An event of another stack, or one that wants its answer elsewhere than at AWS, is refused without an answer.
+Anybody who may invoke a function may send it any event. So an event chooses only between creation,
+update and deletion. Addresses, secrets and roles come from the environment variables
+(`installer.settings`); the resource's properties repeat them, so that a change of one is an update.
+An event of another stack, or one that wants its answer elsewhere than at AWS, is refused without an
+answer.
 
-Attributes: `OpenSearchUrl`, for resources that must not start before template and roles are there; a link to each dashboard and
-saved search, such as `PredictionsUrl`.
+Attributes: `OpenSearchUrl`, for resources that must not start before template and roles are there;
+a link to each dashboard and saved search, such as `PredictionsUrl`.
 """
 
 from __future__ import annotations
@@ -32,13 +34,18 @@ from installer.server import UserError, anonymous
 from installer.settings import Settings
 
 FORMER: Final = NAME  # the physical id of a stack that was deployed when a domain had one
-NOTHING: Final = f"{NAME}-failed"  # of a creation that failed: its deletion must not take what was there before
+NOTHING: Final = (
+    f"{NAME}-failed"  # of a creation that failed: its deletion must not take what was there before
+)
 ANSWER_SECONDS: Final = 16.0  # kept for the answer, which is sent in any case
 WAIT_SECONDS: Final = 60.0  # for a domain that is starting
 TRIES: Final = 3
 REASON_BYTES: Final = 1000  # an answer may have 4096
 LOOPBACK: Final = {"127.0.0.1", "localhost", "::1"}
-GOING: Final = {"DELETE_IN_PROGRESS", "ROLLBACK_IN_PROGRESS"}  # of a stack that is deleted, or whose creation is undone
+GOING: Final = {
+    "DELETE_IN_PROGRESS",
+    "ROLLBACK_IN_PROGRESS",
+}  # of a stack that is deleted, or whose creation is undone
 ROLES_STAY: Final = "roles and their mapping stay, because {}: remove them with python -m installer remove --stack {}"
 
 
@@ -53,17 +60,23 @@ class Outcome(NamedTuple):
 def handler(event: dict[str, Any], context: Any) -> None:
     """Install, update or remove as a custom resource's event says, and answer it in any case.
 
-    Raises `PermissionError` for an event that is not this stack's CloudFormation's, `RuntimeError` where the answer is not taken.
+    Raises `PermissionError` for an event that is not this stack's CloudFormation's, `RuntimeError`
+    where the answer is not taken.
     """
     refuse_strangers(event, os.environ)
     left = context.get_remaining_time_in_millis() / 1000 - ANSWER_SECONDS
     done: SimpleQueue[Outcome] = SimpleQueue()
-    # In a thread of its own, since a name that does not resolve or a slow answer cannot be interrupted.
-    Thread(target=lambda: done.put(outcome(event, os.environ, time.monotonic() + left)), daemon=True).start()
+    # In a thread of its own, since a name that does not resolve or a slow answer cannot be
+    # interrupted.
+    Thread(
+        target=lambda: done.put(outcome(event, os.environ, time.monotonic() + left)), daemon=True
+    ).start()
     try:
         result = done.get(timeout=max(left, 0))
     except Empty:
-        result = _failed(event, "time ran out: see the function's log for the steps done, and deploy again")
+        result = _failed(
+            event, "time ran out: see the function's log for the steps done, and deploy again"
+        )
     print(f"{event['RequestType']} {result.status}: {result.reason}")
     _answer(event, result)
 
@@ -76,7 +89,11 @@ def refuse_strangers(event: Mapping[str, Any], environment: Mapping[str, str]) -
     try:
         address = urlsplit(str(event.get("ResponseURL")))
         host = address.hostname or ""
-        at_aws = address.scheme == "https" and (host == suffix or host.endswith(f".{suffix}")) and address.username is None
+        at_aws = (
+            address.scheme == "https"
+            and (host == suffix or host.endswith(f".{suffix}"))
+            and address.username is None
+        )
     except ValueError:
         at_aws = False
     if not at_aws:
@@ -99,7 +116,8 @@ def outcome(event: dict[str, Any], environment: Mapping[str, str], ends: float) 
         kept = install(asked)
     except (UserError, ValueError) as problem:
         return _failed(event, str(problem))
-    except Exception as problem:  # noqa: BLE001  whoever waits for an answer waits an hour without one
+    # whoever waits for an answer waits an hour without one
+    except Exception as problem:  # noqa: BLE001
         traceback.print_exc()
         return _failed(event, f"{type(problem).__name__} in the installer: see the function's log")
     reason = f"changed by hand, and kept: {', '.join(kept)}" if kept else "as it should be"
@@ -127,33 +145,51 @@ def _delete(event: Mapping[str, Any], given: Settings, status: str | None, ends:
     Template and policy stay for the indices of the prefix, without an owner. Raises `UserError`.
     """
     if status and not status.endswith("_IN_PROGRESS"):
-        return Outcome("SUCCESS", f"nothing is removed, because the stack is {status} and nothing is being deployed", {})
+        return Outcome(
+            "SUCCESS",
+            f"nothing is removed, because the stack is {status} and nothing is being deployed",
+            {},
+        )
     asked = _desired_state(event, given, 0.0, ends)
     kept = remove(replace(asked, opensearch=None))
     notes = [f"changed by hand, and kept: {', '.join(kept.by_hand)}"] if kept.by_hand else []
     notes += [f"{name}: {reason}" for name, reason in kept.reasons.items()]
     going = status in GOING
-    remove(replace(asked, dashboards=None, objects=(), roles=asked.roles if going else {}), shared=False)
+    remove(
+        replace(asked, dashboards=None, objects=(), roles=asked.roles if going else {}),
+        shared=False,
+    )
     if asked.roles and not going:
-        why = f"the stack is {status}" if status else "CloudFormation could not be asked whether the stack itself is deleted"
+        why = (
+            f"the stack is {status}"
+            if status
+            else "CloudFormation could not be asked whether the stack itself is deleted"
+        )
         notes.append(ROLES_STAY.format(why, given.stack))
     return Outcome("SUCCESS", "; ".join(notes) or "as it should be", {})
 
 
 def _links(asked: DesiredState) -> dict[str, str]:
     """An attribute for each dashboard and saved search, named after the title in its file."""
-    return {re.sub(r"\W", "", title.removesuffix(asked.scope.mark)) + "Url": link for title, link in asked.links.items()}
+    return {
+        re.sub(r"\W", "", title.removesuffix(asked.scope.mark)) + "Url": link
+        for title, link in asked.links.items()
+    }
 
 
 def _failed(event: Mapping[str, Any], reason: str) -> Outcome:
     return Outcome("SUCCESS" if event["RequestType"] == "Delete" else "FAILED", reason, {})
 
 
-def _desired_state(event: Mapping[str, Any], given: Settings, wait: float, ends: float) -> DesiredState:
+def _desired_state(
+    event: Mapping[str, Any], given: Settings, wait: float, ends: float
+) -> DesiredState:
     """The desired state from the environment variables. Raises `UserError`."""
     address = urlsplit(given.opensearch)
     if given.secret and address.scheme != "https" and address.hostname not in LOOPBACK:
-        raise UserError(f"the secret's password is not sent to {address.hostname} without encryption: give an https address")
+        raise UserError(
+            f"the secret's password is not sent to {address.hostname} without encryption: give an https address"
+        )
     user, password = _login(given.secret) if given.secret else (None, None)
     former = event.get("PhysicalResourceId") == FORMER
     return desired_state(
@@ -178,14 +214,26 @@ def _login(secret: str) -> tuple[str, str]:
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
 
     try:
-        content = json.loads(boto3.client("secretsmanager").get_secret_value(SecretId=secret)["SecretString"])
+        content = json.loads(
+            boto3.client("secretsmanager").get_secret_value(SecretId=secret)["SecretString"]
+        )
         return content["username"], content["password"]
     except (BotoCoreError, ClientError) as problem:
-        code = problem.response["Error"]["Code"] if isinstance(problem, ClientError) else type(problem).__name__
-        advice = "permit secretsmanager:GetSecretValue on it, and kms:Decrypt on a key of your own" if "Denied" in code else "check its ARN"
+        code = (
+            problem.response["Error"]["Code"]
+            if isinstance(problem, ClientError)
+            else type(problem).__name__
+        )
+        advice = (
+            "permit secretsmanager:GetSecretValue on it, and kms:Decrypt on a key of your own"
+            if "Denied" in code
+            else "check its ARN"
+        )
         raise UserError(f"the secret {secret} cannot be read ({code}): {advice}") from None
     except (ValueError, KeyError, TypeError):
-        raise UserError(f"the secret {secret} must hold a JSON object with username and password") from None
+        raise UserError(
+            f"the secret {secret} must hold a JSON object with username and password"
+        ) from None
 
 
 def _answer(event: dict[str, Any], result: Outcome) -> None:
@@ -209,7 +257,9 @@ def _answer(event: dict[str, Any], result: Outcome) -> None:
                 allow_redirects=False,
             )
         except requests.RequestException as problem:
-            told = type(problem).__name__  # its message holds the address, which lets anybody answer
+            told = type(
+                problem
+            ).__name__  # its message holds the address, which lets anybody answer
         else:
             if answer.ok:
                 return

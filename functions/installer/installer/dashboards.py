@@ -23,7 +23,9 @@ PAGES_AT_MOST: Final = 10  # a search of Kibana's reaches no further
 PAGES: Final = (("dashboard", "dashboards", ""), ("search", "discover", "Discover: "))
 
 
-def place(opensearch: Address | None, dashboards: Address | None, base_path: str | None) -> Address | None:
+def place(
+    opensearch: Address | None, dashboards: Address | None, base_path: str | None
+) -> Address | None:
     """The given address of Dashboards, or for an Amazon domain the address on the same host; None if there is neither."""
     if dashboards:
         return _below(dashboards, base_path or "")
@@ -55,7 +57,9 @@ class Dashboards:
             return
         answer = self._server.ask("GET", "/api/v1/configuration/account", also={404})
         if answer.status == 404:
-            raise UserError(f"{self._server.name} at {self._server.url} has no tenants: leave --tenant out")
+            raise UserError(
+                f"{self._server.name} at {self._server.url} has no tenants: leave --tenant out"
+            )
         found = answer.body.get("data", {}).get("tenants", {})
         if self._tenant not in found:
             raise UserError(
@@ -68,17 +72,24 @@ class Dashboards:
             return {}
         asked = [{"type": one.type, "id": one.id} for one in objects]
         found: dict[tuple[str, str], dict[str, Any]] = {}
-        for one in self._server.ask("POST", "/api/saved_objects/_bulk_get", json=asked).body["saved_objects"]:
+        for one in self._server.ask("POST", "/api/saved_objects/_bulk_get", json=asked).body[
+            "saved_objects"
+        ]:
             error = one.get("error")
             if not error:
                 found[one["type"], one["id"]] = one
             elif error.get("statusCode") != 404:
-                raise UserError(f"{self._server.name} does not show {one['type']} {one['id']} ({error.get('message')}): check its log")
+                raise UserError(
+                    f"{self._server.name} does not show {one['type']} {one['id']} ({error.get('message')}): check its log"
+                )
         return found
 
     def patterns(self) -> dict[str, dict[str, Any]]:
         """Every index pattern of the tenant by its id, with its title and its manifest."""
-        return {one["id"]: one for one in self._search(("index-pattern",), ("title", "predictionMonitor"))}
+        return {
+            one["id"]: one
+            for one in self._search(("index-pattern",), ("title", "predictionMonitor"))
+        }
 
     def referrers(self) -> list[dict[str, Any]]:
         """Every object of the tenant that can show another: its type, id, title and references."""
@@ -86,7 +97,13 @@ class Dashboards:
 
     def _search(self, types: Sequence[str], fields: Sequence[str]) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []
-        asked = urlencode([("per_page", PAGE), *(("type", one) for one in types), *(("fields", one) for one in fields)])
+        asked = urlencode(
+            [
+                ("per_page", PAGE),
+                *(("type", one) for one in types),
+                *(("fields", one) for one in fields),
+            ]
+        )
         for page in range(1, PAGES_AT_MOST + 1):
             answer = self._server.ask("GET", f"/api/saved_objects/_find?{asked}&page={page}").body
             found += answer.get("saved_objects", [])
@@ -129,17 +146,24 @@ class Dashboards:
         return {title: self._server.url + page for title, page in self._pages(objects)}
 
     def short_links(self, objects: Sequence[SavedObject]) -> dict[str, str]:
-        """Short links to the same pages, from a server that makes short links. A page always has the same short link."""
+        """Short links to the same pages, from a server that makes short links.
+
+        A page always has the same short link.
+        """
         made: dict[str, str] = {}
         for title, page in self._pages(objects):
-            answer = self._server.ask("POST", "/api/shorten_url", also={400, 403, 404, 405}, json={"url": page})
+            answer = self._server.ask(
+                "POST", "/api/shorten_url", also={400, 403, 404, 405}, json={"url": page}
+            )
             if answer.status == 200:
                 made[title] = f"{self._server.url}/goto/{answer.body['urlId']}"
         return made
 
     def _pages(self, objects: Sequence[SavedObject]) -> list[tuple[str, str]]:
         """Titles, and addresses below the base path: dashboards first."""
-        tenant = "" if self._tenant == GLOBAL else "?" + urlencode({"security_tenant": self._tenant})
+        tenant = (
+            "" if self._tenant == GLOBAL else "?" + urlencode({"security_tenant": self._tenant})
+        )
         return [
             (prefix + one.attributes["title"], f"/app/{app}{tenant}#/view/{one.id}?{STATE}")
             for kind, app, prefix in PAGES
@@ -161,7 +185,10 @@ class Dashboards:
 
 def _errors(answer: Answer) -> str:
     errors: list[Mapping[str, Any]] = answer.body.get("errors", [])
-    return ", ".join(f"{one['type']} {one['id']} ({one['error']['type']}{_missing(one['error'])})" for one in errors)
+    return ", ".join(
+        f"{one['type']} {one['id']} ({one['error']['type']}{_missing(one['error'])})"
+        for one in errors
+    )
 
 
 def _missing(error: Mapping[str, Any]) -> str:

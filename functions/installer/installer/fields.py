@@ -10,7 +10,12 @@ KINDS: Final = {
     "text": "string", "keyword": "string", "date": "date", "boolean": "boolean",
     "byte": "number", "integer": "number", "long": "number", "float": "number", "double": "number",
 }  # fmt: skip
-META: Final = {"_id": ("_id", True), "_index": ("_index", True), "_score": (None, False), "_source": ("_source", False)}
+META: Final = {
+    "_id": ("_id", True),
+    "_index": ("_index", True),
+    "_score": (None, False),
+    "_source": ("_source", False),
+}
 
 
 def fields(template: dict[str, Any]) -> list[dict[str, Any]]:
@@ -26,7 +31,10 @@ def _entries(properties: dict[str, Any], path: str = "") -> Iterator[dict[str, A
             continue
         yield _entry(path + name, mapping["type"])
         for part, kind in mapping.get("fields", {}).items():
-            yield {**_entry(f"{path}{name}.{part}", kind["type"]), "subType": {"multi": {"parent": path + name}}}
+            yield {
+                **_entry(f"{path}{name}.{part}", kind["type"]),
+                "subType": {"multi": {"parent": path + name}},
+            }
 
 
 def _entry(name: str, kind: str) -> dict[str, Any]:

@@ -5,4 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-FOLDER: Final = next(folder for above in Path(__file__).parents if (folder := above / "kibana").is_dir())
+FOLDER: Final = next(
+    folder for above in Path(__file__).parents if (folder := above / "kibana").is_dir()
+)

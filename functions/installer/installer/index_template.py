@@ -15,7 +15,9 @@ from installer.server import Server, UserError, reason
 PATH: Final = "/_index_template"
 FILE: Final = files.FOLDER / "index_template.json"
 REPLICAS: Final = "index.auto_expand_replicas"
-SETTINGS: Final = "/_cluster/settings?include_defaults=true&filter_path=*.cluster.routing.allocation.awareness"
+SETTINGS: Final = (
+    "/_cluster/settings?include_defaults=true&filter_path=*.cluster.routing.allocation.awareness"
+)
 BALANCE: Final = "cluster.routing.allocation.awareness.balance"
 ZONES: Final = re.compile(r"cluster\.routing\.allocation\.awareness\.force\..+\.values")
 REFUSED: Final = re.compile(r"multiple of total awareness attributes \[(\d+)\]")
@@ -75,7 +77,9 @@ def plan(server: Server, scope: Scope, templates: Templates, left: str = "") -> 
     copies = _copies(server, found)
     owned_by = scope.stack or held or ""
     wanted = rendered(scope, owned_by, copies)
-    same = found is not None and _comparable({key: found.get(key) for key in wanted}) == _comparable(wanted)
+    same = found is not None and _comparable(
+        {key: found.get(key) for key in wanted}
+    ) == _comparable(wanted)
     state = found_as(found, right=same)
     remarks = [
         f"{scope.stack} owns it from now on" if scope.stack and held != scope.stack else "",
@@ -92,21 +96,30 @@ def plan(server: Server, scope: Scope, templates: Templates, left: str = "") -> 
 
 
 def release(server: Server, scope: Scope, templates: Templates) -> None:
-    """Leave the template to the next stack of the prefix: it stays as it is, without an owner. Raises `UserError`."""
+    """Leave the template to the next stack of the prefix: it stays as it is, without an owner.
+
+    Raises `UserError`.
+    """
     found = templates[scope.shared]
     meta = {key: value for key, value in found["_meta"].items() if key != "stack"}
     server.ask("PUT", f"{PATH}/{scope.shared}", json={**found, "_meta": meta})
 
 
 def _put(server: Server, scope: Scope, owner: str, copies: int | None) -> None:
-    """Put the template. A domain that counts copies, and does not let its settings be read, says in its refusal how many it counts."""
+    """Put the template.
+
+    A domain that counts copies, and does not let its settings be read, says in its refusal how many
+    it counts.
+    """
     path = f"{PATH}/{scope.shared}"
     answer = server.ask("PUT", path, also={400}, json=rendered(scope, owner, copies))
     if answer.status != 400:
         return
     counted = REFUSED.search(str(answer.body))
     if counted is None:
-        raise UserError(f"{server.name} at {server.url} refuses the index template ({reason(answer.body)}): check its version and its log")
+        raise UserError(
+            f"{server.name} at {server.url} refuses the index template ({reason(answer.body)}): check its version and its log"
+        )
     server.ask("PUT", path, json=rendered(scope, owner, int(counted[1])))
 
 
@@ -119,7 +132,11 @@ def _copies(server: Server, found: Mapping[str, Any] | None) -> int | None:
     if answer.status != 200:
         inner = (found or {}).get("template") or {}
         there = dict(_flat(inner.get("settings", {}))).get(REPLICAS, "")
-        return int(there.removeprefix("0-")) + 1 if re.fullmatch(r"0-\d+", there) and there != "0-1" else None
+        return (
+            int(there.removeprefix("0-")) + 1
+            if re.fullmatch(r"0-\d+", there) and there != "0-1"
+            else None
+        )
     settings: dict[str, str] = {}
     for kind in ("defaults", "persistent", "transient"):
         settings |= _flat(answer.body.get(kind, {}))
@@ -141,5 +158,7 @@ def _flat(settings: Mapping[str, Any], path: str = "") -> list[tuple[str, str]]:
         if isinstance(value, dict):
             found += _flat(value, f"{path}{name}.")
         else:
-            found.append((path + name, str(value).lower() if isinstance(value, bool) else str(value)))
+            found.append(
+                (path + name, str(value).lower() if isinstance(value, bool) else str(value))
+            )
     return found

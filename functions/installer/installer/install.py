@@ -18,7 +18,11 @@ from installer.scope import Scope
 from installer.server import PeopleOnly, Server, UserError, server_address, sign_in
 from installer.stamp import ATTRIBUTE, Manifest, digest, manifest, merged, state
 
-WORDS: Final = {State.MISSING: "installed", State.DIFFERENT: "replaced", State.BY_HAND: "replaced, though changed by hand"}
+WORDS: Final = {
+    State.MISSING: "installed",
+    State.DIFFERENT: "replaced",
+    State.BY_HAND: "replaced, though changed by hand",
+}
 DEFAULT_INDEX: Final = "default index pattern"
 OWNERLESS: Final = "kept for the prefix"
 
@@ -29,9 +33,10 @@ type Say = Callable[[str], None]
 class DesiredState:
     """The desired state. A half without its server is left out, and so is retention without `keep`.
 
-    `objects` are rendered for `scope`. `groups` are the log groups that the stack names. `stacks` are the manifests of all stacks in the
-    tenant that have the prefix, by name. `links` lead to dashboards and searches, by title. `deployed` is true if the stack has installed
-    before. With `audit_log`, OpenSearch's audit log is switched on.
+    `objects` are rendered for `scope`. `groups` are the log groups that the stack names. `stacks`
+    are the manifests of all stacks in the tenant that have the prefix, by name. `links` lead to
+    dashboards and searches, by title. `deployed` is true if the stack has installed before. With
+    `audit_log`, OpenSearch's audit log is switched on.
     """
 
     objects: Sequence[SavedObject]
@@ -75,15 +80,20 @@ def desired_state(
     ends: float = math.inf,
     say: Say = print,
 ) -> DesiredState:
-    """The desired state, from addresses, which may hold a login. `region` is for a host that must be signed for without Amazon's name.
+    """The desired state, from addresses, which may hold a login.
 
-    `scope.former` permits the former names; Dashboards says whether the stack has them. Raises `UserError` for addresses that cannot be
-    used, and if Dashboards does not answer. A Dashboards that only people may sign in to is left out, with a message.
+    `region` is for a host that must be signed for without Amazon's name.
+
+    `scope.former` permits the former names; Dashboards says whether the stack has them. Raises
+    `UserError` for addresses that cannot be used, and if Dashboards does not answer. A Dashboards
+    that only people may sign in to is left out, with a message.
     """
     first = server_address(opensearch, "--opensearch", user, password) if opensearch else None
     second = server_address(dashboards, "--dashboards", user, password) if dashboards else None
     where = None if without_dashboards else place(first, second, base_path)
-    login = next((one.login for one in (first, second) if one and one.login), None)  # of one address, for both
+    login = next(
+        (one.login for one in (first, second) if one and one.login), None
+    )  # of one address, for both
 
     def server(name: str, at: Address, extra: Mapping[str, str] | None = None) -> Server:
         auth = sign_in(at._replace(login=at.login or login), region)
@@ -118,10 +128,15 @@ def desired_state(
     )
 
 
-def install(asked: DesiredState, *, overwrite: bool = False, dry_run: bool = False, say: Say = print) -> list[str]:
-    """Install missing or changed parts. Returns the names of those kept because of changes by hand; none with `overwrite`.
+def install(
+    asked: DesiredState, *, overwrite: bool = False, dry_run: bool = False, say: Say = print
+) -> list[str]:
+    """Install missing or changed parts.
 
-    Nothing is written before every server has answered. Raises `UserError`, after reporting which parts are installed.
+    Returns the names of those kept because of changes by hand; none with `overwrite`.
+
+    Nothing is written before every server has answered. Raises `UserError`, after reporting which
+    parts are installed.
     """
     kept: list[str] = []
     right = 0
@@ -150,7 +165,10 @@ def export(objects: Sequence[SavedObject], scope: Scope, groups: Sequence[str] =
     shown = rendered(objects, scope)
     digests = {one.name: digest(one) for one in shown if one.type != "index-pattern"}
     attribute = {ATTRIBUTE: Manifest(scope.stack, groups, digests).attribute()}
-    return ndjson(replace(one, attributes=one.attributes | attribute) if one.type == "index-pattern" else one for one in shown)
+    return ndjson(
+        replace(one, attributes=one.attributes | attribute) if one.type == "index-pattern" else one
+        for one in shown
+    )
 
 
 def status(asked: DesiredState, *, say: Say = print) -> bool:
@@ -172,17 +190,28 @@ def remove(
 ) -> Kept:
     """Remove our parts; never an index or a document. Raises `UserError`.
 
-    Objects changed by hand stay unless `overwrite`, and objects that somebody else's dashboard shows unless `force`. The prefix's parts
-    stay if another stack uses it, or without `shared`; they then have no owner until another stack installs.
+    Objects changed by hand stay unless `overwrite`, and objects that somebody else's dashboard
+    shows unless `force`. The prefix's parts stay if another stack uses it, or without `shared`;
+    they then have no owner until another stack installs.
     """
     steps = plan(asked)
     parts = [part for step in steps for part in step.parts]
-    wanted = {name for step in steps for name in _chosen(step, {State.INSTALLED, State.DIFFERENT}, overwrite=overwrite)}
-    by_hand = [part.name for part in parts if part.state is State.BY_HAND and part.name not in wanted]
+    wanted = {
+        name
+        for step in steps
+        for name in _chosen(step, {State.INSTALLED, State.DIFFERENT}, overwrite=overwrite)
+    }
+    by_hand = [
+        part.name for part in parts if part.state is State.BY_HAND and part.name not in wanted
+    ]
     reasons = _of_the_prefix(asked, shared=shared) | ({} if force else _shown(asked))
     reasons = {name: reason for name, reason in reasons.items() if name in wanted}
     needed = _needed(parts, {*by_hand, *reasons})
-    reasons |= {name: "kept for the objects that refer to it" for name in needed if name in wanted and name not in reasons}
+    reasons |= {
+        name: "kept for the objects that refer to it"
+        for name in needed
+        if name in wanted and name not in reasons
+    }
     pattern = index_pattern(asked.objects)
     if pattern and pattern.name in {*by_hand, *reasons} and DEFAULT_INDEX in wanted:
         reasons[DEFAULT_INDEX] = "left alone, because the index pattern stays"
@@ -193,14 +222,19 @@ def remove(
                 step.remove(going)
         for part in step.parts:
             removed = "would be removed" if dry_run else "removed"
-            say(f"{part.name}: {removed if part.name in going else reasons.get(part.name) or _kept(part)}")
+            say(
+                f"{part.name}: {removed if part.name in going else reasons.get(part.name) or _kept(part)}"
+            )
     if not dry_run and any(reason.startswith(OWNERLESS) for reason in reasons.values()):
         _release(asked, say)
     return Kept(by_hand, reasons)
 
 
 def plan(asked: DesiredState, left: str = "") -> list[Step]:
-    """All steps, each after those that it needs; `left` is the reason to leave template and policy as they are. Raises `UserError`."""
+    """All steps, each after those that it needs; `left` is the reason to leave template and policy as they are.
+
+    Raises `UserError`.
+    """
     steps: list[Step] = []
     if asked.opensearch:
         templates = index_template.installed(asked.opensearch)
@@ -208,25 +242,35 @@ def plan(asked: DesiredState, left: str = "") -> list[Step]:
         if owner and owner != asked.scope.stack:
             left = f"the stack {owner} owns it"
         steps += [index_template.plan(asked.opensearch, asked.scope, templates, left)]
-        steps += [retention.plan(asked.opensearch, asked.scope, asked.keep, left)] if asked.keep else []
+        steps += (
+            [retention.plan(asked.opensearch, asked.scope, asked.keep, left)] if asked.keep else []
+        )
         steps += security.plan(asked.opensearch, asked.scope, asked.roles)
         steps += [audit.plan(asked.opensearch)] if asked.audit_log else []
     if asked.dashboards:
-        steps += [_objects(asked.dashboards, asked), _default_index(asked.dashboards, asked.objects)]
+        steps += [
+            _objects(asked.dashboards, asked),
+            _default_index(asked.dashboards, asked.objects),
+        ]
     return steps
 
 
-def _installed(dashboards: Dashboards, objects: Sequence[SavedObject], scope: Scope) -> tuple[Scope, Mapping[str, Manifest]]:
+def _installed(
+    dashboards: Dashboards, objects: Sequence[SavedObject], scope: Scope
+) -> tuple[Scope, Mapping[str, Manifest]]:
     """The scope with the names that the stack has, and the stacks of its prefix that are installed.
 
-    The former names belong to the stack that their index pattern names. If it names no stack, they belong to a stack that was deployed
-    before stacks had names, or to an installation without a stack.
+    The former names belong to the stack that their index pattern names. If it names no stack, they
+    belong to a stack that was deployed before stacks had names, or to an installation without a
+    stack.
     """
     patterns = dashboards.patterns()
     ours = index_pattern(objects)
     holder = manifest(patterns[ours.id]).stack if ours and ours.id in patterns else ""
     if holder and not scope.stack:
-        raise UserError(f"dashboards and roles of the former names belong to the stack {holder} here: give --stack {holder}, or your own")
+        raise UserError(
+            f"dashboards and roles of the former names belong to the stack {holder} here: give --stack {holder}, or your own"
+        )
     former = not scope.stack or holder == scope.stack or (scope.former and not holder)
     stacks = {
         found.stack: found
@@ -237,21 +281,27 @@ def _installed(dashboards: Dashboards, objects: Sequence[SavedObject], scope: Sc
 
 
 def _checked(asked: DesiredState, say: Say) -> str:
-    """Check that the prefix differs from others, and find other writers below it. Returns the reason to leave template and retention alone.
+    """Check that the prefix differs from others, and find other writers below it.
 
-    Raises `UserError` for a first installation beside documents of somebody else: nothing is written then.
+    Returns the reason to leave template and retention alone.
+
+    Raises `UserError` for a first installation beside documents of somebody else: nothing is
+    written then.
     """
     if not asked.opensearch:
         return ""
     templates = index_template.installed(asked.opensearch)
     index_template.ensure_apart(asked.scope, templates)
     first = not asked.deployed and (
-        asked.scope.shared not in templates or (bool(asked.scope.stack) and asked.scope.stack not in asked.stacks)
+        asked.scope.shared not in templates
+        or (bool(asked.scope.stack) and asked.scope.stack not in asked.stacks)
     )
     if not (first or asked.scope.stack):
         return ""
     groups = {*asked.groups, *(group for one in asked.stacks.values() for group in one.groups)}
-    foreign = neighbours.foreign_groups(asked.opensearch, asked.scope, {*asked.stacks, asked.scope.stack}, sorted(groups))
+    foreign = neighbours.foreign_groups(
+        asked.opensearch, asked.scope, {*asked.stacks, asked.scope.stack}, sorted(groups)
+    )
     if not foreign:
         return ""
     sentence = neighbours.sentence(asked.scope, foreign)
@@ -266,8 +316,12 @@ def _of_the_prefix(asked: DesiredState, *, shared: bool) -> dict[str, str]:
     others = [name for name in asked.stacks if name != asked.scope.stack]
     if shared and not others:
         return {}
-    reason = f"{OWNERLESS}, without an owner" + (f", and for {', '.join(sorted(others))}" if others else "")
-    return {f"{kind} {asked.scope.shared}": reason for kind in ("index template", "retention policy")} | {retention.INDICES: OWNERLESS}
+    reason = f"{OWNERLESS}, without an owner" + (
+        f", and for {', '.join(sorted(others))}" if others else ""
+    )
+    return {
+        f"{kind} {asked.scope.shared}": reason for kind in ("index template", "retention policy")
+    } | {retention.INDICES: OWNERLESS}
 
 
 def _release(asked: DesiredState, say: Say) -> None:
@@ -275,7 +329,9 @@ def _release(asked: DesiredState, say: Say) -> None:
         templates = index_template.installed(asked.opensearch)
         if index_template.owner(templates, asked.scope) == asked.scope.stack:
             index_template.release(asked.opensearch, asked.scope, templates)
-            say(f"index template {asked.scope.shared}: {asked.scope.stack} no longer owns it; the next stack that installs does")
+            say(
+                f"index template {asked.scope.shared}: {asked.scope.stack} no longer owns it; the next stack that installs does"
+            )
 
 
 def _shown(asked: DesiredState) -> dict[str, str]:
@@ -289,7 +345,9 @@ def _shown(asked: DesiredState) -> dict[str, str]:
             for each in one.get("references", []):
                 if (each["type"], each["id"]) in ours:
                     title = one["attributes"].get("title", one["id"])
-                    reasons[f"{each['type']} {each['id']}"] = f"kept, because the {one['type']} {title!r} shows it"
+                    reasons[f"{each['type']} {each['id']}"] = (
+                        f"kept, because the {one['type']} {title!r} shows it"
+                    )
     return reasons
 
 
@@ -303,12 +361,30 @@ def _objects(dashboards: Dashboards, asked: DesiredState) -> Step:
     groups = list(asked.groups) or list(known.groups)
 
     def put(names: Collection[str]) -> None:
-        digests = {**known.digests, **{name: digest(one) for name, one in named.items() if name in names and one is not pattern}}
+        digests = {
+            **known.digests,
+            **{
+                name: digest(one)
+                for name, one in named.items()
+                if name in names and one is not pattern
+            },
+        }
         attribute = {ATTRIBUTE: Manifest(asked.scope.stack, groups, digests).attribute()}
-        sent = [merged(one, there.get((one.type, one.id))) for name, one in named.items() if name in names]
+        sent = [
+            merged(one, there.get((one.type, one.id)))
+            for name, one in named.items()
+            if name in names
+        ]
         if pattern and theirs and pattern.name not in names:
             sent = [replace(pattern, attributes=unpacked(theirs["attributes"])), *sent]
-        dashboards.put([replace(one, attributes=one.attributes | attribute) if one.type == "index-pattern" else one for one in sent])
+        dashboards.put(
+            [
+                replace(one, attributes=one.attributes | attribute)
+                if one.type == "index-pattern"
+                else one
+                for one in sent
+            ]
+        )
 
     def delete(names: Collection[str]) -> None:
         for name, one in reversed(named.items()):
@@ -321,7 +397,12 @@ def _objects(dashboards: Dashboards, asked: DesiredState) -> Step:
         return State.DIFFERENT if one is pattern and how is State.INSTALLED and not told else how
 
     parts = [
-        Part(name, found(name, one), needs=tuple(f"{each['type']} {each['id']}" for each in one.references)) for name, one in named.items()
+        Part(
+            name,
+            found(name, one),
+            needs=tuple(f"{each['type']} {each['id']}" for each in one.references),
+        )
+        for name, one in named.items()
     ]
     return Step(parts, put, delete)
 
@@ -332,12 +413,22 @@ def _default_index(dashboards: Dashboards, objects: Sequence[SavedObject]) -> St
     pattern = index_pattern(objects)
     ours = pattern.id if pattern else None
     found = State.INSTALLED if chosen == ours else State.LEFT if chosen else State.MISSING
-    part = Part(DEFAULT_INDEX, found, f"{chosen}, chosen by somebody" if found is State.LEFT else str(ours))
-    return Step([part], lambda _: dashboards.set_default_index(ours), lambda _: dashboards.set_default_index(None))
+    part = Part(
+        DEFAULT_INDEX, found, f"{chosen}, chosen by somebody" if found is State.LEFT else str(ours)
+    )
+    return Step(
+        [part],
+        lambda _: dashboards.set_default_index(ours),
+        lambda _: dashboards.set_default_index(None),
+    )
 
 
 def _chosen(step: Step, states: Collection[State], *, overwrite: bool) -> set[str]:
-    return {part.name for part in step.parts if part.state in states or (overwrite and part.state is State.BY_HAND)}
+    return {
+        part.name
+        for part in step.parts
+        if part.state in states or (overwrite and part.state is State.BY_HAND)
+    }
 
 
 def _needed(parts: Sequence[Part], names: Collection[str]) -> set[str]:
@@ -347,7 +438,9 @@ def _needed(parts: Sequence[Part], names: Collection[str]) -> set[str]:
 
 
 def _by_hand(step: Step, wanted: Collection[str]) -> list[str]:
-    return [part.name for part in step.parts if part.state is State.BY_HAND and part.name not in wanted]
+    return [
+        part.name for part in step.parts if part.state is State.BY_HAND and part.name not in wanted
+    ]
 
 
 def _kept(part: Part) -> str:

@@ -13,11 +13,13 @@ NAMED: Final = 5  # groups in a sentence
 UNKNOWN: Final = "a group without a name"
 
 
-def foreign_groups(server: Server, scope: Scope, stacks: Collection[str], groups: Collection[str]) -> list[str]:
+def foreign_groups(
+    server: Server, scope: Scope, stacks: Collection[str], groups: Collection[str]
+) -> list[str]:
     """Log groups of documents of the last `DAYS` days with neither the `@stack` of one of `stacks` nor one of `groups`.
 
-    The list ends after `NAMED` groups. Each search finds one group more: an aggregation would find all at once, but fails where somebody
-    else's index maps the field as text. Raises `UserError`.
+    The list ends after `NAMED` groups. Each search finds one group more: an aggregation would find
+    all at once, but fails where somebody else's index maps the field as text. Raises `UserError`.
     """
     found: list[str] = []
     while len(found) < NAMED:

@@ -14,8 +14,21 @@ from installer.index_template import index_template
 from installer.scope import Scope
 
 FOLDER: Final = files.FOLDER / "saved"
-TYPES: Final = ("index-pattern", "search", "visualization", "dashboard")  # in the order in which one refers to another
-STRINGS: Final = ("visState", "uiStateJSON", "searchSourceJSON", "panelsJSON", "optionsJSON", "fields", "fieldFormatMap")
+TYPES: Final = (
+    "index-pattern",
+    "search",
+    "visualization",
+    "dashboard",
+)  # in the order in which one refers to another
+STRINGS: Final = (
+    "visState",
+    "uiStateJSON",
+    "searchSourceJSON",
+    "panelsJSON",
+    "optionsJSON",
+    "fields",
+    "fieldFormatMap",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +66,15 @@ def saved_objects(folder: Path = FOLDER) -> list[SavedObject]:
             attributes = content["attributes"]
             if kind == "index-pattern":
                 attributes = {**attributes, "fields": fields(index_template())}
-            found.append(SavedObject(kind, path.stem, attributes, content.get("references", []), content["migrationVersion"]))
+            found.append(
+                SavedObject(
+                    kind,
+                    path.stem,
+                    attributes,
+                    content.get("references", []),
+                    content["migrationVersion"],
+                )
+            )
     return found
 
 
@@ -76,7 +97,9 @@ def _rendered(one: SavedObject, scope: Scope) -> SavedObject:
         title = one.attributes["title"]
         attributes = {**one.attributes, "title": scope.pattern if title == "cwl-*" else title}
     else:
-        attributes = _of_stack({**one.attributes, "title": one.attributes["title"] + scope.mark}, scope.stack)
+        attributes = _of_stack(
+            {**one.attributes, "title": one.attributes["title"] + scope.mark}, scope.stack
+        )
         if "visState" in attributes:
             attributes["visState"] = {**attributes["visState"], "title": attributes["title"]}
     return replace(one, id=scope.own(one.id), attributes=attributes, references=references)
@@ -89,8 +112,14 @@ def _of_stack(attributes: dict[str, Any], stack: str) -> dict[str, Any]:
     text = source.get("query", {}).get("query")
     if not (stack and text):
         return attributes
-    query = {**source["query"], "query": f'{text} AND (@stack:"{stack}" OR (*:* AND NOT _exists_:@stack))'}
-    return {**attributes, "kibanaSavedObjectMeta": {**meta, "searchSourceJSON": {**source, "query": query}}}
+    query = {
+        **source["query"],
+        "query": f'{text} AND (@stack:"{stack}" OR (*:* AND NOT _exists_:@stack))',
+    }
+    return {
+        **attributes,
+        "kibanaSavedObjectMeta": {**meta, "searchSourceJSON": {**source, "query": query}},
+    }
 
 
 def packed(attributes: dict[str, Any]) -> dict[str, Any]:
@@ -108,7 +137,11 @@ def packed(attributes: dict[str, Any]) -> dict[str, Any]:
 def unpacked(attributes: dict[str, Any]) -> dict[str, Any]:
     """The opposite of `packed`. Raises `ValueError` for invalid JSON."""
     return {
-        name: json.loads(value) if name in STRINGS and isinstance(value, str) else unpacked(value) if isinstance(value, dict) else value
+        name: json.loads(value)
+        if name in STRINGS and isinstance(value, str)
+        else unpacked(value)
+        if isinstance(value, dict)
+        else value
         for name, value in attributes.items()
     }
 

@@ -33,23 +33,34 @@ Row = tuple[Any, ...]
 def request(panel: SavedObject, objects: Iterable[SavedObject], span: Span) -> dict[str, Any]:
     """The body of a panel's search over a span of time, as Kibana sends it to the panel's index pattern.
 
-    `panel` is a visualization or a saved search; `objects` hold those that it refers to. Raises `ValueError` for an aggregation
-    that is not known here.
+    `panel` is a visualization or a saved search; `objects` hold those that it refers to. Raises
+    `ValueError` for an aggregation that is not known here.
     """
     *_, pattern = lineage = list(_lineage(panel, {(one.type, one.id): one for one in objects}))
-    queries = [one.attributes["kibanaSavedObjectMeta"]["searchSourceJSON"]["query"]["query"] for one in lineage[:-1]]
+    queries = [
+        one.attributes["kibanaSavedObjectMeta"]["searchSourceJSON"]["query"]["query"]
+        for one in lineage[:-1]
+    ]
     start, end = (moment.isoformat() for moment in span)
     body = {
         "track_total_hits": True,
         "query": {
             "bool": {
-                "must": [{"query_string": {"query": query, "analyze_wildcard": True}} for query in queries],
-                "filter": [{"range": {pattern.attributes["timeFieldName"]: {"gte": start, "lte": end}}}],
+                "must": [
+                    {"query_string": {"query": query, "analyze_wildcard": True}}
+                    for query in queries
+                ],
+                "filter": [
+                    {"range": {pattern.attributes["timeFieldName"]: {"gte": start, "lte": end}}}
+                ],
             }
         },
     }
     if panel.type == "search":
-        sort = [{field: {"order": order, "unmapped_type": "boolean"}} for field, order in panel.attributes["sort"]]
+        sort = [
+            {field: {"order": order, "unmapped_type": "boolean"}}
+            for field, order in panel.attributes["sort"]
+        ]
         return {**body, "size": PAGE, "sort": sort}
     return {**body, "size": 0, "aggs": _nested(panel, interval(span))}
 
@@ -62,16 +73,26 @@ def rows(panel: SavedObject, answer: dict[str, Any]) -> list[Row]:
     if "aggregations" not in answer:  # no index yet
         return []
     buckets, metrics = _aggregations(panel)
-    return list(_rows(buckets, metrics, {"doc_count": answer["hits"]["total"]["value"], **answer["aggregations"]}))
+    return list(
+        _rows(
+            buckets,
+            metrics,
+            {"doc_count": answer["hits"]["total"]["value"], **answer["aggregations"]},
+        )
+    )
 
 
 def interval(span: Span) -> timedelta:
     """The length of a bar of a date histogram: Kibana's choice for `auto`, but at most a day."""
     start, end = span
-    return next((each for bound, each in INTERVALS if bound > (end - start) / BARS), timedelta(days=1))
+    return next(
+        (each for bound, each in INTERVALS if bound > (end - start) / BARS), timedelta(days=1)
+    )
 
 
-def _lineage(panel: SavedObject, objects: dict[tuple[str, str], SavedObject]) -> Iterator[SavedObject]:
+def _lineage(
+    panel: SavedObject, objects: dict[tuple[str, str], SavedObject]
+) -> Iterator[SavedObject]:
     """The panel, the saved search it is based on, and the index pattern of the last of them."""
     yield panel
     if panel.type != "index-pattern":
@@ -84,12 +105,16 @@ def _lineage(panel: SavedObject, objects: dict[tuple[str, str], SavedObject]) ->
 def _aggregations(panel: SavedObject) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Buckets and metrics, each in their order."""
     enabled = [one for one in panel.attributes["visState"]["aggs"] if one["enabled"]]
-    return [one for one in enabled if one["schema"] != "metric"], [one for one in enabled if one["schema"] == "metric"]
+    return [one for one in enabled if one["schema"] != "metric"], [
+        one for one in enabled if one["schema"] == "metric"
+    ]
 
 
 def _nested(panel: SavedObject, bar: timedelta) -> dict[str, Any]:
     buckets, metrics = _aggregations(panel)
-    counts = {one["id"] for one in metrics if one["type"] == "count"}  # every bucket has its count unasked
+    counts = {
+        one["id"] for one in metrics if one["type"] == "count"
+    }  # every bucket has its count unasked
     aggs = {one["id"]: _metric(one) for one in metrics if one["id"] not in counts}
     for one in reversed(buckets):
         aggs = {one["id"]: {**_bucket(one, bar, counts), **({"aggs": aggs} if aggs else {})}}
@@ -100,7 +125,13 @@ def _metric(aggregation: dict[str, Any]) -> dict[str, Any]:
     params = aggregation["params"]
     match aggregation["type"]:
         case "percentiles":
-            return {"percentiles": {"field": params["field"], "percents": params["percents"], "keyed": False}}
+            return {
+                "percentiles": {
+                    "field": params["field"],
+                    "percents": params["percents"],
+                    "keyed": False,
+                }
+            }
         case "avg" | "cardinality" as kind:
             return {kind: {"field": params["field"]}}
         case kind:
@@ -112,13 +143,24 @@ def _bucket(aggregation: dict[str, Any], bar: timedelta, counts: set[str]) -> di
     asked: dict[str, Any] = {"field": params["field"]}
     match aggregation["type"]:
         case "date_histogram":
-            asked |= {"fixed_interval": f"{bar // timedelta(seconds=1)}s", "min_doc_count": params["min_doc_count"]}
+            asked |= {
+                "fixed_interval": f"{bar // timedelta(seconds=1)}s",
+                "min_doc_count": params["min_doc_count"],
+            }
         case "histogram":
-            asked |= {"interval": params["interval"], "min_doc_count": 0 if params["min_doc_count"] else 1}
+            asked |= {
+                "interval": params["interval"],
+                "min_doc_count": 0 if params["min_doc_count"] else 1,
+            }
             if params["has_extended_bounds"]:
                 asked["extended_bounds"] = params["extended_bounds"]
         case "terms":
-            asked |= {"size": params["size"], "order": {"_count" if params["orderBy"] in counts else params["orderBy"]: params["order"]}}
+            asked |= {
+                "size": params["size"],
+                "order": {
+                    "_count" if params["orderBy"] in counts else params["orderBy"]: params["order"]
+                },
+            }
             if params.get("missingBucket"):
                 asked["missing"] = MISSING
         case kind:
@@ -126,7 +168,12 @@ def _bucket(aggregation: dict[str, Any], bar: timedelta, counts: set[str]) -> di
     return {aggregation["type"]: asked}
 
 
-def _rows(buckets: list[dict[str, Any]], metrics: list[dict[str, Any]], found: dict[str, Any], keys: Row = ()) -> Iterator[Row]:
+def _rows(
+    buckets: list[dict[str, Any]],
+    metrics: list[dict[str, Any]],
+    found: dict[str, Any],
+    keys: Row = (),
+) -> Iterator[Row]:
     if not buckets:
         yield (*keys, *(value for one in metrics for value in _values(one, found)))
         return

@@ -35,7 +35,8 @@ class Part:
 class Step:
     """Parts that are installed or removed together.
 
-    `install` and `remove` take the names of the chosen parts, and raise `UserError`. `before` is said before anything is done.
+    `install` and `remove` take the names of the chosen parts, and raise `UserError`. `before` is
+    said before anything is done.
     """
 
     parts: list[Part]
@@ -56,7 +57,13 @@ def found_as(found: object, *, right: bool) -> State:
 def contains(found: Any, wanted: Any) -> bool:
     """Whether `found` equals `wanted`, apart from members that a server adds to objects."""
     if isinstance(wanted, dict):
-        return isinstance(found, dict) and all(name in found and contains(found[name], value) for name, value in wanted.items())
+        return isinstance(found, dict) and all(
+            name in found and contains(found[name], value) for name, value in wanted.items()
+        )
     if isinstance(wanted, list):
-        return isinstance(found, list) and len(found) == len(wanted) and all(map(contains, found, wanted))
+        return (
+            isinstance(found, list)
+            and len(found) == len(wanted)
+            and all(map(contains, found, wanted))
+        )
     return bool(found == wanted)

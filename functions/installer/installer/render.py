@@ -35,26 +35,59 @@ def requests(
     groups: Sequence[str],
     audit_log: bool,
 ) -> Iterator[Request]:
-    """The requests of a first installation into a domain without Standby. `days` None: no retention. `roles` are ARNs by kind."""
-    yield _json("PUT", f"{index_template.PATH}/{scope.shared}", "index-template", index_template.rendered(scope, scope.stack))
+    """The requests of a first installation into a domain without Standby.
+
+    `days` None: no retention. `roles` are ARNs by kind.
+    """
+    yield _json(
+        "PUT",
+        f"{index_template.PATH}/{scope.shared}",
+        "index-template",
+        index_template.rendered(scope, scope.stack),
+    )
     if days:
-        yield _json("PUT", f"{retention.ISM[0]}/policies/{scope.shared}", "retention-policy", retention.policy(f"{days}d", scope))
+        yield _json(
+            "PUT",
+            f"{retention.ISM[0]}/policies/{scope.shared}",
+            "retention-policy",
+            retention.policy(f"{days}d", scope),
+        )
     for kind, arns in roles.items():
         name = scope.own(f"{NAME}-{kind}")
-        yield _json("PUT", f"{security.API}/roles/{name}", f"role-{kind}", security.rendered(security.ROLES[kind], scope))
-        yield _json("PUT", f"{security.API}/rolesmapping/{name}", f"role-mapping-{kind}", {"backend_roles": list(arns)})
+        yield _json(
+            "PUT",
+            f"{security.API}/roles/{name}",
+            f"role-{kind}",
+            security.rendered(security.ROLES[kind], scope),
+        )
+        yield _json(
+            "PUT",
+            f"{security.API}/rolesmapping/{name}",
+            f"role-mapping-{kind}",
+            {"backend_roles": list(arns)},
+        )
     if audit_log:
         yield _json("PATCH", audit.PATH, "audit-log", audit.PATCH)
-    yield Request("POST", AMAZON_PATH + IMPORT, "saved-objects.ndjson", export(objects, scope, groups))
+    yield Request(
+        "POST", AMAZON_PATH + IMPORT, "saved-objects.ndjson", export(objects, scope, groups)
+    )
     pattern = index_pattern(rendered(objects, scope))
     if pattern:
-        yield _json("POST", AMAZON_PATH + SETTINGS[0], "default-index", {"changes": {"defaultIndex": pattern.id}})
+        yield _json(
+            "POST",
+            AMAZON_PATH + SETTINGS[0],
+            "default-index",
+            {"changes": {"defaultIndex": pattern.id}},
+        )
 
 
 def write(found: Sequence[Request], folder: Path) -> list[str]:
-    """Write each body and `requests.json`, which says where each goes. Returns the names. Raises `UserError`.
+    """Write each body and `requests.json`, which says where each goes.
 
-    A folder that holds anything is refused, so that no file of yours is written over and no former one stays.
+    Returns the names. Raises `UserError`.
+
+    A folder that holds anything is refused, so that no file of yours is written over and no former
+    one stays.
     """
     listed = [{"method": one.method, "path": one.path, "file": one.file} for one in found]
     try:
@@ -65,7 +98,9 @@ def write(found: Sequence[Request], folder: Path) -> list[str]:
             (folder / one.file).write_bytes(one.body)
         (folder / INDEX).write_bytes(_text(listed))
     except OSError as problem:
-        raise UserError(f"{folder} cannot be written ({problem.strerror}): give another folder") from None
+        raise UserError(
+            f"{folder} cannot be written ({problem.strerror}): give another folder"
+        ) from None
     return [*(one.file for one in found), INDEX]
 
 

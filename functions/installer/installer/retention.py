@@ -17,7 +17,9 @@ from installer.server import Answer, Server, UserError
 FILE: Final = files.FOLDER / "retention.json"
 ISM: Final = ("/_plugins/_ism", "/_opendistro/_ism")  # the second is Elasticsearch 7.10's
 BATCH: Final = 100  # names in one path, which may have 4 KB
-SETTINGS: Final = tuple(f"index.{product}.index_state_management.policy_id" for product in ("plugins", "opendistro"))
+SETTINGS: Final = tuple(
+    f"index.{product}.index_state_management.policy_id" for product in ("plugins", "opendistro")
+)
 CREATED: Final = "index.creation_date"
 WAYS: Final = [("kept", ["deleted"]), ("deleted", [])]  # the policy's states, and where each leads
 WITHOUT: Final = "the server has no index state management: old {} indices are yours to delete"
@@ -53,15 +55,20 @@ def days(text: str) -> int:
 
 def policy(age: str, scope: Scope) -> dict[str, Any]:
     """The policy as ISM takes it, for the indices of a prefix and an age such as 30d."""
-    content: dict[str, Any] = json.loads(FILE.read_text(encoding="utf-8").replace("cwl-*", scope.pattern))
+    content: dict[str, Any] = json.loads(
+        FILE.read_text(encoding="utf-8").replace("cwl-*", scope.pattern)
+    )
     content["policy"]["states"][0]["transitions"][0]["conditions"]["min_index_age"] = age
     return content
 
 
 def plan(server: Server, scope: Scope, keep: Keep, left: str = "") -> Step:
-    """The policy, and the indices that are to follow it; `left` is the reason to leave both as they are. Raises `UserError`.
+    """The policy, and the indices that are to follow it; `left` is the reason to leave both as they are.
 
-    An option that was left out never deletes documents: without days no policy is made, and an existing policy keeps its days.
+    Raises `UserError`.
+
+    An option that was left out never deletes documents: without days no policy is made, and an
+    existing policy keeps its days.
     """
     name = f"retention policy {scope.shared}"
     base, found = _base(server, scope)
@@ -69,7 +76,11 @@ def plan(server: Server, scope: Scope, keep: Keep, left: str = "") -> Step:
         return Step([Part(name, State.LEFT, WITHOUT.format(scope.pattern))], nothing, nothing)
     there: dict[str, Any] | None = found.body if found.status == 200 else None
     if left:
-        return Step([Part(name, State.LEFT, f"deletes after {_age(there)}; {left}" if there else left)], nothing, nothing)
+        return Step(
+            [Part(name, State.LEFT, f"deletes after {_age(there)}; {left}" if there else left)],
+            nothing,
+            nothing,
+        )
     chosen = keep.days or (None if there else keep.new)
     age = f"{chosen}d" if chosen else _age(there)
     if not (there or age):
@@ -77,7 +88,9 @@ def plan(server: Server, scope: Scope, keep: Keep, left: str = "") -> Step:
     path = f"{base}/policies/{scope.shared}"
     wanted = policy(age or "", scope)
     if base != ISM[0]:
-        wanted["policy"]["ism_template"] = wanted["policy"]["ism_template"][0]  # Open Distro takes one
+        wanted["policy"]["ism_template"] = wanted["policy"]["ism_template"][
+            0
+        ]  # Open Distro takes one
     by_hand = there is not None and _age(there) is None
     right = there is not None and contains(there["policy"], wanted["policy"])
     state = State.BY_HAND if by_hand else found_as(there, right=right)
@@ -94,7 +107,11 @@ def plan(server: Server, scope: Scope, keep: Keep, left: str = "") -> Step:
         if name in names:
             if not age:
                 raise UserError(f"{name} has another form: give --retention-days to replace it")
-            version = {"if_seq_no": there["_seq_no"], "if_primary_term": there["_primary_term"]} if there else {}
+            version = (
+                {"if_seq_no": there["_seq_no"], "if_primary_term": there["_primary_term"]}
+                if there
+                else {}
+            )
             server.ask("PUT", path, params=version, json=wanted)
         _set_policy(server, base, scope, "add", taken)
         _set_policy(server, base, scope, "change_policy", ours if name in names else stale)
@@ -110,10 +127,15 @@ def plan(server: Server, scope: Scope, keep: Keep, left: str = "") -> Step:
     notes = [
         count,
         f"{others} with a policy of another name, left alone" if others else "",
-        f"{len(free)} with no policy, kept for ever: --adopt (AdoptIndices) takes them too" if free and not keep.adopt else "",
+        f"{len(free)} with no policy, kept for ever: --adopt (AdoptIndices) takes them too"
+        if free and not keep.adopt
+        else "",
     ]
     follows = State.MISSING if taken else State.DIFFERENT if late else State.INSTALLED
-    parts = [Part(name, state, f"deletes after {age}"), Part(INDICES, follows, ", ".join(filter(None, notes)))]
+    parts = [
+        Part(name, state, f"deletes after {age}"),
+        Part(INDICES, follows, ", ".join(filter(None, notes))),
+    ]
     return Step(parts, install, remove, _told(server, scope, age or "", [*ours, *taken]))
 
 
@@ -122,7 +144,9 @@ def _told(server: Server, scope: Scope, age: str, names: Collection[str]) -> str
     if not names:
         return f"retention: no {scope.pattern} index follows it yet; a new one is deleted {age} after it was made"
     first = f"retention: {_counted(len(names), scope)} {'is' if len(names) == 1 else 'are'} deleted {age} after being made"
-    known = server.ask("GET", f"/{scope.pattern}/_settings/{CREATED}?flat_settings=true", also={403, 404})
+    known = server.ask(
+        "GET", f"/{scope.pattern}/_settings/{CREATED}?flat_settings=true", also={403, 404}
+    )
     made = [
         datetime.fromtimestamp(int(one["settings"][CREATED]) / 1000, UTC)
         for name, one in known.body.items()
@@ -149,19 +173,27 @@ def _counted(number: int, scope: Scope) -> str:
 
 def _base(server: Server, scope: Scope) -> tuple[str | None, Answer]:
     """The path of ISM's API, and its answer about the policy."""
-    answers = ((base, server.ask("GET", f"{base}/policies/{scope.shared}", also={400, 404, 405})) for base in ISM)
+    answers = (
+        (base, server.ask("GET", f"{base}/policies/{scope.shared}", also={400, 404, 405}))
+        for base in ISM
+    )
     return next((found for found in answers if _has_ism(found[1])), (None, Answer(404, {})))
 
 
 def _has_ism(answer: Answer) -> bool:
     """A missing policy is reported by an object, a missing path by text."""
-    return answer.status == 200 or (answer.status == 404 and isinstance(answer.body.get("error"), dict))
+    return answer.status == 200 or (
+        answer.status == 404 and isinstance(answer.body.get("error"), dict)
+    )
 
 
 def _age(content: dict[str, Any] | None) -> str | None:
     """The age at which a policy deletes indices; None if it has another structure than ours, so that no other age is mistaken for it."""
     states = content["policy"].get("states", []) if content else []
-    ways = [(state["name"], [way["state_name"] for way in state.get("transitions", [])]) for state in states]
+    ways = [
+        (state["name"], [way["state_name"] for way in state.get("transitions", [])])
+        for state in states
+    ]
     if ways != WAYS:
         return None
     found: str | None = states[0]["transitions"][0].get("conditions", {}).get("min_index_age")
@@ -173,7 +205,9 @@ def _following(server: Server, base: str, scope: Scope) -> Mapping[str, Followin
     found = server.ask("GET", f"{base}/explain/{scope.pattern}", also={404})
     entries = found.body.items() if found.status == 200 else ()
     return {
-        name: Following(entry.get("policy_id") or _policy_setting(entry), entry.get("policy_seq_no"))
+        name: Following(
+            entry.get("policy_id") or _policy_setting(entry), entry.get("policy_seq_no")
+        )
         for name, entry in entries
         if isinstance(entry, dict)
     }
@@ -184,14 +218,21 @@ def _policy_setting(entry: Mapping[str, Any]) -> str | None:
 
 
 def _set_policy(server: Server, base: str, scope: Scope, verb: str, names: Iterable[str]) -> None:
-    """Add, change or remove the policy of indices. Raises `UserError` for failures, which ISM reports with a 200.
+    """Add, change or remove the policy of indices.
 
-    An index on its way to another state cannot change its policy. That is no failure: the index does not follow yet, and a later run
-    changes it.
+    Raises `UserError` for failures, which ISM reports with a 200.
+
+    An index on its way to another state cannot change its policy. That is no failure: the index
+    does not follow yet, and a later run changes it.
     """
     for some in batched(names, BATCH, strict=False):
         body = None if verb == "remove" else {"policy_id": scope.shared}
         answer = server.ask("POST", f"{base}/{verb}/{','.join(some)}", json=body).body
         if answer.get("failures") and verb != "change_policy":
-            reasons = ", ".join(f"{one['index_name']}: {one['reason']}" for one in answer.get("failed_indices", [])[:3])
-            raise UserError(f"{server.name} left the retention of some indices as it was ({reasons}): run this again")
+            reasons = ", ".join(
+                f"{one['index_name']}: {one['reason']}"
+                for one in answer.get("failed_indices", [])[:3]
+            )
+            raise UserError(
+                f"{server.name} left the retention of some indices as it was ({reasons}): run this again"
+            )

@@ -17,7 +17,8 @@ INDEX: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,49}-")  # as the shipper takes i
 class Scope:
     """A prefix of daily indices, and a stack. The stack's name is empty if none is given.
 
-    `former`: the stack's roles and saved objects have the names of the time when a domain had one stack.
+    `former`: the stack's roles and saved objects have the names of the time when a domain had one
+    stack.
     """
 
     prefix: str = PREFIX
@@ -35,7 +36,10 @@ class Scope:
         return NAME if self.prefix == PREFIX else f"{NAME}-{self.prefix}"
 
     def own(self, name: str) -> str:
-        """The name of a role or the id of a saved object. A stack's name has no dot, so no two stacks share one."""
+        """The name of a role or the id of a saved object.
+
+        A stack's name has no dot, so no two stacks share one.
+        """
         return name if self.former or not self.stack else f"{name}.{self.stack}"
 
     @property
@@ -56,10 +60,16 @@ def index_prefix(text: str) -> str:
 def stack_name(text: str) -> str:
     """The name of a stack. Raises `ValueError`."""
     if not STACK.fullmatch(text):
-        raise ValueError(f"{text!r} is no name of a stack: give letters, digits and -, a letter first")
+        raise ValueError(
+            f"{text!r} is no name of a stack: give letters, digits and -, a letter first"
+        )
     return text
 
 
 def overlapping(prefix: str, others: Iterable[str]) -> list[str]:
     """The other prefixes that would match this one's indices, or that this one's pattern would match."""
-    return [one for one in others if one != prefix and (one.startswith(prefix) or prefix.startswith(one))]
+    return [
+        one
+        for one in others
+        if one != prefix and (one.startswith(prefix) or prefix.startswith(one))
+    ]

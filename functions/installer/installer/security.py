@@ -15,17 +15,29 @@ FORMER: Final = "/_opendistro/_security/api"  # Elasticsearch 7.10's
 ARN: Final = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]+")
 WITHOUT: Final = f"nothing is served at {API}: the server has no fine-grained access control and needs none, or roles are yours to make"
 KEPT: Final = ("hosts", "users", "and_backend_roles")  # of a mapping, beside its backend roles
-OWN: Final = "monitor.*"  # of a stack monitor.STACK, in small letters: no prefix of documents has a dot
+OWN: Final = (
+    "monitor.*"  # of a stack monitor.STACK, in small letters: no prefix of documents has a dot
+)
 ROLES: Final[Mapping[str, dict[str, Any]]] = {
     "shipper": {
         "cluster_permissions": ["indices:data/write/bulk"],
         "index_permissions": [
             {
                 "index_patterns": ["cwl-*"],
-                "allowed_actions": ["create_index", "indices:data/write/bulk*", "indices:data/write/index", "indices:admin/mapping/put"],
+                "allowed_actions": [
+                    "create_index",
+                    "indices:data/write/bulk*",
+                    "indices:data/write/index",
+                    "indices:admin/mapping/put",
+                ],
             },
-            # whether documents of the console's function are there: counted, and nothing else of them can be read
-            {"index_patterns": ["cwl-*"], "allowed_actions": ["indices:data/read/search"], "fls": ["@timestamp", "@log_group*", "@kind"]},
+            # whether documents of the console's function are there: counted, and nothing else of
+            # them can be read
+            {
+                "index_patterns": ["cwl-*"],
+                "allowed_actions": ["indices:data/read/search"],
+                "fls": ["@timestamp", "@log_group*", "@kind"],
+            },
         ],
     },
     "monitor": {
@@ -42,12 +54,17 @@ ROLES: Final[Mapping[str, dict[str, Any]]] = {
 def role_arn(text: str) -> str:
     """The ARN of a role of IAM. Raises `ValueError`."""
     if not ARN.fullmatch(text):
-        raise ValueError(f"{text!r} is no role: give its ARN, such as arn:aws:iam::123456789012:role/NAME")
+        raise ValueError(
+            f"{text!r} is no role: give its ARN, such as arn:aws:iam::123456789012:role/NAME"
+        )
     return text
 
 
 def plan(server: Server, scope: Scope, arns: Mapping[str, Sequence[str]]) -> list[Step]:
-    """The stack's roles of those in `arns` (shipper, monitor), each mapped to these ARNs. Raises `UserError`."""
+    """The stack's roles of those in `arns` (shipper, monitor), each mapped to these ARNs.
+
+    Raises `UserError`.
+    """
     return [_plan(server, scope, kind, several) for kind, several in arns.items()]
 
 
@@ -70,7 +87,11 @@ def _plan(server: Server, scope: Scope, kind: str, arns: Sequence[str]) -> Step:
         if not right:
             server.ask("PUT", f"{api}/roles/{name}", json=wanted)
         if unmapped:
-            server.ask("PUT", f"{api}/rolesmapping/{name}", json={**kept, "backend_roles": [*mapped, *unmapped]})
+            server.ask(
+                "PUT",
+                f"{api}/rolesmapping/{name}",
+                json={**kept, "backend_roles": [*mapped, *unmapped]},
+            )
 
     def remove(_: Collection[str]) -> None:
         if others or kept:
@@ -80,24 +101,34 @@ def _plan(server: Server, scope: Scope, kind: str, arns: Sequence[str]) -> Step:
             server.ask("DELETE", f"{api}/roles/{name}", also={404})
 
     state = found_as(role, right=right and not unmapped)
-    return Step([Part(part, state, f"others have it too: {len(others)}" if others else "")], install, remove)
+    return Step(
+        [Part(part, state, f"others have it too: {len(others)}" if others else "")], install, remove
+    )
 
 
 def rendered(role: Mapping[str, Any], scope: Scope) -> dict[str, Any]:
     """A role as access control takes it, for the indices of a prefix."""
     own = f"monitor.{scope.stack.lower()}" if scope.stack else OWN
     permissions = [
-        {**one, "index_patterns": [own if one["index_patterns"] == [OWN] else scope.pattern]} for one in role["index_permissions"]
+        {**one, "index_patterns": [own if one["index_patterns"] == [OWN] else scope.pattern]}
+        for one in role["index_permissions"]
     ]
     return {**role, "index_permissions": permissions}
 
 
 def _base(server: Server, name: str) -> tuple[str | None, Answer]:
     """The path of access control's API, and its answer about a role."""
-    answers = ((api, server.ask("GET", f"{api}/roles/{name}", also={400, 404, 405})) for api in (API, FORMER))
-    return next((found for found in answers if _has_access_control(found[1])), (None, Answer(404, {})))
+    answers = (
+        (api, server.ask("GET", f"{api}/roles/{name}", also={400, 404, 405}))
+        for api in (API, FORMER)
+    )
+    return next(
+        (found for found in answers if _has_access_control(found[1])), (None, Answer(404, {}))
+    )
 
 
 def _has_access_control(answer: Answer) -> bool:
     """A missing role is reported by a status, a missing path by an error."""
-    return answer.status == 200 or (answer.status == 404 and answer.body.get("status") == "NOT_FOUND")
+    return answer.status == 200 or (
+        answer.status == 404 and answer.body.get("status") == "NOT_FOUND"
+    )

@@ -18,7 +18,10 @@ AMAZON: Final = (".es.amazonaws.com", ".es.amazonaws.com.cn", ".on.aws")
 REGION: Final = re.compile(r"\.([a-z]{2}(?:-[a-z]+)+-\d)\.(?:es|on)\.")
 CONNECT_SECONDS: Final = 5.0
 ANSWER_SECONDS: Final = 30.0
-STARTING: Final = {502, 503}  # "Kibana server is not ready yet", "OpenSearch Security not initialized", a proxy before either
+STARTING: Final = {
+    502,
+    503,
+}  # "Kibana server is not ready yet", "OpenSearch Security not initialized", a proxy before either
 PAUSE_SECONDS: Final = 1.0
 REASON_CHARACTERS: Final = 300
 BY_HAND: Final = "write the saved objects into a file with python -m installer export, and import that in Dashboards (Management)"
@@ -42,7 +45,10 @@ class Answer(NamedTuple):
 
 
 class Server:
-    """One server at an address. `ends` is when the command's own time is over, on the monotonic clock."""
+    """One server at an address.
+
+    `ends` is when the command's own time is over, on the monotonic clock.
+    """
 
     def __init__(
         self,
@@ -73,12 +79,16 @@ class Server:
         while True:
             left = self._ends - time.monotonic()
             if left <= 0:
-                raise UserError(f"time ran out before {self.name} was asked for {what}: run this again")
+                raise UserError(
+                    f"time ran out before {self.name} was asked for {what}: run this again"
+                )
             timeout = min(CONNECT_SECONDS, left), min(ANSWER_SECONDS, left)
             patient = time.monotonic() + PAUSE_SECONDS < self._patience
             try:
                 # a redirect could lead the password to somebody else
-                response = self._session.request(method, self.url + path, timeout=timeout, allow_redirects=False, **content)
+                response = self._session.request(
+                    method, self.url + path, timeout=timeout, allow_redirects=False, **content
+                )
             except requests.RequestException as problem:
                 if not (patient and _may_be_starting(problem)):
                     raise UserError(self._unreachable(problem)) from problem
@@ -99,8 +109,12 @@ class Server:
 
     def _sent_on(self, target: str, what: str) -> UserError:
         if "amazoncognito.com" in target:
-            return PeopleOnly(f"{self.name} at {self.url} signs people in with Cognito, which no command can do: {BY_HAND}")
-        return UserError(f"{self.name} at {self.url} sends {what} on to {target or 'nowhere'}: give the address of the server itself")
+            return PeopleOnly(
+                f"{self.name} at {self.url} signs people in with Cognito, which no command can do: {BY_HAND}"
+            )
+        return UserError(
+            f"{self.name} at {self.url} sends {what} on to {target or 'nowhere'}: give the address of the server itself"
+        )
 
     def _not_permitted(self, status: int, what: str, reason: str) -> UserError:
         where = f"{self.name} at {self.url}"
@@ -133,18 +147,27 @@ class Server:
         if status == 401 or (status == 403 and status not in also):
             raise self._not_permitted(status, what, why)
         if status in STARTING:
-            raise UserError(f"{self.name} at {self.url} is not ready ({status}: {why}): look at the server, or give --wait more seconds")
+            raise UserError(
+                f"{self.name} at {self.url} is not ready ({status}: {why}): look at the server, or give --wait more seconds"
+            )
         if not isinstance(body, dict):  # every answer that is used here is an object
             raise UserError(
                 f"{self.name} at {self.url} answers {what} with {status} and no JSON object ({why}): check address and base path"
             )
         if status >= 400 and status not in also:
-            raise UserError(f"{self.name} at {self.url} refuses {what} ({status}: {why}): check its version and its log")
+            raise UserError(
+                f"{self.name} at {self.url} refuses {what} ({status}: {why}): check its version and its log"
+            )
         return Answer(status, body)
 
 
-def server_address(text: str, name: str, user: str | None = None, password: str | None = None) -> Address:
-    """An address, with the login that it holds or that `user` and `password` are. Raises `UserError`."""
+def server_address(
+    text: str, name: str, user: str | None = None, password: str | None = None
+) -> Address:
+    """An address, with the login that it holds or that `user` and `password` are.
+
+    Raises `UserError`.
+    """
     try:
         return address(text, name, user, password)
     except ValueError as problem:
@@ -172,7 +195,8 @@ def anonymous(request: requests.PreparedRequest) -> requests.PreparedRequest:
 
 
 def _signature(hostname: str, given: str | None) -> Auth:
-    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415  only where something is signed
+    # only where something is signed
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
     from botocore.session import Session  # noqa: PLC0415
     from requests_aws4auth import AWS4Auth  # noqa: PLC0415
 
@@ -183,20 +207,28 @@ def _signature(hostname: str, given: str | None) -> Auth:
     try:
         credentials = Session().get_credentials()
         if credentials:
-            credentials.get_frozen_credentials()  # an expired login shows here, and not in the middle
+            # an expired login shows here, and not in the middle
+            credentials.get_frozen_credentials()
     except (BotoCoreError, ClientError) as problem:
         raise UserError(
             f"AWS credentials cannot be had ({' '.join(str(problem).split())}): sign in to AWS, or set AWS_PROFILE"
         ) from problem
     if credentials is None:
-        raise UserError(f"no AWS credentials to sign requests to {hostname} with: set AWS_PROFILE, or give --user")
+        raise UserError(
+            f"no AWS credentials to sign requests to {hostname} with: set AWS_PROFILE, or give --user"
+        )
     auth: Auth = AWS4Auth(region=region, service="es", refreshable_credentials=credentials)
     return auth
 
 
 def _may_be_starting(problem: requests.RequestException) -> bool:
-    """Whether waiting may help. It does not if the host name is unknown or the certificate is wrong."""
-    if isinstance(problem, requests.exceptions.SSLError) or not isinstance(problem, requests.ConnectionError | requests.Timeout):
+    """Whether waiting may help.
+
+    It does not if the host name is unknown or the certificate is wrong.
+    """
+    if isinstance(problem, requests.exceptions.SSLError) or not isinstance(
+        problem, requests.ConnectionError | requests.Timeout
+    ):
         return False
     cause = problem.args[0] if problem.args else None
     return not isinstance(getattr(cause, "reason", None), NameResolutionError)
@@ -206,7 +238,11 @@ def reason(body: Any) -> str:
     """The message of an answer, in any of the forms that OpenSearch, Dashboards, their security plugins and Amazon use."""
     if isinstance(body, dict):
         error = body.get("error")
-        found = error.get("reason") if isinstance(error, dict) else body.get("message") or body.get("Message") or error or body
+        found = (
+            error.get("reason")
+            if isinstance(error, dict)
+            else body.get("message") or body.get("Message") or error or body
+        )
     else:
         found = body
     words = " ".join(str(found).split()) or "nothing said"

@@ -1,4 +1,7 @@
-"""The deployed installer's settings. They are environment variables, so that no event can change them."""
+"""The deployed installer's settings.
+
+They are environment variables, so that no event can change them.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,10 @@ STACK_ID: Final = "STACK_ID"
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The function's environment, read. A secret holds `username` and `password`; without one requests are signed."""
+    """The function's environment, read.
+
+    A secret holds `username` and `password`; without one requests are signed.
+    """
 
     opensearch: str
     dashboards: str | None
@@ -51,6 +57,10 @@ def read(environment: Mapping[str, str]) -> Settings:
         index_prefix(environment.get("INDEX_PREFIX", PREFIX)),
         several("LOG_GROUPS"),
         {kind: [role_arn(arn) for arn in arns] for kind, arns in roles.items() if arns},
-        Keep(days(kept) if kept else None, days(new) if new else None, adopt=given("ADOPT_INDICES") == "true"),
+        Keep(
+            days(kept) if kept else None,
+            days(new) if new else None,
+            adopt=given("ADOPT_INDICES") == "true",
+        ),
         audit_log=given("AUDIT_LOG") == "true",
     )

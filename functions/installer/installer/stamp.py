@@ -1,9 +1,10 @@
 """The state of a saved object: as installed, older than its file, or changed by hand in Kibana.
 
-The index pattern of a stack carries a manifest, in an attribute that Kibana does not show: the stack's name, the log groups that it
-names, and the digest of each object as it was installed. While an object still has that digest, nobody has changed it. Text that Kibana
-adds by itself when somebody saves an unchanged object does not count. Objects of earlier versions carry their digest at the end of
-their description.
+The index pattern of a stack carries a manifest, in an attribute that Kibana does not show: the
+stack's name, the log groups that it names, and the digest of each object as it was installed. While
+an object still has that digest, nobody has changed it. Text that Kibana adds by itself when
+somebody saves an unchanged object does not count. Objects of earlier versions carry their digest at
+the end of their description.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from installer.plan import State
 ATTRIBUTE: Final = "predictionMonitor"
 FORMER: Final = re.compile(r" ?\[prediction-monitor ([0-9a-f]{8})\]$")
 ANY: Final = object()
-# Attributes that Kibana 7.10 and OpenSearch Dashboards add when somebody saves: the name, and the value without effect.
+# Attributes that Kibana 7.10 and OpenSearch Dashboards add when somebody saves: the name, and the
+# value without effect.
 ADDED: Final[Mapping[str, Any]] = {
     "circlesRadius": 3, "detailedTooltip": True, "dimensions": ANY, "drawLinesBetweenPoints": True, "drop_partials": False,
     "enabled": True, "has_extended_bounds": False, "hidePanelTitles": False, "highlightAll": True, "hits": 0, "interpolate": "linear",
@@ -55,7 +57,9 @@ def manifest(theirs: Mapping[str, Any] | None) -> Manifest:
     return Manifest(
         str(found.get("stack", "")),
         [str(one) for one in groups] if isinstance(groups, list) else [],
-        {str(name): str(value) for name, value in digests.items()} if isinstance(digests, dict) else {},
+        {str(name): str(value) for name, value in digests.items()}
+        if isinstance(digests, dict)
+        else {},
     )
 
 
@@ -65,9 +69,13 @@ def merged(ours: SavedObject, theirs: Mapping[str, Any] | None) -> SavedObject:
         return ours
     known = {entry["name"] for entry in ours.attributes["fields"]}
     learned = [
-        entry for entry in unpacked(theirs["attributes"]).get("fields") or [] if entry["name"] not in known and not entry.get("scripted")
+        entry
+        for entry in unpacked(theirs["attributes"]).get("fields") or []
+        if entry["name"] not in known and not entry.get("scripted")
     ]
-    return replace(ours, attributes={**ours.attributes, "fields": [*ours.attributes["fields"], *learned]})
+    return replace(
+        ours, attributes={**ours.attributes, "fields": [*ours.attributes["fields"], *learned]}
+    )
 
 
 def state(ours: SavedObject, theirs: Mapping[str, Any] | None, installed: str | None) -> State:
@@ -84,7 +92,11 @@ def state(ours: SavedObject, theirs: Mapping[str, Any] | None, installed: str | 
     now = _digest(attributes, references)
     if now == digest(ours):
         return State.INSTALLED if now == installed else State.DIFFERENT
-    return State.DIFFERENT if now == installed or _untouched_since_before(attributes, references) else State.BY_HAND
+    return (
+        State.DIFFERENT
+        if now == installed or _untouched_since_before(attributes, references)
+        else State.BY_HAND
+    )
 
 
 def digest(one: SavedObject) -> str:
@@ -102,11 +114,17 @@ def _plain(value: Any, names: Mapping[str, str]) -> Any:
     """A value without empty or added members; references are replaced by their targets, and panels are sorted by their place."""
     if isinstance(value, dict):
         entries = {
-            name: names.get(inner, inner) if name.endswith("RefName") and isinstance(inner, str) else _plain(inner, names)
+            name: names.get(inner, inner)
+            if name.endswith("RefName") and isinstance(inner, str)
+            else _plain(inner, names)
             for name, inner in value.items()
             if not _added(name, inner)
         }
-        return {name: inner for name, inner in entries.items() if inner is not None and inner not in ("", [], {})}
+        return {
+            name: inner
+            for name, inner in entries.items()
+            if inner is not None and inner not in ("", [], {})
+        }
     if isinstance(value, list):
         plain = [_plain(inner, names) for inner in value]
         placed = all(isinstance(one, dict) and "gridData" in one for one in plain)
@@ -118,13 +136,18 @@ def _added(name: str, value: Any) -> bool:
     return name in ADDED and (ADDED[name] is ANY or ADDED[name] == value)
 
 
-def _untouched_since_before(attributes: Mapping[str, Any], references: list[dict[str, str]]) -> bool:
+def _untouched_since_before(
+    attributes: Mapping[str, Any], references: list[dict[str, str]]
+) -> bool:
     """Whether an object is as an earlier version installed it: its digest, of everything but the description's end, is there."""
     description = str(attributes.get("description", ""))
     stamp = FORMER.search(description)
     plain = {**attributes, "description": FORMER.sub("", description)}
     content = [plain, sorted(references, key=lambda reference: reference["name"])]
-    return stamp is not None and stamp[1] == hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
+    return (
+        stamp is not None
+        and stamp[1] == hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
+    )
 
 
 def _state_of_pattern(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> State:
@@ -138,7 +161,11 @@ def _state_of_pattern(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> Sta
 def _apart(attributes: Mapping[str, Any]) -> dict[str, Any]:
     """Attributes without the list of fields, the manifest, and the empty ones that Kibana adds when it refreshes that list."""
     apart = {"fields", ATTRIBUTE}
-    return {name: value for name, value in attributes.items() if name not in apart and value not in (None, "", [], {}, "{}", "[]")}
+    return {
+        name: value
+        for name, value in attributes.items()
+        if name not in apart and value not in (None, "", [], {}, "{}", "[]")
+    }
 
 
 def _place(panel: Mapping[str, Any]) -> tuple[int, int]:

@@ -60,14 +60,21 @@ class Context:
         self.store = Store(self.connection, own_index(options.stack), options.stack)
 
     def streams(self, start: int, end: int) -> list[Stream]:
-        """The streams of a span that --log-group and --model leave. Raises `Refused` where there is none."""
-        found, others = asking(lambda: find_streams(self.connection, self.options.stack, start, end, index=self.index))
+        """The streams of a span that --log-group and --model leave.
+
+        Raises `Refused` where there is none.
+        """
+        found, others = asking(
+            lambda: find_streams(self.connection, self.options.stack, start, end, index=self.index)
+        )
         known = [stream_of(one.source) for one in self.store.documents(Kind.STATE)]
         several = list(dict.fromkeys([*found, *others, *known]))
         wanted = [s for s in several if self._wanted(s)]
         if not wanted:
             there = f": there are {', '.join(map(name, several))}" if several else ""
-            raise Refused(f"no stream of the stack {self.options.stack} is meant{there}; check --stack and the days")
+            raise Refused(
+                f"no stream of the stack {self.options.stack} is meant{there}; check --stack and the days"
+            )
         return wanted
 
     def stream(self, start: int, end: int) -> Stream:
@@ -75,7 +82,9 @@ class Context:
         several = self.streams(start, end)
         if len(several) > 1:
             names = ", ".join(name(one) for one in several)
-            raise Refused(f"several streams are meant ({names}): name one by --log-group, and --model")
+            raise Refused(
+                f"several streams are meant ({names}): name one by --log-group, and --model"
+            )
         return several[0]
 
     def choice(self, windows: int, streams: int = 1) -> Choice:
@@ -103,9 +112,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _complain("stopped by Ctrl-C", 130)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains once more at its end
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+        )  # or Python complains once more at its end
         return 1
-    except (Refused, ServerProblem, Conflict, TooFewWindows, BaselineUnreadable, ProfileUnreadable, ValueError) as problem:
+    except (
+        Refused,
+        ServerProblem,
+        Conflict,
+        TooFewWindows,
+        BaselineUnreadable,
+        ProfileUnreadable,
+        ValueError,
+    ) as problem:
         return _complain(str(problem), 1)
     return code
 
@@ -133,7 +152,9 @@ def accept_command(context: Context) -> int:
     content = to_document(new.baseline) | {"plan": new.plan(), "accepted": time.time()}
     context.store.create(Kind.BASELINE, stream, number, content)
     _decide(context, stream, number, "accept")
-    print(f"accepted: baseline {number} is in use. {context.choice(new.baseline.windows).sentence()}")
+    print(
+        f"accepted: baseline {number} is in use. {context.choice(new.baseline.windows).sentence()}"
+    )
     return 0
 
 
@@ -147,9 +168,13 @@ def show_command(context: Context) -> int:
             continue
         one = current.baseline
         choice = context.choice(one.windows)
-        print(f"  baseline {current.number}, {moment(one.start)} to {moment(one.end)}, version {plain(one.version or 'none')}")
+        print(
+            f"  baseline {current.number}, {moment(one.start)} to {moment(one.end)}, version {plain(one.version or 'none')}"
+        )
         print(f"  {plain(current.sentence)} deff {one.deff:.2f}.")
-        print(f"  Unusual below {choice.row.level:g}, a notice after {choice.row.in_a_row} windows in a row. {choice.sentence()}")
+        print(
+            f"  Unusual below {choice.row.level:g}, a notice after {choice.row.in_a_row} windows in a row. {choice.sentence()}"
+        )
         for what, why in sorted(one.missing.items()):
             print(f"  without {plain(what)}: {plain(why)}")
     return 0
@@ -187,7 +212,9 @@ def feasible_command(context: Context) -> int:
     for stream in streams:
         slots = _summaries(context, stream, start, end)
         print(plain(name(stream)))
-        for sentence in feasible(slots, days=context.options.false_alarm_days, streams=len(streams)):
+        for sentence in feasible(
+            slots, days=context.options.false_alarm_days, streams=len(streams)
+        ):
             print(f"  {plain(sentence)}")
     return 0
 
@@ -199,7 +226,9 @@ def backtest_command(context: Context) -> int:
     for stream in context.streams(start, end):
         current = in_use(context.store, stream)
         if current is None:
-            code = _complain(f"{name(stream)}: no baseline is accepted: see baseline accept --help", 1)
+            code = _complain(
+                f"{name(stream)}: no baseline is accepted: see baseline accept --help", 1
+            )
             continue
         print(plain(name(stream)))
         slots = _summaries(context, stream, start, end)
@@ -229,7 +258,10 @@ def judge_command(context: Context) -> int:
     for problem in report.problems:
         _complain(problem, 1)
     words = ", ".join(f"{count} {word}" for word, count in sorted(report.words.items()))
-    print(f"{report.streams} streams, {report.slots} slots read: {words or 'nothing to judge'}", file=sys.stderr)
+    print(
+        f"{report.streams} streams, {report.slots} slots read: {words or 'nothing to judge'}",
+        file=sys.stderr,
+    )
     return 1 if report.problems else 0
 
 
@@ -274,7 +306,11 @@ def _table(rows: Sequence[tuple[str, str, str]], old: str, new: str) -> None:
     table = [("", old, new), *rows]
     widths = [max(len(plain(row[column])) for row in table) for column in range(3)]
     for row in table:
-        print("  ".join(plain(cell).ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        print(
+            "  ".join(
+                plain(cell).ljust(width) for cell, width in zip(row, widths, strict=True)
+            ).rstrip()
+        )
 
 
 def _span(options: argparse.Namespace) -> tuple[int, int]:
@@ -283,7 +319,9 @@ def _span(options: argparse.Namespace) -> tuple[int, int]:
     if end <= start:
         raise Refused("--to is before --from: give the first and the last whole day")
     if end > _today():
-        raise Refused(f"--to must be a day that is over (UTC): {moment(_today() - DAY)[:10]} at the latest")
+        raise Refused(
+            f"--to must be a day that is over (UTC): {moment(_today() - DAY)[:10]} at the latest"
+        )
     return start, end
 
 
@@ -314,15 +352,30 @@ def _number(text: str) -> int:
 
 
 def _parser() -> Parser:
-    parser = Parser(prog=PROGRAM, description="Baselines of streams of predictions, and the notices that they would give.")
+    parser = Parser(
+        prog=PROGRAM,
+        description="Baselines of streams of predictions, and the notices that they would give.",
+    )
     commands = parser.add_subparsers(dest="command", required=True)
-    baseline = commands.add_parser("baseline", help="accept, show, list or change the baseline of a stream")
+    baseline = commands.add_parser(
+        "baseline", help="accept, show, list or change the baseline of a stream"
+    )
     several = baseline.add_subparsers(dest="baseline_command", required=True)
-    accept = several.add_parser("accept", help="accept whole days as a stream's baseline", description=ACCEPT, epilog=ENVIRONMENT)
+    accept = several.add_parser(
+        "accept",
+        help="accept whole days as a stream's baseline",
+        description=ACCEPT,
+        epilog=ENVIRONMENT,
+    )
     _common(accept, accept_command)
     _days(accept)
-    accept.add_argument("--force", action="store_true", help="accept these days, whatever speaks against them")
-    _common(several.add_parser("show", help="the baseline in use, and its promise", epilog=ENVIRONMENT), show_command)
+    accept.add_argument(
+        "--force", action="store_true", help="accept these days, whatever speaks against them"
+    )
+    _common(
+        several.add_parser("show", help="the baseline in use, and its promise", epilog=ENVIRONMENT),
+        show_command,
+    )
     _common(several.add_parser("list", help="all baselines", epilog=ENVIRONMENT), list_command)
     use = several.add_parser("use", help="judge by another accepted baseline", epilog=ENVIRONMENT)
     _common(use, use_command)
@@ -349,10 +402,25 @@ def _parser() -> Parser:
 def _common(parser: argparse.ArgumentParser, command: Any) -> None:
     parser.set_defaults(run=command)
     add = parser.add_argument
-    add("--opensearch", metavar="URL", default=os.environ.get("OPENSEARCH_URL"), help="the address of OpenSearch")
+    add(
+        "--opensearch",
+        metavar="URL",
+        default=os.environ.get("OPENSEARCH_URL"),
+        help="the address of OpenSearch",
+    )
     add("--user", metavar="NAME", help=f"sign in with this name, and the password in {PASSWORD}")
-    add("--stack", metavar="NAME", default=os.environ.get("STACK"), help="the stack of the predictions; make serve's is local")
-    add("--index-prefix", metavar="P", default=os.environ.get("INDEX_PREFIX") or PREFIX, help="prefix of their indices (%(default)s)")
+    add(
+        "--stack",
+        metavar="NAME",
+        default=os.environ.get("STACK"),
+        help="the stack of the predictions; make serve's is local",
+    )
+    add(
+        "--index-prefix",
+        metavar="P",
+        default=os.environ.get("INDEX_PREFIX") or PREFIX,
+        help="prefix of their indices (%(default)s)",
+    )
     add("--log-group", metavar="NAME", help="only streams of this log group")
     add("--model", metavar="NAME", help="only streams of this model")
     add(
@@ -365,8 +433,22 @@ def _common(parser: argparse.ArgumentParser, command: Any) -> None:
 
 
 def _days(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--from", dest="first", type=value(_day), required=True, metavar="DAY", help="the first whole day, in UTC")
-    parser.add_argument("--to", dest="last", type=value(_day), required=True, metavar="DAY", help="the last whole day, in UTC")
+    parser.add_argument(
+        "--from",
+        dest="first",
+        type=value(_day),
+        required=True,
+        metavar="DAY",
+        help="the first whole day, in UTC",
+    )
+    parser.add_argument(
+        "--to",
+        dest="last",
+        type=value(_day),
+        required=True,
+        metavar="DAY",
+        help="the last whole day, in UTC",
+    )
 
 
 def _complain(sentence: str, code: int) -> int:

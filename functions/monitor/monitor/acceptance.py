@@ -19,7 +19,9 @@ from monitor.summary import SLOT, Summary
 from monitor.verdict import Verdict
 from monitor.windows import DAY, HOUR, cut
 
-GAP: Final = 2 * SLOT  # seconds without a prediction that are a gap, where no such quarter of a day is usual
+GAP: Final = (
+    2 * SLOT
+)  # seconds without a prediction that are a gap, where no such quarter of a day is usual
 ENOUGH: Final = 100  # predictions a slot, in the mean, from which an empty slot is no chance
 
 
@@ -32,7 +34,15 @@ class Proposal:
     against: tuple[str, ...]
 
 
-def propose(number: int, slots: Sequence[Summary], start: int, end: int, *, current: Accepted | None, choice: Choice) -> Proposal:
+def propose(
+    number: int,
+    slots: Sequence[Summary],
+    start: int,
+    end: int,
+    *,
+    current: Accepted | None,
+    choice: Choice,
+) -> Proposal:
     """The baseline of the slots from `start` until before `end`. Raises `TooFewWindows`."""
     inside = [slot for slot in slots if start <= slot.start < end and slot.rows]
     if not inside:
@@ -68,8 +78,8 @@ def _too_few(rows: int, windows: int, planned: Plan) -> str:
 def gaps(slots: Sequence[Summary], start: int, end: int) -> list[str]:
     """Spans without a prediction that chance or the hour of the day do not explain.
 
-    With fewer than 100 predictions a slot an empty one may be chance, and where most other days are empty at the same hour
-    it is the daily cycle.
+    With fewer than 100 predictions a slot an empty one may be chance, and where most other days are
+    empty at the same hour it is the daily cycle.
     """
     there = {slot.start for slot in slots}
     if not there or sum(slot.rows for slot in slots) / len(there) < ENOUGH:
@@ -86,18 +96,24 @@ def gaps(slots: Sequence[Summary], start: int, end: int) -> list[str]:
     return [f"No predictions from {moment(a)} until {moment(b)}." for a, b in found if b - a >= GAP]
 
 
-def _noticed(slots: Sequence[Summary], current: Accepted | None, choice: Choice, end: int) -> list[str]:
+def _noticed(
+    slots: Sequence[Summary], current: Accepted | None, choice: Choice, end: int
+) -> list[str]:
     if current is None:
         return []
     findings = judged(slots, current, choice, end)
     return [f"The baseline in use notices in these days, {said(f)}" for f in findings if f.begins]
 
 
-def judged(slots: Sequence[Summary], reference: Accepted, choice: Choice, end: float) -> list[Finding]:
+def judged(
+    slots: Sequence[Summary], reference: Accepted, choice: Choice, end: float
+) -> list[Finding]:
     """The findings against the baseline, as the schedule would have had them."""
     if not slots:
         return []
-    _, findings = follow(slots[0].stream, slots, State(), accepted=reference, profile=None, choice=choice, now=end)
+    _, findings = follow(
+        slots[0].stream, slots, State(), accepted=reference, profile=None, choice=choice, now=end
+    )
     return [finding for finding in findings if finding.reference is Reference.BASELINE]
 
 
@@ -128,11 +144,16 @@ def feasible(slots: Sequence[Summary], *, days: float, streams: int) -> list[str
     if not slots:
         return ["No predictions in these days."]
     newest = max(slots, key=lambda s: s.start)
-    of_one = [s for s in slots if (s.version, s.profile) == (newest.version, newest.profile) and s.rows]
+    of_one = [
+        s for s in slots if (s.version, s.profile) == (newest.version, newest.profile) and s.rows
+    ]
     span = max(DAY, max(s.end for s in of_one) - min(s.start for s in of_one))
     a_day = sum(s.rows for s in of_one) / (span / DAY)
     planned = plan(of_one)
-    lines = [f"{a_day:,.0f} predictions a day of version {newest.version or 'none'}.", planned.sentence()]
+    lines = [
+        f"{a_day:,.0f} predictions a day of version {newest.version or 'none'}.",
+        planned.sentence(),
+    ]
     full = cut(of_one, rows=planned.rows, at_most=planned.longest).full
     if len(full) < accepted.LEAST:
         return lines
@@ -148,7 +169,9 @@ def feasible(slots: Sequence[Summary], *, days: float, streams: int) -> list[str
             deff=fitted.deff,
             level=choice.row.level,
         )
-        lines.append(f"Smallest shift of the means that a window finds in 19 of 20: {least:.2f} standard deviations of a prediction.")
+        lines.append(
+            f"Smallest shift of the means that a window finds in 19 of 20: {least:.2f} standard deviations of a prediction."
+        )
     lines.append(f"A notice takes {choice.row.in_a_row} windows in a row, about {hours:.1f} hours.")
     lines.append(choice.sentence())
     if fitted.missing:

@@ -75,16 +75,24 @@ class Baseline:
 
 
 def fit(summaries: Sequence[Summary]) -> Baseline:
-    """The baseline of these whole windows, of one stream and version. Raises `TooFewWindows` below three."""
+    """The baseline of these whole windows, of one stream and version.
+
+    Raises `TooFewWindows` below three.
+    """
     if len(summaries) < LEAST:
-        raise TooFewWindows(f"a baseline needs at least {LEAST} windows; these days have {len(summaries)}")
+        raise TooFewWindows(
+            f"a baseline needs at least {LEAST} windows; these days have {len(summaries)}"
+        )
     first = summaries[0]
     windows = stack(summaries)
     return fit_windows(windows, first.stream, first.version, first.profile)
 
 
 def fit_windows(windows: Windows, stream: Stream, version: str, profile: str) -> Baseline:
-    """Make the baseline from windows as arrays. Raises `TooFewWindows` if they hold no prediction."""
+    """Make the baseline from windows as arrays.
+
+    Raises `TooFewWindows` if they hold no prediction.
+    """
     if not windows.rows.sum():
         raise TooFewWindows("a baseline needs predictions; these days have none")
     missing: dict[str, str] = {}
@@ -106,7 +114,9 @@ def fit_windows(windows: Windows, stream: Stream, version: str, profile: str) ->
             missing[name] = NOT_THERE
             continue
         grouping[name] = groups.deciles(counts.sum(axis=0), name)
-        if grouping[name].max() == 0:  # one value only: the codes that never came are a group of their own
+        if (
+            grouping[name].max() == 0
+        ):  # one value only: the codes that never came are a group of their own
             grouping[name] = (counts.sum(axis=0) == 0).astype(np.int64)
         bins[name] = shares.fit(groups.grouped(counts, grouping[name]))
     limits = strange.thresholds({n: windows.bins[n].sum(axis=0) for n in strange.FIELDS})
@@ -203,7 +213,9 @@ def to_document(baseline: Baseline) -> dict[str, Any]:
 def from_document(document: Mapping[str, Any]) -> Baseline:
     """The baseline that `to_document` wrote. Raises `BaselineUnreadable`."""
     if document.get("format") != FORMAT:
-        raise BaselineUnreadable(f"this is no baseline of format {FORMAT}, the one that this version reads")
+        raise BaselineUnreadable(
+            f"this is no baseline of format {FORMAT}, the one that this version reads"
+        )
     try:
         model, content = document["model"], document["reference"]
         return Baseline(

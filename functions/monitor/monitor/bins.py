@@ -17,9 +17,9 @@ Codes = NDArray[np.int64]
 class Scale:
     """Bins of one field: `step` wide from `low` to `high`, then each `ratio` times its lower edge.
 
-    Codes count from 0 in the order of the values: 0 below `low`; 1 exactly `low` where that stands `apart` (else always
-    empty); from 2 on the equal steps; then the tail, whose last bin has no end. Without a `ratio` the tail is one bin.
-    Edges belong to the bin above.
+    Codes count from 0 in the order of the values: 0 below `low`; 1 exactly `low` where that stands
+    `apart` (else always empty); from 2 on the equal steps; then the tail, whose last bin has no
+    end. Without a `ratio` the tail is one bin. Edges belong to the bin above.
     """
 
     step: float
@@ -74,7 +74,9 @@ class Scale:
         if self.apart:
             step = np.where(x == self.low, 1, step)
         far = 1 + self.steps + np.searchsorted(self.tail, x, side="right")
-        return np.where(step >= 2 + self.steps, np.maximum(far, 2 + self.steps), step).astype(np.int64)
+        return np.where(step >= 2 + self.steps, np.maximum(far, 2 + self.steps), step).astype(
+            np.int64
+        )
 
     def code_of_step(self, key: float) -> int:
         """The code of an OpenSearch `histogram` bucket by its key; -1 where the tail has it, or it lies below."""

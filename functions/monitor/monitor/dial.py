@@ -1,7 +1,7 @@
 """`FalseAlarmDays` chooses a row of a measured table; there is no formula.
 
-`dial.json` is written by `make bench-monitor`. A row promises the upper 95 % bound of the false notices that were measured on
-traffic like the baseline's, in the worst of several kinds of it.
+`dial.json` is written by `make bench-monitor`. A row promises the upper 95 % bound of the false
+notices that were measured on traffic like the baseline's, in the worst of several kinds of it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ DEFAULT_DAYS: Final = 90
 class Row:
     """A window is unusual below `level`; `in_a_row` of them are a notice.
 
-    Measured with baselines of `windows` windows: at most one false notice in `days` days of one stream.
+    Measured with baselines of `windows` windows: at most one false notice in `days` days of one
+    stream.
     """
 
     windows: int
@@ -62,10 +63,17 @@ def rows() -> tuple[Row, ...]:
     return tuple(Row(r["windows"], r["level"], r["in_a_row"], r["days"]) for r in content["rows"])
 
 
-def choose(windows: int, *, days: float = DEFAULT_DAYS, streams: int = 1, table: tuple[Row, ...] | None = None) -> Choice:
+def choose(
+    windows: int,
+    *,
+    days: float = DEFAULT_DAYS,
+    streams: int = 1,
+    table: tuple[Row, ...] | None = None,
+) -> Choice:
     """The loosest row that keeps `days` for all streams together, else the strictest one.
 
-    The rows have several sizes of baseline. Those of the largest size that the baseline reaches are used, else those of the smallest.
+    The rows have several sizes of baseline. Those of the largest size that the baseline reaches are
+    used, else those of the smallest.
     """
     table = table or rows()
     sizes = sorted({row.windows for row in table})

@@ -8,11 +8,14 @@ from monitor import tails
 from monitor.judge import SIGNALS
 
 
-def smallest_effect(*, components: int, windows: int, rows: float, deff: float, level: float, power: float = 0.95) -> float:
+def smallest_effect(
+    *, components: int, windows: int, rows: float, deff: float, level: float, power: float = 0.95
+) -> float:
     """The δ, in standard deviations of rows, that the chart of means finds in one window with this power.
 
-    T² of a shifted window is about a noncentral F with noncentrality n δ² / deff; its distribution by Patnaik's
-    approximation (1949, Biometrika 36: a scaled χ² with the same mean and variance). Infinite without enough windows.
+    T² of a shifted window is about a noncentral F with noncentrality n δ² / deff; its distribution
+    by Patnaik's approximation (1949, Biometrika 36: a scaled χ² with the same mean and variance).
+    Infinite without enough windows.
     """
     left = windows - components
     if left < 2:
@@ -39,5 +42,7 @@ def _upper(chance: float, upper: int, lower: int) -> float:
         high *= 2
     for _ in range(80):
         middle = (low + high) / 2
-        low, high = (middle, high) if float(tails.f(middle, upper, lower)) > chance else (low, middle)
+        low, high = (
+            (middle, high) if float(tails.f(middle, upper, lower)) > chance else (low, middle)
+        )
     return high

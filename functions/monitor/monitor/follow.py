@@ -1,7 +1,8 @@
 """A stream's slots followed through time: windows closed one after the other, each judged against every reference.
 
-`follow` is a pure function of the slots and the state: it returns the findings and the next state. The schedule calls it every
-quarter of an hour with the new slots, a back-test calls it once with all slots of a span. Both get the same findings.
+`follow` is a pure function of the slots and the state: it returns the findings and the next state.
+The schedule calls it every quarter of an hour with the new slots, a back-test calls it once with
+all slots of a span. Both get the same findings.
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ from monitor.windows import DAY, cut, stack
 UNPLANNED: Final = 200  # predictions of a window where no baseline says how many
 REMEMBERED: Final = 10  # windows: more than any row of the dial wants in a row
 DIFFERENCES: Final = 3  # of two versions, at most, that are reported for a window
-NO_BASELINE: Final = "No baseline is accepted for this stream: see python -m monitor baseline accept --help."
+NO_BASELINE: Final = (
+    "No baseline is accepted for this stream: see python -m monitor baseline accept --help."
+)
 
 
 class Reference(StrEnum):
@@ -70,16 +73,22 @@ class Accepted:
 
     def plan(self) -> dict[str, Any]:
         """The plan as its document has it."""
-        return {"rows": self.rows, "longest": self.longest, "armed": self.armed, "sentence": self.sentence}
+        return {
+            "rows": self.rows,
+            "longest": self.longest,
+            "armed": self.armed,
+            "sentence": self.sentence,
+        }
 
 
 @dataclass(frozen=True, slots=True)
 class State:
     """How far a stream was followed: times in seconds since 1970, 0 for never.
 
-    `until` is the end of the last window, `full` that of the last one with enough predictions; `recent` says of the last
-    windows in a row whether each was unusual against baseline `number`; `word` is the last verdict; `stale` the day, since
-    1970, on which the stream was last called stale.
+    `until` is the end of the last window, `full` that of the last one with enough predictions;
+    `recent` says of the last windows in a row whether each was unusual against baseline `number`;
+    `word` is the last verdict; `stale` the day, since 1970, on which the stream was last called
+    stale.
     """
 
     until: int = 0
@@ -93,7 +102,9 @@ class State:
     def read(cls, document: Mapping[str, Any]) -> Self:
         """From its document in the store."""
         recent = tuple(bool(one) for one in document.get("recent", ()))
-        numbers = {name: int(document.get(name, 0)) for name in ("until", "full", "number", "stale")}
+        numbers = {
+            name: int(document.get(name, 0)) for name in ("until", "full", "number", "stale")
+        }
         return cls(recent=recent, word=str(document.get("word", "")), **numbers)
 
     def document(self) -> dict[str, Any]:
@@ -128,7 +139,10 @@ class Drift:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """The result for a window, or for a time without windows, against one reference. A difference of two versions has no verdict."""
+    """The result for a window, or for a time without windows, against one reference.
+
+    A difference of two versions has no verdict.
+    """
 
     reference: Reference
     window: Summary
@@ -155,7 +169,8 @@ def follow(
 ) -> tuple[State, list[Finding]]:
     """Close the windows that the stream's slots from `state.until` on make, and judge each.
 
-    `choice` is the dial's row. With another baseline than before, the count of unusual windows in a row begins anew.
+    `choice` is the dial's row. With another baseline than before, the count of unusual windows in a
+    row begins anew.
     """
     number = accepted.number if accepted else 0
     if number != state.number:
@@ -172,7 +187,11 @@ def follow(
             continue
         parts = [slot for slot in new if window.start <= slot.start < window.end]
         state, finding = _against_baseline(window, parts, state, accepted, choice)
-        findings += [finding, *_against_profile(parts, profile), *_between_versions(parts, window, accepted)]
+        findings += [
+            finding,
+            *_against_profile(parts, profile),
+            *_between_versions(parts, window, accepted),
+        ]
     if not new and state.full and stale(state.full, now) and state.stale != int(now // DAY):
         state = replace(state, stale=int(now // DAY), word=Verdict.STALE, recent=())
         findings.append(_stale(stream, state, now))
@@ -180,13 +199,21 @@ def follow(
 
 
 def _against_baseline(
-    window: Summary, parts: Sequence[Summary], state: State, accepted: Accepted | None, choice: Choice
+    window: Summary,
+    parts: Sequence[Summary],
+    state: State,
+    accepted: Accepted | None,
+    choice: Choice,
 ) -> tuple[State, Finding]:
     if accepted is None:
         state = replace(state, until=window.end, full=window.end, word=Verdict.PROVISIONAL)
         return state, Finding(Reference.BASELINE, window, Verdict.PROVISIONAL, NO_BASELINE)
     baseline, row = accepted.baseline, choice.row
-    other = [part for part in parts if (part.version, part.profile) != (baseline.version, baseline.profile)]
+    other = [
+        part
+        for part in parts
+        if (part.version, part.profile) != (baseline.version, baseline.profile)
+    ]
     judgement = judge(stack([window]), baseline, model_free=bool(other))
     unusual = bool(judgement.unusual(row.level)[0])
     said = [sentence(judgement, 0, row.level)]
@@ -242,7 +269,9 @@ def _against_profile(parts: Sequence[Summary], profile: Profile | None) -> list[
     return found
 
 
-def _between_versions(parts: Sequence[Summary], window: Summary, accepted: Accepted | None) -> list[Finding]:
+def _between_versions(
+    parts: Sequence[Summary], window: Summary, accepted: Accepted | None
+) -> list[Finding]:
     """The largest differences of other versions from the baseline's, or from the one with most predictions."""
     versions = _by_version(parts)
     if len(versions) < 2:

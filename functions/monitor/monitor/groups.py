@@ -15,14 +15,17 @@ Codes = NDArray[np.int64]
 
 PARTS: Final = 10
 APART: Final = 0.01  # exact values stand apart where at least this share of the rows has them
-EXPECTED: Final = 5.0  # rows of a label that a window should expect, else the label joins the others
+EXPECTED: Final = (
+    5.0  # rows of a label that a window should expect, else the label joins the others
+)
 LABELS: Final = 20
 
 
 def deciles(counts: Array, name: str) -> Codes:
     """The group of each code, (codes,), so that each group has about a tenth of `counts`; exact 0 and 1 apart.
 
-    Fewer than ten groups where many rows have one value. No group is without rows, as long as there are any.
+    Fewer than ten groups where many rows have one value. No group is without rows, as long as there
+    are any.
     """
     total = counts.sum()
     groups = np.zeros(len(counts), dtype=np.int64)

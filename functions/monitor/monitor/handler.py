@@ -33,8 +33,12 @@ connection = connect(setting.opensearch_url, os.environ)
 store = Store(connection, setting.own_index, setting.stack)
 logging_variables.ignore(os.environ)
 logger = Logger(service=SERVICE, level="INFO", use_rfc3339=True, utc=True, location=None)
-dimensions = {"function_name": os.environ.get("AWS_LAMBDA_FUNCTION_NAME", SERVICE)}  # the namespace is every stack's
-metrics = EphemeralMetrics(namespace="PredictionMonitor", service=SERVICE, default_dimensions=dimensions)
+dimensions = {
+    "function_name": os.environ.get("AWS_LAMBDA_FUNCTION_NAME", SERVICE)
+}  # the namespace is every stack's
+metrics = EphemeralMetrics(
+    namespace="PredictionMonitor", service=SERVICE, default_dimensions=dimensions
+)
 
 
 def _profile() -> Profile | None:
@@ -50,7 +54,11 @@ profile = _profile()
 
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: Any, context: LambdaContext) -> dict[str, int]:
-    """Judge once. If OpenSearch fails, one line has the reason: `MonitorRuns` is then not written, and its alarm rings."""
+    """Judge once.
+
+    If OpenSearch fails, one line has the reason: `MonitorRuns` is then not written, and its alarm
+    rings.
+    """
     now = time.time()
     try:
         report = run(
@@ -72,8 +80,12 @@ def handler(event: Any, context: LambdaContext) -> dict[str, int]:
         logger.warning("not_judged", reason=reason)
     metrics.add_metric("MonitorRuns", MetricUnit.Count, 1)
     for word in Verdict:
-        metrics.add_metric(f"Streams{word.capitalize()}", MetricUnit.Count, report.words.get(word, 0))
-    metrics.add_metric("MemoryUtilization", MetricUnit.Percent, memory_utilization(context.memory_limit_in_mb))
+        metrics.add_metric(
+            f"Streams{word.capitalize()}", MetricUnit.Count, report.words.get(word, 0)
+        )
+    metrics.add_metric(
+        "MemoryUtilization", MetricUnit.Percent, memory_utilization(context.memory_limit_in_mb)
+    )
     metrics.flush_metrics()
     logger.info(
         "heartbeat",

@@ -20,12 +20,14 @@ SIGNALS: Final = (
     "means", "label", "prediction.score", "input.words", "input.non_letter_share", "strange", "flags",
     "duplicates",
 )  # fmt: skip
-# A difference with a smaller effect may be real, but does not count: standard deviations of rows for the means, else shares of rows.
+# A difference with a smaller effect may be real, but does not count: standard deviations of rows
+# for the means, else shares of rows.
 FLOOR: Final = {
     "means": 0.3, "label": 0.03, "prediction.score": 0.05, "input.words": 0.05,
     "input.non_letter_share": 0.05, "strange": 0.005, "flags": 0.005, "duplicates": 0.05,
 }  # fmt: skip
-# Fields that describe the text, whatever model reads it. They alone are judged when the model is another than the baseline's.
+# Fields that describe the text, whatever model reads it. They alone are judged when the model is
+# another than the baseline's.
 MODEL_FREE: Final = ("input.words", "input.non_letter_share")
 
 
@@ -69,7 +71,10 @@ class Judgement:
 
 
 def judge(windows: Windows, baseline: Baseline, *, model_free: bool = False) -> Judgement:
-    """Judge windows against an accepted baseline. `model_free`: use only the signals of the text. No windows: no signals."""
+    """Judge windows against an accepted baseline.
+
+    `model_free`: use only the signals of the text. No windows: no signals.
+    """
     found: list[Signal] = []
     if not len(windows):
         return Judgement((), baseline.missing)
@@ -110,7 +115,9 @@ def _label(windows: Windows, baseline: Baseline) -> Signal:
     counts = accepted.label_counts(windows, baseline.labels)
     chance, effect = baseline.label.judge(counts)
     names = (*baseline.labels, "any other label")
-    return _of_shares("label", chance, effect, counts=counts, expected=baseline.label.expected, names=names)
+    return _of_shares(
+        "label", chance, effect, counts=counts, expected=baseline.label.expected, names=names
+    )
 
 
 def _bins(windows: Windows, baseline: Baseline, name: str) -> Signal:
@@ -129,7 +136,14 @@ def _strange(windows: Windows, baseline: Baseline, *, model_free: bool) -> Signa
     names = strange.kinds(baseline.limits)
     if model_free:
         chance = np.where([name in MODEL_FREE for name in names], chance, 1.0)
-    return _of_kinds("strange", chance, over, now=_share(counts, windows), rate=baseline.strange.rate, names=names)
+    return _of_kinds(
+        "strange",
+        chance,
+        over,
+        now=_share(counts, windows),
+        rate=baseline.strange.rate,
+        names=names,
+    )
 
 
 def _flags(windows: Windows, baseline: Baseline, *, model_free: bool) -> Signal:
@@ -138,7 +152,9 @@ def _flags(windows: Windows, baseline: Baseline, *, model_free: bool) -> Signal:
     names = accepted.flag_names(baseline.flags)
     if model_free:
         chance = np.where([n not in {"truncated", "mostly_unknown"} for n in names], chance, 1.0)
-    return _of_kinds("flags", chance, over, now=_share(counts, windows), rate=baseline.flag.rate, names=names)
+    return _of_kinds(
+        "flags", chance, over, now=_share(counts, windows), rate=baseline.flag.rate, names=names
+    )
 
 
 def _duplicates(windows: Windows, baseline: Baseline) -> Signal:
@@ -156,14 +172,18 @@ def _duplicates(windows: Windows, baseline: Baseline) -> Signal:
     return Signal("duplicates", p, share, which, share, np.zeros(len(windows)))
 
 
-def _of_shares(name: str, chance: Array, effect: Array, *, counts: Array, expected: Array, names: Sequence[str]) -> Signal:
+def _of_shares(
+    name: str, chance: Array, effect: Array, *, counts: Array, expected: Array, names: Sequence[str]
+) -> Signal:
     now = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     moved = np.abs(now - expected).argmax(axis=1)
     value = now[np.arange(len(now)), moved]
     return Signal(name, chance, effect, [names[m] for m in moved], value, expected[moved])
 
 
-def _of_kinds(name: str, chance: Array, over: Array, *, now: Array, rate: Array, names: Sequence[str]) -> Signal:
+def _of_kinds(
+    name: str, chance: Array, over: Array, *, now: Array, rate: Array, names: Sequence[str]
+) -> Signal:
     moved = chance.argmin(axis=1)
     at = np.arange(len(moved))
     p = np.minimum(1, chance[at, moved] * len(names))

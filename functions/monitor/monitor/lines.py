@@ -22,7 +22,10 @@ class Line(NamedTuple):
 
 
 def lines(finding: Finding, choice: Choice) -> Iterator[Line]:
-    """A drift line for each signal, then the verdict, if there is one. Numbers that are not known are left out."""
+    """A drift line for each signal, then the verdict, if there is one.
+
+    Numbers that are not known are left out.
+    """
     common = _common(finding)
     for drift in finding.drifts:
         yield _line("drift", common | _drift(drift))
@@ -84,4 +87,8 @@ def _rounded(value: float | None) -> float | None:
 
 
 def _time(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return (
+        datetime.fromtimestamp(seconds, UTC)
+        .isoformat(timespec="milliseconds")
+        .replace("+00:00", "Z")
+    )

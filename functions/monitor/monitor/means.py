@@ -1,8 +1,9 @@
 """The chart of window means: how far a window lies from the baseline's, in the measure of how its windows differ.
 
-Hotelling's T² against the covariance between windows (Hotelling 1947; Montgomery, Introduction to Statistical Quality
-Control, 11.3: the limit for a future observation): it holds whatever ties the predictions of a window together. A test
-that takes predictions for independent is off by a factor of hundreds on documents in bursts.
+Hotelling's T² against the covariance between windows (Hotelling 1947; Montgomery, Introduction to
+Statistical Quality Control, 11.3: the limit for a future observation): it holds whatever ties the
+predictions of a window together. A test that takes predictions for independent is off by a factor
+of hundreds on documents in bursts.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ Array = NDArray[np.float64]
 
 CAPPED: Final = ("input.words", "input.tokens_per_word", "input.non_letter_share")
 PLAIN: Final = ("prediction.score", "input.surprisal", "input.novelty")
-CAP: Final = 0.99  # quantile of the baseline's rows; without it heavy tails make T² wrong by a factor of ten
+CAP: Final = (
+    0.99  # quantile of the baseline's rows; without it heavy tails make T² wrong by a factor of ten
+)
 PRESENT: Final = 0.5  # a window has a component if at least this share of its rows has the field
 ABSENT_WINDOWS: Final = 0.05  # a component may be absent from so many of the baseline's windows
 REDUNDANT: Final = 1e-6  # variance of a component, of its own, that the others do not tell
@@ -38,10 +41,12 @@ NOT_THERE: Final = "the records do not have it"
 class Means:
     """The chart of p components, fitted to K windows of about `rows` rows.
 
-    `caps` by field, of the fields that the records have; `centre` and `deviation` (of rows), (p,); `covariance` between
-    windows, (p, p), on `degrees` degrees of freedom. Where hours have means of their own, these are `hours`, (24, p), of
-    `hour_windows` windows, (24,); `covariance` is then the one around them, and `hour_noise`, (24,), says how many times more
-    the windows of an hour vary. `deff` is the variance of a window's mean as a multiple of its variance for independent rows.
+    `caps` by field, of the fields that the records have; `centre` and `deviation` (of rows), (p,);
+    `covariance` between windows, (p, p), on `degrees` degrees of freedom. Where hours have means of
+    their own, these are `hours`, (24, p), of `hour_windows` windows, (24,); `covariance` is then
+    the one around them, and `hour_noise`, (24,), says how many times more the windows of an hour
+    vary. `deff` is the variance of a window's mean as a multiple of its variance for independent
+    rows.
     """
 
     names: tuple[str, ...]
@@ -68,7 +73,9 @@ class Means:
         kept = tuple(self.names[at] for at in wanted)
         if not wanted or not len(windows):
             nothing = np.full(len(windows), np.nan)
-            return MeansFound(kept, nothing, nothing, nothing, np.zeros((len(windows), 0)), values[:, wanted])
+            return MeansFound(
+                kept, nothing, nothing, nothing, np.zeros((len(windows), 0)), values[:, wanted]
+            )
         square = np.ix_(wanted, wanted)
         values, p = values[:, wanted], len(wanted)
         away = values - self.centre[wanted]
@@ -90,7 +97,15 @@ class Means:
 
     def to_json(self) -> dict[str, Any]:
         """The chart as JSON."""
-        arrays = ("centre", "deviation", "covariance", "hours", "hour_windows", "hour_noise", "plain")
+        arrays = (
+            "centre",
+            "deviation",
+            "covariance",
+            "hours",
+            "hour_windows",
+            "hour_noise",
+            "plain",
+        )
         numbers = ("caps", "degrees", "windows", "rows", "deff")
         lists = {name: getattr(self, name) for name in arrays}
         return {
@@ -102,8 +117,18 @@ class Means:
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Self:
         """The chart that `to_json` wrote."""
-        arrays = ("centre", "deviation", "covariance", "hours", "hour_windows", "hour_noise", "plain")
-        read: dict[str, Any] = {n: None if content[n] is None else np.array(content[n], float) for n in arrays}
+        arrays = (
+            "centre",
+            "deviation",
+            "covariance",
+            "hours",
+            "hour_windows",
+            "hour_noise",
+            "plain",
+        )
+        read: dict[str, Any] = {
+            n: None if content[n] is None else np.array(content[n], float) for n in arrays
+        }
         rest = {n: content[n] for n in ("caps", "degrees", "windows", "rows", "deff")}
         return cls(names=tuple(content["names"]), **rest, **read)
 
@@ -138,7 +163,9 @@ def fit(windows: Windows, names: Sequence[str]) -> tuple[Means | None, dict[str,
         centre = values.mean(axis=0)
         spread = (values - centre).std(axis=0)
         still = (spread <= 1e-9 * (1 + np.abs(centre))) | ~(deviation > 0)
-        reasons |= {n: "its values are all the same" for n, s in zip(names, still, strict=True) if s}
+        reasons |= {
+            n: "its values are all the same" for n, s in zip(names, still, strict=True) if s
+        }
         chosen = np.flatnonzero(~still).tolist()
         told = _independent(np.cov(values[:, chosen], rowvar=False).reshape(len(chosen), -1))
         reasons |= {
@@ -218,11 +245,14 @@ def row_deviation(windows: Windows, names: Sequence[str], caps: Mapping[str, flo
 def design_effect(values: Array, windows: Windows, deviation: Array) -> float:
     """How many times the windows' means vary as they would with independent rows: the mean over the components.
 
-    From differences between windows 24 hours apart, which a daily cycle does not touch; from all windows where there
-    are fewer than ten such pairs. Reads 15 to 25 % above tr(Σ⁻¹ S n) / p, which needs sums of products: the safe side.
+    From differences between windows 24 hours apart, which a daily cycle does not touch; from all
+    windows where there are fewer than ten such pairs. Reads 15 to 25 % above tr(Σ⁻¹ S n) / p, which
+    needs sums of products: the safe side.
     """
     first, second = a_day_apart(windows)
-    daily = ((values[second] - values[first]) ** 2).mean(axis=0) / 2 if len(first) >= DAILY else None
+    daily = (
+        ((values[second] - values[first]) ** 2).mean(axis=0) / 2 if len(first) >= DAILY else None
+    )
     between = values.var(axis=0, ddof=1) if daily is None else daily
     return float(max(1.0, np.mean(between * windows.rows.mean() / deviation**2)))
 
@@ -251,7 +281,9 @@ def _by_hour(found: Means, values: Array, hours: NDArray[np.int64]) -> Means:
     )  # fmt: skip
 
 
-def _chart(away: Array, covariance: Array, degrees: int, noise: float | Array) -> tuple[Array, Array, Array]:
+def _chart(
+    away: Array, covariance: Array, degrees: int, noise: float | Array
+) -> tuple[Array, Array, Array]:
     """T² of each row of `away`, (windows, p), divided by `noise`; its p; each component's z."""
     p = away.shape[1]
     squared = np.einsum("wi,ij,wj->w", away, np.linalg.inv(covariance), away) / noise
@@ -278,4 +310,6 @@ def _independent(covariance: Array) -> list[int]:
 
 def _only(windows: Windows, present: NDArray[np.bool_]) -> Windows:
     """What `design_effect` looks at, of the windows that are present."""
-    return replace(windows, start=windows.start[present], end=windows.end[present], rows=windows.rows[present])
+    return replace(
+        windows, start=windows.start[present], end=windows.end[present], rows=windows.rows[present]
+    )

@@ -11,7 +11,9 @@ from monitor.summary import Summary
 from monitor.windows import DAY, HOUR, cut, stack
 
 WINDOWS: Final = 72  # a baseline with fewer is provisional
-INDEPENDENT: Final = 150  # independent rows that a window should be worth: those on which the dial was measured
+INDEPENDENT: Final = (
+    150  # independent rows that a window should be worth: those on which the dial was measured
+)
 ALIKE: Final = 1.25  # up to this deff rows count as independent, and LEAST of them are enough
 LEAST: Final = 100
 SIZES: Final = (100, 200, 400, 800, 1600, 3200, 6400, 12800)
@@ -22,8 +24,8 @@ LONGEST: Final = 24 / WINDOWS  # of a day, for each day of the baseline
 class Plan:
     """Windows of `rows` predictions, of at most `longest` seconds; the baseline then has `windows` of them.
 
-    `armed` says that there are at least 72 of them, and that each is worth 150 independent rows. `days` is the number of days of such
-    traffic that 72 windows take.
+    `armed` says that there are at least 72 of them, and that each is worth 150 independent rows.
+    `days` is the number of days of such traffic that 72 windows take.
     """
 
     rows: int
@@ -36,14 +38,17 @@ class Plan:
     def sentence(self) -> str:
         """One sentence: the baseline is armed, or the days that it needs."""
         if self.armed:
-            return f"Armed: {self.windows} windows of {self.rows} predictions, at least one hour each."
+            return (
+                f"Armed: {self.windows} windows of {self.rows} predictions, at least one hour each."
+            )
         return f"Provisional: windows of {self.rows} predictions are needed and 72 of them take {self.days:.0f} days of this traffic."
 
 
 def plan(slots: Sequence[Summary]) -> Plan:
     """The shortest windows that arm on the slots of a baseline's days, of one version.
 
-    Where none does: the window that would, as far as `deff` is known. Raises `ValueError` without predictions.
+    Where none does: the window that would, as far as `deff` is known. Raises `ValueError` without
+    predictions.
     """
     if not sum(s.rows for s in slots):
         raise ValueError("there is no slot with predictions in these days")
@@ -63,7 +68,14 @@ def plan(slots: Sequence[Summary]) -> Plan:
         deff = chart.deff if chart else deff
         size = float(arrays.rows.mean())
         enough = size / deff >= INDEPENDENT or (deff <= ALIKE and size >= LEAST)
-        found = Plan(rows, longest, len(windows), deff, enough and len(windows) >= WINDOWS, WINDOWS * size / a_day)
+        found = Plan(
+            rows,
+            longest,
+            len(windows),
+            deff,
+            enough and len(windows) >= WINDOWS,
+            WINDOWS * size / a_day,
+        )
         if enough:
             return found
     needed = LEAST if deff <= ALIKE else round(INDEPENDENT * deff)

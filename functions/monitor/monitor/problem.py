@@ -19,7 +19,10 @@ class ServerProblem(Exception):
 
 
 def sentence(problem: TransportError) -> str:
-    """One sentence on a failed request. Of the server's answer it quotes the status and the error's type only."""
+    """One sentence on a failed request.
+
+    Of the server's answer it quotes the status and the error's type only.
+    """
     if isinstance(problem, NoConnection):
         return f"OpenSearch cannot be reached ({type(problem).__name__}): it is asked again at the next run"
     status, kind = problem.status_code, plain(problem.error)[:LONGEST] or "nothing said"

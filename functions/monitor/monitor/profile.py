@@ -1,6 +1,9 @@
-"""Judges windows against the model's profile, that is, whether they are unlike the validation texts. It never leads to a notice.
+"""Judges windows against the model's profile, that is, whether they are unlike the validation texts.
 
-The rows of the profile and of the window are taken for independent. So traffic in bursts is soon unlike the profile.
+It never leads to a notice.
+
+The rows of the profile and of the window are taken for independent. So traffic in bursts is soon
+unlike the profile.
 """
 
 from __future__ import annotations
@@ -60,14 +63,26 @@ class Profile:
             raise ProfileUnreadable(f"the profile cannot be read: {error}") from error
 
     @classmethod
-    def of(cls, name: str, columns: Mapping[str, Array], labels: Mapping[str, int], flags: Mapping[str, int]) -> Self:
+    def of(
+        cls,
+        name: str,
+        columns: Mapping[str, Array],
+        labels: Mapping[str, int],
+        flags: Mapping[str, int],
+    ) -> Self:
         """From the columns of the reference rows by the record's fields, each (rows,), and the counts of labels and flags."""
-        codes = {n: np.bincount(s.codes(columns[n]), minlength=s.count).astype(float) for n, s in SCALES.items()}
+        codes = {
+            n: np.bincount(s.codes(columns[n]), minlength=s.count).astype(float)
+            for n, s in SCALES.items()
+        }
         caps = {n: means.cap(codes[n], n) for n in means.CAPPED}
         probability = next(n for n in columns if n.startswith(f"{PROBABILITY}."))
         names = means.component_names(probability.removeprefix(f"{PROBABILITY}."))
         # The windows' means come from bins, so the rows are binned in the same way.
-        capped = {n: np.minimum(SCALES[n].middle, caps[n])[SCALES[n].codes(columns[n])] for n in means.CAPPED}
+        capped = {
+            n: np.minimum(SCALES[n].middle, caps[n])[SCALES[n].codes(columns[n])]
+            for n in means.CAPPED
+        }
         matrix = np.stack([capped.get(n, columns[n]) for n in names], axis=1)
         kept = [at for at in range(len(names)) if matrix[:, at].std() > 0]
         matrix, names = matrix[:, kept], tuple(names[at] for at in kept)
@@ -126,7 +141,10 @@ def _means(windows: Windows, profile: Profile) -> Signal:
     if not kept:
         nothing = np.full(len(windows), np.nan)
         return Signal("means", nothing, nothing, [""] * len(windows), nothing, nothing)
-    away, noise = (values - profile.centre)[:, kept], 1 / np.maximum(windows.rows, 1) + 1 / profile.rows
+    away, noise = (
+        (values - profile.centre)[:, kept],
+        1 / np.maximum(windows.rows, 1) + 1 / profile.rows,
+    )
     covariance = profile.covariance[np.ix_(kept, kept)]
     squared = np.einsum("wi,ij,wj->w", away, np.linalg.inv(covariance), away) / noise
     moved = np.abs(away / profile.deviation[kept]).argmax(axis=1)
@@ -161,13 +179,27 @@ def _bins(windows: Windows, profile: Profile, name: str) -> Signal:
 
 def _strange(windows: Windows, profile: Profile) -> Signal:
     counts = strange.counts(windows, profile.limits)
-    return _too_many("strange", windows, counts=counts, reference=profile.strange, rows=profile.rows, names=strange.kinds(profile.limits))
+    return _too_many(
+        "strange",
+        windows,
+        counts=counts,
+        reference=profile.strange,
+        rows=profile.rows,
+        names=strange.kinds(profile.limits),
+    )
 
 
 def _flags(windows: Windows, profile: Profile) -> Signal:
     names = tuple(dict.fromkeys([*profile.flags, *windows.flags.names])) or ("any flag",)
     reference = np.array([profile.flags.get(n, 0) for n in names], float)
-    return _too_many("flags", windows, counts=windows.flags.of(names), reference=reference, rows=profile.rows, names=names)
+    return _too_many(
+        "flags",
+        windows,
+        counts=windows.flags.of(names),
+        reference=reference,
+        rows=profile.rows,
+        names=names,
+    )
 
 
 def _duplicates(windows: Windows, rows: int) -> Signal:
@@ -179,15 +211,22 @@ def _duplicates(windows: Windows, rows: int) -> Signal:
         min(1.0, tails.fisher_upper(int(c), int(n), 0, rows) * d) if c > 1 else 1.0
         for c, n, d in zip(count, windows.rows, windows.distinct, strict=True)
     ]  # fmt: skip
-    return Signal("duplicates", np.array(p), share, [h for h, _ in top], share, np.zeros(len(share)))
+    return Signal(
+        "duplicates", np.array(p), share, [h for h, _ in top], share, np.zeros(len(share))
+    )
 
 
-def _too_many(name: str, windows: Windows, *, counts: Array, reference: Array, rows: int, names: Sequence[str]) -> Signal:
+def _too_many(
+    name: str, windows: Windows, *, counts: Array, reference: Array, rows: int, names: Sequence[str]
+) -> Signal:
     """Fisher's test, one-sided, of each kind's rows, (windows, kinds), times the number of kinds."""
     # The sum of several kinds can exceed the rows: a row may be strange in more than one way.
     chance = np.array(
         [
-            [tails.fisher_upper(int(min(c, n)), int(n), int(min(r, rows)), rows) for c, r in zip(line, reference, strict=True)]
+            [
+                tails.fisher_upper(int(min(c, n)), int(n), int(min(r, rows)), rows)
+                for c, r in zip(line, reference, strict=True)
+            ]
             for line, n in zip(counts, windows.rows, strict=True)
         ]
     )
@@ -197,7 +236,14 @@ def _too_many(name: str, windows: Windows, *, counts: Array, reference: Array, r
     return Signal(name, p, value - expected, [names[m] for m in moved], value, expected)
 
 
-def _moved(name: str, p: Array, effect: Array, *, counts: Array, reference: Array, names: Sequence[str]) -> Signal:
-    now, before = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1), reference / reference.sum()
+def _moved(
+    name: str, p: Array, effect: Array, *, counts: Array, reference: Array, names: Sequence[str]
+) -> Signal:
+    now, before = (
+        counts / np.maximum(counts.sum(axis=1, keepdims=True), 1),
+        reference / reference.sum(),
+    )
     moved = np.abs(now - before).argmax(axis=1)
-    return Signal(name, p, effect, [names[m] for m in moved], now[np.arange(len(now)), moved], before[moved])
+    return Signal(
+        name, p, effect, [names[m] for m in moved], now[np.arange(len(now)), moved], before[moved]
+    )

@@ -18,7 +18,8 @@ Array = NDArray[np.float64]
 class Rare:
     """`rate` a row and `spread` of each kind, (kinds,), from `rows` rows.
 
-    The count in n rows has the mean n rate and the variance n rate + (n rate)² spread: negative binomial by moments.
+    The count in n rows has the mean n rate and the variance n rate + (n rate)² spread: negative
+    binomial by moments.
     """
 
     rate: Array
@@ -51,7 +52,10 @@ class Rare:
 
 
 def fit(counts: Array, rows: Array) -> Rare:
-    """The test of the baseline's counts, (windows, kinds), in `rows` rows, (windows,). A kind that never came counts as half a row."""
+    """The test of the baseline's counts, (windows, kinds), in `rows` rows, (windows,).
+
+    A kind that never came counts as half a row.
+    """
     total = rows.sum()
     rate = np.maximum(counts.sum(axis=0), 0.5) / total
     mean = rows[:, None] * rate

@@ -22,7 +22,9 @@ Search = Callable[[Mapping[str, Any]], dict[str, Any]]
 class Connection(Protocol):
     """What `opensearchpy.RequestsHttpConnection` can do."""
 
-    def perform_request(self, method: str, url: str, *args: Any, **kwargs: Any) -> tuple[int, Any, str]:
+    def perform_request(
+        self, method: str, url: str, *args: Any, **kwargs: Any
+    ) -> tuple[int, Any, str]:
         """Status, headers and body of the answer; raises `opensearchpy.TransportError`."""
         ...
 
@@ -31,34 +33,48 @@ class ReadIncomplete(Exception):
     """OpenSearch answered for some of its shards only, or ran out of time: the numbers would be too small."""
 
 
-def find_streams(connection: Connection, stack: str, start: int, end: int, *, index: str = INDEX) -> tuple[list[Stream], list[Stream]]:
+def find_streams(
+    connection: Connection, stack: str, start: int, end: int, *, index: str = INDEX
+) -> tuple[list[Stream], list[Stream]]:
     """The streams with predictions in this span: the 20 that have most, and all others.
 
     Raises `ReadIncomplete`, and the connection's exceptions.
     """
     answer = _search(connection, index, searches.streams(stack, start, end))
     found = [
-        (-bucket["doc_count"], Stream(stack, bucket["key"]["stream"] or "", bucket["key"]["model"] or ""))
+        (
+            -bucket["doc_count"],
+            Stream(stack, bucket["key"]["stream"] or "", bucket["key"]["model"] or ""),
+        )
         for bucket in answer.get("streams", {}).get("buckets", [])
     ]
     ordered = [stream for _, stream in sorted(found)]
     return ordered[:MOST_STREAMS], ordered[MOST_STREAMS:]
 
 
-def read_counts(connection: Connection, stream: Stream, start: int, end: int, *, index: str = INDEX) -> dict[int, int]:
-    """The number of predictions of each slot that has any, by its start. Raises as `find_streams` does."""
+def read_counts(
+    connection: Connection, stream: Stream, start: int, end: int, *, index: str = INDEX
+) -> dict[int, int]:
+    """The number of predictions of each slot that has any, by its start.
+
+    Raises as `find_streams` does.
+    """
     answer = _search(connection, index, searches.counts(stream, start, end))
     buckets = answer.get("slots", {}).get("buckets", [])
     return {int(bucket["key"]) // 1000: int(bucket["doc_count"]) for bucket in buckets}
 
 
-def read_slots(connection: Connection, stream: Stream, start: int, end: int, *, index: str = INDEX) -> list[Summary]:
+def read_slots(
+    connection: Connection, stream: Stream, start: int, end: int, *, index: str = INDEX
+) -> list[Summary]:
     """A summary of each slot and version that has predictions, in the order of time.
 
     `start` and `end` are whole slots, in seconds since 1970. Raises as `find_streams` does.
     """
     if start % SLOT or end % SLOT:
-        raise ValueError(f"slots begin and end at multiples of {SLOT} seconds, not at {start} and {end}")
+        raise ValueError(
+            f"slots begin and end at multiples of {SLOT} seconds, not at {start} and {end}"
+        )
     answer = _search(connection, index, searches.labels(stream, start, end))
     names = [bucket["key"] for bucket in answer.get("labels", {}).get("buckets", [])]
     if not names and not answer:
@@ -92,7 +108,9 @@ def parse_slot(bucket: Mapping[str, Any], stream: Stream, names: list[str]) -> S
     )
 
 
-def _pages(search: Search, stream: Stream, start: int, end: int, names: list[str]) -> Iterator[Mapping[str, Any]]:
+def _pages(
+    search: Search, stream: Stream, start: int, end: int, names: list[str]
+) -> Iterator[Mapping[str, Any]]:
     after: Mapping[str, Any] | None = None
     while True:
         body = searches.slots(stream, start, end, names, after)
@@ -106,11 +124,15 @@ def _pages(search: Search, stream: Stream, start: int, end: int, names: list[str
 def _search(connection: Connection, index: str, body: Mapping[str, Any]) -> dict[str, Any]:
     """The aggregations of a search; empty where no index is there."""
     params = {"ignore_unavailable": "true", "allow_no_indices": "true", "request_cache": "false"}
-    _, _, text = connection.perform_request("POST", f"/{index}/_search", params=params, body=json.dumps(body).encode(), timeout=TIMEOUT)
+    _, _, text = connection.perform_request(
+        "POST", f"/{index}/_search", params=params, body=json.dumps(body).encode(), timeout=TIMEOUT
+    )
     answer = json.loads(text)
     failed = answer["_shards"]["failed"]
     if answer["timed_out"] or failed:
-        raise ReadIncomplete(f"OpenSearch could not read all of {index}: {failed} shards failed; it is asked again later")
+        raise ReadIncomplete(
+            f"OpenSearch could not read all of {index}: {failed} shards failed; it is asked again later"
+        )
     return dict(answer.get("aggregations", {}))
 
 
@@ -118,12 +140,18 @@ def _moments(bucket: Mapping[str, Any], names: list[str]) -> Iterator[tuple[str,
     for name in searches.moment_fields(names):
         stats = bucket[f"moments {name}"]
         if stats["count"]:
-            yield name, Moments(int(stats["count"]), float(stats["sum"]), float(stats["sum_of_squares"]))
+            yield (
+                name,
+                Moments(int(stats["count"]), float(stats["sum"]), float(stats["sum_of_squares"])),
+            )
 
 
 def _codes(bucket: Mapping[str, Any], name: str) -> dict[int, int]:
     scale = SCALES[name]
-    found = {int(code): int(part["doc_count"]) for code, part in bucket[f"ranges {name}"]["buckets"].items()}
+    found = {
+        int(code): int(part["doc_count"])
+        for code, part in bucket[f"ranges {name}"]["buckets"].items()
+    }
     for part in bucket[f"steps {name}"]["buckets"]:
         code = scale.code_of_step(part["key"])
         if code >= 0:

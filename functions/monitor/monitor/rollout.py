@@ -32,7 +32,8 @@ class Difference:
 def compare(older: Sequence[Summary], newer: Sequence[Summary], *, deff: float) -> list[Difference]:
     """Differences between two versions' slots of the same span, the largest effect first; none with too few rows.
 
-    z of two means, with the variance of rows times `deff`, the baseline's. Components that either lacks are left out.
+    z of two means, with the variance of rows times `deff`, the baseline's. Components that either
+    lacks are left out.
     """
     if sum(s.rows for s in older) < LEAST or sum(s.rows for s in newer) < LEAST:
         return []

@@ -15,20 +15,34 @@ from monitor.dial import Choice
 from monitor.follow import Accepted, Finding, State, follow
 from monitor.problem import ServerProblem, sentence
 from monitor.profile import Profile
-from monitor.read import MOST_STREAMS, Connection, ReadIncomplete, find_streams, read_counts, read_slots
+from monitor.read import (
+    MOST_STREAMS,
+    Connection,
+    ReadIncomplete,
+    find_streams,
+    read_counts,
+    read_slots,
+)
 from monitor.searches import SPAN
 from monitor.store import Conflict, Kind, Store, stream_of
 from monitor.summary import SLOT, Stream
 from monitor.windows import DAY
 
 BEHIND: Final = SLOT  # seconds that lines have to arrive before their slot is read
-WEEK: Final = 7 * DAY  # the most that one request counts; a stream without predictions for so long is no longer followed
+WEEK: Final = (
+    7 * DAY
+    # the most that one request counts; a stream without predictions for so long is no longer followed
+)
 TOLD: Final = 20  # names of streams in a heartbeat line
 
 
 @dataclass(slots=True)
 class Run:
-    """The result of a run. Findings are passed on at once; `words` counts the streams by their verdict against the baseline."""
+    """The result of a run.
+
+    Findings are passed on at once; `words` counts the streams by their verdict against the
+    baseline.
+    """
 
     streams: int = 0
     not_judged: list[str] = field(default_factory=list)
@@ -50,13 +64,18 @@ def run(
 ) -> Run:
     """Read the slots that closed a quarter of an hour before `now`, judge them, and `tell` each finding.
 
-    A finding is told once: the stream's state is written before, and if another run wrote it first, that one tells.
-    Raises `ServerProblem` where the server does not do its part for the streams as a whole, or for the first of them.
+    A finding is told once: the stream's state is written before, and if another run wrote it first,
+    that one tells. Raises `ServerProblem` where the server does not do its part for the streams as
+    a whole, or for the first of them.
     """
     closed = int(now - BEHIND) // SLOT * SLOT
-    found, others = asking(partial(find_streams, connection, stack, closed - DAY, closed, index=index))
+    found, others = asking(
+        partial(find_streams, connection, stack, closed - DAY, closed, index=index)
+    )
     states = {stream_of(one.source): one for one in store.documents(Kind.STATE)}
-    recent = {stream for stream, one in states.items() if closed - State.read(one.source).until < WEEK}
+    recent = {
+        stream for stream, one in states.items() if closed - State.read(one.source).until < WEEK
+    }
     streams = [*found, *sorted(recent - {*found, *others})]
     judged, not_judged = streams[:MOST_STREAMS], [*streams[MOST_STREAMS:], *others]
     report = Run(streams=len(judged), not_judged=[name(stream) for stream in not_judged[:TOLD]])
@@ -69,10 +88,15 @@ def run(
         report.slots += fill(connection, store, stream, start, closed, index=index)
         slots = store.summaries(stream, start, closed)
         accepted = baselines[stream]
-        choice = dial.choose(accepted.baseline.windows if accepted else 0, days=days, streams=sharing)
+        choice = dial.choose(
+            accepted.baseline.windows if accepted else 0, days=days, streams=sharing
+        )
         try:
-            after, findings = follow(stream, slots, state, accepted=accepted, profile=profile, choice=choice, now=now)
-        except Exception as problem:  # noqa: BLE001  one stream's numbers must not keep the others from being judged
+            after, findings = follow(
+                stream, slots, state, accepted=accepted, profile=profile, choice=choice, now=now
+            )
+        # one stream's numbers must not keep the others from being judged
+        except Exception as problem:  # noqa: BLE001
             said = f"its numbers could not be judged ({type(problem).__name__}): please report this"
             report.problems.append(f"{name(stream)}: {said}")
             continue
@@ -80,7 +104,9 @@ def run(
             try:
                 store.put_state(stream, after.document(), before.version if before else None)
             except Conflict:
-                report.problems.append(f"{name(stream)}: another run was faster, and reported the findings")
+                report.problems.append(
+                    f"{name(stream)}: another run was faster, and reported the findings"
+                )
                 continue
         for finding in findings:
             tell(finding, choice)
@@ -89,16 +115,22 @@ def run(
     return report
 
 
-def fill(connection: Connection, store: Store, stream: Stream, start: int, end: int, *, index: str) -> int:
-    """Summarise the slots of a span that have more predictions than their summaries say. Returns how many slots were read.
+def fill(
+    connection: Connection, store: Store, stream: Stream, start: int, end: int, *, index: str
+) -> int:
+    """Summarise the slots of a span that have more predictions than their summaries say.
 
-    A summary that counts more predictions than the index still has is kept: retention deletes documents, not summaries.
-    Raises `ServerProblem`.
+    Returns how many slots were read.
+
+    A summary that counts more predictions than the index still has is kept: retention deletes
+    documents, not summaries. Raises `ServerProblem`.
     """
     kept = store.counts(stream, start, end)
     read = 0
     for begin in range(start, end, WEEK):
-        counts = asking(partial(read_counts, connection, stream, begin, min(end, begin + WEEK), index=index))
+        counts = asking(
+            partial(read_counts, connection, stream, begin, min(end, begin + WEEK), index=index)
+        )
         changed = [slot for slot, rows in counts.items() if rows > kept.get(slot, 0)]
         for first, last in _spans(sorted(changed)):
             summaries = asking(partial(read_slots, connection, stream, first, last, index=index))

@@ -11,7 +11,8 @@ from monitor.summary import MOMENTS, PROBABILITY, SLOT, TOP, Stream
 STREAMS: Final = 500  # asked for at once
 LABELS: Final = 50
 VALUES: Final = 50  # of flags, of scripts
-# A slot of one version has at most about 1,900 buckets (`buckets`), and OpenSearch refuses a response above 65,535.
+# A slot of one version has at most about 1,900 buckets (`buckets`), and OpenSearch refuses a
+# response above 65,535.
 PAGE: Final = 30
 SPAN: Final = 8 * SLOT  # seconds that one request reads
 NOTHING_ABOVE: Final = 1e-9  # a share of exactly 0 lies below it, and no other
@@ -54,7 +55,9 @@ def streams(stack: str, start: int, end: int) -> dict[str, Any]:
 
 def labels(stream: Stream, start: int, end: int) -> dict[str, Any]:
     """The most frequent labels of a stream. Their probabilities are summed."""
-    return _nothing_but(of_stream(stream, start, end), {"labels": _terms("prediction.label.keyword", LABELS)})
+    return _nothing_but(
+        of_stream(stream, start, end), {"labels": _terms("prediction.label.keyword", LABELS)}
+    )
 
 
 def counts(stream: Stream, start: int, end: int) -> dict[str, Any]:
@@ -63,7 +66,13 @@ def counts(stream: Stream, start: int, end: int) -> dict[str, Any]:
     return _nothing_but(of_stream(stream, start, end), {"slots": {"date_histogram": histogram}})
 
 
-def slots(stream: Stream, start: int, end: int, names: Sequence[str], after: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def slots(
+    stream: Stream,
+    start: int,
+    end: int,
+    names: Sequence[str],
+    after: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
     """The numbers of each slot and version, `PAGE` of them, those behind `after`; `names` are the labels."""
     slot = {"date_histogram": {"field": "@timestamp", "fixed_interval": f"{SLOT}s"}}
     composite: dict[str, Any] = {"size": PAGE, "sources": [{"slot": slot}, *_sources(PARTS)]}
@@ -79,7 +88,9 @@ def slots(stream: Stream, start: int, end: int, names: Sequence[str], after: Map
         "hashes": _terms("input.hash", TOP),
         "distinct": {"cardinality": {"field": "input.hash", "precision_threshold": 1000}},
     }
-    return _nothing_but(of_stream(stream, start, end), {"slots": {"composite": composite, "aggregations": inner}})
+    return _nothing_but(
+        of_stream(stream, start, end), {"slots": {"composite": composite, "aggregations": inner}}
+    )
 
 
 def moment_fields(names: Sequence[str]) -> tuple[str, ...]:
@@ -97,7 +108,9 @@ def _nothing_but(query: dict[str, Any], aggregations: dict[str, Any]) -> dict[st
 
 
 def _sources(fields: Mapping[str, str]) -> list[dict[str, Any]]:
-    return [{key: {"terms": {"field": field, "missing_bucket": True}}} for key, field in fields.items()]
+    return [
+        {key: {"terms": {"field": field, "missing_bucket": True}}} for key, field in fields.items()
+    ]
 
 
 def _terms(field: str, size: int) -> dict[str, Any]:

@@ -26,7 +26,9 @@ class Settings:
 
 
 def settings(environment: Mapping[str, str]) -> Settings:
-    """The settings in `environment`. Raises `ValueError` that names the variable and its valid values.
+    """The settings in `environment`.
+
+    Raises `ValueError` that names the variable and its valid values.
 
     - `OPENSEARCH_URL`: an http(s) address.
     - `STACK`: the value of `@stack` in the predictions' documents.
@@ -44,8 +46,8 @@ def settings(environment: Mapping[str, str]) -> Settings:
 def own_index(stack: str) -> str:
     """The name of the index for a stack's summaries, baselines and decisions.
 
-    An index prefix has no dot and ends with a dash, so this name cannot begin with one. The index template and the retention policy of
-    the documents therefore do not apply to this index.
+    An index prefix has no dot and ends with a dash, so this name cannot begin with one. The index
+    template and the retention policy of the documents therefore do not apply to this index.
     """
     return f"monitor.{stack.lower()}"
 
@@ -53,19 +55,29 @@ def own_index(stack: str) -> str:
 def stack_name(text: str, name: str) -> str:
     """Check a stack's name, and return it. Raises `ValueError` that names the setting `name`."""
     if not STACK.fullmatch(text):
-        raise ValueError(f"{name} must be the name of a stack (letters, digits and -, a letter first), not {text!r}")
+        raise ValueError(
+            f"{name} must be the name of a stack (letters, digits and -, a letter first), not {text!r}"
+        )
     return text
 
 
 def index_prefix(text: str, name: str) -> str:
-    """Check a prefix of daily indices, and return it. Raises `ValueError` that names the setting `name`."""
+    """Check a prefix of daily indices, and return it.
+
+    Raises `ValueError` that names the setting `name`.
+    """
     if not INDEX_PREFIX.fullmatch(text):
-        raise ValueError(f"{name} must be small letters, digits and dashes, with a dash at the end, not {text!r}")
+        raise ValueError(
+            f"{name} must be small letters, digits and dashes, with a dash at the end, not {text!r}"
+        )
     return text
 
 
 def days_of(text: str, name: str) -> float:
-    """Read a whole number of days, at least 1. Raises `ValueError` that names the setting `name`."""
+    """Read a whole number of days, at least 1.
+
+    Raises `ValueError` that names the setting `name`.
+    """
     if not (text.isascii() and text.isdigit() and len(text) <= 5 and int(text)):
         raise ValueError(f"{name} must be a whole number of days from 1, not {text!r}")
     return float(text)

@@ -1,8 +1,9 @@
 """Chi-squared of a window's shares of groups against the baseline's, in the measure of how its windows differ.
 
-Scaled as Rao and Scott do for clustered samples (1981, "The analysis of categorical data from complex sample surveys"):
-the statistic of the baseline's own windows has a mean and a variance. How strongly windows are clustered differs from window to
-window: a chi-squared whose scale varies is an F, and the one with the same mean and variance gives p.
+Scaled as Rao and Scott do for clustered samples (1981, "The analysis of categorical data from
+complex sample surveys"): the statistic of the baseline's own windows has a mean and a variance. How
+strongly windows are clustered differs from window to window: a chi-squared whose scale varies is an
+F, and the one with the same mean and variance gives p.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ class Shares:
     def judge(self, counts: Array) -> tuple[Array, Array]:
         """The p and the effect of each window from its counts, (windows, groups).
 
-        The effect is the share of rows that would have to change group (total variation distance). NaN without rows.
+        The effect is the share of rows that would have to change group (total variation distance).
+        NaN without rows.
         """
         statistic = _statistic(counts, self.expected) * (self.windows - 1) / (self.windows + 1)
         if self.degrees == 1:
@@ -67,20 +69,24 @@ class Shares:
 def fit(counts: Array) -> Shares:
     """The test fitted to the counts of the baseline's windows, (windows, groups), of which at least two have rows.
 
-    If the windows vary less than those of independent rows would, as with one label only, they are taken for independent rows.
+    If the windows vary less than those of independent rows would, as with one label only, they are
+    taken for independent rows.
     """
     pooled = counts.sum(axis=0)
     expected = (pooled + 0.5) / (pooled + 0.5).sum()
     statistic = _statistic(counts[counts.sum(axis=1) > 0], expected)
     degrees = max(1, int((pooled > 0).sum()) - 1)
     mean = float(max(degrees, statistic.mean()))
-    return Shares(expected, mean, float(max(2 * degrees, statistic.var(ddof=1))), len(statistic), degrees)
+    return Shares(
+        expected, mean, float(max(2 * degrees, statistic.var(ddof=1))), len(statistic), degrees
+    )
 
 
 def _heavy(ratio: Array, degrees: int, spread: float) -> Array:
     """P of a statistic divided by its mean, whose variance over its squared mean is `spread`.
 
-    F with `degrees` above the line and as many below as give it this spread; chi-squared where it spreads no more than that.
+    F with `degrees` above the line and as many below as give it this spread; chi-squared where it
+    spreads no more than that.
     """
     over = spread * degrees - 2
     if over <= 1e-6:

@@ -19,5 +19,7 @@ def shipped_profile(places: tuple[Path, ...] = PLACES) -> Profile | None:
             try:
                 return Profile.read(json.loads(place.read_text(encoding="utf-8")))
             except (ValueError, StopIteration) as problem:
-                raise ProfileUnreadable(f"{place} cannot be read as a profile: {problem}") from problem
+                raise ProfileUnreadable(
+                    f"{place} cannot be read as a profile: {problem}"
+                ) from problem
     return None

@@ -1,7 +1,8 @@
 """The stack's own index: summaries of slots for 400 days; accepted baselines, decisions and states without expiry.
 
-The mapping names the searched fields, and nothing else is indexed. A document's id follows from its subject, so that writing the
-document again changes nothing. A baseline, a decision or a state is written only if nobody else wrote it meanwhile.
+The mapping names the searched fields, and nothing else is indexed. A document's id follows from its
+subject, so that writing the document again changes nothing. A baseline, a decision or a state is
+written only if nobody else wrote it meanwhile.
 """
 
 from __future__ import annotations
@@ -67,7 +68,10 @@ class Found:
 
 
 class Store:
-    """One stack's documents in one index. Every method raises `ServerProblem` where OpenSearch does not do its part."""
+    """One stack's documents in one index.
+
+    Every method raises `ServerProblem` where OpenSearch does not do its part.
+    """
 
     def __init__(self, connection: Connection, index: str, stack: str) -> None:
         self._connection = connection
@@ -100,21 +104,34 @@ class Store:
             for summary in summaries[at : at + CHUNK]:
                 key = summary_key(summary)
                 document = {"kind": Kind.SUMMARY, "key": key, **to_document(summary)}
-                lines += [json.dumps({"index": {"_id": key}}), json.dumps(document, allow_nan=False)]
+                lines += [
+                    json.dumps({"index": {"_id": key}}),
+                    json.dumps(document, allow_nan=False),
+                ]
             answer = self._ask("POST", "_bulk?refresh=true", ("\n".join(lines) + "\n").encode())
             if answer["errors"]:
-                failed = [item["index"] for item in answer["items"] if item["index"]["status"] >= 300]
+                failed = [
+                    item["index"] for item in answer["items"] if item["index"]["status"] >= 300
+                ]
                 kind = failed[0]["error"]["type"]
-                raise ServerProblem(f"OpenSearch refused {len(failed)} summaries ({kind}): look at the index {self._index}")
+                raise ServerProblem(
+                    f"OpenSearch refused {len(failed)} summaries ({kind}): look at the index {self._index}"
+                )
 
     def expire(self, now: float) -> None:
         """Delete summaries older than 400 days."""
         terms = [{"term": {"kind": Kind.SUMMARY}}, {"term": {"stack": self._stack}}]
         old = {"range": {"start": {"lt": int(now) - KEPT}}}
         body = {"query": {"bool": {"filter": [*terms, old]}}}
-        self._ask("POST", "_delete_by_query?conflicts=proceed&ignore_unavailable=true", json.dumps(body).encode())
+        self._ask(
+            "POST",
+            "_delete_by_query?conflicts=proceed&ignore_unavailable=true",
+            json.dumps(body).encode(),
+        )
 
-    def documents(self, kind: Kind, stream: Stream | None = None, number: int | None = None) -> list[Found]:
+    def documents(
+        self, kind: Kind, stream: Stream | None = None, number: int | None = None
+    ) -> list[Found]:
         """All documents of a kind by number: those of one stream, or of one number, where given."""
         hits = self._hits(kind, stream, number=number)
         return sorted(hits, key=lambda hit: int(hit.source.get("number", 0)))
@@ -124,22 +141,39 @@ class Store:
         key = f"{kind}-{_digest(stream)}-{number:06d}"
         self._write(f"_create/{key}", kind, key, stream, {**content, "number": number})
 
-    def put_state(self, stream: Stream, content: Mapping[str, Any], version: tuple[int, int] | None) -> None:
-        """Write a stream's state; `version` is that of the state which was read, None where there was none. Raises `Conflict`."""
+    def put_state(
+        self, stream: Stream, content: Mapping[str, Any], version: tuple[int, int] | None
+    ) -> None:
+        """Write a stream's state; `version` is that of the state which was read, None where there was none.
+
+        Raises `Conflict`.
+        """
         key = f"{Kind.STATE}-{_digest(stream)}"
-        replacing = f"_doc/{key}?if_seq_no={version[0]}&if_primary_term={version[1]}" if version else ""
+        replacing = (
+            f"_doc/{key}?if_seq_no={version[0]}&if_primary_term={version[1]}" if version else ""
+        )
         path = replacing or f"_create/{key}"
         self._write(path, Kind.STATE, key, stream, content)
 
-    def _write(self, path: str, kind: Kind, key: str, stream: Stream, content: Mapping[str, Any]) -> None:
-        whole = {**content, "kind": kind, "key": key, "stack": stream.stack, "log_group": stream.log_group}
+    def _write(
+        self, path: str, kind: Kind, key: str, stream: Stream, content: Mapping[str, Any]
+    ) -> None:
+        whole = {
+            **content,
+            "kind": kind,
+            "key": key,
+            "stack": stream.stack,
+            "log_group": stream.log_group,
+        }
         whole["model"] = {**content.get("model", {}), "name": stream.model}
         body = json.dumps(whole, allow_nan=False).encode()
         between = "&" if "?" in path else "?"
         try:
             self._ask("POST", f"{path}{between}refresh=true", body)
         except ConflictError:
-            raise Conflict(f"somebody else wrote {kind} {key} meanwhile: nothing was changed, run this again") from None
+            raise Conflict(
+                f"somebody else wrote {kind} {key} meanwhile: nothing was changed, run this again"
+            ) from None
 
     def _hits(
         self,
@@ -152,7 +186,10 @@ class Store:
     ) -> Iterator[Found]:
         filters: list[dict[str, Any]] = [{"term": {"kind": kind}}, {"term": {"stack": self._stack}}]
         if stream:
-            filters += [{"term": {"log_group": stream.log_group}}, {"term": {"model.name": stream.model}}]
+            filters += [
+                {"term": {"log_group": stream.log_group}},
+                {"term": {"model.name": stream.model}},
+            ]
         if number is not None:
             filters.append({"term": {"number": number}})
         if span:
@@ -175,7 +212,9 @@ class Store:
 
     def _search(self, body: Mapping[str, Any]) -> list[dict[str, Any]]:
         try:
-            answer = self._request("POST", "_search?allow_partial_search_results=false", json.dumps(body).encode())
+            answer = self._request(
+                "POST", "_search?allow_partial_search_results=false", json.dumps(body).encode()
+            )
         except NotFoundError:
             return []  # nothing was ever written
         hits: list[dict[str, Any]] = answer["hits"]["hits"]
@@ -196,7 +235,11 @@ class Store:
         except TransportError as problem:
             if problem.error == "resource_already_exists_exception":
                 return
-            counted = COPIES.search(json.dumps(problem.info, default=str)) if problem.status_code == 400 else None
+            counted = (
+                COPIES.search(json.dumps(problem.info, default=str))
+                if problem.status_code == 400
+                else None
+            )
             if counted and replicas == "0-1":
                 self._create_index(f"0-{int(counted[1]) - 1}")
                 return
@@ -204,7 +247,9 @@ class Store:
 
     def _request(self, method: str, path: str, body: bytes) -> dict[str, Any]:
         try:
-            _, _, text = self._connection.perform_request(method, f"/{self._index}/{path}", body=body, timeout=SECONDS)
+            _, _, text = self._connection.perform_request(
+                method, f"/{self._index}/{path}", body=body, timeout=SECONDS
+            )
         except (ConflictError, NotFoundError):
             raise
         except TransportError as problem:
@@ -212,7 +257,9 @@ class Store:
         try:
             answer: dict[str, Any] = json.loads(text)
         except ValueError:
-            raise ServerProblem("OpenSearch answered, but not with JSON: check the address") from None
+            raise ServerProblem(
+                "OpenSearch answered, but not with JSON: check the address"
+            ) from None
         return answer
 
 

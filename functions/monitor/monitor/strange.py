@@ -12,7 +12,12 @@ from monitor.windows import Windows
 
 Array = NDArray[np.float64]
 
-FIELDS: Final = ("input.novelty", "input.tokens_per_word", "input.non_letter_share", "input.surprisal")
+FIELDS: Final = (
+    "input.novelty",
+    "input.tokens_per_word",
+    "input.non_letter_share",
+    "input.surprisal",
+)
 UNKNOWN: Final = "input.unk_share"
 SHARE: Final = 0.003  # of the baseline's rows that reach a field's threshold, at most
 

@@ -43,16 +43,19 @@ class Moments:
     squares: float = 0.0
 
     def __add__(self, other: Moments) -> Moments:
-        return Moments(self.count + other.count, self.total + other.total, self.squares + other.squares)
+        return Moments(
+            self.count + other.count, self.total + other.total, self.squares + other.squares
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
     """One stream's predictions of one version between `start` and `start + seconds` (seconds since 1970).
 
-    `moments` by field; `bins` by field and code of `bins.SCALES`; `labels`, `flags` and `scripts` count rows by value;
-    `unknown` counts rows with a word piece that the tokenizer does not know; `hashes` are the most frequent texts'
-    hashes with their rows, and `distinct` the number of different ones, about.
+    `moments` by field; `bins` by field and code of `bins.SCALES`; `labels`, `flags` and `scripts`
+    count rows by value; `unknown` counts rows with a word piece that the tokenizer does not know;
+    `hashes` are the most frequent texts' hashes with their rows, and `distinct` the number of
+    different ones, about.
     """
 
     stream: Stream
@@ -77,7 +80,10 @@ class Summary:
 
 
 def total(summaries: Iterable[Summary]) -> Summary:
-    """The sum of at least one summary, from the first start to the last end. Version and profile are those of the first one."""
+    """The sum of at least one summary, from the first start to the last end.
+
+    Version and profile are those of the first one.
+    """
     parts = sorted(summaries, key=lambda s: s.start)
     first = parts[0]
     start, end = first.start, max(s.end for s in parts)
@@ -137,7 +143,9 @@ def to_document(summary: Summary) -> dict[str, Any]:
 def from_document(document: Mapping[str, Any]) -> Summary:
     """The summary that `to_document` wrote. Raises `UnknownSummary`."""
     if document.get("format") != FORMAT:
-        raise UnknownSummary(f"this is no summary of format {FORMAT}, the one that this version reads")
+        raise UnknownSummary(
+            f"this is no summary of format {FORMAT}, the one that this version reads"
+        )
     try:
         model, numbers = document["model"], document["numbers"]
         return Summary(

@@ -1,8 +1,9 @@
 """Tail probabilities of the tests, on arrays, from incomplete gamma and beta functions.
 
-Sources: NIST Digital Library of Mathematical Functions, https://dlmf.nist.gov (8.7.1, 8.9.2, 8.17.22, 5.11.1), and for
-the continued fractions Lentz's method as in Press et al., Numerical Recipes, 3rd edition, 5.2, 6.2 and 6.4. Written
-here because scipy is larger than all the rest of the function's package.
+Sources: NIST Digital Library of Mathematical Functions, https://dlmf.nist.gov (8.7.1, 8.9.2,
+8.17.22, 5.11.1), and for the continued fractions Lentz's method as in Press et al., Numerical
+Recipes, 3rd edition, 5.2, 6.2 and 6.4. Written here because scipy is larger than all the rest of
+the function's package.
 """
 
 from __future__ import annotations
@@ -48,7 +49,9 @@ def gamma_lower(a: ArrayLike, x: ArrayLike) -> Array:
     a, x = (np.array(v, dtype=np.float64) for v in np.broadcast_arrays(a, x))
     inside = np.maximum(x, TINY)
     near = x < a + 1
-    series = np.exp(a * np.log(inside) - inside - log_gamma(a)) * _gamma_series(a, np.where(near, inside, a / 2))
+    series = np.exp(a * np.log(inside) - inside - log_gamma(a)) * _gamma_series(
+        a, np.where(near, inside, a / 2)
+    )
     return np.clip(np.where(near, series, 1 - gamma_upper(a, x)), 0, 1)
 
 
@@ -83,7 +86,9 @@ def counts(x: ArrayLike, mean: ArrayLike, variance: ArrayLike) -> Array:
 
     Poisson where the variance is not above the mean. A mean of 0 gives 1 for x = 0, else 0.
     """
-    x, mean, variance = (np.array(v, dtype=np.float64) for v in np.broadcast_arrays(x, mean, variance))
+    x, mean, variance = (
+        np.array(v, dtype=np.float64) for v in np.broadcast_arrays(x, mean, variance)
+    )
     inside, at_least = np.maximum(mean, TINY), np.maximum(x, 1)
     wide = variance > inside * (1 + 1e-9)
     spread = np.where(wide, variance, 2 * inside)
@@ -95,7 +100,10 @@ def counts(x: ArrayLike, mean: ArrayLike, variance: ArrayLike) -> Array:
 
 @lru_cache(maxsize=65_536)
 def fisher_upper(hits: int, rows: int, reference_hits: int, reference_rows: int) -> float:
-    """Fisher's exact test, one-sided: P(at least `hits` of `rows`), both margins given. 1 without rows; hits are at most the rows."""
+    """Fisher's exact test, one-sided: P(at least `hits` of `rows`), both margins given.
+
+    1 without rows; hits are at most the rows.
+    """
     if not rows or not reference_rows:
         return 1.0
     hits, reference_hits = min(hits, rows), min(reference_hits, reference_rows)
@@ -132,7 +140,9 @@ def _gamma_series(a: Array, x: Array) -> Array:
         step += 1
         term *= x / step
         total += term
-        if not np.any(term >= total * PRECISION):  # where the argument is NaN there is nothing to wait for
+        if not np.any(
+            term >= total * PRECISION
+        ):  # where the argument is NaN there is nothing to wait for
             break
     return total
 

@@ -49,11 +49,16 @@ def stale(last_end: float, now: float) -> bool:
 
 
 def other_weekdays(baseline: Baseline, start: float) -> bool:
-    """Whether a window begins on a weekday that the baseline does not cover. Such a window raises information only."""
+    """Whether a window begins on a weekday that the baseline does not cover.
+
+    Such a window raises information only.
+    """
     return datetime.fromtimestamp(start, UTC).weekday() not in baseline.weekdays
 
 
-def sentence(judgement: Judgement, window: int, level: float, *, reference: str = "the baseline") -> str:
+def sentence(
+    judgement: Judgement, window: int, level: float, *, reference: str = "the baseline"
+) -> str:
     """One sentence about the largest change in a window, or about the lack of any change."""
     signal = judgement.leading(window, level)
     if signal is None:

@@ -37,8 +37,8 @@ class Tally:
 class Windows:
     """So many windows in the order of time, each an entry along the first axis of every array.
 
-    `start` and `end` in seconds since 1970; `moments` by field, (windows, 3): count, sum, sum of squares; `bins` by
-    field, (windows, codes of the field's scale); `hashes` one mapping a window.
+    `start` and `end` in seconds since 1970; `moments` by field, (windows, 3): count, sum, sum of
+    squares; `bins` by field, (windows, codes of the field's scale); `hashes` one mapping a window.
     """
 
     start: Array
@@ -69,9 +69,9 @@ class Cut:
 def cut(slots: Iterable[Summary], *, rows: int, at_least: int = HOUR, at_most: int = DAY) -> Cut:
     """Disjoint windows one after the other, from the first slot on.
 
-    A window closes at the end of the slot with which it has `rows` predictions and is `at_least` so many seconds long.
-    Where it would become longer than `at_most` seconds it closes short of rows, and a new one begins. Slots of one
-    start (of several versions) stay together.
+    A window closes at the end of the slot with which it has `rows` predictions and is `at_least` so
+    many seconds long. Where it would become longer than `at_most` seconds it closes short of rows,
+    and a new one begins. Slots of one start (of several versions) stay together.
     """
     made = Cut([], [], [])
     for slot in sorted(slots, key=lambda s: s.start):
@@ -86,7 +86,11 @@ def cut(slots: Iterable[Summary], *, rows: int, at_least: int = HOUR, at_most: i
                 pending.clear()
         pending.append(slot)
     pending = made.open
-    if pending and sum(s.rows for s in pending) >= rows and _end(pending) - pending[0].start >= at_least:
+    if (
+        pending
+        and sum(s.rows for s in pending) >= rows
+        and _end(pending) - pending[0].start >= at_least
+    ):
         made.full.append(total(pending))
         pending.clear()
     return made
@@ -107,7 +111,9 @@ def stack(summaries: Sequence[Summary]) -> Windows:
         start=np.array([s.start for s in summaries], dtype=np.float64),
         end=np.array([s.end for s in summaries], dtype=np.float64),
         rows=np.array([s.rows for s in summaries], dtype=np.float64),
-        moments={name: np.array([_finite(s.moments.get(name)) for s in summaries]) for name in names},
+        moments={
+            name: np.array([_finite(s.moments.get(name)) for s in summaries]) for name in names
+        },
         bins=bins,
         labels=_tally([s.labels for s in summaries]),
         flags=_tally([s.flags for s in summaries]),
@@ -131,7 +137,9 @@ def a_day_apart(windows: Windows) -> tuple[NDArray[np.int64], NDArray[np.int64]]
     right = np.clip(np.searchsorted(middle, wanted), 1, max(1, len(middle) - 1))
     if len(middle) < 2:
         return np.array([], dtype=np.int64), np.array([], dtype=np.int64)
-    nearer = np.where(np.abs(middle[right - 1] - wanted) <= np.abs(middle[right] - wanted), right - 1, right)
+    nearer = np.where(
+        np.abs(middle[right - 1] - wanted) <= np.abs(middle[right] - wanted), right - 1, right
+    )
     near = np.abs(middle[nearer] - wanted) <= tolerance
     return np.flatnonzero(near), nearer[near]
 

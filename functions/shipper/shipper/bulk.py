@@ -17,21 +17,29 @@ from requests import ConnectTimeout
 
 from shipper.document import Document
 
-CHUNK_BYTES: Final = 5 * 1024 * 1024  # inflated: Amazon limits the inflated size (10 MiB on smaller instances)
+CHUNK_BYTES: Final = (
+    5 * 1024 * 1024
+)  # inflated: Amazon limits the inflated size (10 MiB on smaller instances)
 GZIP: Final = 31  # window bits: the largest window, a gzip header
-LEVEL: Final = 2  # isal has levels 0 to 3; level 2 compresses as well as zlib's level 1, in a fifth of the time
+# isal has levels 0 to 3; level 2 compresses as well as zlib's level 1, in a fifth of the time
+LEVEL: Final = 2
 HEADERS: Final = {"content-type": "application/x-ndjson", "content-encoding": "gzip"}
-# Makes the answer shorter. According to Amazon's documents, a domain ignores the parameters of a signed POST. The answer is then longer,
-# but has the same meaning.
-PARAMS: Final = {"filter_path": "items.*.status,items.*.error.type,items.*.error.reason,items.*.error.caused_by.reason"}
-ANY_STATUS: Final = range(300, 600)  # statuses for which the connection returns the answer instead of raising
+# Makes the answer shorter. According to Amazon's documents, a domain ignores the parameters of a
+# signed POST. The answer is then longer, but has the same meaning.
+PARAMS: Final = {
+    "filter_path": "items.*.status,items.*.error.type,items.*.error.reason,items.*.error.caused_by.reason"
+}
+ANY_STATUS: Final = range(
+    300, 600
+)  # statuses for which the connection returns the answer instead of raising
 ALL_CREATED: Final = '{"items":[%s]}'  # the answer with PARAMS if all documents were created
 CREATED: Final = '{"create":{"status":201}}'
 CONNECT_SECONDS: Final = 3.0  # for each address of the server; a server may have several addresses
 UNREADABLE: Final = "the server's answer cannot be read"
 
-# The parts of the server's reasons that name a field or a limit. The reason itself is never shown, because it quotes the user's data.
-# That data may look like a reason, so only the beginning of a reason counts.
+# The parts of the server's reasons that name a field or a limit. The reason itself is never shown,
+# because it quotes the user's data. That data may look like a reason, so only the beginning of a
+# reason counts.
 FIELD: Final = re.compile(
     r"(?:failed to parse field|object mapping for|mapper|Could not dynamically add mapping for field"
     r"|can't merge a non[ -][a-z]{1,10} mapping|(?P<twice>Duplicate Object property)"
@@ -43,15 +51,22 @@ LIMIT: Final = re.compile(
     r"(?:Limit|The [a-z ]{1,60} limit) of (?P<limit>(?:[a-z ]{1,40} )?\[\d+\])|(?P<name>field name cannot (?:be|contain) [a-z ]{1,40})"
 )
 
-# Errors with status 400 that are not caused by a document, such as a closed index or a cluster with its maximum number of shards.
-# Somebody can remove the cause, so the documents are sent again later.
+# Errors with status 400 that are not caused by a document, such as a closed index or a cluster with
+# its maximum number of shards. Somebody can remove the cause, so the documents are sent again
+# later.
 MENDABLE_TYPES: Final = {"index_closed_exception", "validation_exception"}
 MENDABLE: Final = re.compile(
     r"Validation Failed: \d+: this action would add \[|no write index is defined for alias|pipeline with id \[.{1,512}\] does not exist"
 )
-EXPLICIT_INDEX: Final = "explicit index in bulk is not allowed"  # rest.action.multi.allow_explicit_index: false
-AWAY_STATUSES: Final = frozenset({408, 429, 502, 503, 504})  # the server, or a proxy before it, does not accept the request now
-BUSY_ITEMS: Final = frozenset({429, 502, 503, 504})  # without 500, which for a single item is caused by its content
+EXPLICIT_INDEX: Final = (
+    "explicit index in bulk is not allowed"  # rest.action.multi.allow_explicit_index: false
+)
+AWAY_STATUSES: Final = frozenset(
+    {408, 429, 502, 503, 504}
+)  # the server, or a proxy before it, does not accept the request now
+BUSY_ITEMS: Final = frozenset(
+    {429, 502, 503, 504}
+)  # without 500, which for a single item is caused by its content
 REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 UNSIGNED: Final = (
     ": the domain wants requests signed, and only those to its own address (NAME.REGION.es.amazonaws.com) are: "
@@ -68,13 +83,18 @@ class Fate(Enum):
     """The result of one request for a document."""
 
     INDEXED = auto()
-    DUPLICATE = auto()  # indexed by an earlier delivery, or by an earlier request whose answer was lost
+    DUPLICATE = (
+        auto()
+    )  # indexed by an earlier delivery, or by an earlier request whose answer was lost
     BUSY = auto()  # the server cannot accept it now: send it again
-    UNANSWERED = auto()  # no answer in time: the server may still be working on it, so it must not be sent again at once
+    # no answer in time: the server may still be working on it, so it must not be sent again at once
+    UNANSWERED = auto()
     REFUSED = auto()  # the server will never accept it in this form
     TOO_MUCH = auto()  # the server refused the request as a whole: split it
     NAMED = auto()  # the server refused the request because its actions name an index
-    FAILED = auto()  # trying again at once is useless, but somebody may remove the cause, such as a missing permission
+    # trying again at once is useless, but somebody may remove the cause, such as a missing
+    # permission
+    FAILED = auto()
 
 
 class Verdict(NamedTuple):
@@ -146,28 +166,52 @@ def body(chunk: Sequence[Document]) -> bytes:
 
 def body_without_index(chunk: Sequence[Document]) -> bytes:
     """The body for a request whose path names the index."""
-    return b"".join([document.lines.replace(b'"_index":"%b",' % document.index_name.encode(), b"", 1) for document in chunk])
+    return b"".join(
+        [
+            document.lines.replace(b'"_index":"%b",' % document.index_name.encode(), b"", 1)
+            for document in chunk
+        ]
+    )
 
 
-def send(content: bytes, count: int, connection: RequestsHttpConnection, timeout: float, index: str = "") -> list[Verdict] | Verdict:
-    """Send a body of `count` documents. Returns a verdict for each document, or one verdict for the request as a whole.
+def send(
+    content: bytes, count: int, connection: RequestsHttpConnection, timeout: float, index: str = ""
+) -> list[Verdict] | Verdict:
+    """Send a body of `count` documents.
 
-    It ends within `timeout` seconds. With `index`, the path names the index and the documents' actions must not.
+    Returns a verdict for each document, or one verdict for the request as a whole.
+
+    It ends within `timeout` seconds. With `index`, the path names the index and the documents'
+    actions must not.
     """
     packed = isal_zlib.compress(content, LEVEL, GZIP)
     connecting = min(CONNECT_SECONDS, timeout / 8)
-    times: Any = (connecting, timeout - connecting)  # a single number would apply to each address, and then to the answer as well
+    times: Any = (
+        connecting,
+        timeout - connecting,
+    )  # a single number would apply to each address, and then to the answer as well
     path = f"/{index}/_bulk" if index else "/_bulk"
     try:
         status, headers, text = connection.perform_request(
-            "POST", path, PARAMS, packed, times, allow_redirects=False, ignore=ANY_STATUS, headers=dict(HEADERS)
+            "POST",
+            path,
+            PARAMS,
+            packed,
+            times,
+            allow_redirects=False,
+            ignore=ANY_STATUS,
+            headers=dict(HEADERS),
         )
     except ConnectionTimeout as problem:
         connected = not isinstance(problem.info, ConnectTimeout)
         return Verdict(Fate.UNANSWERED if connected else Fate.BUSY, "no answer in time")
     except TransportError as problem:
         return Verdict(Fate.BUSY, f"no connection ({type(problem).__name__})")
-    return judge_request(status, text, count, headers.get("location", "")) if status >= 300 else judge_items(text, count)
+    return (
+        judge_request(status, text, count, headers.get("location", ""))
+        if status >= 300
+        else judge_items(text, count)
+    )
 
 
 def judge_items(text: str, count: int) -> list[Verdict] | Verdict:
@@ -184,7 +228,10 @@ def judge_items(text: str, count: int) -> list[Verdict] | Verdict:
 
 
 def judge_request(status: int, text: str, count: int, location: str = "") -> Verdict:
-    """The verdict on a request that was answered with an error. The answer may not be JSON, for instance if it comes from a proxy."""
+    """The verdict on a request that was answered with an error.
+
+    The answer may not be JSON, for instance if it comes from a proxy.
+    """
     try:
         error = _problem(text).error
     except (msgspec.DecodeError, UnicodeError, RecursionError):
@@ -192,7 +239,9 @@ def judge_request(status: int, text: str, count: int, location: str = "") -> Ver
     reason, shown = _why(status, error)
     if status == 400 and error and error.reason == EXPLICIT_INDEX:
         return Verdict(Fate.NAMED, reason, shown)
-    if status == 413 or (status == 400 and error):  # too large, or one action in it cannot be parsed
+    if status == 413 or (
+        status == 400 and error
+    ):  # too large, or one action in it cannot be parsed
         return Verdict(Fate.TOO_MUCH if count > 1 else Fate.REFUSED, reason, shown)
     if status in AWAY_STATUSES or status >= 500 or _is_block(status, error):
         return Verdict(Fate.BUSY, reason, shown)
@@ -210,7 +259,9 @@ def judge(status: int, error: _Error | None) -> Verdict:
         return Verdict(Fate.BUSY, reason, shown)
     if error and (error.type in MENDABLE_TYPES or MENDABLE.match(error.reason or "")):
         return Verdict(Fate.FAILED, reason + hint(status, error, "", ""), shown)
-    return Verdict(Fate.REFUSED if status in {400, 413} or status >= 500 else Fate.FAILED, reason, shown)
+    return Verdict(
+        Fate.REFUSED if status in {400, 413} or status >= 500 else Fate.FAILED, reason, shown
+    )
 
 
 def hint(status: int, error: _Error | None, text: str, location: str) -> str:
@@ -230,7 +281,10 @@ def hint(status: int, error: _Error | None, text: str, location: str) -> str:
 
 
 def _is_block(status: int, error: _Error | None) -> bool:
-    """Whether the error is a block against writing on an index or the cluster. OpenSearch sets and lifts one itself if a disk is full."""
+    """Whether the error is a block against writing on an index or the cluster.
+
+    OpenSearch sets and lifts one itself if a disk is full.
+    """
     return status == 403 and error is not None and (error.type or "").endswith("block_exception")
 
 
@@ -242,7 +296,9 @@ def _why(status: int, error: _Error | None) -> tuple[str, dict[str, str]]:
     for reason in (error.reason, error.caused_by and error.caused_by.reason):
         for pattern in (FIELD, LIMIT):
             match = pattern.match(reason or "")
-            shown |= {name: found for name, found in match.groupdict().items() if found} if match else {}
+            shown |= (
+                {name: found for name, found in match.groupdict().items() if found} if match else {}
+            )
     if shown.pop("twice", None):
         shown["name"] = TWICE
     return f"{status} {kind}", shown

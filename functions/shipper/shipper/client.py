@@ -12,11 +12,14 @@ from opensearchpy import RequestsHttpConnection
 from .address import PASSWORD, address
 from .exchange import Connection
 
-REGION: Final = re.compile(r"\.([a-z]{2}(?:-[a-z]+)+-\d)\.(?:es|on)\.")  # the domain's, which need not be the function's
+REGION: Final = re.compile(
+    r"\.([a-z]{2}(?:-[a-z]+)+-\d)\.(?:es|on)\."
+)  # the domain's, which need not be the function's
 LONGEST_ANSWER: Final = 64 * 1024 * 1024  # bytes: many times what the answer to a whole chunk has
 AMAZON: Final = (".amazonaws.com", ".amazonaws.com.cn", ".on.aws")
 
-# It warns of every failed request, with a traceback. The outcome already holds each failure and its reason.
+# It warns of every failed request, with a traceback. The outcome already holds each failure and its
+# reason.
 logging.getLogger("opensearch").setLevel(logging.ERROR)
 
 
@@ -32,12 +35,15 @@ class Keys(NamedTuple):
         return self
 
 
-def connect(endpoint: str, environment: Mapping[str, str], user: str | None = None) -> RequestsHttpConnection:
+def connect(
+    endpoint: str, environment: Mapping[str, str], user: str | None = None
+) -> RequestsHttpConnection:
     """A connection to `endpoint`, signed with the keys of `environment` where it is Amazon's.
 
-    With a login nothing is signed, because a domain with users of its own accepts a login or a signature, but never both. A login
-    is in the address, or it is `user` with `OPENSEARCH_PASSWORD` of `environment`. Raises `ValueError` for an address that cannot be
-    used, and where no credentials are found. The connection never retries by itself: the caller decides.
+    With a login nothing is signed, because a domain with users of its own accepts a login or a
+    signature, but never both. A login is in the address, or it is `user` with `OPENSEARCH_PASSWORD`
+    of `environment`. Raises `ValueError` for an address that cannot be used, and where no
+    credentials are found. The connection never retries by itself: the caller decides.
     """
     found = address(endpoint, user=user, password=environment.get(PASSWORD))
     secure = found.scheme == "https"
@@ -47,7 +53,9 @@ def connect(endpoint: str, environment: Mapping[str, str], user: str | None = No
         host=found.host,
         port=found.port,
         url_prefix=found.path,
-        http_auth=_signature(found.host, environment) if signed else found.login and found.login.encoded(),
+        http_auth=_signature(found.host, environment)
+        if signed
+        else found.login and found.login.encoded(),
         use_ssl=secure,
         verify_certs=secure,
     )
@@ -78,7 +86,8 @@ def _signature(hostname: str, environment: Mapping[str, str]) -> Any:
 def _credentials(hostname: str, environment: Mapping[str, str]) -> Any:
     """The keys in Lambda's environment variables, which stay valid as long as the instance runs; elsewhere those of botocore.
 
-    botocore would take the same keys first, but its import takes half as long as that of opensearch-py.
+    botocore would take the same keys first, but its import takes half as long as that of
+    opensearch-py.
     """
     key, secret = environment.get("AWS_ACCESS_KEY_ID"), environment.get("AWS_SECRET_ACCESS_KEY")
     if key and secret:

@@ -19,9 +19,15 @@ from shipper.exchange import TookTooLong, within
 PREFIX: Final = "aws/lambda/async/"  # where Lambda puts them
 POISON: Final = "poison/"
 REASON_CHARACTERS: Final = 1500  # of the 2 kB that S3 takes as metadata
-MOST_CONSECUTIVE_FAILURES: Final = 3  # letters in a row that failed because of the server or the bucket: then the rest waits
+MOST_CONSECUTIVE_FAILURES: Final = (
+    3  # letters in a row that failed because of the server or the bucket: then the rest waits
+)
 S3_SECONDS: Final = 8.0  # that one step in the bucket may take, on the wall clock
-PERMISSIONS: Final = {"GetObject": "s3:GetObject", "DeleteObject": "s3:DeleteObject", "CopyObject": "s3:PutObject and s3:GetObject"}
+PERMISSIONS: Final = {
+    "GetObject": "s3:GetObject",
+    "DeleteObject": "s3:DeleteObject",
+    "CopyObject": "s3:PutObject and s3:GetObject",
+}
 
 
 class Bucket(NamedTuple):
@@ -42,9 +48,12 @@ class Letter(NamedTuple):
 class LetterFate(StrEnum):
     """The result of replaying a letter."""
 
-    REPLAYED = "replayed"  # every line of it is in the index, or excluded by a setting; the object is removed
+    # every line of it is in the index, or excluded by a setting; the object is removed
+    REPLAYED = "replayed"
     WAITING = "waiting"  # some are not yet: it stays where it is
-    POISONED = "poisoned"  # it cannot be read and never will be: it is moved below `poison/`, with the reason in its metadata
+    # it cannot be read and never will be: it is moved below `poison/`, with the reason in its
+    # metadata
+    POISONED = "poisoned"
     GONE = "gone"  # somebody else removed it meanwhile
 
 
@@ -61,16 +70,26 @@ class Replayed(NamedTuple):
     bucket_failed: bool = False
 
 
-def letters(bucket: Bucket, prefix: str = PREFIX, since: datetime | None = None, until: datetime | None = None) -> list[Letter]:
+def letters(
+    bucket: Bucket,
+    prefix: str = PREFIX,
+    since: datetime | None = None,
+    until: datetime | None = None,
+) -> list[Letter]:
     """The letters below `prefix`, of `since` or later and before `until`, in random order.
 
-    Random, because some letters may be undeliverable for a long time, and would hold up those behind them.
+    Random, because some letters may be undeliverable for a long time, and would hold up those
+    behind them.
     """
     found = []
-    for page in bucket.s3.get_paginator("list_objects_v2").paginate(Bucket=bucket.name, Prefix=prefix):
+    for page in bucket.s3.get_paginator("list_objects_v2").paginate(
+        Bucket=bucket.name, Prefix=prefix
+    ):
         for item in page.get("Contents", ()):
             letter = Letter(item["Key"], item["Size"], item["LastModified"])
-            if (since is None or letter.written >= since) and (until is None or letter.written < until):
+            if (since is None or letter.written >= since) and (
+                until is None or letter.written < until
+            ):
                 found.append(letter)
     random.shuffle(found)
     return found
@@ -87,7 +106,9 @@ def replay(letter: Letter, bucket: Bucket, ship: Callable[[Any], Outcome]) -> Re
             outcome = ship(_payload(within(S3_SECONDS, lambda: _content(letter, bucket))))
         except PayloadInvalid as problem:
             reason = str(problem)
-            return Replayed(letter, within(S3_SECONDS, lambda: _poison(letter, bucket, reason)), outcome, reason)
+            return Replayed(
+                letter, within(S3_SECONDS, lambda: _poison(letter, bucket, reason)), outcome, reason
+            )
         if outcome.failed:
             return Replayed(letter, LetterFate.WAITING, outcome, outcome.summary())
         within(S3_SECONDS, lambda: bucket.s3.delete_object(Bucket=bucket.name, Key=letter.key))
@@ -96,7 +117,13 @@ def replay(letter: Letter, bucket: Bucket, ship: Callable[[Any], Outcome]) -> Re
         return Replayed(letter, LetterFate.GONE, outcome)
     except (BotoCoreError, ClientError, TookTooLong) as problem:
         said = f"S3: {_s3_reason(problem)}"
-        return Replayed(letter, LetterFate.WAITING, outcome, f"{said}; {reason}" if reason else said, bucket_failed=True)
+        return Replayed(
+            letter,
+            LetterFate.WAITING,
+            outcome,
+            f"{said}; {reason}" if reason else said,
+            bucket_failed=True,
+        )
 
 
 def replay_all(
@@ -108,7 +135,8 @@ def replay_all(
 ) -> Iterator[Replayed]:
     """Replay one letter after the other, no faster than `events_per_second`.
 
-    Ends early after three letters in a row for which the server was away or refused the login, or the bucket failed.
+    Ends early after three letters in a row for which the server was away or refused the login, or
+    the bucket failed.
     """
     consecutive_failures = 0
     for letter in found:
@@ -135,7 +163,11 @@ def _s3_reason(problem: Exception) -> str:
         return type(problem).__name__
     code = problem.response.get("Error", {}).get("Code", "an error without a code")
     step = problem.operation_name
-    missing = f": the role needs {PERMISSIONS[step]}" if code == "AccessDenied" and step in PERMISSIONS else ""
+    missing = (
+        f": the role needs {PERMISSIONS[step]}"
+        if code == "AccessDenied" and step in PERMISSIONS
+        else ""
+    )
     return f"{code} at {step}{missing}"
 
 
@@ -144,15 +176,24 @@ def _payload(content: bytes) -> Any:
     try:
         return msgspec.json.decode(content)["requestPayload"]
     except (msgspec.DecodeError, UnicodeError, RecursionError, LookupError, TypeError):
-        raise PayloadInvalid("the object is no record of a failed invocation: it has no requestPayload") from None
+        raise PayloadInvalid(
+            "the object is no record of a failed invocation: it has no requestPayload"
+        ) from None
 
 
 def _poison(letter: Letter, bucket: Bucket, reason: str) -> LetterFate:
     if not letter.key.startswith(POISON):
-        shown = "".join(character if " " <= character <= "~" else "?" for character in reason[:REASON_CHARACTERS])  # a header's value
+        shown = "".join(
+            character if " " <= character <= "~" else "?"
+            for character in reason[:REASON_CHARACTERS]
+        )  # a header's value
         source = {"Bucket": bucket.name, "Key": letter.key}
         bucket.s3.copy_object(
-            Bucket=bucket.name, Key=POISON + letter.key, CopySource=source, Metadata={"reason": shown}, MetadataDirective="REPLACE"
+            Bucket=bucket.name,
+            Key=POISON + letter.key,
+            CopySource=source,
+            Metadata={"reason": shown},
+            MetadataDirective="REPLACE",
         )
         bucket.s3.delete_object(Bucket=bucket.name, Key=letter.key)
     return LetterFate.POISONED

@@ -17,18 +17,23 @@ from shipper.json_text import clean, quoted
 GZIP: Final = 16 + isal_zlib.MAX_WBITS  # zlib's flag for a gzip header
 BLOCK: Final = 64 * 1024
 LENIENT_BYTES: Final = 16 * 1024 * 1024
-LAST_MILLISECOND: Final = 253_402_300_799_999  # of the year 9999, the last that ISO 8601 and OpenSearch write in four digits
+# of the year 9999, the last that ISO 8601 and OpenSearch write in four digits
+LAST_MILLISECOND: Final = 253_402_300_799_999
 
 
 class PayloadInvalid(Exception):
-    """The event is no subscription payload. Failing the invocation with it keeps the event for the dead letter."""
+    """The event is no subscription payload.
+
+    Failing the invocation with it keeps the event for the dead letter.
+    """
 
 
 class LogEvent(Struct, frozen=True, gc=False):
     """One line: `id` a decimal string of about 56 digits, `timestamp` in milliseconds since 1970, `message` the line.
 
-    The message stays the JSON string that it came as, escapes and all: a document can hold those very bytes.
-    `extracted` are the fields that a space-delimited filter pattern cut out of the line, where the subscription has one.
+    The message stays the JSON string that it came as, escapes and all: a document can hold those
+    very bytes. `extracted` are the fields that a space-delimited filter pattern cut out of the
+    line, where the subscription has one.
     """
 
     id: str
@@ -40,7 +45,8 @@ class LogEvent(Struct, frozen=True, gc=False):
 class Payload(Struct, frozen=True):
     """One delivery: the origin of its lines, and the lines. A control message has no lines.
 
-    `filters` are the names of the subscription filters that matched them; lines that were read from the log group have none.
+    `filters` are the names of the subscription filters that matched them; lines that were read from
+    the log group have none.
     """
 
     kind: str = msgspec.field(name="messageType")
@@ -56,7 +62,10 @@ _string: Final = msgspec.json.Decoder(str).decode
 
 
 def decode(event: Any, limit: int) -> Payload:
-    """The subscription payload in a Lambda event; at most `limit` bytes are inflated. Raises `PayloadInvalid`."""
+    """The subscription payload in a Lambda event; at most `limit` bytes are inflated.
+
+    Raises `PayloadInvalid`.
+    """
     payload = _parse(_inflate(_compressed(event), limit))
     if payload.kind == "CONTROL_MESSAGE":
         return msgspec.structs.replace(payload, events=[])
@@ -66,10 +75,16 @@ def decode(event: Any, limit: int) -> Payload:
 
 
 def line(event: LogEvent) -> tuple[str, bytes | Raw]:
-    """The log line, and the same as a JSON string. Never fails: a value that is not a valid string is converted to one."""
+    """The log line, and the same as a JSON string.
+
+    Never fails: a value that is not a valid string is converted to one.
+    """
     try:
         return _string(event.message), event.message
-    except (msgspec.DecodeError, UnicodeDecodeError):  # a lone surrogate, bytes that are no UTF-8, another type
+    except (
+        msgspec.DecodeError,
+        UnicodeDecodeError,
+    ):  # a lone surrogate, bytes that are no UTF-8, another type
         raw = bytes(event.message).decode(errors="replace")
     text = str(json.loads(raw)) if raw.startswith('"') else raw
     return text, quoted(text)
@@ -79,15 +94,20 @@ def _compressed(event: Any) -> bytes:
     try:
         return base64.b64decode(event["awslogs"]["data"], validate=True)
     except (KeyError, TypeError):
-        raise PayloadInvalid("the event has no awslogs.data: is this function subscribed to a log group?") from None
+        raise PayloadInvalid(
+            "the event has no awslogs.data: is this function subscribed to a log group?"
+        ) from None
     except (binascii.Error, ValueError) as problem:
         raise PayloadInvalid(f"awslogs.data is not base64: {problem}") from None
 
 
 def _inflate(data: bytes, limit: int) -> bytearray:
-    """Every member of the gzip data. Never holds more than `limit` + 1 inflated bytes, and notices a missing end.
+    """Every member of the gzip data.
 
-    It reads in blocks, because the decompressor copies the data behind a member: many small members would take quadratic time.
+    Never holds more than `limit` + 1 inflated bytes, and notices a missing end.
+
+    It reads in blocks, because the decompressor copies the data behind a member: many small members
+    would take quadratic time.
     """
     inflated, position = bytearray(), 0
     while position < len(data):
@@ -116,7 +136,10 @@ def _parse(data: bytearray) -> Payload:
 
 
 def mended(data: bytearray) -> bytearray:
-    """Bytes as valid UTF-8, with U+FFFD for invalid ones. Works in blocks: as one text they would take four times their size."""
+    """Bytes as valid UTF-8, with U+FFFD for invalid ones.
+
+    Works in blocks: as one text they would take four times their size.
+    """
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     found = bytearray()
     for start in range(0, len(data), BLOCK):
@@ -128,8 +151,8 @@ def mended(data: bytearray) -> bytearray:
 def _parse_leniently(data: bytearray) -> Payload:
     """A payload that strict JSON refuses, such as one with lone surrogates, read by Python's parser so that no other line is lost.
 
-    `data` is valid UTF-8 by now, which is often enough for the strict parser. Python's values take many times their bytes, so a
-    large payload is not read this way.
+    `data` is valid UTF-8 by now, which is often enough for the strict parser. Python's values take
+    many times their bytes, so a large payload is not read this way.
     """
     try:
         return _payload(data)
@@ -137,7 +160,9 @@ def _parse_leniently(data: bytearray) -> Payload:
         raise PayloadInvalid(f"the payload is no subscription payload: {problem}") from None
     except (msgspec.DecodeError, RecursionError):
         if len(data) > LENIENT_BYTES:
-            raise PayloadInvalid(f"the payload is not JSON, and too large to be read leniently: {len(data)} bytes") from None
+            raise PayloadInvalid(
+                f"the payload is not JSON, and too large to be read leniently: {len(data)} bytes"
+            ) from None
     try:
         found = json.loads(data)
         for event in found["logEvents"]:
@@ -148,4 +173,6 @@ def _parse_leniently(data: bytearray) -> Payload:
     except (ValueError, RecursionError):
         raise PayloadInvalid("the payload is not JSON") from None
     except (LookupError, TypeError):
-        raise PayloadInvalid("the payload is no subscription payload: it has no log events with messages") from None
+        raise PayloadInvalid(
+            "the payload is no subscription payload: it has no log events with messages"
+        ) from None

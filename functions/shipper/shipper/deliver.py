@@ -25,22 +25,27 @@ AT_ONCE_SECONDS: Final = 5.0
 SUSPICIOUS_TRIES: Final = 5  # a document is sent alone after so many failures of the server
 TOO_LATE: Final = "not sent: no time was left"
 NOT_SENT: Final = Verdict(Fate.BUSY, TOO_LATE)
-# Connections to servers that refuse bulk actions with an index name (rest.action.multi.allow_explicit_index: false).
+# Connections to servers that refuse bulk actions with an index name
+# (rest.action.multi.allow_explicit_index: false).
 INDEX_IN_PATH: Final[WeakSet[RequestsHttpConnection]] = WeakSet()
 NO_FORM: Final = "%s, even for the line without any field: mend the index or its settings"
 
 
 class NotDelivered(Exception):
-    """Some documents are not in the index. Raised from the handler, it makes the invocation fail, so that Lambda keeps the payload."""
+    """Some documents are not in the index.
+
+    Raised from the handler, it makes the invocation fail, so that Lambda keeps the payload.
+    """
 
 
 @dataclass(slots=True)
 class Outcome:
     """The counts of a delivery: lines by result, requests, bytes before compression, and the reasons of failures.
 
-    `excluded` counts the lines of a kind that is not shipped; every other line becomes a document. `predictions` counts the documents
-    of live predictions, delivered or not. `reasons` counts the documents that are not in the index, by reason. `available` is true if
-    the server accepted the last request, and `denied` is true if it refused all of that request for lack of permission.
+    `excluded` counts the lines of a kind that is not shipped; every other line becomes a document.
+    `predictions` counts the documents of live predictions, delivered or not. `reasons` counts the
+    documents that are not in the index, by reason. `available` is true if the server accepted the
+    last request, and `denied` is true if it refused all of that request for lack of permission.
     """
 
     indexed: int = 0
@@ -89,15 +94,21 @@ class Outcome:
         """The counts. Raises `NotDelivered` with the reasons if a document is not in the index."""
         if self.reasons:
             raise NotDelivered(self.summary())
-        return {"indexed": self.indexed, "duplicate": self.duplicate, "rescued": self.rescued, "excluded": self.excluded}
+        return {
+            "indexed": self.indexed,
+            "duplicate": self.duplicate,
+            "rescued": self.rescued,
+            "excluded": self.excluded,
+        }
 
 
 @dataclass(slots=True)
 class RetryBudget:
     """Retries until `deadline` on `clock`, in seconds, with exponential back-off.
 
-    With full jitter: each pause is a random part of a bound that doubles. Among the usual methods this one spreads the requests of
-    many senders best: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
+    With full jitter: each pause is a random part of a bound that doubles. Among the usual methods
+    this one spreads the requests of many senders best:
+    https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
     """
 
     deadline: float
@@ -117,14 +128,21 @@ class RetryBudget:
 
 @dataclass(slots=True)
 class _Delivery:
-    """One delivery. `busy` gathers the documents to send again, `refused` those that the server refused, each with its verdict."""
+    """One delivery.
+
+    `busy` gathers the documents to send again, `refused` those that the server refused, each with
+    its verdict.
+    """
 
     connection: RequestsHttpConnection
     budget: RetryBudget
     outcome: Outcome = field(default_factory=Outcome)
     busy: list[tuple[Document, Verdict]] = field(default_factory=list)
     refused: list[tuple[Document, Verdict]] = field(default_factory=list)
-    too_large: tuple[float, Verdict] = (math.inf, NOT_SENT)  # bytes of the smallest document that was too large alone
+    too_large: tuple[float, Verdict] = (
+        math.inf,
+        NOT_SENT,
+    )  # bytes of the smallest document that was too large alone
 
     @property
     def by_index(self) -> bool:
@@ -132,7 +150,10 @@ class _Delivery:
         return self.connection in INDEX_IN_PATH
 
     def attempt(self, chunked: Iterable[list[Document]]) -> None:
-        """Send every chunk once. If the server accepts nothing of a chunk, pause before the next request."""
+        """Send every chunk once.
+
+        If the server accepts nothing of a chunk, pause before the next request.
+        """
         failures = 0
         for chunk in chunked:
             if failures:
@@ -140,7 +161,10 @@ class _Delivery:
             failures = 0 if self.send(chunk) else failures + 1
 
     def send(self, chunk: list[Document]) -> bool:
-        """Send a chunk, in parts if the server refuses it as a whole. False if the server accepted nothing of it."""
+        """Send a chunk, in parts if the server refuses it as a whole.
+
+        False if the server accepted nothing of it.
+        """
         parts = _by_index(chunk) if self.by_index else [chunk]
         if len(parts) > 1:
             accepted = [self.send(part) for part in parts]
@@ -155,12 +179,19 @@ class _Delivery:
                 self.split(chunk)
                 return True
             waited = time.monotonic() - start >= REQUEST_SECONDS
-            if verdict.fate is Fate.UNANSWERED and len(chunk) == 1 and waited and self.answers_without_fields(chunk[0], verdict):
+            if (
+                verdict.fate is Fate.UNANSWERED
+                and len(chunk) == 1
+                and waited
+                and self.answers_without_fields(chunk[0], verdict)
+            ):
                 return True
         self.count(chunk, verdict)
         return verdict is NOT_SENT or self.outcome.available
 
-    def request(self, chunk: list[Document], longest: float = REQUEST_SECONDS) -> list[Verdict] | Verdict:
+    def request(
+        self, chunk: list[Document], longest: float = REQUEST_SECONDS
+    ) -> list[Verdict] | Verdict:
         """Send one request within the time that is left."""
         left = self.budget.left()
         if left <= 0:
@@ -172,7 +203,9 @@ class _Delivery:
         verdict = send(content, len(chunk), self.connection, min(longest, left), index)
         found = [verdict] if isinstance(verdict, Verdict) else verdict
         self.outcome.available = any(one.fate not in {Fate.BUSY, Fate.UNANSWERED} for one in found)
-        self.outcome.denied = all(one.fate is Fate.FAILED and one.status in {"401", "403"} for one in found)
+        self.outcome.denied = all(
+            one.fate is Fate.FAILED and one.status in {"401", "403"} for one in found
+        )
         return verdict
 
     def alone(self, document: Document, longest: float = REQUEST_SECONDS) -> Verdict:
@@ -205,8 +238,9 @@ class _Delivery:
     def split(self, chunk: list[Document]) -> None:
         """Send the documents of a chunk that the server refused as a whole, because it is too large or the server cannot read one action.
 
-        The first document is sent alone, with less in it after each refusal. If the server refuses even its bare form, and then also
-        the smallest of the other documents, it accepts nothing, and the rest is not sent.
+        The first document is sent alone, with less in it after each refusal. If the server refuses
+        even its bare form, and then also the smallest of the other documents, it accepts nothing,
+        and the rest is not sent.
         """
         first, *rest = chunk
         verdict = self.alone(first)
@@ -223,7 +257,10 @@ class _Delivery:
         self.halve(rest)
 
     def halve(self, chunk: list[Document]) -> None:
-        """Send a chunk in halves, again and again, until the refused documents are alone. Documents as large as these are not sent."""
+        """Send a chunk in halves, again and again, until the refused documents are alone.
+
+        Documents as large as these are not sent.
+        """
         size, verdict = self.too_large
         self.refused += [(document, verdict) for document in chunk if len(document.lines) >= size]
         chunk = [document for document in chunk if len(document.lines) < size]
@@ -238,7 +275,8 @@ class _Delivery:
     def blame(self) -> None:
         """Send the first refused document alone, with less in it after each refusal; then the others in the form that was accepted.
 
-        If the server refuses even its bare form, the cause is the index or the server. All documents with the same refusal then fail.
+        If the server refuses even its bare form, the cause is the index or the server. All
+        documents with the same refusal then fail.
         """
         (first, why), *rest = self.refused
         self.refused = []
@@ -262,7 +300,10 @@ class _Delivery:
             self.count([document for document, _ in rest], verdict)
 
     def descend(self, document: Document, verdict: Verdict) -> tuple[Verdict, list[Verdict]]:
-        """Send a refused document with less and less in it, and count it. Returns the last verdict, and the refusals before it."""
+        """Send a refused document with less and less in it, and count it.
+
+        Returns the last verdict, and the refusals before it.
+        """
         refusals: list[Verdict] = []
         while verdict.fate is Fate.REFUSED:
             refusals.append(verdict)
@@ -275,7 +316,10 @@ class _Delivery:
         return verdict, refusals
 
     def give_up(self, given: list[Document], verdict: Verdict) -> None:
-        """Count documents that the server refuses in every form as failed. Lambda keeps the payload until somebody removes the cause."""
+        """Count documents that the server refuses in every form as failed.
+
+        Lambda keeps the payload until somebody removes the cause.
+        """
         if given:
             self.outcome.reasons[NO_FORM % _detailed(verdict)] += len(given)
 
@@ -286,7 +330,9 @@ class _Delivery:
         """
         if document.form is not Form.WHOLE or self.budget.left() <= 0:
             return False
-        lessened = rescued(document, {"type": verdict.reason} if verdict.error is None else verdict.error)
+        lessened = rescued(
+            document, {"type": verdict.reason} if verdict.error is None else verdict.error
+        )
         found = self.alone(lessened, AT_ONCE_SECONDS)
         if found.fate not in {Fate.INDEXED, Fate.DUPLICATE}:
             return False
@@ -310,12 +356,17 @@ class _Delivery:
         return [document for document, _ in again]
 
 
-def deliver(documents: Iterable[Document], connection: RequestsHttpConnection, budget: RetryBudget) -> Outcome:
-    """Index each document once. The action is `create` with the document's id, so a conflict means that it was indexed before.
+def deliver(
+    documents: Iterable[Document], connection: RequestsHttpConnection, budget: RetryBudget
+) -> Outcome:
+    """Index each document once.
 
-    All documents are sent once before any is sent again. Documents that met a busy server are sent again without those that were
-    accepted; refused documents are sent again with fewer fields. Documents that are left at the deadline count as failed, except those
-    that were not yet taken from `documents`: the caller knows their number.
+    The action is `create` with the document's id, so a conflict means that it was indexed before.
+
+    All documents are sent once before any is sent again. Documents that met a busy server are sent
+    again without those that were accepted; refused documents are sent again with fewer fields.
+    Documents that are left at the deadline count as failed, except those that were not yet taken
+    from `documents`: the caller knows their number.
     """
     delivery = _Delivery(connection, budget)
     delivery.attempt(_in_time(chunks(map(sendable, documents), CHUNK_BYTES), budget))
@@ -330,7 +381,11 @@ def deliver(documents: Iterable[Document], connection: RequestsHttpConnection, b
             break
         again, delivery.busy = delivery.busy, []
         delivery.outcome.retries += len(again)
-        left = delivery.suspect(again) if tries >= SUSPICIOUS_TRIES else [document for document, _ in again]
+        left = (
+            delivery.suspect(again)
+            if tries >= SUSPICIOUS_TRIES
+            else [document for document, _ in again]
+        )
         delivery.attempt(chunks(left, CHUNK_BYTES))
     delivery.outcome.reasons.update(verdict.reason for _, verdict in delivery.busy)
     delivery.outcome.reasons.update(TOO_LATE for _ in delivery.refused)
@@ -338,7 +393,10 @@ def deliver(documents: Iterable[Document], connection: RequestsHttpConnection, b
 
 
 def failure_reason(document: Document, verdict: Verdict) -> str:
-    """The reason why a document failed. It names a missing permission, because the server's own error does not say where it is missing."""
+    """The reason why a document failed.
+
+    It names a missing permission, because the server's own error does not say where it is missing.
+    """
     if verdict.status == "403" and (verdict.error or {}).get("type") == "security_exception":
         return f"{verdict.reason}: the user needs the permission to write {document.index_name}"
     return verdict.reason

@@ -1,9 +1,10 @@
 """Makes a document of each log event: the envelope, then the line's fields at the root, as bytes for a bulk request.
 
-There are two ways from a line to its fields. The fast way, `spliced`, checks that the line is a JSON object and copies it unchanged.
-The slow way parses any line (`read`) and serialises its fields (`written`). `spliced` returns None whenever the two results could
-differ, with two exceptions: a line with a duplicate key, and a line with hundreds of levels. The index refuses those, and the ladder
-rescues them.
+There are two ways from a line to its fields. The fast way, `spliced`, checks that the line is a
+JSON object and copies it unchanged. The slow way parses any line (`read`) and serialises its fields
+(`written`). `spliced` returns None whenever the two results could differ, with two exceptions: a
+line with a duplicate key, and a line with hundreds of levels. The index refuses those, and the
+ladder rescues them.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ ENVELOPE: Final = (
     "@id", "@timestamp", "@delay_ms", "@position", "@message", "@owner", "@log_group", "@log_stream", "@kind", "@stack",
     "@function_version", "@rescued",
 )  # fmt: skip
-# OpenSearch's metadata fields. A line's field of that name at the root is refused or, worse, used as metadata.
+# OpenSearch's metadata fields. A line's field of that name at the root is refused or, worse, used
+# as metadata.
 METADATA: Final = (
     "_id", "_index", "_source", "_type", "_routing", "_field_names", "_ignored", "_seq_no", "_primary_term", "_version", "_nested_path",
     "_doc_count", "_data_stream_timestamp",
@@ -41,15 +43,24 @@ METADATA: Final = (
 RESERVED: Final = frozenset((*ENVELOPE, *METADATA))
 PREFIX: Final = "cwl-"  # the default prefix of the daily indices
 DAY: Final = 86_400_000  # milliseconds
-# A name with a dot, if the part before the dot may be reserved. Its characters may be written as escapes.
+# A name with a dot, if the part before the dot may be reserved. Its characters may be written as
+# escapes.
 MAYBE_RESERVED: Final = re.compile(r'"(?:[@_]|\\u00)[^"]*(?:\.|\\u002[eE])[^"]*"\s*:')
-AFTER_QUOTE: Final = re.compile(r'_(?<="_)')  # many times faster than a search for the two characters, because quotation marks are frequent
-ID_BYTES: Final = 512  # the longest `_id` that OpenSearch accepts; a longer one makes it refuse the whole request
+AFTER_QUOTE: Final = re.compile(
+    r'_(?<="_)'
+)  # many times faster than a search for the two characters, because quotation marks are frequent
+ID_BYTES: Final = (
+    512  # the longest `_id` that OpenSearch accepts; a longer one makes it refuse the whole request
+)
 NO_FIELDS: Final = b"}\n"
-# The stream of a Lambda function names the version that wrote it: 2026/11/28/[$LATEST]0a1b..., 2026/11/28/my-function[3]0a1b...
-STREAM: Final = re.compile(r"\d{4}/\d\d/\d\d/[^\[\]]*\[(?P<version>\$LATEST|[0-9]{1,18})\][0-9a-f]+")
+# The stream of a Lambda function names the version that wrote it: 2026/11/28/[$LATEST]0a1b...,
+# 2026/11/28/my-function[3]0a1b...
+STREAM: Final = re.compile(
+    r"\d{4}/\d\d/\d\d/[^\[\]]*\[(?P<version>\$LATEST|[0-9]{1,18})\][0-9a-f]+"
+)
 SPACE: Final = " \t\r\n"  # JSON's white space
-# A line with fewer dots, and either fewer names or fewer bytes, cannot cost an index much (shipper.limits). Hardly any line has more.
+# A line with fewer dots, and either fewer names or fewer bytes, cannot cost an index much
+# (shipper.limits). Hardly any line has more.
 FEW_DOTS: Final = 64
 FEW_NAMES: Final = 500
 FEW_BYTES: Final = 5 * FEW_NAMES  # of a name with its colon, its quotation marks and a value
@@ -65,10 +76,13 @@ class Form(IntEnum):
 
 
 class Document(Struct, frozen=True, gc=False):
-    """A document for the bulk API. `lines` holds its action and its source; the last `tail` bytes of `lines` are the line's fields.
+    """A document for the bulk API.
 
-    The envelope comes before the fields, so that the fields can be cut off. `counts` is true if the line is a prediction of live
-    traffic. `few` is true if the fields are known to be few; `shipper.limits` need not count them.
+    `lines` holds its action and its source; the last `tail` bytes of `lines` are the line's fields.
+
+    The envelope comes before the fields, so that the fields can be cut off. `counts` is true if the
+    line is a prediction of live traffic. `few` is true if the fields are known to be few;
+    `shipper.limits` need not count them.
     """
 
     lines: bytes
@@ -91,9 +105,10 @@ class Document(Struct, frozen=True, gc=False):
 class Rules(NamedTuple):
     """The settings for making documents: excluded kinds of line, redaction, index names and trusted origins.
 
-    `stack` is the value of `@stack`; an empty one leaves the field out. `prefix` is the beginning of each index name.
-    `record_groups` are the log groups with trusted records (shipper.provenance). `names` maps the fields of their
-    predictions (shipper.field_map). `key` is the secret for `input.hash`; an empty one leaves the field out.
+    `stack` is the value of `@stack`; an empty one leaves the field out. `prefix` is the beginning
+    of each index name. `record_groups` are the log groups with trusted records
+    (shipper.provenance). `names` maps the fields of their predictions (shipper.field_map). `key` is
+    the secret for `input.hash`; an empty one leaves the field out.
     """
 
     exclude: frozenset[Kind] = frozenset()
@@ -108,9 +123,9 @@ class Rules(NamedTuple):
 class Spliced(Struct, gc=False):
     """The end of a document, copied byte for byte from its line.
 
-    `kind` is the `@kind` that the line gets if its origin is trusted. `live` is true if its traffic is live. `unsure` is true if the
-    line may be a prediction in a foreign format; if its origin is trusted, the line must be parsed in full (`read`).
-    `few` is that of the document.
+    `kind` is the `@kind` that the line gets if its origin is trusted. `live` is true if its traffic
+    is live. `unsure` is true if the line may be a prediction in a foreign format; if its origin is
+    trusted, the line must be parsed in full (`read`). `few` is that of the document.
     """
 
     tail: bytes
@@ -124,8 +139,9 @@ class _Prediction(Struct, gc=False):
     """A JSON object with any members."""
 
 
-# Decoding a line as this type checks that it is a JSON object: other members are skipped, but their syntax is checked. A guarded name
-# (with or without escapes) has a type that no value fits, so its presence is an error.
+# Decoding a line as this type checks that it is a JSON object: other members are skipped, but their
+# syntax is checked. A guarded name (with or without escapes) has a type that no value fits, so its
+# presence is an error.
 GUARDED: Final = dict(enumerate(sorted({*RESERVED, "_aws"})))
 NOTHING: Final[Any] = Annotated[str, Meta(min_length=1, max_length=0)]
 _Line: Final[Any] = msgspec.defstruct(
@@ -143,12 +159,19 @@ _Line: Final[Any] = msgspec.defstruct(
 _check: Final = msgspec.json.Decoder(_Line).decode
 
 
-def documents(payload: Payload, rules: Rules, excluded: Counter[str], now: int, common_days: Container[int] = ()) -> Iterator[Document]:
+def documents(
+    payload: Payload,
+    rules: Rules,
+    excluded: Counter[str],
+    now: int,
+    common_days: Container[int] = (),
+) -> Iterator[Document]:
     """Yield the payload's documents. Lines of an excluded kind are only counted, in `excluded`.
 
-    Id and index depend on the event alone, so a second delivery of an event leads to the same document. `now` is the time of shipping
-    in milliseconds since 1970; `@delay_ms` is the time from the event until then. `@position` is the line's place in the payload.
-    Logs of `common_days` (days since 1970) go to the index of the records (shipper.log_index).
+    Id and index depend on the event alone, so a second delivery of an event leads to the same
+    document. `now` is the time of shipping in milliseconds since 1970; `@delay_ms` is the time from
+    the event until then. `@position` is the line's place in the payload. Logs of `common_days`
+    (days since 1970) go to the index of the records (shipper.log_index).
     """
     sources = _sources(payload, rules.stack)
     trusted = is_trusted(payload, rules.record_groups)
@@ -157,7 +180,11 @@ def documents(payload: Payload, rules: Rules, excluded: Counter[str], now: int, 
     names, prefix = rules.names, rules.prefix
     for position, event in enumerate(payload.events):
         text, message = line(event)
-        found = spliced(text, platform_matters=platform_matters) if quick and not event.extracted else None
+        found = (
+            spliced(text, platform_matters=platform_matters)
+            if quick and not event.extracted
+            else None
+        )
         if found is not None and not (trusted and (found.unsure or (names and found.kind == LOG))):
             tail, kind, live, few = found.tail, found.kind, found.live, found.few
         else:
@@ -185,14 +212,17 @@ def documents(payload: Payload, rules: Rules, excluded: Counter[str], now: int, 
         index, second = _second(time // 1000, prefix, apart)
         identifier = quoted(event.id)
         plain = event.id.isascii() and 0 < len(event.id) <= ID_BYTES  # nearly always
-        head = b'{"create":{"_index":"%b","_id":%b}}\n{"@id":%b,"@timestamp":"%b%03dZ","@delay_ms":%d,"@position":%d' % (
-            index,
-            identifier if plain else _document_id(event.id, identifier),
-            identifier,
-            second,
-            time % 1000,
-            now - time,
-            position,
+        head = (
+            b'{"create":{"_index":"%b","_id":%b}}\n{"@id":%b,"@timestamp":"%b%03dZ","@delay_ms":%d,"@position":%d'
+            % (
+                index,
+                identifier if plain else _document_id(event.id, identifier),
+                identifier,
+                second,
+                time % 1000,
+                now - time,
+                position,
+            )
         )
         # A join copies the long parts once; a format copies them twice.
         lines = b"".join((head, sources[kind], message, tail))
@@ -213,7 +243,8 @@ def spliced(text: str, *, platform_matters: bool = False) -> Spliced | None:
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         return None
     escapes = "\\" in text
-    # A name may be reserved for its part before a dot. Nearly all lines are told by a few single characters.
+    # A name may be reserved for its part before a dot. Nearly all lines are told by a few single
+    # characters.
     some = "@" in text or (escapes and "\\u00" in text) or AFTER_QUOTE.search(text)
     if (platform_matters and found.type is not UNSET) or (some and MAYBE_RESERVED.search(text)):
         return None
@@ -234,20 +265,28 @@ def written(fields: Fields) -> bytes:
     kept = {name: value for name, value in fields.items() if name.partition(".")[0] not in RESERVED}
     try:
         return b"," + msgspec.json.encode(kept)[1:] + b"\n" if kept else NO_FIELDS
-    except RecursionError:  # nested more deeply than msgspec can write, and more deeply than any index accepts
+    except (
+        RecursionError
+    ):  # nested more deeply than msgspec can write, and more deeply than any index accepts
         return NO_FIELDS
 
 
 def _sources(payload: Payload, stack: str) -> dict[str, bytes]:
     """The part of the envelope that all documents of a payload share, by kind of document."""
-    found = [("@owner", payload.owner), ("@log_group", payload.log_group), ("@log_stream", payload.log_stream)]
+    found = [
+        ("@owner", payload.owner),
+        ("@log_group", payload.log_group),
+        ("@log_stream", payload.log_stream),
+    ]
     stream = STREAM.match(payload.log_stream)
     if stream:
         found.append(("@function_version", stream["version"]))
     if stack:
         found.append(("@stack", stack))
     common = b"".join(b',"%b":%b' % (name.encode(), quoted(value)) for name, value in found)
-    return {kind: b'%b,"@kind":"%b","@message":' % (common, kind.encode()) for kind in (*RECORDS, LOG)}
+    return {
+        kind: b'%b,"@kind":"%b","@message":' % (common, kind.encode()) for kind in (*RECORDS, LOG)
+    }
 
 
 def _described(fields: Fields, rules: Rules) -> Fields:
@@ -262,18 +301,24 @@ def _sorted(extracted: Fields) -> tuple[Fields | None, Fields | None]:
     """Separate the fields that a filter pattern extracted from a line from the system fields that CloudWatch adds (unchanged text)."""
     system = {name: value for name, value in extracted.items() if is_system(name)}
     cut = {name: value for name, value in extracted.items() if name not in system}
-    return cut or None, {name: value for name, value in system.items() if value not in (None, "")} or None
+    return cut or None, {
+        name: value for name, value in system.items() if value not in (None, "")
+    } or None
 
 
 def _document_id(identifier: str, as_json: bytes) -> bytes:
-    """The event's id if OpenSearch accepts it. An id that is empty, too long or invalid Unicode is replaced by its digest."""
+    """The event's id if OpenSearch accepts it.
+
+    An id that is empty, too long or invalid Unicode is replaced by its digest.
+    """
     raw = identifier.encode(errors="surrogatepass")
     usable = 0 < len(raw) <= ID_BYTES and raw.decode(errors="replace") == identifier
     return as_json if usable else b'"%b"' % hashlib.sha256(raw).hexdigest().encode()
 
 
 @lru_cache(maxsize=4096)
-def _second(seconds: int, prefix: str, apart: bool) -> tuple[bytes, bytes]:  # noqa: FBT001  positional, because that is faster in a cache key
+# positional, because that is faster in a cache key
+def _second(seconds: int, prefix: str, apart: bool) -> tuple[bytes, bytes]:  # noqa: FBT001
     """The name of the day's index, and the time as text up to the point before its milliseconds."""
     moment = datetime.fromtimestamp(seconds, UTC)
     name = f"{prefix}{'log-' if apart else ''}{moment:%Y.%m.%d}"

@@ -1,8 +1,9 @@
 """An HTTP exchange with a time limit on the wall clock, whatever the other side does.
 
-The time-out of requests limits a single read. It does not end an answer that arrives byte by byte, or an upload that is taken by the
-kilobyte. So a watch closes the connection of an exchange after its time, which also ends an upload. It cannot end a slow name lookup:
-so a new connection is made in a thread of its own, which is left alone after that time, and then sends nothing.
+The time-out of requests limits a single read. It does not end an answer that arrives byte by byte,
+or an upload that is taken by the kilobyte. So a watch closes the connection of an exchange after
+its time, which also ends an upload. It cannot end a slow name lookup: so a new connection is made
+in a thread of its own, which is left alone after that time, and then sends nothing.
 """
 
 from __future__ import annotations
@@ -60,13 +61,17 @@ class Connection(RequestsHttpConnection):
         adapter.deadline = time.monotonic() + seconds + GRACE_SECONDS
         try:
             with _watch.cutting(adapter):
-                return super().perform_request(method, url, params, body, times, allow_redirects, ignore, headers)
+                return super().perform_request(
+                    method, url, params, body, times, allow_redirects, ignore, headers
+                )
         except TransportError as problem:
             if adapter.is_cut:
                 raise ConnectionTimeout("TIMEOUT", "no answer in time", problem) from None
             raise
         finally:
-            if adapter.is_cut:  # the cut may come after the answer was read; in any case the connection cannot be used again
+            # the cut may come after the answer was read; in any case the connection cannot be used
+            # again
+            if adapter.is_cut:
                 self.session.close()
                 self._mount()
 
@@ -83,8 +88,11 @@ class Connection(RequestsHttpConnection):
             content += block
             if len(content) > self.longest_answer:
                 response.close()
-                raise requests.exceptions.ContentDecodingError(f"an answer of more than {self.longest_answer} bytes")
-        response._content = bytes(content)  # noqa: SLF001  requests keeps an answer there once it is read
+                raise requests.exceptions.ContentDecodingError(
+                    f"an answer of more than {self.longest_answer} bytes"
+                )
+        # requests keeps an answer there once it is read
+        response._content = bytes(content)  # noqa: SLF001
 
 
 class _Adapter(HTTPAdapter):
@@ -100,7 +108,9 @@ class _Adapter(HTTPAdapter):
         """Get requests' connection pool, and make the pool report each connection that it opens to this adapter."""
         pool: Any = super().get_connection_with_tls_context(*arguments, **settings)
         if not issubclass(pool.ConnectionCls, _Cuttable):
-            pool.ConnectionCls = type("Cuttable", (_Cuttable, pool.ConnectionCls), {"adapter": self})
+            pool.ConnectionCls = type(
+                "Cuttable", (_Cuttable, pool.ConnectionCls), {"adapter": self}
+            )
         return pool
 
     def cut(self) -> None:
@@ -137,9 +147,10 @@ class _Cuttable(HTTPConnection):
 class _Watch:
     """One thread that cuts the exchanges that take too long.
 
-    An exchange seldom wakes it, because that costs more than a short exchange may. The thread sleeps until the deadline that it saw
-    last, then looks at the exchanges of that moment. Only an earlier deadline wakes it. So its sleep may span several exchanges, the
-    freeze of a function's instance, or the restore of a snapshot with another clock.
+    An exchange seldom wakes it, because that costs more than a short exchange may. The thread
+    sleeps until the deadline that it saw last, then looks at the exchanges of that moment. Only an
+    earlier deadline wakes it. So its sleep may span several exchanges, the freeze of a function's
+    instance, or the restore of a snapshot with another clock.
     """
 
     def __init__(self) -> None:
@@ -153,7 +164,9 @@ class _Watch:
         """While the block runs, cut the adapter's exchange at its deadline; never after the block."""
         with self._changed:
             self._under_way.append(adapter)
-            if self._thread is None or not self._thread.is_alive():  # a forked process has no running thread
+            if (
+                self._thread is None or not self._thread.is_alive()
+            ):  # a forked process has no running thread
                 self._thread = Thread(target=self._run, daemon=True)
                 self._thread.start()
             elif adapter.deadline < self._wakes:
@@ -171,7 +184,9 @@ class _Watch:
                 for adapter in self._under_way:
                     if adapter.deadline <= now and not adapter.is_cut:
                         adapter.cut()
-                self._wakes = min((each.deadline for each in self._under_way if not each.is_cut), default=math.inf)
+                self._wakes = min(
+                    (each.deadline for each in self._under_way if not each.is_cut), default=math.inf
+                )
                 self._changed.wait(None if self._wakes == math.inf else max(self._wakes - now, 0.0))
 
 
@@ -179,7 +194,10 @@ _watch: Final = _Watch()
 
 
 def within[Result](seconds: float, call: Callable[[], Result]) -> Result:
-    """Run a call in a thread, and return its result or raise its exception. Raises `TookTooLong` after `seconds`; the thread runs on."""
+    """Run a call in a thread, and return its result or raise its exception.
+
+    Raises `TookTooLong` after `seconds`; the thread runs on.
+    """
     results: list[Result] = []
     problems: list[BaseException] = []
 

@@ -11,7 +11,15 @@ from shipper.json_text import Fields
 Path = tuple[str, ...]
 FieldMap = Mapping[str, Path]  # target, and the parts of the name that a line has instead
 
-TARGETS: Final = ("text", "prediction.label", "prediction.score", "prediction_id", "traffic", "model.name", "model.version")
+TARGETS: Final = (
+    "text",
+    "prediction.label",
+    "prediction.score",
+    "prediction_id",
+    "traffic",
+    "model.name",
+    "model.version",
+)
 ABSENT: Final = object()
 LEVELS: Final = 20  # of a path: an index takes no more
 NO_NAMES: Final[FieldMap] = MappingProxyType({})
@@ -27,7 +35,9 @@ def field_map(text: str) -> FieldMap:
         target, equals, name = (each.strip() for each in part.partition("="))
         path = tuple(name.split("."))
         if not equals or not all(path) or len(path) > LEVELS:
-            raise ValueError(f"FIELD_MAP must be target=name, with commas, such as prediction.label=label, not {part!r}")
+            raise ValueError(
+                f"FIELD_MAP must be target=name, with commas, such as prediction.label=label, not {part!r}"
+            )
         if target not in TARGETS:
             raise ValueError(f"FIELD_MAP moves fields to {', '.join(TARGETS)}, not to {target!r}")
         if target in found:
@@ -41,21 +51,32 @@ def field_map(text: str) -> FieldMap:
 def moved(fields: Fields, names: FieldMap) -> Fields:
     """The fields under their targets' names; `fields` stays as it is.
 
-    All are taken out before the first is put in, so that `prediction` can become `prediction.label`. A value that a line already
-    has under the target's name is not overwritten: the other field then stays where it was.
+    All are taken out before the first is put in, so that `prediction` can become
+    `prediction.label`. A value that a line already has under the target's name is not overwritten:
+    the other field then stays where it was.
     """
     if not names:
         return fields
     found = dict(fields)
-    taken = {target: value for target, path in names.items() if (value := _take(found, path)) is not ABSENT}
-    held = {target for target, value in taken.items() if not _put(found, tuple(target.split(".")), value)}
+    taken = {
+        target: value
+        for target, path in names.items()
+        if (value := _take(found, path)) is not ABSENT
+    }
+    held = {
+        target
+        for target, value in taken.items()
+        if not _put(found, tuple(target.split(".")), value)
+    }
     if held:
         return moved(fields, {target: path for target, path in names.items() if target not in held})
     return found
 
 
 def _take(fields: Fields, path: Path) -> Any:
-    """Remove a value and the objects that become empty, and return the value. One field's name may itself contain the dots.
+    """Remove a value and the objects that become empty, and return the value.
+
+    One field's name may itself contain the dots.
 
     Changes `fields`, but copies the objects inside it first.
     """

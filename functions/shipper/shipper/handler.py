@@ -1,4 +1,7 @@
-"""The shipper's Lambda handler. It sends the lines of a subscription payload to OpenSearch, or fails so that the payload is kept."""
+"""The shipper's Lambda handler.
+
+It sends the lines of a subscription payload to OpenSearch, or fails so that the payload is kept.
+"""
 
 from __future__ import annotations
 
@@ -20,27 +23,45 @@ from shipper.settings import settings
 from shipper.ship import ship
 
 SERVICE = "shipper"
-REPORT_SECONDS = 4.0  # reserved for the last chunk and the report, because Lambda ends an invocation at its time limit without a warning
+# reserved for the last chunk and the report, because Lambda ends an invocation at its time limit
+# without a warning
+REPORT_SECONDS = 4.0
 
 setting = settings(os.environ)
 connection = connect(setting.opensearch_url, os.environ)
 logging_variables.ignore(os.environ)
 logger = Logger(service=SERVICE, level="INFO", use_rfc3339=True, utc=True, location=None)
-dimensions = {"function_name": os.environ.get("AWS_LAMBDA_FUNCTION_NAME", SERVICE)}  # all stacks share the namespace
-metrics = EphemeralMetrics(namespace="PredictionMonitor", service=SERVICE, default_dimensions=dimensions)
+dimensions = {
+    "function_name": os.environ.get("AWS_LAMBDA_FUNCTION_NAME", SERVICE)
+}  # all stacks share the namespace
+metrics = EphemeralMetrics(
+    namespace="PredictionMonitor", service=SERVICE, default_dimensions=dimensions
+)
 
 
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: Any, context: LambdaContext) -> dict[str, int]:
-    """Ship one payload. Raises `PayloadInvalid` if it cannot be read, and `NotDelivered` if a document is not in the index."""
-    budget = RetryBudget(time.monotonic() + context.get_remaining_time_in_millis() / 1000 - REPORT_SECONDS)
+    """Ship one payload.
+
+    Raises `PayloadInvalid` if it cannot be read, and `NotDelivered` if a document is not in the
+    index.
+    """
+    budget = RetryBudget(
+        time.monotonic() + context.get_remaining_time_in_millis() / 1000 - REPORT_SECONDS
+    )
     payload = decode(event, limit=setting.max_payload_bytes)
     if payload.log_group == setting.own_log_group:
-        # No exception here: Lambda would retry it, and each retry would log new lines, which would be shipped too.
-        logger.error("this is the shipper's own log group: remove its subscription", log_group=payload.log_group)
+        # No exception here: Lambda would retry it, and each retry would log new lines, which would
+        # be shipped too.
+        logger.error(
+            "this is the shipper's own log group: remove its subscription",
+            log_group=payload.log_group,
+        )
         outcome = Outcome(excluded=len(payload.events))
     else:
         outcome = ship(payload, setting.rules, connection, budget)
-    metrics.add_metric("MemoryUtilization", MetricUnit.Percent, memory_utilization(context.memory_limit_in_mb))
+    metrics.add_metric(
+        "MemoryUtilization", MetricUnit.Percent, memory_utilization(context.memory_limit_in_mb)
+    )
     report(payload, outcome, time.time(), logger, metrics)
     return outcome.or_raise()

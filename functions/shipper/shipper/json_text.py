@@ -48,7 +48,11 @@ def clean(value: Any) -> Any:
         case list():
             return [clean(inner) for inner in value]
         case str():
-            return value if value.isascii() else value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+            return (
+                value
+                if value.isascii()
+                else value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+            )
         case float() if not math.isfinite(value):
             return None
         case _:

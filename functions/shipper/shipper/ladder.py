@@ -1,6 +1,7 @@
 """Leaves out parts of a document that the index refused, one step per refusal.
 
-The steps: leave out the field that the server named (at most three such fields), then all fields, then the reason for the refusal.
+The steps: leave out the field that the server named (at most three such fields), then all fields,
+then the reason for the refusal.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from msgspec import Raw
 from shipper.bulk import TWICE
 from shipper.document import ENVELOPE, NO_FIELDS, Document, Form
 
-NAMES: Final = 3  # the number of single fields that a document can lose; the next refusal costs all of its fields
+# the number of single fields that a document can lose; the next refusal costs all of its fields
+NAMES: Final = 3
 
 Error = dict[str, str]
 
@@ -22,7 +24,10 @@ _array: Final = msgspec.json.Decoder(list[Raw]).decode
 
 
 def less(document: Document, error: Error) -> Document | None:
-    """The document with less in it; None if nothing is left to leave out. `error` is the server's refusal."""
+    """The document with less in it; None if nothing is left to leave out.
+
+    `error` is the server's refusal.
+    """
     match document.form:
         case Form.WHOLE | Form.REDUCED:
             return reduced(document, error) or rescued(document, error)
@@ -34,9 +39,12 @@ def less(document: Document, error: Error) -> Document | None:
 
 
 def reduced(document: Document, error: Error) -> Document | None:
-    """The document without the field that `error` names. None if `error` names no field of this line, or `NAMES` fields are gone already.
+    """The document without the field that `error` names.
 
-    A field whose name occurs twice in an object is not lost: the fields are written again, with the last value.
+    None if `error` names no field of this line, or `NAMES` fields are gone already.
+
+    A field whose name occurs twice in an object is not lost: the fields are written again, with the
+    last value.
     """
     field = error.get("field", "")
     if not field or field.partition(".")[0] in ENVELOPE:
@@ -53,7 +61,12 @@ def reduced(document: Document, error: Error) -> Document | None:
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         return None
     said = {**error, "field": gone[0] if len(gone) == 1 else gone} if gone else error
-    tail = b',"@rescued":' + msgspec.json.encode(said) + (b"," + content[1:] if content != b"{}" else b"}") + b"\n"
+    tail = (
+        b',"@rescued":'
+        + msgspec.json.encode(said)
+        + (b"," + content[1:] if content != b"{}" else b"}")
+        + b"\n"
+    )
     if document.lines[-document.tail :] == tail:
         return None  # nothing changed, so the index would refuse it again
     return Document(document.lines[: -document.tail] + tail, len(tail), Form.REDUCED)
@@ -87,7 +100,10 @@ def _without(fields: dict[str, Raw], path: str) -> dict[str, Raw] | None:
     for name, value in fields.items():
         if name == path or name.startswith(f"{path}."):
             found = True
-        elif path.startswith(f"{name}.") and (inner := _lessened(value, path[len(name) + 1 :])) is not None:
+        elif (
+            path.startswith(f"{name}.")
+            and (inner := _lessened(value, path[len(name) + 1 :])) is not None
+        ):
             left[name] = Raw(inner)
             found = True
         else:
@@ -107,6 +123,8 @@ def _lessened(value: Raw, path: str) -> bytes | None:
             if all(inner is None for inner in lessened):
                 return None
             pairs = zip(elements, lessened, strict=True)
-            return msgspec.json.encode([element if inner is None else Raw(inner) for element, inner in pairs])
+            return msgspec.json.encode(
+                [element if inner is None else Raw(inner) for element, inner in pairs]
+            )
         case _:
             return None

@@ -1,8 +1,9 @@
 """Detects lines whose fields would block an index for seconds, before they are sent.
 
-Before OpenSearch 3.8 refuses such a line, it needs cubic time for the dots in one name (0.24 s for 450 dots, 20 s for 2,000 dots) and
-75 µs for each new name. So a single line of 4 kB can keep a write thread busy that long. The limits are index settings with the
-defaults below (https://docs.opensearch.org/latest/field-types/#mapping-limit-settings).
+Before OpenSearch 3.8 refuses such a line, it needs cubic time for the dots in one name (0.24 s for
+450 dots, 20 s for 2,000 dots) and 75 µs for each new name. So a single line of 4 kB can keep a
+write thread busy that long. The limits are index settings with the defaults below
+(https://docs.opensearch.org/latest/field-types/#mapping-limit-settings).
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ import msgspec
 from shipper.document import FEW_BYTES, FEW_DOTS, FEW_NAMES, Document
 from shipper.ladder import rescued
 
-DEPTH: Final = 20  # index.mapping.depth.limit: the number of names on the way to a value, each dot in a name counted as one more
+# index.mapping.depth.limit: the number of names on the way to a value, each dot in a name counted
+# as one more
+DEPTH: Final = 20
 NAMES: Final = 1000  # index.mapping.total_fields.limit
 # OpenSearch refuses deep nesting without dots quickly.
 ESCAPED_DOT: Final = b"\\u002"  # the beginning of an escaped dot
@@ -43,12 +46,18 @@ def sendable(document: Document) -> Document:
 def _read(content: bytes) -> Any:
     try:
         return msgspec.json.decode(content)
-    except (msgspec.DecodeError, UnicodeError):  # for instance a number that msgspec does not accept
+    except (
+        msgspec.DecodeError,
+        UnicodeError,
+    ):  # for instance a number that msgspec does not accept
         return json.loads(content.decode(errors="replace"), parse_int=str, parse_float=str)
 
 
 def _exceeded(fields: dict[str, Any]) -> dict[str, str] | None:
-    """The limit that the fields exceed, or None. Objects in an array share their names, as in an index."""
+    """The limit that the fields exceed, or None.
+
+    Objects in an array share their names, as in an index.
+    """
     numbers: dict[tuple[int, str], int] = {}  # each path is its parent's number and a name
     open_values: list[tuple[Any, int, int, int]] = [(fields, 0, 0, 0)]
     while open_values:
@@ -56,7 +65,9 @@ def _exceeded(fields: dict[str, Any]) -> dict[str, str] | None:
         if isinstance(value, list):
             if arrays == DEPTH:
                 return TOO_DEEP
-            open_values += [(each, parent, depth, arrays + 1) for each in value if isinstance(each, dict | list)]
+            open_values += [
+                (each, parent, depth, arrays + 1) for each in value if isinstance(each, dict | list)
+            ]
             continue
         for name, inner in value.items():
             below = depth + 1 + name.count(".")

@@ -1,10 +1,12 @@
 """Finds the days on which a log group's lines stay in the index of the records, because documents of the group are there already.
 
-Lines that are not records have a daily index of their own (shipper.document). The console's function, and earlier versions of
-this shipper, put them into the common index, under the same id. If such a line is delivered again to the common index, it keeps one
-document; in another index it would get a second one. So a log group's lines stay in the common index on a day if that index holds a
-document of the group without `@kind`, from that day or the day before. The day before counts too, because two functions that both deliver a
-group begin each day at the same moment. The rule ends by itself once only one function delivers: docs/from-the-console.md.
+Lines that are not records have a daily index of their own (shipper.document). The console's
+function, and earlier versions of this shipper, put them into the common index, under the same id.
+If such a line is delivered again to the common index, it keeps one document; in another index it
+would get a second one. So a log group's lines stay in the common index on a day if that index holds
+a document of the group without `@kind`, from that day or the day before. The day before counts too,
+because two functions that both deliver a group begin each day at the same moment. The rule ends by
+itself once only one function delivers: docs/from-the-console.md.
 
 Retry, replay and backfill ask the same question, and the answer for a day does not change later.
 """
@@ -36,7 +38,9 @@ class _Count(Struct):
 
 
 # The answers so far by day, for each prefix and log group.
-_ANSWERS: Final[WeakKeyDictionary[RequestsHttpConnection, dict[tuple[str, str], dict[int, bool]]]] = WeakKeyDictionary()
+_ANSWERS: Final[
+    WeakKeyDictionary[RequestsHttpConnection, dict[tuple[str, str], dict[int, bool]]]
+] = WeakKeyDictionary()
 
 
 class CommonDays:
@@ -45,7 +49,9 @@ class CommonDays:
     A connection asks once per day, when the first line of that day is looked up.
     """
 
-    def __init__(self, connection: RequestsHttpConnection, prefix: str, log_group: str, budget: RetryBudget) -> None:
+    def __init__(
+        self, connection: RequestsHttpConnection, prefix: str, log_group: str, budget: RetryBudget
+    ) -> None:
         self._connection = connection
         self._prefix = prefix
         self._log_group = log_group
@@ -99,6 +105,8 @@ class CommonDays:
 
 def group_query(log_group: str, start: int, end: int) -> dict[str, Any]:
     """The query for a log group's documents from `start` until before `end`, in milliseconds since 1970."""
-    names = [{"term": {field: log_group}} for field in ("@log_group", "@log_group.keyword")]  # the latter without our index template
+    names = [
+        {"term": {field: log_group}} for field in ("@log_group", "@log_group.keyword")
+    ]  # the latter without our index template
     times = {"range": {"@timestamp": {"gte": start, "lt": end, "format": "epoch_millis"}}}
     return {"bool": {"filter": [times, {"bool": {"should": names, "minimum_should_match": 1}}]}}

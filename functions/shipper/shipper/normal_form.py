@@ -1,6 +1,7 @@
 """A normal form of text: escapes are decoded; letters, digits, spaces and dashes are folded.
 
-Only redaction reads it; the shipped text keeps its spelling. Every function takes time linear in the length of its text.
+Only redaction reads it; the shipped text keeps its spelling. Every function takes time linear in
+the length of its text.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-LEVELS: Final = 6  # of encodings of different kinds in each other; any number of one kind is one level
+LEVELS: Final = (
+    6  # of encodings of different kinds in each other; any number of one kind is one level
+)
 CACHED: Final = 4096  # characters of a folding that are kept
 
 BYTE: Final = r"[0-9a-fA-F]{2}"
@@ -47,8 +50,8 @@ UNITS: Final = re.compile(r"[0-9a-fA-F]{4}(?=$|[%\\])")
 class Reading:
     """A text as one level of decoding reads it, and where its parts stood in the text that the level read.
 
-    Part `n` begins at `starts[n]` here, and stood between `origins[n]` and `ends[n]` there; a part is one decoded character
-    (its whole escape belongs to it) or a run of plain text.
+    Part `n` begins at `starts[n]` here, and stood between `origins[n]` and `ends[n]` there; a part
+    is one decoded character (its whole escape belongs to it) or a run of plain text.
     """
 
     text: str
@@ -61,7 +64,9 @@ class Reading:
         """Where a span that is not empty stood in the text that was read, whole escapes at both ends."""
         first, last = bisect_right(self.starts, start) - 1, bisect_right(self.starts, end - 1) - 1
         left = self.origins[first] + (0 if self.escapes[first] else start - self.starts[first])
-        return left, self.ends[last] if self.escapes[last] else self.origins[last] + end - self.starts[last]
+        return left, self.ends[last] if self.escapes[last] else self.origins[
+            last
+        ] + end - self.starts[last]
 
 
 def readings(text: str) -> Iterator[tuple[str, Callable[[int, int], tuple[int, int]]]]:
@@ -86,8 +91,9 @@ def readings(text: str) -> Iterator[tuple[str, Callable[[int, int], tuple[int, i
 def decoded(text: str) -> Reading | None:
     r"""The text without one level of escapes; None where it has none.
 
-    Escapes are those of JSON, JavaScript, Python, C and Go (`\"`, `\u0022`, `\x22`, `\042`, `\u{22}`), of addresses (`%22`, `%u0022`)
-    and of HTML (`&quot;`, `&#34;`, `&#x22;`); an escape of its own escapes (`%2522`, `\\\\"`, `&amp;quot;`) is one level.
+    Escapes are those of JSON, JavaScript, Python, C and Go (`\"`, `\u0022`, `\x22`, `\042`,
+    `\u{22}`), of addresses (`%22`, `%u0022`) and of HTML (`&quot;`, `&#34;`, `&#x22;`); an escape
+    of its own escapes (`%2522`, `\\\\"`, `&amp;quot;`) is one level.
     """
     pieces: list[str] = []
     reading = Reading("", [], [], [], [])
@@ -118,7 +124,9 @@ def decoded(text: str) -> Reading | None:
 def _character(match: re.Match[str]) -> str:
     match match.lastgroup:
         case "unit":
-            character = bytes.fromhex("".join(UNITS.findall(match[0]))).decode("utf-16-be", "replace")
+            character = bytes.fromhex("".join(UNITS.findall(match[0]))).decode(
+                "utf-16-be", "replace"
+            )
         case "bytes":
             character = _of_bytes(bytes.fromhex("".join(ENDS_OF_ESCAPES.findall(match[0]))))
         case "entity":
@@ -185,7 +193,10 @@ _SHAPE: Final = _Fold(_shape)
 
 
 def letters(text: str) -> str:
-    """The text in small letters without accents and characters of no width; any dash is a hyphen. Its length may differ."""
+    """The text in small letters without accents and characters of no width; any dash is a hyphen.
+
+    Its length may differ.
+    """
     return text.lower() if text.isascii() else text.translate(_LETTERS)
 
 

@@ -14,14 +14,20 @@ from shipper.normal_form import JOINER, readings, shape
 Span = tuple[int, int]
 
 # Begins at the start of a word and is possessive: each word is examined once.
-LOCAL: Final = rf"(?<![\w.+{JOINER}-])(?<!\w')(?:[\w.+{JOINER}-]|(?<=\w)'(?=\w))++|\"[^\"@]{{1,64}}\""
-DOMAIN: Final = rf"[\w{JOINER}-]{{1,63}}(?:\.[\w{JOINER}-]{{1,63}}){{1,32}}|\[[0-9a-fA-F.:]{{2,45}}\]"
+LOCAL: Final = (
+    rf"(?<![\w.+{JOINER}-])(?<!\w')(?:[\w.+{JOINER}-]|(?<=\w)'(?=\w))++|\"[^\"@]{{1,64}}\""
+)
+DOMAIN: Final = (
+    rf"[\w{JOINER}-]{{1,63}}(?:\.[\w{JOINER}-]{{1,63}}){{1,32}}|\[[0-9a-fA-F.:]{{2,45}}\]"
+)
 EMAIL: Final = re.compile(rf"(?:{LOCAL})@(?:{DOMAIN})")
 
 YEAR, MONTH, DAY = r"(?:19|20)\d\d", r"(?:0?[1-9]|1[0-2])", r"(?:0?[1-9]|[12]\d|3[01])"
 OCTET: Final = r"(?:25[0-5]|2[0-4]\d|[01]?\d?\d)"
 DATE: Final = "|".join(
-    separator.join(parts) for separator in ("-", "/", r"\.", "_") for parts in ((YEAR, MONTH, DAY), (DAY, MONTH, YEAR), (MONTH, DAY, YEAR))
+    separator.join(parts)
+    for separator in ("-", "/", r"\.", "_")
+    for parts in ((YEAR, MONTH, DAY), (DAY, MONTH, YEAR), (MONTH, DAY, YEAR))
 )
 # Texts with many digits that are not masked: a date, a time of day, an IPv4 address, a decimal.
 FORMS: Final = "|".join(
@@ -34,7 +40,8 @@ FORMS: Final = "|".join(
     ]
 )
 KNOWN: Final = rf"(?=\d{{1,6}}[.,:/_-]\d)(?:{FORMS})"  # a quick look first
-# Seven digits or more, with the separators of phone, card and account numbers. No more than 20 with separators.
+# Seven digits or more, with the separators of phone, card and account numbers. No more than 20 with
+# separators.
 NUMBER: Final = re.compile(
     rf"(?=[\d(+])(?<![\w.-])(?:(?:{KNOWN})|(?:(?<=/)|(?<=ersion[ =:]))\d{{1,9}}(?:\.\d{{1,9}}){{1,8}}(?![\w-]|\.\d)|(?P<number>"
     r"\(\d{2,5}\)[ -]?\d{2,4}(?:\.\d{2,4}){1,4}(?![\w-]|\.\d)"
@@ -63,12 +70,18 @@ def _account(match: re.Match[str]) -> Span | None:
     """The IBAN that a candidate begins with, known by its check digits (ISO 13616: 15 to 34 characters, the remainder by 97 is 1)."""
     for end in reversed([found.end() for found in GROUP_ENDS.finditer(match[0])]):
         account = "".join(filter(str.isalnum, match[0][:end]))
-        if 15 <= len(account) <= 34 and int("".join(str(int(each, 36)) for each in account[4:] + account[:4])) % 97 == 1:
+        if (
+            15 <= len(account) <= 34
+            and int("".join(str(int(each, 36)) for each in account[4:] + account[:4])) % 97 == 1
+        ):
             return match.start(), match.start() + end
     return None
 
 
-PATTERNS: Final[Mapping[str, Callable[[str], Iterator[Span]]]] = {"email": _emails, "number": _numbers}
+PATTERNS: Final[Mapping[str, Callable[[str], Iterator[Span]]]] = {
+    "email": _emails,
+    "number": _numbers,
+}
 
 
 SUSPECT: Final = re.compile(r"[\d@%&\\]|[^\x00-\x7f]")  # without one of these nothing can be found

@@ -1,7 +1,10 @@
-"""Recognises predictions among trusted lines, and gives them the fields of a record. The rule is in events/prediction.json.
+"""Recognises predictions among trusted lines, and gives them the fields of a record.
 
-A user's own function does not follow our record schema. Its prediction may be inside a logger's `message`, may be Hugging Face's list,
-or may have other field names, and it has no descriptors. This module converts the fields; the line itself stays unchanged.
+The rule is in events/prediction.json.
+
+A user's own function does not follow our record schema. Its prediction may be inside a logger's
+`message`, may be Hugging Face's list, or may have other field names, and it has no descriptors.
+This module converts the fields; the line itself stays unchanged.
 """
 
 from __future__ import annotations
@@ -23,7 +26,8 @@ OWN: Final = "record_version"  # what a record of this project has, and no other
 def recognised(fields: Fields, names: FieldMap) -> tuple[str, Fields]:
     """The `@kind` of a trusted line with these fields, and the fields of its document.
 
-    A record of this project is returned unchanged. `names` maps the user's field names to those of a prediction.
+    A record of this project is returned unchanged. `names` maps the user's field names to those of
+    a prediction.
     """
     message = fields.get("message")
     named = message if isinstance(message, str) and message in RECORDS else ""
@@ -42,7 +46,10 @@ def recognised(fields: Fields, names: FieldMap) -> tuple[str, Fields]:
 
 
 def described(fields: Fields, key: bytes) -> Fields:
-    """Add the descriptors of its text to a prediction's `input`. Existing members of `input` stay. An empty key gives no hash."""
+    """Add the descriptors of its text to a prediction's `input`.
+
+    Existing members of `input` stay. An empty key gives no hash.
+    """
     text, said = fields.get("text"), fields.get("input", {})
     if not isinstance(text, str) or not isinstance(said, dict) or len(text) > DESCRIBED:
         return fields

@@ -1,7 +1,8 @@
 """The origin and content of a line, as `@kind`. The rule is in events/envelope.json.
 
-Anybody who can write into a log group can write a line that looks like a record. So a line counts as a record only if its log group
-is one of the trusted groups, or if the subscription filter that matched it has the name of the one for records. Every other line is `log`.
+Anybody who can write into a log group can write a line that looks like a record. So a line counts
+as a record only if its log group is one of the trusted groups, or if the subscription filter that
+matched it has the name of the one for records. Every other line is `log`.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ from shipper.decode import Payload
 
 PREDICTION: Final = "prediction"
 LOG: Final = "log"
-RECORDS: Final = frozenset({PREDICTION, "prediction_error", "feedback", "drift", "verdict", "canary"})
+RECORDS: Final = frozenset(
+    {PREDICTION, "prediction_error", "feedback", "drift", "verdict", "canary"}
+)
 RECORD_FILTER: Final = "prediction-monitor-records"
 
 

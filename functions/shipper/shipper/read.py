@@ -1,4 +1,7 @@
-"""Reads the fields of a log line, from the JSON object in it or from Lambda's own lines. Other lines have no fields."""
+"""Reads the fields of a log line, from the JSON object in it or from Lambda's own lines.
+
+Other lines have no fields.
+"""
 
 from __future__ import annotations
 
@@ -20,16 +23,34 @@ PLATFORM: Final = re.compile(
     r"|(?:FAULT )?RequestId: (?P<fault_id>\S+) (?P<fault>(?:Error: |Process exited )\S.*?))\s*",
     re.DOTALL,
 )
-FIGURE: Final = re.compile(r"(?P<name>[A-Z][A-Za-z ]{0,40}): (?P<value>\S{1,200})(?: (?P<unit>ms|MB)\b)?")
-PART: Final = re.compile(r"(?P<name>Name|State|Events|Types|Error Type): (?P<value>\[[^\]]*\]|[^\t]*)")
-NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?")  # an exponent is rather part of an id
+FIGURE: Final = re.compile(
+    r"(?P<name>[A-Z][A-Za-z ]{0,40}): (?P<value>\S{1,200})(?: (?P<unit>ms|MB)\b)?"
+)
+PART: Final = re.compile(
+    r"(?P<name>Name|State|Events|Types|Error Type): (?P<value>\[[^\]]*\]|[^\t]*)"
+)
+NUMBER: Final = re.compile(
+    r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?"
+)  # an exponent is rather part of an id
 DIGITS: Final = 40  # characters of a number: beyond it digits would be lost, and time
 MISSING: Final = frozenset({"", "-"})  # a missing value in access logs
-KINDS: Final = {"REPORT": "platform.report", "INIT_REPORT": "platform.initReport", "RESTORE_REPORT": "platform.restoreReport"}
+KINDS: Final = {
+    "REPORT": "platform.report",
+    "INIT_REPORT": "platform.initReport",
+    "RESTORE_REPORT": "platform.restoreReport",
+}
 STARTS: Final = {"INIT_START": "platform.initStart", "RESTORE_START": "platform.restoreStart"}
-AGENTS: Final = {"EXTENSION": "platform.extension", "LOGS": "platform.logsSubscription", "TELEMETRY": "platform.telemetrySubscription"}
+AGENTS: Final = {
+    "EXTENSION": "platform.extension",
+    "LOGS": "platform.logsSubscription",
+    "TELEMETRY": "platform.telemetrySubscription",
+}
 FIRST: Final = frozenset("SEIRLTF")  # the first letters of such lines
-WRAPPER: Final = {"timestamp", "level", "message"}  # the fields that Lambda's JSON format and Powertools have in common
+WRAPPER: Final = {
+    "timestamp",
+    "level",
+    "message",
+}  # the fields that Lambda's JSON format and Powertools have in common
 
 
 class Kind(StrEnum):
@@ -67,8 +88,9 @@ def read(line: str) -> Reading:
 def read_extracted(extracted: Fields) -> Fields:
     """The fields of a space-delimited filter pattern, much as the console's function indexes them.
 
-    Missing values (empty, `-`) are dropped. Numbers become numbers, unless a digit would be lost. A value that holds JSON is
-    kept twice: as it came, and as an object under its name with a dollar sign before it. System fields (`@aws.account`) stay text.
+    Missing values (empty, `-`) are dropped. Numbers become numbers, unless a digit would be lost. A
+    value that holds JSON is kept twice: as it came, and as an object under its name with a dollar
+    sign before it. System fields (`@aws.account`) stay text.
     """
     fields: Fields = {}
     for name, value in extracted.items():
@@ -90,7 +112,8 @@ def is_system(name: str) -> bool:
 def number(value: str) -> str | int | float:
     """Convert a string that is a JSON number without exponent.
 
-    Any other string (such as `007`), and a number with more digits than a double keeps, stays a string.
+    Any other string (such as `007`), and a number with more digits than a double keeps, stays a
+    string.
     """
     if len(value) > DIGITS or not NUMBER.fullmatch(value):
         return value
@@ -103,8 +126,8 @@ def number(value: str) -> str | int | float:
 def unwrapped(fields: Fields) -> Fields:
     """Move the fields of a logger's message to the root, if the message is an object or a string that holds one.
 
-    If a name occurs in both, the message's value stays. Without this step `message` would be an object in some documents and text in
-    others, which an index refuses.
+    If a name occurs in both, the message's value stays. Without this step `message` would be an
+    object in some documents and text in others, which an index refuses.
     """
     message = fields.get("message")
     if isinstance(message, str) and message.lstrip()[:1] in {"{", '"'}:
@@ -120,22 +143,39 @@ def platform(line: str) -> Fields | None:  # noqa: PLR0911  one return for each 
     if match is None:
         return None
     if match["start"]:
-        return {"type": "platform.start", "record": _present(requestId=match["id"], version=match["version"])}
+        return {
+            "type": "platform.start",
+            "record": _present(requestId=match["id"], version=match["version"]),
+        }
     if match["end"]:
         return {"type": "platform.end", "record": {"requestId": match["end_id"]}}
     if match["init"]:
-        return {"type": STARTS[match["init"]], "record": _present(runtimeVersion=match["runtime"], runtimeVersionArn=match["arn"])}
+        return {
+            "type": STARTS[match["init"]],
+            "record": _present(runtimeVersion=match["runtime"], runtimeVersionArn=match["arn"]),
+        }
     if match["agent"]:
-        parts = {_camel(part["name"]): _listed(part["value"].strip()) for part in PART.finditer(match["parts"])}
+        parts = {
+            _camel(part["name"]): _listed(part["value"].strip())
+            for part in PART.finditer(match["parts"])
+        }
         return {"type": AGENTS[match["agent"]], "record": parts}
     if match["fault"]:
-        return {"type": "platform.fault", "record": {"requestId": match["fault_id"], "errorMessage": match["fault"]}}
+        return {
+            "type": "platform.fault",
+            "record": {"requestId": match["fault_id"], "errorMessage": match["fault"]},
+        }
     metrics: Fields = {}
     record = _present(requestId=match["report_id"])
     for figure in FIGURE.finditer(match["figures"].replace("\t", "  ")):
         name = _camel(figure["name"]) + {"ms": "Ms", "MB": "MB", None: ""}[figure["unit"]]
-        (metrics if figure["unit"] else record)[name] = number(figure["value"]) if figure["unit"] else figure["value"]
-    return {"type": KINDS[match["report"]], "record": record | ({"metrics": metrics} if metrics else {})}
+        (metrics if figure["unit"] else record)[name] = (
+            number(figure["value"]) if figure["unit"] else figure["value"]
+        )
+    return {
+        "type": KINDS[match["report"]],
+        "record": record | ({"metrics": metrics} if metrics else {}),
+    }
 
 
 def _listed(value: str) -> str | list[str]:
@@ -148,4 +188,6 @@ def _present(**fields: str | None) -> Fields:
 
 def _camel(words: str) -> str:
     first, *rest = words.split()
-    return (first.lower() if first.isupper() else first[:1].lower() + first[1:]) + "".join(word[:1].upper() + word[1:] for word in rest)
+    return (first.lower() if first.isupper() else first[:1].lower() + first[1:]) + "".join(
+        word[:1].upper() + word[1:] for word in rest
+    )

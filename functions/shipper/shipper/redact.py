@@ -1,4 +1,7 @@
-"""Redaction drops or hashes named fields, and masks patterns in text. It treats the fields and the line itself alike."""
+"""Redaction drops or hashes named fields, and masks patterns in text.
+
+It treats the fields and the line itself alike.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,9 @@ Name = tuple[str, ...]
 SHORT_NAME: Final = 100
 LONGEST_NAME: Final = 1000
 LONGEST_PATH: Final = 16  # the number of parts of a path in which a field's name is searched
-PASSWORD: Final = frozenset({"password", "passwd", "pwd"})  # a password also occurs in addresses, without a field name
+PASSWORD: Final = frozenset(
+    {"password", "passwd", "pwd"}
+)  # a password also occurs in addresses, without a field name
 WITHHELD: Final = "[withheld: a field to redact may be in this line, which is no readable JSON]"
 PURPOSE: Final = b"prediction-monitor: hash of a redacted field"
 HASHED: Final = "redacted:"  # distinguishes such a hash from `input.hash` and from ordinary text
@@ -31,7 +36,21 @@ PARTS: Final = re.compile(r"[.\[\]:/@$#]+")
 BETWEEN: Final = str.maketrans("", "", "-_ \t\r\n\"'`")
 # A member that holds the name for another member's value: {"name": "password", "value": "x"}
 NAMING: Final = frozenset(
-    ["name", "key", "k", "field", "fieldname", "param", "parameter", "header", "attribute", "attr", "property", "variable", "loc"]
+    [
+        "name",
+        "key",
+        "k",
+        "field",
+        "fieldname",
+        "param",
+        "parameter",
+        "header",
+        "attribute",
+        "attr",
+        "property",
+        "variable",
+        "loc",
+    ]
 )
 
 
@@ -56,7 +75,13 @@ def _near(names: frozenset[str]) -> tuple[re.Pattern[str], re.Pattern[str]]:
 
     Every repetition is bounded: the time is linear in the length of the text.
     """
-    core = "(?:" + "|".join("[-_ ]?".join(map(re.escape, name)) for name in sorted(names, key=len, reverse=True)) + ")"
+    core = (
+        "(?:"
+        + "|".join(
+            "[-_ ]?".join(map(re.escape, name)) for name in sorted(names, key=len, reverse=True)
+        )
+        + ")"
+    )
     begin = r"(?:(?<!\w)_{0,3}|(?<=-d))"  # Java has -Dpassword=x
     path = r"(?:\.[\w-]{1,64}|\[[\"']?[\w-]{0,64}[\"']?\]){0,4}"
     end = r"[\s_\"'`\u2019\u201d»*?!)\]}]{0,20}"
@@ -82,8 +107,9 @@ def _derived(secret: bytes) -> bytes:
 class Redaction:
     """The fields to redact, each with its action, and the patterns to mask.
 
-    `fields` maps a field's name, or the end of its path, to its action; the first match applies. `patterns` are names
-    of `patterns.PATTERNS`. `key` is the secret of the hashes: without one, a short value could be guessed from its hash.
+    `fields` maps a field's name, or the end of its path, to its action; the first match applies.
+    `patterns` are names of `patterns.PATTERNS`. `key` is the secret of the hashes: without one, a
+    short value could be guessed from its hash.
     """
 
     fields: Mapping[str, Action]
@@ -92,15 +118,27 @@ class Redaction:
     _names: Mapping[Name, Action] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_names", {name_of(name): action for name, action in reversed(list(self.fields.items()))})
+        object.__setattr__(
+            self,
+            "_names",
+            {name_of(name): action for name, action in reversed(list(self.fields.items()))},
+        )
 
     def apply(self, line: str, fields: Fields, *, cut: bool = False) -> tuple[str, Fields]:
-        """The redacted line and fields. With `cut`, a filter pattern extracted the fields, and they are not read from the line again."""
+        """The redacted line and fields.
+
+        With `cut`, a filter pattern extracted the fields, and they are not read from the line
+        again.
+        """
         try:
             shown = self._line(line, ())
             if not cut and platform(line) is None:
-                return shown, read(shown).fields  # redacted under its original paths, before `read` unwraps a message
-            return WITHHELD if self._named(fields) else shown, self.leaving({name: self._text_of(fields[name]) for name in fields})
+                return shown, read(
+                    shown
+                ).fields  # redacted under its original paths, before `read` unwraps a message
+            return WITHHELD if self._named(fields) else shown, self.leaving(
+                {name: self._text_of(fields[name]) for name in fields}
+            )
         except RecursionError:
             return WITHHELD, {}
 
@@ -132,7 +170,11 @@ class Redaction:
 
     def _text_of(self, value: Any) -> Any:
         """Convert a number back to its text if a pattern masks that text."""
-        return str(value) if isinstance(value, int | float) and masked(str(value), self.patterns) != str(value) else value
+        return (
+            str(value)
+            if isinstance(value, int | float) and masked(str(value), self.patterns) != str(value)
+            else value
+        )
 
     def leaving(self, value: Any, path: Name = ()) -> Any:
         """The redacted form of a value; `path` holds the last parts of its name."""
@@ -141,18 +183,25 @@ class Redaction:
             kept = {}
             for name, inner in value.items():
                 below = name_of(name) if self.fields else ()
-                action = self._action(path, below) or (None if below and below[-1] in NAMING else named)
+                action = self._action(path, below) or (
+                    None if below and below[-1] in NAMING else named
+                )
                 if action == "hash":
                     kept[masked(name, self.patterns)] = self._hash(inner)
                 elif action is None:
-                    kept[masked(name, self.patterns)] = self.leaving(inner, (path + below)[-LONGEST_PATH:])
+                    kept[masked(name, self.patterns)] = self.leaving(
+                        inner, (path + below)[-LONGEST_PATH:]
+                    )
             return kept
         if isinstance(value, list):
             return self._list(value, path)
         return self._line(value, path) if isinstance(value, str) else value
 
     def _list(self, values: list[Any], path: Name) -> list[Any]:
-        """The redacted form of a list. In a list of names and values in turn, or of a command's words, a value follows its name."""
+        """The redacted form of a list.
+
+        In a list of names and values in turn, or of a command's words, a value follows its name.
+        """
         kept = []
         named: Action | None = None
         pairs = len(values) % 2 == 0 and all(isinstance(name, str) for name in values[::2])
@@ -161,7 +210,11 @@ class Redaction:
                 kept.append(self._hash(value))
             elif named is None:
                 kept.append(self.leaving(value, path))
-            is_name = isinstance(value, str) and named is None and ((pairs and place % 2 == 0) or value[:1] == "-")
+            is_name = (
+                isinstance(value, str)
+                and named is None
+                and ((pairs and place % 2 == 0) or value[:1] == "-")
+            )
             named = self._action(path, name_of(value)) if self.fields and is_name else None
         return kept
 
@@ -171,17 +224,26 @@ class Redaction:
             if name_of(member)[-1] not in NAMING:
                 continue
             name = held[-1] if isinstance(held, list) and held else held
-            action = self._action(path, name_of(name)) if isinstance(name, str) and len(name) <= LONGEST_NAME else None
+            action = (
+                self._action(path, name_of(name))
+                if isinstance(name, str) and len(name) <= LONGEST_NAME
+                else None
+            )
             if action:
                 return action
         return None
 
     def _named(self, fields: Fields) -> bool:
         """Whether the fields hold a field to redact."""
-        return bool(self.fields) and self.leaving(fields) != replace(self, fields={}).leaving(fields)
+        return bool(self.fields) and self.leaving(fields) != replace(self, fields={}).leaving(
+            fields
+        )
 
     def _action(self, path: Name, below: Name) -> Action | None:
-        """The action for the field `below` this path. The name of a field to redact may end at any part of `below`."""
+        """The action for the field `below` this path.
+
+        The name of a field to redact may end at any part of `below`.
+        """
         whole = path + below
         for end in range(len(path) + 1, len(whole) + 1):
             for name, action in self._names.items():
@@ -191,4 +253,9 @@ class Redaction:
 
     def _hash(self, value: Any) -> str:
         text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
-        return HASHED + hmac.new(_derived(self.key), text.encode(errors="surrogatepass"), hashlib.sha256).hexdigest()[:16]
+        return (
+            HASHED
+            + hmac.new(
+                _derived(self.key), text.encode(errors="surrogatepass"), hashlib.sha256
+            ).hexdigest()[:16]
+        )

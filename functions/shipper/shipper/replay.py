@@ -45,16 +45,21 @@ except ValueError as problem:
 connection = connect(setting.opensearch_url, os.environ)
 logging_variables.ignore(os.environ)
 logger = Logger(service=SERVICE, level="INFO", use_rfc3339=True, utc=True, location=None)
-dimensions = {"function_name": os.environ.get("AWS_LAMBDA_FUNCTION_NAME", SERVICE)}  # the namespace is every stack's
-metrics = EphemeralMetrics(namespace="PredictionMonitor", service=SERVICE, default_dimensions=dimensions)
+dimensions = {
+    "function_name": os.environ.get("AWS_LAMBDA_FUNCTION_NAME", SERVICE)
+}  # the namespace is every stack's
+metrics = EphemeralMetrics(
+    namespace="PredictionMonitor", service=SERVICE, default_dimensions=dimensions
+)
 
 
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: Any, context: LambdaContext) -> dict[str, Any]:
     """Replay the waiting letters; `event` may narrow them by `prefix`, `since` and `until` (ISO 8601, UTC), or only count with `dry_run`.
 
-    Returns the number of letters, and their number by fate; the fates add up to the letters. A schedule's own event narrows
-    nothing. Raises `ValueError` with one sentence for an invalid event, `TimeoutError` for a bucket that is not listed in time.
+    Returns the number of letters, and their number by fate; the fates add up to the letters. A
+    schedule's own event narrows nothing. Raises `ValueError` with one sentence for an invalid
+    event, `TimeoutError` for a bucket that is not listed in time.
     """
     deadline = time.monotonic() + context.get_remaining_time_in_millis() / 1000 - RESERVE_SECONDS
     wish = _wish(event)
@@ -71,13 +76,25 @@ def handler(event: Any, context: LambdaContext) -> dict[str, Any]:
             fates[result.fate] += 1
             lines += result.outcome.documents
             if result.reason:
-                logger.warning("letter", key=result.letter.key, fate=result.fate, reason=result.reason)
-    done = {fate.value: fates[fate] for fate in (LetterFate.REPLAYED, LetterFate.POISONED, LetterFate.GONE)}
+                logger.warning(
+                    "letter", key=result.letter.key, fate=result.fate, reason=result.reason
+                )
+    done = {
+        fate.value: fates[fate]
+        for fate in (LetterFate.REPLAYED, LetterFate.POISONED, LetterFate.GONE)
+    }
     waiting = len(found) - sum(done.values())  # with those that were not tried
     counts: dict[str, Any] = {"found": len(found), **done, "waiting": waiting}
-    for name in ("found", "replayed", "poisoned", *(() if wish.narrowed else ("waiting",))):  # an alarm reads it
+    for name in (
+        "found",
+        "replayed",
+        "poisoned",
+        *(() if wish.narrowed else ("waiting",)),
+    ):  # an alarm reads it
         metrics.add_metric(f"DeadLetters{name.capitalize()}", MetricUnit.Count, counts[name])
-    metrics.add_metric("MemoryUtilization", MetricUnit.Percent, memory_utilization(context.memory_limit_in_mb))
+    metrics.add_metric(
+        "MemoryUtilization", MetricUnit.Percent, memory_utilization(context.memory_limit_in_mb)
+    )
     metrics.flush_metrics()
     logger.info("replay", **counts, lines=lines)
     return {**counts, "lines": lines}
@@ -96,14 +113,22 @@ class _Wish(NamedTuple):
 def _wish(event: Any) -> _Wish:
     """The selection in an event. Raises `ValueError` with one sentence for an invalid event."""
     if not isinstance(event, dict):
-        raise ValueError("the event must be a JSON object: {} for all letters, or with " + ", ".join(OPTIONS))  # noqa: TRY004
+        raise ValueError(  # noqa: TRY004
+            "the event must be a JSON object: {} for all letters, or with " + ", ".join(OPTIONS)
+        )
     prefix, since, until, dry_run = (event.get(name) for name in OPTIONS)
     for name, value in (("prefix", prefix), ("since", since), ("until", until)):
         if value is not None and not isinstance(value, str):
             raise ValueError(f"{name} must be text, not {str(value)[:100]!r}")
     if dry_run is not None and not isinstance(dry_run, bool):
         raise ValueError(f"dry_run must be true or false, not {str(dry_run)[:100]!r}")
-    return _Wish(prefix or PREFIX, _time("since", since), _time("until", until), bool(dry_run), any((prefix, since, until)))
+    return _Wish(
+        prefix or PREFIX,
+        _time("since", since),
+        _time("until", until),
+        bool(dry_run),
+        any((prefix, since, until)),
+    )
 
 
 def _listed(wish: _Wish, seconds: float) -> list[Letter]:
@@ -111,7 +136,9 @@ def _listed(wish: _Wish, seconds: float) -> list[Letter]:
     try:
         return within(seconds, lambda: letters(bucket, wish.prefix, wish.since, wish.until))
     except TookTooLong:
-        raise TimeoutError(f"the bucket's objects were not listed in {seconds:.0f} s: give a longer prefix, or try again") from None
+        raise TimeoutError(
+            f"the bucket's objects were not listed in {seconds:.0f} s: give a longer prefix, or try again"
+        ) from None
 
 
 def _time(name: str, text: str | None) -> datetime | None:

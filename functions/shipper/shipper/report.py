@@ -11,11 +11,16 @@ from shipper.decode import Payload
 from shipper.deliver import Outcome
 
 
-def report(payload: Payload, outcome: Outcome, now: float, logger: Logger, metrics: EphemeralMetrics) -> None:
-    """Write the counts; `EventsReceived` is the sum of the other five. `now` is in seconds since 1970.
+def report(
+    payload: Payload, outcome: Outcome, now: float, logger: Logger, metrics: EphemeralMetrics
+) -> None:
+    """Write the counts; `EventsReceived` is the sum of the other five.
 
-    `PredictionsShipped` are predictions of live traffic, of whatever function, in payloads of which nothing failed.
-    `IndexDelay` is that of the oldest line: from its time to the end of its delivery.
+    `now` is in seconds since 1970.
+
+    `PredictionsShipped` are predictions of live traffic, of whatever function, in payloads of which
+    nothing failed. `IndexDelay` is that of the oldest line: from its time to the end of its
+    delivery.
     """
     counts = {
         "received": len(payload.events),
@@ -44,4 +49,6 @@ def report(payload: Payload, outcome: Outcome, now: float, logger: Logger, metri
         metrics.add_metric("IndexDelay", MetricUnit.Milliseconds, max(delay, 0))
         summary["delay_ms"] = delay
     metrics.flush_metrics()
-    (logger.error if outcome.failed else logger.info)("shipment", **summary, reasons=dict(outcome.reasons))
+    (logger.error if outcome.failed else logger.info)(
+        "shipment", **summary, reasons=dict(outcome.reasons)
+    )

@@ -28,18 +28,24 @@ class Settings:
 
 
 def settings(environment: Mapping[str, str]) -> Settings:
-    """The settings in `environment`. Raises `ValueError` that names the variable and its valid values.
+    """The settings in `environment`.
+
+    Raises `ValueError` that names the variable and its valid values.
 
     - `OPENSEARCH_URL`: an http(s) address.
     - `MAX_PAYLOAD_BYTES`: the most that a payload may inflate to, 128 MiB where not set.
-    - `EXCLUDE`: kinds of line that are not shipped, of `platform`, `metrics`, `object`, `text`, with commas.
-    - `REDACT_FIELDS`: `name=drop` or `name=hash`, with commas; `name` is a field's or the end of its dotted path.
+    - `EXCLUDE`: kinds of line that are not shipped, of `platform`, `metrics`, `object`, `text`,
+      with commas.
+    - `REDACT_FIELDS`: `name=drop` or `name=hash`, with commas; `name` is a field's or the end of
+      its dotted path.
     - `REDACT_PATTERNS`: of `email`, `number`, with commas.
-    - `REDACT_KEY`: the secret of the hashes, required if a field is hashed. Without it no `input.hash` is added.
+    - `REDACT_KEY`: the secret of the hashes, required if a field is hashed. Without it no
+      `input.hash` is added.
     - `STACK`: the name that each document bears in `@stack`; without it the documents have none.
     - `INDEX_PREFIX`: the beginning of each index's name, `cwl-` where not set.
     - `RECORD_LOG_GROUPS`: log groups with trusted records, with commas.
-    - `FIELD_MAP`: the user's names for a prediction's fields: `target=name`, with commas (shipper.field_map).
+    - `FIELD_MAP`: the user's names for a prediction's fields: `target=name`, with commas
+      (shipper.field_map).
     """
     size = environment.get("MAX_PAYLOAD_BYTES") or str(128 * MEBIBYTE)
     if not (size.isascii() and size.isdigit() and len(size) <= DIGITS and int(size)):
@@ -66,7 +72,9 @@ def settings(environment: Mapping[str, str]) -> Settings:
 
 def _prefix(value: str) -> str:
     if not INDEX_PREFIX.fullmatch(value):
-        raise ValueError(f"INDEX_PREFIX must be small letters, digits and dashes, with a dash at the end, not {value!r}")
+        raise ValueError(
+            f"INDEX_PREFIX must be small letters, digits and dashes, with a dash at the end, not {value!r}"
+        )
     return value
 
 
@@ -75,7 +83,9 @@ def _redaction(environment: Mapping[str, str], names: FieldMap) -> Redaction | N
     for rule in _words(environment, "REDACT_FIELDS"):
         name, _, action = rule.partition("=")
         if not name or action not in {"drop", "hash"}:
-            raise ValueError(f"REDACT_FIELDS must be name=drop or name=hash, with commas, not {rule!r}")
+            raise ValueError(
+                f"REDACT_FIELDS must be name=drop or name=hash, with commas, not {rule!r}"
+            )
         fields[name] = "drop" if action == "drop" else "hash"
     patterns = _words(environment, "REDACT_PATTERNS", set(PATTERNS))
     key = environment.get("REDACT_KEY", "")
@@ -96,5 +106,7 @@ def _words(environment: Mapping[str, str], name: str, known: set[str] | None = N
     words = [word.strip() for word in environment.get(name, "").split(",") if word.strip()]
     for word in words:
         if known is not None and word not in known:
-            raise ValueError(f"{name} must be of {', '.join(sorted(known))}, with commas, not {word!r}")
+            raise ValueError(
+                f"{name} must be of {', '.join(sorted(known))}, with commas, not {word!r}"
+            )
     return words

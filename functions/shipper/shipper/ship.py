@@ -14,9 +14,15 @@ from shipper.document import Document, Rules, documents
 from shipper.log_index import CommonDays, NotAnswered
 
 
-def ship(payload: Payload, rules: Rules, connection: RequestsHttpConnection, budget: RetryBudget) -> Outcome:
-    """Deliver a payload's lines, and count the result of each. Raises nothing: the outcome holds the failures too."""
-    # Only this stack ships the groups of records: no other function has put lines of theirs into the common index.
+def ship(
+    payload: Payload, rules: Rules, connection: RequestsHttpConnection, budget: RetryBudget
+) -> Outcome:
+    """Deliver a payload's lines, and count the result of each.
+
+    Raises nothing: the outcome holds the failures too.
+    """
+    # Only this stack ships the groups of records: no other function has put lines of theirs into
+    # the common index.
     asks = payload.log_group not in rules.record_groups
     days = CommonDays(connection, rules.prefix, payload.log_group, budget) if asks else ()
     excluded: Counter[str] = Counter()
@@ -45,7 +51,9 @@ def _counted(found: Iterator[Document], predictions: list[int]) -> Generator[Doc
         predictions.append(count)
 
 
-def _until_unanswered(found: Iterator[Document], unanswered: list[NotAnswered]) -> Iterator[Document]:
+def _until_unanswered(
+    found: Iterator[Document], unanswered: list[NotAnswered]
+) -> Iterator[Document]:
     try:
         yield from found
     except NotAnswered as problem:

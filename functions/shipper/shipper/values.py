@@ -22,5 +22,7 @@ def moment(text: str) -> datetime:
     try:
         found = datetime.fromisoformat(text)
     except ValueError:
-        raise ValueError(f"a time in ISO 8601, such as 2026-11-23T14:00+01:00, not {text[:100]!r}") from None
+        raise ValueError(
+            f"a time in ISO 8601, such as 2026-11-23T14:00+01:00, not {text[:100]!r}"
+        ) from None
     return found if found.tzinfo else found.replace(tzinfo=UTC)

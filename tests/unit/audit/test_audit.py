@@ -22,24 +22,40 @@ from tools.root import ROOT
 DIGEST = "a" * 64
 TODAY = datetime.now(UTC).date()
 TOMORROW, YESTERDAY = TODAY + timedelta(days=1), TODAY - timedelta(days=1)
-KNOWN = {"id": "PYSEC-2026-1", "aliases": ["CVE-2026-1"], "fixed_in": ["3.20"], "details": "It is slow.", "withdrawn": None}
+KNOWN = {
+    "id": "PYSEC-2026-1",
+    "aliases": ["CVE-2026-1"],
+    "fixed_in": ["3.20"],
+    "details": "It is slow.",
+    "withdrawn": None,
+}
 type Known = dict[tuple[str, str], list[dict[str, Any]]]
 type Exceptions = dict[str, object] | None
 PINS = f"idna==3.19 --hash=sha256:{DIGEST}\nsix==1.17.0 --hash=sha256:{DIGEST}\n"
 CLEAN: Known = {("idna", "3.19"): [], ("six", "1.17.0"): []}
 VULNERABLE = CLEAN | {("idna", "3.19"): [KNOWN]}
 WITHDRAWN = KNOWN | {"withdrawn": "2026-01-01T00:00:00Z"}
-WITHDRAWN_OR_NOT_MENDED: Known = CLEAN | {("idna", "3.19"): [WITHDRAWN, KNOWN | {"id": "PYSEC-2026-2", "aliases": [], "fixed_in": []}]}
+WITHDRAWN_OR_NOT_MENDED: Known = CLEAN | {
+    ("idna", "3.19"): [WITHDRAWN, KNOWN | {"id": "PYSEC-2026-2", "aliases": [], "fixed_in": []}]
+}
 FOUND = "FAILED: idna 3.19: PYSEC-2026-1 (CVE-2026-1), mended in 3.20; pinned in requirements.txt"
 
 
 def _toml(exception: dict[str, object]) -> str:
-    lines = (f"{name} = {json.dumps(value) if isinstance(value, str) else value}" for name, value in exception.items())
+    lines = (
+        f"{name} = {json.dumps(value) if isinstance(value, str) else value}"
+        for name, value in exception.items()
+    )
     return "\n".join(["[[accepted]]", *lines])
 
 
 def exception(**changed: object) -> dict[str, object]:
-    return {"id": "PYSEC-2026-1", "package": "idna", "reason": "not reached", "until": TOMORROW} | changed
+    return {
+        "id": "PYSEC-2026-1",
+        "package": "idna",
+        "reason": "not reached",
+        "until": TOMORROW,
+    } | changed
 
 
 @pytest.fixture(scope="module")
@@ -75,21 +91,69 @@ def ask(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Callable[
 @pytest.mark.parametrize(
     ("known", "excepted", "code", "said"),
     [
-        pytest.param(CLEAN, None, 0, "2 pinned packages: nothing is known against them\n", id="clean"),
+        pytest.param(
+            CLEAN, None, 0, "2 pinned packages: nothing is known against them\n", id="clean"
+        ),
         pytest.param(VULNERABLE, None, 1, FOUND, id="vulnerable"),
-        pytest.param(VULNERABLE, exception(), 0, f"accepted until {TOMORROW}: idna 3.19: PYSEC-2026-1", id="accepted"),
-        pytest.param(VULNERABLE, exception(until=TODAY), 0, "nothing is known against them that is not accepted", id="on its last day"),
-        pytest.param(VULNERABLE, exception(id="CVE-2026-1"), 0, ": not reached", id="accepted by another name"),
+        pytest.param(
+            VULNERABLE,
+            exception(),
+            0,
+            f"accepted until {TOMORROW}: idna 3.19: PYSEC-2026-1",
+            id="accepted",
+        ),
+        pytest.param(
+            VULNERABLE,
+            exception(until=TODAY),
+            0,
+            "nothing is known against them that is not accepted",
+            id="on its last day",
+        ),
+        pytest.param(
+            VULNERABLE,
+            exception(id="CVE-2026-1"),
+            0,
+            ": not reached",
+            id="accepted by another name",
+        ),
         pytest.param(VULNERABLE, exception(until=YESTERDAY), 1, FOUND, id="expired, the finding"),
-        pytest.param(VULNERABLE, exception(until=YESTERDAY), 1, f"held until {YESTERDAY}", id="expired, the exception"),
-        pytest.param(VULNERABLE, exception(package="six"), 1, FOUND, id="accepted for another package"),
-        pytest.param(CLEAN, exception(), 1, "PYSEC-2026-1 of idna matches no finding any more", id="stale"),
-        pytest.param(CLEAN, exception(until=YESTERDAY), 1, f"held until {YESTERDAY}", id="stale and expired"),
+        pytest.param(
+            VULNERABLE,
+            exception(until=YESTERDAY),
+            1,
+            f"held until {YESTERDAY}",
+            id="expired, the exception",
+        ),
+        pytest.param(
+            VULNERABLE, exception(package="six"), 1, FOUND, id="accepted for another package"
+        ),
+        pytest.param(
+            CLEAN, exception(), 1, "PYSEC-2026-1 of idna matches no finding any more", id="stale"
+        ),
+        pytest.param(
+            CLEAN, exception(until=YESTERDAY), 1, f"held until {YESTERDAY}", id="stale and expired"
+        ),
         pytest.param({}, None, 2, "NOT RUN: 2 answers are missing; the first, for ", id="unknown"),
-        pytest.param({}, exception(), 2, "NOT RUN", id="unknown, so nobody can say whether the exception is stale"),
-        pytest.param({("idna", "3.19"): [KNOWN]}, None, 1, FOUND, id="one is vulnerable, one is unknown"),
-        pytest.param(WITHDRAWN_OR_NOT_MENDED, None, 1, "idna 3.19: PYSEC-2026-2, no version mends it", id="not mended"),
-        pytest.param(WITHDRAWN_OR_NOT_MENDED, exception(), 1, "matches no finding any more", id="withdrawn"),
+        pytest.param(
+            {},
+            exception(),
+            2,
+            "NOT RUN",
+            id="unknown, so nobody can say whether the exception is stale",
+        ),
+        pytest.param(
+            {("idna", "3.19"): [KNOWN]}, None, 1, FOUND, id="one is vulnerable, one is unknown"
+        ),
+        pytest.param(
+            WITHDRAWN_OR_NOT_MENDED,
+            None,
+            1,
+            "idna 3.19: PYSEC-2026-2, no version mends it",
+            id="not mended",
+        ),
+        pytest.param(
+            WITHDRAWN_OR_NOT_MENDED, exception(), 1, "matches no finding any more", id="withdrawn"
+        ),
     ],
 )
 def test_the_answer_becomes_an_exit(
@@ -103,7 +167,10 @@ def test_the_answer_becomes_an_exit(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     (tmp_path / "accepted.toml").write_text(_toml(excepted) if excepted else "")
-    assert vulnerabilities.verdict(ask(known), vulnerabilities.read(tmp_path / "accepted.toml")) == code
+    assert (
+        vulnerabilities.verdict(ask(known), vulnerabilities.read(tmp_path / "accepted.toml"))
+        == code
+    )
     output = "".join(capsys.readouterr())
     assert said in output
     assert ("NOT RUN" in output) == (known.keys() != CLEAN.keys())
@@ -113,19 +180,39 @@ def test_the_answer_becomes_an_exit(
     ("lock", "known", "down", "code", "said"),
     [
         pytest.param(PINS, VULNERABLE, False, 1, FOUND, id="vulnerable"),
-        pytest.param(PINS, CLEAN, True, 2, "missing; the first, for requirements.txt: ", id="the service is away"),
-        pytest.param("idna==3.19\n", CLEAN, False, 2, "does not contain a hash", id="without a hash"),
+        pytest.param(
+            PINS,
+            CLEAN,
+            True,
+            2,
+            "missing; the first, for requirements.txt: ",
+            id="the service is away",
+        ),
+        pytest.param(
+            "idna==3.19\n", CLEAN, False, 2, "does not contain a hash", id="without a hash"
+        ),
     ],
 )
 def test_a_lock_is_audited_or_said_not_to_be(
-    *, lock: str, known: Known, down: bool, code: int, said: str, tmp_path: Path, service: Service, capsys: pytest.CaptureFixture[str]
+    *,
+    lock: str,
+    known: Known,
+    down: bool,
+    code: int,
+    said: str,
+    tmp_path: Path,
+    service: Service,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     service.known = known
     (tmp_path / "requirements.txt").write_text(lock)
     (tmp_path / "accepted.toml").write_text("")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(service, "down", down)
-        assert vulnerabilities.check([tmp_path / "requirements.txt"], tmp_path / "accepted.toml") == code
+        assert (
+            vulnerabilities.check([tmp_path / "requirements.txt"], tmp_path / "accepted.toml")
+            == code
+        )
     assert said in capsys.readouterr().err
 
 
@@ -148,7 +235,12 @@ def test_an_exception_says_why_and_until_when(wrong: dict[str, object], tmp_path
 
 def test_every_lock_is_audited() -> None:
     folders = [each for each in ROOT.iterdir() if each.is_dir() and not each.name.startswith(".")]
-    found = {path for folder in folders for path in folder.rglob("*.txt") if "--hash=" in path.read_text()}
+    found = {
+        path
+        for folder in folders
+        for path in folder.rglob("*.txt")
+        if "--hash=" in path.read_text()
+    }
     assert set(vulnerabilities.locks()) == found
     assert len(found) > 1
 
@@ -159,7 +251,10 @@ def test_the_projects_exceptions_can_be_read() -> None:
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    return {path.name.removesuffix(".cdx.json"): path.read_text() for path in sbom.write(tmp_path_factory.mktemp("sbom"))}
+    return {
+        path.name.removesuffix(".cdx.json"): path.read_text()
+        for path in sbom.write(tmp_path_factory.mktemp("sbom"))
+    }
 
 
 @pytest.fixture(scope="module")
@@ -179,45 +274,70 @@ def test_an_sbom_lists_every_pin_with_its_hashes(name: str, documents: dict[str,
         for pin, rest in re.findall(r"^(\S+==\S+)((?: \\\n\s+--hash=\S+)+)", lock, re.MULTILINE)
     }
     listed = {
-        f"{each['name']}=={each['version']}": {digest["content"] for link in each["externalReferences"] for digest in link["hashes"]}
+        f"{each['name']}=={each['version']}": {
+            digest["content"] for link in each["externalReferences"] for digest in link["hashes"]
+        }
         for each in document["components"]
         if each["type"] == "library"
     }
     assert listed == pins
-    (below,) = [each["dependsOn"] for each in document["dependencies"] if each["ref"] == root["bom-ref"]]
+    (below,) = [
+        each["dependsOn"] for each in document["dependencies"] if each["ref"] == root["bom-ref"]
+    ]
     assert sorted(below) == sorted(each["bom-ref"] for each in document["components"])
 
 
 def test_the_model_is_in_the_sbom_of_its_package_and_of_no_other(documents: dict[str, Any]) -> None:
     models = {
-        name: [each for each in document["components"] if each["type"] == "machine-learning-model"] for name, document in documents.items()
+        name: [each for each in document["components"] if each["type"] == "machine-learning-model"]
+        for name, document in documents.items()
     }
     assert (models["shipper"], models["installer"]) == ([], [])
     (model,) = models["inference"]
     folder = ROOT / "functions/inference/model"
     card = json.loads((folder / "card.json").read_text())
     assert (model["name"], model["version"]) == (card["name"], card["version"])
-    files = {each["name"]: each["hashes"][0] for each in model["components"]} | {"model/model.onnx": model["hashes"][0]}
+    files = {each["name"]: each["hashes"][0] for each in model["components"]} | {
+        "model/model.onnx": model["hashes"][0]
+    }
     assert files == {
-        f"model/{path.name}": {"alg": "SHA-256", "content": hashlib.sha256(path.read_bytes()).hexdigest()} for path in folder.iterdir()
+        f"model/{path.name}": {
+            "alg": "SHA-256",
+            "content": hashlib.sha256(path.read_bytes()).hexdigest(),
+        }
+        for path in folder.iterdir()
     }
     (base,) = model["pedigree"]["ancestors"]
-    assert (base["name"], base["licenses"][0]["license"]["id"]) == (card["base_model"]["name"], card["base_model"]["licence"])
+    assert (base["name"], base["licenses"][0]["license"]["id"]) == (
+        card["base_model"]["name"],
+        card["base_model"]["licence"],
+    )
     assert all(corpus["terms"] in model["pedigree"]["notes"] for corpus in card["corpora"])
-    parameters, analysis = model["modelCard"]["modelParameters"], model["modelCard"]["quantitativeAnalysis"]
+    parameters, analysis = (
+        model["modelCard"]["modelParameters"],
+        model["modelCard"]["quantitativeAnalysis"],
+    )
     assert parameters["task"] == "text classification"
     assert all(label in parameters["outputs"][0]["format"] for label in card["labels"])
     metrics = {each["type"]: each["value"] for each in analysis["performanceMetrics"]}
-    assert metrics == {name: str(card["figures"][name]) for name in ("accuracy", "matthews", "calibration_error")}
+    assert metrics == {
+        name: str(card["figures"][name]) for name in ("accuracy", "matthews", "calibration_error")
+    }
 
 
 def test_an_sbom_is_the_same_for_the_same_pins(tmp_path: Path, written: dict[str, str]) -> None:
-    assert {path.name.removesuffix(".cdx.json"): path.read_text() for path in sbom.write(tmp_path)} == written
+    assert {
+        path.name.removesuffix(".cdx.json"): path.read_text() for path in sbom.write(tmp_path)
+    } == written
 
 
-def test_what_is_not_cyclonedx_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_not_cyclonedx_is_not_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(
-        JsonV1Dot6, "output_as_string", lambda *_, **__: '{"bomFormat": "CycloneDX", "specVersion": "1.6", "version": "one"}'
+        JsonV1Dot6,
+        "output_as_string",
+        lambda *_, **__: '{"bomFormat": "CycloneDX", "specVersion": "1.6", "version": "one"}',
     )
     with pytest.raises(UserError, match="would not be CycloneDX"):
         list(sbom.write(tmp_path))

@@ -15,7 +15,9 @@ def test_contenders_take_turns() -> None:
         return 1
 
     ticks: list[None] = []
-    times = interleaved({"a": lambda: contender("a"), "b": lambda: contender("b")}, 1, 3, lambda: ticks.append(None))
+    times = interleaved(
+        {"a": lambda: contender("a"), "b": lambda: contender("b")}, 1, 3, lambda: ticks.append(None)
+    )
     assert [len(figures) for name in times.values() for figures in name] == [3] * 4
     assert all(figure > 0 for name in times.values() for figures in name for figure in figures)
     assert len(ticks) == 3

@@ -12,7 +12,9 @@ from shipper.read import Kind, read
 from tools.root import ROOT
 
 COUNT = 50
-SCHEMA = Draft202012Validator(json.loads((ROOT / "events" / "record.schema.json").read_text(encoding="utf-8")))
+SCHEMA = Draft202012Validator(
+    json.loads((ROOT / "events" / "record.schema.json").read_text(encoding="utf-8"))
+)
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +29,11 @@ def test_records_are_what_the_inference_function_prints(log: Printed) -> None:
     for record in found:
         SCHEMA.validate(record)
     assert {record["message"] for record in found} == {"prediction"}
-    assert len({record["prediction_id"] for record in found}) == len({record["function_request_id"] for record in found}) == COUNT
+    assert (
+        len({record["prediction_id"] for record in found})
+        == len({record["function_request_id"] for record in found})
+        == COUNT
+    )
     assert all(text.endswith("}\n") for text in lines)
     assert records(COUNT, log) == lines  # the same in every run
 
@@ -39,9 +45,17 @@ def test_mixed_log_has_lines_of_every_kind(log: Printed, count: int) -> None:
     assert mixed(count, log) == lines
     kinds = [read(text).kind for text in lines]
     assert set(kinds) == set(Kind)
-    assert any(kind is Kind.TEXT and "{" in text for text, kind in zip(lines, kinds, strict=True))  # broken
-    assert any(kind is Kind.OBJECT and not text.startswith("{") for text, kind in zip(lines, kinds, strict=True))  # after text
-    assert any(text.startswith("{") and "prediction_id" in read(text).fields and '\\"' in text for text in lines)  # wrapped
+    assert any(
+        kind is Kind.TEXT and "{" in text for text, kind in zip(lines, kinds, strict=True)
+    )  # broken
+    assert any(
+        kind is Kind.OBJECT and not text.startswith("{")
+        for text, kind in zip(lines, kinds, strict=True)
+    )  # after text
+    assert any(
+        text.startswith("{") and "prediction_id" in read(text).fields and '\\"' in text
+        for text in lines
+    )  # wrapped
     for word in ("START ", "END ", "REPORT "):
         assert any(text.startswith(word) for text in lines)
 

@@ -21,14 +21,18 @@ from tools.root import ROOT
         (Path("mine.json"), False, Path("mine.json")),
     ],
 )
-def test_quick_figures_take_nobodys_place(*, asked: Path | None, quick: bool, file: Path | None) -> None:
+def test_quick_figures_take_nobodys_place(
+    *, asked: Path | None, quick: bool, file: Path | None
+) -> None:
     assert destination(asked, quick=quick) == file
 
 
 def test_quick_run_writes_its_results(tmp_path: Path) -> None:
     out = tmp_path / "results.json"
     command = [sys.executable, "-m", "bench", "--quick", "--no-package", "--out", str(out)]
-    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
+    result = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120
+    )
     assert (result.returncode, result.stderr) == (0, "")
     found = json.loads(out.read_text(encoding="utf-8"))
     assert found.keys() == {"machine", "date", "rows"}
@@ -41,9 +45,21 @@ def test_quick_run_writes_its_results(tmp_path: Path) -> None:
         if row["rival"] is None:
             assert row["name"] == "log of an invocation"
             continue
-        assert all(isfinite(row[name]) and row[name] > 0 for name in ("value", "rival_value", "ratio"))
+        assert all(
+            isfinite(row[name]) and row[name] > 0 for name in ("value", "rival_value", "ratio")
+        )
         # rounding to four digits and then to two may differ from rounding once
-        assert any(f"{row['ratio'] + shift:.2f}"[:3] in result.stdout for shift in (0, -0.001, 0.001))
-    for subject in ("shipper / floor", "handler / floor", "usual way / shipper", "events/s", "peak memory", "server away", "NOT RUN"):
+        assert any(
+            f"{row['ratio'] + shift:.2f}"[:3] in result.stdout for shift in (0, -0.001, 0.001)
+        )
+    for subject in (
+        "shipper / floor",
+        "handler / floor",
+        "usual way / shipper",
+        "events/s",
+        "peak memory",
+        "server away",
+        "NOT RUN",
+    ):
         assert subject in result.stdout
     assert "target" not in result.stdout  # the targets apply only to the full run

@@ -13,8 +13,14 @@ from bench.sink import sink
 from tools.errors import UserError
 from tools.root import ROOT
 
-LOG = Printed(['{"message":"prediction","record_version":1,"text":"so it goes","prediction":{"label":"a","score":0.5}}\n'], [])
-# A function of the same kind as the console's: it tells the end to its context, and sends to a domain of Amazon's.
+LOG = Printed(
+    [
+        '{"message":"prediction","record_version":1,"text":"so it goes","prediction":{"label":"a","score":0.5}}\n'
+    ],
+    [],
+)
+# A function of the same kind as the console's: it tells the end to its context, and sends to a
+# domain of Amazon's.
 FUNCTION = """
 const https = require("https");
 const zlib = require("zlib");
@@ -55,19 +61,35 @@ def ticks(_name: str, _rounds: int) -> object:
     return lambda: None
 
 
-@pytest.mark.skipif(not shutil.which("node"), reason="the console's function is JavaScript, and node is not installed")
+@pytest.mark.skipif(
+    not shutil.which("node"),
+    reason="the console's function is JavaScript, and node is not installed",
+)
 def test_an_invocation_is_measured_beside_each_rival(url: str, tmp_path: Path) -> None:
     console = tmp_path / "function.js"
     console.write_text(FUNCTION, encoding="utf-8")
     rows = list(payloads(LOG, url, {1: 1, 3: 1}, ticks, console, "HEAD"))  # type: ignore[arg-type]
     old = f"{HANDLER} of HEAD"
-    pairs = [f"{HANDLER} / {FLOOR}", f"{HANDLER} / {old}", f"quickest: {HANDLER} / {old}", f"{SIGNED} / {CONSOLE}"]
+    pairs = [
+        f"{HANDLER} / {FLOOR}",
+        f"{HANDLER} / {old}",
+        f"quickest: {HANDLER} / {old}",
+        f"{SIGNED} / {CONSOLE}",
+    ]
     titles = ["an invocation, 1 record", "an invocation, 3 records"]
-    expected = [f"{title}{', ' if pair.startswith('quickest') else ': '}{pair}" for title in titles for pair in pairs]
+    expected = [
+        f"{title}{', ' if pair.startswith('quickest') else ': '}{pair}"
+        for title in titles
+        for pair in pairs
+    ]
     assert [row.name for row in rows] == [*expected, "log of an invocation"]
     assert all(row.value > 0 and row.ratio and row.rival_value for row in rows)
-    assert rows[-1].value == pytest.approx(rows[-1].rival_value, abs=20), "the same code but for uncommitted changes"
-    worktrees = subprocess.run(("git", "-C", str(ROOT), "worktree", "list"), stdout=subprocess.PIPE, text=True, check=True).stdout
+    assert rows[-1].value == pytest.approx(rows[-1].rival_value, abs=20), (
+        "the same code but for uncommitted changes"
+    )
+    worktrees = subprocess.run(
+        ("git", "-C", str(ROOT), "worktree", "list"), stdout=subprocess.PIPE, text=True, check=True
+    ).stdout
     assert "/bench-" not in worktrees
 
 

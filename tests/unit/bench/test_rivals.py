@@ -34,10 +34,16 @@ def url() -> Iterator[str]:
 
 
 @pytest.mark.parametrize("make", [records, mixed])
-def test_every_contender_delivers_every_event(log: Printed, url: str, make: Callable[[int, Printed], list[str]]) -> None:
+def test_every_contender_delivers_every_event(
+    log: Printed, url: str, make: Callable[[int, Printed], list[str]]
+) -> None:
     content = event(make(COUNT, log))
     ready = rivals.bodies(content)
-    plain, packed, connection = OpenSearch(url), OpenSearch(url, http_compress=True), connect(url, {})
+    plain, packed, connection = (
+        OpenSearch(url),
+        OpenSearch(url, http_compress=True),
+        connect(url, {}),
+    )
     try:
         assert rivals.usual(content, plain) == COUNT
         assert rivals.usual(content, packed) == COUNT
@@ -51,12 +57,22 @@ def test_every_contender_delivers_every_event(log: Printed, url: str, make: Call
 
 def test_usual_way_sends_the_same_documents(log: Printed) -> None:
     content = event(records(COUNT, log))
-    actions = rivals.actions(json.loads(gzip.decompress(base64.b64decode(content["awslogs"]["data"]))))
+    actions = rivals.actions(
+        json.loads(gzip.decompress(base64.b64decode(content["awslogs"]["data"])))
+    )
     own = documents(decode(content, LIMIT), RULES, Counter(), now=0)
     for action, document in zip(actions, own, strict=True):
         source = json.loads(document.source)
-        for name in ("@delay_ms", "@position", "@kind", "@stack", "@function_version"):  # the shipper's own
+        for name in (
+            "@delay_ms",
+            "@position",
+            "@kind",
+            "@stack",
+            "@function_version",
+        ):  # the shipper's own
             del source[name]
         assert action["_source"] == source
-        assert {"create": {name: action[name] for name in ("_index", "_id")}} == json.loads(document.lines.split(b"\n")[0])
+        assert {"create": {name: action[name] for name in ("_index", "_id")}} == json.loads(
+            document.lines.split(b"\n")[0]
+        )
         assert action["_op_type"] == "create"

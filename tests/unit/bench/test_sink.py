@@ -24,12 +24,17 @@ def url() -> Iterator[str]:
 
 @pytest.mark.parametrize("packed", [False, True])
 def test_sink_answers_for_each_document(*, url: str, packed: bool) -> None:
-    headers = {"content-type": "application/x-ndjson", **({"content-encoding": "gzip"} if packed else {})}
+    headers = {
+        "content-type": "application/x-ndjson",
+        **({"content-encoding": "gzip"} if packed else {}),
+    }
     content = gzip.compress(BODY) if packed else BODY
     with urlopen(Request(f"{url}/_bulk", content, headers), timeout=10) as answer:
         whole = json.load(answer)
     assert whole["errors"] is False
     assert [item["create"]["status"] for item in whole["items"]] == [201] * COUNT
     assert {"_index", "_id", "result", "_shards", "_seq_no"} <= whole["items"][0]["create"].keys()
-    with urlopen(Request(f"{url}/_bulk?filter_path={PARAMS['filter_path']}", content, headers), timeout=10) as answer:
+    with urlopen(
+        Request(f"{url}/_bulk?filter_path={PARAMS['filter_path']}", content, headers), timeout=10
+    ) as answer:
         assert json.load(answer) == {"items": [{"create": {"status": 201}}] * COUNT}

@@ -20,17 +20,41 @@ from bench.table import Row, Target, write
         (None, 1.0, 1.0, None),
     ],
 )
-def test_target_is_judged_by_what_it_is_of(target: Target | None, value: float, quotient: float | None, met: bool | None) -> None:  # noqa: FBT001
+def test_target_is_judged_by_what_it_is_of(
+    target: Target | None,
+    value: float,
+    quotient: float | None,
+    met: bool | None,
+) -> None:
     assert Row("row", value, "unit", "rival", 1.0, quotient, target).met is met
 
 
 def test_results_are_written(tmp_path: Path) -> None:
-    write(tmp_path / "out.json", {"cpu": "x"}, "2026-11-23", [Row("a", 1.23456, "µs", "b", 2.0, 0.5), Row("size", 3.0, "MiB")])
+    write(
+        tmp_path / "out.json",
+        {"cpu": "x"},
+        "2026-11-23",
+        [Row("a", 1.23456, "µs", "b", 2.0, 0.5), Row("size", 3.0, "MiB")],
+    )
     assert json.loads((tmp_path / "out.json").read_text(encoding="utf-8")) == {
         "machine": {"cpu": "x"},
         "date": "2026-11-23",
         "rows": [
-            {"name": "a", "value": 1.235, "unit": "µs", "rival": "b", "rival_value": 2.0, "ratio": 0.5},
-            {"name": "size", "value": 3.0, "unit": "MiB", "rival": None, "rival_value": None, "ratio": None},
+            {
+                "name": "a",
+                "value": 1.235,
+                "unit": "µs",
+                "rival": "b",
+                "rival_value": 2.0,
+                "ratio": 0.5,
+            },
+            {
+                "name": "size",
+                "value": 3.0,
+                "unit": "MiB",
+                "rival": None,
+                "rival_value": None,
+                "ratio": None,
+            },
         ],
     }

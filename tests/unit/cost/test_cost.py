@@ -1,4 +1,6 @@
-"""The stack's cost: each line against a figure worked out by hand, and the counts against template.yaml."""
+"""The stack's cost: each line against a figure worked out by hand, and the counts against
+template.yaml.
+"""
 
 from __future__ import annotations
 
@@ -46,9 +48,17 @@ BY_HAND: list[tuple[Size, str, float]] = [
     (SMALL, "API Gateway", 0.304),
     (MEDIUM, "API Gateway", 30.42),
     (LARGE, "API Gateway", 577.50),  # 300 million: 300; 308.33 million at 0.90: 277.50
-    (SMALL, "CloudWatch: log lines", 0.6485),  # 304,167 x (1,887 + 5 x 26 + 290 + 26 + 1,799 + 5 x 26) = 1.2963 GB
+    (
+        SMALL,
+        "CloudWatch: log lines",
+        0.6485,
+    ),  # 304,167 x (1,887 + 5 x 26 + 290 + 26 + 1,799 + 5 x 26) = 1.2963 GB
     (MEDIUM, "CloudWatch: log lines", 41.35),  # 30,416,667 x 2,333 + 6,083,333 x 1,929 = 82.697 GB
-    (LARGE, "CloudWatch: log lines", 738.96),  # 608,333,333 x 2,333 + 30,416,667 x 1,929 = 1,477.92 GB
+    (
+        LARGE,
+        "CloudWatch: log lines",
+        738.96,
+    ),  # 608,333,333 x 2,333 + 30,416,667 x 1,929 = 1,477.92 GB
     (LARGE, "CloudWatch: log kept", 3.061),  # 1,477.92 / 30.4167 x 14 x 0.15 = 102.04 GB
     (SMALL, "CloudWatch: metrics, alarms", 15.20),  # 31 x 0.30 + 29 x 0.10 + 3
     (SMALL, "Secrets Manager", 0.80),
@@ -62,7 +72,9 @@ def line(size: Size, what: str, known: dict[str, Price] = KNOWN) -> Line:
     return found
 
 
-@pytest.mark.parametrize(("size", "what", "usd"), BY_HAND, ids=[f"{size.name}: {what}" for size, what, _ in BY_HAND])
+@pytest.mark.parametrize(
+    ("size", "what", "usd"), BY_HAND, ids=[f"{size.name}: {what}" for size, what, _ in BY_HAND]
+)
 def test_a_line_is_what_one_works_out_by_hand(size: Size, what: str, usd: float) -> None:
     assert line(size, what).usd == pytest.approx(usd, rel=0.002)
 
@@ -71,7 +83,9 @@ def test_every_line_is_worked_out_by_hand() -> None:
     assert {what for _, what, _ in BY_HAND} == {each.what for each in estimate.bill(LARGE, KNOWN)}
 
 
-@pytest.mark.parametrize(("size", "usd"), [(SMALL, 45.35), (MEDIUM, 423.7), (LARGE, 2667.9)], ids=NAMES)
+@pytest.mark.parametrize(
+    ("size", "usd"), [(SMALL, 45.35), (MEDIUM, 423.7), (LARGE, 2667.9)], ids=NAMES
+)
 def test_a_sum_is_what_one_adds_up_by_hand(size: Size, usd: float) -> None:
     assert command.total(estimate.bill(size, KNOWN)) == pytest.approx(usd, rel=0.002)
 
@@ -88,7 +102,11 @@ def test_every_price_has_a_unit_a_source_and_a_day(name: str) -> None:
 @pytest.mark.parametrize("name", KNOWN)
 def test_a_price_that_changes_changes_what_is_said(name: str) -> None:
     dearer = {**KNOWN, name: replace(KNOWN[name], usd=KNOWN[name].usd * 2)}
-    sums = [[command.total(estimate.bill(size, known)) for size in SIZES] + [estimate.endpoint(1, known)] for known in (KNOWN, dearer)]
+    sums = [
+        [command.total(estimate.bill(size, known)) for size in SIZES]
+        + [estimate.endpoint(1, known)]
+        for known in (KNOWN, dearer)
+    ]
     assert sums[0] != sums[1]
 
 
@@ -98,7 +116,9 @@ def test_a_price_is_used_for_no_more_than_it_is_known_for() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["[a]\nusd = 1.0\nunit = 'x'\nseen = 2026-01-01", "[a]\nnothing = 1", "a = ["], ids=["no source", "unknown", "no TOML"]
+    "text",
+    ["[a]\nusd = 1.0\nunit = 'x'\nseen = 2026-01-01", "[a]\nnothing = 1", "a = ["],
+    ids=["no source", "unknown", "no TOML"],
 )
 def test_a_price_without_its_source_is_refused(text: str, tmp_path: Path) -> None:
     path = tmp_path / "prices.toml"
@@ -112,11 +132,15 @@ def of_type(kind: str) -> list[dict[str, Any]]:
 
 
 def metrics_of_alarms() -> int:
-    """One an alarm; of an alarm on a calculation each metric, and one for a query. Log groups of one's own come on top."""
+    """One an alarm; of an alarm on a calculation each metric, and one for a query. Log groups of
+    one's own come on top.
+    """
     found = [each for each in RESOURCES.values() if each["Type"] == "AWS::CloudWatch::Alarm"]
     alarms = [each["Properties"] for each in found if each.get("Condition") != "HasLogGroups"]
     return sum(
-        sum(1 for part in alarm["Metrics"] if "MetricStat" in part or "SELECT" in str(part)) if "Metrics" in alarm else 1
+        sum(1 for part in alarm["Metrics"] if "MetricStat" in part or "SELECT" in str(part))
+        if "Metrics" in alarm
+        else 1
         for alarm in alarms
     )
 
@@ -134,10 +158,17 @@ def custom_metrics() -> int:
         names |= {(service, name) for name in re.findall(r'name = "(\w+)" if .* else "\w+"', text)}
         names |= {(service, name) for name in re.findall(r'name = "\w+" if .* else "(\w+)"', text)}
         for prefix in re.findall(r'add_metric\(f"(\w+)\{', text):
-            listed = re.search(r"for name in \((.*)\):", text) or re.search(r"counts = \{(.*?)\}", text, re.DOTALL)
+            listed = re.search(r"for name in \((.*)\):", text) or re.search(
+                r"counts = \{(.*?)\}", text, re.DOTALL
+            )
             assert listed
-            names |= {(service, prefix + name.capitalize()) for name in re.findall(r'"(\w+)"', listed[1])}
-    assert 'add_metric("MemoryUtilization"' in (ROOT / "functions/shipper/shipper/handler.py").read_text()
+            names |= {
+                (service, prefix + name.capitalize()) for name in re.findall(r'"(\w+)"', listed[1])
+            }
+    assert (
+        'add_metric("MemoryUtilization"'
+        in (ROOT / "functions/shipper/shipper/handler.py").read_text()
+    )
     monitor = (ROOT / "functions/monitor/monitor/handler.py").read_text()
     names |= {("monitor", name) for name in re.findall(r'add_metric\("(\w+)"', monitor)}
     assert 'for word in Verdict:\n        metrics.add_metric(f"Streams{' in monitor
@@ -153,7 +184,10 @@ def custom_metrics() -> int:
         (lambda: len(of_type("AWS::CloudWatch::Dashboard")), estimate.DASHBOARDS),
         (lambda: len(of_type("AWS::SecretsManager::Secret")), estimate.SECRETS),
         (lambda: PARAMETERS["LogRetentionDays"]["Default"], estimate.LOG_RETENTION_DAYS),
-        (lambda: int(re.findall(r"(\d+)d", (ROOT / "kibana/retention.json").read_text())[0]), estimate.INDEX_RETENTION_DAYS),
+        (
+            lambda: int(re.findall(r"(\d+)d", (ROOT / "kibana/retention.json").read_text())[0]),
+            estimate.INDEX_RETENTION_DAYS,
+        ),
     ],
     ids=["alarms", "custom metrics", "dashboards", "secrets", "days of log", "days of index"],
 )
@@ -163,9 +197,16 @@ def test_what_is_counted_is_what_the_stack_has(counted: Callable[[], int], figur
 
 def test_memory_and_schedule_are_the_templates() -> None:
     for name, memory in estimate.MEMORY_GB.items():
-        assert RESOURCES[f"{name.capitalize()}Function"]["Properties"]["MemorySize"] == memory * 1024
-    assert RESOURCES["MonitorFunction"]["Properties"]["Events"]["Judge"]["Properties"]["Schedule"] == "rate(15 minutes)"
-    assert PARAMETERS["ReplaySchedule"]["Default"] == f"rate({60 // estimate.REPLAYS_AN_HOUR} minutes)"
+        assert (
+            RESOURCES[f"{name.capitalize()}Function"]["Properties"]["MemorySize"] == memory * 1024
+        )
+    assert (
+        RESOURCES["MonitorFunction"]["Properties"]["Events"]["Judge"]["Properties"]["Schedule"]
+        == "rate(15 minutes)"
+    )
+    assert (
+        PARAMETERS["ReplaySchedule"]["Default"] == f"rate({60 // estimate.REPLAYS_AN_HOUR} minutes)"
+    )
 
 
 def test_a_line_of_the_access_log_is_as_long_as_assumed() -> None:
@@ -182,7 +223,9 @@ def test_a_line_of_the_access_log_is_as_long_as_assumed() -> None:
         "error.message": "-",
     }
     written = re.sub(
-        r"\$context\.([\w.]+)", lambda found: filled[found[1]], RESOURCES["ApiStage"]["Properties"]["AccessLogSettings"]["Format"]
+        r"\$context\.([\w.]+)",
+        lambda found: filled[found[1]],
+        RESOURCES["ApiStage"]["Properties"]["AccessLogSettings"]["Format"],
     )
     assert len(json.loads(written)) == len(filled)
     assert len(written) == pytest.approx(estimate.API_LOG_BYTES, rel=0.05)
@@ -198,25 +241,39 @@ def test_the_domain_is_one_that_the_template_makes_and_the_index_fits(size: Size
     assert size.instance in KNOWN
     assert re.fullmatch(PARAMETERS["DomainInstanceType"]["AllowedPattern"], size.instance)
     assert size.instances in PARAMETERS["DomainInstanceCount"]["AllowedValues"]
-    assert PARAMETERS["DomainVolumeGiB"]["MinValue"] <= size.volume_gib <= PARAMETERS["DomainVolumeGiB"]["MaxValue"]
+    assert (
+        PARAMETERS["DomainVolumeGiB"]["MinValue"]
+        <= size.volume_gib
+        <= PARAMETERS["DomainVolumeGiB"]["MaxValue"]
+    )
     assert estimate.least_volume_gib(size) <= size.volume_gib
 
 
 @pytest.mark.parametrize(
     ("instances", "a_day", "gib", "least"),
     [
-        (1, 1_000_000, 48.68, 98),  # 31 days x 1,686 bytes; half of 98 GiB is left: 5 % Linux, 20 % AWS, 25 % free
+        (
+            1,
+            1_000_000,
+            48.68,
+            98,
+        ),  # 31 days x 1,686 bytes; half of 98 GiB is left: 5 % Linux, 20 % AWS, 25 % free
         (2, 1_000_000, 48.68, 98),  # twice, on two
         (4, 20_000_000, 486.8, 724),  # (486.8 + 20) / 0.7
     ],
 )
-def test_the_disk_is_what_one_works_out_by_hand(instances: int, a_day: int, gib: float, least: int) -> None:
+def test_the_disk_is_what_one_works_out_by_hand(
+    instances: int, a_day: int, gib: float, least: int
+) -> None:
     size = replace(LARGE, instances=instances, predictions_a_day=a_day)
     assert estimate.index_gib(size) == pytest.approx(gib, rel=0.001)
     assert estimate.least_volume_gib(size) == least
 
 
-@pytest.mark.parametrize(("usd", "shown"), [(0, "0"), (0.01, "< 1"), (0.99, "< 1"), (1, "1"), (1.49, "1"), (1.51, "2"), (2687.6, "2,688")])
+@pytest.mark.parametrize(
+    ("usd", "shown"),
+    [(0, "0"), (0.01, "< 1"), (0.99, "< 1"), (1, "1"), (1.49, "1"), (1.51, "2"), (2687.6, "2,688")],
+)
 def test_dollars_are_whole(usd: float, shown: str) -> None:
     assert command.dollars(usd) == shown
 
@@ -224,14 +281,29 @@ def test_dollars_are_whole(usd: float, shown: str) -> None:
 def test_the_command_shows_every_size(capsys: pytest.CaptureFixture[str]) -> None:
     assert command.main([]) == 0
     shown = capsys.readouterr().out
-    assert all(f"{size.name}: {size.predictions_a_day:,} predictions a day" in shown for size in SIZES)
+    assert all(
+        f"{size.name}: {size.predictions_a_day:,} predictions a day" in shown for size in SIZES
+    )
     assert command.main(["--prices"]) == 0
-    assert all(price.source in shown for shown in [capsys.readouterr().out] for price in KNOWN.values())
+    assert all(
+        price.source in shown for shown in [capsys.readouterr().out] for price in KNOWN.values()
+    )
 
 
-def test_a_size_of_ones_own_is_worked_out_as_the_others_are(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_size_of_ones_own_is_worked_out_as_the_others_are(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     medium = SIZES[1]
-    given = ["--instance", medium.instance, "--instances", "2", "--volume", str(medium.volume_gib), "--lines", str(medium.lines_a_payload)]
+    given = [
+        "--instance",
+        medium.instance,
+        "--instances",
+        "2",
+        "--volume",
+        str(medium.volume_gib),
+        "--lines",
+        str(medium.lines_a_payload),
+    ]
     assert command.main(["--predictions", str(medium.predictions_a_day), *given]) == 0
     shown = capsys.readouterr().out
     assert "own: 1,000,000 predictions a day" in shown
@@ -243,15 +315,22 @@ def test_a_size_of_ones_own_is_worked_out_as_the_others_are(capsys: pytest.Captu
     ("given", "sentence"),
     [
         (["--predictions", "0"], "must be at least 1"),
-        (["--predictions", "5", "--instance", "m1.huge.search"], "there is no price of m1.huge.search; of these there is: t3.small.search"),
+        (
+            ["--predictions", "5", "--instance", "m1.huge.search"],
+            "there is no price of m1.huge.search; of these there is: t3.small.search",
+        ),
     ],
 )
-def test_a_size_that_cannot_be_is_refused(given: list[str], sentence: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_size_that_cannot_be_is_refused(
+    given: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert command.main(given) == 1
     assert sentence in capsys.readouterr().err
 
 
-def test_prices_that_cannot_be_read_are_said(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_prices_that_cannot_be_read_are_said(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     def nothing() -> dict[str, Price]:
         raise UserError("prices.toml: a reason")
 

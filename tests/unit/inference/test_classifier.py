@@ -29,10 +29,14 @@ def classifier() -> Classifier:
 def test_scores_do_not_depend_on_what_else_is_asked(classifier: Classifier) -> None:
     alone = {sentence: Classifier(MODEL).predict(sentence).probability for sentence in SENTENCES}
     for order in (SENTENCES, SENTENCES[::-1], SENTENCES * 2):
-        assert [classifier.predict(sentence).probability for sentence in order] == [alone[sentence] for sentence in order]
+        assert [classifier.predict(sentence).probability for sentence in order] == [
+            alone[sentence] for sentence in order
+        ]
 
 
-def test_signature_novelty_and_surprisal_do_not_depend_on_what_else_is_asked(classifier: Classifier) -> None:
+def test_signature_novelty_and_surprisal_do_not_depend_on_what_else_is_asked(
+    classifier: Classifier,
+) -> None:
     def asked(sentences: list[str]) -> dict[str, tuple[list[int], float, float]]:
         found = [(sentence, classifier.predict(sentence)) for sentence in sentences]
         return {sentence: (one.signature, one.novelty, one.surprisal) for sentence, one in found}
@@ -46,7 +50,9 @@ def test_signature_novelty_and_surprisal_do_not_depend_on_what_else_is_asked(cla
 @pytest.mark.parametrize(
     ("usual", "unusual"),
     [
-        pytest.param("The boy is sitting on a bench.", "Bench a on sitting is boy the.", id="order"),
+        pytest.param(
+            "The boy is sitting on a bench.", "Bench a on sitting is boy the.", id="order"
+        ),
         pytest.param("Mary thinks that John left.", "Qx zv wug blick dax 9f3 qj", id="no words"),
     ],
 )
@@ -55,14 +61,22 @@ def test_unusual_neighbours_surprise_more(classifier: Classifier, usual: str, un
 
 
 def pieces(classifier: Classifier) -> int:
-    """The number of one-token words that fit into the model's input together with the tokenizer's marks."""
+    """The number of one-token words that fit into the model's input together with the tokenizer's
+    marks.
+    """
     return int(classifier.card["max_tokens"]) - len(classifier._tokenizer.encode("").ids)
 
 
 def test_what_is_cut_off_changes_neither_signature_nor_surprisal(classifier: Classifier) -> None:
-    one, other = (classifier.predict("a " * pieces(classifier) + rest) for rest in ("b", "c " * 500))
+    one, other = (
+        classifier.predict("a " * pieces(classifier) + rest) for rest in ("b", "c " * 500)
+    )
     assert one.truncated
-    assert (one.signature, one.novelty, one.surprisal) == (other.signature, other.novelty, other.surprisal)
+    assert (one.signature, one.novelty, one.surprisal) == (
+        other.signature,
+        other.novelty,
+        other.surprisal,
+    )
 
 
 def test_scores_depend_on_the_sentence(classifier: Classifier) -> None:
@@ -79,14 +93,21 @@ def test_scores_depend_on_the_sentence(classifier: Classifier) -> None:
         pytest.param(5000, True, id="5,002"),
     ],
 )
-def test_more_than_128_tokens_with_the_end_marks_are_truncated(classifier: Classifier, words: int, truncated: bool) -> None:  # noqa: FBT001
+def test_more_than_128_tokens_with_the_end_marks_are_truncated(
+    classifier: Classifier,
+    words: int,
+    truncated: bool,
+) -> None:
     prediction = classifier.predict(" ".join(["a"] * words))
     assert (prediction.tokens, prediction.truncated) == (words, truncated)
 
 
 def test_what_is_cut_off_does_not_change_the_score(classifier: Classifier) -> None:
     start = "a " * pieces(classifier)
-    assert classifier.predict(start + "b").probability == classifier.predict(start + "c " * 500).probability
+    assert (
+        classifier.predict(start + "b").probability
+        == classifier.predict(start + "c " * 500).probability
+    )
     assert classifier.predict(start).probability != classifier.predict("b " + start).probability
 
 
@@ -108,7 +129,9 @@ def test_logits_are_those_of_the_prediction(classifier: Classifier) -> None:
         pytest.param("a" * 500, 1, 1, id="a word too long for the tokenizer"),
     ],
 )
-def test_word_pieces_are_counted_without_the_end_marks(classifier: Classifier, text: str, tokens: int, unknown: int) -> None:
+def test_word_pieces_are_counted_without_the_end_marks(
+    classifier: Classifier, text: str, tokens: int, unknown: int
+) -> None:
     prediction = classifier.predict(text)
     assert (prediction.tokens, prediction.unknown) == (tokens, unknown)
 
@@ -134,7 +157,11 @@ def test_word_pieces_are_counted_without_the_end_marks(classifier: Classifier, t
 def test_odd_text_gets_probabilities(classifier: Classifier, text: str) -> None:
     prediction = classifier.predict(text)
     assert sum(prediction.probability.values()) == pytest.approx(1)
-    assert prediction.score == max(prediction.probability.values()) == prediction.probability[prediction.label]
+    assert (
+        prediction.score
+        == max(prediction.probability.values())
+        == prediction.probability[prediction.label]
+    )
     assert 0 <= prediction.unknown <= prediction.tokens
     assert [type(component) for component in prediction.signature] == [int] * 8
     assert all(-127 <= component <= 127 for component in prediction.signature)
@@ -150,7 +177,11 @@ def test_shipped_model_is_small() -> None:
 
 def test_model_is_the_one_of_its_card(classifier: Classifier) -> None:
     content = (MODEL / "model.onnx").read_bytes()
-    decides = content + (MODEL / "tokenizer.json").read_bytes() + repr(classifier.card["temperature"]).encode()
+    decides = (
+        content
+        + (MODEL / "tokenizer.json").read_bytes()
+        + repr(classifier.card["temperature"]).encode()
+    )
     assert classifier.card["version"] == sha256(decides).hexdigest()[:12]
 
 
@@ -168,7 +199,9 @@ def test_labels_mean_what_they_say(classifier: Classifier, sentence: str, label:
     assert classifier.predict(sentence).label == label
 
 
-def test_output_that_is_not_finite_is_no_prediction(classifier: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_output_that_is_not_finite_is_no_prediction(
+    classifier: Classifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Broken:
         def run(self, *_: object) -> list[object]:
             return [
@@ -193,7 +226,9 @@ def test_output_that_is_not_finite_is_no_prediction(classifier: Classifier, monk
         pytest.param([-1e4, 1e4], 1.0, [0.0, 1.0], id="far apart"),
     ],
 )
-def test_softmax_divides_by_the_temperature(logits: list[float], temperature: float, expected: list[float]) -> None:
+def test_softmax_divides_by_the_temperature(
+    logits: list[float], temperature: float, expected: list[float]
+) -> None:
     assert softmax(logits, temperature) == pytest.approx(expected)
 
 
@@ -209,14 +244,20 @@ def test_softmax_sums_to_one_and_keeps_the_order(logits: list[float], temperatur
 
 
 @given(logits=LOGITS, temperatures=st.tuples(TEMPERATURES, TEMPERATURES))
-def test_higher_temperature_is_never_more_certain(logits: list[float], temperatures: tuple[float, float]) -> None:
+def test_higher_temperature_is_never_more_certain(
+    logits: list[float], temperatures: tuple[float, float]
+) -> None:
     lower, higher = sorted(temperatures)
     assert max(softmax(logits, higher)) <= max(softmax(logits, lower)) + 1e-12
 
 
 @given(logits=LOGITS, temperature=TEMPERATURES, shift=st.floats(-30, 30))
-def test_softmax_depends_on_differences_only(logits: list[float], temperature: float, shift: float) -> None:
-    assert softmax([logit + shift for logit in logits], temperature) == pytest.approx(softmax(logits, temperature))
+def test_softmax_depends_on_differences_only(
+    logits: list[float], temperature: float, shift: float
+) -> None:
+    assert softmax([logit + shift for logit in logits], temperature) == pytest.approx(
+        softmax(logits, temperature)
+    )
 
 
 @pytest.mark.parametrize("mark", ["[CLS]", "[SEP]", "[UNK]", "[PAD]", "[MASK]"])
@@ -225,5 +266,8 @@ def test_a_mark_of_the_tokenizer_in_a_text_is_text(mark: str, classifier: Classi
     assert found.unknown == 0
     assert found.tokens >= 7 + len("[x]")  # a bracket, a word or more, a bracket
     ids = classifier._tokenizer.encode(f"a {mark} b").ids
-    marks = {classifier._tokenizer.token_to_id(each) for each in ("[CLS]", "[SEP]", "[UNK]", "[PAD]", "[MASK]")}
+    marks = {
+        classifier._tokenizer.token_to_id(each)
+        for each in ("[CLS]", "[SEP]", "[UNK]", "[PAD]", "[MASK]")
+    }
     assert not marks & set(ids[1:-1])

@@ -16,14 +16,26 @@ from inference.descriptors import Usual, describe
 from tools.root import ROOT
 
 SCHEMA = json.loads((ROOT / "events" / "record.schema.json").read_text(encoding="utf-8"))
-INPUT = Draft202012Validator({"$defs": SCHEMA["$defs"], **SCHEMA["$defs"]["prediction"]["properties"]["input"]})
-BY_THE_MODEL: dict[str, Any] = {"sig": {f"s{at}": 0 for at in range(8)}, "novelty": 0.5, "surprisal": 12.5}
+INPUT = Draft202012Validator(
+    {"$defs": SCHEMA["$defs"], **SCHEMA["$defs"]["prediction"]["properties"]["input"]}
+)
+BY_THE_MODEL: dict[str, Any] = {
+    "sig": {f"s{at}": 0 for at in range(8)},
+    "novelty": 0.5,
+    "surprisal": 12.5,
+}
 KEY = b"a key"
 USUAL = Usual(frozenset({"latin", "none"}), 0.5, 0.5)
 
 
 def described(
-    text: str, *, tokens: int = 7, unknown: int = 0, truncated: bool = False, key: bytes = KEY, usual: Usual = USUAL
+    text: str,
+    *,
+    tokens: int = 7,
+    unknown: int = 0,
+    truncated: bool = False,
+    key: bytes = KEY,
+    usual: Usual = USUAL,
 ) -> dict[str, Any]:
     return describe(text, tokens=tokens, unknown=unknown, truncated=truncated, key=key, usual=usual)
 
@@ -34,7 +46,11 @@ def described(
         pytest.param("The boy is sitting on a bench.", "latin", id="latin"),
         pytest.param("Élève, où êtes-vous allé ?", "latin", id="latin with accents"),
         pytest.param("E\u0301le\u0300ve", "latin", id="latin with combining accents"),
-        pytest.param("\uff34\uff48\uff45 \uff42\uff4f\uff59 \uff53\uff49\uff54\uff53", "latin", id="full-width latin"),
+        pytest.param(
+            "\uff34\uff48\uff45 \uff42\uff4f\uff59 \uff53\uff49\uff54\uff53",
+            "latin",
+            id="full-width latin",
+        ),
         pytest.param("Мальчик сидит на скамейке", "cyrillic", id="cyrillic"),
         pytest.param("αγόρι κάθεται στην πλατεία", "greek", id="greek"),
         pytest.param("男孩坐在长凳上", "han", id="han"),
@@ -69,7 +85,9 @@ def test_script_does_not_depend_on_the_order_of_the_letters() -> None:
     [
         pytest.param("boys", {}, [], id="plain"),
         pytest.param("boys", {"truncated": True}, ["truncated"], id="truncated"),
-        pytest.param("boys", {"tokens": 4, "unknown": 2}, ["mostly_unknown"], id="unknown at one half"),
+        pytest.param(
+            "boys", {"tokens": 4, "unknown": 2}, ["mostly_unknown"], id="unknown at one half"
+        ),
         pytest.param("boys", {"tokens": 5, "unknown": 2}, [], id="unknown below one half"),
         pytest.param("ab12", {}, ["mostly_non_letter"], id="non-letters at one half"),
         pytest.param(" a b\t1 2\n", {}, ["mostly_non_letter"], id="white space is not counted"),
@@ -85,13 +103,17 @@ def test_script_does_not_depend_on_the_order_of_the_letters() -> None:
         ),
     ],
 )
-def test_flags_are_raised_at_their_thresholds(text: str, counts: dict[str, Any], flags: list[str]) -> None:
+def test_flags_are_raised_at_their_thresholds(
+    text: str, counts: dict[str, Any], flags: list[str]
+) -> None:
     assert described(text, **counts)["flags"] == flags
 
 
 def test_counts_are_those_of_the_text() -> None:
     result = described(" Two  words, \n3 ", tokens=6, unknown=3)
-    assert {name: result[name] for name in ("chars", "words", "tokens", "tokens_per_word", "unk_share")} == {
+    assert {
+        name: result[name] for name in ("chars", "words", "tokens", "tokens_per_word", "unk_share")
+    } == {
         "chars": 16,
         "words": 3,
         "tokens": 6,
@@ -101,7 +123,9 @@ def test_counts_are_those_of_the_text() -> None:
     assert result["non_letter_share"] == pytest.approx(2 / 10)
 
 
-@pytest.mark.parametrize("text", ["लड़का बैठा है", "E\u0301le\u0300ve", "소년"], ids=["vowel signs", "accents", "hangul"])
+@pytest.mark.parametrize(
+    "text", ["लड़का बैठा है", "E\u0301le\u0300ve", "소년"], ids=["vowel signs", "accents", "hangul"]
+)
 def test_marks_are_part_of_letters(text: str) -> None:
     assert described(text)["non_letter_share"] == 0
 
@@ -114,7 +138,11 @@ def test_zero_tokens_divide_nothing(text: str) -> None:
 
 
 def test_hash_is_the_start_of_hmac_sha256() -> None:
-    assert described("naïve")["hash"] == keyed_hash("naïve", KEY) == hmac.digest(KEY, "naïve".encode(), sha256).hex()[:16]
+    assert (
+        described("naïve")["hash"]
+        == keyed_hash("naïve", KEY)
+        == hmac.digest(KEY, "naïve".encode(), sha256).hex()[:16]
+    )
 
 
 @pytest.mark.parametrize(
@@ -126,7 +154,7 @@ def test_hash_is_the_start_of_hmac_sha256() -> None:
         pytest.param("The boy", b"another key", False, id="other key"),
     ],
 )
-def test_hash_depends_on_text_and_key(text: str, key: bytes, same: bool) -> None:  # noqa: FBT001
+def test_hash_depends_on_text_and_key(text: str, key: bytes, same: bool) -> None:
     assert (keyed_hash(text, key) == keyed_hash("The boy", KEY)) is same
 
 
@@ -135,9 +163,19 @@ def test_hash_is_16_hex_digits(text: str, key: bytes) -> None:
     assert re.fullmatch("[0-9a-f]{16}", keyed_hash(text, key))
 
 
-@given(text=st.text(), tokens=st.integers(0, 20_000), share=st.floats(0, 1), truncated=st.booleans())
-def test_any_text_gives_what_the_schema_says(text: str, tokens: int, share: float, truncated: bool) -> None:  # noqa: FBT001
-    INPUT.validate(described(text, tokens=tokens, unknown=int(tokens * share), truncated=truncated) | BY_THE_MODEL)
+@given(
+    text=st.text(), tokens=st.integers(0, 20_000), share=st.floats(0, 1), truncated=st.booleans()
+)
+def test_any_text_gives_what_the_schema_says(
+    text: str,
+    tokens: int,
+    share: float,
+    truncated: bool,
+) -> None:
+    INPUT.validate(
+        described(text, tokens=tokens, unknown=int(tokens * share), truncated=truncated)
+        | BY_THE_MODEL
+    )
 
 
 @pytest.mark.parametrize(
@@ -160,4 +198,6 @@ def test_schema_would_not_accept_everything(change: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("name", BY_THE_MODEL)
 def test_schema_wants_what_the_model_says_of_a_text(name: str) -> None:
-    assert not INPUT.is_valid(described("a") | {other: value for other, value in BY_THE_MODEL.items() if other != name})
+    assert not INPUT.is_valid(
+        described("a") | {other: value for other, value in BY_THE_MODEL.items() if other != name}
+    )

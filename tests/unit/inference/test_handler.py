@@ -16,11 +16,14 @@ from tests.models import TESTED
 from tests.unit.conftest import forget_handler
 from tools.root import ROOT
 
-SCHEMA = Draft202012Validator(json.loads((ROOT / "events" / "record.schema.json").read_text(encoding="utf-8")))
+SCHEMA = Draft202012Validator(
+    json.loads((ROOT / "events" / "record.schema.json").read_text(encoding="utf-8"))
+)
 CARD = json.loads((TESTED / "card.json").read_text(encoding="utf-8"))
 MODEL = {"name": CARD["name"], "version": CARD["version"]}
 RECORDED = MODEL | {"profile": CARD["profile"]}
-QUOKKA = "Quokkas quietly quarrel with naïve wombats"  # words that occur in an output only if it holds the sentence
+# words that occur in an output only if it holds the sentence
+QUOKKA = "Quokkas quietly quarrel with naïve wombats"
 BATCH = [QUOKKA, "The boy are sitting on a bench", QUOKKA]
 
 Load = Callable[..., ModuleType]
@@ -52,7 +55,13 @@ def forget() -> None:
 def load(monkeypatch: pytest.MonkeyPatch) -> Iterator[Load]:
     def fresh(**environment: str) -> ModuleType:
         forget()
-        for name in ("LOG_TEXT", "LOG_SIGNALS", "POWERTOOLS_LOG_LEVEL", "POWERTOOLS_METRICS_DISABLED", "_X_AMZN_TRACE_ID"):
+        for name in (
+            "LOG_TEXT",
+            "LOG_SIGNALS",
+            "POWERTOOLS_LOG_LEVEL",
+            "POWERTOOLS_METRICS_DISABLED",
+            "_X_AMZN_TRACE_ID",
+        ):
             monkeypatch.delenv(name, raising=False)
         for name, value in {"HASH_KEY": "the key of the tests", **environment}.items():
             monkeypatch.setenv(name, value)
@@ -63,7 +72,11 @@ def load(monkeypatch: pytest.MonkeyPatch) -> Iterator[Load]:
 
 
 def over_http(body: Any) -> dict[str, Any]:
-    return {"requestContext": {"requestId": "AbCdEfGhIjKlMnO="}, "body": json.dumps(body), "isBase64Encoded": False}
+    return {
+        "requestContext": {"requestId": "AbCdEfGhIjKlMnO="},
+        "body": json.dumps(body),
+        "isBase64Encoded": False,
+    }
 
 
 def lines(output: str) -> list[dict[str, Any]]:
@@ -78,21 +91,42 @@ def records(output: str) -> list[dict[str, Any]]:
 
 
 def counted(output: str) -> dict[str, list[float]]:
-    names = ("Predictions", "PredictionLatency", "RefusedRequests", "PredictionFailures", "RecordsLost")
-    return {name: line[name] for line in lines(output) if "_aws" in line for name in names if name in line}
+    names = (
+        "Predictions",
+        "PredictionLatency",
+        "RefusedRequests",
+        "PredictionFailures",
+        "RecordsLost",
+    )
+    return {
+        name: line[name]
+        for line in lines(output)
+        if "_aws" in line
+        for name in names
+        if name in line
+    }
 
 
 def test_metrics_are_those_of_one_function(load: Load, capsys: pytest.CaptureFixture[str]) -> None:
-    """Two stacks in an account share the namespace, so the function name in the metric must tell them apart for the alarms."""
+    """Two stacks in an account share the namespace, so the function name in the metric must tell
+    them apart for the alarms.
+    """
     module = load(AWS_LAMBDA_FUNCTION_NAME="a-stack-InferenceFunction-1")
     for _ in range(2):
         module.handler({"sentence": QUOKKA}, Context())
         (found,) = [line for line in lines(capsys.readouterr().out) if "_aws" in line]
-        assert (found["service"], found["function_name"]) == ("inference", "a-stack-InferenceFunction-1")
-        assert [sorted(each) for each in found["_aws"]["CloudWatchMetrics"][0]["Dimensions"]] == [["function_name", "service"]]
+        assert (found["service"], found["function_name"]) == (
+            "inference",
+            "a-stack-InferenceFunction-1",
+        )
+        assert [sorted(each) for each in found["_aws"]["CloudWatchMetrics"][0]["Dimensions"]] == [
+            ["function_name", "service"]
+        ]
 
 
-def test_direct_answer_has_the_prediction_and_leaves_its_record(load: Load, capsys: pytest.CaptureFixture[str]) -> None:
+def test_direct_answer_has_the_prediction_and_leaves_its_record(
+    load: Load, capsys: pytest.CaptureFixture[str]
+) -> None:
     answer = load().handler({"sentence": QUOKKA}, Context())
     assert set(answer) == {"text", "prediction", "prediction_id", "model"}
     assert (answer["text"], answer["model"]) == (QUOKKA, MODEL)
@@ -111,13 +145,18 @@ def test_direct_answer_has_the_prediction_and_leaves_its_record(load: Load, caps
     assert len(counted(output)["PredictionLatency"]) == 1
 
 
-def test_record_has_signature_novelty_surprisal_and_their_profile(load: Load, capsys: pytest.CaptureFixture[str]) -> None:
+def test_record_has_signature_novelty_surprisal_and_their_profile(
+    load: Load, capsys: pytest.CaptureFixture[str]
+) -> None:
     module = load()
     module.handler({"sentences": BATCH}, Context())
     for sentence, record in zip(BATCH, records(capsys.readouterr().out), strict=True):
         prediction = module.classifier.predict(sentence)
         assert record["input"]["sig"] == {f"s{at}": prediction.signature[at] for at in range(8)}
-        assert (record["input"]["novelty"], record["input"]["surprisal"]) == (prediction.novelty, prediction.surprisal)
+        assert (record["input"]["novelty"], record["input"]["surprisal"]) == (
+            prediction.novelty,
+            prediction.surprisal,
+        )
         assert record["model"] == RECORDED
 
 
@@ -125,15 +164,23 @@ def test_answer_tells_nothing_of_the_signature(load: Load) -> None:
     module = load()
     for event in ({"sentence": QUOKKA}, {"sentences": BATCH}, over_http({"sentence": QUOKKA})):
         answer = json.dumps(module.handler(event, Context()))
-        assert not [word for word in ("sig", "novelty", "surprisal", "profile") if f'"{word}' in answer.replace("\\", "")]
+        assert not [
+            word
+            for word in ("sig", "novelty", "surprisal", "profile")
+            if f'"{word}' in answer.replace("\\", "")
+        ]
 
 
-def test_batch_leaves_a_record_for_each_sentence(load: Load, capsys: pytest.CaptureFixture[str]) -> None:
+def test_batch_leaves_a_record_for_each_sentence(
+    load: Load, capsys: pytest.CaptureFixture[str]
+) -> None:
     answers = load().handler({"sentences": BATCH, "traffic": "live"}, Context())["predictions"]
     output = capsys.readouterr().out
     left = records(output)
     assert [record["text"] for record in left] == [answer["text"] for answer in answers] == BATCH
-    assert [record["prediction_id"] for record in left] == [answer["prediction_id"] for answer in answers]
+    assert [record["prediction_id"] for record in left] == [
+        answer["prediction_id"] for answer in answers
+    ]
     assert len({record["prediction_id"] for record in left}) == len(BATCH)
     assert {record["traffic"] for record in left} == {"live"}
     assert left[0]["input"]["hash"] == left[2]["input"]["hash"] != left[1]["input"]["hash"]
@@ -148,10 +195,16 @@ def test_sentence_in_a_batch_is_scored_as_it_is_alone(load: Load) -> None:
 
 
 @pytest.mark.parametrize("name", ["rest-api-v1", "http-api-v2", "http-api-v2-base64"])
-def test_http_answer_carries_the_direct_one(name: str, load: Load, capsys: pytest.CaptureFixture[str]) -> None:
+def test_http_answer_carries_the_direct_one(
+    name: str, load: Load, capsys: pytest.CaptureFixture[str]
+) -> None:
     event = json.loads((ROOT / "events" / "inference" / f"{name}.json").read_text(encoding="utf-8"))
     answer = load().handler(event, Context())
-    assert (answer["statusCode"], answer["headers"], answer["isBase64Encoded"]) == (200, {"content-type": "application/json"}, False)
+    assert (answer["statusCode"], answer["headers"], answer["isBase64Encoded"]) == (
+        200,
+        {"content-type": "application/json"},
+        False,
+    )
     body = json.loads(answer["body"])
     (record,) = records(capsys.readouterr().out)
     assert body["prediction_id"] == record["prediction_id"]
@@ -170,34 +223,63 @@ def test_http_answer_carries_the_direct_one(name: str, load: Load, capsys: pytes
         pytest.param(17, None, id="number"),
     ],
 )
-def test_correlation_id_is_bounded_and_clean(sent: Any, kept: str | None, load: Load, capfd: pytest.CaptureFixture[str]) -> None:
-    load().handler(over_http({"sentence": QUOKKA}) | {"requestContext": {"requestId": sent}}, Context())
+def test_correlation_id_is_bounded_and_clean(
+    sent: Any, kept: str | None, load: Load, capfd: pytest.CaptureFixture[str]
+) -> None:
+    load().handler(
+        over_http({"sentence": QUOKKA}) | {"requestContext": {"requestId": sent}}, Context()
+    )
     captured = capfd.readouterr()
     (record,) = records(captured.out)
     assert record.get("correlation_id") == kept
     assert captured.err == ""
 
 
-def test_correlation_id_does_not_stay_for_the_next_event(load: Load, capsys: pytest.CaptureFixture[str]) -> None:
+def test_correlation_id_does_not_stay_for_the_next_event(
+    load: Load, capsys: pytest.CaptureFixture[str]
+) -> None:
     module = load()
     module.handler(over_http({"sentence": QUOKKA}), Context())
     module.handler({"sentence": QUOKKA}, Context())
-    assert [record.get("correlation_id") for record in records(capsys.readouterr().out)] == ["AbCdEfGhIjKlMnO=", None]
+    assert [record.get("correlation_id") for record in records(capsys.readouterr().out)] == [
+        "AbCdEfGhIjKlMnO=",
+        None,
+    ]
 
 
 @pytest.mark.parametrize(
     "sentence",
-    ["two\nlines", "line\u2028separator", 'quoted "text" \\ {"message": "prediction"}', "\x00\x1b[31m", "😀" * 10, "\u200b", "[UNK] [SEP]"],
-    ids=["line break", "line separator", "JSON inside", "control characters", "emoji", "zero-width", "marks of the tokenizer"],
+    [
+        "two\nlines",
+        "line\u2028separator",
+        'quoted "text" \\ {"message": "prediction"}',
+        "\x00\x1b[31m",
+        "😀" * 10,
+        "\u200b",
+        "[UNK] [SEP]",
+    ],
+    ids=[
+        "line break",
+        "line separator",
+        "JSON inside",
+        "control characters",
+        "emoji",
+        "zero-width",
+        "marks of the tokenizer",
+    ],
 )
-def test_odd_sentence_leaves_one_valid_line(sentence: str, load: Load, capsys: pytest.CaptureFixture[str]) -> None:
+def test_odd_sentence_leaves_one_valid_line(
+    sentence: str, load: Load, capsys: pytest.CaptureFixture[str]
+) -> None:
     load().handler({"sentence": sentence}, Context())
     (record,) = records(capsys.readouterr().out)
     assert record["text"] == sentence
 
 
 @pytest.mark.parametrize("setting", ["false"])
-def test_text_stays_out_of_the_log_unless_it_is_wanted(setting: str, load: Load, capfd: pytest.CaptureFixture[str]) -> None:
+def test_text_stays_out_of_the_log_unless_it_is_wanted(
+    setting: str, load: Load, capfd: pytest.CaptureFixture[str]
+) -> None:
     module = load(LOG_TEXT=setting)
     for event in ({"sentence": QUOKKA}, {"sentences": BATCH}, over_http({"sentence": QUOKKA})):
         module.handler(event, Context())
@@ -208,14 +290,22 @@ def test_text_stays_out_of_the_log_unless_it_is_wanted(setting: str, load: Load,
     assert "quokka" not in (captured.out + captured.err).lower()
 
 
-@pytest.mark.parametrize("environment", [{"LOG_TEXT": "false", "LOG_SIGNALS": "yes"}, {"LOG_TEXT": "no"}, {"LOG_SIGNALS": ""}], ids=str)
-def test_a_setting_that_is_neither_true_nor_false_stops_the_start(environment: dict[str, str], load: Load) -> None:
+@pytest.mark.parametrize(
+    "environment",
+    [{"LOG_TEXT": "false", "LOG_SIGNALS": "yes"}, {"LOG_TEXT": "no"}, {"LOG_SIGNALS": ""}],
+    ids=str,
+)
+def test_a_setting_that_is_neither_true_nor_false_stops_the_start(
+    environment: dict[str, str], load: Load
+) -> None:
     with pytest.raises(ValueError, match="must be true or false"):
         load(**environment)
 
 
 @pytest.mark.parametrize("setting", ["true"])
-def test_text_is_in_the_log_where_it_is_wanted(setting: str, load: Load, capsys: pytest.CaptureFixture[str]) -> None:
+def test_text_is_in_the_log_where_it_is_wanted(
+    setting: str, load: Load, capsys: pytest.CaptureFixture[str]
+) -> None:
     load(LOG_TEXT=setting).handler({"sentence": QUOKKA}, Context())
     (record,) = records(capsys.readouterr().out)
     assert record["text"] == QUOKKA
@@ -223,9 +313,15 @@ def test_text_is_in_the_log_where_it_is_wanted(setting: str, load: Load, capsys:
 
 REFUSALS = [
     pytest.param({"sentence": " "}, ("sentence-blank", 422, "sentence"), id="blank"),
-    pytest.param({"sentences": [QUOKKA, 17]}, ("field-invalid", 422, "sentences[1]"), id="one of a batch"),
-    pytest.param({"sentence": QUOKKA, "traffic": "quokka"}, ("field-invalid", 422, "traffic"), id="traffic"),
-    pytest.param({"sentence": QUOKKA * 1000}, ("sentence-too-long", 413, "sentence"), id="too long"),
+    pytest.param(
+        {"sentences": [QUOKKA, 17]}, ("field-invalid", 422, "sentences[1]"), id="one of a batch"
+    ),
+    pytest.param(
+        {"sentence": QUOKKA, "traffic": "quokka"}, ("field-invalid", 422, "traffic"), id="traffic"
+    ),
+    pytest.param(
+        {"sentence": QUOKKA * 1000}, ("sentence-too-long", 413, "sentence"), id="too long"
+    ),
     pytest.param([QUOKKA], ("body-not-an-object", 400, "body"), id="no object"),
 ]
 
@@ -233,7 +329,11 @@ REFUSALS = [
 @pytest.mark.parametrize(("body", "reason"), REFUSALS)
 @pytest.mark.parametrize("wrap", [lambda body: body, over_http], ids=["direct", "http"])
 def test_refusal_leaves_one_record_without_input(
-    wrap: Callable[[Any], Any], body: Any, reason: tuple[str, int, str], load: Load, capfd: pytest.CaptureFixture[str]
+    wrap: Callable[[Any], Any],
+    body: Any,
+    reason: tuple[str, int, str],
+    load: Load,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     load().handler(wrap(body), Context())
     captured = capfd.readouterr()
@@ -246,11 +346,16 @@ def test_refusal_leaves_one_record_without_input(
 
 
 @pytest.mark.parametrize(("body", "reason"), REFUSALS)
-def test_refusal_is_answered_with_problem_details(body: Any, reason: tuple[str, int, str], load: Load) -> None:
+def test_refusal_is_answered_with_problem_details(
+    body: Any, reason: tuple[str, int, str], load: Load
+) -> None:
     kind, status, field = reason
     module = load()
     answer = module.handler(over_http(body), Context())
-    assert (answer["statusCode"], answer["headers"]) == (status, {"content-type": "application/problem+json"})
+    assert (answer["statusCode"], answer["headers"]) == (
+        status,
+        {"content-type": "application/problem+json"},
+    )
     details = json.loads(answer["body"])
     assert set(details) == {"type", "title", "status", "detail", "field"}
     assert details["type"].endswith(f":{kind}")
@@ -261,17 +366,25 @@ def test_refusal_is_answered_with_problem_details(body: Any, reason: tuple[str, 
 
 
 @pytest.mark.parametrize("traffic", ["canary", "test"])
-@pytest.mark.parametrize("body", [{"sentence": " "}, {}, {"sentences": [17]}], ids=["blank", "no sentence", "number"])
+@pytest.mark.parametrize(
+    "body", [{"sentence": " "}, {}, {"sentences": [17]}], ids=["blank", "no sentence", "number"]
+)
 @pytest.mark.parametrize("wrap", [lambda body: body, over_http], ids=["direct", "http"])
 def test_refused_request_keeps_its_traffic(
-    wrap: Callable[[Any], Any], body: dict[str, Any], traffic: str, load: Load, capsys: pytest.CaptureFixture[str]
+    wrap: Callable[[Any], Any],
+    body: dict[str, Any],
+    traffic: str,
+    load: Load,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     load().handler(wrap({**body, "traffic": traffic}), Context())
     (record,) = records(capsys.readouterr().out)
     assert record["traffic"] == traffic
 
 
-def test_describe_answers_with_the_card_and_leaves_nothing(load: Load, capsys: pytest.CaptureFixture[str]) -> None:
+def test_describe_answers_with_the_card_and_leaves_nothing(
+    load: Load, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert load().handler({"describe": True}, Context()) == {"card": CARD}
     assert capsys.readouterr().out == ""
 
@@ -280,8 +393,14 @@ def test_describe_is_not_offered_over_http(load: Load) -> None:
     assert load().handler(over_http({"describe": True}), Context())["statusCode"] == 422
 
 
-@pytest.mark.parametrize("event", [None, 17, "text", [], {"requestContext": None}, {"requestContext": "", "body": "{}"}], ids=repr)
-def test_odd_event_is_refused_without_exception(event: Any, load: Load, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    "event",
+    [None, 17, "text", [], {"requestContext": None}, {"requestContext": "", "body": "{}"}],
+    ids=repr,
+)
+def test_odd_event_is_refused_without_exception(
+    event: Any, load: Load, capsys: pytest.CaptureFixture[str]
+) -> None:
     load().handler(event, Context())
     (record,) = records(capsys.readouterr().out)
     assert record["error"]["status"] in {400, 422}
@@ -289,7 +408,10 @@ def test_odd_event_is_refused_without_exception(event: Any, load: Load, capsys: 
 
 @pytest.mark.parametrize("wrap", [lambda body: body, over_http], ids=["direct", "http"])
 def test_model_failure_is_a_problem_that_quotes_nothing(
-    wrap: Callable[[Any], Any], load: Load, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    wrap: Callable[[Any], Any],
+    load: Load,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     module = load()
     monkeypatch.setattr(module, "classifier", FailingClassifier())
@@ -306,12 +428,17 @@ def test_model_failure_is_a_problem_that_quotes_nothing(
     assert "in predict" in captured.err
     assert "quokka" not in captured.err.lower()
     (record,) = records(captured.out)
-    assert (record["message"], record["error"]) == ("prediction_error", {"type": "RuntimeError", "status": 500})
+    assert (record["message"], record["error"]) == (
+        "prediction_error",
+        {"type": "RuntimeError", "status": 500},
+    )
     assert "quokka" not in captured.out.lower()
     assert counted(captured.out) == {"PredictionFailures": [1]}
 
 
-def test_unwritable_output_never_fails_a_prediction(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unwritable_output_never_fails_a_prediction(
+    load: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(sys, "stdout", Unwritable())
     module = load()
     assert module.handler({"sentence": QUOKKA}, Context())["text"] == QUOKKA
@@ -342,7 +469,9 @@ def test_metrics_count_live_traffic_only(load: Load, capsys: pytest.CaptureFixtu
         assert counted(capsys.readouterr().out) == {}
 
 
-def test_output_that_comes_back_is_written_again(load: Load, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_output_that_comes_back_is_written_again(
+    load: Load, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     module = load()
     stream = module.logger.logger_handler.setStream(Unwritable())
     with monkeypatch.context() as gone:
@@ -363,12 +492,16 @@ def test_output_that_comes_back_is_written_again(load: Load, monkeypatch: pytest
         ("LOG_TEXT", "False", "LOG_TEXT must be true or false, not 'False'"),
     ],
 )
-def test_a_setting_that_is_wrong_is_named_at_start_with_what_it_takes(load: Load, name: str, value: str, sentence: str) -> None:
+def test_a_setting_that_is_wrong_is_named_at_start_with_what_it_takes(
+    load: Load, name: str, value: str, sentence: str
+) -> None:
     with pytest.raises(ValueError, match=sentence):
         load(**{name: value})
 
 
-def test_a_line_that_cannot_be_written_is_counted_and_not_quoted(load: Load, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_line_that_cannot_be_written_is_counted_and_not_quoted(
+    load: Load, capfd: pytest.CaptureFixture[str]
+) -> None:
     module = load()
     module.logger.logger_handler.setStream(Unwritable())
     module.handler({"sentence": QUOKKA}, Context())
@@ -385,7 +518,9 @@ def test_import_without_hash_key_names_it(load: Load, monkeypatch: pytest.Monkey
         importlib.import_module("inference.handler")
 
 
-def test_only_the_first_record_is_of_a_cold_start(load: Load, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_first_record_is_of_a_cold_start(
+    load: Load, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("aws_lambda_powertools.logging.logger.is_cold_start", True)
     module = load()
     for _ in range(2):
@@ -393,7 +528,9 @@ def test_only_the_first_record_is_of_a_cold_start(load: Load, capsys: pytest.Cap
     assert [record["cold_start"] for record in records(capsys.readouterr().out)] == [True, False]
 
 
-def test_hash_depends_on_the_key_of_the_environment(load: Load, capsys: pytest.CaptureFixture[str]) -> None:
+def test_hash_depends_on_the_key_of_the_environment(
+    load: Load, capsys: pytest.CaptureFixture[str]
+) -> None:
     load(HASH_KEY="one").handler({"sentence": QUOKKA}, Context())
     load(HASH_KEY="two").handler({"sentence": QUOKKA}, Context())
     one, two = (record["input"]["hash"] for record in records(capsys.readouterr().out))

@@ -12,8 +12,14 @@ from inference.labels import field_names
     [
         pytest.param(("no", "yes"), ["no", "yes"], id="words"),
         pytest.param(("0", "1", "2"), ["0", "1", "2"], id="digits"),
-        pytest.param(("a.b", "a b", "a_b"), ["a_b", "a_b_1", "a_b_2"], id="dots and blanks that fall together"),
-        pytest.param(("not-ok", "größe", "漢字"), ["not-ok", "größe", "漢字"], id="letters of any script"),
+        pytest.param(
+            ("a.b", "a b", "a_b"),
+            ["a_b", "a_b_1", "a_b_2"],
+            id="dots and blanks that fall together",
+        ),
+        pytest.param(
+            ("not-ok", "größe", "漢字"), ["not-ok", "größe", "漢字"], id="letters of any script"
+        ),
         pytest.param((".", "*", "_id"), ["_", "__1", "_id"], id="marks alone"),
     ],
 )

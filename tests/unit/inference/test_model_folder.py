@@ -27,7 +27,9 @@ def folder(tmp_path: Path) -> Path:
 def card(**changes: Any) -> Callable[[Path], None]:
     def change(folder: Path) -> None:
         path = folder / "card.json"
-        path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | changes), encoding="utf-8")
+        path.write_text(
+            json.dumps(json.loads(path.read_text(encoding="utf-8")) | changes), encoding="utf-8"
+        )
 
     return change
 
@@ -53,7 +55,9 @@ def graph(change: Callable[[onnx.GraphProto], object]) -> Callable[[Path], None]
 
 
 def another_input(graph: onnx.GraphProto) -> None:
-    graph.input.append(onnx.helper.make_tensor_value_info("pixels", onnx.TensorProto.FLOAT, ["batch"]))
+    graph.input.append(
+        onnx.helper.make_tensor_value_info("pixels", onnx.TensorProto.FLOAT, ["batch"])
+    )
 
 
 def no_surprisal(graph: onnx.GraphProto) -> None:
@@ -63,34 +67,80 @@ def no_surprisal(graph: onnx.GraphProto) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        pytest.param(without("card.json"), r"card\.json is not there: make the folder with `make model`\.", id="no card"),
+        pytest.param(
+            without("card.json"),
+            r"card\.json is not there: make the folder with `make model`\.",
+            id="no card",
+        ),
         pytest.param(content("card.json", "{"), r"card\.json is not JSON", id="half a card"),
         pytest.param(content("card.json", "[]"), r"card\.json is not a JSON object", id="a list"),
-        pytest.param(card(labels=["one"]), "labels must be a list of at least two different strings", id="one label"),
+        pytest.param(
+            card(labels=["one"]),
+            "labels must be a list of at least two different strings",
+            id="one label",
+        ),
         pytest.param(card(labels=["a", "a"]), "labels must be", id="a label twice"),
-        pytest.param(card(temperature=0), "temperature must be a number above 0", id="no temperature"),
-        pytest.param(card(max_tokens=True), "max_tokens must be a whole number above 0", id="no number"),
-        pytest.param(card(usual={"scripts": []}), "usual must be an object with scripts", id="half of what is usual"),
-        pytest.param(card(labels=["a", "b", "c"]), r"gives 2 numbers a sentence, and card\.json has 3 labels", id="another model"),
-        pytest.param(card(unknown="<unk>"), "does not know <unk>", id="a mark of another tokenizer"),
-        pytest.param(content("tokenizer.json", "{}"), r"tokenizer\.json cannot be read as a tokenizer", id="no tokenizer"),
-        pytest.param(content("model.onnx", "text"), r"model\.onnx cannot be loaded by onnxruntime", id="no graph"),
-        pytest.param(graph(another_input), "asks for the input pixels, which this function does not make", id="another input"),
+        pytest.param(
+            card(temperature=0), "temperature must be a number above 0", id="no temperature"
+        ),
+        pytest.param(
+            card(max_tokens=True), "max_tokens must be a whole number above 0", id="no number"
+        ),
+        pytest.param(
+            card(usual={"scripts": []}),
+            "usual must be an object with scripts",
+            id="half of what is usual",
+        ),
+        pytest.param(
+            card(labels=["a", "b", "c"]),
+            r"gives 2 numbers a sentence, and card\.json has 3 labels",
+            id="another model",
+        ),
+        pytest.param(
+            card(unknown="<unk>"), "does not know <unk>", id="a mark of another tokenizer"
+        ),
+        pytest.param(
+            content("tokenizer.json", "{}"),
+            r"tokenizer\.json cannot be read as a tokenizer",
+            id="no tokenizer",
+        ),
+        pytest.param(
+            content("model.onnx", "text"),
+            r"model\.onnx cannot be loaded by onnxruntime",
+            id="no graph",
+        ),
+        pytest.param(
+            graph(another_input),
+            "asks for the input pixels, which this function does not make",
+            id="another input",
+        ),
         pytest.param(graph(no_surprisal), "does not give surprisal", id="an output is missing"),
     ],
 )
-def test_a_folder_that_does_not_fit_is_refused_with_a_sentence(folder: Path, change: Callable[[Path], None], said: str) -> None:
+def test_a_folder_that_does_not_fit_is_refused_with_a_sentence(
+    folder: Path, change: Callable[[Path], None], said: str
+) -> None:
     change(folder)
     with pytest.raises(UnfitModel, match=said) as raised:
         Classifier(folder)
     assert str(raised.value).endswith("`make model`.")
 
 
-@pytest.mark.parametrize("asked", [["input_ids"], ["attention_mask", "input_ids"], ["input_ids", "attention_mask", "token_type_ids"]])
+@pytest.mark.parametrize(
+    "asked",
+    [
+        ["input_ids"],
+        ["attention_mask", "input_ids"],
+        ["input_ids", "attention_mask", "token_type_ids"],
+    ],
+)
 def test_a_model_gets_the_inputs_that_it_asks_for(folder: Path, asked: list[str]) -> None:
     from inference.classifier import feed
 
     found = feed(asked, [5, 6, 7])
     assert {name: value.tolist() for name, value in found.items()} == {
-        name: [{"input_ids": [5, 6, 7], "attention_mask": [1, 1, 1], "token_type_ids": [0, 0, 0]}[name]] for name in asked
+        name: [
+            {"input_ids": [5, 6, 7], "attention_mask": [1, 1, 1], "token_type_ids": [0, 0, 0]}[name]
+        ]
+        for name in asked
     }

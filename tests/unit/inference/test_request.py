@@ -10,7 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inference.problem import Refused
-from inference.request import MAX_CHARS, MAX_SENTENCES, Request, asks_description, correlation_id, is_http, parse
+from inference.request import (
+    MAX_CHARS,
+    MAX_SENTENCES,
+    Request,
+    asks_description,
+    correlation_id,
+    is_http,
+    parse,
+)
 from tools.root import ROOT
 
 EVENTS = ROOT / "events" / "inference"
@@ -47,11 +55,31 @@ BAD_BODIES: dict[str, tuple[Any, str, int, str]] = {
     "second a number": ({"sentences": [BENCH, 17]}, "field-invalid", 422, "sentences[1]"),
     "second null": ({"sentences": [BENCH, None, BENCH]}, "field-invalid", 422, "sentences[1]"),
     "second blank": ({"sentences": [BENCH, " "]}, "sentence-blank", 422, "sentences[1]"),
-    "second too long": ({"sentences": [BENCH, "a" * 10_001]}, "sentence-too-long", 413, "sentences[1]"),
-    "second a surrogate": ({"sentences": [BENCH, "\udfff"]}, "sentence-not-unicode", 422, "sentences[1]"),
-    "sentence and sentences": ({"sentence": BENCH, "sentences": [BENCH]}, "field-ambiguous", 422, "sentences"),
+    "second too long": (
+        {"sentences": [BENCH, "a" * 10_001]},
+        "sentence-too-long",
+        413,
+        "sentences[1]",
+    ),
+    "second a surrogate": (
+        {"sentences": [BENCH, "\udfff"]},
+        "sentence-not-unicode",
+        422,
+        "sentences[1]",
+    ),
+    "sentence and sentences": (
+        {"sentence": BENCH, "sentences": [BENCH]},
+        "field-ambiguous",
+        422,
+        "sentences",
+    ),
     "unknown traffic": ({"sentence": BENCH, "traffic": "robots"}, "field-invalid", 422, "traffic"),
-    "traffic in capitals": ({"sentence": BENCH, "traffic": "LIVE"}, "field-invalid", 422, "traffic"),
+    "traffic in capitals": (
+        {"sentence": BENCH, "traffic": "LIVE"},
+        "field-invalid",
+        422,
+        "traffic",
+    ),
     "traffic null": ({"sentence": BENCH, "traffic": None}, "field-invalid", 422, "traffic"),
     "traffic a list": ({"sentence": BENCH, "traffic": ["live"]}, "field-invalid", 422, "traffic"),
 }
@@ -66,7 +94,11 @@ def over_http(body: Any) -> Any:
 
 
 def in_base64(body: Any) -> Any:
-    return {"requestContext": {}, "body": base64.b64encode(json.dumps(body).encode()).decode(), "isBase64Encoded": True}
+    return {
+        "requestContext": {},
+        "body": base64.b64encode(json.dumps(body).encode()).decode(),
+        "isBase64Encoded": True,
+    }
 
 
 def outcome(event: Any) -> Request | Refused:
@@ -91,7 +123,10 @@ def refused(event: Any) -> tuple[str, int, str | None]:
         ("rest-api-v1", Request((BENCH,))),
         ("http-api-v2", Request((BENCH,))),
         ("http-api-v2-base64", Request((BENCH,))),
-        ("http-api-v2-batch", Request((BENCH, "Who did you wonder whether met yesterday?"), batch=True)),
+        (
+            "http-api-v2-batch",
+            Request((BENCH, "Who did you wonder whether met yesterday?"), batch=True),
+        ),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -103,34 +138,58 @@ def test_example_event_is_understood(name: str, expected: Request) -> None:
 @pytest.mark.parametrize(
     ("body", "expected"),
     [
-        pytest.param({"sentence": "a" * MAX_CHARS}, Request(("a" * 10_000,)), id="10,000 characters"),
-        pytest.param({"sentence": "😀" * MAX_CHARS}, Request(("😀" * 10_000,)), id="10,000 characters of four bytes"),
-        pytest.param({"sentences": [BENCH] * MAX_SENTENCES}, Request((BENCH,) * 64, batch=True), id="64 sentences"),
-        pytest.param({"sentences": [BENCH]}, Request((BENCH,), batch=True), id="one sentence in a list"),
+        pytest.param(
+            {"sentence": "a" * MAX_CHARS}, Request(("a" * 10_000,)), id="10,000 characters"
+        ),
+        pytest.param(
+            {"sentence": "😀" * MAX_CHARS},
+            Request(("😀" * 10_000,)),
+            id="10,000 characters of four bytes",
+        ),
+        pytest.param(
+            {"sentences": [BENCH] * MAX_SENTENCES},
+            Request((BENCH,) * 64, batch=True),
+            id="64 sentences",
+        ),
+        pytest.param(
+            {"sentences": [BENCH]}, Request((BENCH,), batch=True), id="one sentence in a list"
+        ),
         pytest.param({"sentence": " a "}, Request((" a ",)), id="white space around"),
-        pytest.param({"sentence": BENCH, "traffic": "test"}, Request((BENCH,), traffic="test"), id="traffic"),
+        pytest.param(
+            {"sentence": BENCH, "traffic": "test"}, Request((BENCH,), traffic="test"), id="traffic"
+        ),
         pytest.param({"sentence": BENCH, "more": {}}, Request((BENCH,)), id="unknown field"),
     ],
 )
-def test_good_body_is_accepted_by_every_way(wrap: Callable[[Any], Any], body: Any, expected: Request) -> None:
+def test_good_body_is_accepted_by_every_way(
+    wrap: Callable[[Any], Any], body: Any, expected: Request
+) -> None:
     assert parse(wrap(body)) == expected
 
 
 def test_escaped_surrogate_pair_is_one_character() -> None:
-    assert parse({"requestContext": {}, "body": '{"sentence": "\\ud83d\\ude00"}'}) == Request(("😀",))
+    assert parse({"requestContext": {}, "body": '{"sentence": "\\ud83d\\ude00"}'}) == Request(
+        ("😀",)
+    )
 
 
 @pytest.mark.parametrize("wrap", [direct, over_http, in_base64])
 @pytest.mark.parametrize(("body", "kind", "status", "field"), BAD_BODIES.values(), ids=BAD_BODIES)
-def test_bad_body_is_refused_by_every_way(wrap: Callable[[Any], Any], body: Any, kind: str, status: int, field: str) -> None:
+def test_bad_body_is_refused_by_every_way(
+    wrap: Callable[[Any], Any], body: Any, kind: str, status: int, field: str
+) -> None:
     assert refused(wrap(body)) == (kind, status, field)
 
 
 @pytest.mark.parametrize("body", BAD_JSON.values(), ids=BAD_JSON)
 @pytest.mark.parametrize("encoded", [False, True], ids=["text", "base64"])
-def test_unreadable_json_is_refused(body: str, encoded: bool) -> None:  # noqa: FBT001
+def test_unreadable_json_is_refused(body: str, encoded: bool) -> None:
     sent = base64.b64encode(body.encode()).decode() if encoded else body
-    assert refused({"requestContext": {}, "body": sent, "isBase64Encoded": encoded}) == ("body-not-json", 400, "body")
+    assert refused({"requestContext": {}, "body": sent, "isBase64Encoded": encoded}) == (
+        "body-not-json",
+        400,
+        "body",
+    )
 
 
 @pytest.mark.parametrize(
@@ -140,12 +199,26 @@ def test_unreadable_json_is_refused(body: str, encoded: bool) -> None:  # noqa: 
         pytest.param({"body": None}, "body-missing", id="null body"),
         pytest.param({"body": ""}, "body-missing", id="empty body"),
         pytest.param({"body": "", "isBase64Encoded": True}, "body-missing", id="empty base64"),
-        pytest.param({"body": "{!}", "isBase64Encoded": True}, "body-not-base64", id="not the alphabet of base64"),
-        pytest.param({"body": "eyJ", "isBase64Encoded": True}, "body-not-base64", id="padding missing"),
-        pytest.param({"body": '{"sentence": "é"}', "isBase64Encoded": True}, "body-not-base64", id="base64 with an accent"),
-        pytest.param({"body": 17, "isBase64Encoded": True}, "body-missing", id="base64 that is a number"),
+        pytest.param(
+            {"body": "{!}", "isBase64Encoded": True},
+            "body-not-base64",
+            id="not the alphabet of base64",
+        ),
+        pytest.param(
+            {"body": "eyJ", "isBase64Encoded": True}, "body-not-base64", id="padding missing"
+        ),
+        pytest.param(
+            {"body": '{"sentence": "é"}', "isBase64Encoded": True},
+            "body-not-base64",
+            id="base64 with an accent",
+        ),
+        pytest.param(
+            {"body": 17, "isBase64Encoded": True}, "body-missing", id="base64 that is a number"
+        ),
         pytest.param({"body": "/w==", "isBase64Encoded": True}, "body-not-utf8", id="byte FF"),
-        pytest.param({"body": "eyLDIn0=", "isBase64Encoded": True}, "body-not-utf8", id="half a character"),
+        pytest.param(
+            {"body": "eyLDIn0=", "isBase64Encoded": True}, "body-not-utf8", id="half a character"
+        ),
     ],
 )
 def test_body_without_text_is_refused(event: dict[str, Any], kind: str) -> None:
@@ -153,7 +226,11 @@ def test_body_without_text_is_refused(event: dict[str, Any], kind: str) -> None:
 
 
 def test_lone_surrogate_escape_in_a_body_is_refused() -> None:
-    assert refused({"requestContext": {}, "body": '{"sentence": "\\ud800"}'}) == ("sentence-not-unicode", 422, "sentence")
+    assert refused({"requestContext": {}, "body": '{"sentence": "\\ud800"}'}) == (
+        "sentence-not-unicode",
+        422,
+        "sentence",
+    )
 
 
 @pytest.mark.parametrize(
@@ -163,16 +240,33 @@ def test_lone_surrogate_escape_in_a_body_is_refused() -> None:
         pytest.param({"describe": True}, False, None, True, id="describe"),
         pytest.param({"describe": "true"}, False, None, False, id="describe as a string"),
         pytest.param({"describe": 1}, False, None, False, id="describe as a number"),
-        pytest.param({"describe": True, "requestContext": {"requestId": "r"}}, True, "r", False, id="describe over HTTP"),
-        pytest.param({"requestContext": {"requestId": "r"}, "body": "{}"}, True, "r", False, id="HTTP"),
+        pytest.param(
+            {"describe": True, "requestContext": {"requestId": "r"}},
+            True,
+            "r",
+            False,
+            id="describe over HTTP",
+        ),
+        pytest.param(
+            {"requestContext": {"requestId": "r"}, "body": "{}"}, True, "r", False, id="HTTP"
+        ),
         pytest.param({"requestContext": {}}, True, None, False, id="HTTP without id"),
         pytest.param([{"describe": True}], False, None, False, id="list"),
         pytest.param("requestContext", False, None, False, id="string"),
         pytest.param(None, False, None, False, id="null"),
     ],
 )
-def test_kind_of_event_is_recognised(event: Any, http: bool, identifier: str | None, description: bool) -> None:  # noqa: FBT001
-    assert (is_http(event), correlation_id(event), asks_description(event)) == (http, identifier, description)
+def test_kind_of_event_is_recognised(
+    event: Any,
+    http: bool,
+    identifier: str | None,
+    description: bool,
+) -> None:
+    assert (is_http(event), correlation_id(event), asks_description(event)) == (
+        http,
+        identifier,
+        description,
+    )
 
 
 @pytest.mark.parametrize("context", [None, "r", 17, ["requestId"], {"requestId": 17}], ids=repr)
@@ -180,13 +274,23 @@ def test_odd_request_context_gives_no_id(context: Any) -> None:
     assert correlation_id({"requestContext": context, "body": "{}"}) is None
 
 
-ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=40)  # lone surrogates too: a JSON event can hold them
+ANY_TEXT = st.text(
+    st.characters(exclude_categories=()), max_size=40
+)  # lone surrogates too: a JSON event can hold them
 JSON_VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | ANY_TEXT,
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(ANY_TEXT, inner, max_size=4),
     max_leaves=8,
 )
-FIELDS = ("sentence", "sentences", "traffic", "describe", "requestContext", "body", "isBase64Encoded")
+FIELDS = (
+    "sentence",
+    "sentences",
+    "traffic",
+    "describe",
+    "requestContext",
+    "body",
+    "isBase64Encoded",
+)
 ANY_EVENTS = JSON_VALUES | st.fixed_dictionaries({}, optional=dict.fromkeys(FIELDS, JSON_VALUES))
 
 
@@ -194,7 +298,9 @@ def is_request_or_refused(event: Any) -> bool:
     result = outcome(event)
     if isinstance(result, Refused):
         return bool(str(result)) and int(result.status) in {400, 413, 422}
-    return 1 <= len(result.sentences) <= MAX_SENTENCES and all(0 < len(text.strip()) <= MAX_CHARS for text in result.sentences)
+    return 1 <= len(result.sentences) <= MAX_SENTENCES and all(
+        0 < len(text.strip()) <= MAX_CHARS for text in result.sentences
+    )
 
 
 @given(event=ANY_EVENTS)
@@ -202,14 +308,18 @@ def test_any_json_event_is_a_request_or_refused(event: Any) -> None:
     assert is_request_or_refused(event)
 
 
-@given(body=ANY_TEXT | st.text().map(json.dumps) | JSON_VALUES.map(json.dumps), encoded=st.booleans())
-def test_any_text_as_body_is_a_request_or_refused(body: str, encoded: bool) -> None:  # noqa: FBT001
+@given(
+    body=ANY_TEXT | st.text().map(json.dumps) | JSON_VALUES.map(json.dumps), encoded=st.booleans()
+)
+def test_any_text_as_body_is_a_request_or_refused(body: str, encoded: bool) -> None:
     assert is_request_or_refused({"requestContext": {}, "body": body, "isBase64Encoded": encoded})
 
 
 @given(data=st.binary(max_size=60))
 def test_any_bytes_in_base64_are_a_request_or_refused(data: bytes) -> None:
-    assert is_request_or_refused({"requestContext": {}, "body": base64.b64encode(data).decode(), "isBase64Encoded": True})
+    assert is_request_or_refused(
+        {"requestContext": {}, "body": base64.b64encode(data).decode(), "isBase64Encoded": True}
+    )
 
 
 @given(event=ANY_EVENTS)

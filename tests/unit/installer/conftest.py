@@ -16,10 +16,17 @@ SHIPPER = "arn:aws:iam::123456789012:role/shipper"
 MONITOR = "arn:aws:iam::123456789012:role/path/monitor"
 SOMEBODY = "arn:aws:iam::123456789012:role/somebody"
 NOW = int(time.time() * 1000)
-INDEX = {"name": "kibanaSavedObjectMeta.searchSourceJSON.index", "type": "index-pattern", "id": "cwl"}
+INDEX = {
+    "name": "kibanaSavedObjectMeta.searchSourceJSON.index",
+    "type": "index-pattern",
+    "id": "cwl",
+}
 SEARCH = {"query": {"query": "traffic:live", "language": "kuery"}, "indexRefName": INDEX["name"]}
 OBJECTS: dict[str, dict[str, Any]] = {
-    "index-pattern/cwl": {"attributes": {"title": "cwl-*", "timeFieldName": "@timestamp"}, "migrationVersion": {"index-pattern": "7.6.0"}},
+    "index-pattern/cwl": {
+        "attributes": {"title": "cwl-*", "timeFieldName": "@timestamp"},
+        "migrationVersion": {"index-pattern": "7.6.0"},
+    },
     "search/datatable": {
         "attributes": {
             "title": "MLOps Datatable",
@@ -31,12 +38,20 @@ OBJECTS: dict[str, dict[str, Any]] = {
         "migrationVersion": {"search": "7.9.3"},
     },
     "visualization/labels": {
-        "attributes": {"title": "Labels", "visState": {"title": "Labels", "type": "histogram", "aggs": []}, "uiStateJSON": {}},
+        "attributes": {
+            "title": "Labels",
+            "visState": {"title": "Labels", "type": "histogram", "aggs": []},
+            "uiStateJSON": {},
+        },
         "references": [{"name": "search_0", "type": "search", "id": "datatable"}],
         "migrationVersion": {"visualization": "7.10.0"},
     },
     "dashboard/predictions": {
-        "attributes": {"title": "Predictions", "panelsJSON": [{"version": "7.10.2", "panelIndex": "1"}], "timeRestore": True},
+        "attributes": {
+            "title": "Predictions",
+            "panelsJSON": [{"version": "7.10.2", "panelIndex": "1"}],
+            "timeRestore": True,
+        },
         "references": [{"name": "panel_0", "type": "visualization", "id": "labels"}],
         "migrationVersion": {"dashboard": "7.9.3"},
     },
@@ -83,7 +98,10 @@ def run(domain: Domain, folder: Path, capsys: pytest.CaptureFixture[str]) -> Run
     ) -> tuple[int, str, str]:
         if days and "--retention-days" not in arguments:
             arguments = *arguments, "--retention-days", days
-        addresses = [*(["--opensearch", opensearch] if opensearch else []), *(["--dashboards", dashboards] if dashboards else [])]
+        addresses = [
+            *(["--opensearch", opensearch] if opensearch else []),
+            *(["--dashboards", dashboards] if dashboards else []),
+        ]
         code = main([*arguments, *addresses], folder)
         return code, *capsys.readouterr()
 

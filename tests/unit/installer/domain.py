@@ -1,6 +1,8 @@
-"""A domain in memory, on a real socket: OpenSearch's templates, ISM and access control, and Dashboards below its base path.
+"""A domain in memory, on a real socket: OpenSearch's templates, ISM and access control, and
+Dashboards below its base path.
 
-It answers as the real ones do, as far as they were seen, and notes in `wrong` every request that is not as documented.
+It answers as the real ones do, as far as they were seen, and notes in `wrong` every request that is
+not as documented.
 """
 
 from __future__ import annotations
@@ -28,8 +30,21 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 BASE_PATH = "/_dashboards"
-NEWEST = {"index-pattern": "7.6.0", "search": "7.9.3", "visualization": "7.10.0", "dashboard": "7.9.3"}
-STRINGS = ("visState", "uiStateJSON", "searchSourceJSON", "panelsJSON", "optionsJSON", "fields", "fieldFormatMap")
+NEWEST = {
+    "index-pattern": "7.6.0",
+    "search": "7.9.3",
+    "visualization": "7.10.0",
+    "dashboard": "7.9.3",
+}
+STRINGS = (
+    "visState",
+    "uiStateJSON",
+    "searchSourceJSON",
+    "panelsJSON",
+    "optionsJSON",
+    "fields",
+    "fieldFormatMap",
+)
 READING = ("_bulk_get", "shorten_url", "_search")
 
 
@@ -53,7 +68,10 @@ class Reply(NamedTuple):
 
 
 def no_handler(request: Request, status: int = 400) -> Reply:
-    return Reply(status, {"error": f"no handler found for uri [{request.path}] and method [{request.method}]"})
+    return Reply(
+        status,
+        {"error": f"no handler found for uri [{request.path}] and method [{request.method}]"},
+    )
 
 
 @dataclass
@@ -66,7 +84,9 @@ class Domain:
     tenants: dict[str, bool] | None = None
     login: tuple[str, str] | None = None
     newest: dict[str, str] = field(default_factory=lambda: dict(NEWEST))
-    answers: dict[str, deque[Reply | None]] = field(default_factory=dict)  # first, for paths that begin so; None: its own
+    answers: dict[str, deque[Reply | None]] = field(
+        default_factory=dict
+    )  # first, for paths that begin so; None: its own
     templates: dict[str, Any] = field(default_factory=dict)
     policies: dict[str, dict[str, Any]] = field(default_factory=dict)
     indices: dict[str, tuple[str | None, int | None]] = field(default_factory=dict)
@@ -76,7 +96,12 @@ class Domain:
     open_distro: bool = False  # Elasticsearch 7.10: ISM and security below _opendistro
     roles: dict[str, Any] = field(default_factory=dict)
     mappings: dict[str, Any] = field(default_factory=dict)
-    audit: dict[str, Any] = field(default_factory=lambda: {"enabled": False, "audit": {"log_request_body": True, "enable_rest": True}})
+    audit: dict[str, Any] = field(
+        default_factory=lambda: {
+            "enabled": False,
+            "audit": {"log_request_body": True, "enable_rest": True},
+        }
+    )
     objects: dict[tuple[str, str, str], dict[str, Any]] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
     writes: list[str] = field(default_factory=list)
@@ -120,15 +145,27 @@ class Domain:
             case "POST", ["api", asked, "settings"] if asked == product:
                 return self._change_settings(request)
             case "GET", ["api", "v1", "configuration", "account"]:
-                return not_found() if self.tenants is None else Reply(200, {"data": {"tenants": self.tenants}})
+                return (
+                    not_found()
+                    if self.tenants is None
+                    else Reply(200, {"data": {"tenants": self.tenants}})
+                )
             case "POST", ["api", "saved_objects", "_bulk_get"]:
-                return Reply(200, {"saved_objects": [self._get(tenant, one) for one in request.body]})
-            case "POST", ["api", "saved_objects", "_import"] if request.query == {"overwrite": ["true"]}:
+                return Reply(
+                    200, {"saved_objects": [self._get(tenant, one) for one in request.body]}
+                )
+            case "POST", ["api", "saved_objects", "_import"] if request.query == {
+                "overwrite": ["true"]
+            }:
                 return self._import(tenant, request)
             case "GET", ["api", "saved_objects", "_find"]:
                 return self._find(tenant, request.query)
             case "DELETE", ["api", "saved_objects", kind, identifier]:
-                return Reply(200, {}) if self.objects.pop((tenant, kind, identifier), None) else not_found()
+                return (
+                    Reply(200, {})
+                    if self.objects.pop((tenant, kind, identifier), None)
+                    else not_found()
+                )
             case "POST", ["api", "shorten_url"]:
                 return self._shorten(request)
         return self.refuse("unknown", request)
@@ -143,46 +180,86 @@ class Domain:
 
     def _get(self, tenant: str, asked: dict[str, str]) -> dict[str, Any]:
         found = self.objects.get((tenant, asked["type"], asked["id"]))
-        missing = {"statusCode": 404, "error": "Not Found", "message": f"Saved object [{asked['type']}/{asked['id']}] not found"}
+        missing = {
+            "statusCode": 404,
+            "error": "Not Found",
+            "message": f"Saved object [{asked['type']}/{asked['id']}] not found",
+        }
         return found or {**asked, "error": missing}
 
     def _find(self, tenant: str, query: dict[str, list[str]]) -> Reply:
         if query["page"] != ["1"] or query["per_page"] != ["1000"]:
-            return Reply(400, {"statusCode": 400, "error": "Bad Request", "message": "no such page"})
+            return Reply(
+                400, {"statusCode": 400, "error": "Bad Request", "message": "no such page"}
+            )
         found = [
-            {**one, "attributes": {name: value for name, value in one["attributes"].items() if name in query["fields"]}}
+            {
+                **one,
+                "attributes": {
+                    name: value
+                    for name, value in one["attributes"].items()
+                    if name in query["fields"]
+                },
+            }
             for (holder, kind, _), one in self.objects.items()
             if holder == tenant and kind in query["type"]
         ]
-        return Reply(200, {"page": 1, "per_page": 1000, "total": len(found), "saved_objects": found})
+        return Reply(
+            200, {"page": 1, "per_page": 1000, "total": len(found), "saved_objects": found}
+        )
 
     def _import(self, tenant: str, request: Request) -> Reply:
-        file = message_from_bytes(b"content-type: " + request.headers["content-type"].encode() + b"\r\n\r\n" + request.raw)
+        file = message_from_bytes(
+            b"content-type: " + request.headers["content-type"].encode() + b"\r\n\r\n" + request.raw
+        )
         parts = file.get_payload()
         if not isinstance(parts, list) or len(parts) != 1:
             return self.refuse("not one part", request)
         part: Any = parts[0]
-        if part.get_param("name", header="content-disposition") != "file" or not str(part.get_filename()).endswith(".ndjson"):
+        if part.get_param("name", header="content-disposition") != "file" or not str(
+            part.get_filename()
+        ).endswith(".ndjson"):
             return self.refuse("no file whose name ends in .ndjson", request)
         sent = [json.loads(line) for line in part.get_payload(decode=True).splitlines()]
         if not sent or len({(one["type"], one["id"]) for one in sent}) < len(sent):
             return self.refuse("nothing, or something twice", request)
         for one in sent:
-            if one.keys() != {"type", "id", "attributes", "references", "migrationVersion"} or _nested(one["attributes"]):
-                return self.refuse(f"{one['id']} is no saved object: {_nested(one['attributes'])}", request)
+            if one.keys() != {
+                "type",
+                "id",
+                "attributes",
+                "references",
+                "migrationVersion",
+            } or _nested(one["attributes"]):
+                return self.refuse(
+                    f"{one['id']} is no saved object: {_nested(one['attributes'])}", request
+                )
             version = one["migrationVersion"][one["type"]]
             if _numbers(version) > _numbers(self.newest[one["type"]]):
                 text = f'Document "{one["id"]}" has property "{one["type"]}" which belongs to a more recent version of Kibana [{version}].'
-                return Reply(422, {"statusCode": 422, "error": "Unprocessable Entity", "message": text})
-        known = {(kind, identifier) for holder, kind, identifier in self.objects if holder == tenant} | {
-            (one["type"], one["id"]) for one in sent
-        }
+                return Reply(
+                    422, {"statusCode": 422, "error": "Unprocessable Entity", "message": text}
+                )
+        known = {
+            (kind, identifier) for holder, kind, identifier in self.objects if holder == tenant
+        } | {(one["type"], one["id"]) for one in sent}
         errors = [error for one in sent if (error := _unresolved(one, known))]
         good = [one for one in sent if not _unresolved(one, known)]
         if not errors:
             for one in sent:
-                self.objects[tenant, one["type"], one["id"]] = {**one, "version": "WzEsMV0=", "updated_at": "2026-11-23T12:00:00.000Z"}
-        return Reply(200, {"success": not errors, "successCount": len(good), **({"errors": errors} if errors else {})})
+                self.objects[tenant, one["type"], one["id"]] = {
+                    **one,
+                    "version": "WzEsMV0=",
+                    "updated_at": "2026-11-23T12:00:00.000Z",
+                }
+        return Reply(
+            200,
+            {
+                "success": not errors,
+                "successCount": len(good),
+                **({"errors": errors} if errors else {}),
+            },
+        )
 
     def _shorten(self, request: Request) -> Reply:
         url = request.body["url"]
@@ -206,10 +283,16 @@ class Domain:
             case "POST", [pattern, "_search"] if pattern.endswith("-*"):
                 return Reply(200, {"hits": {"hits": self._searched(request.body)[:1]}})
             case "GET", [pattern, "_settings", "index.creation_date"] if pattern.endswith("-*"):
-                settings = {name: {"settings": {"index.creation_date": str(made)}} for name, made in self.made.items()}
+                settings = {
+                    name: {"settings": {"index.creation_date": str(made)}}
+                    for name, made in self.made.items()
+                }
                 return Reply(200, settings)
             case "GET", ["_index_template", name] if name.endswith("*"):
-                found = [self._template("GET", each, request).body["index_templates"][0] for each in self.templates]
+                found = [
+                    self._template("GET", each, request).body["index_templates"][0]
+                    for each in self.templates
+                ]
                 return Reply(200, {"index_templates": found})
             case method, ["_index_template", name]:
                 return self._template(method, name, request)
@@ -218,15 +301,29 @@ class Domain:
             case method, ["_plugins", "_ism", "policies", name]:
                 return self._policy(method, name, request)
             case "GET", ["_plugins", "_ism", "explain", pattern] if pattern.endswith("-*"):
-                return Reply(200, {**{name: _explained(name, *held) for name, held in self.indices.items()}, "total_managed_indices": 1})
+                return Reply(
+                    200,
+                    {
+                        **{name: _explained(name, *held) for name, held in self.indices.items()},
+                        "total_managed_indices": 1,
+                    },
+                )
             case "POST", ["_plugins", "_ism", "add" | "change_policy" | "remove" as verb, names]:
                 return self._follow(verb, names.split(","), request)
             case _, ["_plugins", "_security", *_] if not self.access_control:
                 return no_handler(request)
             case method, ["_plugins", "_security", "api", "roles", name]:
-                return self._security(self.roles, method, name, request, {"cluster_permissions", "index_permissions"})
+                return self._security(
+                    self.roles, method, name, request, {"cluster_permissions", "index_permissions"}
+                )
             case method, ["_plugins", "_security", "api", "rolesmapping", name]:
-                return self._security(self.mappings, method, name, request, {"backend_roles", "hosts", "users", "and_backend_roles"})
+                return self._security(
+                    self.mappings,
+                    method,
+                    name,
+                    request,
+                    {"backend_roles", "hosts", "users", "and_backend_roles"},
+                )
             case "GET", ["_plugins", "_security", "api", "audit"]:
                 return Reply(200, {"_readonly": [], "config": self.audit})
             case "PATCH", ["_plugins", "_security", "api", "audit"]:
@@ -237,51 +334,104 @@ class Domain:
         return self.refuse("unknown", request)
 
     def _searched(self, body: dict[str, Any]) -> list[dict[str, Any]]:
-        refused = [(name, values) for each in body["query"]["bool"]["must_not"] for name, values in each["terms"].items()]
+        refused = [
+            (name, values)
+            for each in body["query"]["bool"]["must_not"]
+            for name, values in each["terms"].items()
+        ]
         return [
             {"_source": document}
             for document in self.documents
-            if not any(document.get(name.removesuffix(".keyword")) in values for name, values in refused)
+            if not any(
+                document.get(name.removesuffix(".keyword")) in values for name, values in refused
+            )
         ]
 
     def _template(self, method: str, name: str, request: Request) -> Reply:
         if method == "PUT":
             self.templates[name] = request.body
         elif name not in self.templates:
-            return Reply(404, {"error": {"type": "resource_not_found_exception", "reason": f"no matching [{name}] found"}, "status": 404})
+            return Reply(
+                404,
+                {
+                    "error": {
+                        "type": "resource_not_found_exception",
+                        "reason": f"no matching [{name}] found",
+                    },
+                    "status": 404,
+                },
+            )
         elif method == "DELETE":
             del self.templates[name]
         else:
             kept = json.loads(json.dumps(self.templates[name]))
             settings = kept["template"]["settings"]
-            kept["template"]["settings"] = {"index": {key.removeprefix("index."): str(value).lower() for key, value in settings.items()}}
-            return Reply(200, {"index_templates": [{"name": name, "index_template": {**kept, "composed_of": []}}]})
+            kept["template"]["settings"] = {
+                "index": {
+                    key.removeprefix("index."): str(value).lower()
+                    for key, value in settings.items()
+                }
+            }
+            return Reply(
+                200,
+                {
+                    "index_templates": [
+                        {"name": name, "index_template": {**kept, "composed_of": []}}
+                    ]
+                },
+            )
         return Reply(200, {"acknowledged": True})
 
     def _policy(self, method: str, name: str, request: Request) -> Reply:
         there = self.policies.get(name)
         if method == "PUT":
             sent = {key: value[0] for key, value in request.query.items()}
-            version = {"if_seq_no": str(there["_seq_no"]), "if_primary_term": str(there["_primary_term"])} if there else {}
+            version = (
+                {"if_seq_no": str(there["_seq_no"]), "if_primary_term": str(there["_primary_term"])}
+                if there
+                else {}
+            )
             if sent != version:
                 return self.refuse(f"version {sent} instead of {version}", request)
             self.sequence += 1
-            policy = {**request.body["policy"], "policy_id": name, "last_updated_time": 1795435200123, "schema_version": 19}
+            policy = {
+                **request.body["policy"],
+                "policy_id": name,
+                "last_updated_time": 1795435200123,
+                "schema_version": 19,
+            }
             if isinstance(policy["ism_template"], list) is self.open_distro:
                 return self.refuse("an ism_template of the other product", request)
             if not self.open_distro:
-                policy["ism_template"] = [{**one, "last_updated_time": 1795435200123} for one in policy["ism_template"]]
+                policy["ism_template"] = [
+                    {**one, "last_updated_time": 1795435200123} for one in policy["ism_template"]
+                ]
             policy["states"] = [
                 {
                     **one,
-                    "actions": [{"retry": {"count": 3, "backoff": "exponential", "delay": "1m"}, **action} for action in one["actions"]],
+                    "actions": [
+                        {"retry": {"count": 3, "backoff": "exponential", "delay": "1m"}, **action}
+                        for action in one["actions"]
+                    ],
                 }
                 for one in policy["states"]
             ]
-            self.policies[name] = {"_id": name, "_version": 1, "_seq_no": self.sequence, "_primary_term": 1, "policy": policy}
+            self.policies[name] = {
+                "_id": name,
+                "_version": 1,
+                "_seq_no": self.sequence,
+                "_primary_term": 1,
+                "policy": policy,
+            }
             return Reply(201, self.policies[name])
         if not there:
-            return Reply(404, {"error": {"type": "status_exception", "reason": "Policy not found"}, "status": 404})
+            return Reply(
+                404,
+                {
+                    "error": {"type": "status_exception", "reason": "Policy not found"},
+                    "status": 404,
+                },
+            )
         if method == "DELETE":
             del self.policies[name]
         return Reply(200, there)
@@ -293,16 +443,36 @@ class Domain:
         failed = [one for one in names if (self.indices[one][0] is None) is not (verb == "add")]
         for one in set(names) - set(failed):
             self.indices[one] = name, self.policies[name]["_seq_no"] if name else None
-        reasons = [{"index_name": one, "index_uuid": "u", "reason": "This index already has a policy"} for one in failed]
-        return Reply(200, {"updated_indices": len(names) - len(failed), "failures": bool(failed), "failed_indices": reasons})
+        reasons = [
+            {"index_name": one, "index_uuid": "u", "reason": "This index already has a policy"}
+            for one in failed
+        ]
+        return Reply(
+            200,
+            {
+                "updated_indices": len(names) - len(failed),
+                "failures": bool(failed),
+                "failed_indices": reasons,
+            },
+        )
 
-    def _security(self, kept: dict[str, Any], method: str, name: str, request: Request, names: set[str]) -> Reply:
+    def _security(
+        self, kept: dict[str, Any], method: str, name: str, request: Request, names: set[str]
+    ) -> Reply:
         if method == "PUT":
             if not request.body.keys() <= names:
                 return self.refuse(f"invalid keys {request.body.keys() - names}", request)
             status = 200 if name in kept else 201
-            kept[name] = {**{each: [] for each in names}, **request.body, "reserved": False, "hidden": False}
-            return Reply(status, {"status": "OK" if status == 200 else "CREATED", "message": f"'{name}' created."})
+            kept[name] = {
+                **{each: [] for each in names},
+                **request.body,
+                "reserved": False,
+                "hidden": False,
+            }
+            return Reply(
+                status,
+                {"status": "OK" if status == 200 else "CREATED", "message": f"'{name}' created."},
+            )
         if name not in kept:
             return Reply(404, {"status": "NOT_FOUND", "message": f"Resource '{name}' not found."})
         if method == "DELETE":
@@ -313,7 +483,9 @@ class Domain:
 
 @dataclass
 class Address:
-    """Where CloudFormation waits for answers: S3, whose presigned address takes one method, no content type, and no other authorization."""
+    """Where CloudFormation waits for answers: S3, whose presigned address takes one method, no
+    content type, and no other authorization.
+    """
 
     url: str = ""
     answers: list[dict[str, Any]] = field(default_factory=list)
@@ -322,8 +494,14 @@ class Address:
     def answer(self, request: Request) -> Reply:
         if self.refusals:
             return Reply(self.refusals.popleft(), "")
-        if request.method != "PUT" or request.headers.get("content-type") or "authorization" in request.headers:
-            return Reply(403, "<Error><Code>SignatureDoesNotMatch</Code></Error>", "application/xml")
+        if (
+            request.method != "PUT"
+            or request.headers.get("content-type")
+            or "authorization" in request.headers
+        ):
+            return Reply(
+                403, "<Error><Code>SignatureDoesNotMatch</Code></Error>", "application/xml"
+            )
         assert request.query == {"X-Amz-Signature": ["xyzzy"]}
         self.answers.append(request.body)
         return Reply(200, "")
@@ -339,13 +517,19 @@ def not_found() -> Reply:
 
 def _explained(name: str, policy: str | None, version: int | None) -> dict[str, Any]:
     setting = {"index.plugins.index_state_management.policy_id": policy}
-    return {**setting, "index": name, "policy_id": policy, "policy_seq_no": version} if version is not None else setting
+    return (
+        {**setting, "index": name, "policy_id": policy, "policy_seq_no": version}
+        if version is not None
+        else setting
+    )
 
 
 def _nested(attributes: dict[str, Any]) -> list[str]:
     """Attributes that must be strings and are not."""
     found = [name for name in STRINGS if not isinstance(attributes.get(name, ""), str)]
-    return found + [name for value in attributes.values() if isinstance(value, dict) for name in _nested(value)]
+    return found + [
+        name for value in attributes.values() if isinstance(value, dict) for name in _nested(value)
+    ]
 
 
 def _unresolved(one: dict[str, Any], known: set[tuple[str, str]]) -> dict[str, Any] | None:
@@ -355,7 +539,11 @@ def _unresolved(one: dict[str, Any], known: set[tuple[str, str]]) -> dict[str, A
         if each["type"] in {"index-pattern", "search"} and (each["type"], each["id"]) not in known
     ]
     error = {"type": "missing_references", "references": missing, "blocking": []}
-    return {"id": one["id"], "type": one["type"], "title": one["attributes"]["title"], "error": error} if missing else None
+    return (
+        {"id": one["id"], "type": one["type"], "title": one["attributes"]["title"], "error": error}
+        if missing
+        else None
+    )
 
 
 def _numbers(version: str) -> list[int]:
@@ -378,20 +566,32 @@ def certified(folder: Path) -> Certificate:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
     now = datetime.now(UTC)
-    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    builder = (
+        x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    )
     builder = builder.serial_number(x509.random_serial_number())
-    builder = builder.not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=1))
-    builder = builder.add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+    builder = builder.not_valid_before(now - timedelta(days=1)).not_valid_after(
+        now + timedelta(days=1)
+    )
+    builder = builder.add_extension(
+        x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False
+    )
     builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
     made = Certificate(folder / "certificate.pem", folder / "key.pem")
-    made.public.write_bytes(builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
-    private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    made.public.write_bytes(
+        builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+    )
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
     made.private.write_bytes(private)
     return made
 
 
 @contextmanager
-def listening(answer: Callable[[Request], Reply], port: int = 0, certificate: Certificate | None = None) -> Iterator[str]:
+def listening(
+    answer: Callable[[Request], Reply], port: int = 0, certificate: Certificate | None = None
+) -> Iterator[str]:
     """Answers on 127.0.0.1, over https with a certificate. Yields its address."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -403,14 +603,23 @@ def listening(answer: Callable[[Request], Reply], port: int = 0, certificate: Ce
             parts = urlsplit(self.path)
             raw = self.rfile.read(int(headers.get("content-length", "0")))
             reply = answer(Request(self.command, parts.path, parse_qs(parts.query), headers, raw))
-            body = reply.body.encode() if isinstance(reply.body, str) else json.dumps(reply.body).encode()
+            body = (
+                reply.body.encode()
+                if isinstance(reply.body, str)
+                else json.dumps(reply.body).encode()
+            )
             self.send_response(reply.status)
-            for name, value in (("content-type", reply.kind), ("content-length", str(len(body))), *reply.headers):
+            for name, value in (
+                ("content-type", reply.kind),
+                ("content-length", str(len(body))),
+                *reply.headers,
+            ):
                 self.send_header(name, value)
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002  the base class names it
+        # the base class names it
+        def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002
             pass
 
         do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = take  # noqa: N815
@@ -423,7 +632,9 @@ def listening(answer: Callable[[Request], Reply], port: int = 0, certificate: Ce
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(*certificate)
             server.socket = context.wrap_socket(server.socket, server_side=True)
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)  # whatever fails must not keep the process
+        thread = threading.Thread(
+            target=server.serve_forever, args=(0.01,), daemon=True
+        )  # whatever fails must not keep the process
         thread.start()
         yield f"{'https' if certificate else 'http'}://127.0.0.1:{server.server_port}"
         server.shutdown()

@@ -18,7 +18,10 @@ def test_a_newer_file_replaces_what_nobody_touched(domain: Domain, run: Run, fol
     domain.writes.clear()
     code, output, _ = run("install")
     assert code == 0
-    assert output.splitlines()[1:3] == ["search datatable: replaced", "as it should be already: 7 things"]
+    assert output.splitlines()[1:3] == [
+        "search datatable: replaced",
+        "as it should be already: 7 things",
+    ]
     assert domain.writes == ["POST /_dashboards/api/saved_objects/_import"]
     assert attributes(domain, "search", "datatable")["columns"] == ["text", "prediction.label"]
     assert run("status")[0] == 0
@@ -67,11 +70,17 @@ def test_what_was_changed_by_hand_is_kept_and_named_until_overwrite(
     assert run("status")[0] == 0
 
 
-def test_an_index_pattern_whose_list_of_fields_is_kibanas_own_stays_and_one_that_lacks_ours_is_replaced(domain: Domain, run: Run) -> None:
+def test_an_index_pattern_whose_list_of_fields_is_kibanas_own_stays_and_one_that_lacks_ours_is_replaced(
+    domain: Domain, run: Run
+) -> None:
     run("install")
     pattern = attributes(domain, "index-pattern", "cwl")
     entries = json.loads(pattern["fields"])
-    pattern |= {"fields": json.dumps([*entries, {"name": "later"}]), "fieldFormatMap": "{}", "typeMeta": "{}"}
+    pattern |= {
+        "fields": json.dumps([*entries, {"name": "later"}]),
+        "fieldFormatMap": "{}",
+        "typeMeta": "{}",
+    }
     assert run("status")[0] == 0
     pattern["fields"] = json.dumps(entries[1:])
     assert "index-pattern cwl: changed\n" in run("status")[1]
@@ -81,7 +90,9 @@ def test_an_index_pattern_whose_list_of_fields_is_kibanas_own_stays_and_one_that
 
 def test_an_object_imported_by_hand_as_it_is_gets_its_stamp(domain: Domain, run: Run) -> None:
     run("install")
-    attributes(domain, "index-pattern", "cwl")["predictionMonitor"]["digests"].pop("search datatable")
+    attributes(domain, "index-pattern", "cwl")["predictionMonitor"]["digests"].pop(
+        "search datatable"
+    )
     assert "search datatable: changed\n" in run("status")[1]
     assert run("install")[0] == 0
     assert run("status")[0] == 0
@@ -107,22 +118,48 @@ def saved_by_kibana(domain: Domain) -> None:
                 "drop_partials": False, "extended_bounds": {},
             }  # fmt: skip
         if aggregation["type"] == "terms":
-            aggregation["params"] |= {"otherBucket": False, "otherBucketLabel": "Other", "missingBucket": False}
+            aggregation["params"] |= {
+                "otherBucket": False,
+                "otherBucketLabel": "Other",
+                "missingBucket": False,
+            }
             aggregation["params"]["missingBucketLabel"] = "Missing"
     bars["visState"] = json.dumps(state, indent=1)
     dashboard = domain.objects["global", "dashboard", "predictions"]
-    panels = [panel | {"version": "2.8.0"} for panel in json.loads(dashboard["attributes"]["panelsJSON"])]
-    dashboard["attributes"] |= {"panelsJSON": json.dumps(panels), "hits": 0, "version": 1, "optionsJSON": '{"useMargins":true}'}
+    panels = [
+        panel | {"version": "2.8.0"} for panel in json.loads(dashboard["attributes"]["panelsJSON"])
+    ]
+    dashboard["attributes"] |= {
+        "panelsJSON": json.dumps(panels),
+        "hits": 0,
+        "version": 1,
+        "optionsJSON": '{"useMargins":true}',
+    }
     search = attributes(domain, "search", "datatable")
-    source = json.loads(search["kibanaSavedObjectMeta"]["searchSourceJSON"]) | {"highlightAll": True, "version": True, "filter": []}
-    search |= {"hits": 0, "version": 1, "kibanaSavedObjectMeta": {"searchSourceJSON": json.dumps(source)}}
+    source = json.loads(search["kibanaSavedObjectMeta"]["searchSourceJSON"]) | {
+        "highlightAll": True,
+        "version": True,
+        "filter": [],
+    }
+    search |= {
+        "hits": 0,
+        "version": 1,
+        "kibanaSavedObjectMeta": {"searchSourceJSON": json.dumps(source)},
+    }
 
 
-def test_saving_without_a_change_is_no_change_by_hand(domain: Domain, run: Run, folder: Path) -> None:
+def test_saving_without_a_change_is_no_change_by_hand(
+    domain: Domain, run: Run, folder: Path
+) -> None:
     path = folder / "visualization" / "labels.json"
     content = json.loads(path.read_text())
     content["attributes"]["visState"]["aggs"] = [
-        {"id": "1", "type": "date_histogram", "schema": "segment", "params": {"field": "@timestamp", "interval": "auto"}},
+        {
+            "id": "1",
+            "type": "date_histogram",
+            "schema": "segment",
+            "params": {"field": "@timestamp", "interval": "auto"},
+        },
         {"id": "2", "type": "terms", "schema": "group", "params": {"field": "traffic"}},
     ]
     path.write_text(json.dumps(content))

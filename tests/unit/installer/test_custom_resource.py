@@ -15,7 +15,15 @@ from installer import custom_resource
 from installer.custom_resource import handler
 from tests.unit.conftest import Context
 from tests.unit.installer.conftest import SHIPPER
-from tests.unit.installer.domain import Address, Certificate, Domain, Reply, Request, certified, listening
+from tests.unit.installer.domain import (
+    Address,
+    Certificate,
+    Domain,
+    Reply,
+    Request,
+    certified,
+    listening,
+)
 
 REQUEST = {
     "StackId": "arn:aws:cloudformation:eu-west-1:123456789012:stack/monitor/1",
@@ -33,7 +41,9 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
 
 @pytest.fixture
 def address(certificate: Certificate, monkeypatch: pytest.MonkeyPatch) -> Iterator[Address]:
-    """Where CloudFormation waits, over https, at a host that is AWS's as far as the environment says."""
+    """Where CloudFormation waits, over https, at a host that is AWS's as far as the environment
+    says.
+    """
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate.public))
     state = Address()
     with listening(state.answer, certificate=certificate) as url:
@@ -42,11 +52,18 @@ def address(certificate: Certificate, monkeypatch: pytest.MonkeyPatch) -> Iterat
 
 
 @pytest.fixture
-def send(domain: Domain, address: Address, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Send:
+def send(
+    domain: Domain,
+    address: Address,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Send:
     """An event to the handler, with these environment variables, and the answer to CloudFormation."""
     monkeypatch.setattr(custom_resource, "stack_status", lambda _: "DELETE_IN_PROGRESS")
 
-    def call(kind: str, *, seconds: int = 120, identifier: str | None = None, **variables: str) -> dict[str, Any]:
+    def call(
+        kind: str, *, seconds: int = 120, identifier: str | None = None, **variables: str
+    ) -> dict[str, Any]:
         known = {
             "OPENSEARCH_URL": domain.url,
             "DASHBOARDS_URL": domain.dashboards,
@@ -55,7 +72,12 @@ def send(domain: Domain, address: Address, monkeypatch: pytest.MonkeyPatch, caps
             "STACK_ID": REQUEST["StackId"],
             "URL_SUFFIX": "127.0.0.1",
         }
-        event = {"RequestType": kind, "ResponseURL": address.url, "ResourceProperties": {"ServiceToken": "arn"}, **REQUEST}
+        event = {
+            "RequestType": kind,
+            "ResponseURL": address.url,
+            "ResourceProperties": {"ServiceToken": "arn"},
+            **REQUEST,
+        }
         if identifier:
             event["PhysicalResourceId"] = identifier
         with monkeypatch.context() as patch:
@@ -77,15 +99,24 @@ def test_create_update_and_delete(domain: Domain, send: Send) -> None:
     assert (created["Status"], created["Reason"]) == ("SUCCESS", "as it should be")
     assert created["PhysicalResourceId"] == "prediction-monitor.monitor"
     assert created["Data"]["OpenSearchUrl"] == domain.url
-    assert created["Data"]["PredictionsUrl"].startswith(f"{domain.dashboards}/app/dashboards#/view/")
+    assert created["Data"]["PredictionsUrl"].startswith(
+        f"{domain.dashboards}/app/dashboards#/view/"
+    )
     assert set(domain.roles) == {"prediction-monitor-shipper.monitor"}
     assert domain.objects
     domain.writes.clear()
     updated = send("Update", identifier=created["PhysicalResourceId"], RETENTION_DAYS="30")
-    assert (updated["Status"], updated["PhysicalResourceId"]) == ("SUCCESS", created["PhysicalResourceId"])
+    assert (updated["Status"], updated["PhysicalResourceId"]) == (
+        "SUCCESS",
+        created["PhysicalResourceId"],
+    )
     assert domain.writes == ["PUT /_plugins/_ism/policies/prediction-monitor"]
     deleted = send("Delete", identifier=created["PhysicalResourceId"])
-    assert (deleted["Status"], deleted["PhysicalResourceId"], deleted["Data"]) == ("SUCCESS", created["PhysicalResourceId"], {})
+    assert (deleted["Status"], deleted["PhysicalResourceId"], deleted["Data"]) == (
+        "SUCCESS",
+        created["PhysicalResourceId"],
+        {},
+    )
     assert not any([domain.objects, domain.roles, domain.mappings])
     assert all([domain.templates, domain.policies])  # indices need them
     assert "stack" not in domain.templates["prediction-monitor"]["_meta"]
@@ -98,7 +129,10 @@ def test_the_audit_log_is_switched_on_where_it_is_asked_for(domain: Domain, send
         domain.writes.clear()
         assert send("Update", AUDIT_LOG="true")["Status"] == "SUCCESS"
         assert domain.writes == writes
-    assert domain.audit == {"enabled": True, "audit": {"log_request_body": False, "enable_rest": True}}
+    assert domain.audit == {
+        "enabled": True,
+        "audit": {"log_request_body": False, "enable_rest": True},
+    }
     send("Delete", AUDIT_LOG="true")
     assert domain.audit["enabled"] is True  # who goes does not hide what comes
 
@@ -111,16 +145,24 @@ def test_a_reason_never_makes_an_answer_longer_than_cloudformation_takes(send: S
 
 def test_what_was_changed_by_hand_is_kept_and_named(domain: Domain, send: Send) -> None:
     send("Create")
-    (key, found), *_ = [(key, found) for key, found in domain.objects.items() if key[1] == "dashboard"]
+    (key, found), *_ = [
+        (key, found) for key, found in domain.objects.items() if key[1] == "dashboard"
+    ]
     found["attributes"]["title"] = "Mine"
     answer = send("Update")
-    assert (answer["Status"], answer["Reason"]) == ("SUCCESS", f"changed by hand, and kept: dashboard {key[2]}")
+    assert (answer["Status"], answer["Reason"]) == (
+        "SUCCESS",
+        f"changed by hand, and kept: dashboard {key[2]}",
+    )
 
 
 FAILURES = [
     ({"OPENSEARCH_URL": ""}, "OPENSEARCH_URL is missing: give the domain's address"),
     ({"OPENSEARCH_URL": "here"}, "--opensearch must be an http(s) address"),
-    ({"OPENSEARCH_URL": "http://10.0.0.7:9200", "SECRET_ARN": "master"}, "is not sent to 10.0.0.7 without encryption"),
+    (
+        {"OPENSEARCH_URL": "http://10.0.0.7:9200", "SECRET_ARN": "master"},
+        "is not sent to 10.0.0.7 without encryption",
+    ),
     ({"RETENTION_DAYS": "-1"}, "'-1' is no number of days"),
     ({"SHIPPER_ROLE_ARNS": "shipper"}, "'shipper' is no role: give its ARN"),
     ({"INDEX_PREFIX": "Cwl"}, "'Cwl' is no prefix of indices"),
@@ -128,14 +170,20 @@ FAILURES = [
 
 
 @pytest.mark.parametrize(("properties", "reason"), FAILURES)
-def test_a_failure_is_answered_with_one_sentence(send: Send, properties: dict[str, str], reason: str) -> None:
+def test_a_failure_is_answered_with_one_sentence(
+    send: Send, properties: dict[str, str], reason: str
+) -> None:
     answer = send("Create", **properties)
     assert answer["Status"] == "FAILED"
     assert reason in answer["Reason"]
-    assert send("Delete", identifier=answer["PhysicalResourceId"], **properties)["Status"] == "SUCCESS"
+    assert (
+        send("Delete", identifier=answer["PhysicalResourceId"], **properties)["Status"] == "SUCCESS"
+    )
 
 
-def test_a_creation_that_failed_takes_nothing_with_it_that_was_there_before(domain: Domain, send: Send) -> None:
+def test_a_creation_that_failed_takes_nothing_with_it_that_was_there_before(
+    domain: Domain, send: Send
+) -> None:
     send("Create")
     before = dict(domain.objects)
     failed = send("Create", RETENTION_DAYS="-1")
@@ -148,24 +196,37 @@ def test_a_creation_that_failed_takes_nothing_with_it_that_was_there_before(doma
 def test_days_that_are_left_out_shorten_no_retention(domain: Domain, send: Send) -> None:
     send("Create", RETENTION_DAYS="90")
     send("Update", RETENTION_DAYS="")
-    (state,) = (one for one in domain.policies["prediction-monitor"]["policy"]["states"] if one["transitions"])
+    (state,) = (
+        one
+        for one in domain.policies["prediction-monitor"]["policy"]["states"]
+        if one["transitions"]
+    )
     assert state["transitions"][0]["conditions"] == {"min_index_age": "90d"}
 
 
 def test_what_nobody_foresaw_is_answered_too(send: Send, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(custom_resource, "saved_objects", lambda: 1 / 0)
     answer = send("Create")
-    assert (answer["Status"], answer["Reason"]) == ("FAILED", "ZeroDivisionError in the installer: see the function's log")
+    assert (answer["Status"], answer["Reason"]) == (
+        "FAILED",
+        "ZeroDivisionError in the installer: see the function's log",
+    )
 
 
 def test_a_domain_that_is_gone_does_not_keep_a_stack_from_being_deleted(send: Send) -> None:
-    answer = send("Delete", OPENSEARCH_URL="http://127.0.0.1:1", DASHBOARDS_URL="http://127.0.0.1:1")
+    answer = send(
+        "Delete", OPENSEARCH_URL="http://127.0.0.1:1", DASHBOARDS_URL="http://127.0.0.1:1"
+    )
     assert answer["Status"] == "SUCCESS"
     assert "cannot be reached" in answer["Reason"]
 
 
-@pytest.mark.parametrize(("kind", "status"), [("Create", "FAILED"), ("Update", "FAILED"), ("Delete", "SUCCESS")])
-def test_an_answer_is_given_before_the_functions_own_time_runs_out(domain: Domain, send: Send, kind: str, status: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "status"), [("Create", "FAILED"), ("Update", "FAILED"), ("Delete", "SUCCESS")]
+)
+def test_an_answer_is_given_before_the_functions_own_time_runs_out(
+    domain: Domain, send: Send, kind: str, status: str
+) -> None:
     held = threading.Event()
     own = domain.answer
 
@@ -185,7 +246,9 @@ def test_an_answer_that_is_not_taken_at_once_is_given_again(address: Address, se
     assert send("Create")["Status"] == "SUCCESS"
 
 
-def test_an_answer_that_is_never_taken_does_not_tell_the_address(address: Address, send: Send) -> None:
+def test_an_answer_that_is_never_taken_does_not_tell_the_address(
+    address: Address, send: Send
+) -> None:
     address.refusals.extend([403] * 3)
     with pytest.raises(RuntimeError, match="CloudFormation did not take the answer") as problem:
         send("Create")
@@ -194,7 +257,11 @@ def test_an_answer_that_is_never_taken_does_not_tell_the_address(address: Addres
 
 SECRETS = [
     (json.dumps({"username": "jane", "password": "xyzzy"}), "SUCCESS", "as it should be"),
-    (json.dumps({"username": "jane", "password": "other"}), "FAILED", "does not accept the user (401: Unauthorized)"),
+    (
+        json.dumps({"username": "jane", "password": "other"}),
+        "FAILED",
+        "does not accept the user (401: Unauthorized)",
+    ),
     ("xyzzy", "FAILED", "must hold a JSON object with username and password"),
     (None, "FAILED", "cannot be read (ResourceNotFoundException): check its ARN"),
 ]
@@ -202,7 +269,12 @@ SECRETS = [
 
 @pytest.mark.parametrize(("content", "status", "reason"), SECRETS)
 def test_user_and_password_come_from_a_secret(  # noqa: PLR0917
-    domain: Domain, send: Send, monkeypatch: pytest.MonkeyPatch, content: str | None, status: str, reason: str
+    domain: Domain,
+    send: Send,
+    monkeypatch: pytest.MonkeyPatch,
+    content: str | None,
+    status: str,
+    reason: str,
 ) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "testing")
@@ -232,14 +304,18 @@ HOSTS = [
 
 
 @pytest.mark.parametrize("url", HOSTS)
-def test_an_answer_goes_to_aws_alone(domain: Domain, address: Address, send: Send, url: str) -> None:
+def test_an_answer_goes_to_aws_alone(
+    domain: Domain, address: Address, send: Send, url: str
+) -> None:
     address.url = url
     with pytest.raises(PermissionError, match="elsewhere than at AWS"):
         send("Create")
     assert domain.writes == []
 
 
-@pytest.mark.parametrize("stack", ["arn:aws:cloudformation:eu-west-1:123456789012:stack/monitor/2", None])
+@pytest.mark.parametrize(
+    "stack", ["arn:aws:cloudformation:eu-west-1:123456789012:stack/monitor/2", None]
+)
 def test_an_event_of_another_stack_does_nothing(
     domain: Domain, address: Address, send: Send, monkeypatch: pytest.MonkeyPatch, stack: str | None
 ) -> None:
@@ -249,7 +325,9 @@ def test_an_event_of_another_stack_does_nothing(
     assert (domain.writes, address.answers) == ([], [])
 
 
-def test_an_event_leads_the_password_nowhere_else(domain: Domain, address: Address, send: Send, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_event_leads_the_password_nowhere_else(
+    domain: Domain, address: Address, send: Send, monkeypatch: pytest.MonkeyPatch
+) -> None:
     heard: list[Request] = []
 
     def listen(request: Request) -> Reply:
@@ -257,7 +335,13 @@ def test_an_event_leads_the_password_nowhere_else(domain: Domain, address: Addre
         return Reply(200, {})
 
     def forged(event: dict[str, Any], context: Any) -> None:
-        wanted = {"OpenSearchUrl": url, "DashboardsUrl": url, "SecretArn": "master", "RetentionDays": "1", "ShipperRoleArns": ["x"]}
+        wanted = {
+            "OpenSearchUrl": url,
+            "DashboardsUrl": url,
+            "SecretArn": "master",
+            "RetentionDays": "1",
+            "ShipperRoleArns": ["x"],
+        }
         own(event | {"ResourceProperties": wanted}, context)
 
     own = handler
@@ -269,7 +353,9 @@ def test_an_event_leads_the_password_nowhere_else(domain: Domain, address: Addre
     assert domain.policies == {}
 
 
-def test_a_deletion_while_nothing_is_deployed_removes_nothing(domain: Domain, send: Send, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_deletion_while_nothing_is_deployed_removes_nothing(
+    domain: Domain, send: Send, monkeypatch: pytest.MonkeyPatch
+) -> None:
     send("Create")
     before = dict(domain.objects)
     monkeypatch.setattr(custom_resource, "stack_status", lambda _: "UPDATE_COMPLETE")
@@ -305,7 +391,11 @@ BOTH = f"{SHIPPER},arn:aws:iam::123456789012:role/replay"
 def deployed_before(domain: Domain) -> None:
     """The domain as commit 0bcfc45 left it, with 90 days of retention and an index that follows."""
     was = deepcopy(FORMER)
-    domain.templates, domain.policies, domain.settings = was["templates"], was["policies"], was["settings"]
+    domain.templates, domain.policies, domain.settings = (
+        was["templates"],
+        was["policies"],
+        was["settings"],
+    )
     domain.roles, domain.mappings, domain.sequence = was["roles"], was["mappings"], was["sequence"]
     domain.objects = {("global", one["type"], one["id"]): one for one in was["objects"]}
     domain.indices = {"cwl-2026.11.22": ("prediction-monitor", was["sequence"])}
@@ -315,25 +405,40 @@ def deployed_before(domain: Domain) -> None:
 def update(domain: Domain, send: Send) -> Callable[..., dict[str, Any]]:
     """An update of the stack that was deployed before."""
     deployed_before(domain)
-    roles = {"SHIPPER_ROLE_ARNS": BOTH, "MONITOR_ROLE_ARNS": "arn:aws:iam::123456789012:role/monitor"}
-    return lambda **variables: send("Update", identifier="prediction-monitor", **{**roles, **variables})
+    roles = {
+        "SHIPPER_ROLE_ARNS": BOTH,
+        "MONITOR_ROLE_ARNS": "arn:aws:iam::123456789012:role/monitor",
+    }
+    return lambda **variables: send(
+        "Update", identifier="prediction-monitor", **{**roles, **variables}
+    )
 
 
-def test_an_upgrade_keeps_every_name_and_makes_nothing_a_second_time(domain: Domain, update: Callable[..., dict[str, Any]]) -> None:
+def test_an_upgrade_keeps_every_name_and_makes_nothing_a_second_time(
+    domain: Domain, update: Callable[..., dict[str, Any]]
+) -> None:
     answer = update()
     assert (answer["Status"], answer["Reason"]) == ("SUCCESS", "as it should be")
     assert answer["PhysicalResourceId"] == "prediction-monitor"
-    assert {name: link.replace(domain.url, "") for name, link in answer["Data"].items()} == FORMER["links"]
+    assert {name: link.replace(domain.url, "") for name, link in answer["Data"].items()} == FORMER[
+        "links"
+    ]
     for kind in ("templates", "policies", "roles", "mappings", "settings"):
         assert getattr(domain, kind).keys() == FORMER[kind].keys(), kind
     assert domain.policies == FORMER["policies"]  # with its days, and no version more
     assert domain.indices == {"cwl-2026.11.22": ("prediction-monitor", FORMER["sequence"])}
     assert domain.mappings == FORMER["mappings"]
-    before = {("global", one["type"], one["id"]): one["attributes"]["title"] for one in FORMER["objects"]}
+    before = {
+        ("global", one["type"], one["id"]): one["attributes"]["title"] for one in FORMER["objects"]
+    }
     titles = {key: one["attributes"]["title"] for key, one in domain.objects.items()}
     assert {key: titles.get(key) for key in before} == before
     assert not [key for key in domain.objects if "." in key[2]]
-    assert not [one for one in domain.objects.values() if "[prediction-monitor" in one["attributes"].get("description", "")]
+    assert not [
+        one
+        for one in domain.objects.values()
+        if "[prediction-monitor" in one["attributes"].get("description", "")
+    ]
     pattern = domain.objects["global", "index-pattern", "prediction-monitor-cwl"]["attributes"]
     assert pattern["predictionMonitor"]["stack"] == "monitor"
     domain.writes.clear()
@@ -341,7 +446,9 @@ def test_an_upgrade_keeps_every_name_and_makes_nothing_a_second_time(domain: Dom
     assert domain.writes == []
 
 
-def test_an_upgrade_keeps_what_was_changed_by_hand(domain: Domain, update: Callable[..., dict[str, Any]]) -> None:
+def test_an_upgrade_keeps_what_was_changed_by_hand(
+    domain: Domain, update: Callable[..., dict[str, Any]]
+) -> None:
     key = ("global", "dashboard", "prediction-monitor-pipeline")
     domain.objects[key]["attributes"]["title"] = "Mine"
     assert update()["Reason"] == "changed by hand, and kept: dashboard prediction-monitor-pipeline"
@@ -354,9 +461,17 @@ def test_a_new_stack_in_such_a_domain_leaves_the_former_names_alone(
     update()
     before = json.dumps([domain.templates, domain.policies, domain.roles, domain.mappings])
     objects = dict(domain.objects)
-    assert send("Create", STACK="dev", SHIPPER_ROLE_ARNS=SHIPPER)["PhysicalResourceId"] == "prediction-monitor.dev"
+    assert (
+        send("Create", STACK="dev", SHIPPER_ROLE_ARNS=SHIPPER)["PhysicalResourceId"]
+        == "prediction-monitor.dev"
+    )
     assert {key: domain.objects[key] for key in objects} == objects
-    assert send("Delete", identifier="prediction-monitor.dev", STACK="dev", SHIPPER_ROLE_ARNS=SHIPPER)["Status"] == "SUCCESS"
+    assert (
+        send("Delete", identifier="prediction-monitor.dev", STACK="dev", SHIPPER_ROLE_ARNS=SHIPPER)[
+            "Status"
+        ]
+        == "SUCCESS"
+    )
     assert json.dumps([domain.templates, domain.policies, domain.roles, domain.mappings]) == before
     assert domain.objects == objects
 

@@ -22,7 +22,9 @@ def test_an_empty_domain_gets_everything_and_the_links_to_it(domain: Domain, run
     assert (code, errors) == (0, "")
     lines = output.splitlines()
     told = lines.pop(1)
-    assert told.startswith("retention: 2 cwl-* indices are deleted 30d after being made, 1 of them from today on, the next on 20")
+    assert told.startswith(
+        "retention: 2 cwl-* indices are deleted 30d after being made, 1 of them from today on, the next on 20"
+    )
     assert lines[:10] == [
         "index template prediction-monitor: installed",
         "retention policy prediction-monitor (deletes after 30d): installed",
@@ -45,9 +47,13 @@ def test_an_empty_domain_gets_everything_and_the_links_to_it(domain: Domain, run
     assert set(domain.indices.values()) == {("prediction-monitor", domain.sequence)}
     assert domain.settings["defaultIndex"]["userValue"] == "cwl"
     assert domain.mappings["prediction-monitor-shipper"]["backend_roles"] == [SHIPPER]
-    assert domain.roles["prediction-monitor-shipper"]["cluster_permissions"] == ["indices:data/write/bulk"]
+    assert domain.roles["prediction-monitor-shipper"]["cluster_permissions"] == [
+        "indices:data/write/bulk"
+    ]
     assert json.loads(attributes(domain, "index-pattern", "cwl")["fields"])
-    assert attributes(domain, "search", "datatable")["description"] == "The newest predictions."  # nothing but what people read
+    assert (
+        attributes(domain, "search", "datatable")["description"] == "The newest predictions."
+    )  # nothing but what people read
 
 
 def test_a_second_and_a_third_run_change_nothing(domain: Domain, run: Run) -> None:
@@ -78,10 +84,15 @@ def test_a_dry_run_writes_nothing_and_says_what_it_would(domain: Domain, run: Ru
 
 
 @pytest.mark.parametrize("missing", ["opensearch", "dashboards"])
-def test_a_half_without_its_address_is_left_out_and_that_is_said(domain: Domain, run: Run, missing: str) -> None:
+def test_a_half_without_its_address_is_left_out_and_that_is_said(
+    domain: Domain, run: Run, missing: str
+) -> None:
     code, output, _ = run("install", **{missing: None})
     assert code == 0
-    assert f"because no address of {'OpenSearch' if missing == 'opensearch' else 'Dashboards'} is given" in output
+    assert (
+        f"because no address of {'OpenSearch' if missing == 'opensearch' else 'Dashboards'} is given"
+        in output
+    )
     assert bool(domain.templates) is (missing == "dashboards")
     assert bool(domain.objects) is (missing == "opensearch")
 
@@ -108,7 +119,9 @@ def test_status_names_what_is_missing_or_changed(domain: Domain, run: Run, folde
     ]
 
 
-def test_a_domain_with_standby_gets_copies_in_multiples_of_its_zones(domain: Domain, run: Run) -> None:
+def test_a_domain_with_standby_gets_copies_in_multiples_of_its_zones(
+    domain: Domain, run: Run
+) -> None:
     domain.cluster = {
         "defaults": {"cluster.routing.allocation.awareness.balance": "false"},
         "persistent": {
@@ -117,22 +130,43 @@ def test_a_domain_with_standby_gets_copies_in_multiples_of_its_zones(domain: Dom
         },
     }
     run("install")
-    assert domain.templates["prediction-monitor"]["template"]["settings"]["index.auto_expand_replicas"] == "0-2"
+    assert (
+        domain.templates["prediction-monitor"]["template"]["settings"]["index.auto_expand_replicas"]
+        == "0-2"
+    )
     assert run("status")[0] == 0
     domain.cluster = {}
-    assert "index template prediction-monitor (an index that is there keeps its mapping): changed" in run("status")[1]
+    assert (
+        "index template prediction-monitor (an index that is there keeps its mapping): changed"
+        in run("status")[1]
+    )
 
 
-def test_where_the_settings_may_not_be_read_the_refusal_says_how_many_copies(domain: Domain, run: Run) -> None:
+def test_where_the_settings_may_not_be_read_the_refusal_says_how_many_copies(
+    domain: Domain, run: Run
+) -> None:
     reason = "expected max cap on auto expand to be a multiple of total awareness attributes [3]"
-    refusal = Reply(400, {"error": {"type": "illegal_argument_exception", "reason": reason}, "status": 400})
-    unread = Reply(403, {"error": {"type": "security_exception", "reason": "no permissions for [cluster:monitor/state]"}})
+    refusal = Reply(
+        400, {"error": {"type": "illegal_argument_exception", "reason": reason}, "status": 400}
+    )
+    unread = Reply(
+        403,
+        {
+            "error": {
+                "type": "security_exception",
+                "reason": "no permissions for [cluster:monitor/state]",
+            }
+        },
+    )
     domain.answers = {
         "/_cluster/settings": deque([unread] * 3),
         "/_index_template/prediction-monitor": deque([None, None, refusal]),
     }
     assert run("install")[0] == 0
-    assert domain.templates["prediction-monitor"]["template"]["settings"]["index.auto_expand_replicas"] == "0-2"
+    assert (
+        domain.templates["prediction-monitor"]["template"]["settings"]["index.auto_expand_replicas"]
+        == "0-2"
+    )
     assert run("status")[0] == 0
 
 
@@ -147,13 +181,25 @@ def test_elasticsearch_has_retention_and_roles_below_its_own_path(domain: Domain
 
 
 def program(domain: Domain) -> tuple[list[str], dict[str, str]]:
-    command = [sys.executable, "-u", "-m", "installer", "install", "--opensearch", domain.url, "--dashboards", domain.dashboards]
+    command = [
+        sys.executable,
+        "-u",
+        "-m",
+        "installer",
+        "install",
+        "--opensearch",
+        domain.url,
+        "--dashboards",
+        domain.dashboards,
+    ]
     return command, os.environ | {"PYTHONPATH": str(ROOT / "functions/installer")}
 
 
 def test_it_runs_as_a_program_with_the_objects_of_this_project(domain: Domain) -> None:
     command, environment = program(domain)
-    ended = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+    ended = subprocess.run(
+        command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60
+    )
     assert (ended.returncode, ended.stderr) == (0, "")
     assert "dashboard" in ended.stdout
 
@@ -162,7 +208,19 @@ def test_output_that_nobody_reads_breaks_off_with_one_sentence(domain: Domain) -
     command, environment = program(domain)
     reading, writing = os.pipe()
     os.close(reading)
-    ended = subprocess.run(command, env=environment, cwd=ROOT, stdout=writing, stderr=subprocess.PIPE, text=True, check=False, timeout=60)
+    ended = subprocess.run(
+        command,
+        env=environment,
+        cwd=ROOT,
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+        timeout=60,
+    )
     os.close(writing)
     assert ended.returncode == 1
-    assert ended.stderr == "python -m installer: stopped, because the output was closed: run this again\n"
+    assert (
+        ended.stderr
+        == "python -m installer: stopped, because the output was closed: run this again\n"
+    )

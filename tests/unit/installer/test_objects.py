@@ -14,14 +14,30 @@ import pytest
 
 from installer.fields import META, fields
 from installer.index_template import index_template
-from installer.objects import FOLDER, STRINGS, TYPES, SavedObject, ndjson, packed, saved_objects, unpacked
+from installer.objects import (
+    FOLDER,
+    STRINGS,
+    TYPES,
+    SavedObject,
+    ndjson,
+    packed,
+    saved_objects,
+    unpacked,
+)
 from installer.panel import interval, request, rows
 from tools.root import ROOT
 
 OBJECTS = {one.id: one for one in saved_objects()}
 FIELDS = {entry["name"]: entry for entry in fields(index_template())}
-STAMPS = {"index-pattern": "7.6.0", "search": "7.9.3", "visualization": "7.10.0", "dashboard": "7.9.3"}  # the highest that all take
-SHIPPING = {f"prediction-monitor-{name}" for name in ("kinds", "delay", "rescued", "rescued-documents")}
+STAMPS = {
+    "index-pattern": "7.6.0",
+    "search": "7.9.3",
+    "visualization": "7.10.0",
+    "dashboard": "7.9.3",
+}  # the highest that all take
+SHIPPING = {
+    f"prediction-monitor-{name}" for name in ("kinds", "delay", "rescued", "rescued-documents")
+}
 CONTRACT = json.loads((ROOT / "events" / "prediction.json").read_text(encoding="utf-8"))["query"]
 LIVE, PREDICTION = CONTRACT["live"], f"{CONTRACT['live']} AND {CONTRACT['prediction']}"
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -63,12 +79,18 @@ def used(one: SavedObject) -> Iterator[str]:
     """The fields that a panel asks for."""
     text = query(one)
     yield from re.findall(r"_exists_:([@\w.]+)", text)
-    yield from (field for field in re.findall(r"([@\w.*]+):", text) if field not in {"_exists_", "*"})
+    yield from (
+        field for field in re.findall(r"([@\w.*]+):", text) if field not in {"_exists_", "*"}
+    )
     if one.type == "search":
         yield from one.attributes["columns"]
         yield from (field for field, _ in one.attributes["sort"])
     else:
-        yield from (aggregation["params"]["field"] for aggregation in aggregations(one) if aggregation["type"] != "count")
+        yield from (
+            aggregation["params"]["field"]
+            for aggregation in aggregations(one)
+            if aggregation["type"] != "count"
+        )
 
 
 def aggregations(one: SavedObject) -> list[dict[str, Any]]:
@@ -77,7 +99,9 @@ def aggregations(one: SavedObject) -> list[dict[str, Any]]:
 
 
 def test_every_file_is_an_object() -> None:
-    assert {f"{one.type}/{one.id}.json" for one in OBJECTS.values()} == {str(path.relative_to(FOLDER)) for path in FOLDER.rglob("*.*")}
+    assert {f"{one.type}/{one.id}.json" for one in OBJECTS.values()} == {
+        str(path.relative_to(FOLDER)) for path in FOLDER.rglob("*.*")
+    }
     assert {one.type for one in OBJECTS.values()} == set(TYPES)
     assert all(re.fullmatch(r"prediction-monitor-[a-z-]+", each) for each in OBJECTS)
 
@@ -105,7 +129,9 @@ def test_references_resolve_and_are_those_that_the_attributes_name(one: SavedObj
 
 
 @each(*TYPES)
-def test_what_the_api_wants_as_a_string_is_a_string_there_and_an_object_here(one: SavedObject) -> None:
+def test_what_the_api_wants_as_a_string_is_a_string_there_and_an_object_here(
+    one: SavedObject,
+) -> None:
     def strings(value: Any) -> Iterator[tuple[str, Any]]:
         for name, inner in value.items() if isinstance(value, dict) else ():
             if name in STRINGS:
@@ -138,7 +164,9 @@ def test_a_changed_file_is_a_changed_object(tmp_path: Path) -> None:
         content = json.loads((FOLDER / "search" / f"{one.id}.json").read_text())
         content["attributes"]["title"] = "Änderung"
         (tmp_path / "search" / f"{one.id}.json").write_text(json.dumps(content))
-    assert saved_objects(tmp_path) == [replace(one, attributes=one.attributes | {"title": "Änderung"}) for one in of("search")]
+    assert saved_objects(tmp_path) == [
+        replace(one, attributes=one.attributes | {"title": "Änderung"}) for one in of("search")
+    ]
     assert "Änderung" in ndjson(saved_objects(tmp_path)).decode()
 
 
@@ -149,7 +177,13 @@ def test_every_field_that_is_named_is_in_the_index_template(one: SavedObject) ->
     assert not [name for name in names if name not in FIELDS]
     sorted_by = [field for field, _ in one.attributes.get("sort", [])]
     counted = (
-        [aggregation["params"]["field"] for aggregation in aggregations(one) if aggregation["type"] != "count"] if not sorted_by else []
+        [
+            aggregation["params"]["field"]
+            for aggregation in aggregations(one)
+            if aggregation["type"] != "count"
+        ]
+        if not sorted_by
+        else []
     )
     assert all(FIELDS[field]["aggregatable"] for field in (*sorted_by, *counted))
 
@@ -158,7 +192,9 @@ def test_every_field_that_is_named_is_in_the_index_template(one: SavedObject) ->
 def test_every_panel_counts_live_traffic_and_says_where_it_counts_more(one: SavedObject) -> None:
     assert source(one)["query"]["language"] == "lucene"
     assert query(one).startswith(LIVE)
-    kinds = re.compile(r"\((@kind:\w+ OR )+\((\*:\*|message\.keyword:\w+) AND NOT _exists_:@kind\)\)")
+    kinds = re.compile(
+        r"\((@kind:\w+ OR )+\((\*:\*|message\.keyword:\w+) AND NOT _exists_:@kind\)\)"
+    )
     assert " OR " not in kinds.sub("", query(one).removeprefix(LIVE))
     based = one.id == "prediction-monitor-label-counts"  # on a saved search, which asks
     assert bool(kinds.search(query(one))) is not (one.id in SHIPPING or based)
@@ -178,18 +214,31 @@ def test_a_visualization_is_what_kibana_7_10_and_dashboards_3_share(one: SavedOb
         "date_histogram",
         "histogram",
     }
-    assert {aggregation["schema"] for aggregation in state["aggs"]} <= {"metric", "segment", "group"}
+    assert {aggregation["schema"] for aggregation in state["aggs"]} <= {
+        "metric",
+        "segment",
+        "group",
+    }
     ids = [aggregation["id"] for aggregation in state["aggs"]]
     assert len(set(ids)) == len(ids)
-    metrics = [aggregation["id"] for aggregation in state["aggs"] if aggregation["schema"] == "metric"]
+    metrics = [
+        aggregation["id"] for aggregation in state["aggs"] if aggregation["schema"] == "metric"
+    ]
     assert [series["data"]["id"] for series in state["params"]["seriesParams"]] == metrics
-    assert all(axis["title"]["text"] for axis in (*state["params"]["categoryAxes"], *state["params"]["valueAxes"]))
+    assert all(
+        axis["title"]["text"]
+        for axis in (*state["params"]["categoryAxes"], *state["params"]["valueAxes"])
+    )
 
 
 @each("dashboard")
 def test_a_dashboard_opens_on_the_last_quarter_of_an_hour_and_refreshes(one: SavedObject) -> None:
     attributes = one.attributes
-    assert (attributes["timeRestore"], attributes["timeFrom"], attributes["timeTo"]) == (True, "now-15m", "now")
+    assert (attributes["timeRestore"], attributes["timeFrom"], attributes["timeTo"]) == (
+        True,
+        "now-15m",
+        "now",
+    )
     assert attributes["refreshInterval"] == {"pause": False, "value": 5000}
 
 
@@ -226,13 +275,19 @@ def test_no_panel_knows_a_label_of_a_model(one: SavedObject) -> None:
 
 
 def test_what_the_tutorial_makes_is_there() -> None:
-    table, bars = OBJECTS["prediction-monitor-datatable"], OBJECTS["prediction-monitor-label-counts"]
+    table, bars = (
+        OBJECTS["prediction-monitor-datatable"],
+        OBJECTS["prediction-monitor-label-counts"],
+    )
     assert table.attributes["title"] == "MLOps Datatable"
     assert table.attributes["columns"] == ["text", "prediction.label", "prediction.score"]
     assert table.attributes["sort"] == [["@timestamp", "desc"], ["@position", "desc"]]
     assert bars.references == [{"name": "search_0", "type": "search", "id": table.id}]
     pattern = OBJECTS["prediction-monitor-cwl"]
-    assert (pattern.attributes["title"], pattern.attributes["timeFieldName"]) == ("cwl-*", "@timestamp")
+    assert (pattern.attributes["title"], pattern.attributes["timeFieldName"]) == (
+        "cwl-*",
+        "@timestamp",
+    )
     assert pattern.attributes["fields"] == fields(index_template())
 
 
@@ -241,7 +296,9 @@ def test_the_list_of_fields_is_the_template_and_what_every_document_has() -> Non
         for name, mapping in properties.items():
             if "type" in mapping:
                 yield path + name, mapping["type"]
-            yield from leaves(mapping.get("properties", {}) | mapping.get("fields", {}), f"{path}{name}.")
+            yield from leaves(
+                mapping.get("properties", {}) | mapping.get("fields", {}), f"{path}{name}."
+            )
 
     mapped = dict(leaves(index_template()["template"]["mappings"]["properties"]))
     assert {name: entry.get("esTypes") for name, entry in FIELDS.items() if name not in META} == {
@@ -288,17 +345,39 @@ def test_a_panel_based_on_a_saved_search_asks_for_what_both_want() -> None:
                     {"query_string": {"query": LIVE, "analyze_wildcard": True}},
                     {"query_string": {"query": PREDICTION, "analyze_wildcard": True}},
                 ],
-                "filter": [{"range": {"@timestamp": {"gte": "2026-11-23T11:45:00+00:00", "lte": "2026-11-23T12:00:00+00:00"}}}],
+                "filter": [
+                    {
+                        "range": {
+                            "@timestamp": {
+                                "gte": "2026-11-23T11:45:00+00:00",
+                                "lte": "2026-11-23T12:00:00+00:00",
+                            }
+                        }
+                    }
+                ],
             }
         },
         "size": 0,
-        "aggs": {"2": {"terms": {"field": "prediction.label.keyword", "size": 5, "order": {"_count": "desc"}}}},
+        "aggs": {
+            "2": {
+                "terms": {
+                    "field": "prediction.label.keyword",
+                    "size": 5,
+                    "order": {"_count": "desc"},
+                }
+            }
+        },
     }
 
 
 def test_buckets_are_nested_in_their_order_with_the_metrics_innermost() -> None:
     asked = request(
-        changed("duplicates", {"id": "9", "type": "terms", "schema": "group", "params": terms("input.script")}), OBJECTS.values(), QUARTER
+        changed(
+            "duplicates",
+            {"id": "9", "type": "terms", "schema": "group", "params": terms("input.script")},
+        ),
+        OBJECTS.values(),
+        QUARTER,
     )
     assert asked["aggs"] == {
         "2": {
@@ -314,15 +393,26 @@ def test_buckets_are_nested_in_their_order_with_the_metrics_innermost() -> None:
 
 
 def test_an_aggregation_that_is_switched_off_is_not_asked_for() -> None:
-    off = {"id": "9", "enabled": False, "type": "terms", "schema": "group", "params": terms("input.script")}
-    assert request(changed("duplicates", off), OBJECTS.values(), QUARTER) == request(changed("duplicates"), OBJECTS.values(), QUARTER)
+    off = {
+        "id": "9",
+        "enabled": False,
+        "type": "terms",
+        "schema": "group",
+        "params": terms("input.script"),
+    }
+    assert request(changed("duplicates", off), OBJECTS.values(), QUARTER) == request(
+        changed("duplicates"), OBJECTS.values(), QUARTER
+    )
 
 
 @pytest.mark.parametrize("schema", ["metric", "segment"])
 def test_an_aggregation_that_is_not_known_is_named(schema: str) -> None:
     with pytest.raises(ValueError, match=r"geohash_grid is no (metric|bucket) that is known here"):
         request(
-            changed("latency", {"id": "9", "type": "geohash_grid", "schema": schema, "params": {"field": "place"}}),
+            changed(
+                "latency",
+                {"id": "9", "type": "geohash_grid", "schema": schema, "params": {"field": "place"}},
+            ),
             OBJECTS.values(),
             QUARTER,
         )

@@ -16,7 +16,10 @@ NOT_READY = Reply(503, "Kibana server is not ready yet", "text/plain")
 
 
 def test_a_server_that_is_starting_is_waited_for(domain: Domain, run: Run) -> None:
-    domain.answers = {"/_index_template": deque([Reply(502, "bad gateway", "text/html")]), "/_dashboards": deque([NOT_READY] * 3)}
+    domain.answers = {
+        "/_index_template": deque([Reply(502, "bad gateway", "text/html")]),
+        "/_dashboards": deque([NOT_READY] * 3),
+    }
     code, _, errors = run("install")
     assert code == 0
     assert errors.count("waiting for OpenSearch at") == 1
@@ -46,49 +49,163 @@ def test_a_server_that_does_not_listen_yet_is_waited_for(run: Run) -> None:
 REDIRECT = Reply(302, "", "text/html", (("location", "https://login.example.com/saml?secret=1"),))
 NO_PERMISSION = Reply(
     403,
-    {"error": {"type": "security_exception", "reason": "no permissions for [indices:admin/index_template/get] and User [name=jane]"}},
+    {
+        "error": {
+            "type": "security_exception",
+            "reason": "no permissions for [indices:admin/index_template/get] and User [name=jane]",
+        }
+    },
 )
 ANONYMOUS = Reply(403, {"Message": "User: anonymous is not authorized to perform: es:ESHttpGet"})
 HTML = Reply(200, "<html>a login page</html>", "text/html")
 UNSUPPORTED = {
     "success": False,
     "successCount": 3,
-    "errors": [{"id": "labels", "type": "visualization", "title": "Labels", "error": {"type": "unsupported_type"}}],
+    "errors": [
+        {
+            "id": "labels",
+            "type": "visualization",
+            "title": "Labels",
+            "error": {"type": "unsupported_type"},
+        }
+    ],
 }
 IMPORT = "/_dashboards/api/saved_objects/_import"
 FIRST = "/_index_template"
 BAD: list[tuple[str, dict[str, list[Reply]], list[str], str]] = [
-    ("a redirect", {FIRST: [REDIRECT]}, [], "sends GET /_index_template/prediction-monitor* on to https://login.example.com/saml: give"),
-    ("403 from access control", {FIRST: [NO_PERMISSION]}, [], "no permissions for [indices:admin/index_template/get]"),
-    ("403 from a domain's policy", {FIRST: [ANONYMOUS]}, [], "--sign REGION for an Amazon domain that has a name of your own"),
-    ("no JSON", {FIRST: [HTML]}, [], "with 200 and no JSON object (<html>a login page</html>): check address and base path"),
+    (
+        "a redirect",
+        {FIRST: [REDIRECT]},
+        [],
+        "sends GET /_index_template/prediction-monitor* on to https://login.example.com/saml: give",
+    ),
+    (
+        "403 from access control",
+        {FIRST: [NO_PERMISSION]},
+        [],
+        "no permissions for [indices:admin/index_template/get]",
+    ),
+    (
+        "403 from a domain's policy",
+        {FIRST: [ANONYMOUS]},
+        [],
+        "--sign REGION for an Amazon domain that has a name of your own",
+    ),
+    (
+        "no JSON",
+        {FIRST: [HTML]},
+        [],
+        "with 200 and no JSON object (<html>a login page</html>): check address and base path",
+    ),
     ("no JSON from Dashboards", {"/_dashboards": [HTML]}, [], "and no JSON"),
-    ("a server that does not become ready", {"/_dashboards": [NOT_READY]}, ["--wait", "0"], "(503: Kibana server is not ready yet): look"),
+    (
+        "a server that does not become ready",
+        {"/_dashboards": [NOT_READY]},
+        ["--wait", "0"],
+        "(503: Kibana server is not ready yet): look",
+    ),
     ("no object", {FIRST: [Reply(200, ["a list"])]}, [], "with 200 and no JSON object"),
-    ("another server's JSON", {FIRST: [Reply(200, {"hello": "world"})]}, [], "answers, but not as OpenSearch: check --opensearch"),
-    ("another server's settings", {"/_dashboards": [Reply(200, {})] * 2}, [], "neither Dashboards nor Kibana is at"),
-    ("another error", {FIRST: [Reply(500, {"error": "boom"})]}, [], "(500: boom): check its version and its log"),
-    ("a path below which nothing is", {}, ["--base-path", "/x"], "neither Dashboards nor Kibana is at"),
-    ("an import that is too large", {IMPORT: [Reply(413, {"message": "Payload content length"})]}, [], "(413: Payload content length)"),
-    ("errors inside a 200", {IMPORT: [Reply(200, UNSUPPORTED)]}, [], "did not take visualization labels (unsupported_type)"),
-    ("a count that falls short", {IMPORT: [Reply(200, {"success": True, "successCount": 0})]}, [], "did not take all objects"),
-    ("a user without a password", {}, ["--user", "jane"], "the user jane needs a password: set the environment variable"),
-    ("another user in the address", {}, ["--dashboards", "http://jane:secret@127.0.0.1", "--user", "joe"], "user joe needs a password"),
-    ("a password that is not escaped", {}, ["--dashboards", "http://jane:sec/ret@127.0.0.1"], "--dashboards must be an http(s) address"),
-    ("an address that is none", {}, ["--dashboards", "127.0.0.1:5601"], "--dashboards must be an http(s) address: https://HOST"),
-    ("an unreachable server", {}, ["--dashboards", "http://127.0.0.1:1", "--wait", "0"], "cannot be reached: check the address"),
-    ("an unknown host", {}, ["--dashboards", "http://no.invalid"], "cannot be reached: check the address"),
+    (
+        "another server's JSON",
+        {FIRST: [Reply(200, {"hello": "world"})]},
+        [],
+        "answers, but not as OpenSearch: check --opensearch",
+    ),
+    (
+        "another server's settings",
+        {"/_dashboards": [Reply(200, {})] * 2},
+        [],
+        "neither Dashboards nor Kibana is at",
+    ),
+    (
+        "another error",
+        {FIRST: [Reply(500, {"error": "boom"})]},
+        [],
+        "(500: boom): check its version and its log",
+    ),
+    (
+        "a path below which nothing is",
+        {},
+        ["--base-path", "/x"],
+        "neither Dashboards nor Kibana is at",
+    ),
+    (
+        "an import that is too large",
+        {IMPORT: [Reply(413, {"message": "Payload content length"})]},
+        [],
+        "(413: Payload content length)",
+    ),
+    (
+        "errors inside a 200",
+        {IMPORT: [Reply(200, UNSUPPORTED)]},
+        [],
+        "did not take visualization labels (unsupported_type)",
+    ),
+    (
+        "a count that falls short",
+        {IMPORT: [Reply(200, {"success": True, "successCount": 0})]},
+        [],
+        "did not take all objects",
+    ),
+    (
+        "a user without a password",
+        {},
+        ["--user", "jane"],
+        "the user jane needs a password: set the environment variable",
+    ),
+    (
+        "another user in the address",
+        {},
+        ["--dashboards", "http://jane:secret@127.0.0.1", "--user", "joe"],
+        "user joe needs a password",
+    ),
+    (
+        "a password that is not escaped",
+        {},
+        ["--dashboards", "http://jane:sec/ret@127.0.0.1"],
+        "--dashboards must be an http(s) address",
+    ),
+    (
+        "an address that is none",
+        {},
+        ["--dashboards", "127.0.0.1:5601"],
+        "--dashboards must be an http(s) address: https://HOST",
+    ),
+    (
+        "an unreachable server",
+        {},
+        ["--dashboards", "http://127.0.0.1:1", "--wait", "0"],
+        "cannot be reached: check the address",
+    ),
+    (
+        "an unknown host",
+        {},
+        ["--dashboards", "http://no.invalid"],
+        "cannot be reached: check the address",
+    ),
 ]
 
 
-@pytest.mark.parametrize(("answers", "arguments", "sentence"), [row[1:] for row in BAD], ids=[row[0] for row in BAD])
+@pytest.mark.parametrize(
+    ("answers", "arguments", "sentence"), [row[1:] for row in BAD], ids=[row[0] for row in BAD]
+)
 def test_what_cannot_work_is_one_sentence_and_exit_1(  # noqa: PLR0917
-    domain: Domain, folder: Path, capsys: pytest.CaptureFixture[str], answers: dict[str, list[Reply]], arguments: list[str], sentence: str
+    domain: Domain,
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    answers: dict[str, list[Reply]],
+    arguments: list[str],
+    sentence: str,
 ) -> None:
     domain.answers = {path: deque(replies) for path, replies in answers.items()}
     if "--base-path" in arguments:
-        domain.answers["/_dashboards/x"] = deque([Reply(404, {"statusCode": 404, "message": "Not Found"})] * 2)
-    code = main(["install", "--opensearch", domain.url, "--dashboards", domain.dashboards, *arguments], folder)
+        domain.answers["/_dashboards/x"] = deque(
+            [Reply(404, {"statusCode": 404, "message": "Not Found"})] * 2
+        )
+    code = main(
+        ["install", "--opensearch", domain.url, "--dashboards", domain.dashboards, *arguments],
+        folder,
+    )
     errors = capsys.readouterr().err.splitlines()
     assert code == 1
     assert sentence in errors[-1]
@@ -108,7 +225,9 @@ def test_an_older_server_is_named_and_so_is_what_it_does_not_have(domain: Domain
         assert f"{name}: missing" in output
 
 
-def test_what_a_missing_reference_keeps_out_is_named(domain: Domain, run: Run, folder: Path) -> None:
+def test_what_a_missing_reference_keeps_out_is_named(
+    domain: Domain, run: Run, folder: Path
+) -> None:
     (folder / "index-pattern" / "cwl.json").unlink()
     code, output, errors = run("install")
     assert code == 1

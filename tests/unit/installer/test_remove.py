@@ -11,7 +11,12 @@ def test_remove_takes_what_is_ours_and_says_so(domain: Domain, run: Run) -> None
     domain.indices = {"cwl-1": (None, None), "cwl-2": ("theirs", 1)}
     arguments = "--shipper-role", SHIPPER, "--monitor-role", MONITOR
     run("install", *arguments, "--adopt")
-    domain.objects["global", "dashboard", "theirs"] = {"type": "dashboard", "id": "theirs", "attributes": {}, "references": []}
+    domain.objects["global", "dashboard", "theirs"] = {
+        "type": "dashboard",
+        "id": "theirs",
+        "attributes": {},
+        "references": [],
+    }
     code, output, _ = run("remove", "--dry-run", *arguments)
     assert (code, output.count(": would be removed")) == (0, 10)
     assert len(domain.objects) == 5
@@ -19,7 +24,9 @@ def test_remove_takes_what_is_ours_and_says_so(domain: Domain, run: Run) -> None
     assert (code, output.count(": removed")) == (0, 10)
     assert list(domain.objects) == [("global", "dashboard", "theirs")]
     assert domain.indices == {"cwl-1": (None, None), "cwl-2": ("theirs", 1)}
-    assert not any([domain.templates, domain.policies, domain.roles, domain.mappings, domain.settings])
+    assert not any(
+        [domain.templates, domain.policies, domain.roles, domain.mappings, domain.settings]
+    )
     code, output, _ = run("remove")
     assert (code, output.count(": not there")) == (0, 7)
 
@@ -32,17 +39,26 @@ def test_remove_keeps_what_was_changed_by_hand_until_overwrite(domain: Domain, r
     assert "dashboard predictions: --overwrite removes it" in errors
     left = list(domain.objects.values())
     assert ("global", "dashboard", "predictions") in domain.objects
-    assert {(one["type"], one["id"]) for each in left for one in each["references"]} <= {(each["type"], each["id"]) for each in left}
+    assert {(one["type"], one["id"]) for each in left for one in each["references"]} <= {
+        (each["type"], each["id"]) for each in left
+    }
     assert run("remove", "--overwrite")[0] == 0
     assert not domain.objects
 
 
 def theirs(kind: str, identifier: str) -> dict[str, Any]:
     references = [{"name": "panel_0", "type": kind, "id": identifier}]
-    return {"type": "dashboard", "id": "theirs", "attributes": {"title": "Theirs"}, "references": references}
+    return {
+        "type": "dashboard",
+        "id": "theirs",
+        "attributes": {"title": "Theirs"},
+        "references": references,
+    }
 
 
-def test_remove_keeps_and_names_what_somebody_elses_dashboard_shows_unless_it_is_forced(domain: Domain, run: Run) -> None:
+def test_remove_keeps_and_names_what_somebody_elses_dashboard_shows_unless_it_is_forced(
+    domain: Domain, run: Run
+) -> None:
     run("install")
     domain.objects["global", "dashboard", "theirs"] = theirs("visualization", "labels")
     code, output, _ = run("remove")
@@ -60,7 +76,9 @@ def test_remove_keeps_and_names_what_somebody_elses_dashboard_shows_unless_it_is
 
 def test_a_removal_that_breaks_off_tells_what_is_still_there(domain: Domain, run: Run) -> None:
     run("install")
-    domain.answers = {"/_dashboards/api/saved_objects/search/": deque([Reply(500, {"message": "down"})])}
+    domain.answers = {
+        "/_dashboards/api/saved_objects/search/": deque([Reply(500, {"message": "down"})])
+    }
     code, output, errors = run("remove")
     assert code == 1
     assert "refuses DELETE /api/saved_objects/search/datatable (500: down)" in errors

@@ -12,7 +12,15 @@ from tests.unit.installer.domain import READING, Domain, Reply, Request, listeni
 
 ROLES = {kind: f"arn:aws:iam::123456789012:role/delivery/{kind}" for kind in ("shipper", "monitor")}
 WANTED = [
-    *("--index-prefix", "dev-cwl-", "--log-group", "/my/group", "--retention-days", "40", "--audit-log"),
+    *(
+        "--index-prefix",
+        "dev-cwl-",
+        "--log-group",
+        "/my/group",
+        "--retention-days",
+        "40",
+        "--audit-log",
+    ),
     *("--shipper-role", ROLES["shipper"], "--monitor-role", ROLES["monitor"]),
 ]
 
@@ -23,7 +31,9 @@ def listed(folder: Path) -> list[dict[str, str]]:
 
 
 @pytest.mark.parametrize("stack", [["--stack", "monitor"], []], ids=["a stack", "no stack"])
-def test_the_files_are_what_an_installation_sends(stack: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_files_are_what_an_installation_sends(
+    stack: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     for name in ("NO_PROXY", "no_proxy"):
         monkeypatch.setenv(name, "127.0.0.1")
     domain, sent = Domain(), list[Request]()
@@ -34,10 +44,27 @@ def test_the_files_are_what_an_installation_sends(stack: list[str], monkeypatch:
         return domain.answer(request)
 
     with listening(noted) as url:
-        assert main(["install", "--opensearch", url, "--dashboards", f"{url}/_dashboards", "--wait", "0", *stack, *WANTED]) == 0
+        assert (
+            main(
+                [
+                    "install",
+                    "--opensearch",
+                    url,
+                    "--dashboards",
+                    f"{url}/_dashboards",
+                    "--wait",
+                    "0",
+                    *stack,
+                    *WANTED,
+                ]
+            )
+            == 0
+        )
     assert not domain.wrong
     assert main(["render", "--out", str(tmp_path / "out"), *stack, *WANTED]) == 0
-    assert [(one.method, one.path) for one in sent] == [(one["method"], one["path"].partition("?")[0]) for one in listed(tmp_path / "out")]
+    assert [(one.method, one.path) for one in sent] == [
+        (one["method"], one["path"].partition("?")[0]) for one in listed(tmp_path / "out")
+    ]
     for request, entry in zip(sent, listed(tmp_path / "out"), strict=True):
         body = (tmp_path / "out" / entry["file"]).read_bytes()
         if entry["file"].endswith(".ndjson"):
@@ -53,8 +80,13 @@ def test_what_is_not_asked_for_is_not_rendered(tmp_path: Path) -> None:
     }
 
 
-@pytest.mark.parametrize(("file", "sentence"), [("out", "cannot be written"), ("out/mine", "is not empty: give a new folder")])
-def test_nothing_of_yours_is_written_over(file: str, sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("file", "sentence"),
+    [("out", "cannot be written"), ("out/mine", "is not empty: give a new folder")],
+)
+def test_nothing_of_yours_is_written_over(
+    file: str, sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / file
     path.parent.mkdir(exist_ok=True)
     path.write_text("mine")

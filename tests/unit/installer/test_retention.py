@@ -10,12 +10,18 @@ from tests.unit.installer.domain import Domain, Reply, Request, listening
 
 
 def age(domain: Domain) -> str:
-    found: str = domain.policies["prediction-monitor"]["policy"]["states"][0]["transitions"][0]["conditions"]["min_index_age"]
+    found: str = domain.policies["prediction-monitor"]["policy"]["states"][0]["transitions"][0][
+        "conditions"
+    ]["min_index_age"]
     return found
 
 
-def test_retention_days_change_the_policy_and_every_index_that_follows_it(domain: Domain, run: Run) -> None:
-    domain.indices = {f"cwl-{number:03}": (None, None) for number in range(150)} | {"cwl-theirs": ("theirs", 3)}
+def test_retention_days_change_the_policy_and_every_index_that_follows_it(
+    domain: Domain, run: Run
+) -> None:
+    domain.indices = {f"cwl-{number:03}": (None, None) for number in range(150)} | {
+        "cwl-theirs": ("theirs", 3)
+    }
     run("install", "--retention-days", "90", "--adopt")
     assert age(domain) == "90d"
     first = domain.sequence
@@ -23,14 +29,19 @@ def test_retention_days_change_the_policy_and_every_index_that_follows_it(domain
     code, output, _ = run("install", "--retention-days", "7", "--adopt")
     assert code == 0
     assert "retention policy prediction-monitor (deletes after 7d): replaced" in output
-    assert "(152 cwl-* indices, 151 not yet, 1 with a policy of another name, left alone): installed" in output
+    assert (
+        "(152 cwl-* indices, 151 not yet, 1 with a policy of another name, left alone): installed"
+        in output
+    )
     assert age(domain) == "7d"
     assert domain.sequence > first
     assert domain.indices.pop("cwl-theirs") == ("theirs", 3)
     assert set(domain.indices.values()) == {("prediction-monitor", domain.sequence)}
 
 
-def test_without_retention_days_a_policy_that_is_there_keeps_its_own(domain: Domain, run: Run) -> None:
+def test_without_retention_days_a_policy_that_is_there_keeps_its_own(
+    domain: Domain, run: Run
+) -> None:
     run("install", "--retention-days", "365")
     code, output, _ = run("install", days=None)
     assert code == 0
@@ -38,17 +49,26 @@ def test_without_retention_days_a_policy_that_is_there_keeps_its_own(domain: Dom
     assert age(domain) == "365d"
 
 
-def test_a_policy_that_somebody_built_otherwise_is_kept_until_overwrite(domain: Domain, run: Run) -> None:
+def test_a_policy_that_somebody_built_otherwise_is_kept_until_overwrite(
+    domain: Domain, run: Run
+) -> None:
     domain.indices = {"cwl-1": (None, None)}
     run("install", "--adopt")
-    warm = {"name": "warm", "actions": [], "transitions": [{"state_name": "deleted", "conditions": {"min_index_age": "365d"}}]}
+    warm = {
+        "name": "warm",
+        "actions": [],
+        "transitions": [{"state_name": "deleted", "conditions": {"min_index_age": "365d"}}],
+    }
     states = domain.policies["prediction-monitor"]["policy"]["states"]
     states[0]["transitions"][0]["state_name"] = "warm"
     states.insert(1, warm)
     code, output, errors = run("install", "--retention-days", "7")
     assert code == 1
     assert "retention policy prediction-monitor: changed by hand, kept" in output
-    assert "changed by hand, and kept: retention policy prediction-monitor: --overwrite replaces it" in errors
+    assert (
+        "changed by hand, and kept: retention policy prediction-monitor: --overwrite replaces it"
+        in errors
+    )
     assert "retention policy prediction-monitor: changed by hand, kept" in run("remove")[1]
     assert states[1] is warm
     assert domain.indices == {"cwl-1": ("prediction-monitor", domain.sequence)}
@@ -60,7 +80,10 @@ def test_a_policy_that_somebody_built_otherwise_is_kept_until_overwrite(domain: 
 
 def test_indices_left_behind_by_a_run_that_broke_off_follow_later(domain: Domain, run: Run) -> None:
     run("install")
-    domain.indices = {"cwl-late": ("prediction-monitor", domain.sequence - 1), "cwl-waiting": ("prediction-monitor", None)}
+    domain.indices = {
+        "cwl-late": ("prediction-monitor", domain.sequence - 1),
+        "cwl-waiting": ("prediction-monitor", None),
+    }
     assert "(2 cwl-* indices, 1 not yet): changed" in run("status")[1]
     run("install")
     assert domain.indices["cwl-late"] == ("prediction-monitor", domain.sequence)
@@ -68,7 +91,11 @@ def test_indices_left_behind_by_a_run_that_broke_off_follow_later(domain: Domain
 
 def test_a_failure_inside_a_200_of_ism_is_read(domain: Domain, run: Run) -> None:
     domain.indices = {"cwl-1": (None, None)}
-    failed = {"updated_indices": 0, "failures": True, "failed_indices": [{"index_name": "cwl-1", "index_uuid": "u", "reason": "closed"}]}
+    failed = {
+        "updated_indices": 0,
+        "failures": True,
+        "failed_indices": [{"index_name": "cwl-1", "index_uuid": "u", "reason": "closed"}],
+    }
     domain.answers["/_plugins/_ism/add"] = deque([Reply(200, failed)])
     code, output, errors = run("install", "--adopt")
     assert code == 1
@@ -77,10 +104,16 @@ def test_a_failure_inside_a_200_of_ism_is_read(domain: Domain, run: Run) -> None
     assert "retention of existing indices (1 cwl-* index, 1 not yet): missing" in output
 
 
-def test_an_index_that_can_take_no_other_policy_now_takes_it_later(domain: Domain, run: Run) -> None:
+def test_an_index_that_can_take_no_other_policy_now_takes_it_later(
+    domain: Domain, run: Run
+) -> None:
     run("install", "--retention-days", "30")
     domain.indices = {"cwl-late": ("prediction-monitor", domain.sequence - 1)}
-    failed = {"updated_indices": 0, "failures": True, "failed_indices": [{"index_name": "cwl-late", "index_uuid": "u", "reason": "moving"}]}
+    failed = {
+        "updated_indices": 0,
+        "failures": True,
+        "failed_indices": [{"index_name": "cwl-late", "index_uuid": "u", "reason": "moving"}],
+    }
     domain.answers["/_plugins/_ism/change_policy"] = deque([Reply(200, failed)])
     code, output, errors = run("install")
     assert (code, "cwl-late" in errors) == (0, False)
@@ -105,12 +138,17 @@ def test_without_days_no_index_is_ever_deleted(domain: Domain, run: Run) -> None
     for arguments in ((), ("--adopt",)):
         code, output, _ = run("install", *arguments, days=None)
         assert code == 0
-        assert "retention policy prediction-monitor (no days are given, so no index is deleted): left alone" in output
+        assert (
+            "retention policy prediction-monitor (no days are given, so no index is deleted): left alone"
+            in output
+        )
     assert domain.policies == {}
     assert domain.indices == {"cwl-1": (None, None)}
 
 
-def test_indices_that_are_there_come_under_it_only_where_that_is_asked_for(domain: Domain, run: Run) -> None:
+def test_indices_that_are_there_come_under_it_only_where_that_is_asked_for(
+    domain: Domain, run: Run
+) -> None:
     domain.indices = {"cwl-1": (None, None), "cwl-2": (None, None)}
     assert run("install")[0] == 0
     assert domain.indices == {"cwl-1": (None, None), "cwl-2": (None, None)}
@@ -118,13 +156,18 @@ def test_indices_that_are_there_come_under_it_only_where_that_is_asked_for(domai
     _, output, _ = run("install", "--retention-days", "7")
     assert "retention: 1 cwl-* index is deleted 7d after being made" in output
     assert "retention policy prediction-monitor (deletes after 7d): replaced" in output
-    assert "2 with no policy, kept for ever: --adopt (AdoptIndices) takes them too): replaced" in output
+    assert (
+        "2 with no policy, kept for ever: --adopt (AdoptIndices) takes them too): replaced"
+        in output
+    )
     assert domain.indices["cwl-3"] == ("prediction-monitor", domain.sequence)
     assert domain.indices["cwl-1"] == (None, None)
 
 
 @pytest.mark.parametrize("dry", [True, False])
-def test_what_is_going_to_be_deleted_is_said_before_anything_is_done(domain: Domain, run: Run, *, dry: bool) -> None:
+def test_what_is_going_to_be_deleted_is_said_before_anything_is_done(
+    domain: Domain, run: Run, *, dry: bool
+) -> None:
     day = 86_400_000
     domain.indices = {f"cwl-{number}": (None, None) for number in range(3)}
     domain.made = {"cwl-0": NOW - 9 * day, "cwl-1": NOW - 8 * day, "cwl-2": NOW - day}
@@ -137,7 +180,14 @@ def test_what_is_going_to_be_deleted_is_said_before_anything_is_done(domain: Dom
         return own(request)
 
     with listening(noted) as url:
-        _, output, _ = run("install", "--retention-days", "7", "--adopt", *(["--dry-run"] if dry else []), opensearch=url)
+        _, output, _ = run(
+            "install",
+            "--retention-days",
+            "7",
+            "--adopt",
+            *(["--dry-run"] if dry else []),
+            opensearch=url,
+        )
     first = datetime.fromtimestamp((NOW + 6 * day) / 1000, UTC)
     wanted = f"retention: 3 cwl-* indices are deleted 7d after being made, 2 of them from today on, the next on {first:%Y-%m-%d}"
     assert wanted in output.splitlines()

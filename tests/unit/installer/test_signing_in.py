@@ -25,7 +25,10 @@ def test_a_tenant_has_objects_of_its_own_and_is_in_the_links(domain: Domain, run
 @pytest.mark.parametrize(
     ("tenants", "sentence"),
     [
-        ({"global_tenant": True, "jane": True}, "there is no tenant 'mlops' for you, but global_tenant, jane: make it, or give another"),
+        (
+            {"global_tenant": True, "jane": True},
+            "there is no tenant 'mlops' for you, but global_tenant, jane: make it, or give another",
+        ),
         (None, "has no tenants: leave --tenant out"),
     ],
 )
@@ -39,25 +42,42 @@ def test_a_missing_tenant_is_found_before_the_server_takes_another(
     assert domain.writes == []
 
 
-def test_user_and_password_sign_every_request(domain: Domain, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_user_and_password_sign_every_request(
+    domain: Domain, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     domain.login = ("jane", "pässword")
     monkeypatch.setenv(PASSWORD, "pässword")
     assert run("install", "--user", "jane")[0] == 0
     assert domain.objects
 
 
-def test_a_wrong_password_is_one_sentence(domain: Domain, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_password_is_one_sentence(
+    domain: Domain, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     domain.login = ("jane", "right")
     monkeypatch.setenv(PASSWORD, "wrong")
     code, _, errors = run("install", "--user", "jane")
     assert code == 1
-    assert "does not accept the user (401: Unauthorized): check name and password (--user with OPENSEARCH_PASSWORD" in errors
+    assert (
+        "does not accept the user (401: Unauthorized): check name and password (--user with OPENSEARCH_PASSWORD"
+        in errors
+    )
     assert "wrong" not in errors
 
 
 ADDRESSES = [
-    ("https://d.eu-west-1.es.amazonaws.com/", None, None, "https://d.eu-west-1.es.amazonaws.com/_dashboards"),
-    ("https://d.eu-west-1.es.amazonaws.com", None, "_plugin/kibana/", "https://d.eu-west-1.es.amazonaws.com/_plugin/kibana"),
+    (
+        "https://d.eu-west-1.es.amazonaws.com/",
+        None,
+        None,
+        "https://d.eu-west-1.es.amazonaws.com/_dashboards",
+    ),
+    (
+        "https://d.eu-west-1.es.amazonaws.com",
+        None,
+        "_plugin/kibana/",
+        "https://d.eu-west-1.es.amazonaws.com/_plugin/kibana",
+    ),
     ("http://127.0.0.1:9200", None, None, None),
     (None, "http://127.0.0.1:5601/", None, "http://127.0.0.1:5601"),
     ("http://127.0.0.1:9200", "http://127.0.0.1:5601", "/kibana", "http://127.0.0.1:5601/kibana"),
@@ -65,13 +85,17 @@ ADDRESSES = [
 
 
 @pytest.mark.parametrize(("opensearch", "dashboards", "base_path", "expected"), ADDRESSES)
-def test_where_dashboards_is(opensearch: str | None, dashboards: str | None, base_path: str | None, expected: str | None) -> None:
+def test_where_dashboards_is(
+    opensearch: str | None, dashboards: str | None, base_path: str | None, expected: str | None
+) -> None:
     first, second = (address(text) if text else None for text in (opensearch, dashboards))
     found = place(first, second, base_path)
     assert (found and found.url) == expected
 
 
-def test_a_login_in_one_address_signs_every_request_and_is_never_shown(domain: Domain, run: Run) -> None:
+def test_a_login_in_one_address_signs_every_request_and_is_never_shown(
+    domain: Domain, run: Run
+) -> None:
     domain.login = ("jane", "p/ss@wörd")
     url = domain.url.replace("//", "//jane:p%2Fss%40w%C3%B6rd@")
     code, output, errors = run("install", opensearch=f" {url}/ ")
@@ -84,10 +108,15 @@ def test_dashboards_that_lets_in_nobody_but_people_is_left_out_and_has_a_file_to
     domain: Domain, run: Run, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     target = "https://prod.auth.eu-west-1.amazoncognito.com/oauth2/authorize?client_id=x"
-    domain.answers["/_dashboards"] = deque([Reply(302, "", "text/html", (("location", target),))] * 9)
+    domain.answers["/_dashboards"] = deque(
+        [Reply(302, "", "text/html", (("location", target),))] * 9
+    )
     code, output, errors = run("install", "--stack", "prod")
     assert code == 0
-    assert "signs people in with Cognito, which no command can do: write the saved objects into a file" in errors
+    assert (
+        "signs people in with Cognito, which no command can do: write the saved objects into a file"
+        in errors
+    )
     assert "saved objects: left out" in output
     assert domain.templates
     domain.answers.clear()
@@ -95,10 +124,14 @@ def test_dashboards_that_lets_in_nobody_but_people_is_left_out_and_has_a_file_to
     lines = capsys.readouterr().out.splitlines()
     for one in map(json.loads, lines):
         domain.objects["global", one["type"], one["id"]] = one
-    assert {f"{kind} {identifier}" for _, kind, identifier in domain.objects} == {f"{name}.prod" for name in NAMES}
+    assert {f"{kind} {identifier}" for _, kind, identifier in domain.objects} == {
+        f"{name}.prod" for name in NAMES
+    }
     domain.writes.clear()
     assert run("install", "--stack", "prod", days=None)[0] == 0
-    assert domain.writes == ["POST /_dashboards/api/opensearch-dashboards/settings"]  # the default index pattern
+    assert domain.writes == [
+        "POST /_dashboards/api/opensearch-dashboards/settings"
+    ]  # the default index pattern
 
 
 def test_dashboards_of_an_amazon_domain_can_be_left_out(domain: Domain, run: Run) -> None:
@@ -108,7 +141,9 @@ def test_dashboards_of_an_amazon_domain_can_be_left_out(domain: Domain, run: Run
     assert domain.objects == {}
 
 
-def test_requests_to_an_amazon_domain_are_signed_for_its_region(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_requests_to_an_amazon_domain_are_signed_for_its_region(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     import requests
 
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE")
@@ -117,18 +152,29 @@ def test_requests_to_an_amazon_domain_are_signed_for_its_region(monkeypatch: pyt
     url = "https://search-d.eu-south-2.es.amazonaws.com"
     session = requests.Session()
     session.auth = sign_in(address(url))
-    request = session.prepare_request(requests.Request("PUT", url + "/_index_template/prediction-monitor", json={}))
+    request = session.prepare_request(
+        requests.Request("PUT", url + "/_index_template/prediction-monitor", json={})
+    )
     authorization = str(request.headers["Authorization"])
     assert "AKIAEXAMPLE/" in authorization
     assert "/eu-south-2/es/aws4_request" in authorization
     assert request.headers["x-amz-security-token"] == "token"
     mine = "https://search.example.com"
-    own = session.prepare_request(requests.Request("GET", mine, auth=sign_in(address(mine), "eu-west-1")))
+    own = session.prepare_request(
+        requests.Request("GET", mine, auth=sign_in(address(mine), "eu-west-1"))
+    )
     assert "/eu-west-1/es/aws4_request" in str(own.headers["Authorization"])
 
 
-def test_without_credentials_an_amazon_domain_is_not_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"):
+def test_without_credentials_an_amazon_domain_is_not_asked(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in (
+        "AWS_ACCESS_KEY_ID",
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_PROFILE",
+        "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    ):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
@@ -139,5 +185,8 @@ def test_without_credentials_an_amazon_domain_is_not_asked(monkeypatch: pytest.M
 
 def test_a_profile_that_does_not_exist_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_PROFILE", "nowhere")
-    with pytest.raises(UserError, match=r"AWS credentials cannot be had \(.*nowhere.*\): sign in to AWS, or set AWS_PROFILE"):
+    with pytest.raises(
+        UserError,
+        match=r"AWS credentials cannot be had \(.*nowhere.*\): sign in to AWS, or set AWS_PROFILE",
+    ):
         sign_in(address("https://search-d.eu-west-1.es.amazonaws.com"))

@@ -10,12 +10,23 @@ from tests.unit.installer.domain import Domain
 
 def held(domain: Domain) -> dict[str, str]:
     """The contents of a domain, by name."""
-    kinds = {"template": domain.templates, "policy": domain.policies, "role": domain.roles, "mapping": domain.mappings}
-    found = {f"{kind} {name}": json.dumps(value) for kind, all_of_it in kinds.items() for name, value in all_of_it.items()}
+    kinds = {
+        "template": domain.templates,
+        "policy": domain.policies,
+        "role": domain.roles,
+        "mapping": domain.mappings,
+    }
+    found = {
+        f"{kind} {name}": json.dumps(value)
+        for kind, all_of_it in kinds.items()
+        for name, value in all_of_it.items()
+    }
     return found | {" ".join(key): json.dumps(value) for key, value in domain.objects.items()}
 
 
-def test_a_second_stack_uses_what_the_first_owns_and_takes_only_its_own_with_it(domain: Domain, run: Run) -> None:
+def test_a_second_stack_uses_what_the_first_owns_and_takes_only_its_own_with_it(
+    domain: Domain, run: Run
+) -> None:
     first = "--stack", "prod", "--shipper-role", SHIPPER
     second = "--stack", "dev", "--shipper-role", SOMEBODY
     code, output, _ = run("install", *first)
@@ -25,7 +36,10 @@ def test_a_second_stack_uses_what_the_first_owns_and_takes_only_its_own_with_it(
     code, output, _ = run("install", *second, "--retention-days", "1", "--adopt")
     assert code == 0
     assert "index template prediction-monitor (the stack prod owns it): left alone" in output
-    assert "retention policy prediction-monitor (deletes after 30d; the stack prod owns it): left alone" in output
+    assert (
+        "retention policy prediction-monitor (deletes after 30d; the stack prod owns it): left alone"
+        in output
+    )
     assert {name: value for name, value in held(domain).items() if name in before} == before
     assert {name for name in held(domain) if ".dev" in name} == {
         *(f"global {name}.dev" for name in NAMES),
@@ -42,18 +56,28 @@ def test_the_next_stack_owns_what_nobody_owns_any_more(domain: Domain, run: Run)
     run("install", "--stack", "prod")
     run("install", "--stack", "dev")
     _, output, _ = run("remove", "--stack", "prod")
-    assert "index template prediction-monitor: kept for the prefix, without an owner, and for dev" in output
+    assert (
+        "index template prediction-monitor: kept for the prefix, without an owner, and for dev"
+        in output
+    )
     assert "prod no longer owns it; the next stack that installs does" in output
     assert "stack" not in domain.templates["prediction-monitor"]["_meta"]
     assert domain.policies
     code, output, _ = run("install", "--stack", "dev")
     assert code == 0
-    assert "index template prediction-monitor (dev owns it from now on; an index that is there keeps its mapping): replaced" in output
+    assert (
+        "index template prediction-monitor (dev owns it from now on; an index that is there keeps its mapping): replaced"
+        in output
+    )
     assert domain.templates["prediction-monitor"]["_meta"]["stack"] == "dev"
 
 
-@pytest.mark.parametrize(("there", "asked"), [("cwl-", "cwl-dev-"), ("cwl-dev-", "cwl-"), ("a-", "a-b-c-")])
-def test_prefixes_with_indices_in_common_are_refused(domain: Domain, run: Run, there: str, asked: str) -> None:
+@pytest.mark.parametrize(
+    ("there", "asked"), [("cwl-", "cwl-dev-"), ("cwl-dev-", "cwl-"), ("a-", "a-b-c-")]
+)
+def test_prefixes_with_indices_in_common_are_refused(
+    domain: Domain, run: Run, there: str, asked: str
+) -> None:
     run("install", "--stack", "prod", "--index-prefix", there)
     domain.writes.clear()
     code, _, errors = run("install", "--stack", "dev", "--index-prefix", asked)
@@ -66,11 +90,25 @@ def test_a_prefix_of_its_own_has_everything_of_its_own(domain: Domain, run: Run)
     run("install", "--stack", "prod")
     before = held(domain)
     domain.indices = {"dev-cwl-1": (None, None)}
-    assert run("install", "--stack", "dev", "--index-prefix", "dev-cwl-", "--shipper-role", SHIPPER, "--adopt")[0] == 0
+    assert (
+        run(
+            "install",
+            "--stack",
+            "dev",
+            "--index-prefix",
+            "dev-cwl-",
+            "--shipper-role",
+            SHIPPER,
+            "--adopt",
+        )[0]
+        == 0
+    )
     name = "prediction-monitor-dev-cwl-"
     assert domain.templates[name]["index_patterns"] == ["dev-cwl-*"]
     assert domain.policies[name]["policy"]["ism_template"][0]["index_patterns"] == ["dev-cwl-*"]
-    assert domain.roles["prediction-monitor-shipper.dev"]["index_permissions"][0]["index_patterns"] == ["dev-cwl-*"]
+    assert domain.roles["prediction-monitor-shipper.dev"]["index_permissions"][0][
+        "index_patterns"
+    ] == ["dev-cwl-*"]
     assert attributes(domain, "index-pattern", "cwl.dev")["title"] == "dev-cwl-*"
     assert domain.indices == {"dev-cwl-1": (name, domain.sequence)}
     assert {key: value for key, value in held(domain).items() if key in before} == before
@@ -100,7 +138,9 @@ FOREIGN = [
 ]
 
 
-def test_a_first_installation_beside_documents_of_others_ends_before_anything_is_written(domain: Domain, run: Run) -> None:
+def test_a_first_installation_beside_documents_of_others_ends_before_anything_is_written(
+    domain: Domain, run: Run
+) -> None:
     domain.documents = [{"@log_group": "/aws/lambda/ours"}, *FOREIGN]
     for arguments in (("--stack", "prod"), ()):
         code, _, errors = run("install", *arguments, "--log-group", "/aws/lambda/ours")
@@ -109,13 +149,20 @@ def test_a_first_installation_beside_documents_of_others_ends_before_anything_is
         assert f"log groups that no stack here names: {named}. Template" in errors
         assert "Give an IndexPrefix (--index-prefix) of your own" in errors
         assert domain.writes == []
-    domain.documents = [{"@log_group": "/aws/lambda/ours"}, {"@log_group": "other", "@stack": "prod"}]
+    domain.documents = [
+        {"@log_group": "/aws/lambda/ours"},
+        {"@log_group": "other", "@stack": "prod"},
+    ]
     assert run("install", "--stack", "prod", "--log-group", "/aws/lambda/ours")[0] == 0
     domain.documents.append({"@log_group": "/aws/lambda/theirs"})
-    assert run("install", "--stack", "dev", "--log-group", "/aws/lambda/theirs")[0] == 0  # prod's are known by its manifest
+    assert (
+        run("install", "--stack", "dev", "--log-group", "/aws/lambda/theirs")[0] == 0
+    )  # prod's are known by its manifest
 
 
-def test_an_update_beside_documents_of_others_goes_on_without_template_and_policy(domain: Domain, run: Run) -> None:
+def test_an_update_beside_documents_of_others_goes_on_without_template_and_policy(
+    domain: Domain, run: Run
+) -> None:
     run("install", "--stack", "prod")
     domain.documents = [*FOREIGN]
     del domain.objects["global", "dashboard", "predictions.prod"]
@@ -124,12 +171,17 @@ def test_an_update_beside_documents_of_others_goes_on_without_template_and_polic
     code, output, _ = run("install", "--stack", "prod", "--retention-days", "1")
     assert code == 0
     assert "from log groups that no stack here names: /aws/lambda/checkout" in output
-    assert "index template prediction-monitor (left as it is, because others write here too): left alone" in output
+    assert (
+        "index template prediction-monitor (left as it is, because others write here too): left alone"
+        in output
+    )
     assert "dashboard predictions.prod: installed" in output
     assert json.dumps([domain.templates, domain.policies]) == before
 
 
-def test_panels_ask_for_their_stack_and_for_what_was_before_stacks(domain: Domain, run: Run) -> None:
+def test_panels_ask_for_their_stack_and_for_what_was_before_stacks(
+    domain: Domain, run: Run
+) -> None:
     run("install", "--stack", "prod")
     meta = attributes(domain, "search", "datatable.prod")["kibanaSavedObjectMeta"]
     query = json.loads(meta["searchSourceJSON"])["query"]["query"]

@@ -33,7 +33,9 @@ class World:
 
     def asynchronous(self, retries: int = 2, dead_letters: str | None = "Bucket") -> Asynchronous:
         function = Function("Store", Path("store"), "store.main", 128, 5, retries, dead_letters)
-        return Asynchronous(function, self.invoke, self.letters.__setitem__, sleep=self.pauses.append)
+        return Asynchronous(
+            function, self.invoke, self.letters.__setitem__, sleep=self.pauses.append
+        )
 
 
 @pytest.mark.parametrize(
@@ -65,20 +67,34 @@ def test_the_record_is_lambdas() -> None:
     with pytest.raises(FunctionFailed):
         world.asynchronous()(EVENT)
     [letter] = map(json.loads, world.letters.values())
-    assert list(letter) == ["version", "timestamp", "requestContext", "requestPayload", "responseContext", "responsePayload"]
+    assert list(letter) == [
+        "version",
+        "timestamp",
+        "requestContext",
+        "requestPayload",
+        "responseContext",
+        "responsePayload",
+    ]
     assert letter["version"] == "1.0"
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", letter["timestamp"])
     context = letter["requestContext"]
     assert set(context) == {"requestId", "functionArn", "condition", "approximateInvokeCount"}
     assert context["functionArn"].endswith(":function:Store:$LATEST")
     assert context["condition"] == "RetriesExhausted"
-    assert letter["responseContext"] == {"statusCode": 200, "executedVersion": "$LATEST", "functionError": "Unhandled"}
+    assert letter["responseContext"] == {
+        "statusCode": 200,
+        "executedVersion": "$LATEST",
+        "functionError": "Unhandled",
+    }
     assert letter["responsePayload"] == {"errorType": "NotDelivered", "errorMessage": "failure 3"}
 
 
 def test_the_key_is_lambdas_and_where_the_replay_looks() -> None:
     found = key("Store", datetime(2026, 1, 2, 3, 4, 5, 6, UTC))
-    assert re.fullmatch(r"aws/lambda/async/Store/2026/01/02/2026-01-02T03\.04\.05-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", found)
+    assert re.fullmatch(
+        r"aws/lambda/async/Store/2026/01/02/2026-01-02T03\.04\.05-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}",
+        found,
+    )
     assert found.startswith(PREFIX)
     assert found != key("Store", datetime(2026, 1, 2, 3, 4, 5, 6, UTC))
 
@@ -94,7 +110,9 @@ def test_the_delays_are_those_of_aws_unless_others_are_given() -> None:
     assert AWS_DELAYS == (60, 120)
     world = World(failures=2)
     function = Function("Store", Path("store"), "store.main", 128, 5)
-    Asynchronous(function, world.invoke, world.letters.__setitem__, (1, 2), world.pauses.append)(EVENT)
+    Asynchronous(function, world.invoke, world.letters.__setitem__, (1, 2), world.pauses.append)(
+        EVENT
+    )
     assert world.pauses == [1, 2]
 
 

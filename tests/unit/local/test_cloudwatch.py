@@ -61,17 +61,35 @@ def running(subscription: Subscription) -> Iterator[None]:
     ("pattern", "line", "wanted"),
     [
         pytest.param(PATTERN, '{"message": "prediction", "n": 1}', True, id="template: prediction"),
-        pytest.param(PATTERN, '{"message": "prediction_error"}', True, id="template: prediction_error"),
-        pytest.param(PATTERN, ' {"message":"prediction"}\n', True, id="template: white space around"),
+        pytest.param(
+            PATTERN, '{"message": "prediction_error"}', True, id="template: prediction_error"
+        ),
+        pytest.param(
+            PATTERN, ' {"message":"prediction"}\n', True, id="template: white space around"
+        ),
         pytest.param(PATTERN, '{"message": "predictions"}', False, id="template: longer word"),
         pytest.param(PATTERN, '{"message": "PREDICTION"}', False, id="template: capitals"),
-        pytest.param(PATTERN, '{"record": {"message": "prediction"}}', False, id="template: field further down"),
-        pytest.param(PATTERN, '{"message": ["prediction"]}', False, id="template: list in the field"),
+        pytest.param(
+            PATTERN,
+            '{"record": {"message": "prediction"}}',
+            False,
+            id="template: field further down",
+        ),
+        pytest.param(
+            PATTERN, '{"message": ["prediction"]}', False, id="template: list in the field"
+        ),
         pytest.param(PATTERN, '{"message": null}', False, id="template: null in the field"),
         pytest.param(PATTERN, '{"_aws": {}, "Predictions": [1.0]}', False, id="template: metrics"),
         pytest.param(PATTERN, "{}", False, id="template: empty object"),
-        pytest.param(PATTERN, "REPORT RequestId: 8f5ad1e0 Duration: 5 ms", False, id="template: platform line"),
-        pytest.param(PATTERN, 'INFO {"message": "prediction"}', False, id="template: text before the object"),
+        pytest.param(
+            PATTERN,
+            "REPORT RequestId: 8f5ad1e0 Duration: 5 ms",
+            False,
+            id="template: platform line",
+        ),
+        pytest.param(
+            PATTERN, 'INFO {"message": "prediction"}', False, id="template: text before the object"
+        ),
         pytest.param(PATTERN, '{"message": "prediction"', False, id="template: broken object"),
         pytest.param(PATTERN, '[{"message": "prediction"}]', False, id="template: array"),
         pytest.param(PATTERN, '"prediction"', False, id="template: string"),
@@ -84,7 +102,12 @@ def running(subscription: Subscription) -> Iterator[None]:
         pytest.param("{ ($.a = 1) || ($.b = 2) }", '{"b": 2}', True, id="or: left missing"),
         pytest.param("{ ($.a = 1) || ($.b = 2) }", '{"a": 1}', True, id="or: right missing"),
         pytest.param("{ ($.a = 1) || ($.b = 2) }", '{"a": 2, "b": 1}', False, id="or: neither"),
-        pytest.param("{ (($.a = 1) || ($.b = 1)) && ($.c = 1) }", '{"a": 1, "c": 0}', False, id="parentheses bind first"),
+        pytest.param(
+            "{ (($.a = 1) || ($.b = 1)) && ($.c = 1) }",
+            '{"a": 1, "c": 0}',
+            False,
+            id="parentheses bind first",
+        ),
         pytest.param("{ $.n > 1 }", '{"n": 1.5}', True, id="greater"),
         pytest.param("{ $.n > 1 }", '{"n": 1}', False, id="not greater"),
         pytest.param("{ $.n >= 1 }", '{"n": 1}', True, id="greater or equal"),
@@ -106,7 +129,7 @@ def running(subscription: Subscription) -> Iterator[None]:
         pytest.param('{ $.a != "x" }', '{"a": "x"}', False, id="not unequal"),
     ],
 )
-def test_pattern(pattern: str, line: str, wanted: bool) -> None:  # noqa: FBT001
+def test_pattern(pattern: str, line: str, wanted: bool) -> None:
     assert matches(pattern, line) is wanted
 
 
@@ -134,7 +157,10 @@ def test_line_is_stamped_now() -> None:
 def test_everything_that_passes_is_shipped_once() -> None:
     shipped = Shipped()
     subscription = Subscription("group", PATTERN, shipped)
-    lines = [json.dumps({"message": "prediction" if number % 3 else "other", "n": number}) for number in range(120)]
+    lines = [
+        json.dumps({"message": "prediction" if number % 3 else "other", "n": number})
+        for number in range(120)
+    ]
 
     def put(part: list[str]) -> None:
         for line in part:

@@ -7,8 +7,12 @@ from tests.unit.installer.domain import Domain, listening
 
 
 @pytest.mark.parametrize("index", ["cwl-2026.01.01", "cwl-2020.05.05"])
-def test_a_server_that_was_there_before_gets_no_retention(monkeypatch: pytest.MonkeyPatch, index: str) -> None:
-    """A demo must not delete: `make run` with OPENSEARCH_URL makes no policy, and puts no index under one."""
+def test_a_server_that_was_there_before_gets_no_retention(
+    monkeypatch: pytest.MonkeyPatch, index: str
+) -> None:
+    """A demo must not delete: `make run` with OPENSEARCH_URL makes no policy, and puts no index
+    under one.
+    """
     for name in ("NO_PROXY", "no_proxy"):
         monkeypatch.setenv(name, "127.0.0.1")
     domain = Domain()

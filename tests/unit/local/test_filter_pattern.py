@@ -25,7 +25,9 @@ def test_a_pattern_takes_what_its_source_says(case: dict[str, Any]) -> None:
         assert "\n" not in why
 
 
-@pytest.mark.parametrize("case", TABLE["refused"], ids=[case["pattern"] for case in TABLE["refused"]])
+@pytest.mark.parametrize(
+    "case", TABLE["refused"], ids=[case["pattern"] for case in TABLE["refused"]]
+)
 def test_a_pattern_that_cloudwatch_refuses_gets_one_sentence(case: dict[str, Any]) -> None:
     with pytest.raises(PatternRefused, match=re.escape(case["says"])) as refused:
         parse(case["pattern"])
@@ -47,7 +49,11 @@ def test_a_pattern_is_no_longer_than_cloudwatch_takes() -> None:
         ('{ $.a = "x" }', "x", "it is no JSON object, and the pattern asks for fields of one"),
         ('{ $.a = "x" }', "{}", "$.a is not there"),
         ('{ $.a = "x" }', '{"a": "y"}', '$.a is "y", not = "x"'),
-        ('{ $.a = "x" || $.b > 5 }', '{"a": "y", "b": 5}', '$.a is "y", not = "x" and $.b is 5, not > 5'),
+        (
+            '{ $.a = "x" || $.b > 5 }',
+            '{"a": "y", "b": 5}',
+            '$.a is "y", not = "x" and $.b is 5, not > 5',
+        ),
         ('{ $.a = "x" }', '{"a": {}}', "$.a is an object, not a value"),
         ("{ $.a IS TRUE }", '{"a": 1}', "$.a is 1, not IS TRUE"),
         ("[a, b]", "x", "it has 1 fields, and the pattern 2"),
@@ -70,11 +76,15 @@ def test_it_says_why_a_line_does_not_pass(pattern: str, line: str, why: str) -> 
         ("", None),
     ],
 )  # fmt: skip
-def test_a_space_delimited_pattern_cuts_out_fields(pattern: str, fields: dict[str, str] | None) -> None:
+def test_a_space_delimited_pattern_cuts_out_fields(
+    pattern: str, fields: dict[str, str] | None
+) -> None:
     assert parse(pattern).extract(WEB) == fields
 
 
-PIECES = st.sampled_from([*'{}[]()$.a1 ="%*,-?!<>&|\\', "{ $.a = ", " }", "...", "&&", "||", "$.a", "%a%"])
+PIECES = st.sampled_from(
+    [*'{}[]()$.a1 ="%*,-?!<>&|\\', "{ $.a = ", " }", "...", "&&", "||", "$.a", "%a%"]
+)
 
 
 @given(st.lists(PIECES).map("".join), st.text())

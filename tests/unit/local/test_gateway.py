@@ -22,7 +22,9 @@ FORM = "application/x-www-form-urlencoded"
     ("content_type", "body", "is_base64", "carried"),
     [
         pytest.param("application/json", b'{"a": 1}', False, '{"a": 1}', id="JSON"),
-        pytest.param("application/json; charset=utf-8", "ä".encode(), False, "ä", id="JSON with a charset"),
+        pytest.param(
+            "application/json; charset=utf-8", "ä".encode(), False, "ä", id="JSON with a charset"
+        ),
         pytest.param("text/plain", b"words", False, "words", id="text"),
         pytest.param(FORM, b"a=1", True, "YT0x", id="form"),
         pytest.param("application/octet-stream", b"\xff\0", True, "/wA=", id="bytes"),
@@ -31,8 +33,18 @@ FORM = "application/x-www-form-urlencoded"
         pytest.param(None, b"", False, None, id="nothing"),
     ],
 )
-def test_body_of_an_event(content_type: str | None, body: bytes, is_base64: bool, carried: str | None) -> None:  # noqa: FBT001
-    event = http_event(("POST", "/predict"), "/predict", {"content-type": content_type} if content_type else {}, body)
+def test_body_of_an_event(
+    content_type: str | None,
+    body: bytes,
+    is_base64: bool,
+    carried: str | None,
+) -> None:
+    event = http_event(
+        ("POST", "/predict"),
+        "/predict",
+        {"content-type": content_type} if content_type else {},
+        body,
+    )
     assert event["isBase64Encoded"] is is_base64
     assert event.get("body") == carried
     assert ("body" in event) == bool(body)
@@ -48,40 +60,93 @@ def test_event_is_of_format_2() -> None:
         "x=1&y=%C3%A4",
     )
     assert event["headers"] == {"x-trace": "Root=1", "user-agent": "curl"}
-    assert event["requestContext"]["http"].items() >= {"method": "POST", "sourceIp": "127.0.0.1", "userAgent": "curl"}.items()
-    assert event["requestContext"]["requestId"] != http_event(("POST", "/"), "/", {}, b"")["requestContext"]["requestId"]
+    assert (
+        event["requestContext"]["http"].items()
+        >= {"method": "POST", "sourceIp": "127.0.0.1", "userAgent": "curl"}.items()
+    )
+    assert (
+        event["requestContext"]["requestId"]
+        != http_event(("POST", "/"), "/", {}, b"")["requestContext"]["requestId"]
+    )
 
 
 @pytest.mark.parametrize(
     ("result", "status", "content_type", "body"),
     [
-        pytest.param({"label": "ä"}, 200, "application/json", b'{"label": "\\u00e4"}', id="object without a status"),
+        pytest.param(
+            {"label": "ä"},
+            200,
+            "application/json",
+            b'{"label": "\\u00e4"}',
+            id="object without a status",
+        ),
         pytest.param("words", 200, "application/json", b'"words"', id="string"),
         pytest.param(None, 200, "application/json", b"null", id="null"),
         pytest.param([1], 200, "application/json", b"[1]", id="list"),
         pytest.param({"statusCode": 204}, 204, "text/plain;charset=UTF-8", b"", id="status only"),
-        pytest.param({"statusCode": 200, "body": "ä"}, 200, "text/plain;charset=UTF-8", "ä".encode(), id="text"),
-        pytest.param({"statusCode": 200, "body": "/wA=", "isBase64Encoded": True}, 200, "text/plain;charset=UTF-8", b"\xff\0", id="base64"),
         pytest.param(
-            {"statusCode": 200, "body": "/wA=", "isBase64Encoded": False}, 200, "text/plain;charset=UTF-8", b"/wA=", id="no base64"
+            {"statusCode": 200, "body": "ä"},
+            200,
+            "text/plain;charset=UTF-8",
+            "ä".encode(),
+            id="text",
         ),
-        pytest.param({"statusCode": 422, "headers": {"content-type": "a/b"}, "body": "{}"}, 422, "a/b", b"{}", id="content type"),
-        pytest.param({"statusCode": 200, "headers": {"Content-Type": "a/b"}, "body": "x"}, 200, "a/b", b"x", id="content type in capitals"),
-        pytest.param({"statusCode": 200, "body": None, "headers": None}, 200, "text/plain;charset=UTF-8", b"", id="null body and headers"),
+        pytest.param(
+            {"statusCode": 200, "body": "/wA=", "isBase64Encoded": True},
+            200,
+            "text/plain;charset=UTF-8",
+            b"\xff\0",
+            id="base64",
+        ),
+        pytest.param(
+            {"statusCode": 200, "body": "/wA=", "isBase64Encoded": False},
+            200,
+            "text/plain;charset=UTF-8",
+            b"/wA=",
+            id="no base64",
+        ),
+        pytest.param(
+            {"statusCode": 422, "headers": {"content-type": "a/b"}, "body": "{}"},
+            422,
+            "a/b",
+            b"{}",
+            id="content type",
+        ),
+        pytest.param(
+            {"statusCode": 200, "headers": {"Content-Type": "a/b"}, "body": "x"},
+            200,
+            "a/b",
+            b"x",
+            id="content type in capitals",
+        ),
+        pytest.param(
+            {"statusCode": 200, "body": None, "headers": None},
+            200,
+            "text/plain;charset=UTF-8",
+            b"",
+            id="null body and headers",
+        ),
     ],
 )
 def test_answer_of_a_function(result: Any, status: int, content_type: str, body: bytes) -> None:
     found_status, headers, found_body = http_answer(result)
     assert (found_status, found_body) == (status, body)
-    assert [value for name, value in headers.items() if name.lower() == "content-type"] == [content_type]
+    assert [value for name, value in headers.items() if name.lower() == "content-type"] == [
+        content_type
+    ]
 
 
 def test_other_headers_of_a_function_are_kept() -> None:
-    assert http_answer({"statusCode": 429, "headers": {"retry-after": "1"}})[1]["retry-after"] == "1"
+    assert (
+        http_answer({"statusCode": 429, "headers": {"retry-after": "1"}})[1]["retry-after"] == "1"
+    )
 
 
 def mirror(event: dict[str, Any]) -> Any:
-    return {"method": event["requestContext"]["http"]["method"], "length": len(event.get("body", ""))}
+    return {
+        "method": event["requestContext"]["http"]["method"],
+        "length": len(event.get("body", "")),
+    }
 
 
 def fail(_event: dict[str, Any]) -> Any:
@@ -94,9 +159,16 @@ def late(_event: dict[str, Any]) -> Any:
 
 @pytest.fixture
 def connection() -> Iterator[HTTPConnection]:
-    routes = {("POST", "/predict"): mirror, ("HEAD", "/predict"): mirror, ("POST", "/fail"): fail, ("POST", "/late"): late}
+    routes = {
+        ("POST", "/predict"): mirror,
+        ("HEAD", "/predict"): mirror,
+        ("POST", "/fail"): fail,
+        ("POST", "/late"): late,
+    }
     with gateway(0, routes) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)  # whatever fails must not keep the process
+        thread = threading.Thread(
+            target=server.serve_forever, args=(0.01,), daemon=True
+        )  # whatever fails must not keep the process
         thread.start()
         with closing(HTTPConnection("127.0.0.1", server.server_port, timeout=5)) as found:
             yield found
@@ -125,16 +197,24 @@ def raw(connection: HTTPConnection, text: str) -> bytes:
     ("method", "path", "status", "body"),
     [
         pytest.param("POST", "/predict", 200, {"method": "POST", "length": 5}, id="route"),
-        pytest.param("POST", "/predict?a=1", 200, {"method": "POST", "length": 5}, id="route with a query"),
+        pytest.param(
+            "POST", "/predict?a=1", 200, {"method": "POST", "length": 5}, id="route with a query"
+        ),
         pytest.param("POST", "/", 404, {"message": "Not Found"}, id="no such path"),
         pytest.param("POST", "/predict/", 404, {"message": "Not Found"}, id="slash at the end"),
         pytest.param("GET", "/predict", 404, {"message": "Not Found"}, id="no such method"),
         pytest.param("DELETE", "/predict", 404, {"message": "Not Found"}, id="delete"),
-        pytest.param("POST", "/fail", 500, {"message": "Internal Server Error"}, id="function failed"),
-        pytest.param("POST", "/late", 503, {"message": "Service Unavailable"}, id="function timed out"),
+        pytest.param(
+            "POST", "/fail", 500, {"message": "Internal Server Error"}, id="function failed"
+        ),
+        pytest.param(
+            "POST", "/late", 503, {"message": "Service Unavailable"}, id="function timed out"
+        ),
     ],
 )
-def test_request(connection: HTTPConnection, method: str, path: str, status: int, body: Any) -> None:
+def test_request(
+    connection: HTTPConnection, method: str, path: str, status: int, body: Any
+) -> None:
     for _ in range(2):  # the connection stays usable
         connection.request(method, path, b"words", {"content-type": "text/plain"})
         response = connection.getresponse()
@@ -159,9 +239,13 @@ def test_body_of_the_largest_size_is_taken(connection: HTTPConnection) -> None:
 @pytest.mark.parametrize(
     ("length", "status", "message"),
     [
-        pytest.param(str(MAX_BODY_BYTES + 1), 413, "Request Entity Too Large", id="one byte too many"),
+        pytest.param(
+            str(MAX_BODY_BYTES + 1), 413, "Request Entity Too Large", id="one byte too many"
+        ),
         pytest.param("9" * 20, 413, "Request Entity Too Large", id="20 digits"),
-        pytest.param("9" * 5000, 413, "Request Entity Too Large", id="more digits than Python reads"),
+        pytest.param(
+            "9" * 5000, 413, "Request Entity Too Large", id="more digits than Python reads"
+        ),
         pytest.param("x", 400, "Bad Request", id="a letter"),
         pytest.param("-1", 400, "Bad Request", id="negative"),
         pytest.param("1.5", 400, "Bad Request", id="a fraction"),
@@ -169,7 +253,9 @@ def test_body_of_the_largest_size_is_taken(connection: HTTPConnection) -> None:
         pytest.param("²", 400, "Bad Request", id="a digit that is no number"),
     ],
 )
-def test_length_that_is_refused(connection: HTTPConnection, length: str, status: int, message: str) -> None:
+def test_length_that_is_refused(
+    connection: HTTPConnection, length: str, status: int, message: str
+) -> None:
     response = headed(connection, length)
     assert (response.status, json.loads(response.read())) == (status, {"message": message})
     connection.close()
@@ -189,8 +275,12 @@ def test_refused_body_is_no_request(connection: HTTPConnection, length: str) -> 
     assert answer.count(b"HTTP/1.1") == 1
 
 
-def test_answer_does_not_wait_until_the_client_has_confirmed_its_head(connection: HTTPConnection) -> None:
-    """The head and the body of an answer are two packets: Nagle's algorithm and a client that confirms late cost 40 ms a request."""
+def test_answer_does_not_wait_until_the_client_has_confirmed_its_head(
+    connection: HTTPConnection,
+) -> None:
+    """The head and the body of an answer are two packets: Nagle's algorithm and a client that
+    confirms late cost 40 ms a request.
+    """
     seconds = []
     for _ in range(10):
         begin = time.perf_counter()
@@ -218,9 +308,17 @@ OURS = "127.0.0.1:3000"
         pytest.param({"Host": OURS, "Origin": f"http://{OURS}"}, 200, id="a page of our own"),
         pytest.param({"Host": OURS, "Origin": "https://page.example"}, 403, id="a page's form"),
         pytest.param({"Host": OURS, "Origin": "null"}, 403, id="a page in a sandbox, or a file"),
-        pytest.param({"Host": OURS, "Origin": "http://127.0.0.1:8080"}, 403, id="a page of another port"),
-        pytest.param({"Host": OURS, "Origin": "http://localhost:3000"}, 403, id="a page of another name"),
-        pytest.param({"Host": "page.example:3000", "Origin": "http://page.example:3000"}, 403, id="a name that was led here"),
+        pytest.param(
+            {"Host": OURS, "Origin": "http://127.0.0.1:8080"}, 403, id="a page of another port"
+        ),
+        pytest.param(
+            {"Host": OURS, "Origin": "http://localhost:3000"}, 403, id="a page of another name"
+        ),
+        pytest.param(
+            {"Host": "page.example:3000", "Origin": "http://page.example:3000"},
+            403,
+            id="a name that was led here",
+        ),
         pytest.param({"Host": "page.example"}, 403, id="a name that was led here, reading"),
         pytest.param({"Host": "127.0.0.1.page.example"}, 403, id="a name that begins like ours"),
         pytest.param({"Host": "127.0.0.1:3000@page.example"}, 403, id="a name after ours"),
@@ -233,11 +331,17 @@ def test_a_page_from_elsewhere_does_not_reach_the_function(
     connection: HTTPConnection, method: str, headers: dict[str, str], status: int
 ) -> None:
     head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-    answer = raw(connection, f"{method} /predict HTTP/1.1\r\n{head}Content-Type: text/plain\r\nContent-Length: 0\r\n\r\n")
+    answer = raw(
+        connection,
+        f"{method} /predict HTTP/1.1\r\n{head}Content-Type: text/plain\r\nContent-Length: 0\r\n\r\n",
+    )
     assert answer.startswith(f"HTTP/1.1 {status} ".encode())
     assert b"access-control" not in answer.lower()
 
 
 def test_two_hosts_are_none(connection: HTTPConnection) -> None:
-    answer = raw(connection, f"POST /predict HTTP/1.1\r\nHost: {OURS}\r\nHost: page.example\r\nContent-Length: 0\r\n\r\n")
+    answer = raw(
+        connection,
+        f"POST /predict HTTP/1.1\r\nHost: {OURS}\r\nHost: page.example\r\nContent-Length: 0\r\n\r\n",
+    )
     assert answer.startswith(b"HTTP/1.1 403 ")

@@ -30,7 +30,9 @@ class Maven:
         found = [self.folder / name for name in NAMES[: self.counts.pop(0)]]
         for path in found:
             if not path.exists():
-                downloading: Callable[[str, int], AbstractContextManager[Callable[[int], None]]] = resolver.progress_callback
+                downloading: Callable[[str, int], AbstractContextManager[Callable[[int], None]]] = (
+                    resolver.progress_callback
+                )
                 with downloading(f"{path.stem}.pom", 1_000) as add:
                     add(1_000)
                 with downloading(path.name, 2_000_000) as add:
@@ -42,13 +44,21 @@ class Maven:
 @pytest.fixture
 def lock(tmp_path: Path) -> Path:
     path = tmp_path / "lock"
-    path.write_text("".join(f"{hashlib.sha256(name.encode()).hexdigest()}  {name}\n" for name in NAMES))
+    path.write_text(
+        "".join(f"{hashlib.sha256(name.encode()).hexdigest()}  {name}\n" for name in NAMES)
+    )
     return path
 
 
-@pytest.mark.parametrize(("counts", "updates"), [([3], [False]), ([2, 3], [False, True])], ids=["whole", "in part"])
+@pytest.mark.parametrize(
+    ("counts", "updates"), [([3], [False]), ([2, 3], [False, True])], ids=["whole", "in part"]
+)
 def test_jars_that_were_left_out_are_looked_for_again(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, lock: Path, counts: list[int], updates: list[bool]
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    lock: Path,
+    counts: list[int],
+    updates: list[bool],
 ) -> None:
     maven, told = Maven(tmp_path, counts), list[str]()
     monkeypatch.setattr(jars, "jgo", maven)
@@ -57,17 +67,23 @@ def test_jars_that_were_left_out_are_looked_for_again(
     assert told[1::2] == ["file 1 of 3, 2 MB", "file 2 of 3, 4 MB", "file 3 of 3, 6 MB"]
 
 
-def test_jars_that_stay_away_are_told_before_the_start(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, lock: Path) -> None:
+def test_jars_that_stay_away_are_told_before_the_start(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, lock: Path
+) -> None:
     monkeypatch.setattr(jars, "jgo", Maven(tmp_path, [2, 2]))
     with pytest.raises(UserError, match=r"in part only \(2 of 3 files\): check the network"):
         jars.jars("what", lock, lambda _: None)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_jar_that_is_another_one_is_not_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, lock: Path, name: str) -> None:
+def test_a_jar_that_is_another_one_is_not_run(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, lock: Path, name: str
+) -> None:
     (tmp_path / name).write_bytes(b"another")
     monkeypatch.setattr(jars, "jgo", Maven(tmp_path, [3]))
-    with pytest.raises(UserError, match=rf"{name} is not the file that .+, so it is not run: delete every {name}"):
+    with pytest.raises(
+        UserError, match=rf"{name} is not the file that .+, so it is not run: delete every {name}"
+    ):
         jars.jars("what", lock, lambda _: None)
 
 
@@ -87,7 +103,11 @@ def test_a_lock_is_read_as_it_is_written(tmp_path: Path) -> None:
     assert jars.checked(paths, jars.read(tmp_path / "lock")) == paths
 
 
-@pytest.mark.parametrize("path", [opensearch.LOCK, *(ROOT / "tests" / "integration").glob("*.sha256")], ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path",
+    [opensearch.LOCK, *(ROOT / "tests" / "integration").glob("*.sha256")],
+    ids=lambda path: path.name,
+)
 def test_the_locks_hold_digests(path: Path) -> None:
     found = jars.read(path)
     assert len(found) > 80

@@ -48,11 +48,22 @@ def test_the_time_of_each_event_is_kept(text: str, message: str | None, time: in
 
 def test_what_filter_log_events_answers_keeps_its_ids() -> None:
     events = [
-        {"logStreamName": "s", "timestamp": NOON + n, "message": f"{RECORD}\n", "ingestionTime": NOON, "eventId": f"{n:056d}"}
+        {
+            "logStreamName": "s",
+            "timestamp": NOON + n,
+            "message": f"{RECORD}\n",
+            "ingestionTime": NOON,
+            "eventId": f"{n:056d}",
+        }
         for n in range(3)
     ]
-    for text in (json.dumps({"events": events, "searchedLogStreams": []}, indent=4), json.dumps(events)):
-        assert [line.event() for line in read(text)] == [{"id": f"{n:056d}", "timestamp": NOON + n, "message": RECORD} for n in range(3)]
+    for text in (
+        json.dumps({"events": events, "searchedLogStreams": []}, indent=4),
+        json.dumps(events),
+    ):
+        assert [line.event() for line in read(text)] == [
+            {"id": f"{n:056d}", "timestamp": NOON + n, "message": RECORD} for n in range(3)
+        ]
 
 
 def test_a_line_without_a_time_has_that_of_the_line_before_or_of_the_file() -> None:
@@ -77,8 +88,14 @@ def test_an_id_is_of_file_place_and_content() -> None:
         ("x" * (LONGEST + 1), "line 1 of a.log has more than 1 MB"),
         ("ok\n" + "é" * (LONGEST // 2 + 1), "line 2 of a.log has more than 1 MB"),
         ('{"timestamp": "1970-01-01T00:00:01Z"}', "line 1 of a.log says that it is of 1970-01-01"),
-        (json.dumps([{"timestamp": NOON // 1000, "message": "x"}]), "line 1 of a.log says that it is of 1970-01-21"),
-        ('{"timestamp": "2026-11-28T14:00:01Z"}', "line 1 of a.log says that it is more than two hours ahead"),
+        (
+            json.dumps([{"timestamp": NOON // 1000, "message": "x"}]),
+            "line 1 of a.log says that it is of 1970-01-21",
+        ),
+        (
+            '{"timestamp": "2026-11-28T14:00:01Z"}',
+            "line 1 of a.log says that it is more than two hours ahead",
+        ),
         ('{"timestamp": 1e300}', "line 1 of a.log says that it is more than two hours ahead"),
     ],
 )
@@ -99,7 +116,10 @@ def test_a_file_that_is_no_text_is_refused(data: bytes) -> None:
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(["timestamp", "message", "events"]) | st.text(), inner),
+    lambda inner: (
+        st.lists(inner)
+        | st.dictionaries(st.sampled_from(["timestamp", "message", "events"]) | st.text(), inner)
+    ),
 )
 
 
@@ -129,5 +149,7 @@ def test_a_file_that_grows_is_followed_by_whole_lines(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_not_there_is_said(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="cannot be read \\(No such file or directory\\): give files of log lines"):
+    with pytest.raises(
+        UserError, match="cannot be read \\(No such file or directory\\): give files of log lines"
+    ):
         Source(str(tmp_path / "none")).added(NOW)

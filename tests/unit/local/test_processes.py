@@ -57,7 +57,9 @@ def gone(number: int) -> bool:
 
 @linux
 def test_what_was_started_ends_with_whoever_started_it_even_when_that_is_killed() -> None:
-    with subprocess.Popen([sys.executable, "-c", STARTS], cwd=ROOT, stdout=subprocess.PIPE, text=True) as starter:
+    with subprocess.Popen(
+        [sys.executable, "-c", STARTS], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    ) as starter:
         assert starter.stdout is not None
         number = int(starter.stdout.readline())
         try:
@@ -79,7 +81,9 @@ def test_what_was_started_ends_with_its_block_and_the_guard_too() -> None:
 
     before = children()
     command = ["sh", "-c", "sleep 1000 & exec sleep 1000"]
-    with processes.running(command, environment={"PATH": "/usr/bin:/bin"}, folder=Path("/"), output=subprocess.DEVNULL) as one:
+    with processes.running(
+        command, environment={"PATH": "/usr/bin:/bin"}, folder=Path("/"), output=subprocess.DEVNULL
+    ) as one:
         assert len(children()) == len(before) + 2
     assert gone(one.pid)
     assert children() == before

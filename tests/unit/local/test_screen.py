@@ -26,25 +26,49 @@ def shown(part: RenderableType, width: int = 200) -> str:
 @pytest.mark.parametrize("text", ["see [1] and [/]", "a [bold]word[/bold]", "[red]"])
 def test_text_is_shown_as_it_is(text: str) -> None:
     prediction = {"label": "first", "score": 0.5}
-    assert text in shown(screen.answers([{"text": text, "prediction": prediction, "prediction_id": "[/x]"}], 200))
     assert text in shown(
-        screen.documents([{"_index": "cwl-1", "_source": {"text": text, "prediction": prediction}}], title=text, width=200, now=NOON)
+        screen.answers([{"text": text, "prediction": prediction, "prediction_id": "[/x]"}], 200)
+    )
+    assert text in shown(
+        screen.documents(
+            [{"_index": "cwl-1", "_source": {"text": text, "prediction": prediction}}],
+            title=text,
+            width=200,
+            now=NOON,
+        )
     )
     assert text in screen.line({"text": text, "prediction": prediction}, NOON)
 
 
 def test_a_text_cannot_steer_the_terminal() -> None:
     text = "clear\x1b[2J and\x9b31m red"
-    assert screen.line({"text": text}, NOON).endswith("clear\N{REPLACEMENT CHARACTER}[2J and\N{REPLACEMENT CHARACTER}31m red")
+    assert screen.line({"text": text}, NOON).endswith(
+        "clear\N{REPLACEMENT CHARACTER}[2J and\N{REPLACEMENT CHARACTER}31m red"
+    )
 
 
-@pytest.mark.parametrize("source", [{}, {"prediction": {"label": "fine"}}, {"prediction": {"label": "fine", "score": "high"}}])
+@pytest.mark.parametrize(
+    "source",
+    [{}, {"prediction": {"label": "fine"}}, {"prediction": {"label": "fine", "score": "high"}}],
+)
 def test_a_document_of_another_shipper_is_shown_with_what_it_has(source: dict[str, Any]) -> None:
-    assert len(shown(screen.documents([{"_index": "cwl-1", "_source": source}], title="documents", width=200, now=NOON)).splitlines()) == 6
+    assert (
+        len(
+            shown(
+                screen.documents(
+                    [{"_index": "cwl-1", "_source": source}], title="documents", width=200, now=NOON
+                )
+            ).splitlines()
+        )
+        == 6
+    )
 
 
 def test_a_refused_request_is_shown_with_its_reason() -> None:
-    source = {"@timestamp": "2026-11-23T12:00:00.123Z", "error": {"type": "field-invalid", "status": 422, "field": "sentence"}}
+    source = {
+        "@timestamp": "2026-11-23T12:00:00.123Z",
+        "error": {"type": "field-invalid", "status": 422, "field": "sentence"},
+    }
     assert screen.line(source, NOON) == "12:00:00  field-invalid  422  -"
 
 
@@ -58,7 +82,9 @@ def test_a_refused_request_is_shown_with_its_reason() -> None:
 )
 def test_a_time_of_another_day_has_its_date(moment: str, time: str) -> None:
     assert screen.line({"@timestamp": moment}, NOON).split("  ")[0] == time
-    assert f" {time} " in shown(screen.documents([{"_source": {"@timestamp": moment}}], title="t", width=80, now=NOON), 80)
+    assert f" {time} " in shown(
+        screen.documents([{"_source": {"@timestamp": moment}}], title="t", width=80, now=NOON), 80
+    )
 
 
 SHAPES: list[Any] = [
@@ -84,26 +110,41 @@ SHAPES: list[Any] = [
 @pytest.mark.parametrize("found", SHAPES, ids=str)
 def test_a_document_of_any_shape_is_shown(found: Any) -> None:
     hit = {"_index": "cwl-1", "_source": found}
-    assert len(shown(screen.documents([hit], title="documents", width=80, now=NOON), 80).splitlines()) == 6
+    assert (
+        len(shown(screen.documents([hit], title="documents", width=80, now=NOON), 80).splitlines())
+        == 6
+    )
     assert "\n" not in screen.line(screen.source(hit), NOON)
     assert len(shown(screen.answers([found], 80), 80).splitlines()) == 6
     shown(screen.chart(Counter([screen.label(screen.source(hit))])))
 
 
 def test_a_hit_without_its_document_is_shown() -> None:
-    assert len(shown(screen.documents([{"_index": "cwl-1"}], title="documents", width=80, now=NOON)).splitlines()) == 6
+    assert (
+        len(
+            shown(
+                screen.documents([{"_index": "cwl-1"}], title="documents", width=80, now=NOON)
+            ).splitlines()
+        )
+        == 6
+    )
 
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["label", "score", "type", "status", "flags"]), inner),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["label", "score", "type", "status", "flags"]), inner)
+    ),
     max_leaves=8,
 )
 names = st.sampled_from(["@timestamp", "text", "prediction", "error", "input", "prediction_id"])
 
 
 @given(st.dictionaries(names, json_values), st.integers(10, 200))
-def test_no_document_steers_the_terminal_or_ends_the_view(found: dict[str, Any], width: int) -> None:
+def test_no_document_steers_the_terminal_or_ends_the_view(
+    found: dict[str, Any], width: int
+) -> None:
     hit = {"_source": found}
     for page in (
         shown(screen.documents([hit], title="t", width=width, now=NOON)),
@@ -131,9 +172,19 @@ def test_every_field_is_made_plain() -> None:
         assert all(character.isprintable() or character == "\n" for character in page)
 
 
-@pytest.mark.parametrize(("now", "time"), [(NOON, "12:00:00"), (NOON + timedelta(days=1), "2026-11-23 12:00")], ids=["today", "later"])
-@pytest.mark.parametrize("text", ["x" * 500, "word " * 200, "\u4e2d" * 300, "😀" * 300], ids=["long", "words", "wide", "emoji"])
-def test_a_score_is_seen_at_80_columns_whatever_the_text(text: str, now: datetime, time: str) -> None:
+@pytest.mark.parametrize(
+    ("now", "time"),
+    [(NOON, "12:00:00"), (NOON + timedelta(days=1), "2026-11-23 12:00")],
+    ids=["today", "later"],
+)
+@pytest.mark.parametrize(
+    "text",
+    ["x" * 500, "word " * 200, "\u4e2d" * 300, "😀" * 300],
+    ids=["long", "words", "wide", "emoji"],
+)
+def test_a_score_is_seen_at_80_columns_whatever_the_text(
+    text: str, now: datetime, time: str
+) -> None:
     found: dict[str, Any] = {
         "@timestamp": "2026-11-23T12:00:00.123Z",
         "text": text,
@@ -160,42 +211,69 @@ def test_a_long_text_stays_on_its_line(width: int) -> None:
         "prediction": {"label": "second", "score": 0.98},
         "input": {"flags": ["mostly_non_letter"]},
     }
-    lines = shown(screen.documents([{"_index": "cwl-1", "_source": source}], title="documents", width=width, now=NOON), width).splitlines()
+    lines = shown(
+        screen.documents(
+            [{"_index": "cwl-1", "_source": source}], title="documents", width=width, now=NOON
+        ),
+        width,
+    ).splitlines()
     assert len(lines) == 6
     assert "The boy sat The boy" in lines[4]
     assert "second" in lines[4]
 
 
 def test_the_chart_is_in_proportion() -> None:
-    bars = [line.count("\u2588") for line in shown(screen.chart({"first": 8, "second": 2})).splitlines()]
+    bars = [
+        line.count("\u2588") for line in shown(screen.chart({"first": 8, "second": 2})).splitlines()
+    ]
     assert bars == [0, screen.BAR, screen.BAR // 4]
     assert shown(screen.chart({})).strip() == "Live predictions by label"
 
 
 def test_the_filter_is_one_sentence() -> None:
-    assert screen.filtered(Filtered(seen=5, passed=2), "{ $.a = 1 }") == "log lines: 5 seen, 2 passed, 3 dropped by { $.a = 1 }"
+    assert (
+        screen.filtered(Filtered(seen=5, passed=2), "{ $.a = 1 }")
+        == "log lines: 5 seen, 2 passed, 3 dropped by { $.a = 1 }"
+    )
 
 
 SLOT = int(NOON.timestamp() * 1000) - 60_000  # the last column but two
 
 
 def hostile(body: dict[str, Any]) -> dict[str, Any]:
-    """An answer to every panel's request: one bucket a level, of names and values as another shipper may have left them."""
+    """An answer to every panel's request: one bucket a level, of names and values as another
+    shipper may have left them.
+    """
 
     def answered(aggs: dict[str, Any]) -> dict[str, Any]:
         found: dict[str, Any] = {}
         for name, asked in aggs.items():
             if "percentiles" in asked:
-                found[name] = {"values": [{"key": percent, "value": None} for percent in asked["percentiles"]["percents"]]}
+                found[name] = {
+                    "values": [
+                        {"key": percent, "value": None}
+                        for percent in asked["percentiles"]["percents"]
+                    ]
+                }
             else:
-                key = SLOT if "date_histogram" in asked else 0.55 if "histogram" in asked else "[red]of\x1b[2J[/]"
-                found[name] = {"buckets": [{"key": key, "doc_count": 3} | answered(asked.get("aggs", {}))]}
+                key = (
+                    SLOT
+                    if "date_histogram" in asked
+                    else 0.55
+                    if "histogram" in asked
+                    else "[red]of\x1b[2J[/]"
+                )
+                found[name] = {
+                    "buckets": [{"key": key, "doc_count": 3} | answered(asked.get("aggs", {}))]
+                }
         return found
 
     return {"hits": {"total": {"value": 3}}, "aggregations": answered(body["aggs"])}
 
 
-@pytest.mark.parametrize("answer", [{}, {"hits": {"total": {"value": 0}, "hits": []}}], ids=["no shard yet", "no index"])
+@pytest.mark.parametrize(
+    "answer", [{}, {"hits": {"total": {"value": 0}, "hits": []}}], ids=["no shard yet", "no index"]
+)
 def test_panels_without_documents_are_a_dash(answer: dict[str, Any]) -> None:
     lines = shown(charts.panels(lambda _: answer, NOON)).splitlines()
     assert lines[0] == "Live traffic of the last 15 minutes, 30 s a column"
@@ -232,12 +310,22 @@ def test_every_panel_asks_for_the_last_quarter_of_an_hour() -> None:
     charts.panels(search, NOON)
     spans = [body["query"]["bool"]["filter"] for body in asked]
     begin = (NOON - timedelta(minutes=15)).isoformat()
-    assert spans == [[{"range": {"@timestamp": {"gte": begin, "lte": NOON.isoformat()}}}]] * len(charts.DRAWN)
+    assert spans == [[{"range": {"@timestamp": {"gte": begin, "lte": NOON.isoformat()}}}]] * len(
+        charts.DRAWN
+    )
 
 
 @pytest.mark.parametrize(
     ("values", "highest", "drawn"),
-    [([0, 1, 4, 8], 8, " ▁▄█"), ([0.001, 1000], 1000, "▁█"), ([0, 0], 1, "  "), ([9], 8, "█"), ([], 1, "")],
+    [
+        ([0, 1, 4, 8], 8, " ▁▄█"),
+        ([0.001, 1000], 1000, "▁█"),
+        ([0, 0], 1, "  "),
+        ([9], 8, "█"),
+        ([], 1, ""),
+    ],
 )
-def test_columns_are_in_proportion_and_only_nothing_is_empty(values: list[float], highest: float, drawn: str) -> None:
+def test_columns_are_in_proportion_and_only_nothing_is_empty(
+    values: list[float], highest: float, drawn: str
+) -> None:
     assert charts.spark(values, highest) == drawn

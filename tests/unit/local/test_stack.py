@@ -27,12 +27,22 @@ def fail(_event: dict[str, Any]) -> Any:
     [
         ([], lambda _: None, []),
         (["START", '{"message": "prediction"}'], lambda _: None, []),
-        (['{"message": "prediction"}'], fail, ["1 record did not arrive in OpenSearch: the lines are in /logs"]),
-        (["START", *['{"message": "prediction"}'] * 3], fail, ["3 records did not arrive in OpenSearch: the lines are in /logs"]),
+        (
+            ['{"message": "prediction"}'],
+            fail,
+            ["1 record did not arrive in OpenSearch: the lines are in /logs"],
+        ),
+        (
+            ["START", *['{"message": "prediction"}'] * 3],
+            fail,
+            ["3 records did not arrive in OpenSearch: the lines are in /logs"],
+        ),
     ],
     ids=["nothing", "all arrived", "one", "three"],
 )
-def test_records_that_did_not_arrive_are_named(lines: list[str], ship: Callable[[dict[str, Any]], object], said: list[str]) -> None:
+def test_records_that_did_not_arrive_are_named(
+    lines: list[str], ship: Callable[[dict[str, Any]], object], said: list[str]
+) -> None:
     subscription, heard = Subscription("a-group", PATTERN, ship), list[str]()
     for line in lines:
         subscription.put(line)
@@ -62,19 +72,27 @@ def test_a_log_is_kept_for_its_owner_alone_and_begins_anew(tmp_path: Path) -> No
 
 def test_a_log_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "logs").write_text("a file")
-    with pytest.raises(UserError, match="make HOME a folder of yours"), stack._log(tmp_path / "logs" / "a.log"):
+    with (
+        pytest.raises(UserError, match="make HOME a folder of yours"),
+        stack._log(tmp_path / "logs" / "a.log"),
+    ):
         pass
 
 
 @pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="looks into /proc")
-@pytest.mark.parametrize(("family", "address"), [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::")])
+@pytest.mark.parametrize(
+    ("family", "address"), [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::")]
+)
 def test_a_taken_port_is_told_with_who_holds_it(family: socket.AddressFamily, address: str) -> None:
     with closing(socket.socket(family)) as listener:
         listener.bind((address, 0))
         listener.listen()
         port = listener.getsockname()[1]
         own = Path("/proc/self").resolve().name
-        with pytest.raises(UserError, match=rf"process {own} listens there \(.*python.*\)\. Choose another with API_PORT="):
+        with pytest.raises(
+            UserError,
+            match=rf"process {own} listens there \(.*python.*\)\. Choose another with API_PORT=",
+        ):
             ensure_free(port, "API_PORT")
     assert holder(port) is None
 
@@ -83,12 +101,30 @@ def test_a_taken_port_is_told_with_who_holds_it(family: socket.AddressFamily, ad
     ("environment", "settings"),
     [
         pytest.param({}, Settings(3000, 9200), id="defaults"),
-        pytest.param({"API_PORT": "", "OPENSEARCH_PORT": "", "OPENSEARCH_URL": ""}, Settings(3000, 9200), id="empty is unset"),
-        pytest.param({"API_PORT": "8080", "OPENSEARCH_PORT": "9210"}, Settings(8080, 9210), id="ports"),
-        pytest.param({"API_PORT": "1024", "OPENSEARCH_PORT": "9299"}, Settings(1024, 9299), id="first and last port"),
-        pytest.param({"OPENSEARCH_URL": "http://a:9200/"}, Settings(3000, 9200, "http://a:9200"), id="server that is there"),
+        pytest.param(
+            {"API_PORT": "", "OPENSEARCH_PORT": "", "OPENSEARCH_URL": ""},
+            Settings(3000, 9200),
+            id="empty is unset",
+        ),
+        pytest.param(
+            {"API_PORT": "8080", "OPENSEARCH_PORT": "9210"}, Settings(8080, 9210), id="ports"
+        ),
+        pytest.param(
+            {"API_PORT": "1024", "OPENSEARCH_PORT": "9299"},
+            Settings(1024, 9299),
+            id="first and last port",
+        ),
+        pytest.param(
+            {"OPENSEARCH_URL": "http://a:9200/"},
+            Settings(3000, 9200, "http://a:9200"),
+            id="server that is there",
+        ),
         pytest.param({"LOG_TEXT": "false"}, Settings(3000, 9200, None, "false"), id="no text"),
-        pytest.param({"KEEP": "/nowhere/kept"}, Settings(3000, 9200, keep="/nowhere/kept"), id="documents are kept"),
+        pytest.param(
+            {"KEEP": "/nowhere/kept"},
+            Settings(3000, 9200, keep="/nowhere/kept"),
+            id="documents are kept",
+        ),
         pytest.param({"PORT": "1", "HOME": "/root"}, Settings(3000, 9200), id="other variables"),
     ],
 )
@@ -99,7 +135,10 @@ def test_settings(environment: dict[str, str], settings: Settings) -> None:
 @pytest.mark.parametrize(
     ("environment", "says"),
     [
-        ({"KEEP": "a", "OPENSEARCH_URL": "http://a:9200"}, "with OPENSEARCH_URL your server keeps the documents"),
+        (
+            {"KEEP": "a", "OPENSEARCH_URL": "http://a:9200"},
+            "with OPENSEARCH_URL your server keeps the documents",
+        ),
         ({"KEEP": __file__}, "KEEP must be a folder"),
     ],
 )
@@ -110,7 +149,20 @@ def test_documents_cannot_be_kept_there(environment: dict[str, str], says: str) 
 
 @pytest.mark.parametrize("name", ["API_PORT", "OPENSEARCH_PORT"])
 @pytest.mark.parametrize(
-    "value", ["0", "80", "1023", "65536", "-1", "3000.0", "0x1000", " 3000", "http", "²", pytest.param("9" * 5000, id="5000 digits")]
+    "value",
+    [
+        "0",
+        "80",
+        "1023",
+        "65536",
+        "-1",
+        "3000.0",
+        "0x1000",
+        " 3000",
+        "http",
+        "²",
+        pytest.param("9" * 5000, id="5000 digits"),
+    ],
 )
 def test_bad_port_is_trouble(name: str, value: str) -> None:
     with pytest.raises(UserError, match=f"{name} must be a port between 1024 and "):

@@ -60,21 +60,47 @@ Resources:
 
 
 def test_template_is_read() -> None:
-    shipping = {"STACK": "local", "RECORD_LOG_GROUPS": "InferenceLogGroup", "EXCLUDE": "", "REDACT_FIELDS": "", "REDACT_PATTERNS": ""}
+    shipping = {
+        "STACK": "local",
+        "RECORD_LOG_GROUPS": "InferenceLogGroup",
+        "EXCLUDE": "",
+        "REDACT_FIELDS": "",
+        "REDACT_PATTERNS": "",
+    }
     found = read()
     given = {name: function.environment for name, function in found.functions.items()}
     assert given["InferenceFunction"]["LOG_TEXT"] == "true"
     assert given["ShipperFunction"].items() >= shipping.items()
     assert given["ReplayFunction"].items() >= shipping.items()
     assert found.routes == {("POST", "/predict"): "InferenceFunction"}
-    assert {name: replace(function, environment={}) for name, function in found.functions.items()} == {
-        "InferenceFunction": Function("InferenceFunction", ROOT / "functions/inference", "inference.handler.handler", 1024, 25),
-        "ShipperFunction": Function(
-            "ShipperFunction", ROOT / "functions/shipper", "shipper.handler.handler", 1024, 120, 2, "DeadLetterBucket"
+    assert {
+        name: replace(function, environment={}) for name, function in found.functions.items()
+    } == {
+        "InferenceFunction": Function(
+            "InferenceFunction", ROOT / "functions/inference", "inference.handler.handler", 1024, 25
         ),
-        "ReplayFunction": Function("ReplayFunction", ROOT / "functions/shipper", "shipper.replay.handler", 2048, 900, 0),
-        "KibanaFunction": Function("KibanaFunction", ROOT / "functions/installer", "installer.custom_resource.handler", 256, 300),
-        "MonitorFunction": Function("MonitorFunction", ROOT / "functions/monitor", "monitor.handler.handler", 1024, 300, 0),
+        "ShipperFunction": Function(
+            "ShipperFunction",
+            ROOT / "functions/shipper",
+            "shipper.handler.handler",
+            1024,
+            120,
+            2,
+            "DeadLetterBucket",
+        ),
+        "ReplayFunction": Function(
+            "ReplayFunction", ROOT / "functions/shipper", "shipper.replay.handler", 2048, 900, 0
+        ),
+        "KibanaFunction": Function(
+            "KibanaFunction",
+            ROOT / "functions/installer",
+            "installer.custom_resource.handler",
+            256,
+            300,
+        ),
+        "MonitorFunction": Function(
+            "MonitorFunction", ROOT / "functions/monitor", "monitor.handler.handler", 1024, 300, 0
+        ),
     }
     pattern = '{ ($.message = "prediction") || ($.message = "prediction_error") }'
     assert found.subscriptions == [("InferenceLogGroup", pattern, "ShipperFunction")]
@@ -84,7 +110,9 @@ def test_template_is_read() -> None:
 def test_handlers_of_the_template_exist(name: str) -> None:
     function = read().functions[name]
     module, _, attribute = function.handler.rpartition(".")
-    assert f"def {attribute}(" in (function.code / Path(*module.split("."))).with_suffix(".py").read_text(encoding="utf-8")
+    assert f"def {attribute}(" in (function.code / Path(*module.split("."))).with_suffix(
+        ".py"
+    ).read_text(encoding="utf-8")
 
 
 def test_another_template_is_read(tmp_path: Path) -> None:
@@ -94,7 +122,9 @@ def test_another_template_is_read(tmp_path: Path) -> None:
     assert found.routes == {("GET", "/answer"): "Answer", ("PUT", "/answer"): "Answer"}
     assert found.subscriptions == [("Log", "{ $.a = 1 }", "Store"), ("Log", "term", "Store")]
     assert list(found.functions) == ["Answer", "Store", "Idle"]
-    assert found.functions["Answer"] == Function("Answer", tmp_path / "code/answer", "answer.main", 256, 5, 2, None)
+    assert found.functions["Answer"] == Function(
+        "Answer", tmp_path / "code/answer", "answer.main", 256, 5, 2, None
+    )
     assert (found.functions["Store"].retries, found.functions["Store"].dead_letters) == (1, "Lost")
 
 
@@ -106,7 +136,10 @@ def test_another_template_is_read(tmp_path: Path) -> None:
         ("!GetAtt Nested.Outputs.Arn", {"Fn::GetAtt": ["Nested", "Outputs.Arn"]}),
         ('!Sub "a-${B}"', {"Fn::Sub": "a-${B}"}),
         ('!Join ["-", [a, !Ref B]]', {"Fn::Join": ["-", ["a", {"Ref": "B"}]]}),
-        ("!Transform {Name: A, Parameters: {B: !Ref C}}", {"Fn::Transform": {"Name": "A", "Parameters": {"B": {"Ref": "C"}}}}),
+        (
+            "!Transform {Name: A, Parameters: {B: !Ref C}}",
+            {"Fn::Transform": {"Name": "A", "Parameters": {"B": {"Ref": "C"}}}},
+        ),
     ],
 )
 def test_short_tags_are_read_as_their_long_form(tmp_path: Path, text: str, value: object) -> None:

@@ -1,4 +1,6 @@
-"""Predictions made of random numbers, and their summaries counted by numpy, which OpenSearch's must equal."""
+"""Predictions made of random numbers, and their summaries counted by numpy, which OpenSearch's must
+equal.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ Record = dict[str, Any]
 
 
 def records(count: int, chance: np.random.Generator, **given: Any) -> list[Record]:
-    """Flat records as the index has them; `given` replaces a field by a value, or leaves it out where that is None."""
+    """Flat records as the index has them; `given` replaces a field by a value, or leaves it out
+    where that is None.
+    """
     probability = chance.beta(4, 1.5, count)
     words = chance.geometric(0.08, count)
     columns: dict[str, list[Any]] = {
@@ -30,7 +34,9 @@ def records(count: int, chance: np.random.Generator, **given: Any) -> list[Recor
         f"{PROBABILITY}.unacceptable": (1 - probability).tolist(),
         "input.words": words.tolist(),
         "input.tokens_per_word": (1 + chance.gamma(1, 0.3, count)).tolist(),
-        "input.non_letter_share": (chance.beta(1, 20, count) * (chance.random(count) < 0.9)).tolist(),
+        "input.non_letter_share": (
+            chance.beta(1, 20, count) * (chance.random(count) < 0.9)
+        ).tolist(),
         "input.unk_share": (0.1 * (chance.random(count) < 0.005)).tolist(),
         "input.novelty": chance.normal(1.0, 0.3, count).tolist(),
         "input.surprisal": chance.normal(13.5, 1.5, count).tolist(),
@@ -44,11 +50,20 @@ def records(count: int, chance: np.random.Generator, **given: Any) -> list[Recor
     return [dict(zip(kept, row, strict=True)) for row in zip(*kept.values(), strict=True)]
 
 
-def summary(rows: Sequence[Record], start: int = MONDAY, *, seconds: int = SLOT, version: str = "1", stream: Stream = STREAM) -> Summary:
+def summary(
+    rows: Sequence[Record],
+    start: int = MONDAY,
+    *,
+    seconds: int = SLOT,
+    version: str = "1",
+    stream: Stream = STREAM,
+) -> Summary:
     """The summary of these records."""
 
     def column(name: str) -> np.ndarray:
-        values = np.array([row[name] for row in rows if name in row], dtype=np.float32).astype(np.float64)
+        values = np.array([row[name] for row in rows if name in row], dtype=np.float32).astype(
+            np.float64
+        )
         return values[np.isfinite(values)]
 
     labels = Counter(row["prediction.label"] for row in rows if "prediction.label" in row)
@@ -62,7 +77,11 @@ def summary(rows: Sequence[Record], start: int = MONDAY, *, seconds: int = SLOT,
         seconds=seconds,
         profile="a profile",
         rows=len(rows),
-        moments={n: Moments(len(c), float(c.sum()), float((c**2).sum())) for n, c in columns.items() if len(c)},
+        moments={
+            n: Moments(len(c), float(c.sum()), float((c**2).sum()))
+            for n, c in columns.items()
+            if len(c)
+        },
         bins={n: dict(Counter(s.codes(columns[n]).tolist())) for n, s in SCALES.items()},
         labels=dict(labels),
         flags=dict(Counter(flag for row in rows for flag in row.get("input.flags", []))),
@@ -74,7 +93,16 @@ def summary(rows: Sequence[Record], start: int = MONDAY, *, seconds: int = SLOT,
 
 
 def slots(
-    count: int, rows: int, chance: np.random.Generator, *, start: int = MONDAY, stream: Stream = STREAM, **given: Any
+    count: int,
+    rows: int,
+    chance: np.random.Generator,
+    *,
+    start: int = MONDAY,
+    stream: Stream = STREAM,
+    **given: Any,
 ) -> list[Summary]:
     """So many slots one after the other, with so many records each."""
-    return [summary(records(rows, chance, **given), start + at * SLOT, stream=stream) for at in range(count)]
+    return [
+        summary(records(rows, chance, **given), start + at * SLOT, stream=stream)
+        for at in range(count)
+    ]

@@ -39,7 +39,9 @@ def summaries(draw: st.DrawFn) -> Summary:
         draw(st.sampled_from([SLOT, HOUR])),
         rows=draw(COUNTS),
         moments={name: Moments(draw(COUNTS), draw(NUMBERS), draw(NUMBERS)) for name in fields},
-        bins={name: draw(st.dictionaries(st.integers(-2, 900), COUNTS, max_size=6)) for name in scales},
+        bins={
+            name: draw(st.dictionaries(st.integers(-2, 900), COUNTS, max_size=6)) for name in scales
+        },
         labels=draw(st.dictionaries(NAMES, COUNTS, max_size=4)),
         flags=draw(st.dictionaries(NAMES, COUNTS, max_size=3)),
         scripts=draw(st.dictionaries(NAMES, COUNTS, max_size=3)),
@@ -54,7 +56,9 @@ def references() -> tuple[Baseline, Profile]:
     """A baseline and a profile of usual records."""
     chance = np.random.default_rng(1)
     usual = [summary(records(60, chance), MONDAY + at * HOUR, seconds=HOUR) for at in range(30)]
-    return accepted.fit(usual), Profile.of("made", _columns(), {"acceptable": 200, "unacceptable": 100}, {})
+    return accepted.fit(usual), Profile.of(
+        "made", _columns(), {"acceptable": 200, "unacceptable": 100}, {}
+    )
 
 
 @pytest.mark.filterwarnings("error::RuntimeWarning")
@@ -63,7 +67,11 @@ def references() -> tuple[Baseline, Profile]:
 def test_any_window_is_judged(some: list[Summary]) -> None:
     reference, shipped = references()
     windows = stack(some)
-    for judgement in (judge(windows, reference), judge(windows, reference, model_free=True), profile.judge(windows, shipped)):
+    for judgement in (
+        judge(windows, reference),
+        judge(windows, reference, model_free=True),
+        profile.judge(windows, shipped),
+    ):
         assert len(judgement.unusual(0.005)) == len(some)
         for at in range(len(some)):
             assert sentence(judgement, at, 0.005)
@@ -79,10 +87,16 @@ def test_any_days_can_be_accepted_or_are_too_few(some: list[Summary]) -> None:
     full = cut(some, rows=planned.rows, at_most=planned.longest).full
     with suppress(TooFewWindows):
         fitted = accepted.fit(full or some)
-        read = accepted.from_document(json.loads(json.dumps(accepted.to_document(fitted), allow_nan=False)))
+        read = accepted.from_document(
+            json.loads(json.dumps(accepted.to_document(fitted), allow_nan=False))
+        )
         judge(stack(some), read)
 
 
 def _columns() -> dict[str, np.ndarray]:
     rows = records(300, np.random.default_rng(2))
-    return {name: np.array([row[name] for row in rows], float) for name, value in rows[0].items() if isinstance(value, float | int)}
+    return {
+        name: np.array([row[name] for row in rows], float)
+        for name, value in rows[0].items()
+        if isinstance(value, float | int)
+    }

@@ -11,7 +11,12 @@ from monitor.bins import SCALES
 @pytest.mark.parametrize("name", SCALES)
 def test_a_value_lies_between_the_edges_of_its_code(name: str) -> None:
     scale = SCALES[name]
-    values = np.random.default_rng(1).uniform(scale.low - 1, scale.high * 2, 20_000).astype(np.float32).astype(np.float64)
+    values = (
+        np.random.default_rng(1)
+        .uniform(scale.low - 1, scale.high * 2, 20_000)
+        .astype(np.float32)
+        .astype(np.float64)
+    )
     codes = scale.codes(values)
     upper = np.append(scale.lower[1:], np.inf)
     # An edge as a 64-bit number may lie on either side of the quotient's whole number.

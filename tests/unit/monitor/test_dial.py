@@ -25,14 +25,18 @@ TABLE = (
         (30, 60, 1, TABLE[0], True),
     ],
 )
-def test_choose(windows: int, days: float, streams: int, row: Row, kept: bool) -> None:  # noqa: FBT001  a table's column
+# a table's column
+def test_choose(windows: int, days: float, streams: int, row: Row, kept: bool) -> None:
     choice = choose(windows, days=days, streams=streams, table=TABLE)
     assert (choice.row, choice.kept) == (row, kept)
 
 
 def test_a_promise_that_cannot_be_kept_is_said() -> None:
     said = choose(168, days=365, streams=20, table=TABLE).sentence()
-    assert said == "At most one false notice in 100 days: no row of the table is strict enough for 365 days and 20 streams."
+    assert (
+        said
+        == "At most one false notice in 100 days: no row of the table is strict enough for 365 days and 20 streams."
+    )
 
 
 def test_the_measured_table_keeps_the_default() -> None:

@@ -1,4 +1,6 @@
-"""A stream followed through time: notices on drift, and on bad input a verdict or nothing, never a false notice."""
+"""A stream followed through time: notices on drift, and on bad input a verdict or nothing, never a
+false notice.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +55,15 @@ def followed(
     profile: Profile | None = None,
     now: float = NEXT + DAY + HOUR,
 ) -> tuple[State, list[Finding]]:
-    return follow(STREAM, new, state or State(), accepted=accepted or reference(), profile=profile, choice=CHOICE, now=now)
+    return follow(
+        STREAM,
+        new,
+        state or State(),
+        accepted=accepted or reference(),
+        profile=profile,
+        choice=CHOICE,
+        now=now,
+    )
 
 
 def words(findings: Sequence[Finding]) -> list[Verdict | None]:
@@ -92,14 +102,19 @@ def test_again_nothing_new() -> None:
 def test_another_baseline_begins_anew() -> None:
     state, _ = followed(day(hours=8, given={"prediction.label": "unacceptable"}))
     other = replace(reference(), number=2)
-    later = [replace(s, start=s.start + 8 * HOUR) for s in day(hours=2, given={"prediction.label": "unacceptable"})]
+    later = [
+        replace(s, start=s.start + 8 * HOUR)
+        for s in day(hours=2, given={"prediction.label": "unacceptable"})
+    ]
     after, findings = followed(later, accepted=other, state=state)
     assert words(findings)[0] is Verdict.UNUSUAL
     assert after.number == 2
 
 
 def test_without_a_baseline() -> None:
-    _, findings = follow(STREAM, day(), State(), accepted=None, profile=None, choice=CHOICE, now=NEXT + 3 * DAY)
+    _, findings = follow(
+        STREAM, day(), State(), accepted=None, profile=None, choice=CHOICE, now=NEXT + 3 * DAY
+    )
     assert set(words(findings)) == {Verdict.PROVISIONAL}
     assert "baseline accept" in findings[0].sentence
 
@@ -119,7 +134,10 @@ def test_a_weekday_that_the_baseline_lacks_is_information() -> None:
 
 
 def test_too_few_predictions() -> None:
-    few = [replace(s, start=NEXT + at * HOUR) for at, s in enumerate(slots(48, 3, np.random.default_rng(4)))]
+    few = [
+        replace(s, start=NEXT + at * HOUR)
+        for at, s in enumerate(slots(48, 3, np.random.default_rng(4)))
+    ]
     _, findings = followed(few)
     assert set(words(findings)) == {Verdict.INSUFFICIENT}
 
@@ -149,7 +167,9 @@ def test_a_new_version_is_judged_by_the_text_and_said() -> None:
 
 def test_two_versions_are_compared_on_the_same_windows() -> None:
     both = [
-        part for old, new in zip(day(5), day(6, given={"prediction.score": 0.4}), strict=True) for part in (old, replace(new, version="2"))
+        part
+        for old, new in zip(day(5), day(6, given={"prediction.score": 0.4}), strict=True)
+        for part in (old, replace(new, version="2"))
     ]
     _, findings = followed(both)
     compared = [finding for finding in findings if finding.reference is Reference.VERSION]
@@ -165,11 +185,15 @@ def test_the_profile_is_information() -> None:
     named = [replace(part, profile=profile.id) for part in day(hours=4)]
     _, findings = followed(named, profile=profile)
     assert {f.verdict for f in findings if f.reference is Reference.PROFILE} == {Verdict.UNUSUAL}
-    assert not [f for f in followed(day(hours=4), profile=profile)[1] if f.reference is Reference.PROFILE]
+    assert not [
+        f for f in followed(day(hours=4), profile=profile)[1] if f.reference is Reference.PROFILE
+    ]
 
 
 def broken(part: Summary) -> Summary:
-    moments = {name: replace(m, total=math.nan, squares=math.inf) for name, m in part.moments.items()}
+    moments = {
+        name: replace(m, total=math.nan, squares=math.inf) for name, m in part.moments.items()
+    }
     return replace(part, moments=moments)
 
 
@@ -178,7 +202,10 @@ def without_fields(part: Summary) -> Summary:
 
 
 def many_labels(part: Summary) -> Summary:
-    share = {name: Moments(3, 1.5, 1.0) for name in (f"prediction.probability.label {at}" for at in range(50))}
+    share = {
+        name: Moments(3, 1.5, 1.0)
+        for name in (f"prediction.probability.label {at}" for at in range(50))
+    }
     return replace(part, moments=dict(part.moments) | share)
 
 
@@ -213,7 +240,11 @@ POOR: dict[str, dict[str, Any]] = {
     "one label only": {"prediction.label": "acceptable"},
     "all scores equal": {"prediction.score": 0.9},
     "three fields": dict.fromkeys(
-        [name for name in records(1, np.random.default_rng(1))[0] if name not in {"prediction.label", "prediction.score"}]
+        [
+            name
+            for name in records(1, np.random.default_rng(1))[0]
+            if name not in {"prediction.label", "prediction.score"}
+        ]
     ),
 }
 
@@ -221,7 +252,9 @@ POOR: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("given", POOR.values(), ids=POOR)
 @pytest.mark.filterwarnings("error")
 def test_poor_records_are_judged_by_what_they_have(given: dict[str, Any]) -> None:
-    full = cut(slots(7 * 96, EACH, np.random.default_rng(7), **given), rows=PLAN.rows, at_most=PLAN.longest).full
+    full = cut(
+        slots(7 * 96, EACH, np.random.default_rng(7), **given), rows=PLAN.rows, at_most=PLAN.longest
+    ).full
     _, findings = followed(day(8, given=given), accepted=Accepted.of(1, baseline.fit(full), PLAN))
     assert Verdict.NOTICE not in words(findings)
     assert Verdict.OK in words(findings)

@@ -20,16 +20,33 @@ from tests.unit.monitor.made import LABELS, MONDAY, Record, records, summary
 
 SIZE = 200
 LEVEL = 0.003
-INPUT = ("words", "tokens_per_word", "non_letter_share", "unk_share", "novelty", "surprisal", "script", "flags", "hash")
+INPUT = (
+    "words",
+    "tokens_per_word",
+    "non_letter_share",
+    "unk_share",
+    "novelty",
+    "surprisal",
+    "script",
+    "flags",
+    "hash",
+)
 THREE_FIELDS: dict[str, Any] = dict.fromkeys(
-    [*(f"input.{n}" for n in INPUT), *SIGNATURE, *(f"prediction.probability.{label}" for label in LABELS)]
+    [
+        *(f"input.{n}" for n in INPUT),
+        *SIGNATURE,
+        *(f"prediction.probability.{label}" for label in LABELS),
+    ]
 )
 
 
 def windows(count: int, seed: int, **given: Any) -> list[Summary]:
     """So many windows of an hour, one after the other."""
     chance = np.random.default_rng(seed)
-    return [summary(records(SIZE, chance, **given), MONDAY + at * HOUR, seconds=HOUR) for at in range(count)]
+    return [
+        summary(records(SIZE, chance, **given), MONDAY + at * HOUR, seconds=HOUR)
+        for at in range(count)
+    ]
 
 
 @cache
@@ -42,7 +59,9 @@ def judged(summaries: Sequence[Summary], against: Baseline | None = None) -> Jud
 
 
 def changed(change: dict[str, Any], share: float = 1.0) -> Summary:
-    """A window in which this share of the records has other values; a function of the old value gives a new one."""
+    """A window in which this share of the records has other values; a function of the old value
+    gives a new one.
+    """
     chance = np.random.default_rng(5)
     rows: list[Record] = records(SIZE, chance)
     for row in rows[: round(share * SIZE)]:
@@ -118,7 +137,9 @@ POOR: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("given", [{}, *POOR.values()], ids=["all fields", *POOR])
 def test_a_baseline_survives_json(given: dict[str, Any]) -> None:
     fitted = accepted.fit(windows(80, 1, **given))
-    read = accepted.from_document(json.loads(json.dumps(accepted.to_document(fitted), allow_nan=False)))
+    read = accepted.from_document(
+        json.loads(json.dumps(accepted.to_document(fitted), allow_nan=False))
+    )
     some = windows(6, 3, **given)
     for one, other in zip(judged(some, fitted).signals, judged(some, read).signals, strict=True):
         assert one.p.tolist() == other.p.tolist()
@@ -131,7 +152,9 @@ def test_poor_records_are_quiet_and_what_is_missing_is_named(given: dict[str, An
     against = accepted.fit(windows(80, 1, **given))
     judgement = judged(windows(60, 2, **given), against)
     assert judgement.unusual(LEVEL).sum() <= 1
-    missing = [n for n, v in given.items() if v is None and n in {"prediction.score", "input.words"}]
+    missing = [
+        n for n, v in given.items() if v is None and n in {"prediction.score", "input.words"}
+    ]
     assert set(missing) <= set(judgement.missing)
 
 
@@ -144,7 +167,9 @@ def test_poor_records_are_quiet_and_what_is_missing_is_named(given: dict[str, An
         (POOR["three fields"], {"prediction.label": "unacceptable"}, "label"),
     ],
 )
-def test_a_change_of_what_never_changed_is_found(given: dict[str, Any], change: dict[str, Any], signal: str) -> None:
+def test_a_change_of_what_never_changed_is_found(
+    given: dict[str, Any], change: dict[str, Any], signal: str
+) -> None:
     against = accepted.fit(windows(80, 1, **given))
     rows = records(SIZE, np.random.default_rng(8), **given)
     for row in rows[: SIZE // 4]:
@@ -170,7 +195,9 @@ def test_fifty_labels() -> None:
 
 
 def test_a_field_that_comes_and_goes_is_left_out() -> None:
-    without = summary(records(SIZE, np.random.default_rng(9), **{"input.novelty": None}), seconds=HOUR)
+    without = summary(
+        records(SIZE, np.random.default_rng(9), **{"input.novelty": None}), seconds=HOUR
+    )
     judgement = judged([without])
     assert not np.isnan(judgement.signals[0].p).any()
     assert judgement.unusual(LEVEL).tolist() == [False]
@@ -184,13 +211,19 @@ def test_an_empty_window_has_no_verdict() -> None:
 
 def test_numbers_that_are_none_count_as_missing() -> None:
     one = windows(1, 4)[0]
-    moments = dict(one.moments) | {"input.surprisal": replace(one.moments["input.surprisal"], total=float("nan"))}
+    moments = dict(one.moments) | {
+        "input.surprisal": replace(one.moments["input.surprisal"], total=float("nan"))
+    }
     judgement = judged([replace(one, moments=moments)])
     assert judgement.unusual(LEVEL).tolist() == [False]
 
 
 def test_another_model_is_judged_by_the_text_alone() -> None:
-    drifted = changed({"input.sig.s3": lambda v: v + 40, "prediction.label": "other", "input.surprisal": 39.0})
+    drifted = changed(
+        {"input.sig.s3": lambda v: v + 40, "prediction.label": "other", "input.surprisal": 39.0}
+    )
     free = judge(stack([drifted]), reference(), model_free=True)
     assert free.unusual(LEVEL).tolist() == [False]
-    assert judge(stack([changed({"input.words": 5}, 0.5)]), reference(), model_free=True).unusual(LEVEL).tolist() == [True]
+    assert judge(stack([changed({"input.words": 5}, 0.5)]), reference(), model_free=True).unusual(
+        LEVEL
+    ).tolist() == [True]

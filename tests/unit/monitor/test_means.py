@@ -21,7 +21,10 @@ def of_means(values: np.ndarray, names: Sequence[str] = NAMES, *, start: int = M
     """Windows of an hour whose rows have these means, (windows, names), and a variance of 1."""
     made = []
     for at, line in enumerate(values):
-        moments = {n: Moments(ROWS, ROWS * v, ROWS * (1 + v**2)) for n, v in zip(names, line.tolist(), strict=True)}
+        moments = {
+            n: Moments(ROWS, ROWS * v, ROWS * (1 + v**2))
+            for n, v in zip(names, line.tolist(), strict=True)
+        }
         made.append(Summary(STREAM, "1", start + at * HOUR, HOUR, rows=ROWS, moments=moments))
     return stack(made)
 
@@ -33,7 +36,9 @@ def noise(count: int, seed: int, *, times: float = 1.0) -> np.ndarray:
 
 def cycle(count: int, height: float) -> np.ndarray:
     """Twelve hours up, twelve hours down."""
-    return np.asarray(np.where(np.arange(count) % 24 < 12, height, -height)[:, None] * np.array([1.0, 0, 0, 0]))
+    return np.asarray(
+        np.where(np.arange(count) % 24 < 12, height, -height)[:, None] * np.array([1.0, 0, 0, 0])
+    )
 
 
 def test_p_is_uniform_when_nothing_changes() -> None:
@@ -94,7 +99,10 @@ def test_a_component_that_others_tell_and_one_that_stands_still_are_named() -> N
     assert chart
     assert len(chart.names) == 2
     assert reasons["input.surprisal"] == "its values are all the same"
-    assert sorted(reasons.values()) == ["its values are all the same", "other components tell it already"]
+    assert sorted(reasons.values()) == [
+        "its values are all the same",
+        "other components tell it already",
+    ]
 
 
 @pytest.mark.parametrize(("name", "values", "expected"), [
@@ -103,7 +111,9 @@ def test_a_component_that_others_tell_and_one_that_stands_still_are_named() -> N
     ("input.words", [-3] * 100, 0),
     ("input.non_letter_share", [0.1] * 90 + [0.555] * 10, 0.56),
 ])  # fmt: skip
-def test_a_cap_is_the_upper_edge_of_the_bin_with_the_quantile(name: str, values: list[float], expected: float) -> None:
+def test_a_cap_is_the_upper_edge_of_the_bin_with_the_quantile(
+    name: str, values: list[float], expected: float
+) -> None:
     counts = np.bincount(SCALES[name].codes(values), minlength=SCALES[name].count).astype(float)
     assert means.cap(counts, name) == pytest.approx(expected, rel=1e-3)
 
@@ -112,8 +122,10 @@ def test_a_capped_mean_is_that_of_the_values() -> None:
     values = np.random.default_rng(10).geometric(0.07, 3000)
     scale = SCALES["input.words"]
     counts = np.bincount(scale.codes(values), minlength=scale.count)
-    one = Summary(STREAM, "1", MONDAY, HOUR, rows=3000, bins={"input.words": dict(enumerate(counts.tolist()))})
-    cap = means.cap(counts.astype(float), "input.words")
-    assert means.components(stack([one]), ["input.words"], {"input.words": cap})[0, 0] == pytest.approx(
-        np.minimum(values, cap).mean(), rel=0.002
+    one = Summary(
+        STREAM, "1", MONDAY, HOUR, rows=3000, bins={"input.words": dict(enumerate(counts.tolist()))}
     )
+    cap = means.cap(counts.astype(float), "input.words")
+    assert means.components(stack([one]), ["input.words"], {"input.words": cap})[
+        0, 0
+    ] == pytest.approx(np.minimum(values, cap).mean(), rel=0.002)

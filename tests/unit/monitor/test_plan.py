@@ -21,7 +21,10 @@ def test_too_little_traffic_says_how_long_it_takes() -> None:
     planned = plan(slots(7 * 96, 2, np.random.default_rng(1)))
     assert not planned.armed
     assert planned.days == pytest.approx(72 * 100 / 192, rel=0.05)
-    assert planned.sentence() == "Provisional: windows of 100 predictions are needed and 72 of them take 38 days of this traffic."
+    assert (
+        planned.sentence()
+        == "Provisional: windows of 100 predictions are needed and 72 of them take 38 days of this traffic."
+    )
 
 
 def test_rows_in_bursts_need_longer_windows() -> None:

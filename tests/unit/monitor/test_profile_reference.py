@@ -20,8 +20,13 @@ def reference() -> Profile:
     rows = records(1500, np.random.default_rng(1))
     numbers = [name for name, value in rows[0].items() if isinstance(value, float | int)]
     columns = {name: np.array([row[name] for row in rows], float) for name in numbers}
-    labels = {label: sum(row["prediction.label"] == label for row in rows) for label in ("acceptable", "unacceptable")}
-    return Profile.of("made", columns, labels, {"truncated": sum(bool(row["input.flags"]) for row in rows)})
+    labels = {
+        label: sum(row["prediction.label"] == label for row in rows)
+        for label in ("acceptable", "unacceptable")
+    }
+    return Profile.of(
+        "made", columns, labels, {"truncated": sum(bool(row["input.flags"]) for row in rows)}
+    )
 
 
 def test_the_same_population_is_quiet(reference: Profile) -> None:
@@ -45,16 +50,25 @@ def test_found(reference: Profile, name: str, value: object, signal: str) -> Non
 
 
 def test_three_fields_beside_a_profile(reference: Profile) -> None:
-    rows = [{n: row[n] for n in ("prediction.label", "prediction.score")} for row in records(100, np.random.default_rng(4))]
+    rows = [
+        {n: row[n] for n in ("prediction.label", "prediction.score")}
+        for row in records(100, np.random.default_rng(4))
+    ]
     judgement = profile.judge(stack([summary(rows)]), reference)
     assert judgement.unusual(profile.LEVEL).tolist() == [False]
     assert {"input.words", "strange"} <= set(judgement.missing)
 
 
 def test_the_shipped_profile_can_be_read() -> None:
-    shipped = json.loads((ROOT / "functions/inference/model/profile.json").read_text(encoding="utf-8"))
+    shipped = json.loads(
+        (ROOT / "functions/inference/model/profile.json").read_text(encoding="utf-8")
+    )
     read = Profile.read(shipped)
-    assert (read.rows, read.id, len(read.names)) == (shipped["population"]["sentences"], shipped["id"], 15)
+    assert (read.rows, read.id, len(read.names)) == (
+        shipped["population"]["sentences"],
+        shipped["id"],
+        15,
+    )
     assert np.linalg.eigvalsh(read.covariance).min() > 0
 
 

@@ -1,4 +1,6 @@
-"""Tests the monitor's searches: existing fields only, only live predictions of one stream, and never single rows."""
+"""Tests the monitor's searches: existing fields only, only live predictions of one stream, and
+never single rows.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,13 @@ from tools.root import ROOT
 
 STREAM = Stream("stack", "/aws/lambda/one", "a-model")
 # What the template's dynamic rules type.
-BY_RULE = {"@kind", "@stack", "@function_version", "prediction.probability.acceptable", "prediction.probability.unacceptable"}
+BY_RULE = {
+    "@kind",
+    "@stack",
+    "@function_version",
+    "prediction.probability.acceptable",
+    "prediction.probability.unacceptable",
+}
 BODIES = {
     "streams": searches.streams("stack", 0, 900),
     "labels": searches.labels(STREAM, 0, 900),

@@ -38,7 +38,9 @@ def test_a_document_has_no_text_and_names_its_slot() -> None:
     assert (document["@timestamp"], document["rows"]) == ("1970-01-05T00:00:00Z", 30)
 
 
-@pytest.mark.parametrize("change", [{"format": 2}, {"numbers": {}}, {"model": None}, {"rows": "many"}])
+@pytest.mark.parametrize(
+    "change", [{"format": 2}, {"numbers": {}}, {"model": None}, {"rows": "many"}]
+)
 def test_what_is_no_summary_is_refused(change: dict[str, object]) -> None:
     (one,) = slots(1, 5, np.random.default_rng(5))
     with pytest.raises(UnknownSummary):

@@ -21,14 +21,18 @@ def test_log_gamma() -> None:
 @pytest.mark.parametrize("degrees", [0.3, 1, 2, 7.5, 15, 120, 3000])
 def test_chi_squared(degrees: float) -> None:
     x = np.concatenate([[0], np.geomspace(1e-6, 10, 60) * degrees])
-    assert tails.chi_squared(x, degrees) == pytest.approx(stats.chi2.sf(x, degrees), rel=RELATIVE, abs=1e-250)
+    assert tails.chi_squared(x, degrees) == pytest.approx(
+        stats.chi2.sf(x, degrees), rel=RELATIVE, abs=1e-250
+    )
 
 
 @pytest.mark.parametrize("upper", [1, 3, 15, 40])
 @pytest.mark.parametrize("lower", [1, 2, 57, 153, 6000])
 def test_f(upper: int, lower: int) -> None:
     x = np.concatenate([[0], np.geomspace(1e-4, 300, 60)])
-    assert tails.f(x, upper, lower) == pytest.approx(stats.f.sf(x, upper, lower), rel=RELATIVE, abs=1e-250)
+    assert tails.f(x, upper, lower) == pytest.approx(
+        stats.f.sf(x, upper, lower), rel=RELATIVE, abs=1e-250
+    )
 
 
 @pytest.mark.parametrize("mean", [0.01, 0.5, 2.4, 40, 5000])
@@ -58,6 +62,8 @@ def test_a_kind_that_never_comes() -> None:
 def test_fisher(window: tuple[int, int], reference: tuple[int, int]) -> None:
     (n, hits), (m, before) = window, reference
     table = [[hits, n - hits], [before, m - before]]
-    assert tails.fisher(hits, n, before, m) == pytest.approx(stats.fisher_exact(table).pvalue, rel=1e-6)
+    assert tails.fisher(hits, n, before, m) == pytest.approx(
+        stats.fisher_exact(table).pvalue, rel=1e-6
+    )
     one_sided = stats.fisher_exact(table, alternative="greater").pvalue
     assert tails.fisher_upper(hits, n, before, m) == pytest.approx(one_sided, rel=1e-6)

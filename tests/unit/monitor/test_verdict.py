@@ -24,12 +24,14 @@ from tests.unit.monitor.made import MONDAY, records, summary
         ([True, True, True], False, Verdict.PROVISIONAL),
     ],
 )
-def test_decide(unusual: list[bool], armed: bool, verdict: Verdict) -> None:  # noqa: FBT001  a table's column
+def test_decide(unusual: list[bool], armed: bool, verdict: Verdict) -> None:
     assert decide(unusual, in_a_row=3, armed=armed) is verdict
 
 
 def test_a_notice_begins_once_a_run() -> None:
-    assert begins([True, True, True, True, False, True, True, False, True, True, True], in_a_row=3) == [2, 10]
+    assert begins(
+        [True, True, True, True, False, True, True, False, True, True, True], in_a_row=3
+    ) == [2, 10]
 
 
 def test_stale_after_a_day() -> None:

@@ -14,7 +14,11 @@ from tests.unit.monitor.made import MONDAY, STREAM
 
 def of(*counts: int) -> list[Summary]:
     """Slots with so many rows each; none where there are 0."""
-    return [Summary(STREAM, "1", MONDAY + at * SLOT, rows=count) for at, count in enumerate(counts) if count]
+    return [
+        Summary(STREAM, "1", MONDAY + at * SLOT, rows=count)
+        for at, count in enumerate(counts)
+        if count
+    ]
 
 
 @pytest.mark.parametrize(

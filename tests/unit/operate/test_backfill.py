@@ -34,7 +34,9 @@ from tests.unit.conftest import Bulk
 
 REGION = "eu-west-1"
 GROUP = "/aws/lambda/predict"
-BASE = (time.time_ns() // 86_400_000_000_000 - 1) * 86_400_000  # yesterday's midnight: CloudWatch takes no line of long ago
+BASE = (
+    time.time_ns() // 86_400_000_000_000 - 1
+) * 86_400_000  # yesterday's midnight: CloudWatch takes no line of long ago
 DAY = Span(GROUP, BASE, BASE + 86_400_000, "")
 
 
@@ -59,7 +61,9 @@ def put(logs: Any, stream: str, *lines: tuple[int, str]) -> None:
 def subscribe(logs: Any, name: str, pattern: str) -> None:
     logs.create_log_group(logGroupName=f"destination-{name}")
     arn = f"arn:aws:logs:{REGION}:123456789012:log-group:destination-{name}"
-    logs.put_subscription_filter(logGroupName=GROUP, filterName=name, filterPattern=pattern, destinationArn=arn)
+    logs.put_subscription_filter(
+        logGroupName=GROUP, filterName=name, filterPattern=pattern, destinationArn=arn
+    )
 
 
 def texts(found: Iterator[list[dict[str, Any]]]) -> list[list[str]]:
@@ -78,7 +82,8 @@ class Scripted:
         return self.answers.pop(0)
 
 
-# --- reading ---------------------------------------------------------------------------------------------------------------
+# --- reading
+# ---------------------------------------------------------------------------------------------------------------
 
 
 def test_a_span_has_its_start_and_not_its_end(logs: Any) -> None:
@@ -96,7 +101,9 @@ def test_pages_follow_until_the_end(logs: Any, monkeypatch: pytest.MonkeyPatch) 
 def test_a_pattern_and_streams_narrow(logs: Any) -> None:
     put(logs, "a", (1, "prediction 1"), (2, "START"))
     put(logs, "b", (3, "prediction 2"))
-    assert texts(pages(logs, DAY._replace(pattern="prediction"))) == [["prediction 1", "prediction 2"]]
+    assert texts(pages(logs, DAY._replace(pattern="prediction"))) == [
+        ["prediction 1", "prediction 2"]
+    ]
     assert texts(pages(logs, DAY, ["b"])) == [["prediction 2"]]
     assert texts(pages(logs, DAY, ["none"])) == []
 
@@ -105,25 +112,36 @@ def test_empty_pages_and_a_token_given_twice_are_no_end() -> None:
     # what botocore's own paginator raises PaginationError for
     event = {"message": "found", "timestamp": BASE}
     logs = Scripted(
-        {"events": [], "nextToken": "t"}, {"events": [], "nextToken": "t"}, {"events": [event], "nextToken": "u"}, {"events": []}
+        {"events": [], "nextToken": "t"},
+        {"events": [], "nextToken": "t"},
+        {"events": [event], "nextToken": "u"},
+        {"events": []},
     )
     assert texts(pages(logs, DAY)) == [["found"]]
     assert [wanted.get("nextToken") for wanted in logs.asked] == [None, "t", "t", "u"]
-    assert all("filterPattern" not in wanted and "logStreamNames" not in wanted for wanted in logs.asked)
+    assert all(
+        "filterPattern" not in wanted and "logStreamNames" not in wanted for wanted in logs.asked
+    )
 
 
 def test_an_end_that_is_not_inclusive_loses_no_line() -> None:
     logs = Scripted({"events": [event(1), event(2), event(3)]})
-    assert [[found["eventId"] for found in page] for page in pages(logs, DAY._replace(end=BASE + 3))] == [["1", "2"]]
+    assert [
+        [found["eventId"] for found in page] for page in pages(logs, DAY._replace(end=BASE + 3))
+    ] == [["1", "2"]]
     assert logs.asked[0]["endTime"] == BASE + 3
 
 
-# --- where from, and which ---------------------------------------------------------------------------------------------------
+# --- where from, and which
+# ---------------------------------------------------------------------------------------------------
 
 
 def test_owner_is_that_of_exactly_this_group(logs: Any) -> None:
     assert owner(logs, GROUP) == "123456789012"
-    with pytest.raises(LogGroupUnknown, match=r"there is no log group '/aws/lambda/pred' in eu-west-1: check --log-group, --region"):
+    with pytest.raises(
+        LogGroupUnknown,
+        match=r"there is no log group '/aws/lambda/pred' in eu-west-1: check --log-group, --region",
+    ):
         owner(logs, "/aws/lambda/pred")  # the beginning of another's name
 
 
@@ -132,15 +150,22 @@ def test_the_one_subscription_says_which_lines(logs: Any) -> None:
     assert subscribed_pattern(logs, GROUP) == '{ $.message = "prediction" }'
 
 
-@pytest.mark.parametrize(("names", "said"), [([], "has 0 subscription filters"), (["one", "two"], "2 subscription filters .*: one, two")])
-def test_no_subscription_or_several_ask_for_a_pattern(logs: Any, names: list[str], said: str) -> None:
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [([], "has 0 subscription filters"), (["one", "two"], "2 subscription filters .*: one, two")],
+)
+def test_no_subscription_or_several_ask_for_a_pattern(
+    logs: Any, names: list[str], said: str
+) -> None:
     for name in names:
         subscribe(logs, name, "")
     with pytest.raises(PatternUnknown, match=f"{said}.*--pattern"):
         subscribed_pattern(logs, GROUP)
 
 
-@pytest.mark.parametrize("more", [{"applyOnTransformedLogs": True}, {"fieldSelectionCriteria": '@aws.account = "1"'}])
+@pytest.mark.parametrize(
+    "more", [{"applyOnTransformedLogs": True}, {"fieldSelectionCriteria": '@aws.account = "1"'}]
+)
 def test_a_subscription_that_selects_by_more_asks_for_a_pattern(more: dict[str, Any]) -> None:
     class Logs:
         def get_paginator(self, name: str) -> Logs:
@@ -148,9 +173,15 @@ def test_a_subscription_that_selects_by_more_asks_for_a_pattern(more: dict[str, 
             return self
 
         def paginate(self, **_: str) -> list[Any]:
-            return [{"subscriptionFilters": []}, {"subscriptionFilters": [{"filterName": "f", "filterPattern": "p", **more}]}]
+            return [
+                {"subscriptionFilters": []},
+                {"subscriptionFilters": [{"filterName": "f", "filterPattern": "p", **more}]},
+            ]
 
-    with pytest.raises(PatternUnknown, match=rf"f selects by more than its pattern \({next(iter(more))}\).*--pattern"):
+    with pytest.raises(
+        PatternUnknown,
+        match=rf"f selects by more than its pattern \({next(iter(more))}\).*--pattern",
+    ):
         subscribed_pattern(Logs(), GROUP)
 
 
@@ -161,12 +192,17 @@ def test_payloads_are_those_of_a_subscription(logs: Any) -> None:
     [page] = pages(logs, DAY)
     page[1]["message"] = odd
     found = payloads(page, GROUP, "123456789012")
-    assert [(payload.kind, payload.owner, payload.log_group, payload.log_stream) for payload in found] == [
+    assert [
+        (payload.kind, payload.owner, payload.log_group, payload.log_stream) for payload in found
+    ] == [
         ("DATA_MESSAGE", "123456789012", GROUP, "a"),
         ("DATA_MESSAGE", "123456789012", GROUP, "b"),
     ]
     ids = [event["eventId"] for event in page]
-    events = [[(event.id, event.timestamp - BASE, line(event)[0]) for event in payload.events] for payload in found]
+    events = [
+        [(event.id, event.timestamp - BASE, line(event)[0]) for event in payload.events]
+        for payload in found
+    ]
     assert events == [[(ids[0], 1, "1"), (ids[2], 3, "3")], [(ids[1], 2, odd)]]
 
 
@@ -181,7 +217,8 @@ def test_a_line_that_is_read_again_is_of_the_kind_that_its_subscription_made_it(
         assert json.loads(document.source)["@kind"] == kind
 
 
-# --- shipping ----------------------------------------------------------------------------------------------------------------
+# --- shipping
+# ----------------------------------------------------------------------------------------------------------------
 
 
 def shipping(connection: RequestsHttpConnection) -> Callable[[Payload], Outcome]:
@@ -199,35 +236,53 @@ def total(steps: Iterator[Shipped]) -> Outcome:
     return counted
 
 
-def test_twice_changes_nothing(logs: Any, bulk: Bulk, connection: RequestsHttpConnection, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_twice_changes_nothing(
+    logs: Any, bulk: Bulk, connection: RequestsHttpConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "PAGE_EVENTS", 3)
     put(logs, "a", *((number, json.dumps({"n": number})) for number in range(5)))
     put(logs, "b", *((number, f"text {number}") for number in range(5)))
     once = total(backfill(found(logs), shipping(connection), 1e9))
     assert (once.indexed, once.duplicate, once.failed) == (10, 0, 0)
     before = dict(bulk.documents)
-    assert sorted((json.loads(source)["@log_stream"], json.loads(source).get("n")) for source in before.values() if b'"n"' in source) == [
-        ("a", number) for number in range(5)
-    ]
+    assert sorted(
+        (json.loads(source)["@log_stream"], json.loads(source).get("n"))
+        for source in before.values()
+        if b'"n"' in source
+    ) == [("a", number) for number in range(5)]
     twice = total(backfill(found(logs), shipping(connection), 1e9))
     assert (twice.indexed, twice.duplicate, twice.failed) == (0, 10, 0)
     assert bulk.documents == before
 
 
-def test_what_is_covered_is_never_more_than_what_was_sent(logs: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_covered_is_never_more_than_what_was_sent(
+    logs: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "PAGE_EVENTS", 3)
     put(logs, "a", (1, "x"), (3, "x"), (5, "x"))
     put(logs, "b", (2, "x"), (4, "x"))
     steps = list(backfill(found(logs), lambda payload: Outcome(indexed=len(payload.events)), 1e9))
-    assert [(step.outcome.indexed, step.covered - BASE) for step in steps] == [(2, 1), (1, 3), (1, 4), (1, 5)]
+    assert [(step.outcome.indexed, step.covered - BASE) for step in steps] == [
+        (2, 1),
+        (1, 3),
+        (1, 4),
+        (1, 5),
+    ]
 
 
 def test_no_faster_than_asked(logs: Any) -> None:
     put(logs, "a", *((number, "x") for number in range(10)))
     put(logs, "b", *((number, "x") for number in range(5)))
     pauses: list[float] = []
-    list(backfill(found(logs), lambda payload: Outcome(duplicate=len(payload.events)), 0.1, pauses.append))
-    assert pauses == [pytest.approx(100, abs=5), pytest.approx(50, abs=5)]  # less what the delivery took
+    list(
+        backfill(
+            found(logs), lambda payload: Outcome(duplicate=len(payload.events)), 0.1, pauses.append
+        )
+    )
+    assert pauses == [
+        pytest.approx(100, abs=5),
+        pytest.approx(50, abs=5),
+    ]  # less what the delivery took
 
 
 def taken(*outcomes: Outcome) -> tuple[int, str]:
@@ -259,7 +314,10 @@ def test_ends_where_nothing_is_taken() -> None:
     )
     assert taken(away, away, Outcome(duplicate=1), away, away) == (5, "")
     assert taken(*[failing("429 busy", indexed=1)] * 4) == (4, "")  # some are taken
-    assert taken(away, away, Outcome(excluded=3), away) == (4, taken(away, away, away)[1])  # nothing was asked of the server
+    assert taken(away, away, Outcome(excluded=3), away) == (
+        4,
+        taken(away, away, away)[1],
+    )  # nothing was asked of the server
 
 
 def test_outcomes_add_up() -> None:
@@ -268,4 +326,10 @@ def test_outcomes_add_up() -> None:
         one = Outcome(indexed=count, duplicate=count, rescued=count, excluded=count)
         one.reasons["why"] = count
         counted.add(one)
-    assert (counted.indexed, counted.duplicate, counted.rescued, counted.excluded, counted.failed) == (11,) * 5
+    assert (
+        counted.indexed,
+        counted.duplicate,
+        counted.rescued,
+        counted.excluded,
+        counted.failed,
+    ) == (11,) * 5

@@ -37,7 +37,9 @@ DAY = datetime.fromtimestamp(MIDNIGHT / 1000, UTC).date().isoformat()
 SPAN = ["--from", f"{DAY}T10:17:30", "--to", f"{DAY}T14:00:00"]
 ALL = ["--pattern", ""]
 AWAY = Answer(503, "text/plain", b"no healthy upstream")
-EXPIRED = Refusal(403, "security_exception", "no permissions for [indices:data/write/bulk[s]]", None)
+EXPIRED = Refusal(
+    403, "security_exception", "no permissions for [indices:data/write/bulk[s]]", None
+)
 FORBIDDEN = "403 security_exception: the user needs the permission to write"
 
 Run = Callable[..., tuple[int, str, str]]
@@ -45,7 +47,15 @@ Run = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture
 def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    for name in ("EXCLUDE", "REDACT_FIELDS", "REDACT_PATTERNS", "REDACT_KEY", "OPENSEARCH_URL", "AWS_SESSION_TOKEN", "FORCE_COLOR"):
+    for name in (
+        "EXCLUDE",
+        "REDACT_FIELDS",
+        "REDACT_PATTERNS",
+        "REDACT_KEY",
+        "OPENSEARCH_URL",
+        "AWS_SESSION_TOKEN",
+        "FORCE_COLOR",
+    ):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
@@ -82,7 +92,8 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     return written.err
 
 
-# --- replay ------------------------------------------------------------------------------------------------------------------
+# --- replay
+# ------------------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -103,9 +114,13 @@ def letter(bucket: Any, name: str, *ids: str) -> str:
         "subscriptionFilters": [],
         "logEvents": events,
     }
-    event = {"awslogs": {"data": base64.b64encode(gzip.compress(json.dumps(payload).encode())).decode()}}
+    event = {
+        "awslogs": {"data": base64.b64encode(gzip.compress(json.dumps(payload).encode())).decode()}
+    }
     key = f"aws/lambda/async/shipper/2026/11/23/{name}"
-    bucket.put_object(Key=key, Body=json.dumps({"version": "1.0", "requestContext": {}, "requestPayload": event}))
+    bucket.put_object(
+        Key=key, Body=json.dumps({"version": "1.0", "requestContext": {}, "requestPayload": event})
+    )
     return key
 
 
@@ -133,16 +148,27 @@ def test_replay_dry_run_lists_and_sends_nothing(run: Run, bucket: Any, index: Bu
     size = bucket.Object(key).content_length
     code, out, err = run("replay", "--bucket", BUCKET, "--dry-run")
     assert (code, err) == (1, "")
-    assert re.fullmatch(rf"\d{{4}}-\d\d-\d\dT\d\d:\d\d:\d\dZ +{size} bytes  {key}\n1 letter below aws/lambda/async/ in {BUCKET}; .*\n", out)
+    assert re.fullmatch(
+        rf"\d{{4}}-\d\d-\d\dT\d\d:\d\d:\d\dZ +{size} bytes  {key}\n1 letter below aws/lambda/async/ in {BUCKET}; .*\n",
+        out,
+    )
     assert keys(bucket) == {key}
     assert index.requests == []
     bucket.Object(key).delete()
-    assert run("replay", "--bucket", BUCKET, "--dry-run")[:2] == (0, f"0 letters below aws/lambda/async/ in {BUCKET}; nothing was sent\n")
+    assert run("replay", "--bucket", BUCKET, "--dry-run")[:2] == (
+        0,
+        f"0 letters below aws/lambda/async/ in {BUCKET}; nothing was sent\n",
+    )
 
 
-def test_replay_dry_run_lists_the_oldest_first(run: Run, bucket: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_replay_dry_run_lists_the_oldest_first(
+    run: Run, bucket: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     moments = iter(datetime(2026, 11, day, tzinfo=UTC) for day in (2, 3, 1))
-    listed = [Letter(letter(bucket, name, *ids), 1, next(moments)) for name, ids in (("b", "12"), ("c", "1"), ("a", "123"))]
+    listed = [
+        Letter(letter(bucket, name, *ids), 1, next(moments))
+        for name, ids in (("b", "12"), ("c", "1"), ("a", "123"))
+    ]
     monkeypatch.setattr(module, "letters", lambda *_: listed)
     _, out, _ = run("replay", "--bucket", BUCKET, "--dry-run")
     assert [line[-1] for line in out.splitlines()[:-1]] == ["a", "b", "c"]
@@ -173,7 +199,9 @@ def test_replay_of_what_was_only_poisoned_fails_too(run: Run, bucket: Any) -> No
     assert run("replay", "--bucket", BUCKET)[0] == 1
 
 
-def test_replay_stops_early_where_the_server_takes_nothing(run: Run, bucket: Any, index: Bulk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_replay_stops_early_where_the_server_takes_nothing(
+    run: Run, bucket: Any, index: Bulk, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "PAYLOAD_SECONDS", 0.3)
     written = {letter(bucket, str(number), str(number)) for number in range(5)}
     index.always = AWAY
@@ -181,7 +209,9 @@ def test_replay_stops_early_where_the_server_takes_nothing(run: Run, bucket: Any
     assert code == 1
     assert "3 of 5 letters tried: 0 replayed, 3 waiting" in out
     assert len(re.findall(r"waiting: aws\S+: 1 of 1 documents not delivered: 1 x ", err)) == 3
-    assert err.endswith("stopped early: the server takes nothing now; run this again when it is back, 2 letters not tried\n")
+    assert err.endswith(
+        "stopped early: the server takes nothing now; run this again when it is back, 2 letters not tried\n"
+    )
     assert keys(bucket) == written
 
 
@@ -218,7 +248,9 @@ def test_ctrl_c_says_what_was_done(run: Run, bucket: Any, monkeypatch: pytest.Mo
     interrupt_at(2, monkeypatch)
     code, out, err = run("replay", "--bucket", BUCKET)
     assert (code, err) == (130, "python -m operate: stopped by Ctrl-C\n")
-    assert "1 of 3 letters tried: 1 replayed, 0 waiting, 0 poisoned, 0 gone\nlines: 1 indexed," in out
+    assert (
+        "1 of 3 letters tried: 1 replayed, 0 waiting, 0 poisoned, 0 gone\nlines: 1 indexed," in out
+    )
     assert len(keys(bucket)) == 2
 
 
@@ -236,7 +268,8 @@ def interrupt_at(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "ship", interrupted)
 
 
-# --- backfill ----------------------------------------------------------------------------------------------------------------
+# --- backfill
+# ----------------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -256,17 +289,30 @@ def put(logs: Any, stream: str, *lines: tuple[int, str]) -> None:
 def subscribe(logs: Any, name: str, pattern: str) -> None:
     logs.create_log_group(logGroupName=f"destination-{name}")
     arn = f"arn:aws:logs:{REGION}:123456789012:log-group:destination-{name}"
-    logs.put_subscription_filter(logGroupName=GROUP, filterName=name, filterPattern=pattern, destinationArn=arn)
+    logs.put_subscription_filter(
+        logGroupName=GROUP, filterName=name, filterPattern=pattern, destinationArn=arn
+    )
 
 
 def backfilling(*more: str) -> list[str]:
     return ["backfill", "--log-group", GROUP, *SPAN, *more]
 
 
-def test_backfill_twice_changes_nothing(run: Run, logs: Any, index: Bulk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_backfill_twice_changes_nothing(
+    run: Run, logs: Any, index: Bulk, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(backfill, "PAGE_EVENTS", 3)
-    put(logs, "a", *((number, json.dumps({"message": "prediction", "n": number})) for number in range(4)), (5, "START"))
-    put(logs, "b", *((number, json.dumps({"message": "prediction", "n": number})) for number in range(4)))
+    put(
+        logs,
+        "a",
+        *((number, json.dumps({"message": "prediction", "n": number})) for number in range(4)),
+        (5, "START"),
+    )
+    put(
+        logs,
+        "b",
+        *((number, json.dumps({"message": "prediction", "n": number})) for number in range(4)),
+    )
     subscribe(logs, "predictions", '"prediction"')
     code, out, err = run(*backfilling())
     assert (code, err) == (0, "")
@@ -276,9 +322,15 @@ def test_backfill_twice_changes_nothing(run: Run, logs: Any, index: Bulk, monkey
     ]
     before = dict(index.documents)
     sources = [json.loads(source) for source in before.values()]
-    assert sorted((source["@log_stream"], source["n"]) for source in sources) == [(name, number) for name in "ab" for number in range(4)]
-    assert {(source["@owner"], source["@log_group"], source["message"]) for source in sources} == {("123456789012", GROUP, "prediction")}
-    assert all(source["@id"] == identifier for source, (_, identifier) in zip(sources, before, strict=True))
+    assert sorted((source["@log_stream"], source["n"]) for source in sources) == [
+        (name, number) for name in "ab" for number in range(4)
+    ]
+    assert {(source["@owner"], source["@log_group"], source["message"]) for source in sources} == {
+        ("123456789012", GROUP, "prediction")
+    }
+    assert all(
+        source["@id"] == identifier for source, (_, identifier) in zip(sources, before, strict=True)
+    )
     code, out, err = run(*backfilling())
     assert (code, err) == (0, "")
     assert out.splitlines()[1:] == [
@@ -288,7 +340,9 @@ def test_backfill_twice_changes_nothing(run: Run, logs: Any, index: Bulk, monkey
     assert index.documents == before
 
 
-def test_backfill_without_one_subscription_asks_for_the_pattern(run: Run, logs: Any, index: Bulk) -> None:
+def test_backfill_without_one_subscription_asks_for_the_pattern(
+    run: Run, logs: Any, index: Bulk
+) -> None:
     put(logs, "a", (1, "x"))
     code, out, err = run(*backfilling())
     assert (code, out) == (2, "")
@@ -303,11 +357,25 @@ def test_backfill_without_one_subscription_asks_for_the_pattern(run: Run, logs: 
 
 def test_backfill_takes_the_range_and_no_more(run: Run, logs: Any, index: Bulk) -> None:
     put(logs, "a", (-1, "before"), (0, "first"), (222, "last"), (223, "after"))
-    run("backfill", "--log-group", GROUP, "--from", f"{DAY}T12:17:30+02:00", "--to", f"{DAY}T14:00:30", *ALL)
-    assert sorted(json.loads(source)["@message"] for source in index.documents.values()) == ["first", "last"]
+    run(
+        "backfill",
+        "--log-group",
+        GROUP,
+        "--from",
+        f"{DAY}T12:17:30+02:00",
+        "--to",
+        f"{DAY}T14:00:30",
+        *ALL,
+    )
+    assert sorted(json.loads(source)["@message"] for source in index.documents.values()) == [
+        "first",
+        "last",
+    ]
 
 
-def test_a_time_without_a_zone_is_utc_everywhere(run: Run, logs: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_time_without_a_zone_is_utc_everywhere(
+    run: Run, logs: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     put(logs, "a", (0, "x"))
     with monkeypatch.context() as japan:
         japan.setenv("TZ", "Asia/Tokyo")
@@ -324,12 +392,26 @@ def test_backfill_dry_run_counts_and_sends_nothing(run: Run, logs: Any, index: B
     assert (code, err) == (0, "")
     assert out.endswith("3 lines of 2 log streams (all lines); nothing was sent\n")
     assert index.documents == {}
-    assert run(*backfilling("--pattern", "y", "--dry-run"))[1].endswith("0 lines of 0 log streams (pattern y); nothing was sent\n")
+    assert run(*backfilling("--pattern", "y", "--dry-run"))[1].endswith(
+        "0 lines of 0 log streams (pattern y); nothing was sent\n"
+    )
 
 
-def test_backfill_leaves_out_and_redacts(run: Run, logs: Any, index: Bulk, monkeypatch: pytest.MonkeyPatch) -> None:
-    put(logs, "a", (1, '{"text": "secret", "to": "a@example.org"}'), (2, "START RequestId: 1 Version: 2"))
-    for name, value in {"EXCLUDE": "text,platform", "REDACT_FIELDS": "text=hash", "REDACT_PATTERNS": "email", "REDACT_KEY": "k"}.items():
+def test_backfill_leaves_out_and_redacts(
+    run: Run, logs: Any, index: Bulk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(
+        logs,
+        "a",
+        (1, '{"text": "secret", "to": "a@example.org"}'),
+        (2, "START RequestId: 1 Version: 2"),
+    )
+    for name, value in {
+        "EXCLUDE": "text,platform",
+        "REDACT_FIELDS": "text=hash",
+        "REDACT_PATTERNS": "email",
+        "REDACT_KEY": "k",
+    }.items():
         monkeypatch.setenv(name, value)
     code, out, _ = run(*backfilling(*ALL))
     assert code == 0
@@ -340,7 +422,9 @@ def test_backfill_leaves_out_and_redacts(run: Run, logs: Any, index: Bulk, monke
     assert b"example.org" not in source
 
 
-def test_backfill_says_why_some_failed_and_where_to_go_on(run: Run, logs: Any, index: Bulk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_backfill_says_why_some_failed_and_where_to_go_on(
+    run: Run, logs: Any, index: Bulk, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(backfill, "PAGE_EVENTS", 2)
     put(logs, "a", *((number, "x") for number in range(6)))
     run(*backfilling(*ALL))
@@ -348,18 +432,25 @@ def test_backfill_says_why_some_failed_and_where_to_go_on(run: Run, logs: Any, i
     index.documents.clear()
     index.refuse[fourth] = EXPIRED
     code, out, err = run(*backfilling(*ALL))
-    assert (code, err) == (1, f"python -m operate: 1 of 6 documents not delivered: 1 x {FORBIDDEN} {name}\n")
+    assert (code, err) == (
+        1,
+        f"python -m operate: 1 of 6 documents not delivered: 1 x {FORBIDDEN} {name}\n",
+    )
     assert out.splitlines()[-2:] == [
         "6 lines: 5 indexed, 0 duplicate, 0 rescued, 0 excluded, 1 failed",
         f"to go on, run the same with --from {DAY}T10:18:30Z: everything before is done",
     ]
     index.refuse.clear()
-    code, out, _ = run("backfill", "--log-group", GROUP, "--from", f"{DAY}T10:18:30Z", *SPAN[2:], *ALL)
+    code, out, _ = run(
+        "backfill", "--log-group", GROUP, "--from", f"{DAY}T10:18:30Z", *SPAN[2:], *ALL
+    )
     assert (code, len(index.documents)) == (0, 6)
     assert "5 lines: 1 indexed, 4 duplicate" in out
 
 
-def test_backfill_stops_early_where_the_server_takes_nothing(run: Run, logs: Any, index: Bulk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_backfill_stops_early_where_the_server_takes_nothing(
+    run: Run, logs: Any, index: Bulk, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for stream in "abcde":
         put(logs, stream, (1, "x"), (2, "x"))
     run(*backfilling(*ALL))
@@ -370,7 +461,10 @@ def test_backfill_stops_early_where_the_server_takes_nothing(run: Run, logs: Any
     index._answer = lambda request: AWAY if request.target.startswith("/_bulk") else plain(request)  # type: ignore[method-assign]
     code, out, err = run(*backfilling(*ALL))
     assert code == 1
-    assert "6 lines: 0 indexed, 0 duplicate, 0 rescued, 0 excluded, 6 failed\nto go on, run the same with --from " in out
+    assert (
+        "6 lines: 0 indexed, 0 duplicate, 0 rescued, 0 excluded, 6 failed\nto go on, run the same with --from "
+        in out
+    )
     assert f"--from {DAY}T10:17:30Z" in out
     [stopped, summary] = err.splitlines()
     assert stopped.startswith(
@@ -390,20 +484,31 @@ def test_backfill_refuses_where_ids_differ(run: Run, logs: Any, index: Bulk) -> 
         code, _, err = run(*backfilling(*ALL, *more))
         assert code == 2
         assert re.fullmatch(
-            rf"python -m operate: the index has document one more at {DAY}T13:37:30\.000Z, where CloudWatch calls .*\n", err
+            rf"python -m operate: the index has document one more at {DAY}T13:37:30\.000Z, where CloudWatch calls .*\n",
+            err,
         )
     assert index.documents == before
     # where the index has nothing, nothing can be there twice
-    assert run("backfill", "--log-group", GROUP, "--from", f"{DAY}T10:30", "--to", f"{DAY}T13:00", *ALL)[0] == 0
+    assert (
+        run(
+            "backfill", "--log-group", GROUP, "--from", f"{DAY}T10:30", "--to", f"{DAY}T13:00", *ALL
+        )[0]
+        == 0
+    )
 
 
 def test_backfill_of_a_space_delimited_pattern_says_what_is_lost(run: Run, logs: Any) -> None:
     code, _, err = run(*backfilling("--pattern", "[ip, user, ...]"))
     assert (code, err.count("\n")) == (0, 1)
-    assert "the pattern is space-delimited: the line is recovered, the fields that the pattern cuts out of it are not" in err
+    assert (
+        "the pattern is space-delimited: the line is recovered, the fields that the pattern cuts out of it are not"
+        in err
+    )
 
 
-def test_ctrl_c_says_where_to_go_on(run: Run, logs: Any, index: Bulk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_says_where_to_go_on(
+    run: Run, logs: Any, index: Bulk, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(backfill, "PAGE_EVENTS", 2)
     put(logs, "a", *((number, "x") for number in range(6)))
     interrupt_at(3, monkeypatch)
@@ -423,7 +528,8 @@ def test_a_terminal_sees_a_bar(run: Run, logs: Any, monkeypatch: pytest.MonkeyPa
     assert "1 indexed, 0 duplicate" in out.partition("━")[2].partition("1 line:")[0]
 
 
-# --- reconcile ---------------------------------------------------------------------------------------------------------------
+# --- reconcile
+# ---------------------------------------------------------------------------------------------------------------
 
 
 def counting(*more: str) -> list[str]:
@@ -431,10 +537,16 @@ def counting(*more: str) -> list[str]:
 
 
 def table(out: str) -> list[list[str]]:
-    return [[cell.strip() for cell in line.strip("│").split("│")] for line in out.splitlines() if line.startswith("│")]
+    return [
+        [cell.strip() for cell in line.strip("│").split("│")]
+        for line in out.splitlines()
+        if line.startswith("│")
+    ]
 
 
-def test_reconcile_names_the_backfill_that_closes_the_gap(run: Run, logs: Any, index: Bulk, capsys: pytest.CaptureFixture[str]) -> None:
+def test_reconcile_names_the_backfill_that_closes_the_gap(
+    run: Run, logs: Any, index: Bulk, capsys: pytest.CaptureFixture[str]
+) -> None:
     put(logs, "a", (0, "x"), (59, "x"), (60, "x"), (119, "x"), (150, "x"), (222, "x"))
     run("backfill", "--log-group", GROUP, "--from", f"{DAY}T10:17:30", "--to", f"{DAY}T11:20", *ALL)
     code, out, err = run(*counting(*ALL, "--region", REGION))
@@ -467,7 +579,10 @@ def test_reconcile_of_other_intervals_and_the_subscribed_pattern(run: Run, logs:
     code, out, _ = run(*counting("--every", "7m"))
     assert code == 1
     assert "(pattern prediction)" in out
-    assert table(out)[:2] == [[f"{DAY}T10:17:30Z", "2", "0", "2"], [f"{DAY}T10:38:30Z", "1", "0", "1"]]
+    assert table(out)[:2] == [
+        [f"{DAY}T10:17:30Z", "2", "0", "2"],
+        [f"{DAY}T10:38:30Z", "1", "0", "1"],
+    ]
     assert "--pattern" not in out  # the backfill finds the same one
     assert f"--from {DAY}T10:17:30Z --to {DAY}T10:45:30Z" in out
 
@@ -475,7 +590,16 @@ def test_reconcile_of_other_intervals_and_the_subscribed_pattern(run: Run, logs:
 def test_reconcile_keeps_milliseconds(run: Run, logs: Any) -> None:
     put(logs, "a", (1, "x"))
     _, out, _ = run(
-        "reconcile", "--log-group", GROUP, "--from", f"{DAY}T10:17:30.250", "--to", f"{DAY}T14:00:00.001", "--every", "1d", *ALL
+        "reconcile",
+        "--log-group",
+        GROUP,
+        "--from",
+        f"{DAY}T10:17:30.250",
+        "--to",
+        f"{DAY}T14:00:00.001",
+        "--every",
+        "1d",
+        *ALL,
     )
     assert table(out)[0] == [f"{DAY}T10:17:30.250Z", "1", "0", "1"]
     assert f"--from {DAY}T10:17:30.250Z --to {DAY}T14:00:00.001Z " in out
@@ -483,7 +607,11 @@ def test_reconcile_keeps_milliseconds(run: Run, logs: Any) -> None:
 
 def test_reconcile_of_nothing_is_equal(run: Run, logs: Any) -> None:
     code, out, err = run(*counting(*ALL))
-    assert (code, err, table(out)) == (0, "", [["0 intervals with lines or documents", "0", "0", "0"]])
+    assert (code, err, table(out)) == (
+        0,
+        "",
+        [["0 intervals with lines or documents", "0", "0", "0"]],
+    )
 
 
 def test_reconcile_sees_documents_without_lines(run: Run, logs: Any) -> None:
@@ -493,11 +621,15 @@ def test_reconcile_sees_documents_without_lines(run: Run, logs: Any) -> None:
     code, out, _ = run(*counting(*ALL))
     assert code == 1
     assert table(out)[-1] == ["2 intervals with lines or documents", "0", "2", "-2"]
-    assert out.splitlines()[-1].startswith("2 documents more than lines: lines past the log group's retention, ")
+    assert out.splitlines()[-1].startswith(
+        "2 documents more than lines: lines past the log group's retention, "
+    )
     assert "backfill" not in out
 
 
-def test_reconcile_misses_in_one_interval_what_another_has_too_much(run: Run, logs: Any, index: Bulk) -> None:
+def test_reconcile_misses_in_one_interval_what_another_has_too_much(
+    run: Run, logs: Any, index: Bulk
+) -> None:
     put(logs, "a", (0, "x"), (100, "x"))
     run(*backfilling(*ALL))
     [first, _] = sorted(index.ids, key=int)
@@ -511,7 +643,9 @@ def test_reconcile_misses_in_one_interval_what_another_has_too_much(run: Run, lo
     assert "this closes the gap" not in out  # it would not
 
 
-def test_reconcile_does_not_miss_what_is_excluded(run: Run, logs: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reconcile_does_not_miss_what_is_excluded(
+    run: Run, logs: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     put(logs, "a", (0, "START RequestId: 1 Version: 2"), (1, '{"a": 1}'))
     monkeypatch.setenv("EXCLUDE", "platform")
     run(*backfilling(*ALL))
@@ -523,11 +657,18 @@ def test_reconcile_does_not_miss_what_is_excluded(run: Run, logs: Any, monkeypat
 def test_reconcile_refuses_more_intervals_than_can_be_read(run: Run, logs: Any) -> None:
     code, out, err = run(*counting(*ALL, "--every", "1s"))
     assert (code, out) == (2, "")
-    assert err == "python -m operate: --every: these are 13350 intervals; choose longer ones, of which there are at most 1000\n"
+    assert (
+        err
+        == "python -m operate: --every: these are 13350 intervals; choose longer ones, of which there are at most 1000\n"
+    )
 
 
 def test_a_password_is_not_shown(
-    aws: None, logs: Any, index: Bulk, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    aws: None,
+    logs: Any,
+    index: Bulk,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     put(logs, "a", (0, "x"))
     monkeypatch.setenv("OPENSEARCH_URL", index.url.replace("//", "//user:secret@"))
@@ -538,7 +679,8 @@ def test_a_password_is_not_shown(
     assert all(request.headers["authorization"].startswith("Basic ") for request in index.requests)
 
 
-# --- refusals ----------------------------------------------------------------------------------------------------------------
+# --- refusals
+# ----------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -552,8 +694,14 @@ def test_a_password_is_not_shown(
             ["replay", "--bucket", "b", "--opensearch", "http://h", "--rate", "0"],
             "--rate: a number above 0, not '0'",
         ),
-        (["replay", "--bucket", "b", "--opensearch", "http://h", "--rate", "nan"], "a number above 0, not 'nan'"),
-        (["replay", "--bucket", "b", "--opensearch", "http://h", "--rate", "fast"], "a number above 0, not 'fast'"),
+        (
+            ["replay", "--bucket", "b", "--opensearch", "http://h", "--rate", "nan"],
+            "a number above 0, not 'nan'",
+        ),
+        (
+            ["replay", "--bucket", "b", "--opensearch", "http://h", "--rate", "fast"],
+            "a number above 0, not 'fast'",
+        ),
         (
             ["replay", "--bucket", "b", "--opensearch", "http://h", "--since", "today"],
             "--since: a time in ISO 8601, such as .*, not 'today'",
@@ -565,21 +713,54 @@ def test_a_password_is_not_shown(
         ),
     ],
 )
-def test_wrong_arguments_end_with_one_sentence(aws: None, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str) -> None:
-    assert re.search(rf"^python -m operate.*{said}.* \(see python -m operate.* --help\)\n$", refused(capsys, *arguments))
+def test_wrong_arguments_end_with_one_sentence(
+    aws: None, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
+) -> None:
+    assert re.search(
+        rf"^python -m operate.*{said}.* \(see python -m operate.* --help\)\n$",
+        refused(capsys, *arguments),
+    )
 
 
 @pytest.mark.parametrize(
     ("arguments", "environment", "said"),
     [
-        pytest.param(counting("--to", f"{DAY}T10:17:30"), {}, "--from must be before --to, and not before 1970", id="empty"),
-        pytest.param(backfilling("--to", f"{DAY}T09:00"), {}, "--from must be before --to, and not before 1970", id="backwards"),
-        pytest.param(backfilling("--from", "1969-12-31"), {}, "--from must be before --to, and not before 1970", id="old"),
         pytest.param(
-            backfilling(), {"EXCLUDE": "all"}, "EXCLUDE must be of metrics, object, platform, text, with commas, not 'all'", id="setting"
+            counting("--to", f"{DAY}T10:17:30"),
+            {},
+            "--from must be before --to, and not before 1970",
+            id="empty",
         ),
-        pytest.param(backfilling("--opensearch", "h:9200"), {}, "OPENSEARCH_URL must be an http(s) address", id="address"),
-        pytest.param(["replay", "--bucket", BUCKET], {"REDACT_FIELDS": "a=hash"}, "REDACT_KEY must be set where", id="replay"),
+        pytest.param(
+            backfilling("--to", f"{DAY}T09:00"),
+            {},
+            "--from must be before --to, and not before 1970",
+            id="backwards",
+        ),
+        pytest.param(
+            backfilling("--from", "1969-12-31"),
+            {},
+            "--from must be before --to, and not before 1970",
+            id="old",
+        ),
+        pytest.param(
+            backfilling(),
+            {"EXCLUDE": "all"},
+            "EXCLUDE must be of metrics, object, platform, text, with commas, not 'all'",
+            id="setting",
+        ),
+        pytest.param(
+            backfilling("--opensearch", "h:9200"),
+            {},
+            "OPENSEARCH_URL must be an http(s) address",
+            id="address",
+        ),
+        pytest.param(
+            ["replay", "--bucket", BUCKET],
+            {"REDACT_FIELDS": "a=hash"},
+            "REDACT_KEY must be set where",
+            id="replay",
+        ),
         pytest.param(
             ["backfill", "--log-group", "/aws/lambda/pred", *SPAN],
             {},
@@ -587,15 +768,29 @@ def test_wrong_arguments_end_with_one_sentence(aws: None, capsys: pytest.Capture
             id="beginning of a log group's name",
         ),
         pytest.param(
-            ["reconcile", "--log-group", "none", *SPAN, "--region", "us-east-1"], {}, "no log group 'none' in us-east-1", id="region"
+            ["reconcile", "--log-group", "none", *SPAN, "--region", "us-east-1"],
+            {},
+            "no log group 'none' in us-east-1",
+            id="region",
         ),
         pytest.param(
-            ["replay", "--bucket", "none"], {}, "AWS: An error occurred (NoSuchBucket) when calling the ListObjectsV2", id="bucket"
+            ["replay", "--bucket", "none"],
+            {},
+            "AWS: An error occurred (NoSuchBucket) when calling the ListObjectsV2",
+            id="bucket",
         ),
         pytest.param(
-            ["replay", "--bucket", "none", "--profile", "nobody"], {}, "AWS: The config profile (nobody) could not be found", id="profile"
+            ["replay", "--bucket", "none", "--profile", "nobody"],
+            {},
+            "AWS: The config profile (nobody) could not be found",
+            id="profile",
         ),
-        pytest.param(["replay", "--bucket", "B!"], {}, "AWS: Parameter validation failed: Invalid bucket name", id="name of a bucket"),
+        pytest.param(
+            ["replay", "--bucket", "B!"],
+            {},
+            "AWS: Parameter validation failed: Invalid bucket name",
+            id="name of a bucket",
+        ),
     ],
 )
 def test_what_cannot_run_ends_with_one_sentence(
@@ -628,13 +823,22 @@ def test_an_index_that_is_away_ends_with_one_sentence(run: Run, logs: Any, index
     for command in (counting, backfilling):
         code, out, err = run(*command(*ALL))
         assert code == 2
-        assert err == "python -m operate: OpenSearch does not answer (ConnectionError): check --opensearch and the network\n"
+        assert (
+            err
+            == "python -m operate: OpenSearch does not answer (ConnectionError): check --opensearch and the network\n"
+        )
         assert "indexed" not in out
 
 
 @pytest.fixture
 def no_aws(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE", "OPENSEARCH_URL"):
+    for name in (
+        "AWS_ACCESS_KEY_ID",
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_SESSION_TOKEN",
+        "AWS_PROFILE",
+        "OPENSEARCH_URL",
+    ):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
@@ -647,13 +851,17 @@ def test_without_credentials(no_aws: None, capsys: pytest.CaptureFixture[str]) -
     assert capsys.readouterr().err == "python -m operate: AWS: Unable to locate credentials\n"
 
 
-def test_without_a_region(no_aws: None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_region(
+    no_aws: None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("AWS_DEFAULT_REGION")
     assert main([*backfilling(), "--opensearch", "http://h"]) == 2
     assert capsys.readouterr().err == "python -m operate: AWS: You must specify a region.\n"
 
 
-def test_without_a_network(no_aws: None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_network(
+    no_aws: None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
@@ -661,26 +869,48 @@ def test_without_a_network(no_aws: None, capsys: pytest.CaptureFixture[str], mon
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
     monkeypatch.setattr(module, "RETRIES", Config(retries={"total_max_attempts": 1}))
     assert main([*backfilling(), "--opensearch", "http://h"]) == 2
-    assert capsys.readouterr().err == f'python -m operate: AWS: Could not connect to the endpoint URL: "http://127.0.0.1:{port}/"\n'
+    assert (
+        capsys.readouterr().err
+        == f'python -m operate: AWS: Could not connect to the endpoint URL: "http://127.0.0.1:{port}/"\n'
+    )
 
 
 def test_a_profile_signs_for_opensearch_too(
-    logs: Any, index: Bulk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    logs: Any,
+    index: Bulk,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    (tmp_path / "credentials").write_text("[other]\naws_access_key_id = OTHER\naws_secret_access_key = secret\n", encoding="utf-8")
+    (tmp_path / "credentials").write_text(
+        "[other]\naws_access_key_id = OTHER\naws_secret_access_key = secret\n", encoding="utf-8"
+    )
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
     monkeypatch.setenv("AWS_PROFILE", "")  # so that it is restored
     monkeypatch.setenv("AWS_SESSION_TOKEN", "testing")
     monkeypatch.setenv("HTTP_PROXY", index.url)
     put(logs, "a", (0, "x"))
     host = "http://search-x.eu-west-1.es.amazonaws.com"
-    assert main([*backfilling(*ALL), "--opensearch", host, "--profile", "other"]) == 0, capsys.readouterr().err
-    assert [request.target.split("?")[0] for request in index.requests] == [f"{host}:80/cwl-*/_search", f"{host}:80/_bulk"]
-    assert all(" Credential=OTHER/" in request.headers["authorization"] for request in index.requests)
+    assert main([*backfilling(*ALL), "--opensearch", host, "--profile", "other"]) == 0, (
+        capsys.readouterr().err
+    )
+    assert [request.target.split("?")[0] for request in index.requests] == [
+        f"{host}:80/cwl-*/_search",
+        f"{host}:80/_bulk",
+    ]
+    assert all(
+        " Credential=OTHER/" in request.headers["authorization"] for request in index.requests
+    )
     assert not any("x-amz-security-token" in request.headers for request in index.requests)
 
 
 def test_it_runs_as_a_module() -> None:
-    done = subprocess.run([sys.executable, "-m", "operate", "backfill", "--help"], cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "operate", "backfill", "--help"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert (done.returncode, done.stderr) == (0, "")
     assert "AWS does not promise that a line has the same id here" in " ".join(done.stdout.split())

@@ -39,7 +39,9 @@ from tests.unit.conftest import CLOSE, Answer, Bulk, Request, as_json, problem
 REGION = "eu-west-1"
 GROUP = "/aws/lambda/predict"
 MINUTE, HOUR = 60_000, 3_600_000
-BASE = (time.time_ns() // 86_400_000_000_000 - 1) * 86_400_000 + 10 * HOUR + 17 * MINUTE + 30_250  # yesterday at 10:17:30.250
+BASE = (
+    (time.time_ns() // 86_400_000_000_000 - 1) * 86_400_000 + 10 * HOUR + 17 * MINUTE + 30_250
+)  # yesterday at 10:17:30.250
 SPAN = Span(GROUP, BASE, BASE + 4 * HOUR, "")
 
 
@@ -72,7 +74,8 @@ def ship_all(logs: Any, connection: RequestsHttpConnection, span: Span = SPAN) -
             assert not ship(payload, Rules(), connection, RetryBudget(time.monotonic() + 10)).failed
 
 
-# --- an index that can be searched -------------------------------------------------------------------------------------------
+# --- an index that can be searched
+# -------------------------------------------------------------------------------------------
 
 
 def searchable(bulk: Bulk) -> Bulk:
@@ -90,22 +93,47 @@ def searchable(bulk: Bulk) -> Bulk:
 
 
 def found(query: dict[str, Any], documents: dict[tuple[str, str], bytes]) -> dict[str, Any]:
-    """OpenSearch's answer to a search. Without an index it has no aggregations, as in OpenSearch 3.8."""
+    """OpenSearch's answer to a search. Without an index it has no aggregations, as in OpenSearch
+    3.8.
+    """
     times, names = query["query"]["bool"]["filter"]
     within = times["range"]["@timestamp"]
-    wanted = [term["term"]["@log_group"] for term in names["bool"]["should"] if "@log_group" in term["term"]]
+    wanted = [
+        term["term"]["@log_group"]
+        for term in names["bool"]["should"]
+        if "@log_group" in term["term"]
+    ]
     sources = [json.loads(source) for source in documents.values()]
-    hits = [source for source in sources if source["@log_group"] in wanted and within["gte"] <= moment(source["@timestamp"]) < within["lt"]]
+    hits = [
+        source
+        for source in sources
+        if source["@log_group"] in wanted
+        and within["gte"] <= moment(source["@timestamp"]) < within["lt"]
+    ]
     answer: dict[str, Any] = {"timed_out": False, "_shards": {"failed": 0}, "hits": {"hits": []}}
     if "aggs" in query and documents:
         histogram = query["aggs"]["intervals"]["date_histogram"]
-        every, offset = (int(histogram[name].removesuffix("ms")) for name in ("fixed_interval", "offset"))
-        buckets = Counter((moment(source["@timestamp"]) - offset) // every * every + offset for source in hits)
-        answer["aggregations"] = {"intervals": {"buckets": [{"key": key, "doc_count": count} for key, count in sorted(buckets.items())]}}
+        every, offset = (
+            int(histogram[name].removesuffix("ms")) for name in ("fixed_interval", "offset")
+        )
+        buckets = Counter(
+            (moment(source["@timestamp"]) - offset) // every * every + offset for source in hits
+        )
+        answer["aggregations"] = {
+            "intervals": {
+                "buckets": [
+                    {"key": key, "doc_count": count} for key, count in sorted(buckets.items())
+                ]
+            }
+        }
     if query["size"]:
         assert query["sort"][0]["@timestamp"]["order"] == "desc"
-        newest = sorted(hits, key=lambda source: moment(source["@timestamp"]), reverse=True)[: query["size"]]
-        answer["hits"]["hits"] = [{"_source": {name: source[name] for name in query["_source"]}} for source in newest]
+        newest = sorted(hits, key=lambda source: moment(source["@timestamp"]), reverse=True)[
+            : query["size"]
+        ]
+        answer["hits"]["hits"] = [
+            {"_source": {name: source[name] for name in query["_source"]}} for source in newest
+        ]
     return answer
 
 
@@ -113,16 +141,26 @@ def moment(text: str) -> int:
     return milliseconds(datetime.fromisoformat(text))
 
 
-# --- intervals ---------------------------------------------------------------------------------------------------------------
+# --- intervals
+# ---------------------------------------------------------------------------------------------------------------
 
 
 def test_intervals_are_read() -> None:
-    assert [interval(text) for text in ("30s", "5m", "1h", "1d")] == [30_000, 5 * MINUTE, HOUR, 24 * HOUR]
+    assert [interval(text) for text in ("30s", "5m", "1h", "1d")] == [
+        30_000,
+        5 * MINUTE,
+        HOUR,
+        24 * HOUR,
+    ]
 
 
-@pytest.mark.parametrize("text", ["", "h", "1", "0h", "-1h", "1.5h", "1w", "1H", " 1h", "1h ", "1h30m", "²h", "9999999h"])
+@pytest.mark.parametrize(
+    "text", ["", "h", "1", "0h", "-1h", "1.5h", "1w", "1H", " 1h", "1h ", "1h30m", "²h", "9999999h"]
+)
 def test_other_intervals_are_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="an interval is a number and a unit, such as 30s, 5m, 1h, 1d, not"):
+    with pytest.raises(
+        ValueError, match="an interval is a number and a unit, such as 30s, 5m, 1h, 1d, not"
+    ):
         interval(text)
 
 
@@ -137,10 +175,13 @@ def test_a_moment_in_milliseconds() -> None:
     assert milliseconds(datetime.fromisoformat("2026-11-23T12:00:00.123999Z")) == 1795435200123
 
 
-# --- counting ----------------------------------------------------------------------------------------------------------------
+# --- counting
+# ----------------------------------------------------------------------------------------------------------------
 
 
-def test_both_count_by_the_same_intervals_from_the_start(logs: Any, index: Bulk, connection: RequestsHttpConnection) -> None:
+def test_both_count_by_the_same_intervals_from_the_start(
+    logs: Any, index: Bulk, connection: RequestsHttpConnection
+) -> None:
     at = (-1, 0, HOUR - 1, HOUR, HOUR, 3 * HOUR - 1, 4 * HOUR - 1, 4 * HOUR)
     put(logs, "a", *at)
     ship_all(logs, connection, Span(GROUP, BASE - 1, BASE + 4 * HOUR + 1, ""))
@@ -159,21 +200,37 @@ def test_both_count_by_the_same_intervals_from_the_start(logs: Any, index: Bulk,
 )
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
 def test_an_index_with_every_line_lacks_none(
-    index: Bulk, connection: RequestsHttpConnection, *, times: list[int], start: int, length: int, every: int
+    index: Bulk,
+    connection: RequestsHttpConnection,
+    *,
+    times: list[int],
+    start: int,
+    length: int,
+    every: int,
 ) -> None:
     every = max(every, length // 1000 + 1)
     span = Span(GROUP, start, start + length, "")
     inside = [{"timestamp": at, "message": "x"} for at in times if span.start <= at < span.end]
     index.documents.clear()
     for number, at in enumerate(times):
-        source = {"@log_group": GROUP, "@timestamp": datetime.fromtimestamp(at / 1000, UTC).isoformat(timespec="milliseconds")}
+        source = {
+            "@log_group": GROUP,
+            "@timestamp": datetime.fromtimestamp(at / 1000, UTC).isoformat(timespec="milliseconds"),
+        }
         index.documents["cwl", str(number)] = json.dumps(source).encode()
-    compared = rows(span, every, log_counts(inside, span, every, frozenset()), index_counts(connection, span, every))
+    compared = rows(
+        span,
+        every,
+        log_counts(inside, span, every, frozenset()),
+        index_counts(connection, span, every),
+    )
     assert [row.missing for row in compared] == [0] * len(starts(span, every))
     assert sum(row.documents for row in compared) == len(inside)
 
 
-def test_documents_of_another_log_group_are_not_counted(logs: Any, index: Bulk, connection: RequestsHttpConnection) -> None:
+def test_documents_of_another_log_group_are_not_counted(
+    logs: Any, index: Bulk, connection: RequestsHttpConnection
+) -> None:
     put(logs, "a", 0)
     ship_all(logs, connection)
     assert index_counts(connection, SPAN._replace(log_group="/aws/lambda/predict2"), HOUR) == {}
@@ -202,7 +259,8 @@ def test_the_gap_is_from_the_first_to_the_last_interval_that_lacks_something() -
     assert gap([Row(0, 1, 1), Row(10, 1, 2)], span, 10) is None
 
 
-# --- ids ---------------------------------------------------------------------------------------------------------------------
+# --- ids
+# ---------------------------------------------------------------------------------------------------------------------
 
 
 def rename(index: Bulk, old: str, new: str) -> None:
@@ -211,28 +269,39 @@ def rename(index: Bulk, old: str, new: str) -> None:
     index.documents[key[0], new] = json.dumps(json.loads(source) | {"@id": new}).encode()
 
 
-def test_same_ids_are_counted_the_newest_three(logs: Any, index: Bulk, connection: RequestsHttpConnection) -> None:
+def test_same_ids_are_counted_the_newest_three(
+    logs: Any, index: Bulk, connection: RequestsHttpConnection
+) -> None:
     put(logs, "a", 1, 2)
     put(logs, "b", 2, 3)
     assert compare_ids(logs, connection, SPAN) == 0  # nothing in the index
     ship_all(logs, connection)
     assert compare_ids(logs, connection, SPAN) == 3
     assert compare_ids(logs, connection, SPAN._replace(end=BASE + 2)) == 1
-    assert [request.target for request in index.requests].count("/cwl-*/_search") == 3  # one request per time
+    assert [request.target for request in index.requests].count(
+        "/cwl-*/_search"
+    ) == 3  # one request per time
 
 
 @pytest.mark.parametrize("pattern", ["", "none of these"])
-def test_another_id_is_refused(logs: Any, index: Bulk, connection: RequestsHttpConnection, pattern: str) -> None:
+def test_another_id_is_refused(
+    logs: Any, index: Bulk, connection: RequestsHttpConnection, pattern: str
+) -> None:
     put(logs, "a", 1, 2)
     ship_all(logs, connection)
     [first, second] = sorted(index.ids, key=int)
     rename(index, first, "another")
-    with pytest.raises(IdsDiffer, match=rf"the index has document another at .*\.251Z, where CloudWatch calls the line {first} now: "):
+    with pytest.raises(
+        IdsDiffer,
+        match=rf"the index has document another at .*\.251Z, where CloudWatch calls the line {first} now: ",
+    ):
         compare_ids(logs, connection, SPAN._replace(pattern=pattern))
     assert second in index.ids
 
 
-def test_only_lines_of_the_same_log_stream_are_compared(logs: Any, index: Bulk, connection: RequestsHttpConnection) -> None:
+def test_only_lines_of_the_same_log_stream_are_compared(
+    logs: Any, index: Bulk, connection: RequestsHttpConnection
+) -> None:
     put(logs, "a", 1)
     put(logs, "b", 1)
     ship_all(logs, connection)
@@ -241,7 +310,9 @@ def test_only_lines_of_the_same_log_stream_are_compared(logs: Any, index: Bulk, 
     assert len(index.documents) == 2
 
 
-def test_lines_that_cloudwatch_no_longer_has_are_not_compared(logs: Any, index: Bulk, connection: RequestsHttpConnection) -> None:
+def test_lines_that_cloudwatch_no_longer_has_are_not_compared(
+    logs: Any, index: Bulk, connection: RequestsHttpConnection
+) -> None:
     put(logs, "a", 1)
     ship_all(logs, connection)
     logs.delete_log_stream(logGroupName=GROUP, logStreamName="a")
@@ -251,35 +322,72 @@ def test_lines_that_cloudwatch_no_longer_has_are_not_compared(logs: Any, index: 
         exceptions = logs.exceptions
 
         def filter_log_events(self, **_: Any) -> Any:
-            raise logs.exceptions.ResourceNotFoundException({"Error": {"Code": "ResourceNotFoundException"}}, "FilterLogEvents")
+            raise logs.exceptions.ResourceNotFoundException(
+                {"Error": {"Code": "ResourceNotFoundException"}}, "FilterLogEvents"
+            )
 
     assert compare_ids(Real(), connection, SPAN) == 0
     assert len(index.documents) == 1
 
 
-# --- searching ---------------------------------------------------------------------------------------------------------------
+# --- searching
+# ---------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
-        pytest.param(CLOSE, r"OpenSearch does not answer \(ConnectionError\): check --opensearch and the network", id="none"),
         pytest.param(
-            as_json(403, problem("security_exception", "no permissions for [indices:data/read/search] and User [name=secret]")),
+            CLOSE,
+            r"OpenSearch does not answer \(ConnectionError\): check --opensearch and the network",
+            id="none",
+        ),
+        pytest.param(
+            as_json(
+                403,
+                problem(
+                    "security_exception",
+                    "no permissions for [indices:data/read/search] and User [name=secret]",
+                ),
+            ),
             r"OpenSearch refuses to search cwl-\* \(403 security_exception\): the user needs the permission to search cwl-\*$",
             id="not allowed",
         ),
         pytest.param(
-            Answer(401, "text/plain", b"Unauthorized"), r"\(401 without a type: .*\): the user needs the permission", id="no JSON"
+            Answer(401, "text/plain", b"Unauthorized"),
+            r"\(401 without a type: .*\): the user needs the permission",
+            id="no JSON",
         ),
-        pytest.param(as_json(400, problem("x_exception", "why")), r"refuses to search cwl-\* \(400 x_exception\)$", id="wrong"),
-        pytest.param(Answer(200, "text/html", b"<html>"), "the server is not OpenSearch: check --opensearch", id="something else"),
-        pytest.param(as_json(200, ["list"]), "the server is not OpenSearch: check --opensearch", id="some other JSON"),
-        pytest.param(as_json(200, {"timed_out": True, "_shards": {"failed": 0}}), "a part of its documents only", id="timed out"),
-        pytest.param(as_json(200, {"timed_out": False, "_shards": {"failed": 1}}), "a part of its documents only", id="shard away"),
+        pytest.param(
+            as_json(400, problem("x_exception", "why")),
+            r"refuses to search cwl-\* \(400 x_exception\)$",
+            id="wrong",
+        ),
+        pytest.param(
+            Answer(200, "text/html", b"<html>"),
+            "the server is not OpenSearch: check --opensearch",
+            id="something else",
+        ),
+        pytest.param(
+            as_json(200, ["list"]),
+            "the server is not OpenSearch: check --opensearch",
+            id="some other JSON",
+        ),
+        pytest.param(
+            as_json(200, {"timed_out": True, "_shards": {"failed": 0}}),
+            "a part of its documents only",
+            id="timed out",
+        ),
+        pytest.param(
+            as_json(200, {"timed_out": False, "_shards": {"failed": 1}}),
+            "a part of its documents only",
+            id="shard away",
+        ),
     ],
 )
-def test_a_search_that_is_not_answered_whole_fails(bulk: Bulk, connection: RequestsHttpConnection, answer: Answer, said: str) -> None:
+def test_a_search_that_is_not_answered_whole_fails(
+    bulk: Bulk, connection: RequestsHttpConnection, answer: Answer, said: str
+) -> None:
     bulk.always = answer
     with pytest.raises(SearchFailed, match=said):
         search(connection, {"size": 0})

@@ -42,42 +42,85 @@ def test_an_address_is_read(text: str, expected: Address) -> None:
         ("https://me:own@h", "me", SECRET, Login("me", "own")),
     ],
 )
-def test_a_login_comes_from_the_address_or_beside_it(text: str, user: str | None, password: str | None, login: Login | None) -> None:
+def test_a_login_comes_from_the_address_or_beside_it(
+    text: str, user: str | None, password: str | None, login: Login | None
+) -> None:
     assert address(text, user=user, password=password).login == login
 
 
 @pytest.mark.parametrize(
     ("text", "user", "said"),
     [
-        ("https://me@h", None, "the user me needs a password: set the environment variable OPENSEARCH_PASSWORD"),
-        ("https://h", "me", "the user me needs a password: set the environment variable OPENSEARCH_PASSWORD"),
+        (
+            "https://me@h",
+            None,
+            "the user me needs a password: set the environment variable OPENSEARCH_PASSWORD",
+        ),
+        (
+            "https://h",
+            "me",
+            "the user me needs a password: set the environment variable OPENSEARCH_PASSWORD",
+        ),
         (f"https://:{SECRET}@h", None, "NAME has a password without a name"),
         (f"https://you:{SECRET}@h", "me", "NAME names one user and --user another"),
         ("https://h?pretty", None, "NAME must end with the path"),
         ("https://h/#top", None, "NAME must end with the path"),
-        ("https://abc.eu-central-1.aoss.amazonaws.com", None, "NAME is a collection of OpenSearch Serverless, which is not supported"),
+        (
+            "https://abc.eu-central-1.aoss.amazonaws.com",
+            None,
+            "NAME is a collection of OpenSearch Serverless, which is not supported",
+        ),
         ("https://h:0", None, "NAME must be an http(s) address"),
         ("https://a b", None, "NAME must be an http(s) address"),
     ],
 )
-def test_an_address_that_cannot_be_used_gets_one_sentence(text: str, user: str | None, said: str) -> None:
+def test_an_address_that_cannot_be_used_gets_one_sentence(
+    text: str, user: str | None, said: str
+) -> None:
     with pytest.raises(ValueError, match=f"^{re.escape(said)}") as raised:
         address(text, "NAME", user=user)
     assert SECRET not in str(raised.value)
     assert "\n" not in str(raised.value)
 
 
-@pytest.mark.parametrize("before", ["", "1", "12/", "a/", "a?", "a#", "a[", "a]", "a%", "a\\", "a@b/", "[", " ", "1/2?", "\t", "é/"])
-@pytest.mark.parametrize("around", ["https://me:{}@example.org", "https:/me:{}@h", "me:{}@h", "https://me:{}@h:x"])
+@pytest.mark.parametrize(
+    "before",
+    [
+        "",
+        "1",
+        "12/",
+        "a/",
+        "a?",
+        "a#",
+        "a[",
+        "a]",
+        "a%",
+        "a\\",
+        "a@b/",
+        "[",
+        " ",
+        "1/2?",
+        "\t",
+        "é/",
+    ],
+)
+@pytest.mark.parametrize(
+    "around", ["https://me:{}@example.org", "https:/me:{}@h", "me:{}@h", "https://me:{}@h:x"]
+)
 def test_a_password_is_never_shown_and_never_taken_for_a_host(around: str, before: str) -> None:
-    """However badly it is escaped: the address is refused without a word of it, or the password is read as one."""
+    """However badly it is escaped: the address is refused without a word of it, or the password is
+    read as one.
+    """
     try:
         found = address(around.format(before + SECRET))
     except ValueError as problem:
         said = "".join(traceback.format_exception(problem))
     else:
         said = found.url
-        assert (found.host, found.login and found.login.password[-len(SECRET) :]) == ("example.org", SECRET)
+        assert (found.host, found.login and found.login.password[-len(SECRET) :]) == (
+            "example.org",
+            SECRET,
+        )
     assert SECRET not in said
 
 

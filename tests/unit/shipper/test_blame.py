@@ -1,10 +1,12 @@
-"""The rule of blame: the documents that lose fields after a refusal, the number of requests, and the documents that wait."""
+"""The rule of blame: the documents that lose fields after a refusal, the number of requests, and
+the documents that wait.
+"""
 
 from __future__ import annotations
 
 import json
 import math
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -24,18 +26,28 @@ from tests.unit.conftest import NOON, REJECTED, Answer, Bulk, Clock, Refusal, as
 Deliver = Callable[..., Outcome]
 Source = dict[str, Any]
 ENVELOPE = set(json.loads(made("1")[0].source)) - {"text", "filling"}
-NO_ROOM = Refusal(400, "illegal_argument_exception", "Limit of total fields [1000] has been exceeded", None)
+NO_ROOM = Refusal(
+    400, "illegal_argument_exception", "Limit of total fields [1000] has been exceeded", None
+)
 UNNAMED = Refusal(400, "mapper_parsing_exception", "failed to parse", None)
 AWAY_ITEM = Refusal(503, "unavailable_shards_exception", "primary shard is not active", None)
-CONCRETE = "object mapping for [{0}] tried to parse field [{0}] as object, but found a concrete value"
-EXPLICIT = as_json(400, problem("illegal_argument_exception", "explicit index in bulk is not allowed"))
+CONCRETE = (
+    "object mapping for [{0}] tried to parse field [{0}] as object, but found a concrete value"
+)
+EXPLICIT = as_json(
+    400, problem("illegal_argument_exception", "explicit index in bulk is not allowed")
+)
 
 
 def of_lines(*lines: Any) -> list[Document]:
     """Documents with the ids 0, 1, ..."""
     texts = [line if isinstance(line, str) else json.dumps(line) for line in lines]
-    events = [LogEvent(str(number), NOON, Raw(json.dumps(text).encode())) for number, text in enumerate(texts)]
-    return list(documents(Payload("DATA_MESSAGE", "123456789012", "group", "stream", events), Rules(), {}, now=0))  # type: ignore[arg-type]
+    events = [
+        LogEvent(str(number), NOON, Raw(json.dumps(text).encode()))
+        for number, text in enumerate(texts)
+    ]
+    payload = Payload("DATA_MESSAGE", "123456789012", "group", "stream", events)
+    return list(documents(payload, Rules(), Counter(), now=0))
 
 
 @dataclass
@@ -74,8 +86,12 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def deliver(connection: RequestsHttpConnection, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Deliver:
-    def unhurried(content: bytes, count: int, one: RequestsHttpConnection, _: float, index: str) -> list[Verdict] | Verdict:
+def deliver(
+    connection: RequestsHttpConnection, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> Deliver:
+    def unhurried(
+        content: bytes, count: int, one: RequestsHttpConnection, _: float, index: str
+    ) -> list[Verdict] | Verdict:
         return send(content, count, one, 30.0, index)
 
     monkeypatch.setattr(module, "send", unhurried)
@@ -92,20 +108,50 @@ def index(bulk: Bulk, monkeypatch: pytest.MonkeyPatch) -> Index:
 @pytest.mark.parametrize(
     ("line", "refused", "left", "named", "requests"),
     [
-        pytest.param({"error": "text", "user": "u"}, ["error"], {"user"}, "error", 2, id="one name"),
-        pytest.param({"a": 1, "b": 2, "user": "u"}, ["a", "b"], {"user"}, ["a", "b"], 3, id="two names"),
-        pytest.param({"a": 1, "b": 2, "c": 3, "user": "u"}, ["a", "b", "c"], {"user"}, ["a", "b", "c"], 4, id="three names"),
-        pytest.param({"a": 1, "b": 2, "c": 3, "d": 4, "user": "u"}, ["a", "b", "c", "d"], set(), "d", 5, id="four: all of its fields"),
+        pytest.param(
+            {"error": "text", "user": "u"}, ["error"], {"user"}, "error", 2, id="one name"
+        ),
+        pytest.param(
+            {"a": 1, "b": 2, "user": "u"}, ["a", "b"], {"user"}, ["a", "b"], 3, id="two names"
+        ),
+        pytest.param(
+            {"a": 1, "b": 2, "c": 3, "user": "u"},
+            ["a", "b", "c"],
+            {"user"},
+            ["a", "b", "c"],
+            4,
+            id="three names",
+        ),
+        pytest.param(
+            {"a": 1, "b": 2, "c": 3, "d": 4, "user": "u"},
+            ["a", "b", "c", "d"],
+            set(),
+            "d",
+            5,
+            id="four: all of its fields",
+        ),
         pytest.param({"only": 1}, ["only"], set(), "only", 2, id="the only name"),
     ],
 )
 def test_one_conflicting_name_costs_one_field(
-    *, index: Index, deliver: Deliver, line: Source, refused: list[str], left: set[str], named: Any, requests: int
+    *,
+    index: Index,
+    deliver: Deliver,
+    line: Source,
+    refused: list[str],
+    left: set[str],
+    named: Any,
+    requests: int,
 ) -> None:
     index.judge = wrong(*refused)
     outcome = deliver(of_lines(line))
     source = index.source("0")
-    assert (outcome.rescued, outcome.indexed, outcome.failed, outcome.requests) == (1, 0, 0, requests)
+    assert (outcome.rescued, outcome.indexed, outcome.failed, outcome.requests) == (
+        1,
+        0,
+        0,
+        requests,
+    )
     assert fields_of(source) == left
     assert source["@rescued"]["field"] == named
     assert source["@message"] == json.dumps(line)
@@ -115,15 +161,39 @@ def test_one_conflicting_name_costs_one_field(
     ("line", "path", "left"),
     [
         pytest.param('{"service.name":"x","a":1}', "service.name", {"a": 1}, id="dots in the name"),
-        pytest.param('{"service":{"name":"x","id":2},"a":1}', "service.name", {"service": {"id": 2}, "a": 1}, id="an object"),
+        pytest.param(
+            '{"service":{"name":"x","id":2},"a":1}',
+            "service.name",
+            {"service": {"id": 2}, "a": 1},
+            id="an object",
+        ),
         pytest.param('{"a":{"b.c":1,"d":2}}', "a.b.c", {"a": {"d": 2}}, id="both"),
-        pytest.param('{"a":[{"b":1},{"b":{"c":1},"d":2},5]}', "a.b", {"a": [{}, {"d": 2}, 5]}, id="an array of objects"),
-        pytest.param('{"error.kind":"x","error.text":"y","a":1}', "error", {"a": 1}, id="what is below the name"),
-        pytest.param('{"n":1.50,"big":12345678901234567890123,"a":1}', "a", {"n": 1.5, "big": 12345678901234567890123}, id="numbers"),
+        pytest.param(
+            '{"a":[{"b":1},{"b":{"c":1},"d":2},5]}',
+            "a.b",
+            {"a": [{}, {"d": 2}, 5]},
+            id="an array of objects",
+        ),
+        pytest.param(
+            '{"error.kind":"x","error.text":"y","a":1}',
+            "error",
+            {"a": 1},
+            id="what is below the name",
+        ),
+        pytest.param(
+            '{"n":1.50,"big":12345678901234567890123,"a":1}',
+            "a",
+            {"n": 1.5, "big": 12345678901234567890123},
+            id="numbers",
+        ),
     ],
 )
-def test_a_named_field_is_found_however_its_dots_are_written(*, bulk: Bulk, deliver: Deliver, line: str, path: str, left: Source) -> None:
-    bulk.scripts["0"] = deque([Refusal(400, "mapper_parsing_exception", CONCRETE.format(path), None), None])
+def test_a_named_field_is_found_however_its_dots_are_written(
+    *, bulk: Bulk, deliver: Deliver, line: str, path: str, left: Source
+) -> None:
+    bulk.scripts["0"] = deque(
+        [Refusal(400, "mapper_parsing_exception", CONCRETE.format(path), None), None]
+    )
     assert deliver(of_lines(line)).rescued == 1
     source = bulk.source("0")
     assert {name: source[name] for name in fields_of(source)} == left
@@ -138,8 +208,15 @@ def test_a_named_field_is_found_however_its_dots_are_written(*, bulk: Bulk, deli
         ('{"b":[{"twice":1,"twice":2}]}', {"b": [{"twice": 2}]}),
     ],
 )
-def test_a_name_that_is_there_twice_is_written_anew_with_the_last_value(*, bulk: Bulk, deliver: Deliver, line: str, left: Source) -> None:
-    refusal = Refusal(400, "mapper_parsing_exception", "failed to parse", 'Duplicate Object property "twice"\n at [Source: REDACTED]')
+def test_a_name_that_is_there_twice_is_written_anew_with_the_last_value(
+    *, bulk: Bulk, deliver: Deliver, line: str, left: Source
+) -> None:
+    refusal = Refusal(
+        400,
+        "mapper_parsing_exception",
+        "failed to parse",
+        'Duplicate Object property "twice"\n at [Source: REDACTED]',
+    )
     bulk.scripts["0"] = deque([refusal, None])
     assert deliver(of_lines(line)).rescued == 1
     source = bulk.source("0")
@@ -153,7 +230,9 @@ def test_a_name_that_is_there_twice_is_written_anew_with_the_last_value(*, bulk:
 
 
 REFUSED_ANYWAY = {
-    "the envelope's own field": Refusal(400, "mapper_parsing_exception", CONCRETE.format("@id"), None),
+    "the envelope's own field": Refusal(
+        400, "mapper_parsing_exception", CONCRETE.format("@id"), None
+    ),
     "no room for a field": NO_ROOM,
     "no reason": UNNAMED,
     "an item's 500": Refusal(500, "null_pointer_exception", "", None),
@@ -161,8 +240,12 @@ REFUSED_ANYWAY = {
 
 
 @pytest.mark.parametrize("name", REFUSED_ANYWAY)
-def test_what_even_the_bare_form_meets_is_nobodys_fault(index: Index, deliver: Deliver, name: str) -> None:
-    """1,000 lines that an index refuses alike: few requests, nothing poisoned, a reason that names the setting."""
+def test_what_even_the_bare_form_meets_is_nobodys_fault(
+    index: Index, deliver: Deliver, name: str
+) -> None:
+    """1,000 lines that an index refuses alike: few requests, nothing poisoned, a reason that names
+    the setting.
+    """
     index.judge = lambda _: REFUSED_ANYWAY[name]
     outcome = deliver(of_lines(*({"n": number, "error": "x"} for number in range(1000))))
     assert (outcome.failed, outcome.rescued, outcome.requests <= 12) == (1000, 0, True)
@@ -175,12 +258,19 @@ def test_what_even_the_bare_form_meets_is_nobodys_fault(index: Index, deliver: D
     ("answer", "requests"),
     [
         (Answer(413, "text/plain", b""), 12),
-        (as_json(400, problem("illegal_argument_exception", "Malformed action/metadata line [1]")), 12),
+        (
+            as_json(
+                400, problem("illegal_argument_exception", "Malformed action/metadata line [1]")
+            ),
+            12,
+        ),
         (as_json(403, problem("security_exception", "no", 403)), 1),
         (Answer(302, "text/html", b""), 1),
     ],
 )
-def test_a_server_that_takes_nothing_is_not_asked_for_each_line(bulk: Bulk, deliver: Deliver, answer: Answer, requests: int) -> None:
+def test_a_server_that_takes_nothing_is_not_asked_for_each_line(
+    bulk: Bulk, deliver: Deliver, answer: Answer, requests: int
+) -> None:
     bulk.always = answer
     outcome = deliver(of_lines(*({"n": "x" * (number % 97)} for number in range(1000))))
     assert (outcome.failed, outcome.requests <= requests) == (1000, True)
@@ -188,7 +278,9 @@ def test_a_server_that_takes_nothing_is_not_asked_for_each_line(bulk: Bulk, deli
 
 @pytest.mark.parametrize("count", [1, 2, 3, 10, 100])
 @pytest.mark.parametrize("alike", [True, False], ids=["alike", "each in its way"])
-def test_requests_for_some_bad_lines_are_few(index: Index, deliver: Deliver, count: int, *, alike: bool) -> None:
+def test_requests_for_some_bad_lines_are_few(
+    index: Index, deliver: Deliver, count: int, *, alike: bool
+) -> None:
     names = ["bad"] if alike else [f"bad{number}" for number in range(count)]
     index.judge = wrong(*names)
     lines: list[Source] = [{"n": number} for number in range(1000)]
@@ -203,7 +295,9 @@ def test_requests_for_some_bad_lines_are_few(index: Index, deliver: Deliver, cou
 @pytest.mark.parametrize("share", [1, 20], ids=["a line a payload", "all lines of a payload"])
 def test_a_go_services_error_text_is_rescued(index: Index, deliver: Deliver, share: int) -> None:
     index.judge = wrong("error")
-    outcome = deliver(of_lines(*({"level": "info", "error": "connection refused"} for _ in range(share))))
+    outcome = deliver(
+        of_lines(*({"level": "info", "error": "connection refused"} for _ in range(share)))
+    )
     assert (outcome.rescued, outcome.failed) == (share, 0)
     for number in range(share):
         source = index.source(str(number))
@@ -216,12 +310,17 @@ def test_k_lines_too_large_among_good_ones(bulk: Bulk, deliver: Deliver) -> None
         lines[number]["large"] = "x" * 200_000
     bulk.limit = 150_000
     outcome = deliver(of_lines(*lines))
-    assert (outcome.indexed, outcome.rescued, outcome.failed) == (997, 0, 3)  # the bare line is as large as its fields
+    assert (outcome.indexed, outcome.rescued, outcome.failed) == (
+        997,
+        0,
+        3,
+    )  # the bare line is as large as its fields
     assert all("limit" in reason for reason in outcome.reasons)
     assert outcome.requests <= 2 * 3 * math.log2(1000) + 8
 
 
-# --- the server's fault ----------------------------------------------------------------------------------------------------
+# --- the server's fault
+# ----------------------------------------------------------------------------------------------------
 
 
 def test_a_red_cluster_costs_no_field(index: Index, deliver: Deliver) -> None:
@@ -231,7 +330,9 @@ def test_a_red_cluster_costs_no_field(index: Index, deliver: Deliver) -> None:
     assert set(outcome.reasons) == {"503 unavailable_shards_exception"}
 
 
-def test_what_the_server_fails_at_each_time_goes_without_its_fields(index: Index, deliver: Deliver) -> None:
+def test_what_the_server_fails_at_each_time_goes_without_its_fields(
+    index: Index, deliver: Deliver
+) -> None:
     """Its bare form is taken at once by the same server: then it is the document's fault after all."""
     index.judge = lambda source: AWAY_ITEM if "heavy" in source else None
     outcome = deliver(of_lines({"n": 1}, {"heavy": 1}, {"n": 2}))
@@ -239,15 +340,20 @@ def test_what_the_server_fails_at_each_time_goes_without_its_fields(index: Index
     assert index.source("1")["@rescued"]["type"] == "unavailable_shards_exception"
 
 
-def test_a_document_without_an_answer_is_not_sent_again(bulk: Bulk, connection: RequestsHttpConnection) -> None:
-    """The server may still be working on it: each further request would take another of its threads."""
+def test_a_document_without_an_answer_is_not_sent_again(
+    bulk: Bulk, connection: RequestsHttpConnection
+) -> None:
+    """The server may still be working on it: each further request would take another of its
+    threads.
+    """
     bulk.answers.append(Answer(200, "application/json", b"{}", delay=2))
     clock = Clock()
     outcome = module.deliver(of_lines({"n": 1}, {"n": 2}), connection, clock.budget(0.5))
     assert (outcome.failed, outcome.reasons, len(bulk.requests)) == (2, {"no answer in time": 2}, 1)
 
 
-# --- a domain that wants the index in the path -----------------------------------------------------------------------------
+# --- a domain that wants the index in the path
+# -----------------------------------------------------------------------------
 
 
 def test_a_domain_that_forbids_indices_in_actions_gets_them_in_the_path(
@@ -268,7 +374,10 @@ def test_a_domain_that_forbids_indices_in_actions_gets_them_in_the_path(
     outcome = deliver([*given, other])
     assert (outcome.indexed, outcome.requests) == (3, 3)
     name = given[0].index_name
-    assert answered == [(f"/{name}/_bulk", [{"_id": "0"}, {"_id": "1"}]), (f"/{other.index_name}/_bulk", [{"_id": "0"}])]
+    assert answered == [
+        (f"/{name}/_bulk", [{"_id": "0"}, {"_id": "1"}]),
+        (f"/{other.index_name}/_bulk", [{"_id": "0"}]),
+    ]
     assert deliver(given).requests == 1  # the next payload is not refused first
 
 
@@ -279,15 +388,25 @@ def test_busy_and_refused_together(index: Index, deliver: Deliver) -> None:
     assert (outcome.indexed, outcome.rescued, outcome.failed) == (1, 2, 0)
 
 
-def test_what_the_first_taught_leads_no_other_past_its_bare_form(index: Index, deliver: Deliver) -> None:
-    """The first goes two rungs down for a field that costs another one rung: that one is bare then, and was not refused as such."""
+def test_what_the_first_taught_leads_no_other_past_its_bare_form(
+    index: Index, deliver: Deliver
+) -> None:
+    """The first goes two rungs down for a field that costs another one rung: that one is bare then,
+    and was not refused as such.
+    """
 
     def judge(source: Source) -> Refusal | None:
         if "odd" in source:
             return UNNAMED
         strict = "strict" in source["@message"] and "@rescued" in source
-        return Refusal(400, "mapper_parsing_exception", CONCRETE.format("@rescued"), None) if strict else wrong("bad")(source)
+        return (
+            Refusal(400, "mapper_parsing_exception", CONCRETE.format("@rescued"), None)
+            if strict
+            else wrong("bad")(source)
+        )
 
     index.judge = judge
-    outcome = deliver(of_lines({"bad": 1, "n": 1}, {"bad": 1, "n": 2, "is": "strict"}, {"odd": 1, "is": "strict"}))
+    outcome = deliver(
+        of_lines({"bad": 1, "n": 1}, {"bad": 1, "n": 2, "is": "strict"}, {"odd": 1, "is": "strict"})
+    )
     assert (outcome.rescued, outcome.failed) == (3, 0), outcome.summary()

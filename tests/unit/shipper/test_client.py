@@ -1,4 +1,6 @@
-"""The connection: signed requests and their keys, and the silence about secrets when a request fails."""
+"""The connection: signed requests and their keys, and the silence about secrets when a request
+fails.
+"""
 
 from __future__ import annotations
 
@@ -26,8 +28,14 @@ from tests.unit.conftest import CLOSE, TEXT, UNPARSED, Answer, Bulk, Request, as
 from tools.root import ROOT
 
 SHIPPER = ROOT / "functions" / "shipper"
-SCOPE = re.compile(r"AWS4-HMAC-SHA256 Credential=(\w+)/(\d{8})/([\w-]+)/(\w+)/aws4_request, SignedHeaders=([\w;-]+), Signature=(\w{64})")
-KEYS = {"AWS_ACCESS_KEY_ID": "FIRSTKEY", "AWS_SECRET_ACCESS_KEY": "first-secret", "AWS_REGION": "us-east-1"}
+SCOPE = re.compile(
+    r"AWS4-HMAC-SHA256 Credential=(\w+)/(\d{8})/([\w-]+)/(\w+)/aws4_request, SignedHeaders=([\w;-]+), Signature=(\w{64})"
+)
+KEYS = {
+    "AWS_ACCESS_KEY_ID": "FIRSTKEY",
+    "AWS_SECRET_ACCESS_KEY": "first-secret",
+    "AWS_REGION": "us-east-1",
+}
 DOMAIN = "http://search-abc.us-east-1.es.amazonaws.com"
 AMAZON = {"authorization", "x-amz-security-token", "x-amz-date", "x-amz-content-sha256"}
 
@@ -37,7 +45,14 @@ Send = Callable[[str, Mapping[str, str]], Request]
 @pytest.fixture(autouse=True)
 def no_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nowhere but where a test puts them."""
-    for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN", "SECURITY_TOKEN", "CREDENTIAL_EXPIRATION", "PROFILE"):
+    for name in (
+        "ACCESS_KEY_ID",
+        "SECRET_ACCESS_KEY",
+        "SESSION_TOKEN",
+        "SECURITY_TOKEN",
+        "CREDENTIAL_EXPIRATION",
+        "PROFILE",
+    ):
         monkeypatch.delenv(f"AWS_{name}", raising=False)
     for name in ("RELATIVE_URI", "FULL_URI"):
         monkeypatch.delenv(f"AWS_CONTAINER_CREDENTIALS_{name}", raising=False)
@@ -48,7 +63,9 @@ def no_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def send_to(bulk: Bulk, monkeypatch: pytest.MonkeyPatch) -> Send:
-    """What a connection to any http address sends: the server is the proxy, so that the address need not exist."""
+    """What a connection to any http address sends: the server is the proxy, so that the address
+    need not exist.
+    """
     monkeypatch.setenv("http_proxy", bulk.url)
 
     def send_one(endpoint: str, environment: Mapping[str, str]) -> Request:
@@ -103,7 +120,9 @@ def test_user_and_password_of_the_address(bulk: Bulk, login: str, expected: str 
     with closing(connect(bulk.url.replace("//", f"//{login}"), KEYS)) as found:
         one(found)
     (request,) = bulk.requests
-    assert request.headers.get("authorization") == (f"Basic {b64encode(expected.encode()).decode()}" if expected else None)
+    assert request.headers.get("authorization") == (
+        f"Basic {b64encode(expected.encode()).decode()}" if expected else None
+    )
     assert "secret" not in request.target
 
 
@@ -118,7 +137,9 @@ def test_user_and_password_of_the_address(bulk: Bulk, login: str, expected: str 
         ("a-name-of-our-own.amazonaws.com", "us-east-1", "es"),
     ],
 )
-def test_amazon_endpoint_gets_a_signature_that_holds(send_to: Send, host: str, region: str, service: str) -> None:
+def test_amazon_endpoint_gets_a_signature_that_holds(
+    send_to: Send, host: str, region: str, service: str
+) -> None:
     """The region is the host's, and the function's where the host names none."""
     request = send_to(f"http://{host}:9200", KEYS)
     scope = SCOPE.fullmatch(request.headers["authorization"])
@@ -132,7 +153,9 @@ def test_amazon_endpoint_gets_a_signature_that_holds(send_to: Send, host: str, r
 
 
 @pytest.mark.parametrize("login", [None, "writer:secret@"], ids=["nobody", "a user of the address"])
-def test_a_password_file_is_never_read(bulk: Bulk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, login: str | None) -> None:
+def test_a_password_file_is_never_read(
+    bulk: Bulk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, login: str | None
+) -> None:
     """requests takes a password from ~/.netrc for a host that it knows."""
     netrc = tmp_path / "netrc"
     netrc.write_text("machine 127.0.0.1 login somebody password else\n")
@@ -153,12 +176,22 @@ def test_a_user_in_an_amazon_address_comes_before_a_signature(send_to: Send) -> 
 
 def botocores_signature(request: Request, names: list[str], region: str, service: str) -> str:
     target = urlsplit(request.target)
-    query = "&".join(f"{quote(name, safe='~')}={quote(value, safe='~')}" for name, value in sorted(parse_qsl(target.query)))
+    query = "&".join(
+        f"{quote(name, safe='~')}={quote(value, safe='~')}"
+        for name, value in sorted(parse_qsl(target.query))
+    )
     headers = {name: request.headers[name] for name in names}
-    witness = AWSRequest(request.method, f"http://{request.headers['host']}{target.path}?{query}", headers=headers, data=request.raw)
+    witness = AWSRequest(
+        request.method,
+        f"http://{request.headers['host']}{target.path}?{query}",
+        headers=headers,
+        data=request.raw,
+    )
     witness.context["timestamp"] = request.headers["x-amz-date"]
     signer = SigV4Auth(Credentials("FIRSTKEY", "first-secret"), service, region)
-    return str(signer.signature(signer.string_to_sign(witness, signer.canonical_request(witness)), witness))
+    return str(
+        signer.signature(signer.string_to_sign(witness, signer.canonical_request(witness)), witness)
+    )
 
 
 @pytest.mark.parametrize("token", [None, "a-token"], ids=["none", "one"])
@@ -178,7 +211,8 @@ def test_every_request_is_signed_anew(bulk: Bulk, monkeypatch: pytest.MonkeyPatc
     assert bulk.ids == ["1", "2"]
 
 
-# --- the keys -------------------------------------------------------------------------------------------------------------
+# --- the keys
+# -------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -194,25 +228,36 @@ def test_botocores_keys_where_the_environment_has_none(
     send_to: Send, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, environment: dict[str, str]
 ) -> None:
     profile = tmp_path / "credentials"
-    profile.write_text("[default]\naws_access_key_id=PROFILEKEY\naws_secret_access_key=s\naws_session_token=profile-token\n")
+    profile.write_text(
+        "[default]\naws_access_key_id=PROFILEKEY\naws_secret_access_key=s\naws_session_token=profile-token\n"
+    )
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(profile))
     headers = send_to(DOMAIN, environment).headers
     assert headers["authorization"].startswith("AWS4-HMAC-SHA256 Credential=PROFILEKEY/")
     assert headers["x-amz-security-token"] == "profile-token"
-    assert send_to(DOMAIN, KEYS).headers["authorization"].startswith("AWS4-HMAC-SHA256 Credential=FIRSTKEY/")
+    assert (
+        send_to(DOMAIN, KEYS)
+        .headers["authorization"]
+        .startswith("AWS4-HMAC-SHA256 Credential=FIRSTKEY/")
+    )
 
 
 def test_botocores_keys_are_renewed(bulk: Bulk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", bulk.url)
     soon = datetime.now(UTC) + timedelta(minutes=5)  # botocore renews what ends within ten minutes
-    for name, value in (KEYS | {"AWS_CREDENTIAL_EXPIRATION": soon.isoformat(), "AWS_SESSION_TOKEN": "first-token"}).items():
+    for name, value in (
+        KEYS | {"AWS_CREDENTIAL_EXPIRATION": soon.isoformat(), "AWS_SESSION_TOKEN": "first-token"}
+    ).items():
         monkeypatch.setenv(name, value)
     with closing(connect(DOMAIN, {})) as found:
         one(found)
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", "SECONDKEY")
         monkeypatch.setenv("AWS_SESSION_TOKEN", "second-token")
         one(found)
-    used = [(request.headers["authorization"].split("/")[0], request.headers["x-amz-security-token"]) for request in bulk.requests]
+    used = [
+        (request.headers["authorization"].split("/")[0], request.headers["x-amz-security-token"])
+        for request in bulk.requests
+    ]
     assert used == [
         ("AWS4-HMAC-SHA256 Credential=FIRSTKEY", "first-token"),
         ("AWS4-HMAC-SHA256 Credential=SECONDKEY", "second-token"),
@@ -220,7 +265,10 @@ def test_botocores_keys_are_renewed(bulk: Bulk, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_no_keys_at_all_is_an_error_at_the_start() -> None:
-    with pytest.raises(ValueError, match=r"no AWS credentials to sign requests to search-abc\.us-east-1\.es\.amazonaws\.com with"):
+    with pytest.raises(
+        ValueError,
+        match=r"no AWS credentials to sign requests to search-abc\.us-east-1\.es\.amazonaws\.com with",
+    ):
         connect(DOMAIN, {})
 
 
@@ -234,12 +282,15 @@ def test_no_keys_at_all_is_an_error_at_the_start() -> None:
 )
 def test_start_imports_no_more_than_it_needs(endpoint: str, absent: list[str]) -> None:
     program = f"import sys; from shipper.client import connect; connect({endpoint!r}, {KEYS!r}).close(); print(*sys.modules)"
-    loaded = subprocess.run([sys.executable, "-c", program], cwd=SHIPPER, capture_output=True, text=True, check=True).stdout.split()
+    loaded = subprocess.run(
+        [sys.executable, "-c", program], cwd=SHIPPER, capture_output=True, text=True, check=True
+    ).stdout.split()
     assert "requests" in loaded
     assert [name for name in absent if name in loaded] == []
 
 
-# --- the address -----------------------------------------------------------------------------------------------------------
+# --- the address
+# -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -263,7 +314,14 @@ def test_bad_endpoint_is_named(endpoint: str) -> None:
         connect(endpoint, KEYS)
 
 
-@pytest.mark.parametrize("endpoint", ["htps://writer:secret@example.org", "https://writer:secret@example.org:port", "writer:secret@"])
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        "htps://writer:secret@example.org",
+        "https://writer:secret@example.org:port",
+        "writer:secret@",
+    ],
+)
 def test_bad_endpoints_password_is_not_shown(endpoint: str) -> None:
     with pytest.raises(ValueError, match="OPENSEARCH_URL must be an http") as raised:
         connect(endpoint, KEYS)
@@ -272,14 +330,17 @@ def test_bad_endpoints_password_is_not_shown(endpoint: str) -> None:
     assert raised.value.__context__ is None or raised.value.__suppress_context__
 
 
-@pytest.mark.parametrize(("scheme", "port", "verified"), [("http", 80, False), ("https", 443, True)])
+@pytest.mark.parametrize(
+    ("scheme", "port", "verified"), [("http", 80, False), ("https", 443, True)]
+)
 def test_port_and_certificates_follow_the_scheme(scheme: str, port: int, *, verified: bool) -> None:
     with closing(connect(f"{scheme}://example.org", {})) as found:
         assert found.host == f"{scheme}://example.org:{port}"
         assert bool(found.session.verify) is verified
 
 
-# --- silence ---------------------------------------------------------------------------------------------------------------
+# --- silence
+# ---------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -290,24 +351,40 @@ def test_port_and_certificates_follow_the_scheme(scheme: str, port: int, *, veri
         pytest.param(Answer(503, "text/html", f"<html>{TEXT}".encode()), id="503"),
         pytest.param(as_json(400, problem("parse_exception", TEXT)), id="400"),
         pytest.param(as_json(413, {"Message": TEXT}), id="413"),
-        pytest.param(Answer(307, "text/plain", TEXT.encode(), (("location", "/elsewhere"),)), id="redirect"),
+        pytest.param(
+            Answer(307, "text/plain", TEXT.encode(), (("location", "/elsewhere"),)), id="redirect"
+        ),
         pytest.param(None, id="a document"),
     ],
 )
-def test_failures_are_not_logged_by_the_library(bulk: Bulk, caplog: pytest.LogCaptureFixture, answer: Answer | None) -> None:
+def test_failures_are_not_logged_by_the_library(
+    bulk: Bulk, caplog: pytest.LogCaptureFixture, answer: Answer | None
+) -> None:
     """It would log each with a traceback; and at its lowest level, with the body."""
     bulk.refuse["1"] = UNPARSED
     bulk.answers.append(answer)
-    with caplog.at_level(logging.DEBUG), closing(connect(bulk.url.replace("//", "//writer:secret@"), {})) as found:
+    with (
+        caplog.at_level(logging.DEBUG),
+        closing(connect(bulk.url.replace("//", "//writer:secret@"), {})) as found,
+    ):
         one(found)
-    said = [record for record in caplog.records if record.name != "opensearchpy.trace"]  # to which nobody but pytest listens
+    said = [
+        record for record in caplog.records if record.name != "opensearchpy.trace"
+    ]  # to which nobody but pytest listens
     assert {record.name for record in said} <= {"urllib3.connectionpool"}
-    assert [record for record in said if TEXT in record.getMessage() or "secret" in record.getMessage()] == []
+    assert [
+        record for record in said if TEXT in record.getMessage() or "secret" in record.getMessage()
+    ] == []
 
 
 @pytest.mark.parametrize(
     "answer",
-    [Answer(503, "text/plain", b""), Answer(429, "text/plain", b""), Answer(502, "text/plain", b""), CLOSE],
+    [
+        Answer(503, "text/plain", b""),
+        Answer(429, "text/plain", b""),
+        Answer(502, "text/plain", b""),
+        CLOSE,
+    ],
     ids=["503", "429", "502", "closed"],
 )
 def test_connection_never_retries_by_itself(bulk: Bulk, answer: Answer) -> None:

@@ -1,4 +1,6 @@
-"""Dead letters in a bucket: those that are found, their fates, and the bucket afterwards. S3 is moto's."""
+"""Dead letters in a bucket: those that are found, their fates, and the bucket afterwards. S3 is
+moto's.
+"""
 
 from __future__ import annotations
 
@@ -17,14 +19,26 @@ from moto import mock_aws
 from moto.backends import get_backend
 
 from shipper import dead_letters
-from shipper.dead_letters import PREFIX, REASON_CHARACTERS, Bucket, Letter, LetterFate, Replayed, letters, replay, replay_all
+from shipper.dead_letters import (
+    PREFIX,
+    REASON_CHARACTERS,
+    Bucket,
+    Letter,
+    LetterFate,
+    Replayed,
+    letters,
+    replay,
+    replay_all,
+)
 from shipper.decode import PayloadInvalid
 from shipper.deliver import Outcome
 
 NAME = "dead-letters"
 KEY = f"{PREFIX}ShipperFunction/2026/11/23/2026-11-23T12.00.00-8f5ad1e0"
 EVENT = {"awslogs": {"data": "H4sI"}}
-RECORD = json.dumps({"version": "1.0", "requestPayload": EVENT, "responsePayload": {"errorType": "NotDelivered"}}).encode()
+RECORD = json.dumps(
+    {"version": "1.0", "requestPayload": EVENT, "responsePayload": {"errorType": "NotDelivered"}}
+).encode()
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 BUSY = Counter({"429 rejected": 1})
 NEVER = Counter({"400 mapper_parsing_exception": 2})
@@ -46,15 +60,21 @@ def bucket(s3: Any) -> Iterator[Bucket]:
     get_backend("s3")["123456789012"]["aws"].reset()
 
 
-def put(bucket: Bucket, key: str = KEY, content: bytes = RECORD, written: datetime | None = None) -> Letter:
+def put(
+    bucket: Bucket, key: str = KEY, content: bytes = RECORD, written: datetime | None = None
+) -> Letter:
     bucket.s3.put_object(Bucket=NAME, Key=key, Body=content)
     if written:
-        get_backend("s3")["123456789012"]["aws"].buckets[NAME].keys[key].last_modified = written.replace(tzinfo=None)
+        get_backend("s3")["123456789012"]["aws"].buckets[NAME].keys[
+            key
+        ].last_modified = written.replace(tzinfo=None)
     return Letter(key, len(content), written or NOON)
 
 
 def keys(bucket: Bucket) -> list[str]:
-    return sorted(item["Key"] for item in bucket.s3.list_objects_v2(Bucket=NAME).get("Contents", ()))
+    return sorted(
+        item["Key"] for item in bucket.s3.list_objects_v2(Bucket=NAME).get("Contents", ())
+    )
 
 
 def content(bucket: Bucket, key: str) -> bytes:
@@ -78,21 +98,35 @@ def refusing(message: str) -> Ship:
     return ship
 
 
-# --- which are found -------------------------------------------------------------------------------------------------------
+# --- which are found
+# -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("prefix", "expected"),
     [
-        pytest.param(None, [f"{PREFIX}a/1", f"{PREFIX}a/2", f"{PREFIX}b/1"], id="where Lambda puts them: nothing that was set aside"),
+        pytest.param(
+            None,
+            [f"{PREFIX}a/1", f"{PREFIX}a/2", f"{PREFIX}b/1"],
+            id="where Lambda puts them: nothing that was set aside",
+        ),
         pytest.param(f"{PREFIX}a/", [f"{PREFIX}a/1", f"{PREFIX}a/2"], id="one function's"),
         pytest.param(f"{PREFIX}a/2", [f"{PREFIX}a/2"], id="one"),
         pytest.param("poison/", [f"poison/{PREFIX}a/0"], id="what was set aside"),
         pytest.param("nothing/", [], id="none"),
     ],
 )
-def test_letters_are_those_below_the_prefix(bucket: Bucket, prefix: str | None, expected: list[str]) -> None:
-    for key in (f"{PREFIX}a/1", f"{PREFIX}a/2", f"{PREFIX}b/1", f"poison/{PREFIX}a/0", "something/else", "aws/lambda/other"):
+def test_letters_are_those_below_the_prefix(
+    bucket: Bucket, prefix: str | None, expected: list[str]
+) -> None:
+    for key in (
+        f"{PREFIX}a/1",
+        f"{PREFIX}a/2",
+        f"{PREFIX}b/1",
+        f"poison/{PREFIX}a/0",
+        "something/else",
+        "aws/lambda/other",
+    ):
         put(bucket, key)
     found = letters(bucket, prefix) if prefix else letters(bucket)
     assert sorted(letter.key for letter in found) == expected
@@ -109,7 +143,9 @@ def test_letters_are_those_below_the_prefix(bucket: Bucket, prefix: str | None, 
         pytest.param(2, 2, [], id="nothing between"),
     ],
 )
-def test_letters_are_those_of_a_time(bucket: Bucket, since: int | None, until: int | None, hours: list[int]) -> None:
+def test_letters_are_those_of_a_time(
+    bucket: Bucket, since: int | None, until: int | None, hours: list[int]
+) -> None:
     for hour in range(4):
         put(bucket, f"{PREFIX}{hour}", written=NOON + timedelta(hours=hour))
     bounds = [None if hour is None else NOON + timedelta(hours=hour) for hour in (since, until)]
@@ -136,25 +172,52 @@ def test_order_is_random(bucket: Bucket) -> None:
     assert len(orders) > 1
 
 
-# --- fates of a letter -----------------------------------------------------------------------------------------------------
+# --- fates of a letter
+# -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("outcome", "fate", "left"),
     [
-        pytest.param(Outcome(indexed=3, duplicate=1, rescued=1, excluded=2), LetterFate.REPLAYED, [], id="all delivered"),
+        pytest.param(
+            Outcome(indexed=3, duplicate=1, rescued=1, excluded=2),
+            LetterFate.REPLAYED,
+            [],
+            id="all delivered",
+        ),
         pytest.param(Outcome(duplicate=3), LetterFate.REPLAYED, [], id="all were there"),
         pytest.param(Outcome(excluded=3), LetterFate.REPLAYED, [], id="all excluded"),
         pytest.param(Outcome(), LetterFate.REPLAYED, [], id="no lines"),
-        pytest.param(Outcome(reasons=NEVER), LetterFate.WAITING, [KEY], id="all refused in every form"),
-        pytest.param(Outcome(indexed=3, reasons=NEVER), LetterFate.WAITING, [KEY], id="some refused, the rest delivered"),
-        pytest.param(Outcome(indexed=3, reasons=BUSY), LetterFate.WAITING, [KEY], id="some busy, the rest delivered"),
-        pytest.param(Outcome(reasons=BUSY, available=False), LetterFate.WAITING, [KEY], id="the server is away"),
+        pytest.param(
+            Outcome(reasons=NEVER), LetterFate.WAITING, [KEY], id="all refused in every form"
+        ),
+        pytest.param(
+            Outcome(indexed=3, reasons=NEVER),
+            LetterFate.WAITING,
+            [KEY],
+            id="some refused, the rest delivered",
+        ),
+        pytest.param(
+            Outcome(indexed=3, reasons=BUSY),
+            LetterFate.WAITING,
+            [KEY],
+            id="some busy, the rest delivered",
+        ),
+        pytest.param(
+            Outcome(reasons=BUSY, available=False),
+            LetterFate.WAITING,
+            [KEY],
+            id="the server is away",
+        ),
     ],
 )
-def test_letter_meets_the_fate_of_its_lines(bucket: Bucket, outcome: Outcome, fate: LetterFate, left: list[str]) -> None:
+def test_letter_meets_the_fate_of_its_lines(
+    bucket: Bucket, outcome: Outcome, fate: LetterFate, left: list[str]
+) -> None:
     letter = put(bucket)
-    assert replay(letter, bucket, giving(outcome)) == Replayed(letter, fate, outcome, outcome.summary())
+    assert replay(letter, bucket, giving(outcome)) == Replayed(
+        letter, fate, outcome, outcome.summary()
+    )
     assert keys(bucket) == left
     assert {content(bucket, key) for key in left} <= {RECORD}
     if fate is LetterFate.POISONED:
@@ -191,7 +254,9 @@ def test_payload_is_the_one_that_the_function_had(bucket: Bucket) -> None:
 def test_object_that_is_no_record_is_set_aside(bucket: Bucket, record: bytes) -> None:
     letter = put(bucket, content=record)
     expected = "the object is no record of a failed invocation: it has no requestPayload"
-    assert replay(letter, bucket, refusing("never called")) == Replayed(letter, LetterFate.POISONED, Outcome(), expected)
+    assert replay(letter, bucket, refusing("never called")) == Replayed(
+        letter, LetterFate.POISONED, Outcome(), expected
+    )
     assert keys(bucket) == [f"poison/{KEY}"]
     assert content(bucket, f"poison/{KEY}") == record
     assert reason_of(bucket, f"poison/{KEY}") == expected
@@ -202,7 +267,9 @@ def test_object_that_is_no_record_is_set_aside(bucket: Bucket, record: bytes) ->
     [
         pytest.param("awslogs.data is not base64", "awslogs.data is not base64", id="words"),
         pytest.param("ä 👍", "? ?", id="beyond ASCII"),
-        pytest.param("one\r\ntwo\tthree\x00", "one??two?three?", id="characters that no header takes"),
+        pytest.param(
+            "one\r\ntwo\tthree\x00", "one??two?three?", id="characters that no header takes"
+        ),
         pytest.param("x" * 5000, "x" * REASON_CHARACTERS, id="longer than S3 takes"),
     ],
 )
@@ -212,7 +279,11 @@ def test_reason_is_kept_as_metadata_takes_it(bucket: Bucket, reason: str, shown:
     assert reason_of(bucket, f"poison/{KEY}") == shown
 
 
-@pytest.mark.parametrize("key", [f"{PREFIX}a b+c%2Fd", f"{PREFIX}ä?x=1&y#z", f"{PREFIX}'\"\\"], ids=["escapes", "a query", "quotes"])
+@pytest.mark.parametrize(
+    "key",
+    [f"{PREFIX}a b+c%2Fd", f"{PREFIX}ä?x=1&y#z", f"{PREFIX}'\"\\"],
+    ids=["escapes", "a query", "quotes"],
+)
 def test_any_key_can_be_set_aside(bucket: Bucket, key: str) -> None:
     replay(put(bucket, key), bucket, refusing("broken"))
     assert keys(bucket) == [f"poison/{key}"]
@@ -222,12 +293,18 @@ def test_any_key_can_be_set_aside(bucket: Bucket, key: str) -> None:
 @pytest.mark.parametrize(
     ("ship", "fate", "left"),
     [
-        pytest.param(refusing("broken"), LetterFate.POISONED, [f"poison/{KEY}"], id="unreadable again: stays"),
-        pytest.param(giving(Outcome(reasons=BUSY)), LetterFate.WAITING, [f"poison/{KEY}"], id="busy: stays"),
+        pytest.param(
+            refusing("broken"), LetterFate.POISONED, [f"poison/{KEY}"], id="unreadable again: stays"
+        ),
+        pytest.param(
+            giving(Outcome(reasons=BUSY)), LetterFate.WAITING, [f"poison/{KEY}"], id="busy: stays"
+        ),
         pytest.param(giving(Outcome(indexed=3)), LetterFate.REPLAYED, [], id="delivered: removed"),
     ],
 )
-def test_what_was_set_aside_can_be_replayed(bucket: Bucket, ship: Ship, fate: LetterFate, left: list[str]) -> None:
+def test_what_was_set_aside_can_be_replayed(
+    bucket: Bucket, ship: Ship, fate: LetterFate, left: list[str]
+) -> None:
     letter = put(bucket, f"poison/{KEY}")
     assert replay(letter, bucket, ship).fate is fate
     assert keys(bucket) == left
@@ -237,7 +314,9 @@ def test_what_was_set_aside_can_be_replayed(bucket: Bucket, ship: Ship, fate: Le
 def test_letter_that_is_gone(bucket: Bucket) -> None:
     letter = put(bucket)
     bucket.s3.delete_object(Bucket=NAME, Key=letter.key)
-    assert replay(letter, bucket, refusing("never called")) == Replayed(letter, LetterFate.GONE, Outcome())
+    assert replay(letter, bucket, refusing("never called")) == Replayed(
+        letter, LetterFate.GONE, Outcome()
+    )
     assert keys(bucket) == []
 
 
@@ -248,7 +327,9 @@ def test_letter_that_is_gone(bucket: Bucket) -> None:
         pytest.param(None, LetterFate.GONE, id="unreadable"),
     ],
 )
-def test_letter_that_goes_meanwhile(bucket: Bucket, outcome: Outcome | None, fate: LetterFate) -> None:
+def test_letter_that_goes_meanwhile(
+    bucket: Bucket, outcome: Outcome | None, fate: LetterFate
+) -> None:
     """Two replays at once, one by the schedule and one by hand, may meet at the same letter."""
     letter = put(bucket)
 
@@ -269,7 +350,8 @@ def test_what_the_bucket_forbids_is_not_hidden(bucket: Bucket) -> None:
     assert replay(letter, bucket, giving(Outcome())).reason == "S3: NoSuchBucket at GetObject"
 
 
-# --- all of them -----------------------------------------------------------------------------------------------------------
+# --- all of them
+# -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -281,17 +363,29 @@ def test_what_the_bucket_forbids_is_not_hidden(bucket: Bucket) -> None:
         pytest.param([1], 0.5, [2.0], id="less than one a second"),
     ],
 )
-def test_replay_is_no_faster_than_the_rate(bucket: Bucket, documents: list[int], rate: float, seconds: list[float]) -> None:
+def test_replay_is_no_faster_than_the_rate(
+    bucket: Bucket, documents: list[int], rate: float, seconds: list[float]
+) -> None:
     outcomes = iter([Outcome(indexed=count) for count in documents])
     slept: list[float] = []
     found = [put(bucket, f"{PREFIX}{number}") for number in range(len(documents))]
     list(replay_all(found, bucket, lambda _: next(outcomes), rate, slept.append))
-    assert all(0 <= wanted - had < 1 for wanted, had in zip(seconds, slept, strict=True))  # less what the replay itself took
+    assert all(
+        0 <= wanted - had < 1 for wanted, had in zip(seconds, slept, strict=True)
+    )  # less what the replay itself took
 
 
 def test_lines_that_are_not_delivered_count_for_the_rate(bucket: Bucket) -> None:
     slept: list[float] = []
-    list(replay_all([put(bucket)], bucket, giving(Outcome(reasons=Counter({"429": 300}))), 100.0, slept.append))
+    list(
+        replay_all(
+            [put(bucket)],
+            bucket,
+            giving(Outcome(reasons=Counter({"429": 300}))),
+            100.0,
+            slept.append,
+        )
+    )
     assert slept == [pytest.approx(3, abs=0.9)]
 
 
@@ -305,7 +399,9 @@ def test_lines_that_are_not_delivered_count_for_the_rate(bucket: Bucket) -> None
         pytest.param([], 0, id="no letter"),
     ],
 )
-def test_replay_ends_where_the_server_is_away(bucket: Bucket, available: list[bool], replayed: int) -> None:
+def test_replay_ends_where_the_server_is_away(
+    bucket: Bucket, available: list[bool], replayed: int
+) -> None:
     found = [put(bucket, f"{PREFIX}{number}") for number in range(len(available))]
     answers = iter(available)
 
@@ -331,29 +427,53 @@ def test_letters_are_taken_one_by_one(bucket: Bucket) -> None:
 @pytest.mark.parametrize(
     ("step", "code", "delivered", "reason"),
     [
-        ("GetObject", "AccessDenied", 0, "S3: AccessDenied at GetObject: the role needs s3:GetObject"),
-        ("DeleteObject", "AccessDenied", 7, "S3: AccessDenied at DeleteObject: the role needs s3:DeleteObject"),
+        (
+            "GetObject",
+            "AccessDenied",
+            0,
+            "S3: AccessDenied at GetObject: the role needs s3:GetObject",
+        ),
+        (
+            "DeleteObject",
+            "AccessDenied",
+            7,
+            "S3: AccessDenied at DeleteObject: the role needs s3:DeleteObject",
+        ),
         ("DeleteObject", "SlowDown", 7, "S3: SlowDown at DeleteObject"),
     ],
 )
 def test_where_the_bucket_fails_the_letter_waits_and_what_was_delivered_counts(
-    *, bucket: Bucket, monkeypatch: pytest.MonkeyPatch, step: str, code: str, delivered: int, reason: str
+    *,
+    bucket: Bucket,
+    monkeypatch: pytest.MonkeyPatch,
+    step: str,
+    code: str,
+    delivered: int,
+    reason: str,
 ) -> None:
-    """Otherwise the same lines would be delivered again, as fast as it goes, at each replay, and none be reported."""
+    """Otherwise the same lines would be delivered again, as fast as it goes, at each replay, and
+    none be reported.
+    """
     found = [put(bucket, f"{KEY}-{number}") for number in range(5)]
 
     def fail(**_: Any) -> Any:
         raise ClientError({"Error": {"Code": code}}, step)
 
-    monkeypatch.setattr(bucket.s3, {"GetObject": "get_object", "DeleteObject": "delete_object"}[step], fail)
+    monkeypatch.setattr(
+        bucket.s3, {"GetObject": "get_object", "DeleteObject": "delete_object"}[step], fail
+    )
     slept: list[float] = []
     results = list(replay_all(found, bucket, giving(Outcome(indexed=7)), 10.0, slept.append))
-    assert [(one.fate, one.reason, one.outcome.documents) for one in results] == [(LetterFate.WAITING, reason, delivered)] * 3
+    assert [(one.fate, one.reason, one.outcome.documents) for one in results] == [
+        (LetterFate.WAITING, reason, delivered)
+    ] * 3
     assert [pytest.approx(seconds, abs=0.2) for seconds in slept] == [delivered / 10] * 2
     assert len(keys(bucket)) == 5
 
 
-def test_a_bucket_that_does_not_answer_holds_nobody(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bucket_that_does_not_answer_holds_nobody(
+    bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(dead_letters, "S3_SECONDS", 0.2)
     letter, ended = put(bucket), Event()
     monkeypatch.setattr(bucket.s3, "get_object", lambda **_: ended.wait(30))
@@ -366,16 +486,22 @@ def test_a_bucket_that_does_not_answer_holds_nobody(bucket: Bucket, monkeypatch:
 @pytest.mark.parametrize(
     ("outcome", "tried"),
     [
-        pytest.param(Outcome(reasons=Counter({"403 security_exception": 1}), denied=True), 3, id="denied"),
+        pytest.param(
+            Outcome(reasons=Counter({"403 security_exception": 1}), denied=True), 3, id="denied"
+        ),
         pytest.param(Outcome(reasons=NEVER), 5, id="refused"),
     ],
 )
-def test_a_login_that_is_refused_ends_the_replay(bucket: Bucket, outcome: Outcome, tried: int) -> None:
+def test_a_login_that_is_refused_ends_the_replay(
+    bucket: Bucket, outcome: Outcome, tried: int
+) -> None:
     found = [put(bucket, f"{KEY}-{number}") for number in range(5)]
     assert len(list(replay_all(found, bucket, giving(outcome), 1e9, lambda _: None))) == tried
 
 
-def test_an_object_that_cannot_be_had_waits_and_stops_nobody(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_object_that_cannot_be_had_waits_and_stops_nobody(
+    bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
     locked, other = put(bucket, f"{KEY}-locked"), put(bucket)
     get = bucket.s3.get_object
 

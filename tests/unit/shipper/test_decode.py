@@ -17,24 +17,50 @@ from msgspec import Raw
 
 from local.cloudwatch import OWNER, subscription_event
 from shipper import decode as module
-from shipper.decode import BLOCK, LAST_MILLISECOND, LENIENT_BYTES, LogEvent, Payload, PayloadInvalid, decode, line, mended
+from shipper.decode import (
+    BLOCK,
+    LAST_MILLISECOND,
+    LENIENT_BYTES,
+    LogEvent,
+    Payload,
+    PayloadInvalid,
+    decode,
+    line,
+    mended,
+)
 from shipper.json_text import quoted
 from tools.root import ROOT
 
 EVENTS = ROOT / "events"
 LIMIT = 1024 * 1024
 DATUM = "Sesame"  # in a payload that is refused: must not be in the reason
-LINE = {"id": "38500000000000000000000000000000000000000000000000000000", "timestamp": 1795435200123, "message": f"a line {DATUM}"}
-BODY = {"messageType": "DATA_MESSAGE", "owner": "123456789012", "logGroup": DATUM, "logStream": DATUM, "logEvents": [LINE]}
-HEAD = b'{"messageType":"DATA_MESSAGE","owner":"123456789012","logGroup":"group","logStream":"stream",'
+LINE = {
+    "id": "38500000000000000000000000000000000000000000000000000000",
+    "timestamp": 1795435200123,
+    "message": f"a line {DATUM}",
+}
+BODY = {
+    "messageType": "DATA_MESSAGE",
+    "owner": "123456789012",
+    "logGroup": DATUM,
+    "logStream": DATUM,
+    "logEvents": [LINE],
+}
+HEAD = (
+    b'{"messageType":"DATA_MESSAGE","owner":"123456789012","logGroup":"group","logStream":"stream",'
+)
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+    ),
     max_leaves=8,
 )
 ANY_TEXT = st.text(st.characters(exclude_categories=()))  # lone surrogates too
-LINES = st.fixed_dictionaries({"id": ANY_TEXT, "timestamp": st.integers(0, LAST_MILLISECOND), "message": ANY_TEXT})
+LINES = st.fixed_dictionaries(
+    {"id": ANY_TEXT, "timestamp": st.integers(0, LAST_MILLISECOND), "message": ANY_TEXT}
+)
 
 
 def sample(name: str) -> Any:
@@ -55,12 +81,19 @@ def event(**changes: Any) -> dict[str, Any]:
 
 def messages(*raw: bytes, extra: bytes = b"") -> dict[str, Any]:
     """A payload with these bytes as the JSON of its messages, whether that is JSON or not."""
-    events = b",".join(b'{"id":"%d","timestamp":%d,"message":%b}' % (number, number, message) for number, message in enumerate(raw))
+    events = b",".join(
+        b'{"id":"%d","timestamp":%d,"message":%b}' % (number, number, message)
+        for number, message in enumerate(raw)
+    )
     return packed(gzip.compress(HEAD + extra + b'"logEvents":[' + events + b"]}"))
 
 
 def without(name: str) -> dict[str, Any]:
-    return packed(gzip.compress(json.dumps({key: value for key, value in BODY.items() if key != name}).encode()))
+    return packed(
+        gzip.compress(
+            json.dumps({key: value for key, value in BODY.items() if key != name}).encode()
+        )
+    )
 
 
 def lines(payload: Payload) -> list[str]:
@@ -79,7 +112,9 @@ def whole(text: str) -> str:
 
 
 def bomb(mebibytes: int) -> bytes:
-    """Zeros in gzip: after a full flush a block stands for itself, so that one block can be repeated."""
+    """Zeros in gzip: after a full flush a block stands for itself, so that one block can be
+    repeated.
+    """
     zeros = bytes(1024 * 1024)
     compressor = zlib.compressobj(9, wbits=-zlib.MAX_WBITS)
     block = compressor.compress(zeros) + compressor.flush(zlib.Z_FULL_FLUSH)
@@ -87,7 +122,9 @@ def bomb(mebibytes: int) -> bytes:
     for _ in range(mebibytes):
         checksum = zlib.crc32(zeros, checksum)
     end = zlib.compressobj(wbits=-zlib.MAX_WBITS).flush()
-    trailer = checksum.to_bytes(4, "little") + (mebibytes * len(zeros) % 2**32).to_bytes(4, "little")
+    trailer = checksum.to_bytes(4, "little") + (mebibytes * len(zeros) % 2**32).to_bytes(
+        4, "little"
+    )
     return b"\x1f\x8b\x08\0\0\0\0\0\0\x03" + block * mebibytes + end + trailer
 
 
@@ -98,11 +135,17 @@ def test_sample_holds_the_sample_records() -> None:
     assert [found.timestamp for found in payload.events] == [1795435200123, 1795435200124]
     assert len({found.id for found in payload.events}) == 2
     assert payload.log_group == "/aws/lambda/prediction-monitor-InferenceFunction"
-    assert (payload.kind, payload.owner, payload.log_stream) == ("DATA_MESSAGE", "000000000000", "local")
+    assert (payload.kind, payload.owner, payload.log_stream) == (
+        "DATA_MESSAGE",
+        "000000000000",
+        "local",
+    )
 
 
 @pytest.mark.parametrize(
-    "control", [sample("shipper/control-message.json"), body(messageType="CONTROL_MESSAGE")], ids=["sample", "with a line"]
+    "control",
+    [sample("shipper/control-message.json"), body(messageType="CONTROL_MESSAGE")],
+    ids=["sample", "with a line"],
 )
 def test_control_message_has_no_events(control: dict[str, Any]) -> None:
     payload = decode(control, LIMIT)
@@ -124,57 +167,128 @@ def test_control_message_has_no_events(control: dict[str, Any]) -> None:
         pytest.param({"awslogs": {"data": "ä" + DATUM}}, "not base64", id="not ASCII"),
         pytest.param({"awslogs": {"data": "\ud800" + DATUM}}, "not base64", id="a lone surrogate"),
         pytest.param({"awslogs": {"data": "H4sIA"}}, "not base64", id="base64 cut short"),
-        pytest.param({"awslogs": {"data": "#" + body()["awslogs"]["data"]}}, "not base64", id="something before the base64"),
+        pytest.param(
+            {"awslogs": {"data": "#" + body()["awslogs"]["data"]}},
+            "not base64",
+            id="something before the base64",
+        ),
         pytest.param(packed(b"no gzip at all " + DATUM.encode()), "not gzip", id="not gzip"),
         pytest.param(packed(zlib.compress(b"{}")), "not gzip", id="zlib instead of gzip"),
-        pytest.param(packed(gzip.compress(b"{}")[:-4]), "cut short", id="gzip truncated in its trailer"),
-        pytest.param(packed(gzip.compress(json.dumps(BODY).encode())[:40]), "cut short", id="gzip truncated in its data"),
-        pytest.param(packed(gzip.compress(json.dumps(BODY).encode()) + b"\x1f\x8b"), "cut short", id="truncated second member"),
+        pytest.param(
+            packed(gzip.compress(b"{}")[:-4]), "cut short", id="gzip truncated in its trailer"
+        ),
+        pytest.param(
+            packed(gzip.compress(json.dumps(BODY).encode())[:40]),
+            "cut short",
+            id="gzip truncated in its data",
+        ),
+        pytest.param(
+            packed(gzip.compress(json.dumps(BODY).encode()) + b"\x1f\x8b"),
+            "cut short",
+            id="truncated second member",
+        ),
         pytest.param(packed(gzip.compress(b"{}")[:-8] + bytes(8)), "not gzip", id="wrong checksum"),
-        pytest.param(packed(gzip.compress(b"{}") + b"something else"), "not gzip", id="something after the gzip"),
-        pytest.param(packed(gzip.compress(b"{}") + b"rest"), "cut short", id="less than a gzip header after the gzip"),
+        pytest.param(
+            packed(gzip.compress(b"{}") + b"something else"),
+            "not gzip",
+            id="something after the gzip",
+        ),
+        pytest.param(
+            packed(gzip.compress(b"{}") + b"rest"),
+            "cut short",
+            id="less than a gzip header after the gzip",
+        ),
         pytest.param(packed(b""), "not JSON", id="nothing"),
-        pytest.param(packed(gzip.compress(b"plain words " + DATUM.encode())), "not JSON", id="gzip of non-JSON"),
-        pytest.param(packed(gzip.compress(b'{"owner": "\xff", ')), "not JSON", id="neither JSON nor UTF-8"),
-        pytest.param(packed(gzip.compress(b'{"owner": NaN}')), "has no log events", id="lenient, no log events"),
-        pytest.param(packed(gzip.compress(b'{"owner": NaN, "logEvents": [1]}')), "has no log events", id="lenient, event a number"),
-        pytest.param(packed(gzip.compress(b'{"owner": NaN, "logEvents": [{}]}')), "has no log events", id="lenient, no message"),
+        pytest.param(
+            packed(gzip.compress(b"plain words " + DATUM.encode())),
+            "not JSON",
+            id="gzip of non-JSON",
+        ),
+        pytest.param(
+            packed(gzip.compress(b'{"owner": "\xff", ')), "not JSON", id="neither JSON nor UTF-8"
+        ),
+        pytest.param(
+            packed(gzip.compress(b'{"owner": NaN}')),
+            "has no log events",
+            id="lenient, no log events",
+        ),
+        pytest.param(
+            packed(gzip.compress(b'{"owner": NaN, "logEvents": [1]}')),
+            "has no log events",
+            id="lenient, event a number",
+        ),
+        pytest.param(
+            packed(gzip.compress(b'{"owner": NaN, "logEvents": [{}]}')),
+            "has no log events",
+            id="lenient, no message",
+        ),
         pytest.param(
             packed(gzip.compress(b'{"x": NaN, "messageType": "", "logEvents": {}}')),
             "Expected `array`, got `object`",
             id="lenient, no list",
         ),
-        pytest.param(packed(gzip.compress(b'{"owner": "\xff", "logEvents": []}')), "missing required", id="lenient, no stream"),
-        pytest.param(packed(gzip.compress(b'{"x":' + b"[" * 100_000)), "not JSON", id="nested too deep"),
-        pytest.param(messages(b"[" * 100_000 + b"]" * 100_000), "not JSON", id="a message nested too deep"),
+        pytest.param(
+            packed(gzip.compress(b'{"owner": "\xff", "logEvents": []}')),
+            "missing required",
+            id="lenient, no stream",
+        ),
+        pytest.param(
+            packed(gzip.compress(b'{"x":' + b"[" * 100_000)), "not JSON", id="nested too deep"
+        ),
+        pytest.param(
+            messages(b"[" * 100_000 + b"]" * 100_000), "not JSON", id="a message nested too deep"
+        ),
         pytest.param(messages(b'"a\nb"'), "not JSON", id="a newline in a message"),
         pytest.param(messages(b'"a\\x"'), "not JSON", id="a message with an unknown escape"),
         pytest.param(messages(b'"\\u12"'), "not JSON", id="a message with half an escape"),
         pytest.param(messages(b"words"), "not JSON", id="a message without quotes"),
         pytest.param(packed(gzip.compress(b"[{}]")), "Expected `object`", id="JSON array"),
         pytest.param(packed(gzip.compress(b'"words"')), "Expected `object`", id="JSON string"),
-        *(pytest.param(without(name), f"missing required field `{name}`", id=f"no {name}") for name in BODY),
+        *(
+            pytest.param(without(name), f"missing required field `{name}`", id=f"no {name}")
+            for name in BODY
+        ),
         pytest.param(body(messageType=DATUM), "neither a data message", id="messageType another"),
         pytest.param(body(messageType=None), "Expected `str`", id="messageType null"),
         pytest.param(body(owner=7), "Expected `str`", id="owner a number"),
         pytest.param(body(logGroup=[DATUM]), "Expected `str`", id="logGroup a list"),
         pytest.param(body(logStream={DATUM: DATUM}), "Expected `str`", id="logStream an object"),
-        pytest.param(body(logEvents=[{"id": DATUM, "timestamp": 1}]), "missing required field `message`", id="log event without message"),
+        pytest.param(
+            body(logEvents=[{"id": DATUM, "timestamp": 1}]),
+            "missing required field `message`",
+            id="log event without message",
+        ),
         pytest.param(body(logEvents=[DATUM]), "Expected `object`", id="log event a string"),
         pytest.param(body(logEvents=[None]), "Expected `object`", id="log event null"),
         pytest.param(body(logEvents=None), "Expected `array`", id="logEvents null"),
         pytest.param(body(logEvents=7), "Expected `array`", id="logEvents a number"),
         pytest.param(event(id=7), "Expected `str`, got `int`", id="id a number"),
         pytest.param(event(id=None), "Expected `str`, got `null`", id="id null"),
-        pytest.param(event(timestamp="1795435200123"), "Expected `int`, got `str`", id="timestamp a string"),
-        pytest.param(event(timestamp=1.5), "Expected `int`, got `float`", id="timestamp a fraction"),
+        pytest.param(
+            event(timestamp="1795435200123"), "Expected `int`, got `str`", id="timestamp a string"
+        ),
+        pytest.param(
+            event(timestamp=1.5), "Expected `int`, got `float`", id="timestamp a fraction"
+        ),
         pytest.param(event(timestamp=True), "Expected `int`, got `bool`", id="timestamp true"),
-        pytest.param(event(timestamp=float("nan")), "Expected `int`, got `null`", id="timestamp NaN"),
+        pytest.param(
+            event(timestamp=float("nan")), "Expected `int`, got `null`", id="timestamp NaN"
+        ),
         pytest.param(event(timestamp=-1), "Expected `int` >= 0", id="timestamp negative"),
-        pytest.param(event(timestamp=LAST_MILLISECOND + 1), "Expected `int` <=", id="timestamp in the year 10000"),
+        pytest.param(
+            event(timestamp=LAST_MILLISECOND + 1),
+            "Expected `int` <=",
+            id="timestamp in the year 10000",
+        ),
         pytest.param(event(timestamp=10**40), "Expected `int` <=", id="timestamp beyond 64 bits"),
-        pytest.param(event(extractedFields=DATUM), r"Expected `object \| null`", id="extractedFields a string"),
-        pytest.param(event(message="x" * LIMIT), f"more than {LIMIT} bytes", id="inflates beyond the limit"),
+        pytest.param(
+            event(extractedFields=DATUM),
+            r"Expected `object \| null`",
+            id="extractedFields a string",
+        ),
+        pytest.param(
+            event(message="x" * LIMIT), f"more than {LIMIT} bytes", id="inflates beyond the limit"
+        ),
     ],
 )
 def test_broken_input_is_named_and_not_quoted(broken: Any, fragment: str) -> None:
@@ -185,12 +299,21 @@ def test_broken_input_is_named_and_not_quoted(broken: Any, fragment: str) -> Non
 
 
 @pytest.mark.parametrize(
-    "cuts", [(), (1,), (7, 60), (0, 30, 30, 90)], ids=["one member", "two members", "three members", "members with nothing in them"]
+    "cuts",
+    [(), (1,), (7, 60), (0, 30, 30, 90)],
+    ids=["one member", "two members", "three members", "members with nothing in them"],
 )
 def test_gzip_members_are_joined(cuts: tuple[int, ...]) -> None:
     data = json.dumps(BODY).encode()
-    members = [gzip.compress(data[start:end]) for start, end in zip((0, *cuts), (*cuts, len(data)), strict=True)]
-    assert lines(decode(packed(b"".join(members)), LIMIT)) == lines(decode(body(), LIMIT)) == [LINE["message"]]
+    members = [
+        gzip.compress(data[start:end])
+        for start, end in zip((0, *cuts), (*cuts, len(data)), strict=True)
+    ]
+    assert (
+        lines(decode(packed(b"".join(members)), LIMIT))
+        == lines(decode(body(), LIMIT))
+        == [LINE["message"]]
+    )
 
 
 @pytest.mark.parametrize("size", [*range(1, 30), 64])
@@ -205,7 +328,8 @@ def test_a_member_may_end_anywhere_in_a_block(size: int, monkeypatch: pytest.Mon
 
 
 def test_many_small_members_take_time_by_their_number_not_by_its_square() -> None:
-    # Eight times the members: eight times the time, or sixty-four times where each member costs what follows it.
+    # Eight times the members: eight times the time, or sixty-four times where each member costs
+    # what follows it.
     def seconds(members: int) -> float:
         data = packed(gzip.compress(b" ") * members + gzip.compress(json.dumps(BODY).encode()))
         best = []
@@ -219,11 +343,19 @@ def test_many_small_members_take_time_by_their_number_not_by_its_square() -> Non
 
 
 def test_unknown_keys_are_tolerated() -> None:
-    extended = body(policyLevel="ACCOUNT_LEVEL_POLICY", subscriptionFilters=["a"], logEvents=[LINE | {"ingestionTime": 1}])
+    extended = body(
+        policyLevel="ACCOUNT_LEVEL_POLICY",
+        subscriptionFilters=["a"],
+        logEvents=[LINE | {"ingestionTime": 1}],
+    )
     assert lines(decode(extended, LIMIT)) == [LINE["message"]]
 
 
-@pytest.mark.parametrize("extracted", [None, {}, {"level": "INFO", "n": "5", "inner": {"a": [None]}}], ids=["null", "none", "some"])
+@pytest.mark.parametrize(
+    "extracted",
+    [None, {}, {"level": "INFO", "n": "5", "inner": {"a": [None]}}],
+    ids=["null", "none", "some"],
+)
 def test_extracted_fields_are_kept(extracted: dict[str, Any] | None) -> None:
     [found] = decode(event(extractedFields=extracted), LIMIT).events
     assert found.extracted == extracted
@@ -232,7 +364,11 @@ def test_extracted_fields_are_kept(extracted: dict[str, Any] | None) -> None:
 @pytest.mark.parametrize("members", [1, 2])
 def test_limit_is_exact(members: int) -> None:
     data = json.dumps(BODY).encode()
-    payload = packed(b"".join(gzip.compress(half) for half in ([data] if members == 1 else [data[:50], data[50:]])))
+    payload = packed(
+        b"".join(
+            gzip.compress(half) for half in ([data] if members == 1 else [data[:50], data[50:]])
+        )
+    )
     assert lines(decode(payload, len(data))) == [LINE["message"]]
     with pytest.raises(PayloadInvalid, match=f"more than {len(data) - 1} bytes"):
         decode(payload, len(data) - 1)
@@ -254,20 +390,39 @@ def test_bomb_is_refused_in_little_memory() -> None:
 @pytest.mark.parametrize(
     ("raw", "text", "written"),
     [
-        pytest.param(b'"a \\"line\\"\\n"', 'a "line"\n', b'"a \\"line\\"\\n"', id="escapes stay as they came"),
-        pytest.param(b'"\\u00e4\\/\\ud83d\\udc4d"', "ä/👍", b'"\\u00e4\\/\\ud83d\\udc4d"', id="escapes beyond ASCII stay"),
+        pytest.param(
+            b'"a \\"line\\"\\n"', 'a "line"\n', b'"a \\"line\\"\\n"', id="escapes stay as they came"
+        ),
+        pytest.param(
+            b'"\\u00e4\\/\\ud83d\\udc4d"',
+            "ä/👍",
+            b'"\\u00e4\\/\\ud83d\\udc4d"',
+            id="escapes beyond ASCII stay",
+        ),
         pytest.param('"ä👍"'.encode(), "ä👍", '"ä👍"'.encode(), id="UTF-8"),
         pytest.param(b'""', "", b'""', id="empty"),
         pytest.param(b'  "x"\n ', "x", b'"x"', id="white space around the message"),
         pytest.param(b'"a\\ud800b"', "a\ud800b", b'"a\\ud800b"', id="lone high surrogate"),
-        pytest.param(b'"\\udc4d\\ud83d"', "\udc4d\ud83d", b'"\\udc4d\\ud83d"', id="a pair the wrong way round"),
+        pytest.param(
+            b'"\\udc4d\\ud83d"',
+            "\udc4d\ud83d",
+            b'"\\udc4d\\ud83d"',
+            id="a pair the wrong way round",
+        ),
         pytest.param(b'"a\xffb\xc3"', "a\ufffdb\ufffd", '"a\ufffdb\ufffd"'.encode(), id="no UTF-8"),
-        pytest.param(b'"\xed\xa0\x80"', "\ufffd\ufffd\ufffd", '"\ufffd\ufffd\ufffd"'.encode(), id="a surrogate as bytes"),
+        pytest.param(
+            b'"\xed\xa0\x80"',
+            "\ufffd\ufffd\ufffd",
+            '"\ufffd\ufffd\ufffd"'.encode(),
+            id="a surrogate as bytes",
+        ),
         pytest.param(b'"\xff\\ud800"', "\ufffd\ud800", b'"\\ufffd\\ud800"', id="both"),
         pytest.param(b"7", "7", b'"7"', id="number"),
         pytest.param(b"null", "null", b'"null"', id="null"),
         pytest.param(b"NaN", "NaN", b'"NaN"', id="NaN"),
-        pytest.param(b'{"a": "\xc3\xa4"}', '{"a": "ä"}', '"{\\"a\\": \\"ä\\"}"'.encode(), id="object"),
+        pytest.param(
+            b'{"a": "\xc3\xa4"}', '{"a": "ä"}', '"{\\"a\\": \\"ä\\"}"'.encode(), id="object"
+        ),
         pytest.param(b'[1,\n"a"]', '[1,\n"a"]', b'"[1,\\n\\"a\\"]"', id="list on two lines"),
     ],
 )
@@ -294,16 +449,25 @@ def test_a_message_and_its_neighbours_survive(raw: bytes, text: str, written: by
 def test_nothing_odd_in_the_payload_loses_its_lines(extra: bytes) -> None:
     payload = decode(messages(b'"before"', b'"\xff"', b'"\\ud800"', extra=extra), LIMIT)
     assert lines(payload) == ["before", "\ufffd", "\ud800"]
-    assert (payload.log_group, [found.timestamp for found in payload.events]) == ("group", [0, 1, 2])
+    assert (payload.log_group, [found.timestamp for found in payload.events]) == (
+        "group",
+        [0, 1, 2],
+    )
 
 
 def test_beside_the_line_lone_surrogates_are_replaced() -> None:
     extracted = {"a": "\ud800", "b\ud800": ["\udfff", float("nan")], "c": "ä"}
     odd = body(
-        logStream="\ud800", logGroup="ä\ud800", logEvents=[LINE | {"id": "1\udfff", "message": "\udfff", "extractedFields": extracted}]
+        logStream="\ud800",
+        logGroup="ä\ud800",
+        logEvents=[LINE | {"id": "1\udfff", "message": "\udfff", "extractedFields": extracted}],
     )
     payload = decode(odd, LIMIT)
-    assert (payload.log_stream, payload.log_group, payload.events[0].id) == ("\ufffd", "ä\ufffd", "1\ufffd")
+    assert (payload.log_stream, payload.log_group, payload.events[0].id) == (
+        "\ufffd",
+        "ä\ufffd",
+        "1\ufffd",
+    )
     assert payload.events[0].extracted == {"a": "\ufffd", "b\ufffd": ["\ufffd", None], "c": "ä"}
     assert lines(payload) == ["\udfff"]
 
@@ -312,12 +476,21 @@ def test_beside_the_line_lone_surrogates_are_replaced() -> None:
 @example(found=[{"id": "1", "timestamp": 0, "message": "\ud83d\udc4d"}], group="")
 def test_what_cloudwatch_sends_is_read_back(found: list[dict[str, Any]], group: str) -> None:
     payload = decode(subscription_event(found, group), LIMIT)
-    assert (payload.kind, payload.owner, payload.log_group, payload.log_stream) == ("DATA_MESSAGE", OWNER, whole(group), "local")
+    assert (payload.kind, payload.owner, payload.log_group, payload.log_stream) == (
+        "DATA_MESSAGE",
+        OWNER,
+        whole(group),
+        "local",
+    )
     expected = [(whole(one["id"]), one["timestamp"], valid(one["message"])) for one in found]
     assert [(one.id, one.timestamp, line(one)[0]) for one in payload.events] == expected
 
 
-@given(raw=st.binary() | ANY_TEXT.map(lambda text: json.dumps(text).encode()) | st.binary().map(lambda inner: b'"%b"' % inner))
+@given(
+    raw=st.binary()
+    | ANY_TEXT.map(lambda text: json.dumps(text).encode())
+    | st.binary().map(lambda inner: b'"%b"' % inner)
+)
 @example(raw=b'"\xff\\"')
 @example(raw=b'"a"b"')
 def test_a_message_is_read_whatever_it_is(raw: bytes) -> None:
@@ -351,7 +524,12 @@ def test_a_line_is_exact(text: str) -> None:
         st.builds(packed, st.binary().map(gzip.compress)),
         st.fixed_dictionaries({"awslogs": st.fixed_dictionaries({"data": JSON})}),
         st.builds(lambda value: packed(gzip.compress(json.dumps(value).encode())), JSON),
-        st.builds(body, messageType=JSON | st.just("DATA_MESSAGE"), owner=JSON, logEvents=JSON | st.lists(JSON, max_size=2)),
+        st.builds(
+            body,
+            messageType=JSON | st.just("DATA_MESSAGE"),
+            owner=JSON,
+            logEvents=JSON | st.lists(JSON, max_size=2),
+        ),
         st.builds(event, id=JSON, timestamp=JSON, message=JSON, extractedFields=JSON),
     )
 )
@@ -381,7 +559,11 @@ payload = _parse(data)
 print(len(payload.events), (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
 """
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True, env={"PYTHONPATH": str(ROOT / "functions/shipper")}
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"PYTHONPATH": str(ROOT / "functions/shipper")},
     )
     events, mebibytes = map(int, done.stdout.split())
     assert events > 100_000
@@ -396,4 +578,6 @@ def test_a_block_may_end_within_a_character(at: int) -> None:
 
 def test_what_takes_pythons_reader_is_not_read_when_it_is_large() -> None:
     with pytest.raises(PayloadInvalid, match="too large to be read leniently"):
-        decode(packed(gzip.compress(b'{"owner": NaN, "x": "' + b"x" * LENIENT_BYTES + b'"}')), 2**30)
+        decode(
+            packed(gzip.compress(b'{"owner": NaN, "x": "' + b"x" * LENIENT_BYTES + b'"}')), 2**30
+        )

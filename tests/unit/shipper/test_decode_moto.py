@@ -31,7 +31,9 @@ def payloads(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         self.event_id = f"{self.event_id:056d}"  # type: ignore[assignment]
 
     monkeypatch.setattr(LogEvent, "__init__", with_real_id)
-    monkeypatch.setattr(LambdaFunction, "invoke", lambda _self, body, *_: found.append(json.loads(body)))
+    monkeypatch.setattr(
+        LambdaFunction, "invoke", lambda _self, body, *_: found.append(json.loads(body))
+    )
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "testing")
     return found
@@ -46,9 +48,15 @@ def code() -> bytes:
 
 @mock_aws
 def test_what_moto_sends_is_read(payloads: list[Any]) -> None:
-    role = boto3.client("iam", REGION).create_role(RoleName="shipper", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
+    role = boto3.client("iam", REGION).create_role(
+        RoleName="shipper", AssumeRolePolicyDocument="{}"
+    )["Role"]["Arn"]
     function = boto3.client("lambda", REGION).create_function(
-        FunctionName="shipper", Runtime="python3.13", Role=role, Handler="shipper.handler", Code={"ZipFile": code()}
+        FunctionName="shipper",
+        Runtime="python3.13",
+        Role=role,
+        Handler="shipper.handler",
+        Code={"ZipFile": code()},
     )
     logs = boto3.client("logs", REGION)
     logs.create_log_group(logGroupName="predictions")
@@ -63,6 +71,13 @@ def test_what_moto_sends_is_read(payloads: list[Any]) -> None:
 
     [event] = payloads
     payload = decode(event, 1024 * 1024)
-    assert [(found.timestamp, line(found)[0]) for found in payload.events] == [(now, record), (now + 1, "ä 👍")]
+    assert [(found.timestamp, line(found)[0]) for found in payload.events] == [
+        (now, record),
+        (now + 1, "ä 👍"),
+    ]
     assert all(found.id.isdigit() and found.extracted is None for found in payload.events)
-    assert (payload.owner, payload.log_group, payload.log_stream) == ("123456789012", "predictions", "stream")
+    assert (payload.owner, payload.log_group, payload.log_stream) == (
+        "123456789012",
+        "predictions",
+        "stream",
+    )

@@ -1,4 +1,6 @@
-"""Documents against a server that takes, refuses, breaks off: each is in the index once, or its reason is counted."""
+"""Documents against a server that takes, refuses, breaks off: each is in the index once, or its
+reason is counted.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,16 @@ from opensearchpy import RequestsHttpConnection
 
 from shipper import deliver as module
 from shipper.bulk import Verdict, send
-from shipper.deliver import FIRST_PAUSE, LONGEST_PAUSE, NO_FORM, REQUEST_SECONDS, TOO_LATE, NotDelivered, Outcome, RetryBudget
+from shipper.deliver import (
+    FIRST_PAUSE,
+    LONGEST_PAUSE,
+    NO_FORM,
+    REQUEST_SECONDS,
+    TOO_LATE,
+    NotDelivered,
+    Outcome,
+    RetryBudget,
+)
 from shipper.document import Document, Form
 from shipper.ladder import less as rescued
 from tests.unit.conftest import (
@@ -43,7 +54,10 @@ BROKEN = Answer(200, "text/html", b"<html>")
 DENIED = as_json(403, problem("security_exception", "no permissions", 403))
 REFUSED_BARE = "400 mapper_parsing_exception of field n" + NO_FORM.removeprefix("%s")
 UNREADABLE_BARE = "400 action_request_validation_exception" + NO_FORM.removeprefix("%s")
-TOO_LARGE_BARE = "413 without a type, the server's limit for a request (http.max_content_length, or a proxy's)" + NO_FORM.removeprefix("%s")
+TOO_LARGE_BARE = (
+    "413 without a type, the server's limit for a request (http.max_content_length, or a proxy's)"
+    + NO_FORM.removeprefix("%s")
+)
 GONE_503 = "503 without a type"
 FORBIDDEN = f"403 security_exception: the user needs the permission to write {INDEX}"
 
@@ -55,13 +69,17 @@ def clock() -> Clock:
     return Clock()
 
 
-def unhurried(content: bytes, count: int, connection: RequestsHttpConnection, _timeout: float, index: str) -> list[Verdict] | Verdict:
+def unhurried(
+    content: bytes, count: int, connection: RequestsHttpConnection, _timeout: float, index: str
+) -> list[Verdict] | Verdict:
     """A request whose time is not the test's: the machine may be busy."""
     return send(content, count, connection, 30.0, index)
 
 
 @pytest.fixture
-def deliver(connection: RequestsHttpConnection, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Deliver:
+def deliver(
+    connection: RequestsHttpConnection, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> Deliver:
     """Delivers with the time of the test."""
     monkeypatch.setattr(module, "send", unhurried)
 
@@ -77,11 +95,15 @@ def chunked(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
 
 
 def long_id(letter: str) -> Document:
-    """A document that fails the request with all that is in it. The shipper makes no such, so it is made of another."""
+    """A document that fails the request with all that is in it. The shipper makes no such, so it is
+    made of another.
+    """
     (found,) = made(letter)
     action = b'"_id":"%b"' % letter.encode()
     assert found.lines.count(action) == 1
-    return replace(found, lines=found.lines.replace(action, b'"_id":"%b"' % (letter.encode() * 600)))
+    return replace(
+        found, lines=found.lines.replace(action, b'"_id":"%b"' % (letter.encode() * 600))
+    )
 
 
 def sent(bulk: Bulk) -> list[list[str]]:
@@ -92,15 +114,24 @@ def counts(outcome: Outcome) -> tuple[int, int, int, int]:
     return outcome.indexed, outcome.duplicate, outcome.rescued, outcome.failed
 
 
-# --- the usual -------------------------------------------------------------------------------------------------------------
+# --- the usual
+# -------------------------------------------------------------------------------------------------------------
 
 
 def test_documents_arrive_as_they_are(bulk: Bulk, deliver: Deliver, clock: Clock) -> None:
     documents = made("1", "2", "3")
     outcome = deliver(documents)
     assert outcome.or_raise() == {"indexed": 3, "duplicate": 0, "rescued": 0, "excluded": 0}
-    assert bulk.documents == {(INDEX, identifier): document.source for identifier, document in zip("123", documents, strict=True)}
-    assert (outcome.requests, outcome.retries, outcome.sent_bytes, outcome.available) == (1, 0, len(bulk.requests[0].body), True)
+    assert bulk.documents == {
+        (INDEX, identifier): document.source
+        for identifier, document in zip("123", documents, strict=True)
+    }
+    assert (outcome.requests, outcome.retries, outcome.sent_bytes, outcome.available) == (
+        1,
+        0,
+        len(bulk.requests[0].body),
+        True,
+    )
     assert clock.pauses == []
 
 
@@ -110,7 +141,9 @@ def test_nothing_is_no_request(bulk: Bulk, deliver: Deliver) -> None:
     assert (bulk.requests, outcome.requests, outcome.available) == ([], 0, True)
 
 
-def test_second_delivery_brings_what_is_missing_and_changes_nothing(bulk: Bulk, deliver: Deliver) -> None:
+def test_second_delivery_brings_what_is_missing_and_changes_nothing(
+    bulk: Bulk, deliver: Deliver
+) -> None:
     deliver(made("1", "3"))
     before = dict(bulk.documents)
     assert counts(deliver(made("1", "2", "3", text="another"))) == (1, 2, 0, 0)
@@ -119,7 +152,9 @@ def test_second_delivery_brings_what_is_missing_and_changes_nothing(bulk: Bulk, 
     assert sorted(bulk.ids) == ["1", "2", "3"]
 
 
-def test_documents_are_made_chunk_by_chunk(bulk: Bulk, deliver: Deliver, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_documents_are_made_chunk_by_chunk(
+    bulk: Bulk, deliver: Deliver, monkeypatch: pytest.MonkeyPatch
+) -> None:
     chunked(monkeypatch, 2)
     seen: list[int] = []
 
@@ -133,14 +168,20 @@ def test_documents_are_made_chunk_by_chunk(bulk: Bulk, deliver: Deliver, monkeyp
     assert seen == [0, 0, 0, 1, 1]  # not all of a large payload at once
 
 
-# --- sent again ------------------------------------------------------------------------------------------------------------
+# --- sent again
+# ------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("refuse", "answers", "order"),
     [
         pytest.param(["1"], [], ["12", "34", "56", "1"], id="a busy document"),
-        pytest.param(["1", "4", "6"], [], ["12", "34", "56", "14", "6"], id="busy documents of several chunks"),
+        pytest.param(
+            ["1", "4", "6"],
+            [],
+            ["12", "34", "56", "14", "6"],
+            id="busy documents of several chunks",
+        ),
         pytest.param([], [AWAY], ["12", "34", "56", "12"], id="a busy request"),
         pytest.param([], [AWAY, None, CLOSE], ["12", "34", "56", "12", "56"], id="busy requests"),
         pytest.param(["3"], [AWAY], ["12", "34", "56", "12", "3"], id="both"),
@@ -173,11 +214,15 @@ def test_all_is_sent_once_before_what_was_busy_is_sent_again_alone(
         pytest.param(LOST, 2, id="cut after the documents were taken: there already"),
         pytest.param(CLOSE, 0, id="cut before"),
         pytest.param(BROKEN, 0, id="an answer that cannot be read"),
-        pytest.param(Answer(429, "text/plain", b"429 Too Many Requests /_bulk"), 0, id="too many requests"),
+        pytest.param(
+            Answer(429, "text/plain", b"429 Too Many Requests /_bulk"), 0, id="too many requests"
+        ),
         pytest.param(AWAY, 0, id="away"),
     ],
 )
-def test_request_that_may_have_failed_is_sent_again(bulk: Bulk, deliver: Deliver, answer: Answer, duplicate: int) -> None:
+def test_request_that_may_have_failed_is_sent_again(
+    bulk: Bulk, deliver: Deliver, answer: Answer, duplicate: int
+) -> None:
     bulk.answers.append(answer)
     outcome = deliver(made("1", "2"))
     assert counts(outcome) == (2 - duplicate, duplicate, 0, 0)
@@ -190,10 +235,16 @@ def test_request_that_may_have_failed_is_sent_again(bulk: Bulk, deliver: Deliver
     ("refusal", "reason"),
     [
         pytest.param(Refusal(403, "security_exception"), FORBIDDEN, id="no permission"),
-        pytest.param(Refusal(404, "index_not_found_exception"), "404 index_not_found_exception", id="no index"),
+        pytest.param(
+            Refusal(404, "index_not_found_exception"),
+            "404 index_not_found_exception",
+            id="no index",
+        ),
     ],
 )
-def test_what_cannot_succeed_now_is_not_sent_again(bulk: Bulk, deliver: Deliver, refusal: Refusal, reason: str) -> None:
+def test_what_cannot_succeed_now_is_not_sent_again(
+    bulk: Bulk, deliver: Deliver, refusal: Refusal, reason: str
+) -> None:
     bulk.refuse = {"2": refusal, "4": refusal}
     outcome = deliver(made(*"12345"))
     assert bulk.ids == ["1", "3", "5"]
@@ -208,35 +259,55 @@ def test_what_cannot_succeed_now_is_not_sent_again(bulk: Bulk, deliver: Deliver,
             Answer(403, "application/json", b'{"message": "Forbidden"}'),
             "403 without a type: the domain refuses the request: check its policy",
         ),
-        (Answer(401, "text/plain", b"Unauthorized"), "401 without a type: the server does not accept the user and password"),
+        (
+            Answer(401, "text/plain", b"Unauthorized"),
+            "401 without a type: the server does not accept the user and password",
+        ),
         (as_json(403, problem("other_exception", "no", 403)), "403 other_exception"),
     ],
 )
-def test_a_request_that_is_refused_is_told_as_what_it_is(bulk: Bulk, deliver: Deliver, answer: Answer, reason: str) -> None:
+def test_a_request_that_is_refused_is_told_as_what_it_is(
+    bulk: Bulk, deliver: Deliver, answer: Answer, reason: str
+) -> None:
     bulk.answers.append(answer)
     ((found, count),) = deliver(made("1", "2")).reasons.items()
     assert (found.startswith(reason), count) == (True, 2)
 
 
 def test_a_block_that_stays_is_no_missing_permission(bulk: Bulk, deliver: Deliver) -> None:
-    bulk.answers.extend([as_json(403, problem("cluster_block_exception", "blocked by: [FORBIDDEN/8/index write (api)];", 403))] * 50)
+    bulk.answers.extend(
+        [
+            as_json(
+                403,
+                problem(
+                    "cluster_block_exception", "blocked by: [FORBIDDEN/8/index write (api)];", 403
+                ),
+            )
+        ]
+        * 50
+    )
     outcome = deliver(made("1"), seconds=0.5)
     assert outcome.failed == 1
     assert set(outcome.reasons) == {"403 cluster_block_exception"}
 
 
-def test_a_request_that_is_not_permitted_fails_all_that_is_in_it(bulk: Bulk, deliver: Deliver) -> None:
+def test_a_request_that_is_not_permitted_fails_all_that_is_in_it(
+    bulk: Bulk, deliver: Deliver
+) -> None:
     bulk.answers.append(DENIED)
     outcome = deliver(made("1", "2"))
     assert (counts(outcome), len(bulk.requests)) == ((0, 0, 0, 2), 1)
     assert outcome.reasons == {FORBIDDEN: 2}
 
 
-# --- pauses ----------------------------------------------------------------------------------------------------------------
+# --- pauses
+# ----------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
-def test_pauses_are_any_length_below_a_bound_that_doubles(bulk: Bulk, deliver: Deliver, clock: Clock, share: float) -> None:
+def test_pauses_are_any_length_below_a_bound_that_doubles(
+    bulk: Bulk, deliver: Deliver, clock: Clock, share: float
+) -> None:
     clock.share = share
     bulk.scripts["1"] = deque([REJECTED] * 12)
     assert counts(deliver(made("1", "2"))) == (2, 0, 0, 0)
@@ -253,11 +324,15 @@ def test_no_pause_is_longer_than_what_is_left(bulk: Bulk, deliver: Deliver, cloc
     assert clock.pauses == [pytest.approx(pause) for pause in (0.2, 0.4, 0.8, 1.6, 2.0)]
     assert clock.now == pytest.approx(1005)
     assert sent(bulk) == [["1", "2", "3"], *[["1"]] * 4]
-    assert outcome.reasons == {"429 opensearch_rejected_execution_exception": 1}  # as it was when time was up
+    assert outcome.reasons == {
+        "429 opensearch_rejected_execution_exception": 1
+    }  # as it was when time was up
     assert (counts(outcome), outcome.retries) == ((2, 0, 0, 1), 4)
 
 
-def test_pause_that_lasts_too_long_ends_the_delivery(bulk: Bulk, deliver: Deliver, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pause_that_lasts_too_long_ends_the_delivery(
+    bulk: Bulk, deliver: Deliver, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
     bulk.refuse = {"1": REJECTED, "2": UNPARSED}
     monkeypatch.setattr(clock, "sleep", lambda _: setattr(clock, "now", clock.now + 60))
     outcome = deliver(made("1", "2"), seconds=5)
@@ -271,13 +346,23 @@ def test_pause_that_lasts_too_long_ends_the_delivery(bulk: Bulk, deliver: Delive
         pytest.param([AWAY, None, None], [0.2, 0.2], id="silent once"),
         pytest.param([AWAY, AWAY, None], [0.2, 0.4, 0.2], id="silent twice"),
         pytest.param([AWAY, None, AWAY], [0.2, 0.2], id="silent, then not, then at the end"),
-        pytest.param([AWAY, AWAY, AWAY, AWAY], [0.2, 0.4, 0.2, 0.2, 0.4], id="silent for longer: pauses between chunks and between tries"),
+        pytest.param(
+            [AWAY, AWAY, AWAY, AWAY],
+            [0.2, 0.4, 0.2, 0.2, 0.4],
+            id="silent for longer: pauses between chunks and between tries",
+        ),
         pytest.param([DENIED, DENIED, DENIED], [], id="it answers that it will not"),
         pytest.param([TOO_LARGE, None, None], [], id="it answers that it cannot"),
     ],
 )
 def test_server_that_does_not_answer_is_given_a_pause_between_chunks(
-    *, bulk: Bulk, deliver: Deliver, clock: Clock, monkeypatch: pytest.MonkeyPatch, answers: list[Answer | None], bounds: list[float]
+    *,
+    bulk: Bulk,
+    deliver: Deliver,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+    answers: list[Answer | None],
+    bounds: list[float],
 ) -> None:
     chunked(monkeypatch, 2)
     bulk.answers.extend(answers)
@@ -285,7 +370,8 @@ def test_server_that_does_not_answer_is_given_a_pause_between_chunks(
     assert [high for _, high in clock.bounds] == [pytest.approx(bound) for bound in bounds]
 
 
-# --- time is up ------------------------------------------------------------------------------------------------------------
+# --- time is up
+# ------------------------------------------------------------------------------------------------------------
 
 
 def test_nothing_is_sent_after_the_deadline(bulk: Bulk, deliver: Deliver, clock: Clock) -> None:
@@ -296,7 +382,9 @@ def test_nothing_is_sent_after_the_deadline(bulk: Bulk, deliver: Deliver, clock:
     assert len(list(untouched)) == 2, "nothing is read that cannot be sent"
 
 
-def test_deadline_between_chunks_keeps_both_reasons(bulk: Bulk, deliver: Deliver, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_deadline_between_chunks_keeps_both_reasons(
+    bulk: Bulk, deliver: Deliver, monkeypatch: pytest.MonkeyPatch
+) -> None:
     chunked(monkeypatch, 2)
     bulk.always = AWAY
     outcome = deliver(made(*"123456"), seconds=0.5)  # 0.2 s after the first, 0.3 s after the second
@@ -306,32 +394,54 @@ def test_deadline_between_chunks_keeps_both_reasons(bulk: Bulk, deliver: Deliver
     assert outcome.summary() == f"6 of 6 documents not delivered: 4 x {GONE_503}, 2 x {TOO_LATE}"
 
 
-@pytest.mark.parametrize("moments", [[0.0] * 2, [0.0] * 4], ids=["up before the rescue", "up when the rescue is to be sent"])
-def test_what_could_not_be_rescued_in_time_waits(bulk: Bulk, connection: RequestsHttpConnection, moments: list[float]) -> None:
+@pytest.mark.parametrize(
+    "moments",
+    [[0.0] * 2, [0.0] * 4],
+    ids=["up before the rescue", "up when the rescue is to be sent"],
+)
+def test_what_could_not_be_rescued_in_time_waits(
+    bulk: Bulk, connection: RequestsHttpConnection, moments: list[float]
+) -> None:
     bulk.refuse["1"] = UNPARSED
     times = iter(moments)
-    outcome = module.deliver(made("1", "2"), connection, RetryBudget(5.0, lambda: next(times, 10.0)))
+    outcome = module.deliver(
+        made("1", "2"), connection, RetryBudget(5.0, lambda: next(times, 10.0))
+    )
     assert (counts(outcome), outcome.reasons) == ((1, 0, 0, 1), {TOO_LATE: 1})
     assert len(bulk.requests) == 1
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0], ids=["no pauses", "long pauses"])
-@pytest.mark.parametrize("answer", [AWAY, CLOSE, Answer(200, "application/json", b"{}", delay=60)], ids=["away", "closed", "silent"])
-def test_deadline_holds_in_real_time(bulk: Bulk, connection: RequestsHttpConnection, answer: Answer, share: float) -> None:
+@pytest.mark.parametrize(
+    "answer",
+    [AWAY, CLOSE, Answer(200, "application/json", b"{}", delay=60)],
+    ids=["away", "closed", "silent"],
+)
+def test_deadline_holds_in_real_time(
+    bulk: Bulk, connection: RequestsHttpConnection, answer: Answer, share: float
+) -> None:
     bulk.always = answer
     start = time.monotonic()
-    outcome = module.deliver(made("1", "2"), connection, RetryBudget(start + 0.5, chance=lambda low, high: low + share * (high - low)))
+    outcome = module.deliver(
+        made("1", "2"),
+        connection,
+        RetryBudget(start + 0.5, chance=lambda low, high: low + share * (high - low)),
+    )
     assert 0.3 < time.monotonic() - start < 5
     assert (outcome.failed, outcome.available) == (2, False)
 
 
-@pytest.mark.parametrize(("left", "expected"), [(LONG, REQUEST_SECONDS), (12.5, 12.5)], ids=["long", "short"])
+@pytest.mark.parametrize(
+    ("left", "expected"), [(LONG, REQUEST_SECONDS), (12.5, 12.5)], ids=["long", "short"]
+)
 def test_request_is_given_no_more_time_than_there_is(
     *, bulk: Bulk, deliver: Deliver, monkeypatch: pytest.MonkeyPatch, left: float, expected: float
 ) -> None:
     given_time: list[float] = []
 
-    def sent_in(content: bytes, count: int, connection: RequestsHttpConnection, timeout: float, index: str) -> object:
+    def sent_in(
+        content: bytes, count: int, connection: RequestsHttpConnection, timeout: float, index: str
+    ) -> object:
         given_time.append(timeout)
         return unhurried(content, count, connection, timeout, index)
 
@@ -341,15 +451,30 @@ def test_request_is_given_no_more_time_than_there_is(
     assert bulk.ids == ["1"]
 
 
-# --- split -----------------------------------------------------------------------------------------------------------------
+# --- split
+# -----------------------------------------------------------------------------------------------------------------
 
 
 def test_what_is_too_large_is_halved_until_it_fits(bulk: Bulk, deliver: Deliver) -> None:
     documents = made(*"12345678")
     bulk.limit = 2 * len(documents[0].lines)
     outcome = deliver(documents)
-    assert ["".join(ids) for ids in sent(bulk)] == ["12345678", "1", "234", "2", "34", "5678", "56", "78"]
-    assert (counts(outcome), outcome.requests, outcome.retries, outcome.available) == ((8, 0, 0, 0), 8, 0, True)
+    assert ["".join(ids) for ids in sent(bulk)] == [
+        "12345678",
+        "1",
+        "234",
+        "2",
+        "34",
+        "5678",
+        "56",
+        "78",
+    ]
+    assert (counts(outcome), outcome.requests, outcome.retries, outcome.available) == (
+        (8, 0, 0, 0),
+        8,
+        0,
+        True,
+    )
     assert outcome.sent_bytes == sum(len(request.body) for request in bulk.requests)
 
 
@@ -362,7 +487,12 @@ def test_what_is_too_large_is_halved_until_it_fits(bulk: Bulk, deliver: Deliver)
     ],
 )
 def test_document_that_is_too_large_alone_is_rescued(
-    *, bulk: Bulk, deliver: Deliver, form: Form | None, expected: tuple[int, int, int, int], reasons: dict[str, int]
+    *,
+    bulk: Bulk,
+    deliver: Deliver,
+    form: Form | None,
+    expected: tuple[int, int, int, int],
+    reasons: dict[str, int],
 ) -> None:
     (large,) = made("3", size=2000)
     less = rescued(large, {"status": "413", "type": "without a type"})
@@ -370,7 +500,11 @@ def test_document_that_is_too_large_alone_is_rescued(
     bare = rescued(less, {})
     assert bare
     assert len(bare.lines) < len(less.lines) < len(large.lines)
-    bulk.limit = {Form.RESCUED: len(less.lines), Form.BARE: len(bare.lines), None: len(bare.lines) - 1}[form]
+    bulk.limit = {
+        Form.RESCUED: len(less.lines),
+        Form.BARE: len(bare.lines),
+        None: len(bare.lines) - 1,
+    }[form]
     outcome = deliver([*made("1", "2"), large, *made("4")])
     assert (counts(outcome), outcome.reasons) == (expected, reasons)
     assert sorted(bulk.ids) == (["1", "2", "3", "4"] if form else ["1", "2", "4"])
@@ -378,11 +512,15 @@ def test_document_that_is_too_large_alone_is_rescued(
         source = bulk.source("3")
         assert "filling" not in source
         assert "x" * 2000 in source["@message"]
-        assert source.get("@rescued") == ({"status": "413", "type": "without a type"} if form is Form.RESCUED else None)
+        assert source.get("@rescued") == (
+            {"status": "413", "type": "without a type"} if form is Form.RESCUED else None
+        )
 
 
 @pytest.mark.parametrize("position", [0, 7, 15])
-def test_one_poisonous_action_does_not_take_its_neighbours(bulk: Bulk, deliver: Deliver, position: int) -> None:
+def test_one_poisonous_action_does_not_take_its_neighbours(
+    bulk: Bulk, deliver: Deliver, position: int
+) -> None:
     documents = made(*(f"{number:02}" for number in range(16)))
     documents[position] = long_id("y")
     outcome = deliver(documents)
@@ -405,32 +543,65 @@ def test_split_and_busy_at_once(bulk: Bulk, deliver: Deliver) -> None:
     assert sorted(bulk.ids) == [*"12345"]
 
 
-@pytest.mark.parametrize("answers", [[TOO_LARGE, AWAY], [TOO_LARGE, None, AWAY]], ids=["first half", "second half"])
-def test_half_that_gets_no_answer_is_sent_again(bulk: Bulk, deliver: Deliver, clock: Clock, answers: list[Answer | None]) -> None:
+@pytest.mark.parametrize(
+    "answers", [[TOO_LARGE, AWAY], [TOO_LARGE, None, AWAY]], ids=["first half", "second half"]
+)
+def test_half_that_gets_no_answer_is_sent_again(
+    bulk: Bulk, deliver: Deliver, clock: Clock, answers: list[Answer | None]
+) -> None:
     bulk.answers.extend(answers)
     outcome = deliver(made(*"1234"))
     assert (counts(outcome), outcome.retries, len(clock.pauses)) == ((4, 0, 0, 0), 1, 1)
 
 
-# --- rescued ---------------------------------------------------------------------------------------------------------------
+# --- rescued
+# ---------------------------------------------------------------------------------------------------------------
 
-LIMIT = Refusal(400, "illegal_argument_exception", "Limit of total fields [1000] has been exceeded", None)
-ENVELOPE = {"@id", "@timestamp", "@delay_ms", "@position", "@message", "@owner", "@log_group", "@log_stream", "@kind"}
+LIMIT = Refusal(
+    400, "illegal_argument_exception", "Limit of total fields [1000] has been exceeded", None
+)
+ENVELOPE = {
+    "@id",
+    "@timestamp",
+    "@delay_ms",
+    "@position",
+    "@message",
+    "@owner",
+    "@log_group",
+    "@log_stream",
+    "@kind",
+}
 
 
 @pytest.mark.parametrize(
     ("script", "why"),
     [
-        pytest.param([UNPARSED], {"status": "400", "type": "mapper_parsing_exception", "field": "n"}, id="a value"),
-        pytest.param([LIMIT], {"status": "400", "type": "illegal_argument_exception", "limit": "total fields [1000]"}, id="a limit"),
         pytest.param(
-            [REJECTED, UNPARSED, REJECTED], {"status": "400", "type": "mapper_parsing_exception", "field": "n"}, id="busy between"
+            [UNPARSED],
+            {"status": "400", "type": "mapper_parsing_exception", "field": "n"},
+            id="a value",
+        ),
+        pytest.param(
+            [LIMIT],
+            {"status": "400", "type": "illegal_argument_exception", "limit": "total fields [1000]"},
+            id="a limit",
+        ),
+        pytest.param(
+            [REJECTED, UNPARSED, REJECTED],
+            {"status": "400", "type": "mapper_parsing_exception", "field": "n"},
+            id="busy between",
         ),
         pytest.param([UNPARSED, LIMIT], None, id="refused with the reason"),
-        pytest.param([UNPARSED, REJECTED, UNPARSED, REJECTED], None, id="refused with the reason, busy between"),
+        pytest.param(
+            [UNPARSED, REJECTED, UNPARSED, REJECTED],
+            None,
+            id="refused with the reason, busy between",
+        ),
     ],
 )
-def test_refused_document_is_sent_with_less(bulk: Bulk, deliver: Deliver, script: list[Refusal | None], why: dict[str, str] | None) -> None:
+def test_refused_document_is_sent_with_less(
+    bulk: Bulk, deliver: Deliver, script: list[Refusal | None], why: dict[str, str] | None
+) -> None:
     bulk.scripts["2"] = deque(script)
     outcome = deliver(made("1", "2", "3", text=LINE))
     assert (counts(outcome), outcome.retries) == ((2, 0, 1, 0), script.count(REJECTED))
@@ -446,10 +617,21 @@ def test_refused_document_is_sent_with_less(bulk: Bulk, deliver: Deliver, script
     ("script", "expected", "reasons"),
     [
         pytest.param([UNPARSED] * 3, (2, 0, 0, 1), {REFUSED_BARE: 1}, id="refused in every form"),
-        pytest.param([LIMIT, LIMIT, UNPARSED], (2, 0, 0, 1), {REFUSED_BARE: 1}, id="the last reason counts"),
-        pytest.param([REJECTED, UNPARSED, CONFLICT], (2, 1, 0, 0), {}, id="busy, refused, there already"),
-        pytest.param([UNPARSED, UNPARSED, CONFLICT], (2, 1, 0, 0), {}, id="refused, refused, there already"),
-        pytest.param([UNPARSED, Refusal(403, "security_exception")], (2, 0, 0, 1), {FORBIDDEN: 1}, id="refused, not allowed"),
+        pytest.param(
+            [LIMIT, LIMIT, UNPARSED], (2, 0, 0, 1), {REFUSED_BARE: 1}, id="the last reason counts"
+        ),
+        pytest.param(
+            [REJECTED, UNPARSED, CONFLICT], (2, 1, 0, 0), {}, id="busy, refused, there already"
+        ),
+        pytest.param(
+            [UNPARSED, UNPARSED, CONFLICT], (2, 1, 0, 0), {}, id="refused, refused, there already"
+        ),
+        pytest.param(
+            [UNPARSED, Refusal(403, "security_exception")],
+            (2, 0, 0, 1),
+            {FORBIDDEN: 1},
+            id="refused, not allowed",
+        ),
     ],
 )
 def test_refused_document_ends_somewhere(
@@ -475,7 +657,12 @@ def test_refused_ones_go_before_what_is_busy(bulk: Bulk, deliver: Deliver) -> No
 
 
 def test_rescued_ones_among_others_that_are_refused_again(bulk: Bulk, deliver: Deliver) -> None:
-    bulk.scripts = {"1": deque([UNPARSED]), "2": deque([UNPARSED, UNPARSED]), "3": deque([UNPARSED] * 3), "4": deque([UNPARSED, REJECTED])}
+    bulk.scripts = {
+        "1": deque([UNPARSED]),
+        "2": deque([UNPARSED, UNPARSED]),
+        "3": deque([UNPARSED] * 3),
+        "4": deque([UNPARSED, REJECTED]),
+    }
     outcome = deliver(made(*"12345"))
     assert ["".join(ids) for ids in sent(bulk)] == ["12345", "1", "234", "2", "3", "4"]
     assert counts(outcome) == (1, 0, 3, 1)
@@ -488,7 +675,8 @@ def test_no_reason_quotes_the_line(bulk: Bulk, deliver: Deliver) -> None:
     assert TEXT not in f"{outcome.summary()} {outcome}"
 
 
-# --- messages --------------------------------------------------------------------------------------------------------------
+# --- messages
+# --------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -499,18 +687,31 @@ def test_no_reason_quotes_the_line(bulk: Bulk, deliver: Deliver) -> None:
         pytest.param(BROKEN, False, id="unreadable"),
         pytest.param(Answer(429, "text/plain", b""), False, id="too many requests"),
         pytest.param(DENIED, True, id="not allowed"),
-        pytest.param(as_json(200, {"items": [{"create": {"status": 429}}]}), False, id="nothing but busy documents"),
+        pytest.param(
+            as_json(200, {"items": [{"create": {"status": 429}}]}),
+            False,
+            id="nothing but busy documents",
+        ),
         pytest.param(TOO_LARGE, True, id="too large"),
     ],
 )
-def test_available_says_whether_the_server_took_the_last_request(bulk: Bulk, deliver: Deliver, answer: Answer, *, available: bool) -> None:
+def test_available_says_whether_the_server_took_the_last_request(
+    bulk: Bulk, deliver: Deliver, answer: Answer, *, available: bool
+) -> None:
     bulk.always = answer
     assert deliver(made("1"), seconds=3).available is available
 
 
-@pytest.mark.parametrize(("last", "available"), [(None, True), (AWAY, False)], ids=["it came back", "it went away"])
+@pytest.mark.parametrize(
+    ("last", "available"), [(None, True), (AWAY, False)], ids=["it came back", "it went away"]
+)
 def test_only_the_last_request_says_whether_the_server_is_available(
-    *, bulk: Bulk, deliver: Deliver, monkeypatch: pytest.MonkeyPatch, last: Answer | None, available: bool
+    *,
+    bulk: Bulk,
+    deliver: Deliver,
+    monkeypatch: pytest.MonkeyPatch,
+    last: Answer | None,
+    available: bool,
 ) -> None:
     chunked(monkeypatch, 1)
     bulk.answers.extend([DENIED, AWAY] if last is None else [DENIED])
@@ -524,7 +725,9 @@ def test_only_the_last_request_says_whether_the_server_is_available(
         pytest.param(Outcome(indexed=2, duplicate=1, rescued=3, excluded=4), "", id="all are in"),
         pytest.param(Outcome(), "", id="there was nothing"),
         pytest.param(
-            Outcome(indexed=1, duplicate=1, rescued=1, excluded=7, reasons=Counter({"429 rejected": 2})),
+            Outcome(
+                indexed=1, duplicate=1, rescued=1, excluded=7, reasons=Counter({"429 rejected": 2})
+            ),
             "2 of 5 documents not delivered: 2 x 429 rejected",
             id="one reason",
         ),
@@ -546,15 +749,24 @@ def test_summary_and_exception_say_the_same(outcome: Outcome, said: str) -> None
         assert outcome.or_raise() == {name: getattr(outcome, name) for name in names}
 
 
-# --- whatever the server answers -------------------------------------------------------------------------------------------
+# --- whatever the server answers
+# -------------------------------------------------------------------------------------------
 
 SCRIPTS = st.lists(st.sampled_from([REJECTED, UNPARSED, LIMIT]), max_size=4)
-DOCUMENTS = st.lists(st.tuples(SCRIPTS, st.booleans(), st.integers(0, 9).map(lambda number: number == 0)), max_size=8)
+DOCUMENTS = st.lists(
+    st.tuples(SCRIPTS, st.booleans(), st.integers(0, 9).map(lambda number: number == 0)), max_size=8
+)
 ANSWERS = st.lists(st.sampled_from([AWAY, CLOSE, BROKEN, TOO_LARGE, LOST]), max_size=4)
 
 
 @settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(scripts=DOCUMENTS, answers=ANSWERS, seconds=st.sampled_from([0.5, 3.0, LONG]), share=st.floats(0, 1), per_chunk=st.integers(1, 4))
+@given(
+    scripts=DOCUMENTS,
+    answers=ANSWERS,
+    seconds=st.sampled_from([0.5, 3.0, LONG]),
+    share=st.floats(0, 1),
+    per_chunk=st.integers(1, 4),
+)
 def test_every_document_is_in_the_index_or_counted(
     *,
     bulk: Bulk,
@@ -565,11 +777,20 @@ def test_every_document_is_in_the_index_or_counted(
     share: float,
     per_chunk: int,
 ) -> None:
-    """Each document has its own answers, may be there already, may be poisonous; and some requests fail as a whole."""
+    """Each document has its own answers, may be there already, may be poisonous; and some requests
+    fail as a whole.
+    """
     bulk.forget()
-    documents = [long_id(str(n)) if poisonous else made(str(n))[0] for n, (_, _, poisonous) in enumerate(scripts)]
-    there = {str(n) for n, (_, already, poisonous) in enumerate(scripts) if already and not poisonous}
-    bulk.documents.update({(INDEX, identifier): b'{"@message":"there already"}' for identifier in there})
+    documents = [
+        long_id(str(n)) if poisonous else made(str(n))[0]
+        for n, (_, _, poisonous) in enumerate(scripts)
+    ]
+    there = {
+        str(n) for n, (_, already, poisonous) in enumerate(scripts) if already and not poisonous
+    }
+    bulk.documents.update(
+        {(INDEX, identifier): b'{"@message":"there already"}' for identifier in there}
+    )
     bulk.scripts = {str(n): deque(script) for n, (script, _, _) in enumerate(scripts)}
     bulk.answers = deque(answers)
     clock = Clock(share=share)
@@ -582,10 +803,15 @@ def test_every_document_is_in_the_index_or_counted(
     assert outcome.documents == len(documents)
     assert outcome.indexed + outcome.duplicate + outcome.rescued + outcome.failed == len(documents)
     assert clock.now <= deadline + 1e-6
-    assert (outcome.requests, outcome.sent_bytes) == (len(bulk.requests), sum(len(request.body) for request in bulk.requests))
+    assert (outcome.requests, outcome.sent_bytes) == (
+        len(bulk.requests),
+        sum(len(request.body) for request in bulk.requests),
+    )
 
     new = [bulk.source(identifier) for identifier in bulk.ids if identifier not in there]
-    if LOST not in answers:  # otherwise what is in the index may be taken for there already, or for failed
+    if (
+        LOST not in answers
+    ):  # otherwise what is in the index may be taken for there already, or for failed
         assert outcome.indexed == sum("text" in source for source in new)
         assert outcome.rescued == sum("text" not in source for source in new)
         assert outcome.duplicate <= len(there)

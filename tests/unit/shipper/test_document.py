@@ -15,7 +15,18 @@ from hypothesis import strategies as st
 from msgspec import Raw
 
 from shipper.decode import LAST_MILLISECOND, LogEvent, Payload
-from shipper.document import ENVELOPE, METADATA, NO_FIELDS, RESERVED, Document, Form, Rules, documents, spliced, written
+from shipper.document import (
+    ENVELOPE,
+    METADATA,
+    NO_FIELDS,
+    RESERVED,
+    Document,
+    Form,
+    Rules,
+    documents,
+    spliced,
+    written,
+)
 from shipper.json_text import clean
 from shipper.ladder import less
 from shipper.prediction import is_live, recognised
@@ -36,8 +47,16 @@ STANDARD = {
     "@log_group": "group",
     "@log_stream": "stream",
 }
-REDACTION = Rules(redaction=Redaction({"password": "drop", "token": "hash"}, ("email", "number"), b"key"))
-RULES = [Rules(), Rules(frozenset({Kind.PLATFORM, Kind.METRICS})), Rules(frozenset({Kind.OBJECT})), Rules(frozenset(Kind)), REDACTION]
+REDACTION = Rules(
+    redaction=Redaction({"password": "drop", "token": "hash"}, ("email", "number"), b"key")
+)
+RULES = [
+    Rules(),
+    Rules(frozenset({Kind.PLATFORM, Kind.METRICS})),
+    Rules(frozenset({Kind.OBJECT})),
+    Rules(frozenset(Kind)),
+    REDACTION,
+]
 WRAPPED = {"timestamp": "2026-11-23T12:00:00Z", "level": "INFO"}
 MEGABYTE = 1_000_000
 SAMPLES = {
@@ -48,24 +67,73 @@ SAMPLES = {
         'x {"record":{},"type":"platform.report"}',
         '{"record":{},"\\u0074ype":"platform.report"}',
     ],
-    Kind.METRICS: ['{"_aws":{"Timestamp":1},"lines":5}', '{"lines":5,"\\u005faws":"\\u0000"}', '"{\\"_aws\\":{}}"'],
-    Kind.OBJECT: ['{"n":1}', 'INFO {"n":1}', '{"n":NaN}', '"{\\"n\\":1}"', "{}", '{"type":"platform.start"}', '{"type":1,"record":{}}'],
-    Kind.TEXT: ["words", "", "[1]", '{"broken":', "5", "REPORT of the day", "START RequestId: \ud800 and more"],
+    Kind.METRICS: [
+        '{"_aws":{"Timestamp":1},"lines":5}',
+        '{"lines":5,"\\u005faws":"\\u0000"}',
+        '"{\\"_aws\\":{}}"',
+    ],
+    Kind.OBJECT: [
+        '{"n":1}',
+        'INFO {"n":1}',
+        '{"n":NaN}',
+        '"{\\"n\\":1}"',
+        "{}",
+        '{"type":"platform.start"}',
+        '{"type":1,"record":{}}',
+    ],
+    Kind.TEXT: [
+        "words",
+        "",
+        "[1]",
+        '{"broken":',
+        "5",
+        "REPORT of the day",
+        "START RequestId: \ud800 and more",
+    ],
 }
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()))  # lone surrogates too
-SCALARS = st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False, allow_infinity=False) | st.text()
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**70), 2**70)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text()
+)
 TREES = st.recursive(
-    SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3), max_leaves=5
+    SCALARS,
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3)
+    ),
+    max_leaves=5,
 )
 NAMES = st.text(max_size=5) | st.sampled_from(
-    [*sorted(RESERVED), "_aws", "message", "type", "record", "level", "timestamp", "prediction", "@", "_", "a.b"]
+    [
+        *sorted(RESERVED),
+        "_aws",
+        "message",
+        "type",
+        "record",
+        "level",
+        "timestamp",
+        "prediction",
+        "@",
+        "_",
+        "a.b",
+    ]
 )
 OBJECTS = st.dictionaries(NAMES, TREES, max_size=5)
 
 
-def payload(*lines: str, timestamp: int = NOON, identifier: str = "385", extracted: dict[str, Any] | None = None) -> Payload:
-    events = [LogEvent(identifier, timestamp, Raw(json.dumps(line).encode()), extracted) for line in lines]
+def payload(
+    *lines: str,
+    timestamp: int = NOON,
+    identifier: str = "385",
+    extracted: dict[str, Any] | None = None,
+) -> Payload:
+    events = [
+        LogEvent(identifier, timestamp, Raw(json.dumps(line).encode()), extracted) for line in lines
+    ]
     return Payload("DATA_MESSAGE", "123456789012", "group", "stream", events)
 
 
@@ -79,17 +147,23 @@ def made(line: str, rules: Rules = Rules(), **more: Any) -> Document:  # noqa: B
 
 
 def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    assert len({name for name, _ in pairs}) == len(pairs), "OpenSearch refuses two fields of one name"
+    assert len({name for name, _ in pairs}) == len(pairs), (
+        "OpenSearch refuses two fields of one name"
+    )
     return dict(pairs)
 
 
 def parsed(document: Document) -> tuple[Any, Any]:
-    """Check that the document is two lines, each a JSON object without duplicate names. Returns action and source."""
+    """Check that the document is two lines, each a JSON object without duplicate names. Returns
+    action and source.
+    """
     action, source, rest = document.lines.split(b"\n")
     assert rest == b""
     assert source == document.source
     assert source.endswith(document.lines[-document.tail : -1])
-    return json.loads(action, object_pairs_hook=unique), json.loads(source, object_pairs_hook=unique)
+    return json.loads(action, object_pairs_hook=unique), json.loads(
+        source, object_pairs_hook=unique
+    )
 
 
 def source_of(line: str, rules: Rules = Rules(), **more: Any) -> Any:  # noqa: B008  immutable
@@ -107,12 +181,18 @@ def spelled(value: Any) -> str:
 @pytest.mark.parametrize(
     ("line", "fields"),
     [
-        pytest.param('{"a": 1, "b": {"c": [true, null]}}', {"a": 1, "b": {"c": [True, None]}}, id="object"),
-        pytest.param('{"text": "ä 👍 \\n\\ud83d\\udc4d"}', {"text": "ä 👍 \n👍"}, id="object beyond ASCII"),
+        pytest.param(
+            '{"a": 1, "b": {"c": [true, null]}}', {"a": 1, "b": {"c": [True, None]}}, id="object"
+        ),
+        pytest.param(
+            '{"text": "ä 👍 \\n\\ud83d\\udc4d"}', {"text": "ä 👍 \n👍"}, id="object beyond ASCII"
+        ),
         pytest.param('INFO 8f5ad1e0 {"n": 1}', {"n": 1}, id="text before it"),
         pytest.param('{"n": 1} \n', {"n": 1}, id="a newline after it"),
         pytest.param('\n\t{"n": 1}', {"n": 1}, id="a newline before it"),
-        pytest.param('{\n  "n": 1,\n  "m": [\n    2\n  ]\n}\n', {"n": 1, "m": [2]}, id="pretty-printed"),
+        pytest.param(
+            '{\n  "n": 1,\n  "m": [\n    2\n  ]\n}\n', {"n": 1, "m": [2]}, id="pretty-printed"
+        ),
         pytest.param('{\r\n"n": 1}\r\n', {"n": 1}, id="pretty-printed in Windows"),
         pytest.param('{\t"n":\r1}', {"n": 1}, id="white space in it"),
         pytest.param("{}", {}, id="nothing in it"),
@@ -130,38 +210,82 @@ def spelled(value: Any) -> str:
         pytest.param('{"n": 1}\u2028', {}, id="after it what is no white space in JSON"),
         pytest.param("", {}, id="empty"),
         pytest.param('{"n": NaN, "m": -Infinity}', {"n": None, "m": None}, id="NaN"),
-        pytest.param('{"n": 123456789012345678901234567890}', {"n": 123456789012345678901234567890}, id="a large number"),
+        pytest.param(
+            '{"n": 123456789012345678901234567890}',
+            {"n": 123456789012345678901234567890},
+            id="a large number",
+        ),
         pytest.param('{"n": "\\ud800"}', {"n": "\ufffd"}, id="half a surrogate pair"),
         pytest.param('{"n": "\ud800"}', {"n": "\ufffd"}, id="half a surrogate pair, not escaped"),
-        pytest.param('{"message": "words", "n": 1}', {"message": "words", "n": 1}, id="message a text"),
+        pytest.param(
+            '{"message": "words", "n": 1}', {"message": "words", "n": 1}, id="message a text"
+        ),
         pytest.param('{"message": 5, "n": 1}', {"message": 5, "n": 1}, id="message a number"),
         pytest.param('{"message": null}', {"message": None}, id="message null"),
-        pytest.param('{"message": {"n": 1}}', {"message": {"n": 1}}, id="message an object, no logger's"),
-        pytest.param('{"message": "{\\"n\\": 1}"}', {"message": '{"n": 1}'}, id="message JSON in a string, no logger's"),
-        pytest.param(json.dumps({**WRAPPED, "message": {"n": 1}}), {**WRAPPED, "n": 1}, id="a logger's object"),
-        pytest.param(json.dumps({**WRAPPED, "message": ' {"n": 1}'}), {**WRAPPED, "n": 1}, id="a logger's JSON in a string"),
-        pytest.param(json.dumps({**WRAPPED, "message": {"@id": "x", "n": 1}}), {**WRAPPED, "n": 1}, id="a logger's object with an id"),
-        pytest.param('{"_aws": {"Timestamp": 1}, "n": 1}', {"_aws": {"Timestamp": 1}, "n": 1}, id="metrics"),
-        pytest.param('{"a": ' * 300 + "1" + "}" * 300, json.loads('{"a": ' * 300 + "1" + "}" * 300), id="nested 300 deep"),
         pytest.param(
-            'START RequestId: {"a":1}', {"type": "platform.start", "record": {"requestId": '{"a":1}'}}, id="an object as a request's id"
+            '{"message": {"n": 1}}', {"message": {"n": 1}}, id="message an object, no logger's"
         ),
         pytest.param(
-            "START RequestId: \ud800", {"type": "platform.start", "record": {"requestId": "\ufffd"}}, id="half a surrogate pair as an id"
+            '{"message": "{\\"n\\": 1}"}',
+            {"message": '{"n": 1}'},
+            id="message JSON in a string, no logger's",
         ),
-        pytest.param("END RequestId: abc\n", {"type": "platform.end", "record": {"requestId": "abc"}}, id="end of a request"),
+        pytest.param(
+            json.dumps({**WRAPPED, "message": {"n": 1}}),
+            {**WRAPPED, "n": 1},
+            id="a logger's object",
+        ),
+        pytest.param(
+            json.dumps({**WRAPPED, "message": ' {"n": 1}'}),
+            {**WRAPPED, "n": 1},
+            id="a logger's JSON in a string",
+        ),
+        pytest.param(
+            json.dumps({**WRAPPED, "message": {"@id": "x", "n": 1}}),
+            {**WRAPPED, "n": 1},
+            id="a logger's object with an id",
+        ),
+        pytest.param(
+            '{"_aws": {"Timestamp": 1}, "n": 1}', {"_aws": {"Timestamp": 1}, "n": 1}, id="metrics"
+        ),
+        pytest.param(
+            '{"a": ' * 300 + "1" + "}" * 300,
+            json.loads('{"a": ' * 300 + "1" + "}" * 300),
+            id="nested 300 deep",
+        ),
+        pytest.param(
+            'START RequestId: {"a":1}',
+            {"type": "platform.start", "record": {"requestId": '{"a":1}'}},
+            id="an object as a request's id",
+        ),
+        pytest.param(
+            "START RequestId: \ud800",
+            {"type": "platform.start", "record": {"requestId": "\ufffd"}},
+            id="half a surrogate pair as an id",
+        ),
+        pytest.param(
+            "END RequestId: abc\n",
+            {"type": "platform.end", "record": {"requestId": "abc"}},
+            id="end of a request",
+        ),
     ],
 )
 def test_fields_and_envelope(line: str, fields: dict[str, Any]) -> None:
     assert source_of(line) == fields | STANDARD | {"@message": line}
 
 
-@pytest.mark.parametrize("value", ['"x"', '"\\u0000"', '""', "0", "null", "{}", "[]", "1e5", "true"])
+@pytest.mark.parametrize(
+    "value", ['"x"', '"\\u0000"', '""', "0", "null", "{}", "[]", "1e5", "true"]
+)
 @pytest.mark.parametrize("name", sorted(RESERVED))
 def test_the_envelope_wins_and_metadata_is_left_out(name: str, value: str) -> None:
     escaped = f"\\u{ord(name[0]):04X}{name[1:]}"
     for spelling in (name, escaped):
-        for line in (f'{{"{spelling}":{value},"n":1}}', f'{{"n":1, "{spelling}": {value}}}', f'x {{"{spelling}":{value},"n":1}}\n'):
+        for line in (
+            f'{{"{spelling}":{value},"n":1}}',
+            f'{{"n":1, "{spelling}": {value}}}',
+            f'x {{"{spelling}":{value},"n":1}}\n',
+        ):
             assert source_of(line) == STANDARD | {"@message": line, "n": 1}
     alone = f'{{"{escaped}":{value}}}'
     assert source_of(alone) == STANDARD | {"@message": alone}
@@ -174,7 +298,24 @@ def test_what_is_reserved_is_in_the_list() -> None:
     assert {"_id", "_index", "_source", "_routing", "_version"} < set(METADATA)
 
 
-@pytest.mark.parametrize("name", ["@ID", "id", "_Id", "@", "_", "", ".", "@aws.account", "_own.x", "a.@id", "@id ", "@message2", "_aws2"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "@ID",
+        "id",
+        "_Id",
+        "@",
+        "_",
+        "",
+        ".",
+        "@aws.account",
+        "_own.x",
+        "a.@id",
+        "@id ",
+        "@message2",
+        "_aws2",
+    ],
+)
 def test_other_names_are_kept(name: str) -> None:
     assert source_of(json.dumps({name: 1}))[name] == 1
 
@@ -213,7 +354,15 @@ def test_a_line_is_one_document_whatever_is_in_it(line: str, rules: Rules) -> No
     assert set(action) == {"create"}
 
 
-@pytest.mark.parametrize("line", ["x" * MEGABYTE, json.dumps({"a": "ä\n" * (MEGABYTE // 3)}), "[" * MEGABYTE, '{"a":' * (MEGABYTE // 5)])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "x" * MEGABYTE,
+        json.dumps({"a": "ä\n" * (MEGABYTE // 3)}),
+        "[" * MEGABYTE,
+        '{"a":' * (MEGABYTE // 5),
+    ],
+)
 def test_a_long_line_is_whole(line: str) -> None:
     source = source_of(line)
     assert source.pop("@message") == line
@@ -221,7 +370,11 @@ def test_a_long_line_is_whole(line: str) -> None:
 
 
 @pytest.mark.parametrize("depth", [254, 255, 600, 1024, 1025, 5_000, 100_000])
-@pytest.mark.parametrize("rules", [Rules(), Rules(redaction=Redaction({}, ("email",), b""))], ids=["as they are", "redacted"])
+@pytest.mark.parametrize(
+    "rules",
+    [Rules(), Rules(redaction=Redaction({}, ("email",), b""))],
+    ids=["as they are", "redacted"],
+)
 def test_no_depth_of_nesting_loses_the_line(depth: int, rules: Rules) -> None:
     line = '{"a":' * depth + "1" + "}" * depth
     document = made(line, rules)
@@ -243,12 +396,28 @@ def test_deep_extracted_fields_do_not_lose_the_line() -> None:
     ("timestamp", "index", "moment"),
     [
         pytest.param(NOON, "cwl-log-2026.11.23", "2026-11-23T12:00:00.123Z", id="noon"),
-        pytest.param(MIDNIGHT, "cwl-log-2026.11.23", "2026-11-23T00:00:00.000Z", id="first millisecond of the day"),
-        pytest.param(MIDNIGHT - 1, "cwl-log-2026.11.22", "2026-11-22T23:59:59.999Z", id="last millisecond of the day before"),
-        pytest.param(MIDNIGHT + 7, "cwl-log-2026.11.23", "2026-11-23T00:00:00.007Z", id="leading zeros"),
+        pytest.param(
+            MIDNIGHT,
+            "cwl-log-2026.11.23",
+            "2026-11-23T00:00:00.000Z",
+            id="first millisecond of the day",
+        ),
+        pytest.param(
+            MIDNIGHT - 1,
+            "cwl-log-2026.11.22",
+            "2026-11-22T23:59:59.999Z",
+            id="last millisecond of the day before",
+        ),
+        pytest.param(
+            MIDNIGHT + 7, "cwl-log-2026.11.23", "2026-11-23T00:00:00.007Z", id="leading zeros"
+        ),
         pytest.param(0, "cwl-log-1970.01.01", "1970-01-01T00:00:00.000Z", id="first of all"),
-        pytest.param(LAST_MILLISECOND, "cwl-log-9999.12.31", "9999-12-31T23:59:59.999Z", id="last of all"),
-        pytest.param(1709164800000, "cwl-log-2024.02.29", "2024-02-29T00:00:00.000Z", id="leap day"),
+        pytest.param(
+            LAST_MILLISECOND, "cwl-log-9999.12.31", "9999-12-31T23:59:59.999Z", id="last of all"
+        ),
+        pytest.param(
+            1709164800000, "cwl-log-2024.02.29", "2024-02-29T00:00:00.000Z", id="leap day"
+        ),
     ],
 )
 def test_day_and_moment_are_the_events_own(timestamp: int, index: str, moment: str) -> None:
@@ -262,13 +431,18 @@ def test_no_moment_is_rounded(timestamp: int) -> None:
     action, source = parsed(made("words", timestamp=timestamp))
     moment = datetime.fromisoformat(source["@timestamp"])
     assert moment == datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=timestamp)
-    assert action["create"]["_index"] == f"cwl-log-{moment.year:04d}.{moment.month:02d}.{moment.day:02d}"
+    assert (
+        action["create"]["_index"]
+        == f"cwl-log-{moment.year:04d}.{moment.month:02d}.{moment.day:02d}"
+    )
 
 
 @pytest.mark.parametrize(
     ("identifier", "own"),
     [
-        pytest.param("38500000000000000000000000000000000000000000000000000000", True, id="CloudWatch's"),
+        pytest.param(
+            "38500000000000000000000000000000000000000000000000000000", True, id="CloudWatch's"
+        ),
         pytest.param("x" * 512, True, id="512 bytes"),
         pytest.param("x" * 513, False, id="513 bytes"),
         pytest.param("ä" * 256, True, id="512 bytes beyond ASCII"),
@@ -283,7 +457,9 @@ def test_no_moment_is_rounded(timestamp: int) -> None:
         pytest.param("\ufffd", True, id="the character for what is none"),
     ],
 )
-def test_an_id_that_opensearch_does_not_take_becomes_a_digest(identifier: str, *, own: bool) -> None:
+def test_an_id_that_opensearch_does_not_take_becomes_a_digest(
+    identifier: str, *, own: bool
+) -> None:
     action, source = parsed(made("words", identifier=identifier))
     assert source["@id"] == identifier
     digest = hashlib.sha256(identifier.encode(errors="surrogatepass")).hexdigest()
@@ -298,21 +474,29 @@ def test_every_id_can_be_taken(identifier: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "excluded", [frozenset(some) for count in range(5) for some in combinations(Kind, count)], ids=lambda some: ",".join(sorted(some))
+    "excluded",
+    [frozenset(some) for count in range(5) for some in combinations(Kind, count)],
+    ids=lambda some: ",".join(sorted(some)),
 )
 @pytest.mark.parametrize("redaction", [None, REDACTION.redaction], ids=["as they are", "redacted"])
 @pytest.mark.parametrize("extracted", [None, {"n": "5"}], ids=["", "with extracted fields"])
-def test_excluded_kinds_are_counted(excluded: frozenset[Kind], redaction: Redaction | None, extracted: dict[str, Any] | None) -> None:
+def test_excluded_kinds_are_counted(
+    excluded: frozenset[Kind], redaction: Redaction | None, extracted: dict[str, Any] | None
+) -> None:
     lines = [line for some in SAMPLES.values() for line in some]
     counted: Counter[str] = Counter()
-    found = list(documents(payload(*lines, extracted=extracted), Rules(excluded, redaction), counted, NOW))
+    found = list(
+        documents(payload(*lines, extracted=extracted), Rules(excluded, redaction), counted, NOW)
+    )
     kept = [line for kind, some in SAMPLES.items() for line in some if kind not in excluded]
     assert [parsed(document)[1]["@message"] for document in found] == kept or redaction
     assert len(found) == len(kept)
     assert counted == {kind: len(SAMPLES[kind]) for kind in excluded}
 
 
-@pytest.mark.parametrize("line", ["words", '{"n":1}', "x" * 1000, '{"@rescued":"x"}', "", "START RequestId: abc"])
+@pytest.mark.parametrize(
+    "line", ["words", '{"n":1}', "x" * 1000, '{"@rescued":"x"}', "", "START RequestId: abc"]
+)
 @pytest.mark.parametrize("rules", [Rules(), REDACTION], ids=["as they are", "redacted"])
 def test_a_refused_document_comes_with_less_and_less(line: str, rules: Rules) -> None:
     whole = made(line, rules)
@@ -321,14 +505,21 @@ def test_a_refused_document_comes_with_less_and_less(line: str, rules: Rules) ->
     bare = less(reasoned, {"status": "500"})
     assert bare is not None
     assert less(bare, {}) is None
-    assert [document.form for document in (whole, reasoned, bare)] == [Form.WHOLE, Form.RESCUED, Form.BARE]
+    assert [document.form for document in (whole, reasoned, bare)] == [
+        Form.WHOLE,
+        Form.RESCUED,
+        Form.BARE,
+    ]
     envelope = STANDARD | {"@message": line}
     assert parsed(reasoned)[1] == envelope | {"@rescued": {"status": "400", "type": 'a "type"\n'}}
     assert parsed(bare)[1] == envelope
     assert parsed(whole)[0] == parsed(reasoned)[0] == parsed(bare)[0]
 
 
-@given(line=ANY_TEXT | st.builds(json.dumps, OBJECTS), error=st.dictionaries(st.text(), st.text(), max_size=3))
+@given(
+    line=ANY_TEXT | st.builds(json.dumps, OBJECTS),
+    error=st.dictionaries(st.text(), st.text(), max_size=3),
+)
 def test_any_refused_document_comes_with_less(line: str, error: dict[str, str]) -> None:
     whole = made(line)
     reasoned = less(whole, error)
@@ -342,12 +533,23 @@ def test_any_refused_document_comes_with_less(line: str, error: dict[str, str]) 
 
 @pytest.mark.parametrize(
     "fields",
-    [{}, {"a": 1}, {"@id": 1}, {"@id": 1, "a": {"@id": 2}}, {"_id": 1, "": None}, {"a": float("nan")}],
+    [
+        {},
+        {"a": 1},
+        {"@id": 1},
+        {"@id": 1, "a": {"@id": 2}},
+        {"_id": 1, "": None},
+        {"a": float("nan")},
+    ],
     ids=str,
 )
 def test_fields_are_written_without_what_is_reserved(fields: dict[str, Any]) -> None:
     tail = written(fields)
-    left = {name: None if value != value else value for name, value in fields.items() if name not in RESERVED}  # noqa: PLR0124  NaN
+    left = {
+        name: None if value != value else value  # noqa: PLR0124  NaN
+        for name, value in fields.items()
+        if name not in RESERVED
+    }
     assert json.loads(b'{"@":0' + tail) == {"@": 0} | left
     assert (tail == NO_FIELDS) == (not left)
 
@@ -363,7 +565,9 @@ def json_text(draw: st.DrawFn, value: Any) -> str:
         return (
             '"'
             + "".join(
-                f"\\u{ord(each):04x}" if ord(each) < 2**16 and draw(st.booleans()) else json.dumps(each, ensure_ascii=False)[1:-1]
+                f"\\u{ord(each):04x}"
+                if ord(each) < 2**16 and draw(st.booleans())
+                else json.dumps(each, ensure_ascii=False)[1:-1]
                 for each in value
             )
             + '"'
@@ -371,7 +575,15 @@ def json_text(draw: st.DrawFn, value: Any) -> str:
 
     def write(value: Any) -> str:
         if isinstance(value, dict):
-            return "{" + ",".join(f"{space()}{text(name)}{space()}:{write(inner)}" for name, inner in value.items()) + space() + "}"
+            return (
+                "{"
+                + ",".join(
+                    f"{space()}{text(name)}{space()}:{write(inner)}"
+                    for name, inner in value.items()
+                )
+                + space()
+                + "}"
+            )
         if isinstance(value, list):
             return "[" + ",".join(map(write, value)) + "]"
         if isinstance(value, str):
@@ -383,12 +595,28 @@ def json_text(draw: st.DrawFn, value: Any) -> str:
     return write(value)
 
 
-STARTS = st.sampled_from(["", "", "", " ", "\n", "INFO ", "START RequestId: ", "REPORT RequestId: x Duration: ", '"', "{", "\u2028"])
+STARTS = st.sampled_from(
+    [
+        "",
+        "",
+        "",
+        " ",
+        "\n",
+        "INFO ",
+        "START RequestId: ",
+        "REPORT RequestId: x Duration: ",
+        '"',
+        "{",
+        "\u2028",
+    ]
+)
 ENDS = st.sampled_from(["", "", "", "\n", " \r\n", "\u2028", "\x0b", "\x1c", "}", " x", "\0"])
 
 
 @given(data=st.data(), fields=OBJECTS, start=STARTS, end=ENDS)
-def test_the_quick_way_comes_to_the_same(data: st.DataObject, fields: dict[str, Any], start: str, end: str) -> None:
+def test_the_quick_way_comes_to_the_same(
+    data: st.DataObject, fields: dict[str, Any], start: str, end: str
+) -> None:
     same_as_careful(start + data.draw(json_text(fields)) + end)
 
 
@@ -444,7 +672,9 @@ def test_the_quick_way_comes_to_the_same_for_what_is_nearly_right(line: str) -> 
 
 
 @pytest.mark.parametrize("name", sorted(RESERVED))
-@pytest.mark.parametrize("line", ['{"%s.x":1}', '{"a_b":"c_d \\\\ e@f","%s.x":1}', '{"n":{"%s.x" :1}}'])
+@pytest.mark.parametrize(
+    "line", ['{"%s.x":1}', '{"a_b":"c_d \\\\ e@f","%s.x":1}', '{"n":{"%s.x" :1}}']
+)
 def test_a_name_that_begins_with_a_reserved_one_is_read_with_care(line: str, name: str) -> None:
     escaped = f"\\u00{ord(name[0]):02x}{name[1:]}"
     assert [spliced(line % each) for each in (name, escaped)] == [None, None]
@@ -463,7 +693,9 @@ def same_as_careful(line: str) -> None:
     assert found.live == is_live(fields)
     assert tail.endswith(b"}\n")
     assert tail.count(b"\n") == 1
-    assert spelled(json.loads(b"{" + tail[1:])) == spelled(json.loads(b"{" + written(fields).removeprefix(b",")))
+    assert spelled(json.loads(b"{" + tail[1:])) == spelled(
+        json.loads(b"{" + written(fields).removeprefix(b","))
+    )
     assert kind in {Kind.OBJECT, Kind.PLATFORM}
     assert (quick and quick.tail) == tail or (quick is None and '"type"' in json.dumps(fields))
     assert quick is None or kind is Kind.OBJECT
@@ -487,7 +719,10 @@ def test_most_lines_go_the_quick_way_and_stay_as_they_are(line: str) -> None:
     assert found.tail == b"," + inner[inner.index("{") + 1 :].encode() + b"\n"
 
 
-@given(line=ANY_TEXT | st.builds(lambda start, fields: start + json.dumps(fields), STARTS, OBJECTS), rules=st.sampled_from(RULES))
+@given(
+    line=ANY_TEXT | st.builds(lambda start, fields: start + json.dumps(fields), STARTS, OBJECTS),
+    rules=st.sampled_from(RULES),
+)
 @example(line='{"n":"\ud800"}', rules=Rules())
 def test_any_text_is_one_document_that_holds_it_or_is_excluded(line: str, rules: Rules) -> None:
     counted: Counter[str] = Counter()
@@ -501,10 +736,14 @@ def test_any_text_is_one_document_that_holds_it_or_is_excluded(line: str, rules:
 
 
 EVENTS = st.builds(
-    lambda identifier, timestamp, line, extracted: LogEvent(identifier, timestamp, Raw(json.dumps(line).encode()), extracted),
+    lambda identifier, timestamp, line, extracted: LogEvent(
+        identifier, timestamp, Raw(json.dumps(line).encode()), extracted
+    ),
     ANY_TEXT,
     st.integers(0, LAST_MILLISECOND),
-    ANY_TEXT | st.builds(json.dumps, OBJECTS) | st.sampled_from([line for some in SAMPLES.values() for line in some]),
+    ANY_TEXT
+    | st.builds(json.dumps, OBJECTS)
+    | st.sampled_from([line for some in SAMPLES.values() for line in some]),
     st.none() | st.dictionaries(st.text(), st.text() | TREES, max_size=3),
 )
 
@@ -514,7 +753,9 @@ def test_as_many_documents_as_events(events: list[LogEvent], rules: Rules, group
     counted: Counter[str] = Counter()
     found = list(documents(Payload("DATA_MESSAGE", "1", group, group, events), rules, counted, NOW))
     assert len(found) + counted.total() == len(events)
-    assert all(parsed(document)[1]["@log_group"] == json.loads(json.dumps(group)) for document in found)
+    assert all(
+        parsed(document)[1]["@log_group"] == json.loads(json.dumps(group)) for document in found
+    )
 
 
 @given(value=st.dictionaries(st.text(max_size=5), TREES, max_size=4))
@@ -527,14 +768,20 @@ def test_fields_keep_their_values(value: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("extracted", "fields"),
     [
-        pytest.param({"ip": "10.0.0.1", "status": "200", "size": "-"}, {"ip": "10.0.0.1", "status": 200}, id="an access log's"),
+        pytest.param(
+            {"ip": "10.0.0.1", "status": "200", "size": "-"},
+            {"ip": "10.0.0.1", "status": 200},
+            id="an access log's",
+        ),
         pytest.param({"a": "", "@id": "x", "_id": "y"}, {}, id="empty and reserved ones"),
         pytest.param({"a": '{"n": 1}'}, {"a": '{"n": 1}', "$a": {"n": 1}}, id="an object in one"),
         pytest.param({}, {"n": 1}, id="none: the line's own"),
     ],
 )
 def test_extracted_fields_are_the_fields(extracted: dict[str, Any], fields: dict[str, Any]) -> None:
-    assert source_of('{"n": 1}', extracted=extracted) == fields | STANDARD | {"@message": '{"n": 1}'}
+    assert source_of('{"n": 1}', extracted=extracted) == fields | STANDARD | {
+        "@message": '{"n": 1}'
+    }
 
 
 PREDICTION = '{"message":"prediction","prediction":{"label":"first","score":0.9}}'
@@ -547,11 +794,20 @@ PREDICTION = '{"message":"prediction","prediction":{"label":"first","score":0.9}
         ('{"message":"prediction"}', "prediction"),
         ('{"message":"prediction_error","error":{"status":400}}', "prediction_error"),
         ('{"m\\u0065ssage":"\\u0070rediction"}', "prediction"),
-        *((json.dumps({"message": kind}), kind) for kind in ("feedback", "drift", "verdict", "canary")),
+        *(
+            (json.dumps({"message": kind}), kind)
+            for kind in ("feedback", "drift", "verdict", "canary")
+        ),
         ('{"text":"hf","prediction":{"label":"negative","score":0.98}}', "prediction"),
         ('{"message":"served","prediction":{"label":"negative","score":0.98}}', "prediction"),
-        ('{"timestamp":"2026-11-23T12:00:00Z","level":"INFO","message":{"prediction":{"label":"negative"}}}', "prediction"),
-        ('{"timestamp":"2026-11-23T12:00:00Z","level":"INFO","message":"{\\"message\\":\\"prediction\\"}"}', "prediction"),
+        (
+            '{"timestamp":"2026-11-23T12:00:00Z","level":"INFO","message":{"prediction":{"label":"negative"}}}',
+            "prediction",
+        ),
+        (
+            '{"timestamp":"2026-11-23T12:00:00Z","level":"INFO","message":"{\\"message\\":\\"prediction\\"}"}',
+            "prediction",
+        ),
         ('INFO {"message":"prediction"}', "prediction"),
         ('{"message":"served","prediction":{"score":0.98}}', "log"),
         ('{"message":"served","prediction":{"label":5}}', "prediction"),
@@ -576,7 +832,9 @@ def test_a_line_is_of_the_kind_that_it_says_where_it_is_trusted(line: str, kind:
     for rules in (Rules(), Rules(redaction=redaction)):
         action, source = parsed(made(line, rules._replace(record_groups=frozenset({"group"}))))
         assert source["@kind"] == kind
-        assert action["create"]["_index"] == ("cwl-log-2026.11.23" if kind == "log" else "cwl-2026.11.23")
+        assert action["create"]["_index"] == (
+            "cwl-log-2026.11.23" if kind == "log" else "cwl-2026.11.23"
+        )
         action, source = parsed(made(line, rules._replace(record_groups=frozenset({"another"}))))
         assert (source["@kind"], action["create"]["_index"]) == ("log", "cwl-log-2026.11.23")
 
@@ -586,7 +844,11 @@ def test_a_line_is_of_the_kind_that_it_says_where_it_is_trusted(line: str, kind:
     [
         ([], {"group"}, "prediction"),
         (["ShipperFunctionPredictions-1X"], {"group"}, "prediction"),
-        (["MoreLogs1"], {"group"}, "prediction"),  # the log group decides, so that two filters do not make two different documents
+        (
+            ["MoreLogs1"],
+            {"group"},
+            "prediction",
+        ),  # the log group decides, so that two filters do not make two different documents
         ([RECORD_FILTER], set(), "prediction"),
         (["MoreLogs1", RECORD_FILTER], {"another"}, "prediction"),
         ([], set(), "log"),
@@ -594,9 +856,13 @@ def test_a_line_is_of_the_kind_that_it_says_where_it_is_trusted(line: str, kind:
         (["ShipperFunctionPredictions-1X", f"{RECORD_FILTER}-2"], set(), "log"),
     ],
 )
-def test_a_record_is_trusted_by_its_group_or_its_filter(filters: list[str], groups: set[str], kind: str) -> None:
+def test_a_record_is_trusted_by_its_group_or_its_filter(
+    filters: list[str], groups: set[str], kind: str
+) -> None:
     from_filter = msgspec.structs.replace(payload(PREDICTION), filters=filters)
-    _, source = parsed(only(documents(from_filter, Rules(record_groups=frozenset(groups)), Counter(), NOW)))
+    _, source = parsed(
+        only(documents(from_filter, Rules(record_groups=frozenset(groups)), Counter(), NOW))
+    )
     assert source["@kind"] == kind
 
 
@@ -607,7 +873,10 @@ def test_a_forged_envelope_is_not_ours() -> None:
 
 def test_stack_prefix_and_position() -> None:
     rules = Rules(stack='a "stack"', prefix="dev-cwl-", record_groups=frozenset({"group"}))
-    found = [parsed(document) for document in documents(payload(PREDICTION, "words", PREDICTION), rules, Counter(), NOW)]
+    found = [
+        parsed(document)
+        for document in documents(payload(PREDICTION, "words", PREDICTION), rules, Counter(), NOW)
+    ]
     assert [action["create"]["_index"] for action, _ in found] == [
         "dev-cwl-2026.11.23",
         "dev-cwl-log-2026.11.23",
@@ -622,10 +891,25 @@ def test_a_position_is_the_lines_own_though_others_are_excluded() -> None:
     assert parsed(only(found))[1]["@position"] == 1
 
 
-@pytest.mark.parametrize("name", ["@rescued.type", "@id.x", "_id.x", "@kind.a.b", "@stack.", "\\u0040rescued.type", "@rescued\\u002Etype"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "@rescued.type",
+        "@id.x",
+        "_id.x",
+        "@kind.a.b",
+        "@stack.",
+        "\\u0040rescued.type",
+        "@rescued\\u002Etype",
+    ],
+)
 @pytest.mark.parametrize("rules", [Rules(), REDACTION], ids=["as they are", "redacted"])
 def test_a_name_is_the_envelopes_by_its_part_before_the_first_dot(name: str, rules: Rules) -> None:
-    for line in (f'{{"{name}":"forged","n":1}}', f'{{"n":1, "{name}" : {{"a":1}}}}', f'INFO {{"{name}":"forged","n":1}}'):
+    for line in (
+        f'{{"{name}":"forged","n":1}}',
+        f'{{"n":1, "{name}" : {{"a":1}}}}',
+        f'INFO {{"{name}":"forged","n":1}}',
+    ):
         source = source_of(line, rules)
         assert source["n"] == 1
         assert source.keys() <= STANDARD.keys() | {"@message", "n"}
@@ -645,13 +929,23 @@ SYSTEM = {"@aws.account": "111122223333", "@aws.region": "eu-west-1"}
         (ORDER, SYSTEM, json.loads(ORDER) | SYSTEM),
         ("words", SYSTEM, SYSTEM),
         ("words", {"@aws.account": "", "@aws.region": None}, {}),
-        ("1.2.3.4 5 -", SYSTEM | {"ip": "1.2.3.4", "n": "5", "size": "-"}, SYSTEM | {"ip": "1.2.3.4", "n": 5}),
+        (
+            "1.2.3.4 5 -",
+            SYSTEM | {"ip": "1.2.3.4", "n": "5", "size": "-"},
+            SYSTEM | {"ip": "1.2.3.4", "n": 5},
+        ),
         ('{"@aws.account":"forged","n":1}', SYSTEM, SYSTEM | {"n": 1}),
         (ORDER, {"@id": "x", "@rescued.type": "y"}, json.loads(ORDER)),
-        ("END RequestId: abc", SYSTEM, SYSTEM | {"type": "platform.end", "record": {"requestId": "abc"}}),
+        (
+            "END RequestId: abc",
+            SYSTEM,
+            SYSTEM | {"type": "platform.end", "record": {"requestId": "abc"}},
+        ),
     ],
 )
-def test_system_fields_stand_beside_the_lines_own(line: str, extracted: dict[str, Any], fields: dict[str, Any]) -> None:
+def test_system_fields_stand_beside_the_lines_own(
+    line: str, extracted: dict[str, Any], fields: dict[str, Any]
+) -> None:
     assert source_of(line, extracted=extracted) == fields | STANDARD | {"@message": line}
 
 

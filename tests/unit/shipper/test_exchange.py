@@ -1,4 +1,6 @@
-"""Every exchange ends on the wall clock, on sockets that misbehave, and no more of an answer is held than may be."""
+"""Every exchange ends on the wall clock, on sockets that misbehave, and no more of an answer is
+held than may be.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ def serving(serve: Serve) -> Iterator[tuple[str, list[socket.socket]]]:
     over = threading.Event()
     connections: list[socket.socket] = []
     with closing(socket.socket()) as listening:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)  # an upload does not fit into it
+        listening.setsockopt(
+            socket.SOL_SOCKET, socket.SO_RCVBUF, 4096
+        )  # an upload does not fit into it
         listening.bind(("127.0.0.1", 0))
         listening.listen()
 
@@ -71,7 +75,9 @@ def drip(connection: socket.socket, over: threading.Event) -> None:
 
 def dripping_body(connection: socket.socket, over: threading.Event) -> None:
     connection.recv(65536)
-    connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 100000\r\n\r\n")
+    connection.sendall(
+        b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 100000\r\n\r\n"
+    )
     while not over.wait(0.1):
         connection.sendall(b" ")
 
@@ -88,7 +94,9 @@ def silent(_connection: socket.socket, over: threading.Event) -> None:
 
 @pytest.mark.parametrize("serve", [dripping_headers, dripping_body, slow_reader, silent])
 def test_an_exchange_ends_in_its_time_and_is_cut(serve: Serve) -> None:
-    content = body(made("1")) + bytes(range(256)) * 100_000 if serve is slow_reader else body(made("1"))
+    content = (
+        body(made("1")) + bytes(range(256)) * 100_000 if serve is slow_reader else body(made("1"))
+    )
     with serving(serve) as (url, connections), closing(connect(url, {})) as connection:
         start = time.monotonic()
         verdict = send(content, 1, connection, SECONDS)
@@ -139,7 +147,9 @@ ANSWER = b'HTTP/1.1 200 OK\r\ncontent-length: 37\r\n\r\n{"items":[{"create":{"st
 
 
 def in_turn(*serves: Serve) -> Serve:
-    """Each request is met by the next of these, on whatever connection; the last one meets the rest."""
+    """Each request is met by the next of these, on whatever connection; the last one meets the
+    rest.
+    """
     left = list(serves)
 
     def serve(connection: socket.socket, over: threading.Event) -> None:
@@ -177,14 +187,21 @@ def late(connection: socket.socket, over: threading.Event) -> None:
 
 
 def test_the_connection_works_again_after_one_was_cut() -> None:
-    with serving(in_turn(dripping_headers, prompt)) as (url, _), closing(connect(url, {})) as connection:
+    with (
+        serving(in_turn(dripping_headers, prompt)) as (url, _),
+        closing(connect(url, {})) as connection,
+    ):
         found = [send(body(made("1")), 1, connection, seconds) for seconds in (SECONDS, 10.0)]
     assert isinstance(found[0], Verdict)
     assert found[1] == INDEXED
 
 
-def test_a_question_without_an_answer_does_not_end_the_next_delivery(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An exchange that ended with its invocation must not cut the next one's on the same connection."""
+def test_a_question_without_an_answer_does_not_end_the_next_delivery(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An exchange that ended with its invocation must not cut the next one's on the same
+    connection.
+    """
     monkeypatch.setattr(log_index, "SECONDS", 1.5)
     questions: list[int] = []
     bodies: list[int] = []
@@ -203,9 +220,13 @@ def test_a_question_without_an_answer_does_not_end_the_next_delivery(monkeypatch
                 bodies.append(1)
                 content = b'{"items":[{"create":{"status":201}}]}'
                 over.wait(2.5)
-            connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(content), content))
+            connection.sendall(
+                b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(content), content)
+            )
 
-    payload = Payload("DATA_MESSAGE", "123456789012", "group", "stream", [LogEvent("1", NOON, Raw(b'"words"'))])
+    payload = Payload(
+        "DATA_MESSAGE", "123456789012", "group", "stream", [LogEvent("1", NOON, Raw(b'"words"'))]
+    )
     with serving(serve) as (url, _), closing(connect(url, {})) as connection:
         start = time.monotonic()
         first = ship(payload, Rules(), connection, RetryBudget(start + SECONDS))
@@ -216,17 +237,27 @@ def test_a_question_without_an_answer_does_not_end_the_next_delivery(monkeypatch
 
 
 def test_the_deadline_of_an_exchange_cuts_no_later_one() -> None:
-    with serving(in_turn(prompt, prompt, late)) as (url, connections), closing(connect(url, {})) as connection:
-        assert [send(body(made("1")), 1, connection, seconds) for seconds in (10.0, PROMPT_SECONDS)] == [INDEXED] * 2
+    with (
+        serving(in_turn(prompt, prompt, late)) as (url, connections),
+        closing(connect(url, {})) as connection,
+    ):
+        assert [
+            send(body(made("1")), 1, connection, seconds) for seconds in (10.0, PROMPT_SECONDS)
+        ] == [INDEXED] * 2
         time.sleep(PROMPT_SECONDS + exchange.GRACE_SECONDS + 0.2)  # nothing is under way
         assert send(body(made("1")), 1, connection, 10.0) == INDEXED
         assert len(connections) == 1
 
 
 @pytest.mark.parametrize("shift", [0.0, -1000.0], ids=["the same clock", "a clock set back"])
-def test_an_exchange_ends_in_its_time_after_a_longer_one(shift: float, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_exchange_ends_in_its_time_after_a_longer_one(
+    shift: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A clock is set back where a snapshot is restored on another machine."""
-    with serving(in_turn(prompt, dripping_headers)) as (url, connections), closing(connect(url, {})) as connection:
+    with (
+        serving(in_turn(prompt, dripping_headers)) as (url, connections),
+        closing(connect(url, {})) as connection,
+    ):
         assert send(body(made("1")), 1, connection, 30.0) == INDEXED
         clock = time.monotonic
         monkeypatch.setattr(time, "monotonic", lambda: clock() + shift)
@@ -240,7 +271,9 @@ def test_an_exchange_ends_in_its_time_after_a_longer_one(shift: float, monkeypat
 
 def test_an_answer_at_the_last_moment_counts_and_its_connection_is_not_used_again() -> None:
     with serving(prompt) as (url, connections), closing(connect(url, {})) as connection:
-        pause: Callable[..., None] = lambda *_, **__: time.sleep(PROMPT_SECONDS + exchange.GRACE_SECONDS + 0.3)  # noqa: E731
+        pause: Callable[..., None] = lambda *_, **__: time.sleep(  # noqa: E731
+            PROMPT_SECONDS + exchange.GRACE_SECONDS + 0.3
+        )
         connection.session.hooks["response"].append(pause)
         assert send(body(made("1")), 1, connection, PROMPT_SECONDS) == INDEXED
         connection.session.hooks["response"].remove(pause)
@@ -248,7 +281,9 @@ def test_an_answer_at_the_last_moment_counts_and_its_connection_is_not_used_agai
         assert len(connections) == 2
 
 
-def test_an_exchange_on_an_open_connection_starts_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_exchange_on_an_open_connection_starts_no_thread(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     with serving(in_turn(prompt)) as (url, _), closing(connect(url, {})) as connection:
         assert send(body(made("1")), 1, connection, 10.0) == INDEXED
         monkeypatch.setattr("shipper.exchange.Thread", None)

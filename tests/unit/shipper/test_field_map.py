@@ -21,7 +21,9 @@ HELD = {"text": "a", "prediction": "b", "label": "c"}
 def test_a_map_is_read_as_it_is_written() -> None:
     assert field_map("") == field_map(" , ") == {}
     assert field_map(f" {ISSUE.replace('=', ' = ')} , ") == field_map(ISSUE)
-    assert field_map("model.version=deployment.model.tag") == {"model.version": ("deployment", "model", "tag")}
+    assert field_map("model.version=deployment.model.tag") == {
+        "model.version": ("deployment", "model", "tag")
+    }
 
 
 @pytest.mark.parametrize(
@@ -29,8 +31,14 @@ def test_a_map_is_read_as_it_is_written() -> None:
     [
         ("label", "must be target=name, with commas, such as prediction.label=label, not 'label'"),
         ("text=", "must be target=name, with commas, such as prediction.label=label, not 'text='"),
-        ("text=a..b", "must be target=name, with commas, such as prediction.label=label, not 'text=a..b'"),
-        ("text=" + "a." * 20 + "a", f"must be target=name, with commas, such as prediction.label=label, not 'text={'a.' * 20}a'"),
+        (
+            "text=a..b",
+            "must be target=name, with commas, such as prediction.label=label, not 'text=a..b'",
+        ),
+        (
+            "text=" + "a." * 20 + "a",
+            f"must be target=name, with commas, such as prediction.label=label, not 'text={'a.' * 20}a'",
+        ),
         ("label=prediction.label", f"moves fields to {', '.join(TARGETS)}, not to 'label'"),
         ("text=a,text=b", "names text twice: give one name for it"),
         ("text=a,prediction.label=a", "moves a to two fields: give one of them"),
@@ -45,16 +53,32 @@ def test_a_wrong_map_gets_one_sentence(written: str, said: str) -> None:
 @pytest.mark.parametrize(
     ("names", "fields", "found"),
     [
-        (ISSUE, {"label": "a", "confidence": 0.5, "input": "x"}, {"text": "x", "prediction": {"label": "a", "score": 0.5}}),
+        (
+            ISSUE,
+            {"label": "a", "confidence": 0.5, "input": "x"},
+            {"text": "x", "prediction": {"label": "a", "score": 0.5}},
+        ),
         (ISSUE, {"label": "a", "n": 1}, {"prediction": {"label": "a"}, "n": 1}),
         (WORD, {"prediction": "a", "score": 1}, {"prediction": {"label": "a", "score": 1}}),
-        ("prediction.label=out.class", {"out": {"class": "a", "n": 1}}, {"out": {"n": 1}, "prediction": {"label": "a"}}),
+        (
+            "prediction.label=out.class",
+            {"out": {"class": "a", "n": 1}},
+            {"out": {"n": 1}, "prediction": {"label": "a"}},
+        ),
         ("prediction.label=out.class", {"out": {"class": "a"}}, {"prediction": {"label": "a"}}),
         ("prediction.label=out.class", {"out.class": "a"}, {"prediction": {"label": "a"}}),
         ("prediction.label=out.class", {"out": "a"}, {"out": "a"}),
-        (SWAP, {"text": "a", "prediction": {"label": "b"}}, {"text": "b", "prediction": {"label": "a"}}),
+        (
+            SWAP,
+            {"text": "a", "prediction": {"label": "b"}},
+            {"text": "b", "prediction": {"label": "a"}},
+        ),
         ("text=input", {"text": "kept", "input": "x"}, {"text": "kept", "input": "x"}),
-        ("prediction.label=label", {"prediction": "words", "label": "a"}, {"prediction": "words", "label": "a"}),
+        (
+            "prediction.label=label",
+            {"prediction": "words", "label": "a"},
+            {"prediction": "words", "label": "a"},
+        ),
         ("text=prediction,prediction.label=label", HELD, HELD),
         ("text=input", {"input": None}, {"text": None}),
         ("", {"label": "a"}, {"label": "a"}),
@@ -66,11 +90,17 @@ def test_fields_are_moved(names: str, fields: dict[str, Any], found: dict[str, A
     assert fields == before
 
 
-NAMES = st.sampled_from(["text", "prediction", "label", "score", "input", "model", "a.b", "prediction.label"])
-FIELDS = st.recursive(st.integers(), lambda inner: st.dictionaries(NAMES, inner, min_size=1, max_size=4), max_leaves=8)
+NAMES = st.sampled_from(
+    ["text", "prediction", "label", "score", "input", "model", "a.b", "prediction.label"]
+)
+FIELDS = st.recursive(
+    st.integers(), lambda inner: st.dictionaries(NAMES, inner, min_size=1, max_size=4), max_leaves=8
+)
 
 
-PAIRS = st.lists(st.tuples(st.sampled_from(TARGETS), NAMES), unique_by=(itemgetter(0), itemgetter(1)))
+PAIRS = st.lists(
+    st.tuples(st.sampled_from(TARGETS), NAMES), unique_by=(itemgetter(0), itemgetter(1))
+)
 
 
 @given(st.dictionaries(NAMES, FIELDS, max_size=5), PAIRS)
@@ -80,4 +110,8 @@ def test_no_value_is_lost(fields: dict[str, Any], pairs: list[tuple[str, str]]) 
 
 
 def _leaves(value: Any) -> list[int]:
-    return [leaf for inner in value.values() for leaf in _leaves(inner)] if isinstance(value, dict) else [value]
+    return (
+        [leaf for inner in value.values() for leaf in _leaves(inner)]
+        if isinstance(value, dict)
+        else [value]
+    )

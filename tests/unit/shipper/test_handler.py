@@ -68,8 +68,17 @@ class Written:
 
 @pytest.fixture
 def load(bulk: Bulk, monkeypatch: pytest.MonkeyPatch) -> Iterator[Load]:
-    """Imports the handler as a new instance of the function would: no logger, no connection of an earlier test."""
-    for name in ("MAX_PAYLOAD_BYTES", "EXCLUDE", "REDACT_FIELDS", "REDACT_PATTERNS", "REDACT_KEY", "AWS_LAMBDA_LOG_GROUP_NAME"):
+    """Imports the handler as a new instance of the function would: no logger, no connection of an
+    earlier test.
+    """
+    for name in (
+        "MAX_PAYLOAD_BYTES",
+        "EXCLUDE",
+        "REDACT_FIELDS",
+        "REDACT_PATTERNS",
+        "REDACT_KEY",
+        "AWS_LAMBDA_LOG_GROUP_NAME",
+    ):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_REGION", "us-east-1")
     loaded: list[ModuleType] = []
@@ -97,13 +106,28 @@ def sample(name: str) -> Any:
 
 def lines_of(event: Any) -> list[str]:
     payload = json.loads(gzip.decompress(base64.b64decode(event["awslogs"]["data"])))
-    return [each["message"] for each in payload["logEvents"]] if payload["messageType"] == "DATA_MESSAGE" else []
+    return (
+        [each["message"] for each in payload["logEvents"]]
+        if payload["messageType"] == "DATA_MESSAGE"
+        else []
+    )
 
 
 def payload(*messages: str, group: str = GROUP, timestamp: int = NOON) -> Any:
-    events = [{"id": str(number), "timestamp": timestamp + 1000 * number, "message": message} for number, message in enumerate(messages)]
-    content = {"messageType": "DATA_MESSAGE", "owner": "123456789012", "logGroup": group, "logStream": "stream", "logEvents": events}
-    return {"awslogs": {"data": base64.b64encode(gzip.compress(json.dumps(content).encode())).decode()}}
+    events = [
+        {"id": str(number), "timestamp": timestamp + 1000 * number, "message": message}
+        for number, message in enumerate(messages)
+    ]
+    content = {
+        "messageType": "DATA_MESSAGE",
+        "owner": "123456789012",
+        "logGroup": group,
+        "logStream": "stream",
+        "logEvents": events,
+    }
+    return {
+        "awslogs": {"data": base64.b64encode(gzip.compress(json.dumps(content).encode())).decode()}
+    }
 
 
 def written(capsys: pytest.CaptureFixture[str]) -> Written:
@@ -116,32 +140,51 @@ def written(capsys: pytest.CaptureFixture[str]) -> Written:
     names = [metric["Name"] for metric in directive["Metrics"]]
     found = Written(
         summary,
-        {name: value[0] if isinstance(value, list) else value for name, value in emf.items() if name in names},
+        {
+            name: value[0] if isinstance(value, list) else value
+            for name, value in emf.items()
+            if name in names
+        },
         [line for line in lines if line not in (summary, emf)],
     )
     assert found.counts == [summary[name] for name in FATES]
     assert found.counts[0] == sum(found.counts[1:])
-    assert (found.metrics["BulkRequests"], found.metrics["BulkRetries"]) == (summary["requests"], summary["retries"])
+    assert (found.metrics["BulkRequests"], found.metrics["BulkRetries"]) == (
+        summary["requests"],
+        summary["retries"],
+    )
     return found
 
 
-# --- payloads --------------------------------------------------------------------------------------------------------------
+# --- payloads
+# --------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("before", [0, 1], ids=["first", "again"])
 @pytest.mark.parametrize("name", SAMPLES)
-def test_sample_is_shipped_and_counted(*, load: Load, bulk: Bulk, capsys: pytest.CaptureFixture[str], name: str, before: int) -> None:
+def test_sample_is_shipped_and_counted(
+    *, load: Load, bulk: Bulk, capsys: pytest.CaptureFixture[str], name: str, before: int
+) -> None:
     handler = load().handler
     for _ in range(before):
         handler(sample(name), Context())
     capsys.readouterr()
     count = len(lines_of(sample(name)))
     indexed, duplicate = (0, count) if before else (count, 0)
-    assert handler(sample(name), Context()) == {"indexed": indexed, "duplicate": duplicate, "rescued": 0, "excluded": 0}
+    assert handler(sample(name), Context()) == {
+        "indexed": indexed,
+        "duplicate": duplicate,
+        "rescued": 0,
+        "excluded": 0,
+    }
     assert len(bulk.documents) == count
     found = written(capsys)
     assert found.counts == [count, indexed, duplicate, 0, 0, 0]
-    assert (found.summary["level"], found.summary["log_group"], found.summary["reasons"]) == ("INFO", GROUP, {})
+    assert (found.summary["level"], found.summary["log_group"], found.summary["reasons"]) == (
+        "INFO",
+        GROUP,
+        {},
+    )
     assert found.others == []
 
 
@@ -174,10 +217,13 @@ def test_broken_payload_is_refused(load: Load, bulk: Bulk, event: Any, fragment:
     assert bulk.requests == []
 
 
-# --- metrics ---------------------------------------------------------------------------------------------------------------
+# --- metrics
+# ---------------------------------------------------------------------------------------------------------------
 
 
-def test_metrics_have_names_and_units(load: Load, bulk: Bulk, capsys: pytest.CaptureFixture[str]) -> None:
+def test_metrics_have_names_and_units(
+    load: Load, bulk: Bulk, capsys: pytest.CaptureFixture[str]
+) -> None:
     load().handler(sample("subscription"), Context())
     (emf,) = [json.loads(line) for line in capsys.readouterr().out.splitlines() if "_aws" in line]
     (directive,) = emf["_aws"]["CloudWatchMetrics"]
@@ -195,7 +241,9 @@ def test_metrics_have_names_and_units(load: Load, bulk: Bulk, capsys: pytest.Cap
     assert emf["BulkBytes"] == [len(bulk.requests[0].body)]
 
 
-def test_every_fate_is_counted_once(load: Load, bulk: Bulk, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_fate_is_counted_once(
+    load: Load, bulk: Bulk, capsys: pytest.CaptureFixture[str]
+) -> None:
     bulk.documents[INDEX, "1"] = b"{}"
     bulk.scripts = {"2": deque([UNPARSED]), "3": deque([UNPARSED] * 4), "4": deque([REJECTED])}
     bulk.refuse["5"] = Refusal(403, "security_exception")
@@ -207,21 +255,33 @@ def test_every_fate_is_counted_once(load: Load, bulk: Bulk, capsys: pytest.Captu
     assert found.metrics["BulkRequests"] == len(bulk.requests)
     assert found.metrics["BulkRetries"] == 1
     assert found.metrics["BulkBytes"] == sum(len(request.body) for request in bulk.requests)
-    assert found.summary["reasons"] == {"400 mapper_parsing_exception of field n" + NO_FORM.removeprefix("%s"): 1, FORBIDDEN: 1}
+    assert found.summary["reasons"] == {
+        "400 mapper_parsing_exception of field n" + NO_FORM.removeprefix("%s"): 1,
+        FORBIDDEN: 1,
+    }
     assert found.summary["level"] == "ERROR"
 
 
 @pytest.mark.parametrize(
     ("age", "expected"),
-    [pytest.param(5_000, 5_000, id="old"), pytest.param(-3_600_000, 0, id="of the future: another machine's clock")],
+    [
+        pytest.param(5_000, 5_000, id="old"),
+        pytest.param(-3_600_000, 0, id="of the future: another machine's clock"),
+    ],
 )
-def test_delay_is_that_of_the_oldest_line(load: Load, capsys: pytest.CaptureFixture[str], age: int, expected: int) -> None:
+def test_delay_is_that_of_the_oldest_line(
+    load: Load, capsys: pytest.CaptureFixture[str], age: int, expected: int
+) -> None:
     load().handler(payload("a", "b", "c", timestamp=time.time_ns() // 1_000_000 - age), Context())
     assert expected <= written(capsys).metrics["IndexDelay"] < expected + 4_000
 
 
-@pytest.mark.parametrize("event", [sample("control-message"), payload("a")], ids=["no lines", "there already"])
-def test_no_delay_where_nothing_is_new(load: Load, bulk: Bulk, capsys: pytest.CaptureFixture[str], event: Any) -> None:
+@pytest.mark.parametrize(
+    "event", [sample("control-message"), payload("a")], ids=["no lines", "there already"]
+)
+def test_no_delay_where_nothing_is_new(
+    load: Load, bulk: Bulk, capsys: pytest.CaptureFixture[str], event: Any
+) -> None:
     bulk.documents[INDEX, "0"] = b"{}"
     load().handler(event, Context())
     found = written(capsys)
@@ -229,7 +289,9 @@ def test_no_delay_where_nothing_is_new(load: Load, bulk: Bulk, capsys: pytest.Ca
     assert "delay_ms" not in found.summary
 
 
-def test_every_invocation_counts_for_itself(load: Load, bulk: Bulk, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_invocation_counts_for_itself(
+    load: Load, bulk: Bulk, capsys: pytest.CaptureFixture[str]
+) -> None:
     handler = load().handler
     bulk.refuse["0"] = Refusal(403, "security_exception")
     with pytest.raises(NotDelivered):
@@ -239,21 +301,34 @@ def test_every_invocation_counts_for_itself(load: Load, bulk: Bulk, capsys: pyte
     assert written(capsys).counts == [2, 2, 0, 0, 0, 0]
 
 
-# --- failure ---------------------------------------------------------------------------------------------------------------
+# --- failure
+# ---------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("answer", "reason"),
     [
         pytest.param(AWAY, "503 without a type", id="away"),
-        pytest.param(Answer(429, "text/plain", f"429 {TEXT}".encode()), "429 without a type", id="too many requests"),
-        pytest.param(as_json(403, problem("security_exception", TEXT, 403)), FORBIDDEN, id="not allowed"),
+        pytest.param(
+            Answer(429, "text/plain", f"429 {TEXT}".encode()),
+            "429 without a type",
+            id="too many requests",
+        ),
+        pytest.param(
+            as_json(403, problem("security_exception", TEXT, 403)), FORBIDDEN, id="not allowed"
+        ),
         pytest.param(CLOSE, "no connection (ConnectionError)", id="closed"),
-        pytest.param(Answer(200, "text/html", TEXT.encode()), "the server's answer cannot be read", id="unreadable"),
+        pytest.param(
+            Answer(200, "text/html", TEXT.encode()),
+            "the server's answer cannot be read",
+            id="unreadable",
+        ),
         pytest.param(Answer(200, "text/plain", b"", delay=60), "no answer in time", id="silent"),
     ],
 )
-def test_failure_is_said_before_time_is_up(load: Load, bulk: Bulk, capsys: pytest.CaptureFixture[str], answer: Answer, reason: str) -> None:
+def test_failure_is_said_before_time_is_up(
+    load: Load, bulk: Bulk, capsys: pytest.CaptureFixture[str], answer: Answer, reason: str
+) -> None:
     bulk.always = answer
     handler = load().handler
     start = time.monotonic()
@@ -262,33 +337,55 @@ def test_failure_is_said_before_time_is_up(load: Load, bulk: Bulk, capsys: pytes
     assert time.monotonic() - start < SHORT.milliseconds / 1000
     found = written(capsys)
     assert found.counts == [2, 0, 0, 0, 0, 2]
-    assert set(found.summary["reasons"]) <= {reason, "no answer in time"}  # the last try may have had no more time than that
-    assert all(f"{count} x {said}" in str(raised.value) for said, count in found.summary["reasons"].items())
+    assert set(found.summary["reasons"]) <= {
+        reason,
+        "no answer in time",
+    }  # the last try may have had no more time than that
+    assert all(
+        f"{count} x {said}" in str(raised.value) for said, count in found.summary["reasons"].items()
+    )
     assert found.summary["level"] == "ERROR"
 
 
-@pytest.mark.parametrize("milliseconds", [4_000, 1_000, 0], ids=["what is kept back", "less", "none"])
-def test_no_time_is_no_request(load: Load, bulk: Bulk, capsys: pytest.CaptureFixture[str], milliseconds: int) -> None:
+@pytest.mark.parametrize(
+    "milliseconds", [4_000, 1_000, 0], ids=["what is kept back", "less", "none"]
+)
+def test_no_time_is_no_request(
+    load: Load, bulk: Bulk, capsys: pytest.CaptureFixture[str], milliseconds: int
+) -> None:
     handler = load().handler
-    with pytest.raises(NotDelivered, match="2 of 2 documents not delivered: 2 x not sent: no time was left"):
+    with pytest.raises(
+        NotDelivered, match="2 of 2 documents not delivered: 2 x not sent: no time was left"
+    ):
         handler(sample("subscription"), Context(milliseconds))
     assert bulk.requests == []
     assert written(capsys).counts == [2, 0, 0, 0, 0, 2]
 
 
-def test_good_lines_are_in_although_others_fail(load: Load, bulk: Bulk, capsys: pytest.CaptureFixture[str]) -> None:
+def test_good_lines_are_in_although_others_fail(
+    load: Load, bulk: Bulk, capsys: pytest.CaptureFixture[str]
+) -> None:
     bulk.refuse["1"] = Refusal(403, "security_exception")
     handler = load().handler
-    with pytest.raises(NotDelivered, match="1 of 3 documents not delivered: 1 x 403 security_exception"):
+    with pytest.raises(
+        NotDelivered, match="1 of 3 documents not delivered: 1 x 403 security_exception"
+    ):
         handler(payload("a", "b", "c"), Context())
     assert bulk.ids == ["0", "2"]
     capsys.readouterr()
     bulk.refuse.clear()
-    assert handler(payload("a", "b", "c"), Context()) == {"indexed": 1, "duplicate": 2, "rescued": 0, "excluded": 0}
+    assert handler(payload("a", "b", "c"), Context()) == {
+        "indexed": 1,
+        "duplicate": 2,
+        "rescued": 0,
+        "excluded": 0,
+    }
     assert written(capsys).counts == [3, 1, 2, 0, 0, 0]
 
 
-def test_server_that_comes_back_in_time_leaves_nothing_to_retry(load: Load, bulk: Bulk, capsys: pytest.CaptureFixture[str]) -> None:
+def test_server_that_comes_back_in_time_leaves_nothing_to_retry(
+    load: Load, bulk: Bulk, capsys: pytest.CaptureFixture[str]
+) -> None:
     bulk.answers.extend([AWAY, LOST])
     assert load().handler(sample("subscription"), Context())["duplicate"] == 2
     found = written(capsys)
@@ -296,13 +393,23 @@ def test_server_that_comes_back_in_time_leaves_nothing_to_retry(load: Load, bulk
     assert (found.metrics["BulkRequests"], found.metrics["BulkRetries"]) == (3, 4)
 
 
-# --- its own log -----------------------------------------------------------------------------------------------------------
+# --- its own log
+# -----------------------------------------------------------------------------------------------------------
 
 
-def test_own_log_group_is_not_shipped(load: Load, bulk: Bulk, capsys: pytest.CaptureFixture[str]) -> None:
-    """Each delivery would write lines for the next one; raised, it would be retried, with still more of them."""
+def test_own_log_group_is_not_shipped(
+    load: Load, bulk: Bulk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each delivery would write lines for the next one; raised, it would be retried, with still
+    more of them.
+    """
     handler = load(AWS_LAMBDA_LOG_GROUP_NAME="/own").handler
-    assert handler(payload("a", "b", "c", group="/own"), Context()) == {"indexed": 0, "duplicate": 0, "rescued": 0, "excluded": 3}
+    assert handler(payload("a", "b", "c", group="/own"), Context()) == {
+        "indexed": 0,
+        "duplicate": 0,
+        "rescued": 0,
+        "excluded": 3,
+    }
     assert bulk.requests == []
     found = written(capsys)
     assert found.counts == [3, 0, 0, 0, 3, 0]
@@ -318,12 +425,17 @@ def test_other_log_groups_are(load: Load, bulk: Bulk, capsys: pytest.CaptureFixt
     assert bulk.ids == ["0"]
 
 
-# --- settings --------------------------------------------------------------------------------------------------------------
+# --- settings
+# --------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["subscription", "mixed-lines"])
-@pytest.mark.parametrize("exclude", ["text", "object", "platform,metrics", " text , object ,platform,metrics"])
-def test_kinds_are_excluded(*, load: Load, bulk: Bulk, capsys: pytest.CaptureFixture[str], name: str, exclude: str) -> None:
+@pytest.mark.parametrize(
+    "exclude", ["text", "object", "platform,metrics", " text , object ,platform,metrics"]
+)
+def test_kinds_are_excluded(
+    *, load: Load, bulk: Bulk, capsys: pytest.CaptureFixture[str], name: str, exclude: str
+) -> None:
     kinds = Counter(str(read(line).kind) for line in lines_of(sample(name)))
     expected = sum(count for kind, count in kinds.items() if kind in exclude)
     shipped = kinds.total() - expected
@@ -336,19 +448,49 @@ def test_kinds_are_excluded(*, load: Load, bulk: Bulk, capsys: pytest.CaptureFix
 @pytest.mark.parametrize(
     ("environment", "absent", "present"),
     [
-        pytest.param({"REDACT_FIELDS": "text=drop"}, [LINE], ["quokka@example.org", "5551234567"], id="a field"),
-        pytest.param({"REDACT_FIELDS": "text=hash", "REDACT_KEY": KEY}, [LINE, KEY], ['"text":'], id="a field's hash"),
-        pytest.param({"REDACT_PATTERNS": "email"}, ["quokka@example.org"], [LINE, "[email]", "5551234567"], id="a pattern"),
         pytest.param(
-            {"REDACT_PATTERNS": "email,number", "REDACT_FIELDS": "text=drop"}, [LINE, "quokka@", "5551234567"], ["[number]"], id="all"
+            {"REDACT_FIELDS": "text=drop"},
+            [LINE],
+            ["quokka@example.org", "5551234567"],
+            id="a field",
         ),
-        pytest.param({"REDACT_FIELDS": "", "REDACT_PATTERNS": ""}, [], [LINE, "quokka@example.org", "5551234567"], id="nothing"),
+        pytest.param(
+            {"REDACT_FIELDS": "text=hash", "REDACT_KEY": KEY},
+            [LINE, KEY],
+            ['"text":'],
+            id="a field's hash",
+        ),
+        pytest.param(
+            {"REDACT_PATTERNS": "email"},
+            ["quokka@example.org"],
+            [LINE, "[email]", "5551234567"],
+            id="a pattern",
+        ),
+        pytest.param(
+            {"REDACT_PATTERNS": "email,number", "REDACT_FIELDS": "text=drop"},
+            [LINE, "quokka@", "5551234567"],
+            ["[number]"],
+            id="all",
+        ),
+        pytest.param(
+            {"REDACT_FIELDS": "", "REDACT_PATTERNS": ""},
+            [],
+            [LINE, "quokka@example.org", "5551234567"],
+            id="nothing",
+        ),
     ],
 )
 def test_what_is_redacted_never_leaves(
     *, load: Load, bulk: Bulk, environment: dict[str, str], absent: list[str], present: list[str]
 ) -> None:
-    line = json.dumps({"message": "prediction", "text": LINE, "user": "quokka@example.org", "phone": "call 5551234567"})
+    line = json.dumps(
+        {
+            "message": "prediction",
+            "text": LINE,
+            "user": "quokka@example.org",
+            "phone": "call 5551234567",
+        }
+    )
     bulk.scripts["1"] = deque([UNPARSED])
     load(**environment).handler(payload(line, line, f"INFO {line}"), Context())
     assert len(bulk.documents) == 3
@@ -381,10 +523,16 @@ def test_wrong_setting_is_named_at_the_start(load: Load, name: str, value: str) 
     ("environment", "named"),
     [
         pytest.param({"REDACT_FIELDS": "text=hash"}, "REDACT_KEY", id="a hash without a key"),
-        pytest.param({"REDACT_FIELDS": "text=hash", "REDACT_KEY": ""}, "REDACT_KEY", id="a hash with an empty key"),
+        pytest.param(
+            {"REDACT_FIELDS": "text=hash", "REDACT_KEY": ""},
+            "REDACT_KEY",
+            id="a hash with an empty key",
+        ),
     ],
 )
-def test_missing_setting_is_named_at_the_start(load: Load, environment: dict[str, str], named: str) -> None:
+def test_missing_setting_is_named_at_the_start(
+    load: Load, environment: dict[str, str], named: str
+) -> None:
     with pytest.raises(ValueError, match=named):
         load(**environment)
 
@@ -402,18 +550,30 @@ def test_limit_is_a_setting(load: Load) -> None:
         handler(sample("subscription"), Context())
 
 
-# --- secrets stay out ------------------------------------------------------------------------------------------------------
+# --- secrets stay out
+# ------------------------------------------------------------------------------------------------------
 
 FAILING: list[Any] = [
     pytest.param({}, [], None, id="shipped"),
     pytest.param({"0": UNPARSED, "1": UNPARSED}, [], None, id="refused in every form"),
-    pytest.param({"0": Refusal(403, "security_exception"), "1": REJECTED}, [], None, id="not allowed, busy"),
-    pytest.param({}, [as_json(400, problem("action_request_validation_exception", LINE))], None, id="split"),
+    pytest.param(
+        {"0": Refusal(403, "security_exception"), "1": REJECTED}, [], None, id="not allowed, busy"
+    ),
+    pytest.param(
+        {}, [as_json(400, problem("action_request_validation_exception", LINE))], None, id="split"
+    ),
     pytest.param({}, [], Answer(503, "text/html", LINE.encode()), id="away"),
     pytest.param({}, [], Answer(400, "text/plain", LINE.encode()), id="400 in words"),
     pytest.param({}, [], Answer(200, "text/plain", LINE.encode()), id="unreadable"),
-    pytest.param({}, [], as_json(200, {"items": [{"create": {"status": 400, "error": LINE}}]}), id="of another shape"),
-    pytest.param({}, [], Answer(302, "text/html", LINE.encode(), (("location", f"/{KEY}"),)), id="redirected"),
+    pytest.param(
+        {},
+        [],
+        as_json(200, {"items": [{"create": {"status": 400, "error": LINE}}]}),
+        id="of another shape",
+    ),
+    pytest.param(
+        {}, [], Answer(302, "text/html", LINE.encode(), (("location", f"/{KEY}"),)), id="redirected"
+    ),
     pytest.param({}, [], CLOSE, id="closed"),
     pytest.param({}, [], Answer(200, "text/plain", b"", delay=60), id="silent"),
 ]
@@ -443,7 +603,9 @@ def test_no_line_and_no_secret_is_written(
     output = capsys.readouterr()
     said += output.out + output.err + caplog.text
     assert "shipment" in said
-    assert [text for text in (LINE, TEXT, KEY, KEY.replace(" ", "%20"), "FIRSTKEY") if text in said] == []
+    assert [
+        text for text in (LINE, TEXT, KEY, KEY.replace(" ", "%20"), "FIRSTKEY") if text in said
+    ] == []
 
 
 def test_wrong_address_does_not_show_its_password(load: Load) -> None:

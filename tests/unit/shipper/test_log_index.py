@@ -45,7 +45,8 @@ def counting() -> Iterator[tuple[RequestsHttpConnection, Answers, list[tuple[str
             self.end_headers()
             self.wfile.write(content)
 
-        def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002  the base class names it
+        # the base class names it
+        def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
@@ -77,9 +78,19 @@ def test_a_day_is_common_where_documents_without_a_kind_are(counting: Any) -> No
 @pytest.mark.parametrize(
     ("rules", "line", "times"),
     [
-        pytest.param(Rules(record_groups=frozenset({"group"})), b'"words"', 0, id="a group that always was ours"),
+        pytest.param(
+            Rules(record_groups=frozenset({"group"})),
+            b'"words"',
+            0,
+            id="a group that always was ours",
+        ),
         pytest.param(Rules(), RECORD, 0, id="a record"),
-        pytest.param(Rules(), b'"words"', 1, id="a log beside records, which another function may have shipped"),
+        pytest.param(
+            Rules(),
+            b'"words"',
+            1,
+            id="a log beside records, which another function may have shipped",
+        ),
     ],
 )
 def test_records_are_not_asked_for(counting: Any, rules: Rules, line: bytes, times: int) -> None:
@@ -97,7 +108,9 @@ def test_records_are_not_asked_for(counting: Any, rules: Rules, line: bytes, tim
         pytest.param(payload(TODAY, TODAY + 1), {Kind.TEXT}, id="all excluded"),
     ],
 )
-def test_nothing_is_asked_where_no_document_is_made(counting: Any, given: Payload, exclude: set[Kind]) -> None:
+def test_nothing_is_asked_where_no_document_is_made(
+    counting: Any, given: Payload, exclude: set[Kind]
+) -> None:
     connection, _, asked = counting
     outcome = ship(given, Rules(exclude=frozenset(exclude)), connection, Clock().budget(5))
     assert (outcome.excluded, outcome.failed, outcome.requests) == (len(given.events), 0, 0)
@@ -108,13 +121,28 @@ def test_only_days_with_documents_are_asked_for(counting: Any) -> None:
     connection, answers, asked = counting
     answers.append((200, b'{"count":0}'))
     excluded, kept = payload(TODAY, TODAY + 1).events
-    given = replace(payload(), events=[replace(excluded, message=Raw(b'"START RequestId: 8f5ad1e0-1 Version: 1"')), kept])
+    given = replace(
+        payload(),
+        events=[replace(excluded, message=Raw(b'"START RequestId: 8f5ad1e0-1 Version: 1"')), kept],
+    )
     outcome = ship(given, Rules(exclude=frozenset({Kind.PLATFORM})), connection, Clock().budget(5))
     assert (outcome.excluded, outcome.indexed, len(asked)) == (1, 1, 1)
 
 
-@pytest.mark.parametrize("answer", [(403, b'{"error":{}}'), (401, b"Unauthorized"), (404, b""), (200, b"<html>"), (200, b"{}"), (302, b"")])
-def test_where_nothing_can_be_counted_logs_have_their_own_index(counting: Any, answer: tuple[int, bytes]) -> None:
+@pytest.mark.parametrize(
+    "answer",
+    [
+        (403, b'{"error":{}}'),
+        (401, b"Unauthorized"),
+        (404, b""),
+        (200, b"<html>"),
+        (200, b"{}"),
+        (302, b""),
+    ],
+)
+def test_where_nothing_can_be_counted_logs_have_their_own_index(
+    counting: Any, answer: tuple[int, bytes]
+) -> None:
     connection, answers, _ = counting
     answers.append(answer)
     assert TODAY not in CommonDays(connection, "cwl-", "group", Clock().budget(5))
@@ -127,7 +155,10 @@ def test_a_busy_server_is_asked_again_and_its_silence_fails_the_payload(counting
     assert len(asked) == 3
     answers.extend([(503, b"")] * 50)
     outcome = ship(payload(TODAY + 1), Rules(), connection, Clock().budget(5))
-    assert (dict(outcome.reasons), outcome.available) == ({"503 while documents were counted": 1}, False)
+    assert (dict(outcome.reasons), outcome.available) == (
+        {"503 while documents were counted": 1},
+        False,
+    )
     gone = connect("http://127.0.0.1:9", {})
     with pytest.raises(NotAnswered, match="no connection"):
         assert TODAY in CommonDays(gone, "cwl-", "group", Clock().budget(5))

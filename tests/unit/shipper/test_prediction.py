@@ -34,7 +34,9 @@ def event(line: str) -> LogEvent:
     return LogEvent("1", 1_795_435_200_000, Raw(json.dumps(line).encode()))
 
 
-def made(line: str, stream: str = "stream", rules: Rules | None = None) -> tuple[dict[str, Any], bool]:
+def made(
+    line: str, stream: str = "stream", rules: Rules | None = None
+) -> tuple[dict[str, Any], bool]:
     """The document of a trusted line, and whether it counts as a live prediction."""
     payload = Payload("DATA_MESSAGE", "123456789012", "group", stream, [event(line)])
     rules = (rules or Rules(key=KEY))._replace(record_groups=frozenset({"group"}))
@@ -48,12 +50,18 @@ def named(names: str) -> Rules:
 
 SHAPES = {
     "plain JSON": PLAIN,
-    "Powertools": json.dumps(WRAPPED | {"message": BODY, "location": "handler:12", "service": "reviews"}),
+    "Powertools": json.dumps(
+        WRAPPED | {"message": BODY, "location": "handler:12", "service": "reviews"}
+    ),
     "Powertools, fields beside a message": json.dumps(WRAPPED | {"message": "served"} | BODY),
     "a message that is the kind": json.dumps(WRAPPED | {"message": "prediction"} | BODY),
     "Lambda's JSON format": json.dumps(WRAPPED | {"message": PLAIN, "requestId": "1"}),
-    "Lambda's JSON format, text before": json.dumps(WRAPPED | {"message": f"served {PLAIN}", "requestId": "1"}),
-    "Powertools in Lambda's JSON format": json.dumps(WRAPPED | {"message": json.dumps(WRAPPED | {"message": BODY})}),
+    "Lambda's JSON format, text before": json.dumps(
+        WRAPPED | {"message": f"served {PLAIN}", "requestId": "1"}
+    ),
+    "Powertools in Lambda's JSON format": json.dumps(
+        WRAPPED | {"message": json.dumps(WRAPPED | {"message": BODY})}
+    ),
     "a message alone": json.dumps({"message": BODY}),
     "a message that is text alone": json.dumps({"message": PLAIN, "n": 1}),
     "text before JSON": f"[INFO]\t2026-11-28T12:00:00Z\t1\t{PLAIN}",
@@ -69,7 +77,11 @@ def test_every_shape_is_a_prediction_with_its_fields_and_its_line(line: str) -> 
     source, counts = made(line)
     assert counts
     assert (source["@kind"], source["@message"]) == ("prediction", line)
-    assert (source["text"], source["prediction"]["label"], source["prediction"]["score"]) == (TEXT, LABEL, SCORE)
+    assert (source["text"], source["prediction"]["label"], source["prediction"]["score"]) == (
+        TEXT,
+        LABEL,
+        SCORE,
+    )
     assert source["input"] == of_inference(TEXT, KEY)
     assert isinstance(source.get("message", ""), str)
 
@@ -96,16 +108,30 @@ def test_what_has_no_label_is_a_log(line: str) -> None:
 
 
 def test_a_list_becomes_its_best_with_the_probability_of_each() -> None:
-    source, _ = made(json.dumps({"prediction": [{"label": "2 stars", "score": 0.2}, {"label": "5 stars", "score": 0.8}]}))
-    assert source["prediction"] == {"label": "5 stars", "score": 0.8, "probability": {"2_stars": 0.2, "5_stars": 0.8}}
+    source, _ = made(
+        json.dumps(
+            {"prediction": [{"label": "2 stars", "score": 0.2}, {"label": "5 stars", "score": 0.8}]}
+        )
+    )
+    assert source["prediction"] == {
+        "label": "5 stars",
+        "score": 0.8,
+        "probability": {"2_stars": 0.2, "5_stars": 0.8},
+    }
     many = [{"label": str(number), "score": number / 1000} for number in range(LABELS + 1)]
     assert made(json.dumps({"prediction": many}))[0]["prediction"] == many[-1]
 
 
 @pytest.mark.parametrize(
-    ("traffic", "counts"), [({}, True), ({"traffic": "live"}, True), ({"traffic": "canary"}, False), ({"traffic": "test"}, False)]
+    ("traffic", "counts"),
+    [
+        ({}, True),
+        ({"traffic": "live"}, True),
+        ({"traffic": "canary"}, False),
+        ({"traffic": "test"}, False),
+    ],
 )
-def test_traffic_is_live_where_absent(traffic: dict[str, str], counts: bool) -> None:  # noqa: FBT001
+def test_traffic_is_live_where_absent(traffic: dict[str, str], counts: bool) -> None:
     without = {name: value for name, value in OWN.items() if name != "traffic"}
     for line in (BODY | traffic, without | traffic):
         assert made(json.dumps(line))[1] is counts
@@ -115,7 +141,9 @@ def test_traffic_is_live_where_absent(traffic: dict[str, str], counts: bool) -> 
 def test_a_record_of_our_own_stays_as_it_is(names: str) -> None:
     line = json.dumps(OWN, separators=(", ", ":  "))  # spaces that only a copied line keeps
     payload = Payload("DATA_MESSAGE", "1", "group", "s", [event(line)])
-    (found,) = documents(payload, named(names)._replace(record_groups=frozenset({"group"})), Counter(), now=0)
+    (found,) = documents(
+        payload, named(names)._replace(record_groups=frozenset({"group"})), Counter(), now=0
+    )
     assert line[1:].encode() in found.source
     assert found.counts
 
@@ -125,18 +153,31 @@ def test_a_record_of_our_own_stays_as_it_is(names: str) -> None:
     [
         (MAP, {"label": LABEL, "confidence": SCORE, "input": TEXT}),
         (MAP, WRAPPED | {"message": {"label": LABEL, "confidence": SCORE, "input": TEXT}}),
-        (MAP, WRAPPED | {"message": json.dumps({"label": LABEL, "confidence": SCORE, "input": TEXT})}),
+        (
+            MAP,
+            WRAPPED | {"message": json.dumps({"label": LABEL, "confidence": SCORE, "input": TEXT})},
+        ),
         (MAP, {"message": "prediction", "label": LABEL, "confidence": SCORE, "input": TEXT}),
         (MAP, BODY),
-        ("prediction.label=prediction,prediction.score=score", {"text": TEXT, "prediction": LABEL, "score": SCORE}),
-        ("prediction.label=out.0,text=in.text,prediction.score=out.s", {"in": {"text": TEXT}, "out": {"0": LABEL, "s": SCORE}}),
+        (
+            "prediction.label=prediction,prediction.score=score",
+            {"text": TEXT, "prediction": LABEL, "score": SCORE},
+        ),
+        (
+            "prediction.label=out.0,text=in.text,prediction.score=out.s",
+            {"in": {"text": TEXT}, "out": {"0": LABEL, "s": SCORE}},
+        ),
     ],
 )
 def test_names_of_ones_own_are_moved(names: str, line: dict[str, Any]) -> None:
     source, counts = made(json.dumps(line), rules=named(names))
     assert counts
     assert source["@message"] == json.dumps(line)
-    assert (source["text"], source["prediction"], source["input"]) == (TEXT, BODY["prediction"], of_inference(TEXT, KEY))
+    assert (source["text"], source["prediction"], source["input"]) == (
+        TEXT,
+        BODY["prediction"],
+        of_inference(TEXT, KEY),
+    )
     assert not source.keys() & {"label", "confidence", "score", "out", "in"}
 
 
@@ -144,7 +185,9 @@ def test_a_label_under_another_name_is_no_prediction_without_the_map() -> None:
     assert made(json.dumps({"label": LABEL, "input": TEXT}))[0]["@kind"] == "log"
 
 
-@pytest.mark.parametrize("text", ["", "I love it", "Привет, мир! 42", "你好", "🙂🙂", " \t", "a" * 1000, "é́", "x\ud800"])
+@pytest.mark.parametrize(
+    "text", ["", "I love it", "Привет, мир! 42", "你好", "🙂🙂", " \t", "a" * 1000, "é́", "x\ud800"]
+)
 def test_descriptors_are_those_of_inference(text: str) -> None:
     whole = describe(text, tokens=1, unknown=0, truncated=False, key=KEY, usual=USUAL)
     found = described({"text": text}, KEY)["input"]
@@ -154,7 +197,10 @@ def test_descriptors_are_those_of_inference(text: str) -> None:
 
 def test_what_a_line_says_of_its_input_is_kept() -> None:
     line = BODY | {"input": {"words": 7, "channel": "web"}}
-    assert made(json.dumps(line))[0]["input"] == of_inference(TEXT, KEY) | {"words": 7, "channel": "web"}
+    assert made(json.dumps(line))[0]["input"] == of_inference(TEXT, KEY) | {
+        "words": 7,
+        "channel": "web",
+    }
     assert made(json.dumps(BODY | {"input": "another"}))[0]["input"] == "another"
     assert "hash" not in made(PLAIN, rules=Rules())[0]["input"]
     assert "input" not in made(json.dumps(BODY | {"text": "a" * (DESCRIBED + 1)}))[0]
@@ -164,14 +210,20 @@ def test_what_a_line_says_of_its_input_is_kept() -> None:
 @pytest.mark.parametrize("line", [BODY, {"label": LABEL, "input": TEXT}])
 def test_nothing_is_said_of_a_text_that_is_redacted(line: dict[str, Any], action: Any) -> None:
     redaction = Redaction({"text": action, "input": action}, (), KEY)
-    source, counts = made(json.dumps(line), rules=named("prediction.label=label,text=input")._replace(redaction=redaction))
+    source, counts = made(
+        json.dumps(line),
+        rules=named("prediction.label=label,text=input")._replace(redaction=redaction),
+    )
     assert (source["@kind"], counts) == ("prediction", True)
     assert TEXT not in json.dumps(source)
     assert "input" not in source
 
 
 def test_of_a_text_with_masked_words_what_is_left_is_described() -> None:
-    source, _ = made(json.dumps(BODY | {"text": "write to a@example.com"}), rules=Rules(key=KEY, redaction=Redaction({}, ("email",), KEY)))
+    source, _ = made(
+        json.dumps(BODY | {"text": "write to a@example.com"}),
+        rules=Rules(key=KEY, redaction=Redaction({}, ("email",), KEY)),
+    )
     assert source["input"] == of_inference(source["text"], KEY)
     assert "example" not in source["text"]
 
@@ -223,6 +275,9 @@ def test_no_value_stops_a_line(fields: dict[str, Any], names: str) -> None:
 @pytest.mark.parametrize("levels", [900, 1_100, 20_000])
 @pytest.mark.parametrize("names", [MAP, "text=a.a.a.a"])
 def test_no_depth_stops_a_line(levels: int, names: str) -> None:
-    for inner in (f'{{"prediction":{{"label":"a"}},"a":{"[" * levels}{"]" * levels}}}', '{"a":' * levels + "1" + "}" * levels):
+    for inner in (
+        f'{{"prediction":{{"label":"a"}},"a":{"[" * levels}{"]" * levels}}}',
+        '{"a":' * levels + "1" + "}" * levels,
+    ):
         for line in (inner, json.dumps({"message": inner}), f'{{"message":{inner}}}'):
             assert made(line, rules=named(names))[0]["@message"] == line

@@ -18,7 +18,13 @@ WRAPPED = {"timestamp": "2026-11-23T12:00:00Z", "level": "INFO", "requestId": RE
 EMF = {"_aws": {"Timestamp": 1, "CloudWatchMetrics": []}, "lines": 5}
 REPORTED = {
     "requestId": REQUEST,
-    "metrics": {"durationMs": 12.34, "billedDurationMs": 13, "memorySizeMB": 128, "maxMemoryUsedMB": 66, "initDurationMs": 210.5},
+    "metrics": {
+        "durationMs": 12.34,
+        "billedDurationMs": 13,
+        "memorySizeMB": 128,
+        "maxMemoryUsedMB": 66,
+        "initDurationMs": 210.5,
+    },
 }
 REPORT = (
     f"REPORT RequestId: {REQUEST}\tDuration: 12.34 ms\tBilled Duration: 13 ms\tMemory Size: 128 MB\tMax Memory Used: 66 MB"
@@ -44,31 +50,69 @@ def nested(depth: int) -> str:
 @pytest.mark.parametrize(
     ("line", "fields"),
     [
-        pytest.param('{"a": 1, "b": {"c": [true, null]}}', {"a": 1, "b": {"c": [True, None]}}, id="object"),
+        pytest.param(
+            '{"a": 1, "b": {"c": [true, null]}}', {"a": 1, "b": {"c": [True, None]}}, id="object"
+        ),
         pytest.param(' \t{"a": 1} \r\n', {"a": 1}, id="white space around it"),
         pytest.param('{\n  "a": 1\n}\n', {"a": 1}, id="pretty-printed"),
         pytest.param("{}", {}, id="nothing in it"),
         pytest.param('INFO 8f5ad1e0 {"n": 1}', {"n": 1}, id="text before it"),
-        pytest.param('[INFO]\t2026-11-23T12:00:00Z\tabc\t{"n": 1}\n', {"n": 1}, id="text of Lambda's own logger before it"),
+        pytest.param(
+            '[INFO]\t2026-11-23T12:00:00Z\tabc\t{"n": 1}\n',
+            {"n": 1},
+            id="text of Lambda's own logger before it",
+        ),
         pytest.param('"quoted" {"n": 1}', {"n": 1}, id="a string before it"),
         pytest.param('"{\\"n\\": 1}"', {"n": 1}, id="in a string"),
         pytest.param('"INFO {\\"n\\": 1}"\n', {"n": 1}, id="in a string, text before it"),
         pytest.param(' \t"{\\"n\\": 1}"', {"n": 1}, id="in a string, white space before it"),
         pytest.param('{"n": "{\\"m\\": 1}"}', {"n": '{"m": 1}'}, id="a string in it stays one"),
-        pytest.param('{"n": NaN, "m": [Infinity, -Infinity]}', {"n": None, "m": [None, None]}, id="NaN and infinity"),
+        pytest.param(
+            '{"n": NaN, "m": [Infinity, -Infinity]}',
+            {"n": None, "m": [None, None]},
+            id="NaN and infinity",
+        ),
         pytest.param('{"n": 1e999, "m": -1e999}', {"n": None, "m": None}, id="beyond a float"),
-        pytest.param('{"n": "\\ud800a", "\\udfff": 1}', {"n": "\ufffda", "\ufffd": 1}, id="lone surrogates escaped"),
-        pytest.param('{"n": "\ud800a", "m": "ä\\ud83d\\udc4d"}', {"n": "\ufffda", "m": "ä👍"}, id="lone surrogates as they are"),
-        pytest.param('{"n": 123456789012345678901234567890}', {"n": 123456789012345678901234567890}, id="more than 64 bits"),
-        pytest.param('{"n": -18446744073709551617}', {"n": -18446744073709551617}, id="more than 64 bits, negative"),
+        pytest.param(
+            '{"n": "\\ud800a", "\\udfff": 1}',
+            {"n": "\ufffda", "\ufffd": 1},
+            id="lone surrogates escaped",
+        ),
+        pytest.param(
+            '{"n": "\ud800a", "m": "ä\\ud83d\\udc4d"}',
+            {"n": "\ufffda", "m": "ä👍"},
+            id="lone surrogates as they are",
+        ),
+        pytest.param(
+            '{"n": 123456789012345678901234567890}',
+            {"n": 123456789012345678901234567890},
+            id="more than 64 bits",
+        ),
+        pytest.param(
+            '{"n": -18446744073709551617}',
+            {"n": -18446744073709551617},
+            id="more than 64 bits, negative",
+        ),
         pytest.param('{"n": 0.1, "m": 1e5, "k": -0}', {"n": 0.1, "m": 1e5, "k": 0}, id="numbers"),
         pytest.param('{"n": 1, "n": 2}', {"n": 2}, id="the last of two of one name"),
         pytest.param('{"n": NaN, "n": 2}', {"n": 2}, id="the last of two of one name, leniently"),
-        pytest.param('{"type": "platform.start"}', {"type": "platform.start"}, id="type without a record"),
-        pytest.param('{"type": "other.start", "record": {}}', {"type": "other.start", "record": {}}, id="another type with a record"),
-        pytest.param('{"type": ["platform.start"], "record": {}}', {"type": ["platform.start"], "record": {}}, id="a type that is no text"),
+        pytest.param(
+            '{"type": "platform.start"}', {"type": "platform.start"}, id="type without a record"
+        ),
+        pytest.param(
+            '{"type": "other.start", "record": {}}',
+            {"type": "other.start", "record": {}},
+            id="another type with a record",
+        ),
+        pytest.param(
+            '{"type": ["platform.start"], "record": {}}',
+            {"type": ["platform.start"], "record": {}},
+            id="a type that is no text",
+        ),
         pytest.param(nested(300), json.loads(nested(300)), id="nested 300 deep"),
-        pytest.param('REPORT of the day {"n": 1}', {"n": 1}, id="after a word that Lambda uses, too"),
+        pytest.param(
+            'REPORT of the day {"n": 1}', {"n": 1}, id="after a word that Lambda uses, too"
+        ),
         pytest.param('START {"n": 1}', {"n": 1}, id="after another such word"),
     ],
 )
@@ -107,7 +151,9 @@ def test_an_object_is_found(line: str, fields: dict[str, Any]) -> None:
         pytest.param("REPORT all good", id="a report of someone else's"),
         pytest.param("REPORT Total: 5", id="a report of someone else's, with a figure"),
         pytest.param("REPORT RequestId: 5", id="a report without figures"),
-        pytest.param("REPORT RequestId: abc was late: why", id="a report of someone else's, with a request"),
+        pytest.param(
+            "REPORT RequestId: abc was late: why", id="a report of someone else's, with a request"
+        ),
         pytest.param("INIT_REPORT done", id="a report of a start without figures"),
         pytest.param("INIT_STARTED Runtime Version: x", id="nearly the start of a start"),
     ],
@@ -132,15 +178,39 @@ def test_nesting_is_read_whole_or_not_at_all(depth: int, last: str) -> None:
 @pytest.mark.parametrize(
     ("line", "fields"),
     [
-        pytest.param(wrapper('{"n": 1, "m": "x"}'), {**WRAPPED, "n": 1, "m": "x"}, id="JSON in a string"),
-        pytest.param(wrapper(' \n{"n": 1}\n'), {**WRAPPED, "n": 1}, id="JSON in a string, white space around it"),
-        pytest.param(wrapper(json.dumps(json.dumps({"n": 1}))), {**WRAPPED, "n": 1}, id="JSON in a string in a string"),
+        pytest.param(
+            wrapper('{"n": 1, "m": "x"}'), {**WRAPPED, "n": 1, "m": "x"}, id="JSON in a string"
+        ),
+        pytest.param(
+            wrapper(' \n{"n": 1}\n'),
+            {**WRAPPED, "n": 1},
+            id="JSON in a string, white space around it",
+        ),
+        pytest.param(
+            wrapper(json.dumps(json.dumps({"n": 1}))),
+            {**WRAPPED, "n": 1},
+            id="JSON in a string in a string",
+        ),
         pytest.param(wrapper({"n": {"m": 1}}), {**WRAPPED, "n": {"m": 1}}, id="object"),
-        pytest.param("INFO " + wrapper({"n": 1}), {**WRAPPED, "n": 1}, id="object, text before the wrapper"),
-        pytest.param(json.dumps(wrapper({"n": 1})), {**WRAPPED, "n": 1}, id="object, the wrapper in a string"),
-        pytest.param(wrapper({"n": 1, "level": "LOW"}), {**WRAPPED, "n": 1, "level": "LOW"}, id="the inner field wins"),
-        pytest.param(wrapper({"message": "x"}), {**WRAPPED, "message": "x"}, id="the inner message is the message"),
-        pytest.param(wrapper('{"message": {"n": 1}}'), {**WRAPPED, "message": {"n": 1}}, id="unwrapped once"),
+        pytest.param(
+            "INFO " + wrapper({"n": 1}), {**WRAPPED, "n": 1}, id="object, text before the wrapper"
+        ),
+        pytest.param(
+            json.dumps(wrapper({"n": 1})), {**WRAPPED, "n": 1}, id="object, the wrapper in a string"
+        ),
+        pytest.param(
+            wrapper({"n": 1, "level": "LOW"}),
+            {**WRAPPED, "n": 1, "level": "LOW"},
+            id="the inner field wins",
+        ),
+        pytest.param(
+            wrapper({"message": "x"}),
+            {**WRAPPED, "message": "x"},
+            id="the inner message is the message",
+        ),
+        pytest.param(
+            wrapper('{"message": {"n": 1}}'), {**WRAPPED, "message": {"n": 1}}, id="unwrapped once"
+        ),
         pytest.param(wrapper({}), WRAPPED, id="an object with nothing in it"),
         pytest.param(wrapper('{"n": NaN}'), {**WRAPPED, "n": None}, id="NaN inside"),
     ],
@@ -151,7 +221,21 @@ def test_a_loggers_object_is_unwrapped(line: str, fields: dict[str, Any]) -> Non
 
 @pytest.mark.parametrize(
     "message",
-    ["words", "", '{"broken": ', '{"n": 1} and more', 'INFO {"n": 1}', "[1]", '["{}"]', '"words"', "{}}", " ", 5, None, [{"n": 1}]],
+    [
+        "words",
+        "",
+        '{"broken": ',
+        '{"n": 1} and more',
+        'INFO {"n": 1}',
+        "[1]",
+        '["{}"]',
+        '"words"',
+        "{}}",
+        " ",
+        5,
+        None,
+        [{"n": 1}],
+    ],
     ids=str,
 )
 def test_a_loggers_other_message_stays(message: Any) -> None:
@@ -161,7 +245,9 @@ def test_a_loggers_other_message_stays(message: Any) -> None:
 @pytest.mark.parametrize("missing", ["timestamp", "level"])
 @pytest.mark.parametrize("message", ['{"n": 1}', {"n": 1}], ids=["string", "object"])
 def test_what_is_no_loggers_line_stays(missing: str, message: Any) -> None:
-    fields = {name: value for name, value in WRAPPED.items() if name != missing} | {"message": message}
+    fields = {name: value for name, value in WRAPPED.items() if name != missing} | {
+        "message": message
+    }
     assert read(json.dumps(fields)) == (Kind.OBJECT, fields)
     assert unwrapped(fields) is fields
 
@@ -176,7 +262,12 @@ def test_a_line_of_powertools_stays() -> None:
 
 @pytest.mark.parametrize(
     "line",
-    [json.dumps(EMF), "INFO " + json.dumps(EMF), json.dumps(json.dumps(EMF)), json.dumps({"_aws": None, **EMF})],
+    [
+        json.dumps(EMF),
+        "INFO " + json.dumps(EMF),
+        json.dumps(json.dumps(EMF)),
+        json.dumps({"_aws": None, **EMF}),
+    ],
     ids=["alone", "after text", "in a string", "twice"],
 )
 def test_metrics_are_their_kind(line: str) -> None:
@@ -188,30 +279,60 @@ def test_wrapped_metrics_are_their_kind(message: Any) -> None:
     assert read(wrapper(message)) == (Kind.METRICS, WRAPPED | EMF)
 
 
-@pytest.mark.parametrize("end", ["", "\n", "\t\n", " "], ids=["nothing", "newline", "tab and newline", "space"])
+@pytest.mark.parametrize(
+    "end", ["", "\n", "\t\n", " "], ids=["nothing", "newline", "tab and newline", "space"]
+)
 @pytest.mark.parametrize(
     ("line", "kind", "record"),
     [
-        pytest.param(f"START RequestId: {REQUEST} Version: $LATEST", "start", {"requestId": REQUEST, "version": "$LATEST"}, id="START"),
-        pytest.param(f"START RequestId: {REQUEST}", "start", {"requestId": REQUEST}, id="START without a version"),
+        pytest.param(
+            f"START RequestId: {REQUEST} Version: $LATEST",
+            "start",
+            {"requestId": REQUEST, "version": "$LATEST"},
+            id="START",
+        ),
+        pytest.param(
+            f"START RequestId: {REQUEST}",
+            "start",
+            {"requestId": REQUEST},
+            id="START without a version",
+        ),
         pytest.param(f"END RequestId: {REQUEST}", "end", {"requestId": REQUEST}, id="END"),
         pytest.param(
             "INIT_START Runtime Version: python:3.13.v1\tRuntime Version ARN: arn:aws:lambda:eu-west-1::runtime:1f",
             "initStart",
-            {"runtimeVersion": "python:3.13.v1", "runtimeVersionArn": "arn:aws:lambda:eu-west-1::runtime:1f"},
+            {
+                "runtimeVersion": "python:3.13.v1",
+                "runtimeVersionArn": "arn:aws:lambda:eu-west-1::runtime:1f",
+            },
             id="INIT_START",
         ),
-        pytest.param("INIT_START Runtime Version: python:3.13.v1", "initStart", {"runtimeVersion": "python:3.13.v1"}, id="no ARN"),
+        pytest.param(
+            "INIT_START Runtime Version: python:3.13.v1",
+            "initStart",
+            {"runtimeVersion": "python:3.13.v1"},
+            id="no ARN",
+        ),
         pytest.param(REPORT, "report", REPORTED, id="REPORT"),
         pytest.param(REPORT.replace("\t", "  "), "report", REPORTED, id="REPORT with spaces"),
         pytest.param(REPORT.replace("\t", "\n"), "report", REPORTED, id="REPORT on lines"),
         pytest.param(
             f"{REPORT}\nXRAY TraceId: 1-5e1b4151-5ac6c58dc39a6b5a4e2f5c0a\tSegmentId: 45dca9b2e1e0f5d1\tSampled: true\t",
             "report",
-            REPORTED | {"xrayTraceId": "1-5e1b4151-5ac6c58dc39a6b5a4e2f5c0a", "segmentId": "45dca9b2e1e0f5d1", "sampled": "true"},
+            REPORTED
+            | {
+                "xrayTraceId": "1-5e1b4151-5ac6c58dc39a6b5a4e2f5c0a",
+                "segmentId": "45dca9b2e1e0f5d1",
+                "sampled": "true",
+            },
             id="REPORT with X-Ray",
         ),
-        pytest.param(f"{REPORT}Status: timeout", "report", REPORTED | {"status": "timeout"}, id="REPORT of a timeout"),
+        pytest.param(
+            f"{REPORT}Status: timeout",
+            "report",
+            REPORTED | {"status": "timeout"},
+            id="REPORT of a timeout",
+        ),
         pytest.param(
             f"{REPORT}Status: error\tError Type: Runtime.ExitError",
             "report",
@@ -225,12 +346,20 @@ def test_wrapped_metrics_are_their_kind(message: Any) -> None:
             id="a figure that ends with a zero",
         ),
         pytest.param(
-            f"REPORT RequestId: {REQUEST}\tStatus: timeout", "report", {"requestId": REQUEST, "status": "timeout"}, id="no figure"
+            f"REPORT RequestId: {REQUEST}\tStatus: timeout",
+            "report",
+            {"requestId": REQUEST, "status": "timeout"},
+            id="no figure",
         ),
         pytest.param(
             "INIT_REPORT Init Duration: 9999.5 ms\tPhase: init\tStatus: error\tError Type: Runtime.Unknown",
             "initReport",
-            {"phase": "init", "status": "error", "errorType": "Runtime.Unknown", "metrics": {"initDurationMs": 9999.5}},
+            {
+                "phase": "init",
+                "status": "error",
+                "errorType": "Runtime.Unknown",
+                "metrics": {"initDurationMs": 9999.5},
+            },
             id="INIT_REPORT",
         ),
         pytest.param(
@@ -242,7 +371,10 @@ def test_wrapped_metrics_are_their_kind(message: Any) -> None:
         pytest.param(
             "RESTORE_START Runtime Version: java:21.v9\tRuntime Version ARN: arn:aws:lambda:eu-west-1::runtime:1f",
             "restoreStart",
-            {"runtimeVersion": "java:21.v9", "runtimeVersionArn": "arn:aws:lambda:eu-west-1::runtime:1f"},
+            {
+                "runtimeVersion": "java:21.v9",
+                "runtimeVersionArn": "arn:aws:lambda:eu-west-1::runtime:1f",
+            },
             id="RESTORE_START",
         ),
         pytest.param(
@@ -254,7 +386,12 @@ def test_wrapped_metrics_are_their_kind(message: Any) -> None:
         pytest.param(
             "EXTENSION\tName: internal one\tState: LaunchError\tEvents: []\tError Type: PermissionDenied",
             "extension",
-            {"name": "internal one", "state": "LaunchError", "events": [], "errorType": "PermissionDenied"},
+            {
+                "name": "internal one",
+                "state": "LaunchError",
+                "events": [],
+                "errorType": "PermissionDenied",
+            },
             id="EXTENSION that failed",
         ),
         pytest.param(
@@ -271,10 +408,16 @@ def test_wrapped_metrics_are_their_kind(message: Any) -> None:
         ),
         *(
             pytest.param(
-                f"{start}RequestId: {REQUEST} {said}", "fault", {"requestId": REQUEST, "errorMessage": said}, id=f"{start}{said[:14]}"
+                f"{start}RequestId: {REQUEST} {said}",
+                "fault",
+                {"requestId": REQUEST, "errorMessage": said},
+                id=f"{start}{said[:14]}",
             )
             for start in ("", "FAULT ")
-            for said in ("Error: Runtime exited with error: signal: killed\nRuntime.ExitError", "Process exited before completing request")
+            for said in (
+                "Error: Runtime exited with error: signal: killed\nRuntime.ExitError",
+                "Process exited before completing request",
+            )
         ),
     ],
 )
@@ -345,7 +488,9 @@ def test_a_platform_line_with_a_lone_surrogate_can_be_written() -> None:
 )
 @pytest.mark.parametrize("end", ["\0 y", '"}'], ids=["text", "JSON"])
 def test_no_line_takes_long(start: str, unit: str, end: str) -> None:
-    with at_most(20):  # seconds; it takes about one, but hours if the time grows with the square of the length
+    with at_most(
+        20
+    ):  # seconds; it takes about one, but hours if the time grows with the square of the length
         read(start + (unit * MEGABYTE)[:MEGABYTE] + end)
 
 
@@ -355,7 +500,11 @@ def test_no_line_takes_long(start: str, unit: str, end: str) -> None:
         pytest.param({"a": "x", "b": "two words"}, {"a": "x", "b": "two words"}, id="text"),
         pytest.param({"a": "", "b": None, "c": " "}, {"c": " "}, id="empty ones are dropped"),
         pytest.param({}, {}, id="none"),
-        pytest.param({"a": "5", "b": "-5", "c": "0", "d": "0.5"}, {"a": 5, "b": -5, "c": 0, "d": 0.5}, id="numbers"),
+        pytest.param(
+            {"a": "5", "b": "-5", "c": "0", "d": "0.5"},
+            {"a": 5, "b": -5, "c": 0, "d": 0.5},
+            id="numbers",
+        ),
         pytest.param({"a": "9007199254740992"}, {"a": 9007199254740992}, id="2^53"),
         pytest.param({"a": "9007199254740993"}, {"a": "9007199254740993"}, id="beyond it"),
         *(
@@ -378,29 +527,50 @@ def test_no_line_takes_long(start: str, unit: str, end: str) -> None:
                 "true",
             ]
         ),
-        pytest.param({"a": "0.020", "b": "5.50", "c": "-0", "d": "0.0"}, {"a": 0.02, "b": 5.5, "c": 0, "d": 0.0}, id="zeros at the end"),
+        pytest.param(
+            {"a": "0.020", "b": "5.50", "c": "-0", "d": "0.0"},
+            {"a": 0.02, "b": 5.5, "c": 0, "d": 0.0},
+            id="zeros at the end",
+        ),
         pytest.param({"a": "-", "b": "", "c": "--"}, {"c": "--"}, id="a dash is nothing"),
         pytest.param(
             {"@aws.account": "111122223333", "@aws.n": "5", "n": "5"},
             {"@aws.account": "111122223333", "@aws.n": "5", "n": 5},
             id="system fields",
         ),
-        pytest.param({"a": "12345678901234567890.5"}, {"a": "12345678901234567890.5"}, id="more digits than a float has"),
+        pytest.param(
+            {"a": "12345678901234567890.5"},
+            {"a": "12345678901234567890.5"},
+            id="more digits than a float has",
+        ),
         pytest.param({"a": "9" * 5000}, {"a": "9" * 5000}, id="more digits than Python reads"),
         pytest.param({"a": '{"n": 1}'}, {"a": '{"n": 1}', "$a": {"n": 1}}, id="object"),
-        pytest.param({"a": 'x {"n": 1}'}, {"a": 'x {"n": 1}', "$a": {"n": 1}}, id="object after text"),
+        pytest.param(
+            {"a": 'x {"n": 1}'}, {"a": 'x {"n": 1}', "$a": {"n": 1}}, id="object after text"
+        ),
         pytest.param({"a": '{"n": '}, {"a": '{"n": '}, id="broken object"),
         pytest.param({"a": "[1]"}, {"a": "[1]"}, id="array"),
-        pytest.param({"a": 5, "b": {"c": ""}, "d": False}, {"a": 5, "b": {"c": ""}, "d": False}, id="no strings"),
+        pytest.param(
+            {"a": 5, "b": {"c": ""}, "d": False},
+            {"a": 5, "b": {"c": ""}, "d": False},
+            id="no strings",
+        ),
     ],
 )
-def test_extracted_fields_are_read_as_the_consoles_function_does(extracted: dict[str, Any], fields: dict[str, Any]) -> None:
+def test_extracted_fields_are_read_as_the_consoles_function_does(
+    extracted: dict[str, Any], fields: dict[str, Any]
+) -> None:
     found = read_extracted(extracted)
     assert found == fields
-    assert {name: type(value) for name, value in found.items()} == {name: type(value) for name, value in fields.items()}
+    assert {name: type(value) for name, value in found.items()} == {
+        name: type(value) for name, value in fields.items()
+    }
 
 
-@given(text=st.from_regex(r"[+-]?[0-9]{0,25}(\.[0-9]{0,25})?(e[+-]?[0-9]{1,3})?", fullmatch=True) | st.text())
+@given(
+    text=st.from_regex(r"[+-]?[0-9]{0,25}(\.[0-9]{0,25})?(e[+-]?[0-9]{1,3})?", fullmatch=True)
+    | st.text()
+)
 def test_a_number_loses_no_digit(text: str) -> None:
     found = number(text)
     assert found == text if isinstance(found, str) else Decimal(repr(found)) == Decimal(text)
@@ -413,7 +583,9 @@ def test_a_number_is_a_number(value: float) -> None:
     assert type(found) is type(value) or "e" in str(value)
 
 
-@given(line=ANY_TEXT | st.builds(lambda prefix, value: prefix + json.dumps(value), ANY_TEXT, VALUES))
+@given(
+    line=ANY_TEXT | st.builds(lambda prefix, value: prefix + json.dumps(value), ANY_TEXT, VALUES)
+)
 @example(line="{}")
 @example(line='"{"')
 @example(line='{"type":"platform.x","record":null}')
@@ -424,8 +596,14 @@ def test_any_line_is_read(line: str) -> None:
     json.dumps(fields, ensure_ascii=False, allow_nan=False).encode()
 
 
-@given(fields=st.dictionaries(st.text(), VALUES), ascii_only=st.booleans(), indent=st.sampled_from([None, 0, 2]))
-def test_an_object_is_read_back(fields: dict[str, Any], indent: int | None, *, ascii_only: bool) -> None:
+@given(
+    fields=st.dictionaries(st.text(), VALUES),
+    ascii_only=st.booleans(),
+    indent=st.sampled_from([None, 0, 2]),
+)
+def test_an_object_is_read_back(
+    fields: dict[str, Any], indent: int | None, *, ascii_only: bool
+) -> None:
     line = json.dumps(fields, ensure_ascii=ascii_only, indent=indent)
     expected = clean(json.loads(line))
     assert json_object(line) == expected

@@ -25,10 +25,22 @@ from tests.unit.conftest import at_most
 from tools.root import ROOT
 
 KEY = b"key of the hashes"
-NAMED = Redaction({"password": "drop", "user.mail": "hash", "token": "hash", "größe": "drop"}, (), KEY)
+NAMED = Redaction(
+    {"password": "drop", "user.mail": "hash", "token": "hash", "größe": "drop"}, (), KEY
+)
 MASKED = Redaction({}, ("email", "number"), b"")
 ALL = Redaction(NAMED.fields, MASKED.patterns, KEY)
-ENVELOPE = {"@id", "@timestamp", "@delay_ms", "@position", "@message", "@owner", "@log_group", "@log_stream", "@kind"}
+ENVELOPE = {
+    "@id",
+    "@timestamp",
+    "@delay_ms",
+    "@position",
+    "@message",
+    "@owner",
+    "@log_group",
+    "@log_stream",
+    "@kind",
+}
 WRAPPED = {"timestamp": "2026-11-23T12:00:00Z", "level": "INFO"}
 REQUEST = "8f5ad1e0-3c1c-4f9a-9a57-1f2b3c4d5e6f"
 SECRET = "Sesame"
@@ -41,12 +53,20 @@ def hashed(text: str) -> str:
 
 
 def source(line: str, redaction: Redaction, extracted: dict[str, Any] | None = None) -> bytes:
-    payload = Payload("DATA_MESSAGE", "123456789012", "group", "stream", [LogEvent("1", 0, Raw(json.dumps(line).encode()), extracted)])
+    payload = Payload(
+        "DATA_MESSAGE",
+        "123456789012",
+        "group",
+        "stream",
+        [LogEvent("1", 0, Raw(json.dumps(line).encode()), extracted)],
+    )
     [document] = documents(payload, Rules(redaction=redaction), Counter(), now=0)
     return document.source
 
 
-def shown(line: str, redaction: Redaction, extracted: dict[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
+def shown(
+    line: str, redaction: Redaction, extracted: dict[str, Any] | None = None
+) -> tuple[str, dict[str, Any]]:
     """`@message` and the fields beside the envelope."""
     found = json.loads(source(line, redaction, extracted))
     return found["@message"], {name: value for name, value in found.items() if name not in ENVELOPE}
@@ -65,35 +85,90 @@ def nested(depth: int, inner: str) -> str:
     [
         pytest.param({"password": SECRET, "a": 1}, {"a": 1}, id="dropped"),
         pytest.param({"password": {"a": SECRET}}, {}, id="dropped with all that is in it"),
-        pytest.param({"a": {"b": [{"password": SECRET}, [{"password": 1, "c": 2}]]}}, {"a": {"b": [{}, [{"c": 2}]]}}, id="in lists"),
-        pytest.param({"token": SECRET}, {"token": hashed(SECRET)}, id="hashed"),
-        pytest.param({"token": 5, "a": {"token": "5"}}, {"token": hashed("5"), "a": {"token": hashed("5")}}, id="a number's hash"),
-        pytest.param({"token": {"a": [SECRET, None]}}, {"token": hashed(compact({"a": [SECRET, None]}))}, id="an object's hash"),
-        pytest.param({"token": 10**30}, {"token": hashed("1" + "0" * 30)}, id="a large number's hash"),
-        pytest.param({"token": None, "n": "x"}, {"token": hashed("null"), "n": "x"}, id="null's hash"),
-        pytest.param({"token": ""}, {"token": hashed("")}, id="nothing's hash"),
-        pytest.param({"user": {"mail": "x", "name": "n"}}, {"user": {"mail": hashed("x"), "name": "n"}}, id="by path"),
-        pytest.param({"a": [{"user": {"mail": "x"}}]}, {"a": [{"user": {"mail": hashed("x")}}]}, id="by the end of a path"),
-        pytest.param({"user": [[{"mail": "x"}]]}, {"user": [[{"mail": hashed("x")}]]}, id="by path, in lists"),
-        pytest.param({"user": compact({"mail": "x"})}, {"user": compact({"mail": hashed("x")})}, id="by path, in a string"),
         pytest.param(
-            {"user": json.dumps(compact({"mail": "x"}))}, {"user": json.dumps(compact({"mail": hashed("x")}))}, id="by path, in two strings"
+            {"a": {"b": [{"password": SECRET}, [{"password": 1, "c": 2}]]}},
+            {"a": {"b": [{}, [{"c": 2}]]}},
+            id="in lists",
         ),
-        pytest.param({"user.mail": "x", "a.token": "y"}, {"user.mail": hashed("x"), "a.token": hashed("y")}, id="a name with dots"),
+        pytest.param({"token": SECRET}, {"token": hashed(SECRET)}, id="hashed"),
+        pytest.param(
+            {"token": 5, "a": {"token": "5"}},
+            {"token": hashed("5"), "a": {"token": hashed("5")}},
+            id="a number's hash",
+        ),
+        pytest.param(
+            {"token": {"a": [SECRET, None]}},
+            {"token": hashed(compact({"a": [SECRET, None]}))},
+            id="an object's hash",
+        ),
+        pytest.param(
+            {"token": 10**30}, {"token": hashed("1" + "0" * 30)}, id="a large number's hash"
+        ),
+        pytest.param(
+            {"token": None, "n": "x"}, {"token": hashed("null"), "n": "x"}, id="null's hash"
+        ),
+        pytest.param({"token": ""}, {"token": hashed("")}, id="nothing's hash"),
+        pytest.param(
+            {"user": {"mail": "x", "name": "n"}},
+            {"user": {"mail": hashed("x"), "name": "n"}},
+            id="by path",
+        ),
+        pytest.param(
+            {"a": [{"user": {"mail": "x"}}]},
+            {"a": [{"user": {"mail": hashed("x")}}]},
+            id="by the end of a path",
+        ),
+        pytest.param(
+            {"user": [[{"mail": "x"}]]}, {"user": [[{"mail": hashed("x")}]]}, id="by path, in lists"
+        ),
+        pytest.param(
+            {"user": compact({"mail": "x"})},
+            {"user": compact({"mail": hashed("x")})},
+            id="by path, in a string",
+        ),
+        pytest.param(
+            {"user": json.dumps(compact({"mail": "x"}))},
+            {"user": json.dumps(compact({"mail": hashed("x")}))},
+            id="by path, in two strings",
+        ),
+        pytest.param(
+            {"user.mail": "x", "a.token": "y"},
+            {"user.mail": hashed("x"), "a.token": hashed("y")},
+            id="a name with dots",
+        ),
         pytest.param({"größe": SECRET, "ä": 1}, {"ä": 1}, id="a name beyond ASCII"),
         pytest.param(
-            {"mail": "x", "user": {"a": {"mail": "x"}}, "auser": {"mail": "x"}, "my_password": 1, "passwords": 2},
-            {"mail": "x", "user": {"a": {"mail": "x"}}, "auser": {"mail": "x"}, "my_password": 1, "passwords": 2},
+            {
+                "mail": "x",
+                "user": {"a": {"mail": "x"}},
+                "auser": {"mail": "x"},
+                "my_password": 1,
+                "passwords": 2,
+            },
+            {
+                "mail": "x",
+                "user": {"a": {"mail": "x"}},
+                "auser": {"mail": "x"},
+                "my_password": 1,
+                "passwords": 2,
+            },
             id="other names stay",
         ),
-        pytest.param({"a": "password", "b": "the token 5"}, {"a": "password", "b": "the token 5"}, id="a name as a value stays"),
+        pytest.param(
+            {"a": "password", "b": "the token 5"},
+            {"a": "password", "b": "the token 5"},
+            id="a name as a value stays",
+        ),
     ],
 )
 def test_named_fields(fields: dict[str, Any], left: dict[str, Any]) -> None:
     assert shown(compact(fields), NAMED) == (compact(left), left)
     assert shown(json.dumps(fields, indent=1) + "\n", NAMED) == (compact(left), left)
     assert shown("INFO abc " + compact(fields), NAMED) == ("INFO abc " + compact(left), left)
-    assert shown(json.dumps(compact(fields)), NAMED) == (json.dumps(compact(left), ensure_ascii=False), left)
+    assert shown(json.dumps(compact(fields)), NAMED) == (
+        json.dumps(compact(left), ensure_ascii=False),
+        left,
+    )
     for inner, below in ((fields, left), (compact(fields), compact(left))):
         wrapper, message = {**WRAPPED, "message": inner}, {**WRAPPED, "message": below}
         assert shown(compact(wrapper), NAMED) == (compact(message), WRAPPED | left)
@@ -107,12 +182,20 @@ def test_named_fields(fields: dict[str, Any], left: dict[str, Any]) -> None:
     [
         pytest.param("message", WRAPPED, id="the whole message"),
         pytest.param("message.user", WRAPPED | {"message": {"n": 1}}, id="in the message"),
-        pytest.param("message.user.mail", WRAPPED | {"message": {"user": {}, "n": 1}}, id="deeper in the message"),
-        pytest.param("user.mail", WRAPPED | {"message": {"user": {}, "n": 1}}, id="as it is indexed"),
+        pytest.param(
+            "message.user.mail",
+            WRAPPED | {"message": {"user": {}, "n": 1}},
+            id="deeper in the message",
+        ),
+        pytest.param(
+            "user.mail", WRAPPED | {"message": {"user": {}, "n": 1}}, id="as it is indexed"
+        ),
     ],
 )
 @pytest.mark.parametrize("as_text", [True, False], ids=["JSON in a string", "object"])
-def test_a_name_is_found_by_its_path_in_the_line_and_in_the_index(name: str, left: dict[str, Any], *, as_text: bool) -> None:
+def test_a_name_is_found_by_its_path_in_the_line_and_in_the_index(
+    name: str, left: dict[str, Any], *, as_text: bool
+) -> None:
     inner = {"user": {"mail": SECRET}, "n": 1}
     line = WRAPPED | {"message": compact(inner) if as_text else inner}
     message, fields = shown(compact(line), Redaction({name: "drop"}, (), KEY))
@@ -137,7 +220,10 @@ def test_a_name_is_found_by_its_path_in_the_line_and_in_the_index(name: str, lef
         pytest.param('{"passw\\u006Frd": "Sesame', id="an escape in the name"),
         pytest.param(json.dumps({"größe": SECRET})[:-1], id="escapes in the name"),
         pytest.param('{"größe": "Sesame', id="a name beyond ASCII"),
-        pytest.param(json.dumps(json.dumps(json.dumps({"password": SECRET})[:-1]))[:-1], id="in strings in strings, cut off"),
+        pytest.param(
+            json.dumps(json.dumps(json.dumps({"password": SECRET})[:-1]))[:-1],
+            id="in strings in strings, cut off",
+        ),
         pytest.param("{'password': 'Sesame'}", id="Python's way of writing it"),
         pytest.param("{ password: 'Sesame' }", id="JavaScript's way of writing it"),
         pytest.param("level=info password=Sesame", id="before an equals sign"),
@@ -146,7 +232,10 @@ def test_a_name_is_found_by_its_path_in_the_line_and_in_the_index(name: str, lef
         pytest.param('größe = Sesame {"a": 1}', id="before an equals sign and an object"),
         pytest.param(nested(100_000, '{"password": "Sesame"}'), id="too deep to be read"),
         pytest.param(nested(5_000, '{"password": "Sesame"}'), id="too deep to be walked"),
-        pytest.param('{"token": "' + nested(5_000, "1").replace('"', '\\"') + 'Sesame"', id="a deep string, cut off"),
+        pytest.param(
+            '{"token": "' + nested(5_000, "1").replace('"', '\\"') + 'Sesame"',
+            id="a deep string, cut off",
+        ),
     ],
 )
 def test_what_may_hold_a_named_field_and_cannot_be_read_is_withheld(line: str) -> None:
@@ -172,7 +261,10 @@ def test_what_cannot_be_read_inside_a_line_is_withheld_alone() -> None:
 
 
 def test_strings_in_strings_are_read() -> None:
-    line, left = compact({"token": SECRET, "password": SECRET, "b": 1}), compact({"token": hashed(SECRET), "b": 1})
+    line, left = (
+        compact({"token": SECRET, "password": SECRET, "b": 1}),
+        compact({"token": hashed(SECRET), "b": 1}),
+    )
     for _ in range(6):
         line, left = json.dumps(line), json.dumps(left)
         assert shown(line, NAMED)[0] == left
@@ -223,13 +315,19 @@ def test_what_is_too_deep_has_no_fields(redaction: Redaction) -> None:
             {"type": "platform.end", "record": {"requestId": hashed(REQUEST)}},
             id="by path",
         ),
-        pytest.param(f"END RequestId: {REQUEST}", "record", {"type": "platform.end"}, id="all of it"),
+        pytest.param(
+            f"END RequestId: {REQUEST}", "record", {"type": "platform.end"}, id="all of it"
+        ),
     ],
 )
-def test_a_platform_line_with_a_named_field_is_withheld(line: str, name: str, fields: dict[str, Any]) -> None:
+def test_a_platform_line_with_a_named_field_is_withheld(
+    line: str, name: str, fields: dict[str, Any]
+) -> None:
     message, found = shown(line, Redaction({name: "hash"}, (), KEY))
     assert message == WITHHELD
-    assert {key: value for key, value in found.items() if key != "record" or name != "record"} == fields
+    assert {
+        key: value for key, value in found.items() if key != "record" or name != "record"
+    } == fields
 
 
 def test_a_platform_line_without_a_named_field_stays() -> None:
@@ -306,9 +404,15 @@ def test_fields_that_a_filter_pattern_cut_out(
 )  # fmt: skip
 def test_patterns(text: str, left: str) -> None:
     assert shown(text, MASKED) == (left, {})
-    assert shown(compact({"a": [text], text: 1}), MASKED) == (compact({"a": [left], left: 1}), {"a": [left], left: 1})
+    assert shown(compact({"a": [text], text: 1}), MASKED) == (
+        compact({"a": [left], left: 1}),
+        {"a": [left], left: 1},
+    )
     assert shown(text + ' {"n":1}', MASKED) == (left + ' {"n":1}', {"n": 1})
-    wrapper, message = WRAPPED | {"message": compact({"a": text})}, WRAPPED | {"message": compact({"a": left})}
+    wrapper, message = (
+        WRAPPED | {"message": compact({"a": text})},
+        WRAPPED | {"message": compact({"a": left})},
+    )
     assert shown(compact(wrapper), MASKED) == (compact(message), WRAPPED | {"a": left})
 
 
@@ -368,12 +472,16 @@ def test_a_number_that_is_no_text_stays() -> None:
     ],
 )
 def test_no_line_takes_long(unit: str) -> None:
-    with at_most(20):  # seconds: it takes one or so; where the time grows with the square of the length, an hour
+    with at_most(
+        20
+    ):  # seconds: it takes one or so; where the time grows with the square of the length, an hour
         ALL.apply((unit * LONG)[:LONG] + "-", {})
 
 
 def repeats(pattern: Any) -> Iterator[tuple[Any, int, Any]]:
-    """Each repetition of a parsed expression: its kind, the most that it takes, and what it repeats."""
+    """Each repetition of a parsed expression: its kind, the most that it takes, and what it
+    repeats.
+    """
     for kind, argument in pattern:
         if kind in {_constants.MAX_REPEAT, _constants.MIN_REPEAT, _constants.POSSESSIVE_REPEAT}:
             yield kind, int(argument[1]), argument[2]
@@ -384,7 +492,9 @@ def repeats(pattern: Any) -> Iterator[tuple[Any, int, Any]]:
 
 
 def test_what_looks_at_every_place_of_a_text_looks_no_further_than_a_bound() -> None:
-    """An expression that may start anywhere and reach to the end takes time by the square of the length."""
+    """An expression that may start anywhere and reach to the end takes time by the square of the
+    length.
+    """
     followed = redact._near(frozenset({"password", "token"}))[1]
     endless = {
         (expression.pattern, str(repeated))
@@ -392,7 +502,9 @@ def test_what_looks_at_every_place_of_a_text_looks_no_further_than_a_bound() -> 
         for kind, most, repeated in repeats(_parser.parse(expression.pattern))
         if most >= 1000 and kind is not _constants.POSSESSIVE_REPEAT
     }
-    assert {repeated for _, repeated in endless} == {str(_parser.parse(r"\d"))}  # a run of digits, which is looked at from its start only
+    assert {repeated for _, repeated in endless} == {
+        str(_parser.parse(r"\d"))
+    }  # a run of digits, which is looked at from its start only
     for before in patterns.NUMBER.pattern, patterns.EMAIL.pattern:
         assert r"(?<![\w." in before
 
@@ -415,13 +527,24 @@ def test_where_a_decoded_character_stood(text: str) -> None:
         spans = [origin(place, place + 1) for place in range(len(reading))]
         assert all(start < end for start, end in spans)
         assert all(before[1] <= after[0] or before == after for before, after in pairwise(spans))
-        assert all(text[start:end] == each for each, (start, end) in zip(reading, spans, strict=True) if end - start == 1)
+        assert all(
+            text[start:end] == each
+            for each, (start, end) in zip(reading, spans, strict=True)
+            if end - start == 1
+        )
 
 
-SHIPPING = (ROOT / "docs" / "shipping.md").read_text(encoding="utf-8").split("## What redaction finds\n")[1].split("\n## ")[0]
+SHIPPING = (
+    (ROOT / "docs" / "shipping.md")
+    .read_text(encoding="utf-8")
+    .split("## What redaction finds\n")[1]
+    .split("\n## ")[0]
+)
 ROW = re.compile(r"\| (?P<what>[^|]+) \| (?P<mark>`+)(?P<line>.+?)(?P=mark) \| (?P<left>.+) \|")
 ROWS = [row for row in map(ROW.fullmatch, SHIPPING.splitlines()) if row]
-TOLD = Redaction({"password": "drop", "user.email": "drop", "api_key": "drop"}, ("email", "number"), KEY)
+TOLD = Redaction(
+    {"password": "drop", "user.email": "drop", "api_key": "drop"}, ("email", "number"), KEY
+)
 
 
 @pytest.mark.parametrize("row", ROWS, ids=[row["what"] for row in ROWS])
@@ -429,16 +552,22 @@ def test_the_table_of_what_is_found_is_true(row: re.Match[str]) -> None:
     line, left = (text.replace("\\|", "|") for text in (row["line"], row["left"].strip("`")))
     expected = {"withheld": WITHHELD, "the same": line}.get(left, left)
     assert shown(line, TOLD)[0] == expected
-    assert row["left"] == "the same" or not any(secret in expected for secret in (SECRET, "1111", "@", "555"))
+    assert row["left"] == "the same" or not any(
+        secret in expected for secret in (SECRET, "1111", "@", "555")
+    )
 
 
 def test_the_table_has_every_row() -> None:
-    assert len(ROWS) == sum(line.startswith("| ") for line in SHIPPING.splitlines()) - 3  # without the heads
+    assert (
+        len(ROWS) == sum(line.startswith("| ") for line in SHIPPING.splitlines()) - 3
+    )  # without the heads
     assert len(ROWS) > 120
 
 
 def test_a_hash_says_that_it_is_one_and_cannot_be_compared_with_that_of_the_input() -> None:
-    """The stack has one secret; `input.hash` is keyed with it, a redacted field's hash with a key that is derived from it."""
+    """The stack has one secret; `input.hash` is keyed with it, a redacted field's hash with a key
+    that is derived from it.
+    """
     own = hmac.new(KEY, b"a", hashlib.sha256).hexdigest()[:16]
     found = shown('{"token":"a"}', NAMED)[1]["token"]
     assert re.fullmatch("redacted:[0-9a-f]{16}", found)
@@ -453,11 +582,15 @@ def test_a_hash_depends_on_the_value_and_the_key_alone() -> None:
     ]
     assert set(found) == {hashed("a")}
     assert shown('{"token":"b"}', NAMED)[1]["token"] == hashed("b") != hashed("a")
-    assert shown('{"token":"a"}', Redaction({"token": "hash"}, (), b"other"))[1]["token"] != hashed("a")
+    assert shown('{"token":"a"}', Redaction({"token": "hash"}, (), b"other"))[1]["token"] != hashed(
+        "a"
+    )
 
 
 NAMES = st.sampled_from(["a", "user", "message", "größe", "x.y"]) | st.text(max_size=4)
-EMAILS = st.from_regex(r"[a-z0-9][a-z0-9.+_-]{0,20}@[a-z0-9-]{1,12}(\.[a-z]{2,6}){1,2}", fullmatch=True)
+EMAILS = st.from_regex(
+    r"[a-z0-9][a-z0-9.+_-]{0,20}@[a-z0-9-]{1,12}(\.[a-z]{2,6}){1,2}", fullmatch=True
+)
 NUMBERS = st.from_regex(r"\+?[0-9]{2,4}[ /-]?[0-9]{3,6}[ -]?[0-9]{4,7}", fullmatch=True).filter(
     lambda text: (match := NUMBER.fullmatch(text)) and match["number"]
 )
@@ -465,10 +598,16 @@ NUMBERS = st.from_regex(r"\+?[0-9]{2,4}[ /-]?[0-9]{3,6}[ -]?[0-9]{4,7}", fullmat
 
 @st.composite
 def lines_with(draw: st.DrawFn, innermost: Any) -> str:
-    """A line with this value somewhere in it: under names and in lists, as JSON in strings, after text, in a logger's wrapper, cut off."""
+    """A line with this value somewhere in it: under names and in lists, as JSON in strings, after
+    text, in a logger's wrapper, cut off.
+    """
     value = innermost
     for _ in range(draw(st.integers(0, 5))):
-        match draw(st.sampled_from(["object", "list", "string", "ASCII", "text", "wrapper", "text wrapper"])):
+        match draw(
+            st.sampled_from(
+                ["object", "list", "string", "ASCII", "text", "wrapper", "text wrapper"]
+            )
+        ):
             case "object":
                 value = {draw(NAMES): 1, draw(NAMES): value}
             case "list":
@@ -487,19 +626,38 @@ def lines_with(draw: st.DrawFn, innermost: Any) -> str:
     return line[: draw(st.integers(0, len(line)))] if draw(st.booleans()) else line
 
 
-@given(data=st.data(), name=st.sampled_from(["password", "token", "größe"]), text=st.text(max_size=5))
+@given(
+    data=st.data(), name=st.sampled_from(["password", "token", "größe"]), text=st.text(max_size=5)
+)
 def test_no_value_of_a_named_field_leaves(data: st.DataObject, name: str, text: str) -> None:
-    value = data.draw(st.sampled_from([SECRET + text, {"a": SECRET}, [SECRET], f'{{"{name}": "{SECRET}"}}']))
+    value = data.draw(
+        st.sampled_from([SECRET + text, {"a": SECRET}, [SECRET], f'{{"{name}": "{SECRET}"}}'])
+    )
     line = data.draw(lines_with({"a": text, name: value, "b": 1}))
     assert SECRET.encode() not in source(line, ALL)
-    assert SECRET.encode() not in source("x " + line, ALL, {"a": line, "b": {"c": line}, name: value})
+    assert SECRET.encode() not in source(
+        "x " + line, ALL, {"a": line, "b": {"c": line}, name: value}
+    )
 
 
 @given(data=st.data(), secret=EMAILS | NUMBERS)
 @example(data=None, secret="a@b.de")
 def test_nothing_that_fits_a_pattern_leaves(data: st.DataObject | None, secret: str) -> None:
-    values: list[Any] = [secret, f"to {secret}, now", {secret: 1}, {"a": [secret]}, f'{{"a": "{secret}"}}', f"<{secret}"]
+    values: list[Any] = [
+        secret,
+        f"to {secret}, now",
+        {secret: 1},
+        {"a": [secret]},
+        f'{{"a": "{secret}"}}',
+        f"<{secret}",
+    ]
     for value in values if data is None else [data.draw(st.sampled_from(values))]:
-        line = compact(value) if data is None else data.draw(lines_with(value).filter(lambda line: secret in line))
+        line = (
+            compact(value)
+            if data is None
+            else data.draw(lines_with(value).filter(lambda line: secret in line))
+        )
         assert secret.encode() not in source(line, MASKED)
-        assert secret.encode() not in source(line, MASKED, {"a": line, "b": {"c": line}, "d": secret})
+        assert secret.encode() not in source(
+            line, MASKED, {"a": line, "b": {"c": line}, "d": secret}
+        )

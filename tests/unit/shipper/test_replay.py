@@ -1,4 +1,6 @@
-"""Tests the scheduled replay with dead letters in moto's S3 and a server that answers like OpenSearch."""
+"""Tests the scheduled replay with dead letters in moto's S3 and a server that answers like
+OpenSearch.
+"""
 
 from __future__ import annotations
 
@@ -21,13 +23,27 @@ from moto import mock_aws
 from moto.backends import get_backend
 
 from shipper.dead_letters import PREFIX
-from tests.unit.conftest import CLOSE, NOON, REJECTED, TEXT, UNPARSED, Answer, Bulk, Context, Refusal, as_json, forget_handler, problem
+from tests.unit.conftest import (
+    CLOSE,
+    NOON,
+    REJECTED,
+    TEXT,
+    UNPARSED,
+    Answer,
+    Bulk,
+    Context,
+    Refusal,
+    as_json,
+    forget_handler,
+    problem,
+)
 
 BUCKET = "dead-letters"
 LINE = "Quokkas quarrel with wombats"
 KEY = "a key that nobody may see"
 AWAY = Answer(503, "text/html", f"<html>{TEXT}".encode())
-SCHEDULED = {  # as EventBridge sends it, but for what is in its details, and a time when no letter is younger
+# as EventBridge sends it, but for what is in its details, and a time when no letter is younger
+SCHEDULED = {
     "version": "0",
     "id": "53dc4d37-cffa-4f76-80c9-8b7d4a4d2eaa",
     "detail-type": "Scheduled Event",
@@ -35,7 +51,9 @@ SCHEDULED = {  # as EventBridge sends it, but for what is in its details, and a 
     "account": "123456789012",
     "time": "2099-10-08T16:53:06Z",
     "region": "us-east-1",
-    "resources": ["arn:aws:events:us-east-1:123456789012:rule/prediction-monitor-ReplayFunctionAgain"],
+    "resources": [
+        "arn:aws:events:us-east-1:123456789012:rule/prediction-monitor-ReplayFunctionAgain"
+    ],
     "detail": {"prefix": "nothing/", "since": "2099-10-08T16:53:06Z", "dry_run": True},
 }
 NOTHING = {"found": 0, "replayed": 0, "poisoned": 0, "gone": 0, "waiting": 0, "lines": 0}
@@ -62,12 +80,23 @@ def s3(aws: None) -> Iterator[Any]:
 @pytest.fixture
 def load(bulk: Bulk, monkeypatch: pytest.MonkeyPatch) -> Iterator[Load]:
     """Import the handler anew, as a new instance of the function does. A letter may take `seconds`."""
-    for name in ("MAX_PAYLOAD_BYTES", "EXCLUDE", "REDACT_FIELDS", "REDACT_PATTERNS", "REDACT_KEY", "EVENTS_PER_SECOND"):
+    for name in (
+        "MAX_PAYLOAD_BYTES",
+        "EXCLUDE",
+        "REDACT_FIELDS",
+        "REDACT_PATTERNS",
+        "REDACT_KEY",
+        "EVENTS_PER_SECOND",
+    ):
         monkeypatch.delenv(name, raising=False)
     loaded: list[ModuleType] = []
 
     def load_one(seconds: float | None = None, **environment: str | None) -> ModuleType:
-        defaults = {"OPENSEARCH_URL": bulk.url, "DEAD_LETTER_BUCKET": BUCKET, "EVENTS_PER_SECOND": "1000000"}
+        defaults = {
+            "OPENSEARCH_URL": bulk.url,
+            "DEAD_LETTER_BUCKET": BUCKET,
+            "EVENTS_PER_SECOND": "1000000",
+        }
         for name, value in (defaults | environment).items():
             if value is None:
                 monkeypatch.delenv(name, raising=False)
@@ -91,15 +120,35 @@ def forget() -> None:
 
 def payload(*ids: str, line: str = LINE) -> Any:
     events = [{"id": each, "timestamp": NOON, "message": line} for each in ids]
-    content = {"messageType": "DATA_MESSAGE", "owner": "123456789012", "logGroup": "g", "logStream": "s", "logEvents": events}
-    return {"awslogs": {"data": base64.b64encode(gzip.compress(json.dumps(content).encode())).decode()}}
+    content = {
+        "messageType": "DATA_MESSAGE",
+        "owner": "123456789012",
+        "logGroup": "g",
+        "logStream": "s",
+        "logEvents": events,
+    }
+    return {
+        "awslogs": {"data": base64.b64encode(gzip.compress(json.dumps(content).encode())).decode()}
+    }
 
 
-def put(s3: Any, name: str, event: Any, below: str = f"{PREFIX}ShipperFunction/", written: datetime | None = None) -> None:
-    record = {"version": "1.0", "requestPayload": event, "responsePayload": {"errorMessage": "x", "errorType": "NotDelivered"}}
+def put(
+    s3: Any,
+    name: str,
+    event: Any,
+    below: str = f"{PREFIX}ShipperFunction/",
+    written: datetime | None = None,
+) -> None:
+    record = {
+        "version": "1.0",
+        "requestPayload": event,
+        "responsePayload": {"errorMessage": "x", "errorType": "NotDelivered"},
+    }
     s3.put_object(Bucket=BUCKET, Key=below + name, Body=json.dumps(record).encode())
     if written:
-        get_backend("s3")["123456789012"]["aws"].buckets[BUCKET].keys[below + name].last_modified = written.replace(tzinfo=None)
+        get_backend("s3")["123456789012"]["aws"].buckets[BUCKET].keys[
+            below + name
+        ].last_modified = written.replace(tzinfo=None)
 
 
 def left(s3: Any) -> list[str]:
@@ -108,13 +157,19 @@ def left(s3: Any) -> list[str]:
     return sorted(item["Key"].replace(f"{PREFIX}ShipperFunction/", "") for item in found)
 
 
-def written(capsys: pytest.CaptureFixture[str]) -> tuple[dict[str, Any], dict[str, float], list[dict[str, Any]]]:
+def written(
+    capsys: pytest.CaptureFixture[str],
+) -> tuple[dict[str, Any], dict[str, float], list[dict[str, Any]]]:
     """The summary line, the metrics, and the lines about letters."""
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     (summary,) = [line for line in lines if line.get("message") == "replay"]
     (emf,) = [line for line in lines if "_aws" in line]
     (directive,) = emf["_aws"]["CloudWatchMetrics"]
-    assert (directive["Namespace"], emf["service"], emf["function_name"]) == ("PredictionMonitor", "replay", "replay")
+    assert (directive["Namespace"], emf["service"], emf["function_name"]) == (
+        "PredictionMonitor",
+        "replay",
+        "replay",
+    )
     assert [sorted(each) for each in directive["Dimensions"]] == [["function_name", "service"]]
     units = {metric["Name"]: metric["Unit"] for metric in directive["Metrics"]}
     assert units.pop("MemoryUtilization") == "Percent"
@@ -124,11 +179,16 @@ def written(capsys: pytest.CaptureFixture[str]) -> tuple[dict[str, Any], dict[st
     return summary, {name: emf[name][0] for name in units}, rest
 
 
-# --- the schedule ----------------------------------------------------------------------------------------------------------
+# --- the schedule
+# ----------------------------------------------------------------------------------------------------------
 
 
-def test_schedule_replays_all_that_waits(load: Load, bulk: Bulk, s3: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    """The scheduled event never limits the replay to some letters, whatever time and details it holds."""
+def test_schedule_replays_all_that_waits(
+    load: Load, bulk: Bulk, s3: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The scheduled event never limits the replay to some letters, whatever time and details it
+    holds.
+    """
     put(s3, "one", payload("1", "2"))
     put(s3, "two", payload("3"))
     put(s3, "aside", payload("4"), below="poison/")
@@ -138,20 +198,31 @@ def test_schedule_replays_all_that_waits(load: Load, bulk: Bulk, s3: Any, capsys
     assert sorted(bulk.ids) == ["1", "2", "3"]
     assert left(s3) == ["poison/aside", "something/else/other"]
     summary, metrics, rest = written(capsys)
-    assert metrics == {"DeadLettersFound": 2, "DeadLettersReplayed": 2, "DeadLettersPoisoned": 0, "DeadLettersWaiting": 0}
+    assert metrics == {
+        "DeadLettersFound": 2,
+        "DeadLettersReplayed": 2,
+        "DeadLettersPoisoned": 0,
+        "DeadLettersWaiting": 0,
+    }
     assert {name: summary[name] for name in answer} == answer
     assert (summary["level"], rest) == ("INFO", [])
 
 
 @pytest.mark.parametrize("event", [{}, SCHEDULED], ids=["by hand", "by schedule"])
-def test_empty_bucket(load: Load, bulk: Bulk, s3: Any, capsys: pytest.CaptureFixture[str], event: Any) -> None:
+def test_empty_bucket(
+    load: Load, bulk: Bulk, s3: Any, capsys: pytest.CaptureFixture[str], event: Any
+) -> None:
     assert load().handler(event, Context()) == NOTHING
     assert bulk.requests == []
-    assert written(capsys)[1] == {f"DeadLetters{name}": 0 for name in ("Found", "Replayed", "Poisoned", "Waiting")}
+    assert written(capsys)[1] == {
+        f"DeadLetters{name}": 0 for name in ("Found", "Replayed", "Poisoned", "Waiting")
+    }
     assert left(s3) == []
 
 
-def test_every_fate_is_counted_and_said(load: Load, bulk: Bulk, s3: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_fate_is_counted_and_said(
+    load: Load, bulk: Bulk, s3: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
     put(s3, "good", payload("1"))
     put(s3, "rescued", payload("2"))
     put(s3, "hopeless", payload("3", "4"))
@@ -166,9 +237,17 @@ def test_every_fate_is_counted_and_said(load: Load, bulk: Bulk, s3: Any, capsys:
     assert left(s3) == ["busy", "forbidden", "hopeless", "poison/no-record", "poison/unreadable"]
     assert sorted(bulk.ids) == ["1", "2", "3", "6"]
     summary, metrics, rest = written(capsys)
-    assert metrics == {"DeadLettersFound": 7, "DeadLettersReplayed": 2, "DeadLettersPoisoned": 2, "DeadLettersWaiting": 3}
+    assert metrics == {
+        "DeadLettersFound": 7,
+        "DeadLettersReplayed": 2,
+        "DeadLettersPoisoned": 2,
+        "DeadLettersWaiting": 3,
+    }
     assert summary["waiting"] == 3
-    said = {line["key"].rpartition("/")[2]: (line["level"], line["fate"], line["reason"]) for line in rest}
+    said = {
+        line["key"].rpartition("/")[2]: (line["level"], line["fate"], line["reason"])
+        for line in rest
+    }
     assert len(rest) == len(said) == 5
     assert {name: (level, fate) for name, (level, fate, _) in said.items()} == {
         "hopeless": ("WARNING", "waiting"),
@@ -177,7 +256,9 @@ def test_every_fate_is_counted_and_said(load: Load, bulk: Bulk, s3: Any, capsys:
         "busy": ("WARNING", "waiting"),
         "forbidden": ("WARNING", "waiting"),
     }
-    assert said["hopeless"][2].startswith("1 of 2 documents not delivered: 1 x 400 mapper_parsing_exception of field n, even for")
+    assert said["hopeless"][2].startswith(
+        "1 of 2 documents not delivered: 1 x 400 mapper_parsing_exception of field n, even for"
+    )
     assert said["forbidden"][2] == (
         "1 of 1 documents not delivered: 1 x 403 security_exception: the user needs the permission to write cwl-log-2026.11.23"
     )
@@ -186,13 +267,22 @@ def test_every_fate_is_counted_and_said(load: Load, bulk: Bulk, s3: Any, capsys:
 
 
 def test_twice_changes_nothing(load: Load, bulk: Bulk, s3: Any) -> None:
-    """A document stays single if two letters hold its payload, if it was delivered before, and if the replay runs twice."""
+    """A document stays single if two letters hold its payload, if it was delivered before, and if
+    the replay runs twice.
+    """
     put(s3, "one", payload("1", "2"))
     put(s3, "the same", payload("1", "2"))
     put(s3, "hopeless", payload("3"))
     bulk.refuse["3"] = UNPARSED
     handler = load().handler
-    assert handler(SCHEDULED, Context()) == {"found": 3, "replayed": 2, "poisoned": 0, "gone": 0, "waiting": 1, "lines": 5}
+    assert handler(SCHEDULED, Context()) == {
+        "found": 3,
+        "replayed": 2,
+        "poisoned": 0,
+        "gone": 0,
+        "waiting": 1,
+        "lines": 5,
+    }
     before = dict(bulk.documents)
     assert sorted(bulk.ids) == ["1", "2"]
     assert handler(SCHEDULED, Context()) == NOTHING | {"found": 1, "waiting": 1, "lines": 1}
@@ -202,7 +292,9 @@ def test_twice_changes_nothing(load: Load, bulk: Bulk, s3: Any) -> None:
     assert left(s3) == ["hopeless"]
 
 
-def test_letters_that_another_replay_removed_do_not_wait(load: Load, bulk: Bulk, s3: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_letters_that_another_replay_removed_do_not_wait(
+    load: Load, bulk: Bulk, s3: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
     for name in ("one", "two"):
         put(s3, name, payload("1"))
     module = load()
@@ -218,7 +310,9 @@ def test_letters_that_another_replay_removed_do_not_wait(load: Load, bulk: Bulk,
     assert (rest, bulk.requests) == ([], [])
 
 
-def test_letters_of_every_page_are_replayed(load: Load, bulk: Bulk, s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_letters_of_every_page_are_replayed(
+    load: Load, bulk: Bulk, s3: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("MOTO_S3_DEFAULT_MAX_KEYS", "2")
     for number in range(5):
         put(s3, str(number), payload(str(number)))
@@ -227,21 +321,31 @@ def test_letters_of_every_page_are_replayed(load: Load, bulk: Bulk, s3: Any, mon
     assert left(s3) == []
 
 
-# --- by hand ---------------------------------------------------------------------------------------------------------------
+# --- by hand
+# ---------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("more", [{}, {"prefix": "poison/"}, {"since": "2026-11-23"}], ids=["all", "prefix", "since"])
-def test_dry_run_only_counts(load: Load, bulk: Bulk, s3: Any, capsys: pytest.CaptureFixture[str], more: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    "more", [{}, {"prefix": "poison/"}, {"since": "2026-11-23"}], ids=["all", "prefix", "since"]
+)
+def test_dry_run_only_counts(
+    load: Load, bulk: Bulk, s3: Any, capsys: pytest.CaptureFixture[str], more: dict[str, str]
+) -> None:
     below = more.get("prefix", f"{PREFIX}ShipperFunction/")
     written_at = datetime(2026, 11, 23, 12, tzinfo=UTC)
     put(s3, "one", payload("1"), below=below, written=written_at)
     put(s3, "two", {}, below=below, written=written_at)
     before = left(s3)
-    assert load().handler({"dry_run": True, **more}, Context()) == NOTHING | {"found": 2, "waiting": 2}
+    assert load().handler({"dry_run": True, **more}, Context()) == NOTHING | {
+        "found": 2,
+        "waiting": 2,
+    }
     assert (left(s3), bulk.requests) == (before, [])
     summary, metrics, _ = written(capsys)
     assert summary["waiting"] == 2
-    assert metrics.get("DeadLettersWaiting") == (None if more else 2)  # the number of only a part would end the alarm for all
+    assert metrics.get("DeadLettersWaiting") == (
+        None if more else 2
+    )  # the number of only a part would end the alarm for all
 
 
 @pytest.mark.parametrize(
@@ -251,18 +355,33 @@ def test_dry_run_only_counts(load: Load, bulk: Bulk, s3: Any, capsys: pytest.Cap
         pytest.param({"prefix": ""}, ["10", "20", "21", "22"], id="empty prefix"),
         pytest.param({"since": "2026-11-23T11:00:00Z"}, ["21", "22"], id="since"),
         pytest.param({"until": "2026-11-23T11:00:00Z"}, ["10", "20"], id="until"),
-        pytest.param({"since": "2026-11-23T10:00:00Z", "until": "2026-11-23T12:00:00Z"}, ["10", "20", "21"], id="between"),
+        pytest.param(
+            {"since": "2026-11-23T10:00:00Z", "until": "2026-11-23T12:00:00Z"},
+            ["10", "20", "21"],
+            id="between",
+        ),
         pytest.param({"since": "2026-11-23T12:00:00+01:00"}, ["21", "22"], id="another time zone"),
         pytest.param({"since": "2026-11-23T11:00:00"}, ["21", "22"], id="no time zone: UTC"),
         pytest.param({"since": "2026-11-23"}, ["10", "20", "21", "22"], id="a day"),
         pytest.param({"until": "2026-11-23"}, [], id="until a day"),
         pytest.param({"since": None, "until": ""}, ["10", "20", "21", "22"], id="nothing"),
-        pytest.param({"prefix": f"{PREFIX}ShipperFunction/2", "since": "2026-11-23T11:00:00Z"}, ["21", "22"], id="prefix and since"),
+        pytest.param(
+            {"prefix": f"{PREFIX}ShipperFunction/2", "since": "2026-11-23T11:00:00Z"},
+            ["21", "22"],
+            id="prefix and since",
+        ),
     ],
 )
-def test_event_may_narrow(*, load: Load, bulk: Bulk, s3: Any, event: dict[str, str], replayed: list[str]) -> None:
+def test_event_may_narrow(
+    *, load: Load, bulk: Bulk, s3: Any, event: dict[str, str], replayed: list[str]
+) -> None:
     for name in ("10", "20", "21", "22"):
-        put(s3, name, payload(name), written=datetime(2026, 11, 23, 10, tzinfo=UTC) + timedelta(hours=int(name[1])))
+        put(
+            s3,
+            name,
+            payload(name),
+            written=datetime(2026, 11, 23, 10, tzinfo=UTC) + timedelta(hours=int(name[1])),
+        )
     answer = load().handler(event, Context())
     assert (answer["found"], answer["replayed"]) == (len(replayed), len(replayed))
     assert sorted(bulk.ids) == replayed
@@ -285,14 +404,26 @@ NOT_TRUE_OR_FALSE: tuple[Any, ...] = (1, 0, "true", "false", "", [])
 @pytest.mark.parametrize(
     ("event", "message"),
     [
-        *((event, "the event must be a JSON object") for event in (None, True, 5, "", "aws/lambda/", [], [{"prefix": "poison/"}])),
-        *(({name: given}, f"{name} must be text, not ") for name in ("prefix", "since", "until") for given in NOT_TEXT),
-        *(({"dry_run": given}, "dry_run must be true or false, not ") for given in NOT_TRUE_OR_FALSE),
+        *(
+            (event, "the event must be a JSON object")
+            for event in (None, True, 5, "", "aws/lambda/", [], [{"prefix": "poison/"}])
+        ),
+        *(
+            ({name: given}, f"{name} must be text, not ")
+            for name in ("prefix", "since", "until")
+            for given in NOT_TEXT
+        ),
+        *(
+            ({"dry_run": given}, "dry_run must be true or false, not ")
+            for given in NOT_TRUE_OR_FALSE
+        ),
         ({"since": "x" * 10_000}, "since must be "),
     ],
     ids=lambda value: str(value)[:40],
 )
-def test_event_of_a_wrong_shape_is_one_sentence(load: Load, bulk: Bulk, s3: Any, event: Any, message: str) -> None:
+def test_event_of_a_wrong_shape_is_one_sentence(
+    load: Load, bulk: Bulk, s3: Any, event: Any, message: str
+) -> None:
     put(s3, "one", payload("1"))
     handler = load().handler
     with pytest.raises(ValueError, match=re.escape(message)) as caught:
@@ -311,12 +442,20 @@ def test_what_was_set_aside_is_replayed_by_its_prefix(load: Load, bulk: Bulk, s3
     handler = load().handler
     for found in (3, 2):
         answer = handler({"prefix": "poison/"}, Context())
-        assert answer == {"found": found, "replayed": found - 2, "poisoned": 1, "gone": 0, "waiting": 1, "lines": found - 1}
+        assert answer == {
+            "found": found,
+            "replayed": found - 2,
+            "poisoned": 1,
+            "gone": 0,
+            "waiting": 1,
+            "lines": found - 1,
+        }
     assert left(s3) == ["poison/hopeless", "poison/unreadable", "waiting"]
     assert bulk.ids == ["1"]
 
 
-# --- neither faster nor longer than it may ---------------------------------------------------------------------------------
+# --- neither faster nor longer than it may
+# ---------------------------------------------------------------------------------
 
 
 def test_rate_is_kept(load: Load, s3: Any) -> None:
@@ -328,27 +467,47 @@ def test_rate_is_kept(load: Load, s3: Any) -> None:
     assert time.monotonic() - start >= 0.6
 
 
-def test_server_that_is_away_leaves_the_rest_waiting(load: Load, bulk: Bulk, s3: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_server_that_is_away_leaves_the_rest_waiting(
+    load: Load, bulk: Bulk, s3: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
     for number in range(6):
         put(s3, str(number), payload(str(number)))
     bulk.always = AWAY
     handler = load(seconds=0.5).handler
-    assert handler(SCHEDULED, Context()) == {"found": 6, "replayed": 0, "poisoned": 0, "gone": 0, "waiting": 6, "lines": 3}
+    assert handler(SCHEDULED, Context()) == {
+        "found": 6,
+        "replayed": 0,
+        "poisoned": 0,
+        "gone": 0,
+        "waiting": 6,
+        "lines": 3,
+    }
     assert len({tuple(request.ids) for request in bulk.requests}) == 3
     assert len(written(capsys)[2]) == 3
     assert left(s3) == [*"012345"]
 
 
-@pytest.mark.parametrize("milliseconds", [125_000, 10_000, 0], ids=["what is kept back", "less", "none"])
-def test_no_letter_is_begun_when_time_is_up(load: Load, bulk: Bulk, s3: Any, capsys: pytest.CaptureFixture[str], milliseconds: int) -> None:
+@pytest.mark.parametrize(
+    "milliseconds", [125_000, 10_000, 0], ids=["what is kept back", "less", "none"]
+)
+def test_no_letter_is_begun_when_time_is_up(
+    load: Load, bulk: Bulk, s3: Any, capsys: pytest.CaptureFixture[str], milliseconds: int
+) -> None:
     put(s3, "one", payload("1"))
     put(s3, "two", payload("2"))
     assert load().handler(SCHEDULED, Context(milliseconds)) == NOTHING | {"found": 2, "waiting": 2}
     assert (bulk.requests, left(s3)) == ([], ["one", "two"])
-    assert written(capsys)[1] == {"DeadLettersFound": 2, "DeadLettersReplayed": 0, "DeadLettersPoisoned": 0, "DeadLettersWaiting": 2}
+    assert written(capsys)[1] == {
+        "DeadLettersFound": 2,
+        "DeadLettersReplayed": 0,
+        "DeadLettersPoisoned": 0,
+        "DeadLettersWaiting": 2,
+    }
 
 
-def test_a_bucket_that_does_not_answer_is_not_listed_for_ever(load: Load, bulk: Bulk, s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bucket_that_does_not_answer_is_not_listed_for_ever(
+    load: Load, bulk: Bulk, s3: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Each page of the bucket's listing comes in time, but there is always another page."""
     put(s3, "one", payload("1"))
     module, ended = load(), Event()
@@ -359,7 +518,9 @@ def test_a_bucket_that_does_not_answer_is_not_listed_for_ever(load: Load, bulk: 
             yield {}
 
     monkeypatch.setattr(module, "S3_SECONDS", 0.3)
-    monkeypatch.setattr(type(module.bucket.s3), "get_paginator", lambda *_: SimpleNamespace(paginate=endless))
+    monkeypatch.setattr(
+        type(module.bucket.s3), "get_paginator", lambda *_: SimpleNamespace(paginate=endless)
+    )
     start = time.monotonic()
     with pytest.raises(TimeoutError, match="listed"):
         module.handler(SCHEDULED, Context(125_200))
@@ -368,8 +529,12 @@ def test_a_bucket_that_does_not_answer_is_not_listed_for_ever(load: Load, bulk: 
     assert bulk.requests == []
 
 
-def test_rate_does_not_hold_beyond_the_time_that_is_left(load: Load, bulk: Bulk, s3: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    """A pause after a letter may be longer than the invocation, which Lambda would end without a message."""
+def test_rate_does_not_hold_beyond_the_time_that_is_left(
+    load: Load, bulk: Bulk, s3: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A pause after a letter may be longer than the invocation, which Lambda would end without a
+    message.
+    """
     put(s3, "one", payload("1", "2", "3"))
     put(s3, "two", payload("4", "5", "6"))
     handler = load(EVENTS_PER_SECOND="0.1").handler
@@ -388,16 +553,23 @@ def test_pause_of_the_last_letter_is_no_use(load: Load, s3: Any) -> None:
     assert time.monotonic() - start < 10  # not 30
 
 
-# --- settings --------------------------------------------------------------------------------------------------------------
+# --- settings
+# --------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("value", ["0", "-1", "", " ", "fast", "1,000", "nan", "inf", "-inf", "1e-400"])
+@pytest.mark.parametrize(
+    "value", ["0", "-1", "", " ", "fast", "1,000", "nan", "inf", "-inf", "1e-400"]
+)
 def test_wrong_rate_is_named_at_the_start(load: Load, value: str) -> None:
     with pytest.raises(ValueError, match="EVENTS_PER_SECOND must be a number above 0, not "):
         load(EVENTS_PER_SECOND=value)
 
 
-@pytest.mark.parametrize(("value", "rate"), [(None, 2000), ("1", 1), ("0.5", 0.5), ("2000", 2000)], ids=["not set", "1", "0.5", "2000"])
+@pytest.mark.parametrize(
+    ("value", "rate"),
+    [(None, 2000), ("1", 1), ("0.5", 0.5), ("2000", 2000)],
+    ids=["not set", "1", "0.5", "2000"],
+)
 def test_rate_is_a_setting(load: Load, value: str | None, rate: float) -> None:
     assert load(EVENTS_PER_SECOND=value).events_per_second == rate
 
@@ -419,10 +591,21 @@ def test_wrong_setting_is_named_at_the_start(load: Load, name: str, value: str |
 
 
 def test_exclusion_and_redaction_are_the_shippers(load: Load, bulk: Bulk, s3: Any) -> None:
-    put(s3, "object", payload("1", "2", line=json.dumps({"user": "quokka@example.org", "text": LINE})))
+    put(
+        s3,
+        "object",
+        payload("1", "2", line=json.dumps({"user": "quokka@example.org", "text": LINE})),
+    )
     put(s3, "text", payload("3", line="words of quokka@example.org"))
     settings = {"EXCLUDE": "text", "REDACT_FIELDS": "text=drop", "REDACT_PATTERNS": "email"}
-    assert load(**settings).handler(SCHEDULED, Context()) == {"found": 2, "replayed": 2, "poisoned": 0, "gone": 0, "waiting": 0, "lines": 2}
+    assert load(**settings).handler(SCHEDULED, Context()) == {
+        "found": 2,
+        "replayed": 2,
+        "poisoned": 0,
+        "gone": 0,
+        "waiting": 0,
+        "lines": 2,
+    }
     assert sorted(bulk.ids) == ["1", "2"]
     sent = b"".join(request.body for request in bulk.requests).decode()
     assert "[email]" in sent
@@ -435,7 +618,8 @@ def test_limit_is_a_setting(load: Load, s3: Any) -> None:
     assert left(s3) == ["poison/one"]
 
 
-# --- secrets stay out ------------------------------------------------------------------------------------------------------
+# --- secrets stay out
+# ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,10 @@ def test_only_the_address_must_be_set() -> None:
 
 
 def test_empty_is_not_set() -> None:
-    empty = dict.fromkeys(["MAX_PAYLOAD_BYTES", "EXCLUDE", "REDACT_FIELDS", "REDACT_PATTERNS", "REDACT_KEY", *PLACES], "")
+    empty = dict.fromkeys(
+        ["MAX_PAYLOAD_BYTES", "EXCLUDE", "REDACT_FIELDS", "REDACT_PATTERNS", "REDACT_KEY", *PLACES],
+        "",
+    )
     assert settings(URL | empty) == settings(URL)
 
 
@@ -44,8 +47,16 @@ def test_everything_can_be_set() -> None:
     assert found.rules.exclude == set(Kind)
     assert found.own_log_group == "/aws/lambda/shipper"
     assert found.rules[2:5] == ("prod", "prod-cwl-", frozenset({"/aws/lambda/a", "b"}))
-    assert found.rules[5:] == ({"prediction.label": ("label",), "text": ("in", "put")}, "kéy".encode())
-    redacted: dict[str, Action] = {"text": "hash", "user.email": "drop", "a": "drop", "in.put": "hash"}  # as text, which it becomes
+    assert found.rules[5:] == (
+        {"prediction.label": ("label",), "text": ("in", "put")},
+        "kéy".encode(),
+    )
+    redacted: dict[str, Action] = {
+        "text": "hash",
+        "user.email": "drop",
+        "a": "drop",
+        "in.put": "hash",
+    }  # as text, which it becomes
     assert found.rules.redaction == Redaction(redacted, ("number", "email"), "kéy".encode())
 
 
@@ -57,9 +68,16 @@ def test_everything_can_be_set() -> None:
         ({"REDACT_KEY": "key"}, None),
         ({"REDACT_FIELDS": " , ", "REDACT_PATTERNS": ","}, None),
     ],
-    ids=["dropping needs no key", "masking needs no key", "a key alone is nothing", "commas are nothing"],
+    ids=[
+        "dropping needs no key",
+        "masking needs no key",
+        "a key alone is nothing",
+        "commas are nothing",
+    ],
 )
-def test_redaction_is_what_is_asked_for(environment: dict[str, str], redaction: Redaction | None) -> None:
+def test_redaction_is_what_is_asked_for(
+    environment: dict[str, str], redaction: Redaction | None
+) -> None:
     assert settings(URL | environment).rules.redaction == redaction
 
 
@@ -67,17 +85,37 @@ def test_redaction_is_what_is_asked_for(environment: dict[str, str], redaction: 
     ("variable", "value", "said"),
     [
         *(("OPENSEARCH_URL", value, "set to the address") for value in ("", None)),
-        *(("MAX_PAYLOAD_BYTES", value, "a number of bytes") for value in ("0", "00", "-1", "1.5", "1e6", "128M", " 5", "\u0665", "²")),
+        *(
+            ("MAX_PAYLOAD_BYTES", value, "a number of bytes")
+            for value in ("0", "00", "-1", "1.5", "1e6", "128M", " 5", "\u0665", "²")
+        ),
         *(("MAX_PAYLOAD_BYTES", value, "a number of bytes") for value in ("9" * 19, "9" * 5000)),
-        *(("EXCLUDE", value, "of metrics, object, platform, text") for value in ("start", "Platform", "platform;text", "text,x")),
-        *(("REDACT_FIELDS", value, "name=drop or name=hash") for value in ("a", "a=", "=drop", "a=mask", "a=drop,b", "a:drop")),
-        *(("REDACT_FIELDS", value, "name=drop or name=hash") for value in ("a=DROP", "a = drop", "a=b=drop", "a=")),
-        *(("INDEX_PREFIX", value, "small letters, digits") for value in ("cwl", "-", "-cwl-", "CWL-", "cwl_-", "cwl-*", "c" * 51 + "-")),
-        *(("REDACT_PATTERNS", value, "of email, number") for value in ("phone", "Email", "email number", r"\d+")),
+        *(
+            ("EXCLUDE", value, "of metrics, object, platform, text")
+            for value in ("start", "Platform", "platform;text", "text,x")
+        ),
+        *(
+            ("REDACT_FIELDS", value, "name=drop or name=hash")
+            for value in ("a", "a=", "=drop", "a=mask", "a=drop,b", "a:drop")
+        ),
+        *(
+            ("REDACT_FIELDS", value, "name=drop or name=hash")
+            for value in ("a=DROP", "a = drop", "a=b=drop", "a=")
+        ),
+        *(
+            ("INDEX_PREFIX", value, "small letters, digits")
+            for value in ("cwl", "-", "-cwl-", "CWL-", "cwl_-", "cwl-*", "c" * 51 + "-")
+        ),
+        *(
+            ("REDACT_PATTERNS", value, "of email, number")
+            for value in ("phone", "Email", "email number", r"\d+")
+        ),
     ],
 )
 def test_a_wrong_value_is_named(variable: str, value: str | None, said: str) -> None:
-    environment = {name: text for name, text in (URL | {variable: value}).items() if text is not None}
+    environment = {
+        name: text for name, text in (URL | {variable: value}).items() if text is not None
+    }
     with pytest.raises(ValueError, match=rf"^{variable} must be {said}"):
         settings(environment)
 

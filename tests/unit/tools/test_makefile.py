@@ -34,8 +34,15 @@ def commands(clone: Path, target: str) -> str:
         pytest.param("", False, id="older"),
     ],
 )
-def test_a_folder_that_was_renamed_is_set_up_again(clone: Path, stamp: str, moved: str, again: bool) -> None:  # noqa: FBT001
-    """The environment's commands and path file name the folder; copied or moved, they would run the old one's."""
+def test_a_folder_that_was_renamed_is_set_up_again(
+    clone: Path,
+    stamp: str,
+    moved: str,
+    again: bool,
+) -> None:
+    """The environment's commands and path file name the folder; copied or moved, they would run the
+    old one's.
+    """
     path = clone / ".venv" / stamp
     path.write_text(moved.format(clone=clone))
     found = commands(clone, f".venv/{stamp}")

@@ -11,7 +11,9 @@ from tools.ports import ensure_free, free_port
 def test_taken_port_is_trouble() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        with pytest.raises(UserError, match=rf"127\.0\.0\.1:{port} cannot be used .*Choose another with API_PORT=") as problem:
+        with pytest.raises(
+            UserError, match=rf"127\.0\.0\.1:{port} cannot be used .*Choose another with API_PORT="
+        ) as problem:
             ensure_free(port, "API_PORT")
     assert "\n" not in str(problem.value)
     ensure_free(port, "API_PORT")

@@ -1,4 +1,6 @@
-"""A model folder of any classifier: made, refused, compared, and the tests of the shipped model with another in its place."""
+"""A model folder of any classifier: made, refused, compared, and the tests of the shipped model
+with another in its place.
+"""
 
 from __future__ import annotations
 
@@ -36,9 +38,25 @@ ANY_MODEL = (
 
 
 def test_the_tests_of_the_shipped_model_pass_with_four_labels(four_label_model: Path) -> None:
-    environment = {**os.environ, "TESTED_MODEL": str(four_label_model), "MODEL_FOLDER": str(four_label_model)}
-    command = [sys.executable, "-m", "pytest", "-q", "-m", "not example", "-p", "no:cacheprovider", *ANY_MODEL]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600, check=False)
+    environment = {
+        **os.environ,
+        "TESTED_MODEL": str(four_label_model),
+        "MODEL_FOLDER": str(four_label_model),
+    }
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-m",
+        "not example",
+        "-p",
+        "no:cacheprovider",
+        *ANY_MODEL,
+    ]
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600, check=False
+    )
     assert done.returncode == 0, done.stdout[-5000:]
     assert re.search(r"(\d+) passed", done.stdout)
 
@@ -47,16 +65,24 @@ def test_the_folder_says_what_the_sample_taught_it(four_label_model: Path) -> No
     card = json.loads((four_label_model / "card.json").read_text(encoding="utf-8"))
     assert card["labels"] == list(four_labels.LABELS)
     assert set(card["usual"]["scripts"]) >= {"latin", "cyrillic", "none"}
-    assert (card["unknown"], card["calibrated"], card["max_tokens"]) == (None, True, four_labels.MAX_TOKENS)
+    assert (card["unknown"], card["calibrated"], card["max_tokens"]) == (
+        None,
+        True,
+        four_labels.MAX_TOKENS,
+    )
     profile = json.loads((four_label_model / "profile.json").read_text(encoding="utf-8"))
     assert profile["population"]["sentences"] == 240
-    assert profile["rows"]["columns"][:3] == [f"prediction.probability.{name}" for name in ("how-to", "e_mail", "2_b")]
+    assert profile["rows"]["columns"][:3] == [
+        f"prediction.probability.{name}" for name in ("how-to", "e_mail", "2_b")
+    ]
     readme = (four_label_model / "README.md").read_text(encoding="utf-8")
     assert "pipeline_tag: text-classification" in readme
     assert check([str(four_label_model)]) == 0
 
 
-def again(folder: Path, *, rows: list[Row], own: Any = None, graph: Any = None, out: Path) -> dict[str, Any]:
+def again(
+    folder: Path, *, rows: list[Row], own: Any = None, graph: Any = None, out: Path
+) -> dict[str, Any]:
     """The four labels' checkpoint again, with something else."""
     plain = folder.parent / "plain.onnx"
     if graph:
@@ -65,16 +91,35 @@ def again(folder: Path, *, rows: list[Row], own: Any = None, graph: Any = None, 
         plain = out.parent / "changed.onnx"
         onnx.save(model, plain)
     sample = split("again.csv", rows)
-    session = onnxruntime.InferenceSession(folder.parent / "plain.onnx", providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(
+        folder.parent / "plain.onnx", providers=["CPUExecutionProvider"]
+    )
     encode = Classifier(folder)._tokenizer.encode
-    found = [session.run(["sentence_logits"], {"ids": np.array([encode(row.text).ids[:48]])})[0].tolist() for row in sample.rows]
+    found = [
+        session.run(["sentence_logits"], {"ids": np.array([encode(row.text).ids[:48]])})[0].tolist()
+        for row in sample.rows
+    ]
     checkpoint = read_checkpoint(folder.parent / "checkpoint")
     wish = Wish("again")
-    return assemble(plain, own or found, checkpoint=checkpoint, sample=sample, wish=wish, out=out, say=lambda _: None)
+    return assemble(
+        plain,
+        own or found,
+        checkpoint=checkpoint,
+        sample=sample,
+        wish=wish,
+        out=out,
+        say=lambda _: None,
+    )
 
 
-def test_without_labels_nothing_is_calibrated_and_the_record_says_so(four_label_model: Path, tmp_path: Path) -> None:
-    card = again(four_label_model, rows=[Row(text) for text, _ in four_labels.texts()], out=tmp_path / "model")
+def test_without_labels_nothing_is_calibrated_and_the_record_says_so(
+    four_label_model: Path, tmp_path: Path
+) -> None:
+    card = again(
+        four_label_model,
+        rows=[Row(text) for text, _ in four_labels.texts()],
+        out=tmp_path / "model",
+    )
     assert (card["calibrated"], card["temperature"]) == (False, 1.0)
     profile = json.loads((tmp_path / "model" / "profile.json").read_text(encoding="utf-8"))
     assert not {"calibration", "confusion"} & set(profile)
@@ -85,10 +130,16 @@ def test_without_labels_nothing_is_calibrated_and_the_record_says_so(four_label_
 def test_labels_unlike_the_checkpoints_are_refused_and_nothing_is_written(
     four_label_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delitem(kernels.WIDTHS, "8-bit weights in blocks")  # its library comes with torch's environment
+    monkeypatch.delitem(
+        kernels.WIDTHS, "8-bit weights in blocks"
+    )  # its library comes with torch's environment
     rows = [Row(text, label) for text, label in four_labels.texts()]
-    with pytest.raises(UserError, match="even in 32 bits the exported graph gives 400 of 400 texts another label"):
-        again(four_label_model, rows=rows, own=_others(four_label_model, rows), out=tmp_path / "model")
+    with pytest.raises(
+        UserError, match="even in 32 bits the exported graph gives 400 of 400 texts another label"
+    ):
+        again(
+            four_label_model, rows=rows, own=_others(four_label_model, rows), out=tmp_path / "model"
+        )
     assert not (tmp_path / "model").exists()
 
 
@@ -97,7 +148,9 @@ def _others(folder: Path, rows: list[Row]) -> list[list[float]]:
     return [[-each for each in classifier.logits(row.text)] for row in split("", rows).rows]
 
 
-def test_a_new_version_is_compared_on_the_same_sample(four_label_model: Path, tmp_path: Path) -> None:
+def test_a_new_version_is_compared_on_the_same_sample(
+    four_label_model: Path, tmp_path: Path
+) -> None:
     rows = [Row(text, label) for text, label in four_labels.texts()]
 
     def forgets_mails(graph: onnx.GraphProto) -> None:
@@ -109,9 +162,14 @@ def test_a_new_version_is_compared_on_the_same_sample(four_label_model: Path, tm
     plain = four_label_model.parent / "plain.onnx"
     model = onnx.load(plain)
     forgets_mails(model.graph)
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), providers=["CPUExecutionProvider"]
+    )
     encode = Classifier(four_label_model)._tokenizer.encode
-    own = [session.run(["sentence_logits"], {"ids": np.array([encode(row.text).ids[:48]])})[0].tolist() for row in split("", rows).rows]
+    own = [
+        session.run(["sentence_logits"], {"ids": np.array([encode(row.text).ids[:48]])})[0].tolist()
+        for row in split("", rows).rows
+    ]
     again(four_label_model, rows=rows, own=own, graph=forgets_mails, out=tmp_path / "model")
     lines = compared(tmp_path / "model", four_label_model, split("again.csv", rows))
     assert re.fullmatch(r"\d+ of 240 texts have another label than by four [0-9a-f]{12}", lines[0])
@@ -125,7 +183,11 @@ def test_a_new_version_is_compared_on_the_same_sample(four_label_model: Path, tm
 def test_a_folder_with_an_exchanged_file_does_not_pass_the_check(
     four_label_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    again(four_label_model, rows=[Row(text) for text, _ in four_labels.texts()], out=tmp_path / "model")
+    again(
+        four_label_model,
+        rows=[Row(text) for text, _ in four_labels.texts()],
+        out=tmp_path / "model",
+    )
     assert check([str(tmp_path / "model")]) == 0
     for name in ("profile.json", "model.onnx"):
         (tmp_path / "model" / name).write_bytes((four_label_model / name).read_bytes())

@@ -23,7 +23,11 @@ CONFIG: dict[str, Any] = {
 
 
 def saved(
-    folder: Path, config: dict[str, Any] | None = None, tokenizer: dict[str, Any] = WORDPIECE, *, weights: str = "model.safetensors"
+    folder: Path,
+    config: dict[str, Any] | None = None,
+    tokenizer: dict[str, Any] = WORDPIECE,
+    *,
+    weights: str = "model.safetensors",
 ) -> Path:
     (folder / "config.json").write_text(json.dumps(CONFIG | (config or {})), encoding="utf-8")
     (folder / "tokenizer.json").write_text(json.dumps(tokenizer), encoding="utf-8")
@@ -35,34 +39,74 @@ def saved(
     ("config", "tokenizer", "max_tokens", "unknown"),
     [
         pytest.param({}, WORDPIECE, 512, "[UNK]", id="BERT, WordPiece"),
-        pytest.param({"model_type": "roberta", "pad_token_id": 1, "max_position_embeddings": 514}, BYTES, 512, None, id="RoBERTa, bytes"),
-        pytest.param({"model_type": "xlm-roberta", "pad_token_id": 1, "max_position_embeddings": 130}, UNIGRAM, 128, "<unk>", id="XLM-R"),
-        pytest.param({"max_position_embeddings": 8192}, WORDPIECE, 512, "[UNK]", id="long positions"),
+        pytest.param(
+            {"model_type": "roberta", "pad_token_id": 1, "max_position_embeddings": 514},
+            BYTES,
+            512,
+            None,
+            id="RoBERTa, bytes",
+        ),
+        pytest.param(
+            {"model_type": "xlm-roberta", "pad_token_id": 1, "max_position_embeddings": 130},
+            UNIGRAM,
+            128,
+            "<unk>",
+            id="XLM-R",
+        ),
+        pytest.param(
+            {"max_position_embeddings": 8192}, WORDPIECE, 512, "[UNK]", id="long positions"
+        ),
     ],
 )
 def test_a_checkpoint_says_how_it_is_used(
-    tmp_path: Path, config: dict[str, Any], tokenizer: dict[str, Any], max_tokens: int, unknown: str | None
+    tmp_path: Path,
+    config: dict[str, Any],
+    tokenizer: dict[str, Any],
+    max_tokens: int,
+    unknown: str | None,
 ) -> None:
     found = read(saved(tmp_path, config, tokenizer))
-    assert (found.labels, found.max_tokens, found.unknown) == (["no", "e.mail", "2 b"], max_tokens, unknown)
+    assert (found.labels, found.max_tokens, found.unknown) == (
+        ["no", "e.mail", "2 b"],
+        max_tokens,
+        unknown,
+    )
     assert read(tmp_path, 64).max_tokens == 64
 
 
 @pytest.mark.parametrize(
     ("config", "said"),
     [
-        pytest.param({"problem_type": "regression"}, "gives one number instead of labels", id="regression"),
-        pytest.param({"id2label": {"0": "LABEL_0"}}, "gives one number instead of labels", id="one number"),
-        pytest.param({"problem_type": "multi_label_classification"}, "any number of labels to a text", id="multi-label"),
-        pytest.param({"architectures": ["BertForTokenClassification"]}, "labels tokens", id="tokens"),
-        pytest.param({"architectures": ["BertForMaskedLM"]}, "is no text classifier", id="language model"),
+        pytest.param(
+            {"problem_type": "regression"}, "gives one number instead of labels", id="regression"
+        ),
+        pytest.param(
+            {"id2label": {"0": "LABEL_0"}}, "gives one number instead of labels", id="one number"
+        ),
+        pytest.param(
+            {"problem_type": "multi_label_classification"},
+            "any number of labels to a text",
+            id="multi-label",
+        ),
+        pytest.param(
+            {"architectures": ["BertForTokenClassification"]}, "labels tokens", id="tokens"
+        ),
+        pytest.param(
+            {"architectures": ["BertForMaskedLM"]}, "is no text classifier", id="language model"
+        ),
         pytest.param({"architectures": None}, "is no text classifier", id="no architecture"),
-        pytest.param({"auto_map": {"AutoModel": "own.Model"}}, "brings code of its own", id="remote code"),
+        pytest.param(
+            {"auto_map": {"AutoModel": "own.Model"}}, "brings code of its own", id="remote code"
+        ),
         pytest.param({"id2label": {"0": "a", "1": "a"}}, "a name of its own", id="a label twice"),
-        pytest.param({"id2label": {"0": "a", "2": "b"}}, "each number from 0 to 1", id="a label missing"),
+        pytest.param(
+            {"id2label": {"0": "a", "2": "b"}}, "each number from 0 to 1", id="a label missing"
+        ),
     ],
 )
-def test_what_is_no_such_classifier_is_refused_with_a_sentence(tmp_path: Path, config: dict[str, Any], said: str) -> None:
+def test_what_is_no_such_classifier_is_refused_with_a_sentence(
+    tmp_path: Path, config: dict[str, Any], said: str
+) -> None:
     with pytest.raises(UserError, match=said):
         read(saved(tmp_path, config))
 

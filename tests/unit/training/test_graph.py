@@ -40,7 +40,9 @@ Run = Callable[[NDArray[np.int64], NDArray[np.int64]], Arrays]
 
 @dataclass(frozen=True)
 class Toy:
-    """A graph of one sentence in which every token looks at every other, and the whole graph made of it."""
+    """A graph of one sentence in which every token looks at every other, and the whole graph made
+    of it.
+    """
 
     sentence: onnx.ModelProto
     session: onnxruntime.InferenceSession
@@ -52,7 +54,9 @@ class Toy:
         return found
 
     def logits(self, ids: list[int]) -> NDArray[np.float32]:
-        found: NDArray[np.float32] = self.session.run(["sentence_logits"], {"ids": np.array([ids])})[0]
+        found: NDArray[np.float32] = self.session.run(
+            ["sentence_logits"], {"ids": np.array([ids])}
+        )[0]
         return found
 
     def run(self, signature: Signature | None = None) -> Run:
@@ -63,17 +67,28 @@ def loaded(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
     onnx.checker.check_model(model)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
-    return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
 
 
 def runner(session: onnxruntime.InferenceSession) -> Run:
-    return lambda ids, mask: dict(zip(OUTPUTS, session.run(OUTPUTS, {"input_ids": ids, "attention_mask": mask}), strict=True))
+    return lambda ids, mask: dict(
+        zip(OUTPUTS, session.run(OUTPUTS, {"input_ids": ids, "attention_mask": mask}), strict=True)
+    )
 
 
 def one_sentence() -> onnx.ModelProto:
     chance = np.random.default_rng(1)
-    embeddings = chance.normal(size=(VOCABULARY, WIDTH)) * np.where(np.arange(VOCABULARY) < ODD, 1, 30)[:, None]
-    constants = {"toy_words": embeddings, "toy_head": chance.normal(size=(WIDTH, 2)), "toy_bias": np.array([0.5, -0.5])}
+    embeddings = (
+        chance.normal(size=(VOCABULARY, WIDTH))
+        * np.where(np.arange(VOCABULARY) < ODD, 1, 30)[:, None]
+    )
+    constants = {
+        "toy_words": embeddings,
+        "toy_head": chance.normal(size=(WIDTH, 2)),
+        "toy_bias": np.array([0.5, -0.5]),
+    }
     return helper.make_model(
         helper.make_graph(
             [
@@ -84,7 +99,9 @@ def one_sentence() -> onnx.ModelProto:
                 helper.make_node("Softmax", ["toy_products"], ["toy_weights"]),
                 helper.make_node("MatMul", ["toy_weights", "toy_rows"], ["toy_context"]),
                 helper.make_node("Add", ["toy_rows", "toy_context"], ["toy_sum"]),
-                helper.make_node("ReduceMean", ["toy_sum", "toy_tokens_axis"], ["pooled"], keepdims=0),
+                helper.make_node(
+                    "ReduceMean", ["toy_sum", "toy_tokens_axis"], ["pooled"], keepdims=0
+                ),
                 helper.make_node("MatMul", ["pooled", "toy_head"], ["toy_scores"]),
                 helper.make_node("Add", ["toy_scores", "toy_bias"], ["sentence_logits"]),
             ],
@@ -96,7 +113,10 @@ def one_sentence() -> onnx.ModelProto:
             ],
             [
                 numpy_helper.from_array(np.array([0]), "toy_tokens_axis"),
-                *(numpy_helper.from_array(value.astype(np.float32), name) for name, value in constants.items()),
+                *(
+                    numpy_helper.from_array(value.astype(np.float32), name)
+                    for name, value in constants.items()
+                ),
             ],
         ),
         opset_imports=[helper.make_opsetid("", 20)],
@@ -106,7 +126,10 @@ def one_sentence() -> onnx.ModelProto:
 
 def sentences(count: int, *, odd: bool, seed: int) -> list[list[int]]:
     chance = np.random.default_rng(seed)
-    return [chance.integers(0, VOCABULARY if odd else ODD, size=chance.integers(2, 15)).tolist() for _ in range(count)]
+    return [
+        chance.integers(0, VOCABULARY if odd else ODD, size=chance.integers(2, 15)).tolist()
+        for _ in range(count)
+    ]
 
 
 def padded(rows: list[list[int]], filler: int = 0) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -137,12 +160,16 @@ def run(toy: Toy) -> Run:
     return toy.run()
 
 
-ROWS = st.lists(st.lists(st.integers(0, VOCABULARY - 1), min_size=2, max_size=40), min_size=1, max_size=8)
+ROWS = st.lists(
+    st.lists(st.integers(0, VOCABULARY - 1), min_size=2, max_size=40), min_size=1, max_size=8
+)
 
 
 @settings(max_examples=100)
 @given(rows=ROWS, filler=st.integers(0, VOCABULARY - 1))
-def test_row_of_a_padded_batch_is_exactly_as_alone(run: Run, rows: list[list[int]], filler: int) -> None:
+def test_row_of_a_padded_batch_is_exactly_as_alone(
+    run: Run, rows: list[list[int]], filler: int
+) -> None:
     assert_rows_are_as_alone(run, rows, filler)
 
 
@@ -158,14 +185,18 @@ def test_outputs_have_a_row_a_sentence(run: Run) -> None:
 
 def test_logits_are_those_of_the_sentence_graph(toy: Toy, run: Run) -> None:
     rows = sentences(40, odd=True, seed=4)
-    assert run(*padded(rows))["logits"] == pytest.approx(np.array([toy.logits(row) for row in rows]), rel=1e-6, abs=1e-6)
+    assert run(*padded(rows))["logits"] == pytest.approx(
+        np.array([toy.logits(row) for row in rows]), rel=1e-6, abs=1e-6
+    )
 
 
 def test_signature_is_the_one_that_numpy_computes(toy: Toy, run: Run) -> None:
     rows = sentences(200, odd=True, seed=5)
     pooled = np.array([toy.pooled(row) for row in rows])
     exact = (pooled.astype(np.float64) - toy.signature.centre) @ toy.signature.projection
-    clear = np.abs(exact - np.floor(exact) - 0.5) > 0.01  # no last digit decides how these are rounded
+    clear = (
+        np.abs(exact - np.floor(exact) - 0.5) > 0.01
+    )  # no last digit decides how these are rounded
     expected = toy.signature.of(pooled)
     found = run(*padded(rows))["signature"]
     assert (found[clear] == expected[clear]).all()
@@ -177,7 +208,11 @@ def test_signature_is_the_one_that_numpy_computes(toy: Toy, run: Run) -> None:
 
 @pytest.mark.parametrize("odd", [False, True], ids=["like the reference", "unlike it"])
 @pytest.mark.parametrize("correlated", [False, True], ids=["uncorrelated", "correlated"])
-def test_novelty_is_the_logarithm_of_the_distance_from_the_reference(toy: Toy, odd: bool, correlated: bool) -> None:  # noqa: FBT001
+def test_novelty_is_the_logarithm_of_the_distance_from_the_reference(
+    toy: Toy,
+    odd: bool,
+    correlated: bool,
+) -> None:
     mixing = np.tril(np.full((COMPONENTS, COMPONENTS), 9.0)) if correlated else np.eye(COMPONENTS)
     reference = replace(toy.signature, covariance=mixing @ toy.signature.covariance @ mixing.T)
     found = toy.run(reference)(*padded(sentences(100, odd=odd, seed=6)))
@@ -190,19 +225,25 @@ def test_novelty_of_no_distance_is_finite(toy: Toy, run: Run) -> None:
     row = sentences(1, odd=False, seed=7)[0]
     (signature,) = run(*padded([row]))["signature"]
     at_the_mean = replace(toy.signature, mean=signature.astype(np.float64))
-    assert toy.run(at_the_mean)(*padded([row]))["novelty"] == pytest.approx(np.log(LEAST_DISTANCE), abs=1e-6)
+    assert toy.run(at_the_mean)(*padded([row]))["novelty"] == pytest.approx(
+        np.log(LEAST_DISTANCE), abs=1e-6
+    )
 
 
 def test_surprisal_is_the_one_that_numpy_computes(toy: Toy, run: Run) -> None:
     rows = [*sentences(100, odd=True, seed=8), *sentences(50, odd=False, seed=2)]
     found = run(*padded(rows))["surprisal"]
-    assert found == pytest.approx(np.array([surprisal(np.array(row), toy.bigrams) for row in rows]), rel=1e-6)
+    assert found == pytest.approx(
+        np.array([surprisal(np.array(row), toy.bigrams) for row in rows]), rel=1e-6
+    )
     assert found[100:].mean() < found[:100].mean()
 
 
 def test_surprisal_counts_every_pair_up_to_the_last(run: Run, toy: Toy) -> None:
     for row in ([1, 2], [2, 1], [1, 2, 3], [3, 2, 1], [59, 58, 57, 56]):
-        assert run(*padded([row, [0] * 9]))["surprisal"][0] == pytest.approx(surprisal(np.array(row), toy.bigrams), rel=1e-6)
+        assert run(*padded([row, [0] * 9]))["surprisal"][0] == pytest.approx(
+            surprisal(np.array(row), toy.bigrams), rel=1e-6
+        )
 
 
 @pytest.fixture(scope="module")
@@ -213,13 +254,20 @@ def classifier() -> Classifier:
 @pytest.fixture(scope="module")
 def encoded(classifier: Classifier) -> list[list[int]]:
     limit = classifier.card["max_tokens"]
-    every = [ids.ids for ids in Tokenizer.from_file(str(MODEL / "tokenizer.json")).encode_batch(SENTENCES)]
+    every = [
+        ids.ids
+        for ids in Tokenizer.from_file(str(MODEL / "tokenizer.json")).encode_batch(SENTENCES)
+    ]
     cut = [classifier.shortened(ids) for ids in every]
     assert max(map(len, cut)) == limit
     return cut
 
 
-ORDERS = [range(len(SENTENCES)), range(len(SENTENCES) - 1, -1, -1), *list(permutations(range(len(SENTENCES))))[12_345::14_000]]
+ORDERS = [
+    range(len(SENTENCES)),
+    range(len(SENTENCES) - 1, -1, -1),
+    *list(permutations(range(len(SENTENCES))))[12_345::14_000],
+]
 
 
 @pytest.mark.parametrize("order", ORDERS, ids=lambda order: "".join(map(str, order)))
@@ -229,11 +277,16 @@ def test_shipped_model_scores_a_batch_as_each_sentence_alone(
     assert_rows_are_as_alone(runner(classifier._session), [encoded[at] for at in order])
 
 
-def test_shipped_model_scores_a_batch_as_the_classifier_does(classifier: Classifier, encoded: list[list[int]]) -> None:
+def test_shipped_model_scores_a_batch_as_the_classifier_does(
+    classifier: Classifier, encoded: list[list[int]]
+) -> None:
     found = runner(classifier._session)(*padded(encoded))
     for at, sentence in enumerate(SENTENCES):
         prediction = classifier.predict(sentence)
         assert found["logits"][at].tolist() == classifier.logits(sentence)
         assert found["signature"][at].tolist() == prediction.signature
-        assert (found["novelty"][at], found["surprisal"][at]) == (prediction.novelty, prediction.surprisal)
+        assert (found["novelty"][at], found["surprisal"][at]) == (
+            prediction.novelty,
+            prediction.surprisal,
+        )
         assert classifier.card["labels"][found["logits"][at].argmax()] == prediction.label

@@ -40,9 +40,14 @@ def stored(values: Iterable[float]) -> list[float]:
 
 
 def aggregated(values: Iterable[float], edges: list[float]) -> list[int]:
-    """What OpenSearch's range aggregation counts of an index's floats, each range from inclusive to exclusive."""
+    """What OpenSearch's range aggregation counts of an index's floats, each range from inclusive to
+    exclusive.
+    """
     kept = stored(values)
-    return [sum(low <= value < high for value in kept) for low, high in pairwise([-inf, *stored(edges), inf])]
+    return [
+        sum(low <= value < high for value in kept)
+        for low, high in pairwise([-inf, *stored(edges), inf])
+    ]
 
 
 def some_records(count: int) -> list[dict[str, Any]]:
@@ -62,24 +67,48 @@ def some_records(count: int) -> list[dict[str, Any]]:
     ("values", "apart", "expected"),
     [
         pytest.param([], False, {"edges": [], "counts": [0]}, id="nothing"),
-        pytest.param([], True, {"edges": [], "counts": [0], "exactly": {"0": 0, "1": 0}}, id="nothing, apart"),
-        pytest.param([0.0, 1.0, 1.0], True, {"edges": [], "counts": [0], "exactly": {"0": 1, "1": 2}}, id="exact values alone"),
-        pytest.param([0.0, 1.0, 1.0], False, {"edges": [1.0], "counts": [1, 2]}, id="exact values not apart"),
-        pytest.param([7] * 5, False, {"edges": [7], "counts": [0, 5]}, id="one value"),
-        pytest.param([0.25, 0.5, 0.0, 0.5], True, {"edges": [0.5], "counts": [1, 2], "exactly": {"0": 1, "1": 0}}, id="few"),
         pytest.param(
-            list(range(11)), False, {"edges": list(range(1, 10)), "counts": [1, 1, 1, 1, 1, 1, 1, 1, 1, 2]}, id="deciles of eleven"
+            [], True, {"edges": [], "counts": [0], "exactly": {"0": 0, "1": 0}}, id="nothing, apart"
         ),
-        pytest.param([3, 1, 2, 3, 3, 3, 3, 3, 3, 3, 9], False, {"edges": [2, 3], "counts": [1, 1, 9]}, id="most are equal"),
+        pytest.param(
+            [0.0, 1.0, 1.0],
+            True,
+            {"edges": [], "counts": [0], "exactly": {"0": 1, "1": 2}},
+            id="exact values alone",
+        ),
+        pytest.param(
+            [0.0, 1.0, 1.0], False, {"edges": [1.0], "counts": [1, 2]}, id="exact values not apart"
+        ),
+        pytest.param([7] * 5, False, {"edges": [7], "counts": [0, 5]}, id="one value"),
+        pytest.param(
+            [0.25, 0.5, 0.0, 0.5],
+            True,
+            {"edges": [0.5], "counts": [1, 2], "exactly": {"0": 1, "1": 0}},
+            id="few",
+        ),
+        pytest.param(
+            list(range(11)),
+            False,
+            {"edges": list(range(1, 10)), "counts": [1, 1, 1, 1, 1, 1, 1, 1, 1, 2]},
+            id="deciles of eleven",
+        ),
+        pytest.param(
+            [3, 1, 2, 3, 3, 3, 3, 3, 3, 3, 9],
+            False,
+            {"edges": [2, 3], "counts": [1, 1, 9]},
+            id="most are equal",
+        ),
     ],
 )
-def test_bins_of(values: list[float], apart: bool, expected: dict[str, Any]) -> None:  # noqa: FBT001
+def test_bins_of(values: list[float], apart: bool, expected: dict[str, Any]) -> None:
     found = binned(values, apart=apart)
     assert found == expected
     assert [type(edge) for edge in found["edges"]] == [type(edge) for edge in expected["edges"]]
 
 
-PORTIONS = st.lists(st.one_of(st.floats(0, 1, width=32), st.sampled_from([0.0, 1.0, 0.5, 0.25])), max_size=80)
+PORTIONS = st.lists(
+    st.one_of(st.floats(0, 1, width=32), st.sampled_from([0.0, 1.0, 0.5, 0.25])), max_size=80
+)
 COUNTS = st.lists(st.one_of(st.integers(0, 12), st.integers(0, 10_000)), max_size=80)
 MEASURES = st.lists(st.floats(-100, 100, width=32), max_size=80)
 
@@ -92,7 +121,7 @@ def test_values_that_are_neither_0_nor_1_are_all_in_bins(values: list[float]) ->
 
 
 @given(values=st.one_of(PORTIONS, COUNTS, MEASURES), apart=st.booleans())
-def test_each_bin_counts_what_a_range_aggregation_would(values: list[float], apart: bool) -> None:  # noqa: FBT001
+def test_each_bin_counts_what_a_range_aggregation_would(values: list[float], apart: bool) -> None:
     found = binned(values, apart=apart)
     inside = [value for value in values if not (apart and value in {0, 1})]
     assert found["counts"] == aggregated(inside, found["edges"])
@@ -115,7 +144,18 @@ def test_edges_of_whole_numbers_are_whole(values: list[int]) -> None:
 
 @pytest.mark.parametrize(
     ("score", "place"),
-    [(0.5, 0), (0.549, 0), (0.551, 1), (0.649, 2), (0.651, 3), (0.75, 5), (0.949, 8), (0.951, 9), (0.999, 9), (1.0, 9)],
+    [
+        (0.5, 0),
+        (0.549, 0),
+        (0.551, 1),
+        (0.649, 2),
+        (0.651, 3),
+        (0.75, 5),
+        (0.949, 8),
+        (0.951, 9),
+        (0.999, 9),
+        (1.0, 9),
+    ],
 )
 def test_score_is_in_the_twentieth_that_holds_it(score: float, place: int) -> None:
     found = calibration([score], ["yes"], ["yes"])
@@ -132,18 +172,32 @@ def test_score_is_in_the_twentieth_that_holds_it(score: float, place: int) -> No
 
 
 def test_calibration_is_as_computed_by_hand() -> None:
-    found = calibration([0.81, 0.83, 0.84, 0.82, 0.96], ["a", "a", "b", "b", "a"], ["a", "b", "b", "b", "b"])
+    found = calibration(
+        [0.81, 0.83, 0.84, 0.82, 0.96], ["a", "a", "b", "b", "a"], ["a", "b", "b", "b", "b"]
+    )
     assert found["sentences"] == 5
-    filled = {one["from"]: (one["count"], one["score"], one["right"]) for one in found["bins"] if one["count"]}
+    filled = {
+        one["from"]: (one["count"], one["score"], one["right"])
+        for one in found["bins"]
+        if one["count"]
+    }
     assert filled == {0.8: (4, pytest.approx(0.825), 0.75), 0.95: (1, 0.96, 0)}
 
 
-@given(cases=st.lists(st.tuples(st.floats(0.5, 1, width=32), st.sampled_from(NAMES), st.sampled_from(NAMES)), min_size=1, max_size=50))
+@given(
+    cases=st.lists(
+        st.tuples(st.floats(0.5, 1, width=32), st.sampled_from(NAMES), st.sampled_from(NAMES)),
+        min_size=1,
+        max_size=50,
+    )
+)
 def test_calibration_loses_no_sentence(cases: list[tuple[float, str, str]]) -> None:
     scores, predicted, labels = (list(column) for column in zip(*cases, strict=True))
     bins = calibration(scores, predicted, labels)["bins"]
     assert sum(one["count"] for one in bins) == len(cases)
-    assert sum(one["count"] * one.get("right", 0) for one in bins) == pytest.approx(sum(map(str.__eq__, predicted, labels)))
+    assert sum(one["count"] * one.get("right", 0) for one in bins) == pytest.approx(
+        sum(map(str.__eq__, predicted, labels))
+    )
     assert sum(one["count"] * one.get("score", 0) for one in bins) == pytest.approx(sum(scores))
     assert all(one["from"] <= one["score"] <= one["to"] for one in bins if one["count"])
 
@@ -182,7 +236,9 @@ def test_a_number_in_the_rows_is_the_one_of_the_index(value: float) -> None:
 @pytest.mark.parametrize(
     ("content", "text"),
     [
-        pytest.param({"b": 1, "a": [1.5, None]}, '{"a":[1.5,null],"b":1}', id="names in order, no spaces"),
+        pytest.param(
+            {"b": 1, "a": [1.5, None]}, '{"a":[1.5,null],"b":1}', id="names in order, no spaces"
+        ),
         pytest.param({"a": {"d": 1, "c": 2}}, '{"a":{"c":2,"d":1}}', id="inside as well"),
         pytest.param(["naïve"], '["naïve"]', id="letters as they are"),
         pytest.param([0.1 + 0.2], "[0.30000000000000004]", id="every digit"),
@@ -192,7 +248,11 @@ def test_digest_is_of_canonical_json(content: object, text: str) -> None:
     assert digest(content) == sha256(text.encode()).hexdigest()[:12]
 
 
-@given(content=st.dictionaries(st.text(), st.one_of(st.integers(), st.floats(allow_nan=False), st.text()), max_size=6))
+@given(
+    content=st.dictionaries(
+        st.text(), st.one_of(st.integers(), st.floats(allow_nan=False), st.text()), max_size=6
+    )
+)
 def test_digest_outlives_a_file(content: dict[str, Any]) -> None:
     read = json.loads(json.dumps(dict(reversed(content.items())), indent=2))
     assert digest(read) == digest(content)
@@ -221,13 +281,18 @@ def outcomes(reference: dict[str, NDArray[np.float64]]) -> list[tuple[str, bool]
     """The predicted label of each reference sentence, and whether it is right."""
     others = np.array([reference[name] for name in PROBABILITIES[1:]])
     every = np.vstack([1 - others.sum(axis=0), others])  # the first label's is what is left
-    return [(LABELS[at], bool(right)) for at, right in zip(every.argmax(axis=0), reference["right"], strict=True)]
+    return [
+        (LABELS[at], bool(right))
+        for at, right in zip(every.argmax(axis=0), reference["right"], strict=True)
+    ]
 
 
 def test_profile_is_the_one_of_its_card() -> None:
     assert PROFILE["id"] == digest({name: part for name, part in PROFILE.items() if name != "id"})
     assert CARD["profile"] == PROFILE["id"]
-    assert PROFILE["model"] == {name: CARD[name] for name in ("name", "version", "temperature", "max_tokens")}
+    assert PROFILE["model"] == {
+        name: CARD[name] for name in ("name", "version", "temperature", "max_tokens")
+    }
 
 
 @pytest.mark.parametrize("field", [name for name in PROFILE["counts"] if name != "input.flags"])
@@ -246,7 +311,9 @@ def test_profile_counts_every_field_it_should() -> None:
 
 
 @pytest.mark.parametrize("field", NUMBERS)
-def test_reference_rows_give_the_counts(field: str, reference: dict[str, NDArray[np.float64]]) -> None:
+def test_reference_rows_give_the_counts(
+    field: str, reference: dict[str, NDArray[np.float64]]
+) -> None:
     counts = PROFILE["counts"][field]
     values = reference[field].tolist()
     if "exactly" in counts:
@@ -256,35 +323,58 @@ def test_reference_rows_give_the_counts(field: str, reference: dict[str, NDArray
     assert stored(counts["edges"]) == counts["edges"]
 
 
-def test_reference_rows_give_labels_and_confusion(reference: dict[str, NDArray[np.float64]]) -> None:
+def test_reference_rows_give_labels_and_confusion(
+    reference: dict[str, NDArray[np.float64]],
+) -> None:
     found, confusion = outcomes(reference), PROFILE["confusion"]
     assert Counter(predicted for predicted, _ in found) == PROFILE["counts"]["prediction.label"]
     for label in LABELS:
-        assert sum(predicted == label and right for predicted, right in found) == confusion[label].get(label, 0)
-        assert sum(predicted == label for predicted, _ in found) == sum(row.get(label, 0) for row in confusion.values())
+        assert sum(predicted == label and right for predicted, right in found) == confusion[
+            label
+        ].get(label, 0)
+        assert sum(predicted == label for predicted, _ in found) == sum(
+            row.get(label, 0) for row in confusion.values()
+        )
     assert sum(sum(row.values()) for row in confusion.values()) == POPULATION
 
 
 def test_reference_rows_give_the_calibration(reference: dict[str, NDArray[np.float64]]) -> None:
     labels = ["right" if right else "wrong" for _, right in outcomes(reference)]
-    expected = calibration(reference["prediction.score"].tolist(), ["right"] * POPULATION, labels, least=1 / len(LABELS))
+    expected = calibration(
+        reference["prediction.score"].tolist(),
+        ["right"] * POPULATION,
+        labels,
+        least=1 / len(LABELS),
+    )
     for one, other in zip(PROFILE["calibration"]["bins"], expected["bins"], strict=True):
         assert one == pytest.approx(other)
-    assert PROFILE["calibration"]["sentences"] == POPULATION == sum(one["count"] for one in PROFILE["calibration"]["bins"])
+    assert (
+        PROFILE["calibration"]["sentences"]
+        == POPULATION
+        == sum(one["count"] for one in PROFILE["calibration"]["bins"])
+    )
 
 
-def test_reference_rows_are_like_those_that_the_signature_was_fitted_to(reference: dict[str, NDArray[np.float64]]) -> None:
-    """Other rows of the same sample: their means lie within five standard errors, their deviations within a third."""
+def test_reference_rows_are_like_those_that_the_signature_was_fitted_to(
+    reference: dict[str, NDArray[np.float64]],
+) -> None:
+    """Other rows of the same sample: their means lie within five standard errors, their deviations
+    within a third.
+    """
     stated = PROFILE["signature"]
     signatures = np.array([reference[name] for name in stated["fields"]])
     deviations = np.sqrt(np.diag(np.array(stated["covariance"])))
-    assert deviations == pytest.approx(np.full(len(signatures), stated["steps_a_deviation"]), rel=0.02)
+    assert deviations == pytest.approx(
+        np.full(len(signatures), stated["steps_a_deviation"]), rel=0.02
+    )
     errors = deviations * np.sqrt(1 / POPULATION + 1 / (POPULATION * 2 / 3))
     assert (np.abs(signatures.mean(axis=1) - np.array(stated["mean"])) < 5 * errors).all()
     assert signatures.std(axis=1) == pytest.approx(deviations, rel=1 / 3)
 
 
-def test_reference_rows_have_the_novelty_of_their_signature(reference: dict[str, NDArray[np.float64]]) -> None:
+def test_reference_rows_have_the_novelty_of_their_signature(
+    reference: dict[str, NDArray[np.float64]],
+) -> None:
     stated = PROFILE["signature"]
     difference = np.array([reference[name] for name in stated["fields"]]).T - stated["mean"]
     squared = np.einsum("ij,jk,ik->i", difference, np.linalg.inv(stated["covariance"]), difference)
@@ -297,7 +387,10 @@ def test_reference_rows_are_possible(reference: dict[str, NDArray[np.float64]]) 
     highest = np.maximum(others.max(axis=0), 1 - others.sum(axis=0))
     assert highest == pytest.approx(reference["prediction.score"], abs=1e-6)
     assert (reference["prediction.score"] >= 1 / len(LABELS)).all()
-    assert all(set(np.round(reference[name])) == set(reference[name]) for name in PROFILE["signature"]["fields"])
+    assert all(
+        set(np.round(reference[name])) == set(reference[name])
+        for name in PROFILE["signature"]["fields"]
+    )
 
 
 def test_projection_is_the_one_whose_digest_is_stated() -> None:
@@ -320,7 +413,8 @@ KINDS: dict[str, Callable[[dict[str, Any]], bool]] = {
     "near-empty": lambda one: one["tokens"] <= 1,
     "punctuation alone": lambda one: not any(map(str.isalnum, one["text"])),
     "non-latin": lambda one: (
-        describe(one["text"], tokens=1, unknown=0, truncated=False, key=b"-", usual=USUAL)["script"] not in {*USUAL.scripts, "mixed"}
+        describe(one["text"], tokens=1, unknown=0, truncated=False, key=b"-", usual=USUAL)["script"]
+        not in {*USUAL.scripts, "mixed"}
     ),
 }
 
@@ -335,14 +429,22 @@ def like_where_the_profile_was_made() -> bool:
     return bool(made_on() == PROFILE["golden"]["made_on"])
 
 
-@pytest.mark.parametrize("golden", SENTENCES, ids=[f"{at} {one['case']}" for at, one in enumerate(SENTENCES)])
-def test_golden_sentence_is_scored_as_stated(golden: dict[str, Any], classifier: Classifier) -> None:
+@pytest.mark.parametrize(
+    "golden", SENTENCES, ids=[f"{at} {one['case']}" for at, one in enumerate(SENTENCES)]
+)
+def test_golden_sentence_is_scored_as_stated(
+    golden: dict[str, Any], classifier: Classifier
+) -> None:
     prediction = classifier.predict(golden["text"])
     assert prediction.tokens == golden["tokens"]
     if like_where_the_profile_was_made():
         assert prediction.score == pytest.approx(golden["score"], abs=1e-6, rel=0)
         assert (prediction.label, prediction.signature) == (golden["label"], golden["signature"])
     else:
-        machine = {"arm64": "aarch64", "AMD64": "x86_64"}.get(platform.machine(), platform.machine())
+        machine = {"arm64": "aarch64", "AMD64": "x86_64"}.get(
+            platform.machine(), platform.machine()
+        )
         tolerance = PROFILE["golden"]["tolerance"][machine]
-        assert prediction.probability[golden["label"]] == pytest.approx(golden["score"], abs=tolerance, rel=0)
+        assert prediction.probability[golden["label"]] == pytest.approx(
+            golden["score"], abs=tolerance, rel=0
+        )

@@ -16,7 +16,10 @@ TEXTS = [f'text "{at}", with a comma' for at in range(300)]
 
 
 def write(path: Path, *, column: str = "text", label: str | None = "label") -> Path:
-    rows = [{column: text, **({label: LABELS[at % 2]} if label else {})} for at, text in enumerate(TEXTS)]
+    rows = [
+        {column: text, **({label: LABELS[at % 2]} if label else {})}
+        for at, text in enumerate(TEXTS)
+    ]
     with path.open("w", encoding="utf-8", newline="") as file:
         match path.suffix:
             case ".csv":
@@ -24,7 +27,11 @@ def write(path: Path, *, column: str = "text", label: str | None = "label") -> P
                 writer.writeheader()
                 writer.writerows(rows)
             case ".tsv":
-                file.write("\t".join(rows[0]) + "\n" + "".join("\t".join(row.values()) + "\n" for row in rows))
+                file.write(
+                    "\t".join(rows[0])
+                    + "\n"
+                    + "".join("\t".join(row.values()) + "\n" for row in rows)
+                )
             case ".jsonl":
                 file.write("".join(json.dumps(row) + "\n" for row in rows))
             case _:
@@ -46,7 +53,9 @@ def test_every_format_gives_the_same_texts_in_two_parts(tmp_path: Path, name: st
 
 def test_labels_may_be_numbers_and_columns_have_any_name(tmp_path: Path) -> None:
     path = tmp_path / "sample.csv"
-    path.write_text("what,kind\n" + "".join(f"text {at},{at % 2}\n" for at in range(300)), encoding="utf-8")
+    path.write_text(
+        "what,kind\n" + "".join(f"text {at},{at % 2}\n" for at in range(300)), encoding="utf-8"
+    )
     sample = read(path, LABELS, text="what", label="kind")
     assert {row.label for row in sample.rows} == {0, 1}
 
@@ -67,10 +76,16 @@ def test_a_text_is_in_one_part_only(tmp_path: Path) -> None:
         ("few.txt", "a\nb\n", "has 2 different texts; a profile needs at least 300"),
         ("odd.csv", "one,two\na,b\n", "has the columns one, two: say with --text-column"),
         ("odd.jsonl", '{"text": "a"}\n[1]\n', "line 2 is not a JSON object"),
-        ("label.csv", "text,label\na,maybe\n", r"row 1: the label 'maybe' is none of the model's \(no, a.b\)"),
+        (
+            "label.csv",
+            "text,label\na,maybe\n",
+            r"row 1: the label 'maybe' is none of the model's \(no, a.b\)",
+        ),
     ],
 )
-def test_what_cannot_be_used_is_refused_with_a_sentence(tmp_path: Path, name: str, content: str | None, said: str) -> None:
+def test_what_cannot_be_used_is_refused_with_a_sentence(
+    tmp_path: Path, name: str, content: str | None, said: str
+) -> None:
     if content is not None:
         (tmp_path / name).write_text(content, encoding="utf-8")
     with pytest.raises(UserError, match=said):
@@ -86,5 +101,8 @@ def test_bytes_that_are_not_utf8_are_refused(tmp_path: Path) -> None:
 def test_what_a_small_sample_costs_is_said_in_numbers(tmp_path: Path) -> None:
     said = cost(read(write(tmp_path / "sample.csv"), LABELS))
     assert said is not None
-    assert "300 rows are few: a window of 200 predictions must shift by 0.53 standard deviations" in said
+    assert (
+        "300 rows are few: a window of 200 predictions must shift by 0.53 standard deviations"
+        in said
+    )
     assert "± 5.8%" in said

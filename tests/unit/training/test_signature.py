@@ -10,7 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from training.signature import BUCKETS, COMPONENTS, STEPS, STEPS_A_BIT, bigram_bits, bucket, fit, surprisal
+from training.signature import (
+    BUCKETS,
+    COMPONENTS,
+    STEPS,
+    STEPS_A_BIT,
+    bigram_bits,
+    bucket,
+    fit,
+    surprisal,
+)
 
 WIDTH = 24
 Rows = NDArray[np.float32]
@@ -20,13 +29,20 @@ def reference(rows: int = 600, seed: int = 1) -> Rows:
     """Vectors with directions of different size, not along the axes, not around zero."""
     chance = np.random.default_rng(seed)
     mixing = np.linalg.qr(chance.normal(size=(WIDTH, WIDTH)))[0] * np.linspace(3, 0.2, WIDTH)
-    return (chance.normal(size=(rows, WIDTH)) @ mixing + chance.normal(size=WIDTH)).astype(np.float32)
+    return (chance.normal(size=(rows, WIDTH)) @ mixing + chance.normal(size=WIDTH)).astype(
+        np.float32
+    )
 
 
 def table_in_python(sentences: list[list[int]]) -> list[int]:
-    counts = Counter((left * 40503 + right) % 65536 for ids in sentences for left, right in pairwise(ids))
+    counts = Counter(
+        (left * 40503 + right) % 65536 for ids in sentences for left, right in pairwise(ids)
+    )
     total = counts.total() + 65536
-    bytes_of = {count: min(255, max(0, round(-log2((count + 1) / total) * 12))) for count in {0, *counts.values()}}
+    bytes_of = {
+        count: min(255, max(0, round(-log2((count + 1) / total) * 12)))
+        for count in {0, *counts.values()}
+    }
     return [bytes_of[counts[at]] for at in range(65536)]
 
 
@@ -49,7 +65,9 @@ def test_components_of_the_reference_are_uncorrelated() -> None:
 def test_components_are_the_directions_of_largest_variance_first() -> None:
     sizes = 1 / np.linalg.norm(fit(reference()).projection, axis=0)
     assert (np.diff(sizes) < 0).all()
-    largest = np.sqrt(np.linalg.eigvalsh(np.cov(reference(), rowvar=False))[::-1][:COMPONENTS]) / STEPS
+    largest = (
+        np.sqrt(np.linalg.eigvalsh(np.cov(reference(), rowvar=False))[::-1][:COMPONENTS]) / STEPS
+    )
     assert sizes == pytest.approx(largest, rel=1e-3)
 
 
@@ -58,7 +76,9 @@ def test_mean_and_covariance_are_those_of_the_reference_s_signatures() -> None:
     signatures = fitted.of(reference()).astype(np.float64)
     assert fitted.mean == pytest.approx(signatures.mean(axis=0), abs=1e-9)
     difference = signatures - signatures.mean(axis=0)
-    assert fitted.covariance == pytest.approx(difference.T @ difference / (len(signatures) - 1), rel=1e-9, abs=1e-9)
+    assert fitted.covariance == pytest.approx(
+        difference.T @ difference / (len(signatures) - 1), rel=1e-9, abs=1e-9
+    )
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -71,7 +91,10 @@ def test_signs_do_not_depend_on_the_order_of_the_rows(seed: int) -> None:
 
 
 @settings(max_examples=50)
-@given(values=st.lists(st.floats(-1e6, 1e6, width=32), min_size=WIDTH, max_size=WIDTH), scale=st.sampled_from([1e-3, 1.0, 1e3]))
+@given(
+    values=st.lists(st.floats(-1e6, 1e6, width=32), min_size=WIDTH, max_size=WIDTH),
+    scale=st.sampled_from([1e-3, 1.0, 1e3]),
+)
 def test_any_signature_is_whole_and_within_a_byte(values: list[float], scale: float) -> None:
     rows = (np.array([values, values[::-1]]) * scale).astype(np.float32)
     signatures = fit(reference(100)).of(rows)
@@ -108,7 +131,9 @@ def test_bits_are_those_computed_in_plain_python(sentences: list[list[int]]) -> 
         pytest.param([0, 0], [0], id="zero"),
         pytest.param([1, 2], [40505], id="a product and a sum"),
         pytest.param([2, 1], [15471], id="order matters"),
-        pytest.param([101, 1996, 102], [(101 * 40503 + 1996) % 65536, (1996 * 40503 + 102) % 65536], id="two"),
+        pytest.param(
+            [101, 1996, 102], [(101 * 40503 + 1996) % 65536, (1996 * 40503 + 102) % 65536], id="two"
+        ),
         pytest.param([7], [], id="one token"),
     ],
 )
@@ -127,7 +152,9 @@ def test_surprisal_is_the_mean_of_the_bits(sentences: list[list[int]], ids: list
 @pytest.mark.parametrize("times", [1, 10, 1000])
 def test_bigram_seen_often_surprises_less_than_one_never_seen(times: int) -> None:
     table = bigram_bits([[5, 6, 7]] * times)
-    seen, half, never = (surprisal(np.array(ids), table) for ids in ([5, 6, 7], [5, 6, 8], [8, 9, 10]))
+    seen, half, never = (
+        surprisal(np.array(ids), table) for ids in ([5, 6, 7], [5, 6, 8], [8, 9, 10])
+    )
     assert seen < half < never
     assert half == pytest.approx((seen + never) / 2)
 

@@ -15,8 +15,31 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tools.root import ROOT
-from training.corpora import PUT_ASIDE, SELECTION, CorpusMissing, Example, Split, Token, bare, blimp, cola, ewt, put_aside, split
-from training.corrupt import CORRUPTIONS, TWICE, Corruption, corrupted, detokenised, different, exchanging_verbs, lemmatised, substitute
+from training.corpora import (
+    PUT_ASIDE,
+    SELECTION,
+    CorpusMissing,
+    Example,
+    Split,
+    Token,
+    bare,
+    blimp,
+    cola,
+    ewt,
+    put_aside,
+    split,
+)
+from training.corrupt import (
+    CORRUPTIONS,
+    TWICE,
+    Corruption,
+    corrupted,
+    detokenised,
+    different,
+    exchanging_verbs,
+    lemmatised,
+    substitute,
+)
 from training.figures import accuracy, calibration_error, fit_temperature, interval, matthews
 from training.recipe import real_against_corrupted
 
@@ -37,7 +60,9 @@ EWT = """\
 
 """
 BLIMP = "paradigm\tgood\tbad\n" + "".join(
-    f"{paradigm}\tThe {paradigm} wug {n} is.\tThe {paradigm} wug {n} are.\n" for paradigm in ("agreement", "binding") for n in range(5)
+    f"{paradigm}\tThe {paradigm} wug {n} is.\tThe {paradigm} wug {n} are.\n"
+    for paradigm in ("agreement", "binding")
+    for n in range(5)
 )
 
 
@@ -58,7 +83,11 @@ def data(tmp_path: Path) -> Path:
 
 
 def test_cola_gives_sentences_with_labels(data: Path) -> None:
-    assert cola(data, "train") == [Example("The wug is red.", 1), Example("The wug are red.", 0), Example("Naïve “wugs” sing.", 1)]
+    assert cola(data, "train") == [
+        Example("The wug is red.", 1),
+        Example("The wug are red.", 0),
+        Example("Naïve “wugs” sing.", 1),
+    ]
 
 
 def test_ewt_gives_words_of_sentences_that_are_long_enough(data: Path) -> None:
@@ -95,7 +124,9 @@ def test_blimp_gives_pairs_of_each_paradigm(data: Path, asked: int, pairs: int) 
 @pytest.mark.parametrize(
     ("read", "path"),
     [
-        pytest.param(lambda folder: cola(folder, "train"), "cola/in_domain_train.tsv", id="cola train"),
+        pytest.param(
+            lambda folder: cola(folder, "train"), "cola/in_domain_train.tsv", id="cola train"
+        ),
         pytest.param(lambda folder: cola(folder, "dev"), "cola/in_domain_dev.tsv", id="cola dev"),
         pytest.param(ewt, "ewt/*.conllu.gz", id="ewt"),
         pytest.param(lambda folder: blimp(folder, 1, 1), "blimp/blimp_pairs.tsv.gz", id="blimp"),
@@ -108,13 +139,22 @@ def test_missing_corpus_is_named_by_its_path(read: object, path: str, tmp_path: 
     assert str(caught.value).startswith(f"no corpus at {tmp_path / path}. ")
 
 
-@given(sizes=st.lists(st.integers(1, 5), min_size=1, max_size=30), share=st.floats(0, 1), seed=st.integers(0, 99))
+@given(
+    sizes=st.lists(st.integers(1, 5), min_size=1, max_size=30),
+    share=st.floats(0, 1),
+    seed=st.integers(0, 99),
+)
 def test_put_aside_keeps_neighbours_together(sizes: list[int], share: float, seed: int) -> None:
-    families = [[Example(f"wug{at} dax{at} blick{at} {variant}", variant % 2) for variant in range(size)] for at, size in enumerate(sizes)]
+    families = [
+        [Example(f"wug{at} dax{at} blick{at} {variant}", variant % 2) for variant in range(size)]
+        for at, size in enumerate(sizes)
+    ]
     examples = [example for family in families for example in family]
     at_least = int(share * len(examples))
     rest, aside = put_aside(examples, at_least, seed)
-    assert sorted(example.sentence for example in rest + aside) == sorted(example.sentence for example in examples)
+    assert sorted(example.sentence for example in rest + aside) == sorted(
+        example.sentence for example in examples
+    )
     assert not set(rest) & set(aside)
     assert at_least <= len(aside) < at_least + max(sizes)
     assert all(set(family) <= set(aside) or set(family) <= set(rest) for family in families)
@@ -123,12 +163,16 @@ def test_put_aside_keeps_neighbours_together(sizes: list[int], share: float, see
 @pytest.mark.parametrize(
     ("one", "other", "together"),
     [
-        pytest.param("The wug is red", "the WUG sang loudly", True, id="half of the words, whatever the case"),
+        pytest.param(
+            "The wug is red", "the WUG sang loudly", True, id="half of the words, whatever the case"
+        ),
         pytest.param("the wug is red", "the dax sang loudly", False, id="less than half"),
-        pytest.param("wugs sing", "all of the wugs there sing now", True, id="all words of the shorter"),
+        pytest.param(
+            "wugs sing", "all of the wugs there sing now", True, id="all words of the shorter"
+        ),
     ],
 )
-def test_neighbours_share_half_of_the_shorter(one: str, other: str, together: bool) -> None:  # noqa: FBT001
+def test_neighbours_share_half_of_the_shorter(one: str, other: str, together: bool) -> None:
     rest, aside = put_aside([Example(one, 1), Example(other, 0)], 1, 1)
     assert (len(rest), len(aside)) == ((0, 2) if together else (1, 1))
 
@@ -152,26 +196,38 @@ def test_bare_form_is_letters_and_digits(sentence: str, left: str) -> None:
     assert bare(sentence) == left
 
 
-@given(words=st.lists(st.text("abcXYZ019é", min_size=1), max_size=9), marks=st.lists(st.text(" .,'-\t“”?!"), min_size=10, max_size=10))
+@given(
+    words=st.lists(st.text("abcXYZ019é", min_size=1), max_size=9),
+    marks=st.lists(st.text(" .,'-\t“”?!"), min_size=10, max_size=10),
+)
 def test_bare_form_does_not_depend_on_marks_or_spaces(words: list[str], marks: list[str]) -> None:
     written = "".join(mark + word for word, mark in zip([*words, ""], marks, strict=False))
     assert bare(written) == bare("".join(words)) == bare(bare(written))
 
 
 def corpus(sentences: list[str]) -> bytes:
-    return "".join(f"book\t{at % 2}\t\t{sentence}\n" for at, sentence in enumerate(sentences)).encode()
+    return "".join(
+        f"book\t{at % 2}\t\t{sentence}\n" for at, sentence in enumerate(sentences)
+    ).encode()
 
 
 FAMILIES = [[f"The wug{at} blicks dax{at}.", f"The wug{at} blick dax{at}!"] for at in range(1300)]
-TWINS = [f"Thewug{at} blicksdax{at}" for at in range(0, 1300, 20)]  # elsewhere in the corpus, of the same bare form
-COLA_DEV = ["Quite unlike any other sentence.", *(f"the  WUG{at} blicks, dax{at}" for at in range(7, 1300, 50))]
+TWINS = [
+    f"Thewug{at} blicksdax{at}" for at in range(0, 1300, 20)
+]  # elsewhere in the corpus, of the same bare form
+COLA_DEV = [
+    "Quite unlike any other sentence.",
+    *(f"the  WUG{at} blicks, dax{at}" for at in range(7, 1300, 50)),
+]
 
 
 @pytest.fixture(scope="module")
 def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("large")
     (folder / "cola").mkdir()
-    (folder / "cola" / "in_domain_train.tsv").write_bytes(corpus([*(variant for family in FAMILIES for variant in family), *TWINS]))
+    (folder / "cola" / "in_domain_train.tsv").write_bytes(
+        corpus([*(variant for family in FAMILIES for variant in family), *TWINS])
+    )
     (folder / "cola" / "in_domain_dev.tsv").write_bytes(corpus(COLA_DEV))
     return folder
 
@@ -185,7 +241,9 @@ def bares(examples: list[Example]) -> set[str]:
     return {bare(example.sentence) for example in examples}
 
 
-@pytest.mark.parametrize(("one", "other"), [*combinations(("train", "selection", "aside", "dev"), 2)])
+@pytest.mark.parametrize(
+    ("one", "other"), [*combinations(("train", "selection", "aside", "dev"), 2)]
+)
 def test_split_has_no_sentence_in_two_parts(parts: Split, one: str, other: str) -> None:
     assert bares(getattr(parts, one)).isdisjoint(bares(getattr(parts, other)))
 
@@ -220,12 +278,20 @@ def test_split_of_too_little_is_refused(data: Path) -> None:
         split(data)
 
 
-WORDS = st.lists(st.sampled_from(["the", "The", "is", "wug", "wugs", "sing", "singing", "dances", "red.", "I"]), min_size=3, max_size=9)
+WORDS = st.lists(
+    st.sampled_from(["the", "The", "is", "wug", "wugs", "sing", "singing", "dances", "red.", "I"]),
+    min_size=3,
+    max_size=9,
+)
 
 
-@pytest.mark.parametrize("corruption", dict.fromkeys(CORRUPTIONS), ids=lambda corruption: corruption.__name__)
+@pytest.mark.parametrize(
+    "corruption", dict.fromkeys(CORRUPTIONS), ids=lambda corruption: corruption.__name__
+)
 @given(words=WORDS, seed=st.integers(0, 999))
-def test_corruption_changes_at_most_one_place(corruption: Corruption, words: list[str], seed: int) -> None:
+def test_corruption_changes_at_most_one_place(
+    corruption: Corruption, words: list[str], seed: int
+) -> None:
     before = list(words)
     after = corruption(words, random.Random(seed))  # noqa: S311
     assert words == before
@@ -257,14 +323,27 @@ def test_corruptions_are_found_where_they_apply() -> None:
     ("word", "others"),
     [
         pytest.param("was", {"were"}, id="was"),
-        pytest.param("is", {"are", "am", "be", "been", "being", "can", "could", "may", "has", "does"}, id="is, of three classes"),
-        pytest.param("has", {"have", "having", "can", "could", "may", "is", "does"}, id="has, of two classes"),
-        pytest.param("him", {"he", "his", "himself", "herself", "themselves", "itself", "it", "her", "them"}, id="him, of two classes"),
+        pytest.param(
+            "is",
+            {"are", "am", "be", "been", "being", "can", "could", "may", "has", "does"},
+            id="is, of three classes",
+        ),
+        pytest.param(
+            "has", {"have", "having", "can", "could", "may", "is", "does"}, id="has, of two classes"
+        ),
+        pytest.param(
+            "him",
+            {"he", "his", "himself", "herself", "themselves", "itself", "it", "her", "them"},
+            id="him, of two classes",
+        ),
         pytest.param("that", {"those", "if", "whether", "than", "as"}, id="that, of three classes"),
     ],
 )
 def test_function_word_gives_way_to_any_of_its_classes(word: str, others: set[str]) -> None:
-    found = {tuple(substitute(["Wugs", word, "it."], random.Random(seed)) or ()) for seed in range(300)}  # noqa: S311
+    found = {
+        tuple(substitute(["Wugs", word, "it."], random.Random(seed)) or ())  # noqa: S311
+        for seed in range(300)
+    }
     assert found == {("Wugs", other, "it.") for other in others}
 
 
@@ -276,14 +355,20 @@ VERBS = [
 
 def test_verb_gives_way_to_another_of_its_form_that_is_there_twice() -> None:
     exchange = exchanging_verbs(VERBS)
-    found = {tuple(exchange(["wugs", "sing", "in", "rain"], random.Random(seed)) or ()) for seed in range(50)}  # noqa: S311
+    found = {
+        tuple(exchange(["wugs", "sing", "in", "rain"], random.Random(seed)) or ())  # noqa: S311
+        for seed in range(50)
+    }
     assert found == {("wugs", verb, "in", "rain") for verb in ("sing", "dance")}
     assert exchange(["wugs", "sulk", "in"], random.Random(1)) is None  # noqa: S311
 
 
 def test_now_and_then_a_sentence_is_corrupted_twice() -> None:
     words = ["one", "two", "three", "four", "five", "six"]
-    lengths = Counter(len((corrupted(" ".join(words), random.Random(seed)) or "").split()) for seed in range(600))  # noqa: S311
+    lengths = Counter(
+        len((corrupted(" ".join(words), random.Random(seed)) or "").split())  # noqa: S311
+        for seed in range(600)
+    )
     assert set(lengths) - {0} == {4, 5, 6, 7, 8}  # two words less or more take two corruptions
     assert lengths[4] + lengths[8] < 600 * TWICE
 
@@ -300,7 +385,9 @@ def test_now_and_then_a_sentence_is_corrupted_twice() -> None:
         pytest.param([1], [], [], id="nothing left"),
     ],
 )
-def test_wrong_tokens_are_those_that_differ(right: list[int], wrong: list[int], marks: list[int]) -> None:
+def test_wrong_tokens_are_those_that_differ(
+    right: list[int], wrong: list[int], marks: list[int]
+) -> None:
     assert different(right, wrong) == marks
 
 
@@ -310,17 +397,35 @@ def test_sentence_of_two_words_is_not_corrupted(sentence: str) -> None:
 
 
 def test_lemmatised_sentence_has_one_lemma() -> None:
-    tokens = [token("The", "the", "DET"), token("wugs", "wug", "NOUN"), token("were", "be", "AUX"), token("red", "red", "ADJ")]
-    assert {lemmatised(tokens, random.Random(seed)) for seed in range(20)} == {"The wug were red", "The wugs be red"}  # noqa: S311
+    tokens = [
+        token("The", "the", "DET"),
+        token("wugs", "wug", "NOUN"),
+        token("were", "be", "AUX"),
+        token("red", "red", "ADJ"),
+    ]
+    assert {lemmatised(tokens, random.Random(seed)) for seed in range(20)} == {  # noqa: S311
+        "The wug were red",
+        "The wugs be red",
+    }
     assert lemmatised([tokens[0], token("Wug", "wug", "NOUN"), tokens[3]], random.Random(1)) is None  # noqa: S311
 
 
 @pytest.mark.parametrize(
     ("forms", "text"),
     [
-        pytest.param(["Wugs", ",", "he", "said", ",", "sing", "."], "Wugs, he said, sing.", id="closing marks"),
-        pytest.param(["They", "do", "n't", ",", "he", "'s", "sure"], "They don't, he's sure", id="clitics"),
-        pytest.param(["It", "(", "a", "wug", ")", "costs", "$", "5"], "It (a wug) costs $5", id="opening marks"),
+        pytest.param(
+            ["Wugs", ",", "he", "said", ",", "sing", "."],
+            "Wugs, he said, sing.",
+            id="closing marks",
+        ),
+        pytest.param(
+            ["They", "do", "n't", ",", "he", "'s", "sure"], "They don't, he's sure", id="clitics"
+        ),
+        pytest.param(
+            ["It", "(", "a", "wug", ")", "costs", "$", "5"],
+            "It (a wug) costs $5",
+            id="opening marks",
+        ),
     ],
 )
 def test_treebank_words_become_running_text(forms: list[str], text: str) -> None:
@@ -329,7 +434,11 @@ def test_treebank_words_become_running_text(forms: list[str], text: str) -> None
 
 def test_intermediate_examples_leave_out_what_was_put_aside(data: Path) -> None:
     def made(held_out: set[str]) -> set[Example]:
-        return set(real_against_corrupted(data, cola(data, "train"), held_out, copies_ewt=9, copies_cola=9, pairs=2, seed=1))
+        return set(
+            real_against_corrupted(
+                data, cola(data, "train"), held_out, copies_ewt=9, copies_cola=9, pairs=2, seed=1
+            )
+        )
 
     everything = made(set())
     assert Example("The wugs don't sing.", 1, "The wugs don't sing.") in everything
@@ -343,13 +452,23 @@ def test_intermediate_examples_leave_out_what_was_put_aside(data: Path) -> None:
 
 @pytest.mark.parametrize("copies", [0, 1, 9])
 def test_intermediate_examples_are_pairs_of_real_and_corrupted(data: Path, copies: int) -> None:
-    examples = real_against_corrupted(data, cola(data, "train"), set(), copies_ewt=copies, copies_cola=copies, pairs=0, seed=1)
-    good, bad = (Counter(example.sentence for example in examples if example.label == label) for label in (1, 0))
+    examples = real_against_corrupted(
+        data, cola(data, "train"), set(), copies_ewt=copies, copies_cola=copies, pairs=0, seed=1
+    )
+    good, bad = (
+        Counter(example.sentence for example in examples if example.label == label)
+        for label in (1, 0)
+    )
     assert set(good) <= {"The wug is red.", "Naïve “wugs” sing.", "The wugs don't sing."}
     assert max(good.values(), default=0) <= copies
     assert bad.pop("The wug are red.") >= 1  # its own; also a corruption of its neighbour
     assert bool(good) == bool(bad) == bool(copies)
-    assert real_against_corrupted(data, cola(data, "train"), set(), copies_ewt=copies, copies_cola=copies, pairs=0, seed=1) == examples
+    assert (
+        real_against_corrupted(
+            data, cola(data, "train"), set(), copies_ewt=copies, copies_cola=copies, pairs=0, seed=1
+        )
+        == examples
+    )
 
 
 @pytest.mark.parametrize(
@@ -363,7 +482,9 @@ def test_intermediate_examples_are_pairs_of_real_and_corrupted(data: Path, copie
         pytest.param([1, 0, 0, 0, 0, 0], [1, 0, 0, 0, 1, 1], 1 / sqrt(5), 4 / 6, id="1 3 2 0"),
     ],
 )
-def test_agreement_is_as_computed_by_hand(labels: list[int], predicted: list[int], correlation: float, share: float) -> None:
+def test_agreement_is_as_computed_by_hand(
+    labels: list[int], predicted: list[int], correlation: float, share: float
+) -> None:
     assert matthews(labels, predicted) == pytest.approx(correlation)
     assert matthews(predicted, labels) == pytest.approx(correlation)
     assert accuracy(labels, predicted) == pytest.approx(share)
@@ -377,11 +498,17 @@ def test_agreement_is_as_computed_by_hand(labels: list[int], predicted: list[int
         pytest.param([1, 1, 1, 1, 0], [0.8] * 5, 0, id="as sure as right"),
         pytest.param([1, 0], [0.75, 0.75], 0.25, id="surer than right"),
         pytest.param([1, 1, 0, 0], [0.95, 0.95, 0.05, 0.65], (0.05 * 3 + 0.65) / 4, id="two bins"),
-        pytest.param([1, 0], [0.65, 0.75], (0.35 + 0.75) / 2, id="bins do not make up for each other"),
+        pytest.param(
+            [1, 0], [0.65, 0.75], (0.35 + 0.75) / 2, id="bins do not make up for each other"
+        ),
     ],
 )
-def test_calibration_error_is_as_computed_by_hand(labels: list[int], probabilities: list[float], expected: float) -> None:
-    rows = [[log(1 - p), log(p)] if 0 < p < 1 else [-1e6 * p, -1e6 * (1 - p)] for p in probabilities]
+def test_calibration_error_is_as_computed_by_hand(
+    labels: list[int], probabilities: list[float], expected: float
+) -> None:
+    rows = [
+        [log(1 - p), log(p)] if 0 < p < 1 else [-1e6 * p, -1e6 * (1 - p)] for p in probabilities
+    ]
     assert calibration_error(labels, rows, 1.0) == pytest.approx(expected)
 
 
@@ -393,33 +520,51 @@ def test_temperature_is_recovered_from_what_it_made(temperature: float) -> None:
     assert fit_temperature(labels, rows) == pytest.approx(temperature, rel=1e-3)
 
 
-@pytest.mark.parametrize(("labels", "bound"), [([1, 0], 0.25), ([0, 1], 16)], ids=["always right", "always wrong"])
+@pytest.mark.parametrize(
+    ("labels", "bound"), [([1, 0], 0.25), ([0, 1], 16)], ids=["always right", "always wrong"]
+)
 def test_temperature_stays_in_its_bounds(labels: list[int], bound: float) -> None:
     assert fit_temperature(labels, [[0.0, 1.0], [1.0, 0.0]]) == pytest.approx(bound, rel=1e-3)
 
 
 def test_correlation_of_three_labels_is_as_computed_by_hand() -> None:
     """Gorodkin's formula: 4 of 6 right; (4 * 6 - 12) / sqrt((36 - 12) * (36 - 14))."""
-    assert matthews([0, 0, 1, 1, 2, 2], [0, 0, 1, 2, 2, 0]) == pytest.approx((4 * 6 - 12) / sqrt((36 - 14) * (36 - 12)))
+    assert matthews([0, 0, 1, 1, 2, 2], [0, 0, 1, 2, 2, 0]) == pytest.approx(
+        (4 * 6 - 12) / sqrt((36 - 14) * (36 - 12))
+    )
 
 
-@pytest.mark.parametrize(("share", "count", "expected"), [(0.5, 100, (0.404, 0.596)), (1.0, 20, (0.839, 1.0)), (0.0, 20, (0.0, 0.161))])
+@pytest.mark.parametrize(
+    ("share", "count", "expected"),
+    [(0.5, 100, (0.404, 0.596)), (1.0, 20, (0.839, 1.0)), (0.0, 20, (0.0, 0.161))],
+)
 def test_interval_of_a_share(share: float, count: int, expected: tuple[float, float]) -> None:
     assert interval(share, count) == pytest.approx(expected, abs=1e-3)
 
 
 def training(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     for package in ("torch", "transformers", "onnx"):  # as on a machine without them
-        (folder / f"{package}.py").write_text(f"raise ModuleNotFoundError('No module named {package}')\n", encoding="utf-8")
+        (folder / f"{package}.py").write_text(
+            f"raise ModuleNotFoundError('No module named {package}')\n", encoding="utf-8"
+        )
     environment = {**os.environ, "PYTHONPATH": str(folder), "TMPDIR": str(folder)}
     command = [sys.executable, "-m", "training", *arguments]
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
 
 
 def test_help_needs_no_torch_and_says_which_corpora(tmp_path: Path) -> None:
     result = training(tmp_path, "--help")
     assert (result.returncode, result.stderr) == (0, "")
-    for word in ("--data", "--out", "--work", "cola/in_domain_train.tsv", "ewt/*.conllu.gz", "blimp/blimp_pairs.tsv.gz"):
+    for word in (
+        "--data",
+        "--out",
+        "--work",
+        "cola/in_domain_train.tsv",
+        "ewt/*.conllu.gz",
+        "blimp/blimp_pairs.tsv.gz",
+    ):
         assert word in result.stdout
 
 
@@ -427,7 +572,9 @@ def test_missing_folder_ends_with_one_message(tmp_path: Path) -> None:
     missing = tmp_path / "nowhere"
     result = training(tmp_path, "--data", str(missing), "--out", str(tmp_path / "out"))
     assert (result.returncode, result.stdout) == (2, "")
-    assert result.stderr.startswith(f"no corpus at {missing / 'cola' / 'in_domain_dev.tsv'}. The data folder needs:\n")
+    assert result.stderr.startswith(
+        f"no corpus at {missing / 'cola' / 'in_domain_dev.tsv'}. The data folder needs:\n"
+    )
     assert result.stderr.count("no corpus") == 1
     assert "Traceback" not in result.stderr
     assert not (tmp_path / "out").exists()
