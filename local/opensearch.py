@@ -29,6 +29,7 @@ MODULES: Final = (
     "org.opensearch.search.aggregations.matrix.MatrixAggregationModulePlugin",
     "org.opensearch.index.reindex.ReindexModulePlugin",
 )
+PATTERN: Final = "cwl-*"  # the indices of the local stack
 REFUSALS_SHOWN: Final = 5
 START_SECONDS: Final = 120
 # On a disk that is nearly full, such as a laptop's, OpenSearch's disk watermarks would prevent it
@@ -131,7 +132,7 @@ def refusals(url: str) -> list[str]:
         f"{where}{block['description']}"
         for where, block in [*(("", each) for each in blocks.get("global", {}).values()), *found]
     ]
-    if _asked(f"{url}/_cluster/health/cwl-*").get("status") == "red":
+    if _asked(f"{url}/_cluster/health/{PATTERN}").get("status") == "red":
         shard = _asked(f"{url}/_cluster/allocation/explain")
         deciders = [
             each
@@ -140,7 +141,7 @@ def refusals(url: str) -> list[str]:
         ]
         reasons = [each["explanation"] for each in deciders if each.get("decision") == "NO"]
         said += [
-            f"{shard.get('index', 'cwl-*')}: no node takes it: {reason}"
+            f"{shard.get('index', PATTERN)}: no node takes it: {reason}"
             for reason in reasons[:1] or ["its health is red"]
         ]
     return said[:REFUSALS_SHOWN]

@@ -19,6 +19,7 @@ from rich.terminal_theme import DIMMED_MONOKAI
 
 from local import charts, screen
 from local.__main__ import newest
+from local.opensearch import PATTERN
 from tools.root import ROOT
 
 VIEW: Final = ROOT / "docs" / "view.json"
@@ -34,7 +35,7 @@ def record(url: str) -> dict[str, Any]:
     answers: list[dict[str, Any]] = []
 
     def search(query: dict[str, Any]) -> dict[str, Any]:
-        answer = requests.post(f"{url}/cwl-*/_search", json=query, timeout=10)
+        answer = requests.post(f"{url}/{PATTERN}/_search", json=query, timeout=10)
         answer.raise_for_status()
         answers.append(
             {name: part for name, part in answer.json().items() if name in {"hits", "aggregations"}}

@@ -118,7 +118,7 @@ class Stack:
 
     def answer(self, query: dict[str, Any]) -> dict[str, Any]:
         """The answer of `cwl-*` to a search body; empty while its index is being made."""
-        url = f"{self.opensearch_url}/cwl-*/_search"
+        url = f"{self.opensearch_url}/{opensearch.PATTERN}/_search"
         answer = requests.post(url, json=query, params={"ignore_unavailable": "true"}, timeout=10)
         if (
             answer.status_code == requests.codes.unavailable

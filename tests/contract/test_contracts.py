@@ -15,9 +15,14 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
+from installer import scope
 from installer.index_template import index_template
+from installer.security import ROLES
+from local import opensearch
 from local.filter_pattern import matches
-from local.template import Template, read
+from local.template import Template, load, read
+from monitor import settings
+from monitor.read import INDEX
 from shipper import provenance
 from shipper.bulk import FIELD, LIMIT
 from shipper.decode import Payload, decode, line
@@ -157,7 +162,36 @@ def test_the_envelope_is_what_its_contract_says() -> None:
         provenance.RECORD_FILTER,
     )
     assert set(SCHEMA["properties"]["message"]["enum"]) <= provenance.RECORDS
-    assert contract["indices"]["prefix"] == PREFIX
+
+
+def test_the_default_prefix_is_the_same_everywhere() -> None:
+    prefix = json.loads((EVENTS / "envelope.json").read_text())["indices"]["prefix"]
+    kibana = ROOT / "kibana"
+    of_index_pattern = kibana / "saved" / "index-pattern" / "prediction-monitor-cwl.json"
+    roles = [role["index_permissions"] for role in ROLES.values()]
+    found = {
+        "template.yaml": load()["Parameters"]["IndexPrefix"]["Default"],
+        "shipper": PREFIX,
+        "installer": scope.PREFIX,
+        "monitor": settings.PREFIX,
+        "events/env.json": json.loads((EVENTS / "env.json").read_text())["ShipperFunction"][
+            "INDEX_PREFIX"
+        ],
+    }
+    patterns = {
+        "local": [opensearch.PATTERN],
+        "monitor": [INDEX],
+        "kibana/index_template.json": json.loads((kibana / "index_template.json").read_text())[
+            "index_patterns"
+        ],
+        "kibana/retention.json": json.loads((kibana / "retention.json").read_text())["policy"][
+            "ism_template"
+        ][0]["index_patterns"],
+        "index pattern": [json.loads(of_index_pattern.read_text())["attributes"]["title"]],
+        "roles": [permissions[0]["index_patterns"][0] for permissions in roles],
+    }
+    assert found == dict.fromkeys(found, prefix)
+    assert {name: each for name, each in patterns.items() if set(each) != {f"{prefix}*"}} == {}
 
 
 def test_the_index_template_types_every_field_of_the_contract() -> None:
