@@ -72,7 +72,7 @@ def test_from_summaries_to_a_baseline_in_use(run: Run) -> None:
     code, output, errors = run("baseline", "accept", "--from", day(8), "--to", day(2))
     assert (code, errors) == (0, "")
     assert "accepted: baseline 1 is in use." in output
-    assert "on other days it would have noticed:" in output
+    assert "on other days the new baseline would have given these notices:" in output
     assert "share of the label" in output  # yesterday's
     assert "baseline 1" in run("baseline", "show")[1]
     code, output, errors = run("backtest", "--from", day(1), "--to", day(1))
@@ -80,7 +80,7 @@ def test_from_summaries_to_a_baseline_in_use(run: Run) -> None:
     assert "1 notices" in output
     code, output, errors = run("baseline", "accept", "--from", day(7), "--to", day(1))
     assert code == 1
-    assert "against it: The baseline in use notices in these days" in output
+    assert "reason against it: The baseline in use gives a notice in these days" in output
     assert "--force" in errors
     code, output, errors = run("baseline", "accept", "--from", day(7), "--to", day(1), "--force")
     assert (code, errors) == (0, "")
@@ -106,7 +106,7 @@ def test_from_summaries_to_a_baseline_in_use(run: Run) -> None:
         (("baseline", "use", "9"), "there is no baseline 9"),
         (
             ("feasible", "--log-group", "/nobody"),
-            "no stream of the stack commanded is meant: there are /aws/lambda/commanded a-model",
+            "no stream of the stack commanded is selected: there are /aws/lambda/commanded a-model",
         ),
     ],
 )
@@ -176,7 +176,7 @@ def test_predictions_of_three_fields_become_a_baseline(
     assert "promised_days" not in output
     code, output, errors = run("baseline", "accept", "--from", day(8), "--to", day(2))
     assert (code, errors) == (0, "")
-    assert "on other days it would have noticed:" in output
+    assert "on other days the new baseline would have given these notices:" in output
     assert "accepted: baseline 1 is in use." in output
     assert run("backtest", "--from", day(1), "--to", day(1))[0] == 0
 

@@ -1,1 +1,1 @@
-"""The monitor: streams of predictions judged against their accepted baselines."""
+"""Judges streams of predictions against their accepted baselines."""

@@ -1,6 +1,10 @@
-"""`python -m monitor baseline|feasible|backtest|judge`: accept a stream's baseline, compute the detectable changes, judge the past.
+"""The commands `python -m monitor baseline|feasible|backtest|judge`.
 
-Exit 0 when it is done, 1 with one sentence when it is not, 2 for wrong arguments, 130 after Ctrl-C.
+`baseline` accepts and shows baselines. `feasible` computes which changes can be detected.
+`backtest` judges past days. `judge` runs once as the schedule does.
+
+The exit code is 0 after success, 1 after a failure (with one sentence on standard error), 2 for
+wrong arguments, and 130 after Ctrl-C.
 """
 
 from __future__ import annotations
@@ -35,19 +39,23 @@ from monitor.summary import SLOT, Stream, Summary
 from monitor.windows import DAY
 
 PROGRAM: Final = "python -m monitor"
-LOOK_BACK: Final = 14  # days that `feasible` reads, and days beside its own that `accept` judges
+# The days that `feasible` reads, and the days before and after its own that `accept` judges.
+LOOK_BACK: Final = 14
 ENVIRONMENT: Final = f"""\
-environment: {PASSWORD} is the password of --user, or of a name that stands in the address without one; OPENSEARCH_URL stands for
---opensearch, STACK for --stack and INDEX_PREFIX for --index-prefix where they are not given. Requests to an Amazon domain are
-signed with AWS credentials, found as by the AWS CLI, unless a user is given."""
+environment: {PASSWORD} is the password of --user, or of a user name in the
+address that has no password there. OPENSEARCH_URL, STACK and INDEX_PREFIX are the defaults
+of --opensearch, --stack and --index-prefix. Requests to an Amazon domain are signed with AWS
+credentials, which are found as the AWS CLI finds them, unless a user is given."""
 ACCEPT: Final = """\
-Accepts whole days (UTC) of one stream as its baseline: at least 3, better 7 or more. Missing summaries are first made from the
-predictions. Shows the baseline in use beside the new one, and the notices of the new one on other days. Refuses days
-with a notice, a gap, two versions or too few windows, unless --force is given. Nothing accepts a baseline by itself."""
+Accepts whole days (UTC) of one stream as its baseline: at least 3, better 7 or more. Missing
+summaries are first made from the predictions. Compares the baseline in use with the new one, and
+shows the notices that the new one would have given on other days. Refuses days with a notice, a
+gap, two versions or too few windows, unless --force is given. A baseline is never accepted
+automatically."""
 
 
 class Refused(Exception):
-    """A command is refused: one sentence with the reason and the remedy."""
+    """A refused command: the message is one sentence with the reason and the remedy."""
 
 
 class Context:
@@ -60,9 +68,9 @@ class Context:
         self.store = Store(self.connection, own_index(options.stack), options.stack)
 
     def streams(self, start: int, end: int) -> list[Stream]:
-        """The streams of a span that --log-group and --model leave.
+        """Return the streams of a span that --log-group and --model select.
 
-        Raises `Refused` where there is none.
+        Raises `Refused` if they select no stream.
         """
         found, others = asking(
             lambda: find_streams(self.connection, self.options.stack, start, end, index=self.index)
@@ -73,22 +81,23 @@ class Context:
         if not wanted:
             there = f": there are {', '.join(map(name, several))}" if several else ""
             raise Refused(
-                f"no stream of the stack {self.options.stack} is meant{there}; check --stack and the days"
+                f"no stream of the stack {self.options.stack} is selected{there};"
+                " check --stack and the days"
             )
         return wanted
 
     def stream(self, start: int, end: int) -> Stream:
-        """The one stream that is meant. Raises `Refused` for several."""
+        """Return the one stream that is selected. Raises `Refused` for several."""
         several = self.streams(start, end)
         if len(several) > 1:
             names = ", ".join(name(one) for one in several)
             raise Refused(
-                f"several streams are meant ({names}): name one by --log-group, and --model"
+                f"several streams are selected ({names}): select one with --log-group and --model"
             )
         return several[0]
 
     def choice(self, windows: int, streams: int = 1) -> Choice:
-        """The dial's row."""
+        """Return the row of the dial for a baseline of `windows` windows."""
         return dial.choose(windows, days=self.options.false_alarm_days, streams=streams)
 
     def _wanted(self, stream: Stream) -> bool:
@@ -114,7 +123,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(
             os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
-        )  # or Python complains once more at its end
+        )  # or Python reports the broken pipe once more when it exits
         return 1
     except (
         Refused,
@@ -130,7 +139,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def accept_command(context: Context) -> int:
-    """`baseline accept`."""
+    """Run `baseline accept`: accept days as the baseline of a stream."""
     start, end = _span(context.options)
     stream = context.stream(start, end)
     slots = _summaries(context, stream, start, end)
@@ -146,7 +155,7 @@ def accept_command(context: Context) -> int:
         _table(comparison(current, new), f"{current.number} (in use)", str(number))
     _others(context, stream, new, start, end)
     for sentence in proposal.against:
-        print(f"against it: {plain(sentence)}")
+        print(f"reason against it: {plain(sentence)}")
     if proposal.against and not context.options.force:
         raise Refused("not accepted, for the reasons above: give other days, or --force")
     content = to_document(new.baseline) | {"plan": new.plan(), "accepted": time.time()}
@@ -159,7 +168,7 @@ def accept_command(context: Context) -> int:
 
 
 def show_command(context: Context) -> int:
-    """`baseline show`."""
+    """Run `baseline show`: print the baseline in use of each stream."""
     for stream in context.streams(*_lately()):
         current = in_use(context.store, stream)
         print(plain(name(stream)))
@@ -168,20 +177,20 @@ def show_command(context: Context) -> int:
             continue
         one = current.baseline
         choice = context.choice(one.windows)
-        print(
-            f"  baseline {current.number}, {moment(one.start)} to {moment(one.end)}, version {plain(one.version or 'none')}"
-        )
+        days = f"{moment(one.start)} to {moment(one.end)}"
+        print(f"  baseline {current.number}, {days}, version {plain(one.version or 'none')}")
         print(f"  {plain(current.sentence)} deff {one.deff:.2f}.")
         print(
-            f"  Unusual below {choice.row.level:g}, a notice after {choice.row.in_a_row} windows in a row. {choice.sentence()}"
+            f"  A window is unusual below p = {choice.row.level:g};"
+            f" {choice.row.in_a_row} unusual windows in a row give a notice. {choice.sentence()}"
         )
         for what, why in sorted(one.missing.items()):
-            print(f"  without {plain(what)}: {plain(why)}")
+            print(f"  {plain(what)} is not judged: {plain(why)}")
     return 0
 
 
 def list_command(context: Context) -> int:
-    """`baseline list`."""
+    """Run `baseline list`: print all baselines of each stream."""
     for stream in context.streams(*_lately()):
         decisions = context.store.documents(Kind.DECISION, stream)
         used = int(decisions[-1].source["baseline"]) if decisions else 0
@@ -195,7 +204,7 @@ def list_command(context: Context) -> int:
 
 
 def use_command(context: Context) -> int:
-    """`baseline use`."""
+    """Run `baseline use`: judge a stream by another accepted baseline."""
     stream = context.stream(*_lately())
     number = context.options.number
     if not context.store.documents(Kind.BASELINE, stream, number):
@@ -206,7 +215,7 @@ def use_command(context: Context) -> int:
 
 
 def feasible_command(context: Context) -> int:
-    """`feasible`."""
+    """Run `feasible`: print the changes that can be detected in each stream."""
     start, end = _lately()
     streams = context.streams(start, end)
     for stream in streams:
@@ -220,7 +229,7 @@ def feasible_command(context: Context) -> int:
 
 
 def backtest_command(context: Context) -> int:
-    """`backtest`."""
+    """Run `backtest`: judge past days and print the notices."""
     start, end = _span(context.options)
     code = 0
     for stream in context.streams(start, end):
@@ -239,7 +248,7 @@ def backtest_command(context: Context) -> int:
 
 
 def judge_command(context: Context) -> int:
-    """`judge`."""
+    """Run `judge`: judge once, as the schedule does."""
 
     def tell(finding: Finding, choice: Choice) -> None:
         for line in lines(finding, choice):
@@ -266,23 +275,26 @@ def judge_command(context: Context) -> int:
 
 
 def _others(context: Context, stream: Stream, new: Accepted, start: int, end: int) -> None:
-    """What the new baseline would have noticed on days beside its own."""
+    """Print the notices that the new baseline would have given on days other than its own."""
     _, closed = _lately()
-    beside = [
+    others = [
         *_summaries(context, stream, start - LOOK_BACK * DAY, start),
         *_summaries(context, stream, end, min(closed, end + LOOK_BACK * DAY)),
     ]
-    if not beside:
-        print("there are no predictions of other days to judge by it")
+    if not others:
+        print("there are no predictions of other days to judge by the new baseline")
         return
-    findings = judged(beside, new, context.choice(new.baseline.windows), closed)
-    print("on other days it would have noticed:")
+    findings = judged(others, new, context.choice(new.baseline.windows), closed)
+    print("on other days the new baseline would have given these notices:")
     _print_notices(findings)
     print(f"  {rate(findings)}")
 
 
 def _summaries(context: Context, stream: Stream, start: int, end: int) -> list[Summary]:
-    """The stream's summaries of a span; those that are missing are read from the predictions first."""
+    """Return the summaries of a stream in a span.
+
+    Missing summaries are first computed from the predictions.
+    """
     if end <= start:
         return []
     fill(context.connection, context.store, stream, start, end, index=context.index)
@@ -314,7 +326,10 @@ def _table(rows: Sequence[tuple[str, str, str]], old: str, new: str) -> None:
 
 
 def _span(options: argparse.Namespace) -> tuple[int, int]:
-    """From the first moment of --from until the last of --to. Raises `Refused`."""
+    """Return the start of the day --from and the end of the day --to, in seconds since 1970.
+
+    Raises `Refused` for days in the wrong order and for days that are not over.
+    """
     start, end = _seconds(options.first), _seconds(options.last) + DAY
     if end <= start:
         raise Refused("--to is before --from: give the first and the last whole day")
@@ -342,19 +357,19 @@ def _day(text: str) -> date:
     try:
         return date.fromisoformat(text)
     except ValueError:
-        raise ValueError(f"{text!r} is no day: write it as 2026-11-23") from None
+        raise ValueError(f"{text!r} is not a day: write it as 2026-11-23") from None
 
 
 def _number(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 7):
-        raise ValueError(f"{text!r} is no number of a baseline: see baseline list")
+        raise ValueError(f"{text!r} is not the number of a baseline: see baseline list")
     return int(text)
 
 
 def _parser() -> Parser:
     parser = Parser(
         prog=PROGRAM,
-        description="Baselines of streams of predictions, and the notices that they would give.",
+        description="Manages the baselines of streams of predictions, and judges streams by them.",
     )
     commands = parser.add_subparsers(dest="command", required=True)
     baseline = commands.add_parser(
@@ -370,30 +385,38 @@ def _parser() -> Parser:
     _common(accept, accept_command)
     _days(accept)
     accept.add_argument(
-        "--force", action="store_true", help="accept these days, whatever speaks against them"
+        "--force",
+        action="store_true",
+        help="accept these days in spite of the reasons against them",
     )
     _common(
-        several.add_parser("show", help="the baseline in use, and its promise", epilog=ENVIRONMENT),
+        several.add_parser(
+            "show",
+            help="show the baseline in use, and its promised rate of false notices",
+            epilog=ENVIRONMENT,
+        ),
         show_command,
     )
-    _common(several.add_parser("list", help="all baselines", epilog=ENVIRONMENT), list_command)
+    _common(several.add_parser("list", help="list all baselines", epilog=ENVIRONMENT), list_command)
     use = several.add_parser("use", help="judge by another accepted baseline", epilog=ENVIRONMENT)
     _common(use, use_command)
     use.add_argument("number", type=value(_number), metavar="VERSION", help="the baseline's number")
     feasible_parser = commands.add_parser(
-        "feasible", help="the changes that can be found at this traffic, and their delays", epilog=ENVIRONMENT,
-        description=f"Computes from the last {LOOK_BACK} days the changes that a baseline of them would find.",
+        "feasible",
+        help="compute the changes that can be detected, and the delays", epilog=ENVIRONMENT,
+        description=f"Computes which changes a baseline of the last {LOOK_BACK} days would detect.",
     )  # fmt: skip
     _common(feasible_parser, feasible_command)
     backtest = commands.add_parser(
         "backtest", help="judge past days as the schedule would have", epilog=ENVIRONMENT,
-        description="Judges past days by the baseline in use, prints each notice, and how often there was one.",
+        description="Judges past days by the baseline in use. Prints all notices and their rate.",
     )  # fmt: skip
     _common(backtest, backtest_command)
     _days(backtest)
     judge = commands.add_parser(
         "judge", help="judge once, as the schedule does", epilog=ENVIRONMENT,
-        description="Runs once as the schedule does, with the lines on standard output. The schedule does not write these lines again.",
+        description="Runs once as the schedule does, and writes the log lines to standard output."
+        " The schedule does not write these lines again.",
     )  # fmt: skip
     _common(judge, judge_command)
     return parser
@@ -413,13 +436,13 @@ def _common(parser: argparse.ArgumentParser, command: Any) -> None:
         "--stack",
         metavar="NAME",
         default=os.environ.get("STACK"),
-        help="the stack of the predictions; make serve's is local",
+        help="the stack of the predictions; local for make serve",
     )
     add(
         "--index-prefix",
         metavar="P",
         default=os.environ.get("INDEX_PREFIX") or PREFIX,
-        help="prefix of their indices (%(default)s)",
+        help="prefix of the names of the prediction indices (%(default)s)",
     )
     add("--log-group", metavar="NAME", help="only streams of this log group")
     add("--model", metavar="NAME", help="only streams of this model")
@@ -428,7 +451,7 @@ def _common(parser: argparse.ArgumentParser, command: Any) -> None:
         metavar="N",
         type=value(lambda text: days_of(text, "--false-alarm-days")),
         default=float(dial.DEFAULT_DAYS),
-        help="at most one false notice in so many days (%(default)g)",
+        help="allow at most one false notice in N days (%(default)g)",
     )
 
 

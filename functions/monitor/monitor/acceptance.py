@@ -1,4 +1,7 @@
-"""A baseline before it is accepted, and the reasons against it: pure functions of summaries."""
+"""Evaluates a proposed baseline and collects the reasons against it.
+
+All functions are pure functions of summaries.
+"""
 
 from __future__ import annotations
 
@@ -19,15 +22,14 @@ from monitor.summary import SLOT, Summary
 from monitor.verdict import Verdict
 from monitor.windows import DAY, HOUR, cut
 
-GAP: Final = (
-    2 * SLOT
-)  # seconds without a prediction that are a gap, where no such quarter of a day is usual
-ENOUGH: Final = 100  # predictions a slot, in the mean, from which an empty slot is no chance
+GAP: Final = 2 * SLOT  # seconds without a prediction that count as a gap
+# From this mean number of predictions in a slot on, an empty slot is unlikely to be chance.
+ENOUGH: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """A baseline as it would be accepted, and the sentences that speak against it."""
+    """A proposed baseline, its plan, and the sentences that speak against accepting it."""
 
     accepted: Accepted
     plan: Plan
@@ -43,7 +45,10 @@ def propose(
     current: Accepted | None,
     choice: Choice,
 ) -> Proposal:
-    """The baseline of the slots from `start` until before `end`. Raises `TooFewWindows`."""
+    """Propose a baseline of the slots from `start` until before `end`.
+
+    Raises `TooFewWindows`.
+    """
     inside = [slot for slot in slots if start <= slot.start < end and slot.rows]
     if not inside:
         raise TooFewWindows("these days have no predictions")
@@ -59,7 +64,7 @@ def propose(
     against = []
     if len(versions) > 1:
         names = ", ".join(version or "none" for version, _ in versions)
-        against.append(f"Two versions or more answered ({names}): give days of one version.")
+        against.append(f"More than one version answered ({names}): give days of one version.")
     against += gaps(of_main, start, end)
     if not planned.armed:
         against.append(planned.sentence())
@@ -69,17 +74,18 @@ def propose(
 
 def _too_few(rows: int, windows: int, planned: Plan) -> str:
     return (
-        f"a baseline needs at least {accepted.LEAST} windows; the {rows:,} predictions of these days make {windows} of "
-        f"{planned.rows} predictions within {planned.longest / HOUR:.3g} h each: "
-        f"{WINDOWS} windows take about {ceil(planned.days)} days of this traffic"
+        f"a baseline needs at least {accepted.LEAST} windows; the {rows:,} predictions of these"
+        f" days make {windows} windows of {planned.rows} predictions within"
+        f" {planned.longest / HOUR:.3g} h each: {WINDOWS} windows take about"
+        f" {ceil(planned.days)} days of this traffic"
     )
 
 
 def gaps(slots: Sequence[Summary], start: int, end: int) -> list[str]:
-    """Spans without a prediction that chance or the hour of the day do not explain.
+    """Return a sentence for each span without predictions that is not explained otherwise.
 
-    With fewer than 100 predictions a slot an empty one may be chance, and where most other days are
-    empty at the same hour it is the daily cycle.
+    Two explanations count. With fewer than 100 predictions in the mean slot, an empty slot may be
+    chance. An hour that is empty on most other days too is part of the daily cycle.
     """
     there = {slot.start for slot in slots}
     if not there or sum(slot.rows for slot in slots) / len(there) < ENOUGH:
@@ -102,13 +108,15 @@ def _noticed(
     if current is None:
         return []
     findings = judged(slots, current, choice, end)
-    return [f"The baseline in use notices in these days, {said(f)}" for f in findings if f.begins]
+    return [
+        f"The baseline in use gives a notice in these days, {said(f)}" for f in findings if f.begins
+    ]
 
 
 def judged(
     slots: Sequence[Summary], reference: Accepted, choice: Choice, end: float
 ) -> list[Finding]:
-    """The findings against the baseline, as the schedule would have had them."""
+    """Return the findings against the baseline, as the schedule would have reported them."""
     if not slots:
         return []
     _, findings = follow(
@@ -118,7 +126,7 @@ def judged(
 
 
 def comparison(old: Accepted, new: Accepted) -> list[tuple[str, str, str]]:
-    """Rows of a table: what, in the old baseline, in the new one."""
+    """Return the rows of a table: a quantity, its value in the old baseline, in the new one."""
     a, b = old.baseline, new.baseline
     table = [
         ("days", _days(old), _days(new)),
@@ -140,7 +148,7 @@ def comparison(old: Accepted, new: Accepted) -> list[tuple[str, str, str]]:
 
 
 def feasible(slots: Sequence[Summary], *, days: float, streams: int) -> list[str]:
-    """Sentences that say which changes can be found at this traffic, and after how long."""
+    """Return sentences on which changes can be detected at this traffic, and after how long."""
     if not slots:
         return ["No predictions in these days."]
     newest = max(slots, key=lambda s: s.start)
@@ -170,9 +178,12 @@ def feasible(slots: Sequence[Summary], *, days: float, streams: int) -> list[str
             level=choice.row.level,
         )
         lines.append(
-            f"Smallest shift of the means that a window finds in 19 of 20: {least:.2f} standard deviations of a prediction."
+            "Smallest shift of the means that is detected in 19 of 20 windows:"
+            f" {least:.2f} standard deviations of a prediction."
         )
-    lines.append(f"A notice takes {choice.row.in_a_row} windows in a row, about {hours:.1f} hours.")
+    lines.append(
+        f"A notice takes {choice.row.in_a_row} unusual windows in a row, about {hours:.1f} hours."
+    )
     lines.append(choice.sentence())
     if fitted.missing:
         lines.append(f"Not in the records: {', '.join(sorted(fitted.missing))}.")
@@ -180,13 +191,13 @@ def feasible(slots: Sequence[Summary], *, days: float, streams: int) -> list[str
 
 
 def said(finding: Finding) -> str:
-    """A finding in one line."""
+    """Return a finding as one line of text."""
     window = finding.window
     return f"{moment(window.start)} to {moment(window.end)}: {finding.sentence}"
 
 
 def rate(findings: Sequence[Finding]) -> str:
-    """How often the windows were unusual, and how many notices began."""
+    """Return one line: the share of unusual windows, and the number of notices."""
     full = [f for f in findings if f.verdict not in {Verdict.INSUFFICIENT, Verdict.STALE}]
     if not full:
         return "No window had enough predictions."
@@ -194,11 +205,12 @@ def rate(findings: Sequence[Finding]) -> str:
     begun = sum(f.begins for f in findings)
     days = (max(f.window.end for f in full) - min(f.window.start for f in full)) / DAY
     each = f"one in {days / begun:.1f} days" if begun else f"none in {days:.1f} days"
-    return f"{len(full)} windows, {unusual} unusual ({100 * unusual / len(full):.1f} %); {begun} notices: {each}."
+    share = 100 * unusual / len(full)
+    return f"{len(full)} windows, {unusual} unusual ({share:.1f} %); {begun} notices: {each}."
 
 
 def moment(seconds: float) -> str:
-    """A time in UTC, to the minute."""
+    """Return a time as text: UTC, to the minute."""
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M}"
 
 

@@ -1,4 +1,4 @@
-"""The baseline: statistics of a stream's accepted days, against which windows are judged."""
+"""The baseline: statistics of a stream's accepted days, with which windows are compared."""
 
 from __future__ import annotations
 
@@ -21,24 +21,25 @@ Array = NDArray[np.float64]
 
 FORMAT: Final = 1
 BINNED: Final = ("prediction.score", "input.words", "input.non_letter_share")
-HASHES: Final = 500
-LEAST: Final = 3  # windows that anything can be fitted to
-DOMINANT: Final = 0.5  # a script of at least this share of the rows is the usual one
+HASHES: Final = 500  # hashes of frequent texts that a baseline keeps
+LEAST: Final = 3  # windows that a baseline must have
+DOMINANT: Final = 0.5  # a script counts as usual if at least this share of the rows has it
 
 
 class BaselineUnreadable(ValueError):
-    """A document that is no baseline of a format that this version knows."""
+    """A document that is not a baseline, or a baseline in an unknown format."""
 
 
 class TooFewWindows(ValueError):
-    """A baseline needs more windows than there are."""
+    """There are fewer windows than a baseline needs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """The reference of one stream and version from `start` to `end` (seconds since 1970), in `windows` windows.
+    """The reference for one stream and version, computed from `windows` windows.
 
-    What the records do not allow is None or left out, and `missing` says why.
+    `start` and `end` are in seconds since 1970. A statistic that the records do not allow is None
+    or left out, and `missing` gives the reason.
     """
 
     stream: Stream
@@ -65,19 +66,23 @@ class Baseline:
 
     @property
     def deff(self) -> float:
-        """The variance of a window's means, as a multiple of their variance for independent rows; 1 if unknown."""
+        """The design effect of the means.
+
+        This is the variance of a window's means divided by the variance that independent rows would
+        give; 1 if it is unknown.
+        """
         return self.means.deff if self.means else 1.0
 
     @property
     def rows_a_window(self) -> float:
-        """Predictions of the mean window."""
+        """The mean number of predictions in a window."""
         return self.rows / self.windows
 
 
 def fit(summaries: Sequence[Summary]) -> Baseline:
-    """The baseline of these whole windows, of one stream and version.
+    """Fit a baseline to whole windows of one stream and version.
 
-    Raises `TooFewWindows` below three.
+    Raises `TooFewWindows` for fewer than three windows.
     """
     if len(summaries) < LEAST:
         raise TooFewWindows(
@@ -89,9 +94,9 @@ def fit(summaries: Sequence[Summary]) -> Baseline:
 
 
 def fit_windows(windows: Windows, stream: Stream, version: str, profile: str) -> Baseline:
-    """Make the baseline from windows as arrays.
+    """Fit a baseline to windows in the form of arrays.
 
-    Raises `TooFewWindows` if they hold no prediction.
+    Raises `TooFewWindows` if the windows hold no prediction.
     """
     if not windows.rows.sum():
         raise TooFewWindows("a baseline needs predictions; these days have none")
@@ -114,9 +119,8 @@ def fit_windows(windows: Windows, stream: Stream, version: str, profile: str) ->
             missing[name] = NOT_THERE
             continue
         grouping[name] = groups.deciles(counts.sum(axis=0), name)
-        if (
-            grouping[name].max() == 0
-        ):  # one value only: the codes that never came are a group of their own
+        # With only one value, the codes that never occurred form a group of their own.
+        if grouping[name].max() == 0:
             grouping[name] = (counts.sum(axis=0) == 0).astype(np.int64)
         bins[name] = shares.fit(groups.grouped(counts, grouping[name]))
     limits = strange.thresholds({n: windows.bins[n].sum(axis=0) for n in strange.FIELDS})
@@ -132,7 +136,8 @@ def fit_windows(windows: Windows, stream: Stream, version: str, profile: str) ->
         windows=len(windows), rows=int(windows.rows.sum()), weekdays=_weekdays(windows),
         means=chart, labels=known, label=label, groups=grouping, bins=bins, limits=limits,
         strange=rare.fit(strange.counts(windows, limits), windows.rows) if limits else None,
-        flags=flags, scripts=scripts, flag=rare.fit(flag_counts(windows, flags, scripts), windows.rows),
+        flags=flags, scripts=scripts,
+        flag=rare.fit(flag_counts(windows, flags, scripts), windows.rows),
         hashes=hashes,
         duplicate=rare.fit(_one(excess(windows, hashes)[0]), windows.rows) if hashes else None,
         missing=missing,
@@ -140,14 +145,14 @@ def fit_windows(windows: Windows, stream: Stream, version: str, profile: str) ->
 
 
 def label_counts(windows: Windows, known: Sequence[str]) -> Array:
-    """Rows of each known label and of all others, (windows, labels + 1)."""
+    """Count the rows of each known label and of all other labels, (windows, labels + 1)."""
     named = windows.labels.of(known)
     others = windows.labels.counts.sum(axis=1, keepdims=True) - named.sum(axis=1, keepdims=True)
     return np.hstack([named, others])
 
 
 def flag_counts(windows: Windows, flags: Sequence[str], usual: Sequence[str]) -> Array:
-    """Rows with each of the flags, with any other flag, and in a script that is not the usual one."""
+    """Count the rows with each known flag, with any other flag, and in an unusual script."""
     named = windows.flags.of(flags)
     other = windows.flags.counts.sum(axis=1, keepdims=True) - named.sum(axis=1, keepdims=True)
     scripts = windows.scripts.counts.sum(axis=1) - windows.scripts.of(usual).sum(axis=1)
@@ -155,12 +160,12 @@ def flag_counts(windows: Windows, flags: Sequence[str], usual: Sequence[str]) ->
 
 
 def flag_names(flags: Sequence[str]) -> tuple[str, ...]:
-    """The names of the columns of `flag_counts`."""
+    """Return the names of the columns of `flag_counts`."""
     return (*flags, "a flag that the baseline does not have", "another script")
 
 
 def common_hashes(windows: Windows) -> dict[str, float]:
-    """The share of all rows that each of the most frequent texts has, by hash."""
+    """Return the most frequent texts by hash, each with its share of all rows."""
     counts: Counter[str] = Counter()
     for one in windows.hashes:
         counts.update(one)
@@ -169,7 +174,10 @@ def common_hashes(windows: Windows) -> dict[str, float]:
 
 
 def excess(windows: Windows, known: Mapping[str, float]) -> tuple[Array, list[str]]:
-    """For each window: the largest number of rows by which a text exceeds its share in the baseline, and the hash of that text."""
+    """Find, in each window, the text that most exceeds its share in the baseline.
+
+    Returns the number of rows by which that text exceeds the share, and the hash of the text.
+    """
     largest, which = np.zeros(len(windows)), [""] * len(windows)
     for at, (hashes, rows) in enumerate(zip(windows.hashes, windows.rows, strict=True)):
         for name, count in hashes.items():
@@ -180,7 +188,7 @@ def excess(windows: Windows, known: Mapping[str, float]) -> tuple[Array, list[st
 
 
 def to_document(baseline: Baseline) -> dict[str, Any]:
-    """The baseline as JSON."""
+    """Return the baseline as a JSON object."""
     b = baseline
     return {
         "format": FORMAT,
@@ -211,10 +219,10 @@ def to_document(baseline: Baseline) -> dict[str, Any]:
 
 
 def from_document(document: Mapping[str, Any]) -> Baseline:
-    """The baseline that `to_document` wrote. Raises `BaselineUnreadable`."""
+    """Read a baseline that `to_document` wrote. Raises `BaselineUnreadable`."""
     if document.get("format") != FORMAT:
         raise BaselineUnreadable(
-            f"this is no baseline of format {FORMAT}, the one that this version reads"
+            f"this is not a baseline of format {FORMAT}, the only format that this version reads"
         )
     try:
         model, content = document["model"], document["reference"]
@@ -237,7 +245,7 @@ def from_document(document: Mapping[str, Any]) -> Baseline:
             missing=dict(content["missing"]),
         )  # fmt: skip
     except (KeyError, TypeError, ValueError) as error:
-        raise BaselineUnreadable(f"a baseline without a readable field: {error}") from error
+        raise BaselineUnreadable(f"a field of the baseline cannot be read: {error}") from error
 
 
 def _usual(windows: Windows) -> tuple[str, ...]:
@@ -247,8 +255,9 @@ def _usual(windows: Windows) -> tuple[str, ...]:
 
 
 def _weekdays(windows: Windows) -> tuple[int, ...]:
-    """Monday is 0; 1970 began on a Thursday."""
+    """Return the weekdays that the windows cover; Monday is 0."""
     days = np.concatenate([windows.start, windows.end - 1]) // DAY
+    # 1970 began on a Thursday, which is weekday 3.
     return tuple(int(d) for d in np.unique((days + 3) % 7))
 
 

@@ -1,4 +1,7 @@
-"""Fixed fine bins: the same for every stream, so that the bins of any slots add up."""
+"""Fixed fine bins of the numeric fields.
+
+The bins are the same for every stream, so that the counts of any two slots can be added.
+"""
 
 from __future__ import annotations
 
@@ -15,11 +18,18 @@ Codes = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Scale:
-    """Bins of one field: `step` wide from `low` to `high`, then each `ratio` times its lower edge.
+    """The bins of one field: equal steps from `low` to `high`, then a tail of growing bins.
 
-    Codes count from 0 in the order of the values: 0 below `low`; 1 exactly `low` where that stands
-    `apart` (else always empty); from 2 on the equal steps; then the tail, whose last bin has no
-    end. Without a `ratio` the tail is one bin. Edges belong to the bin above.
+    Each equal step is `step` wide. In the tail, the lower edge of each bin is `ratio` times the
+    lower edge of the bin before it; without a `ratio` the tail is one bin. An edge belongs to the
+    bin above it.
+
+    Codes count from 0 in the order of the values:
+
+    - 0 is below `low`;
+    - 1 is exactly `low` if `apart` is set, else this code is always empty;
+    - from 2 on come the equal steps;
+    - then comes the tail, whose last bin has no upper end.
     """
 
     step: float
@@ -50,24 +60,28 @@ class Scale:
 
     @cached_property
     def lower(self) -> Array:
-        """The lower edge of each code, (count,); minus infinity for the first."""
+        """The lower edge of each code, (count,); minus infinity for the first code."""
         equal = (round(self.low / self.step) + np.arange(self.steps)) * self.step
         return np.concatenate([[-np.inf, self.low], equal, self.tail])
 
     @cached_property
     def middle(self) -> Array:
-        """The value that stands for each code, (count,)."""
+        """The value that represents each code, (count,)."""
         upper = np.append(self.lower[1:], self.lower[-1])
         middle = (self.lower + upper) / 2
         middle[:2] = self.low
         if self.whole:
             middle[2 : 2 + self.steps] = self.lower[2 : 2 + self.steps]
         if self.high == 1.0 and not self.ratio:
-            middle[-1] = 1.0  # a share cannot exceed it
+            middle[-1] = 1.0  # a share cannot exceed 1
         return np.asarray(middle)
 
     def codes(self, values: ArrayLike) -> Codes:
-        """The code of each value, as OpenSearch's `histogram` and `range` on a 32-bit float field bin it."""
+        """Return the code of each value.
+
+        The codes agree with the bins of OpenSearch's `histogram` and `range` on a 32-bit float
+        field.
+        """
         x = np.asarray(values, dtype=np.float32).astype(np.float64)
         step = np.floor(x / self.step).astype(np.int64) - round(self.low / self.step) + 2
         step = np.where(x < self.low, 0, step)
@@ -79,7 +93,10 @@ class Scale:
         )
 
     def code_of_step(self, key: float) -> int:
-        """The code of an OpenSearch `histogram` bucket by its key; -1 where the tail has it, or it lies below."""
+        """Return the code of an OpenSearch `histogram` bucket with this key.
+
+        Returns -1 if the bucket lies in the tail or below `low`.
+        """
         code = round(key / self.step) - round(self.low / self.step) + 2
         return code if 2 <= code < 2 + self.steps else -1
 

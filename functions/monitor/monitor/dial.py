@@ -1,7 +1,8 @@
-"""`FalseAlarmDays` chooses a row of a measured table; there is no formula.
+"""Chooses a row of a measured table for the setting `FalseAlarmDays`.
 
-`dial.json` is written by `make bench-monitor`. A row promises the upper 95 % bound of the false
-notices that were measured on traffic like the baseline's, in the worst of several kinds of it.
+`make bench-monitor` writes the table, `dial.json`. Each row promises a rate of false notices,
+measured on several kinds of traffic that resemble the baseline's. The promise is the upper 95 %
+bound of the rate in the worst kind.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ DEFAULT_DAYS: Final = 90
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A window is unusual below `level`; `in_a_row` of them are a notice.
+    """A row of the table: a window is unusual below `level`, and `in_a_row` of them give a notice.
 
-    Measured with baselines of `windows` windows: at most one false notice in `days` days of one
-    stream.
+    Measured with baselines of `windows` windows, this gives at most one false notice in `days` days
+    of one stream.
     """
 
     windows: int
@@ -32,7 +33,10 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The row that is used for one of `streams` streams, and whether it keeps the wanted promise."""
+    """The row that is used when `streams` streams are judged.
+
+    `asked` is the wanted number of days with at most one false notice.
+    """
 
     row: Row
     asked: float
@@ -40,25 +44,28 @@ class Choice:
 
     @property
     def promised(self) -> float:
-        """Days in which the whole stack has at most one false notice."""
+        """The number of days in which the whole stack has at most one false notice."""
         return self.row.days / self.streams
 
     @property
     def kept(self) -> bool:
-        """Whether these are at least the days that were asked for."""
+        """Whether the promised days are at least the days that were asked for."""
         return self.promised >= self.asked
 
     def sentence(self) -> str:
-        """One sentence that states the promised rate of false alarms."""
+        """Return one sentence that states the promised rate of false notices."""
         promise = f"At most one false notice in {self.promised:.0f} days"
         if self.kept:
             return f"{promise}, on traffic like the baseline's."
-        return f"{promise}: no row of the table is strict enough for {self.asked:.0f} days and {self.streams} streams."
+        return (
+            f"{promise}: no row of the table is strict enough for {self.asked:.0f} days and"
+            f" {self.streams} streams."
+        )
 
 
 @cache
 def rows() -> tuple[Row, ...]:
-    """The measured rows."""
+    """Return the measured rows."""
     content = json.loads(TABLE.read_text(encoding="utf-8"))
     return tuple(Row(r["windows"], r["level"], r["in_a_row"], r["days"]) for r in content["rows"])
 
@@ -70,10 +77,10 @@ def choose(
     streams: int = 1,
     table: tuple[Row, ...] | None = None,
 ) -> Choice:
-    """The loosest row that keeps `days` for all streams together, else the strictest one.
+    """Choose the loosest row that keeps `days` for all streams together, else the strictest row.
 
-    The rows have several sizes of baseline. Those of the largest size that the baseline reaches are
-    used, else those of the smallest.
+    The rows were measured with baselines of several sizes. The rows of the largest size that this
+    baseline reaches are used. A baseline below every size uses the rows of the smallest size.
     """
     table = table or rows()
     sizes = sorted({row.windows for row in table})

@@ -1,4 +1,4 @@
-"""The smallest drift that a chart would find, computed before there is any drift."""
+"""Computes the smallest drift that a chart would detect, before there is any drift."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from monitor.judge import SIGNALS
 def smallest_effect(
     *, components: int, windows: int, rows: float, deff: float, level: float, power: float = 0.95
 ) -> float:
-    """The δ, in standard deviations of rows, that the chart of means finds in one window with this power.
+    """Return the smallest shift that the chart of means detects in one window with this power.
 
-    T² of a shifted window is about a noncentral F with noncentrality n δ² / deff; its distribution
-    by Patnaik's approximation (1949, Biometrika 36: a scaled χ² with the same mean and variance).
-    Infinite without enough windows.
+    The shift δ is in standard deviations of rows. T² of a shifted window is approximately a
+    noncentral F with noncentrality n δ² / deff. Its distribution is computed by Patnaik's
+    approximation: a scaled χ² with the same mean and variance (1949, Biometrika 36). The result is
+    infinite if there are too few windows.
     """
     left = windows - components
     if left < 2:
@@ -36,7 +37,7 @@ def smallest_effect(
 
 
 def _upper(chance: float, upper: int, lower: int) -> float:
-    """The F quantile with this chance above it."""
+    """Return the quantile of F above which lies this chance."""
     low, high = 0.0, 1.0
     while float(tails.f(high, upper, lower)) > chance:
         high *= 2

@@ -1,7 +1,7 @@
-"""A stream's slots followed through time: windows closed one after the other, each judged against every reference.
+"""Follows a stream through time: closes windows one after the other, and judges each window.
 
 `follow` is a pure function of the slots and the state: it returns the findings and the next state.
-The schedule calls it every quarter of an hour with the new slots, a back-test calls it once with
+The schedule calls it every quarter of an hour with the new slots. A back-test calls it once with
 all slots of a span. Both get the same findings.
 """
 
@@ -26,25 +26,25 @@ from monitor.summary import Stream, Summary, total
 from monitor.verdict import Verdict, decide, other_weekdays, sentence, stale
 from monitor.windows import DAY, cut, stack
 
-UNPLANNED: Final = 200  # predictions of a window where no baseline says how many
-REMEMBERED: Final = 10  # windows: more than any row of the dial wants in a row
-DIFFERENCES: Final = 3  # of two versions, at most, that are reported for a window
+UNPLANNED: Final = 200  # predictions of a window if there is no baseline with a plan
+REMEMBERED: Final = 10  # windows: more than any row of the dial requires in a row
+DIFFERENCES: Final = 3  # the most differences between two versions that a window reports
 NO_BASELINE: Final = (
     "No baseline is accepted for this stream: see python -m monitor baseline accept --help."
 )
 
 
 class Reference(StrEnum):
-    """What a window is compared with."""
+    """The reference with which a window is compared."""
 
-    BASELINE = "baseline"  # accepted by a person: can raise a notice
-    PROFILE = "profile"  # against the model's validation texts: information
-    VERSION = "version"  # two versions of a model on one window: information
+    BASELINE = "baseline"  # accepted by a person; only this reference can give a notice
+    PROFILE = "profile"  # the validation texts of the model, for information
+    VERSION = "version"  # another version of the model in the same window, for information
 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """A baseline in use, by its number, and the windows that were planned for it."""
+    """A baseline in use, its number, and the plan of its windows."""
 
     number: int
     baseline: Baseline
@@ -55,12 +55,12 @@ class Accepted:
 
     @classmethod
     def of(cls, number: int, baseline: Baseline, plan: Plan) -> Self:
-        """A baseline with its plan."""
+        """Return an accepted baseline with its plan."""
         return cls(number, baseline, plan.rows, plan.longest, plan.armed, plan.sentence())
 
     @classmethod
     def read(cls, document: Mapping[str, Any]) -> Self:
-        """From its document in the store. Raises `monitor.baseline.BaselineUnreadable`."""
+        """Read the baseline from its document. Raises `monitor.baseline.BaselineUnreadable`."""
         plan = document.get("plan", {})
         return cls(
             number=int(document.get("number", 0)),
@@ -72,7 +72,7 @@ class Accepted:
         )
 
     def plan(self) -> dict[str, Any]:
-        """The plan as its document has it."""
+        """Return the plan in the form in which its document holds it."""
         return {
             "rows": self.rows,
             "longest": self.longest,
@@ -83,12 +83,14 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """How far a stream was followed: times in seconds since 1970, 0 for never.
+    """The state of a stream between two runs: times in seconds since 1970, 0 for never.
 
-    `until` is the end of the last window, `full` that of the last one with enough predictions;
-    `recent` says of the last windows in a row whether each was unusual against baseline `number`;
-    `word` is the last verdict; `stale` the day, since 1970, on which the stream was last called
-    stale.
+    - `until` is the end of the last window.
+    - `full` is the end of the last window with enough predictions.
+    - `recent` says whether each of the last consecutive windows was unusual against the baseline.
+    - `number` is the number of that baseline.
+    - `word` is the last verdict.
+    - `stale` is the day, counted from 1970, on which the stream was last called stale.
     """
 
     until: int = 0
@@ -100,7 +102,7 @@ class State:
 
     @classmethod
     def read(cls, document: Mapping[str, Any]) -> Self:
-        """From its document in the store."""
+        """Read the state from its document in the store."""
         recent = tuple(bool(one) for one in document.get("recent", ()))
         numbers = {
             name: int(document.get(name, 0)) for name in ("until", "full", "number", "stale")
@@ -108,7 +110,7 @@ class State:
         return cls(recent=recent, word=str(document.get("word", "")), **numbers)
 
     def document(self) -> dict[str, Any]:
-        """What `read` reads."""
+        """Return the document that `read` reads."""
         return {
             "until": self.until,
             "full": self.full,
@@ -121,9 +123,10 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """One signal of a window: unusual if `p` is below `limit` and `effect` at least `floor`; `part` moved most.
+    """One signal of a window.
 
-    What cannot be known is None.
+    The signal is unusual if `p` is below `limit` and `effect` is at least `floor`. `part` is the
+    part of the signal that changed most. A number that cannot be known is None.
     """
 
     signal: str
@@ -141,7 +144,7 @@ class Drift:
 class Finding:
     """The result for a window, or for a time without windows, against one reference.
 
-    A difference of two versions has no verdict.
+    A comparison of two versions has no verdict.
     """
 
     reference: Reference
@@ -167,10 +170,10 @@ def follow(
     choice: Choice,
     now: float,
 ) -> tuple[State, list[Finding]]:
-    """Close the windows that the stream's slots from `state.until` on make, and judge each.
+    """Close the windows that the slots from `state.until` on complete, and judge each window.
 
-    `choice` is the dial's row. With another baseline than before, the count of unusual windows in a
-    row begins anew.
+    `choice` is the row of the dial. If the baseline has changed since the last call, the count of
+    unusual windows in a row starts again.
     """
     number = accepted.number if accepted else 0
     if number != state.number:
@@ -224,7 +227,7 @@ def _against_baseline(
         recent = ()
         word = Verdict.UNUSUAL if unusual else Verdict.OK
         word = word if accepted.armed else Verdict.PROVISIONAL
-        said.append("The baseline has no such weekday: this is information only.")
+        said.append("The baseline has no such weekday, so this verdict is for information only.")
     else:
         recent = (*recent, unusual)[-REMEMBERED:]
         word = decide(recent, in_a_row=row.in_a_row, armed=accepted.armed)
@@ -247,7 +250,10 @@ def _against_baseline(
 
 
 def _against_profile(parts: Sequence[Summary], profile: Profile | None) -> list[Finding]:
-    """Each version's part of a window that names this profile and is large enough."""
+    """Judge each version's part of a window against the profile.
+
+    Parts of a model with another profile, and parts with too few predictions, are left out.
+    """
     found = []
     for several in _by_version(parts).values():
         part = total(several)
@@ -272,7 +278,11 @@ def _against_profile(parts: Sequence[Summary], profile: Profile | None) -> list[
 def _between_versions(
     parts: Sequence[Summary], window: Summary, accepted: Accepted | None
 ) -> list[Finding]:
-    """The largest differences of other versions from the baseline's, or from the one with most predictions."""
+    """Return the largest differences between the versions that answered in a window.
+
+    Each version is compared with the version of the baseline if that one answered in the window,
+    else with the version that has most predictions.
+    """
     versions = _by_version(parts)
     if len(versions) < 2:
         return []
@@ -288,7 +298,8 @@ def _between_versions(
         differences = rollout.compare(versions[older], several, deff=deff)[:DIFFERENCES]
         drifts = tuple(
             Drift(
-                d.name, d.p, d.effect, limit, FLOOR["means"], f"version {version[0]} beside {older[0]}", d.newer, d.older,
+                d.name, d.p, d.effect, limit, FLOOR["means"],
+                f"version {version[0]} compared with {older[0]}", d.newer, d.older,
                 d.p < limit and abs(d.effect) >= FLOOR["means"],
             )
             for d in differences
@@ -308,7 +319,8 @@ def _by_version(parts: Sequence[Summary]) -> dict[tuple[str, str], list[Summary]
 def _drifts(judgement: Judgement, level: float) -> tuple[Drift, ...]:
     return tuple(
         Drift(
-            signal.name, _number(signal.p[0]), _number(signal.effect[0]), level / len(SIGNALS), FLOOR[signal.name], signal.part[0],
+            signal.name, _number(signal.p[0]), _number(signal.effect[0]),
+            level / len(SIGNALS), FLOOR[signal.name], signal.part[0],
             _number(signal.value[0]), _number(signal.expected[0]), bool(signal.unusual(level)[0]),
         )
         for signal in judgement.signals
@@ -316,13 +328,19 @@ def _drifts(judgement: Judgement, level: float) -> tuple[Drift, ...]:
 
 
 def _insufficient(window: Summary, rows: int, number: int) -> Finding:
-    said = f"{window.rows} predictions in {window.seconds / 3600:.3g} hours are too few for a window, which takes {rows}."
+    said = (
+        f"{window.rows} predictions in {window.seconds / 3600:.3g} hours are too few:"
+        f" a window takes {rows}."
+    )
     return Finding(Reference.BASELINE, window, Verdict.INSUFFICIENT, said, number=number)
 
 
 def _stale(stream: Stream, state: State, now: float) -> Finding:
     since = datetime.fromtimestamp(state.full, UTC)
-    said = f"Nothing new to judge: the last window with enough predictions ended at {since:%Y-%m-%d %H:%M} UTC."
+    said = (
+        "Nothing new to judge: the last window with enough predictions ended at"
+        f" {since:%Y-%m-%d %H:%M} UTC."
+    )
     nothing = Summary(stream, "", state.until, max(0, int(now) - state.until))
     return Finding(Reference.BASELINE, nothing, Verdict.STALE, said, number=state.number)
 
@@ -330,8 +348,9 @@ def _stale(stream: Stream, state: State, now: float) -> Finding:
 def _other_version(other: Sequence[Summary], accepted: Accepted) -> str:
     names = sorted({part.version or "none" for part in other})
     return (
-        f"Answered by version {', '.join(names)}, the baseline's is {accepted.baseline.version or 'none'}: only signals of the "
-        "text are judged until a baseline of the new version is accepted."
+        f"Version {', '.join(names)} answered, and the baseline is of version"
+        f" {accepted.baseline.version or 'none'}: only signals of the text are judged until a"
+        " baseline of the new version is accepted."
     )
 
 

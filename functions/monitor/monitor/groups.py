@@ -1,4 +1,4 @@
-"""Fine bins and label names joined to the few groups that a chi-squared test compares."""
+"""Joins fine bins and label names to the few groups that a chi-squared test compares."""
 
 from __future__ import annotations
 
@@ -14,18 +14,17 @@ Array = NDArray[np.float64]
 Codes = NDArray[np.int64]
 
 PARTS: Final = 10
-APART: Final = 0.01  # exact values stand apart where at least this share of the rows has them
-EXPECTED: Final = (
-    5.0  # rows of a label that a window should expect, else the label joins the others
-)
+APART: Final = 0.01  # exact 0 or 1 is a group of its own if at least this share of rows has it
+# A label of which a window expects fewer rows than this joins the group of other labels.
+EXPECTED: Final = 5.0
 LABELS: Final = 20
 
 
 def deciles(counts: Array, name: str) -> Codes:
-    """The group of each code, (codes,), so that each group has about a tenth of `counts`; exact 0 and 1 apart.
+    """Return the group of each code, (codes,), so that each group has about a tenth of `counts`.
 
-    Fewer than ten groups where many rows have one value. No group is without rows, as long as there
-    are any.
+    Exact 0 and exact 1 are groups of their own if enough rows have them. There are fewer than ten
+    groups if many rows have one value. Every group has rows, unless there are no rows at all.
     """
     total = counts.sum()
     groups = np.zeros(len(counts), dtype=np.int64)
@@ -40,7 +39,8 @@ def deciles(counts: Array, name: str) -> Codes:
     for place, code in enumerate(alone):
         groups[code] = PARTS + place
     groups[counts == 0] = -1
-    # An empty code goes with the next one below that has rows, else with the first above.
+    # A code without rows joins the group of the nearest code below that has rows. If there is
+    # none below, it joins the group of the first code above.
     for codes in (range(1, len(groups)), range(len(groups) - 2, -1, -1)):
         step = -1 if codes.step > 0 else 1
         for code in codes:
@@ -51,7 +51,7 @@ def deciles(counts: Array, name: str) -> Codes:
 
 
 def grouped(counts: Array, groups: Codes) -> Array:
-    """Counts of the codes, (windows, codes), as counts of the groups, (windows, groups)."""
+    """Add the counts of codes, (windows, codes), to counts of groups, (windows, groups)."""
     joined = np.zeros((counts.shape[0], int(groups.max()) + 1))
     for group in range(joined.shape[1]):
         joined[:, group] = counts[:, groups == group].sum(axis=1)
@@ -59,7 +59,10 @@ def grouped(counts: Array, groups: Codes) -> Array:
 
 
 def common_labels(names: Sequence[str], counts: Array, rows: float) -> tuple[str, ...]:
-    """The most frequent labels that a window of so many rows expects often enough; the rest are the others."""
+    """Return the most frequent labels of which a window of `rows` rows expects enough rows.
+
+    All remaining labels form the group of other labels.
+    """
     total = counts.sum()
     order = sorted(range(len(names)), key=lambda at: (-counts[at], names[at]))
     kept = [at for at in order if total and counts[at] / total * rows >= EXPECTED][:LABELS]

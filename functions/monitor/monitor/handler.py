@@ -1,4 +1,7 @@
-"""The Lambda handler: every quarter of an hour it writes summaries, verdicts and a heartbeat line."""
+"""The Lambda handler, which runs every quarter of an hour.
+
+It writes summaries, verdicts and a heartbeat line.
+"""
 
 from __future__ import annotations
 
@@ -33,9 +36,8 @@ connection = connect(setting.opensearch_url, os.environ)
 store = Store(connection, setting.own_index, setting.stack)
 logging_variables.ignore(os.environ)
 logger = Logger(service=SERVICE, level="INFO", use_rfc3339=True, utc=True, location=None)
-dimensions = {
-    "function_name": os.environ.get("AWS_LAMBDA_FUNCTION_NAME", SERVICE)
-}  # the namespace is every stack's
+# All stacks share the namespace, so the function's name tells the stacks apart.
+dimensions = {"function_name": os.environ.get("AWS_LAMBDA_FUNCTION_NAME", SERVICE)}
 metrics = EphemeralMetrics(
     namespace="PredictionMonitor", service=SERVICE, default_dimensions=dimensions
 )
@@ -45,7 +47,7 @@ def _profile() -> Profile | None:
     try:
         return shipped_profile()
     except ProfileUnreadable as problem:
-        logger.error("not_judged", reason=str(problem))  # noqa: TRY400  the sentence says it all
+        logger.error("not_judged", reason=str(problem))  # noqa: TRY400  the sentence is enough, without a traceback
         return None
 
 
@@ -54,9 +56,9 @@ profile = _profile()
 
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: Any, context: LambdaContext) -> dict[str, int]:
-    """Judge once.
+    """Judge every stream once.
 
-    If OpenSearch fails, one line has the reason: `MonitorRuns` is then not written, and its alarm
+    If OpenSearch fails, one line has the reason. `MonitorRuns` is then not written, so its alarm
     rings.
     """
     now = time.time()
@@ -74,7 +76,7 @@ def handler(event: Any, context: LambdaContext) -> dict[str, int]:
         if now % DAY < SLOT:  # one run a day
             store.expire(now)
     except ServerProblem as problem:
-        logger.error("not_judged", reason=str(problem))  # noqa: TRY400  the sentence says it all
+        logger.error("not_judged", reason=str(problem))  # noqa: TRY400  the sentence is enough, without a traceback
         return {"streams": 0}
     for reason in report.problems:
         logger.warning("not_judged", reason=reason)

@@ -1,4 +1,7 @@
-"""A window against a baseline or against the model's profile: one p and one effect for each of eight signals."""
+"""Judges windows against a baseline, by eight signals with one p-value and one effect each.
+
+The profile of the model is compared by the same signals (monitor/profile.py).
+"""
 
 from __future__ import annotations
 
@@ -17,25 +20,27 @@ from monitor.windows import Windows
 Array = NDArray[np.float64]
 
 SIGNALS: Final = (
-    "means", "label", "prediction.score", "input.words", "input.non_letter_share", "strange", "flags",
-    "duplicates",
+    "means", "label", "prediction.score", "input.words", "input.non_letter_share",
+    "strange", "flags", "duplicates",
 )  # fmt: skip
-# A difference with a smaller effect may be real, but does not count: standard deviations of rows
-# for the means, else shares of rows.
+# A difference with a smaller effect may be real, but does not count. The effect of the means is in
+# standard deviations of rows; every other effect is a share of rows.
 FLOOR: Final = {
     "means": 0.3, "label": 0.03, "prediction.score": 0.05, "input.words": 0.05,
     "input.non_letter_share": 0.05, "strange": 0.005, "flags": 0.005, "duplicates": 0.05,
 }  # fmt: skip
-# Fields that describe the text, whatever model reads it. They alone are judged when the model is
-# another than the baseline's.
+# Fields that describe the text, whatever model reads it. Only these fields are judged if the
+# version of the model is not the version of the baseline.
 MODEL_FREE: Final = ("input.words", "input.non_letter_share")
 
 
 @dataclass(frozen=True, slots=True)
 class Signal:
-    """One signal for each window: the p-value (NaN if it cannot be computed), the effect size, and `part`, the part that changed most.
+    """One signal, with a value for each window.
 
-    `value` is that part's value in the window, `expected` its value in the reference.
+    `p` is the p-value (NaN if it cannot be computed), and `effect` is the effect size. `part` is
+    the part of the signal that changed most. `value` is the value of that part in the window, and
+    `expected` is its value in the reference.
     """
 
     name: str
@@ -46,26 +51,29 @@ class Signal:
     expected: Array
 
     def unusual(self, level: float) -> NDArray[np.bool_]:
-        """For each window (windows,): whether p is below the signal's share of `level`, and the effect is large enough."""
+        """Return, for each window, whether the signal is unusual, (windows,).
+
+        It is unusual if p is below this signal's share of `level`, and the effect is large enough.
+        """
         with np.errstate(invalid="ignore"):
             return (self.p < level / len(SIGNALS)) & (self.effect >= FLOOR[self.name])
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """All signals of the windows, and why each missing signal or component is missing."""
+    """All signals of the windows, and the reason for each signal or component that is missing."""
 
     signals: tuple[Signal, ...]
     missing: Mapping[str, str]
 
     def unusual(self, level: float) -> NDArray[np.bool_]:
-        """For each window (windows,): whether a signal's p-value is below its share of `level`, with a large enough effect."""
+        """Return, for each window, whether any of its signals is unusual, (windows,)."""
         if not self.signals:
             return np.zeros(0, dtype=bool)
         return np.any([s.unusual(level) for s in self.signals], axis=0)
 
     def leading(self, window: int, level: float) -> Signal | None:
-        """The unusual signal of a window with the smallest p, or None."""
+        """Return the unusual signal of a window with the smallest p, or None."""
         found = [s for s in self.signals if s.unusual(level)[window]]
         return min(found, key=lambda s: float(s.p[window])) if found else None
 
@@ -73,7 +81,7 @@ class Judgement:
 def judge(windows: Windows, baseline: Baseline, *, model_free: bool = False) -> Judgement:
     """Judge windows against an accepted baseline.
 
-    `model_free`: use only the signals of the text. No windows: no signals.
+    With `model_free`, only the signals of the text are used. Without windows there are no signals.
     """
     found: list[Signal] = []
     if not len(windows):
@@ -158,7 +166,10 @@ def _flags(windows: Windows, baseline: Baseline, *, model_free: bool) -> Signal:
 
 
 def _duplicates(windows: Windows, baseline: Baseline) -> Signal:
-    """The text that most exceeds its share of the baseline: its p is the larger one of the negative binomial's and Fisher's."""
+    """Judge, in each window, the text that most exceeds its share in the baseline.
+
+    Its p is the larger of two p-values: that of the negative binomial and that of Fisher's test.
+    """
     assert baseline.duplicate
     over, which = accepted.excess(windows, baseline.hashes)
     chance, _ = baseline.duplicate.judge(over[:, None], windows.rows)

@@ -1,4 +1,4 @@
-"""Findings as the lines that they leave: events/monitor.schema.json."""
+"""Turns findings into log lines, as events/monitor.schema.json defines them."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ from monitor.dial import Choice
 from monitor.follow import Drift, Finding
 
 VERSION: Final = 1
-SMALLEST: Final = 1e-30  # a p below it is written as this: the index keeps it as a 32-bit float
-NAME: Final = 200  # characters of a name that comes from the records
+# A smaller p is written as this value, because the index keeps p as a 32-bit float.
+SMALLEST: Final = 1e-30
+NAME: Final = 200  # the most characters of a name that comes from the records
 
 
 class Line(NamedTuple):
-    """What the line is, its `message`, and its fields."""
+    """A log line: its `message`, which tells the kind of line, and its fields."""
 
     message: str
     fields: dict[str, Any]
 
 
 def lines(finding: Finding, choice: Choice) -> Iterator[Line]:
-    """A drift line for each signal, then the verdict, if there is one.
+    """Yield a drift line for each signal, then a verdict line if the finding has a verdict.
 
     Numbers that are not known are left out.
     """

@@ -1,9 +1,12 @@
-"""The chart of window means: how far a window lies from the baseline's, in the measure of how its windows differ.
+"""A control chart of the means of windows.
 
-Hotelling's T² against the covariance between windows (Hotelling 1947; Montgomery, Introduction to
-Statistical Quality Control, 11.3: the limit for a future observation): it holds whatever ties the
-predictions of a window together. A test that takes predictions for independent is off by a factor
-of hundreds on documents in bursts.
+The chart computes Hotelling's T²: the distance of a window's means from the baseline's means,
+measured by the covariance between the baseline's windows (Hotelling 1947). The limit is the one for
+a future observation (Montgomery, Introduction to Statistical Quality Control, 11.3).
+
+The covariance between windows remains valid when the predictions of a window depend on each other.
+A test that assumes independent predictions is off by a factor of hundreds when documents arrive in
+bursts.
 """
 
 from __future__ import annotations
@@ -24,16 +27,18 @@ Array = NDArray[np.float64]
 
 CAPPED: Final = ("input.words", "input.tokens_per_word", "input.non_letter_share")
 PLAIN: Final = ("prediction.score", "input.surprisal", "input.novelty")
-CAP: Final = (
-    0.99  # quantile of the baseline's rows; without it heavy tails make T² wrong by a factor of ten
-)
+# Values are capped at this quantile of the baseline's rows. Without the cap, heavy tails make T²
+# wrong by a factor of ten.
+CAP: Final = 0.99
 PRESENT: Final = 0.5  # a window has a component if at least this share of its rows has the field
-ABSENT_WINDOWS: Final = 0.05  # a component may be absent from so many of the baseline's windows
-REDUNDANT: Final = 1e-6  # variance of a component, of its own, that the others do not tell
-A_CELL: Final = 3  # windows that an hour needs for a mean of its own
-SPARE: Final = 40  # degrees of freedom that must be left after the hours' means
-DAILY: Final = 10  # pairs of windows a day apart that tell how windows vary beside the hour
-BY_HOUR: Final = 0.5  # share of a component's variance between windows that the hour explains
+ABSENT_WINDOWS: Final = 0.05  # share of the baseline's windows that may lack a component
+# A component is redundant if the other components leave at most this share of its variance
+# unexplained.
+REDUNDANT: Final = 1e-6
+A_CELL: Final = 3  # windows that an hour of the day needs for a mean of its own
+SPARE: Final = 40  # degrees of freedom that must be left after the means of the hours
+DAILY: Final = 10  # pairs of windows a day apart from which the variance can be estimated
+BY_HOUR: Final = 0.5  # share of a component's variance that the hour must explain to be used
 NOT_THERE: Final = "the records do not have it"
 
 
@@ -41,12 +46,15 @@ NOT_THERE: Final = "the records do not have it"
 class Means:
     """The chart of p components, fitted to K windows of about `rows` rows.
 
-    `caps` by field, of the fields that the records have; `centre` and `deviation` (of rows), (p,);
-    `covariance` between windows, (p, p), on `degrees` degrees of freedom. Where hours have means of
-    their own, these are `hours`, (24, p), of `hour_windows` windows, (24,); `covariance` is then
-    the one around them, and `hour_noise`, (24,), says how many times more the windows of an hour
-    vary. `deff` is the variance of a window's mean as a multiple of its variance for independent
-    rows.
+    - `caps` holds the cap of each capped field that the records have.
+    - `centre` and `deviation` are the mean and the standard deviation of rows, (p,).
+    - `covariance` is the covariance between windows, (p, p), with `degrees` degrees of freedom.
+    - `hours` holds the mean of each hour of the day, (24, p), if the hours have means of their own.
+      `covariance` is then the covariance around these means.
+    - `hour_windows` is the number of windows of each hour, (24,).
+    - `hour_noise` says how many times more the windows of an hour vary, (24,).
+    - `deff` is the variance of a window's mean, divided by the variance for independent rows.
+    - `plain` is the covariance around the one overall mean, if `hours` is used.
     """
 
     names: tuple[str, ...]
@@ -61,10 +69,13 @@ class Means:
     hours: Array | None = None
     hour_windows: Array | None = None
     hour_noise: Array | None = None
-    plain: Array | None = None  # the covariance around the one mean, where `hours` has means
+    plain: Array | None = None
 
     def judge(self, windows: Windows, names: Sequence[str] | None = None) -> MeansFound:
-        """T², its p and the moved components, of each window; of components `names` alone where given."""
+        """Compute T² and its p for each window, and how far each component moved.
+
+        With `names`, only these components are used.
+        """
         values = components(windows, self.names, self.caps)
         wanted = [
             at for at, name in enumerate(self.names)
@@ -96,7 +107,7 @@ class Means:
         return MeansFound(kept, squared, chance, effect, standardised, values)
 
     def to_json(self) -> dict[str, Any]:
-        """The chart as JSON."""
+        """Return the chart as a JSON object."""
         arrays = (
             "centre",
             "deviation",
@@ -116,7 +127,7 @@ class Means:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Self:
-        """The chart that `to_json` wrote."""
+        """Read a chart that `to_json` wrote."""
         arrays = (
             "centre",
             "deviation",
@@ -135,7 +146,11 @@ class Means:
 
 @dataclass(frozen=True, slots=True)
 class MeansFound:
-    """Of each window: T², its p, the effect δ in standard deviations of rows, and each component's z, (windows, p)."""
+    """The result of the chart for each window.
+
+    `squared` is T², and `p` is its p-value. `effect` is the shift δ in standard deviations of rows.
+    `standardised` holds the z of each component, (windows, p).
+    """
 
     names: tuple[str, ...]
     squared: Array
@@ -146,7 +161,10 @@ class MeansFound:
 
 
 def fit(windows: Windows, names: Sequence[str]) -> tuple[Means | None, dict[str, str]]:
-    """The chart of those of the components `names` that can be charted, and why each other one cannot."""
+    """Fit a chart to the components `names` that can be charted.
+
+    Also returns the reason for each component that cannot be charted.
+    """
     reasons: dict[str, str] = {}
     caps = caps_of(windows)
     values = components(windows, names, caps)
@@ -169,7 +187,7 @@ def fit(windows: Windows, names: Sequence[str]) -> tuple[Means | None, dict[str,
         chosen = np.flatnonzero(~still).tolist()
         told = _independent(np.cov(values[:, chosen], rowvar=False).reshape(len(chosen), -1))
         reasons |= {
-            names[at]: "other components tell it already"
+            names[at]: "other components already determine it"
             for place, at in enumerate(chosen) if place not in told
         }  # fmt: skip
         chosen = [chosen[place] for place in told]
@@ -190,7 +208,10 @@ def fit(windows: Windows, names: Sequence[str]) -> tuple[Means | None, dict[str,
 
 
 def components(windows: Windows, names: Sequence[str], caps: Mapping[str, float]) -> Array:
-    """Each window's mean of each component, (windows, names); NaN where too few of its rows have the field."""
+    """Return the mean of each component in each window, (windows, names).
+
+    The mean is NaN if too few rows of the window have the field.
+    """
     values = np.full((len(windows), len(names)), np.nan)
     with np.errstate(invalid="ignore", divide="ignore"):
         for at, name in enumerate(names):
@@ -208,19 +229,22 @@ def components(windows: Windows, names: Sequence[str], caps: Mapping[str, float]
 
 
 def component_names(label: str | None) -> tuple[str, ...]:
-    """All components of a stream whose most frequent label is `label`."""
+    """Return the names of all components of a stream with this most frequent label."""
     probability = (f"{PROBABILITY}.{label}",) if label is not None else ()
     return (*SIGNATURE, *probability, *PLAIN, *CAPPED)
 
 
 def caps_of(windows: Windows) -> dict[str, float]:
-    """The cap of each capped field that the windows have rows of."""
+    """Return the cap of each capped field that occurs in the windows."""
     counts = {name: windows.bins[name].sum(axis=0) for name in CAPPED}
     return {name: cap(of_field, name) for name, of_field in counts.items() if of_field.any()}
 
 
 def cap(counts: Array, name: str) -> float:
-    """The upper edge of the bin with the 99 % quantile of these counts, (codes,), of at least one row."""
+    """Return the upper edge of the bin that holds the 99 % quantile of the counts, (codes,).
+
+    The counts must hold at least one row.
+    """
     code = int(np.searchsorted(np.cumsum(counts), CAP * counts.sum()))
     scale = SCALES[name]
     if scale.whole and code < 1 + scale.steps:
@@ -229,7 +253,7 @@ def cap(counts: Array, name: str) -> float:
 
 
 def row_deviation(windows: Windows, names: Sequence[str], caps: Mapping[str, float]) -> Array:
-    """The standard deviation of each component's rows over all windows, (names,)."""
+    """Return the standard deviation of rows of each component over all windows, (names,)."""
     found = []
     for name in names:
         if name in caps:
@@ -243,11 +267,14 @@ def row_deviation(windows: Windows, names: Sequence[str], caps: Mapping[str, flo
 
 
 def design_effect(values: Array, windows: Windows, deviation: Array) -> float:
-    """How many times the windows' means vary as they would with independent rows: the mean over the components.
+    """Return the design effect: how many times more the means vary than with independent rows.
 
-    From differences between windows 24 hours apart, which a daily cycle does not touch; from all
-    windows where there are fewer than ten such pairs. Reads 15 to 25 % above tr(Σ⁻¹ S n) / p, which
-    needs sums of products: the safe side.
+    The result is the mean over the components. It is computed from differences between windows 24
+    hours apart, because a daily cycle does not affect these. If there are fewer than ten such
+    pairs, it is computed from all windows.
+
+    The result is 15 to 25 % above tr(Σ⁻¹ S n) / p, which needs sums of products. The deviation is
+    on the safe side.
     """
     first, second = a_day_apart(windows)
     daily = (
@@ -258,7 +285,10 @@ def design_effect(values: Array, windows: Windows, deviation: Array) -> float:
 
 
 def _by_hour(found: Means, values: Array, hours: NDArray[np.int64]) -> Means:
-    """The chart with means of its own for each hour, where the hour explains much of how windows differ."""
+    """Give the chart a mean for each hour if the hour explains much of the variance of windows.
+
+    Else the chart is returned unchanged.
+    """
     count = np.bincount(hours, minlength=24).astype(float)
     used = count > 0
     degrees = len(values) - int(used.sum())
@@ -284,7 +314,7 @@ def _by_hour(found: Means, values: Array, hours: NDArray[np.int64]) -> Means:
 def _chart(
     away: Array, covariance: Array, degrees: int, noise: float | Array
 ) -> tuple[Array, Array, Array]:
-    """T² of each row of `away`, (windows, p), divided by `noise`; its p; each component's z."""
+    """Compute T² of each row of `away` divided by `noise`, its p, and the z of each component."""
     p = away.shape[1]
     squared = np.einsum("wi,ij,wj->w", away, np.linalg.inv(covariance), away) / noise
     left = degrees - p + 1
@@ -293,7 +323,10 @@ def _chart(
 
 
 def _independent(covariance: Array) -> list[int]:
-    """The components that others do not tell, by Cholesky's decomposition with pivots; in their own order."""
+    """Return the components that the other components do not determine, in their order.
+
+    They are found by Cholesky's decomposition with pivots.
+    """
     deviation = np.sqrt(np.diag(covariance))
     left = covariance / np.outer(deviation, deviation) if len(deviation) else covariance
     chosen: list[int] = []
@@ -309,7 +342,7 @@ def _independent(covariance: Array) -> list[int]:
 
 
 def _only(windows: Windows, present: NDArray[np.bool_]) -> Windows:
-    """What `design_effect` looks at, of the windows that are present."""
+    """Select the windows that are present, as far as `design_effect` uses them."""
     return replace(
         windows, start=windows.start[present], end=windows.end[present], rows=windows.rows[present]
     )

@@ -1,4 +1,7 @@
-"""The length of a window, and whether a baseline of given days can give notices (is armed)."""
+"""Chooses the length of windows, and decides whether a baseline is armed.
+
+An armed baseline can give notices.
+"""
 
 from __future__ import annotations
 
@@ -10,22 +13,21 @@ from monitor import means
 from monitor.summary import Summary
 from monitor.windows import DAY, HOUR, cut, stack
 
-WINDOWS: Final = 72  # a baseline with fewer is provisional
-INDEPENDENT: Final = (
-    150  # independent rows that a window should be worth: those on which the dial was measured
-)
-ALIKE: Final = 1.25  # up to this deff rows count as independent, and LEAST of them are enough
+WINDOWS: Final = 72  # a baseline with fewer windows is provisional
+# A window should be worth this many independent rows: the dial was measured on such windows.
+INDEPENDENT: Final = 150
+ALIKE: Final = 1.25  # up to this deff, rows count as independent, and LEAST rows are enough
 LEAST: Final = 100
 SIZES: Final = (100, 200, 400, 800, 1600, 3200, 6400, 12800)
-LONGEST: Final = 24 / WINDOWS  # of a day, for each day of the baseline
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Windows of `rows` predictions, of at most `longest` seconds; the baseline then has `windows` of them.
+    """A plan: windows of `rows` predictions that last at most `longest` seconds.
 
-    `armed` says that there are at least 72 of them, and that each is worth 150 independent rows.
-    `days` is the number of days of such traffic that 72 windows take.
+    A baseline with this plan has `windows` windows. It is `armed` if it has at least 72 windows
+    that are each worth 150 independent rows. `days` is the number of days of such traffic that 72
+    windows take.
     """
 
     rows: int
@@ -36,19 +38,23 @@ class Plan:
     days: float
 
     def sentence(self) -> str:
-        """One sentence: the baseline is armed, or the days that it needs."""
+        """Return one sentence that says the baseline is armed, or how many days it needs."""
         if self.armed:
             return (
                 f"Armed: {self.windows} windows of {self.rows} predictions, at least one hour each."
             )
-        return f"Provisional: windows of {self.rows} predictions are needed and 72 of them take {self.days:.0f} days of this traffic."
+        return (
+            f"Provisional: windows of {self.rows} predictions are needed and 72 of them take"
+            f" {self.days:.0f} days of this traffic."
+        )
 
 
 def plan(slots: Sequence[Summary]) -> Plan:
-    """The shortest windows that arm on the slots of a baseline's days, of one version.
+    """Plan the shortest windows with which a baseline of these slots is armed.
 
-    Where none does: the window that would, as far as `deff` is known. Raises `ValueError` without
-    predictions.
+    The slots are of one version. If no size of window arms the baseline, the plan has the size that
+    would arm it with more days, estimated with the last known `deff`. Raises `ValueError` if the
+    slots have no predictions.
     """
     if not sum(s.rows for s in slots):
         raise ValueError("there is no slot with predictions in these days")

@@ -1,9 +1,7 @@
-"""Judges windows against the model's profile, that is, whether they are unlike the validation texts.
+"""Judges whether windows differ from the validation texts that the model's profile describes.
 
-It never leads to a notice.
-
-The rows of the profile and of the window are taken for independent. So traffic in bursts is soon
-unlike the profile.
+This judgement never gives a notice. It treats the rows of the profile and of the window as
+independent, so traffic in bursts soon differs from the profile.
 """
 
 from __future__ import annotations
@@ -25,16 +23,20 @@ from monitor.windows import Windows
 
 Array = NDArray[np.float64]
 
-LEVEL: Final = 0.001  # of a window, divided among eight signals
+LEVEL: Final = 0.001  # the level of a window, which eight signals share
 
 
 class ProfileUnreadable(ValueError):
-    """A profile without the rows that the tests need."""
+    """The profile lacks the rows that the tests need, or cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """The reference rows' numbers: `centre`, `deviation` (p,) and `covariance` (p, p) of rows; counts of everything else."""
+    """The statistics of the reference rows.
+
+    `centre` and `deviation`, (p,), and `covariance`, (p, p), describe rows. All other statistics
+    are counts.
+    """
 
     id: str
     rows: int
@@ -52,7 +54,7 @@ class Profile:
 
     @classmethod
     def read(cls, content: Mapping[str, Any]) -> Self:
-        """From `profile.json`. Raises `ProfileUnreadable`."""
+        """Read the profile from the content of `profile.json`. Raises `ProfileUnreadable`."""
         try:
             table = content["rows"]
             values = np.array(table["values"], dtype=np.float32).astype(np.float64)
@@ -70,7 +72,11 @@ class Profile:
         labels: Mapping[str, int],
         flags: Mapping[str, int],
     ) -> Self:
-        """From the columns of the reference rows by the record's fields, each (rows,), and the counts of labels and flags."""
+        """Compute the profile from the reference rows.
+
+        `columns` holds one array, (rows,), for each field of the record. `labels` and `flags` are
+        the counts of each label and flag.
+        """
         codes = {
             n: np.bincount(s.codes(columns[n]), minlength=s.count).astype(float)
             for n, s in SCALES.items()
@@ -78,7 +84,7 @@ class Profile:
         caps = {n: means.cap(codes[n], n) for n in means.CAPPED}
         probability = next(n for n in columns if n.startswith(f"{PROBABILITY}."))
         names = means.component_names(probability.removeprefix(f"{PROBABILITY}."))
-        # The windows' means come from bins, so the rows are binned in the same way.
+        # The means of windows are computed from bins, so the rows are binned in the same way.
         capped = {
             n: np.minimum(SCALES[n].middle, caps[n])[SCALES[n].codes(columns[n])]
             for n in means.CAPPED
@@ -100,7 +106,11 @@ class Profile:
 
 
 def judge(windows: Windows, profile: Profile) -> Judgement:
-    """Windows against the profile: the same signals, tested as two samples of independent rows."""
+    """Judge windows against the profile.
+
+    The signals are those of a baseline. Each is tested as a comparison of two samples of
+    independent rows.
+    """
     found: list[Signal] = []
     missing: dict[str, str] = {}
     if not len(windows):
@@ -124,7 +134,10 @@ def judge(windows: Windows, profile: Profile) -> Judgement:
 
 
 def two_samples(counts: Array, reference: Array) -> tuple[Array, Array]:
-    """Chi-squared of counts, (windows, groups), against the reference's, (groups,): p, total variation distance."""
+    """Test counts, (windows, groups), against the counts of the reference, (groups,).
+
+    Returns the p of a chi-squared test of two samples, and the total variation distance.
+    """
     n, m = counts.sum(axis=1, keepdims=True), reference.sum()
     used = (counts + reference) > 0
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -150,8 +163,10 @@ def _means(windows: Windows, profile: Profile) -> Signal:
     moved = np.abs(away / profile.deviation[kept]).argmax(axis=1)
     which = np.array(kept)[moved]
     return Signal(
-        "means", tails.chi_squared(squared, len(kept)), np.sqrt(np.maximum(0, squared - len(kept)) * noise),
-        [profile.names[at] for at in which], values[np.arange(len(values)), which], profile.centre[which],
+        "means", tails.chi_squared(squared, len(kept)),
+        np.sqrt(np.maximum(0, squared - len(kept)) * noise),
+        [profile.names[at] for at in which],
+        values[np.arange(len(values)), which], profile.centre[which],
     )  # fmt: skip
 
 
@@ -203,7 +218,10 @@ def _flags(windows: Windows, profile: Profile) -> Signal:
 
 
 def _duplicates(windows: Windows, rows: int) -> Signal:
-    """The signal of the most frequent text, for a reference in which every text occurs once."""
+    """Judge the most frequent text of each window.
+
+    The test assumes that every text occurs only once in the reference.
+    """
     top = [max(h.items(), key=lambda item: item[1], default=("", 0)) for h in windows.hashes]
     count = np.array([c for _, c in top], float)
     share = count / np.maximum(windows.rows, 1)
@@ -219,7 +237,10 @@ def _duplicates(windows: Windows, rows: int) -> Signal:
 def _too_many(
     name: str, windows: Windows, *, counts: Array, reference: Array, rows: int, names: Sequence[str]
 ) -> Signal:
-    """Fisher's test, one-sided, of each kind's rows, (windows, kinds), times the number of kinds."""
+    """Test whether a window has too many rows of a kind, by Fisher's one-sided test.
+
+    `counts` is (windows, kinds). Each p is multiplied by the number of kinds.
+    """
     # The sum of several kinds can exceed the rows: a row may be strange in more than one way.
     chance = np.array(
         [

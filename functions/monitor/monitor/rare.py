@@ -1,4 +1,8 @@
-"""Rows of a rare kind in a window: too many of them for the baseline's rate and for how its windows differ."""
+"""Tests whether a window has too many rows of a rare kind.
+
+The test takes into account the rate in the baseline, and how much the rate varies between the
+windows of the baseline.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +20,10 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Rare:
-    """`rate` a row and `spread` of each kind, (kinds,), from `rows` rows.
+    """The `rate` per row and the `spread` of each kind, (kinds,), estimated from `rows` rows.
 
-    The count in n rows has the mean n rate and the variance n rate + (n rate)² spread: negative
-    binomial by moments.
+    The count in n rows has the mean n rate and the variance n rate + (n rate)² spread. Its
+    distribution is a negative binomial with these moments.
     """
 
     rate: Array
@@ -28,7 +32,10 @@ class Rare:
     windows: int
 
     def judge(self, counts: Array, rows: Array) -> tuple[Array, Array]:
-        """One-sided p and the excess share of each kind, both (windows, kinds), from counts of that shape."""
+        """Return the one-sided p and the excess share of each kind in each window.
+
+        Both results and `counts` are (windows, kinds).
+        """
         mean = rows[:, None] * self.rate
         variance = mean + mean**2 * self.spread
         known = self.rate / self.rows + self.rate**2 * self.spread / self.windows
@@ -36,7 +43,7 @@ class Rare:
         return chance, counts / np.maximum(rows, 1)[:, None] - self.rate
 
     def to_json(self) -> dict[str, Any]:
-        """The same as JSON."""
+        """Return the test as a JSON object."""
         return {
             "rate": self.rate.tolist(),
             "spread": self.spread.tolist(),
@@ -46,15 +53,16 @@ class Rare:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Self:
-        """The same from JSON."""
+        """Read a test that `to_json` wrote."""
         rate, spread = np.array(content["rate"], float), np.array(content["spread"], float)
         return cls(rate, spread, content["rows"], content["windows"])
 
 
 def fit(counts: Array, rows: Array) -> Rare:
-    """The test of the baseline's counts, (windows, kinds), in `rows` rows, (windows,).
+    """Fit the test to the counts, (windows, kinds), of a baseline's windows.
 
-    A kind that never came counts as half a row.
+    `rows` is the number of rows of each window, (windows,). A kind that never occurred counts as
+    half a row.
     """
     total = rows.sum()
     rate = np.maximum(counts.sum(axis=0), 0.5) / total

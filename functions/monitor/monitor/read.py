@@ -1,4 +1,4 @@
-"""A stream's slots from OpenSearch, by aggregations alone."""
+"""Reads the slots of a stream from OpenSearch, by aggregations alone."""
 
 from __future__ import annotations
 
@@ -20,23 +20,29 @@ Search = Callable[[Mapping[str, Any]], dict[str, Any]]
 
 
 class Connection(Protocol):
-    """What `opensearchpy.RequestsHttpConnection` can do."""
+    """The part of `opensearchpy.RequestsHttpConnection` that the monitor uses."""
 
     def perform_request(
         self, method: str, url: str, *args: Any, **kwargs: Any
     ) -> tuple[int, Any, str]:
-        """Status, headers and body of the answer; raises `opensearchpy.TransportError`."""
+        """Send a request, and return the status, the headers and the body of the answer.
+
+        Raises `opensearchpy.TransportError`.
+        """
         ...
 
 
 class ReadIncomplete(Exception):
-    """OpenSearch answered for some of its shards only, or ran out of time: the numbers would be too small."""
+    """The answer of OpenSearch is incomplete, so its numbers would be too small.
+
+    Some of the shards failed, or the search ran out of time.
+    """
 
 
 def find_streams(
     connection: Connection, stack: str, start: int, end: int, *, index: str = INDEX
 ) -> tuple[list[Stream], list[Stream]]:
-    """The streams with predictions in this span: the 20 that have most, and all others.
+    """Find the streams with predictions in a span: the 20 that have most, and all others.
 
     Raises `ReadIncomplete`, and the connection's exceptions.
     """
@@ -55,7 +61,7 @@ def find_streams(
 def read_counts(
     connection: Connection, stream: Stream, start: int, end: int, *, index: str = INDEX
 ) -> dict[int, int]:
-    """The number of predictions of each slot that has any, by its start.
+    """Read the number of predictions of each slot that has any, by the start of the slot.
 
     Raises as `find_streams` does.
     """
@@ -67,7 +73,7 @@ def read_counts(
 def read_slots(
     connection: Connection, stream: Stream, start: int, end: int, *, index: str = INDEX
 ) -> list[Summary]:
-    """A summary of each slot and version that has predictions, in the order of time.
+    """Read a summary of each slot and version that has predictions, in the order of time.
 
     `start` and `end` are whole slots, in seconds since 1970. Raises as `find_streams` does.
     """
@@ -89,7 +95,7 @@ def read_slots(
 
 
 def parse_slot(bucket: Mapping[str, Any], stream: Stream, names: list[str]) -> Summary:
-    """The summary that one bucket of `searches.slots` tells."""
+    """Turn one bucket of `searches.slots` into a summary."""
     key = bucket["key"]
     return Summary(
         stream=stream,
@@ -122,7 +128,7 @@ def _pages(
 
 
 def _search(connection: Connection, index: str, body: Mapping[str, Any]) -> dict[str, Any]:
-    """The aggregations of a search; empty where no index is there."""
+    """Search, and return the aggregations; they are empty if there is no index."""
     params = {"ignore_unavailable": "true", "allow_no_indices": "true", "request_cache": "false"}
     _, _, text = connection.perform_request(
         "POST", f"/{index}/_search", params=params, body=json.dumps(body).encode(), timeout=TIMEOUT
@@ -131,7 +137,8 @@ def _search(connection: Connection, index: str, body: Mapping[str, Any]) -> dict
     failed = answer["_shards"]["failed"]
     if answer["timed_out"] or failed:
         raise ReadIncomplete(
-            f"OpenSearch could not read all of {index}: {failed} shards failed; it is asked again later"
+            f"OpenSearch could not read all of {index} ({failed} shards failed):"
+            " the next run tries again"
         )
     return dict(answer.get("aggregations", {}))
 
@@ -157,7 +164,9 @@ def _codes(bucket: Mapping[str, Any], name: str) -> dict[int, int]:
         if code >= 0:
             found[code] = int(part["doc_count"])
     if scale.apart and found.get(1):
-        found[2] = found.get(2, 0) - found[1]  # the histogram counts them in its first step
+        found[2] = (
+            found.get(2, 0) - found[1]
+        )  # the first step of the histogram counts these rows too
     return {code: count for code, count in sorted(found.items()) if count}
 
 

@@ -1,4 +1,7 @@
-"""Two versions of a model that answer at the same time: compared on the same windows, as information."""
+"""Compares two versions of a model that answer at the same time, in the same windows.
+
+The result is for information only.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +15,15 @@ from monitor import means, tails
 from monitor.summary import Summary, total
 from monitor.windows import stack
 
-LEAST: Final = 100  # rows of either version
+LEAST: Final = 100  # rows that each of the two versions must have
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One component of the newer version beside the older one's: means, effect in standard deviations of rows, p.
+    """The difference of one component between the newer and the older version.
 
-    p is that of all components compared, times their number.
+    `newer` and `older` are means, and `effect` is in standard deviations of rows. `p` is multiplied
+    by the number of components compared.
     """
 
     name: str
@@ -30,10 +34,11 @@ class Difference:
 
 
 def compare(older: Sequence[Summary], newer: Sequence[Summary], *, deff: float) -> list[Difference]:
-    """Differences between two versions' slots of the same span, the largest effect first; none with too few rows.
+    """Return the differences between two versions' slots of a span, the largest effect first.
 
-    z of two means, with the variance of rows times `deff`, the baseline's. Components that either
-    lacks are left out.
+    There are no differences if either version has too few rows. Components that either version
+    lacks are left out. The test is a z test of two means. It multiplies the variance of rows by
+    `deff`, the design effect of the baseline.
     """
     if sum(s.rows for s in older) < LEAST or sum(s.rows for s in newer) < LEAST:
         return []

@@ -1,4 +1,4 @@
-"""One scheduled run: summaries are brought up to date, every stream is followed, and findings are handed on."""
+"""One scheduled run: updates summaries, judges every stream, and passes the findings on."""
 
 from __future__ import annotations
 
@@ -28,20 +28,18 @@ from monitor.store import Conflict, Kind, Store, stream_of
 from monitor.summary import SLOT, Stream
 from monitor.windows import DAY
 
-BEHIND: Final = SLOT  # seconds that lines have to arrive before their slot is read
-WEEK: Final = (
-    7 * DAY
-    # the most that one request counts; a stream without predictions for so long is no longer followed
-)
-TOLD: Final = 20  # names of streams in a heartbeat line
+BEHIND: Final = SLOT  # seconds between the end of a slot and its reading, for late lines
+# The longest span of one counting request. A stream without predictions for this long is no longer
+# followed.
+WEEK: Final = 7 * DAY
+TOLD: Final = 20  # the most names of streams in a heartbeat line
 
 
 @dataclass(slots=True)
 class Run:
-    """The result of a run.
+    """The result of a run, without the findings, which are passed on at once.
 
-    Findings are passed on at once; `words` counts the streams by their verdict against the
-    baseline.
+    `words` counts the streams by their verdict against the baseline.
     """
 
     streams: int = 0
@@ -62,11 +60,13 @@ def run(
     now: float,
     tell: Callable[[Finding, Choice], None],
 ) -> Run:
-    """Read the slots that closed a quarter of an hour before `now`, judge them, and `tell` each finding.
+    """Read the slots that closed a quarter of an hour before `now`, judge them, and report.
 
-    A finding is told once: the stream's state is written before, and if another run wrote it first,
-    that one tells. Raises `ServerProblem` where the server does not do its part for the streams as
-    a whole, or for the first of them.
+    Each finding is passed to `tell` exactly once. To ensure this, the state of the stream is
+    written before its findings are told. If another run wrote the state first, that run tells the
+    findings.
+
+    Raises `ServerProblem` if OpenSearch fails.
     """
     closed = int(now - BEHIND) // SLOT * SLOT
     found, others = asking(
@@ -95,9 +95,9 @@ def run(
             after, findings = follow(
                 stream, slots, state, accepted=accepted, profile=profile, choice=choice, now=now
             )
-        # one stream's numbers must not keep the others from being judged
+        # A failure in one stream must not prevent the other streams from being judged.
         except Exception as problem:  # noqa: BLE001
-            said = f"its numbers could not be judged ({type(problem).__name__}): please report this"
+            said = f"the stream could not be judged ({type(problem).__name__}): please report this"
             report.problems.append(f"{name(stream)}: {said}")
             continue
         if after != state:
@@ -118,12 +118,11 @@ def run(
 def fill(
     connection: Connection, store: Store, stream: Stream, start: int, end: int, *, index: str
 ) -> int:
-    """Summarise the slots of a span that have more predictions than their summaries say.
+    """Summarise the slots of a span that have more predictions than their summaries count.
 
-    Returns how many slots were read.
-
-    A summary that counts more predictions than the index still has is kept: retention deletes
-    documents, not summaries. Raises `ServerProblem`.
+    Returns the number of slots that were read. A summary that counts more predictions than the
+    index still has is kept, because retention deletes documents but not summaries. Raises
+    `ServerProblem`.
     """
     kept = store.counts(stream, start, end)
     read = 0
@@ -140,7 +139,10 @@ def fill(
 
 
 def in_use(store: Store, stream: Stream) -> Accepted | None:
-    """The baseline that the last decision names. Raises `BaselineUnreadable`, `ServerProblem`."""
+    """Return the baseline that the last decision names, or None.
+
+    Raises `BaselineUnreadable` and `ServerProblem`.
+    """
     decisions = store.documents(Kind.DECISION, stream)
     if not decisions:
         return None
@@ -150,7 +152,7 @@ def in_use(store: Store, stream: Stream) -> Accepted | None:
 
 
 def name(stream: Stream) -> str:
-    """The name of a stream in lines and messages."""
+    """Return the name of a stream for lines and messages."""
     return f"{stream.log_group} {stream.model}".strip()
 
 
@@ -158,12 +160,12 @@ def _accepted(store: Store, stream: Stream, report: Run) -> Accepted | None:
     try:
         return in_use(store, stream)
     except BaselineUnreadable as problem:
-        report.problems.append(f"{name(stream)}: {problem}; accept a baseline anew")
+        report.problems.append(f"{name(stream)}: {problem}; accept a new baseline")
         return None
 
 
 def asking[Answer](ask: Callable[[], Answer]) -> Answer:
-    """The answer of `ask`. Raises `ServerProblem` if the server fails."""
+    """Call `ask` and return its answer. Raises `ServerProblem` if the server fails."""
     try:
         return ask()
     except TransportError as problem:
@@ -173,7 +175,10 @@ def asking[Answer](ask: Callable[[], Answer]) -> Answer:
 
 
 def _spans(slots: list[int]) -> list[tuple[int, int]]:
-    """Slots joined to spans that are read at once: (start, end), slots between two of them included if they are few."""
+    """Join slots to spans (start, end) that are each read at once.
+
+    A span includes the slots between two of its slots if these lie close together.
+    """
     spans: list[tuple[int, int]] = []
     for slot in slots:
         if spans and slot - spans[-1][1] < SPAN:

@@ -1,4 +1,7 @@
-"""The bodies of all searches, as pure functions. No answer holds a prediction or its text."""
+"""Builds the bodies of all searches, by pure functions.
+
+No answer to these searches holds a prediction or its text.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +11,14 @@ from typing import Any, Final
 from monitor.bins import SCALES, Scale
 from monitor.summary import MOMENTS, PROBABILITY, SLOT, TOP, Stream
 
-STREAMS: Final = 500  # asked for at once
-LABELS: Final = 50
-VALUES: Final = 50  # of flags, of scripts
+STREAMS: Final = 500  # the most streams in an answer
+LABELS: Final = 50  # the most labels in an answer
+VALUES: Final = 50  # the most flags, and the most scripts, in an answer
 # A slot of one version has at most about 1,900 buckets (`buckets`), and OpenSearch refuses a
 # response above 65,535.
 PAGE: Final = 30
-SPAN: Final = 8 * SLOT  # seconds that one request reads
-NOTHING_ABOVE: Final = 1e-9  # a share of exactly 0 lies below it, and no other
+SPAN: Final = 8 * SLOT  # the seconds that one request reads
+NOTHING_ABOVE: Final = 1e-9  # of all shares, only exactly 0 lies below this number
 
 SEVERAL: Final = {"stream": "@log_group", "model": "model.name"}
 PARTS: Final = {
@@ -26,7 +29,10 @@ PARTS: Final = {
 
 
 def predictions(stack: str, start: int, end: int) -> list[dict[str, Any]]:
-    """The filters of live predictions of one stack, from `start` until before `end` (seconds since 1970)."""
+    """Return the filters that select the live predictions of one stack in a span.
+
+    The span is from `start` until before `end`, in seconds since 1970.
+    """
     span = {"gte": start * 1000, "lt": end * 1000, "format": "epoch_millis"}
     live = [{"term": {"traffic": "live"}}, {"bool": {"must_not": {"exists": {"field": "traffic"}}}}]
     return [
@@ -38,7 +44,10 @@ def predictions(stack: str, start: int, end: int) -> list[dict[str, Any]]:
 
 
 def of_stream(stream: Stream, start: int, end: int) -> dict[str, Any]:
-    """The query of one stream's predictions; a stream without a model's name has records that name none."""
+    """Return the query for the predictions of one stream.
+
+    For a stream without a model's name, it selects the records that name no model.
+    """
     filters = [*predictions(stream.stack, start, end), {"term": {"@log_group": stream.log_group}}]
     if stream.model:
         return {"bool": {"filter": [*filters, {"term": {"model.name": stream.model}}]}}
@@ -46,7 +55,7 @@ def of_stream(stream: Stream, start: int, end: int) -> dict[str, Any]:
 
 
 def streams(stack: str, start: int, end: int) -> dict[str, Any]:
-    """The streams of a stack with the number of their predictions."""
+    """Search the streams of a stack, with the number of predictions of each stream."""
     return _nothing_but(
         {"bool": {"filter": predictions(stack, start, end)}},
         {"streams": {"composite": {"size": STREAMS, "sources": _sources(SEVERAL)}}},
@@ -54,14 +63,20 @@ def streams(stack: str, start: int, end: int) -> dict[str, Any]:
 
 
 def labels(stream: Stream, start: int, end: int) -> dict[str, Any]:
-    """The most frequent labels of a stream. Their probabilities are summed."""
+    """Search the most frequent labels of a stream.
+
+    `slots` then asks for the probabilities of these labels.
+    """
     return _nothing_but(
         of_stream(stream, start, end), {"labels": _terms("prediction.label.keyword", LABELS)}
     )
 
 
 def counts(stream: Stream, start: int, end: int) -> dict[str, Any]:
-    """The number of predictions of each slot, at most 672 slots: whether one that was read has changed since."""
+    """Search the number of predictions of each slot, for at most 672 slots.
+
+    The numbers show whether a slot has changed since it was read.
+    """
     histogram = {"field": "@timestamp", "fixed_interval": f"{SLOT}s", "min_doc_count": 1}
     return _nothing_but(of_stream(stream, start, end), {"slots": {"date_histogram": histogram}})
 
@@ -73,7 +88,10 @@ def slots(
     names: Sequence[str],
     after: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The numbers of each slot and version, `PAGE` of them, those behind `after`; `names` are the labels."""
+    """Search the statistics of each slot and version, at most `PAGE` of them.
+
+    The page starts after the key `after`. `names` are the labels.
+    """
     slot = {"date_histogram": {"field": "@timestamp", "fixed_interval": f"{SLOT}s"}}
     composite: dict[str, Any] = {"size": PAGE, "sources": [{"slot": slot}, *_sources(PARTS)]}
     if after:
@@ -94,12 +112,12 @@ def slots(
 
 
 def moment_fields(names: Sequence[str]) -> tuple[str, ...]:
-    """The fields whose count, sum and sum of squares are kept, for these labels."""
+    """Return the fields of which count, sum and sum of squares are kept, for these labels."""
     return (*MOMENTS, *(f"{PROBABILITY}.{name}" for name in names))
 
 
 def buckets() -> int:
-    """The largest number of buckets that a slot of one version can have."""
+    """Return the largest number of buckets that a slot of one version can have."""
     return sum(s.count for s in SCALES.values()) + LABELS + 2 * VALUES + TOP + 2
 
 
@@ -118,7 +136,11 @@ def _terms(field: str, size: int) -> dict[str, Any]:
 
 
 def _bins(name: str, scale: Scale) -> dict[str, Any]:
-    """The equal steps as a histogram that never leaves its bounds, all else as ranges keyed by code."""
+    """Return the aggregations that count a field by code.
+
+    The equal steps are a histogram that never leaves its bounds. All other bins are ranges with the
+    code as the key.
+    """
     last = scale.high - scale.step / 2
     histogram = {
         "field": name,

@@ -16,7 +16,11 @@ STACK: Final = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,127}")  # the names that Clou
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The address of OpenSearch, the stack, its indices, and the mean number of days between two false notices."""
+    """The settings of the monitor.
+
+    `predictions` is the pattern of the prediction indices, and `own_index` is the monitor's index.
+    `false_alarm_days` is the mean number of days between two false notices.
+    """
 
     opensearch_url: str
     stack: str
@@ -26,13 +30,13 @@ class Settings:
 
 
 def settings(environment: Mapping[str, str]) -> Settings:
-    """The settings in `environment`.
+    """Read the settings from `environment`.
 
-    Raises `ValueError` that names the variable and its valid values.
+    Raises `ValueError`, which names the variable and its valid values.
 
     - `OPENSEARCH_URL`: an http(s) address.
-    - `STACK`: the value of `@stack` in the predictions' documents.
-    - `INDEX_PREFIX`: the beginning of each prediction index's name; `cwl-` if not set.
+    - `STACK`: the value of `@stack` in the documents of the predictions.
+    - `INDEX_PREFIX`: the prefix of the names of the prediction indices; `cwl-` if not set.
     - `FALSE_ALARM_DAYS`: a whole number of days, at least 1; 90 if not set.
     """
     if not environment.get("OPENSEARCH_URL"):
@@ -44,10 +48,11 @@ def settings(environment: Mapping[str, str]) -> Settings:
 
 
 def own_index(stack: str) -> str:
-    """The name of the index for a stack's summaries, baselines and decisions.
+    """Return the name of the index for a stack's summaries, baselines and decisions.
 
-    An index prefix has no dot and ends with a dash, so this name cannot begin with one. The index
-    template and the retention policy of the documents therefore do not apply to this index.
+    An index prefix has no dot and ends with a dash, so the name of this index cannot begin with an
+    index prefix. The index template and the retention policy of the documents therefore do not
+    apply to this index.
     """
     return f"monitor.{stack.lower()}"
 
@@ -56,7 +61,8 @@ def stack_name(text: str, name: str) -> str:
     """Check a stack's name, and return it. Raises `ValueError` that names the setting `name`."""
     if not STACK.fullmatch(text):
         raise ValueError(
-            f"{name} must be the name of a stack (letters, digits and -, a letter first), not {text!r}"
+            f"{name} must be the name of a stack (letters, digits and -, a letter first),"
+            f" not {text!r}"
         )
     return text
 

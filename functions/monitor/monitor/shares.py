@@ -1,9 +1,11 @@
-"""Chi-squared of a window's shares of groups against the baseline's, in the measure of how its windows differ.
+"""Tests a window's shares of groups against the baseline's shares, by a scaled chi-squared.
 
-Scaled as Rao and Scott do for clustered samples (1981, "The analysis of categorical data from
-complex sample surveys"): the statistic of the baseline's own windows has a mean and a variance. How
-strongly windows are clustered differs from window to window: a chi-squared whose scale varies is an
-F, and the one with the same mean and variance gives p.
+The scale follows Rao and Scott for clustered samples (1981, "The analysis of categorical data from
+complex sample surveys"). It comes from the mean and the variance of the statistic in the baseline's
+own windows.
+
+The strength of the clustering differs from window to window. A chi-squared with a varying scale has
+an F distribution, so p comes from the F distribution with the same mean and variance.
 """
 
 from __future__ import annotations
@@ -22,9 +24,10 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Shares:
-    """`expected` shares of the groups, (groups,); `mean` and `variance` of the statistic over `windows` windows.
+    """The test: the `expected` share of each group, (groups,), and moments of the statistic.
 
-    `degrees` are those of the groups that the baseline has rows of: one fewer, at least 1.
+    `mean` and `variance` are those of the statistic over `windows` windows. `degrees` is the number
+    of groups that have rows in the baseline, minus one, but at least 1.
     """
 
     expected: Array
@@ -34,10 +37,10 @@ class Shares:
     degrees: int
 
     def judge(self, counts: Array) -> tuple[Array, Array]:
-        """The p and the effect of each window from its counts, (windows, groups).
+        """Return the p and the effect of each window from its counts, (windows, groups).
 
         The effect is the share of rows that would have to change group (total variation distance).
-        NaN without rows.
+        Both are NaN for a window without rows.
         """
         statistic = _statistic(counts, self.expected) * (self.windows - 1) / (self.windows + 1)
         if self.degrees == 1:
@@ -50,7 +53,7 @@ class Shares:
         return np.where(rows > 0, chance, np.nan), effect
 
     def to_json(self) -> dict[str, Any]:
-        """The same as JSON."""
+        """Return the test as a JSON object."""
         return {
             "expected": self.expected.tolist(),
             "mean": self.mean,
@@ -61,16 +64,17 @@ class Shares:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Self:
-        """The same from JSON."""
+        """Read a test that `to_json` wrote."""
         numbers = (content[name] for name in ("mean", "variance", "windows", "degrees"))
         return cls(np.array(content["expected"], float), *numbers)
 
 
 def fit(counts: Array) -> Shares:
-    """The test fitted to the counts of the baseline's windows, (windows, groups), of which at least two have rows.
+    """Fit the test to the counts of the baseline's windows, (windows, groups).
 
-    If the windows vary less than those of independent rows would, as with one label only, they are
-    taken for independent rows.
+    At least two of the windows must have rows. Windows may vary less than windows of independent
+    rows would, for example if there is only one label. They are then treated as windows of
+    independent rows.
     """
     pooled = counts.sum(axis=0)
     expected = (pooled + 0.5) / (pooled + 0.5).sum()
@@ -83,10 +87,11 @@ def fit(counts: Array) -> Shares:
 
 
 def _heavy(ratio: Array, degrees: int, spread: float) -> Array:
-    """P of a statistic divided by its mean, whose variance over its squared mean is `spread`.
+    """Return the p of `ratio`, a statistic divided by its mean.
 
-    F with `degrees` above the line and as many below as give it this spread; chi-squared where it
-    spreads no more than that.
+    `spread` is the variance of the statistic divided by its squared mean. The distribution is an F
+    with `degrees` degrees of freedom in the numerator. Those in the denominator are chosen so that
+    the F has this spread. If chi-squared already spreads as much, chi-squared is used.
     """
     over = spread * degrees - 2
     if over <= 1e-6:

@@ -1,4 +1,8 @@
-"""The profile of the model that this stack is built with: beside this module in the package, in the model's folder in the sources."""
+"""Reads the profile of the model that this stack is built with.
+
+In the built package the profile lies next to this module. In the sources it lies in the folder of
+the model.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,7 @@ PLACES: Final = (HERE / "profile.json", HERE.parents[1] / "inference" / "model" 
 
 
 def shipped_profile(places: tuple[Path, ...] = PLACES) -> Profile | None:
-    """The profile; None where there is no file. Raises `ProfileUnreadable`."""
+    """Return the profile, or None if there is no file. Raises `ProfileUnreadable`."""
     for place in places:
         if place.is_file():
             try:

@@ -1,8 +1,10 @@
-"""The stack's own index: summaries of slots for 400 days; accepted baselines, decisions and states without expiry.
+"""The monitor's own index of a stack.
 
-The mapping names the searched fields, and nothing else is indexed. A document's id follows from its
-subject, so that writing the document again changes nothing. A baseline, a decision or a state is
-written only if nobody else wrote it meanwhile.
+Summaries of slots are kept for 400 days. Accepted baselines, decisions and states do not expire.
+
+The mapping names the fields that are searched; other fields are not indexed. The id of a document
+follows from its subject, so writing a document again changes nothing. A baseline, a decision or a
+state is written only if no other process wrote it in the meantime.
 """
 
 from __future__ import annotations
@@ -23,11 +25,12 @@ from monitor.summary import Stream, Summary, UnknownSummary, from_document, to_d
 from monitor.windows import DAY
 
 KEPT: Final = 400 * DAY  # seconds that a summary is kept
-PAGE: Final = 500  # documents of one answer, of about 6 kB each
-CHUNK: Final = 200  # summaries of one request
-SECONDS: Final = 30  # for one request
+PAGE: Final = 500  # documents in one answer, of about 6 kB each
+CHUNK: Final = 200  # summaries in one request
+SECONDS: Final = 30  # the timeout of one request
 REPLICAS: Final = "index.auto_expand_replicas"
-# A domain over three zones takes whole multiples of them only (Multi-AZ with Standby).
+# A domain in three zones (Multi-AZ with Standby) accepts only a number of copies that is a multiple
+# of the zones. The message of its refusal names that number.
 COPIES: Final = re.compile(r"multiple of total awareness attributes \[(\d+)\]")
 KEYWORD: Final = {"type": "keyword", "ignore_above": 1024}
 MAPPING: Final[dict[str, Any]] = {
@@ -47,7 +50,7 @@ MAPPING: Final[dict[str, Any]] = {
 
 
 class Kind(StrEnum):
-    """The kind of a document of the index."""
+    """The kind of a document in the index."""
 
     SUMMARY = "summary"
     BASELINE = "baseline"
@@ -56,21 +59,24 @@ class Kind(StrEnum):
 
 
 class Conflict(Exception):
-    """Somebody else wrote the same document meanwhile: one sentence."""
+    """Another process wrote the same document in the meantime: the message is one sentence."""
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A document, and the version that a conditional write names: (sequence number, primary term)."""
+    """A document and its version, which a conditional write names.
+
+    The version is (sequence number, primary term).
+    """
 
     source: dict[str, Any]
     version: tuple[int, int]
 
 
 class Store:
-    """One stack's documents in one index.
+    """The documents of one stack in one index.
 
-    Every method raises `ServerProblem` where OpenSearch does not do its part.
+    Every method raises `ServerProblem` if OpenSearch fails.
     """
 
     def __init__(self, connection: Connection, index: str, stack: str) -> None:
@@ -80,7 +86,10 @@ class Store:
         self._there = False
 
     def summaries(self, stream: Stream, start: int, end: int) -> list[Summary]:
-        """The stream's summaries that begin from `start` until before `end`, in the order of time; unknown formats are left out."""
+        """Return the stream's summaries that begin from `start` until before `end`.
+
+        They are in the order of time. Summaries of an unknown format are left out.
+        """
         found = []
         for hit in self._hits(Kind.SUMMARY, stream, span=(start, end)):
             try:
@@ -90,7 +99,10 @@ class Store:
         return found
 
     def counts(self, stream: Stream, start: int, end: int) -> dict[int, int]:
-        """How many predictions the summaries of each slot have, of all versions together, by the slot's start."""
+        """Return the number of predictions in the summaries of each slot, by the start of the slot.
+
+        The versions of a slot are added.
+        """
         counts: dict[int, int] = {}
         for hit in self._hits(Kind.SUMMARY, stream, span=(start, end), fields=["start", "rows"]):
             at = int(hit.source["start"])
@@ -115,7 +127,8 @@ class Store:
                 ]
                 kind = failed[0]["error"]["type"]
                 raise ServerProblem(
-                    f"OpenSearch refused {len(failed)} summaries ({kind}): look at the index {self._index}"
+                    f"OpenSearch refused {len(failed)} summaries ({kind}):"
+                    f" look at the index {self._index}"
                 )
 
     def expire(self, now: float) -> None:
@@ -132,21 +145,25 @@ class Store:
     def documents(
         self, kind: Kind, stream: Stream | None = None, number: int | None = None
     ) -> list[Found]:
-        """All documents of a kind by number: those of one stream, or of one number, where given."""
+        """Return all documents of a kind, in the order of their numbers.
+
+        With `stream` or `number`, only the documents of this stream or number are returned.
+        """
         hits = self._hits(kind, stream, number=number)
         return sorted(hits, key=lambda hit: int(hit.source.get("number", 0)))
 
     def create(self, kind: Kind, stream: Stream, number: int, content: Mapping[str, Any]) -> None:
-        """Add a numbered document. Raises `Conflict` where there is one of this number."""
+        """Add a numbered document. Raises `Conflict` if the number is already used."""
         key = f"{kind}-{_digest(stream)}-{number:06d}"
         self._write(f"_create/{key}", kind, key, stream, {**content, "number": number})
 
     def put_state(
         self, stream: Stream, content: Mapping[str, Any], version: tuple[int, int] | None
     ) -> None:
-        """Write a stream's state; `version` is that of the state which was read, None where there was none.
+        """Write the state of a stream.
 
-        Raises `Conflict`.
+        `version` is the version of the state that was read, or None if there was no state. Raises
+        `Conflict`.
         """
         key = f"{Kind.STATE}-{_digest(stream)}"
         replacing = (
@@ -172,7 +189,7 @@ class Store:
             self._ask("POST", f"{path}{between}refresh=true", body)
         except ConflictError:
             raise Conflict(
-                f"somebody else wrote {kind} {key} meanwhile: nothing was changed, run this again"
+                f"another process wrote {kind} {key} meanwhile: nothing was changed, run this again"
             ) from None
 
     def _hits(
@@ -216,12 +233,12 @@ class Store:
                 "POST", "_search?allow_partial_search_results=false", json.dumps(body).encode()
             )
         except NotFoundError:
-            return []  # nothing was ever written
+            return []  # the index does not exist until the first write
         hits: list[dict[str, Any]] = answer["hits"]["hits"]
         return hits
 
     def _ask(self, method: str, path: str, body: bytes) -> dict[str, Any]:
-        """A request that writes; the index is made before the first one."""
+        """Send a request that writes. Before the first one, the index is created."""
         if not self._there:
             self._create_index("0-1")
             self._there = True
@@ -264,8 +281,9 @@ class Store:
 
 
 def summary_key(summary: Summary) -> str:
-    """The id of a summary: one a stream, version, profile and slot."""
-    return f"{Kind.SUMMARY}-{_digest(summary.stream, summary.version, summary.profile)}-{summary.start}"
+    """Return the id of a summary, which is unique by stream, version, profile and slot."""
+    digest = _digest(summary.stream, summary.version, summary.profile)
+    return f"{Kind.SUMMARY}-{digest}-{summary.start}"
 
 
 def _digest(stream: Stream, *more: str) -> str:
@@ -274,5 +292,5 @@ def _digest(stream: Stream, *more: str) -> str:
 
 
 def stream_of(source: Mapping[str, Any]) -> Stream:
-    """The stream that a document is about."""
+    """Return the stream to which a document belongs."""
     return Stream(source["stack"], source["log_group"], source["model"]["name"])

@@ -1,4 +1,7 @@
-"""Rows that hardly any row of the baseline resembles, counted field by field from the fine bins."""
+"""Counts strange rows: rows that hardly any row of the baseline resembles.
+
+They are counted field by field from the fine bins.
+"""
 
 from __future__ import annotations
 
@@ -19,11 +22,15 @@ FIELDS: Final = (
     "input.surprisal",
 )
 UNKNOWN: Final = "input.unk_share"
-SHARE: Final = 0.003  # of the baseline's rows that reach a field's threshold, at most
+SHARE: Final = 0.003  # the largest share of the baseline's rows that may reach a threshold
 
 
 def thresholds(bins: Mapping[str, Array]) -> dict[str, int]:
-    """For each field with rows: the lowest code that at most `SHARE` of the rows reach; `bins` are (codes,)."""
+    """Return the threshold of each field that has rows.
+
+    The threshold is the lowest code that at most `SHARE` of the rows reach. Each array in `bins` is
+    (codes,).
+    """
     found = {}
     for name in FIELDS:
         counts = bins[name]
@@ -34,12 +41,16 @@ def thresholds(bins: Mapping[str, Array]) -> dict[str, int]:
 
 
 def counts(windows: Windows, limits: Mapping[str, int]) -> Array:
-    """Rows at or above each threshold, rows with an unknown piece, and the sum of these, (windows, kinds)."""
+    """Count the strange rows of each kind, (windows, kinds).
+
+    The kinds are: rows at or above the threshold of a field, rows with an unknown word piece, and
+    the sum of all of these.
+    """
     fields = [windows.bins[name][:, code:].sum(axis=1) for name, code in limits.items()]
     fields.append(windows.unknown)
     return np.stack([*fields, np.sum(fields, axis=0)], axis=1)
 
 
 def kinds(limits: Mapping[str, int]) -> tuple[str, ...]:
-    """The names of the columns of `counts`."""
+    """Return the names of the columns of `counts`."""
     return (*limits, UNKNOWN, "their sum")

@@ -1,4 +1,4 @@
-"""The summary of a slot of a stream: numbers that add up, and no text."""
+"""The summary of a slot of a stream: numbers that can be added, and no text."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from typing import Any, Final
 
 FORMAT: Final = 1
 SLOT: Final = 900  # seconds
-TOP: Final = 20  # hashes kept of a slot
+TOP: Final = 20  # hashes that the summary of a slot keeps
 
 SIGNATURE: Final = tuple(f"input.sig.s{at}" for at in range(8))
 PROBABILITY: Final = "prediction.probability"
-# Fields whose count, sum and sum of squares are kept; beside them the probability of each label.
+# Fields of which count, sum and sum of squares are kept, in addition to each label's probability.
 MOMENTS: Final = (
-    "prediction.score", "input.words", "input.tokens_per_word", "input.non_letter_share", "input.novelty",
-    "input.surprisal", *SIGNATURE,
+    "prediction.score", "input.words", "input.tokens_per_word", "input.non_letter_share",
+    "input.novelty", "input.surprisal", *SIGNATURE,
 )  # fmt: skip
 
 
 class UnknownSummary(ValueError):
-    """A document that is no summary, or one of a format that this version does not know."""
+    """A document that is not a summary, or a summary in an unknown format."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Stream:
-    """Predictions that are judged together."""
+    """A stream: predictions that are judged together."""
 
     stack: str
     log_group: str
@@ -50,12 +50,16 @@ class Moments:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """One stream's predictions of one version between `start` and `start + seconds` (seconds since 1970).
+    """The summary of one stream's predictions of one version.
 
-    `moments` by field; `bins` by field and code of `bins.SCALES`; `labels`, `flags` and `scripts`
-    count rows by value; `unknown` counts rows with a word piece that the tokenizer does not know;
-    `hashes` are the most frequent texts' hashes with their rows, and `distinct` the number of
-    different ones, about.
+    It covers the time between `start` and `start + seconds`, in seconds since 1970.
+
+    - `moments` is by field.
+    - `bins` is by field and by code of `bins.SCALES`.
+    - `labels`, `flags` and `scripts` count rows by value.
+    - `unknown` counts the rows with a word piece that the tokenizer does not know.
+    - `hashes` holds the hashes of the most frequent texts, with the number of rows of each text.
+    - `distinct` is the approximate number of different texts.
     """
 
     stream: Stream
@@ -75,14 +79,14 @@ class Summary:
 
     @property
     def end(self) -> int:
-        """The second after the last one."""
+        """The end of the summary, exclusive."""
         return self.start + self.seconds
 
 
 def total(summaries: Iterable[Summary]) -> Summary:
-    """The sum of at least one summary, from the first start to the last end.
+    """Add at least one summary, from the first start to the last end.
 
-    Version and profile are those of the first one.
+    The result has the version and the profile of the first summary.
     """
     parts = sorted(summaries, key=lambda s: s.start)
     first = parts[0]
@@ -113,7 +117,11 @@ def total(summaries: Iterable[Summary]) -> Summary:
 
 
 def to_document(summary: Summary) -> dict[str, Any]:
-    """The summary as JSON: searched fields at the root, all others in `numbers`, which no index needs to map."""
+    """Return the summary as a JSON object.
+
+    The searched fields are at the root. All other fields are in `numbers`, which the index does not
+    map.
+    """
     return {
         "format": FORMAT,
         "@timestamp": datetime.fromtimestamp(summary.start, UTC).isoformat().replace("+00:00", "Z"),
@@ -141,10 +149,10 @@ def to_document(summary: Summary) -> dict[str, Any]:
 
 
 def from_document(document: Mapping[str, Any]) -> Summary:
-    """The summary that `to_document` wrote. Raises `UnknownSummary`."""
+    """Read a summary that `to_document` wrote. Raises `UnknownSummary`."""
     if document.get("format") != FORMAT:
         raise UnknownSummary(
-            f"this is no summary of format {FORMAT}, the one that this version reads"
+            f"this is not a summary of format {FORMAT}, the only format that this version reads"
         )
     try:
         model, numbers = document["model"], document["numbers"]
@@ -165,7 +173,7 @@ def from_document(document: Mapping[str, Any]) -> Summary:
             distinct=int(numbers["distinct"]),
         )
     except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise UnknownSummary(f"a summary without a readable field: {error}") from error
+        raise UnknownSummary(f"a field of the summary cannot be read: {error}") from error
 
 
 def _added(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:

@@ -1,9 +1,10 @@
 """Tail probabilities of the tests, on arrays, from incomplete gamma and beta functions.
 
-Sources: NIST Digital Library of Mathematical Functions, https://dlmf.nist.gov (8.7.1, 8.9.2,
-8.17.22, 5.11.1), and for the continued fractions Lentz's method as in Press et al., Numerical
-Recipes, 3rd edition, 5.2, 6.2 and 6.4. Written here because scipy is larger than all the rest of
-the function's package.
+The sources are the NIST Digital Library of Mathematical Functions, https://dlmf.nist.gov (8.7.1,
+8.9.2, 8.17.22, 5.11.1), and Press et al., Numerical Recipes, 3rd edition (5.2, 6.2 and 6.4), for
+Lentz's method for continued fractions.
+
+scipy is not used, because it is larger than the rest of the function's package.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ SHIFT: Final = 10
 
 
 def log_gamma(x: ArrayLike) -> Array:
-    """The logarithm of the gamma function for x > 0."""
+    """Return the logarithm of the gamma function for x > 0."""
     x = np.asarray(x, dtype=np.float64)
     far = x + SHIFT
     series = sum((b / far ** (2 * k + 1) for k, b in enumerate(STIRLING)), np.zeros_like(x))
@@ -34,7 +35,7 @@ def log_gamma(x: ArrayLike) -> Array:
 
 
 def gamma_upper(a: ArrayLike, x: ArrayLike) -> Array:
-    """The regularised upper incomplete gamma function Q(a, x) for a > 0, x >= 0."""
+    """Return the regularised upper incomplete gamma function Q(a, x) for a > 0, x >= 0."""
     a, x = (np.array(v, dtype=np.float64) for v in np.broadcast_arrays(a, x))
     inside = np.maximum(x, TINY)
     front = np.exp(a * np.log(inside) - inside - log_gamma(a))
@@ -45,7 +46,7 @@ def gamma_upper(a: ArrayLike, x: ArrayLike) -> Array:
 
 
 def gamma_lower(a: ArrayLike, x: ArrayLike) -> Array:
-    """The regularised lower incomplete gamma function P(a, x), exact where it is small."""
+    """Return the regularised lower incomplete gamma function P(a, x), accurate for small values."""
     a, x = (np.array(v, dtype=np.float64) for v in np.broadcast_arrays(a, x))
     inside = np.maximum(x, TINY)
     near = x < a + 1
@@ -56,7 +57,7 @@ def gamma_lower(a: ArrayLike, x: ArrayLike) -> Array:
 
 
 def beta_lower(x: ArrayLike, a: ArrayLike, b: ArrayLike) -> Array:
-    """The regularised incomplete beta function I_x(a, b) for a, b > 0 and 0 <= x <= 1."""
+    """Return the regularised incomplete beta function I_x(a, b) for a, b > 0 and 0 <= x <= 1."""
     x, a, b = (np.array(v, dtype=np.float64) for v in np.broadcast_arrays(x, a, b))
     swap = x > (a + 1) / (a + b + 2)
     at, left, right = np.where(swap, 1 - x, x), np.where(swap, b, a), np.where(swap, a, b)
@@ -70,21 +71,22 @@ def beta_lower(x: ArrayLike, a: ArrayLike, b: ArrayLike) -> Array:
 
 
 def chi_squared(x: ArrayLike, degrees: ArrayLike) -> Array:
-    """P(X >= x) of chi-squared."""
+    """Return P(X >= x) of the chi-squared distribution."""
     return gamma_upper(np.asarray(degrees) / 2, np.maximum(x, 0) / 2)
 
 
 def f(x: ArrayLike, upper: ArrayLike, lower: ArrayLike) -> Array:
-    """P(X >= x) of the F distribution with `upper` and `lower` degrees of freedom."""
+    """Return P(X >= x) of the F distribution with `upper` and `lower` degrees of freedom."""
     x, d1, d2 = (np.array(v, dtype=np.float64) for v in np.broadcast_arrays(x, upper, lower))
     x = np.maximum(x, 0)
     return beta_lower(d2 / (d2 + d1 * x), d2 / 2, d1 / 2)
 
 
 def counts(x: ArrayLike, mean: ArrayLike, variance: ArrayLike) -> Array:
-    """P(X >= x) of a count with this mean and variance: negative binomial by moments.
+    """Return P(X >= x) of a count with this mean and variance.
 
-    Poisson where the variance is not above the mean. A mean of 0 gives 1 for x = 0, else 0.
+    The distribution is a negative binomial with these moments. It is a Poisson distribution if the
+    variance is not above the mean. For a mean of 0 the result is 1 if x = 0, else 0.
     """
     x, mean, variance = (
         np.array(v, dtype=np.float64) for v in np.broadcast_arrays(x, mean, variance)
@@ -100,9 +102,9 @@ def counts(x: ArrayLike, mean: ArrayLike, variance: ArrayLike) -> Array:
 
 @lru_cache(maxsize=65_536)
 def fisher_upper(hits: int, rows: int, reference_hits: int, reference_rows: int) -> float:
-    """Fisher's exact test, one-sided: P(at least `hits` of `rows`), both margins given.
+    """Return the one-sided p of Fisher's exact test: P(at least `hits` of `rows`), margins given.
 
-    1 without rows; hits are at most the rows.
+    The result is 1 without rows. `hits` is limited to `rows`.
     """
     if not rows or not reference_rows:
         return 1.0
@@ -113,14 +115,17 @@ def fisher_upper(hits: int, rows: int, reference_hits: int, reference_rows: int)
 
 @lru_cache(maxsize=65_536)
 def fisher(hits: int, rows: int, reference_hits: int, reference_rows: int) -> float:
-    """Fisher's exact test, two-sided: the tables that are at most as probable as this one."""
+    """Return the two-sided p of Fisher's exact test.
+
+    It adds the probabilities of all tables that are at most as probable as this one.
+    """
     low, chances = _hypergeometric(rows, reference_rows, hits + reference_hits)
     return float(min(1.0, chances[chances <= chances[hits - low] * (1 + 1e-7)].sum()))
 
 
 @lru_cache(maxsize=4096)
 def _hypergeometric(rows: int, reference_rows: int, hits: int) -> tuple[int, Array]:
-    """The least number of hits among `rows`, and the chance of each number from there on."""
+    """Return the smallest number of hits among `rows`, and the chance of it and each larger one."""
     low, high = max(0, hits - reference_rows), min(rows, hits)
     k = np.arange(low, high + 1, dtype=np.float64)
     logs = _choose(rows, k) + _choose(reference_rows, hits - k)
@@ -140,9 +145,7 @@ def _gamma_series(a: Array, x: Array) -> Array:
         step += 1
         term *= x / step
         total += term
-        if not np.any(
-            term >= total * PRECISION
-        ):  # where the argument is NaN there is nothing to wait for
+        if not np.any(term >= total * PRECISION):  # a NaN compares as false and ends the loop
             break
     return total
 

@@ -1,4 +1,4 @@
-"""The verdict on a stream, from p and effect of its last windows."""
+"""Decides the verdict on a stream from the p-values and effects of its last windows."""
 
 from __future__ import annotations
 
@@ -15,15 +15,18 @@ class Verdict(StrEnum):
     """The verdict on a stream's last window."""
 
     OK = "ok"
-    UNUSUAL = "unusual"  # this window alone
-    NOTICE = "notice"  # so many windows in a row: a person should look
+    UNUSUAL = "unusual"  # this window is unusual, but too few windows in a row are
+    NOTICE = "notice"  # enough windows in a row are unusual: a person should look
     INSUFFICIENT = "insufficient"  # too few predictions for a window
     PROVISIONAL = "provisional"  # judged, but the baseline is too small to be relied on
     STALE = "stale"  # nothing new to judge
 
 
 def decide(unusual: Sequence[bool], *, in_a_row: int, armed: bool) -> Verdict:
-    """The verdict on the last of these windows, which follow each other and are judged against one baseline."""
+    """Return the verdict on the last of these consecutive windows.
+
+    All of them are judged against one baseline.
+    """
     if not unusual:
         return Verdict.INSUFFICIENT
     if not armed:
@@ -34,7 +37,10 @@ def decide(unusual: Sequence[bool], *, in_a_row: int, armed: bool) -> Verdict:
 
 
 def begins(unusual: Sequence[bool], *, in_a_row: int) -> list[int]:
-    """The windows with which a notice begins: the last of the first `in_a_row` unusual ones of each run."""
+    """Return the windows with which a notice begins.
+
+    In each run of unusual windows, this is the window number `in_a_row`.
+    """
     found, run = [], 0
     for at, one in enumerate(unusual):
         run = run + 1 if one else 0
@@ -44,14 +50,14 @@ def begins(unusual: Sequence[bool], *, in_a_row: int) -> list[int]:
 
 
 def stale(last_end: float, now: float) -> bool:
-    """Whether the last full window ended a day ago or earlier."""
+    """Return whether the last full window ended a day ago or earlier."""
     return now - last_end >= DAY
 
 
 def other_weekdays(baseline: Baseline, start: float) -> bool:
-    """Whether a window begins on a weekday that the baseline does not cover.
+    """Return whether a window begins on a weekday that the baseline does not cover.
 
-    Such a window raises information only.
+    Such a window gives information only.
     """
     return datetime.fromtimestamp(start, UTC).weekday() not in baseline.weekdays
 
@@ -59,7 +65,7 @@ def other_weekdays(baseline: Baseline, start: float) -> bool:
 def sentence(
     judgement: Judgement, window: int, level: float, *, reference: str = "the baseline"
 ) -> str:
-    """One sentence about the largest change in a window, or about the lack of any change."""
+    """Return one sentence about the largest change in a window, or that no signal is unusual."""
     signal = judgement.leading(window, level)
     if signal is None:
         return "No signal is unusual."
@@ -78,7 +84,7 @@ def _subject(signal: Signal, part: str) -> str:
         case "flags":
             return f"The share of rows with {part} is"
         case "duplicates":
-            return f"The share by which the text with hash {part} exceeds its usual one is"
+            return f"The share by which the text with hash {part} exceeds its usual share is"
         case _:
             return f"The share of {signal.name} in {part} is"
 

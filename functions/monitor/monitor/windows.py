@@ -1,4 +1,4 @@
-"""Slots joined to windows of enough predictions, and many windows as arrays."""
+"""Joins slots to windows of enough predictions, and turns windows into arrays."""
 
 from __future__ import annotations
 
@@ -20,13 +20,16 @@ DAY: Final = 24 * HOUR
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """Rows by value: `counts` is (windows, names)."""
+    """Counts of rows by value: `counts` is (windows, names)."""
 
     names: tuple[str, ...]
     counts: Array
 
     def of(self, names: Sequence[str]) -> Array:
-        """The columns of these names, (windows, names); zeros for a name that never came."""
+        """Return the columns of these names, (windows, names).
+
+        The column of a name that never occurred is zero.
+        """
         none = np.zeros(len(self.counts))
         at = {name: column for column, name in enumerate(self.names)}
         columns = [self.counts[:, at[name]] if name in at else none for name in names]
@@ -35,10 +38,11 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Windows:
-    """So many windows in the order of time, each an entry along the first axis of every array.
+    """Windows in the order of time, each an entry along the first axis of every array.
 
-    `start` and `end` in seconds since 1970; `moments` by field, (windows, 3): count, sum, sum of
-    squares; `bins` by field, (windows, codes of the field's scale); `hashes` one mapping a window.
+    `start` and `end` are in seconds since 1970. `moments` is by field, (windows, 3): count, sum,
+    sum of squares. `bins` is by field, (windows, codes of the field's scale). `hashes` has one
+    mapping for each window.
     """
 
     start: Array
@@ -59,7 +63,11 @@ class Windows:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """Slots cut into windows: those that are full, those that took longer than allowed, the slots still open."""
+    """Slots cut into windows.
+
+    `full` are windows with enough predictions. `short` are windows that reached the longest time
+    without enough predictions. `open` are slots that do not form a window yet.
+    """
 
     full: list[Summary]
     short: list[Summary]
@@ -67,11 +75,11 @@ class Cut:
 
 
 def cut(slots: Iterable[Summary], *, rows: int, at_least: int = HOUR, at_most: int = DAY) -> Cut:
-    """Disjoint windows one after the other, from the first slot on.
+    """Cut slots into disjoint consecutive windows, from the first slot on.
 
-    A window closes at the end of the slot with which it has `rows` predictions and is `at_least` so
-    many seconds long. Where it would become longer than `at_most` seconds it closes short of rows,
-    and a new one begins. Slots of one start (of several versions) stay together.
+    A window closes at the end of the slot with which it has `rows` predictions and lasts `at_least`
+    seconds. If it would last longer than `at_most` seconds, it closes short of rows, and a new
+    window begins. Slots with the same start, which are of several versions, stay together.
     """
     made = Cut([], [], [])
     for slot in sorted(slots, key=lambda s: s.start):
@@ -97,7 +105,10 @@ def cut(slots: Iterable[Summary], *, rows: int, at_least: int = HOUR, at_most: i
 
 
 def stack(summaries: Sequence[Summary]) -> Windows:
-    """Summaries of whole windows as arrays; values that are not finite count as missing."""
+    """Turn summaries of whole windows into arrays.
+
+    Values that are not finite count as missing.
+    """
     bins = {}
     for name, scale in SCALES.items():
         dense = np.zeros((len(summaries), scale.count))
@@ -125,12 +136,15 @@ def stack(summaries: Sequence[Summary]) -> Windows:
 
 
 def hour_of(windows: Windows) -> NDArray[np.int64]:
-    """The hour of the day, in UTC, of each window's middle."""
+    """Return the hour of the day, in UTC, of the middle of each window."""
     return (((windows.start + windows.end) / 2 % DAY) // HOUR).astype(np.int64)
 
 
 def a_day_apart(windows: Windows) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Pairs of windows whose middles lie 24 hours apart, to half a window's length: (first, second)."""
+    """Return pairs (first, second) of windows whose middles lie 24 hours apart.
+
+    The tolerance is half the median length of a window.
+    """
     middle = (windows.start + windows.end) / 2
     tolerance = float(np.median(windows.end - windows.start)) / 2 if len(windows) else 0.0
     wanted = middle + DAY

@@ -1,5 +1,6 @@
-"""Predictions made of random numbers, and their summaries counted by numpy, which OpenSearch's must
-equal.
+"""Makes random predictions, and their summaries, which numpy counts.
+
+The summaries that OpenSearch gives must equal these.
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ Record = dict[str, Any]
 
 
 def records(count: int, chance: np.random.Generator, **given: Any) -> list[Record]:
-    """Flat records as the index has them; `given` replaces a field by a value, or leaves it out
-    where that is None.
+    """Return flat records in the form in which the index holds them.
+
+    `given` replaces a field by a value; a field that is given as None is left out.
     """
     probability = chance.beta(4, 1.5, count)
     words = chance.geometric(0.08, count)
@@ -58,7 +60,7 @@ def summary(
     version: str = "1",
     stream: Stream = STREAM,
 ) -> Summary:
-    """The summary of these records."""
+    """Return the summary of these records."""
 
     def column(name: str) -> np.ndarray:
         values = np.array([row[name] for row in rows if name in row], dtype=np.float32).astype(
@@ -101,7 +103,7 @@ def slots(
     stream: Stream = STREAM,
     **given: Any,
 ) -> list[Summary]:
-    """So many slots one after the other, with so many records each."""
+    """Return `count` consecutive slots with `rows` records each."""
     return [
         summary(records(rows, chance, **given), start + at * SLOT, stream=stream)
         for at in range(count)

@@ -53,7 +53,7 @@ def summaries(draw: st.DrawFn) -> Summary:
 
 @cache
 def references() -> tuple[Baseline, Profile]:
-    """A baseline and a profile of usual records."""
+    """Return a baseline and a profile of usual records."""
     chance = np.random.default_rng(1)
     usual = [summary(records(60, chance), MONDAY + at * HOUR, seconds=HOUR) for at in range(30)]
     return accepted.fit(usual), Profile.of(

@@ -1,4 +1,4 @@
-"""Codes of the fixed bins."""
+"""Tests the codes of the fixed bins."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def test_a_value_lies_between_the_edges_of_its_code(name: str) -> None:
     )
     codes = scale.codes(values)
     upper = np.append(scale.lower[1:], np.inf)
-    # An edge as a 64-bit number may lie on either side of the quotient's whole number.
+    # In 64 bits, an edge divided by the step may lie just above or just below a whole number.
     near = 1e-9 * (1 + np.abs(values))
     assert (scale.lower[codes] <= values + near).all()
     assert (values <= np.where(codes == 1, scale.low, upper[codes]) + near).all()
@@ -37,7 +37,7 @@ def test_codes_follow_the_values(name: str) -> None:
     [
         ("prediction.score", 0.0, 1),
         ("prediction.score", 0.001, 2),
-        ("prediction.score", 0.29, 30),  # as a 32-bit float it lies below .29
+        ("prediction.score", 0.29, 30),  # 0.29 as a 32-bit float is slightly less than 0.29
         ("prediction.score", 1.0, 102),
         ("input.words", 0, 2),
         ("input.words", 64, 66),

@@ -1,4 +1,4 @@
-"""The dial picks a measured row."""
+"""Tests that the dial chooses a measured row."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ TABLE = (
         (168, 90, 1, TABLE[2], True),
         (200, 90, 4, TABLE[3], True),  # 360 days for each stream
         (168, 90, 20, TABLE[4], True),
-        (168, 365, 20, TABLE[4], False),  # none is strict enough: the strictest
-        (100, 90, 1, TABLE[1], True),  # below 168 windows the table of 72 holds
+        (168, 365, 20, TABLE[4], False),  # no row is strict enough, so the strictest is used
+        (100, 90, 1, TABLE[1], True),  # below 168 windows, the rows for 72 windows are used
         (72, 60, 1, TABLE[0], True),
         (30, 60, 1, TABLE[0], True),
     ],
@@ -34,8 +34,8 @@ def test_choose(windows: int, days: float, streams: int, row: Row, kept: bool) -
 def test_a_promise_that_cannot_be_kept_is_said() -> None:
     said = choose(168, days=365, streams=20, table=TABLE).sentence()
     assert (
-        said
-        == "At most one false notice in 100 days: no row of the table is strict enough for 365 days and 20 streams."
+        said == "At most one false notice in 100 days: no row of the table is strict enough"
+        " for 365 days and 20 streams."
     )
 
 

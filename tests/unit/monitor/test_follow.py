@@ -1,5 +1,6 @@
-"""A stream followed through time: notices on drift, and on bad input a verdict or nothing, never a
-false notice.
+"""Tests that a stream is followed through time.
+
+Drift gives a notice. Bad input gives a verdict or nothing, but never a notice or a traceback.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from monitor.verdict import Verdict
 from monitor.windows import DAY, HOUR, cut
 from tests.unit.monitor.made import MONDAY, STREAM, records, slots, summary
 
-EACH = 60  # records a slot
+EACH = 60  # records in a slot
 PLAN = Plan(rows=200, longest=8 * HOUR, windows=168, deff=1.0, armed=True, days=7)
 CHOICE = Choice(Row(168, 0.002, 2, 379), 90, 1)
 NEXT = MONDAY + 7 * DAY
@@ -219,7 +220,10 @@ BAD: dict[str, Callable[[], list[Summary]]] = {
     "slots of no predictions": lambda: [replace(part, rows=0) for part in day()],
     "probabilities of 50 labels": lambda: [many_labels(part) for part in day()],
     "fields that come and go": lambda: [
-        summary(records(EACH, np.random.default_rng(at), **({"input.novelty": None} if at % 3 else {})), NEXT + at * SLOT)
+        summary(
+            records(EACH, np.random.default_rng(at), **({"input.novelty": None} if at % 3 else {})),
+            NEXT + at * SLOT,
+        )
         for at in range(96)
     ],
     "out of order and twice": lambda: [*reversed(day()), *day(hours=1)][:-4],

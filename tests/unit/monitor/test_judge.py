@@ -1,4 +1,7 @@
-"""Windows judged against a baseline: quiet on the same, found on another, never a traceback."""
+"""Tests the judgement of windows against a baseline.
+
+The same traffic is quiet, changed traffic is found, and no input leads to a traceback.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +44,7 @@ THREE_FIELDS: dict[str, Any] = dict.fromkeys(
 
 
 def windows(count: int, seed: int, **given: Any) -> list[Summary]:
-    """So many windows of an hour, one after the other."""
+    """Return `count` consecutive windows of an hour."""
     chance = np.random.default_rng(seed)
     return [
         summary(records(SIZE, chance, **given), MONDAY + at * HOUR, seconds=HOUR)
@@ -59,8 +62,9 @@ def judged(summaries: Sequence[Summary], against: Baseline | None = None) -> Jud
 
 
 def changed(change: dict[str, Any], share: float = 1.0) -> Summary:
-    """A window in which this share of the records has other values; a function of the old value
-    gives a new one.
+    """Return a window in which this share of the records has other values.
+
+    A new value may be a function of the old value.
     """
     chance = np.random.default_rng(5)
     rows: list[Record] = records(SIZE, chance)
@@ -71,7 +75,7 @@ def changed(change: dict[str, Any], share: float = 1.0) -> Summary:
 
 
 def found(one: Summary, against: Baseline | None = None) -> set[str]:
-    """The signals that are unusual by themselves."""
+    """Return the names of the unusual signals."""
     judgement = judged([one], against)
     return {s.name for s in judgement.signals if Judgement((s,), {}).unusual(LEVEL)[0]}
 
@@ -81,7 +85,7 @@ def test_the_same_traffic_is_quiet() -> None:
     assert tuple(s.name for s in judgement.signals) == SIGNALS
     assert judgement.unusual(LEVEL).sum() <= 2
     p = next(s.p for s in judgement.signals if s.name == "means")
-    assert 0.35 < p.mean() < 0.65  # uniform, if the chart is right
+    assert 0.35 < p.mean() < 0.65  # p is uniform if the chart is right
 
 
 @pytest.mark.parametrize(
@@ -129,7 +133,8 @@ POOR: dict[str, dict[str, Any]] = {
     "no field at all": THREE_FIELDS | {"prediction.score": None, "prediction.label": None},
     "one text": {"input.hash": "00000000000000aa"},
     "one label and its probability twice": {
-        "prediction.label": "acceptable", "prediction.score": 0.8, "prediction.probability.acceptable": 0.8,
+        "prediction.label": "acceptable", "prediction.score": 0.8,
+        "prediction.probability.acceptable": 0.8,
     },
 }  # fmt: skip
 

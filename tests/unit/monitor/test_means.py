@@ -1,4 +1,4 @@
-"""The chart of window means."""
+"""Tests the control chart of the means of windows."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ROWS = 400
 
 
 def of_means(values: np.ndarray, names: Sequence[str] = NAMES, *, start: int = MONDAY) -> Windows:
-    """Windows of an hour whose rows have these means, (windows, names), and a variance of 1."""
+    """Return windows of an hour with these means of rows, (windows, names), and variance 1."""
     made = []
     for at, line in enumerate(values):
         moments = {
@@ -30,12 +30,12 @@ def of_means(values: np.ndarray, names: Sequence[str] = NAMES, *, start: int = M
 
 
 def noise(count: int, seed: int, *, times: float = 1.0) -> np.ndarray:
-    """Means of independent rows, or of rows in bursts: `times` the variance."""
+    """Return means of independent rows, or of rows in bursts: `times` multiplies the variance."""
     return np.random.default_rng(seed).normal(0, (times / ROWS) ** 0.5, (count, len(NAMES)))
 
 
 def cycle(count: int, height: float) -> np.ndarray:
-    """Twelve hours up, twelve hours down."""
+    """Return a daily cycle: twelve hours above the mean, twelve hours below it."""
     return np.asarray(
         np.where(np.arange(count) % 24 < 12, height, -height)[:, None] * np.array([1.0, 0, 0, 0])
     )
@@ -101,7 +101,7 @@ def test_a_component_that_others_tell_and_one_that_stands_still_are_named() -> N
     assert reasons["input.surprisal"] == "its values are all the same"
     assert sorted(reasons.values()) == [
         "its values are all the same",
-        "other components tell it already",
+        "other components already determine it",
     ]
 
 

@@ -1,4 +1,4 @@
-"""Windows that arm."""
+"""Tests which windows arm a baseline."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ def test_too_little_traffic_says_how_long_it_takes() -> None:
     assert planned.days == pytest.approx(72 * 100 / 192, rel=0.05)
     assert (
         planned.sentence()
-        == "Provisional: windows of 100 predictions are needed and 72 of them take 38 days of this traffic."
+        == "Provisional: windows of 100 predictions are needed and 72 of them take"
+        " 38 days of this traffic."
     )
 
 
@@ -34,7 +35,7 @@ def test_rows_in_bursts_need_longer_windows() -> None:
         rows = records(100, chance)
         for row in rows:
             for name in [n for n in row if n.startswith("input.sig")]:
-                row[name] += 6 * (at % 5 - 2)  # each slot has a subject of its own
+                row[name] += 6 * (at % 5 - 2)  # the texts of each slot have a subject of their own
         made.append(summary(rows, made[-1].end if made else 345_600))
     planned = plan(made)
     assert planned.deff > 2
@@ -56,7 +57,7 @@ def test_the_smallest_effect_falls_with_rows_and_rises_with_deff() -> None:
 
 
 def test_the_smallest_effect_is_found_with_its_power() -> None:
-    """A simulated chart finds that effect about as often as it says."""
+    """A simulated chart detects that effect about as often as the power says."""
     chance, p, k, n = np.random.default_rng(3), 6, 120, 200
     effect = smallest_effect(components=p, windows=k, rows=n, deff=1, level=0.005)
     hits = 0

@@ -37,8 +37,9 @@ def test_the_same_population_is_quiet(reference: Profile) -> None:
 
 @pytest.mark.parametrize(
     ("name", "value", "signal"),
-    [("input.sig.s0", 60.0, "means"), ("prediction.label", "other", "label"), ("input.novelty", 5.0, "strange"),
-     ("input.hash", "00000000000000aa", "duplicates"), ("prediction.score", 0.51, "prediction.score")],
+    [("input.sig.s0", 60.0, "means"), ("prediction.label", "other", "label"),
+     ("input.novelty", 5.0, "strange"), ("input.hash", "00000000000000aa", "duplicates"),
+     ("prediction.score", 0.51, "prediction.score")],
 )  # fmt: skip
 def test_found(reference: Profile, name: str, value: object, signal: str) -> None:
     rows = records(100, np.random.default_rng(3))
@@ -49,7 +50,7 @@ def test_found(reference: Profile, name: str, value: object, signal: str) -> Non
     assert p[signal] < profile.LEVEL / 8
 
 
-def test_three_fields_beside_a_profile(reference: Profile) -> None:
+def test_records_with_three_fields_against_a_profile(reference: Profile) -> None:
     rows = [
         {n: row[n] for n in ("prediction.label", "prediction.score")}
         for row in records(100, np.random.default_rng(4))

@@ -1,5 +1,7 @@
-"""Tests the monitor's searches: existing fields only, only live predictions of one stream, and
-never single rows.
+"""Tests the searches of the monitor.
+
+They name only existing fields and select only live predictions of one stream. They never return
+single rows.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from monitor.summary import Stream
 from tools.root import ROOT
 
 STREAM = Stream("stack", "/aws/lambda/one", "a-model")
-# What the template's dynamic rules type.
+# Fields that the dynamic rules of the index template map.
 BY_RULE = {
     "@kind",
     "@stack",
@@ -40,7 +42,7 @@ def mapped(properties: dict[str, Any], above: str = "") -> Iterator[str]:
 
 
 def named(body: Any) -> Iterator[str]:
-    """The fields that a body names."""
+    """Return the fields that a body names."""
     if isinstance(body, dict):
         for key, value in body.items():
             if key == "field":

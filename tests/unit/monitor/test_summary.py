@@ -1,4 +1,4 @@
-"""Summaries add up and survive JSON."""
+"""Tests that summaries can be added, and survive JSON."""
 
 from __future__ import annotations
 

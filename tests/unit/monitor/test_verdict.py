@@ -37,7 +37,7 @@ def test_a_notice_begins_once_a_run() -> None:
 def test_stale_after_a_day() -> None:
     assert stale(MONDAY, MONDAY + DAY)
     assert not stale(MONDAY, MONDAY + DAY - 1)
-    assert not stale(MONDAY + HOUR, MONDAY)  # the clock of the summaries may be ahead
+    assert not stale(MONDAY + HOUR, MONDAY)  # the clock of the summaries may be ahead of ours
 
 
 def test_the_sentence_names_what_moved_and_weekdays_are_known() -> None:

@@ -1,4 +1,4 @@
-"""Slots cut into windows."""
+"""Tests how slots are cut into windows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.unit.monitor.made import MONDAY, STREAM
 
 
 def of(*counts: int) -> list[Summary]:
-    """Slots with so many rows each; none where there are 0."""
+    """Return slots with these numbers of rows; a 0 makes no slot."""
     return [
         Summary(STREAM, "1", MONDAY + at * SLOT, rows=count)
         for at, count in enumerate(counts)
@@ -25,7 +25,7 @@ def of(*counts: int) -> list[Summary]:
     ("counts", "full", "open_"),
     [
         ([200] * 9, [800, 800], 200),
-        ([1000] * 5, [4000], 1000),  # an hour at least, whatever the traffic
+        ([1000] * 5, [4000], 1000),  # a window lasts an hour at least, whatever the traffic
         ([100] * 8, [800], 0),
         ([100, 0, 0, 0, 700, 100], [800], 100),  # an hour without logs in the middle
         ([800], [], 800),
