@@ -232,7 +232,7 @@ def test_create_update_and_delete(guarded: str, dashboards: Domain, starting: St
         created = installer.send("Create")
         assert (created["Status"], created["Reason"], created["PhysicalResourceId"]) == (
             "SUCCESS",
-            "as it should be",
+            "everything is installed",
             CREATED,
         )
         assert created["Data"]["OpenSearchUrl"] == guarded

@@ -42,7 +42,7 @@ def test_the_template_is_told_apart_from_one_that_somebody_changed(plain: str, r
     assert (code, errors) == (0, "")
     assert "index template prediction-monitor: installed" in output
     for _ in range(2):
-        assert run("install", plain)[1].endswith("as it should be already: 1 thing\n")
+        assert run("install", plain)[1].endswith("already up to date: 1 thing\n")
     assert run("status", plain)[0] == 0
     found = requests.get(plain + TEMPLATE, timeout=30).json()["index_templates"][0][
         "index_template"
@@ -56,11 +56,11 @@ def test_the_template_is_told_apart_from_one_that_somebody_changed(plain: str, r
         code, output, _ = run("status", plain)
         assert code == 1
         assert (
-            "index template prediction-monitor (an index that is there keeps its mapping): changed"
+            "index template prediction-monitor (an existing index keeps its mapping): changed"
             in output
         )
         assert (
-            "index template prediction-monitor (an index that is there keeps its mapping): replaced"
+            "index template prediction-monitor (an existing index keeps its mapping): replaced"
             in run("install", plain)[1]
         )
     code, output, _ = run("remove", plain)
@@ -73,11 +73,11 @@ def test_a_node_without_ism_and_access_control_is_told_and_not_failed(plain: str
     code, output, _ = run("install", plain, "--shipper-role", SHIPPER)
     assert code == 0
     assert (
-        "(the server has no index state management: old cwl-* indices are yours to delete): left alone"
+        "(the server has no index state management: delete old cwl-* indices yourself): left alone"
         in output
     )
     assert (
-        "the server has no fine-grained access control and needs none, or roles are yours to make): left alone"
+        "the server has no fine-grained access control and needs none, or you have to make the roles): left alone"
         in output
     )
     assert "saved objects: left out, because no address of Dashboards is given" in output

@@ -189,7 +189,7 @@ def test_the_roles_permit_what_shipper_and_monitor_do_and_nothing_else(
     keeps_its_own(guarded)
     for _ in range(2):
         output = run("install", guarded, *arguments, user=ADMIN[0], password=ADMIN[1])[1]
-        assert "as it should be already: 3 things" in output
+        assert "already up to date: 3 things" in output
     assert run("status", guarded, *arguments, user=ADMIN[0], password=ADMIN[1])[0] == 0
     output = run("remove", guarded, *arguments, user=ADMIN[0], password=ADMIN[1])[1]
     assert output.count(": removed") == 3

@@ -1,1 +1,4 @@
-"""Installs the files of `kibana/`: index template, retention, roles and saved objects; a command line and a custom resource."""
+"""Install the index template, retention policy, roles and saved objects of `kibana/`.
+
+The package is both a command line and a CloudFormation custom resource.
+"""

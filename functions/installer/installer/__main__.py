@@ -1,7 +1,7 @@
-"""`python -m installer install|status|remove|export|render` installs everything with one command instead of clicks in Kibana.
+"""The command line `python -m installer install|status|remove|export|render`.
 
-The exit code is 0 on success, 1 after a problem (with one sentence about it), 2 for wrong
-arguments, and 130 after Ctrl-C.
+The exit code is 0 on success, 1 after a problem, 2 for wrong arguments, and 130 after Ctrl-C. A
+problem is reported in one sentence.
 """
 
 from __future__ import annotations
@@ -27,31 +27,39 @@ from installer.server import UserError
 
 PROGRAM: Final = "python -m installer"
 ADDRESSES: Final = """\
-You may give only one of the two addresses. --opensearch is for index template, retention policy and roles, --dashboards for saved
-objects. For an Amazon domain, --dashboards follows from --opensearch. Requests to an Amazon domain are signed with the AWS credentials
-that the AWS CLI would use, unless you give a user (--user, or https://NAME:PASSWORD@HOST)."""
+One address is enough. --opensearch is for index template, retention policy and roles. --dashboards
+is for saved objects; for an Amazon domain it follows from --opensearch. Requests to an Amazon
+domain are signed with the AWS credentials that the AWS CLI would use, unless you give a user
+(--user, or https://NAME:PASSWORD@HOST)."""
 INSTALL: Final = f"""\
-Installs missing objects, and replaces those that differ from their files; a second run changes nothing. Without --overwrite it keeps and
-names saved objects that somebody changed by hand, and a retention policy with other states. It always replaces template and roles.
-Without --retention-days it installs no retention, but an existing policy keeps its days. The policy applies to existing indices without
-a policy only with --adopt. Before anything is deleted, every run says how many indices will be deleted, and from which day on.
-At the end it prints links to share, with short links if the server makes them. {ADDRESSES}"""
-STATUS: Final = f"Says for each object whether it is installed, missing or changed. The exit code is 1 unless all are installed. {ADDRESSES}"
+Installs missing objects, and replaces objects that differ from their files. A second run changes
+nothing. Saved objects that somebody changed by hand, and a retention policy with other states, are
+kept and named, unless you give --overwrite. Index template and roles are always replaced. Without
+--retention-days no retention is installed, but an existing policy keeps its days. The policy
+applies to existing indices without a policy only with --adopt. Every run says how many indices will
+be deleted, and from which day on, before anything is deleted. At the end it prints links to share,
+with short links if the server makes them. {ADDRESSES}"""
+STATUS: Final = f"""\
+Says for each object whether it is installed, missing or changed. The exit code is 1 unless all are
+installed. {ADDRESSES}"""
 REMOVE: Final = f"""\
-Removes saved objects, index template, retention policy, and the roles named by options; never an index or a document. Without
---overwrite it keeps objects that somebody changed by hand, and the objects that these refer to. Without --force it keeps objects that
-another dashboard shows. If another stack uses the prefix, template and policy stay. Short links stay too, but no longer work.
-{ADDRESSES}"""
+Removes saved objects, index template, retention policy, and the roles that you name by options. It
+never removes an index or a document. Without --overwrite it keeps objects that somebody changed by
+hand, and the objects that these refer to. Without --force it keeps objects that another dashboard
+shows. If another stack uses the prefix, template and policy stay. Short links stay too, but no
+longer work. {ADDRESSES}"""
 LEFT_OUT: Final = "left out, because no address of {} is given"
 EXPORT: Final = """\
-Prints index pattern, searches, panels and dashboards as one file (.ndjson). Import it by hand if only people can sign in."""
+Prints index pattern, searches, panels and dashboards as one file (.ndjson). Import the file by hand
+if Dashboards lets only people sign in, on a web page."""
 RENDER: Final = """\
-Writes the bodies of all requests that install would send to an empty domain into files: index template, retention policy, roles and their
-mapping, saved objects. requests.json lists the address of each. An administrator can review the files, or apply them in another way, so
-that no function needs an administrator's secret. The command asks no server."""
+Writes the body of every request that install would send to an empty domain into a file: index
+template, retention policy, roles and their mapping, saved objects. requests.json lists the path of
+each request. An administrator can review the files, or apply them in another way, so that no
+function needs an administrator's secret. The command contacts no server."""
 ENVIRONMENT: Final = f"""\
-environment: {PASSWORD} is the password for --user, or for an address with a name and no password; OPENSEARCH_URL is the default of
---opensearch."""
+environment: {PASSWORD} is the password for --user, or for an address with a name and no password;
+OPENSEARCH_URL is the default of --opensearch."""
 
 
 def main(arguments: list[str] | None = None, folder: Path = FOLDER) -> int:
@@ -145,13 +153,14 @@ def render_command(options: argparse.Namespace, folder: Path) -> int:
 def _exit_code(kept: Sequence[str], verb: str) -> int:
     if kept:
         _complain(
-            f"changed by hand, and kept: {', '.join(kept)}: --overwrite {verb} {'it' if len(kept) == 1 else 'them'}"
+            f"changed by hand, and kept: {', '.join(kept)}: "
+            f"--overwrite {verb} {'it' if len(kept) == 1 else 'them'}"
         )
     return 1 if kept else 0
 
 
 def _desired_state(options: argparse.Namespace, folder: Path) -> DesiredState:
-    """The desired state from the options. Raises `UserError`."""
+    """Build the desired state from the options. Raises `UserError`."""
     return desired_state(
         saved_objects(folder),
         opensearch=options.opensearch,
@@ -272,7 +281,8 @@ def _add_parts(command: argparse.ArgumentParser) -> None:
         "--retention-days",
         type=value(days),
         metavar="N",
-        help="days after which an index is deleted (default: the days of an existing policy, otherwise never)",
+        help="days after which an index is deleted"
+        " (default: the days of an existing policy, otherwise never)",
     )
     add(
         "--shipper-role",
@@ -317,13 +327,14 @@ def _add_scope(command: argparse.ArgumentParser) -> None:
         "--log-group",
         action="append",
         metavar="NAME",
-        help="log group whose documents under the prefix are yours; repeat the option for more groups",
+        help="log group whose documents under the prefix are yours;"
+        " repeat the option for more groups",
     )
 
 
 def _seconds(text: str) -> float:
     if not text.isdecimal():
-        raise ValueError(f"{text!r} is no number of seconds: give a whole number from 0")
+        raise ValueError(f"{text!r} is no number of seconds: give a whole number, 0 or more")
     return float(text)
 
 

@@ -1,4 +1,7 @@
-"""The audit log of fine-grained access control: refused requests with their users, without the bodies."""
+"""Switch on the audit log of fine-grained access control.
+
+The audit log has refused requests with their users, without the bodies of the requests.
+"""
 
 from __future__ import annotations
 
@@ -11,19 +14,20 @@ from installer.server import Server
 
 PATH: Final = f"{API}/audit"
 NAME: Final = "audit log"
-WANTED: Final[dict[str, Any]] = {
-    "enabled": True,
-    "audit": {"log_request_body": False},
-}  # a body may hold a text or a password
+# Bodies are not logged, because a body may contain a text or a password.
+WANTED: Final[dict[str, Any]] = {"enabled": True, "audit": {"log_request_body": False}}
 PATCH: Final = [
     {"op": "replace", "path": "/config/enabled", "value": True},
     {"op": "replace", "path": "/config/audit/log_request_body", "value": False},
 ]
-WITHOUT: Final = f"nothing is served at {PATH}: the server has no fine-grained access control, or none of its audit log"
+WITHOUT: Final = (
+    f"nothing is served at {PATH}: "
+    "the server has no fine-grained access control, or no audit log for it"
+)
 
 
 def plan(server: Server) -> Step:
-    """The audit log, switched on; it is never switched off. Raises `UserError`."""
+    """Plan to switch on the audit log, which is never switched off. Raises `UserError`."""
     answer = server.ask("GET", PATH, also={400, 404, 405})
     if "config" not in answer.body:
         return Step([Part(NAME, State.LEFT, WITHOUT)], nothing, nothing)

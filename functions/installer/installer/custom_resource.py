@@ -1,13 +1,16 @@
-"""The installer as a CloudFormation custom resource: an event starts it, and it answers at a presigned address.
+"""Run the installer as a CloudFormation custom resource.
 
-Anybody who may invoke a function may send it any event. So an event chooses only between creation,
-update and deletion. Addresses, secrets and roles come from the environment variables
-(`installer.settings`); the resource's properties repeat them, so that a change of one is an update.
-An event of another stack, or one that wants its answer elsewhere than at AWS, is refused without an
-answer.
+CloudFormation sends an event to the function, and the function answers at a presigned address.
 
-Attributes: `OpenSearchUrl`, for resources that must not start before template and roles are there;
-a link to each dashboard and saved search, such as `PredictionsUrl`.
+Everybody who may invoke the function may send it any event. So an event chooses only between
+creation, update and deletion. Addresses, secrets and roles come from environment variables
+(`installer.settings`). The resource's properties repeat the variables, so that a changed variable
+causes an update. An event is refused without an answer if it comes from another stack, or if its
+answer would go to an address outside AWS.
+
+The custom resource has these attributes: `OpenSearchUrl`, for resources that must not start before
+template and roles are installed, and a link to each dashboard and saved search, such as
+`PredictionsUrl`.
 """
 
 from __future__ import annotations
@@ -33,20 +36,22 @@ from installer.scope import NAME, Scope
 from installer.server import UserError, anonymous
 from installer.settings import Settings
 
-FORMER: Final = NAME  # the physical id of a stack that was deployed when a domain had one
-NOTHING: Final = (
-    f"{NAME}-failed"  # of a creation that failed: its deletion must not take what was there before
-)
-ANSWER_SECONDS: Final = 16.0  # kept for the answer, which is sent in any case
-WAIT_SECONDS: Final = 60.0  # for a domain that is starting
+# The physical id of a stack from before a domain could hold several stacks.
+FORMER: Final = NAME
+# The physical id of a creation that failed. Its deletion must not remove objects that were there
+# before the creation.
+NOTHING: Final = f"{NAME}-failed"
+ANSWER_SECONDS: Final = 16.0  # reserved for the answer, which is always sent
+WAIT_SECONDS: Final = 60.0  # time to wait for a domain that is starting
 TRIES: Final = 3
-REASON_BYTES: Final = 1000  # an answer may have 4096
+REASON_BYTES: Final = 1000  # of an answer, which may have 4096 bytes
 LOOPBACK: Final = {"127.0.0.1", "localhost", "::1"}
-GOING: Final = {
-    "DELETE_IN_PROGRESS",
-    "ROLLBACK_IN_PROGRESS",
-}  # of a stack that is deleted, or whose creation is undone
-ROLES_STAY: Final = "roles and their mapping stay, because {}: remove them with python -m installer remove --stack {}"
+# Statuses of a stack that is being deleted, or whose creation is being undone.
+GOING: Final = {"DELETE_IN_PROGRESS", "ROLLBACK_IN_PROGRESS"}
+ROLES_STAY: Final = (
+    "roles and their mapping stay, because {}: "
+    "remove them with python -m installer remove --stack {}"
+)
 
 
 class Outcome(NamedTuple):
@@ -58,15 +63,15 @@ class Outcome(NamedTuple):
 
 
 def handler(event: dict[str, Any], context: Any) -> None:
-    """Install, update or remove as a custom resource's event says, and answer it in any case.
+    """Install, update or remove as the event requires, and always send an answer.
 
-    Raises `PermissionError` for an event that is not this stack's CloudFormation's, `RuntimeError`
-    where the answer is not taken.
+    Raises `PermissionError` if the event does not come from this stack's CloudFormation, and
+    `RuntimeError` if CloudFormation does not accept the answer.
     """
     refuse_strangers(event, os.environ)
     left = context.get_remaining_time_in_millis() / 1000 - ANSWER_SECONDS
     done: SimpleQueue[Outcome] = SimpleQueue()
-    # In a thread of its own, since a name that does not resolve or a slow answer cannot be
+    # The work has its own thread, because a slow name resolution or a slow answer cannot be
     # interrupted.
     Thread(
         target=lambda: done.put(outcome(event, os.environ, time.monotonic() + left)), daemon=True
@@ -82,9 +87,12 @@ def handler(event: dict[str, Any], context: Any) -> None:
 
 
 def refuse_strangers(event: Mapping[str, Any], environment: Mapping[str, str]) -> None:
-    """Raises `PermissionError` for an event of another stack, and for an answer that would not go to AWS over https."""
+    """Raise `PermissionError` for an event that cannot come from this stack's CloudFormation.
+
+    Such an event names another stack, or its answer would not go to AWS over https.
+    """
     if event.get("StackId") != environment.get(settings.STACK_ID):
-        raise PermissionError("the event is not this stack's: nothing is done")
+        raise PermissionError("the event is not from this stack: nothing is done")
     suffix = environment.get(settings.SUFFIX, "amazonaws.com")
     try:
         address = urlsplit(str(event.get("ResponseURL")))
@@ -97,13 +105,13 @@ def refuse_strangers(event: Mapping[str, Any], environment: Mapping[str, str]) -
     except ValueError:
         at_aws = False
     if not at_aws:
-        raise PermissionError("the event wants its answer elsewhere than at AWS: nothing is done")
+        raise PermissionError("the event's answer would not go to AWS: nothing is done")
 
 
 def outcome(event: dict[str, Any], environment: Mapping[str, str], ends: float) -> Outcome:
-    """Install or remove, until `ends` on the monotonic clock.
+    """Install or remove, until the time `ends` on the monotonic clock.
 
-    A deletion succeeds whatever it meets, since the domain may be gone.
+    A deletion always succeeds, because the domain may no longer exist.
     """
     deleting = event["RequestType"] == "Delete"
     if deleting and event.get("PhysicalResourceId") == NOTHING:
@@ -116,17 +124,17 @@ def outcome(event: dict[str, Any], environment: Mapping[str, str], ends: float) 
         kept = install(asked)
     except (UserError, ValueError) as problem:
         return _failed(event, str(problem))
-    # whoever waits for an answer waits an hour without one
+    # Without an answer, CloudFormation would wait for an hour.
     except Exception as problem:  # noqa: BLE001
         traceback.print_exc()
         return _failed(event, f"{type(problem).__name__} in the installer: see the function's log")
-    reason = f"changed by hand, and kept: {', '.join(kept)}" if kept else "as it should be"
+    reason = f"changed by hand, and kept: {', '.join(kept)}" if kept else "everything is installed"
     return Outcome("SUCCESS", reason, {"OpenSearchUrl": given.opensearch, **_links(asked)})
 
 
 def stack_status(stack: str) -> str | None:
-    """The stack's status in CloudFormation; None if it cannot be read."""
-    import boto3  # noqa: PLC0415  only where something is deleted
+    """Return the stack's status in CloudFormation, or None if it cannot be read."""
+    import boto3  # noqa: PLC0415  only a deletion needs it
     from botocore.config import Config  # noqa: PLC0415
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
 
@@ -135,14 +143,15 @@ def stack_status(stack: str) -> str | None:
         described = boto3.client("cloudformation", config=config).describe_stacks(StackName=stack)
         return str(described["Stacks"][0]["StackStatus"])
     except (BotoCoreError, ClientError, KeyError, IndexError) as problem:
-        print(f"CloudFormation does not say what it does with the stack: {type(problem).__name__}")
+        print(f"the stack's status cannot be read from CloudFormation: {type(problem).__name__}")
         return None
 
 
 def _delete(event: Mapping[str, Any], given: Settings, status: str | None, ends: float) -> Outcome:
-    """Remove the stack's saved objects, and where the stack itself goes, its roles and their mapping.
+    """Remove the stack's saved objects. Raises `UserError`.
 
-    Template and policy stay for the indices of the prefix, without an owner. Raises `UserError`.
+    If the stack itself is deleted, its roles and their mapping are removed too. Template and policy
+    stay for the indices of the prefix, without an owner.
     """
     if status and not status.endswith("_IN_PROGRESS"):
         return Outcome(
@@ -166,11 +175,11 @@ def _delete(event: Mapping[str, Any], given: Settings, status: str | None, ends:
             else "CloudFormation could not be asked whether the stack itself is deleted"
         )
         notes.append(ROLES_STAY.format(why, given.stack))
-    return Outcome("SUCCESS", "; ".join(notes) or "as it should be", {})
+    return Outcome("SUCCESS", "; ".join(notes) or "the parts of the stack are removed", {})
 
 
 def _links(asked: DesiredState) -> dict[str, str]:
-    """An attribute for each dashboard and saved search, named after the title in its file."""
+    """Return an attribute for each dashboard and saved search, named after its title."""
     return {
         re.sub(r"\W", "", title.removesuffix(asked.scope.mark)) + "Url": link
         for title, link in asked.links.items()
@@ -184,11 +193,12 @@ def _failed(event: Mapping[str, Any], reason: str) -> Outcome:
 def _desired_state(
     event: Mapping[str, Any], given: Settings, wait: float, ends: float
 ) -> DesiredState:
-    """The desired state from the environment variables. Raises `UserError`."""
+    """Build the desired state from the environment variables. Raises `UserError`."""
     address = urlsplit(given.opensearch)
     if given.secret and address.scheme != "https" and address.hostname not in LOOPBACK:
         raise UserError(
-            f"the secret's password is not sent to {address.hostname} without encryption: give an https address"
+            f"the secret's password is not sent to {address.hostname} without encryption: "
+            "give an https address"
         )
     user, password = _login(given.secret) if given.secret else (None, None)
     former = event.get("PhysicalResourceId") == FORMER
@@ -210,7 +220,7 @@ def _desired_state(
 
 
 def _login(secret: str) -> tuple[str, str]:
-    import boto3  # noqa: PLC0415  only where somebody signs in by name
+    import boto3  # noqa: PLC0415  only a login from a secret needs it
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
 
     try:
@@ -251,15 +261,14 @@ def _answer(event: dict[str, Any], result: Outcome) -> None:
             answer = requests.put(
                 event["ResponseURL"],
                 data=json.dumps(body, ensure_ascii=False).encode(),
-                headers={"content-type": ""},  # the signature has none
+                headers={"content-type": ""},  # the presigned address is for no content type
                 auth=anonymous,
                 timeout=2,
                 allow_redirects=False,
             )
         except requests.RequestException as problem:
-            told = type(
-                problem
-            ).__name__  # its message holds the address, which lets anybody answer
+            # The problem's message contains the address, with which anybody could answer.
+            told = type(problem).__name__
         else:
             if answer.ok:
                 return
@@ -268,5 +277,5 @@ def _answer(event: dict[str, Any], result: Outcome) -> None:
 
 
 def _identifier(result: Outcome) -> str:
-    """The physical id of a creation. That of a stack stays as long as the stack."""
+    """Return the physical id for a creation. It stays the same for the life of the stack."""
     return f"{NAME}.{os.environ.get('STACK', '')}" if result.status == "SUCCESS" else NOTHING

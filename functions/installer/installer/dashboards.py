@@ -1,4 +1,7 @@
-"""The HTTP API of OpenSearch Dashboards and Kibana: saved objects, the default index pattern, links."""
+"""Call the HTTP API of OpenSearch Dashboards or Kibana.
+
+It holds the saved objects and the default index pattern. The module also makes links to pages.
+"""
 
 from __future__ import annotations
 
@@ -10,23 +13,26 @@ from installer.address import Address
 from installer.objects import SavedObject, ndjson
 from installer.server import Answer, Server, UserError, is_amazon
 
-# Kibana wants the one, Dashboards the other; the version of neither matters.
+# Kibana requires the first header, Dashboards the second. The value does not matter.
 XSRF: Final = {"kbn-xsrf": "true", "osd-xsrf": "true"}
 IMPORT: Final = "/api/saved_objects/_import?overwrite=true"
 SETTINGS: Final = ("/api/opensearch-dashboards/settings", "/api/kibana/settings")
-AMAZON_PATH: Final = "/_dashboards"  # of Dashboards on an Amazon domain
+AMAZON_PATH: Final = "/_dashboards"  # the base path of Dashboards on an Amazon domain
 GLOBAL: Final = "global"
-TENANTS: Final = {GLOBAL, "global_tenant", "private", "__user__"}  # that need not be made
+TENANTS: Final = {GLOBAL, "global_tenant", "private", "__user__"}  # tenants that always exist
 STATE: Final = "_g=(refreshInterval:(pause:!f,value:5000),time:(from:now-15m,to:now))"
-PAGE: Final = 1000  # objects in an answer
-PAGES_AT_MOST: Final = 10  # a search of Kibana's reaches no further
+PAGE: Final = 1000  # objects in one answer
+PAGES_AT_MOST: Final = 10  # Kibana's search returns at most 10,000 objects
 PAGES: Final = (("dashboard", "dashboards", ""), ("search", "discover", "Discover: "))
 
 
 def place(
     opensearch: Address | None, dashboards: Address | None, base_path: str | None
 ) -> Address | None:
-    """The given address of Dashboards, or for an Amazon domain the address on the same host; None if there is neither."""
+    """Return the address of Dashboards: the given one, or for an Amazon domain the same host.
+
+    Returns None if no address is given and the domain is not Amazon's.
+    """
     if dashboards:
         return _below(dashboards, base_path or "")
     if opensearch and is_amazon(opensearch):
@@ -39,19 +45,22 @@ def _below(where: Address, base_path: str) -> Address:
 
 
 def headers(tenant: str) -> dict[str, str]:
-    """The headers of every request."""
+    """Return the headers of every request."""
     return {**XSRF, "securitytenant": tenant}
 
 
 class Dashboards:
-    """One Dashboards or Kibana, and one tenant of it. Every method raises `UserError`."""
+    """One tenant of OpenSearch Dashboards or Kibana. Every method raises `UserError`."""
 
     def __init__(self, server: Server, tenant: str = GLOBAL) -> None:
         self._server = server
         self._tenant = tenant
 
     def check(self) -> None:
-        """Wait for the server, and check that the tenant exists: for an unknown one, the server would silently use another."""
+        """Wait for the server, and check that the tenant exists.
+
+        If a tenant does not exist, the server would silently use another tenant.
+        """
         self._settings()
         if self._tenant in TENANTS:
             return
@@ -63,11 +72,12 @@ class Dashboards:
         found = answer.body.get("data", {}).get("tenants", {})
         if self._tenant not in found:
             raise UserError(
-                f"there is no tenant {self._tenant!r} for you, but {', '.join(sorted(found)) or 'none'}: make it, or give another"
+                f"there is no tenant {self._tenant!r} for you, "
+                f"but {', '.join(sorted(found)) or 'none'}: make it, or give another"
             )
 
     def find(self, objects: Sequence[SavedObject]) -> dict[tuple[str, str], dict[str, Any]]:
-        """Those of the objects that are there, by type and id."""
+        """Return the installed ones of these objects, by type and id."""
         if not objects:
             return {}
         asked = [{"type": one.type, "id": one.id} for one in objects]
@@ -80,19 +90,23 @@ class Dashboards:
                 found[one["type"], one["id"]] = one
             elif error.get("statusCode") != 404:
                 raise UserError(
-                    f"{self._server.name} does not show {one['type']} {one['id']} ({error.get('message')}): check its log"
+                    f"{self._server.name} does not show {one['type']} {one['id']} "
+                    f"({error.get('message')}): check its log"
                 )
         return found
 
     def patterns(self) -> dict[str, dict[str, Any]]:
-        """Every index pattern of the tenant by its id, with its title and its manifest."""
+        """Return every index pattern of the tenant by id, with its title and its manifest."""
         return {
             one["id"]: one
             for one in self._search(("index-pattern",), ("title", "predictionMonitor"))
         }
 
     def referrers(self) -> list[dict[str, Any]]:
-        """Every object of the tenant that can show another: its type, id, title and references."""
+        """Return every object of the tenant that can show another object.
+
+        Each has type, id, title and references.
+        """
         return self._search(("dashboard", "visualization", "search"), ("title",))
 
     def _search(self, types: Sequence[str], fields: Sequence[str]) -> list[dict[str, Any]]:
@@ -112,43 +126,48 @@ class Dashboards:
         return found
 
     def put(self, objects: Sequence[SavedObject]) -> None:
-        """Import objects in one file, over those that are there."""
+        """Import objects in one file, and overwrite existing objects with the same id."""
         file = {"file": ("prediction-monitor.ndjson", ndjson(objects), "application/ndjson")}
         answer = self._server.ask("POST", IMPORT, also={422}, files=file)
         if answer.status == 422:
             raise UserError(
-                f"{self._server.name} at {self._server.url} is too old for these files ({answer.body.get('message')}): they need Kibana "
-                "7.10, or any OpenSearch Dashboards"
+                f"{self._server.name} at {self._server.url} is too old for these files "
+                f"({answer.body.get('message')}): "
+                "they need Kibana 7.10, or any OpenSearch Dashboards"
             )
-        # A 200 can carry errors; a count that falls short would be a loss without one.
+        # An answer with status 200 can contain errors, or fewer objects than were sent.
         if not answer.body.get("success") or answer.body.get("successCount") != len(objects):
             raise UserError(
-                f"{self._server.name} did not take {_errors(answer) or 'all objects'}: check its version and the files in saved/"
+                f"{self._server.name} did not take {_errors(answer) or 'all objects'}: "
+                "check its version and the files in saved/"
             )
 
     def delete(self, one: SavedObject) -> None:
-        """Delete an object, if it is there."""
+        """Delete an object, if it exists."""
         self._server.ask("DELETE", f"/api/saved_objects/{one.type}/{one.id}", also={404})
 
     def default_index(self) -> str | None:
-        """The id of the index pattern that Discover opens with."""
+        """Return the id of the index pattern that Discover opens with."""
         _, answer = self._settings()
         value: str | None = answer.body.get("settings", {}).get("defaultIndex", {}).get("userValue")
         return value
 
     def set_default_index(self, identifier: str | None) -> None:
-        """Make Discover open with this index pattern; None takes the choice back."""
+        """Make Discover open with this index pattern. None removes the setting."""
         path, _ = self._settings()
         self._server.ask("POST", path, json={"changes": {"defaultIndex": identifier}})
 
     def links(self, objects: Sequence[SavedObject]) -> dict[str, str]:
-        """A link to each dashboard and each saved search, by name: the last 15 minutes, searched again every 5 seconds."""
+        """Return a link to each dashboard and each saved search, by title.
+
+        A linked page shows the last 15 minutes, and refreshes every 5 seconds.
+        """
         return {title: self._server.url + page for title, page in self._pages(objects)}
 
     def short_links(self, objects: Sequence[SavedObject]) -> dict[str, str]:
-        """Short links to the same pages, from a server that makes short links.
+        """Return short links to the pages of `links`, if the server makes short links.
 
-        A page always has the same short link.
+        A page always gets the same short link.
         """
         made: dict[str, str] = {}
         for title, page in self._pages(objects):
@@ -160,7 +179,7 @@ class Dashboards:
         return made
 
     def _pages(self, objects: Sequence[SavedObject]) -> list[tuple[str, str]]:
-        """Titles, and addresses below the base path: dashboards first."""
+        """Return titles, and addresses below the base path: dashboards first."""
         tenant = (
             "" if self._tenant == GLOBAL else "?" + urlencode({"security_tenant": self._tenant})
         )
@@ -172,13 +191,14 @@ class Dashboards:
         ]
 
     def _settings(self) -> tuple[str, Answer]:
-        """The path of the settings, which the two products name differently, and the settings."""
+        """Return the path of the settings, which differs between the products, and the settings."""
         for path in SETTINGS:
             answer = self._server.ask("GET", path, also={400, 404, 405})
             if "settings" in answer.body:
                 return path, answer
         raise UserError(
-            f"neither Dashboards nor Kibana is at {self._server.url}: check --dashboards and --base-path "
+            f"neither Dashboards nor Kibana is at {self._server.url}: "
+            "check --dashboards and --base-path "
             "(/_dashboards on an Amazon OpenSearch domain, /_plugin/kibana on an Elasticsearch one)"
         )
 

@@ -1,4 +1,7 @@
-"""Makes the index pattern's list of fields from the index template, so that Discover works before the first document."""
+"""Make the index pattern's list of fields from the index template.
+
+With this list, Discover works before the first document is indexed.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,10 @@ META: Final = {
 
 
 def fields(template: dict[str, Any]) -> list[dict[str, Any]]:
-    """The index pattern's entries, sorted by name: every field of the template, and the metadata fields of every document."""
+    """Return the index pattern's entries, sorted by name.
+
+    They are every field of the template, and the metadata fields that every document has.
+    """
     own = _entries(template["template"]["mappings"]["properties"])
     return sorted([*own, *map(_meta, META)], key=lambda entry: entry["name"])
 
@@ -48,7 +54,8 @@ def _entry(name: str, kind: str) -> dict[str, Any]:
 def _meta(name: str) -> dict[str, Any]:
     kind, searchable = META[name]
     return {
-        "name": name, "type": "number" if name == "_score" else "_source" if name == "_source" else "string",
+        "name": name,
+        "type": "number" if name == "_score" else "_source" if name == "_source" else "string",
         **({"esTypes": [kind]} if kind else {}), "count": 0, "scripted": False,
         "searchable": searchable, "aggregatable": searchable, "readFromDocValues": False,
     }  # fmt: skip

@@ -1,4 +1,7 @@
-"""Finds the folder `kibana/` with the files to install, in the repository's root or, if deployed, next to this package."""
+"""Find the folder `kibana/` with the files to install.
+
+It is in the repository's root or, if deployed, next to this package.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The index template of a prefix, its owner, and its installation in a cluster."""
+"""Read and install the index template of a prefix, and determine its owner."""
 
 from __future__ import annotations
 
@@ -26,13 +26,16 @@ type Templates = Mapping[str, Mapping[str, Any]]
 
 
 def index_template() -> dict[str, Any]:
-    """The template of the prefix cwl-, as its file has it."""
+    """Read the file with the index template of the prefix cwl-."""
     template: dict[str, Any] = json.loads(FILE.read_text(encoding="utf-8"))
     return template
 
 
 def rendered(scope: Scope, owner: str, copies: int | None = None) -> dict[str, Any]:
-    """The template of a prefix as OpenSearch takes it, with its owner; in a domain that counts `copies`, with at most as many."""
+    """Return the template of a prefix as OpenSearch takes it, with its owner.
+
+    In a domain that requires a multiple of `copies` copies, an index has at most `copies`.
+    """
     template = index_template()
     template["index_patterns"] = [scope.pattern]
     if owner:
@@ -43,7 +46,7 @@ def rendered(scope: Scope, owner: str, copies: int | None = None) -> dict[str, A
 
 
 def installed(server: Server) -> Templates:
-    """The templates of all prefixes, by name. Raises `UserError`."""
+    """Return the installed templates of all prefixes, by name. Raises `UserError`."""
     answer = server.ask("GET", f"{PATH}/{NAME}*", also={404})
     if answer.status == 200 and "index_templates" not in answer.body:
         raise UserError(f"{server.url} answers, but not as OpenSearch: check --opensearch")
@@ -51,24 +54,31 @@ def installed(server: Server) -> Templates:
 
 
 def ensure_apart(scope: Scope, templates: Templates) -> None:
-    """Raises `UserError` where a prefix that is installed and this one have indices in common."""
+    """Raise `UserError` if this prefix and an installed prefix have indices in common."""
     patterns = [str(pattern) for one in templates.values() for pattern in one["index_patterns"]]
     mixed = overlapping(scope.prefix, [pattern.removesuffix("*") for pattern in patterns])
     if mixed:
         raise UserError(
-            f"the index prefix {scope.prefix} does not go with {', '.join(mixed)}, which is installed here: one begins with the other, "
+            f"the index prefix {scope.prefix} does not go with {', '.join(mixed)}, "
+            "which is installed here: one begins with the other, "
             "so both templates would take the same indices. Give a prefix such as dev-cwl-"
         )
 
 
 def owner(templates: Templates, scope: Scope) -> str | None:
-    """The stack that owns a prefix; empty where nobody does, None where the prefix has no template."""
+    """Return the stack that owns a prefix.
+
+    Returns an empty text if no stack owns it, and None if the prefix has no template.
+    """
     found = templates.get(scope.shared)
     return None if found is None else str((found.get("_meta") or {}).get("stack", ""))
 
 
 def plan(server: Server, scope: Scope, templates: Templates, left: str = "") -> Step:
-    """The template on a server; `left` is the reason to leave it as it is. Raises `UserError`."""
+    """Plan the template on a server. Raises `UserError`.
+
+    `left` is a reason to leave the template as it is, or empty.
+    """
     name = f"index template {scope.shared}"
     found = templates.get(scope.shared)
     held = owner(templates, scope)
@@ -83,7 +93,7 @@ def plan(server: Server, scope: Scope, templates: Templates, left: str = "") -> 
     state = found_as(found, right=same)
     remarks = [
         f"{scope.stack} owns it from now on" if scope.stack and held != scope.stack else "",
-        "an index that is there keeps its mapping" if state is State.DIFFERENT else "",
+        "an existing index keeps its mapping" if state is State.DIFFERENT else "",
     ]
 
     def install(_: Collection[str]) -> None:
@@ -96,7 +106,7 @@ def plan(server: Server, scope: Scope, templates: Templates, left: str = "") -> 
 
 
 def release(server: Server, scope: Scope, templates: Templates) -> None:
-    """Leave the template to the next stack of the prefix: it stays as it is, without an owner.
+    """Remove the owner from the template, so that the next stack of the prefix can own it.
 
     Raises `UserError`.
     """
@@ -106,10 +116,10 @@ def release(server: Server, scope: Scope, templates: Templates) -> None:
 
 
 def _put(server: Server, scope: Scope, owner: str, copies: int | None) -> None:
-    """Put the template.
+    """Put the template into the domain.
 
-    A domain that counts copies, and does not let its settings be read, says in its refusal how many
-    it counts.
+    A domain may require a multiple of some number of copies without letting its settings be read.
+    Its refusal then contains that number.
     """
     path = f"{PATH}/{scope.shared}"
     answer = server.ask("PUT", path, also={400}, json=rendered(scope, owner, copies))
@@ -118,15 +128,17 @@ def _put(server: Server, scope: Scope, owner: str, copies: int | None) -> None:
     counted = REFUSED.search(str(answer.body))
     if counted is None:
         raise UserError(
-            f"{server.name} at {server.url} refuses the index template ({reason(answer.body)}): check its version and its log"
+            f"{server.name} at {server.url} refuses the index template "
+            f"({reason(answer.body)}): check its version and its log"
         )
     server.ask("PUT", path, json=rendered(scope, owner, int(counted[1])))
 
 
 def _copies(server: Server, found: Mapping[str, Any] | None) -> int | None:
-    """The number that copies must be a multiple of: the zones of a domain with `BALANCE` (Multi-AZ with Standby); None elsewhere.
+    """Return the number of which the copies of an index must be a multiple, or None.
 
-    If the domain's settings may not be read, it is the number of the installed template.
+    It is the number of zones in a domain with `BALANCE` (Multi-AZ with Standby). If the domain's
+    settings may not be read, it is the number in the installed template.
     """
     answer = server.ask("GET", SETTINGS, also={400, 401, 403, 404, 405})
     if answer.status != 200:
@@ -147,7 +159,7 @@ def _copies(server: Server, found: Mapping[str, Any] | None) -> int | None:
 
 
 def _comparable(template: Mapping[str, Any]) -> dict[str, Any]:
-    """A template with its settings as OpenSearch gives them back: text, by full name."""
+    """Return a template with settings as OpenSearch returns them: text, by full name."""
     inner = template["template"] or {}
     return {**template, "template": {**inner, "settings": dict(_flat(inner.get("settings", {})))}}
 

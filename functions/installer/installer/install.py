@@ -1,4 +1,8 @@
-"""Install, status and removal: read the domain's state, compare it with the desired one, then write the differences."""
+"""Install, report and remove the parts.
+
+Each command reads the state of the domain, compares it with the desired state, and writes the
+differences.
+"""
 
 from __future__ import annotations
 
@@ -31,12 +35,13 @@ type Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class DesiredState:
-    """The desired state. A half without its server is left out, and so is retention without `keep`.
+    """The desired state of a domain.
 
-    `objects` are rendered for `scope`. `groups` are the log groups that the stack names. `stacks`
-    are the manifests of all stacks in the tenant that have the prefix, by name. `links` lead to
-    dashboards and searches, by title. `deployed` is true if the stack has installed before. With
-    `audit_log`, OpenSearch's audit log is switched on.
+    Without `opensearch` or without `dashboards`, the parts on that server are left out. Without
+    `keep`, retention is left out. `objects` are rendered for `scope`. `groups` are the log groups
+    that the stack names. `stacks` are the manifests of all stacks in the tenant that have the
+    prefix, by name. `links` lead to dashboards and searches, by title. `deployed` is true if the
+    stack has installed before. With `audit_log`, OpenSearch's audit log is switched on.
     """
 
     objects: Sequence[SavedObject]
@@ -53,7 +58,11 @@ class DesiredState:
 
 
 class Kept(NamedTuple):
-    """The objects that a run left, by name: those changed by hand, and others with the reason."""
+    """The names of the parts that a removal kept.
+
+    `by_hand` are the parts that somebody changed by hand. `reasons` has the reason for each of the
+    other kept parts.
+    """
 
     by_hand: Sequence[str]
     reasons: Mapping[str, str]
@@ -80,20 +89,19 @@ def desired_state(
     ends: float = math.inf,
     say: Say = print,
 ) -> DesiredState:
-    """The desired state, from addresses, which may hold a login.
+    """Build the desired state from addresses, which may contain a name and a password.
 
-    `region` is for a host that must be signed for without Amazon's name.
+    Give `region` if requests must be signed, but the host has no name of Amazon's.
 
-    `scope.former` permits the former names; Dashboards says whether the stack has them. Raises
-    `UserError` for addresses that cannot be used, and if Dashboards does not answer. A Dashboards
-    that only people may sign in to is left out, with a message.
+    `scope.former` permits the former names. Whether the stack has them is read from Dashboards.
+    Raises `UserError` for addresses that cannot be used, and if Dashboards does not answer. If
+    Dashboards lets only people sign in, on a web page, it is left out with a message.
     """
     first = server_address(opensearch, "--opensearch", user, password) if opensearch else None
     second = server_address(dashboards, "--dashboards", user, password) if dashboards else None
     where = None if without_dashboards else place(first, second, base_path)
-    login = next(
-        (one.login for one in (first, second) if one and one.login), None
-    )  # of one address, for both
+    # The login in one of the addresses is used for both servers.
+    login = next((one.login for one in (first, second) if one and one.login), None)
 
     def server(name: str, at: Address, extra: Mapping[str, str] | None = None) -> Server:
         auth = sign_in(at._replace(login=at.login or login), region)
@@ -133,10 +141,11 @@ def install(
 ) -> list[str]:
     """Install missing or changed parts.
 
-    Returns the names of those kept because of changes by hand; none with `overwrite`.
+    Returns the names of the parts that are kept because somebody changed them by hand. With
+    `overwrite`, such parts are replaced.
 
-    Nothing is written before every server has answered. Raises `UserError`, after reporting which
-    parts are installed.
+    Nothing is written before every server has answered. After a failure the state of each part is
+    reported. Raises `UserError`.
     """
     kept: list[str] = []
     right = 0
@@ -156,12 +165,15 @@ def install(
                 say(f"{part}: {_kept(part)}")
         kept += _by_hand(step, wanted)
     if right:
-        say(f"as it should be already: {right} {'thing' if right == 1 else 'things'}")
+        say(f"already up to date: {right} {'thing' if right == 1 else 'things'}")
     return kept
 
 
 def export(objects: Sequence[SavedObject], scope: Scope, groups: Sequence[str] = ()) -> bytes:
-    """The saved objects of a stack as a file that Dashboards imports by hand, and that a later installation knows as its own."""
+    """Return the saved objects of a stack as a file that a person can import in Dashboards.
+
+    The file has a manifest, so a later installation recognizes the imported objects.
+    """
     shown = rendered(objects, scope)
     digests = {one.name: digest(one) for one in shown if one.type != "index-pattern"}
     attribute = {ATTRIBUTE: Manifest(scope.stack, groups, digests).attribute()}
@@ -172,7 +184,10 @@ def export(objects: Sequence[SavedObject], scope: Scope, groups: Sequence[str] =
 
 
 def status(asked: DesiredState, *, say: Say = print) -> bool:
-    """Report the state of each part. Returns whether all are installed. Raises `UserError`."""
+    """Report the state of each part.
+
+    Returns whether every part is installed, or left alone. Raises `UserError`.
+    """
     parts = [part for step in plan(asked) for part in step.parts]
     for part in parts:
         say(f"{part}: {part.state}")
@@ -188,11 +203,11 @@ def remove(
     dry_run: bool = False,
     say: Say = print,
 ) -> Kept:
-    """Remove our parts; never an index or a document. Raises `UserError`.
+    """Remove the installed parts, but never an index or a document. Raises `UserError`.
 
-    Objects changed by hand stay unless `overwrite`, and objects that somebody else's dashboard
-    shows unless `force`. The prefix's parts stay if another stack uses it, or without `shared`;
-    they then have no owner until another stack installs.
+    Without `overwrite`, objects that somebody changed by hand stay. Without `force`, objects that
+    somebody else's dashboard shows stay. Index template and retention policy stay without `shared`,
+    or if another stack uses the prefix. They then have no owner until another stack installs.
     """
     steps = plan(asked)
     parts = [part for step in steps for part in step.parts]
@@ -222,18 +237,17 @@ def remove(
                 step.remove(going)
         for part in step.parts:
             removed = "would be removed" if dry_run else "removed"
-            say(
-                f"{part.name}: {removed if part.name in going else reasons.get(part.name) or _kept(part)}"
-            )
+            kept = reasons.get(part.name) or _kept(part)
+            say(f"{part.name}: {removed if part.name in going else kept}")
     if not dry_run and any(reason.startswith(OWNERLESS) for reason in reasons.values()):
         _release(asked, say)
     return Kept(by_hand, reasons)
 
 
 def plan(asked: DesiredState, left: str = "") -> list[Step]:
-    """All steps, each after those that it needs; `left` is the reason to leave template and policy as they are.
+    """Return all steps, each after the steps that it needs. Raises `UserError`.
 
-    Raises `UserError`.
+    `left` is a reason to leave template and policy as they are, or empty.
     """
     steps: list[Step] = []
     if asked.opensearch:
@@ -258,18 +272,18 @@ def plan(asked: DesiredState, left: str = "") -> list[Step]:
 def _installed(
     dashboards: Dashboards, objects: Sequence[SavedObject], scope: Scope
 ) -> tuple[Scope, Mapping[str, Manifest]]:
-    """The scope with the names that the stack has, and the stacks of its prefix that are installed.
+    """Return the scope with the names that the stack has, and the installed stacks of its prefix.
 
-    The former names belong to the stack that their index pattern names. If it names no stack, they
-    belong to a stack that was deployed before stacks had names, or to an installation without a
-    stack.
+    The index pattern with the former name tells which stack has the former names. If it names no
+    stack, that is a stack from before names included the stack, or an installation without a stack.
     """
     patterns = dashboards.patterns()
     ours = index_pattern(objects)
     holder = manifest(patterns[ours.id]).stack if ours and ours.id in patterns else ""
     if holder and not scope.stack:
         raise UserError(
-            f"dashboards and roles of the former names belong to the stack {holder} here: give --stack {holder}, or your own"
+            f"dashboards and roles of the former names belong to the stack {holder} here: "
+            f"give --stack {holder}, or the name of your own stack"
         )
     former = not scope.stack or holder == scope.stack or (scope.former and not holder)
     stacks = {
@@ -281,11 +295,11 @@ def _installed(
 
 
 def _checked(asked: DesiredState, say: Say) -> str:
-    """Check that the prefix differs from others, and find other writers below it.
+    """Check that no other prefix overlaps, and that nobody else writes to the prefix's indices.
 
-    Returns the reason to leave template and retention alone.
+    Returns a reason to leave template and retention alone, or an empty text.
 
-    Raises `UserError` for a first installation beside documents of somebody else: nothing is
+    Raises `UserError` if somebody else writes there and this is a first installation. Nothing is
     written then.
     """
     if not asked.opensearch:
@@ -312,7 +326,7 @@ def _checked(asked: DesiredState, say: Say) -> str:
 
 
 def _of_the_prefix(asked: DesiredState, *, shared: bool) -> dict[str, str]:
-    """Why template and policy stay, by name."""
+    """Return the reason why template and policy stay, by part."""
     others = [name for name in asked.stacks if name != asked.scope.stack]
     if shared and not others:
         return {}
@@ -330,12 +344,13 @@ def _release(asked: DesiredState, say: Say) -> None:
         if index_template.owner(templates, asked.scope) == asked.scope.stack:
             index_template.release(asked.opensearch, asked.scope, templates)
             say(
-                f"index template {asked.scope.shared}: {asked.scope.stack} no longer owns it; the next stack that installs does"
+                f"index template {asked.scope.shared}: {asked.scope.stack} no longer owns it; "
+                "the next stack that installs will own it"
             )
 
 
 def _shown(asked: DesiredState) -> dict[str, str]:
-    """Why objects stay that somebody else's dashboard shows, by name."""
+    """Return the reason to keep each object that somebody else's dashboard shows, by part."""
     if not asked.dashboards:
         return {}
     ours = {(one.type, one.id) for one in asked.objects}
@@ -408,7 +423,7 @@ def _objects(dashboards: Dashboards, asked: DesiredState) -> Step:
 
 
 def _default_index(dashboards: Dashboards, objects: Sequence[SavedObject]) -> Step:
-    """The index pattern that Discover opens with, where nobody has chosen another."""
+    """Plan the index pattern that Discover opens with, unless somebody has chosen another."""
     chosen = dashboards.default_index()
     pattern = index_pattern(objects)
     ours = pattern.id if pattern else None
@@ -432,7 +447,7 @@ def _chosen(step: Step, states: Collection[State], *, overwrite: bool) -> set[st
 
 
 def _needed(parts: Sequence[Part], names: Collection[str]) -> set[str]:
-    """The parts that these refer to, directly and indirectly."""
+    """Return the parts that the named parts refer to, directly and indirectly."""
     needed = {name for part in parts if part.name in names for name in part.needs}
     return needed | _needed(parts, needed) if needed else needed
 
@@ -455,11 +470,11 @@ def _kept(part: Part) -> str:
 
 @contextmanager
 def _failure_told(asked: DesiredState, say: Say) -> Iterator[None]:
-    """Report after a failure which parts are installed by now, as the servers see it."""
+    """Read and report the state of each part after a failure."""
     try:
         yield
     except UserError:
-        say("broken off, and now:")
+        say("stopped after a failure; the state now:")
         try:
             status(asked, say=say)
         except UserError:

@@ -1,4 +1,4 @@
-"""Other writers below a prefix: log groups of its newest documents that no installed stack names."""
+"""Find log groups that write to the indices of a prefix, but that no installed stack names."""
 
 from __future__ import annotations
 
@@ -8,18 +8,20 @@ from typing import Any, Final
 from installer.scope import Scope
 from installer.server import Server
 
-DAYS: Final = 7  # a quiet weekend hides nobody
-NAMED: Final = 5  # groups in a sentence
+DAYS: Final = 7  # longer than a weekend, on which a log group may write nothing
+NAMED: Final = 5  # log groups that a message names at most
 UNKNOWN: Final = "a group without a name"
 
 
 def foreign_groups(
     server: Server, scope: Scope, stacks: Collection[str], groups: Collection[str]
 ) -> list[str]:
-    """Log groups of documents of the last `DAYS` days with neither the `@stack` of one of `stacks` nor one of `groups`.
+    """Return log groups of recent documents that belong neither to `stacks` nor to `groups`.
 
-    The list ends after `NAMED` groups. Each search finds one group more: an aggregation would find
-    all at once, but fails where somebody else's index maps the field as text. Raises `UserError`.
+    Recent are the last `DAYS` days. A document belongs to a stack if its `@stack` names the stack.
+    At most `NAMED` log groups are returned. Each search finds one more log group. An aggregation
+    would find all at once, but fails if an index of somebody else maps the field as text. Raises
+    `UserError`.
     """
     found: list[str] = []
     while len(found) < NAMED:
@@ -48,14 +50,15 @@ def foreign_groups(
 
 
 def sentence(scope: Scope, groups: Collection[str]) -> str:
-    """Advice on foreign log groups."""
+    """Return advice on foreign log groups."""
     return (
-        f"{scope.pattern} has documents of the last {DAYS} days from log groups that no stack here names: "
-        f"{', '.join(groups)}. Template and retention would be theirs too. Give an IndexPrefix (--index-prefix) of your own, "
-        "or, where these lines are yours, name their groups (MoreLogGroups, --log-group)"
+        f"{scope.pattern} has documents of the last {DAYS} days from log groups that no stack "
+        f"here names: {', '.join(groups)}. Template and retention would apply to them too. "
+        "Give an IndexPrefix (--index-prefix) of your own, "
+        "or, if these lines are yours, name their groups (MoreLogGroups, --log-group)"
     )
 
 
 def _one_of(name: str, values: list[str]) -> list[dict[str, Any]]:
-    """Queries for a field that is a keyword, or a text with a keyword beside it."""
+    """Return queries for a field that is a keyword, or a text with a keyword subfield."""
     return [{"terms": {field: values}} for field in (name, f"{name}.keyword")] if values else []

@@ -1,4 +1,4 @@
-"""The saved objects: readable files in `kibana/saved/`, and the same as the import API takes them."""
+"""Read the saved objects from `kibana/saved/`, and convert them for the import API."""
 
 from __future__ import annotations
 
@@ -14,12 +14,9 @@ from installer.index_template import index_template
 from installer.scope import Scope
 
 FOLDER: Final = files.FOLDER / "saved"
-TYPES: Final = (
-    "index-pattern",
-    "search",
-    "visualization",
-    "dashboard",
-)  # in the order in which one refers to another
+# An object refers only to objects of types before its own.
+TYPES: Final = ("index-pattern", "search", "visualization", "dashboard")
+# Attributes that the API requires as JSON strings.
 STRINGS: Final = (
     "visState",
     "uiStateJSON",
@@ -33,7 +30,7 @@ STRINGS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class SavedObject:
-    """One saved object; attributes that the API wants as JSON strings are objects here."""
+    """One saved object. Attributes that the API requires as JSON strings are objects here."""
 
     type: str
     id: str
@@ -43,11 +40,11 @@ class SavedObject:
 
     @property
     def name(self) -> str:
-        """Type and id, as people read them."""
+        """The type and the id, for messages."""
         return f"{self.type} {self.id}"
 
     def wire(self) -> dict[str, Any]:
-        """The object as the API takes it."""
+        """Return the object in the form that the API requires."""
         return {
             "type": self.type,
             "id": self.id,
@@ -58,7 +55,10 @@ class SavedObject:
 
 
 def saved_objects(folder: Path = FOLDER) -> list[SavedObject]:
-    """Every object of `folder` (`TYPE/ID.json`), those that others refer to first; the index pattern has the template's fields."""
+    """Read every object of `folder` (`TYPE/ID.json`), each after the objects that it refers to.
+
+    The index pattern gets the fields of the index template.
+    """
     found: list[SavedObject] = []
     for kind in TYPES:
         for path in sorted((folder / kind).glob("*.json")):
@@ -79,14 +79,15 @@ def saved_objects(folder: Path = FOLDER) -> list[SavedObject]:
 
 
 def index_pattern(objects: Iterable[SavedObject]) -> SavedObject | None:
-    """The index pattern among the objects."""
+    """Return the index pattern among the objects, or None."""
     return next((one for one in objects if one.type == "index-pattern"), None)
 
 
 def rendered(objects: Iterable[SavedObject], scope: Scope) -> list[SavedObject]:
-    """The objects as a stack has them: over its prefix, of its documents and those without `@stack`, under its names.
+    """Return the objects with the stack's names, prefix and queries.
 
-    Titles name the stack unless it has the names of the time when a domain had one.
+    The queries select documents of the stack, and documents without `@stack`. Titles name the
+    stack, unless the stack has the former names (see `Scope`).
     """
     return [_rendered(one, scope) for one in objects]
 
@@ -106,7 +107,7 @@ def _rendered(one: SavedObject, scope: Scope) -> SavedObject:
 
 
 def _of_stack(attributes: dict[str, Any], stack: str) -> dict[str, Any]:
-    """A saved object's attributes, with a Lucene query limited to the documents of a stack."""
+    """Limit the Lucene query in a saved object's attributes to the documents of a stack."""
     meta = attributes.get("kibanaSavedObjectMeta", {})
     source = meta.get("searchSourceJSON", {})
     text = source.get("query", {}).get("query")
@@ -123,7 +124,7 @@ def _of_stack(attributes: dict[str, Any], stack: str) -> dict[str, Any]:
 
 
 def packed(attributes: dict[str, Any]) -> dict[str, Any]:
-    """Attributes with JSON strings where the API requires them."""
+    """Return the attributes with JSON strings where the API requires strings."""
     return {
         name: json.dumps(value, ensure_ascii=False, separators=(",", ":"))
         if name in STRINGS
@@ -135,7 +136,7 @@ def packed(attributes: dict[str, Any]) -> dict[str, Any]:
 
 
 def unpacked(attributes: dict[str, Any]) -> dict[str, Any]:
-    """The opposite of `packed`. Raises `ValueError` for invalid JSON."""
+    """Reverse `packed`. Raises `ValueError` for invalid JSON."""
     return {
         name: json.loads(value)
         if name in STRINGS and isinstance(value, str)
@@ -147,5 +148,5 @@ def unpacked(attributes: dict[str, Any]) -> dict[str, Any]:
 
 
 def ndjson(objects: Iterable[SavedObject]) -> bytes:
-    """The body of an import: one line for each object."""
+    """Return the body of an import: one line for each object."""
     return "".join(json.dumps(one.wire(), ensure_ascii=False) + "\n" for one in objects).encode()

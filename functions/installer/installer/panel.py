@@ -1,4 +1,8 @@
-"""A panel outside Kibana: the search request that Kibana would send for it, and the rows that it would draw."""
+"""Evaluate a panel outside Kibana.
+
+The module makes the search request that Kibana would send for the panel, and the rows that Kibana
+would draw.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +12,10 @@ from typing import Any, Final
 
 from installer.objects import SavedObject
 
-BARS: Final = 50  # that Kibana aims at
+BARS: Final = 50  # the number of bars that Kibana aims at
 PAGE: Final = 500  # documents of a saved search
-# A bar lasts the second of the first pair whose first is more than a fiftieth of the time shown.
+# Pairs of a bound and the length of a bar. The first pair applies whose bound is longer than the
+# time shown, divided by BARS.
 INTERVALS: Final = (
     (timedelta(seconds=5), timedelta(seconds=1)),
     (timedelta(seconds=7.5), timedelta(seconds=5)),
@@ -31,10 +36,10 @@ Row = tuple[Any, ...]
 
 
 def request(panel: SavedObject, objects: Iterable[SavedObject], span: Span) -> dict[str, Any]:
-    """The body of a panel's search over a span of time, as Kibana sends it to the panel's index pattern.
+    """Return the body of the search that Kibana sends for a panel and a span of time.
 
-    `panel` is a visualization or a saved search; `objects` hold those that it refers to. Raises
-    `ValueError` for an aggregation that is not known here.
+    `panel` is a visualization or a saved search. `objects` include the objects that the panel
+    refers to. Raises `ValueError` for an aggregation that this module does not support.
     """
     *_, pattern = lineage = list(_lineage(panel, {(one.type, one.id): one for one in objects}))
     queries = [
@@ -66,9 +71,10 @@ def request(panel: SavedObject, objects: Iterable[SavedObject], span: Span) -> d
 
 
 def rows(panel: SavedObject, answer: dict[str, Any]) -> list[Row]:
-    """The answer to a visualization's request as rows: the keys of the buckets, then the metrics' values (each percentile one).
+    """Return the answer to a visualization's request as rows.
 
-    Times are datetimes in UTC; values that no document has are None.
+    A row has the keys of the buckets, then the values of the metrics, with one value for each
+    percentile. Times are datetimes in UTC. A metric without documents has the value None.
     """
     if "aggregations" not in answer:  # no index yet
         return []
@@ -83,7 +89,10 @@ def rows(panel: SavedObject, answer: dict[str, Any]) -> list[Row]:
 
 
 def interval(span: Span) -> timedelta:
-    """The length of a bar of a date histogram: Kibana's choice for `auto`, but at most a day."""
+    """Return the length of a date histogram's bar, as Kibana chooses it for `auto`.
+
+    The length is at most a day.
+    """
     start, end = span
     return next(
         (each for bound, each in INTERVALS if bound > (end - start) / BARS), timedelta(days=1)
@@ -93,7 +102,7 @@ def interval(span: Span) -> timedelta:
 def _lineage(
     panel: SavedObject, objects: dict[tuple[str, str], SavedObject]
 ) -> Iterator[SavedObject]:
-    """The panel, the saved search it is based on, and the index pattern of the last of them."""
+    """Yield the panel, the saved search that it is based on (if any), and the index pattern."""
     yield panel
     if panel.type != "index-pattern":
         source = panel.attributes["kibanaSavedObjectMeta"]["searchSourceJSON"]
@@ -103,7 +112,7 @@ def _lineage(
 
 
 def _aggregations(panel: SavedObject) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Buckets and metrics, each in their order."""
+    """Return the panel's buckets and its metrics, both in the order of the panel."""
     enabled = [one for one in panel.attributes["visState"]["aggs"] if one["enabled"]]
     return [one for one in enabled if one["schema"] != "metric"], [
         one for one in enabled if one["schema"] == "metric"
@@ -112,9 +121,8 @@ def _aggregations(panel: SavedObject) -> tuple[list[dict[str, Any]], list[dict[s
 
 def _nested(panel: SavedObject, bar: timedelta) -> dict[str, Any]:
     buckets, metrics = _aggregations(panel)
-    counts = {
-        one["id"] for one in metrics if one["type"] == "count"
-    }  # every bucket has its count unasked
+    # An answer has the count of every bucket, without a metric in the request.
+    counts = {one["id"] for one in metrics if one["type"] == "count"}
     aggs = {one["id"]: _metric(one) for one in metrics if one["id"] not in counts}
     for one in reversed(buckets):
         aggs = {one["id"]: {**_bucket(one, bar, counts), **({"aggs": aggs} if aggs else {})}}
@@ -135,7 +143,7 @@ def _metric(aggregation: dict[str, Any]) -> dict[str, Any]:
         case "avg" | "cardinality" as kind:
             return {kind: {"field": params["field"]}}
         case kind:
-            raise ValueError(f"{kind} is no metric that is known here")
+            raise ValueError(f"the metric {kind} is not supported")
 
 
 def _bucket(aggregation: dict[str, Any], bar: timedelta, counts: set[str]) -> dict[str, Any]:
@@ -164,7 +172,7 @@ def _bucket(aggregation: dict[str, Any], bar: timedelta, counts: set[str]) -> di
             if params.get("missingBucket"):
                 asked["missing"] = MISSING
         case kind:
-            raise ValueError(f"{kind} is no bucket that is known here")
+            raise ValueError(f"the bucket {kind} is not supported")
     return {aggregation["type"]: asked}
 
 

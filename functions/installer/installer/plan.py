@@ -13,19 +13,19 @@ class State(StrEnum):
 
     INSTALLED = "installed"
     MISSING = "missing"
-    DIFFERENT = "changed"  # not as its file says, and nobody's work would be lost
+    DIFFERENT = "changed"  # differs from its file, and can be replaced without loss of manual work
     BY_HAND = "changed by hand"
-    LEFT = "left alone"  # not to be had on this server, or not ours to change
+    LEFT = "left alone"  # not available on this server, or not ours to change
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A part by name, its state, and a remark."""
+    """The name, the state and a remark of one part to install, such as a dashboard."""
 
     name: str
     state: State
     remark: str = ""
-    needs: tuple[str, ...] = ()  # names of parts that it does not work without
+    needs: tuple[str, ...] = ()  # names of parts without which this part does not work
 
     def __str__(self) -> str:
         return f"{self.name} ({self.remark})" if self.remark else self.name
@@ -35,8 +35,8 @@ class Part:
 class Step:
     """Parts that are installed or removed together.
 
-    `install` and `remove` take the names of the chosen parts, and raise `UserError`. `before` is
-    said before anything is done.
+    `install` and `remove` take the names of the chosen parts, and raise `UserError`. `before` is a
+    message that is printed before the step is done.
     """
 
     parts: list[Part]
@@ -46,16 +46,16 @@ class Step:
 
 
 def nothing(_: Collection[str]) -> None:
-    """Installs or removes nothing."""
+    """Install or remove nothing."""
 
 
 def found_as(found: object, *, right: bool) -> State:
-    """The state of something that nobody is expected to change by hand."""
+    """Return the state of a part that nobody is expected to change by hand."""
     return State.MISSING if found is None else State.INSTALLED if right else State.DIFFERENT
 
 
 def contains(found: Any, wanted: Any) -> bool:
-    """Whether `found` equals `wanted`, apart from members that a server adds to objects."""
+    """Return whether `found` equals `wanted`, apart from members that a server adds to objects."""
     if isinstance(wanted, dict):
         return isinstance(found, dict) and all(
             name in found and contains(found[name], value) for name, value in wanted.items()

@@ -1,4 +1,7 @@
-"""Every body that an installation into an empty domain sends, as files: to be reviewed, or applied by somebody else."""
+"""Write every body that an installation into an empty domain sends into files.
+
+An administrator can review the files, or apply them without the installer.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,10 @@ INDEX: Final = "requests.json"
 
 
 class Request(NamedTuple):
-    """One request in the order of sending: `file` holds `body`, which is JSON, or a file to import (.ndjson)."""
+    """One request: `file` is the name of the file that holds `body`.
+
+    The body is JSON, or a file to import (.ndjson).
+    """
 
     method: str
     path: str
@@ -35,9 +41,10 @@ def requests(
     groups: Sequence[str],
     audit_log: bool,
 ) -> Iterator[Request]:
-    """The requests of a first installation into a domain without Standby.
+    """Yield the requests of a first installation, in the order of sending.
 
-    `days` None: no retention. `roles` are ARNs by kind.
+    The domain is one without Standby. If `days` is None, there is no retention policy. `roles` are
+    ARNs by kind.
     """
     yield _json(
         "PUT",
@@ -82,12 +89,12 @@ def requests(
 
 
 def write(found: Sequence[Request], folder: Path) -> list[str]:
-    """Write each body and `requests.json`, which says where each goes.
+    """Write each body into a file, and the method and path of each request into `requests.json`.
 
-    Returns the names. Raises `UserError`.
+    Returns the names of the files. Raises `UserError`.
 
-    A folder that holds anything is refused, so that no file of yours is written over and no former
-    one stays.
+    A folder that is not empty is refused: no file of the user is overwritten, and no file of an
+    earlier run is left among the new ones.
     """
     listed = [{"method": one.method, "path": one.path, "file": one.file} for one in found]
     try:

@@ -1,4 +1,7 @@
-"""Retention: the policy of index state management (ISM) that deletes the indices of a prefix after some days."""
+"""Install the retention policy of a prefix.
+
+It is a policy of index state management (ISM) that deletes the prefix's indices after some days.
+"""
 
 from __future__ import annotations
 
@@ -15,23 +18,28 @@ from installer.scope import Scope
 from installer.server import Answer, Server, UserError
 
 FILE: Final = files.FOLDER / "retention.json"
-ISM: Final = ("/_plugins/_ism", "/_opendistro/_ism")  # the second is Elasticsearch 7.10's
-BATCH: Final = 100  # names in one path, which may have 4 KB
+ISM: Final = ("/_plugins/_ism", "/_opendistro/_ism")  # the second path is for Elasticsearch 7.10
+BATCH: Final = 100  # names of indices in one path, which may have 4 KB
 SETTINGS: Final = tuple(
     f"index.{product}.index_state_management.policy_id" for product in ("plugins", "opendistro")
 )
 CREATED: Final = "index.creation_date"
-WAYS: Final = [("kept", ["deleted"]), ("deleted", [])]  # the policy's states, and where each leads
-WITHOUT: Final = "the server has no index state management: old {} indices are yours to delete"
+WAYS: Final = [
+    ("kept", ["deleted"]),
+    ("deleted", []),
+]  # the policy's states, with their transitions
+WITHOUT: Final = "the server has no index state management: delete old {} indices yourself"
 INDICES: Final = "retention of existing indices"
 UNASKED: Final = "no days are given, so no index is deleted"
 
 
 @dataclass(frozen=True, slots=True)
 class Keep:
-    """The time that indices are kept: `days`, else the days of an existing policy, else `new` days, else for ever.
+    """The time for which indices are kept.
 
-    With `adopt`, existing indices that follow no policy come under this one.
+    If `days` is None, the days of an existing policy apply. If there is no policy either, `new`
+    days apply. If `new` is None too, indices are kept for ever. With `adopt`, the policy also
+    applies to existing indices that follow no policy.
     """
 
     days: int | None = None
@@ -40,21 +48,24 @@ class Keep:
 
 
 class Following(NamedTuple):
-    """The policy that an index follows, and that policy's version, as far as ISM has begun with it."""
+    """The policy that an index follows, and the version of that policy.
+
+    `version` is None until ISM has begun to apply the policy to the index.
+    """
 
     policy: str | None
     version: int | None
 
 
 def days(text: str) -> int:
-    """A number of days. Raises `ValueError`."""
+    """Return a number of days from its text. Raises `ValueError`."""
     if not (text.isdecimal() and int(text) > 0):
-        raise ValueError(f"{text!r} is no number of days: give a whole number from 1")
+        raise ValueError(f"{text!r} is no number of days: give a whole number, 1 or more")
     return int(text)
 
 
 def policy(age: str, scope: Scope) -> dict[str, Any]:
-    """The policy as ISM takes it, for the indices of a prefix and an age such as 30d."""
+    """Return the policy in the form of ISM, for the indices of a prefix and an age such as 30d."""
     content: dict[str, Any] = json.loads(
         FILE.read_text(encoding="utf-8").replace("cwl-*", scope.pattern)
     )
@@ -63,11 +74,11 @@ def policy(age: str, scope: Scope) -> dict[str, Any]:
 
 
 def plan(server: Server, scope: Scope, keep: Keep, left: str = "") -> Step:
-    """The policy, and the indices that are to follow it; `left` is the reason to leave both as they are.
+    """Plan the policy, and the indices that will follow it. Raises `UserError`.
 
-    Raises `UserError`.
+    `left` is a reason to leave policy and indices as they are, or empty.
 
-    An option that was left out never deletes documents: without days no policy is made, and an
+    If the user gives no days, no document is deleted because of that: no new policy is made, and an
     existing policy keeps its days.
     """
     name = f"retention policy {scope.shared}"
@@ -88,16 +99,15 @@ def plan(server: Server, scope: Scope, keep: Keep, left: str = "") -> Step:
     path = f"{base}/policies/{scope.shared}"
     wanted = policy(age or "", scope)
     if base != ISM[0]:
-        wanted["policy"]["ism_template"] = wanted["policy"]["ism_template"][
-            0
-        ]  # Open Distro takes one
+        # Open Distro takes an object instead of a list.
+        wanted["policy"]["ism_template"] = wanted["policy"]["ism_template"][0]
     by_hand = there is not None and _age(there) is None
     right = there is not None and contains(there["policy"], wanted["policy"])
     state = State.BY_HAND if by_hand else found_as(there, right=right)
     following = _following(server, base, scope)
     ours = [index for index, followed in following.items() if followed.policy == scope.shared]
     free = [index for index, followed in following.items() if followed.policy is None]
-    # An index keeps the policy as it was when it began to follow it.
+    # An index keeps the version of the policy with which it began, until the policy is set again.
     newest = there["_seq_no"] if there else None
     stale = [index for index in ours if following[index].version not in {None, newest}]
     late = ours if state in {State.MISSING, State.DIFFERENT} else stale
@@ -120,7 +130,7 @@ def plan(server: Server, scope: Scope, keep: Keep, left: str = "") -> Step:
         _set_policy(server, base, scope, "remove", ours)
         server.ask("DELETE", path, also={404})
 
-    if by_hand:  # whoever built it has the say over its indices too
+    if by_hand:  # somebody changed the policy, so the indices that follow it are left alone too
         return Step([Part(name, state)], install, remove)
     count = f"{_counted(len(following), scope)}, {len(taken) + len(late)} not yet"
     others = len(following) - len(ours) - len(free)
@@ -140,10 +150,16 @@ def plan(server: Server, scope: Scope, keep: Keep, left: str = "") -> Step:
 
 
 def _told(server: Server, scope: Scope, age: str, names: Collection[str]) -> str:
-    """How many indices are deleted, and from which day on."""
+    """Say how many indices will be deleted, and from which day on."""
     if not names:
-        return f"retention: no {scope.pattern} index follows it yet; a new one is deleted {age} after it was made"
-    first = f"retention: {_counted(len(names), scope)} {'is' if len(names) == 1 else 'are'} deleted {age} after being made"
+        return (
+            f"retention: no {scope.pattern} index follows the policy yet; "
+            f"a new index is deleted {age} after it was made"
+        )
+    first = (
+        f"retention: {_counted(len(names), scope)} {'is' if len(names) == 1 else 'are'} "
+        f"deleted {age} after being made"
+    )
     known = server.ask(
         "GET", f"/{scope.pattern}/_settings/{CREATED}?flat_settings=true", also={403, 404}
     )
@@ -172,7 +188,7 @@ def _counted(number: int, scope: Scope) -> str:
 
 
 def _base(server: Server, scope: Scope) -> tuple[str | None, Answer]:
-    """The path of ISM's API, and its answer about the policy."""
+    """Return the path of ISM's API, and its answer about the policy."""
     answers = (
         (base, server.ask("GET", f"{base}/policies/{scope.shared}", also={400, 404, 405}))
         for base in ISM
@@ -181,14 +197,21 @@ def _base(server: Server, scope: Scope) -> tuple[str | None, Answer]:
 
 
 def _has_ism(answer: Answer) -> bool:
-    """A missing policy is reported by an object, a missing path by text."""
+    """Return whether an answer comes from ISM.
+
+    ISM reports a missing policy with an object as `error`. A missing path is reported with text.
+    """
     return answer.status == 200 or (
         answer.status == 404 and isinstance(answer.body.get("error"), dict)
     )
 
 
 def _age(content: dict[str, Any] | None) -> str | None:
-    """The age at which a policy deletes indices; None if it has another structure than ours, so that no other age is mistaken for it."""
+    """Return the age at which a policy deletes indices.
+
+    Returns None if the policy's states or transitions are not ours, because the age in such a
+    policy may mean something else.
+    """
     states = content["policy"].get("states", []) if content else []
     ways = [
         (state["name"], [way["state_name"] for way in state.get("transitions", [])])
@@ -201,7 +224,7 @@ def _age(content: dict[str, Any] | None) -> str | None:
 
 
 def _following(server: Server, base: str, scope: Scope) -> Mapping[str, Following]:
-    """Each index of the prefix with the policy that it follows."""
+    """Return each index of the prefix with the policy that it follows."""
     found = server.ask("GET", f"{base}/explain/{scope.pattern}", also={404})
     entries = found.body.items() if found.status == 200 else ()
     return {
@@ -220,10 +243,10 @@ def _policy_setting(entry: Mapping[str, Any]) -> str | None:
 def _set_policy(server: Server, base: str, scope: Scope, verb: str, names: Iterable[str]) -> None:
     """Add, change or remove the policy of indices.
 
-    Raises `UserError` for failures, which ISM reports with a 200.
+    ISM reports failures in an answer with status 200. Raises `UserError` for such failures.
 
-    An index on its way to another state cannot change its policy. That is no failure: the index
-    does not follow yet, and a later run changes it.
+    While an index moves to another state, its policy cannot be changed. This is not a failure,
+    because a later run changes the policy.
     """
     for some in batched(names, BATCH, strict=False):
         body = None if verb == "remove" else {"policy_id": scope.shared}
@@ -234,5 +257,6 @@ def _set_policy(server: Server, base: str, scope: Scope, verb: str, names: Itera
                 for one in answer.get("failed_indices", [])[:3]
             )
             raise UserError(
-                f"{server.name} left the retention of some indices as it was ({reasons}): run this again"
+                f"{server.name} left the retention of some indices as it was ({reasons}): "
+                "run this again"
             )

@@ -1,4 +1,8 @@
-"""The scope of installed parts: a prefix's (index template, retention) or a stack's (roles, saved objects)."""
+"""The scope of installed parts: a prefix of indices, and a stack.
+
+Index template and retention policy belong to the prefix. Roles and saved objects belong to the
+stack.
+"""
 
 from __future__ import annotations
 
@@ -9,16 +13,16 @@ from typing import Final
 
 NAME: Final = "prediction-monitor"
 PREFIX: Final = "cwl-"
-STACK: Final = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,127}")  # as CloudFormation takes it
-INDEX: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,49}-")  # as the shipper takes it
+STACK: Final = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,127}")  # the names that CloudFormation accepts
+INDEX: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,49}-")  # the prefixes that the shipper accepts
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """A prefix of daily indices, and a stack. The stack's name is empty if none is given.
+    """A prefix of daily indices, and the name of a stack, which may be empty.
 
-    `former`: the stack's roles and saved objects have the names of the time when a domain had one
-    stack.
+    Before a domain could hold several stacks, the names of roles and saved objects did not include
+    the stack. If `former` is true, the stack uses these former names.
     """
 
     prefix: str = PREFIX
@@ -36,29 +40,30 @@ class Scope:
         return NAME if self.prefix == PREFIX else f"{NAME}-{self.prefix}"
 
     def own(self, name: str) -> str:
-        """The name of a role or the id of a saved object.
+        """Return the stack's own name of a role, or its own id of a saved object.
 
-        A stack's name has no dot, so no two stacks share one.
+        A stack's name has no dot, so two stacks never have the same name or id.
         """
         return name if self.former or not self.stack else f"{name}.{self.stack}"
 
     @property
     def mark(self) -> str:
-        """The end of a saved object's title, where the title names the stack."""
+        """The stack's name as the end of a saved object's title, or nothing for former names."""
         return "" if self.former or not self.stack else f" ({self.stack})"
 
 
 def index_prefix(text: str) -> str:
-    """A prefix of indices. Raises `ValueError`."""
+    """Return a valid prefix of indices. Raises `ValueError` for any other text."""
     if not INDEX.fullmatch(text):
         raise ValueError(
-            f"{text!r} is no prefix of indices: give small letters, digits and dashes, and end it with a dash, such as dev-cwl-"
+            f"{text!r} is no prefix of indices: give small letters, digits and dashes, "
+            "and end it with a dash, such as dev-cwl-"
         )
     return text
 
 
 def stack_name(text: str) -> str:
-    """The name of a stack. Raises `ValueError`."""
+    """Return a valid name of a stack. Raises `ValueError` for any other text."""
     if not STACK.fullmatch(text):
         raise ValueError(
             f"{text!r} is no name of a stack: give letters, digits and -, a letter first"
@@ -67,7 +72,7 @@ def stack_name(text: str) -> str:
 
 
 def overlapping(prefix: str, others: Iterable[str]) -> list[str]:
-    """The other prefixes that would match this one's indices, or that this one's pattern would match."""
+    """Return the other prefixes whose indices overlap with the indices of `prefix`."""
     return [
         one
         for one in others

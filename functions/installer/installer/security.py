@@ -1,4 +1,7 @@
-"""Roles of fine-grained access control: permissions of shipper and monitor in the domain, mapped to their IAM roles."""
+"""Roles of fine-grained access control for the shipper and the monitor.
+
+Each role gives permissions in the domain, and is mapped to IAM roles.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +14,17 @@ from installer.scope import NAME, Scope
 from installer.server import Answer, Server
 
 API: Final = "/_plugins/_security/api"
-FORMER: Final = "/_opendistro/_security/api"  # Elasticsearch 7.10's
+FORMER: Final = "/_opendistro/_security/api"  # in Elasticsearch 7.10
 ARN: Final = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]+")
-WITHOUT: Final = f"nothing is served at {API}: the server has no fine-grained access control and needs none, or roles are yours to make"
-KEPT: Final = ("hosts", "users", "and_backend_roles")  # of a mapping, beside its backend roles
-OWN: Final = (
-    "monitor.*"  # of a stack monitor.STACK, in small letters: no prefix of documents has a dot
+WITHOUT: Final = (
+    f"nothing is served at {API}: the server has no fine-grained access control and needs none, "
+    "or you have to make the roles"
 )
+# The members of a role mapping that are kept, in addition to its backend roles.
+KEPT: Final = ("hosts", "users", "and_backend_roles")
+# The monitor's own indices. A stack's are monitor.STACK, in small letters. Prefixes of documents
+# have no dot, so these names never match them.
+OWN: Final = "monitor.*"
 ROLES: Final[Mapping[str, dict[str, Any]]] = {
     "shipper": {
         "cluster_permissions": ["indices:data/write/bulk"],
@@ -31,8 +38,8 @@ ROLES: Final[Mapping[str, dict[str, Any]]] = {
                     "indices:admin/mapping/put",
                 ],
             },
-            # whether documents of the console's function are there: counted, and nothing else of
-            # them can be read
+            # The shipper counts the documents of the function that writes to the console. It can
+            # read no other fields than these.
             {
                 "index_patterns": ["cwl-*"],
                 "allowed_actions": ["indices:data/read/search"],
@@ -52,7 +59,7 @@ ROLES: Final[Mapping[str, dict[str, Any]]] = {
 
 
 def role_arn(text: str) -> str:
-    """The ARN of a role of IAM. Raises `ValueError`."""
+    """Return a valid ARN of an IAM role. Raises `ValueError` for any other text."""
     if not ARN.fullmatch(text):
         raise ValueError(
             f"{text!r} is no role: give its ARN, such as arn:aws:iam::123456789012:role/NAME"
@@ -61,9 +68,9 @@ def role_arn(text: str) -> str:
 
 
 def plan(server: Server, scope: Scope, arns: Mapping[str, Sequence[str]]) -> list[Step]:
-    """The stack's roles of those in `arns` (shipper, monitor), each mapped to these ARNs.
+    """Plan the stack's roles, each mapped to its ARNs. Raises `UserError`.
 
-    Raises `UserError`.
+    The keys of `arns` are kinds of roles: shipper, monitor.
     """
     return [_plan(server, scope, kind, several) for kind, several in arns.items()]
 
@@ -107,7 +114,7 @@ def _plan(server: Server, scope: Scope, kind: str, arns: Sequence[str]) -> Step:
 
 
 def rendered(role: Mapping[str, Any], scope: Scope) -> dict[str, Any]:
-    """A role as access control takes it, for the indices of a prefix."""
+    """Return a role in the form of the API, for the indices of a prefix."""
     own = f"monitor.{scope.stack.lower()}" if scope.stack else OWN
     permissions = [
         {**one, "index_patterns": [own if one["index_patterns"] == [OWN] else scope.pattern]}
@@ -117,7 +124,7 @@ def rendered(role: Mapping[str, Any], scope: Scope) -> dict[str, Any]:
 
 
 def _base(server: Server, name: str) -> tuple[str | None, Answer]:
-    """The path of access control's API, and its answer about a role."""
+    """Return the path of the security API, and its answer about a role."""
     answers = (
         (api, server.ask("GET", f"{api}/roles/{name}", also={400, 404, 405}))
         for api in (API, FORMER)
@@ -128,7 +135,10 @@ def _base(server: Server, name: str) -> tuple[str | None, Answer]:
 
 
 def _has_access_control(answer: Answer) -> bool:
-    """A missing role is reported by a status, a missing path by an error."""
+    """Return whether an answer comes from the security API.
+
+    For a missing role the API's body has a member `status`. For a missing path the body differs.
+    """
     return answer.status == 200 or (
         answer.status == 404 and answer.body.get("status") == "NOT_FOUND"
     )

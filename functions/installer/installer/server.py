@@ -1,4 +1,7 @@
-"""A server with a JSON API: signing in, waiting for it, and each of its refusals as a sentence."""
+"""Send requests to a server with a JSON API.
+
+The module signs in, waits for a server that is starting, and turns each refusal into a sentence.
+"""
 
 from __future__ import annotations
 
@@ -18,19 +21,21 @@ AMAZON: Final = (".es.amazonaws.com", ".es.amazonaws.com.cn", ".on.aws")
 REGION: Final = re.compile(r"\.([a-z]{2}(?:-[a-z]+)+-\d)\.(?:es|on)\.")
 CONNECT_SECONDS: Final = 5.0
 ANSWER_SECONDS: Final = 30.0
-STARTING: Final = {
-    502,
-    503,
-}  # "Kibana server is not ready yet", "OpenSearch Security not initialized", a proxy before either
+# Statuses of a server that is starting: "Kibana server is not ready yet", "OpenSearch Security not
+# initialized", or an answer of a proxy in front of the server.
+STARTING: Final = {502, 503}
 PAUSE_SECONDS: Final = 1.0
 REASON_CHARACTERS: Final = 300
-BY_HAND: Final = "write the saved objects into a file with python -m installer export, and import that in Dashboards (Management)"
+BY_HAND: Final = (
+    "write the saved objects into a file with python -m installer export, "
+    "and import the file in Dashboards (Management)"
+)
 
 type Auth = Callable[[requests.PreparedRequest], requests.PreparedRequest]
 
 
 class UserError(Exception):
-    """The reason to stop a command: one sentence with the remedy."""
+    """The reason to stop a command, in one sentence that says what to do."""
 
 
 class PeopleOnly(UserError):
@@ -38,16 +43,17 @@ class PeopleOnly(UserError):
 
 
 class Answer(NamedTuple):
-    """A status, and the JSON object that came with it."""
+    """The status and the JSON object of an answer."""
 
     status: int
     body: dict[str, Any]
 
 
 class Server:
-    """One server at an address.
+    """A server at an address.
 
-    `ends` is when the command's own time is over, on the monotonic clock.
+    `wait` is the time in seconds to wait for a server that is starting. `ends` is the time on the
+    monotonic clock when the command must have ended.
     """
 
     def __init__(
@@ -71,9 +77,10 @@ class Server:
         self._say = say
 
     def ask(self, method: str, path: str, *, also: Container[int] = (), **content: Any) -> Answer:
-        """The answer to a request. A server that is starting is asked again.
+        """Send a request, and return the answer. A server that is starting is asked again.
 
-        Raises `UserError` if no answer comes, and for every status but success and those in `also`.
+        Raises `UserError` if no answer comes, and for every status of failure that is not in
+        `also`.
         """
         what = f"{method} {path.partition('?')[0]}"
         while True:
@@ -85,7 +92,7 @@ class Server:
             timeout = min(CONNECT_SECONDS, left), min(ANSWER_SECONDS, left)
             patient = time.monotonic() + PAUSE_SECONDS < self._patience
             try:
-                # a redirect could lead the password to somebody else
+                # A redirect could send the password to somebody else.
                 response = self._session.request(
                     method, self.url + path, timeout=timeout, allow_redirects=False, **content
                 )
@@ -96,41 +103,50 @@ class Server:
                 if not (patient and response.status_code in STARTING):
                     return self._answer(response, what, also)
             self._say(f"waiting for {self.name} at {self.url}")
-            self._say = lambda _: None  # once is enough
+            self._say = lambda _: None  # the message is printed once
             time.sleep(PAUSE_SECONDS)
 
     def _unreachable(self, problem: requests.RequestException) -> str:
         where = f"{self.name} at {self.url}"
         if isinstance(problem, requests.exceptions.SSLError):
-            return f"the certificate of {where} is not trusted here: set REQUESTS_CA_BUNDLE to a file with its authority's certificate"
+            return (
+                f"the certificate of {where} is not trusted here: "
+                "set REQUESTS_CA_BUNDLE to a file with its authority's certificate"
+            )
         if isinstance(problem, requests.Timeout):
-            return f"{where} does not answer: check the address, the network, and that this machine's address is let through"
+            return (
+                f"{where} does not answer: check the address, the network, "
+                "and that this machine's address is let through"
+            )
         return f"{where} cannot be reached: check the address, and that the server runs"
 
     def _sent_on(self, target: str, what: str) -> UserError:
         if "amazoncognito.com" in target:
             return PeopleOnly(
-                f"{self.name} at {self.url} signs people in with Cognito, which no command can do: {BY_HAND}"
+                f"{self.name} at {self.url} signs people in with Cognito, "
+                f"which no command can do: {BY_HAND}"
             )
         return UserError(
-            f"{self.name} at {self.url} sends {what} on to {target or 'nowhere'}: give the address of the server itself"
+            f"{self.name} at {self.url} redirects {what} to {target or 'nowhere'}: "
+            "give the address of the server itself"
         )
 
     def _not_permitted(self, status: int, what: str, reason: str) -> UserError:
         where = f"{self.name} at {self.url}"
         if status == 401:
             return UserError(
-                f"{where} does not accept the user (401: {reason}): check name and password (--user with {PASSWORD}, NAME:PASSWORD@ "
-                "in the address, or the stack's secret)"
+                f"{where} does not accept the user (401: {reason}): check name and password "
+                f"(--user with {PASSWORD}, NAME:PASSWORD@ in the address, or the stack's secret)"
             )
         if "User: anonymous" in reason:
             return UserError(
-                f"{where} asks for a signature or a user (403: {reason}): give --user, or --sign REGION for an Amazon domain that has a "
-                "name of your own"
+                f"{where} asks for a signature or a user (403: {reason}): give --user, "
+                "or --sign REGION for an Amazon domain that has a name of your own"
             )
         return UserError(
-            f"{self.name} does not permit {what} (403: {reason}): sign in as an administrator, or have your user or role (a stack's is its "
-            "output InstallerRole) mapped to a role with this permission (all_access has them all)"
+            f"{self.name} does not permit {what} (403: {reason}): sign in as an administrator, "
+            "or have your user or role (for a stack, its output InstallerRole) mapped to a role "
+            "with this permission (all_access has every permission)"
         )
 
     def _answer(self, response: requests.Response, what: str, also: Container[int]) -> Answer:
@@ -143,20 +159,23 @@ class Server:
             body = None
         why = reason(body if body is not None else response.text)
         if status in {401, 403} and why.endswith("is not allowed.") and 404 in also:
-            return Answer(404, {})  # an Amazon domain's answer for a path that it does not serve
+            return Answer(404, {})  # an Amazon domain answers so for a path that it does not serve
         if status == 401 or (status == 403 and status not in also):
             raise self._not_permitted(status, what, why)
         if status in STARTING:
             raise UserError(
-                f"{self.name} at {self.url} is not ready ({status}: {why}): look at the server, or give --wait more seconds"
+                f"{self.name} at {self.url} is not ready ({status}: {why}): "
+                "look at the server, or give --wait more seconds"
             )
         if not isinstance(body, dict):  # every answer that is used here is an object
             raise UserError(
-                f"{self.name} at {self.url} answers {what} with {status} and no JSON object ({why}): check address and base path"
+                f"{self.name} at {self.url} answers {what} with {status} and no JSON object "
+                f"({why}): check address and base path"
             )
         if status >= 400 and status not in also:
             raise UserError(
-                f"{self.name} at {self.url} refuses {what} ({status}: {why}): check its version and its log"
+                f"{self.name} at {self.url} refuses {what} ({status}: {why}): "
+                "check its version and its log"
             )
         return Answer(status, body)
 
@@ -164,10 +183,7 @@ class Server:
 def server_address(
     text: str, name: str, user: str | None = None, password: str | None = None
 ) -> Address:
-    """An address, with the login that it holds or that `user` and `password` are.
-
-    Raises `UserError`.
-    """
+    """Return an address with a login: its own, or `user` and `password`. Raises `UserError`."""
     try:
         return address(text, name, user, password)
     except ValueError as problem:
@@ -175,9 +191,11 @@ def server_address(
 
 
 def sign_in(where: Address, region: str | None = None) -> Auth:
-    """The login for a server's requests: the address's own; AWS credentials for a region or an Amazon host; otherwise no login.
+    """Return the way to sign in to a server.
 
-    Raises `UserError` if there are no AWS credentials, or no region for them.
+    A login in the address is used first. Otherwise requests are signed with AWS credentials, if
+    there is a region or the host is Amazon's. All other requests have no login. Raises `UserError`
+    if there are no AWS credentials, or no region for them.
     """
     if where.login:
         return requests.auth.HTTPBasicAuth(*where.login.encoded())
@@ -185,17 +203,20 @@ def sign_in(where: Address, region: str | None = None) -> Auth:
 
 
 def is_amazon(where: Address) -> bool:
-    """Whether an address is the default endpoint of an Amazon OpenSearch domain."""
+    """Return whether an address is the default endpoint of an Amazon OpenSearch domain."""
     return where.host.endswith(AMAZON)
 
 
 def anonymous(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """Adds no login. Without it requests would take a password from ~/.netrc."""
+    """Add no login to a request.
+
+    Without this function, the library requests would take a password from ~/.netrc.
+    """
     return request
 
 
 def _signature(hostname: str, given: str | None) -> Auth:
-    # only where something is signed
+    # imported here, because only signing needs these packages
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
     from botocore.session import Session  # noqa: PLC0415
     from requests_aws4auth import AWS4Auth  # noqa: PLC0415
@@ -207,24 +228,26 @@ def _signature(hostname: str, given: str | None) -> Auth:
     try:
         credentials = Session().get_credentials()
         if credentials:
-            # an expired login shows here, and not in the middle
+            # An expired login is noticed here, before any request.
             credentials.get_frozen_credentials()
     except (BotoCoreError, ClientError) as problem:
         raise UserError(
-            f"AWS credentials cannot be had ({' '.join(str(problem).split())}): sign in to AWS, or set AWS_PROFILE"
+            f"AWS credentials cannot be read ({' '.join(str(problem).split())}): "
+            "sign in to AWS, or set AWS_PROFILE"
         ) from problem
     if credentials is None:
         raise UserError(
-            f"no AWS credentials to sign requests to {hostname} with: set AWS_PROFILE, or give --user"
+            f"there are no AWS credentials to sign requests to {hostname}: "
+            "set AWS_PROFILE, or give --user"
         )
     auth: Auth = AWS4Auth(region=region, service="es", refreshable_credentials=credentials)
     return auth
 
 
 def _may_be_starting(problem: requests.RequestException) -> bool:
-    """Whether waiting may help.
+    """Return whether the server may be starting, so that waiting can help.
 
-    It does not if the host name is unknown or the certificate is wrong.
+    Waiting does not help if the host name is unknown or the certificate is wrong.
     """
     if isinstance(problem, requests.exceptions.SSLError) or not isinstance(
         problem, requests.ConnectionError | requests.Timeout
@@ -235,7 +258,10 @@ def _may_be_starting(problem: requests.RequestException) -> bool:
 
 
 def reason(body: Any) -> str:
-    """The message of an answer, in any of the forms that OpenSearch, Dashboards, their security plugins and Amazon use."""
+    """Return the message in an answer.
+
+    OpenSearch, Dashboards, their security plugins and Amazon all have their own forms.
+    """
     if isinstance(body, dict):
         error = body.get("error")
         found = (
@@ -245,5 +271,5 @@ def reason(body: Any) -> str:
         )
     else:
         found = body
-    words = " ".join(str(found).split()) or "nothing said"
+    words = " ".join(str(found).split()) or "no message"
     return words if len(words) <= REASON_CHARACTERS else f"{words[:REASON_CHARACTERS]}..."

@@ -13,15 +13,16 @@ from installer.retention import Keep, days
 from installer.scope import PREFIX, index_prefix, stack_name
 from installer.security import role_arn
 
-SUFFIX: Final = "URL_SUFFIX"  # of AWS's hosts, such as amazonaws.com
+SUFFIX: Final = "URL_SUFFIX"  # the end of AWS's host names, such as amazonaws.com
 STACK_ID: Final = "STACK_ID"
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The function's environment, read.
+    """The settings of the deployed installer.
 
-    A secret holds `username` and `password`; without one requests are signed.
+    `secret` is the ARN of a secret with `username` and `password`. Without a secret, requests are
+    signed with AWS credentials.
     """
 
     opensearch: str
@@ -36,7 +37,7 @@ class Settings:
 
 
 def read(environment: Mapping[str, str]) -> Settings:
-    """The settings. Raises `ValueError` with a sentence."""
+    """Read the settings from environment variables. Raises `ValueError` with a sentence."""
 
     def given(name: str) -> str | None:
         return environment.get(name) or None

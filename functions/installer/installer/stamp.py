@@ -1,10 +1,10 @@
-"""The state of a saved object: as installed, older than its file, or changed by hand in Kibana.
+"""Determine the state of a saved object: installed, older than its file, or changed by hand.
 
-The index pattern of a stack carries a manifest, in an attribute that Kibana does not show: the
-stack's name, the log groups that it names, and the digest of each object as it was installed. While
-an object still has that digest, nobody has changed it. Text that Kibana adds by itself when
-somebody saves an unchanged object does not count. Objects of earlier versions carry their digest at
-the end of their description.
+The index pattern of a stack has a manifest, in an attribute that Kibana does not show. The manifest
+contains the stack's name, the stack's log groups, and the digest of each object as it was
+installed. While an object still has that digest, nobody has changed it. Kibana adds text when
+somebody saves an unchanged object; the digest ignores this text. Objects of earlier versions have
+their digest at the end of their description.
 """
 
 from __future__ import annotations
@@ -22,33 +22,42 @@ from installer.plan import State
 ATTRIBUTE: Final = "predictionMonitor"
 FORMER: Final = re.compile(r" ?\[prediction-monitor ([0-9a-f]{8})\]$")
 ANY: Final = object()
-# Attributes that Kibana 7.10 and OpenSearch Dashboards add when somebody saves: the name, and the
-# value without effect.
+# Attributes that Kibana 7.10 and OpenSearch Dashboards add when somebody saves an object. Each has
+# the value that changes nothing; ANY stands for every value.
 ADDED: Final[Mapping[str, Any]] = {
-    "circlesRadius": 3, "detailedTooltip": True, "dimensions": ANY, "drawLinesBetweenPoints": True, "drop_partials": False,
-    "enabled": True, "has_extended_bounds": False, "hidePanelTitles": False, "highlightAll": True, "hits": 0, "interpolate": "linear",
-    "isVislibVis": True, "lineWidth": 2, "maxLegendLines": 1, "missingBucket": False, "missingBucketLabel": "Missing",
-    "otherBucket": False, "otherBucketLabel": "Other", "row": True, "scaleMetricValues": False, "showCircles": True, "timeRange": ANY,
-    "truncateLegend": True, "useMargins": True, "useNormalizedEsInterval": True, "useNormalizedOpenSearchInterval": True,
-    "used_interval": ANY, "version": ANY,
+    "circlesRadius": 3, "detailedTooltip": True, "dimensions": ANY, "drawLinesBetweenPoints": True,
+    "drop_partials": False, "enabled": True, "has_extended_bounds": False, "hidePanelTitles": False,
+    "highlightAll": True, "hits": 0, "interpolate": "linear", "isVislibVis": True, "lineWidth": 2,
+    "maxLegendLines": 1, "missingBucket": False, "missingBucketLabel": "Missing",
+    "otherBucket": False, "otherBucketLabel": "Other", "row": True, "scaleMetricValues": False,
+    "showCircles": True, "timeRange": ANY, "truncateLegend": True, "useMargins": True,
+    "useNormalizedEsInterval": True, "useNormalizedOpenSearchInterval": True, "used_interval": ANY,
+    "version": ANY,
 }  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """An index pattern's data on its stack: name, log groups, and digests by type and id of an object."""
+    """The data about a stack in the stack's index pattern.
+
+    `stack` is the stack's name. `groups` are its log groups. `digests` are by type and id of an
+    object.
+    """
 
     stack: str = ""
     groups: Sequence[str] = ()
     digests: Mapping[str, str] = field(default_factory=dict)
 
     def attribute(self) -> dict[str, Any]:
-        """The manifest as the attribute's value."""
+        """Return the manifest as the value of the attribute `ATTRIBUTE`."""
         return {"stack": self.stack, "groups": list(self.groups), "digests": dict(self.digests)}
 
 
 def manifest(theirs: Mapping[str, Any] | None) -> Manifest:
-    """The manifest of an index pattern as the API gives it; an empty one where it has none, or none that can be read."""
+    """Return the manifest of an index pattern, which is in the form of the API.
+
+    Returns an empty manifest if the index pattern has no manifest, or an invalid one.
+    """
     found = theirs["attributes"].get(ATTRIBUTE) if theirs else None
     if not isinstance(found, dict):
         return Manifest()
@@ -64,7 +73,10 @@ def manifest(theirs: Mapping[str, Any] | None) -> Manifest:
 
 
 def merged(ours: SavedObject, theirs: Mapping[str, Any] | None) -> SavedObject:
-    """The object as it is to be installed: an index pattern keeps the fields that it learned from documents."""
+    """Return the object to install.
+
+    An index pattern keeps the fields that Kibana has added from documents.
+    """
     if theirs is None or ours.type != "index-pattern":
         return ours
     known = {entry["name"] for entry in ours.attributes["fields"]}
@@ -79,12 +91,16 @@ def merged(ours: SavedObject, theirs: Mapping[str, Any] | None) -> SavedObject:
 
 
 def state(ours: SavedObject, theirs: Mapping[str, Any] | None, installed: str | None) -> State:
-    """The state of an object: `theirs` is what the API gives for it, `installed` the digest in the manifest."""
+    """Return the state of an object.
+
+    `theirs` is the object on the server, in the form of the API. `installed` is its digest in the
+    manifest.
+    """
     if theirs is None:
         return State.MISSING
     try:
         attributes = unpacked(theirs["attributes"])
-    except ValueError:  # Kibana never writes JSON that is none
+    except ValueError:  # Kibana never writes invalid JSON
         return State.BY_HAND
     if ours.type == "index-pattern":
         return _state_of_pattern(ours.attributes, attributes)
@@ -100,7 +116,10 @@ def state(ours: SavedObject, theirs: Mapping[str, Any] | None, installed: str | 
 
 
 def digest(one: SavedObject) -> str:
-    """The digest of an object's content in eight characters, independent of spelling and of Kibana's additions."""
+    """Return the digest of an object's content, in eight characters.
+
+    The order of members and the attributes that Kibana adds do not change the digest.
+    """
     return _digest(one.attributes, one.references)
 
 
@@ -111,7 +130,10 @@ def _digest(attributes: Mapping[str, Any], references: Sequence[Mapping[str, str
 
 
 def _plain(value: Any, names: Mapping[str, str]) -> Any:
-    """A value without empty or added members; references are replaced by their targets, and panels are sorted by their place."""
+    """Return a value without the members that are empty or that Kibana adds.
+
+    The names of references are replaced by their targets, and panels are sorted by their place.
+    """
     if isinstance(value, dict):
         entries = {
             name: names.get(inner, inner)
@@ -139,7 +161,10 @@ def _added(name: str, value: Any) -> bool:
 def _untouched_since_before(
     attributes: Mapping[str, Any], references: list[dict[str, str]]
 ) -> bool:
-    """Whether an object is as an earlier version installed it: its digest, of everything but the description's end, is there."""
+    """Return whether an object is unchanged since an earlier version installed it.
+
+    The end of its description has the digest of everything else.
+    """
     description = str(attributes.get("description", ""))
     stamp = FORMER.search(description)
     plain = {**attributes, "description": FORMER.sub("", description)}
@@ -159,7 +184,10 @@ def _state_of_pattern(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> Sta
 
 
 def _apart(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """Attributes without the list of fields, the manifest, and the empty ones that Kibana adds when it refreshes that list."""
+    """Return the attributes without the list of fields, the manifest, and empty attributes.
+
+    Kibana adds empty attributes when it refreshes the list of fields.
+    """
     apart = {"fields", ATTRIBUTE}
     return {
         name: value

@@ -20,7 +20,7 @@ def test_a_newer_file_replaces_what_nobody_touched(domain: Domain, run: Run, fol
     assert code == 0
     assert output.splitlines()[1:3] == [
         "search datatable: replaced",
-        "as it should be already: 7 things",
+        "already up to date: 7 things",
     ]
     assert domain.writes == ["POST /_dashboards/api/saved_objects/_import"]
     assert attributes(domain, "search", "datatable")["columns"] == ["text", "prediction.label"]

@@ -96,7 +96,7 @@ def send(
 
 def test_create_update_and_delete(domain: Domain, send: Send) -> None:
     created = send("Create", RETENTION_DAYS="14", MONITOR_ROLE_ARNS="")
-    assert (created["Status"], created["Reason"]) == ("SUCCESS", "as it should be")
+    assert (created["Status"], created["Reason"]) == ("SUCCESS", "everything is installed")
     assert created["PhysicalResourceId"] == "prediction-monitor.monitor"
     assert created["Data"]["OpenSearchUrl"] == domain.url
     assert created["Data"]["PredictionsUrl"].startswith(
@@ -256,7 +256,7 @@ def test_an_answer_that_is_never_taken_does_not_tell_the_address(
 
 
 SECRETS = [
-    (json.dumps({"username": "jane", "password": "xyzzy"}), "SUCCESS", "as it should be"),
+    (json.dumps({"username": "jane", "password": "xyzzy"}), "SUCCESS", "everything is installed"),
     (
         json.dumps({"username": "jane", "password": "other"}),
         "FAILED",
@@ -308,7 +308,7 @@ def test_an_answer_goes_to_aws_alone(
     domain: Domain, address: Address, send: Send, url: str
 ) -> None:
     address.url = url
-    with pytest.raises(PermissionError, match="elsewhere than at AWS"):
+    with pytest.raises(PermissionError, match="answer would not go to AWS"):
         send("Create")
     assert domain.writes == []
 
@@ -320,7 +320,7 @@ def test_an_event_of_another_stack_does_nothing(
     domain: Domain, address: Address, send: Send, monkeypatch: pytest.MonkeyPatch, stack: str | None
 ) -> None:
     monkeypatch.setitem(REQUEST, "StackId", stack)
-    with pytest.raises(PermissionError, match="is not this stack's"):
+    with pytest.raises(PermissionError, match="is not from this stack"):
         send("Create", STACK_ID="arn:aws:cloudformation:eu-west-1:123456789012:stack/monitor/1")
     assert (domain.writes, address.answers) == ([], [])
 
@@ -418,7 +418,7 @@ def test_an_upgrade_keeps_every_name_and_makes_nothing_a_second_time(
     domain: Domain, update: Callable[..., dict[str, Any]]
 ) -> None:
     answer = update()
-    assert (answer["Status"], answer["Reason"]) == ("SUCCESS", "as it should be")
+    assert (answer["Status"], answer["Reason"]) == ("SUCCESS", "everything is installed")
     assert answer["PhysicalResourceId"] == "prediction-monitor"
     assert {name: link.replace(domain.url, "") for name, link in answer["Data"].items()} == FORMER[
         "links"

@@ -64,7 +64,7 @@ def test_a_second_and_a_third_run_change_nothing(domain: Domain, run: Run) -> No
     for _ in range(2):
         code, output, errors = run(*arguments)
         assert (code, errors) == (0, "")
-        assert output.splitlines()[1] == "as it should be already: 10 things"
+        assert output.splitlines()[1] == "already up to date: 10 things"
     assert domain.writes == []
     assert run("status")[0] == 0
 
@@ -111,7 +111,7 @@ def test_status_names_what_is_missing_or_changed(domain: Domain, run: Run, folde
     code, output, _ = run("status")
     assert code == 1
     assert [line for line in output.splitlines() if not line.endswith(": installed")] == [
-        "index template prediction-monitor (an index that is there keeps its mapping): changed",
+        "index template prediction-monitor (an existing index keeps its mapping): changed",
         "retention policy prediction-monitor (deletes after 30d): changed",
         "search datatable: changed",
         "visualization labels: missing",
@@ -137,7 +137,7 @@ def test_a_domain_with_standby_gets_copies_in_multiples_of_its_zones(
     assert run("status")[0] == 0
     domain.cluster = {}
     assert (
-        "index template prediction-monitor (an index that is there keeps its mapping): changed"
+        "index template prediction-monitor (an existing index keeps its mapping): changed"
         in run("status")[1]
     )
 

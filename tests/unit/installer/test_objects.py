@@ -407,7 +407,7 @@ def test_an_aggregation_that_is_switched_off_is_not_asked_for() -> None:
 
 @pytest.mark.parametrize("schema", ["metric", "segment"])
 def test_an_aggregation_that_is_not_known_is_named(schema: str) -> None:
-    with pytest.raises(ValueError, match=r"geohash_grid is no (metric|bucket) that is known here"):
+    with pytest.raises(ValueError, match=r"the (metric|bucket) geohash_grid is not supported"):
         request(
             changed(
                 "latency",

@@ -77,7 +77,7 @@ BAD: list[tuple[str, dict[str, list[Reply]], list[str], str]] = [
         "a redirect",
         {FIRST: [REDIRECT]},
         [],
-        "sends GET /_index_template/prediction-monitor* on to https://login.example.com/saml: give",
+        "redirects GET /_index_template/prediction-monitor* to https://login.example.com/saml: give",
     ),
     (
         "403 from access control",
@@ -246,8 +246,8 @@ def test_a_server_that_goes_away_half_way_is_told(domain: Domain, run: Run) -> N
 
 ARGUMENTS = [
     ([], "nothing to do without --opensearch and --dashboards: give one of them, or both"),
-    (["--retention-days", "0"], "'0' is no number of days: give a whole number from 1"),
-    (["--wait", "soon"], "'soon' is no number of seconds: give a whole number from 0"),
+    (["--retention-days", "0"], "'0' is no number of days: give a whole number, 1 or more"),
+    (["--wait", "soon"], "'soon' is no number of seconds: give a whole number, 0 or more"),
     (
         ["--shipper-role", "arn:aws:sts::123456789012:assumed-role/a/b"],
         "is no role: give its ARN, such as arn:aws:iam::123456789012:role/NAME",

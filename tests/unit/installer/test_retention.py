@@ -45,7 +45,7 @@ def test_without_retention_days_a_policy_that_is_there_keeps_its_own(
     run("install", "--retention-days", "365")
     code, output, _ = run("install", days=None)
     assert code == 0
-    assert output.partition("\n")[2].startswith("as it should be already: 8 things\n")
+    assert output.partition("\n")[2].startswith("already up to date: 8 things\n")
     assert age(domain) == "365d"
 
 
@@ -126,7 +126,7 @@ def test_an_index_that_can_take_no_other_policy_now_takes_it_later(
 @pytest.mark.parametrize("status", [400, 404, 405])
 def test_a_server_without_ism_is_told_and_not_failed(domain: Domain, run: Run, status: int) -> None:
     domain.ism, domain.without_ism = False, status
-    sentence = "retention policy prediction-monitor (the server has no index state management: old cwl-* indices are yours to delete)"
+    sentence = "retention policy prediction-monitor (the server has no index state management: delete old cwl-* indices yourself)"
     for command in ("install", "status"):
         code, output, _ = run(command)
         assert code == 0

@@ -187,6 +187,6 @@ def test_a_profile_that_does_not_exist_is_one_sentence(monkeypatch: pytest.Monke
     monkeypatch.setenv("AWS_PROFILE", "nowhere")
     with pytest.raises(
         UserError,
-        match=r"AWS credentials cannot be had \(.*nowhere.*\): sign in to AWS, or set AWS_PROFILE",
+        match=r"AWS credentials cannot be read \(.*nowhere.*\): sign in to AWS, or set AWS_PROFILE",
     ):
         sign_in(address("https://search-d.eu-west-1.es.amazonaws.com"))

@@ -60,13 +60,13 @@ def test_the_next_stack_owns_what_nobody_owns_any_more(domain: Domain, run: Run)
         "index template prediction-monitor: kept for the prefix, without an owner, and for dev"
         in output
     )
-    assert "prod no longer owns it; the next stack that installs does" in output
+    assert "prod no longer owns it; the next stack that installs will own it" in output
     assert "stack" not in domain.templates["prediction-monitor"]["_meta"]
     assert domain.policies
     code, output, _ = run("install", "--stack", "dev")
     assert code == 0
     assert (
-        "index template prediction-monitor (dev owns it from now on; an index that is there keeps its mapping): replaced"
+        "index template prediction-monitor (dev owns it from now on; an existing index keeps its mapping): replaced"
         in output
     )
     assert domain.templates["prediction-monitor"]["_meta"]["stack"] == "dev"
@@ -121,7 +121,9 @@ def test_former_names_belong_to_whose_stamp_they_bear(domain: Domain, run: Run) 
     before = held(domain)
     code, _, errors = run("install")
     assert code == 1
-    assert "belong to the stack prod here: give --stack prod, or your own" in errors
+    assert (
+        "belong to the stack prod here: give --stack prod, or the name of your own stack" in errors
+    )
     run("install", "--stack", "dev")
     run("remove", "--stack", "dev")
     assert {key: value for key, value in held(domain).items() if "template" not in key} == {
