@@ -1,4 +1,7 @@
-"""Describes the characters of a text without revealing it: the part of the record's `input` that needs no model."""
+"""Describes the characters of a text without revealing the text.
+
+The result is the part of the record's `input` that needs no model.
+"""
 
 from __future__ import annotations
 
@@ -13,18 +16,18 @@ DOMINANT: Final = 2 / 3
 LETTERS: Final = ("Lu", "Ll", "Lt", "Lm", "Lo", "Mn", "Mc")
 
 SCRIPTS: Final = frozenset([
-    "arabic", "armenian", "bengali", "cyrillic", "devanagari", "ethiopic", "georgian", "greek", "gujarati", "gurmukhi", "han", "hangul",
-    "hebrew", "hiragana", "kannada", "katakana", "khmer", "lao", "latin", "malayalam", "myanmar", "oriya", "sinhala", "tamil", "telugu",
-    "thai", "tibetan",
+    "arabic", "armenian", "bengali", "cyrillic", "devanagari", "ethiopic", "georgian", "greek",
+    "gujarati", "gurmukhi", "han", "hangul", "hebrew", "hiragana", "kannada", "katakana", "khmer",
+    "lao", "latin", "malayalam", "myanmar", "oriya", "sinhala", "tamil", "telugu", "thai",
+    "tibetan",
 ])  # fmt: skip
 
 
 def characters(text: str, key: bytes) -> dict[str, Any]:
-    """Counts, share of non-letters, script and hash of a text.
+    """Return the counts, the share of non-letters, the script and the hash of a text.
 
-    `key` is the secret of the hash; with an empty key the hash is left out.
-
-    The share lies between 0 and 1; it is a share of the characters that are not white space.
+    `key` is the secret key of the hash; if it is empty, the hash is left out. The share of
+    non-letters is a number from 0 to 1. White space does not count as a character there.
     """
     visible = [character for character in text if not character.isspace()]
     letters = [character for character in visible if _is_letter(character)]
@@ -38,7 +41,10 @@ def characters(text: str, key: bytes) -> dict[str, Any]:
 
 
 def dominant_script(letters: list[str]) -> str:
-    """The script of at least two thirds of the letters; `mixed` if no script has so many, and `none` without letters."""
+    """Return the script to which at least two thirds of the letters belong.
+
+    The result is `mixed` if there is no such script, and `none` if there are no letters.
+    """
     counts = Counter(script for script in map(_script, letters) if script)
     if not counts:
         return "none"
@@ -47,9 +53,9 @@ def dominant_script(letters: list[str]) -> str:
 
 
 def keyed_hash(text: str, key: bytes) -> str:
-    """16 hex digits of HMAC-SHA256.
+    """Return the first 16 hex digits of the text's HMAC-SHA256.
 
-    They reveal duplicates, but without the key a short sentence cannot be guessed from them.
+    Equal texts have equal hashes. Without the key, nobody can guess a short sentence from its hash.
     """
     return hmac.new(key, text.encode(errors="surrogatepass"), sha256).hexdigest()[:16]
 
@@ -64,7 +70,7 @@ def _is_letter(character: str) -> bool:
 
 @lru_cache(maxsize=4096)
 def _script(character: str) -> str:
-    """A letter's script, from the first word of its Unicode name; '' for a combining mark."""
+    """Return a letter's script, from its Unicode name; '' for a combining mark."""
     if unicodedata.category(character)[0] == "M":
         return ""
     name = unicodedata.name(unicodedata.normalize("NFKC", character)[0], "").split(" ")[0].lower()

@@ -1,4 +1,7 @@
-"""Gives each label the name of a field: `prediction.probability.<name>` in the record, and the profile's columns."""
+"""Gives each label a field name.
+
+The name is used in the record (`prediction.probability.<name>`) and for the columns of the profile.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +12,12 @@ from functools import lru_cache
 
 @lru_cache(maxsize=16)
 def field_names(labels: Sequence[str]) -> dict[str, str]:
-    """Each of a model's labels with the name of its field, in order.
+    """Return the field name of each of a model's labels, in order.
 
-    `labels` is a tuple of different strings.
-
-    Every character but letters, digits, `_` and `-` becomes `_`, because a dot would make an object
-    of the field, and OpenSearch refuses a blank name. If two labels would then have the same name,
-    the later label's place among all labels is added to its name.
+    `labels` is a tuple of different strings. Every character except letters, digits, `_` and `-` is
+    replaced by `_`: a dot would turn the field into an object, and OpenSearch refuses a blank name.
+    If two labels would then have the same name, the later label's name gets its place among all
+    labels as a suffix.
     """
     names = [
         "".join(each if each.isalnum() or each in "_-" else "_" for each in label)

@@ -1,13 +1,13 @@
-"""A function's peak memory."""
+"""Measures a function's peak memory."""
 
 from __future__ import annotations
 
 import resource
 from typing import Final
 
-KIBIBYTES: Final = 1024  # of ru_maxrss, to a MB as Lambda counts it (getrusage(2))
+KIBIBYTES: Final = 1024  # in one of Lambda's MB; the unit of ru_maxrss is KiB (getrusage(2))
 
 
 def memory_utilization(limit_mb: int | str) -> float:
-    """The most that this process has held, in percent of the `limit_mb` MB that the function has."""
+    """Return this process's peak memory in percent of `limit_mb`, the function's memory in MB."""
     return 100 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / KIBIBYTES / int(limit_mb)

@@ -1,7 +1,8 @@
-"""One grammar for a server's address: `https://HOST[:PORT][/PATH]`, with or without `NAME:PASSWORD@` before the host.
+"""Reads the address of a server: `https://[NAME:PASSWORD@]HOST[:PORT][/PATH]`.
 
-Installer and monitor hold the same file, and a test says that all are equal. No message of this
-module quotes an address: a password that is escaped badly cannot be told from the rest.
+The installer and the monitor have a copy of this file; a test checks that the copies are equal. No
+error message of this module quotes an address, because a password with wrong escapes cannot be
+told from the rest of the address.
 """
 
 from __future__ import annotations
@@ -11,7 +12,10 @@ from urllib.parse import unquote, urlsplit
 
 PASSWORD: Final = "OPENSEARCH_PASSWORD"  # noqa: S105  the name of an environment variable
 GRAMMAR: Final = "https://HOST, https://HOST:PORT/PATH or https://NAME:PASSWORD@HOST"
-ESCAPES: Final = "a password's special characters must be escaped: / as %2F, ? as %3F, # as %23, @ as %40, % as %25"
+ESCAPES: Final = (
+    "a password's special characters must be escaped: "
+    "/ as %2F, ? as %3F, # as %23, @ as %40, % as %25"
+)
 
 
 class Login(NamedTuple):
@@ -21,12 +25,19 @@ class Login(NamedTuple):
     password: str
 
     def encoded(self) -> tuple[bytes, bytes]:
-        """Name and password as UTF-8 bytes. requests sends bytes unchanged, but would encode text as Latin-1."""
+        """Return name and password as UTF-8 bytes.
+
+        requests sends bytes unchanged, but encodes text as Latin-1.
+        """
         return self.name.encode(), self.password.encode()
 
 
 class Address(NamedTuple):
-    """A server: `path` without slashes at its ends; `login` is None where neither the address nor the caller names a user."""
+    """The parts of a server's address.
+
+    `path` has no slash at its beginning or end. `login` is None if neither the address nor the
+    caller names a user.
+    """
 
     scheme: str
     host: str
@@ -36,20 +47,21 @@ class Address(NamedTuple):
 
     @property
     def url(self) -> str:
-        """The address without name and password, fit to be shown."""
+        """The address without name and password, so that it can be shown."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         usual = self.port == _port(self.scheme)
-        return f"{self.scheme}://{host}{'' if usual else f':{self.port}'}{self.path and '/'}{self.path}"
+        port = "" if usual else f":{self.port}"
+        return f"{self.scheme}://{host}{port}{self.path and '/'}{self.path}"
 
 
 def address(
     text: str, name: str = "OPENSEARCH_URL", user: str | None = None, password: str | None = None
 ) -> Address:
-    """Read an address; `user` and `password` stand for a login that the address does not hold.
+    """Read an address.
 
-    `name` is what the messages call the address, such as an option or an environment variable.
-    Blanks around the address do not count. Raises `ValueError` with one sentence that quotes
-    nothing.
+    `user` and `password` are the login for an address that does not contain a login. `name` is the
+    option or environment variable that the error messages name. Spaces around the address are
+    ignored. Raises `ValueError` with one sentence that does not quote the address.
     """
     try:
         parts = urlsplit(text.strip())
@@ -69,7 +81,8 @@ def address(
         raise ValueError(f"{name} must end with the path: it cannot hold a ? or a #")
     if ".aoss." in host:
         raise ValueError(
-            f"{name} is a collection of OpenSearch Serverless, which is not supported: use an OpenSearch domain"
+            f"{name} is a collection of OpenSearch Serverless, which is not supported: "
+            "use an OpenSearch domain"
         )
     login = _login(
         unquote(parts.username or ""), unquote(parts.password or ""), name, user, password
@@ -86,9 +99,9 @@ def address(
 def _login(
     named: str, secret: str, name: str, user: str | None, password: str | None
 ) -> Login | None:
-    """The login of the address itself, or of `user`.
+    """Return the login from the address.
 
-    A part that the address lacks may come from `user` and `password`.
+    `user` and `password` replace the parts that the address lacks.
     """
     if secret and not named:
         raise ValueError(

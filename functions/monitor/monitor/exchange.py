@@ -1,9 +1,10 @@
-"""An HTTP exchange with a time limit on the wall clock, whatever the other side does.
+"""Limits the time of an HTTP exchange on the wall clock, whatever the server does.
 
-The time-out of requests limits a single read. It does not end an answer that arrives byte by byte,
-or an upload that is taken by the kilobyte. So a watch closes the connection of an exchange after
-its time, which also ends an upload. It cannot end a slow name lookup: so a new connection is made
-in a thread of its own, which is left alone after that time, and then sends nothing.
+The time-out of the requests library limits a single read. It does not end an answer that arrives
+byte by byte, or an upload that the server reads slowly. So a watching thread closes the connection
+when the time limit of the exchange is reached. Closing the connection cannot end a slow name
+lookup. So each new connection is made in a thread of its own. If that thread takes too long, nobody
+waits for it, and it sends nothing.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from opensearchpy.exceptions import ConnectionTimeout, TransportError
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection
 
-GRACE_SECONDS: Final = 0.25  # beyond requests' own time-out, whose errors say more
+GRACE_SECONDS: Final = 0.25  # so that requests' own time-out, whose errors say more, comes first
 BLOCK: Final = 64 * 1024
 
 
@@ -32,7 +33,10 @@ class TookTooLong(Exception):
 
 
 class Connection(RequestsHttpConnection):
-    """opensearch-py's connection with two limits on each exchange: its time, and `longest_answer` bytes of answer."""
+    """opensearch-py's connection, with a limit on the time and the answer of each exchange.
+
+    An answer may have `longest_answer` bytes.
+    """
 
     def __init__(self, longest_answer: int, **settings: Any) -> None:
         super().__init__(**settings)
@@ -51,9 +55,9 @@ class Connection(RequestsHttpConnection):
         ignore: Collection[int] = (),
         headers: Mapping[str, str] | None = None,
     ) -> Any:
-        """Perform a request as opensearch-py does, but limit the whole exchange to `timeout` seconds.
+        """Perform a request as opensearch-py does, but within `timeout` seconds as a whole.
 
-        A pair limits the time to connect and the time for the rest.
+        A pair of numbers limits the time to connect, and the time for the rest of the exchange.
         """
         times: Any = timeout or self.timeout
         seconds = sum(times) if isinstance(times, tuple) else times
@@ -69,8 +73,8 @@ class Connection(RequestsHttpConnection):
                 raise ConnectionTimeout("TIMEOUT", "no answer in time", problem) from None
             raise
         finally:
-            # the cut may come after the answer was read; in any case the connection cannot be used
-            # again
+            # The connection may have been cut after the answer was read. A connection that was cut
+            # cannot be used again.
             if adapter.is_cut:
                 self.session.close()
                 self._mount()
@@ -82,7 +86,10 @@ class Connection(RequestsHttpConnection):
             self.session.mount(scheme, self._adapter)
 
     def _read(self, response: requests.Response, **_: Any) -> None:
-        """Read the answer up to the limit, before requests itself would read an answer of any length into memory."""
+        """Read the answer up to the limit.
+
+        requests itself would read an answer of any length into memory.
+        """
         content = bytearray()
         for block in response.iter_content(BLOCK):
             content += block
@@ -91,12 +98,15 @@ class Connection(RequestsHttpConnection):
                 raise requests.exceptions.ContentDecodingError(
                     f"an answer of more than {self.longest_answer} bytes"
                 )
-        # requests keeps an answer there once it is read
+        # requests looks here for an answer that has been read
         response._content = bytes(content)  # noqa: SLF001
 
 
 class _Adapter(HTTPAdapter):
-    """Keeps the connection that it opened, so that another thread can cut it, and the deadline (in `time.monotonic()`)."""
+    """Keeps its open connection and its deadline, so that another thread can cut the connection.
+
+    The deadline is a time of `time.monotonic()`.
+    """
 
     def __init__(self) -> None:
         self.opened: _Cuttable | None = None
@@ -105,7 +115,7 @@ class _Adapter(HTTPAdapter):
         super().__init__()
 
     def get_connection_with_tls_context(self, *arguments: Any, **settings: Any) -> Any:
-        """Get requests' connection pool, and make the pool report each connection that it opens to this adapter."""
+        """Get requests' connection pool, and make it report its connections to this adapter."""
         pool: Any = super().get_connection_with_tls_context(*arguments, **settings)
         if not issubclass(pool.ConnectionCls, _Cuttable):
             pool.ConnectionCls = type(
@@ -114,7 +124,7 @@ class _Adapter(HTTPAdapter):
         return pool
 
     def cut(self) -> None:
-        """End the exchange that is under way, and refuse new ones."""
+        """End the current exchange, and refuse new exchanges."""
         self.is_cut = True
         if self.opened:
             self.opened.cut()
@@ -124,7 +134,8 @@ class _Cuttable(HTTPConnection):
     adapter: _Adapter
 
     def connect(self) -> None:
-        self.adapter.opened = self  # one exchange at a time: earlier connections are idle or closed
+        # There is one exchange at a time, so earlier connections are idle or closed.
+        self.adapter.opened = self
         try:
             within(self.adapter.deadline - time.monotonic(), self._connect)
         except TookTooLong:
@@ -147,10 +158,10 @@ class _Cuttable(HTTPConnection):
 class _Watch:
     """One thread that cuts the exchanges that take too long.
 
-    An exchange seldom wakes it, because that costs more than a short exchange may. The thread
-    sleeps until the deadline that it saw last, then looks at the exchanges of that moment. Only an
-    earlier deadline wakes it. So its sleep may span several exchanges, the freeze of a function's
-    instance, or the restore of a snapshot with another clock.
+    The thread sleeps until the earliest deadline that it knows, then looks at the current
+    exchanges. A new exchange wakes the thread only if its deadline is earlier, because waking a
+    thread costs too much for a short exchange. So the thread may sleep during several exchanges,
+    while the function's instance is frozen, or while a snapshot with another clock is restored.
     """
 
     def __init__(self) -> None:
@@ -161,12 +172,11 @@ class _Watch:
 
     @contextmanager
     def cutting(self, adapter: _Adapter) -> Iterator[None]:
-        """While the block runs, cut the adapter's exchange at its deadline; never after the block."""
+        """Cut the adapter's exchange at its deadline, but only while the `with` block runs."""
         with self._changed:
             self._under_way.append(adapter)
-            if (
-                self._thread is None or not self._thread.is_alive()
-            ):  # a forked process has no running thread
+            # A forked process has no running thread.
+            if self._thread is None or not self._thread.is_alive():
                 self._thread = Thread(target=self._run, daemon=True)
                 self._thread.start()
             elif adapter.deadline < self._wakes:
@@ -196,7 +206,7 @@ _watch: Final = _Watch()
 def within[Result](seconds: float, call: Callable[[], Result]) -> Result:
     """Run a call in a thread, and return its result or raise its exception.
 
-    Raises `TookTooLong` after `seconds`; the thread runs on.
+    Raises `TookTooLong` after `seconds`. The thread then continues to run.
     """
     results: list[Result] = []
     problems: list[BaseException] = []

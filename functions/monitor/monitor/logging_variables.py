@@ -1,4 +1,7 @@
-"""Removes the environment variables by which Powertools and Lambda would change log lines and metrics: their form is a contract."""
+"""Removes environment variables that make Powertools and Lambda change log lines and metrics.
+
+The form of log lines and metrics is a contract.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +15,10 @@ LEVELS: Final = frozenset({"AWS_LAMBDA_LOG_LEVEL", "LOG_LEVEL"})
 def ignore(environment: MutableMapping[str, str]) -> None:
     """Remove these variables from `environment`.
 
-    Must be called before a logger or metrics are made.
-
-    A log level could drop the line of a prediction or a payload. POWERTOOLS_DEV spreads a line over
-    many and switches metrics off. POWERTOOLS_LOGGER_LOG_EVENT logs the whole event, with the texts
-    that must stay out. Functions with a logger have the same file.
+    This must be called before a logger or metrics are made. A log level could suppress the line of
+    a prediction or of a payload. POWERTOOLS_DEV splits a log line into many lines and turns metrics
+    off. POWERTOOLS_LOGGER_LOG_EVENT logs the whole event, with texts that must not be logged. Each
+    function with a logger has a copy of this file.
     """
     for name in [name for name in environment if name.startswith(PREFIX) or name in LEVELS]:
         del environment[name]

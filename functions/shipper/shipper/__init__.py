@@ -1,1 +1,4 @@
-"""The shipper: CloudWatch Logs invokes it with each batch of log lines, and it indexes them in OpenSearch."""
+"""The shipper function.
+
+CloudWatch Logs invokes it with each batch of log lines. It indexes the lines in OpenSearch.
+"""

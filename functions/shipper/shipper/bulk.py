@@ -17,64 +17,66 @@ from requests import ConnectTimeout
 
 from shipper.document import Document
 
-CHUNK_BYTES: Final = (
-    5 * 1024 * 1024
-)  # inflated: Amazon limits the inflated size (10 MiB on smaller instances)
-GZIP: Final = 31  # window bits: the largest window, a gzip header
-# isal has levels 0 to 3; level 2 compresses as well as zlib's level 1, in a fifth of the time
+# Before compression, because Amazon limits the uncompressed size (10 MiB on smaller instances).
+CHUNK_BYTES: Final = 5 * 1024 * 1024
+GZIP: Final = 31  # zlib's window bits for the largest window and a gzip header
+# isal has levels 0 to 3. Level 2 compresses as well as zlib's level 1, in a fifth of the time.
 LEVEL: Final = 2
 HEADERS: Final = {"content-type": "application/x-ndjson", "content-encoding": "gzip"}
-# Makes the answer shorter. According to Amazon's documents, a domain ignores the parameters of a
-# signed POST. The answer is then longer, but has the same meaning.
+# These parameters make the answer shorter. According to Amazon's documents, a domain ignores the
+# parameters of a signed POST. The answer is then longer, but has the same meaning.
 PARAMS: Final = {
-    "filter_path": "items.*.status,items.*.error.type,items.*.error.reason,items.*.error.caused_by.reason"
+    "filter_path": "items.*.status,items.*.error.type,"
+    "items.*.error.reason,items.*.error.caused_by.reason"
 }
-ANY_STATUS: Final = range(
-    300, 600
-)  # statuses for which the connection returns the answer instead of raising
+# For these statuses the connection returns the answer instead of raising an exception.
+ANY_STATUS: Final = range(300, 600)
 ALL_CREATED: Final = '{"items":[%s]}'  # the answer with PARAMS if all documents were created
 CREATED: Final = '{"create":{"status":201}}'
 CONNECT_SECONDS: Final = 3.0  # for each address of the server; a server may have several addresses
 UNREADABLE: Final = "the server's answer cannot be read"
 
 # The parts of the server's reasons that name a field or a limit. The reason itself is never shown,
-# because it quotes the user's data. That data may look like a reason, so only the beginning of a
-# reason counts.
+# because it quotes the user's data. The data may look like a reason, so only the beginning of a
+# reason is read.
 FIELD: Final = re.compile(
-    r"(?:failed to parse field|object mapping for|mapper|Could not dynamically add mapping for field"
+    r"(?:failed to parse field|object mapping for|mapper"
+    r"|Could not dynamically add mapping for field"
     r"|can't merge a non[ -][a-z]{1,10} mapping|(?P<twice>Duplicate Object property)"
     r"|object field starting or ending with a \[\.\] makes object resolution ambiguous:)"
     r""" [\["](?P<field>[^\]"]{1,512})[\]"]"""
 )
 TWICE: Final = "twice in one object"  # the reason for a name that an object holds more than once
 LIMIT: Final = re.compile(
-    r"(?:Limit|The [a-z ]{1,60} limit) of (?P<limit>(?:[a-z ]{1,40} )?\[\d+\])|(?P<name>field name cannot (?:be|contain) [a-z ]{1,40})"
+    r"(?:Limit|The [a-z ]{1,60} limit) of (?P<limit>(?:[a-z ]{1,40} )?\[\d+\])"
+    r"|(?P<name>field name cannot (?:be|contain) [a-z ]{1,40})"
 )
 
-# Errors with status 400 that are not caused by a document, such as a closed index or a cluster with
-# its maximum number of shards. Somebody can remove the cause, so the documents are sent again
-# later.
+# Errors with status 400 that are not caused by a document, for instance a closed index, or a
+# cluster that has its maximum number of shards. Somebody can remove the cause, so the documents are
+# sent again later.
 MENDABLE_TYPES: Final = {"index_closed_exception", "validation_exception"}
 MENDABLE: Final = re.compile(
-    r"Validation Failed: \d+: this action would add \[|no write index is defined for alias|pipeline with id \[.{1,512}\] does not exist"
+    r"Validation Failed: \d+: this action would add \[|no write index is defined for alias"
+    r"|pipeline with id \[.{1,512}\] does not exist"
 )
-EXPLICIT_INDEX: Final = (
-    "explicit index in bulk is not allowed"  # rest.action.multi.allow_explicit_index: false
-)
-AWAY_STATUSES: Final = frozenset(
-    {408, 429, 502, 503, 504}
-)  # the server, or a proxy before it, does not accept the request now
-BUSY_ITEMS: Final = frozenset(
-    {429, 502, 503, 504}
-)  # without 500, which for a single item is caused by its content
+# The server's error if rest.action.multi.allow_explicit_index is false.
+EXPLICIT_INDEX: Final = "explicit index in bulk is not allowed"
+# The server, or a proxy before it, does not accept the request now.
+AWAY_STATUSES: Final = frozenset({408, 429, 502, 503, 504})
+# 500 is not among them: as the status of one document, it is caused by the document's content.
+BUSY_ITEMS: Final = frozenset({429, 502, 503, 504})
 REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 UNSIGNED: Final = (
-    ": the domain wants requests signed, and only those to its own address (NAME.REGION.es.amazonaws.com) are: "
-    "set OPENSEARCH_URL to that instead of a custom endpoint"
+    ": the domain requires signed requests, but only requests to its own address "
+    "(NAME.REGION.es.amazonaws.com) are signed: "
+    "set OPENSEARCH_URL to that address instead of a custom endpoint"
 )
 HINTS: Final = {  # by status, for answers that do not come from OpenSearch itself
-    401: ": the server does not accept the user and password, or wants requests signed: check the login of OPENSEARCH_URL",
-    403: ": the domain refuses the request: check its policy, the role's es:ESHttpPost, and the signature's clock",
+    401: ": the server does not accept the user and password, or requires signed requests: "
+    "check the login of OPENSEARCH_URL",
+    403: ": the domain refuses the request: "
+    "check its policy, the role's es:ESHttpPost, and the signature's clock",
     404: ": there is no OpenSearch at this address: check host and path of OPENSEARCH_URL",
 }
 
@@ -83,22 +85,30 @@ class Fate(Enum):
     """The result of one request for a document."""
 
     INDEXED = auto()
-    DUPLICATE = (
-        auto()
-    )  # indexed by an earlier delivery, or by an earlier request whose answer was lost
-    BUSY = auto()  # the server cannot accept it now: send it again
-    # no answer in time: the server may still be working on it, so it must not be sent again at once
+    # An earlier delivery indexed the document, or an earlier request did and its answer was lost.
+    DUPLICATE = auto()
+    # The server cannot accept the document now. It is sent again.
+    BUSY = auto()
+    # There was no answer in time. The server may still be working on the request, so the document
+    # must not be sent again at once.
     UNANSWERED = auto()
-    REFUSED = auto()  # the server will never accept it in this form
-    TOO_MUCH = auto()  # the server refused the request as a whole: split it
-    NAMED = auto()  # the server refused the request because its actions name an index
-    # trying again at once is useless, but somebody may remove the cause, such as a missing
-    # permission
+    # The server will never accept the document in this form.
+    REFUSED = auto()
+    # The server refused the request as a whole. The request is split.
+    TOO_MUCH = auto()
+    # The server refused the request because its actions name an index.
+    NAMED = auto()
+    # Trying again at once is useless, but somebody may remove the cause, such as a missing
+    # permission.
     FAILED = auto()
 
 
 class Verdict(NamedTuple):
-    """A document's fate, its reason (for people: status and the server's error type), and the error for `@rescued`."""
+    """A document's fate, with its reason.
+
+    `reason` is for people: the status and the server's error type. `error` is the value of
+    `@rescued`.
+    """
 
     fate: Fate
     reason: str = ""
@@ -146,7 +156,10 @@ _problem: Final = msgspec.json.Decoder(_Problem).decode
 
 
 def chunks(documents: Iterable[Document], limit: int = CHUNK_BYTES) -> Iterator[list[Document]]:
-    """Split documents into chunks whose bulk bodies have at most `limit` bytes; a larger document gets its own chunk."""
+    """Split documents into chunks whose bulk bodies have at most `limit` bytes.
+
+    A document that is larger than `limit` gets a chunk of its own.
+    """
     chunk: list[Document] = []
     size = 0
     for document in documents:
@@ -160,12 +173,12 @@ def chunks(documents: Iterable[Document], limit: int = CHUNK_BYTES) -> Iterator[
 
 
 def body(chunk: Sequence[Document]) -> bytes:
-    """The request's body before compression."""
+    """Return the request's body before compression."""
     return b"".join([document.lines for document in chunk])
 
 
 def body_without_index(chunk: Sequence[Document]) -> bytes:
-    """The body for a request whose path names the index."""
+    """Return the body for a request whose path names the index."""
     return b"".join(
         [
             document.lines.replace(b'"_index":"%b",' % document.index_name.encode(), b"", 1)
@@ -179,17 +192,14 @@ def send(
 ) -> list[Verdict] | Verdict:
     """Send a body of `count` documents.
 
-    Returns a verdict for each document, or one verdict for the request as a whole.
-
-    It ends within `timeout` seconds. With `index`, the path names the index and the documents'
-    actions must not.
+    Returns a verdict for each document, or one verdict for the request as a whole. The request
+    takes at most `timeout` seconds. If `index` is given, the path names the index, and the
+    documents' actions must not name one.
     """
     packed = isal_zlib.compress(content, LEVEL, GZIP)
     connecting = min(CONNECT_SECONDS, timeout / 8)
-    times: Any = (
-        connecting,
-        timeout - connecting,
-    )  # a single number would apply to each address, and then to the answer as well
+    # A single number would apply to each of the server's addresses, and again to the answer.
+    times: Any = (connecting, timeout - connecting)
     path = f"/{index}/_bulk" if index else "/_bulk"
     try:
         status, headers, text = connection.perform_request(
@@ -215,7 +225,7 @@ def send(
 
 
 def judge_items(text: str, count: int) -> list[Verdict] | Verdict:
-    """The verdicts in the answer to a request that was accepted."""
+    """Return the verdicts in the answer to a request that the server accepted."""
     if text == ALL_CREATED % ",".join([CREATED] * count):  # the usual case, which needs no parsing
         return INDEXED
     try:
@@ -228,9 +238,9 @@ def judge_items(text: str, count: int) -> list[Verdict] | Verdict:
 
 
 def judge_request(status: int, text: str, count: int, location: str = "") -> Verdict:
-    """The verdict on a request that was answered with an error.
+    """Return the verdict on a request that the server answered with an error.
 
-    The answer may not be JSON, for instance if it comes from a proxy.
+    The answer need not be JSON: it may come from a proxy.
     """
     try:
         error = _problem(text).error
@@ -239,9 +249,8 @@ def judge_request(status: int, text: str, count: int, location: str = "") -> Ver
     reason, shown = _why(status, error)
     if status == 400 and error and error.reason == EXPLICIT_INDEX:
         return Verdict(Fate.NAMED, reason, shown)
-    if status == 413 or (
-        status == 400 and error
-    ):  # too large, or one action in it cannot be parsed
+    # The request is too large, or the server cannot parse one of its actions.
+    if status == 413 or (status == 400 and error):
         return Verdict(Fate.TOO_MUCH if count > 1 else Fate.REFUSED, reason, shown)
     if status in AWAY_STATUSES or status >= 500 or _is_block(status, error):
         return Verdict(Fate.BUSY, reason, shown)
@@ -249,7 +258,7 @@ def judge_request(status: int, text: str, count: int, location: str = "") -> Ver
 
 
 def judge(status: int, error: _Error | None) -> Verdict:
-    """The verdict on one document."""
+    """Return the verdict on one document."""
     if 200 <= status < 300:
         return INDEXED
     if status == 409:
@@ -265,14 +274,26 @@ def judge(status: int, error: _Error | None) -> Verdict:
 
 
 def hint(status: int, error: _Error | None, text: str, location: str) -> str:
-    """Advice on an error that somebody can correct, to be added to the reason; empty if the error itself is clear."""
+    """Return advice to add to the reason of an error that somebody can correct.
+
+    The advice is empty if the error itself is clear.
+    """
     if error and (error.reason or "").startswith("pipeline with id ["):
-        return ": the index setting index.default_pipeline or index.final_pipeline names an ingest pipeline that does not exist"
+        return (
+            ": the index setting index.default_pipeline or index.final_pipeline "
+            "names an ingest pipeline that does not exist"
+        )
     host = urlsplit(location).netloc.rpartition("@")[2]
     if status in REDIRECTS and (".amazoncognito." in host or "login" in location):
-        return ": the domain redirects to a sign-in page; sign requests with a role that it permits, or give a user and password"
+        return (
+            ": the domain redirects to a sign-in page; "
+            "sign requests with a role that it permits, or give a user and password"
+        )
     if status in REDIRECTS:
-        return f": the server redirects to {host or 'another path'}: check scheme, host and path of OPENSEARCH_URL"
+        return (
+            f": the server redirects to {host or 'another path'}: "
+            "check scheme, host and path of OPENSEARCH_URL"
+        )
     if error and error.type:
         return ""
     if status == 403 and "anonymous" in text:
@@ -281,15 +302,19 @@ def hint(status: int, error: _Error | None, text: str, location: str) -> str:
 
 
 def _is_block(status: int, error: _Error | None) -> bool:
-    """Whether the error is a block against writing on an index or the cluster.
+    """Return whether the error is a write block on an index or on the cluster.
 
-    OpenSearch sets and lifts one itself if a disk is full.
+    OpenSearch sets such a block when a disk is full, and later removes it.
     """
     return status == 403 and error is not None and (error.type or "").endswith("block_exception")
 
 
 def _why(status: int, error: _Error | None) -> tuple[str, dict[str, str]]:
-    """The reason for people, and the error for `@rescued`: status, the server's error type, and the field or the limit that it names."""
+    """Return the reason for people, and the error for `@rescued`.
+
+    The error holds the status, the server's error type, and the field or limit that the server
+    named.
+    """
     error = error or _Error()
     kind = error.type or "without a type"
     shown = {"status": str(status), "type": kind}

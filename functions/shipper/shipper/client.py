@@ -1,4 +1,8 @@
-"""The connection to OpenSearch: with the address's user and password, or signed when the endpoint is Amazon's, or plain."""
+"""Makes the connection to OpenSearch.
+
+The connection uses the address's user and password, or signs requests to an endpoint of Amazon, or
+does neither.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +16,13 @@ from opensearchpy import RequestsHttpConnection
 from .address import PASSWORD, address
 from .exchange import Connection
 
-REGION: Final = re.compile(
-    r"\.([a-z]{2}(?:-[a-z]+)+-\d)\.(?:es|on)\."
-)  # the domain's, which need not be the function's
-LONGEST_ANSWER: Final = 64 * 1024 * 1024  # bytes: many times what the answer to a whole chunk has
+# The region in a domain's address. It may differ from the function's region.
+REGION: Final = re.compile(r"\.([a-z]{2}(?:-[a-z]+)+-\d)\.(?:es|on)\.")
+LONGEST_ANSWER: Final = 64 * 1024 * 1024  # bytes; many times the size of an answer to a full chunk
 AMAZON: Final = (".amazonaws.com", ".amazonaws.com.cn", ".on.aws")
 
-# It warns of every failed request, with a traceback. The outcome already holds each failure and its
-# reason.
+# opensearch-py logs a warning with a traceback for each failed request. That would be a repetition:
+# the outcome already holds each failure and its reason.
 logging.getLogger("opensearch").setLevel(logging.ERROR)
 
 
@@ -31,19 +34,20 @@ class Keys(NamedTuple):
     token: str | None
 
     def get_frozen_credentials(self) -> Keys:
-        """Return these keys: they do not change while they are valid."""
+        """Return these keys, which do not change while they are valid."""
         return self
 
 
 def connect(
     endpoint: str, environment: Mapping[str, str], user: str | None = None
 ) -> RequestsHttpConnection:
-    """A connection to `endpoint`, signed with the keys of `environment` where it is Amazon's.
+    """Return a connection to `endpoint`, which signs its requests if the endpoint is Amazon's.
 
-    With a login nothing is signed, because a domain with users of its own accepts a login or a
-    signature, but never both. A login is in the address, or it is `user` with `OPENSEARCH_PASSWORD`
-    of `environment`. Raises `ValueError` for an address that cannot be used, and where no
-    credentials are found. The connection never retries by itself: the caller decides.
+    Requests are signed with the AWS keys in `environment`. Requests with a login are not signed,
+    because a domain with its own users accepts a login or a signature, but never both. The login is
+    in the address, or it is `user` and the password in the environment variable
+    `OPENSEARCH_PASSWORD`. Raises `ValueError` if the address cannot be used, or if AWS credentials
+    are needed but not found. The connection does not retry: the caller decides about retries.
     """
     found = address(endpoint, user=user, password=environment.get(PASSWORD))
     secure = found.scheme == "https"
@@ -65,12 +69,15 @@ def connect(
 
 
 def _anonymous(request: Any) -> Any:
-    """Adds no login. Without it requests would send a password from ~/.netrc."""
+    """Add no login to the request.
+
+    Without this function, the requests library would send a password from ~/.netrc.
+    """
     return request
 
 
 def _signature(hostname: str, environment: Mapping[str, str]) -> Any:
-    from requests_aws4auth import AWS4Auth  # noqa: PLC0415  only where something is signed
+    from requests_aws4auth import AWS4Auth  # noqa: PLC0415  needed only if requests are signed
 
     found = REGION.search(hostname)
     region = found.group(1) if found else environment.get("AWS_REGION")
@@ -84,10 +91,10 @@ def _signature(hostname: str, environment: Mapping[str, str]) -> Any:
 
 
 def _credentials(hostname: str, environment: Mapping[str, str]) -> Any:
-    """The keys in Lambda's environment variables, which stay valid as long as the instance runs; elsewhere those of botocore.
+    """Return the AWS keys from the environment variables; if there are none, botocore's keys.
 
-    botocore would take the same keys first, but its import takes half as long as that of
-    opensearch-py.
+    Lambda sets the variables, and their keys stay valid as long as the instance runs. botocore
+    would find the same keys, but importing it takes half as long as importing opensearch-py.
     """
     key, secret = environment.get("AWS_ACCESS_KEY_ID"), environment.get("AWS_SECRET_ACCESS_KEY")
     if key and secret:

@@ -1,4 +1,4 @@
-"""Dead letters: payloads that Lambda gave up on and put into S3, and their way back into the index."""
+"""Replays dead letters: payloads that the shipper failed on, and that Lambda then put into S3."""
 
 from __future__ import annotations
 
@@ -16,13 +16,12 @@ from shipper.decode import PayloadInvalid
 from shipper.deliver import Outcome
 from shipper.exchange import TookTooLong, within
 
-PREFIX: Final = "aws/lambda/async/"  # where Lambda puts them
+PREFIX: Final = "aws/lambda/async/"  # Lambda puts dead letters below this prefix
 POISON: Final = "poison/"
-REASON_CHARACTERS: Final = 1500  # of the 2 kB that S3 takes as metadata
-MOST_CONSECUTIVE_FAILURES: Final = (
-    3  # letters in a row that failed because of the server or the bucket: then the rest waits
-)
-S3_SECONDS: Final = 8.0  # that one step in the bucket may take, on the wall clock
+REASON_CHARACTERS: Final = 1500  # S3 accepts 2 kB of metadata
+# If this many letters in a row fail because of the server or the bucket, the replay ends.
+MOST_CONSECUTIVE_FAILURES: Final = 3
+S3_SECONDS: Final = 8.0  # the time limit of one request to the bucket, on the wall clock
 PERMISSIONS: Final = {
     "GetObject": "s3:GetObject",
     "DeleteObject": "s3:DeleteObject",
@@ -31,7 +30,7 @@ PERMISSIONS: Final = {
 
 
 class Bucket(NamedTuple):
-    """The dead-letter bucket: its name, and a boto3 client of S3."""
+    """The dead-letter bucket: its name, and a boto3 client for S3."""
 
     name: str
     s3: Any
@@ -48,19 +47,21 @@ class Letter(NamedTuple):
 class LetterFate(StrEnum):
     """The result of replaying a letter."""
 
-    # every line of it is in the index, or excluded by a setting; the object is removed
+    # Every line of the letter is in the index, or is excluded by a setting. The letter is removed.
     REPLAYED = "replayed"
-    WAITING = "waiting"  # some are not yet: it stays where it is
-    # it cannot be read and never will be: it is moved below `poison/`, with the reason in its
-    # metadata
+    # Some of the letter's lines are not in the index yet. The letter stays where it is.
+    WAITING = "waiting"
+    # The letter can never be read. It is moved below `poison/`, with the reason in its metadata.
     POISONED = "poisoned"
-    GONE = "gone"  # somebody else removed it meanwhile
+    # Somebody else removed the letter during the replay.
+    GONE = "gone"
 
 
 class Replayed(NamedTuple):
-    """A letter, its fate, the outcome of its delivery (empty if the letter could not be read), and the reason why it was not removed.
+    """The result of replaying one letter.
 
-    `bucket_failed` says that a request to the bucket failed.
+    `outcome` is the outcome of the delivery; it is empty if the letter could not be read. `reason`
+    says why the letter was not removed. `bucket_failed` is true if a request to the bucket failed.
     """
 
     letter: Letter
@@ -76,10 +77,10 @@ def letters(
     since: datetime | None = None,
     until: datetime | None = None,
 ) -> list[Letter]:
-    """The letters below `prefix`, of `since` or later and before `until`, in random order.
+    """List the letters below `prefix` that were written at `since` or later and before `until`.
 
-    Random, because some letters may be undeliverable for a long time, and would hold up those
-    behind them.
+    Their order is random, because some letters may be undeliverable for a long time. In a fixed
+    order they would hold up the letters behind them.
     """
     found = []
     for page in bucket.s3.get_paginator("list_objects_v2").paginate(
@@ -98,7 +99,8 @@ def letters(
 def replay(letter: Letter, bucket: Bucket, ship: Callable[[Any], Outcome]) -> Replayed:
     """Deliver a letter's payload, then remove, move or keep the letter, depending on the outcome.
 
-    If the bucket fails, the letter waits, and the result still holds the outcome of the delivery.
+    If the bucket fails, the letter keeps waiting. The result then still holds the outcome of the
+    delivery.
     """
     outcome, reason = Outcome(), ""
     try:
@@ -133,10 +135,10 @@ def replay_all(
     events_per_second: float,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Iterator[Replayed]:
-    """Replay one letter after the other, no faster than `events_per_second`.
+    """Replay one letter after the other, with at most `events_per_second` lines per second.
 
-    Ends early after three letters in a row for which the server was away or refused the login, or
-    the bucket failed.
+    Ends early after three failures in a row. A letter counts as a failure if the server was
+    unavailable or refused the login, or if the bucket failed.
     """
     consecutive_failures = 0
     for letter in found:
@@ -156,7 +158,7 @@ def _content(letter: Letter, bucket: Bucket) -> bytes:
 
 
 def _s3_reason(problem: Exception) -> str:
-    """The reason why a step in S3 failed: its error code, and the name of a missing permission."""
+    """Return why a request to S3 failed: the error code, and the name of a missing permission."""
     if isinstance(problem, TookTooLong):
         return f"no answer within {S3_SECONDS:g} s"
     if not isinstance(problem, ClientError):
@@ -172,21 +174,22 @@ def _s3_reason(problem: Exception) -> str:
 
 
 def _payload(content: bytes) -> Any:
-    """The event in Lambda's record of a failed invocation."""
+    """Return the event from Lambda's record of a failed invocation."""
     try:
         return msgspec.json.decode(content)["requestPayload"]
     except (msgspec.DecodeError, UnicodeError, RecursionError, LookupError, TypeError):
         raise PayloadInvalid(
-            "the object is no record of a failed invocation: it has no requestPayload"
+            "the object is not a record of a failed invocation: it has no requestPayload"
         ) from None
 
 
 def _poison(letter: Letter, bucket: Bucket, reason: str) -> LetterFate:
     if not letter.key.startswith(POISON):
+        # S3 takes metadata as an HTTP header, whose value must be printable ASCII.
         shown = "".join(
             character if " " <= character <= "~" else "?"
             for character in reason[:REASON_CHARACTERS]
-        )  # a header's value
+        )
         source = {"Bucket": bucket.name, "Key": letter.key}
         bucket.s3.copy_object(
             Bucket=bucket.name,

@@ -1,4 +1,4 @@
-"""base64, gzip, JSON: CloudWatch's subscription payload as values, or a named error."""
+"""Decodes the subscription payload of CloudWatch Logs: JSON in gzip in base64."""
 
 from __future__ import annotations
 
@@ -17,23 +17,25 @@ from shipper.json_text import clean, quoted
 GZIP: Final = 16 + isal_zlib.MAX_WBITS  # zlib's flag for a gzip header
 BLOCK: Final = 64 * 1024
 LENIENT_BYTES: Final = 16 * 1024 * 1024
-# of the year 9999, the last that ISO 8601 and OpenSearch write in four digits
+# The end of the year 9999: ISO 8601 and OpenSearch write a year with four digits.
 LAST_MILLISECOND: Final = 253_402_300_799_999
 
 
 class PayloadInvalid(Exception):
-    """The event is no subscription payload.
+    """The event is not a subscription payload.
 
-    Failing the invocation with it keeps the event for the dead letter.
+    Raised from the handler, it makes the invocation fail, so that Lambda keeps the event as a dead
+    letter.
     """
 
 
 class LogEvent(Struct, frozen=True, gc=False):
-    """One line: `id` a decimal string of about 56 digits, `timestamp` in milliseconds since 1970, `message` the line.
+    """One log line.
 
-    The message stays the JSON string that it came as, escapes and all: a document can hold those
-    very bytes. `extracted` are the fields that a space-delimited filter pattern cut out of the
-    line, where the subscription has one.
+    `id` is a decimal string of about 56 digits. `timestamp` is in milliseconds since 1970.
+    `message` is the line as it stands in the payload: a JSON string with its escapes, whose bytes
+    can be copied into a document. If the subscription has a space-delimited filter pattern,
+    `extracted` holds the fields that the pattern extracted from the line.
     """
 
     id: str
@@ -45,8 +47,8 @@ class LogEvent(Struct, frozen=True, gc=False):
 class Payload(Struct, frozen=True):
     """One delivery: the origin of its lines, and the lines. A control message has no lines.
 
-    `filters` are the names of the subscription filters that matched them; lines that were read from
-    the log group have none.
+    `filters` names the subscription filters that matched the lines. It is empty if the lines were
+    read from the log group itself, without a subscription.
     """
 
     kind: str = msgspec.field(name="messageType")
@@ -62,9 +64,9 @@ _string: Final = msgspec.json.Decoder(str).decode
 
 
 def decode(event: Any, limit: int) -> Payload:
-    """The subscription payload in a Lambda event; at most `limit` bytes are inflated.
+    """Return the subscription payload in a Lambda event.
 
-    Raises `PayloadInvalid`.
+    Raises `PayloadInvalid` if the event has none, or one that inflates to more than `limit` bytes.
     """
     payload = _parse(_inflate(_compressed(event), limit))
     if payload.kind == "CONTROL_MESSAGE":
@@ -75,16 +77,14 @@ def decode(event: Any, limit: int) -> Payload:
 
 
 def line(event: LogEvent) -> tuple[str, bytes | Raw]:
-    """The log line, and the same as a JSON string.
+    """Return the log line as text, and as a JSON string.
 
-    Never fails: a value that is not a valid string is converted to one.
+    This never fails: a message that is not a valid string is converted to a valid string.
     """
     try:
         return _string(event.message), event.message
-    except (
-        msgspec.DecodeError,
-        UnicodeDecodeError,
-    ):  # a lone surrogate, bytes that are no UTF-8, another type
+    # The message has a lone surrogate or invalid UTF-8, or it is not a string.
+    except (msgspec.DecodeError, UnicodeDecodeError):
         raw = bytes(event.message).decode(errors="replace")
     text = str(json.loads(raw)) if raw.startswith('"') else raw
     return text, quoted(text)
@@ -102,12 +102,11 @@ def _compressed(event: Any) -> bytes:
 
 
 def _inflate(data: bytes, limit: int) -> bytearray:
-    """Every member of the gzip data.
+    """Inflate all members of the gzip data.
 
-    Never holds more than `limit` + 1 inflated bytes, and notices a missing end.
-
-    It reads in blocks, because the decompressor copies the data behind a member: many small members
-    would take quadratic time.
+    Stops after `limit` + 1 inflated bytes, and raises `PayloadInvalid` if the end is missing. The
+    data is read in blocks, because the decompressor copies all data that follows a member: without
+    blocks, many small members would take quadratic time.
     """
     inflated, position = bytearray(), 0
     while position < len(data):
@@ -136,9 +135,9 @@ def _parse(data: bytearray) -> Payload:
 
 
 def mended(data: bytearray) -> bytearray:
-    """Bytes as valid UTF-8, with U+FFFD for invalid ones.
+    """Replace invalid UTF-8 by U+FFFD.
 
-    Works in blocks: as one text they would take four times their size.
+    This works in blocks, because the whole data as one text would take four times its size.
     """
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     found = bytearray()
@@ -149,10 +148,11 @@ def mended(data: bytearray) -> bytearray:
 
 
 def _parse_leniently(data: bytearray) -> Payload:
-    """A payload that strict JSON refuses, such as one with lone surrogates, read by Python's parser so that no other line is lost.
+    """Read a payload that the strict parser refused, for instance because of a lone surrogate.
 
-    `data` is valid UTF-8 by now, which is often enough for the strict parser. Python's values take
-    many times their bytes, so a large payload is not read this way.
+    Without this, one bad line would make the payload's other lines unreadable. `data` is valid
+    UTF-8, which is often enough for the strict parser. Otherwise Python's parser reads the data.
+    Python's values need many times the memory of the data, so a large payload is not read this way.
     """
     try:
         return _payload(data)

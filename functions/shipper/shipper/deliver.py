@@ -1,4 +1,7 @@
-"""Delivers documents to OpenSearch: sends each one until it is indexed or permanently refused, or until the deadline."""
+"""Delivers documents to OpenSearch.
+
+Each document is sent until it is indexed or refused for good, or until the deadline.
+"""
 
 from __future__ import annotations
 
@@ -19,16 +22,16 @@ from shipper.ladder import less, rescued
 from shipper.limits import sendable
 
 REQUEST_SECONDS: Final = 30.0
-FIRST_PAUSE: Final = 0.2  # seconds; the upper bound of the first pause
+FIRST_PAUSE: Final = 0.2  # the longest first pause, in seconds
 LONGEST_PAUSE: Final = 20.0
 AT_ONCE_SECONDS: Final = 5.0
-SUSPICIOUS_TRIES: Final = 5  # a document is sent alone after so many failures of the server
+SUSPICIOUS_TRIES: Final = 5  # after this many failures of the server, a document is sent alone
 TOO_LATE: Final = "not sent: no time was left"
 NOT_SENT: Final = Verdict(Fate.BUSY, TOO_LATE)
 # Connections to servers that refuse bulk actions with an index name
 # (rest.action.multi.allow_explicit_index: false).
 INDEX_IN_PATH: Final[WeakSet[RequestsHttpConnection]] = WeakSet()
-NO_FORM: Final = "%s, even for the line without any field: mend the index or its settings"
+NO_FORM: Final = "%s, even for the line without any field: correct the index or its settings"
 
 
 class NotDelivered(Exception):
@@ -40,12 +43,13 @@ class NotDelivered(Exception):
 
 @dataclass(slots=True)
 class Outcome:
-    """The counts of a delivery: lines by result, requests, bytes before compression, and the reasons of failures.
+    """The counts of a delivery.
 
     `excluded` counts the lines of a kind that is not shipped; every other line becomes a document.
     `predictions` counts the documents of live predictions, delivered or not. `reasons` counts the
-    documents that are not in the index, by reason. `available` is true if the server accepted the
-    last request, and `denied` is true if it refused all of that request for lack of permission.
+    documents that are not in the index, by reason. `sent_bytes` counts bytes before compression.
+    `available` is true if the server was able to process the last request. `denied` is true if the
+    server refused every document of the last request for lack of permission.
     """
 
     indexed: int = 0
@@ -71,7 +75,7 @@ class Outcome:
         return self.indexed + self.duplicate + self.rescued + self.failed
 
     def add(self, other: Outcome) -> None:
-        """Add the counts of a later outcome to this one, and take over its `available` and `denied`."""
+        """Add the counts of a later outcome to this one, and copy its `available` and `denied`."""
         self.indexed += other.indexed
         self.duplicate += other.duplicate
         self.rescued += other.rescued
@@ -84,14 +88,17 @@ class Outcome:
         self.available, self.denied = other.available, other.denied
 
     def summary(self) -> str:
-        """One line for people with the reasons why documents are not in the index; empty if all documents are."""
+        """Return one line for people with the reasons why documents are not in the index.
+
+        The line is empty if all documents are in the index.
+        """
         if not self.reasons:
             return ""
         reasons = ", ".join(f"{count} x {reason}" for reason, count in self.reasons.most_common())
         return f"{self.failed} of {self.documents} documents not delivered: {reasons}"
 
     def or_raise(self) -> dict[str, int]:
-        """The counts. Raises `NotDelivered` with the reasons if a document is not in the index."""
+        """Return the counts, or raise `NotDelivered` if a document is not in the index."""
         if self.reasons:
             raise NotDelivered(self.summary())
         return {
@@ -104,10 +111,11 @@ class Outcome:
 
 @dataclass(slots=True)
 class RetryBudget:
-    """Retries until `deadline` on `clock`, in seconds, with exponential back-off.
+    """The pauses between retries: exponential back-off with full jitter, until a deadline.
 
-    With full jitter: each pause is a random part of a bound that doubles. Among the usual methods
-    this one spreads the requests of many senders best:
+    `deadline` is a time of `clock`, in seconds. Full jitter means that each pause is random, with
+    an upper limit that doubles at each retry. Among the usual methods, full jitter spreads the
+    requests of many senders best:
     https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
     """
 
@@ -117,21 +125,22 @@ class RetryBudget:
     chance: Callable[[float, float], float] = random.uniform
 
     def left(self) -> float:
-        """Seconds until the deadline; negative afterwards."""
+        """Return the seconds until the deadline; the number is negative after the deadline."""
         return self.deadline - self.clock()
 
     def pause(self, tries: int) -> None:
-        """Wait after the `tries`-th failure, never beyond the deadline."""
+        """Wait after failure number `tries`, but not beyond the deadline."""
         bound = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(tries - 1, 10), max(self.left(), 0.0))
         self.sleep(self.chance(0.0, bound))
 
 
 @dataclass(slots=True)
 class _Delivery:
-    """One delivery.
+    """The state of one delivery.
 
-    `busy` gathers the documents to send again, `refused` those that the server refused, each with
-    its verdict.
+    `busy` holds the documents to send again, and `refused` holds the documents that the server
+    refused, each with its verdict. `too_large` holds the size of the smallest document that was too
+    large in a request of its own, with the verdict.
     """
 
     connection: RequestsHttpConnection
@@ -139,20 +148,17 @@ class _Delivery:
     outcome: Outcome = field(default_factory=Outcome)
     busy: list[tuple[Document, Verdict]] = field(default_factory=list)
     refused: list[tuple[Document, Verdict]] = field(default_factory=list)
-    too_large: tuple[float, Verdict] = (
-        math.inf,
-        NOT_SENT,
-    )  # bytes of the smallest document that was too large alone
+    too_large: tuple[float, Verdict] = (math.inf, NOT_SENT)
 
     @property
     def by_index(self) -> bool:
-        """Whether each index gets its own request, with the index name in the path and not in the actions."""
+        """Whether each index gets its own request, with the index name only in the path."""
         return self.connection in INDEX_IN_PATH
 
     def attempt(self, chunked: Iterable[list[Document]]) -> None:
         """Send every chunk once.
 
-        If the server accepts nothing of a chunk, pause before the next request.
+        If the server accepts no document of a chunk, pause before the next request.
         """
         failures = 0
         for chunk in chunked:
@@ -163,7 +169,7 @@ class _Delivery:
     def send(self, chunk: list[Document]) -> bool:
         """Send a chunk, in parts if the server refuses it as a whole.
 
-        False if the server accepted nothing of it.
+        Returns False if the server accepted no document of the chunk.
         """
         parts = _by_index(chunk) if self.by_index else [chunk]
         if len(parts) > 1:
@@ -192,7 +198,7 @@ class _Delivery:
     def request(
         self, chunk: list[Document], longest: float = REQUEST_SECONDS
     ) -> list[Verdict] | Verdict:
-        """Send one request within the time that is left."""
+        """Send one request, limited to `longest` seconds and to the time until the deadline."""
         left = self.budget.left()
         if left <= 0:
             return NOT_SENT
@@ -236,11 +242,12 @@ class _Delivery:
                     self.outcome.reasons[failure_reason(document, verdict)] += 1
 
     def split(self, chunk: list[Document]) -> None:
-        """Send the documents of a chunk that the server refused as a whole, because it is too large or the server cannot read one action.
+        """Send the documents of a chunk that the server refused as a whole.
 
-        The first document is sent alone, with less in it after each refusal. If the server refuses
-        even its bare form, and then also the smallest of the other documents, it accepts nothing,
-        and the rest is not sent.
+        The chunk was too large, or the server could not read one of its actions. The first document
+        is sent alone, with fewer fields after each refusal. If the server refuses even the first
+        document's bare form, the smallest of the other documents is sent. If the server refuses
+        that one too, it accepts nothing, and the rest is not sent.
         """
         first, *rest = chunk
         verdict = self.alone(first)
@@ -257,9 +264,9 @@ class _Delivery:
         self.halve(rest)
 
     def halve(self, chunk: list[Document]) -> None:
-        """Send a chunk in halves, again and again, until the refused documents are alone.
+        """Send a chunk in halves, again and again, until each refused document is alone.
 
-        Documents as large as these are not sent.
+        Documents at least as large as one that was too large alone are not sent.
         """
         size, verdict = self.too_large
         self.refused += [(document, verdict) for document in chunk if len(document.lines) >= size]
@@ -273,10 +280,11 @@ class _Delivery:
                 self.count(half, found)
 
     def blame(self) -> None:
-        """Send the first refused document alone, with less in it after each refusal; then the others in the form that was accepted.
+        """Send the refused documents with fewer fields.
 
-        If the server refuses even its bare form, the cause is the index or the server. All
-        documents with the same refusal then fail.
+        The first document is sent alone, with fewer fields after each refusal. The others are then
+        sent in the form that was accepted. If the server refuses even the first document's bare
+        form, the cause is the index or the server, and all documents with the same refusal fail.
         """
         (first, why), *rest = self.refused
         self.refused = []
@@ -292,7 +300,8 @@ class _Delivery:
                 if lessened is None:
                     self.give_up([document], one)
                     continue
-                for refusal in further:  # at most down to the bare form, which was not refused yet
+                # At most down to the bare form, which the server has not refused.
+                for refusal in further:
                     lessened = less(lessened, refusal.error or {}) or lessened
                 again.append(lessened)
             self.attempt(chunks(again, CHUNK_BYTES))
@@ -300,7 +309,7 @@ class _Delivery:
             self.count([document for document, _ in rest], verdict)
 
     def descend(self, document: Document, verdict: Verdict) -> tuple[Verdict, list[Verdict]]:
-        """Send a refused document with less and less in it, and count it.
+        """Send a refused document with fewer and fewer fields, and count it.
 
         Returns the last verdict, and the refusals before it.
         """
@@ -324,9 +333,9 @@ class _Delivery:
             self.outcome.reasons[NO_FORM % _detailed(verdict)] += len(given)
 
     def answers_without_fields(self, document: Document, verdict: Verdict) -> bool:
-        """Try a document without its fields if the server failed or did not answer when the document was sent alone.
+        """Send a document without its fields, after the server failed on the document alone.
 
-        True if the server accepts it now: then its fields were the cause.
+        Returns True if the server accepts the document now: then the fields were the cause.
         """
         if document.form is not Form.WHOLE or self.budget.left() <= 0:
             return False
@@ -340,9 +349,10 @@ class _Delivery:
         return True
 
     def suspect(self, again: list[tuple[Document, Verdict]]) -> list[Document]:
-        """The documents to send again, without the first one on which the server failed each time although it accepts others.
+        """Return the documents to send again, without the one that may make the server fail.
 
-        That document is sent alone, and then without its fields.
+        That is the first document on which the server failed although it accepts other documents.
+        It is sent alone, and if that fails, without its fields.
         """
         if not self.outcome.available and len(again) > 1:
             return [document for document, _ in again]
@@ -361,12 +371,13 @@ def deliver(
 ) -> Outcome:
     """Index each document once.
 
-    The action is `create` with the document's id, so a conflict means that it was indexed before.
+    The action is `create` with the document's id, so a conflict means that the document was indexed
+    before.
 
-    All documents are sent once before any is sent again. Documents that met a busy server are sent
-    again without those that were accepted; refused documents are sent again with fewer fields.
-    Documents that are left at the deadline count as failed, except those that were not yet taken
-    from `documents`: the caller knows their number.
+    All documents are sent once before any document is sent again. A document that the server was
+    too busy for is sent again as it is. A refused document is sent again with fewer fields.
+    Documents that are not indexed at the deadline count as failed. Documents that were not yet
+    taken from `documents` are not counted here: the caller knows their number.
     """
     delivery = _Delivery(connection, budget)
     delivery.attempt(_in_time(chunks(map(sendable, documents), CHUNK_BYTES), budget))
@@ -393,9 +404,10 @@ def deliver(
 
 
 def failure_reason(document: Document, verdict: Verdict) -> str:
-    """The reason why a document failed.
+    """Return the reason why a document failed.
 
-    It names a missing permission, because the server's own error does not say where it is missing.
+    If a permission is missing, the reason names the index, because the server's own error does not
+    name it.
     """
     if verdict.status == "403" and (verdict.error or {}).get("type") == "security_exception":
         return f"{verdict.reason}: the user needs the permission to write {document.index_name}"
@@ -403,10 +415,13 @@ def failure_reason(document: Document, verdict: Verdict) -> str:
 
 
 def _detailed(verdict: Verdict) -> str:
-    """The reason of a refusal, with the setting or the field that the server named."""
+    """Return the reason of a refusal, with the setting or the field that the server named."""
     error = verdict.error or {}
     if verdict.status == "413":
-        return f"{verdict.reason}, the server's limit for a request (http.max_content_length, or a proxy's)"
+        return (
+            f"{verdict.reason}, the server's limit for a request "
+            "(http.max_content_length, or a proxy's)"
+        )
     named = [f"{name} {error[name]}" for name in ("limit", "field", "name") if name in error]
     return f"{verdict.reason}{' of ' if named else ''}{', '.join(named)}"
 

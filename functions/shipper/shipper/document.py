@@ -1,10 +1,11 @@
-"""Makes a document of each log event: the envelope, then the line's fields at the root, as bytes for a bulk request.
+"""Makes a document from each log event, as bytes for a bulk request.
 
-There are two ways from a line to its fields. The fast way, `spliced`, checks that the line is a
-JSON object and copies it unchanged. The slow way parses any line (`read`) and serialises its fields
-(`written`). `spliced` returns None whenever the two results could differ, with two exceptions: a
-line with a duplicate key, and a line with hundreds of levels. The index refuses those, and the
-ladder rescues them.
+A document has the envelope first, then the line's fields at the root. There are two ways from a
+line to its fields. The fast way, `spliced`, checks that the line is a JSON object and copies it
+unchanged. The slow way parses any line (`read`) and serialises its fields (`written`). `spliced`
+returns None whenever the two results could differ, with two exceptions: a line with a duplicate
+key, and a line with hundreds of levels of nesting. The index refuses both, and `shipper.ladder`
+then leaves out their fields.
 """
 
 from __future__ import annotations
@@ -31,58 +32,54 @@ from shipper.redact import HASHED, WITHHELD, Redaction
 
 # Names that only the shipper writes: events/envelope.json.
 ENVELOPE: Final = (
-    "@id", "@timestamp", "@delay_ms", "@position", "@message", "@owner", "@log_group", "@log_stream", "@kind", "@stack",
-    "@function_version", "@rescued",
+    "@id", "@timestamp", "@delay_ms", "@position", "@message", "@owner", "@log_group",
+    "@log_stream", "@kind", "@stack", "@function_version", "@rescued",
 )  # fmt: skip
-# OpenSearch's metadata fields. A line's field of that name at the root is refused or, worse, used
-# as metadata.
+# OpenSearch's metadata fields. If a line's field has such a name at the root, OpenSearch refuses
+# the field or, worse, uses it as metadata.
 METADATA: Final = (
-    "_id", "_index", "_source", "_type", "_routing", "_field_names", "_ignored", "_seq_no", "_primary_term", "_version", "_nested_path",
-    "_doc_count", "_data_stream_timestamp",
+    "_id", "_index", "_source", "_type", "_routing", "_field_names", "_ignored", "_seq_no",
+    "_primary_term", "_version", "_nested_path", "_doc_count", "_data_stream_timestamp",
 )  # fmt: skip
 RESERVED: Final = frozenset((*ENVELOPE, *METADATA))
 PREFIX: Final = "cwl-"  # the default prefix of the daily indices
 DAY: Final = 86_400_000  # milliseconds
-# A name with a dot, if the part before the dot may be reserved. Its characters may be written as
-# escapes.
+# Finds a name with a dot whose part before the dot may be reserved. The name may have escapes.
 MAYBE_RESERVED: Final = re.compile(r'"(?:[@_]|\\u00)[^"]*(?:\.|\\u002[eE])[^"]*"\s*:')
-AFTER_QUOTE: Final = re.compile(
-    r'_(?<="_)'
-)  # many times faster than a search for the two characters, because quotation marks are frequent
-ID_BYTES: Final = (
-    512  # the longest `_id` that OpenSearch accepts; a longer one makes it refuse the whole request
-)
+# Finds `"_`. Many times faster than a search for `"_` itself, because quotation marks are frequent.
+AFTER_QUOTE: Final = re.compile(r'_(?<="_)')
+# The longest `_id` that OpenSearch accepts. A longer one makes it refuse the whole request.
+ID_BYTES: Final = 512
 NO_FIELDS: Final = b"}\n"
-# The stream of a Lambda function names the version that wrote it: 2026/11/28/[$LATEST]0a1b...,
-# 2026/11/28/my-function[3]0a1b...
+# The log stream of a Lambda function names the version that wrote it, for instance
+# 2026/11/28/[$LATEST]0a1b... or 2026/11/28/my-function[3]0a1b...
 STREAM: Final = re.compile(
     r"\d{4}/\d\d/\d\d/[^\[\]]*\[(?P<version>\$LATEST|[0-9]{1,18})\][0-9a-f]+"
 )
 SPACE: Final = " \t\r\n"  # JSON's white space
-# A line with fewer dots, and either fewer names or fewer bytes, cannot cost an index much
-# (shipper.limits). Hardly any line has more.
+# A line below these limits cannot cost an index much (shipper.limits): it has fewer dots, and fewer
+# names or fewer bytes. Hardly any line exceeds the limits.
 FEW_DOTS: Final = 64
 FEW_NAMES: Final = 500
-FEW_BYTES: Final = 5 * FEW_NAMES  # of a name with its colon, its quotation marks and a value
+FEW_BYTES: Final = 5 * FEW_NAMES  # a name takes 5 bytes: two quotation marks, a colon, and a value
 
 
 class Form(IntEnum):
-    """How much of a line its document holds. Each refusal by the index leads to the next form."""
+    """The part of a line that its document holds. Each refusal by the index leads to less."""
 
-    WHOLE = 0
-    REDUCED = 1  # without the fields that the index refused by name; with the reason
-    RESCUED = 2  # envelope, line, and the reason why the fields were refused
-    BARE = 3  # envelope and line only, because the index refused even the reason
+    WHOLE = 0  # the envelope, the line, and all fields
+    REDUCED = 1  # without the fields that the index refused by name, but with the reason
+    RESCUED = 2  # the envelope, the line, and the reason why the fields were refused
+    BARE = 3  # only the envelope and the line, because the index refused even the reason
 
 
 class Document(Struct, frozen=True, gc=False):
     """A document for the bulk API.
 
-    `lines` holds its action and its source; the last `tail` bytes of `lines` are the line's fields.
-
-    The envelope comes before the fields, so that the fields can be cut off. `counts` is true if the
-    line is a prediction of live traffic. `few` is true if the fields are known to be few;
-    `shipper.limits` need not count them.
+    `lines` holds the document's action and its source. The last `tail` bytes of `lines` are the
+    fields of the log line: they follow the envelope, so that they can be cut off. `counts` is true
+    if the log line is a prediction of live traffic. `few` is true if the fields are known to be
+    few, so that `shipper.limits` need not count them.
     """
 
     lines: bytes
@@ -103,12 +100,13 @@ class Document(Struct, frozen=True, gc=False):
 
 
 class Rules(NamedTuple):
-    """The settings for making documents: excluded kinds of line, redaction, index names and trusted origins.
+    """The settings for making documents.
 
-    `stack` is the value of `@stack`; an empty one leaves the field out. `prefix` is the beginning
-    of each index name. `record_groups` are the log groups with trusted records
-    (shipper.provenance). `names` maps the fields of their predictions (shipper.field_map). `key` is
-    the secret for `input.hash`; an empty one leaves the field out.
+    `exclude` holds the kinds of line that are not shipped. `stack` is the value of `@stack`; if it
+    is empty, documents have no `@stack`. `prefix` is the beginning of each index name.
+    `record_groups` are the log groups with trusted records (shipper.provenance). `names` maps the
+    fields of predictions in these log groups (shipper.field_map). `key` is the secret key of
+    `input.hash`; if it is empty, documents have no `input.hash`.
     """
 
     exclude: frozenset[Kind] = frozenset()
@@ -123,9 +121,10 @@ class Rules(NamedTuple):
 class Spliced(Struct, gc=False):
     """The end of a document, copied byte for byte from its line.
 
-    `kind` is the `@kind` that the line gets if its origin is trusted. `live` is true if its traffic
-    is live. `unsure` is true if the line may be a prediction in a foreign format; if its origin is
-    trusted, the line must be parsed in full (`read`). `few` is that of the document.
+    `kind` is the `@kind` that the line gets if its origin is trusted. `live` is true if the line's
+    traffic is live. `unsure` is true if the line may be a prediction in a foreign format: if the
+    line's origin is trusted, it must be parsed in full (`read`). `few` has the same meaning as in
+    `Document`.
     """
 
     tail: bytes
@@ -139,9 +138,9 @@ class _Prediction(Struct, gc=False):
     """A JSON object with any members."""
 
 
-# Decoding a line as this type checks that it is a JSON object: other members are skipped, but their
-# syntax is checked. A guarded name (with or without escapes) has a type that no value fits, so its
-# presence is an error.
+# Decoding a line as this type checks that the line is a JSON object. The decoder skips members that
+# the type does not name, but checks their syntax. A guarded name (with or without escapes) has a
+# type that no value fits, so a line with that name is an error.
 GUARDED: Final = dict(enumerate(sorted({*RESERVED, "_aws"})))
 NOTHING: Final[Any] = Annotated[str, Meta(min_length=1, max_length=0)]
 _Line: Final[Any] = msgspec.defstruct(
@@ -169,9 +168,10 @@ def documents(
     """Yield the payload's documents. Lines of an excluded kind are only counted, in `excluded`.
 
     Id and index depend on the event alone, so a second delivery of an event leads to the same
-    document. `now` is the time of shipping in milliseconds since 1970; `@delay_ms` is the time from
-    the event until then. `@position` is the line's place in the payload. Logs of `common_days`
-    (days since 1970) go to the index of the records (shipper.log_index).
+    document. `now` is the time of shipping, in milliseconds since 1970; `@delay_ms` is the time
+    from the event to `now`. `@position` is the line's place in the payload. On the days in
+    `common_days` (counted since 1970), lines that are not records go to the index of the records
+    too (shipper.log_index).
     """
     sources = _sources(payload, rules.stack)
     trusted = is_trusted(payload, rules.record_groups)
@@ -213,7 +213,8 @@ def documents(
         identifier = quoted(event.id)
         plain = event.id.isascii() and 0 < len(event.id) <= ID_BYTES  # nearly always
         head = (
-            b'{"create":{"_index":"%b","_id":%b}}\n{"@id":%b,"@timestamp":"%b%03dZ","@delay_ms":%d,"@position":%d'
+            b'{"create":{"_index":"%b","_id":%b}}\n'
+            b'{"@id":%b,"@timestamp":"%b%03dZ","@delay_ms":%d,"@position":%d'
             % (
                 index,
                 identifier if plain else _document_id(event.id, identifier),
@@ -230,7 +231,10 @@ def documents(
 
 
 def spliced(text: str, *, platform_matters: bool = False) -> Spliced | None:
-    """Copy the line's fields to the end of a document; None if the line must be parsed in full (`read`)."""
+    """Copy the line's fields to the end of a document.
+
+    Returns None if the line must be parsed in full (`read`).
+    """
     start = text.find('{"')
     if start < 0 or (start and (text.find("{") != start or platform(text) is not None)):
         return None
@@ -243,8 +247,8 @@ def spliced(text: str, *, platform_matters: bool = False) -> Spliced | None:
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         return None
     escapes = "\\" in text
-    # A name may be reserved for its part before a dot. Nearly all lines are told by a few single
-    # characters.
+    # A name with a dot is reserved if the part before the dot is reserved. Nearly all lines lack
+    # certain single characters, and therefore have no such name.
     some = "@" in text or (escapes and "\\u00" in text) or AFTER_QUOTE.search(text)
     if (platform_matters and found.type is not UNSET) or (some and MAYBE_RESERVED.search(text)):
         return None
@@ -261,18 +265,20 @@ def spliced(text: str, *, platform_matters: bool = False) -> Spliced | None:
 
 
 def written(fields: Fields) -> bytes:
-    """The end of a document with these fields, without names that are reserved for the envelope or by OpenSearch."""
+    """Return the end of a document with these fields.
+
+    Names that are reserved for the envelope or by OpenSearch are left out.
+    """
     kept = {name: value for name, value in fields.items() if name.partition(".")[0] not in RESERVED}
     try:
         return b"," + msgspec.json.encode(kept)[1:] + b"\n" if kept else NO_FIELDS
-    except (
-        RecursionError
-    ):  # nested more deeply than msgspec can write, and more deeply than any index accepts
+    # The fields are nested more deeply than msgspec can write, and than any index accepts.
+    except RecursionError:
         return NO_FIELDS
 
 
 def _sources(payload: Payload, stack: str) -> dict[str, bytes]:
-    """The part of the envelope that all documents of a payload share, by kind of document."""
+    """Return, for each kind of document, the part of the envelope that is the same in a payload."""
     found = [
         ("@owner", payload.owner),
         ("@log_group", payload.log_group),
@@ -298,7 +304,10 @@ def _described(fields: Fields, rules: Rules) -> Fields:
 
 
 def _sorted(extracted: Fields) -> tuple[Fields | None, Fields | None]:
-    """Separate the fields that a filter pattern extracted from a line from the system fields that CloudWatch adds (unchanged text)."""
+    """Separate extracted fields into those of the filter pattern and CloudWatch's system fields.
+
+    System fields stay unchanged text.
+    """
     system = {name: value for name, value in extracted.items() if is_system(name)}
     cut = {name: value for name, value in extracted.items() if name not in system}
     return cut or None, {
@@ -307,7 +316,7 @@ def _sorted(extracted: Fields) -> tuple[Fields | None, Fields | None]:
 
 
 def _document_id(identifier: str, as_json: bytes) -> bytes:
-    """The event's id if OpenSearch accepts it.
+    """Return the event's id if OpenSearch accepts it.
 
     An id that is empty, too long or invalid Unicode is replaced by its digest.
     """
@@ -319,7 +328,7 @@ def _document_id(identifier: str, as_json: bytes) -> bytes:
 @lru_cache(maxsize=4096)
 # positional, because that is faster in a cache key
 def _second(seconds: int, prefix: str, apart: bool) -> tuple[bytes, bytes]:  # noqa: FBT001
-    """The name of the day's index, and the time as text up to the point before its milliseconds."""
+    """Return the name of the day's index, and the time as text, without the milliseconds."""
     moment = datetime.fromtimestamp(seconds, UTC)
     name = f"{prefix}{'log-' if apart else ''}{moment:%Y.%m.%d}"
     return name.encode(), moment.strftime("%Y-%m-%dT%H:%M:%S.").encode()

@@ -1,4 +1,7 @@
-"""Moves a user's fields to the names of a prediction's fields: `prediction.label=label` moves `label` to `prediction.label`."""
+"""Moves a user's fields to the names of a prediction's fields.
+
+For instance, `prediction.label=label` moves the field `label` to `prediction.label`.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from typing import Any, Final
 from shipper.json_text import Fields
 
 Path = tuple[str, ...]
-FieldMap = Mapping[str, Path]  # target, and the parts of the name that a line has instead
+FieldMap = Mapping[str, Path]  # for each target, the parts of the name that the user's lines have
 
 TARGETS: Final = (
     "text",
@@ -21,14 +24,14 @@ TARGETS: Final = (
     "model.version",
 )
 ABSENT: Final = object()
-LEVELS: Final = 20  # of a path: an index takes no more
+LEVELS: Final = 20  # the most parts of a path, as in an index
 NO_NAMES: Final[FieldMap] = MappingProxyType({})
 
 
 def field_map(text: str) -> FieldMap:
     """Parse a setting of the form `target=name,target=name`. A name may be a path with dots.
 
-    Raises `ValueError` with a sentence that shows the right form.
+    Raises `ValueError` with a sentence that shows the correct form.
     """
     found: dict[str, Path] = {}
     for part in filter(None, (part.strip() for part in text.split(","))):
@@ -36,7 +39,8 @@ def field_map(text: str) -> FieldMap:
         path = tuple(name.split("."))
         if not equals or not all(path) or len(path) > LEVELS:
             raise ValueError(
-                f"FIELD_MAP must be target=name, with commas, such as prediction.label=label, not {part!r}"
+                "FIELD_MAP must be target=name, with commas, such as prediction.label=label, "
+                f"not {part!r}"
             )
         if target not in TARGETS:
             raise ValueError(f"FIELD_MAP moves fields to {', '.join(TARGETS)}, not to {target!r}")
@@ -49,11 +53,11 @@ def field_map(text: str) -> FieldMap:
 
 
 def moved(fields: Fields, names: FieldMap) -> Fields:
-    """The fields under their targets' names; `fields` stays as it is.
+    """Return a copy of the fields in which mapped fields have the names of their targets.
 
-    All are taken out before the first is put in, so that `prediction` can become
-    `prediction.label`. A value that a line already has under the target's name is not overwritten:
-    the other field then stays where it was.
+    All mapped fields are removed before the first is inserted, so that `prediction` can become
+    `prediction.label`. If a line already has a value under the target's name, that value stays, and
+    the mapped field keeps its own name.
     """
     if not names:
         return fields
@@ -74,11 +78,10 @@ def moved(fields: Fields, names: FieldMap) -> Fields:
 
 
 def _take(fields: Fields, path: Path) -> Any:
-    """Remove a value and the objects that become empty, and return the value.
+    """Remove a value from `fields`, with the objects that become empty, and return the value.
 
-    One field's name may itself contain the dots.
-
-    Changes `fields`, but copies the objects inside it first.
+    The path may also be the name of a single field, dots included. Objects inside `fields` are
+    copied before they are changed.
     """
     whole = ".".join(path)
     if whole in fields:

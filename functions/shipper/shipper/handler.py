@@ -23,17 +23,16 @@ from shipper.settings import settings
 from shipper.ship import ship
 
 SERVICE = "shipper"
-# reserved for the last chunk and the report, because Lambda ends an invocation at its time limit
-# without a warning
+# Time for the last chunk and the report: Lambda ends an invocation at its time limit without a
+# warning.
 REPORT_SECONDS = 4.0
 
 setting = settings(os.environ)
 connection = connect(setting.opensearch_url, os.environ)
 logging_variables.ignore(os.environ)
 logger = Logger(service=SERVICE, level="INFO", use_rfc3339=True, utc=True, location=None)
-dimensions = {
-    "function_name": os.environ.get("AWS_LAMBDA_FUNCTION_NAME", SERVICE)
-}  # all stacks share the namespace
+# All stacks share the namespace of the metrics.
+dimensions = {"function_name": os.environ.get("AWS_LAMBDA_FUNCTION_NAME", SERVICE)}
 metrics = EphemeralMetrics(
     namespace="PredictionMonitor", service=SERVICE, default_dimensions=dimensions
 )
@@ -43,16 +42,16 @@ metrics = EphemeralMetrics(
 def handler(event: Any, context: LambdaContext) -> dict[str, int]:
     """Ship one payload.
 
-    Raises `PayloadInvalid` if it cannot be read, and `NotDelivered` if a document is not in the
-    index.
+    Raises `PayloadInvalid` if the payload cannot be read, and `NotDelivered` if a document is not
+    in the index.
     """
     budget = RetryBudget(
         time.monotonic() + context.get_remaining_time_in_millis() / 1000 - REPORT_SECONDS
     )
     payload = decode(event, limit=setting.max_payload_bytes)
     if payload.log_group == setting.own_log_group:
-        # No exception here: Lambda would retry it, and each retry would log new lines, which would
-        # be shipped too.
+        # An exception would make Lambda retry. Each retry would log new lines, and these lines
+        # would be shipped too.
         logger.error(
             "this is the shipper's own log group: remove its subscription",
             log_group=payload.log_group,

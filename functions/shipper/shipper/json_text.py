@@ -1,4 +1,4 @@
-"""JSON as text and as values: read leniently, written so that every parser accepts it."""
+"""Reads JSON leniently, and writes JSON that every parser accepts."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ import msgspec
 
 Fields = dict[str, Any]
 
-LEVELS: Final = 2  # levels of strings that hold JSON; no known format has more
+LEVELS: Final = 2  # levels of JSON strings that contain JSON; no known format has more
 
 
 def json_value(text: str) -> Any:
-    """The JSON in a text, read leniently (NaN becomes null, a lone surrogate U+FFFD); None if the text is no JSON."""
+    """Return the value of a JSON text, or None if the text is not JSON.
+
+    NaN becomes null, and a lone surrogate becomes U+FFFD.
+    """
     try:
         return msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
@@ -26,7 +29,10 @@ def json_value(text: str) -> Any:
 
 
 def json_object(line: str) -> Fields | None:
-    """The JSON object that a line is, or ends with, or holds as a string; None where there is none."""
+    """Return the JSON object in a line, or None if there is none.
+
+    The line may be the object, may end with it, or may be a JSON string that contains it.
+    """
     for _ in range(LEVELS):
         start = line.find("{")
         text = line[start:] if start >= 0 else ""
@@ -41,7 +47,10 @@ def json_object(line: str) -> Fields | None:
 
 
 def clean(value: Any) -> Any:
-    """A value of Python's parser as strict JSON: null for NaN and infinity, U+FFFD for a lone surrogate."""
+    """Convert a value from Python's parser to one that strict JSON allows.
+
+    NaN and infinity become null, and a lone surrogate becomes U+FFFD.
+    """
     match value:
         case dict():
             return {clean(name): clean(inner) for name, inner in value.items()}
@@ -60,7 +69,7 @@ def clean(value: Any) -> Any:
 
 
 def quoted(text: str) -> bytes:
-    """A JSON string; a lone surrogate, which UTF-8 cannot hold, is written as its escape."""
+    """Return a text as a JSON string. A lone surrogate, which UTF-8 cannot hold, is escaped."""
     try:
         return msgspec.json.encode(text)
     except UnicodeEncodeError:

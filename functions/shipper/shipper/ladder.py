@@ -1,7 +1,7 @@
 """Leaves out parts of a document that the index refused, one step per refusal.
 
-The steps: leave out the field that the server named (at most three such fields), then all fields,
-then the reason for the refusal.
+The first steps leave out the fields that the server named, at most three. The next step leaves out
+all fields, and the last step leaves out the reason of the refusal.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from msgspec import Raw
 from shipper.bulk import TWICE
 from shipper.document import ENVELOPE, NO_FIELDS, Document, Form
 
-# the number of single fields that a document can lose; the next refusal costs all of its fields
+# The most fields that are left out one by one. The next refusal makes the document lose all fields.
 NAMES: Final = 3
 
 Error = dict[str, str]
@@ -24,7 +24,7 @@ _array: Final = msgspec.json.Decoder(list[Raw]).decode
 
 
 def less(document: Document, error: Error) -> Document | None:
-    """The document with less in it; None if nothing is left to leave out.
+    """Return the document with one part less, or None if there is nothing more to leave out.
 
     `error` is the server's refusal.
     """
@@ -39,12 +39,10 @@ def less(document: Document, error: Error) -> Document | None:
 
 
 def reduced(document: Document, error: Error) -> Document | None:
-    """The document without the field that `error` names.
+    """Return the document without the field that `error` names.
 
-    None if `error` names no field of this line, or `NAMES` fields are gone already.
-
-    A field whose name occurs twice in an object is not lost: the fields are written again, with the
-    last value.
+    Returns None if `error` names no field of this line, or if the document has already lost `NAMES`
+    fields. A field whose name occurs twice in an object is not left out: it keeps its last value.
     """
     field = error.get("field", "")
     if not field or field.partition(".")[0] in ENVELOPE:
@@ -73,13 +71,13 @@ def reduced(document: Document, error: Error) -> Document | None:
 
 
 def rescued(document: Document, error: Error) -> Document:
-    """The document without its fields: the envelope, the line, and the reason why the fields are missing."""
+    """Return the document without its fields, but with the reason why they are missing."""
     tail = b',"@rescued":' + msgspec.json.encode(error) + b"}\n"
     return Document(document.lines[: -document.tail] + tail, len(tail), Form.RESCUED)
 
 
 def _names(said: Raw | None) -> list[str]:
-    """The names of the fields that a document has lost already, from its `@rescued`."""
+    """Return the names of the fields that a document has already lost, from its `@rescued`."""
     if said is None:
         return []
     found = msgspec.json.decode(said)
@@ -94,7 +92,10 @@ def _anew(fields: dict[str, Raw]) -> bytes:
 
 
 def _without(fields: dict[str, Raw], path: str) -> dict[str, Raw] | None:
-    """The fields without the one at a dotted path, in nested objects or with dots in its name; None if there is no such field."""
+    """Return the fields without the field at a dotted path, or None if there is no such field.
+
+    The field may be in nested objects, or may have dots in its name.
+    """
     left: dict[str, Raw] = {}
     found = False
     for name, value in fields.items():
@@ -112,7 +113,10 @@ def _without(fields: dict[str, Raw], path: str) -> dict[str, Raw] | None:
 
 
 def _lessened(value: Raw, path: str) -> bytes | None:
-    """A JSON value without the value at a path, in an array without that of each element; None if the path leads to no value."""
+    """Return a JSON value without the inner value at a path, or None if there is no such value.
+
+    In an array, the inner value of each element is left out.
+    """
     match bytes(value)[:1]:
         case b"{":
             left = _without(_object(value), path)

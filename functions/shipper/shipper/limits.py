@@ -1,9 +1,9 @@
-"""Detects lines whose fields would block an index for seconds, before they are sent.
+"""Detects lines whose fields would block an index for seconds, before the lines are sent.
 
-Before OpenSearch 3.8 refuses such a line, it needs cubic time for the dots in one name (0.24 s for
-450 dots, 20 s for 2,000 dots) and 75 µs for each new name. So a single line of 4 kB can keep a
-write thread busy that long. The limits are index settings with the defaults below
-(https://docs.opensearch.org/latest/field-types/#mapping-limit-settings).
+OpenSearch 3.8 refuses such a line, but only after a long time: cubic time for the dots in one name
+(0.24 s for 450 dots, 20 s for 2,000 dots) and 75 µs for each new name. So a single line of 4 kB can
+keep a write thread busy for many seconds. The limits are index settings; this module uses their
+defaults (https://docs.opensearch.org/latest/field-types/#mapping-limit-settings).
 """
 
 from __future__ import annotations
@@ -16,18 +16,20 @@ import msgspec
 from shipper.document import FEW_BYTES, FEW_DOTS, FEW_NAMES, Document
 from shipper.ladder import rescued
 
-# index.mapping.depth.limit: the number of names on the way to a value, each dot in a name counted
-# as one more
+# index.mapping.depth.limit: the number of names on the path to a value. Each dot in a name counts
+# as one more.
 DEPTH: Final = 20
 NAMES: Final = 1000  # index.mapping.total_fields.limit
-# OpenSearch refuses deep nesting without dots quickly.
 ESCAPED_DOT: Final = b"\\u002"  # the beginning of an escaped dot
 TOO_DEEP: Final = {"type": "not sent whole", "limit": f"mapping depth [{DEPTH}]"}
 TOO_MANY: Final = {"type": "not sent whole", "limit": f"total fields [{NAMES}]"}
 
 
 def sendable(document: Document) -> Document:
-    """The document itself; or its rescued form, with the limit as the reason, if its fields exceed a limit."""
+    """Return the document, or its rescued form if its fields exceed a limit.
+
+    The rescued form names the limit as the reason.
+    """
     if document.few:  # nearly always
         return document
     lines, tail = document.lines, document.tail
@@ -46,19 +48,17 @@ def sendable(document: Document) -> Document:
 def _read(content: bytes) -> Any:
     try:
         return msgspec.json.decode(content)
-    except (
-        msgspec.DecodeError,
-        UnicodeError,
-    ):  # for instance a number that msgspec does not accept
+    # The fields have, for instance, a number that msgspec does not accept.
+    except (msgspec.DecodeError, UnicodeError):
         return json.loads(content.decode(errors="replace"), parse_int=str, parse_float=str)
 
 
 def _exceeded(fields: dict[str, Any]) -> dict[str, str] | None:
-    """The limit that the fields exceed, or None.
+    """Return the limit that the fields exceed, or None.
 
-    Objects in an array share their names, as in an index.
+    A name that occurs in several objects of an array counts once, as in an index.
     """
-    numbers: dict[tuple[int, str], int] = {}  # each path is its parent's number and a name
+    numbers: dict[tuple[int, str], int] = {}  # a path is the number of its parent, and a name
     open_values: list[tuple[Any, int, int, int]] = [(fields, 0, 0, 0)]
     while open_values:
         value, parent, depth, arrays = open_values.pop()

@@ -1,14 +1,16 @@
-"""Finds the days on which a log group's lines stay in the index of the records, because documents of the group are there already.
+"""Finds the days on which a log group's lines stay in the index of the records.
 
-Lines that are not records have a daily index of their own (shipper.document). The console's
-function, and earlier versions of this shipper, put them into the common index, under the same id.
-If such a line is delivered again to the common index, it keeps one document; in another index it
-would get a second one. So a log group's lines stay in the common index on a day if that index holds
-a document of the group without `@kind`, from that day or the day before. The day before counts too,
-because two functions that both deliver a group begin each day at the same moment. The rule ends by
-itself once only one function delivers: docs/from-the-console.md.
+Lines that are not records have a daily index of their own (shipper.document). The function that the
+AWS console generates, and earlier versions of this shipper, put such lines into the common index,
+which is the index of the records. If a line is delivered there again, it keeps one document,
+because its id is the same. In another index it would get a second document.
 
-Retry, replay and backfill ask the same question, and the answer for a day does not change later.
+So on a given day, a log group's lines stay in the common index if that index holds a document of
+the group without `@kind`, from that day or the day before. The day before counts too: if two
+functions deliver the group, both begin a new day at the same moment. Once only one function
+delivers, the rule no longer applies (docs/from-the-console.md).
+
+Retry, replay and backfill follow the same rule, and the answer for a day does not change later.
 """
 
 from __future__ import annotations
@@ -25,28 +27,29 @@ from shipper.bulk import ANY_STATUS
 from shipper.deliver import RetryBudget
 from shipper.document import DAY
 
-SECONDS: Final = 5.0  # the server's time for an answer
+SECONDS: Final = 5.0  # the time limit for an answer of the server
 BUSY: Final = frozenset({429, 502, 503, 504})
 
 
 class NotAnswered(Exception):
-    """The server is away or busy, so nothing can be delivered now either."""
+    """The server is unavailable or busy, so no document can be delivered now either."""
 
 
 class _Count(Struct):
     count: int
 
 
-# The answers so far by day, for each prefix and log group.
+# The answers so far: for each connection, prefix and log group, an answer for each day.
 _ANSWERS: Final[
     WeakKeyDictionary[RequestsHttpConnection, dict[tuple[str, str], dict[int, bool]]]
 ] = WeakKeyDictionary()
 
 
 class CommonDays:
-    """The days (since 1970) on which a log group's lines belong in the common index; none if the server does not permit counting.
+    """The days on which a log group's lines belong in the common index, as numbers since 1970.
 
-    A connection asks once per day, when the first line of that day is looked up.
+    The server is asked once for each day, when the first line of that day is shipped. If the server
+    does not permit counting documents, there are no such days.
     """
 
     def __init__(
@@ -59,7 +62,10 @@ class CommonDays:
         self._answers = _ANSWERS.setdefault(connection, {}).setdefault((prefix, log_group), {})
 
     def __contains__(self, day: object) -> bool:
-        """Raises `NotAnswered` if the server has not answered when no time is left."""
+        """Return whether the day is one of these days.
+
+        Raises `NotAnswered` if the server does not answer before the deadline.
+        """
         assert isinstance(day, int)
         answer = self._answers.get(day)
         return self._ask(day) if answer is None else answer
@@ -75,10 +81,10 @@ class CommonDays:
                 self._budget.pause(tries)
                 if self._budget.left() <= 0:
                     raise
-        return False  # nothing will be sent
+        return False  # no time is left, so nothing will be sent
 
     def _count(self, day: int, seconds: float) -> int:
-        """The number of the group's documents without `@kind` from this day and the day before."""
+        """Count the group's documents without `@kind` from this day and the day before."""
         query = group_query(self._log_group, (day - 1) * DAY, (day + 1) * DAY)
         query["bool"]["must_not"] = {"exists": {"field": "@kind"}}
         try:
@@ -104,9 +110,11 @@ class CommonDays:
 
 
 def group_query(log_group: str, start: int, end: int) -> dict[str, Any]:
-    """The query for a log group's documents from `start` until before `end`, in milliseconds since 1970."""
-    names = [
-        {"term": {field: log_group}} for field in ("@log_group", "@log_group.keyword")
-    ]  # the latter without our index template
+    """Return the query for a log group's documents from `start` until before `end`.
+
+    Both are in milliseconds since 1970.
+    """
+    # The second name is needed for indices that were made without our index template.
+    names = [{"term": {field: log_group}} for field in ("@log_group", "@log_group.keyword")]
     times = {"range": {"@timestamp": {"gte": start, "lt": end, "format": "epoch_millis"}}}
     return {"bool": {"filter": [times, {"bool": {"should": names, "minimum_should_match": 1}}]}}

@@ -1,7 +1,7 @@
-"""A normal form of text: escapes are decoded; letters, digits, spaces and dashes are folded.
+"""Converts text to a normal form in which redaction searches.
 
-Only redaction reads it; the shipped text keeps its spelling. Every function takes time linear in
-the length of its text.
+Escapes are decoded, and letters, digits, spaces and dashes are folded. The shipped text keeps its
+spelling. Every function takes time linear in the length of its text.
 """
 
 from __future__ import annotations
@@ -15,30 +15,34 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-LEVELS: Final = (
-    6  # of encodings of different kinds in each other; any number of one kind is one level
-)
-CACHED: Final = 4096  # characters of a folding that are kept
+# The most nested encodings that are decoded. Nested encodings of the same kind count as one level.
+LEVELS: Final = 6
+CACHED: Final = 4096  # the most characters whose folding is kept in memory
 
 BYTE: Final = r"[0-9a-fA-F]{2}"
 
 
 def _utf8(prefix: str) -> str:
-    """The escapes of one character: one byte, or a lead byte with its continuation bytes."""
+    """Return the expression for the escapes of one character.
+
+    It matches one byte, or a lead byte with its continuation bytes.
+    """
     return rf"{prefix}(?:[c-fC-F][0-9a-fA-F](?:{prefix}[89abAB][0-9a-fA-F]){{1,3}}|{BYTE})"
 
 
 ENCODED: Final = re.compile(
     "|".join(
         [
-            r"(?P<unit>(?:\\+u+|%(?:25)*u)[dD][89abAB]" + BYTE + r"(?:\\+u+|%(?:25)*u)[dD][c-fC-F]" + BYTE
+            r"(?P<unit>(?:\\+u+|%(?:25)*u)[dD][89abAB]" + BYTE
+            + r"(?:\\+u+|%(?:25)*u)[dD][c-fC-F]" + BYTE
             + r"|(?:\\+u+|%(?:25)*u)[0-9a-fA-F]{4})",
             r"\\+(?:u\{(?P<braced>[0-9a-fA-F]{1,6})\}|U(?P<long>[0-9a-fA-F]{8}))",
             rf"(?P<bytes>{_utf8('%(?:25)*')}|{_utf8(r'\\+x')})",
             r"\\+(?P<octal>[0-3][0-7]{2})",
             r"\\+(?P<blank>[nrtbfv])",
             r"(?P<backslash>\\+)",
-            r"&(?:amp;)*(?P<entity>#[0-9]{1,7};?|#[xX][0-9a-fA-F]{1,6};?|[A-Za-z][A-Za-z0-9]{1,30};)",
+            r"&(?:amp;)*(?P<entity>#[0-9]{1,7};?|#[xX][0-9a-fA-F]{1,6};?"
+            + r"|[A-Za-z][A-Za-z0-9]{1,30};)",
         ]
     )
 )  # fmt: skip
@@ -48,10 +52,11 @@ UNITS: Final = re.compile(r"[0-9a-fA-F]{4}(?=$|[%\\])")
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A text as one level of decoding reads it, and where its parts stood in the text that the level read.
+    """The result of one level of decoding, with the positions of its parts in the encoded text.
 
-    Part `n` begins at `starts[n]` here, and stood between `origins[n]` and `ends[n]` there; a part
-    is one decoded character (its whole escape belongs to it) or a run of plain text.
+    A part is one decoded character, or a run of plain text. Part `n` begins at `starts[n]` in
+    `text`. In the encoded text, it lies between `origins[n]` and `ends[n]`. `escapes[n]` is true if
+    the part is a decoded character.
     """
 
     text: str
@@ -61,7 +66,10 @@ class Reading:
     escapes: list[bool]
 
     def span(self, start: int, end: int) -> tuple[int, int]:
-        """Where a span that is not empty stood in the text that was read, whole escapes at both ends."""
+        """Convert a span of `text`, which is not empty, to the span of the encoded text.
+
+        The result begins and ends with whole escapes.
+        """
         first, last = bisect_right(self.starts, start) - 1, bisect_right(self.starts, end - 1) - 1
         left = self.origins[first] + (0 if self.escapes[first] else start - self.starts[first])
         return left, self.ends[last] if self.escapes[last] else self.origins[
@@ -70,7 +78,10 @@ class Reading:
 
 
 def readings(text: str) -> Iterator[tuple[str, Callable[[int, int], tuple[int, int]]]]:
-    """The text, then the result of each level of decoding, with the function that turns a span of it into a span of the text."""
+    """Yield the text, then the result of each level of decoding.
+
+    Each comes with the function that converts its spans to spans of the original text.
+    """
     levels: list[Reading] = []
 
     def origin(start: int, end: int) -> tuple[int, int]:
@@ -89,11 +100,11 @@ def readings(text: str) -> Iterator[tuple[str, Callable[[int, int], tuple[int, i
 
 
 def decoded(text: str) -> Reading | None:
-    r"""The text without one level of escapes; None where it has none.
+    r"""Decode one level of escapes. Returns None if the text has no escapes.
 
     Escapes are those of JSON, JavaScript, Python, C and Go (`\"`, `\u0022`, `\x22`, `\042`,
-    `\u{22}`), of addresses (`%22`, `%u0022`) and of HTML (`&quot;`, `&#34;`, `&#x22;`); an escape
-    of its own escapes (`%2522`, `\\\\"`, `&amp;quot;`) is one level.
+    `\u{22}`), of URLs (`%22`, `%u0022`) and of HTML (`&quot;`, `&#34;`, `&#x22;`). An escape that
+    is escaped in the same way again (`%2522`, `\\\\"`, `&amp;quot;`) counts as one level.
     """
     pieces: list[str] = []
     reading = Reading("", [], [], [], [])
@@ -149,7 +160,7 @@ def _of_bytes(data: bytes) -> str:
 
 
 class _Fold(dict[int, str]):
-    """A table for `str.translate` that is made as it is asked, and keeps no more than `CACHED` characters."""
+    """A table for `str.translate` that folds characters on demand, and keeps at most `CACHED`."""
 
     def __init__(self, fold: Callable[[str], str]) -> None:
         self._fold = fold
@@ -193,13 +204,16 @@ _SHAPE: Final = _Fold(_shape)
 
 
 def letters(text: str) -> str:
-    """The text in small letters without accents and characters of no width; any dash is a hyphen.
+    """Return the text in lower case, without accents and characters of no width.
 
-    Its length may differ.
+    Dashes become hyphens. The result may have another length than the text.
     """
     return text.lower() if text.isascii() else text.translate(_LETTERS)
 
 
 def shape(text: str) -> str:
-    """The text with ASCII digits, spaces, hyphens, dots and @ in place of their Unicode variants, character by character."""
+    """Replace Unicode variants of digits, spaces, hyphens, dots and @ by the ASCII characters.
+
+    The text keeps its length.
+    """
     return text if text.isascii() else text.translate(_SHAPE)

@@ -1,4 +1,4 @@
-"""The patterns that are masked in text: e-mail addresses and long numbers, in any spelling.
+"""Masks e-mail addresses and long numbers in text, in any spelling.
 
 Every repetition in an expression is bounded or possessive, so that no text takes quadratic time.
 """
@@ -13,7 +13,7 @@ from shipper.normal_form import JOINER, readings, shape
 
 Span = tuple[int, int]
 
-# Begins at the start of a word and is possessive: each word is examined once.
+# The expression begins at the start of a word and is possessive, so each word is examined once.
 LOCAL: Final = (
     rf"(?<![\w.+{JOINER}-])(?<!\w')(?:[\w.+{JOINER}-]|(?<=\w)'(?=\w))++|\"[^\"@]{{1,64}}\""
 )
@@ -39,19 +39,23 @@ FORMS: Final = "|".join(
         r"\d{1,6},\d{1,6}(?![\w]|[.,]\d)",
     ]
 )
-KNOWN: Final = rf"(?=\d{{1,6}}[.,:/_-]\d)(?:{FORMS})"  # a quick look first
-# Seven digits or more, with the separators of phone, card and account numbers. No more than 20 with
-# separators.
+# The lookahead is a quick test before the longer expression.
+KNOWN: Final = rf"(?=\d{{1,6}}[.,:/_-]\d)(?:{FORMS})"
+# Seven digits or more, with the separators of phone, card and account numbers. A number with
+# separators has at most 20 digits.
 NUMBER: Final = re.compile(
-    rf"(?=[\d(+])(?<![\w.-])(?:(?:{KNOWN})|(?:(?<=/)|(?<=ersion[ =:]))\d{{1,9}}(?:\.\d{{1,9}}){{1,8}}(?![\w-]|\.\d)|(?P<number>"
+    rf"(?=[\d(+])(?<![\w.-])(?:(?:{KNOWN})"
+    r"|(?:(?<=/)|(?<=ersion[ =:]))\d{1,9}(?:\.\d{1,9}){1,8}(?![\w-]|\.\d)|(?P<number>"
     r"\(\d{2,5}\)[ -]?\d{2,4}(?:\.\d{2,4}){1,4}(?![\w-]|\.\d)"
-    r"|\+?(?=(?:[.,_]?\d){7})\d{1,12}(?:(?:\.\d{2,12}){2,7}(?!\.?\d)|(?:,\d{2,12}){2,7}(?!,?\d)|(?:_\d{2,12}){1,7})(?![\w-])"
+    r"|\+?(?=(?:[.,_]?\d){7})\d{1,12}"
+    r"(?:(?:\.\d{2,12}){2,7}(?!\.?\d)|(?:,\d{2,12}){2,7}(?!,?\d)|(?:_\d{2,12}){1,7})(?![\w-])"
     rf"|\+?\d(?:\d|[ ()/+{JOINER}-]{{1,2}}(?!{KNOWN})\d){{6,19}}(?![\w-])"
     r"|\d{21,}(?![\w-])"
     r"))"
 )
 IBAN: Final = re.compile(
-    rf"(?<![^\W_])[A-Za-z]{{2}}\d\d(?:[ {JOINER}-]?[A-Za-z0-9]{{4}}){{2,7}}(?:[ {JOINER}-]?[A-Za-z0-9]{{1,3}})?(?![^\W_])"
+    rf"(?<![^\W_])[A-Za-z]{{2}}\d\d(?:[ {JOINER}-]?[A-Za-z0-9]{{4}}){{2,7}}"
+    rf"(?:[ {JOINER}-]?[A-Za-z0-9]{{1,3}})?(?![^\W_])"
 )
 GROUP_ENDS: Final = re.compile(rf"[A-Za-z0-9](?=[ {JOINER}-]|$)")
 
@@ -67,7 +71,11 @@ def _numbers(text: str) -> Iterator[Span]:
 
 
 def _account(match: re.Match[str]) -> Span | None:
-    """The IBAN that a candidate begins with, known by its check digits (ISO 13616: 15 to 34 characters, the remainder by 97 is 1)."""
+    """Return the span of the IBAN at the beginning of a candidate, or None.
+
+    An IBAN is recognised by its length and its check digits (ISO 13616): it has 15 to 34
+    characters, and its remainder modulo 97 is 1.
+    """
     for end in reversed([found.end() for found in GROUP_ENDS.finditer(match[0])]):
         account = "".join(filter(str.isalnum, match[0][:end]))
         if (
@@ -84,11 +92,15 @@ PATTERNS: Final[Mapping[str, Callable[[str], Iterator[Span]]]] = {
 }
 
 
-SUSPECT: Final = re.compile(r"[\d@%&\\]|[^\x00-\x7f]")  # without one of these nothing can be found
+# A text without any of these characters contains nothing that is masked.
+SUSPECT: Final = re.compile(r"[\d@%&\\]|[^\x00-\x7f]")
 
 
 def masked(text: str, names: tuple[str, ...]) -> str:
-    """The text with `[email]` or `[number]` in place of what these patterns find in it, in whatever escapes it is written."""
+    """Replace each match of the named patterns by `[email]` or `[number]`.
+
+    A match is also found if the text contains it with escapes.
+    """
     spans = sorted(
         (start, -end, name)
         for reading, origin in (readings(text) if names and SUSPECT.search(text) else ())

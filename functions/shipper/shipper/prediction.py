@@ -1,10 +1,9 @@
 """Recognises predictions among trusted lines, and gives them the fields of a record.
 
-The rule is in events/prediction.json.
-
-A user's own function does not follow our record schema. Its prediction may be inside a logger's
-`message`, may be Hugging Face's list, or may have other field names, and it has no descriptors.
-This module converts the fields; the line itself stays unchanged.
+The rule is in events/prediction.json. A user's own function does not follow our record schema: its
+prediction may be inside the `message` of a logger, may be a list in Hugging Face's format, or may
+have other field names. It has no descriptors. This module converts the fields; the line itself
+stays unchanged.
 """
 
 from __future__ import annotations
@@ -17,17 +16,19 @@ from shipper.json_text import Fields, json_object
 from shipper.labels import field_names
 from shipper.provenance import LOG, PREDICTION, RECORDS
 
-LEVELS: Final = 2  # of objects in `message`: Powertools' line in Lambda's JSON format has both
-LABELS: Final = 100  # of a list whose scores become fields: an index takes about 1,000
-DESCRIBED: Final = 100_000  # characters of a text that is described: it takes some 0.1 µs each
-OWN: Final = "record_version"  # what a record of this project has, and no other line
+# The most objects in `message` within each other. A line of Powertools that is inside Lambda's JSON
+# format has two.
+LEVELS: Final = 2
+LABELS: Final = 100  # the most scores that become fields; an index takes about 1,000 fields
+DESCRIBED: Final = 100_000  # the most characters of a described text; each takes about 0.1 µs
+OWN: Final = "record_version"  # only records of this project have this field
 
 
 def recognised(fields: Fields, names: FieldMap) -> tuple[str, Fields]:
-    """The `@kind` of a trusted line with these fields, and the fields of its document.
+    """Return the `@kind` of a trusted line with these fields, and the fields of its document.
 
-    A record of this project is returned unchanged. `names` maps the user's field names to those of
-    a prediction.
+    A record of this project is returned unchanged. `names` maps the user's field names to the field
+    names of a prediction.
     """
     message = fields.get("message")
     named = message if isinstance(message, str) and message in RECORDS else ""
@@ -46,9 +47,9 @@ def recognised(fields: Fields, names: FieldMap) -> tuple[str, Fields]:
 
 
 def described(fields: Fields, key: bytes) -> Fields:
-    """Add the descriptors of its text to a prediction's `input`.
+    """Add the descriptors of a prediction's text to the prediction's `input`.
 
-    Existing members of `input` stay. An empty key gives no hash.
+    Existing members of `input` stay. If `key` is empty, no hash is added.
     """
     text, said = fields.get("text"), fields.get("input", {})
     if not isinstance(text, str) or not isinstance(said, dict) or len(text) > DESCRIBED:
@@ -57,13 +58,16 @@ def described(fields: Fields, key: bytes) -> Fields:
 
 
 def is_live(fields: Fields) -> bool:
-    """Whether the traffic is live. A line without `traffic` is live."""
+    """Return whether the traffic is live. A line without `traffic` is live."""
     traffic = fields.get("traffic")
     return traffic is None or traffic == "live"
 
 
 def is_label(value: Any) -> bool:
-    """Whether a value can be a label: non-empty text, or a number, which the index stores as text."""
+    """Return whether a value can be a label: non-empty text, or a number.
+
+    The index stores a number as text.
+    """
     return isinstance(value, str | int | float) and value != ""
 
 
@@ -73,7 +77,7 @@ def _label(fields: Fields) -> Any:
 
 
 def _inside(message: Any) -> Fields | None:
-    """The object that a `message` is, or ends with, or holds as a string."""
+    """Return the object that a `message` is, ends with, or contains as a JSON string."""
     if isinstance(message, str):
         ends = message.rstrip()[-1:]
         message = json_object(message) if ends in {"}", '"'} and "{" in message else None
@@ -81,10 +85,13 @@ def _inside(message: Any) -> Fields | None:
 
 
 def _best(fields: Fields) -> Fields:
-    """Convert Hugging Face's list: its best entry becomes the prediction, and all scores become probabilities."""
+    """Convert a prediction in Hugging Face's format, which is a list of labels with scores.
+
+    The best entry becomes the prediction, and all scores become probabilities.
+    """
     listed = fields.get("prediction")
     if isinstance(listed, list) and len(listed) == 1 and isinstance(listed[0], list):
-        listed = listed[0]  # a pipeline's answer to a list of one text
+        listed = listed[0]  # a Hugging Face pipeline's answer to a list of one text
     if not isinstance(listed, list) or not listed or not all(map(_is_scored, listed)):
         return fields
     best = max(listed, key=lambda one: one["score"])
@@ -96,7 +103,7 @@ def _best(fields: Fields) -> Fields:
 
 
 def _is_scored(one: Any) -> bool:
-    """Whether an entry is an object with a label (text) and a score (number)."""
+    """Return whether an entry is an object with a label (text) and a score (number)."""
     if not isinstance(one, dict) or not isinstance(one.get("label"), str) or not one["label"]:
         return False
     return isinstance(one.get("score"), int | float) and not isinstance(one["score"], bool)

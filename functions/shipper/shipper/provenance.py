@@ -1,8 +1,8 @@
-"""The origin and content of a line, as `@kind`. The rule is in events/envelope.json.
+"""Decides which lines are trusted to be records. The rule is in events/envelope.json.
 
 Anybody who can write into a log group can write a line that looks like a record. So a line counts
 as a record only if its log group is one of the trusted groups, or if the subscription filter that
-matched it has the name of the one for records. Every other line is `log`.
+matched the line is named `RECORD_FILTER`. Every other line has the `@kind` `log`.
 """
 
 from __future__ import annotations
@@ -21,5 +21,8 @@ RECORD_FILTER: Final = "prediction-monitor-records"
 
 
 def is_trusted(payload: Payload, record_groups: Container[str]) -> bool:
-    """Whether the payload's records are trusted: by its log group, or by the name of the subscription filter."""
+    """Return whether the payload's records are trusted.
+
+    They are trusted for their log group, or for the name of their subscription filter.
+    """
     return payload.log_group in record_groups or RECORD_FILTER in payload.filters

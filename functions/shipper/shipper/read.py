@@ -1,6 +1,7 @@
-"""Reads the fields of a log line, from the JSON object in it or from Lambda's own lines.
+"""Reads the fields of a log line.
 
-Other lines have no fields.
+Fields come from a JSON object in the line, or from a line that Lambda itself writes. Other lines
+have no fields.
 """
 
 from __future__ import annotations
@@ -12,12 +13,14 @@ from typing import Final, NamedTuple
 
 from shipper.json_text import Fields, clean, json_object
 
-# Lambda's own lines in text format, as the fields of the same lines in its JSON format.
+# Lambda's own lines in text format. They get the fields that they would have in JSON format.
 PLATFORM: Final = re.compile(
     r"(?:(?P<start>START) RequestId: (?P<id>\S+)(?: Version: (?P<version>\S+))?"
     r"|(?P<end>END) RequestId: (?P<end_id>\S+)"
-    r"|(?P<init>INIT_START|RESTORE_START) Runtime Version: (?P<runtime>\S+)(?:\s+Runtime Version ARN: (?P<arn>\S+))?"
-    r"|(?P<report>REPORT(?= RequestId: )|INIT_REPORT|RESTORE_REPORT)(?: RequestId: (?P<report_id>\S+))?+"
+    r"|(?P<init>INIT_START|RESTORE_START) Runtime Version: (?P<runtime>\S+)"
+    r"(?:\s+Runtime Version ARN: (?P<arn>\S+))?"
+    r"|(?P<report>REPORT(?= RequestId: )|INIT_REPORT|RESTORE_REPORT)"
+    r"(?: RequestId: (?P<report_id>\S+))?+"
     r"\s+(?P<figures>[A-Z][A-Za-z ]{0,40}: \S.*)"
     r"|(?P<agent>EXTENSION|LOGS|TELEMETRY)\s+(?P<parts>Name: \S.*?)"
     r"|(?:FAULT )?RequestId: (?P<fault_id>\S+) (?P<fault>(?:Error: |Process exited )\S.*?))\s*",
@@ -29,10 +32,9 @@ FIGURE: Final = re.compile(
 PART: Final = re.compile(
     r"(?P<name>Name|State|Events|Types|Error Type): (?P<value>\[[^\]]*\]|[^\t]*)"
 )
-NUMBER: Final = re.compile(
-    r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?"
-)  # an exponent is rather part of an id
-DIGITS: Final = 40  # characters of a number: beyond it digits would be lost, and time
+# Without an exponent: an `e` between digits is more likely part of an id.
+NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?")
+DIGITS: Final = 40  # the most characters of a number; a longer one would lose digits, and take time
 MISSING: Final = frozenset({"", "-"})  # a missing value in access logs
 KINDS: Final = {
     "REPORT": "platform.report",
@@ -45,12 +47,9 @@ AGENTS: Final = {
     "LOGS": "platform.logsSubscription",
     "TELEMETRY": "platform.telemetrySubscription",
 }
-FIRST: Final = frozenset("SEIRLTF")  # the first letters of such lines
-WRAPPER: Final = {
-    "timestamp",
-    "level",
-    "message",
-}  # the fields that Lambda's JSON format and Powertools have in common
+FIRST: Final = frozenset("SEIRLTF")  # the first letters of Lambda's own lines
+# The fields that both Lambda's JSON format and Powertools have.
+WRAPPER: Final = {"timestamp", "level", "message"}
 
 
 class Kind(StrEnum):
@@ -70,7 +69,7 @@ class Reading(NamedTuple):
 
 
 def read(line: str) -> Reading:
-    """Read a line's kind and the fields for the root of its document. Never fails."""
+    """Return a line's kind, and the fields for the root of its document. This never fails."""
     found = platform(line)
     if found is not None:
         return Reading(Kind.PLATFORM, found if line.isascii() else clean(found))
@@ -86,11 +85,12 @@ def read(line: str) -> Reading:
 
 
 def read_extracted(extracted: Fields) -> Fields:
-    """The fields of a space-delimited filter pattern, much as the console's function indexes them.
+    """Convert the fields that a space-delimited filter pattern extracted.
 
-    Missing values (empty, `-`) are dropped. Numbers become numbers, unless a digit would be lost. A
-    value that holds JSON is kept twice: as it came, and as an object under its name with a dollar
-    sign before it. System fields (`@aws.account`) stay text.
+    The result is much like that of the function that the AWS console generates. Missing values
+    (empty, `-`) are dropped. Text becomes a number if it is one and no digit is lost. A value with
+    a JSON object is kept twice: unchanged, and as an object under its name with a dollar sign
+    before it. System fields (such as `@aws.account`) stay text.
     """
     fields: Fields = {}
     for name, value in extracted.items():
@@ -105,15 +105,15 @@ def read_extracted(extracted: Fields) -> Fields:
 
 
 def is_system(name: str) -> bool:
-    """Whether CloudWatch added an extracted field to the line by itself (`emitSystemFields`)."""
+    """Return whether CloudWatch itself added an extracted field (`emitSystemFields`)."""
     return name.startswith("@")
 
 
 def number(value: str) -> str | int | float:
-    """Convert a string that is a JSON number without exponent.
+    """Convert a string to a number if it is a JSON number without exponent.
 
-    Any other string (such as `007`), and a number with more digits than a double keeps, stays a
-    string.
+    Any other string (such as `007`) stays a string, and so does a number with more digits than a
+    double keeps.
     """
     if len(value) > DIGITS or not NUMBER.fullmatch(value):
         return value
@@ -124,10 +124,11 @@ def number(value: str) -> str | int | float:
 
 
 def unwrapped(fields: Fields) -> Fields:
-    """Move the fields of a logger's message to the root, if the message is an object or a string that holds one.
+    """Move the fields of an object in a logger's `message` to the root.
 
-    If a name occurs in both, the message's value stays. Without this step `message` would be an
-    object in some documents and text in others, which an index refuses.
+    The object may also be in a JSON string. If a name occurs both in the object and at the root,
+    the object's value stays. Without this step, `message` would be an object in some documents and
+    text in others, and an index refuses that.
     """
     message = fields.get("message")
     if isinstance(message, str) and message.lstrip()[:1] in {"{", '"'}:
@@ -138,7 +139,10 @@ def unwrapped(fields: Fields) -> Fields:
 
 
 def platform(line: str) -> Fields | None:  # noqa: PLR0911  one return for each form
-    """Read one of Lambda's own lines in text format into the fields of its JSON format; None for any other line."""
+    """Convert one of Lambda's own lines in text format to the fields of its JSON format.
+
+    Returns None for any other line.
+    """
     match = PLATFORM.fullmatch(line) if line[:1] in FIRST else None
     if match is None:
         return None

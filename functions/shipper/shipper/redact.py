@@ -1,7 +1,4 @@
-"""Redaction drops or hashes named fields, and masks patterns in text.
-
-It treats the fields and the line itself alike.
-"""
+"""Redacts lines and their fields: drops or hashes named fields, and masks patterns in text."""
 
 from __future__ import annotations
 
@@ -25,16 +22,15 @@ Name = tuple[str, ...]
 
 SHORT_NAME: Final = 100
 LONGEST_NAME: Final = 1000
-LONGEST_PATH: Final = 16  # the number of parts of a path in which a field's name is searched
-PASSWORD: Final = frozenset(
-    {"password", "passwd", "pwd"}
-)  # a password also occurs in addresses, without a field name
+LONGEST_PATH: Final = 16  # a field's name is searched in this many parts of a path
+# A password also occurs in addresses, without a field name.
+PASSWORD: Final = frozenset({"password", "passwd", "pwd"})
 WITHHELD: Final = "[withheld: a field to redact may be in this line, which is no readable JSON]"
 PURPOSE: Final = b"prediction-monitor: hash of a redacted field"
-HASHED: Final = "redacted:"  # distinguishes such a hash from `input.hash` and from ordinary text
+HASHED: Final = "redacted:"  # distinguishes a field's hash from `input.hash` and ordinary text
 PARTS: Final = re.compile(r"[.\[\]:/@$#]+")
 BETWEEN: Final = str.maketrans("", "", "-_ \t\r\n\"'`")
-# A member that holds the name for another member's value: {"name": "password", "value": "x"}
+# Members whose value is the name of another member, as in {"name": "password", "value": "x"}.
 NAMING: Final = frozenset(
     [
         "name",
@@ -55,7 +51,10 @@ NAMING: Final = frozenset(
 
 
 def name_of(written: str) -> Name:
-    """Normalise a field's name into its parts: `User[E-Mail]`, `user.e_mail` and `user%5Bemail%5D` become the same name."""
+    """Normalise a field's name, and split it into its parts.
+
+    For instance, `User[E-Mail]`, `user.e_mail` and `user%5Bemail%5D` become the same name.
+    """
     return _short_name(written) if len(written) <= SHORT_NAME else _long_name(written)
 
 
@@ -71,9 +70,10 @@ _short_name: Final = lru_cache(1024)(_long_name)
 
 @lru_cache
 def _near(names: frozenset[str]) -> tuple[re.Pattern[str], re.Pattern[str]]:
-    """Two expressions: one finds these names in lower case, the other finds them where a value may follow.
+    """Return two expressions that find these names in text in lower case.
 
-    Every repetition is bounded: the time is linear in the length of the text.
+    The first finds a name anywhere; the second finds it where a value may follow. Every repetition
+    is bounded, so that the time is linear in the length of the text.
     """
     core = (
         "(?:"
@@ -85,13 +85,15 @@ def _near(names: frozenset[str]) -> tuple[re.Pattern[str], re.Pattern[str]]:
     begin = r"(?:(?<!\w)_{0,3}|(?<=-d))"  # Java has -Dpassword=x
     path = r"(?:\.[\w-]{1,64}|\[[\"']?[\w-]{0,64}[\"']?\]){0,4}"
     end = r"[\s_\"'`\u2019\u201d»*?!)\]}]{0,20}"
+    mark = r"(?:[=:|{\u2192\u21d2\u2236\ua789]|->|<-|</|\([\"'])"
+    naming = rf"(?<!\w)(?:{'|'.join(sorted(NAMING))})[\"']?\s{{0,9}}[=:]\s{{0,9}}"
     follows = (
         rf"{core}\s?[\"']",
-        rf"{begin}{core}(?!_{{0,9}}[^\W_]){path}{end}(?:[=:|{{\u2192\u21d2\u2236\ua789]|->|<-|</|\([\"'])",
+        rf"{begin}{core}(?!_{{0,9}}[^\W_]){path}{end}{mark}",
         rf"(?<![\w-])--?{core}(?=\s{{1,20}}\S)",
         rf"</?(?:[\w-]{{1,64}}[.:]){{0,4}}{core}(?!\w)",
         rf"\{{\s{{0,9}}:?{core}\s{{0,9}}[, ]",
-        rf"(?<!\w)(?:{'|'.join(sorted(NAMING))})[\"']?\s{{0,9}}[=:]\s{{0,9}}[\"'`\u2018\u201c«]?{core}(?!\w)",
+        rf"{naming}[\"'`\u2018\u201c«]?{core}(?!\w)",
         *([r"://[^\s/@:\"']{0,256}:[^\s/@\"']{1,256}@"] if names & PASSWORD else []),
     )
     return re.compile(core), re.compile("|".join(follows))
@@ -99,7 +101,10 @@ def _near(names: frozenset[str]) -> tuple[re.Pattern[str], re.Pattern[str]]:
 
 @lru_cache
 def _derived(secret: bytes) -> bytes:
-    """A key for this purpose alone: its hashes cannot be compared with other hashes of the same secret."""
+    """Derive a key for this purpose alone.
+
+    Hashes with this key cannot be compared with other hashes that use the same secret.
+    """
     return hmac.new(secret, PURPOSE, hashlib.sha256).digest()
 
 
@@ -107,9 +112,9 @@ def _derived(secret: bytes) -> bytes:
 class Redaction:
     """The fields to redact, each with its action, and the patterns to mask.
 
-    `fields` maps a field's name, or the end of its path, to its action; the first match applies.
-    `patterns` are names of `patterns.PATTERNS`. `key` is the secret of the hashes: without one, a
-    short value could be guessed from its hash.
+    `fields` maps a field's name, or the end of its path, to the field's action; the first match
+    applies. `patterns` holds names from `patterns.PATTERNS`. `key` is the secret key of the hashes:
+    without a key, anybody could guess a short value from its hash.
     """
 
     fields: Mapping[str, Action]
@@ -125,17 +130,16 @@ class Redaction:
         )
 
     def apply(self, line: str, fields: Fields, *, cut: bool = False) -> tuple[str, Fields]:
-        """The redacted line and fields.
+        """Return the redacted line and the redacted fields.
 
-        With `cut`, a filter pattern extracted the fields, and they are not read from the line
-        again.
+        `cut` is true if a filter pattern extracted the fields. They are then not read from the
+        redacted line.
         """
         try:
             shown = self._line(line, ())
             if not cut and platform(line) is None:
-                return shown, read(
-                    shown
-                ).fields  # redacted under its original paths, before `read` unwraps a message
+                # The line was redacted under its original paths, before `read` unwraps a message.
+                return shown, read(shown).fields
             return WITHHELD if self._named(fields) else shown, self.leaving(
                 {name: self._text_of(fields[name]) for name in fields}
             )
@@ -143,7 +147,7 @@ class Redaction:
             return WITHHELD, {}
 
     def action(self, name: str) -> Action | None:
-        """The action for the field of this name, which may be a path with dots; None if it is kept."""
+        """Return the action for the field `name`, or None. The name may be a path with dots."""
         return self._action((), name_of(name))
 
     def _line(self, line: str, path: Name) -> str:
@@ -160,7 +164,7 @@ class Redaction:
         return WITHHELD if self.fields and self._mentioned(text) else masked(text, self.patterns)
 
     def _mentioned(self, text: str) -> bool:
-        """Whether the text holds a name in a place where its value may follow, in any encoding."""
+        """Return whether the text has a name, in any encoding, that its value may follow."""
         names, followed = _near(frozenset(name[-1] for name in self._names))
         for reading, _ in readings(text):
             plain = letters(reading)
@@ -169,7 +173,7 @@ class Redaction:
         return False
 
     def _text_of(self, value: Any) -> Any:
-        """Convert a number back to its text if a pattern masks that text."""
+        """Convert a number back to its text if a pattern masks anything in that text."""
         return (
             str(value)
             if isinstance(value, int | float) and masked(str(value), self.patterns) != str(value)
@@ -177,7 +181,7 @@ class Redaction:
         )
 
     def leaving(self, value: Any, path: Name = ()) -> Any:
-        """The redacted form of a value; `path` holds the last parts of its name."""
+        """Return the redacted form of a value. `path` holds the last parts of the value's name."""
         if isinstance(value, dict):
             named = self._named_beside(value, path)
             kept = {}
@@ -198,9 +202,10 @@ class Redaction:
         return self._line(value, path) if isinstance(value, str) else value
 
     def _list(self, values: list[Any], path: Name) -> list[Any]:
-        """The redacted form of a list.
+        """Return the redacted form of a list.
 
-        In a list of names and values in turn, or of a command's words, a value follows its name.
+        The list may contain names and values in turn, or the words of a command. In both, a value
+        follows its name.
         """
         kept = []
         named: Action | None = None
@@ -219,7 +224,10 @@ class Redaction:
         return kept
 
     def _named_beside(self, value: Fields, path: Name) -> Action | None:
-        """The action for the members of an object in which one member's value is the name of a field to redact."""
+        """Return the action for an object in which a member's value names a field to redact.
+
+        An example of such an object is {"name": "password", "value": "x"}.
+        """
         for member, held in value.items() if self.fields else ():
             if name_of(member)[-1] not in NAMING:
                 continue
@@ -234,13 +242,13 @@ class Redaction:
         return None
 
     def _named(self, fields: Fields) -> bool:
-        """Whether the fields hold a field to redact."""
+        """Return whether the fields include a field to redact."""
         return bool(self.fields) and self.leaving(fields) != replace(self, fields={}).leaving(
             fields
         )
 
     def _action(self, path: Name, below: Name) -> Action | None:
-        """The action for the field `below` this path.
+        """Return the action for the field `below` this path.
 
         The name of a field to redact may end at any part of `below`.
         """

@@ -1,4 +1,7 @@
-"""The replay: on a schedule it puts dead letters into the index, until none is left, time is up, or the server is away."""
+"""The replay's Lambda handler, which runs on a schedule and puts dead letters into the index.
+
+It ends when no letter is left, when the time is up, or when the server is unavailable.
+"""
 
 from __future__ import annotations
 
@@ -28,8 +31,8 @@ from shipper.values import moment, positive
 
 SERVICE: Final = "replay"
 OPTIONS: Final = ("prefix", "since", "until", "dry_run")
-LETTER_SECONDS: Final = 95.0  # that one letter may take: about what the shipper has
-RESERVE_SECONDS: Final = 125.0  # remaining time of the invocation at which the last letter is begun
+LETTER_SECONDS: Final = 95.0  # the time limit of one letter, about the same as in the shipper
+RESERVE_SECONDS: Final = 125.0  # with less remaining time, no further letter is begun
 
 
 S3_CONFIG: Final = Config(connect_timeout=3, read_timeout=5, retries={"total_max_attempts": 2})
@@ -45,9 +48,8 @@ except ValueError as problem:
 connection = connect(setting.opensearch_url, os.environ)
 logging_variables.ignore(os.environ)
 logger = Logger(service=SERVICE, level="INFO", use_rfc3339=True, utc=True, location=None)
-dimensions = {
-    "function_name": os.environ.get("AWS_LAMBDA_FUNCTION_NAME", SERVICE)
-}  # the namespace is every stack's
+# All stacks share the namespace of the metrics.
+dimensions = {"function_name": os.environ.get("AWS_LAMBDA_FUNCTION_NAME", SERVICE)}
 metrics = EphemeralMetrics(
     namespace="PredictionMonitor", service=SERVICE, default_dimensions=dimensions
 )
@@ -55,11 +57,15 @@ metrics = EphemeralMetrics(
 
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: Any, context: LambdaContext) -> dict[str, Any]:
-    """Replay the waiting letters; `event` may narrow them by `prefix`, `since` and `until` (ISO 8601, UTC), or only count with `dry_run`.
+    """Replay the waiting letters, or count them.
 
-    Returns the number of letters, and their number by fate; the fates add up to the letters. A
-    schedule's own event narrows nothing. Raises `ValueError` with one sentence for an invalid
-    event, `TimeoutError` for a bucket that is not listed in time.
+    `event` may select letters by `prefix`, `since` and `until` (ISO 8601; UTC if no time zone is
+    given). With `dry_run`, the letters are only counted. The event of a schedule selects all
+    letters.
+
+    Returns the number of letters found, and how many of them have each fate. Raises `ValueError`
+    with one sentence if the event is invalid, and `TimeoutError` if the bucket's objects cannot be
+    listed in time.
     """
     deadline = time.monotonic() + context.get_remaining_time_in_millis() / 1000 - RESERVE_SECONDS
     wish = _wish(event)
@@ -83,14 +89,10 @@ def handler(event: Any, context: LambdaContext) -> dict[str, Any]:
         fate.value: fates[fate]
         for fate in (LetterFate.REPLAYED, LetterFate.POISONED, LetterFate.GONE)
     }
-    waiting = len(found) - sum(done.values())  # with those that were not tried
+    waiting = len(found) - sum(done.values())  # includes letters that were not tried
     counts: dict[str, Any] = {"found": len(found), **done, "waiting": waiting}
-    for name in (
-        "found",
-        "replayed",
-        "poisoned",
-        *(() if wish.narrowed else ("waiting",)),
-    ):  # an alarm reads it
+    # An alarm reads `waiting`, so the metric must count all letters.
+    for name in ("found", "replayed", "poisoned", *(() if wish.narrowed else ("waiting",))):
         metrics.add_metric(f"DeadLetters{name.capitalize()}", MetricUnit.Count, counts[name])
     metrics.add_metric(
         "MemoryUtilization", MetricUnit.Percent, memory_utilization(context.memory_limit_in_mb)
@@ -101,7 +103,7 @@ def handler(event: Any, context: LambdaContext) -> dict[str, Any]:
 
 
 class _Wish(NamedTuple):
-    """Which letters, and whether they are only counted."""
+    """The selection of letters, and whether they are only counted."""
 
     prefix: str
     since: datetime | None
@@ -111,7 +113,7 @@ class _Wish(NamedTuple):
 
 
 def _wish(event: Any) -> _Wish:
-    """The selection in an event. Raises `ValueError` with one sentence for an invalid event."""
+    """Read the selection in an event. Raises `ValueError` with one sentence if it is invalid."""
     if not isinstance(event, dict):
         raise ValueError(  # noqa: TRY004
             "the event must be a JSON object: {} for all letters, or with " + ", ".join(OPTIONS)
@@ -132,12 +134,13 @@ def _wish(event: Any) -> _Wish:
 
 
 def _listed(wish: _Wish, seconds: float) -> list[Letter]:
-    """The letters, all pages in so many seconds. Raises `TimeoutError`."""
+    """List the letters. Raises `TimeoutError` if that takes more than `seconds`."""
     try:
         return within(seconds, lambda: letters(bucket, wish.prefix, wish.since, wish.until))
     except TookTooLong:
         raise TimeoutError(
-            f"the bucket's objects were not listed in {seconds:.0f} s: give a longer prefix, or try again"
+            f"the bucket's objects were not listed in {seconds:.0f} s: "
+            "give a longer prefix, or try again"
         ) from None
 
 

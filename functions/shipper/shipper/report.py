@@ -1,4 +1,4 @@
-"""The report of one invocation: metrics and one summary line, never a line per event."""
+"""Reports one invocation with metrics and one summary line, never with a line per event."""
 
 from __future__ import annotations
 
@@ -14,13 +14,12 @@ from shipper.deliver import Outcome
 def report(
     payload: Payload, outcome: Outcome, now: float, logger: Logger, metrics: EphemeralMetrics
 ) -> None:
-    """Write the counts; `EventsReceived` is the sum of the other five.
+    """Write the metrics and the summary line.
 
-    `now` is in seconds since 1970.
-
-    `PredictionsShipped` are predictions of live traffic, of whatever function, in payloads of which
-    nothing failed. `IndexDelay` is that of the oldest line: from its time to the end of its
-    delivery.
+    `now` is in seconds since 1970. The metric `EventsReceived` is the sum of the other five metrics
+    of events. `PredictionsShipped` counts predictions of live traffic from any function, but only
+    in payloads without failures. `IndexDelay` is the time from the oldest line's timestamp to the
+    end of the delivery.
     """
     counts = {
         "received": len(payload.events),
@@ -32,7 +31,8 @@ def report(
     }
     for name, count in counts.items():
         metrics.add_metric(f"Events{name.capitalize()}", MetricUnit.Count, count)
-    shipped = 0 if outcome.failed else outcome.predictions  # what failed comes again, whole
+    # A payload with failures is delivered again as a whole, so its predictions count only then.
+    shipped = 0 if outcome.failed else outcome.predictions
     metrics.add_metric("PredictionsShipped", MetricUnit.Count, shipped)
     metrics.add_metric("BulkRequests", MetricUnit.Count, outcome.requests)
     metrics.add_metric("BulkBytes", MetricUnit.Bytes, outcome.sent_bytes)

@@ -1,4 +1,4 @@
-"""The settings, read from the environment once and checked at start."""
+"""Reads the settings from the environment, and checks them."""
 
 from __future__ import annotations
 
@@ -14,12 +14,16 @@ from shipper.redact import Action, Redaction
 
 MEBIBYTE = 1024 * 1024
 INDEX_PREFIX = re.compile(r"[a-z0-9][a-z0-9-]{0,49}-")
-DIGITS = 18  # of a size: more are no 64-bit number
+DIGITS = 18  # the most digits of a size; a longer one may not fit into 64 bits
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The address, the size limit of an inflated payload, exclusion and redaction, and the log group that is never shipped."""
+    """The shipper's settings.
+
+    `max_payload_bytes` limits the size of an inflated payload. `own_log_group` is the log group of
+    the shipper itself, which is never shipped.
+    """
 
     opensearch_url: str
     max_payload_bytes: int
@@ -28,24 +32,25 @@ class Settings:
 
 
 def settings(environment: Mapping[str, str]) -> Settings:
-    """The settings in `environment`.
+    """Read the settings from `environment`.
 
-    Raises `ValueError` that names the variable and its valid values.
+    Raises `ValueError` with the name of the variable and its valid values. Lists are separated by
+    commas.
 
     - `OPENSEARCH_URL`: an http(s) address.
-    - `MAX_PAYLOAD_BYTES`: the most that a payload may inflate to, 128 MiB where not set.
-    - `EXCLUDE`: kinds of line that are not shipped, of `platform`, `metrics`, `object`, `text`,
-      with commas.
-    - `REDACT_FIELDS`: `name=drop` or `name=hash`, with commas; `name` is a field's or the end of
-      its dotted path.
-    - `REDACT_PATTERNS`: of `email`, `number`, with commas.
-    - `REDACT_KEY`: the secret of the hashes, required if a field is hashed. Without it no
-      `input.hash` is added.
-    - `STACK`: the name that each document bears in `@stack`; without it the documents have none.
-    - `INDEX_PREFIX`: the beginning of each index's name, `cwl-` where not set.
-    - `RECORD_LOG_GROUPS`: log groups with trusted records, with commas.
-    - `FIELD_MAP`: the user's names for a prediction's fields: `target=name`, with commas
-      (shipper.field_map).
+    - `MAX_PAYLOAD_BYTES`: the most bytes to which a payload may inflate; 128 MiB by default.
+    - `EXCLUDE`: a list of the kinds of line that are not shipped: `platform`, `metrics`, `object`,
+      `text`.
+    - `REDACT_FIELDS`: a list of `name=drop` or `name=hash`, where `name` is a field's name or the
+      end of its dotted path.
+    - `REDACT_PATTERNS`: a list of the patterns to mask: `email`, `number`.
+    - `REDACT_KEY`: the secret key of the hashes, required if a field is hashed. Without this key,
+      no `input.hash` is added.
+    - `STACK`: the value of each document's `@stack`. Without it, documents have no `@stack`.
+    - `INDEX_PREFIX`: the beginning of each index's name; `cwl-` by default.
+    - `RECORD_LOG_GROUPS`: a list of log groups with trusted records.
+    - `FIELD_MAP`: a list of `target=name`, where `name` is the user's name for the field `target`
+      of a prediction (shipper.field_map).
     """
     size = environment.get("MAX_PAYLOAD_BYTES") or str(128 * MEBIBYTE)
     if not (size.isascii() and size.isdigit() and len(size) <= DIGITS and int(size)):
@@ -73,7 +78,8 @@ def settings(environment: Mapping[str, str]) -> Settings:
 def _prefix(value: str) -> str:
     if not INDEX_PREFIX.fullmatch(value):
         raise ValueError(
-            f"INDEX_PREFIX must be small letters, digits and dashes, with a dash at the end, not {value!r}"
+            "INDEX_PREFIX must be lowercase letters, digits and dashes, with a dash at the end, "
+            f"not {value!r}"
         )
     return value
 
@@ -90,7 +96,7 @@ def _redaction(environment: Mapping[str, str], names: FieldMap) -> Redaction | N
     patterns = _words(environment, "REDACT_PATTERNS", set(PATTERNS))
     key = environment.get("REDACT_KEY", "")
     if "hash" in fields.values() and not key:
-        raise ValueError("REDACT_KEY must be set where REDACT_FIELDS hashes a field")
+        raise ValueError("REDACT_KEY must be set if REDACT_FIELDS hashes a field")
     if not (fields or patterns):
         return None
     found = Redaction(fields, tuple(patterns), key.encode())

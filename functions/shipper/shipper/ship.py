@@ -1,4 +1,4 @@
-"""One payload from its lines to documents in OpenSearch."""
+"""Ships one payload: makes documents of its lines, and delivers them to OpenSearch."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from shipper.log_index import CommonDays, NotAnswered
 def ship(
     payload: Payload, rules: Rules, connection: RequestsHttpConnection, budget: RetryBudget
 ) -> Outcome:
-    """Deliver a payload's lines, and count the result of each.
+    """Deliver a payload's lines, and count the result of each line.
 
-    Raises nothing: the outcome holds the failures too.
+    This raises no exception: the outcome holds the failures too.
     """
-    # Only this stack ships the groups of records: no other function has put lines of theirs into
+    # Only this stack ships the log groups of records, so no other function has put their lines into
     # the common index.
     asks = payload.log_group not in rules.record_groups
     days = CommonDays(connection, rules.prefix, payload.log_group, budget) if asks else ()
@@ -30,7 +30,7 @@ def ship(
     found = _counted(documents(payload, rules, excluded, time_ns() // 1_000_000, days), predictions)
     unanswered: list[NotAnswered] = []
     outcome = deliver(_until_unanswered(found, unanswered), connection, budget)
-    found.close()  # it may not be at its end: then it counts here
+    found.close()  # so that it counts the predictions even if it was not read to its end
     outcome.predictions = sum(predictions)
     outcome.excluded = excluded.total()
     outcome.available = outcome.available and not unanswered
@@ -41,7 +41,7 @@ def ship(
 
 
 def _counted(found: Iterator[Document], predictions: list[int]) -> Generator[Document]:
-    """The same documents; at the end the number of live predictions among them goes into `predictions`."""
+    """Yield the documents, then append the number of live predictions to `predictions`."""
     count = 0
     try:
         for document in found:

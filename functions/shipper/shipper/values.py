@@ -1,4 +1,4 @@
-"""Values from the text of an option or a setting."""
+"""Converts the text of an option or a setting to a value."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 
 def positive(text: str) -> float:
-    """A number above 0. Raises `ValueError` for anything else."""
+    """Convert text to a number above 0. Raises `ValueError` for any other text."""
     try:
         found = float(text)
     except ValueError:
@@ -18,7 +18,10 @@ def positive(text: str) -> float:
 
 
 def moment(text: str) -> datetime:
-    """A moment in ISO 8601; without a zone it is UTC. Raises `ValueError` for anything else."""
+    """Convert a time in ISO 8601. Without a time zone, it is UTC.
+
+    Raises `ValueError` for any other text.
+    """
     try:
         found = datetime.fromisoformat(text)
     except ValueError:

@@ -186,7 +186,7 @@ def test_replay_says_what_was_poisoned_and_what_waits(run: Run, bucket: Any, ind
         in out
     )
     assert sorted(err.splitlines()) == [
-        f"python -m operate: poisoned: {poison}: the object is no record of a failed invocation: it has no requestPayload",
+        f"python -m operate: poisoned: {poison}: the object is not a record of a failed invocation: it has no requestPayload",
         f"python -m operate: waiting: {waits}: 1 of 2 documents not delivered: 1 x {FORBIDDEN} cwl-log-2026.11.23",
     ]
     assert keys(bucket) == {waits, f"poison/{poison}"}

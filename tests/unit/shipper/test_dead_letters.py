@@ -253,7 +253,7 @@ def test_payload_is_the_one_that_the_function_had(bucket: Bucket) -> None:
 )
 def test_object_that_is_no_record_is_set_aside(bucket: Bucket, record: bytes) -> None:
     letter = put(bucket, content=record)
-    expected = "the object is no record of a failed invocation: it has no requestPayload"
+    expected = "the object is not a record of a failed invocation: it has no requestPayload"
     assert replay(letter, bucket, refusing("never called")) == Replayed(
         letter, LetterFate.POISONED, Outcome(), expected
     )
