@@ -1,1 +1,4 @@
-"""The function behind `POST /predict`: it answers requests with predictions, and logs one record per sentence."""
+"""The inference function, behind `POST /predict`.
+
+It answers requests with predictions, and logs one record per sentence.
+"""

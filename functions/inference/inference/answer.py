@@ -1,4 +1,7 @@
-"""Builds the answer to the caller: a plain object for a direct invocation, or an HTTP response (the same for v1 and v2 of the API)."""
+"""Builds the answer to the caller: a plain object for a direct invocation, or an HTTP response.
+
+The HTTP response is the same for a REST API (v1) and an HTTP API (v2).
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,10 @@ from inference.request import Request
 def answer(
     request: Request, predictions: Sequence[Prediction], ids: Sequence[str], model: dict[str, str]
 ) -> dict[str, Any]:
-    """The answer for one sentence, or for a batch an object whose `predictions` holds one answer per sentence."""
+    """Return the answer for one sentence or for a batch.
+
+    The answer for a batch is an object whose `predictions` holds one answer per sentence.
+    """
     answers = [
         {
             "text": sentence,
@@ -30,12 +36,12 @@ def answer(
 
 
 def success(body: dict[str, Any], *, http: bool) -> dict[str, Any]:
-    """The body itself, or an HTTP response 200 with it."""
+    """Return the body itself, or an HTTP response 200 with the body."""
     return _response(200, "application/json", body) if http else body
 
 
 def refusal(problem: Problem, *, http: bool) -> dict[str, Any]:
-    """RFC 9457 problem details, alone or in an HTTP response with their status."""
+    """Return RFC 9457 problem details, alone or in an HTTP response with the problem's status."""
     body = details(problem)
     return _response(problem.status, "application/problem+json", body) if http else body
 

@@ -21,13 +21,17 @@ from inference.model_folder import AGAIN, OUTPUTS, UnfitModel, check_session, re
 class Prediction:
     """The model's result for one sentence.
 
-    `probability` of each label sums to 1; `score` is the one of `label`, the most probable.
-    `tokens` and `unknown` count the word pieces of the whole text, without the tokenizer's own
-    marks at its ends; `truncated` says that the model saw only the first ones. `signature`
-    describes the text in eight small whole numbers, defined by the model's profile; `novelty` is
-    the logarithm of the signature's Mahalanobis distance from the profile's reference; `surprisal`
-    is in bits a pair of neighbouring word pieces. `latency_ms` is the time of tokenising and of the
-    model.
+    `label` is the most probable label, and `score` is the probability of `label`. `probability` has
+    the probability of each label; their sum is 1.
+
+    `tokens` counts the word pieces of the whole text, and `unknown` counts the unknown word pieces.
+    Neither counts the special tokens that the tokenizer adds at the ends. `truncated` is true if the model
+    saw only the first word pieces.
+
+    `signature` describes the text in eight small whole numbers, which the model's profile defines.
+    `novelty` is the logarithm of the signature's Mahalanobis distance from the profile's reference.
+    `surprisal` is in bits per pair of neighbouring word pieces. `latency_ms` is the time for
+    tokenising the text and running the model.
     """
 
     label: str
@@ -43,10 +47,10 @@ class Prediction:
 
 
 class Classifier:
-    """A model folder (`card.json`, `model.onnx`, `tokenizer.json`), loaded once."""
+    """The model of a model folder (`card.json`, `model.onnx`, `tokenizer.json`)."""
 
     def __init__(self, folder: Path) -> None:
-        """Load the folder. Raises `UnfitModel` with the reason if it cannot be used."""
+        """Load the folder. Raises `UnfitModel` with the reason if the folder cannot be used."""
         self.card: dict[str, Any] = read_card(folder)
         self.usual = Usual.of(self.card["usual"])
         self._load_tokenizer(folder / "tokenizer.json")
@@ -55,15 +59,15 @@ class Classifier:
     def _load_tokenizer(self, path: Path) -> None:
         try:
             self._tokenizer = Tokenizer.from_file(str(path))
-        except Exception as problem:  # noqa: BLE001  the library has no exception of its own
+        except Exception as problem:  # noqa: BLE001  the library has no exception class of its own
             raise UnfitModel(
                 f"{path} cannot be read as a tokenizer ({problem}): {AGAIN}."
             ) from None
         self._tokenizer.no_padding()
-        self._tokenizer.no_truncation()  # cut below, where the whole length is known
-        self._tokenizer.encode_special_tokens = (
-            True  # "[SEP]" or "[UNK]" in a text is ordinary text, not a special token
-        )
+        # `shortened` cuts the tokens instead, so that the length of the whole text is known.
+        self._tokenizer.no_truncation()
+        # "[SEP]" or "[UNK]" in a text is ordinary text, not a special token.
+        self._tokenizer.encode_special_tokens = True
         marks = self._tokenizer.encode("a").special_tokens_mask
         self._marks = sum(marks)
         self._marks_at_the_end = next(
@@ -73,21 +77,21 @@ class Classifier:
         self._unknown = None if unknown is None else self._tokenizer.token_to_id(unknown)
         if unknown is not None and self._unknown is None:
             raise UnfitModel(
-                f"{path} does not know {unknown}, the mark that card.json names: {AGAIN}."
+                f"{path} does not know {unknown}, the token that card.json names: {AGAIN}."
             )
 
     def _load_session(self, path: Path) -> None:
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = (
-            1  # a function below 1,769 MB has less than one core; more threads only wait
-        )
+        # A function with less than 1,769 MB has less than one core, so more threads only wait.
+        options.intra_op_num_threads = 1
         try:
             self._session = onnxruntime.InferenceSession(
                 path, options, providers=["CPUExecutionProvider"]
             )
-        except Exception as problem:  # noqa: BLE001  the library's own have no common base
+        except Exception as problem:  # noqa: BLE001  the library's exceptions have no common base
             raise UnfitModel(
-                f"{path} cannot be loaded by onnxruntime {onnxruntime.__version__} ({problem}): {AGAIN}."
+                f"{path} cannot be loaded by onnxruntime {onnxruntime.__version__} ({problem}): "
+                f"{AGAIN}."
             ) from None
         self._inputs = [each.name for each in self._session.get_inputs()]
         check_session(
@@ -123,14 +127,14 @@ class Classifier:
         )
 
     def logits(self, sentence: str) -> list[float]:
-        """The model's raw output for one sentence, a number for each label of the card.
+        """Return the model's raw output for one sentence: a number for each label of the card.
 
-        Raises `ArithmeticError` for NaN.
+        Raises `ArithmeticError` if a number is not finite.
         """
         return self._outputs(self._tokenizer.encode(sentence).ids)[0]
 
     def shortened(self, ids: list[int]) -> list[int]:
-        """The first tokens of a text that is too long, with the marks for its end."""
+        """Cut the tokens of a text that is too long, but keep the special tokens at its end."""
         limit, end = self.card["max_tokens"], self._marks_at_the_end
         return ids if len(ids) <= limit else [*ids[: limit - end], *ids[len(ids) - end :]]
 
@@ -143,7 +147,10 @@ class Classifier:
 
 
 def feed(names: list[str], ids: list[int]) -> dict[str, NDArray[np.int64]]:
-    """The model's inputs for one sentence, each of shape (1, tokens): those of `INPUTS` that the session needs."""
+    """Return the model's inputs for one sentence, each of shape (1, tokens).
+
+    `names` are the inputs that the session needs.
+    """
     tokens = np.array([ids], dtype=np.int64)
     return {
         name: tokens if name == "input_ids" else np.full_like(tokens, name == "attention_mask")
@@ -152,9 +159,9 @@ def feed(names: list[str], ids: list[int]) -> dict[str, NDArray[np.int64]]:
 
 
 def softmax(logits: list[float], temperature: float) -> list[float]:
-    """The probabilities: softmax of the logits divided by the temperature (Guo et al.
+    """Return the softmax of the logits divided by the temperature, as probabilities.
 
-    2017, "On Calibration of Modern Neural Networks").
+    The method is temperature scaling (Guo et al. 2017, "On Calibration of Modern Neural Networks").
     """
     highest = max(logits)
     weights = [exp((logit - highest) / temperature) for logit in logits]

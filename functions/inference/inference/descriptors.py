@@ -1,4 +1,4 @@
-"""The `input.*` fields of the record: properties of a text, without the text."""
+"""Describes a text without revealing it: makes the `input.*` fields of the record."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from inference.characters import characters
 
 @dataclass(frozen=True, slots=True)
 class Usual:
-    """The usual properties of a model's texts, from its card. Unusual texts get a flag.
+    """The usual properties of a model's texts, from the model's card. Unusual texts get flags.
 
-    `mostly_unknown` and `mostly_non_letter` are the shares from which a text has the flag of that
-    name.
+    `mostly_unknown` and `mostly_non_letter` are thresholds: a text with at least this share gets
+    the flag of the same name.
     """
 
     scripts: frozenset[str]
@@ -22,17 +22,17 @@ class Usual:
 
     @classmethod
     def of(cls, card: dict[str, Any]) -> Self:
-        """Read the usual properties from `usual` in the model's card."""
+        """Read the usual properties from the field `usual` of the model's card."""
         return cls(frozenset(card["scripts"]), card["mostly_unknown"], card["mostly_non_letter"])
 
 
 def describe(
     text: str, *, tokens: int, unknown: int, truncated: bool, key: bytes, usual: Usual
 ) -> dict[str, Any]:
-    """The record's `input` object of one text.
+    """Return the record's `input` object for one text.
 
-    `tokens` and `unknown` are counts of word pieces, `key` is the secret of the hash. Shares lie
-    between 0 and 1.
+    `tokens` and `unknown` are counts of word pieces, and `key` is the secret key of the hash.
+    Shares are numbers from 0 to 1.
     """
     found = characters(text, key)
     words = found["words"]

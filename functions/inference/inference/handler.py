@@ -26,7 +26,8 @@ SERVICE = "inference"
 LOG_TEXT = os.environ.get("LOG_TEXT", "true")
 LOG_SIGNALS = os.environ.get("LOG_SIGNALS", "false")
 HASH_KEY = os.environ.get("HASH_KEY", "").encode()
-if not HASH_KEY:  # no default: with a known key, a short sentence could be guessed from its hash
+# There is no default key: if the key is known, a short sentence can be guessed from its hash.
+if not HASH_KEY:
     raise ValueError("HASH_KEY must be set to a secret, the key of input.hash")
 for setting, value in (("LOG_TEXT", LOG_TEXT), ("LOG_SIGNALS", LOG_SIGNALS)):
     if value not in {"true", "false"}:
@@ -43,16 +44,15 @@ logger = Logger(
     location=None,
     logger_handler=RaisingHandler(sys.stdout),
 )
-dimensions = {
-    "function_name": os.environ.get("AWS_LAMBDA_FUNCTION_NAME", SERVICE)
-}  # all stacks share the namespace
+# All stacks share the namespace of the metrics.
+dimensions = {"function_name": os.environ.get("AWS_LAMBDA_FUNCTION_NAME", SERVICE)}
 metrics = EphemeralMetrics(
     namespace="PredictionMonitor", service=SERVICE, default_dimensions=dimensions
 )
 record_log = RecordLog(
     logger,
     metrics,
-    # a record without `calibrated` is of a calibrated model
+    # A record without `calibrated` comes from a calibrated model.
     model={
         **model,
         "profile": classifier.card["profile"],
@@ -61,15 +61,15 @@ record_log = RecordLog(
     usual=classifier.usual,
     key=HASH_KEY,
     log_text=LOG_TEXT == "true",
-    log_signals="true"
-    in {LOG_TEXT, LOG_SIGNALS},  # if the text is logged, its signals reveal nothing more
+    # If the text is logged, its signals reveal nothing more.
+    log_signals="true" in {LOG_TEXT, LOG_SIGNALS},
     memory_mb=int(os.environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "1024")),
 )
 
 
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: Any, context: LambdaContext) -> dict[str, Any]:
-    """Answer one event with a prediction, a batch of predictions, the model's card, or a problem."""
+    """Answer an event with a prediction, a batch of predictions, the model's card, or a problem."""
     logger.set_correlation_id(correlation_id(event))
     if asks_description(event):
         return {"card": classifier.card}
@@ -85,7 +85,7 @@ def handler(event: Any, context: LambdaContext) -> dict[str, Any]:
 
 
 def predict(request: Request) -> list[Prediction]:
-    """Predict each sentence of a request. Raises `PredictionFailed` from the model's exception."""
+    """Predict each sentence of a request. Raises `PredictionFailed` if the model fails."""
     try:
         return [classifier.predict(sentence) for sentence in request.sentences]
     except Exception as failure:

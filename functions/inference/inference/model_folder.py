@@ -1,6 +1,6 @@
-"""Checks whether a model folder fits the function.
+"""Checks whether the function can use a model folder.
 
-The reason against one is a single sentence, also in the function's log.
+If not, the reason is a single sentence, which is also in the function's log.
 """
 
 from __future__ import annotations
@@ -9,15 +9,12 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
-INPUTS: Final = (
-    "input_ids",
-    "attention_mask",
-    "token_type_ids",
-)  # the inputs that the function can make; a model uses some of them
+# The inputs that the function can make. A model uses some or all of them.
+INPUTS: Final = ("input_ids", "attention_mask", "token_type_ids")
 OUTPUTS: Final = ("logits", "signature", "novelty", "surprisal")
 AGAIN: Final = "make the folder with `make model`"
-# Each required field of the card: its types, and the words for it in a message. `_holds` checks its
-# value.
+# Each required field of the card, with its types and its description in an error message. `_holds`
+# checks the field's value.
 FIELDS: Final[dict[str, tuple[type | tuple[type, ...], str]]] = {
     "name": (str, "a string"),
     "version": (str, "a string"),
@@ -36,12 +33,12 @@ class UnfitModel(ValueError):
 
 
 def read_card(folder: Path) -> dict[str, Any]:
-    """`card.json` of the folder, with every field that predicting needs. Raises `UnfitModel`."""
+    """Read `card.json` of the folder. Raises `UnfitModel` if a required field is wrong."""
     path = folder / "card.json"
     try:
         card: Any = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise UnfitModel(f"{path} is not there: {AGAIN}.") from None
+        raise UnfitModel(f"{path} does not exist: {AGAIN}.") from None
     except ValueError:
         raise UnfitModel(f"{path} is not JSON: {AGAIN}.") from None
     if not isinstance(card, dict):
@@ -53,7 +50,7 @@ def read_card(folder: Path) -> dict[str, Any]:
 
 
 def _holds(name: str, value: Any) -> bool:
-    """Whether a value, of the right type, is one that the field of this name can have."""
+    """Return whether a value of the right type is valid for the field `name`."""
     if name == "labels":
         return (
             len(value) >= 2
@@ -70,20 +67,22 @@ def _holds(name: str, value: Any) -> bool:
 def check_session(
     path: Path, inputs: list[str], outputs: dict[str, list[Any]], labels: list[str]
 ) -> None:
-    """Compare inputs and outputs of a loaded model.onnx (names, and shapes by name) with the function and the card.
+    """Check whether the inputs and outputs of a loaded model.onnx fit the function and the card.
 
-    Raises `UnfitModel`.
+    `inputs` are names, and `outputs` maps names to shapes. Raises `UnfitModel`.
     """
     strange = [name for name in inputs if name not in INPUTS]
     if strange:
         raise UnfitModel(
-            f"{path} asks for the input {strange[0]}, which this function does not make ({', '.join(INPUTS)}): {AGAIN}."
+            f"{path} needs the input {strange[0]}, but this function makes only "
+            f"{', '.join(INPUTS)}: {AGAIN}."
         )
     missing = [name for name in OUTPUTS if name not in outputs]
     if missing:
-        raise UnfitModel(f"{path} does not give {missing[0]}: {AGAIN}.")
+        raise UnfitModel(f"{path} does not have the output {missing[0]}: {AGAIN}.")
     columns = outputs["logits"][-1] if outputs["logits"] else None
     if isinstance(columns, int) and columns != len(labels):
         raise UnfitModel(
-            f"{path} gives {columns} numbers a sentence, and card.json has {len(labels)} labels: {AGAIN}."
+            f"{path} gives {columns} numbers per sentence, but card.json has {len(labels)} labels: "
+            f"{AGAIN}."
         )

@@ -1,6 +1,6 @@
-"""Problems with a request.
+"""The reasons why a request gets no prediction.
 
-Each has a name, a status and, if a field is the cause, the field's name.
+Each problem has a name, a status and, if a field is the cause, the field's name.
 """
 
 from __future__ import annotations
@@ -26,9 +26,10 @@ STATUS: Final = {
 
 
 class Problem(Exception):
-    """A request without a prediction.
+    """A reason why a request gets no prediction.
 
-    `kind` is a key of `STATUS`, `error_type` its name in the record, `field` the wrong field.
+    `kind` is a key of `STATUS`. `error_type` is the problem's name in the record. `field` is the
+    name of the wrong field, or None.
     """
 
     def __init__(self, kind: str, detail: str, field: str | None, error_type: str) -> None:
@@ -38,11 +39,11 @@ class Problem(Exception):
         self.field = field
         self.error_type = error_type
         self.status = int(STATUS[kind])
-        self.traffic = "live"  # until the body has said otherwise
+        self.traffic = "live"  # unless the body can be read and has another value
 
 
 class Refused(Problem):
-    """A request that the caller has to change."""
+    """The caller must change the request."""
 
     def __init__(self, kind: str, detail: str, field: str = "body") -> None:
         super().__init__(kind, detail, field, error_type=kind)
@@ -51,7 +52,8 @@ class Refused(Problem):
 class PredictionFailed(Problem):
     """The model raised an exception.
 
-    The record names its type; the caller sees neither, because its message may quote the text.
+    The record has the type of the exception, but not its message, which may quote the text. The
+    caller sees neither.
     """
 
     def __init__(self, failure: Exception, traffic: str) -> None:
@@ -65,7 +67,7 @@ class PredictionFailed(Problem):
 
 
 def details(problem: Problem) -> dict[str, Any]:
-    """The problem as RFC 9457 problem details, with `field` as extension member."""
+    """Return the problem as RFC 9457 problem details, with `field` as an extension member."""
     return {
         "type": f"urn:prediction-monitor:{problem.kind}",
         "title": problem.kind.replace("-", " ").capitalize(),

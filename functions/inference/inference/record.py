@@ -1,7 +1,8 @@
-"""The log record of a prediction or of a request without one: the contract in events/record.schema.json.
+"""Makes the log record of a prediction, or of a request that failed.
 
-Powertools adds `timestamp`, `level`, `message` (the kind), `service`, `cold_start`,
-`function_request_id` and `correlation_id`.
+The schema of a record is events/record.schema.json. Powertools adds the fields `timestamp`,
+`level`, `message` (the kind of record), `service`, `cold_start`, `function_request_id` and
+`correlation_id`.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from inference.labels import field_names
 from inference.problem import Problem
 
 VERSION: Final = 1
-SCORE_STEPS: Final = 20  # of a score without signals: each .05
+SCORE_STEPS: Final = 20  # without signals, a score is rounded to steps of .05
 
 
 def prediction_record(
@@ -29,11 +30,11 @@ def prediction_record(
     log_signals: bool,
     usual: Usual,
 ) -> dict[str, Any]:
-    """The fields of one `prediction` line.
+    """Return the fields of one `prediction` line.
 
-    Without `log_text` it has no `text`. Without `log_signals` the score is in steps of .05, and
-    probabilities, signature, novelty and surprisal are left out, so that nobody can tell which of
-    many guessed texts was sent.
+    Without `log_text`, the line has no `text`. Without `log_signals`, the score is rounded to steps
+    of .05, and probabilities, signature, novelty and surprisal are left out. Nobody can then tell
+    which of many guessed texts was sent.
     """
     return {
         "record_version": VERSION,
@@ -76,7 +77,7 @@ def _signals(prediction: Prediction) -> dict[str, Any]:
 
 
 def error_record(problem: Problem, model: dict[str, Any]) -> dict[str, Any]:
-    """The fields of one `prediction_error` line. They never hold any of the input's text."""
+    """Return the fields of one `prediction_error` line, which never holds text of the input."""
     error = {
         "type": problem.error_type,
         "status": problem.status,

@@ -1,4 +1,4 @@
-"""The records and metrics of a request. A failure here never fails the answer."""
+"""Writes the records and metrics of a request. A failure here never fails the answer."""
 
 from __future__ import annotations
 
@@ -21,21 +21,22 @@ from inference.request import Request
 
 
 class RaisingHandler(logging.StreamHandler[TextIO]):
-    """Raises errors in writing a line.
+    """Raises an exception if a line cannot be written.
 
-    The logging module would print the error with the text of the line, and continue.
+    The logging module would print the exception with the text of the line, and continue.
     """
 
-    # the base class names it
+    # the base class chose the name
     def handleError(self, _record: logging.LogRecord) -> None:  # noqa: N802
-        """Raise the exception being handled."""
+        """Raise the exception that is being handled."""
         raise  # noqa: PLE0704  called by `emit` inside its except
 
 
 class RecordLog:
-    """Writes records and metrics to standard output; `model`, `usual`, `key`, `log_text` and `log_signals` are the same for every record.
+    """Writes records and metrics to standard output.
 
-    `memory_mb` is the function's memory in MB.
+    `model`, `usual`, `key`, `log_text` and `log_signals` are the arguments of `prediction_record`
+    that are the same for every record. `memory_mb` is the function's memory in MB.
     """
 
     def __init__(
@@ -62,7 +63,10 @@ class RecordLog:
     def predictions(
         self, request: Request, predictions: Sequence[Prediction], ids: Sequence[str]
     ) -> None:
-        """Write one record per sentence. Metrics count live traffic only, as the panels do."""
+        """Write one record per sentence, and the metrics.
+
+        Metrics count live traffic only, as the dashboard panels do.
+        """
         for sentence, prediction, prediction_id in zip(
             request.sentences, predictions, ids, strict=True
         ):
@@ -92,9 +96,9 @@ class RecordLog:
             self._flush()
 
     def problem(self, problem: Problem) -> None:
-        """Write the record and the metric of a request without prediction.
+        """Write the record and the metric of a request without a prediction.
 
-        The traceback of a model's exception goes to standard error.
+        If the model raised an exception, the traceback is written to standard error.
         """
         with self._losing_at_most_the_record():
             self._logger.info("prediction_error", **error_record(problem, self._model))
@@ -103,7 +107,7 @@ class RecordLog:
                 name = "RefusedRequests" if problem.status < 500 else "PredictionFailures"
                 self._metrics.add_metric(name, MetricUnit.Count, 1)
             self._flush()
-        if problem.__cause__:  # lines of code only: its message may quote the text
+        if problem.__cause__:  # without the exception's message, which may quote the text
             with suppress(OSError, ValueError):
                 print(
                     "".join(traceback.format_tb(problem.__cause__.__traceback__)), file=sys.stderr
@@ -111,7 +115,7 @@ class RecordLog:
 
     @contextmanager
     def _losing_at_most_the_record(self) -> Iterator[None]:
-        """Report an error in writing a record on standard error, and count it.
+        """Catch any exception in the `with` block, report it on standard error, and count it.
 
         The answer is sent anyway.
         """
@@ -119,7 +123,7 @@ class RecordLog:
             yield
         # the contract: a failure to log never fails a prediction
         except Exception as failure:  # noqa: BLE001
-            with suppress(OSError, ValueError):  # standard error may be gone as well
+            with suppress(OSError, ValueError):  # writing to standard error may fail as well
                 print(f"record lost: {type(failure).__name__}", file=sys.stderr)
             self._metrics.add_metric("RecordsLost", MetricUnit.Count, 1)
 

@@ -1,4 +1,4 @@
-"""Parses a Lambda event (direct, REST API v1 or HTTP API v2) into a request, or raises the problem with it."""
+"""Parses a Lambda event (direct, REST API v1 or HTTP API v2) into a request."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ TRAFFIC: Final = ("live", "canary", "test")
 class Request:
     """A valid request.
 
-    With `batch` the answer is a list. `traffic` is live, canary or test; panels count live traffic
-    only.
+    `batch` is true if the caller sent `sentences`; the answer then holds a list. `traffic` is
+    `live`, `canary` or `test`. Dashboard panels count live traffic only.
     """
 
     sentences: tuple[str, ...]
@@ -29,15 +29,16 @@ class Request:
 
 
 def is_http(event: Any) -> bool:
-    """Whether an API sent the event (both of its formats carry a request context)."""
+    """Return whether an API sent the event. Events of both API versions have a request context."""
     return isinstance(event, dict) and isinstance(event.get("requestContext"), dict)
 
 
 def correlation_id(event: Any) -> str | None:
-    """The API's own id of the request; None for a direct invocation.
+    """Return the API's own id of the request, or None for a direct invocation.
 
-    A direct caller can send any text as the id. At most `MAX_ID_CHARS` are kept, with `?` for each
-    character that is not printable ASCII, so that no id makes a line that CloudWatch refuses.
+    A direct caller can imitate an API and send any text as the id. So at most `MAX_ID_CHARS`
+    characters are kept, and `?` replaces each character that is not printable ASCII. Otherwise
+    CloudWatch might refuse the log line.
     """
     found = event["requestContext"].get("requestId") if is_http(event) else None
     if not isinstance(found, str) or not found:
@@ -46,12 +47,12 @@ def correlation_id(event: Any) -> str | None:
 
 
 def asks_description(event: Any) -> bool:
-    """Whether the event is a direct `{"describe": true}`, which is not available over HTTP."""
+    """Return whether the event is a direct `{"describe": true}`, which HTTP does not offer."""
     return isinstance(event, dict) and not is_http(event) and event.get("describe") is True
 
 
 def parse(event: Any) -> Request:
-    """Parse the event. Raises `Refused`."""
+    """Parse the event. Raises `Refused` if the event is not a valid request."""
     body = _json(_text(event)) if is_http(event) else event
     if not isinstance(body, dict):
         raise Refused(
@@ -102,18 +103,16 @@ def _json(text: str) -> Any:
         raise Refused(
             "body-not-json", f"The body is not JSON: {problem.msg} (character {problem.pos})."
         ) from None
-    except (
-        ValueError,
-        RecursionError,
-    ):  # a number of thousands of digits, or nesting beyond what any sentence needs
+    # A number has thousands of digits, or the nesting is deeper than any request needs.
+    except (ValueError, RecursionError):
         raise Refused(
-            "body-not-json", "The body holds a number too long or is nested too deep to be read."
+            "body-not-json", "The body has a number that is too long, or is nested too deeply."
         ) from None
 
 
 def _no_number(name: str) -> NoReturn:
-    """Refuse NaN and Infinity: Python's parser accepts them by default, JSON does not."""
-    raise Refused("body-not-json", f"The body is not JSON: that has no {name}.")
+    """Refuse NaN and Infinity, which Python's parser accepts by default although JSON does not."""
+    raise Refused("body-not-json", f"The body is not JSON: JSON has no {name}.")
 
 
 def _sentences(value: Any) -> tuple[str, ...]:
@@ -124,7 +123,7 @@ def _sentences(value: Any) -> tuple[str, ...]:
     if len(value) > MAX_SENTENCES:
         raise Refused(
             "too-many-sentences",
-            f"{len(value)} sentences; at most {MAX_SENTENCES} are taken at once.",
+            f"The request has {len(value)} sentences; at most {MAX_SENTENCES} are accepted.",
             "sentences",
         )
     return tuple(_sentence(item, f"sentences[{at}]") for at, item in enumerate(value))
@@ -138,7 +137,7 @@ def _sentence(value: Any, field: str) -> str:
     if len(value) > MAX_CHARS:
         raise Refused(
             "sentence-too-long",
-            f"{field} has {len(value)} characters; at most {MAX_CHARS} are taken.",
+            f"{field} has {len(value)} characters; at most {MAX_CHARS} are accepted.",
             field,
         )
     try:

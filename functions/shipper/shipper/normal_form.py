@@ -30,6 +30,7 @@ def _utf8(prefix: str) -> str:
     return rf"{prefix}(?:[c-fC-F][0-9a-fA-F](?:{prefix}[89abAB][0-9a-fA-F]){{1,3}}|{BYTE})"
 
 
+ENTITY: Final = r"#[0-9]{1,7};?|#[xX][0-9a-fA-F]{1,6};?|[A-Za-z][A-Za-z0-9]{1,30};"
 ENCODED: Final = re.compile(
     "|".join(
         [
@@ -41,8 +42,7 @@ ENCODED: Final = re.compile(
             r"\\+(?P<octal>[0-3][0-7]{2})",
             r"\\+(?P<blank>[nrtbfv])",
             r"(?P<backslash>\\+)",
-            r"&(?:amp;)*(?P<entity>#[0-9]{1,7};?|#[xX][0-9a-fA-F]{1,6};?"
-            + r"|[A-Za-z][A-Za-z0-9]{1,30};)",
+            rf"&(?:amp;)*(?P<entity>{ENTITY})",
         ]
     )
 )  # fmt: skip

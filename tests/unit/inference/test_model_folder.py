@@ -1,4 +1,4 @@
-"""Tests that a problem with the model folder is reported in one sentence, before the first request."""
+"""A problem with the model folder is reported in one sentence, before the first request."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def no_surprisal(graph: onnx.GraphProto) -> None:
     [
         pytest.param(
             without("card.json"),
-            r"card\.json is not there: make the folder with `make model`\.",
+            r"card\.json does not exist: make the folder with `make model`\.",
             id="no card",
         ),
         pytest.param(content("card.json", "{"), r"card\.json is not JSON", id="half a card"),
@@ -93,7 +93,7 @@ def no_surprisal(graph: onnx.GraphProto) -> None:
         ),
         pytest.param(
             card(labels=["a", "b", "c"]),
-            r"gives 2 numbers a sentence, and card\.json has 3 labels",
+            r"gives 2 numbers per sentence, but card\.json has 3 labels",
             id="another model",
         ),
         pytest.param(
@@ -111,10 +111,12 @@ def no_surprisal(graph: onnx.GraphProto) -> None:
         ),
         pytest.param(
             graph(another_input),
-            "asks for the input pixels, which this function does not make",
+            "needs the input pixels, but this function makes only input_ids, attention_mask, ",
             id="another input",
         ),
-        pytest.param(graph(no_surprisal), "does not give surprisal", id="an output is missing"),
+        pytest.param(
+            graph(no_surprisal), "does not have the output surprisal", id="an output is missing"
+        ),
     ],
 )
 def test_a_folder_that_does_not_fit_is_refused_with_a_sentence(

@@ -98,8 +98,7 @@ def refusing(message: str) -> Ship:
     return ship
 
 
-# --- which are found
-# -------------------------------------------------------------------------------------------------------
+# --- which are found ---
 
 
 @pytest.mark.parametrize(
@@ -172,8 +171,7 @@ def test_order_is_random(bucket: Bucket) -> None:
     assert len(orders) > 1
 
 
-# --- fates of a letter
-# -----------------------------------------------------------------------------------------------------
+# --- fates of a letter ---
 
 
 @pytest.mark.parametrize(
@@ -350,8 +348,7 @@ def test_what_the_bucket_forbids_is_not_hidden(bucket: Bucket) -> None:
     assert replay(letter, bucket, giving(Outcome())).reason == "S3: NoSuchBucket at GetObject"
 
 
-# --- all of them
-# -----------------------------------------------------------------------------------------------------------
+# --- all of them ---
 
 
 @pytest.mark.parametrize(
