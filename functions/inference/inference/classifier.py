@@ -25,8 +25,8 @@ class Prediction:
     the probability of each label; their sum is 1.
 
     `tokens` counts the word pieces of the whole text, and `unknown` counts the unknown word pieces.
-    Neither counts the special tokens that the tokenizer adds at the ends. `truncated` is true if the model
-    saw only the first word pieces.
+    Neither counts the special tokens that the tokenizer adds at the ends. `truncated` is true if
+    the model saw only the first word pieces.
 
     `signature` describes the text in eight small whole numbers, which the model's profile defines.
     `novelty` is the logarithm of the signature's Mahalanobis distance from the profile's reference.

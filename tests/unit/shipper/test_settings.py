@@ -103,7 +103,7 @@ def test_redaction_is_what_is_asked_for(
             for value in ("a=DROP", "a = drop", "a=b=drop", "a=")
         ),
         *(
-            ("INDEX_PREFIX", value, "small letters, digits")
+            ("INDEX_PREFIX", value, "lowercase letters, digits")
             for value in ("cwl", "-", "-cwl-", "CWL-", "cwl_-", "cwl-*", "c" * 51 + "-")
         ),
         *(
