@@ -1,1 +1,1 @@
-"""The figures of docs/performance.md, each against its rival, in one run."""
+"""Measures the figures of docs/performance.md, each compared with a rival, in one run."""

@@ -1,8 +1,8 @@
-"""`make bench`: the cost of shipping and predicting beside their rivals, in one run.
+"""`make bench`: the cost of shipping and predicting compared with rivals, in one run.
 
-The shipper's processor time is that of this process; OpenSearch is played by a process of its own
-on 127.0.0.1 that keeps nothing. A missed target does not fail the run: the machine may be slow, or
-busy.
+The shipper's processor time is the time of this process. OpenSearch is replaced by a separate
+process on 127.0.0.1 that stores nothing. A missed target does not fail the run, because the machine
+may be slow or busy.
 """
 
 from __future__ import annotations
@@ -29,7 +29,10 @@ RESULTS: Final = ROOT / "bench" / "results.json"
 
 
 def main() -> int:
-    """Measure, show, write. Exit code 2 where there is no package to measure."""
+    """Measure, show the figures, and write them to a file.
+
+    Returns exit code 2 if there is no package to measure.
+    """
     options = _options()
     if not (options.no_package or options.against):
         try:
@@ -38,7 +41,7 @@ def main() -> int:
             print(f"bench: {problem}", file=sys.stderr)
             return 2
     for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
-        del os.environ[name]  # nothing leaves this machine
+        del os.environ[name]  # no request may leave this machine
     scale = QUICK if options.quick else FULL
     page = console()
     rows: list[Row] = []
@@ -53,7 +56,8 @@ def main() -> int:
             return 2
         if not options.console:
             page.print(
-                f"{CONSOLE}: NOT RUN, no copy of it was given (make bench CONSOLE=function.js)"
+                f"{CONSOLE}: NOT RUN, because no copy of the function was given"
+                " (make bench CONSOLE=function.js)"
             )
         if not options.against:
             rows += cost(log, url, scale, start)
@@ -63,7 +67,8 @@ def main() -> int:
             rival = (inference.TRAINING / "bin" / "python").exists()
             if not rival:
                 page.print(
-                    f"{inference.PIPELINE}: left out, {inference.TRAINING.name} is not installed (make bench without QUICK does)"
+                    f"{inference.PIPELINE}: left out, because {inference.TRAINING.name} is not"
+                    " installed (make bench without QUICK installs it)"
                 )
             rows += inference.inference(
                 inference.QUICK if options.quick else inference.FULL, start, rival=rival
@@ -87,29 +92,33 @@ def _rounds(options: argparse.Namespace) -> dict[int, int]:
 
 
 def destination(asked: Path | None, *, quick: bool) -> Path | None:
-    """The file for the figures; quick ones say little, and take the place of the others only where a file is asked for."""
+    """Return the file for the figures, or None.
+
+    The figures of a quick run are not reliable, so they are written only to a file that is asked
+    for.
+    """
     return asked or (None if quick else RESULTS)
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m bench",
-        description="What shipping and predicting cost beside their rivals, in one run.",
+        description="Measures the cost of shipping and predicting, compared with rivals.",
     )
     parser.add_argument(
         "--quick",
         action="store_true",
-        help="small payloads and few rounds: shows that it works, its figures say little",
+        help="small payloads and few rounds: tests the bench; its figures are not reliable",
     )
     parser.add_argument(
         "--no-package",
         action="store_true",
-        help="leave out the built package (import, size): no `make build` needed",
+        help="leave out the built package (import, size), which needs `make build`",
     )
     parser.add_argument(
         "--against",
         metavar="COMMIT",
-        help="only the shipper's invocations: of this tree and of COMMIT, in turn",
+        help="measure only the shipper: invocations of this tree and of COMMIT in turn",
     )
     parser.add_argument(
         "--console",
@@ -121,7 +130,7 @@ def _options() -> argparse.Namespace:
         "--out",
         type=Path,
         metavar="FILE",
-        help="default: bench/results.json; with --quick or --against none",
+        help="file for the figures (default: bench/results.json; none with --quick or --against)",
     )
     return parser.parse_args()
 

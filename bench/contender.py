@@ -1,4 +1,7 @@
-"""Runs a contender in its own process, because this process cannot import a shipper of another commit or in another language."""
+"""Runs each contender in its own process.
+
+This process cannot import the shipper of another commit or in another language.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +39,7 @@ class Contender:
         return Sample(found["cpu"] / calls, found["wall"] / calls, found["counts"])
 
     def log_bytes(self, payload: Payload) -> int:
-        """The number of bytes that one call writes to the log."""
+        """Return the number of bytes that one call writes to the log."""
         return int(self._ask(payload, 1, log=True)["bytes"])
 
     def _ask(self, payload: Payload, calls: int, *, log: bool) -> dict[str, Any]:
@@ -47,14 +50,17 @@ class Contender:
         self._process.stdin.flush()
         answer = self._process.stdout.readline()
         if not answer:
-            raise RuntimeError(f"{self._process.args!r} has ended: its standard error says why")
+            raise RuntimeError(f"{self._process.args!r} has ended: see its standard error")
         found: dict[str, Any] = json.loads(answer)
         return found
 
 
 @contextmanager
 def contender(name: str, url: str, tree: Path = ROOT) -> Iterator[Contender]:
-    """Start the contender `handler`, `signed handler` or `floor` (bench.measured) with the shipper of a source tree."""
+    """Start the contender `handler`, `signed handler` or `floor` (see bench.measured).
+
+    It uses the shipper of the source tree `tree`.
+    """
     paths = os.pathsep.join(map(str, (tree / SHIPPER, ROOT)))
     command = (sys.executable, "-P", "-m", "bench.measured", name, url)
     with _running(

@@ -1,4 +1,4 @@
-"""The context that Lambda hands to a handler, as far as the functions here look at it."""
+"""The part of Lambda's context that the measured functions use."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """One invocation's context, with a minute left."""
+    """The context of one invocation, with a minute left."""
 
     function_name: str
     aws_request_id: str
@@ -15,5 +15,5 @@ class Context:
     invoked_function_arn: str = "arn:aws:lambda:us-east-1:000000000000:function:bench"
 
     def get_remaining_time_in_millis(self) -> int:
-        """Enough for any payload."""
+        """Return a time that is enough for any payload."""
         return 60_000

@@ -1,4 +1,7 @@
-"""The measurements of the inference function: a prediction in the built package beside transformers' pipeline of the same weights."""
+"""Measures the inference function.
+
+A prediction in the built package is compared with a transformers pipeline of the same weights.
+"""
 
 from __future__ import annotations
 
@@ -27,9 +30,12 @@ from tools.root import ROOT
 PACKAGE: Final = ROOT / ".aws-sam" / "build" / "InferenceFunction"
 TRAINING: Final = ROOT / ".venv-train"
 PIPELINE: Final = "transformers pipeline, the same weights"
-# each a word piece of its own
-WORDS: Final = "the old man told his friends that the small boat had left before they came to the house on the hill and that he would wait"
-SIZES: Final = (5, 12, 30, 128)  # word pieces, the two end marks included
+# Each of these words is a word piece of its own.
+WORDS: Final = (
+    "the old man told his friends that the small boat had left before they came to the house"
+    " on the hill and that he would wait"
+)
+SIZES: Final = (5, 12, 30, 128)  # word pieces, including the two end marks
 BATCH: Final = 32
 TARGET_SIZE: Final = 12
 
@@ -37,7 +43,7 @@ Start = Callable[[str, int], Callable[[], None]]
 
 
 class Unit(NamedTuple):
-    """A unit's name, and how many of it are one of the base unit."""
+    """A unit: its name, and the factor from the base unit to it."""
 
     name: str
     factor: float
@@ -48,7 +54,7 @@ MEBIBYTES: Final = Unit("MiB", 1 / 1024**2)
 
 
 class Rounds(NamedTuple):
-    """How often: rounds, predictions a round, fresh processes."""
+    """The size of a run: rounds, predictions in a round, and fresh processes."""
 
     rounds: int
     predictions: int
@@ -60,16 +66,17 @@ QUICK: Final = Rounds(2, 3, 2)
 
 
 class Predictor(NamedTuple):
-    """A process that predicts: seconds until it was loaded, and its answer to an order."""
+    """A process that predicts: the seconds it took to load, and the function that asks it."""
 
     loaded: float
     ask: Callable[[str, list[str]], dict[str, Any]]
 
 
 def inference(scale: Rounds, start: Start, *, rival: bool) -> Iterator[Row]:
-    """Time of a prediction by length, of a batch, of a whole invocation; of loading; memory; size.
+    """Measure the inference function on one thread.
 
-    On one thread.
+    The rows are: the time to load, the time of a prediction by length, of an invocation, and of a
+    batch; the peak memory; the package size.
     """
     with TemporaryDirectory() as folder, ExitStack() as stack:
         names = ["ours", *(["pipeline"] if rival else [])]
@@ -200,24 +207,27 @@ def _descriptors(scale: Rounds, start: Start) -> Iterator[Row]:
 
 
 def logits_only(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The same file without its other outputs; the engine leaves out unused outputs."""
+    """Return a copy of the model whose only output is the logits.
+
+    The engine then leaves out the operations that only the other outputs need.
+    """
     bare = onnx.ModelProto()
     bare.CopyFrom(model)
     (loop,) = [node for node in bare.graph.node if node.op_type == "Loop"]
     del loop.output[1:], bare.graph.output[1:]
     (body,) = [attribute.g for attribute in loop.attribute if attribute.name == "body"]
-    del body.output[2:]  # after the condition and the logits
+    del body.output[2:]  # keeps the condition and the logits
     return bare
 
 
 def text(tokens: int) -> str:
-    """So many word pieces, end marks included."""
+    """Return a text of this many word pieces, including the two end marks."""
     return " ".join(islice(cycle(WORDS.split()), tokens - 2))
 
 
 @contextmanager
 def predictor(command: list[str], environment: dict[str, str]) -> Iterator[Predictor]:
-    """The process, ended afterwards."""
+    """Start the process, yield it, and end it afterwards."""
     pipe = subprocess.PIPE
     with subprocess.Popen(
         command, env=environment, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True
@@ -237,13 +247,19 @@ def predictor(command: list[str], environment: dict[str, str]) -> Iterator[Predi
 
 
 def _ours() -> tuple[list[str], dict[str, str]]:
-    """-S and -P: only the package's modules can be imported, none of this environment."""
+    """Return the command and the environment of our process.
+
+    With -S and -P it can import only the modules of the package, and none of this environment.
+    """
     command = [sys.executable, "-S", "-P", "-B", str(ROOT / "bench" / "predictor.py"), "ours"]
     return command, {"PATH": os.defpath, "PYTHONPATH": str(PACKAGE), "HASH_KEY": "bench"}
 
 
 def _pipeline(folder: Path) -> tuple[list[str], dict[str, str]]:
-    """The rival in the environment of training, with the weights of the package's model file."""
+    """Return the command and the environment of the rival.
+
+    It runs in the training environment, with the weights of the package's model file.
+    """
     python = str(TRAINING / "bin" / "python")
     environment = {
         "PATH": os.defpath,
@@ -286,7 +302,10 @@ def _row(
     *,
     pairs: bool = True,
 ) -> Row:
-    """One figure of each; the ratio is that of the rounds' pairs, or of the two figures."""
+    """Return the row of one figure of each contender.
+
+    The ratio is the median over the pairs of rounds, or the ratio of the two figures.
+    """
     mine = of(figures["ours"]) * unit.factor
     if "pipeline" not in figures:
         return Row(

@@ -1,4 +1,4 @@
-"""Contenders measured in turn, so that a disturbance of the machine affects all of them alike."""
+"""Measures contenders in turn, so that a disturbance of the machine affects all alike."""
 
 from __future__ import annotations
 
@@ -16,22 +16,25 @@ Contender = Callable[[], int]
 
 
 class WrongCount(Exception):
-    """A contender did not do its work: its time would mean nothing."""
+    """A contender did not do its work, so its time would mean nothing."""
 
 
 class Sample(NamedTuple):
-    """Seconds a call, of processor time and by the clock on the wall, and what each call gave."""
+    """The seconds of processor time and of wall time per call, and the result of each call."""
 
     cpu: float
     wall: float
     counts: list[int]
 
 
-Sampler = Callable[[int], Sample]  # of so many calls
+Sampler = Callable[[int], Sample]  # the argument is the number of calls
 
 
 class Times(NamedTuple):
-    """Seconds a call, one figure a round: of this process's processor time, and of the clock on the wall."""
+    """The seconds per call, one figure for each round.
+
+    `cpu` is processor time of this process, and `wall` is wall time.
+    """
 
     cpu: list[float]
     wall: list[float]
@@ -40,7 +43,10 @@ class Times(NamedTuple):
 def interleaved(
     contenders: Mapping[str, Contender], expected: int, rounds: int, tick: Callable[[], None]
 ) -> dict[str, Times]:
-    """Every contender of this process once a round. Each call must give `expected`."""
+    """Measure every contender of this process once in each round.
+
+    Each call must return `expected`.
+    """
     return in_turn(
         {name: partial(_here, contender) for name, contender in contenders.items()},
         expected,
@@ -52,9 +58,9 @@ def interleaved(
 def in_turn(
     samplers: Mapping[str, Sampler], expected: int, rounds: int, tick: Callable[[], None]
 ) -> dict[str, Times]:
-    """A sample of each once a round, a round's first one being another each time.
+    """Take one sample of each contender in each round, starting with another contender each time.
 
-    Each call must give `expected`.
+    Each call must return `expected`.
     """
     repetitions = {
         name: _repetitions(name, sampler, expected) for name, sampler in samplers.items()
@@ -72,7 +78,10 @@ def in_turn(
 
 
 def ratio(dividend: list[float], divisor: list[float]) -> float:
-    """The median of the rounds' ratios: a disturbed round disturbs no other."""
+    """Return the median of the ratios of all rounds.
+
+    A disturbance in one round affects only the ratio of that round.
+    """
     return median(one / other for one, other in zip(dividend, divisor, strict=True))
 
 
@@ -89,7 +98,10 @@ def _sample(name: str, sampler: Sampler, expected: int, repetitions: int) -> tup
 
 
 def _here(contender: Contender, repetitions: int) -> Sample:
-    """Garbage of earlier samples is collected before the measurement, not during it."""
+    """Measure one sample in this process.
+
+    Garbage of earlier samples is collected before the measurement, not during it.
+    """
     gc.collect()
     cpu, wall = time.process_time(), time.perf_counter()
     counts = [contender() for _ in range(repetitions)]

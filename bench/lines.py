@@ -1,4 +1,7 @@
-"""Makes the log lines for measuring the shipper: the project's own prediction records, and a log with lines of every kind."""
+"""Makes the log lines with which the shipper is measured.
+
+There are the project's own prediction records, and a log with lines of every kind.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,8 @@ GROUP: Final = "/aws/lambda/prediction-monitor-InferenceFunction"
 SEED: Final = 20261123
 NOON: Final = 1_795_435_200_123  # 2026-11-23T12:00:00.123Z
 FIRST_ID: Final = 385 * 10**53
-# How many of 100 lines are of which kind. One of each is in every mixed log, however short.
+# The number of lines of each kind in 100 lines. Every mixed log, however short, has at least one
+# line of each kind.
 MIX: Final = {
     "record": 40,
     "prefixed": 10,
@@ -37,19 +41,25 @@ TEXTS: Final = (
     "loading model from /var/task/model",
     "2026-11-23 12:00:00,123 WARNING retrying in 0.2 s (attempt 2 of 5): connection reset by peer",
     "cache miss for key user:4711 after 3.5 ms: naïve fallback used",
-    'Traceback (most recent call last):\n  File "/var/task/app.py", line 12, in handler\n    total += price\nTypeError: cannot add',
+    (
+        'Traceback (most recent call last):\n  File "/var/task/app.py", line 12, in handler\n'
+        "    total += price\nTypeError: cannot add"
+    ),
 )
 
 
 class Printed(NamedTuple):
-    """The lines that the inference function printed, with line ends: prediction records, and metrics in the embedded format."""
+    """The lines that the inference function printed, with line ends.
+
+    They are prediction records, and metrics in the embedded metric format.
+    """
 
     records: list[str]
     metrics: list[str]
 
 
 def printed(count: int) -> Printed:
-    """The log of the project's inference function for `count` sentences."""
+    """Run the project's inference function on `count` sentences, and return its log."""
     folder = ROOT / "functions" / "inference"
     result = subprocess.run(
         [sys.executable, "-m", "bench.print_records"],
@@ -72,7 +82,7 @@ def printed(count: int) -> Printed:
 
 
 def sentences(count: int) -> list[str]:
-    """Sentences of 3 to 15 of the words in events/requests.json."""
+    """Return random sentences of 3 to 15 words from events/requests.json."""
     requests = json.loads((ROOT / "events" / "requests.json").read_text(encoding="utf-8"))
     known = [
         sentence
@@ -85,13 +95,16 @@ def sentences(count: int) -> list[str]:
 
 
 def records(count: int, log: Printed) -> list[str]:
-    """`count` prediction records: those of the log again and again, each with ids of its own."""
+    """Return `count` prediction records.
+
+    The records of the log are repeated as needed, each time with new ids.
+    """
     chance = Random(SEED)  # noqa: S311
     return [_renewed(line, chance) for line in islice(cycle(log.records), count)]
 
 
 def mixed(count: int, log: Printed) -> list[str]:
-    """`count` lines of every kind in `MIX`, in random order."""
+    """Return `count` lines of every kind in `MIX`, in random order."""
     chance = Random(SEED)  # noqa: S311
     kinds = [*MIX, *chance.choices(list(MIX), list(MIX.values()), k=max(count - len(MIX), 0))][
         :count
@@ -101,7 +114,11 @@ def mixed(count: int, log: Printed) -> list[str]:
 
 
 def own(count: int, *, mapped: bool) -> list[str]:
-    """`count` lines of a function of one's own: the tutorial's three fields, or the same `mapped` from other names."""
+    """Return `count` lines of a user's own function.
+
+    They have the three fields of the tutorial. If `mapped` is true, they have the same values under
+    other names, which the shipper must map.
+    """
     chance = Random(SEED)  # noqa: S311
     found = []
     for text in sentences(count):
@@ -113,12 +130,15 @@ def own(count: int, *, mapped: bool) -> list[str]:
 
 
 def line(kind: str, log: Printed, chance: Random) -> str:
-    """One line of a kind in `MIX`."""
+    """Return one line of a kind in `MIX`."""
     return _MAKERS[kind](log, chance)
 
 
 def event(lines: list[str]) -> dict[str, Any]:
-    """The Lambda event that CloudWatch Logs delivers these lines with, a millisecond after each other."""
+    """Return the Lambda event with which CloudWatch Logs delivers these lines.
+
+    The lines are one millisecond apart.
+    """
     events = [
         {"id": f"{FIRST_ID + number:056d}", "timestamp": NOON + number, "message": text}
         for number, text in enumerate(lines)
@@ -127,7 +147,10 @@ def event(lines: list[str]) -> dict[str, Any]:
 
 
 def payload(events: list[dict[str, Any]]) -> bytes:
-    """The subscription payload of log events, before compression: compact, not ASCII alone."""
+    """Return the subscription payload of log events, before compression.
+
+    It is compact JSON that may hold characters outside ASCII.
+    """
     content = {
         "messageType": "DATA_MESSAGE",
         "owner": "000000000000",
@@ -140,7 +163,7 @@ def payload(events: list[dict[str, Any]]) -> bytes:
 
 
 def _renewed(text: str, chance: Random) -> str:
-    """The record with another prediction_id and another function_request_id."""
+    """Return the record with a new prediction_id and a new function_request_id."""
     text = re.sub(r'(?<="prediction_id":")[0-9a-f]{32}', f"{chance.getrandbits(128):032x}", text)
     return re.sub(r'(?<="function_request_id":")[0-9a-f-]{36}', _request(chance), text)
 
@@ -154,7 +177,7 @@ def _record(log: Printed, chance: Random) -> str:
 
 
 def _prefixed(log: Printed, chance: Random) -> str:
-    """Text before the object: as a logger does it, or as Lambda does it for Node.js."""
+    """Return a record with text before the object, as a logger or Lambda for Node.js prints it."""
     prefix = chance.choice(("INFO ", f"2026-11-23T12:00:00.123Z\t{_request(chance)}\tINFO\t"))
     return prefix + _record(log, chance)
 
@@ -162,13 +185,17 @@ def _prefixed(log: Printed, chance: Random) -> str:
 def _report(_log: Printed, chance: Random) -> str:
     duration = chance.uniform(1, 90)
     return (
-        f"REPORT RequestId: {_request(chance)}\tDuration: {duration:.2f} ms\tBilled Duration: {int(duration) + 1} ms\t"
+        f"REPORT RequestId: {_request(chance)}\tDuration: {duration:.2f} ms\t"
+        f"Billed Duration: {int(duration) + 1} ms\t"
         f"Memory Size: 1024 MB\tMax Memory Used: {chance.randint(180, 260)} MB\t\n"
     )
 
 
 def _wrapped(log: Printed, chance: Random) -> str:
-    """Lambda's JSON format around printed text: the object is a string in it."""
+    """Return a record as a string in Lambda's JSON log format.
+
+    Lambda wraps printed text in this way.
+    """
     wrapper = {
         "timestamp": "2026-11-23T12:00:00Z",
         "level": "INFO",
@@ -179,7 +206,7 @@ def _wrapped(log: Printed, chance: Random) -> str:
 
 
 def _broken(log: Printed, chance: Random) -> str:
-    """A record whose end is missing."""
+    """Return a record without its end."""
     text = _record(log, chance)
     return text[: chance.randint(len(text) // 4, len(text) - 2)]
 

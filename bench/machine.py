@@ -1,4 +1,7 @@
-"""Describes the machine of a measurement: the processor, Python, and the packages that the figures depend on."""
+"""Describes the machine of a measurement.
+
+The description has the processor, Python, and the packages on which the figures depend.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ PACKAGES: Final = (
 
 
 def machine() -> dict[str, Any]:
-    """The machine as the results name it."""
+    """Return the description of the machine that the results hold."""
     return {
         "cpu": _processor(),
         "cores": os.process_cpu_count(),

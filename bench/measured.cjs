@@ -1,5 +1,6 @@
-// The function that the CloudWatch console generates, as bench.measured is for the shipper: `node bench/measured.cjs FUNCTION URL`.
-// It sends to the sink instead of a domain of Amazon's, without TLS, as everybody here does.
+// Measures the function that the CloudWatch console generates:
+// `node bench/measured.cjs FUNCTION URL`. bench.measured does the same for the shipper.
+// Like every contender, the function sends to the sink without TLS, and not to an Amazon domain.
 "use strict";
 
 const fs = require("node:fs");
@@ -10,7 +11,7 @@ const readline = require("node:readline");
 
 const [file, url] = process.argv.slice(2);
 const { hostname, port } = new URL(url);
-const WARM_UP = 300; // calls, until the compiler has seen it
+const WARM_UP = 300; // calls, so that the compiler has optimised the function
 
 Object.assign(process.env, { AWS_ACCESS_KEY_ID: "AKIDEXAMPLE", AWS_SECRET_ACCESS_KEY: "secret", AWS_SESSION_TOKEN: "token" });
 https.request = (settings, answered) => http.request({ ...settings, protocol: "http:", hostname, host: hostname, port }, answered);
@@ -22,7 +23,7 @@ console.log = (...words) => {
 
 const { handler } = require(path.resolve(file));
 
-// What it says by callback, or by a promise.
+// Calls the function, which answers by callback or by a promise.
 const invoke = (event) =>
   new Promise((resolve, reject) => {
     const context = { succeed: resolve, fail: reject, done: (error, value) => (error ? reject(error) : resolve(value)) };
@@ -48,7 +49,7 @@ async function run(task) {
     cpu: (used.user + used.system) / 1e6,
     wall: Number(process.hrtime.bigint() - wall) / 1e9,
     bytes: written,
-    counts: new Array(task.calls).fill(task.lines), // it fails where a line was not taken, and says no number
+    counts: new Array(task.calls).fill(task.lines), // the function returns no count, but fails if a line was refused
   };
 }
 

@@ -36,7 +36,10 @@ STDOUT: Final = 1
 
 
 def main() -> None:
-    """Answer each task `{"event": file, "calls": n, "log": bool}` with seconds and counts, or with bytes of log if `log` is true."""
+    """Answer each task `{"event": file, "calls": n, "log": bool}` from standard input.
+
+    The answer has seconds and counts, or the number of log bytes if `log` is true.
+    """
     name, url = sys.argv[1:]
     with _answering() as answers:
         make = {"handler": _handler, "signed handler": _signed, "floor": _floor}[name]
@@ -97,9 +100,9 @@ def _handler(url: str) -> Call:
 
 
 def _signed(url: str) -> Call:
-    """The handler with the signature that an Amazon domain requires.
+    """Return the handler with the signature that an Amazon domain requires.
 
-    The sink does not check it, but signing costs time.
+    The sink does not check the signature, but signing costs time.
     """
     # imported only for signing, as in the shipper
     from requests_aws4auth import AWS4Auth  # noqa: PLC0415
@@ -129,7 +132,7 @@ def _called(module: Any) -> Call:
 
 
 def _floor(url: str) -> Call:
-    # the shipper of this tree makes the bodies
+    # these bodies come from the shipper of this tree
     from bench.rivals import ZLIB, bodies, floor, plain_connection  # noqa: PLC0415
 
     connection = plain_connection(url)

@@ -1,4 +1,7 @@
-"""The two forms in which the shipper is measured: the shipping code alone, and the complete Lambda handler."""
+"""The two forms in which the shipper is measured.
+
+These are the shipping code alone, and the complete Lambda handler.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ from shipper.ship import ship
 
 LIMIT: Final = 2**30
 RULES: Final = Rules(stack="prediction-monitor", record_groups=frozenset({GROUP}))
-# Rules for lines of a foreign function, which have other field names and no descriptors.
+# Rules for lines of a user's own function, which have other field names and no descriptors.
 MAPPED: Final = RULES._replace(
     names=field_map("prediction.label=label,prediction.score=confidence,text=input"), key=b"key"
 )
@@ -32,14 +35,14 @@ MAPPED: Final = RULES._replace(
 def ours(
     event: Any, connection: RequestsHttpConnection, seconds: float = 60.0, rules: Rules = RULES
 ) -> Outcome:
-    """Ship a Lambda event, without the report at the end."""
+    """Ship a Lambda event, without the report that the handler writes at the end."""
     return ship(decode(event, LIMIT), rules, connection, RetryBudget(time.monotonic() + seconds))
 
 
 def load_handler(url: str) -> Callable[[Any], int]:
     """Load the Lambda handler.
 
-    The returned function handles an event and returns the number of indexed documents; its log is
+    The returned function handles an event and returns the number of indexed documents. Its log is
     discarded.
     """
     # Powertools keeps the file open

@@ -1,4 +1,4 @@
-"""The package that is deployed, as `make build` leaves it: how long it takes to import, and how large it is."""
+"""Measures the package that `make build` makes: the time to import it, and its size."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from typing import Final
 from tools.root import ROOT
 
 PACKAGE: Final = ROOT / ".aws-sam" / "build" / "ShipperFunction"
-# Processor time: an import waits for nothing, and a busy machine disturbs this less than the
-# clock's.
+# This measures processor time. An import waits for nothing, and a busy machine disturbs processor
+# time less than wall time.
 PROGRAM: Final = (
     "import time; start = time.process_time(); import {module}; print(time.process_time() - start)"
 )
 ENVIRONMENT: Final = {
-    # Amazon's, so that signing is imported; nothing is sent
+    # an Amazon address, so that signing is imported; no request is sent
     "OPENSEARCH_URL": "https://search-x-abc.us-east-1.es.amazonaws.com",
     "AWS_REGION": "us-east-1",
     "AWS_ACCESS_KEY_ID": "none",
@@ -31,19 +31,20 @@ class PackageMissing(Exception):
 
 
 def ensure_built(package: Path = PACKAGE) -> None:
-    """Raise `PackageMissing` where the package is not built."""
+    """Raise `PackageMissing` if the package is not built."""
     if not (package / "shipper" / "handler.py").is_file():
         raise PackageMissing(
-            f"{package} is missing: run `make build` first, or leave the package out with --no-package"
+            f"{package} is missing: run `make build` first,"
+            " or leave the package out with --no-package"
         )
 
 
 def import_seconds(
     modules: tuple[str, ...], rounds: int, tick: Callable[[], None]
 ) -> dict[str, list[float]]:
-    """Seconds that a fresh process takes to import each module from the package, in turn.
+    """Measure the seconds in which a fresh process imports each module from the package.
 
-    One round before is not counted.
+    The modules take turns. One round before the measurement is not counted.
     """
     times: dict[str, list[float]] = {module: [] for module in modules}
     for number in range(-1, rounds):
@@ -57,7 +58,11 @@ def import_seconds(
 
 
 def _import(module: str) -> float:
-    """-S and -P: only the package's modules can be imported, none of this environment."""
+    """Import a module in a fresh process, and return the seconds.
+
+    With -S and -P the process can import only the modules of the package, and none of this
+    environment.
+    """
     command = [sys.executable, "-S", "-P", "-B", "-c", PROGRAM.format(module=module)]
     environment = {"PATH": os.defpath, "PYTHONPATH": str(PACKAGE), **ENVIRONMENT}
     return float(
@@ -68,5 +73,5 @@ def _import(module: str) -> float:
 
 
 def size() -> int:
-    """The sum of the package's file sizes, in bytes."""
+    """Return the sum of the package's file sizes, in bytes."""
     return sum(path.stat().st_size for path in PACKAGE.rglob("*") if path.is_file())

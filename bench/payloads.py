@@ -1,7 +1,8 @@
-"""Measures whole invocations of the shipper by size of payload, compared with the floor, an earlier commit and the console's function.
+"""Measures whole invocations of the shipper by size of payload.
 
-Each runs in a process of its own: another commit's modules have the same names, and the console's
-function is JavaScript.
+The shipper is compared with the floor, with an earlier commit, and with the console's function.
+Each contender runs in a process of its own, because another commit's modules have the same names,
+and the console's function is JavaScript.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ QUICK: Final = {1: 2, 5: 2}
 Line = dict[str, Contender]
 
 
-def payloads(  # noqa: PLR0917  as its brothers, and two more
+def payloads(  # noqa: PLR0917  the arguments of the other measurements, and two more
     log: Printed,
     url: str,
     rounds: Mapping[int, int],
@@ -45,7 +46,11 @@ def payloads(  # noqa: PLR0917  as its brothers, and two more
     console: Path | None = None,
     against: str | None = None,
 ) -> Iterator[Row]:
-    """Rows for payloads of each size in `rounds`, which says how many rounds; `console` is a copy of that function, `against` a commit."""
+    """Measure payloads of several sizes.
+
+    `rounds` maps each size to its number of rounds. `console` is a copy of the console's function,
+    and `against` is a commit.
+    """
     with ExitStack() as stack:
         enter = stack.enter_context
         line: Line = {name: enter(contender(name, url)) for name in (HANDLER, FLOOR)}
@@ -78,9 +83,9 @@ def _payload(folder: Path, size: int, log: Printed) -> Payload:
 
 @contextmanager
 def tree(commit: str) -> Iterator[Path]:
-    """The files of a commit, in a folder that ends with this.
+    """Yield a folder with the files of a commit; the folder is removed afterwards.
 
-    Raises `UserError` where git knows no such commit.
+    Raises `UserError` if git does not know the commit.
     """
     with TemporaryDirectory(prefix="bench-") as folder:
         path = Path(folder) / "tree"
@@ -122,7 +127,10 @@ def _row(  # noqa: PLR0917
 
 
 def _least(title: str, times: dict[str, Times], one: str, other: str, size: int) -> Row:
-    """The quickest of each: what the machine did beside it shows least there."""
+    """Compare the quickest samples of two contenders.
+
+    Other work on the machine affects these samples least.
+    """
     mine, rival = min(times[one].cpu), min(times[other].cpu)
     return Row(
         f"{title}, quickest: {one} / {other}",

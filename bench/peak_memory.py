@@ -1,7 +1,7 @@
-"""How much memory one large payload takes at its peak, each time in a fresh process.
+"""Measures the peak memory of one large payload, each time in a fresh process.
 
-`python -m bench.peak_memory WAY URL FILE` is that process: the way is `usual`, or `ours:SECONDS`
-until the deadline; the file holds the Lambda event as JSON.
+`python -m bench.peak_memory WAY URL FILE` is that process. The way is `usual`, or `ours:SECONDS`,
+where the seconds are the time until the deadline. The file holds the Lambda event as JSON.
 """
 
 from __future__ import annotations
@@ -26,7 +26,10 @@ KIBIBYTE: Final = 1024
 
 
 class Peak(NamedTuple):
-    """Bytes above those after the imports, and how many documents were created and failed."""
+    """The result: the growth in memory, and the documents that were created and failed.
+
+    `grown` is the number of bytes at the peak above those after the imports.
+    """
 
     grown: int
     created: int
@@ -34,7 +37,7 @@ class Peak(NamedTuple):
 
 
 def peak(way: str, url: str, file: Path) -> Peak:
-    """The peak of one way with the event in a file."""
+    """Measure the peak of one way with the event in a file."""
     command = [sys.executable, "-m", "bench.peak_memory", way, url, str(file)]
     result = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
     return Peak(**json.loads(result.stdout))
@@ -66,7 +69,10 @@ def _ours(url: str, seconds: float) -> Callable[[Any], tuple[int, int]]:
 
 
 def _forget_peak() -> None:
-    """Start the peak anew, where the system permits: the imports' own peak is hardly above what they leave."""
+    """Reset the peak, if the system permits it.
+
+    Else the peak of the imports counts, which is hardly above the memory they leave in use.
+    """
     try:
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
     except OSError:
@@ -74,7 +80,7 @@ def _forget_peak() -> None:
 
 
 def _status(name: str) -> int:
-    """A figure of this process's memory, in bytes."""
+    """Return a memory figure of this process, in bytes."""
     match = re.search(
         rf"^{name}:\s+(\d+) kB$",
         Path("/proc/self/status").read_text(encoding="ascii"),

@@ -1,8 +1,11 @@
-"""A process that predicts when told to: `predictor.py ours` in the built package, `predictor.py pipeline FOLDER` with transformers.
+"""A process that predicts on request.
 
-It says when it is ready, then answers each line of standard input, `{"texts": [...], "way": ...}`,
-with a line of seconds: one figure a text for `one` and `handler`, one for all of them for `batch`.
-One thread in both.
+`predictor.py ours` predicts with the built package, and `predictor.py pipeline FOLDER` with
+transformers. Both use one thread.
+
+The process reports when it is ready. Then it answers each line of standard input, `{"texts": [...],
+"way": ...}`, with a line of seconds. For the ways `one` and `handler` there is one figure for each
+text; for `batch` there is one figure for all texts.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ Predictors = dict[str, Callable[[Any], Any]]
 
 
 def ours() -> Predictors:
-    """The built package, as Lambda imports it."""
+    """Load the built package, as Lambda imports it."""
     from inference import handler  # noqa: PLC0415
 
     class Context:
@@ -52,7 +55,7 @@ def ours() -> Predictors:
 
 
 def pipeline(folder: str) -> Predictors:
-    """The pipeline of transformers with the weights in `folder`."""
+    """Load the transformers pipeline with the weights in `folder`."""
     import torch  # noqa: PLC0415
     import transformers  # noqa: PLC0415
 
@@ -66,9 +69,9 @@ def pipeline(folder: str) -> Predictors:
 
 
 def main(name: str, *arguments: str) -> None:
-    """Load, report, answer until standard input ends."""
+    """Load the model, report that it is ready, and answer until standard input ends."""
     out = os.fdopen(os.dup(1), "w")
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the handler's log
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # discards the log of the handler
     predictors = pipeline(*arguments) if name == "pipeline" else ours()
     loaded = time.perf_counter() - started
     predictors["one"]("The first prediction is slower.")

@@ -1,7 +1,8 @@
-"""The project's own inference function over sentences: a JSON list on standard input, its log on standard output.
+"""Runs the project's own inference function on sentences.
 
-A program of its own (`python -m bench.print_records` with functions/inference on PYTHONPATH and
-HASH_KEY set), so that the log is just what the function prints.
+It reads a JSON list from standard input, and the function writes its log to standard output. This
+is a separate program, so that the log holds only what the function prints: `python -m
+bench.print_records`, with functions/inference on PYTHONPATH and HASH_KEY set.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from bench.context import Context
 
 
 def main(sentences: Iterable[str]) -> None:
-    """One invocation a sentence, as the HTTP API invokes."""
+    """Invoke the function once for each sentence, as the HTTP API does."""
     from inference.handler import handler  # noqa: PLC0415  loads the model
 
     for sentence in sentences:

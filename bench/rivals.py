@@ -1,6 +1,7 @@
-"""The shipper's rivals: the usual way of shipping, and the floor, which is the least cost of sending the same documents.
+"""The rivals of the shipper: the usual way of shipping, and the floor.
 
-Each takes the Lambda event and gives the number of documents that the server answered for.
+The floor is the lowest possible cost of sending the same documents. Each rival takes a Lambda
+event, and returns the number of documents for which the server answered.
 """
 
 from __future__ import annotations
@@ -44,14 +45,17 @@ ISAL: Final = Codec(
 
 
 def usual(event: Event, client: OpenSearch) -> int:
-    """The standard library and `helpers.bulk`: a dict for each line, everything else as opensearch-py has it by default."""
+    """Ship an event in the usual way: the standard library and `helpers.bulk`.
+
+    It makes a dict for each line. Everything else is the default of opensearch-py.
+    """
     payload = json.loads(gzip.decompress(base64.b64decode(event["awslogs"]["data"])))
     created, _ = bulk(client, actions(payload), raise_on_error=False)
     return int(created)
 
 
 def actions(payload: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The documents of a payload as `helpers.bulk` takes them."""
+    """Yield the documents of a payload in the form that `helpers.bulk` takes."""
     for event in payload["logEvents"]:
         moment = datetime.fromtimestamp(event["timestamp"] / 1000, UTC)
         source = _fields(event["message"]) | {
@@ -71,7 +75,10 @@ def actions(payload: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _fields(message: str) -> dict[str, Any]:
-    """The object that the line ends with, as the function that the CloudWatch console generates finds it."""
+    """Return the object at the end of a line.
+
+    It is found as the function that the CloudWatch console generates finds it.
+    """
     start = message.find("{")
     try:
         found: dict[str, Any] = json.loads(message[start:]) if start >= 0 else {}
@@ -81,13 +88,16 @@ def _fields(message: str) -> dict[str, Any]:
 
 
 def bodies(event: Event) -> list[bytes]:
-    """The bulk bodies that the shipper sends for an event, before compression: the floor gets them ready-made."""
+    """Return the bulk bodies that the shipper sends for an event, before compression.
+
+    The floor does not have to make these bodies.
+    """
     payload = decode(event, limit=2**30)
     return [body(chunk) for chunk in chunks(documents(payload, RULES, Counter(), now=0))]
 
 
 def plain_connection(url: str) -> RequestsHttpConnection:
-    """The floor's: opensearch-py's own."""
+    """Return the connection of the floor, which is the one of opensearch-py."""
     address = urlsplit(url)
     return RequestsHttpConnection(host=str(address.hostname), port=address.port or 80)
 
@@ -95,7 +105,11 @@ def plain_connection(url: str) -> RequestsHttpConnection:
 def floor(
     event: Event, ready: Sequence[bytes], connection: RequestsHttpConnection, codec: Codec
 ) -> int:
-    """The floor: base64, gunzip, then for each ready body gzip, one POST as the shipper's, its answer's JSON."""
+    """Do the least work that sending needs, and return the number of answered documents.
+
+    The work is base64 and gunzip of the event. Then each ready body is compressed with gzip and
+    sent in one POST like the shipper's, and the answer is parsed as JSON.
+    """
     codec.inflate(base64.b64decode(event["awslogs"]["data"]))
     answered = 0
     for content in ready:

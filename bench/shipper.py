@@ -1,4 +1,4 @@
-"""The measurements of the shipper beside its rivals, as rows."""
+"""Measures the shipper compared with its rivals; the results are rows."""
 
 from __future__ import annotations
 
@@ -39,10 +39,12 @@ LineUp = Callable[..., dict[str, Contender]]
 
 
 class Scale(NamedTuple):
-    """How much is measured: events and rounds of three payloads, bytes of a fourth for memory, imports, sentences to predict.
+    """The amount that is measured.
 
-    `away_seconds` is how long a payload waits for a server that is away. Targets hold for the full
-    scale alone.
+    `sizes` and `rounds` are the events and rounds of three payloads. `inflated` is the size in
+    bytes of a fourth payload, which measures memory. `away_seconds` is how long a payload waits for
+    a server that cannot be reached. `imports` counts imports, and `sentences` counts sentences to
+    predict. Targets apply to the full scale only.
     """
 
     sizes: tuple[int, int, int]
@@ -61,7 +63,10 @@ QUICK: Final = Scale((20, 100, 500), (2, 2, 2), 2_000_000, 1.0, imports=2, sente
 
 
 def cost(log: Printed, url: str, scale: Scale, start: Start) -> Iterator[Row]:
-    """Processor time of this process, from the Lambda event to the counted outcome; for the large payload events a second too."""
+    """Measure the processor time of this process, from the Lambda event to the counted outcome.
+
+    For the large payload the events per second are measured too.
+    """
     small, middle, large = scale.sizes
     few, some, least = scale.rounds
     with _line_up(url) as line_up:
@@ -114,7 +119,11 @@ def cost(log: Printed, url: str, scale: Scale, start: Start) -> Iterator[Row]:
 
 
 def memory(log: Printed, url: str, scale: Scale, start: Start) -> Iterator[Row]:
-    """The peak above what the imports leave, for one big payload: delivered, and waiting in vain until the deadline."""
+    """Measure the peak memory of one large payload, above the memory that the imports use.
+
+    The payload is delivered once, and once waits until the deadline for a server that cannot be
+    reached.
+    """
     count = scale.inflated // round(
         mean(len(json.dumps(line)) for line in log.records) + LINE_FRAME
     )
@@ -144,7 +153,10 @@ def memory(log: Printed, url: str, scale: Scale, start: Start) -> Iterator[Row]:
 
 
 def deployed(scale: Scale, start: Start) -> Iterator[Row]:
-    """The built package: its import beside that of opensearch-py alone, and its size."""
+    """Measure the built package.
+
+    Its import is compared with the import of opensearch-py alone, and its size is measured.
+    """
     modules = ("shipper.handler", "opensearchpy")
     times = package.import_seconds(modules, scale.imports, start("import", scale.imports))
     mine, other = (times[module] for module in modules)
@@ -162,7 +174,10 @@ def deployed(scale: Scale, start: Start) -> Iterator[Row]:
 
 @contextmanager
 def _line_up(url: str) -> Iterator[LineUp]:
-    """Gives the contenders of these names for one Lambda event; each has a connection of its own, which stays open."""
+    """Yield a function that makes the contenders of given names for one Lambda event.
+
+    Each contender has a connection of its own, which stays open.
+    """
     with ExitStack() as stack:
         mine, bare = (
             stack.enter_context(closing(connect(url, {}))),
@@ -195,7 +210,7 @@ def _compared(
     size: int,
     target: Target | None = None,
 ) -> Row:
-    """The cost of the first of the pair relative to the second, which is a lower bound."""
+    """Return the cost of the first of the pair relative to the second, a lower bound."""
     one, rival = pair
     mine, other = times[one].cpu, times[rival].cpu
     title = f"{name}: {_short(one)} / {_short(rival)}"
@@ -213,7 +228,7 @@ def _compared(
 def _beaten(
     name: str, times: dict[str, Times], rival: str, size: int, target: Target | None = None
 ) -> Row:
-    """The cost of a rival that the shipper must beat, divided by the shipper's cost."""
+    """Return the cost of a rival that the shipper must beat, divided by the shipper's cost."""
     mine, other = times[OURS].cpu, times[rival].cpu
     title = f"{name}: {_short(rival)} / {_short(OURS)}"
     return Row(
@@ -270,14 +285,18 @@ def _packed(content: dict[str, Any]) -> bytes:
 def _checked(found: Peak, *, created: int = 0, failed: int = 0) -> Peak:
     if (found.created, found.failed) != (created, failed):
         raise WrongCount(
-            f"{found.created} documents created and {found.failed} failed, instead of {created} and {failed}"
+            f"{found.created} documents created and {found.failed} failed,"
+            f" instead of {created} and {failed}"
         )
     return found
 
 
 @contextmanager
 def _refusing() -> Iterator[str]:
-    """An address of this machine that refuses every connection: bound, so that nobody else takes it, and never listened to."""
+    """Yield an address of this machine that refuses every connection.
+
+    The port is bound, so that no other process takes it, but it never listens.
+    """
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         yield f"http://127.0.0.1:{taken.getsockname()[1]}"

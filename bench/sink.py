@@ -1,4 +1,7 @@
-"""A server that answers bulk requests as OpenSearch does and keeps nothing, so that only the sender is measured."""
+"""A server that answers bulk requests as OpenSearch does, and stores nothing.
+
+With this server, only the sender is measured.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +18,10 @@ from isal import isal_zlib
 LENGTH: Final = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 FILTERED: Final = b'{"create":{"status":201}}'
 WHOLE: Final = (
-    b'{"create":{"_index":"cwl-2026.11.23","_id":"38500000000000000000000000000000000000000000000000000000","_version":1,'
-    b'"result":"created","_shards":{"total":2,"successful":1,"failed":0},"_seq_no":1,"_primary_term":1,"status":201}}'
+    b'{"create":{"_index":"cwl-2026.11.23",'
+    b'"_id":"38500000000000000000000000000000000000000000000000000000","_version":1,'
+    b'"result":"created","_shards":{"total":2,"successful":1,"failed":0},"_seq_no":1,'
+    b'"_primary_term":1,"status":201}}'
 )
 
 
@@ -33,9 +38,8 @@ class _Handler(socketserver.StreamRequestHandler):
                 content = isal_zlib.decompress(content, 31)
             answer = _answer(content.count(b"\n") // 2, filtered=b"filter_path" in request)
             self.wfile.write(
-                b"HTTP/1.1 200 OK\r\ncontent-type: application/json; charset=UTF-8\r\ncontent-length: %d\r\n\r\n"
-                % len(answer)
-                + answer
+                b"HTTP/1.1 200 OK\r\ncontent-type: application/json; charset=UTF-8\r\n"
+                b"content-length: %d\r\n\r\n" % len(answer) + answer
             )
 
 
@@ -57,7 +61,7 @@ def _serve(ready: multiprocessing.SimpleQueue[int]) -> None:
 
 @contextmanager
 def sink() -> Iterator[str]:
-    """A sink in a process of its own; yields its address."""
+    """Start a sink in a process of its own, and yield its address."""
     context = multiprocessing.get_context("spawn")
     ready: multiprocessing.SimpleQueue[int] = context.SimpleQueue()
     process = context.Process(target=_serve, args=(ready,), daemon=True)

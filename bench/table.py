@@ -1,4 +1,7 @@
-"""A measured figure beside its rival's: as a table for people, as JSON for docs/performance.md."""
+"""Shows measured figures with those of their rivals.
+
+People read them as a table. docs/performance.md takes them from JSON.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +17,9 @@ from rich.table import Table
 from rich.text import Text
 
 CAPTION: Final = (
-    "µs are processor time of this process, from the Lambda event to the counted outcome. Medians of interleaved rounds; a ratio is the "
-    "median of the rounds' ratios. ms are time by the clock. Ratios can be compared between machines, the other figures cannot."
+    "Figures in µs are processor time of this process, from the Lambda event to the counted "
+    "outcome. Figures in ms are wall time. Each figure is the median of interleaved rounds; a "
+    "ratio is the median of the ratios of all rounds. Only ratios can be compared between machines."
 )
 
 
@@ -53,27 +57,27 @@ class Row(NamedTuple):
 
 
 def console() -> Console:
-    """The terminal, or a plain page of 160 columns where there is none."""
+    """Return the terminal, or a plain page of 160 columns if there is no terminal."""
     found = Console()
     return found if found.is_terminal else Console(width=160)
 
 
 def table(rows: Sequence[Row], *, targets: bool, processor: str = "") -> Table:
-    """The rows as they are shown, the ratio first; with their targets or without.
+    """Return the rows as a table, with or without their targets.
 
-    `processor` is the name of the machine's.
+    `processor` is the name of the machine's processor.
     """
     found = Table(
-        title=f"What shipping and predicting cost{f' on {processor}' if processor else ''}",
+        title=f"Cost of shipping and predicting{f' on {processor}' if processor else ''}",
         title_justify="left",
         caption=CAPTION,
         caption_justify="left",
     )
-    found.add_column("what")
+    found.add_column("figure")
     for column in ("ratio", *(("target", "met") if targets else ()), "ours"):
         found.add_column(column, justify="right", no_wrap=True)
     found.add_column("rival")
-    found.add_column("its figure", justify="right", no_wrap=True)
+    found.add_column("figure of the rival", justify="right", no_wrap=True)
     for row in rows:
         judged = [
             "" if row.target is None else str(row.target),
@@ -92,12 +96,12 @@ def table(rows: Sequence[Row], *, targets: bool, processor: str = "") -> Table:
 
 
 def number(value: float) -> str:
-    """Three digits, or all of a larger number's, with commas."""
+    """Return a number with three digits; a larger number has all digits, and commas."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def write(path: Path, machine: dict[str, Any], date: str, rows: Sequence[Row]) -> None:
-    """The rows as JSON, with the machine that they were measured on."""
+    """Write the rows as JSON, with the machine on which they were measured."""
     fields = ("name", "value", "unit", "rival", "rival_value", "ratio")
     shown = [{name: _rounded(getattr(row, name)) for name in fields} for row in rows]
     path.write_text(
@@ -113,10 +117,10 @@ def _rounded(value: str | float | None) -> str | float | None:
 
 @contextmanager
 def progress(page: Console) -> Iterator[Callable[[str, int], Callable[[], None]]]:
-    """Progress of steps: `start(name, rounds)` returns the function that each round calls.
+    """Show the progress of steps.
 
-    Drawn between the rounds only: a thread that draws would cost processor time in the middle of
-    them.
+    `start(name, rounds)` returns the function that each round calls. The progress is drawn only
+    between rounds, because a thread that draws would take processor time during a round.
     """
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with Progress(

@@ -1,1 +1,4 @@
-"""Measures how many drifts the monitor detects and how often it is wrong, on text that was not used to build it."""
+"""Measures how many drifts the monitor detects, and how often it is wrong.
+
+The measurements use text that was not used to build the monitor.
+"""

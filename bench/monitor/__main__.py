@@ -1,7 +1,7 @@
-"""`make bench-monitor DATA=folder`: findings and false alarms of the monitor's judgement, in one run.
+"""`make bench-monitor DATA=folder`: measures detections and false alarms of the monitor.
 
-EWT's documents are in two halves: the dial's table is measured on one, everything else on the other
-and on a second source.
+The documents of EWT are divided into two halves. The table of the dial is measured on one half.
+Everything else is measured on the other half and on a second source.
 """
 
 from __future__ import annotations
@@ -39,13 +39,18 @@ from training.corpora import CorpusMissing
 
 Start = Callable[[str, int], Callable[..., None]]
 
-HALVES: Final = 1  # seed of the split of documents
-SETS: Final = 21  # of predictions
+HALVES: Final = 1  # the seed that divides the documents into halves
+SETS: Final = 21  # sets of predictions
 
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """The numbers of draws for the dial's table and for other traffic, of splits, of baselines under drift, and of documents to read."""
+    """The scale of a run.
+
+    `dial`, `bars` and `power` count draws: for the table of the dial, for other traffic, and of
+    baselines under drift. `splits` counts splits, and `documents` is the number of documents to
+    read.
+    """
 
     dial: int = 120
     bars: int = 20
@@ -58,7 +63,10 @@ QUICK: Final = Scale(3, 2, 2, 1, 20_000)
 
 
 def main() -> int:
-    """Measure, show, write. Exit code 2 without the corpora."""
+    """Measure, show the tables, and write the results.
+
+    Returns exit code 2 if a corpus is missing.
+    """
     options = _options()
     scale = QUICK if options.quick else Scale()
     columns = (
@@ -86,9 +94,8 @@ def main() -> int:
         results: dict[str, Any] = {"machine": machine(), "scale": asdict(scale)}
         for name, part in _measure(source, Profile.read(shipped), scale, start):
             results |= {"measured": datetime.now(UTC).isoformat(timespec="seconds"), name: part}
-            options.out.write_text(
-                json.dumps(results, indent=1) + "\n", encoding="utf-8"
-            )  # results are kept at once
+            # Results are written after each part, so that a failure loses only one part.
+            options.out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     for name, part in tables(results).items():
         page.print(Markdown(f"## {name}\n\n{part}"))
     if options.write_dial:
@@ -102,7 +109,7 @@ def main() -> int:
 def _measure(
     source: Table, shipped: Profile, scale: Scale, start: Start
 ) -> Iterator[tuple[str, Any]]:
-    """Each part of the results with its name, as soon as it is measured."""
+    """Yield each part of the results with its name, as soon as it is measured."""
     one, other = traffic.halves(HALVES)
     dialled, tested = traffic.pool(source, "ewt", one), traffic.pool(source, "ewt", other)
     german = traffic.pool(source, "foreign", lambda documents: documents < GERMAN)
@@ -203,11 +210,15 @@ def _measure(
     )
 
 
-GERMAN: Final = 1776  # sentences, the first of the foreign ones
+GERMAN: Final = 1776  # the number of German sentences, which come first among the foreign ones
 
 
 def weekly(of: traffic.Pool, others: traffic.Pool) -> false_alarms.Days:
-    """From Monday to Friday bursts of one pool; at weekends a quarter of the documents are of the other."""
+    """Make traffic with a weekly cycle.
+
+    From Monday to Friday all documents are of one pool. At weekends a quarter of the documents are
+    of the other pool.
+    """
 
     def made(days: int, chance: traffic.Chance) -> traffic.Index:
         both = traffic.Pool(
@@ -231,7 +242,7 @@ def weekly(of: traffic.Pool, others: traffic.Pool) -> false_alarms.Days:
 def launch(
     source: Table, made: false_alarms.Days, row: dial.Row, draws: int, tick: false_alarms.Tick
 ) -> dict[str, Any]:
-    """Windows of ten times as many predictions as the baseline's."""
+    """Judge windows with ten times as many predictions as the windows of the baseline."""
     unusual = []
     for at in range(draws):
         chance = np.random.default_rng([83, at])
@@ -250,7 +261,7 @@ def launch(
 def _genre(
     source: Table, whole: traffic.Pool, genre: int, row: dial.Row, draws: int
 ) -> dict[str, Any]:
-    """Traffic of all genres but one, then of that one."""
+    """Judge traffic of one genre against a baseline of all other genres."""
     parts = [
         traffic.Pool(whole.starts[k], whole.lengths[k], whole.genre[k])
         for k in (whole.genre != genre, whole.genre == genre)
@@ -281,7 +292,7 @@ def _independent_chart(
 
 
 def _at(row: dial.Row, figures: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The figures of the dial's row alone."""
+    """Return only the figures of the dial's row."""
     return [f for f in figures if (f["level"], f["in_a_row"]) == (row.level, row.in_a_row)]
 
 
@@ -291,7 +302,7 @@ def _options() -> argparse.Namespace:
         "--data",
         type=Path,
         required=True,
-        help="folder of the corpora (docs/monitoring.md says where from)",
+        help="folder of the corpora (docs/monitoring.md names their sources)",
     )
     parser.add_argument(
         "--cache", type=Path, help="folder that keeps the predictions for the next run"
@@ -299,7 +310,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--quick",
         action="store_true",
-        help="few draws: shows that it works, its figures say little",
+        help="few draws: tests the bench, but its figures are not reliable",
     )
     parser.add_argument(
         "--out",

@@ -21,12 +21,16 @@ from monitor.summary import SLOT, Moments, Summary, from_document, to_document
 from monitor.windows import cut, stack
 
 LARGE: Final = 20_000_000  # predictions a day
-# times the rows of a slot, before each counts for many: as many bins are used as in so large a slot
+# A slot first gets this many times its rows, so that it uses about as many bins as a large slot.
+# Then each row is counted many times.
 FULLER: Final = 10
 
 
 def cost(source: Table, made: Days, chance: Chance) -> dict[str, float]:
-    """Seconds of a run (two hours of slots against a baseline) and of accepting 7 days of 20 million a day."""
+    """Measure the seconds of a run, and of accepting 7 days of 20 million predictions a day.
+
+    The run judges two hours of slots against a baseline.
+    """
     slots = np.concatenate([made(7, chance) for _ in range(FULLER)]).reshape(
         -1, FULLER * DAY_ROWS // 96
     )
@@ -54,7 +58,7 @@ def cost(source: Table, made: Days, chance: Chance) -> dict[str, float]:
 
 
 def _times(summary: Summary, number: int) -> Summary:
-    """The same slot with so many times the rows."""
+    """Return the slot with each row counted `number` times."""
     return replace(
         summary,
         rows=summary.rows * number,

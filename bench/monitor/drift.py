@@ -1,4 +1,4 @@
-"""The drifts that the bench looks for, each as a change of windows of rows."""
+"""The drifts that the bench tries to detect; each is a change of windows of rows."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ Drift = Callable[[Table, Index, str, Chance], Index]
 
 
 def changed(how: str, share: float) -> Drift:
-    """A drift that changes this share of the rows in one of the ways of `texts.CHANGES`."""
+    """Make a drift that changes this share of the rows in one of the ways of `texts.CHANGES`."""
     return lambda source, rows, of, chance: altered(
         source, rows, of, how, share=share, chance=chance
     )
 
 
 def joined(name: str, share: float) -> Drift:
-    """A drift that replaces this share of the rows by rows of another set."""
+    """Make a drift that replaces this share of the rows by rows of another set."""
     return lambda source, rows, _, chance: mixed(rows, source.all(name), share, chance)
 
 
 def repeated(share: float) -> Drift:
-    """A drift that replaces this share of a window's rows by one sentence."""
+    """Make a drift that replaces this share of a window's rows by one sentence."""
 
     def change(source: Table, rows: Index, of: str, chance: Chance) -> Index:
         return np.where(
@@ -36,7 +36,7 @@ def repeated(share: float) -> Drift:
 
 
 def replaced(by: Pool) -> Drift:
-    """A drift that replaces all rows by bursts of other documents."""
+    """Make a drift that replaces all rows by bursts of other documents."""
     return lambda _, rows, __, chance: bursts(by, rows.size, chance).reshape(rows.shape)
 
 

@@ -1,4 +1,7 @@
-"""False alarms of the monitor: the dial's table, and the same on documents that it never saw."""
+"""Measures false alarms of the monitor.
+
+The table of the dial is measured first. Then the same is measured on other documents.
+"""
 
 from __future__ import annotations
 
@@ -24,20 +27,18 @@ STREAM: Final = Stream("bench", "bench", "bench")
 WINDOW: Final = 800
 LEVELS: Final = (0.02, 0.01, 0.005, 0.002, 0.001)
 IN_A_ROW: Final = (2, 3)
-# in a row, of the dial: for the same promise new sources make a third of the notices that two in a
-# row make
+# The dial uses rows with three unusual windows in a row. With the same promise, new sources then
+# give a third of the notices that they give with two in a row.
 USED: Final = 3
-BASELINES: Final = {
-    168: 7,
-    72: 3,
-}  # windows of 800 at 19,200 rows a day, and the days that they take
+# Sizes of baseline: windows of 800 rows at 19,200 rows a day, and the days that they take.
+BASELINES: Final = {168: 7, 72: 3}
 TEST_DAYS: Final = 30
 SURE: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """A baseline of each size and the judgement of the 30 days behind it."""
+    """A baseline of each size, and the judgements of the 30 days after the baselines."""
 
     baselines: dict[int, Baseline]
     judgements: dict[int, Judgement]
@@ -45,7 +46,7 @@ class Draw:
 
 
 def fitted(source: Table, rows: Index, *, size: int = WINDOW, start: float = MONDAY) -> Baseline:
-    """The baseline of these rows."""
+    """Fit a baseline to these rows."""
     return baseline.fit_windows(
         traffic.windows(source, rows.reshape(-1, size), start=start), STREAM, "1", "1"
     )
@@ -60,7 +61,11 @@ def draw(
     tested: Days | None = None,
     size: int = WINDOW,
 ) -> Draw:
-    """Traffic of `made`, the baselines from the last days before the test days, which are of `tested` where given."""
+    """Draw traffic, fit baselines of several sizes, and judge the test days.
+
+    The traffic is of `made`. Each baseline covers the last days before the test days. The test days
+    are of `tested` if it is given.
+    """
     days = max(sizes.values())
     before, after = made(days, chance), (tested or made)(TEST_DAYS, chance)
     windows = traffic.windows(
@@ -76,7 +81,10 @@ def draw(
 
 
 def upper_bound(counts: Sequence[int]) -> float:
-    """The one-sided 95 % upper bound of the mean of these counts: Poisson's, widened as far as they vary more than that."""
+    """Return the one-sided 95 % upper bound of the mean of these counts.
+
+    It is the bound of a Poisson distribution, widened if the counts vary more than Poisson counts.
+    """
     total, number = sum(counts), len(counts)
     wider = (
         max(1.0, float(np.var(counts, ddof=1)) / max(total / number, 1e-9))
@@ -86,7 +94,7 @@ def upper_bound(counts: Sequence[int]) -> float:
     seen, low, high = total / wider, 0.0, 10.0 + 3 * total
     for _ in range(80):
         middle = (low + high) / 2
-        # P(X <= seen) of Poisson with this mean
+        # this is P(X <= seen) of a Poisson distribution with the mean `middle`
         low, high = (
             (middle, high) if float(tails.gamma_upper(seen + 1, middle)) > SURE else (low, middle)
         )
@@ -94,7 +102,7 @@ def upper_bound(counts: Sequence[int]) -> float:
 
 
 def kinds(of: Pool, nights: Pool) -> dict[str, Days]:
-    """The traffic that the dial is measured on."""
+    """Return the kinds of traffic on which the dial is measured."""
     return {
         "bursts": traffic.steady(of),
         "day and night, ± .3": traffic.by_hour(of, 0.3),
@@ -104,7 +112,7 @@ def kinds(of: Pool, nights: Pool) -> dict[str, Days]:
 
 
 def rows_of(kind: str, draws: Mapping[int, list[Judgement]]) -> Iterator[dict[str, Any]]:
-    """A row of figures for each size of baseline, level and number in a row."""
+    """Yield a row of figures for each size of baseline, level and number in a row."""
     for windows, judgements in draws.items():
         for level in LEVELS:
             unusual = [j.unusual(level) for j in judgements]
@@ -127,7 +135,7 @@ def rows_of(kind: str, draws: Mapping[int, list[Judgement]]) -> Iterator[dict[st
 def measured(
     source: Table, of: Mapping[str, Days], draws: int, seed: int, tick: Tick, **given: Any
 ) -> list[dict[str, Any]]:
-    """The rows of figures of each kind of traffic."""
+    """Measure each kind of traffic, and return the rows of figures."""
     found: list[dict[str, Any]] = []
     sizes = given.pop("sizes", BASELINES)
     for number, (kind, made) in enumerate(of.items()):
@@ -144,7 +152,11 @@ def measured(
 def dial(
     figures: Sequence[Mapping[str, Any]], *, false_windows: float = 0.01
 ) -> list[dict[str, Any]]:
-    """The dial's rows: of each size and level the worst kind of traffic, where false windows are few enough."""
+    """Choose the rows of the dial.
+
+    For each size and level, the worst kind of traffic counts. Rows with too many false windows are
+    left out.
+    """
     found = []
     for windows in sorted({f["windows"] for f in figures}):
         for level in LEVELS:

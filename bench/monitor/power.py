@@ -1,4 +1,7 @@
-"""Measures detection power: judges windows of drifted traffic against an accepted baseline, and against the profile."""
+"""Measures detection power.
+
+Windows of drifted traffic are judged against an accepted baseline, and against the profile.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ RIVAL_ROWS: Final = 1500
 
 
 def effect(judgement: Judgement) -> float:
-    """The median over the windows of the effect size δ of the signal `means`."""
+    """Return the median over the windows of the effect size δ of the signal `means`."""
     return float(np.median(next(s.effect for s in judgement.signals if s.name == "means")))
 
 
@@ -39,7 +42,10 @@ def under_bursts(
     tick: Tick,
     more: Mapping[str, Drift] | None = None,
 ) -> list[dict[str, Any]]:
-    """For each drift: the share of windows flagged as unusual at the dial's row, and the shares that the rivals flag."""
+    """Measure, for each drift, the share of windows that are unusual at the dial's row.
+
+    The shares that the rivals flag are measured too.
+    """
     drifts = BURSTS | dict(more or {})
     found: dict[str, list[list[float]]] = {name: [] for name in drifts}
     beside: dict[str, list[dict[str, float]]] = {name: [] for name in drifts}
@@ -85,9 +91,10 @@ def reference(source: Table, rows: Index) -> Profile:
 def beside_the_profile(
     source: Table, shipped: Profile, rows: Index, tick: Tick
 ) -> list[dict[str, Any]]:
-    """For each drift of CoLA's unseen sentences: the share of windows that are unusual for the shipped profile.
+    """Measure, for each drift, the share of windows that are unusual for the shipped profile.
 
-    `rows` are the rows that the profile was made from.
+    The drifts change sentences of CoLA that the model has not seen. `rows` are the rows from which
+    the profile was made.
     """
     found = []
     for at, (name, (drift, size)) in enumerate(NARROW.items()):
@@ -120,7 +127,7 @@ def independent(
     tick: Tick,
     windows: int = 100,
 ) -> list[dict[str, Any]]:
-    """For each window size: the rate of false alarms on independent rows.
+    """Measure, for each window size, the rate of false alarms on independent rows.
 
     Each of the `splits` divides `pool` anew into m reference rows and rows for the windows.
     """
@@ -158,7 +165,7 @@ def independent(
 
 
 def shipped_rows(profile_json: Mapping[str, Any]) -> Rows:
-    """The rows that the shipped profile was made from."""
+    """Return the rows from which the shipped profile was made."""
     table = profile_json["rows"]
     values = np.array(table["values"], dtype=np.float32)
     columns = dict(zip(table["columns"], values.T, strict=True))

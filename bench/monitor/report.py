@@ -1,4 +1,7 @@
-"""The results as tables in Markdown: docs/monitoring.md shows them as they are."""
+"""Formats the results as tables in Markdown.
+
+docs/monitoring.md shows these tables unchanged.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ Lines = Sequence[Mapping[str, Any]]
 
 
 def tables(results: Results) -> dict[str, str]:
-    """Each table by its name."""
+    """Return each table by its name."""
     return {
         "dial": _dial(results),
         "false alarms": _false_alarms(results),
@@ -43,7 +46,8 @@ def _dial(results: Results) -> str:
         }
         notices = [f"{same[kind]['notices_in_30_days']:.3f}" for kind in kinds]
         bound = 30 / max(f["upper_bound"] for f in same.values())
-        windows = f"{100 * min(f['false_windows'] for f in same.values()):.1f}-{100 * max(f['false_windows'] for f in same.values()):.1f}"
+        shares = [100 * f["false_windows"] for f in same.values()]
+        windows = f"{min(shares):.1f}-{max(shares):.1f}"
         most = max(f["most"] for f in same.values())
         rows.append(
             [

@@ -1,4 +1,8 @@
-"""Verdicts of other monitors on the same windows: PSI, Kolmogorov-Smirnov, Evidently's default preset by its published rule."""
+"""Computes verdicts of other monitors on the same windows.
+
+The other monitors are PSI, Kolmogorov-Smirnov, and the default preset of Evidently by its published
+rule.
+"""
 
 from __future__ import annotations
 
@@ -12,21 +16,26 @@ from bench.monitor.rows import FIELDS
 from bench.monitor.traffic import Index, Table
 
 PSI: Final = 0.2
-EMPTY: Final = 1e-4  # the share that an empty bin counts as
+EMPTY: Final = 1e-4  # the share with which an empty bin is counted
 KS: Final = 0.05
-# Evidently's docs, "Data drift algorithm": up to 1,000 reference rows p < .05 of Kolmogorov-Smirnov
-# (numbers) or of the Z test (two values), above that the Wasserstein distance over the standard
-# deviation or the Jensen-Shannon distance, from .1 on.
+# This is the rule of Evidently's documentation, "Data drift algorithm". Up to 1,000 reference rows,
+# a column drifts if p < .05 in the test of Kolmogorov-Smirnov (numbers) or the Z test (two values).
+# With more rows, a column drifts if the distance is at least .1. The distance is the Wasserstein
+# distance divided by the standard deviation (numbers), or the Jensen-Shannon distance (two values).
 SMALL: Final = 1000
 DISTANCE: Final = 0.1
-HALF: Final = 0.5  # of the columns: "dataset drift"
+HALF: Final = 0.5  # this share of drifting columns is called "dataset drift"
 COLUMNS: Final = (
-    "prediction.score", "input.words", "input.tokens_per_word", "input.non_letter_share", "input.novelty", "input.surprisal",
+    "prediction.score", "input.words", "input.tokens_per_word", "input.non_letter_share",
+    "input.novelty", "input.surprisal",
 )  # fmt: skip
 
 
 def verdicts(source: Table, reference: Index, windows: Index) -> dict[str, float]:
-    """The share of windows, (windows, rows), in which each rival sees drift from the reference, (rows,)."""
+    """Return the share of windows in which each rival finds drift.
+
+    `windows` is (windows, rows), and `reference` is (rows,).
+    """
     before = {name: source.numbers[reference, FIELDS.index(name) + 1] for name in COLUMNS}
     found = np.array([_of_window(source, before, reference, rows) for rows in windows])
     names = (

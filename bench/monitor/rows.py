@@ -1,4 +1,7 @@
-"""Predictions of the shipped model as columns of numbers, made once and kept in a folder."""
+"""Predictions of the shipped model as columns of numbers.
+
+They are computed once and kept in a folder.
+"""
 
 from __future__ import annotations
 
@@ -20,18 +23,23 @@ from tools.root import ROOT
 
 MODEL: Final = ROOT / "functions" / "inference" / "model"
 FIELDS: Final = (
-    "prediction.score", "input.words", "input.tokens_per_word", "input.unk_share", "input.non_letter_share", "input.novelty",
-    "input.surprisal", *(f"input.sig.s{at}" for at in range(8)),
+    "prediction.score", "input.words", "input.tokens_per_word", "input.unk_share",
+    "input.non_letter_share", "input.novelty", "input.surprisal",
+    *(f"input.sig.s{at}" for at in range(8)),
 )  # fmt: skip
 PROBABILITY: Final = "prediction.probability"
 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Columns of equal length: the record's numbers as 32-bit floats, codes for all other values.
+    """Columns of equal length.
 
-    `label` is 1 for the first label of the card; `flags` a bit for each of `FLAGS`; `text` a code
-    of the hash; `document` and `genre` are codes that count up from 0 in the order of the corpus.
+    The numbers of the record are 32-bit floats. All other values are codes:
+
+    - `label` is 1 for the first label of the card.
+    - `flags` has a bit for each of `FLAGS`.
+    - `text` is a code of the hash.
+    - `document` and `genre` count up from 0 in the order of the corpus.
     """
 
     columns: dict[str, NDArray[np.float32]]
@@ -50,9 +58,9 @@ FLAGS: Final = ("truncated", "mostly_unknown", "mostly_non_letter", "other_scrip
 
 
 def predicted(data: Path, cache: Path, tick: Callable[[str], None]) -> dict[str, Rows]:
-    """Every set of `texts.every` as the shipped model answers it; sets that `cache` holds already are read from there.
+    """Return every set of `texts.every` with the predictions of the shipped model.
 
-    Raises `CorpusMissing`.
+    Sets that `cache` already holds are read from there. Raises `CorpusMissing`.
     """
     version = json.loads((MODEL / "card.json").read_text(encoding="utf-8"))["version"]
     found: dict[str, Rows] = {}
@@ -67,9 +75,8 @@ def predicted(data: Path, cache: Path, tick: Callable[[str], None]) -> dict[str,
 
 
 def _keep(path: Path, sentences: list[Sentence]) -> None:
-    with ProcessPoolExecutor(
-        1, initializer=_load
-    ) as pool:  # the model's memory ends with the process
+    # A separate process frees the memory of the model when it ends.
+    with ProcessPoolExecutor(1, initializer=_load) as pool:
         records = list(pool.map(_record, [s.text for s in sentences], chunksize=256))
     genres = list(dict.fromkeys(s.genre for s in sentences))
     documents = {d: at for at, d in enumerate(dict.fromkeys(s.document for s in sentences))}
@@ -109,7 +116,7 @@ def _load() -> None:
 
 
 def _record(text: str) -> tuple[list[float], int, int, int]:
-    """The numbers of one prediction, its label's code, its flags' bits, its text's code."""
+    """Return one prediction's numbers, the code of its label, its flag bits, its text's code."""
     prediction = _model[0].predict(text)
     settings: dict[str, Any] = {
         "prediction_id": "",

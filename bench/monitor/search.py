@@ -1,4 +1,7 @@
-"""Measures the cost of reading a day's slots from a real OpenSearch: seconds, and the memory of the reading process."""
+"""Measures the cost of reading a day's slots from a real OpenSearch.
+
+The cost is seconds, and the memory of the process that reads.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,10 @@ CHUNK: Final = 5000
 
 
 def search(source: Table, rows: Index) -> dict[str, float]:
-    """Seconds to index these rows as documents of one day and to read the day's slots; the largest memory, in MB."""
+    """Index these rows as documents of one day, and read the slots of the day.
+
+    Returns the seconds of both steps, and the peak memory in MB.
+    """
     with node(free_port(range(9299, 9210, -1))) as url:
         template = (ROOT / "kibana" / "index_template.json").read_bytes()
         headers = {"content-type": "application/json"}

@@ -1,4 +1,7 @@
-"""Sentences with their document and genre from the folder of corpora, and the ways in which text goes wrong."""
+"""Sentences from the folder of corpora, with their documents and genres.
+
+This module also holds the ways in which text is damaged.
+"""
 
 from __future__ import annotations
 
@@ -15,12 +18,15 @@ from training.corrupt import swap
 
 SEED: Final = 2027
 JUNK: Final = 2000
-BLIMP_PAIRS: Final = 20  # of each of the 67 paradigms
+BLIMP_PAIRS: Final = 20  # pairs of each of the 67 paradigms
 
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """A text, the document that it stands in and the document's genre; documents keep their order."""
+    """A text, its document, and the genre of the document.
+
+    Documents keep their order.
+    """
 
     text: str
     document: str
@@ -28,7 +34,7 @@ class Sentence:
 
 
 def ewt(data: Path) -> list[Sentence]:
-    """Every sentence of the treebank as it was written, whatever its length.
+    """Read every sentence of the treebank as it was written, whatever its length.
 
     Raises `CorpusMissing`.
     """
@@ -46,7 +52,7 @@ def ewt(data: Path) -> list[Sentence]:
 
 
 def gum(data: Path) -> list[Sentence]:
-    """A second source, with longer documents of other genres. Raises `CorpusMissing`."""
+    """Read a second source, with longer documents of other genres. Raises `CorpusMissing`."""
     (path,) = _existing(data, "gum", "gum_documents.tsv.gz")
     with gzip.open(path, "rt", encoding="utf-8") as file:
         next(file)
@@ -55,12 +61,12 @@ def gum(data: Path) -> list[Sentence]:
 
 
 def plain(texts: list[str], genre: str) -> list[Sentence]:
-    """Sentences without documents: each stands for itself."""
+    """Return sentences without documents: each sentence is its own document."""
     return [Sentence(text, f"{genre}-{at}", genre) for at, text in enumerate(texts) if text.strip()]
 
 
 def foreign(data: Path) -> list[Sentence]:
-    """German and French. Raises `CorpusMissing`."""
+    """Read German and French sentences. Raises `CorpusMissing`."""
     found: list[Sentence] = []
     for language in ("german", "french"):
         (path,) = _existing(data, "foreign", f"{language}.txt.gz")
@@ -70,7 +76,7 @@ def foreign(data: Path) -> list[Sentence]:
 
 
 def junk() -> list[Sentence]:
-    """Keys pressed at random, addresses, numbers and fragments of markup."""
+    """Make junk: random keys, addresses, numbers and fragments of markup."""
     chance = random.Random(SEED)
 
     def letters(low: int, high: int, of: str = string.ascii_lowercase) -> str:
@@ -80,7 +86,8 @@ def junk() -> list[Sentence]:
         lambda: " ".join(letters(2, 12) for _ in range(chance.randint(1, 6))),
         lambda: letters(5, 40, string.ascii_letters + string.digits + string.punctuation),
         lambda: (
-            f"https://{letters(4, 9)}.example/{letters(3, 8)}?{letters(2, 4)}={letters(6, 20, string.hexdigits)}"
+            f"https://{letters(4, 9)}.example/{letters(3, 8)}"
+            f"?{letters(2, 4)}={letters(6, 20, string.hexdigits)}"
         ),
         lambda: " ".join(letters(1, 7, string.digits) for _ in range(chance.randint(1, 8))),
         lambda: f'<{letters(1, 5)} class="{letters(3, 9)}">{letters(0, 9)}</{letters(1, 5)}>',
@@ -89,12 +96,12 @@ def junk() -> list[Sentence]:
 
 
 def grammar(data: Path) -> list[Sentence]:
-    """Both halves of minimal pairs. Raises `CorpusMissing`."""
+    """Return both sentences of minimal pairs. Raises `CorpusMissing`."""
     return plain([example.sentence for example in blimp(data, BLIMP_PAIRS, SEED)], "blimp")
 
 
 def linguistics(data: Path) -> list[Sentence]:
-    """CoLA's sentences that neither the model, its temperature nor its profile saw.
+    """Return sentences of CoLA that were not used for the model, its temperature or its profile.
 
     Raises `CorpusMissing`.
     """
@@ -102,20 +109,20 @@ def linguistics(data: Path) -> list[Sentence]:
 
 
 def shuffled(text: str, chance: random.Random) -> str:
-    """The words in any order."""
+    """Return the words in random order."""
     words = text.split()
     chance.shuffle(words)
     return " ".join(words)
 
 
 def swapped(text: str, chance: random.Random) -> str:
-    """Two neighbouring words change places."""
+    """Exchange two neighbouring words."""
     words = text.split()
     return " ".join(swap(words, chance) or words) if len(words) > 1 else text
 
 
 def misspelt(share: float) -> Callable[[str, random.Random], str]:
-    """So many of the words with two neighbouring letters exchanged."""
+    """Make a change that exchanges two neighbouring letters in this share of the words."""
 
     def change(text: str, chance: random.Random) -> str:
         return " ".join(
@@ -126,7 +133,7 @@ def misspelt(share: float) -> Callable[[str, random.Random], str]:
 
 
 def cut(text: str, _: random.Random) -> str:
-    """The first five words."""
+    """Return the first five words."""
     return " ".join(text.split()[:5])
 
 
@@ -140,13 +147,16 @@ CHANGES: Final[dict[str, Callable[[str, random.Random], str]]] = {
 
 
 def changed(sentences: list[Sentence], how: str) -> list[Sentence]:
-    """The same sentences after one of `CHANGES`, in the same order."""
+    """Apply one of `CHANGES` to each sentence, and keep the order."""
     chance = random.Random(f"{SEED} {how}")
     return [Sentence(CHANGES[how](s.text, chance), s.document, s.genre) for s in sentences]
 
 
 def every(data: Path) -> Iterator[tuple[str, list[Sentence]]]:
-    """Each set of sentences by its name: `ewt`, `ewt shuffled`, ... Raises `CorpusMissing`."""
+    """Yield each set of sentences with its name, for example `ewt` or `ewt shuffled`.
+
+    Raises `CorpusMissing`.
+    """
     for name, sentences in (("cola", linguistics(data)), ("gum", gum(data)), ("ewt", ewt(data))):
         yield name, sentences
         for how in CHANGES:
@@ -167,6 +177,6 @@ def _existing(data: Path, folder: str, pattern: str) -> list[Path]:
     found = sorted((data / folder).glob(pattern))
     if not found:
         raise CorpusMissing(
-            f"no corpus at {data / folder / pattern}; docs/monitoring.md says where each comes from"
+            f"no corpus at {data / folder / pattern}; docs/monitoring.md names the source of each"
         )
     return found

@@ -1,4 +1,7 @@
-"""Traffic made of predicted rows: documents in bursts, hours of the day, drift; and windows of it as the monitor sees them."""
+"""Makes traffic of predicted rows, and windows of the traffic as the monitor sees them.
+
+The traffic has documents in bursts, hours of the day, and drift.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ from monitor.windows import DAY, Tally, Windows
 Index = NDArray[np.int64]
 Chance = np.random.Generator
 
-LABELS: Final = ("acceptable", "unacceptable")  # in the order of a row's code
+LABELS: Final = ("acceptable", "unacceptable")  # in the order of the codes of rows
 SLOT_ROWS: Final = 200
 DAY_ROWS: Final = 96 * SLOT_ROWS
 MONDAY: Final = 4 * DAY  # 5 January 1970
@@ -25,7 +28,10 @@ MONDAY: Final = 4 * DAY  # 5 January 1970
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """All sets of rows one below the other; `first` is each set's first row, `size` its number of rows."""
+    """All sets of rows in one table, one set after the other.
+
+    `first` is the first row of each set, and `size` is the number of its rows.
+    """
 
     columns: NDArray[np.float64]  # (fields, rows)
     codes: dict[str, Index]
@@ -39,20 +45,20 @@ class Table:
 
     @property
     def numbers(self) -> NDArray[np.float64]:
-        """The same as (rows, fields)."""
+        """The columns as an array (rows, fields)."""
         return self.columns.T
 
     def all(self, name: str) -> Index:
-        """The rows of one set."""
+        """Return the rows of one set."""
         return np.arange(self.first[name], self.first[name] + self.size[name])
 
     def changed(self, rows: Index, of: str, how: str) -> Index:
-        """The same sentences of set `of`, changed."""
+        """Return the rows of the same sentences after the change `how`; `of` is their set."""
         return rows - self.first[of] + self.first[f"{of} {how}"]
 
 
 def table(sets: Mapping[str, Rows]) -> Table:
-    """One table of all sets."""
+    """Join all sets to one table."""
     names, first, at = (PROBABILITY, *FIELDS), {}, 0
     for name, rows in sets.items():
         first[name] = at
@@ -61,9 +67,7 @@ def table(sets: Mapping[str, Rows]) -> Table:
     text = np.concatenate([rows.text for rows in sets.values()])
     flags = np.concatenate([rows.flags for rows in sets.values()])
     return Table(
-        columns=np.stack(
-            [columns[n].astype(np.float64) for n in names]
-        ),  # the first one: see `Rows`
+        columns=np.stack([columns[n].astype(np.float64) for n in names]),
         codes={name: scale.codes(columns[name]) for name, scale in SCALES.items()},
         label=np.concatenate([rows.label for rows in sets.values()]),
         flags=flags,
@@ -76,9 +80,10 @@ def table(sets: Mapping[str, Rows]) -> Table:
 
 
 def windows(source: Table, rows: Index, *, start: float = MONDAY, squares: bool = True) -> Windows:
-    """Windows of rows, (windows, rows of each), one after the other at `DAY_ROWS` a day, as the monitor gets them from summaries.
+    """Return windows of rows as the monitor gets them from summaries.
 
-    Only a baseline needs sums of squares; `squares=False` leaves them out.
+    `rows` is (windows, rows of each). The windows follow each other at `DAY_ROWS` rows a day. Only
+    a baseline needs sums of squares; `squares=False` leaves them out.
     """
     count, size = rows.shape
     flat = rows.ravel()
@@ -127,7 +132,10 @@ def windows(source: Table, rows: Index, *, start: float = MONDAY, squares: bool 
 
 
 def _frequent(texts: Index) -> tuple[tuple[dict[str, int], ...], NDArray[np.float64]]:
-    """For each window: the most frequent texts that occur more than once, and the number of different texts."""
+    """Return the most frequent texts and the number of different texts of each window.
+
+    Texts that occur only once are left out.
+    """
     count, size = texts.shape
     ordered = np.sort(texts, axis=1)
     begins = np.concatenate([np.ones((count, 1), bool), ordered[:, 1:] != ordered[:, :-1]], axis=1)
@@ -145,7 +153,10 @@ def _frequent(texts: Index) -> tuple[tuple[dict[str, int], ...], NDArray[np.floa
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """Documents to draw from: `starts` and `lengths` of the documents' rows, and each one's genre."""
+    """Documents to draw from.
+
+    `starts` and `lengths` describe the rows of each document, and `genre` is its genre.
+    """
 
     starts: Index
     lengths: Index
@@ -159,7 +170,11 @@ def pool(
     *,
     longest: int = 0,
 ) -> Pool:
-    """The documents of one set, those of `chosen(document codes)`; cut into pieces of at most `longest` rows where given."""
+    """Return the documents of one set as a pool.
+
+    With `chosen`, only documents are kept for whose codes it returns true. With `longest`,
+    documents are cut into pieces of at most this many rows.
+    """
     rows = source.sets[name]
     begin = np.flatnonzero(np.append(True, rows.document[1:] != rows.document[:-1]))
     length = np.diff(np.append(begin, len(rows)))
@@ -178,7 +193,10 @@ def pool(
 def halves(
     seed: int,
 ) -> tuple[Callable[[Index], NDArray[np.bool_]], Callable[[Index], NDArray[np.bool_]]]:
-    """Two sets of documents that have none in common, about half of them each."""
+    """Divide documents into two halves that have no document in common.
+
+    Returns two functions; each tells which documents belong to its half.
+    """
 
     def one(documents: Index) -> NDArray[np.bool_]:
         return np.asarray(
@@ -191,7 +209,10 @@ def halves(
 def bursts(
     of: Pool, count: int, chance: Chance, weight: NDArray[np.float64] | None = None
 ) -> Index:
-    """`count` rows of documents that are drawn again and again, by `weight` where given; each document is whole and in its order."""
+    """Return `count` rows of documents that are drawn with replacement.
+
+    With `weight`, documents are drawn by weight. Each document is whole and in its order.
+    """
     mean = float(np.average(of.lengths, weights=weight))
     drawn = np.zeros(0, dtype=np.int64)
     while (have := int(of.lengths[drawn].sum())) < count:
@@ -204,17 +225,26 @@ def bursts(
 
 
 def steady(of: Pool) -> Callable[[int, Chance], Index]:
-    """Days of documents in bursts, the same all day long: (days, chance) to rows."""
+    """Make days of documents in bursts, the same at every hour.
+
+    The returned function takes the days and a random generator, and returns rows.
+    """
     return lambda days, chance: bursts(of, days * DAY_ROWS, chance)
 
 
 def by_hour(of: Pool, swing: float) -> Callable[[int, Chance], Index]:
-    """As `steady`, but genres come and go: half of them are `1 + swing` times as frequent at noon, the others at midnight."""
+    """Make traffic as `steady` does, but with genres that change with the hour.
+
+    Half of the genres are `1 + swing` times as frequent at noon, the others at midnight.
+    """
     side = np.where(of.genre % 2 == 0, 1.0, -1.0)
 
     def made(days: int, chance: Chance) -> Index:
         hours = [
-            bursts(of, DAY_ROWS // 24, chance, 1 - side * swing * np.cos(2 * np.pi * (h + 0.5) / 24))
+            bursts(
+                of, DAY_ROWS // 24, chance,
+                1 - side * swing * np.cos(2 * np.pi * (h + 0.5) / 24),
+            )
             for _ in range(days) for h in range(24)
         ]  # fmt: skip
         return np.concatenate(hours)
@@ -225,7 +255,7 @@ def by_hour(of: Pool, swing: float) -> Callable[[int, Chance], Index]:
 def by_night(
     day: Pool, night: Pool, hours: Sequence[int] = (22, 23, 0, 1, 2, 3, 4, 5)
 ) -> Callable[[int, Chance], Index]:
-    """Documents of `night` at these hours, of `day` at all others."""
+    """Make traffic with documents of `night` at these hours, and of `day` at all others."""
 
     def made(days: int, chance: Chance) -> Index:
         return np.concatenate(
@@ -240,7 +270,10 @@ def by_night(
 
 
 def mixed(rows: Index, others: Index, share: float, chance: Chance) -> Index:
-    """`rows` with this share of each window, (windows, size), replaced by `others`, none twice in a window where there are enough."""
+    """Replace this share of each window in `rows`, (windows, size), by `others`.
+
+    No row of `others` comes twice in a window if there are enough of them.
+    """
     result = rows.copy()
     size = rows.shape[1]
     number = round(share * size)
@@ -253,13 +286,16 @@ def mixed(rows: Index, others: Index, share: float, chance: Chance) -> Index:
 def altered(
     source: Table, rows: Index, of: str, how: str, *, share: float, chance: Chance
 ) -> Index:
-    """`rows`, (windows, size), of set `of`, with this share of each window changed."""
+    """Change this share of each window in `rows`, (windows, size).
+
+    Only rows of the set `of` are changed.
+    """
     hit = parts(rows, share, chance)
     inside = (rows >= source.first[of]) & (rows < source.first[of] + source.size[of])
     return np.where(hit & inside, source.changed(rows, of, how), rows)
 
 
 def parts(rows: Index, share: float, chance: Chance) -> NDArray[np.bool_]:
-    """Places at random, this share of each window, (windows, size)."""
+    """Choose random places, this share of each window, as an array (windows, size)."""
     hit = np.broadcast_to(np.arange(rows.shape[1]) < round(share * rows.shape[1]), rows.shape)
     return chance.permuted(hit, axis=1)

@@ -1,4 +1,7 @@
-"""Measures by predictions a day: whether a baseline is armed, its delay, and the drifts that it finds."""
+"""Measures the monitor by the number of predictions a day.
+
+It measures whether a baseline is armed, the delay of a notice, and the drifts that are detected.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ TESTED: Final = 20  # windows of each drift
 
 
 def summaries(windows: Windows) -> list[Summary]:
-    """The arrays as summaries, one an entry."""
+    """Turn the arrays into summaries, one for each window."""
     return [
         Summary(
             STREAM,
@@ -55,8 +58,8 @@ def summaries(windows: Windows) -> list[Summary]:
 
 
 def slots(source: Table, rows: Index, a_day: int) -> list[Summary]:
-    """These rows, so many of them a day, as the summaries of their slots."""
-    every = max(1, round(96 / a_day)) * SLOT  # a slot that has rows comes every so many seconds
+    """Return the summaries of slots with these rows, at `a_day` rows a day."""
+    every = max(1, round(96 / a_day)) * SLOT  # seconds between two slots that have rows
     each = max(1, a_day * every // DAY)
     count = len(rows) // each
     arrays = traffic.windows(source, rows[: count * each].reshape(count, each))
@@ -65,9 +68,10 @@ def slots(source: Table, rows: Index, a_day: int) -> list[Summary]:
 
 
 def volume(source: Table, made: Callable[[int, Chance], Index], tick: Tick) -> list[dict[str, Any]]:
-    """For each volume and 7 and 30 days: the plan, the smallest δ, and of each drift the share of windows found.
+    """Measure each volume with baselines of 7 and of 30 days.
 
-    `made(count, chance)` gives so many rows of traffic.
+    The result has the plan, the smallest δ that is detected, and the share of windows in which each
+    drift is detected. `made(count, chance)` returns `count` rows of traffic.
     """
     found = []
     for a_day in A_DAY:
@@ -101,7 +105,7 @@ def _says(planned: Plan) -> dict[str, Any]:
 
 
 def _promised(reference: Baseline, planned: Plan, a_day: int) -> dict[str, Any]:
-    """The delay of a notice and the smallest δ, which are known before any drift."""
+    """Return the delay of a notice and the smallest δ, which are known before any drift."""
     row, size = dial.choose(planned.windows).row, reference.rows_a_window
     assert reference.means
     smallest = smallest_effect(
@@ -118,7 +122,7 @@ def _promised(reference: Baseline, planned: Plan, a_day: int) -> dict[str, Any]:
 
 
 def _found(source: Table, reference: Baseline, rows: Index, chance: Chance) -> dict[str, float]:
-    """For each drift: the share of windows in which it is found."""
+    """Return, for each drift, the share of windows in which it is detected."""
     level = dial.choose(reference.windows).row.level
     return {
         name: round(

@@ -21,8 +21,8 @@ def test_contenders_take_turns() -> None:
     assert [len(figures) for name in times.values() for figures in name] == [3] * 4
     assert all(figure > 0 for name in times.values() for figures in name for figure in figures)
     assert len(ticks) == 3
-    assert calls[:4] == ["a", "a", "b", "b"]  # to warm up
-    assert "".join(name for name, _ in groupby(calls[4:])) == "abab"  # round by round ab, ba, ab
+    assert calls[:4] == ["a", "a", "b", "b"]  # the warm-up
+    assert "".join(name for name, _ in groupby(calls[4:])) == "abab"  # the rounds are ab, ba, ab
 
 
 def test_contender_that_does_less_is_not_timed() -> None:

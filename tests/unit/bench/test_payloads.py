@@ -15,19 +15,24 @@ from tools.root import ROOT
 
 LOG = Printed(
     [
-        '{"message":"prediction","record_version":1,"text":"so it goes","prediction":{"label":"a","score":0.5}}\n'
+        (
+            '{"message":"prediction","record_version":1,"text":"so it goes",'
+            '"prediction":{"label":"a","score":0.5}}\n'
+        ),
     ],
     [],
 )
-# A function of the same kind as the console's: it tells the end to its context, and sends to a
-# domain of Amazon's.
+# A function like the one that the console generates: it reports its end to its context, and sends
+# to an Amazon domain.
 FUNCTION = """
 const https = require("https");
 const zlib = require("zlib");
 exports.handler = function (input, context) {
   const payload = JSON.parse(zlib.gunzipSync(Buffer.from(input.awslogs.data, "base64")));
-  const lines = payload.logEvents.map((each) => `{"index":{"_index":"a","_id":"${each.id}"}}\\n${JSON.stringify(each)}\\n`);
-  const settings = { host: "search-x.us-east-1.es.amazonaws.com", method: "POST", path: "/_bulk", headers: { Host: "search-x" } };
+  const action = (each) => `{"index":{"_index":"a","_id":"${each.id}"}}`;
+  const lines = payload.logEvents.map((each) => `${action(each)}\\n${JSON.stringify(each)}\\n`);
+  const host = "search-x.us-east-1.es.amazonaws.com";
+  const settings = { host, method: "POST", path: "/_bulk", headers: { Host: "search-x" } };
   const request = https.request(settings, (response) => {
     let body = "";
     response.on("data", (block) => (body += block));
