@@ -1,6 +1,6 @@
-"""The stack's monthly cost: prices with their sources, three sizes, and the arithmetic.
+"""Computes the monthly cost of the stack in three sizes, from a file of prices with their sources.
 
-AWS's price calculator and tools such as Infracost need an account and a network. Here the prices
-are a file with dates and sources, and the tests hold the quantities against template.yaml, so that
-`make cost` works offline and a change of the template shows.
+The price calculator of AWS and tools such as Infracost need an account and a network. `make cost`
+works offline, because its prices are in a file. The tests compare the quantities with
+template.yaml, so they fail if a change of the template changes the cost.
 """

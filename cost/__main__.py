@@ -1,4 +1,7 @@
-"""`make cost`: the stack's monthly cost in three sizes, as tables for the terminal or one table for docs/deploy.md."""
+"""`make cost`: the monthly cost of the stack in three sizes.
+
+It prints tables for the terminal, or one table for docs/deploy.md.
+"""
 
 from __future__ import annotations
 
@@ -16,33 +19,47 @@ from tools.errors import UserError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit 0 with the tables, 1 if the prices cannot be read or do not reach so far."""
+    """Print the tables, and return the exit code.
+
+    The code is 0 with the tables. It is 1 if the prices cannot be read, or are not known for so
+    large a quantity.
+    """
     parser = argparse.ArgumentParser(
         prog="python -m cost", description="The stack's monthly cost in us-east-1, in US dollars."
     )
     parser.add_argument(
-        "--markdown", action="store_true", help="one table of all sizes, as docs/deploy.md has it"
+        "--markdown", action="store_true", help="print one table of all sizes, for docs/deploy.md"
     )
     parser.add_argument(
-        "--prices", action="store_true", help="the prices themselves: unit, day, source"
+        "--prices", action="store_true", help="print the prices, with unit, date and source"
     )
-    own = parser.add_argument_group("a size of your own, in place of the three")
-    own.add_argument("--predictions", type=int, metavar="N", help="predictions a day")
+    own = parser.add_argument_group("a size of your own, instead of the three sizes")
+    own.add_argument("--predictions", type=int, metavar="N", help="number of predictions a day")
     own.add_argument(
-        "--instance", default="t3.small.search", help="of the domain (default: %(default)s)"
+        "--instance",
+        default="t3.small.search",
+        help="instance type of the domain (default: %(default)s)",
     )
     own.add_argument(
-        "--instances", type=int, default=1, metavar="N", help="how many (default: %(default)s)"
+        "--instances",
+        type=int,
+        default=1,
+        metavar="N",
+        help="number of instances (default: %(default)s)",
     )
     own.add_argument(
-        "--volume", type=int, default=10, metavar="GIB", help="disk of each (default: %(default)s)"
+        "--volume",
+        type=int,
+        default=10,
+        metavar="GIB",
+        help="disk of each instance (default: %(default)s)",
     )
     own.add_argument(
         "--lines",
         type=int,
         default=1,
         metavar="N",
-        help="that CloudWatch hands over at once (default: %(default)s)",
+        help="log lines that CloudWatch delivers at once (default: %(default)s)",
     )
     chosen = parser.parse_args(arguments)
     try:
@@ -73,16 +90,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
             )
         console.print(in_vpc(known), soft_wrap=True, markup=False)
         console.print(
-            "No free tier is subtracted. Assumptions and measurements: docs/deploy.md, What it costs. Prices: --prices"
+            "No free tier is subtracted. Assumptions and measurements: docs/deploy.md,"
+            " What it costs. Prices: --prices"
         )
     return 0
 
 
 def _own(chosen: argparse.Namespace, known: dict[str, Price]) -> Size:
-    """The size from the command line. Raises `UserError` for one that cannot be."""
+    """Return the size from the command line.
+
+    Raises `UserError` if the size is not possible.
+    """
     if chosen.instance not in known:
         types = ", ".join(name for name in known if name.endswith(".search"))
-        raise UserError(f"there is no price of {chosen.instance}; of these there is: {types}")
+        raise UserError(f"there is no price for {chosen.instance}; there are prices for {types}")
     if min(chosen.predictions, chosen.instances, chosen.volume, chosen.lines) < 1:
         raise UserError("predictions, instances, volume and lines must be at least 1")
     return Size(
@@ -91,24 +112,24 @@ def _own(chosen: argparse.Namespace, known: dict[str, Price]) -> Size:
 
 
 def dollars(usd: float) -> str:
-    """Whole dollars; `< 1` for less than one."""
+    """Return whole dollars as text, or `< 1` for less than one."""
     return "< 1" if 0 < usd < 1 else f"{usd:,.0f}"
 
 
 def total(lines: list[Line]) -> float:
-    """The sum, of lines that are not rounded."""
+    """Return the sum of the lines, which are not rounded."""
     return sum(line.usd for line in lines)
 
 
 def table(size: Size, lines: list[Line]) -> Table:
-    """A size for the terminal."""
+    """Return the table of one size for the terminal."""
     grid = Table(
         title=f"{size.name}: {size.predictions_a_day:,} predictions a day",
         title_justify="left",
         show_footer=True,
     )
-    grid.add_column("a month", "sum")
-    grid.add_column("how much")
+    grid.add_column("cost a month", "sum")
+    grid.add_column("quantity")
     grid.add_column("USD", dollars(total(lines)), justify="right")
     for line in lines:
         grid.add_row(line.what, line.how, dollars(line.usd))
@@ -116,7 +137,7 @@ def table(size: Size, lines: list[Line]) -> Table:
 
 
 def markdown(bills: list[tuple[Size, list[Line]]]) -> str:
-    """All sizes, side by side."""
+    """Return one table in Markdown with a column for each size."""
     sizes = [size for size, _ in bills]
     rows = [
         [
@@ -141,9 +162,12 @@ def markdown(bills: list[tuple[Size, list[Line]]]) -> str:
 
 
 def in_vpc(known: dict[str, Price]) -> str:
-    """The extra cost of `Network=vpc`, since the tables assume `public`."""
+    """Return one sentence on the extra cost of `Network=vpc`; the tables assume `public`."""
     one, two = (dollars(estimate.endpoint(zones, known)) for zones in (1, 2))
-    return f"`Network=vpc` adds {one} for the interface endpoint of Secrets Manager in one zone, {two} in two, or the price of a NAT."
+    return (
+        f"`Network=vpc` adds {one} for the interface endpoint of Secrets Manager in one zone,"
+        f" {two} in two, or the price of a NAT."
+    )
 
 
 if __name__ == "__main__":

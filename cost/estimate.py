@@ -1,6 +1,6 @@
-"""A size as lines of a bill.
+"""Computes the lines of a bill for a size.
 
-Every figure that is neither a price nor the template's is here, with its source.
+This module holds every figure that is neither a price nor in the template, with its source.
 """
 
 from __future__ import annotations
@@ -11,68 +11,70 @@ from typing import Final
 
 from cost.prices import Price
 
-HOURS: Final = 730  # of a month, as AWS reckons
+HOURS: Final = 730  # hours of a month, as AWS counts them
 DAYS: Final = HOURS / 24
-GB: Final = 10**9  # of log and of traffic: the more expensive of the two definitions
+GB: Final = 10**9  # bytes of log and traffic; this definition of a GB is the more expensive one
 GIB: Final = 2**30
 
-# --- measured: `python -m cost.measure`, 10,000 requests with a sentence each (CoLA and UD English
-# EWT in turn), functions under the Lambda runtime emulator, OpenSearch 3.8
-# ---------------------------------------------------------------------------------------------------------
-INFERENCE_LOG_BYTES: Final = 1_887  # record, metrics, START, END and REPORT of a request
+# --- measured ---
+# By `python -m cost.measure`: 10,000 requests with one sentence each (CoLA and UD English EWT in
+# turn), with the functions under the Lambda runtime emulator and OpenSearch 3.8.
+INFERENCE_LOG_BYTES: Final = 1_887  # record, metrics, START, END and REPORT of one request
 INFERENCE_LOG_LINES: Final = 5
-SHIPPER_LOG_BYTES: Final = 1_799  # metrics, summary, START, END and REPORT of a payload
+SHIPPER_LOG_BYTES: Final = 1_799  # metrics, summary, START, END and REPORT of one payload
 SHIPPER_LOG_LINES: Final = 5
 DOCUMENT_BYTES: Final = 1_686  # pri.store.size / docs.count
 
 # --- assumed ---
-# `make bench` has 4.7 ms for an invocation, on a machine that is not Lambda's: 1,024 MB is less
-# than one processor. Cold starts included.
+# `make bench` measures 4.7 ms for an invocation on another machine. On Lambda, 1,024 MB gives less
+# than one processor. This figure includes cold starts.
 INFERENCE_MS: Final = 20
-# Most of it is waiting for the domain.
+# Most of this time the shipper waits for the domain.
 SHIPPER_MS: Final = 50
 SHIPPER_MS_A_LINE: Final = 1
-# A quarter of an hour apart, each run starts cold: imports, boto3, one look into an empty bucket.
+# Runs are a quarter of an hour apart, so each one starts cold. It imports boto3 and the other
+# modules, and lists an empty bucket once.
 REPLAY_MS: Final = 2_000
 REPLAYS_AN_HOUR: Final = 4
-# The same for the monitor: imports, a few searches, one window; with 20 streams some seconds more.
+# The monitor starts cold too: imports, a few searches, one window. With 20 streams it takes some
+# seconds more.
 MONITOR_MS: Final = 3_000
-# The access log's line as template.yaml formats it, filled with what an IAM user sends;
-# tests/unit/cost/test_cost.py counts it.
+# The length of a line of the access log, as template.yaml formats it for a request of an IAM user.
+# tests/unit/cost/test_cost.py counts its bytes.
 API_LOG_BYTES: Final = 290
-# Bytes that PutLogEvents counts for each line in addition.
+# PutLogEvents counts this many bytes more for each line.
 LINE_BYTES: Final = 26
-# Compressed size of a log, of AWS's own examples (200 GB become 30).
+# The compressed share of a log, from an example of AWS (200 GB become 30 GB).
 COMPRESSED: Final = 0.15
-# An answer with its headers.
+# The size of an answer with its headers.
 ANSWER_BYTES: Final = 500
-# Alarm mails in a month.
+# The number of alarm mails in a month.
 EMAILS: Final = 100
 
-# --- of template.yaml: tests/unit/cost/test_cost.py counts them there ---
+# --- from template.yaml; tests/unit/cost/test_cost.py compares these figures with it ---
 MEMORY_GB: Final = {"inference": 1.0, "shipper": 1.0, "replay": 2.0, "monitor": 1.0}
 LOG_RETENTION_DAYS: Final = 14
 INDEX_RETENTION_DAYS: Final = 30
-# As if each were sent in every hour: one that is sent seldom costs less.
+# This assumes that every metric is sent in every hour. A metric that is sent less costs less.
 CUSTOM_METRICS: Final = 31
-# Each has one metric. For the two that ask by a query it is an assumption: one log group with one
-# filter has one metric of either name.
+# Each alarm has one metric. For the two alarms with a query this is an assumption: one log group
+# with one filter has one metric of each of the two names.
 ALARM_METRICS: Final = 29
 DASHBOARDS: Final = 1
 SECRETS: Final = 2
 
-# --- of the domain:
+# --- about the domain:
 # https://docs.aws.amazon.com/opensearch-service/latest/developerguide/bp-storage.html ---
 LINUX_SHARE: Final = 0.05
-SERVICE_SHARE, SERVICE_GIB = 0.20, 20  # of each node, the smaller of the two
-FREE_SHARE: Final = 0.25  # DomainDiskAlarm rings at less
+SERVICE_SHARE, SERVICE_GIB = 0.20, 20  # the smaller of the two on each node
+FREE_SHARE: Final = 0.25  # DomainDiskAlarm rings if less is free
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How much is predicted, and the domain for it.
+    """A number of predictions, and a domain for them.
 
-    `lines_a_payload`, the log lines in one payload, is an assumption.
+    `lines_a_payload`, the number of log lines in one payload, is an assumption.
     """
 
     name: str
@@ -84,18 +86,18 @@ class Size:
 
     @property
     def predictions(self) -> float:
-        """In a month; each is a request of its own."""
+        """Predictions in a month; each is a separate request."""
         return self.predictions_a_day * DAYS
 
     @property
     def payloads(self) -> float:
-        """Of the shipper, in a month."""
+        """Payloads that the shipper gets in a month."""
         return self.predictions / self.lines_a_payload
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line of the bill: `how` are its quantities."""
+    """A line of the bill: `how` is the text of its quantities."""
 
     what: str
     how: str
@@ -110,7 +112,7 @@ SIZES: Final = (
 
 
 def bill(size: Size, prices: dict[str, Price]) -> list[Line]:
-    """All lines of a month, none of them rounded."""
+    """Return all lines of a month's bill; none is rounded."""
     return [
         domain(size, prices),
         disk(size, prices),
@@ -129,13 +131,13 @@ def bill(size: Size, prices: dict[str, Price]) -> list[Line]:
 
 
 def domain(size: Size, prices: dict[str, Price]) -> Line:
-    """Data nodes by the hour."""
+    """Return the cost of the data nodes by the hour."""
     usd = prices[size.instance].cost(size.instances * HOURS)
     return Line("OpenSearch: instances", f"{size.instances} x {size.instance}, {HOURS} hours", usd)
 
 
 def disk(size: Size, prices: dict[str, Price]) -> Line:
-    """Their disks."""
+    """Return the cost of the disks of the data nodes."""
     return Line(
         "OpenSearch: disk",
         f"{size.instances} x {size.volume_gib:,} GiB of gp3",
@@ -144,24 +146,27 @@ def disk(size: Size, prices: dict[str, Price]) -> Line:
 
 
 def inference(size: Size, prices: dict[str, Price]) -> Line:
-    """Duration and requests of the inference function."""
+    """Return the cost of the inference function, by duration and requests."""
     return _function("inference", size.predictions, INFERENCE_MS, prices)
 
 
 def shipper(size: Size, prices: dict[str, Price]) -> Line:
-    """Duration and requests of the shipper."""
+    """Return the cost of the shipper, by duration and requests."""
     return _function(
         "shipper", size.payloads, SHIPPER_MS + SHIPPER_MS_A_LINE * size.lines_a_payload, prices
     )
 
 
 def replay(prices: dict[str, Price]) -> Line:
-    """Duration and requests of the replay, which runs every 15 minutes and mostly finds nothing; its schedule is free."""
+    """Return the cost of the replay, by duration and requests.
+
+    The replay runs every 15 minutes and mostly finds nothing. Its schedule is free.
+    """
     return _function("replay", REPLAYS_AN_HOUR * HOURS, REPLAY_MS, prices)
 
 
 def monitor(prices: dict[str, Price]) -> Line:
-    """Duration and requests of the monitor, which runs every 15 minutes."""
+    """Return the cost of the monitor, which runs every 15 minutes."""
     return _function("monitor", REPLAYS_AN_HOUR * HOURS, MONITOR_MS, prices)
 
 
@@ -176,7 +181,7 @@ def _function(name: str, invocations: float, milliseconds: float, prices: dict[s
 
 
 def api(size: Size, prices: dict[str, Price]) -> Line:
-    """Requests at the HTTP API, in two steps."""
+    """Return the cost of requests to the HTTP API, which has two price steps."""
     first = min(size.predictions, prices["api_request"].up_to or math.inf)
     usd = prices["api_request"].cost(first) + prices["api_request_above"].cost(
         size.predictions - first
@@ -185,7 +190,7 @@ def api(size: Size, prices: dict[str, Price]) -> Line:
 
 
 def log_gb(size: Size) -> float:
-    """GB of log lines in a month: of inference function, API and shipper.
+    """Return the GB of log lines in a month of the inference function, the API and the shipper.
 
     Replay, monitor and domain write little.
     """
@@ -195,14 +200,17 @@ def log_gb(size: Size) -> float:
 
 
 def log(size: Size, prices: dict[str, Price]) -> Line:
-    """Log lines taken in. Handing them to the shipper costs nothing but its invocations."""
+    """Return the cost of ingesting log lines.
+
+    Their delivery to the shipper costs only the invocations of the shipper.
+    """
     return Line(
         "CloudWatch: log lines", f"{log_gb(size):,.1f} GB", prices["log_gb"].cost(log_gb(size))
     )
 
 
 def kept_log(size: Size, prices: dict[str, Price]) -> Line:
-    """The same kept, compressed, for LogRetentionDays."""
+    """Return the cost of keeping the compressed log lines for LogRetentionDays."""
     kept = log_gb(size) / DAYS * LOG_RETENTION_DAYS * COMPRESSED
     return Line(
         "CloudWatch: log kept",
@@ -212,7 +220,7 @@ def kept_log(size: Size, prices: dict[str, Price]) -> Line:
 
 
 def monitoring(prices: dict[str, Price]) -> Line:
-    """Metrics, alarms and the dashboard: the same for every size."""
+    """Return the cost of metrics, alarms and the dashboard, the same for every size."""
     usd = (
         prices["custom_metric"].cost(CUSTOM_METRICS)
         + prices["alarm_metric"].cost(ALARM_METRICS)
@@ -226,12 +234,12 @@ def monitoring(prices: dict[str, Price]) -> Line:
 
 
 def secrets(prices: dict[str, Price]) -> Line:
-    """The hash key and the domain's administrator."""
+    """Return the cost of two secrets: the hash key and the domain's administrator."""
     return Line("Secrets Manager", f"{SECRETS} secrets", prices["secret"].cost(SECRETS))
 
 
 def traffic(size: Size, prices: dict[str, Price]) -> Line:
-    """Answers, as if every caller were in the internet."""
+    """Return the cost of answers; all callers are assumed to be on the internet."""
     answers = size.predictions * ANSWER_BYTES / GB
     return Line(
         "Answers to the internet", f"{answers:,.1f} GB", prices["internet_gb"].cost(answers)
@@ -239,7 +247,7 @@ def traffic(size: Size, prices: dict[str, Price]) -> Line:
 
 
 def rest(prices: dict[str, Price]) -> Line:
-    """The replay's looks into the bucket, and mail about alarms."""
+    """Return the cost of the replay's bucket listings, and of mails about alarms."""
     looks = REPLAYS_AN_HOUR * HOURS
     return Line(
         "S3 and SNS",
@@ -249,7 +257,11 @@ def rest(prices: dict[str, Price]) -> Line:
 
 
 def index_gib(size: Size) -> float:
-    """GiB of documents on each node: 30 days and the day that is being written, twice where there are two nodes or more."""
+    """Return the GiB of documents on each node.
+
+    These are the documents of 30 days and of the current day. With two nodes or more, each document
+    is stored twice.
+    """
     copies = 1 if size.instances == 1 else 2
     return (
         size.predictions_a_day
@@ -262,15 +274,19 @@ def index_gib(size: Size) -> float:
 
 
 def least_volume_gib(size: Size) -> int:
-    """GiB of disk that each node needs, so that a quarter of it is free beside documents and what Linux and AWS reserve."""
+    """Return the GiB of disk that each node needs.
+
+    The disk holds the documents and the space that Linux and AWS reserve. A quarter of it stays
+    free.
+    """
     free = 1 - LINUX_SHARE - FREE_SHARE
     data = index_gib(size)
     return math.ceil(min(data / (free - SERVICE_SHARE), (data + SERVICE_GIB) / free))
 
 
 def endpoint(zones: int, prices: dict[str, Price]) -> float:
-    """The price of Network=vpc by the hour: the interface endpoint of Secrets Manager in so many zones.
+    """Return the cost of Network=vpc by the hour.
 
-    That of S3 is free.
+    This is the interface endpoint of Secrets Manager in `zones` zones. The endpoint of S3 is free.
     """
     return prices["endpoint_hour"].cost(zones * HOURS)

@@ -1,8 +1,9 @@
-"""`python -m cost.measure FOLDER`: bytes of log and index that a prediction takes, with the real functions and a real OpenSearch.
+"""`python -m cost.measure FOLDER`: measures the bytes of log and index for each prediction.
 
-FOLDER is that of the corpora (training/README.md): every other sentence is of CoLA, every other of
-UD English EWT. Each is a request of its own, through the inference function under the Lambda
-runtime, then the shipper, into one index. Names are as long as AWS makes them. Its results are in
+It uses the real functions and a real OpenSearch. FOLDER is the folder of the corpora
+(training/README.md). Sentences of CoLA and of UD English EWT take turns. Each sentence is a
+separate request to the inference function under the Lambda runtime. The shipper then ships all log
+lines into one index. Names are as long as those that AWS generates. The results are in
 cost/estimate.py.
 """
 
@@ -36,7 +37,7 @@ REQUEST_ID: Final = "AbCdEfGhIjKlMnO="
 
 
 def sentences(folder: Path) -> Iterator[str]:
-    """CoLA and EWT in turn."""
+    """Return sentences of CoLA and EWT in turn."""
     cola = [
         line.split("\t")[3]
         for line in (folder / "cola" / "in_domain_train.tsv")
@@ -53,7 +54,7 @@ def sentences(folder: Path) -> Iterator[str]:
 
 
 def main(folder: Path) -> None:
-    """Print the means."""
+    """Measure, and print the mean sizes."""
     plan = template.read()
     lines: list[str] = []
     shipper_lines: list[str] = []
@@ -76,7 +77,7 @@ def main(folder: Path) -> None:
         "metrics": metrics,
         "START, END and REPORT": frames,
     }.items():
-        print(f"{what}: {_mean(some, len(texts))} bytes of a request")
+        print(f"{what}: {_mean(some, len(texts))} bytes for each request")
     with opensearch.node(free_port(range(9210, 9299))) as url:
         install(desired_state([], opensearch=url), say=lambda _: None)
         settings = {"OPENSEARCH_URL": url, "AWS_LAMBDA_FUNCTION_NAME": names["Shipper"]}
@@ -94,11 +95,11 @@ def main(folder: Path) -> None:
             f"{url}/_cat/indices/cwl-*", params={"bytes": "b", "format": "json"}, timeout=60
         ).json()
     for index in answer:
-        print(
-            f"{index['index']}: {int(index['pri.store.size']) / int(index['docs.count']):.0f} bytes each of {index['docs.count']} documents"
-        )
+        size, documents = int(index["pri.store.size"]), int(index["docs.count"])
+        print(f"{index['index']}: {documents} documents of {size / documents:.0f} bytes each")
     print(
-        f"shipper: {_mean(shipper_lines, len(batches))} bytes in {len(shipper_lines) / len(batches):.1f} lines of an invocation"
+        f"shipper: {_mean(shipper_lines, len(batches))} bytes in"
+        f" {len(shipper_lines) / len(batches):.1f} lines for each invocation"
     )
 
 
@@ -115,7 +116,7 @@ def _milliseconds(timestamp: str) -> int:
 
 
 def _mean(lines: list[str], count: int) -> int:
-    """Bytes of all lines for each of so many."""
+    """Return the bytes of all lines divided by `count`."""
     return round(sum(len(line.encode()) for line in lines) / count)
 
 
@@ -124,6 +125,6 @@ if __name__ == "__main__":
     parser.add_argument(
         "folder",
         type=Path,
-        help="of the corpora, with cola/ and ewt/ in it: training/README.md says where from",
+        help="folder of the corpora, with cola/ and ewt/ in it (see training/README.md)",
     )
     main(parser.parse_args().folder)

@@ -1,4 +1,4 @@
-"""The prices of prices.toml."""
+"""Reads the prices from prices.toml."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ PRICES: Final = ROOT / "cost" / "prices.toml"
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """US dollars for a unit, from whom, seen when; `up_to` is how many units the price is known for."""
+    """A price in US dollars for a unit, its source, and the day on which it was seen.
+
+    `up_to` is the number of units up to which the price is known.
+    """
 
     usd: float
     unit: str
@@ -25,16 +28,23 @@ class Price:
     up_to: int | None = None
 
     def cost(self, quantity: float) -> float:
-        """The dollars of so many. Raises `UserError` where the price holds for less."""
+        """Return the dollars for a quantity.
+
+        Raises `UserError` if the price is not known for so many units.
+        """
         if self.up_to is not None and quantity > self.up_to:
             raise UserError(
-                f"{quantity:,.0f} of {self.unit!r}: prices.toml knows the price of {self.up_to:,} only"
+                f"{quantity:,.0f} units of {self.unit!r}:"
+                f" prices.toml knows the price only up to {self.up_to:,}"
             )
         return self.usd * quantity
 
 
 def read(path: Path = PRICES) -> dict[str, Price]:
-    """All prices by name. Raises `UserError` for one that lacks something."""
+    """Read all prices by name.
+
+    Raises `UserError` if a price lacks a field, or has an unknown field.
+    """
     try:
         return {
             name: Price(**entry)

@@ -1,4 +1,6 @@
-"""The stack's cost: each line against a figure worked out by hand, and the counts against
+"""Tests the cost of the stack.
+
+Each line is compared with a figure that was calculated by hand. The counts are compared with
 template.yaml.
 """
 
@@ -29,7 +31,7 @@ RESOURCES = load()["Resources"]
 PARAMETERS = load()["Parameters"]
 NAMES = [size.name for size in SIZES]
 
-# By hand, with 365 / 12 days of 24 hours a month, from prices and figures written down once more.
+# Calculated by hand for months of 365 / 12 days, from prices and figures that are repeated here.
 BY_HAND: list[tuple[Size, str, float]] = [
     (SMALL, "OpenSearch: instances", 26.28),  # 0.036 x 730
     (SMALL, "OpenSearch: disk", 1.22),  # 0.122 x 10
@@ -111,7 +113,7 @@ def test_a_price_that_changes_changes_what_is_said(name: str) -> None:
 
 
 def test_a_price_is_used_for_no_more_than_it_is_known_for() -> None:
-    with pytest.raises(UserError, match="knows the price of 10,240 only"):
+    with pytest.raises(UserError, match="knows the price only up to 10,240"):
         estimate.log(replace(LARGE, predictions_a_day=200_000_000), KNOWN)
 
 
@@ -132,8 +134,10 @@ def of_type(kind: str) -> list[dict[str, Any]]:
 
 
 def metrics_of_alarms() -> int:
-    """One an alarm; of an alarm on a calculation each metric, and one for a query. Log groups of
-    one's own come on top.
+    """Count the metrics of all alarms.
+
+    An alarm has one metric. An alarm on a calculation counts each of its metrics, and a query
+    counts as one. Alarms on a user's own log groups are not counted.
     """
     found = [each for each in RESOURCES.values() if each["Type"] == "AWS::CloudWatch::Alarm"]
     alarms = [each["Properties"] for each in found if each.get("Condition") != "HasLogGroups"]
@@ -146,7 +150,7 @@ def metrics_of_alarms() -> int:
 
 
 def custom_metrics() -> int:
-    """The names that each function gives to add_metric."""
+    """Count the names that each function passes to add_metric."""
     names = set()
     for service, files in {
         "inference": "inference/inference/record_log",
@@ -154,24 +158,22 @@ def custom_metrics() -> int:
         "replay": "shipper/shipper/replay",
     }.items():
         text = (ROOT / "functions" / f"{files}.py").read_text()
-        names |= {(service, name) for name in re.findall(r'add_metric\("(\w+)"', text)}
+        names |= {(service, name) for name in re.findall(r'add_metric\(\s*"(\w+)"', text)}
         names |= {(service, name) for name in re.findall(r'name = "(\w+)" if .* else "\w+"', text)}
         names |= {(service, name) for name in re.findall(r'name = "\w+" if .* else "(\w+)"', text)}
         for prefix in re.findall(r'add_metric\(f"(\w+)\{', text):
-            listed = re.search(r"for name in \((.*)\):", text) or re.search(
+            listed = re.search(r"for name in \((.*?)\):", text, re.DOTALL) or re.search(
                 r"counts = \{(.*?)\}", text, re.DOTALL
             )
             assert listed
             names |= {
                 (service, prefix + name.capitalize()) for name in re.findall(r'"(\w+)"', listed[1])
             }
-    assert (
-        'add_metric("MemoryUtilization"'
-        in (ROOT / "functions/shipper/shipper/handler.py").read_text()
-    )
+    handler = (ROOT / "functions/shipper/shipper/handler.py").read_text()
+    assert re.search(r'add_metric\(\s*"MemoryUtilization"', handler)
     monitor = (ROOT / "functions/monitor/monitor/handler.py").read_text()
-    names |= {("monitor", name) for name in re.findall(r'add_metric\("(\w+)"', monitor)}
-    assert 'for word in Verdict:\n        metrics.add_metric(f"Streams{' in monitor
+    names |= {("monitor", name) for name in re.findall(r'add_metric\(\s*"(\w+)"', monitor)}
+    assert re.search(r'for word in Verdict:\s+metrics\.add_metric\(\s*f"Streams\{', monitor)
     names |= {("monitor", word) for word in Verdict}
     return len(names | {("shipper", "MemoryUtilization")})
 
@@ -219,7 +221,8 @@ def test_a_line_of_the_access_log_is_as_long_as_assumed() -> None:
         "responseLatency": "38",
         "responseLength": "248",
         "identity.sourceIp": "192.0.2.123",
-        "identity.userArn": "arn:aws:sts::000000000000:assumed-role/the-role-of-a-caller/its-session-0123456789",
+        "identity.userArn": "arn:aws:sts::000000000000:assumed-role/"
+        "the-role-of-a-caller/its-session-0123456789",
         "error.message": "-",
     }
     written = re.sub(
@@ -258,7 +261,7 @@ def test_the_domain_is_one_that_the_template_makes_and_the_index_fits(size: Size
             48.68,
             98,
         ),  # 31 days x 1,686 bytes; half of 98 GiB is left: 5 % Linux, 20 % AWS, 25 % free
-        (2, 1_000_000, 48.68, 98),  # twice, on two
+        (2, 1_000_000, 48.68, 98),  # stored twice, on two nodes
         (4, 20_000_000, 486.8, 724),  # (486.8 + 20) / 0.7
     ],
 )
@@ -317,7 +320,7 @@ def test_a_size_of_ones_own_is_worked_out_as_the_others_are(
         (["--predictions", "0"], "must be at least 1"),
         (
             ["--predictions", "5", "--instance", "m1.huge.search"],
-            "there is no price of m1.huge.search; of these there is: t3.small.search",
+            "there is no price for m1.huge.search; there are prices for t3.small.search",
         ),
     ],
 )
