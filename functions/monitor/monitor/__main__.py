@@ -44,8 +44,8 @@ LOOK_BACK: Final = 14
 ENVIRONMENT: Final = f"""\
 environment: {PASSWORD} is the password of --user, or of a user name in the
 address that has no password there. OPENSEARCH_URL, STACK and INDEX_PREFIX are the defaults
-of --opensearch, --stack and --index-prefix. Requests to an Amazon domain are signed with AWS
-credentials, which are found as the AWS CLI finds them, unless a user is given."""
+of --opensearch, --stack and --index-prefix. If no user is given, requests to an Amazon domain
+are signed with AWS credentials, which are found in the same way as by the AWS CLI."""
 ACCEPT: Final = """\
 Accepts whole days (UTC) of one stream as its baseline: at least 3, better 7 or more. Missing
 summaries are first made from the predictions. Compares the baseline in use with the new one, and

@@ -73,5 +73,5 @@ def _apart(counts: Array, name: str) -> list[int]:
     scale = SCALES[name]
     if not scale.apart:
         return []
-    codes = [1, scale.count - 1]  # exactly 0; exactly 1, above which no share lies
+    codes = [1, scale.count - 1]  # exactly 0, and exactly 1, because no share is above 1
     return [code for code in codes if counts[code] >= APART * counts.sum()]

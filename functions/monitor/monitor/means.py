@@ -37,8 +37,10 @@ ABSENT_WINDOWS: Final = 0.05  # share of the baseline's windows that may lack a 
 REDUNDANT: Final = 1e-6
 A_CELL: Final = 3  # windows that an hour of the day needs for a mean of its own
 SPARE: Final = 40  # degrees of freedom that must be left after the means of the hours
-DAILY: Final = 10  # pairs of windows a day apart from which the variance can be estimated
-BY_HOUR: Final = 0.5  # share of a component's variance that the hour must explain to be used
+DAILY: Final = 10  # pairs of windows a day apart that an estimate of the variance needs
+BY_HOUR: Final = (
+    0.5  # share of a component's variance that the hour must explain, or it is not used
+)
 NOT_THERE: Final = "the records do not have it"
 
 

@@ -19,7 +19,7 @@ Array = NDArray[np.float64]
 
 PRECISION: Final = 1e-15
 TINY: Final = 1e-300
-STEPS: Final = 20_000  # a fraction needs about five times the square root of its largest argument
+STEPS: Final = 20_000  # a fraction takes about five times the square root of its largest argument
 # Stirling's series: B(2k) / (2k (2k - 1))
 STIRLING: Final = (1 / 12, -1 / 360, 1 / 1260, -1 / 1680, 1 / 1188)
 SHIFT: Final = 10

@@ -25,7 +25,6 @@ TABLE = (
         (30, 60, 1, TABLE[0], True),
     ],
 )
-# a table's column
 def test_choose(windows: int, days: float, streams: int, row: Row, kept: bool) -> None:
     choice = choose(windows, days=days, streams=streams, table=TABLE)
     assert (choice.row, choice.kept) == (row, kept)
