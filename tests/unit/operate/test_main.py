@@ -758,7 +758,7 @@ def test_wrong_arguments_end_with_one_sentence(
         pytest.param(
             ["replay", "--bucket", BUCKET],
             {"REDACT_FIELDS": "a=hash"},
-            "REDACT_KEY must be set where",
+            "REDACT_KEY must be set if",
             id="replay",
         ),
         pytest.param(
