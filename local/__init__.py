@@ -1,1 +1,5 @@
-"""The stack on one machine: real OpenSearch, the real Lambda runtime, and CloudWatch's and API Gateway's parts after the template."""
+"""The stack on one machine.
+
+OpenSearch and the Lambda runtime are real. CloudWatch Logs and API Gateway are played as
+template.yaml sets them up.
+"""

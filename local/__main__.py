@@ -1,4 +1,8 @@
-"""`python -m local`: `run` for `make run`, `serve` for `make serve`, `ship` and `test-pattern` for log lines of your own."""
+"""The commands of `python -m local`.
+
+`make run` calls `run`, and `make serve` calls `serve`. `ship` and `test-pattern` take log lines of
+your own.
+"""
 
 from __future__ import annotations
 
@@ -28,55 +32,58 @@ FIND_SECONDS: Final = 30
 REFRESH_SECONDS: Final = 5  # as the dashboard does
 ANSWER_SHOWN: Final = 300  # characters of a server's answer
 SETTINGS: Final = (
-    "environment: API_PORT (3000), OPENSEARCH_PORT (9200, at most 9299), OPENSEARCH_URL (a server of yours instead), "
-    "LOG_TEXT (true; false keeps raw text out of the log), MODEL (the folder of a model of your own), "
-    "KEEP (a folder that documents are kept in over a restart)"
+    "environment: API_PORT (3000), OPENSEARCH_PORT (9200, at most 9299), OPENSEARCH_URL (a server "
+    "of yours instead), LOG_TEXT (true; false keeps raw text out of the log), MODEL (the folder of "
+    "a model of your own), KEEP (a folder in which documents survive a restart)"
 )
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a command. Returns 0 on success, 1 after one sentence on standard error."""
+    """Run a command. Return 0 on success, or 1 after an error message of one sentence."""
     parser = argparse.ArgumentParser(
         prog="python -m local", description="Prediction Monitor on this machine, without AWS."
     )
     parser.epilog = SETTINGS
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser(
-        "run", help="send the sample requests, show the documents that arrive in OpenSearch, end"
+        "run", help="send the sample requests and show the documents that arrive in OpenSearch"
     )
-    commands.add_parser("serve", help="stay up until Ctrl-C, with a live view")
+    commands.add_parser("serve", help="keep the stack running until Ctrl-C, with a live view")
     tried = commands.add_parser(
-        "test-pattern", help="say which lines a filter pattern matches, and why not the others"
+        "test-pattern",
+        help="tell which lines a filter pattern matches, and why it does not match the others",
     )
     tried.add_argument("pattern", metavar="PATTERN")
     shipped = commands.add_parser(
         "ship", help="ship log lines of your own into the stack that make serve runs"
     )
     shipped.add_argument(
-        "--follow", action="store_true", help="go on with lines that are added, until Ctrl-C"
+        "--follow", action="store_true", help="also ship lines that are added later, until Ctrl-C"
     )
     shipped.add_argument(
         "--log-group",
         default=ship.GROUP,
         metavar="NAME",
-        help="the group that the documents name (%(default)s)",
+        help="the log group to write into the documents (%(default)s)",
     )
     shipped.add_argument(
         "--field-map",
         default="",
         metavar="MAP",
-        help="your names for a prediction's fields: prediction.label=label,prediction.score=confidence,text=input",
+        help="your names for a prediction's fields, such as "
+        "prediction.label=label,prediction.score=confidence,text=input",
     )
     shipped.add_argument(
         "--pattern",
-        help=f"the filter pattern ({ship.PATTERN}, or with --field-map '', which takes every line)",
+        help=f"the filter pattern (default: {ship.PATTERN}; with --field-map the default is '', "
+        "which matches every line)",
     )
     for files in (tried, shipped):
         files.add_argument(
             "files",
             nargs="+",
             metavar="FILE",
-            help="log lines, or the output of aws logs or sam logs; - for a pipe",
+            help="log lines, or the output of aws logs or sam logs; - is standard input",
         )
     chosen = parser.parse_args(arguments)
     command = chosen.command
@@ -110,18 +117,19 @@ def main(arguments: list[str] | None = None) -> int:
         else:
             complain(
                 command,
-                f"{part} answered {problem.response.status_code}: {problem.response.text[:ANSWER_SHOWN]}",
+                f"{part} answered {problem.response.status_code}: "
+                f"{problem.response.text[:ANSWER_SHOWN]}",
             )
         return 1
 
 
 def complain(command: str, sentence: str) -> None:
-    """A sentence on standard error, with the command's name before it."""
+    """Print a sentence on standard error, after the command's name."""
     print(f"make {command}: {plain(sentence)}", file=sys.stderr)
 
 
 def with_lines(chosen: argparse.Namespace) -> int:
-    """`ship` and `test-pattern`. Returns 0 on success, 1 after one sentence on standard error."""
+    """Run `ship` or `test-pattern`. Return 0 on success, or 1 after an error message."""
 
     def say(text: str) -> None:
         print(text, flush=True)
@@ -160,12 +168,13 @@ def _ensure_there(url: str) -> None:
     reason = opensearch.unusable(url)
     if reason:
         raise UserError(
-            f"no OpenSearch at {without_password(url)} ({reason}): run make serve first, or set OPENSEARCH_URL"
+            f"no OpenSearch can be used at {without_password(url)} ({reason}): "
+            "run make serve first, or set OPENSEARCH_URL"
         )
 
 
 def run(running: Stack, page: Console) -> int:
-    """Send events/requests.json and find every prediction in its index."""
+    """Send the requests of events/requests.json, and find every prediction in OpenSearch."""
     bodies = json.loads((ROOT / "events" / "requests.json").read_text(encoding="utf-8"))
     page.print(f"sending {len(bodies)} requests to {running.api_url}/predict ...", highlight=False)
     answers = [answer for body in bodies for answer in predict(running, body)]
@@ -197,7 +206,7 @@ def run(running: Stack, page: Console) -> int:
 
 
 def predict(running: Stack, body: dict[str, Any]) -> list[dict[str, Any]]:
-    """The predictions of one request. Raises `UserError` when the API refuses."""
+    """Return the predictions for one request. Raises `UserError` if the API refuses it."""
     answer = requests.post(f"{running.api_url}/predict", json=body, timeout=60)
     if not answer.ok:
         why = "; ".join(
@@ -211,10 +220,10 @@ def predict(running: Stack, body: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def find(running: Stack, prediction_ids: list[str]) -> tuple[list[dict[str, Any]], list[str]]:
-    """The documents of these predictions, as soon as all are there or `FIND_SECONDS` have passed; and why OpenSearch takes none.
+    """Return the documents of these predictions, and OpenSearch's reasons for accepting none.
 
-    It is asked for that, and not waited for any longer, when nothing has arrived for
-    `REFRESH_SECONDS`.
+    It waits until all documents are there, at most `FIND_SECONDS`. While lines wait, it asks
+    OpenSearch every `REFRESH_SECONDS` for such reasons, and stops waiting when there is one.
     """
     query = {
         "size": len(prediction_ids),
@@ -242,11 +251,12 @@ def find(running: Stack, prediction_ids: list[str]) -> tuple[list[dict[str, Any]
 def serve(running: Stack, page: Console) -> NoReturn:
     """Show the newest predictions, refusals and the main panels until interrupted.
 
-    Raises `UserError` when a function's process is gone.
+    Raises `UserError` when a function's process has ended.
     """
     url = without_password(running.opensearch_url)
     page.print(
-        f"API        {running.api_url}/predict\nOpenSearch {url}\nLog lines  {running.logs}\nCtrl-C ends everything. Try:",
+        f"API        {running.api_url}/predict\nOpenSearch {url}\nLog lines  {running.logs}\n"
+        "Ctrl-C ends everything. Try:",
         soft_wrap=True,
     )
     example = '{"sentence": "The boy is sitting on a bench"}'
@@ -287,15 +297,16 @@ def serve(running: Stack, page: Console) -> NoReturn:
             for name, function in (("inference", running.inference), ("shipper", running.shipper)):
                 if not function.alive():
                     raise UserError(
-                        f"the {name} function's process has ended, its log is in {running.logs}: run make serve again"
+                        f"the {name} function's process has ended (its log is in {running.logs}): "
+                        "run make serve again"
                     )
             time.sleep(1)
 
 
 def say_refusals(running: Stack, page: Console, before: list[str]) -> list[str]:
-    """While lines wait, say why OpenSearch takes no documents, each reason once.
+    """While lines wait, print OpenSearch's new reasons for taking no documents.
 
-    Returns the reasons.
+    Returns all current reasons. A reason that is in `before` is not printed again.
     """
     found = (
         opensearch.refusals(running.opensearch_url) if running.subscription.counts.waiting else []
@@ -306,7 +317,7 @@ def say_refusals(running: Stack, page: Console, before: list[str]) -> list[str]:
 
 
 def say_failures(running: Stack, page: Console) -> None:
-    """Say each failure of a function once."""
+    """Print each failure of a function once."""
     for what, failures in (
         ("a shipment failed", running.subscription.failures),
         ("a request failed", running.failures),
@@ -317,7 +328,7 @@ def say_failures(running: Stack, page: Console) -> None:
 
 
 def newest(count: int) -> dict[str, Any]:
-    """The query for the newest predictions and requests without one."""
+    """Return the query for the newest predictions and failed requests."""
     kinds = [{"exists": {"field": "prediction.label"}}, {"exists": {"field": "error.type"}}]
     fields = ["@timestamp", "text", "prediction", "error", "input.flags"]
     return {
@@ -329,7 +340,7 @@ def newest(count: int) -> dict[str, Any]:
 
 
 def _reach_this_machine_directly() -> None:
-    """Keep requests to 127.0.0.1 away from a proxy that downloads may need."""
+    """Send requests to 127.0.0.1 without the proxy that downloads may need."""
     for name in ("no_proxy", "NO_PROXY"):
         os.environ[name] = ",".join(filter(None, [os.environ.get(name), "127.0.0.1,localhost"]))
 

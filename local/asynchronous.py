@@ -1,8 +1,10 @@
-"""Lambda's asynchronous part: an event whose invocation fails is tried again, and kept in a dead-letter bucket when no try is left.
+"""Plays Lambda's asynchronous invocation: retries, then the dead-letter bucket.
 
-Differences from AWS: the caller waits for the end of an event, so that one event's retries hold up
-the next (AWS queues events, and later ones overtake); the delays are shorter on the laptop; no
-event is too old, throttled, or delivered twice by chance.
+Differences from AWS:
+- The caller waits until an event has succeeded or failed for good, so that the retries of one event
+  delay the next event. AWS queues events, and a later event can overtake an earlier one.
+- The delays are shorter on a laptop.
+- No event is too old, throttled, or delivered twice by chance.
 """
 
 from __future__ import annotations
@@ -26,10 +28,11 @@ Keep = Callable[[str, bytes], object]
 
 @dataclass(frozen=True, slots=True)
 class Asynchronous:
-    """A function for asynchronous invocation: `invoke` runs it once; number of retries and dead-letter bucket are the template's.
+    """A function for asynchronous invocation.
 
-    `dead_letter` gets the key and the content of the object that Lambda puts into the function's
-    bucket; a function without such a destination loses the event, as on AWS. `delays` are the
+    `invoke` runs the function once. The template sets the number of retries and the dead-letter
+    bucket. `dead_letter` gets the key and the content of the object that Lambda puts into this
+    bucket. A function without a dead-letter bucket loses the event, as on AWS. `delays` are the
     seconds before each retry.
     """
 
@@ -40,7 +43,7 @@ class Asynchronous:
     sleep: Callable[[float], None] = time.sleep
 
     def __call__(self, event: Any) -> None:
-        """Invoke until it works or no try is left.
+        """Invoke the function until it succeeds or no try is left.
 
         Raises the last `FunctionFailed`, which AWS reports to no caller.
         """
@@ -65,12 +68,12 @@ class Asynchronous:
 
 
 def key(function: str, now: datetime) -> str:
-    """The name that Lambda gives to the object."""
+    """Return the key that Lambda gives to the object."""
     return f"aws/lambda/async/{function}/{now:%Y/%m/%d/%Y-%m-%dT%H.%M.%S}-{uuid4()}"
 
 
 def record(function: str, event: Any, problem: FunctionFailed, tries: int, now: datetime) -> bytes:
-    """The object's content: the event, and how its last invocation ended."""
+    """Return the object's content: the event, and how its last invocation ended."""
     content = {
         "version": "1.0",
         "timestamp": now.isoformat(timespec="milliseconds").replace("+00:00", "Z"),

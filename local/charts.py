@@ -1,4 +1,7 @@
-"""The dashboard's main panels in the terminal, from the same searches as Kibana's, one line per series."""
+"""Draws the dashboard's main panels in the terminal, one line per series.
+
+The searches are those that Kibana makes for the same panels.
+"""
 
 from __future__ import annotations
 
@@ -18,17 +21,17 @@ from installer.panel import Row, Span, interval, request, rows
 from local.screen import colour, plain
 
 SHOWN: Final = timedelta(minutes=15)
-LINES: Final = 14  # with every flag
+LINES: Final = 14  # of all panels, when every flag occurs
 STEPS: Final = " ▁▂▃▄▅▆▇█"
 BAR: Final = 30
-BINS: Final = tuple(range(21))  # of the score, each a twentieth; the last is a score of 1
+BINS: Final = tuple(range(21))  # each is a twentieth of the score; the last is the score 1
 
 Search = Callable[[dict[str, Any]], dict[str, Any]]
 Line = tuple[str, str, str]  # series, drawing, figure
 
 
 def panels(search: Search, now: datetime) -> RenderableType:
-    """Labels, scores, flags and latency of live traffic in the last 15 minutes, as `search` finds them."""
+    """Draw labels, scores, flags and latency of live traffic in the last 15 minutes."""
     span = (now - SHOWN, now)
     grid = Table.grid(padding=(0, 1))
     for justify in ("left", "right", "left", "right"):
@@ -45,7 +48,8 @@ def panels(search: Search, now: datetime) -> RenderableType:
             title = ""
     return Group(
         Text(
-            f"Live traffic of the last {SHOWN.seconds // 60} minutes, {interval(span).seconds} s a column",
+            f"Live traffic of the last {SHOWN.seconds // 60} minutes, "
+            f"{interval(span).seconds} s a column",
             style="italic",
         ),
         grid,
@@ -53,7 +57,7 @@ def panels(search: Search, now: datetime) -> RenderableType:
 
 
 def spark(values: list[float], highest: float) -> str:
-    """A column for each value, up to a full block for the highest; nothing for zero alone."""
+    """Draw a column for each value: a full block for the highest, a blank for zero."""
     return "".join(STEPS[min(8, ceil(8 * value / highest))] if value else " " for value in values)
 
 
@@ -118,13 +122,13 @@ def _latencies(found: list[Row], span: Span) -> list[Line]:
 
 
 def _series(found: list[Row]) -> Iterator[tuple[str, Counter[Hashable]]]:
-    """Rows of time, name and count: each name with its counts by time."""
+    """From rows of time, name and count, yield each name with its counts by time."""
     for name in sorted({row[1] for row in found}, key=str):
         yield name, Counter({time: count for time, each, count in found if each == name})
 
 
 def _times(span: Span) -> list[datetime]:
-    """When the columns begin: as OpenSearch cuts time, from 1970 on."""
+    """Return the start of each column. As in OpenSearch, the intervals count from 1970."""
     bar = interval(span)
     epoch = datetime.fromtimestamp(0, UTC)
     first, last = ((moment - epoch) // bar for moment in span)

@@ -1,7 +1,7 @@
-"""CloudWatch Logs' part: lines become log events, and those that match the filter pattern go to the subscriber in payloads.
+"""Plays CloudWatch Logs: lines become log events, and matching events go to the subscriber.
 
-Differences from CloudWatch: a payload is sent every 0.2 s, and only once; retries are Lambda's part
-(local/asynchronous.py).
+Difference from CloudWatch: a payload is sent every 0.2 s, and only once. As on AWS, Lambda makes
+the retries (local/asynchronous.py).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ BATCH_EVENTS: Final = 10_000
 
 @dataclass(slots=True)
 class Counts:
-    """The filter's counts of a log group's lines."""
+    """How many lines of a log group the filter has seen, passed and shipped."""
 
     seen: int = 0
     passed: int = 0
@@ -35,18 +35,22 @@ class Counts:
 
     @property
     def dropped(self) -> int:
-        """Lines that the pattern does not match: START, END, REPORT, metrics."""
+        """The number of lines that the pattern does not match: START, END, REPORT, metrics."""
         return self.seen - self.passed
 
     @property
     def waiting(self) -> int:
-        """Lines that passed and have not arrived."""
+        """The number of lines that passed and have not arrived."""
         return self.passed - self.shipped
 
 
 @dataclass(slots=True)
 class Subscription:
-    """One subscription filter: `put` takes lines, `ship` gets events as CloudWatch sends them, `failures` are exceptions of `ship`."""
+    """One subscription filter.
+
+    `put` takes lines. `ship` is called with events as CloudWatch sends them. `failures` lists the
+    exceptions that `ship` raised.
+    """
 
     log_group: str
     pattern: str
@@ -60,7 +64,7 @@ class Subscription:
     _ended: bool = False
 
     def put(self, line: str) -> None:
-        """A line of the log group, stamped now."""
+        """Add a line to the log group, with the current time."""
         filtered = parse(self.pattern)
         passes = filtered.why_not(line) is None
         event = log_event(line, time.time_ns() // 1_000_000)
@@ -75,12 +79,12 @@ class Subscription:
                 self._changed.notify_all()
 
     def drain(self, timeout: float) -> bool:
-        """Wait until all matching lines have been handed on; False when that takes more than `timeout` seconds."""
+        """Wait until all matching lines were shipped, and return False after `timeout` seconds."""
         with self._changed:
             return self._changed.wait_for(lambda: not self._waiting and not self._busy, timeout)
 
     def run(self) -> None:
-        """Hand on matching lines, batch by batch, until `stop`."""
+        """Ship matching lines, batch by batch, until `stop` is called."""
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._waiting or self._ended)
@@ -93,7 +97,7 @@ class Subscription:
             try:
                 self.ship(subscription_event(batch, self.log_group, filters=self.filters))
                 self.counts.shipped += len(batch)
-            # whatever it is: one shipment failed, the next is tried
+            # after any exception, the next shipment is still tried
             except Exception as problem:  # noqa: BLE001
                 self.failures.append(f"{len(batch)} lines: {problem}")
             with self._changed:
@@ -101,14 +105,17 @@ class Subscription:
                 self._changed.notify_all()
 
     def stop(self) -> None:
-        """Let `run` end once nothing waits."""
+        """Let `run` end once no line waits."""
         with self._changed:
             self._ended = True
             self._changed.notify_all()
 
 
 def log_event(line: str, timestamp: int) -> dict[str, Any]:
-    """A log event with an id as CloudWatch gives them: 56 digits, growing with time, never the same twice."""
+    """Return a log event with an id like CloudWatch's.
+
+    An id has 56 digits, grows with time, and never occurs twice.
+    """
     return {
         "id": f"{timestamp:020d}{secrets.randbelow(10**36):036d}",
         "timestamp": timestamp,
@@ -123,7 +130,7 @@ def subscription_event(
     *,
     filters: tuple[str, ...] = FILTERS,
 ) -> dict[str, Any]:
-    """The event that a function subscribed to `log_group` by these filters is invoked with."""
+    """Return the event that CloudWatch sends to the function behind these filters."""
     payload = {
         "messageType": message_type,
         "owner": OWNER,

@@ -1,8 +1,9 @@
-"""CloudWatch's filter patterns: a pattern is parsed once, and then says for each line whether it matches, or why not.
+"""Parses CloudWatch's filter patterns, and tells why a line does not match.
 
-Written from AWS's "Filter pattern syntax" (SOURCE); tests/unit/local/filter_patterns.json has the
-cases with the section that each comes from. Where the document is silent, this is assumed: an
-absent field satisfies `!=`, and `?` terms beside other terms count for nothing.
+It is written from AWS's "Filter pattern syntax" (SOURCE). tests/unit/local/filter_patterns.json has
+test cases, each with the section of that document that it comes from. Two assumptions are not in
+the document: an absent field satisfies `!=`, and `?` terms have no effect if the pattern also has
+other terms.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ SOURCE: Final = (
 LONGEST: Final = 1024  # characters of a pattern that PutSubscriptionFilter takes
 REGEXES: Final = 2  # in one JSON or space-delimited pattern
 
-Why = str | None  # None: it passes
+Why = str | None  # why a line does not pass; None if it passes
 Check = Callable[[Any], Why]
 
 SIGN: Final = re.compile(r">=|<=|!=|=|>|<")
@@ -56,9 +57,9 @@ class PatternRefused(UserError):
 class Pattern:
     """A filter pattern that CloudWatch takes.
 
-    `why_not` says of a line why it does not pass, None where it does. `extract` has the fields that
-    a space-delimited pattern cuts out of a line that passes, by their names, or by their places
-    where they have none; None for any other pattern.
+    `why_not` returns the reason why a line does not pass, or None if it passes. `extract` returns
+    the fields that a space-delimited pattern cuts out of a line that passes. A field without a name
+    has its position as key. For any other kind of pattern, `extract` returns None.
     """
 
     text: str
@@ -71,7 +72,8 @@ def parse(pattern: str) -> Pattern:
     """Read a filter pattern. Raises `PatternRefused`."""
     if len(pattern) > LONGEST:
         raise PatternRefused(
-            f"the filter pattern has {len(pattern)} characters, CloudWatch takes {LONGEST}: shorten it"
+            f"the filter pattern has {len(pattern)} characters, and CloudWatch takes at most "
+            f"{LONGEST}: shorten it"
         )
     text = pattern.strip()
     reader = _Reader(pattern, text)
@@ -86,7 +88,7 @@ def parse(pattern: str) -> Pattern:
 
 
 def matches(pattern: str, line: str) -> bool:
-    """Whether the line passes. Raises `PatternRefused`."""
+    """Return whether the line passes. Raises `PatternRefused`."""
     return parse(pattern).why_not(line) is None
 
 
@@ -95,7 +97,7 @@ def _nothing(_line: str) -> None:
 
 
 class _Reader:
-    """A pattern and the place up to which it was read."""
+    """A pattern, with the position up to which it was read."""
 
     def __init__(self, pattern: str, text: str) -> None:
         self.pattern, self.text, self.place, self.regexes = pattern, text, 0, 0
@@ -108,7 +110,7 @@ class _Reader:
             self.place += 1
 
     def take(self, what: str) -> bool:
-        """Whether this stands next; it is then read."""
+        """Return whether `what` comes next, and if so move behind it."""
         self.skip()
         found = self.text.startswith(what, self.place)
         self.place += len(what) * found
@@ -126,7 +128,7 @@ class _Reader:
         return self.text[self.place : self.place + 20]
 
     def regex(self) -> re.Pattern[str] | None:
-        """A regular expression between percent signs, if one stands next."""
+        """Read a regular expression between percent signs; None if another thing comes next."""
         self.skip()
         if not self.text.startswith("%", self.place):
             return None
@@ -135,7 +137,7 @@ class _Reader:
             raise self.refuse("a regular expression has no percent sign at its end")
         if not found[1]:
             raise self.refuse("a regular expression is empty")
-        # it always matches something
+        # REGEX_TAKES matches at least the empty text
         wrong = found[1][REGEX_TAKES.match(found[1]).end() :]  # type: ignore[union-attr]
         if wrong:
             raise self.refuse(f"a regular expression takes no {wrong[0]!r}")
@@ -148,15 +150,18 @@ class _Reader:
 
 
 # Words
-# -----------------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------
 
 
 def _term_pattern(reader: _Reader) -> Callable[[str], Why]:
-    """Words that a line must have, `-` before one that it must not have, `?` before words of which it must have one."""
+    """Read a pattern of words.
+
+    A line must have every plain word, no word after `-`, and at least one of the words after `?`.
+    """
     expression = reader.regex()
     if expression and reader.rest():
         raise reader.refuse(
-            "a regular expression stands alone, or in a JSON or space-delimited pattern"
+            "a regular expression must be alone, or in a JSON or space-delimited pattern"
         )
     if expression:
         found = expression
@@ -192,7 +197,8 @@ def _term(reader: _Reader) -> str:
     word = reader.match(QUOTED) or reader.match(TERM)
     if not word or reader.text[reader.place : reader.place + 1].strip():
         raise reader.refuse(
-            f"put words with other signs than letters, digits and underscores in double quotes, from {begin!r} on"
+            "put words with characters other than letters, digits and underscores in double "
+            f"quotes, from {begin!r} on"
         )
     return _unescaped(word[1]) if word.re is QUOTED else word[0]
 
@@ -202,11 +208,14 @@ def _unescaped(text: str) -> str:
 
 
 # Conditions
-# ------------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------
 
 
 def _combined(reader: _Reader, one: Callable[[], Check]) -> Check:
-    """Conditions with `||`, `&&` (which binds first) and parentheses. `one` reads a condition."""
+    """Read conditions with `||`, `&&` (which binds first) and parentheses.
+
+    `one` reads a single condition.
+    """
 
     def alternatives() -> Check:
         checks = [together()]
@@ -244,16 +253,19 @@ def _first_or_none(checks: list[Check], value: Any) -> Why:
 
 
 def _comparison(reader: _Reader, name: str, *, numbers_in_text: bool) -> Callable[[Any], Why]:
-    """`= x`, `!= x*`, `> 5`, `= %x%` after a field's name, as a check of the field's value (`ABSENT` where there is none)."""
+    """Read `= x`, `!= x*`, `> 5` or `= %x%` after a field's name, as a check of its value.
+
+    The check gets `ABSENT` if the field does not exist.
+    """
     sign = reader.match(SIGN)
     if not sign:
-        raise reader.refuse(f"after {name} stands no =, !=, <, >, <= or >=")
+        raise reader.refuse(f"{name} needs =, !=, <, >, <= or >= after it")
     said = sign[0]
     expression = reader.regex()
     quoted = None if expression else reader.match(QUOTED)
     bare = None if expression or quoted else reader.match(WORD)
     if not (expression or quoted or bare):
-        raise reader.refuse(f"after {name} {said} stands no value")
+        raise reader.refuse(f"{name} {said} needs a value after it")
     written = (
         f"%{expression.pattern}%"
         if expression
@@ -272,7 +284,7 @@ def _comparison(reader: _Reader, name: str, *, numbers_in_text: bool) -> Callabl
 
         return _check(name, f"{said} {written}", compared)
     if said not in WORD_SIGNS:
-        raise reader.refuse(f"{said} compares numbers, and {written} is none")
+        raise reader.refuse(f"{said} compares numbers, and {written} is not a number")
     fits = (
         expression.search
         if expression
@@ -288,7 +300,10 @@ def _comparison(reader: _Reader, name: str, *, numbers_in_text: bool) -> Callabl
 
 
 def _wildcards(word: str) -> re.Pattern[str]:
-    """A star before or after a word stands for any text; one inside it is a star (SOURCE: "String")."""
+    """Return an expression in which a star at an end of the word stands for any text.
+
+    A star inside the word is a plain star (SOURCE: "String").
+    """
     begin, end = ".*" * word.startswith("*"), ".*" * word.endswith("*")
     return re.compile(begin + re.escape(word.removeprefix("*").removesuffix("*")) + end, re.DOTALL)
 
@@ -322,22 +337,24 @@ def _shown(value: Any) -> str:
 
 
 # JSON
-# ------------------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------
 
 
 def _json_pattern(reader: _Reader) -> Check:
     reader.take("{")
     check = _combined(reader, lambda: _json_condition(reader))
     if not reader.take("}"):
-        raise reader.refuse(f"instead of &&, || or }} stands {reader.rest()!r}")
+        raise reader.refuse(f"&&, || or }} is expected before {reader.rest()!r}")
     return _ended(reader, check)
 
 
 def _ended(reader: _Reader, check: Check) -> Check:
     if reader.rest():
-        raise reader.refuse(f"after its end stands {reader.rest()!r}")
+        raise reader.refuse(f"it continues after its end with {reader.rest()!r}")
     if reader.regexes > REGEXES:
-        raise reader.refuse(f"it has {reader.regexes} regular expressions, {REGEXES} are allowed")
+        raise reader.refuse(
+            f"it has {reader.regexes} regular expressions, and at most {REGEXES} are allowed"
+        )
     return check
 
 
@@ -345,7 +362,7 @@ def _json_condition(reader: _Reader) -> Check:
     selector = reader.match(SELECTOR)
     if not selector:
         raise reader.refuse(
-            f"a field begins with $., such as $.message, and here stands {reader.rest()!r}"
+            f"a field begins with $., such as $.message, not with {reader.rest()!r}"
         )
     name = selector[0]
     steps = [
@@ -376,7 +393,10 @@ STATES: Final[Mapping[str, Callable[[Any], bool]]] = {
 
 
 def _anywhere(steps: list[str | int], name: str, check: Check, *, values_only: bool) -> Check:
-    """The check of a field in an object: with a wildcard in its path, one of the values must hold."""
+    """Return a check of the field that `steps` lead to.
+
+    If the steps have a wildcard, at least one of the values must pass `check`.
+    """
 
     def why_not(fields: Any) -> Why:
         reasons: list[Why] = []
@@ -420,18 +440,18 @@ def _on_object(check: Check) -> Callable[[str], Why]:
         try:
             found = json.loads(line)
         except (ValueError, RecursionError):
-            return "it is no JSON object, and the pattern asks for fields of one"
+            return "it is no JSON object, but the pattern is for the fields of a JSON object"
         return (
             check(found)
             if isinstance(found, dict)
-            else "it is no JSON object, and the pattern asks for fields of one"
+            else "it is no JSON object, but the pattern is for the fields of a JSON object"
         )
 
     return why_not
 
 
 # Fields between spaces
-# -------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------
 
 
 class _Field(NamedTuple):
@@ -447,7 +467,7 @@ def _space_pattern(reader: _Reader) -> tuple[list[str], Callable[[list[str]], Wh
         if reader.take("]"):
             break
         if not reader.take(","):
-            raise reader.refuse(f"instead of a comma or ] stands {reader.rest()!r}")
+            raise reader.refuse(f"a comma or ] is expected before {reader.rest()!r}")
     names = [field.name for field in fields]
     if names.count("...") > 1:
         raise reader.refuse("it has more than one ellipsis")
@@ -457,7 +477,8 @@ def _space_pattern(reader: _Reader) -> tuple[list[str], Callable[[list[str]], Wh
         placed = _placed(names, words)
         if placed is None:
             least = "at least " * ("..." in names)
-            return f"it has {len(words)} fields, and the pattern {least}{len([name for name in names if name != '...'])}"
+            wanted = sum(name != "..." for name in names)
+            return f"it has {len(words)} fields, and the pattern needs {least}{wanted}"
         return next(
             filter(
                 None,
@@ -490,7 +511,7 @@ def _space_condition(reader: _Reader) -> Check:
 
 
 def _words(line: str) -> list[str]:
-    """The fields of a line: between spaces, square brackets or double quotes."""
+    """Split a line into fields: words, and texts in square brackets or double quotes."""
     return [
         next(part for part in found.groups() if part is not None)
         for found in SPACE_FIELD.finditer(line)
@@ -498,7 +519,10 @@ def _words(line: str) -> list[str]:
 
 
 def _placed(names: list[str], words: list[str]) -> list[str] | None:
-    """The word of each name (an empty one for the ellipsis); None where their numbers do not fit."""
+    """Return the word for each name, and an empty word for the ellipsis.
+
+    Returns None if the number of words does not fit the names.
+    """
     if "..." not in names:
         return words if len(words) == len(names) else None
     before = names.index("...")
@@ -509,7 +533,11 @@ def _placed(names: list[str], words: list[str]) -> list[str] | None:
 
 
 def _extracted(names: list[str], words: list[str]) -> dict[str, str] | None:
-    """Every field by its name; by its place, counted from 1, where it has none or stands for the ellipsis."""
+    """Return every field by its name.
+
+    A field without a name, or in the place of the ellipsis, gets its position as key, counted from
+    1.
+    """
     if _placed(names, words) is None:
         return None
     before = names.index("...") if "..." in names else len(names)

@@ -1,12 +1,15 @@
-"""API Gateway's part: an HTTP API with the template's routes and payload format 2.0.
+"""Plays API Gateway: an HTTP API with the template's routes and payload format 2.0.
 
-A web page must not reach it: requests of a foreign `Host` or `Origin` are refused.
+Web pages must not reach it, so requests with a foreign `Host` or `Origin` are refused.
 
-Differences from AWS: no authorisation (the template asks for a signature), no throttling, no CORS,
-no cookies or query parameters taken apart; a request needs a Content-Length and may have 10 MiB
-(Lambda itself takes 6 MB); one request at a time reaches a function, the others wait; methods that
-HTTP does not name get Python's own 501. How an HTTP API treats text that is no UTF-8 could not be
-tried: here it reaches the function base64-encoded, and the function refuses it.
+Differences from AWS:
+- There is no authorisation (the template asks for a signature), no throttling and no CORS. Cookies
+  and query parameters are not parsed.
+- A request needs a Content-Length, and its body may have 10 MiB (Lambda itself takes 6 MB).
+- A function gets one request at a time, and the other requests wait.
+- A method that HTTP does not define gets the 501 of Python's server.
+- Text that is not UTF-8 reaches the function base64-encoded, and the function refuses it. We could
+  not try how a real HTTP API treats such text.
 """
 
 from __future__ import annotations
@@ -32,7 +35,8 @@ BAD_REQUEST: Final = (400, {"message": "Bad Request"})
 FOREIGN: Final = (
     403,
     {
-        "message": "Forbidden: only programs and pages of this machine may ask, at 127.0.0.1 or localhost"
+        "message": "Forbidden: only programs and pages of this machine may send requests, "
+        "to 127.0.0.1 or localhost"
     },
 )
 NOT_FOUND: Final = (404, {"message": "Not Found"})
@@ -47,11 +51,14 @@ Answer = tuple[int, dict[str, str], bytes]
 
 
 def gateway(port: int, routes: dict[Route, Invoke]) -> ThreadingHTTPServer:
-    """A server on 127.0.0.1:`port` that calls `routes[method, path]` with HTTP API events; `serve_forever` runs it."""
+    """Return a server on 127.0.0.1:`port` that calls `routes[method, path]` with HTTP API events.
+
+    Its `serve_forever` must be called to run it.
+    """
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
-        disable_nagle_algorithm = True  # the body need not wait until the head is confirmed
+        disable_nagle_algorithm = True  # so that the body is sent before the head is acknowledged
 
         def answer(self) -> None:
             refusal = refused(self.headers)
@@ -65,7 +72,7 @@ def gateway(port: int, routes: dict[Route, Invoke]) -> ThreadingHTTPServer:
             return self.respond(*call(routes, self.command, self.path, headers, body))
 
         def refuse(self, answer: Own) -> None:
-            """Answer without reading the body: the connection cannot be used again."""
+            """Answer without reading the body, and close the connection for this reason."""
             self.close_connection = True
             status, headers, body = _own(answer)
             self.respond(status, headers | {"connection": "close"}, body)
@@ -79,9 +86,9 @@ def gateway(port: int, routes: dict[Route, Invoke]) -> ThreadingHTTPServer:
             if self.command != "HEAD":
                 self.wfile.write(body)
 
-        # the base class names it
+        # the base class defines the name `format`
         def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002
-            """No access log: the function's own log is kept."""
+            """Write no access log, because the function's own log is kept."""
 
         do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = do_OPTIONS = answer  # noqa: N815
 
@@ -91,7 +98,7 @@ def gateway(port: int, routes: dict[Route, Invoke]) -> ThreadingHTTPServer:
 
 
 def refused(headers: Message) -> Own | None:
-    """The answer to a request whose head is enough to refuse it."""
+    """Return the refusal of a request whose headers already forbid it, otherwise None."""
     length = headers.get("content-length", "0")
     if foreign(headers.get_all("host", []), headers.get_all("origin", [])):
         return FOREIGN
@@ -103,11 +110,11 @@ def refused(headers: Message) -> Own | None:
 
 
 def foreign(hosts: list[str], origins: list[str]) -> bool:
-    """Whether a request's headers `Host` and `Origin` are those of a page from elsewhere, which a browser of this machine shows.
+    """Return whether `Host` and `Origin` show that a foreign web page sent the request.
 
-    A page of another origin can send a form's request without being asked first, with its `Origin`;
-    one whose name was made to lead to 127.0.0.1 (DNS rebinding) has its own name as `Host`.
-    Programs send no `Origin`.
+    A browser on this machine can show such a page. A page of another origin can submit a form
+    without a preflight request, but the browser then sends the page's `Origin`. A page whose domain
+    name resolves to 127.0.0.1 (DNS rebinding) has this name as `Host`. Programs send no `Origin`.
     """
     return (
         len(hosts) != 1
@@ -124,7 +131,10 @@ def _is_ours(host: str) -> bool:
 def call(
     routes: dict[Route, Invoke], method: str, target: str, headers: dict[str, str], body: bytes
 ) -> Answer:
-    """The answer to one request: the function's, or the gateway's own where no route matches or the function fails."""
+    """Return the answer to one request.
+
+    It is the function's answer, or the gateway's own if no route matches or the function fails.
+    """
     route = (method, urlsplit(target).path)
     if route not in routes:
         return _own(NOT_FOUND)
@@ -135,7 +145,10 @@ def call(
 
 
 def http_event(route: Route, target: str, headers: dict[str, str], body: bytes) -> dict[str, Any]:
-    """A request in HTTP API payload format 2.0; header names are in small letters, a body without a text content type travels as base64."""
+    """Return a request in HTTP API payload format 2.0.
+
+    Header names are in lower case. A body without a text content type is encoded as base64.
+    """
     method, path = route
     is_text = headers.get("content-type", "").startswith(TEXT_TYPES) and _is_utf8(body)
     event: dict[str, Any] = {
@@ -168,7 +181,7 @@ def http_event(route: Route, target: str, headers: dict[str, str], body: bytes) 
 
 
 def http_answer(result: Any) -> Answer:
-    """A function's answer as status, headers and body, by the rules of payload format 2.0."""
+    """Turn a function's answer into status, headers and body, as payload format 2.0 says."""
     if not isinstance(result, dict) or "statusCode" not in result:
         return 200, {"content-type": "application/json"}, json.dumps(result).encode()
     body = result.get("body") or ""
@@ -178,7 +191,7 @@ def http_answer(result: Any) -> Answer:
 
 
 def _own(answer: Own) -> Answer:
-    """The gateway's own answer."""
+    """Turn one of the gateway's own answers into status, headers and body."""
     status, body = answer
     return status, {"content-type": "application/json"}, json.dumps(body).encode()
 

@@ -1,4 +1,7 @@
-"""Jars from Maven Central: resolved and downloaded by jgo, and checked by their digests in the lock file."""
+"""Downloads jars from Maven Central with jgo.
+
+Each jar is checked against its digest in the lock file.
+"""
 
 from __future__ import annotations
 
@@ -20,63 +23,63 @@ Tell = Callable[[str], None]
 
 
 def jars(what: str, lock: Path, tell: Tell) -> list[Path]:
-    """The jars of `what` in the user's cache folder, downloaded the first time.
+    """Return the jars of `what` in the user's cache folder, downloaded the first time.
 
-    `tell` receives the progress.
-
-    Raises `UserError` without a network, and for a jar that is not the one of `lock`: it would run
-    as the user.
+    `tell` receives the progress. Raises `UserError` without a network. Because jars run with the
+    user's rights, it also raises `UserError` for a jar whose digest is not the one in `lock`.
     """
     logging.getLogger("jgo").setLevel(logging.ERROR)
     wanted = read(lock)
     resolver = PythonResolver(progress_callback=_progress(tell, wanted))
     try:
         found = jgo.build(what, resolver=resolver).all_jars
-        if len(found) < len(
-            wanted
-        ):  # jgo silently leaves out artefacts that it could not look up, and remembers the rest
+        # jgo silently leaves out artefacts that it could not look up, and caches the rest
+        if len(found) < len(wanted):
             found = jgo.build(what, update=True, resolver=resolver).all_jars
     except (FileNotFoundError, PermissionError) as problem:
         raise UserError(
-            f"OpenSearch's cache folder cannot be written ({problem.filename}): make HOME a folder of yours"
+            f"OpenSearch's cache folder cannot be written ({problem.filename}): "
+            "set HOME to a folder that you own"
         ) from problem
-    except (
-        Exception
-    ) as problem:  # jgo passes on exceptions of its HTTP client, its parser and the file system
+    # jgo passes on exceptions of its HTTP client, its parser and the file system
+    except Exception as problem:
         raise UserError(
-            f"OpenSearch could not be downloaded from Maven Central ({type(problem).__name__}): check the network and run this again, "
-            "or set OPENSEARCH_URL to a server that is already there"
+            f"OpenSearch could not be downloaded from Maven Central ({type(problem).__name__}): "
+            "check the network and run this again, or set OPENSEARCH_URL to a server that is "
+            "already there"
         ) from problem
     if len(found) < len(wanted):
         raise UserError(
-            f"OpenSearch was downloaded in part only ({len(found)} of {len(wanted)} files): check the network and run this again"
+            f"only a part of OpenSearch was downloaded ({len(found)} of {len(wanted)} files): "
+            "check the network and run this again"
         )
     return checked([Path(jar) for jar in found], wanted)
 
 
 def read(lock: Path) -> dict[str, str]:
-    """A lock file, as `sha256sum` writes it: the digest of each file by its name."""
+    """Read a lock file in the format of `sha256sum`: each file name with its digest."""
     lines = (line.split(maxsplit=1) for line in lock.read_text(encoding="utf-8").splitlines())
     return {name: digest for digest, name in lines}
 
 
 def written(files: Collection[Path]) -> str:
-    """A lock file for these files."""
+    """Return the text of a lock file for these files."""
     return "".join(
         f"{_digest(path)}  {path.name}\n" for path in sorted(files, key=lambda path: path.name)
     )
 
 
 def checked(files: list[Path], wanted: Mapping[str, str]) -> list[Path]:
-    """The files, if they are those of a lock.
+    """Return the files if every file has the digest that the lock gives it.
 
-    Raises `UserError` that names the first one that is not.
+    Otherwise raises `UserError` with the first file that has another digest.
     """
     for path in files:
         if wanted.get(path.name) != _digest(path):
             raise UserError(
-                f"{path} is not the file that this version was tested with, so it is not run: delete every {path.name} below "
-                f"{Path.home()}/.cache and {Path.home()}/.m2, and run this again"
+                f"{path} is not the file that this version was tested with, so it is not run: "
+                f"delete every {path.name} below {Path.home()}/.cache and {Path.home()}/.m2, "
+                "and run this again"
             )
     return files
 
@@ -89,10 +92,10 @@ def _digest(path: Path) -> str:
 def _progress(
     tell: Tell, wanted: Collection[str]
 ) -> Callable[[str, int], AbstractContextManager[Callable[[int], None]]]:
-    """The progress of jgo's downloads, as one sentence about all of them.
+    """Return a progress callback for jgo that reports all downloads in one sentence.
 
-    Beside the wanted jars, jgo downloads Maven's descriptions of them: their bytes count, the files
-    do not.
+    jgo also downloads the jars' POM files. Their bytes are counted, but they are not counted as
+    files.
     """
     begun: set[str] = set()
     size = 0

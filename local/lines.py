@@ -1,7 +1,10 @@
-"""Converts log lines to log events: plain lines, and the output of `aws logs filter-log-events`, `aws logs tail` and `sam logs`.
+"""Converts log lines to log events.
 
-Each event keeps its time. Its id is CloudWatch's if that is known; otherwise it is computed from
-file, position and content, so that a line that is shipped twice becomes one document.
+It takes plain lines, and the output of `aws logs filter-log-events`, `aws logs tail` and
+`sam logs`.
+
+Each event keeps its time. Its id is CloudWatch's id if the input has it. Otherwise the id is
+computed from file, position and content, so that a line that is shipped twice becomes one document.
 """
 
 from __future__ import annotations
@@ -27,9 +30,8 @@ TAIL: Final = re.compile(rf"(?P<time>{TIME}) (?P<stream>{STREAM})(?:\s(?P<messag
 SHORT: Final = re.compile(rf"(?P<time>{TIME}) (?P<message>.*)", re.DOTALL)
 SAM: Final = re.compile(rf"(?P<stream>{STREAM}) (?P<time>{TIME})\s(?P<message>.*)", re.DOTALL)
 FIRST_TIME: Final = re.compile(rf"(?<!\d){TIME}")
-PIPE: Final = (
-    "standard input"  # every line from a pipe is a new event, even if it was shipped before
-)
+# Every line from a pipe is a new event, even if it was shipped before.
+PIPE: Final = "standard input"
 TIME_FIELDS: Final = ("timestamp", "@timestamp", "time", "ts")
 
 
@@ -56,10 +58,10 @@ def text_of(data: bytes, name: str) -> str:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as problem:
         raise UserError(
-            f"{name} is no text in UTF-8 (byte {problem.start}): give a file of log lines"
+            f"{name} is not UTF-8 text (byte {problem.start}): give a file of log lines"
         ) from None
     if "\0" in text:
-        raise UserError(f"{name} is no text (it has a zero byte): give a file of log lines")
+        raise UserError(f"{name} is not text (it has a zero byte): give a file of log lines")
     return text
 
 
@@ -78,7 +80,8 @@ def lines(
         where = f"line {number} of {name}"
         if len(message.encode(errors="surrogatepass")) > LONGEST:
             raise UserError(
-                f"{where} has more than 1 MB, which CloudWatch does not take: split it, or leave it out"
+                f"{where} has more than 1 MB, which CloudWatch does not take: "
+                "split it, or leave it out"
             )
         if found is not None:
             _ensure_possible(found, where, now)
@@ -183,11 +186,13 @@ def _ensure_possible(time: int, where: str, now: datetime) -> None:
     if time < _milliseconds(EARLIEST):
         shown = datetime.fromtimestamp(max(time, 0) / 1000, UTC).date()
         raise UserError(
-            f"{where} says that it is of {shown}: give its time in milliseconds since 1970, or as 2026-11-28T12:00:00Z"
+            f"{where} has the date {shown}: give its time in milliseconds since 1970, "
+            "or as 2026-11-28T12:00:00Z"
         )
     if time > _milliseconds(now + AHEAD):
         raise UserError(
-            f"{where} says that it is more than two hours ahead of this machine's clock, which CloudWatch does not take: mend its time"
+            f"{where} has a time more than two hours ahead of this machine's clock, which "
+            "CloudWatch does not take: correct its time"
         )
 
 

@@ -1,4 +1,7 @@
-"""Runs a real OpenSearch node without Docker or an installed Java, from Maven Central's jars and a Java runtime from PyPI."""
+"""Runs a real OpenSearch node without Docker or an installed Java.
+
+The jars come from Maven Central, and a Java runtime comes from PyPI.
+"""
 
 from __future__ import annotations
 
@@ -33,9 +36,9 @@ PATTERN: Final = "cwl-*"  # the indices of the local stack
 REFUSALS_SHOWN: Final = 5
 START_SECONDS: Final = 120
 # On a disk that is nearly full, such as a laptop's, OpenSearch's disk watermarks would prevent it
-# from creating or writing an index. A page in a browser of this machine can send requests here
-# without asking first. With CORS for an origin that cannot exist, OpenSearch refuses requests with
-# a foreign `Origin` with 403; without CORS it would obey.
+# from creating or writing an index. A web page in a browser of this machine can send requests here
+# without a preflight request. With CORS for an origin that cannot exist, OpenSearch answers such
+# requests, which have a foreign `Origin`, with 403. Without CORS it would carry them out.
 CONFIGURATION: Final = """\
 http.cors.enabled: true
 http.cors.allow-origin: "https://no-page.invalid"
@@ -96,31 +99,34 @@ def node(port: int, folder: Path | None = None, tell: Tell = lambda _: None) -> 
             while (listens := _port(log)) != port or unusable(url):
                 if listens not in {None, port}:  # the runner uses the next port if one is taken
                     raise UserError(
-                        f"OpenSearch did not start: another program took port {port} at the same moment"
+                        "OpenSearch did not start: another program took port "
+                        f"{port} at the same moment"
                     )
                 if process.poll() is not None or time.monotonic() > deadline:
                     last = log.read_text(errors="replace").strip().splitlines()[-1:]
                     raise UserError(
-                        f"OpenSearch did not start on {platform.system()} {platform.machine()}: {' '.join(last)}"
+                        f"OpenSearch did not start on {platform.system()} {platform.machine()}: "
+                        f"{' '.join(last)}"
                     )
                 time.sleep(0.2)
             yield url
 
 
 def _port(log: Path) -> int | None:
-    """The port on which this node listens, from its log; None before it listens.
+    """Return the port on which this node listens, from its log; None before it listens.
 
-    A request to the port would not tell, because another program that took the port first may
-    answer it.
+    A request to the port would not show this, because another program that took the port first may
+    answer.
     """
     found = PUBLISHED.search(log.read_text(errors="replace"))
     return int(found[1]) if found else None
 
 
 def refusals(url: str) -> list[str]:
-    """OpenSearch's own reasons for accepting no documents: blocks, and primary shards without a node.
+    """Return OpenSearch's own reasons for accepting no documents.
 
-    Empty if it states no reason, or does not answer.
+    They are blocks, and primary shards without a node. The list is empty if OpenSearch gives no
+    reason or does not answer.
     """
     blocks = _asked(f"{url}/_cluster/state/blocks").get("blocks", {})
     found = [
@@ -148,7 +154,7 @@ def refusals(url: str) -> list[str]:
 
 
 def _asked(address: str) -> dict[str, Any]:
-    """The server's answer if it is a JSON object, otherwise an empty one."""
+    """Return the server's answer if it is a JSON object, otherwise an empty object."""
     try:
         found = requests.get(address, timeout=5).json()
     except requests.RequestException:
@@ -157,7 +163,7 @@ def _asked(address: str) -> dict[str, Any]:
 
 
 def unusable(url: str) -> str | None:
-    """The reason why documents cannot be sent to the OpenSearch at `url`; None if they can."""
+    """Return why documents cannot be sent to the OpenSearch at `url`; None if they can."""
     try:
         answer = requests.get(
             f"{url}/_cluster/health",
@@ -171,7 +177,6 @@ def unusable(url: str) -> str | None:
     return None if answer.ok else f"it answers {answer.status_code} to a request for its health"
 
 
-if (
-    __name__ == "__main__"
-):  # after a change of RUNNER: python -m local.opensearch > local/opensearch.sha256
+# Run this after a change of RUNNER: python -m local.opensearch > local/opensearch.sha256
+if __name__ == "__main__":
     print(written([Path(jar) for jar in jgo.build(RUNNER).all_jars]), end="")

@@ -1,6 +1,7 @@
-"""`python -m local.picture`: docs/view.svg, the view of `make serve`, drawn from docs/view.json.
+"""Draws docs/view.svg, a picture of the view of `make serve`, from docs/view.json.
 
-With `--record URL` it first records docs/view.json from the OpenSearch at that address.
+`python -m local.picture` draws. With `--record URL` it first records docs/view.json from the
+OpenSearch at that address.
 """
 
 from __future__ import annotations
@@ -26,12 +27,12 @@ VIEW: Final = ROOT / "docs" / "view.json"
 PICTURE: Final = ROOT / "docs" / "view.svg"
 WIDTH: Final = 100
 PREDICTIONS: Final = 8
-# Rich's own, without the fonts that it loads from the network.
+# Rich's own format, without the fonts that it loads from the network.
 FORMAT: Final = re.sub(r"@font-face \{\{.*?\}\}", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
 
 
 def record(url: str) -> dict[str, Any]:
-    """The newest documents of the OpenSearch at `url`, and its answers to the searches of the panels."""
+    """Record the newest documents at `url`, and the answers to the searches of the panels."""
     answers: list[dict[str, Any]] = []
 
     def search(query: dict[str, Any]) -> dict[str, Any]:
@@ -49,7 +50,7 @@ def record(url: str) -> dict[str, Any]:
 
 
 def draw(view: dict[str, Any]) -> str:
-    """A recorded view as SVG, the same text for the same view."""
+    """Draw a recorded view as SVG. The same view always gives the same text."""
     screen.forget_colours()
     page = Console(
         record=True, width=WIDTH, file=io.StringIO(), force_terminal=True, color_system="truecolor"
@@ -68,7 +69,7 @@ def draw(view: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    """Record where it is asked for, then draw."""
+    """Record the view if `--record` is given, then draw it."""
     parser = argparse.ArgumentParser(
         prog="python -m local.picture", description="Draw docs/view.svg from docs/view.json."
     )

@@ -1,4 +1,4 @@
-"""Child processes, each in a group of its own, so that ending one also ends its children."""
+"""Runs child processes, each in a process group, so that its own children end with it."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from types import FrameType
 from typing import IO, NoReturn
 
 GRACE_SECONDS = 10
-# Reads until its standard input ends. If nothing was written to it, this process was killed before
-# it could end the group.
+# The guard's program: it reads its standard input to the end. If nothing was written there, our
+# process was killed before it could end the group, and the guard ends the group.
 GUARD = (
     "import os, signal, sys; sys.stdin.buffer.read() or os.killpg(int(sys.argv[1]), signal.SIGKILL)"
 )
@@ -25,10 +25,11 @@ ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 def running(
     command: list[str], *, environment: dict[str, str], folder: Path, output: IO[bytes] | int
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run `command` with both of its outputs in `output`, ended with all of its group afterwards.
+    """Run `command` during the block, then end it and its process group.
 
-    In a group of its own: Ctrl-C then reaches us alone, and we end everything in order. Where we
-    are killed, a guard ends the group.
+    Standard output and standard error both go to `output`. Because the command has its own process
+    group, Ctrl-C reaches only our process, which ends everything in order. If our process is
+    killed, a guard process ends the group.
     """
     process = subprocess.Popen(
         command,
@@ -48,7 +49,11 @@ def running(
 
 @contextmanager
 def _guarded(group: int) -> Iterator[None]:
-    """A process that ends `group` when this one is killed: the system then closes the pipe between them."""
+    """Start a guard process that ends `group` if our process is killed.
+
+    The system then closes the pipe between the two processes, and the guard sees the end of its
+    input.
+    """
     command = [sys.executable, "-I", "-S", "-c", GUARD, str(group)]
     with subprocess.Popen(
         command,
@@ -59,13 +64,16 @@ def _guarded(group: int) -> Iterator[None]:
     ) as guard:
         yield
         assert guard.stdin is not None
-        with suppress(BrokenPipeError):  # somebody killed it
+        with suppress(BrokenPipeError):  # the guard was killed
             guard.stdin.write(b"ended")
             guard.stdin.flush()
 
 
 def end_once_when_told() -> None:
-    """SIGINT, SIGTERM or SIGHUP interrupt once; further ones are ignored while everything is being ended."""
+    """Let the first SIGINT, SIGTERM or SIGHUP raise `KeyboardInterrupt`.
+
+    Later signals are ignored, so that they do not disturb the shutdown.
+    """
 
     def interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
         for ending in ENDINGS:
@@ -77,7 +85,7 @@ def end_once_when_told() -> None:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End the process and all of its group, by SIGTERM and then SIGKILL; returns when it is gone."""
+    """End the process and its group with SIGTERM, then SIGKILL, and wait for the end."""
     for send in (signal.SIGTERM, signal.SIGKILL):
         try:
             os.killpg(process.pid, send)

@@ -29,7 +29,7 @@ INVOKE: Final = "2015-03-31/functions/function/invocations"
 
 
 class FunctionFailed(Exception):
-    """The invocation ended with a function error: `kind` is its type, `said` its message."""
+    """The invocation ended with a function error. `kind` is its type, and `said` its message."""
 
     def __init__(self, kind: str, message: str) -> None:
         super().__init__(f"{kind}: {message}")
@@ -50,17 +50,17 @@ class Runtime:
         self._alone = threading.Lock()
 
     def alive(self) -> bool:
-        """Whether the function's process is still running."""
+        """Return whether the function's process is still running."""
         return self._process.poll() is None
 
     def invoke(self, event: Any) -> Any:
-        """The function's answer to `event`.
+        """Invoke the function with `event`, and return its answer.
 
         Raises `FunctionFailed` if the function raises, takes too long or crashes.
         """
         with self._alone:
             try:
-                # The initialisation runs inside the first invocation, so its time comes on top.
+                # 30 s more, because the initialisation runs inside the first invocation
                 answer = requests.post(
                     f"{self._url}/{INVOKE}", data=_payload(event), timeout=self._timeout + 30
                 )
@@ -78,7 +78,7 @@ class Runtime:
 
 
 def _payload(event: Any) -> bytes:
-    """The event as AWS sends it: JSON in UTF-8, which is shorter than escapes.
+    """Return the event as AWS sends it: JSON in UTF-8, which is shorter than escapes.
 
     Only a lone surrogate is written as an escape.
     """
@@ -96,10 +96,9 @@ def running(
 ) -> Iterator[Runtime]:
     """Run `function` with the template's environment, in which `settings` replace values.
 
-    `line` is called with each output line.
-
-    `code` is the folder of the function's code, by default its source. `packages` is the folder of
-    its dependencies, by default the packages of this environment.
+    `line` is called with each output line. `code` is the folder of the function's code, by default
+    its source. `packages` is the folder of its dependencies, by default the packages of this
+    environment.
     """
     code = code or function.code
     packages = packages or find_package("awslambdaric").parent
@@ -156,11 +155,12 @@ def running(
 
 
 def find_package(name: str) -> Path:
-    """The folder of an installed package, found without importing it."""
+    """Find the folder of an installed package without importing the package."""
     spec = find_spec(name)
     if spec is None or spec.origin is None:
         raise UserError(
-            f"the package {name} is not installed: run this through make, which sets the environment up"
+            f"the package {name} is not installed: run this through make, which sets up the "
+            "environment"
         )
     return Path(spec.origin).parent
 
@@ -169,7 +169,8 @@ def _emulator() -> Path:
     name = EMULATORS.get(platform.machine())
     if platform.system() != "Linux" or name is None:
         raise UserError(
-            "the Lambda runtime emulator exists for Linux on x86_64 and arm64 only: run this in a Linux machine or container"
+            "the Lambda runtime emulator exists for Linux on x86_64 and arm64 only: "
+            "run this in a Linux machine or container"
         )
     path = find_package("samcli") / "local" / "rapid" / name
     if not path.stat().st_mode & 0o100:

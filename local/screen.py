@@ -1,7 +1,7 @@
-"""The terminal's view: answers, documents, a chart of labels, the filter's counts.
+"""Formats the view for the terminal: answers, documents, a chart of labels, the filter's counts.
 
-Documents may come from anybody. Every field is made safe before it is printed, and a document of
-another shape is shown as far as possible.
+Documents may come from untrusted sources. Every field is therefore made safe before it is printed.
+Of a document with unexpected fields, the known fields are shown.
 """
 
 from __future__ import annotations
@@ -22,26 +22,26 @@ from tools.plain import plain as printable
 
 BAR: Final = 40
 PALETTE: Final = ("green", "red", "yellow", "magenta", "cyan", "blue")
-NARROW: Final = 18  # characters of a label, a reason or flags at most
-LEAST: Final = 7  # of a text
-PAUSE_SECONDS: Final = 5  # between two lines about one step
-MUCH: Final = 1000  # of a field; more is not shown
+NARROW: Final = 18  # the longest label, reason or flags, in characters
+LEAST: Final = 7  # the least width of the text column, in characters
+PAUSE_SECONDS: Final = 5  # between two progress lines about one step
+MUCH: Final = 1000  # characters of a field that are shown at most
 
 Document = dict[str, Any]
 _given: dict[str, str] = {}
 
 
 def console() -> Console:
-    """The terminal, or a plain page of 120 columns where there is none."""
+    """Return the terminal, or a plain page of 120 columns if there is no terminal."""
     found = Console()
     return found if found.is_terminal else Console(width=120)
 
 
 @contextmanager
 def step(page: Console, name: str) -> Iterator[Callable[[str], None]]:
-    """Show a slow step while it lasts: with its seconds in a terminal, as one line elsewhere.
+    """Show a slow step while it lasts. Yields a function that shows the progress.
 
-    It yields a function for the progress.
+    In a terminal, the elapsed seconds are shown. Elsewhere, lines are printed.
     """
     if not page.is_terminal:
         page.print(f"{name} ...", markup=False)
@@ -60,7 +60,10 @@ def step(page: Console, name: str) -> Iterator[Callable[[str], None]]:
 
 
 def now_and_then(say: Callable[[str], None], seconds: float) -> Callable[[str], None]:
-    """`say`, at most once in so many seconds, and not before the first of them have passed."""
+    """Return a function that calls `say` at most once in `seconds`.
+
+    The first call passes only after `seconds`. Calls between are dropped.
+    """
     due = time.monotonic() + seconds
 
     def tell(sentence: str) -> None:
@@ -73,7 +76,7 @@ def now_and_then(say: Callable[[str], None], seconds: float) -> Callable[[str], 
 
 
 def answers(results: Sequence[object], width: int) -> Table:
-    """The API's answers, one a sentence, on a page of `width` columns."""
+    """Return a table of the API's answers, one row per sentence, `width` columns wide."""
     rows = [
         (_text(each), *_verdict(each), plain(each.get("prediction_id", "")))
         for each in map(_object, results)
@@ -84,10 +87,10 @@ def answers(results: Sequence[object], width: int) -> Table:
 
 
 def documents(hits: Sequence[Document], title: str, width: int, now: datetime) -> Table:
-    """Documents as Discover would list them, newest first, a line each; fields that one lacks stay empty.
+    """Return a table of documents like Kibana's Discover: newest first, one row each.
 
-    A time is in UTC: to the second on the day of `now`, with its date and to the minute on other
-    days.
+    A field that a document lacks stays empty. Times are in UTC: with seconds on the day of `now`,
+    with date and minutes on other days.
     """
     rows = [
         (_time(each, now), _text(each), *_verdict(each), _flags(each)) for each in map(source, hits)
@@ -96,22 +99,22 @@ def documents(hits: Sequence[Document], title: str, width: int, now: datetime) -
 
 
 def line(found: Document, now: datetime) -> str:
-    """One document as one line, for where there is no terminal; its time is that of `documents`."""
+    """Return a document as one line for output without a terminal, timed as in `documents`."""
     return "  ".join(part.plain for part in (_time(found, now), *_verdict(found), _text(found)))
 
 
 def source(hit: object) -> Document:
-    """The document of a search hit; empty where the index keeps none."""
+    """Return the document of a search hit; empty if the index does not keep documents."""
     return _object(_object(hit).get("_source"))
 
 
 def label(found: Document) -> str:
-    """The label of a document's prediction as it may be printed; empty where there is none."""
+    """Return the printable label of a document's prediction; empty if it has no label."""
     return plain(_object(found.get("prediction")).get("label", "")).plain
 
 
 def chart(counts: dict[str, int]) -> RenderableType:
-    """A bar for each label, with its count."""
+    """Draw a bar for each label, with its count."""
     highest = max(counts.values(), default=1)
     bars = [
         Text.assemble(
@@ -123,28 +126,31 @@ def chart(counts: dict[str, int]) -> RenderableType:
 
 
 def colour(label: str) -> str:
-    """The next of the palette for a label that is new, then the same wherever it is shown."""
+    """Return the label's colour. A new label gets the next colour of the palette."""
     return _given.setdefault(label, PALETTE[len(_given) % len(PALETTE)])
 
 
 def forget_colours() -> None:
-    """Begin the palette again, so that a picture does not depend on labels shown before."""
+    """Start the palette again, so that a picture does not depend on labels shown earlier."""
     _given.clear()
 
 
 def filtered(counts: Counts, pattern: str) -> str:
-    """The subscription filter's work in one sentence."""
-    return f"log lines: {counts.seen} seen, {counts.passed} passed, {counts.dropped} dropped by {pattern}"
+    """Return the counts of the subscription filter in one sentence."""
+    return (
+        f"log lines: {counts.seen} seen, {counts.passed} passed, "
+        f"{counts.dropped} dropped by {pattern}"
+    )
 
 
 def plain(value: object, style: str = "") -> Text:
-    """A value on one line, but for characters that would steer the terminal; nothing for null."""
+    """Return a value on one line, without control characters; an empty text for null."""
     text = "" if value is None else value[:MUCH] if isinstance(value, str) else str(value)[:MUCH]
     return Text(printable(text), style=style)
 
 
 def _table(title: str, names: Sequence[str], rows: Sequence[Sequence[Text]], width: int) -> Table:
-    """A table in which a text gets what the other columns leave: a long one never takes their place."""
+    """Return a table whose text column gets only the width that the other columns leave."""
     table = Table(title=plain(title), title_justify="left")
     widths = {
         name: max([len(name), *(row[at].cell_len for row in rows)]) for at, name in enumerate(names)
@@ -162,7 +168,10 @@ def _table(title: str, names: Sequence[str], rows: Sequence[Sequence[Text]], wid
 
 
 def _object(value: object) -> Document:
-    """An object, also the first of a list (as pipelines write their predictions); empty for anything else."""
+    """Return an object, or the first object of a list; an empty object for anything else.
+
+    Some pipelines write their predictions as a list.
+    """
     if isinstance(value, list):
         value = next((each for each in value if isinstance(each, dict)), {})
     return value if isinstance(value, dict) else {}
@@ -179,7 +188,7 @@ def _time(found: Document, now: datetime) -> Text:
 
 
 def _text(found: Document) -> Text:
-    """The text on one line; `-` where it is kept out of the log."""
+    """Return the text on one line, or `-` if the text is kept out of the log."""
     return plain("-" if found.get("text") is None else found["text"])
 
 
@@ -189,7 +198,7 @@ def _flags(found: Document) -> Text:
 
 
 def _verdict(found: Document) -> tuple[Text, Text]:
-    """Label and score, or error and status of a request without prediction."""
+    """Return label and score, or for a request without prediction its error and status."""
     if found.get("error") is not None and not _object(found.get("prediction")):
         error = _object(found["error"])
         return plain(error.get("type", "" if error else found["error"]), "yellow"), plain(
@@ -204,5 +213,6 @@ def _verdict(found: Document) -> tuple[Text, Text]:
 def _score(value: object) -> str:
     try:
         return f"{value:.3f}"
-    except (TypeError, ValueError, OverflowError):  # no number, or a whole one beyond every double
+    # the value is not a number, or an integer too large for a float
+    except (TypeError, ValueError, OverflowError):
         return ""

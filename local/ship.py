@@ -1,4 +1,7 @@
-"""`python -m local ship` and `test-pattern`: lines of one's own through the filter pattern and the real shipper into OpenSearch."""
+"""Ships a user's own log lines into OpenSearch, for `python -m local ship` and `test-pattern`.
+
+The lines go through the filter pattern and the real shipper.
+"""
 
 from __future__ import annotations
 
@@ -23,22 +26,23 @@ from tools.plain import plain
 
 STDIN: Final = "-"
 GROUP: Final = "/local/your-own-function"
-PATTERN: Final = "prediction"  # the tutorial's
-# name of the subscription with trusted records: events/envelope.json
+PATTERN: Final = "prediction"  # the same as in the tutorial
+# the name of the subscription whose records are trusted: events/envelope.json
 RECORDS: Final = "prediction-monitor-records"
 BATCH_EVENTS: Final = 2_000  # about a second's work, so that the progress moves
 BATCH_BYTES: Final = 4_000_000  # of lines in one payload
 FOLLOW_SECONDS: Final = 0.5
 PROGRESS_SECONDS: Final = 1
 NO_KEY: Final = b""  # the local shipper has no secret, so its documents have no input.hash
-EXAMPLES: Final = 5  # reasons that are shown
-LABEL: Final = "prediction.label"  # by which a line counts as a prediction: events/prediction.json
+EXAMPLES: Final = 5  # lines that are shown with the reason why they do not pass
+# a line with this field counts as a prediction: events/prediction.json
+LABEL: Final = "prediction.label"
 
 Say = Callable[[str], None]
 
 
 def try_pattern(pattern: str, files: list[str], say: Say) -> None:
-    """Print for each line whether the filter pattern matches it, and why not.
+    """Print for each line whether the filter pattern matches it, and if not, why.
 
     Raises `UserError`.
     """
@@ -66,12 +70,13 @@ def ship(
     names: str = "",
     progress: Say = lambda _: None,
 ) -> None:
-    """Ship the lines of these files (`-` is standard input) that pass; with `follow` also those that are added, until interrupted.
+    """Ship the lines of these files that pass the filter pattern.
 
-    `names` are names of one's own for a prediction's fields, as in FIELD_MAP. Every file is read
-    before anything is sent, so that a bad line leaves nothing half-done. `progress` is told about
-    once a second how many lines are sent. Raises `UserError`, also where no line of a file passes;
-    the other files are shipped then.
+    The file `-` is standard input. With `follow`, lines that are added later are also shipped,
+    until interrupted. `names` are the user's names for a prediction's fields, as in FIELD_MAP.
+    Every file is read before anything is sent, so that a bad line does not leave a part of the
+    lines shipped. `progress` is called about once a second with the number of lines sent. Raises
+    `UserError`. If no line of a file passes, it is raised after the other files are shipped.
     """
     _ensure_map(names)
     if follow and STDIN in files and len(files) > 1:
@@ -123,7 +128,10 @@ def ship(
 
 
 class Source:
-    """A file, or standard input; with `follow` it is read as far as its last whole line, again and again."""
+    """A file, or standard input.
+
+    With `follow`, a file is read again and again, each time up to its last complete line.
+    """
 
     def __init__(self, name: str, *, follow: bool = False) -> None:
         self.name = PIPE if name == STDIN else str(Path(name).resolve())
@@ -133,7 +141,7 @@ class Source:
         self._number = 1
 
     def added(self, now: datetime) -> list[Line]:
-        """The lines that were not read before. Raises `UserError`."""
+        """Return the lines that were not read before. Raises `UserError`."""
         data, changed = self._piped(now) if self.name == PIPE else self._in_file()
         if self._follow and self.name != PIPE:
             data = data[: data.rfind(b"\n") + 1]
@@ -154,7 +162,8 @@ class Source:
                 return file.read(), datetime.fromtimestamp(Path(self.name).stat().st_mtime, UTC)
         except OSError as problem:
             raise UserError(
-                f"{self.name} cannot be read ({problem.strerror}): give files of log lines, or - for a pipe"
+                f"{self.name} cannot be read ({problem.strerror}): give files of log lines, "
+                "or - for standard input"
             ) from None
 
 
@@ -176,7 +185,7 @@ def _batches(found: list[Line]) -> Iterator[list[Line]]:
 
 
 def _ensure_map(names: str) -> None:
-    # here and below: needed for lines of one's own alone
+    # here and in _reached: imported late, because only the user's own lines need it
     from shipper.field_map import field_map  # noqa: PLC0415
 
     try:
@@ -187,7 +196,10 @@ def _ensure_map(names: str) -> None:
 
 def _none_passed(names: list[str], pattern: str) -> str:
     remedy = "give --pattern '' to ship every line" if pattern else "give files of log lines"
-    return f"no line of {', '.join(names)} was shipped, for none passes the filter pattern {pattern!r}: {remedy}"
+    return (
+        f"no line of {', '.join(names)} was shipped, because no line passes the filter pattern "
+        f"{pattern!r}: {remedy}"
+    )
 
 
 def told(
@@ -211,16 +223,23 @@ def told(
         yield f"  left out: {_short(line.message)}\n    {plain(why)}"
     if counts["duplicate"]:
         yield (
-            f"  {counts['duplicate']} lines are in the index already and keep their fields there, also under another --field-map: "
-            "to begin anew, run make serve with another KEEP folder (without KEEP, start it again), or delete their cwl-* indices"
+            f"  {counts['duplicate']} lines are in the index already and keep their fields there, "
+            "even with another --field-map: to start afresh, run make serve with another KEEP "
+            "folder (without KEEP, restart it), or delete the cwl-* indices of these lines"
         )
     without = sum(not line.own_time for line in passed)
     if without:
-        yield f"  {without} lines have no time: they got that of the file's last change, and would be other documents after another change"
+        yield (
+            f"  {without} lines have no time: they got the time of the file's last change, and "
+            "become new documents if they are shipped after another change"
+        )
 
 
 def _reached(passed: list[Line], names: str) -> Iterator[str]:
-    """How many lines are predictions, the dashboard's panels whose fields they have, and the fields that others would need."""
+    """Tell how many lines are predictions, and which panels of the dashboard have data.
+
+    For a panel without data, the missing fields are listed.
+    """
     from shipper.field_map import field_map  # noqa: PLC0415
     from shipper.prediction import described, recognised  # noqa: PLC0415
     from shipper.provenance import PREDICTION  # noqa: PLC0415
@@ -239,7 +258,10 @@ def _reached(passed: list[Line], names: str) -> Iterator[str]:
         return
     yield f"  {predictions} are predictions"
     if predictions < len(passed):
-        yield f"  a line counts as a prediction by its {LABEL}: --field-map {LABEL}=NAME names yours"
+        yield (
+            f"  a line with {LABEL} counts as a prediction: "
+            f"if your field has another name, give --field-map {LABEL}=NAME"
+        )
     lit: list[str] = []
     dark: list[str] = []
     for title, wanted in panels_of_fields():
@@ -247,11 +269,14 @@ def _reached(passed: list[Line], names: str) -> Iterator[str]:
         (dark if absent else lit).append(f"{title} ({', '.join(absent)})" if absent else title)
     yield f"  panels with data: {', '.join(lit) or 'none'}"
     if dark:
-        yield f"  panels without, by the fields that are missing: {'; '.join(dark)}"
+        yield f"  panels without data, with their missing fields: {'; '.join(dark)}"
 
 
 def panels_of_fields() -> Iterator[tuple[str, set[str]]]:
-    """Title and fields of each panel of the main dashboard, without the envelope's fields, which every line has."""
+    """Yield title and fields of each panel of the main dashboard.
+
+    The envelope's fields are left out, because every line has them.
+    """
     for one in saved_objects():
         if one.type == "visualization":
             state = one.attributes["visState"]

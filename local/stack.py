@@ -27,20 +27,19 @@ from tools.errors import UserError
 from tools.ports import ensure_free, taken
 
 LOGS: Final = Path.home() / ".cache" / "prediction-monitor" / "logs"
-RETRY_SECONDS: Final = (
-    1.0,
-    2.0,
-)  # instead of AWS's minutes, because somebody waits at the terminal
+# shorter than the minutes on AWS, because somebody waits at the terminal
+RETRY_SECONDS: Final = (1.0, 2.0)
 
 Step = Callable[[str], AbstractContextManager[Tell]]
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Where the stack listens; `opensearch_url` names a server that is there already, `log_text` the function's setting.
+    """The user's settings of the local stack.
 
-    `model` is the folder of another model than the package's; `keep` is the folder in which
-    documents are kept over a restart.
+    `opensearch_url` is the address of an existing server. `log_text` is the value of LOG_TEXT for
+    the function. `model` is the folder of a model that replaces the package's model. `keep` is the
+    folder in which documents survive a restart.
     """
 
     api_port: int
@@ -52,7 +51,7 @@ class Settings:
 
     @classmethod
     def of(cls, environment: dict[str, str]) -> Settings:
-        """From API_PORT, OPENSEARCH_PORT, OPENSEARCH_URL, LOG_TEXT, MODEL and KEEP.
+        """Read API_PORT, OPENSEARCH_PORT, OPENSEARCH_URL, LOG_TEXT, MODEL and KEEP.
 
         Raises `UserError`.
         """
@@ -79,12 +78,14 @@ class Settings:
         model = environment.get("MODEL") or ""
         if model and not (Path(model) / "card.json").is_file():
             raise UserError(
-                f"MODEL must be a folder that `make model` wrote, with card.json in it, not {model!r}"
+                "MODEL must be a folder that `make model` wrote, with card.json in it, "
+                f"not {model!r}"
             )
         keep = environment.get("KEEP") or ""
         if keep and url:
             raise UserError(
-                "KEEP is for the OpenSearch that is started here: with OPENSEARCH_URL your server keeps the documents"
+                "KEEP is for the OpenSearch that is started here: with OPENSEARCH_URL your server "
+                "keeps the documents"
             )
         if keep and Path(keep).exists() and not Path(keep).is_dir():
             raise UserError(f"KEEP must be a folder, not {keep!r}")
@@ -94,12 +95,12 @@ class Settings:
 
 @dataclass(slots=True)
 class Stack:
-    """A running stack: its addresses, its functions, its subscription.
+    """A running stack: its addresses, functions and subscription.
 
-    `dead_letters` is the bucket of undelivered payloads, key to content. It is in memory only,
-    because nothing here replays them. `logs` is the folder in which each function's log is kept
-    until a stack at the same port starts; `failures` are the errors of API requests that no
-    function answered.
+    `dead_letters` is the bucket of undelivered payloads: the content by its key. It exists in
+    memory only, because nothing replays the payloads. `logs` is the folder of the functions' logs,
+    which are kept until another stack starts at the same port. `failures` are the errors of API
+    requests whose function failed.
     """
 
     api_url: str
@@ -112,17 +113,16 @@ class Stack:
     failures: list[str] = field(default_factory=list)
 
     def search(self, query: dict[str, Any]) -> list[dict[str, Any]]:
-        """Documents of `cwl-*` that a search body finds; none while there is no index."""
+        """Search the documents of `cwl-*`; an empty list while there is no index."""
         hits: list[dict[str, Any]] = self.answer(query).get("hits", {}).get("hits", [])
         return hits
 
     def answer(self, query: dict[str, Any]) -> dict[str, Any]:
-        """The answer of `cwl-*` to a search body; empty while its index is being made."""
+        """Return the answer to a search of all our indices; empty while the first is created."""
         url = f"{self.opensearch_url}/{opensearch.PATTERN}/_search"
         answer = requests.post(url, json=query, params={"ignore_unavailable": "true"}, timeout=10)
-        if (
-            answer.status_code == requests.codes.unavailable
-        ):  # an index that was just made has no shard to ask yet
+        # an index that was just created has no active shard yet
+        if answer.status_code == requests.codes.unavailable:
             return {}
         answer.raise_for_status()
         found: dict[str, Any] = answer.json()
@@ -137,10 +137,10 @@ def _silently(_name: str) -> AbstractContextManager[Tell]:
 def stack(
     settings: Settings, step: Step = _silently, say: Tell = lambda _: None
 ) -> Iterator[Stack]:
-    """Start all parts, the last in the data's way first, and end them in reverse; `step` shows the progress of a slow step.
+    """Start all parts, beginning with OpenSearch, and end them in reverse order.
 
-    `say` hears at the end which records did not arrive. Raises `UserError` when a part cannot
-    start.
+    `step` shows the progress of a slow step. `say` is told at the end how many records did not
+    arrive. Raises `UserError` if a part cannot start.
     """
     plan = template.read()
     if len(plan.subscriptions) != 1:
@@ -212,7 +212,9 @@ def stack(
 
 @contextmanager
 def _log(path: Path) -> Iterator[Tell]:
-    """A function that writes lines to a private file, and skips lines that cannot be written.
+    """Yield a function that writes lines to a private file.
+
+    It skips lines that cannot be written.
 
     Raises `UserError`.
     """
@@ -222,9 +224,9 @@ def _log(path: Path) -> Iterator[Tell]:
         number = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
     except OSError as problem:
         raise UserError(
-            f"{path} cannot be written ({problem.strerror}): make HOME a folder of yours"
+            f"{path} cannot be written ({problem.strerror}): set HOME to a folder that you own"
         ) from problem
-    # a descriptor
+    # open() because Path.open takes no file descriptor
     with open(number, "w", buffering=1, encoding="utf-8", errors="backslashreplace") as file:  # noqa: PTH123
 
         def keep(line: str) -> None:
@@ -243,9 +245,9 @@ def _both(first: Tell, second: Tell) -> Tell:
 
 
 def _noting(invoke: Invoke, what: str, failures: list[str]) -> Invoke:
-    """`invoke`, with its failures also reported here.
+    """Return a function that calls `invoke`, and adds each failure to `failures`.
 
-    The caller gets no detail of them, as on AWS.
+    The API's client gets no details of a failure, as on AWS.
     """
 
     def noted(event: dict[str, Any]) -> Any:
@@ -278,24 +280,29 @@ def _existing(url: str) -> str:
     shown = without_password(url)
     if (urlsplit(url).hostname or "").endswith((".amazonaws.com", ".amazonaws.com.cn", ".on.aws")):
         raise UserError(
-            f"{shown} (OPENSEARCH_URL) takes signed requests, which the local stack does not send: deploy the stack instead"
+            f"{shown} (OPENSEARCH_URL) takes only signed requests, which the local stack does not "
+            "send: deploy the stack instead"
         )
     reason = opensearch.unusable(url)
     if reason:
         raise UserError(
-            f"no OpenSearch can be used at {shown} (OPENSEARCH_URL): {reason}; or unset the variable to get one of our own"
+            f"no OpenSearch can be used at {shown} (OPENSEARCH_URL): {reason}; "
+            "correct the address, or unset the variable to start an OpenSearch here"
         )
     return url
 
 
 def without_password(url: str) -> str:
-    """The address without its password."""
+    """Return the address without user and password."""
     parts = urlsplit(url)
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 def _install(url: str, log_group: str) -> None:
-    """The index template, as `python -m installer install` makes it; never a policy that deletes somebody's indices."""
+    """Install the index template, as `python -m installer install` does.
+
+    It installs no retention policy, because such a policy could delete a user's indices.
+    """
     parts = urlsplit(url)
     user, password = (unquote(part) if part else None for part in (parts.username, parts.password))
     try:
@@ -310,7 +317,7 @@ def _install(url: str, log_group: str) -> None:
             say=lambda _: None,
         )
     except kibana_server.UserError as problem:
-        raise UserError(f"{problem}; or unset OPENSEARCH_URL to get a server of our own") from None
+        raise UserError(f"{problem}; or unset OPENSEARCH_URL to start an OpenSearch here") from None
 
 
 def _thread(target: Callable[[], None]) -> threading.Thread:

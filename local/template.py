@@ -1,4 +1,4 @@
-"""Functions, routes and subscription of template.yaml, for the local stack."""
+"""Reads functions, routes and subscriptions from template.yaml, for the local stack."""
 
 from __future__ import annotations
 
@@ -11,19 +11,20 @@ import yaml
 
 from tools.root import ROOT
 
-STACK = "local"  # the stack's name here
-HAS_INFERENCE = "HasInference"  # the condition of the classifier, which is always played
-RETRIES = 2  # Lambda's own, where nothing is said
+STACK = "local"  # the value of AWS::StackName
+HAS_INFERENCE = "HasInference"  # the condition of the classifier, which always runs locally
+RETRIES = 2  # Lambda's default
 
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """A function of the template: `name` its logical id, `code` its folder, memory in MB, timeout in seconds.
+    """A function of the template.
 
-    For asynchronous invocations: how often one that failed is tried again, and the logical id of
-    the bucket that the event is kept in when no try is left. `environment` are the settings that
-    the template gives it, where they can be known here: a parameter's default, a resource's logical
-    id instead of its name, and text.
+    `name` is its logical id, and `code` its folder. `memory` is in MB, and `timeout` in seconds.
+    `retries` is the number of retries of a failed asynchronous invocation. `dead_letters` is the
+    logical id of the bucket that keeps the event when no retry is left. `environment` holds the
+    variables whose values are known locally. A parameter has its default, and a resource's name is
+    replaced by its logical id.
     """
 
     name: str
@@ -38,7 +39,7 @@ class Function:
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """The parts of the template that the local stack plays."""
+    """The parts of the template that the local stack runs."""
 
     functions: dict[str, Function]
     routes: dict[tuple[str, str], str]
@@ -46,7 +47,7 @@ class Template:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML with CloudFormation's short tags read as their long form."""
+    """A YAML loader that reads CloudFormation's short tags as their long form."""
 
 
 def _tag(loader: yaml.SafeLoader, tag: str, node: yaml.Node) -> dict[str, Any]:
@@ -64,14 +65,18 @@ yaml.add_multi_constructor("!", _tag, Loader=_Loader)
 
 
 def load(path: Path = ROOT / "template.yaml") -> dict[str, Any]:
-    """The template as plain data."""
-    # a SafeLoader with tags
+    """Load the template as plain data."""
+    # safe, because _Loader is a SafeLoader
     data: dict[str, Any] = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506
     return data
 
 
 def read(path: Path = ROOT / "template.yaml") -> Template:
-    """Functions, HTTP routes `(method, path) -> function`, and subscriptions `(log group, pattern, function)`."""
+    """Read functions, routes and subscriptions from the template.
+
+    A route leads from `(method, path)` to a function's name. A subscription is
+    `(log group, pattern, function)`.
+    """
     functions: dict[str, Function] = {}
     subscriptions: list[tuple[str, str, str]] = []
     data = load(path)
@@ -104,9 +109,10 @@ def read(path: Path = ROOT / "template.yaml") -> Template:
 
 
 def _written_subscriptions(resources: dict[str, Any]) -> list[tuple[str, str, str]]:
-    """The subscriptions that are resources of their own, of the template's log groups; a parameter's log groups are not here.
+    """Return the subscription filters of the template's own log groups.
 
-    Nor is the monitor's: where nothing is installed it is not in the stack by itself.
+    Two kinds are left out: filters of log groups that a parameter names, and the monitor's filter,
+    because the local stack has no monitor.
     """
     found = []
     for resource in resources.values():
@@ -136,7 +142,10 @@ def _environment(properties: dict[str, Any], parameters: dict[str, Any]) -> dict
 
 
 def _routes(resources: dict[str, Any]) -> dict[tuple[str, str], str]:
-    """The routes of the HTTP API: through its integration, whose address has the function's ARN in it."""
+    """Return the routes of the HTTP API.
+
+    A route's function is found by the function's ARN in the address of the route's integration.
+    """
     routes = {}
     for resource in resources.values():
         if resource["Type"] == "AWS::ApiGatewayV2::Route":

@@ -1,3 +1,4 @@
-"""Checkpoints as a team would bring them: trained for real on small data, without a download. `make
-test-full` adopts each.
+"""Checkpoints like those that a team brings, trained on small data without a download.
+
+`make test-full` turns each checkpoint into a model folder.
 """

@@ -1,8 +1,8 @@
-"""`python -m tests.adopted --out FOLDER [--data FOLDER]` in training's environment: three
-checkpoints, each with its sample.
+"""Trains three checkpoints, each with a sample.
 
-`genres` (four classes on the MiniLM base) needs the corpora; the DistilBERT- and RoBERTa-shaped
-ones begin at random, with vocabularies of their own, on made-up sentences.
+Run `python -m tests.adopted --out FOLDER [--data FOLDER]` in the environment of training.
+`genres` (four classes, MiniLM) needs the corpora. The two others, `distilbert` and `roberta`, begin
+with random weights, and learn made-up sentences with vocabularies of their own.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Rows = list[tuple[str, int]]
 
 
 def main() -> int:
-    """Write `FOLDER/NAME/checkpoint` and `FOLDER/NAME/sample.csv` for each."""
+    """Write `FOLDER/NAME/checkpoint` and `FOLDER/NAME/sample.csv` for each checkpoint."""
     parser = argparse.ArgumentParser(prog="python -m tests.adopted", description=__doc__)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--data", type=Path)
@@ -41,7 +41,7 @@ def main() -> int:
     if arguments.data:
         adopt(arguments.out / "genres", genres(arguments.data), GENRES, minilm, steps=80)
     else:
-        print("genres: NOT RUN, it needs DATA=folder of the corpora (training/README.md)")
+        print("genres: NOT RUN, because it needs DATA=FOLDER of the corpora (training/README.md)")
     return 0
 
 
@@ -53,7 +53,7 @@ def adopt(
     *,
     steps: int,
 ) -> None:
-    """Half of the rows train, half are the sample."""
+    """Train on half of the rows, and write the other half as the sample."""
     checkpoint = folder / "checkpoint"
     checkpoint.mkdir(parents=True, exist_ok=True)
     train, sample = rows[: len(rows) // 2], rows[len(rows) // 2 :]
@@ -61,7 +61,7 @@ def adopt(
     model.config.id2label = dict(enumerate(labels))
     model.config.label2id = {label: at for at, label in enumerate(labels)}
     right = fit(tokenizer, model, train, steps)
-    print(f"{folder.name}: {steps} steps, the last batches {right:.0%} right")
+    print(f"{folder.name}: {steps} steps, accuracy of the last batches {right:.0%}")
     tokenizer.save_pretrained(checkpoint)
     model.save_pretrained(checkpoint)
     with (folder / "sample.csv").open("w", encoding="utf-8", newline="") as file:
@@ -71,7 +71,7 @@ def adopt(
 
 
 def fit(tokenizer: Any, model: Any, rows: Rows, steps: int) -> float:
-    """So many steps of 16; the share that was right in the last ten."""
+    """Train `steps` batches of 16 rows. Return the accuracy in the last ten batches."""
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=1e-4 if model.config.hidden_size > 200 else 2e-3
     )
@@ -97,7 +97,7 @@ def fit(tokenizer: Any, model: Any, rows: Rows, steps: int) -> float:
 
 
 def distilbert(rows: Rows, folder: Path) -> tuple[Any, Any]:
-    """WordPiece without capitals."""
+    """Make a DistilBERT with a lower-case WordPiece tokenizer."""
     trained = BertWordPieceTokenizer(lowercase=True)
     trained.train_from_iterator([text for text, _ in rows], vocab_size=500, show_progress=False)
     trained.save(str(folder / "trained.json"))
@@ -115,14 +115,19 @@ def distilbert(rows: Rows, folder: Path) -> tuple[Any, Any]:
         **marks,
     )
     config = transformers.DistilBertConfig(
-        vocab_size=len(tokenizer), dim=64, n_heads=4, n_layers=3, hidden_dim=128, max_position_embeddings=96,
-        num_labels=len(four_labels.LABELS), pad_token_id=tokenizer.pad_token_id,
+        vocab_size=len(tokenizer), dim=64, n_heads=4, n_layers=3, hidden_dim=128,
+        max_position_embeddings=96, num_labels=len(four_labels.LABELS),
+        pad_token_id=tokenizer.pad_token_id,
     )  # fmt: skip
     return tokenizer, transformers.DistilBertForSequenceClassification(config)
 
 
 def roberta(rows: Rows, folder: Path) -> tuple[Any, Any]:
-    """Bytes, no mark for the unknown, positions counted from the padding's mark."""
+    """Make a RoBERTa with a byte-level tokenizer.
+
+    The tokenizer has no token for unknown text, and positions are counted from the padding token's
+    id.
+    """
     trained = ByteLevelBPETokenizer(add_prefix_space=True)
     marks = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
     trained.train_from_iterator(
@@ -136,14 +141,15 @@ def roberta(rows: Rows, folder: Path) -> tuple[Any, Any]:
         model_max_length=96,
     )
     config = transformers.RobertaConfig(
-        vocab_size=len(tokenizer), hidden_size=64, num_attention_heads=4, num_hidden_layers=3, intermediate_size=128,
-        max_position_embeddings=98, type_vocab_size=1, num_labels=len(four_labels.LABELS), pad_token_id=1,
+        vocab_size=len(tokenizer), hidden_size=64, num_attention_heads=4, num_hidden_layers=3,
+        intermediate_size=128, max_position_embeddings=98, type_vocab_size=1,
+        num_labels=len(four_labels.LABELS), pad_token_id=1,
     )  # fmt: skip
     return tokenizer, transformers.RobertaForSequenceClassification(config)
 
 
 def minilm(_: Rows, __: Path) -> tuple[Any, Any]:
-    """The base encoder of the example with a fresh head."""
+    """Take the base encoder of the shipped model, with a new classification head."""
     from training.__main__ import packaged_encoder
 
     base = packaged_encoder()
@@ -154,7 +160,7 @@ def minilm(_: Rows, __: Path) -> tuple[Any, Any]:
 
 
 def genres(data: Path) -> Rows:
-    """EWT's sentences of four genres, as many of each."""
+    """Read sentences of four genres from EWT, the same number for each genre."""
     found: dict[str, list[str]] = {genre: [] for genre in GENRES}
     genre = ""
     for path in sorted((data / "ewt").glob("*.conllu.gz")):

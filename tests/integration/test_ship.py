@@ -75,7 +75,7 @@ def test_the_sample_lines_are_predictions_of_their_days_and_shipped_twice_no_mor
 def test_nothing_is_sent_where_one_file_cannot_be_taken(running: Stack, tmp_path: Path) -> None:
     bad = tmp_path / "bad.log"
     bad.write_bytes(b"\xff\xfe")
-    with pytest.raises(UserError, match="is no text"):
+    with pytest.raises(UserError, match="is not text"):
         ship.ship(
             [str(SAMPLE), str(bad)],
             running.opensearch_url,

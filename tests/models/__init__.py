@@ -1,5 +1,6 @@
-"""Which model folder the tests of inference, contracts, panels and views look at: the shipped one,
-or the one in TESTED_MODEL.
+"""Chooses the model folder for the tests of inference, contracts, panels and views.
+
+It is the shipped model, or the folder in TESTED_MODEL.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
-"""A model folder with four labels, two scripts, a tokenizer of its own without a mark for the
-unknown: made without torch.
+"""Makes a model folder with four labels, without torch.
 
-The network is small and by chance; it goes through the same command's second half as every other
-(training/assembled.py).
+Its texts are in two scripts, and its tokenizer has no token for unknown text. The network is small
+and has random weights. Like every other model, it is assembled by training/assembled.py.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ WORDS: Final = {
 
 
 def texts(count: int = 400) -> list[tuple[str, int]]:
-    """Texts and the places of their labels, the same each time."""
+    """Return texts with the indices of their labels, the same each time."""
     chance = random.Random(5)
     found: dict[str, int] = {}
     while len(found) < count:
@@ -49,7 +48,7 @@ def texts(count: int = 400) -> list[tuple[str, int]]:
 
 
 def make(folder: Path) -> Path:
-    """The model folder below `folder`."""
+    """Make a model folder below `folder`, and return its path."""
     checkpoint = folder / "checkpoint"
     checkpoint.mkdir(parents=True)
     rows = [Row(text, label) for text, label in texts()]
@@ -107,7 +106,10 @@ def _tokenizer(corpus: list[str]) -> Tokenizer:
 
 
 def _graph(tokenizer: Tokenizer) -> onnx.ModelProto:
-    """Embeddings, every token looking at every other, a head; the words of a label lean towards it."""
+    """Return a small network: embeddings, a mean over the tokens, and a classification head.
+
+    The embeddings of a label's words are moved towards the label.
+    """
     chance = np.random.default_rng(3)
     words = chance.normal(size=(tokenizer.get_vocab_size(), WIDTH))
     head = chance.normal(size=(WIDTH, len(LABELS)))

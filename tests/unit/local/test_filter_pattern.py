@@ -46,7 +46,11 @@ def test_a_pattern_is_no_longer_than_cloudwatch_takes() -> None:
         ("prediction", "x", "it has no 'prediction'"),
         ("-x", "x", "it has 'x', which the pattern excludes"),
         ("?a ?b", "x", "it has none of 'a', 'b'"),
-        ('{ $.a = "x" }', "x", "it is no JSON object, and the pattern asks for fields of one"),
+        (
+            '{ $.a = "x" }',
+            "x",
+            "it is no JSON object, but the pattern is for the fields of a JSON object",
+        ),
         ('{ $.a = "x" }', "{}", "$.a is not there"),
         ('{ $.a = "x" }', '{"a": "y"}', '$.a is "y", not = "x"'),
         (
@@ -56,7 +60,7 @@ def test_a_pattern_is_no_longer_than_cloudwatch_takes() -> None:
         ),
         ('{ $.a = "x" }', '{"a": {}}', "$.a is an object, not a value"),
         ("{ $.a IS TRUE }", '{"a": 1}', "$.a is 1, not IS TRUE"),
-        ("[a, b]", "x", "it has 1 fields, and the pattern 2"),
+        ("[a, b]", "x", "it has 1 fields, and the pattern needs 2"),
         ("[a, ..., b = 5]", "x 6", 'b is "6", not = 5'),
     ],
 )

@@ -71,7 +71,10 @@ def test_jars_that_stay_away_are_told_before_the_start(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, lock: Path
 ) -> None:
     monkeypatch.setattr(jars, "jgo", Maven(tmp_path, [2, 2]))
-    with pytest.raises(UserError, match=r"in part only \(2 of 3 files\): check the network"):
+    with pytest.raises(
+        UserError,
+        match=r"only a part of OpenSearch was downloaded \(2 of 3 files\): check the network",
+    ):
         jars.jars("what", lock, lambda _: None)
 
 

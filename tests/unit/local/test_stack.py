@@ -73,7 +73,7 @@ def test_a_log_is_kept_for_its_owner_alone_and_begins_anew(tmp_path: Path) -> No
 def test_a_log_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "logs").write_text("a file")
     with (
-        pytest.raises(UserError, match="make HOME a folder of yours"),
+        pytest.raises(UserError, match="set HOME to a folder that you own"),
         stack._log(tmp_path / "logs" / "a.log"),
     ):
         pass
