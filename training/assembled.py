@@ -1,6 +1,6 @@
-"""The model folder: from the graph of one sentence, a tokenizer and a sample.
+"""Makes a model folder from a graph for one sentence, a tokenizer and a sample.
 
-All files or none; no torch.
+It writes all files or none, and needs no torch.
 """
 
 from __future__ import annotations
@@ -34,10 +34,9 @@ from training.profile import profile
 from training.sample import Sample
 
 MOST_FLIPS: Final = 0.02
-ROOM: Final = (
-    262_144_000 - 105_000_000
-)  # bytes of an unzipped zip package (AWS's quota), less the function and its packages
-RARE: Final = 0.01  # of the sample: rarer values are unusual
+# bytes: AWS's quota for an unzipped zip package, less the function and its packages
+ROOM: Final = 262_144_000 - 105_000_000
+RARE: Final = 0.01  # a value is unusual if a smaller share of the sample has it
 BATCHES: Final = (1, 2, 5)
 
 Say = Callable[[str], None]
@@ -45,9 +44,11 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """Further fields of the card, and options of the folder.
+    """The name of a model, further fields of its card, and options of its folder.
 
-    `trained_on` are texts for the table of surprisal, instead of the sample's.
+    `golden` are the golden sentences; by default they are chosen from the sample. `trained_on` are
+    texts for the table of surprisal, by default those of the sample. With `large`, a folder that
+    does not fit into a zip package is written too. `about` has further fields of the card.
     """
 
     name: str
@@ -69,9 +70,9 @@ def assemble(
 ) -> dict[str, Any]:
     """Write the model folder `out` and return its card.
 
-    `plain` is the 32-bit graph of one sentence (`ids` to `sentence_logits` and `pooled`), `own` are
-    the checkpoint's own logits of `sample.rows`. Raises `UserError` with the reason where a check
-    fails; then nothing is written.
+    `plain` is the 32-bit graph for one sentence, with the input `ids` and the outputs
+    `sentence_logits` and `pooled`. `own` are the checkpoint's own logits for `sample.rows`. If a
+    check fails, raises `UserError` with the reason and writes nothing.
     """
     with tempfile.TemporaryDirectory(prefix="model-") as temporary:
         folder, made = Path(temporary), Path(temporary) / "made"
@@ -96,7 +97,7 @@ def assemble(
         card["usual"] = usual(made / "tokenizer.json", checkpoint, sample)
         _write(card, made / "card.json")
 
-        say("checking batches, and each sentence alone and in company")
+        say("checking that a sentence gets the same answer alone and in a batch")
         _check_company(made, ids)
         logits = _logits(made, [row.text for row in sample.rows])
         _calibrate(card, sample, logits, own)
@@ -104,7 +105,7 @@ def assemble(
         _write(card, made / "card.json")
         _check_size(made, wish)
 
-        say(f"the profile: {len(sample.rest)} texts")
+        say(f"making the profile from {len(sample.rest)} texts")
         classifier = Classifier(made)
         reference = profile(
             classifier,
@@ -122,7 +123,10 @@ def assemble(
 
 
 def version(folder: Path, temperature: float) -> str:
-    """12 hex digits of all that decides a score: weights, tokenizer, temperature."""
+    """Return 12 hex digits of a digest of weights, tokenizer and temperature.
+
+    These three decide a score.
+    """
     digest = sha256((folder / "model.onnx").read_bytes())
     digest.update((folder / "tokenizer.json").read_bytes())
     digest.update(repr(temperature).encode())
@@ -130,7 +134,11 @@ def version(folder: Path, temperature: float) -> str:
 
 
 def usual(tokenizer: Path, checkpoint: Checkpoint, sample: Sample) -> dict[str, Any]:
-    """What is usual in the sample: scripts of at least 1 % of its texts, and shares that at most 1 % of them reach (at least .5)."""
+    """Return the usual scripts of the sample, and the shares above which a text is unusual.
+
+    A script is usual if at least 1 % of the texts have it. The limit of a share is at least .5, and
+    at most 1 % of the texts reach it.
+    """
     encode, unknown = _encoder(tokenizer, 1 << 30), None
     if checkpoint.unknown is not None:
         unknown = Tokenizer.from_file(str(tokenizer)).token_to_id(checkpoint.unknown)
@@ -159,7 +167,7 @@ def usual(tokenizer: Path, checkpoint: Checkpoint, sample: Sample) -> dict[str, 
 
 
 def _rare(shares: list[float]) -> float:
-    """The share, from .5 on in steps of .05, that at most 1 % of these reach; 1 where none is so rare."""
+    """Return the lowest of .5, .55, ... that at most 1 % of these shares reach, otherwise 1."""
     steps = [step / 20 for step in range(10, 21)]
     return next(
         (step for step in steps if sum(share >= step for share in shares) <= RARE * len(shares)),
@@ -184,7 +192,10 @@ def _card(checkpoint: Checkpoint, wish: Wish) -> dict[str, Any]:
 
 
 def _tokenizer(source: Path, target: Path) -> None:
-    """The tokenizer without padding and truncation of its own: the function cuts where the whole length is known."""
+    """Write the tokenizer without padding and truncation.
+
+    The inference function cuts texts itself, so that it knows their whole length.
+    """
     tokenizer = Tokenizer.from_file(str(source))
     tokenizer.no_padding()
     tokenizer.no_truncation()
@@ -201,10 +212,13 @@ def _encoder(path: Path, max_tokens: int) -> Callable[[str], list[int]]:
 def _narrowest(
     plain: Path, folder: Path, ids: list[list[int]], own: list[list[float]], say: Say
 ) -> tuple[Path, dict[str, Any]]:
-    """The fastest form whose labels are the checkpoint's in at least 98 of 100 texts, and how it compares with it."""
+    """Return the fastest form of the graph that keeps the labels, and its comparison.
+
+    At least 98 % of the labels must be those of the checkpoint.
+    """
     flips = 0
     for name, make in kernels.WIDTHS.items():
-        say(f"{name}: {len(ids)} texts beside the checkpoint's own answers")
+        say(f"{name}: comparing {len(ids)} texts with the checkpoint's own answers")
         path = folder / "small.onnx"
         make(plain, path)
         started = time.perf_counter()
@@ -218,8 +232,9 @@ def _narrowest(
             _difference(one, other) for one, other in zip(logits.tolist(), own, strict=True)
         )
         say(
-            f"{name}: {flips} of {len(ids)} labels differ ({flips / len(ids):.1%}), largest difference of a probability {largest:.3f}, "
-            f"{milliseconds:.2f} ms a text, {path.stat().st_size / 1e6:.1f} MB"
+            f"{name}: {flips} of {len(ids)} labels differ ({flips / len(ids):.1%}), "
+            f"largest difference of a probability {largest:.3f}, "
+            f"{milliseconds:.2f} ms per text, {path.stat().st_size / 1e6:.1f} MB"
         )
         if flips <= MOST_FLIPS * len(ids):
             return path, {
@@ -229,8 +244,9 @@ def _narrowest(
                 "largest_difference": round(largest, 4),
             }
     raise UserError(
-        f"even in 32 bits the exported graph gives {flips} of {len(ids)} texts another label than the checkpoint: "
-        "its architecture is not exported truly, or tokenizer.json is not the checkpoint's."
+        f"even in 32 bits the exported graph gives {flips} of {len(ids)} texts another label than "
+        "the checkpoint: the export does not support its architecture, or tokenizer.json belongs "
+        "to another model."
     )
 
 
@@ -241,7 +257,7 @@ def _difference(one: list[float], other: list[float]) -> float:
 def _outputs(
     path: Path, sentences: list[list[int]]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Logits (sentences, labels) and the middle layer's mean (sentences, width) from the graph of one sentence."""
+    """Return logits (sentences, labels) and the middle layer's means (sentences, width)."""
     session = _session(path)
     found = [
         session.run(["sentence_logits", "pooled"], {"ids": np.array([ids])}) for ids in sentences
@@ -256,7 +272,7 @@ def _session(path: Path) -> onnxruntime.InferenceSession:
 
 
 def _check_company(folder: Path, ids: list[list[int]]) -> None:
-    """Batches of 1, 2 and 5 give every sentence what it gets alone, to the bit."""
+    """Check that a sentence gets bit-identical outputs alone and in batches of 1, 2 and 5."""
     session = _session(folder / "model.onnx")
     names = [each.name for each in session.get_inputs()]
     by_length = sorted(ids, key=len)
@@ -273,12 +289,13 @@ def _check_company(folder: Path, ids: list[list[int]]) -> None:
             for name, one, other in zip(OUTPUTS, together, alone, strict=True):
                 if one[at].tobytes() != other[0].tobytes():
                     raise UserError(
-                        f"in a batch of {size} a sentence has another {name} than alone: the exported graph mixes sentences."
+                        f"in a batch of {size} a sentence has another {name} than alone: "
+                        "the exported graph mixes sentences."
                     )
 
 
 def _logits(folder: Path, texts: list[str]) -> list[list[float]]:
-    """Through the inference function's own code."""
+    """Return the logits that the inference function's own code computes."""
     classifier = Classifier(folder)
     return [classifier.logits(text) for text in texts]
 
@@ -286,7 +303,11 @@ def _logits(folder: Path, texts: list[str]) -> list[list[float]]:
 def _calibrate(
     card: dict[str, Any], sample: Sample, logits: list[list[float]], own: list[list[float]]
 ) -> None:
-    """Temperature from the fitted part, figures from the rest; without labels neither."""
+    """Write temperature and figures into the card.
+
+    The temperature is fitted on `sample.fit`, and the figures are measured on `sample.rest`.
+    Without labels the card gets neither.
+    """
     at = len(sample.fit)
     labels = [row.label for row in sample.rest if row.label is not None]
     if not labels:
@@ -317,13 +338,14 @@ def _check_size(folder: Path, wish: Wish) -> None:
     size = sum(path.stat().st_size for path in folder.iterdir())
     if size > ROOM and not wish.large:
         raise UserError(
-            f"the folder has {size / 1e6:.0f} MB, and a zip package of Lambda has room for {ROOM / 1e6:.0f} MB of model: with --large "
-            "it is written all the same, and docs/model.md says how a function takes it from S3 or a container image."
+            f"the folder has {size / 1e6:.0f} MB, and a zip package of Lambda has room for "
+            f"{ROOM / 1e6:.0f} MB of model: give --large to write it nevertheless. docs/model.md "
+            "says how a function takes it from S3 or a container image."
         )
 
 
 def _write(content: dict[str, Any], path: Path) -> None:
-    """One JSON file; numbers in lists stand on one line."""
+    """Write a JSON file in which each list of numbers is on one line."""
     text = json.dumps(content, indent=2, ensure_ascii=False)
     path.write_text(
         re.sub(r"\[[^\[\]{}\"]*\]", lambda numbers: " ".join(numbers[0].split()), text) + "\n",

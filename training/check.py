@@ -1,4 +1,7 @@
-"""`python -m training.check FOLDER`: whether a model folder fits this function, in one sentence; `make check-model` runs it."""
+"""Checks whether a model folder fits the inference function, and says so in one sentence.
+
+`make check-model` runs `python -m training.check FOLDER`.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +19,11 @@ from training.profile import digest
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Describe the folder and return 0, or print the misfit and return 1."""
-    parser = argparse.ArgumentParser(prog="make check-model", description=__doc__)
+    """Describe the folder and return 0, or print the first problem and return 1."""
+    parser = argparse.ArgumentParser(
+        prog="make check-model",
+        description="Check whether a model folder fits the inference function.",
+    )
     parser.add_argument("folder", type=Path)
     folder = parser.parse_args(argv).folder
     try:
@@ -34,7 +40,8 @@ def checked(folder: Path) -> str:
     card = classifier.card
     if card["version"] != version(folder, card["temperature"]):
         raise UnfitModel(
-            f"{folder}: the card's version is not that of model.onnx, tokenizer.json and temperature: one was exchanged."
+            f"{folder}: the card's version does not fit model.onnx, tokenizer.json and "
+            "temperature: one of the three was exchanged."
         )
     profile = _profile(folder)
     if (
@@ -44,13 +51,17 @@ def checked(folder: Path) -> str:
         raise UnfitModel(f"{folder}: profile.json is not the one that card.json names.")
     if profile["model"]["version"] != card["version"]:
         raise UnfitModel(
-            f"{folder}: profile.json was made by version {profile['model']['version']}, not by {card['version']}."
+            f"{folder}: profile.json was made by version {profile['model']['version']}, "
+            f"not by {card['version']}."
         )
     _check_golden(folder, classifier, profile["golden"])
     size = sum(path.stat().st_size for path in folder.iterdir())
     fits = "" if size <= ROOM else "; too large for a zip package (docs/model.md)"
     calibrated = "calibrated" if card["calibrated"] else "not calibrated"
-    return f"{card['name']} {card['version']}, labels {', '.join(card['labels'])}, {calibrated}, {size / 1e6:.1f} MB{fits}"
+    return (
+        f"{card['name']} {card['version']}, labels {', '.join(card['labels'])}, {calibrated}, "
+        f"{size / 1e6:.1f} MB{fits}"
+    )
 
 
 def _profile(folder: Path) -> dict[str, Any]:
@@ -61,24 +72,32 @@ def _profile(folder: Path) -> dict[str, Any]:
             f"{folder}/profile.json cannot be read: make the folder with `make model`."
         ) from None
     if not isinstance(found, dict) or not {"id", "model", "golden"} <= set(found):
-        raise UnfitModel(f"{folder}/profile.json is no profile: make the folder with `make model`.")
+        raise UnfitModel(
+            f"{folder}/profile.json is not a profile: make the folder with `make model`."
+        )
     return found
 
 
 def _check_golden(folder: Path, classifier: Classifier, golden: dict[str, Any]) -> None:
-    """Every golden sentence as it was: its pieces exactly, the probability of its label within the tolerance for this machine."""
+    """Check that every golden sentence still gets the recorded answer.
+
+    The number of word pieces must be equal. The probability of the label must be within the
+    tolerance for this kind of processor.
+    """
     machine = {"arm64": "aarch64", "AMD64": "x86_64"}.get(platform.machine(), platform.machine())
     tolerance = golden["tolerance"][machine]
     for place, sentence in enumerate(golden["sentences"]):
         found = classifier.predict(sentence["text"])
         if found.tokens != sentence["tokens"]:
             raise UnfitModel(
-                f"{folder}: golden sentence {place} has {found.tokens} word pieces instead of {sentence['tokens']}."
+                f"{folder}: golden sentence {place} has {found.tokens} word pieces "
+                f"instead of {sentence['tokens']}."
             )
         if abs(found.probability[sentence["label"]] - sentence["score"]) > tolerance:
             raise UnfitModel(
-                f"{folder}: golden sentence {place} has the probability {found.probability[sentence['label']]:.3f} of "
-                f"{sentence['label']} instead of {sentence['score']:.3f} (at most {tolerance} apart)."
+                f"{folder}: golden sentence {place} has the probability "
+                f"{found.probability[sentence['label']]:.3f} of {sentence['label']} instead of "
+                f"{sentence['score']:.3f} (a difference of {tolerance} is allowed)."
             )
 
 

@@ -1,4 +1,4 @@
-"""A checkpoint of transformers: its configuration, and whether a model folder can be made of it."""
+"""Reads a checkpoint of transformers, and checks whether it can become a model folder."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from typing import Any, Final
 
 from tools.errors import UserError
 
-LONGEST: Final = (
-    512  # word pieces; encoders of this kind know no more, and time grows with the square
-)
+# in word pieces: encoders of this kind take no more, and their time grows with the square
+LONGEST: Final = 512
 PICKLED: Final = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
-# RoBERTa and its like count positions from the mark after the padding's
+# these architectures count positions from the padding token's id + 1
 FROM_PADDING: Final = {
     "roberta",
     "xlm-roberta",
@@ -28,7 +27,11 @@ FROM_PADDING: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """`labels` in the order of the logits; `unknown`: the tokenizer's token for unknown text, None if it has none."""
+    """A checkpoint that can become a model folder.
+
+    `labels` are in the order of the logits. `unknown` is the tokenizer's token for unknown text, or
+    None if the tokenizer has no such token.
+    """
 
     folder: Path
     labels: list[str]
@@ -38,9 +41,9 @@ class Checkpoint:
 
 
 def read(folder: Path, max_tokens: int | None = None) -> Checkpoint:
-    """The checkpoint in `folder`; nothing of it is run.
+    """Read the checkpoint in `folder` without running any of its code.
 
-    Raises `UserError` with the reason where it cannot be used.
+    Raises `UserError` with the reason if the checkpoint cannot be used.
     """
     config = _json(folder / "config.json", "give the folder that save_pretrained wrote")
     tokenizer = _json(
@@ -75,14 +78,16 @@ def _refuse_code_and_pickles(folder: Path, config: dict[str, Any]) -> None:
     code = sorted(path.name for path in folder.glob("*.py"))
     if config.get("auto_map") or code:
         raise UserError(
-            f"{folder} brings code of its own ({code[0] if code else 'auto_map in config.json'}): only architectures that transformers "
-            "itself has are taken, because that code would run on this machine."
+            f"{folder} has code of its own ({code[0] if code else 'auto_map in config.json'}), "
+            "which would run on this machine: only architectures that transformers itself has are "
+            "taken."
         )
     if not any(folder.glob("*.safetensors")):
         pickled = sorted(path.name for path in folder.iterdir() if path.suffix in PICKLED)
         raise UserError(
-            f"{folder} holds pickled weights only ({pickled[0]}), and reading a pickle can run code: save it again with "
-            "model.save_pretrained(FOLDER), which writes model.safetensors."
+            f"{folder} holds pickled weights only ({pickled[0]}), and reading a pickle can run "
+            "code: save the model again with model.save_pretrained(FOLDER), which writes "
+            "model.safetensors."
             if pickled
             else f"{folder} holds no model.safetensors: give the folder that save_pretrained wrote."
         )
@@ -97,15 +102,18 @@ def _refuse_other_tasks(folder: Path, config: dict[str, Any], architecture: str)
         )
     if not architecture.endswith("ForSequenceClassification"):
         raise UserError(
-            f"{folder} is no text classifier ({architecture}): train one with AutoModelForSequenceClassification."
+            f"{folder} is not a text classifier ({architecture}): train a classifier with "
+            "AutoModelForSequenceClassification."
         )
     if kind == "regression" or count == 1:
         raise UserError(
-            f"{folder} gives one number instead of labels (regression): only classifiers with two or more labels are taken."
+            f"{folder} gives one number instead of labels (regression): only classifiers with two "
+            "or more labels are taken."
         )
     if kind == "multi_label_classification":
         raise UserError(
-            f"{folder} gives any number of labels to a text (multi-label): only classifiers that choose one are taken."
+            f"{folder} gives any number of labels to a text (multi-label): only classifiers that "
+            "choose one label are taken."
         )
 
 
@@ -118,7 +126,8 @@ def _labels(folder: Path, config: dict[str, Any]) -> list[str]:
         set(labels)
     ) < len(labels):
         raise UserError(
-            f"{folder}/config.json: id2label must give each number from 0 to {len(found) - 1} a name of its own."
+            f"{folder}/config.json: id2label must give each number from 0 to {len(found) - 1} "
+            "a different name."
         )
     return [str(label) for label in labels]
 
@@ -130,7 +139,8 @@ def _max_tokens(folder: Path, config: dict[str, Any], wanted: int | None) -> int
     most = min(positions, LONGEST)
     if wanted is not None and not 3 <= wanted <= most:
         raise UserError(
-            f"max tokens must be between 3 and {most}, which is the most that {folder} can take, not {wanted}."
+            f"max tokens must be between 3 and {most}, the most that {folder} can take, "
+            f"not {wanted}."
         )
     own = (
         _json(folder / "tokenizer_config.json", "").get("model_max_length")
@@ -141,7 +151,10 @@ def _max_tokens(folder: Path, config: dict[str, Any], wanted: int | None) -> int
 
 
 def _unknown(tokenizer: dict[str, Any]) -> str | None:
-    """The mark by the tokenizer's own account: by name (WordPiece, BPE, WordLevel) or by place (Unigram)."""
+    """Return the token for unknown text that tokenizer.json states.
+
+    WordPiece, BPE and WordLevel state its name; Unigram states its index.
+    """
     model = tokenizer.get("model", {})
     if isinstance(model.get("unk_id"), int):
         return str(model["vocab"][model["unk_id"]][0])

@@ -1,4 +1,4 @@
-"""Two model folders on the same sample: which is better, and which texts changed their label."""
+"""Compares two model folders on the same sample."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ SHOWN = 20
 
 
 def compared(new: Path, old: Path, sample: Sample) -> list[str]:
-    """Lines that say it; only rows that fitted nothing of the new folder count.
+    """Return lines that say which model is better, and which texts got another label.
 
-    Raises `UserError` for other labels.
-
-    The interval of the difference is the one of paired shares (Agresti, Categorical Data Analysis,
-    10.1.1).
+    Only rows that fitted nothing of the new folder are counted. The interval is that of a
+    difference of paired proportions (Agresti, Categorical Data Analysis, 10.1.1). Raises
+    `UserError` if the models have different labels.
     """
     one, other = Classifier(new), Classifier(old)
     if set(one.card["labels"]) != set(other.card["labels"]):
         raise UserError(
-            f"{old} has other labels ({', '.join(other.card['labels'])}) than the new folder: they cannot be compared."
+            f"{old} has other labels ({', '.join(other.card['labels'])}) than the new folder: "
+            "the two cannot be compared."
         )
     names = one.card["labels"]
     pairs = [(row, one.predict(row.text), other.predict(row.text)) for row in sample.rest]
@@ -32,7 +32,10 @@ def compared(new: Path, old: Path, sample: Sample) -> list[str]:
     ]
     count = len(pairs)
     lines = [
-        f"{len(changed)} of {count} texts have another label than by {other.card['name']} {other.card['version']}"
+        (
+            f"{len(changed)} of {count} texts get another label than from {other.card['name']} "
+            f"{other.card['version']}"
+        )
     ]
     if sample.labelled:
         better = sum(names[row.label or 0] == new_one.label for row, new_one, _ in changed)
@@ -44,10 +47,11 @@ def compared(new: Path, old: Path, sample: Sample) -> list[str]:
             if gain > half
             else "worse"
             if gain < -half
-            else "neither better nor worse, as far as this sample can tell"
+            else "this sample shows no difference"
         )
         lines.append(
-            f"accuracy {gain:+.1%} (95 % interval {gain - half:+.1%} to {gain + half:+.1%}): {verdict}"
+            f"accuracy {gain:+.1%} (95 % interval {gain - half:+.1%} to {gain + half:+.1%}): "
+            f"{verdict}"
         )
     lines += [
         f"  {old_one.label} -> {new_one.label}: {row.text[:100]}"

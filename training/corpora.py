@@ -1,4 +1,4 @@
-"""The public corpora as lists of sentences, read from one folder; which of them nothing may be trained on."""
+"""Reads the public corpora as lists of sentences, and holds out those not to train on."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ SOURCES = """\
   ewt/*.conllu.gz (one or more files, gzipped, six or more CoNLL-U columns)
       Universal Dependencies English EWT: https://universaldependencies.org/treebanks/en_ewt/
   blimp/blimp_pairs.tsv.gz (columns: paradigm, good, bad)
-      BLiMP minimal pairs, the 67 JSON files of https://github.com/alexwarstadt/blimp as one table"""
+      BLiMP minimal pairs: the 67 JSON files of https://github.com/alexwarstadt/blimp in one
+      table"""
 
 
-LABELS = ("unacceptable", "acceptable")  # an example's label is its place here
+LABELS = ("unacceptable", "acceptable")  # an example's label is an index of this tuple
 
 
 SEED = 13
@@ -25,15 +26,15 @@ SELECTION = 500
 
 
 class CorpusMissing(Exception):
-    """A corpus is not where the command was told to look."""
+    """A corpus is not in the data folder."""
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A sentence and its label, a place in `LABELS`: 1 acceptable, 0 not.
+    """A sentence and its label: 1 if it is acceptable, otherwise 0.
 
-    `right` is the sentence without the mistake, where that is known; of a good one it is the
-    sentence itself.
+    `right` is the correct form of a bad sentence, or None if it is not known. For a good sentence
+    `right` is the sentence itself.
     """
 
     sentence: str
@@ -43,7 +44,10 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """One word of a treebank sentence: form, lemma, universal part of speech, features (`Number=Sing|...`)."""
+    """One word of a treebank sentence.
+
+    `upos` is the universal part of speech, and `features` look like `Number=Sing|...`.
+    """
 
     form: str
     lemma: str
@@ -52,14 +56,14 @@ class Token:
 
 
 def cola(folder: Path, split: str) -> list[Example]:
-    """CoLA's `in_domain_<split>.tsv`: source, label, original mark, sentence."""
+    """Read CoLA's `in_domain_<split>.tsv`: source, label, original mark, sentence."""
     path = _existing(folder / "cola" / f"in_domain_{split}.tsv")
     rows = (line.split("\t") for line in path.read_text(encoding="utf-8").splitlines() if line)
     return [Example(row[3].strip(), int(row[1])) for row in rows]
 
 
 def ewt(folder: Path) -> list[list[Token]]:
-    """EWT's sentences of 3 to 40 tokens; multiword tokens and empty nodes are left out."""
+    """Read EWT's sentences of 3 to 40 tokens, without multiword tokens and empty nodes."""
     paths = sorted((folder / "ewt").glob("*.conllu.gz"))
     if not paths:
         raise CorpusMissing(_missing(folder / "ewt" / "*.conllu.gz"))
@@ -79,7 +83,7 @@ def ewt(folder: Path) -> list[list[Token]]:
 
 
 def blimp(folder: Path, pairs_per_paradigm: int, seed: int) -> list[Example]:
-    """Both halves of so many random minimal pairs of each of the 67 paradigms."""
+    """Read random minimal pairs of each of the 67 paradigms, both sentences of each pair."""
     path = _existing(folder / "blimp" / "blimp_pairs.tsv.gz")
     paradigms: dict[str, list[tuple[str, str]]] = {}
     with gzip.open(path, "rt", encoding="utf-8") as file:
@@ -98,7 +102,11 @@ def blimp(folder: Path, pairs_per_paradigm: int, seed: int) -> list[Example]:
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """CoLA in four: to train on, to choose by, put aside for temperature and profile, and to measure on once."""
+    """CoLA in four parts.
+
+    `train` is for training, and `selection` for the choice between epochs. `aside` is for
+    temperature and profile. `dev` is for the final figures only.
+    """
 
     train: list[Example]
     selection: list[Example]
@@ -107,9 +115,10 @@ class Split:
 
 
 def split(data: Path) -> Split:
-    """The same parts each time; no sentence of one is in a part named after it.
+    """Split CoLA into its four parts, the same each time. Raises `CorpusMissing`.
 
-    Raises `CorpusMissing`.
+    A sentence that occurs in several parts is kept in only one of them, in this order of
+    preference: dev, aside, selection, train.
     """
     dev = cola(data, "dev")
     rest, aside = put_aside(cola(data, "train"), PUT_ASIDE, SEED)
@@ -130,10 +139,12 @@ def split(data: Path) -> Split:
 def put_aside(
     examples: list[Example], at_least: int, seed: int
 ) -> tuple[list[Example], list[Example]]:
-    """Split into (to train on, put aside) so that neighbours sharing half of their words stay together.
+    """Split examples into those to train on and those put aside.
 
-    CoLA lists the variants of one example sentence one after the other; a variant in each half
-    would make the half that was put aside look easier than unseen text is.
+    Neighbours that share half of their words stay together.
+
+    CoLA lists the variants of a sentence one after the other. If both parts had a variant, the part
+    that is put aside would seem easier than unseen text.
     """
     groups: list[list[Example]] = []
     for example in examples:
@@ -151,7 +162,10 @@ def put_aside(
 
 
 def bare(sentence: str) -> str:
-    """Letters and digits alone, in small letters: they stay equal whatever a tokenizer does to spaces and case."""
+    """Return the letters and digits of a sentence in lower case.
+
+    Two sentences that differ only in spaces, punctuation or case become equal.
+    """
     return "".join(filter(str.isalnum, sentence.lower()))
 
 

@@ -1,4 +1,4 @@
-"""Ungrammatical neighbours of a sentence: the negative half of the intermediate training stage."""
+"""Makes ungrammatical variants of sentences: the bad examples of the first two stages."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ from training.corpora import Token
 Words = list[str]
 Corruption = Callable[[Words, random.Random], Words | None]
 
-# Function words exchanged within their class; most exchanges break agreement, case, number or
+# Classes of function words. Most exchanges of two words of a class break agreement, case, number or
 # selection.
 CLASSES = [
-    "is are am", "was were", "has have having", "do does did", "a an the", "this these", "that those",
-    "he him his", "she her hers", "they them their", "I me my", "we us our", "himself herself themselves itself him her them it",
-    "much many", "who whom which whose what", "in on at to of for with from by about", "can could may has is does", "there it",
-    "if that whether", "any some no every each all", "be been being is", "not never no", "than as that", "and or but",
+    "is are am", "was were", "has have having", "do does did", "a an the", "this these",
+    "that those", "he him his", "she her hers", "they them their", "I me my", "we us our",
+    "himself herself themselves itself him her them it", "much many", "who whom which whose what",
+    "in on at to of for with from by about", "can could may has is does", "there it",
+    "if that whether", "any some no every each all", "be been being is", "not never no",
+    "than as that", "and or but",
 ]  # fmt: skip
 PARTNERS = {
     word: [
@@ -29,25 +31,25 @@ PARTNERS = {
 
 
 def swap(words: Words, chance: random.Random) -> Words | None:
-    """Two neighbouring words change places."""
+    """Swap two neighbouring words."""
     at = chance.randrange(len(words) - 1)
     return [*words[:at], words[at + 1], words[at], *words[at + 2 :]]
 
 
 def drop(words: Words, chance: random.Random) -> Words | None:
-    """One word is missing."""
+    """Drop a word."""
     at = chance.randrange(len(words))
     return words[:at] + words[at + 1 :]
 
 
 def double(words: Words, chance: random.Random) -> Words | None:
-    """One word stands at a second place as well."""
+    """Repeat a word at another place."""
     at, to = chance.randrange(len(words)), chance.randrange(len(words))
     return [*words[:to], words[at], *words[to:]]
 
 
 def move(words: Words, chance: random.Random) -> Words | None:
-    """One word stands elsewhere."""
+    """Move a word to another place."""
     at = chance.randrange(len(words))
     rest = words[:at] + words[at + 1 :]
     to = chance.randrange(len(rest) + 1)
@@ -55,7 +57,7 @@ def move(words: Words, chance: random.Random) -> Words | None:
 
 
 def substitute(words: Words, chance: random.Random) -> Words | None:
-    """A function word gives way to another of its class; None where the sentence has none."""
+    """Replace a function word by another of its class; None if the sentence has no such word."""
     places = [at for at, word in enumerate(words) if word in PARTNERS]
     if not places:
         return None
@@ -64,7 +66,7 @@ def substitute(words: Words, chance: random.Random) -> Words | None:
 
 
 def inflect(words: Words, chance: random.Random) -> Words | None:
-    """A word loses or gains an -s, -ed or -ing, whatever its kind."""
+    """Remove or add -s, -ed or -ing at a word of any part of speech; None if no word fits."""
     places = [
         at for at, word in enumerate(words) if word.isalpha() and len(word) > 3 and word.islower()
     ]
@@ -78,7 +80,10 @@ def inflect(words: Words, chance: random.Random) -> Words | None:
 
 
 def exchanging_verbs(treebank: list[list[Token]]) -> Corruption:
-    """A corruption: a verb gives way to another of the same form in the treebank (tense, number), whatever either takes or means."""
+    """Return a corruption that replaces a verb by a random verb of the same form in the treebank.
+
+    The form is tense and number. The meaning of the verbs and their objects are ignored.
+    """
     seen = Counter(
         (token.form.lower(), token.upos, token.features)
         for tokens in treebank
@@ -111,11 +116,14 @@ def _exchanged(token: Token) -> bool:
 
 
 CORRUPTIONS: list[Corruption] = [swap, drop, double, move, substitute, substitute, inflect]
-TWICE = 0.15  # the share that is corrupted once more
+TWICE = 0.15  # the share of sentences that get a second corruption
 
 
 def corrupted(sentence: str, chance: random.Random, more: Sequence[Corruption] = ()) -> str | None:
-    """The sentence with a random corruption, now and then two; None where the first cannot apply, or nothing is changed by it."""
+    """Return the sentence with a random corruption, and sometimes a second one.
+
+    Returns None if the first corruption does not apply or changes nothing.
+    """
     words = sentence.split()
     if len(words) < 3:
         return None
@@ -127,10 +135,12 @@ def corrupted(sentence: str, chance: random.Random, more: Sequence[Corruption] =
 
 
 def lemmatised(tokens: list[Token], chance: random.Random) -> str | None:
-    """A treebank sentence in which one inflected verb, noun or pronoun stands as its lemma."""
+    """Replace an inflected verb, noun or pronoun of a treebank sentence by its lemma."""
     places = [
         at for at, token in enumerate(tokens)
-        if token.upos in {"VERB", "AUX", "NOUN", "PRON"} and token.form.isalpha() and token.form.lower() != token.lemma.lower()
+        if token.upos in {"VERB", "AUX", "NOUN", "PRON"}
+        and token.form.isalpha()
+        and token.form.lower() != token.lemma.lower()
     ]  # fmt: skip
     if not places:
         return None
@@ -141,7 +151,10 @@ def lemmatised(tokens: list[Token], chance: random.Random) -> str | None:
 
 
 def different(right: Sequence[int], wrong: Sequence[int]) -> list[int]:
-    """For each token of `wrong` 1 where it differs from `right`, and where something before it is missing; 0 elsewhere."""
+    """Mark each token of `wrong` with 1 if it differs from `right`, otherwise with 0.
+
+    A token before which tokens are missing is also marked with 1.
+    """
     marks = [0] * len(wrong)
     for change, _, _, start, end in SequenceMatcher(
         None, right, wrong, autojunk=False
@@ -154,7 +167,7 @@ def different(right: Sequence[int], wrong: Sequence[int]) -> list[int]:
 
 
 def detokenised(forms: list[str]) -> str:
-    """Treebank tokens as running text: no space before closing punctuation and clitics."""
+    """Join treebank tokens to a text, without spaces before closing punctuation and clitics."""
     text = " ".join(forms)
     for mark in (
         " .",

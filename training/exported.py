@@ -1,4 +1,7 @@
-"""A checkpoint of transformers as the ONNX graph of one sentence, by transformers and torch; and what it answers itself."""
+"""Exports a checkpoint of transformers as an ONNX graph for one sentence, with torch.
+
+It also computes the checkpoint's own answers.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,11 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreT
 
 
 class Sentence(Module):
-    """The classifier for one sentence: ids (1, tokens) to logits (labels,) and the mean of a middle layer over the tokens (width,)."""
+    """The classifier for one sentence.
+
+    The input is ids (1, tokens). The outputs are logits (labels,) and the mean of the middle layer
+    over the tokens (width,).
+    """
 
     def __init__(self, model: PreTrainedModel) -> None:
         super().__init__()
@@ -23,17 +30,16 @@ class Sentence(Module):
         self.has_kinds = "token_type_ids" in signature(model.forward).parameters
 
     def forward(self, ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """See the class."""
-        kinds = (
-            {"token_type_ids": ids * 0} if self.has_kinds else {}
-        )  # else the exporter writes a dozen nodes to make them
+        """Return logits and the mean of the middle layer."""
+        # given explicitly, because the exporter otherwise writes a dozen nodes to make them
+        kinds = {"token_type_ids": ids * 0} if self.has_kinds else {}
         found = self.model(input_ids=ids, output_hidden_states=True, **kinds)
-        layers = found.hidden_states  # the embeddings before them
+        layers = found.hidden_states  # the first item is the embeddings
         return found.logits[0], layers[(len(layers) - 1) // 2][0].mean(0)
 
 
 def load(folder: Path) -> PreTrainedModel:
-    """The checkpoint with its attention written out, in the form that onnxruntime's optimizer knows."""
+    """Load the checkpoint with the kind of attention that onnxruntime's optimizer recognises."""
     return AutoModelForSequenceClassification.from_pretrained(
         folder,
         attn_implementation="eager",
@@ -44,15 +50,17 @@ def load(folder: Path) -> PreTrainedModel:
 
 
 def to_onnx(model: PreTrainedModel, path: Path) -> None:
-    """32-bit ONNX with the input `ids` (1, tokens) and the outputs `sentence_logits` (labels,) and `pooled` (width,).
+    """Write 32-bit ONNX for one sentence.
 
-    Its properties `heads` and `width` are the encoder's, which onnxruntime's optimizer has to be
-    told.
+    The input is `ids` (1, tokens). The outputs are `sentence_logits` (labels,) and `pooled`
+    (width,).
+
+    The file's properties `heads` and `width` describe the encoder, because onnxruntime's optimizer
+    needs both.
     """
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore"
-        )  # the exporter's, about shapes that are the same for every sentence
+        # the exporter warns about shapes that are the same for every sentence
+        warnings.simplefilter("ignore")
         torch.onnx.export(
             Sentence(model).eval(),
             (torch.arange(5, 13)[None],),
@@ -63,7 +71,7 @@ def to_onnx(model: PreTrainedModel, path: Path) -> None:
             opset_version=20,
             dynamo=False,
         )
-    config = model.config  # names that transformers maps for every architecture
+    config = model.config  # transformers maps both names below for every architecture
     exported = onnx.load(path)
     onnx.helper.set_model_props(
         exported, {"heads": str(config.num_attention_heads), "width": str(config.hidden_size)}
@@ -75,7 +83,7 @@ def to_onnx(model: PreTrainedModel, path: Path) -> None:
 def answers(
     model: PreTrainedModel, folder: Path, texts: list[str], max_tokens: int
 ) -> list[list[float]]:
-    """The checkpoint's own logits for each text, through its own tokenizer, as transformers' pipeline computes them."""
+    """Return the checkpoint's own logits for each text, as a pipeline of transformers does."""
     tokenizer = AutoTokenizer.from_pretrained(folder)
     shown = track(texts, "the checkpoint's own answers", console=Console(stderr=True))
     return [

@@ -1,4 +1,4 @@
-"""How good and how honest a classifier is: agreement, calibration, and the temperature that mends the latter."""
+"""Measures a classifier: its agreement with labels, its calibration, and its temperature."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from inference.classifier import softmax
 
 
 def matthews(labels: list[int], predicted: list[int]) -> float:
-    """Matthews correlation coefficient of any number of labels (Gorodkin 2004; with two, Matthews 1975), 0 where it is undefined."""
+    """Return the Matthews correlation coefficient; 0 if it is undefined.
+
+    There may be any number of labels (Gorodkin 2004; for two labels, Matthews 1975).
+    """
     count, right = (
         len(labels),
         sum(one == other for one, other in zip(labels, predicted, strict=True)),
@@ -23,12 +26,12 @@ def matthews(labels: list[int], predicted: list[int]) -> float:
 
 
 def accuracy(labels: list[int], predicted: list[int]) -> float:
-    """Share of equal labels."""
+    """Return the share of correct predictions."""
     return sum(one == other for one, other in zip(labels, predicted, strict=True)) / len(labels)
 
 
 def interval(share: float, count: int) -> tuple[float, float]:
-    """The 95 % interval of a share of `count` (Wilson 1927)."""
+    """Return the 95 % interval of a share among `count` (Wilson 1927)."""
     z = 1.959964
     middle = (share + z**2 / (2 * count)) / (1 + z**2 / count)
     half = z / (1 + z**2 / count) * sqrt(share * (1 - share) / count + z**2 / (4 * count**2))
@@ -36,19 +39,18 @@ def interval(share: float, count: int) -> tuple[float, float]:
 
 
 def chosen(row: list[float]) -> int:
-    """The label that logits choose: the first of the highest."""
+    """Return the label with the highest logit; the first if several are equal."""
     return max(range(len(row)), key=row.__getitem__)
 
 
 def calibration_error(
     labels: list[int], rows: list[list[float]], temperature: float, bins: int = 10
 ) -> float:
-    """Expected calibration error (Naeini et al.
+    """Return the expected calibration error (Naeini et al. 2015).
 
-    2015): |confidence - accuracy| over equal-width bins of confidence, weighted.
-
-    The bins lie over [0, 1]: with two labels the winning one's confidence fills the upper half of
-    them only.
+    It is the weighted mean of |confidence - accuracy| over bins of confidence of equal width. The
+    bins cover [0, 1]. With two labels only the upper half of the bins is used, because the
+    predicted label has a confidence of at least .5.
     """
     cells: list[list[tuple[float, bool]]] = [[] for _ in range(bins)]
     for label, row in zip(labels, rows, strict=True):
@@ -60,7 +62,10 @@ def calibration_error(
 
 
 def fit_temperature(labels: list[int], rows: list[list[float]]) -> float:
-    """The temperature in [0.25, 16] with the least negative log-likelihood, by golden-section search on its logarithm."""
+    """Return the temperature in [0.25, 16] with the least negative log-likelihood.
+
+    It is found by golden-section search on its logarithm.
+    """
 
     def loss(log_temperature: float) -> float:
         temperature = exp(log_temperature)

@@ -1,4 +1,4 @@
-"""The training loop: a classifier and examples in, the classifier fitted to them out."""
+"""The training loop, which fits a classifier to examples."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ from training.figures import matthews
 from training.recipe import Stage
 
 TRAINED_TOKENS = 64
-WRONG_WEIGHT = 3.0  # there are many more tokens that are right
+WRONG_WEIGHT = 3.0  # because wrong tokens are much rarer than right ones
 
 
 def load(folder: Path) -> PreTrainedModel:
-    """The classifier saved in `folder`; an encoder without a head gets a fresh one."""
+    """Load the classifier in `folder`. An encoder without a head gets a new head."""
     torch.manual_seed(0)
     names = dict(enumerate(LABELS))
     return AutoModelForSequenceClassification.from_pretrained(
@@ -46,7 +46,7 @@ def load(folder: Path) -> PreTrainedModel:
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
-    """The encoder's tokenizer; training does not change it."""
+    """Load the encoder's tokenizer, which training does not change."""
     return AutoTokenizer.from_pretrained(folder)
 
 
@@ -58,13 +58,14 @@ def fit(
     *,
     selection: list[Example] | None = None,
 ) -> None:
-    """Train in place: AdamW 0.01, warm-up, linear decay, gradients clipped at 1, batches of like length, word embeddings as they are.
+    """Train the model in place.
 
-    With a `selection`, the result is the epoch with the highest Matthews correlation on it.
+    It uses AdamW with weight decay 0.01, warm-up, linear decay, gradients clipped at 1, and batches
+    of similar length. The word embeddings are not trained. With a `selection`, the result is the
+    epoch with the highest Matthews correlation on it.
     """
-    torch.manual_seed(
-        stage.seed
-    )  # a stage is the same whether those before it ran now or were loaded
+    # so that a stage gives the same result whether the stages before it ran now or were loaded
+    torch.manual_seed(stage.seed)
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = stage.dropout
@@ -118,7 +119,8 @@ def fit(
             if selection:
                 agreed = agreement(model, tokenizer, selection)
                 progress.print(
-                    f"{stage.name}: Matthews correlation {agreed:.3f} on the selection split after epoch {epoch + 1}"
+                    f"{stage.name}: Matthews correlation {agreed:.3f} on the selection split "
+                    f"after epoch {epoch + 1}"
                 )
                 if agreed > best:
                     best, kept = (
@@ -132,7 +134,10 @@ def fit(
 def _marked(
     tokenizer: PreTrainedTokenizerFast, examples: list[Example], encoded: list[list[int]]
 ) -> list[list[int] | None]:
-    """For each token of each example whether it differs from the right sentence; None where that is not known."""
+    """Mark each token of each example that differs from the right sentence.
+
+    An example without a right sentence gets None.
+    """
     known = [at for at, example in enumerate(examples) if example.right is not None]
     right = tokenizer(
         [examples[at].right for at in known], truncation=True, max_length=TRAINED_TOKENS
@@ -144,7 +149,10 @@ def _marked(
 
 
 def _spotted(logits: torch.Tensor, marks: list[list[int] | None]) -> torch.Tensor:
-    """Binary cross-entropy over the tokens that have a mark, those that are wrong three times; `logits` is batch by tokens."""
+    """Return the binary cross-entropy over all marked tokens. `logits` is (batch, tokens).
+
+    Wrong tokens count three times.
+    """
     targets = torch.full(logits.shape, -1.0)
     for row, mark in enumerate(marks):
         if mark is not None:
@@ -160,7 +168,7 @@ def _spotted(logits: torch.Tensor, marks: list[list[int] | None]) -> torch.Tenso
 def agreement(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, examples: list[Example]
 ) -> float:
-    """Matthews correlation of the classifier with the examples' labels."""
+    """Return the Matthews correlation of the classifier with the examples' labels."""
     rows = logits(model, tokenizer, [example.sentence for example in examples])
     return matthews([example.label for example in examples], [int(row[1] > row[0]) for row in rows])
 
@@ -169,7 +177,7 @@ def agreement(
 def logits(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, sentences: list[str]
 ) -> list[list[float]]:
-    """The classifier's two logits for each sentence, in order."""
+    """Return the classifier's two logits for each sentence, in order."""
     model.eval()
     encoded = tokenizer(sentences, truncation=True, max_length=TRAINED_TOKENS)["input_ids"]
     order = sorted(range(len(sentences)), key=lambda at: len(encoded[at]))
@@ -184,7 +192,11 @@ def logits(
 
 
 def _batches(lengths: list[int], size: int, seed: int) -> Iterator[list[int]]:
-    """Shuffled batches of indices, made within windows of 50 batches sorted by length: little padding, still random."""
+    """Return shuffled batches of indices.
+
+    For little padding, every window of 50 batches is sorted by length before it is cut into
+    batches.
+    """
     chance = random.Random(seed)
     order = list(range(len(lengths)))
     chance.shuffle(order)

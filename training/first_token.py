@@ -1,4 +1,7 @@
-"""No work for tokens that nobody reads: a head that looks at the first token needs only that of the last layer."""
+"""Removes work for tokens whose result is not used.
+
+A head that reads only the first token needs only the first token of the last layer.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +15,16 @@ from onnx import NodeProto, helper, numpy_helper
 
 ROW_BY_ROW: Final = {"LayerNormalization", "Gelu", "Tanh", "Relu", "Erf"}
 TOGETHER: Final = {"Add", "Sum", "Mul", "Sub", "Div"}
-BOUNDS: Final = ("first_token", "second_token", "second_token")  # from 0 to 1 on axis 1
+BOUNDS: Final = ("first_token", "second_token", "second_token")  # slice from 0 to 1 on axis 1
 
 
 def first_token_only(model: onnx.ModelProto) -> None:
-    """Where only the first token of a layer is read, compute only that: from the head backwards to the last attention.
+    """Compute only the first token of a layer if nothing reads the others.
 
-    Tensors are (1, tokens, width). The head reads its token by a Gather of index 0 on axis 1;
-    without one nothing changes.
+    The change goes from the head backwards to the last attention.
+
+    Tensors are (1, tokens, width). The head reads its token with a Gather of index 0 on axis 1. If
+    the graph has no such Gather, nothing changes.
     """
     graph = model.graph
     constants = _constants(graph)
@@ -28,16 +33,16 @@ def first_token_only(model: onnx.ModelProto) -> None:
         for name in node.input:
             readers[name].append(node)
     for output in graph.output:
-        readers[output.name].append(None)  # somebody outside, who reads every token
+        readers[output.name].append(None)  # None: a graph output, which needs every token
 
-    alone: set[str] = set()  # tensors of which only the first token is made
-    cut: set[str] = set()  # tensors of which all are made, for somebody who reads only the first
+    alone: set[str] = set()  # tensors of which only the first token is computed
+    cut: set[str] = set()  # computed for all tokens, but with a reader that needs only the first
     for node in reversed(graph.node):
         if _reads_first_token(node, constants) and readers[node.input[0]] == [node]:
             alone.add(node.input[0])
         elif set(node.output) & alone:
             rows = _rows(node, constants)
-            if not rows:  # the last attention, or what this does not know
+            if not rows:  # the last attention, or an operator that is not known here
                 alone.remove(node.output[0])
                 cut.add(node.output[0])
             for name in (node.input[place] for place in rows):
@@ -50,7 +55,10 @@ def first_token_only(model: onnx.ModelProto) -> None:
 
 
 def _insert_cuts(graph: onnx.GraphProto, alone: set[str], cut: set[str]) -> None:
-    """Behind each tensor in `cut` its first token, which the nodes that make one in `alone`, or read the first, then take."""
+    """Add a Slice of the first token behind each tensor in `cut`.
+
+    Nodes that make a tensor in `alone` then read this slice.
+    """
     nodes = []
     for node in graph.node:
         if set(node.output) & alone:
@@ -71,7 +79,7 @@ def _insert_cuts(graph: onnx.GraphProto, alone: set[str], cut: set[str]) -> None
 
 
 def _constants(graph: onnx.GraphProto) -> dict[str, NDArray[Any] | None]:
-    """The tensors that do not depend on the sentence, those of one element with their value."""
+    """Return the tensors that do not depend on the sentence; those of one element with value."""
     found: dict[str, NDArray[Any] | None] = {
         value.name: numpy_helper.to_array(value) if np.prod(value.dims) == 1 else None
         for value in graph.initializer
@@ -90,7 +98,10 @@ def _reads_first_token(node: NodeProto, constants: dict[str, NDArray[Any] | None
 
 
 def _rows(node: NodeProto, constants: dict[str, NDArray[Any] | None]) -> list[int]:
-    """The places of a node's inputs whose tokens its output's tokens come from, one by one; none where that is not known."""
+    """Return the indices of the inputs from which a node computes each token separately.
+
+    For a node that mixes tokens, or is not known here, the list is empty.
+    """
     if node.op_type in ROW_BY_ROW or (node.op_type == "MatMul" and node.input[1] in constants):
         return [0]
     if node.op_type in TOGETHER:

@@ -1,4 +1,8 @@
-"""The golden sentences: few texts that show soon whether a deployed model still answers as it did when it was made."""
+"""Chooses the golden sentences.
+
+They are a few texts that show quickly whether a deployed model still answers as it did when it was
+made.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +15,12 @@ from inference.classifier import Classifier, Prediction
 from tools.errors import UserError
 
 COUNT: Final = 40
-OF_EACH: Final = 6  # of the shortest, of the longest, of those with the least margin
+OF_EACH: Final = 6  # shortest texts, longest texts, and texts with the least margin
 LONGEST: Final = 2000  # characters
 
 
 def read(path: Path) -> list[dict[str, str]]:
-    """Texts of your own: a JSON list of {case, text}, or one text a line. Raises `UserError`."""
+    """Read a JSON list of {case, text}, or a file with a text per line. Raises `UserError`."""
     try:
         content = path.read_text(encoding="utf-8")
         cases: Any = (
@@ -31,7 +35,8 @@ def read(path: Path) -> list[dict[str, str]]:
         ]
     except (OSError, ValueError, TypeError, KeyError) as problem:
         raise UserError(
-            f"{path} cannot be read as golden sentences, one a line or a JSON list of case and text: {problem}."
+            f"{path} cannot be read as golden sentences, one per line or a JSON list of case and "
+            f"text: {problem}."
         ) from None
     if not found:
         raise UserError(f"{path} has no sentence.")
@@ -39,7 +44,10 @@ def read(path: Path) -> list[dict[str, str]]:
 
 
 def choose(classifier: Classifier, texts: Sequence[str]) -> list[dict[str, str]]:
-    """About 40 of the texts: of every label, the shortest and the longest, and those whose label was decided by little."""
+    """Choose about 40 of the texts.
+
+    They are the shortest, the longest, those with the least margin, and some of every label.
+    """
     found = {text: classifier.predict(text) for text in texts if len(text) <= LONGEST}
     chosen: dict[str, str] = {}
     for case, text in _candidates(classifier.card["labels"], found):
@@ -61,5 +69,5 @@ def _candidates(labels: list[str], found: dict[str, Prediction]) -> Iterator[tup
     for place in range(COUNT):
         for label in labels:
             of_label = sure[label]
-            if place < len(of_label):  # from the surest on, in steps over all of them
+            if place < len(of_label):  # from the most confident text on, in even steps
                 yield label, of_label[place * max(1, len(of_label) // COUNT) % len(of_label)]

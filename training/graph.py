@@ -1,4 +1,4 @@
-"""The ONNX file: the signature beside the logits, and every sentence of a batch by itself."""
+"""Builds the shipped ONNX graph, which adds the signature and splits a batch into sentences."""
 
 from __future__ import annotations
 
@@ -23,16 +23,19 @@ from training.signature import (
 def whole(
     sentence: onnx.ModelProto, signature: Signature, bigrams: NDArray[np.uint8]
 ) -> onnx.ModelProto:
-    """The shipped graph, made of one that gives `sentence_logits` and `pooled` for the `ids` (1, tokens) of a sentence.
+    """Return the shipped graph, made from the graph `sentence` for one sentence.
 
-    Inputs `input_ids` and `attention_mask` (batch, tokens); outputs `logits` (batch, labels),
-    `signature` (batch, 8) in whole numbers of a byte, `novelty` (batch,) and `surprisal` (batch,).
-    A loop over the rows cuts each to its length: 8-bit rounding amplifies the last digit of a sum,
-    and that digit depends on the shape of the whole computation.
+    `sentence` gives `sentence_logits` and `pooled` for `ids` (1, tokens). The shipped graph has the
+    inputs `input_ids` and `attention_mask` (batch, tokens). Its outputs are `logits` (batch,
+    labels), `signature` (batch, 8) as integers of one byte, `novelty` (batch,) and `surprisal`
+    (batch,).
+
+    A loop computes each row alone, cut to its length. Otherwise an answer would depend on the other
+    rows: the last digit of a sum depends on the shape of the whole computation, and 8-bit rounding
+    amplifies this difference.
     """
-    graph = onnx.compose.add_prefix(
-        sentence, "sentence/"
-    ).graph  # no name of its own is one of those below
+    # the prefix keeps the names of `sentence` apart from the names below
+    graph = onnx.compose.add_prefix(sentence, "sentence/").graph
     labels = (
         next(each for each in graph.output if each.name == "sentence/sentence_logits")
         .type.tensor_type.shape.dim[0]
@@ -69,15 +72,25 @@ def whole(
         helper.make_node("Identity", ["sentence/sentence_logits"], ["sentence_logits"]),
         helper.make_node("Identity", ["go"], ["go_on"]),
     ]
-    # its transpose times itself is the inverse covariance
+    # whitening @ whitening.T is the inverse covariance
     whitening = np.linalg.cholesky(np.linalg.inv(signature.covariance))
     constants: dict[str, Any] = {
-        "first": np.array([0]), "second": np.array([1]), "last": np.array([-1]), "end": np.array([np.iinfo(np.int64).max]),
-        "centre": signature.centre.astype(np.float32), "projection": signature.projection.astype(np.float32),
-        "least_byte": np.float32(-127), "greatest_byte": np.float32(127),
-        "mean": signature.mean.astype(np.float32), "whitening": whitening.astype(np.float32), "least_distance": np.float32(LEAST_DISTANCE),
-        "multiplier": np.int64(MULTIPLIER), "buckets": np.int64(BUCKETS), "bigrams": bigrams, "steps_a_bit": np.float32(STEPS_A_BIT),
-    }  # fmt: skip
+        "first": np.array([0]),
+        "second": np.array([1]),
+        "last": np.array([-1]),
+        "end": np.array([np.iinfo(np.int64).max]),
+        "centre": signature.centre.astype(np.float32),
+        "projection": signature.projection.astype(np.float32),
+        "least_byte": np.float32(-127),
+        "greatest_byte": np.float32(127),
+        "mean": signature.mean.astype(np.float32),
+        "whitening": whitening.astype(np.float32),
+        "least_distance": np.float32(LEAST_DISTANCE),
+        "multiplier": np.int64(MULTIPLIER),
+        "buckets": np.int64(BUCKETS),
+        "bigrams": bigrams,
+        "steps_a_bit": np.float32(STEPS_A_BIT),
+    }
     values = [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()]
     outputs = [
         ("logits", TensorProto.FLOAT, [labels]), ("signature", TensorProto.INT8, [COMPONENTS]),

@@ -1,4 +1,7 @@
-"""The exported classifier on faster kernels: attention as one node, nothing computed that nobody reads, 8-bit products."""
+"""Makes the exported classifier faster.
+
+Each attention becomes one node, work for unused tokens is removed, and products use 8 bits.
+"""
 
 from __future__ import annotations
 
@@ -16,20 +19,20 @@ from onnxruntime.quantization.quantize import quantize_dynamic
 
 from training.first_token import first_token_only
 
-SMALL_TABLE: Final = 1_000_000  # elements: below, 8 bits save next to nothing
+SMALL_TABLE: Final = 1_000_000  # elements: 8 bits save hardly anything in a smaller table
 
-logging.getLogger("onnxruntime.quantization.matmul_nbits_quantizer").setLevel(
-    logging.WARNING
-)  # a line a node otherwise
+# this logger otherwise prints a line per node
+logging.getLogger("onnxruntime.quantization.matmul_nbits_quantizer").setLevel(logging.WARNING)
 
 
 def dynamic(source: Path, target: Path) -> None:
-    """8-bit products: weights of 7 bits by output, activations of 8 by their range at that moment.
+    """Write a graph with 8-bit products.
 
-    7 bits, because processors without VNNI add two products in 16 bits, which two weights of 8 bits
-    can overflow.
+    Weights have 7 bits and one scale per output. Activations have 8 bits, scaled at run time by
+    their range. Weights have only 7 bits because processors without VNNI add two products in 16
+    bits, and two products with weights of 8 bits can overflow.
     """
-    logging.getLogger().setLevel(logging.ERROR)  # the library's advice, on the root logger
+    logging.getLogger().setLevel(logging.ERROR)  # the library writes advice to the root logger
     with tempfile.TemporaryDirectory() as folder:
         fast = Path(folder) / "fast.onnx"
         model = fused(source)
@@ -55,7 +58,10 @@ def dynamic(source: Path, target: Path) -> None:
 
 
 def in_blocks(source: Path, target: Path) -> None:
-    """8-bit weights in blocks of 128 with activations quantised by row: closer to the checkpoint, half as fast."""
+    """Write a graph with 8-bit weights in blocks of 128, and activations quantised by row.
+
+    It is closer to the checkpoint than `dynamic`, and half as fast.
+    """
     from onnxruntime.quantization.matmul_nbits_quantizer import (  # noqa: PLC0415  needs onnx-ir
         DefaultWeightOnlyQuantConfig,
         MatMulNBitsQuantizer,
@@ -77,13 +83,13 @@ def in_blocks(source: Path, target: Path) -> None:
 
 
 def as_it_is(source: Path, target: Path) -> None:
-    """32 bits, as the checkpoint computes."""
+    """Write the graph in 32 bits, as the checkpoint computes."""
     model = onnx.load(source)
     first_token_only(model)
     onnx.save(model, target)
 
 
-# From the fastest to the closest: the first that keeps the labels is taken.
+# From the fastest form to the closest. The first form that keeps the labels is taken.
 WIDTHS: Final[dict[str, Callable[[Path, Path], None]]] = {
     "8-bit products": dynamic,
     "8-bit weights in blocks": in_blocks,
@@ -92,13 +98,16 @@ WIDTHS: Final[dict[str, Callable[[Path, Path], None]]] = {
 
 
 def fused(source: Path) -> onnx.ModelProto:
-    """The graph with each attention as one node, by onnxruntime's own optimizer; where it finds none, the graph as it was."""
-    # seconds of import
+    """Return the graph with each attention as one node, made by onnxruntime's optimizer.
+
+    If the optimizer recognises no attention, the graph stays as it was.
+    """
+    # imported late, because the import takes seconds
     from onnxruntime.transformers.fusion_options import FusionOptions  # noqa: PLC0415
     from onnxruntime.transformers.optimizer import optimize_model  # noqa: PLC0415
 
     options = FusionOptions("bert")
-    # left to the engine, which is better or faster without (README.md)
+    # off, because the result is faster or closer to the checkpoint without these (README.md)
     options.enable_skip_layer_norm = options.enable_embed_layer_norm = (
         options.enable_bias_skip_layer_norm
     ) = False
@@ -111,7 +120,7 @@ def fused(source: Path) -> onnx.ModelProto:
     sizes = {
         "num_heads": stated.get("heads", 0),
         "hidden_size": stated.get("width", 0),
-    }  # 0: left to the optimizer to find
+    }  # 0: the optimizer finds the number itself
     optimized = optimize_model(
         str(source), model_type="bert", optimization_options=options, opt_level=0, **sizes
     )
@@ -123,9 +132,10 @@ def fused(source: Path) -> onnx.ModelProto:
 
 
 def plain_sums(model: onnx.ModelProto) -> None:
-    """A residual sum as Sum instead of Add: the engine then leaves the layer normalisation behind it alone.
+    """Write residual sums as Sum instead of Add, so that onnxruntime does not fuse them.
 
-    Its fusion of the two (SkipLayerNormalization) takes three times as long on these kernels.
+    It would fuse an Add with the layer normalisation after it (SkipLayerNormalization), which takes
+    three times as long on these kernels.
     """
     fixed = {value.name for value in model.graph.initializer}
     normalised = {

@@ -1,4 +1,7 @@
-"""`python -m training.model --from FOLDER --sample FILE`: a model folder from a checkpoint and a sample; `make model` runs it."""
+"""Makes a model folder from a checkpoint and a sample.
+
+`make model` runs `python -m training.model --from FOLDER --sample FILE`.
+"""
 
 from __future__ import annotations
 
@@ -15,16 +18,19 @@ from training import checkpoint, golden, sample
 from training.assembled import Wish, assemble
 
 DESCRIPTION = """\
-Make a model folder (model.onnx, tokenizer.json, card.json, profile.json, README.md) from a text classifier that transformers saved.
+Make a model folder (model.onnx, tokenizer.json, card.json, profile.json, README.md) from a text
+classifier that transformers saved.
 
-The sample must be texts that the model was NOT trained on, of the kind that it will see: it learns from them which texts are usual. With
-training texts the profile shows scores that are too sure, and every real text looks like drift; the accuracy on the card is too good.
-40 % of them fit projection, surprisal and temperature, 60 % make the profile and all figures. Fewer than 300 are refused.
+The sample must be texts of the kind that the model will see, and that it was NOT trained on. The
+monitor learns from the sample which texts are usual. If you give training texts, the scores in the
+profile are too confident, every real text looks like drift, and the accuracy on the card is too
+good. Projection, surprisal and temperature are fitted to 40 % of the sample. The other 60 % give
+the profile and all figures. A sample of fewer than 300 texts is refused.
 """
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Exit 0 when the folder is there, 2 with one sentence when not."""
+    """Make the folder and return 0, or print an error message of one sentence and return 2."""
     parser = argparse.ArgumentParser(
         prog="make model",
         description=DESCRIPTION,
@@ -41,23 +47,23 @@ def main(argv: list[str] | None = None) -> int:
         "--sample",
         type=Path,
         required=True,
-        help=".csv, .tsv, .jsonl or .txt: one text a row, optionally its label",
+        help="a .csv, .tsv, .jsonl or .txt file with one text per row, and optionally its label",
     )
     parser.add_argument(
-        "--out", type=Path, default=Path("model"), help="where the model folder goes (%(default)s)"
+        "--out", type=Path, default=Path("model"), help="the model folder to write (%(default)s)"
     )
     parser.add_argument(
-        "--against", type=Path, help="another model folder, compared on the same sample"
+        "--against", type=Path, help="another model folder to compare on the same sample"
     )
     parser.add_argument(
         "--golden",
         type=Path,
-        help="golden sentences of your own, one a line (default: chosen from the sample)",
+        help="a file of your golden sentences, one per line (default: chosen from the sample)",
     )
     parser.add_argument(
         "--trained-on",
         type=Path,
-        help="texts for the table of surprisal, of any number (default: 40 %% of the sample)",
+        help="a file of texts for the table of surprisal (default: 40 %% of the sample)",
     )
     parser.add_argument(
         "--text-column", help="the sample's column with the text (default: text, sentence, ...)"
@@ -66,20 +72,23 @@ def main(argv: list[str] | None = None) -> int:
         "--label-column", help="the sample's column with the label (default: label, class, ...)"
     )
     parser.add_argument(
-        "--name", help="the model's name in every record (default: the checkpoint folder's)"
+        "--name", help="the model's name in every record (default: the checkpoint folder's name)"
     )
     parser.add_argument(
         "--max-tokens",
         type=int,
-        help="cut longer texts (default: the most that the model takes, at most 512)",
+        help="length at which texts are cut (default: the most that the model takes, at most 512)",
     )
     parser.add_argument(
         "--about",
         type=Path,
-        help="JSON with more for the card: base_model (name, licence), corpora, sample (its name)",
+        help="a JSON file with more fields for the card: base_model (name, licence), corpora, and "
+        "sample (the sample's name)",
     )
     parser.add_argument(
-        "--large", action="store_true", help="write it although it does not fit a zip package"
+        "--large",
+        action="store_true",
+        help="write the folder even if it does not fit into a zip package",
     )
     arguments = parser.parse_args(argv)
     try:
@@ -91,19 +100,21 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """All of it. Raises `UserError`."""
+    """Make the model folder as the arguments say. Raises `UserError`."""
     found = checkpoint.read(arguments.checkpoint, arguments.max_tokens)
     rows = sample.read(
         arguments.sample, found.labels, text=arguments.text_column, label=arguments.label_column
     )
     say(
-        f"{len(rows.rows)} texts, {'with' if rows.labelled else 'without'} labels; labels of the model: {', '.join(found.labels)}"
+        f"{len(rows.rows)} texts, {'with' if rows.labelled else 'without'} labels; "
+        f"labels of the model: {', '.join(found.labels)}"
     )
     if warning := sample.cost(rows):
         say(f"warning: {warning}")
     if not rows.labelled:
         say(
-            "warning: without labels nothing is calibrated: scores say how sure the model is, not how often it is right."
+            "warning: without labels the model cannot be calibrated: scores say how confident the "
+            "model is, not how often it is right."
         )
     trained_on = sample.texts(arguments.trained_on) if arguments.trained_on else None
     about = _about(arguments.about) if arguments.about else {}
@@ -117,7 +128,7 @@ def run(arguments: argparse.Namespace) -> None:
     )
     make(found, rows, wish, arguments.out)
     if arguments.against:
-        from training.compared import compared  # noqa: PLC0415  after what was asked first
+        from training.compared import compared  # noqa: PLC0415  imported only if needed
 
         for line in compared(arguments.out, arguments.against, rows):
             say(line)
@@ -136,8 +147,8 @@ def _about(path: Path) -> dict[str, Any]:
 def make(
     found: checkpoint.Checkpoint, rows: sample.Sample, wish: Wish, out: Path
 ) -> dict[str, Any]:
-    """Export the checkpoint, then everything that needs no torch."""
-    # torch: seconds of import that --help and a refusal do not need
+    """Export the checkpoint, and assemble the model folder. Return its card."""
+    # imported late, because torch takes seconds, and --help and error messages do not need it
     from training import exported  # noqa: PLC0415
 
     say(f"loading {found.folder}")
@@ -149,7 +160,7 @@ def make(
         exported.to_onnx(model, plain)
         card = assemble(plain, own, checkpoint=found, sample=rows, wish=wish, out=out, say=say)
     say(
-        f"the text of the golden sentences is stored in {out / 'profile.json'}, and so in the package"
+        f"the text of the golden sentences is in {out / 'profile.json'}, and so also in the package"
     )
     say(f"{out}: {card['name']} {card['version']}")
     say(
@@ -159,7 +170,7 @@ def make(
 
 
 def say(line: str) -> None:
-    """A step or a finding, at once."""
+    """Print a line without buffering."""
     print(line, flush=True)
 
 

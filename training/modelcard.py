@@ -1,4 +1,7 @@
-"""The card for people: README.md of the model folder, with the front matter that Hugging Face's hub reads."""
+"""Writes the model card README.md of a model folder.
+
+It has the front matter that the Hugging Face Hub reads.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ import yaml
 
 
 def markdown(card: dict[str, Any], profile: dict[str, Any]) -> str:
-    """The model card of a finished folder."""
+    """Return the model card of a finished folder as Markdown."""
     base = card.get("base_model", {})
     front = {
         **({"license": base["licence"].lower()} if base.get("licence") else {}),
@@ -25,13 +28,16 @@ def markdown(card: dict[str, Any], profile: dict[str, Any]) -> str:
     if card["calibrated"]:
         low, high = figures["accuracy_interval"]
         quality = (
-            f"On {figures['texts']} texts of {figures['sample']} that nothing was fitted to: accuracy {figures['accuracy']:.3f} "
-            f"(95 % interval {low:.3f} to {high:.3f}), Matthews correlation {figures['matthews']:.3f}, expected calibration error "
-            f"{figures['calibration_error']:.3f}. Scores are divided by a temperature of {card['temperature']:.3f}."
+            f"On {figures['texts']} texts of {figures['sample']} that nothing was fitted to: "
+            f"accuracy {figures['accuracy']:.3f} (95 % interval {low:.3f} to {high:.3f}), "
+            f"Matthews correlation {figures['matthews']:.3f}, expected calibration error "
+            f"{figures['calibration_error']:.3f}. Logits are divided by a temperature of "
+            f"{card['temperature']:.3f}."
         )
     else:
         quality = (
-            "Not calibrated: the sample had no labels, so a score is no probability of being right."
+            "Not calibrated: the sample had no labels, so a score is not a probability of "
+            "being right."
         )
     return f"""---
 {yaml.safe_dump(front, sort_keys=False).strip()}
@@ -39,15 +45,18 @@ def markdown(card: dict[str, Any], profile: dict[str, Any]) -> str:
 
 # {card["name"]}, version {card["version"]}
 
-Labels: {", ".join(f"`{label}`" for label in card["labels"])}. At most {card["max_tokens"]} word pieces; longer texts are cut.
+Labels: {", ".join(f"`{label}`" for label in card["labels"])}. Longer texts than
+{card["max_tokens"]} word pieces are cut.
 
 {quality}
 
-{card["architecture"]} in ONNX, {kernels["form"]}: of {kernels["texts"]} texts {kernels["labels_changed"]} have another label
-than by the checkpoint, and no probability differs by more than {kernels["largest_difference"]}.
+{card["architecture"]} in ONNX, {kernels["form"]}: of {kernels["texts"]} texts,
+{kernels["labels_changed"]} get another label than from the checkpoint, and no probability differs
+by more than {kernels["largest_difference"]}.
 
-Beside the logits the file gives a signature of the text, its novelty and its surprisal; their usual values are in
-`profile.json` ({profile["population"]["sentences"]} texts).
+In addition to the logits, the file gives a signature of the text, its novelty and its surprisal.
+Their usual values are in `profile.json` ({profile["population"]["sentences"]} texts).
 
-`profile.json` holds numbers of the sample's texts, and the whole text of {len(profile["golden"]["sentences"])} golden sentences.
+`profile.json` holds numbers of the sample's texts, and the whole text of
+{len(profile["golden"]["sentences"])} golden sentences.
 """

@@ -1,8 +1,10 @@
-"""`python -m training.power --data FOLDER`: how many windows of drifted text the signature finds, beside a frozen embedding.
+"""Measures in how many windows of drifted text the signature finds the drift.
 
-One signal at alpha = .001: Hotelling's T² of a window's mean signature against the reference's mean
-and covariance, the reference's own noise included: T² / (1/n + 1/m) exceeds the χ² quantile with as
-many degrees of freedom as components.
+A frozen embedding is measured for comparison. Run `python -m training.power --data FOLDER`.
+
+The test is Hotelling's T² of a window's mean signature against the reference's mean and covariance,
+at alpha = .001. Drift is found if T² / (1/n + 1/m) exceeds the χ² quantile with as many degrees of
+freedom as the signature has components. The term 1/m accounts for the noise of the reference.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ from training.corpora import SEED, CorpusMissing, ewt, split
 from training.corrupt import detokenised
 
 ALPHA: Final = 0.001
-CHI_SQUARED: Final = 26.1245  # its quantile for 1 - ALPHA and 8 degrees of freedom
+CHI_SQUARED: Final = 26.1245  # the quantile of χ² for 1 - ALPHA and 8 degrees of freedom
 WINDOWS: Final = 400
 SIZES: Final = (100, 200)
 
@@ -35,14 +37,14 @@ Rows = NDArray[np.float64]
 
 
 def shuffled(sentence: str, chance: random.Random) -> str:
-    """The words in any order."""
+    """Return the words in random order."""
     words = sentence.split()
     chance.shuffle(words)
     return " ".join(words)
 
 
 def misspelt(sentence: str, chance: random.Random) -> str:
-    """One word in ten with two neighbouring letters exchanged."""
+    """Exchange two neighbouring letters in one word in ten."""
     return " ".join(
         _exchanged(word, chance) if chance.random() < 0.1 else word for word in sentence.split()
     )
@@ -58,10 +60,11 @@ def _exchanged(word: str, chance: random.Random) -> str:
 def power(
     reference: Rows, clean: Rows, drifted: Rows, *, share: float, size: int, seed: int
 ) -> float:
-    """Share of windows found, each of `size` sentences drawn from `clean`, this share of them from `drifted` instead.
+    """Return the share of windows in which the drift is found.
 
-    Rows are (sentences, components); `drifted` is either the same sentences as `clean`, changed, or
-    others.
+    A window has `size` sentences: the share `share` is drawn from `drifted`, and the rest from
+    `clean`. Rows are (sentences, components). `drifted` holds changed sentences of `clean`, or
+    other sentences.
     """
     chance = np.random.default_rng(seed)
     mean, precision = reference.mean(axis=0), np.linalg.inv(np.cov(reference, rowvar=False))
@@ -78,11 +81,11 @@ def power(
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Print the table."""
+    """Print a table of the shares."""
     parser = argparse.ArgumentParser(prog="python -m training.power", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder of the corpora")
     parser.add_argument(
-        "--model", type=Path, default=MODEL, help="folder of the artefact (%(default)s)"
+        "--model", type=Path, default=MODEL, help="the model folder to measure (%(default)s)"
     )
     arguments = parser.parse_args(argv)
     try:
@@ -93,9 +96,8 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     chance = random.Random(SEED)
     reference = [example.sentence for example in parts.aside]
-    clean = [
-        example.sentence for example in parts.dev
-    ]  # the shipped weights saw the selection split
+    # only the dev set is clean, because the shipped weights saw the selection split
+    clean = [example.sentence for example in parts.dev]
     kinds: dict[str, tuple[list[str], float]] = {
         "25 % EWT": (chance.sample(web, 1500), 0.25),
         "20 % shuffled": ([shuffled(sentence, chance) for sentence in clean], 0.2),
@@ -120,7 +122,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def shipped(folder: Path) -> Callable[[Sequence[str]], Rows]:
-    """Signatures as the inference function logs them."""
+    """Return a function that makes signatures as the inference function logs them."""
     classifier = Classifier(folder)
     return lambda sentences: np.array(
         [
@@ -132,7 +134,10 @@ def shipped(folder: Path) -> Callable[[Sequence[str]], Rows]:
 
 
 def frozen(reference: list[str]) -> Callable[[Sequence[str]], Rows]:
-    """The base encoder's sentence embedding (mean of the last layer) as it was published, projected in the same way."""
+    """Return a function that makes signatures from the published base encoder.
+
+    They are projected from its sentence embedding (the mean of the last layer) in the same way.
+    """
     import torch  # noqa: PLC0415  seconds of import
     from transformers import AutoModel  # noqa: PLC0415
 

@@ -1,4 +1,7 @@
-"""The reference profile: what predictions look like on sentences that the model never saw, for a monitor to compare with."""
+"""Makes the reference profile, with which the monitor compares predictions.
+
+It describes the predictions for sentences that the model never saw.
+"""
 
 from __future__ import annotations
 
@@ -21,29 +24,32 @@ from training.sample import Row, Sample
 from training.signature import STEPS, Signature
 
 FORMAT: Final = 1
-PARTS: Final = 10  # edges lie at the reference's deciles
-SHARES: Final = (
-    "prediction.score",
-    "input.unk_share",
-    "input.non_letter_share",
-)  # exact 0 and 1 are counted apart
+PARTS: Final = 10  # the edges are deciles of the reference
+# exact 0 and exact 1 of these fields are counted separately
+SHARES: Final = ("prediction.score", "input.unk_share", "input.non_letter_share")
 NUMBERS: Final = (
-    *SHARES, "input.chars", "input.words", "input.tokens", "input.tokens_per_word", "input.novelty", "input.surprisal",
-)  # fmt: skip
-# How far a golden score may lie from the one stated: 8-bit kernels differ, and CPUs without any
-# compute in 32 bits. On the kind of CPU that made the profile scores are equal. Measured as
-# README.md tells.
+    *SHARES,
+    "input.chars",
+    "input.words",
+    "input.tokens",
+    "input.tokens_per_word",
+    "input.novelty",
+    "input.surprisal",
+)
+# The largest allowed difference between a golden score and the recorded score. Scores differ
+# because 8-bit kernels differ between CPUs, and CPUs without 8-bit instructions compute in 32 bits.
+# On the kind of CPU that made the profile, scores are equal. README.md says how this was measured.
 TOLERANCE: Final = {"x86_64": 0.04, "aarch64": 0.04}
 
 
 def profile(
     classifier: Classifier, sample: Sample, signature: Signature, golden_texts: list[dict[str, str]]
 ) -> dict[str, Any]:
-    """The profile of the finished classifier on the part of `sample` that fitted nothing, as JSON; its `id` is the digest of the rest.
+    """Return the profile of the finished classifier on `sample.rest`, as JSON.
 
-    Without labels there are neither `calibration` nor `confusion`, nor the column `right`. Every
-    number went through 32-bit floats, as in the index: a value then falls into the bin that
-    OpenSearch puts it in.
+    Its `id` is the digest of all other content. Without labels, the profile has no `calibration`,
+    no `confusion` and no column `right`. Every number is rounded to a 32-bit float, as in the
+    index, so that a value is counted in the same bin as in OpenSearch.
     """
     names: list[str] = classifier.card["labels"]
     records = [flat(record(classifier, row.text)) for row in sample.rest]
@@ -80,7 +86,8 @@ def profile(
         },
         **(_with_labels(records, labels, names) if labels else {}),
         "rows": {
-            "precision": "32-bit floats with nine digits: read them as such before comparing with an edge",
+            "precision": "32-bit floats with nine digits: read them as such before comparing "
+            "with an edge",
             **rows(records, labels, names),
         },
         "golden": {
@@ -93,7 +100,7 @@ def profile(
 
 
 def labels_of(rows: list[Row], names: list[str]) -> list[str] | None:
-    """The true labels by their names; None where there are none."""
+    """Return the names of the true labels; None if the sample has no labels."""
     return [names[row.label] for row in rows if row.label is not None] or None
 
 
@@ -117,7 +124,10 @@ def _with_labels(
 
 
 def made_on() -> str:
-    """The kind of processor whose scores the golden ones are, by its instructions for 8-bit products."""
+    """Return the kind of processor that computes the golden scores.
+
+    It is named by its instructions for 8-bit products.
+    """
     machine = platform.machine()
     path = Path("/proc/cpuinfo")
     flags = set(path.read_text(encoding="utf-8").split()) if path.exists() else set()
@@ -133,7 +143,7 @@ def made_on() -> str:
 
 
 def record(classifier: Classifier, sentence: str) -> dict[str, Any]:
-    """The values that the inference function would log for a sentence."""
+    """Return the values that the inference function would log for a sentence."""
     prediction = classifier.predict(sentence)
     return prediction_record(
         sentence,
@@ -149,7 +159,7 @@ def record(classifier: Classifier, sentence: str) -> dict[str, Any]:
 
 
 def flat(nested: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Fields by their dotted names, fractions as 32-bit floats."""
+    """Return the fields by their dotted names. Fractions are rounded to 32-bit floats."""
     fields: dict[str, Any] = {}
     for name, value in nested.items():
         if isinstance(value, dict):
@@ -160,10 +170,11 @@ def flat(nested: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def binned(values: Sequence[float], *, apart: bool) -> dict[str, Any]:
-    """Counts between edges at the deciles: below the first, from each up to but without the next, from the last on.
+    """Count the values in bins whose edges are the deciles.
 
-    With `apart`, exact 0 and exact 1 are in `exactly` and in no bin. An edge of whole numbers is
-    whole.
+    The first bin is below the first edge. Every other bin begins at an edge, which it includes, and
+    ends before the next edge. With `apart`, exact 0 and exact 1 are counted in `exactly` and in no
+    bin. If all values are integers, the edges are integers too.
     """
     inside = np.array([value for value in values if not (apart and value in {0, 1})])
     edges = (
@@ -188,9 +199,10 @@ def binned(values: Sequence[float], *, apart: bool) -> dict[str, Any]:
 def calibration(
     scores: list[float], predicted: list[str], labels: list[str], least: float = 0.5
 ) -> dict[str, Any]:
-    """How often predictions of a score are right: ten bins over [least, 1], with the mean score and the share that is right.
+    """Return how often predictions with a certain score are right.
 
-    `least` is the lowest score that the most probable label can have: 1 / labels.
+    There are ten bins over [least, 1], each with its mean score and the share of right predictions.
+    `least` is the lowest score that the most probable label can have: 1 / (number of labels).
     """
     edges = np.linspace(least, 1, 11)
     places = np.clip(np.searchsorted(edges, scores, side="right") - 1, 0, 9)
@@ -213,10 +225,10 @@ def calibration(
 def rows(
     records: list[dict[str, Any]], labels: list[str] | None, names: list[str]
 ) -> dict[str, Any]:
-    """The numbers of every reference prediction, without its text and in an order that is not the sample's.
+    """Return the numbers of every reference prediction, shuffled and without texts.
 
-    Of the probabilities all but the first label's, which is the rest to 1; with `labels` at the end
-    `right`: 1 or 0.
+    The probability of the first label is left out, because all probabilities add up to 1. With
+    `labels`, the last column is `right`, which is 1 or 0.
     """
     probabilities = [
         f"prediction.probability.{name}" for name in list(field_names(tuple(names)).values())[1:]
@@ -241,7 +253,7 @@ def rows(
 
 
 def golden(classifier: Classifier, case: dict[str, str]) -> dict[str, Any]:
-    """One sentence with what the finished file says of it, to every digit."""
+    """Return a sentence with the finished model's answer, with all digits."""
     prediction = classifier.predict(case["text"])
     return {
         **case,
@@ -253,7 +265,7 @@ def golden(classifier: Classifier, case: dict[str, str]) -> dict[str, Any]:
 
 
 def digest(content: Any) -> str:
-    """12 hex digits of content as canonical JSON."""
+    """Return 12 hex digits of the digest of content as canonical JSON."""
     return sha256(
         json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
     ).hexdigest()[:12]

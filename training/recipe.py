@@ -1,4 +1,7 @@
-"""Defines the stages of training and their examples: first real and corrupted sentences with minimal pairs, then CoLA."""
+"""Defines the stages of training and their examples.
+
+The first two stages use real and corrupted sentences and minimal pairs. The last stage uses CoLA.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +14,8 @@ from pathlib import Path
 from training.corpora import Example, bare, blimp, ewt
 from training.corrupt import corrupted, detokenised, exchanging_verbs, lemmatised
 
-WORDS = range(
-    4, 25
-)  # the length of the treebank sentences that are used, about that of CoLA's sentences
+# the lengths of the treebank sentences that are used, which are about the lengths in CoLA
+WORDS = range(4, 25)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,7 @@ class Stage:
 def stages(
     folder: Path, train: list[Example], held_out: set[str], seed: int
 ) -> list[tuple[Stage, list[Example]]]:
-    """All stages in order, each with its examples. Raises `CorpusMissing`."""
+    """Return all stages in order, each with its examples. Raises `CorpusMissing`."""
     mixed = partial(real_against_corrupted, folder, train, held_out, copies_ewt=3)
     return [
         (
@@ -79,10 +81,11 @@ def real_against_corrupted(
     pairs: int,
     seed: int,
 ) -> list[Example]:
-    """The examples of a stage: copies of good sentences, each with a corruption; BLiMP's pairs; and CoLA's own negatives, twice.
+    """Return the examples of a stage.
 
-    Sentences and corruptions in `held_out` (the `bare` form of all sentences for measurements) are
-    left out.
+    They are copies of good sentences, each with a corruption, the pairs of BLiMP, and CoLA's bad
+    sentences twice. `held_out` has the `bare` form of all sentences that are used for measurements.
+    Sentences and corruptions in `held_out` are left out.
     """
     chance = random.Random(seed)
     examples: list[Example] = []

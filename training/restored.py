@@ -1,7 +1,7 @@
-"""`python -m training.restored --out FOLDER`: the weights of the shipped ONNX file as transformers keeps them, to compare with.
+"""Restores a checkpoint of transformers from the shipped ONNX file.
 
-The 8-bit numbers times their scales, with which the file computes, in a folder that
-`transformers.pipeline` loads.
+Its weights are the 8-bit numbers of the file times their scales. `transformers.pipeline` can load
+the checkpoint. Run `python -m training.restored --out FOLDER`.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ PREFIX: Final = "sentence/model."
 
 
 def weights(path: Path) -> Weights:
-    """The sentence graph's parameters by the names that transformers gives them, and in its shapes.
+    """Return the parameters of the sentence graph, with the names and shapes of transformers.
 
-    Vectors and tables have kept their names; a matrix product has that of its module in its own
-    (`/model/bert/.../MatMul_quant`); the attentions stand in the order of the layers, each with
-    queries, keys and values side by side.
+    Vectors and tables have the same names in the file. The name of a matrix product contains the
+    name of its module (`/model/bert/.../MatMul_quant`). The attentions are in the order of the
+    layers, each with queries, keys and values side by side.
     """
     (loop,) = [node for node in onnx.load(path).graph.node if node.op_type == "Loop"]
     body = next(attribute.g for attribute in loop.attribute if attribute.name == "body")
@@ -75,19 +75,17 @@ def weights(path: Path) -> Weights:
 def _numbers(
     kept: NDArray[Any], scale: NDArray[np.float32], zero: NDArray[Any]
 ) -> NDArray[np.float32]:
-    """8-bit numbers times their scale; a matrix (inputs, outputs) has one scale an output."""
+    """Multiply 8-bit numbers by their scale. A matrix (inputs, outputs) has a scale per output."""
     return (kept.astype(np.float32) - zero.astype(np.float32)) * scale
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Write the folder."""
+    """Write the checkpoint's folder."""
     parser = argparse.ArgumentParser(prog="python -m training.restored", description=__doc__)
     parser.add_argument(
-        "--model", type=Path, default=MODEL, help="folder of the artefact (%(default)s)"
+        "--model", type=Path, default=MODEL, help="the model folder to read (%(default)s)"
     )
-    parser.add_argument(
-        "--out", type=Path, required=True, help="where the folder for transformers goes"
-    )
+    parser.add_argument("--out", type=Path, required=True, help="the checkpoint folder to write")
     arguments = parser.parse_args(argv)
 
     import torch  # noqa: PLC0415  seconds of import

@@ -1,4 +1,4 @@
-"""A sample of texts that the model was not trained on: read from a file, put in two parts."""
+"""Reads a sample of texts that the model was not trained on, and splits it into two parts."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SEED: Final = 13
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A text and its label, a place among the model's labels; None where the sample has no labels."""
+    """A text and the index of its label; the index is None if the sample has no labels."""
 
     text: str
     label: int | None = None
@@ -31,7 +31,11 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """`fit` gives the projection, the table of surprisal and the temperature, `rest` the profile and all figures."""
+    """A sample in two parts.
+
+    Projection, table of surprisal and temperature are fitted to `fit`. `rest` gives the profile and
+    all figures.
+    """
 
     name: str
     fit: list[Row]
@@ -39,23 +43,24 @@ class Sample:
 
     @property
     def labelled(self) -> bool:
-        """Whether every row has a label."""
+        """Return whether every row has a label."""
         return self.fit[0].label is not None
 
     @property
     def rows(self) -> list[Row]:
-        """All of them."""
+        """Return the rows of both parts."""
         return [*self.fit, *self.rest]
 
 
 def read(
     path: Path, labels: list[str], *, text: str | None = None, label: str | None = None
 ) -> Sample:
-    """CSV, TSV (each with a header), JSON lines or plain text, by the file's ending; one text a row.
+    """Read a sample with one text per row.
 
-    `text` and `label` name the columns; without them the usual names are looked for. Rows without
-    text and texts that were there already are left out: one in each part would make the profile
-    look like the fitted texts. Raises `UserError` where the file cannot be used.
+    The file's suffix tells its format: CSV or TSV with a header, JSON lines, or plain text. `text`
+    and `label` name the columns. By default, columns with usual names are taken. Rows without text
+    and repeated texts are left out. A text in both parts would make the profile too similar to the
+    fitted texts. Raises `UserError` if the file cannot be used.
     """
     records = list(_records(path))
     if not records:
@@ -66,7 +71,8 @@ def read(
     )
     if of_text is None:
         raise UserError(
-            f"{path} has the columns {', '.join(columns)}: say with --text-column which one is the text."
+            f"{path} has the columns {', '.join(columns)}: name the column of the text with "
+            "--text-column."
         )
     of_label = _column(path, columns, label, LABELS, "--label-column")
     names = {name: at for at, name in enumerate(labels)}
@@ -80,18 +86,20 @@ def read(
         given = str(record.get(of_label, "")) if of_label else None
         if given is not None and given not in known:
             raise UserError(
-                f"{path}, row {number}: the label {given[:40]!r} is none of the model's ({', '.join(labels)})."
+                f"{path}, row {number}: the label {given[:40]!r} is not a label of the model "
+                f"({', '.join(labels)})."
             )
         rows.setdefault(found, Row(found, None if given is None else known[given]))
     if len(rows) < LEAST:
         raise UserError(
-            f"{path} has {len(rows)} different texts; a profile needs at least {LEAST}, better {ENOUGH} and more."
+            f"{path} has {len(rows)} different texts: give at least {LEAST}, "
+            f"better {ENOUGH} or more."
         )
     return split(path.name, list(rows.values()))
 
 
 def texts(path: Path) -> list[str]:
-    """The texts alone, of any number. Raises `UserError`."""
+    """Read only the texts of a file, of any number. Raises `UserError`."""
     records = list(_records(path))
     columns = list(records[0]) if records else []
     of_text = _column(path, columns, None, TEXTS, "") or (columns[0] if columns else "")
@@ -99,7 +107,7 @@ def texts(path: Path) -> list[str]:
 
 
 def split(name: str, rows: list[Row]) -> Sample:
-    """40 % to fit, 60 % for the profile, by chance and each time the same."""
+    """Split rows at random, but the same each time: 40 % to fit, 60 % for the profile."""
     shuffled = rows[:]
     random.Random(SEED).shuffle(shuffled)
     at = round(TO_FIT * len(rows))
@@ -107,20 +115,21 @@ def split(name: str, rows: list[Row]) -> Sample:
 
 
 def cost(sample: Sample) -> str | None:
-    """What a sample of up to 1,500 rows costs, in numbers; None for a larger one.
+    """Return a warning of what a small sample costs; None for more than 1,500 rows.
 
-    The smallest shift d of the signals' means, in standard deviations, that a window of n rows
-    shows half of the time against a profile of m: Hotelling's T² has the mean 15 + d² / (1/n + 1/m)
-    with 15 signals, and 41.6 is its quantile for one false window in 4,000. The interval is that of
-    a share of .8 (normal approximation).
+    The warning states the smallest shift d of the signals' means, in standard deviations, that a
+    window of n rows shows half of the time against a profile of m rows. Hotelling's T² with 15
+    signals has the mean 15 + d² / (1/n + 1/m), and 41.6 is its quantile for one false window in
+    4,000. The warning also states the interval of an accuracy of .8 (normal approximation).
     """
     count, profile = len(sample.rows), len(sample.rest)
     if count > ENOUGH:
         return None
     shift, better = (sqrt((41.6 - 15) * (1 / 200 + 1 / rows)) for rows in (profile, 3000))
     return (
-        f"{count} rows are few: a window of 200 predictions must shift by {shift:.2f} standard deviations to be seen half of the time "
-        f"({better:.2f} with 5,000 rows), and an accuracy of 80 % is known to ± {1.96 * sqrt(0.16 / profile):.1%} only."
+        f"{count} rows are few: a window of 200 predictions must shift by {shift:.2f} standard "
+        f"deviations to be found half of the time ({better:.2f} with 5,000 rows), and "
+        f"an accuracy of 80 % is known to ± {1.96 * sqrt(0.16 / profile):.1%} only."
     )
 
 
@@ -152,7 +161,8 @@ def _records(path: Path) -> Iterator[dict[str, Any]]:
                     yield from ({"text": line} for line in file)
                 case other:
                     raise UserError(
-                        f"{path}: a sample is a .csv, .tsv, .jsonl or .txt file, not {other or 'a file without an ending'}."
+                        f"{path}: a sample is a .csv, .tsv, .jsonl or .txt file, "
+                        f"not {other or 'a file without a suffix'}."
                     )
     except FileNotFoundError:
         raise UserError(f"{path} is not there.") from None

@@ -1,4 +1,7 @@
-"""Describes a text in numbers that do not reveal it: a content signature, its novelty, and the text's surprisal."""
+"""Describes a text in numbers that do not reveal the text.
+
+They are a content signature, the novelty of the signature, and the surprisal of the text.
+"""
 
 from __future__ import annotations
 
@@ -10,18 +13,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 COMPONENTS: Final = 8
-STEPS: Final = 16  # of one byte to a standard deviation: a byte then reaches eight of them
+STEPS: Final = 16  # per standard deviation, so that a byte covers eight deviations
 BUCKETS: Final = 1 << 16
 MULTIPLIER: Final = 40503  # Knuth's multiplicative hash for 16 bits
-STEPS_A_BIT: Final = 12  # a byte then reaches 21 bits
-LEAST_DISTANCE: Final = 1e-3  # has a logarithm, unlike none
+STEPS_A_BIT: Final = 12  # so that a byte covers 21 bits
+LEAST_DISTANCE: Final = 1e-3  # because 0 has no logarithm
 
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """How to make a signature of a pooled layer: `(pooled - centre) @ projection`, rounded and held within a byte.
+    """The parameters that turn a pooled layer into a signature.
 
-    `mean` and `covariance` are those of the reference's signatures, in steps of the byte.
+    A signature is `(pooled - centre) @ projection`, rounded and clipped to a byte. `mean` and
+    `covariance` describe the signatures of the reference, in steps of the byte.
     """
 
     centre: NDArray[np.float32]  # (width,)
@@ -30,17 +34,20 @@ class Signature:
     covariance: NDArray[np.float64]  # (components, components)
 
     def of(self, pooled: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Signatures (sentences, components) of pooled layers (sentences, width)."""
+        """Return the signatures (sentences, components) of pooled layers (sentences, width)."""
         return np.clip(np.round((pooled - self.centre) @ self.projection), -127, 127)
 
 
 def fit(pooled: NDArray[np.float32]) -> Signature:
-    """The principal directions of the reference (sentences, width), each scaled to unit variance there."""
+    """Fit a signature to the reference (sentences, width).
+
+    It projects on the principal directions of the reference, each scaled to the same variance.
+    """
     centre = pooled.mean(axis=0)
     _, sizes, directions = np.linalg.svd(pooled - centre, full_matrices=False)
     leading = directions[:COMPONENTS]
     largest = np.take_along_axis(leading, np.abs(leading).argmax(axis=1, keepdims=True), axis=1)
-    leading = leading * np.sign(largest)  # a sign that does not depend on the solver
+    leading = leading * np.sign(largest)  # so that the sign does not depend on the solver
     deviations = sizes[:COMPONENTS] / np.sqrt(len(pooled) - 1)
     unmeasured = Signature(
         centre,
@@ -53,7 +60,10 @@ def fit(pooled: NDArray[np.float32]) -> Signature:
 
 
 def bigram_bits(sentences: Iterable[list[int]]) -> NDArray[np.uint8]:
-    """The surprisal of each hash bucket of token bigrams, in twelfths of a bit (buckets,): add-one smoothed."""
+    """Return the surprisal of each hash bucket of token bigrams (buckets,).
+
+    The values are in twelfths of a bit, with add-one smoothing.
+    """
     counts = np.zeros(BUCKETS)
     for ids in sentences:
         np.add.at(counts, bucket(np.array(ids)), 1)
@@ -62,10 +72,10 @@ def bigram_bits(sentences: Iterable[list[int]]) -> NDArray[np.uint8]:
 
 
 def bucket(ids: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The buckets of a sentence's neighbouring tokens (tokens - 1,)."""
+    """Return the hash bucket of each pair of neighbouring tokens (tokens - 1,)."""
     return (ids[:-1] * MULTIPLIER + ids[1:]) % BUCKETS
 
 
 def surprisal(ids: NDArray[np.int64], table: NDArray[np.uint8]) -> float:
-    """Mean bits a bigram of one sentence."""
+    """Return the mean surprisal of a sentence, in bits per bigram."""
     return float(table[bucket(ids)].mean() / STEPS_A_BIT)

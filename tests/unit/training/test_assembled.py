@@ -172,12 +172,12 @@ def test_a_new_version_is_compared_on_the_same_sample(
     ]
     again(four_label_model, rows=rows, own=own, graph=forgets_mails, out=tmp_path / "model")
     lines = compared(tmp_path / "model", four_label_model, split("again.csv", rows))
-    assert re.fullmatch(r"\d+ of 240 texts have another label than by four [0-9a-f]{12}", lines[0])
+    assert re.fullmatch(r"\d+ of 240 texts get another label than from four [0-9a-f]{12}", lines[0])
     assert lines[1].endswith(": worse")
     assert any(line.startswith("  e.mail -> ") for line in lines[2:])
     same = compared(four_label_model, four_label_model, split("again.csv", rows))
     assert same[0].startswith("0 of 240")
-    assert "neither better nor worse" in same[1]
+    assert same[1].endswith(": this sample shows no difference")
 
 
 def test_a_folder_with_an_exchanged_file_does_not_pass_the_check(

@@ -92,13 +92,13 @@ def test_a_checkpoint_says_how_it_is_used(
             {"architectures": ["BertForTokenClassification"]}, "labels tokens", id="tokens"
         ),
         pytest.param(
-            {"architectures": ["BertForMaskedLM"]}, "is no text classifier", id="language model"
+            {"architectures": ["BertForMaskedLM"]}, "is not a text classifier", id="language model"
         ),
-        pytest.param({"architectures": None}, "is no text classifier", id="no architecture"),
+        pytest.param({"architectures": None}, "is not a text classifier", id="no architecture"),
         pytest.param(
-            {"auto_map": {"AutoModel": "own.Model"}}, "brings code of its own", id="remote code"
+            {"auto_map": {"AutoModel": "own.Model"}}, "has code of its own", id="remote code"
         ),
-        pytest.param({"id2label": {"0": "a", "1": "a"}}, "a name of its own", id="a label twice"),
+        pytest.param({"id2label": {"0": "a", "1": "a"}}, "a different name", id="a label twice"),
         pytest.param(
             {"id2label": {"0": "a", "2": "b"}}, "each number from 0 to 1", id="a label missing"
         ),

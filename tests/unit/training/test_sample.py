@@ -73,13 +73,17 @@ def test_a_text_is_in_one_part_only(tmp_path: Path) -> None:
         ("none.csv", None, "none.csv is not there"),
         ("sample.xlsx", "a", "a sample is a .csv, .tsv, .jsonl or .txt file, not .xlsx"),
         ("empty.csv", "text\n", "has no rows"),
-        ("few.txt", "a\nb\n", "has 2 different texts; a profile needs at least 300"),
-        ("odd.csv", "one,two\na,b\n", "has the columns one, two: say with --text-column"),
+        ("few.txt", "a\nb\n", "has 2 different texts: give at least 300"),
+        (
+            "odd.csv",
+            "one,two\na,b\n",
+            "has the columns one, two: name the column of the text with --text-column",
+        ),
         ("odd.jsonl", '{"text": "a"}\n[1]\n', "line 2 is not a JSON object"),
         (
             "label.csv",
             "text,label\na,maybe\n",
-            r"row 1: the label 'maybe' is none of the model's \(no, a.b\)",
+            r"row 1: the label 'maybe' is not a label of the model \(no, a.b\)",
         ),
     ],
 )
