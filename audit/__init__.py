@@ -1,1 +1,1 @@
-"""An SBOM of each deployed package (`sbom`), and known vulnerabilities of the pins (`vulnerabilities`)."""
+"""Write an SBOM of each deployed package, and find known vulnerabilities of the pinned packages."""

@@ -1,4 +1,7 @@
-"""`make audit`: an SBOM of each deployed package in sbom/, then known vulnerabilities of the pins."""
+"""Write an SBOM of each deployed package into sbom/, then look for known vulnerabilities.
+
+`make audit` runs this module. It looks up the pinned packages in a service for vulnerabilities.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from tools.root import ROOT
 
 
 def main() -> int:
-    """Exit 0 if no vulnerability is known, 1 if one is, 2 if the service could not be asked."""
+    """Return 0 if no vulnerability is known, 1 if one is known, 2 if the service did not answer."""
     argparse.ArgumentParser(
         prog="python -m audit", description=__doc__, epilog=main.__doc__
     ).parse_args()

@@ -1,4 +1,7 @@
-"""The contents of each deployed package as a CycloneDX 1.6 document: its pins with their hashes, and its model if it has one."""
+"""Write the contents of each deployed package as an SBOM in CycloneDX 1.6.
+
+An SBOM lists the package's pins with their hashes, and the model if the package has one.
+"""
 
 from __future__ import annotations
 
@@ -22,11 +25,12 @@ from cyclonedx.validation.json import JsonStrictValidator
 from tools.errors import UserError
 from tools.root import ROOT
 
-# The replay function is the shipper's package under another handler.
+# The replay function has the shipper's package with another handler.
 PACKAGES: Final = {
     name: ROOT / "functions" / name for name in ("inference", "installer", "monitor", "shipper")
 }
-# Validated once, when the document is complete (`_rendered`): that takes some seconds.
+# Validation takes some seconds, so a document is validated only once, when it is complete
+# (`_rendered`).
 COMMAND: Final = (
     sys.executable,
     "-m",
@@ -40,7 +44,10 @@ COMMAND: Final = (
 
 
 def write(folder: Path) -> Iterator[Path]:
-    """Write an SBOM for each deployed package, the same to the byte for the same pins and model."""
+    """Write an SBOM for each deployed package, and yield its path.
+
+    The same pins and the same model always give the same bytes.
+    """
     folder.mkdir(exist_ok=True)
     for name, package in PACKAGES.items():
         path = folder / f"{name}.cdx.json"
@@ -51,18 +58,19 @@ def write(folder: Path) -> Iterator[Path]:
 
 
 def summary(path: Path) -> str:
-    """How much is in an SBOM, in a line."""
+    """Return the number of packages in an SBOM and the version of its model, in one line."""
     components = json.loads(path.read_text(encoding="utf-8"))["components"]
     models = [
         component["version"]
         for component in components
         if component["type"] == "machine-learning-model"
     ]
-    return f"{len(components) - len(models)} packages{''.join(f', model {version}' for version in models)}"
+    packages = len(components) - len(models)
+    return f"{packages} packages{''.join(f', model {version}' for version in models)}"
 
 
 def version() -> str:
-    """The newest heading of the changelog: a version, or unreleased."""
+    """Return the newest heading of the changelog: a version, or `unreleased`."""
     found = re.search(
         r"^## \[(.+?)\]", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE
     )
@@ -72,16 +80,16 @@ def version() -> str:
 
 
 def _bom(name: str, package: Path) -> Bom:
-    """The package's pins as cyclonedx-py sees them, below a component for the package itself."""
+    """Return the package's pins, read by cyclonedx-py, below a component for the package."""
     done = subprocess.run(
         [*COMMAND, str(package / "requirements.txt")], capture_output=True, text=True, check=False
     )
     if done.returncode:
         raise UserError(f"no SBOM of {name}: {done.stderr.strip()}")
-    # made by its decorator
+    # The library adds `from_json` by a decorator, which mypy does not see.
     bom: Bom = Bom.from_json(json.loads(done.stdout))  # type: ignore[attr-defined]
     for component in bom.components:
-        component.description = None  # the line of requirements.txt with all its hashes once more
+        component.description = None  # it would repeat the line of requirements.txt with all hashes
     card = package / "model" / "card.json"
     if card.exists():
         bom.components.add(_model(card))
@@ -92,14 +100,14 @@ def _bom(name: str, package: Path) -> Bom:
         bom_ref=name,
     )
     bom.register_dependency(bom.metadata.component, bom.components)
-    # as `--output-reproducible` does: neither a random number nor a time
+    # As with `--output-reproducible`, the SBOM has neither a random number nor a time.
     bom.serial_number = None  # type: ignore[assignment]
     bom.metadata.timestamp = None  # type: ignore[assignment]
     return bom
 
 
 def _model(path: Path) -> Component:
-    """The model with its card, and its sources and licences from the card."""
+    """Return the model as a component, with its files, its sources and their licences."""
     card: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     files = sorted(each for each in path.parent.iterdir() if each.name != "model.onnx")
     return Component(
@@ -123,7 +131,7 @@ def _model(path: Path) -> Component:
 
 
 def _pedigree(card: dict[str, Any]) -> Pedigree | None:
-    """The model that it was made from and the corpora, as far as the card names them."""
+    """Return the base model and the corpora, as far as the model card names them."""
     base, corpora = card.get("base_model"), card.get("corpora", [])
     ancestors = [
         Component(
@@ -143,7 +151,7 @@ def _pedigree(card: dict[str, Any]) -> Pedigree | None:
 
 
 def _model_card(card: dict[str, Any]) -> dict[str, Any]:
-    """CycloneDX's `modelCard` of the model: inputs, outputs, and its figures with their texts."""
+    """Return CycloneDX's `modelCard`: inputs, outputs and measured figures of the model."""
     figures = card["figures"]
     measured = figures.get("sample") or figures.get("corpus") or ""
     low, high = figures.get("accuracy_interval", (None, None))
@@ -176,7 +184,7 @@ def _model_card(card: dict[str, Any]) -> dict[str, Any]:
                 *(
                     []
                     if card["calibrated"]
-                    else ["Not calibrated: a score is no probability of being right."]
+                    else ["Not calibrated: a score is not the probability of being right."]
                 ),
             ]
         },
@@ -191,7 +199,7 @@ def _hash(path: Path) -> HashType:
 
 def _rendered(bom: Bom, card: dict[str, Any] | None) -> str:
     text: str = JsonV1Dot6(bom).output_as_string(indent=2)
-    if card:  # the library has no class for it
+    if card:  # the library has no class for a model card
         content = json.loads(text)
         for component in content.get("components", []):
             if component["type"] == "machine-learning-model":

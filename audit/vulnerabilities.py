@@ -1,8 +1,8 @@
-"""Known vulnerabilities of the pins, found by pip-audit, and the accepted ones with reason and last day.
+"""Find known vulnerabilities of the pinned packages with pip-audit.
 
-pip-audit does the work. This module adds three things that it lacks: exceptions that end on a day,
-exceptions that fail when they match nothing any more, and an exit code of its own for packages that
-could not be audited.
+This module adds three features that pip-audit lacks. An exception has a reason and a last day. An
+exception that no longer matches a finding is a failure. Packages that could not be audited have
+their own exit code.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from tools.errors import UserError
 from tools.root import ROOT
 
 ACCEPTED: Final = ROOT / "audit" / "accepted.toml"
-# Nothing is resolved or downloaded: only the pins are looked up. `--strict` would end at the first
-# package that the service does not know, with the exit of a vulnerability; here each of them is
-# read from the answer and counts as not audited.
+# No package is resolved or downloaded: only the pins are looked up. With `--strict`, pip-audit
+# would stop at the first package that the service does not know, with the same exit code as for a
+# vulnerability. Here such packages are read from the answer, and count as not audited.
 COMMAND: Final = (
     *(sys.executable, "-m", "pip_audit", "--require-hashes", "--disable-pip"),
     *("--format", "json", "--aliases", "on", "--desc", "off", "--progress-spinner", "off"),
@@ -32,12 +32,12 @@ ELSEWHERE: Final = (
     "Run `make audit` where the package index and its vulnerability data can be reached, or with "
     "PIP_AUDIT_VULNERABILITY_SERVICE=osv where osv.dev can."
 )
-LONGEST: Final = 200
+LONGEST: Final = 200  # characters of pip-audit's message
 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """A finding that we live with until a day, that day included."""
+    """A finding that is accepted until a day. The day itself is included."""
 
     id: str
     package: str
@@ -47,7 +47,10 @@ class Accepted:
 
 @dataclass(slots=True)
 class Finding:
-    """A known vulnerability of a version: `ids` are all of its names, the service's own first."""
+    """A known vulnerability of a package's version.
+
+    `ids` are all names of the vulnerability. The name that the service uses comes first.
+    """
 
     package: str
     version: str
@@ -57,15 +60,17 @@ class Finding:
 
     def __str__(self) -> str:
         names = f"{self.ids[0]} ({', '.join(self.ids[1:])})" if self.ids[1:] else self.ids[0]
-        mended = f"mended in {', '.join(self.fixed)}" if self.fixed else "no version mends it"
-        return (
-            f"{self.package} {self.version}: {names}, {mended}; pinned in {', '.join(self.locks)}"
-        )
+        fixed = f"fixed in {', '.join(self.fixed)}" if self.fixed else "no version fixes it"
+        return f"{self.package} {self.version}: {names}, {fixed}; pinned in {', '.join(self.locks)}"
 
 
 @dataclass(slots=True)
 class Answer:
-    """The service's findings for some locks; `unknown` has the reasons for packages or locks without an answer, by the first such lock."""
+    """The service's findings for some locks.
+
+    `unknown` has the reasons why packages or locks have no answer. The value of each reason is the
+    first lock for which it was given.
+    """
 
     pins: set[tuple[str, str]] = field(default_factory=set)
     findings: dict[tuple[str, str, str], Finding] = field(default_factory=dict)
@@ -73,7 +78,7 @@ class Answer:
 
 
 def locks() -> list[Path]:
-    """Every lock, of the deployed packages and of the developers' tools."""
+    """Return every lock file: of the deployed packages, and of the developers' tools."""
     return [
         *sorted((ROOT / "functions").glob("*/requirements.txt")),
         *sorted((ROOT / "requirements").glob("*.txt")),
@@ -81,9 +86,10 @@ def locks() -> list[Path]:
 
 
 def check(paths: Iterable[Path], accepted: Path) -> int:
-    """Report the findings.
+    """Audit the pins of the lock files, and report the findings.
 
-    0: none, or accepted ones; 1: others, or a bad exception; 2: not all pins were audited.
+    Returns 0 without findings or with accepted findings only, 1 for other findings or a bad
+    exception, and 2 if not all pins were audited.
     """
     exceptions = read(accepted)
     answer = Answer()
@@ -100,45 +106,47 @@ def verdict(answer: Answer, exceptions: list[Accepted]) -> int:
     if answer.unknown:
         (reason, lock), *others = answer.unknown.items()
         print(
-            f"NOT RUN: {1 + len(others)} answers are missing; the first, for {lock}: {reason}. {ELSEWHERE}",
+            f"NOT RUN: {1 + len(others)} answers are missing; "
+            f"the first, for {lock}: {reason}. {ELSEWHERE}",
             file=sys.stderr,
         )
     if failures:
         return 1
     if answer.unknown:
         return 2
-    print(
-        f"{len(answer.pins)} pinned packages: nothing is known against them{' that is not accepted' if answer.findings else ''}"
-    )
+    kind = "unaccepted vulnerability" if answer.findings else "vulnerability"
+    print(f"{len(answer.pins)} pinned packages: no {kind} is known")
     return 0
 
 
 def read(path: Path) -> list[Accepted]:
-    """The exceptions of a file. Raises `UserError` for one that lacks something."""
+    """Read the exceptions from a file. Raises `UserError` for an incomplete exception."""
     try:
         entries = tomllib.loads(path.read_text(encoding="utf-8")).get("accepted", [])
         exceptions = [Accepted(**entry) for entry in entries]
     except (tomllib.TOMLDecodeError, TypeError) as problem:
         raise UserError(
-            f"{path.name}: {problem}: each [[accepted]] has id, package, reason and until, and nothing else"
+            f"{path.name}: {problem}: "
+            "each [[accepted]] has id, package, reason and until, and nothing else"
         ) from problem
     for each in exceptions:
         if type(each.until) is not date or not str(each.reason).strip():
             raise UserError(
-                f"{path.name}: {each.id} of {each.package} needs a reason, and a date such as 2026-12-31 as until"
+                f"{path.name}: {each.id} of {each.package} needs a reason, "
+                "and a date such as 2026-12-31 as until"
             )
     return exceptions
 
 
 def ask(path: Path, answer: Answer) -> None:
-    """Add pip-audit's findings for a lock to the answer."""
+    """Add pip-audit's findings for a lock file to the answer."""
     done = subprocess.run(
         [*COMMAND, "--requirement", str(path)], capture_output=True, text=True, check=False
     )
     name = str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else path.name
     try:
         dependencies: list[dict[str, Any]] = json.loads(done.stdout)["dependencies"]
-    except (ValueError, KeyError):  # it ended before it had asked about all
+    except (ValueError, KeyError):  # pip-audit ended before it had looked up all packages
         answer.unknown.setdefault(
             (done.stderr.strip() or "pip-audit said nothing").splitlines()[-1][:LONGEST], name
         )
@@ -157,7 +165,11 @@ def ask(path: Path, answer: Answer) -> None:
 
 
 def _failures(answer: Answer, exceptions: list[Accepted], today: date) -> Iterator[str]:
-    """The failures: findings that are not accepted, exceptions past their day, exceptions that match nothing."""
+    """Yield the failures.
+
+    They are findings that are not accepted, exceptions past their last day, and exceptions that
+    match no finding.
+    """
     valid = [each for each in exceptions if each.until >= today]
     for finding in answer.findings.values():
         matching = [each for each in valid if _matches(each, finding)]
@@ -167,11 +179,17 @@ def _failures(answer: Answer, exceptions: list[Accepted], today: date) -> Iterat
             print(f"accepted until {each.until}: {finding}: {each.reason}")
     for each in exceptions:
         if each not in valid:
-            yield f"the exception for {each.id} of {each.package} held until {each.until}: mend it, or give a new reason and date"
+            yield (
+                f"the exception for {each.id} of {each.package} held until {each.until}: "
+                "update the package, or give a new reason and date"
+            )
         elif not answer.unknown and not any(
             _matches(each, finding) for finding in answer.findings.values()
         ):
-            yield f"the exception for {each.id} of {each.package} matches no finding any more: take it out of audit/accepted.toml"
+            yield (
+                f"the exception for {each.id} of {each.package} matches no finding any more: "
+                "remove the exception from audit/accepted.toml"
+            )
 
 
 def _matches(exception: Accepted, finding: Finding) -> bool:

@@ -1,4 +1,4 @@
-"""Commands for people when documents are missing: replay, backfill, reconcile.
+"""The commands to use when documents are missing: replay, backfill, reconcile.
 
-They are not deployed.
+A person runs them. They are not deployed.
 """

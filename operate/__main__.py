@@ -1,7 +1,7 @@
-"""`python -m operate replay|backfill|reconcile`: commands for a person when documents are missing.
+"""The command line `python -m operate replay|backfill|reconcile`, for when documents are missing.
 
-Exit 0 when everything is in the index, 1 with the reasons when something is not, 2 with one
-sentence when the command cannot run, 130 after Ctrl-C.
+The exit code is 0 if everything is in the index. It is 1 if something is not, and the reasons are
+printed. It is 2 if the command cannot run, and one sentence says why. It is 130 after Ctrl-C.
 """
 
 from __future__ import annotations
@@ -61,30 +61,36 @@ from tools.arguments import Parser, value
 from tools.errors import UserError
 from tools.plain import plain
 
-PAYLOAD_SECONDS: Final = 60.0  # that the delivery of one payload may take
+PAYLOAD_SECONDS: Final = 60.0  # the most that the delivery of one payload may take
 RATE: Final = 2000.0  # lines a second
-# adaptive: FilterLogEvents takes only a few requests a second
+# The mode adaptive slows requests down, because FilterLogEvents accepts only a few a second.
 RETRIES: Final = Config(retries={"mode": "adaptive", "max_attempts": 8})
 KEYS: Final = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 REPLAY: Final = """\
-Dead letters, payloads that Lambda gave up on, go back into the index. A letter whose lines are all there is removed. One that can never be
-delivered is moved below poison/, with the reason in its metadata; --prefix poison/ tries those again. Any other letter waits where it is.
-Exit 1 when letters wait or were moved to poison/; with --dry-run when letters wait."""
+Ships dead letters again: payloads that Lambda gave up on. A letter is removed when all its lines
+are in the index. A letter that can never be delivered is moved below poison/, with the reason in
+its metadata; --prefix poison/ tries such letters again. Every other letter stays where it is. The
+exit code is 1 if letters stay or were moved to poison/, and with --dry-run if there are letters."""
 BACKFILL: Final = """\
-Lines that CloudWatch never delivered, because the subscription was disabled or its deliveries expired, are read from the log group and
-shipped. Doing it twice changes nothing: a document's id is its log event's. AWS does not promise that a line has the same id here as in a
-delivery, though in all samples seen the two are built alike. So if the index has documents of the range, some are compared first, and
-nothing is sent if their ids differ. --dry-run compares too, and counts the lines to send.
-Not recovered this way: lines past the log group's retention, the fields that a space-delimited pattern cuts out of a line, and the
-outcome of a log transformer."""
+Reads lines that CloudWatch never delivered from the log group, and ships them. CloudWatch delivers
+no lines while the subscription is disabled, or if its deliveries expire. A second backfill changes
+nothing, because a document's id is the id of its log event. AWS does not promise that a line has
+the same id here as in a delivery, though both have the same structure in all samples seen. So if
+the index has documents of the range, some ids are compared first, and nothing is sent if they
+differ. --dry-run compares too, and counts the lines to send. Not recovered are lines past the log
+group's retention, the fields that a space-delimited pattern cuts out of a line, and the outcome of
+a log transformer."""
 RECONCILE: Final = """\
-Compares lines in the log group with documents in the index, interval by interval. Lines of the kinds in EXCLUDE here are not counted;
-further kinds in the shipper's own EXCLUDE are missing by intention. Lines of the last minutes may still be on their way.
-Exit 1 when the counts differ."""
+Compares lines in the log group with documents in the index, interval by interval. Kinds of lines in
+the environment variable EXCLUDE are not counted. If the shipper excludes more kinds than this
+EXCLUDE, their lines are reported as missing. Lines of the last minutes may not be indexed yet. The
+exit code is 1 if the counts differ."""
 ENVIRONMENT: Final = """\
-environment: EXCLUDE, REDACT_FIELDS, REDACT_PATTERNS, REDACT_KEY, STACK, INDEX_PREFIX, RECORD_LOG_GROUPS and FIELD_MAP as the shipper has
-them; OPENSEARCH_URL instead of --opensearch (an address with a password is better there). AWS credentials and region are found as by the
-AWS CLI. Times are ISO 8601, such as 2026-11-23 or 2026-11-23T14:00+01:00; without a zone they are UTC."""
+environment: EXCLUDE, REDACT_FIELDS, REDACT_PATTERNS, REDACT_KEY, STACK, INDEX_PREFIX,
+RECORD_LOG_GROUPS and FIELD_MAP must have the same values as for the shipper. OPENSEARCH_URL is the
+default of --opensearch; give an address with a password there. AWS credentials and region are found
+as by the AWS CLI. Times are ISO 8601, such as 2026-11-23 or 2026-11-23T14:00+01:00; without a zone
+they are UTC."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -109,7 +115,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def replay_command(options: argparse.Namespace) -> int:
-    """`replay`: dead letters into the index."""
+    """Run `replay`: ship dead letters into the index."""
     setting = _settings(options.opensearch)
     connection = _connect(setting, options.user)
     bucket = Bucket(options.bucket, _session(options).client("s3", config=RETRIES))
@@ -120,7 +126,8 @@ def replay_command(options: argparse.Namespace) -> int:
                 f"{letter.written:%Y-%m-%dT%H:%M:%SZ} {letter.size:>12,} bytes  {plain(letter.key)}"
             )
         print(
-            f"{show.plural(len(found), 'letter')} below {options.prefix} in {options.bucket}; nothing was sent"
+            f"{show.plural(len(found), 'letter')} below {options.prefix} in {options.bucket}; "
+            "nothing was sent"
         )
         return 1 if found else 0
     with closing(connection):
@@ -145,14 +152,14 @@ def replay_command(options: argparse.Namespace) -> int:
             show.explain(unhappy)
     if fates.total() < len(found):
         show.complain(
-            "stopped early: the server takes nothing now; run this again when it is back, "
-            f"{show.plural(len(found) - fates.total(), 'letter')} not tried"
+            "stopped early: the server accepts nothing now; "
+            f"{show.plural(len(found) - fates.total(), 'letter')} not tried: run this again later"
         )
     return 0 if fates[LetterFate.REPLAYED] + fates[LetterFate.GONE] == len(found) else 1
 
 
 def backfill_command(options: argparse.Namespace) -> int:
-    """`backfill`: lines of a log group into the index."""
+    """Run `backfill`: ship lines of a log group into the index."""
     _check_times(options)
     setting = _settings(options.opensearch)
     with closing(_connect(setting, options.user)) as connection:
@@ -163,7 +170,8 @@ def backfill_command(options: argparse.Namespace) -> int:
         print(show.ids(compare_ids(logs, connection, span, setting.rules.prefix)))
         if span.pattern.lstrip().startswith("["):
             show.complain(
-                "the pattern is space-delimited: the line is recovered, the fields that the pattern cuts out of it are not"
+                "the pattern is space-delimited: lines are recovered, "
+                "but not the fields that the pattern cuts out of a line"
             )
         if options.dry_run:
             return _count(logs, span)
@@ -189,7 +197,8 @@ def _backfill(span: Span, steps: Iterable[Shipped]) -> int:
         print(f"{show.plural(total.documents + total.excluded, 'line')}: {show.outcome(total)}")
         if covered < span.end:
             print(
-                f"to go on, run the same with --from {show.moment(covered)}: everything before is done"
+                f"to go on, run the same command with --from {show.moment(covered)}: "
+                "everything before is done"
             )
     if total.failed:
         show.complain(total.summary())
@@ -206,13 +215,14 @@ def _count(logs: Any, span: Span) -> int:
                 advance(page[-1]["timestamp"] - span.start, show.plural(lines, "line"))
     finally:
         print(
-            f"{show.plural(lines, 'line')} of {show.plural(len(streams), 'log stream')} ({show.wanted(span)}); nothing was sent"
+            f"{show.plural(lines, 'line')} of {show.plural(len(streams), 'log stream')} "
+            f"({show.wanted(span)}); nothing was sent"
         )
     return 0
 
 
 def reconcile_command(options: argparse.Namespace) -> int:
-    """`reconcile`: the documents of a log group that the index lacks."""
+    """Run `reconcile`: report lines of a log group whose documents are missing in the index."""
     _check_times(options)
     setting = _settings(options.opensearch)
     with closing(_connect(setting, options.user)) as connection:
@@ -225,7 +235,8 @@ def reconcile_command(options: argparse.Namespace) -> int:
             raise UserError(f"--every: {problem}") from None
         if setting.rules.exclude:
             print(
-                f"not counted: lines of the kinds that EXCLUDE names here: {', '.join(sorted(setting.rules.exclude))}"
+                "not counted: lines of the kinds that EXCLUDE names here: "
+                f"{', '.join(sorted(setting.rules.exclude))}"
             )
         in_log: Counter[int] = Counter()
         with show.progress("time", span.end - span.start) as advance:
@@ -260,22 +271,25 @@ def _verdict(
         except IdsDiffer as problem:
             show.complain(str(problem))
     if surplus:
-        why = "lines past the log group's retention, lines that the pattern does not match, or lines twice in the index"
+        why = (
+            "lines past the log group's retention, lines that the pattern does not match, "
+            "or lines twice in the index"
+        )
         print(f"{show.plural(surplus, 'document')} more than lines: {why}")
     return 1 if missing or surplus else 0
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(
-        prog=show.PROGRAM, description="Commands for people when documents are missing."
+        prog=show.PROGRAM, description="Find and ship documents that are missing in the index."
     )
     commands = parser.add_subparsers(dest="command", required=True)
     for name, run, short, description in (
-        ("replay", replay_command, "dead letters into the index", REPLAY),
+        ("replay", replay_command, "ship dead letters into the index", REPLAY),
         (
             "backfill",
             backfill_command,
-            "lines that CloudWatch never delivered into the index",
+            "ship lines that CloudWatch never delivered into the index",
             BACKFILL,
         ),
         (
@@ -301,7 +315,7 @@ def _parser() -> argparse.ArgumentParser:
             metavar="NAME",
             help="sign in with this name, and the password in OPENSEARCH_PASSWORD",
         )
-        command.add_argument("--region", help="the AWS region, where it is not the default one")
+        command.add_argument("--region", help="the AWS region, if it is not the default region")
         command.add_argument("--profile", help="the AWS profile, for OpenSearch on Amazon too")
     return parser
 
@@ -309,12 +323,14 @@ def _parser() -> argparse.ArgumentParser:
 def _add_options(name: str, command: argparse.ArgumentParser) -> None:
     if name == "replay":
         command.add_argument("--bucket", required=True, help="the dead-letter bucket")
-        command.add_argument("--prefix", default=PREFIX, help="letters below this (%(default)s)")
         command.add_argument(
-            "--since", type=value(moment), metavar="T", help="letters written then or later"
+            "--prefix", default=PREFIX, help="letters below this prefix (%(default)s)"
         )
         command.add_argument(
-            "--until", type=value(moment), metavar="T", help="letters written before"
+            "--since", type=value(moment), metavar="T", help="letters written at this time or later"
+        )
+        command.add_argument(
+            "--until", type=value(moment), metavar="T", help="letters written before this time"
         )
     else:
         command.add_argument("--log-group", required=True, metavar="G", help="the log group's name")
@@ -324,7 +340,7 @@ def _add_options(name: str, command: argparse.ArgumentParser) -> None:
             type=value(moment),
             required=True,
             metavar="T",
-            help="lines of then or later",
+            help="lines of this time or later",
         )
         command.add_argument(
             "--to",
@@ -332,12 +348,13 @@ def _add_options(name: str, command: argparse.ArgumentParser) -> None:
             type=value(moment),
             required=True,
             metavar="T",
-            help="lines before, this moment not included",
+            help="lines before this time",
         )
         command.add_argument(
             "--pattern",
             metavar="P",
-            help="the filter pattern, '' for all lines (that of the log group's one subscription)",
+            help="the filter pattern, '' for all lines"
+            " (default: the pattern of the log group's only subscription)",
         )
     if name == "reconcile":
         command.add_argument(
@@ -359,10 +376,10 @@ def _add_options(name: str, command: argparse.ArgumentParser) -> None:
 
 
 def _choose_profile(profile: str | None) -> None:
-    """Make a profile the one of this process.
+    """Use an AWS profile in this process.
 
-    It is set as an environment variable, because requests to OpenSearch are signed with credentials
-    from there. Keys there come first.
+    The profile is set as an environment variable, so that requests to OpenSearch are signed with it
+    too. Keys in the environment would be used before the profile, so they are removed.
     """
     if profile:
         os.environ["AWS_PROFILE"] = profile
@@ -409,7 +426,7 @@ def _ship_event(setting: Settings, connection: RequestsHttpConnection, event: An
 
 
 def _backfill_call(missing: Span, options: argparse.Namespace) -> str:
-    """The command that ships a span, ready to be pasted, but for a password."""
+    """Return the command that ships a span, ready to be pasted, but without a password."""
     words = [
         *show.PROGRAM.split(),
         "backfill",
@@ -423,9 +440,8 @@ def _backfill_call(missing: Span, options: argparse.Namespace) -> str:
     words += ["--opensearch", re.sub(r"//[^/]*@", "//USER:PASSWORD@", options.opensearch)]
     for name in ("pattern", "region", "profile"):
         given = getattr(options, name)
-        words += (
-            [f"--{name}={given}"] if given is not None else []
-        )  # with =, because a pattern may begin with a dash
+        # An = is used, because a pattern may begin with a dash.
+        words += [f"--{name}={given}"] if given is not None else []
     return shlex.join(words)
 
 

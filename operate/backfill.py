@@ -1,12 +1,12 @@
-"""Ships lines that CloudWatch never delivered, for instance because of a disabled filter.
+"""Ship lines that CloudWatch never delivered, for instance because a filter was disabled.
 
-It reads them from the log group.
+The lines are read from the log group.
 
-A line from here must get the same id as from the subscription, or it would become a second
-document. AWS documents both `eventId` of FilterLogEvents and `id` of a subscription only as "the ID
-of the event". In published samples, both numbers have the same structure: the event's time in
-milliseconds times 2^144, the time of its ingestion times 2^80, and the place in the batch. Links
-into CloudWatch's console work with either. So this module assumes that they are equal, and
+A line must get the same id here as from the subscription, or it would become a second document. AWS
+documents both `eventId` of FilterLogEvents and `id` of a subscription only as "the ID of the
+event". In published samples, both numbers have the same structure: the event's time in milliseconds
+times 2^144, plus the time of its ingestion times 2^80, plus the place in the batch. Links into
+CloudWatch's console work with both numbers. So this module assumes that the two are equal, and
 `reconcile.compare_ids` checks that before anything is sent.
 """
 
@@ -23,9 +23,8 @@ from shipper.deliver import Outcome
 from shipper.json_text import quoted
 
 PAGE_EVENTS: Final = 10_000  # the largest page of FilterLogEvents
-MOST_CONSECUTIVE_FAILURES: Final = (
-    3  # the number of payloads in a row of which the server accepted nothing
-)
+# A backfill stops after this many payloads in a row from which the server accepted nothing.
+MOST_CONSECUTIVE_FAILURES: Final = 3
 # Settings of a subscription that select lines in other ways than the pattern.
 MORE_THAN_PATTERN: Final = ("applyOnTransformedLogs", "fieldSelectionCriteria")
 
@@ -37,17 +36,23 @@ class LogGroupUnknown(Exception):
 
 
 class PatternUnknown(Exception):
-    """The log group does not have exactly one subscription whose filter pattern alone selects the lines."""
+    """The pattern that selects the lines cannot be read from the log group's subscription.
+
+    The log group has no subscription, or several, or one that does not select by pattern alone.
+    """
 
 
 class NothingTaken(Exception):
-    """The server accepted nothing of several payloads in a row: it is away, or the user has no permission to write."""
+    """The server accepted nothing from several payloads in a row.
+
+    It cannot be reached, or the user has no permission to write.
+    """
 
 
 class Span(NamedTuple):
-    """The lines of a log group that match `pattern`, from `start` until before `end` (milliseconds since 1970).
+    """The lines of a log group from `start` until before `end` that match `pattern`.
 
-    An empty pattern matches all lines.
+    Times are milliseconds since 1970. An empty pattern matches all lines.
     """
 
     log_group: str
@@ -57,7 +62,7 @@ class Span(NamedTuple):
 
 
 class Shipped(NamedTuple):
-    """The outcome of one payload's delivery.
+    """The outcome of the delivery of one payload.
 
     All lines before the time `covered` (milliseconds since 1970) have been sent.
     """
@@ -67,23 +72,24 @@ class Shipped(NamedTuple):
 
 
 def owner(logs: Any, log_group: str) -> str:
-    """The id of the account that owns a log group; `logs` is a boto3 client.
+    """Return the id of the account that owns a log group. Raises `LogGroupUnknown`.
 
-    Raises `LogGroupUnknown`.
+    `logs` is a boto3 client.
     """
     for page in logs.get_paginator("describe_log_groups").paginate(logGroupNamePrefix=log_group):
         for found in page["logGroups"]:
             if found["logGroupName"] == log_group:
                 return str(found["arn"]).split(":")[4]
     raise LogGroupUnknown(
-        f"there is no log group {log_group!r} in {logs.meta.region_name}: check --log-group, --region and --profile"
+        f"there is no log group {log_group!r} in {logs.meta.region_name}: "
+        "check --log-group, --region and --profile"
     )
 
 
 def filter_names(logs: Any, log_group: str) -> list[str]:
-    """The names of a log group's subscription filters.
+    """Return the names of a log group's subscription filters.
 
-    They decide whether its records are trusted (shipper.provenance).
+    The names decide whether the log group's records are trusted (shipper.provenance).
     """
     return [str(found["filterName"]) for found in _filters(logs, log_group)]
 
@@ -94,36 +100,38 @@ def _filters(logs: Any, log_group: str) -> list[dict[str, Any]]:
 
 
 def subscribed_pattern(logs: Any, log_group: str) -> str:
-    """The filter pattern of a log group's only subscription.
+    """Return the filter pattern of a log group's only subscription.
 
     Raises `PatternUnknown` unless there is exactly one subscription that selects lines by its
     pattern alone.
     """
     filters = _filters(logs, log_group)
-    hint = "say which lines are meant with --pattern ('' for all)"
+    hint = "select the lines with --pattern ('' for all)"
     if len(filters) != 1:
         names = f": {', '.join(found['filterName'] for found in filters)}" if filters else ""
         raise PatternUnknown(
-            f"{log_group} has {len(filters)} subscription filters of its own instead of one{names}; {hint}"
+            f"{log_group} has {len(filters)} subscription filters of its own instead of one"
+            f"{names}; {hint}"
         )
     more = [name for name in MORE_THAN_PATTERN if filters[0].get(name)]
     if more:
         raise PatternUnknown(
-            f"the subscription filter {filters[0]['filterName']} selects by more than its pattern ({more[0]}); {hint}"
+            f"the subscription filter {filters[0]['filterName']} selects by more than its pattern "
+            f"({more[0]}); {hint}"
         )
     return str(filters[0].get("filterPattern", ""))
 
 
 def pages(logs: Any, span: Span, streams: Iterable[str] = ()) -> Iterator[list[Event]]:
-    """The log events of a span, oldest first; those of `streams`, or of all log streams.
+    """Yield pages of the log events of a span, oldest first.
 
-    Raises the client's exceptions.
+    Without `streams`, the events of all log streams are read. Raises the client's exceptions.
 
     botocore's paginator is not used: CloudWatch gives the same token twice while it searches lines
     without a match, and the paginator then raises PaginationError
     (https://github.com/boto/boto3/issues/1584).
     """
-    # CloudWatch interleaves log streams by default; servers with the same API (such as moto) need
+    # CloudWatch interleaves log streams by default. Other servers with this API, such as moto, need
     # the parameter.
     wanted: dict[str, Any] = {
         "startTime": span.start,
@@ -137,9 +145,8 @@ def pages(logs: Any, span: Span, streams: Iterable[str] = ()) -> Iterator[list[E
         wanted["logStreamNames"] = names
     while True:
         answer = logs.filter_log_events(logGroupName=span.log_group, **wanted)
-        found = [
-            event for event in answer["events"] if event["timestamp"] < span.end
-        ]  # CloudWatch's own end is inclusive
+        # CloudWatch includes events at the end time, and a span does not.
+        found = [event for event in answer["events"] if event["timestamp"] < span.end]
         if found:  # an empty page may be followed by others
             yield found
         if not answer.get("nextToken"):
@@ -150,7 +157,10 @@ def pages(logs: Any, span: Span, streams: Iterable[str] = ()) -> Iterator[list[E
 def payloads(
     page: Iterable[Event], log_group: str, account: str, filters: Iterable[str] = ()
 ) -> list[Payload]:
-    """The payloads that a subscription with these `filters` would have delivered: one payload per log stream."""
+    """Return the payloads that a subscription with these `filters` would have delivered.
+
+    There is one payload per log stream.
+    """
     names = list(filters)
     streams: dict[str, list[LogEvent]] = {}
     for event in page:
@@ -170,8 +180,8 @@ def backfill(
 ) -> Iterator[Shipped]:
     """Ship page after page of payloads, no faster than `events_per_second`. Raises `NothingTaken`.
 
-    Lines may be shipped twice: a document that exists already counts as a duplicate, and does not
-    change.
+    Lines may be shipped twice. A document that already exists does not change, and counts as a
+    duplicate.
     """
     consecutive_failures = 0
     for page in found:
@@ -186,6 +196,7 @@ def backfill(
                 )
             if consecutive_failures == MOST_CONSECUTIVE_FAILURES:
                 raise NothingTaken(
-                    f"the server took nothing of {MOST_CONSECUTIVE_FAILURES} payloads in a row ({outcome.summary()})"
+                    f"the server accepted nothing from {MOST_CONSECUTIVE_FAILURES} payloads in a "
+                    f"row ({outcome.summary()})"
                 )
             sleep(max(outcome.documents / events_per_second - (time.monotonic() - start), 0.0))

@@ -1,4 +1,7 @@
-"""Compares CloudWatch's lines with the index's documents, interval by interval, and their ids."""
+"""Compare lines in CloudWatch with documents in the index.
+
+Numbers are compared interval by interval. The ids of a few documents are compared too.
+"""
 
 from __future__ import annotations
 
@@ -26,15 +29,21 @@ UNITS: Final = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}  # mill
 
 
 class SearchFailed(Exception):
-    """OpenSearch did not answer a search, or only for a part of its shards."""
+    """OpenSearch did not answer a search, or answered for a part of its shards only."""
 
 
 class IdsDiffer(Exception):
-    """The index has lines under other ids than CloudWatch gives them now: a backfill would add them a second time."""
+    """A line has another id in the index than in CloudWatch.
+
+    A backfill would add such a line a second time.
+    """
 
 
 class Row(NamedTuple):
-    """An interval: its start, in milliseconds since 1970, its lines in the log, its documents in the index."""
+    """The number of lines in the log and of documents in the index for one interval.
+
+    `start` is the start of the interval, in milliseconds since 1970.
+    """
 
     start: int
     lines: int
@@ -42,17 +51,20 @@ class Row(NamedTuple):
 
     @property
     def missing(self) -> int:
-        """Lines without a document; negative where there are more documents than lines."""
+        """The lines minus the documents, which is negative if there are more documents."""
         return self.lines - self.documents
 
 
 def milliseconds(moment: datetime) -> int:
-    """Milliseconds since 1970 of a moment that knows its zone."""
+    """Return the milliseconds since 1970 of a moment with a time zone."""
     return (moment - EPOCH) // timedelta(milliseconds=1)
 
 
 def interval(text: str) -> int:
-    """The milliseconds of `30s`, `5m`, `1h` or `1d`. Raises `ValueError` for anything else."""
+    """Return the milliseconds of an interval such as `30s`, `5m`, `1h` or `1d`.
+
+    Raises `ValueError` for any other form.
+    """
     match = re.fullmatch(r"([1-9][0-9]{0,5})([smhd])", text)
     if not match:
         raise ValueError(
@@ -62,14 +74,15 @@ def interval(text: str) -> int:
 
 
 def starts(span: Span, every: int) -> range:
-    """Where the span's intervals of `every` milliseconds start.
+    """Return the starts of a span's intervals of `every` milliseconds.
 
-    Raises `ValueError` for more of them than anyone reads.
+    Raises `ValueError` for more than `MOST_INTERVALS` intervals.
     """
     found = range(span.start, span.end, every)
     if len(found) > MOST_INTERVALS:
         raise ValueError(
-            f"these are {len(found)} intervals; choose longer ones, of which there are at most {MOST_INTERVALS}"
+            f"{len(found)} intervals are too many: choose a longer interval, "
+            f"so that there are {MOST_INTERVALS} at most"
         )
     return found
 
@@ -77,7 +90,10 @@ def starts(span: Span, every: int) -> range:
 def log_counts(
     page: Iterable[Event], span: Span, every: int, exclude: frozenset[Kind]
 ) -> Counter[int]:
-    """How many lines of a page each interval has, by its start; lines of an excluded kind are not missed, and not counted."""
+    """Count the lines of a page by the start of their interval.
+
+    Lines of an excluded kind are not counted, because they have no documents.
+    """
     counted = (event for event in page if not exclude or read(event["message"]).kind not in exclude)
     return Counter(
         event["timestamp"] - (event["timestamp"] - span.start) % every for event in counted
@@ -87,7 +103,7 @@ def log_counts(
 def index_counts(
     connection: RequestsHttpConnection, span: Span, every: int, prefix: str = PREFIX
 ) -> Counter[int]:
-    """How many documents each interval has, by its start. Raises `SearchFailed`."""
+    """Count the documents by the start of their interval. Raises `SearchFailed`."""
     histogram = {
         "field": "@timestamp",
         "fixed_interval": f"{every}ms",
@@ -109,12 +125,15 @@ def index_counts(
 
 
 def rows(span: Span, every: int, log: Counter[int], index: Counter[int]) -> list[Row]:
-    """Both counts side by side, interval by interval."""
+    """Return a row with both counts for each interval."""
     return [Row(start, log[start], index[start]) for start in starts(span, every)]
 
 
 def gap(compared: Iterable[Row], span: Span, every: int) -> Span | None:
-    """The part of a span from the first to the last interval in which documents are missing; None where none are."""
+    """Return the part of a span from the first to the last interval with missing documents.
+
+    Returns None if no documents are missing.
+    """
     missing = [row.start for row in compared if row.missing > 0]
     return (
         span._replace(start=missing[0], end=min(missing[-1] + every, span.end)) if missing else None
@@ -124,18 +143,19 @@ def gap(compared: Iterable[Row], span: Span, every: int) -> Span | None:
 def compare_ids(
     logs: Any, connection: RequestsHttpConnection, span: Span, prefix: str = PREFIX
 ) -> int:
-    """How many of a few documents of a span have an id that CloudWatch gives to a line of their log stream and millisecond.
+    """Compare the ids of a few documents of a span with the ids of their lines in CloudWatch.
 
-    0 where there is nothing to compare: the index has no document of the span, or CloudWatch no
-    longer has the lines. Raises `IdsDiffer` at the first document with another id, `SearchFailed`,
-    and the exceptions of the logs client.
+    The line of a document is in the same log stream, and has the same time in milliseconds.
+
+    Returns how many documents have the id of a line. It is 0 if there is nothing to compare: the
+    index has no document of the span, or CloudWatch no longer has the lines. Raises `IdsDiffer` at
+    the first document with another id, `SearchFailed`, and the exceptions of the logs client.
     """
     query = {
         "size": SAMPLE,
         "query": group_query(span.log_group, span.start, span.end),
-        "sort": [
-            {"@timestamp": {"order": "desc", "unmapped_type": "date"}}
-        ],  # the newest are the likeliest to be in the log still
+        # CloudWatch most likely still has the lines of the newest documents.
+        "sort": [{"@timestamp": {"order": "desc", "unmapped_type": "date"}}],
         "_source": ["@id", "@log_stream", "@timestamp"],
     }
     agreeing = 0
@@ -154,8 +174,9 @@ def compare_ids(
         elif ids:
             here, there = f"document {source['@id']} at {source['@timestamp']}", " or ".join(ids)
             raise IdsDiffer(
-                f"the index has {here}, where CloudWatch calls the line {there} now: a backfill would "
-                "add such lines a second time; narrow --from and --to to where reconcile counts no documents"
+                f"the index has {here}, but CloudWatch now has the id {there} for the line: "
+                "a backfill would add such lines a second time; "
+                "choose --from and --to so that reconcile counts no documents between them"
             )
     return agreeing
 
@@ -163,17 +184,15 @@ def compare_ids(
 def search(
     connection: RequestsHttpConnection, query: dict[str, Any], prefix: str = PREFIX
 ) -> dict[str, Any]:
-    """OpenSearch's answer to a search of all daily indices.
+    """Search all daily indices, and return the answer.
 
     Raises `SearchFailed`, also for an incomplete answer.
     """
-    indices = (
-        f"{prefix}*"  # a pattern: where no index matches, nothing is found, and that is no error
-    )
+    indices = f"{prefix}*"  # a pattern that matches no index finds nothing, and is no error
     try:
         status, _, text = connection.perform_request(
             "POST",
-            # without parameters: Amazon says that it ignores those of a signed POST
+            # The path has no parameters, because Amazon ignores parameters of a signed POST.
             f"/{indices}/_search",
             body=msgspec.json.encode(query),
             timeout=SEARCH_SECONDS,
@@ -182,14 +201,16 @@ def search(
         )
     except TransportError as problem:
         raise SearchFailed(
-            f"OpenSearch does not answer ({type(problem).__name__}): check --opensearch and the network"
+            f"OpenSearch does not answer ({type(problem).__name__}): "
+            "check --opensearch and the network"
         ) from None
     if status >= 300:
         hint = (
             f": the user needs the permission to search {indices}" if status in {401, 403} else ""
         )
         raise SearchFailed(
-            f"OpenSearch refuses to search {indices} ({judge_request(status, text, 1).reason}){hint}"
+            f"OpenSearch refuses to search {indices} "
+            f"({judge_request(status, text, 1).reason}){hint}"
         )
     try:
         answer = msgspec.json.decode(text, type=dict[str, Any])
@@ -197,6 +218,7 @@ def search(
         raise SearchFailed("the server is not OpenSearch: check --opensearch") from None
     if answer.get("timed_out") or answer.get("_shards", {}).get("failed"):
         raise SearchFailed(
-            "OpenSearch answered for a part of its documents only: try again when the cluster is well"
+            "OpenSearch answered for a part of its documents only: "
+            "try again when the cluster is healthy"
         )
     return answer

@@ -1,4 +1,4 @@
-"""The commands' output: progress, tables, counts and sentences. Nothing here decides anything."""
+"""Print the output of the commands: progress, tables, counts and sentences."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ REASON_CHARACTERS: Final = 200
 
 
 def in_force(rules: Rules) -> str:
-    """Exclusion and redaction, as one line."""
+    """Return the settings for exclusion and redaction, as one line."""
     redaction = rules.redaction
     redacted = (
         [*(f"{name}={action}" for name, action in redaction.fields.items()), *redaction.patterns]
@@ -35,20 +35,21 @@ def in_force(rules: Rules) -> str:
         else []
     )
     excluded = ", ".join(sorted(rules.exclude)) or "nothing (EXCLUDE is not set here)"
-    return f"excluded: {excluded}; redacted: {', '.join(redacted) or 'nothing (REDACT_FIELDS and REDACT_PATTERNS are not set here)'}"
+    nothing = "nothing (REDACT_FIELDS and REDACT_PATTERNS are not set here)"
+    return f"excluded: {excluded}; redacted: {', '.join(redacted) or nothing}"
 
 
 def console() -> Console:
-    """The terminal; elsewhere lines of a fixed width."""
+    """Return a console. Outside a terminal its lines have a fixed width."""
     found = Console()
     return found if found.is_terminal else Console(width=120)
 
 
 @contextmanager
 def progress(unit: str, total: float) -> Iterator[Callable[[float, str], None]]:
-    """A progress bar in a terminal, nothing elsewhere.
+    """Show a progress bar, but only in a terminal.
 
-    The function that it yields takes the progress and the counts.
+    The context manager yields a function, which takes the progress and a text with counts.
     """
     page = console()
     columns = (
@@ -68,7 +69,7 @@ def progress(unit: str, total: float) -> Iterator[Callable[[float, str], None]]:
 
 
 def table(compared: Iterable[Row], span: Span) -> Table:
-    """Intervals in which there is anything, and the totals."""
+    """Return a table of the intervals with lines or documents, and the totals."""
     found = Table(
         title=Text(f"{span.log_group} ({wanted(span)})"), title_justify="left", show_footer=True
     )
@@ -87,7 +88,7 @@ def table(compared: Iterable[Row], span: Span) -> Table:
 
 
 def explain(unhappy: list[Replayed]) -> None:
-    """Why letters are not in the index, a line each, as far as anyone reads."""
+    """Print why letters are not in the index: one line for each of the first letters."""
     for one in unhappy[:LETTERS_SHOWN]:
         shown = (
             one.reason
@@ -100,32 +101,35 @@ def explain(unhappy: list[Replayed]) -> None:
 
 
 def wanted(span: Span) -> str:
-    """Which lines of a log group are meant."""
+    """Return a text that says which lines of a log group are selected."""
     return f"pattern {span.pattern}" if span.pattern else "all lines"
 
 
 def ids(agreeing: int) -> str:
-    """The result of the comparison of ids."""
+    """Return a sentence about the comparison of ids."""
     if agreeing:
-        return f"ids: {plural(agreeing, 'document')} of the range compared, CloudWatch has the same ids"
+        return (
+            f"ids: {plural(agreeing, 'document')} of the range compared, "
+            "CloudWatch has the same ids"
+        )
     return (
         "ids: not compared, the index has no document of the range whose line CloudWatch still has"
     )
 
 
 def outcome(total: Outcome) -> str:
-    """The five counts of lines."""
+    """Return the five counts of lines."""
     names = ("indexed", "duplicate", "rescued", "excluded", "failed")
     return ", ".join(f"{getattr(total, name)} {name}" for name in names)
 
 
 def fates(counted: Counter[str]) -> str:
-    """The number of letters by fate."""
+    """Return the number of letters by fate."""
     return ", ".join(f"{counted[fate]} {fate}" for fate in LetterFate)
 
 
 def moment(milliseconds: int) -> str:
-    """Milliseconds since 1970 as ISO 8601."""
+    """Return milliseconds since 1970 as ISO 8601."""
     precision = "milliseconds" if milliseconds % 1000 else "seconds"
     return (
         (EPOCH + timedelta(milliseconds=milliseconds))
@@ -135,10 +139,10 @@ def moment(milliseconds: int) -> str:
 
 
 def plural(count: int, name: str) -> str:
-    """So many of something."""
+    """Return a number with a noun, such as `2 lines`."""
     return f"{count} {name}" if count == 1 else f"{count} {name}s"
 
 
 def complain(sentence: str) -> None:
-    """A sentence on standard error, with the program's name before it."""
+    """Print a sentence on standard error, after the program's name."""
     print(f"{PROGRAM}: {plain(sentence)}", file=sys.stderr)

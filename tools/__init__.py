@@ -1,1 +1,4 @@
-"""Shared by the commands: where the repository is, an error for its user, values of arguments, free ports."""
+"""Code that the commands share.
+
+It has the repository's root, an error for the user, values of arguments, and free ports.
+"""

@@ -4,4 +4,4 @@ from __future__ import annotations
 
 
 class UserError(Exception):
-    """A reason to end with a non-zero exit code: one sentence that says what to do."""
+    """The reason to end with a non-zero exit code, in one sentence that says what to do."""

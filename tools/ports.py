@@ -1,4 +1,4 @@
-"""Ports of this machine that nothing listens on."""
+"""Find and check free ports of this machine."""
 
 from __future__ import annotations
 
@@ -12,12 +12,15 @@ from tools.errors import UserError
 from tools.plain import plain
 
 PROC: Final = Path("/proc")
-LISTEN: Final = "0A"
-SHOWN: Final = 80  # characters of a command
+LISTEN: Final = "0A"  # the state of a listening socket in /proc/net/tcp
+SHOWN: Final = 80  # characters of a command in a message
 
 
 def ensure_free(port: int, setting: str) -> None:
-    """Raise `UserError` when 127.0.0.1:`port` is taken; `setting` is the environment variable that chooses another."""
+    """Raise `UserError` if 127.0.0.1:`port` is taken.
+
+    `setting` is the environment variable that chooses another port.
+    """
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -27,13 +30,19 @@ def ensure_free(port: int, setting: str) -> None:
 
 
 def taken(port: int, setting: str, problem: OSError) -> UserError:
-    """The `UserError` of a port that cannot be bound."""
-    reason = f"127.0.0.1:{port} cannot be used ({problem.strerror}): {holder(port) or 'is another stack running?'}"
-    return UserError(f"{reason} Choose another with {setting}=...")
+    """Return the `UserError` for a port that cannot be bound."""
+    reason = holder(port) or "is another stack running?"
+    return UserError(
+        f"127.0.0.1:{port} cannot be used ({problem.strerror}): {reason} "
+        f"Choose another with {setting}=..."
+    )
 
 
 def holder(port: int) -> str | None:
-    """The process that listens at `port`, in a sentence; None if it cannot be seen (another user's, or not on Linux)."""
+    """Return a sentence about the process that listens at `port`.
+
+    Returns None if the process cannot be seen: it is another user's, or this is not Linux.
+    """
     sockets = {f"socket:[{inode}]" for inode in _listening(port)}
     for link in PROC.glob("[0-9]*/fd/*"):
         try:
@@ -43,13 +52,16 @@ def holder(port: int) -> str | None:
                     (process / "cmdline").read_bytes().decode(errors="replace").split("\0")
                 )
                 return f"process {process.name} listens there ({plain(command)[:SHOWN]})."
-        except OSError:  # ended meanwhile, or another user's
+        except OSError:  # the process has ended, or is another user's
             continue
     return None
 
 
 def _listening(port: int) -> Iterator[str]:
-    """The inodes of sockets that listen at `port` of any address (proc_pid_net(5))."""
+    """Yield the inodes of sockets that listen at `port` of any address.
+
+    They are in the tables of proc_pid_net(5).
+    """
     for table in ("tcp", "tcp6"):
         try:
             rows = (PROC / "net" / table).read_text().splitlines()[1:]
@@ -68,7 +80,7 @@ def _listening(port: int) -> Iterator[str]:
 
 
 def free_ports(count: int) -> list[int]:
-    """`count` free ports of 127.0.0.1."""
+    """Return `count` free ports of 127.0.0.1."""
     with ExitStack() as open_sockets:
         probes = [open_sockets.enter_context(socket.socket()) for _ in range(count)]
         for probe in probes:
@@ -77,7 +89,10 @@ def free_ports(count: int) -> list[int]:
 
 
 def free_port(among: Iterable[int] = (0,)) -> int:
-    """The first free port of 127.0.0.1 among these; by default one that the system chooses."""
+    """Return the first free port of 127.0.0.1 among these ports.
+
+    Port 0, the default, stands for a port that the system chooses.
+    """
     for candidate in among:
         with socket.socket() as probe:
             try:
@@ -86,4 +101,4 @@ def free_port(among: Iterable[int] = (0,)) -> int:
                 continue
             port: int = probe.getsockname()[1]
             return port
-    raise UserError("every port that may be used is taken: end what listens there")
+    raise UserError("every port that may be used is taken: stop a process that listens there")

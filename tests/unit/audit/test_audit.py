@@ -38,7 +38,7 @@ WITHDRAWN = KNOWN | {"withdrawn": "2026-01-01T00:00:00Z"}
 WITHDRAWN_OR_NOT_MENDED: Known = CLEAN | {
     ("idna", "3.19"): [WITHDRAWN, KNOWN | {"id": "PYSEC-2026-2", "aliases": [], "fixed_in": []}]
 }
-FOUND = "FAILED: idna 3.19: PYSEC-2026-1 (CVE-2026-1), mended in 3.20; pinned in requirements.txt"
+FOUND = "FAILED: idna 3.19: PYSEC-2026-1 (CVE-2026-1), fixed in 3.20; pinned in requirements.txt"
 
 
 def _toml(exception: dict[str, object]) -> str:
@@ -91,9 +91,7 @@ def ask(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Callable[
 @pytest.mark.parametrize(
     ("known", "excepted", "code", "said"),
     [
-        pytest.param(
-            CLEAN, None, 0, "2 pinned packages: nothing is known against them\n", id="clean"
-        ),
+        pytest.param(CLEAN, None, 0, "2 pinned packages: no vulnerability is known\n", id="clean"),
         pytest.param(VULNERABLE, None, 1, FOUND, id="vulnerable"),
         pytest.param(
             VULNERABLE,
@@ -106,7 +104,7 @@ def ask(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Callable[
             VULNERABLE,
             exception(until=TODAY),
             0,
-            "nothing is known against them that is not accepted",
+            "no unaccepted vulnerability is known",
             id="on its last day",
         ),
         pytest.param(
@@ -148,7 +146,7 @@ def ask(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Callable[
             WITHDRAWN_OR_NOT_MENDED,
             None,
             1,
-            "idna 3.19: PYSEC-2026-2, no version mends it",
+            "idna 3.19: PYSEC-2026-2, no version fixes it",
             id="not mended",
         ),
         pytest.param(

@@ -210,7 +210,7 @@ def test_replay_stops_early_where_the_server_takes_nothing(
     assert "3 of 5 letters tried: 0 replayed, 3 waiting" in out
     assert len(re.findall(r"waiting: aws\S+: 1 of 1 documents not delivered: 1 x ", err)) == 3
     assert err.endswith(
-        "stopped early: the server takes nothing now; run this again when it is back, 2 letters not tried\n"
+        "stopped early: the server accepts nothing now; 2 letters not tried: run this again later\n"
     )
     assert keys(bucket) == written
 
@@ -347,7 +347,7 @@ def test_backfill_without_one_subscription_asks_for_the_pattern(
     code, out, err = run(*backfilling())
     assert (code, out) == (2, "")
     assert err == (
-        f"python -m operate: {GROUP} has 0 subscription filters of its own instead of one; say which lines are meant with --pattern "
+        f"python -m operate: {GROUP} has 0 subscription filters of its own instead of one; select the lines with --pattern "
         "('' for all)\n"
     )
     assert index.requests == []
@@ -438,7 +438,7 @@ def test_backfill_says_why_some_failed_and_where_to_go_on(
     )
     assert out.splitlines()[-2:] == [
         "6 lines: 5 indexed, 0 duplicate, 0 rescued, 0 excluded, 1 failed",
-        f"to go on, run the same with --from {DAY}T10:18:30Z: everything before is done",
+        f"to go on, run the same command with --from {DAY}T10:18:30Z: everything before is done",
     ]
     index.refuse.clear()
     code, out, _ = run(
@@ -462,13 +462,13 @@ def test_backfill_stops_early_where_the_server_takes_nothing(
     code, out, err = run(*backfilling(*ALL))
     assert code == 1
     assert (
-        "6 lines: 0 indexed, 0 duplicate, 0 rescued, 0 excluded, 6 failed\nto go on, run the same with --from "
+        "6 lines: 0 indexed, 0 duplicate, 0 rescued, 0 excluded, 6 failed\nto go on, run the same command with --from "
         in out
     )
     assert f"--from {DAY}T10:17:30Z" in out
     [stopped, summary] = err.splitlines()
     assert stopped.startswith(
-        "python -m operate: stopped early: the server took nothing of 3 payloads in a row (2 of 2 documents not delivered: "
+        "python -m operate: stopped early: the server accepted nothing from 3 payloads in a row (2 of 2 documents not delivered: "
     )
     assert summary.startswith("python -m operate: 6 of 6 documents not delivered: ")
 
@@ -484,7 +484,7 @@ def test_backfill_refuses_where_ids_differ(run: Run, logs: Any, index: Bulk) -> 
         code, _, err = run(*backfilling(*ALL, *more))
         assert code == 2
         assert re.fullmatch(
-            rf"python -m operate: the index has document one more at {DAY}T13:37:30\.000Z, where CloudWatch calls .*\n",
+            rf"python -m operate: the index has document one more at {DAY}T13:37:30\.000Z, but CloudWatch now has the id .*\n",
             err,
         )
     assert index.documents == before
@@ -501,7 +501,7 @@ def test_backfill_of_a_space_delimited_pattern_says_what_is_lost(run: Run, logs:
     code, _, err = run(*backfilling("--pattern", "[ip, user, ...]"))
     assert (code, err.count("\n")) == (0, 1)
     assert (
-        "the pattern is space-delimited: the line is recovered, the fields that the pattern cuts out of it are not"
+        "the pattern is space-delimited: lines are recovered, but not the fields that the pattern cuts out of a line"
         in err
     )
 
@@ -516,7 +516,7 @@ def test_ctrl_c_says_where_to_go_on(
     assert (code, err) == (130, "python -m operate: stopped by Ctrl-C\n")
     assert out.splitlines()[-2:] == [
         "4 lines: 4 indexed, 0 duplicate, 0 rescued, 0 excluded, 0 failed",
-        f"to go on, run the same with --from {DAY}T10:20:30Z: everything before is done",
+        f"to go on, run the same command with --from {DAY}T10:20:30Z: everything before is done",
     ]
 
 
@@ -639,7 +639,7 @@ def test_reconcile_misses_in_one_interval_what_another_has_too_much(
     index.documents["cwl", "copy"] = next(iter(index.documents.values()))
     code, out, err = run(*counting(*ALL))
     assert (code, table(out)[-1]) == (1, ["2 intervals with lines or documents", "2", "2", "0"])
-    assert "where CloudWatch calls the line" in err
+    assert "but CloudWatch now has the id" in err
     assert "this closes the gap" not in out  # it would not
 
 
@@ -659,7 +659,7 @@ def test_reconcile_refuses_more_intervals_than_can_be_read(run: Run, logs: Any) 
     assert (code, out) == (2, "")
     assert (
         err
-        == "python -m operate: --every: these are 13350 intervals; choose longer ones, of which there are at most 1000\n"
+        == "python -m operate: --every: 13350 intervals are too many: choose a longer interval, so that there are 1000 at most\n"
     )
 
 

@@ -166,7 +166,7 @@ def test_other_intervals_are_refused(text: str) -> None:
 
 def test_no_more_intervals_than_can_be_read() -> None:
     assert len(starts(Span(GROUP, 0, 1000 * HOUR, ""), HOUR)) == 1000
-    with pytest.raises(ValueError, match="these are 1001 intervals; choose longer ones"):
+    with pytest.raises(ValueError, match="1001 intervals are too many: choose a longer interval"):
         starts(Span(GROUP, 0, 1000 * HOUR + 1, ""), HOUR)
 
 
@@ -293,7 +293,7 @@ def test_another_id_is_refused(
     rename(index, first, "another")
     with pytest.raises(
         IdsDiffer,
-        match=rf"the index has document another at .*\.251Z, where CloudWatch calls the line {first} now: ",
+        match=rf"the index has document another at .*\.251Z, but CloudWatch now has the id {first} for the line: ",
     ):
         compare_ids(logs, connection, SPAN._replace(pattern=pattern))
     assert second in index.ids
