@@ -63,7 +63,7 @@ def test_an_entry_says_of_a_deployment_what_the_template_does(name: str) -> None
     _, gradual, _ = preference["Alarms"]["Fn::If"]
     back = {"Ref": name} in gradual
     entry = " ".join(ENTRIES[name].split())
-    assert ("**Takes a deployment back**" in entry, "No deployment goes back." in entry) == (
+    assert ("**Rolls back a deployment**" in entry, "Rolls back no deployment." in entry) == (
         back,
         not back,
     )
@@ -72,11 +72,11 @@ def test_an_entry_says_of_a_deployment_what_the_template_does(name: str) -> None
 @pytest.mark.parametrize("name", ALARMS)
 def test_an_entry_of_a_conditional_alarm_says_when_there_is_one(name: str) -> None:
     said = {
-        "CreatesDomain": "Only for the stack's own domain.",
-        "ExpectsPredictions": "Not there where that is 0.",
-        "HasInference": "Not there with `Inference=false`.",
-        "HasLogGroups": "Not there without `LogGroups`.",
-        "Monitors": "Only with the monitor.",
+        "CreatesDomain": "Exists only for the stack's own domain.",
+        "ExpectsPredictions": "Does not exist if `NoPredictionsMinutes` is 0.",
+        "HasInference": "Does not exist with `Inference=false`.",
+        "HasLogGroups": "Exists only with `LogGroups`.",
+        "Monitors": "Exists only with the monitor.",
     }
     condition = TEMPLATE[name].get("Condition")
     assert [words for key, words in said.items() if words in ENTRIES[name]] == (
