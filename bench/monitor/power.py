@@ -129,7 +129,7 @@ def independent(
 ) -> list[dict[str, Any]]:
     """Measure, for each window size, the rate of false alarms on independent rows.
 
-    Each of the `splits` divides `pool` anew into m reference rows and rows for the windows.
+    Each of the `splits` divides `pool` at random into m reference rows and rows for the windows.
     """
     found = []
     for size in sizes:

@@ -90,8 +90,9 @@ def _heavy(ratio: Array, degrees: int, spread: float) -> Array:
     """Return the p of `ratio`, a statistic divided by its mean.
 
     `spread` is the variance of the statistic divided by its squared mean. The distribution is an F
-    with `degrees` degrees of freedom in the numerator. Those in the denominator are chosen so that
-    the F has this spread. If chi-squared already spreads as much, chi-squared is used.
+    with `degrees` degrees of freedom in the numerator. The degrees of freedom in the denominator
+    are chosen so that the F has this spread. If chi-squared already spreads as much, chi-squared is
+    used.
     """
     over = spread * degrees - 2
     if over <= 1e-6:

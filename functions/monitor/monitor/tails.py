@@ -125,7 +125,7 @@ def fisher(hits: int, rows: int, reference_hits: int, reference_rows: int) -> fl
 
 @lru_cache(maxsize=4096)
 def _hypergeometric(rows: int, reference_rows: int, hits: int) -> tuple[int, Array]:
-    """Return the smallest number of hits among `rows`, and the chance of it and each larger one."""
+    """Return the smallest possible number of hits among `rows`, and the chances from it upwards."""
     low, high = max(0, hits - reference_rows), min(rows, hits)
     k = np.arange(low, high + 1, dtype=np.float64)
     logs = _choose(rows, k) + _choose(reference_rows, hits - k)
