@@ -1,14 +1,17 @@
-"""Coverage-guided fuzzing of the shipper's way from an event to documents: python
-tests/fuzz/shipper.py [libFuzzer's options] [folder].
+"""Fuzzes the code that makes documents from an event, guided by coverage.
 
-The folder keeps the inputs that were worth keeping, for the next time; without one they go to a new
-folder under the system's temporary folder. An input that breaks a promise is written to
-./crash-..., and is tried again with that file in place of the folder. Needs atheris (Linux on
-x86_64).
+Usage: python tests/fuzz/shipper.py [options of libFuzzer] [folder]
 
-An input's first byte names the kind of the rest: `d` awslogs.data, `g` what that is the base64 of,
-`j` the payload's JSON, anything else a payload built from the rest, a line of which may hold a
-secret.
+The folder keeps inputs that reach new code, for the next run. By default it is a new temporary
+folder. An input that breaks a check is written to ./crash-...; to try it again, name that file
+instead of the folder. The fuzzer needs atheris (Linux on x86_64).
+
+The first byte of an input says what the rest is:
+- `d`: awslogs.data.
+- `g`: awslogs.data before base64.
+- `j`: the JSON of the payload.
+- `s`: bytes from which a line with a secret is built.
+- any other byte: bytes from which a payload is built.
 """
 
 from __future__ import annotations
@@ -24,9 +27,8 @@ from pathlib import Path
 from typing import Any, Final
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-sys.path[0] = str(
-    ROOT / "functions" / "shipper"
-)  # not this folder, in which `shipper` is this file
+# Instead of this folder, where `shipper` would be this file.
+sys.path[0] = str(ROOT / "functions" / "shipper")
 
 atheris: Any = import_module("atheris")
 with atheris.instrument_imports(include=["shipper"]):
@@ -48,7 +50,7 @@ with atheris.instrument_imports(include=["shipper"]):
     from shipper.redact import Redaction
 
 LIMIT: Final = 1024 * 1024
-DEEP: Final = 100  # levels; far more than the 20 that an index takes
+DEEP: Final = 100  # levels of nesting; an index accepts 20
 SECRET: Final = "Sesame"
 REDACTION: Final = Redaction(
     {"password": "drop", "user.token": "hash"}, ("email", "number"), b"key"
@@ -80,26 +82,27 @@ NAMES: Final = (
     "x@y.de",
 )
 PIECES: Final = (
-    *"{}[]\":,\\ \n\r\t\0'0-", "{}", '{"', '":', '{"a":1}', '\n{"index":{}}\n', "\\u0040", "\\ud800", "\ud800", "\udc00", "\u2028", "\xa0",
-    "\ufeff", "ä", "null", "NaN", "-Infinity", "1e999", "1.50", "9" * 25, '"@id"', '"_aws"', '"message":', '"type":"platform.x"',
-    '"record":{}', '"timestamp":"","level":"",', "START RequestId: ", "END RequestId: x", " Version: 1", "REPORT RequestId: x\t",
-    "INIT_REPORT ", "INIT_START Runtime Version: x", "Runtime Version ARN: ", "Init Duration: 1.5 ms\t",
-    "Memory Size: 128 MB", "Status: timeout",
+    *"{}[]\":,\\ \n\r\t\0'0-", "{}", '{"', '":', '{"a":1}', '\n{"index":{}}\n', "\\u0040",
+    "\\ud800", "\ud800", "\udc00", "\u2028", "\xa0", "\ufeff", "ä", "null", "NaN", "-Infinity",
+    "1e999", "1.50", "9" * 25, '"@id"', '"_aws"', '"message":', '"type":"platform.x"',
+    '"record":{}', '"timestamp":"","level":"",', "START RequestId: ", "END RequestId: x",
+    " Version: 1", "REPORT RequestId: x\t", "INIT_REPORT ", "INIT_START Runtime Version: x",
+    "Runtime Version ARN: ", "Init Duration: 1.5 ms\t", "Memory Size: 128 MB", "Status: timeout",
     "a@b.de", "+49 151 23456789", "2026-11-23", '"password":"x"', "user.token",
 )  # fmt: skip
 SEPARATORS: Final = ((", ", ": "), (",", ":"), (",\n", "\r:\t"))
 
 
 class Pairs(list[tuple[str, Any]]):
-    """A JSON object with every name as often as it is there."""
+    """A JSON object as a list of pairs, so that duplicate names are kept."""
 
 
 class Odd(Exception):
-    """JSON that every reader takes differently: two of one name, a number that is out of range."""
+    """JSON that readers interpret differently: a duplicate name, or a number out of range."""
 
 
 def check(event: Any) -> None:
-    """Check the promises of `decode` and `documents` for one event under all rules."""
+    """Check `decode` and `documents` with one event, under all rules."""
     try:
         payload = decode(event, LIMIT)
     except PayloadInvalid:
@@ -115,9 +118,7 @@ def check(event: Any) -> None:
 
 
 def check_trusted(payload: Payload, rules: Rules) -> None:
-    """Each trusted line has one document, of whichever kind; a prediction is in the index of the
-    predictions.
-    """
+    """Check that each trusted line has one document, in the index for its kind."""
     found = list(documents(payload, rules, Counter(), now=0))
     assert len(found) == len(payload.events)
     for document in found:
@@ -130,8 +131,9 @@ def check_trusted(payload: Payload, rules: Rules) -> None:
 
 
 def check_documents(payload: Payload, lines: list[str], rules: Rules) -> None:
-    """A document for each line that is not excluded, with the line's envelope, also where the index
-    refuses the rest.
+    """Check that each line has one document, unless it is excluded.
+
+    The document has the line's envelope, even after the index refused its fields.
     """
     excluded: Counter[str] = Counter()
     found = list(documents(payload, rules, excluded, now=0))
@@ -168,14 +170,12 @@ def check_documents(payload: Payload, lines: list[str], rules: Rules) -> None:
 
 
 def size(source: Pairs) -> int:
-    """How many parts the envelope has, whose last is the line."""
+    """Return the number of the envelope's fields, the last of which is `@message`."""
     return 1 + [name for name, _ in source].index("@message")
 
 
 def check_envelope(source: Pairs, payload: Payload, event: LogEvent, text: str | None) -> None:
-    """The envelope comes first, each part of it once, and nothing that OpenSearch keeps for itself
-    comes at all.
-    """
+    """Check that a document begins with the envelope, and has no other reserved names."""
     envelope = dict(source[: size(source)])
     names = [
         "@id",
@@ -197,7 +197,7 @@ def check_envelope(source: Pairs, payload: Payload, event: LogEvent, text: str |
 
 
 def parsed(document: Document) -> tuple[Pairs, Pairs]:
-    """Action and source: exactly two lines."""
+    """Return the document's action and source, which are exactly two lines."""
     first, second, rest = document.lines.split(b"\n")
     assert rest == b""
     assert second == document.source
@@ -211,7 +211,7 @@ def parsed(document: Document) -> tuple[Pairs, Pairs]:
 
 
 def strict(data: bytes) -> Pairs:
-    """The JSON object in some bytes, numbers as they are written."""
+    """Parse bytes as a JSON object, and keep numbers as text."""
     found = json.loads(
         data.decode(),
         object_pairs_hook=Pairs,
@@ -224,19 +224,20 @@ def strict(data: bytes) -> Pairs:
 
 
 def refused(name: str) -> None:
-    """NaN and the like are no JSON."""
+    """Refuse NaN and Infinity, which are not JSON."""
     raise AssertionError(name)
 
 
 def deep(text: str) -> bool:
-    """Whether it may be nested so deep that the quick way and the careful one do not give up alike;
-    no index takes such fields.
+    """Return whether a text may be nested so deeply that only one of the two ways gives up.
+
+    No index accepts such fields.
     """
     return text.count("{") + text.count("[") > DEEP
 
 
 def agree(text: str) -> None:
-    """The fast way from a line to its fields has the same result as the careful way."""
+    """Check that the fast way from a line to its fields has the same result as the slow way."""
     found = spliced(text)
     if found is None:
         return
@@ -264,34 +265,34 @@ def agree(text: str) -> None:
 
 
 def once(pairs: list[tuple[str, Any]]) -> Fields:
-    """An object no name of which comes twice."""
+    """Make an object, but raise `Odd` if a name occurs twice."""
     if len(dict(pairs)) < len(pairs):
         raise Odd
     return dict(pairs)
 
 
 def whole(digits: str) -> int:
-    """An integer that Python reads."""
+    """Convert digits to an integer, but raise `Odd` if Python does not read so many digits."""
     if len(digits) > 4000:
         raise Odd
     return int(digits)
 
 
 def finite(digits: str) -> float:
-    """A float that is no infinity."""
+    """Convert digits to a float, but raise `Odd` for infinity."""
     if abs(float(digits)) == float("inf"):
         raise Odd
     return float(digits)
 
 
 class Builder:
-    """A payload from the fuzzer's bytes: whatever they are, they are used."""
+    """Builds a payload from any bytes of the fuzzer."""
 
     def __init__(self, data: bytes) -> None:
         self.data = atheris.FuzzedDataProvider(data)
 
     def payload(self) -> bytes:
-        """The JSON of a payload."""
+        """Return the JSON of a payload."""
         events = [self.event() for _ in range(self.number(4))]
         payload = {
             "messageType": "DATA_MESSAGE" if self.number(20) else self.text(),
@@ -305,9 +306,7 @@ class Builder:
         return json.dumps(payload, ensure_ascii=self.number(1) == 1).encode(errors="surrogatepass")
 
     def event(self) -> dict[str, Any]:
-        """A log event; now and then with fields that a filter pattern cut out, or with a message of
-        another type.
-        """
+        """Return a log event, sometimes with extracted fields or a message of a wrong type."""
         event: dict[str, Any] = {
             "id": f"{self.number(9):056d}" if self.number(3) else self.text() * self.number(200),
             "timestamp": self.data.ConsumeIntInRange(
@@ -323,7 +322,7 @@ class Builder:
         return event
 
     def line(self) -> str:
-        """A log line: pieces of lines, or an object with text around it."""
+        """Return a log line: pieces of lines, or an object with text around it."""
         if self.number(1):
             return self.text()
         if not self.number(60):
@@ -338,16 +337,16 @@ class Builder:
         return start + (json.dumps(line) if not self.number(4) else line) + end
 
     def nested(self, inner: str) -> str:
-        """A value in so many objects that not every reader gets to it."""
+        """Return a value that is nested so deeply that not every parser can read it."""
         depth = (100, 300, 1_000, 3_000)[self.number(3)]
         return '{"a":' * depth + inner + "}" * depth
 
     def text(self) -> str:
-        """Pieces that matter, and any character."""
+        """Return text that consists of up to six pieces."""
         return "".join(self.piece() for _ in range(self.number(6)))
 
     def piece(self) -> str:
-        """A piece of text."""
+        """Return one of `PIECES`, or any characters."""
         return (
             PIECES[self.number(len(PIECES) - 1)]
             if self.number(3)
@@ -355,18 +354,18 @@ class Builder:
         )
 
     def name(self) -> str:
-        """A field's name."""
+        """Return a field's name."""
         return NAMES[self.number(len(NAMES) - 1)] if self.number(3) else self.text()
 
     def object(self, depth: int) -> Fields:
-        """An object of so many levels at most; in one of four a logger's."""
+        """Return an object with at most `depth` levels, sometimes in the format of a logger."""
         fields = {self.name(): self.value(depth - 1) for _ in range(self.number(4))}
         if not self.number(3):
             fields |= {"timestamp": "", "level": "", "message": self.value(depth - 1)}
         return fields
 
     def value(self, depth: int) -> Any:
-        """Any JSON value, and values that Python's parser also accepts."""
+        """Return a JSON value, or a value that only Python's parser accepts."""
         match self.number(8 if depth > 0 else 4):
             case 0:
                 found: Any = self.data.ConsumeInt(9)
@@ -385,12 +384,14 @@ class Builder:
         return found
 
     def number(self, most: int) -> int:
-        """Any of nothing to so many."""
+        """Return a number from 0 to `most`."""
         return int(self.data.ConsumeIntInRange(0, most))
 
     def hidden(self) -> str:
-        """A line with a secret in a field to redact, in whatever is around it: strings, wrappers,
-        text before and after, cut off.
+        """Return a line with a secret in a field to redact.
+
+        The field may be inside JSON strings and other objects, with text before and after it, and
+        the line's end may be missing.
         """
         secret = (SECRET, self.text() + SECRET, [SECRET], {self.name(): SECRET})[self.number(3)]
         value: Any = self.object(1) | (
@@ -419,7 +420,7 @@ class Builder:
 
 
 def check_secret(text: str) -> None:
-    """What was in a field to redact is nowhere in a document, be it in the line or cut out of it."""
+    """Check that no document has the secret, which is in the line and in extracted fields."""
     events = [
         {"id": "1", "timestamp": 0, "message": text},
         {"id": "2", "timestamp": 0, "message": "", "extractedFields": {"a": text, "b": [text]}},
@@ -439,7 +440,7 @@ def check_secret(text: str) -> None:
 
 
 def one(data: bytes) -> None:
-    """The function that libFuzzer calls with each input."""
+    """Check one input. libFuzzer calls this function."""
     rest = data[1:]
     match data[:1]:
         case b"d":
@@ -455,12 +456,12 @@ def one(data: bytes) -> None:
 
 
 def packed(data: bytes) -> dict[str, Any]:
-    """The event that has these bytes for a payload."""
+    """Return the event whose payload is `data`."""
     return {"awslogs": {"data": base64.b64encode(gzip.compress(data, 1)).decode()}}
 
 
 def seeds(folder: Path) -> None:
-    """The sample events as inputs to begin with."""
+    """Write the sample events as the first inputs."""
     for path in (ROOT / "events" / "shipper").glob("*.json"):
         data = json.loads(path.read_text())["awslogs"]["data"].encode()
         unpacked = base64.b64decode(data)
@@ -471,7 +472,7 @@ def seeds(folder: Path) -> None:
 
 
 def main() -> None:
-    """Run until the options say that it is enough; libFuzzer ends the process."""
+    """Fuzz until a limit in the options is reached. libFuzzer then ends the process."""
     arguments = sys.argv[1:]
     places = [Path(each) for each in arguments if not each.startswith("-")]
     if not places:

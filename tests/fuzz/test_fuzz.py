@@ -1,4 +1,4 @@
-"""The fuzzer for a moment, in every run of the tests; for FUZZ_SECONDS where that is set."""
+"""Runs the fuzzer briefly, or for `FUZZ_SECONDS` if this variable is set."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ import pytest
 
 SCRIPT = Path(__file__).with_name("shipper.py")
 RUNS = 8000  # ten to fifteen seconds
-PATIENCE = 300.0  # seconds more than it should take: the machine may be busy
+PATIENCE = 300.0  # additional seconds, because the machine may be busy
 
 
 @pytest.mark.skipif(
     (sys.platform, platform.machine()) != ("linux", "x86_64"),
-    reason="atheris has wheels for Linux on x86_64 alone",
+    reason="atheris has wheels only for Linux on x86_64",
 )
 def test_no_input_breaks_a_promise(tmp_path: Path) -> None:
     corpus = tmp_path / "corpus"
@@ -36,11 +36,11 @@ def test_no_input_breaks_a_promise(tmp_path: Path) -> None:
         check=False,
     )
     assert run.returncode == 0, (
-        f"{run.stdout[-1000:]}\n{run.stderr[-4000:]}\nthe input lies in {tmp_path}"
+        f"{run.stdout[-1000:]}\n{run.stderr[-4000:]}\nthe input is in {tmp_path}"
     )
     done = re.search(r"^Done (\d+) runs in (\d+) second", run.stderr, re.MULTILINE)
     assert done, run.stderr[-2000:]
     assert int(done[1]) >= (1 if seconds else RUNS)
     kept = [path for path in corpus.iterdir() if not path.name.startswith("seed-")]
-    assert kept, "coverage guides nothing: is the shipper instrumented?"
+    assert kept, "no input was kept for its coverage: is the shipper instrumented?"
     print(f"{done[1]} runs in {done[2]} s, {len(kept)} inputs kept")

@@ -1,6 +1,4 @@
-"""A server that answers like OpenSearch's _bulk on a bad day, on a real socket: it keeps an index,
-and at random it misbehaves.
-"""
+"""A test server that imitates OpenSearch's _bulk on a real socket, and misbehaves at random."""
 
 from __future__ import annotations
 
@@ -36,21 +34,22 @@ CONFLICT: Final = 409
 
 
 class Fault(Enum):
-    """The possible results of a request as a whole."""
+    """What can go wrong with a request as a whole."""
 
-    CLOSED = auto()  # before it is read
-    LATE = auto()  # stored at once, answered too late
-    LATER = auto()  # stored only when the client has given up
-    CUT = auto()  # stored, never answered
-    CUT_SHORT = auto()  # stored in part, never answered
-    TORN = auto()  # stored, and the answer ends in its middle
-    UNREADABLE = auto()  # stored, and answered with 200 and nonsense
-    REFUSED = auto()  # not stored, and answered with an error
+    CLOSED = auto()  # the connection is closed before the request is read
+    LATE = auto()  # documents are stored at once, but the answer comes too late
+    LATER = auto()  # documents are stored only when the client has given up
+    CUT = auto()  # documents are stored, but there is no answer
+    CUT_SHORT = auto()  # some documents are stored, and there is no answer
+    TORN = auto()  # documents are stored, but only a part of the answer is sent
+    UNREADABLE = auto()  # documents are stored, but the answer is 200 with nonsense
+    REFUSED = auto()  # no document is stored, and the answer is an error
 
 
 class Reply(NamedTuple):
-    """An answer: `hold` seconds later; `sent` is how much of it leaves before the connection is
-    cut, None for all.
+    """An answer, which is sent after `hold` seconds.
+
+    After `sent` bytes of the content the connection is cut. If `sent` is None, all is sent.
     """
 
     status: int
@@ -60,9 +59,8 @@ class Reply(NamedTuple):
     sent: int | None = None
 
 
-Document = tuple[
-    tuple[str, str], dict[str, Any] | None
-]  # index and id; the fields, None for those that no parser takes
+# Index and id, and the fields. The fields are None if no parser accepts them.
+Document = tuple[tuple[str, str], dict[str, Any] | None]
 ERRORS: Final = (
     Reply(429, "text/plain", b"429 Too Many Requests /_bulk"),
     Reply(
@@ -87,8 +85,10 @@ ERRORS: Final = (
     Reply(404, "application/json", b'{"error":"no handler","status":404}'),
 )
 NONSENSE: Final = (
-    b"", b"OK", b"{", b"{}", b"[]", b"null", b'{"items":[]}', b'{"items":[{"create":{"status":201}}]}x', b'{"items":[{"create":{}}]}',
-    b'{"items":{"create":{"status":201}}}', b"<html>fine</html>", b"\xff\xfe", b"[" * 100_000, b'{"items":[{"index":{"status":201}}]}',
+    b"", b"OK", b"{", b"{}", b"[]", b"null", b'{"items":[]}',
+    b'{"items":[{"create":{"status":201}}]}x', b'{"items":[{"create":{}}]}',
+    b'{"items":{"create":{"status":201}}}', b"<html>fine</html>", b"\xff\xfe", b"[" * 100_000,
+    b'{"items":[{"index":{"status":201}}]}',
 )  # fmt: skip
 BUSY_ITEMS: Final = (
     (429, "opensearch_rejected_execution_exception"),
@@ -102,12 +102,13 @@ BUSY_ITEMS: Final = (
 
 @dataclass(frozen=True)
 class Mood:
-    """How the server behaves: shares of requests and of documents that meet with fault, and what it
-    never takes.
+    """The behaviour of the server.
 
-    `faults` are those that it knows. `limit` is the largest inflated body. `refused` are ids whose
-    fields are never taken, `strict` those whose rescued form is not taken either, `unparsable`
-    those whose fields fail the whole request. `seed` makes it the same again.
+    `troubled` is the share of requests with one of `faults`, and `busy` is the share of documents
+    that are refused for now. `limit` is the size of the largest uncompressed body. The server never
+    accepts the fields of documents with ids in `refused`, nor the rescued form of documents with
+    ids in `strict`. Fields of documents with ids in `unparsable` make the whole request fail.
+    `seed` makes the random choices repeatable.
     """
 
     seed: int = 0
@@ -121,18 +122,22 @@ class Mood:
 
 
 class Doubled(ValueError):
-    """A JSON object with the same name twice."""
+    """A JSON object has the same name twice."""
 
 
 @dataclass
 class World:
-    """One index and what was done to it. `ease` lessens what passes and `heal` ends it; what is
-    refused for ever stays refused.
+    """One index, and the history of its requests.
 
-    `stored` counts documents that became part of the index, `lessened` those of them that it had
-    refused whole; `told` the statuses in answers that left in time and whole; `closed` requests
-    that ended before they were read, `untold` those that were taken but not answered so. `never`
-    are the ids whose whole form was refused for good; `wrong` says what no client may send.
+    `ease` makes temporary faults rarer, and `heal` ends them. Permanent refusals stay.
+
+    - `stored` counts the documents that were added to the index.
+    - `lessened` counts the stored documents that the index had first refused as a whole.
+    - `told` counts the statuses in answers that were sent in full and in time.
+    - `closed` counts the requests whose connection was closed before they were read.
+    - `untold` counts the requests that were read, but not answered in full and in time.
+    - `never` holds the ids of documents that were refused for good in their whole form.
+    - `wrong` describes requests that no client may send.
     """
 
     mood: Mood
@@ -157,7 +162,7 @@ class World:
         self.healed.set()
 
     def before(self) -> Fault | None:
-        """What will happen to the next request; counted where nothing of it is stored."""
+        """Choose and count the fault of the next request."""
         with self._lock:
             if self.healed.is_set() or self._chance.random() >= self.mood.troubled:
                 return None
@@ -192,7 +197,7 @@ class World:
             )
 
     def _spoiled(self, reply: Reply, fault: Fault | None) -> Reply:
-        """The answer to the accepted documents, as the client gets it."""
+        """Return the answer as the client gets it, spoiled by the fault."""
         match fault:
             case Fault.CUT | Fault.CUT_SHORT:
                 return reply._replace(sent=0)
@@ -215,8 +220,9 @@ class World:
         ]
 
     def _read(self, action: bytes, source: bytes) -> Document:
-        """A document's key and its fields; None for those that no parser takes. Anything else that
-        is no document is noted.
+        """Return a document's key and its fields, or None if no parser accepts the fields.
+
+        Anything else that is not a document is added to `wrong`.
         """
         try:
             [(kind, target)] = json.loads(action).items()
@@ -235,7 +241,7 @@ class World:
             return key, None
 
     def _refusal(self, content: bytes, documents: list[Document]) -> Reply | None:
-        """The answer to a request that is too large, or that one document spoils."""
+        """Return the answer to a request that is too large or has an unparsable document."""
         spoiled = [
             key
             for key, source in documents
@@ -250,7 +256,10 @@ class World:
                 "application/json",
                 self._chance.choice([b"", b'{"Message":"Request size exceeded 10485760 bytes"}']),
             )
-        reason = b'{"error":{"type":"illegal_argument_exception","reason":"Malformed action/metadata line [1]"},"status":400}'
+        reason = (
+            b'{"error":{"type":"illegal_argument_exception",'
+            b'"reason":"Malformed action/metadata line [1]"},"status":400}'
+        )
         return Reply(400, "application/json", reason) if spoiled else None
 
     def _create(self, key: tuple[str, str], source: dict[str, Any] | None) -> dict[str, Any]:
@@ -268,7 +277,10 @@ class World:
             )
         if identifier in self.mood.refused and "marker" in source:
             self.never.add(identifier)
-            reason = f"failed to parse field [marker] of type [long] in document with id '{identifier}'. Preview of field's value: 'secret'"
+            reason = (
+                "failed to parse field [marker] of type [long] in document with id "
+                f"'{identifier}'. Preview of field's value: 'secret'"
+            )
             return _item(400, "mapper_parsing_exception", reason)
         if identifier in self.mood.strict and "@rescued" in source:
             return _item(
@@ -307,7 +319,7 @@ def _refuse(constant: str) -> None:
 
 
 class Server(ThreadingHTTPServer):
-    """Serves one world after the other; a request belongs to the world that it began in."""
+    """Serves one world after the other. A request belongs to the world in which it began."""
 
     daemon_threads = True
     request_queue_size = 100
@@ -319,7 +331,7 @@ class Server(ThreadingHTTPServer):
 
     # the base class names them
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002
-        """A client that is gone is no error; anything else is this server's own."""
+        """Ignore a lost connection. Any other exception is an error of this server."""
         problem = sys.exception()
         if not isinstance(problem, ConnectionError):
             self.world.wrong.append(f"the server failed: {problem!r}")
@@ -327,14 +339,13 @@ class Server(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True  # or each answer takes 40 ms
+    disable_nagle_algorithm = True  # otherwise each answer takes 40 ms
     server: Server
 
     def do_POST(self) -> None:
         world = self.server.world
-        if self.path.partition("?")[0].endswith(
-            "/_count"
-        ):  # are there documents from before: there are none
+        # The shipper asks for earlier documents. There are none.
+        if self.path.partition("?")[0].endswith("/_count"):
             self.rfile.read(int(self.headers["content-length"]))
             self._reply(Reply(200, "application/json", b'{"count":0}'))
             return
@@ -380,9 +391,8 @@ class _Handler(BaseHTTPRequestHandler):
 @contextmanager
 def serving() -> Iterator[Server]:
     with Server() as server:
-        thread = threading.Thread(
-            target=server.serve_forever, args=(0.01,), daemon=True
-        )  # whatever fails must not keep the process
+        # A daemon thread does not keep the process alive after a failure.
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
         thread.start()
         yield server
         server.shutdown()

@@ -1,6 +1,4 @@
-"""Whatever happens between the shipper and the index, every line is in it once in the end, and the
-counts are right.
-"""
+"""Whatever the server does, every line is in the index once in the end, and the counts are right."""
 
 from __future__ import annotations
 
@@ -36,10 +34,12 @@ PAYLOADS: Final = 500
 SHIPPER: Final = read().functions["ShipperFunction"]
 BUCKET: Final = "dead-letters"
 MODULES: Final = ("shipper.handler", "shipper.replay")
-INVOCATION_SECONDS: Final = 0.045  # while the server misbehaves; a request may take a third of it
-ROUNDS: Final = 10  # of the replay, until the bucket must be empty
+# The time of an invocation while the server misbehaves. A request may take a third of this time.
+INVOCATION_SECONDS: Final = 0.045
+ROUNDS: Final = 10  # after this many replays the bucket must be empty
 MIDNIGHT: Final = 1_795_392_000_000  # 2026-11-23
-FRANK: Final = (Fault.CLOSED, Fault.REFUSED)  # where the client knows as much as the server
+# With these faults, the client knows the result of each request.
+FRANK: Final = (Fault.CLOSED, Fault.REFUSED)
 COUNTS: Final = ("Indexed", "Duplicate", "Rescued", "Excluded", "Failed")
 
 
@@ -57,8 +57,10 @@ class Context:
 
 @dataclass(frozen=True)
 class Line:
-    """A log line: whether its document carries a field named marker, whether no parser takes that
-    field, whether it is left out.
+    """A log line.
+
+    `marked` is true if the line's document has the field `marker`, and `doubled` is true if the
+    server refuses that field as a duplicate. A `platform` line is excluded.
     """
 
     text: str
@@ -88,7 +90,7 @@ class Event:
 class Case:
     """A case: payloads, their deliveries, the size of requests, and the server's behaviour.
 
-    `impatient` is a replay before the server has healed.
+    If `impatient` is true, the replay first runs before the server has healed.
     """
 
     events: list[Event]
@@ -130,7 +132,8 @@ SPECIAL: Final = (
     Line("[" * 3000),
     Line("START RequestId: 8f5ad1e0-1 Version: $LATEST", platform=True),
     Line(
-        "REPORT RequestId: 8f5ad1e0-1\tDuration: 5.12 ms\tBilled Duration: 6 ms\tMemory Size: 1024 MB\t",
+        "REPORT RequestId: 8f5ad1e0-1\tDuration: 5.12 ms\tBilled Duration: 6 ms\t"
+        "Memory Size: 1024 MB\t",
         platform=True,
     ),
     Line(
@@ -145,7 +148,8 @@ SPECIAL: Final = (
     Line('{"marker": "\\ud800"}', marked=True),
     Line('{"marker": "\ud800"}', marked=True),
     Line(
-        '{"marker": 1, "@id": "x", "@message": "y", "@rescued": 1, "_id": "z", "_source": {}, "_index": "other"}',
+        '{"marker": 1, "@id": "x", "@message": "y", "@rescued": 1, "_id": "z", "_source": {}, '
+        '"_index": "other"}',
         marked=True,
     ),
     Line('{"\\u0040id": "x", "marker": 1}', marked=True),
@@ -206,8 +210,9 @@ def cases(draw: st.DrawFn) -> Case:
 
 
 def bare_size(event: Event) -> int:
-    """What the least that can be sent of a line takes at most: the limit is never below it, or
-    nothing could be done.
+    """Return an upper bound of the size of an event's bare document.
+
+    The server's limit is never lower, because nothing could be delivered otherwise.
     """
     return len(json.dumps(event.as_sent())) + len(json.dumps(event.identifier)) + 300
 
@@ -216,9 +221,7 @@ def bare_size(event: Event) -> int:
 
 
 class Failures(logging.Filter):
-    """Counts the requests that ended without an answer, which only the client can tell, and keeps
-    them out of the log.
-    """
+    """Counts the client's log lines about requests without an answer, and suppresses the lines."""
 
     count = 0
 
@@ -227,16 +230,15 @@ class Failures(logging.Filter):
         return False
 
     def explained_by(self, world: World) -> bool:
-        """Whether all of them, in this world, were requests that the server closed before it read
-        them.
-        """
+        """Return whether the server closed all of these requests before it read them."""
         return world.untold == 0 and self.count == world.closed
 
 
 @dataclass
 class Way:
-    """CloudWatch to Lambda to the shipper to the server; failed payloads to S3, and from there
-    back.
+    """The way of a payload from CloudWatch through Lambda and the shipper to the server.
+
+    Failed payloads go to S3, and from there through the replay to the server.
     """
 
     server: Server
@@ -251,7 +253,7 @@ class Way:
         return self.replay.bucket.s3
 
     def deliver(self, case: Case) -> None:
-        """One delivery of CloudWatch's, with all that Lambda does about it."""
+        """Deliver a payload as CloudWatch does, with Lambda's retries and dead letter."""
         event = subscription_event([event.as_sent() for event in case.events], "group")
         asynchronous = Asynchronous(SHIPPER, self.invoke, self.keep, (0, 0))
         try:
@@ -263,7 +265,7 @@ class Way:
         self.s3.put_object(Bucket=BUCKET, Key=key, Body=content)
 
     def invoke(self, event: Any) -> dict[str, int]:
-        """One invocation, and whether its metrics agree with its results."""
+        """Invoke the shipper, and check that the metrics agree with the results."""
         world = self.server.world
         stored, lessened, told = world.stored, world.lessened, world.told.copy()
         self.written.seek(0)
@@ -295,7 +297,7 @@ class Way:
         return answer
 
     def again(self) -> dict[str, int]:
-        """One run of the replay."""
+        """Run the replay once."""
         with redirect_stdout(self.written):
             found: dict[str, int] = self.replay.handler({}, Context(3600))
         assert found["poisoned"] == 0
@@ -303,14 +305,14 @@ class Way:
         return found
 
     def empty(self) -> None:
-        """Forget the state of a failed example."""
+        """Remove the state that a failed example may have left."""
         self.shipper.metrics.clear_metrics()
         for item in self.s3.list_objects_v2(Bucket=BUCKET).get("Contents", ()):
             self.s3.delete_object(Bucket=BUCKET, Key=item["Key"])
 
 
 def metrics(output: str) -> dict[str, int]:
-    """The counts of events in the one line of embedded metrics."""
+    """Return the counts of events from the only line of embedded metrics."""
     [emf] = [found for found in map(json.loads, output.splitlines()) if "_aws" in found]
     return {
         name.removeprefix("Events"): int(value[0])
@@ -336,7 +338,7 @@ def way() -> Iterator[Way]:
             patch.setenv(name, value)
         patch.setattr(deliver, "FIRST_PAUSE", 0.001)
         patch.setattr(deliver, "LONGEST_PAUSE", 0.01)
-        with redirect_stdout(written):  # where the loggers then write as well
+        with redirect_stdout(written):  # the loggers keep this output
             shipper, replay = map(importlib.import_module, MODULES)
         found = Way(server, shipper, replay, written)
         found.s3.create_bucket(Bucket=BUCKET)
@@ -351,7 +353,7 @@ def way() -> Iterator[Way]:
 
 @contextmanager
 def fresh_modules() -> Iterator[None]:
-    """Import the handlers anew, and leave no trace of that."""
+    """Import the handlers anew, and afterwards restore the modules and loggers."""
     before = {name: sys.modules.pop(name, None) for name in MODULES}
     loggers = {
         name: logging.root.manager.loggerDict.pop(name, None) for name in ("shipper", "replay")
@@ -391,7 +393,7 @@ def test_every_line_is_in_the_index_once_whatever_the_server_does(way: Way) -> N
             check(case, way, patch)
 
     holds()
-    # all of it must have happened, or the test proves nothing
+    # If one of these never happened, the test proves nothing.
     assert way.seen["dead letters"] > PAYLOADS / 10
     assert way.seen["replayed while the server misbehaved"] > 0
     for name in (
@@ -428,9 +430,7 @@ def check(case: Case, way: Way, patch: pytest.MonkeyPatch) -> None:
 
 
 def complete(case: Case, world: World, way: Way) -> None:
-    """The index holds each line that is to be shipped once, in the form that it must have, and
-    nothing else.
-    """
+    """Check that the index holds each line that is not excluded once, in the correct form."""
     shipped = {event.identifier: event for event in case.events if not event.line.platform}
     assert Counter(source["@id"] for source in world.index.values()) == Counter(shipped.keys())
     assert world.stored == len(shipped)
@@ -452,20 +452,19 @@ def complete(case: Case, world: World, way: Way) -> None:
         fields = source.keys() - ENVELOPE
         if identifier in world.never:
             assert not ("marker" in fields and identifier in case.mood.refused)
-            assert (
-                "@rescued" in source or case.mood.strict or case.mood.limit < 10_000_000
-            )  # what one taught the others
+            # Without `@rescued`, another document's refusals led to the bare form.
+            assert "@rescued" in source or case.mood.strict or case.mood.limit < 10_000_000
             way.seen["rescued" if "@rescued" in source else "bare"] += 1
         elif source.get("@rescued", {}).keys() == {"type"} and (
             way.unanswered.count or case.mood.troubled
         ):
-            # alone, the server failed on it or did not answer in time, then took it without its
-            # fields: no refusal, so no status
+            # The server failed on the document alone, or did not answer in time, and then accepted
+            # the document without its fields. That is not a refusal, so there is no status.
             way.seen["unanswered alone"] += 1
         elif case.mood.limit < 10_000_000 and "@rescued" in source:
-            assert (
-                source["@rescued"]["status"] == "413"
-            )  # larger than one that was too large alone: not sent whole at all
+            # The document is larger than another that was too large alone, so it was never sent as
+            # a whole.
+            assert source["@rescued"]["status"] == "413"
         else:
             assert ("marker" in fields) == event.line.marked
             assert "@rescued" not in source, source["@rescued"]
