@@ -1,4 +1,4 @@
-"""Whatever the server does, every line is in the index once in the end, and the counts are right."""
+"""Whatever the server does, every line is in the index once in the end, and counts are right."""
 
 from __future__ import annotations
 

@@ -61,8 +61,8 @@ def test_unusual_neighbours_surprise_more(classifier: Classifier, usual: str, un
 
 
 def pieces(classifier: Classifier) -> int:
-    """The number of one-token words that fit into the model's input together with the tokenizer's
-    marks.
+    """Return how many one-token words fit into the model's input, besides the tokenizer's special
+    tokens.
     """
     return int(classifier.card["max_tokens"]) - len(classifier._tokenizer.encode("").ids)
 

@@ -1,8 +1,8 @@
-"""The attack on a record without its text: an attacker with the model tries guesses, and compares
-the record of each.
+"""Simulates an attack on a record without text.
 
-The guess is found where no other leaves the same record. The hash is left out (its key is a
-secret), so is what differs from one request to the next.
+The attacker has the model, and compares the record with the record of each guessed text. The text
+is found if no other guess has the same record. The hash is not compared, because its key is secret.
+Fields that differ between requests with the same text are not compared either.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def predictions() -> list[Prediction]:
 
 
 def crowd(predictions: list[Prediction], *, log_signals: bool) -> list[int]:
-    """For each guess, how many of them leave the same record."""
+    """Return, for each guess, how many guesses have the same record."""
     left = [
         trace(guess, prediction, log_signals=log_signals)
         for guess, prediction in zip(GUESSES, predictions, strict=True)
@@ -54,19 +54,21 @@ def trace(guess: str, prediction: Prediction, *, log_signals: bool) -> str:
 
 
 def test_with_signals_every_guess_is_found(predictions: list[Prediction]) -> None:
-    """The price of LogSignals=true: 4,000 of 4,000. It is also what the attack is worth, or the
-    next test would show nothing.
+    """With LogSignals=true, the attack finds all 4,000 texts.
+
+    This also shows that the attack works. Without this test, the next test would prove nothing.
     """
     assert crowd(predictions, log_signals=True).count(1) == len(GUESSES)
     scores = Counter(prediction.score for prediction in predictions)
-    assert sum(scores[prediction.score] == 1 for prediction in predictions) > 0.99 * len(
-        GUESSES
-    )  # by the score alone
+    # The score alone is enough to find nearly all of them.
+    alone = sum(scores[prediction.score] == 1 for prediction in predictions)
+    assert alone > 0.99 * len(GUESSES)
 
 
 def test_without_signals_a_guess_is_one_of_hundreds(predictions: list[Prediction]) -> None:
-    """Measured: 5 of 4,000 stand alone (scores at the edge of what these sentences get), half of
-    all share a record with 2,048 others.
+    """Measured: 5 of 4,000 guesses have a record of their own, because their scores are extreme.
+
+    Half of all guesses share a record with 2,048 others.
     """
     found = sorted(crowd(predictions, log_signals=False))
     assert found.count(1) < 0.005 * len(GUESSES)

@@ -108,8 +108,9 @@ def counted(output: str) -> dict[str, list[float]]:
 
 
 def test_metrics_are_those_of_one_function(load: Load, capsys: pytest.CaptureFixture[str]) -> None:
-    """Two stacks in an account share the namespace, so the function name in the metric must tell
-    them apart for the alarms.
+    """Two stacks in an account share the namespace.
+
+    Alarms distinguish the stacks by the function name in the metric.
     """
     module = load(AWS_LAMBDA_FUNCTION_NAME="a-stack-InferenceFunction-1")
     for _ in range(2):

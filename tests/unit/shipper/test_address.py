@@ -1,4 +1,4 @@
-"""The grammar of a server's address: its parts, and that no message shows a password."""
+"""An address is split into its parts, and no message shows a password."""
 
 from __future__ import annotations
 
@@ -108,8 +108,9 @@ def test_an_address_that_cannot_be_used_gets_one_sentence(
     "around", ["https://me:{}@example.org", "https:/me:{}@h", "me:{}@h", "https://me:{}@h:x"]
 )
 def test_a_password_is_never_shown_and_never_taken_for_a_host(around: str, before: str) -> None:
-    """However badly it is escaped: the address is refused without a word of it, or the password is
-    read as one.
+    """However badly a password is escaped, it is read as a password, or the address is refused.
+
+    The error message does not show any part of the address.
     """
     try:
         found = address(around.format(before + SECRET))

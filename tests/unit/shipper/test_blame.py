@@ -1,6 +1,4 @@
-"""The rule of blame: the documents that lose fields after a refusal, the number of requests, and
-the documents that wait.
-"""
+"""Which documents lose fields after a refusal, which wait, and how many requests are sent."""
 
 from __future__ import annotations
 
@@ -40,7 +38,7 @@ EXPLICIT = as_json(
 
 
 def of_lines(*lines: Any) -> list[Document]:
-    """Documents with the ids 0, 1, ..."""
+    """Make documents with the ids 0, 1, ..."""
     texts = [line if isinstance(line, str) else json.dumps(line) for line in lines]
     events = [
         LogEvent(str(number), NOON, Raw(json.dumps(text).encode()))
@@ -52,7 +50,7 @@ def of_lines(*lines: Any) -> list[Document]:
 
 @dataclass
 class Index(Bulk):
-    """An index that answers a document with `judge`'s refusal."""
+    """An index that refuses a document if `judge` returns a refusal."""
 
     judge: Callable[[Source], Refusal | None] = lambda _: None
 
@@ -65,7 +63,7 @@ class Index(Bulk):
 
 
 def wrong(*names: str) -> Callable[[Source], Refusal | None]:
-    """A conflict with the mapping at each of these names."""
+    """Make a `judge` that finds a mapping conflict in each of these fields."""
 
     def judge(source: Source) -> Refusal | None:
         for name in names:
@@ -243,8 +241,9 @@ REFUSED_ANYWAY = {
 def test_what_even_the_bare_form_meets_is_nobodys_fault(
     index: Index, deliver: Deliver, name: str
 ) -> None:
-    """1,000 lines that an index refuses alike: few requests, nothing poisoned, a reason that names
-    the setting.
+    """If an index refuses 1,000 lines for the same reason, few requests are sent.
+
+    No line is rescued, and the reason names the setting.
     """
     index.judge = lambda _: REFUSED_ANYWAY[name]
     outcome = deliver(of_lines(*({"n": number, "error": "x"} for number in range(1000))))
@@ -310,11 +309,8 @@ def test_k_lines_too_large_among_good_ones(bulk: Bulk, deliver: Deliver) -> None
         lines[number]["large"] = "x" * 200_000
     bulk.limit = 150_000
     outcome = deliver(of_lines(*lines))
-    assert (outcome.indexed, outcome.rescued, outcome.failed) == (
-        997,
-        0,
-        3,
-    )  # the bare line is as large as its fields
+    # The bare form is as large as the whole document: it has the line.
+    assert (outcome.indexed, outcome.rescued, outcome.failed) == (997, 0, 3)
     assert all("limit" in reason for reason in outcome.reasons)
     assert outcome.requests <= 2 * 3 * math.log2(1000) + 8
 
@@ -332,7 +328,7 @@ def test_a_red_cluster_costs_no_field(index: Index, deliver: Deliver) -> None:
 def test_what_the_server_fails_at_each_time_goes_without_its_fields(
     index: Index, deliver: Deliver
 ) -> None:
-    """Its bare form is taken at once by the same server: then it is the document's fault after all."""
+    """The server accepts the document without its fields, so the fields were the cause."""
     index.judge = lambda source: AWAY_ITEM if "heavy" in source else None
     outcome = deliver(of_lines({"n": 1}, {"heavy": 1}, {"n": 2}))
     assert (outcome.indexed, outcome.rescued, outcome.failed) == (2, 1, 0)
@@ -342,8 +338,9 @@ def test_what_the_server_fails_at_each_time_goes_without_its_fields(
 def test_a_document_without_an_answer_is_not_sent_again(
     bulk: Bulk, connection: RequestsHttpConnection
 ) -> None:
-    """The server may still be working on it: each further request would take another of its
-    threads.
+    """The server may still be working on the document.
+
+    Each further request would occupy another thread of the server.
     """
     bulk.answers.append(Answer(200, "application/json", b"{}", delay=2))
     clock = Clock()
@@ -376,7 +373,7 @@ def test_a_domain_that_forbids_indices_in_actions_gets_them_in_the_path(
         (f"/{name}/_bulk", [{"_id": "0"}, {"_id": "1"}]),
         (f"/{other.index_name}/_bulk", [{"_id": "0"}]),
     ]
-    assert deliver(given).requests == 1  # the next payload is not refused first
+    assert deliver(given).requests == 1  # the connection knows it now, so nothing is refused first
 
 
 def test_busy_and_refused_together(index: Index, deliver: Deliver) -> None:
@@ -389,8 +386,9 @@ def test_busy_and_refused_together(index: Index, deliver: Deliver) -> None:
 def test_what_the_first_taught_leads_no_other_past_its_bare_form(
     index: Index, deliver: Deliver
 ) -> None:
-    """The first goes two rungs down for a field that costs another one rung: that one is bare then,
-    and was not refused as such.
+    """The first document needs two steps down, and the other document only one step.
+
+    The other document still gets no further than its bare form, which the index has not refused.
     """
 
     def judge(source: Source) -> Refusal | None:

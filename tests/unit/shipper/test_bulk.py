@@ -1,5 +1,6 @@
-"""One request through a real socket, and the verdicts read out of its answer. The reasons are
-OpenSearch 3.8's own.
+"""One request through a real socket, and the verdicts from its answer.
+
+The reasons are those of OpenSearch 3.8.
 """
 
 from __future__ import annotations
@@ -39,7 +40,10 @@ from tests.unit.conftest import (
 
 SECONDS = 10.0
 SECRET = "quokka"
-PIPELINE = ": the index setting index.default_pipeline or index.final_pipeline names an ingest pipeline that does not exist"
+PIPELINE = (
+    ": the index setting index.default_pipeline or index.final_pipeline "
+    "names an ingest pipeline that does not exist"
+)
 NO_TYPE = "without a type"
 PREVIEW = (
     "failed to parse field [n] of type [float] in document with id '1'. Preview of field's value: "
@@ -47,7 +51,7 @@ PREVIEW = (
 
 
 def filled(length: int, identifier: str = "1") -> Document:
-    """A document of exactly so many bytes."""
+    """Make a document of exactly this many bytes."""
     source = b'{"create":{"_index":"cwl-log-2026.11.23","_id":"%b"}}\n{"a":"%b"}\n'
     bare = len(source % (identifier.encode(), b""))
     return Document(source % (identifier.encode(), b"x" * (length - bare)), 2)
@@ -182,8 +186,8 @@ ITEMS = [
         Refusal(
             429,
             "cluster_block_exception",
-            "index [cwl-2026.11.23] blocked by: [TOO_MANY_REQUESTS/12/disk usage exceeded flood-stage watermark, "
-            "index has read-only-allow-delete block];",
+            "index [cwl-2026.11.23] blocked by: [TOO_MANY_REQUESTS/12/disk usage exceeded "
+            "flood-stage watermark, index has read-only-allow-delete block];",
         ),
         *(Fate.BUSY, "429 cluster_block_exception", {}),
         id="the disk is full",
@@ -224,7 +228,8 @@ ITEMS = [
         Refusal(
             400,
             "illegal_argument_exception",
-            "Validation Failed: 1: this action would add [2] total shards, but this cluster currently has [9]/[9] maximum shards open;",
+            "Validation Failed: 1: this action would add [2] total shards, "
+            "but this cluster currently has [9]/[9] maximum shards open;",
         ),
         *(Fate.FAILED, "400 illegal_argument_exception", {}),
         id="a cluster full of shards, which can be mended",
@@ -233,7 +238,8 @@ ITEMS = [
         Refusal(
             400,
             "illegal_argument_exception",
-            "no write index is defined for alias [cwl-2026.11.23]. The write index may be explicitly disabled using is_write_index=false",
+            "no write index is defined for alias [cwl-2026.11.23]. "
+            "The write index may be explicitly disabled using is_write_index=false",
         ),
         *(Fate.FAILED, "400 illegal_argument_exception", {}),
         id="an alias without a write index, which can be mended",
@@ -289,7 +295,8 @@ ITEMS = [
         Refusal(
             400,
             "mapper_parsing_exception",
-            "object mapping for [a.b] tried to parse field [b] as object, but found a concrete value",
+            "object mapping for [a.b] tried to parse field [b] as object, "
+            "but found a concrete value",
         ),
         *(Fate.REFUSED, "400 mapper_parsing_exception", {"field": "a.b"}),
         id="a value where an object was",
@@ -298,7 +305,8 @@ ITEMS = [
         Refusal(
             400,
             "mapper_parsing_exception",
-            "Could not dynamically add mapping for field [a.b]. Existing mapping for [a] must be of type object but found [long].",
+            "Could not dynamically add mapping for field [a.b]. "
+            "Existing mapping for [a] must be of type object but found [long].",
         ),
         *(Fate.REFUSED, "400 mapper_parsing_exception", {"field": "a.b"}),
         id="an object where a value was",
@@ -338,7 +346,8 @@ ITEMS = [
             400,
             "mapper_parsing_exception",
             "failed to parse",
-            "The depth of the field has exceeded the allowed limit of [20]. This limit can be set by changing the "
+            "The depth of the field has exceeded the allowed limit of [20]. "
+            "This limit can be set by changing the "
             "[index.mapping.depth.limit] index level setting.",
         ),
         *(Fate.REFUSED, "400 mapper_parsing_exception", {"limit": "[20]"}),
@@ -348,8 +357,8 @@ ITEMS = [
         Refusal(
             400,
             "mapper_parsing_exception",
-            "The number of nested documents has exceeded the allowed limit of [10000]. This limit can be set by changing the "
-            "[index.mapping.nested_objects.limit] index level setting.",
+            "The number of nested documents has exceeded the allowed limit of [10000]. This limit "
+            "can be set by changing the [index.mapping.nested_objects.limit] index level setting.",
         ),
         *(Fate.REFUSED, "400 mapper_parsing_exception", {"limit": "[10000]"}),
         id="too many nested documents",
@@ -359,7 +368,8 @@ ITEMS = [
             400,
             "mapper_parsing_exception",
             "failed to parse",
-            "Document nesting depth (1001) exceeds the maximum allowed (1000, from `StreamReadConstraints.getMaxNestingDepth()`)",
+            "Document nesting depth (1001) exceeds the maximum allowed "
+            "(1000, from `StreamReadConstraints.getMaxNestingDepth()`)",
         ),
         *(Fate.REFUSED, "400 mapper_parsing_exception", {}),
         id="too deep for the parser",
@@ -429,8 +439,8 @@ def test_each_document_has_its_own_verdict(
     assert SECRET not in str(verdicts)
 
 
-# What the server quotes may look like what it says itself. Each of these came from 3.8 with this
-# text as the value of a field.
+# Quoted data may look like the server's own words. OpenSearch 3.8 gave each of these reasons for a
+# field with this text.
 QUOTED = [
     pytest.param(f"mapper [{SECRET}]", id="a mapper"),
     pytest.param(f"failed to parse field [{SECRET}]", id="a field"),
@@ -790,7 +800,7 @@ def test_connection_is_used_again_after_an_error(
 
 @contextmanager
 def port(*, listening: bool) -> Iterator[int]:
-    """A port that refuses, or one that lets nobody in: its queue is full."""
+    """Return a port that refuses connections, or a port whose queue is full."""
     with closing(socket.socket()) as taken, closing(socket.socket()) as first:
         taken.bind(("127.0.0.1", 0))
         if listening:
@@ -811,8 +821,9 @@ def test_server_that_is_not_there(bulk: Bulk) -> None:
 def test_server_that_cannot_be_reached_takes_no_longer_than_there_is(
     bulk: Bulk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A domain has many addresses, and each is tried: one after the other, each for its whole time,
-    all would take far too long.
+    """A domain has many addresses, and they are tried one after the other.
+
+    It would take far too long if each address got the whole time.
     """
     with (
         port(listening=True) as number,

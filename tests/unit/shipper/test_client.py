@@ -1,6 +1,4 @@
-"""The connection: signed requests and their keys, and the silence about secrets when a request
-fails.
-"""
+"""Requests are signed with the right keys, and nothing logs a secret when a request fails."""
 
 from __future__ import annotations
 
@@ -29,7 +27,8 @@ from tools.root import ROOT
 
 SHIPPER = ROOT / "functions" / "shipper"
 SCOPE = re.compile(
-    r"AWS4-HMAC-SHA256 Credential=(\w+)/(\d{8})/([\w-]+)/(\w+)/aws4_request, SignedHeaders=([\w;-]+), Signature=(\w{64})"
+    r"AWS4-HMAC-SHA256 Credential=(\w+)/(\d{8})/([\w-]+)/(\w+)/aws4_request, "
+    r"SignedHeaders=([\w;-]+), Signature=(\w{64})"
 )
 KEYS = {
     "AWS_ACCESS_KEY_ID": "FIRSTKEY",
@@ -44,7 +43,7 @@ Send = Callable[[str, Mapping[str, str]], Request]
 
 @pytest.fixture(autouse=True)
 def no_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nowhere but where a test puts them."""
+    """Remove all AWS credentials, except those that a test sets."""
     for name in (
         "ACCESS_KEY_ID",
         "SECRET_ACCESS_KEY",
@@ -63,8 +62,9 @@ def no_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def send_to(bulk: Bulk, monkeypatch: pytest.MonkeyPatch) -> Send:
-    """What a connection to any http address sends: the server is the proxy, so that the address
-    need not exist.
+    """Send a request to any http address, and return it.
+
+    The test server is the proxy, so the address need not exist.
     """
     monkeypatch.setenv("http_proxy", bulk.url)
 
@@ -140,7 +140,7 @@ def test_user_and_password_of_the_address(bulk: Bulk, login: str, expected: str 
 def test_amazon_endpoint_gets_a_signature_that_holds(
     send_to: Send, host: str, region: str, service: str
 ) -> None:
-    """The region is the host's, and the function's where the host names none."""
+    """The region comes from the host name, or from the function if the host name has no region."""
     request = send_to(f"http://{host}:9200", KEYS)
     scope = SCOPE.fullmatch(request.headers["authorization"])
     assert scope
@@ -168,7 +168,7 @@ def test_a_password_file_is_never_read(
 
 
 def test_a_user_in_an_amazon_address_comes_before_a_signature(send_to: Send) -> None:
-    """Somebody's own identity is nobody in a domain whose users have names and passwords."""
+    """A domain whose users have names and passwords does not know the signer's AWS identity."""
     request = send_to("http://writer:secret@search-abc.us-east-1.es.amazonaws.com:9200", {})
     assert request.headers["authorization"] == f"Basic {b64encode(b'writer:secret').decode()}"
     assert (AMAZON & set(request.headers)) == {"authorization"}
@@ -266,7 +266,8 @@ def test_botocores_keys_are_renewed(bulk: Bulk, monkeypatch: pytest.MonkeyPatch)
 def test_no_keys_at_all_is_an_error_at_the_start() -> None:
     with pytest.raises(
         ValueError,
-        match=r"no AWS credentials to sign requests to search-abc\.us-east-1\.es\.amazonaws\.com with",
+        match=r"no AWS credentials to sign requests to "
+        r"search-abc\.us-east-1\.es\.amazonaws\.com with",
     ):
         connect(DOMAIN, {})
 
@@ -280,7 +281,10 @@ def test_no_keys_at_all_is_an_error_at_the_start() -> None:
     ids=["signed", "plain"],
 )
 def test_start_imports_no_more_than_it_needs(endpoint: str, absent: list[str]) -> None:
-    program = f"import sys; from shipper.client import connect; connect({endpoint!r}, {KEYS!r}).close(); print(*sys.modules)"
+    program = (
+        "import sys; from shipper.client import connect; "
+        f"connect({endpoint!r}, {KEYS!r}).close(); print(*sys.modules)"
+    )
     loaded = subprocess.run(
         [sys.executable, "-c", program], cwd=SHIPPER, capture_output=True, text=True, check=True
     ).stdout.split()
@@ -357,7 +361,7 @@ def test_port_and_certificates_follow_the_scheme(scheme: str, port: int, *, veri
 def test_failures_are_not_logged_by_the_library(
     bulk: Bulk, caplog: pytest.LogCaptureFixture, answer: Answer | None
 ) -> None:
-    """It would log each with a traceback; and at its lowest level, with the body."""
+    """The library would log each failure with a traceback, and at its lowest level the body."""
     bulk.refuse["1"] = UNPARSED
     bulk.answers.append(answer)
     with (

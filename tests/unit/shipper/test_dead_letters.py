@@ -1,6 +1,4 @@
-"""Dead letters in a bucket: those that are found, their fates, and the bucket afterwards. S3 is
-moto's.
-"""
+"""Which dead letters are found, their fates, and the bucket afterwards. moto imitates S3."""
 
 from __future__ import annotations
 
@@ -154,7 +152,7 @@ def test_letters_are_those_of_a_time(
 
 
 def test_letters_of_every_page_are_found(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
-    """S3 lists a thousand at a time; here three."""
+    """S3 lists a thousand objects per page; here it lists three."""
     monkeypatch.setenv("MOTO_S3_DEFAULT_MAX_KEYS", "3")
     expected = {put(bucket, f"{PREFIX}{number:02}").key for number in range(10)}
     assert len(bucket.s3.list_objects_v2(Bucket=NAME)["Contents"]) == 3
@@ -164,7 +162,7 @@ def test_letters_of_every_page_are_found(bucket: Bucket, monkeypatch: pytest.Mon
 
 
 def test_order_is_random(bucket: Bucket) -> None:
-    """A letter that cannot be delivered for long would hold up the letters behind it."""
+    """In a fixed order, an undeliverable letter would hold up the letters behind it."""
     for number in range(12):
         put(bucket, f"{PREFIX}{number:02}")
     orders = {tuple(letter.key for letter in letters(bucket)) for _ in range(4)}
@@ -328,7 +326,7 @@ def test_letter_that_is_gone(bucket: Bucket) -> None:
 def test_letter_that_goes_meanwhile(
     bucket: Bucket, outcome: Outcome | None, fate: LetterFate
 ) -> None:
-    """Two replays at once, one by the schedule and one by hand, may meet at the same letter."""
+    """Two replays may run at once, and may try the same letter."""
     letter = put(bucket)
 
     def ship(_event: Any) -> Outcome:
@@ -413,7 +411,7 @@ def test_replay_ends_where_the_server_is_away(
 
 
 def test_letters_are_taken_one_by_one(bucket: Bucket) -> None:
-    """Whoever gives them can stop when time is up."""
+    """The caller can stop giving letters when the time is up."""
     found = [put(bucket, f"{PREFIX}{number}") for number in range(3)]
     replaying = replay_all(iter(found), bucket, giving(Outcome(indexed=1)), 1000.0, lambda _: None)
     assert len(keys(bucket)) == 3
@@ -448,9 +446,7 @@ def test_where_the_bucket_fails_the_letter_waits_and_what_was_delivered_counts(
     delivered: int,
     reason: str,
 ) -> None:
-    """Otherwise the same lines would be delivered again, as fast as it goes, at each replay, and
-    none be reported.
-    """
+    """Otherwise each replay would deliver the same lines again at full speed, unreported."""
     found = [put(bucket, f"{KEY}-{number}") for number in range(5)]
 
     def fail(**_: Any) -> Any:

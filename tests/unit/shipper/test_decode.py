@@ -80,7 +80,7 @@ def event(**changes: Any) -> dict[str, Any]:
 
 
 def messages(*raw: bytes, extra: bytes = b"") -> dict[str, Any]:
-    """A payload with these bytes as the JSON of its messages, whether that is JSON or not."""
+    """Make a payload with these bytes as its messages, even if they are not JSON."""
     events = b",".join(
         b'{"id":"%d","timestamp":%d,"message":%b}' % (number, number, message)
         for number, message in enumerate(raw)
@@ -101,20 +101,18 @@ def lines(payload: Payload) -> list[str]:
 
 
 def valid(text: str) -> str:
-    """The text as JSON brings it back: two halves of a surrogate pair that meet are one character."""
+    """Convert a text to JSON and back, which joins the two halves of a surrogate pair."""
     found: str = json.loads(json.dumps(text))
     return found
 
 
 def whole(text: str) -> str:
-    """The same without lone surrogates."""
+    """Convert a text to JSON and back, and replace lone surrogates."""
     return valid(text).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def bomb(mebibytes: int) -> bytes:
-    """Zeros in gzip: after a full flush a block stands for itself, so that one block can be
-    repeated.
-    """
+    """Compress zeros. After a full flush a block depends on no other, so it can be repeated."""
     zeros = bytes(1024 * 1024)
     compressor = zlib.compressobj(9, wbits=-zlib.MAX_WBITS)
     block = compressor.compress(zeros) + compressor.flush(zlib.Z_FULL_FLUSH)
@@ -328,8 +326,8 @@ def test_a_member_may_end_anywhere_in_a_block(size: int, monkeypatch: pytest.Mon
 
 
 def test_many_small_members_take_time_by_their_number_not_by_its_square() -> None:
-    # Eight times the members: eight times the time, or sixty-four times where each member costs
-    # what follows it.
+    # Eight times the members should take eight times the time. If each member's time depended on
+    # all data behind it, they would take sixty-four times the time.
     def seconds(members: int) -> float:
         data = packed(gzip.compress(b" ") * members + gzip.compress(json.dumps(BODY).encode()))
         best = []
@@ -544,12 +542,13 @@ def test_anything_gives_a_payload_or_is_refused(anything: Any) -> None:
 
 
 def test_one_bad_byte_in_a_large_payload_takes_no_multiple_of_it() -> None:
-    """In a process of its own, whose memory is measured."""
+    """A process of its own decodes the payload, so that its memory can be measured."""
     program = r"""
 import resource
 from shipper.decode import _parse
 size = 100 * 2**20
-data = bytearray(b'{"messageType":"DATA_MESSAGE","owner":"1","logGroup":"g","logStream":"s","logEvents":[')
+data = bytearray(b'{"messageType":"DATA_MESSAGE","owner":"1","logGroup":"g","logStream":"s",')
+data += b'"logEvents":['
 event = b'{"id":"1","timestamp":1,"message":"' + b"x" * 1000 + b'"},'
 while len(data) < size:
     data += event

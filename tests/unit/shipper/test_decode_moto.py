@@ -21,7 +21,7 @@ REGION = "us-east-1"
 
 @pytest.fixture
 def payloads(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """The event with which moto would invoke the function."""
+    """Return the event with which moto would invoke the function."""
     found: list[Any] = []
     original = LogEvent.__init__
 
@@ -62,8 +62,11 @@ def test_what_moto_sends_is_read(payloads: list[Any]) -> None:
     logs.create_log_group(logGroupName="predictions")
     logs.create_log_stream(logGroupName="predictions", logStreamName="stream")
     logs.put_subscription_filter(
-        logGroupName="predictions", filterName="all", filterPattern="", destinationArn=function["FunctionArn"]
-    )  # fmt: skip
+        logGroupName="predictions",
+        filterName="all",
+        filterPattern="",
+        destinationArn=function["FunctionArn"],
+    )
     record = json.dumps(json.loads(RECORD.read_text(encoding="utf-8")))
     now = time.time_ns() // 1_000_000
     lines = [{"timestamp": now, "message": record}, {"timestamp": now + 1, "message": "ä 👍"}]

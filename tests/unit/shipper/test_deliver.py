@@ -1,6 +1,4 @@
-"""Documents against a server that takes, refuses, breaks off: each is in the index once, or its
-reason is counted.
-"""
+"""Whatever the server answers, each document is in the index once, or its reason is counted."""
 
 from __future__ import annotations
 
@@ -72,7 +70,7 @@ def clock() -> Clock:
 def unhurried(
     content: bytes, count: int, connection: RequestsHttpConnection, _timeout: float, index: str
 ) -> list[Verdict] | Verdict:
-    """A request whose time is not the test's: the machine may be busy."""
+    """Do not limit the time of a request, because the machine may be busy."""
     return send(content, count, connection, 30.0, index)
 
 
@@ -80,7 +78,7 @@ def unhurried(
 def deliver(
     connection: RequestsHttpConnection, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> Deliver:
-    """Delivers with the time of the test."""
+    """Return a function that delivers with the clock of the test."""
     monkeypatch.setattr(module, "send", unhurried)
 
     def deliver_them(documents: Iterable[Document], seconds: float = LONG) -> Outcome:
@@ -90,13 +88,14 @@ def deliver(
 
 
 def chunked(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
-    """Makes chunks of so many documents that `made` with one digit as their id."""
+    """Limit chunks to this many documents of `made` that have one digit as their id."""
     monkeypatch.setattr(module, "CHUNK_BYTES", count * len(made("1")[0].lines))
 
 
 def long_id(letter: str) -> Document:
-    """A document that fails the request with all that is in it. The shipper makes no such, so it is
-    made of another.
+    """Make a document that makes the whole request fail.
+
+    The shipper never makes such a document, so another document is changed.
     """
     (found,) = made(letter)
     action = b'"_id":"%b"' % letter.encode()
@@ -769,8 +768,9 @@ def test_every_document_is_in_the_index_or_counted(
     share: float,
     per_chunk: int,
 ) -> None:
-    """Each document has its own answers, may be there already, may be poisonous; and some requests
-    fail as a whole.
+    """Each document has answers of its own, and some requests fail as a whole.
+
+    A document may be in the index already, or may make its request fail.
     """
     bulk.forget()
     documents = [

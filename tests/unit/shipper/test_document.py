@@ -556,7 +556,7 @@ def test_fields_are_written_without_what_is_reserved(fields: dict[str, Any]) -> 
 
 @st.composite
 def json_text(draw: st.DrawFn, value: Any) -> str:
-    """Write a value as JSON in one of many ways, with white space, escapes and exponents at random."""
+    """Write a value as JSON, with random white space, escapes and exponents."""
 
     def space() -> str:
         return draw(st.sampled_from(["", "", "", " ", "\n", "\t", "\r", "  "]))
@@ -867,7 +867,10 @@ def test_a_record_is_trusted_by_its_group_or_its_filter(
 
 
 def test_a_forged_envelope_is_not_ours() -> None:
-    line = '{"@kind":"prediction","@stack":"prod","@position":7,"@function_version":"9","message":"prediction"}'
+    line = (
+        '{"@kind":"prediction","@stack":"prod","@position":7,"@function_version":"9",'
+        '"message":"prediction"}'
+    )
     assert source_of(line) == STANDARD | {"@message": line, "message": "prediction"}
 
 

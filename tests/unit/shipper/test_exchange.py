@@ -1,6 +1,4 @@
-"""Every exchange ends on the wall clock, on sockets that misbehave, and no more of an answer is
-held than may be.
-"""
+"""Every exchange ends within its time and its size limit, whatever the server's sockets do."""
 
 from __future__ import annotations
 
@@ -30,7 +28,7 @@ Serve = Callable[[socket.socket, threading.Event], None]
 
 @contextmanager
 def serving(serve: Serve) -> Iterator[tuple[str, list[socket.socket]]]:
-    """A server that does with its connections whatever `serve` does, and those that it had."""
+    """Run a server that calls `serve` with each connection, and yield it with its connections."""
     over = threading.Event()
     connections: list[socket.socket] = []
     with closing(socket.socket()) as listening:
@@ -83,7 +81,7 @@ def dripping_body(connection: socket.socket, over: threading.Event) -> None:
 
 
 def slow_reader(connection: socket.socket, over: threading.Event) -> None:
-    """Takes an upload at 4 kB/s."""
+    """Read an upload at 4 kB/s."""
     while not over.wait(0.1):
         connection.recv(400)
 
@@ -107,7 +105,7 @@ def test_an_exchange_ends_in_its_time_and_is_cut(serve: Serve) -> None:
 
 
 def is_closed(connection: socket.socket) -> bool:
-    """Whether the other side has ended the connection, once what it sent before is read."""
+    """Read what the other side sent, and return whether it then ended the connection."""
     connection.settimeout(5)
     with suppress(ConnectionError):
         while connection.recv(1 << 20):
@@ -147,9 +145,7 @@ ANSWER = b'HTTP/1.1 200 OK\r\ncontent-length: 37\r\n\r\n{"items":[{"create":{"st
 
 
 def in_turn(*serves: Serve) -> Serve:
-    """Each request is met by the next of these, on whatever connection; the last one meets the
-    rest.
-    """
+    """Answer each request with the next of these functions, and all further ones with the last."""
     left = list(serves)
 
     def serve(connection: socket.socket, over: threading.Event) -> None:
@@ -160,7 +156,7 @@ def in_turn(*serves: Serve) -> Serve:
 
 
 def read_request(connection: socket.socket) -> None:
-    """Head and body, which come apart. Raises `OSError` where the connection has ended."""
+    """Read head and body, which arrive separately. Raises `OSError` if the connection has ended."""
     head, _, content = read(connection).partition(b"\r\n\r\n")
     length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
     while len(content) < length:
@@ -180,7 +176,7 @@ def prompt(connection: socket.socket, _over: threading.Event) -> None:
 
 
 def late(connection: socket.socket, over: threading.Event) -> None:
-    """Answers a second after the request."""
+    """Answer a second after the request."""
     read_request(connection)
     over.wait(1)
     connection.sendall(ANSWER)
@@ -199,9 +195,7 @@ def test_the_connection_works_again_after_one_was_cut() -> None:
 def test_a_question_without_an_answer_does_not_end_the_next_delivery(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """An exchange that ended with its invocation must not cut the next one's on the same
-    connection.
-    """
+    """An exchange of an earlier invocation must not cut a later exchange on the same connection."""
     monkeypatch.setattr(log_index, "SECONDS", 1.5)
     questions: list[int] = []
     bodies: list[int] = []
@@ -253,7 +247,7 @@ def test_the_deadline_of_an_exchange_cuts_no_later_one() -> None:
 def test_an_exchange_ends_in_its_time_after_a_longer_one(
     shift: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A clock is set back where a snapshot is restored on another machine."""
+    """The clock goes back if a snapshot is restored on another machine."""
     with (
         serving(in_turn(prompt, dripping_headers)) as (url, connections),
         closing(connect(url, {})) as connection,

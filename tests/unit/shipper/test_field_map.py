@@ -1,4 +1,4 @@
-"""Fields of one's own under a prediction's names."""
+"""A user's own fields get the names of a prediction's fields."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_a_map_is_read_as_it_is_written() -> None:
         ),
         (
             "text=" + "a." * 20 + "a",
-            f"must be target=name, with commas, such as prediction.label=label, not 'text={'a.' * 20}a'",
+            f"with commas, such as prediction.label=label, not 'text={'a.' * 20}a'",
         ),
         ("label=prediction.label", f"moves fields to {', '.join(TARGETS)}, not to 'label'"),
         ("text=a,text=b", "names text twice: give one name for it"),

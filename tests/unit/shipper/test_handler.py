@@ -62,14 +62,15 @@ class Written:
 
     @property
     def counts(self) -> list[int]:
-        """Received, indexed, duplicate, rescued, excluded, failed: as the metrics have it."""
+        """Return the metrics received, indexed, duplicate, rescued, excluded and failed."""
         return [self.metrics[f"Events{name.capitalize()}"] for name in FATES]
 
 
 @pytest.fixture
 def load(bulk: Bulk, monkeypatch: pytest.MonkeyPatch) -> Iterator[Load]:
-    """Imports the handler as a new instance of the function would: no logger, no connection of an
-    earlier test.
+    """Import the handler anew, as a new instance of the function does.
+
+    The logger and the connection of an earlier test are not used again.
     """
     for name in (
         "MAX_PAYLOAD_BYTES",
@@ -131,7 +132,10 @@ def payload(*messages: str, group: str = GROUP, timestamp: int = NOON) -> Any:
 
 
 def written(capsys: pytest.CaptureFixture[str]) -> Written:
-    """The summary line and the metrics, each exactly once, and all other output."""
+    """Return the summary line, the metrics, and all other output.
+
+    The summary line and the metrics must occur exactly once.
+    """
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     (summary,) = [line for line in lines if line.get("message") == "shipment"]
     (emf,) = [line for line in lines if "_aws" in line]
@@ -396,8 +400,9 @@ def test_server_that_comes_back_in_time_leaves_nothing_to_retry(
 def test_own_log_group_is_not_shipped(
     load: Load, bulk: Bulk, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Each delivery would write lines for the next one; raised, it would be retried, with still
-    more of them.
+    """Each delivery would write log lines that the next delivery ships.
+
+    An exception would lead to retries, and to still more lines.
     """
     handler = load(AWS_LAMBDA_LOG_GROUP_NAME="/own").handler
     assert handler(payload("a", "b", "c", group="/own"), Context()) == {

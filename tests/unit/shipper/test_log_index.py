@@ -28,7 +28,7 @@ Answers = deque[tuple[int, bytes]]
 
 @pytest.fixture
 def counting() -> Iterator[tuple[RequestsHttpConnection, Answers, list[tuple[str, Any]]]]:
-    """A server that counts as `answers` say, and takes every document; what it was asked to count."""
+    """Run a server that answers counts from `answers`, and return the counts it was asked for."""
     answers: Answers = deque()
     asked: list[tuple[str, Any]] = []
 

@@ -37,7 +37,7 @@ def event(line: str) -> LogEvent:
 def made(
     line: str, stream: str = "stream", rules: Rules | None = None
 ) -> tuple[dict[str, Any], bool]:
-    """The document of a trusted line, and whether it counts as a live prediction."""
+    """Return the document of a trusted line, and whether it counts as a live prediction."""
     payload = Payload("DATA_MESSAGE", "123456789012", "group", stream, [event(line)])
     rules = (rules or Rules(key=KEY))._replace(record_groups=frozenset({"group"}))
     (found,) = documents(payload, rules, Counter(), now=0)

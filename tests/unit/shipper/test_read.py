@@ -27,8 +27,8 @@ REPORTED = {
     },
 }
 REPORT = (
-    f"REPORT RequestId: {REQUEST}\tDuration: 12.34 ms\tBilled Duration: 13 ms\tMemory Size: 128 MB\tMax Memory Used: 66 MB"
-    "\tInit Duration: 210.5 ms\t"
+    f"REPORT RequestId: {REQUEST}\tDuration: 12.34 ms\tBilled Duration: 13 ms\t"
+    "Memory Size: 128 MB\tMax Memory Used: 66 MB\tInit Duration: 210.5 ms\t"
 )
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()))
@@ -254,9 +254,16 @@ def test_what_is_no_loggers_line_stays(missing: str, message: Any) -> None:
 
 def test_a_line_of_powertools_stays() -> None:
     line = {
-        "level": "INFO", "location": "handler:12", "message": "prediction", "timestamp": "2026-11-23T12:00:00.123Z", "service": "inference",
-        "cold_start": True, "function_memory_size": "128", "prediction": {"score": 0.5}, "xray_trace_id": "1-5e1b4151-00000000",
-    }  # fmt: skip
+        "level": "INFO",
+        "location": "handler:12",
+        "message": "prediction",
+        "timestamp": "2026-11-23T12:00:00.123Z",
+        "service": "inference",
+        "cold_start": True,
+        "function_memory_size": "128",
+        "prediction": {"score": 0.5},
+        "xray_trace_id": "1-5e1b4151-00000000",
+    }
     assert read(json.dumps(line)) == (Kind.OBJECT, line)
 
 
@@ -299,7 +306,8 @@ def test_wrapped_metrics_are_their_kind(message: Any) -> None:
         ),
         pytest.param(f"END RequestId: {REQUEST}", "end", {"requestId": REQUEST}, id="END"),
         pytest.param(
-            "INIT_START Runtime Version: python:3.13.v1\tRuntime Version ARN: arn:aws:lambda:eu-west-1::runtime:1f",
+            "INIT_START Runtime Version: python:3.13.v1\t"
+            "Runtime Version ARN: arn:aws:lambda:eu-west-1::runtime:1f",
             "initStart",
             {
                 "runtimeVersion": "python:3.13.v1",
@@ -317,7 +325,8 @@ def test_wrapped_metrics_are_their_kind(message: Any) -> None:
         pytest.param(REPORT.replace("\t", "  "), "report", REPORTED, id="REPORT with spaces"),
         pytest.param(REPORT.replace("\t", "\n"), "report", REPORTED, id="REPORT on lines"),
         pytest.param(
-            f"{REPORT}\nXRAY TraceId: 1-5e1b4151-5ac6c58dc39a6b5a4e2f5c0a\tSegmentId: 45dca9b2e1e0f5d1\tSampled: true\t",
+            f"{REPORT}\nXRAY TraceId: 1-5e1b4151-5ac6c58dc39a6b5a4e2f5c0a\t"
+            "SegmentId: 45dca9b2e1e0f5d1\tSampled: true\t",
             "report",
             REPORTED
             | {
@@ -352,7 +361,8 @@ def test_wrapped_metrics_are_their_kind(message: Any) -> None:
             id="no figure",
         ),
         pytest.param(
-            "INIT_REPORT Init Duration: 9999.5 ms\tPhase: init\tStatus: error\tError Type: Runtime.Unknown",
+            "INIT_REPORT Init Duration: 9999.5 ms\tPhase: init\tStatus: error\t"
+            "Error Type: Runtime.Unknown",
             "initReport",
             {
                 "phase": "init",
@@ -369,7 +379,8 @@ def test_wrapped_metrics_are_their_kind(message: Any) -> None:
             id="RESTORE_REPORT",
         ),
         pytest.param(
-            "RESTORE_START Runtime Version: java:21.v9\tRuntime Version ARN: arn:aws:lambda:eu-west-1::runtime:1f",
+            "RESTORE_START Runtime Version: java:21.v9\t"
+            "Runtime Version ARN: arn:aws:lambda:eu-west-1::runtime:1f",
             "restoreStart",
             {
                 "runtimeVersion": "java:21.v9",
@@ -384,7 +395,8 @@ def test_wrapped_metrics_are_their_kind(message: Any) -> None:
             id="EXTENSION",
         ),
         pytest.param(
-            "EXTENSION\tName: internal one\tState: LaunchError\tEvents: []\tError Type: PermissionDenied",
+            "EXTENSION\tName: internal one\tState: LaunchError\tEvents: []\t"
+            "Error Type: PermissionDenied",
             "extension",
             {
                 "name": "internal one",

@@ -339,11 +339,21 @@ def test_a_platform_line_without_a_named_field_stays() -> None:
 @pytest.mark.parametrize(
     ("line", "extracted", "redaction", "expected"),
     [
-        pytest.param("bob Sesame", {"user": "bob", "password": SECRET}, NAMED, (WITHHELD, {"user": "bob"}), id="dropped"),
-        pytest.param("b Sesame", {"user": "b", "token": SECRET}, NAMED, (WITHHELD, {"user": "b", "token": hashed(SECRET)}), id="hashed"),
-        pytest.param("bob 5", {"user": "bob", "n": "5"}, NAMED, ("bob 5", {"user": "bob", "n": 5}), id="nothing named"),
         pytest.param(
-            'Sesame {"a": 1}', {"password": SECRET, "b": '{"a": 1}'}, NAMED, (WITHHELD, {"b": '{"a":1}', "$b": {"a": 1}}), id="beside JSON"
+            "bob Sesame", {"user": "bob", "password": SECRET}, NAMED,
+            (WITHHELD, {"user": "bob"}), id="dropped",
+        ),
+        pytest.param(
+            "b Sesame", {"user": "b", "token": SECRET}, NAMED,
+            (WITHHELD, {"user": "b", "token": hashed(SECRET)}), id="hashed",
+        ),
+        pytest.param(
+            "bob 5", {"user": "bob", "n": "5"}, NAMED,
+            ("bob 5", {"user": "bob", "n": 5}), id="nothing named",
+        ),
+        pytest.param(
+            'Sesame {"a": 1}', {"password": SECRET, "b": '{"a": 1}'}, NAMED,
+            (WITHHELD, {"b": '{"a":1}', "$b": {"a": 1}}), id="beside JSON",
         ),
         pytest.param(
             'x {"token": "Sesame"}',
@@ -354,21 +364,39 @@ def test_a_platform_line_without_a_named_field_stays() -> None:
         ),
         pytest.param(
             'x {"mail": "Sesame"} y', {"user": '{"mail": "Sesame"}'}, NAMED,
-            (WITHHELD, {"user": compact({"mail": hashed(SECRET)}), "$user": {"mail": hashed(SECRET)}}), id="in JSON, by path",
+            (
+                WITHHELD,
+                {"user": compact({"mail": hashed(SECRET)}), "$user": {"mail": hashed(SECRET)}},
+            ),
+            id="in JSON, by path",
         ),
-        pytest.param('x {"a": "Sesame"} y', {"password": '{"a": "Sesame"}', "b": "y"}, NAMED, (WITHHELD, {"b": "y"}), id="JSON, dropped"),
         pytest.param(
-            "a@b.de 4111111111111111, 7", {"a": "a@b.de", "b": "4111111111111111", "c": "7"}, MASKED,
+            'x {"a": "Sesame"} y', {"password": '{"a": "Sesame"}', "b": "y"}, NAMED,
+            (WITHHELD, {"b": "y"}), id="JSON, dropped",
+        ),
+        pytest.param(
+            "a@b.de 4111111111111111, 7",
+            {"a": "a@b.de", "b": "4111111111111111", "c": "7"}, MASKED,
             ("[email] [number], 7", {"a": "[email]", "b": "[number]", "c": 7}), id="patterns",
         ),
-        pytest.param("x", {"a": [[{"token": SECRET}]]}, NAMED, (WITHHELD, {"a": [[{"token": hashed(SECRET)}]]}), id="in lists"),
-        pytest.param("x", {"a@b.de": {"token": [SECRET]}}, ALL, (WITHHELD, {"[email]": {"token": hashed('["Sesame"]')}}), id="no strings"),
+        pytest.param(
+            "x", {"a": [[{"token": SECRET}]]}, NAMED,
+            (WITHHELD, {"a": [[{"token": hashed(SECRET)}]]}), id="in lists",
+        ),
+        pytest.param(
+            "x", {"a@b.de": {"token": [SECRET]}}, ALL,
+            (WITHHELD, {"[email]": {"token": hashed('["Sesame"]')}}), id="no strings",
+        ),
     ],
 )  # fmt: skip
 def test_fields_that_a_filter_pattern_cut_out(
     line: str, extracted: dict[str, Any], redaction: Redaction, expected: tuple[str, dict[str, Any]]
 ) -> None:
     assert shown(line, redaction, extracted) == expected
+
+
+def unmasked(text: str) -> tuple[str, str]:
+    return text, text
 
 
 @pytest.mark.parametrize(
@@ -380,7 +408,7 @@ def test_fields_that_a_filter_pattern_cut_out(
         ("to=a@b.de.", "to=[email]."),
         ("jörg@müller.de", "[email]"),
         ("x" * 100 + "@b.de", "[email]"),
-        ("@handle, user@localhost, a @ b.de, a@.de, @b.de", "@handle, user@localhost, a @ b.de, a@.de, @b.de"),
+        unmasked("@handle, user@localhost, a @ b.de, a@.de, @b.de"),
         ("call +49 151 23456789 now", "call [number] now"),
         ("(0151) 2345678", "([number]"),
         ("0151/2345678", "[number]"),
@@ -393,11 +421,11 @@ def test_fields_that_a_filter_pattern_cut_out(
         ("2026-11-23 4111111111111111", "2026-11-23 [number]"),
         ("3" * 60, "[number]"),
         ("123456", "123456"),
-        ("2026-11-23T12:00:00.123Z 2026-11-23 12:00:00,123 2026-11-23", "2026-11-23T12:00:00.123Z 2026-11-23 12:00:00,123 2026-11-23"),
+        unmasked("2026-11-23T12:00:00.123Z 2026-11-23 12:00:00,123 2026-11-23"),
         ("2026/11/23 12:00:00.123456 started", "2026/11/23 12:00:00.123456 started"),
-        (f"{REQUEST} 12345678-90ab-4cde-8f01-234567890123", f"{REQUEST} 12345678-90ab-4cde-8f01-234567890123"),
+        unmasked(f"{REQUEST} 12345678-90ab-4cde-8f01-234567890123"),
         ("1-5e1b4151-5ac6c58dc39a6b5a4e2f5c0a", "1-5e1b4151-5ac6c58dc39a6b5a4e2f5c0a"),
-        ("req-1234567 abc1234567 1234567abc v1.2345678 a_1234567", "req-1234567 abc1234567 1234567abc v1.2345678 a_1234567"),
+        unmasked("req-1234567 abc1234567 1234567abc v1.2345678 a_1234567"),
         ("0.123456789 -0.1234567 1.2345678e-05", "0.123456789 -0.1234567 1.2345678e-05"),
         ("192.168.100.200:8080 12:00:00", "192.168.100.200:8080 12:00:00"),
     ],
@@ -479,9 +507,7 @@ def test_no_line_takes_long(unit: str) -> None:
 
 
 def repeats(pattern: Any) -> Iterator[tuple[Any, int, Any]]:
-    """Each repetition of a parsed expression: its kind, the most that it takes, and what it
-    repeats.
-    """
+    """Yield each repetition in a parsed expression: its kind, its upper bound, and its content."""
     for kind, argument in pattern:
         if kind in {_constants.MAX_REPEAT, _constants.MIN_REPEAT, _constants.POSSESSIVE_REPEAT}:
             yield kind, int(argument[1]), argument[2]
@@ -492,9 +518,7 @@ def repeats(pattern: Any) -> Iterator[tuple[Any, int, Any]]:
 
 
 def test_what_looks_at_every_place_of_a_text_looks_no_further_than_a_bound() -> None:
-    """An expression that may start anywhere and reach to the end takes time by the square of the
-    length.
-    """
+    """An expression without a bound, which may start anywhere, takes quadratic time."""
     followed = redact._near(frozenset({"password", "token"}))[1]
     endless = {
         (expression.pattern, str(repeated))
@@ -511,7 +535,7 @@ def test_what_looks_at_every_place_of_a_text_looks_no_further_than_a_bound() -> 
 
 @pytest.mark.parametrize("text", ["%41", r"\x41", r"\u0041", "&amp;#65;", "é", "1 2.5 ", "word "])
 def test_decoding_ends_after_as_many_levels_as_there_are(text: str) -> None:
-    """Each level looks at every character once; the work is the length of the readings."""
+    """Each level reads every character once, so the time grows with the length of the readings."""
     for count in (100, 1_000, 10_000):
         assert sum(len(reading) for reading, _ in readings(text * count)) <= 3 * len(text) * count
     nested = "a@b.de"
@@ -522,7 +546,7 @@ def test_decoding_ends_after_as_many_levels_as_there_are(text: str) -> None:
 
 @given(st.text(st.sampled_from(list("%25\\xu0041&amp;#6;@a1.é \u3000"))))
 def test_where_a_decoded_character_stood(text: str) -> None:
-    """Spans of a reading lie in order in the text, and a character that is no escape is itself."""
+    """Spans of a reading are in the order of the text, and plain characters stay the same."""
     for reading, origin in readings(text):
         spans = [origin(place, place + 1) for place in range(len(reading))]
         assert all(start < end for start, end in spans)
@@ -565,8 +589,9 @@ def test_the_table_has_every_row() -> None:
 
 
 def test_a_hash_says_that_it_is_one_and_cannot_be_compared_with_that_of_the_input() -> None:
-    """The stack has one secret; `input.hash` is keyed with it, a redacted field's hash with a key
-    that is derived from it.
+    """The stack has one secret, which is the key of `input.hash`.
+
+    The key of a redacted field's hash is derived from the secret.
     """
     own = hmac.new(KEY, b"a", hashlib.sha256).hexdigest()[:16]
     found = shown('{"token":"a"}', NAMED)[1]["token"]
@@ -598,8 +623,8 @@ NUMBERS = st.from_regex(r"\+?[0-9]{2,4}[ /-]?[0-9]{3,6}[ -]?[0-9]{4,7}", fullmat
 
 @st.composite
 def lines_with(draw: st.DrawFn, innermost: Any) -> str:
-    """A line with this value somewhere in it: under names and in lists, as JSON in strings, after
-    text, in a logger's wrapper, cut off.
+    """Make lines that contain this value: in objects, lists and JSON strings, after text, and in
+    the format of a logger. The end of a line may be missing.
     """
     value = innermost
     for _ in range(draw(st.integers(0, 5))):

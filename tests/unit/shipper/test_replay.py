@@ -42,7 +42,7 @@ BUCKET = "dead-letters"
 LINE = "Quokkas quarrel with wombats"
 KEY = "a key that nobody may see"
 AWAY = Answer(503, "text/html", f"<html>{TEXT}".encode())
-# as EventBridge sends it, but for what is in its details, and a time when no letter is younger
+# An event of EventBridge, but with details, and with a time at which all letters are older.
 SCHEDULED = {
     "version": "0",
     "id": "53dc4d37-cffa-4f76-80c9-8b7d4a4d2eaa",
@@ -79,7 +79,10 @@ def s3(aws: None) -> Iterator[Any]:
 
 @pytest.fixture
 def load(bulk: Bulk, monkeypatch: pytest.MonkeyPatch) -> Iterator[Load]:
-    """Import the handler anew, as a new instance of the function does. A letter may take `seconds`."""
+    """Import the handler anew, as a new instance of the function does.
+
+    A letter may take `seconds`.
+    """
     for name in (
         "MAX_PAYLOAD_BYTES",
         "EXCLUDE",
@@ -185,9 +188,7 @@ def written(
 def test_schedule_replays_all_that_waits(
     load: Load, bulk: Bulk, s3: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The scheduled event never limits the replay to some letters, whatever time and details it
-    holds.
-    """
+    """A scheduled event selects all letters, whatever its time and details are."""
     put(s3, "one", payload("1", "2"))
     put(s3, "two", payload("3"))
     put(s3, "aside", payload("4"), below="poison/")
@@ -259,7 +260,8 @@ def test_every_fate_is_counted_and_said(
         "1 of 2 documents not delivered: 1 x 400 mapper_parsing_exception of field n, even for"
     )
     assert said["forbidden"][2] == (
-        "1 of 1 documents not delivered: 1 x 403 security_exception: the user needs the permission to write cwl-log-2026.11.23"
+        "1 of 1 documents not delivered: 1 x 403 security_exception: "
+        "the user needs the permission to write cwl-log-2026.11.23"
     )
     assert said["unreadable"][2].startswith("awslogs.data is not base64")
     assert left(s3).count("hopeless") == 1  # the index is the cause
