@@ -26,18 +26,21 @@ def test_a_map_is_read_as_it_is_written() -> None:
     }
 
 
+FORM = "must be target=name, with commas, such as prediction.label=label"
+
+
 @pytest.mark.parametrize(
     ("written", "said"),
     [
-        ("label", "must be target=name, with commas, such as prediction.label=label, not 'label'"),
-        ("text=", "must be target=name, with commas, such as prediction.label=label, not 'text='"),
+        ("label", f"{FORM}, not 'label'"),
+        ("text=", f"{FORM}, not 'text='"),
         (
             "text=a..b",
-            "must be target=name, with commas, such as prediction.label=label, not 'text=a..b'",
+            f"{FORM}, not 'text=a..b'",
         ),
         (
             "text=" + "a." * 20 + "a",
-            f"with commas, such as prediction.label=label, not 'text={'a.' * 20}a'",
+            f"{FORM}, not 'text={'a.' * 20}a'",
         ),
         ("label=prediction.label", f"moves fields to {', '.join(TARGETS)}, not to 'label'"),
         ("text=a,text=b", "names text twice: give one name for it"),
