@@ -1,4 +1,4 @@
-"""Commands, files, figures and answers in the documents are true."""
+"""Tests that commands, files, figures and answers in the documents are true."""
 
 from __future__ import annotations
 
@@ -168,17 +168,26 @@ def test_the_assumptions_about_cost_in_the_documents_are_the_scripts() -> None:
         for size in estimate.SIZES
     ]
     for said in (
-        f"With one line at once the medium size would cost {alone[1]:,.0f}, the large {alone[2]:,.0f}",
+        (
+            f"With one line at once the medium size would cost {alone[1]:,.0f}, "
+            f"the large {alone[2]:,.0f}"
+        ),
         f"writes {estimate.INFERENCE_LOG_BYTES:,} bytes of log a request",
         f"the shipper {estimate.SHIPPER_LOG_BYTES:,} a payload",
         f"a document takes {estimate.DOCUMENT_BYTES:,} bytes",
         f"{estimate.HOURS} hours",
         f"{estimate.INFERENCE_MS} ms of 1 GB for a request",
-        f"{estimate.SHIPPER_MS} ms of the shipper for a payload and {estimate.SHIPPER_MS_A_LINE} ms for each line",
+        (
+            f"{estimate.SHIPPER_MS} ms of the shipper for a payload and "
+            f"{estimate.SHIPPER_MS_A_LINE} ms for each line"
+        ),
         f"{small} line at once in the small size, {medium} in the medium, {large} in the large",
         f"{estimate.REPLAY_MS:,} ms of 2 GB for a replay",
         f"{estimate.MONITOR_MS:,} ms of 1 GB for a run of the monitor",
-        f"{estimate.API_LOG_BYTES} bytes for a line of the access log, {estimate.LINE_BYTES} bytes more for each line",
+        (
+            f"{estimate.API_LOG_BYTES} bytes for a line of the access log, "
+            f"{estimate.LINE_BYTES} bytes more for each line"
+        ),
         f"compressed to {estimate.COMPRESSED}, for {estimate.LOG_RETENTION_DAYS} days",
         f"{estimate.CUSTOM_METRICS} custom metrics",
         f"{estimate.ALARM_METRICS} alarms",

@@ -1,4 +1,4 @@
-"""The runbook has an entry for each alarm, and no other entries."""
+"""Tests that the runbook has an entry for each alarm, and no other entries."""
 
 from __future__ import annotations
 
@@ -26,8 +26,9 @@ COMMAND = re.compile(r"`(?:logs|aws|curl|\.venv/bin/\S+) [^`]+`|Discover `[^`]+`
 
 
 def metrics(alarm: dict[str, Any]) -> set[str]:
-    """The names of the metrics that an alarm watches: its own, those that it computes with, those
-    that it selects.
+    """Return the names of all metrics that an alarm uses.
+
+    An alarm can name a metric, compute with metrics, or select metrics with a query.
     """
     if "MetricName" in alarm:
         return {alarm["MetricName"]}

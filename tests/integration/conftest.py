@@ -1,8 +1,9 @@
-"""One running stack for the whole session: real OpenSearch, both functions under the real runtime,
-from source.
+"""Fixtures of the integration tests.
 
-And what a test needs to run the built packages beside it: the environment that the template gives
-them, the Lambda runtime's own packages, AWS's interfaces, and an OpenSearch with access control.
+One stack runs for the whole session, with a real OpenSearch, and with both functions from source
+under the real runtime. Other fixtures help to run the built packages: the environment that the
+template gives a function, the Lambda runtime's own packages, AWS's APIs, and an OpenSearch with
+access control.
 """
 
 from __future__ import annotations
@@ -28,15 +29,16 @@ from tools.root import ROOT
 KEYS = {
     "AWS_ACCESS_KEY_ID": "test",
     "AWS_SECRET_ACCESS_KEY": "test",
-}  # Lambda's own part, from the function's role
+}  # Lambda sets these from the function's role
 
 
 def environment(function: str, *, opensearch: str = "", bucket: str = "") -> dict[str, str]:
-    """The variables that the template gives a function: no other, and every parameter at its
-    default.
+    """Return exactly the variables that the template gives a function.
+
+    Every parameter has its default.
     """
     variables = {
-        # what AWS puts in place of the template's functions
+        # values that AWS computes from the template's intrinsic functions
         "OPENSEARCH_URL": opensearch,
         "DEAD_LETTER_BUCKET": bucket,
         "HASH_KEY": "a secret",
@@ -74,8 +76,9 @@ def built() -> Path:
 
 @pytest.fixture(scope="session")
 def runtime_packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the Lambda runtime itself brings, and nothing else: a package that lacks a dependency
-    then fails here.
+    """Return a folder with only the packages of the Lambda runtime itself.
+
+    A built package that lacks a dependency therefore fails.
     """
     folder = tmp_path_factory.mktemp("runtime")
     packages = find_package("awslambdaric").parent
@@ -87,7 +90,7 @@ def runtime_packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def replay_packages(runtime_packages: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same for the replay function, which imports boto3 as well: the Lambda runtime brings it."""
+    """Return the runtime's packages with boto3, which the replay function imports too."""
     folder = tmp_path_factory.mktemp("runtime-with-boto3")
     for found in (
         *runtime_packages.iterdir(),
@@ -99,9 +102,7 @@ def replay_packages(runtime_packages: Path, tmp_path_factory: pytest.TempPathFac
 
 @pytest.fixture(scope="session")
 def installer_packages(replay_packages: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same for the installer, whose own packages are not all that boto3 imports: the Lambda
-    runtime brings those as well.
-    """
+    """Return the runtime's packages with boto3 and all that boto3 imports, for the installer."""
     folder = tmp_path_factory.mktemp("runtime-with-boto3-alone")
     for found in (
         *replay_packages.iterdir(),
@@ -113,14 +114,14 @@ def installer_packages(replay_packages: Path, tmp_path_factory: pytest.TempPathF
 
 @pytest.fixture(scope="session")
 def guarded() -> Iterator[str]:
-    """The address of an OpenSearch with access control, which each test leaves as it found it."""
+    """Yield the address of an OpenSearch with access control, which no test may leave changed."""
     with secured(free_port(random.sample(range(9210, 9299), 89))) as url:
         yield url
 
 
 @pytest.fixture(scope="session")
 def aws() -> Iterator[str]:
-    """The address of moto's services."""
+    """Yield the address of moto's services."""
     server = ThreadedMotoServer("127.0.0.1", 0)
     server.start()
     host, port = server.get_host_and_port()
@@ -130,13 +131,13 @@ def aws() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def s3(aws: str) -> Any:
-    """A client of moto's S3."""
+    """Return a client of moto's S3."""
     return client("s3", aws)
 
 
 @pytest.fixture(scope="session")
 def secrets(aws: str) -> Any:
-    """A client of moto's Secrets Manager."""
+    """Return a client of moto's Secrets Manager."""
     return client("secretsmanager", aws)
 
 
@@ -152,7 +153,7 @@ def client(service: Literal["s3", "secretsmanager"], url: str) -> Any:
 
 @pytest.fixture(scope="module")
 def bucket(s3: Any, request: pytest.FixtureRequest) -> str:
-    """A dead-letter bucket of the test module's own."""
+    """Create a dead-letter bucket for the test module."""
     name: str = request.module.__name__.rpartition(".")[2].replace("_", "-")
     s3.create_bucket(Bucket=name)
     return name
@@ -162,7 +163,10 @@ def bucket(s3: Any, request: pytest.FixtureRequest) -> str:
 def replaying(
     template: Template, built: Path, replay_packages: Path, s3: Any, bucket: str
 ) -> Callable[..., AbstractContextManager[Runtime]]:
-    """Starts the built replay function for the OpenSearch at an address; its lines go to `write`."""
+    """Return a function that starts the built replay function for an OpenSearch.
+
+    The log lines go to `write`.
+    """
 
     def replay(
         url: str, write: Callable[[str], None] = lambda _line: None

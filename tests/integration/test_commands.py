@@ -1,5 +1,6 @@
-"""`make run` and `make serve` from outside: their output, their failures, and the state that they
-leave.
+"""Tests of `make run` and `make serve` as commands.
+
+They check the output, the failures, and the state that is left.
 """
 
 from __future__ import annotations
@@ -185,7 +186,7 @@ def until_found(url: str, count: int) -> bool:
 
 
 def descendants(root: int) -> list[int]:
-    """Every living process that `root` started, directly or not."""
+    """Return every running process that `root` started, directly or indirectly."""
     parents = {}
     for status in Path("/proc").glob("[0-9]*/stat"):
         try:

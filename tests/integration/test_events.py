@@ -1,7 +1,7 @@
-"""Every file in events/ goes through the built package under the Runtime Interface Emulator, cold
-and warm.
+"""Sends every file of events/ to the built package under the Runtime Interface Emulator.
 
-The package's environment variables are those of the template.
+Each file is sent after a cold start and again. The package's environment variables are those of the
+template.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ VALIDATOR = Draft202012Validator(json.loads((EVENTS / "record.schema.json").read
 NOON = 1_795_435_200_000
 LOG_SECONDS = 10
 
-# What local/runtime.py gives every function beside Lambda's own AWS_..., which no template may set.
+# What local/runtime.py gives every function besides Lambda's own AWS_... variables.
 RUNTIME = {"PATH", "PYTHONPATH", "PYTHONUNBUFFERED", "LAMBDA_TASK_ROOT", "_HANDLER", "LANG", "TZ"}
 
 Starting = Callable[[str, list[str]], AbstractContextManager[Runtime]]
 
-# file: (status that an API's caller sees or None when invoked directly, records left by kind)
+# file: (status of the API's answer, or None if invoked directly; count of records by kind)
 EXPECTED: dict[str, tuple[int | None, list[str]]] = {
     "direct.json": (None, ["prediction"]),
     "direct-batch.json": (None, ["prediction", "prediction"]),
@@ -61,7 +61,7 @@ def lines() -> list[str]:
 
 @pytest.fixture(scope="module")
 def starting(template: Template, built: Path, runtime_packages: Path, running: Stack) -> Starting:
-    """Starts a built function; its lines go into a list."""
+    """Return a function that starts a built function and collects its log lines in a list."""
 
     def started(name: str, lines: list[str]) -> AbstractContextManager[Runtime]:
         settings = environment(name, opensearch=running.opensearch_url)
@@ -89,8 +89,9 @@ def shipper(starting: Starting) -> Iterator[Runtime]:
 
 
 def logged(lines: list[str], count: int, service: str = "inference") -> list[dict[str, Any]]:
-    """The records in the log, as soon as there are so many: a line may come through its pipe after
-    the answer.
+    """Return the records in the log, as soon as there are `count`.
+
+    A log line can arrive later than the answer, because it comes through a pipe.
     """
     deadline = time.monotonic() + LOG_SECONDS
     while True:
@@ -232,7 +233,7 @@ def test_a_refused_document_is_in_without_its_fields_beside_the_good_ones(
 
 
 def variables(runtime: Runtime) -> set[str]:
-    """The names in the environment of a running function, but for the runtime's own."""
+    """Return the names of a running function's variables, without those of the runtime."""
     (process,) = {
         pid
         for path in Path(f"/proc/{runtime._process.pid}/task").glob("*/children")
@@ -247,7 +248,7 @@ def variables(runtime: Runtime) -> set[str]:
 
 
 def as_record(line: str, service: str = "inference") -> dict[str, Any] | None:
-    """The record in a line of output; None for START, END, REPORT and metrics."""
+    """Return the record in a line of output; None for START, END, REPORT and metrics."""
     if not line.startswith("{"):
         return None
     found: dict[str, Any] = json.loads(line)

@@ -1,5 +1,6 @@
-"""From the function that CloudWatch's console generates to this shipper (docs/from-the-console.md):
-both at once double nothing.
+"""Tests the move from the function of CloudWatch's console to this shipper.
+
+While both run, no document occurs twice (docs/from-the-console.md).
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from tools.ports import free_port
 
 GROUP = "/aws/lambda/a-function-of-yours"
 DAY = 86_400_000
-FIRST_DAY = 1_009_843_200_000  # 2002-01-01: days of which no other test has documents
+FIRST_DAY = 1_009_843_200_000  # 2002-01-01; no other test has documents of these days
 BOTH = {"@id", "@timestamp", "@message", "@owner", "@log_group", "@log_stream"}
 OURS = {"@delay_ms", "@kind", "@stack", "@position"}
 LINES = (
@@ -45,8 +46,9 @@ def events_of(day: int, *lines: str) -> Events:
 
 
 def fields(line: str) -> dict[str, Any]:
-    """The fields that the console's function reads from a line: JSON from the first brace to the
-    end, or nothing.
+    """Return the fields that the console's function reads from a line.
+
+    It reads JSON from the first brace to the end of the line.
     """
     try:
         found = json.loads(line[line.index("{") :])
@@ -56,10 +58,11 @@ def fields(line: str) -> dict[str, Any]:
 
 
 def console(url: str, events: Events, **more: str) -> requests.Response:
-    """Send events as that function does: `index` by the event's id into the event's day, its own
-    fields over the line's.
+    """Send events as the console's function does.
 
-    It also sends the log group as `_type`; that is in `more` where a test wants it.
+    It uses `index` with the event's id, into the index of the event's day. Its own fields replace
+    equal fields of the line. It also sends the log group as `_type`, which a test can give in
+    `more`.
     """
     lines = []
     for event in events:
@@ -103,8 +106,9 @@ def outcome(indexed: int = 0, duplicate: int = 0, rescued: int = 0) -> dict[str,
 
 
 def documents(url: str, events: Events, prefix: str = "cwl-") -> list[dict[str, Any]]:
-    """The documents of the events, in their order; there are no others of that day, in whichever
-    index.
+    """Return the documents of the events, in the same order.
+
+    It checks that no index has other documents of that day.
     """
     index = index_of(events[0]).replace("cwl-", prefix)
     requests.post(f"{url}/cwl-*/_refresh", timeout=10).raise_for_status()
@@ -154,7 +158,7 @@ def test_what_we_sent_first_is_replaced_by_the_consoles_and_not_doubled(running:
         OURS,
     ]
     for document in before:
-        for name in OURS:  # what is lost by it; all else is the same
+        for name in OURS:  # only these fields are lost
             del document[name]
     assert after == before
 
@@ -186,8 +190,9 @@ def test_the_type_that_an_unchanged_function_sends_is_refused(running: Stack) ->
 
 
 def test_logs_go_to_an_index_of_their_own_once_nobody_else_delivers_them(running: Stack) -> None:
-    """The console's function alone for a day, both for a day, then ours alone; and every line a
-    second time at the end.
+    """The console's function runs alone for a day, both run for a day, then our shipper runs alone.
+
+    At the end every line is sent a second time.
     """
     url = running.opensearch_url
     days = [events_of(number, *LINES) for number in range(20, 24)]
@@ -208,8 +213,9 @@ def test_logs_go_to_an_index_of_their_own_once_nobody_else_delivers_them(running
 
 
 def test_what_was_shipped_before_logs_had_an_index_is_not_shipped_again(running: Stack) -> None:
-    """By retry, replay or backfill. The upgrade is on the second day: its first lines came before
-    it.
+    """Not by a retry, a replay or a backfill.
+
+    The upgrade is on the second day, and the first lines of that day came before the upgrade.
     """
     url = running.opensearch_url
     days = [events_of(number, *LINES) for number in range(30, 34)]
@@ -236,7 +242,7 @@ def test_what_was_shipped_before_logs_had_an_index_is_not_shipped_again(running:
 
 @pytest.fixture
 def bare(template: Template) -> Iterator[tuple[str, Runtime]]:
-    """An OpenSearch without our index template, and the shipper that writes to it."""
+    """Yield an OpenSearch without our index template, and a shipper that writes to it."""
     function = template.functions["ShipperFunction"]
     with (
         opensearch.node(free_port(range(9210, 9299))) as url,
@@ -249,7 +255,10 @@ def test_the_day_of_the_move_keeps_its_mapping_and_the_next_day_has_ours(
     bare: tuple[str, Runtime],
 ) -> None:
     url, shipper = bare
-    whole = '{"message": "prediction", "timestamp": "2002-01-05T00:00:00Z", "prediction": {"label": "first", "score": 1}}'
+    whole = (
+        '{"message": "prediction", "timestamp": "2002-01-05T00:00:00Z", '
+        '"prediction": {"label": "first", "score": 1}}'
+    )
     # a date in the first document makes the field a date, which other text is not
     dated = '{"message": "prediction", "until": "2002-01-05"}'
     never = '{"message": "prediction", "until": "further notice"}'

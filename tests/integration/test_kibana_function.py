@@ -1,8 +1,7 @@
-"""The installer as built, under the runtime emulator, driven as CloudFormation drives it: it
-answers in any case, in time, and once.
+"""Tests the built installer under the runtime emulator, invoked as CloudFormation does.
 
-OpenSearch is real and has access control, the secrets are in moto's Secrets Manager; Dashboards and
-the address for answers are stand-ins.
+It must answer in every case, in time, and once. OpenSearch is real and has access control. The
+secrets are in moto's Secrets Manager. Dashboards and the address for answers are stand-ins.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ from tests.unit.installer.domain import Address, Certificate, Domain, certified,
 from tools.ports import free_port
 
 REPLAY = "arn:aws:iam::123456789012:role/replay"
-HASTY = 22  # seconds an invocation, of which the handler keeps 16 for its answer
+HASTY = 22  # seconds per invocation; the handler reserves 16 of them for its answer
 CREATED, FAILED = "prediction-monitor.monitor", "prediction-monitor-failed"
 REQUEST = {
     "StackId": "arn:aws:cloudformation:us-east-1:123456789012:stack/monitor/1",
@@ -61,7 +60,7 @@ class Installer:
     address: Address
 
     def send(self, kind: str, identifier: str | None = None, **properties: Any) -> Answer:
-        """An event without properties, and the answer to CloudFormation."""
+        """Send an event, and return the answer that CloudFormation gets."""
         event = {
             "RequestType": kind,
             "ResponseURL": self.address.url,
@@ -96,7 +95,7 @@ def dashboards() -> Iterator[Domain]:
 
 @pytest.fixture(scope="module")
 def arns(secrets: Any) -> dict[str, str]:
-    """The ARN of each login's secret."""
+    """Return the ARN of each login's secret."""
     return {
         name: secrets.create_secret(
             Name=name, SecretString=json.dumps({"username": user, "password": password})
@@ -107,7 +106,7 @@ def arns(secrets: Any) -> dict[str, str]:
 
 @pytest.fixture
 def usual(guarded: str, dashboards: Domain, arns: dict[str, str]) -> dict[str, str]:
-    """The template's environment variables that matter here, and AWS's values for its references."""
+    """Return the template's variables that matter here, with the values that AWS computes."""
     known = {
         "OPENSEARCH_URL": guarded,
         "SECRET_ARN": arns["administrator"],
@@ -133,8 +132,10 @@ def starting(  # noqa: PLR0917
     usual: dict[str, str],
     certificate: Certificate,
 ) -> Starting:
-    """Starts the installer with the template's time for an invocation, or another, and with other
-    variables.
+    """Return a function that starts the installer.
+
+    The time for an invocation is the template's, or the given number of seconds. Variables can be
+    replaced.
     """
 
     @contextmanager
@@ -184,7 +185,7 @@ def _other_tests_meet_none_of_this(guarded: str) -> Iterator[None]:
 
 @contextmanager
 def silent() -> Iterator[str]:
-    """The address of a server that takes every connection, and never says a word."""
+    """Yield the address of a server that accepts every connection, and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
 
@@ -195,7 +196,7 @@ def asked(url: str, path: str) -> Any:
 
 
 def held(url: str, dashboards: Domain) -> dict[str, Any]:
-    """What the two servers hold, and how often the index of access control was written."""
+    """Return what both servers hold, and how often the index of access control was written."""
     written = (
         "/.opendistro_security/_stats/indexing?filter_path=_all.primaries.indexing.index_total"
     )
@@ -215,14 +216,15 @@ def held(url: str, dashboards: Domain) -> dict[str, Any]:
 
 
 def role(url: str, kind: str) -> Any:
-    """Whom a role is mapped to; None without one."""
+    """Return the users of a role; None if the role has no mapping."""
     name = f"prediction-monitor-{kind}.monitor"
     found = asked(url, f"/_plugins/_security/api/rolesmapping/{name}")
     return None if found == 404 else found[name]["backend_roles"]
 
 
 ROLES_STAY = (
-    "roles and their mapping stay, because CloudFormation could not be asked whether the stack itself is deleted: "
+    "roles and their mapping stay, because CloudFormation could not be asked "
+    "whether the stack itself is deleted: "
     "remove them with python -m installer remove --stack monitor"
 )
 
@@ -314,7 +316,7 @@ def test_an_event_of_somebody_else_is_neither_done_nor_answered(
 def failing(
     usual: dict[str, Any], arns: dict[str, str]
 ) -> Iterator[dict[str, tuple[dict[str, str], str]]]:
-    """A bad event: the environment variables, and a part of the answer's reason."""
+    """Return the environment variables, and a part of the reason in the answer."""
     nowhere = f"http://127.0.0.1:{free_port()}"
     with silent() as wordless:
         yield {
@@ -362,7 +364,7 @@ def test_what_fails_is_answered_too_and_in_time(
             {},
         )
         assert any(each in created["Reason"] for each in reason.split("|"))
-        deleted = installer.send("Delete", FAILED)  # as CloudFormation rolls back
+        deleted = installer.send("Delete", FAILED)  # as in a rollback of CloudFormation
         assert (deleted["Status"], deleted["PhysicalResourceId"], deleted["Reason"]) == (
             "SUCCESS",
             FAILED,
@@ -374,7 +376,7 @@ def test_what_fails_is_answered_too_and_in_time(
         assert any(each in updated["Reason"] for each in reason.split("|"))
         deleted = installer.send(
             "Delete", CREATED
-        )  # a domain that is gone keeps no stack from being deleted
+        )  # succeeds, so that a stack without its domain can still be deleted
         assert (deleted["Status"], deleted["PhysicalResourceId"]) == ("SUCCESS", CREATED)
         assert any(each in deleted["Reason"] for each in reason.split("|"))
     assert held(guarded, dashboards) == before
@@ -383,12 +385,12 @@ def test_what_fails_is_answered_too_and_in_time(
 def test_who_may_not_install_is_told_what_is_not_permitted(
     guarded: str, dashboards: Domain, arns: dict[str, str], starting: Starting
 ) -> None:
-    dashboards.login = None  # of OpenSearch's users the stand-in knows one alone
+    dashboards.login = None  # because the stand-in knows only one of OpenSearch's users
     with starting(HASTY, SECRET_ARN=arns["nobody"]) as installer:
         answer = installer.send("Create")
     assert (answer["Status"], answer["PhysicalResourceId"]) == ("FAILED", FAILED)
     assert (
-        "OpenSearch does not permit GET /_index_template/prediction-monitor* (403: no permissions for ["
-        in answer["Reason"]
+        "OpenSearch does not permit GET /_index_template/prediction-monitor* "
+        "(403: no permissions for [" in answer["Reason"]
     )
     assert asked(guarded, "/_index_template/prediction-monitor") == 404

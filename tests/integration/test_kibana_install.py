@@ -1,5 +1,6 @@
-"""The installer against the real OpenSearch as the laptop has it: without index state management
-and access control.
+"""Tests the installer against the real OpenSearch of the local stack.
+
+It has no index state management and no access control.
 """
 
 from __future__ import annotations
@@ -77,8 +78,8 @@ def test_a_node_without_ism_and_access_control_is_told_and_not_failed(plain: str
         in output
     )
     assert (
-        "the server has no fine-grained access control and needs none, or you have to make the roles): left alone"
-        in output
+        "the server has no fine-grained access control and needs none, or you have to make the "
+        "roles): left alone" in output
     )
     assert "saved objects: left out, because no address of Dashboards is given" in output
 

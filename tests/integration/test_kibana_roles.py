@@ -85,7 +85,7 @@ def shipping(template: Template, built: Path, runtime_packages: Path) -> Shippin
 
 @contextmanager
 def without_bulk(url: str) -> Iterator[None]:
-    """Only the administrator has the permission to send a bulk request, as in a new Amazon domain."""
+    """Permit bulk requests only to the administrator, as in a new Amazon domain."""
     mapping = requests.get(url + EVERYBODY, auth=ADMIN, timeout=60).json()["own_index"]
     requests.delete(url + EVERYBODY, auth=ADMIN, timeout=60).raise_for_status()
     try:

@@ -1,7 +1,6 @@
-"""The metrics that the functions really write, against those in the template's alarms and
-dashboard.
+"""Compares the metrics that the functions write with those in the template's alarms and dashboard.
 
-A metric that is renamed on one side, or gets another dimension there, fails here.
+A metric that has another name or dimension on one side fails.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ class Written(NamedTuple):
 
 
 def written(lines: list[str]) -> set[Written]:
-    """The metrics in a function's lines of embedded metric format."""
+    """Return the metrics in a function's lines of embedded metric format."""
     found = set()
     for line in lines:
         if not line.startswith("{") or "_aws" not in (emf := json.loads(line)):
@@ -63,8 +62,9 @@ def emitted(  # noqa: PLR0917  fixtures
     replaying: Callable[..., AbstractContextManager[Runtime]],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> set[Written]:
-    """All that the four functions write: on sample events, without a model that answers, and where
-    a record cannot be made.
+    """Return all metrics that the four functions write.
+
+    They run on sample events, with a model that fails, and with a record that cannot be made.
     """
     lines: list[str] = []
 
@@ -93,7 +93,7 @@ def emitted(  # noqa: PLR0917  fixtures
     )
     run(
         "ShipperFunction", fresh, built / "ShipperFunction"
-    )  # of lines that are there already it says no delay
+    )  # for lines that are in the index already it writes no delay
     run("MonitorFunction", {}, built / "MonitorFunction")
     with replaying(running.opensearch_url, lines.append) as replay:
         replay.invoke(json.loads((EVENTS / "replay" / "scheduled.json").read_text()))
@@ -107,7 +107,7 @@ def emitted(  # noqa: PLR0917  fixtures
 
 
 def broken(package: Path, module: str, function: str, folder: Path) -> Path:
-    """The built package, in which a function of the inference's code raises."""
+    """Copy the built package, and make one of its functions raise."""
     for each in package.iterdir():
         if each.name != "inference":
             (folder / each.name).symlink_to(each)
@@ -115,21 +115,25 @@ def broken(package: Path, module: str, function: str, folder: Path) -> Path:
     for each in (package / "inference").glob("*.py"):
         text = each.read_text(encoding="utf-8")
         if each.stem == module:
-            text += f"\n\ndef _raise(*_arguments, **_named):\n    raise RuntimeError\n\n\n{function} = _raise\n"
+            text += (
+                "\n\ndef _raise(*_arguments, **_named):\n    raise RuntimeError\n\n\n"
+                f"{function} = _raise\n"
+            )
         (folder / "inference" / each.name).write_text(text, encoding="utf-8")
     return folder
 
 
 def looked_for(resources: Resources) -> Iterator[Metric]:
-    """Our own metrics, as alarms and dashboard have them."""
+    """Yield our own metrics that alarms and dashboard use."""
     for alarm in alarms(resources).values():
         yield from (metric for metric in watched(alarm) if metric.namespace == OWN)
     yield from (metric for metric in shown(dashboard(resources)) if metric.namespace == OWN)
 
 
 def missing(metrics: Iterator[Metric], emitted: set[Written]) -> list[Metric]:
-    """What nobody writes. A function's name is at AWS what the template calls `Ref`, and here its
-    logical id.
+    """Return the metrics that no function writes.
+
+    A `Ref` of the template to a function is its name on AWS, and its logical id here.
     """
     there = {(each.name, each.dimensions) for each in emitted}
     return [

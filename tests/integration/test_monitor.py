@@ -1,5 +1,6 @@
-"""The built monitor under the real runtime: from predictions in OpenSearch to drift lines in
-OpenSearch.
+"""Tests the built monitor under the real runtime.
+
+It reads predictions from OpenSearch, and its drift lines arrive in OpenSearch.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from tests.unit.monitor.made import records, slots
 STACK = "Judged-Stack"
 STREAM = Stream(STACK, "/aws/lambda/judged", "a-model")
 RECORDS = load()["Resources"]["MonitorRecords"]["Properties"]
-EACH = 30  # predictions a slot
+EACH = 30  # predictions per slot
 DRIFT = {"prediction.label": "unacceptable", "input.sig.s3": 90}
 
 
@@ -49,7 +50,7 @@ class Judge:
         self._subscription = subscription
 
     def run(self) -> list[dict[str, Any]]:
-        """Judge once; the JSON lines that this left, but for metrics."""
+        """Judge once, and return the JSON lines that were written, without metrics."""
         before = len(self._lines)
         self._runtime.invoke({})
         assert self._subscription.drain(20)
@@ -69,8 +70,9 @@ def store(running: Stack) -> Store:
 def judge(
     running: Stack, template: Template, built: Path, runtime_packages: Path, store: Store
 ) -> Iterator[Judge]:
-    """The built monitor for the running OpenSearch; what passes the filter goes to the shipper, as
-    in the stack.
+    """Yield the built monitor for the running OpenSearch.
+
+    As in the stack, lines that pass the filter go to the shipper.
     """
     lines: list[str] = []
     with ExitStack() as parts:
@@ -135,7 +137,7 @@ def predicted(url: str, begin: int, end: int, chance: np.random.Generator, **giv
 
 
 def accept(store: Store, now: int) -> None:
-    """A week of summaries as the accepted baseline."""
+    """Accept a week of summaries as the baseline."""
     week = slots(7 * 96, EACH, np.random.default_rng(1), start=now - 8 * 24 * HOUR)
     plan = Plan(rows=100, longest=8 * HOUR, windows=168, deff=1.0, armed=True, days=7)
     fitted = baseline.fit(
@@ -208,7 +210,7 @@ def test_a_server_that_is_away_is_one_sentence(
 
 
 def searched(running: Stack, *filters: dict[str, Any]) -> list[dict[str, Any]]:
-    """Documents that passed the whole way, once they can be found."""
+    """Return the documents that arrived in the index, once they can be found."""
     query = {"query": {"bool": {"filter": list(filters)}}, "size": 100}
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline:

@@ -1,5 +1,6 @@
-"""`python -m monitor` against the real OpenSearch: from predictions of two weeks to an accepted
-baseline and a back-test.
+"""Tests `python -m monitor` against the real OpenSearch.
+
+Predictions of two weeks become an accepted baseline and a back-test.
 """
 
 from __future__ import annotations
@@ -35,8 +36,9 @@ def day(days_ago: int) -> str:
 
 @pytest.fixture(scope="module")
 def url(running: Stack) -> Iterator[str]:
-    """A server with summaries of nine days: eight alike, and yesterday with other labels. The
-    stream is known by its state.
+    """Yield a server with summaries of nine days.
+
+    Eight days are alike, and yesterday has other labels. The stream has a saved state.
     """
     where = urlsplit(running.opensearch_url)
     store = Store(
@@ -122,8 +124,9 @@ NEWCOMER = Stream("newcomer", "/aws/lambda/newcomer", "")
 
 @pytest.fixture(scope="module")
 def three_fields(running: Stack) -> Iterator[str]:
-    """A server with predictions alone, of three fields, 1,200 a day over eleven days; no summary is
-    there.
+    """Yield a server with predictions of three fields, and without summaries.
+
+    There are 1,200 predictions a day for eleven days.
     """
     chance = np.random.default_rng(2)
     lines = []

@@ -1,4 +1,4 @@
-"""The numbers of a stream's slots as OpenSearch adds them up, beside numpy's from the same records."""
+"""Compares a stream's slots as OpenSearch adds them up with numpy's results."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from monitor.read import find_streams, read_counts, read_slots
 from monitor.summary import SLOT, Stream
 from tests.unit.monitor.made import Record, records, summary
 
-START = 1_023_062_400  # 3 June 2002, UTC: no other test has documents of this day
+START = 1_023_062_400  # 3 June 2002, UTC; no other test has documents of this day
 END = START + 10 * SLOT
 STREAM = Stream("monitored", "/aws/lambda/one", "a-model")
 OTHER = Stream("monitored", "/aws/lambda/two", "")
 
 
 def nested(record: Record) -> dict[str, Any]:
-    """The record as JSON objects."""
+    """Return the record as nested JSON objects."""
     document: dict[str, Any] = {}
     for path, value in record.items():
         *parents, name = path.split(".")
@@ -38,7 +38,10 @@ def nested(record: Record) -> dict[str, Any]:
 
 
 def slot_records() -> dict[tuple[int, str], list[Record]]:
-    """Records of each slot and version; the fourth slot has none, the sixth two versions."""
+    """Return the records of each slot and version.
+
+    The fourth slot has no records, and the sixth slot has two versions.
+    """
     chance = np.random.default_rng(11)
     found = {(START + at * SLOT, "1"): records(150, chance) for at in range(10) if at != 3}
     found[START + 5 * SLOT, "2"] = records(40, chance)
@@ -59,7 +62,7 @@ def slot_records() -> dict[tuple[int, str], list[Record]]:
 
 @pytest.fixture(scope="module")
 def connection(running: Stack) -> Iterator[RequestsHttpConnection]:
-    """To a server with the traffic of two streams, and with documents that must not count."""
+    """Connect to a server with two streams, and with documents that must not count."""
     chance = random.Random(3)  # noqa: S311  traffic, not a secret
     lines: list[dict[str, Any]] = []
 

@@ -1,5 +1,6 @@
-"""One log line must not stop the index: lines that cost OpenSearch far more than they are worth,
-among good ones, on a real server.
+"""Tests that one log line cannot stop the index.
+
+Lines that are very expensive for OpenSearch are sent among good lines to a real server.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from shipper.deliver import Outcome, RetryBudget
 from shipper.document import Rules
 from shipper.ship import ship
 
-NOON = 1_000_000_000_000  # 2001-09-09: a day of which no other test has documents
+NOON = 1_000_000_000_000  # 2001-09-09; no other test has documents of this day
 INDEX = "cwl-log-2001.09.09"
 ESCAPED = "\\u002e"  # a dot
 SIZES = {"1 kB": 1_000, "4 kB": 4_000, "16 kB": 16_000, "64 kB": 64_000, "1 MB": 1_000_000}
@@ -93,8 +94,9 @@ def events(*lines: str, start: int = 0) -> list[dict[str, Any]]:
 def test_good_lines_are_in_at_once_and_the_bad_one_is_rescued(
     running: Stack, connection: RequestsHttpConnection, shape: str
 ) -> None:
-    """1,000 good lines and one bad line of each size; then the write pool is free, and the next
-    good line is in at once.
+    """Send 1,000 good lines and one bad line of each size.
+
+    Afterwards the write pool must be free, so that the next good line is indexed at once.
     """
     lines = [json.dumps({"marker": "good", "n": number}) for number in range(1000)]
     for number, size in enumerate(SIZES.values()):
@@ -144,7 +146,7 @@ def test_a_replay_delivers_the_good_letters_among_bad_ones(
 def test_one_conflicting_name_costs_one_field_and_the_rest_is_found(
     running: Stack, connection: RequestsHttpConnection
 ) -> None:
-    """Lines of Go, ECS and LLM loggers, whose names meet a record's."""
+    """Lines of Go, ECS and LLM loggers have field names that a record has with another type."""
     lines = [
         {"error": "connection refused", "user_id": "u1"},
         {"service.name": "checkout", "user_id": "u2"},

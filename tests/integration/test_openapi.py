@@ -1,5 +1,6 @@
-"""docs/openapi.yaml against the running stack: requests made of it by the dozen, and bodies that no
-schema can describe.
+"""Tests the running stack against docs/openapi.yaml.
+
+Many requests are generated from the document. Others have bodies that no schema can describe.
 """
 
 from __future__ import annotations
@@ -18,12 +19,13 @@ LONG = b"x" * 10_000
 
 
 def test_the_stack_answers_as_the_document_says(running: Stack) -> None:
-    """Valid requests are accepted, others refused, and every answer is a documented one, as
-    schemathesis.toml demands.
+    """Valid requests are accepted, invalid requests are refused, and every answer is documented.
+
+    The checks are those of schemathesis.toml.
     """
     report = ask(DOCUMENT, running.api_url)
     assert not report.failures, report.details
-    # that it was asked at all, in both ways and up to the limits
+    # the stack was really asked, in both ways and up to the limits
     assert report.requests > 200
     assert 50 < report.valid < report.requests - 50
     assert set(report.statuses) == {200, 400, 413, 422}

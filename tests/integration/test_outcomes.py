@@ -1,5 +1,6 @@
-"""Documents that no index takes, or not now: the built shipper and the real OpenSearch, nothing
-lost.
+"""Tests that no document is lost that an index refuses, for ever or for a time.
+
+The shipper is the built one, and OpenSearch is real.
 """
 
 from __future__ import annotations
@@ -39,12 +40,12 @@ ENVELOPE = {
     "@stack",
 }
 DAY = 86_400_000
-FIRST_DAY = 946_684_800_000  # 2000-01-01: days of which no other test has documents
+FIRST_DAY = 946_684_800_000  # 2000-01-01; no other test has documents of these days
 GOOD = ('{"marker": "before"}', '{"marker": "after"}')
 BLOCKS = {
     "write block": "index.blocks.write",
     "flood stage": "index.blocks.read_only_allow_delete",
-}  # 403 and 429
+}  # OpenSearch answers 403 and 429
 
 Write = dict[str, str]
 Events = list[dict[str, Any]]
@@ -58,9 +59,9 @@ TWICE = {
     "type": "mapper_parsing_exception",
     "field": "twice",
     "name": "twice in one object",
-}  # and written anew with the last value
+}  # after this refusal it is written again with the last value
 
-# name: (line, whether its fields are in, what a rescued document says)
+# name: (line, whether its fields are indexed, the error of a rescued document)
 LINES: dict[str, tuple[str, Write | None]] = {
     "text where an object is": (
         '{"prediction": "none"}',
@@ -127,8 +128,9 @@ LINES: dict[str, tuple[str, Write | None]] = {
 def starting(
     template: Template, built: Path, runtime_packages: Path, running: Stack
 ) -> Callable[[int], AbstractContextManager[Runtime]]:
-    """Starts the built shipper with so many seconds an invocation, of which it keeps four for
-    itself.
+    """Return a function that starts the built shipper with a time limit in seconds.
+
+    The shipper reserves four of these seconds for itself.
     """
 
     @contextmanager
@@ -178,7 +180,7 @@ def events_of(day: int, *lines: str) -> Events:
 
 
 def found(running: Stack, day: int, event: dict[str, Any]) -> dict[str, Any] | None:
-    """The document of an event, whether it can be searched for already or not."""
+    """Return the document of an event, even if a search cannot find it yet."""
     answer = requests.get(
         f"{running.opensearch_url}/{index_of(day)}/_doc/{event['id']}", timeout=10
     )
@@ -204,10 +206,10 @@ def count(running: Stack, day: int) -> int:
 
 @contextmanager
 def blocked(running: Stack, day: int, setting: str) -> Iterator[Callable[[], None]]:
-    """A day's index that takes no documents, until the function that is given is called.
+    """Block a day's index, until the yielded function is called.
 
-    The node does not look at the disk (local/opensearch.py). Otherwise it takes a flood-stage block
-    away twice a minute.
+    The node must not check the disk (local/opensearch.py). Otherwise it would remove a flood-stage
+    block twice a minute.
     """
     url = f"{running.opensearch_url}/{index_of(day)}"
 
@@ -271,7 +273,7 @@ def test_a_hard_line_is_in_the_index_beside_its_neighbours(
 def test_a_value_of_another_type_never_counts_as_indexed(
     shipper: Runtime, running: Stack, day: int, field: str, values: tuple[str, str]
 ) -> None:
-    """It would be in the document, and no search would find it."""
+    """Otherwise the value would be in the document, but no search would find it."""
     shipper.invoke(payload(events_of(day, f'{{"{field}": {values[0]}}}')))
     events = events_of(day, f'{{"{field}": {values[1]}}}')
     assert shipper.invoke(payload(events)) == {
@@ -284,8 +286,9 @@ def test_a_value_of_another_type_never_counts_as_indexed(
 
 
 def test_names_of_another_group_leave_room_for_labels_of_ours(running: Stack) -> None:
-    """Each label is a field: somebody's names, which nearly fill an index, must not take their
-    place.
+    """Each label is a field. Field names of another group nearly fill the index.
+
+    These names must leave room for the labels.
     """
     day = 384
     names = events_of(day, json.dumps({f"name{number}": 1 for number in range(700)}))
@@ -352,7 +355,7 @@ def test_good_documents_are_in_while_blocked_ones_wait_for_the_block_to_end(
         )
         invocation.start()
         until(lambda: all(found(running, opened, event) for event in good))
-        assert count(running, opened) == 3  # to be searched for, too
+        assert count(running, opened) == 3  # a search finds them too
         assert document(running, opened, good[2])["@rescued"]["field"] == "prediction"
         time.sleep(1)
         assert invocation.is_alive(), "the blocked documents must be waited for"
@@ -395,7 +398,7 @@ def test_what_stays_blocked_fails_the_invocation_and_comes_back_by_replay(
     ):
         function: Function = replace(template.functions["ShipperFunction"], retries=1)
         status = "403" if block == "write block" else "429"
-        # the latter where the last try began at the last moment
+        # the second alternative occurs if the last attempt began at the last moment
         last = f"{status} cluster_block_exception|no answer in time"
         with pytest.raises(
             FunctionFailed, match=rf"2 of 4 documents not delivered: 2 x ({last})"

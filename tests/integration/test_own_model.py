@@ -1,8 +1,7 @@
-"""A model of one's own in the running stack: predicted, shipped, and in the panels with its own
-labels.
+"""Tests a user's own model in the running stack, up to the panels with its own labels.
 
-The model with four labels always; those that `make test-full` trained (a folder of them in ADOPTED)
-beside it.
+The model with four labels is always tested. If ADOPTED names a folder of models that
+`make test-full` trained, they are tested too.
 """
 
 from __future__ import annotations

@@ -1,5 +1,7 @@
-"""The built packages: small enough, complete, of the processor that the template names, and of no
-newer C library than Lambda's.
+"""Tests the built packages.
+
+They must be small and complete. Their native code must be for the template's processor, and must
+not need a newer C library than Lambda has.
 """
 
 from __future__ import annotations
@@ -23,12 +25,12 @@ from tools.root import ROOT
 
 MIB = 1024 * 1024
 ELF_MACHINES = {"x86_64": 62, "arm64": 183}  # e_machine in the ELF header
-RUNTIME_GLIBC = (2, 34)  # of Amazon Linux 2023, which python3.13 runs on
+RUNTIME_GLIBC = (2, 34)  # the version in Amazon Linux 2023, on which python3.13 runs
 
 
 @pytest.fixture(scope="session")
 def packages(built: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The packages for each processor; those that are not built yet are built aside."""
+    """Return the packages for each processor. A missing package is built in another folder."""
     native = os.environ.get("ARCHITECTURE", "x86_64")
     (other,) = ELF_MACHINES.keys() - {native}
     folder = tmp_path_factory.mktemp(other)
@@ -111,7 +113,7 @@ def test_byte_code_is_there_and_never_checked_against_its_source(
 
 @pytest.fixture
 def shipper(tmp_path: Path) -> Path:
-    """The shipper's folder once more, to spoil."""
+    """Return a copy of the shipper's folder that a test may spoil."""
     return shutil.copytree(ROOT / "functions" / "shipper", tmp_path / "shipper")
 
 

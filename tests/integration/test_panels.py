@@ -1,5 +1,6 @@
-"""Every panel asked of the real OpenSearch, over traffic whose figures are counted here a second
-time, in plain Python.
+"""Tests every panel against the real OpenSearch.
+
+The figures of the traffic are counted a second time in plain Python.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ Values = tuple[Any, ...]
 
 @dataclass(frozen=True)
 class Sent:
-    """The documents that came of the generated lines, and when they were shipped (milliseconds)."""
+    """The documents of the generated lines, and when they were shipped (milliseconds)."""
 
     documents: list[Doc]
     began: int
@@ -59,7 +60,7 @@ class Sent:
 
 
 def lines() -> Iterator[tuple[datetime, Doc]]:
-    """A line every two seconds with generated content, the same at each run."""
+    """Generate a line for every two seconds, the same at each run."""
     chance = random.Random(6)  # noqa: S311  traffic, not a secret
     for second in range(0, SECONDS, 2):
         moment = SPAN[0] + timedelta(seconds=second + 40, milliseconds=chance.randrange(1000))
@@ -74,7 +75,7 @@ def lines() -> Iterator[tuple[datetime, Doc]]:
         record["model"]["version"] = "aaaaaaaaaaaa" if second < SECONDS * 0.6 else "bbbbbbbbbbbb"
         record["cold_start"] = chance.random() < 0.1
         record["function_request_id"] = (
-            f"request-{second // 4}"  # some two lines are of one request
+            f"request-{second // 4}"  # some pairs of lines belong to one request
         )
         if kind == "prediction":
             vary(record, second, chance)
@@ -95,7 +96,7 @@ def vary(record: Doc, second: int, chance: random.Random) -> None:
     label = chance.choices(("first", "second"), (3, 1))[0]
     score = (
         1 if second % 14 == 0 else chance.uniform(0.5, 1)
-    )  # a whole number where the re-serialiser of a line found 1.0
+    )  # an integer, as if a re-serialiser had read 1.0
     record["prediction_id"] = f"{second:032x}"
     record["text"] = f"sentence {chance.randrange(200)}"
     record["prediction"] = {"label": label, "score": score, "probability": {label: score}}
@@ -118,7 +119,7 @@ def hash_of(text: str) -> int:
 
 @pytest.fixture(scope="module")
 def sent(running: Stack) -> Iterator[Sent]:
-    """The lines through the shipper; the documents are read by id afterwards, not searched for."""
+    """Ship the lines, then read the documents by id, without a search."""
     stamped = [
         (log_event(json.dumps(record), int(moment.timestamp() * 1000)), moment, record)
         for moment, record in lines()
@@ -159,7 +160,7 @@ def ask(running: Stack, panel: SavedObject, span: Span = SPAN) -> dict[str, Any]
     return running.answer(request(panel, OBJECTS, span))
 
 
-# What each panel shows, said a second time: which documents, by which keys, and what of them.
+# What each panel shows, defined a second time: the documents, their keys, and the values.
 
 
 def slot(doc: Doc) -> list[Any]:
@@ -227,8 +228,9 @@ def starts(docs: list[Doc]) -> Values:
 
 @dataclass(frozen=True)
 class Percentiles:
-    """Percentiles of small groups: each must lie between the neighbours of its rank, whatever way
-    of interpolating is used.
+    """Percentiles of small groups.
+
+    A percentile must lie between the neighbours of its rank, so that any interpolation is accepted.
     """
 
     field: Callable[[Doc], list[Any]]

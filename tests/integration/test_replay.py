@@ -1,5 +1,6 @@
-"""Dead letters in a real S3 interface, the built replay function under the runtime emulator, the
-real OpenSearch.
+"""Tests the built replay function under the runtime emulator.
+
+The dead letters are in moto's S3, and OpenSearch is real.
 """
 
 from __future__ import annotations

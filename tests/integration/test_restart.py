@@ -1,5 +1,6 @@
-"""100,000 lines through CloudWatch's and Lambda's parts to an OpenSearch that is killed in the
-middle and comes back: each is in once.
+"""Tests that each of 100,000 lines is indexed once although OpenSearch is killed meanwhile.
+
+The lines go through the local CloudWatch and Lambda. OpenSearch is started again later.
 """
 
 from __future__ import annotations
@@ -30,14 +31,14 @@ from local.template import Template
 from tools.ports import free_port
 
 LINES = 100_000
-SMALL, LARGEST = 50, 6_000  # lines of a burst
+SMALL, LARGEST = 50, 6_000  # lines per burst
 FUNCTION_SECONDS = 7
 RETRY_SECONDS = (0.5, 1.0)
 
 
 @dataclass
 class Node:
-    """An OpenSearch that can be killed, and started again where its data lies."""
+    """An OpenSearch that can be killed, and started again with the same data."""
 
     port: int
     folder: Path
@@ -88,8 +89,9 @@ class Invocations:
 
 @dataclass
 class Outage:
-    """Kills the node in the middle of an invocation, and starts it again when an event was given up
-    and the next has failed.
+    """Kills the node in the middle of an invocation, and starts it again later.
+
+    It is started after one event was given up and the next event has failed.
     """
 
     node: Node
@@ -114,7 +116,7 @@ class Outage:
         self._over.set()
 
     def pause(self, seconds: float) -> None:
-        """The time between two tries; once the node is about to be there again, that is waited for."""
+        """Pause between two tries. If the node is being started, wait for the node."""
         time.sleep(seconds)
         if self._begun.is_set():
             assert self._over.wait(120)
@@ -173,14 +175,14 @@ def test_each_line_is_in_once_although_the_server_was_killed(
     for burst in bursts():
         for line in burst:
             subscription.put(line)
-        if len(burst) < SMALL:  # or it would be part of a larger payload
+        if len(burst) < SMALL:  # so that it does not become part of a larger payload
             assert subscription.drain(120)
     subscription.stop()
     for thread in threads:
         thread.join(120)
         assert not thread.is_alive()
 
-    # all of it must have happened, or the test proves nothing
+    # the test proves nothing unless all of this happened
     assert subscription.counts.passed == LINES
     assert len(subscription.failures) == len(outage.letters) >= 1
     assert invocations.worked_when_retried >= 1
@@ -195,7 +197,7 @@ def test_each_line_is_in_once_although_the_server_was_killed(
 
 
 def bursts() -> Iterator[list[str]]:
-    """The lines, so many at a time that payloads are of all sizes."""
+    """Yield the lines in bursts, so that payloads have all sizes."""
     chance = random.Random(20261123)  # noqa: S311
     begin = 0
     while begin < LINES:
@@ -214,7 +216,7 @@ def total(node: Node) -> int:
 
 
 def numbers(node: Node) -> Iterator[int]:
-    """The line number in each document."""
+    """Yield the line number of each document."""
     query: dict[str, Any] = {"size": 10_000, "_source": ["n"], "sort": ["n", "@id"]}
     while hits := requests.post(f"{node.url}/cwl-*/_search", json=query, timeout=60).json()["hits"][
         "hits"
@@ -234,5 +236,5 @@ def until(true: Callable[[], bool]) -> bool:
 def readable(path: Path) -> str:
     try:
         return path.read_text(errors="replace")
-    except OSError:  # a process that has ended
+    except OSError:  # the process has ended
         return ""

@@ -1,4 +1,4 @@
-"""`python -m local ship`: lines of one's own into the running stack, each once, each on its day."""
+"""Tests that `python -m local ship` ships each line once, into the index of its day."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ from tools.root import ROOT
 
 OBJECTS = saved_objects()
 CONTRACT = json.loads((ROOT / "events" / "prediction.json").read_text(encoding="utf-8"))
-SPAN = (datetime(2025, 11, 3, tzinfo=UTC), datetime(2025, 11, 8, tzinfo=UTC))  # of the sample
+SPAN = (
+    datetime(2025, 11, 3, tzinfo=UTC),
+    datetime(2025, 11, 8, tzinfo=UTC),
+)  # the days of the sample
 NAMES = ("text", "prediction.label", "prediction.score")
 SAMPLE = ROOT / "events" / "your-function" / "lines.log"
 
@@ -201,7 +204,10 @@ def test_thousands_of_lines_tell_how_far_they_are(
 ) -> None:
     monkeypatch.setattr(ship, "PROGRESS_SECONDS", 0)
     path = tmp_path / "many.log"
-    line = '{"timestamp": "2025-10-06T12:00:00Z", "n": %d, "text": "x", "prediction": {"label": "a", "score": 0.5}}\n'
+    line = (
+        '{"timestamp": "2025-10-06T12:00:00Z", "n": %d, "text": "x", '
+        '"prediction": {"label": "a", "score": 0.5}}\n'
+    )
     path.write_text("".join(line % number for number in range(6000)), encoding="utf-8")
     said, told = list[str](), list[str]()
     ship.ship(
@@ -259,7 +265,7 @@ def test_beside_the_consoles_function_the_tutorials_fields_have_the_same_values_
     ]
     lines = [
         line for line in lines if '"message"' not in line and '"prediction": {' in line
-    ]  # that the console's function reads too
+    ]  # fields that the console's function reads too
     path.write_text("\n".join(lines), encoding="utf-8")
     events = [
         log_event(line, int(datetime(2025, 11, 3, tzinfo=UTC).timestamp() * 1000)) for line in lines

@@ -1,4 +1,4 @@
-"""HTTP in, documents out: the running stack from outside."""
+"""Tests the running stack from outside: requests go in, and documents come out."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def post(
 def found(
     running: Stack, query: dict[str, Any], count: int, seconds: float = 60
 ) -> list[dict[str, Any]]:
-    """The documents as soon as there are `count`, or those that are there after so many seconds."""
+    """Return the documents as soon as there are `count`, at the latest after `seconds`."""
     deadline = time.monotonic() + seconds
     hits: list[dict[str, Any]] = []
     while len(hits) < count and time.monotonic() < deadline:
@@ -47,7 +47,7 @@ def found(
 
 def test_a_prediction_is_a_document_within_five_seconds(running: Stack) -> None:
     body = json.dumps({"sentence": "The boy is sitting on a zyzzyva bench"})
-    running.inference.invoke({"describe": True})  # the cold start is not what is timed
+    running.inference.invoke({"describe": True})  # so that the cold start is not timed
     running.shipper.invoke(json.loads((SAMPLES / "control-message.json").read_text()))
 
     answer = requests.post(
@@ -157,7 +157,7 @@ def test_another_method_or_path_is_the_gateways_own_404(
 
 
 def test_a_node_is_not_mistaken_for_another_on_its_port(running: Stack) -> None:
-    """Two that start at the same time may both find the port free."""
+    """Two nodes that start at the same time may both find the port free."""
     port = urlsplit(running.opensearch_url).port or 0
     with pytest.raises(UserError, match="OpenSearch did not start"), opensearch.node(port):
         pass
@@ -186,9 +186,7 @@ def test_what_the_server_says_is_named_where_it_takes_no_documents(
 
 
 def test_a_log_says_why_a_request_failed(running: Stack) -> None:
-    """The caller of a local API learns as little as one of AWS's; the function's log is where the
-    view says.
-    """
+    """As on AWS, the API's caller learns no details. The view tells where the function's log is."""
     answer = post(running, '{"sentence": "Look it up"}').json()
     log = running.logs / "InferenceFunction.log"
     assert [line for line in log.read_text().splitlines() if answer["prediction_id"] in line]
@@ -198,8 +196,9 @@ def test_a_log_says_why_a_request_failed(running: Stack) -> None:
 @pytest.mark.parametrize("origin", ["https://page.example", "null", "http://127.0.0.1:1"])
 @pytest.mark.parametrize("path", ["predict", "_close"])
 def test_a_page_of_another_origin_is_refused(running: Stack, path: str, origin: str) -> None:
-    """What a page may send without being asked first: a form's POST. Without the refusal it closes
-    an index or buys predictions.
+    """A page can submit a form with POST without a preflight request.
+
+    Without the refusal, such a request could close an index or make paid predictions.
     """
     index = f"{running.opensearch_url}/cwl-2026.01.03"
     requests.put(index, timeout=30).raise_for_status()
@@ -259,7 +258,7 @@ def test_what_the_shipper_fails_at_is_tried_thrice_and_kept(running: Stack) -> N
 
 
 def counted(running: Stack) -> int:
-    """Predictions in the panel of labels."""
+    """Return the number of predictions in the panel of labels."""
     objects = saved_objects()
     (panel,) = (one for one in objects if one.id == "prediction-monitor-label-counts")
     now = datetime.now(UTC)

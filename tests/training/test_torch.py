@@ -1,5 +1,7 @@
-"""Tests that need PyTorch: `.venv-train/bin/python -m pytest tests/training`, with pytest and
-hypothesis in that environment.
+"""Tests that need PyTorch.
+
+Run `.venv-train/bin/python -m pytest tests/training`, with pytest and hypothesis in that
+environment.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ pytestmark = [
     pytest.mark.skipif(
         bool(MISSING), reason=f"not installed here: {', '.join(MISSING)} (requirements/train.txt)"
     ),
-    pytest.mark.filterwarnings("default"),  # the exporter's own
+    pytest.mark.filterwarnings("default"),  # the exporter's own warnings
 ]
 
 TOKENIZER = ROOT / "functions" / "inference" / "model" / "tokenizer.json"
@@ -32,13 +34,16 @@ SENTENCES = [
     "Birds sing.",
     "The boy is sitting on a bench.",
     "Мальчик сидит на скамейке.",
-    "Nobody who has ever been to the island has come back without a story that nobody else believed.",
+    (
+        "Nobody who has ever been to the island has come back without a story that nobody else "
+        "believed."
+    ),
     "the dog and the cat " * 12,
 ]
 
 
 def scattered(model: Any, seed: int) -> Any:
-    """The model with weights that are far enough from nothing for a mistake to be seen."""
+    """Give the model weights that are large enough to show a mistake."""
     import torch
 
     chance = torch.Generator().manual_seed(seed)
@@ -53,7 +58,8 @@ def configured(layers: int) -> Any:
 
     vocabulary = Tokenizer.from_file(str(TOKENIZER)).get_vocab_size()
     return BertConfig(
-        vocab_size=vocabulary, hidden_size=64, num_attention_heads=HEADS, num_hidden_layers=layers, intermediate_size=128,
+        vocab_size=vocabulary, hidden_size=64, num_attention_heads=HEADS,
+        num_hidden_layers=layers, intermediate_size=128,
         max_position_embeddings=PLACES, num_labels=2,
     )  # fmt: skip
 
@@ -69,7 +75,7 @@ ENCODERS = ("Bert", "DistilBert", "Roberta", "XLMRoberta", "Electra")
 
 
 def encoder(name: str, labels: int) -> Any:
-    """A small model of that architecture with weights by chance, and more labels than two."""
+    """Return a small model of an architecture, with random weights and more than two labels."""
     import transformers
 
     vocabulary = Tokenizer.from_file(str(TOKENIZER)).get_vocab_size()
@@ -158,7 +164,11 @@ def test_shipped_graph_gives_back_the_weights_within_a_step(
 
 
 def step(name: str, value: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Of 8 bits for all word embeddings, of 7 for each output of a matrix, none for the rest."""
+    """Return the size of a quantisation step.
+
+    All word embeddings share a step of 8 bits. Each output of a matrix has a step of 7 bits. All
+    other weights are exact.
+    """
     sizes = np.abs(value.astype(np.float64))
     if name == "bert.embeddings.word_embeddings.weight":
         return np.full_like(sizes, sizes.max() / 127)
@@ -178,7 +188,7 @@ def run(path: Path, ids: list[int]) -> tuple[NDArray[np.float32], NDArray[np.flo
 def test_a_stage_learns_labels_and_leaves_the_word_embeddings_alone(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """A few dozen sentences of the project's own, through both targets and the choice of an epoch."""
+    """Train on a few dozen sentences, with both targets and the choice of an epoch."""
     import torch
     from transformers import BertForSequenceClassification, PreTrainedTokenizerFast
 

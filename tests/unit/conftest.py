@@ -34,8 +34,9 @@ LONGEST_ID = 512
 
 
 def forget_handler(module: str, service: str) -> None:
-    """What an earlier import of a handler leaves: the module, and Powertools' logger with the
-    standard output of that time.
+    """Remove what an earlier import of a handler left.
+
+    That is the module, and the logger of Powertools, which keeps the standard output of that time.
     """
     sys.modules.pop(module, None)
     logging.root.manager.loggerDict.pop(service, None)
@@ -43,8 +44,9 @@ def forget_handler(module: str, service: str) -> None:
 
 @contextmanager
 def at_most(seconds: float) -> Iterator[None]:
-    """Stops and fails a test that takes more processor time than this: regular expressions let a
-    signal through.
+    """Fail a test that takes more processor time than `seconds`.
+
+    It uses a signal, which also stops a regular expression.
     """
 
     def late(*_: object) -> NoReturn:
@@ -95,8 +97,10 @@ class Request:
 
 @dataclass(frozen=True)
 class Answer:
-    """One answer to a whole request. `lost` is the server's own answer, which nobody gets; a
-    `delay` lasts until the test ends at most.
+    """One answer to a whole request.
+
+    With `lost`, the server does its work, but the client gets no answer. A `delay` ends at the
+    latest with the test.
     """
 
     status: int
@@ -113,13 +117,17 @@ LOST = Answer(0, "", b"", lost=True)
 
 @dataclass(frozen=True)
 class Refusal:
-    """The answer to one document. The real server's reason holds a preview of the value that it
-    could not take.
+    """The answer to one document.
+
+    As in the real server, the reason has a preview of the refused value.
     """
 
     status: int
     kind: str
-    reason: str = f"failed to parse field [n] of type [float] in document with id '1'. Preview of field's value: '{TEXT}'"
+    reason: str = (
+        "failed to parse field [n] of type [float] in document with id '1'. "
+        f"Preview of field's value: '{TEXT}'"
+    )
     cause: str | None = f'For input string: "{TEXT}"'
 
 
@@ -142,9 +150,10 @@ CONFLICT = Refusal(
 class Bulk:
     """A server that answers as OpenSearch's _bulk does.
 
-    `answers` come first, one a request (None: its own), then `always`. `refuse` fails documents by
-    id, `scripts` one time after the other, None where it takes them. A body over `limit` bytes is
-    too large.
+    The first requests get `answers`, one each, and later requests get `always`. None stands for
+    the server's usual answer. `refuse` has failures by document id. `scripts` has a list of
+    failures per document id, one for each attempt, where None accepts the document. A body of more
+    than `limit` bytes is too large.
     """
 
     url: str = ""
@@ -172,9 +181,8 @@ class Bulk:
         self.always = self.limit = None
 
     def answer(self, request: Request) -> Answer:
-        if urlsplit(request.target).path.endswith(
-            "/_count"
-        ):  # whether documents of the console's function are there
+        # the shipper asks whether there are documents of the console's function
+        if urlsplit(request.target).path.endswith("/_count"):
             return as_json(200, {"count": self.counted})
         self.requests.append(request)
         given = self.answers.popleft() if self.answers else self.always
@@ -186,7 +194,7 @@ class Bulk:
         return self._answer(request)
 
     def _answer(self, request: Request) -> Answer:
-        target = urlsplit(request.target)  # absolute where this server plays a proxy
+        target = urlsplit(request.target)  # an absolute URL if this server plays a proxy
         if (request.method, target.path) != ("POST", "/_bulk"):
             return as_json(
                 405, {"error": f"no handler for {request.method} {target.path}", "status": 405}
@@ -207,7 +215,10 @@ class Bulk:
         actions = [json.loads(action)["create"] for action in lines[::2]]
         for number, action in enumerate(actions, start=1):
             if len(action["_id"]) > LONGEST_ID:
-                reason = f"Validation Failed: {number}: id [{action['_id']}] is too long, must be no longer than 512 bytes but was: 513;"
+                reason = (
+                    f"Validation Failed: {number}: id [{action['_id']}] is too long, "
+                    "must be no longer than 512 bytes but was: 513;"
+                )
                 return as_json(400, problem("action_request_validation_exception", reason))
         items = [
             self._create(action, source)
@@ -255,14 +266,14 @@ class Bulk:
 
 
 def as_json(status: int, body: Any) -> Answer:
-    """As OpenSearch writes it: without a space."""
+    """Return an answer with JSON as OpenSearch writes it, without spaces."""
     return Answer(
         status, "application/json; charset=UTF-8", json.dumps(body, separators=(",", ":")).encode()
     )
 
 
 def problem(kind: str, reason: str, status: int = 400) -> dict[str, Any]:
-    """The body of an answer to a whole request, which filter_path leaves alone."""
+    """Return the body of an error for a whole request, which filter_path does not change."""
     error = _error(kind, reason, None)
     return {"error": {"root_cause": [error], **error}, "status": status}
 
@@ -277,7 +288,7 @@ def _error(kind: str, reason: str, cause: str | None) -> dict[str, Any]:
 
 
 def _filtered(value: Any, paths: list[list[str]]) -> Any:
-    """What OpenSearch's filter_path leaves; lists are transparent to it."""
+    """Return what OpenSearch's filter_path keeps. A path goes through lists."""
     if isinstance(value, list):
         return [_filtered(element, paths) for element in value]
     left = {}
@@ -290,12 +301,15 @@ def _filtered(value: Any, paths: list[list[str]]) -> Any:
 
 @dataclass
 class Clock:
-    """A time that passes in sleep alone. `pauses` are those slept, `bounds` their upper bounds."""
+    """A clock that advances only in `sleep`.
+
+    `pauses` are the pauses that were slept, and `bounds` their upper bounds.
+    """
 
     now: float = 1000.0
     pauses: list[float] = field(default_factory=list)
     bounds: list[tuple[float, float]] = field(default_factory=list)
-    share: float = 1.0  # of the bound that chance chooses
+    share: float = 1.0  # the share of the upper bound that `chance` returns
 
     def sleep(self, seconds: float) -> None:
         self.pauses.append(seconds)
@@ -310,7 +324,7 @@ class Clock:
 
 
 def made(*ids: str, size: int = 0, text: str = TEXT) -> list[Document]:
-    """Documents as the shipper makes them of lines that are objects."""
+    """Return documents as the shipper makes them from lines with JSON objects."""
     line = json.dumps({"text": text, "filling": "x" * size})
     events = [LogEvent(identifier, NOON, Raw(json.dumps(line).encode())) for identifier in ids]
     return list(
@@ -332,7 +346,7 @@ def bulk(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bulk]:
         state.url = f"http://127.0.0.1:{server.server_port}"
         thread = threading.Thread(
             target=server.serve_forever, args=(0.01,), daemon=True
-        )  # whatever fails must not keep the process
+        )  # a daemon, so that a failed test does not keep the process running
         thread.start()
         yield state
         state.ended.set()
@@ -346,7 +360,7 @@ def _handler(answer_to: Callable[[Request], Answer]) -> type[BaseHTTPRequestHand
         disable_nagle_algorithm = True
 
         def handle(self) -> None:
-            with suppress(ConnectionError):  # whoever asked may be gone
+            with suppress(ConnectionError):  # the client may have closed the connection
                 super().handle()
 
         def take(self) -> None:
@@ -363,7 +377,7 @@ def _handler(answer_to: Callable[[Request], Answer]) -> type[BaseHTTPRequestHand
             self.end_headers()
             self.wfile.write(answer.body)
 
-        # the base class names it
+        # the base class defines the name `format`
         def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002
             pass
 

@@ -17,7 +17,7 @@ EVENT = {"awslogs": {"data": "H4sI"}}
 
 
 class World:
-    """A function that fails so many times, and its caller."""
+    """A function whose first `failures` invocations fail."""
 
     def __init__(self, failures: int) -> None:
         self.failures = failures
@@ -117,7 +117,7 @@ def test_the_delays_are_those_of_aws_unless_others_are_given() -> None:
 
 
 def test_what_is_no_function_error_is_not_retried() -> None:
-    """A mistake of the local stack itself must show."""
+    """An error in the local stack itself must not be hidden by a retry."""
     world, function = World(0), Function("Store", Path("store"), "store.main", 128, 5, 2, "Bucket")
 
     def broken(event: Any) -> object:

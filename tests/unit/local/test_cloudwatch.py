@@ -19,7 +19,7 @@ WANTED = '{"message": "prediction"}'
 
 
 class Shipped:
-    """A subscriber that remembers its batches; the first `failures` invocations raise."""
+    """A subscriber that records its batches. Its first `failures` invocations raise."""
 
     def __init__(self, failures: int = 0) -> None:
         self.batches: list[list[str]] = []
@@ -187,7 +187,7 @@ def test_batches_are_bounded_and_in_order(monkeypatch: pytest.MonkeyPatch) -> No
     for line in lines:
         subscription.put(line)
     subscription.stop()
-    subscription.run()  # ends, because it was stopped, but not before all is shipped
+    subscription.run()  # it was stopped, so it ends as soon as everything is shipped
     assert [len(batch) for batch in shipped.batches] == [5, 5, 2]
     assert shipped.lines == lines
 

@@ -10,8 +10,9 @@ from tests.unit.installer.domain import Domain, listening
 def test_a_server_that_was_there_before_gets_no_retention(
     monkeypatch: pytest.MonkeyPatch, index: str
 ) -> None:
-    """A demo must not delete: `make run` with OPENSEARCH_URL makes no policy, and puts no index
-    under one.
+    """A demo must not delete documents.
+
+    `make run` with OPENSEARCH_URL creates no retention policy and attaches no index to one.
     """
     for name in ("NO_PROXY", "no_proxy"):
         monkeypatch.setenv(name, "127.0.0.1")

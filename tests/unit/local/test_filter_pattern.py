@@ -71,15 +71,35 @@ def test_it_says_why_a_line_does_not_pass(pattern: str, line: str, why: str) -> 
 @pytest.mark.parametrize(
     ("pattern", "fields"),
     [
-        ("[ip, ..., status = 4*, bytes]", {"ip": "127.0.0.1", "2": "-", "3": "frank", "4": "10/Oct/2000:13:25:15 -0700",
-                                           "5": "GET /index.html HTTP/1.0", "status": "404", "bytes": "1534"}),
-        ("[ip, ...,]", {"ip": "127.0.0.1", "2": "-", "3": "frank", "4": "10/Oct/2000:13:25:15 -0700",
-                        "5": "GET /index.html HTTP/1.0", "6": "404", "7": "1534"}),
+        (
+            "[ip, ..., status = 4*, bytes]",
+            {
+                "ip": "127.0.0.1",
+                "2": "-",
+                "3": "frank",
+                "4": "10/Oct/2000:13:25:15 -0700",
+                "5": "GET /index.html HTTP/1.0",
+                "status": "404",
+                "bytes": "1534",
+            },
+        ),
+        (
+            "[ip, ...,]",
+            {
+                "ip": "127.0.0.1",
+                "2": "-",
+                "3": "frank",
+                "4": "10/Oct/2000:13:25:15 -0700",
+                "5": "GET /index.html HTTP/1.0",
+                "6": "404",
+                "7": "1534",
+            },
+        ),
         ("[a, b]", None),
         ("GET", None),
         ("", None),
     ],
-)  # fmt: skip
+)
 def test_a_space_delimited_pattern_cuts_out_fields(
     pattern: str, fields: dict[str, str] | None
 ) -> None:

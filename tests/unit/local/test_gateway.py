@@ -168,7 +168,7 @@ def connection() -> Iterator[HTTPConnection]:
     with gateway(0, routes) as server:
         thread = threading.Thread(
             target=server.serve_forever, args=(0.01,), daemon=True
-        )  # whatever fails must not keep the process
+        )  # a daemon, so that a failed test does not keep the process running
         thread.start()
         with closing(HTTPConnection("127.0.0.1", server.server_port, timeout=5)) as found:
             yield found
@@ -177,7 +177,7 @@ def connection() -> Iterator[HTTPConnection]:
 
 
 def headed(connection: HTTPConnection, length: str) -> HTTPResponse:
-    """The answer to a request's head alone."""
+    """Send only the head of a request, and return the answer."""
     connection.putrequest("POST", "/predict")
     connection.putheader("content-type", "text/plain")
     connection.putheader("Content-Length", length)
@@ -186,7 +186,7 @@ def headed(connection: HTTPConnection, length: str) -> HTTPResponse:
 
 
 def raw(connection: HTTPConnection, text: str) -> bytes:
-    """All that the server says to this text."""
+    """Send this text, and return everything that the server answers."""
     with socket.create_connection((connection.host, connection.port), timeout=5) as client:
         client.sendall(text.encode())
         client.shutdown(socket.SHUT_WR)
@@ -278,8 +278,10 @@ def test_refused_body_is_no_request(connection: HTTPConnection, length: str) -> 
 def test_answer_does_not_wait_until_the_client_has_confirmed_its_head(
     connection: HTTPConnection,
 ) -> None:
-    """The head and the body of an answer are two packets: Nagle's algorithm and a client that
-    confirms late cost 40 ms a request.
+    """An answer must not be delayed by 40 ms.
+
+    Its head and body are two packets. With Nagle's algorithm, the second packet would wait until
+    the client acknowledges the first.
     """
     seconds = []
     for _ in range(10):
@@ -287,7 +289,9 @@ def test_answer_does_not_wait_until_the_client_has_confirmed_its_head(
         connection.request("POST", "/predict", b"words", {"content-type": "text/plain"})
         connection.getresponse().read()
         seconds.append(time.perf_counter() - begin)
-    assert min(seconds[2:]) < 0.03  # at first no client confirms late
+    assert (
+        min(seconds[2:]) < 0.03
+    )  # a client delays its acknowledgements only after the first requests
 
 
 def test_base64_body_arrives_whole(connection: HTTPConnection) -> None:
@@ -333,7 +337,8 @@ def test_a_page_from_elsewhere_does_not_reach_the_function(
     head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     answer = raw(
         connection,
-        f"{method} /predict HTTP/1.1\r\n{head}Content-Type: text/plain\r\nContent-Length: 0\r\n\r\n",
+        f"{method} /predict HTTP/1.1\r\n{head}"
+        "Content-Type: text/plain\r\nContent-Length: 0\r\n\r\n",
     )
     assert answer.startswith(f"HTTP/1.1 {status} ".encode())
     assert b"access-control" not in answer.lower()
@@ -342,6 +347,7 @@ def test_a_page_from_elsewhere_does_not_reach_the_function(
 def test_two_hosts_are_none(connection: HTTPConnection) -> None:
     answer = raw(
         connection,
-        f"POST /predict HTTP/1.1\r\nHost: {OURS}\r\nHost: page.example\r\nContent-Length: 0\r\n\r\n",
+        f"POST /predict HTTP/1.1\r\nHost: {OURS}\r\n"
+        "Host: page.example\r\nContent-Length: 0\r\n\r\n",
     )
     assert answer.startswith(b"HTTP/1.1 403 ")

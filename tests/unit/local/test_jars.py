@@ -19,7 +19,7 @@ NAMES = ("a.jar", "b.jar", "c.jar")
 
 @dataclass
 class Maven:
-    """jgo's part: so many of the jars at each time of asking, each downloaded the first time."""
+    """Plays jgo: each call returns as many jars as asked, and downloads a jar the first time."""
 
     folder: Path
     counts: list[int]

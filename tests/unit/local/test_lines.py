@@ -28,19 +28,49 @@ def read(text: str, name: str = "a.log", changed: datetime = CHANGED, first: int
     ("text", "message", "time"),
     [
         pytest.param('{"timestamp": "2025-11-03T12:00:00Z"}', None, NOON, id="JSON, timestamp"),
-        pytest.param('{"time": "2025-11-03T13:00:00.5+01:00"}', None, NOON + 500, id="JSON, time with a zone"),
+        pytest.param(
+            '{"time": "2025-11-03T13:00:00.5+01:00"}', None, NOON + 500, id="JSON, time with a zone"
+        ),
         pytest.param(f'{{"@timestamp": {NOON}}}', None, NOON, id="JSON, milliseconds"),
         pytest.param(f'{{"ts": {NOON // 1000}.25}}', None, NOON + 250, id="JSON, seconds"),
-        pytest.param(f"[INFO]\t2025-11-03T12:00:00.000Z\tid\t{RECORD}", None, NOON, id="Lambda's text format"),
-        pytest.param(f"2025-11-03 12:00:00,250 INFO {RECORD}", None, NOON + 250, id="Python's logging"),
-        pytest.param(f"2025-11-03T12:00:00.123000+00:00 {STREAM} {RECORD}", RECORD, NOON + 123, id="aws logs tail"),
-        pytest.param(f"2025-11-03T12:00:00 {RECORD}", RECORD, NOON, id="aws logs tail --format short"),
-        pytest.param(f'2025-11-03T12:00:00+00:00 {STREAM}\n{{\n  "a": 1\n}}', '{\n  "a": 1\n}', NOON, id="aws logs tail --format json"),
-        pytest.param(f"{STREAM} 2025-11-03T12:00:00.250000 {RECORD}", RECORD, NOON + 250, id="sam logs"),
-        pytest.param(f"\x1b[96m{STREAM}\x1b[0m \x1b[92m2025-11-03T12:00:00\x1b[0m {RECORD}", RECORD, NOON, id="sam logs in colour"),
-        pytest.param(json.dumps({"timestamp": NOON, "message": RECORD + "\n", "eventId": "1"}), RECORD, NOON, id="an event a line"),
+        pytest.param(
+            f"[INFO]\t2025-11-03T12:00:00.000Z\tid\t{RECORD}", None, NOON, id="Lambda's text format"
+        ),
+        pytest.param(
+            f"2025-11-03 12:00:00,250 INFO {RECORD}", None, NOON + 250, id="Python's logging"
+        ),
+        pytest.param(
+            f"2025-11-03T12:00:00.123000+00:00 {STREAM} {RECORD}",
+            RECORD,
+            NOON + 123,
+            id="aws logs tail",
+        ),
+        pytest.param(
+            f"2025-11-03T12:00:00 {RECORD}", RECORD, NOON, id="aws logs tail --format short"
+        ),
+        pytest.param(
+            f'2025-11-03T12:00:00+00:00 {STREAM}\n{{\n  "a": 1\n}}',
+            '{\n  "a": 1\n}',
+            NOON,
+            id="aws logs tail --format json",
+        ),
+        pytest.param(
+            f"{STREAM} 2025-11-03T12:00:00.250000 {RECORD}", RECORD, NOON + 250, id="sam logs"
+        ),
+        pytest.param(
+            f"\x1b[96m{STREAM}\x1b[0m \x1b[92m2025-11-03T12:00:00\x1b[0m {RECORD}",
+            RECORD,
+            NOON,
+            id="sam logs in colour",
+        ),
+        pytest.param(
+            json.dumps({"timestamp": NOON, "message": RECORD + "\n", "eventId": "1"}),
+            RECORD,
+            NOON,
+            id="an event per line",
+        ),
     ],
-)  # fmt: skip
+)
 def test_the_time_of_each_event_is_kept(text: str, message: str | None, time: int) -> None:
     [line] = read(text + "\n")
     assert (line.message, line.timestamp, line.own_time) == (message or text, time, True)

@@ -18,7 +18,9 @@ from pathlib import Path
 from local import processes
 def start():
     command = ["/bin/sh", "-c", "sleep 1000 & exec sleep 1000"]
-    with processes.running(command, environment={}, folder=Path("/"), output=subprocess.DEVNULL) as one:
+    with processes.running(
+        command, environment={}, folder=Path("/"), output=subprocess.DEVNULL
+    ) as one:
         print(one.pid, flush=True)
         time.sleep(1000)
 threading.Thread(target=start).start()
@@ -28,12 +30,12 @@ linux = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks i
 
 
 def group(number: int) -> list[int]:
-    """The processes of a group that are there and not only waited for (proc_pid_stat(5))."""
+    """Return the processes of a group, without zombies (proc_pid_stat(5))."""
     found = []
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:
             state, _, of_group, *_ = path.read_text().rpartition(")")[2].split()
-        except OSError:  # ended meanwhile
+        except OSError:  # the process has ended meanwhile
             continue
         if int(of_group) == number and state != "Z":
             found.append(int(path.parent.name))
@@ -41,7 +43,7 @@ def group(number: int) -> list[int]:
 
 
 def both_there(number: int) -> bool:
-    """Wait for the shell, which forks a little after it was started."""
+    """Wait until the shell has started its child, and both run."""
     deadline = time.monotonic() + 10
     while len(group(number)) != 2 and time.monotonic() < deadline:
         time.sleep(0.01)

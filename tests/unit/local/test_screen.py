@@ -237,12 +237,13 @@ def test_the_filter_is_one_sentence() -> None:
     )
 
 
-SLOT = int(NOON.timestamp() * 1000) - 60_000  # the last column but two
+SLOT = int(NOON.timestamp() * 1000) - 60_000  # in the third column from the end
 
 
 def hostile(body: dict[str, Any]) -> dict[str, Any]:
-    """An answer to every panel's request: one bucket a level, of names and values as another
-    shipper may have left them.
+    """Answer any panel's request with one bucket per level.
+
+    Its names and values are as a foreign shipper may have written them.
     """
 
     def answered(aggs: dict[str, Any]) -> dict[str, Any]:

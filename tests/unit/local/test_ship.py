@@ -19,4 +19,4 @@ def test_the_report_takes_its_time_for_each_line_once() -> None:
     ) == ["a.log: 20000 lines, 20000 pass the filter pattern; 20000 indexed"]
     assert (
         time.monotonic() - began < 5
-    )  # seconds: far less, unless each line is sought among all others
+    )  # seconds; it would take longer if each line were searched among all lines

@@ -1,5 +1,6 @@
-"""A model folder of any classifier: made, refused, compared, and the tests of the shipped model
-with another in its place.
+"""Tests of making, refusing and comparing model folders of any classifier.
+
+The tests of the shipped model also run with another model in its place.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from training.checkpoint import read as read_checkpoint
 from training.compared import compared
 from training.sample import Row, split
 
-# What knows a model: none of these names a label, a script, a mark or a length.
+# The tests of everything that uses a model. None of them depends on the labels of one model.
 ANY_MODEL = (
     "tests/unit/inference",
     "tests/unit/training/test_profile.py",
@@ -83,7 +84,7 @@ def test_the_folder_says_what_the_sample_taught_it(four_label_model: Path) -> No
 def again(
     folder: Path, *, rows: list[Row], own: Any = None, graph: Any = None, out: Path
 ) -> dict[str, Any]:
-    """The four labels' checkpoint again, with something else."""
+    """Assemble the checkpoint with four labels again, with some arguments replaced."""
     plain = folder.parent / "plain.onnx"
     if graph:
         model = onnx.load(plain)
@@ -132,7 +133,7 @@ def test_labels_unlike_the_checkpoints_are_refused_and_nothing_is_written(
 ) -> None:
     monkeypatch.delitem(
         kernels.WIDTHS, "8-bit weights in blocks"
-    )  # its library comes with torch's environment
+    )  # its library is only in the environment with torch
     rows = [Row(text, label) for text, label in four_labels.texts()]
     with pytest.raises(
         UserError, match="even in 32 bits the exported graph gives 400 of 400 texts another label"

@@ -1,4 +1,4 @@
-"""Checkpoints that are taken, and those that are refused with a sentence."""
+"""Tests that checkpoints are taken, or refused with a sentence."""
 
 from __future__ import annotations
 

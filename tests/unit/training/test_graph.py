@@ -28,7 +28,10 @@ SENTENCES = [
     "The boy is sitting on a bench.",
     "?!",
     "Мальчик сидит на скамейке.",
-    "Nobody who has ever been to the island has come back without a story that nobody else believed.",
+    (
+        "Nobody who has ever been to the island has come back without a story that nobody else "
+        "believed."
+    ),
     "wug " * 60,
     "the dog and " * 200,
     "Sing birds the.",
@@ -40,8 +43,9 @@ Run = Callable[[NDArray[np.int64], NDArray[np.int64]], Arrays]
 
 @dataclass(frozen=True)
 class Toy:
-    """A graph of one sentence in which every token looks at every other, and the whole graph made
-    of it.
+    """A graph for one sentence, and the shipped kind of graph made from it.
+
+    In the graph every token depends on all other tokens.
     """
 
     sentence: onnx.ModelProto
@@ -196,7 +200,7 @@ def test_signature_is_the_one_that_numpy_computes(toy: Toy, run: Run) -> None:
     exact = (pooled.astype(np.float64) - toy.signature.centre) @ toy.signature.projection
     clear = (
         np.abs(exact - np.floor(exact) - 0.5) > 0.01
-    )  # no last digit decides how these are rounded
+    )  # far from .5, so that rounding does not depend on the last digit
     expected = toy.signature.of(pooled)
     found = run(*padded(rows))["signature"]
     assert (found[clear] == expected[clear]).all()

@@ -30,18 +30,19 @@ POPULATION = PROFILE["population"]["sentences"]
 SENTENCES = PROFILE["golden"]["sentences"]
 LABELS = CARD["labels"]
 PROBABILITIES = [f"prediction.probability.{name}" for name in field_names(tuple(LABELS)).values()]
-NAMES = ["no", "yes"]  # of records that were made up
+NAMES = ["no", "yes"]  # the labels of the made-up records
 PROBABILITY = "prediction.probability.yes"
 
 
 def stored(values: Iterable[float]) -> list[float]:
-    """As the index keeps them: 32-bit floats."""
+    """Return values as the index stores them, as 32-bit floats."""
     return [float(np.float32(value)) for value in values]
 
 
 def aggregated(values: Iterable[float], edges: list[float]) -> list[int]:
-    """What OpenSearch's range aggregation counts of an index's floats, each range from inclusive to
-    exclusive.
+    """Count values as OpenSearch's range aggregation does.
+
+    A range includes its lower edge and excludes its upper edge.
     """
     kept = stored(values)
     return [
@@ -271,16 +272,18 @@ def classifier() -> Classifier:
 
 @pytest.fixture(scope="module")
 def reference() -> dict[str, NDArray[np.float64]]:
-    """The reference predictions by column, as the index would keep them."""
+    """Return the reference predictions by column, as the index would store them."""
     values = np.array(PROFILE["rows"]["values"], dtype=np.float32).astype(np.float64)
     assert values.shape == (POPULATION, len(PROFILE["rows"]["columns"]))
     return dict(zip(PROFILE["rows"]["columns"], values.T, strict=True))
 
 
 def outcomes(reference: dict[str, NDArray[np.float64]]) -> list[tuple[str, bool]]:
-    """The predicted label of each reference sentence, and whether it is right."""
+    """Return the predicted label of each reference sentence, and whether the label is right."""
     others = np.array([reference[name] for name in PROBABILITIES[1:]])
-    every = np.vstack([1 - others.sum(axis=0), others])  # the first label's is what is left
+    every = np.vstack(
+        [1 - others.sum(axis=0), others]
+    )  # the first label has the rest of the probability
     return [
         (LABELS[at], bool(right))
         for at, right in zip(every.argmax(axis=0), reference["right"], strict=True)
@@ -358,8 +361,10 @@ def test_reference_rows_give_the_calibration(reference: dict[str, NDArray[np.flo
 def test_reference_rows_are_like_those_that_the_signature_was_fitted_to(
     reference: dict[str, NDArray[np.float64]],
 ) -> None:
-    """Other rows of the same sample: their means lie within five standard errors, their deviations
-    within a third.
+    """Both are parts of the same sample, so their statistics must be similar.
+
+    The means must differ by less than five standard errors, and the deviations by less than a
+    third.
     """
     stated = PROFILE["signature"]
     signatures = np.array([reference[name] for name in stated["fields"]])

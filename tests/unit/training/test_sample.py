@@ -1,4 +1,4 @@
-"""Samples in every format, and refusals with one sentence each."""
+"""Tests of samples in every format, and of refusals with one sentence each."""
 
 from __future__ import annotations
 

@@ -26,7 +26,10 @@ Rows = NDArray[np.float32]
 
 
 def reference(rows: int = 600, seed: int = 1) -> Rows:
-    """Vectors with directions of different size, not along the axes, not around zero."""
+    """Return vectors whose principal directions differ in size from each other and from the axes.
+
+    Their mean is not zero.
+    """
     chance = np.random.default_rng(seed)
     mixing = np.linalg.qr(chance.normal(size=(WIDTH, WIDTH)))[0] * np.linspace(3, 0.2, WIDTH)
     return (chance.normal(size=(rows, WIDTH)) @ mixing + chance.normal(size=WIDTH)).astype(

@@ -43,7 +43,10 @@ from training.corrupt import (
 from training.figures import accuracy, calibration_error, fit_temperature, interval, matthews
 from training.recipe import real_against_corrupted
 
-COLA = "book1\t1\t\tThe wug is red.\nbook1\t0\t*\tThe wug are red. \n\nbook2\t1\t\tNaïve “wugs” sing.\n"
+COLA = (
+    "book1\t1\t\tThe wug is red.\nbook1\t0\t*\tThe wug are red. \n\n"
+    "book2\t1\t\tNaïve “wugs” sing.\n"
+)
 EWT = """\
 # text = The wugs don't sing.
 1\tThe\tthe\tDET\tDT\tDefinite=Def
@@ -214,7 +217,7 @@ def corpus(sentences: list[str]) -> bytes:
 FAMILIES = [[f"The wug{at} blicks dax{at}.", f"The wug{at} blick dax{at}!"] for at in range(1300)]
 TWINS = [
     f"Thewug{at} blicksdax{at}" for at in range(0, 1300, 20)
-]  # elsewhere in the corpus, of the same bare form
+]  # sentences of the same bare form at other places of the corpus
 COLA_DEV = [
     "Quite unlike any other sentence.",
     *(f"the  WUG{at} blicks, dax{at}" for at in range(7, 1300, 50)),
@@ -369,7 +372,7 @@ def test_now_and_then_a_sentence_is_corrupted_twice() -> None:
         len((corrupted(" ".join(words), random.Random(seed)) or "").split())  # noqa: S311
         for seed in range(600)
     )
-    assert set(lengths) - {0} == {4, 5, 6, 7, 8}  # two words less or more take two corruptions
+    assert set(lengths) - {0} == {4, 5, 6, 7, 8}  # a difference of two words needs two corruptions
     assert lengths[4] + lengths[8] < 600 * TWICE
 
 
@@ -461,7 +464,9 @@ def test_intermediate_examples_are_pairs_of_real_and_corrupted(data: Path, copie
     )
     assert set(good) <= {"The wug is red.", "Naïve “wugs” sing.", "The wugs don't sing."}
     assert max(good.values(), default=0) <= copies
-    assert bad.pop("The wug are red.") >= 1  # its own; also a corruption of its neighbour
+    assert (
+        bad.pop("The wug are red.") >= 1
+    )  # a sentence of the corpus that is also a corruption of its neighbour
     assert bool(good) == bool(bad) == bool(copies)
     assert (
         real_against_corrupted(
@@ -514,7 +519,7 @@ def test_calibration_error_is_as_computed_by_hand(
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 1.7, 8.0])
 def test_temperature_is_recovered_from_what_it_made(temperature: float) -> None:
-    tenths = [1, 2, 3, 6, 7, 9]  # of ten sentences with these logits, so many have the second label
+    tenths = [1, 2, 3, 6, 7, 9]  # how many of ten sentences with these logits have the second label
     rows = [[0.0, temperature * log(tenth / (10 - tenth))] for tenth in tenths for _ in range(10)]
     labels = [int(at < tenth) for tenth in tenths for at in range(10)]
     assert fit_temperature(labels, rows) == pytest.approx(temperature, rel=1e-3)
@@ -528,7 +533,7 @@ def test_temperature_stays_in_its_bounds(labels: list[int], bound: float) -> Non
 
 
 def test_correlation_of_three_labels_is_as_computed_by_hand() -> None:
-    """Gorodkin's formula: 4 of 6 right; (4 * 6 - 12) / sqrt((36 - 12) * (36 - 14))."""
+    """Check Gorodkin's formula with 4 of 6 right: (4 * 6 - 12) / sqrt((36 - 12) * (36 - 14))."""
     assert matthews([0, 0, 1, 1, 2, 2], [0, 0, 1, 2, 2, 0]) == pytest.approx(
         (4 * 6 - 12) / sqrt((36 - 14) * (36 - 12))
     )
@@ -543,7 +548,7 @@ def test_interval_of_a_share(share: float, count: int, expected: tuple[float, fl
 
 
 def training(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    for package in ("torch", "transformers", "onnx"):  # as on a machine without them
+    for package in ("torch", "transformers", "onnx"):  # so that the packages cannot be imported
         (folder / f"{package}.py").write_text(
             f"raise ModuleNotFoundError('No module named {package}')\n", encoding="utf-8"
         )
