@@ -1,12 +1,12 @@
-# The project's habits. Every target works from a fresh clone, and first sets up missing tools.
-# Needs on the machine: git, make, and uv or Python 3.13.
+# The project's commands. Every target works in a fresh clone, and first sets up missing tools.
+# The machine needs git, make, and uv or Python 3.13.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
-# sam and uv look for python3.13 on PATH: the project's own comes first.
+# sam and uv look for python3.13 on PATH, so the project's own Python comes first.
 export PATH := $(BIN):$(CURDIR)/.uv/bin:$(PATH)
 ARCHITECTURE ?= x86_64
 export ARCHITECTURE
@@ -14,33 +14,33 @@ export SAM_CLI_TELEMETRY := 0
 # The folder of a model of your own, for build, run and serve; functions/inference/Makefile takes it from the environment.
 override export MODEL := $(if $(MODEL),$(abspath $(MODEL)))
 UV := $(or $(wildcard .uv/bin/uv),$(shell command -v uv),.uv/bin/uv)
-# A folder that was renamed or copied: the environments in it name the old one.
+# Environments whose folder was renamed or copied, so that they contain the old path.
 MOVED := $(sort $(shell for each in $(VENV)/.run $(VENV)/.ready .venv-train/.ready; do \
   if [ -s $$each ] && [ "$$(cat $$each)" != "$(CURDIR)" ]; then echo $${each%/*}/moved; fi; done))
-# uv shows its progress in a terminal only.
+# Let uv show its progress in a terminal only.
 QUIET := $(shell [ -t 2 ] || echo --quiet)
 OFFLINE := echo "make: packages could not be downloaded: check the network and run this again" >&2; exit 1
 TRAINING := HF_HUB_OFFLINE=1 OMP_WAIT_POLICY=passive GOMP_SPINCOUNT=0 .venv-train/bin/python
 COMPILE := $(UV) pip compile --quiet --universal --generate-hashes --python-version 3.13 --no-emit-index-url --custom-compile-command "make lock"
 
 RUN_LOCKS := requirements/run.txt requirements/emulator.txt $(wildcard functions/*/requirements.txt)
-# An environment that has the developers' tools keeps them.
+# An environment with the developers' tools is used as it is.
 RUNNABLE := $(if $(wildcard $(VENV)/.ready),$(VENV)/.ready,$(VENV)/.run)
 
 .PHONY: help setup run serve kibana test test-full deploy-test lint audit build package bench bench-monitor cost train model check-model lock clean
 
-help: ## this list
+help: ## print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
 
-setup: $(VENV)/.ready ## the project's own environment in .venv
+setup: $(VENV)/.ready ## set up the project's environment in .venv
 
-run: $(RUNNABLE) ## sentences in, documents in OpenSearch out, then ends [API_PORT= OPENSEARCH_PORT= OPENSEARCH_URL= LOG_TEXT=]
+run: $(RUNNABLE) ## send sentences, read their documents from OpenSearch, then end [API_PORT= OPENSEARCH_PORT= OPENSEARCH_URL= LOG_TEXT=]
 	@python -m local run
 
-serve: $(RUNNABLE) ## the same stack, staying up: API on 127.0.0.1:3000, OpenSearch on 127.0.0.1:9200 [the same, KEEP=]
+serve: $(RUNNABLE) ## run the same stack until Ctrl-C: API on 127.0.0.1:3000, OpenSearch on 127.0.0.1:9200 [options of run, KEEP=]
 	@python -m local serve
 
-lint: $(VENV)/.ready ## ruff, mypy, cfn-lint; workflows by zizmor and by their schema; whether the pins fit each other
+lint: $(VENV)/.ready ## check code (ruff, mypy), template (cfn-lint), workflows (zizmor, schema), and that the pins fit each other
 	@ruff check . && ruff format --check . && mypy && cfn-lint --include-checks I -- template.yaml
 	@zizmor --offline --quiet --no-progress --pedantic .github
 	@check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
@@ -49,10 +49,10 @@ lint: $(VENV)/.ready ## ruff, mypy, cfn-lint; workflows by zizmor and by their s
 	@check-jsonschema --quiet --builtin-schema vendor.compose-spec kibana/compose.yaml
 	@$(UV) pip check --quiet --python $(VENV)
 
-audit: $(VENV)/.ready ## an SBOM of each package in sbom/, and known vulnerabilities of the pins [PIP_AUDIT_VULNERABILITY_SERVICE=osv]
+audit: $(VENV)/.ready ## write an SBOM of each package into sbom/, and report known vulnerabilities of the pins [PIP_AUDIT_VULNERABILITY_SERVICE=osv]
 	@python -m audit
 
-kibana: $(RUNNABLE) ## OpenSearch Dashboards in Docker on 127.0.0.1:5601 for the running stack [OPENSEARCH_PORT= DASHBOARDS_PORT=]
+kibana: $(RUNNABLE) ## start OpenSearch Dashboards in Docker on 127.0.0.1:5601 for the running stack [OPENSEARCH_PORT= DASHBOARDS_PORT=]
 	@docker compose version >/dev/null 2>&1 && docker info >/dev/null 2>&1 || { \
 	  echo "make kibana: Docker with compose is not running here; make serve shows the same main panels in the terminal" >&2; exit 1; }
 	@profile=desktop; if [ "$$(uname)" = Linux ] && ! docker info --format '{{.OperatingSystem}}' | grep -q Desktop; then profile=linux; fi; \
@@ -60,54 +60,54 @@ kibana: $(RUNNABLE) ## OpenSearch Dashboards in Docker on 127.0.0.1:5601 for the
 	@python -m installer install --opensearch http://127.0.0.1:$(or $(OPENSEARCH_PORT),9200) \
 	  --dashboards http://127.0.0.1:$(or $(DASHBOARDS_PORT),5601) --wait 180
 
-test: lint build ## everything that CI checks, and how much of the code the tests ran
+test: lint build ## check everything that CI checks, and report the coverage of the tests
 	@pytest --cov --cov-report=term
 
-test-full: lint build .venv-train/.ready ## the same, and the long tests: fuzzing, three models trained and adopted [DATA=folder of the corpora]
+test-full: lint build .venv-train/.ready ## as test, with the long tests: fuzzing, training and adopting three models [DATA=folder of the corpora]
 	@rm -rf .adopted
 	@$(TRAINING) -m tests.adopted --out .adopted/checkpoints $(if $(DATA),--data "$(DATA)")
 	@for folder in .adopted/checkpoints/*; do \
 	  $(TRAINING) -m training.model --from $$folder/checkpoint --sample $$folder/sample.csv --out .adopted/models/$${folder##*/} --name $${folder##*/}; done
 	@ADOPTED=.adopted/models FUZZ_SECONDS=600 pytest -m ""
 
-deploy-test: build ## the whole stack deployed into a local AWS, read back, updated, deleted: make deploy-test [FAKECLOUD=/path/to/fakecloud]
+deploy-test: build ## deploy the whole stack into a local AWS, read it back, update and delete it: make deploy-test [FAKECLOUD=/path/to/fakecloud]
 	@python -m tests.deploy
 
-build: $(VENV)/.ready ## the deployable packages, in .aws-sam/build: make build [ARCHITECTURE=arm64] [MODEL=folder]
+build: $(VENV)/.ready ## build the deployable packages in .aws-sam/build: make build [ARCHITECTURE=arm64] [MODEL=folder]
 	@sam validate --lint
 	@sam build --parameter-overrides Architecture=$(ARCHITECTURE)
 	@for folder in .aws-sam/build/*Function; do \
 	  echo "$${folder##*/}: $$(( $$(find $$folder -type f -exec cat {} + | wc -c) / 1048576 )) MiB unzipped, for $(ARCHITECTURE)"; done
 	@echo; echo "Next: docs/deploy.md, Steps, step 2."
 
-package: $(if $(BUCKET),build) ## the template with its packages in S3, for CloudFormation or Terraform: make package BUCKET=name [PREFIX=] [OUT=packaged.yaml]
+package: $(if $(BUCKET),build) ## put the packages into S3, and write a template for CloudFormation or Terraform: make package BUCKET=name [PREFIX=] [OUT=packaged.yaml]
 	@test -n "$(BUCKET)" || { echo "make package BUCKET=name: a bucket of yours in the region of the stack" >&2; exit 2; }
 	@sam package --s3-bucket "$(BUCKET)" --s3-prefix "$(or $(PREFIX),prediction-monitor)" --no-progressbar --output-template-file "$(or $(OUT),packaged.yaml)"
 
-bench: $(VENV)/.ready $(if $(AGAINST),,build $(if $(QUICK),,.venv-train/.ready)) ## cost of shipping and predicting against rivals, in one run [QUICK=1] [AGAINST=commit] [CONSOLE=function.js]
+bench: $(VENV)/.ready $(if $(AGAINST),,build $(if $(QUICK),,.venv-train/.ready)) ## measure the cost of shipping and predicting, compared with rivals [QUICK=1] [AGAINST=commit] [CONSOLE=function.js]
 	@python -m bench $(if $(QUICK),--quick) $(if $(AGAINST),--against "$(AGAINST)") $(if $(CONSOLE),--console "$(CONSOLE)")
 
-bench-monitor: $(VENV)/.ready ## the monitor's findings and false alarms: make bench-monitor DATA=folder [CACHE=folder] [QUICK=1] [DIAL=1]
+bench-monitor: $(VENV)/.ready ## measure the monitor's findings and false alarms: make bench-monitor DATA=folder [CACHE=folder] [QUICK=1] [DIAL=1]
 	@test -d "$(DATA)/cola" || { echo "make bench-monitor DATA=folder: the folder of the corpora (docs/monitoring.md says where from), with cola/ in it" >&2; exit 2; }
 	@python -m bench.monitor --data "$(DATA)" $(if $(CACHE),--cache "$(CACHE)") $(if $(QUICK),--quick --out /tmp/bench-monitor.json) $(if $(DIAL),--write-dial)
 
-cost: $(VENV)/.ready ## the stack's monthly cost, in three sizes
+cost: $(VENV)/.ready ## print the stack's monthly cost, in three sizes
 	@python -m cost
 
-train: ## the model again: make train DATA=folder [OUT=folder] [WORK=folder]
+train: ## train the model again: make train DATA=folder [OUT=folder] [WORK=folder]
 	@test -d "$(DATA)/cola" || { echo "make train DATA=folder: the folder of the corpora (training/README.md says where from), with cola/ in it" >&2; exit 2; }
 	@$(MAKE) --no-print-directory .venv-train/.ready
 	@$(TRAINING) -m training --data "$(DATA)" $(if $(OUT),--out "$(OUT)") $(if $(WORK),--work "$(WORK)")
 
-model: ## a model folder from your own classifier: make model FROM=checkpoint SAMPLE=file [OUT=model] [AGAINST=folder] [OPTIONS="--help"]
+model: ## make a model folder from your own classifier: make model FROM=checkpoint SAMPLE=file [OUT=model] [AGAINST=folder] [OPTIONS="--help"]
 	@test -n "$(FROM)" && test -n "$(SAMPLE)" || { echo "make model FROM=folder SAMPLE=file: the folder that save_pretrained wrote, and texts that the model was not trained on (docs/model.md)" >&2; exit 2; }
 	@$(MAKE) --no-print-directory .venv-train/.ready
 	@$(TRAINING) -m training.model --from "$(FROM)" --sample "$(SAMPLE)" $(if $(OUT),--out "$(OUT)") $(if $(AGAINST),--against "$(AGAINST)") $(OPTIONS)
 
-check-model: $(VENV)/.ready ## whether a model folder fits the function: make check-model MODEL=folder
+check-model: $(VENV)/.ready ## check whether a model folder fits the function: make check-model MODEL=folder
 	@python -m training.check "$(or $(MODEL),functions/inference/model)"
 
-lock: $(UV) ## new pins, with hashes and without index addresses
+lock: $(UV) ## update the pins, with hashes and without index addresses
 	@$(COMPILE) --upgrade --group uv -o requirements/uv.txt
 	@$(COMPILE) --upgrade --group dev functions/*/requirements.in -o requirements/dev.txt
 	@for folder in functions/*; do $(COMPILE) --no-deps -c requirements/dev.txt $$folder/requirements.in -o $$folder/requirements.txt; done
@@ -115,12 +115,12 @@ lock: $(UV) ## new pins, with hashes and without index addresses
 	@$(COMPILE) --no-deps --group emulator -c requirements/dev.txt -o requirements/emulator.txt
 	@$(COMPILE) --upgrade --group train -c requirements/dev.txt -o requirements/train.txt
 
-clean: ## forget environments and builds (not the downloaded OpenSearch, which lies in the user's cache folder)
+clean: ## delete environments and builds (not the downloaded OpenSearch in the user's cache folder)
 	@rm -rf $(VENV) .venv-train .uv .aws-sam .mypy_cache .pytest_cache .ruff_cache .hypothesis sbom
 
 .PHONY: $(MOVED)
 $(MOVED):
-	@echo "the folder has another name than when $(@D) was set up: once more"
+	@echo "the folder was renamed or copied after $(@D) was set up: setting it up again"
 	@rm -rf $(@D)
 
 # Enough to run the stack: `make run` in a fresh clone sets up nothing else.
@@ -145,7 +145,7 @@ endef
 	@$(UV) pip sync $(QUIET) --require-hashes --python .venv-train requirements/train.txt || { $(OFFLINE); }
 	@echo "$(CURDIR)" > $@
 
-# Where uv is not installed: its own environment, from the pinned wheel.
+# If uv is not installed, install the pinned wheel into an environment of its own.
 .uv/bin/uv:
 	@echo "setting up uv ..."
 	@python3.13 -m venv .uv || { echo "make: neither uv nor Python 3.13 can be used: install one of them" >&2; exit 1; }

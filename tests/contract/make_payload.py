@@ -39,7 +39,7 @@ PROBE = {
 
 
 def main(events: Path = EVENTS) -> None:
-    """A payload of the two records, one of lines of every kind, and a control message."""
+    """Write three payloads: the two records, lines of every kind, and a control message."""
     records = [
         json.dumps(json.loads((events / f"record.{kind}.json").read_text()))
         for kind in ("prediction", "prediction_error")
@@ -71,7 +71,7 @@ def main(events: Path = EVENTS) -> None:
 
 
 def event(number: int, line: str) -> dict[str, object]:
-    """A log event with an id that does not change from run to run."""
+    """Return a log event with an id that does not change from run to run."""
     return {"id": f"{FIRST_ID + number:056d}", "timestamp": NOON + number, "message": line}
 
 

@@ -1,4 +1,4 @@
-"""docs/openapi.yaml, and schemathesis testing a server against it."""
+"""Read docs/openapi.yaml, and test a server against it with schemathesis."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def resolved(part: Any) -> Any:
 
 
 def contents() -> dict[tuple[int, str], dict[str, Any]]:
-    """The media type objects of all responses, by status and content type."""
+    """Return the media type objects of all responses, by status and content type."""
     return {
         (int(status), kind): content
         for status, response in OPERATION["responses"].items()
@@ -42,7 +42,7 @@ def contents() -> dict[tuple[int, str], dict[str, Any]]:
 
 
 def validator(schema: dict[str, Any]) -> Draft202012Validator:
-    """Of a schema in the document, which may refer to others."""
+    """Return a validator of a schema in the document, which may refer to other schemas."""
     return Draft202012Validator({"components": {"schemas": SCHEMAS}, **schema})
 
 

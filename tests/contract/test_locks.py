@@ -1,5 +1,6 @@
-"""The locks agree with each other and with their inputs. `make lock` sees to it; a robot's pull
-request may not.
+"""Test that the lock files agree with each other and with their inputs.
+
+`make lock` keeps them in agreement. A pull request of a robot may not.
 """
 
 from __future__ import annotations

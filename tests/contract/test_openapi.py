@@ -60,7 +60,7 @@ class FailingClassifier:
 
 
 def examples(content: dict[str, Any]) -> dict[str, Any]:
-    """The examples of a media type object by name; one alone has none."""
+    """Return the examples of a media type object by name; one alone has none."""
     return (
         {"": content["example"]}
         if "example" in content
@@ -92,7 +92,7 @@ EXACT = {name: schema if name == "Problem" else closed(schema) for name, schema 
 
 @pytest.fixture(scope="module")
 def module() -> Iterator[Any]:
-    """The inference function in this process."""
+    """Yield the inference function in this process."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HASH_KEY", "the key of the tests")
         patch.delenv("LOG_TEXT", raising=False)
@@ -116,7 +116,6 @@ def posted(handle: Handle, body: bytes) -> Answer:
 
 
 # --- a document of OpenAPI 3.1
-# ---------------------------------------------------------------------------------------------
 
 
 def test_the_document_is_openapi() -> None:
@@ -159,7 +158,6 @@ def test_every_reference_leads_to_something_and_everything_is_referred_to() -> N
 
 
 # --- the document agrees with the code
-# -------------------------------------------------------------------------------------
 
 
 def test_the_operations_are_the_templates_routes() -> None:
@@ -231,7 +229,6 @@ def test_the_gateways_own_answers_are_those_of_the_local_one() -> None:
 
 
 # --- examples, and the handler's answers
-# -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", REQUESTS)
@@ -292,7 +289,7 @@ NOT_THE_CALLERS = {"body-not-base64", "prediction-failed"}
 
 
 def shown(kind: str) -> Answer:
-    """The document's example of a problem."""
+    """Return the document's example of a problem."""
     ((status, content),) = [
         (at[0], each) for at, each in contents().items() if kind in each.get("examples", {})
     ]
@@ -376,12 +373,11 @@ def test_an_answer_with_a_renamed_field_is_not_documented(
 
 
 # --- schemathesis reports a document that is not true
-# ------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
 def url(module: Any) -> Iterator[str]:
-    """The local gateway with the function in this process, to test the checker."""
+    """Yield the local gateway with the function in this process, to test the checker."""
     with gateway(0, {ROUTE: lambda event: module.handler(event, Context())}) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
         thread.start()

@@ -1,5 +1,7 @@
-"""Functions share no code, and none with the commands: where two hold the same small module, it is
-the same file twice.
+"""Test that copies of a module are identical.
+
+Functions share no code with each other or with the commands. So a small module that several need
+exists in several copies.
 """
 
 from __future__ import annotations

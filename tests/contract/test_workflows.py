@@ -1,7 +1,7 @@
-"""The workflows agree with CONTRIBUTING, have the least rights, and nothing in them moves unless a
-commit moves it.
+"""Test that the workflows agree with CONTRIBUTING, and have the least rights.
 
-zizmor and the schemas look at them in `make lint`.
+Every version in a workflow is pinned, so that only a commit can change it. `make lint` checks the
+workflows with zizmor and their schemas.
 """
 
 from __future__ import annotations

@@ -52,7 +52,7 @@ MORE: Final = {
 
 
 def main() -> int:
-    """Exit 0 if every check passed, 1 if one did not, 2 if nothing was checked."""
+    """Return 0 if every check passed, 1 if a check failed, 2 if nothing was checked."""
     binary = find(os.environ.get("FAKECLOUD"))
     if binary is None:
         named = os.environ.get("FAKECLOUD")

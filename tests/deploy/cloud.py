@@ -77,7 +77,7 @@ class Stack:
         )
 
     def source(self) -> dict[str, Any]:
-        """The built template."""
+        """Return the built template."""
         return load(self.template)
 
     def status(self) -> str:
@@ -91,11 +91,11 @@ class Stack:
         }
 
     def resources(self) -> dict[str, str]:
-        """The physical id of each resource, by logical id."""
+        """Return the physical id of each resource, by logical id."""
         return {each["LogicalResourceId"]: each["PhysicalResourceId"] for each in self._summaries()}
 
     def kinds(self) -> dict[str, str]:
-        """The type of each resource, by logical id."""
+        """Return the type of each resource, by logical id."""
         return {each["LogicalResourceId"]: each["ResourceType"] for each in self._summaries()}
 
     def _summaries(self) -> list[dict[str, str]]:
@@ -114,7 +114,7 @@ class Stack:
 
 @cache
 def client(service: str) -> Any:
-    """A boto3 client of the running fakecloud."""
+    """Return a boto3 client of the running fakecloud."""
     return Session().create_client(service, endpoint_url=os.environ["AWS_ENDPOINT_URL"])
 
 
@@ -153,7 +153,7 @@ def earlier(stack: Stack, version: str) -> Stack | None:
 
 
 def find(setting: str | None) -> str | None:
-    """The path of fakecloud's binary, from FAKECLOUD or PATH."""
+    """Return the path of fakecloud's binary, from FAKECLOUD or PATH."""
     return shutil.which(setting or "fakecloud")
 
 

@@ -169,7 +169,7 @@ def deleted(stack: Stack, report: Report) -> None:
 
 
 def _state(stack: Stack) -> dict[str, Any]:
-    """The resources that a deployment without changes must not touch."""
+    """Return the resources that a deployment without changes must not touch."""
     ids, kinds = stack.resources(), stack.kinds()
     secrets = {name: ids[name] for name in ids if kinds[name] == "AWS::SecretsManager::Secret"}
     functions = [ids[name] for name in sorted(ids) if kinds[name] == "AWS::Lambda::Function"]

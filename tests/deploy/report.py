@@ -15,7 +15,7 @@ LONGEST = 150
 
 @dataclass
 class Report:
-    """One line a check; counts at the end."""
+    """A report with one line for each check, and counts at the end."""
 
     passed: int = 0
     failed: int = 0
@@ -62,7 +62,7 @@ class Report:
         print(f"  not checked: {what}: {why}", flush=True)
 
     def closing(self) -> str:
-        """The last line."""
+        """Return the last line of the report."""
         counts = f"{self.passed + self.failed} checks, {self.failed} failed, {len(self.left_out)} not checked."
         return f"{counts} This proves the wiring only: no function ran, and fakecloud calls every custom resource complete."
 

@@ -303,7 +303,7 @@ def written_to(stack: Stack, report: Report, *, address: str) -> None:
 
 
 def permissions(function: str) -> list[dict[str, Any]]:
-    """The principals that may invoke a function."""
+    """Return the principals that may invoke a function."""
     found: list[dict[str, Any]] = json.loads(
         client("lambda").get_policy(FunctionName=function)["Policy"]
     )["Statement"]
@@ -543,7 +543,7 @@ def group_name(reference: str) -> str:
 
 
 def role_name(reference: str) -> str:
-    """A role's name: fakecloud's `Ref` is the ARN, where AWS's is the name."""
+    """Return a role's name: fakecloud's `Ref` is the ARN, where AWS's is the name."""
     return reference.rpartition("/")[2]
 
 

@@ -1,5 +1,6 @@
-"""A decorator for checks of the stack. It lists the shapes of the stack that must pass, and the
-flaws that must fail.
+"""A decorator for checks of the stack.
+
+It lists the shapes of the stack that must pass a check, and the flaws that must fail it.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ def check(
 
 
 def statement_of(name: str, policy: int, statement: int = 0) -> str:
-    """The path of a role's statement."""
+    """Return the path of a role's statement."""
     return f"{name}.Properties.Policies.{policy}.PolicyDocument.Statement.{statement}"
 
 

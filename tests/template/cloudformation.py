@@ -22,7 +22,7 @@ NOTHING = {"Ref": "AWS::NoValue"}
 
 
 def transformed(template: dict[str, Any], values: Values) -> Resources:
-    """The resources after SAM's transform, with every condition still in them."""
+    """Return the resources after SAM's transform, with every condition still in them."""
     for resource in template["Resources"].values():
         if resource["Type"] == "AWS::Serverless::Function":
             resource["Properties"]["CodeUri"] = "s3://bucket/key"
@@ -48,14 +48,14 @@ def deployed(given: Values) -> Resources:
 
 
 def defaults(template: dict[str, Any]) -> dict[str, Any]:
-    """Each parameter's default; the empty string where there is none."""
+    """Return each parameter's default; the empty string where there is none."""
     return {
         name: parameter.get("Default", "") for name, parameter in template["Parameters"].items()
     }
 
 
 def refusals(given: Values) -> list[str]:
-    """The sentences with which the template's rules refuse these parameters."""
+    """Return the sentences with which the template's rules refuse these parameters."""
     template = load()
     holds = partial(_holds, values=defaults(template) | dict(given), conditions={})
     return [
@@ -77,7 +77,7 @@ def of_type(resources: Resources, kind: str) -> Iterator[tuple[str, Resource]]:
 
 
 def statements(role: Resource) -> list[dict[str, Any]]:
-    """All statements of a role's own policies."""
+    """Return all statements of a role's own policies."""
     return [
         statement
         for policy in role.get("Policies", [])
@@ -133,7 +133,7 @@ def _parts(expression: Any, values: Values) -> list[str]:
 
 
 def _holds(condition: Any, *, values: Values, conditions: Values) -> bool:
-    """Whether a condition of the template, or of a rule, is true with these parameters."""
+    """Return whether a condition of the template, or of a rule, is true with these parameters."""
     again = partial(_holds, values=values, conditions=conditions)
     if isinstance(condition, bool):
         return condition

@@ -1,4 +1,4 @@
-"""Which metrics the template's alarms and dashboard look at."""
+"""Find the metrics that the template's alarms and dashboard use."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ class Metric(NamedTuple):
 
 
 def alarms(resources: Resources) -> dict[str, Resource]:
-    """The alarms by their name in the template."""
+    """Return the alarms by their name in the template."""
     return dict(of_type(resources, "AWS::CloudWatch::Alarm"))
 
 
 def watched(alarm: Resource) -> list[Metric]:
-    """The metrics of an alarm: one metric, those of an expression, or those of a query."""
+    """Return the metrics of an alarm: one metric, those of an expression, or those of a query."""
     if "Metrics" not in alarm:
         return [_metric(alarm)]
     found = []
@@ -54,7 +54,7 @@ def queried(expression: str) -> Metric | None:
 
 
 def dashboard(resources: Resources) -> dict[str, Any]:
-    """The dashboard's body, with the names of resources in place of what they will be."""
+    """Return the dashboard's body, with the names of resources in place of what they will be."""
     body, given = resources["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"]
     for name, value in given.items():
         body = body.replace(f"${{{name}}}", text(value))
@@ -63,7 +63,7 @@ def dashboard(resources: Resources) -> dict[str, Any]:
 
 
 def shown(body: dict[str, Any]) -> Iterator[Metric]:
-    """The metrics of the dashboard's widgets, with CloudWatch's short forms written out."""
+    """Yield the metrics of the dashboard's widgets, with CloudWatch's short forms written out."""
     for widget in body["widgets"]:
         before: list[str] = []
         for row in widget["properties"].get("metrics", []):

@@ -116,7 +116,7 @@ class Stack(NamedTuple):
         )
 
     def properties(self, name: str) -> Resource:
-        """A resource's properties."""
+        """Return a resource's properties."""
         found: Resource = self.resources[name]["Properties"]
         return found
 
@@ -127,7 +127,7 @@ class Stack(NamedTuple):
 
 @cache
 def stack_of(shape: str) -> Stack:
-    """The stack of a shape."""
+    """Return the stack of a shape."""
     return Stack(deployed(SHAPES[shape]), SHAPES[shape])
 
 
@@ -142,7 +142,7 @@ def selected(value: Any, stack: Stack) -> str:
 
 
 def before(stack: Stack, name: str) -> set[str]:
-    """All that CloudFormation makes before a resource."""
+    """Return all that CloudFormation makes before a resource."""
     found: set[str] = set()
     waiting = [name]
     while waiting:

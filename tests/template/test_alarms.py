@@ -55,7 +55,7 @@ OWN: Final = "PredictionMonitor"
 
 @pytest.fixture(scope="module", params=SHAPES)
 def resources(request: pytest.FixtureRequest) -> Resources:
-    """The stack in one of its shapes."""
+    """Return the stack in one of its shapes."""
     return deployed(SHAPES[request.param])
 
 

@@ -178,7 +178,7 @@ def test_there_is_what_is_listed_and_nothing_else(stack: Stack) -> None:
     ("InferenceFunction.Properties.Environment.Variables.LOG_TEXT", "true"),
 )
 def test_functions_are_told_what_is_listed_and_nothing_else(stack: Stack) -> None:
-    """A secret in a variable of whatever name is noticed here."""
+    """The test finds a secret in a variable of any name."""
     address = "Kibana.OpenSearchUrl" if "Kibana" in stack.resources else "OpenSearchEndpoint"
     found = {
         name: {
@@ -214,7 +214,7 @@ def test_functions_are_told_what_is_listed_and_nothing_else(stack: Stack) -> Non
 
 
 def installing(stack: Stack) -> dict[str, str]:
-    """The installer's targets and parts, which no event can change."""
+    """Return the installer's targets and parts, which no event can change."""
     own = "Domain" in stack.resources
     secret = "MasterUser" if own else "KibanaSecretArn" if "KibanaSecretArn" in stack.given else ""
     return {

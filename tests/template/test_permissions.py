@@ -44,7 +44,7 @@ type Permission = tuple[str, str]
 
 
 def allowed(stack: Stack) -> dict[str, set[Permission]]:
-    """Every role's actions, each with the resource that it is for: the whole list."""
+    """Return every role's actions, each with the resource that it is for: the whole list."""
     domain = "${Domain.Arn}" if "Domain" in stack.resources else "${OpenSearchDomainArn}"
 
     def log(name: str) -> set[Permission]:

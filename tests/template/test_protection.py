@@ -234,7 +234,7 @@ def test_an_update_of_the_domain_is_never_a_new_one(stack: Stack) -> None:
 
 
 def _named(value: Any, pattern: re.Pattern[str]) -> list[tuple[str, str]]:
-    """Each text below a name like that."""
+    """Return each text below a name like that."""
     if isinstance(value, list):
         return [found for each in value for found in _named(each, pattern)]
     if not isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""That no line is lost on its way: subscriptions, dead letters, and the order of creation."""
+"""Test that no line is lost: subscriptions, dead letters, and the order of creation."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def test_a_list_of_sixty_is_taken_whole_and_a_longer_one_is_refused(names: int) 
 
 
 def found_subscriptions(resources: Resources) -> list[tuple[str, Resource]]:
-    """The subscriptions of LogGroups, in the list's order."""
+    """Return the subscriptions of LogGroups, in the list's order."""
     return [
         (name, each)
         for name, each in of_type(resources, "AWS::Logs::SubscriptionFilter")

@@ -1,4 +1,4 @@
-"""That a change arrives: versions, the alias, a deployment that goes back."""
+"""Test that a change takes effect: versions, the alias, and a rollback."""
 
 from __future__ import annotations
 

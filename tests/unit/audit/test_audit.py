@@ -72,7 +72,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 @pytest.fixture(scope="module")
 def ask(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Callable[[Known], Answer]:
-    """The real pip-audit's answer on known vulnerabilities, asked once: it takes two seconds."""
+    """Run the real pip-audit once, because it takes two seconds, and return its answer."""
     path = tmp_path_factory.mktemp("lock") / "requirements.txt"
     path.write_text(PINS)
     answers: dict[str, Answer] = {}

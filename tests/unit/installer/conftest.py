@@ -64,7 +64,7 @@ Run = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """The files of `OBJECTS`."""
+    """Return the files of `OBJECTS`."""
     for name, content in OBJECTS.items():
         path = tmp_path / "saved" / f"{name}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -88,7 +88,10 @@ def domain(monkeypatch: pytest.MonkeyPatch) -> Iterator[Domain]:
 
 @pytest.fixture
 def run(domain: Domain, folder: Path, capsys: pytest.CaptureFixture[str]) -> Run:
-    """A command with both addresses: its exit code, standard output and standard error."""
+    """Return a function that runs a command with both addresses.
+
+    It returns exit code, standard output and standard error.
+    """
 
     def call(
         *arguments: str,

@@ -562,7 +562,7 @@ class Certificate(NamedTuple):
 
 
 def certified(folder: Path) -> Certificate:
-    """A certificate for the next day."""
+    """Return a certificate for the next day."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
     now = datetime.now(UTC)
@@ -618,7 +618,7 @@ def listening(
             self.end_headers()
             self.wfile.write(body)
 
-        # the base class names it
+        # the name comes from the base class
         def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002
             pass
 
@@ -634,7 +634,7 @@ def listening(
             server.socket = context.wrap_socket(server.socket, server_side=True)
         thread = threading.Thread(
             target=server.serve_forever, args=(0.01,), daemon=True
-        )  # whatever fails must not keep the process
+        )  # a failing test must not keep the process alive
         thread.start()
         yield f"{'https' if certificate else 'http'}://127.0.0.1:{server.server_port}"
         server.shutdown()

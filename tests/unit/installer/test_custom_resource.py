@@ -58,7 +58,10 @@ def send(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> Send:
-    """An event to the handler, with these environment variables, and the answer to CloudFormation."""
+    """Return a function that sends an event to the handler, with environment variables.
+
+    It returns the answer to CloudFormation.
+    """
     monkeypatch.setattr(custom_resource, "stack_status", lambda _: "DELETE_IN_PROGRESS")
 
     def call(
@@ -118,7 +121,7 @@ def test_create_update_and_delete(domain: Domain, send: Send) -> None:
         {},
     )
     assert not any([domain.objects, domain.roles, domain.mappings])
-    assert all([domain.templates, domain.policies])  # indices need them
+    assert all([domain.templates, domain.policies])  # indices need template and policy
     assert "stack" not in domain.templates["prediction-monitor"]["_meta"]
 
 
@@ -403,7 +406,7 @@ def deployed_before(domain: Domain) -> None:
 
 @pytest.fixture
 def update(domain: Domain, send: Send) -> Callable[..., dict[str, Any]]:
-    """An update of the stack that was deployed before."""
+    """Return an update of the stack that was deployed before."""
     deployed_before(domain)
     roles = {
         "SHIPPER_ROLE_ARNS": BOTH,

@@ -63,7 +63,7 @@ def query(one: SavedObject) -> str:
 
 
 def named(value: Any) -> Iterator[str]:
-    """The names of references that an object's attributes use, wherever they stand."""
+    """Yield the names of references that an object's attributes use, wherever they stand."""
     if isinstance(value, dict):
         for name, inner in value.items():
             if name.endswith("RefName"):
@@ -76,7 +76,7 @@ def named(value: Any) -> Iterator[str]:
 
 
 def used(one: SavedObject) -> Iterator[str]:
-    """The fields that a panel asks for."""
+    """Yield the fields that a panel asks for."""
     text = query(one)
     yield from re.findall(r"_exists_:([@\w.]+)", text)
     yield from (
@@ -429,7 +429,7 @@ def test_a_panel_without_buckets_is_one_row_and_without_an_index_none() -> None:
 
 
 def changed(name: str, *more: dict[str, Any]) -> SavedObject:
-    """A visualization with further aggregations."""
+    """Return a visualization with further aggregations."""
     panel = OBJECTS[f"prediction-monitor-{name}"]
     state = panel.attributes["visState"]
     aggs = [*state["aggs"], *({"enabled": True} | one for one in more)]

@@ -9,7 +9,7 @@ from tests.unit.installer.domain import Domain
 
 
 def held(domain: Domain) -> dict[str, str]:
-    """The contents of a domain, by name."""
+    """Return the contents of a domain, by name."""
     kinds = {
         "template": domain.templates,
         "policy": domain.policies,

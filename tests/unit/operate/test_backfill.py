@@ -52,7 +52,7 @@ def logs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 
 def put(logs: Any, stream: str, *lines: tuple[int, str]) -> None:
-    """Lines into a log stream: each its time, in milliseconds after `BASE`, and its text."""
+    """Put lines into a log stream. Each has a time, in milliseconds after `BASE`, and a text."""
     logs.create_log_stream(logGroupName=GROUP, logStreamName=stream)
     events = [{"timestamp": BASE + after, "message": text} for after, text in lines]
     logs.put_log_events(logGroupName=GROUP, logStreamName=stream, logEvents=events)
@@ -83,7 +83,6 @@ class Scripted:
 
 
 # --- reading
-# ---------------------------------------------------------------------------------------------------------------
 
 
 def test_a_span_has_its_start_and_not_its_end(logs: Any) -> None:
@@ -133,7 +132,6 @@ def test_an_end_that_is_not_inclusive_loses_no_line() -> None:
 
 
 # --- where from, and which
-# ---------------------------------------------------------------------------------------------------
 
 
 def test_owner_is_that_of_exactly_this_group(logs: Any) -> None:
@@ -218,7 +216,6 @@ def test_a_line_that_is_read_again_is_of_the_kind_that_its_subscription_made_it(
 
 
 # --- shipping
-# ----------------------------------------------------------------------------------------------------------------
 
 
 def shipping(connection: RequestsHttpConnection) -> Callable[[Payload], Outcome]:
@@ -286,7 +283,7 @@ def test_no_faster_than_asked(logs: Any) -> None:
 
 
 def taken(*outcomes: Outcome) -> tuple[int, str]:
-    """The number of these payloads that are shipped, and the exception after them."""
+    """Return the number of these payloads that are shipped, and the exception after them."""
     left = list(outcomes)
     payload = Payload("DATA_MESSAGE", "", GROUP, "a", payloads([event(1)], GROUP, "")[0].events)
     try:

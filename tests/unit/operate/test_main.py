@@ -72,7 +72,10 @@ def index(bulk: Bulk) -> Bulk:
 
 @pytest.fixture
 def run(aws: None, index: Bulk, capsys: pytest.CaptureFixture[str]) -> Run:
-    """A command with the address of the server: its exit code, standard output and standard error."""
+    """Return a function that runs a command with the address of the server.
+
+    It returns exit code, standard output and standard error.
+    """
 
     def call(*arguments: str) -> tuple[int, str, str]:
         code = main([*arguments, "--opensearch", index.url])
@@ -82,7 +85,7 @@ def run(aws: None, index: Bulk, capsys: pytest.CaptureFixture[str]) -> Run:
 
 
 def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    """The one sentence that wrong arguments end with."""
+    """Return the sentence that is printed for wrong arguments."""
     with pytest.raises(SystemExit) as end:
         main(list(arguments))
     assert end.value.code == 2
@@ -93,7 +96,6 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 
 
 # --- replay
-# ------------------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -104,7 +106,7 @@ def bucket(aws: None) -> Any:
 
 
 def letter(bucket: Any, name: str, *ids: str) -> str:
-    """A dead letter as Lambda writes it, with a line for each id; its key."""
+    """Write a dead letter as Lambda does, with a line for each id, and return its key."""
     events = [{"id": each, "timestamp": NOON, "message": json.dumps({"id": each})} for each in ids]
     payload = {
         "messageType": "DATA_MESSAGE",
@@ -269,7 +271,6 @@ def interrupt_at(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 # --- backfill
-# ----------------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -280,7 +281,7 @@ def logs(aws: None) -> Any:
 
 
 def put(logs: Any, stream: str, *lines: tuple[int, str]) -> None:
-    """Lines into a log stream: each its time, in minutes after `BASE`, and its text."""
+    """Put lines into a log stream. Each has a time, in minutes after `BASE`, and a text."""
     logs.create_log_stream(logGroupName=GROUP, logStreamName=stream)
     events = [{"timestamp": BASE + 60_000 * after, "message": text} for after, text in lines]
     logs.put_log_events(logGroupName=GROUP, logStreamName=stream, logEvents=events)
@@ -529,7 +530,6 @@ def test_a_terminal_sees_a_bar(run: Run, logs: Any, monkeypatch: pytest.MonkeyPa
 
 
 # --- reconcile
-# ---------------------------------------------------------------------------------------------------------------
 
 
 def counting(*more: str) -> list[str]:
@@ -680,7 +680,6 @@ def test_a_password_is_not_shown(
 
 
 # --- refusals
-# ----------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -75,7 +75,6 @@ def ship_all(logs: Any, connection: RequestsHttpConnection, span: Span = SPAN) -
 
 
 # --- an index that can be searched
-# -------------------------------------------------------------------------------------------
 
 
 def searchable(bulk: Bulk) -> Bulk:
@@ -142,7 +141,6 @@ def moment(text: str) -> int:
 
 
 # --- intervals
-# ---------------------------------------------------------------------------------------------------------------
 
 
 def test_intervals_are_read() -> None:
@@ -176,7 +174,6 @@ def test_a_moment_in_milliseconds() -> None:
 
 
 # --- counting
-# ----------------------------------------------------------------------------------------------------------------
 
 
 def test_both_count_by_the_same_intervals_from_the_start(
@@ -260,7 +257,6 @@ def test_the_gap_is_from_the_first_to_the_last_interval_that_lacks_something() -
 
 
 # --- ids
-# ---------------------------------------------------------------------------------------------------------------------
 
 
 def rename(index: Bulk, old: str, new: str) -> None:
@@ -331,7 +327,6 @@ def test_lines_that_cloudwatch_no_longer_has_are_not_compared(
 
 
 # --- searching
-# ---------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
