@@ -10,8 +10,10 @@ import argparse
 import json
 import os
 import sys
+import threading
 import time
-from collections import Counter
+from collections import Counter, deque
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final, NoReturn
@@ -20,21 +22,24 @@ import requests
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 
-from local import charts, opensearch, screen, ship
+from local import charts, opensearch, screen, ship, template
+from local.page import Page, server
 from local.processes import end_once_when_told
 from local.runtime import FunctionFailed
 from local.stack import Settings, Stack, stack, without_password
 from tools.errors import UserError
 from tools.plain import plain
+from tools.ports import taken
 from tools.root import ROOT
 
 FIND_SECONDS: Final = 30
 REFRESH_SECONDS: Final = 5  # as the dashboard does
 ANSWER_SHOWN: Final = 300  # characters of a server's answer
 SETTINGS: Final = (
-    "environment: API_PORT (3000), OPENSEARCH_PORT (9200, at most 9299), OPENSEARCH_URL (a server "
-    "of yours instead), LOG_TEXT (true; false keeps raw text out of the log), MODEL (the folder of "
-    "a model of your own), KEEP (a folder in which documents survive a restart)"
+    "environment: API_PORT (3000), PAGE_PORT (the next free one), OPENSEARCH_PORT (9200, at most "
+    "9299), OPENSEARCH_URL (a server of yours instead), LOG_TEXT (true; false keeps raw text out of "
+    "the log), MODEL (the folder of a model of your own), KEEP (a folder in which documents survive "
+    "a restart)"
 )
 
 
@@ -93,10 +98,11 @@ def main(arguments: list[str] | None = None) -> int:
         return with_lines(chosen)
     page = screen.console()
     try:
-        with stack(
-            Settings.of(dict(os.environ)), partial(screen.step, page), partial(complain, command)
-        ) as running:
-            return run(running, page) if command == "run" else serve(running, page)
+        settings = Settings.of(dict(os.environ))
+        with stack(settings, partial(screen.step, page), partial(complain, command)) as running:
+            if command == "run":
+                return run(running, page)
+            serve(running, page, settings.page_port)
     except UserError as problem:
         complain(command, str(problem))
         return 1
@@ -248,15 +254,17 @@ def find(running: Stack, prediction_ids: list[str]) -> tuple[list[dict[str, Any]
     return hits, refusals
 
 
-def serve(running: Stack, page: Console) -> NoReturn:
-    """Show the newest predictions, refusals and the main panels until interrupted.
+def serve(running: Stack, page: Console, port: int | None = None) -> NoReturn:
+    """Show the newest predictions, refusals and the main panels until interrupted, also as a page at `port`.
 
     Raises `UserError` when a function's process has ended.
     """
     url = without_password(running.opensearch_url)
+    messages = Messages()
+    shown_at = in_browser(running, messages, port)
     page.print(
-        f"API        {running.api_url}/predict\nOpenSearch {url}\nLog lines  {running.logs}\n"
-        "Ctrl-C ends everything. Try:",
+        f"API        {running.api_url}/predict\nPage       {shown_at}\nOpenSearch {url}\n"
+        f"Log lines  {running.logs}\nCtrl-C ends everything. Try:",
         soft_wrap=True,
     )
     example = '{"sentence": "The boy is sitting on a bench"}'
@@ -276,6 +284,7 @@ def serve(running: Stack, page: Console) -> NoReturn:
             if fresh:
                 due = time.monotonic() + REFRESH_SECONDS
                 refusals = say_refusals(running, page, refusals)
+                messages.refusals = refusals
             if page.is_terminal:
                 title = screen.filtered(running.subscription.counts, running.subscription.pattern)
                 if fresh:
@@ -293,7 +302,7 @@ def serve(running: Stack, page: Console) -> NoReturn:
                         markup=False,
                     )
                     shown.add(hit["_id"])
-            say_failures(running, page)
+            say_failures(running, page, messages)
             for name, function in (("inference", running.inference), ("shipper", running.shipper)):
                 if not function.alive():
                     raise UserError(
@@ -301,6 +310,46 @@ def serve(running: Stack, page: Console) -> NoReturn:
                         "run make serve again"
                     )
             time.sleep(1)
+
+
+@dataclass(slots=True)
+class Messages:
+    """What the page shows beside the documents: the last failures, and why OpenSearch takes nothing now."""
+
+    failures: deque[str] = field(default_factory=lambda: deque(maxlen=5))
+    refusals: list[str] = field(default_factory=list)
+
+    def now(self) -> list[str]:
+        """All of them."""
+        return [
+            *(f"OpenSearch takes no documents: {reason}" for reason in self.refusals),
+            *self.failures,
+        ]
+
+
+def in_browser(running: Stack, messages: Messages, port: int | None) -> str:
+    """Serve the page at `port`, or at the first free port above the API's. Returns its address.
+
+    Raises `UserError` where the port is taken.
+    """
+    counts, pattern = running.subscription.counts, running.subscription.pattern
+    shown = Page(
+        running.answer,
+        template.STACK,
+        messages.now,
+        lambda: [screen.filtered(counts, pattern)],
+    )
+    first = int(running.api_url.rpartition(":")[2]) + 1
+    for each in [port] if port else [*range(first, min(first + 100, 65536)), 0]:
+        try:
+            made = server(each, shown)
+        except OSError as problem:
+            if port:
+                raise taken(port, "PAGE_PORT", problem) from None
+        else:
+            threading.Thread(target=made.serve_forever, daemon=True).start()
+            return f"http://127.0.0.1:{made.server_port}"
+    raise UserError("no port is free for the page: set PAGE_PORT to one that is")
 
 
 def say_refusals(running: Stack, page: Console, before: list[str]) -> list[str]:
@@ -316,8 +365,8 @@ def say_refusals(running: Stack, page: Console, before: list[str]) -> list[str]:
     return found
 
 
-def say_failures(running: Stack, page: Console) -> None:
-    """Print each failure of a function once."""
+def say_failures(running: Stack, page: Console, messages: Messages) -> None:
+    """Print each failure of a function once, and keep the last ones for the page."""
     for what, failures in (
         ("a shipment failed", running.subscription.failures),
         ("a request failed", running.failures),
@@ -325,6 +374,7 @@ def say_failures(running: Stack, page: Console) -> None:
         while failures:
             said = f"{what}: {failures.pop(0)}: the functions' logs are in {running.logs}"
             page.print(screen.plain(said, "red"), soft_wrap=True)
+            messages.failures.append(f"{datetime.now(UTC):%H:%M:%S} UTC: {said}")
 
 
 def newest(count: int) -> dict[str, Any]:

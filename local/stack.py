@@ -39,7 +39,8 @@ class Settings:
 
     `opensearch_url` is the address of an existing server. `log_text` is the value of LOG_TEXT for
     the function. `model` is the folder of a model that replaces the package's model. `keep` is the
-    folder in which documents survive a restart.
+    folder in which documents survive a restart. `page_port` is the port of the page, None for the
+    first free one above the API's.
     """
 
     api_port: int
@@ -48,19 +49,23 @@ class Settings:
     log_text: str = "true"
     model: str = ""
     keep: str = ""
+    page_port: int | None = None
 
     @classmethod
     def of(cls, environment: dict[str, str]) -> Settings:
-        """Read API_PORT, OPENSEARCH_PORT, OPENSEARCH_URL, LOG_TEXT, MODEL and KEEP.
+        """Read API_PORT, OPENSEARCH_PORT, PAGE_PORT, OPENSEARCH_URL, LOG_TEXT, MODEL and KEEP.
 
         Raises `UserError`.
         """
         ports = {}
         for name, default, last in (
-            ("API_PORT", 3000, 65535),
-            ("OPENSEARCH_PORT", 9200, opensearch.LAST_PORT),
+            ("API_PORT", "3000", 65535),
+            ("OPENSEARCH_PORT", "9200", opensearch.LAST_PORT),
+            ("PAGE_PORT", "", 65535),
         ):
-            value = environment.get(name) or str(default)
+            value = environment.get(name) or default
+            if not value:
+                continue
             if (
                 not (value.isascii() and value.isdigit() and len(value) <= 5)
                 or not 1024 <= int(value) <= last
@@ -70,7 +75,7 @@ class Settings:
                 )
             ports[name] = int(value)
         if len(set(ports.values())) < len(ports):
-            raise UserError("API_PORT and OPENSEARCH_PORT must be two different ports")
+            raise UserError(f"{', '.join(ports)} must be different ports")
         log_text = environment.get("LOG_TEXT") or "true"
         if log_text not in {"true", "false"}:
             raise UserError(f"LOG_TEXT must be true or false, not {log_text!r}")
@@ -89,8 +94,9 @@ class Settings:
             )
         if keep and Path(keep).exists() and not Path(keep).is_dir():
             raise UserError(f"KEEP must be a folder, not {keep!r}")
-        folders = (str(Path(folder).resolve()) if folder else "" for folder in (model, keep))
-        return cls(ports["API_PORT"], ports["OPENSEARCH_PORT"], url, log_text, *folders)
+        model, keep = (str(Path(one).resolve()) if one else "" for one in (model, keep))
+        page = ports.get("PAGE_PORT")
+        return cls(ports["API_PORT"], ports["OPENSEARCH_PORT"], url, log_text, model, keep, page)
 
 
 @dataclass(slots=True)

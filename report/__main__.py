@@ -1,0 +1,138 @@
+"""`python -m report`: what happened in a time, as one HTML file that needs nothing else.
+
+Exit 0 when the file is written, 1 with one sentence when it is not, 2 for wrong arguments.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+from opensearchpy.exceptions import NotFoundError, TransportError
+
+from monitor.address import PASSWORD
+from monitor.client import connect
+from monitor.problem import sentence
+from monitor.read import Connection
+from monitor.settings import PREFIX, index_prefix, stack_name
+from report import words
+from report.page import render
+from report.read import read, span
+from report.since import length
+from tools.arguments import Parser, value
+from tools.plain import plain
+
+PROGRAM: Final = "python -m report"
+SECONDS: Final = 60  # for one search
+ENVIRONMENT: Final = f"""\
+environment: {PASSWORD} is the password of --user, or of a name that stands in the address without one; OPENSEARCH_URL stands for
+--opensearch, STACK for --stack and INDEX_PREFIX for --index-prefix where they are not given. Requests to an Amazon domain are
+signed with AWS credentials, found as by the AWS CLI, unless a user is given."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write the report. Returns the exit code; wrong arguments end the process with code 2."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if not options.opensearch:
+        parser.error("give --opensearch, or set OPENSEARCH_URL")
+    try:
+        stack = stack_name(options.stack, "--stack") if options.stack else ""
+        index = f"{index_prefix(options.index_prefix, '--index-prefix')}*"
+    except ValueError as problem:
+        parser.error(str(problem))
+    try:
+        search = searching(connect(options.opensearch, os.environ, options.user), index)
+        view = read(search, span(options.until or datetime.now(UTC), options.since), stack)
+        Path(options.out).write_text(render(view), encoding="utf-8")
+    except TransportError as problem:
+        return _complain(sentence(problem))
+    except ValueError as problem:
+        return _complain(str(problem))
+    except OSError as problem:
+        return _complain(
+            f"{options.out} cannot be written ({problem.strerror}): give another --out"
+        )
+    print(f"{plain(options.out)}: {words.answer(view).title}")
+    return 0
+
+
+def searching(connection: Connection, index: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """A function that sends a search to an index pattern; where there is no index, nothing is found.
+
+    It raises the connection's exceptions.
+    """
+    path = f"/{index}/_search?ignore_unavailable=true&allow_partial_search_results=false"
+
+    def search(body: dict[str, Any]) -> dict[str, Any]:
+        try:
+            _, _, text = connection.perform_request(
+                "POST", path, body=json.dumps(body).encode(), timeout=SECONDS
+            )
+        except NotFoundError:
+            return {}
+        answer: dict[str, Any] = json.loads(text)
+        return answer
+
+    return search
+
+
+def moment(text: str) -> datetime:
+    """A moment such as 2026-11-23T12:00, in UTC where it names no zone. Raises `ValueError`."""
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"{text!r} must be a time such as 2026-11-23T12:00") from None
+    return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog=PROGRAM,
+        description="Writes what happened to the predictions as one HTML file without scripts.",
+        epilog=ENVIRONMENT,
+    )
+    add = parser.add_argument
+    add(
+        "--since",
+        metavar="TIME",
+        type=value(length),
+        default=timedelta(days=1),
+        help="the time that it shows: 30m, 24h (where none is given) or 7d",
+    )
+    add("--until", metavar="MOMENT", type=value(moment), help="its end, in UTC (now)")
+    add("--out", metavar="FILE", default="report.html", help="the file (%(default)s)")
+    add(
+        "--opensearch",
+        metavar="URL",
+        default=os.environ.get("OPENSEARCH_URL"),
+        help="the address of OpenSearch",
+    )
+    add("--user", metavar="NAME", help=f"sign in with this name, and the password in {PASSWORD}")
+    add(
+        "--stack",
+        metavar="NAME",
+        default=os.environ.get("STACK"),
+        help="only documents of this stack, and those that name none",
+    )
+    add(
+        "--index-prefix",
+        metavar="P",
+        default=os.environ.get("INDEX_PREFIX") or PREFIX,
+        help="prefix of the indices (%(default)s)",
+    )
+    return parser
+
+
+def _complain(problem: str) -> int:
+    print(f"{PROGRAM}: {plain(problem)}", file=sys.stderr)
+    return 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

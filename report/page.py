@@ -1,0 +1,255 @@
+"""Draws the page: values in, one self-contained HTML document out."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from report import words
+from report.plots import Plot, bars, lines, palette, place, spark, times
+from report.values import Drift, Example, View
+from tools.plain import plain
+
+FOLDER: Final = Path(__file__).parent
+TEXT: Final = 300  # characters of a text; more is cut
+NAME: Final = 60  # of a label, a version or a flag
+SPARK: Final = 60  # windows of a signal's small plot, at most
+TOP: Final = 3.0  # floors that a signal's small plot is high
+OTHER: Final = "others"
+STATUS: Final = {
+    "notice": "bad",
+    "unusual": "odd",
+    "ok": "good",
+    "provisional": "info",
+    "insufficient": "none",
+    "stale": "none",
+}
+SIGNS: Final = {"bad": "▲", "odd": "◆", "good": "●", "info": "○", "none": "–"}  # noqa: RUF001
+NO_SCRIPT: Final = "default-src 'none'; style-src 'unsafe-inline'"
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """What a page that keeps itself fresh has beside its values: other spans to choose from, and messages."""
+
+    spans: tuple[tuple[str, str], ...]
+    messages: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Stripe:
+    """A window in the timeline of verdicts: place and width in hundredths, a status, and its words."""
+
+    x: float
+    width: float
+    status: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """A row of the table of signals, with the course of its effect in multiples of the floor."""
+
+    drift: Drift
+    name: str
+    part: str
+    path: str
+    width: float
+
+
+def render(view: View, live: Live | None = None) -> str:
+    """The page of a view as HTML without anything from elsewhere; with `live` it asks for itself again."""
+    colours = palette(view.predictions.all_labels)
+    answer = words.answer(view)
+    return (
+        _environment()
+        .get_template("page.html")
+        .render(
+            view=view,
+            live=live,
+            answer=answer,
+            status=status(answer.word),
+            moved=words.moved(view),
+            colours=colours,
+            plots=_plots(view, colours),
+            stripes=_stripes(view),
+            signals=_signals(view),
+            usual=_usual(view),
+            policy=policy() if live else NO_SCRIPT,
+            style=_file("page.css"),
+            script=_file("page.js"),
+        )
+    )
+
+
+@cache
+def policy() -> str:
+    """The Content-Security-Policy of the live page: its own script, and requests to its own server."""
+    digest = base64.b64encode(hashlib.sha256(_file("page.js").encode()).digest()).decode()
+    return f"{NO_SCRIPT}; script-src 'sha256-{digest}'; connect-src 'self'; base-uri 'none'; frame-ancestors 'none'"
+
+
+def status(word: str) -> str:
+    """The colour of a verdict."""
+    return STATUS.get(word, "none")
+
+
+def _plots(view: View, colours: dict[str, str]) -> dict[str, Plot]:
+    made, buckets = view.predictions, view.predictions.buckets
+    names, below = times(view.span)
+    on_time: Any = {"names": names, "below": below}
+    labels = {
+        _short(label): [one.labels.get(label, 0) for one in buckets] for label in made.all_labels
+    }
+    colour = {_short(name): one for name, one in colours.items()}
+    flags = _by_time([one.flags for one in buckets])
+    versions = _by_time([one.versions for one in buckets])
+    scores = {_short(name): made.scores.get(name, (0,) * 21) for name in made.all_labels}
+    first = 10 if not any(any(each[:10]) for each in scores.values()) else 0
+    edges = [f"{at / 20:.2f} to {(at + 1) / 20:.2f}" for at in range(20)] + ["exactly 1"]
+    refusals = {"the caller's (4xx)": view.refusals.callers, "ours (5xx)": view.refusals.ours}
+    least = 0.5 if first else 0.0
+    return {
+        "counts": bars("Predictions", labels, colour, **on_time),
+        "shares": bars("Label share", labels, colour, shares=True, **on_time),
+        "scores": bars(
+            "Scores",
+            {name: each[first:] for name, each in scores.items()},
+            colour,
+            names=edges[first:],
+            below=("0.5" if first else "0", "0.75" if first else "0.5", "1"),
+            note="The last bar is a score of exactly 1.",
+        ),
+        "mean": lines(
+            "Mean score",
+            {"mean score": [one.score for one in buckets]},
+            {},
+            low=least,
+            high=1.0,
+            usual=_usual(view).get("prediction.score"),
+            **on_time,
+        ),
+        "latency": lines(
+            "Latency, ms",
+            {f"{p} %": [one.latency[at] for one in buckets] for at, p in enumerate((50, 95))},
+            {"50 %": "c0", "95 %": "c1"},
+            **on_time,
+        ),
+        "refusals": bars(
+            "Requests without a prediction",
+            refusals,
+            {"the caller's (4xx)": "c4", "ours (5xx)": "c3"},
+            **on_time,
+        ),
+        "flags": bars("Flagged inputs", flags, palette(list(flags)), **on_time),
+        "versions": bars("Model versions", versions, palette(list(versions)), **on_time),
+    }
+
+
+def _by_time(counts: list[Any]) -> dict[str, list[int]]:
+    """The most frequent names with their counts in each step; all others together."""
+    totals: dict[str, int] = {}
+    for one in counts:
+        for name, count in one.items():
+            totals[name] = totals.get(name, 0) + count
+    most = sorted(totals, key=lambda name: (-totals[name], name))[:7]
+    found = {_short(name): [one.get(name, 0) for one in counts] for name in sorted(most)}
+    if len(totals) > len(most):
+        rest = [sum(one.values()) - sum(one.get(name, 0) for name in most) for one in counts]
+        found[OTHER] = rest
+    return found
+
+
+def _stripes(view: View) -> dict[str, list[Stripe]]:
+    """Each stream's verdicts as stripes on the span's time."""
+    found: dict[str, list[Stripe]] = {}
+    for one in reversed(view.verdicts):
+        if one.end <= view.span.start:
+            continue
+        left, right = place(one.start, view.span), place(one.end, view.span)
+        beside = view.span.end
+        text = (
+            f"{words.clock(one.start, beside)} to {words.clock(one.end, beside)}: {one.word}. "
+            f"{one.sentence}"
+        )
+        found.setdefault(one.stream, []).append(
+            Stripe(100 * left, max(0.3, 100 * (right - left)), status(one.word), text)
+        )
+    return found
+
+
+def _signals(view: View) -> list[Signal]:
+    found = []
+    for one in words.latest(view):
+        course = [
+            each.effect / each.floor
+            for each in reversed(view.drifts)
+            if each.stream == one.stream
+            and each.signal == one.signal
+            and each.effect is not None
+            and each.floor
+        ][-SPARK:]
+        path, width = spark(course, TOP)
+        name = words.SIGNALS.get(one.signal, one.signal)
+        found.append(Signal(one, name, words.part(one.part), path, width))
+    return found
+
+
+def _usual(view: View) -> dict[str, float]:
+    """What the monitor said is usual, by field, and by label with `label ` before it."""
+    found = {}
+    for one in reversed(view.drifts):
+        if one.expected is None:
+            continue
+        if one.signal == "means":
+            found[one.part] = one.expected
+        elif one.signal == "label":
+            found[f"label {one.part}"] = one.expected
+    return found
+
+
+def _short(text: object, limit: int = NAME) -> str:
+    """Text that anybody may have sent, on one line and not too long."""
+    shown = plain(text)
+    return shown if len(shown) <= limit else f"{shown[: limit - 1]}…"
+
+
+def _input(one: Example) -> str:
+    """The text of an input, or what identifies it where the text is kept out of the log."""
+    if one.text is not None:
+        return _short(one.text, TEXT)
+    chars = "" if one.chars is None else f"{one.chars} characters, "
+    return f"{chars}hash {_short(one.hash)}" if one.hash else f"{chars}id {_short(one.id)}"
+
+
+@cache
+def _environment() -> Environment:
+    made = Environment(
+        loader=FileSystemLoader(FOLDER),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters |= {
+        "clock": words.clock,
+        "figure": words.figure,
+        "input": _input,
+        "percent": words.percent,
+        "short": _short,
+        "sign": lambda one: SIGNS[one],
+        "status": status,
+    }
+    return made
+
+
+@cache
+def _file(name: str) -> str:
+    return (FOLDER / name).read_text(encoding="utf-8")

@@ -1,0 +1,205 @@
+"""Numbers as plots: each series one SVG path in a box of 100 units' height that stretches to any width.
+
+Text stands beside the SVG in HTML, so that it keeps its size on a small screen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from math import floor, log10
+from typing import Final
+
+from report.values import Span
+from report.words import figure, percent
+
+HIGH: Final = 100  # units from the bottom of a plot to its top
+WIDE: Final = 10  # units of a bar with its gap
+BAR: Final = 8.4  # units of a bar
+PALETTE: Final = 8  # colours of series in page.css; later series share the last one
+
+Values = Sequence[float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """A name with its colour's class, its path, and a figure for the legend."""
+
+    name: str
+    colour: str
+    path: str
+    figure: str
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a plot that shows its values when pointed at."""
+
+    x: float
+    width: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plot:
+    """A plot: `kind` is bars or lines, `ticks` the labels of the axes (upwards, and to the right).
+
+    `usual` is the height of a reference line, in units from the top. Without series there is
+    nothing to show.
+    """
+
+    title: str
+    note: str
+    kind: str
+    width: float
+    series: tuple[Series, ...]
+    columns: tuple[Column, ...]
+    ticks: tuple[str, ...]
+    below: tuple[str, ...]
+    usual: float | None = None
+
+
+def palette(names: Sequence[str]) -> dict[str, str]:
+    """A colour for each name, by its place."""
+    return {name: f"c{min(at, PALETTE - 1)}" for at, name in enumerate(names)}
+
+
+def bars(
+    title: str,
+    counts: Mapping[str, Sequence[int]],
+    colours: Mapping[str, str],
+    *,
+    below: Sequence[str],
+    names: Sequence[str],
+    note: str = "",
+    shares: bool = False,
+) -> Plot:
+    """Stacked bars, one for each of `names`; with `shares` each bar has the full height."""
+    totals = [sum(each) for each in zip(*counts.values(), strict=True)] if counts else []
+    if not any(totals):
+        return Plot(title, note, "bars", 1, (), (), (), ())
+    top = nice(max(totals))
+    done = [0.0] * len(totals)
+    series = []
+    for name, values in counts.items():
+        path = []
+        for at, value in enumerate(values):
+            if value:
+                high = HIGH * value / (totals[at] if shares else top)
+                path.append(_bar(at, done[at], high))
+                done[at] += high
+        whole = sum(values)
+        shown = percent(whole / sum(totals)) if shares else f"{whole:,}"
+        series.append(Series(name, colours.get(name, "c0"), "".join(path), shown))
+    columns = tuple(
+        Column(at * WIDE, WIDE, f"{name}: {_counted(counts, at, shares=shares)}")
+        for at, name in enumerate(names)
+        if totals[at]
+    )
+    ticks = ("0 %", "50 %", "100 %") if shares else ("0", f"{top / 2:,g}", f"{top:,g}")
+    return Plot(
+        title, note, "bars", len(totals) * WIDE, tuple(series), columns, ticks, tuple(below)
+    )
+
+
+def lines(
+    title: str,
+    values: Mapping[str, Values],
+    colours: Mapping[str, str],
+    *,
+    below: Sequence[str],
+    names: Sequence[str],
+    note: str = "",
+    low: float = 0.0,
+    high: float | None = None,
+    usual: float | None = None,
+) -> Plot:
+    """Lines from `low` to `high`, or as high as the values need. A line ends where a value is not known."""
+    known = [value for each in values.values() for value in each if value is not None]
+    if not known:
+        return Plot(title, note, "lines", 1, (), (), (), ())
+    top = nice(max([*known, *([usual] if usual is not None else [])])) if high is None else high
+
+    def height(value: float) -> float:
+        return HIGH - HIGH * (min(max(value, low), top) - low) / (top - low)
+
+    series = tuple(
+        Series(name, colours.get(name, "c0"), _line(each, height), figure(_last(each)))
+        for name, each in values.items()
+    )
+    columns = tuple(
+        Column(at * WIDE, WIDE, f"{name}: " + ", ".join(found))
+        for at, name in enumerate(names)
+        if (found := [f"{s} {figure(v[at])}" for s, v in values.items() if v[at] is not None])
+    )
+    ticks = tuple(f"{one:,.3g}" for one in (low, (low + top) / 2, top))
+    at = None if usual is None else height(usual)
+    width = len(names) * WIDE
+    return Plot(title, note, "lines", width, series, columns, ticks, tuple(below), at)
+
+
+def times(span: Span) -> tuple[list[str], tuple[str, ...]]:
+    """The name of each step of time, and the labels below an axis of them."""
+    moments = span.times()
+    day = span.end - span.start > timedelta(days=1)
+    seconds = span.step < timedelta(minutes=1)
+    form = "%b %d %H:%M" if day else "%H:%M:%S" if seconds else "%H:%M"
+    ends = [moments[0], moments[len(moments) // 2], span.end]
+    return [f"{one:{form}}" for one in moments], tuple(f"{one:{form}}" for one in ends)
+
+
+def spark(values: Values, top: float) -> tuple[str, float]:
+    """A small line of these values, 0 to `top`, as a path with its width."""
+
+    def height(value: float) -> float:
+        return HIGH - HIGH * min(max(value, 0), top) / top
+
+    return _line(values, height), max(1, len(values)) * WIDE
+
+
+def place(moment: datetime, span: Span) -> float:
+    """Where a moment stands in the span, from 0 to 1."""
+    return min(1.0, max(0.0, (moment - span.start) / (span.end - span.start)))
+
+
+def nice(value: float) -> float:
+    """The next number of 1, 2, 4, 6, 8 and 10 times a power of ten; at least 2 for counts."""
+    if value <= 0:
+        return 1.0
+    power = 10.0 ** floor(log10(value))
+    return float(next(one * power for one in (1, 2, 4, 6, 8, 10) if one * power >= value))
+
+
+def _bar(at: int, bottom: float, high: float) -> str:
+    left = at * WIDE + (WIDE - BAR) / 2
+    return f"M{left:g} {HIGH - bottom:.4g}h{BAR:g}v{-high:.4g}h{-BAR:g}z"
+
+
+def _line(values: Values, height: Callable[[float], float]) -> str:
+    """A path through the middle of each column; a value that stands alone becomes a short stroke."""
+    path = []
+    for at, value in enumerate(values):
+        if value is None:
+            continue
+        x, y = at * WIDE + WIDE / 2, height(value)
+        before = at and values[at - 1] is not None
+        after = at + 1 < len(values) and values[at + 1] is not None
+        if not before and not after:
+            path.append(f"M{x - 2:g} {y:.4g}h4")
+        else:
+            path.append(f"{'L' if before else 'M'}{x:g} {y:.4g}")
+    return "".join(path)
+
+
+def _counted(counts: Mapping[str, Sequence[int]], at: int, *, shares: bool) -> str:
+    total = sum(values[at] for values in counts.values())
+    return ", ".join(
+        f"{name} {percent(values[at] / total) if shares else f'{values[at]:,}'}"
+        for name, values in counts.items()
+        if values[at]
+    )
+
+
+def _last(values: Values) -> float | None:
+    return next((value for value in reversed(values) if value is not None), None)

@@ -1,0 +1,436 @@
+"""Reads the page's values from OpenSearch: one search for each part, each with a time filter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from typing import Any, Final
+
+from report.values import (
+    Bucket,
+    Drift,
+    Example,
+    Gap,
+    Predictions,
+    Refusals,
+    Said,
+    Shipping,
+    Span,
+    Verdict,
+    View,
+)
+
+STEPS: Final = tuple(
+    timedelta(seconds=one)
+    for one in (
+        5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 604800,
+    )
+)  # fmt: skip
+BUCKETS: Final = 60  # at most, but where the longest step is too short
+LABELS: Final = 20
+NEWEST: Final = 12
+SHOWN: Final = 8  # rows of the other tables
+ASKED: Final = 100  # of which each text is shown once
+VERDICTS: Final = 700  # of a week of one stream
+DRIFTS: Final = 4000
+OTHERS: Final = 50
+CERTAIN: Final = 20  # predictions that a time without any must have led one to expect
+TWENTIETHS: Final = 20
+MUCH: Final = 1000  # characters kept of a text
+JUDGED: Final = timedelta(days=1)  # verdicts are looked for at least so far back
+
+Search = Callable[[dict[str, Any]], dict[str, Any]]
+Document = dict[str, Any]
+
+
+def span(now: datetime, length: timedelta) -> Span:
+    """The last `length` until `now`, begun at the step's own beginning.
+
+    At most `BUCKETS` steps, as long as weeks are long enough for them.
+    """
+    step = next((one for one in STEPS if length <= one * (BUCKETS - 1)), STEPS[-1])
+    epoch = datetime.fromtimestamp(0, UTC)
+    return Span(epoch + step * ((now - length - epoch) // step), now, step)
+
+
+def read(search: Search, shown: Span, stack: str = "") -> View:
+    """What the index says about a span; `search` sends a body to the prediction indices and returns the answer.
+
+    With `stack`, only documents of that stack and those that name none. Whatever `search` raises
+    comes through.
+    """
+    of = _Filters(shown, stack)
+    predictions, live = _predictions(search, shown, of)
+    refusals = _refusals(search, shown, of)
+    return View(
+        made=shown.end,
+        span=shown,
+        predictions=predictions,
+        refusals=refusals,
+        verdicts=tuple(_verdicts(search, of)),
+        drifts=tuple(_drifts(search, of)),
+        newest=tuple(map(_example, live)),
+        uncertain=_distinct(search, of, "prediction.score", "asc"),
+        strangest=_distinct(search, of, "input.novelty", "desc"),
+        shipping=_shipping(search, of),
+        others=tuple(_others(search, of)),
+        gaps=tuple(gaps(predictions.buckets, shown)),
+    )
+
+
+class _Filters:
+    """The conditions of each kind of document."""
+
+    def __init__(self, shown: Span, stack: str) -> None:
+        self._stack = stack
+        self._start, self._end = shown.start, shown.end
+
+    def query(self, *conditions: dict[str, Any], back: timedelta | None = None) -> dict[str, Any]:
+        """A query for the span, begun at least `back` before its end where that is given."""
+        start = min(self._start, self._end - back) if back else self._start
+        time = {"gte": start.isoformat(), "lt": self._end.isoformat()}
+        own = [_or_none("@stack", self._stack)] if self._stack else []
+        return {"bool": {"filter": [{"range": {"@timestamp": time}}, *own, *conditions]}}
+
+    def predictions(self, *more: dict[str, Any]) -> dict[str, Any]:
+        """Live predictions, as the dashboards count them."""
+        live = (_or_none("traffic", "live"), _or_none("@kind", "prediction"))
+        return self.query(*live, {"exists": {"field": "prediction.label"}}, *more)
+
+    def kind(self, *kinds: str, **more: Any) -> dict[str, Any]:
+        """Documents of these kinds."""
+        return self.query({"terms": {"@kind": kinds}}, **more)
+
+
+def _or_none(field: str, value: str) -> dict[str, Any]:
+    none = {"bool": {"must_not": [{"exists": {"field": field}}]}}
+    return {"bool": {"should": [{"term": {field: value}}, none], "minimum_should_match": 1}}
+
+
+def _predictions(
+    search: Search, shown: Span, of: _Filters
+) -> tuple[Predictions, list[dict[str, Any]]]:
+    """The predictions' numbers, and the newest ones themselves."""
+    label = {"terms": {"field": "prediction.label.keyword", "size": LABELS}}
+    latency = {"percentiles": {"field": "latency_ms", "percents": [50, 95], "keyed": False}}
+    score = {"avg": {"field": "prediction.score"}}
+    bins = {
+        "field": "prediction.score",
+        "interval": 1 / TWENTIETHS,
+        "min_doc_count": 1,
+        "hard_bounds": {"min": 0, "max": 1},
+    }
+    each = {
+        "labels": label,
+        "flags": {"terms": {"field": "input.flags", "size": LABELS}},
+        "versions": {"terms": {"field": "model.version", "size": LABELS}},
+        "score": score,
+        "latency": latency,
+    }
+    answer = search(
+        {
+            "size": NEWEST,
+            "sort": [{"@timestamp": "desc"}, {"@position": {"order": "desc"}}],
+            "track_total_hits": True,
+            "query": of.predictions(),
+            "aggs": {
+                "time": _time(shown, each),
+                "labels": {**label, "aggs": {"scores": {"histogram": bins}}},
+                "score": score,
+                "latency": latency,
+                "texts": {"cardinality": {"field": "input.hash"}},
+            },
+        }
+    )
+    live = _hits(answer)
+    found = answer.get("aggregations", {})
+    labels = _counts(found.get("labels"))
+    known = dict.fromkeys([*_all_labels(live), *sorted(labels)])
+    predictions = Predictions(
+        number=int(answer.get("hits", {}).get("total", {}).get("value", 0)),
+        all_labels=tuple(known),
+        labels={name: labels.get(name, 0) for name in known},
+        scores={
+            str(one["key"]): _bins(one["scores"])
+            for one in found.get("labels", {}).get("buckets", [])
+        },
+        score=_value(found.get("score")),
+        latency=_percentiles(found.get("latency")),
+        texts=int(found.get("texts", {}).get("value", 0)),
+        buckets=tuple(_buckets(found, shown)),
+    )
+    return predictions, live
+
+
+def _buckets(found: Mapping[str, Any], shown: Span) -> Iterator[Bucket]:
+    by_time = {
+        datetime.fromtimestamp(one["key"] / 1000, UTC): one
+        for one in found.get("time", {}).get("buckets", [])
+    }
+    for time in shown.times():
+        one = by_time.get(time, {})
+        yield Bucket(
+            time,
+            int(one.get("doc_count", 0)),
+            _counts(one.get("labels")),
+            _counts(one.get("flags")),
+            _counts(one.get("versions")),
+            _value(one.get("score")),
+            _percentiles(one.get("latency")),
+        )
+
+
+def _all_labels(live: Sequence[Document]) -> list[str]:
+    """The labels of the newest prediction that names them all, in its order."""
+    for hit in live:
+        probability = _object(_object(hit.get("_source")).get("prediction")).get("probability")
+        if isinstance(probability, dict) and probability:
+            return [str(name) for name in probability][:LABELS]
+    return []
+
+
+def _bins(found: Mapping[str, Any]) -> tuple[int, ...]:
+    counts = [0] * (TWENTIETHS + 1)
+    for one in found["buckets"]:
+        counts[min(TWENTIETHS, max(0, round(one["key"] * TWENTIETHS)))] += one["doc_count"]
+    return tuple(counts)
+
+
+def _refusals(search: Search, shown: Span, of: _Filters) -> Refusals:
+    ranges = [{"key": "caller", "from": 400, "to": 500}, {"key": "ours", "from": 500, "to": 600}]
+    status = {"range": {"field": "error.status", "keyed": True, "ranges": ranges}}
+    answer = search(
+        {
+            "size": 0,
+            "query": of.query(
+                _or_none("traffic", "live"), {"range": {"error.status": {"gte": 400, "lt": 600}}}
+            ),
+            "aggs": {
+                "time": _time(shown, {"status": status}),
+                "types": {"terms": {"field": "error.type", "size": LABELS}},
+            },
+        }
+    )
+    found = answer.get("aggregations", {})
+    buckets = {
+        datetime.fromtimestamp(one["key"] / 1000, UTC): one["status"]["buckets"]
+        for one in found.get("time", {}).get("buckets", [])
+    }
+    counts = {
+        whose: tuple(
+            int(buckets.get(time, {}).get(whose, {}).get("doc_count", 0)) for time in shown.times()
+        )
+        for whose in ("caller", "ours")
+    }
+    return Refusals(_counts(found.get("types")), counts["caller"], counts["ours"])
+
+
+def _distinct(search: Search, of: _Filters, field: str, order: str) -> tuple[Example, ...]:
+    """The first predictions in an order, each text once.
+
+    Records without a hash of the text are told apart by the text.
+    """
+    asked: dict[str, Any] = {
+        "size": ASKED,
+        "sort": [{field: order}, {"@timestamp": "desc"}],
+        "track_total_hits": False,
+        "query": of.predictions({"exists": {"field": field}}),
+    }
+    known, unknown = (
+        _hits(search(each))
+        for each in (
+            {**asked, "collapse": {"field": "input.hash"}, "query": _having(asked, "must")},
+            {**asked, "query": _having(asked, "must_not")},
+        )
+    )
+    place = -1 if order == "desc" else 1
+    hits = sorted([*known, *unknown], key=lambda hit: place * _sorted_by(hit))
+    examples = {one.hash or one.text or one.id: one for one in reversed([*map(_example, hits)])}
+    return tuple(reversed(examples.values()))[:SHOWN]
+
+
+def _having(asked: dict[str, Any], occurrence: str) -> dict[str, Any]:
+    return {"bool": {"filter": [asked["query"]], occurrence: [{"exists": {"field": "input.hash"}}]}}
+
+
+def _sorted_by(hit: Document) -> float:
+    value = hit.get("sort", [0])[0]
+    return float(value) if isinstance(value, int | float) else 0.0
+
+
+def _verdicts(search: Search, of: _Filters) -> Iterator[Verdict]:
+    against = {"term": {"monitor.reference": "baseline"}}
+    query = of.query({"term": {"@kind": "verdict"}}, against, back=JUDGED)
+    asked = {"size": VERDICTS, "sort": [{"monitor.end": "desc"}], "query": query}
+    for hit in _hits(search(asked)):
+        one = _object(_object(hit.get("_source")).get("monitor"))
+        start, end = _moment(one.get("start")), _moment(one.get("end"))
+        if start is None or end is None:
+            continue
+        yield Verdict(
+            _stream(one),
+            start,
+            end,
+            int(one.get("rows", 0)),
+            _text(one.get("word")),
+            one.get("begins") is True,
+            _text(one.get("sentence")),
+            _texts(one.get("signals")),
+            int(one.get("in_a_row", 0)),
+            int(one.get("wanted_in_a_row", 0)),
+            _number(one.get("promised_days")),
+        )
+
+
+def _drifts(search: Search, of: _Filters) -> Iterator[Drift]:
+    against = {"term": {"monitor.reference": "baseline"}}
+    query = of.query({"term": {"@kind": "drift"}}, against, back=JUDGED)
+    asked = {"size": DRIFTS, "sort": [{"monitor.end": "desc"}], "query": query}
+    for hit in _hits(search(asked | {"_source": ["monitor"]})):
+        one = _object(_object(hit.get("_source")).get("monitor"))
+        end = _moment(one.get("end"))
+        if end is None:
+            continue
+        yield Drift(
+            _stream(one),
+            end,
+            _text(one.get("signal")),
+            _number(one.get("p")),
+            _number(one.get("effect")),
+            _number(one.get("floor")) or 0.0,
+            _text(one.get("part")),
+            _number(one.get("value")),
+            _number(one.get("expected")),
+            one.get("unusual") is True,
+        )
+
+
+def _shipping(search: Search, of: _Filters) -> Shipping:
+    delay = {"percentiles": {"field": "@delay_ms", "percents": [50, 95], "keyed": False}}
+    answer = search(
+        {
+            "size": 0,
+            "query": of.query(),
+            "aggs": {
+                "kinds": {"terms": {"field": "@kind", "size": LABELS}},
+                "rescued": {"filter": {"exists": {"field": "@rescued.type"}}},
+                "delay": delay,
+            },
+        }
+    )
+    found = answer.get("aggregations", {})
+    return Shipping(
+        _counts(found.get("kinds")),
+        int(found.get("rescued", {}).get("doc_count", 0)),
+        _percentiles(found.get("delay")),
+    )
+
+
+def _others(search: Search, of: _Filters) -> Iterator[Said]:
+    """Canary, feedback and whatever else the monitor's functions say beside verdicts."""
+    query = of.kind("canary", "feedback", "mute", "quality", back=JUDGED)
+    asked = {"size": OTHERS, "sort": [{"@timestamp": "desc"}], "query": query}
+    for hit in _hits(search(asked)):
+        document = _object(hit.get("_source"))
+        kind = _text(document.get("@kind"))
+        one = _object(document.get("monitor")) or _object(document.get(kind))
+        yield Said(
+            _moment(document.get("@timestamp")),
+            kind,
+            _text(one.get("word")),
+            _text(one.get("sentence")),
+        )
+
+
+def gaps(buckets: Sequence[Bucket], shown: Span) -> Iterator[Gap]:
+    """Spans without a prediction between two with some, where the mean of those leads one to expect at least 20.
+
+    By chance alone, 20 are missed once in e^20 times.
+    """
+    there = [at for at, one in enumerate(buckets) if one.predictions]
+    if not there:
+        return
+    mean = sum(one.predictions for one in buckets) / len(there)
+    for before, after in pairwise(there):
+        expected = mean * (after - before - 1)
+        if expected >= CERTAIN:
+            yield Gap(buckets[before].time + shown.step, buckets[after].time, expected)
+
+
+def _time(shown: Span, each: Mapping[str, Any]) -> dict[str, Any]:
+    histogram = {
+        "field": "@timestamp",
+        "fixed_interval": f"{shown.step // timedelta(seconds=1)}s",
+        "min_doc_count": 1,
+    }
+    return {"date_histogram": histogram, "aggs": each}
+
+
+def _hits(answer: Mapping[str, Any]) -> list[Document]:
+    hits: list[Document] = answer.get("hits", {}).get("hits", [])
+    return hits
+
+
+def _counts(found: Mapping[str, Any] | None) -> dict[str, int]:
+    return {str(one["key"]): int(one["doc_count"]) for one in (found or {}).get("buckets", [])}
+
+
+def _value(found: Mapping[str, Any] | None) -> float | None:
+    return _number((found or {}).get("value"))
+
+
+def _percentiles(found: Mapping[str, Any] | None) -> tuple[float | None, float | None]:
+    values = [_number(one["value"]) for one in (found or {}).get("values", [])]
+    low, high = values or (None, None)
+    return low, high
+
+
+def _example(hit: Document) -> Example:
+    """A prediction of a hit; a document of another shape is shown as far as possible."""
+    document = _object(hit.get("_source"))
+    prediction, about = _object(document.get("prediction")), _object(document.get("input"))
+    text = document.get("text")
+    return Example(
+        _moment(document.get("@timestamp")),
+        None if text is None else str(text)[:MUCH],
+        _text(prediction.get("label")),
+        _number(prediction.get("score")),
+        _number(about.get("novelty")),
+        _texts(about.get("flags")),
+        _text(about.get("hash")),
+        about.get("chars") if isinstance(about.get("chars"), int) else None,
+        _text(document.get("prediction_id")) or str(hit.get("_id", "")),
+    )
+
+
+def _object(value: object) -> Document:
+    """An object, also the first of a list; empty for anything else."""
+    if isinstance(value, list):
+        value = next((each for each in value if isinstance(each, dict)), {})
+    return value if isinstance(value, dict) else {}
+
+
+def _stream(monitor: Mapping[str, Any]) -> str:
+    return f"{_text(monitor.get('log_group'))} {_text(monitor.get('model'))}".strip()
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    several = value if isinstance(value, list) else [] if value is None else [value]
+    return tuple(map(_text, several))
+
+
+def _text(value: object) -> str:
+    return "" if value is None else str(value)[:MUCH]
+
+
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) else None
+
+
+def _moment(value: object) -> datetime | None:
+    try:
+        found = datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+    return found.astimezone(UTC) if found and found.tzinfo else None

@@ -1,0 +1,160 @@
+"""The values that the page shows, as the index has them: no request and no markup."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The time that is shown: from `start` until before `end`, in buckets of `step` from `start` on."""
+
+    start: datetime
+    end: datetime
+    step: timedelta
+
+    def times(self) -> list[datetime]:
+        """When each bucket begins; the last one may reach beyond the end."""
+        count = -((self.start - self.end) // self.step)
+        return [self.start + self.step * at for at in range(count)]
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """The predictions of one step of time: their number, and how many have each label, flag and version.
+
+    `score` is the mean score, `latency` the milliseconds that 50 and 95 % of them took at most.
+    None where no prediction has the field.
+    """
+
+    time: datetime
+    predictions: int
+    labels: Mapping[str, int]
+    flags: Mapping[str, int]
+    versions: Mapping[str, int]
+    score: float | None
+    latency: tuple[float | None, float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Predictions:
+    """Live predictions of the span.
+
+    `all_labels` are all that the model can answer, in the model's order, and any others that were
+    found. `scores` counts predictions by label, in twentieths from 0 to 1, the last one being a
+    score of exactly 1. `texts` is the number of different texts, about, and 0 where none is known.
+    """
+
+    number: int
+    all_labels: tuple[str, ...]
+    labels: Mapping[str, int]
+    scores: Mapping[str, tuple[int, ...]]
+    score: float | None
+    latency: tuple[float | None, float | None]
+    texts: int
+    buckets: tuple[Bucket, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Refusals:
+    """Requests without a prediction: by the error's type, and in each step of time by the caller's fault (4xx) or ours (5xx)."""
+
+    types: Mapping[str, int]
+    callers: tuple[int, ...]
+    ours: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One prediction. `text` is None where it is kept out of the log."""
+
+    time: datetime | None
+    text: str | None
+    label: str
+    score: float | None
+    novelty: float | None
+    flags: tuple[str, ...]
+    hash: str
+    chars: int | None
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the monitor said about a window of a stream, in comparison with its baseline."""
+
+    stream: str
+    start: datetime
+    end: datetime
+    rows: int
+    word: str
+    begins: bool
+    sentence: str
+    signals: tuple[str, ...]
+    in_a_row: int
+    wanted: int
+    promised_days: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """One signal of a window: what is now beside what is usual, of the part that moved most."""
+
+    stream: str
+    end: datetime
+    signal: str
+    p: float | None
+    effect: float | None
+    floor: float
+    part: str
+    value: float | None
+    expected: float | None
+    unusual: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Shipping:
+    """The documents of the span by kind, those that lost a field, and the milliseconds from event to arrival (50 and 95 %)."""
+
+    kinds: Mapping[str, int]
+    rescued: int
+    delay: tuple[float | None, float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A line of another kind with its time, such as a canary's: a word where it has one, and a sentence."""
+
+    time: datetime | None
+    kind: str
+    word: str
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A time without a prediction that is not chance: so many were to be expected."""
+
+    start: datetime
+    end: datetime
+    expected: float
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """All that the page shows. Verdicts, drifts, examples and lines are the newest first."""
+
+    made: datetime
+    span: Span
+    predictions: Predictions
+    refusals: Refusals
+    verdicts: tuple[Verdict, ...]
+    drifts: tuple[Drift, ...]
+    newest: tuple[Example, ...]
+    uncertain: tuple[Example, ...]
+    strangest: tuple[Example, ...]
+    shipping: Shipping
+    others: tuple[Said, ...]
+    gaps: tuple[Gap, ...]

@@ -1,0 +1,171 @@
+"""The page's answer in words: whether anything is wrong, what moved, and what the names of signals mean."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from report.values import Drift, Verdict, View
+
+# From the one that needs a person most to the one that needs none.
+ORDER: Final = ("notice", "unusual", "stale", "insufficient", "provisional", "ok")
+TITLES: Final = {
+    "notice": "The predictions have changed",
+    "unusual": "One window is unusual",
+    "stale": "Nothing new to judge",
+    "insufficient": "Too few predictions to judge",
+    "provisional": "Judged, but not to be relied on yet",
+    "ok": "No change from the baseline",
+    "": "Nothing is judged yet",
+}
+ADVICE: Final = {
+    "notice": "Look at what moved, and at the newest and the strangest inputs.",
+    "unusual": "A single unusual window can be chance: see whether the next one is unusual too.",
+    "stale": "Check that requests still come in, and that their lines still arrive.",
+    "insufficient": "The verdict comes with more predictions.",
+    "provisional": "Accept a baseline of more days.",
+    "ok": "",
+    "": "A verdict takes the monitor and an accepted baseline of at least three days: "
+    "see python -m monitor baseline accept --help.",
+}
+SIGNALS: Final = {
+    "means": "Mean of a field",
+    "label": "Labels",
+    "prediction.score": "Scores",
+    "input.words": "Length of texts",
+    "input.non_letter_share": "Characters that are no letters",
+    "strange": "Strange values",
+    "flags": "Flags",
+    "duplicates": "Repeated texts",
+}
+PARTS: Final = {
+    "prediction.score": "the score",
+    "input.words": "the number of words",
+    "input.tokens_per_word": "the pieces that a word is cut into",
+    "input.non_letter_share": "the share of characters that are no letters",
+    "input.novelty": "the distance from known texts",
+    "input.surprisal": "the surprise in the order of words",
+}
+SIGNATURE: Final = re.compile(r"input\.sig\.s(\d)")
+PROBABILITY: Final = "prediction.probability."
+SHARE: Final = frozenset(SIGNALS) - {"means"}  # signals whose value is a share of rows
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Whether the model is fine: the worst of the newest verdicts, and what else needs a person."""
+
+    word: str
+    title: str
+    sentence: str
+    advice: str
+    verdicts: tuple[Verdict, ...]
+    troubles: tuple[str, ...]
+
+
+def answer(view: View) -> Answer:
+    """The answer of a view. Each stream's newest verdict counts, and the worst one leads."""
+    newest = tuple(_newest(view.verdicts))
+    worst = min(newest, key=lambda one: _rank(one.word), default=None)
+    word = worst.word if worst else ""
+    sentence = worst.sentence if worst else ""
+    if len(newest) > 1 and worst:
+        sentence = f"{worst.stream}: {sentence}"
+    title = TITLES.get(word, f"The verdict is {word}")
+    return Answer(word, title, sentence, ADVICE.get(word, ""), newest, tuple(troubles(view)))
+
+
+def troubles(view: View) -> Iterator[str]:
+    """What needs a person beside the verdict, one sentence each."""
+    ours = sum(view.refusals.ours)
+    callers = sum(view.refusals.callers)
+    if ours:
+        yield f"{ours:,} requests failed with an error of ours (5xx)."
+    if callers > view.predictions.number:
+        yield f"{callers:,} requests were refused (4xx), more than were answered."
+    for gap in view.gaps:
+        yield (
+            f"No predictions from {clock(gap.start, view.span.end)} until "
+            f"{clock(gap.end, view.span.end)}, where about {gap.expected:,.0f} were to be expected."
+        )
+    if view.shipping.rescued:
+        yield f"{view.shipping.rescued:,} documents lost fields that the index refused."
+
+
+def latest(view: View) -> tuple[Drift, ...]:
+    """The signals of each stream's newest judged window, the unusual ones first."""
+    end: dict[str, datetime] = {}
+    for one in view.drifts:
+        end[one.stream] = max(end.get(one.stream, one.end), one.end)
+    found = [one for one in view.drifts if one.end == end[one.stream]]
+    return tuple(sorted(found, key=lambda one: (not one.unusual, one.stream, _place(one))))
+
+
+def moved(view: View) -> tuple[str, ...]:
+    """What moved in the newest windows, a sentence for each unusual signal."""
+    return tuple(
+        f"{subject(one)} is {figure(one.value)}; usual is {figure(one.expected)}."
+        for one in latest(view)
+        if one.unusual
+    )
+
+
+def subject(drift: Drift) -> str:
+    """The part that moved, as the beginning of a sentence."""
+    match drift.signal:
+        case "means":
+            return f"The mean of {part(drift.part)}"
+        case "label":
+            return f"The share of the label {drift.part}"
+        case "strange":
+            return f"The share of strange values of {part(drift.part)}"
+        case "flags":
+            return f"The share of inputs with {drift.part}"
+        case "duplicates":
+            return f"The share by which the text {drift.part} exceeds its usual one"
+        case _:
+            return f"The share of predictions with {part(drift.signal)} in {drift.part}"
+
+
+def part(name: str) -> str:
+    """A field's name in words."""
+    if found := SIGNATURE.fullmatch(name):
+        return f"the kind of text (signature {found[1]})"
+    if name.startswith(PROBABILITY):
+        return f"the probability of {name.removeprefix(PROBABILITY)}"
+    return PARTS.get(name, name)
+
+
+def figure(value: float | None) -> str:
+    """A number as it is read; `-` where it is not known."""
+    return "-" if value is None else f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def percent(value: float) -> str:
+    """A share of 1."""
+    return "<1 %" if 0 < value < 0.005 else f"{value:.0%}".replace("%", " %")
+
+
+def clock(moment: datetime, beside: datetime) -> str:
+    """A time in UTC, to the minute; with its date where that is another than the one of `beside`."""
+    return f"{moment:%H:%M}" if moment.date() == beside.date() else f"{moment:%Y-%m-%d %H:%M}"
+
+
+def _newest(verdicts: tuple[Verdict, ...]) -> Iterator[Verdict]:
+    seen = set()
+    for one in verdicts:
+        if one.stream not in seen:
+            seen.add(one.stream)
+            yield one
+
+
+def _rank(word: str) -> int:
+    return ORDER.index(word) if word in ORDER else 0
+
+
+def _place(drift: Drift) -> int:
+    names = list(SIGNALS)
+    return names.index(drift.signal) if drift.signal in names else len(names)
