@@ -20,6 +20,9 @@ FOLDER: Final = Path(__file__).parent
 TEXT: Final = 300  # characters of a text; more is cut
 NAME: Final = 60  # of a label, a version or a flag
 SPARK: Final = 60  # windows of a signal's small plot, at most
+SIGNALS: Final = 40  # rows of the table of signals
+MOVED: Final = 6  # sentences on what moved
+STRIPE: Final = 160  # characters that a stripe of the timeline shows
 TOP: Final = 3.0  # floors that a signal's small plot is high
 OTHER: Final = "others"
 STATUS: Final = {
@@ -31,7 +34,14 @@ STATUS: Final = {
     "stale": "none",
 }
 SIGNS: Final = {"bad": "▲", "odd": "◆", "good": "●", "info": "○", "none": "–"}  # noqa: RUF001
-NO_SCRIPT: Final = "default-src 'none'; style-src 'unsafe-inline'"
+ICONS: Final = {  # the icon's colour in the browser's tab
+    "bad": "d64545",
+    "odd": "d98a1f",
+    "good": "2f9e53",
+    "info": "4a7fe0",
+    "none": "7a828e",
+}
+NO_SCRIPT: Final = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +86,8 @@ def render(view: View, live: Live | None = None) -> str:
             live=live,
             answer=answer,
             status=status(answer.word),
-            moved=words.moved(view),
+            icon=ICONS[status(answer.word)],
+            moved=words.moved(view)[:MOVED],
             colours=colours,
             plots=_plots(view, colours),
             stripes=_stripes(view),
@@ -180,14 +191,16 @@ def _stripes(view: View) -> dict[str, list[Stripe]]:
             f"{one.sentence}"
         )
         found.setdefault(one.stream, []).append(
-            Stripe(100 * left, max(0.3, 100 * (right - left)), status(one.word), text)
+            Stripe(
+                100 * left, max(0.3, 100 * (right - left)), status(one.word), _short(text, STRIPE)
+            )
         )
     return found
 
 
 def _signals(view: View) -> list[Signal]:
     found = []
-    for one in words.latest(view):
+    for one in words.latest(view)[:SIGNALS]:
         course = [
             each.effect / each.floor
             for each in reversed(view.drifts)

@@ -17,6 +17,7 @@ from report.words import figure, percent
 HIGH: Final = 100  # units from the bottom of a plot to its top
 WIDE: Final = 10  # units of a bar with its gap
 BAR: Final = 8.4  # units of a bar
+SHOWN: Final = 300  # characters that a column shows
 PALETTE: Final = 8  # colours of series in page.css; later series share the last one
 
 Values = Sequence[float | None]
@@ -194,11 +195,12 @@ def _line(values: Values, height: Callable[[float], float]) -> str:
 
 def _counted(counts: Mapping[str, Sequence[int]], at: int, *, shares: bool) -> str:
     total = sum(values[at] for values in counts.values())
-    return ", ".join(
+    several = ", ".join(
         f"{name} {percent(values[at] / total) if shares else f'{values[at]:,}'}"
         for name, values in counts.items()
         if values[at]
     )
+    return several if len(several) <= SHOWN else f"{several[:SHOWN]}…"
 
 
 def _last(values: Values) -> float | None:

@@ -1,0 +1,259 @@
+"""The page of made-up values: what it says, and what it must not hold."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from html.parser import HTMLParser
+
+import pytest
+
+from report import words
+from report.page import Live, policy, render
+from report.read import span
+from report.values import (
+    Bucket,
+    Drift,
+    Example,
+    Gap,
+    Predictions,
+    Refusals,
+    Said,
+    Shipping,
+    Verdict,
+    View,
+)
+
+NOW = datetime(2026, 11, 23, 12, 34, 56, tzinfo=UTC)
+HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>\u202e\x1b[31m"
+LIVE = Live((("15 minutes", ""), ("1 hour", "?since=1h")), (HOSTILE,), ("a note",))
+
+NONE = (0,) * len(span(NOW, timedelta(hours=1)).times())
+
+
+def view(number: int = 40, name: str = "fine", text: str | None = "A text.") -> View:
+    shown = span(NOW, timedelta(hours=1))
+    buckets = tuple(
+        Bucket(time, 1, {name: 1}, {name: 1}, {f"{name}{at}": 1}, 0.75, (1.5, 2.5))
+        for at, time in enumerate(shown.times())
+    )
+    example = Example(NOW, text, name, 0.75, 1.5, (name,), "0123456789abcdef", 7, "id-of-it")
+    return View(
+        NOW,
+        shown,
+        Predictions(
+            number, (name,), {name: number}, {name: (0,) * 15 + (1,) * 6}, 0.75, (1, 2), 3, buckets
+        ),
+        Refusals({name: 2}, (1,) * len(buckets), (0,) * len(buckets)),
+        (),
+        (),
+        (example,) * 12,
+        (example,) * 8,
+        (example,) * 8,
+        Shipping({"prediction": number, name: 1}, 0, (10, 2000)),
+        (Said(NOW, "canary", name, name),),
+        (),
+    )
+
+
+def verdict(word: str, stream: str = "/group model", ago: int = 0) -> Verdict:
+    end = NOW - timedelta(hours=ago)
+    return Verdict(
+        stream,
+        end - timedelta(hours=1),
+        end,
+        200,
+        word,
+        begins=False,
+        sentence=f"Of {word}.",
+        signals=(),
+        in_a_row=1,
+        wanted=2,
+        promised_days=90.0,
+    )
+
+
+class Page(HTMLParser):
+    """The elements of a page, its text, and the references that a browser would follow."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.elements: list[str] = []
+        self.references: list[str] = []
+        self.handlers: list[str] = []
+        self.said: list[str] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append(tag)
+        for name, value in attrs:
+            if name in {"src", "href", "action", "data", "srcset", "xlink:href"}:
+                self.references.append(value or "")
+            if name.startswith("on") or name == "style":
+                self.handlers.append(name)
+
+    def handle_data(self, data: str) -> None:
+        self.said.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.said).split())
+
+
+@pytest.mark.parametrize("live", [None, LIVE], ids=["report", "live"])
+def test_text_of_anybody_stays_text(live: Live | None) -> None:
+    said = view(name=HOSTILE, text=HOSTILE)
+    judged = replace(
+        said,
+        verdicts=(replace(verdict("notice", HOSTILE), sentence=HOSTILE),),
+        drifts=(Drift(HOSTILE, NOW, "label", 1e-9, 0.4, 0.03, HOSTILE, 0.5, 0.1, unusual=True),),
+    )
+    html = render(judged, live)
+    page = Page(html)
+    assert page.elements.count("script") == (1 if live else 0)
+    assert "img" not in page.elements
+    assert page.handlers == []
+    assert "\u202e" not in html
+    assert "\x1b" not in html
+    assert "<script>alert(1)</script>" in page.text  # as text
+
+
+@pytest.mark.parametrize("live", [None, LIVE], ids=["report", "live"])
+def test_nothing_comes_from_elsewhere(live: Live | None) -> None:
+    page = Page(render(view(), live))
+    assert [
+        one for one in page.references if not one.startswith(("data:image/svg+xml,", "?"))
+    ] == []
+    assert "url(" not in render(view(), live)
+    assert "@import" not in render(view(), live)
+
+
+def test_a_report_forbids_scripts_and_the_live_page_allows_its_own_alone() -> None:
+    assert "default-src &#39;none&#39;" in render(view())
+    assert re.search(r"script-src 'sha256-[A-Za-z0-9+/=]{44}'; ", policy())
+    assert "unsafe-inline'; script" not in policy().replace("style-src 'unsafe-inline'", "")
+
+
+def test_without_texts_an_input_is_its_length_and_hash() -> None:
+    page = Page(render(view(text=None), LIVE))
+    assert "7 characters, hash 0123456789abcdef" in page.text
+    assert "A text." in Page(render(view(), LIVE)).text
+
+
+def test_a_full_page_is_smaller_than_a_megabyte() -> None:
+    names = [f"{at:03}" + "ä" * 200 for at in range(20)]
+    many = dict.fromkeys(names, 10**6)
+    shown = span(NOW, timedelta(days=7))
+    buckets = tuple(Bucket(time, 10**6, many, many, many, 0.5, (1, 2)) for time in shown.times())
+    example = Example(NOW, "ä" * 1000, names[0], 0.5, 1, tuple(names), "0" * 64, 1000, "x" * 100)
+    full = replace(
+        view(),
+        span=shown,
+        predictions=Predictions(
+            10**9,
+            tuple(names),
+            dict.fromkeys(names, 10**6),
+            dict.fromkeys(names, (9,) * 21),
+            1,
+            (1, 2),
+            1,
+            buckets,
+        ),
+        refusals=Refusals(dict.fromkeys(names, 1), (9,) * len(buckets), (9,) * len(buckets)),
+        verdicts=tuple(
+            replace(verdict("notice", f"/{at % 20}{'x' * 200}"), sentence="ä" * 1000)
+            for at in range(700)
+        ),
+        drifts=tuple(
+            Drift(f"/{at % 20}", NOW, "means", 0.1, 0.4, 0.3, "ä" * 200, 1, 2, unusual=True)
+            for at in range(4000)
+        ),
+        newest=(example,) * 12,
+        uncertain=(example,) * 8,
+        strangest=(example,) * 8,
+        others=(Said(NOW, "canary", "x" * 1000, "ä" * 1000),) * 50,
+        gaps=tuple(Gap(NOW, NOW, 20) for _ in range(30)),
+    )
+    assert len(render(full, LIVE).encode()) < 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "title"),
+    [
+        ([], "Nothing is judged yet"),
+        ([verdict("ok")], "No change from the baseline"),
+        ([verdict("notice")], "The predictions have changed"),
+        ([verdict("ok"), verdict("notice", ago=3)], "No change from the baseline"),
+        ([verdict("ok"), verdict("notice", "/other model")], "The predictions have changed"),
+        ([verdict("unusual"), verdict("ok", "/other")], "One window is unusual"),
+        ([verdict("insufficient"), verdict("ok", ago=1)], "Too few predictions to judge"),
+        ([verdict("new word")], "The verdict is new word"),
+    ],
+)
+def test_the_worst_of_the_newest_verdicts_leads(verdicts: list[Verdict], title: str) -> None:
+    judged = replace(view(), verdicts=tuple(verdicts))
+    page = Page(render(judged))
+    assert title in page.text
+    assert words.answer(judged).title == title
+
+
+def test_it_says_in_words_what_moved() -> None:
+    drifts = (
+        Drift("/g m", NOW, "means", 1e-9, 0.68, 0.3, "input.sig.s3", 5.1, -0.4, unusual=True),
+        Drift("/g m", NOW, "label", 1e-9, 0.2, 0.03, "acceptable", 0.9, 0.7, unusual=True),
+        Drift("/g m", NOW, "flags", 0.5, 0.0, 0.005, "truncated", 0.1, 0.1, unusual=False),
+        Drift(
+            "/g m",
+            NOW - timedelta(hours=1),
+            "strange",
+            0,
+            1,
+            0.005,
+            "input.novelty",
+            1,
+            0,
+            unusual=True,
+        ),
+    )
+    said = words.moved(replace(view(), drifts=drifts))
+    assert said == (
+        "The mean of the kind of text (signature 3) is 5.1; usual is -0.4.",
+        "The share of the label acceptable is 0.9; usual is 0.7.",
+    )
+
+
+@pytest.mark.parametrize(
+    ("trouble", "sentence"),
+    [
+        (
+            {"refusals": Refusals({}, NONE, (3, *NONE[1:]))},
+            "3 requests failed with an error of ours (5xx).",
+        ),
+        ({"refusals": Refusals({}, (41, *NONE[1:]), NONE)}, "41 requests were refused (4xx)"),
+        ({"shipping": Shipping({}, 2, (None, None))}, "2 documents lost fields"),
+        (
+            {"gaps": (Gap(NOW - timedelta(hours=13), NOW, 55.5),)},
+            "No predictions from 2026-11-22 23:34 until 12:34, where about 56 were to be expected.",
+        ),
+    ],
+)
+def test_trouble_stands_beside_the_verdict(trouble: dict[str, object], sentence: str) -> None:
+    troubled = replace(view(), **trouble)  # type: ignore[arg-type]
+    assert sentence not in Page(render(view())).text
+    assert sentence in Page(render(troubled)).text
+
+
+def test_a_page_without_any_document() -> None:
+    shown = span(NOW, timedelta(hours=1))
+    nothing = View(
+        NOW,
+        shown,
+        Predictions(0, (), {}, {}, None, (None, None), 0, ()),
+        Refusals({}, (0,) * len(shown.times()), (0,) * len(shown.times())),
+        *((),) * 5,
+        Shipping({}, 0, (None, None)),
+        (),
+        (),
+    )
+    assert "None in this time." in Page(render(nothing, LIVE)).text
