@@ -37,7 +37,7 @@ setup: $(VENV)/.ready ## set up the project's environment in .venv
 run: $(RUNNABLE) ## send sentences, read their documents from OpenSearch, then end [API_PORT= OPENSEARCH_PORT= OPENSEARCH_URL= LOG_TEXT=]
 	@python -m local run
 
-serve: $(RUNNABLE) ## run the same stack until Ctrl-C: API on 127.0.0.1:3000, OpenSearch on 127.0.0.1:9200 [options of run, KEEP=]
+serve: $(RUNNABLE) ## run the same stack until Ctrl-C, with a page: API on 127.0.0.1:3000, OpenSearch on 127.0.0.1:9200 [options of run, PAGE_PORT= KEEP=]
 	@python -m local serve
 
 lint: $(VENV)/.ready ## check code (ruff, mypy), template (cfn-lint), workflows (zizmor, schema), and that the pins fit each other

@@ -10,10 +10,8 @@ import argparse
 import json
 import os
 import sys
-import threading
 import time
-from collections import Counter, deque
-from dataclasses import dataclass, field
+from collections import Counter
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final, NoReturn
@@ -22,14 +20,14 @@ import requests
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 
-from local import charts, opensearch, screen, ship, template
-from local.page import Page, server
+from local import charts, opensearch, screen, ship
+from local.page import Messages, Page, in_browser
 from local.processes import end_once_when_told
 from local.runtime import FunctionFailed
 from local.stack import Settings, Stack, stack, without_password
+from local.template import STACK
 from tools.errors import UserError
 from tools.plain import plain
-from tools.ports import taken
 from tools.root import ROOT
 
 FIND_SECONDS: Final = 30
@@ -255,13 +253,19 @@ def find(running: Stack, prediction_ids: list[str]) -> tuple[list[dict[str, Any]
 
 
 def serve(running: Stack, page: Console, port: int | None = None) -> NoReturn:
-    """Show the newest predictions, refusals and the main panels until interrupted, also as a page at `port`.
+    """Show the newest predictions, refusals and the main panels until interrupted.
+
+    They are also a page at `port`.
 
     Raises `UserError` when a function's process has ended.
     """
     url = without_password(running.opensearch_url)
     messages = Messages()
-    shown_at = in_browser(running, messages, port)
+    counts, pattern = running.subscription.counts, running.subscription.pattern
+    drawn_page = Page(
+        running.answer, STACK, messages.now, lambda: [screen.filtered(counts, pattern)]
+    )
+    shown_at = in_browser(drawn_page, port, int(running.api_url.rpartition(":")[2]) + 1)
     page.print(
         f"API        {running.api_url}/predict\nPage       {shown_at}\nOpenSearch {url}\n"
         f"Log lines  {running.logs}\nCtrl-C ends everything. Try:",
@@ -310,46 +314,6 @@ def serve(running: Stack, page: Console, port: int | None = None) -> NoReturn:
                         "run make serve again"
                     )
             time.sleep(1)
-
-
-@dataclass(slots=True)
-class Messages:
-    """What the page shows beside the documents: the last failures, and why OpenSearch takes nothing now."""
-
-    failures: deque[str] = field(default_factory=lambda: deque(maxlen=5))
-    refusals: list[str] = field(default_factory=list)
-
-    def now(self) -> list[str]:
-        """All of them."""
-        return [
-            *(f"OpenSearch takes no documents: {reason}" for reason in self.refusals),
-            *self.failures,
-        ]
-
-
-def in_browser(running: Stack, messages: Messages, port: int | None) -> str:
-    """Serve the page at `port`, or at the first free port above the API's. Returns its address.
-
-    Raises `UserError` where the port is taken.
-    """
-    counts, pattern = running.subscription.counts, running.subscription.pattern
-    shown = Page(
-        running.answer,
-        template.STACK,
-        messages.now,
-        lambda: [screen.filtered(counts, pattern)],
-    )
-    first = int(running.api_url.rpartition(":")[2]) + 1
-    for each in [port] if port else [*range(first, min(first + 100, 65536)), 0]:
-        try:
-            made = server(each, shown)
-        except OSError as problem:
-            if port:
-                raise taken(port, "PAGE_PORT", problem) from None
-        else:
-            threading.Thread(target=made.serve_forever, daemon=True).start()
-            return f"http://127.0.0.1:{made.server_port}"
-    raise UserError("no port is free for the page: set PAGE_PORT to one that is")
 
 
 def say_refusals(running: Stack, page: Console, before: list[str]) -> list[str]:

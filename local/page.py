@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -20,9 +21,12 @@ from local.gateway import foreign
 from report.page import Live, policy, render
 from report.read import read, span
 from report.since import length
+from tools.errors import UserError
+from tools.ports import taken
 
 SPANS: Final = {"15m": "15 minutes", "1h": "1 hour", "24h": "24 hours", "7d": "7 days"}
 FRESH_SECONDS: Final = 2.0  # for which one answer serves every viewer
+TRIED: Final = 100  # ports, where none is given
 KEPT: Final = 8  # spans whose answer is kept
 HEADERS: Final = {
     "content-type": "text/html; charset=utf-8",
@@ -40,6 +44,21 @@ Answer = tuple[int, dict[str, str], str]
 
 def _now() -> datetime:
     return datetime.now(UTC)
+
+
+@dataclass(slots=True)
+class Messages:
+    """Problems for the page: the last failures, and OpenSearch's present reasons for taking nothing."""
+
+    failures: deque[str] = field(default_factory=lambda: deque(maxlen=5))
+    refusals: list[str] = field(default_factory=list)
+
+    def now(self) -> list[str]:
+        """All of them."""
+        return [
+            *(f"OpenSearch takes no documents: {reason}" for reason in self.refusals),
+            *self.failures,
+        ]
 
 
 @dataclass(slots=True)
@@ -87,6 +106,23 @@ class Page:
             while len(self._made) > KEPT:
                 self._made.pop(next(iter(self._made)))
         return html
+
+
+def in_browser(page: Page, port: int | None, first: int) -> str:
+    """Serve the page at `port`, or at the first free port from `first` on. Returns its address.
+
+    Raises `UserError` where `port` is taken.
+    """
+    for each in [port] if port else [*range(first, min(first + TRIED, 65536)), 0]:
+        try:
+            made = server(each, page)
+        except OSError as problem:
+            if port:
+                raise taken(port, "PAGE_PORT", problem) from None
+        else:
+            threading.Thread(target=made.serve_forever, daemon=True).start()
+            return f"http://127.0.0.1:{made.server_port}"
+    raise UserError("no port is free for the page: set PAGE_PORT to a free one")
 
 
 def server(port: int, page: Page) -> ThreadingHTTPServer:

@@ -80,6 +80,13 @@ def test_a_port_that_is_taken_is_one_clear_sentence(
     assert_one_sentence(ended, f"127.0.0.1:{used}", setting)
 
 
+def test_a_page_port_that_is_taken_is_one_clear_sentence(
+    ports: dict[str, str], taken: str, running: Stack
+) -> None:
+    settings = {"PAGE_PORT": taken, "OPENSEARCH_URL": running.opensearch_url}
+    assert_one_sentence(local("serve", ports | settings), f"127.0.0.1:{taken}", "PAGE_PORT")
+
+
 def test_no_server_at_opensearch_url_is_one_clear_sentence(ports: dict[str, str]) -> None:
     ended = local("run", ports | {"OPENSEARCH_URL": f"http://127.0.0.1:{free_port()}"})
     assert_one_sentence(ended, "no OpenSearch can be used at", "OPENSEARCH_URL")
@@ -111,6 +118,7 @@ def test_serve_answers_and_leaves_no_process_behind(
     endings: list[signal.Signals], ports: dict[str, str]
 ) -> None:
     command = [sys.executable, "-m", "local", "serve"]
+    ports = ports | {"PAGE_PORT": str(free_port())}
     with subprocess.Popen(
         command,
         cwd=ROOT,
@@ -127,6 +135,8 @@ def test_serve_answers_and_leaves_no_process_behind(
         until_answered(f"http://127.0.0.1:{ports['API_PORT']}/predict", '{"sentence": 5}', serve)
         assert until_found(search.replace("bench", "message:prediction_error"), 1)
         time.sleep(1.5)  # the view is renewed each second
+        page = f"http://127.0.0.1:{ports['PAGE_PORT']}"
+        assert "The boy is sitting [/] on a [bold]bench" in requests.get(page, timeout=30).text
         family = descendants(serve.pid)
         assert len(family) >= 5, "OpenSearch, two emulators, two functions"
         for ending in endings:
@@ -135,6 +145,7 @@ def test_serve_answers_and_leaves_no_process_behind(
         view, errors = serve.communicate(timeout=30)
     assert "The boy is sitting [/] on a [bold]bench" in view
     assert "field-invalid  422" in view
+    assert f"Page       {page}\n" in view
     assert (serve.returncode, errors) == (0, "")
     assert not [pid for pid in family if Path(f"/proc/{pid}").exists()]
 
@@ -154,7 +165,7 @@ def test_serve_says_when_a_function_is_gone(running: Stack, ports: dict[str, str
         os.kill(emulator, signal.SIGKILL)
         _, errors = serve.communicate(timeout=30)
     assert serve.returncode == 1
-    assert "function's process has ended, its log is in " in errors
+    assert "function's process has ended (its log is in " in errors
 
 
 def assert_one_sentence(ended: subprocess.CompletedProcess[str], *parts: str) -> None:

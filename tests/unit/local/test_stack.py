@@ -119,6 +119,11 @@ def test_a_taken_port_is_told_with_who_holds_it(family: socket.AddressFamily, ad
             Settings(3000, 9200, "http://a:9200"),
             id="server that is there",
         ),
+        pytest.param(
+            {"API_PORT": "3001", "PAGE_PORT": "3000"},
+            Settings(3001, 9200, page_port=3000),
+            id="the page's port",
+        ),
         pytest.param({"LOG_TEXT": "false"}, Settings(3000, 9200, None, "false"), id="no text"),
         pytest.param(
             {"KEEP": "/nowhere/kept"},
@@ -147,7 +152,12 @@ def test_documents_cannot_be_kept_there(environment: dict[str, str], says: str) 
         Settings.of(environment)
 
 
-@pytest.mark.parametrize("name", ["API_PORT", "OPENSEARCH_PORT"])
+def test_two_ports_are_one_port_of_too_few() -> None:
+    with pytest.raises(UserError, match="API_PORT, OPENSEARCH_PORT, PAGE_PORT must be different"):
+        Settings.of({"API_PORT": "3001", "PAGE_PORT": "3001"})
+
+
+@pytest.mark.parametrize("name", ["API_PORT", "OPENSEARCH_PORT", "PAGE_PORT"])
 @pytest.mark.parametrize(
     "value",
     [
