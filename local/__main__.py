@@ -254,6 +254,7 @@ def find(running: Stack, prediction_ids: list[str]) -> tuple[list[dict[str, Any]
 
 def serve(running: Stack, page: Console, port: int | None = None) -> NoReturn:
     """Show the newest predictions, refusals and the main panels until interrupted, also as a page.
+
     Raises `UserError` when a function's process has ended.
     """
     url = without_password(running.opensearch_url)
