@@ -13,6 +13,7 @@ export ARCHITECTURE
 export SAM_CLI_TELEMETRY := 0
 # The folder of a model of your own, for build, run and serve; functions/inference/Makefile takes it from the environment.
 override export MODEL := $(if $(MODEL),$(abspath $(MODEL)))
+override export CANARY := $(if $(CANARY),$(abspath $(CANARY)))
 UV := $(or $(wildcard .uv/bin/uv),$(shell command -v uv),.uv/bin/uv)
 # Environments whose folder was renamed or copied, so that they contain the old path.
 MOVED := $(sort $(shell for each in $(VENV)/.run $(VENV)/.ready .venv-train/.ready; do \
@@ -73,7 +74,7 @@ test-full: lint build .venv-train/.ready ## as test, with the long tests: fuzzin
 deploy-test: build ## deploy the whole stack into a local AWS, read it back, update and delete it: make deploy-test [FAKECLOUD=/path/to/fakecloud]
 	@python -m tests.deploy
 
-build: $(VENV)/.ready ## build the deployable packages in .aws-sam/build: make build [ARCHITECTURE=arm64] [MODEL=folder]
+build: $(VENV)/.ready ## build the deployable packages in .aws-sam/build: make build [ARCHITECTURE=arm64] [MODEL=folder] [CANARY=file]
 	@sam validate --lint
 	@sam build --parameter-overrides Architecture=$(ARCHITECTURE)
 	@for folder in .aws-sam/build/*Function; do \

@@ -21,6 +21,7 @@ GIB: Final = 2**30
 # turn), with the functions under the Lambda runtime emulator and OpenSearch 3.8.
 INFERENCE_LOG_BYTES: Final = 1_887  # record, metrics, START, END and REPORT of one request
 INFERENCE_LOG_LINES: Final = 5
+RECORD_BYTES: Final = 1_152  # of these, the record
 SHIPPER_LOG_BYTES: Final = 1_799  # metrics, summary, START, END and REPORT of one payload
 SHIPPER_LOG_LINES: Final = 5
 DOCUMENT_BYTES: Final = 1_686  # pri.store.size / docs.count
@@ -39,6 +40,8 @@ REPLAYS_AN_HOUR: Final = 4
 # The monitor starts cold too: imports, a few searches, one window. With 20 streams it takes some
 # seconds more.
 MONITOR_MS: Final = 3_000
+# The canary starts cold too, and waits for the inference function.
+CANARY_MS: Final = 3_000
 # The length of a line of the access log, as template.yaml formats it for a request of an IAM user.
 # tests/unit/cost/test_cost.py counts its bytes.
 API_LOG_BYTES: Final = 290
@@ -52,14 +55,15 @@ ANSWER_BYTES: Final = 500
 EMAILS: Final = 100
 
 # --- from template.yaml; tests/unit/cost/test_cost.py compares these figures with it ---
-MEMORY_GB: Final = {"inference": 1.0, "shipper": 1.0, "replay": 2.0, "monitor": 1.0}
+MEMORY_GB: Final = {"inference": 1.0, "shipper": 1.0, "replay": 2.0, "monitor": 1.0, "canary": 0.5}
+GOLDEN: Final = 40  # sentences of the shipped model
 LOG_RETENTION_DAYS: Final = 14
 INDEX_RETENTION_DAYS: Final = 30
 # This assumes that every metric is sent in every hour. A metric that is sent less costs less.
-CUSTOM_METRICS: Final = 31
+CUSTOM_METRICS: Final = 33
 # Each alarm has one metric. For the two alarms with a query this is an assumption: one log group
 # with one filter has one metric of each of the two names.
-ALARM_METRICS: Final = 29
+ALARM_METRICS: Final = 31
 DASHBOARDS: Final = 1
 SECRETS: Final = 2
 
@@ -120,6 +124,7 @@ def bill(size: Size, prices: dict[str, Price]) -> list[Line]:
         shipper(size, prices),
         replay(prices),
         monitor(prices),
+        canary(prices),
         api(size, prices),
         log(size, prices),
         kept_log(size, prices),
@@ -168,6 +173,20 @@ def replay(prices: dict[str, Price]) -> Line:
 def monitor(prices: dict[str, Price]) -> Line:
     """Return the cost of the monitor, which runs every 15 minutes."""
     return _function("monitor", REPLAYS_AN_HOUR * HOURS, MONITOR_MS, prices)
+
+
+def canary(prices: dict[str, Price]) -> Line:
+    """The canary, every 15 minutes; the inference function's part, and its records in the log."""
+    own = _function("canary", REPLAYS_AN_HOUR * HOURS, CANARY_MS, prices)
+    passes = REPLAYS_AN_HOUR * HOURS
+    asked = passes * GOLDEN
+    usd = (
+        own.usd
+        + prices["lambda_gb_second"].cost(asked * INFERENCE_MS / 1000 * MEMORY_GB["inference"])
+        + prices["lambda_request"].cost(2 * passes)
+        + prices["log_gb"].cost(asked * (RECORD_BYTES + LINE_BYTES) / GB)
+    )
+    return Line(own.what, f"{own.how}, and {asked:,} predictions with their records", usd)
 
 
 def _function(name: str, invocations: float, milliseconds: float, prices: dict[str, Price]) -> Line:

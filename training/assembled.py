@@ -13,7 +13,6 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,6 +23,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from inference.classifier import Classifier, feed, softmax
+from inference.description import version
 from inference.descriptors import Usual, describe
 from inference.model_folder import INPUTS, OUTPUTS
 from tools.errors import UserError
@@ -120,17 +120,6 @@ def assemble(
         out.mkdir(parents=True, exist_ok=True)
         shutil.copytree(made, out, dirs_exist_ok=True)
     return card
-
-
-def version(folder: Path, temperature: float) -> str:
-    """Return 12 hex digits of a digest of weights, tokenizer and temperature.
-
-    These three decide a score.
-    """
-    digest = sha256((folder / "model.onnx").read_bytes())
-    digest.update((folder / "tokenizer.json").read_bytes())
-    digest.update(repr(temperature).encode())
-    return digest.hexdigest()[:12]
 
 
 def usual(tokenizer: Path, checkpoint: Checkpoint, sample: Sample) -> dict[str, Any]:

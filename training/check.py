@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from inference.classifier import Classifier
+from inference.description import version
 from inference.model_folder import UnfitModel
-from training.assembled import ROOM, version
+from training.assembled import ROOM
 from training.profile import digest
 
 

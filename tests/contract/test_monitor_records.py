@@ -74,11 +74,11 @@ def test_what_the_monitor_writes_is_valid(given: dict[str, Any]) -> None:
 
 
 def test_the_index_template_types_every_field() -> None:
-    mapped = dict(_leaves(index_template()["template"]["mappings"]["properties"]))
+    mapped = dict(leaves(index_template()["template"]["mappings"]["properties"]))
     for kind, record in RECORDS.items():
-        for name, value in _values(record):
+        for name, value in values(record):
             assert name in mapped, f"{name} of a {kind} line is not in the index template"
-            assert _fits(value, mapped[name]), f"{name}: {value!r} as {mapped[name]}"
+            assert fits(value, mapped[name]), f"{name}: {value!r} as {mapped[name]}"
 
 
 def test_no_prefix_of_documents_takes_the_monitors_own_index() -> None:
@@ -96,7 +96,7 @@ def test_no_prefix_of_documents_takes_the_monitors_own_index() -> None:
         assert not [at for at in range(len(own)) if INDEX_PREFIX.fullmatch(own[:at])]
 
 
-def _fits(value: object, kind: str) -> bool:
+def fits(value: object, kind: str) -> bool:
     if isinstance(value, bool):
         return kind == "boolean"
     if isinstance(value, int):
@@ -106,17 +106,17 @@ def _fits(value: object, kind: str) -> bool:
     return kind in {"keyword", "text", "date", "integer"}
 
 
-def _values(record: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def values(record: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     for name, value in record.items():
         if isinstance(value, dict):
-            yield from _values(value, f"{prefix}{name}.")
+            yield from values(value, f"{prefix}{name}.")
         else:
             yield prefix + name, value[0] if isinstance(value, list) and value else value
 
 
-def _leaves(properties: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+def leaves(properties: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
     for name, mapping in properties.items():
         if "properties" in mapping:
-            yield from _leaves(mapping["properties"], f"{prefix}{name}.")
+            yield from leaves(mapping["properties"], f"{prefix}{name}.")
         else:
             yield prefix + name, mapping["type"]

@@ -45,6 +45,7 @@ OPENED: Final = {
 OWN_FUNCTION: Final = {
     "Inference": "false",
     "LogGroups": ",".join(f"/aws/lambda/my-fn-{number}" for number in range(1, 8)),
+    "CanaryTargetArn": "arn",
 }
 SHAPES: Final[dict[str, dict[str, str]]] = {
     "existing": EXISTING | {"AlarmEmail": "who@example.com"},
@@ -56,6 +57,7 @@ SHAPES: Final[dict[str, dict[str, str]]] = {
         "KibanaSecretArn": "arn",
         "MonitorRoleArn": "arn",
         "Monitor": "false",
+        "Canary": "false",
     },
     "installed in a VPC": EXISTING | {"InstallKibana": "true"} | VPC,
     "installed in a VPC with a group of yours": EXISTING
@@ -113,6 +115,13 @@ class Stack(NamedTuple):
         said = self.given.get("Monitor", "auto")
         return said == "true" or (
             said == "auto" and bool({"CreateDomain", "InstallKibana"} & set(self.given))
+        )
+
+    @property
+    def asks(self) -> bool:
+        """Whether the canary is there: where it has a function to ask, but for the parameter."""
+        return self.given.get("Canary") != "false" and (
+            self.has_inference or "CanaryTargetArn" in self.given
         )
 
     def properties(self, name: str) -> Resource:

@@ -76,6 +76,10 @@ def test_nobody_is_let_in_but_where_it_says_so(stack: Stack) -> None:
             more.replace("${Name}", "${MonitorLogGroup}"),
         ),
     )
+    asking = (
+        ("CanaryFunction", "events.amazonaws.com", "CanaryFunctionAsk.Arn"),
+        ("ShipperFunction.Arn", "logs.amazonaws.com", more.replace("${Name}", "${CanaryLogGroup}")),
+    )
     assert callers == {
         *(inference if stack.has_inference else ()),
         *([("ShipperFunction.Arn", "logs.amazonaws.com", account)] if stack.log_groups else ()),
@@ -85,6 +89,7 @@ def test_nobody_is_let_in_but_where_it_says_so(stack: Stack) -> None:
             for name in stack.more_logs
         ),
         *(judging if stack.monitors else ()),
+        *(asking if stack.asks else ()),
     }
     if "AlarmTopicPolicy" in stack.resources:
         (statement,) = stack.properties("AlarmTopicPolicy")["PolicyDocument"]["Statement"]
@@ -172,14 +177,18 @@ def test_the_api_asks_for_a_signature_and_is_throttled(stack: Stack) -> None:
     ("ReplayFunctionAgain.Properties.State", "DISABLED"),
     ("ReplayFunctionAgain.Properties.Targets.0.Input", "{}"),
     ("MonitorFunctionJudge.Properties.ScheduleExpression", "rate(1 day)"),
+    ("CanaryFunctionAsk.Properties.ScheduleExpression", "rate(1 day)"),
 )
-def test_replay_and_monitor_run_on_their_schedule(stack: Stack) -> None:
+def test_replay_monitor_and_canary_run_on_their_schedule(stack: Stack) -> None:
     rules = stack.of_type("AWS::Events::Rule")
     schedules: dict[str, tuple[object, str]] = {
         "ReplayFunctionAgain": ({"Ref": "ReplaySchedule"}, "ReplayFunction")
     }
     if stack.monitors:
         schedules["MonitorFunctionJudge"] = ("rate(15 minutes)", "MonitorFunction")
+    if stack.asks:  # whose lines the function of yours may log as live ones
+        often = "rate(15 minutes)" if stack.has_inference else "rate(1 day)"
+        schedules["CanaryFunctionAsk"] = (often, "CanaryFunction")
     assert set(rules) == set(schedules)
     for name, (expression, function) in schedules.items():
         assert rules[name]["ScheduleExpression"] == expression
@@ -257,4 +266,5 @@ def test_all_that_talks_to_the_domain_is_in_the_vpc(stack: Stack) -> None:
             else "FunctionsSecurityGroup"
         )
         inside = {"SecurityGroupIds": [{"Ref": group}], "SubnetIds": subnets}
-        assert function.get("VpcConfig") == (None if name == "InferenceFunction" else inside)
+        outside = {"InferenceFunction", "CanaryFunction"}  # which talk to AWS's own services alone
+        assert function.get("VpcConfig") == (None if name in outside else inside)

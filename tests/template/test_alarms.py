@@ -153,14 +153,31 @@ def test_silence_rings_only_where_predictions_are_expected() -> None:
     assert (alarm["Period"], alarm["EvaluationPeriods"]) == (60, {"Ref": "NoPredictionsMinutes"})
 
 
-def test_a_silent_monitor_rings() -> None:
-    alarm = alarms(deployed(SHAPES["own"]))["MonitorSilentAlarm"]
+@pytest.mark.parametrize("name", ["MonitorSilentAlarm", "CanarySilentAlarm"])
+def test_a_silent_monitor_or_canary_rings(name: str) -> None:
+    alarm = alarms(deployed(SHAPES["own"]))[name]
     assert (alarm["ComparisonOperator"], alarm["Threshold"], alarm["TreatMissingData"]) == (
         "LessThanThreshold",
         1,
         "breaching",
     )
     assert alarm["Period"] >= 4 * 900  # of the schedule's quarters of an hour one may fail
+
+
+def test_a_failing_canary_rings_until_a_pass() -> None:
+    alarm = alarms(deployed(SHAPES["own function"]))["CanaryFailingAlarm"]
+    assert (alarm["Statistic"], alarm["Threshold"], alarm["ComparisonOperator"]) == (
+        "Maximum",
+        1,
+        "GreaterThanOrEqualToThreshold",
+    )
+    assert alarm["TreatMissingData"] == "ignore"
+
+
+def test_a_canary_that_asks_once_a_day_is_not_missed_after_an_hour() -> None:
+    assert "CanarySilentAlarm" not in deployed(SHAPES["own function"])
+    often = SHAPES["own function"] | {"CanaryTraffic": "true"}
+    assert "CanarySilentAlarm" in deployed(often)
 
 
 def test_the_subscriptions_alarms_look_at_our_filter_alone() -> None:
@@ -252,6 +269,7 @@ def test_every_alarm_on_a_function_names_one_of_the_stack(resources: Resources) 
         "ShipperFunction",
         "ReplayFunction",
         "MonitorFunction",
+        "CanaryFunction",
     } & set(resources)
 
 

@@ -79,6 +79,19 @@ PARTS: Final[tuple[tuple[Callable[[Stack], bool], str], ...]] = (
         """,
     ),
     (
+        lambda stack: stack.asks,
+        """
+            CanaryFunction AWS::Lambda::Function
+            CanaryFunctionAsk AWS::Events::Rule
+            CanaryFunctionAskPermission AWS::Lambda::Permission
+            CanaryFunctionEventInvokeConfig AWS::Lambda::EventInvokeConfig
+            CanaryLogGroup AWS::Logs::LogGroup
+            CanaryRecords AWS::Logs::SubscriptionFilter
+            CanaryRecordsPermission AWS::Lambda::Permission
+            CanaryRole AWS::IAM::Role
+        """,
+    ),
+    (
         lambda stack: "CreateDomain" in stack.given,
         """
             Domain AWS::OpenSearchService::Domain
@@ -182,7 +195,7 @@ def test_functions_are_told_what_is_listed_and_nothing_else(stack: Stack) -> Non
     address = "Kibana.OpenSearchUrl" if "Kibana" in stack.resources else "OpenSearchEndpoint"
     found = {
         name: {
-            variable: text(value)
+            variable: re.sub("Version[0-9a-f]{10}$", "Version", text(value))
             for variable, value in function.get("Environment", {}).get("Variables", {}).items()
         }
         for name, function in stack.of_type("AWS::Lambda::Function").items()
@@ -207,6 +220,12 @@ def test_functions_are_told_what_is_listed_and_nothing_else(stack: Stack) -> Non
             "INDEX_PREFIX": "IndexPrefix",
             "FALSE_ALARM_DAYS": "FalseAlarmDays",
         },
+        "CanaryFunction": {
+            "CANARY_FUNCTION": "${InferenceFunction}:live",
+            "DEPLOYED_VERSION": "InferenceFunctionVersion",
+        }
+        if stack.has_inference
+        else {"CANARY_FUNCTION": "CanaryTargetArn", "DEPLOYED_VERSION": ""},
     }
     assert found == {
         name: variables for name, variables in wanted.items() if name in stack.resources

@@ -40,6 +40,10 @@ READ: Final = (
     "${IndexPrefix}*/_search",
     "${IndexPrefix}*/_settings/index.creation_date",
 )
+GROUPS: Final = (
+    "arn:${AWS::Partition}:codedeploy:${AWS::Region}:${AWS::AccountId}"
+    ":deploymentgroup:${ServerlessDeploymentApplication}/*"
+)
 type Permission = tuple[str, str]
 
 
@@ -85,6 +89,9 @@ def allowed(stack: Stack) -> dict[str, set[Permission]]:
             ("es:ESHttpPost", f"{domain}/monitor.*/_*"),
             ("es:ESHttpPut", f"{domain}/monitor.*"),
         }
+    if stack.asks:
+        found["CanaryRole"] = log("Canary") | asking(stack)
+        found["DeploymentRole"].add(("lambda:InvokeFunction", "CanaryFunction.Arn"))
     signed = {
         (f"es:ESHttp{method}", f"{domain}/{path}")
         for method in ("Get", "Put", "Post", "Delete")
@@ -110,6 +117,16 @@ def allowed(stack: Stack) -> dict[str, set[Permission]]:
     return {name: permissions for name, permissions in found.items() if name not in absent}
 
 
+def asking(stack: Stack) -> set[Permission]:
+    """To ask the function, and to tell CodeDeploy of the stack's own."""
+    if stack.has_inference:
+        return {
+            ("lambda:InvokeFunction", "${InferenceFunction.Arn}:*"),
+            ("codedeploy:PutLifecycleEventHookExecutionStatus", GROUPS),
+        }
+    return {("lambda:InvokeFunction", "CanaryTargetArn")}
+
+
 @check(
     ALL,
     *(
@@ -120,6 +137,9 @@ def allowed(stack: Stack) -> dict[str, set[Permission]]:
     (f"{statement_of('ShipperRole', 1)}.Resource", "*"),
     (f"{statement_of('MonitorRole', 1)}.Resource", "*"),
     (f"{statement_of('KibanaRole', 1)}.Resource", "*"),
+    (f"{statement_of('CanaryRole', 1)}.Resource", "*"),
+    (f"{statement_of('CanaryRole', 1, 1)}.Action", "codedeploy:*"),
+    (f"{statement_of('CanaryRole', 1)}.Action", "lambda:*"),
     ("InferenceRole.Properties.ManagedPolicyArns", ["AWSLambdaBasicExecutionRole"]),
     (f"{statement_of('InferenceRole', 0)}.NotResource", "arn"),
     (f"{statement_of('ShipperRole', 2, 1)}.Action", "s3:GetBucketLocation"),

@@ -40,11 +40,14 @@ def test_what_fails_reaches_the_dead_letters(stack: Stack) -> None:
         "ShipperFunction",
         "ReplayFunction",
         *(["MonitorFunction"] if stack.monitors else []),
+        *(["CanaryFunction"] if stack.asks else []),
     }
     assert {config["Qualifier"] for config in configs.values()} == {"$LATEST"}
     if stack.monitors:
         assert configs["MonitorFunction"]["MaximumRetryAttempts"] == 0
         assert not configs["MonitorFunction"].get("DestinationConfig")
+    if stack.asks:  # CodeDeploy would be told twice
+        assert configs["CanaryFunction"]["MaximumRetryAttempts"] == 0
     shipper, replay = configs["ShipperFunction"], configs["ReplayFunction"]
     assert shipper["DestinationConfig"]["OnFailure"] == {
         "Destination": {"Fn::GetAtt": ["DeadLetterBucket", "Arn"]}
@@ -64,6 +67,7 @@ def test_what_fails_reaches_the_dead_letters(stack: Stack) -> None:
     ("MoreLogs1.Properties.LogGroupName", {"Ref": "ShipperLogGroup"}),
     ("MonitorRecords.Properties.FilterName", "verdicts"),
     ("MonitorRecords.Properties.FilterPattern", ""),
+    ("CanaryRecords.Properties.FilterPattern", ""),
     ("MoreLogs2.Properties.DestinationArn", {"Ref": "InferenceFunctionAliaslive"}),
     ("ShipperFunctionPredictions.Properties.DestinationArn", {"Ref": "ShipperFunctionAliaslive"}),
     ("ShipperFunctionPredictions.Properties.FilterName", "prediction-monitor-records"),
@@ -94,6 +98,11 @@ def test_nothing_but_records_is_subscribed(stack: Stack) -> None:
         assert records["LogGroupName"] == {"Ref": "MonitorLogGroup"}
         assert records["FilterName"] == RECORD_FILTER  # by which the shipper trusts them
         assert records["FilterPattern"] == '{ ($.message = "drift") || ($.message = "verdict") }'
+    if stack.asks:
+        records = subscriptions.pop("CanaryRecords")
+        assert records["LogGroupName"] == {"Ref": "CanaryLogGroup"}
+        assert records["FilterName"] == RECORD_FILTER
+        assert records["FilterPattern"] == '{ $.message = "canary" }'
     for name in stack.log_groups:
         del subscriptions[name]
     assert [

@@ -23,6 +23,7 @@ FUNCTIONS = (
     "ReplayFunction",
     "KibanaFunction",
     "MonitorFunction",
+    "CanaryFunction",
 )
 EXISTING = {
     "OpenSearchEndpoint": "https://search-x.eu-west-1.es.amazonaws.com",

@@ -11,7 +11,7 @@ from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 from local.template import load
 from tests.template.check import GONE, check
 from tests.template.cloudformation import defaults, of_type, text, transformed
-from tests.template.stacks import ALL, WITH_INFERENCE, Stack
+from tests.template.stacks import ALL, WITH_INFERENCE, Stack, before
 
 
 @check(
@@ -97,6 +97,30 @@ def test_lambda_itself_filters_no_line(stack: Stack) -> None:
     for function in stack.of_type("AWS::Lambda::Function").values():
         assert function["LoggingConfig"]["LogFormat"] == "Text"
         assert "ApplicationLogLevel" not in function["LoggingConfig"]
+
+
+@check(
+    WITH_INFERENCE,
+    ("InferenceFunctionAliaslive.UpdatePolicy.CodeDeployLambdaAliasUpdate", {}),
+    ("CanaryFunction.Properties.Environment.Variables.DEPLOYED_VERSION", "x"),
+    (
+        "CanaryFunction.Properties.Environment.Variables.CANARY_FUNCTION",
+        {"Ref": "InferenceFunctionAliaslive"},
+    ),
+)
+def test_a_new_version_is_asked_before_requests_move(stack: Stack) -> None:
+    """CodeDeploy calls the canary, so the alias waits for it, and it names the alias by text."""
+    alias = stack.resources["InferenceFunctionAliaslive"]
+    policy = alias["UpdatePolicy"]["CodeDeployLambdaAliasUpdate"]
+    if not stack.asks:
+        assert "BeforeAllowTrafficHook" not in policy
+        return
+    assert policy["BeforeAllowTrafficHook"] == {"Ref": "CanaryFunction"}
+    variables = stack.properties("CanaryFunction")["Environment"]["Variables"]
+    version, _ = alias["Properties"]["FunctionVersion"]["Fn::GetAtt"]
+    assert variables["DEPLOYED_VERSION"] == {"Ref": version}
+    made = before(stack, "CanaryFunction")
+    assert not made & {"InferenceFunctionAliaslive", "InferenceFunctionDeploymentGroup"}
 
 
 @check(

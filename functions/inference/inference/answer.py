@@ -15,7 +15,12 @@ from inference.request import Request
 
 
 def answer(
-    request: Request, predictions: Sequence[Prediction], ids: Sequence[str], model: dict[str, str]
+    request: Request,
+    predictions: Sequence[Prediction],
+    ids: Sequence[str],
+    model: dict[str, str],
+    *,
+    canary: bool = False,
 ) -> dict[str, Any]:
     """Return the answer for one sentence or for a batch.
 
@@ -27,12 +32,22 @@ def answer(
             "prediction": {"label": prediction.label, "score": prediction.score},
             "prediction_id": prediction_id,
             "model": model,
+            **({"input": _input(prediction)} if canary else {}),
         }
         for sentence, prediction, prediction_id in zip(
             request.sentences, predictions, ids, strict=True
         )
     ]
     return {"predictions": answers} if request.batch else answers[0]
+
+
+def _input(prediction: Prediction) -> dict[str, Any]:
+    """What a canary compares beside label and score."""
+    return {
+        "tokens": prediction.tokens,
+        "truncated": prediction.truncated,
+        "signature": prediction.signature,
+    }
 
 
 def success(body: dict[str, Any], *, http: bool) -> dict[str, Any]:

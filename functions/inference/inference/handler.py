@@ -18,6 +18,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from inference import logging_variables
 from inference.answer import answer, refusal, success
 from inference.classifier import Classifier, Prediction
+from inference.description import description
 from inference.problem import PredictionFailed, Problem
 from inference.record_log import RaisingHandler, RecordLog
 from inference.request import Request, asks_description, correlation_id, is_http, parse
@@ -34,7 +35,8 @@ for setting, value in (("LOG_TEXT", LOG_TEXT), ("LOG_SIGNALS", LOG_SIGNALS)):
         raise ValueError(f"{setting} must be true or false, not {value!r}")
 logging_variables.ignore(os.environ)
 
-classifier = Classifier(Path(os.environ.get("MODEL_FOLDER") or Path(__file__).parents[1] / "model"))
+folder = Path(os.environ.get("MODEL_FOLDER") or Path(__file__).parents[1] / "model")
+classifier = Classifier(folder)
 model = {name: classifier.card[name] for name in ("name", "version")}
 logger = Logger(
     service=SERVICE,
@@ -69,10 +71,10 @@ record_log = RecordLog(
 
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: Any, context: LambdaContext) -> dict[str, Any]:
-    """Answer an event with a prediction, a batch of predictions, the model's card, or a problem."""
+    """Answer an event with a prediction, a batch of predictions, a description of the model, or a problem."""
     logger.set_correlation_id(correlation_id(event))
     if asks_description(event):
-        return {"card": classifier.card}
+        return description(folder, classifier.card)
     try:
         request = parse(event)
         predictions = predict(request)
@@ -81,7 +83,9 @@ def handler(event: Any, context: LambdaContext) -> dict[str, Any]:
         return refusal(problem, http=is_http(event))
     ids = [uuid4().hex for _ in predictions]
     record_log.predictions(request, predictions, ids)
-    return success(answer(request, predictions, ids, model), http=is_http(event))
+    http = is_http(event)
+    canary = request.traffic == "canary" and not http
+    return success(answer(request, predictions, ids, model, canary=canary), http=http)
 
 
 def predict(request: Request) -> list[Prediction]:

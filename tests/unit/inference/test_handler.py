@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
 
@@ -386,8 +387,45 @@ def test_refused_request_keeps_its_traffic(
 def test_describe_answers_with_the_card_and_leaves_nothing(
     load: Load, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert load().handler({"describe": True}, Context()) == {"card": CARD}
+    golden = json.loads((TESTED / "profile.json").read_text(encoding="utf-8"))["golden"]
+    assert load().handler({"describe": True}, Context()) == {
+        "card": CARD,
+        "digest": CARD["version"],
+        "golden": golden,
+    }
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[]", None])
+def test_a_folder_without_golden_sentences_is_described_without(
+    content: str | None, load: Load, tmp_path: Path
+) -> None:
+    for name in ("card.json", "model.onnx", "tokenizer.json"):
+        (tmp_path / name).symlink_to(TESTED / name)
+    if content is not None:
+        (tmp_path / "profile.json").write_text(content, encoding="utf-8")
+    answer = load(MODEL_FOLDER=str(tmp_path)).handler({"describe": True}, Context())
+    assert answer == {"card": CARD, "digest": CARD["version"]}
+
+
+def test_only_a_direct_canary_is_told_tokens_and_signature(
+    load: Load, capsys: pytest.CaptureFixture[str]
+) -> None:
+    handler = load(LOG_TEXT="false").handler
+    for traffic in ("canary", "live", "test"):
+        event = {"sentences": BATCH, "traffic": traffic}
+        for wrap in (lambda body: body, over_http):
+            answer = handler(wrap(event), Context())
+            body = json.loads(answer["body"]) if "body" in answer else answer
+            told = [each.get("input") for each in body["predictions"]]
+            if traffic == "canary" and wrap is not over_http:
+                assert [set(each) for each in told] == [{"tokens", "truncated", "signature"}] * 3
+                assert [each["tokens"] for each in told] == [
+                    record["input"]["tokens"] for record in records(capsys.readouterr().out)
+                ]
+            else:
+                assert told == [None] * 3
+                assert "signature" not in json.dumps(records(capsys.readouterr().out))
 
 
 def test_describe_is_not_offered_over_http(load: Load) -> None:

@@ -1,0 +1,80 @@
+"""Asks a deployed function, and has one sentence for each way of getting no answer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
+
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    ReadTimeoutError,
+)
+
+SECONDS: Final = 30  # that an answer may take; the stack's own function has 25
+LONGEST: Final = 100  # characters of a name that comes from the answer
+REFUSED: Final = {
+    "ResourceNotFoundException": "there is no such function, version or alias: deploy the stack again",
+    "AccessDeniedException": "the canary's role may not invoke it: deploy the stack again",
+    "TooManyRequestsException": "it is throttled: raise its concurrency",
+}
+
+
+class Reply(NamedTuple):
+    """What a function answered, and the version of the function that did."""
+
+    content: Any
+    version: str
+
+
+class NoAnswer(Exception):
+    """A function that was asked gave no answer: one sentence."""
+
+
+# Asks the function of an ARN or a name, with alias or version, and an event. Raises `NoAnswer`.
+Ask = Callable[[str, Any], Reply]
+
+
+def asking(client: Any) -> Ask:
+    """`Ask` by a boto3 client of Lambda."""
+
+    def ask(function: str, event: Any) -> Reply:
+        try:
+            answer = client.invoke(
+                FunctionName=function, Payload=json.dumps(event, ensure_ascii=False).encode()
+            )
+            payload = answer["Payload"].read()
+        except ClientError as problem:
+            kind = str(problem.response.get("Error", {}).get("Code", ""))[:LONGEST]
+            raise NoAnswer(f"{function} cannot be asked ({kind}): {_remedy(kind)}") from problem
+        except (ReadTimeoutError, ConnectTimeoutError) as problem:
+            raise NoAnswer(
+                f"{function} did not answer within {SECONDS} seconds: look at its log"
+            ) from problem
+        except (EndpointConnectionError, BotoCoreError) as problem:
+            raise NoAnswer(
+                f"Lambda cannot be reached ({type(problem).__name__}): it is asked again next time"
+            ) from problem
+        content = _json(function, payload)
+        if "FunctionError" in answer:
+            kind = content.get("errorType", "") if isinstance(content, dict) else ""
+            raise NoAnswer(
+                f"{function} ended with an error ({str(kind)[:LONGEST]}): look at its log"
+            )
+        return Reply(content, str(answer.get("ExecutedVersion", "")))
+
+    return ask
+
+
+def _remedy(kind: str) -> str:
+    return REFUSED.get(kind, "look at the function in the console")
+
+
+def _json(function: str, payload: bytes) -> Any:
+    try:
+        return json.loads(payload)
+    except ValueError:
+        raise NoAnswer(f"{function} answered without JSON: look at its log") from None

@@ -1,0 +1,113 @@
+"""Judges the answers to golden sentences, and what a function says of its model.
+
+The bars were measured (docs/monitoring.md, section *Canary*): labels, counts of word pieces and
+truncated flags are equal, the signature differs by at most `SIGNATURE` steps, a score by at most
+the model's tolerance, and the scores' mean by at most a quarter of that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from monitor.golden import Model
+
+SIGNATURE: Final = 2
+MEAN: Final = 0.25  # of the tolerance of one score
+MARKS: Final = 4  # the most marks that a tokenizer adds to a text's word pieces
+# Two packages with the same answers can differ in these fields of the card.
+NAMED: Final = (
+    "name", "version", "profile", "labels", "temperature", "calibrated", "max_tokens", "unknown",
+)  # fmt: skip
+LONGEST: Final = 100  # characters of a value that comes from an answer
+
+
+class Unfit(ValueError):
+    """Answers that cannot be compared: one sentence without its stop."""
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """How many answers were compared and differ, and the largest differences."""
+
+    asked: int
+    labels: int
+    tokens: int
+    truncated: int
+    signature: int
+    score: float
+    score_mean: float
+
+
+def compare(model: Model, answers: Sequence[Any]) -> Figures:
+    """Compare an answer for each golden sentence. Raises `Unfit` where one lacks a field.
+
+    Scores are compared where the label is the stated one.
+    """
+    labels = tokens = truncated = steps = 0
+    moved: list[float] = []
+    for sentence, answer in zip(model.sentences, answers, strict=True):
+        try:
+            given, found = answer["prediction"], answer["input"]
+            too_long = _too_long(sentence.tokens, model.card["max_tokens"])
+            tokens += found["tokens"] != sentence.tokens
+            truncated += too_long is not None and found["truncated"] is not too_long
+            steps = max(steps, *_steps(found["signature"], sentence.signature))
+            if given["label"] == sentence.label:
+                moved.append(abs(float(given["score"]) - sentence.score))
+            else:
+                labels += 1
+        except (KeyError, TypeError, ValueError) as problem:
+            raise Unfit(
+                f"an answer lacks what a canary compares ({type(problem).__name__}: {problem}): "
+                "deploy a package of this version"
+            ) from problem
+    mean = sum(moved) / len(moved) if moved else 0.0
+    return Figures(len(answers), labels, tokens, truncated, steps, max(moved, default=0.0), mean)
+
+
+def _too_long(tokens: int, limit: int) -> bool | None:
+    """Whether a text is cut; None where that depends on how many marks the tokenizer adds."""
+    return None if limit - MARKS < tokens <= limit else tokens > limit
+
+
+def _steps(found: Sequence[int], stated: Sequence[int]) -> Iterator[int]:
+    return (abs(one - other) for one, other in zip(found, stated, strict=True))
+
+
+def faults(model: Model, figures: Figures) -> Iterator[str]:
+    """A sentence for each bar that the answers miss."""
+    for count, words in (
+        (figures.labels, "have another label"),
+        (figures.tokens, "have another count of word pieces"),
+        (figures.truncated, "are cut at another length"),
+    ):
+        if count:
+            yield f"{count} of {figures.asked} golden sentences {words}"
+    if figures.signature > SIGNATURE:
+        yield f"a signature differs by {figures.signature} steps, at most {SIGNATURE} are usual"
+    if figures.score > model.tolerance:
+        yield f"a score differs by {figures.score:.3f}, at most {model.tolerance:.3f} is usual"
+    if figures.score_mean > MEAN * model.tolerance:
+        yield (
+            f"scores differ by {figures.score_mean:.4f} in the mean, "
+            f"at most {MEAN * model.tolerance:.4f} is usual"
+        )
+
+
+def differences(card: Mapping[str, Any], described: Mapping[str, Any]) -> Iterator[str]:
+    """A sentence for each field of the description that is not the card's, and for its files."""
+    found = described["card"]
+    for name in NAMED:
+        if found.get(name) != card.get(name):
+            yield f"{name} is {_short(found.get(name))} instead of {_short(card.get(name))}"
+    if described.get("digest") != card.get("version"):
+        yield (
+            f"the digest of the model's files is {_short(described.get('digest'))} "
+            f"instead of {_short(card.get('version'))}"
+        )
+
+
+def _short(value: Any) -> str:
+    return str(value)[:LONGEST]

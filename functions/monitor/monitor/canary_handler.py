@@ -1,0 +1,90 @@
+"""The canary's Lambda handler: every quarter of an hour, and before a deployment moves requests.
+
+CodeDeploy's event names a deployment, which goes on only after a pass.
+https://docs.aws.amazon.com/codedeploy/latest/userguide/reference-appspec-file-structure-hooks.html
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any, Final
+
+import boto3
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
+from aws_lambda_powertools.utilities.typing import LambdaContext
+from botocore.config import Config
+
+from monitor import canary_pass, logging_variables, questions
+from monitor.ask import SECONDS, asking
+from monitor.canary_pass import Result, Verdict, failed
+from monitor.golden import GoldenUnreadable, shipped_model
+from monitor.questions import QuestionsUnreadable
+
+SERVICE: Final = "canary"
+VERSION: Final = 1
+# The names are CodeDeploy's.
+HOOK: Final = ("DeploymentId", "LifecycleEventHookExecutionId")
+CONFIG: Final = Config(
+    connect_timeout=3, read_timeout=SECONDS, retries={"mode": "standard", "total_max_attempts": 2}
+)
+
+function = os.environ.get("CANARY_FUNCTION", "")
+if not function:
+    raise ValueError("CANARY_FUNCTION must be set to the alias or the function that is asked")
+deployed = os.environ.get("DEPLOYED_VERSION", "")  # empty for a function of your own
+logging_variables.ignore(os.environ)
+ask = asking(boto3.client("lambda", config=CONFIG))
+code_deploy = boto3.client("codedeploy", config=CONFIG)
+logger = Logger(service=SERVICE, level="INFO", use_rfc3339=True, utc=True, location=None)
+dimensions = {
+    "function_name": os.environ.get("AWS_LAMBDA_FUNCTION_NAME", SERVICE)
+}  # the namespace is every stack's
+metrics = EphemeralMetrics(
+    namespace="PredictionMonitor", service=SERVICE, default_dimensions=dimensions
+)
+
+
+@logger.inject_lambda_context(clear_state=True)
+def handler(event: Any, context: LambdaContext) -> dict[str, str]:
+    """Ask once, write one line, and tell CodeDeploy where it asks."""
+    deployment, hook = (event.get(name) if isinstance(event, dict) else None for name in HOOK)
+    if not (deployment and hook):
+        result = _told(function, "schedule")
+        metrics.add_metric("CanaryRuns", MetricUnit.Count, 1)
+        metrics.add_metric("CanaryFailures", MetricUnit.Count, result.verdict == Verdict.FAIL)
+        metrics.flush_metrics()
+        return {"result": str(result.verdict)}
+    status = "Failed"  # also of a pass that raises
+    try:
+        result = _told(deployed or function, "deployment")
+        status = "Succeeded" if result.verdict == Verdict.PASS else "Failed"
+    finally:
+        code_deploy.put_lifecycle_event_hook_execution_status(
+            deploymentId=deployment, lifecycleEventHookExecutionId=hook, status=status
+        )
+    return {"result": str(result.verdict)}
+
+
+def _told(target: str, trigger: str) -> Result:
+    """Make a pass, and write its line."""
+    began = time.monotonic()
+    result = _pass(target)
+    fields = result.fields()
+    fields["canary"] |= {
+        "function": target,
+        "trigger": trigger,
+        "seconds": round(time.monotonic() - began, 3),
+    }
+    logger.info("canary", record_version=VERSION, monitor=fields)
+    return result
+
+
+def _pass(target: str) -> Result:
+    try:
+        if deployed:
+            return canary_pass.check(ask, target, shipped_model(), deployed)
+        return questions.check(ask, target, questions.read())
+    except (GoldenUnreadable, QuestionsUnreadable) as problem:
+        return failed(str(problem))

@@ -1,0 +1,136 @@
+"""One pass of the canary: asks a function its golden sentences, and judges the answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any, Final, NamedTuple
+
+from monitor.ask import Ask, NoAnswer
+from monitor.canary import LONGEST, Figures, Unfit, compare, differences, faults
+from monitor.golden import GoldenUnreadable, Model, Sentence
+
+AT_ONCE: Final = 64  # sentences that the inference function takes in a request
+MOST: Final = 20  # faults in a line
+
+
+class Verdict(StrEnum):
+    """The result of a pass. UNJUDGED: an older version answered, without golden sentences."""
+
+    PASS = "pass"  # noqa: S105  not a password
+    FAIL = "fail"
+    UNJUDGED = "unjudged"
+
+
+class Source(NamedTuple):
+    """The source of the answers, as far as it is known: name and version of the model."""
+
+    function_version: str
+    model: str
+    version: str
+
+
+UNKNOWN: Final = Source("", "", "")
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A pass: the verdict, one sentence about it, the faults, and the source of the answers."""
+
+    verdict: Verdict
+    sentence: str
+    faults: tuple[str, ...] = ()
+    source: Source = UNKNOWN
+    figures: Figures | None = None
+
+    def fields(self) -> dict[str, Any]:
+        """The fields of `monitor` in the line: events/canary.schema.json."""
+        canary = {
+            "result": str(self.verdict),
+            "faults": list(self.faults[:MOST]),
+            "function_version": self.source.function_version,
+            **(asdict(self.figures) if self.figures else {}),
+        }
+        return {
+            "model": self.source.model,
+            "version": self.source.version,
+            "sentence": self.sentence,
+            "canary": canary,
+        }
+
+
+def failed(*found: str, source: Source = UNKNOWN, figures: Figures | None = None) -> Result:
+    """The result of a pass with faults: one sentence each, without its stop."""
+    more = f", and {len(found) - 1} more" if len(found) > 1 else ""
+    sentence = f"The canary fails: {found[0]}{more}."
+    return Result(Verdict.FAIL, sentence, found, source, figures)
+
+
+def check(ask: Ask, function: str, expected: Model, deployed: str) -> Result:
+    """Ask `function`, an alias or a version, and judge its answers.
+
+    `deployed` is the ARN of the version that the stack deployed, which must be the `expected`
+    model: that of the canary's own package. Another version answers while a deployment moves the
+    alias, or after somebody moved it back. It is judged by the golden sentences that it brings.
+    """
+    name, _, newest = deployed.rpartition(":")
+    source = UNKNOWN
+    try:
+        first, version = _answers(ask, function, expected.sentences[:AT_ONCE])
+        answering = f"{name}:{version}"
+        described = ask(answering, {"describe": True}).content
+        source = _source(version, described)
+        if version == newest:
+            rest = _all_answers(ask, answering, expected.sentences[AT_ONCE:])
+            return _judged(expected, described, [*first, *rest], source)
+        other = f"function version {version} answers, and version {newest} is deployed"
+        try:
+            own = Model.of(described["card"], described.get("golden"))
+        except GoldenUnreadable:
+            sentence = f"Not judged: {other}; version {version} brings no golden sentences."
+            return Result(Verdict.UNJUDGED, sentence, source=source)
+        answers = _all_answers(ask, answering, own.sentences)
+        return _judged(own, described, answers, source, note=f" ({other})")
+    except (NoAnswer, Unfit) as problem:
+        return failed(str(problem), source=source)
+
+
+def _judged(
+    model: Model, described: Any, answers: Sequence[Any], source: Source, note: str = ""
+) -> Result:
+    figures = compare(model, answers)
+    found = (*differences(model.card, described), *faults(model, figures))
+    if found:
+        return failed(*found, source=source, figures=figures)
+    sentence = f"The model answers {figures.asked} golden sentences as when it was made{note}."
+    return Result(Verdict.PASS, sentence, source=source, figures=figures)
+
+
+def _source(version: str, described: Any) -> Source:
+    card = described.get("card") if isinstance(described, dict) else None
+    if not isinstance(card, dict):
+        raise Unfit("the function does not describe its model: deploy a package of this version")
+    name, of_model = (str(card.get(field, ""))[:LONGEST] for field in ("name", "version"))
+    return Source(version, name, of_model)
+
+
+def _all_answers(ask: Ask, function: str, sentences: Sequence[Sentence]) -> list[Any]:
+    parts = (sentences[at : at + AT_ONCE] for at in range(0, len(sentences), AT_ONCE))
+    return [answer for part in parts for answer in _answers(ask, function, part)[0]]
+
+
+def _answers(ask: Ask, function: str, sentences: Sequence[Sentence]) -> tuple[list[Any], str]:
+    """An answer for each sentence, and the version that gave them.
+
+    Raises `NoAnswer`, or `Unfit` for anything but an answer for each.
+    """
+    texts = [each.text for each in sentences]
+    content, version = ask(function, {"sentences": texts, "traffic": "canary"})
+    found = content.get("predictions") if isinstance(content, dict) else None
+    if not isinstance(found, list):
+        title = content.get("title", "") if isinstance(content, dict) else ""
+        raise Unfit(f"the golden sentences got no predictions ({str(title)[:LONGEST]})")
+    if len(found) != len(sentences):
+        raise Unfit(f"{len(found)} of {len(sentences)} golden sentences were answered")
+    return found, version

@@ -1,0 +1,101 @@
+"""Questions to a function of your own: events, and what the answers hold."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from monitor.ask import Ask, NoAnswer
+from monitor.canary import LONGEST
+from monitor.canary_pass import Result, Verdict, failed
+
+PLACE: Final = Path(__file__).parent / "questions.jsonl"
+TOLERANCE: Final = 0.04  # of an expected number
+MOST: Final = 100
+FORM: Final = 'one line for each, such as {"event": {...}, "expect": {"prediction.label": "spam"}}'
+
+
+class QuestionsUnreadable(ValueError):
+    """The file of questions is absent or cannot be read: one sentence without its stop."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """An event, and the values by their paths in the answer: texts as they are, numbers about."""
+
+    event: Any
+    expect: Mapping[str, Any]
+
+
+def read(path: Path = PLACE) -> list[Question]:
+    """Read questions, one JSON object a line. Raises `QuestionsUnreadable`."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        raise QuestionsUnreadable(
+            "the package holds no questions: build it with make build CANARY=file"
+        ) from None
+    found = [_question(number, line) for number, line in enumerate(lines, 1) if line.strip()]
+    if not 1 <= len(found) <= MOST:
+        raise QuestionsUnreadable(f"the file holds {len(found)} questions, not 1 to {MOST}")
+    return found
+
+
+def _question(number: int, line: str) -> Question:
+    try:
+        row = json.loads(line)
+        return Question(row["event"], dict(row["expect"]))
+    except (ValueError, TypeError, KeyError):
+        raise QuestionsUnreadable(f"line {number} of the questions is none: write {FORM}") from None
+
+
+def check(ask: Ask, function: str, questions: list[Question]) -> Result:
+    """Ask each question, and compare what is expected. The first question without answer ends it."""
+    faults: list[str] = []
+    for number, question in enumerate(questions, 1):
+        try:
+            answer = _unwrapped(ask(function, question.event).content)
+        except NoAnswer as problem:
+            return failed(*faults, f"question {number}: {problem}")
+        faults += [f"question {number}: {fault}" for fault in _faults(answer, question.expect)]
+    if faults:
+        return failed(*faults)
+    return Result(Verdict.PASS, f"The function answers {len(questions)} questions as expected.")
+
+
+def _unwrapped(answer: Any) -> Any:
+    """The body of an answer in the form of an HTTP API; any other answer as it is."""
+    if isinstance(answer, dict) and "statusCode" in answer:
+        try:
+            return json.loads(answer.get("body", ""))
+        except (TypeError, ValueError):
+            return answer
+    return answer
+
+
+def _faults(answer: Any, expect: Mapping[str, Any]) -> Iterator[str]:
+    for path, wanted in expect.items():
+        found = _at(answer, path)
+        if not _equal(found, wanted):
+            yield f"{path} is {str(found)[:LONGEST]} instead of {str(wanted)[:LONGEST]}"
+
+
+def _equal(found: Any, wanted: Any) -> bool:
+    if isinstance(wanted, float) and isinstance(found, (int, float)):
+        return abs(found - wanted) <= TOLERANCE
+    return bool(found == wanted)
+
+
+def _at(answer: Any, path: str) -> Any:
+    """The value at names and list positions with dots between; None where there is none."""
+    for step in path.split("."):
+        if isinstance(answer, dict):
+            answer = answer.get(step)
+        elif isinstance(answer, list) and step.isdigit() and int(step) < len(answer):
+            answer = answer[int(step)]
+        else:
+            return None
+    return answer

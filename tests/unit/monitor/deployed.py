@@ -1,0 +1,65 @@
+"""Deployed versions of the inference function, in this process: model folders behind the function's
+own parsing and answering.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from inference.answer import answer
+from inference.classifier import Classifier
+from inference.description import description
+from inference.request import parse
+from monitor.ask import Reply
+
+NAME = "arn:aws:lambda:eu-west-1:123456789012:function:predict"
+type Change = Callable[[dict[str, Any], Path], None]  # the card, which is written after, and folder
+
+
+def changed(shipped: Path, folder: Path, change: Change) -> Path:
+    """A copy of a model folder with a change in its card or its files."""
+    folder.mkdir()
+    for name in ("model.onnx", "tokenizer.json", "profile.json"):
+        (folder / name).symlink_to(shipped / name)
+    card = json.loads((shipped / "card.json").read_text(encoding="utf-8"))
+    change(card, folder)
+    (folder / "card.json").write_text(json.dumps(card), encoding="utf-8")
+    return folder
+
+
+def replace(folder: Path, name: str, content: bytes) -> None:
+    """Write a file in place of a link."""
+    (folder / name).unlink()
+    (folder / name).write_bytes(content)
+
+
+@dataclass
+class Function:
+    """Versions of a function by number, and the version that the next calls of the alias reach."""
+
+    versions: dict[str, Path]
+    live: Callable[[], str]
+    spoil: Callable[[Any], Any] = lambda answers: answers
+    asked: list[tuple[str, Any]] = field(default_factory=list)
+    _loaded: dict[str, Classifier] = field(default_factory=dict)
+
+    def ask(self, function: str, event: Any) -> Reply:
+        """As the deployed function answers."""
+        qualifier = function.rpartition(":")[2]
+        version = self.live() if qualifier == "live" else qualifier
+        self.asked.append((version, event))
+        folder = self.versions[version]
+        if version not in self._loaded:
+            self._loaded[version] = Classifier(folder)
+        classifier = self._loaded[version]
+        if event.get("describe"):
+            return Reply(json.loads(json.dumps(description(folder, classifier.card))), version)
+        request = parse(event)
+        predictions = [classifier.predict(each) for each in request.sentences]
+        ids = [str(at) for at in range(len(predictions))]
+        content = answer(request, predictions, ids, {}, canary=True)
+        return Reply(self.spoil(json.loads(json.dumps(content))), version)

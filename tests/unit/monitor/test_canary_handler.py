@@ -1,0 +1,276 @@
+"""The canary's handler: what it asks, writes, counts, and tells CodeDeploy, on real sockets."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import botocore.config
+import pytest
+from jsonschema import Draft202012Validator
+
+from tests.models import SHIPPED
+from tests.unit.conftest import forget_handler
+from tests.unit.monitor.aws_services import Answer, Services, services
+from tests.unit.monitor.deployed import NAME, Function
+from tests.unit.monitor.test_canary import stuck
+from tools.root import ROOT
+
+EVENTS = ROOT / "events"
+SCHEMA = Draft202012Validator(json.loads((EVENTS / "canary.schema.json").read_text()))
+SCHEDULED = json.loads((EVENTS / "canary" / "scheduled.json").read_text())
+BEFORE_TRAFFIC = json.loads((EVENTS / "canary" / "before-traffic.json").read_text())
+YOURS = "arn:aws:lambda:eu-west-1:123456789012:function:yours:prod"
+
+Invoke = Callable[[str, Any], Answer]
+
+
+@dataclass(frozen=True)
+class Context:
+    function_name: str = "canary"
+    memory_limit_in_mb: str = "512"
+    invoked_function_arn: str = "arn:aws:lambda:us-east-1:000000000000:function:canary"
+    aws_request_id: str = "8f5ad1e0-0c2b-4d6b-9a57-2f3b7a1c4d5e"
+
+
+class Canary:
+    """The handler beside services that answer as `invoke` does."""
+
+    def __init__(self, module: ModuleType, there: Services, capsys: Any) -> None:
+        self.module = module
+        self.there = there
+        self._capsys = capsys
+
+    def run(self, event: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The fields of the line's `monitor`, and the metrics."""
+        self.module.handler(event, Context())
+        lines = [json.loads(line) for line in self._capsys.readouterr().out.splitlines()]
+        (record,) = [line for line in lines if "_aws" not in line]
+        SCHEMA.validate(record)
+        metrics = [line for line in lines if "_aws" in line]
+        names = ("CanaryRuns", "CanaryFailures")
+        counted = {name: line[name] for line in metrics for name in names if name in line}
+        return record["monitor"], counted
+
+
+@pytest.fixture
+def start(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> Iterator[Callable[..., Any]]:
+    forget_handler("monitor.canary_handler", "canary")
+    running = []
+
+    def started(invoke: Invoke, **environment: str) -> Canary:
+        context = services(invoke)
+        there = context.__enter__()
+        running.append(context)
+        given = {
+            "CANARY_FUNCTION": "predict:live",
+            "DEPLOYED_VERSION": f"{NAME}:7",
+            "AWS_ENDPOINT_URL": there.url,
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_DEFAULT_REGION": "eu-west-1",
+            **environment,
+        }
+        for name, value in given.items():
+            monkeypatch.setenv(name, value)
+        return Canary(importlib.import_module("monitor.canary_handler"), there, capsys)
+
+    yield started
+    for context in running:
+        context.__exit__(None, None, None)
+    forget_handler("monitor.canary_handler", "canary")
+
+
+def of(function: Function) -> Invoke:
+    def invoke(name: str, event: Any) -> Answer:
+        reply = function.ask(name, event)
+        return Answer(json.dumps(reply.content).encode(), reply.version)
+
+    return invoke
+
+
+@pytest.fixture(scope="module")
+def built() -> Function:
+    return Function({"7": SHIPPED}, lambda: "7")
+
+
+def test_a_pass_leaves_a_line_and_counts(start: Any, built: Function) -> None:
+    canary = start(of(built))
+    found, counted = canary.run(SCHEDULED)
+    assert (found["canary"]["result"], found["canary"]["trigger"]) == ("pass", "schedule")
+    assert found["canary"]["function"] == "predict:live"
+    assert counted == {"CanaryRuns": [1], "CanaryFailures": [0]}
+    assert canary.there.statuses == []
+
+
+@pytest.mark.parametrize(
+    ("spoil", "status", "result"), [(lambda a: a, "Succeeded", "pass"), (stuck, "Failed", "fail")]
+)
+def test_codedeploy_is_told_before_requests_move(
+    spoil: Any, status: str, result: str, start: Any, built: Function
+) -> None:
+    """The new version is asked, while the alias has the former; no metric pages for it."""
+    function = replace(built, live=lambda: "6", spoil=spoil)
+    function.asked.clear()
+    canary = start(of(function))
+    found, counted = canary.run(BEFORE_TRAFFIC)
+    assert (found["canary"]["result"], found["canary"]["trigger"]) == (result, "deployment")
+    assert {version for version, _ in function.asked} == {"7"}
+    assert canary.there.statuses == [
+        {
+            "deploymentId": BEFORE_TRAFFIC["DeploymentId"],
+            "lifecycleEventHookExecutionId": BEFORE_TRAFFIC["LifecycleEventHookExecutionId"],
+            "status": status,
+        }
+    ]
+    assert counted == {}
+
+
+def test_codedeploy_is_told_of_a_pass_that_raises(
+    start: Any, built: Function, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    canary = start(of(built))
+
+    def raises(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(canary.module.canary_pass, "check", raises)
+    with pytest.raises(MemoryError):
+        canary.run(BEFORE_TRAFFIC)
+    assert [told["status"] for told in canary.there.statuses] == ["Failed"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (
+            Answer(b'{"Message":"gone"}', status=404, error="ResourceNotFoundException"),
+            "there is no such function, version or alias: deploy the stack again",
+        ),
+        (
+            Answer(b"{}", status=403, error="AccessDeniedException"),
+            "the canary's role may not invoke it",
+        ),
+        (
+            Answer(b"{}", status=429, error="TooManyRequestsException"),
+            "it is throttled: raise its concurrency",
+        ),
+        (
+            Answer(b'{"errorType": "Sandbox.Timedout"}', function_error="Unhandled"),
+            "ended with an error (Sandbox.Timedout): look at its log",
+        ),
+        (Answer(b"[]", function_error="Unhandled"), "ended with an error (): look at its log"),
+        (Answer(b"no JSON"), "answered without JSON"),
+        (Answer(b'{"predictions": []}'), "0 of 40 golden sentences were answered"),
+    ],
+)
+def test_no_answer_gets_a_sentence_and_pages(answer: Answer, words: str, start: Any) -> None:
+    found, counted = start(lambda *_: answer).run(SCHEDULED)
+    assert found["canary"]["result"] == "fail"
+    assert words in found["sentence"]
+    assert counted == {"CanaryRuns": [1], "CanaryFailures": [1]}
+
+
+def test_a_slow_function_gets_a_sentence(
+    start: Any, monkeypatch: pytest.MonkeyPatch, built: Function
+) -> None:
+    config = botocore.config.Config(read_timeout=0.3, retries={"total_max_attempts": 1})
+    monkeypatch.setattr(botocore.config, "Config", lambda **_: config)
+    ended = threading.Event()
+
+    def slow(*_: object) -> Answer:
+        ended.wait(10)
+        return Answer(b"{}")
+
+    found, _ = start(slow).run(SCHEDULED)
+    ended.set()
+    assert "predict:live did not answer within 30 seconds" in found["sentence"]
+
+
+def test_two_canaries_at_once_leave_two_lines(start: Any, built: Function, capsys: Any) -> None:
+    """They share nothing: each line and metric is its own."""
+    canary = start(of(built))
+    threads = [
+        threading.Thread(target=canary.module.handler, args=(SCHEDULED, Context()))
+        for _ in range(2)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    results = [line["monitor"]["canary"]["result"] for line in lines if "_aws" not in line]
+    assert results == ["pass", "pass"]
+
+
+def test_a_package_without_golden_sentences_pages(
+    start: Any, built: Function, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    canary = start(of(built))
+    shipped = canary.module.shipped_model
+    monkeypatch.setattr(canary.module, "shipped_model", lambda: shipped((tmp_path,)))
+    found, counted = canary.run(SCHEDULED)
+    assert "holds no golden sentences: build it anew" in found["sentence"]
+    assert counted["CanaryFailures"] == [1]
+
+
+def yours(name: str, event: Any) -> Answer:
+    assert name == YOURS
+    label = "spam" if "money" in event["body"] else "ham"
+    body = json.dumps({"scores": [{"label": label, "score": 0.91}]})
+    return Answer(json.dumps({"statusCode": 200, "body": body}).encode())
+
+
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        (['{"event": {"body": "money"}, "expect": {"scores.0.label": "spam"}}'], ""),
+        (['{"event": {"body": "money"}, "expect": {"scores.0.score": 0.90}}', ""], ""),
+        (
+            ['{"event": {"body": "hello"}, "expect": {"scores.0.label": "spam"}}'],
+            "question 1: scores.0.label is ham instead of spam",
+        ),
+        (
+            ['{"event": {"body": "hello"}, "expect": {"scores.0.score": 0.8, "scores.7": "x"}}'],
+            "question 1: scores.0.score is 0.91 instead of 0.8, and 1 more",
+        ),
+        (["{}"], "line 1 of the questions is none: write one line for each, such as"),
+        ([""], "the file holds 0 questions, not 1 to 100"),
+        (None, "the package holds no questions: build it with make build CANARY=file"),
+    ],
+)
+def test_a_function_of_your_own_is_asked_its_questions(
+    lines: list[str] | None,
+    words: str,
+    start: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    canary = start(yours, CANARY_FUNCTION=YOURS, DEPLOYED_VERSION="")
+    path = tmp_path / "questions.jsonl"
+    if lines is not None:
+        path.write_text("\n".join(lines), encoding="utf-8")
+    read = canary.module.questions.read
+    monkeypatch.setattr(canary.module.questions, "read", lambda: read(path))
+    found, counted = canary.run(SCHEDULED)
+    assert (found["canary"]["result"], counted["CanaryFailures"]) == (
+        ("fail", [1]) if words else ("pass", [0])
+    )
+    assert words in found["sentence"]
+
+
+def test_the_sample_of_questions_can_be_read() -> None:
+    from monitor.questions import read
+
+    assert len(read(EVENTS / "canary" / "questions.jsonl")) == 2
+
+
+def test_without_a_function_to_ask_it_does_not_start(start: Any) -> None:
+    with pytest.raises(ValueError, match="CANARY_FUNCTION must be set"):
+        start(yours, CANARY_FUNCTION="")
