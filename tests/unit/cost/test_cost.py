@@ -47,6 +47,9 @@ BY_HAND: list[tuple[Size, str, float]] = [
     (LARGE, "Lambda: shipper", 41.57),  # 30,416,667 of 70 ms: 6.0833 + 2,129,167 GB-s: 35.486
     (SMALL, "Lambda: replay", 0.1952),  # 2,920 of 2 s of 2 GB: 0.0006 + 11,680 GB-s: 0.1947
     (SMALL, "Lambda: monitor", 0.1466),  # 2,920 of 3 s of 1 GB: 0.0006 + 8,760 GB-s: 0.1460
+    # 2,920 of 3 s of .5 GB: 0.0006 + 4,380 GB-s: 0.0730; 116,800 of 20 ms: 2,336 GB-s: 0.0389;
+    # 5,840 requests: 0.0012; 116,800 x (1,152 + 26) = 0.1376 GB: 0.0688
+    (SMALL, "Lambda: canary", 0.1825),
     (SMALL, "API Gateway", 0.304),
     (MEDIUM, "API Gateway", 30.42),
     (LARGE, "API Gateway", 577.50),  # 300 million: 300; 308.33 million at 0.90: 277.50
@@ -62,7 +65,7 @@ BY_HAND: list[tuple[Size, str, float]] = [
         738.96,
     ),  # 608,333,333 x 2,333 + 30,416,667 x 1,929 = 1,477.92 GB
     (LARGE, "CloudWatch: log kept", 3.061),  # 1,477.92 / 30.4167 x 14 x 0.15 = 102.04 GB
-    (SMALL, "CloudWatch: metrics, alarms", 15.20),  # 31 x 0.30 + 29 x 0.10 + 3
+    (SMALL, "CloudWatch: metrics, alarms", 16.00),  # 33 x 0.30 + 31 x 0.10 + 3
     (SMALL, "Secrets Manager", 0.80),
     (LARGE, "Answers to the internet", 27.375),  # 608,333,333 x 500 = 304.17 GB
     (SMALL, "S3 and SNS", 0.0166),  # 2,920 x 0.000005 + 100 x 0.00002
@@ -86,7 +89,7 @@ def test_every_line_is_worked_out_by_hand() -> None:
 
 
 @pytest.mark.parametrize(
-    ("size", "usd"), [(SMALL, 45.35), (MEDIUM, 423.7), (LARGE, 2667.9)], ids=NAMES
+    ("size", "usd"), [(SMALL, 46.33), (MEDIUM, 424.7), (LARGE, 2668.9)], ids=NAMES
 )
 def test_a_sum_is_what_one_adds_up_by_hand(size: Size, usd: float) -> None:
     assert command.total(estimate.bill(size, KNOWN)) == pytest.approx(usd, rel=0.002)
@@ -156,6 +159,7 @@ def custom_metrics() -> int:
         "inference": "inference/inference/record_log",
         "shipper": "shipper/shipper/report",
         "replay": "shipper/shipper/replay",
+        "canary": "monitor/monitor/canary_handler",
     }.items():
         text = (ROOT / "functions" / f"{files}.py").read_text()
         names |= {(service, name) for name in re.findall(r'add_metric\(\s*"(\w+)"', text)}
