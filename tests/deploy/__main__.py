@@ -32,6 +32,11 @@ CHANGED: Final = {
 }
 IN_VPC: Final = {"IsInVpc", "MakesFunctionsGroup", "CreatesDomainInVpc"}
 INSTALLING: Final = {"InstallsKibana", "Monitors"}  # the monitor comes where the stack installs
+WITH_INFERENCE: Final = {
+    "HasInference",
+    "HasCanary",
+    "AsksOften",
+}  # the canary needs something to ask
 WITH_DOMAIN: Final = {"CreatesDomain", "HasKibanaSecret", *INSTALLING}
 PLACES: Final = {f"HasLogGroup{place}" for place in range(1, 61)}
 # only where a parameter asks for it
@@ -175,7 +180,7 @@ def own_function(stack: Stack, report: Report) -> None:
         client("logs").create_log_group(logGroupName=group)
     parameters = EXISTING | {"InstallKibana": "true", "Inference": "false"}
     used = {f"HasLogGroup{place}" for place in range(1, 8)} | {"HasLogGroups"}
-    absent = (IN_VPC | WITH_DOMAIN | WANTED | {"HasInference"}) - INSTALLING - used
+    absent = (IN_VPC | WITH_DOMAIN | WANTED | WITH_INFERENCE) - INSTALLING - used
     report.chapter("create, Inference=false with seven names in LogGroups")
     stack.deploy(**parameters, LogGroups=",".join(SEVEN))
     report.read_back(wiring.made, stack, absent=absent)

@@ -113,12 +113,12 @@ def upgraded(stack: Stack, report: Report, *, former: Stack, parameters: dict[st
 
 
 def without_inference(stack: Stack, report: Report, *, parameters: dict[str, str]) -> None:
-    """`Inference=false` takes API and inference function away, and nothing else."""
+    """`Inference=false` takes API and inference function away, the canary that asks it, and nothing else."""
     before, kinds = stack.resources(), stack.kinds()
     wanted = {
         name
         for name, each in stack.source()["Resources"].items()
-        if each.get("Condition") == "HasInference"
+        if each.get("Condition") in {"HasInference", "HasCanary", "AsksOften"}
     }
     stack.deploy(**parameters)
     after = stack.resources()

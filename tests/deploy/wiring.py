@@ -59,8 +59,8 @@ def subscription(stack: Stack, report: Report) -> None:
         for each in statements
     }
     groups = {group for group, _, _ in subscribed} | (
-        {"MonitorLogGroup"} & ids.keys()
-    )  # the laptop's stack has no monitor to subscribe
+        {"MonitorLogGroup", "CanaryLogGroup"} & ids.keys()
+    )  # the laptop's stack has no monitor or canary to subscribe
     expected = {("logs.amazonaws.com", group_name(ids[group])) for group in groups}
     report.equal("who may invoke the shipper", callers, expected)
 
@@ -232,7 +232,9 @@ def more_logs(stack: Stack, report: Report, *, groups: list[str]) -> None:
         for each in permissions(ids["ShipperFunction"])
     }
     own = {
-        group_name(ids[name]) for name in ("InferenceLogGroup", "MonitorLogGroup") if name in ids
+        group_name(ids[name])
+        for name in ("InferenceLogGroup", "MonitorLogGroup", "CanaryLogGroup")
+        if name in ids
     }
     report.equal("who may invoke the shipper", named, own | {*groups})
 
@@ -262,7 +264,11 @@ def log_groups(stack: Stack, report: Report, *, groups: dict[int, str], pattern:
         each["Condition"]["ArnLike"]["AWS:SourceArn"].rpartition(":log-group:")[2]
         for each in permissions(ids["ShipperFunction"])
     ]
-    own = [f"{group_name(ids[name])}:*:*" for name in ("MonitorLogGroup",) if name in ids]
+    own = [
+        f"{group_name(ids[name])}:*:*"
+        for name in ("MonitorLogGroup", "CanaryLogGroup")
+        if name in ids
+    ]
     report.equal("who may invoke the shipper", sorted(callers), sorted(["*", *own]))
     variables = configuration(ids["ShipperFunction"])["Environment"]["Variables"]
     report.equal(

@@ -41,6 +41,7 @@ def environment(function: str, *, opensearch: str = "", bucket: str = "") -> dic
         # values that AWS computes from the template's intrinsic functions
         "OPENSEARCH_URL": opensearch,
         "DEAD_LETTER_BUCKET": bucket,
+        "CANARY_FUNCTION": "predict:live",
         "HASH_KEY": "a secret",
         "REDACT_KEY": "a secret",
     }

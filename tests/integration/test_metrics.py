@@ -19,7 +19,7 @@ from local.runtime import Runtime
 from local.runtime import running as start
 from local.stack import Stack
 from local.template import Template
-from tests.integration.conftest import environment
+from tests.integration.conftest import KEYS, environment
 from tests.template.cloudformation import Resources, deployed
 from tests.template.metrics import Metric, alarms, dashboard, shown, watched
 from tests.template.stacks import SHAPES
@@ -58,11 +58,12 @@ def emitted(  # noqa: PLR0917  fixtures
     template: Template,
     built: Path,
     runtime_packages: Path,
+    replay_packages: Path,
     running: Stack,
     replaying: Callable[..., AbstractContextManager[Runtime]],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> set[Written]:
-    """Return all metrics that the four functions write.
+    """Return all metrics that the functions write.
 
     They run on sample events, with a model that fails, and with a record that cannot be made.
     """
@@ -95,6 +96,15 @@ def emitted(  # noqa: PLR0917  fixtures
         "ShipperFunction", fresh, built / "ShipperFunction"
     )  # for lines that are in the index already it writes no delay
     run("MonitorFunction", {}, built / "MonitorFunction")
+    asked = {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", **KEYS}  # where nothing answers
+    with start(
+        template.functions["CanaryFunction"],
+        environment("CanaryFunction") | asked,
+        lines.append,
+        code=built / "CanaryFunction",
+        packages=replay_packages,
+    ) as canary:
+        assert canary.invoke({}) == {"result": "fail"}
     with replaying(running.opensearch_url, lines.append) as replay:
         replay.invoke(json.loads((EVENTS / "replay" / "scheduled.json").read_text()))
     deadline = time.monotonic() + LOG_SECONDS

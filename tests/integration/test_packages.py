@@ -59,6 +59,7 @@ def packages(built: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
         ("ShipperFunction", 15),
         ("KibanaFunction", 5),
         ("MonitorFunction", 65),
+        ("CanaryFunction", 65),
     ],
 )
 def test_a_package_is_small(function: str, limit: int, built: Path) -> None:
@@ -99,6 +100,7 @@ def test_the_template_runs_what_is_built_by_default() -> None:
         ("ShipperFunction", "shipper/handler"),
         ("KibanaFunction", "installer/custom_resource"),
         ("MonitorFunction", "monitor/handler"),
+        ("CanaryFunction", "monitor/canary_handler"),
     ],
 )
 def test_byte_code_is_there_and_never_checked_against_its_source(
@@ -156,6 +158,27 @@ def test_a_package_that_is_not_the_pinned_one_is_not_built_in(
     assert done.returncode
     assert said in done.stderr
     assert not shipper.with_name("built").joinpath("idna").exists()
+
+
+def test_monitor_and_canary_carry_the_model_that_was_built(built: Path) -> None:
+    for function in ("MonitorFunction", "CanaryFunction"):
+        for name in ("card.json", "profile.json"):
+            found = (built / function / "monitor" / name).read_bytes()
+            assert found == (built / "InferenceFunction" / "model" / name).read_bytes()
+
+
+def test_monitor_and_canary_take_a_model_and_questions_of_your_own() -> None:
+    command = [
+        "make",
+        "--dry-run",
+        "--makefile",
+        "functions/monitor/Makefile",
+        "build-CanaryFunction",
+    ]
+    given = os.environ | {"ARTIFACTS_DIR": "/built", "MODEL": "/mine", "CANARY": "/asked"}
+    done = subprocess.run(command, cwd=ROOT, env=given, capture_output=True, text=True, check=True)
+    assert 'cp /mine/card.json /mine/profile.json "/built/monitor"' in done.stdout
+    assert 'cp "/asked" "/built/monitor/questions.jsonl"' in done.stdout
 
 
 def test_the_installer_carries_what_it_installs(built: Path) -> None:
