@@ -42,6 +42,9 @@ REPLAYS_AN_HOUR: Final = 4
 MONITOR_MS: Final = 3_000
 # The canary starts cold too, and waits for the inference function.
 CANARY_MS: Final = 3_000
+# The messenger looks every quarter of an hour for messages that could not be sent. It starts cold,
+# imports boto3, and lists the bucket once. Messages themselves are rare.
+MESSENGER_MS: Final = 1_500
 # The length of a line of the access log, as template.yaml formats it for a request of an IAM user.
 # tests/unit/cost/test_cost.py counts its bytes.
 API_LOG_BYTES: Final = 290
@@ -51,11 +54,18 @@ LINE_BYTES: Final = 26
 COMPRESSED: Final = 0.15
 # The size of an answer with its headers.
 ANSWER_BYTES: Final = 500
-# The number of alarm mails in a month.
+# The number of mails in a month, about alarms and drift.
 EMAILS: Final = 100
 
 # --- from template.yaml; tests/unit/cost/test_cost.py compares these figures with it ---
-MEMORY_GB: Final = {"inference": 1.0, "shipper": 1.0, "replay": 2.0, "monitor": 1.0, "canary": 0.5}
+MEMORY_GB: Final = {
+    "inference": 1.0,
+    "shipper": 1.0,
+    "replay": 2.0,
+    "monitor": 1.0,
+    "canary": 0.5,
+    "messenger": 0.25,
+}
 GOLDEN: Final = 40  # sentences of the shipped model
 LOG_RETENTION_DAYS: Final = 14
 INDEX_RETENTION_DAYS: Final = 30
@@ -63,7 +73,7 @@ INDEX_RETENTION_DAYS: Final = 30
 CUSTOM_METRICS: Final = 33
 # Each alarm has one metric. For the two alarms with a query this is an assumption: one log group
 # with one filter has one metric of each of the two names.
-ALARM_METRICS: Final = 31
+ALARM_METRICS: Final = 32
 DASHBOARDS: Final = 1
 SECRETS: Final = 2
 
@@ -125,6 +135,7 @@ def bill(size: Size, prices: dict[str, Price]) -> list[Line]:
         replay(prices),
         monitor(prices),
         canary(prices),
+        messenger(prices),
         api(size, prices),
         log(size, prices),
         kept_log(size, prices),
@@ -187,6 +198,11 @@ def canary(prices: dict[str, Price]) -> Line:
         + prices["log_gb"].cost(asked * (RECORD_BYTES + LINE_BYTES) / GB)
     )
     return Line(own.what, f"{own.how}, and {asked:,} predictions with their records", usd)
+
+
+def messenger(prices: dict[str, Price]) -> Line:
+    """Return the cost of the messenger, which looks every 15 minutes for messages that wait."""
+    return _function("messenger", REPLAYS_AN_HOUR * HOURS, MESSENGER_MS, prices)
 
 
 def _function(name: str, invocations: float, milliseconds: float, prices: dict[str, Price]) -> Line:
@@ -266,8 +282,11 @@ def traffic(size: Size, prices: dict[str, Price]) -> Line:
 
 
 def rest(prices: dict[str, Price]) -> Line:
-    """Return the cost of the replay's bucket listings, and of mails about alarms."""
-    looks = REPLAYS_AN_HOUR * HOURS
+    """Return the cost of the bucket listings of replay and messenger, and of mails.
+
+    Mails are those about alarms and drift.
+    """
+    looks = 2 * REPLAYS_AN_HOUR * HOURS
     return Line(
         "S3 and SNS",
         f"{looks:,} lists, {EMAILS} mails",

@@ -41,6 +41,7 @@ OPENED: Final = {
     "InferenceConcurrency": "20",
     "ShipperConcurrency": "0",
     "Monitor": "true",
+    "DriftTopicArn": "arn",
 }
 OWN_FUNCTION: Final = {
     "Inference": "false",
@@ -50,7 +51,7 @@ OWN_FUNCTION: Final = {
 SHAPES: Final[dict[str, dict[str, str]]] = {
     "existing": EXISTING | {"AlarmEmail": "who@example.com"},
     "existing, opened": EXISTING | OPENED,
-    "installed": EXISTING | {"InstallKibana": "true"},
+    "installed": EXISTING | {"InstallKibana": "true", "DriftEmail": "who@example.com"},
     "installed with a secret": EXISTING
     | {
         "InstallKibana": "true",

@@ -75,6 +75,12 @@ def test_nobody_is_let_in_but_where_it_says_so(stack: Stack) -> None:
             "logs.amazonaws.com",
             more.replace("${Name}", "${MonitorLogGroup}"),
         ),
+        ("MessengerFunction", "events.amazonaws.com", "MessengerFunctionWaiting.Arn"),
+        (
+            "MessengerFunction.Arn",
+            "logs.amazonaws.com",
+            more.replace("${Name}", "${MonitorLogGroup}"),
+        ),
     )
     asking = (
         ("CanaryFunction", "events.amazonaws.com", "CanaryFunctionAsk.Arn"),
@@ -186,6 +192,7 @@ def test_replay_monitor_and_canary_run_on_their_schedule(stack: Stack) -> None:
     }
     if stack.monitors:
         schedules["MonitorFunctionJudge"] = ("rate(15 minutes)", "MonitorFunction")
+        schedules["MessengerFunctionWaiting"] = ("rate(15 minutes)", "MessengerFunction")
     if stack.asks:  # whose lines the function of yours may log as live ones
         often = "rate(15 minutes)" if stack.has_inference else "rate(1 day)"
         schedules["CanaryFunctionAsk"] = (often, "CanaryFunction")
@@ -246,6 +253,10 @@ def test_the_functions_in_a_vpc_are_called_by_nobody_and_call_https(stack: Stack
     ] == [("tcp", 443, 443)]
 
 
+# They do not talk to the domain, but to AWS's own services alone.
+OUTSIDE = {"InferenceFunction", "CanaryFunction", "MessengerFunction"}
+
+
 @check(
     ("installed in a VPC with a group of yours", *IN_VPC),
     ("Domain.Properties.VPCOptions", GONE),
@@ -266,5 +277,4 @@ def test_all_that_talks_to_the_domain_is_in_the_vpc(stack: Stack) -> None:
             else "FunctionsSecurityGroup"
         )
         inside = {"SecurityGroupIds": [{"Ref": group}], "SubnetIds": subnets}
-        outside = {"InferenceFunction", "CanaryFunction"}  # which talk to AWS's own services alone
-        assert function.get("VpcConfig") == (None if name in outside else inside)
+        assert function.get("VpcConfig") == (None if name in OUTSIDE else inside)

@@ -270,6 +270,7 @@ def test_every_alarm_on_a_function_names_one_of_the_stack(resources: Resources) 
         "ReplayFunction",
         "MonitorFunction",
         "CanaryFunction",
+        "MessengerFunction",
     } & set(resources)
 
 

@@ -76,6 +76,26 @@ PARTS: Final[tuple[tuple[Callable[[Stack], bool], str], ...]] = (
             MonitorRecords AWS::Logs::SubscriptionFilter
             MonitorRecordsPermission AWS::Lambda::Permission
             MonitorRole AWS::IAM::Role
+            Messages AWS::Logs::SubscriptionFilter
+            MessagesPermission AWS::Lambda::Permission
+            MessengerFunction AWS::Lambda::Function
+            MessengerFunctionEventInvokeConfig AWS::Lambda::EventInvokeConfig
+            MessengerFunctionWaiting AWS::Events::Rule
+            MessengerFunctionWaitingPermission AWS::Lambda::Permission
+            MessengerLogGroup AWS::Logs::LogGroup
+            MessengerRole AWS::IAM::Role
+        """,
+    ),
+    (
+        lambda stack: stack.monitors and "DriftTopicArn" not in stack.given,
+        """
+            DriftTopic AWS::SNS::Topic
+        """,
+    ),
+    (
+        lambda stack: "DriftEmail" in stack.given and stack.monitors,
+        """
+            DriftSubscription AWS::SNS::Subscription
         """,
     ),
     (
@@ -219,6 +239,13 @@ def test_functions_are_told_what_is_listed_and_nothing_else(stack: Stack) -> Non
             "STACK": "AWS::StackName",
             "INDEX_PREFIX": "IndexPrefix",
             "FALSE_ALARM_DAYS": "FalseAlarmDays",
+            "MONITOR_BY": "MonitorBy",
+            "MESSAGE_WORDS": "MessageWords",
+        },
+        "MessengerFunction": {
+            "TOPIC_ARN": "DriftTopicArn" if "DriftTopicArn" in stack.given else "DriftTopic",
+            "CLAIMS_BUCKET": "DeadLetterBucket",
+            "STACK": "AWS::StackName",
         },
         "CanaryFunction": {
             "CANARY_FUNCTION": "${InferenceFunction}:live",

@@ -89,6 +89,15 @@ def allowed(stack: Stack) -> dict[str, set[Permission]]:
             ("es:ESHttpPost", f"{domain}/monitor.*/_*"),
             ("es:ESHttpPut", f"{domain}/monitor.*"),
         }
+        topic = "DriftTopicArn" if "DriftTopicArn" in stack.given else "DriftTopic"
+        bus = "arn:${AWS::Partition}:events:${AWS::Region}:${AWS::AccountId}:event-bus/default"
+        found["MessengerRole"] = {
+            *log("Messenger"),
+            ("sns:Publish", topic),
+            ("events:PutEvents", bus),
+            ("s3:ListBucket", "DeadLetterBucket.Arn"),
+            *((f"s3:{action}Object", f"{BUCKET}messages/*") for action in ("Get", "Put", "Delete")),
+        }
     if stack.asks:
         found["CanaryRole"] = log("Canary") | asking(stack)
         found["DeploymentRole"].add(("lambda:InvokeFunction", "CanaryFunction.Arn"))
@@ -111,7 +120,8 @@ def allowed(stack: Stack) -> dict[str, set[Permission]]:
     if "KmsKeyArn" in stack.given:
         for name in found.keys() - {"DeploymentRole"}:
             found[name] = found[name] | {("kms:Decrypt", "KmsKeyArn")}
-        for name in ("ShipperRole", "ReplayRole"):  # which write dead letters, and set them aside
+        # which write dead letters, set them aside, or claim messages and encrypt them
+        for name in {"ShipperRole", "ReplayRole", "MessengerRole"} & found.keys():
             found[name] = found[name] | {("kms:GenerateDataKey", "KmsKeyArn")}
     absent = set() if stack.has_inference else {"InferenceRole", "DeploymentRole"}
     return {name: permissions for name, permissions in found.items() if name not in absent}
@@ -136,6 +146,9 @@ def asking(stack: Stack) -> set[Permission]:
     (f"{statement_of('ShipperRole', 1)}.Action", "es:ESHttp*"),
     (f"{statement_of('ShipperRole', 1)}.Resource", "*"),
     (f"{statement_of('MonitorRole', 1)}.Resource", "*"),
+    (f"{statement_of('MessengerRole', 1)}.Resource", "*"),
+    (f"{statement_of('MessengerRole', 1, 1)}.Resource", "*"),
+    (f"{statement_of('MessengerRole', 2)}.Resource", {"Fn::Sub": "${DeadLetterBucket.Arn}/*"}),
     (f"{statement_of('KibanaRole', 1)}.Resource", "*"),
     (f"{statement_of('CanaryRole', 1)}.Resource", "*"),
     (f"{statement_of('CanaryRole', 1, 1)}.Action", "codedeploy:*"),

@@ -39,13 +39,16 @@ def test_what_fails_reaches_the_dead_letters(stack: Stack) -> None:
     assert set(configs) == {
         "ShipperFunction",
         "ReplayFunction",
-        *(["MonitorFunction"] if stack.monitors else []),
+        *(["MonitorFunction", "MessengerFunction"] if stack.monitors else []),
         *(["CanaryFunction"] if stack.asks else []),
     }
     assert {config["Qualifier"] for config in configs.values()} == {"$LATEST"}
     if stack.monitors:
         assert configs["MonitorFunction"]["MaximumRetryAttempts"] == 0
         assert not configs["MonitorFunction"].get("DestinationConfig")
+        assert configs["MessengerFunction"]["MaximumRetryAttempts"] == 2
+        # a letter of it would be replayed into the index; its messages wait in the bucket
+        assert not configs["MessengerFunction"].get("DestinationConfig")
     if stack.asks:  # CodeDeploy would be told twice
         assert configs["CanaryFunction"]["MaximumRetryAttempts"] == 0
     shipper, replay = configs["ShipperFunction"], configs["ReplayFunction"]
@@ -79,6 +82,13 @@ def test_nothing_but_records_is_subscribed(stack: Stack) -> None:
     And what a parameter names beside them.
     """
     subscriptions = stack.of_type("AWS::Logs::SubscriptionFilter")
+    if stack.monitors:
+        messages = subscriptions.pop("Messages")
+        assert messages["LogGroupName"] == {"Ref": "MonitorLogGroup"}
+        assert messages["DestinationArn"] == {"Fn::GetAtt": ["MessengerFunction", "Arn"]}
+        assert messages["FilterName"] != RECORD_FILTER
+        pattern = '{ ($.message = "verdict") && ($.monitor.message.id = *) }'
+        assert messages["FilterPattern"] == pattern
     for each in subscriptions.values():
         assert each["DestinationArn"] == {
             "Fn::GetAtt": ["ShipperFunction", "Arn"]

@@ -24,6 +24,7 @@ FUNCTIONS = (
     "KibanaFunction",
     "MonitorFunction",
     "CanaryFunction",
+    "MessengerFunction",
 )
 EXISTING = {
     "OpenSearchEndpoint": "https://search-x.eu-west-1.es.amazonaws.com",

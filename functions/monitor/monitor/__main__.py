@@ -25,15 +25,16 @@ from monitor.arguments import Parser, value
 from monitor.baseline import BaselineUnreadable, TooFewWindows, to_document
 from monitor.client import connect
 from monitor.dial import Choice
+from monitor.evidence import Sight
 from monitor.follow import Accepted, Finding
-from monitor.lines import lines
+from monitor.lines import Line
 from monitor.plain import plain
 from monitor.problem import ServerProblem
 from monitor.profile import ProfileUnreadable
 from monitor.read import Connection, find_streams
 from monitor.run import asking, fill, in_use, name, run
 from monitor.settings import PREFIX, days_of, index_prefix, own_index, stack_name
-from monitor.shipped_profile import shipped_profile
+from monitor.shipped_profile import shipped_golden, shipped_profile
 from monitor.store import Conflict, Kind, Store, stream_of
 from monitor.summary import SLOT, Stream, Summary
 from monitor.windows import DAY
@@ -250,9 +251,8 @@ def backtest_command(context: Context) -> int:
 def judge_command(context: Context) -> int:
     """Run `judge`: judge once, as the schedule does."""
 
-    def tell(finding: Finding, choice: Choice) -> None:
-        for line in lines(finding, choice):
-            print(json.dumps({"message": line.message, **line.fields}))
+    def tell(line: Line) -> None:
+        print(json.dumps({"message": line.message, **line.fields}))
 
     report = run(
         context.connection,
@@ -263,6 +263,7 @@ def judge_command(context: Context) -> int:
         profile=shipped_profile(),
         now=time.time(),
         tell=tell,
+        sight=Sight(context.connection, context.store, context.index, golden=shipped_golden()),
     )
     for problem in report.problems:
         _complain(problem, 1)

@@ -15,15 +15,14 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from monitor import logging_variables
 from monitor.client import connect
-from monitor.dial import Choice
-from monitor.follow import Finding
-from monitor.lines import lines
+from monitor.evidence import Sight
+from monitor.lines import Line
 from monitor.memory import memory_utilization
 from monitor.problem import ServerProblem
 from monitor.profile import Profile, ProfileUnreadable
 from monitor.run import run
 from monitor.settings import settings
-from monitor.shipped_profile import shipped_profile
+from monitor.shipped_profile import shipped_golden, shipped_profile
 from monitor.store import Store
 from monitor.summary import SLOT
 from monitor.verdict import Verdict
@@ -34,6 +33,15 @@ SERVICE: Final = "monitor"
 setting = settings(os.environ)
 connection = connect(setting.opensearch_url, os.environ)
 store = Store(connection, setting.own_index, setting.stack)
+sight = Sight(
+    connection,
+    store,
+    setting.predictions,
+    dashboards=setting.dashboards,
+    by=setting.by,
+    words=setting.words,
+    golden=shipped_golden(),
+)
 logging_variables.ignore(os.environ)
 logger = Logger(service=SERVICE, level="INFO", use_rfc3339=True, utc=True, location=None)
 # All stacks share the namespace, so the function's name tells the stacks apart.
@@ -72,6 +80,7 @@ def handler(event: Any, context: LambdaContext) -> dict[str, int]:
             profile=profile,
             now=now,
             tell=_tell,
+            sight=sight,
         )
         if now % DAY < SLOT:  # one run a day
             store.expire(now)
@@ -100,6 +109,5 @@ def handler(event: Any, context: LambdaContext) -> dict[str, int]:
     return {"streams": report.streams}
 
 
-def _tell(finding: Finding, choice: Choice) -> None:
-    for line in lines(finding, choice):
-        logger.info(line.message, **line.fields)
+def _tell(line: Line) -> None:
+    logger.info(line.message, **line.fields)

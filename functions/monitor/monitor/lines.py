@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
@@ -22,16 +22,20 @@ class Line(NamedTuple):
     fields: dict[str, Any]
 
 
-def lines(finding: Finding, choice: Choice) -> Iterator[Line]:
+def lines(
+    finding: Finding, choice: Choice, message: Mapping[str, Any] | None = None
+) -> Iterator[Line]:
     """Yield a drift line for each signal, then a verdict line if the finding has a verdict.
 
-    Numbers that are not known are left out.
+    Numbers that are not known are left out. The verdict line also has the `message` to a person
+    where the finding is a transition.
     """
     common = _common(finding)
     for drift in finding.drifts:
         yield _line("drift", common | _drift(drift))
     if finding.verdict is not None:
-        yield _line("verdict", common | _verdict(finding, choice))
+        said = None if message is None else dict(message)
+        yield _line("verdict", common | _verdict(finding, choice) | {"message": said})
 
 
 def _line(message: str, fields: dict[str, Any]) -> Line:
@@ -46,8 +50,8 @@ def _common(finding: Finding) -> dict[str, Any]:
         "model": window.stream.model[:NAME],
         "version": window.version[:NAME],
         "profile": window.profile[:NAME],
-        "start": _time(window.start),
-        "end": _time(window.end),
+        "start": utc(window.start),
+        "end": utc(window.end),
         "rows": window.rows,
         "deff": _rounded(finding.deff),
         "reference": str(finding.reference),
@@ -87,7 +91,8 @@ def _rounded(value: float | None) -> float | None:
     return None if value is None else float(f"{value:.6g}")
 
 
-def _time(seconds: float) -> str:
+def utc(seconds: float) -> str:
+    """A time as lines have it: RFC 3339, UTC, milliseconds."""
     return (
         datetime.fromtimestamp(seconds, UTC)
         .isoformat(timespec="milliseconds")

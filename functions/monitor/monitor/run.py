@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from opensearchpy.exceptions import TransportError
 
 from monitor import dial
+from monitor.announce import announce
 from monitor.baseline import BaselineUnreadable
-from monitor.dial import Choice
-from monitor.follow import Accepted, Finding, State, follow
+from monitor.evidence import Sight
+from monitor.follow import Accepted, State, follow
+from monitor.lines import Line, lines
 from monitor.problem import ServerProblem, sentence
 from monitor.profile import Profile
 from monitor.read import (
@@ -24,14 +27,17 @@ from monitor.read import (
     read_slots,
 )
 from monitor.searches import SPAN
-from monitor.store import Conflict, Kind, Store, stream_of
+from monitor.silence import Silence
+from monitor.store import Conflict, Found, Kind, Store, stream_of
 from monitor.summary import SLOT, Stream
+from monitor.transitions import Episode
 from monitor.windows import DAY
 
 BEHIND: Final = SLOT  # seconds between the end of a slot and its reading, for late lines
 # The longest span of one counting request. A stream without predictions for this long is no longer
 # followed.
 WEEK: Final = 7 * DAY
+VERDICT: Final = "verdict"  # the message of a line with a verdict
 TOLD: Final = 20  # the most names of streams in a heartbeat line
 
 
@@ -58,13 +64,15 @@ def run(
     days: float,
     profile: Profile | None,
     now: float,
-    tell: Callable[[Finding, Choice], None],
+    tell: Callable[[Line], None],
+    sight: Sight,
 ) -> Run:
     """Read the slots that closed a quarter of an hour before `now`, judge them, and report.
 
-    Each finding is passed to `tell` exactly once. To ensure this, the state of the stream is
+    The lines of each finding are passed to `tell` once. To ensure this, the state of the stream is
     written before its findings are told. If another run wrote the state first, that run tells the
-    findings.
+    findings. A line with a message is told again by the next run if this one ends between the two;
+    the message's id says that it is the same. `sight` is what messages are made from.
 
     Raises `ServerProblem` if OpenSearch fails.
     """
@@ -91,28 +99,61 @@ def run(
         choice = dial.choose(
             accepted.baseline.windows if accepted else 0, days=days, streams=sharing
         )
+        episode = Episode.read(before.source) if before else Episode()
+        for fields in before.source.get("untold", ()) if before else ():
+            tell(Line(VERDICT, fields))
         try:
             after, findings = follow(
                 stream, slots, state, accepted=accepted, profile=profile, choice=choice, now=now
             )
+            silences = [Silence.read(one.source) for one in store.documents(Kind.SILENCE, stream)]
+            later, told = announce(
+                sight, findings, episode, silences, accepted=accepted, choice=choice, now=now
+            )
+        except ServerProblem:
+            raise
         # A failure in one stream must not prevent the other streams from being judged.
         except Exception as problem:  # noqa: BLE001
             said = f"the stream could not be judged ({type(problem).__name__}): please report this"
             report.problems.append(f"{name(stream)}: {said}")
             continue
-        if after != state:
-            try:
-                store.put_state(stream, after.document(), before.version if before else None)
-            except Conflict:
-                report.problems.append(
-                    f"{name(stream)}: another run was faster, and reported the findings"
-                )
-                continue
-        for finding in findings:
-            tell(finding, choice)
+        written = [line for found, message in told for line in lines(found, choice, message)]
+        content = after.document() | {"episode": later.document()}
+        try:
+            _tell(store, stream, content, before=before, written=written, tell=tell)
+        except Conflict:
+            report.problems.append(
+                f"{name(stream)}: another run was faster, and reported the findings"
+            )
+            continue
         if after.word:
             report.words[after.word] = report.words.get(after.word, 0) + 1
     return report
+
+
+def _tell(
+    store: Store,
+    stream: Stream,
+    content: dict[str, Any],
+    *,
+    before: Found | None,
+    written: Sequence[Line],
+    tell: Callable[[Line], None],
+) -> None:
+    """Write the stream's new state, tell its lines, and then note that messages were told.
+
+    Raises `Conflict` if another run wrote the state first; nothing is told then.
+    """
+    untold = [line.fields for line in written if "message" in line.fields["monitor"]]
+    known = before.source if before else {}
+    version = before.version if before else None
+    if any(known.get(key) != value for key, value in content.items()) or known.get("untold"):
+        version = store.put_state(stream, content | {"untold": untold}, version)
+    for line in written:
+        tell(line)
+    if untold:
+        with suppress(Conflict):  # another run told them again meanwhile
+            store.put_state(stream, content | {"untold": []}, version)
 
 
 def fill(

@@ -6,11 +6,14 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
+from urllib.parse import urlsplit
 
+from monitor.client import AMAZON
 from monitor.dial import DEFAULT_DAYS
 
 PREFIX: Final = "cwl-"
 INDEX_PREFIX: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,49}-")  # the same pattern as the shipper's
+FIELD: Final = re.compile(r"[A-Za-z0-9_@.-]{1,200}")  # the name of a field of the index
 STACK: Final = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,127}")  # the names that CloudFormation accepts
 
 
@@ -19,7 +22,8 @@ class Settings:
     """The settings of the monitor.
 
     `predictions` is the pattern of the prediction indices, and `own_index` is the monitor's index.
-    `false_alarm_days` is the mean number of days between two false notices.
+    `false_alarm_days` is the mean number of days between two false notices. Messages split a change
+    by the keyword field `by` too unless it is empty, and quote typical words if `words` is true.
     """
 
     opensearch_url: str
@@ -27,6 +31,15 @@ class Settings:
     predictions: str
     own_index: str
     false_alarm_days: float
+    by: str
+    words: bool
+
+    @property
+    def dashboards(self) -> str:
+        """The address of OpenSearch Dashboards of an Amazon domain; empty for any other server."""
+        url = self.opensearch_url.rstrip("/")
+        host = urlsplit(url).hostname or ""
+        return f"{url}/_dashboards" if host.endswith(AMAZON) else ""
 
 
 def settings(environment: Mapping[str, str]) -> Settings:
@@ -38,13 +51,18 @@ def settings(environment: Mapping[str, str]) -> Settings:
     - `STACK`: the value of `@stack` in the documents of the predictions.
     - `INDEX_PREFIX`: the prefix of the names of the prediction indices; `cwl-` if not set.
     - `FALSE_ALARM_DAYS`: a whole number of days, at least 1; 90 if not set.
+    - `MONITOR_BY`: the name of a keyword field of the predictions, or empty.
+    - `MESSAGE_WORDS`: true or false; false if not set.
     """
     if not environment.get("OPENSEARCH_URL"):
         raise ValueError("OPENSEARCH_URL must be set to the address of OpenSearch")
     stack = stack_name(environment.get("STACK", ""), "STACK")
     prefix = index_prefix(environment.get("INDEX_PREFIX") or PREFIX, "INDEX_PREFIX")
     days = days_of(environment.get("FALSE_ALARM_DAYS") or str(DEFAULT_DAYS), "FALSE_ALARM_DAYS")
-    return Settings(environment["OPENSEARCH_URL"], stack, f"{prefix}*", own_index(stack), days)
+    by = field_name(environment.get("MONITOR_BY", ""), "MONITOR_BY")
+    words = yes(environment.get("MESSAGE_WORDS") or "false", "MESSAGE_WORDS")
+    url = environment["OPENSEARCH_URL"]
+    return Settings(url, stack, f"{prefix}*", own_index(stack), days, by, words)
 
 
 def own_index(stack: str) -> str:
@@ -87,3 +105,22 @@ def days_of(text: str, name: str) -> float:
     if not (text.isascii() and text.isdigit() and len(text) <= 5 and int(text)):
         raise ValueError(f"{name} must be a whole number of days from 1, not {text!r}")
     return float(text)
+
+
+def field_name(text: str, name: str) -> str:
+    """Check the name of a field, which may be empty, and return it.
+
+    Raises `ValueError` that names the setting `name`.
+    """
+    if text and not FIELD.fullmatch(text):
+        raise ValueError(
+            f"{name} must be the name of a keyword field, such as customer, not {text!r}"
+        )
+    return text
+
+
+def yes(text: str, name: str) -> bool:
+    """Read true or false. Raises `ValueError` that names the setting `name`."""
+    if text not in {"true", "false"}:
+        raise ValueError(f"{name} must be true or false, not {text!r}")
+    return text == "true"

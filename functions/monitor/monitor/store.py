@@ -56,6 +56,7 @@ class Kind(StrEnum):
     BASELINE = "baseline"
     DECISION = "decision"
     STATE = "state"
+    SILENCE = "silence"
 
 
 class Conflict(Exception):
@@ -159,8 +160,8 @@ class Store:
 
     def put_state(
         self, stream: Stream, content: Mapping[str, Any], version: tuple[int, int] | None
-    ) -> None:
-        """Write the state of a stream.
+    ) -> tuple[int, int]:
+        """Write the state of a stream, and return the version of the state that was written.
 
         `version` is the version of the state that was read, or None if there was no state. Raises
         `Conflict`.
@@ -170,11 +171,11 @@ class Store:
             f"_doc/{key}?if_seq_no={version[0]}&if_primary_term={version[1]}" if version else ""
         )
         path = replacing or f"_create/{key}"
-        self._write(path, Kind.STATE, key, stream, content)
+        return self._write(path, Kind.STATE, key, stream, content)
 
     def _write(
         self, path: str, kind: Kind, key: str, stream: Stream, content: Mapping[str, Any]
-    ) -> None:
+    ) -> tuple[int, int]:
         whole = {
             **content,
             "kind": kind,
@@ -186,11 +187,12 @@ class Store:
         body = json.dumps(whole, allow_nan=False).encode()
         between = "&" if "?" in path else "?"
         try:
-            self._ask("POST", f"{path}{between}refresh=true", body)
+            written = self._ask("POST", f"{path}{between}refresh=true", body)
         except ConflictError:
             raise Conflict(
                 f"another process wrote {kind} {key} meanwhile: nothing was changed, run this again"
             ) from None
+        return written["_seq_no"], written["_primary_term"]
 
     def _hits(
         self,

@@ -50,6 +50,7 @@ BY_HAND: list[tuple[Size, str, float]] = [
     # 2,920 of 3 s of .5 GB: 0.0006 + 4,380 GB-s: 0.0730; 116,800 of 20 ms: 2,336 GB-s: 0.0389;
     # 5,840 requests: 0.0012; 116,800 x (1,152 + 26) = 0.1376 GB: 0.0688
     (SMALL, "Lambda: canary", 0.1825),
+    (SMALL, "Lambda: messenger", 0.0188),  # of 1.5 s of .25 GB: 0.0006 + 1,095 GB-s: 0.0182
     (SMALL, "API Gateway", 0.304),
     (MEDIUM, "API Gateway", 30.42),
     (LARGE, "API Gateway", 577.50),  # 300 million: 300; 308.33 million at 0.90: 277.50
@@ -65,10 +66,10 @@ BY_HAND: list[tuple[Size, str, float]] = [
         738.96,
     ),  # 608,333,333 x 2,333 + 30,416,667 x 1,929 = 1,477.92 GB
     (LARGE, "CloudWatch: log kept", 3.061),  # 1,477.92 / 30.4167 x 14 x 0.15 = 102.04 GB
-    (SMALL, "CloudWatch: metrics, alarms", 16.00),  # 33 x 0.30 + 31 x 0.10 + 3
+    (SMALL, "CloudWatch: metrics, alarms", 16.10),  # 33 x 0.30 + 32 x 0.10 + 3
     (SMALL, "Secrets Manager", 0.80),
     (LARGE, "Answers to the internet", 27.375),  # 608,333,333 x 500 = 304.17 GB
-    (SMALL, "S3 and SNS", 0.0166),  # 2,920 x 0.000005 + 100 x 0.00002
+    (SMALL, "S3 and SNS", 0.0312),  # 5,840 x 0.000005 + 100 x 0.00002
 ]
 
 
@@ -89,7 +90,7 @@ def test_every_line_is_worked_out_by_hand() -> None:
 
 
 @pytest.mark.parametrize(
-    ("size", "usd"), [(SMALL, 46.33), (MEDIUM, 424.7), (LARGE, 2668.9)], ids=NAMES
+    ("size", "usd"), [(SMALL, 46.46), (MEDIUM, 424.7), (LARGE, 2668.9)], ids=NAMES
 )
 def test_a_sum_is_what_one_adds_up_by_hand(size: Size, usd: float) -> None:
     assert command.total(estimate.bill(size, KNOWN)) == pytest.approx(usd, rel=0.002)

@@ -1,0 +1,80 @@
+"""Who sends a message: a claim in S3, by a conditional write, so that each id is sent once.
+
+A claim is an object below `messages/`. It is made before the message is sent, marked as sent after
+it, and given back if sending fails. A claim that nobody marked and that is older than `LEASE`
+belongs to a sender that ended between the two; it is taken over, and the same id may be sent again.
+https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from botocore.exceptions import ClientError
+
+CLAIMED: Final = "messages/claimed/"
+WAITING: Final = "messages/waiting/"
+LEASE: Final = timedelta(seconds=45)  # longer than the messenger may run (template.yaml)
+TAKEN: Final = {"PreconditionFailed", "ConditionalRequestConflict"}
+SENT: Final = b"sent"
+SENDING: Final = b"sending"
+
+
+class Held(Exception):
+    """Somebody else is sending this message at the moment: one sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """The claims in a bucket; `s3` is a boto3 client. Every method raises botocore's errors."""
+
+    s3: Any
+    bucket: str
+
+    def claim(self, name: str, now: datetime | None = None) -> bool:
+        """Claim a message. Returns False if it was sent. Raises `Held`."""
+        key = f"{CLAIMED}{name}"
+        if self._put(key, IfNoneMatch="*"):
+            return True
+        found = self.s3.get_object(Bucket=self.bucket, Key=key)
+        if found["Body"].read() == SENT:
+            return False
+        age = (now or datetime.now(UTC)) - found["LastModified"]
+        if age > LEASE and self._put(key, IfMatch=found["ETag"]):
+            return True
+        raise Held(f"message {name} is being sent by somebody else: it is tried again in a minute")
+
+    def sent(self, name: str) -> None:
+        """Mark a claimed message as sent."""
+        self.s3.put_object(Bucket=self.bucket, Key=f"{CLAIMED}{name}", Body=SENT)
+
+    def give_back(self, name: str) -> None:
+        """Give up the claim on a message that could not be sent."""
+        self.s3.delete_object(Bucket=self.bucket, Key=f"{CLAIMED}{name}")
+
+    def keep(self, name: str, content: bytes) -> None:
+        """Keep a message that could not be sent, for the next attempt."""
+        self.s3.put_object(Bucket=self.bucket, Key=f"{WAITING}{name}", Body=content)
+
+    def kept(self) -> Iterator[tuple[str, bytes]]:
+        """The messages that wait, by name, at most a thousand."""
+        listed = self.s3.list_objects_v2(Bucket=self.bucket, Prefix=WAITING)
+        for one in listed.get("Contents", []):
+            found = self.s3.get_object(Bucket=self.bucket, Key=one["Key"])
+            yield one["Key"].removeprefix(WAITING), found["Body"].read()
+
+    def forget(self, name: str) -> None:
+        """Remove a message that waited and was sent; nothing happens if there is none."""
+        self.s3.delete_object(Bucket=self.bucket, Key=f"{WAITING}{name}")
+
+    def _put(self, key: str, **condition: str) -> bool:
+        try:
+            self.s3.put_object(Bucket=self.bucket, Key=key, Body=SENDING, **condition)
+        except ClientError as problem:
+            if problem.response["Error"]["Code"] in TAKEN:
+                return False
+            raise
+        return True

@@ -1,0 +1,145 @@
+"""A verdict line with a message, delivered: to the topic, and as an event to EventBridge."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from monitor.claims import Claims, Held
+
+SOURCE: Final = "prediction-monitor"
+DETAIL_TYPE: Final = "ModelDriftDetected"
+DRIFTED: Final = {"begins", "spreads"}  # changes that are events
+LIMIT: Final = 240_000  # bytes of a text: SNS and EventBridge take 256 KiB with all around it
+CUT: Final = (
+    "\n(cut here: the whole text is in the index, as monitor.message.text of this verdict)\n"
+)
+
+Line = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Destinations:
+    """Where messages go: boto3 clients of SNS and EventBridge, the topic, and the stack's name."""
+
+    sns: Any
+    events: Any
+    topic: str
+    stack: str
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What became of one message at one destination: `sent`, `already` or `failed`, and why."""
+
+    name: str
+    fate: str
+    reason: str = ""
+
+
+def deliver(line: Line, claims: Claims, to: Destinations) -> Iterator[Delivery]:
+    """Send a line's message to each destination that did not get it yet.
+
+    A failure at one destination does not keep the others from theirs; the message is then kept for
+    the next attempt. Raises botocore's errors if the claims' bucket fails.
+    """
+    message = line["monitor"]["message"]
+    senders: dict[str, Callable[[Line, Destinations], None]] = {"topic": publish}
+    if message["change"] in DRIFTED:
+        senders["event"] = put_event
+    found = [
+        _one(f"{message['id']}-{where}", partial(send, line, to), claims)
+        for where, send in senders.items()
+    ]
+    if any(one.fate == "failed" for one in found):
+        claims.keep(message["id"], json.dumps(line).encode())
+    else:
+        claims.forget(message["id"])
+    yield from found
+
+
+def _one(name: str, send: Callable[[], None], claims: Claims) -> Delivery:
+    try:
+        if not claims.claim(name):
+            return Delivery(name, "already")
+    except Held as problem:
+        return Delivery(name, "failed", str(problem))
+    try:
+        send()
+    except (BotoCoreError, ClientError, Refused) as problem:
+        claims.give_back(name)
+        return Delivery(name, "failed", refusal(problem))
+    claims.sent(name)
+    return Delivery(name, "sent")
+
+
+class Refused(Exception):
+    """EventBridge took the request and refused the event: one sentence."""
+
+
+def publish(line: Line, to: Destinations) -> None:
+    """Send a line's message to the topic. Raises botocore's errors."""
+    message = line["monitor"]["message"]
+    attributes = {"stack": to.stack, "change": message["change"], "action": message["action"]}
+    to.sns.publish(
+        TopicArn=to.topic,
+        Subject=message["subject"],
+        Message=fitting(message["text"]),
+        MessageAttributes={
+            name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()
+        },
+    )
+
+
+def put_event(line: Line, to: Destinations) -> None:
+    """Send a line's message as an event. Raises botocore's errors and `Refused`."""
+    entry = {
+        "Source": SOURCE,
+        "DetailType": DETAIL_TYPE,
+        "Detail": json.dumps(detail(line, to.stack)),
+    }
+    (answer,) = to.events.put_events(Entries=[entry])["Entries"]
+    if "EventId" not in answer:
+        raise Refused(f"EventBridge refused the event ({answer.get('ErrorCode', 'no reason')})")
+
+
+def detail(line: Line, stack: str) -> dict[str, Any]:
+    """The event's detail: events/model_drift_detected.schema.json."""
+    found, message = line["monitor"], line["monitor"]["message"]
+    named = ("log_group", "model", "version", "profile", "baseline", "rows", "signals", "sentence")
+    return {
+        "stack": stack,
+        **{name: found[name] for name in named if name in found},
+        "window": {"start": found["start"], "end": found["end"]},
+        **{name: message[name] for name in ("id", "change", "signal", "action", "since")},
+        "text": fitting(message["text"]),
+    }
+
+
+def fitting(text: str) -> str:
+    """The text, cut to what the services take, with a sentence that says so."""
+    whole = text.encode()
+    if len(whole) <= LIMIT:
+        return text
+    return whole[:LIMIT].decode(errors="ignore") + CUT
+
+
+def refusal(problem: Exception) -> str:
+    """One sentence on a failure, with what to look at."""
+    if isinstance(problem, ClientError):
+        error = problem.response["Error"]
+        code = error["Code"]
+        look = {
+            "NotFound": "the topic is gone: give another one, or none, as DriftTopicArn",
+            "AuthorizationError": "the topic's policy must let the role of MessengerFunction publish",
+            "KMSAccessDenied": "the key of the topic must let the role of MessengerFunction use it",
+        }.get(code, "look at the topic, its policy and its key")
+        return f"{problem.operation_name} was refused ({code}): {look}"
+    if isinstance(problem, Refused):
+        return str(problem)
+    return f"the service cannot be reached ({type(problem).__name__}): it is tried again"

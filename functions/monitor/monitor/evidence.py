@@ -1,0 +1,226 @@
+"""The facts of a message, read from summaries and by a few searches at a transition.
+
+A search that fails costs its fact and leaves a sentence in the message: the message is sent in any
+case.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from opensearchpy.exceptions import TransportError
+
+from monitor import moved as moving
+from monitor import where
+from monitor.follow import Accepted, Drift, Finding
+from monitor.message import Deployment, Facts, Moved, Share, Source, links
+from monitor.moved import Measure
+from monitor.problem import ServerProblem, sentence
+from monitor.read import Connection
+from monitor.store import Store
+from monitor.summary import SIGNATURE, Summary, total
+from monitor.transitions import Change, Transition
+from monitor.where import Span
+from monitor.windows import DAY, HOUR, cut
+
+DAYS: Final = 30  # whose windows give the extreme of a number
+TIMEOUT: Final = 20  # seconds for one search
+LABELS: Final = 3
+NUMBERS: Final = (Change.BEGINS, Change.SPREADS, Change.RECOVERS, Change.WEEKDAY)
+
+
+@dataclass(frozen=True, slots=True)
+class Golden:
+    """The model's golden sentences with their signatures, its profile, and whether it is calibrated."""
+
+    profile: str = ""
+    calibrated: bool = False
+    signatures: Mapping[str, Sequence[int]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """All that a message may look at.
+
+    `index` is the pattern of the predictions' indices, `dashboards` the address of OpenSearch
+    Dashboards or empty, `by` a keyword field that the change is split by or empty; `words` says
+    whether words of texts may be in a message.
+    """
+
+    connection: Connection
+    store: Store
+    index: str
+    dashboards: str = ""
+    by: str = ""
+    words: bool = False
+    golden: Golden = Golden()
+
+    def search(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """The aggregations of a search over predictions. Raises `ServerProblem`."""
+        params = {"ignore_unavailable": "true", "allow_no_indices": "true"}
+        try:
+            _, _, text = self.connection.perform_request(
+                "POST",
+                f"/{self.index}/_search",
+                params=params,
+                body=json.dumps(body).encode(),
+                timeout=TIMEOUT,
+            )
+        except TransportError as problem:
+            raise ServerProblem(sentence(problem)) from None
+        return dict(json.loads(text).get("aggregations", {}))
+
+
+def facts(
+    sight: Sight,
+    finding: Finding,
+    transition: Transition,
+    accepted: Accepted | None,
+    *,
+    in_a_row: int,
+    promised: float,
+) -> Facts:
+    """All facts of the message about a transition; those that failed are left out, and it is said."""
+    window, unread = finding.window, _Unread()
+    stream = window.stream
+    span = Span(window.start, window.end, min(transition.since, window.start))
+    numbers = accepted is not None and transition.change in NUMBERS and window.rows > 0
+    usual = unread.or_else(None, lambda: _usual(sight.store, accepted)) if numbers else None
+    found: list[tuple[Measure, Moved]] = []
+    if accepted and numbers:
+        found = unread.or_else(found, lambda: _moved(sight, finding, accepted, transition, usual))
+    notice = transition.change in {Change.BEGINS, Change.SPREADS, Change.WEEKDAY}
+    return Facts(
+        stream, transition, window.start, window.end, window.rows,
+        in_a_row=in_a_row,
+        moved=tuple(one for _, one in found),
+        sources=unread.or_else((), lambda: _sources(sight, span, found, window)) if notice else (),
+        towards=_towards(sight, finding, accepted) if notice else (),
+        words=_words(sight, span, window, unread) if notice else (),
+        labels=_labels(window, usual) if numbers else (),
+        score=_score(window, usual) if numbers else None,
+        calibrated=sight.golden.calibrated and sight.golden.profile == window.profile,
+        hourly=_hourly(window, usual) if window.rows else None,
+        deployment=unread.or_else(None, lambda: _deployment(sight, window)),
+        baseline=finding.number,
+        promised=promised,
+        links=links(sight.dashboards, stream, span.since, window.end) if window.rows else {},
+        unread=unread.why,
+    )  # fmt: skip
+
+
+class _Unread:
+    """Keeps the first reason why a fact could not be read."""
+
+    def __init__(self) -> None:
+        self.why = ""
+
+    def or_else[Answer](self, otherwise: Answer, ask: Callable[[], Answer]) -> Answer:
+        try:
+            return ask()
+        except ServerProblem as problem:
+            self.why = self.why or str(problem)
+        # an answer that nobody foresaw must not keep the message from being sent
+        except (LookupError, TypeError, ValueError) as problem:
+            self.why = self.why or f"an answer could not be understood ({type(problem).__name__})"
+        return otherwise
+
+
+def _usual(store: Store, accepted: Accepted | None) -> Summary | None:
+    """The baseline's days in one summary; None if none of their summaries is left."""
+    if accepted is None:
+        return None
+    base = accepted.baseline
+    of_days = store.summaries(base.stream, base.start, base.end)
+    parts = [s for s in of_days if (s.version, s.profile) == (base.version, base.profile)]
+    return total(parts or of_days) if of_days else None
+
+
+def _moved(
+    sight: Sight,
+    finding: Finding,
+    accepted: Accepted,
+    transition: Transition,
+    usual: Summary | None,
+) -> list[tuple[Measure, Moved]]:
+    since = min(transition.since, finding.window.start)
+    slots = sight.store.summaries(finding.window.stream, since - DAYS * DAY, since)
+    before = cut(slots, rows=accepted.rows, at_most=accepted.longest).full
+    days = round((since - min(s.start for s in slots)) / DAY) if slots else 0
+    drifts = _ordered(finding.drifts, transition)
+    return moving.moved(
+        drifts, accepted.baseline, finding.window, usual, before, days=min(DAYS, max(1, days))
+    )
+
+
+def _ordered(drifts: Sequence[Drift], transition: Transition) -> list[Drift]:
+    """Unusual signals in the order in which a person is told: those with a name before the others.
+
+    A further signal is what its message is about, so it comes first there.
+    """
+    spread = transition.signal if transition.change is Change.SPREADS else ""
+    return sorted(
+        (drift for drift in drifts if drift.unusual),
+        key=lambda d: (d.signal != spread, d.part in SIGNATURE, 1.0 if d.p is None else d.p),
+    )
+
+
+def _sources(
+    sight: Sight, span: Span, found: Sequence[tuple[Measure, Moved]], window: Summary
+) -> tuple[Source, ...]:
+    if not found:
+        return ()
+    measure, one = found[0]
+    return where.locate(sight.search, window.stream, span, measure, usual=one.usual, by=sight.by)
+
+
+def _towards(sight: Sight, finding: Finding, accepted: Accepted | None) -> tuple[str, ...]:
+    """Golden sentences that the texts moved towards, where the signature is what moved most."""
+    signed = any(d.unusual and d.part in SIGNATURE for d in finding.drifts)
+    if not (signed and accepted and sight.golden.profile == finding.window.profile):
+        return ()
+    return moving.towards(sight.golden.signatures, accepted.baseline, finding.window)
+
+
+def _words(sight: Sight, span: Span, window: Summary, unread: _Unread) -> tuple[str, ...]:
+    if not sight.words:
+        return ()
+    return unread.or_else((), lambda: where.typical(sight.search, window.stream, span))
+
+
+def _deployment(sight: Sight, window: Summary) -> Deployment | None:
+    return where.deployed(sight.search, window.stream, window.end)
+
+
+def _labels(window: Summary, usual: Summary | None) -> tuple[Share, ...]:
+    known = usual.labels if usual else {}
+    rows, before = max(1, window.rows), max(1, usual.rows) if usual else 0
+    names = dict.fromkeys([*_most(known), *_most(window.labels)])
+    return tuple(
+        Share(
+            name,
+            window.labels.get(name, 0) / rows,
+            known.get(name, 0) / before if before else None,
+        )
+        for name in list(names)[:LABELS]
+    )
+
+
+def _most(labels: Mapping[str, int]) -> list[str]:
+    return sorted(labels, key=lambda name: -labels[name])[:LABELS]
+
+
+def _score(window: Summary, usual: Summary | None) -> tuple[float, float | None] | None:
+    now = window.moments.get("prediction.score")
+    before = usual.moments.get("prediction.score") if usual else None
+    if now is None or not now.count:
+        return None
+    return now.total / now.count, before.total / before.count if before and before.count else None
+
+
+def _hourly(window: Summary, usual: Summary | None) -> tuple[float, float | None]:
+    now = window.rows / (window.seconds / HOUR)
+    return now, usual.rows / (usual.seconds / HOUR) if usual else None

@@ -1,0 +1,394 @@
+"""The message to a person at a transition: facts in, at most 15 lines of plain text out.
+
+The first two lines say what happened and what to do now. Everything else is the evidence, one
+subject a line; a line without facts is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Final
+from urllib.parse import quote
+
+from monitor.plain import plain
+from monitor.summary import Stream
+from monitor.transitions import Change, Transition
+from monitor.windows import HOUR
+
+LINES: Final = 15
+LONGEST: Final = 300  # characters of a line that is not a link
+SUBJECT: Final = 100  # characters, ASCII: what SNS takes
+NAME: Final = 60  # characters of a name that comes from the records
+MOST: Final = 0.5  # share of the change from which a source explains it
+NARROW: Final = 0.8  # of the predictions: a source with more is not a part of the traffic
+EARLIER: Final = HOUR  # seconds by which a deployment may lie before the first unusual window
+DIGEST: Final = 5  # lines of numbers in a digest
+# Components that no model computes: if they move, the texts themselves changed.
+INPUT: Final = ("input.words", "input.non_letter_share", "another script", "duplicates")
+NOTICES: Final = (Change.BEGINS, Change.SPREADS)
+DATED: Final = (*NOTICES, Change.RECOVERS, Change.REPLACED, Change.STALE)
+SUBJECTS: Final = {
+    Change.BEGINS: "Notice",
+    Change.SPREADS: "Notice, one signal more",
+    Change.RECOVERS: "Recovered",
+    Change.REPLACED: "Notice closed by a new baseline",
+    Change.STALE: "Nothing to judge",
+    Change.RESUMES: "Judged again",
+    Change.WEEKDAY: "Unknown weekday",
+    Change.DIGEST: "Weekly digest",
+}
+HEADLINES: Final = {
+    Change.BEGINS: "NOTICE: the predictions of {who} changed. {facts.in_a_row} windows in a row are unusual, the last {span}.",
+    Change.SPREADS: "NOTICE, ONE SIGNAL MORE: the predictions of {who} now changed in another way too, {span}.",
+    Change.RECOVERS: "RECOVERED: the predictions of {who} are as usual again, {span}.",
+    Change.REPLACED: "CLOSED: the notice on {who} ended, since another baseline is in use.",
+    Change.STALE: "NOTHING TO JUDGE: {who} had too few predictions for a window for a day.",
+    Change.RESUMES: "JUDGED AGAIN: {who} has enough predictions for a window again, {span}.",
+    Change.WEEKDAY: "INFORMATION: the predictions of {who} on this {facts.weekday} are unlike the baseline's, {span}.",
+    Change.DIGEST: "WEEKLY DIGEST of {who}: {facts.rows:,} predictions, {days}.",
+}  # fmt: skip
+NOTHING_TO_DO: Final = {
+    Change.RECOVERS: "The last {facts.in_a_row} windows are as usual.",
+    Change.REPLACED: "The stream is judged by baseline {facts.baseline} from now on.",
+    Change.STALE: "Drift cannot be judged without predictions. If there should be some, the alarms on the way of predictions ring, and are a task of their own.",
+    Change.RESUMES: "Windows are judged again, and there is no notice.",
+    Change.WEEKDAY: "The accepted baseline has no {facts.weekday}, so this is no notice. Accept days with a {facts.weekday} once they are over.",
+    Change.DIGEST: "There is too little traffic for notices, so a person has to look at the numbers.",
+}  # fmt: skip
+
+
+class Action(StrEnum):
+    """What to do now."""
+
+    ROLL_BACK = "roll back"
+    WAIT = "wait until morning"
+    NOTHING = "nothing"
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """A number that moved: in the window, usually, and its extreme of the last days before.
+
+    `extreme` is the highest value of a window where the number rose, the lowest where it fell. What
+    is not known is None. `share` says that the number is a share of the predictions. `field` names
+    the component.
+    """
+
+    field: str
+    name: str
+    rose: str
+    fell: str
+    now: float
+    usual: float | None = None
+    extreme: float | None = None
+    days: int = 30
+    share: bool = False
+
+    @property
+    def up(self) -> bool:
+        """Whether the number is above the usual one."""
+        return self.usual is None or self.now >= self.usual
+
+    def sentence(self) -> str:
+        """The movement in words, with its numbers."""
+        said = f"{self.rose if self.up else self.fell}: {self.name} {self._number(self.now)}"
+        if self.usual is not None:
+            said += f", usually {self._number(self.usual)}"
+        if self.extreme is not None:
+            side = "above" if self.up else "below"
+            said += f", never {side} {self._number(self.extreme)} in the {self.days} days before"
+        return said
+
+    def _number(self, value: float) -> str:
+        return f"{100 * value:.3g} %" if self.share else f"{value:.3g}"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A part of the traffic: the share of the change and of the predictions that have this value.
+
+    `new`: no prediction of the week before had it. `of_change` is None where it is not known.
+    """
+
+    attribute: str
+    value: str
+    of_rows: float
+    of_change: float | None = None
+    new: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """The newest version that answers: what it is a version of, its name, its first prediction.
+
+    `first` is in seconds since 1970.
+    """
+
+    of: str
+    value: str
+    first: int
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """The share of a label, now and usually."""
+
+    label: str
+    now: float
+    usual: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Canary:
+    """The last word of the canary: whether it passed, and when (seconds since 1970)."""
+
+    passed: bool
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """All that a message says. What is not known is empty or None; `unread` says why, if it failed.
+
+    `hourly` and `score` are the present and the usual value. `words` are typical of the window.
+    """
+
+    stream: Stream
+    transition: Transition
+    start: int
+    end: int
+    rows: int
+    in_a_row: int = 0
+    moved: tuple[Moved, ...] = ()
+    sources: tuple[Source, ...] = ()
+    towards: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
+    labels: tuple[Share, ...] = ()
+    score: tuple[float, float | None] | None = None
+    calibrated: bool = False
+    hourly: tuple[float, float | None] | None = None
+    deployment: Deployment | None = None
+    canary: Canary | None = None
+    baseline: int = 0
+    promised: float = 0.0
+    links: Mapping[str, str] = field(default_factory=dict)
+    unread: str = ""
+    digest: tuple[str, ...] = ()
+
+    @property
+    def weekday(self) -> str:
+        """The name of the window's weekday, in UTC."""
+        return f"{datetime.fromtimestamp(self.start, UTC):%A}"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message as it is sent."""
+
+    id: str
+    change: Change
+    signal: str
+    action: Action
+    subject: str
+    text: str
+
+
+def compose(facts: Facts) -> Message:
+    """The message of a transition."""
+    action, reason = advice(facts)
+    lines = [*_lines(facts, action, reason)]
+    assert len(lines) <= LINES
+    return Message(
+        facts.transition.key(facts.stream),
+        facts.transition.change,
+        facts.transition.signal,
+        action,
+        _subject(facts, action),
+        "\n".join(lines) + "\n",
+    )
+
+
+def advice(facts: Facts) -> tuple[Action, str]:
+    """What to do now, and why."""
+    if facts.transition.change in NOTICES:
+        return _in_a_notice(facts)
+    return Action.NOTHING, NOTHING_TO_DO[facts.transition.change].format(facts=facts)
+
+
+def _in_a_notice(facts: Facts) -> tuple[Action, str]:
+    part = next((one for one in facts.sources if _explains(one)), None)
+    texts_moved = any(one.field in INPUT for one in facts.moved)
+    deployed = facts.deployment if _coincides(facts) else None
+    version = f"{deployed.of} {_name(deployed.value)}" if deployed else ""
+    if facts.canary and not facts.canary.passed:
+        said = "The canary fails: the deployed model does not answer as it was made to."
+        return Action.ROLL_BACK, said
+    if part:
+        said = f"The change is in {part.attribute} {_name(part.value)}, which is new."
+        return Action.WAIT, f"{said} A rollback would not help; ask who sends these texts."
+    if texts_moved:
+        what = f"{version} began with them" if deployed else "no version did"
+        said = f"The texts themselves changed, and {what}."
+        return Action.WAIT, f"{said} A rollback would not change the texts; ask who sends them."
+    if deployed:
+        said = f"The change began with {version}, and the texts are as long and of the same signs."
+        return Action.ROLL_BACK, said
+    said = "No version changed, so a rollback would not help. The texts are of another kind."
+    return Action.WAIT, said
+
+
+def _explains(source: Source) -> bool:
+    """Whether a new part of the traffic has most of the change."""
+    most = source.of_change is not None and source.of_change >= MOST
+    return source.new and most and source.of_rows < NARROW and "version" not in source.attribute
+
+
+def _coincides(facts: Facts) -> bool:
+    """Whether the newest version began with the first unusual window, or in the hour before."""
+    if facts.deployment is None:
+        return False
+    since = facts.transition.since
+    return since - EARLIER <= facts.deployment.first <= max(facts.end, since)
+
+
+def _subject(facts: Facts, action: Action) -> str:
+    what = SUBJECTS[facts.transition.change]
+    whole = (
+        f"{what}: {action} - {facts.stream.stack} {facts.stream.model or facts.stream.log_group}"
+    )
+    return plain(whole).encode("ascii", "replace").decode()[:SUBJECT]
+
+
+def _lines(facts: Facts, action: Action, reason: str) -> Iterator[str]:
+    """The lines of the text, the most important first."""
+    change = facts.transition.change
+    yield _short(_headline(facts))
+    yield _short(f"WHAT TO DO NOW: {action.upper()}. {reason}")
+    if change in DATED:
+        yield f"Since: {moment(facts.transition.since)} UTC ({_hours(facts)}){_late(facts)}"
+    if change is Change.DIGEST:
+        yield from map(_short, facts.digest[:DIGEST])
+    else:
+        yield from map(_short, _movement(facts))
+    if hurts := [*_hurts(facts)]:
+        yield _short(f"Does it hurt: {'; '.join(hurts)}.")
+    if change in {*NOTICES, Change.RECOVERS}:
+        yield _short(f"Last deployment: {_deployed(facts)}")
+    if facts.unread:
+        yield _short(f"Some of this could not be read: {facts.unread}.")
+    for name, address in facts.links.items():
+        yield f"{name}: {address}"
+    if change in {*NOTICES, Change.WEEKDAY, Change.STALE}:
+        until = moment(facts.end + 24 * HOUR).replace(" ", "T")
+        yield f"To mute: {invoke(facts.stream.stack, f'mute --until {until} --reason WHY --by YOU')}"
+
+
+def _movement(facts: Facts) -> Iterator[str]:
+    """What moved, and where it comes from."""
+    if facts.moved:
+        yield f"What moved: {facts.moved[0].sentence()}."
+    if len(facts.moved) > 1:
+        yield f"Also: {'; '.join(one.sentence() for one in facts.moved[1:3])}."
+    if facts.towards:
+        near = " and ".join(f'"{one}"' for one in facts.towards)
+        yield f"The texts moved towards sentences like {near}."
+    if facts.words:
+        yield f"Words typical of these texts: {', '.join(map(_name, facts.words))}."
+    if facts.sources:
+        yield f"Where: {'; '.join(map(_where, facts.sources))}."
+
+
+def invoke(stack: str, command: str) -> str:
+    """The command that sends `command` to the stack's monitor."""
+    event = f'{{"command": "{command}"}}'
+    return f"sam remote invoke MonitorFunction --stack-name {stack} --event '{event}'"
+
+
+def _headline(facts: Facts) -> str:
+    return HEADLINES[facts.transition.change].format(
+        who=f"{_name(facts.stream.model) or 'the model'} in {_name(facts.stream.log_group)}",
+        span=f"{moment(facts.start)} to {moment(facts.end)[11:]} UTC, {facts.rows:,} predictions",
+        days=f"{moment(facts.start)[:10]} to {moment(facts.end)[:10]}",
+        facts=facts,
+    )
+
+
+def _hours(facts: Facts) -> str:
+    hours = max(0, facts.end - facts.transition.since) / HOUR
+    return f"{hours:.0f} hours" if hours >= 2 else f"{hours * 60:.0f} minutes"
+
+
+def _late(facts: Facts) -> str:
+    return "; silenced until now." if facts.transition.late else "."
+
+
+def _where(source: Source) -> str:
+    new = ", new" if source.new else ""
+    rows = f"{100 * source.of_rows:.0f} % of the predictions"
+    named = f"{source.attribute} {_name(source.value)}"
+    if source.of_change is None:
+        return f"{named} ({rows}{new})"
+    return f"{named}: {100 * source.of_change:.0f} % of the change ({rows}{new})"
+
+
+def _hurts(facts: Facts) -> Iterator[str]:
+    for one in facts.labels[:3]:
+        usual = "" if one.usual is None else f", usually {100 * one.usual:.0f} %"
+        yield f"{_name(one.label)} {100 * one.now:.0f} %{usual}"
+    if facts.score:
+        now, usual_score = facts.score
+        name = "estimated accuracy (mean score)" if facts.calibrated else "mean score"
+        usual = "" if usual_score is None else f", usually {usual_score:.2f}"
+        yield f"{name} {now:.2f}{usual}"
+    if facts.canary:
+        word = "passed" if facts.canary.passed else "FAILED"
+        yield f"canary {word} at {moment(facts.canary.at)[11:]}"
+    if facts.hourly:
+        now, usual_rate = facts.hourly
+        usual = "" if usual_rate is None else f", usually {usual_rate:,.0f}"
+        yield f"{now:,.0f} predictions an hour{usual}"
+
+
+def _deployed(facts: Facts) -> str:
+    one = facts.deployment
+    if one is None:
+        return "no version has changed in the last 30 days, as far as predictions name it."
+    return f"{one.of} {_name(one.value)}, first seen {moment(one.first)} UTC."
+
+
+def _name(text: str) -> str:
+    return plain(text)[:NAME]
+
+
+def _short(line: str) -> str:
+    line = plain(line)
+    return line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}…"
+
+
+def moment(seconds: float) -> str:
+    """A time in UTC, to the minute."""
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M}"
+
+
+def links(dashboards: str, stream: Stream, start: int, end: int) -> dict[str, str]:
+    """The window's predictions in Discover, and the dashboard, of OpenSearch Dashboards."""
+    if not dashboards:
+        return {}
+    span = f"_g=(time:(from:'{_iso(start)}',to:'{_iso(end)}'))"
+    query = f'@kind:prediction and @log_group:"{stream.log_group}"'
+    if stream.model:
+        query += f' and model.name:"{stream.model}"'
+    escaped = quote(query.replace("!", "!!").replace("'", "!'"))
+    columns = "columns:!(text,prediction.label,prediction.score)"
+    state = f"_a=({columns},index:prediction-monitor-cwl,query:(language:kuery,query:'{escaped}'))"
+    return {
+        "These predictions": f"{dashboards}/app/discover#/?{span}&{state}",
+        "Dashboard": f"{dashboards}/app/dashboards#/view/prediction-monitor-predictions?{span}",
+    }
+
+
+def _iso(seconds: int) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S.000Z}"

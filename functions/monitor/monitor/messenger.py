@@ -1,0 +1,97 @@
+"""The messenger's Lambda handler: verdict lines in, messages to people out.
+
+The log group of the judge is subscribed to it. The messenger is outside of a VPC, so it reaches SNS,
+EventBridge and S3, and the judge inside needs the domain alone. A schedule calls it as well, for
+messages that could not be sent.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import zlib
+from collections.abc import Iterator
+from typing import Any, Final
+
+import boto3
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.utilities.typing import LambdaContext
+from botocore.config import Config
+
+from monitor import logging_variables
+from monitor.claims import Claims
+from monitor.deliver import Delivery, Destinations, Line, deliver
+
+LARGEST: Final = 64 * 1024 * 1024  # bytes of a payload
+CONFIG: Final = Config(connect_timeout=3, read_timeout=5, retries={"total_max_attempts": 2})
+NEEDED: Final = ("TOPIC_ARN", "CLAIMS_BUCKET", "STACK")
+
+for variable in NEEDED:
+    if not os.environ.get(variable):
+        raise ValueError(f"{variable} must be set: see MessengerFunction in template.yaml")
+claims = Claims(boto3.client("s3", config=CONFIG), os.environ["CLAIMS_BUCKET"])
+destinations = Destinations(
+    boto3.client("sns", config=CONFIG),
+    boto3.client("events", config=CONFIG),
+    os.environ["TOPIC_ARN"],
+    os.environ["STACK"],
+)
+logging_variables.ignore(os.environ)
+logger = Logger(service="messenger", level="INFO", use_rfc3339=True, utc=True, location=None)
+
+
+class NotSent(Exception):
+    """At least one message could not be sent; it is kept, and tried again."""
+
+
+@logger.inject_lambda_context(clear_state=True)
+def handler(event: Any, context: LambdaContext) -> dict[str, int]:
+    """Send the messages of a payload of log lines, or those that wait.
+
+    Raises `NotSent` if any failed, so that the function's errors are counted and Lambda tries again.
+    """
+    lines = messages(event["awslogs"]["data"]) if "awslogs" in event else waiting(claims)
+    found = [each for line in lines for each in deliver(line, claims, destinations)]
+    for each in found:
+        _log(each)
+    if failed := [each for each in found if each.fate == "failed"]:
+        raise NotSent(f"{len(failed)} of {len(found)} messages were not sent: {failed[0].reason}")
+    return {"sent": sum(each.fate == "sent" for each in found)}
+
+
+def messages(data: str) -> Iterator[Line]:
+    """The verdict lines of a payload whose message is to be sent.
+
+    The subscription's pattern lets nothing else through; a line that is no such verdict is ignored.
+    """
+    inflate = zlib.decompressobj(wbits=31)
+    payload = json.loads(inflate.decompress(base64.b64decode(data), LARGEST))
+    for each in payload["logEvents"]:
+        try:
+            line = json.loads(each["message"])
+        except ValueError:
+            continue
+        if is_to_send(line):
+            yield line
+
+
+def waiting(claims: Claims) -> Iterator[Line]:
+    """The lines whose message could not be sent before."""
+    for _, content in claims.kept():
+        yield json.loads(content)
+
+
+def is_to_send(line: Any) -> bool:
+    """Whether a line is a verdict with a message that nobody silenced."""
+    if not isinstance(line, dict) or line.get("message") != "verdict":
+        return False
+    message = line.get("monitor", {}).get("message")
+    return isinstance(message, dict) and "silenced" not in message
+
+
+def _log(each: Delivery) -> None:
+    if each.fate == "failed":
+        logger.error("not_sent", message_id=each.name, reason=each.reason)
+    else:
+        logger.info(each.fate, message_id=each.name)

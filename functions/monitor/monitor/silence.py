@@ -1,0 +1,69 @@
+"""Times in which messages are not sent: muted by a person, or announced as expected.
+
+Everything is judged and drawn as at any other time. A notice that lasts longer than the silence is
+told after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Self
+
+
+class Kind(StrEnum):
+    """How a silence came about, and the decision that ends one early."""
+
+    MUTE = "mute"
+    EXPECT = "expect"
+    UNMUTE = "unmute"
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """A decision of a person: `start`, `end` and `decided` are seconds since 1970.
+
+    `unmute` has an `end` of its own moment: it ends every silence that was decided before it.
+    """
+
+    kind: Kind
+    start: int
+    end: int
+    by: str
+    reason: str
+    decided: int
+
+    @classmethod
+    def read(cls, document: Mapping[str, Any]) -> Self:
+        """From its document in the store."""
+        start, end, decided = (int(document[name]) for name in ("start", "end", "decided"))
+        said = (str(document["by"]), str(document["reason"]))
+        return cls(Kind(document["action"]), start, end, *said, decided)
+
+    def document(self) -> dict[str, Any]:
+        """What `read` reads."""
+        return {
+            "action": self.kind,
+            "start": self.start,
+            "end": self.end,
+            "by": self.by,
+            "reason": self.reason,
+            "decided": self.decided,
+        }
+
+    def covers(self, start: int, end: int, now: float) -> bool:
+        """Whether the window from `start` until `end`, judged at `now`, falls into the silence."""
+        return self.start <= now < self.end or (start < self.end and end > self.start)
+
+
+def silencing(silences: Iterable[Silence], start: int, end: int, now: float) -> Silence | None:
+    """The silence that a window, judged at `now`, falls into: of several the one that ends last."""
+    ordered = sorted(silences, key=lambda s: s.decided)
+    lifted = max((s.decided for s in ordered if s.kind is Kind.UNMUTE), default=-1)
+    held = [
+        s
+        for s in ordered
+        if s.kind is not Kind.UNMUTE and s.decided > lifted and s.covers(start, end, now)
+    ]
+    return max(held, key=lambda s: s.end, default=None)

@@ -1,0 +1,210 @@
+"""The moments at which a person is told: a stream's findings turned into few transitions.
+
+`advance` is a pure function of an episode and a finding. An episode is what people were told about
+a stream so far. It is kept beside the stream's state, so a run that is repeated makes the same
+transitions, and each transition has the same id.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any, Final, Self
+
+from monitor.follow import Finding, Reference
+from monitor.summary import Stream
+from monitor.verdict import Verdict
+
+NO_SIGNAL: Final = "all"  # a transition that is of no signal in particular
+
+
+class Change(StrEnum):
+    """The kinds of transitions."""
+
+    BEGINS = "begins"  # a notice begins
+    SPREADS = "spreads"  # during a notice a signal that was not told moves as well
+    RECOVERS = "recovers"  # a notice ends: as many usual windows in a row as make a notice
+    REPLACED = "replaced"  # a notice ends: another baseline is in use
+    STALE = "stale"  # a day without a full window
+    RESUMES = "resumes"  # there are full windows again
+    WEEKDAY = "weekday"  # unusual on a weekday that the baseline lacks: once for a baseline
+    DIGEST = "digest"  # once a week, where traffic is too low for a notice
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """A change of an episode: the signal that moved most, when it began, and the other unusual signals.
+
+    `since` and `at` are seconds since 1970: the start of the first window that was unusual, and the
+    end of the window with which the transition came.
+    """
+
+    change: Change
+    signal: str
+    since: int
+    at: int
+    others: tuple[str, ...] = ()
+    late: bool = False  # it began while messages were silenced
+
+    def key(self, stream: Stream) -> str:
+        """The message's id: of stream, signal and transition, 32 hexadecimal digits."""
+        parts = [stream.stack, stream.log_group, stream.model, self.signal, self.change, self.at]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True, slots=True)
+class Episode:
+    """What people were told about a stream.
+
+    `told` are the signals of the open notice, none if no notice is open; `since` is its beginning
+    and `baseline` the number that it refers to. `held`: the notice was silenced, nobody knows of
+    it. `run` has each signal that was unusual since `begun`, the first unusual window without a
+    usual one after it, and counts the signal's unusual windows in a row; `quiet` counts usual windows since the last unusual one; `odd` the unusual windows in a
+    row of weekdays that the baseline lacks, and `weekday` is the baseline for which that was told.
+    `digest` is the week, since 1970, of the last digest.
+    """
+
+    told: tuple[str, ...] = ()
+    since: int = 0
+    baseline: int = 0
+    held: bool = False
+    run: Mapping[str, int] = field(default_factory=dict)
+    begun: int = 0
+    quiet: int = 0
+    odd: int = 0
+    weekday: int = 0
+    stale: bool = False
+    digest: int = 0
+
+    @classmethod
+    def read(cls, document: Mapping[str, Any]) -> Self:
+        """From the stream's state; an episode without anything told where there is none."""
+        found = document.get("episode", {})
+        numbers = ("since", "baseline", "begun", "quiet", "odd", "weekday", "digest")
+        return cls(
+            told=tuple(str(one) for one in found.get("told", ())),
+            run={str(name): int(count) for name, count in found.get("run", {}).items()},
+            held=bool(found.get("held", False)),
+            stale=bool(found.get("stale", False)),
+            **{name: int(found.get(name, 0)) for name in numbers},
+        )
+
+    def document(self) -> dict[str, Any]:
+        """What `read` reads."""
+        return {
+            "told": list(self.told),
+            "since": self.since,
+            "baseline": self.baseline,
+            "held": self.held,
+            "run": dict(self.run),
+            "begun": self.begun,
+            "quiet": self.quiet,
+            "odd": self.odd,
+            "weekday": self.weekday,
+            "stale": self.stale,
+            "digest": self.digest,
+        }
+
+
+def advance(
+    episode: Episode, finding: Finding, *, in_a_row: int, silenced: bool, odd: bool = False
+) -> tuple[Episode, Transition | None]:
+    """The episode after a finding, and the transition that the finding is, if it is one.
+
+    `in_a_row` windows make a notice, a further signal, and a recovery. `odd` says that the
+    baseline lacks the window's weekday. A transition that is `silenced` is not sent, so a notice
+    that began so is told once messages are sent again. Findings against a profile or of versions
+    are no transitions. A window with too few predictions changes nothing.
+    """
+    if finding.reference is not Reference.BASELINE or finding.verdict is Verdict.INSUFFICIENT:
+        return episode, None
+    end = finding.window.end
+    if finding.verdict is Verdict.STALE:
+        if episode.stale or silenced:
+            return episode, None
+        since = finding.window.start
+        return replace(episode, stale=True), Transition(Change.STALE, NO_SIGNAL, since, end)
+    resumed = episode.stale
+    episode = _counted(replace(episode, stale=False), finding, odd=odd)
+    episode, transition = _judged(episode, finding, in_a_row=in_a_row, silenced=silenced, odd=odd)
+    if transition is None and resumed:
+        transition = Transition(Change.RESUMES, NO_SIGNAL, finding.window.start, end)
+    return episode, transition
+
+
+def _judged(
+    episode: Episode, finding: Finding, *, in_a_row: int, silenced: bool, odd: bool
+) -> tuple[Episode, Transition | None]:
+    end, moved = finding.window.end, unusual(finding)
+    if episode.told and finding.number != episode.baseline:
+        told = None if episode.held else _of(episode, Change.REPLACED, end)
+        return _closed(episode), told
+    if odd:
+        new = episode.weekday != finding.number
+        if moved and episode.odd >= in_a_row and new and not silenced:
+            told = Transition(Change.WEEKDAY, moved[0], finding.window.start, end, moved[1:])
+            return replace(episode, weekday=finding.number), told
+        return episode, None
+    if finding.verdict is Verdict.NOTICE and moved:
+        return _noticed(episode, finding, moved, in_a_row=in_a_row, silenced=silenced)
+    if episode.told and episode.quiet >= in_a_row:
+        told = None if episode.held else _of(episode, Change.RECOVERS, end)
+        return _closed(episode), told
+    return episode, None
+
+
+def _noticed(
+    episode: Episode, finding: Finding, moved: tuple[str, ...], *, in_a_row: int, silenced: bool
+) -> tuple[Episode, Transition | None]:
+    end = finding.window.end
+    if not episode.told:
+        signals = tuple(dict.fromkeys([*moved, *episode.run]))  # of any window of the run
+        since = episode.begun or finding.window.start
+        after = replace(episode, told=signals, since=since, baseline=finding.number, held=silenced)
+        return after, Transition(Change.BEGINS, signals[0], since, end, signals[1:])
+    if episode.held:
+        if silenced:
+            return episode, None
+        signals = tuple(dict.fromkeys([*moved, *episode.told]))
+        after = replace(episode, told=signals, held=False)
+        begun = Transition(Change.BEGINS, signals[0], episode.since, end, signals[1:], late=True)
+        return after, begun
+    new = tuple(
+        name for name in moved if name not in episode.told and episode.run[name] >= in_a_row
+    )
+    if not new:
+        return episode, None
+    # a signal that is silenced stays untold, so that it is told when messages are sent again
+    after = episode if silenced else replace(episode, told=(*episode.told, *new))
+    told = None if silenced else Transition(Change.SPREADS, new[0], episode.since, end, new[1:])
+    return after, told
+
+
+def unusual(finding: Finding) -> tuple[str, ...]:
+    """The unusual signals of a finding, the one with the smallest p first."""
+    found = [drift for drift in finding.drifts if drift.unusual and drift.p is not None]
+    return tuple(drift.signal for drift in sorted(found, key=lambda drift: drift.p or 0.0))
+
+
+def _counted(episode: Episode, finding: Finding, *, odd: bool) -> Episode:
+    """The episode with the window counted; windows of other weekdays are counted apart."""
+    moved = unusual(finding)
+    if odd:
+        return replace(episode, odd=episode.odd + 1 if moved else 0)
+    if not moved:
+        return replace(episode, run={}, begun=0, odd=0, quiet=episode.quiet + 1)
+    seen = dict.fromkeys([*episode.run, *moved])
+    run = {name: episode.run.get(name, 0) + 1 if name in moved else 0 for name in seen}
+    begun = episode.begun or finding.window.start
+    return replace(episode, run=run, begun=begun, odd=0, quiet=0)
+
+
+def _of(episode: Episode, change: Change, at: int) -> Transition:
+    return Transition(change, episode.told[0], episode.since, at, episode.told[1:])
+
+
+def _closed(episode: Episode) -> Episode:
+    return replace(episode, told=(), since=0, baseline=0, held=False)

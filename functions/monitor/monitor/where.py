@@ -1,0 +1,189 @@
+"""Where a change comes from: the measure that moved, split by version, script and a keyword.
+
+A part's share of the change is rows x (its value - the usual one), divided by the same of all
+rows. Bodies of searches and their answers are pure functions; `locate` asks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from monitor.message import Deployment, Source
+from monitor.moved import Measure
+from monitor.searches import of_stream
+from monitor.summary import Stream
+from monitor.windows import DAY
+
+Search = Callable[[Mapping[str, Any]], Mapping[str, Any]]
+
+VERSIONS: Final = {"function version": "@function_version", "model version": "model.version"}
+SCRIPT: Final = {"script": "input.script"}
+VALUES: Final = 10  # of an attribute
+LEAST: Final = 0.2  # of the change or of the rows: a smaller part is not named
+EARLIER: Final = 7 * DAY  # a value that no prediction of so long a time had is new
+DEPLOYED: Final = 30 * DAY
+SAMPLE: Final = 200  # predictions whose words are looked at
+TYPICAL: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The window, and the beginning of the change; seconds since 1970."""
+
+    start: int
+    end: int
+    since: int
+
+
+def locate(
+    search: Search,
+    stream: Stream,
+    span: Span,
+    measure: Measure,
+    *,
+    usual: float | None,
+    by: str,
+) -> tuple[Source, ...]:
+    """The largest part of each attribute: versions, script, and the keyword `by` if it is given."""
+    attributes = VERSIONS | SCRIPT | ({by: by} if by else {})
+    found = split(search(split_body(stream, span, measure, attributes)), measure, usual, attributes)
+    known = search(earlier_body(stream, span, found, attributes)) if found else {}
+    return tuple(
+        Source(s.attribute, s.value, s.of_rows, s.of_change, new=_is_new(known, at))
+        for at, s in enumerate(found)
+    )
+
+
+def split_body(
+    stream: Stream, span: Span, measure: Measure, attributes: Mapping[str, str]
+) -> dict[str, Any]:
+    """The window's predictions by each attribute, with the measure's value in each part."""
+    value: dict[str, Any] = (
+        {"filter": measure.share} if measure.share else {"avg": {"field": measure.mean}}
+    )
+    parts = {
+        name: {
+            "terms": {"field": field, "size": VALUES, "missing": "none"},
+            "aggs": {"value": value},
+        }
+        for name, field in attributes.items()
+    }
+    return _body(of_stream(stream, span.start, span.end), {"whole": value, **parts})
+
+
+def split(
+    answer: Mapping[str, Any],
+    measure: Measure,
+    usual: float | None,
+    attributes: Mapping[str, str],
+) -> list[Source]:
+    """The part of each attribute that has most of the change, else most of the predictions.
+
+    A part that has less than a fifth of both is left out, and so is `none`: predictions without
+    the attribute.
+    """
+    rows = sum(int(part["doc_count"]) for part in _parts(answer, "script"))
+    found = []
+    for name in attributes:
+        several = [
+            Source(
+                name,
+                str(part["key"]),
+                int(part["doc_count"]) / max(1, rows),
+                _of_change(part, answer, measure, usual, rows),
+            )
+            for part in _parts(answer, name)
+            if part["key"] != "none"
+        ]
+        largest = max(several, key=_weight, default=None)
+        if largest and max(largest.of_change or 0, largest.of_rows) >= LEAST:
+            found.append(largest)
+    return found
+
+
+def earlier_body(
+    stream: Stream, span: Span, found: list[Source], attributes: Mapping[str, str]
+) -> dict[str, Any]:
+    """How many predictions of the week before the change had each value."""
+    filters = {
+        str(at): {"filter": {"term": {attributes[s.attribute]: s.value}}}
+        for at, s in enumerate(found)
+    }
+    return _body(of_stream(stream, span.since - EARLIER, span.since), filters)
+
+
+def deployed(search: Search, stream: Stream, end: int) -> Deployment | None:
+    """The newest version of function or model; None if there was only one in thirty days."""
+    return newest(search(deployed_body(stream, end)))
+
+
+def deployed_body(stream: Stream, end: int) -> dict[str, Any]:
+    """The first prediction of each version in the last thirty days, the newest first."""
+    parts = {
+        name: {
+            "terms": {"field": field, "size": VALUES, "order": {"first": "desc"}},
+            "aggs": {"first": {"min": {"field": "@timestamp"}}},
+        }
+        for name, field in VERSIONS.items()
+    }
+    return _body(of_stream(stream, end - DEPLOYED, end), parts)
+
+
+def newest(answer: Mapping[str, Any]) -> Deployment | None:
+    """The newest version, where an attribute has more than one: else none began in this time."""
+    found = [
+        Deployment(name, str(part["key"]), int(part["first"]["value"]) // 1000)
+        for name in VERSIONS
+        if len(parts := _parts(answer, name)) > 1
+        for part in parts[:1]
+    ]
+    return max(found, key=lambda d: d.first, default=None)
+
+
+def typical(search: Search, stream: Stream, span: Span) -> tuple[str, ...]:
+    """Words of a sample of the window's texts that are rare in others of the same indices."""
+    words = {"significant_text": {"field": "text", "size": TYPICAL, "filter_duplicate_text": True}}
+    sample = {"sampler": {"shard_size": SAMPLE}, "aggs": {"words": words}}
+    answer = search(_body(of_stream(stream, span.start, span.end), {"sample": sample}))
+    buckets = answer.get("sample", {}).get("words", {}).get("buckets", [])
+    return tuple(str(part["key"]) for part in buckets)
+
+
+def _weight(source: Source) -> float:
+    return source.of_rows if source.of_change is None else source.of_change
+
+
+def _of_change(
+    part: Mapping[str, Any],
+    answer: Mapping[str, Any],
+    measure: Measure,
+    usual: float | None,
+    rows: int,
+) -> float | None:
+    """The part's share of the change; None where the whole did not change or is not known."""
+    count = int(part["doc_count"])
+    value, whole = _value(part["value"], measure, count), _value(answer["whole"], measure, rows)
+    if value is None or whole is None or usual is None or whole == usual or not rows:
+        return None
+    return count * (value - usual) / (rows * (whole - usual))
+
+
+def _value(answer: Mapping[str, Any], measure: Measure, rows: int) -> float | None:
+    if measure.share:
+        return int(answer["doc_count"]) / rows if rows else None
+    value = answer["value"]
+    return None if value is None else float(value)
+
+
+def _parts(answer: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
+    return list(answer.get(name, {}).get("buckets", []))
+
+
+def _is_new(known: Mapping[str, Any], at: int) -> bool:
+    return str(at) in known and not known[str(at)]["doc_count"]
+
+
+def _body(query: dict[str, Any], aggregations: dict[str, Any]) -> dict[str, Any]:
+    return {"size": 0, "track_total_hits": False, "query": query, "aggregations": aggregations}

@@ -1,0 +1,170 @@
+"""The message: what to do first, all evidence behind it, in at most 15 lines that anybody can print."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from monitor.message import (
+    LINES,
+    LONGEST,
+    SUBJECT,
+    Action,
+    Canary,
+    Deployment,
+    Facts,
+    Moved,
+    Share,
+    Source,
+    advice,
+    compose,
+    links,
+)
+from monitor.summary import Stream
+from monitor.transitions import Change, Transition
+from monitor.windows import DAY, HOUR
+
+NOON = 1_795_176_000  # 2026-11-20 12:00 UTC
+STREAM = Stream("prediction-monitor", "/aws/lambda/classifier", "minilm-cola")
+LABEL = Moved(
+    "label", "share of acceptable", "more answers are acceptable", "fewer answers are acceptable",
+    0.31, 0.72, 0.66, share=True,
+)  # fmt: skip
+WORDS = Moved(
+    "input.words", "median words of a text", "texts are longer", "texts are shorter", 18, 9, 11
+)
+VERSION = Source("function version", "8", 1.0, 1.0, new=True)
+CUSTOMER = Source("customer", "acme", 0.3, 0.94, new=True)
+DEPLOYED = Deployment("function version", "8", NOON - 3 * HOUR + 900)
+
+
+def facts(change: Change = Change.BEGINS, **given: Any) -> Facts:
+    transition = Transition(change, "label", NOON - 3 * HOUR, NOON)
+    known = {"in_a_row": 3, "baseline": 2, "promised": 379.0}
+    return Facts(STREAM, transition, NOON - HOUR, NOON, 812, **known | given)
+
+
+def test_a_bad_deployment_from_its_first_line_to_its_last() -> None:
+    found = compose(
+        facts(
+            moved=(LABEL,), sources=(VERSION,), deployment=DEPLOYED, calibrated=True,
+            labels=(Share("acceptable", 0.31, 0.72), Share("unacceptable", 0.69, 0.28)),
+            score=(0.84, 0.83), hourly=(812, 790), links={"Dashboard": "https://a"},
+            canary=Canary(passed=True, at=NOON - 600),
+        )
+    )  # fmt: skip
+    assert found.action is Action.ROLL_BACK
+    assert found.subject == "Notice: roll back - prediction-monitor minilm-cola"
+    assert found.text == (
+        "NOTICE: the predictions of minilm-cola in /aws/lambda/classifier changed. 3 windows in a row "
+        "are unusual, the last 2026-11-20 11:00 to 12:00 UTC, 812 predictions.\n"
+        "WHAT TO DO NOW: ROLL BACK. The change began with function version 8, and the texts are as "
+        "long and of the same signs.\n"
+        "Since: 2026-11-20 09:00 UTC (3 hours).\n"
+        "What moved: fewer answers are acceptable: share of acceptable 31 %, usually 72 %, never "
+        "below 66 % in the 30 days before.\n"
+        "Where: function version 8: 100 % of the change (100 % of the predictions, new).\n"
+        "Does it hurt: acceptable 31 %, usually 72 %; unacceptable 69 %, usually 28 %; estimated "
+        "accuracy (mean score) 0.84, usually 0.83; canary passed at 11:50; 812 predictions an hour, "
+        "usually 790.\n"
+        "Last deployment: function version 8, first seen 2026-11-20 09:15 UTC.\n"
+        "Dashboard: https://a\n"
+        "To mute: sam remote invoke MonitorFunction --stack-name prediction-monitor --event "
+        '\'{"command": "mute --until 2026-11-21T12:00 --reason WHY --by YOU"}\'\n'
+    )
+
+
+FAILS = Canary(passed=False, at=NOON)
+EARLIER = replace(DEPLOYED, first=NOON - 3 * DAY)
+
+
+@pytest.mark.parametrize(
+    ("known", "action", "said"),
+    [
+        ({"moved": (LABEL,), "deployment": DEPLOYED}, "roll back", "function version 8"),
+        ({"moved": (LABEL,), "deployment": EARLIER}, "wait until morning", "No version changed"),
+        ({"moved": (LABEL,)}, "wait until morning", "No version changed"),
+        ({"moved": (WORDS,)}, "wait until morning", "The texts themselves changed"),
+        ({"moved": (WORDS, LABEL), "deployment": DEPLOYED}, "wait until morning", "began with them"),
+        ({"moved": (LABEL,), "sources": (CUSTOMER,)}, "wait until morning", "customer acme"),
+        (
+            {"moved": (LABEL,), "sources": (VERSION, CUSTOMER), "deployment": DEPLOYED},
+            "wait until morning",
+            "ask who sends",
+        ),
+        (
+            {"moved": (LABEL,), "sources": (replace(CUSTOMER, new=False),), "deployment": DEPLOYED},
+            "roll back",
+            "version 8",
+        ),
+        ({"moved": (WORDS,), "canary": FAILS}, "roll back", "The canary fails"),
+        ({}, "wait until morning", "No version"),
+    ],
+)  # fmt: skip
+def test_what_to_do_in_a_notice(known: dict[str, Any], action: str, said: str) -> None:
+    for change in (Change.BEGINS, Change.SPREADS):
+        found, reason = advice(facts(change, **known))
+        assert found == action
+        assert said in reason
+
+
+@pytest.mark.parametrize("change", [c for c in Change if c not in {"begins", "spreads"}])
+def test_every_other_message_asks_for_nothing(change: Change) -> None:
+    found = compose(facts(change))
+    assert found.action is Action.NOTHING
+    assert found.text.splitlines()[1].startswith("WHAT TO DO NOW: NOTHING. ")
+
+
+@pytest.mark.parametrize(
+    ("moved", "said"),
+    [
+        (
+            WORDS,
+            "texts are longer: median words of a text 18, usually 9, never above 11 in the 30 days before",
+        ),
+        (
+            replace(WORDS, now=5, extreme=7, days=12),
+            "texts are shorter: median words of a text 5, usually 9, never below 7 in the 12 days before",
+        ),
+        (replace(WORDS, usual=None, extreme=None), "texts are longer: median words of a text 18"),
+        (replace(LABEL, usual=0.0, extreme=None, now=0.1234), "more answers are acceptable: share of acceptable 12.3 %, usually 0 %"),
+    ],
+)  # fmt: skip
+def test_a_movement_in_words(moved: Moved, said: str) -> None:
+    assert moved.sentence() == said
+
+
+anything = st.text(max_size=400)
+
+
+@given(st.sampled_from(Change), anything, anything, anything)
+def test_a_message_is_short_and_plain_whatever_the_records_say(
+    change: Change, model: str, value: str, words: str
+) -> None:
+    everything = facts(
+        change,
+        moved=(replace(LABEL, name=words), WORDS, replace(WORDS, name=value)),
+        sources=(Source("customer", value, 0.5, 0.5, new=True), VERSION),
+        towards=(words, value), words=(value, words), labels=(Share(value, 0.1, 0.2),),
+        score=(0.5, None), hourly=(1, 1), deployment=Deployment("model version", value, NOON),
+        canary=FAILS, unread=words, digest=(words,) * 9,
+        links={"These predictions": "https://a", "Dashboard": "https://b"},
+    )  # fmt: skip
+    found = compose(replace(everything, stream=replace(STREAM, model=model, log_group=value)))
+    lines = found.text.removesuffix("\n").split("\n")
+    assert 2 <= len(lines) <= LINES
+    assert all(line.isprintable() and len(line) <= LONGEST for line in lines)
+    assert 0 < len(found.subject) <= SUBJECT
+    assert found.subject.isascii()
+    assert found.subject.isprintable()
+
+
+def test_links_stay_links_whatever_the_stream_is_called() -> None:
+    made = links("https://domain/_dashboards", replace(STREAM, model="a'b\"c &#d"), NOON, NOON + 60)
+    assert all(" " not in link and '"' not in link and "&#" not in link for link in made.values())
+    assert "from:'2026-11-20T12:00:00.000Z'" in made["These predictions"]
+    assert links("", STREAM, NOON, NOON) == {}

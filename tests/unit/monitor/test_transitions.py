@@ -1,0 +1,157 @@
+"""Transitions: one message at each, whatever the order in which verdicts come."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from monitor.follow import Drift, Finding, Reference
+from monitor.summary import Summary
+from monitor.transitions import Change, Episode, Transition, advance
+from monitor.verdict import Verdict
+from monitor.windows import HOUR
+from tests.unit.monitor.made import MONDAY, STREAM
+
+IN_A_ROW = 3
+WORDS = {
+    "-": (Verdict.OK, ()),
+    "m": (Verdict.UNUSUAL, ("means",)),
+    "M": (Verdict.NOTICE, ("means",)),
+    "B": (Verdict.NOTICE, ("means", "label")),
+    "L": (Verdict.NOTICE, ("label",)),
+    "i": (Verdict.INSUFFICIENT, ()),
+    "p": (Verdict.PROVISIONAL, ()),
+    "s": (Verdict.STALE, ()),
+}
+
+
+def finding(word: str, at: int, number: int = 1) -> Finding:
+    verdict, signals = WORDS[word]
+    window = Summary(STREAM, "1", MONDAY + at * HOUR, HOUR, rows=800)
+    drifts = tuple(
+        Drift(name, 1e-9 * (place + 1), 1.0, 1e-3, 0.3, "a part", 2.0, 1.0, unusual=True)
+        for place, name in enumerate(signals)
+    )
+    return Finding(Reference.BASELINE, window, verdict, "", drifts, number)
+
+
+def played(
+    words: str,
+    *,
+    silenced: str = "",
+    odd: str = "",
+    numbers: str = "",
+    episode: Episode | None = None,
+) -> list[tuple[int, Transition]]:
+    """The transitions of a row of windows; the other rows mark windows by an x, or the baseline."""
+    episode, found = episode or Episode(), []
+    for at, word in enumerate(words):
+        episode, transition = advance(
+            Episode.read({"episode": episode.document()}),  # as a restart would find it
+            finding(word, at, int(numbers[at]) if numbers else 1),
+            in_a_row=IN_A_ROW,
+            silenced=silenced[at : at + 1] == "x",
+            odd=odd[at : at + 1] == "x",
+        )
+        if transition:
+            found.append((at, transition))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("words", "changes"),
+    [
+        ("-----", []),
+        ("-mm---", []),  # unusual windows without a notice
+        ("mmMMMM", [(2, "begins")]),
+        ("mmMM----", [(2, "begins"), (6, "recovers")]),
+        ("mmM--M--M", [(2, "begins")]),  # two usual windows are no recovery
+        ("mmM---mmM", [(2, "begins"), (5, "recovers"), (8, "begins")]),
+        ("mmMMBBB", [(2, "begins"), (6, "spreads")]),  # as many in a row as for a notice
+        ("mmMMBMBMB", [(2, "begins")]),  # a signal that comes and goes
+        ("mmMMBBBBBB", [(2, "begins"), (6, "spreads")]),
+        ("mmBLLL", [(2, "begins")]),  # it was told with the first
+        ("mmMiiiM", [(2, "begins")]),  # insufficient keeps the state
+        ("mmM--i-", [(2, "begins"), (6, "recovers")]),
+        ("--s", [(2, "stale")]),
+        ("--sss", [(2, "stale")]),
+        ("--s-", [(2, "stale"), (3, "resumes")]),
+        ("mmMsM", [(2, "begins"), (3, "stale"), (4, "resumes")]),
+        ("pppppp", []),
+    ],
+)
+def test_each_transition_is_told_once(words: str, changes: list[tuple[int, str]]) -> None:
+    assert [(at, str(one.change)) for at, one in played(words)] == changes
+
+
+def test_a_notice_says_since_when_and_which_signals() -> None:
+    ((_, begun),) = played("-mB")
+    assert begun.signal == "means"
+    assert begun.others == ("label",)
+    assert begun.since == MONDAY + HOUR
+
+
+def test_a_silenced_notice_is_told_after_the_silence() -> None:
+    found = played("mmMMMMM", silenced="xxxxx")
+    assert [(at, str(one.change), one.late) for at, one in found] == [
+        (2, "begins", False),
+        (5, "begins", True),
+    ]
+    assert found[1][1].since == found[0][1].since
+
+
+@pytest.mark.parametrize(
+    ("words", "silenced", "changes"),
+    [
+        ("mmMM---", "xxxxxxx", ["begins"]),  # the one that was not sent: nobody needs its end
+        ("mmMM---", "xxxx   ", ["begins"]),
+        ("mmM--s", "xxxxxx", ["begins"]),
+        ("mmMBBBBB", "   xxxx ", ["begins", "spreads"]),
+    ],
+)
+def test_in_a_silence(words: str, silenced: str, changes: list[str]) -> None:
+    assert [str(one.change) for _, one in played(words, silenced=silenced)] == changes
+
+
+def test_another_baseline_closes_a_notice() -> None:
+    found = played("mmMMMmmM", numbers="11112222")
+    assert [(at, str(one.change)) for at, one in found] == [
+        (2, "begins"),
+        (4, "replaced"),
+        (7, "begins"),
+    ]
+
+
+def test_an_unknown_weekday_is_told_once_for_a_baseline() -> None:
+    found = played("mmmmmm--mmmmmmmm", odd="xxxxxxxxxxxxxxxx", numbers="1111111111122222")
+    assert [(at, str(one.change)) for at, one in found] == [(2, "weekday"), (11, "weekday")]
+
+
+def test_other_references_are_no_transitions() -> None:
+    of_profile = replace(finding("M", 0), reference=Reference.PROFILE)
+    episode = Episode(run={"means": 2}, begun=1)
+    assert advance(episode, of_profile, in_a_row=1, silenced=False) == (episode, None)
+
+
+@given(st.text(alphabet="-mMBLips", max_size=60), st.text(alphabet="x ", max_size=60))
+def test_no_id_comes_twice_and_a_recovery_follows_a_notice(words: str, silenced: str) -> None:
+    found = played(words, silenced=silenced)
+    ids = [one.key(STREAM) for _, one in found]
+    assert len(set(ids)) == len(ids)
+    is_open = False
+    for _, one in found:
+        if one.change is Change.BEGINS:
+            is_open = True
+        elif one.change in {Change.SPREADS, Change.RECOVERS}:
+            assert is_open
+            is_open = one.change is Change.SPREADS
+
+
+def test_a_judge_that_runs_twice_makes_the_same_ids() -> None:
+    once, twice = played("mmMM---"), played("mmMM---")
+    assert [one.key(STREAM) for _, one in once] == [one.key(STREAM) for _, one in twice]
+    other = replace(STREAM, model="another")
+    assert once[0][1].key(STREAM) != once[0][1].key(other)

@@ -1,0 +1,117 @@
+"""Where a change comes from: shares of it, from the answers of OpenSearch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from monitor.message import Deployment
+from monitor.moved import Measure
+from monitor.where import Span, locate, newest
+from tests.unit.monitor.made import STREAM
+
+SPAN = Span(3600, 7200, 0)
+MEAN = Measure("input.words", "words", "longer", "shorter", lambda w: w.rows, mean="input.words")
+SHARE = Measure("label", "share", "more", "fewer", lambda w: w.rows, share={"term": {"a": "b"}})
+
+
+def part(key: str, rows: int, value: float) -> dict[str, Any]:
+    return {"key": key, "doc_count": rows, "value": {"value": value, "doc_count": round(value)}}
+
+
+def answer(whole: float, **parts: list[dict[str, Any]]) -> dict[str, Any]:
+    named = {"function_version": "function version", "model_version": "model version"}
+    buckets = {named.get(name, name): {"buckets": several} for name, several in parts.items()}
+    return {"whole": {"value": whole, "doc_count": round(whole)}, **buckets}
+
+
+@pytest.mark.parametrize(
+    ("measure", "usual", "found", "sources"),
+    [
+        (
+            MEAN,
+            10.0,
+            answer(
+                7.5,
+                script=[part("latin", 100, 7.5)],
+                function_version=[part("7", 50, 10), part("8", 50, 5)],
+                customer=[part("none", 90, 10), part("acme", 10, 5)],
+            ),
+            [
+                ("function version", "8", 0.5, 1.0),
+                ("script", "latin", 1.0, 1.0),
+                ("customer", "acme", 0.1, 0.2),
+            ],
+        ),
+        (
+            SHARE,
+            0.2,
+            answer(
+                60,
+                script=[part("latin", 70, 14), part("cyrillic", 30, 30)],
+                function_version=[part("8", 100, 44)],
+            ),
+            [("function version", "8", 1.0, 0.6), ("script", "cyrillic", 0.3, 0.6)],
+        ),
+        (
+            MEAN,
+            None,
+            answer(5, script=[part("latin", 100, 5)]),
+            [("script", "latin", 1.0, None)],
+        ),
+        (MEAN, 10.0, answer(5, script=[part("none", 100, 5)]), []),
+        (MEAN, 10.0, {"whole": {"value": None}}, []),
+    ],
+)
+def test_the_part_with_most_of_the_change_is_named(
+    measure: Measure, usual: float | None, found: dict[str, Any], sources: list[tuple[Any, ...]]
+) -> None:
+    asked = []
+
+    def search(body: Any) -> Any:
+        asked.append(body)
+        if len(asked) == 1:
+            return found
+        return {name: {"doc_count": 0 if name == "0" else 5} for name in body["aggregations"]}
+
+    located = locate(search, STREAM, SPAN, measure, usual=usual, by="customer")
+    shares = [
+        (
+            s.attribute,
+            s.value,
+            s.of_rows,
+            s.of_change if s.of_change is None else round(s.of_change, 6),
+        )
+        for s in located
+    ]
+    assert shares == sources
+    assert [s.new for s in located] == [at == 0 for at in range(len(located))]
+
+
+def seen(*versions: tuple[str, int]) -> dict[str, Any]:
+    return {"buckets": [{"key": v, "first": {"value": at * 1000}} for v, at in versions]}
+
+
+@pytest.mark.parametrize(
+    ("found", "deployment"),
+    [
+        ({}, None),
+        ({"function version": seen(("7", 100))}, None),  # one version: none began in this time
+        (
+            {"function version": seen(("8", 900), ("7", 100)), "model version": seen(("b", 100))},
+            Deployment("function version", "8", 900),
+        ),
+        (
+            {
+                "function version": seen(("8", 900), ("7", 100)),
+                "model version": seen(("b", 950), ("a", 100)),
+            },
+            Deployment("model version", "b", 950),
+        ),
+    ],
+)
+def test_the_newest_version_is_the_last_deployment(
+    found: dict[str, Any], deployment: Deployment | None
+) -> None:
+    assert newest(found) == deployment
