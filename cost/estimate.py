@@ -16,7 +16,7 @@ DAYS: Final = HOURS / 24
 GB: Final = 10**9  # bytes of log and traffic; this definition of a GB is the more expensive one
 GIB: Final = 2**30
 
-# --- measured ---
+# --- measured
 # By `python -m cost.measure`: 10,000 requests with one sentence each (CoLA and UD English EWT in
 # turn), with the functions under the Lambda runtime emulator and OpenSearch 3.8.
 INFERENCE_LOG_BYTES: Final = 1_887  # record, metrics, START, END and REPORT of one request
@@ -26,7 +26,7 @@ SHIPPER_LOG_BYTES: Final = 1_799  # metrics, summary, START, END and REPORT of o
 SHIPPER_LOG_LINES: Final = 5
 DOCUMENT_BYTES: Final = 1_686  # pri.store.size / docs.count
 
-# --- assumed ---
+# --- assumed
 # `make bench` measures 4.7 ms for an invocation on another machine. On Lambda, 1,024 MB gives less
 # than one processor. This figure includes cold starts.
 INFERENCE_MS: Final = 20
@@ -57,7 +57,7 @@ ANSWER_BYTES: Final = 500
 # The number of mails in a month, about alarms and drift.
 EMAILS: Final = 100
 
-# --- from template.yaml; tests/unit/cost/test_cost.py compares these figures with it ---
+# --- from template.yaml; tests/unit/cost/test_cost.py compares these figures with it
 MEMORY_GB: Final = {
     "inference": 1.0,
     "shipper": 1.0,
@@ -77,8 +77,8 @@ ALARM_METRICS: Final = 32
 DASHBOARDS: Final = 1
 SECRETS: Final = 2
 
-# --- about the domain:
-# https://docs.aws.amazon.com/opensearch-service/latest/developerguide/bp-storage.html ---
+# --- about the domain
+# https://docs.aws.amazon.com/opensearch-service/latest/developerguide/bp-storage.html
 LINUX_SHARE: Final = 0.05
 SERVICE_SHARE, SERVICE_GIB = 0.20, 20  # the smaller of the two on each node
 FREE_SHARE: Final = 0.25  # DomainDiskAlarm rings if less is free

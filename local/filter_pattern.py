@@ -149,8 +149,7 @@ class _Reader:
         return expression
 
 
-# Words
-# ------------------------------------------------------------------------------
+# --- Words
 
 
 def _term_pattern(reader: _Reader) -> Callable[[str], Why]:
@@ -207,8 +206,7 @@ def _unescaped(text: str) -> str:
     return re.sub(r"\\(.)", r"\1", text, flags=re.DOTALL)
 
 
-# Conditions
-# ------------------------------------------------------------------------------
+# --- Conditions
 
 
 def _combined(reader: _Reader, one: Callable[[], Check]) -> Check:
@@ -336,8 +334,7 @@ def _shown(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-# JSON
-# ------------------------------------------------------------------------------
+# --- JSON
 
 
 def _json_pattern(reader: _Reader) -> Check:
@@ -450,8 +447,7 @@ def _on_object(check: Check) -> Callable[[str], Why]:
     return why_not
 
 
-# Fields between spaces
-# ------------------------------------------------------------------------------
+# --- Fields between spaces
 
 
 class _Field(NamedTuple):

@@ -100,7 +100,7 @@ class Case:
     impatient: bool
 
 
-# --- lines ---
+# --- lines
 
 anything = st.text(st.characters(exclude_categories=()), max_size=20)  # lone surrogates too
 names = st.sampled_from(
@@ -217,7 +217,7 @@ def bare_size(event: Event) -> int:
     return len(json.dumps(event.as_sent())) + len(json.dumps(event.identifier)) + 300
 
 
-# --- the way ---
+# --- the way
 
 
 class Failures(logging.Filter):
@@ -376,7 +376,7 @@ def budget(way: Way, patch: pytest.MonkeyPatch, *, short: bool) -> None:
     patch.setattr(way.replay, "LETTER_SECONDS", INVOCATION_SECONDS if short else 10.0)
 
 
-# --- the property ---
+# --- the property
 
 
 def test_every_line_is_in_the_index_once_whatever_the_server_does(way: Way) -> None:

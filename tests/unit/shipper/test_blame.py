@@ -315,7 +315,7 @@ def test_k_lines_too_large_among_good_ones(bulk: Bulk, deliver: Deliver) -> None
     assert outcome.requests <= 2 * 3 * math.log2(1000) + 8
 
 
-# --- the server's fault ---
+# --- the server's fault
 
 
 def test_a_red_cluster_costs_no_field(index: Index, deliver: Deliver) -> None:
@@ -348,7 +348,7 @@ def test_a_document_without_an_answer_is_not_sent_again(
     assert (outcome.failed, outcome.reasons, len(bulk.requests)) == (2, {"no answer in time": 2}, 1)
 
 
-# --- a domain that wants the index in the path ---
+# --- a domain that wants the index in the path
 
 
 def test_a_domain_that_forbids_indices_in_actions_gets_them_in_the_path(

@@ -67,7 +67,7 @@ def ok(count: int) -> str:
     return json.dumps({"items": [{"create": {"status": 201}}] * count})
 
 
-# --- chunks ---
+# --- chunks
 
 
 @given(lengths=st.lists(st.integers(60, 600), max_size=20), limit=st.integers(1, 1500))
@@ -105,7 +105,7 @@ def test_the_limit_is_half_of_what_amazons_smallest_domains_take() -> None:
     assert [len(chunk) for chunk in chunks([filled(CHUNK_BYTES // 2)] * 3)] == [2, 1]
 
 
-# --- requests ---
+# --- requests
 
 
 def test_body_is_lines_of_json_that_alternate() -> None:
@@ -160,7 +160,7 @@ def test_answer_in_another_layout_says_the_same(
     assert sent(made("1", "2"), connection) == [module.INDEXED] * 2
 
 
-# --- a document's verdict ---
+# --- a document's verdict
 
 ITEMS = [
     pytest.param(None, Fate.INDEXED, "", None, id="taken"),
@@ -522,7 +522,7 @@ def test_error_without_a_type_or_reason(
     ]
 
 
-# --- the verdict on a whole request ---
+# --- the verdict on a whole request
 
 HTML = Answer(0, "text/html", f"<html><h1>{TEXT}</h1>".encode())
 WORDS = Answer(0, "text/plain", f"429 Too Many Requests /_bulk {TEXT}".encode())

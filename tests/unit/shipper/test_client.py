@@ -211,7 +211,7 @@ def test_every_request_is_signed_anew(bulk: Bulk, monkeypatch: pytest.MonkeyPatc
     assert bulk.ids == ["1", "2"]
 
 
-# --- the keys ---
+# --- the keys
 
 
 @pytest.mark.parametrize(
@@ -292,7 +292,7 @@ def test_start_imports_no_more_than_it_needs(endpoint: str, absent: list[str]) -
     assert [name for name in absent if name in loaded] == []
 
 
-# --- the address ---
+# --- the address
 
 
 @pytest.mark.parametrize(
@@ -341,7 +341,7 @@ def test_port_and_certificates_follow_the_scheme(scheme: str, port: int, *, veri
         assert bool(found.session.verify) is verified
 
 
-# --- silence ---
+# --- silence
 
 
 @pytest.mark.parametrize(

@@ -96,7 +96,7 @@ def refusing(message: str) -> Ship:
     return ship
 
 
-# --- which are found ---
+# --- which are found
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ def test_order_is_random(bucket: Bucket) -> None:
     assert len(orders) > 1
 
 
-# --- fates of a letter ---
+# --- fates of a letter
 
 
 @pytest.mark.parametrize(
@@ -346,7 +346,7 @@ def test_what_the_bucket_forbids_is_not_hidden(bucket: Bucket) -> None:
     assert replay(letter, bucket, giving(Outcome())).reason == "S3: NoSuchBucket at GetObject"
 
 
-# --- all of them ---
+# --- all of them
 
 
 @pytest.mark.parametrize(

@@ -113,7 +113,7 @@ def counts(outcome: Outcome) -> tuple[int, int, int, int]:
     return outcome.indexed, outcome.duplicate, outcome.rescued, outcome.failed
 
 
-# --- the usual ---
+# --- the usual
 
 
 def test_documents_arrive_as_they_are(bulk: Bulk, deliver: Deliver, clock: Clock) -> None:
@@ -166,7 +166,7 @@ def test_documents_are_made_chunk_by_chunk(
     assert seen == [0, 0, 0, 1, 1]  # not all of a large payload at once
 
 
-# --- sent again ---
+# --- sent again
 
 
 @pytest.mark.parametrize(
@@ -297,7 +297,7 @@ def test_a_request_that_is_not_permitted_fails_all_that_is_in_it(
     assert outcome.reasons == {FORBIDDEN: 2}
 
 
-# --- pauses ---
+# --- pauses
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
@@ -366,7 +366,7 @@ def test_server_that_does_not_answer_is_given_a_pause_between_chunks(
     assert [high for _, high in clock.bounds] == [pytest.approx(bound) for bound in bounds]
 
 
-# --- time is up ---
+# --- time is up
 
 
 def test_nothing_is_sent_after_the_deadline(bulk: Bulk, deliver: Deliver, clock: Clock) -> None:
@@ -446,7 +446,7 @@ def test_request_is_given_no_more_time_than_there_is(
     assert bulk.ids == ["1"]
 
 
-# --- split ---
+# --- split
 
 
 def test_what_is_too_large_is_halved_until_it_fits(bulk: Bulk, deliver: Deliver) -> None:
@@ -548,7 +548,7 @@ def test_half_that_gets_no_answer_is_sent_again(
     assert (counts(outcome), outcome.retries, len(clock.pauses)) == ((4, 0, 0, 0), 1, 1)
 
 
-# --- rescued ---
+# --- rescued
 
 LIMIT = Refusal(
     400, "illegal_argument_exception", "Limit of total fields [1000] has been exceeded", None
@@ -668,7 +668,7 @@ def test_no_reason_quotes_the_line(bulk: Bulk, deliver: Deliver) -> None:
     assert TEXT not in f"{outcome.summary()} {outcome}"
 
 
-# --- messages ---
+# --- messages
 
 
 @pytest.mark.parametrize(
@@ -741,7 +741,7 @@ def test_summary_and_exception_say_the_same(outcome: Outcome, said: str) -> None
         assert outcome.or_raise() == {name: getattr(outcome, name) for name in names}
 
 
-# --- whatever the server answers ---
+# --- whatever the server answers
 
 SCRIPTS = st.lists(st.sampled_from([REJECTED, UNPARSED, LIMIT]), max_size=4)
 DOCUMENTS = st.lists(

@@ -160,7 +160,7 @@ def written(capsys: pytest.CaptureFixture[str]) -> Written:
     return found
 
 
-# --- payloads ---
+# --- payloads
 
 
 @pytest.mark.parametrize("before", [0, 1], ids=["first", "again"])
@@ -220,7 +220,7 @@ def test_broken_payload_is_refused(load: Load, bulk: Bulk, event: Any, fragment:
     assert bulk.requests == []
 
 
-# --- metrics ---
+# --- metrics
 
 
 def test_metrics_have_names_and_units(
@@ -303,7 +303,7 @@ def test_every_invocation_counts_for_itself(
     assert written(capsys).counts == [2, 2, 0, 0, 0, 0]
 
 
-# --- failure ---
+# --- failure
 
 
 @pytest.mark.parametrize(
@@ -394,7 +394,7 @@ def test_server_that_comes_back_in_time_leaves_nothing_to_retry(
     assert (found.metrics["BulkRequests"], found.metrics["BulkRetries"]) == (3, 4)
 
 
-# --- its own log ---
+# --- its own log
 
 
 def test_own_log_group_is_not_shipped(
@@ -426,7 +426,7 @@ def test_other_log_groups_are(load: Load, bulk: Bulk, capsys: pytest.CaptureFixt
     assert bulk.ids == ["0"]
 
 
-# --- settings ---
+# --- settings
 
 
 @pytest.mark.parametrize("name", ["subscription", "mixed-lines"])
@@ -550,7 +550,7 @@ def test_limit_is_a_setting(load: Load) -> None:
         handler(sample("subscription"), Context())
 
 
-# --- secrets stay out ---
+# --- secrets stay out
 
 FAILING: list[Any] = [
     pytest.param({}, [], None, id="shipped"),

@@ -182,7 +182,7 @@ def written(
     return summary, {name: emf[name][0] for name in units}, rest
 
 
-# --- the schedule ---
+# --- the schedule
 
 
 def test_schedule_replays_all_that_waits(
@@ -322,7 +322,7 @@ def test_letters_of_every_page_are_replayed(
     assert left(s3) == []
 
 
-# --- by hand ---
+# --- by hand
 
 
 @pytest.mark.parametrize(
@@ -454,7 +454,7 @@ def test_what_was_set_aside_is_replayed_by_its_prefix(load: Load, bulk: Bulk, s3
     assert bulk.ids == ["1"]
 
 
-# --- neither faster nor longer than it may ---
+# --- neither faster nor longer than it may
 
 
 def test_rate_is_kept(load: Load, s3: Any) -> None:
@@ -552,7 +552,7 @@ def test_pause_of_the_last_letter_is_no_use(load: Load, s3: Any) -> None:
     assert time.monotonic() - start < 10  # not 30
 
 
-# --- settings ---
+# --- settings
 
 
 @pytest.mark.parametrize(
@@ -616,7 +616,7 @@ def test_limit_is_a_setting(load: Load, s3: Any) -> None:
     assert left(s3) == ["poison/one"]
 
 
-# --- secrets stay out ---
+# --- secrets stay out
 
 
 @pytest.mark.parametrize(
