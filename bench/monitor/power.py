@@ -13,7 +13,7 @@ import numpy as np
 from bench.monitor import rivals, traffic
 from bench.monitor.drift import BURSTS, NARROW, Drift
 from bench.monitor.false_alarms import WINDOW, Days, Tick, fitted
-from bench.monitor.rows import FIELDS, FLAGS, PROBABILITY, Rows
+from bench.monitor.rows import FIELDS, FLAGS, LABELS, PROBABILITY, Rows
 from bench.monitor.traffic import MONDAY, Index, Table
 from monitor import profile
 from monitor.dial import Row
@@ -77,13 +77,13 @@ def under_bursts(
 def reference(source: Table, rows: Index) -> Profile:
     """Make a profile from these rows."""
     sets = {name: source.numbers[rows, at + 1] for at, name in enumerate(FIELDS)}
-    columns = sets | {f"{PROBABILITY}.acceptable": source.numbers[rows, 0]}
+    columns = sets | {PROBABILITY: source.numbers[rows, 0]}
     labels = np.bincount(source.label[rows], minlength=2)
     counts = {flag: int((source.flags[rows] >> bit & 1).sum()) for bit, flag in enumerate(FLAGS)}
     return Profile.of(
         "bench",
         columns,
-        dict(zip(traffic.LABELS, labels.tolist(), strict=True)),
+        dict(zip(LABELS, labels.tolist(), strict=True)),
         {f: c for f, c in counts.items() if c},
     )
 
@@ -170,7 +170,7 @@ def shipped_rows(profile_json: Mapping[str, Any]) -> Rows:
     values = np.array(table["values"], dtype=np.float32)
     columns = dict(zip(table["columns"], values.T, strict=True))
     count = len(values)
-    probability = columns[f"{PROBABILITY}.acceptable"]
+    probability = columns[PROBABILITY]
     label = (probability < 0.5).astype(np.int64)
     nothing = np.zeros(count, dtype=np.int64)
     numbers = {PROBABILITY: probability} | {name: columns[name] for name in FIELDS}

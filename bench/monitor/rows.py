@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from bench.monitor.texts import Sentence, every
 from inference.classifier import Classifier
+from inference.labels import field_names
 from inference.record import prediction_record
 from tools.root import ROOT
 
@@ -27,7 +28,9 @@ FIELDS: Final = (
     "input.non_letter_share", "input.novelty", "input.surprisal",
     *(f"input.sig.s{at}" for at in range(8)),
 )  # fmt: skip
-PROBABILITY: Final = "prediction.probability"
+CARD: Final = json.loads((MODEL / "card.json").read_text(encoding="utf-8"))
+LABELS: Final[tuple[str, str]] = (CARD["labels"][1], CARD["labels"][0])  # in the order of the codes
+PROBABILITY: Final = f"prediction.probability.{field_names(LABELS)[LABELS[0]]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +39,7 @@ class Rows:
 
     The numbers of the record are 32-bit floats. All other values are codes:
 
-    - `label` is 1 for the first label of the card.
+    - `label` is the place of the label in `LABELS`.
     - `flags` has a bit for each of `FLAGS`.
     - `text` is a code of the hash.
     - `document` and `genre` count up from 0 in the order of the corpus.
@@ -62,12 +65,11 @@ def predicted(data: Path, cache: Path, tick: Callable[[str], None]) -> dict[str,
 
     Sets that `cache` already holds are read from there. Raises `CorpusMissing`.
     """
-    version = json.loads((MODEL / "card.json").read_text(encoding="utf-8"))["version"]
     found: dict[str, Rows] = {}
     for name, sentences in every(data):
         tick(name)
         digest = sha256("\n".join(s.text for s in sentences).encode()).hexdigest()[:12]
-        path = cache / f"{name.replace(' ', '-')}-{version}-{digest}.npz"
+        path = cache / f"{name.replace(' ', '-')}-{CARD['version']}-{digest}.npz"
         if not path.exists():
             _keep(path, sentences)
         found[name] = _read(path)
@@ -128,10 +130,9 @@ def _record(text: str) -> tuple[list[float], int, int, int]:
     record = prediction_record(
         text, prediction, **settings, log_signals=True, usual=_model[0].usual
     )
-    first = next(iter(prediction.probability))
-    numbers = [1 - prediction.probability[first], *(float(_at(record, field)) for field in FIELDS)]
+    numbers = [prediction.probability[LABELS[0]], *(float(_at(record, field)) for field in FIELDS)]
     flags = sum(1 << at for at, flag in enumerate(FLAGS) if flag in record["input"]["flags"])
-    return numbers, int(prediction.label == first), flags, int(record["input"]["hash"][:15], 16)
+    return numbers, LABELS.index(prediction.label), flags, int(record["input"]["hash"][:15], 16)
 
 
 def _at(record: dict[str, Any], path: str) -> Any:

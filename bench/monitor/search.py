@@ -16,8 +16,8 @@ import numpy as np
 import requests
 from opensearchpy import RequestsHttpConnection
 
-from bench.monitor.rows import FIELDS, FLAGS, PROBABILITY
-from bench.monitor.traffic import LABELS, Index, Table
+from bench.monitor.rows import FIELDS, FLAGS, LABELS, PROBABILITY
+from bench.monitor.traffic import Index, Table
 from local.opensearch import node
 from monitor.read import read_slots
 from monitor.summary import Stream
@@ -95,10 +95,9 @@ def _document(source: Table, row: int, time: int) -> dict[str, Any]:
         "prediction": {
             "label": label,
             "score": score,
-            "probability": {
-                "acceptable": numbers[PROBABILITY],
-                "unacceptable": 1 - numbers[PROBABILITY],
-            },
+            "probability": dict(
+                zip(LABELS, (numbers[PROBABILITY], 1 - numbers[PROBABILITY]), strict=True)
+            ),
         },
         "input": given
         | {

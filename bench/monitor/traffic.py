@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.monitor.rows import FIELDS, FLAGS, PROBABILITY, Rows
+from bench.monitor.rows import FIELDS, FLAGS, LABELS, PROBABILITY, Rows
 from monitor.bins import SCALES
 from monitor.summary import TOP
 from monitor.windows import DAY, Tally, Windows
@@ -20,7 +20,6 @@ from monitor.windows import DAY, Tally, Windows
 Index = NDArray[np.int64]
 Chance = np.random.Generator
 
-LABELS: Final = ("acceptable", "unacceptable")  # in the order of the codes of rows
 SLOT_ROWS: Final = 200
 DAY_ROWS: Final = 96 * SLOT_ROWS
 MONDAY: Final = 4 * DAY  # 5 January 1970
@@ -97,7 +96,7 @@ def windows(source: Table, rows: Index, *, start: float = MONDAY, squares: bool 
         return values[flat].reshape(count, size).sum(axis=1)
 
     moments = {}
-    for at, name in enumerate((f"{PROBABILITY}.{LABELS[0]}", *FIELDS)):
+    for at, name in enumerate((PROBABILITY, *FIELDS)):
         column = source.columns[at]
         moments[name] = np.stack(
             [

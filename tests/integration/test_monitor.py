@@ -38,7 +38,7 @@ STACK = "Judged-Stack"
 STREAM = Stream(STACK, "/aws/lambda/judged", "a-model")
 RECORDS = load()["Resources"]["MonitorRecords"]["Properties"]
 EACH = 30  # predictions per slot
-DRIFT = {"prediction.label": "unacceptable", "input.sig.s3": 90}
+DRIFT = {"prediction.label": "spam", "input.sig.s3": 90}
 
 
 class Judge:

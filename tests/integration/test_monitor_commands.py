@@ -47,7 +47,7 @@ def url(running: Stack) -> Iterator[str]:
     chance = np.random.default_rng(1)
     alike = slots(8 * 96, 26, chance, start=TODAY - 9 * DAY, stream=STREAM)
     drifted = slots(
-        96, 26, chance, start=TODAY - DAY, stream=STREAM, **{"prediction.label": "unacceptable"}
+        96, 26, chance, start=TODAY - DAY, stream=STREAM, **{"prediction.label": "spam"}
     )
     store.put_summaries([*alike, *drifted])
     store.put_state(STREAM, {"until": TODAY}, None)

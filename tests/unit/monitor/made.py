@@ -16,7 +16,7 @@ from monitor.summary import MOMENTS, PROBABILITY, SLOT, Moments, Stream, Summary
 
 STREAM = Stream("stack", "/aws/lambda/one", "a-model")
 MONDAY = 4 * 86_400
-LABELS = ("acceptable", "unacceptable")
+LABELS = ("ham", "spam")
 
 Record = dict[str, Any]
 
@@ -32,8 +32,8 @@ def records(count: int, chance: np.random.Generator, **given: Any) -> list[Recor
         "traffic": ["live"] * count,
         "prediction.label": [LABELS[int(p < 0.5)] for p in probability],
         "prediction.score": np.maximum(probability, 1 - probability).tolist(),
-        f"{PROBABILITY}.acceptable": probability.tolist(),
-        f"{PROBABILITY}.unacceptable": (1 - probability).tolist(),
+        f"{PROBABILITY}.ham": probability.tolist(),
+        f"{PROBABILITY}.spam": (1 - probability).tolist(),
         "input.words": words.tolist(),
         "input.tokens_per_word": (1 + chance.gamma(1, 0.3, count)).tolist(),
         "input.non_letter_share": (

@@ -30,7 +30,7 @@ NAMES = st.sampled_from([*LABELS, "", "a label", "é"])
 
 @st.composite
 def summaries(draw: st.DrawFn) -> Summary:
-    fields = draw(st.lists(st.sampled_from([*MOMENTS, f"{PROBABILITY}.acceptable"]), unique=True))
+    fields = draw(st.lists(st.sampled_from([*MOMENTS, f"{PROBABILITY}.ham"]), unique=True))
     scales = draw(st.lists(st.sampled_from(list(SCALES)), unique=True))
     return Summary(
         STREAM,
@@ -56,9 +56,7 @@ def references() -> tuple[Baseline, Profile]:
     """Return a baseline and a profile of usual records."""
     chance = np.random.default_rng(1)
     usual = [summary(records(60, chance), MONDAY + at * HOUR, seconds=HOUR) for at in range(30)]
-    return accepted.fit(usual), Profile.of(
-        "made", _columns(), {"acceptable": 200, "unacceptable": 100}, {}
-    )
+    return accepted.fit(usual), Profile.of("made", _columns(), {"ham": 200, "spam": 100}, {})
 
 
 @pytest.mark.filterwarnings("error::RuntimeWarning")

@@ -79,14 +79,14 @@ def test_the_same_traffic_is_ok() -> None:
 
 
 def test_a_drift_is_a_notice_after_so_many_windows_and_begins_once() -> None:
-    _, findings = followed(day(given={"prediction.label": "unacceptable"}))
+    _, findings = followed(day(given={"prediction.label": "spam"}))
     assert words(findings)[:3] == [Verdict.UNUSUAL, Verdict.NOTICE, Verdict.NOTICE]
     assert [finding.begins for finding in findings[:4]] == [False, True, False, False]
     assert "share of the label" in findings[1].sentence
 
 
 def test_step_by_step_comes_to_the_same_as_all_at_once() -> None:
-    new = day(3, hours=24, given={"prediction.label": "unacceptable"})
+    new = day(3, hours=24, given={"prediction.label": "spam"})
     whole_state, whole = followed(new)
     state, several = State(), []
     for at in range(1, len(new) + 1):
@@ -101,11 +101,11 @@ def test_again_nothing_new() -> None:
 
 
 def test_another_baseline_begins_anew() -> None:
-    state, _ = followed(day(hours=8, given={"prediction.label": "unacceptable"}))
+    state, _ = followed(day(hours=8, given={"prediction.label": "spam"}))
     other = replace(reference(), number=2)
     later = [
         replace(s, start=s.start + 8 * HOUR)
-        for s in day(hours=2, given={"prediction.label": "unacceptable"})
+        for s in day(hours=2, given={"prediction.label": "spam"})
     ]
     after, findings = followed(later, accepted=other, state=state)
     assert words(findings)[0] is Verdict.UNUSUAL
@@ -122,14 +122,14 @@ def test_without_a_baseline() -> None:
 
 def test_a_provisional_baseline_raises_nothing() -> None:
     weak = replace(reference(), armed=False, sentence="Provisional: 38 days.")
-    _, findings = followed(day(given={"prediction.label": "unacceptable"}), accepted=weak)
+    _, findings = followed(day(given={"prediction.label": "spam"}), accepted=weak)
     assert set(words(findings)) == {Verdict.PROVISIONAL}
     assert findings[0].sentence.endswith("Provisional: 38 days.")
 
 
 def test_a_weekday_that_the_baseline_lacks_is_information() -> None:
     without = replace(reference(), baseline=replace(reference().baseline, weekdays=(3, 4, 5, 6)))
-    _, findings = followed(day(given={"prediction.label": "unacceptable"}), accepted=without)
+    _, findings = followed(day(given={"prediction.label": "spam"}), accepted=without)
     assert set(words(findings)) == {Verdict.UNUSUAL}
     assert "no such weekday" in findings[0].sentence
 
@@ -157,7 +157,7 @@ def versioned(parts: Sequence[Summary], version: str) -> list[Summary]:
 
 
 def test_a_new_version_is_judged_by_the_text_and_said() -> None:
-    changed = versioned(day(given={"prediction.label": "unacceptable", "input.sig.s3": 60}), "2")
+    changed = versioned(day(given={"prediction.label": "spam", "input.sig.s3": 60}), "2")
     _, findings = followed(changed)
     assert Verdict.NOTICE not in words(findings)
     assert findings[0].text_alone
@@ -241,7 +241,7 @@ def test_bad_input_is_no_notice(made: Callable[[], list[Summary]]) -> None:
 
 
 POOR: dict[str, dict[str, Any]] = {
-    "one label only": {"prediction.label": "acceptable"},
+    "one label only": {"prediction.label": "ham"},
     "all scores equal": {"prediction.score": 0.9},
     "three fields": dict.fromkeys(
         [
@@ -265,7 +265,7 @@ def test_poor_records_are_judged_by_what_they_have(given: dict[str, Any]) -> Non
 
 
 def test_a_state_survives_json() -> None:
-    state, _ = followed(day(hours=8, given={"prediction.label": "unacceptable"}))
+    state, _ = followed(day(hours=8, given={"prediction.label": "spam"}))
     assert State.read(state.document()) == state
     assert State.read({}) == State()
 

@@ -92,7 +92,7 @@ def test_the_same_traffic_is_quiet() -> None:
     ("signal", "change", "share"),
     [
         ("means", {"input.sig.s3": lambda v: v + 12}, 1.0),
-        ("label", {"prediction.label": "unacceptable"}, 0.3),
+        ("label", {"prediction.label": "spam"}, 0.3),
         ("label", {"prediction.label": "never seen before"}, 0.1),
         ("prediction.score", {"prediction.score": 0.5}, 0.3),
         ("input.words", {"input.words": 5}, 0.3),
@@ -127,14 +127,14 @@ def test_three_windows_at_least() -> None:
 
 POOR: dict[str, dict[str, Any]] = {
     "three fields": THREE_FIELDS,
-    "one label only": {"prediction.label": "acceptable"},
+    "one label only": {"prediction.label": "ham"},
     "all scores equal": {"prediction.score": 0.9},
     "nothing but labels": THREE_FIELDS | {"prediction.score": None},
     "no field at all": THREE_FIELDS | {"prediction.score": None, "prediction.label": None},
     "one text": {"input.hash": "00000000000000aa"},
     "one label and its probability twice": {
-        "prediction.label": "acceptable", "prediction.score": 0.8,
-        "prediction.probability.acceptable": 0.8,
+        "prediction.label": "ham", "prediction.score": 0.8,
+        "prediction.probability.ham": 0.8,
     },
 }  # fmt: skip
 
@@ -166,10 +166,10 @@ def test_poor_records_are_quiet_and_what_is_missing_is_named(given: dict[str, An
 @pytest.mark.parametrize(
     ("given", "change", "signal"),
     [
-        (POOR["one label only"], {"prediction.label": "unacceptable"}, "label"),
+        (POOR["one label only"], {"prediction.label": "spam"}, "label"),
         (POOR["all scores equal"], {"prediction.score": 0.6}, "prediction.score"),
         (POOR["three fields"], {"prediction.score": 0.99}, "prediction.score"),
-        (POOR["three fields"], {"prediction.label": "unacceptable"}, "label"),
+        (POOR["three fields"], {"prediction.label": "spam"}, "label"),
     ],
 )
 def test_a_change_of_what_never_changed_is_found(

@@ -21,8 +21,7 @@ def reference() -> Profile:
     numbers = [name for name, value in rows[0].items() if isinstance(value, float | int)]
     columns = {name: np.array([row[name] for row in rows], float) for name in numbers}
     labels = {
-        label: sum(row["prediction.label"] == label for row in rows)
-        for label in ("acceptable", "unacceptable")
+        label: sum(row["prediction.label"] == label for row in rows) for label in ("ham", "spam")
     }
     return Profile.of(
         "made", columns, labels, {"truncated": sum(bool(row["input.flags"]) for row in rows)}

@@ -22,14 +22,14 @@ BY_RULE = {
     "@kind",
     "@stack",
     "@function_version",
-    "prediction.probability.acceptable",
-    "prediction.probability.unacceptable",
+    "prediction.probability.ham",
+    "prediction.probability.spam",
 }
 BODIES = {
     "streams": searches.streams("stack", 0, 900),
     "labels": searches.labels(STREAM, 0, 900),
     "counts": searches.counts(STREAM, 0, 900),
-    "slots": searches.slots(STREAM, 0, 900, ["acceptable", "unacceptable"], {"slot": 0}),
+    "slots": searches.slots(STREAM, 0, 900, ["ham", "spam"], {"slot": 0}),
     "without a model": searches.slots(Stream("stack", "/aws/lambda/one", ""), 0, 900, []),
 }
 

@@ -201,7 +201,7 @@ def test_the_worst_of_the_newest_verdicts_leads(verdicts: list[Verdict], title: 
 def test_it_says_in_words_what_moved() -> None:
     drifts = (
         Drift("/g m", NOW, "means", 1e-9, 0.68, 0.3, "input.sig.s3", 5.1, -0.4, unusual=True),
-        Drift("/g m", NOW, "label", 1e-9, 0.2, 0.03, "acceptable", 0.9, 0.7, unusual=True),
+        Drift("/g m", NOW, "label", 1e-9, 0.2, 0.03, "ham", 0.9, 0.7, unusual=True),
         Drift("/g m", NOW, "flags", 0.5, 0.0, 0.005, "truncated", 0.1, 0.1, unusual=False),
         Drift(
             "/g m",
@@ -219,7 +219,7 @@ def test_it_says_in_words_what_moved() -> None:
     said = words.moved(replace(view(), drifts=drifts))
     assert said == (
         "The mean of the kind of text (signature 3) is 5.1; usual is -0.4.",
-        "The share of the label acceptable is 0.9; usual is 0.7.",
+        "The share of the label ham is 0.9; usual is 0.7.",
     )
 
 
