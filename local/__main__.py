@@ -35,9 +35,9 @@ REFRESH_SECONDS: Final = 5  # as the dashboard does
 ANSWER_SHOWN: Final = 300  # characters of a server's answer
 SETTINGS: Final = (
     "environment: API_PORT (3000), PAGE_PORT (the next free one), OPENSEARCH_PORT (9200, at most "
-    "9299), OPENSEARCH_URL (a server of yours instead), LOG_TEXT (true; false keeps raw text out of "
-    "the log), MODEL (the folder of a model of your own), KEEP (a folder in which documents survive "
-    "a restart)"
+    "9299), OPENSEARCH_URL (a server of yours instead), LOG_TEXT (true; false keeps raw text "
+    "out of the log), MODEL (the folder of a model of your own), KEEP (a folder in which "
+    "documents survive a restart)"
 )
 
 

@@ -48,7 +48,7 @@ def _now() -> datetime:
 
 @dataclass(slots=True)
 class Messages:
-    """Problems for the page: the last failures, and OpenSearch's present reasons for taking nothing."""
+    """Problems for the page: the last failures, and why OpenSearch takes nothing at present."""
 
     failures: deque[str] = field(default_factory=lambda: deque(maxlen=5))
     refusals: list[str] = field(default_factory=list)

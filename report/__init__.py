@@ -1,1 +1,1 @@
-"""One page about a stack's predictions: read from OpenSearch, held as frozen values, drawn as HTML."""
+"""Makes one HTML page about a stack's predictions from the documents in OpenSearch."""

@@ -30,9 +30,10 @@ from tools.plain import plain
 PROGRAM: Final = "python -m report"
 SECONDS: Final = 60  # for one search
 ENVIRONMENT: Final = f"""\
-environment: {PASSWORD} is the password of --user, or of a name that stands in the address without one; OPENSEARCH_URL stands for
---opensearch, STACK for --stack and INDEX_PREFIX for --index-prefix where they are not given. Requests to an Amazon domain are
-signed with AWS credentials, found as by the AWS CLI, unless a user is given."""
+environment: {PASSWORD} is the password of --user, or of the name in the address if the address has
+no password. OPENSEARCH_URL, STACK and INDEX_PREFIX are used if --opensearch, --stack and
+--index-prefix are not given. Unless a user is given, requests to an Amazon domain are signed with
+AWS credentials, found as the AWS CLI finds them."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -63,9 +64,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def searching(connection: Connection, index: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
-    """A function that sends a search to an index pattern; where there is no index, nothing is found.
+    """Return a function that searches an index pattern, and finds nothing if there is no index.
 
-    It raises the connection's exceptions.
+    The function raises the connection's exceptions.
     """
     path = f"/{index}/_search?ignore_unavailable=true&allow_partial_search_results=false"
 

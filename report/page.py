@@ -46,7 +46,7 @@ NO_SCRIPT: Final = "default-src 'none'; style-src 'unsafe-inline'; img-src data:
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """What a page that keeps itself fresh has beside its values: other spans to choose from, and messages."""
+    """What only a live page has: other spans to choose from, and messages."""
 
     spans: tuple[tuple[str, str], ...]
     messages: tuple[str, ...]
@@ -55,7 +55,7 @@ class Live:
 
 @dataclass(frozen=True, slots=True)
 class Stripe:
-    """A window in the timeline of verdicts: place and width in hundredths, a status, and its words."""
+    """A window in the timeline of verdicts: place and width in percent, a status, and a text."""
 
     x: float
     width: float
@@ -75,7 +75,7 @@ class Signal:
 
 
 def render(view: View, live: Live | None = None) -> str:
-    """The page of a view as HTML without anything from elsewhere; with `live` it asks for itself again."""
+    """Return the page of a view as self-contained HTML, which reloads itself if `live` is given."""
     colours = palette(view.predictions.all_labels)
     answer = words.answer(view)
     return (
@@ -102,9 +102,12 @@ def render(view: View, live: Live | None = None) -> str:
 
 @cache
 def policy() -> str:
-    """The Content-Security-Policy of the live page: its own script, and requests to its own server."""
+    """Return the live page's Content-Security-Policy: its own script and server only."""
     digest = base64.b64encode(hashlib.sha256(_file("page.js").encode()).digest()).decode()
-    return f"{NO_SCRIPT}; script-src 'sha256-{digest}'; connect-src 'self'; base-uri 'none'; frame-ancestors 'none'"
+    return (
+        f"{NO_SCRIPT}; script-src 'sha256-{digest}'; connect-src 'self'; base-uri 'none'; "
+        "frame-ancestors 'none'"
+    )
 
 
 def status(word: str) -> str:

@@ -1,6 +1,6 @@
-"""Numbers as plots: each series one SVG path in a box of 100 units' height that stretches to any width.
+"""Draws numbers as plots: each series is an SVG path in a box of 100 units' height and any width.
 
-Text stands beside the SVG in HTML, so that it keeps its size on a small screen.
+Text is in HTML next to the SVG, so that it keeps its size on a small screen.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ def lines(
     high: float | None = None,
     usual: float | None = None,
 ) -> Plot:
-    """Lines from `low` to `high`, or as high as the values need. A line ends where a value is not known."""
+    """Return lines from `low` to `high`, or to the highest value; an unknown value ends a line."""
     known = [value for each in values.values() for value in each if value is not None]
     if not known:
         return Plot(title, note, "lines", 1, (), (), (), ())
@@ -178,7 +178,7 @@ def _bar(at: int, bottom: float, high: float) -> str:
 
 
 def _line(values: Values, height: Callable[[float], float]) -> str:
-    """A path through the middle of each column; a value that stands alone becomes a short stroke."""
+    """Return a path through the middle of each column; a single value becomes a short stroke."""
     path = []
     for at, value in enumerate(values):
         if value is None:

@@ -55,10 +55,10 @@ def span(now: datetime, length: timedelta) -> Span:
 
 
 def read(search: Search, shown: Span, stack: str = "") -> View:
-    """What the index says about a span; `search` sends a body to the prediction indices and returns the answer.
+    """Return what the index says about a span.
 
-    With `stack`, only documents of that stack and those that name none. Whatever `search` raises
-    comes through.
+    `search` sends a body to the prediction indices and returns the answer; its exceptions are not
+    caught. With `stack`, only documents of that stack and documents without a stack are read.
     """
     of = _Filters(shown, stack)
     predictions, live = _predictions(search, shown, of)
@@ -344,9 +344,10 @@ def _others(search: Search, of: _Filters) -> Iterator[Said]:
 
 
 def gaps(buckets: Sequence[Bucket], shown: Span) -> Iterator[Gap]:
-    """Spans without a prediction between two with some, where the mean of those leads one to expect at least 20.
+    """Yield each span without a prediction in which at least 20 are expected.
 
-    By chance alone, 20 are missed once in e^20 times.
+    The expected number follows from the mean of the buckets that have predictions. If 20 are
+    expected, chance alone leaves none once in e^20 times.
     """
     there = [at for at, one in enumerate(buckets) if one.predictions]
     if not there:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """The time that is shown: from `start` until before `end`, in buckets of `step` from `start` on."""
+    """The time that is shown: from `start` to just before `end`, in buckets of `step`."""
 
     start: datetime
     end: datetime
@@ -23,7 +23,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """The predictions of one step of time: their number, and how many have each label, flag and version.
+    """The predictions of one step of time: the number in all, and by label, flag and version.
 
     `score` is the mean score, `latency` the milliseconds that 50 and 95 % of them took at most.
     None where no prediction has the field.
@@ -59,7 +59,10 @@ class Predictions:
 
 @dataclass(frozen=True, slots=True)
 class Refusals:
-    """Requests without a prediction: by the error's type, and in each step of time by the caller's fault (4xx) or ours (5xx)."""
+    """Requests without a prediction, by error type and over time.
+
+    Over time, the caller's faults (4xx) and ours (5xx) are counted apart.
+    """
 
     types: Mapping[str, int]
     callers: tuple[int, ...]
@@ -116,7 +119,10 @@ class Drift:
 
 @dataclass(frozen=True, slots=True)
 class Shipping:
-    """The documents of the span by kind, those that lost a field, and the milliseconds from event to arrival (50 and 95 %)."""
+    """The documents of the span by kind, and the number that lost a field.
+
+    `delay` has the milliseconds from event to arrival that 50 and 95 % took at most.
+    """
 
     kinds: Mapping[str, int]
     rescued: int
@@ -125,7 +131,7 @@ class Shipping:
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """A line of another kind with its time, such as a canary's: a word where it has one, and a sentence."""
+    """A line of another kind, such as a canary's: its time, a word if any, and a sentence."""
 
     time: datetime | None
     kind: str

@@ -1,4 +1,4 @@
-"""The page's answer in words: whether anything is wrong, what moved, and what the names of signals mean."""
+"""Words of the page: whether anything is wrong, what moved, and what signal names mean."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ def percent(value: float) -> str:
 
 
 def clock(moment: datetime, beside: datetime) -> str:
-    """A time in UTC, to the minute; with its date where that is another than the one of `beside`."""
+    """Return a time in UTC to the minute, with its date if `beside` has another date."""
     return f"{moment:%H:%M}" if moment.date() == beside.date() else f"{moment:%Y-%m-%d %H:%M}"
 
 

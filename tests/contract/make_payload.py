@@ -15,7 +15,10 @@ FIRST_ID = 385 * 10**53
 REQUEST = "8f5ad1e0-3c1c-4f9a-9a57-1f2b3c4d5e6f"
 PLATFORM = [
     f"START RequestId: {REQUEST} Version: $LATEST\n",
-    f"REPORT RequestId: {REQUEST}\tDuration: 12.30 ms\tBilled Duration: 13 ms\tMemory Size: 256 MB\tMax Memory Used: 90 MB\t\n",
+    (
+        f"REPORT RequestId: {REQUEST}\tDuration: 12.30 ms\tBilled Duration: 13 ms\tMemory Size: "
+        "256 MB\tMax Memory Used: 90 MB\t\n"
+    ),
     json.dumps(
         {
             "time": "2026-11-23T12:00:00.123Z",

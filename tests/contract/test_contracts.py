@@ -134,7 +134,8 @@ def test_the_mixed_payload_holds_lines_of_every_kind() -> None:
     lines = [line(event)[0] for event in found.events]
     assert [read_line(text).kind for text in lines] == [
         Kind.OBJECT, Kind.OBJECT, Kind.TEXT, Kind.TEXT, Kind.TEXT,
-        Kind.PLATFORM, Kind.PLATFORM, Kind.PLATFORM, Kind.METRICS, Kind.OBJECT, Kind.OBJECT, Kind.OBJECT, Kind.OBJECT,
+        Kind.PLATFORM, Kind.PLATFORM, Kind.PLATFORM, Kind.METRICS,
+        Kind.OBJECT, Kind.OBJECT, Kind.OBJECT, Kind.OBJECT,
     ]  # fmt: skip
     assert [int(event.id) % 100 for event in found.events] == list(range(10, 10 + len(lines)))
     assert [source["@message"] for source in sources(found)] == lines

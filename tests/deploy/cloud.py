@@ -207,7 +207,8 @@ def _wait_until_it_answers(url: str, process: subprocess.Popen[bytes], output: P
             pass
         time.sleep(POLL_SECONDS)
     raise UserError(
-        f"fakecloud does not answer on {url}; it said:\n{output.read_text(errors='replace')[-2000:]}"
+        f"fakecloud does not answer on {url}; it said:\n"
+        f"{output.read_text(errors='replace')[-2000:]}"
     )
 
 
@@ -227,7 +228,8 @@ def _sam(*arguments: str) -> None:
         raise UserError(f"{' '.join(['sam', *arguments])} took more than {SAM_SECONDS} s") from None
     except subprocess.CalledProcessError as problem:
         raise UserError(
-            f"{' '.join(['sam', *arguments])} failed:\n{problem.stdout[-2000:]}{problem.stderr[-2000:]}"
+            f"{' '.join(['sam', *arguments])} failed:\n"
+            f"{problem.stdout[-2000:]}{problem.stderr[-2000:]}"
         ) from None
 
 

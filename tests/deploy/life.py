@@ -113,7 +113,7 @@ def upgraded(stack: Stack, report: Report, *, former: Stack, parameters: dict[st
 
 
 def without_inference(stack: Stack, report: Report, *, parameters: dict[str, str]) -> None:
-    """`Inference=false` takes API and inference function away, the canary that asks it, and nothing else."""
+    """`Inference=false` removes API, inference function and canary, and nothing else."""
     before, kinds = stack.resources(), stack.kinds()
     wanted = {
         name
@@ -144,7 +144,10 @@ def new_version(stack: Stack, report: Report) -> None:
     """
     version = live(stack)["FunctionVersion"]
     if version == "1":
-        why = "fakecloud keeps a version whose description changed, where AWS publishes another; live stays at 1"
+        why = (
+            "fakecloud keeps a version whose description changed, where AWS publishes another; "
+            "live stays at 1"
+        )
         report.leave_out("that a change of LogText publishes a new version", why)
     else:
         report.equal("version behind the alias live", version, "2")

@@ -32,7 +32,8 @@ class Report:
         else:
             self.failed += 1
             print(
-                f"  FAILED       {what}: {_plain(seen)} was seen where {_plain(expected)} was expected",
+                f"  FAILED       {what}: {_plain(seen)} was seen where {_plain(expected)} was "
+                "expected",
                 flush=True,
             )
 
@@ -45,7 +46,8 @@ class Report:
         except (BotoCoreError, ClientError, LookupError, TypeError, ValueError) as problem:
             self.failed += 1
             print(
-                f"  FAILED       {check.__name__} cannot be read back ({type(problem).__name__}: {problem})",
+                f"  FAILED       {check.__name__} cannot be read back "
+                f"({type(problem).__name__}: {problem})",
                 flush=True,
             )
 
@@ -63,8 +65,14 @@ class Report:
 
     def closing(self) -> str:
         """Return the last line of the report."""
-        counts = f"{self.passed + self.failed} checks, {self.failed} failed, {len(self.left_out)} not checked."
-        return f"{counts} This proves the wiring only: no function ran, and fakecloud calls every custom resource complete."
+        counts = (
+            f"{self.passed + self.failed} checks, {self.failed} failed, {len(self.left_out)} "
+            "not checked."
+        )
+        return (
+            f"{counts} This proves the wiring only: no function ran, and fakecloud calls every "
+            "custom resource complete."
+        )
 
 
 def _plain(seen: object) -> str:

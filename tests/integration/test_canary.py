@@ -131,7 +131,7 @@ def deployed(
 def start_canary(
     template: Template, built: Path, replay_packages: Path, running: Stack, deployed: Lambda
 ) -> Iterator[Callable[..., Canary]]:
-    """Start the built canary for a deployed version; its records reach the shipper by the filter."""
+    """Start the built canary for a deployed version; a filter sends its records to the shipper."""
     with ExitStack() as parts:
         there = parts.enter_context(services(deployed.invoke))
 

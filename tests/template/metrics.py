@@ -41,7 +41,7 @@ def watched(alarm: Resource) -> list[Metric]:
 
 
 def queried(expression: str) -> Metric | None:
-    """The metric of a Metrics Insights query, with the labels that it names; None for arithmetic."""
+    """Return the metric and labels of a Metrics Insights query, or None for arithmetic."""
     if not (query := QUERY.fullmatch(expression)):
         return None
     name, namespace, where, grouped = query.groups()
@@ -78,7 +78,7 @@ def shown(body: dict[str, Any]) -> Iterator[Metric]:
 
 
 def _written_out(row: list[str], before: list[str]) -> list[str]:
-    """`...` stands for all that comes before in the row above, `.` for what is at its place there."""
+    """Replace `...` by the earlier parts of the row above, and `.` by the part in its place."""
     if row[0] == "...":
         row = before[: len(before) - len(row) + 1] + row[1:]
     return [before[place] if each == "." else each for place, each in enumerate(row)]

@@ -62,8 +62,8 @@ def test_nobody_is_let_in_but_where_it_says_so(stack: Stack) -> None:
     }
     api = "arn:${AWS::Partition}:execute-api:${AWS::Region}:${AWS::AccountId}:${Api}/*/POST/predict"
     account = "arn:${AWS::Partition}:logs:${AWS::Region}:${AWS::AccountId}:log-group:*"
-    logs = "arn:${AWS::Partition}:logs:${AWS::Region}:${AWS::AccountId}:log-group:${InferenceLogGroup}:*"
     more = "arn:${AWS::Partition}:logs:${AWS::Region}:${AWS::AccountId}:log-group:${Name}:*"
+    logs = more.replace("${Name}", "${InferenceLogGroup}")
     inference = {
         ("InferenceFunctionAliaslive", "apigateway.amazonaws.com", api),
         ("ShipperFunction", "logs.amazonaws.com", logs),

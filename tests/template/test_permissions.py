@@ -52,7 +52,8 @@ def allowed(stack: Stack) -> dict[str, set[Permission]]:
     domain = "${Domain.Arn}" if "Domain" in stack.resources else "${OpenSearchDomainArn}"
 
     def log(name: str) -> set[Permission]:
-        group = f"arn:${{AWS::Partition}}:logs:${{AWS::Region}}:${{AWS::AccountId}}:log-group:${{{name}LogGroup}}:*"
+        account = "arn:${AWS::Partition}:logs:${AWS::Region}:${AWS::AccountId}"
+        group = f"{account}:log-group:${{{name}LogGroup}}:*"
         return {("logs:CreateLogStream", group), ("logs:PutLogEvents", group)}
 
     network = {(action, "*") for action in INTERFACES} if "Network" in stack.given else set()
@@ -216,7 +217,7 @@ def test_a_service_alone_takes_a_role(stack: Stack) -> None:
     ),
 )
 def test_every_role_keeps_to_the_accounts_rules(stack: Stack) -> None:
-    """And has neither where no parameter asks for it: a path, even `/`, would make the role anew."""
+    """Without the parameters a role has neither: a path, even `/`, would replace the role."""
     for role in stack.of_type("AWS::IAM::Role").values():
         for rule, parameter in (
             ("PermissionsBoundary", "PermissionsBoundaryArn"),

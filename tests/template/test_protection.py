@@ -74,7 +74,7 @@ def test_the_bucket_is_encrypted_on_every_way(stack: Stack) -> None:
     ("ReplayFunction.Properties.KmsKeyArn", GONE),
 )
 def test_a_key_of_yours_encrypts_all_that_it_can(stack: Stack) -> None:
-    """Log groups, secrets, topic, functions; the bucket above. Without one each has AWS's own key."""
+    """Log groups, secrets, topic and functions have the key; without a key, each has AWS's own."""
     found = {
         name: resource["Properties"].get(
             "KmsKeyArn" if resource["Type"] == "AWS::Lambda::Function" else "KmsKeyId"

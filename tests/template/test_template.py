@@ -301,7 +301,10 @@ def test_parameters_that_go_together_are_accepted(given: dict[str, str]) -> None
     [
         (
             {},
-            "Give a domain for the documents - OpenSearchEndpoint and OpenSearchDomainArn of a domain, or CreateDomain=true.",
+            (
+                "Give a domain for the documents - OpenSearchEndpoint and OpenSearchDomainArn of a "
+                "domain, or CreateDomain=true."
+            ),
         ),
         ({"OpenSearchEndpoint": "https://x"}, "Give a domain for the documents"),
         ({"OpenSearchDomainArn": "arn"}, "Give a domain for the documents"),
@@ -405,7 +408,7 @@ def test_environments_have_stacks_of_their_own() -> None:
 
 
 def test_every_parameter_is_in_one_group_and_in_its_order() -> None:
-    """As CloudFormation's console shows them; `sam deploy --guided` asks in the template's order."""
+    """CloudFormation's console shows the groups; `sam deploy --guided` asks in template order."""
     source = load()
     groups = source["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
     assert [name for group in groups for name in group["Parameters"]] == list(source["Parameters"])

@@ -1,4 +1,4 @@
-"""Describes the model to a direct caller: its card, the digest of its files, its golden sentences."""
+"""Describes the model to a direct caller: its card, file digest and golden sentences."""
 
 from __future__ import annotations
 

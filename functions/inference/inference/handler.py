@@ -71,7 +71,7 @@ record_log = RecordLog(
 
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: Any, context: LambdaContext) -> dict[str, Any]:
-    """Answer an event with a prediction, a batch of predictions, a description of the model, or a problem."""
+    """Answer an event with one or more predictions, a model description, or a problem."""
     logger.set_correlation_id(correlation_id(event))
     if asks_description(event):
         return description(folder, classifier.card)

@@ -19,7 +19,10 @@ class Parser(argparse.ArgumentParser):
 
 
 def value(read: Callable[[str], Any]) -> Callable[[str], Any]:
-    """`read` as the `type` of an argument: the message of its `ValueError` is shown, which argparse would hide."""
+    """Wrap `read` as the `type` of an argument: its `ValueError` message is shown.
+
+    Without the wrapper argparse hides that message.
+    """
 
     def argument(text: str) -> Any:
         try:

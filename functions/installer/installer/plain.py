@@ -4,11 +4,13 @@ from __future__ import annotations
 
 
 def plain(value: object) -> str:
-    """`value` as text in which every run of white space is a space, and every other character that is not printable is U+FFFD.
+    """Return `value` as text of printable characters.
 
-    Escape sequences, carriage returns, marks that reverse the direction of writing and lone
-    surrogates (which no terminal can be sent) are among those. `tools/`, installer and monitor have
-    the same file, since a function's package has nothing but its own folder.
+    A run of white space becomes one space. Any other character that is not printable becomes
+    U+FFFD, such as an escape sequence's first character, a carriage return, a mark that reverses
+    the direction of writing, or a lone surrogate (which cannot be sent to a terminal). `tools/`,
+    installer and monitor have copies of this file, since a function's package has nothing but its
+    own folder.
     """
     words = " ".join(str(value).split())
     return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in words)

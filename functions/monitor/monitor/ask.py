@@ -17,7 +17,9 @@ from botocore.exceptions import (
 SECONDS: Final = 30  # that an answer may take; the stack's own function has 25
 LONGEST: Final = 100  # characters of a name that comes from the answer
 REFUSED: Final = {
-    "ResourceNotFoundException": "there is no such function, version or alias: deploy the stack again",
+    "ResourceNotFoundException": (
+        "there is no such function, version or alias: deploy the stack again"
+    ),
     "AccessDeniedException": "the canary's role may not invoke it: deploy the stack again",
     "TooManyRequestsException": "it is throttled: raise its concurrency",
 }

@@ -136,7 +136,9 @@ def refusal(problem: Exception) -> str:
         code = error["Code"]
         look = {
             "NotFound": "the topic is gone: give another one, or none, as DriftTopicArn",
-            "AuthorizationError": "the topic's policy must let the role of MessengerFunction publish",
+            "AuthorizationError": (
+                "the topic's policy must let the role of MessengerFunction publish"
+            ),
             "KMSAccessDenied": "the key of the topic must let the role of MessengerFunction use it",
         }.get(code, "look at the topic, its policy and its key")
         return f"{problem.operation_name} was refused ({code}): {look}"

@@ -34,7 +34,7 @@ NUMBERS: Final = (Change.BEGINS, Change.SPREADS, Change.RECOVERS, Change.WEEKDAY
 
 @dataclass(frozen=True, slots=True)
 class Golden:
-    """The model's golden sentences with their signatures, its profile, and whether it is calibrated."""
+    """The model's golden sentences with signatures, its profile, and whether it is calibrated."""
 
     profile: str = ""
     calibrated: bool = False
@@ -83,7 +83,7 @@ def facts(
     in_a_row: int,
     promised: float,
 ) -> Facts:
-    """All facts of the message about a transition; those that failed are left out, and it is said."""
+    """Return the facts of the message about a transition; facts that cannot be read are named."""
     window, unread = finding.window, _Unread()
     stream = window.stream
     span = Span(window.start, window.end, min(transition.since, window.start))

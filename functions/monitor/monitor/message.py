@@ -41,22 +41,38 @@ SUBJECTS: Final = {
     Change.DIGEST: "Weekly digest",
 }
 HEADLINES: Final = {
-    Change.BEGINS: "NOTICE: the predictions of {who} changed. {facts.in_a_row} windows in a row are unusual, the last {span}.",
-    Change.SPREADS: "NOTICE, ONE SIGNAL MORE: the predictions of {who} now changed in another way too, {span}.",
+    Change.BEGINS: (
+        "NOTICE: the predictions of {who} changed. {facts.in_a_row} windows in a row are unusual, "
+        "the last {span}."
+    ),
+    Change.SPREADS: (
+        "NOTICE, ONE SIGNAL MORE: the predictions of {who} now changed in another way too, {span}."
+    ),
     Change.RECOVERS: "RECOVERED: the predictions of {who} are as usual again, {span}.",
     Change.REPLACED: "CLOSED: the notice on {who} ended, since another baseline is in use.",
     Change.STALE: "NOTHING TO JUDGE: {who} had too few predictions for a window for a day.",
     Change.RESUMES: "JUDGED AGAIN: {who} has enough predictions for a window again, {span}.",
-    Change.WEEKDAY: "INFORMATION: the predictions of {who} on this {facts.weekday} are unlike the baseline's, {span}.",
+    Change.WEEKDAY: (
+        "INFORMATION: the predictions of {who} on this {facts.weekday} are unlike the baseline's, "
+        "{span}."
+    ),
     Change.DIGEST: "WEEKLY DIGEST of {who}: {facts.rows:,} predictions, {days}.",
 }  # fmt: skip
 NOTHING_TO_DO: Final = {
     Change.RECOVERS: "The last {facts.in_a_row} windows are as usual.",
     Change.REPLACED: "The stream is judged by baseline {facts.baseline} from now on.",
-    Change.STALE: "Drift cannot be judged without predictions. If there should be some, the alarms on the way of predictions ring, and are a task of their own.",
+    Change.STALE: (
+        "Drift cannot be judged without predictions. If there should be some, the alarms on the "
+        "way of predictions ring, and are a task of their own."
+    ),
     Change.RESUMES: "Windows are judged again, and there is no notice.",
-    Change.WEEKDAY: "The accepted baseline has no {facts.weekday}, so this is no notice. Accept days with a {facts.weekday} once they are over.",
-    Change.DIGEST: "There is too little traffic for notices, so a person has to look at the numbers.",
+    Change.WEEKDAY: (
+        "The accepted baseline has no {facts.weekday}, so this is no notice. Accept days with a "
+        "{facts.weekday} once they are over."
+    ),
+    Change.DIGEST: (
+        "There is too little traffic for notices, so a person has to look at the numbers."
+    ),
 }  # fmt: skip
 
 
@@ -283,7 +299,8 @@ def _lines(facts: Facts, action: Action, reason: str) -> Iterator[str]:
         yield f"{name}: {address}"
     if change in {*NOTICES, Change.WEEKDAY, Change.STALE}:
         until = moment(facts.end + 24 * HOUR).replace(" ", "T")
-        yield f"To mute: {invoke(facts.stream.stack, f'mute --until {until} --reason WHY --by YOU')}"
+        command = f"mute --until {until} --reason WHY --by YOU"
+        yield f"To mute: {invoke(facts.stream.stack, command)}"
 
 
 def _movement(facts: Facts) -> Iterator[str]:

@@ -1,8 +1,8 @@
 """The messenger's Lambda handler: verdict lines in, messages to people out.
 
-The log group of the judge is subscribed to it. The messenger is outside of a VPC, so it reaches SNS,
-EventBridge and S3, and the judge inside needs the domain alone. A schedule calls it as well, for
-messages that could not be sent.
+The judge's log group has a subscription that calls the messenger. The messenger is outside of a
+VPC, so it reaches SNS, EventBridge and S3, while the judge inside needs the domain only. A schedule
+calls the messenger as well, for messages that could not be sent.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class NotSent(Exception):
 def handler(event: Any, context: LambdaContext) -> dict[str, int]:
     """Send the messages of a payload of log lines, or those that wait.
 
-    Raises `NotSent` if any failed, so that the function's errors are counted and Lambda tries again.
+    Raise `NotSent` if a message failed, so that Lambda counts an error and tries again.
     """
     lines = messages(event["awslogs"]["data"]) if "awslogs" in event else waiting(claims)
     found = [each for line in lines for each in deliver(line, claims, destinations)]

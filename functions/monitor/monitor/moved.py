@@ -32,11 +32,18 @@ NOTICEABLE: Final = (
 WORDS: Final = {
     "input.words": ("words of a text", "texts are longer", "texts are shorter"),
     "input.tokens_per_word": ("pieces of a word", "words are rarer", "words are more common"),
-    "input.non_letter_share": ("share of characters that are no letters", "more digits and signs", "fewer digits and signs"),
+    "input.non_letter_share": (
+        "share of characters that are no letters", "more digits and signs", "fewer digits and signs"
+    ),
     "input.surprisal": ("surprisal", "wording is less usual", "wording is more usual"),
-    "input.novelty": ("novelty", "texts are less like the model's own", "texts are more like the model's own"),
+    "input.novelty": (
+        "novelty", "texts are less like the model's own", "texts are more like the model's own"
+    ),
     "prediction.score": ("score", "the model is more sure", "the model is less sure"),
-    UNKNOWN: ("texts with an unknown piece", "more texts have unknown pieces", "fewer texts have unknown pieces"),
+    UNKNOWN: (
+        "texts with an unknown piece", "more texts have unknown pieces",
+        "fewer texts have unknown pieces",
+    ),
 }  # fmt: skip
 FLAGS: Final = {
     "truncated": "texts longer than the model reads",
@@ -253,11 +260,17 @@ def _strange(part: str, baseline: Baseline) -> Measure:
     )  # fmt: skip
 
 
+def _other_than(field: str, values: list[str]) -> Query:
+    """Return the query for documents that have the field, but none of the values in it."""
+    there = {"exists": {"field": field}}
+    return {"bool": {"filter": there, "must_not": {"terms": {field: values}}}}
+
+
 def _flag(part: str, baseline: Baseline) -> Measure:
     query: Query
     if part == "another script":
         usual = list(baseline.scripts)
-        query = {"bool": {"filter": {"exists": {"field": "input.script"}}, "must_not": {"terms": {"input.script": usual}}}}  # fmt: skip
+        query = _other_than("input.script", usual)
 
         def of(windows: Windows) -> Array:
             rows = windows.scripts.counts.sum(axis=1) - windows.scripts.of(usual).sum(axis=1)
@@ -273,7 +286,7 @@ def _flag(part: str, baseline: Baseline) -> Measure:
         noun = FLAGS.get(part, f"texts with the flag {part}")
     else:
         known = list(baseline.flags)
-        query = {"bool": {"filter": {"exists": {"field": "input.flags"}}, "must_not": {"terms": {"input.flags": known}}}}  # fmt: skip
+        query = _other_than("input.flags", known)
 
         def of(windows: Windows) -> Array:
             rows = windows.flags.counts.sum(axis=1) - windows.flags.of(known).sum(axis=1)

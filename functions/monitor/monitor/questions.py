@@ -53,7 +53,7 @@ def _question(number: int, line: str) -> Question:
 
 
 def check(ask: Ask, function: str, questions: list[Question]) -> Result:
-    """Ask each question, and compare what is expected. The first question without answer ends it."""
+    """Ask each question and compare the answer; stop at the first question without an answer."""
     faults: list[str] = []
     for number, question in enumerate(questions, 1):
         try:

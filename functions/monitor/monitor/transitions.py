@@ -36,7 +36,7 @@ class Change(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """A change of an episode: the signal that moved most, when it began, and the other unusual signals.
+    """A change of an episode: the signal that moved most, its beginning, and the other signals.
 
     `since` and `at` are seconds since 1970: the start of the first window that was unusual, and the
     end of the window with which the transition came.
@@ -59,12 +59,13 @@ class Transition:
 class Episode:
     """What people were told about a stream.
 
-    `told` are the signals of the open notice, none if no notice is open; `since` is its beginning
-    and `baseline` the number that it refers to. `held`: the notice was silenced, nobody knows of
-    it. `run` has each signal that was unusual since `begun`, the first unusual window without a
-    usual one after it, and counts the signal's unusual windows in a row; `quiet` counts usual windows since the last unusual one; `odd` the unusual windows in a
-    row of weekdays that the baseline lacks, and `weekday` is the baseline for which that was told.
-    `digest` is the week, since 1970, of the last digest.
+    `told` has the signals of the open notice, and is empty if no notice is open. `since` is the
+    beginning of the notice, and `baseline` the number of the baseline that it refers to. `held`
+    says that the notice was silenced, so nobody knows of it. `begun` is the first unusual window
+    since the last usual one. `run` has each signal that was unusual since `begun`, with the number
+    of its unusual windows in a row. `quiet` counts usual windows since the last unusual one. `odd`
+    counts unusual windows in a row on weekdays that the baseline lacks, and `weekday` is the
+    baseline for which a message told that. `digest` is the week, since 1970, of the last digest.
     """
 
     told: tuple[str, ...] = ()

@@ -236,7 +236,10 @@ class Domain:
                 )
             version = one["migrationVersion"][one["type"]]
             if _numbers(version) > _numbers(self.newest[one["type"]]):
-                text = f'Document "{one["id"]}" has property "{one["type"]}" which belongs to a more recent version of Kibana [{version}].'
+                text = (
+                    f'Document "{one["id"]}" has property "{one["type"]}" which belongs to a '
+                    f"more recent version of Kibana [{version}]."
+                )
                 return Reply(
                     422, {"statusCode": 422, "error": "Unprocessable Entity", "message": text}
                 )

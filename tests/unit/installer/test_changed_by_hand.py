@@ -70,7 +70,7 @@ def test_what_was_changed_by_hand_is_kept_and_named_until_overwrite(
     assert run("status")[0] == 0
 
 
-def test_an_index_pattern_whose_list_of_fields_is_kibanas_own_stays_and_one_that_lacks_ours_is_replaced(
+def test_an_index_pattern_with_kibanas_own_fields_stays_and_without_ours_is_replaced(
     domain: Domain, run: Run
 ) -> None:
     run("install")
@@ -114,7 +114,8 @@ def saved_by_kibana(domain: Domain) -> None:
     for aggregation in state["aggs"]:
         if aggregation["type"] == "date_histogram":
             aggregation["params"] |= {
-                "timeRange": {"from": "now-15m", "to": "now"}, "useNormalizedOpenSearchInterval": True, "scaleMetricValues": False,
+                "timeRange": {"from": "now-15m", "to": "now"},
+                "useNormalizedOpenSearchInterval": True, "scaleMetricValues": False,
                 "drop_partials": False, "extended_bounds": {},
             }  # fmt: skip
         if aggregation["type"] == "terms":

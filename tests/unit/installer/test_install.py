@@ -23,7 +23,8 @@ def test_an_empty_domain_gets_everything_and_the_links_to_it(domain: Domain, run
     lines = output.splitlines()
     told = lines.pop(1)
     assert told.startswith(
-        "retention: 2 cwl-* indices are deleted 30d after being made, 1 of them from today on, the next on 20"
+        "retention: 2 cwl-* indices are deleted 30d after being made, 1 of them from today on, "
+        "the next on 20"
     )
     assert lines[:10] == [
         "index template prediction-monitor: installed",
@@ -90,8 +91,8 @@ def test_a_half_without_its_address_is_left_out_and_that_is_said(
     code, output, _ = run("install", **{missing: None})
     assert code == 0
     assert (
-        f"because no address of {'OpenSearch' if missing == 'opensearch' else 'Dashboards'} is given"
-        in output
+        f"because no address of {'OpenSearch' if missing == 'opensearch' else 'Dashboards'} is "
+        "given" in output
     )
     assert bool(domain.templates) is (missing == "dashboards")
     assert bool(domain.objects) is (missing == "opensearch")

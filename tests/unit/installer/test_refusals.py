@@ -77,7 +77,10 @@ BAD: list[tuple[str, dict[str, list[Reply]], list[str], str]] = [
         "a redirect",
         {FIRST: [REDIRECT]},
         [],
-        "redirects GET /_index_template/prediction-monitor* to https://login.example.com/saml: give",
+        (
+            "redirects GET /_index_template/prediction-monitor* to https://login.example.com/saml: "
+            "give"
+        ),
     ),
     (
         "403 from access control",

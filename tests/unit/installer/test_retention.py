@@ -126,7 +126,10 @@ def test_an_index_that_can_take_no_other_policy_now_takes_it_later(
 @pytest.mark.parametrize("status", [400, 404, 405])
 def test_a_server_without_ism_is_told_and_not_failed(domain: Domain, run: Run, status: int) -> None:
     domain.ism, domain.without_ism = False, status
-    sentence = "retention policy prediction-monitor (the server has no index state management: delete old cwl-* indices yourself)"
+    sentence = (
+        "retention policy prediction-monitor (the server has no index state management: delete "
+        "old cwl-* indices yourself)"
+    )
     for command in ("install", "status"):
         code, output, _ = run(command)
         assert code == 0
@@ -139,8 +142,8 @@ def test_without_days_no_index_is_ever_deleted(domain: Domain, run: Run) -> None
         code, output, _ = run("install", *arguments, days=None)
         assert code == 0
         assert (
-            "retention policy prediction-monitor (no days are given, so no index is deleted): left alone"
-            in output
+            "retention policy prediction-monitor (no days are given, so no index is deleted): "
+            "left alone" in output
         )
     assert domain.policies == {}
     assert domain.indices == {"cwl-1": (None, None)}
@@ -189,6 +192,9 @@ def test_what_is_going_to_be_deleted_is_said_before_anything_is_done(
             opensearch=url,
         )
     first = datetime.fromtimestamp((NOW + 6 * day) / 1000, UTC)
-    wanted = f"retention: 3 cwl-* indices are deleted 7d after being made, 2 of them from today on, the next on {first:%Y-%m-%d}"
+    wanted = (
+        "retention: 3 cwl-* indices are deleted 7d after being made, 2 of them from today on, "
+        f"the next on {first:%Y-%m-%d}"
+    )
     assert wanted in output.splitlines()
     assert bool(seen) is not dry

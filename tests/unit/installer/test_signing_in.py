@@ -59,8 +59,8 @@ def test_a_wrong_password_is_one_sentence(
     code, _, errors = run("install", "--user", "jane")
     assert code == 1
     assert (
-        "does not accept the user (401: Unauthorized): check name and password (--user with OPENSEARCH_PASSWORD"
-        in errors
+        "does not accept the user (401: Unauthorized): check name and password (--user with "
+        "OPENSEARCH_PASSWORD" in errors
     )
     assert "wrong" not in errors
 

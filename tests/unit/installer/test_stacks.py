@@ -37,8 +37,8 @@ def test_a_second_stack_uses_what_the_first_owns_and_takes_only_its_own_with_it(
     assert code == 0
     assert "index template prediction-monitor (the stack prod owns it): left alone" in output
     assert (
-        "retention policy prediction-monitor (deletes after 30d; the stack prod owns it): left alone"
-        in output
+        "retention policy prediction-monitor (deletes after 30d; the stack prod owns it): left "
+        "alone" in output
     )
     assert {name: value for name, value in held(domain).items() if name in before} == before
     assert {name for name in held(domain) if ".dev" in name} == {
@@ -66,8 +66,8 @@ def test_the_next_stack_owns_what_nobody_owns_any_more(domain: Domain, run: Run)
     code, output, _ = run("install", "--stack", "dev")
     assert code == 0
     assert (
-        "index template prediction-monitor (dev owns it from now on; an existing index keeps its mapping): replaced"
-        in output
+        "index template prediction-monitor (dev owns it from now on; an existing index keeps "
+        "its mapping): replaced" in output
     )
     assert domain.templates["prediction-monitor"]["_meta"]["stack"] == "dev"
 
@@ -174,8 +174,8 @@ def test_an_update_beside_documents_of_others_goes_on_without_template_and_polic
     assert code == 0
     assert "from log groups that no stack here names: /aws/lambda/checkout" in output
     assert (
-        "index template prediction-monitor (left as it is, because others write here too): left alone"
-        in output
+        "index template prediction-monitor (left as it is, because others write here too): "
+        "left alone" in output
     )
     assert "dashboard predictions.prod: installed" in output
     assert json.dumps([domain.templates, domain.policies]) == before

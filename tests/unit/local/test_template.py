@@ -24,7 +24,9 @@ Resources:
         Daily: {Type: Schedule, Properties: {Schedule: rate(1 day)}}
   Integration:
     Type: AWS::ApiGatewayV2::Integration
-    Properties: {IntegrationUri: !Sub "arn:aws:apigateway:x:lambda:path/2015-03-31/functions/${Answer.Arn}:live/invocations"}
+    Properties:
+      IntegrationUri: !Sub
+        "arn:aws:apigateway:x:lambda:path/2015-03-31/functions/${Answer.Arn}:live/invocations"
   Get:
     Type: AWS::ApiGatewayV2::Route
     Properties: {RouteKey: GET /answer, Target: !Sub "integrations/${Integration}"}
@@ -52,7 +54,10 @@ Resources:
     Properties: {LogGroupName: !Ref Log, FilterPattern: term, DestinationArn: !GetAtt Store.Arn}
   OfAParameter:
     Type: AWS::Logs::SubscriptionFilter
-    Properties: {LogGroupName: !Select [0, !Ref Names], FilterPattern: "", DestinationArn: !GetAtt Store.Arn}
+    Properties:
+      LogGroupName: !Select [0, !Ref Names]
+      FilterPattern: ""
+      DestinationArn: !GetAtt Store.Arn
   Idle:
     Type: AWS::Serverless::Function
     Properties: {CodeUri: idle, Handler: idle.main, MemorySize: 128, Timeout: 1}

@@ -1,4 +1,4 @@
-"""The message: what to do first, all evidence behind it, in at most 15 lines that anybody can print."""
+"""A message has what to do first, then the evidence, in at most 15 lines of printable text."""
 
 from __future__ import annotations
 
@@ -60,8 +60,8 @@ def test_a_bad_deployment_from_its_first_line_to_its_last() -> None:
     assert found.action is Action.ROLL_BACK
     assert found.subject == "Notice: roll back - prediction-monitor minilm-cola"
     assert found.text == (
-        "NOTICE: the predictions of minilm-cola in /aws/lambda/classifier changed. 3 windows in a row "
-        "are unusual, the last 2026-11-20 11:00 to 12:00 UTC, 812 predictions.\n"
+        "NOTICE: the predictions of minilm-cola in /aws/lambda/classifier changed. 3 windows in a "
+        "row are unusual, the last 2026-11-20 11:00 to 12:00 UTC, 812 predictions.\n"
         "WHAT TO DO NOW: ROLL BACK. The change began with function version 8, and the texts are as "
         "long and of the same signs.\n"
         "Since: 2026-11-20 09:00 UTC (3 hours).\n"
@@ -69,8 +69,8 @@ def test_a_bad_deployment_from_its_first_line_to_its_last() -> None:
         "below 66 % in the 30 days before.\n"
         "Where: function version 8: 100 % of the change (100 % of the predictions, new).\n"
         "Does it hurt: acceptable 31 %, usually 72 %; unacceptable 69 %, usually 28 %; estimated "
-        "accuracy (mean score) 0.84, usually 0.83; canary passed at 11:50; 812 predictions an hour, "
-        "usually 790.\n"
+        "accuracy (mean score) 0.84, usually 0.83; canary passed at 11:50; 812 predictions an "
+        "hour, usually 790.\n"
         "Last deployment: function version 8, first seen 2026-11-20 09:15 UTC.\n"
         "Dashboard: https://a\n"
         "To mute: sam remote invoke MonitorFunction --stack-name prediction-monitor --event "
@@ -89,7 +89,11 @@ EARLIER = replace(DEPLOYED, first=NOON - 3 * DAY)
         ({"moved": (LABEL,), "deployment": EARLIER}, "wait until morning", "No version changed"),
         ({"moved": (LABEL,)}, "wait until morning", "No version changed"),
         ({"moved": (WORDS,)}, "wait until morning", "The texts themselves changed"),
-        ({"moved": (WORDS, LABEL), "deployment": DEPLOYED}, "wait until morning", "began with them"),
+        (
+            {"moved": (WORDS, LABEL), "deployment": DEPLOYED},
+            "wait until morning",
+            "began with them",
+        ),
         ({"moved": (LABEL,), "sources": (CUSTOMER,)}, "wait until morning", "customer acme"),
         (
             {"moved": (LABEL,), "sources": (VERSION, CUSTOMER), "deployment": DEPLOYED},
@@ -124,14 +128,19 @@ def test_every_other_message_asks_for_nothing(change: Change) -> None:
     [
         (
             WORDS,
-            "texts are longer: median words of a text 18, usually 9, never above 11 in the 30 days before",
+            ("texts are longer: median words of a text 18, usually 9, never above 11 in the 30 "
+            "days before"),
         ),
         (
             replace(WORDS, now=5, extreme=7, days=12),
-            "texts are shorter: median words of a text 5, usually 9, never below 7 in the 12 days before",
+            ("texts are shorter: median words of a text 5, usually 9, never below 7 in the 12 days "
+            "before"),
         ),
         (replace(WORDS, usual=None, extreme=None), "texts are longer: median words of a text 18"),
-        (replace(LABEL, usual=0.0, extreme=None, now=0.1234), "more answers are acceptable: share of acceptable 12.3 %, usually 0 %"),
+        (
+            replace(LABEL, usual=0.0, extreme=None, now=0.1234),
+            "more answers are acceptable: share of acceptable 12.3 %, usually 0 %",
+        ),
     ],
 )  # fmt: skip
 def test_a_movement_in_words(moved: Moved, said: str) -> None:

@@ -42,15 +42,30 @@ def told(signal: str, part: str, now: Summary, usual: Summary | None = USUAL) ->
         ("means", "input.sig.s3", {"input.sig.s3": 40}, ("another kind", "signature"), 40),
         ("means", "input.novelty", {"input.novelty": 3}, ("less like", "mean novelty"), 3),
         ("means", "prediction.score", {"prediction.score": 0.9}, ("more sure", "mean score"), 0.9),
-        ("prediction.score", "part 10 of 10", {"prediction.score": 0.99}, ("more sure", "score"), 0.99),
-        ("label", "acceptable", {"prediction.label": "unacceptable"}, ("fewer answers", "share of"), 0),
+        (
+            "prediction.score", "part 10 of 10", {"prediction.score": 0.99},
+            ("more sure", "score"), 0.99,
+        ),
+        (
+            "label", "acceptable", {"prediction.label": "unacceptable"},
+            ("fewer answers", "share of"), 0,
+        ),
         ("label", "any other label", {"prediction.label": "odd"}, ("more answers", "share of"), 1),
-        ("strange", "input.novelty", {"input.novelty": 5}, ("out of the ordinary", "rare novelty"), 1),
-        ("strange", "input.unk_share", {"input.unk_share": 0.5}, ("out of the", "unknown piece"), 1),
+        (
+            "strange", "input.novelty", {"input.novelty": 5},
+            ("out of the ordinary", "rare novelty"), 1,
+        ),
+        (
+            "strange", "input.unk_share", {"input.unk_share": 0.5},
+            ("out of the", "unknown piece"), 1,
+        ),
         ("strange", "their sum", {"input.novelty": 5}, ("out of the ordinary", "content"), 1),
         ("flags", "truncated", {"input.flags": ["truncated"]}, ("longer than", "share of"), 1),
         ("flags", "another script", {"input.script": "cyrillic"}, ("another script", "share"), 1),
-        ("flags", "a flag that the baseline does not have", {"input.flags": ["odd"]}, ("lacks", "share"), 1),
+        (
+            "flags", "a flag that the baseline does not have", {"input.flags": ["odd"]},
+            ("lacks", "share"), 1,
+        ),
         ("duplicates", "f" * 16, {"input.hash": "f" * 16}, ("again and again", "hash"), 1),
     ],
 )  # fmt: skip

@@ -307,7 +307,10 @@ def test_ends_where_nothing_is_taken() -> None:
     away = failing("no connection (ConnectionError)")
     assert taken(Outcome(indexed=1), away, away, away, away) == (
         4,
-        "the server accepted nothing from 3 payloads in a row (2 of 2 documents not delivered: 2 x no connection (ConnectionError))",
+        (
+            "the server accepted nothing from 3 payloads in a row (2 of 2 documents not delivered: "
+            "2 x no connection (ConnectionError))"
+        ),
     )
     assert taken(away, away, Outcome(duplicate=1), away, away) == (5, "")
     assert taken(*[failing("429 busy", indexed=1)] * 4) == (4, "")  # some are taken

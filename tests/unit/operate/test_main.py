@@ -136,7 +136,10 @@ def test_replay_brings_every_letter_in(run: Run, bucket: Any, index: Bulk) -> No
     code, out, err = run("replay", "--bucket", BUCKET)
     assert (code, err) == (0, "")
     assert out.splitlines() == [
-        "excluded: nothing (EXCLUDE is not set here); redacted: nothing (REDACT_FIELDS and REDACT_PATTERNS are not set here)",
+        (
+            "excluded: nothing (EXCLUDE is not set here); redacted: nothing (REDACT_FIELDS and "
+            "REDACT_PATTERNS are not set here)"
+        ),
         "2 of 2 letters tried: 2 replayed, 0 waiting, 0 poisoned, 0 gone",
         "lines: 3 indexed, 1 duplicate, 0 rescued, 0 excluded, 0 failed",
     ]
@@ -151,7 +154,8 @@ def test_replay_dry_run_lists_and_sends_nothing(run: Run, bucket: Any, index: Bu
     code, out, err = run("replay", "--bucket", BUCKET, "--dry-run")
     assert (code, err) == (1, "")
     assert re.fullmatch(
-        rf"\d{{4}}-\d\d-\d\dT\d\d:\d\d:\d\dZ +{size} bytes  {key}\n1 letter below aws/lambda/async/ in {BUCKET}; .*\n",
+        rf"\d{{4}}-\d\d-\d\dT\d\d:\d\d:\d\dZ +{size} bytes  {key}\n1 letter below "
+        rf"aws/lambda/async/ in {BUCKET}; .*\n",
         out,
     )
     assert keys(bucket) == {key}
@@ -184,12 +188,18 @@ def test_replay_says_what_was_poisoned_and_what_waits(run: Run, bucket: Any, ind
     code, out, err = run("replay", "--bucket", BUCKET)
     assert code == 1
     assert (
-        "2 of 2 letters tried: 0 replayed, 1 waiting, 1 poisoned, 0 gone\nlines: 1 indexed, 0 duplicate, 0 rescued, 0 excluded, 1 failed"
-        in out
+        "2 of 2 letters tried: 0 replayed, 1 waiting, 1 poisoned, 0 gone\nlines: 1 indexed, 0 "
+        "duplicate, 0 rescued, 0 excluded, 1 failed" in out
     )
     assert sorted(err.splitlines()) == [
-        f"python -m operate: poisoned: {poison}: the object is not a record of a failed invocation: it has no requestPayload",
-        f"python -m operate: waiting: {waits}: 1 of 2 documents not delivered: 1 x {FORBIDDEN} cwl-log-2026.11.23",
+        (
+            f"python -m operate: poisoned: {poison}: the object is not a record of a failed "
+            "invocation: it has no requestPayload"
+        ),
+        (
+            f"python -m operate: waiting: {waits}: 1 of 2 documents not delivered: 1 x {FORBIDDEN} "
+            "cwl-log-2026.11.23"
+        ),
     ]
     assert keys(bucket) == {waits, f"poison/{poison}"}
     code, _, err = run("replay", "--bucket", BUCKET, "--prefix", "poison/")
@@ -348,8 +358,8 @@ def test_backfill_without_one_subscription_asks_for_the_pattern(
     code, out, err = run(*backfilling())
     assert (code, out) == (2, "")
     assert err == (
-        f"python -m operate: {GROUP} has 0 subscription filters of its own instead of one; select the lines with --pattern "
-        "('' for all)\n"
+        f"python -m operate: {GROUP} has 0 subscription filters of its own instead of one; "
+        "select the lines with --pattern ('' for all)\n"
     )
     assert index.requests == []
     assert run(*backfilling(*ALL))[0] == 0
@@ -463,13 +473,14 @@ def test_backfill_stops_early_where_the_server_takes_nothing(
     code, out, err = run(*backfilling(*ALL))
     assert code == 1
     assert (
-        "6 lines: 0 indexed, 0 duplicate, 0 rescued, 0 excluded, 6 failed\nto go on, run the same command with --from "
-        in out
+        "6 lines: 0 indexed, 0 duplicate, 0 rescued, 0 excluded, 6 failed\nto go on, run the "
+        "same command with --from " in out
     )
     assert f"--from {DAY}T10:17:30Z" in out
     [stopped, summary] = err.splitlines()
     assert stopped.startswith(
-        "python -m operate: stopped early: the server accepted nothing from 3 payloads in a row (2 of 2 documents not delivered: "
+        "python -m operate: stopped early: the server accepted nothing from 3 payloads in a "
+        "row (2 of 2 documents not delivered: "
     )
     assert summary.startswith("python -m operate: 6 of 6 documents not delivered: ")
 
@@ -485,7 +496,8 @@ def test_backfill_refuses_where_ids_differ(run: Run, logs: Any, index: Bulk) -> 
         code, _, err = run(*backfilling(*ALL, *more))
         assert code == 2
         assert re.fullmatch(
-            rf"python -m operate: the index has document one more at {DAY}T13:37:30\.000Z, but CloudWatch now has the id .*\n",
+            rf"python -m operate: the index has document one more at {DAY}T13:37:30\.000Z, but "
+            r"CloudWatch now has the id .*\n",
             err,
         )
     assert index.documents == before
@@ -502,8 +514,8 @@ def test_backfill_of_a_space_delimited_pattern_says_what_is_lost(run: Run, logs:
     code, _, err = run(*backfilling("--pattern", "[ip, user, ...]"))
     assert (code, err.count("\n")) == (0, 1)
     assert (
-        "the pattern is space-delimited: lines are recovered, but not the fields that the pattern cuts out of a line"
-        in err
+        "the pattern is space-delimited: lines are recovered, but not the fields that the "
+        "pattern cuts out of a line" in err
     )
 
 
@@ -561,8 +573,8 @@ def test_reconcile_names_the_backfill_that_closes_the_gap(
     ]
     command = out.splitlines()[-1].strip()
     assert command == (
-        f"python -m operate backfill --log-group {GROUP} --from {DAY}T11:17:30Z --to {DAY}T14:00:00Z --opensearch {index.url} "
-        f"--pattern= --region={REGION}"
+        f"python -m operate backfill --log-group {GROUP} --from {DAY}T11:17:30Z "
+        f"--to {DAY}T14:00:00Z --opensearch {index.url} --pattern= --region={REGION}"
     )
     assert main(shlex.split(command)[3:]) == 0
     capsys.readouterr()
@@ -659,7 +671,8 @@ def test_reconcile_refuses_more_intervals_than_can_be_read(run: Run, logs: Any) 
     assert (code, out) == (2, "")
     assert (
         err
-        == "python -m operate: --every: 13350 intervals are too many: choose a longer interval, so that there are 1000 at most\n"
+        == "python -m operate: --every: 13350 intervals are too many: choose a longer interval, "
+        "so that there are 1000 at most\n"
     )
 
 
@@ -763,7 +776,8 @@ def test_wrong_arguments_end_with_one_sentence(
         pytest.param(
             ["backfill", "--log-group", "/aws/lambda/pred", *SPAN],
             {},
-            f"there is no log group '/aws/lambda/pred' in {REGION}: check --log-group, --region and --profile",
+            f"there is no log group '/aws/lambda/pred' in {REGION}: check --log-group, "
+            "--region and --profile",
             id="beginning of a log group's name",
         ),
         pytest.param(
@@ -823,8 +837,8 @@ def test_an_index_that_is_away_ends_with_one_sentence(run: Run, logs: Any, index
         code, out, err = run(*command(*ALL))
         assert code == 2
         assert (
-            err
-            == "python -m operate: OpenSearch does not answer (ConnectionError): check --opensearch and the network\n"
+            err == "python -m operate: OpenSearch does not answer (ConnectionError): check "
+            "--opensearch and the network\n"
         )
         assert "indexed" not in out
 

@@ -289,7 +289,8 @@ def test_another_id_is_refused(
     rename(index, first, "another")
     with pytest.raises(
         IdsDiffer,
-        match=rf"the index has document another at .*\.251Z, but CloudWatch now has the id {first} for the line: ",
+        match=rf"the index has document another at .*\.251Z, but CloudWatch now has the id {first} "
+        r"for the line: ",
     ):
         compare_ids(logs, connection, SPAN._replace(pattern=pattern))
     assert second in index.ids
@@ -345,7 +346,8 @@ def test_lines_that_cloudwatch_no_longer_has_are_not_compared(
                     "no permissions for [indices:data/read/search] and User [name=secret]",
                 ),
             ),
-            r"OpenSearch refuses to search cwl-\* \(403 security_exception\): the user needs the permission to search cwl-\*$",
+            r"OpenSearch refuses to search cwl-\* \(403 security_exception\): the user needs "
+            r"the permission to search cwl-\*$",
             id="not allowed",
         ),
         pytest.param(
