@@ -29,11 +29,7 @@ TWINS = [
     ("functions/shipper/shipper/client.py", "functions/monitor/monitor/client.py"),
     ("functions/shipper/shipper/exchange.py", "functions/monitor/monitor/exchange.py"),
     (
-        "functions/shipper/shipper/logging_variables.py",
         "functions/inference/inference/logging_variables.py",
-    ),
-    (
-        "functions/shipper/shipper/logging_variables.py",
         "functions/monitor/monitor/logging_variables.py",
     ),
 ]

@@ -89,12 +89,12 @@ def emitted(  # noqa: PLR0917  fixtures
             sample,
             broken(built / "InferenceFunction", module, function, tmp_path_factory.mktemp(module)),
         )
-    fresh = subscription_event(
-        [log_event("a line that no other test has shipped", time.time_ns() // 1_000_000)], "test"
-    )
-    run(
-        "ShipperFunction", fresh, built / "ShipperFunction"
-    )  # for lines that are in the index already it writes no delay
+    # The shipper leaves out counts of 0, and the delay of lines that are in the index already.
+    too_deep = json.dumps({".".join(["deeper"] * 50): 1})
+    prediction = json.dumps(json.loads((EVENTS / "record.prediction.json").read_text()))
+    now = time.time_ns() // 1_000_000
+    fresh = [log_event(text, now) for text in ("of no other test", too_deep, prediction)]
+    run("ShipperFunction", subscription_event(fresh, "test"), built / "ShipperFunction")
     run("MonitorFunction", {}, built / "MonitorFunction")
     asked = {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", **KEYS}  # where nothing answers
     with start(

@@ -13,23 +13,21 @@ from itertools import takewhile
 from typing import Any, Final, NamedTuple
 
 import boto3
-from aws_lambda_powertools import Logger
-from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
-from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.config import Config
 
-from shipper import logging_variables
 from shipper.client import connect
 from shipper.dead_letters import PREFIX, S3_SECONDS, Bucket, Letter, LetterFate, letters, replay_all
 from shipper.decode import decode
 from shipper.deliver import Outcome, RetryBudget
 from shipper.exchange import TookTooLong, within
+from shipper.log import Log
 from shipper.memory import memory_utilization
 from shipper.settings import settings
 from shipper.ship import ship
 from shipper.values import moment, positive
 
 SERVICE: Final = "replay"
+COUNTED: Final = ("found", "replayed", "poisoned", "waiting")  # as metrics
 OPTIONS: Final = ("prefix", "since", "until", "dry_run")
 LETTER_SECONDS: Final = 95.0  # the time limit of one letter, about the same as in the shipper
 RESERVE_SECONDS: Final = 125.0  # with less remaining time, no further letter is begun
@@ -46,17 +44,10 @@ try:
 except ValueError as problem:
     raise ValueError(f"EVENTS_PER_SECOND must be {problem}") from None
 connection = connect(setting.opensearch_url, os.environ)
-logging_variables.ignore(os.environ)
-logger = Logger(service=SERVICE, level="INFO", use_rfc3339=True, utc=True, location=None)
-# All stacks share the namespace of the metrics.
-dimensions = {"function_name": os.environ.get("AWS_LAMBDA_FUNCTION_NAME", SERVICE)}
-metrics = EphemeralMetrics(
-    namespace="PredictionMonitor", service=SERVICE, default_dimensions=dimensions
-)
+log = Log(SERVICE, os.environ.get("AWS_LAMBDA_FUNCTION_NAME", SERVICE))
 
 
-@logger.inject_lambda_context(clear_state=True)
-def handler(event: Any, context: LambdaContext) -> dict[str, Any]:
+def handler(event: Any, context: Any) -> dict[str, Any]:
     """Replay the waiting letters, or count them.
 
     `event` may select letters by `prefix`, `since` and `until` (ISO 8601; UTC if no time zone is
@@ -82,8 +73,11 @@ def handler(event: Any, context: LambdaContext) -> dict[str, Any]:
             fates[result.fate] += 1
             lines += result.outcome.documents
             if result.reason:
-                logger.warning(
-                    "letter", key=result.letter.key, fate=result.fate, reason=result.reason
+                log.write(
+                    "WARNING",
+                    "letter",
+                    context.aws_request_id,
+                    {"key": result.letter.key, "fate": result.fate, "reason": result.reason},
                 )
     done = {
         fate.value: fates[fate]
@@ -92,13 +86,10 @@ def handler(event: Any, context: LambdaContext) -> dict[str, Any]:
     waiting = len(found) - sum(done.values())  # includes letters that were not tried
     counts: dict[str, Any] = {"found": len(found), **done, "waiting": waiting}
     # An alarm reads `waiting`, so the metric must count all letters.
-    for name in ("found", "replayed", "poisoned", *(() if wish.narrowed else ("waiting",))):
-        metrics.add_metric(f"DeadLetters{name.capitalize()}", MetricUnit.Count, counts[name])
-    metrics.add_metric(
-        "MemoryUtilization", MetricUnit.Percent, memory_utilization(context.memory_limit_in_mb)
-    )
-    metrics.flush_metrics()
-    logger.info("replay", **counts, lines=lines)
+    counted = COUNTED[:-1] if wish.narrowed else COUNTED
+    metrics = {f"DeadLetters{name.capitalize()}": counts[name] for name in counted}
+    metrics["MemoryUtilization"] = memory_utilization(context.memory_limit_in_mb)
+    log.write("INFO", "replay", context.aws_request_id, {**counts, "lines": lines}, metrics)
     return {**counts, "lines": lines}
 
 

@@ -6,18 +6,21 @@ import base64
 import gzip
 import importlib
 import json
+import sys
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
 from shipper.decode import PayloadInvalid
 from shipper.deliver import NO_FORM, NotDelivered
 from shipper.read import read
+from shipper.report import METRICS
 from tests.unit.conftest import (
     CLOSE,
     INDEX,
@@ -31,7 +34,6 @@ from tests.unit.conftest import (
     Context,
     Refusal,
     as_json,
-    forget_handler,
     problem,
 )
 from tools.root import ROOT
@@ -63,7 +65,7 @@ class Written:
     @property
     def counts(self) -> list[int]:
         """Return the metrics received, indexed, duplicate, rescued, excluded and failed."""
-        return [self.metrics[f"Events{name.capitalize()}"] for name in FATES]
+        return [self.metrics.get(f"Events{name.capitalize()}", 0) for name in FATES]
 
 
 @pytest.fixture
@@ -98,7 +100,7 @@ def load(bulk: Bulk, monkeypatch: pytest.MonkeyPatch) -> Iterator[Load]:
 
 
 def forget() -> None:
-    forget_handler("shipper.handler", "shipper")
+    sys.modules.pop("shipper.handler", None)
 
 
 def sample(name: str) -> Any:
@@ -132,31 +134,16 @@ def payload(*messages: str, group: str = GROUP, timestamp: int = NOON) -> Any:
 
 
 def written(capsys: pytest.CaptureFixture[str]) -> Written:
-    """Return the summary line, the metrics, and all other output.
-
-    The summary line and the metrics must occur exactly once.
-    """
+    """Return the invocation's only line of counts and metrics, and all other output."""
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    (summary,) = [line for line in lines if line.get("message") == "shipment"]
-    (emf,) = [line for line in lines if "_aws" in line]
-    (directive,) = emf["_aws"]["CloudWatchMetrics"]
+    (summary,) = [line for line in lines if line["message"] == "shipment"]
+    (directive,) = summary["_aws"]["CloudWatchMetrics"]
     assert directive["Namespace"] == "PredictionMonitor"
-    names = [metric["Name"] for metric in directive["Metrics"]]
-    found = Written(
-        summary,
-        {
-            name: value[0] if isinstance(value, list) else value
-            for name, value in emf.items()
-            if name in names
-        },
-        [line for line in lines if line not in (summary, emf)],
-    )
-    assert found.counts == [summary[name] for name in FATES]
+    metrics = {metric["Name"]: summary[metric["Name"]] for metric in directive["Metrics"]}
+    assert metrics.keys() == summary.keys() & set(METRICS)
+    assert "EventsReceived" in metrics
+    found = Written(summary, metrics, [line for line in lines if line is not summary])
     assert found.counts[0] == sum(found.counts[1:])
-    assert (found.metrics["BulkRequests"], found.metrics["BulkRetries"]) == (
-        summary["requests"],
-        summary["retries"],
-    )
     return found
 
 
@@ -183,11 +170,8 @@ def test_sample_is_shipped_and_counted(
     assert len(bulk.documents) == count
     found = written(capsys)
     assert found.counts == [count, indexed, duplicate, 0, 0, 0]
-    assert (found.summary["level"], found.summary["log_group"], found.summary["reasons"]) == (
-        "INFO",
-        GROUP,
-        {},
-    )
+    assert (found.summary["level"], found.summary["log_group"]) == ("INFO", GROUP)
+    assert "reasons" not in found.summary
     assert found.others == []
 
 
@@ -226,21 +210,34 @@ def test_broken_payload_is_refused(load: Load, bulk: Bulk, event: Any, fragment:
 def test_metrics_have_names_and_units(
     load: Load, bulk: Bulk, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    load().handler(sample("subscription"), Context())
-    (emf,) = [json.loads(line) for line in capsys.readouterr().out.splitlines() if "_aws" in line]
-    (directive,) = emf["_aws"]["CloudWatchMetrics"]
+    before = time.time_ns() // 1_000_000
+    bulk.documents[INDEX, FIRST] = b"{}"
+    load(EXCLUDE="text").handler(sample("subscription"), Context())
+    line = written(capsys).summary
+    (directive,) = line["_aws"]["CloudWatchMetrics"]
     assert {metric["Name"]: metric["Unit"] for metric in directive["Metrics"]} == {
-        **{f"Events{name.capitalize()}": "Count" for name in FATES},
-        "PredictionsShipped": "Count",
-        "BulkRequests": "Count",
-        "BulkBytes": "Bytes",
-        "BulkRetries": "Count",
+        "EventsReceived": "Count",
+        "EventsIndexed": "Count",
+        "EventsDuplicate": "Count",
         "IndexDelay": "Milliseconds",
         "MemoryUtilization": "Percent",
     }
     assert [sorted(each) for each in directive["Dimensions"]] == [["function_name", "service"]]
-    assert (emf["service"], emf["function_name"]) == ("shipper", "shipper")
-    assert emf["BulkBytes"] == [len(bulk.requests[0].body)]
+    assert (line["service"], line["function_name"]) == ("shipper", "shipper")
+    assert before <= line["_aws"]["Timestamp"] <= time.time_ns() // 1_000_000
+    assert (line["requests"], line["bytes"]) == (1, len(bulk.requests[0].body))
+
+
+def test_a_usual_line_is_short(load: Load, capsys: pytest.CaptureFixture[str]) -> None:
+    """CloudWatch's price for a line is more than the shipper's time for it."""
+    handler = load(
+        AWS_LAMBDA_FUNCTION_NAME="prediction-monitor-ShipperFunction-AbCdEfGhIjKl"
+    ).handler
+    for _ in range(2):  # the first line says cold_start
+        capsys.readouterr()
+        context = replace(Context(), aws_request_id=str(uuid4()))
+        handler(payload(LINE, group=f"{GROUP}-AbCdEfGhIjKl"), context)
+    assert len(capsys.readouterr().out) <= 750
 
 
 def test_every_fate_is_counted_once(
@@ -254,9 +251,9 @@ def test_every_fate_is_counted_once(
         handler(payload(*(f'{{"n": {number}}}' for number in range(6)), LINE, LINE), Context())
     found = written(capsys)
     assert found.counts == [8, 2, 1, 1, 2, 2]
-    assert found.metrics["BulkRequests"] == len(bulk.requests)
-    assert found.metrics["BulkRetries"] == 1
-    assert found.metrics["BulkBytes"] == sum(len(request.body) for request in bulk.requests)
+    assert found.summary["requests"] == len(bulk.requests)
+    assert found.summary["retries"] == 1
+    assert found.summary["bytes"] == sum(len(request.body) for request in bulk.requests)
     assert found.summary["reasons"] == {
         "400 mapper_parsing_exception of field n" + NO_FORM.removeprefix("%s"): 1,
         FORBIDDEN: 1,
@@ -287,8 +284,7 @@ def test_no_delay_where_nothing_is_new(
     bulk.documents[INDEX, "0"] = b"{}"
     load().handler(event, Context())
     found = written(capsys)
-    assert "IndexDelay" not in found.metrics
-    assert "delay_ms" not in found.summary
+    assert "IndexDelay" not in found.summary
 
 
 def test_every_invocation_counts_for_itself(
@@ -391,7 +387,7 @@ def test_server_that_comes_back_in_time_leaves_nothing_to_retry(
     assert load().handler(sample("subscription"), Context())["duplicate"] == 2
     found = written(capsys)
     assert (found.counts, found.summary["level"]) == ([2, 0, 2, 0, 0, 0], "INFO")
-    assert (found.metrics["BulkRequests"], found.metrics["BulkRetries"]) == (3, 4)
+    assert (found.summary["requests"], found.summary["retries"]) == (3, 4)
 
 
 # --- its own log

@@ -9,6 +9,7 @@ import gzip
 import importlib
 import json
 import re
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -34,7 +35,6 @@ from tests.unit.conftest import (
     Context,
     Refusal,
     as_json,
-    forget_handler,
     problem,
 )
 
@@ -118,7 +118,7 @@ def load(bulk: Bulk, monkeypatch: pytest.MonkeyPatch) -> Iterator[Load]:
 
 
 def forget() -> None:
-    forget_handler("shipper.replay", "replay")
+    sys.modules.pop("shipper.replay", None)
 
 
 def payload(*ids: str, line: str = LINE) -> Any:
@@ -163,12 +163,11 @@ def left(s3: Any) -> list[str]:
 def written(
     capsys: pytest.CaptureFixture[str],
 ) -> tuple[dict[str, Any], dict[str, float], list[dict[str, Any]]]:
-    """The summary line, the metrics, and the lines about letters."""
+    """The line of the run, its metrics, and the lines about letters."""
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     (summary,) = [line for line in lines if line.get("message") == "replay"]
-    (emf,) = [line for line in lines if "_aws" in line]
-    (directive,) = emf["_aws"]["CloudWatchMetrics"]
-    assert (directive["Namespace"], emf["service"], emf["function_name"]) == (
+    (directive,) = summary["_aws"]["CloudWatchMetrics"]
+    assert (directive["Namespace"], summary["service"], summary["function_name"]) == (
         "PredictionMonitor",
         "replay",
         "replay",
@@ -177,9 +176,9 @@ def written(
     units = {metric["Name"]: metric["Unit"] for metric in directive["Metrics"]}
     assert units.pop("MemoryUtilization") == "Percent"
     assert set(units.values()) == {"Count"}
-    rest = [line for line in lines if line not in (summary, emf)]
+    rest = [line for line in lines if line is not summary]
     assert {line["message"] for line in rest} <= {"letter"}
-    return summary, {name: emf[name][0] for name in units}, rest
+    return summary, {name: summary[name] for name in units}, rest
 
 
 # --- the schedule

@@ -1,0 +1,68 @@
+"""Writes log lines: one JSON object a line, with metrics in CloudWatch's embedded metric format.
+
+https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import msgspec
+
+NAMESPACE: Final = "PredictionMonitor"
+DIMENSIONS: Final = (("service", "function_name"),)  # all stacks share the namespace
+UNITS: Final = {"IndexDelay": "Milliseconds", "MemoryUtilization": "Percent"}  # of others: Count
+
+
+@dataclass(slots=True)
+class Log:
+    """The log of one function. `service` and `function_name` are the dimensions of its metrics."""
+
+    service: str
+    function_name: str
+    _cold: dict[str, bool] = field(default_factory=lambda: {"cold_start": True})
+
+    def write(
+        self,
+        level: str,
+        message: str,
+        request_id: str,
+        fields: Mapping[str, Any],
+        metrics: Mapping[str, float] | None = None,
+    ) -> None:
+        """Write one line with these fields and metrics, which CloudWatch reads from the line.
+
+        The first line of a function's instance says `cold_start`. A line with metrics carries its
+        time, in ms since 1970, because metrics need it; CloudWatch keeps the time of every line.
+        """
+        line: dict[str, Any] = {
+            "level": level,
+            "message": message,
+            "service": self.service,
+            "function_name": self.function_name,
+            "request_id": request_id,
+            **self._cold,
+            **fields,
+        }
+        self._cold = {}
+        if metrics:
+            line |= {name: round(value, 1) for name, value in metrics.items()}
+            line["_aws"] = {
+                "Timestamp": time.time_ns() // 1_000_000,
+                "CloudWatchMetrics": [
+                    {
+                        "Namespace": NAMESPACE,
+                        "Dimensions": DIMENSIONS,
+                        "Metrics": [
+                            {"Name": name, "Unit": UNITS.get(name, "Count")} for name in metrics
+                        ],
+                    }
+                ],
+            }
+        # in one call, because Lambda's standard output is not buffered
+        sys.stdout.write(msgspec.json.encode(line).decode() + "\n")
+        sys.stdout.flush()
