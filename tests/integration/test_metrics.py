@@ -9,16 +9,18 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import pytest
 
 from local.cloudwatch import log_event, subscription_event
-from local.runtime import Runtime
+from local.runtime import FunctionFailed, Runtime
 from local.runtime import running as start
 from local.stack import Stack
 from local.template import Template
+from shipper.provenance import RECORD_FILTER
 from tests.integration.conftest import KEYS, environment
 from tests.template.cloudformation import Resources, deployed
 from tests.template.metrics import Metric, alarms, dashboard, shown, watched
@@ -69,10 +71,12 @@ def emitted(  # noqa: PLR0917  fixtures
     """
     lines: list[str] = []
 
-    def run(name: str, event: Any, code: Path) -> None:
-        settings = environment(name, opensearch=running.opensearch_url)
+    def run(name: str, event: Any, code: Path, *, timeout: int = 0, **changed: str) -> None:
+        settings = environment(name, opensearch=running.opensearch_url) | changed
+        function = template.functions[name]
+        function = replace(function, timeout=timeout or function.timeout)
         with start(
-            template.functions[name], settings, lines.append, code=code, packages=runtime_packages
+            function, settings, lines.append, code=code, packages=runtime_packages
         ) as runtime:
             runtime.invoke(event)
 
@@ -94,7 +98,12 @@ def emitted(  # noqa: PLR0917  fixtures
     prediction = json.dumps(json.loads((EVENTS / "record.prediction.json").read_text()))
     now = time.time_ns() // 1_000_000
     fresh = [log_event(text, now) for text in ("of no other test", too_deep, prediction)]
-    run("ShipperFunction", subscription_event(fresh, "test"), built / "ShipperFunction")
+    event = subscription_event(fresh, "test", filters=(RECORD_FILTER,))
+    shipper = built / "ShipperFunction"
+    run("ShipperFunction", event, shipper)
+    run("ShipperFunction", event, shipper, EXCLUDE="text")  # the other lines are duplicates
+    with pytest.raises(FunctionFailed, match="NotDelivered"):
+        run("ShipperFunction", event, shipper, OPENSEARCH_URL="http://127.0.0.1:9", timeout=6)
     run("MonitorFunction", {}, built / "MonitorFunction")
     asked = {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", **KEYS}  # where nothing answers
     with start(
