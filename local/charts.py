@@ -24,7 +24,6 @@ SHOWN: Final = timedelta(minutes=15)
 LINES: Final = 14  # of all panels, when every flag occurs
 STEPS: Final = " ▁▂▃▄▅▆▇█"
 BAR: Final = 30
-BINS: Final = tuple(range(21))  # each is a twentieth of the score; the last is the score 1
 
 Search = Callable[[dict[str, Any]], dict[str, Any]]
 Line = tuple[str, str, str]  # series, drawing, figure
@@ -67,10 +66,10 @@ def _objects() -> dict[tuple[str, str], SavedObject]:
 
 
 def _counts(found: list[Row], span: Span) -> list[Line]:
-    highest = max((count for _, count in found), default=1)
+    highest = max((count for _, _, count in found), default=1)
     return [
         (label, "█" * ceil(BAR * count / highest), str(count))
-        for label, count in sorted(found, key=str)
+        for label, _, count in sorted(found, key=str)
     ]
 
 
@@ -86,14 +85,12 @@ def _shares(found: list[Row], span: Span) -> list[Line]:
 
 
 def _scores(found: list[Row], span: Span) -> list[Line]:
-    counts = Counter[int]()
-    for score, _, count in found:
-        counts[round(score * 20)] += count
-    return (
-        [("0 to 1", spark([counts[each] for each in BINS], max(counts.values())), "")]
-        if found
-        else []
-    )
+    counts = Counter[str](dict.fromkeys((score for _, score, _ in found), 0))
+    for _, score, count in found:
+        counts[score] += count
+    if not counts.total():
+        return []
+    return [("below 0.5, 0.5 to 1", spark(list(counts.values()), max(counts.values())), "")]
 
 
 def _flags(found: list[Row], span: Span) -> list[Line]:

@@ -5,6 +5,7 @@ The lines go through the filter pattern and the real shipper.
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from collections import Counter
@@ -34,6 +35,7 @@ BATCH_BYTES: Final = 4_000_000  # of lines in one payload
 FOLLOW_SECONDS: Final = 0.5
 PROGRESS_SECONDS: Final = 1
 NO_KEY: Final = b""  # the local shipper has no secret, so its documents have no input.hash
+FIELD: Final = re.compile(r"([@\w.*]+):")  # of a Lucene query
 EXAMPLES: Final = 5  # lines that are shown with the reason why they do not pass
 # a line with this field counts as a prediction: events/prediction.json
 LABEL: Final = "prediction.label"
@@ -275,18 +277,31 @@ def _reached(passed: list[Line], names: str) -> Iterator[str]:
 def panels_of_fields() -> Iterator[tuple[str, set[str]]]:
     """Yield title and fields of each panel of the main dashboard.
 
-    The envelope's fields are left out, because every line has them.
+    The envelope's fields are left out, because every line has them, and so are panels of the
+    monitor's own lines.
     """
     for one in saved_objects():
         if one.type == "visualization":
             state = one.attributes["visState"]
             fields = {
-                part["params"]["field"].removesuffix(".keyword")
+                field.removesuffix(".keyword")
                 for part in state.get("aggs", [])
-                if "field" in part.get("params", {})
+                for field in _asked(part.get("params", {}))
             }
-            if own := {field for field in fields if not field.startswith("@")}:
+            if own := {field for field in fields if not field.startswith(("@", "monitor."))}:
                 yield one.attributes["title"], own
+
+
+def _asked(parameters: dict[str, Any]) -> Iterator[str]:
+    """Yield the fields of an aggregation's parameters."""
+    if "field" in parameters:
+        yield parameters["field"]
+    for each in parameters.get("filters", []):
+        yield from (
+            field
+            for field in FIELD.findall(each["input"]["query"])
+            if field not in {"_exists_", "*"}
+        )
 
 
 def _paths(fields: dict[str, Any], above: str = "") -> Iterator[str]:

@@ -120,7 +120,9 @@ def test_every_panel_of_predictions_counts_every_line_of_the_sample(running: Sta
     asked = [
         one for one in OBJECTS if CONTRACT["query"]["prediction"] in json.dumps(one.attributes)
     ]
-    narrower = {"prediction-monitor-low-confidence", "prediction-monitor-strangest"}
+    narrower = {
+        f"prediction-monitor-{name}" for name in ("low-confidence", "strangest", "strangest-texts")
+    }
     assert len(asked) > 9
     for one in asked:
         if one.id not in narrower:

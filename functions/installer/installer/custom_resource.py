@@ -31,7 +31,7 @@ import requests
 
 from installer import settings
 from installer.install import DesiredState, desired_state, install, remove
-from installer.objects import saved_objects
+from installer.objects import PRODUCT, saved_objects
 from installer.scope import NAME, Scope
 from installer.server import UserError, anonymous
 from installer.settings import Settings
@@ -179,9 +179,12 @@ def _delete(event: Mapping[str, Any], given: Settings, status: str | None, ends:
 
 
 def _links(asked: DesiredState) -> dict[str, str]:
-    """Return an attribute for each dashboard and saved search, named after its title."""
+    """Return an attribute for each dashboard and saved search.
+
+    It has the title's name, without the product's.
+    """
     return {
-        re.sub(r"\W", "", title.removesuffix(asked.scope.mark)) + "Url": link
+        re.sub(r"\W", "", title.removeprefix(PRODUCT).removesuffix(asked.scope.mark)) + "Url": link
         for title, link in asked.links.items()
     }
 

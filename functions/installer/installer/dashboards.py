@@ -20,7 +20,9 @@ SETTINGS: Final = ("/api/opensearch-dashboards/settings", "/api/kibana/settings"
 AMAZON_PATH: Final = "/_dashboards"  # the base path of Dashboards on an Amazon domain
 GLOBAL: Final = "global"
 TENANTS: Final = {GLOBAL, "global_tenant", "private", "__user__"}  # tenants that always exist
-STATE: Final = "_g=(refreshInterval:(pause:!f,value:5000),time:(from:now-15m,to:now))"
+STATE: Final = "_g=(refreshInterval:(pause:!f,value:5000),time:(from:{since},to:now))"
+SINCE: Final = "now-15m"  # where an object has no time of its own
+FIRST: Final = "prediction-monitor-predictions"  # among the links
 PAGE: Final = 1000  # objects in one answer
 PAGES_AT_MOST: Final = 10  # Kibana's search returns at most 10,000 objects
 PAGES: Final = (("dashboard", "dashboards", ""), ("search", "discover", "Discover: "))
@@ -160,7 +162,8 @@ class Dashboards:
     def links(self, objects: Sequence[SavedObject]) -> dict[str, str]:
         """Return a link to each dashboard and each saved search, by title.
 
-        A linked page shows the last 15 minutes, and refreshes every 5 seconds.
+        A linked dashboard shows its own time, and a linked search the last 15 minutes. Both refresh
+        every 5 seconds.
         """
         return {title: self._server.url + page for title, page in self._pages(objects)}
 
@@ -179,14 +182,18 @@ class Dashboards:
         return made
 
     def _pages(self, objects: Sequence[SavedObject]) -> list[tuple[str, str]]:
-        """Return titles, and addresses below the base path: dashboards first."""
+        """Return titles, and addresses below the base path: *Predictions*, other dashboards, searches."""
         tenant = (
             "" if self._tenant == GLOBAL else "?" + urlencode({"security_tenant": self._tenant})
         )
         return [
-            (prefix + one.attributes["title"], f"/app/{app}{tenant}#/view/{one.id}?{STATE}")
+            (
+                prefix + one.attributes["title"],
+                f"/app/{app}{tenant}#/view/{one.id}?"
+                + STATE.format(since=one.attributes.get("timeFrom", SINCE)),
+            )
             for kind, app, prefix in PAGES
-            for one in objects
+            for one in sorted(objects, key=lambda one: not one.id.startswith(FIRST))
             if one.type == kind
         ]
 

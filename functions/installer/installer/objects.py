@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,10 +14,12 @@ from installer.fields import fields
 from installer.index_template import index_template
 from installer.scope import Scope
 
+PRODUCT: Final = "Prediction Monitor: "  # begins the title of each dashboard
 FOLDER: Final = files.FOLDER / "saved"
 # An object refers only to objects of types before its own.
 TYPES: Final = ("index-pattern", "search", "visualization", "dashboard")
 # Attributes that the API requires as JSON strings.
+VIEW: Final = re.compile(r"\(#/view/([\w-]+)\)")  # a link to a dashboard in a text
 STRINGS: Final = (
     "visState",
     "uiStateJSON",
@@ -102,8 +105,20 @@ def _rendered(one: SavedObject, scope: Scope) -> SavedObject:
             {**one.attributes, "title": one.attributes["title"] + scope.mark}, scope.stack
         )
         if "visState" in attributes:
-            attributes["visState"] = {**attributes["visState"], "title": attributes["title"]}
+            attributes["visState"] = {
+                **_linked(attributes["visState"], scope),
+                "title": attributes["title"],
+            }
     return replace(one, id=scope.own(one.id), attributes=attributes, references=references)
+
+
+def _linked(state: dict[str, Any], scope: Scope) -> dict[str, Any]:
+    """Return a visualization's state. A text's links lead to the stack's own dashboards."""
+    text = state.get("params", {}).get("markdown")
+    if text is None:
+        return state
+    own = VIEW.sub(lambda found: f"(#/view/{scope.own(found[1])})", text)
+    return {**state, "params": {**state["params"], "markdown": own}}
 
 
 def _of_stack(attributes: dict[str, Any], stack: str) -> dict[str, Any]:

@@ -70,22 +70,34 @@ def request(panel: SavedObject, objects: Iterable[SavedObject], span: Span) -> d
     return {**body, "size": 0, "aggs": _nested(panel, interval(span))}
 
 
-def rows(panel: SavedObject, answer: dict[str, Any]) -> list[Row]:
+def searches(panel: SavedObject) -> bool:
+    """Return whether a panel asks for documents. A text does not."""
+    return panel.type == "search" or (
+        panel.type == "visualization" and panel.attributes["visState"]["type"] != "markdown"
+    )
+
+
+def rows(panel: SavedObject, answer: dict[str, Any], span: Span | None = None) -> list[Row]:
     """Return the answer to a visualization's request as rows.
 
     A row has the keys of the buckets, then the values of the metrics, with one value for each
-    percentile. Times are datetimes in UTC. A metric without documents has the value None.
+    percentile. Times are datetimes in UTC. A metric without documents has the value None. With a
+    span, bars that are not wholly within it are left out where the panel says so.
     """
     if "aggregations" not in answer:  # no index yet
         return []
     buckets, metrics = _aggregations(panel)
-    return list(
-        _rows(
-            buckets,
-            metrics,
-            {"doc_count": answer["hits"]["total"]["value"], **answer["aggregations"]},
-        )
-    )
+    found = {"doc_count": answer["hits"]["total"]["value"], **answer["aggregations"]}
+    partial = [
+        at
+        for at, one in enumerate(buckets)
+        if span and one["type"] == "date_histogram" and one["params"].get("drop_partials")
+    ]
+    return [
+        row
+        for row in _rows(buckets, metrics, found)
+        if all(span and _whole(row[at], span) for at in partial)
+    ]
 
 
 def interval(span: Span) -> timedelta:
@@ -97,6 +109,10 @@ def interval(span: Span) -> timedelta:
     return next(
         (each for bound, each in INTERVALS if bound > (end - start) / BARS), timedelta(days=1)
     )
+
+
+def _whole(time: datetime, span: Span) -> bool:
+    return span[0] <= time and time + interval(span) <= span[1]
 
 
 def _lineage(
@@ -140,14 +156,33 @@ def _metric(aggregation: dict[str, Any]) -> dict[str, Any]:
                     "keyed": False,
                 }
             }
-        case "avg" | "cardinality" as kind:
+        case "avg" | "cardinality" | "max" | "min" as kind:
             return {kind: {"field": params["field"]}}
+        case "top_hits":
+            return {
+                "top_hits": {
+                    "_source": params["field"].removesuffix(".keyword"),
+                    "size": params["size"],
+                    "sort": [{params["sortField"]: {"order": params["sortOrder"]}}],
+                }
+            }
         case kind:
             raise ValueError(f"the metric {kind} is not supported")
 
 
 def _bucket(aggregation: dict[str, Any], bar: timedelta, counts: set[str]) -> dict[str, Any]:
     params = aggregation["params"]
+    if aggregation["type"] == "filters":
+        return {
+            "filters": {
+                "filters": {
+                    one["label"]: {
+                        "query_string": {"query": one["input"]["query"], "analyze_wildcard": True}
+                    }
+                    for one in params["filters"]
+                }
+            }
+        }
     asked: dict[str, Any] = {"field": params["field"]}
     match aggregation["type"]:
         case "date_histogram":
@@ -186,7 +221,10 @@ def _rows(
         yield (*keys, *(value for one in metrics for value in _values(one, found)))
         return
     first, *others = buckets
-    for bucket in found[first["id"]]["buckets"]:
+    below = found[first["id"]]["buckets"]
+    if first["type"] == "filters":
+        below = [{"key": key, **bucket} for key, bucket in below.items()]
+    for bucket in below:
         yield from _rows(others, metrics, bucket, (*keys, _key(first, bucket["key"])))
 
 
@@ -196,8 +234,18 @@ def _values(metric: dict[str, Any], found: dict[str, Any]) -> list[Any]:
             return [found["doc_count"]]
         case "percentiles":
             return [one["value"] for one in found[metric["id"]]["values"]]
+        case "top_hits":
+            return [_top(metric, found)]
         case _:
             return [found[metric["id"]]["value"]]
+
+
+def _top(metric: dict[str, Any], found: dict[str, Any]) -> Any:
+    """Return the field's value in the first document."""
+    value: Any = next((hit["_source"] for hit in found[metric["id"]]["hits"]["hits"]), {})
+    for name in metric["params"]["field"].removesuffix(".keyword").split("."):
+        value = value.get(name) if isinstance(value, dict) else None
+    return value
 
 
 def _key(bucket: dict[str, Any], key: Any) -> Any:

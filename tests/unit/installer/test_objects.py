@@ -21,10 +21,14 @@ from installer.objects import (
     SavedObject,
     ndjson,
     packed,
+    rendered,
     saved_objects,
     unpacked,
 )
-from installer.panel import interval, request, rows
+from installer.panel import interval, request, rows, searches
+from installer.scope import Scope
+from monitor.judge import SIGNALS
+from monitor.verdict import Verdict
 from tools.root import ROOT
 
 OBJECTS = {one.id: one for one in saved_objects()}
@@ -36,7 +40,8 @@ STAMPS = {
     "dashboard": "7.9.3",
 }  # the highest that all take
 SHIPPING = {
-    f"prediction-monitor-{name}" for name in ("kinds", "delay", "rescued", "rescued-documents")
+    f"prediction-monitor-{name}"
+    for name in ("kinds", "delay", "rescued", "rescued-documents", "failures")
 }
 CONTRACT = json.loads((ROOT / "events" / "prediction.json").read_text(encoding="utf-8"))["query"]
 LIVE, PREDICTION = CONTRACT["live"], f"{CONTRACT['live']} AND {CONTRACT['prediction']}"
@@ -46,6 +51,11 @@ QUARTER = (NOON - timedelta(minutes=15), NOON)
 
 def of(*kinds: str) -> list[SavedObject]:
     return [one for one in OBJECTS.values() if one.type in kinds]
+
+
+def asking(*kinds: str) -> pytest.MarkDecorator:
+    asked = [one for one in of(*kinds) if searches(one)]
+    return pytest.mark.parametrize("one", asked, ids=lambda one: one.id)
 
 
 def each(*kinds: str) -> pytest.MarkDecorator:
@@ -77,20 +87,24 @@ def named(value: Any) -> Iterator[str]:
 
 def used(one: SavedObject) -> Iterator[str]:
     """Yield the fields that a panel asks for."""
-    text = query(one)
-    yield from re.findall(r"_exists_:([@\w.]+)", text)
-    yield from (
-        field for field in re.findall(r"([@\w.*]+):", text) if field not in {"_exists_", "*"}
-    )
+    yield from fields_of(query(one))
     if one.type == "search":
         yield from one.attributes["columns"]
         yield from (field for field, _ in one.attributes["sort"])
     else:
-        yield from (
-            aggregation["params"]["field"]
-            for aggregation in aggregations(one)
-            if aggregation["type"] != "count"
-        )
+        for aggregation in aggregations(one):
+            params = aggregation["params"]
+            yield from (params[name] for name in ("field", "sortField") if name in params)
+            for each in params.get("filters", []):
+                yield from fields_of(each["input"]["query"])
+
+
+def fields_of(text: str) -> Iterator[str]:
+    """Yield the fields of a Lucene query."""
+    yield from re.findall(r"_exists_:([@\w.]+)", text)
+    yield from (
+        field for field in re.findall(r"([@\w.*]+):", text) if field not in {"_exists_", "*"}
+    )
 
 
 def aggregations(one: SavedObject) -> list[dict[str, Any]]:
@@ -111,7 +125,9 @@ def test_titles_and_descriptions_are_there_and_unique() -> None:
         values = [one.attributes[name] for one in of("search", "visualization", "dashboard")]
         assert all(values)
         assert len(set(values)) == len(values), name
-    assert {one.attributes["title"] for one in of("dashboard")} == {"Predictions", "Pipeline"}
+    assert {one.attributes["title"] for one in of("dashboard")} == {
+        f"Prediction Monitor: {name}" for name in ("Predictions", "Drift", "Pipeline")
+    }
 
 
 @each(*TYPES)
@@ -170,7 +186,7 @@ def test_a_changed_file_is_a_changed_object(tmp_path: Path) -> None:
     assert "Änderung" in ndjson(saved_objects(tmp_path)).decode()
 
 
-@each("search", "visualization")
+@asking("search", "visualization")
 def test_every_field_that_is_named_is_in_the_index_template(one: SavedObject) -> None:
     names = list(used(one))
     assert names
@@ -180,7 +196,7 @@ def test_every_field_that_is_named_is_in_the_index_template(one: SavedObject) ->
         [
             aggregation["params"]["field"]
             for aggregation in aggregations(one)
-            if aggregation["type"] != "count"
+            if aggregation["type"] not in {"count", "filters", "top_hits"}
         ]
         if not sorted_by
         else []
@@ -188,12 +204,13 @@ def test_every_field_that_is_named_is_in_the_index_template(one: SavedObject) ->
     assert all(FIELDS[field]["aggregatable"] for field in (*sorted_by, *counted))
 
 
-@each("search", "visualization")
+@asking("search", "visualization")
 def test_every_panel_counts_live_traffic_and_says_where_it_counts_more(one: SavedObject) -> None:
     assert source(one)["query"]["language"] == "lucene"
     assert query(one).startswith(LIVE)
     kinds = re.compile(
         r"\((@kind:\w+ OR )+\((\*:\*|message\.keyword:\w+) AND NOT _exists_:@kind\)\)"
+        r"|@kind:(verdict|drift) AND monitor\.reference:baseline"
     )
     assert " OR " not in kinds.sub("", query(one).removeprefix(LIVE))
     based = one.id == "prediction-monitor-label-counts"  # on a saved search, which asks
@@ -201,45 +218,68 @@ def test_every_panel_counts_live_traffic_and_says_where_it_counts_more(one: Save
     assert ("documents without traffic" in one.attributes["description"]) == (one.id in SHIPPING)
 
 
-@each("visualization")
+@asking("visualization")
 def test_a_visualization_is_what_kibana_7_10_and_dashboards_3_share(one: SavedObject) -> None:
     state = one.attributes["visState"]
     assert state["title"] == one.attributes["title"]
-    assert state["type"] == state["params"]["type"] in {"histogram", "area", "line"}
     assert {aggregation["type"] for aggregation in state["aggs"]} <= {
-        "count",
-        "percentiles",
+        "avg",
         "cardinality",
-        "terms",
+        "count",
         "date_histogram",
-        "histogram",
+        "filters",
+        "max",
+        "percentiles",
+        "terms",
+        "top_hits",
     }
-    assert {aggregation["schema"] for aggregation in state["aggs"]} <= {
-        "metric",
-        "segment",
-        "group",
-    }
+    schemas = {"table": {"bucket"}, "metric": {"group"}}.get(state["type"], {"segment", "group"})
+    assert {aggregation["schema"] for aggregation in state["aggs"]} <= {"metric", *schemas}
     ids = [aggregation["id"] for aggregation in state["aggs"]]
     assert len(set(ids)) == len(ids)
+
+
+@each("visualization")
+def test_a_chart_has_a_series_for_each_metric_and_names_its_axes(one: SavedObject) -> None:
+    state = one.attributes["visState"]
+    if state["type"] in {"table", "metric", "markdown"}:
+        return
+    assert state["type"] == state["params"]["type"] in {"histogram", "line"}
     metrics = [
         aggregation["id"] for aggregation in state["aggs"] if aggregation["schema"] == "metric"
     ]
     assert [series["data"]["id"] for series in state["params"]["seriesParams"]] == metrics
-    assert all(
-        axis["title"]["text"]
-        for axis in (*state["params"]["categoryAxes"], *state["params"]["valueAxes"])
-    )
+    axes = [*state["params"]["categoryAxes"], *state["params"]["valueAxes"]]
+    assert all(axis["title"]["text"] for axis in axes)
+    assert {axis["labels"]["rotate"] for axis in axes} == {0}
+
+
+TIMES = {"predictions": "now-24h", "drift": "now-7d", "pipeline": "now-15m"}
 
 
 @each("dashboard")
-def test_a_dashboard_opens_on_the_last_quarter_of_an_hour_and_refreshes(one: SavedObject) -> None:
+def test_a_dashboard_opens_on_its_time_and_refreshes(one: SavedObject) -> None:
     attributes = one.attributes
     assert (attributes["timeRestore"], attributes["timeFrom"], attributes["timeTo"]) == (
         True,
-        "now-15m",
+        TIMES[one.id.removeprefix("prediction-monitor-")],
         "now",
     )
     assert attributes["refreshInterval"] == {"pause": False, "value": 5000}
+
+
+@each("dashboard")
+def test_a_dashboard_begins_with_links_to_the_others(one: SavedObject) -> None:
+    text = OBJECTS[one.references[0]["id"]].attributes["visState"]["params"]["markdown"]
+    others = {each.id for each in of("dashboard")} - {one.id}
+    assert set(re.findall(r"\(#/view/([^)]+)\)", text)) == others
+
+
+def test_a_stack_of_its_own_has_links_to_its_own_dashboards() -> None:
+    made = rendered(of("visualization"), Scope(stack="second", former=False))
+    texts = [one.attributes["visState"]["params"].get("markdown", "") for one in made]
+    links = [link for text in texts for link in re.findall(r"\(#/view/([^)]+)\)", text)]
+    assert sorted(set(links)) == sorted(f"{one.id}.second" for one in of("dashboard"))
 
 
 @each("dashboard")
@@ -261,17 +301,34 @@ def test_panels_fill_the_grid_without_overlap(one: SavedObject) -> None:
     assert max(x for x, _ in cells) == 47
 
 
-def test_every_panel_is_on_one_dashboard() -> None:
+def test_every_panel_is_on_one_dashboard_but_a_search_that_a_table_took_the_place_of() -> None:
     shown = [reference["id"] for one in of("dashboard") for reference in one.references]
-    assert sorted(shown) == sorted(one.id for one in of("search", "visualization"))
+    alone = "prediction-monitor-strangest"  # shows a text as often as it came
+    assert sorted([*shown, alone]) == sorted(one.id for one in of("search", "visualization"))
 
 
-@each("dashboard")
-def test_no_panel_knows_a_label_of_a_model(one: SavedObject) -> None:
-    """Kibana gives each label of any model a colour by itself, the same in every panel."""
-    for panel in one.attributes["panelsJSON"]:
-        assert panel["embeddableConfig"] == {}
-    assert not [each.id for each in of("visualization") if each.attributes["uiStateJSON"]]
+def test_a_name_has_one_colour_on_every_panel_and_no_panel_knows_a_label_of_a_model() -> None:
+    """Kibana gives each label of any model a colour by itself, by the order of the labels."""
+    colours: dict[str, str] = {}
+    for one in of("visualization"):
+        for name, colour in one.attributes["uiStateJSON"].get("vis", {}).get("colors", {}).items():
+            assert colours.setdefault(name, colour) == colour
+    card = json.loads((ROOT / "functions/inference/model/card.json").read_text(encoding="utf-8"))
+    assert not colours.keys() & set(card["labels"])
+    assert set(SIGNALS) | {str(word) for word in Verdict} <= colours.keys()
+    for one in of("dashboard"):
+        assert all(panel["embeddableConfig"] == {} for panel in one.attributes["panelsJSON"])
+    by_label = [
+        aggregation["params"]
+        for one in of("visualization")
+        for aggregation in aggregations(one)
+        if aggregation["params"].get("field") == "prediction.label.keyword"
+        and aggregation["type"] == "terms"
+    ]
+    assert len(by_label) == 4
+    assert {(each["orderBy"], each["order"], each["size"]) for each in by_label} == {
+        ("_key", "asc", 20)
+    }
 
 
 def test_what_the_tutorial_makes_is_there() -> None:
@@ -335,6 +392,9 @@ def test_the_bars_of_a_time_axis_are_those_of_kibana(shown: timedelta, bar: time
     assert interval((NOON - shown, NOON)) == bar
 
 
+BY_LABEL = {"field": "prediction.label.keyword", "size": 20, "order": {"_key": "asc"}}
+
+
 def test_a_panel_based_on_a_saved_search_asks_for_what_both_want() -> None:
     asked = request(OBJECTS["prediction-monitor-label-counts"], OBJECTS.values(), QUARTER)
     assert asked == {
@@ -360,11 +420,8 @@ def test_a_panel_based_on_a_saved_search_asks_for_what_both_want() -> None:
         "size": 0,
         "aggs": {
             "2": {
-                "terms": {
-                    "field": "prediction.label.keyword",
-                    "size": 5,
-                    "order": {"_count": "desc"},
-                }
+                "terms": BY_LABEL,
+                "aggs": {"3": {"terms": BY_LABEL}},
             }
         },
     }
@@ -426,6 +483,23 @@ def test_a_panel_without_buckets_is_one_row_and_without_an_index_none() -> None:
     hits = {"total": {"value": 7, "relation": "eq"}, "hits": []}
     assert rows(panel, {"hits": hits, "aggregations": {"3": {"value": 5}}}) == [(7, 5)]
     assert rows(panel, {"hits": hits}) == rows(panel, {}) == []
+
+
+@pytest.mark.parametrize(
+    ("start", "shown"), [(0, [0, 30]), (1, [30]), (-30, [-30, 0, 30]), (31, [])]
+)
+def test_bars_that_are_not_wholly_in_the_time_are_left_out(start: int, shown: list[int]) -> None:
+    span = (NOON + timedelta(seconds=start), NOON + timedelta(seconds=start, minutes=15))
+    end = span[1] - timedelta(seconds=29)  # a bar that is not over
+    panel = OBJECTS["prediction-monitor-label-share"]
+    moments = [*(NOON + timedelta(seconds=each) for each in (-30, 0, 30)), end]
+    times = [
+        {"key": each.timestamp() * 1000, "3": {"buckets": [{"key": "a", "doc_count": 1}]}}
+        for each in moments
+    ]
+    answer = {"hits": {"total": {"value": 4}}, "aggregations": {"2": {"buckets": times}}}
+    assert len(rows(panel, answer)) == 4
+    assert [(row[0] - NOON).total_seconds() for row in rows(panel, answer, span)] == shown
 
 
 def changed(name: str, *more: dict[str, Any]) -> SavedObject:

@@ -256,14 +256,11 @@ def hostile(body: dict[str, Any]) -> dict[str, Any]:
                         for percent in asked["percentiles"]["percents"]
                     ]
                 }
+            elif "filters" in asked:
+                buckets = {key: {"doc_count": 3} for key in asked["filters"]["filters"]}
+                found[name] = {"buckets": buckets}
             else:
-                key = (
-                    SLOT
-                    if "date_histogram" in asked
-                    else 0.55
-                    if "histogram" in asked
-                    else "[red]of\x1b[2J[/]"
-                )
+                key = SLOT if "date_histogram" in asked else "[red]of\x1b[2J[/]"
                 found[name] = {
                     "buckets": [{"key": key, "doc_count": 3} | answered(asked.get("aggs", {}))]
                 }
@@ -287,7 +284,7 @@ def test_panels_show_names_as_they_are_and_no_value_as_nothing() -> None:
     assert all("[red]of\N{REPLACEMENT CHARACTER}[2J[/]" in line for line in (counts, shares, flags))
     assert ("█" * charts.BAR in counts, counts.split()[-1]) == (True, "3")
     assert shares.split()[-2:] == ["█", "100%"]
-    assert scores.split()[-1] == "█"
+    assert scores.split()[-1] == "█" * 12
     assert latency.split()[-1] == "-"
 
 
