@@ -72,13 +72,13 @@ def test_the_sample_lines_are_predictions_of_their_days_and_shipped_twice_no_mor
     )
     assert all("hash" not in hit["_source"]["input"] for hit in found)
     assert "Duplicates over time" not in lit
-    assert any("by the fields that are missing" in text and "latency_ms" in text for text in said)
+    assert any("with their missing fields" in text and "latency_ms" in text for text in said)
 
 
 def test_nothing_is_sent_where_one_file_cannot_be_taken(running: Stack, tmp_path: Path) -> None:
     bad = tmp_path / "bad.log"
     bad.write_bytes(b"\xff\xfe")
-    with pytest.raises(UserError, match="is not text"):
+    with pytest.raises(UserError, match="is not UTF-8 text"):
         ship.ship(
             [str(SAMPLE), str(bad)],
             running.opensearch_url,
@@ -104,7 +104,7 @@ def test_lines_that_do_not_pass_are_named(running: Stack, tmp_path: Path) -> Non
     assert "2 lines, 1 pass the filter pattern; 1 indexed" in said[0]
     assert "it has no 'prediction'" in said[1]
     assert "  0 are predictions" in said
-    assert any("--field-map prediction.label=NAME names yours" in text for text in said)
+    assert any("give --field-map prediction.label=NAME" in text for text in said)
 
 
 def test_every_panel_of_predictions_counts_every_line_of_the_sample(running: Stack) -> None:
