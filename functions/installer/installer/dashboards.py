@@ -182,7 +182,7 @@ class Dashboards:
         return made
 
     def _pages(self, objects: Sequence[SavedObject]) -> list[tuple[str, str]]:
-        """Return titles, and addresses below the base path: *Predictions*, other dashboards, searches."""
+        """Return titles, and addresses below the base path: *Predictions* before all others."""
         tenant = (
             "" if self._tenant == GLOBAL else "?" + urlencode({"security_tenant": self._tenant})
         )
