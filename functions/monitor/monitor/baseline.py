@@ -74,6 +74,11 @@ class Baseline:
         return self.means.deff if self.means else 1.0
 
     @property
+    def of_version(self) -> tuple[str, str]:
+        """The version of the model, and the profile of that version."""
+        return self.version, self.profile
+
+    @property
     def rows_a_window(self) -> float:
         """The mean number of predictions in a window."""
         return self.rows / self.windows

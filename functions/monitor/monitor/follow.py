@@ -19,12 +19,14 @@ from monitor import profile as against_profile
 from monitor import rollout
 from monitor.baseline import Baseline, from_document
 from monitor.dial import Choice
-from monitor.judge import FLOOR, SIGNALS, Judgement, judge
-from monitor.plan import LEAST, Plan
+from monitor.judge import FLOOR, SIGNALS, Fields, Judgement, judge
+from monitor.plan import LEAST, Plan, worth_a_window
 from monitor.profile import Profile
 from monitor.summary import Stream, Summary, total
 from monitor.verdict import Verdict, decide, other_weekdays, sentence, stale
 from monitor.windows import DAY, cut, stack
+
+type Version = tuple[str, str]  # the version of the model, and its profile
 
 UNPLANNED: Final = 200  # predictions of a window if there is no baseline with a plan
 REMEMBERED: Final = 10  # windows: more than any row of the dial requires in a row
@@ -142,14 +144,11 @@ class Drift:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """The result for a window, or for a time without windows, against one reference.
-
-    A comparison of two versions has no verdict.
-    """
+    """The result for a window, or for a time without windows, against one reference."""
 
     reference: Reference
     window: Summary
-    verdict: Verdict | None
+    verdict: Verdict
     sentence: str
     drifts: tuple[Drift, ...] = ()
     number: int = 0
@@ -172,6 +171,8 @@ def follow(
 ) -> tuple[State, list[Finding]]:
     """Close the windows that the slots from `state.until` on complete, and judge each window.
 
+    Slots before `state.until` belong to windows that are closed. Those of the last day show two
+    versions in the same windows, if one window has too few predictions of either.
     `choice` is the row of the dial. If the baseline has changed since the last call, the count of
     unusual windows in a row starts again.
     """
@@ -193,7 +194,7 @@ def follow(
         findings += [
             finding,
             *_against_profile(parts, profile),
-            *_between_versions(parts, window, accepted),
+            *_between_versions(slots, parts, accepted, choice),
         ]
     if not new and state.full and stale(state.full, now) and state.stale != int(now // DAY):
         state = replace(state, stale=int(now // DAY), word=Verdict.STALE, recent=())
@@ -212,12 +213,8 @@ def _against_baseline(
         state = replace(state, until=window.end, full=window.end, word=Verdict.PROVISIONAL)
         return state, Finding(Reference.BASELINE, window, Verdict.PROVISIONAL, NO_BASELINE)
     baseline, row = accepted.baseline, choice.row
-    other = [
-        part
-        for part in parts
-        if (part.version, part.profile) != (baseline.version, baseline.profile)
-    ]
-    judgement = judge(stack([window]), baseline, model_free=bool(other))
+    other = [part for part in parts if _version(part) != baseline.of_version]
+    judgement = judge(stack([window]), baseline, fields=Fields.TEXT if other else Fields.ALL)
     unusual = bool(judgement.unusual(row.level)[0])
     said = [sentence(judgement, 0, row.level)]
     if other:
@@ -276,43 +273,101 @@ def _against_profile(parts: Sequence[Summary], profile: Profile | None) -> list[
 
 
 def _between_versions(
-    parts: Sequence[Summary], window: Summary, accepted: Accepted | None
+    slots: Sequence[Summary],
+    parts: Sequence[Summary],
+    accepted: Accepted | None,
+    choice: Choice,
 ) -> list[Finding]:
-    """Return the largest differences between the versions that answered in a window.
+    """Judge each other version that answered in a window, as soon as enough of it is there.
 
-    Each version is compared with the version of the baseline if that one answered in the window,
-    else with the version that has most predictions.
+    The reference is the baseline's version, or the version with most predictions if there is no
+    baseline. A version is compared with it in the same slots, those of this window and as many
+    before it, within a day, as give both versions enough predictions. If the reference answered
+    too little in a day, which it does after a deployment, the window is compared with the baseline.
     """
-    versions = _by_version(parts)
-    if len(versions) < 2:
-        return []
-    known = (accepted.baseline.version, accepted.baseline.profile) if accepted else None
-    most = max(versions, key=lambda v: sum(s.rows for s in versions[v]))
-    older = known if known in versions else most
+    here = _by_version(parts)
+    most = max(here, key=lambda v: sum(s.rows for s in here[v]))
+    older = accepted.baseline.of_version if accepted else most
     deff = accepted.baseline.deff if accepted else 1.0
-    limit = against_profile.LEVEL
     found = []
-    for version, several in versions.items():
+    for version in here:
         if version == older:
             continue
-        differences = rollout.compare(versions[older], several, deff=deff)[:DIFFERENCES]
-        drifts = tuple(
-            Drift(
-                d.name, d.p, d.effect, limit, FLOOR["means"],
-                f"version {version[0]} compared with {older[0]}", d.newer, d.older,
-                d.p < limit and abs(d.effect) >= FLOOR["means"],
-            )
-            for d in differences
-        )  # fmt: skip
-        if drifts:
-            found.append(Finding(Reference.VERSION, total(several), None, "", drifts, deff=deff))
+        both = _side_by_side(slots, parts, (older, version), deff) if older in here else None
+        if both:
+            found.append(_compared(*both, deff=deff))
+        elif accepted and sum(part.rows for part in here[version]) >= accepted.rows:
+            found.append(_against_other_version(here[version], accepted, choice))
     return found
 
 
-def _by_version(parts: Sequence[Summary]) -> dict[tuple[str, str], list[Summary]]:
-    versions: dict[tuple[str, str], list[Summary]] = {}
+def _side_by_side(
+    slots: Sequence[Summary], parts: Sequence[Summary], two: tuple[Version, Version], deff: float
+) -> list[list[Summary]] | None:
+    """Return the slots of two versions from the time in which both answered.
+
+    They are the slots of the window and, if these are too few, the slots before it within a day.
+    Returns None if all of these have too few predictions of either version.
+    """
+    begin, end = min(part.start for part in parts), max(part.end for part in parts)
+    day = [slot for slot in slots if end - DAY <= slot.start < end and slot.rows]
+    of_two = [[slot for slot in day if _version(slot) == version] for version in two]
+    since = max(min(slot.start for slot in of_one) for of_one in of_two)
+    for first in sorted({slot.start for slot in day if since <= slot.start}, reverse=True):
+        taken = [[slot for slot in of_one if slot.start >= first] for of_one in of_two]
+        enough = [worth_a_window(sum(slot.rows for slot in of_one), deff) for of_one in taken]
+        if first <= max(begin, since) and all(enough):
+            return taken
+    return None
+
+
+def _compared(older: Sequence[Summary], newer: Sequence[Summary], *, deff: float) -> Finding:
+    limit = against_profile.LEVEL
+    old, new = older[0].version or "none", newer[0].version or "none"
+    drifts = tuple(
+        Drift(
+            d.name, d.p, d.effect, limit, d.floor, f"version {new} compared with {old}",
+            d.newer, d.older, d.p < limit and abs(d.effect) >= d.floor,
+        )
+        for d in rollout.compare(older, newer, deff=deff)[:DIFFERENCES]
+    )  # fmt: skip
+    unusual = [drift for drift in drifts if drift.unusual]
+    said = f"Version {new} compared with version {old} in the same windows: "
+    if unusual:
+        most = unusual[0]
+        said += f"{most.signal} is {most.value:.3g}, and {most.expected:.3g} of version {old}."
+    else:
+        said += "no difference is unusual."
+    verdict = Verdict.UNUSUAL if unusual else Verdict.OK
+    return Finding(Reference.VERSION, total(newer), verdict, said, drifts, deff=deff)
+
+
+def _against_other_version(parts: Sequence[Summary], accepted: Accepted, choice: Choice) -> Finding:
+    baseline, window, level = accepted.baseline, total(parts), choice.row.level
+    fields = Fields.ALL if window.profile == baseline.profile else Fields.UNPROFILED
+    judgement = judge(stack([window]), baseline, fields=fields)
+    old, new = baseline.version or "none", window.version or "none"
+    return Finding(
+        Reference.VERSION,
+        window,
+        Verdict.UNUSUAL if judgement.unusual(level)[0] else Verdict.OK,
+        f"Version {new} compared with the baseline of version {old}: "
+        + sentence(judgement, 0, level, reference=f"version {old}"),
+        _drifts(judgement, level),
+        accepted.number,
+        baseline.deff,
+        missing=dict(judgement.missing),
+    )
+
+
+def _version(slot: Summary) -> Version:
+    return slot.version, slot.profile
+
+
+def _by_version(parts: Sequence[Summary]) -> dict[Version, list[Summary]]:
+    versions: dict[Version, list[Summary]] = {}
     for part in parts:
-        versions.setdefault((part.version, part.profile), []).append(part)
+        versions.setdefault(_version(part), []).append(part)
     return versions
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Final
 
 import numpy as np
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from monitor import baseline as accepted
 from monitor import groups, strange, tails
 from monitor.baseline import BINNED, Baseline
+from monitor.summary import SIGNATURE
 from monitor.windows import Windows
 
 Array = NDArray[np.float64]
@@ -29,9 +31,29 @@ FLOOR: Final = {
     "means": 0.3, "label": 0.03, "prediction.score": 0.05, "input.words": 0.05,
     "input.non_letter_share": 0.05, "strange": 0.005, "flags": 0.005, "duplicates": 0.05,
 }  # fmt: skip
-# Fields that describe the text, whatever model reads it. Only these fields are judged if the
-# version of the model is not the version of the baseline.
-MODEL_FREE: Final = ("input.words", "input.non_letter_share")
+# Fields that describe the text, whatever model reads it.
+TEXT: Final = ("input.words", "input.non_letter_share")
+# Fields that depend on a model's profile or tokenizer: with another profile they are other
+# quantities, so they cannot be compared.
+OF_PROFILE: Final = (
+    *SIGNATURE, "input.novelty", "input.surprisal", "input.tokens_per_word",
+    strange.UNKNOWN, strange.SUM,
+)  # fmt: skip
+FLAGS_OF_PROFILE: Final = ("truncated", "mostly_unknown")
+
+
+class Fields(StrEnum):
+    """The fields by which windows are compared with a baseline."""
+
+    ALL = "all"
+    UNPROFILED = "unprofiled"  # without the fields of a profile, because the profiles differ
+    TEXT = "text"  # only the fields of the text, because the models differ
+
+    def has(self, name: str) -> bool:
+        """Return whether a component, a binned field or a kind of strange rows is compared."""
+        if self is Fields.TEXT:
+            return name in TEXT
+        return self is Fields.ALL or name not in OF_PROFILE
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,34 +100,34 @@ class Judgement:
         return min(found, key=lambda s: float(s.p[window])) if found else None
 
 
-def judge(windows: Windows, baseline: Baseline, *, model_free: bool = False) -> Judgement:
-    """Judge windows against an accepted baseline.
+def judge(windows: Windows, baseline: Baseline, *, fields: Fields = Fields.ALL) -> Judgement:
+    """Judge windows against an accepted baseline, by these fields.
 
-    With `model_free`, only the signals of the text are used. Without windows there are no signals.
+    Without windows there are no signals.
     """
     found: list[Signal] = []
     if not len(windows):
         return Judgement((), baseline.missing)
     if baseline.means:
-        found.append(_means(windows, baseline, MODEL_FREE if model_free else None))
-    if baseline.label and not model_free:
+        found.append(_means(windows, baseline, fields))
+    if baseline.label and fields is not Fields.TEXT:
         found.append(_label(windows, baseline))
     found += [
         _bins(windows, baseline, name) for name in BINNED
-        if name in baseline.bins and (not model_free or name in MODEL_FREE)
+        if name in baseline.bins and fields.has(name)
     ]  # fmt: skip
     if baseline.strange:
-        found.append(_strange(windows, baseline, model_free=model_free))
-    found.append(_flags(windows, baseline, model_free=model_free))
+        found.append(_strange(windows, baseline, fields))
+    found.append(_flags(windows, baseline, fields))
     if baseline.duplicate:
         found.append(_duplicates(windows, baseline))
     return Judgement(tuple(found), baseline.missing)
 
 
-def _means(windows: Windows, baseline: Baseline, names: Sequence[str] | None) -> Signal:
+def _means(windows: Windows, baseline: Baseline, fields: Fields) -> Signal:
     chart = baseline.means
     assert chart
-    found = chart.judge(windows, names)
+    found = chart.judge(windows, [name for name in chart.names if fields.has(name)])
     if not found.names:
         nothing = np.full(len(windows), np.nan)
         return Signal("means", nothing, nothing, [""] * len(windows), nothing, nothing)
@@ -137,13 +159,12 @@ def _bins(windows: Windows, baseline: Baseline, name: str) -> Signal:
     return _of_shares(name, chance, effect, counts=counts, expected=test.expected, names=names)
 
 
-def _strange(windows: Windows, baseline: Baseline, *, model_free: bool) -> Signal:
+def _strange(windows: Windows, baseline: Baseline, fields: Fields) -> Signal:
     assert baseline.strange
     counts = strange.counts(windows, baseline.limits)
     chance, over = baseline.strange.judge(counts, windows.rows)
     names = strange.kinds(baseline.limits)
-    if model_free:
-        chance = np.where([name in MODEL_FREE for name in names], chance, 1.0)
+    chance = np.where([fields.has(name) for name in names], chance, 1.0)
     return _of_kinds(
         "strange",
         chance,
@@ -154,12 +175,12 @@ def _strange(windows: Windows, baseline: Baseline, *, model_free: bool) -> Signa
     )
 
 
-def _flags(windows: Windows, baseline: Baseline, *, model_free: bool) -> Signal:
+def _flags(windows: Windows, baseline: Baseline, fields: Fields) -> Signal:
     counts = accepted.flag_counts(windows, baseline.flags, baseline.scripts)
     chance, over = baseline.flag.judge(counts, windows.rows)
     names = accepted.flag_names(baseline.flags)
-    if model_free:
-        chance = np.where([n not in {"truncated", "mostly_unknown"} for n in names], chance, 1.0)
+    if fields is not Fields.ALL:
+        chance = np.where([name not in FLAGS_OF_PROFILE for name in names], chance, 1.0)
     return _of_kinds(
         "flags", chance, over, now=_share(counts, windows), rate=baseline.flag.rate, names=names
     )

@@ -25,7 +25,7 @@ class Line(NamedTuple):
 def lines(
     finding: Finding, choice: Choice, message: Mapping[str, Any] | None = None
 ) -> Iterator[Line]:
-    """Yield a drift line for each signal, then a verdict line if the finding has a verdict.
+    """Yield a drift line for each signal, then a verdict line.
 
     Numbers that are not known are left out. The verdict line also has the `message` to a person
     where the finding is a transition.
@@ -33,9 +33,8 @@ def lines(
     common = _common(finding)
     for drift in finding.drifts:
         yield _line("drift", common | _drift(drift))
-    if finding.verdict is not None:
-        said = None if message is None else dict(message)
-        yield _line("verdict", common | _verdict(finding, choice) | {"message": said})
+    said = None if message is None else dict(message)
+    yield _line("verdict", common | _verdict(finding, choice) | {"message": said})
 
 
 def _line(message: str, fields: dict[str, Any]) -> Line:

@@ -49,6 +49,11 @@ class Plan:
         )
 
 
+def worth_a_window(rows: float, deff: float) -> bool:
+    """Return whether so many predictions are enough for a window that can be relied on."""
+    return rows / deff >= INDEPENDENT or (deff <= ALIKE and rows >= LEAST)
+
+
 def plan(slots: Sequence[Summary]) -> Plan:
     """Plan the shortest windows with which a baseline of these slots is armed.
 
@@ -73,7 +78,7 @@ def plan(slots: Sequence[Summary]) -> Plan:
         chart, _ = means.fit(arrays, means.component_names(label))
         deff = chart.deff if chart else deff
         size = float(arrays.rows.mean())
-        enough = size / deff >= INDEPENDENT or (deff <= ALIKE and size >= LEAST)
+        enough = worth_a_window(size, deff)
         found = Plan(
             rows,
             longest,

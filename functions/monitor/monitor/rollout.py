@@ -5,56 +5,86 @@ The result is for information only.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 
 from monitor import means, tails
+from monitor.judge import FLOOR, Fields
 from monitor.summary import Summary, total
-from monitor.windows import stack
+from monitor.windows import Windows, stack
 
-LEAST: Final = 100  # rows that each of the two versions must have
+LABEL: str = "share of the label"
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """The difference of one component between the newer and the older version.
+    """The difference of a component, or of a label's share, between the newer and older version.
 
-    `newer` and `older` are means, and `effect` is in standard deviations of rows. `p` is multiplied
-    by the number of components compared.
+    `newer` and `older` are means or shares. `effect` is in standard deviations of rows for a
+    component, and in rows for a label's share; an effect below `floor` does not count. `p` is
+    multiplied by the number of comparisons.
     """
 
     name: str
     newer: float
     older: float
     effect: float
+    floor: float
     p: float
 
 
 def compare(older: Sequence[Summary], newer: Sequence[Summary], *, deff: float) -> list[Difference]:
-    """Return the differences between two versions' slots of a span, the largest effect first.
+    """Return the differences between two versions' slots of a span, the smallest p first.
 
-    There are no differences if either version has too few rows. Components that either version
-    lacks are left out. The test is a z test of two means. It multiplies the variance of rows by
-    `deff`, the design effect of the baseline.
+    Both versions need slots with predictions. Components that a version lacks are left out; so are
+    those of a profile if the versions have different profiles. Each comparison is a z test of two
+    means or shares. It multiplies the variance of rows by `deff`, the design effect of the
+    baseline.
     """
-    if sum(s.rows for s in older) < LEAST or sum(s.rows for s in newer) < LEAST:
-        return []
+    fields = Fields.ALL if older[0].profile == newer[0].profile else Fields.UNPROFILED
     windows = stack([total(older), total(newer)])
+    noise = float(np.sqrt(deff * (1 / windows.rows[0] + 1 / windows.rows[1])))
+    several = [*_components(windows, fields, noise), *_labels(windows, noise)]
+    found = [
+        Difference(name, new, old, effect, floor, min(1.0, _two_sided(z) * len(several)))
+        for name, new, old, effect, floor, z in several
+    ]
+    return sorted(found, key=lambda d: (d.p, -abs(d.effect)))
+
+
+type Compared = tuple[str, float, float, float, float, float]
+
+
+def _components(windows: Windows, fields: Fields, noise: float) -> Iterator[Compared]:
     labels = windows.labels
     label = labels.names[int(labels.counts.sum(axis=0).argmax())] if labels.names else None
-    names = means.component_names(label)
+    names = [name for name in means.component_names(label) if fields.has(name)]
     caps = means.caps_of(windows)
     values = means.components(windows, names, caps)
     kept = [at for at in range(len(names)) if not np.isnan(values[:, at]).any()]
-    kept_names = [names[at] for at in kept]
-    deviation = means.row_deviation(windows, kept_names, caps)
-    noise = np.sqrt(deff * (1 / windows.rows[0] + 1 / windows.rows[1]))
-    found = []
-    for name, (old, new), spread in zip(kept_names, values[:, kept].T, deviation, strict=True):
+    names = [names[at] for at in kept]
+    deviation = means.row_deviation(windows, names, caps)
+    for name, (old, new), spread in zip(names, values[:, kept].T, deviation, strict=True):
         effect = float((new - old) / spread) if spread > 0 else 0.0
-        p = float(tails.chi_squared((effect / noise) ** 2, 1))
-        found.append(Difference(name, float(new), float(old), effect, min(1.0, p * len(kept))))
-    return sorted(found, key=lambda d: -abs(d.effect))
+        yield name, float(new), float(old), effect, FLOOR["means"], effect / noise
+
+
+def _labels(windows: Windows, noise: float) -> Iterator[Compared]:
+    counts = windows.labels.counts
+    number = counts.sum(axis=1, keepdims=True)
+    if not number.all():
+        return
+    both = counts.sum(axis=0) / number.sum()
+    for name, (old, new), share in zip(
+        windows.labels.names, (counts / number).T, both, strict=True
+    ):
+        spread = float(np.sqrt(share * (1 - share)))
+        effect = float(new - old)
+        z = effect / (spread * noise) if spread > 0 else 0.0
+        yield f"{LABEL} {name}", float(new), float(old), effect, FLOOR["label"], z
+
+
+def _two_sided(z: float) -> float:
+    return float(tails.chi_squared(z**2, 1))

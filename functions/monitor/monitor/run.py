@@ -91,10 +91,11 @@ def run(
     sharing = max(1, sum(one is not None for one in baselines.values()))
     for stream in judged:
         before = states.get(stream)
-        state = State.read(before.source) if before else State()
+        state = State.read(before.source) if before else State(until=closed - DAY)
         start = max(closed - WEEK, min(state.until or closed - DAY, closed - DAY))
         report.slots += fill(connection, store, stream, start, closed, index=index)
-        slots = store.summaries(stream, start, closed)
+        # The day before shows two versions side by side in more than one window.
+        slots = store.summaries(stream, start - DAY, closed)
         accepted = baselines[stream]
         choice = dial.choose(
             accepted.baseline.windows if accepted else 0, days=days, streams=sharing

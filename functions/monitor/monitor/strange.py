@@ -22,6 +22,7 @@ FIELDS: Final = (
     "input.surprisal",
 )
 UNKNOWN: Final = "input.unk_share"
+SUM: Final = "their sum"
 SHARE: Final = 0.003  # the largest share of the baseline's rows that may reach a threshold
 
 
@@ -53,4 +54,4 @@ def counts(windows: Windows, limits: Mapping[str, int]) -> Array:
 
 def kinds(limits: Mapping[str, int]) -> tuple[str, ...]:
     """Return the names of the columns of `counts`."""
-    return (*limits, UNKNOWN, "their sum")
+    return (*limits, UNKNOWN, SUM)

@@ -15,7 +15,7 @@ from monitor import baseline as accepted
 from monitor import profile
 from monitor.baseline import Baseline, TooFewWindows
 from monitor.bins import SCALES
-from monitor.judge import judge
+from monitor.judge import Fields, judge
 from monitor.plan import plan
 from monitor.profile import Profile
 from monitor.summary import MOMENTS, PROBABILITY, SLOT, Moments, Summary
@@ -67,7 +67,7 @@ def test_any_window_is_judged(some: list[Summary]) -> None:
     windows = stack(some)
     for judgement in (
         judge(windows, reference),
-        judge(windows, reference, model_free=True),
+        judge(windows, reference, fields=Fields.TEXT),
         profile.judge(windows, shipped),
     ):
         assert len(judgement.unusual(0.005)) == len(some)

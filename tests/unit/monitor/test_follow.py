@@ -90,7 +90,17 @@ def test_step_by_step_comes_to_the_same_as_all_at_once() -> None:
     whole_state, whole = followed(new)
     state, several = State(), []
     for at in range(1, len(new) + 1):
-        state, found = followed([s for s in new[:at] if s.start >= state.until], state=state)
+        state, found = followed(new[:at], state=state)
+        several += found
+    assert (state, several) == (whole_state, whole)
+
+
+def test_step_by_step_comes_to_the_same_while_two_versions_answer() -> None:
+    new = rollout(0.1, {"prediction.label": "unacceptable"})
+    whole_state, whole = followed(new)
+    state, several = State(), []
+    for at in range(1, len(new) // 2 + 1):
+        state, found = followed(new[: 2 * at], state=state)
         several += found
     assert (state, several) == (whole_state, whole)
 
@@ -166,18 +176,75 @@ def test_a_new_version_is_judged_by_the_text_and_said() -> None:
     assert Verdict.NOTICE in words(followed(words_alone)[1])
 
 
-def test_two_versions_are_compared_on_the_same_windows() -> None:
-    both = [
-        part
-        for old, new in zip(day(5), day(6, given={"prediction.score": 0.4}), strict=True)
-        for part in (old, replace(new, version="2"))
-    ]
-    _, findings = followed(both)
-    compared = [finding for finding in findings if finding.reference is Reference.VERSION]
+def rollout(
+    share: float, given: Mapping[str, Any] | None = None, *, profile: str = "a profile"
+) -> list[Summary]:
+    """Return a day in which this share of the predictions is of version 2, with fields `given`."""
+    chance, found = np.random.default_rng(9), []
+    for at in range(96):
+        newer = round(share * EACH)
+        start = NEXT + at * SLOT
+        found.append(summary(records(EACH - newer, chance), start))
+        part = summary(records(newer, chance, **(given or {})), start, version="2")
+        found.append(replace(part, profile=profile))
+    return found
+
+
+def compared(findings: Sequence[Finding]) -> list[Finding]:
+    return [finding for finding in findings if finding.reference is Reference.VERSION]
+
+
+ROLLOUTS: dict[str, tuple[float, dict[str, Any], str]] = {
+    "half, other scores": (0.5, {"prediction.score": 0.4}, "prediction.score"),
+    "half, other labels": (0.5, {"prediction.label": "unacceptable"}, "share of the label"),
+    "a tenth, other labels": (0.1, {"prediction.label": "unacceptable"}, "share of the label"),
+    "a tenth, other signature": (0.1, {"input.sig.s3": 60}, "input.sig.s3"),
+}
+
+
+@pytest.mark.parametrize(("share", "given", "moved"), ROLLOUTS.values(), ids=ROLLOUTS)
+def test_a_rollout_is_judged_on_the_same_windows(
+    share: float, given: dict[str, Any], moved: str
+) -> None:
+    _, findings = followed(rollout(share, given))
     assert Verdict.NOTICE not in words(findings)
-    assert compared[0].window.version == "2"
-    assert compared[0].drifts[0].signal == "prediction.score"
-    assert compared[0].drifts[0].unusual
+    first, *others = compared(findings)
+    assert {f.verdict for f in [first, *others]} == {Verdict.UNUSUAL}
+    assert first.window.version == "2"
+    assert first.drifts[0].signal.startswith(moved)
+    assert "Version 2 compared with version 1 in the same windows: " + moved in first.sentence
+    # It is judged as soon as both versions have 100 predictions, and not before.
+    assert first.window.rows >= 100
+    assert first.window.end - NEXT >= 100 / (share * EACH) * SLOT
+
+
+def test_a_rollout_of_an_equal_model_is_ok() -> None:
+    found = compared(followed(rollout(0.1))[1])
+    assert found
+    assert {finding.verdict for finding in found} == {Verdict.OK}
+
+
+def test_a_rollout_with_too_few_predictions_of_one_version_is_not_judged() -> None:
+    assert compared(followed(rollout(0.017))[1]) == []  # 96 predictions of the new version
+
+
+def test_after_a_deployment_the_new_version_is_compared_with_the_baseline() -> None:
+    equal = compared(followed(versioned(day(), "2"))[1])
+    assert [finding.verdict for finding in equal].count(Verdict.OK) >= 0.95 * len(equal) > 0
+    changed = versioned(day(given={"prediction.label": "unacceptable"}), "2")
+    for finding in compared(followed(changed)[1]):
+        assert finding.verdict is Verdict.UNUSUAL
+        assert finding.number == 1
+        assert "compared with the baseline of version 1: The share of the label" in finding.sentence
+
+
+def test_components_of_a_profile_are_not_compared_between_profiles() -> None:
+    given = {"input.sig.s3": 60, "input.novelty": 4.0}
+    both = compared(followed(rollout(0.5, given, profile="another"))[1])
+    alone = [replace(part, profile="another") for part in versioned(day(given=given), "2")]
+    after = compared(followed(alone)[1])
+    assert {finding.verdict for finding in both} == {Verdict.OK}
+    assert Verdict.UNUSUAL not in {finding.verdict for finding in after[:3]}
 
 
 def test_the_profile_is_information() -> None:

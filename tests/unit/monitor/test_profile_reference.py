@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -91,4 +92,18 @@ def test_two_versions_on_the_same_windows() -> None:
     assert worst.name == "input.surprisal"
     assert worst.p < 1e-9
     assert worst.newer - worst.older == pytest.approx(2, abs=0.5)
-    assert compare(older, [summary(records(20, chance), MONDAY, version="2")], deff=1) == []
+    profiled = [replace(other[0], profile="another profile")]
+    assert worst.name not in {d.name for d in compare(older, profiled, deff=1)}
+
+
+def test_the_labels_of_two_versions_are_compared() -> None:
+    chance = np.random.default_rng(6)
+    older = [summary(records(400, chance), MONDAY)]
+    newer = [summary(records(400, chance), MONDAY, version="2")]
+    share = older[0].labels["acceptable"] / 400
+    labels = {"acceptable": 200, "unacceptable": 200}
+    moved = compare(older, [replace(newer[0], labels=labels)], deff=1)[0]
+    assert moved.name.startswith("share of the label")
+    assert abs(moved.effect) == pytest.approx(abs(share - 0.5))
+    assert moved.p < 1e-6
+    assert compare(older, newer, deff=1)[0].p > 0.001
