@@ -18,10 +18,12 @@ from opensearchpy import RequestsHttpConnection
 
 from local.stack import Stack
 from monitor.__main__ import main
+from monitor.evidence import Sight
+from monitor.run import run as scheduled
 from monitor.settings import own_index
 from monitor.store import Store
-from monitor.summary import Stream
-from monitor.windows import DAY
+from monitor.summary import SLOT, Stream
+from monitor.windows import DAY, HOUR
 from tests.unit.monitor.made import LABELS, slots
 
 STACK = "commanded"
@@ -169,10 +171,10 @@ def test_predictions_of_three_fields_become_a_baseline(
     code, output, errors = run("backtest", "--from", day(1), "--to", day(1))
     assert (code, output) == (1, "")
     assert "no baseline is accepted" in errors
-    code, _, errors = run("baseline", "accept", "--from", day(4), "--to", day(2))
+    code, output, errors = run("baseline", "accept", "--from", day(4), "--to", day(2))
     assert code == 1
-    assert "the 3,600 predictions of these days make 0 of 100 predictions within 1 h each" in errors
-    assert "72 windows take about 6 days of this traffic" in errors
+    assert "72 of them take 6 days of this traffic" in output
+    assert "--force" in errors
     code, output, errors = run("judge")
     assert code == 0, errors
     assert '"verdict"' in output
@@ -182,6 +184,63 @@ def test_predictions_of_three_fields_become_a_baseline(
     assert "on other days the new baseline would have given these notices:" in output
     assert "accepted: baseline 1 is in use." in output
     assert run("backtest", "--from", day(1), "--to", day(1))[0] == 0
+
+
+SLOW = Stream("slow", "/aws/lambda/slow", "a-model")
+
+
+@pytest.fixture
+def slow(running: Stack) -> Iterator[Store]:
+    """Yield a store with summaries of twelve days, in which 72 windows of 100 take ten days."""
+    where = urlsplit(running.opensearch_url)
+    connection = RequestsHttpConnection(host=where.hostname or "", port=where.port)
+    store = Store(connection, own_index(SLOW.stack), SLOW.stack)
+    store.put_summaries(
+        slots(12 * 96, 8, np.random.default_rng(4), start=TODAY - 12 * DAY, stream=SLOW)
+    )
+    store.put_state(SLOW, {"until": TODAY - 6 * DAY}, None)
+    yield store
+    requests.delete(f"{running.opensearch_url}/{own_index(SLOW.stack)}", timeout=30)
+
+
+def test_a_provisional_baseline_grows_until_it_is_armed(
+    slow: Store, running: Stack, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def command(*words: str) -> tuple[int, str]:
+        code = main([*words, "--opensearch", running.opensearch_url, "--stack", SLOW.stack])
+        return code, capsys.readouterr().out
+
+    def judge_at(now: float) -> list[str]:
+        where = urlsplit(running.opensearch_url)
+        connection = RequestsHttpConnection(host=where.hostname or "", port=where.port)
+        told: list[str] = []
+        report = scheduled(
+            connection,
+            slow,
+            SLOW.stack,
+            "cwl-*",
+            days=90,
+            profile=None,
+            now=now,
+            tell=lambda line: told.append(line.fields["monitor"].get("word", "")),
+            sight=Sight(connection, slow, "cwl-*"),
+        )
+        assert report.problems == []
+        return [word for word in told if word]
+
+    days = ("--from", day(12), "--to", day(6))
+    code, output = command("baseline", "accept", *days)
+    assert code == 1
+    assert f"On {day(2)} the days until then are added by themselves" in output
+    assert command("baseline", "accept", *days, "--force")[0] == 0
+    assert "It grows at midnight (UTC)." in command("baseline", "show")[1]
+    assert set(judge_at(TODAY - 6 * HOUR)) == {"provisional"}  # not in the first hour of a day
+    assert [line.split()[0] for line in command("baseline", "list")[1].splitlines()[1:]] == ["1"]
+    assert set(judge_at(TODAY + SLOT)) == {"ok"}
+    listed = command("baseline", "list")[1].splitlines()[1:]
+    assert [line.split()[0] for line in listed] == ["1", "2"]
+    assert listed[1].endswith("in use")
+    assert "Armed: " in command("baseline", "show")[1]
 
 
 def test_a_server_that_is_away(capsys: pytest.CaptureFixture[str]) -> None:

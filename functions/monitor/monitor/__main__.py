@@ -21,8 +21,9 @@ from typing import Any, Final
 from monitor import dial
 from monitor.acceptance import comparison, feasible, judged, moment, propose, rate, said
 from monitor.address import PASSWORD
+from monitor.adopt import adopt, decide, next_number
 from monitor.arguments import Parser, value
-from monitor.baseline import BaselineUnreadable, TooFewWindows, to_document
+from monitor.baseline import BaselineUnreadable, TooFewWindows
 from monitor.client import connect
 from monitor.dial import Choice
 from monitor.evidence import Sight
@@ -32,7 +33,7 @@ from monitor.plain import plain
 from monitor.problem import ServerProblem
 from monitor.profile import ProfileUnreadable
 from monitor.read import Connection, find_streams
-from monitor.run import asking, fill, in_use, name, run
+from monitor.run import asking, fill, growth, in_use, name, run
 from monitor.settings import PREFIX, days_of, index_prefix, own_index, stack_name
 from monitor.shipped_profile import shipped_golden, shipped_profile
 from monitor.store import Conflict, Kind, Store, stream_of
@@ -145,8 +146,7 @@ def accept_command(context: Context) -> int:
     stream = context.stream(start, end)
     slots = _summaries(context, stream, start, end)
     current = in_use(context.store, stream)
-    numbers = [int(one.source["number"]) for one in context.store.documents(Kind.BASELINE, stream)]
-    number = max(numbers, default=0) + 1
+    number = next_number(context.store, stream)
     choice = context.choice(current.baseline.windows if current else 0)
     proposal = propose(number, slots, start, end, current=current, choice=choice)
     new = proposal.accepted
@@ -159,9 +159,7 @@ def accept_command(context: Context) -> int:
         print(f"reason against it: {plain(sentence)}")
     if proposal.against and not context.options.force:
         raise Refused("not accepted, for the reasons above: give other days, or --force")
-    content = to_document(new.baseline) | {"plan": new.plan(), "accepted": time.time()}
-    context.store.create(Kind.BASELINE, stream, number, content)
-    _decide(context, stream, number, "accept")
+    adopt(context.store, stream, new, "accept", time.time())
     print(
         f"accepted: baseline {number} is in use. {context.choice(new.baseline.windows).sentence()}"
     )
@@ -181,6 +179,11 @@ def show_command(context: Context) -> int:
         days = f"{moment(one.start)} to {moment(one.end)}"
         print(f"  baseline {current.number}, {days}, version {plain(one.version or 'none')}")
         print(f"  {plain(current.sentence)} deff {one.deff:.2f}.")
+        if current.may_grow(_today()):
+            _, reason = growth(context.store, stream, current, choice, _today())
+            print(
+                f"  It {f'cannot grow. {plain(reason)}' if reason else 'grows at midnight (UTC).'}"
+            )
         print(
             f"  A window is unusual below p = {choice.row.level:g};"
             f" {choice.row.in_a_row} unusual windows in a row give a notice. {choice.sentence()}"
@@ -210,7 +213,7 @@ def use_command(context: Context) -> int:
     number = context.options.number
     if not context.store.documents(Kind.BASELINE, stream, number):
         raise Refused(f"there is no baseline {number} of {name(stream)}: see baseline list")
-    _decide(context, stream, number, "use")
+    decide(context.store, stream, number, "use", time.time())
     print(f"{plain(name(stream))}: baseline {number} is in use")
     return 0
 
@@ -306,13 +309,6 @@ def _print_notices(findings: Sequence[Finding]) -> None:
     for finding in findings:
         if finding.begins:
             print(f"  {plain(said(finding))}")
-
-
-def _decide(context: Context, stream: Stream, baseline: int, action: str) -> None:
-    decisions = context.store.documents(Kind.DECISION, stream)
-    number = int(decisions[-1].source["number"]) + 1 if decisions else 1
-    content = {"baseline": baseline, "action": action, "decided": time.time()}
-    context.store.create(Kind.DECISION, stream, number, content)
 
 
 def _table(rows: Sequence[tuple[str, str, str]], old: str, new: str) -> None:

@@ -60,16 +60,34 @@ def propose(
     full = cut(of_main, rows=planned.rows, at_most=planned.longest).full
     if len(full) < accepted.LEAST:
         raise TooFewWindows(_too_few(rows[main], len(full), planned))
-    fitted = accepted.fit(full)
+    new = Accepted.of(number, accepted.fit(full), planned)
     against = []
     if len(versions) > 1:
         names = ", ".join(version or "none" for version, _ in versions)
         against.append(f"More than one version answered ({names}): give days of one version.")
     against += gaps(of_main, start, end)
     if not planned.armed:
-        against.append(planned.sentence())
+        against.append(new.sentence)
     against += _noticed(inside, current, choice, end)
-    return Proposal(Accepted.of(number, fitted, planned), planned, tuple(against))
+    return Proposal(new, planned, tuple(against))
+
+
+def grown(
+    current: Accepted, number: int, slots: Sequence[Summary], end: int, *, choice: Choice
+) -> tuple[Accepted, str]:
+    """Add the days until `end` to a provisional baseline.
+
+    A person accepted it as provisional, so it may grow, but only by days that could be accepted
+    without a reason against them. Returns the baseline with the number `number`, or the current one
+    and the reason against the growth.
+    """
+    start = current.baseline.start // DAY * DAY
+    try:
+        proposal = propose(number, slots, start, end, current=current, choice=choice)
+    except TooFewWindows as problem:
+        return current, f"{problem}."
+    others = [reason for reason in proposal.against if reason != proposal.accepted.sentence]
+    return (current, others[0]) if others else (proposal.accepted, "")
 
 
 def _too_few(rows: int, windows: int, planned: Plan) -> str:
@@ -109,7 +127,10 @@ def _noticed(
         return []
     findings = judged(slots, current, choice, end)
     return [
-        f"The baseline in use gives a notice in these days, {said(f)}" for f in findings if f.begins
+        f"The baseline in use gives a notice in these days, {said(f)}"
+        for f in findings
+        # A provisional baseline gives no notice, but it counts unusual windows in a row.
+        if f.in_a_row == choice.row.in_a_row
     ]
 
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
+from math import ceil
 from typing import Any, Final, Self
 
 import numpy as np
@@ -46,7 +47,11 @@ class Reference(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """A baseline in use, its number, and the plan of its windows."""
+    """A baseline in use, its number, and the plan of its windows.
+
+    A provisional baseline is expected to have enough windows at the time `until`, in seconds since
+    1970.
+    """
 
     number: int
     baseline: Baseline
@@ -54,11 +59,14 @@ class Accepted:
     longest: int
     armed: bool
     sentence: str
+    until: int = 0
 
     @classmethod
     def of(cls, number: int, baseline: Baseline, plan: Plan) -> Self:
         """Return an accepted baseline with its plan."""
-        return cls(number, baseline, plan.rows, plan.longest, plan.armed, plan.sentence())
+        until = 0 if plan.armed else _enough_at(baseline, plan)
+        said = plan.sentence() if plan.armed else f"{plan.sentence()} {_grows(until)}"
+        return cls(number, baseline, plan.rows, plan.longest, plan.armed, said, until)
 
     @classmethod
     def read(cls, document: Mapping[str, Any]) -> Self:
@@ -71,7 +79,12 @@ class Accepted:
             longest=int(plan.get("longest", DAY)),
             armed=bool(plan.get("armed", False)),
             sentence=str(plan.get("sentence", "")),
+            until=int(plan.get("until", 0)),
         )
+
+    def may_grow(self, now: float) -> bool:
+        """Return whether the baseline is provisional, and enough days are expected to be there."""
+        return not self.armed and now >= self.until
 
     def plan(self) -> dict[str, Any]:
         """Return the plan in the form in which its document holds it."""
@@ -80,6 +93,7 @@ class Accepted:
             "longest": self.longest,
             "armed": self.armed,
             "sentence": self.sentence,
+            "until": self.until,
         }
 
 
@@ -200,6 +214,20 @@ def follow(
         state = replace(state, stale=int(now // DAY), word=Verdict.STALE, recent=())
         findings.append(_stale(stream, state, now))
     return state, findings
+
+
+def _enough_at(baseline: Baseline, plan: Plan) -> int:
+    """Return the end of the day with which the baseline is expected to have enough windows."""
+    planned = baseline.start // DAY + ceil(plan.days)
+    return max(planned, baseline.end // DAY + 1) * DAY
+
+
+def _grows(until: int) -> str:
+    day = f"{datetime.fromtimestamp(until, UTC):%Y-%m-%d}"
+    return (
+        f"On {day} the days until then are added by themselves, unless they have a notice, a gap"
+        " or another version."
+    )
 
 
 def _against_baseline(

@@ -57,9 +57,9 @@ def worth_a_window(rows: float, deff: float) -> bool:
 def plan(slots: Sequence[Summary]) -> Plan:
     """Plan the shortest windows with which a baseline of these slots is armed.
 
-    The slots are of one version. If no size of window arms the baseline, the plan has the size that
-    would arm it with more days, estimated with the last known `deff`. Raises `ValueError` if the
-    slots have no predictions.
+    The slots are of one version. If no size of window arms the baseline, the windows may last up to
+    a day, and the plan has the size that would arm it with more days, estimated with the last known
+    `deff`. Raises `ValueError` if the slots have no predictions.
     """
     if not sum(s.rows for s in slots):
         raise ValueError("there is no slot with predictions in these days")
@@ -67,7 +67,24 @@ def plan(slots: Sequence[Summary]) -> Plan:
     span = max(1, -(-(end - start) // DAY))
     longest = max(HOUR, round(span * DAY / WINDOWS))
     a_day = sum(s.rows for s in slots) / ((end - start) / DAY)
-    deff, found = 1.0, None
+    deff, rows, count = _shortest(slots, longest)
+    if rows:
+        size = sum(s.rows for s in cut(slots, rows=rows, at_most=longest).full) / count
+        days = WINDOWS * size / a_day
+        return Plan(rows, longest, count, deff, armed=count >= WINDOWS, days=days)
+    deff, rows, count = _shortest(slots, DAY, deff)
+    if not rows:
+        rows = LEAST if deff <= ALIKE else round(INDEPENDENT * deff)
+        count = len(cut(slots, rows=rows, at_most=DAY).full)
+    return Plan(rows, DAY, count, deff, armed=False, days=WINDOWS * rows / a_day)
+
+
+def _shortest(slots: Sequence[Summary], longest: int, deff: float = 1.0) -> tuple[float, int, int]:
+    """Return the design effect, the least rows of windows that suffice, and the windows' number.
+
+    The rows and the number are 0 if no size suffices. The design effect is the last one that was
+    measured, else `deff`.
+    """
     for rows in SIZES:
         windows = cut(slots, rows=rows, at_most=longest).full
         if len(windows) < 3:
@@ -77,18 +94,6 @@ def plan(slots: Sequence[Summary]) -> Plan:
         label = labels.names[int(labels.counts.sum(axis=0).argmax())] if labels.names else None
         chart, _ = means.fit(arrays, means.component_names(label))
         deff = chart.deff if chart else deff
-        size = float(arrays.rows.mean())
-        enough = worth_a_window(size, deff)
-        found = Plan(
-            rows,
-            longest,
-            len(windows),
-            deff,
-            enough and len(windows) >= WINDOWS,
-            WINDOWS * size / a_day,
-        )
-        if enough:
-            return found
-    needed = LEAST if deff <= ALIKE else round(INDEPENDENT * deff)
-    count = found.windows if found else 0
-    return Plan(needed, longest, count, deff, armed=False, days=WINDOWS * needed / a_day)
+        if worth_a_window(float(arrays.rows.mean()), deff):
+            return deff, rows, len(windows)
+    return deff, 0, 0

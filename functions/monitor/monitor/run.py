@@ -11,8 +11,11 @@ from typing import Any, Final
 from opensearchpy.exceptions import TransportError
 
 from monitor import dial
+from monitor.acceptance import grown
+from monitor.adopt import adopt, next_number
 from monitor.announce import announce
 from monitor.baseline import BaselineUnreadable
+from monitor.dial import Choice
 from monitor.evidence import Sight
 from monitor.follow import Accepted, State, follow
 from monitor.lines import Line, lines
@@ -31,7 +34,7 @@ from monitor.silence import Silence
 from monitor.store import Conflict, Found, Kind, Store, stream_of
 from monitor.summary import SLOT, Stream
 from monitor.transitions import Episode
-from monitor.windows import DAY
+from monitor.windows import DAY, HOUR
 
 BEHIND: Final = SLOT  # seconds between the end of a slot and its reading, for late lines
 # The longest span of one counting request. A stream without predictions for this long is no longer
@@ -96,9 +99,8 @@ def run(
         report.slots += fill(connection, store, stream, start, closed, index=index)
         # The day before shows two versions side by side in more than one window.
         slots = store.summaries(stream, start - DAY, closed)
-        accepted = baselines[stream]
-        choice = dial.choose(
-            accepted.baseline.windows if accepted else 0, days=days, streams=sharing
+        accepted, choice = _grown(
+            store, stream, baselines[stream], report, closed=closed, days=days, streams=sharing
         )
         episode = Episode.read(before.source) if before else Episode()
         for fields in before.source.get("untold", ()) if before else ():
@@ -196,6 +198,47 @@ def in_use(store: Store, stream: Stream) -> Accepted | None:
 def name(stream: Stream) -> str:
     """Return the name of a stream for lines and messages."""
     return f"{stream.log_group} {stream.model}".strip()
+
+
+def _grown(
+    store: Store,
+    stream: Stream,
+    accepted: Accepted | None,
+    report: Run,
+    *,
+    closed: int,
+    days: float,
+    streams: int,
+) -> tuple[Accepted | None, Choice]:
+    """Return the baseline to use, and its row of the dial. A provisional baseline may have grown.
+
+    It can grow in the first hour of a day, in which a failed run is followed by others.
+    """
+    choice = dial.choose(accepted.baseline.windows if accepted else 0, days=days, streams=streams)
+    if accepted is None or closed % DAY >= HOUR or not accepted.may_grow(closed):
+        return accepted, choice
+    new, reason = growth(store, stream, accepted, choice, closed)
+    if reason:
+        said = f"baseline {accepted.number} cannot grow, so accept other days. {reason}"
+        report.problems.append(f"{name(stream)}: {said}")
+        return accepted, choice
+    try:
+        adopt(store, stream, new, "grow", closed)
+    except Conflict:
+        return accepted, choice  # another run was faster
+    return new, dial.choose(new.baseline.windows, days=days, streams=streams)
+
+
+def growth(
+    store: Store, stream: Stream, accepted: Accepted, choice: Choice, now: float
+) -> tuple[Accepted, str]:
+    """Return a provisional baseline with the days until today, or the reason against it.
+
+    Raises `ServerProblem`.
+    """
+    today = int(now) // DAY * DAY
+    slots = store.summaries(stream, accepted.baseline.start // DAY * DAY, today)
+    return grown(accepted, next_number(store, stream), slots, today, choice=choice)
 
 
 def _accepted(store: Store, stream: Stream, report: Run) -> Accepted | None:

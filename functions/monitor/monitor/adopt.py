@@ -1,0 +1,29 @@
+"""Stores baselines, and puts them into use."""
+
+from __future__ import annotations
+
+from monitor.baseline import to_document
+from monitor.follow import Accepted
+from monitor.store import Kind, Store
+from monitor.summary import Stream
+
+
+def adopt(store: Store, stream: Stream, new: Accepted, action: str, now: float) -> None:
+    """Store a new baseline, and put it into use. Raises `Conflict` and `ServerProblem`."""
+    content = to_document(new.baseline) | {"plan": new.plan(), "accepted": now}
+    store.create(Kind.BASELINE, stream, new.number, content)
+    decide(store, stream, new.number, action, now)
+
+
+def decide(store: Store, stream: Stream, number: int, action: str, now: float) -> None:
+    """Put a stored baseline into use. Raises `Conflict` and `ServerProblem`."""
+    decisions = store.documents(Kind.DECISION, stream)
+    next_one = int(decisions[-1].source["number"]) + 1 if decisions else 1
+    content = {"baseline": number, "action": action, "decided": now}
+    store.create(Kind.DECISION, stream, next_one, content)
+
+
+def next_number(store: Store, stream: Stream) -> int:
+    """Return the number of the stream's next baseline. Raises `ServerProblem`."""
+    numbers = [int(one.source["number"]) for one in store.documents(Kind.BASELINE, stream)]
+    return max(numbers, default=0) + 1

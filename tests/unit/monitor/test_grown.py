@@ -1,0 +1,109 @@
+"""Tests that a provisional baseline grows over weeks of summaries, until it is armed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import pytest
+
+from monitor.acceptance import grown, propose
+from monitor.baseline import to_document
+from monitor.dial import choose
+from monitor.follow import Accepted, Reference, State, follow
+from monitor.summary import SLOT, Summary
+from monitor.verdict import Verdict
+from monitor.windows import DAY
+from tests.unit.monitor.made import MONDAY, STREAM, slots
+
+WEEK = MONDAY + 7 * DAY
+EACH = 4  # predictions in a slot: 72 windows of 100 take 19 days
+ENOUGH = MONDAY + 20 * DAY
+CHOICE = choose(0)
+
+
+@cache
+def weeks() -> tuple[Summary, ...]:
+    return tuple(slots(21 * 96, EACH, np.random.default_rng(1)))
+
+
+def before(end: int) -> list[Summary]:
+    return [slot for slot in weeks() if slot.start < end]
+
+
+@cache
+def accepted() -> Accepted:
+    return propose(1, before(WEEK), MONDAY, WEEK, current=None, choice=CHOICE).accepted
+
+
+def test_it_says_until_when_it_is_provisional() -> None:
+    one = accepted()
+    assert not one.armed
+    assert one.until == MONDAY + 19 * DAY
+    assert "On 1970-01-24 the days until then are added by themselves" in one.sentence
+    read = Accepted.read(to_document(one.baseline) | {"number": 1, "plan": one.plan()})
+    assert (read.until, read.sentence, read.armed) == (one.until, one.sentence, False)
+    _, findings = follow(
+        STREAM,
+        [slot for slot in weeks() if WEEK <= slot.start < WEEK + 2 * DAY],
+        State(),
+        accepted=one,
+        profile=None,
+        choice=CHOICE,
+        now=WEEK + 2 * DAY,
+    )
+    judged = [f for f in findings if f.reference is Reference.BASELINE]
+    assert {f.verdict for f in judged} == {Verdict.PROVISIONAL}
+    assert all("On 1970-01-24" in f.sentence for f in judged)
+
+
+@pytest.mark.parametrize(
+    ("now", "may"), [(WEEK, False), (MONDAY + 19 * DAY - 1, False), (MONDAY + 19 * DAY, True)]
+)
+def test_it_does_not_grow_before_that_day(now: int, may: bool) -> None:
+    assert accepted().may_grow(now) is may
+    assert not replace(accepted(), armed=True).may_grow(now)
+
+
+def test_it_is_armed_by_weeks_of_summaries() -> None:
+    new, reason = grown(accepted(), 2, before(ENOUGH), ENOUGH, choice=CHOICE)
+    assert (new.number, new.armed, reason) == (2, True, "")
+    assert new.baseline.windows >= 72
+    assert new.baseline.start // DAY * DAY == MONDAY
+    assert not new.may_grow(ENOUGH)
+
+
+def test_with_too_few_predictions_it_stays_provisional_and_says_a_later_day() -> None:
+    fewer = [slot for slot in before(ENOUGH) if slot.start < WEEK or slot.start // SLOT % 2]
+    new, reason = grown(accepted(), 2, fewer, ENOUGH, choice=CHOICE)
+    assert (new.armed, reason) == (False, "")
+    assert new.until > ENOUGH
+
+
+def _drifted(made: list[Summary]) -> list[Summary]:
+    other = slots(
+        96, EACH, np.random.default_rng(2), start=WEEK + DAY, **{"prediction.label": "unacceptable"}
+    )
+    return [*(slot for slot in made if not WEEK + DAY <= slot.start < WEEK + 2 * DAY), *other]
+
+
+def _of_two_versions(made: list[Summary]) -> list[Summary]:
+    return [replace(slot, version="2") if slot.start >= WEEK + DAY else slot for slot in made]
+
+
+AGAINST: dict[str, tuple[Callable[[list[Summary]], Sequence[Summary]], str]] = {
+    "a drift": (_drifted, "gives a notice in these days"),
+    "two versions": (_of_two_versions, "More than one version answered"),
+    "nothing left": (lambda made: made[:10], "a baseline needs at least 3 windows"),
+}
+
+
+@pytest.mark.parametrize(("made", "said"), AGAINST.values(), ids=AGAINST)
+def test_it_never_grows_by_days_that_would_be_refused(
+    made: Callable[[list[Summary]], Sequence[Summary]], said: str
+) -> None:
+    new, reason = grown(accepted(), 2, made(before(ENOUGH)), ENOUGH, choice=CHOICE)
+    assert new == accepted()
+    assert said in reason
