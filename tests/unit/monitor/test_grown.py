@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
@@ -83,9 +84,8 @@ def test_with_too_few_predictions_it_stays_provisional_and_says_a_later_day() ->
 
 
 def _drifted(made: list[Summary]) -> list[Summary]:
-    other = slots(
-        96, EACH, np.random.default_rng(2), start=WEEK + DAY, **{"prediction.label": "unacceptable"}
-    )
+    given: dict[str, Any] = {"prediction.label": "unacceptable"}
+    other = slots(96, EACH, np.random.default_rng(2), start=WEEK + DAY, **given)
     return [*(slot for slot in made if not WEEK + DAY <= slot.start < WEEK + 2 * DAY), *other]
 
 

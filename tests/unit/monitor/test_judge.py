@@ -16,7 +16,7 @@ import pytest
 
 from monitor import baseline as accepted
 from monitor.baseline import Baseline, TooFewWindows
-from monitor.judge import SIGNALS, Judgement, judge
+from monitor.judge import SIGNALS, Fields, Judgement, judge
 from monitor.summary import SIGNATURE, SLOT, Summary
 from monitor.windows import HOUR, stack
 from tests.unit.monitor.made import LABELS, MONDAY, Record, records, summary
@@ -227,8 +227,8 @@ def test_another_model_is_judged_by_the_text_alone() -> None:
     drifted = changed(
         {"input.sig.s3": lambda v: v + 40, "prediction.label": "other", "input.surprisal": 39.0}
     )
-    free = judge(stack([drifted]), reference(), model_free=True)
+    free = judge(stack([drifted]), reference(), fields=Fields.TEXT)
     assert free.unusual(LEVEL).tolist() == [False]
-    assert judge(stack([changed({"input.words": 5}, 0.5)]), reference(), model_free=True).unusual(
-        LEVEL
-    ).tolist() == [True]
+    assert judge(
+        stack([changed({"input.words": 5}, 0.5)]), reference(), fields=Fields.TEXT
+    ).unusual(LEVEL).tolist() == [True]
