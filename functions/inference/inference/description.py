@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 FILES: Final = ("model.onnx", "tokenizer.json")
+BLOCK: Final = 1 << 20  # bytes read at once, since a second copy of the model may not fit in memory
 
 
 def description(folder: Path, card: dict[str, Any]) -> dict[str, Any]:
@@ -31,7 +32,9 @@ def version(folder: Path, temperature: float) -> str:
     """
     digest = sha256()
     for name in FILES:
-        digest.update((folder / name).read_bytes())
+        with (folder / name).open("rb") as file:
+            while block := file.read(BLOCK):
+                digest.update(block)
     digest.update(repr(temperature).encode())
     return digest.hexdigest()[:12]
 

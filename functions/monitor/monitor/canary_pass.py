@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
+from itertools import batched
 from typing import Any, Final, NamedTuple
 
 from monitor.ask import Ask, NoAnswer
@@ -74,23 +75,21 @@ def check(ask: Ask, function: str, expected: Model, deployed: str) -> Result:
     model: that of the canary's own package. Another version answers while a deployment moves the
     alias, or after somebody moved it back. It is judged by the golden sentences that it brings.
     """
-    name, _, newest = deployed.rpartition(":")
     source = UNKNOWN
     try:
-        first, version = _answers(ask, function, expected.sentences[:AT_ONCE])
-        answering = f"{name}:{version}"
+        answers, answering = _answers(ask, function, expected.sentences)
         described = ask(answering, {"describe": True}).content
-        source = _source(version, described)
-        if version == newest:
-            rest = _all_answers(ask, answering, expected.sentences[AT_ONCE:])
-            return _judged(expected, described, [*first, *rest], source)
-        other = f"function version {version} answers, and version {newest} is deployed"
+        source = _source(answering, described)
+        newest = deployed.rpartition(":")[2]
+        if source.function_version == newest:
+            return _judged(expected, described, answers, source)
+        other = f"function version {source.function_version} answers, and {newest} is deployed"
         try:
             own = Model.of(described["card"], described.get("golden"))
         except GoldenUnreadable:
-            sentence = f"Not judged: {other}; version {version} brings no golden sentences."
+            sentence = f"Not judged: {other}; the former brings no golden sentences."
             return Result(Verdict.UNJUDGED, sentence, source=source)
-        answers = _all_answers(ask, answering, own.sentences)
+        answers, _ = _answers(ask, answering, own.sentences)
         return _judged(own, described, answers, source, note=f" ({other})")
     except (NoAnswer, Unfit) as problem:
         return failed(str(problem), source=source)
@@ -107,30 +106,30 @@ def _judged(
     return Result(Verdict.PASS, sentence, source=source, figures=figures)
 
 
-def _source(version: str, described: Any) -> Source:
+def _source(answering: str, described: Any) -> Source:
     card = described.get("card") if isinstance(described, dict) else None
     if not isinstance(card, dict):
         raise Unfit("the function does not describe its model: deploy a package of this version")
-    name, of_model = (str(card.get(field, ""))[:LONGEST] for field in ("name", "version"))
-    return Source(version, name, of_model)
-
-
-def _all_answers(ask: Ask, function: str, sentences: Sequence[Sentence]) -> list[Any]:
-    parts = (sentences[at : at + AT_ONCE] for at in range(0, len(sentences), AT_ONCE))
-    return [answer for part in parts for answer in _answers(ask, function, part)[0]]
+    model, version = (str(card.get(field, ""))[:LONGEST] for field in ("name", "version"))
+    return Source(answering.rpartition(":")[2], model, version)
 
 
 def _answers(ask: Ask, function: str, sentences: Sequence[Sentence]) -> tuple[list[Any], str]:
-    """An answer for each sentence, and the version that gave them.
+    """Return an answer for each sentence, and the function with the version that gave them.
 
-    Raises `NoAnswer`, or `Unfit` for anything but an answer for each.
+    The version that answers the first request gets the others too. Raises `NoAnswer`, or `Unfit`
+    for anything but an answer for each.
     """
-    texts = [each.text for each in sentences]
-    content, version = ask(function, {"sentences": texts, "traffic": "canary"})
-    found = content.get("predictions") if isinstance(content, dict) else None
-    if not isinstance(found, list):
-        title = content.get("title", "") if isinstance(content, dict) else ""
-        raise Unfit(f"the golden sentences got no predictions ({str(title)[:LONGEST]})")
-    if len(found) != len(sentences):
-        raise Unfit(f"{len(found)} of {len(sentences)} golden sentences were answered")
-    return found, version
+    answers: list[Any] = []
+    for part in batched(sentences, AT_ONCE, strict=False):
+        texts = [each.text for each in part]
+        content, version = ask(function, {"sentences": texts, "traffic": "canary"})
+        found = content.get("predictions") if isinstance(content, dict) else None
+        if not isinstance(found, list):
+            title = content.get("title", "") if isinstance(content, dict) else ""
+            raise Unfit(f"the golden sentences got no predictions ({str(title)[:LONGEST]})")
+        if len(found) != len(part):
+            raise Unfit(f"{len(found)} of {len(part)} golden sentences were answered")
+        answers += found
+        function = f"{function.rpartition(':')[0]}:{version}"
+    return answers, function

@@ -222,7 +222,7 @@ def test_a_gradual_rollout_of_another_model_is_no_failure(tmp_path: Path) -> Non
     assert {each.verdict for each in results} == {Verdict.PASS}
     notes = {each.source.function_version: each.sentence for each in results}
     assert set(notes) == {"6", "7"}
-    assert "(function version 6 answers, and version 7 is deployed)" in notes["6"]
+    assert "(function version 6 answers, and 7 is deployed)" in notes["6"]
     back = [check(function.ask, LIVE, EXPECTED, f"{NAME}:6") for _ in range(12)]
     assert {each.verdict for each in back} == {Verdict.PASS}
 
@@ -242,8 +242,8 @@ def test_a_rollout_from_a_version_without_golden_sentences_is_not_judged() -> No
     result = check(ask, LIVE, EXPECTED, f"{NAME}:7")
     assert (result.verdict, result.faults) == (Verdict.UNJUDGED, ())
     assert result.sentence == (
-        "Not judged: function version 6 answers, and version 7 is deployed; "
-        "version 6 brings no golden sentences."
+        "Not judged: function version 6 answers, and 7 is deployed; "
+        "the former brings no golden sentences."
     )
 
 
