@@ -6,6 +6,7 @@ import copy
 import json
 import random
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -176,6 +177,32 @@ def test_the_model_that_was_built_passes() -> None:
 
 
 @pytest.mark.example
+@pytest.mark.parametrize(
+    ("field", "difference", "sentences", "found"),
+    [
+        ("signature", 2, 40, []),
+        ("signature", -3, 1, ["a signature differs by 3 steps, at most 2 are usual"]),
+        ("score", 0.039, 1, []),
+        ("score", 0.041, 1, ["a score differs by 0.041, at most 0.040 is usual"]),
+        ("score", 0.009, 40, []),
+        ("score", -0.011, 40, ["scores differ by 0.0110 in the mean, at most 0.0100 is usual"]),
+        ("tokens", 1, 1, ["1 of 40 golden sentences have another count of word pieces"]),
+    ],
+)
+def test_each_bar_lets_through_what_is_usual_and_nothing_beyond(
+    field: str, difference: float, sentences: int, found: list[str]
+) -> None:
+    answers = []
+    for place, each in enumerate(EXPECTED.sentences):
+        given: dict[str, Any] = {**asdict(each), "truncated": each.tokens > 100}
+        if place < sentences and field == "signature":
+            given[field] = (given[field][0] + difference, *given[field][1:])
+        elif place < sentences:
+            given[field] += difference
+        answers.append({"prediction": given, "input": given})
+    assert list(faults(EXPECTED, compare(EXPECTED, answers))) == found
+
+
 @pytest.mark.parametrize(
     ("processor", "found"),
     [
