@@ -28,7 +28,8 @@ def markdown(card: dict[str, Any], profile: dict[str, Any]) -> str:
     if card["calibrated"]:
         low, high = figures["accuracy_interval"]
         quality = (
-            f"On {figures['texts']} texts of {figures['sample']} that nothing was fitted to: "
+            f"On {figures['texts']} texts that were not used for training or calibration "
+            f"({figures['sample']}): "
             f"accuracy {figures['accuracy']:.3f} (95 % interval {low:.3f} to {high:.3f}), "
             f"Matthews correlation {figures['matthews']:.3f}, expected calibration error "
             f"{figures['calibration_error']:.3f}. Logits are divided by a temperature of "
@@ -45,18 +46,18 @@ def markdown(card: dict[str, Any], profile: dict[str, Any]) -> str:
 
 # {card["name"]}, version {card["version"]}
 
-Labels: {", ".join(f"`{label}`" for label in card["labels"])}. Longer texts than
-{card["max_tokens"]} word pieces are cut.
+Labels: {", ".join(f"`{label}`" for label in card["labels"])}. The model reads at most
+{card["max_tokens"]} word pieces; longer texts are cut.
 
 {quality}
 
-{card["architecture"]} in ONNX, {kernels["form"]}: of {kernels["texts"]} texts,
-{kernels["labels_changed"]} get another label than from the checkpoint, and no probability differs
-by more than {kernels["largest_difference"]}.
+The model is a {card["architecture"]} in ONNX ({kernels["form"]}). It was compared with the
+checkpoint on {kernels["texts"]} texts: {kernels["labels_changed"]} texts have another label, and no
+probability differs by more than {kernels["largest_difference"]}.
 
-In addition to the logits, the file gives a signature of the text, its novelty and its surprisal.
-Their usual values are in `profile.json` ({profile["population"]["sentences"]} texts).
+In addition to the logits, the model gives a signature, a novelty and a surprisal of each text.
+Their usual values (of {profile["population"]["sentences"]} texts) are in `profile.json`.
 
-`profile.json` holds numbers of the sample's texts, and the whole text of
+`profile.json` contains statistics of the sample's texts, and the whole text of
 {len(profile["golden"]["sentences"])} golden sentences.
 """

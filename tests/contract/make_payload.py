@@ -1,4 +1,7 @@
-"""Write events/shipper/*.json anew from the sample records: run it after a change of the record."""
+"""Write events/shipper/*.json from the sample records.
+
+Run this after a change of the record.
+"""
 
 from __future__ import annotations
 

@@ -48,8 +48,10 @@ def validator(schema: dict[str, Any]) -> Draft202012Validator:
 
 @dataclass
 class Report:
-    """What a run saw: how many requests, how many of them were made to be valid, answers by status,
-    failures by check.
+    """What a run of schemathesis reports.
+
+    It has the number of requests, the number of requests made to be valid, the answers by
+    status, and the failures by check.
     """
 
     requests: int = 0
@@ -60,8 +62,9 @@ class Report:
 
 
 def ask(document: dict[str, Any], url: str, *, examples: int | None = None) -> Report:
-    """Send the requests of `schemathesis run` with schemathesis.toml; `examples` is another number
-    of them in the fuzzing phase.
+    """Send the requests of `schemathesis run` with schemathesis.toml.
+
+    `examples` replaces the number of requests in the fuzzing phase.
     """
     config = schemathesis.Config.from_path(ROOT / "schemathesis.toml")
     config.projects.default.update(base_url=url)

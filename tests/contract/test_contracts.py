@@ -1,5 +1,6 @@
-"""The contract files agree with each other: schema, sample records, sample payloads, index
-template, template.yaml.
+"""Test that the contract files agree with each other.
+
+The files are the schema, sample records, sample payloads, index template and template.yaml.
 """
 
 from __future__ import annotations
@@ -229,8 +230,9 @@ def _leaves(properties: dict[str, Any], prefix: str = "") -> Iterator[tuple[str,
 
 
 def _fields(schema: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Dotted names of a schema's leaves with their JSON type, references and kinds of record
-    followed.
+    """Return the dotted name and JSON type of each leaf of a schema.
+
+    References and kinds of record are followed.
     """
     for kind in schema.get("oneOf", []):
         yield from _fields(_resolved(kind), prefix)

@@ -1,4 +1,4 @@
-"""The application knows nothing of the example model: its labels occur in the example's files."""
+"""Test that the labels of the example model occur only in the example's own files."""
 
 from __future__ import annotations
 
@@ -37,5 +37,5 @@ def test_only_files_of_the_example_name_its_labels() -> None:
 
 
 def _is_marked(path: Path) -> bool:
-    """Return whether a file of tests has tests that hold for the example only."""
+    """Return whether a test file marks tests as valid for the example model only."""
     return path.name.startswith("test_") and "@pytest.mark.example" in path.read_text("utf-8")

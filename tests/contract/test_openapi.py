@@ -1,5 +1,7 @@
-"""docs/openapi.yaml agrees with the code: routes, limits, problems, examples, and the handler's
-answers to them.
+"""Test that docs/openapi.yaml agrees with the code.
+
+The tests compare routes, limits, problems and examples with the code, and with the handler's
+answers.
 """
 
 from __future__ import annotations
@@ -45,9 +47,9 @@ CARD = json.loads((TESTED / "card.json").read_text(encoding="utf-8"))
 RECORD = json.loads((ROOT / "events" / "record.schema.json").read_text())
 ROUTE = ("POST", "/predict")
 URN = "urn:prediction-monitor:"
-# What the local gateway alone answers: HTTP is taken apart before an HTTP API sees it.
+# Only the local gateway answers these: AWS rejects bad HTTP before an HTTP API sees it.
 OF_THE_STAND_IN = {local.gateway.BAD_REQUEST[0], local.gateway.LENGTH_REQUIRED[0]}
-# What the local gateway does not play: it asks for no signature and does not throttle.
+# The local gateway never answers these: it asks for no signature and does not throttle.
 OF_AWS = {403: {"message": "Forbidden"}, 429: {"message": "Too Many Requests"}}
 
 Answer = tuple[int, str, Any]
@@ -60,7 +62,7 @@ class FailingClassifier:
 
 
 def examples(content: dict[str, Any]) -> dict[str, Any]:
-    """Return the examples of a media type object by name; one alone has none."""
+    """Return the examples of a media type object by name; a single example has no name."""
     return (
         {"": content["example"]}
         if "example" in content
@@ -69,8 +71,9 @@ def examples(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def closed(part: Any) -> Any:
-    """The same schemas without room for a field that they do not name. Readers get that room; the
-    function has no use for it.
+    """Return the same schemas with `additionalProperties: false`.
+
+    The document leaves readers room for new fields, but the function must not use that room.
     """
     if isinstance(part, list):
         return [closed(each) for each in part]
@@ -86,7 +89,7 @@ def closed(part: Any) -> Any:
 
 BODY = validator(OPERATION["requestBody"]["content"][JSON]["schema"])
 REQUESTS = examples(OPERATION["requestBody"]["content"][JSON])
-# A problem of any kind is a part of the others, which are closed as a whole.
+# Other schemas include `Problem`, and those schemas are closed as a whole.
 EXACT = {name: schema if name == "Problem" else closed(schema) for name, schema in SCHEMAS.items()}
 
 
@@ -198,9 +201,7 @@ def test_a_blank_is_what_the_function_takes_for_one() -> None:
 
 
 def test_the_contracts_name_no_label_of_a_model() -> None:
-    """Any model's labels are strings: neither the API nor the record lists those of the one that is
-    shipped.
-    """
+    """The API and the record take any string as a label, not only the shipped model's."""
     recorded = RECORD["$defs"]["prediction"]["properties"]["prediction"]["properties"]
     for label in (
         SCHEMAS["Answer"]["properties"]["prediction"]["properties"]["label"],
@@ -271,7 +272,7 @@ def test_the_example_of_an_answer_is_the_answer_to_that_of_the_request(
         assert one["prediction"]["score"] == pytest.approx(other["prediction"]["score"], abs=0.01)
 
 
-# problem -> a body that is refused with it
+# problem -> a body that is refused with that problem
 REFUSED = {
     "body-missing": b"",
     "body-not-utf8": b"\xff",
@@ -468,9 +469,7 @@ def test_a_flaw_of_the_document_is_reported(
 
 
 def test_a_server_error_is_reported(module: Any, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Though the document has it: problem details are how the function says that it failed, not how
-    it answers.
-    """
+    """The document has server errors, but they are still failures of the function."""
     monkeypatch.setattr(module, "classifier", FailingClassifier())
     assert "not_a_server_error" in ask(DOCUMENT, url, examples=5).failures
 

@@ -1,8 +1,7 @@
-"""`make deploy-test`: the whole template deployed into fakecloud on 127.0.0.1, read back, updated
-and deleted.
+"""Runs `make deploy-test`: deploys the template into fakecloud, reads it back, updates and deletes.
 
-It proves the wiring only: without a container engine no function runs, and fakecloud calls every
-custom resource complete.
+This proves the wiring only: without a container engine no function runs, and fakecloud takes every
+custom resource as complete.
 """
 
 from __future__ import annotations
@@ -92,7 +91,7 @@ def main() -> int:
 
 
 def own_domain(stack: Stack, report: Report) -> None:
-    """A stack with a domain of its own: created, the same again, changed, deleted."""
+    """Create, deploy again, change and delete a stack with a domain of its own."""
     report.chapter("create, CreateDomain=true")
     stack.deploy(CreateDomain="true")
     report.read_back(wiring.made, stack, absent=IN_VPC | WANTED)
@@ -120,7 +119,7 @@ def own_domain(stack: Stack, report: Report) -> None:
 
 
 def existing_domain(stack: Stack, report: Report) -> None:
-    """A stack for a domain that there is: without the installer, then with it."""
+    """Deploy a stack for an existing domain, without the installer and then with it."""
     report.chapter("create, with OpenSearchEndpoint and OpenSearchDomainArn")
     stack.deploy(**EXISTING)
     report.read_back(wiring.made, stack, absent=IN_VPC | WITH_DOMAIN | WANTED)
@@ -149,7 +148,7 @@ def existing_domain(stack: Stack, report: Report) -> None:
 
 
 def in_a_vpc(stack: Stack, report: Report) -> None:
-    """A stack whose domain and functions are in a VPC."""
+    """Deploy a stack with its domain and functions in a VPC."""
     ec2 = client("ec2")
     vpc = ec2.create_vpc(CidrBlock="10.7.0.0/16")["Vpc"]["VpcId"]
     subnets = [
@@ -173,8 +172,9 @@ def in_a_vpc(stack: Stack, report: Report) -> None:
 
 
 def own_function(stack: Stack, report: Report) -> None:
-    """A stack without the classifier, for seven functions: created, changed, with the classifier
-    and without it again, deleted.
+    """Create, change and delete a stack without the classifier, for seven functions.
+
+    In between, the classifier is added and taken away again.
     """
     for group in (*SEVEN, "/aws/lambda/eighth"):
         client("logs").create_log_group(logGroupName=group)
@@ -209,8 +209,9 @@ def own_function(stack: Stack, report: Report) -> None:
 
 
 def upgraded(stack: Stack, report: Report) -> None:
-    """A stack of an earlier version with further log groups becomes one of this version: nothing is
-    made anew, and nothing goes.
+    """Upgrade a stack of an earlier version that has further log groups.
+
+    No resource may be replaced or deleted.
     """
     report.chapter(f"upgrade from {EARLIER}, with MoreLogGroups")
     former = earlier(stack, EARLIER)
@@ -230,7 +231,7 @@ def upgraded(stack: Stack, report: Report) -> None:
 
 
 def left_out(report: Report) -> None:
-    """The resources that fakecloud does not support."""
+    """Return the resources that fakecloud does not support."""
     report.chapter("elsewhere")
     report.leave_out(
         "that contradicting parameters are refused",

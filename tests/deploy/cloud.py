@@ -42,7 +42,7 @@ class Stack:
     template: Path
 
     def deploy(self, **parameters: str) -> None:
-        """Run `sam deploy` with these parameters. Raises `UserError` if it fails."""
+        """Run `sam deploy` with these parameters. Raise `UserError` if it fails."""
         path = self.template.with_name(f"{self.name}.json")
         path.write_text(json.dumps(_transformed(self.source(), parameters)), encoding="utf-8")
         options = [
@@ -126,8 +126,9 @@ def packaged(folder: Path) -> Path:
 
 
 def earlier(stack: Stack, version: str) -> Stack | None:
-    """Package the template of an earlier version with the present packages; None if git does not
-    have that version.
+    """Package the template of an earlier version with the present packages.
+
+    Return None if git does not have that version.
     """
     shown = subprocess.run(
         ["git", "show", f"{version}:template.yaml"],
@@ -159,11 +160,10 @@ def find(setting: str | None) -> str | None:
 
 @contextmanager
 def started(binary: str, output: Path) -> Iterator[None]:
-    """Run fakecloud on a free port of 127.0.0.1; this process and its children then use it instead
-    of AWS.
+    """Run fakecloud on a free port of 127.0.0.1, and let this process use it instead of AWS.
 
-    Its output goes to `output`. It uses no container engine even if there is one, so that the
-    results are the same on all machines.
+    Child processes use it too. Its output goes to `output`. It uses no container engine even if
+    there is one, so that the results are the same on all machines.
     """
     address = f"127.0.0.1:{free_port()}"
     _reach_nothing_but(f"http://{address}")
@@ -179,8 +179,9 @@ def started(binary: str, output: Path) -> Iterator[None]:
 
 
 def _reach_nothing_but(url: str) -> None:
-    """Remove the settings of AWS, fakecloud and proxies from the environment, so that the user's
-    profile or token is not used.
+    """Remove the settings of AWS, fakecloud and proxies from the environment.
+
+    The user's profile or token must not be used.
     """
     for name in list(os.environ):
         if name.startswith(("AWS_", "FAKECLOUD_")) or name.lower().endswith("_proxy"):

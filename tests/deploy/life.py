@@ -1,4 +1,4 @@
-"""The life of a stack: the same deploy again, an update, a delete, and the changes of each."""
+"""Checks the changes of a stack: the same deploy again, an update, an upgrade and a delete."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ PROBES: Final[dict[str, Callable[[str], Any]]] = {
 
 
 def unchanged(stack: Stack, report: Report, *, parameters: dict[str, str]) -> None:
-    """The same deploy again leaves everything as it was."""
+    """Check that the same deploy again changes nothing."""
     before = _state(stack)
     stack.deploy(**parameters)
     report.equal(f"changes in {', '.join(before)}", _differing(before, _state(stack)), [])
@@ -81,7 +81,7 @@ def unchanged(stack: Stack, report: Report, *, parameters: dict[str, str]) -> No
 
 
 def updated(stack: Stack, report: Report, *, parameters: dict[str, str]) -> None:
-    """An update replaces nothing, and keeps all data."""
+    """Check that an update replaces nothing, and keeps all data."""
     before = _state(stack)
     stack.deploy(**parameters)
     after = _state(stack)
@@ -91,8 +91,9 @@ def updated(stack: Stack, report: Report, *, parameters: dict[str, str]) -> None
 
 
 def upgraded(stack: Stack, report: Report, *, former: Stack, parameters: dict[str, str]) -> None:
-    """An upgrade keeps every resource of the earlier template, and replaces only the versions of
-    functions.
+    """Check that an upgrade keeps the resources of the earlier template.
+
+    Only the functions' versions may be replaced.
     """
     before = former.resources()
     subscribed = _subscription(before)
@@ -139,8 +140,9 @@ def without_inference(stack: Stack, report: Report, *, parameters: dict[str, str
 
 
 def new_version(stack: Stack, report: Report) -> None:
-    """A setting of the inference function that changed is in a version of its own, which the alias
-    names.
+    """Check that a changed setting of the inference function is in a new version.
+
+    The alias must name that version.
     """
     version = live(stack)["FunctionVersion"]
     if version == "1":
@@ -156,8 +158,9 @@ def new_version(stack: Stack, report: Report) -> None:
 
 
 def deleted(stack: Stack, report: Report) -> None:
-    """Deleting the stack keeps the resources with data and the key to them, and deletes everything
-    else.
+    """Check that deleting the stack keeps the data.
+
+    The resources with data and the key to them stay, and everything else goes.
     """
     ids, kinds = stack.resources(), stack.kinds()
     probed = sorted(name for name in ids if kinds[name] in PROBES)
@@ -197,7 +200,10 @@ def _subscription(ids: dict[str, str]) -> Any:
 
 
 def _made_anew(stack: Stack, before: dict[str, str], after: dict[str, str]) -> list[str]:
-    """What is there under another physical id; a custom resource's is its function's to say."""
+    """Return the resources that have another physical id than before.
+
+    A custom resource is left out, because its function chooses the id.
+    """
     kinds = stack.kinds()
     return _differing(
         {

@@ -38,8 +38,10 @@ class Report:
             )
 
     def read_back(self, check: Callable[..., None], stack: Stack, **wanted: Any) -> None:
-        """Run the checks of one resource; one that cannot be read back has failed, and the others
-        go on.
+        """Run the checks of one resource.
+
+        If the resource cannot be read back, that check has failed, and the next checks go
+        on.
         """
         try:
             check(stack, self, **wanted)
@@ -57,7 +59,7 @@ class Report:
         print(f"  FAILED       {problem}", flush=True)
 
     def leave_out(self, what: str, why: str) -> None:
-        """Report once a thing that is not checked."""
+        """Report a thing that is not checked, once."""
         if what in self.left_out:
             return
         self.left_out.add(what)

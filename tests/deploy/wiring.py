@@ -1,6 +1,6 @@
-"""What has to be found in a stack, read back through each service's own API.
+"""Checks the wiring of a stack, read back through each service's own API.
 
-Where fakecloud itself lacks something, the check says so instead of passing.
+If fakecloud itself lacks something, the check reports that instead of passing.
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ INSTALLERS = "the installer's answer, in whose place fakecloud puts the name of 
 def made(
     stack: Stack, report: Report, *, absent: set[str], status: str = "CREATE_COMPLETE"
 ) -> None:
-    """Every resource and output of the template is there, except those whose condition is in
-    `absent`.
+    """Check that every resource and output of the template is there.
+
+    Those with a condition in `absent` must not be there.
     """
     template = stack.source()
     report.equal("status", stack.status(), status)
@@ -42,8 +43,9 @@ def made(
 
 
 def subscription(stack: Stack, report: Report) -> None:
-    """The matching lines of each subscribed log group go to the shipper, which lets these groups
-    in.
+    """Check that the matching lines of each subscribed log group go to the shipper.
+
+    The shipper must let these log groups invoke it.
     """
     ids = stack.resources()
     subscribed = [each for each in read(stack.template).subscriptions if each[0] in ids]
@@ -66,8 +68,9 @@ def subscription(stack: Stack, report: Report) -> None:
 
 
 def dead_letters(stack: Stack, report: Report, *, days: int) -> None:
-    """A payload that failed three times goes into the bucket, which is closed, and from there to
-    the replay.
+    """Check that a payload that failed three times reaches the bucket, and then the replay.
+
+    The bucket must have no public access.
     """
     ids = stack.resources()
     config = client("lambda").get_function_event_invoke_config(FunctionName=ids["ShipperFunction"])
@@ -114,8 +117,9 @@ def dead_letters(stack: Stack, report: Report, *, days: int) -> None:
 
 
 def retention(stack: Stack, report: Report, *, days: int) -> None:
-    """Every log group keeps its lines as long as the parameter says, and every function writes to
-    its own.
+    """Check that log groups keep lines for the days of the parameter.
+
+    Every function must write to its own log group.
     """
     ids = stack.resources()
     groups = sorted(name for name in ids if name.endswith("LogGroup"))
@@ -140,8 +144,9 @@ def retention(stack: Stack, report: Report, *, days: int) -> None:
 
 
 def api(stack: Stack, report: Report, *, authorization: str) -> None:
-    """POST /predict reaches the alias `live` of the inference function, which is a published
-    version.
+    """Check that POST /predict reaches the alias `live` of the inference function.
+
+    The alias must name a published version.
     """
     ids = stack.resources()
     gateway = client("apigatewayv2")
@@ -180,7 +185,7 @@ def api(stack: Stack, report: Report, *, authorization: str) -> None:
 
 
 def alarms(stack: Stack, report: Report, *, absent: set[str]) -> None:
-    """Every alarm of the template is there, and rings at the topic; the dashboard shows them."""
+    """Check that every alarm is there and notifies the topic, and that the dashboard shows it."""
     ids, template = stack.resources(), stack.source()["Resources"]
     wanted = {
         name
@@ -205,7 +210,7 @@ def alarms(stack: Stack, report: Report, *, absent: set[str]) -> None:
 
 
 def tags(stack: Stack, report: Report) -> None:
-    """The stack's tags are on its resources."""
+    """Check that the stack's tags are on its resources."""
     ids = stack.resources()
     found = client("lambda").list_tags(
         Resource=configuration(ids["ShipperFunction"])["FunctionArn"]
@@ -219,7 +224,10 @@ def tags(stack: Stack, report: Report) -> None:
 
 
 def more_logs(stack: Stack, report: Report, *, groups: list[str]) -> None:
-    """Every line of further log groups goes to the shipper, which each of them may call."""
+    """Check that every line of further log groups goes to the shipper.
+
+    The shipper must let each of these log groups invoke it.
+    """
     ids = stack.resources()
     for group in groups:
         (found,) = client("logs").describe_subscription_filters(logGroupName=group)[
@@ -240,8 +248,10 @@ def more_logs(stack: Stack, report: Report, *, groups: list[str]) -> None:
 
 
 def log_groups(stack: Stack, report: Report, *, groups: dict[int, str], pattern: str) -> None:
-    """The lines of log groups that log predictions: a filter of one name for each, at its place,
-    and one permission for all.
+    """Check the subscription of log groups that log predictions.
+
+    Each has a filter with one name, at its place in the list. One permission is for all of
+    them.
     """
     ids = stack.resources()
     for place, group in groups.items():
@@ -279,7 +289,7 @@ def log_groups(stack: Stack, report: Report, *, groups: dict[int, str], pattern:
 
 
 def not_subscribed(stack: Stack, report: Report, *, group: str) -> None:
-    """A log group whose place in the list is empty has no filter."""
+    """Check that a log group with an empty place in the list has no filter."""
     report.equal(
         f"filters of {group}",
         client("logs").describe_subscription_filters(logGroupName=group)["subscriptionFilters"],
@@ -288,16 +298,14 @@ def not_subscribed(stack: Stack, report: Report, *, group: str) -> None:
 
 
 def concurrency(stack: Stack, report: Report, *, reserved: int) -> None:
-    """The shipper may run as often at once as the parameter says, the inference function as often
-    as the account may.
-    """
+    """Check the reserved concurrency of the shipper, and that the inference function has none."""
     for name, wanted in (("ShipperFunction", reserved), (LIVE_FUNCTION, None)):
         found = client("lambda").get_function_concurrency(FunctionName=stack.resources()[name])
         report.equal(f"concurrency of {name}", found.get("ReservedConcurrentExecutions"), wanted)
 
 
 def written_to(stack: Stack, report: Report, *, address: str) -> None:
-    """The address that is notified of an alarm."""
+    """Check the address that is notified of an alarm."""
     found = client("sns").list_subscriptions_by_topic(TopicArn=stack.resources()["AlarmTopic"])[
         "Subscriptions"
     ]
@@ -317,9 +325,7 @@ def permissions(function: str) -> list[dict[str, Any]]:
 
 
 def environment(stack: Stack, report: Report, *, log_text: str) -> None:
-    """The inference function and its own settings: whether it logs text, and with which key it
-    hashes.
-    """
+    """Check the inference function's settings: whether it logs text, and its hash key."""
     ids = stack.resources()
     variables = configuration(ids[LIVE_FUNCTION])["Environment"]["Variables"]
     report.equal("LOG_TEXT of the inference function", variables["LOG_TEXT"], log_text)
@@ -334,7 +340,7 @@ def environment(stack: Stack, report: Report, *, log_text: str) -> None:
 
 
 def gradual_deployment(stack: Stack, report: Report) -> None:
-    """How a new version gets its requests, and the alarms that take them back."""
+    """Check how requests move to a new version, and which alarms roll it back."""
     ids = stack.resources()
     name = ids["InferenceFunctionDeploymentGroup"].rpartition("/")[
         2
@@ -357,8 +363,9 @@ def gradual_deployment(stack: Stack, report: Report) -> None:
 
 
 def domain_of_its_own(stack: Stack, report: Report) -> None:
-    """The domain is encrypted, answers HTTPS alone, asks who it is, and logs; the functions write
-    to it and to no other.
+    """Check the domain's encryption, HTTPS, access control and logs.
+
+    The functions must write to this domain and to no other.
     """
     ids = stack.resources()
     domain = described_domain(ids["Domain"])
@@ -421,13 +428,13 @@ def domain_of_its_own(stack: Stack, report: Report) -> None:
 
 
 def volume(stack: Stack, report: Report, *, gibibytes: str) -> None:
-    """The disk of the domain's nodes."""
+    """Check the disk of the domain's nodes."""
     size = described_domain(stack.resources()["Domain"])["EBSOptions"]["VolumeSize"]
     report.equal("disk of the domain's nodes", str(size), gibibytes)
 
 
 def writes(stack: Stack, report: Report, arn: str) -> None:
-    """Shipper and replay may post to the bulk interface of this domain, and of no other."""
+    """Check that shipper and replay may post to the bulk interface of this domain only."""
     ids = stack.resources()
     for role in ("ShipperRole", "ReplayRole"):
         (statement,) = _statements(ids[role], "index")
@@ -436,8 +443,9 @@ def writes(stack: Stack, report: Report, arn: str) -> None:
 
 
 def installer(stack: Stack, report: Report) -> None:
-    """The custom resource is there, after its function, and its function may read the secret that
-    it signs in with.
+    """Check that the custom resource is there, after its function.
+
+    The function may read the secret that it signs in with.
     """
     ids = stack.resources()
     (statement,) = _statements(ids["KibanaRole"], "sign-in")
@@ -460,7 +468,7 @@ def installer(stack: Stack, report: Report) -> None:
 
 
 def signs(stack: Stack, report: Report, *, arn: str) -> None:
-    """Where no secret is named the installer signs its requests, for this domain and no other."""
+    """Check that without a secret the installer signs its requests, for this domain only."""
     found = [one["Resource"] for one in _statements(stack.resources()["KibanaRole"], "install")]
     resources = [each for one in found for each in (one if isinstance(one, list) else [one])]
     report.equal(
@@ -471,7 +479,7 @@ def signs(stack: Stack, report: Report, *, arn: str) -> None:
 
 
 def existing_domain(stack: Stack, report: Report, *, endpoint: str, arn: str) -> None:
-    """Shipper and replay are told of the domain that the parameters name."""
+    """Check that shipper and replay have the address of the domain in the parameters."""
     ids = stack.resources()
     for function in ("ShipperFunction", "ReplayFunction"):
         report.equal(
@@ -483,8 +491,9 @@ def existing_domain(stack: Stack, report: Report, *, endpoint: str, arn: str) ->
 
 
 def network(stack: Stack, report: Report, *, subnets: list[str]) -> None:
-    """Domain, shipper, replay and installer are in the VPC, behind security groups that let HTTPS
-    through and nothing else.
+    """Check that domain, shipper, replay and installer are in the VPC.
+
+    Their security groups must let HTTPS through and nothing else.
     """
     ids = stack.resources()
     for function in ("ShipperFunction", "ReplayFunction", "KibanaFunction"):
@@ -542,14 +551,15 @@ def _without_request(answer: dict[str, Any]) -> dict[str, Any]:
 
 
 def group_name(reference: str) -> str:
-    """A log group's name: fakecloud's `Ref` is an ARN, where AWS's is the name, and so there may be
-    an ARN in an ARN.
+    """Return a log group's name.
+
+    AWS's `Ref` is the name, but fakecloud's is an ARN, so an ARN may be inside another ARN.
     """
     return reference.rpartition(":log-group:")[2].rstrip(":*")
 
 
 def role_name(reference: str) -> str:
-    """Return a role's name: fakecloud's `Ref` is the ARN, where AWS's is the name."""
+    """Return a role's name. AWS's `Ref` is the name, but fakecloud's is the ARN."""
     return reference.rpartition("/")[2]
 
 
@@ -558,8 +568,9 @@ def function_name(arn: str) -> str:
 
 
 def _qualified(uri: str) -> str:
-    """`function:alias` of an integration's address,
-    `arn:...:lambda:path/.../functions/ARN/invocations` or the ARN alone.
+    """Return `function:alias` of an integration's address.
+
+    The address is `arn:...:lambda:path/.../functions/ARN/invocations` or the ARN alone.
     """
     return function_name(uri).removesuffix("/invocations")
 

@@ -250,8 +250,8 @@ def test_create_update_and_delete(guarded: str, dashboards: Domain, starting: St
         dashboards.writes.clear()
         assert installer.send("Create") == created
         assert installer.send("Update", CREATED) == created
-        # the resource's properties are there so that a change is an update: what they say goes
-        # nowhere
+        # A changed property makes CloudFormation update the resource. The installer ignores the
+        # values of the properties.
         asking = {
             "OpenSearchUrl": "http://127.0.0.1:1",
             "SecretArn": "arn",
@@ -282,7 +282,9 @@ def test_create_update_and_delete(guarded: str, dashboards: Domain, starting: St
             assert dashboards.objects == {}
         after = held(guarded, dashboards)
         (template,) = after.pop("/_index_template")["index_templates"]
-        assert "stack" not in template["index_template"]["_meta"]  # the next stack's that installs
+        assert (
+            "stack" not in template["index_template"]["_meta"]
+        )  # the next stack that installs owns it
         assert after == {name: value for name, value in before.items() if name in after} | {
             "objects": {},
             "settings": {},
@@ -335,7 +337,7 @@ def failing(
             "never answers": (
                 {"OPENSEARCH_URL": wordless, "DASHBOARDS_URL": wordless},
                 "time ran out|does not answer",
-            ),  # whichever was first
+            ),  # either may come first
             "no address": (
                 {"OPENSEARCH_URL": ""},
                 "OPENSEARCH_URL is missing: give the domain's address",

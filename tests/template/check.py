@@ -22,8 +22,9 @@ GONE: Final = object()
 def check(
     shapes: tuple[str, ...], *flaws: Flaw
 ) -> Callable[[Check], Callable[[str, Flaw | None], None]]:
-    """Make a test of a check: every shape must pass it, and the last shape with any of the flaws
-    must fail it.
+    """Make a test of a check.
+
+    Every shape must pass the check, and the last shape must fail it with any of the flaws.
     """
     assert flaws, "a check that notices nothing proves nothing"
     cases = [
@@ -52,8 +53,9 @@ def statement_of(name: str, policy: int, statement: int = 0) -> str:
 
 
 def spoiled(stack: Stack, path: str, value: Any) -> Stack:
-    """A copy of the stack with another value at a path of names and list positions; `+` at its end
-    adds to a list.
+    """Return a copy of the stack with another value at a path of names and list positions.
+
+    A `+` at the end of the path adds the value to a list.
     """
     resources = deepcopy(stack.resources)
     *way, last = path.split(".")

@@ -1,5 +1,6 @@
-"""template.yaml as CloudFormation gets it: transformed by SAM's own translator, conditions decided,
-rules evaluated.
+"""Evaluates template.yaml as CloudFormation does.
+
+SAM's own translator transforms it; conditions are decided and rules evaluated.
 """
 
 from __future__ import annotations
@@ -33,8 +34,9 @@ def transformed(template: dict[str, Any], values: Values) -> Resources:
 
 
 def deployed(given: Values) -> Resources:
-    """What there is with these parameters: conditions decided, `Fn::If` resolved, other functions
-    as written.
+    """Return the stack's resources with these parameters.
+
+    Conditions are decided and `Fn::If` is resolved; other functions stay as written.
     """
     template = load()
     values = defaults(template) | dict(given)
@@ -48,7 +50,7 @@ def deployed(given: Values) -> Resources:
 
 
 def defaults(template: dict[str, Any]) -> dict[str, Any]:
-    """Return each parameter's default; the empty string where there is none."""
+    """Return each parameter's default, or the empty string if there is none."""
     return {
         name: parameter.get("Default", "") for name, parameter in template["Parameters"].items()
     }
@@ -68,7 +70,7 @@ def refusals(given: Values) -> list[str]:
 
 
 def of_type(resources: Resources, kind: str) -> Iterator[tuple[str, Resource]]:
-    """Name and properties of each resource of a type."""
+    """Return the name and properties of each resource of a type."""
     return (
         (name, resource.get("Properties", {}))
         for name, resource in resources.items()
@@ -86,13 +88,15 @@ def statements(role: Resource) -> list[dict[str, Any]]:
 
 
 def listed(value: Any) -> list[Any]:
-    """Itself if it is a list, a list of it otherwise."""
+    """Return a list as it is, and anything else in a list of one."""
     return value if isinstance(value, list) else [value]
 
 
 def text(value: Any) -> str:
-    """A resource as written: the string, what Sub holds with its own variables put in, or the name
-    that GetAtt or Ref takes.
+    """Return a resource's value as text.
+
+    A string stays as it is, `Sub` is filled with its own variables, and `GetAtt` or `Ref` gives
+    the name in it.
     """
     if not isinstance(value, dict):
         return str(value)
@@ -108,8 +112,9 @@ def text(value: Any) -> str:
 
 
 def compared(expression: Any, values: Values) -> str:
-    """The text that a condition compares: as it stands, a parameter, or computed of them. Raises
-    `KeyError` for others.
+    """Return the text that a condition compares: a literal, a parameter, or a computed value.
+
+    Raise `KeyError` for anything else.
     """
     if not isinstance(expression, dict):
         return str(expression)
@@ -151,7 +156,7 @@ def _holds(condition: Any, *, values: Values, conditions: Values) -> bool:
 
 
 def _resolved(value: Any, holds: Any) -> Any:
-    """With `Fn::If` decided, and without `AWS::NoValue`."""
+    """Return a value with `Fn::If` decided, and without `AWS::NoValue`."""
     if isinstance(value, dict):
         if "Fn::If" in value:
             condition, yes, no = value["Fn::If"]

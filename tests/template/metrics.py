@@ -13,9 +13,7 @@ QUERY = re.compile(r"SELECT SUM\((\w+)\) FROM \"([\w/]+)\" (?:WHERE (.+?))? ?(?:
 
 
 class Metric(NamedTuple):
-    """A metric as somebody looks for it: dimensions by name, with their value as the template
-    writes it.
-    """
+    """A metric with its dimensions by name; their values are as in the template."""
 
     namespace: str
     name: str
@@ -54,7 +52,7 @@ def queried(expression: str) -> Metric | None:
 
 
 def dashboard(resources: Resources) -> dict[str, Any]:
-    """Return the dashboard's body, with the names of resources in place of what they will be."""
+    """Return the dashboard's body, with resource names in place of physical ids."""
     body, given = resources["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"]
     for name, value in given.items():
         body = body.replace(f"${{{name}}}", text(value))

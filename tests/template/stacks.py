@@ -87,32 +87,33 @@ ANYBODY: Final = {"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject",
 
 
 class Stack(NamedTuple):
-    """What there is, and the parameters that it was made with."""
+    """The resources of a stack, and the parameters that it was made with."""
 
     resources: Resources
     given: dict[str, str]
 
     @property
     def more_logs(self) -> list[str]:
-        """The log groups that the parameter names."""
+        """Return the log groups of the parameter MoreLogGroups."""
         return [name for name in self.given.get("MoreLogGroups", "").split(",") if name]
 
     @property
     def log_groups(self) -> dict[str, str]:
-        """The log groups that log predictions, by the subscription of each: its place in the
-        parameter's list.
+        """Return the log groups that log predictions, by subscription.
+
+        Each subscription belongs to a place in the parameter's list.
         """
         places = enumerate(self.given.get("LogGroups", "").split(","), start=1)
         return {f"LogGroup{place}": name for place, name in places if name}
 
     @property
     def has_inference(self) -> bool:
-        """Whether it brings a classifier."""
+        """Whether the stack has a classifier."""
         return self.given.get("Inference") != "false"
 
     @property
     def monitors(self) -> bool:
-        """Whether the monitor is there: as the parameter says, else where the stack installs."""
+        """Whether the stack has the monitor: as the parameter says, else if the stack installs."""
         said = self.given.get("Monitor", "auto")
         return said == "true" or (
             said == "auto" and bool({"CreateDomain", "InstallKibana"} & set(self.given))
@@ -120,7 +121,7 @@ class Stack(NamedTuple):
 
     @property
     def asks(self) -> bool:
-        """Whether the canary is there: where it has a function to ask, but for the parameter."""
+        """Whether the stack has the canary: with a function to ask, unless a parameter says no."""
         return self.given.get("Canary") != "false" and (
             self.has_inference or "CanaryTargetArn" in self.given
         )
@@ -131,7 +132,7 @@ class Stack(NamedTuple):
         return found
 
     def of_type(self, kind: str) -> dict[str, Resource]:
-        """Name and properties of each resource of a type."""
+        """Return the name and properties of each resource of a type."""
         return dict(of_type(self.resources, kind))
 
 
@@ -142,7 +143,7 @@ def stack_of(shape: str) -> Stack:
 
 
 def selected(value: Any, stack: Stack) -> str:
-    """As `text`, where a Select takes one of the names in a parameter of log groups."""
+    """Return `text` of a value; a Select gives a name from a parameter of log groups."""
     if isinstance(value, dict) and "Fn::Select" in value:
         return compared(value, stack.given)
     if isinstance(value, dict) and "Fn::Select" in str(value):

@@ -37,8 +37,9 @@ from tests.template.stacks import (
     ),
 )
 def test_nobody_is_let_in_but_where_it_says_so(stack: Stack) -> None:
-    """Every policy that lets everybody in: the domain's own, behind its security plugin. And the
-    callers of each function.
+    """Only the domain's own policy lets everybody in, since its security plugin decides.
+
+    The test also lists the callers of each function.
     """
     open_to_all = set()
     for name, resource in stack.resources.items():
@@ -168,7 +169,7 @@ def test_the_api_asks_for_a_signature_and_is_throttled(stack: Stack) -> None:
     (api,) = stack.of_type("AWS::ApiGatewayV2::Api").values()
     assert not {"Body", "BodyS3Location", "Target", "CorsConfiguration"} & set(
         api
-    )  # ways to routes that are not written here
+    )  # these would add routes that are not in this list
     (route,) = stack.of_type("AWS::ApiGatewayV2::Route").values()
     assert (route["RouteKey"], route["AuthorizationType"]) == (
         "POST /predict",
@@ -193,7 +194,7 @@ def test_replay_monitor_and_canary_run_on_their_schedule(stack: Stack) -> None:
     if stack.monitors:
         schedules["MonitorFunctionJudge"] = ("rate(15 minutes)", "MonitorFunction")
         schedules["MessengerFunctionWaiting"] = ("rate(15 minutes)", "MessengerFunction")
-    if stack.asks:  # whose lines the function of yours may log as live ones
+    if stack.asks:  # the own function may log the canary's requests as live ones
         often = "rate(15 minutes)" if stack.has_inference else "rate(1 day)"
         schedules["CanaryFunctionAsk"] = (often, "CanaryFunction")
     assert set(rules) == set(schedules)
@@ -202,7 +203,7 @@ def test_replay_monitor_and_canary_run_on_their_schedule(stack: Stack) -> None:
         assert rules[name].get("State", "ENABLED") == "ENABLED"
         (target,) = rules[name]["Targets"]
         assert target["Arn"] == {"Fn::GetAtt": [function, "Arn"]}
-        assert "Input" not in target  # its own event narrows nothing
+        assert "Input" not in target  # the handler gets the whole event
 
 
 @check(

@@ -1,8 +1,8 @@
-"""The alarms and the dashboard: that they look at metrics which there are, ring somewhere, and are
-all described.
+"""Test the alarms and the dashboard.
 
-Our own metrics are compared with what the built functions write, in
-tests/integration/test_metrics.py.
+Their metrics must exist, every alarm must notify somebody, and every alarm must be described.
+tests/integration/test_metrics.py compares our own metrics with those that the built functions
+write.
 """
 
 from __future__ import annotations
@@ -60,8 +60,9 @@ def resources(request: pytest.FixtureRequest) -> Resources:
 
 
 def unknown(metrics: list[Metric]) -> list[Metric]:
-    """Those of AWS that are not documented, or not with these dimensions; a query, which AWS/Logs
-    is asked by, may leave some out.
+    """Return AWS's metrics that are not documented, or not with these dimensions.
+
+    A query (of AWS/Logs) may leave dimensions out.
     """
     return [each for each in metrics if each.namespace != OWN and not _documented(each)]
 
@@ -161,7 +162,7 @@ def test_a_silent_monitor_or_canary_rings(name: str) -> None:
         1,
         "breaching",
     )
-    assert alarm["Period"] >= 4 * 900  # of the schedule's quarters of an hour one may fail
+    assert alarm["Period"] >= 4 * 900  # one of the runs, a quarter of an hour apart, may fail
 
 
 def test_a_failing_canary_rings_until_a_pass() -> None:
@@ -181,7 +182,7 @@ def test_a_canary_that_asks_once_a_day_is_not_missed_after_an_hour() -> None:
 
 
 def test_the_subscriptions_alarms_look_at_our_filter_alone() -> None:
-    """Another's on the same group is not ours to mend."""
+    """The alarms ignore another team's filter on the same log group."""
     resources = deployed(SHAPES["own in a VPC"])
     for name in ("SubscriptionErrorsAlarm", "SubscriptionThrottlingAlarm"):
         (metric,) = watched(resources[name]["Properties"])
@@ -226,7 +227,7 @@ def test_the_dashboards_widgets_do_not_overlap(resources: Resources) -> None:
 
 
 def test_an_alarm_can_publish_to_the_topic() -> None:
-    """With AWS's own key for SNS it could not."""
+    """An alarm cannot publish to a topic that has AWS's own key for SNS."""
     resources = deployed(SHAPES["existing"])
     assert resources["AlarmTopicPolicy"]["Properties"]["Topics"] == [{"Ref": "AlarmTopic"}]
     assert "KmsMasterKeyId" not in resources["AlarmTopic"]["Properties"]
@@ -275,7 +276,7 @@ def test_every_alarm_on_a_function_names_one_of_the_stack(resources: Resources) 
 
 
 def test_silence_is_that_of_what_was_shipped() -> None:
-    """So that it rings for functions of one's own too, which write no metric of ours."""
+    """The alarm also works for functions of your own, which do not write our metrics."""
     for shape in ("existing", "own function"):
         (metric,) = watched(alarms(deployed(SHAPES[shape]))["NoPredictionsAlarm"])
         assert (metric.name, dict(metric.dimensions)) == (
@@ -285,8 +286,9 @@ def test_silence_is_that_of_what_was_shipped() -> None:
 
 
 def test_one_alarm_tells_which_of_the_log_groups_is_not_handed_over() -> None:
-    """CloudWatch rings for each of a query's groups; the filter's name leaves out filters that are
-    not ours.
+    """CloudWatch alarms for each log group of a query.
+
+    The filter's name leaves out filters that are not ours.
     """
     resources = deployed(SHAPES["own function"])
     (metric,) = watched(alarms(resources)["LogGroupsErrorsAlarm"])

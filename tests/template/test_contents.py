@@ -1,5 +1,6 @@
-"""A stack's resources in each of its shapes, and its functions' environment variables: the whole
-lists.
+"""Test the whole lists of a stack's resources and of its functions' environment variables.
+
+There is a list for each shape of the stack.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from tests.template.check import GONE, check
 from tests.template.cloudformation import text
 from tests.template.stacks import ALL, Stack
 
-# All that there is, and where: what is added opens something, or costs something.
+# All resources, with their shapes. An addition may open access, or cost money.
 PARTS: Final[tuple[tuple[Callable[[Stack], bool], str], ...]] = (
     (
         lambda _: True,
@@ -200,7 +201,7 @@ def test_there_is_what_is_listed_and_nothing_else(stack: Stack) -> None:
     found = [
         f"{re.sub('Version[0-9a-f]{10}$', 'Version', name)} {resource['Type']}"
         for name, resource in stack.resources.items()
-        if resource["Type"] != "AWS::CloudWatch::Alarm"  # whose list is docs/runbook.md
+        if resource["Type"] != "AWS::CloudWatch::Alarm"  # docs/runbook.md lists the alarms
     ]
     assert sorted(found) == sorted(wanted)
 
@@ -211,7 +212,7 @@ def test_there_is_what_is_listed_and_nothing_else(stack: Stack) -> None:
     ("InferenceFunction.Properties.Environment.Variables.LOG_TEXT", "true"),
 )
 def test_functions_are_told_what_is_listed_and_nothing_else(stack: Stack) -> None:
-    """The test finds a secret in a variable of any name."""
+    """The test finds a secret in a variable with any name."""
     address = "Kibana.OpenSearchUrl" if "Kibana" in stack.resources else "OpenSearchEndpoint"
     found = {
         name: {

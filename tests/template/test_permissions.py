@@ -48,7 +48,7 @@ type Permission = tuple[str, str]
 
 
 def allowed(stack: Stack) -> dict[str, set[Permission]]:
-    """Return every role's actions, each with the resource that it is for: the whole list."""
+    """Return all actions of each role, with the resource of each action."""
     domain = "${Domain.Arn}" if "Domain" in stack.resources else "${OpenSearchDomainArn}"
 
     def log(name: str) -> set[Permission]:
@@ -129,7 +129,7 @@ def allowed(stack: Stack) -> dict[str, set[Permission]]:
 
 
 def asking(stack: Stack) -> set[Permission]:
-    """To ask the function, and to tell CodeDeploy of the stack's own."""
+    """Return the permissions to ask the function, and to tell CodeDeploy of its deployments."""
     if stack.has_inference:
         return {
             ("lambda:InvokeFunction", "${InferenceFunction.Arn}:*"),
@@ -184,13 +184,11 @@ def test_roles_allow_what_is_listed_and_nothing_else(stack: Stack) -> None:
     ("KibanaFunction.Properties.Environment.Variables.MORE", {"Ref": "Exclude"}),
 )
 def test_what_the_installer_is_told_makes_it_run_again(stack: Stack) -> None:
-    """Every value of its environment that a parameter can change is a property of the resource as
-    well.
-    """
+    """Each variable that a parameter can change is also a property of the custom resource."""
     told = stack.properties("KibanaFunction")["Environment"]["Variables"]
     repeated = {json.dumps(value) for value in stack.properties("Kibana").values()}
-    elsewhere = {"STACK", "STACK_ID", "URL_SUFFIX", "AUDIT_LOG"}  # the stack's for ever
-    elsewhere |= {"SHIPPER_ROLE_ARNS", "MONITOR_ROLE_ARNS"}  # lists there
+    elsewhere = {"STACK", "STACK_ID", "URL_SUFFIX", "AUDIT_LOG"}  # these never change in a stack
+    elsewhere |= {"SHIPPER_ROLE_ARNS", "MONITOR_ROLE_ARNS"}  # these are lists in the resource
     elsewhere |= set() if told["SECRET_ARN"] else {"SECRET_ARN"}
     assert {name for name, value in told.items() if json.dumps(value) not in repeated} <= elsewhere
 
@@ -240,7 +238,7 @@ def test_every_function_has_a_role_of_its_own(stack: Stack) -> None:
     (f"{statement_of('ShipperRole', 2)}.Condition", GONE),
 )
 def test_the_bucket_is_this_accounts(stack: Stack) -> None:
-    """A bucket that was deleted could be made again by somebody else, under the same name."""
+    """If the bucket was deleted, somebody else could create one with the same name."""
     granted = [
         statement
         for role in stack.of_type("AWS::IAM::Role").values()
@@ -315,7 +313,7 @@ def test_the_installer_may_ask_for_all_that_it_asks_for_and_hardly_more(
         for pattern in reached
         if not any(fnmatchcase(path, f"/{pattern}") for path in asked)
     ]
-    assert unused == ["_dashboards/api/kibana/settings"]  # Kibana's name for the same
+    assert unused == ["_dashboards/api/kibana/settings"]  # Kibana's name for the settings
 
 
 def test_each_wildcard_has_its_reason_beside_it() -> None:

@@ -99,7 +99,7 @@ def test_a_key_of_yours_encrypts_all_that_it_can(stack: Stack) -> None:
     ("HashKey.Properties.GenerateSecretString.PasswordLength", 8),
 )
 def test_no_secret_is_written_down(stack: Stack) -> None:
-    """Each is generated, and referred to by its name."""
+    """Every secret is generated, and the template refers to it by name."""
     for secret in stack.of_type("AWS::SecretsManager::Secret").values():
         assert "SecretString" not in secret
         assert secret["GenerateSecretString"]["PasswordLength"] >= 40
@@ -122,7 +122,7 @@ def test_logs_are_kept_as_long_as_it_says(stack: Stack) -> None:
     }
     assert not [
         group for group in groups.values() if "LogGroupClass" in group
-    ]  # another than the standard one has no subscriptions
+    ]  # only the standard class has subscriptions
     used = [
         function["LoggingConfig"]["LogGroup"]["Ref"]
         for function in stack.of_type("AWS::Lambda::Function").values()
@@ -192,7 +192,7 @@ def test_the_domain_writes_its_logs(stack: Stack) -> None:
     names = [text(stack.properties(group)["LogGroupName"]) for group in DOMAIN_LOGS.values()]
     assert all(
         name.startswith("/aws/vendedlogs/") for name in names
-    )  # others may use up a policy of ten in a region
+    )  # a region has only ten such policies, and others may use them up
 
 
 @check(
@@ -209,7 +209,7 @@ def test_what_is_worth_keeping_outlasts_the_stack(stack: Stack) -> None:
     wanted = OUTLASTING | (OUTLASTING_OWN if "Domain" in stack.resources else set())
     wanted |= {"DomainSecurityGroup"} & set(
         stack.resources
-    )  # a group that a domain is in cannot be deleted
+    )  # a security group in use by a domain cannot be deleted
     kept = {
         name
         for name, resource in stack.resources.items()
@@ -230,11 +230,11 @@ def test_an_update_of_the_domain_is_never_a_new_one(stack: Stack) -> None:
     assert stack.resources["Domain"]["UpdatePolicy"] == {"EnableVersionUpgrade": True}
     assert not {"DomainName", "EngineMode"} & set(
         stack.properties("Domain")
-    )  # a change of these replaces it
+    )  # a change of these properties replaces the resource
 
 
 def _named(value: Any, pattern: re.Pattern[str]) -> list[tuple[str, str]]:
-    """Return each text below a name like that."""
+    """Return each text with a name that matches."""
     if isinstance(value, list):
         return [found for each in value for found in _named(each, pattern)]
     if not isinstance(value, dict):

@@ -47,9 +47,9 @@ def test_what_fails_reaches_the_dead_letters(stack: Stack) -> None:
         assert configs["MonitorFunction"]["MaximumRetryAttempts"] == 0
         assert not configs["MonitorFunction"].get("DestinationConfig")
         assert configs["MessengerFunction"]["MaximumRetryAttempts"] == 2
-        # a letter of it would be replayed into the index; its messages wait in the bucket
+        # a dead letter would be replayed into the index; unsent messages wait in the bucket
         assert not configs["MessengerFunction"].get("DestinationConfig")
-    if stack.asks:  # CodeDeploy would be told twice
+    if stack.asks:  # CodeDeploy would get the result twice
         assert configs["CanaryFunction"]["MaximumRetryAttempts"] == 0
     shipper, replay = configs["ShipperFunction"], configs["ReplayFunction"]
     assert shipper["DestinationConfig"]["OnFailure"] == {
@@ -59,7 +59,7 @@ def test_what_fails_reaches_the_dead_letters(stack: Stack) -> None:
     assert "MaximumEventAgeInSeconds" not in shipper  # six hours
     assert (
         replay["MaximumRetryAttempts"] == 0
-    )  # its next schedule is its retry, and a letter of it would be no payload
+    )  # the next run is the retry, and its event is no payload to replay
     assert not replay.get("DestinationConfig")
 
 
@@ -76,10 +76,10 @@ def test_what_fails_reaches_the_dead_letters(stack: Stack) -> None:
     ("ShipperFunctionPredictions.Properties.FilterName", "prediction-monitor-records"),
 )
 def test_nothing_but_records_is_subscribed(stack: Stack) -> None:
-    """What the shipper and the replay write themselves would come back to the shipper, which would
-    write of it.
+    """Only the record log group, and groups that a parameter names, are subscribed.
 
-    And what a parameter names beside them.
+    If the shipper's or the replay's own lines came back to the shipper, it would write more
+    lines about them without end.
     """
     subscriptions = stack.of_type("AWS::Logs::SubscriptionFilter")
     if stack.monitors:
@@ -102,11 +102,11 @@ def test_nothing_but_records_is_subscribed(stack: Stack) -> None:
         )
         assert (
             "FilterName" not in predictions
-        )  # CloudFormation's, since a name of ours would make another filter
+        )  # CloudFormation's name, since another name would make another filter
     if stack.monitors:
         records = subscriptions.pop("MonitorRecords")
         assert records["LogGroupName"] == {"Ref": "MonitorLogGroup"}
-        assert records["FilterName"] == RECORD_FILTER  # by which the shipper trusts them
+        assert records["FilterName"] == RECORD_FILTER  # the shipper trusts records by this name
         assert records["FilterPattern"] == '{ ($.message = "drift") || ($.message = "verdict") }'
     if stack.asks:
         records = subscriptions.pop("CanaryRecords")
@@ -129,7 +129,7 @@ def test_nothing_but_records_is_subscribed(stack: Stack) -> None:
     ("LogGroup7.DependsOn", GONE),
 )
 def test_each_place_of_the_list_has_the_filter_whose_records_are_trusted(stack: Stack) -> None:
-    """Names that differ in a dash alone, and a place that is empty, are what they are."""
+    """Similar names stay apart, and an empty place has no filter."""
     record_filter = json.loads((ROOT / "events/envelope.json").read_text(encoding="utf-8"))[
         "kinds"
     ]["record_filter"]
@@ -170,8 +170,9 @@ def found_subscriptions(resources: Resources) -> list[tuple[str, Resource]]:
 
 
 def test_the_written_subscription_is_what_sam_makes_of_an_event() -> None:
-    """Under SAM's own names and with its properties: an upgrade from a stack that had the event
-    replaces neither.
+    """The names and properties are those that SAM gives to an event.
+
+    So an upgrade from a stack with the event replaces nothing.
     """
     source = load()
     for name in ("ShipperFunctionPredictions", "ShipperFunctionPredictionsPermission"):

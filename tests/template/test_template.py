@@ -1,5 +1,6 @@
-"""template.yaml as SAM transforms it, against the code that it deploys; its parameters, and which
-of them go together.
+"""Compare template.yaml, transformed by SAM, with the code that it deploys.
+
+The tests also say which parameters may be given together.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ VPC = {"Network": "vpc", "VpcId": "vpc-1", "VpcSubnetId": "subnet-1"}
 
 @pytest.fixture(scope="module")
 def resources() -> Resources:
-    """The resources as CloudFormation gets them, where a domain that is there is installed into."""
+    """Return the resources as CloudFormation gets them, for a stack with an existing domain."""
     return deployed({**EXISTING, "InstallKibana": "true"})
 
 
@@ -74,9 +75,7 @@ def test_every_variable_is_read_by_the_function(resources: Resources, name: str)
 
 
 def test_a_replay_does_with_a_line_what_the_shipper_does(resources: Resources) -> None:
-    """Otherwise what is redacted or left out the first time would go into the index the second
-    time.
-    """
+    """The replay must redact and leave out the same as the shipper."""
     shipper, replay = (
         resources[name]["Properties"]["Environment"]["Variables"]
         for name in ("ShipperFunction", "ReplayFunction")
@@ -100,7 +99,7 @@ def test_a_replay_does_with_a_line_what_the_shipper_does(resources: Resources) -
         resources[name]["Properties"]["MemorySize"]
         for name in ("ShipperFunction", "ReplayFunction")
     )
-    assert second >= 2 * first  # what the first could not hold comes here
+    assert second >= 2 * first  # the second gets what does not fit into the first
 
 
 @pytest.mark.parametrize(
@@ -159,7 +158,7 @@ def test_a_replay_does_with_a_line_what_the_shipper_does(resources: Resources) -
 def test_parameters_take_what_the_code_takes(
     name: str, accepted: list[str], refused: list[str]
 ) -> None:
-    """And not what would only be an error at the function's start."""
+    """A value that the function would refuse at its start is refused by the parameter."""
     parameter = load()["Parameters"][name]
     assert [
         value
@@ -188,7 +187,7 @@ def test_the_replay_has_time_for_more_than_what_it_keeps_back(resources: Resourc
     source = (ROOT / "functions/shipper/shipper/replay.py").read_text(encoding="utf-8")
     (reserve,) = re.findall(
         r"^RESERVE_SECONDS: Final = (\d+)", source, re.MULTILINE
-    )  # to import it would be to start it
+    )  # importing this module would start it
     assert 2 * int(reserve) < resources["ReplayFunction"]["Properties"]["Timeout"] <= 900
 
 
@@ -360,8 +359,9 @@ def test_parameters_that_contradict_each_other_are_refused_in_one_sentence(
 
 
 def test_rules_use_what_rules_may_use() -> None:
-    """Only parameters and the functions that CloudFormation documents for rules: conditions and
-    resources are unknown there.
+    """Rules use only parameters and the functions that CloudFormation documents for rules.
+
+    Conditions and resources are unknown in a rule.
     """
     found = re.findall(r"'((?:Fn::|Ref|Condition)[^']*)': ?\[?\{?'?(\w*)", str(load()["Rules"]))
     assert {function for function, _ in found} <= {
@@ -416,8 +416,9 @@ def test_every_parameter_is_in_one_group_and_in_its_order() -> None:
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # samcli and its own translator
 def test_sam_local_finds_the_route_and_its_function() -> None:
-    """It reads routes that are written out only where one stands before the first function, and an
-    alias only from an ARN.
+    """`sam local` needs a route before the first function to read routes written as resources.
+
+    It finds an alias only by its ARN.
     """
     ((stack,), _) = SamLocalStackProvider.get_stacks(
         str(ROOT / "template.yaml"), parameter_overrides=EXISTING

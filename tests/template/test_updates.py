@@ -39,7 +39,7 @@ def test_callers_use_the_alias_of_inference_and_of_nothing_else(stack: Stack) ->
     }
     aliases = set(stack.of_type("AWS::Lambda::Alias")) - {
         "KibanaFunctionAliaslive"
-    }  # whose version tells of new code, and is not called
+    }  # its version only shows new code, and nobody calls it
     assert aliases == {"InferenceFunctionAliaslive"}
     if "Kibana" in stack.resources:
         assert stack.properties("Kibana")["ServiceToken"] == {
@@ -53,8 +53,10 @@ def test_callers_use_the_alias_of_inference_and_of_nothing_else(stack: Stack) ->
     ("InferenceFunction.Properties.Environment.Variables.MORE", {"Fn::Sub": "${Exclude}"}),
 )
 def test_a_version_is_made_of_every_change_of_a_setting(stack: Stack) -> None:
-    """New code makes a version by itself; a setting only by the description, which CloudFormation
-    cannot change in place.
+    """Every change of a setting makes a new version.
+
+    New code makes a version by itself. A setting makes one only by the version's description,
+    which CloudFormation cannot change in place.
     """
     (version,) = [
         each
@@ -91,8 +93,9 @@ def test_a_version_is_made_of_every_change_of_a_setting(stack: Stack) -> None:
     ("ShipperFunction.Properties.LoggingConfig.LogFormat", GONE),
 )
 def test_lambda_itself_filters_no_line(stack: Stack) -> None:
-    """With JSON as log format the service drops what lies below its application log level: records,
-    and metrics.
+    """Lambda must not drop records and metrics.
+
+    With JSON as log format it drops lines below the application log level.
     """
     for function in stack.of_type("AWS::Lambda::Function").values():
         assert function["LoggingConfig"]["LogFormat"] == "Text"
@@ -109,7 +112,10 @@ def test_lambda_itself_filters_no_line(stack: Stack) -> None:
     ),
 )
 def test_a_new_version_is_asked_before_requests_move(stack: Stack) -> None:
-    """CodeDeploy calls the canary, so the alias waits for it, and it names the alias by text."""
+    """The alias waits for the canary, because CodeDeploy calls it.
+
+    The canary names the alias by text.
+    """
     alias = stack.resources["InferenceFunctionAliaslive"]
     policy = alias["UpdatePolicy"]["CodeDeployLambdaAliasUpdate"]
     if not stack.asks:
@@ -140,7 +146,7 @@ def test_a_deployment_goes_back_on_an_alarm(stack: Stack) -> None:
     (group,) = stack.of_type("AWS::CodeDeploy::DeploymentGroup").values()
     if (
         stack.given.get("GradualDeployment", "AllAtOnce") == "AllAtOnce"
-    ):  # an alarm cannot help, and one that rings already would block
+    ):  # an alarm cannot help here, and an alarm that rings already would block
         assert group["AlarmConfiguration"] == {}
         return
     assert group["AlarmConfiguration"]["Enabled"] is True

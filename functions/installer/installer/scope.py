@@ -56,7 +56,7 @@ def index_prefix(text: str) -> str:
     """Return a valid prefix of indices. Raises `ValueError` for any other text."""
     if not INDEX.fullmatch(text):
         raise ValueError(
-            f"{text!r} is no prefix of indices: give small letters, digits and dashes, "
+            f"{text!r} is no prefix of indices: give lowercase letters, digits and dashes, "
             "and end it with a dash, such as dev-cwl-"
         )
     return text

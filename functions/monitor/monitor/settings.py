@@ -92,7 +92,8 @@ def index_prefix(text: str, name: str) -> str:
     """
     if not INDEX_PREFIX.fullmatch(text):
         raise ValueError(
-            f"{name} must be small letters, digits and dashes, with a dash at the end, not {text!r}"
+            f"{name} must be lowercase letters, digits and dashes, with a dash at the end, "
+            f"not {text!r}"
         )
     return text
 

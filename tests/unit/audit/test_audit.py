@@ -1,4 +1,4 @@
-"""The audit: pip-audit's answer becomes an exit code, and an SBOM holds the pins."""
+"""Test the audit: pip-audit's answer becomes an exit code, and an SBOM has the pins."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 @pytest.fixture(scope="module")
 def ask(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Callable[[Known], Answer]:
-    """Run the real pip-audit once, because it takes two seconds, and return its answer."""
+    """Run the real pip-audit, and return its answer. It runs once, because it takes two seconds."""
     path = tmp_path_factory.mktemp("lock") / "requirements.txt"
     path.write_text(PINS)
     answers: dict[str, Answer] = {}

@@ -1,8 +1,8 @@
-"""A domain in memory, on a real socket: OpenSearch's templates, ISM and access control, and
-Dashboards below its base path.
+"""Runs a domain in memory, on a real socket.
 
-It answers as the real ones do, as far as they were seen, and notes in `wrong` every request that is
-not as documented.
+It has OpenSearch's templates, ISM and access control, and Dashboards below its base path. Its
+answers are like those seen from real servers. It notes in `wrong` every request that is not as
+documented.
 """
 
 from __future__ import annotations
@@ -86,11 +86,11 @@ class Domain:
     newest: dict[str, str] = field(default_factory=lambda: dict(NEWEST))
     answers: dict[str, deque[Reply | None]] = field(
         default_factory=dict
-    )  # first, for paths that begin so; None: its own
+    )  # answers for paths with this beginning; None gives the usual answer
     templates: dict[str, Any] = field(default_factory=dict)
     policies: dict[str, dict[str, Any]] = field(default_factory=dict)
     indices: dict[str, tuple[str | None, int | None]] = field(default_factory=dict)
-    made: dict[str, int] = field(default_factory=dict)  # when an index was, in milliseconds
+    made: dict[str, int] = field(default_factory=dict)  # when an index was made, in milliseconds
     documents: list[dict[str, Any]] = field(default_factory=list)  # of the last days
     cluster: dict[str, Any] = field(default_factory=dict)
     open_distro: bool = False  # Elasticsearch 7.10: ISM and security below _opendistro
@@ -486,8 +486,10 @@ class Domain:
 
 @dataclass
 class Address:
-    """Where CloudFormation waits for answers: S3, whose presigned address takes one method, no
-    content type, and no other authorization.
+    """The address where CloudFormation waits for answers.
+
+    It is a presigned address of S3, which takes one method, no content type, and no other
+    authorization.
     """
 
     url: str = ""
@@ -528,7 +530,7 @@ def _explained(name: str, policy: str | None, version: int | None) -> dict[str, 
 
 
 def _nested(attributes: dict[str, Any]) -> list[str]:
-    """Attributes that must be strings and are not."""
+    """Return the attributes that must be strings and are not."""
     found = [name for name in STRINGS if not isinstance(attributes.get(name, ""), str)]
     return found + [
         name for value in attributes.values() if isinstance(value, dict) for name in _nested(value)
@@ -565,7 +567,7 @@ class Certificate(NamedTuple):
 
 
 def certified(folder: Path) -> Certificate:
-    """Return a certificate for the next day."""
+    """Return a certificate that is valid for one day."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
     now = datetime.now(UTC)
@@ -595,7 +597,7 @@ def certified(folder: Path) -> Certificate:
 def listening(
     answer: Callable[[Request], Reply], port: int = 0, certificate: Certificate | None = None
 ) -> Iterator[str]:
-    """Answers on 127.0.0.1, over https with a certificate. Yields its address."""
+    """Answer on 127.0.0.1, over https with a certificate. Yield the address."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"

@@ -108,7 +108,7 @@ def test_a_default_index_pattern_that_somebody_chose_stays(domain: Domain, run: 
 
 
 def saved_by_kibana(domain: Domain) -> None:
-    """What saving each object without a change adds, as seen on Kibana 7.10 and Dashboards 2.8."""
+    """Add what a save without a change adds to each object (Kibana 7.10, Dashboards 2.8)."""
     bars = attributes(domain, "visualization", "labels")
     state = json.loads(bars["visState"])
     for aggregation in state["aggs"]:

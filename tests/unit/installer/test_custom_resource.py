@@ -41,9 +41,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
 
 @pytest.fixture
 def address(certificate: Certificate, monkeypatch: pytest.MonkeyPatch) -> Iterator[Address]:
-    """Where CloudFormation waits, over https, at a host that is AWS's as far as the environment
-    says.
-    """
+    """Yield the https address of CloudFormation, at a host that the environment calls AWS's."""
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate.public))
     state = Address()
     with listening(state.answer, certificate=certificate) as url:
@@ -137,7 +135,7 @@ def test_the_audit_log_is_switched_on_where_it_is_asked_for(domain: Domain, send
         "audit": {"log_request_body": False, "enable_rest": True},
     }
     send("Delete", AUDIT_LOG="true")
-    assert domain.audit["enabled"] is True  # who goes does not hide what comes
+    assert domain.audit["enabled"] is True  # the leaving stack keeps the audit log on for others
 
 
 def test_a_reason_never_makes_an_answer_longer_than_cloudformation_takes(send: Send) -> None:
@@ -296,7 +294,7 @@ def test_user_and_password_come_from_a_secret(  # noqa: PLR0917
 
 HOSTS = [
     "https://attacker.example.com/answer",
-    "http://127.0.0.1/answer",  # AWS's host here, and not encrypted
+    "http://127.0.0.1/answer",  # the host is AWS's here, but the address is not https
     "https://127.0.0.1.example.com/answer",
     "https://example127.0.0.1/answer",
     "https://127.0.0.1@example.com/answer",
@@ -384,7 +382,7 @@ def test_roles_stay_unless_the_stack_itself_is_deleted(
     assert domain.mappings["prediction-monitor-shipper.monitor"]["backend_roles"] == [SHIPPER]
 
 
-# What was deployed when a domain had one stack
+# What an earlier version deployed, when a domain had one stack
 
 
 FORMER = json.loads(Path(__file__).with_name("former.json").read_text(encoding="utf-8"))
@@ -392,7 +390,10 @@ BOTH = f"{SHIPPER},arn:aws:iam::123456789012:role/replay"
 
 
 def deployed_before(domain: Domain) -> None:
-    """The domain as commit 0bcfc45 left it, with 90 days of retention and an index that follows."""
+    """Return the domain as commit 0bcfc45 left it.
+
+    It has 90 days of retention, and an index that follows the policy.
+    """
     was = deepcopy(FORMER)
     domain.templates, domain.policies, domain.settings = (
         was["templates"],
@@ -431,7 +432,7 @@ def test_an_upgrade_keeps_every_name_and_makes_nothing_a_second_time(
     assert "time:(from:now-7d,to:now)" in links["DriftUrl"]
     for kind in ("templates", "policies", "roles", "mappings", "settings"):
         assert getattr(domain, kind).keys() == FORMER[kind].keys(), kind
-    assert domain.policies == FORMER["policies"]  # with its days, and no version more
+    assert domain.policies == FORMER["policies"]  # the days stay, and the version too
     assert domain.indices == {"cwl-2026.11.22": ("prediction-monitor", FORMER["sequence"])}
     assert domain.mappings == FORMER["mappings"]
     before = {
@@ -489,7 +490,7 @@ def test_a_new_stack_in_such_a_domain_leaves_the_former_names_alone(
 def test_of_two_stacks_that_shared_the_former_names_one_has_them_and_takes_only_its_own(
     domain: Domain, send: Send, update: Callable[..., dict[str, Any]]
 ) -> None:
-    """Both have the physical id of that time: the objects' stamp says whose they are."""
+    """Both stacks have the physical id of that time; the objects' stamp names the owner."""
     update()
     first = dict(domain.objects)
     assert update(STACK="second")["Status"] == "SUCCESS"

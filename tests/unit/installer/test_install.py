@@ -54,7 +54,7 @@ def test_an_empty_domain_gets_everything_and_the_links_to_it(domain: Domain, run
     assert json.loads(attributes(domain, "index-pattern", "cwl")["fields"])
     assert (
         attributes(domain, "search", "datatable")["description"] == "The newest predictions."
-    )  # nothing but what people read
+    )  # a text for people, and nothing else
 
 
 def test_a_second_and_a_third_run_change_nothing(domain: Domain, run: Run) -> None:
@@ -101,7 +101,9 @@ def test_a_half_without_its_address_is_left_out_and_that_is_said(
 def test_status_names_what_is_missing_or_changed(domain: Domain, run: Run, folder: Path) -> None:
     code, output, _ = run("status")
     assert code == 1
-    assert output.count(": missing") == 7  # not the retention of indices, of which there are none
+    assert (
+        output.count(": missing") == 7
+    )  # no line on the retention of indices, since there are none
     run("install")
     domain.templates["prediction-monitor"]["priority"] = 1
     domain.policies["prediction-monitor"]["policy"]["ism_template"] = []

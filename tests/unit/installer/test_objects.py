@@ -1,4 +1,4 @@
-"""The saved objects by themselves: assumptions of the import API and of both products' browsers."""
+"""Test the saved objects by what the import API and the browsers of both products expect."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ STAMPS = {
     "search": "7.9.3",
     "visualization": "7.10.0",
     "dashboard": "7.9.3",
-}  # the highest that all take
+}  # the highest version that all products take
 SHIPPING = {
     f"prediction-monitor-{name}"
     for name in ("kinds", "delay", "rescued", "rescued-documents", "failures")
@@ -73,7 +73,7 @@ def query(one: SavedObject) -> str:
 
 
 def named(value: Any) -> Iterator[str]:
-    """Yield the names of references that an object's attributes use, wherever they stand."""
+    """Yield the names of the references in an object's attributes."""
     if isinstance(value, dict):
         for name, inner in value.items():
             if name.endswith("RefName"):
@@ -86,7 +86,7 @@ def named(value: Any) -> Iterator[str]:
 
 
 def used(one: SavedObject) -> Iterator[str]:
-    """Yield the fields that a panel asks for."""
+    """Yield the fields that a panel queries."""
     yield from fields_of(query(one))
     if one.type == "search":
         yield from one.attributes["columns"]
@@ -213,7 +213,9 @@ def test_every_panel_counts_live_traffic_and_says_where_it_counts_more(one: Save
         r"|@kind:(verdict|drift) AND monitor\.reference:baseline"
     )
     assert " OR " not in kinds.sub("", query(one).removeprefix(LIVE))
-    based = one.id == "prediction-monitor-label-counts"  # on a saved search, which asks
+    based = (
+        one.id == "prediction-monitor-label-counts"
+    )  # this panel uses the query of a saved search
     assert bool(kinds.search(query(one))) is not (one.id in SHIPPING or based)
     assert ("documents without traffic" in one.attributes["description"]) == (one.id in SHIPPING)
 
@@ -308,7 +310,7 @@ def test_every_panel_is_on_one_dashboard_but_a_search_that_a_table_took_the_plac
 
 
 def test_a_name_has_one_colour_on_every_panel_and_no_panel_knows_a_label_of_a_model() -> None:
-    """Kibana gives each label of any model a colour by itself, by the order of the labels."""
+    """Kibana itself colours the labels of any model, by their order."""
     colours: dict[str, str] = {}
     for one in of("visualization"):
         for name, colour in one.attributes["uiStateJSON"].get("vis", {}).get("colors", {}).items():

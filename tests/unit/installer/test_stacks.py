@@ -117,7 +117,7 @@ def test_a_prefix_of_its_own_has_everything_of_its_own(domain: Domain, run: Run)
 def test_former_names_belong_to_whose_stamp_they_bear(domain: Domain, run: Run) -> None:
     run("install")
     pattern = attributes(domain, "index-pattern", "cwl")
-    pattern["predictionMonitor"]["stack"] = "prod"  # as its update leaves it
+    pattern["predictionMonitor"]["stack"] = "prod"  # as an update of prod leaves it
     before = held(domain)
     code, _, errors = run("install")
     assert code == 1
@@ -159,7 +159,7 @@ def test_a_first_installation_beside_documents_of_others_ends_before_anything_is
     domain.documents.append({"@log_group": "/aws/lambda/theirs"})
     assert (
         run("install", "--stack", "dev", "--log-group", "/aws/lambda/theirs")[0] == 0
-    )  # prod's are known by its manifest
+    )  # the manifest says which objects are prod's
 
 
 def test_an_update_beside_documents_of_others_goes_on_without_template_and_policy(

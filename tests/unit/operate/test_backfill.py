@@ -71,7 +71,7 @@ def texts(found: Iterator[list[dict[str, Any]]]) -> list[list[str]]:
 
 
 class Scripted:
-    """A logs client whose FilterLogEvents gives these answers, one after the other."""
+    """A logs client that gives these answers to FilterLogEvents, in order."""
 
     def __init__(self, *answers: dict[str, Any]) -> None:
         self.answers = list(answers)
@@ -140,7 +140,7 @@ def test_owner_is_that_of_exactly_this_group(logs: Any) -> None:
         LogGroupUnknown,
         match=r"there is no log group '/aws/lambda/pred' in eu-west-1: check --log-group, --region",
     ):
-        owner(logs, "/aws/lambda/pred")  # the beginning of another's name
+        owner(logs, "/aws/lambda/pred")  # this name is the beginning of another group's name
 
 
 def test_the_one_subscription_says_which_lines(logs: Any) -> None:
@@ -279,11 +279,11 @@ def test_no_faster_than_asked(logs: Any) -> None:
     assert pauses == [
         pytest.approx(100, abs=5),
         pytest.approx(50, abs=5),
-    ]  # less what the delivery took
+    ]  # minus the time of the delivery
 
 
 def taken(*outcomes: Outcome) -> tuple[int, str]:
-    """Return the number of these payloads that are shipped, and the exception after them."""
+    """Return the number of payloads that are shipped, and the exception after them."""
     left = list(outcomes)
     payload = Payload("DATA_MESSAGE", "", GROUP, "a", payloads([event(1)], GROUP, "")[0].events)
     try:

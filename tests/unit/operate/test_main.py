@@ -267,7 +267,7 @@ def test_ctrl_c_says_what_was_done(run: Run, bucket: Any, monkeypatch: pytest.Mo
 
 
 def interrupt_at(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ctrl-C in the `number`-th delivery."""
+    """Raise KeyboardInterrupt in the `number`-th delivery."""
     count = 0
 
     def interrupted(*arguments: Any) -> Any:
@@ -501,7 +501,7 @@ def test_backfill_refuses_where_ids_differ(run: Run, logs: Any, index: Bulk) -> 
             err,
         )
     assert index.documents == before
-    # where the index has nothing, nothing can be there twice
+    # in an empty index, no line can be there twice
     assert (
         run(
             "backfill", "--log-group", GROUP, "--from", f"{DAY}T10:30", "--to", f"{DAY}T13:00", *ALL
@@ -595,7 +595,7 @@ def test_reconcile_of_other_intervals_and_the_subscribed_pattern(run: Run, logs:
         [f"{DAY}T10:17:30Z", "2", "0", "2"],
         [f"{DAY}T10:38:30Z", "1", "0", "1"],
     ]
-    assert "--pattern" not in out  # the backfill finds the same one
+    assert "--pattern" not in out  # the backfill finds the same pattern
     assert f"--from {DAY}T10:17:30Z --to {DAY}T10:45:30Z" in out
 
 
@@ -652,7 +652,7 @@ def test_reconcile_misses_in_one_interval_what_another_has_too_much(
     code, out, err = run(*counting(*ALL))
     assert (code, table(out)[-1]) == (1, ["2 intervals with lines or documents", "2", "2", "0"])
     assert "but CloudWatch now has the id" in err
-    assert "this closes the gap" not in out  # it would not
+    assert "this closes the gap" not in out  # a backfill would not close it
 
 
 def test_reconcile_does_not_miss_what_is_excluded(

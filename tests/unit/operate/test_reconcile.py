@@ -92,8 +92,9 @@ def searchable(bulk: Bulk) -> Bulk:
 
 
 def found(query: dict[str, Any], documents: dict[tuple[str, str], bytes]) -> dict[str, Any]:
-    """OpenSearch's answer to a search. Without an index it has no aggregations, as in OpenSearch
-    3.8.
+    """Return OpenSearch's answer to a search.
+
+    Without an index it has no aggregations, as in OpenSearch 3.8.
     """
     times, names = query["query"]["bool"]["filter"]
     within = times["range"]["@timestamp"]

@@ -147,7 +147,7 @@ def test_an_object_is_found(line: str, fields: dict[str, Any]) -> None:
         pytest.param(f"START RequestId: {REQUEST} and more", id="start and more"),
         pytest.param(f"xSTART RequestId: {REQUEST}", id="start with something before it"),
         pytest.param(f"END RequestId: {REQUEST} Version: 1", id="end with a version"),
-        pytest.param(f"start RequestId: {REQUEST}", id="start in small letters"),
+        pytest.param(f"start RequestId: {REQUEST}", id="start in lowercase letters"),
         pytest.param("REPORT all good", id="a report of someone else's"),
         pytest.param("REPORT Total: 5", id="a report of someone else's, with a figure"),
         pytest.param("REPORT RequestId: 5", id="a report without figures"),
