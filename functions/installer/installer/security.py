@@ -22,7 +22,7 @@ WITHOUT: Final = (
 )
 # The members of a role mapping that are kept, in addition to its backend roles.
 KEPT: Final = ("hosts", "users", "and_backend_roles")
-# The monitor's own indices. A stack's are monitor.STACK, in lowercase letters. Prefixes of documents
+# The monitor's own indices. A stack's are monitor.STACK, in lowercase. Prefixes of documents
 # have no dot, so these names never match them.
 OWN: Final = "monitor.*"
 ROLES: Final[Mapping[str, dict[str, Any]]] = {

@@ -106,6 +106,17 @@ def test_template_is_read() -> None:
         "MonitorFunction": Function(
             "MonitorFunction", ROOT / "functions/monitor", "monitor.handler.handler", 1024, 300, 0
         ),
+        "CanaryFunction": Function(
+            "CanaryFunction",
+            ROOT / "functions/monitor",
+            "monitor.canary_handler.handler",
+            512,
+            240,
+            0,
+        ),
+        "MessengerFunction": Function(
+            "MessengerFunction", ROOT / "functions/monitor", "monitor.messenger.handler", 256, 30
+        ),
     }
     pattern = '{ ($.message = "prediction") || ($.message = "prediction_error") }'
     assert found.subscriptions == [("InferenceLogGroup", pattern, "ShipperFunction")]
