@@ -6,13 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
-from botocore.exceptions import (
-    BotoCoreError,
-    ClientError,
-    ConnectTimeoutError,
-    EndpointConnectionError,
-    ReadTimeoutError,
-)
+from botocore.exceptions import BotoCoreError, ClientError, ReadTimeoutError
 
 SECONDS: Final = 30  # that an answer may take; the stack's own function has 25
 LONGEST: Final = 100  # characters of a name that comes from the answer
@@ -51,12 +45,13 @@ def asking(client: Any) -> Ask:
             payload = answer["Payload"].read()
         except ClientError as problem:
             kind = str(problem.response.get("Error", {}).get("Code", ""))[:LONGEST]
-            raise NoAnswer(f"{function} cannot be asked ({kind}): {_remedy(kind)}") from problem
-        except (ReadTimeoutError, ConnectTimeoutError) as problem:
+            remedy = REFUSED.get(kind, "look at the function in the console")
+            raise NoAnswer(f"{function} cannot be asked ({kind}): {remedy}") from problem
+        except ReadTimeoutError as problem:
             raise NoAnswer(
                 f"{function} did not answer within {SECONDS} seconds: look at its log"
             ) from problem
-        except (EndpointConnectionError, BotoCoreError) as problem:
+        except BotoCoreError as problem:
             raise NoAnswer(
                 f"Lambda cannot be reached ({type(problem).__name__}): it is asked again next time"
             ) from problem
@@ -69,10 +64,6 @@ def asking(client: Any) -> Ask:
         return Reply(content, str(answer.get("ExecutedVersion", "")))
 
     return ask
-
-
-def _remedy(kind: str) -> str:
-    return REFUSED.get(kind, "look at the function in the console")
 
 
 def _json(function: str, payload: bytes) -> Any:

@@ -25,7 +25,10 @@ class Verdict(StrEnum):
 
 
 class Source(NamedTuple):
-    """The source of the answers, as far as it is known: name and version of the model."""
+    """The source of the answers: version of the function, name and version of the model.
+
+    Without an answer, the model is the expected one. What is not known is empty.
+    """
 
     function_version: str
     model: str
@@ -75,7 +78,7 @@ def check(ask: Ask, function: str, expected: Model, deployed: str) -> Result:
     model: that of the canary's own package. Another version answers while a deployment moves the
     alias, or after somebody moved it back. It is judged by the golden sentences that it brings.
     """
-    source = UNKNOWN
+    source = Source("", str(expected.card.get("name", "")), "")
     try:
         answers, answering = _answers(ask, function, expected.sentences)
         described = ask(answering, {"describe": True}).content

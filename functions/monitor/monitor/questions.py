@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,10 +53,18 @@ def _question(number: int, line: str) -> Question:
         raise QuestionsUnreadable(f"line {number} of the questions is none: write {FORM}") from None
 
 
-def check(ask: Ask, function: str, questions: list[Question]) -> Result:
-    """Ask each question and compare the answer; stop at the first question without an answer."""
+def check(ask: Ask, function: str, questions: list[Question], deadline: float) -> Result:
+    """Ask each question and compare the answer; stop at the first question without an answer.
+
+    No question is asked after `deadline`, in seconds of `time.monotonic`.
+    """
     faults: list[str] = []
     for number, question in enumerate(questions, 1):
+        if time.monotonic() > deadline:
+            late = (
+                f"only {number - 1} of {len(questions)} questions were answered in time: ask fewer"
+            )
+            return failed(*faults, late)
         try:
             answer = _unwrapped(ask(function, question.event).content)
         except NoAnswer as problem:

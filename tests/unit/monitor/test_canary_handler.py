@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +16,10 @@ import botocore.config
 import pytest
 from jsonschema import Draft202012Validator
 
+from monitor.ask import Reply
+from monitor.canary_pass import Verdict
+from monitor.golden import shipped_model
+from monitor.questions import Question, check, read
 from tests.models import SHIPPED
 from tests.unit.conftest import forget_handler
 from tests.unit.monitor.aws_services import Answer, Services, services
@@ -37,6 +42,9 @@ class Context:
     memory_limit_in_mb: str = "512"
     invoked_function_arn: str = "arn:aws:lambda:us-east-1:000000000000:function:canary"
     aws_request_id: str = "8f5ad1e0-0c2b-4d6b-9a57-2f3b7a1c4d5e"
+
+    def get_remaining_time_in_millis(self) -> int:
+        return 240_000
 
 
 class Canary:
@@ -174,6 +182,7 @@ def test_no_answer_gets_a_sentence_and_pages(answer: Answer, words: str, start: 
     found, counted = start(lambda *_: answer).run(SCHEDULED)
     assert found["canary"]["result"] == "fail"
     assert words in found["sentence"]
+    assert (found["model"], found["version"]) == (shipped_model().card["name"], "")
     assert counted == {"CanaryRuns": [1], "CanaryFailures": [1]}
 
 
@@ -265,9 +274,24 @@ def test_a_function_of_your_own_is_asked_its_questions(
     assert words in found["sentence"]
 
 
-def test_the_sample_of_questions_can_be_read() -> None:
-    from monitor.questions import read
+def test_slow_answers_to_many_questions_end_in_time() -> None:
+    asked = []
 
+    def ask(_function: str, event: Any) -> Reply:
+        asked.append(event)
+        time.sleep(0.02)
+        return Reply({"label": "ham"}, "1")
+
+    several = [Question(place, {"label": "ham"}) for place in range(100)]
+    result = check(ask, YOURS, several, time.monotonic() + 0.1)
+    assert result.verdict == Verdict.FAIL
+    assert 1 <= len(asked) < 10
+    assert result.faults == (
+        f"only {len(asked)} of 100 questions were answered in time: ask fewer",
+    )
+
+
+def test_the_sample_of_questions_can_be_read() -> None:
     assert len(read(EVENTS / "canary" / "questions.jsonl")) == 2
 
 
