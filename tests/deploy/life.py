@@ -33,7 +33,8 @@ KEPT: Final = {
 MADE_BY_SAM: Final = (
     "InferenceFunction",
     "ServerlessDeploymentApplication",
-)  # version, alias, CodeDeploy's
+    "CanaryFunction",
+)  # version, alias, CodeDeploy's, schedule
 VERSION: Final = re.compile(r"\w+FunctionVersion[0-9a-f]{10}")
 PROBES: Final[dict[str, Callable[[str], Any]]] = {
     "AWS::ApiGatewayV2::Api": lambda name: client("apigatewayv2").get_api(ApiId=name),
