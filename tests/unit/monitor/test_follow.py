@@ -96,7 +96,7 @@ def test_step_by_step_comes_to_the_same_as_all_at_once() -> None:
 
 
 def test_step_by_step_comes_to_the_same_while_two_versions_answer() -> None:
-    new = rollout(0.1, {"prediction.label": "unacceptable"})
+    new = rollout(0.1, {"prediction.label": "spam"})
     whole_state, whole = followed(new)
     state, several = State(), []
     for at in range(1, len(new) // 2 + 1):
@@ -196,8 +196,8 @@ def compared(findings: Sequence[Finding]) -> list[Finding]:
 
 ROLLOUTS: dict[str, tuple[float, dict[str, Any], str]] = {
     "half, other scores": (0.5, {"prediction.score": 0.4}, "prediction.score"),
-    "half, other labels": (0.5, {"prediction.label": "unacceptable"}, "share of the label"),
-    "a tenth, other labels": (0.1, {"prediction.label": "unacceptable"}, "share of the label"),
+    "half, other labels": (0.5, {"prediction.label": "spam"}, "share of the label"),
+    "a tenth, other labels": (0.1, {"prediction.label": "spam"}, "share of the label"),
     "a tenth, other signature": (0.1, {"input.sig.s3": 60}, "input.sig.s3"),
 }
 
@@ -231,7 +231,7 @@ def test_a_rollout_with_too_few_predictions_of_one_version_is_not_judged() -> No
 def test_after_a_deployment_the_new_version_is_compared_with_the_baseline() -> None:
     equal = compared(followed(versioned(day(), "2"))[1])
     assert [finding.verdict for finding in equal].count(Verdict.OK) >= 0.95 * len(equal) > 0
-    changed = versioned(day(given={"prediction.label": "unacceptable"}), "2")
+    changed = versioned(day(given={"prediction.label": "spam"}), "2")
     for finding in compared(followed(changed)[1]):
         assert finding.verdict is Verdict.UNUSUAL
         assert finding.number == 1

@@ -84,7 +84,7 @@ def test_with_too_few_predictions_it_stays_provisional_and_says_a_later_day() ->
 
 
 def _drifted(made: list[Summary]) -> list[Summary]:
-    given: dict[str, Any] = {"prediction.label": "unacceptable"}
+    given: dict[str, Any] = {"prediction.label": "spam"}
     other = slots(96, EACH, np.random.default_rng(2), start=WEEK + DAY, **given)
     return [*(slot for slot in made if not WEEK + DAY <= slot.start < WEEK + 2 * DAY), *other]
 

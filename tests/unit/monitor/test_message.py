@@ -31,7 +31,7 @@ from monitor.windows import DAY, HOUR
 NOON = 1_795_176_000  # 2026-11-20 12:00 UTC
 STREAM = Stream("prediction-monitor", "/aws/lambda/classifier", "minilm-cola")
 LABEL = Moved(
-    "label", "share of acceptable", "more answers are acceptable", "fewer answers are acceptable",
+    "label", "share of ham", "more answers are ham", "fewer answers are ham",
     0.31, 0.72, 0.66, share=True,
 )  # fmt: skip
 WORDS = Moved(
@@ -52,7 +52,7 @@ def test_a_bad_deployment_from_its_first_line_to_its_last() -> None:
     found = compose(
         facts(
             moved=(LABEL,), sources=(VERSION,), deployment=DEPLOYED, calibrated=True,
-            labels=(Share("acceptable", 0.31, 0.72), Share("unacceptable", 0.69, 0.28)),
+            labels=(Share("ham", 0.31, 0.72), Share("spam", 0.69, 0.28)),
             score=(0.84, 0.83), hourly=(812, 790), links={"Dashboard": "https://a"},
             canary=Canary(passed=True, at=NOON - 600),
         )
@@ -65,10 +65,10 @@ def test_a_bad_deployment_from_its_first_line_to_its_last() -> None:
         "WHAT TO DO NOW: ROLL BACK. The change began with function version 8, and the texts are as "
         "long and of the same signs.\n"
         "Since: 2026-11-20 09:00 UTC (3 hours).\n"
-        "What moved: fewer answers are acceptable: share of acceptable 31 %, usually 72 %, never "
+        "What moved: fewer answers are ham: share of ham 31 %, usually 72 %, never "
         "below 66 % in the 30 days before.\n"
         "Where: function version 8: 100 % of the change (100 % of the predictions, new).\n"
-        "Does it hurt: acceptable 31 %, usually 72 %; unacceptable 69 %, usually 28 %; estimated "
+        "Does it hurt: ham 31 %, usually 72 %; spam 69 %, usually 28 %; estimated "
         "accuracy (mean score) 0.84, usually 0.83; canary passed at 11:50; 812 predictions an "
         "hour, usually 790.\n"
         "Last deployment: function version 8, first seen 2026-11-20 09:15 UTC.\n"
@@ -139,7 +139,7 @@ def test_every_other_message_asks_for_nothing(change: Change) -> None:
         (replace(WORDS, usual=None, extreme=None), "texts are longer: median words of a text 18"),
         (
             replace(LABEL, usual=0.0, extreme=None, now=0.1234),
-            "more answers are acceptable: share of acceptable 12.3 %, usually 0 %",
+            "more answers are ham: share of ham 12.3 %, usually 0 %",
         ),
     ],
 )  # fmt: skip

@@ -47,7 +47,7 @@ def told(signal: str, part: str, now: Summary, usual: Summary | None = USUAL) ->
             ("more sure", "score"), 0.99,
         ),
         (
-            "label", "acceptable", {"prediction.label": "unacceptable"},
+            "label", "ham", {"prediction.label": "spam"},
             ("fewer answers", "share of"), 0,
         ),
         ("label", "any other label", {"prediction.label": "odd"}, ("more answers", "share of"), 1),
@@ -88,7 +88,7 @@ def test_a_shape_that_keeps_its_centre_is_told_by_its_part() -> None:
 
 
 def test_without_summaries_of_the_baseline_the_value_stands_alone() -> None:
-    one = told("label", "acceptable", USUAL, usual=None)
+    one = told("label", "ham", USUAL, usual=None)
     assert one.usual is None
     assert "usually" not in one.sentence()
 
@@ -100,9 +100,7 @@ def test_what_the_window_lacks_is_not_told() -> None:
 
 
 def test_every_signal_of_a_real_notice_has_words() -> None:
-    _, findings = followed(
-        day(hours=8, given={"prediction.label": "unacceptable", "input.words": 3})
-    )
+    _, findings = followed(day(hours=8, given={"prediction.label": "spam", "input.words": 3}))
     last = findings[-1]
     found = moved(last.drifts, reference().baseline, last.window, USUAL, [], days=30)
     fields = [one.field for _, one in found]

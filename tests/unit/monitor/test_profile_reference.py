@@ -100,8 +100,8 @@ def test_the_labels_of_two_versions_are_compared() -> None:
     chance = np.random.default_rng(6)
     older = [summary(records(400, chance), MONDAY)]
     newer = [summary(records(400, chance), MONDAY, version="2")]
-    share = older[0].labels["acceptable"] / 400
-    labels = {"acceptable": 200, "unacceptable": 200}
+    share = older[0].labels["ham"] / 400
+    labels = {"ham": 200, "spam": 200}
     moved = compare(older, [replace(newer[0], labels=labels)], deff=1)[0]
     assert moved.name.startswith("share of the label")
     assert abs(moved.effect) == pytest.approx(abs(share - 0.5))
