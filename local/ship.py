@@ -22,6 +22,7 @@ from local.filter_pattern import parse
 from local.lines import PIPE, Line, lines, text_of
 from local.runtime import running
 from local.screen import now_and_then
+from local.stack import KEY
 from tools.errors import UserError
 from tools.plain import plain
 
@@ -34,7 +35,6 @@ BATCH_EVENTS: Final = 2_000  # about a second's work, so that the progress moves
 BATCH_BYTES: Final = 4_000_000  # of lines in one payload
 FOLLOW_SECONDS: Final = 0.5
 PROGRESS_SECONDS: Final = 1
-NO_KEY: Final = b""  # the local shipper has no secret, so its documents have no input.hash
 FIELD: Final = re.compile(r"([@\w.*]+):")  # of a Lucene query
 EXAMPLES: Final = 5  # lines that are shown with the reason why they do not pass
 # a line with this field counts as a prediction: events/prediction.json
@@ -89,7 +89,9 @@ def ship(
     sources = [Source(name, follow=follow) for name in files]
     read = [(source, source.added(datetime.now(UTC))) for source in sources]
     with running(
-        plan.functions[subscriber], {"OPENSEARCH_URL": url, "FIELD_MAP": names}, lambda _: None
+        plan.functions[subscriber],
+        {"OPENSEARCH_URL": url, "FIELD_MAP": names, "REDACT_KEY": KEY},
+        lambda _: None,
     ) as shipper:
 
         def send(name: str, found: list[Line]) -> bool:
@@ -254,7 +256,7 @@ def _reached(passed: list[Line], names: str) -> Iterator[str]:
         kind, fields = recognised(read(line.message).fields, own)
         if kind == PREDICTION:
             predictions += 1
-            fields = described(fields, NO_KEY)
+            fields = described(fields, KEY.encode())
         paths |= set(_paths(fields))
     if not passed:
         return

@@ -26,6 +26,8 @@ from local.runtime import FunctionFailed, Runtime, running
 from tools.errors import UserError
 from tools.ports import ensure_free, taken
 
+# the key of input.hash, the same for all local functions, as in the stack
+KEY: Final = "the local stack's own"
 LOGS: Final = Path.home() / ".cache" / "prediction-monitor" / "logs"
 # shorter than the minutes on AWS, because somebody waits at the terminal
 RETRY_SECONDS: Final = (1.0, 2.0)
@@ -173,7 +175,11 @@ def stack(
             logs = LOGS / str(settings.api_port)
             log = {name: parts.enter_context(_log(logs / f"{name}.log")) for name in plan.functions}
             shipper = parts.enter_context(
-                running(plan.functions[subscriber], {"OPENSEARCH_URL": url}, log[subscriber])
+                running(
+                    plan.functions[subscriber],
+                    {"OPENSEARCH_URL": url, "REDACT_KEY": KEY},
+                    log[subscriber],
+                )
             )
             letters: dict[str, bytes] = {}
             asynchronous = Asynchronous(
@@ -184,7 +190,7 @@ def stack(
             parts.callback(_thread(subscription.run).join, 10)
             parts.callback(subscription.stop)
             own = {
-                "HASH_KEY": "the local stack's own",
+                "HASH_KEY": KEY,
                 "LOG_TEXT": settings.log_text,
                 "MODEL_FOLDER": settings.model,
             }

@@ -188,8 +188,9 @@ def show_command(context: Context) -> int:
             f"  A window is unusual below p = {choice.row.level:g};"
             f" {choice.row.in_a_row} unusual windows in a row give a notice. {choice.sentence()}"
         )
-        for what, why in sorted(one.missing.items()):
-            print(f"  {plain(what)} is not judged: {plain(why)}")
+        for why in sorted(set(one.missing.values())):
+            names = sorted(name for name, reason in one.missing.items() if reason == why)
+            print(f"  Not judged ({plain(why)}): {plain(', '.join(names))}")
     return 0
 
 
