@@ -304,7 +304,8 @@ def _row(
 ) -> Row:
     """Return the row of one figure of each contender.
 
-    The ratio is the median over the pairs of rounds, or the ratio of the two figures.
+    With `pairs`, the ratio is the median over the pairs of rounds. Otherwise it is the ratio of the
+    two figures.
     """
     mine = of(figures["ours"]) * unit.factor
     if "pipeline" not in figures:

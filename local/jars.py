@@ -26,7 +26,7 @@ def jars(what: str, lock: Path, tell: Tell) -> list[Path]:
     """Return the jars of `what` in the user's cache folder, downloaded the first time.
 
     `tell` receives the progress. Raises `UserError` without a network. Because jars run with the
-    user's rights, it also raises `UserError` for a jar whose digest is not the one in `lock`.
+    user's permissions, it also raises `UserError` for a jar whose digest is not the one in `lock`.
     """
     logging.getLogger("jgo").setLevel(logging.ERROR)
     wanted = read(lock)

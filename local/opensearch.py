@@ -58,9 +58,8 @@ def node(port: int, folder: Path | None = None, tell: Tell = lambda _: None) -> 
     """
     class_path = ":".join(map(str, jars(RUNNER, LOCK, tell)))
     with nullcontext(str(folder)) if folder else TemporaryDirectory(prefix="opensearch-") as base:
-        configuration = (
-            Path(base) / "node_1" / "config" / "opensearch.yml"
-        )  # the runner keeps an existing file
+        # the runner keeps an existing file
+        configuration = Path(base) / "node_1" / "config" / "opensearch.yml"
         configuration.parent.mkdir(parents=True, exist_ok=True)
         configuration.write_text(CONFIGURATION)
         # the runner listens on base + 1

@@ -28,8 +28,8 @@ from tools.plain import plain
 
 STDIN: Final = "-"
 GROUP: Final = "/local/your-own-function"
-PATTERN: Final = "prediction"  # the same as in the tutorial
-# the name of the subscription whose records are trusted: events/envelope.json
+PATTERN: Final = "prediction"  # the filter pattern of docs/from-the-console.md
+# Records are trusted if they come by the subscription with this name (events/envelope.json).
 RECORDS: Final = "prediction-monitor-records"
 BATCH_EVENTS: Final = 2_000  # about a second's work, so that the progress moves
 BATCH_BYTES: Final = 4_000_000  # of lines in one payload
@@ -76,9 +76,9 @@ def ship(
 
     The file `-` is standard input. With `follow`, lines that are added later are also shipped,
     until interrupted. `names` are the user's names for a prediction's fields, as in FIELD_MAP.
-    Every file is read before anything is sent, so that a bad line does not leave a part of the
-    lines shipped. `progress` is called about once a second with the number of lines sent. Raises
-    `UserError`. If no line of a file passes, it is raised after the other files are shipped.
+    Every file is read before anything is sent, so that nothing is shipped if a line is bad.
+    `progress` is called about once a second with the number of lines sent. Raises `UserError`. If
+    no line of a file passes, the error is raised after the other files are shipped.
     """
     _ensure_map(names)
     if follow and STDIN in files and len(files) > 1:
@@ -228,14 +228,14 @@ def told(
     if counts["duplicate"]:
         yield (
             f"  {counts['duplicate']} lines are in the index already and keep their fields there, "
-            "even with another --field-map: to start afresh, run make serve with another KEEP "
-            "folder (without KEEP, restart it), or delete the cwl-* indices of these lines"
+            "even with another --field-map. To start afresh, restart make serve (with another "
+            "folder if you use KEEP), or delete the cwl-* indices of these lines"
         )
     without = sum(not line.own_time for line in passed)
     if without:
         yield (
-            f"  {without} lines have no time: they got the time of the file's last change, and "
-            "become new documents if they are shipped after another change"
+            f"  {without} lines have no time, so they got the time of the file's last change: if "
+            "the file changes and is shipped again, they become new documents"
         )
 
 

@@ -1,6 +1,7 @@
-"""Draws numbers as plots: each series is an SVG path in a box of 100 units' height and any width.
+"""Draws numbers as plots. Each series is one SVG path.
 
-Text is in HTML next to the SVG, so that it keeps its size on a small screen.
+A plot is 100 units high and stretches to any width. Text is in HTML next to the SVG, so that the
+text keeps its size on a small screen.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ Values = Sequence[float | None]
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """A name with its colour's class, its path, and a figure for the legend."""
+    """A series: its name, the CSS class of its colour, its path, and a figure for the legend."""
 
     name: str
     colour: str
@@ -44,10 +45,11 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """A plot: `kind` is bars or lines, `ticks` the labels of the axes (upwards, and to the right).
+    """A plot of bars or lines, as `kind` says.
 
-    `usual` is the height of a reference line, in units from the top. Without series there is
-    nothing to show.
+    `ticks` are the labels of the vertical axis, from the bottom. `below` are the labels of the
+    horizontal axis, from the left. `usual` is the height of a reference line, in units from the
+    top. Without series there is nothing to show.
     """
 
     title: str
@@ -62,7 +64,7 @@ class Plot:
 
 
 def palette(names: Sequence[str]) -> dict[str, str]:
-    """A colour for each name, by its place."""
+    """Return the CSS class of a colour for each name, in the order of the names."""
     return {name: f"c{min(at, PALETTE - 1)}" for at, name in enumerate(names)}
 
 
@@ -76,7 +78,7 @@ def bars(
     note: str = "",
     shares: bool = False,
 ) -> Plot:
-    """Stacked bars, one for each of `names`; with `shares` each bar has the full height."""
+    """Return stacked bars, one for each of `names`. With `shares`, each bar has the full height."""
     totals = [sum(each) for each in zip(*counts.values(), strict=True)] if counts else []
     if not any(totals):
         return Plot(title, note, "bars", 1, (), (), (), ())
@@ -116,7 +118,11 @@ def lines(
     high: float | None = None,
     usual: float | None = None,
 ) -> Plot:
-    """Return lines from `low` to `high`, or to the highest value; an unknown value ends a line."""
+    """Return a plot of lines, which are interrupted at unknown values.
+
+    The vertical axis goes from `low` to `high`. If `high` is None, it goes to the highest value,
+    rounded up.
+    """
     known = [value for each in values.values() for value in each if value is not None]
     if not known:
         return Plot(title, note, "lines", 1, (), (), (), ())
@@ -141,7 +147,7 @@ def lines(
 
 
 def times(span: Span) -> tuple[list[str], tuple[str, ...]]:
-    """The name of each step of time, and the labels below an axis of them."""
+    """Return a name for each time step of the span, and the labels below the time axis."""
     moments = span.times()
     day = span.end - span.start > timedelta(days=1)
     seconds = span.step < timedelta(minutes=1)
@@ -151,7 +157,7 @@ def times(span: Span) -> tuple[list[str], tuple[str, ...]]:
 
 
 def spark(values: Values, top: float) -> tuple[str, float]:
-    """A small line of these values, 0 to `top`, as a path with its width."""
+    """Return the path and the width of a small line of values between 0 and `top`."""
 
     def height(value: float) -> float:
         return HIGH - HIGH * min(max(value, 0), top) / top
@@ -160,12 +166,12 @@ def spark(values: Values, top: float) -> tuple[str, float]:
 
 
 def place(moment: datetime, span: Span) -> float:
-    """Where a moment stands in the span, from 0 to 1."""
+    """Return the position of a moment in the span, from 0 to 1."""
     return min(1.0, max(0.0, (moment - span.start) / (span.end - span.start)))
 
 
 def nice(value: float) -> float:
-    """The next number of 1, 2, 4, 6, 8 and 10 times a power of ten; at least 2 for counts."""
+    """Round a value up to 1, 2, 4, 6, 8 or 10 times a power of ten."""
     if value <= 0:
         return 1.0
     power = 10.0 ** floor(log10(value))

@@ -34,7 +34,7 @@ def taken(port: int, setting: str, problem: OSError) -> UserError:
     reason = holder(port) or "is another stack running?"
     return UserError(
         f"127.0.0.1:{port} cannot be used ({problem.strerror}): {reason} "
-        f"Choose another with {setting}=..."
+        f"Choose another port with {setting}=..."
     )
 
 

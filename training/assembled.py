@@ -125,8 +125,8 @@ def assemble(
 def usual(tokenizer: Path, checkpoint: Checkpoint, sample: Sample) -> dict[str, Any]:
     """Return the usual scripts of the sample, and the shares above which a text is unusual.
 
-    A script is usual if at least 1 % of the texts have it. The limit of a share is at least .5, and
-    at most 1 % of the texts reach it.
+    A script is usual if at least 1 % of the texts have it. The limit of each share is at least .5,
+    and so high that at most 1 % of the texts reach it.
     """
     encode, unknown = _encoder(tokenizer, 1 << 30), None
     if checkpoint.unknown is not None:

@@ -117,10 +117,8 @@ def fused(source: Path) -> onnx.ModelProto:
         each.key: int(each.value)
         for each in onnx.load(source, load_external_data=False).metadata_props
     }
-    sizes = {
-        "num_heads": stated.get("heads", 0),
-        "hidden_size": stated.get("width", 0),
-    }  # 0: the optimizer finds the number itself
+    # With 0, the optimizer finds the number itself.
+    sizes = {"num_heads": stated.get("heads", 0), "hidden_size": stated.get("width", 0)}
     optimized = optimize_model(
         str(source), model_type="bert", optimization_options=options, opt_level=0, **sizes
     )

@@ -1,6 +1,6 @@
 """Test that the lock files agree with each other and with their inputs.
 
-`make lock` keeps them in agreement. A pull request of a robot may not.
+`make lock` keeps the files in agreement. A pull request from Renovate may break the agreement.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Runs `make deploy-test`: deploys the template into fakecloud, reads it back, updates and deletes.
+"""`make deploy-test`: deploys the whole template into fakecloud on 127.0.0.1.
 
-This proves the wiring only: without a container engine no function runs, and fakecloud takes every
-custom resource as complete.
+The test reads the stacks back, updates and deletes them. It proves the wiring only: without a
+container engine no function runs, and fakecloud reports every custom resource as complete.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tests.deploy.cloud import INSTALL, Stack, client, earlier, find, packaged, 
 from tests.deploy.report import Report
 from tools.errors import UserError
 
-EARLIER: Final = "0bcfc45"  # the last version before stacks for a function of one's own
+EARLIER: Final = "0bcfc45"  # the last version that could not make a stack for a user's own function
 ENDPOINT: Final = "https://search-existing-abc123.us-east-1.es.amazonaws.com"
 ARN: Final = "arn:aws:es:us-east-1:123456789012:domain/existing"
 EXISTING: Final = {"OpenSearchEndpoint": ENDPOINT, "OpenSearchDomainArn": ARN}
@@ -30,15 +30,13 @@ CHANGED: Final = {
     "DomainVolumeGiB": "20",
 }
 IN_VPC: Final = {"IsInVpc", "MakesFunctionsGroup", "CreatesDomainInVpc"}
-INSTALLING: Final = {"InstallsKibana", "Monitors"}  # the monitor comes where the stack installs
-WITH_INFERENCE: Final = {
-    "HasInference",
-    "HasCanary",
-    "AsksOften",
-}  # the canary needs something to ask
+# A stack has the monitor if it installs the dashboards.
+INSTALLING: Final = {"InstallsKibana", "Monitors"}
+# The canary needs a function to ask.
+WITH_INFERENCE: Final = {"HasInference", "HasCanary", "AsksOften"}
 WITH_DOMAIN: Final = {"CreatesDomain", "HasKibanaSecret", *INSTALLING}
 PLACES: Final = {f"HasLogGroup{place}" for place in range(1, 61)}
-# only where a parameter asks for it
+# Conditions that are true only if a parameter asks for it.
 WANTED: Final = {
     "HasAlarmEmail",
     *(f"HasMoreLogs{number}" for number in range(1, 6)),
@@ -91,7 +89,7 @@ def main() -> int:
 
 
 def own_domain(stack: Stack, report: Report) -> None:
-    """Create, deploy again, change and delete a stack with a domain of its own."""
+    """Test a stack with its own domain: create, deploy unchanged, change, delete."""
     report.chapter("create, CreateDomain=true")
     stack.deploy(CreateDomain="true")
     report.read_back(wiring.made, stack, absent=IN_VPC | WANTED)
@@ -119,7 +117,7 @@ def own_domain(stack: Stack, report: Report) -> None:
 
 
 def existing_domain(stack: Stack, report: Report) -> None:
-    """Deploy a stack for an existing domain, without the installer and then with it."""
+    """Test a stack for an existing domain: first without the installer, then with it."""
     report.chapter("create, with OpenSearchEndpoint and OpenSearchDomainArn")
     stack.deploy(**EXISTING)
     report.read_back(wiring.made, stack, absent=IN_VPC | WITH_DOMAIN | WANTED)
@@ -148,7 +146,7 @@ def existing_domain(stack: Stack, report: Report) -> None:
 
 
 def in_a_vpc(stack: Stack, report: Report) -> None:
-    """Deploy a stack with its domain and functions in a VPC."""
+    """Test a stack whose domain and functions are in a VPC."""
     ec2 = client("ec2")
     vpc = ec2.create_vpc(CidrBlock="10.7.0.0/16")["Vpc"]["VpcId"]
     subnets = [
@@ -172,9 +170,9 @@ def in_a_vpc(stack: Stack, report: Report) -> None:
 
 
 def own_function(stack: Stack, report: Report) -> None:
-    """Create, change and delete a stack without the classifier, for seven functions.
+    """Test a stack without the classifier, for seven functions.
 
-    In between, the classifier is added and taken away again.
+    The steps are: create, change, add the classifier, remove it again, delete.
     """
     for group in (*SEVEN, "/aws/lambda/eighth"):
         client("logs").create_log_group(logGroupName=group)
@@ -209,7 +207,7 @@ def own_function(stack: Stack, report: Report) -> None:
 
 
 def upgraded(stack: Stack, report: Report) -> None:
-    """Upgrade a stack of an earlier version that has further log groups.
+    """Upgrade a stack of an earlier version that has `MoreLogGroups`.
 
     No resource may be replaced or deleted.
     """
@@ -231,19 +229,20 @@ def upgraded(stack: Stack, report: Report) -> None:
 
 
 def left_out(report: Report) -> None:
-    """Return the resources that fakecloud does not support."""
+    """Report what this test cannot check."""
     report.chapter("elsewhere")
     report.leave_out(
         "that contradicting parameters are refused",
         "fakecloud reads no Rules; tests/template evaluates them",
     )
     report.leave_out(
-        "that the list of log groups is taken apart", "fakecloud cannot; it was given the names"
+        "that the list of log groups is split into names",
+        "fakecloud cannot split it, so this test gave it the names",
     )
     report.leave_out("that a parameter has an allowed value and pattern", "fakecloud takes any")
     report.leave_out(
-        "that a create that fails leaves nothing, retained or not",
-        "fakecloud says ROLLBACK_COMPLETE and leaves all it made",
+        "that a failed create leaves no resource, not even a retained one",
+        "fakecloud says ROLLBACK_COMPLETE and leaves everything that it made",
     )
 
 

@@ -52,10 +52,11 @@ class Stack:
             "--capabilities",
             "CAPABILITY_IAM",
         ]
+        # Values are quoted, because sam splits at spaces.
         overrides = [
             "--parameter-overrides",
             *(f'{name}="{value}"' for name, value in parameters.items()),
-        ]  # quoted: sam splits at spaces
+        ]
         tags = ["--tags", "Application=prediction-monitor"]
         _sam(
             "deploy",
@@ -147,9 +148,10 @@ def earlier(stack: Stack, version: str) -> Stack | None:
             resource["Properties"]["CodeUri"] = stack.source()["Resources"][name]["Properties"][
                 "CodeUri"
             ]
+    # `load` reads `!Condition` as Fn::Condition
     path.write_text(
         json.dumps(template).replace('"Fn::Condition"', '"Condition"'), encoding="utf-8"
-    )  # `!Condition`, as load reads it
+    )
     return Stack(stack.name, path)
 
 

@@ -30,11 +30,9 @@ KEPT: Final = {
     "HashKey",
     "MasterUser",
 }
-MADE_BY_SAM: Final = (
-    "InferenceFunction",
-    "ServerlessDeploymentApplication",
-    "CanaryFunction",
-)  # version, alias, CodeDeploy's, schedule
+# SAM adds the version, the alias, CodeDeploy's resources and the schedule. Their names begin with
+# these.
+MADE_BY_SAM: Final = ("InferenceFunction", "ServerlessDeploymentApplication", "CanaryFunction")
 VERSION: Final = re.compile(r"\w+FunctionVersion[0-9a-f]{10}")
 PROBES: Final[dict[str, Callable[[str], Any]]] = {
     "AWS::ApiGatewayV2::Api": lambda name: client("apigatewayv2").get_api(ApiId=name),

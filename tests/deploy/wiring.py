@@ -60,9 +60,9 @@ def subscription(stack: Stack, report: Report) -> None:
         (each["Principal"]["Service"], group_name(each["Condition"]["ArnLike"]["AWS:SourceArn"]))
         for each in statements
     }
-    groups = {group for group, _, _ in subscribed} | (
-        {"MonitorLogGroup", "CanaryLogGroup"} & ids.keys()
-    )  # the laptop's stack has no monitor or canary to subscribe
+    # the laptop's stack has no monitor or canary to subscribe
+    further = {"MonitorLogGroup", "CanaryLogGroup"} & ids.keys()
+    groups = {group for group, _, _ in subscribed} | further
     expected = {("logs.amazonaws.com", group_name(ids[group])) for group in groups}
     report.equal("who may invoke the shipper", callers, expected)
 
@@ -342,9 +342,8 @@ def environment(stack: Stack, report: Report, *, log_text: str) -> None:
 def gradual_deployment(stack: Stack, report: Report) -> None:
     """Check how requests move to a new version, and which alarms roll it back."""
     ids = stack.resources()
-    name = ids["InferenceFunctionDeploymentGroup"].rpartition("/")[
-        2
-    ]  # fakecloud's `Ref` has the application's name before it
+    # in fakecloud, the application's name comes before the group's name in a `Ref`
+    _, _, name = ids["InferenceFunctionDeploymentGroup"].rpartition("/")
     codedeploy = client("codedeploy")
     group = codedeploy.get_deployment_group(
         applicationName=ids["ServerlessDeploymentApplication"], deploymentGroupName=name

@@ -184,7 +184,7 @@ def test_the_assumptions_about_cost_in_the_documents_are_the_scripts() -> None:
         f"{small} line at once in the small size, {medium} in the medium, {large} in the large",
         f"{estimate.REPLAY_MS:,} ms of 2 GB for a replay",
         f"{estimate.MONITOR_MS:,} ms of 1 GB for a run of the monitor",
-        f"{estimate.CANARY_MS:,} ms of 0.5 GB for a pass of the canary",
+        f"{estimate.CANARY_MS:,} ms of 0.5 GB for a run of the canary",
         (
             f"{estimate.API_LOG_BYTES} bytes for a line of the access log, "
             f"{estimate.LINE_BYTES} bytes more for each line"

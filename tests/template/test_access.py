@@ -37,9 +37,9 @@ from tests.template.stacks import (
     ),
 )
 def test_nobody_is_let_in_but_where_it_says_so(stack: Stack) -> None:
-    """Only the domain's own policy lets everybody in, since its security plugin decides.
+    """Only the domain's policy lets everybody in, because the domain has its security plugin.
 
-    The test also lists the callers of each function.
+    Each function has only the listed callers.
     """
     open_to_all = set()
     for name, resource in stack.resources.items():
@@ -122,7 +122,7 @@ def test_nobody_is_let_in_but_where_it_says_so(stack: Stack) -> None:
 )
 def test_the_open_domain_asks_who_one_is(stack: Stack) -> None:
     domain = stack.properties("Domain")
-    # none of the actions that change the domain itself
+    # es:ESHttp* has none of the actions that change the domain itself
     (statement,) = domain["AccessPolicies"]["Statement"]
     assert statement == {
         "Effect": "Allow",
@@ -165,11 +165,10 @@ def test_the_api_asks_for_a_signature_and_is_throttled(stack: Stack) -> None:
         name: {"Ref": "RequestsPerSecond"}
         for name in ("ThrottlingRateLimit", "ThrottlingBurstLimit")
     }
-    assert "RouteSettings" not in stage  # which would come before these
+    assert "RouteSettings" not in stage  # they would override the default settings
     (api,) = stack.of_type("AWS::ApiGatewayV2::Api").values()
-    assert not {"Body", "BodyS3Location", "Target", "CorsConfiguration"} & set(
-        api
-    )  # these would add routes that are not in this list
+    # these properties could add routes that the template does not show
+    assert not {"Body", "BodyS3Location", "Target", "CorsConfiguration"} & set(api)
     (route,) = stack.of_type("AWS::ApiGatewayV2::Route").values()
     assert (route["RouteKey"], route["AuthorizationType"]) == (
         "POST /predict",
@@ -194,7 +193,8 @@ def test_replay_monitor_and_canary_run_on_their_schedule(stack: Stack) -> None:
     if stack.monitors:
         schedules["MonitorFunctionJudge"] = ("rate(15 minutes)", "MonitorFunction")
         schedules["MessengerFunctionWaiting"] = ("rate(15 minutes)", "MessengerFunction")
-    if stack.asks:  # the own function may log the canary's requests as live ones
+    if stack.asks:
+        # seldom, because a user's own function may log the questions as live predictions
         often = "rate(15 minutes)" if stack.has_inference else "rate(1 day)"
         schedules["CanaryFunctionAsk"] = (often, "CanaryFunction")
     assert set(rules) == set(schedules)
@@ -203,7 +203,7 @@ def test_replay_monitor_and_canary_run_on_their_schedule(stack: Stack) -> None:
         assert rules[name].get("State", "ENABLED") == "ENABLED"
         (target,) = rules[name]["Targets"]
         assert target["Arn"] == {"Fn::GetAtt": [function, "Arn"]}
-        assert "Input" not in target  # the handler gets the whole event
+        assert "Input" not in target  # the schedule's default event selects everything
 
 
 @check(
@@ -254,7 +254,7 @@ def test_the_functions_in_a_vpc_are_called_by_nobody_and_call_https(stack: Stack
     ] == [("tcp", 443, 443)]
 
 
-# They do not talk to the domain, but to AWS's own services alone.
+# These functions send requests only to AWS services, not to the domain.
 OUTSIDE = {"InferenceFunction", "CanaryFunction", "MessengerFunction"}
 
 

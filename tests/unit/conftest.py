@@ -34,9 +34,9 @@ LONGEST_ID = 512
 
 
 def forget_handler(module: str, service: str) -> None:
-    """Remove what an earlier import of a handler left.
+    """Remove what an earlier import of a handler left: the module, and the logger of Powertools.
 
-    That is the module, and the logger of Powertools, which keeps the standard output of that time.
+    The logger would still write to the `sys.stdout` of the earlier import.
     """
     sys.modules.pop(module, None)
     logging.root.manager.loggerDict.pop(service, None)
@@ -288,7 +288,7 @@ def _error(kind: str, reason: str, cause: str | None) -> dict[str, Any]:
 
 
 def _filtered(value: Any, paths: list[list[str]]) -> Any:
-    """Return what OpenSearch's filter_path keeps. A path goes through lists."""
+    """Return what OpenSearch's filter_path keeps. A path applies to every element of a list."""
     if isinstance(value, list):
         return [_filtered(element, paths) for element in value]
     left = {}
@@ -344,9 +344,8 @@ def bulk(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bulk]:
     state = Bulk()
     with ThreadingHTTPServer(("127.0.0.1", 0), _handler(state.answer)) as server:
         state.url = f"http://127.0.0.1:{server.server_port}"
-        thread = threading.Thread(
-            target=server.serve_forever, args=(0.01,), daemon=True
-        )  # a daemon, so that a failed test does not keep the process running
+        # a daemon, so that a failed test does not keep the process running
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
         thread.start()
         yield state
         state.ended.set()

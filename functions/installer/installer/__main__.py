@@ -33,12 +33,12 @@ domain are signed with the AWS credentials that the AWS CLI would use, unless yo
 (--user, or https://NAME:PASSWORD@HOST)."""
 INSTALL: Final = f"""\
 Installs missing objects, and replaces objects that differ from their files. A second run changes
-nothing. Saved objects that somebody changed by hand, and a retention policy with other states, are
-kept and named, unless you give --overwrite. Index template and roles are always replaced. Without
---retention-days no retention is installed, but an existing policy keeps its days. The policy
-applies to existing indices without a policy only with --adopt. Every run says how many indices will
-be deleted, and from which day on, before anything is deleted. At the end it prints links to share,
-with short links if the server makes them. {ADDRESSES}"""
+nothing. Without --overwrite, it keeps saved objects that somebody changed by hand, and a retention
+policy whose states were changed. The output lists what is kept. Index template and roles are always
+replaced. Without --retention-days no retention is installed, but an existing policy keeps its days.
+Existing indices that follow no policy get this one only if you give --adopt. Every run says how
+many indices will be deleted, and from which day on, before anything is deleted. At the end it
+prints links to share, with short links if the server makes them. {ADDRESSES}"""
 STATUS: Final = f"""\
 Says for each object whether it is installed, missing or changed. The exit code is 1 unless all are
 installed. {ADDRESSES}"""
@@ -51,9 +51,9 @@ longer work. {ADDRESSES}"""
 LEFT_OUT: Final = "left out, because no address of {} is given"
 EXPORT: Final = """\
 Prints index pattern, searches, panels and dashboards as one file (.ndjson). Import the file by hand
-if Dashboards lets only people sign in, on a web page."""
+if Dashboards can be signed in to only on a web page, which a command cannot use."""
 RENDER: Final = """\
-Writes the body of every request that install would send to an empty domain into a file: index
+Writes a file with the body of each request that install would send to an empty domain: index
 template, retention policy, roles and their mapping, saved objects. requests.json lists the path of
 each request. An administrator can review the files, or apply them in another way, so that no
 function needs an administrator's secret. The command contacts no server."""
@@ -88,9 +88,8 @@ def main(arguments: list[str] | None = None, folder: Path = FOLDER) -> int:
         _complain("stopped by Ctrl-C: status shows what is installed")
         return 130
     except BrokenPipeError:
-        os.dup2(
-            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
-        )  # prevents a second message when Python exits
+        # Without this, Python reports the broken pipe once more when it exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         _complain("stopped, because the output was closed: run this again")
         return 1
     except UserError as problem:
@@ -248,7 +247,7 @@ def _parser() -> argparse.ArgumentParser:
             add(
                 "--adopt",
                 action="store_true",
-                help="also apply the retention policy to existing indices without a policy",
+                help="also apply the retention policy to existing indices that follow no policy",
             )
         if name == "remove":
             add(
@@ -257,14 +256,21 @@ def _parser() -> argparse.ArgumentParser:
                 help="also remove objects that another dashboard shows",
             )
         if name != "status":
-            add("--overwrite", action="store_true", help="also objects that were changed by hand")
+            verb = "replace" if name == "install" else "remove"
+            add(
+                "--overwrite",
+                action="store_true",
+                help=f"also {verb} objects that were changed by hand",
+            )
             add("--dry-run", action="store_true", help="only say what would be done")
     command = commands.add_parser(
         "export", help="print the saved objects as a file to import by hand", description=EXPORT
     )
     _add_scope(command)
     command = commands.add_parser(
-        "render", help="write every body that install would send into a folder", description=RENDER
+        "render",
+        help="write the body of every request of install to a file in a folder",
+        description=RENDER,
     )
     command.add_argument(
         "--out", type=Path, required=True, metavar="FOLDER", help="a new folder for the files"
@@ -327,7 +333,7 @@ def _add_scope(command: argparse.ArgumentParser) -> None:
         "--log-group",
         action="append",
         metavar="NAME",
-        help="log group whose documents under the prefix are yours;"
+        help="a log group of yours, if other people's documents have the same index prefix;"
         " repeat the option for more groups",
     )
 

@@ -95,7 +95,7 @@ def desired_state(
 
     `scope.former` permits the former names. Whether the stack has them is read from Dashboards.
     Raises `UserError` for addresses that cannot be used, and if Dashboards does not answer. If
-    Dashboards lets only people sign in, on a web page, it is left out with a message.
+    Dashboards can be signed in to only on a web page, it is left out with a message.
     """
     first = server_address(opensearch, "--opensearch", user, password) if opensearch else None
     second = server_address(dashboards, "--dashboards", user, password) if dashboards else None

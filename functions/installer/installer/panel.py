@@ -14,8 +14,8 @@ from installer.objects import SavedObject
 
 BARS: Final = 50  # the number of bars that Kibana aims at
 PAGE: Final = 500  # documents of a saved search
-# Pairs of a bound and the length of a bar. The first pair applies whose bound is longer than the
-# time shown, divided by BARS.
+# Pairs of a bound and the length of a bar. The panel uses the first pair whose bound is longer than
+# the time shown divided by BARS.
 INTERVALS: Final = (
     (timedelta(seconds=5), timedelta(seconds=1)),
     (timedelta(seconds=7.5), timedelta(seconds=5)),

@@ -24,10 +24,8 @@ SETTINGS: Final = tuple(
     f"index.{product}.index_state_management.policy_id" for product in ("plugins", "opendistro")
 )
 CREATED: Final = "index.creation_date"
-WAYS: Final = [
-    ("kept", ["deleted"]),
-    ("deleted", []),
-]  # the policy's states, with their transitions
+# The policy's states, each with the states that may follow.
+WAYS: Final = [("kept", ["deleted"]), ("deleted", [])]
 WITHOUT: Final = "the server has no index state management: delete old {} indices yourself"
 INDICES: Final = "retention of existing indices"
 UNASKED: Final = "no days are given, so no index is deleted"

@@ -41,13 +41,13 @@ from monitor.summary import SLOT, Stream, Summary
 from monitor.windows import DAY
 
 PROGRAM: Final = "python -m monitor"
-# The days that `feasible` reads, and the days before and after its own that `accept` judges.
+# The number of days that `feasible` reads, and that `accept` judges before and after the baseline.
 LOOK_BACK: Final = 14
 ENVIRONMENT: Final = f"""\
-environment: {PASSWORD} is the password of --user, or of a user name in the
-address that has no password there. OPENSEARCH_URL, STACK and INDEX_PREFIX are the defaults
-of --opensearch, --stack and --index-prefix. If no user is given, requests to an Amazon domain
-are signed with AWS credentials, which are found in the same way as by the AWS CLI."""
+environment: {PASSWORD} is the password for --user, or for the user name in the address if
+the address has no password. OPENSEARCH_URL, STACK and INDEX_PREFIX are the defaults of
+--opensearch, --stack and --index-prefix. If no user is given, requests to an Amazon domain
+are signed with the AWS credentials that the AWS CLI would use."""
 ACCEPT: Final = """\
 Accepts whole days (UTC) of one stream as its baseline: at least 3, better 7 or more. Missing
 summaries are first made from the predictions. Compares the baseline in use with the new one, and
@@ -99,7 +99,7 @@ class Context:
         return several[0]
 
     def choice(self, windows: int, streams: int = 1) -> Choice:
-        """Return the row of the dial for a baseline of `windows` windows."""
+        """Return the monitor's settings for a baseline of `windows` windows."""
         return dial.choose(windows, days=self.options.false_alarm_days, streams=streams)
 
     def _wanted(self, stream: Stream) -> bool:
@@ -123,9 +123,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _complain("stopped by Ctrl-C", 130)
     except BrokenPipeError:
-        os.dup2(
-            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
-        )  # or Python reports the broken pipe once more when it exits
+        # Without this, Python reports the broken pipe once more when it exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (
         Refused,
@@ -178,7 +177,7 @@ def show_command(context: Context) -> int:
         choice = context.choice(one.windows)
         days = f"{moment(one.start)} to {moment(one.end)}"
         print(f"  baseline {current.number}, {days}, version {plain(one.version or 'none')}")
-        print(f"  {plain(current.sentence)} deff {one.deff:.2f}.")
+        print(f"  {plain(current.sentence)} Design effect {one.deff:.2f}.")
         if current.may_grow(_today()):
             _, reason = growth(context.store, stream, current, choice, _today())
             print(
@@ -434,7 +433,7 @@ def _common(parser: argparse.ArgumentParser, command: Any) -> None:
         "--stack",
         metavar="NAME",
         default=os.environ.get("STACK"),
-        help="the stack of the predictions; local for make serve",
+        help="the stack that made the predictions; make serve uses the name local",
     )
     add(
         "--index-prefix",

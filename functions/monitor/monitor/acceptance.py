@@ -154,7 +154,7 @@ def comparison(old: Accepted, new: Accepted) -> list[tuple[str, str, str]]:
         ("version", a.version or "none", b.version or "none"),
         ("windows", f"{a.windows} of {old.rows}", f"{b.windows} of {new.rows}"),
         ("predictions", f"{a.rows:,}", f"{b.rows:,}"),
-        ("deff", f"{a.deff:.2f}", f"{b.deff:.2f}"),
+        ("design effect", f"{a.deff:.2f}", f"{b.deff:.2f}"),
     ]
     if a.label and b.label:
         for label in dict.fromkeys([*a.labels, *b.labels]):

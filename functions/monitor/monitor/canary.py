@@ -1,8 +1,8 @@
-"""Judges the answers to golden sentences, and what a function says of its model.
+"""Judges the answers to golden sentences, and a function's description of its model.
 
-The bars were measured (docs/monitoring.md, section *Canary*): labels, counts of word pieces and
-truncated flags are equal, the signature differs by at most `SIGNATURE` steps, a score by at most
-the model's tolerance, and the scores' mean by at most a quarter of that.
+The limits were measured (docs/monitoring.md, section *Canary*). Labels, counts of word pieces and
+truncated flags must be equal. A component of the signature may differ by `SIGNATURE` steps, a score
+by the model's tolerance. The mean difference of the scores may be a quarter of the tolerance.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ LONGEST: Final = 100  # characters of a value that comes from an answer
 
 
 class Unfit(ValueError):
-    """Answers that cannot be compared: one sentence without its stop."""
+    """The answers cannot be compared. The message is one sentence without the full stop."""
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """How many answers were compared and differ, and the largest differences."""
+    """The numbers of answers that were compared and that differ, and the largest differences."""
 
     asked: int
     labels: int
@@ -41,9 +41,9 @@ class Figures:
 
 
 def compare(model: Model, answers: Sequence[Any]) -> Figures:
-    """Compare an answer for each golden sentence. Raises `Unfit` where one lacks a field.
+    """Compare the answers with the golden sentences. Raises `Unfit` if an answer lacks a field.
 
-    Scores are compared where the label is the stated one.
+    An answer's score is compared only if its label is the expected label.
     """
     labels = tokens = truncated = steps = 0
     moved: list[float] = []
@@ -68,7 +68,7 @@ def compare(model: Model, answers: Sequence[Any]) -> Figures:
 
 
 def _too_long(tokens: int, limit: int) -> bool | None:
-    """Whether a text is cut; None where that depends on how many marks the tokenizer adds."""
+    """Return whether a text is cut, or None if the number of the tokenizer's marks decides this."""
     return None if limit - MARKS < tokens <= limit else tokens > limit
 
 
@@ -77,7 +77,7 @@ def _steps(found: Sequence[int], stated: Sequence[int]) -> Iterator[int]:
 
 
 def faults(model: Model, figures: Figures) -> Iterator[str]:
-    """A sentence for each bar that the answers miss."""
+    """Yield a sentence for each limit that the answers exceed."""
     for count, words in (
         (figures.labels, "have another label"),
         (figures.tokens, "have another count of word pieces"),
@@ -97,7 +97,10 @@ def faults(model: Model, figures: Figures) -> Iterator[str]:
 
 
 def differences(card: Mapping[str, Any], described: Mapping[str, Any]) -> Iterator[str]:
-    """A sentence for each field of the description that is not the card's, and for its files."""
+    """Yield a sentence for each field that differs between the card and the function's description.
+
+    If the digest of the model's files is not the card's version, it gets a sentence too.
+    """
     found = described["card"]
     for name in NAMED:
         if found.get(name) != card.get(name):

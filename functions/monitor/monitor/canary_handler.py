@@ -1,6 +1,6 @@
 """The canary's Lambda handler: every quarter of an hour, and before a deployment moves requests.
 
-CodeDeploy's event names a deployment, which goes on only after a pass.
+CodeDeploy's event names a deployment, which continues only if the result of the run is `pass`.
 https://docs.aws.amazon.com/codedeploy/latest/userguide/reference-appspec-file-structure-hooks.html
 """
 
@@ -39,9 +39,8 @@ logging_variables.ignore(os.environ)
 ask = asking(boto3.client("lambda", config=CONFIG))
 code_deploy = boto3.client("codedeploy", config=CONFIG)
 logger = Logger(service=SERVICE, level="INFO", use_rfc3339=True, utc=True, location=None)
-dimensions = {
-    "function_name": os.environ.get("AWS_LAMBDA_FUNCTION_NAME", SERVICE)
-}  # the namespace is every stack's
+# All stacks write into the same namespace.
+dimensions = {"function_name": os.environ.get("AWS_LAMBDA_FUNCTION_NAME", SERVICE)}
 metrics = EphemeralMetrics(
     namespace="PredictionMonitor", service=SERVICE, default_dimensions=dimensions
 )
@@ -49,7 +48,7 @@ metrics = EphemeralMetrics(
 
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: Any, context: LambdaContext) -> dict[str, str]:
-    """Make a pass, and count it; before requests move, report its result to CodeDeploy instead."""
+    """Run once, write one line, and report to CodeDeploy if CodeDeploy called."""
     deployment, hook = (event.get(name) if isinstance(event, dict) else None for name in HOOK)
     if not (deployment and hook):
         result = _logged(function, "schedule", context)
@@ -57,7 +56,7 @@ def handler(event: Any, context: LambdaContext) -> dict[str, str]:
         metrics.add_metric("CanaryFailures", MetricUnit.Count, int(result.verdict == Verdict.FAIL))
         metrics.flush_metrics()
         return {"result": str(result.verdict)}
-    status = "Failed"  # also of a pass that raises
+    status = "Failed"  # also if the run raises an exception
     try:
         result = _logged(deployed or function, "deployment", context)
         status = "Succeeded" if result.verdict == Verdict.PASS else "Failed"
@@ -69,7 +68,7 @@ def handler(event: Any, context: LambdaContext) -> dict[str, str]:
 
 
 def _logged(target: str, trigger: str, context: LambdaContext) -> Result:
-    """Make a pass, and write its line."""
+    """Ask the function `target`, and write the line `canary`."""
     began = time.monotonic()
     result = _pass(target, began + context.get_remaining_time_in_millis() / 1000 - RESERVE)
     fields = result.fields()

@@ -1,4 +1,4 @@
-"""One pass of the canary: asks a function its golden sentences, and judges the answers."""
+"""One run of the canary: asks a function the golden sentences, and judges the answers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MOST: Final = 20  # faults in a line
 
 
 class Verdict(StrEnum):
-    """The result of a pass. UNJUDGED: an older version answered, without golden sentences."""
+    """The result of a run. UNJUDGED: an older version answered, which has no golden sentences."""
 
     PASS = "pass"  # noqa: S105  not a password
     FAIL = "fail"
@@ -40,7 +40,7 @@ UNKNOWN: Final = Source("", "", "")
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A pass: the verdict, one sentence about it, the faults, and the source of the answers."""
+    """A run: the verdict, one sentence about it, the faults, and the source of the answers."""
 
     verdict: Verdict
     sentence: str
@@ -49,7 +49,7 @@ class Result:
     figures: Figures | None = None
 
     def fields(self) -> dict[str, Any]:
-        """The fields of `monitor` in the line: events/canary.schema.json."""
+        """Return the fields of `monitor` in the line `canary` (events/canary.schema.json)."""
         canary = {
             "result": str(self.verdict),
             "faults": list(self.faults[:MOST]),
@@ -65,7 +65,7 @@ class Result:
 
 
 def failed(*found: str, source: Source = UNKNOWN, figures: Figures | None = None) -> Result:
-    """The result of a pass with faults: one sentence each, without its stop."""
+    """Return the result of a run with faults. Each fault is one sentence without the full stop."""
     more = f", and {len(found) - 1} more" if len(found) > 1 else ""
     sentence = f"The canary fails: {found[0]}{more}."
     return Result(Verdict.FAIL, sentence, found, source, figures)
@@ -74,9 +74,10 @@ def failed(*found: str, source: Source = UNKNOWN, figures: Figures | None = None
 def check(ask: Ask, function: str, expected: Model, deployed: str) -> Result:
     """Ask `function`, an alias or a version, and judge its answers.
 
-    `deployed` is the ARN of the version that the stack deployed, which must be the `expected`
-    model: that of the canary's own package. Another version answers while a deployment moves the
-    alias, or after somebody moved it back. It is judged by the golden sentences that it brings.
+    `deployed` is the ARN of the version that the stack deployed. This version must contain the
+    `expected` model, which is the model of the canary's own package. Another version answers while
+    a deployment moves the alias, or after somebody moved the alias back. Such a version is judged
+    by its own golden sentences.
     """
     source = Source("", str(expected.card.get("name", "")), "")
     try:
@@ -118,10 +119,10 @@ def _source(answering: str, described: Any) -> Source:
 
 
 def _answers(ask: Ask, function: str, sentences: Sequence[Sentence]) -> tuple[list[Any], str]:
-    """Return an answer for each sentence, and the function with the version that gave them.
+    """Return an answer for each sentence, and the function's name with the version that answered.
 
-    The version that answers the first request gets the others too. Raises `NoAnswer`, or `Unfit`
-    for anything but an answer for each.
+    The version that answers the first request gets the other requests too. Raises `NoAnswer`, or
+    `Unfit` if not every sentence has an answer.
     """
     answers: list[Any] = []
     for part in batched(sentences, AT_ONCE, strict=False):

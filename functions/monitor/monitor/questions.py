@@ -1,4 +1,4 @@
-"""Questions to a function of your own: events, and what the answers hold."""
+"""The canary's questions to your own function: events, with values expected in the answers."""
 
 from __future__ import annotations
 
@@ -14,18 +14,24 @@ from monitor.canary import LONGEST
 from monitor.canary_pass import Result, Verdict, failed
 
 PLACE: Final = Path(__file__).parent / "questions.jsonl"
-TOLERANCE: Final = 0.04  # of an expected number
-MOST: Final = 100
+TOLERANCE: Final = 0.04  # by which a number with a decimal point may differ
+MOST: Final = 100  # questions in a file
 FORM: Final = 'one line for each, such as {"event": {...}, "expect": {"prediction.label": "spam"}}'
 
 
 class QuestionsUnreadable(ValueError):
-    """The file of questions is absent or cannot be read: one sentence without its stop."""
+    """The file of questions is absent or cannot be read.
+
+    The message is one sentence without the full stop.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """An event, and the values by their paths in the answer: texts as they are, numbers about."""
+    """An event, and the expected values by their paths in the answer.
+
+    Texts and integers must be equal, numbers with a decimal point may differ by `TOLERANCE`.
+    """
 
     event: Any
     expect: Mapping[str, Any]
@@ -50,7 +56,7 @@ def _question(number: int, line: str) -> Question:
         row = json.loads(line)
         return Question(row["event"], dict(row["expect"]))
     except (ValueError, TypeError, KeyError):
-        raise QuestionsUnreadable(f"line {number} of the questions is none: write {FORM}") from None
+        raise QuestionsUnreadable(f"line {number} is not a question: write {FORM}") from None
 
 
 def check(ask: Ask, function: str, questions: list[Question], deadline: float) -> Result:
@@ -76,7 +82,7 @@ def check(ask: Ask, function: str, questions: list[Question], deadline: float) -
 
 
 def _unwrapped(answer: Any) -> Any:
-    """The body of an answer in the form of an HTTP API; any other answer as it is."""
+    """Return the body of an answer that has the form of an HTTP response, or any other answer."""
     if isinstance(answer, dict) and "statusCode" in answer:
         try:
             return json.loads(answer.get("body", ""))
@@ -99,7 +105,10 @@ def _equal(found: Any, wanted: Any) -> bool:
 
 
 def _at(answer: Any, path: str) -> Any:
-    """The value at names and list positions with dots between; None where there is none."""
+    """Return the value at a path of names and list positions, or None if there is no value.
+
+    The steps of the path are separated by dots.
+    """
     for step in path.split("."):
         if isinstance(answer, dict):
             answer = answer.get(step)

@@ -1,4 +1,7 @@
-"""Reads the slots of a stream from OpenSearch, by aggregations alone."""
+"""Reads the summaries of a stream's slots from OpenSearch, by aggregations alone.
+
+A stream is the predictions of one model in one log group of one stack. A slot is 15 minutes.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +45,7 @@ class ReadIncomplete(Exception):
 def find_streams(
     connection: Connection, stack: str, start: int, end: int, *, index: str = INDEX
 ) -> tuple[list[Stream], list[Stream]]:
-    """Find the streams with predictions in a span: the 20 that have most, and all others.
+    """Find the streams with predictions in a span: the 20 largest in one list, the rest in another.
 
     Raises `ReadIncomplete`, and the connection's exceptions.
     """
@@ -164,9 +167,8 @@ def _codes(bucket: Mapping[str, Any], name: str) -> dict[int, int]:
         if code >= 0:
             found[code] = int(part["doc_count"])
     if scale.apart and found.get(1):
-        found[2] = (
-            found.get(2, 0) - found[1]
-        )  # the first step of the histogram counts these rows too
+        # the first step of the histogram counts these rows too
+        found[2] = found.get(2, 0) - found[1]
     return {code: count for code, count in sorted(found.items()) if count}
 
 

@@ -150,8 +150,8 @@ def mended(data: bytearray) -> bytearray:
 def _parse_leniently(data: bytearray) -> Payload:
     """Read a payload that the strict parser refused, for instance because of a lone surrogate.
 
-    Without this, one bad line would make the payload's other lines unreadable. `data` is valid
-    UTF-8, which is often enough for the strict parser. Otherwise Python's parser reads the data.
+    Without this, one bad line would make the payload's other lines unreadable. `data` is now valid
+    UTF-8, so the strict parser can often read it. Otherwise Python's parser reads the data.
     Python's values need many times the memory of the data, so a large payload is not read this way.
     """
     try:

@@ -6,9 +6,9 @@ which is the index of the records. If a line is delivered there again, it keeps 
 because its id is the same. In another index it would get a second document.
 
 So on a given day, a log group's lines stay in the common index if that index holds a document of
-the group without `@kind`, from that day or the day before. The day before counts too: if two
-functions deliver the group, both begin a new day at the same moment. Once only one function
-delivers, the rule no longer applies (docs/from-the-console.md).
+the group without `@kind`, from that day or the day before. Because of the day before, the rule also
+applies when a new day begins and the other function has not delivered yet. Once only one function
+delivers the group, the rule no longer applies (docs/from-the-console.md).
 
 Retry, replay and backfill follow the same rule, and the answer for a day does not change later.
 """
@@ -46,7 +46,7 @@ _ANSWERS: Final[
 
 
 class CommonDays:
-    """The days on which a log group's lines belong in the common index, as numbers since 1970.
+    """The days on which a log group's lines belong in the common index, as days since 1970-01-01.
 
     The server is asked once for each day, when the first line of that day is shipped. If the server
     does not permit counting documents, there are no such days.

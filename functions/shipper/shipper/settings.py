@@ -113,6 +113,7 @@ def _words(environment: Mapping[str, str], name: str, known: set[str] | None = N
     for word in words:
         if known is not None and word not in known:
             raise ValueError(
-                f"{name} must be of {', '.join(sorted(known))}, with commas, not {word!r}"
+                f"{name} has an unknown word, {word!r}: "
+                f"write any of {', '.join(sorted(known))}, separated by commas"
             )
     return words

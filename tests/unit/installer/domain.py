@@ -84,13 +84,13 @@ class Domain:
     tenants: dict[str, bool] | None = None
     login: tuple[str, str] | None = None
     newest: dict[str, str] = field(default_factory=lambda: dict(NEWEST))
-    answers: dict[str, deque[Reply | None]] = field(
-        default_factory=dict
-    )  # answers for paths with this beginning; None gives the usual answer
+    # Answers by the beginning of the path, which come before the usual answers. None means the
+    # usual answer.
+    answers: dict[str, deque[Reply | None]] = field(default_factory=dict)
     templates: dict[str, Any] = field(default_factory=dict)
     policies: dict[str, dict[str, Any]] = field(default_factory=dict)
     indices: dict[str, tuple[str | None, int | None]] = field(default_factory=dict)
-    made: dict[str, int] = field(default_factory=dict)  # when an index was made, in milliseconds
+    made: dict[str, int] = field(default_factory=dict)  # when an index was created, in ms
     documents: list[dict[str, Any]] = field(default_factory=list)  # of the last days
     cluster: dict[str, Any] = field(default_factory=dict)
     open_distro: bool = False  # Elasticsearch 7.10: ISM and security below _opendistro
@@ -214,7 +214,7 @@ class Domain:
         )
         parts = file.get_payload()
         if not isinstance(parts, list) or len(parts) != 1:
-            return self.refuse("not one part", request)
+            return self.refuse("the form must have exactly one part", request)
         part: Any = parts[0]
         if part.get_param("name", header="content-disposition") != "file" or not str(
             part.get_filename()
@@ -222,7 +222,7 @@ class Domain:
             return self.refuse("no file whose name ends in .ndjson", request)
         sent = [json.loads(line) for line in part.get_payload(decode=True).splitlines()]
         if not sent or len({(one["type"], one["id"]) for one in sent}) < len(sent):
-            return self.refuse("nothing, or something twice", request)
+            return self.refuse("no object, or the same object twice", request)
         for one in sent:
             if one.keys() != {
                 "type",
@@ -560,14 +560,14 @@ def _basic(user: str, password: str) -> str:
 
 
 class Certificate(NamedTuple):
-    """Make a self-signed certificate for 127.0.0.1, as PEM files."""
+    """The PEM files of a self-signed certificate for 127.0.0.1."""
 
     public: Path
     private: Path
 
 
 def certified(folder: Path) -> Certificate:
-    """Return a certificate that is valid for one day."""
+    """Make a certificate that is valid for one day."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
     now = datetime.now(UTC)
@@ -597,7 +597,7 @@ def certified(folder: Path) -> Certificate:
 def listening(
     answer: Callable[[Request], Reply], port: int = 0, certificate: Certificate | None = None
 ) -> Iterator[str]:
-    """Answer on 127.0.0.1, over https with a certificate. Yield the address."""
+    """Run a server on 127.0.0.1, with https if a certificate is given. Yields its address."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -637,9 +637,8 @@ def listening(
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(*certificate)
             server.socket = context.wrap_socket(server.socket, server_side=True)
-        thread = threading.Thread(
-            target=server.serve_forever, args=(0.01,), daemon=True
-        )  # a failing test must not keep the process alive
+        # a daemon, so that a failed test does not keep the process running
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
         thread.start()
         yield f"{'https' if certificate else 'http'}://127.0.0.1:{server.server_port}"
         server.shutdown()

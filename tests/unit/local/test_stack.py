@@ -91,7 +91,8 @@ def test_a_taken_port_is_told_with_who_holds_it(family: socket.AddressFamily, ad
         own = Path("/proc/self").resolve().name
         with pytest.raises(
             UserError,
-            match=rf"process {own} listens there \(.*python.*\)\. Choose another with API_PORT=",
+            match=rf"process {own} listens there \(.*python.*\)\. "
+            "Choose another port with API_PORT=",
         ):
             ensure_free(port, "API_PORT")
     assert holder(port) is None

@@ -758,7 +758,8 @@ def test_wrong_arguments_end_with_one_sentence(
         pytest.param(
             backfilling(),
             {"EXCLUDE": "all"},
-            "EXCLUDE must be of metrics, object, platform, text, with commas, not 'all'",
+            "EXCLUDE has an unknown word, 'all': "
+            "write any of metrics, object, platform, text, separated by commas",
             id="setting",
         ),
         pytest.param(

@@ -156,7 +156,7 @@ def test_amazon_endpoint_gets_a_signature_that_holds(
 def test_a_password_file_is_never_read(
     bulk: Bulk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, login: str | None
 ) -> None:
-    """requests takes a password from ~/.netrc for a host that it knows."""
+    """The library `requests` takes a password from ~/.netrc if that file lists the host."""
     netrc = tmp_path / "netrc"
     netrc.write_text("machine 127.0.0.1 login somebody password else\n")
     monkeypatch.setenv("NETRC", str(netrc))
@@ -361,7 +361,7 @@ def test_port_and_certificates_follow_the_scheme(scheme: str, port: int, *, veri
 def test_failures_are_not_logged_by_the_library(
     bulk: Bulk, caplog: pytest.LogCaptureFixture, answer: Answer | None
 ) -> None:
-    """The library would log each failure with a traceback, and at its lowest level the body."""
+    """The library would log each failure with a traceback, and at level DEBUG also the body."""
     bulk.refuse["1"] = UNPARSED
     bulk.answers.append(answer)
     with (
@@ -369,9 +369,8 @@ def test_failures_are_not_logged_by_the_library(
         closing(connect(bulk.url.replace("//", "//writer:secret@"), {})) as found,
     ):
         one(found)
-    said = [
-        record for record in caplog.records if record.name != "opensearchpy.trace"
-    ]  # to which nobody but pytest listens
+    # only pytest listens to opensearchpy.trace
+    said = [record for record in caplog.records if record.name != "opensearchpy.trace"]
     assert {record.name for record in said} <= {"urllib3.connectionpool"}
     assert [
         record for record in said if TEXT in record.getMessage() or "secret" in record.getMessage()

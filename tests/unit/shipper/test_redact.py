@@ -500,9 +500,9 @@ def test_a_number_that_is_no_text_stays() -> None:
     ],
 )
 def test_no_line_takes_long(unit: str) -> None:
-    with at_most(
-        20
-    ):  # seconds: it takes one or so; where the time grows with the square of the length, an hour
+    # Usually it takes about one second. If the time grew with the square of the length, it would
+    # take an hour.
+    with at_most(20):
         ALL.apply((unit * LONG)[:LONG] + "-", {})
 
 
@@ -526,16 +526,18 @@ def test_what_looks_at_every_place_of_a_text_looks_no_further_than_a_bound() -> 
         for kind, most, repeated in repeats(_parser.parse(expression.pattern))
         if most >= 1000 and kind is not _constants.POSSESSIVE_REPEAT
     }
-    assert {repeated for _, repeated in endless} == {
-        str(_parser.parse(r"\d"))
-    }  # a run of digits, which is looked at from its start only
+    # A run of digits is tried only from its start.
+    assert {repeated for _, repeated in endless} == {str(_parser.parse(r"\d"))}
     for before in patterns.NUMBER.pattern, patterns.EMAIL.pattern:
         assert r"(?<![\w." in before
 
 
 @pytest.mark.parametrize("text", ["%41", r"\x41", r"\u0041", "&amp;#65;", "é", "1 2.5 ", "word "])
 def test_decoding_ends_after_as_many_levels_as_there_are(text: str) -> None:
-    """Each level reads every character once, so the time grows with the length of the readings."""
+    """A reading is the text after one level of decoding, and a level reads each character once.
+
+    So the time grows with the total length of the readings.
+    """
     for count in (100, 1_000, 10_000):
         assert sum(len(reading) for reading, _ in readings(text * count)) <= 3 * len(text) * count
     nested = "a@b.de"
@@ -546,7 +548,10 @@ def test_decoding_ends_after_as_many_levels_as_there_are(text: str) -> None:
 
 @given(st.text(st.sampled_from(list("%25\\xu0041&amp;#6;@a1.é \u3000"))))
 def test_where_a_decoded_character_stood(text: str) -> None:
-    """Spans of a reading are in the order of the text, and plain characters stay the same."""
+    """The characters of a decoded text are in the order of the text that they came from.
+
+    Characters that were not decoded stay the same.
+    """
     for reading, origin in readings(text):
         spans = [origin(place, place + 1) for place in range(len(reading))]
         assert all(start < end for start, end in spans)
@@ -582,9 +587,8 @@ def test_the_table_of_what_is_found_is_true(row: re.Match[str]) -> None:
 
 
 def test_the_table_has_every_row() -> None:
-    assert (
-        len(ROWS) == sum(line.startswith("| ") for line in SHIPPING.splitlines()) - 3
-    )  # without the heads
+    heads = 3
+    assert len(ROWS) == sum(line.startswith("| ") for line in SHIPPING.splitlines()) - heads
     assert len(ROWS) > 120
 
 

@@ -42,7 +42,7 @@ BUCKET = "dead-letters"
 LINE = "Quokkas quarrel with wombats"
 KEY = "a key that nobody may see"
 AWAY = Answer(503, "text/html", f"<html>{TEXT}".encode())
-# An event of EventBridge, but with details, and with a time at which all letters are older.
+# An event of EventBridge with two traps: it has details, and all letters are older than its time.
 SCHEDULED = {
     "version": "0",
     "id": "53dc4d37-cffa-4f76-80c9-8b7d4a4d2eaa",
@@ -81,7 +81,7 @@ def s3(aws: None) -> Iterator[Any]:
 def load(bulk: Bulk, monkeypatch: pytest.MonkeyPatch) -> Iterator[Load]:
     """Import the handler anew, as a new instance of the function does.
 
-    A letter may take `seconds`.
+    Each dead letter has a time limit of `seconds`.
     """
     for name in (
         "MAX_PAYLOAD_BYTES",
@@ -263,7 +263,8 @@ def test_every_fate_is_counted_and_said(
         "the user needs the permission to write cwl-log-2026.11.23"
     )
     assert said["unreadable"][2].startswith("awslogs.data is not base64")
-    assert left(s3).count("hopeless") == 1  # the index is the cause
+    # it stays where it is, because the index refused it: the payload itself can be read
+    assert left(s3).count("hopeless") == 1
 
 
 def test_twice_changes_nothing(load: Load, bulk: Bulk, s3: Any) -> None:
@@ -342,9 +343,8 @@ def test_dry_run_only_counts(
     assert (left(s3), bulk.requests) == (before, [])
     summary, metrics, _ = written(capsys)
     assert summary["waiting"] == 2
-    assert metrics.get("DeadLettersWaiting") == (
-        None if more else 2
-    )  # the number of only a part would end the alarm for all
+    # A count of a part of the letters could end the alarm while others wait.
+    assert metrics.get("DeadLettersWaiting") == (None if more else 2)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,8 @@ def test_taken_port_is_trouble() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         with pytest.raises(
-            UserError, match=rf"127\.0\.0\.1:{port} cannot be used .*Choose another with API_PORT="
+            UserError,
+            match=rf"127\.0\.0\.1:{port} cannot be used .*Choose another port with API_PORT=",
         ) as problem:
             ensure_free(port, "API_PORT")
     assert "\n" not in str(problem.value)

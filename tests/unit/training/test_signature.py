@@ -26,9 +26,9 @@ Rows = NDArray[np.float32]
 
 
 def reference(rows: int = 600, seed: int = 1) -> Rows:
-    """Return vectors whose principal directions differ in size from each other and from the axes.
+    """Return vectors with principal directions of different variance, none of them along an axis.
 
-    Their mean is not zero.
+    The mean of the vectors is not zero.
     """
     chance = np.random.default_rng(seed)
     mixing = np.linalg.qr(chance.normal(size=(WIDTH, WIDTH)))[0] * np.linspace(3, 0.2, WIDTH)
