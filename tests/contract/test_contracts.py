@@ -242,9 +242,8 @@ def _fields(schema: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str
             yield from _fields(part, f"{prefix}{name}.")
         else:
             example = part.get("const", next(iter(part.get("enum", [])), ""))
-            digits = (
-                part.get("pattern") == "^[0-9]+$"
-            )  # a number that the runtime writes as a string
+            # a number that the runtime writes as a string
+            digits = part.get("pattern") == "^[0-9]+$"
             kind = (
                 "byte"
                 if (part.get("minimum"), part.get("maximum")) == (-127, 127)

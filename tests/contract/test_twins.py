@@ -47,6 +47,5 @@ def test_what_is_held_is_counted_in_percent_of_what_there_is(module: object) -> 
     (peak,) = re.findall(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
     utilization = getattr(module, "memory_utilization")  # noqa: B009  both have it
     assert utilization(100) == pytest.approx(int(peak) / 1024, rel=0.02)  # of 100 MB
-    assert utilization("400") == pytest.approx(
-        utilization(100) / 4, rel=0.02
-    )  # the runtime's context has it as text
+    # In the runtime's context, the number is a text.
+    assert utilization("400") == pytest.approx(utilization(100) / 4, rel=0.02)

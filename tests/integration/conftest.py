@@ -26,10 +26,11 @@ from tests.integration.secured import secured
 from tools.ports import free_port
 from tools.root import ROOT
 
+# In the cloud, Lambda sets these from the function's role.
 KEYS = {
     "AWS_ACCESS_KEY_ID": "test",
     "AWS_SECRET_ACCESS_KEY": "test",
-}  # Lambda sets these from the function's role
+}
 
 
 def environment(function: str, *, opensearch: str = "", bucket: str = "") -> dict[str, str]:

@@ -38,11 +38,12 @@ CACHE: Final = Path.home() / ".cache" / "prediction-monitor" / "opensearch-secur
 ADMIN: Final = ("admin", "admin")
 SHIPPER: Final = "arn:aws:iam::123456789012:role/shipper"
 MONITOR: Final = "arn:aws:iam::123456789012:role/monitor"
+# The users. On AWS, the roles of these users are IAM roles.
 USERS: Final = {
     "shipper": [SHIPPER],
     "monitor": [MONITOR],
     "nobody": [],
-}  # the users, who have the names of IAM roles
+}
 PASSWORD: Final = "a-Long-Passphrase-7"  # of each user
 START_SECONDS: Final = 180
 CONFIGURATION: Final = """\

@@ -202,9 +202,8 @@ def test_another_team_keeps_its_index_its_mapping_and_its_documents(
     mapping = requests.get(f"{url}/{tomorrow}/_mapping", auth=ADMIN, timeout=60).json()[tomorrow][
         "mappings"
     ]
-    assert (
-        mapping["properties"]["@log_group"]["type"] == "text"
-    )  # guessed by OpenSearch, as on the day before
+    # OpenSearch guessed the type, as on the day before.
+    assert mapping["properties"]["@log_group"]["type"] == "text"
     assert (
         told(front, domain, "Create", "prod", LOG_GROUPS=f"/aws/lambda/prod,{THEIRS}").status
         == "SUCCESS"
@@ -298,8 +297,7 @@ def test_a_domain_with_standby_takes_the_template_and_the_next_days_index(
     assert main(["status", "--opensearch", balanced]) == 0, capsys.readouterr().out
     for name in ("/cwl-*", TEMPLATE):
         requests.delete(balanced + name, timeout=60).raise_for_status()
-    monkeypatch.setattr(
-        "installer.index_template.SETTINGS", "/nothing/served"
-    )  # as if the settings may not be read
+    # as if the account may not read the settings
+    monkeypatch.setattr("installer.index_template.SETTINGS", "/nothing/served")
     assert main(["install", "--opensearch", balanced]) == 0
     assert main(["status", "--opensearch", balanced]) == 0, capsys.readouterr().out

@@ -41,11 +41,13 @@ LOGINS = {
     "mistaken": (ADMIN[0], "a-Wrong-Passphrase-8"),
     "nobody": ("nobody", secured.PASSWORD),
 }
+# The last secret is the signature in the address. The word "admin" is not here, because it is a
+# part of other words.
 SECRETS = (
     "a-Wrong-Passphrase-8",
     secured.PASSWORD,
     "xyzzy",
-)  # the last is the address's signature; "admin" is part of other words
+)
 
 type Answer = dict[str, Any]
 type Starting = Callable[..., AbstractContextManager[Installer]]
@@ -334,10 +336,11 @@ def failing(
                 {"OPENSEARCH_URL": nowhere, "DASHBOARDS_URL": nowhere},
                 "cannot be reached: check the address",
             ),
+            # whichever happens first
             "never answers": (
                 {"OPENSEARCH_URL": wordless, "DASHBOARDS_URL": wordless},
                 "time ran out|does not answer",
-            ),  # either may come first
+            ),
             "no address": (
                 {"OPENSEARCH_URL": ""},
                 "OPENSEARCH_URL is missing: give the domain's address",
@@ -376,9 +379,8 @@ def test_what_fails_is_answered_too_and_in_time(
         updated = installer.send("Update", CREATED)
         assert (updated["Status"], updated["PhysicalResourceId"]) == ("FAILED", CREATED)
         assert any(each in updated["Reason"] for each in reason.split("|"))
-        deleted = installer.send(
-            "Delete", CREATED
-        )  # succeeds, so that a stack without its domain can still be deleted
+        # This succeeds, so that a stack without its domain can still be deleted.
+        deleted = installer.send("Delete", CREATED)
         assert (deleted["Status"], deleted["PhysicalResourceId"]) == ("SUCCESS", CREATED)
         assert any(each in deleted["Reason"] for each in reason.split("|"))
     assert held(guarded, dashboards) == before

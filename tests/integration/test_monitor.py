@@ -158,9 +158,8 @@ def test_a_drift_line_is_in_the_index_within_one_run(
     running: Stack, judge: Judge, store: Store
 ) -> None:
     first = judge.run()
-    assert [line["message"] for line in first] == [
-        "heartbeat"
-    ]  # no predictions of this stack: nothing to say
+    # This stack has no predictions, so there is nothing to judge.
+    assert [line["message"] for line in first] == ["heartbeat"]
     assert first[0]["streams"] == 0
     now = int(time.time()) // SLOT * SLOT
     chance = np.random.default_rng(2)

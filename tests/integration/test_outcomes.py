@@ -42,10 +42,11 @@ ENVELOPE = {
 DAY = 86_400_000
 FIRST_DAY = 946_684_800_000  # 2000-01-01; no other test has documents of these days
 GOOD = ('{"marker": "before"}', '{"marker": "after"}')
+# OpenSearch answers 403 to the first block and 429 to the second.
 BLOCKS = {
     "write block": "index.blocks.write",
     "flood stage": "index.blocks.read_only_allow_delete",
-}  # OpenSearch answers 403 and 429
+}
 
 Write = dict[str, str]
 Events = list[dict[str, Any]]
@@ -55,11 +56,12 @@ def deep(levels: int) -> str:
     return '{"a":' * levels + "1" + "}" * levels
 
 
+# After this refusal, the shipper writes the line again with the last value.
 TWICE = {
     "type": "mapper_parsing_exception",
     "field": "twice",
     "name": "twice in one object",
-}  # after this refusal it is written again with the last value
+}
 
 # name: (line, whether its fields are indexed, the error of a rescued document)
 LINES: dict[str, tuple[str, Write | None]] = {

@@ -82,9 +82,8 @@ def test_native_code_is_of_the_architecture_and_runs_on_the_runtimes_c_library(
         content = library.read_bytes()
         magic, machine = struct.unpack_from("<4s14xH", content)
         assert (magic, machine) == (b"\x7fELF", ELF_MACHINES[architecture]), library
-        versions = re.findall(
-            rb"(?<=\0)GLIBC_(\d+)\.(\d+)(?:\.\d+)?(?=\0)", content
-        )  # of the symbols that it asks for
+        # versions of the glibc symbols that the library needs
+        versions = re.findall(rb"(?<=\0)GLIBC_(\d+)\.(\d+)(?:\.\d+)?(?=\0)", content)
         needed |= {tuple(map(int, version)): library for version in versions}
     assert (2, 2) < max(needed) <= RUNTIME_GLIBC, needed[max(needed)]
 
@@ -108,9 +107,8 @@ def test_byte_code_is_there_and_never_checked_against_its_source(
 ) -> None:
     source = built / function / f"{module}.py"
     compiled = (source.parent / "__pycache__" / f"{source.stem}.cpython-313.pyc").read_bytes()
-    assert (
-        struct.unpack_from("<I", compiled, 4)[0] == 0b01
-    )  # hash-based, unchecked (PEP 552): zip times do not matter
+    # PEP 552: hash-based and unchecked, so the times in the zip file do not matter
+    assert struct.unpack_from("<I", compiled, 4)[0] == 0b01
 
 
 @pytest.fixture

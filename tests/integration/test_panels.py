@@ -101,9 +101,8 @@ def lines() -> Iterator[tuple[datetime, Doc]]:
 
 def vary(record: Doc, second: int, chance: random.Random) -> None:
     label = chance.choices(("first", "second"), (3, 1))[0]
-    score = (
-        1 if second % 14 == 0 else chance.uniform(0.5, 1)
-    )  # an integer, as if a re-serialiser had read 1.0
+    # Some scores are integers, as if a program had read 1.0 and written 1.
+    score = 1 if second % 14 == 0 else chance.uniform(0.5, 1)
     record["prediction_id"] = f"{second:032x}"
     record["text"] = f"sentence {chance.randrange(200)}"
     record["prediction"] = {"label": label, "score": score, "probability": {label: score}}
@@ -611,9 +610,10 @@ def test_four_documents_that_would_break_an_index_are_in_it_and_averages_are_rig
     ]
     url = f"{running.opensearch_url}/cwl-*2002.06.09"
 
+    # The events are shipped one after the other.
     answers = [
         running.shipper.invoke(subscription_event([event], "InferenceLogGroup")) for event in events
-    ]  # one after the other
+    ]
     requests.post(f"{url}/_refresh", timeout=30).raise_for_status()
 
     assert [answer["rescued"] for answer in answers] == [0, 1, 1, 0, 0]

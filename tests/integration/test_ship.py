@@ -26,10 +26,11 @@ from tools.root import ROOT
 
 OBJECTS = saved_objects()
 CONTRACT = json.loads((ROOT / "events" / "prediction.json").read_text(encoding="utf-8"))
+# the days of the sample
 SPAN = (
     datetime(2025, 11, 3, tzinfo=UTC),
     datetime(2025, 11, 8, tzinfo=UTC),
-)  # the days of the sample
+)
 NAMES = ("text", "prediction.label", "prediction.score")
 SAMPLE = ROOT / "events" / "your-function" / "lines.log"
 
@@ -265,9 +266,8 @@ def test_beside_the_consoles_function_the_tutorials_fields_have_the_same_values_
         for line in SAMPLE.read_text(encoding="utf-8").splitlines()
         if line.startswith(('{"timestamp"', "[INFO]"))
     ]
-    lines = [
-        line for line in lines if '"message"' not in line and '"prediction": {' in line
-    ]  # fields that the console's function reads too
+    # only lines with fields that the console's function reads too
+    lines = [line for line in lines if '"message"' not in line and '"prediction": {' in line]
     path.write_text("\n".join(lines), encoding="utf-8")
     events = [
         log_event(line, int(datetime(2025, 11, 3, tzinfo=UTC).timestamp() * 1000)) for line in lines

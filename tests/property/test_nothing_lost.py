@@ -197,9 +197,8 @@ def cases(draw: st.DrawFn) -> Case:
         strict=refused & draw(some) | (draw(some) if draw(st.booleans()) else frozenset()),
         unparsable=draw(some) if draw(st.integers(0, 3)) == 3 else frozenset(),
     )
-    again = draw(
-        st.lists(st.sampled_from(events), max_size=2)
-    )  # the same event twice in one payload
+    # the same event twice in one payload
+    again = draw(st.lists(st.sampled_from(events), max_size=2))
     return Case(
         events + again,
         mood,

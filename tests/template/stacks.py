@@ -74,10 +74,11 @@ WITH_INFERENCE: Final = tuple(
 )
 WITH_LOG_GROUPS: Final = ("existing, opened", "own function")
 OWN: Final = ("own", "own in a VPC")
+# Shapes for the rules of an account. The last shape has a permissions boundary, a path and a key.
 UNDER_RULES: Final = (
     "existing",
     "existing, opened",
-)  # of the account: boundary, path and key in the last
+)
 IN_VPC: Final = ("installed in a VPC", "own in a VPC")
 OWN_IN_VPC: Final = ("own in a VPC",)
 INSTALLED: Final = ALL[2:]

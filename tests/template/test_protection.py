@@ -120,9 +120,8 @@ def test_logs_are_kept_as_long_as_it_says(stack: Stack) -> None:
     assert {json.dumps(group.get("RetentionInDays")) for group in groups.values()} == {
         '{"Ref": "LogRetentionDays"}'
     }
-    assert not [
-        group for group in groups.values() if "LogGroupClass" in group
-    ]  # only the standard class has subscriptions
+    # Only the standard class of log groups has subscriptions.
+    assert not [group for group in groups.values() if "LogGroupClass" in group]
     used = [
         function["LoggingConfig"]["LogGroup"]["Ref"]
         for function in stack.of_type("AWS::Lambda::Function").values()
@@ -190,9 +189,8 @@ def test_the_domain_writes_its_logs(stack: Stack) -> None:
         ":${AWS::AccountId}:domain/*"
     )
     names = [text(stack.properties(group)["LogGroupName"]) for group in DOMAIN_LOGS.values()]
-    assert all(
-        name.startswith("/aws/vendedlogs/") for name in names
-    )  # a region has only ten such policies, and others may use them up
+    # A region allows ten resource policies, and others may have used them up.
+    assert all(name.startswith("/aws/vendedlogs/") for name in names)
 
 
 @check(
@@ -207,9 +205,8 @@ def test_the_domain_writes_its_logs(stack: Stack) -> None:
 )
 def test_what_is_worth_keeping_outlasts_the_stack(stack: Stack) -> None:
     wanted = OUTLASTING | (OUTLASTING_OWN if "Domain" in stack.resources else set())
-    wanted |= {"DomainSecurityGroup"} & set(
-        stack.resources
-    )  # a security group in use by a domain cannot be deleted
+    # A security group that a domain uses cannot be deleted.
+    wanted |= {"DomainSecurityGroup"} & set(stack.resources)
     kept = {
         name
         for name, resource in stack.resources.items()
@@ -228,9 +225,8 @@ def test_what_is_worth_keeping_outlasts_the_stack(stack: Stack) -> None:
 )
 def test_an_update_of_the_domain_is_never_a_new_one(stack: Stack) -> None:
     assert stack.resources["Domain"]["UpdatePolicy"] == {"EnableVersionUpgrade": True}
-    assert not {"DomainName", "EngineMode"} & set(
-        stack.properties("Domain")
-    )  # a change of these properties replaces the resource
+    # A change of one of these replaces the domain.
+    assert not {"DomainName", "EngineMode"} & set(stack.properties("Domain"))
 
 
 def _named(value: Any, pattern: re.Pattern[str]) -> list[tuple[str, str]]:

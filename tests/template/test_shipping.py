@@ -57,9 +57,8 @@ def test_what_fails_reaches_the_dead_letters(stack: Stack) -> None:
     }
     assert shipper["MaximumRetryAttempts"] == 2
     assert "MaximumEventAgeInSeconds" not in shipper  # six hours
-    assert (
-        replay["MaximumRetryAttempts"] == 0
-    )  # the next run is the retry, and its event is no payload to replay
+    # The next scheduled run is the retry. A dead letter of the replay would hold no payload.
+    assert replay["MaximumRetryAttempts"] == 0
     assert not replay.get("DestinationConfig")
 
 
@@ -90,9 +89,8 @@ def test_nothing_but_records_is_subscribed(stack: Stack) -> None:
         pattern = '{ ($.message = "verdict") && ($.monitor.message.id = *) }'
         assert messages["FilterPattern"] == pattern
     for each in subscriptions.values():
-        assert each["DestinationArn"] == {
-            "Fn::GetAtt": ["ShipperFunction", "Arn"]
-        }  # where the dead letters are configured
+        # The dead letters are configured for this function, not for a version.
+        assert each["DestinationArn"] == {"Fn::GetAtt": ["ShipperFunction", "Arn"]}
     if stack.has_inference:
         predictions = subscriptions.pop("ShipperFunctionPredictions")
         assert predictions["LogGroupName"] == {"Ref": "InferenceLogGroup"}
@@ -100,9 +98,8 @@ def test_nothing_but_records_is_subscribed(stack: Stack) -> None:
             predictions["FilterPattern"]
             == '{ ($.message = "prediction") || ($.message = "prediction_error") }'
         )
-        assert (
-            "FilterName" not in predictions
-        )  # CloudFormation's name, since another name would make another filter
+        # CloudFormation chooses the name. Another name would make another filter.
+        assert "FilterName" not in predictions
     if stack.monitors:
         records = subscriptions.pop("MonitorRecords")
         assert records["LogGroupName"] == {"Ref": "MonitorLogGroup"}

@@ -185,9 +185,8 @@ def test_without_an_installer_the_shipper_goes_to_the_endpoint_that_it_was_given
 
 def test_the_replay_has_time_for_more_than_what_it_keeps_back(resources: Resources) -> None:
     source = (ROOT / "functions/shipper/shipper/replay.py").read_text(encoding="utf-8")
-    (reserve,) = re.findall(
-        r"^RESERVE_SECONDS: Final = (\d+)", source, re.MULTILINE
-    )  # importing this module would start it
+    # An import would start the function.
+    (reserve,) = re.findall(r"^RESERVE_SECONDS: Final = (\d+)", source, re.MULTILINE)
     assert 2 * int(reserve) < resources["ReplayFunction"]["Properties"]["Timeout"] <= 900
 
 

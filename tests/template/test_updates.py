@@ -37,9 +37,8 @@ def test_callers_use_the_alias_of_inference_and_of_nothing_else(stack: Stack) ->
     assert stack.properties("PredictPermission")["FunctionName"] == {
         "Ref": "InferenceFunctionAliaslive"
     }
-    aliases = set(stack.of_type("AWS::Lambda::Alias")) - {
-        "KibanaFunctionAliaslive"
-    }  # its version only shows new code, and nobody calls it
+    # The installer's alias only makes its version visible to the custom resource. Nobody calls it.
+    aliases = set(stack.of_type("AWS::Lambda::Alias")) - {"KibanaFunctionAliaslive"}
     assert aliases == {"InferenceFunctionAliaslive"}
     if "Kibana" in stack.resources:
         assert stack.properties("Kibana")["ServiceToken"] == {
@@ -63,11 +62,12 @@ def test_a_version_is_made_of_every_change_of_a_setting(stack: Stack) -> None:
         for name, each in stack.of_type("AWS::Lambda::Version").items()
         if name.startswith("Inference")
     ]
+    # The last of these belongs to the function, and applies to every version at once.
     apart = {
         "Role",
         "Code",
         "ReservedConcurrentExecutions",
-    }  # the last is the function's, in force at once for every version
+    }
     properties = {
         name: value
         for name, value in stack.properties("InferenceFunction").items()
@@ -144,9 +144,8 @@ def test_a_new_version_is_asked_before_requests_move(stack: Stack) -> None:
 )
 def test_a_deployment_goes_back_on_an_alarm(stack: Stack) -> None:
     (group,) = stack.of_type("AWS::CodeDeploy::DeploymentGroup").values()
-    if (
-        stack.given.get("GradualDeployment", "AllAtOnce") == "AllAtOnce"
-    ):  # an alarm cannot help here, and an alarm that rings already would block
+    # Alarms cannot help here, and an alarm that rings already would block the deployment.
+    if stack.given.get("GradualDeployment", "AllAtOnce") == "AllAtOnce":
         assert group["AlarmConfiguration"] == {}
         return
     assert group["AlarmConfiguration"]["Enabled"] is True

@@ -45,17 +45,18 @@ def test_mixed_log_has_lines_of_every_kind(log: Printed, count: int) -> None:
     assert mixed(count, log) == lines
     kinds = [read(text).kind for text in lines]
     assert set(kinds) == set(Kind)
-    assert any(
-        kind is Kind.TEXT and "{" in text for text, kind in zip(lines, kinds, strict=True)
-    )  # broken
+    # a broken JSON object
+    assert any(kind is Kind.TEXT and "{" in text for text, kind in zip(lines, kinds, strict=True))
+    # a JSON object after text
     assert any(
         kind is Kind.OBJECT and not text.startswith("{")
         for text, kind in zip(lines, kinds, strict=True)
-    )  # after text
+    )
+    # a record inside another JSON object
     assert any(
         text.startswith("{") and "prediction_id" in read(text).fields and '\\"' in text
         for text in lines
-    )  # wrapped
+    )
     for word in ("START ", "END ", "REPORT "):
         assert any(text.startswith(word) for text in lines)
 

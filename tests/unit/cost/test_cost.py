@@ -55,17 +55,19 @@ BY_HAND: list[tuple[Size, str, float]] = [
     (SMALL, "API Gateway", 0.304),
     (MEDIUM, "API Gateway", 30.42),
     (LARGE, "API Gateway", 577.50),  # 300 million: 300; 308.33 million at 0.90: 277.50
+    # 304,167 x (1,887 + 5 x 26 + 290 + 26 + 1,008 + 4 x 26) = 1.0479 GB
     (
         SMALL,
         "CloudWatch: log lines",
         0.5239,
-    ),  # 304,167 x (1,887 + 5 x 26 + 290 + 26 + 1,008 + 4 x 26) = 1.0479 GB
+    ),
     (MEDIUM, "CloudWatch: log lines", 38.86),  # 30,416,667 x 2,333 + 6,083,333 x 1,112 = 77.727 GB
+    # 608,333,333 x 2,333 + 30,416,667 x 1,112 = 1,453.06 GB
     (
         LARGE,
         "CloudWatch: log lines",
         726.53,
-    ),  # 608,333,333 x 2,333 + 30,416,667 x 1,112 = 1,453.06 GB
+    ),
     (LARGE, "CloudWatch: log kept", 3.0096),  # 1,453.06 / 30.4167 x 14 x 0.15 = 100.32 GB
     (SMALL, "CloudWatch: metrics, alarms", 15.20),  # 30 x 0.30 + 32 x 0.10 + 3
     (SMALL, "Secrets Manager", 0.80),
@@ -259,12 +261,14 @@ def test_the_domain_is_one_that_the_template_makes_and_the_index_fits(size: Size
 @pytest.mark.parametrize(
     ("instances", "a_day", "gib", "least"),
     [
+        # 31 days x 1,686 bytes. Half of 98 GiB is usable: Linux takes 5 %, AWS 20 %, and 25 % stays
+        # free.
         (
             1,
             1_000_000,
             48.68,
             98,
-        ),  # 31 days x 1,686 bytes; half of 98 GiB is left: 5 % Linux, 20 % AWS, 25 % free
+        ),
         (2, 1_000_000, 48.68, 98),  # stored twice, on two nodes
         (4, 20_000_000, 486.8, 724),  # (486.8 + 20) / 0.7
     ],

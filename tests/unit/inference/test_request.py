@@ -274,9 +274,8 @@ def test_odd_request_context_gives_no_id(context: Any) -> None:
     assert correlation_id({"requestContext": context, "body": "{}"}) is None
 
 
-ANY_TEXT = st.text(
-    st.characters(exclude_categories=()), max_size=40
-)  # lone surrogates too: a JSON event can hold them
+# Lone surrogates are included, because a JSON event can hold them.
+ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=40)
 JSON_VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | ANY_TEXT,
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(ANY_TEXT, inner, max_size=4),

@@ -52,9 +52,8 @@ def test_an_empty_domain_gets_everything_and_the_links_to_it(domain: Domain, run
         "indices:data/write/bulk"
     ]
     assert json.loads(attributes(domain, "index-pattern", "cwl")["fields"])
-    assert (
-        attributes(domain, "search", "datatable")["description"] == "The newest predictions."
-    )  # a text for people, and nothing else
+    # The description has only text for people, no stamp.
+    assert attributes(domain, "search", "datatable")["description"] == "The newest predictions."
 
 
 def test_a_second_and_a_third_run_change_nothing(domain: Domain, run: Run) -> None:

@@ -33,12 +33,13 @@ from tools.root import ROOT
 
 OBJECTS = {one.id: one for one in saved_objects()}
 FIELDS = {entry["name"]: entry for entry in fields(index_template())}
+# the highest versions that all servers accept
 STAMPS = {
     "index-pattern": "7.6.0",
     "search": "7.9.3",
     "visualization": "7.10.0",
     "dashboard": "7.9.3",
-}  # the highest version that all products take
+}
 SHIPPING = {
     f"prediction-monitor-{name}"
     for name in ("kinds", "delay", "rescued", "rescued-documents", "failures")

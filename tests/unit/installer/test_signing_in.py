@@ -129,9 +129,8 @@ def test_dashboards_that_lets_in_nobody_but_people_is_left_out_and_has_a_file_to
     }
     domain.writes.clear()
     assert run("install", "--stack", "prod", days=None)[0] == 0
-    assert domain.writes == [
-        "POST /_dashboards/api/opensearch-dashboards/settings"
-    ]  # the default index pattern
+    # This request sets the default index pattern.
+    assert domain.writes == ["POST /_dashboards/api/opensearch-dashboards/settings"]
 
 
 def test_dashboards_of_an_amazon_domain_can_be_left_out(domain: Domain, run: Run) -> None:

@@ -157,9 +157,8 @@ def test_a_first_installation_beside_documents_of_others_ends_before_anything_is
     ]
     assert run("install", "--stack", "prod", "--log-group", "/aws/lambda/ours")[0] == 0
     domain.documents.append({"@log_group": "/aws/lambda/theirs"})
-    assert (
-        run("install", "--stack", "dev", "--log-group", "/aws/lambda/theirs")[0] == 0
-    )  # the manifest says which objects are prod's
+    # The log groups of prod are known from the manifest of prod.
+    assert run("install", "--stack", "dev", "--log-group", "/aws/lambda/theirs")[0] == 0
 
 
 def test_an_update_beside_documents_of_others_goes_on_without_template_and_policy(

@@ -166,9 +166,8 @@ def connection() -> Iterator[HTTPConnection]:
         ("POST", "/late"): late,
     }
     with gateway(0, routes) as server:
-        thread = threading.Thread(
-            target=server.serve_forever, args=(0.01,), daemon=True
-        )  # a daemon, so that a failed test does not keep the process running
+        # a daemon, so that a failed test does not keep the process running
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
         thread.start()
         with closing(HTTPConnection("127.0.0.1", server.server_port, timeout=5)) as found:
             yield found
@@ -289,9 +288,8 @@ def test_answer_does_not_wait_until_the_client_has_confirmed_its_head(
         connection.request("POST", "/predict", b"words", {"content-type": "text/plain"})
         connection.getresponse().read()
         seconds.append(time.perf_counter() - begin)
-    assert (
-        min(seconds[2:]) < 0.03
-    )  # a client delays its acknowledgements only after the first requests
+    # A client delays its acknowledgements only after the first requests.
+    assert min(seconds[2:]) < 0.03
 
 
 def test_base64_body_arrives_whole(connection: HTTPConnection) -> None:

@@ -276,10 +276,11 @@ def test_no_faster_than_asked(logs: Any) -> None:
             found(logs), lambda payload: Outcome(duplicate=len(payload.events)), 0.1, pauses.append
         )
     )
+    # The time that the delivery took is subtracted.
     assert pauses == [
         pytest.approx(100, abs=5),
         pytest.approx(50, abs=5),
-    ]  # minus the time of the delivery
+    ]
 
 
 def taken(*outcomes: Outcome) -> tuple[int, str]:
@@ -314,10 +315,11 @@ def test_ends_where_nothing_is_taken() -> None:
     )
     assert taken(away, away, Outcome(duplicate=1), away, away) == (5, "")
     assert taken(*[failing("429 busy", indexed=1)] * 4) == (4, "")  # some are taken
+    # The third payload was excluded, so nothing was sent to the server.
     assert taken(away, away, Outcome(excluded=3), away) == (
         4,
         taken(away, away, away)[1],
-    )  # nothing was asked of the server
+    )
 
 
 def test_outcomes_add_up() -> None:

@@ -39,9 +39,8 @@ from tests.unit.conftest import CLOSE, Answer, Bulk, Request, as_json, problem
 REGION = "eu-west-1"
 GROUP = "/aws/lambda/predict"
 MINUTE, HOUR = 60_000, 3_600_000
-BASE = (
-    (time.time_ns() // 86_400_000_000_000 - 1) * 86_400_000 + 10 * HOUR + 17 * MINUTE + 30_250
-)  # yesterday at 10:17:30.250
+# yesterday at 10:17:30.250
+BASE = (time.time_ns() // 86_400_000_000_000 - 1) * 86_400_000 + 10 * HOUR + 17 * MINUTE + 30_250
 SPAN = Span(GROUP, BASE, BASE + 4 * HOUR, "")
 
 

@@ -76,9 +76,8 @@ def test_chunks_lose_nothing_and_stay_within_the_limit(lengths: list[int], limit
     found = list(chunks(documents, limit))
     assert [document for chunk in found for document in chunk] == documents
     assert all(chunk and (len(body(chunk)) <= limit or len(chunk) == 1) for chunk in found)
-    assert all(
-        len(body([*chunk, after[0]])) > limit for chunk, after in pairwise(found)
-    )  # as few as possible
+    # There are as few chunks as possible.
+    assert all(len(body([*chunk, after[0]])) > limit for chunk, after in pairwise(found))
 
 
 @pytest.mark.parametrize(
@@ -679,9 +678,8 @@ def test_error_of_a_request_is_one_verdict(
     assert isinstance(verdict, Verdict)
     assert (verdict.fate, verdict.reason.partition(": ")[0]) == (fate, reason)
     assert TEXT not in str(verdict)
-    assert (
-        len(bulk.requests) == 1
-    )  # a redirect is not followed: it would take the lines elsewhere, or lose them on the way
+    # A redirect is not followed. It would send the lines to another server, or lose them.
+    assert len(bulk.requests) == 1
     assert bulk.documents == {}
 
 

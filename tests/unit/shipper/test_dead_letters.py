@@ -365,9 +365,8 @@ def test_replay_is_no_faster_than_the_rate(
     slept: list[float] = []
     found = [put(bucket, f"{PREFIX}{number}") for number in range(len(documents))]
     list(replay_all(found, bucket, lambda _: next(outcomes), rate, slept.append))
-    assert all(
-        0 <= wanted - had < 1 for wanted, had in zip(seconds, slept, strict=True)
-    )  # less what the replay itself took
+    # The time that the replay itself took is subtracted.
+    assert all(0 <= wanted - had < 1 for wanted, had in zip(seconds, slept, strict=True))
 
 
 def test_lines_that_are_not_delivered_count_for_the_rate(bucket: Bucket) -> None:

@@ -320,9 +320,8 @@ def test_no_pause_is_longer_than_what_is_left(bulk: Bulk, deliver: Deliver, cloc
     assert clock.pauses == [pytest.approx(pause) for pause in (0.2, 0.4, 0.8, 1.6, 2.0)]
     assert clock.now == pytest.approx(1005)
     assert sent(bulk) == [["1", "2", "3"], *[["1"]] * 4]
-    assert outcome.reasons == {
-        "429 opensearch_rejected_execution_exception": 1
-    }  # as it was when time was up
+    # The reason is the last answer before the time was up.
+    assert outcome.reasons == {"429 opensearch_rejected_execution_exception": 1}
     assert (counts(outcome), outcome.retries) == ((2, 0, 0, 1), 4)
 
 
@@ -801,9 +800,8 @@ def test_every_document_is_in_the_index_or_counted(
     )
 
     new = [bulk.source(identifier) for identifier in bulk.ids if identifier not in there]
-    if (
-        LOST not in answers
-    ):  # otherwise what is in the index may be taken for there already, or for failed
+    # After a lost answer, a document in the index may be counted as a duplicate or as failed.
+    if LOST not in answers:
         assert outcome.indexed == sum("text" in source for source in new)
         assert outcome.rescued == sum("text" not in source for source in new)
         assert outcome.duplicate <= len(there)

@@ -844,11 +844,12 @@ def test_a_line_is_of_the_kind_that_it_says_where_it_is_trusted(line: str, kind:
     [
         ([], {"group"}, "prediction"),
         (["ShipperFunctionPredictions-1X"], {"group"}, "prediction"),
+        # The log group decides, so that two filters do not make two different documents.
         (
             ["MoreLogs1"],
             {"group"},
             "prediction",
-        ),  # the log group decides, so that two filters do not make two different documents
+        ),
         ([RECORD_FILTER], set(), "prediction"),
         (["MoreLogs1", RECORD_FILTER], {"another"}, "prediction"),
         ([], set(), "log"),

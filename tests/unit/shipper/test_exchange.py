@@ -32,9 +32,8 @@ def serving(serve: Serve) -> Iterator[tuple[str, list[socket.socket]]]:
     over = threading.Event()
     connections: list[socket.socket] = []
     with closing(socket.socket()) as listening:
-        listening.setsockopt(
-            socket.SOL_SOCKET, socket.SO_RCVBUF, 4096
-        )  # an upload does not fit into it
+        # An upload does not fit into this buffer.
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         listening.bind(("127.0.0.1", 0))
         listening.listen()
 

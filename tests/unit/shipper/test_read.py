@@ -500,9 +500,9 @@ def test_a_platform_line_with_a_lone_surrogate_can_be_written() -> None:
 )
 @pytest.mark.parametrize("end", ["\0 y", '"}'], ids=["text", "JSON"])
 def test_no_line_takes_long(start: str, unit: str, end: str) -> None:
-    with at_most(
-        20
-    ):  # seconds; it takes about one, but hours if the time grows with the square of the length
+    # Usually it takes about one second. If the time grew with the square of the length, it would
+    # take hours.
+    with at_most(20):
         read(start + (unit * MEGABYTE)[:MEGABYTE] + end)
 
 

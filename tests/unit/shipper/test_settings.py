@@ -51,12 +51,13 @@ def test_everything_can_be_set() -> None:
         {"prediction.label": ("label",), "text": ("in", "put")},
         "kéy".encode(),
     )
+    # The field `text` has the name `in.put` in a line of the user.
     redacted: dict[str, Action] = {
         "text": "hash",
         "user.email": "drop",
         "a": "drop",
         "in.put": "hash",
-    }  # as text, which it becomes
+    }
     assert found.rules.redaction == Redaction(redacted, ("number", "email"), "kéy".encode())
 
 

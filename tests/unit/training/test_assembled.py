@@ -131,9 +131,8 @@ def test_without_labels_nothing_is_calibrated_and_the_record_says_so(
 def test_labels_unlike_the_checkpoints_are_refused_and_nothing_is_written(
     four_label_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delitem(
-        kernels.WIDTHS, "8-bit weights in blocks"
-    )  # its library is only in the environment with torch
+    # Only the environment with torch has the library of this kernel.
+    monkeypatch.delitem(kernels.WIDTHS, "8-bit weights in blocks")
     rows = [Row(text, label) for text, label in four_labels.texts()]
     with pytest.raises(
         UserError, match="even in 32 bits the exported graph gives 400 of 400 texts another label"

@@ -198,9 +198,8 @@ def test_signature_is_the_one_that_numpy_computes(toy: Toy, run: Run) -> None:
     rows = sentences(200, odd=True, seed=5)
     pooled = np.array([toy.pooled(row) for row in rows])
     exact = (pooled.astype(np.float64) - toy.signature.centre) @ toy.signature.projection
-    clear = (
-        np.abs(exact - np.floor(exact) - 0.5) > 0.01
-    )  # far from .5, so that rounding does not depend on the last digit
+    # far from .5, so that rounding does not depend on the last digit
+    clear = np.abs(exact - np.floor(exact) - 0.5) > 0.01
     expected = toy.signature.of(pooled)
     found = run(*padded(rows))["signature"]
     assert (found[clear] == expected[clear]).all()

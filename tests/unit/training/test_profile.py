@@ -281,9 +281,8 @@ def reference() -> dict[str, NDArray[np.float64]]:
 def outcomes(reference: dict[str, NDArray[np.float64]]) -> list[tuple[str, bool]]:
     """Return the predicted label of each reference sentence, and whether the label is right."""
     others = np.array([reference[name] for name in PROBABILITIES[1:]])
-    every = np.vstack(
-        [1 - others.sum(axis=0), others]
-    )  # the first label has the rest of the probability
+    # The first label has the rest of the probability.
+    every = np.vstack([1 - others.sum(axis=0), others])
     return [
         (LABELS[at], bool(right))
         for at, right in zip(every.argmax(axis=0), reference["right"], strict=True)

@@ -215,9 +215,8 @@ def corpus(sentences: list[str]) -> bytes:
 
 
 FAMILIES = [[f"The wug{at} blicks dax{at}.", f"The wug{at} blick dax{at}!"] for at in range(1300)]
-TWINS = [
-    f"Thewug{at} blicksdax{at}" for at in range(0, 1300, 20)
-]  # sentences of the same bare form at other places of the corpus
+# sentences with the same bare form, at other places of the corpus
+TWINS = [f"Thewug{at} blicksdax{at}" for at in range(0, 1300, 20)]
 COLA_DEV = [
     "Quite unlike any other sentence.",
     *(f"the  WUG{at} blicks, dax{at}" for at in range(7, 1300, 50)),
@@ -464,9 +463,8 @@ def test_intermediate_examples_are_pairs_of_real_and_corrupted(data: Path, copie
     )
     assert set(good) <= {"The wug is red.", "Naïve “wugs” sing.", "The wugs don't sing."}
     assert max(good.values(), default=0) <= copies
-    assert (
-        bad.pop("The wug are red.") >= 1
-    )  # a sentence of the corpus that is also a corruption of its neighbour
+    # a sentence of the corpus that is also a corruption of its neighbour
+    assert bad.pop("The wug are red.") >= 1
     assert bool(good) == bool(bad) == bool(copies)
     assert (
         real_against_corrupted(
