@@ -23,6 +23,7 @@ from local.runtime import running as start
 from local.stack import Settings, Stack, stack
 from local.template import Template, load, read
 from tests.integration.secured import secured
+from tests.models import SHIPPED, TESTED
 from tools.ports import free_port
 from tools.root import ROOT
 
@@ -56,9 +57,9 @@ def environment(function: str, *, opensearch: str = "", bucket: str = "") -> dic
 
 @pytest.fixture(scope="session")
 def running() -> Iterator[Stack]:
-    with stack(
-        Settings(free_port(), free_port(random.sample(range(9210, 9299), 89)), None)
-    ) as started:
+    opensearch_port = free_port(random.sample(range(9210, 9299), 89))
+    model = "" if TESTED == SHIPPED else str(TESTED)
+    with stack(Settings(free_port(), opensearch_port, model=model)) as started:
         yield started
 
 

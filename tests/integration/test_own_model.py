@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +25,13 @@ from inference.labels import field_names
 from installer.objects import saved_objects
 from installer.panel import request, rows
 from local.charts import panels
+from local.runtime import running
 from local.stack import Settings, Stack, stack
+from local.template import Template
+from tests.integration.conftest import environment as variables
+from tests.models import SHIPPED
 from tools.ports import free_port
+from tools.root import ROOT
 
 ADOPTED = (
     [path.parent for path in sorted(Path(os.environ["ADOPTED"]).glob("*/card.json"))]
@@ -44,6 +52,38 @@ def folder(request: pytest.FixtureRequest, four_label_model: Path) -> Path:
 def own(folder: Path) -> Iterator[Stack]:
     with stack(Settings(free_port(), free_port(range(9210, 9299)), model=str(folder))) as started:
         yield started
+
+
+def test_the_built_package_holds_the_folder_and_ours_stays_as_it_is(
+    folder: Path, template: Template, runtime_packages: Path, tmp_path: Path
+) -> None:
+    ours = contents(SHIPPED)
+    command = ["sam", "build", "InferenceFunction", "--build-dir", str(tmp_path)]
+    path = f"{ROOT / '.uv' / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}"
+    environment = os.environ | {"MODEL": str(folder), "SAM_CLI_TELEMETRY": "0", "PATH": path}
+    subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=True)
+    built = tmp_path / "InferenceFunction"
+    assert contents(built / "model") == contents(folder)
+    assert contents(SHIPPED) == ours
+
+    card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
+    function = template.functions["InferenceFunction"]
+    settings = variables("InferenceFunction")
+    with running(
+        function, settings, lambda _: None, code=built, packages=runtime_packages
+    ) as runtime:
+        answer = runtime.invoke({"sentence": "One"})
+    assert answer["model"] == {"name": card["name"], "version": card["version"]}
+    assert answer["prediction"]["label"] in card["labels"]
+
+
+def contents(folder: Path) -> dict[str, str]:
+    """Return the digest of each file of a folder."""
+    return {
+        str(path.relative_to(folder)): sha256(path.read_bytes()).hexdigest()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
 
 
 def test_its_golden_sentences_are_predicted_shipped_and_shown_with_its_labels(
@@ -82,10 +122,9 @@ def test_its_golden_sentences_are_predicted_shipped_and_shown_with_its_labels(
 
     objects, now = saved_objects(), datetime.now(UTC)
     (panel,) = (one for one in objects if one.id == "prediction-monitor-label-counts")
-    assert (
-        dict(rows(panel, own.answer(request(panel, objects, (now - timedelta(minutes=10), now)))))
-        == given
-    )
+    answer_of_panel = own.answer(request(panel, objects, (now - timedelta(minutes=10), now)))
+    shown = {label: count for label, _colour, count in rows(panel, answer_of_panel)}
+    assert shown == given
     assert panels(own.answer, now)
 
 
