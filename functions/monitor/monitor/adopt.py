@@ -2,24 +2,49 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Final
+
 from monitor.baseline import to_document
 from monitor.follow import Accepted
 from monitor.store import Kind, Store
 from monitor.summary import Stream
 
 
-def adopt(store: Store, stream: Stream, new: Accepted, action: str, now: float) -> None:
+@dataclass(frozen=True, slots=True)
+class Decider:
+    """Who decides, and why, for the record."""
+
+    by: str
+    reason: str = ""
+
+
+SCHEDULE: Final = Decider("the schedule")
+
+
+def adopt(
+    store: Store,
+    stream: Stream,
+    new: Accepted,
+    action: str,
+    now: float,
+    *,
+    decider: Decider = SCHEDULE,
+) -> None:
     """Store a new baseline, and put it into use. Raises `Conflict` and `ServerProblem`."""
     content = to_document(new.baseline) | {"plan": new.plan(), "accepted": now}
     store.create(Kind.BASELINE, stream, new.number, content)
-    decide(store, stream, new.number, action, now)
+    decide(store, stream, new.number, action, now, decider=decider)
 
 
-def decide(store: Store, stream: Stream, number: int, action: str, now: float) -> None:
+def decide(
+    store: Store, stream: Stream, number: int, action: str, now: float, *, decider: Decider
+) -> None:
     """Put a stored baseline into use. Raises `Conflict` and `ServerProblem`."""
     decisions = store.documents(Kind.DECISION, stream)
     next_one = int(decisions[-1].source["number"]) + 1 if decisions else 1
     content = {"baseline": number, "action": action, "decided": now}
+    content |= {"by": decider.by, "reason": decider.reason}
     store.create(Kind.DECISION, stream, next_one, content)
 
 

@@ -93,11 +93,14 @@ def facts(
     if accepted and numbers:
         found = unread.or_else(found, lambda: _moved(sight, finding, accepted, transition, usual))
     notice = transition.change in {Change.BEGINS, Change.SPREADS, Change.WEEKDAY}
+    sources: tuple[Source, ...] = ()
+    if notice:
+        sources = unread.or_else((), lambda: _sources(sight, span, window, found, usual))
     return Facts(
         stream, transition, window.start, window.end, window.rows,
         in_a_row=in_a_row,
         moved=tuple(one for _, one in found),
-        sources=unread.or_else((), lambda: _sources(sight, span, found, window)) if notice else (),
+        sources=sources,
         towards=_towards(sight, finding, accepted) if notice else (),
         words=_words(sight, span, window, unread) if notice else (),
         labels=_labels(window, usual) if numbers else (),
@@ -105,6 +108,7 @@ def facts(
         calibrated=sight.golden.calibrated and sight.golden.profile == window.profile,
         hourly=_hourly(window, usual) if window.rows else None,
         deployment=unread.or_else(None, lambda: _deployment(sight, window)),
+        canary=unread.or_else(None, lambda: where.canary(sight.search, stream, window.end)),
         baseline=finding.number,
         promised=promised,
         links=links(sight.dashboards, stream, span.since, window.end) if window.rows else {},
@@ -169,12 +173,19 @@ def _ordered(drifts: Sequence[Drift], transition: Transition) -> list[Drift]:
 
 
 def _sources(
-    sight: Sight, span: Span, found: Sequence[tuple[Measure, Moved]], window: Summary
+    sight: Sight,
+    span: Span,
+    window: Summary,
+    found: Sequence[tuple[Measure, Moved]],
+    usual: Summary | None,
 ) -> tuple[Source, ...]:
     if not found:
         return ()
     measure, one = found[0]
-    return where.locate(sight.search, window.stream, span, measure, usual=one.usual, by=sight.by)
+    # OpenSearch averages a field as it is, so the usual value is its average too
+    before = usual.moments.get(measure.mean) if usual and measure.mean else None
+    value = before.total / before.count if before and before.count else one.usual
+    return where.locate(sight.search, window.stream, span, measure, usual=value, by=sight.by)
 
 
 def _towards(sight: Sight, finding: Finding, accepted: Accepted | None) -> tuple[str, ...]:

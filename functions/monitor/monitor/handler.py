@@ -15,6 +15,8 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from monitor import logging_variables
 from monitor.client import connect
+from monitor.command_line import remote
+from monitor.commands import Reach
 from monitor.evidence import Sight
 from monitor.lines import Line
 from monitor.memory import memory_utilization
@@ -42,6 +44,7 @@ sight = Sight(
     words=setting.words,
     golden=shipped_golden(),
 )
+reach = Reach(connection, store, setting.predictions, setting.stack, setting.false_alarm_days)
 logging_variables.ignore(os.environ)
 logger = Logger(service=SERVICE, level="INFO", use_rfc3339=True, utc=True, location=None)
 # All stacks share the namespace, so the function's name tells the stacks apart.
@@ -63,12 +66,16 @@ profile = _profile()
 
 
 @logger.inject_lambda_context(clear_state=True)
-def handler(event: Any, context: LambdaContext) -> dict[str, int]:
-    """Judge every stream once.
+def handler(event: Any, context: LambdaContext) -> dict[str, Any]:
+    """Judge every stream once, or run the `command` of an event (docs/monitoring.md).
 
     If OpenSearch fails, one line has the reason. `MonitorRuns` is then not written, so its alarm
     rings.
     """
+    if isinstance(event, dict) and "command" in event:
+        answer = remote(event["command"], reach)
+        logger.info("command", command=event["command"], code=answer["code"])
+        return answer
     now = time.time()
     try:
         report = run(

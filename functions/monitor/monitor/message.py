@@ -25,6 +25,7 @@ NAME: Final = 60  # characters of a name that comes from the records
 MOST: Final = 0.5  # share of the change from which a source explains it
 NARROW: Final = 0.8  # of the predictions: a source with more is not a part of the traffic
 EARLIER: Final = HOUR  # seconds by which a deployment may lie before the first unusual window
+BUSY: Final = 2.0  # times the usual traffic
 DIGEST: Final = 5  # lines of numbers in a digest
 # Components that no model computes: if they move, the texts themselves changed.
 INPUT: Final = ("input.words", "input.non_letter_share", "another script", "duplicates")
@@ -62,8 +63,8 @@ NOTHING_TO_DO: Final = {
     Change.RECOVERS: "The last {facts.in_a_row} windows are as usual.",
     Change.REPLACED: "The stream is judged by baseline {facts.baseline} from now on.",
     Change.STALE: (
-        "Drift cannot be judged without predictions. If there should be some, the alarms on the "
-        "way of predictions ring, and are a task of their own."
+        "Without predictions nothing can be judged. If callers should be calling now, look at "
+        "NoPredictionsAlarm and the alarms of the shipper (docs/runbook.md)."
     ),
     Change.RESUMES: "Windows are judged again, and there is no notice.",
     Change.WEEKDAY: (
@@ -235,31 +236,43 @@ def advice(facts: Facts) -> tuple[Action, str]:
 
 
 def _in_a_notice(facts: Facts) -> tuple[Action, str]:
-    part = next((one for one in facts.sources if _explains(one)), None)
     texts_moved = any(one.field in INPUT for one in facts.moved)
+    parts = [one for one in facts.sources if _explains(one) and (one.new or texts_moved)]
     deployed = facts.deployment if _coincides(facts) else None
     version = f"{deployed.of} {_name(deployed.value)}" if deployed else ""
     if facts.canary and not facts.canary.passed:
         said = "The canary fails: the deployed model does not answer as it was made to."
         return Action.ROLL_BACK, said
-    if part:
-        said = f"The change is in {part.attribute} {_name(part.value)}, which is new."
+    if parts:
+        new = ", which is new" if parts[0].new else ""
+        said = f"The change is in {parts[0].attribute} {_name(parts[0].value)}{new}."
         return Action.WAIT, f"{said} A rollback would not help; ask who sends these texts."
     if texts_moved:
         what = f"{version} began with them" if deployed else "no version did"
         said = f"The texts themselves changed, and {what}."
-        return Action.WAIT, f"{said} A rollback would not change the texts; ask who sends them."
+        said = f"{said} A rollback would not change the texts; ask who sends them.{_busy(facts)}"
+        return Action.WAIT, said
     if deployed:
         said = f"The change began with {version}, and the texts are as long and of the same signs."
         return Action.ROLL_BACK, said
     said = "No version changed, so a rollback would not help. The texts are of another kind."
-    return Action.WAIT, said
+    return Action.WAIT, f"{said}{_busy(facts)}"
+
+
+def _busy(facts: Facts) -> str:
+    """A hint where there is much more traffic than usual."""
+    if not facts.hourly or not facts.hourly[1] or facts.hourly[0] < BUSY * facts.hourly[1]:
+        return ""
+    times = facts.hourly[0] / facts.hourly[1]
+    return (
+        f" There are {times:.2g} times as many as usual: if it is a launch, announce it (expect)."
+    )
 
 
 def _explains(source: Source) -> bool:
-    """Whether a new part of the traffic has most of the change."""
+    """Whether a part of the traffic, and no version, has most of the change."""
     most = source.of_change is not None and source.of_change >= MOST
-    return source.new and most and source.of_rows < NARROW and "version" not in source.attribute
+    return most and source.of_rows < NARROW and "version" not in source.attribute
 
 
 def _coincides(facts: Facts) -> bool:
@@ -310,12 +323,14 @@ def _movement(facts: Facts) -> Iterator[str]:
     if len(facts.moved) > 1:
         yield f"Also: {'; '.join(one.sentence() for one in facts.moved[1:3])}."
     if facts.towards:
-        near = " and ".join(f'"{one}"' for one in facts.towards)
+        near = " and ".join(f'"{_name(one)}"' for one in facts.towards)
         yield f"The texts moved towards sentences like {near}."
     if facts.words:
         yield f"Words typical of these texts: {', '.join(map(_name, facts.words))}."
     if facts.sources:
         yield f"Where: {'; '.join(map(_where, facts.sources))}."
+    elif facts.moved and facts.transition.change in NOTICES:
+        yield "Where: spread evenly; no version, script or other part of the traffic stands out."
 
 
 def invoke(stack: str, command: str) -> str:
@@ -348,7 +363,8 @@ def _where(source: Source) -> str:
     named = f"{source.attribute} {_name(source.value)}"
     if source.of_change is None:
         return f"{named} ({rows}{new})"
-    return f"{named}: {100 * source.of_change:.0f} % of the change ({rows}{new})"
+    # parts that moved the other way can make it more than the whole
+    return f"{named}: {100 * min(1.0, source.of_change):.0f} % of the change ({rows}{new})"
 
 
 def _hurts(facts: Facts) -> Iterator[str]:

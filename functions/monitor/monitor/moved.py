@@ -140,7 +140,11 @@ def towards(
         text: float((np.array(signature, float)[columns] - usual) @ movement)
         for text, signature in golden.items()
     }
-    return tuple(sorted(along, key=lambda text: -along[text])[:2])
+    # golden sentences come in spellings: one of each is enough
+    spelt: dict[str, str] = {}
+    for text in golden:
+        spelt.setdefault("".join(filter(str.isalnum, text)).casefold(), text)
+    return tuple(sorted(spelt.values(), key=lambda text: -along[text])[:2])
 
 
 def _best(several: Sequence[Measure], window: Summary, usual: Summary | None) -> Measure | None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from monitor.evidence import Golden
+from monitor.golden import GoldenUnreadable, shipped_model
 from monitor.profile import Profile, ProfileUnreadable
 
 HERE: Final = Path(__file__).parent
@@ -30,24 +31,15 @@ def shipped_profile(places: tuple[Path, ...] = PLACES) -> Profile | None:
     return None
 
 
-def shipped_golden(places: tuple[Path, ...] = PLACES) -> Golden:
-    """Return the golden sentences with their signatures; none if there is no file, or it has none.
+def shipped_golden() -> Golden:
+    """Return what messages use of the golden sentences; none if there are none.
 
-    A message does without them, so a profile that cannot be read is not reported here.
+    A message does without them, and the canary reports what is wrong with them.
     """
-    for place in places:
-        if place.is_file():
-            try:
-                content = json.loads(place.read_text(encoding="utf-8"))
-                sentences = content["golden"]["sentences"]
-                signatures = {str(one["text"]): list(one["signature"]) for one in sentences}
-                return Golden(str(content["id"]), _calibrated(place), signatures)
-            except (ValueError, LookupError, TypeError, AttributeError):
-                return Golden()
-    return Golden()
-
-
-def _calibrated(profile: Path) -> bool:
-    """Whether the card beside a profile says so."""
-    card = profile.with_name("card.json")
-    return card.is_file() and bool(json.loads(card.read_text(encoding="utf-8"))["calibrated"])
+    try:
+        model = shipped_model()
+    except GoldenUnreadable:
+        return Golden()
+    signatures = {one.text: one.signature for one in model.sentences}
+    card = model.card
+    return Golden(str(card.get("profile", "")), bool(card.get("calibrated")), signatures)

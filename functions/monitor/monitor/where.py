@@ -7,23 +7,25 @@ rows. Bodies of searches and their answers are pure functions; `locate` asks.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from monitor.message import Deployment, Source
+from monitor.message import Canary, Deployment, Source
 from monitor.moved import Measure
 from monitor.searches import of_stream
 from monitor.summary import Stream
-from monitor.windows import DAY
+from monitor.windows import DAY, HOUR
 
 Search = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 
 VERSIONS: Final = {"function version": "@function_version", "model version": "model.version"}
 SCRIPT: Final = {"script": "input.script"}
 VALUES: Final = 10  # of an attribute
-LEAST: Final = 0.2  # of the change or of the rows: a smaller part is not named
+MORE: Final = 0.2  # by which a part's share of the change exceeds its share of the predictions
+LEAST: Final = 0.2  # of the change: a new value with less is not named
 EARLIER: Final = 7 * DAY  # a value that no prediction of so long a time had is new
 DEPLOYED: Final = 30 * DAY
+PASSES: Final = 2 * HOUR  # before the window's end: the canary passes every 15 minutes
 SAMPLE: Final = 200  # predictions whose words are looked at
 TYPICAL: Final = 5
 
@@ -46,14 +48,16 @@ def locate(
     usual: float | None,
     by: str,
 ) -> tuple[Source, ...]:
-    """The largest part of each attribute: versions, script, and the keyword `by` if it is given."""
+    """The part of each attribute that explains the change: versions, script, the keyword `by`.
+
+    A part explains it if it is new, or if its share of the change is larger than its share of the
+    predictions. None is left where the change is spread evenly.
+    """
     attributes = VERSIONS | SCRIPT | ({by: by} if by else {})
     found = split(search(split_body(stream, span, measure, attributes)), measure, usual, attributes)
     known = search(earlier_body(stream, span, found, attributes)) if found else {}
-    return tuple(
-        Source(s.attribute, s.value, s.of_rows, s.of_change, new=_is_new(known, at))
-        for at, s in enumerate(found)
-    )
+    named = [replace(source, new=_is_new(known, at)) for at, source in enumerate(found)]
+    return tuple(source for source in named if _explains(source))
 
 
 def split_body(
@@ -81,8 +85,7 @@ def split(
 ) -> list[Source]:
     """The part of each attribute that has most of the change, else most of the predictions.
 
-    A part that has less than a fifth of both is left out, and so is `none`: predictions without
-    the attribute.
+    Predictions without the attribute are no part.
     """
     rows = sum(int(part["doc_count"]) for part in _parts(answer, "script"))
     found = []
@@ -98,7 +101,7 @@ def split(
             if part["key"] != "none"
         ]
         largest = max(several, key=_weight, default=None)
-        if largest and max(largest.of_change or 0, largest.of_rows) >= LEAST:
+        if largest:
             found.append(largest)
     return found
 
@@ -142,6 +145,29 @@ def newest(answer: Mapping[str, Any]) -> Deployment | None:
     return max(found, key=lambda d: d.first, default=None)
 
 
+def canary(search: Search, stream: Stream, end: int) -> Canary | None:
+    """The last pass of the canary that judged the stream's model; None if there is none lately."""
+    last = {
+        "top_hits": {
+            "size": 1,
+            "sort": [{"@timestamp": "desc"}],
+            "_source": ["@timestamp", "monitor.canary.result"],
+        }
+    }
+    filters: list[dict[str, Any]] = [
+        {"term": {"@kind": "canary"}},
+        {"term": {"@stack": stream.stack}},
+        {"term": {"monitor.model": stream.model}},
+        {"terms": {"monitor.canary.result": ["pass", "fail"]}},
+        {"range": {"@timestamp": {"gte": (end - PASSES) * 1000, "format": "epoch_millis"}}},
+    ]
+    hits = search(_body({"bool": {"filter": filters}}, {"last": last})).get("last", {})
+    for hit in hits.get("hits", {}).get("hits", []):
+        passed = hit["_source"]["monitor"]["canary"]["result"] == "pass"
+        return Canary(passed, int(hit["sort"][0]) // 1000)
+    return None
+
+
 def typical(search: Search, stream: Stream, span: Span) -> tuple[str, ...]:
     """Words of a sample of the window's texts that are rare in others of the same indices."""
     words = {"significant_text": {"field": "text", "size": TYPICAL, "filter_duplicate_text": True}}
@@ -149,6 +175,14 @@ def typical(search: Search, stream: Stream, span: Span) -> tuple[str, ...]:
     answer = search(_body(of_stream(stream, span.start, span.end), {"sample": sample}))
     buckets = answer.get("sample", {}).get("words", {}).get("buckets", [])
     return tuple(str(part["key"]) for part in buckets)
+
+
+def _explains(source: Source) -> bool:
+    if source.of_change is None:
+        return source.new
+    if source.new:
+        return source.of_change >= LEAST
+    return source.of_change - source.of_rows >= MORE
 
 
 def _weight(source: Source) -> float:

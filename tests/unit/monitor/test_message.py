@@ -105,6 +105,11 @@ EARLIER = replace(DEPLOYED, first=NOON - 3 * DAY)
             "roll back",
             "version 8",
         ),
+        (
+            {"moved": (WORDS,), "sources": (replace(CUSTOMER, new=False),)},
+            "wait until morning",
+            "The change is in customer acme.",
+        ),
         ({"moved": (WORDS,), "canary": FAILS}, "roll back", "The canary fails"),
         ({}, "wait until morning", "No version"),
     ],

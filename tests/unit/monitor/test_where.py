@@ -11,6 +11,7 @@ from monitor.moved import Measure
 from monitor.where import Span, locate, newest
 from tests.unit.monitor.made import STREAM
 
+NEW = {"8"}
 SPAN = Span(3600, 7200, 0)
 MEAN = Measure("input.words", "words", "longer", "shorter", lambda w: w.rows, mean="input.words")
 SHARE = Measure("label", "share", "more", "fewer", lambda w: w.rows, share={"term": {"a": "b"}})
@@ -36,12 +37,10 @@ def answer(whole: float, **parts: list[dict[str, Any]]) -> dict[str, Any]:
                 7.5,
                 script=[part("latin", 100, 7.5)],
                 function_version=[part("7", 50, 10), part("8", 50, 5)],
-                customer=[part("none", 90, 10), part("acme", 10, 5)],
+                customer=[part("none", 70, 10), part("acme", 20, 10), part("shop", 10, 5)],
             ),
             [
                 ("function version", "8", 0.5, 1.0),
-                ("script", "latin", 1.0, 1.0),
-                ("customer", "acme", 0.1, 0.2),
             ],
         ),
         (
@@ -57,8 +56,8 @@ def answer(whole: float, **parts: list[dict[str, Any]]) -> dict[str, Any]:
         (
             MEAN,
             None,
-            answer(5, script=[part("latin", 100, 5)]),
-            [("script", "latin", 1.0, None)],
+            answer(5, script=[part("latin", 100, 5)], function_version=[part("8", 100, 5)]),
+            [("function version", "8", 1.0, None)],  # new, and how much is not known
         ),
         (MEAN, 10.0, answer(5, script=[part("none", 100, 5)]), []),
         (MEAN, 10.0, {"whole": {"value": None}}, []),
@@ -73,7 +72,11 @@ def test_the_part_with_most_of_the_change_is_named(
         asked.append(body)
         if len(asked) == 1:
             return found
-        return {name: {"doc_count": 0 if name == "0" else 5} for name in body["aggregations"]}
+        values = {
+            name: next(iter(asked_for["filter"]["term"].values()))
+            for name, asked_for in body["aggregations"].items()
+        }
+        return {name: {"doc_count": 0 if value in NEW else 5} for name, value in values.items()}
 
     located = locate(search, STREAM, SPAN, measure, usual=usual, by="customer")
     shares = [
@@ -86,7 +89,7 @@ def test_the_part_with_most_of_the_change_is_named(
         for s in located
     ]
     assert shares == sources
-    assert [s.new for s in located] == [at == 0 for at in range(len(located))]
+    assert [s.new for s in located] == [s.value in NEW for s in located]
 
 
 def seen(*versions: tuple[str, int]) -> dict[str, Any]:

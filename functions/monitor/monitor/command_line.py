@@ -1,0 +1,255 @@
+"""The parser of the commands, and what runs them: a command line, or an event of the function.
+
+A command that comes as an event works on the function's own stack and domain. Its caller cannot
+give another address, to which the function would then send signed requests.
+"""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import os
+import shlex
+from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
+from datetime import date
+from io import StringIO
+from typing import Any, Final
+
+from monitor import dial
+from monitor.address import PASSWORD
+from monitor.arguments import Parser, value
+from monitor.baseline import BaselineUnreadable, TooFewWindows
+from monitor.commands import (
+    LOOK_BACK,
+    PROGRAM,
+    Context,
+    Reach,
+    Refused,
+    accept_command,
+    backtest_command,
+    complain,
+    feasible_command,
+    judge_command,
+    list_command,
+    show_command,
+    use_command,
+)
+from monitor.decisions import (
+    expect_command,
+    mute_command,
+    point,
+    show_all_command,
+    unmute_command,
+)
+from monitor.problem import ServerProblem
+from monitor.profile import ProfileUnreadable
+from monitor.settings import PREFIX, days_of
+from monitor.store import Conflict
+
+ENVIRONMENT: Final = f"""\
+environment: {PASSWORD} is the password for --user, or for the user name in the address if
+the address has no password. OPENSEARCH_URL, STACK and INDEX_PREFIX are the defaults of
+--opensearch, --stack and --index-prefix. If no user is given, requests to an Amazon domain
+are signed with the AWS credentials that the AWS CLI would use."""
+ACCEPT: Final = """\
+Accepts whole days (UTC) of one stream as its baseline: at least 3, better 7 or more. Missing
+summaries are first made from the predictions. Compares the baseline in use with the new one, and
+shows the notices that the new one would have given on other days. Refuses days with a notice, a
+gap, two versions or too few windows, unless --force is given. A baseline is never accepted
+automatically."""
+NAME: Final = 200  # characters of a name
+REASON: Final = 500
+
+Commands = Any  # argparse's sub-parsers, whose type has no public name
+
+
+def execute(options: argparse.Namespace, reach: Reach) -> int:
+    """Run the command of parsed options, and return its exit code."""
+    try:
+        code: int = options.run(Context(options, reach))
+    except KeyboardInterrupt:
+        return complain("stopped by Ctrl-C", 130)
+    except (
+        Refused,
+        ServerProblem,
+        Conflict,
+        TooFewWindows,
+        BaselineUnreadable,
+        ProfileUnreadable,
+        ValueError,
+    ) as problem:
+        return complain(str(problem), 1)
+    return code
+
+
+def remote(command: Any, reach: Reach) -> dict[str, Any]:
+    """Run a command that came as an event: its exit code, and the lines that it said.
+
+    `command` is a command line as text, or the list of its words.
+    """
+    said = StringIO()
+    with redirect_stdout(said), redirect_stderr(said):
+        code = _remote(command, reach)
+    return {"code": code, "said": said.getvalue().splitlines()}
+
+
+def _remote(command: Any, reach: Reach) -> int:
+    try:
+        words = shlex.split(command) if isinstance(command, str) else command
+    except ValueError as problem:
+        return complain(f"the command cannot be read ({problem}): check its quotation marks", 2)
+    if not (isinstance(words, list) and all(isinstance(word, str) for word in words)):
+        return complain("a command is a text, or a list of texts: see docs/monitoring.md", 2)
+    try:
+        options = parser_of(remote=True).parse_args(words)
+    except SystemExit as end:  # the parser has said why
+        return int(end.code or 0)
+    return execute(options, reach)
+
+
+def parser_of(*, remote: bool) -> Parser:
+    """The parser: with the options of a server, or without them where the stack is known."""
+    parser = Parser(
+        prog=PROGRAM,
+        description="Manages the baselines of streams of predictions, judges streams by them, and"
+        " decides about messages.",
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    baseline = commands.add_parser(
+        "baseline", help="accept, show, list or change the baseline of a stream"
+    )
+    _baseline(baseline.add_subparsers(dest="baseline_command", required=True), remote=remote)
+    _decisions(commands, remote=remote)
+    text = "compute the changes that can be detected, and the delays"
+    said = f"Computes which changes a baseline of the last {LOOK_BACK} days would detect."
+    _add(commands, "feasible", feasible_command, text, said, remote=remote)
+    text = "judge past days as the schedule would have"
+    said = "Judges past days by the baseline in use. Prints all notices and their rate."
+    _days(_add(commands, "backtest", backtest_command, text, said, remote=remote))
+    if not remote:
+        said = (
+            "Runs once as the schedule does, and writes the log lines to standard output. The"
+            " schedule does not write these lines again, so it sends no message about them."
+        )
+        _add(commands, "judge", judge_command, "judge once, as the schedule does", said)
+    return parser
+
+
+def _baseline(several: Commands, *, remote: bool) -> None:
+    text = "accept whole days as a stream's baseline"
+    accept = _add(several, "accept", accept_command, text, ACCEPT, remote=remote)
+    _days(accept)
+    _who(accept, remote=remote)
+    text = "accept these days in spite of the reasons against them"
+    accept.add_argument("--force", action="store_true", help=text)
+    text = "show the baseline in use, and its promised rate of false notices"
+    _add(several, "show", show_command, text, remote=remote)
+    _add(several, "list", list_command, "list all baselines", remote=remote)
+    use = _add(several, "use", use_command, "judge by another accepted baseline", remote=remote)
+    use.add_argument("number", type=value(_number), metavar="VERSION", help="the baseline's number")
+    _who(use, remote=remote)
+
+
+def _decisions(commands: Commands, *, remote: bool) -> None:
+    text = "show baseline, open notice, silences and the last decisions"
+    _add(commands, "show", show_all_command, text, remote=remote)
+    time = value(point)
+    text = "send no messages until a time"
+    mute = _add(commands, "mute", mute_command, text, remote=remote)
+    text = "the end, in UTC: 2026-11-24T08:00"
+    mute.add_argument("--until", type=time, required=True, metavar="TIME", help=text)
+    text = "send no messages about a time in which a change is expected"
+    expect = _add(commands, "expect", expect_command, text, remote=remote)
+    for option, to, which in (("--from", "first", "beginning"), ("--to", "last", "end")):
+        text = f"the {which}, in UTC"
+        expect.add_argument(option, dest=to, type=time, required=True, metavar="TIME", help=text)
+    unmute = _add(commands, "unmute", unmute_command, "end every silence now", remote=remote)
+    for each in (mute, expect, unmute):
+        _who(each, remote=remote, why=True)
+
+
+def _add(
+    commands: Commands,
+    name: str,
+    run: Callable[[Context], int],
+    text: str,
+    description: str | None = None,
+    *,
+    remote: bool = False,
+) -> argparse.ArgumentParser:
+    """A command with the options that every command has."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name, help=text, description=description, epilog=None if remote else ENVIRONMENT
+    )
+    parser.set_defaults(run=run)
+    add = parser.add_argument
+    if not remote:
+        text = "the address of OpenSearch"
+        add("--opensearch", metavar="URL", default=os.environ.get("OPENSEARCH_URL"), help=text)
+        text = f"sign in with this name, and the password in {PASSWORD}"
+        add("--user", metavar="NAME", help=text)
+        text = "the stack that made the predictions; make serve uses the name local"
+        add("--stack", metavar="NAME", default=os.environ.get("STACK"), help=text)
+        text = "prefix of the names of the prediction indices (%(default)s)"
+        prefix = os.environ.get("INDEX_PREFIX") or PREFIX
+        add("--index-prefix", metavar="P", default=prefix, help=text)
+        days = value(lambda given: days_of(given, "--false-alarm-days"))
+        default = float(dial.DEFAULT_DAYS)
+        text = "allow at most one false notice in N days (%(default)g)"
+        add("--false-alarm-days", metavar="N", type=days, default=default, help=text)
+    add("--log-group", metavar="NAME", help="only streams of this log group")
+    add("--model", metavar="NAME", help="only streams of this model")
+    return parser
+
+
+def _who(parser: argparse.ArgumentParser, *, remote: bool, why: bool = False) -> None:
+    """Who decides, and why: kept with the decision. An event does not say whose it is."""
+    text = "who decides" if remote else "who decides (the user of this machine)"
+    default = None if remote else _user()
+    parser.add_argument(
+        "--by", metavar="NAME", type=value(_named), required=remote, default=default, help=text
+    )
+    parser.add_argument(
+        "--reason", metavar="TEXT", type=value(_reason), required=why, help="why, for the record"
+    )
+
+
+def _days(parser: argparse.ArgumentParser) -> None:
+    for option, to, which in (("--from", "first", "first"), ("--to", "last", "last")):
+        text = f"the {which} whole day, in UTC"
+        parser.add_argument(
+            option, dest=to, type=value(_day), required=True, metavar="DAY", help=text
+        )
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # no user of that number
+        return "unknown"
+
+
+def _named(text: str) -> str:
+    if not 0 < len(text) <= NAME:
+        raise ValueError(f"a name has 1 to {NAME} characters")
+    return text
+
+
+def _reason(text: str) -> str:
+    if not 0 < len(text.strip()) <= REASON:
+        raise ValueError(f"a reason has 1 to {REASON} characters")
+    return text
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is not a day: write it as 2026-11-23") from None
+
+
+def _number(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 7):
+        raise ValueError(f"{text!r} is not the number of a baseline: see baseline list")
+    return int(text)

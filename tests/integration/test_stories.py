@@ -1,0 +1,514 @@
+"""Eight stories, played by the built judge and messenger on the real OpenSearch.
+
+Each story is a stream. Its message alone must say what is right to do. What comes twice, and what
+is restarted, sends nothing again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import boto3
+import numpy as np
+import pytest
+import requests
+from opensearchpy import RequestsHttpConnection
+
+from local.cloudwatch import Subscription
+from local.runtime import Runtime
+from local.runtime import running as start
+from local.stack import Stack
+from local.template import Template, load
+from monitor import baseline
+from monitor.follow import Accepted, State
+from monitor.golden import shipped_model
+from monitor.plan import Plan
+from monitor.settings import own_index
+from monitor.store import Kind, Store
+from monitor.summary import SLOT, Stream, Summary
+from monitor.windows import DAY, HOUR, cut
+from tests.integration.conftest import KEYS
+from tests.integration.test_monitor_read import nested
+from tests.unit.monitor.made import records, slots
+from tools.root import ROOT
+
+STACK = "Storied-Stack"
+MODEL = "minilm-cola"
+EACH = 30  # predictions a slot
+PLAN = Plan(rows=100, longest=8 * HOUR, windows=168, deff=1.0, armed=True, days=7)
+RESOURCES = load()["Resources"]
+NOW = int(time.time()) // SLOT * SLOT
+BEGAN = NOW - 6 * HOUR  # a story's change
+CUSTOMERS = ("forum", "mobile-app", "shop")
+SAMPLES = ROOT / "events" / "messages"
+SHIPPED = shipped_model()
+
+type Row = dict[str, Any]
+type Change = Callable[[list[Row], np.random.Generator, float], None]
+
+
+@dataclass(frozen=True)
+class Story:
+    """A change of the rows of a slot, from `BEGAN` on, and what the message must lead to.
+
+    `change` gets the share of the time since then that has passed. `times` multiplies the traffic.
+    """
+
+    name: str
+    change: Change
+    kind: str
+    action: str
+    said: tuple[str, ...]
+    version: str = "7"
+    times: int = 1
+    odd: bool = False
+
+    @property
+    def stream(self) -> Stream:
+        return Stream(STACK, f"/aws/lambda/{self.name}", MODEL)
+
+
+def other_labels(rows: list[Row], chance: np.random.Generator, _: float) -> None:
+    """The labels are swapped."""
+    for row in rows:
+        acceptable = row["prediction.label"] == "acceptable"
+        row["prediction.label"] = "unacceptable" if acceptable else "acceptable"
+
+
+def launch(rows: list[Row], chance: np.random.Generator, _: float) -> None:
+    """Other texts than before, from everybody."""
+    for row in rows:
+        row["input.novelty"] = float(chance.normal(1.8, 0.3))
+        row["input.sig.s2"] = float(chance.normal(14, 16))
+
+
+def cut_short(rows: list[Row], chance: np.random.Generator, _: float) -> None:
+    """One caller sends the first five words of its texts."""
+    for row in rows:
+        if row["customer"] == "mobile-app":
+            row["input.words"] = min(row["input.words"], 5)
+
+
+def new_customer(rows: list[Row], chance: np.random.Generator, _: float) -> None:
+    """A third of the rows are another one's, and resemble one golden sentence."""
+    signature = SHIPPED.sentences[0].signature
+    for row in rows:
+        if chance.random() < 1 / 3:
+            row["customer"] = "acme"
+            for at, value in enumerate(signature):
+                row[f"input.sig.s{at}"] = float(round(value * 1.5 + chance.normal(0, 6)))
+
+
+def none(rows: list[Row], chance: np.random.Generator, _: float) -> None:
+    """Nothing arrives."""
+    rows.clear()
+
+
+def weekend(rows: list[Row], chance: np.random.Generator, _: float) -> None:
+    """Private texts: short, and less sure."""
+    for row in rows:
+        row["input.words"] = max(1, row["input.words"] // 2)
+
+
+def slow(rows: list[Row], chance: np.random.Generator, passed: float) -> None:
+    """Wording gets less usual, a little more with each slot."""
+    for row in rows:
+        row["input.surprisal"] += 1.5 * passed
+
+
+def language(rows: list[Row], chance: np.random.Generator, _: float) -> None:
+    """A fifth of the texts are in a language and script that were not there before."""
+    for row in rows:
+        if chance.random() < 0.2:
+            row |= {"input.script": "cyrillic", "input.flags": ["unusual_script"]}
+            row["input.tokens_per_word"] = float(2.5 + chance.gamma(1, 0.3))
+
+
+WAIT = "wait until morning"
+STORIES = (
+    Story(
+        "bad-deployment",
+        other_labels,
+        "begins",
+        "roll back",
+        (
+            "began with function version 8",
+            "more answers are unacceptable",
+            "function version 8: 100 % of the change",
+            "Last deployment: function version 8",
+        ),
+        version="8",
+    ),
+    Story(
+        "launch",
+        launch,
+        "begins",
+        WAIT,
+        (
+            "No version changed",
+            "3 times as many as usual: if it is a launch, announce it",
+            "spread evenly",
+        ),
+        times=3,
+    ),
+    Story(
+        "truncation",
+        cut_short,
+        "begins",
+        WAIT,
+        (
+            "The change is in customer mobile-app.",
+            "texts are shorter",
+            "customer mobile-app: 100 % of the change",
+        ),
+    ),
+    Story(
+        "new-customer",
+        new_customer,
+        "begins",
+        WAIT,
+        ("customer acme, which is new", "% of the predictions, new)", "towards sentences like"),
+    ),
+    Story("outage", none, "stale", "nothing", ("too few predictions for a window for a day",)),
+    Story("weekend", weekend, "weekday", "nothing", ("The accepted baseline has no",), odd=True),
+    Story(
+        "slow-drift",
+        slow,
+        "begins",
+        WAIT,
+        ("No version changed", "wording is less usual", "never above"),
+    ),
+    Story("new-language", language, "begins", WAIT, ("script cyrillic, which is new",)),
+)
+BY_NAME = {story.name: story for story in STORIES}
+
+
+class Playground:
+    """The two functions, what they wrote, and what people got."""
+
+    def __init__(self, store: Store, sqs: Any, queue: str) -> None:
+        self.store = store
+        self.judge: Runtime
+        self.messenger: Runtime
+        self.subscriptions: list[Subscription] = []
+        self.payloads: list[dict[str, Any]] = []
+        self.judged: list[str] = []
+        self.log: list[str] = []
+        self._sqs = sqs
+        self._queue = queue
+
+    def deliver(self, payload: dict[str, Any]) -> Any:
+        self.payloads.append(payload)
+        return self.messenger.invoke(payload)
+
+    def write(self, line: str) -> None:
+        self.judged.append(line)
+        for each in self.subscriptions:
+            each.put(line)
+
+    def run(self) -> None:
+        self.judge.invoke({})
+        for each in self.subscriptions:
+            assert each.drain(30)
+            assert each.failures == []
+
+    def command(self, *words: str) -> dict[str, Any]:
+        answer: dict[str, Any] = self.judge.invoke({"command": list(words)})
+        return answer
+
+    def mails(self) -> list[dict[str, Any]]:
+        """What the topic's subscriber got since the last look."""
+        found: list[dict[str, Any]] = []
+        while True:
+            got = self._sqs.receive_message(QueueUrl=self._queue, MaxNumberOfMessages=10)
+            several = got.get("Messages", [])
+            for one in several:
+                self._sqs.delete_message(QueueUrl=self._queue, ReceiptHandle=one["ReceiptHandle"])
+            found += [json.loads(one["Body"]) for one in several]
+            if not several:
+                return found
+
+    def messages(self) -> list[dict[str, Any]]:
+        """The verdicts with a message, in the order in which the judge wrote them."""
+        lines = [json.loads(line)["monitor"] for line in self.judged if '"verdict"' in line]
+        return [line for line in lines if "message" in line]
+
+
+@pytest.fixture(scope="module")
+def mailbox(aws: str) -> tuple[str, Any, str]:
+    """The topic, a client of the queue that it is sent to, and the queue."""
+    sns: Any = _client("sns", aws)
+    sqs: Any = _client("sqs", aws)
+    topic = sns.create_topic(Name="drift")["TopicArn"]
+    queue = sqs.create_queue(QueueName="drift-mail")["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]
+    sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn["QueueArn"])
+    return topic, sqs, queue
+
+
+def _client(service: str, url: str) -> Any:
+    keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
+    return boto3.client(service, endpoint_url=url, region_name="us-east-1", **keys)  # type: ignore[call-overload]
+
+
+@pytest.fixture(scope="module")
+def messenger(
+    template: Template,
+    built: Path,
+    replay_packages: Path,
+    bucket: str,
+    mailbox: tuple[str, Any, str],
+) -> Callable[[Playground], AbstractContextManager[Runtime]]:
+    """Start the built messenger, which logs to a playground."""
+    topic, sqs, _ = mailbox
+    settings = {"TOPIC_ARN": topic, "CLAIMS_BUCKET": bucket, "STACK": STACK, **KEYS}
+    settings["AWS_ENDPOINT_URL"] = sqs.meta.endpoint_url
+    function = template.functions["MessengerFunction"]
+    code = built / "MessengerFunction"
+    return lambda ground: start(
+        function, settings, ground.log.append, code=code, packages=replay_packages
+    )
+
+
+@pytest.fixture(scope="module")
+def judge(
+    running: Stack, template: Template, built: Path, runtime_packages: Path
+) -> Callable[[Playground], AbstractContextManager[Runtime]]:
+    """Start the built judge, whose lines go to a playground."""
+    given = {"OPENSEARCH_URL": running.opensearch_url, "STACK": STACK, "MONITOR_BY": "customer"}
+    function = template.functions["MonitorFunction"]
+    code = built / "MonitorFunction"
+    return lambda ground: start(function, given, ground.write, code=code, packages=runtime_packages)
+
+
+@pytest.fixture(scope="module")
+def playground(
+    running: Stack,
+    judge: Callable[[Playground], AbstractContextManager[Runtime]],
+    messenger: Callable[[Playground], AbstractContextManager[Runtime]],
+    mailbox: tuple[str, Any, str],
+) -> Iterator[Playground]:
+    url = urlsplit(running.opensearch_url)
+    connection = RequestsHttpConnection(host=url.hostname or "", port=url.port)
+    ground = Playground(Store(connection, own_index(STACK), STACK), *mailbox[1:])
+    with ExitStack() as parts:
+        for name, ship in (
+            ("MonitorRecords", running.shipper.invoke),
+            ("Messages", ground.deliver),
+        ):
+            filtered = RESOURCES[name]["Properties"]
+            names = (filtered["FilterName"],)
+            each = Subscription("MonitorLogGroup", filtered["FilterPattern"], ship, filters=names)
+            thread = threading.Thread(target=each.run, daemon=True)
+            thread.start()
+            parts.callback(thread.join, 10)
+            parts.callback(each.stop)
+            ground.subscriptions.append(each)
+        ground.judge = parts.enter_context(judge(ground))
+        ground.messenger = parts.enter_context(messenger(ground))
+        prepare(running.opensearch_url, ground.store)
+        ground.run()
+        ground.run()  # the outage is one once nothing new has come
+        yield ground
+    requests.delete(f"{running.opensearch_url}/{own_index(STACK)}", timeout=30)
+    query = {"query": {"term": {"@stack": STACK}}}
+    requests.post(
+        f"{running.opensearch_url}/cwl-*/_delete_by_query?refresh=true", json=query, timeout=30
+    )
+
+
+def prepare(url: str, store: Store) -> None:
+    """The usual week as summaries and accepted baseline of each story, and ten hours of rows."""
+    for number, story in enumerate(STORIES):
+        accept_week(store, story)
+        chance = np.random.default_rng(10 + number)
+        if story.name == "outage":
+            state = State(until=NOW - 40 * HOUR, full=NOW - 40 * HOUR, number=1, word="ok")
+            store.put_state(story.stream, state.document(), None)
+            predicted(url, story, NOW - 40 * HOUR, NOW - 30 * HOUR, chance)
+        else:
+            predicted(url, story, NOW - 10 * HOUR, NOW - SLOT, chance)
+
+
+@cache
+def week() -> list[Summary]:
+    return slots(7 * 96, EACH, np.random.default_rng(1), start=NOW - 9 * DAY)
+
+
+def accept_week(store: Store, story: Story) -> None:
+    """The usual week is accepted; its summaries are kept."""
+    full = cut(week(), rows=PLAN.rows, at_most=PLAN.longest).full
+    days = set(range(7))
+    if story.odd:
+        days -= {datetime.fromtimestamp(at, UTC).weekday() for at in (BEGAN, NOW)}
+    fitted = baseline.fit([of(story, part) for part in full])
+    accepted = Accepted.of(1, replace(fitted, weekdays=tuple(sorted(days))), PLAN)
+    content = baseline.to_document(accepted.baseline) | {"plan": accepted.plan()}
+    store.create(Kind.BASELINE, story.stream, 1, content)
+    store.create(Kind.DECISION, story.stream, 1, {"baseline": 1, "action": "accept"})
+    store.put_summaries([of(story, part) for part in week()])
+
+
+def of(story: Story, part: Summary) -> Summary:
+    """A summary as one of the story's stream, made by the shipped model's profile."""
+    return replace(part, stream=story.stream, profile=SHIPPED.card["profile"])
+
+
+def predicted(url: str, story: Story, begin: int, end: int, chance: np.random.Generator) -> None:
+    lines: list[str] = []
+    for slot in range(begin, end, SLOT):
+        later = slot >= BEGAN and story.name != "outage"
+        rows = records(EACH * (story.times if later else 1), chance)
+        for row in rows:
+            row["customer"] = CUSTOMERS[int(chance.integers(3))]
+        if later:
+            story.change(rows, chance, (slot - BEGAN) / (end - BEGAN))
+        for row in rows:
+            at = slot * 1000 + int(chance.integers(SLOT * 1000))
+            day = time.strftime("%Y.%m.%d", time.gmtime(at / 1000))
+            envelope = {
+                "@timestamp": at,
+                "@kind": "prediction",
+                "@stack": STACK,
+                "@log_group": story.stream.log_group,
+                "@function_version": story.version if later else "7",
+                "model": {"name": MODEL, "version": "1", "profile": SHIPPED.card["profile"]},
+            }
+            lines += [
+                json.dumps({"create": {"_index": f"cwl-{day}"}}),
+                json.dumps(nested(row) | envelope),
+            ]
+    answer = requests.post(
+        f"{url}/_bulk?refresh=true",
+        data=("\n".join(lines) + "\n").encode(),
+        headers={"content-type": "application/x-ndjson"},
+        timeout=60,
+    )
+    assert not answer.json()["errors"]
+
+
+@pytest.fixture(scope="module")
+def mails(playground: Playground) -> dict[str, list[dict[str, Any]]]:
+    """The mails of each story."""
+    found: dict[str, list[dict[str, Any]]] = {story.name: [] for story in STORIES}
+    for mail in playground.mails():
+        (name,) = [n for n in found if f"/aws/lambda/{n} " in mail["Message"].splitlines()[0] + " "]
+        found[name].append(mail)
+    if folder := os.environ.get("WRITE_MESSAGES"):  # how events/messages was made
+        for name, several in found.items():
+            text = several[0]["Message"] if several else "none\n"
+            Path(folder, f"{name}.txt").write_text(text, encoding="utf-8")
+    return found
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+def test_the_message_alone_leads_to_the_right_decision(
+    name: str, mails: dict[str, list[dict[str, Any]]]
+) -> None:
+    story = BY_NAME[name]
+    mail = mails[name][0]
+    attributes = {key: value["Value"] for key, value in mail["MessageAttributes"].items()}
+    assert attributes == {"stack": STACK, "change": story.kind, "action": story.action}
+    lines = mail["Message"].splitlines()
+    assert lines[1].startswith(f"WHAT TO DO NOW: {story.action.upper()}. ")
+    assert [said for said in story.said if said not in mail["Message"]] == []
+    assert len(lines) <= 15
+    assert "could not be read" not in mail["Message"]
+
+
+def test_each_transition_is_one_mail_whatever_comes_again(
+    playground: Playground,
+    mails: dict[str, list[dict[str, Any]]],
+    messenger: Callable[[Playground], AbstractContextManager[Runtime]],
+) -> None:
+    said = [line["message"]["id"] for line in playground.messages()]
+    assert len(set(said)) == len(said) == sum(map(len, mails.values()))
+    logged = [json.loads(line) for line in playground.log if line.startswith("{")]
+    sent = [line for line in logged if line["message"] == "sent"]
+    assert len({line["message_id"] for line in sent}) == len(sent)
+    payloads = list(playground.payloads)
+    for payload in payloads * 2:  # duplicate deliveries
+        assert playground.messenger.invoke(payload) == {"sent": 0}
+    playground.run()  # a judge that runs again
+    with messenger(playground) as restarted:
+        for payload in payloads:
+            assert restarted.invoke(payload) == {"sent": 0}
+        assert restarted.invoke({}) == {"sent": 0}  # the schedule: nothing waits
+    assert playground.mails() == []
+
+
+def test_a_judge_that_ended_before_it_told_tells_with_its_next_run(playground: Playground) -> None:
+    stream = BY_NAME["launch"].stream
+    # as it is between the write of the state and the lines
+    (state,) = playground.store.documents(Kind.STATE, stream)
+    (line, *_) = [one for one in playground.messages() if one["log_group"] == stream.log_group]
+    untold = {"record_version": 1, "monitor": line}
+    playground.store.put_state(stream, state.source | {"untold": [untold]}, state.version)
+    before = len(playground.messages())
+    playground.run()
+    assert len(playground.messages()) == before + 1  # told again
+    assert playground.mails() == []  # and sent once
+    playground.run()
+    assert len(playground.messages()) == before + 1
+
+
+DECIDED = Story("decided", other_labels, "begins", "roll back", (), version="8")
+
+
+def test_people_decide_through_the_functions_events(running: Stack, playground: Playground) -> None:
+    url, store, stream = running.opensearch_url, playground.store, DECIDED.stream
+    only = ("--log-group", stream.log_group)
+    who = ("--by", "anna", "--reason", "a launch")
+    accept_week(store, DECIDED)
+    predicted(url, DECIDED, NOW - 8 * HOUR, NOW - 3 * HOUR, np.random.default_rng(40))
+    later = f"{datetime.fromtimestamp(NOW + DAY, UTC):%Y-%m-%dT%H:%M}"
+    muted = playground.command("mute", "--until", later, *who, *only)
+    assert muted["code"] == 0, muted
+    assert "messages are muted until" in muted["said"][0]
+    playground.run()
+    (silenced,) = [one for one in playground.messages() if one["log_group"] == stream.log_group]
+    assert silenced["message"]["silenced"] == "mute by anna: a launch"
+    assert playground.mails() == []  # judged and drawn, not sent
+    shown = "\n".join(playground.command("show", *only)["said"])
+    assert "and is not told, since messages are silenced" in shown
+    assert "anna: messages are muted until" in shown
+    assert playground.command("unmute", *who, *only)["code"] == 0
+    predicted(url, DECIDED, NOW - 3 * HOUR, NOW - 2 * HOUR, np.random.default_rng(41))
+    playground.run()
+    (mail,) = playground.mails()
+    assert "silenced until now" in mail["Message"]
+    assert mail["MessageAttributes"]["action"]["Value"] == "roll back"
+    days = [f"{datetime.fromtimestamp(NOW - ago * DAY, UTC):%Y-%m-%d}" for ago in (8, 3)]
+    span = ("--from", days[0], "--to", days[1])
+    refused = playground.command("baseline", "accept", *span, *only)
+    assert refused["code"] == 2  # nobody is named
+    accepted = playground.command("baseline", "accept", *span, *only, *who, "--force")
+    assert accepted["code"] == 0, accepted
+    predicted(url, DECIDED, NOW - 2 * HOUR, NOW - SLOT, np.random.default_rng(42))
+    playground.run()
+    (closed,) = playground.mails()
+    assert closed["MessageAttributes"]["change"]["Value"] == "replaced"
+    assert playground.command("baseline", "use", "1", *only, *who)["code"] == 0
+    end = f"{datetime.fromtimestamp(NOW + 2 * DAY, UTC):%Y-%m-%dT%H:%M}"
+    assert playground.command("expect", "--from", later, "--to", end, *who, *only)["code"] == 0
+    left = [one.source for one in store.documents(Kind.DECISION, stream)]
+    assert [(one["action"], one["baseline"]) for one in left] == [
+        ("accept", 1),
+        ("accept", 2),
+        ("use", 1),
+    ]
+    assert {(one["by"], one["reason"]) for one in left[1:]} == {("anna", "a launch")}
+    silences = [one.source for one in store.documents(Kind.SILENCE, stream)]
+    assert [one["action"] for one in silences] == ["mute", "unmute", "expect"]
+    assert all(one["by"] == "anna" and one["decided"] for one in silences)
