@@ -40,7 +40,7 @@ from monitor.summary import SLOT, Stream, Summary
 from monitor.windows import DAY, HOUR, cut
 from tests.integration.conftest import KEYS
 from tests.integration.test_monitor_read import nested
-from tests.unit.monitor.made import records, slots
+from tests.unit.monitor.made import LABELS, records, slots
 from tools.root import ROOT
 
 STACK = "Storied-Stack"
@@ -82,8 +82,7 @@ class Story:
 def other_labels(rows: list[Row], chance: np.random.Generator, _: float) -> None:
     """The labels are swapped."""
     for row in rows:
-        acceptable = row["prediction.label"] == "acceptable"
-        row["prediction.label"] = "unacceptable" if acceptable else "acceptable"
+        row["prediction.label"] = LABELS[1 - LABELS.index(row["prediction.label"])]
 
 
 def launch(rows: list[Row], chance: np.random.Generator, _: float) -> None:
@@ -144,7 +143,7 @@ STORIES = (
         "roll back",
         (
             "began with function version 8",
-            "more answers are unacceptable",
+            "more answers are spam",
             "function version 8: 100 % of the change",
             "Last deployment: function version 8",
         ),
