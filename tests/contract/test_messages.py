@@ -74,7 +74,7 @@ class Away:
 def test_a_verdict_line_with_a_message_is_valid_even_if_nothing_can_be_read(
     server: Any, said: str
 ) -> None:
-    _, findings = followed(day(hours=8, given={"prediction.label": "unacceptable"}))
+    _, findings = followed(day(hours=8, given={"prediction.label": "spam"}))
     sight = Sight(server, NoSummaries(), "cwl-*")  # type: ignore[arg-type]
     episode, told = announce(
         sight, findings, Episode(), [], accepted=reference(), choice=CHOICE, now=0
