@@ -28,7 +28,7 @@ RUN_LOCKS := requirements/run.txt requirements/emulator.txt $(wildcard functions
 # An environment with the developers' tools is used as it is.
 RUNNABLE := $(if $(wildcard $(VENV)/.ready),$(VENV)/.ready,$(VENV)/.run)
 
-.PHONY: help setup run serve kibana test test-full deploy-test lint audit build package bench bench-monitor cost train model check-model lock clean
+.PHONY: help setup run serve kibana test test-full deploy-test lint audit build package drill bench bench-monitor cost train model check-model lock clean
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -40,6 +40,9 @@ run: $(RUNNABLE) ## send sentences, read their documents from OpenSearch, then e
 
 serve: $(RUNNABLE) ## run the same stack until Ctrl-C, with a page: API on 127.0.0.1:3000, OpenSearch on 127.0.0.1:9200 [options of run, PAGE_PORT= KEEP=]
 	@python -m local serve
+
+drill: $(RUNNABLE) ## play two weeks with drifts and a bad deployment into the stack, with a page; a table at the end [DATA=folder of texts] [HOLD=1]
+	@python -m drill $(if $(DATA),--data "$(DATA)") $(if $(HOLD),--hold)
 
 lint: $(VENV)/.ready ## check code (ruff, mypy), template (cfn-lint), workflows (zizmor, schema), and that the pins fit each other
 	@ruff check . && ruff format --check . && mypy && cfn-lint --include-checks I -- template.yaml

@@ -21,7 +21,7 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 
 from local import charts, opensearch, screen, ship
-from local.page import Messages, Page, in_browser
+from local.messages import Messages
 from local.processes import end_once_when_told
 from local.runtime import FunctionFailed
 from local.stack import Settings, Stack, stack, without_password
@@ -257,6 +257,9 @@ def serve(running: Stack, page: Console, port: int | None = None) -> NoReturn:
 
     Raises `UserError` when a function's process has ended.
     """
+    # Only this command draws the page.
+    from local.page import Page, in_browser  # noqa: PLC0415
+
     url = without_password(running.opensearch_url)
     messages = Messages()
     counts, pattern = running.subscription.counts, running.subscription.pattern

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -47,26 +46,11 @@ def _now() -> datetime:
 
 
 @dataclass(slots=True)
-class Messages:
-    """Problems for the page: the last failures, and why OpenSearch takes nothing at present."""
-
-    failures: deque[str] = field(default_factory=lambda: deque(maxlen=5))
-    refusals: list[str] = field(default_factory=list)
-
-    def now(self) -> list[str]:
-        """All of them."""
-        return [
-            *(f"OpenSearch takes no documents: {reason}" for reason in self.refusals),
-            *self.failures,
-        ]
-
-
-@dataclass(slots=True)
 class Page:
     """The page of what `search` finds of a stack, made anew when it is two seconds old.
 
     `messages` are problems and `notes` are facts that stand below; `now` is the end of the time
-    shown.
+    shown, and `first` its length where none is asked for.
     """
 
     search: Search
@@ -74,13 +58,14 @@ class Page:
     messages: Callable[[], Sequence[str]] = tuple
     notes: Callable[[], Sequence[str]] = tuple
     now: Callable[[], datetime] = _now
+    first: str = next(iter(SPANS))
     _made: dict[str, tuple[float, str]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def answer(self, target: str) -> Answer:
         """Status, headers and body for the target of a request."""
         parts = urlsplit(target)
-        since = parse_qs(parts.query).get("since", [next(iter(SPANS))])[-1]
+        since = parse_qs(parts.query).get("since", [self.first])[-1]
         if parts.path != "/":
             return 404, PLAIN, "The page is at /.\n"
         try:

@@ -136,6 +136,11 @@ class Stack:
         found: dict[str, Any] = answer.json()
         return found
 
+    def refresh(self) -> None:
+        """Make every document searchable."""
+        url = f"{self.opensearch_url}/{opensearch.PATTERN}/_refresh"
+        requests.post(url, timeout=30).raise_for_status()
+
 
 def _silently(_name: str) -> AbstractContextManager[Tell]:
     return nullcontext(lambda _: None)

@@ -26,6 +26,7 @@ STRIPE: Final = 160  # characters that a stripe of the timeline shows
 TOP: Final = 3.0  # floors that a signal's small plot is high
 OTHER: Final = "others"
 STATUS: Final = {
+    "canary": "bad",
     "notice": "bad",
     "unusual": "odd",
     "ok": "good",
@@ -256,6 +257,7 @@ def _environment() -> Environment:
     )
     made.filters |= {
         "clock": words.clock,
+        "duration": words.duration,
         "figure": words.figure,
         "input": _input,
         "percent": words.percent,

@@ -279,7 +279,8 @@ def _verdicts(search: Search, of: _Filters) -> Iterator[Verdict]:
             _texts(one.get("signals")),
             int(one.get("in_a_row", 0)),
             int(one.get("wanted_in_a_row", 0)),
-            _number(one.get("promised_days")),
+            _text(_object(one.get("message")).get("subject")),
+            _text(_object(one.get("message")).get("silenced")),
         )
 
 
@@ -338,7 +339,7 @@ def _others(search: Search, of: _Filters) -> Iterator[Said]:
         yield Said(
             _moment(document.get("@timestamp")),
             kind,
-            _text(one.get("word")),
+            _text(one.get("word") or _object(one.get(kind)).get("result")),
             _text(one.get("sentence")),
         )
 

@@ -86,7 +86,11 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the monitor said about a window of a stream, in comparison with its baseline."""
+    """What the monitor said about a window of a stream, in comparison with its baseline.
+
+    `message` is the subject of what a person was told at this moment, and `silenced` the reason why
+    it was not sent; both may be empty.
+    """
 
     stream: str
     start: datetime
@@ -98,7 +102,8 @@ class Verdict:
     signals: tuple[str, ...]
     in_a_row: int
     wanted: int
-    promised_days: float | None
+    message: str = ""
+    silenced: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from report.values import Drift, Verdict, View
 # From the one that needs a person most to the one that needs none.
 ORDER: Final = ("notice", "unusual", "stale", "insufficient", "provisional", "ok")
 TITLES: Final = {
+    "canary": "The model does not answer as when it was made",
     "notice": "The predictions have changed",
     "unusual": "One window is unusual",
     "stale": "Nothing new to judge",
@@ -22,6 +23,7 @@ TITLES: Final = {
     "": "Nothing is judged yet",
 }
 ADVICE: Final = {
+    "canary": "Compare the version that answers with the one before, and roll back.",
     "notice": "Look at what moved, and at the newest and the strangest inputs.",
     "unusual": "A single unusual window can be chance: see whether the next one is unusual too.",
     "stale": "Check that requests still come in, and that their lines still arrive.",
@@ -31,6 +33,8 @@ ADVICE: Final = {
     "": "A verdict takes the monitor and an accepted baseline of at least three days: "
     "see python -m monitor baseline accept --help.",
 }
+CANARY: Final = "canary"
+FAILS: Final = "fail"  # its result where the model does not answer as when it was made
 SIGNALS: Final = {
     "means": "Mean of a field",
     "label": "Labels",
@@ -67,13 +71,16 @@ class Answer:
 
 
 def answer(view: View) -> Answer:
-    """The answer of a view. Each stream's newest verdict counts, and the worst one leads."""
+    """The answer of a view: a canary that fails, or else the worst of the newest verdicts."""
     newest = tuple(_newest(view.verdicts))
     worst = min(newest, key=lambda one: _rank(one.word), default=None)
     word = worst.word if worst else ""
     sentence = worst.sentence if worst else ""
     if len(newest) > 1 and worst:
         sentence = f"{worst.stream}: {sentence}"
+    broken = _broken(view)
+    if broken:
+        word, sentence = "canary", broken
     title = TITLES.get(word, f"The verdict is {word}")
     return Answer(word, title, sentence, ADVICE.get(word, ""), newest, tuple(troubles(view)))
 
@@ -149,9 +156,25 @@ def percent(value: float) -> str:
     return "<1 %" if 0 < value < 0.005 else f"{value:.0%}".replace("%", " %")
 
 
+def duration(milliseconds: float | None) -> str:
+    """A length of time in the unit that suits it; `-` where it is not known."""
+    if milliseconds is None:
+        return "-"
+    for name, unit in (("days", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1000)):
+        if milliseconds >= unit:
+            return f"{milliseconds / unit:.3g} {name}"
+    return f"{milliseconds:.3g} ms"
+
+
 def clock(moment: datetime, beside: datetime) -> str:
     """Return a time in UTC to the minute, with its date if `beside` has another date."""
     return f"{moment:%H:%M}" if moment.date() == beside.date() else f"{moment:%Y-%m-%d %H:%M}"
+
+
+def _broken(view: View) -> str:
+    """The sentence of the newest canary where it fails."""
+    newest = next((one for one in view.others if one.kind == CANARY), None)
+    return newest.sentence if newest and newest.word == FAILS else ""
 
 
 def _newest(verdicts: tuple[Verdict, ...]) -> Iterator[Verdict]:

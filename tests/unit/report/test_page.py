@@ -70,7 +70,6 @@ def verdict(word: str, stream: str = "/group model", ago: int = 0) -> Verdict:
         signals=(),
         in_a_row=1,
         wanted=2,
-        promised_days=90.0,
     )
 
 
@@ -196,6 +195,35 @@ def test_the_worst_of_the_newest_verdicts_leads(verdicts: list[Verdict], title: 
     page = Page(render(judged))
     assert title in page.text
     assert words.answer(judged).title == title
+
+
+def test_a_message_is_shown_with_the_reason_why_it_was_not_sent() -> None:
+    told = replace(verdict("notice"), message="Look at it", silenced="a launch, by us")
+    page = Page(render(replace(view(), verdicts=(told, verdict("ok")))))
+    assert "Look at it silenced: a launch, by us" in page.text
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "said"),
+    [(None, "-"), (12.34, "12.3 ms"), (2500, "2.5 s"), (90_000, "1.5 min"), (86_400_000, "1 days")],
+)
+def test_a_duration_is_in_the_unit_that_suits_it(milliseconds: float | None, said: str) -> None:
+    assert words.duration(milliseconds) == said
+
+
+@pytest.mark.parametrize(
+    ("words_of", "title"),
+    [
+        (("fail", "pass"), "The model does not answer as when it was made"),
+        (("pass", "fail"), "No change from the baseline"),
+        (("unjudged",), "No change from the baseline"),
+    ],
+)
+def test_a_canary_that_fails_leads(words_of: tuple[str, ...], title: str) -> None:
+    others = tuple(Said(NOW, "canary", word, f"It is {word}.") for word in words_of)
+    page = Page(render(replace(view(), verdicts=(verdict("ok"),), others=others)))
+    assert title in page.text
+    assert ("It is fail. Compare" in page.text) == (words_of[0] == "fail")
 
 
 def test_it_says_in_words_what_moved() -> None:

@@ -1,0 +1,93 @@
+"""`python -m drill`: plays the story, shows it on the page, and ends with a table.
+
+Exit 0 if every situation ended as it should, 1 if not, or after one sentence on standard error.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+import time
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from rich.table import Table
+
+from drill import texts
+from drill.play import Clock, Play, filter_name, first_day, predicted
+from drill.story import BASELINE_DAYS, STORY, Seen, Situation, fulfilled, table
+from local import screen, template
+from local.page import Page, in_browser
+from local.processes import end_once_when_told
+from local.stack import Settings, stack
+from local.template import STACK
+from monitor.client import connect
+from monitor.evidence import Sight
+from monitor.problem import ServerProblem
+from monitor.settings import own_index
+from monitor.shipped_profile import shipped_golden
+from monitor.store import Store
+from tools.arguments import Parser
+from tools.errors import UserError
+from tools.plain import plain
+
+HEAD: Final = ("situation", "lasts", "should be", "was", "the page says", "as it should")
+SEED: Final = 23
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Play the story. Returns the exit code."""
+    parser = Parser(prog="python -m drill", description="Plays a story into the local stack.")
+    parser.add_argument(
+        "--data", type=Path, help="a folder with usual.txt and others, one text a line"
+    )
+    parser.add_argument("--hold", action="store_true", help="keep the page until Ctrl-C")
+    parser.add_argument("--seed", type=int, default=SEED, help="of the traffic (%(default)s)")
+    options = parser.parse_args(arguments)
+    end_once_when_told()
+    try:
+        return play(options.data, options.seed, hold=options.hold)
+    except (UserError, ServerProblem) as problem:
+        print(f"make drill: {plain(problem)}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def play(data: Path | None, seed: int, *, hold: bool) -> int:
+    """Start the stack and the page, and play every situation."""
+    shown = screen.console()
+    settings = Settings.of(dict(os.environ))
+    chance = random.Random(seed)  # noqa: S311  traffic, not a secret
+    read = partial(texts.read, data) if data else texts.made
+    hours = sum(one.hours for one in STORY)
+    clock = Clock(first_day(BASELINE_DAYS + 1 + hours // 24))
+    with stack(settings, partial(screen.step, shown)) as running:
+        connection = connect(running.opensearch_url, {})
+        store = Store(connection, own_index(STACK), STACK)
+        page = Page(running.answer, STACK, now=clock.moment, first="24h")
+        at = in_browser(page, settings.page_port, settings.api_port + 1)
+        shown.print(f"Page  {at}", highlight=False)
+        rows: list[tuple[Situation, Seen]] = []
+        with predicted(
+            template.read(), shown.print, lambda kind, number: read(kind, number, chance)
+        ) as (pools, model):
+            sight = Sight(connection, store, "cwl-*", golden=shipped_golden())
+            played = Play(running, store, sight, pools, model, clock, chance, filter_name())
+            shown.print(f"a baseline of {BASELINE_DAYS} days: {played.baseline(BASELINE_DAYS)}")
+            for one in STORY:
+                rows.append((one, played.situation(one)))
+                shown.print("  ".join(table(rows[-1:])[0]), highlight=False)
+        drawn = Table(*HEAD)
+        for row in table(rows):
+            drawn.add_row(*row)
+        shown.print(drawn)
+        while hold:
+            time.sleep(1)
+    return 0 if all(fulfilled(one.expected, seen) for one, seen in rows) else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

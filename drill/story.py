@@ -1,0 +1,111 @@
+"""The story as data: one situation after the other, each with the result that it should have."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+
+class Expected(StrEnum):
+    """What should come of a situation."""
+
+    QUIET = "left alone"  # no notice begins
+    NOTICE = "a notice"  # and its message is sent
+    SILENT = "a silent notice"  # its message is kept back, as somebody announced the situation
+    RECOVERS = "recovers"  # the last verdict is ok
+    CANARY = "the canary fails"  # and no notice begins
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """Some hours of traffic.
+
+    `kind` of text replaces a share of the usual ones, from `share[0]` at the beginning to
+    `share[1]` at the end. `volume` multiplies the traffic. `version` answers that share instead,
+    where it is given; `swapped` says that it exchanges its first two labels. `announced` silences
+    messages.
+    """
+
+    name: str
+    hours: int
+    expected: Expected
+    kind: str = "usual"
+    share: tuple[float, float] = (0.0, 0.0)
+    volume: float = 1.0
+    version: str = ""
+    swapped: bool = False
+    announced: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The result of a situation: notices that began, of these silenced, and the canary's results.
+
+    `word` is the last verdict; `hours` passed until the first notice; `title` is the page's
+    answer at the end.
+    """
+
+    notices: int
+    silenced: int
+    word: str
+    canary: tuple[str, ...]
+    hours: float | None
+    title: str = ""
+
+
+BASELINE_DAYS: Final = 7
+STORY: Final = (
+    Situation("a quiet day", 24, Expected.QUIET),
+    Situation("slow drift to headlines", 24, Expected.NOTICE, "headlines", (0.0, 0.6)),
+    Situation("recovery", 14, Expected.RECOVERS),
+    Situation("a new customer", 14, Expected.NOTICE, "customer", (0.25, 0.25)),
+    Situation("recovery", 14, Expected.RECOVERS),
+    Situation("an announced launch", 14, Expected.SILENT, "launch", (0.4, 0.4), 2, announced=True),
+    Situation("recovery", 14, Expected.RECOVERS),
+    Situation("truncated texts", 14, Expected.NOTICE, "truncated", (0.3, 0.3)),
+    Situation("recovery", 14, Expected.RECOVERS),
+    Situation("swapped labels", 14, Expected.CANARY, share=(1, 1), version="b", swapped=True),
+    Situation("rolled back", 14, Expected.RECOVERS),
+    Situation("a gradual rollout", 24, Expected.QUIET, share=(0.1, 1.0), version="c"),
+)  # fmt: skip
+
+
+def fulfilled(expected: Expected, seen: Seen) -> bool:
+    """Whether a situation ended as it should."""
+    fails = "fail" in seen.canary
+    match expected:
+        case Expected.QUIET:
+            return not seen.notices and not fails
+        case Expected.NOTICE:
+            return seen.notices > seen.silenced and not fails
+        case Expected.SILENT:
+            return seen.notices == seen.silenced > 0 and not fails
+        case Expected.RECOVERS:
+            return seen.word == "ok" and not seen.notices and not fails
+        case Expected.CANARY:
+            return fails and not seen.notices
+
+
+def table(rows: Sequence[tuple[Situation, Seen]]) -> list[tuple[str, ...]]:
+    """A row for each situation: name, hours, expected and seen result, and if they agree."""
+    return [
+        (
+            one.name,
+            f"{one.hours} h",
+            str(one.expected),
+            _words(seen),
+            seen.title,
+            "yes" if fulfilled(one.expected, seen) else "NO",
+        )
+        for one, seen in rows
+    ]
+
+
+def _words(seen: Seen) -> str:
+    notices = f"{seen.notices} notices" if seen.notices != 1 else "1 notice"
+    after = f" after {seen.hours:.0f} h" if seen.hours is not None else ""
+    silenced = f", {seen.silenced} silenced" if seen.silenced else ""
+    canary = ", the canary fails" if "fail" in seen.canary else ""
+    return f"{notices if seen.notices else 'no notice'}{after}{silenced}, last {seen.word}{canary}"

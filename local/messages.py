@@ -1,0 +1,21 @@
+"""Problems of the running stack, for the page of `make serve`."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class Messages:
+    """Problems for the page: the last failures, and why OpenSearch takes nothing at present."""
+
+    failures: deque[str] = field(default_factory=lambda: deque(maxlen=5))
+    refusals: list[str] = field(default_factory=list)
+
+    def now(self) -> list[str]:
+        """All of them."""
+        return [
+            *(f"OpenSearch takes no documents: {reason}" for reason in self.refusals),
+            *self.failures,
+        ]
