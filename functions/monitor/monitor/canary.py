@@ -43,7 +43,8 @@ class Figures:
 def compare(model: Model, answers: Sequence[Any]) -> Figures:
     """Compare the answers with the golden sentences. Raises `Unfit` if an answer lacks a field.
 
-    An answer's score is compared only if its label is the expected label.
+    Another label counts only if a probability moved by more than the tolerance. Otherwise a small
+    difference decided between two labels that are nearly equally probable.
     """
     labels = tokens = truncated = steps = 0
     moved: list[float] = []
@@ -53,9 +54,11 @@ def compare(model: Model, answers: Sequence[Any]) -> Figures:
             too_long = _too_long(sentence.tokens, model.card["max_tokens"])
             tokens += found["tokens"] != sentence.tokens
             truncated += too_long is not None and found["truncated"] is not too_long
-            steps = max(steps, *_steps(found["signature"], sentence.signature))
-            if given["label"] == sentence.label:
-                moved.append(abs(float(given["score"]) - sentence.score))
+            steps = max([steps, *_steps(found["signature"], sentence.signature)])
+            same = given["label"] == sentence.label
+            by = _moved(sentence.score, float(given["score"]), same=same)
+            if same or by <= model.tolerance:
+                moved.append(by)
             else:
                 labels += 1
         except (KeyError, TypeError, ValueError) as problem:
@@ -65,6 +68,16 @@ def compare(model: Model, answers: Sequence[Any]) -> Figures:
             ) from problem
     mean = sum(moved) / len(moved) if moved else 0.0
     return Figures(len(answers), labels, tokens, truncated, steps, max(moved, default=0.0), mean)
+
+
+def _moved(stated: float, found: float, *, same: bool) -> float:
+    """Return how far a probability moved: that of the label, or at least that of one of two labels.
+
+    The score of the most probable label bounds the probability of every other label.
+    """
+    if same:
+        return abs(found - stated)
+    return max(stated - min(found, 1 - found), found - min(stated, 1 - stated), 0.0)
 
 
 def _too_long(tokens: int, limit: int) -> bool | None:
