@@ -171,7 +171,9 @@ def _measure(
     yield (
         "independent",
         {
-            "CoLA": power.independent(source, narrow, 1500, sizes=(50, 100, 200), **split),
+            "CoLA": power.independent(
+                source, narrow, len(rows_of_profile), sizes=(50, 100, 200), **split
+            ),
             "EWT": power.independent(source, broad, 2000, sizes=(50, 100, 200, 500), **split),
         },
     )

@@ -40,9 +40,10 @@ def gamma_upper(a: ArrayLike, x: ArrayLike) -> Array:
     inside = np.maximum(x, TINY)
     front = np.exp(a * np.log(inside) - inside - log_gamma(a))
     near = x < a + 1
-    below = front * _gamma_series(a, np.where(near, inside, a / 2))
-    above = front * _gamma_fraction(a, np.where(near, a + 2, inside))
-    return np.clip(np.where(near, 1 - below, above), 0, 1)
+    found = np.empty_like(a)
+    found[near] = 1 - front[near] * _gamma_series(a[near], inside[near])
+    found[~near] = front[~near] * _gamma_fraction(a[~near], inside[~near])
+    return np.clip(found, 0, 1)
 
 
 def gamma_lower(a: ArrayLike, x: ArrayLike) -> Array:
@@ -50,10 +51,11 @@ def gamma_lower(a: ArrayLike, x: ArrayLike) -> Array:
     a, x = (np.array(v, dtype=np.float64) for v in np.broadcast_arrays(a, x))
     inside = np.maximum(x, TINY)
     near = x < a + 1
-    series = np.exp(a * np.log(inside) - inside - log_gamma(a)) * _gamma_series(
-        a, np.where(near, inside, a / 2)
-    )
-    return np.clip(np.where(near, series, 1 - gamma_upper(a, x)), 0, 1)
+    front = np.exp(a * np.log(inside) - inside - log_gamma(a))
+    found = np.empty_like(a)
+    found[near] = front[near] * _gamma_series(a[near], inside[near])
+    found[~near] = 1 - gamma_upper(a[~near], x[~near])
+    return np.clip(found, 0, 1)
 
 
 def beta_lower(x: ArrayLike, a: ArrayLike, b: ArrayLike) -> Array:
@@ -91,13 +93,17 @@ def counts(x: ArrayLike, mean: ArrayLike, variance: ArrayLike) -> Array:
     x, mean, variance = (
         np.array(v, dtype=np.float64) for v in np.broadcast_arrays(x, mean, variance)
     )
-    inside, at_least = np.maximum(mean, TINY), np.maximum(x, 1)
-    wide = variance > inside * (1 + 1e-9)
-    spread = np.where(wide, variance, 2 * inside)
-    size = inside**2 / (spread - inside)
-    negative_binomial = beta_lower(1 - inside / spread, at_least, np.maximum(size, TINY))
-    poisson = gamma_lower(at_least, inside)
-    return np.where(x <= 0, 1.0, np.where(wide, negative_binomial, poisson))
+    mean, found = np.maximum(mean, TINY), np.ones_like(x)
+    wide = variance > mean * (1 + 1e-9)
+    # Each count is computed by its own distribution alone, because both take many steps.
+    at = (x > 0) & wide
+    size = mean[at] ** 2 / (variance[at] - mean[at])
+    found[at] = beta_lower(
+        1 - mean[at] / variance[at], np.maximum(x[at], 1), np.maximum(size, TINY)
+    )
+    at = (x > 0) & ~wide
+    found[at] = gamma_lower(np.maximum(x[at], 1), mean[at])
+    return found
 
 
 @lru_cache(maxsize=65_536)
