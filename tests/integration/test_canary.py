@@ -24,7 +24,9 @@ from local.cloudwatch import Subscription
 from local.runtime import FunctionFailed, Runtime
 from local.runtime import running as start
 from local.stack import Stack
-from local.template import Template, load
+from local.template import STACK, Template, load
+from monitor import where
+from monitor.summary import Stream
 from tests.integration.conftest import KEYS, environment
 from tests.models import SHIPPED
 from tests.unit.monitor.aws_services import Answer, Services, services
@@ -249,6 +251,29 @@ def test_a_fault_of_the_alias_pages(
     found, counted = canary.run(SCHEDULED)
     assert words in found["sentence"]
     assert counted == {"CanaryRuns": [1], "CanaryFailures": [1]}
+
+
+def test_a_message_tells_of_the_last_pass_by_schedule(
+    start_canary: Callable[..., Canary], deployed: Lambda, running: Stack
+) -> None:
+    """A pass that fails before requests move says nothing of the version that answers."""
+    deployed.live = lambda: "7"
+    start_canary("7").run(SCHEDULED)
+    found, _ = start_canary("8").run(BEFORE_TRAFFIC)
+    assert found["canary"]["result"] == "fail"
+
+    def search(body: Any) -> Any:
+        url = f"{running.opensearch_url}/cwl-*/_search"
+        answer = requests.post(url, json=body, timeout=30)
+        answer.raise_for_status()
+        return answer.json()["aggregations"]
+
+    requests.post(f"{running.opensearch_url}/cwl-*/_refresh", timeout=30).raise_for_status()
+    now = int(time.time())
+    last = where.canary(search, Stream(STACK, "/a/log/group", found["model"]), now)
+    assert last is not None
+    assert last.passed
+    assert 0 <= now - last.at < 60
 
 
 def test_a_package_without_questions_for_a_function_of_your_own_pages(

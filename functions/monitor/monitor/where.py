@@ -158,6 +158,7 @@ def canary(search: Search, stream: Stream, end: int) -> Canary | None:
         {"term": {"@kind": "canary"}},
         {"term": {"@stack": stream.stack}},
         {"term": {"monitor.model": stream.model}},
+        {"term": {"monitor.canary.trigger": "schedule"}},  # not of a version without requests
         {"terms": {"monitor.canary.result": ["pass", "fail"]}},
         {"range": {"@timestamp": {"gte": (end - PASSES) * 1000, "format": "epoch_millis"}}},
     ]
