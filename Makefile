@@ -58,7 +58,7 @@ audit: $(VENV)/.ready ## write an SBOM of each package into sbom/, and report kn
 
 kibana: $(RUNNABLE) ## start OpenSearch Dashboards in Docker on 127.0.0.1:5601 for the running stack [OPENSEARCH_PORT= DASHBOARDS_PORT=]
 	@docker compose version >/dev/null 2>&1 && docker info >/dev/null 2>&1 || { \
-	  echo "make kibana: Docker with compose is not running here; make serve shows the same main panels in the terminal" >&2; exit 1; }
+	  echo "make kibana: Docker with compose is not running here; make serve shows the main panels in the terminal and on a page" >&2; exit 1; }
 	@profile=desktop; if [ "$$(uname)" = Linux ] && ! docker info --format '{{.OperatingSystem}}' | grep -q Desktop; then profile=linux; fi; \
 	  docker compose -f kibana/compose.yaml --profile $$profile up --detach
 	@python -m installer install --opensearch http://127.0.0.1:$(or $(OPENSEARCH_PORT),9200) \

@@ -64,8 +64,8 @@ class Clock:
     now: float
 
     def moment(self) -> datetime:
-        """The same as a moment in UTC."""
-        return datetime.fromtimestamp(self.now, UTC)
+        """The second after it in UTC, for the page to show also what was just said."""
+        return datetime.fromtimestamp(self.now + 1, UTC)
 
 
 @dataclass(slots=True)

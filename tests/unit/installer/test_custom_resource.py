@@ -426,6 +426,7 @@ def test_an_upgrade_keeps_every_name_and_makes_nothing_a_second_time(
     assert answer["PhysicalResourceId"] == "prediction-monitor"
     links = {name: link.replace(domain.url, "") for name, link in answer["Data"].items()}
     places = {name: link.partition("?")[0] for name, link in links.items()}
+    assert list(places)[:2] == ["OpenSearchUrl", "PredictionsUrl"]
     formerly = {name: link.partition("?")[0] for name, link in FORMER["links"].items()}
     assert places.items() >= formerly.items()
     assert "time:(from:now-24h,to:now)" in links["PredictionsUrl"]

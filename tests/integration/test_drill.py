@@ -1,0 +1,34 @@
+"""A short story in a stack of its own: each situation is found, left alone or called wrong."""
+
+from __future__ import annotations
+
+import pytest
+
+from drill import __main__ as command
+from drill import play
+from drill.story import Expected, Situation
+from tools.ports import free_port
+
+STORY = (
+    Situation("a quiet time", 6, Expected.QUIET),
+    Situation("a new customer", 8, Expected.NOTICE, "customer", (0.5, 0.5)),
+    Situation("swapped labels", 2, Expected.CANARY, share=(1, 1), version="b", swapped=True),
+    Situation("what nobody expects", 2, Expected.NOTICE),
+)
+
+
+def test_a_story_ends_with_a_table_and_with_1_if_a_situation_ended_otherwise(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in (("AN_HOUR", 60), ("USUAL", 600), ("EACH", 100)):
+        monkeypatch.setattr(play, name, value)
+    monkeypatch.setattr(command, "STORY", STORY)
+    monkeypatch.setenv("API_PORT", str(free_port()))
+    monkeypatch.setenv("OPENSEARCH_PORT", str(free_port(range(9210, 9299))))
+    assert command.main([]) == 1
+    printed = capsys.readouterr().out
+    lines = [line for line in printed.splitlines() if any(one.name in line for one in STORY)]
+    ends = [line.split()[-1] for line in lines if not line.startswith("│")]
+    assert ends == ["yes", "yes", "yes", "NO"], printed
+    assert "The predictions have changed" in lines[1]
+    assert "The model does not answer as when it was made" in lines[2]
