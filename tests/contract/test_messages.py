@@ -17,6 +17,7 @@ from monitor.message import LINES, LONGEST, Action
 from monitor.transitions import Change, Episode
 from tests.contract.test_monitor_records import BY_POWERTOOLS, SCHEMA
 from tests.integration.test_stories import BY_NAME
+from tests.unit.monitor.made import STREAM
 from tests.unit.monitor.test_follow import CHOICE, day, followed, reference
 from tools.root import ROOT
 
@@ -77,7 +78,7 @@ def test_a_verdict_line_with_a_message_is_valid_even_if_nothing_can_be_read(
     _, findings = followed(day(hours=8, given={"prediction.label": "spam"}))
     sight = Sight(server, NoSummaries(), "cwl-*")  # type: ignore[arg-type]
     episode, told = announce(
-        sight, findings, Episode(), [], accepted=reference(), choice=CHOICE, now=0
+        sight, findings, Episode(), [], stream=STREAM, accepted=reference(), choice=CHOICE, now=0
     )
     (line,) = [
         line

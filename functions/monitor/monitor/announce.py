@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
+from monitor import digest
 from monitor.dial import Choice
 from monitor.evidence import Sight, facts
 from monitor.follow import Accepted, Finding, Reference
 from monitor.lines import utc
 from monitor.message import compose
 from monitor.silence import Silence, silencing
+from monitor.summary import Stream
 from monitor.transitions import Episode, Transition, advance
 from monitor.verdict import other_weekdays
 
@@ -23,6 +26,7 @@ def announce(
     episode: Episode,
     silences: Sequence[Silence],
     *,
+    stream: Stream,
     accepted: Accepted | None,
     choice: Choice,
     now: float,
@@ -53,7 +57,34 @@ def announce(
             else None
         )
         told.append((finding, said))
+    episode, week = digest.due(episode, accepted, int(now))
+    if week:
+        silence = silencing(silences, now, now, now)
+        told += _digest(sight, stream, week, silence, accepted=accepted, choice=choice)
     return episode, told
+
+
+def _digest(
+    sight: Sight,
+    stream: Stream,
+    week: tuple[int, int],
+    silence: Silence | None,
+    *,
+    accepted: Accepted | None,
+    choice: Choice,
+) -> Told:
+    """Return the week's digest; nothing if neither this week nor the one before had predictions."""
+    start, end = week
+    slots = sight.store.summaries(stream, start - digest.WEEK, end)
+    now, before = ([s for s in slots if (s.start >= start) is wanted] for wanted in (True, False))
+    if not slots:
+        return []
+    lines = digest.numbers(now, before, digest.reason(accepted))
+    finding, transition = digest.finding(stream, now, week), digest.transition(week)
+    said = _message(
+        sight, finding, transition, silence, accepted=accepted, choice=choice, lines=lines
+    )
+    return [(finding, said)]
 
 
 def _message(
@@ -64,13 +95,13 @@ def _message(
     *,
     accepted: Accepted | None,
     choice: Choice,
+    lines: tuple[str, ...] = (),
 ) -> dict[str, Any]:
-    message = compose(
-        facts(
-            sight, finding, transition, accepted,
-            in_a_row=choice.row.in_a_row, promised=choice.promised,
-        )
+    known = facts(
+        sight, finding, transition, accepted,
+        in_a_row=choice.row.in_a_row, promised=choice.promised,
     )  # fmt: skip
+    message = compose(replace(known, digest=lines))
     fields: dict[str, Any] = {
         "id": message.id,
         "change": str(message.change),

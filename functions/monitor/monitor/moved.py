@@ -170,7 +170,7 @@ def _centre(field: str, caps: Mapping[str, float]) -> Measure:
     """The middle text's number of words; of other fields the mean, as it is judged."""
     if field == "input.words":
         name, rose, fell = WORDS[field]
-        return Measure(field, f"median {name}", rose, fell, _median_words, mean=field)
+        return Measure(field, f"median {name}", rose, fell, median_words, mean=field)
 
     def of(windows: Windows) -> Array:
         return means.components(windows, (field,), caps)[:, 0]
@@ -186,7 +186,8 @@ def _centre(field: str, caps: Mapping[str, float]) -> Measure:
     return Measure(field, f"mean probability of {label}", rose, fell, of, mean=field)
 
 
-def _median_words(windows: Windows) -> Array:
+def median_words(windows: Windows) -> Array:
+    """Return the number of words of the middle text of each window; NaN if no text has it."""
     counts = windows.bins["input.words"]
     total = counts.sum(axis=1)
     at = (np.cumsum(counts, axis=1) >= total[:, None] / 2).argmax(axis=1)

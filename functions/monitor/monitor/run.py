@@ -111,8 +111,9 @@ def run(
             )
             silences = [Silence.read(one.source) for one in store.documents(Kind.SILENCE, stream)]
             later, told = announce(
-                sight, findings, episode, silences, accepted=accepted, choice=choice, now=now
-            )
+                sight, findings, episode, silences, stream=stream, accepted=accepted,
+                choice=choice, now=now,
+            )  # fmt: skip
         except ServerProblem:
             raise
         # A failure in one stream must not prevent the other streams from being judged.

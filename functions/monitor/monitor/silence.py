@@ -52,12 +52,12 @@ class Silence:
             "decided": self.decided,
         }
 
-    def covers(self, start: int, end: int, now: float) -> bool:
+    def covers(self, start: float, end: float, now: float) -> bool:
         """Whether the window from `start` until `end`, judged at `now`, falls into the silence."""
         return self.start <= now < self.end or (start < self.end and end > self.start)
 
 
-def silencing(silences: Iterable[Silence], start: int, end: int, now: float) -> Silence | None:
+def silencing(silences: Iterable[Silence], start: float, end: float, now: float) -> Silence | None:
     """The silence that a window, judged at `now`, falls into: of several the one that ends last."""
     ordered = sorted(silences, key=lambda s: s.decided)
     lifted = max((s.decided for s in ordered if s.kind is Kind.UNMUTE), default=-1)
