@@ -187,14 +187,17 @@ def monitor(prices: dict[str, Price]) -> Line:
 
 
 def canary(prices: dict[str, Price]) -> Line:
-    """The canary, every 15 minutes; the inference function's part, and its records in the log."""
+    """Return the cost of the canary, which runs every 15 minutes.
+
+    The cost includes the predictions of the inference function, and their records in the log.
+    """
     own = _function("canary", REPLAYS_AN_HOUR * HOURS, CANARY_MS, prices)
-    passes = REPLAYS_AN_HOUR * HOURS
-    asked = passes * GOLDEN
+    runs = REPLAYS_AN_HOUR * HOURS
+    asked = runs * GOLDEN
     usd = (
         own.usd
         + prices["lambda_gb_second"].cost(asked * INFERENCE_MS / 1000 * MEMORY_GB["inference"])
-        + prices["lambda_request"].cost(2 * passes)
+        + prices["lambda_request"].cost(2 * runs)
         + prices["log_gb"].cost(asked * (RECORD_BYTES + LINE_BYTES) / GB)
     )
     return Line(own.what, f"{own.how}, and {asked:,} predictions with their records", usd)

@@ -48,7 +48,7 @@ class Line(NamedTuple):
     own_time: bool
 
     def event(self) -> dict[str, Any]:
-        """The event in the form of a subscription's payload."""
+        """Return the event in the form of a subscription's payload."""
         return {"id": self.id, "timestamp": self.timestamp, "message": self.message}
 
 
@@ -68,7 +68,7 @@ def text_of(data: bytes, name: str) -> str:
 def lines(
     text: str, name: str, otherwise: datetime, now: datetime, first: int = 1
 ) -> Iterator[Line]:
-    """The log events in the text of a file called `name`.
+    """Yield the log events in the text of a file called `name`.
 
     A line without a time gets the time of the line before, or `otherwise`.
 
@@ -197,6 +197,6 @@ def _ensure_possible(time: int, where: str, now: datetime) -> None:
 
 
 def _identifier(name: str, number: int, message: str, time: int) -> str:
-    """An id of 56 digits, the length of CloudWatch's ids."""
+    """Return an id of 56 digits, the length of CloudWatch's ids."""
     digest = hashlib.sha256(json.dumps([name, number, message, time]).encode()).digest()
     return f"{int.from_bytes(digest) % 10**56:056d}"

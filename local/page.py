@@ -76,7 +76,7 @@ class Page:
             return 503, PLAIN, f"OpenSearch does not answer ({type(problem).__name__}).\n"
 
     def html(self, since: str) -> str:
-        """The page for a length of time. Raises `ValueError`, and what `search` raises."""
+        """Return the page for a length of time. Raises `ValueError`, and what `search` raises."""
         shown = span(self.now(), length(since))
         with self._lock:
             made, html = self._made.pop(since, (0.0, ""))
@@ -111,7 +111,7 @@ def in_browser(page: Page, port: int | None, first: int) -> str:
 
 
 def server(port: int, page: Page) -> ThreadingHTTPServer:
-    """A server of the page on 127.0.0.1:`port`; `serve_forever` runs it."""
+    """Return a server of the page on 127.0.0.1:`port`. Call its `serve_forever`."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -137,7 +137,7 @@ def server(port: int, page: Page) -> ThreadingHTTPServer:
 
         # the base class names it
         def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002
-            """No access log."""
+            """Write no access log."""
 
     made = ThreadingHTTPServer(("127.0.0.1", port), Handler)
     made.daemon_threads = True

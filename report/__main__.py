@@ -84,7 +84,7 @@ def searching(connection: Connection, index: str) -> Callable[[dict[str, Any]], 
 
 
 def moment(text: str) -> datetime:
-    """A moment such as 2026-11-23T12:00, in UTC where it names no zone. Raises `ValueError`."""
+    """Read a moment such as 2026-11-23T12:00, in UTC if no zone is given. Raises `ValueError`."""
     try:
         found = datetime.fromisoformat(text)
     except ValueError:

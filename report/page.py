@@ -112,7 +112,7 @@ def policy() -> str:
 
 
 def status(word: str) -> str:
-    """The colour of a verdict."""
+    """Return the colour of a verdict."""
     return STATUS.get(word, "none")
 
 
@@ -169,7 +169,7 @@ def _plots(view: View, colours: dict[str, str]) -> dict[str, Plot]:
 
 
 def _by_time(counts: list[Any]) -> dict[str, list[int]]:
-    """The most frequent names with their counts in each step; all others together."""
+    """Return the most frequent names with their counts in each step, and all others together."""
     totals: dict[str, int] = {}
     for one in counts:
         for name, count in one.items():
@@ -183,7 +183,7 @@ def _by_time(counts: list[Any]) -> dict[str, list[int]]:
 
 
 def _stripes(view: View) -> dict[str, list[Stripe]]:
-    """Each stream's verdicts as stripes on the span's time."""
+    """Return each stream's verdicts as stripes on the time axis."""
     found: dict[str, list[Stripe]] = {}
     for one in reversed(view.verdicts):
         if one.end <= view.span.start:
@@ -220,7 +220,7 @@ def _signals(view: View) -> list[Signal]:
 
 
 def _usual(view: View) -> dict[str, float]:
-    """What the monitor said is usual, by field, and by label with `label ` before it."""
+    """Return the usual values that the monitor stated, by field. A label has `label ` before it."""
     found = {}
     for one in reversed(view.drifts):
         if one.expected is None:
@@ -239,7 +239,7 @@ def _short(text: object, limit: int = NAME) -> str:
 
 
 def _input(one: Example) -> str:
-    """The text of an input, or what identifies it where the text is kept out of the log."""
+    """Return the text of an input. If the log has no text, return what identifies the input."""
     if one.text is not None:
         return _short(one.text, TEXT)
     chars = "" if one.chars is None else f"{one.chars} characters, "

@@ -45,9 +45,9 @@ Document = dict[str, Any]
 
 
 def span(now: datetime, length: timedelta) -> Span:
-    """The last `length` until `now`, begun at the step's own beginning.
+    """Return the span of `length` that ends at `now`. It begins at the beginning of a step.
 
-    At most `BUCKETS` steps, as long as weeks are long enough for them.
+    The span has at most `BUCKETS` steps, unless it is too long for steps of the longest kind.
     """
     step = next((one for one in STEPS if length <= one * (BUCKETS - 1)), STEPS[-1])
     epoch = datetime.fromtimestamp(0, UTC)
@@ -87,19 +87,19 @@ class _Filters:
         self._start, self._end = shown.start, shown.end
 
     def query(self, *conditions: dict[str, Any], back: timedelta | None = None) -> dict[str, Any]:
-        """A query for the span, begun at least `back` before its end where that is given."""
+        """Return a query for the span. With `back`, it begins at least `back` before the end."""
         start = min(self._start, self._end - back) if back else self._start
         time = {"gte": start.isoformat(), "lt": self._end.isoformat()}
         own = [_or_none("@stack", self._stack)] if self._stack else []
         return {"bool": {"filter": [{"range": {"@timestamp": time}}, *own, *conditions]}}
 
     def predictions(self, *more: dict[str, Any]) -> dict[str, Any]:
-        """Live predictions, as the dashboards count them."""
+        """Return a query for live predictions, as the dashboards count them."""
         live = (_or_none("traffic", "live"), _or_none("@kind", "prediction"))
         return self.query(*live, {"exists": {"field": "prediction.label"}}, *more)
 
     def kind(self, *kinds: str, **more: Any) -> dict[str, Any]:
-        """Documents of these kinds."""
+        """Return a query for documents of these kinds."""
         return self.query({"terms": {"@kind": kinds}}, **more)
 
 
@@ -111,7 +111,7 @@ def _or_none(field: str, value: str) -> dict[str, Any]:
 def _predictions(
     search: Search, shown: Span, of: _Filters
 ) -> tuple[Predictions, list[dict[str, Any]]]:
-    """The predictions' numbers, and the newest ones themselves."""
+    """Return the counts of the predictions, and the newest predictions."""
     label = {"terms": {"field": "prediction.label.keyword", "size": LABELS}}
     latency = {"percentiles": {"field": "latency_ms", "percents": [50, 95], "keyed": False}}
     score = {"avg": {"field": "prediction.score"}}
@@ -182,7 +182,7 @@ def _buckets(found: Mapping[str, Any], shown: Span) -> Iterator[Bucket]:
 
 
 def _all_labels(live: Sequence[Document]) -> list[str]:
-    """The labels of the newest prediction that names them all, in its order."""
+    """Return the labels of the newest prediction that has probabilities, in the same order."""
     for hit in live:
         probability = _object(_object(hit.get("_source")).get("prediction")).get("probability")
         if isinstance(probability, dict) and probability:
@@ -227,7 +227,7 @@ def _refusals(search: Search, shown: Span, of: _Filters) -> Refusals:
 
 
 def _distinct(search: Search, of: _Filters, field: str, order: str) -> tuple[Example, ...]:
-    """The first predictions in an order, each text once.
+    """Return the first predictions in an order, with each text once.
 
     Records without a hash of the text are told apart by the text.
     """
@@ -389,7 +389,7 @@ def _percentiles(found: Mapping[str, Any] | None) -> tuple[float | None, float |
 
 
 def _example(hit: Document) -> Example:
-    """A prediction of a hit; a document of another shape is shown as far as possible."""
+    """Return the prediction in a hit. A document of another form is shown as far as possible."""
     document = _object(hit.get("_source"))
     prediction, about = _object(document.get("prediction")), _object(document.get("input"))
     text = document.get("text")
@@ -407,7 +407,7 @@ def _example(hit: Document) -> Example:
 
 
 def _object(value: object) -> Document:
-    """An object, also the first of a list; empty for anything else."""
+    """Return an object, or the first object of a list, or an empty object."""
     if isinstance(value, list):
         value = next((each for each in value if isinstance(each, dict)), {})
     return value if isinstance(value, dict) else {}

@@ -12,7 +12,7 @@ LONGEST: Final = timedelta(days=400)
 
 
 def length(text: str) -> timedelta:
-    """A length of time such as 30m, 24h or 7d. Raises `ValueError`."""
+    """Read a length of time such as 30m, 24h or 7d. Raises `ValueError`."""
     found = SINCE.fullmatch(text)
     seconds = int(found[1]) * UNITS[found[2]] if found else 0
     if not 60 <= seconds <= LONGEST.total_seconds():

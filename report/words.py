@@ -86,7 +86,7 @@ def answer(view: View) -> Answer:
 
 
 def troubles(view: View) -> Iterator[str]:
-    """What needs a person beside the verdict, one sentence each."""
+    """Yield a sentence for each thing, apart from the verdict, that needs a person."""
     ours = sum(view.refusals.ours)
     callers = sum(view.refusals.callers)
     if ours:
@@ -103,7 +103,7 @@ def troubles(view: View) -> Iterator[str]:
 
 
 def latest(view: View) -> tuple[Drift, ...]:
-    """The signals of each stream's newest judged window, the unusual ones first."""
+    """Return the signals of each stream's newest judged window, the unusual ones first."""
     end: dict[str, datetime] = {}
     for one in view.drifts:
         end[one.stream] = max(end.get(one.stream, one.end), one.end)
@@ -112,7 +112,7 @@ def latest(view: View) -> tuple[Drift, ...]:
 
 
 def moved(view: View) -> tuple[str, ...]:
-    """What moved in the newest windows, a sentence for each unusual signal."""
+    """Return what moved in the newest windows, a sentence for each unusual signal."""
     return tuple(
         f"{subject(one)} is {figure(one.value)}; usual is {figure(one.expected)}."
         for one in latest(view)
@@ -121,7 +121,7 @@ def moved(view: View) -> tuple[str, ...]:
 
 
 def subject(drift: Drift) -> str:
-    """The part that moved, as the beginning of a sentence."""
+    """Return the part that moved, as the beginning of a sentence."""
     match drift.signal:
         case "means":
             return f"The mean of {part(drift.part)}"
@@ -138,7 +138,7 @@ def subject(drift: Drift) -> str:
 
 
 def part(name: str) -> str:
-    """A field's name in words."""
+    """Return a field's name in words."""
     if found := SIGNATURE.fullmatch(name):
         return f"the kind of text (signature {found[1]})"
     if name.startswith(PROBABILITY):
@@ -147,12 +147,12 @@ def part(name: str) -> str:
 
 
 def figure(value: float | None) -> str:
-    """A number as it is read; `-` where it is not known."""
+    """Return a number as text, or `-` if the number is not known."""
     return "-" if value is None else f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 def percent(value: float) -> str:
-    """A share of 1."""
+    """Return a share between 0 and 1 as text, in percent."""
     return "<1 %" if 0 < value < 0.005 else f"{value:.0%}".replace("%", " %")
 
 

@@ -53,7 +53,7 @@ class Browser:
         return self
 
     def value(self, expression: str) -> Any:
-        """The value of a JavaScript expression."""
+        """Return the value of a JavaScript expression."""
         found = self.call("Runtime.evaluate", expression=expression, returnByValue=True)
         return found["result"].get("value")
 
@@ -65,12 +65,12 @@ class Browser:
             time.sleep(0.2)
 
     def picture(self, path: Path) -> None:
-        """The whole page as a PNG."""
+        """Return the whole page as a PNG."""
         found = self.call("Page.captureScreenshot", captureBeyondViewport=True)
         path.write_bytes(base64.b64decode(found["data"]))
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
-        """The result of a method of the protocol."""
+        """Return the result of a method of the protocol."""
         self._number += 1
         asked = {"id": self._number, "method": method, "params": parameters}
         if self._session:
@@ -98,7 +98,7 @@ class Browser:
 
 @contextmanager
 def browser(folder: Path) -> Iterator[Browser]:
-    """A Chromium with its profile in `folder`, which ends with the block."""
+    """Run Chromium with its profile in `folder`, until the block ends."""
     assert CHROMIUM
     to_browser, write = os.pipe()
     read, from_browser = os.pipe()

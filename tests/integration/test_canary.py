@@ -75,7 +75,7 @@ class Canary:
         self._subscription = sub
 
     def run(self, event: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The record's `monitor`, and the metrics by name."""
+        """Return the record's `monitor`, and the metrics by name."""
         before = len(self._lines)
         self.runtime.invoke(event)
         expected = 1 if "DeploymentId" in event else 2  # only a schedule's pass is counted
@@ -91,7 +91,7 @@ class Canary:
         }
 
     def _written(self, before: int) -> list[dict[str, Any]]:
-        """A line may come through its pipe after the answer."""
+        """Wait for a line, which may come through its pipe after the answer."""
         return [json.loads(line) for line in self._lines[before:] if line.startswith("{")]
 
 

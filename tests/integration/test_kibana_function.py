@@ -284,9 +284,8 @@ def test_create_update_and_delete(guarded: str, dashboards: Domain, starting: St
             assert dashboards.objects == {}
         after = held(guarded, dashboards)
         (template,) = after.pop("/_index_template")["index_templates"]
-        assert (
-            "stack" not in template["index_template"]["_meta"]
-        )  # the next stack that installs owns it
+        # the next stack that installs will own the template
+        assert "stack" not in template["index_template"]["_meta"]
         assert after == {name: value for name, value in before.items() if name in after} | {
             "objects": {},
             "settings": {},

@@ -100,7 +100,7 @@ def as_user(url: str, user: str) -> str:
 
 
 def ids(url: str) -> list[str]:
-    """The ids of the documents in the index."""
+    """Return the ids of the documents in the index."""
     requests.post(f"{url}/{INDEX}/_refresh", auth=ADMIN, timeout=60).raise_for_status()
     hits = requests.get(f"{url}/{INDEX}/_search", auth=ADMIN, timeout=60).json()["hits"]["hits"]
     return sorted(hit["_id"] for hit in hits)
@@ -129,7 +129,7 @@ def bulk(url: str, user: str, index: str) -> int:
 
 
 def shown(url: str, user: str) -> set[str]:
-    """The names of the document fields that a user can see."""
+    """Return the names of the document fields that a user can see."""
     hits = requests.get(f"{url}/cwl-*/_search", auth=(user, secured.PASSWORD), timeout=60).json()[
         "hits"
     ]["hits"]

@@ -84,7 +84,7 @@ def hash_of(text: str) -> int:
 
 
 def judged(running: Stack) -> None:
-    """What the monitor would have said, in the group that its lines come from."""
+    """Return what the monitor would have said, in the log group of its lines."""
     verdict, drift = copy.deepcopy(RECORDS["verdict"]), copy.deepcopy(RECORDS["drift"])
     for at, word in enumerate(("ok", "unusual", "notice")):
         times = {
@@ -211,7 +211,7 @@ def test_every_search_has_a_time_filter(running: Stack, sent: Sent) -> None:
 
 @pytest.fixture
 def page(running: Stack, sent: Sent) -> Iterator[str]:
-    """The address of the page, at the time of the generated lines."""
+    """Yield the address of the page, at the time of the generated lines."""
     made = server(0, Page(running.answer, "local", lambda: ["A message."], now=lambda: NOW))
     threading.Thread(target=made.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{made.server_port}"

@@ -42,7 +42,7 @@ def answer(
 
 
 def _input(prediction: Prediction) -> dict[str, Any]:
-    """What a canary compares beside label and score."""
+    """Return what a canary compares in addition to label and score."""
     return {
         "tokens": prediction.tokens,
         "truncated": prediction.truncated,

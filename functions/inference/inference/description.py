@@ -12,7 +12,7 @@ BLOCK: Final = 1 << 20  # bytes read at once, since a second copy of the model m
 
 
 def description(folder: Path, card: dict[str, Any]) -> dict[str, Any]:
-    """The answer to `{"describe": true}`.
+    """Return the answer to `{"describe": true}`.
 
     `digest` is that of the files in the package, so it differs from `card.version` if a file is of
     another model. `golden` is that of `profile.json`, and absent if the folder has none.
@@ -40,7 +40,7 @@ def version(folder: Path, temperature: float) -> str:
 
 
 def _golden(path: Path) -> Any:
-    """The golden sentences with their tolerances, as they are in the file; None without them."""
+    """Return the golden sentences and tolerances of the file, or None if it has none."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))["golden"]
     except (OSError, ValueError, TypeError, LookupError):

@@ -31,7 +31,7 @@ def announce(
     choice: Choice,
     now: float,
 ) -> tuple[Episode, Told]:
-    """The episode after the findings, and each finding with its message's fields, if it has one.
+    """Return the episode after the findings, and each finding with the fields of its message.
 
     A message that is silenced has `silenced`, the reason of the silence, and is not to be sent.
     """

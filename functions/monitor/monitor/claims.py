@@ -60,7 +60,7 @@ class Claims:
         self.s3.put_object(Bucket=self.bucket, Key=f"{WAITING}{name}", Body=content)
 
     def kept(self) -> Iterator[tuple[str, bytes]]:
-        """The messages that wait, by name, at most a thousand."""
+        """Yield the waiting messages by name, at most a thousand."""
         listed = self.s3.list_objects_v2(Bucket=self.bucket, Prefix=WAITING)
         for one in listed.get("Contents", []):
             found = self.s3.get_object(Bucket=self.bucket, Key=one["Key"])

@@ -109,7 +109,7 @@ def put_event(line: Line, to: Destinations) -> None:
 
 
 def detail(line: Line, stack: str) -> dict[str, Any]:
-    """The event's detail: events/model_drift_detected.schema.json."""
+    """Return the event's detail (events/model_drift_detected.schema.json)."""
     found, message = line["monitor"], line["monitor"]["message"]
     named = ("log_group", "model", "version", "profile", "baseline", "rows", "signals", "sentence")
     return {
@@ -122,7 +122,7 @@ def detail(line: Line, stack: str) -> dict[str, Any]:
 
 
 def fitting(text: str) -> str:
-    """The text, cut to what the services take, with a sentence that says so."""
+    """Return the text, cut to the services' limit. A cut text says so in a sentence."""
     whole = text.encode()
     if len(whole) <= LIMIT:
         return text
@@ -130,7 +130,7 @@ def fitting(text: str) -> str:
 
 
 def refusal(problem: Exception) -> str:
-    """One sentence on a failure, with what to look at."""
+    """Return one sentence about a failure and its remedy."""
     if isinstance(problem, ClientError):
         error = problem.response["Error"]
         code = error["Code"]

@@ -59,7 +59,7 @@ class Sight:
     golden: Golden = Golden()
 
     def search(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        """The aggregations of a search over predictions. Raises `ServerProblem`."""
+        """Return the aggregations of a search over predictions. Raises `ServerProblem`."""
         params = {"ignore_unavailable": "true", "allow_no_indices": "true"}
         try:
             _, _, text = self.connection.perform_request(
@@ -134,7 +134,7 @@ class _Unread:
 
 
 def _usual(store: Store, accepted: Accepted | None) -> Summary | None:
-    """The baseline's days in one summary; None if none of their summaries is left."""
+    """Return one summary of the baseline's days, or None if their summaries are deleted."""
     if accepted is None:
         return None
     base = accepted.baseline

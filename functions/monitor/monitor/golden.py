@@ -64,7 +64,7 @@ class Model:
 
 
 def shipped_model(places: tuple[Path, ...] = PLACES) -> Model:
-    """The model that this stack is built with. Raises `GoldenUnreadable`."""
+    """Return the model that this stack is built with. Raises `GoldenUnreadable`."""
     for place in places:
         if (place / "profile.json").is_file() and (place / "card.json").is_file():
             try:

@@ -91,7 +91,7 @@ def _rounded(value: float | None) -> float | None:
 
 
 def utc(seconds: float) -> str:
-    """A time as lines have it: RFC 3339, UTC, milliseconds."""
+    """Return a time in the form of the lines: RFC 3339, UTC, milliseconds."""
     return (
         datetime.fromtimestamp(seconds, UTC)
         .isoformat(timespec="milliseconds")

@@ -110,7 +110,7 @@ class Moved:
         return self.usual is None or self.now >= self.usual
 
     def sentence(self) -> str:
-        """The movement in words, with its numbers."""
+        """Return the movement in words, with its numbers."""
         said = f"{self.rose if self.up else self.fell}: {self.name} {self._number(self.now)}"
         if self.usual is not None:
             said += f", usually {self._number(self.usual)}"
@@ -214,7 +214,7 @@ class Message:
 
 
 def compose(facts: Facts) -> Message:
-    """The message of a transition."""
+    """Return the message of a transition."""
     action, reason = advice(facts)
     lines = [*_lines(facts, action, reason)]
     assert len(lines) <= LINES
@@ -229,7 +229,7 @@ def compose(facts: Facts) -> Message:
 
 
 def advice(facts: Facts) -> tuple[Action, str]:
-    """What to do now, and why."""
+    """Return what to do now, and why."""
     if facts.transition.change in NOTICES:
         return _in_a_notice(facts)
     return Action.NOTHING, NOTHING_TO_DO[facts.transition.change].format(facts=facts)
@@ -276,7 +276,7 @@ def _explains(source: Source) -> bool:
 
 
 def _coincides(facts: Facts) -> bool:
-    """Whether the newest version began with the first unusual window, or in the hour before."""
+    """Return whether the newest version began in the first unusual window or the hour before."""
     if facts.deployment is None:
         return False
     since = facts.transition.since
@@ -292,7 +292,7 @@ def _subject(facts: Facts, action: Action) -> str:
 
 
 def _lines(facts: Facts, action: Action, reason: str) -> Iterator[str]:
-    """The lines of the text, the most important first."""
+    """Yield the lines of the text, the most important first."""
     change = facts.transition.change
     yield _short(_headline(facts))
     yield _short(f"WHAT TO DO NOW: {action.upper()}. {reason}")
@@ -317,7 +317,7 @@ def _lines(facts: Facts, action: Action, reason: str) -> Iterator[str]:
 
 
 def _movement(facts: Facts) -> Iterator[str]:
-    """What moved, and where it comes from."""
+    """Yield what moved, and where it comes from."""
     if facts.moved:
         yield f"What moved: {facts.moved[0].sentence()}."
     if len(facts.moved) > 1:
@@ -334,7 +334,7 @@ def _movement(facts: Facts) -> Iterator[str]:
 
 
 def invoke(stack: str, command: str) -> str:
-    """The command that sends `command` to the stack's monitor."""
+    """Return the command that sends `command` to the stack's monitor."""
     event = f'{{"command": "{command}"}}'
     return f"sam remote invoke MonitorFunction --stack-name {stack} --event '{event}'"
 
@@ -402,12 +402,12 @@ def _short(line: str) -> str:
 
 
 def moment(seconds: float) -> str:
-    """A time in UTC, to the minute."""
+    """Return a time as text, in UTC, to the minute."""
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M}"
 
 
 def links(dashboards: str, stream: Stream, start: int, end: int) -> dict[str, str]:
-    """The window's predictions in Discover, and the dashboard, of OpenSearch Dashboards."""
+    """Return links to the window's predictions in Discover and to the dashboard."""
     if not dashboards:
         return {}
     span = f"_g=(time:(from:'{_iso(start)}',to:'{_iso(end)}'))"

@@ -61,7 +61,7 @@ def handler(event: Any, context: LambdaContext) -> dict[str, int]:
 
 
 def messages(data: str) -> Iterator[Line]:
-    """The verdict lines of a payload whose message is to be sent.
+    """Yield the verdict lines of a payload whose message is to be sent.
 
     The subscription's pattern lets nothing else through; a line that is no such verdict is ignored.
     """
@@ -77,13 +77,13 @@ def messages(data: str) -> Iterator[Line]:
 
 
 def waiting(claims: Claims) -> Iterator[Line]:
-    """The lines whose message could not be sent before."""
+    """Yield the lines whose message could not be sent before."""
     for _, content in claims.kept():
         yield json.loads(content)
 
 
 def is_to_send(line: Any) -> bool:
-    """Whether a line is a verdict with a message that nobody silenced."""
+    """Return whether a line is a verdict with a message that nobody silenced."""
     if not isinstance(line, dict) or line.get("message") != "verdict":
         return False
     message = line.get("monitor", {}).get("message")

@@ -78,7 +78,7 @@ def moved(
     *,
     days: int,
 ) -> list[tuple[Measure, Moved]]:
-    """The numbers of unusual signals, in their order: at most three, and each field once.
+    """Return the positions of unusual signals, in their order: at most three, and each field once.
 
     `usual` is the baseline's days in one summary, `before` the windows of the last `days` days
     before the change.
@@ -101,7 +101,7 @@ def moved(
 
 
 def measures(drift: Drift, baseline: Baseline) -> tuple[Measure, ...]:
-    """The measures of a signal's part, the one that says most to a person first."""
+    """Return the measures of a signal's part. The measure that tells people most comes first."""
     caps = baseline.means.caps if baseline.means else {}
     if drift.signal in BINNED:
         return (_centre(drift.signal, caps), _part(drift.signal, drift.part, baseline))
@@ -114,7 +114,7 @@ def measures(drift: Drift, baseline: Baseline) -> tuple[Measure, ...]:
 
 
 def value_of(measure: Measure, window: Summary) -> float | None:
-    """The measure's value in one window; None where the records do not tell."""
+    """Return the measure's value in one window, or None if the records do not hold it."""
     value = float(measure.of(stack([window]))[0])
     return value if np.isfinite(value) else None
 
@@ -122,7 +122,7 @@ def value_of(measure: Measure, window: Summary) -> float | None:
 def towards(
     golden: Mapping[str, Sequence[int]], baseline: Baseline, window: Summary
 ) -> tuple[str, ...]:
-    """The two texts of `golden`, with their signatures, that lie furthest along the movement.
+    """Return the two texts of `golden` whose signatures lie furthest along the movement.
 
     Empty where the signature was not recorded or did not move.
     """
@@ -148,7 +148,7 @@ def towards(
 
 
 def _best(several: Sequence[Measure], window: Summary, usual: Summary | None) -> Measure | None:
-    """The first measure, unless its value hardly changed and there is another one."""
+    """Return the first measure, or another one if the first hardly changed."""
     for measure in several[:-1]:
         now, expected = value_of(measure, window), value_of(measure, usual) if usual else None
         if now is None:
@@ -167,7 +167,7 @@ def _extreme(measure: Measure, history: Windows, *, up: bool) -> float | None:
 
 
 def _centre(field: str, caps: Mapping[str, float]) -> Measure:
-    """The middle text's number of words; of other fields the mean, as it is judged."""
+    """Return the middle text's number of words, or the mean of another field."""
     if field == "input.words":
         name, rose, fell = WORDS[field]
         return Measure(field, f"median {name}", rose, fell, median_words, mean=field)
@@ -216,7 +216,7 @@ def _label(part: str, baseline: Baseline) -> Measure:
 
 
 def _part(field: str, part: str, baseline: Baseline) -> Measure:
-    """The share of rows in one of the baseline's tenths, by the values that it reaches."""
+    """Return the share of rows in one of the baseline's tenths, by the values that it reaches."""
     group = int(part.split()[1]) - 1
     codes = np.flatnonzero(baseline.groups[field] == group)
     scale = SCALES[field]

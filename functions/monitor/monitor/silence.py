@@ -42,7 +42,7 @@ class Silence:
         return cls(Kind(document["action"]), start, end, *said, decided)
 
     def document(self) -> dict[str, Any]:
-        """What `read` reads."""
+        """Return the document that `read` reads."""
         return {
             "action": self.kind,
             "start": self.start,

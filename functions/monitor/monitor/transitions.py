@@ -50,7 +50,7 @@ class Transition:
     late: bool = False  # it began while messages were silenced
 
     def key(self, stream: Stream) -> str:
-        """The message's id: of stream, signal and transition, 32 hexadecimal digits."""
+        """Return the message's id: 32 hexadecimal digits, from stream, signal and transition."""
         parts = [stream.stack, stream.log_group, stream.model, self.signal, self.change, self.at]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 
@@ -94,7 +94,7 @@ class Episode:
         )
 
     def document(self) -> dict[str, Any]:
-        """What `read` reads."""
+        """Return the document that `read` reads."""
         return {
             "told": list(self.told),
             "since": self.since,
@@ -113,7 +113,7 @@ class Episode:
 def advance(
     episode: Episode, finding: Finding, *, in_a_row: int, silenced: bool, odd: bool = False
 ) -> tuple[Episode, Transition | None]:
-    """The episode after a finding, and the transition that the finding is, if it is one.
+    """Return the episode after a finding, and the transition if the finding makes one.
 
     `in_a_row` windows make a notice, a further signal, and a recovery. `odd` says that the
     baseline lacks the window's weekday. A transition that is `silenced` is not sent, so a notice
@@ -185,13 +185,13 @@ def _noticed(
 
 
 def unusual(finding: Finding) -> tuple[str, ...]:
-    """The unusual signals of a finding, the one with the smallest p first."""
+    """Return the unusual signals of a finding, in the order of p, the smallest first."""
     found = [drift for drift in finding.drifts if drift.unusual and drift.p is not None]
     return tuple(drift.signal for drift in sorted(found, key=lambda drift: drift.p or 0.0))
 
 
 def _counted(episode: Episode, finding: Finding, *, odd: bool) -> Episode:
-    """The episode with the window counted; windows of other weekdays are counted apart."""
+    """Return the episode with one more window. Windows of other weekdays are counted apart."""
     moved = unusual(finding)
     if odd:
         return replace(episode, odd=episode.odd + 1 if moved else 0)

@@ -63,7 +63,7 @@ def locate(
 def split_body(
     stream: Stream, span: Span, measure: Measure, attributes: Mapping[str, str]
 ) -> dict[str, Any]:
-    """The window's predictions by each attribute, with the measure's value in each part."""
+    """Return the search for the window's predictions by attribute, with the measure of each."""
     value: dict[str, Any] = (
         {"filter": measure.share} if measure.share else {"avg": {"field": measure.mean}}
     )
@@ -83,7 +83,7 @@ def split(
     usual: float | None,
     attributes: Mapping[str, str],
 ) -> list[Source]:
-    """The part of each attribute that has most of the change, else most of the predictions.
+    """Return the part of each attribute with most of the change, or else most of the predictions.
 
     Predictions without the attribute are no part.
     """
@@ -109,7 +109,7 @@ def split(
 def earlier_body(
     stream: Stream, span: Span, found: list[Source], attributes: Mapping[str, str]
 ) -> dict[str, Any]:
-    """How many predictions of the week before the change had each value."""
+    """Return the search for the number of predictions per value in the week before the change."""
     filters = {
         str(at): {"filter": {"term": {attributes[s.attribute]: s.value}}}
         for at, s in enumerate(found)
@@ -118,12 +118,12 @@ def earlier_body(
 
 
 def deployed(search: Search, stream: Stream, end: int) -> Deployment | None:
-    """The newest version of function or model; None if there was only one in thirty days."""
+    """Return the newest version, or None if there was only one version in thirty days."""
     return newest(search(deployed_body(stream, end)))
 
 
 def deployed_body(stream: Stream, end: int) -> dict[str, Any]:
-    """The first prediction of each version in the last thirty days, the newest first."""
+    """Return the search for the first prediction of each version in the last thirty days."""
     parts = {
         name: {
             "terms": {"field": field, "size": VALUES, "order": {"first": "desc"}},
@@ -135,7 +135,7 @@ def deployed_body(stream: Stream, end: int) -> dict[str, Any]:
 
 
 def newest(answer: Mapping[str, Any]) -> Deployment | None:
-    """The newest version, where an attribute has more than one: else none began in this time."""
+    """Return the newest version, or None if there was only one version."""
     found = [
         Deployment(name, str(part["key"]), int(part["first"]["value"]) // 1000)
         for name in VERSIONS
@@ -170,7 +170,7 @@ def canary(search: Search, stream: Stream, end: int) -> Canary | None:
 
 
 def typical(search: Search, stream: Stream, span: Span) -> tuple[str, ...]:
-    """Words of a sample of the window's texts that are rare in others of the same indices."""
+    """Return words that are frequent in a sample of the window's texts, but rare in other texts."""
     words = {"significant_text": {"field": "text", "size": TYPICAL, "filter_duplicate_text": True}}
     sample = {"sampler": {"shard_size": SAMPLE}, "aggs": {"words": words}}
     answer = search(_body(of_stream(stream, span.start, span.end), {"sample": sample}))
@@ -197,7 +197,7 @@ def _of_change(
     usual: float | None,
     rows: int,
 ) -> float | None:
-    """The part's share of the change; None where the whole did not change or is not known."""
+    """Return the part's share of the change, or None if the whole did not change or is unknown."""
     count = int(part["doc_count"])
     value, whole = _value(part["value"], measure, count), _value(answer["whole"], measure, rows)
     if value is None or whole is None or usual is None or whole == usual or not rows:

@@ -100,9 +100,8 @@ def test_a_half_without_its_address_is_left_out_and_that_is_said(
 def test_status_names_what_is_missing_or_changed(domain: Domain, run: Run, folder: Path) -> None:
     code, output, _ = run("status")
     assert code == 1
-    assert (
-        output.count(": missing") == 7
-    )  # no line on the retention of indices, since there are none
+    # There are no indices, so no line says anything about their retention.
+    assert output.count(": missing") == 7
     run("install")
     domain.templates["prediction-monitor"]["priority"] = 1
     domain.policies["prediction-monitor"]["policy"]["ism_template"] = []

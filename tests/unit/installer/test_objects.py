@@ -214,9 +214,8 @@ def test_every_panel_counts_live_traffic_and_says_where_it_counts_more(one: Save
         r"|@kind:(verdict|drift) AND monitor\.reference:baseline"
     )
     assert " OR " not in kinds.sub("", query(one).removeprefix(LIVE))
-    based = (
-        one.id == "prediction-monitor-label-counts"
-    )  # this panel uses the query of a saved search
+    # this panel uses the query of a saved search
+    based = one.id == "prediction-monitor-label-counts"
     assert bool(kinds.search(query(one))) is not (one.id in SHIPPING or based)
     assert ("documents without traffic" in one.attributes["description"]) == (one.id in SHIPPING)
 

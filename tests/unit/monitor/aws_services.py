@@ -69,7 +69,7 @@ def services(invoke: Callable[[str, Any], Answer]) -> Iterator[Services]:
                 self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:
-            """Nothing on standard error."""
+            """Write nothing to standard error."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, daemon=True)

@@ -21,7 +21,7 @@ type Change = Callable[[dict[str, Any], Path], None]  # the card, which is writt
 
 
 def changed(shipped: Path, folder: Path, change: Change) -> Path:
-    """A copy of a model folder with a change in its card or its files."""
+    """Return a copy of a model folder with a change in its card or its files."""
     folder.mkdir()
     for name in ("model.onnx", "tokenizer.json", "profile.json"):
         (folder / name).symlink_to(shipped / name)

@@ -46,7 +46,7 @@ def lower_casing_lost(_card: dict[str, Any], folder: Path) -> None:
 
 
 def another_tokenizer(_card: dict[str, Any], folder: Path) -> None:
-    """The same word pieces under other numbers."""
+    """Give the same word pieces other numbers."""
     tokenizer = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
     vocabulary = tokenizer["model"]["vocab"]
     words = [piece for piece in vocabulary if not piece.startswith("[")]
@@ -250,7 +250,7 @@ def newer(card: dict[str, Any], folder: Path) -> None:
 
 
 def restated(folder: Path) -> Path:
-    """The golden sentences as this folder's model answers them."""
+    """Return the golden sentences as this folder's model answers them."""
     model = Function({"1": folder}, lambda: "1")
     profile = json.loads((folder / "profile.json").read_text(encoding="utf-8"))
     sentences = profile["golden"]["sentences"]

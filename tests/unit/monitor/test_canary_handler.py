@@ -56,7 +56,7 @@ class Canary:
         self._capsys = capsys
 
     def run(self, event: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The fields of the line's `monitor`, and the metrics."""
+        """Return the fields of the line's `monitor`, and the metrics."""
         self.module.handler(event, Context())
         lines = [json.loads(line) for line in self._capsys.readouterr().out.splitlines()]
         (record,) = [line for line in lines if "_aws" not in line]

@@ -106,7 +106,7 @@ class Messenger:
         self._swap(sns=self._real)
 
     def mails(self) -> list[dict[str, Any]]:
-        """What the topic's subscriber got since the last look."""
+        """Return what the topic's subscriber got since the last look."""
         sqs = boto3.client("sqs")
         got = sqs.receive_message(QueueUrl=self._queue, MaxNumberOfMessages=10).get("Messages", [])
         for one in got:

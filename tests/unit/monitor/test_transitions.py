@@ -46,7 +46,7 @@ def played(
     numbers: str = "",
     episode: Episode | None = None,
 ) -> list[tuple[int, Transition]]:
-    """The transitions of a row of windows; the other rows mark windows by an x, or the baseline."""
+    """Return the transitions of a row of windows. Other rows mark windows by x, or the baseline."""
     episode, found = episode or Episode(), []
     for at, word in enumerate(words):
         episode, transition = advance(

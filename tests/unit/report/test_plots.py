@@ -20,7 +20,7 @@ counts = st.lists(
 
 
 def boxes(path: str) -> dict[int, tuple[float, float]]:
-    """For each bar of a path its column, with the units of its bottom and its top from below."""
+    """Return the column, the bottom and the top of each bar of a path. Heights count from below."""
     found = {}
     for left, bottom, _, high in BAR.findall(path):
         below = HIGH - float(bottom)

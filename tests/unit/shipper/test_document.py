@@ -174,7 +174,7 @@ def source_of(line: str, rules: Rules = Rules(), **more: Any) -> Any:  # noqa: B
 
 
 def spelled(value: Any) -> str:
-    """A canonical text of a value, in which an integer differs from a float."""
+    """Return a canonical text of a value, in which an integer differs from a float."""
     return json.dumps(value, sort_keys=True)
 
 

@@ -58,7 +58,7 @@ def serving(serve: Serve) -> Iterator[tuple[str, list[socket.socket]]]:
 
 
 def dripping_headers(connection: socket.socket, over: threading.Event) -> None:
-    """One byte each 0.1 s, so that no read takes long."""
+    """Send one byte each 0.1 s, so that no read takes long."""
     read_request(connection)
     drip(connection, over)
 

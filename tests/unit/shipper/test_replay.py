@@ -155,7 +155,7 @@ def put(
 
 
 def left(s3: Any) -> list[str]:
-    """The names of the bucket's objects, without Lambda's prefix."""
+    """Return the names of the bucket's objects, without Lambda's prefix."""
     found = s3.list_objects_v2(Bucket=BUCKET).get("Contents", ())
     return sorted(item["Key"].replace(f"{PREFIX}ShipperFunction/", "") for item in found)
 
@@ -163,7 +163,7 @@ def left(s3: Any) -> list[str]:
 def written(
     capsys: pytest.CaptureFixture[str],
 ) -> tuple[dict[str, Any], dict[str, float], list[dict[str, Any]]]:
-    """The line of the run, its metrics, and the lines about letters."""
+    """Return the line of the run, its metrics, and the lines about letters."""
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     (summary,) = [line for line in lines if line.get("message") == "replay"]
     (directive,) = summary["_aws"]["CloudWatchMetrics"]

@@ -11,7 +11,7 @@ from tools.root import ROOT
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
-    """A folder with the Makefile and locks, whose environment was set up before."""
+    """Return a folder with Makefile and lock files, in which the environment was set up before."""
     shutil.copy(ROOT / "Makefile", tmp_path)
     shutil.copytree(ROOT / "requirements", tmp_path / "requirements")
     (tmp_path / ".venv" / "bin").mkdir(parents=True)
@@ -20,7 +20,7 @@ def clone(tmp_path: Path) -> Path:
 
 
 def commands(clone: Path, target: str) -> str:
-    """What make would run for a target."""
+    """Return what make would run for a target."""
     command = ["make", "--dry-run", "--no-print-directory", target]
     return subprocess.run(command, cwd=clone, capture_output=True, text=True, check=True).stdout
 
