@@ -47,7 +47,7 @@ class Row(NamedTuple):
 
     @property
     def met(self) -> bool | None:
-        """Whether the target is met; None where there is none."""
+        """Whether the target is met, or None if there is no target."""
         figure = self.value if self.target and self.target.of == "value" else self.ratio
         if self.target is None or figure is None:
             return None

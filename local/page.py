@@ -63,7 +63,7 @@ class Page:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def answer(self, target: str) -> Answer:
-        """Status, headers and body for the target of a request."""
+        """Return status, headers and body for the target of a request."""
         parts = urlsplit(target)
         since = parse_qs(parts.query).get("since", [self.first])[-1]
         if parts.path != "/":

@@ -233,7 +233,7 @@ def _usual(view: View) -> dict[str, float]:
 
 
 def _short(text: object, limit: int = NAME) -> str:
-    """Text that anybody may have sent, on one line and not too long."""
+    """Shorten a text that anybody may have sent, and put it on one line."""
     shown = plain(text)
     return shown if len(shown) <= limit else f"{shown[: limit - 1]}…"
 

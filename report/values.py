@@ -16,7 +16,7 @@ class Span:
     step: timedelta
 
     def times(self) -> list[datetime]:
-        """When each bucket begins; the last one may reach beyond the end."""
+        """Return the beginning of each bucket. The last bucket may reach beyond the end."""
         count = -((self.start - self.end) // self.step)
         return [self.start + self.step * at for at in range(count)]
 

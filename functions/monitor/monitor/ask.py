@@ -35,7 +35,7 @@ Ask = Callable[[str, Any], Reply]
 
 
 def asking(client: Any) -> Ask:
-    """`Ask` by a boto3 client of Lambda."""
+    """Return an `Ask` that uses a boto3 client of Lambda."""
 
     def ask(function: str, event: Any) -> Reply:
         try:

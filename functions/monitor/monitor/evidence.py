@@ -161,7 +161,7 @@ def _moved(
 
 
 def _ordered(drifts: Sequence[Drift], transition: Transition) -> list[Drift]:
-    """Unusual signals in the order in which a person is told: those with a name before the others.
+    """Return unusual signals in the order in which people are told: signals with a name come first.
 
     A further signal is what its message is about, so it comes first there.
     """
@@ -189,7 +189,7 @@ def _sources(
 
 
 def _towards(sight: Sight, finding: Finding, accepted: Accepted | None) -> tuple[str, ...]:
-    """Golden sentences that the texts moved towards, where the signature is what moved most."""
+    """Return golden sentences that the texts moved towards, if the signature moved most."""
     signed = any(d.unusual and d.part in SIGNATURE for d in finding.drifts)
     if not (signed and accepted and sight.golden.profile == finding.window.profile):
         return ()

@@ -11,7 +11,7 @@ from typing import Any, Final, Self
 
 HERE: Final = Path(__file__).parent
 PLACES: Final = (HERE, HERE.parents[1] / "inference" / "model")  # in the package, in the sources
-TOLERANCE: Final = 0.04  # of a score, where the model states none for this processor
+TOLERANCE: Final = 0.04  # of a score, if the model states no tolerance for this processor
 
 
 class GoldenUnreadable(ValueError):
@@ -39,7 +39,7 @@ class Model:
 
     @classmethod
     def of(cls, card: Any, golden: Any) -> Self:
-        """From a card and `golden` of a profile. Raises `GoldenUnreadable`."""
+        """Read the model from its card and the profile's `golden`. Raises `GoldenUnreadable`."""
         try:
             sentences = tuple(
                 Sentence(

@@ -36,7 +36,7 @@ class Silence:
 
     @classmethod
     def read(cls, document: Mapping[str, Any]) -> Self:
-        """From its document in the store."""
+        """Read a silence from its document in the store."""
         start, end, decided = (int(document[name]) for name in ("start", "end", "decided"))
         said = (str(document["by"]), str(document["reason"]))
         return cls(Kind(document["action"]), start, end, *said, decided)

@@ -82,7 +82,7 @@ class Episode:
 
     @classmethod
     def read(cls, document: Mapping[str, Any]) -> Self:
-        """From the stream's state; an episode without anything told where there is none."""
+        """Read the episode from the stream's state. Without it, nothing has been told yet."""
         found = document.get("episode", {})
         numbers = ("since", "baseline", "begun", "quiet", "odd", "weekday", "digest")
         return cls(
