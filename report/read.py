@@ -329,7 +329,7 @@ def _shipping(search: Search, of: _Filters) -> Shipping:
 
 
 def _others(search: Search, of: _Filters) -> Iterator[Said]:
-    """Return what the monitor's functions say in addition to verdicts: canary, feedback and more."""
+    """Yield what the functions of the monitor say in addition to verdicts, such as feedback."""
     query = of.kind("canary", "feedback", "mute", "quality", back=JUDGED)
     asked = {"size": OTHERS, "sort": [{"@timestamp": "desc"}], "query": query}
     for hit in _hits(search(asked)):
