@@ -270,7 +270,7 @@ def _busy(facts: Facts) -> str:
 
 
 def _explains(source: Source) -> bool:
-    """Whether a part of the traffic, and no version, has most of the change."""
+    """Return whether a part of the traffic, other than a version, has most of the change."""
     most = source.of_change is not None and source.of_change >= MOST
     return most and source.of_rows < NARROW and "version" not in source.attribute
 

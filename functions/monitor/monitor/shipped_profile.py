@@ -32,9 +32,9 @@ def shipped_profile(places: tuple[Path, ...] = PLACES) -> Profile | None:
 
 
 def shipped_golden() -> Golden:
-    """Return what messages use of the golden sentences; none if there are none.
+    """Return the part of the golden sentences that messages use. It is empty if there are none.
 
-    A message does without them, and the canary reports what is wrong with them.
+    A message can do without golden sentences, and the canary reports what is wrong with them.
     """
     try:
         model = shipped_model()

@@ -48,10 +48,10 @@ def locate(
     usual: float | None,
     by: str,
 ) -> tuple[Source, ...]:
-    """The part of each attribute that explains the change: versions, script, the keyword `by`.
+    """Return the part of each attribute that explains the change: versions, script, and `by`.
 
-    A part explains it if it is new, or if its share of the change is larger than its share of the
-    predictions. None is left where the change is spread evenly.
+    A part explains the change if the part is new, or if its share of the change is larger than its
+    share of the predictions. If the change is spread evenly, no part is returned.
     """
     attributes = VERSIONS | SCRIPT | ({by: by} if by else {})
     found = split(search(split_body(stream, span, measure, attributes)), measure, usual, attributes)
@@ -146,7 +146,7 @@ def newest(answer: Mapping[str, Any]) -> Deployment | None:
 
 
 def canary(search: Search, stream: Stream, end: int) -> Canary | None:
-    """The last pass of the canary that judged the stream's model; None if there is none lately."""
+    """Return the canary's last result for the stream's model, or None if there is none lately."""
     last = {
         "top_hits": {
             "size": 1,
