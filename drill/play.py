@@ -146,7 +146,7 @@ class Play:
     def traffic(
         self, one: Situation, begin: int, hours: tuple[int, int] | None = None
     ) -> Iterator[tuple[float, Record]]:
-        """The predictions of a situation's hours, each with its time."""
+        """Yield the predictions of a situation's hours, each with its time."""
         for hour in range(*(hours or (0, one.hours))):
             start = begin + hour * HOUR
             angle = 2 * math.pi * (start % (24 * HOUR)) / (24 * HOUR)
@@ -240,7 +240,7 @@ class Play:
 def predicted(
     plan: Template, say: Callable[[str], None], give: Callable[[str, int], list[str]]
 ) -> Iterator[tuple[Pools, Runtime]]:
-    """The records of every kind of text, made by the real inference function, which stays up."""
+    """Run the real inference function, and yield its records of every kind of text."""
     lines: list[str] = []
     heard = threading.Condition()
 
@@ -264,7 +264,7 @@ def predicted(
 
 
 def swapped(prediction: Record) -> Record:
-    """A prediction whose first two labels have each other's probability."""
+    """Return a prediction in which the probabilities of the first two labels are exchanged."""
     first, second, *_ = names = list(prediction["probability"])
     exchanged = {**dict.fromkeys(names), first: second, second: first}
     probability = {
@@ -275,13 +275,13 @@ def swapped(prediction: Record) -> Record:
 
 
 def filter_name() -> str:
-    """The name of the subscription filter whose lines the shipper trusts."""
+    """Return the name of the subscription filter whose lines the shipper trusts."""
     name: str = load()["Resources"]["MonitorRecords"]["Properties"]["FilterName"]
     return name
 
 
 def first_day(days: int) -> float:
-    """The midnight, in UTC, with which a story of so many days began that ended before today."""
+    """Return the midnight (UTC) at which a story of `days` days began if it ended before today."""
     today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     return (today - timedelta(days=days)).timestamp()
 

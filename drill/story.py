@@ -73,7 +73,7 @@ STORY: Final = (
 
 
 def fulfilled(expected: Expected, seen: Seen) -> bool:
-    """Whether a situation ended as it should."""
+    """Return whether a situation ended as expected."""
     fails = "fail" in seen.canary
     match expected:
         case Expected.QUIET:
@@ -89,7 +89,7 @@ def fulfilled(expected: Expected, seen: Seen) -> bool:
 
 
 def table(rows: Sequence[tuple[Situation, Seen]]) -> list[tuple[str, ...]]:
-    """A row for each situation: name, hours, expected and seen result, and if they agree."""
+    """Return a row per situation: name, hours, expected and seen result, and if they agree."""
     return [
         (
             one.name,

@@ -71,7 +71,7 @@ def read(folder: Path, kind: str, number: int, chance: random.Random) -> list[st
 
 
 def truncated(text: str) -> str:
-    """The first words of a text."""
+    """Return the first words of a text."""
     return " ".join(text.split()[:CUT])
 
 
@@ -93,7 +93,7 @@ def _one(kind: str, chance: random.Random) -> str:
 
 
 def _swapped(text: str, chance: random.Random) -> str:
-    """A text with two of its words in each other's place."""
+    """Return the text with two words exchanged."""
     words = text.split()
     first, second = chance.sample(range(len(words)), 2)
     words[first], words[second] = words[second], words[first]

@@ -14,7 +14,7 @@ class Messages:
     refusals: list[str] = field(default_factory=list)
 
     def now(self) -> list[str]:
-        """All of them."""
+        """Return all problems, as sentences."""
         return [
             *(f"OpenSearch takes no documents: {reason}" for reason in self.refusals),
             *self.failures,

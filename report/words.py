@@ -71,7 +71,7 @@ class Answer:
 
 
 def answer(view: View) -> Answer:
-    """The answer of a view: a canary that fails, or else the worst of the newest verdicts."""
+    """Return the answer of a view: a failing canary, or else the worst of the newest verdicts."""
     newest = tuple(_newest(view.verdicts))
     worst = min(newest, key=lambda one: _rank(one.word), default=None)
     word = worst.word if worst else ""
@@ -157,7 +157,7 @@ def percent(value: float) -> str:
 
 
 def duration(milliseconds: float | None) -> str:
-    """A length of time in the unit that suits it; `-` where it is not known."""
+    """Return a length of time in a fitting unit, or `-` if the length is not known."""
     if milliseconds is None:
         return "-"
     for name, unit in (("days", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1000)):
@@ -172,7 +172,7 @@ def clock(moment: datetime, beside: datetime) -> str:
 
 
 def _broken(view: View) -> str:
-    """The sentence of the newest canary where it fails."""
+    """Return the sentence of the newest canary line if the canary failed."""
     newest = next((one for one in view.others if one.kind == CANARY), None)
     return newest.sentence if newest and newest.word == FAILS else ""
 

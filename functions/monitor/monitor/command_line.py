@@ -109,7 +109,7 @@ def _remote(command: Any, reach: Reach) -> int:
 
 
 def parser_of(*, remote: bool) -> Parser:
-    """The parser: with the options of a server, or without them where the stack is known."""
+    """Return the parser. With `remote`, the server and the stack are known and are no options."""
     parser = Parser(
         prog=PROGRAM,
         description="Manages the baselines of streams of predictions, judges streams by them, and"
@@ -178,7 +178,7 @@ def _add(
     *,
     remote: bool = False,
 ) -> argparse.ArgumentParser:
-    """A command with the options that every command has."""
+    """Add a command with the options that every command has."""
     parser: argparse.ArgumentParser = commands.add_parser(
         name, help=text, description=description, epilog=None if remote else ENVIRONMENT
     )

@@ -117,7 +117,7 @@ def _notice(episode: Episode, word: str) -> str:
 
 
 def _decisions(context: Context, stream: Stream) -> Iterator[str]:
-    """One line for each decision, in the order of time."""
+    """Yield one line for each decision, in the order of time."""
     found: list[tuple[float, str, dict[str, Any]]] = []
     for one in context.store.documents(Kind.DECISION, stream):
         what = f"{one.source['action']} baseline {one.source['baseline']}"

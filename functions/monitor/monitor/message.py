@@ -260,7 +260,7 @@ def _in_a_notice(facts: Facts) -> tuple[Action, str]:
 
 
 def _busy(facts: Facts) -> str:
-    """A hint where there is much more traffic than usual."""
+    """Return a hint if there is much more traffic than usual, and otherwise an empty text."""
     if not facts.hourly or not facts.hourly[1] or facts.hourly[0] < BUSY * facts.hourly[1]:
         return ""
     times = facts.hourly[0] / facts.hourly[1]

@@ -90,7 +90,7 @@ def _redaction(environment: Mapping[str, str], names: FieldMap) -> Redaction | N
         name, _, action = rule.partition("=")
         if not name or action not in {"drop", "hash"}:
             raise ValueError(
-                f"REDACT_FIELDS must be name=drop or name=hash, with commas, not {rule!r}"
+                f"REDACT_FIELDS has {rule!r}: write name=drop or name=hash, separated by commas"
             )
         fields[name] = "drop" if action == "drop" else "hash"
     patterns = _words(environment, "REDACT_PATTERNS", set(PATTERNS))
