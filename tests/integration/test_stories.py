@@ -80,27 +80,27 @@ class Story:
 
 
 def other_labels(rows: list[Row], chance: np.random.Generator, _: float) -> None:
-    """The labels are swapped."""
+    """Swap the labels."""
     for row in rows:
         row["prediction.label"] = LABELS[1 - LABELS.index(row["prediction.label"])]
 
 
 def launch(rows: list[Row], chance: np.random.Generator, _: float) -> None:
-    """Other texts than before, from everybody."""
+    """Let everybody send other texts than before."""
     for row in rows:
         row["input.novelty"] = float(chance.normal(1.8, 0.3))
         row["input.sig.s2"] = float(chance.normal(14, 16))
 
 
 def cut_short(rows: list[Row], chance: np.random.Generator, _: float) -> None:
-    """One caller sends the first five words of its texts."""
+    """Let one caller send only the first five words of its texts."""
     for row in rows:
         if row["customer"] == "mobile-app":
             row["input.words"] = min(row["input.words"], 5)
 
 
 def new_customer(rows: list[Row], chance: np.random.Generator, _: float) -> None:
-    """A third of the rows are another one's, and resemble one golden sentence."""
+    """Let a third of the rows come from a new customer, and resemble one golden sentence."""
     signature = SHIPPED.sentences[0].signature
     for row in rows:
         if chance.random() < 1 / 3:
@@ -110,24 +110,24 @@ def new_customer(rows: list[Row], chance: np.random.Generator, _: float) -> None
 
 
 def none(rows: list[Row], chance: np.random.Generator, _: float) -> None:
-    """Nothing arrives."""
+    """Remove all rows."""
     rows.clear()
 
 
 def weekend(rows: list[Row], chance: np.random.Generator, _: float) -> None:
-    """Private texts: short, and less sure."""
+    """Make the texts half as long, as private texts are."""
     for row in rows:
         row["input.words"] = max(1, row["input.words"] // 2)
 
 
 def slow(rows: list[Row], chance: np.random.Generator, passed: float) -> None:
-    """Wording gets less usual, a little more with each slot."""
+    """Make the wording less usual, a little more with each slot."""
     for row in rows:
         row["input.surprisal"] += 1.5 * passed
 
 
 def language(rows: list[Row], chance: np.random.Generator, _: float) -> None:
-    """A fifth of the texts are in a language and script that were not there before."""
+    """Let a fifth of the texts be in a new language and script."""
     for row in rows:
         if chance.random() < 0.2:
             row |= {"input.script": "cyrillic", "input.flags": ["unusual_script"]}
@@ -234,7 +234,7 @@ class Playground:
         return answer
 
     def mails(self) -> list[dict[str, Any]]:
-        """What the topic's subscriber got since the last look."""
+        """Return what the topic's subscriber got since the last call."""
         found: list[dict[str, Any]] = []
         while True:
             got = self._sqs.receive_message(QueueUrl=self._queue, MaxNumberOfMessages=10)
@@ -246,14 +246,14 @@ class Playground:
                 return found
 
     def messages(self) -> list[dict[str, Any]]:
-        """The verdicts with a message, in the order in which the judge wrote them."""
+        """Return the verdicts with a message, in the order in which the judge wrote them."""
         lines = [json.loads(line)["monitor"] for line in self.judged if '"verdict"' in line]
         return [line for line in lines if "message" in line]
 
 
 @pytest.fixture(scope="module")
 def mailbox(aws: str) -> tuple[str, Any, str]:
-    """The topic, a client of the queue that it is sent to, and the queue."""
+    """Return the topic, a client of the queue that gets its messages, and the queue."""
     sns: Any = _client("sns", aws)
     sqs: Any = _client("sqs", aws)
     topic = sns.create_topic(Name="drift")["TopicArn"]
@@ -335,7 +335,7 @@ def playground(
 
 
 def prepare(url: str, store: Store) -> None:
-    """The usual week as summaries and accepted baseline of each story, and ten hours of rows."""
+    """Give each story the usual week as its baseline and summaries, and ten hours of rows."""
     for number, story in enumerate(STORIES):
         accept_week(store, story)
         chance = np.random.default_rng(10 + number)
@@ -353,7 +353,7 @@ def week() -> list[Summary]:
 
 
 def accept_week(store: Store, story: Story) -> None:
-    """The usual week is accepted; its summaries are kept."""
+    """Accept the usual week as the baseline, and store its summaries."""
     full = cut(week(), rows=PLAN.rows, at_most=PLAN.longest).full
     days = set(range(7))
     if story.odd:
@@ -367,7 +367,7 @@ def accept_week(store: Store, story: Story) -> None:
 
 
 def of(story: Story, part: Summary) -> Summary:
-    """A summary as one of the story's stream, made by the shipped model's profile."""
+    """Return the summary for the story's stream, with the profile of the shipped model."""
     return replace(part, stream=story.stream, profile=SHIPPED.card["profile"])
 
 
@@ -406,7 +406,7 @@ def predicted(url: str, story: Story, begin: int, end: int, chance: np.random.Ge
 
 @pytest.fixture(scope="module")
 def mails(playground: Playground) -> dict[str, list[dict[str, Any]]]:
-    """The mails of each story."""
+    """Return the mails of each story."""
     found: dict[str, list[dict[str, Any]]] = {story.name: [] for story in STORIES}
     for mail in playground.mails():
         (name,) = [n for n in found if f"/aws/lambda/{n} " in mail["Message"].splitlines()[0] + " "]

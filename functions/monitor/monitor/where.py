@@ -25,7 +25,7 @@ MORE: Final = 0.2  # by which a part's share of the change exceeds its share of 
 LEAST: Final = 0.2  # of the change: a new value with less is not named
 EARLIER: Final = 7 * DAY  # a value that no prediction of so long a time had is new
 DEPLOYED: Final = 30 * DAY
-PASSES: Final = 2 * HOUR  # before the window's end: the canary passes every 15 minutes
+PASSES: Final = 2 * HOUR  # before the window's end; the canary runs every 15 minutes
 SAMPLE: Final = 200  # predictions whose words are looked at
 TYPICAL: Final = 5
 
