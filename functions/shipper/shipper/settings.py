@@ -90,7 +90,8 @@ def _redaction(environment: Mapping[str, str], names: FieldMap) -> Redaction | N
         name, _, action = rule.partition("=")
         if not name or action not in {"drop", "hash"}:
             raise ValueError(
-                f"REDACT_FIELDS has {rule!r}: write name=drop or name=hash, separated by commas"
+                "REDACT_FIELDS must be a comma-separated list of name=drop or name=hash, "
+                f"but it contains {rule!r}"
             )
         fields[name] = "drop" if action == "drop" else "hash"
     patterns = _words(environment, "REDACT_PATTERNS", set(PATTERNS))
@@ -113,7 +114,7 @@ def _words(environment: Mapping[str, str], name: str, known: set[str] | None = N
     for word in words:
         if known is not None and word not in known:
             raise ValueError(
-                f"{name} has an unknown word, {word!r}: "
-                f"write any of {', '.join(sorted(known))}, separated by commas"
+                f"{name} must be a comma-separated list of {', '.join(sorted(known))}, "
+                f"but it contains {word!r}"
             )
     return words

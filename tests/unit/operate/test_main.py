@@ -758,8 +758,8 @@ def test_wrong_arguments_end_with_one_sentence(
         pytest.param(
             backfilling(),
             {"EXCLUDE": "all"},
-            "EXCLUDE has an unknown word, 'all': "
-            "write any of metrics, object, platform, text, separated by commas",
+            "EXCLUDE must be a comma-separated list of metrics, object, platform, text, "
+            "but it contains 'all'",
             id="setting",
         ),
         pytest.param(

@@ -92,15 +92,15 @@ def test_redaction_is_what_is_asked_for(
         ),
         *(("MAX_PAYLOAD_BYTES", value, "a number of bytes") for value in ("9" * 19, "9" * 5000)),
         *(
-            ("EXCLUDE", value, "of metrics, object, platform, text")
+            ("EXCLUDE", value, "a comma-separated list of metrics, object, platform, text")
             for value in ("start", "Platform", "platform;text", "text,x")
         ),
         *(
-            ("REDACT_FIELDS", value, "name=drop or name=hash")
+            ("REDACT_FIELDS", value, "a comma-separated list of name=drop or name=hash, but it")
             for value in ("a", "a=", "=drop", "a=mask", "a=drop,b", "a:drop")
         ),
         *(
-            ("REDACT_FIELDS", value, "name=drop or name=hash")
+            ("REDACT_FIELDS", value, "a comma-separated list of name=drop or name=hash, but it")
             for value in ("a=DROP", "a = drop", "a=b=drop", "a=")
         ),
         *(
@@ -108,7 +108,7 @@ def test_redaction_is_what_is_asked_for(
             for value in ("cwl", "-", "-cwl-", "CWL-", "cwl_-", "cwl-*", "c" * 51 + "-")
         ),
         *(
-            ("REDACT_PATTERNS", value, "of email, number")
+            ("REDACT_PATTERNS", value, "a comma-separated list of email, number, but it")
             for value in ("phone", "Email", "email number", r"\d+")
         ),
     ],
