@@ -75,8 +75,8 @@ class Predictor(NamedTuple):
 def inference(scale: Rounds, start: Start, *, rival: bool) -> Iterator[Row]:
     """Measure the inference function on one thread.
 
-    The rows are: the time to load, the time of a prediction by length, of an invocation, and of a
-    batch; the peak memory; the package size.
+    The rows are: the time to load, the time of a prediction by length, of an invocation with and
+    without the model, and of a batch; the peak memory; the package size.
     """
     with TemporaryDirectory() as folder, ExitStack() as stack:
         names = ["ours", *(["pipeline"] if rival else [])]
@@ -147,6 +147,7 @@ def inference(scale: Rounds, start: Start, *, rival: bool) -> Iterator[Row]:
         times = seconds("an invocation", "handler", [text(TARGET_SIZE)] * scale.predictions)
         middle = {name: [median(one) for one in rounds] for name, rounds in times.items()}
         yield _row("an invocation, request to log: pipeline / ours", middle, median, MILLISECONDS)
+        yield _beside_the_model(scale, start, predictors["ours"])
         times = seconds(
             f"a batch of {BATCH}", "batch", [text(5 + number % 20) for number in range(BATCH)]
         )
@@ -172,6 +173,19 @@ def inference(scale: Rounds, start: Start, *, rival: bool) -> Iterator[Row]:
         MEBIBYTES,
         Target("≤", 110, "value"),
     )
+
+
+def _beside_the_model(scale: Rounds, start: Start, ours: Predictor) -> Row:
+    """Measure an invocation whose model remembers its answer."""
+    title = f"an invocation of {TARGET_SIZE} tokens beside the model"
+    tick = start(title, scale.rounds)
+    middle = []
+    for number in range(-1, scale.rounds):
+        answer = ours.ask("beside", [text(TARGET_SIZE)] * scale.predictions)
+        if number >= 0:
+            middle.append(median(answer["seconds"]))
+            tick()
+    return Row(title, median(middle) * MILLISECONDS.factor, MILLISECONDS.name)
 
 
 def _descriptors(scale: Rounds, start: Start) -> Iterator[Row]:

@@ -19,9 +19,9 @@ GIB: Final = 2**30
 # --- measured
 # By `python -m cost.measure`: 10,000 requests with one sentence each (CoLA and UD English EWT in
 # turn), with the functions under the Lambda runtime emulator and OpenSearch 3.8.
-INFERENCE_LOG_BYTES: Final = 1_887  # record, metrics, START, END and REPORT of one request
+INFERENCE_LOG_BYTES: Final = 1_493  # record, metrics, START, END and REPORT of one request
 INFERENCE_LOG_LINES: Final = 5
-RECORD_BYTES: Final = 1_152  # of these, the record
+RECORD_BYTES: Final = 844  # of these, the record
 SHIPPER_LOG_BYTES: Final = 1_008  # counts and metrics, START, END and REPORT of one payload
 SHIPPER_LOG_LINES: Final = 4
 DOCUMENT_BYTES: Final = 1_686  # pri.store.size / docs.count
@@ -70,7 +70,7 @@ GOLDEN: Final = 40  # sentences of the shipped model
 LOG_RETENTION_DAYS: Final = 14
 INDEX_RETENTION_DAYS: Final = 30
 # This assumes that every metric is sent in every hour. A metric that is sent less costs less.
-CUSTOM_METRICS: Final = 30
+CUSTOM_METRICS: Final = 29
 # Each alarm has one metric. For the two alarms with a query this is an assumption: one log group
 # with one filter has one metric of each of the two names.
 ALARM_METRICS: Final = 32

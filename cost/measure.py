@@ -12,8 +12,8 @@ from __future__ import annotations
 import argparse
 import gzip
 import json
+import time
 from collections.abc import Iterator
-from datetime import datetime
 from itertools import chain, islice
 from pathlib import Path
 from statistics import mean
@@ -64,10 +64,6 @@ def main(folder: Path) -> None:
     with running(plan.functions["InferenceFunction"], own, lines.append) as inference:
         for text in texts:
             inference.invoke(_event(text))
-    lines = [
-        line.replace("function:test_function", f"function:{names['Inference']}:live")
-        for line in lines
-    ]
     records = [line for line in lines if '"prediction_id"' in line]
     metrics = [line for line in lines if '"_aws"' in line]
     frames = [line for line in lines if line.startswith(("START", "END", "REPORT"))]
@@ -80,15 +76,17 @@ def main(folder: Path) -> None:
         print(f"{what}: {_mean(some, len(texts))} bytes for each request")
     with opensearch.node(free_port(range(9210, 9299))) as url:
         install(desired_state([], opensearch=url), say=lambda _: None)
-        settings = {"OPENSEARCH_URL": url, "AWS_LAMBDA_FUNCTION_NAME": names["Shipper"]}
+        settings = {
+            "OPENSEARCH_URL": url,
+            "AWS_LAMBDA_FUNCTION_NAME": names["Shipper"],
+            "RECORD_LOG_GROUPS": GROUP,
+            "STACK": "prediction-monitor",
+        }
         batches = range(0, len(records), BATCH)
         with running(plan.functions["ShipperFunction"], settings, shipper_lines.append) as shipper:
             for start in batches:
-                moment = json.loads(records[start])["timestamp"]
-                events = [
-                    log_event(line, _milliseconds(moment))
-                    for line in records[start : start + BATCH]
-                ]
+                now = time.time_ns() // 1_000_000
+                events = [log_event(line, now) for line in records[start : start + BATCH]]
                 shipper.invoke(subscription_event(events, GROUP))
         requests.post(f"{url}/cwl-*/_flush", timeout=60).raise_for_status()
         answer = requests.get(
@@ -109,10 +107,6 @@ def _event(text: str) -> dict[str, Any]:
     )
     event["requestContext"]["requestId"] = uuid4().hex[: len(REQUEST_ID) - 1] + "="
     return {**event, "body": json.dumps({"sentence": text})}
-
-
-def _milliseconds(timestamp: str) -> int:
-    return int(datetime.fromisoformat(timestamp).timestamp() * 1000)
 
 
 def _mean(lines: list[str], count: int) -> int:

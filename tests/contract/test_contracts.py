@@ -20,6 +20,7 @@ from installer import scope
 from installer.index_template import index_template
 from installer.security import ROLES
 from local import opensearch
+from local.cloudwatch import log_event, subscription_event
 from local.filter_pattern import matches
 from local.template import Template, load, read
 from monitor import settings
@@ -34,11 +35,15 @@ from tests.contract import make_payload
 from tools.root import ROOT
 
 EVENTS = ROOT / "events"
+NOON = 1_795_435_200_123
+NAMED_BY_THE_MODEL = "prediction.probability."
 SCHEMA = json.loads((EVENTS / "record.schema.json").read_text())
 RECORDS = {
     kind: json.loads((EVENTS / f"record.{kind}.json").read_text())
     for kind in ("prediction", "prediction_error")
 }
+# Records that earlier versions wrote. They stay in the index for its whole retention.
+OLD = {path.stem: json.loads(path.read_text()) for path in (EVENTS / "old").glob("record.*.json")}
 TYPES = {
     "string": {"keyword", "text", "date"},
     "integer": {"integer"},
@@ -67,9 +72,9 @@ def test_the_sample_records_are_valid(kind: str) -> None:
 @pytest.mark.parametrize(
     ("path", "value"),
     [
-        (("timestamp",), "2026-11-23 12:00:00,123+0000"),
+        (("timestamp",), "2026-11-23T12:00:00.123Z"),  # of version 1
         (("traffic",), "alive"),
-        (("record_version",), 2),
+        (("record_version",), 1),
         (("prediction", "score"), 1.5),
         (("prediction", "label"), ""),
         (("prediction", "probability", "another"), 1.5),
@@ -206,6 +211,26 @@ def test_the_index_template_types_every_field_of_the_contract() -> None:
     assert set(mapped) >= set(ENVELOPE) - {"@rescued"}
 
 
+def test_an_older_record_is_a_document_of_the_same_kind_with_all_its_fields() -> None:
+    assert {name.split(".")[1] for name in OLD} == set(RECORDS)
+    events = [log_event(json.dumps(record), NOON) for record in OLD.values()]
+    old = subscription_event(events, make_payload.LOG_GROUP)
+    found = sources(decode(old, limit=1_000_000))
+    mapped = dict(_leaves(index_template()["template"]["mappings"]["properties"]))
+    for source, record in zip(found, OLD.values(), strict=True):
+        assert record["record_version"] < RECORDS[record["message"]]["record_version"]
+        assert source["@kind"] == record["message"]
+        assert {name: source[name] for name in record} == record
+        fixed = {name for name in _names(record) if not name.startswith(NAMED_BY_THE_MODEL)}
+        assert fixed <= set(mapped)
+
+
+def test_an_older_record_has_every_field_that_readers_of_the_newest_use() -> None:
+    for record in OLD.values():
+        newest = RECORDS[record["message"]]
+        assert set(_names(newest)) <= set(_names(record))
+
+
 def test_the_index_template_types_what_a_rescued_document_says() -> None:
     rescue = index_template()["template"]["mappings"]["properties"]["@rescued"]["properties"]
     named = {*FIELD.groupindex, *LIMIT.groupindex} - {"twice"}  # said in `name`
@@ -229,6 +254,15 @@ def _leaves(properties: dict[str, Any], prefix: str = "") -> Iterator[tuple[str,
             yield prefix + name, mapping["type"]
 
 
+def _names(record: dict[str, Any], prefix: str = "") -> Iterator[str]:
+    """Return the dotted names of a record's leaves."""
+    for name, value in record.items():
+        if isinstance(value, dict):
+            yield from _names(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name
+
+
 def _fields(schema: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
     """Return the dotted name and JSON type of each leaf of a schema.
 
@@ -242,8 +276,6 @@ def _fields(schema: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str
             yield from _fields(part, f"{prefix}{name}.")
         else:
             example = part.get("const", next(iter(part.get("enum", [])), ""))
-            # a number that the runtime writes as a string
-            digits = part.get("pattern") == "^[0-9]+$"
             kind = (
                 "byte"
                 if (part.get("minimum"), part.get("maximum")) == (-127, 127)
@@ -251,9 +283,7 @@ def _fields(schema: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str
             )
             yield (
                 prefix + name,
-                "integer"
-                if digits
-                else kind or ("integer" if isinstance(example, int) else "string"),
+                kind or ("integer" if isinstance(example, int) else "string"),
             )
 
 

@@ -16,6 +16,7 @@ EXAMPLE = (
     "training/",
     "events/canary/questions.jsonl",
     "events/record.prediction.json",
+    "events/old/record.prediction.1.json",
     "docs/",
     "README.md",
     "CHANGELOG.md",

@@ -243,4 +243,5 @@ def as_record(line: str, service: str = "inference") -> dict[str, Any] | None:
     if not line.startswith("{"):
         return None
     found: dict[str, Any] = json.loads(line)
-    return found if found.get("service") == service and "message" in found else None
+    ours = found.get("service", "inference") == service  # a record does not name its function
+    return found if ours and "message" in found else None

@@ -18,11 +18,17 @@ from monitor import searches
 from monitor.read import find_streams, read_counts, read_slots
 from monitor.summary import SLOT, Stream
 from tests.unit.monitor.made import Record, records, summary
+from tools.root import ROOT
 
 START = 1_023_062_400  # 3 June 2002, UTC; no other test has documents of this day
 END = START + 10 * SLOT
 STREAM = Stream("monitored", "/aws/lambda/one", "a-model")
 OTHER = Stream("monitored", "/aws/lambda/two", "")
+NEWEST, OLD = (
+    json.loads((ROOT / "events" / name).read_text())
+    for name in ("record.prediction.json", "old/record.prediction.1.json")
+)
+ONLY_OLD = {name: value for name, value in OLD.items() if name not in NEWEST}
 
 
 def nested(record: Record) -> dict[str, Any]:
@@ -70,6 +76,7 @@ def connection(running: Stack) -> Iterator[RequestsHttpConnection]:
         at = start * 1000 + chance.randrange(SLOT * 1000)
         lines.append(
             nested(record)
+            | (ONLY_OLD if len(lines) % 2 else {})
             | {"@timestamp": at, "@kind": "prediction", "@stack": STREAM.stack}
             | envelope
         )

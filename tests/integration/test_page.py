@@ -33,6 +33,11 @@ RECORDS = {
     kind: json.loads((ROOT / "events" / f"record.{kind}.json").read_text())
     for kind in ("prediction", "prediction_error", "verdict", "drift")
 }
+# Version 1 of the records, which an index keeps for its whole retention.
+OLD = {
+    kind: json.loads((ROOT / "events" / "old" / f"record.{kind}.1.json").read_text())
+    for kind in ("prediction", "prediction_error")
+}
 NOW = datetime(2002, 7, 9, 0, 5, 7, tzinfo=UTC)  # no other test has documents of these days
 SPAN = span(NOW, timedelta(minutes=15))
 
@@ -57,11 +62,11 @@ def lines() -> Iterator[tuple[datetime, Doc]]:
     for second in range(0, 14 * 60, 3):
         moment = SPAN.start + timedelta(seconds=second + 2)
         if chance.random() < 0.1:
-            error = copy.deepcopy(RECORDS["prediction_error"])
+            error = copy.deepcopy((OLD if second % 2 else RECORDS)["prediction_error"])
             error["error"] = {"type": "field-invalid", "status": chance.choice((422, 500))}
             yield moment, error
             continue
-        record = copy.deepcopy(RECORDS["prediction"])
+        record = copy.deepcopy((OLD if second % 2 else RECORDS)["prediction"])
         label = chance.choices(("first", "second"), (3, 1))[0]
         score = 1 if second % 30 == 0 else chance.uniform(0.5, 1)
         record["traffic"] = chance.choices(("live", "test"), (9, 1))[0]

@@ -37,6 +37,11 @@ RECORDS = {
     kind: json.loads((ROOT / "events" / f"record.{kind}.json").read_text())
     for kind in ("prediction", "prediction_error", "verdict", "drift")
 }
+# Version 1 of the records, which an index keeps for its whole retention.
+OLD = {
+    kind: json.loads((ROOT / "events" / "old" / f"record.{kind}.1.json").read_text())
+    for kind in ("prediction", "prediction_error")
+}
 MIDNIGHT = datetime(2002, 6, 2, tzinfo=UTC)  # no other test has documents of these days
 SPAN = (MIDNIGHT - timedelta(minutes=9), MIDNIGHT + timedelta(minutes=6))  # in two indices
 BAR = timedelta(seconds=30)
@@ -76,7 +81,9 @@ def lines() -> Iterator[tuple[datetime, Doc]]:
             yield moment, chance.choice(DAMAGED)
             continue
         record = copy.deepcopy(
-            RECORDS["prediction" if kind == "prediction" else "prediction_error"]
+            (OLD if second // 2 % 2 else RECORDS)[
+                "prediction" if kind == "prediction" else "prediction_error"
+            ]
         )
         record["traffic"] = chance.choices(("live", "canary", "test"), (8, 1, 1))[0]
         record["model"]["version"] = "aaaaaaaaaaaa" if second < SECONDS * 0.6 else "bbbbbbbbbbbb"

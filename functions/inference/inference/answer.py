@@ -5,13 +5,15 @@ The HTTP response is the same for a REST API (v1) and an HTTP API (v2).
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
+from json import JSONEncoder
 from typing import Any
 
 from inference.classifier import Prediction
 from inference.problem import Problem, details
 from inference.request import Request
+
+encode = JSONEncoder(ensure_ascii=False).encode
 
 
 def answer(
@@ -65,6 +67,6 @@ def _response(status: int, content_type: str, body: dict[str, Any]) -> dict[str,
     return {
         "statusCode": status,
         "headers": {"content-type": content_type},
-        "body": json.dumps(body, ensure_ascii=False) + "\n",
+        "body": encode(body) + "\n",
         "isBase64Encoded": False,
     }

@@ -9,11 +9,13 @@ import hmac
 import unicodedata
 from collections import Counter
 from functools import lru_cache
-from hashlib import sha256
 from typing import Any, Final
 
 DOMINANT: Final = 2 / 3
-LETTERS: Final = ("Lu", "Ll", "Lt", "Lm", "Lo", "Mn", "Mc")
+LETTERS: Final = frozenset({"Lu", "Ll", "Lt", "Lm", "Lo", "Mn", "Mc"})
+# In the place of a script: a combining mark is part of a letter, but has no script of its own.
+MARK: Final = ""
+NO_LETTER: Final = "-"
 
 SCRIPTS: Final = frozenset([
     "arabic", "armenian", "bengali", "cyrillic", "devanagari", "ethiopic", "georgian", "greek",
@@ -29,27 +31,35 @@ def characters(text: str, key: bytes) -> dict[str, Any]:
     `key` is the secret key of the hash; if it is empty, the hash is left out. The share of
     non-letters is a number from 0 to 1. White space does not count as a character there.
     """
-    visible = [character for character in text if not character.isspace()]
-    letters = [character for character in visible if _is_letter(character)]
+    visible = 0
+    scripts: dict[str, int] = {}
+    # Every property is one of a character, so each different character is looked at once.
+    for character, count in Counter(text).items():
+        if not character.isspace():
+            visible += count
+            script = _script(character)
+            scripts[script] = scripts.get(script, 0) + count
+    letters = visible - scripts.pop(NO_LETTER, 0)
+    scripts.pop(MARK, 0)
     return {
         "chars": len(text),
         "words": len(text.split()),
-        "non_letter_share": 1 - len(letters) / len(visible) if visible else 0.0,
-        "script": dominant_script(letters),
+        "non_letter_share": 1 - letters / visible if visible else 0.0,
+        "script": dominant_script(scripts),
         **({"hash": keyed_hash(text, key)} if key else {}),
     }
 
 
-def dominant_script(letters: list[str]) -> str:
+def dominant_script(letters: dict[str, int]) -> str:
     """Return the script to which at least two thirds of the letters belong.
 
-    The result is `mixed` if there is no such script, and `none` if there are no letters.
+    `letters` counts the letters of each script. The result is `mixed` if there is no such script,
+    and `none` if there are no letters.
     """
-    counts = Counter(script for script in map(_script, letters) if script)
-    if not counts:
+    if not letters:
         return "none"
-    script, count = counts.most_common(1)[0]
-    return script if count >= DOMINANT * counts.total() else "mixed"
+    script = max(letters, key=letters.__getitem__)
+    return script if letters[script] >= DOMINANT * sum(letters.values()) else "mixed"
 
 
 def keyed_hash(text: str, key: bytes) -> str:
@@ -57,22 +67,18 @@ def keyed_hash(text: str, key: bytes) -> str:
 
     Equal texts have equal hashes. Without the key, nobody can guess a short sentence from its hash.
     """
-    return hmac.new(key, text.encode(errors="surrogatepass"), sha256).hexdigest()[:16]
-
-
-@lru_cache(maxsize=4096)
-def _is_letter(character: str) -> bool:
-    # In most scripts of India, marks are part of letters. Variation selectors of emoji are not.
-    return unicodedata.category(character) in LETTERS and not unicodedata.name(
-        character, ""
-    ).startswith("VARIATION SELECTOR")
+    return hmac.digest(key, text.encode(errors="surrogatepass"), "sha256").hex()[:16]
 
 
 @lru_cache(maxsize=4096)
 def _script(character: str) -> str:
-    """Return a letter's script, from its Unicode name; '' for a combining mark."""
-    if unicodedata.category(character)[0] == "M":
-        return ""
+    """Return a letter's script, from its Unicode name; `MARK` or `NO_LETTER` for the others."""
+    # In most scripts of India, marks are part of letters. Variation selectors of emoji are not.
+    category = unicodedata.category(character)
+    if category not in LETTERS or unicodedata.name(character, "").startswith("VARIATION SELECTOR"):
+        return NO_LETTER
+    if category[0] == "M":
+        return MARK
     name = unicodedata.name(unicodedata.normalize("NFKC", character)[0], "").split(" ")[0].lower()
     name = {"cjk": "han", "ideographic": "han", "katakana-hiragana": "katakana"}.get(name, name)
     return name if name in SCRIPTS else "other"

@@ -6,13 +6,9 @@ It answers an event, and logs one record for each sentence.
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
-from aws_lambda_powertools import Logger
-from aws_lambda_powertools.metrics import EphemeralMetrics
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from inference import logging_variables
@@ -20,7 +16,8 @@ from inference.answer import answer, refusal, success
 from inference.classifier import Classifier, Prediction
 from inference.description import description
 from inference.problem import PredictionFailed, Problem
-from inference.record_log import RaisingHandler, RecordLog
+from inference.record_log import RecordLog
+from inference.record_logger import record_logger
 from inference.request import Request, asks_description, correlation_id, is_http, parse
 
 SERVICE = "inference"
@@ -38,22 +35,14 @@ logging_variables.ignore(os.environ)
 folder = Path(os.environ.get("MODEL_FOLDER") or Path(__file__).parents[1] / "model")
 classifier = Classifier(folder)
 model = {name: classifier.card[name] for name in ("name", "version")}
-logger = Logger(
-    service=SERVICE,
-    level="INFO",
-    use_rfc3339=True,
-    utc=True,
-    location=None,
-    logger_handler=RaisingHandler(sys.stdout),
-)
-# All stacks share the namespace of the metrics.
-dimensions = {"function_name": os.environ.get("AWS_LAMBDA_FUNCTION_NAME", SERVICE)}
-metrics = EphemeralMetrics(
-    namespace="PredictionMonitor", service=SERVICE, default_dimensions=dimensions
-)
+logger = record_logger(SERVICE)
 record_log = RecordLog(
     logger,
-    metrics,
+    # All stacks share the namespace of the metrics.
+    dimensions={
+        "service": SERVICE,
+        "function_name": os.environ.get("AWS_LAMBDA_FUNCTION_NAME", SERVICE),
+    },
     # A record without `calibrated` comes from a calibrated model.
     model={
         **model,
@@ -69,7 +58,7 @@ record_log = RecordLog(
 )
 
 
-@logger.inject_lambda_context(clear_state=True)
+@logger.inject_lambda_context
 def handler(event: Any, context: LambdaContext) -> dict[str, Any]:
     """Answer an event with one or more predictions, a model description, or a problem."""
     logger.set_correlation_id(correlation_id(event))
@@ -81,7 +70,7 @@ def handler(event: Any, context: LambdaContext) -> dict[str, Any]:
     except Problem as problem:
         record_log.problem(problem)
         return refusal(problem, http=is_http(event))
-    ids = [uuid4().hex for _ in predictions]
+    ids = [os.urandom(16).hex() for _ in predictions]
     record_log.predictions(request, predictions, ids)
     http = is_http(event)
     canary = request.traffic == "canary" and not http

@@ -1,8 +1,7 @@
 """Makes the log record of a prediction, or of a request that failed.
 
-The schema of a record is events/record.schema.json. Powertools adds the fields `timestamp`,
-`level`, `message` (the kind of record), `service`, `cold_start`, `function_request_id` and
-`correlation_id`.
+The schema of a record is events/record.schema.json. The logger adds the fields `message` (the kind
+of record), `cold_start`, `function_request_id` and `correlation_id`.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from inference.descriptors import Usual, describe
 from inference.labels import field_names
 from inference.problem import Problem
 
-VERSION: Final = 1
+VERSION: Final = 2
 SCORE_STEPS: Final = 20  # without signals, a score is rounded to steps of .05
 
 
@@ -71,9 +70,17 @@ def _scores(prediction: Prediction, *, exact: bool) -> dict[str, Any]:
 def _signals(prediction: Prediction) -> dict[str, Any]:
     return {
         "sig": {f"s{at}": component for at, component in enumerate(prediction.signature)},
-        "novelty": prediction.novelty,
-        "surprisal": prediction.surprisal,
+        "novelty": _of_single_precision(prediction.novelty),
+        "surprisal": _of_single_precision(prediction.surprisal),
     }
+
+
+def _of_single_precision(value: float) -> float:
+    """Return the number with nine digits, which tell every number of single precision (IEEE 754).
+
+    The model calculates with single precision, so further digits say nothing.
+    """
+    return float(f"{value:.9g}")
 
 
 def error_record(problem: Problem, model: dict[str, Any]) -> dict[str, Any]:

@@ -2,48 +2,37 @@
 
 from __future__ import annotations
 
-import logging
 import sys
+import time
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any, TextIO
+from typing import Any
 
 from aws_lambda_powertools import Logger
-from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
 from inference.classifier import Prediction
 from inference.descriptors import Usual
 from inference.memory import memory_utilization
+from inference.metrics import metrics_line
 from inference.problem import Problem
 from inference.record import error_record, prediction_record
 from inference.request import Request
-
-
-class RaisingHandler(logging.StreamHandler[TextIO]):
-    """Raises an exception if a line cannot be written.
-
-    The logging module would print the exception with the text of the line, and continue.
-    """
-
-    # the base class chose the name
-    def handleError(self, _record: logging.LogRecord) -> None:  # noqa: N802
-        """Raise the exception that is being handled."""
-        raise  # noqa: PLE0704  called by `emit` inside its except
 
 
 class RecordLog:
     """Writes records and metrics to standard output.
 
     `model`, `usual`, `key`, `log_text` and `log_signals` are the arguments of `prediction_record`
-    that are the same for every record. `memory_mb` is the function's memory in MB.
+    that are the same for every record. `dimensions` are those of the metrics. `memory_mb` is the
+    function's memory in MB.
     """
 
     def __init__(
         self,
         logger: Logger,
-        metrics: EphemeralMetrics,
         *,
+        dimensions: dict[str, str],
         model: dict[str, Any],
         usual: Usual,
         key: bytes,
@@ -52,13 +41,14 @@ class RecordLog:
         memory_mb: int,
     ) -> None:
         self._logger = logger
-        self._metrics = metrics
+        self._dimensions = dimensions
         self._model = model
         self._usual = usual
         self._key = key
         self._log_text = log_text
         self._log_signals = log_signals
         self._memory_mb = memory_mb
+        self._lost = 0  # records and metrics that could not be written, and that no line counts yet
 
     def predictions(
         self, request: Request, predictions: Sequence[Prediction], ids: Sequence[str]
@@ -82,18 +72,15 @@ class RecordLog:
                     log_signals=self._log_signals,
                     usual=self._usual,
                 )
-                self._logger.info("prediction", **record)
-        with self._losing_at_most_the_record():
-            if request.traffic == "live":
-                self._metrics.add_metric("Predictions", MetricUnit.Count, len(predictions))
-                for prediction in predictions:
-                    self._metrics.add_metric(
-                        "PredictionLatency", MetricUnit.Milliseconds, prediction.latency_ms
-                    )
-                self._metrics.add_metric(
-                    "MemoryUtilization", MetricUnit.Percent, memory_utilization(self._memory_mb)
-                )
-            self._flush()
+                self._logger.info("prediction", fields=record)
+        self._write_metrics(
+            {
+                "PredictionLatency": [round(each.latency_ms, 3) for each in predictions],
+                "MemoryUtilization": round(memory_utilization(self._memory_mb), 1),
+            }
+            if request.traffic == "live"
+            else {}
+        )
 
     def problem(self, problem: Problem) -> None:
         """Write the record and the metric of a request without a prediction.
@@ -101,12 +88,10 @@ class RecordLog:
         If the model raised an exception, the traceback is written to standard error.
         """
         with self._losing_at_most_the_record():
-            self._logger.info("prediction_error", **error_record(problem, self._model))
-        with self._losing_at_most_the_record():
-            if problem.traffic == "live":
-                name = "RefusedRequests" if problem.status < 500 else "PredictionFailures"
-                self._metrics.add_metric(name, MetricUnit.Count, 1)
-            self._flush()
+            fields = error_record(problem, self._model)
+            self._logger.info("prediction_error", fields=fields)
+        name = "RefusedRequests" if problem.status < 500 else "PredictionFailures"
+        self._write_metrics({name: 1} if problem.traffic == "live" else {})
         if problem.__cause__:  # without the exception's message, which may quote the text
             with suppress(OSError, ValueError):
                 print(
@@ -125,11 +110,11 @@ class RecordLog:
         except Exception as failure:  # noqa: BLE001
             with suppress(OSError, ValueError):  # writing to standard error may fail as well
                 print(f"record lost: {type(failure).__name__}", file=sys.stderr)
-            self._metrics.add_metric("RecordsLost", MetricUnit.Count, 1)
+            self._lost += 1
 
-    def _flush(self) -> None:
-        try:
-            if self._metrics.metric_set:
-                self._metrics.flush_metrics()
-        finally:
-            self._metrics.clear_metrics()
+    def _write_metrics(self, values: dict[str, float | list[float]]) -> None:
+        lost = {"RecordsLost": self._lost} if self._lost else {}
+        with self._losing_at_most_the_record():
+            if found := {**values, **lost}:
+                print(metrics_line(found, self._dimensions, time.time()), flush=True)
+                self._lost = 0

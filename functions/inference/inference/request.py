@@ -98,7 +98,7 @@ def _text(event: dict[str, Any]) -> str:
 
 def _json(text: str) -> Any:
     try:
-        return json.loads(text, parse_constant=_no_number)
+        return decode(text)
     except json.JSONDecodeError as problem:
         raise Refused(
             "body-not-json", f"The body is not JSON: {problem.msg} (character {problem.pos})."
@@ -113,6 +113,9 @@ def _json(text: str) -> Any:
 def _no_number(name: str) -> NoReturn:
     """Refuse NaN and Infinity, which Python's parser accepts by default although JSON does not."""
     raise Refused("body-not-json", f"The body is not JSON: JSON has no {name}.")
+
+
+decode = json.JSONDecoder(parse_constant=_no_number).decode
 
 
 def _sentences(value: Any) -> tuple[str, ...]:

@@ -1,0 +1,37 @@
+"""Makes a line of metrics, in CloudWatch's embedded metric format.
+
+https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from inference.json_line import encode
+
+NAMESPACE: Final = "PredictionMonitor"
+UNITS: Final = {
+    "PredictionLatency": "Milliseconds",  # one value a prediction, so its count is the predictions'
+    "MemoryUtilization": "Percent",
+    "RefusedRequests": "Count",
+    "PredictionFailures": "Count",
+    "RecordsLost": "Count",
+}
+
+
+def metrics_line(
+    values: Mapping[str, float | list[float]], dimensions: Mapping[str, str], now: float
+) -> str:
+    """Return the line, without a line break.
+
+    `values` are of metrics in `UNITS`: a number, or a list of at most 100 numbers. `now` is the
+    time in seconds since 1970.
+    """
+    directive = {
+        "Namespace": NAMESPACE,
+        "Dimensions": [list(dimensions)],
+        "Metrics": [{"Name": name, "Unit": UNITS[name]} for name in values],
+    }
+    head = {"Timestamp": int(now * 1000), "CloudWatchMetrics": [directive]}
+    return encode({"_aws": head, **dimensions, **values})

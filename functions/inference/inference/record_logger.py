@@ -1,0 +1,49 @@
+"""Makes the logger of the records: Powertools' Logger, with a line that says nothing twice."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Final, TextIO
+
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter
+
+from inference.json_line import encode
+
+# The keys of an invocation that a line has. Others of Powertools' keys are in CloudWatch already:
+# the event's time, the log group and log stream of the function, its memory in the REPORT line.
+INVOCATION: Final = ("cold_start", "function_request_id", "correlation_id")
+
+
+class RecordFormatter(LambdaPowertoolsFormatter):
+    """Writes one line: the kind of record, the invocation's keys, and the record's fields."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line. `logger.info(kind, fields=...)` gives the kind and the fields."""
+        keys = self.get_current_keys()
+        invocation = {name: keys[name] for name in INVOCATION if keys.get(name) is not None}
+        fields = record.__dict__["fields"]
+        return encode({"message": record.msg, **invocation, **fields})
+
+
+class RaisingHandler(logging.StreamHandler[TextIO]):
+    """Raises an exception if a line cannot be written.
+
+    The logging module would print the exception with the text of the line, and continue.
+    """
+
+    # the base class chose the name
+    def handleError(self, _record: logging.LogRecord) -> None:  # noqa: N802
+        """Raise the exception that is being handled."""
+        raise  # noqa: PLE0704  called by `emit` inside its except
+
+
+def record_logger(service: str) -> Logger:
+    """Return a logger that writes to standard output whatever log level the environment names."""
+    return Logger(
+        service=service,
+        level="INFO",
+        logger_formatter=RecordFormatter(),
+        logger_handler=RaisingHandler(sys.stdout),
+    )
