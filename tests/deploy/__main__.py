@@ -30,8 +30,8 @@ CHANGED: Final = {
     "DomainVolumeGiB": "20",
 }
 IN_VPC: Final = {"IsInVpc", "MakesFunctionsGroup", "CreatesDomainInVpc"}
-# A stack has the monitor if it installs the dashboards.
-INSTALLING: Final = {"InstallsKibana", "Monitors"}
+# A stack has the monitor, and its topic, if it installs the dashboards.
+INSTALLING: Final = {"InstallsKibana", "Monitors", "MakesDriftTopic"}
 # The canary needs a function to ask.
 WITH_INFERENCE: Final = {"HasInference", "HasCanary", "AsksOften"}
 WITH_DOMAIN: Final = {"CreatesDomain", "HasKibanaSecret", *INSTALLING}
@@ -39,6 +39,7 @@ PLACES: Final = {f"HasLogGroup{place}" for place in range(1, 61)}
 # Conditions that are true only if a parameter asks for it.
 WANTED: Final = {
     "HasAlarmEmail",
+    "HasDriftEmail",
     *(f"HasMoreLogs{number}" for number in range(1, 6)),
     "HasLogGroups",
     *PLACES,

@@ -60,6 +60,7 @@ def packages(built: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
         ("KibanaFunction", 5),
         ("MonitorFunction", 65),
         ("CanaryFunction", 65),
+        ("MessengerFunction", 65),
     ],
 )
 def test_a_package_is_small(function: str, limit: int, built: Path) -> None:
@@ -100,6 +101,7 @@ def test_the_template_runs_what_is_built_by_default() -> None:
         ("KibanaFunction", "installer/custom_resource"),
         ("MonitorFunction", "monitor/handler"),
         ("CanaryFunction", "monitor/canary_handler"),
+        ("MessengerFunction", "monitor/messenger"),
     ],
 )
 def test_byte_code_is_there_and_never_checked_against_its_source(
