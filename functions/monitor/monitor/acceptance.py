@@ -211,6 +211,23 @@ def feasible(slots: Sequence[Summary], *, days: float, streams: int) -> list[str
     return lines
 
 
+def notices(findings: Sequence[Finding]) -> list[str]:
+    """Return a line for each notice: its unusual windows, and the sentence with which it begins."""
+    runs: list[list[Finding]] = []
+    for finding in findings:
+        if finding.in_a_row == 1:
+            runs.append([])
+        if finding.in_a_row:
+            runs[-1].append(finding)
+    return [
+        f"{moment(run[0].window.start)} to {moment(run[-1].window.end)}, {len(run)} unusual windows"
+        f" in a row: {begun.sentence}"
+        for run in runs
+        for begun in run
+        if begun.begins
+    ]
+
+
 def said(finding: Finding) -> str:
     """Return a finding as one line of text."""
     window = finding.window

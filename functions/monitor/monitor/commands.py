@@ -16,7 +16,7 @@ from datetime import UTC, date, datetime
 from typing import Final
 
 from monitor import dial
-from monitor.acceptance import comparison, feasible, judged, moment, propose, rate, said
+from monitor.acceptance import comparison, feasible, judged, moment, notices, propose, rate
 from monitor.adopt import Decider, adopt, decide, next_number
 from monitor.dial import Choice
 from monitor.evidence import Sight
@@ -268,9 +268,8 @@ def _summaries(context: Context, stream: Stream, start: int, end: int) -> list[S
 
 
 def _print_notices(findings: Sequence[Finding]) -> None:
-    for finding in findings:
-        if finding.begins:
-            print(f"  {plain(said(finding))}")
+    for line in notices(findings):
+        print(f"  {plain(line)}")
 
 
 def _table(rows: Sequence[tuple[str, str, str]], old: str, new: str) -> None:

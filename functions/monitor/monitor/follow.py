@@ -36,6 +36,10 @@ NO_BASELINE: Final = (
     "No baseline is accepted for this stream: see python -m monitor baseline accept --help."
 )
 
+NEW_BASELINE: Final = (
+    "If this change is meant to stay, for example a new source, accept days after it as baseline."
+)
+
 
 class Reference(StrEnum):
     """The reference with which a window is compared."""
@@ -258,6 +262,9 @@ def _against_baseline(
         word = decide(recent, in_a_row=row.in_a_row, armed=accepted.armed)
     if not accepted.armed:
         said.append(accepted.sentence)
+    begins = word is Verdict.NOTICE and state.word != Verdict.NOTICE
+    if begins:
+        said.append(NEW_BASELINE)
     finding = Finding(
         Reference.BASELINE,
         window,
@@ -267,7 +274,7 @@ def _against_baseline(
         accepted.number,
         baseline.deff,
         _run(recent),
-        begins=word is Verdict.NOTICE and state.word != Verdict.NOTICE,
+        begins=begins,
         text_alone=bool(other),
         missing=dict(judgement.missing),
     )

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from monitor import baseline
+from monitor.acceptance import notices
 from monitor.dial import Choice, Row
 from monitor.follow import Accepted, Finding, Reference, State, follow
 from monitor.lines import lines
@@ -83,6 +84,20 @@ def test_a_drift_is_a_notice_after_so_many_windows_and_begins_once() -> None:
     assert words(findings)[:3] == [Verdict.UNUSUAL, Verdict.NOTICE, Verdict.NOTICE]
     assert [finding.begins for finding in findings[:4]] == [False, True, False, False]
     assert "share of the label" in findings[1].sentence
+    assert ["accept days after it" in finding.sentence for finding in findings[:3]] == [
+        False, True, False,
+    ]  # fmt: skip
+
+
+def test_a_notice_is_one_line_with_all_of_its_windows() -> None:
+    before, after = day(hours=8), day(hours=8)
+    drifted = day(hours=16, given={"prediction.label": "unacceptable"})
+    drifted = [replace(part, start=part.start + 8 * HOUR) for part in drifted]
+    after = [replace(part, start=part.start + 24 * HOUR) for part in after]
+    _, findings = followed([*before, *drifted, *after], now=NEXT + 2 * DAY)
+    (line,) = notices(findings)
+    assert line.startswith("1970-01-12 08:00 to 1970-01-13 00:00, 16 unusual windows in a row: The")
+    assert "share of the label" in line
 
 
 def test_step_by_step_comes_to_the_same_as_all_at_once() -> None:
