@@ -79,7 +79,7 @@ def play(data: Path | None, seed: int, *, hold: bool) -> int:
             shown.print(f"a baseline of {BASELINE_DAYS} days: {played.baseline(BASELINE_DAYS)}")
             for one in STORY:
                 rows.append((one, played.situation(one)))
-                shown.print("  ".join(table(rows[-1:])[0]), highlight=False)
+                shown.print("  ".join(table(rows[-1:])[0]), highlight=False, soft_wrap=True)
         drawn = Table(*HEAD)
         for row in table(rows):
             drawn.add_row(*row)
