@@ -229,7 +229,7 @@ def _enough_at(baseline: Baseline, plan: Plan) -> int:
 def _grows(until: int) -> str:
     day = f"{datetime.fromtimestamp(until, UTC):%Y-%m-%d}"
     return (
-        f"On {day} the days until then are added by themselves, unless they have a notice, a gap"
+        f"From {day} on, the days since are added by themselves, unless they have a notice, a gap"
         " or another version."
     )
 

@@ -43,7 +43,7 @@ def test_it_says_until_when_it_is_provisional() -> None:
     one = accepted()
     assert not one.armed
     assert one.until == MONDAY + 19 * DAY
-    assert "On 1970-01-24 the days until then are added by themselves" in one.sentence
+    assert "From 1970-01-24 on, the days since are added by themselves" in one.sentence
     read = Accepted.read(to_document(one.baseline) | {"number": 1, "plan": one.plan()})
     assert (read.until, read.sentence, read.armed) == (one.until, one.sentence, False)
     _, findings = follow(
@@ -57,7 +57,7 @@ def test_it_says_until_when_it_is_provisional() -> None:
     )
     judged = [f for f in findings if f.reference is Reference.BASELINE]
     assert {f.verdict for f in judged} == {Verdict.PROVISIONAL}
-    assert all("On 1970-01-24" in f.sentence for f in judged)
+    assert all("From 1970-01-24" in f.sentence for f in judged)
 
 
 @pytest.mark.parametrize(
