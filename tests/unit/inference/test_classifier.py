@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from hashlib import sha256
 from math import exp, isclose, isfinite
 
@@ -10,6 +13,7 @@ from hypothesis import strategies as st
 
 from inference.classifier import Classifier, softmax
 from tests.models import TESTED
+from tools.root import ROOT
 
 MODEL = TESTED
 SENTENCES = [
@@ -24,6 +28,22 @@ SENTENCES = [
 @pytest.fixture(scope="module")
 def classifier() -> Classifier:
     return Classifier(MODEL)
+
+
+@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="numpy starts no thread for one processor")
+def test_numpy_starts_no_threads() -> None:
+    code = "import os, inference.classifier; print(len(os.listdir('/proc/self/task')))"
+    threads = [
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env={"PYTHONPATH": str(ROOT / "functions" / "inference")} | more,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for more in ({}, {"OPENBLAS_NUM_THREADS": "2"})
+    ]
+    assert int(threads[0]) == int(threads[1]) - 1
 
 
 def test_scores_do_not_depend_on_what_else_is_asked(classifier: Classifier) -> None:
