@@ -3,6 +3,7 @@ from __future__ import annotations
 import importlib
 import io
 import json
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -183,6 +184,19 @@ def test_record_has_signature_novelty_surprisal_and_their_profile(
             assert np.float32(recorded) == np.float32(exact)
             assert len(str(recorded)) <= 12
         assert record["model"] == RECORDED
+
+
+def test_the_record_of_a_model_that_is_not_calibrated_says_so(
+    load: Load, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    folder = shutil.copytree(TESTED, tmp_path / "model")
+    card = json.dumps(CARD | {"calibrated": False})
+    (folder / "card.json").write_text(card, encoding="utf-8")
+    answer = load(MODEL_FOLDER=str(folder)).handler({"sentence": QUOKKA}, Context())
+    (record,) = records(capsys.readouterr().out)
+    SCHEMA.validate(record)
+    assert record["model"] == RECORDED | {"calibrated": False}
+    assert answer["model"] == MODEL
 
 
 def test_answer_tells_nothing_of_the_signature(load: Load) -> None:

@@ -309,6 +309,13 @@ def test_every_panel_is_on_one_dashboard_but_a_search_that_a_table_took_the_plac
     assert sorted([*shown, alone]) == sorted(one.id for one in of("search", "visualization"))
 
 
+def test_a_panel_takes_scores_for_an_accuracy_only_of_a_calibrated_model() -> None:
+    titles = [one for one in OBJECTS.values() if "accuracy" in one.attributes["title"].lower()]
+    assert titles
+    for one in titles:
+        assert "if the model is calibrated" in one.attributes["description"], one.id
+
+
 def test_a_name_has_one_colour_on_every_panel_and_no_panel_knows_a_label_of_a_model() -> None:
     """Kibana itself colours the labels of any model, by their order."""
     colours: dict[str, str] = {}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,9 +26,11 @@ from monitor.message import (
     compose,
     links,
 )
+from monitor.shipped_profile import shipped_golden
 from monitor.summary import Stream
 from monitor.transitions import Change, Transition
 from monitor.windows import DAY, HOUR
+from tests.models import SHIPPED
 
 NOON = 1_795_176_000  # 2026-11-20 12:00 UTC
 STREAM = Stream("prediction-monitor", "/aws/lambda/classifier", "minilm-cola")
@@ -76,6 +80,23 @@ def test_a_bad_deployment_from_its_first_line_to_its_last() -> None:
         "To mute: sam remote invoke MonitorFunction --stack-name prediction-monitor --event "
         '\'{"command": "mute --until 2026-11-21T12:00 --reason WHY --by YOU"}\'\n'
     )
+
+
+def test_the_mean_score_of_a_model_that_is_not_calibrated_is_no_accuracy() -> None:
+    found = compose(facts(moved=(LABEL,), calibrated=False, score=(0.84, 0.83)))
+    assert "Does it hurt: mean score 0.84, usually 0.83.\n" in found.text
+    assert "accuracy" not in found.text
+
+
+@pytest.mark.parametrize("calibrated", [True, False])
+def test_the_built_card_says_whether_the_model_is_calibrated(
+    calibrated: bool, tmp_path: Path
+) -> None:
+    for name in ("card.json", "profile.json"):
+        content = json.loads((SHIPPED / name).read_text(encoding="utf-8"))
+        content |= {"calibrated": calibrated} if name == "card.json" else {}
+        (tmp_path / name).write_text(json.dumps(content), encoding="utf-8")
+    assert shipped_golden((tmp_path / "profile.json",)).calibrated is calibrated
 
 
 FAILS = Canary(passed=False, at=NOON)
