@@ -1,0 +1,128 @@
+"""`python -m bench.models --against COMMIT`: this model file and another one, in turn.
+
+The model's session runs alone, on one thread and on one text: the time of reading a text into word
+pieces is not part of it. The figures are medians of rounds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from statistics import median
+from typing import Final
+
+import numpy as np
+import onnxruntime
+from tokenizers import Tokenizer
+
+from bench.inference import text
+from bench.interleave import Contender, interleaved, ratio
+from bench.machine import machine
+from bench.table import Row, Target, console, progress, table
+from tools.errors import UserError
+from tools.root import ROOT
+
+MODEL: Final = ROOT / "functions" / "inference" / "model"
+FILES: Final = ("model.onnx", "tokenizer.json")
+TARGETS: Final = {
+    12: Target("≥", 1.8), 30: Target("≥", 1.9), 128: Target("≥", 1.9),
+}  # fmt: skip
+ROUNDS: Final = 5
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, and print the table. Returns exit code 2 if there is nothing to compare with."""
+    parser = argparse.ArgumentParser(prog="python -m bench.models", description=__doc__)
+    parser.add_argument("--against", required=True, help="a commit, or the folder of a model")
+    parser.add_argument("--model", type=Path, default=MODEL, help="default: the shipped model")
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    given = parser.parse_args(arguments)
+    page = console()
+    try:
+        ours, other = files(str(given.model)), files(given.against)
+        with progress(page) as start:
+            tick = start("both models in turn", len(TARGETS) * given.rounds)
+            rows = list(measured(ours, other, given.against, given.rounds, tick))
+    except UserError as problem:
+        print(f"bench: {problem}", file=sys.stderr)
+        return 2
+    page.print(table(rows, targets=True, processor=machine()["cpu"]))
+    return 0
+
+
+def files(place: str) -> tuple[bytes, str]:
+    """Return model file and tokenizer of a folder, or of the model shipped at a commit.
+
+    Raises `UserError`.
+    """
+    if Path(place).is_dir():
+        try:
+            found = [(Path(place) / name).read_bytes() for name in FILES]
+        except OSError as problem:
+            raise UserError(f"{place} is not the folder of a model: {problem}") from None
+    else:
+        paths = [f"{place}:{(MODEL / name).relative_to(ROOT)}" for name in FILES]
+        shown = [
+            subprocess.run(["git", "show", path], cwd=ROOT, capture_output=True, check=False)
+            for path in paths
+        ]
+        if any(one.returncode for one in shown):
+            raise UserError(f"{place} is neither a folder nor a commit of this repository")
+        found = [one.stdout for one in shown]
+    return found[0], found[1].decode()
+
+
+def measured(
+    ours: tuple[bytes, str],
+    other: tuple[bytes, str],
+    name: str,
+    rounds: int,
+    tick: Callable[[], None],
+) -> Iterator[Row]:
+    """Yield a row for each length of a text, in milliseconds of wall time."""
+    sessions = [session(model) for model, _ in (ours, other)]
+    readers = [reader(tokenizer) for _, tokenizer in (ours, other)]
+    for size, target in TARGETS.items():
+        this, its = (
+            contender(found, read.encode(text(size)).ids)
+            for found, read in zip(sessions, readers, strict=True)
+        )
+        times = interleaved({"this": this, "its": its}, 1, rounds, tick)
+        one, two = times["this"].wall, times["its"].wall
+        yield Row(
+            f"the session alone, {size} tokens: the other file / this file",
+            median(one) * 1000, "ms", name, median(two) * 1000, ratio(two, one), target,
+        )  # fmt: skip
+
+
+def session(model: bytes) -> onnxruntime.InferenceSession:
+    """Return a session on one thread, as the function has it."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def reader(tokenizer: str) -> Tokenizer:
+    """Return the tokenizer without the padding that its file may ask for."""
+    found = Tokenizer.from_str(tokenizer)
+    found.no_padding()
+    return found
+
+
+def contender(found: onnxruntime.InferenceSession, ids: list[int]) -> Contender:
+    """Return a function that runs the session on these word pieces, and counts one text."""
+    tokens = np.array([ids], dtype=np.int64)
+    values = {"input_ids": tokens, "attention_mask": np.ones_like(tokens)}
+    inputs = {one.name: values.get(one.name, np.zeros_like(tokens)) for one in found.get_inputs()}
+
+    def run() -> int:
+        return len(found.run(None, inputs)[0])
+
+    return run
+
+
+if __name__ == "__main__":
+    sys.exit(main())
