@@ -100,7 +100,7 @@ def main(arguments: list[str] | None = None) -> int:
         with stack(settings, partial(screen.step, page), partial(complain, command)) as running:
             if command == "run":
                 return run(running, page)
-            serve(running, page, settings.page_port)
+            serve(running, page, settings.page_port, settings.model)
     except UserError as problem:
         complain(command, str(problem))
         return 1
@@ -252,9 +252,10 @@ def find(running: Stack, prediction_ids: list[str]) -> tuple[list[dict[str, Any]
     return hits, refusals
 
 
-def serve(running: Stack, page: Console, port: int | None = None) -> NoReturn:
+def serve(running: Stack, page: Console, port: int | None = None, model: str = "") -> NoReturn:
     """Show the newest predictions, refusals and the main panels until interrupted, also as a page.
 
+    `model` is the folder of a model of the user's own, if there is one.
     Raises `UserError` when a function's process has ended.
     """
     # Only this command draws the page.
@@ -272,7 +273,8 @@ def serve(running: Stack, page: Console, port: int | None = None) -> NoReturn:
         f"Log lines  {running.logs}\nCtrl-C ends everything. Try:",
         soft_wrap=True,
     )
-    example = '{"sentence": "The boy is sitting on a bench"}'
+    text = "a text of yours" if model else "The boy is sitting on a bench"
+    example = json.dumps({"sentence": text})
     page.print(
         f"  curl -s -X POST {running.api_url}/predict -d '{example}'",
         soft_wrap=True,

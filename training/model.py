@@ -72,7 +72,7 @@ def main(argv: list[str] | None = None) -> int:
         "--label-column", help="the sample's column with the label (default: label, class, ...)"
     )
     parser.add_argument(
-        "--name", help="the model's name in every record (default: the checkpoint folder's name)"
+        "--name", help="the model's name in every record (default: the name of the folder OUT)"
     )
     parser.add_argument(
         "--max-tokens",
@@ -120,7 +120,7 @@ def run(arguments: argparse.Namespace) -> None:
     about = _about(arguments.about) if arguments.about else {}
     rows = replace(rows, name=about.pop("sample", rows.name))
     wish = Wish(
-        name=arguments.name or arguments.checkpoint.resolve().name,
+        name=arguments.name or arguments.out.resolve().name,
         golden=golden.read(arguments.golden) if arguments.golden else None,
         trained_on=trained_on,
         large=arguments.large,

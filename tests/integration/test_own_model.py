@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import subprocess
 import sys
 import time
@@ -34,7 +35,7 @@ from tools.ports import free_port
 from tools.root import ROOT
 
 ADOPTED = (
-    [path.parent for path in sorted(Path(os.environ["ADOPTED"]).glob("*/card.json"))]
+    [path.parent for path in sorted(Path(os.environ["ADOPTED"]).resolve().glob("*/card.json"))]
     if os.environ.get("ADOPTED")
     else []
 )
@@ -50,7 +51,8 @@ def folder(request: pytest.FixtureRequest, four_label_model: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def own(folder: Path) -> Iterator[Stack]:
-    with stack(Settings(free_port(), free_port(range(9210, 9299)), model=str(folder))) as started:
+    opensearch_port = free_port(random.sample(range(9210, 9299), 89))
+    with stack(Settings(free_port(), opensearch_port, model=str(folder))) as started:
         yield started
 
 

@@ -11,5 +11,5 @@ from typing import Final
 
 from tools.root import ROOT
 
-SHIPPED: Final = ROOT / "functions" / "inference" / "model"
-TESTED: Final = Path(os.environ.get("TESTED_MODEL") or SHIPPED)
+SHIPPED: Final = (ROOT / "functions" / "inference" / "model").resolve()
+TESTED: Final = Path(os.environ.get("TESTED_MODEL") or SHIPPED).resolve()
