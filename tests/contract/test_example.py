@@ -15,6 +15,7 @@ EXAMPLE = (
     "functions/inference/model/",
     "training/",
     "events/canary/questions.jsonl",
+    "events/old/",
     "events/record.prediction.json",
     "events/old/record.prediction.1.json",
     "docs/",

@@ -91,7 +91,7 @@ def test_a_drift_is_a_notice_after_so_many_windows_and_begins_once() -> None:
 
 def test_a_notice_is_one_line_with_all_of_its_windows() -> None:
     before, after = day(hours=8), day(hours=8)
-    drifted = day(hours=16, given={"prediction.label": "unacceptable"})
+    drifted = day(hours=16, given={"prediction.label": "spam"})
     drifted = [replace(part, start=part.start + 8 * HOUR) for part in drifted]
     after = [replace(part, start=part.start + 24 * HOUR) for part in after]
     _, findings = followed([*before, *drifted, *after], now=NEXT + 2 * DAY)

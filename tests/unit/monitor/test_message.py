@@ -11,6 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from monitor import shipped_profile
+from monitor.golden import shipped_model
 from monitor.message import (
     LINES,
     LONGEST,
@@ -26,7 +28,6 @@ from monitor.message import (
     compose,
     links,
 )
-from monitor.shipped_profile import shipped_golden
 from monitor.summary import Stream
 from monitor.transitions import Change, Transition
 from monitor.windows import DAY, HOUR
@@ -90,13 +91,15 @@ def test_the_mean_score_of_a_model_that_is_not_calibrated_is_no_accuracy() -> No
 
 @pytest.mark.parametrize("calibrated", [True, False])
 def test_the_built_card_says_whether_the_model_is_calibrated(
-    calibrated: bool, tmp_path: Path
+    calibrated: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("card.json", "profile.json"):
         content = json.loads((SHIPPED / name).read_text(encoding="utf-8"))
         content |= {"calibrated": calibrated} if name == "card.json" else {}
         (tmp_path / name).write_text(json.dumps(content), encoding="utf-8")
-    assert shipped_golden((tmp_path / "profile.json",)).calibrated is calibrated
+    built = shipped_model((tmp_path,))
+    monkeypatch.setattr(shipped_profile, "shipped_model", lambda: built)
+    assert shipped_profile.shipped_golden().calibrated is calibrated
 
 
 FAILS = Canary(passed=False, at=NOON)
