@@ -42,3 +42,8 @@ def test_the_measured_table_keeps_the_default() -> None:
     for windows in sorted({row.windows for row in dial.rows()}):
         assert choose(windows).kept
     assert all(0 < row.level <= 0.05 and row.in_a_row >= 2 and row.days > 0 for row in dial.rows())
+
+
+def test_seven_days_that_lack_some_windows_are_judged_as_strictly_as_seven_days() -> None:
+    assert dial.choose(150).row.level == dial.choose(167).row.level == dial.choose(168).row.level
+    assert dial.choose(149).row.level < dial.choose(150).row.level
