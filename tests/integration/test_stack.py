@@ -264,7 +264,7 @@ def counted(running: Stack) -> int:
     now = datetime.now(UTC)
     return sum(
         count
-        for _, count in rows(
+        for *_, count in rows(
             panel, running.answer(request(panel, objects, (now - timedelta(hours=1), now)))
         )
     )
