@@ -1,6 +1,7 @@
 """Plays the story with the real parts.
 
-Real predictions get other times, and go through the real shipper; the real monitor judges them.
+The timestamps of real predictions are replaced by those of the story. The real shipper ships them,
+and the real monitor judges them.
 """
 
 from __future__ import annotations
@@ -40,13 +41,14 @@ from report.words import answer
 from tools.errors import UserError
 
 HOUR: Final = 3600
-AN_HOUR: Final = 120  # predictions of a usual hour, in the mean of a day
+AN_HOUR: Final = 120  # predictions per hour of usual traffic, averaged over a day
 CYCLE: Final = 0.5  # by which the busiest hour exceeds the mean
 EACH: Final = 600  # different texts of each kind
 USUAL: Final = 3000  # of the usual kind
 AT_ONCE: Final = 64  # sentences in a request
 BATCH: Final = 2000  # lines in a payload
-JUDGE_HOURS: Final = 2  # between two runs of the monitor, where there are eight
+# Hours between two runs of the monitor. On AWS the schedule runs it eight times in this span.
+JUDGE_HOURS: Final = 2
 CANARY_HOURS: Final = 6
 WAIT_SECONDS: Final = 60
 DAY: Final = timedelta(days=1)
@@ -64,7 +66,7 @@ class Clock:
     now: float
 
     def moment(self) -> datetime:
-        """The second after it in UTC, for the page to show also what was just said."""
+        """Return the time one second after `now`, so that the page also shows the latest lines."""
         return datetime.fromtimestamp(self.now + 1, UTC)
 
 

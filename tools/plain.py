@@ -6,11 +6,10 @@ from __future__ import annotations
 def plain(value: object) -> str:
     """Return `value` as text of printable characters.
 
-    A run of white space becomes one space. Any other character that is not printable becomes
-    U+FFFD, such as an escape sequence's first character, a carriage return, a mark that reverses
-    the direction of writing, or a lone surrogate (which cannot be sent to a terminal). `tools/`,
-    installer and monitor have copies of this file, since a function's package has nothing but its
-    own folder.
+    A run of white space becomes one space. Any other unprintable character becomes U+FFFD: for
+    instance the first character of an escape sequence, a mark that reverses the direction of
+    writing, or a lone surrogate (which cannot be sent to a terminal). `tools/`, installer and
+    monitor have copies of this file, since a function's package has nothing but its own folder.
     """
     words = " ".join(str(value).split())
     return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in words)

@@ -33,8 +33,8 @@ class Row:
 class Sample:
     """A sample in two parts.
 
-    Projection, table of surprisal and temperature are fitted to `fit`. `rest` gives the profile and
-    all figures.
+    The projection, the temperature and the surprisal table are fitted to `fit`. `rest` gives the
+    profile and all figures.
     """
 
     name: str
@@ -99,7 +99,7 @@ def read(
 
 
 def texts(path: Path) -> list[str]:
-    """Read only the texts of a file, of any number. Raises `UserError`."""
+    """Read only the texts of a file, however few there are. Raises `UserError`."""
     records = list(_records(path))
     columns = list(records[0]) if records else []
     of_text = _column(path, columns, None, TEXTS, "") or (columns[0] if columns else "")
@@ -117,10 +117,11 @@ def split(name: str, rows: list[Row]) -> Sample:
 def cost(sample: Sample) -> str | None:
     """Return a warning of what a small sample costs; None for more than 1,500 rows.
 
-    The warning states the smallest shift d of the signals' means, in standard deviations, that a
-    window of n rows shows half of the time against a profile of m rows. Hotelling's T² with 15
-    signals has the mean 15 + d² / (1/n + 1/m), and 41.6 is its quantile for one false window in
-    4,000. The warning also states the interval of an accuracy of .8 (normal approximation).
+    The warning states the smallest shift d that is found half of the time if a window of n rows is
+    compared with a profile of m rows. d is in standard deviations of the signals' means.
+    Hotelling's T² with 15 signals has the mean 15 + d² / (1/n + 1/m), and 41.6 is its quantile for
+    one false window in 4,000. The warning also states the interval of an accuracy of .8 (normal
+    approximation).
     """
     count, profile = len(sample.rows), len(sample.rest)
     if count > ENOUGH:

@@ -78,7 +78,7 @@ class Canary:
         """Return the record's `monitor`, and the metrics by name."""
         before = len(self._lines)
         self.runtime.invoke(event)
-        expected = 1 if "DeploymentId" in event else 2  # only a schedule's pass is counted
+        expected = 1 if "DeploymentId" in event else 2  # only scheduled runs write metrics
         deadline = time.monotonic() + LOG_SECONDS
         while len(written := self._written(before)) < expected and time.monotonic() < deadline:
             time.sleep(0.02)
@@ -91,7 +91,7 @@ class Canary:
         }
 
     def _written(self, before: int) -> list[dict[str, Any]]:
-        """Wait for a line, which may come through its pipe after the answer."""
+        """Return the objects written so far. A line may arrive later than the answer."""
         return [json.loads(line) for line in self._lines[before:] if line.startswith("{")]
 
 
@@ -256,7 +256,7 @@ def test_a_fault_of_the_alias_pages(
 def test_a_message_tells_of_the_last_pass_by_schedule(
     start_canary: Callable[..., Canary], deployed: Lambda, running: Stack
 ) -> None:
-    """A pass that fails before requests move says nothing of the version that answers."""
+    """A run that fails before a deployment says nothing about the live version."""
     deployed.live = lambda: "7"
     start_canary("7").run(SCHEDULED)
     found, _ = start_canary("8").run(BEFORE_TRAFFIC)

@@ -78,7 +78,7 @@ def test_a_node_without_ism_and_access_control_is_told_and_not_failed(plain: str
         in output
     )
     assert (
-        "the server has no fine-grained access control and needs none, or you have to make the "
+        "without fine-grained access control no roles are needed, and with it you have to make the "
         "roles): left alone" in output
     )
     assert "saved objects: left out, because no address of Dashboards is given" in output

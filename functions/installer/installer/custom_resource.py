@@ -8,9 +8,8 @@ creation, update and deletion. Addresses, secrets and roles come from environmen
 causes an update. An event is refused without an answer if it comes from another stack, or if its
 answer would go to an address outside AWS.
 
-The custom resource has these attributes: `OpenSearchUrl`, for resources that must not start before
-template and roles are installed, and a link to each dashboard and saved search, such as
-`PredictionsUrl`.
+The attribute `OpenSearchUrl` is the domain's address; a resource that refers to it is created only
+after template and roles. Each dashboard and saved search has a link, such as `PredictionsUrl`.
 """
 
 from __future__ import annotations
@@ -181,7 +180,7 @@ def _delete(event: Mapping[str, Any], given: Settings, status: str | None, ends:
 def _links(asked: DesiredState) -> dict[str, str]:
     """Return an attribute for each dashboard and saved search.
 
-    It has the title's name, without the product's.
+    The attribute is named after the title, without the product's name.
     """
     return {
         re.sub(r"\W", "", title.removeprefix(PRODUCT).removesuffix(asked.scope.mark)) + "Url": link

@@ -34,7 +34,8 @@ def index_template() -> dict[str, Any]:
 def rendered(scope: Scope, owner: str, copies: int | None = None) -> dict[str, Any]:
     """Return the template of a prefix as OpenSearch takes it, with its owner.
 
-    In a domain that requires a multiple of `copies` copies, an index has at most `copies`.
+    Some domains require that an index's number of copies is a multiple of `copies`. The template
+    then allows at most `copies`.
     """
     template = index_template()
     template["index_patterns"] = [scope.pattern]
@@ -118,8 +119,8 @@ def release(server: Server, scope: Scope, templates: Templates) -> None:
 def _put(server: Server, scope: Scope, owner: str, copies: int | None) -> None:
     """Put the template into the domain.
 
-    A domain may require a multiple of some number of copies without letting its settings be read.
-    Its refusal then contains that number.
+    A domain may require such a multiple and yet forbid reading the setting. Its refusal then names
+    the number.
     """
     path = f"{PATH}/{scope.shared}"
     answer = server.ask("PUT", path, also={400}, json=rendered(scope, owner, copies))

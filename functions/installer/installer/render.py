@@ -1,4 +1,4 @@
-"""Write every body that an installation into an empty domain sends into files.
+"""Write into files the request bodies that an installation would send to an empty domain.
 
 An administrator can review the files, or apply them without the installer.
 """

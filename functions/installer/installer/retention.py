@@ -76,8 +76,8 @@ def plan(server: Server, scope: Scope, keep: Keep, left: str = "") -> Step:
 
     `left` is a reason to leave policy and indices as they are, or empty.
 
-    If the user gives no days, no document is deleted because of that: no new policy is made, and an
-    existing policy keeps its days.
+    If the user gives no days, nothing changes: no policy is made, and an existing policy keeps its
+    days.
     """
     name = f"retention policy {scope.shared}"
     base, found = _base(server, scope)
@@ -130,7 +130,7 @@ def plan(server: Server, scope: Scope, keep: Keep, left: str = "") -> Step:
 
     if by_hand:  # somebody changed the policy, so the indices that follow it are left alone too
         return Step([Part(name, state)], install, remove)
-    count = f"{_counted(len(following), scope)}, {len(taken) + len(late)} not yet"
+    count = f"{_counted(len(following), scope)}, {len(taken) + len(late)} without it"
     others = len(following) - len(ours) - len(free)
     notes = [
         count,

@@ -17,8 +17,8 @@ API: Final = "/_plugins/_security/api"
 FORMER: Final = "/_opendistro/_security/api"  # in Elasticsearch 7.10
 ARN: Final = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]+")
 WITHOUT: Final = (
-    f"nothing is served at {API}: the server has no fine-grained access control and needs none, "
-    "or you have to make the roles"
+    f"nothing is served at {API}: without fine-grained access control no roles are needed, and "
+    "with it you have to make the roles"
 )
 # The members of a role mapping that are kept, in addition to its backend roles.
 KEPT: Final = ("hosts", "users", "and_backend_roles")
@@ -38,7 +38,7 @@ ROLES: Final[Mapping[str, dict[str, Any]]] = {
                     "indices:admin/mapping/put",
                 ],
             },
-            # The shipper counts the documents of the function that writes to the console. It can
+            # The shipper counts documents that the console's generated function wrote. It can
             # read no other fields than these.
             {
                 "index_patterns": ["cwl-*"],

@@ -1,4 +1,4 @@
-"""Who sends a message: a claim in S3, by a conditional write, so that each id is sent once.
+"""Decides who sends a message: the sender claims its id in S3, by a conditional write.
 
 A claim is an object below `messages/`. It is made before the message is sent, marked as sent after
 it, and given back if sending fails. A claim that nobody marked and that is older than `LEASE`
@@ -24,7 +24,7 @@ SENDING: Final = b"sending"
 
 
 class Held(Exception):
-    """Somebody else is sending this message at the moment: one sentence."""
+    """Somebody else is sending this message. The text of the exception is one sentence."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,7 +94,7 @@ def _credentials(hostname: str, environment: Mapping[str, str]) -> Any:
     """Return the AWS keys from the environment variables; if there are none, botocore's keys.
 
     Lambda sets the variables, and their keys stay valid as long as the instance runs. botocore
-    would find the same keys, but importing it takes half as long as importing opensearch-py.
+    would find the same keys, but its import would add half of opensearch-py's import time.
     """
     key, secret = environment.get("AWS_ACCESS_KEY_ID"), environment.get("AWS_SECRET_ACCESS_KEY")
     if key and secret:

@@ -204,7 +204,7 @@ def _add(
 
 
 def _who(parser: argparse.ArgumentParser, *, remote: bool, why: bool = False) -> None:
-    """Who decides, and why: kept with the decision. An event does not say whose it is."""
+    """Add options for who decides and why. An event does not name its sender, so it must say."""
     text = "who decides" if remote else "who decides (the user of this machine)"
     default = None if remote else _user()
     parser.add_argument(

@@ -73,7 +73,7 @@ class Signal:
     expected: Array
 
     def unusual(self, level: float) -> NDArray[np.bool_]:
-        """Return, for each window, whether the signal is unusual, (windows,).
+        """Return whether the signal is unusual in each window. The shape is (windows,).
 
         It is unusual if p is below this signal's share of `level`, and the effect is large enough.
         """
@@ -89,7 +89,7 @@ class Judgement:
     missing: Mapping[str, str]
 
     def unusual(self, level: float) -> NDArray[np.bool_]:
-        """Return, for each window, whether any of its signals is unusual, (windows,)."""
+        """Return whether any signal is unusual in each window. The shape is (windows,)."""
         if not self.signals:
             return np.zeros(0, dtype=bool)
         return np.any([s.unusual(level) for s in self.signals], axis=0)

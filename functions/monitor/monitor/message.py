@@ -253,7 +253,7 @@ def _in_a_notice(facts: Facts) -> tuple[Action, str]:
         said = f"{said} A rollback would not change the texts; ask who sends them.{_busy(facts)}"
         return Action.WAIT, said
     if deployed:
-        said = f"The change began with {version}, and the texts are as long and of the same signs."
+        said = f"The change began with {version}, and the texts did not change."
         return Action.ROLL_BACK, said
     said = "No version changed, so a rollback would not help. The texts are of another kind."
     return Action.WAIT, f"{said}{_busy(facts)}"

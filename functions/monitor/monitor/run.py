@@ -74,8 +74,9 @@ def run(
 
     The lines of each finding are passed to `tell` once. To ensure this, the state of the stream is
     written before its findings are told. If another run wrote the state first, that run tells the
-    findings. A line with a message is told again by the next run if this one ends between the two;
-    the message's id says that it is the same. `sight` is what messages are made from.
+    findings. If this run ends after it wrote the state and before it told a line with a message,
+    the next run tells that line again, with the same id of the message. Messages are made from
+    `sight`.
 
     Raises `ServerProblem` if OpenSearch fails.
     """
@@ -97,7 +98,7 @@ def run(
         state = State.read(before.source) if before else State(until=closed - DAY)
         start = max(closed - WEEK, min(state.until or closed - DAY, closed - DAY))
         report.slots += fill(connection, store, stream, start, closed, index=index)
-        # The day before shows two versions side by side in more than one window.
+        # With the day before, two versions that run side by side are seen in more than one window.
         slots = store.summaries(stream, start - DAY, closed)
         accepted, choice = _grown(
             store, stream, baselines[stream], report, closed=closed, days=days, streams=sharing
@@ -211,9 +212,10 @@ def _grown(
     days: float,
     streams: int,
 ) -> tuple[Accepted | None, Choice]:
-    """Return the baseline to use, and its row of the dial. A provisional baseline may have grown.
+    """Return the baseline to use, and its row of the table in dial.py. It may have grown.
 
-    It can grow in the first hour of a day, in which a failed run is followed by others.
+    It grows only in the first hour of a day. Several runs fall into that hour, so a failed run is
+    made up for.
     """
     choice = dial.choose(accepted.baseline.windows if accepted else 0, days=days, streams=streams)
     if accepted is None or closed % DAY >= HOUR or not accepted.may_grow(closed):
@@ -263,7 +265,7 @@ def asking[Answer](ask: Callable[[], Answer]) -> Answer:
 def _spans(slots: list[int]) -> list[tuple[int, int]]:
     """Join slots to spans (start, end) that are each read at once.
 
-    A span includes the slots between two of its slots if these lie close together.
+    Two slots that lie close together share a span, which then includes the slots between them.
     """
     spans: list[tuple[int, int]] = []
     for slot in slots:

@@ -29,7 +29,7 @@ def test_an_empty_domain_gets_everything_and_the_links_to_it(domain: Domain, run
     assert lines[:10] == [
         "index template prediction-monitor: installed",
         "retention policy prediction-monitor (deletes after 30d): installed",
-        "retention of existing indices (2 cwl-* indices, 2 not yet): installed",
+        "retention of existing indices (2 cwl-* indices, 2 without it): installed",
         f"role prediction-monitor-shipper for {SHIPPER}: installed",
         f"role prediction-monitor-monitor for {MONITOR}: installed",
         *(f"{name}: installed" for name in NAMES),

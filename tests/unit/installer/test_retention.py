@@ -30,8 +30,8 @@ def test_retention_days_change_the_policy_and_every_index_that_follows_it(
     assert code == 0
     assert "retention policy prediction-monitor (deletes after 7d): replaced" in output
     assert (
-        "(152 cwl-* indices, 151 not yet, 1 with a policy of another name, left alone): installed"
-        in output
+        "(152 cwl-* indices, 151 without it, 1 with a policy of another name, left alone): "
+        "installed" in output
     )
     assert age(domain) == "7d"
     assert domain.sequence > first
@@ -84,7 +84,7 @@ def test_indices_left_behind_by_a_run_that_broke_off_follow_later(domain: Domain
         "cwl-late": ("prediction-monitor", domain.sequence - 1),
         "cwl-waiting": ("prediction-monitor", None),
     }
-    assert "(2 cwl-* indices, 1 not yet): changed" in run("status")[1]
+    assert "(2 cwl-* indices, 1 without it): changed" in run("status")[1]
     run("install")
     assert domain.indices["cwl-late"] == ("prediction-monitor", domain.sequence)
 
@@ -101,7 +101,7 @@ def test_a_failure_inside_a_200_of_ism_is_read(domain: Domain, run: Run) -> None
     assert code == 1
     assert "left the retention of some indices as it was (cwl-1: closed)" in errors
     assert "retention policy prediction-monitor (deletes after 30d): installed" in output
-    assert "retention of existing indices (1 cwl-* index, 1 not yet): missing" in output
+    assert "retention of existing indices (1 cwl-* index, 1 without it): missing" in output
 
 
 def test_an_index_that_can_take_no_other_policy_now_takes_it_later(
@@ -117,7 +117,7 @@ def test_an_index_that_can_take_no_other_policy_now_takes_it_later(
     domain.answers["/_plugins/_ism/change_policy"] = deque([Reply(200, failed)])
     code, output, errors = run("install")
     assert (code, "cwl-late" in errors) == (0, False)
-    assert "1 not yet" in output
+    assert "1 without it" in output
     assert domain.indices["cwl-late"] == ("prediction-monitor", domain.sequence - 1)
     run("install")
     assert domain.indices["cwl-late"] == ("prediction-monitor", domain.sequence)

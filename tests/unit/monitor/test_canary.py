@@ -118,7 +118,7 @@ def half(answers: Any) -> Any:
 
 
 def bare(answers: Any) -> Any:
-    """As a package answers that is older than the canary."""
+    """Answer like a package that is older than the canary."""
     for each in answers["predictions"]:
         del each["input"]
     return answers
@@ -156,7 +156,7 @@ def test_a_matrix_of_zeros_is_found_by_the_answers(tmp_path: Path) -> None:
     model = onnx.load(SHIPPED / "model.onnx")
     found = list(matrices(model.graph))
     assert len(found) > 20
-    for place, tensor in enumerate(found[::3]):  # of every kind some
+    for place, tensor in enumerate(found[::3]):  # some of every kind
         weights = tensor.raw_data
         tensor.raw_data = bytes(len(weights))
         folder = changed(SHIPPED, tmp_path / str(place), lambda *_: None)
@@ -206,10 +206,10 @@ def test_each_bar_lets_through_what_is_usual_and_nothing_beyond(
 @pytest.mark.parametrize(
     ("stated", "score", "labels"),
     [
-        (0.51, 0.52, 0),  # of two labels: the stated one has .48
+        (0.51, 0.52, 0),  # two labels: the expected one now has .48
         (0.51, 0.54, 1),  # .46
         (0.90, 0.90, 1),
-        (0.40, 0.41, 0),  # of several labels: nobody knows that the stated one has less than .40
+        (0.40, 0.41, 0),  # several labels: the expected one may still have nearly .40
         (0.40, 0.60, 1),  # the other one cannot have had more than .40
         (0.40, 0.95, 1),
     ],
@@ -250,7 +250,7 @@ def newer(card: dict[str, Any], folder: Path) -> None:
 
 
 def restated(folder: Path) -> Path:
-    """Return the golden sentences as this folder's model answers them."""
+    """Write the golden scores of this folder anew, as its model answers. Return the folder."""
     model = Function({"1": folder}, lambda: "1")
     profile = json.loads((folder / "profile.json").read_text(encoding="utf-8"))
     sentences = profile["golden"]["sentences"]
@@ -262,7 +262,7 @@ def restated(folder: Path) -> Path:
 
 
 def test_a_gradual_rollout_of_another_model_is_no_failure(tmp_path: Path) -> None:
-    """Whichever version answers, and whether the deployment goes on or back."""
+    """This holds whichever version answers, and whether the deployment ends or is rolled back."""
     folder = restated(changed(SHIPPED, tmp_path / "model", newer))
     expected = shipped_model((folder,))
     chance = random.Random(3)  # noqa: S311

@@ -123,7 +123,7 @@ def test_a_pass_leaves_a_line_and_counts(start: Any, built: Function) -> None:
 def test_codedeploy_is_told_before_requests_move(
     spoil: Any, status: str, result: str, start: Any, built: Function
 ) -> None:
-    """The new version is asked, while the alias has the former; no metric pages for it."""
+    """The new version is asked while the alias names the old one. No metric is written."""
     function = replace(built, live=lambda: "6", spoil=spoil)
     function.asked.clear()
     canary = start(of(function))

@@ -67,8 +67,8 @@ def test_a_bad_deployment_from_its_first_line_to_its_last() -> None:
     assert found.text == (
         "NOTICE: the predictions of minilm-cola in /aws/lambda/classifier changed. 3 windows in a "
         "row are unusual, the last 2026-11-20 11:00 to 12:00 UTC, 812 predictions.\n"
-        "WHAT TO DO NOW: ROLL BACK. The change began with function version 8, and the texts are as "
-        "long and of the same signs.\n"
+        "WHAT TO DO NOW: ROLL BACK. The change began with function version 8, and the texts "
+        "did not change.\n"
         "Since: 2026-11-20 09:00 UTC (3 hours).\n"
         "What moved: fewer answers are ham: share of ham 31 %, usually 72 %, never "
         "below 66 % in the 30 days before.\n"
