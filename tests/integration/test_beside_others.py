@@ -210,6 +210,11 @@ def test_another_team_keeps_its_index_its_mapping_and_its_documents(
     )
 
 
+def place(link: str) -> str:
+    """Return the path of a link to an object, without the time that the object opens with."""
+    return link.partition("?")[0]
+
+
 def test_an_upgrade_of_what_was_deployed_before_keeps_it(beside: tuple[str, str, Domain]) -> None:
     url, front, domain = beside
     template = {**FORMER["templates"]["prediction-monitor"]}
@@ -234,14 +239,15 @@ def test_an_upgrade_of_what_was_deployed_before_keeps_it(beside: tuple[str, str,
     before = held(url, domain)
     answer = told(front, domain, "Update", "prod", former=True)
     assert (answer.status, answer.reason) == ("SUCCESS", "everything is installed")
-    assert {name: link.replace(front, "") for name, link in answer.data.items()} == FORMER["links"]
+    shown = {name: place(link.replace(front, "")) for name, link in answer.data.items()}
+    assert shown.items() >= {name: place(link) for name, link in FORMER["links"].items()}.items()
     after = held(url, domain)
     assert (after["policies"], after["indices"], after["settings"]) == (
         before["policies"],
         before["indices"],
         before["settings"],
     )
-    assert after["objects"].keys() == before["objects"].keys()
+    assert after["objects"].keys() >= before["objects"].keys()
     assert [one["name"] for one in json.loads(after["/_index_template"])["index_templates"]] == [
         "prediction-monitor"
     ]
