@@ -90,6 +90,7 @@ def test_a_verdict_line_with_a_message_is_valid_even_if_nothing_can_be_read(
     message = line.fields["monitor"]["message"]
     assert ("could not be read" in message["text"]) is bool(said)
     assert said in message["text"]
+    assert ("\nLast deployment: " in message["text"]) is not bool(said)
     assert message["change"] == "begins"
     assert message["action"] == "wait until morning"
     assert "label" in episode.told

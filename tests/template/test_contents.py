@@ -242,6 +242,7 @@ def test_functions_are_told_what_is_listed_and_nothing_else(stack: Stack) -> Non
             "FALSE_ALARM_DAYS": "FalseAlarmDays",
             "MONITOR_BY": "MonitorBy",
             "MESSAGE_WORDS": "MessageWords",
+            "DASHBOARD_URL": "Kibana.PredictionsUrl" if "Kibana" in stack.resources else "",
         },
         "MessengerFunction": {
             "TOPIC_ARN": "DriftTopicArn" if "DriftTopicArn" in stack.given else "DriftTopic",

@@ -45,15 +45,15 @@ class Golden:
 class Sight:
     """All that a message may look at.
 
-    `index` is the pattern of the predictions' indices, `dashboards` the address of OpenSearch
-    Dashboards or empty, `by` a keyword field that the change is split by or empty; `words` says
-    whether words of texts may be in a message.
+    `index` is the pattern of the predictions' indices, `dashboard` the installer's link to the
+    dashboard *Predictions* or empty, `by` a field that the change is split by or empty; `words`
+    says whether words of texts may be in a message.
     """
 
     connection: Connection
     store: Store
     index: str
-    dashboards: str = ""
+    dashboard: str = ""
     by: str = ""
     words: bool = False
     golden: Golden = Golden()
@@ -88,14 +88,18 @@ def facts(
     stream = window.stream
     span = Span(window.start, window.end, min(transition.since, window.start))
     numbers = accepted is not None and transition.change in NUMBERS and window.rows > 0
-    usual = unread.or_else(None, lambda: _usual(sight.store, accepted)) if numbers else None
+    usual: Summary | None = None
+    if numbers:
+        usual = unread.or_else("usual", None, lambda: _usual(sight.store, accepted))
     found: list[tuple[Measure, Moved]] = []
     if accepted and numbers:
-        found = unread.or_else(found, lambda: _moved(sight, finding, accepted, transition, usual))
+        found = unread.or_else(
+            "moved", found, lambda: _moved(sight, finding, accepted, transition, usual)
+        )
     notice = transition.change in {Change.BEGINS, Change.SPREADS, Change.WEEKDAY}
     sources: tuple[Source, ...] = ()
     if notice:
-        sources = unread.or_else((), lambda: _sources(sight, span, window, found, usual))
+        sources = unread.or_else("sources", (), lambda: _sources(sight, span, window, found, usual))
     return Facts(
         stream, transition, window.start, window.end, window.rows,
         in_a_row=in_a_row,
@@ -107,29 +111,31 @@ def facts(
         score=_score(window, usual) if numbers else None,
         calibrated=sight.golden.calibrated and sight.golden.profile == window.profile,
         hourly=_hourly(window, usual) if window.rows else None,
-        deployment=unread.or_else(None, lambda: _deployment(sight, window)),
-        canary=unread.or_else(None, lambda: where.canary(sight.search, stream, window.end)),
+        deployment=unread.or_else("deployment", None, lambda: _deployment(sight, window)),
+        canary=unread.or_else(
+            "canary", None, lambda: where.canary(sight.search, stream, window.end)
+        ),
         baseline=finding.number,
         promised=promised,
-        links=links(sight.dashboards, stream, span.since, window.end) if window.rows else {},
+        links=links(sight.dashboard, stream, span.since, window.end) if window.rows else {},
         unread=unread.why,
     )  # fmt: skip
 
 
 class _Unread:
-    """Keeps the first reason why a fact could not be read."""
+    """Keeps the reason for each fact that could not be read."""
 
     def __init__(self) -> None:
-        self.why = ""
+        self.why: dict[str, str] = {}
 
-    def or_else[Answer](self, otherwise: Answer, ask: Callable[[], Answer]) -> Answer:
+    def or_else[Answer](self, fact: str, otherwise: Answer, ask: Callable[[], Answer]) -> Answer:
         try:
             return ask()
         except ServerProblem as problem:
-            self.why = self.why or str(problem)
+            self.why[fact] = str(problem)
         # an answer that nobody foresaw must not keep the message from being sent
         except (LookupError, TypeError, ValueError) as problem:
-            self.why = self.why or f"an answer could not be understood ({type(problem).__name__})"
+            self.why[fact] = f"an answer could not be understood ({type(problem).__name__})"
         return otherwise
 
 
@@ -199,7 +205,7 @@ def _towards(sight: Sight, finding: Finding, accepted: Accepted | None) -> tuple
 def _words(sight: Sight, span: Span, window: Summary, unread: _Unread) -> tuple[str, ...]:
     if not sight.words:
         return ()
-    return unread.or_else((), lambda: where.typical(sight.search, window.stream, span))
+    return unread.or_else("words", (), lambda: where.typical(sight.search, window.stream, span))
 
 
 def _deployment(sight: Sight, window: Summary) -> Deployment | None:

@@ -39,7 +39,7 @@ sight = Sight(
     connection,
     store,
     setting.predictions,
-    dashboards=setting.dashboards,
+    dashboard=setting.dashboard,
     by=setting.by,
     words=setting.words,
     golden=shipped_golden(),

@@ -28,7 +28,14 @@ EARLIER: Final = HOUR  # seconds by which a deployment may lie before the first 
 BUSY: Final = 2.0  # times the usual traffic
 DIGEST: Final = 5  # lines of numbers in a digest
 # Components that no model computes: if they move, the texts themselves changed.
-INPUT: Final = ("input.words", "input.non_letter_share", "another script", "duplicates")
+INPUT: Final = (
+    "input.words", "input.non_letter_share", "strange input.non_letter_share", "mostly_non_letter",
+    "another script", "duplicates",
+)  # fmt: skip
+VERSIONS: Final = {"function version": "@function_version", "model version": "model.version"}
+# The facts without which a rollback is not advised.
+NEEDED: Final = {"moved": "the numbers that moved", "deployment": "the last deployment"}
+PREDICTIONS: Final = "prediction-monitor-predictions"  # the installer's id, see `links`
 NOTICES: Final = (Change.BEGINS, Change.SPREADS)
 DATED: Final = (*NOTICES, Change.RECOVERS, Change.REPLACED, Change.STALE)
 SUBJECTS: Final = {
@@ -160,16 +167,21 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class Canary:
-    """The last word of the canary: whether it passed, and when (seconds since 1970)."""
+    """The last word of the canary: whether it passed, and when (seconds since 1970).
+
+    `compared` is false if the function gave no answers that can be compared with the golden ones.
+    """
 
     passed: bool
     at: int
+    compared: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """All that a message says. What is not known is empty or None; `unread` says why, if it failed.
+    """All that a message says. What is not known is empty or None.
 
+    `unread` has the reason for each fact that could not be read, by the name of its field.
     `hourly` and `score` are the present and the usual value. `words` are typical of the window.
     """
 
@@ -192,7 +204,7 @@ class Facts:
     baseline: int = 0
     promised: float = 0.0
     links: Mapping[str, str] = field(default_factory=dict)
-    unread: str = ""
+    unread: Mapping[str, str] = field(default_factory=dict)
     digest: tuple[str, ...] = ()
 
     @property
@@ -240,13 +252,16 @@ def _in_a_notice(facts: Facts) -> tuple[Action, str]:
     parts = [one for one in facts.sources if _explains(one) and (one.new or texts_moved)]
     deployed = facts.deployment if _coincides(facts) else None
     version = f"{deployed.of} {_name(deployed.value)}" if deployed else ""
-    if facts.canary and not facts.canary.passed:
+    if facts.canary and facts.canary.compared and not facts.canary.passed:
         said = "The canary fails: the deployed model does not answer as it was made to."
         return Action.ROLL_BACK, said
     if parts:
         new = ", which is new" if parts[0].new else ""
         said = f"The change is in {parts[0].attribute} {_name(parts[0].value)}{new}."
         return Action.WAIT, f"{said} A rollback would not help; ask who sends these texts."
+    if unread := [words for name, words in NEEDED.items() if name in facts.unread]:
+        said = f"{' and '.join(unread).capitalize()} could not be read"
+        return Action.WAIT, f"{said}, so nothing shows that a rollback would help."
     if texts_moved:
         what = f"{version} began with them" if deployed else "no version did"
         said = f"The texts themselves changed, and {what}."
@@ -272,7 +287,8 @@ def _busy(facts: Facts) -> str:
 def _explains(source: Source) -> bool:
     """Return whether a part of the traffic, other than a version, has most of the change."""
     most = source.of_change is not None and source.of_change >= MOST
-    return most and source.of_rows < NARROW and "version" not in source.attribute
+    version = source.attribute in {*VERSIONS, *VERSIONS.values()}
+    return most and source.of_rows < NARROW and not version
 
 
 def _coincides(facts: Facts) -> bool:
@@ -304,10 +320,10 @@ def _lines(facts: Facts, action: Action, reason: str) -> Iterator[str]:
         yield from map(_short, _movement(facts))
     if hurts := [*_hurts(facts)]:
         yield _short(f"Does it hurt: {'; '.join(hurts)}.")
-    if change in {*NOTICES, Change.RECOVERS}:
+    if change in {*NOTICES, Change.RECOVERS} and "deployment" not in facts.unread:
         yield _short(f"Last deployment: {_deployed(facts)}")
     if facts.unread:
-        yield _short(f"Some of this could not be read: {facts.unread}.")
+        yield _short(f"Some of this could not be read: {next(iter(facts.unread.values()))}.")
     for name, address in facts.links.items():
         yield f"{name}: {address}"
     if change in {*NOTICES, Change.WEEKDAY, Change.STALE}:
@@ -329,7 +345,7 @@ def _movement(facts: Facts) -> Iterator[str]:
         yield f"Words typical of these texts: {', '.join(map(_name, facts.words))}."
     if facts.sources:
         yield f"Where: {'; '.join(map(_where, facts.sources))}."
-    elif facts.moved and facts.transition.change in NOTICES:
+    elif facts.moved and facts.transition.change in NOTICES and "sources" not in facts.unread:
         yield "Where: spread evenly; no version, script or other part of the traffic stands out."
 
 
@@ -377,12 +393,17 @@ def _hurts(facts: Facts) -> Iterator[str]:
         usual = "" if usual_score is None else f", usually {usual_score:.2f}"
         yield f"{name} {now:.2f}{usual}"
     if facts.canary:
-        word = "passed" if facts.canary.passed else "FAILED"
-        yield f"canary {word} at {moment(facts.canary.at)[11:]}"
+        yield f"{_result(facts.canary)} at {moment(facts.canary.at)[11:]}"
     if facts.hourly:
         now, usual_rate = facts.hourly
         usual = "" if usual_rate is None else f", usually {usual_rate:,.0f}"
         yield f"{now:,.0f} predictions an hour{usual}"
+
+
+def _result(canary: Canary) -> str:
+    if not canary.compared:
+        return "the canary got no answer that it can compare"
+    return "canary passed" if canary.passed else "canary FAILED"
 
 
 def _deployed(facts: Facts) -> str:
@@ -406,20 +427,28 @@ def moment(seconds: float) -> str:
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M}"
 
 
-def links(dashboards: str, stream: Stream, start: int, end: int) -> dict[str, str]:
-    """Return links to the window's predictions in Discover and to the dashboard."""
-    if not dashboards:
+def links(dashboard: str, stream: Stream, start: int, end: int) -> dict[str, str]:
+    """Return links to the window's predictions in Discover and to the dashboard.
+
+    `dashboard` is the installer's link to the dashboard *Predictions*, which has the tenant and the
+    ending of the stack's ids. Without it there are no links, since the ids are not known.
+    """
+    if not dashboard:
         return {}
+    page, _, view = dashboard.partition("#/view/")
+    ending = view.partition("?")[0].removeprefix(PREDICTIONS)
+    discover = page.replace("/app/dashboards", "/app/discover")
     span = f"_g=(time:(from:'{_iso(start)}',to:'{_iso(end)}'))"
     query = f'@kind:prediction and @log_group:"{stream.log_group}"'
     if stream.model:
         query += f' and model.name:"{stream.model}"'
     escaped = quote(query.replace("!", "!!").replace("'", "!'"))
     columns = "columns:!(text,prediction.label,prediction.score)"
-    state = f"_a=({columns},index:prediction-monitor-cwl,query:(language:kuery,query:'{escaped}'))"
+    index = f"index:prediction-monitor-cwl{ending}"
+    state = f"_a=({columns},{index},query:(language:kuery,query:'{escaped}'))"
     return {
-        "These predictions": f"{dashboards}/app/discover#/?{span}&{state}",
-        "Dashboard": f"{dashboards}/app/dashboards#/view/prediction-monitor-predictions?{span}",
+        "These predictions": f"{discover}#/?{span}&{state}",
+        "Dashboard": f"{page}#/view/{PREDICTIONS}{ending}?{span}",
     }
 
 

@@ -6,14 +6,15 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import urlsplit
 
-from monitor.client import AMAZON
 from monitor.dial import DEFAULT_DAYS
 
 PREFIX: Final = "cwl-"
 INDEX_PREFIX: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,49}-")  # the same pattern as the shipper's
 FIELD: Final = re.compile(r"[A-Za-z0-9_@.-]{1,200}")  # the name of a field of the index
+DASHBOARD: Final = re.compile(
+    r"https?://[^\s#]+/app/dashboards[^\s#]*#/view/prediction-monitor-predictions[^\s#]*"
+)
 STACK: Final = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,127}")  # the names that CloudFormation accepts
 
 
@@ -23,7 +24,8 @@ class Settings:
 
     `predictions` is the pattern of the prediction indices, and `own_index` is the monitor's index.
     `false_alarm_days` is the mean number of days between two false notices. Messages split a change
-    by the keyword field `by` too unless it is empty, and quote typical words if `words` is true.
+    by the field `by` too unless it is empty, and quote typical words if `words` is true. Their
+    links are those of `dashboard`, the installer's link to the dashboard *Predictions*, or none.
     """
 
     opensearch_url: str
@@ -33,13 +35,7 @@ class Settings:
     false_alarm_days: float
     by: str
     words: bool
-
-    @property
-    def dashboards(self) -> str:
-        """The address of OpenSearch Dashboards of an Amazon domain; empty for any other server."""
-        url = self.opensearch_url.rstrip("/")
-        host = urlsplit(url).hostname or ""
-        return f"{url}/_dashboards" if host.endswith(AMAZON) else ""
+    dashboard: str
 
 
 def settings(environment: Mapping[str, str]) -> Settings:
@@ -53,6 +49,7 @@ def settings(environment: Mapping[str, str]) -> Settings:
     - `FALSE_ALARM_DAYS`: a whole number of days, at least 1; 90 if not set.
     - `MONITOR_BY`: the name of a keyword field of the predictions, or empty.
     - `MESSAGE_WORDS`: true or false; false if not set.
+    - `DASHBOARD_URL`: the installer's link to the dashboard *Predictions*, or empty.
     """
     if not environment.get("OPENSEARCH_URL"):
         raise ValueError("OPENSEARCH_URL must be set to the address of OpenSearch")
@@ -62,7 +59,8 @@ def settings(environment: Mapping[str, str]) -> Settings:
     by = field_name(environment.get("MONITOR_BY", ""), "MONITOR_BY")
     words = yes(environment.get("MESSAGE_WORDS") or "false", "MESSAGE_WORDS")
     url = environment["OPENSEARCH_URL"]
-    return Settings(url, stack, f"{prefix}*", own_index(stack), days, by, words)
+    dashboard = dashboard_link(environment.get("DASHBOARD_URL", ""), "DASHBOARD_URL")
+    return Settings(url, stack, f"{prefix}*", own_index(stack), days, by, words, dashboard)
 
 
 def own_index(stack: str) -> str:
@@ -116,6 +114,18 @@ def field_name(text: str, name: str) -> str:
     if text and not FIELD.fullmatch(text):
         raise ValueError(
             f"{name} must be the name of a keyword field, such as customer, not {text!r}"
+        )
+    return text
+
+
+def dashboard_link(text: str, name: str) -> str:
+    """Check a link to the dashboard *Predictions*, which may be empty, and return it.
+
+    Raises `ValueError` that names the setting `name`.
+    """
+    if text and not DASHBOARD.fullmatch(text):
+        raise ValueError(
+            f"{name} must be the installer's link to the dashboard Predictions, not {text!r}"
         )
     return text
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from monitor.message import Canary, Deployment, Source
+from monitor.message import VERSIONS, Canary, Deployment, Source
 from monitor.moved import Measure
 from monitor.searches import of_stream
 from monitor.summary import Stream
@@ -18,7 +18,6 @@ from monitor.windows import DAY, HOUR
 
 Search = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 
-VERSIONS: Final = {"function version": "@function_version", "model version": "model.version"}
 SCRIPT: Final = {"script": "input.script"}
 VALUES: Final = 10  # of an attribute
 MORE: Final = 0.2  # by which a part's share of the change exceeds its share of the predictions
@@ -67,9 +66,12 @@ def split_body(
     value: dict[str, Any] = (
         {"filter": measure.share} if measure.share else {"avg": {"field": measure.mean}}
     )
+    own = VERSIONS | SCRIPT
     parts = {
         name: {
-            "terms": {"field": field, "size": VALUES, "missing": "none"},
+            # OpenSearch takes a text in place of a missing value of keyword fields only
+            "terms": {"field": field, "size": VALUES}
+            | ({"missing": "none"} if name in own else {}),
             "aggs": {"value": value},
         }
         for name, field in attributes.items()
@@ -93,7 +95,7 @@ def split(
         several = [
             Source(
                 name,
-                str(part["key"]),
+                str(part.get("key_as_string", part["key"])),  # a boolean's key is 0 or 1
                 int(part["doc_count"]) / max(1, rows),
                 _of_change(part, answer, measure, usual, rows),
             )
@@ -151,7 +153,7 @@ def canary(search: Search, stream: Stream, end: int) -> Canary | None:
         "top_hits": {
             "size": 1,
             "sort": [{"@timestamp": "desc"}],
-            "_source": ["@timestamp", "monitor.canary.result"],
+            "_source": ["@timestamp", "monitor.canary.result", "monitor.canary.asked"],
         }
     }
     filters: list[dict[str, Any]] = [
@@ -164,8 +166,9 @@ def canary(search: Search, stream: Stream, end: int) -> Canary | None:
     ]
     hits = search(_body({"bool": {"filter": filters}}, {"last": last})).get("last", {})
     for hit in hits.get("hits", {}).get("hits", []):
-        passed = hit["_source"]["monitor"]["canary"]["result"] == "pass"
-        return Canary(passed, int(hit["sort"][0]) // 1000)
+        found = hit["_source"]["monitor"]["canary"]
+        passed = found["result"] == "pass"
+        return Canary(passed, int(hit["sort"][0]) // 1000, compared="asked" in found)
     return None
 
 

@@ -11,6 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from installer.dashboards import Dashboards
+from installer.objects import rendered, saved_objects
+from installer.scope import Scope
+from installer.server import Server, anonymous
 from monitor import shipped_profile
 from monitor.golden import shipped_model
 from monitor.message import (
@@ -28,6 +32,7 @@ from monitor.message import (
     compose,
     links,
 )
+from monitor.settings import settings
 from monitor.summary import Stream
 from monitor.transitions import Change, Transition
 from monitor.windows import DAY, HOUR
@@ -103,6 +108,8 @@ def test_the_built_card_says_whether_the_model_is_calibrated(
 
 
 FAILS = Canary(passed=False, at=NOON)
+SILENT = Canary(passed=False, at=NOON, compared=False)
+CLIENT = Source("client_version", "2.1", 0.3, 0.94)
 EARLIER = replace(DEPLOYED, first=NOON - 3 * DAY)
 
 
@@ -135,6 +142,38 @@ EARLIER = replace(DEPLOYED, first=NOON - 3 * DAY)
             "The change is in customer acme.",
         ),
         ({"moved": (WORDS,), "canary": FAILS}, "roll back", "The canary fails"),
+        ({"moved": (LABEL,), "canary": SILENT}, "wait until morning", "No version changed"),
+        (
+            {"moved": (LABEL,), "canary": SILENT, "deployment": DEPLOYED},
+            "roll back",
+            "The change began with function version 8",
+        ),
+        (
+            {"moved": (LABEL,), "unread": {"deployment": "status 503"}},
+            "wait until morning",
+            "The last deployment could not be read",
+        ),
+        (
+            {"moved": (WORDS,), "unread": {"deployment": "status 503"}},
+            "wait until morning",
+            "The last deployment could not be read",
+        ),
+        (
+            {"deployment": DEPLOYED, "unread": {"moved": "status 503"}},
+            "wait until morning",
+            "The numbers that moved could not be read",
+        ),
+        ({"canary": FAILS, "unread": {"moved": "status 503"}}, "roll back", "The canary fails"),
+        (
+            {"moved": (WORDS,), "sources": (CLIENT,)},
+            "wait until morning",
+            "The change is in client_version 2.1",
+        ),
+        (
+            {"moved": (WORDS,), "sources": (replace(CLIENT, attribute="model.version"),)},
+            "wait until morning",
+            "The texts themselves changed",
+        ),
         ({}, "wait until morning", "No version"),
     ],
 )  # fmt: skip
@@ -143,6 +182,30 @@ def test_what_to_do_in_a_notice(known: dict[str, Any], action: str, said: str) -
         found, reason = advice(facts(change, **known))
         assert found == action
         assert said in reason
+
+
+@pytest.mark.parametrize("part", ["strange input.non_letter_share", "mostly_non_letter"])
+def test_signs_in_place_of_letters_are_a_change_of_the_texts(part: str) -> None:
+    signs = replace(LABEL, field=part)
+    action, reason = advice(facts(moved=(signs,), deployment=DEPLOYED))
+    assert action is Action.WAIT
+    assert "The texts themselves changed" in reason
+
+
+def test_a_canary_without_an_answer_is_no_failure_of_the_model() -> None:
+    found = compose(facts(moved=(LABEL,), canary=SILENT))
+    assert "the canary got no answer that it can compare at 12:00" in found.text
+    assert "FAILED" not in found.text
+
+
+@pytest.mark.parametrize(
+    ("unread", "line"), [("sources", "Where: "), ("deployment", "Last deployment: ")]
+)
+def test_a_line_whose_search_failed_is_left_out(unread: str, line: str) -> None:
+    assert f"\n{line}" in compose(facts(moved=(LABEL,))).text
+    found = compose(facts(moved=(LABEL,), unread={unread: "status 503"}))
+    assert f"\n{line}" not in found.text
+    assert "Some of this could not be read: status 503." in found.text
 
 
 @pytest.mark.parametrize("change", [c for c in Change if c not in {"begins", "spreads"}])
@@ -189,7 +252,7 @@ def test_a_message_is_short_and_plain_whatever_the_records_say(
         sources=(Source("customer", value, 0.5, 0.5, new=True), VERSION),
         towards=(words, value), words=(value, words), labels=(Share(value, 0.1, 0.2),),
         score=(0.5, None), hourly=(1, 1), deployment=Deployment("model version", value, NOON),
-        canary=FAILS, unread=words, digest=(words,) * 9,
+        canary=FAILS, unread={"moved": words}, digest=(words,) * 9,
         links={"These predictions": "https://a", "Dashboard": "https://b"},
     )  # fmt: skip
     found = compose(replace(everything, stream=replace(STREAM, model=model, log_group=value)))
@@ -201,8 +264,35 @@ def test_a_message_is_short_and_plain_whatever_the_records_say(
     assert found.subject.isprintable()
 
 
+FRESH = (
+    "https://domain/_dashboards/app/dashboards#/view/prediction-monitor-predictions.prod"
+    "?_g=(refreshInterval:(pause:!f,value:5000),time:(from:now-24h,to:now))"
+)
+
+
 def test_links_stay_links_whatever_the_stream_is_called() -> None:
-    made = links("https://domain/_dashboards", replace(STREAM, model="a'b\"c &#d"), NOON, NOON + 60)
+    made = links(FRESH, replace(STREAM, model="a'b\"c &#d"), NOON, NOON + 60)
     assert all(" " not in link and '"' not in link and "&#" not in link for link in made.values())
     assert "from:'2026-11-20T12:00:00.000Z'" in made["These predictions"]
     assert links("", STREAM, NOON, NOON) == {}
+
+
+@pytest.mark.parametrize("mark", ["", ".prod"])
+@pytest.mark.parametrize("tenant", ["", "?security_tenant=team"])
+def test_links_lead_to_the_objects_that_the_installer_made(mark: str, tenant: str) -> None:
+    view = f"{tenant}#/view/prediction-monitor-predictions{mark}"
+    made = links(f"https://domain/_dashboards/app/dashboards{view}?_g=()", STREAM, NOON, NOON + 60)
+    dashboard, discover = made["Dashboard"], made["These predictions"]
+    assert dashboard.startswith(f"https://domain/_dashboards/app/dashboards{view}?_g=(time:")
+    assert discover.startswith(f"https://domain/_dashboards/app/discover{tenant}#/?_g=(time:")
+    assert f"index:prediction-monitor-cwl{mark}," in discover
+
+
+def test_links_take_the_address_that_the_installer_gives() -> None:
+    scope = Scope(stack="prod", former=False)
+    pages = Dashboards(Server("Dashboards", "https://domain/_dashboards", anonymous), "team")
+    given = pages.links(rendered(saved_objects(), scope))
+    (address,) = (link for title, link in given.items() if "Predictions" in title)
+    start = {"OPENSEARCH_URL": "https://domain", "STACK": "prod", "DASHBOARD_URL": address}
+    made = links(settings(start).dashboard, STREAM, NOON, NOON + 60)
+    assert "security_tenant=team#/view/prediction-monitor-predictions.prod?" in made["Dashboard"]

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from monitor.follow import Drift
-from monitor.message import Moved
-from monitor.moved import moved, towards
+from monitor.message import INPUT, Moved
+from monitor.moved import measures, moved, towards
 from monitor.summary import Summary, total
 from monitor.windows import HOUR
 from tests.unit.monitor.made import slots
@@ -79,6 +80,25 @@ def test_a_part_in_words(
     assert one.usual is not None
     assert one.extreme is not None
     assert (one.now >= one.extreme) is one.up
+
+
+@pytest.mark.parametrize(
+    ("signal", "part", "texts"),
+    [
+        ("means", "input.non_letter_share", True),
+        ("strange", "input.non_letter_share", True),
+        ("flags", "mostly_non_letter", True),
+        ("flags", "another script", True),
+        ("strange", "input.novelty", False),
+        ("label", "ham", False),
+    ],
+)
+def test_a_number_that_no_model_computes_is_a_change_of_the_texts(
+    signal: str, part: str, texts: bool
+) -> None:
+    base = reference().baseline
+    known = replace(base, flags=(*base.flags, "mostly_non_letter"))
+    assert (measures(drift(signal, part), known)[-1].field in INPUT) is texts
 
 
 def test_a_shape_that_keeps_its_centre_is_told_by_its_part() -> None:

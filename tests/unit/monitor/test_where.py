@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from monitor.message import Deployment
+from monitor.message import Canary, Deployment
 from monitor.moved import Measure
-from monitor.where import Span, locate, newest
+from monitor.problem import ServerProblem
+from monitor.where import Span, canary, locate, newest
 from tests.unit.monitor.made import STREAM
 
 NEW = {"8"}
@@ -90,6 +91,61 @@ def test_the_part_with_most_of_the_change_is_named(
     ]
     assert shares == sources
     assert [s.new for s in located] == [s.value in NEW for s in located]
+
+
+@pytest.mark.parametrize(
+    ("bucket", "value"),
+    [
+        ({"key": 7}, "7"),  # a long field
+        ({"key": 1, "key_as_string": "true"}, "true"),  # a boolean field: 1 is no value of it
+    ],
+)
+def test_a_field_that_is_no_keyword_splits_the_change_too(
+    bucket: dict[str, Any], value: str
+) -> None:
+    asked: list[Any] = []
+
+    def search(body: Any) -> Any:
+        asked.append(body)
+        if len(asked) == 2:
+            return {name: {"doc_count": 5} for name in body["aggregations"]}
+        if "missing" in body["aggregations"]["customer"]["terms"]:
+            raise ServerProblem('failed to parse "none" as a number')  # as OpenSearch does
+        some = {"buckets": [part("", 20, 5) | bucket]}
+        script = [part("latin", 100, 9)]
+        return answer(9, script=script, function_version=[part("8", 20, 5)]) | {"customer": some}
+
+    found = locate(search, STREAM, SPAN, MEAN, usual=10.0, by="customer")
+    assert [(s.attribute, s.value) for s in found] == [
+        ("function version", "8"),
+        ("customer", value),
+    ]
+    (term,) = (
+        each["filter"]["term"]
+        for each in asked[1]["aggregations"].values()
+        if "customer" in each["filter"]["term"]
+    )
+    assert term == {"customer": value}
+
+
+@pytest.mark.parametrize(
+    ("result", "expected"),
+    [
+        ({"result": "pass", "asked": 64}, Canary(passed=True, at=900)),
+        ({"result": "fail", "asked": 64}, Canary(passed=False, at=900)),
+        ({"result": "fail"}, Canary(passed=False, at=900, compared=False)),  # throttled, timed out
+    ],
+)
+def test_only_a_canary_with_figures_has_compared_answers(
+    result: dict[str, Any], expected: Canary
+) -> None:
+    def search(body: Any) -> Any:
+        wanted = body["aggregations"]["last"]["top_hits"]["_source"]
+        kept = {name: v for name, v in result.items() if f"monitor.canary.{name}" in wanted}
+        hit = {"_source": {"monitor": {"canary": kept}}, "sort": [900_000]}
+        return {"last": {"hits": {"hits": [hit]}}}
+
+    assert canary(search, STREAM, 1000) == expected
 
 
 def seen(*versions: tuple[str, int]) -> dict[str, Any]:
