@@ -214,7 +214,9 @@ def follow(
             *_against_profile(parts, profile),
             *_between_versions(slots, parts, accepted, choice),
         ]
-    if not new and state.full and stale(state.full, now) and state.stale != int(now // DAY):
+    # Predictions of a window that is not closed yet must not hide that the stream has stopped.
+    idle = not (made.full or made.short) and all(now - slot.end >= DAY for slot in new)
+    if idle and state.full and stale(state.full, now) and state.stale != int(now // DAY):
         state = replace(state, stale=int(now // DAY), word=Verdict.STALE, recent=())
         findings.append(_stale(stream, state, now))
     return state, findings

@@ -177,6 +177,27 @@ def test_stale_once_a_day() -> None:
     assert words(followed([], state=state, now=late + DAY)[1]) == [Verdict.STALE]
 
 
+@pytest.mark.parametrize("count", [40, 42], ids=["at a window's end", "within a window"])
+def test_a_stream_that_stops_is_stale_a_day_later(count: int) -> None:
+    new = slots(count, 100, np.random.default_rng(5), start=NEXT)
+    stopped, state, found = new[-1].end, State(), []
+    for now in range(NEXT, stopped + 4 * DAY, SLOT):
+        there = [slot for slot in new if slot.end <= now]
+        state, findings = followed(there, state=state, now=now)
+        found += [now for finding in findings if finding.verdict is Verdict.STALE]
+    assert found[0] == stopped + DAY
+    assert len({now // DAY for now in found}) == len(found) == 4
+
+
+def test_a_stream_with_windows_of_a_day_is_not_stale_before_its_next_window() -> None:
+    daily = replace(reference(), rows=EACH * 96 - 1, longest=DAY)
+    new, state = slots(4 * 96, EACH, np.random.default_rng(6), start=NEXT), State()
+    for now in range(NEXT, new[-1].end, SLOT):
+        there = [slot for slot in new if slot.end <= now]
+        state, findings = followed(there, accepted=daily, state=state, now=now + SLOT)
+        assert Verdict.STALE not in words(findings)
+
+
 def versioned(parts: Sequence[Summary], version: str) -> list[Summary]:
     return [replace(part, version=version) for part in parts]
 
