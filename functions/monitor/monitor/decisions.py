@@ -16,7 +16,7 @@ from monitor.acceptance import moment
 from monitor.commands import Context, Refused, lately, show_command
 from monitor.plain import plain
 from monitor.run import name
-from monitor.silence import Silence, silencing
+from monitor.silence import Silence, in_force, silencing
 from monitor.store import Kind
 from monitor.summary import Stream
 from monitor.transitions import Episode
@@ -42,13 +42,10 @@ def expect_command(context: Context) -> int:
 
 
 def unmute_command(context: Context) -> int:
-    """Run `unmute`: end every silence now."""
+    """Run `unmute`: end every silence now, also one that is announced and has not begun."""
     now = time.time()
-    held = False
-    for stream in context.streams(*lately()):
-        held |= silencing(_silences(context, stream), int(now), int(now), now) is not None
-    if not held:
-        raise Refused("no message is silenced at the moment: there is nothing to end")
+    if not any(in_force(_silences(context, one), now) for one in context.streams(*lately())):
+        raise Refused("no message is silenced, now or later: there is nothing to end")
     return _silence(context, silence.Kind.UNMUTE, int(now), int(now), now)
 
 

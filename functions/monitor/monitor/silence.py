@@ -59,11 +59,16 @@ class Silence:
 
 def silencing(silences: Iterable[Silence], start: float, end: float, now: float) -> Silence | None:
     """The silence that a window, judged at `now`, falls into: of several the one that ends last."""
+    held = [s for s in _not_lifted(silences) if s.covers(start, end, now)]
+    return max(held, key=lambda s: s.end, default=None)
+
+
+def in_force(silences: Iterable[Silence], now: float) -> list[Silence]:
+    """The silences that `unmute` would end at `now`: those that last, and those announced."""
+    return [s for s in _not_lifted(silences) if s.end > now]
+
+
+def _not_lifted(silences: Iterable[Silence]) -> list[Silence]:
     ordered = sorted(silences, key=lambda s: s.decided)
     lifted = max((s.decided for s in ordered if s.kind is Kind.UNMUTE), default=-1)
-    held = [
-        s
-        for s in ordered
-        if s.kind is not Kind.UNMUTE and s.decided > lifted and s.covers(start, end, now)
-    ]
-    return max(held, key=lambda s: s.end, default=None)
+    return [s for s in ordered if s.kind is not Kind.UNMUTE and s.decided > lifted]

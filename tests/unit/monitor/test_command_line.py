@@ -9,7 +9,7 @@ import pytest
 
 from monitor.command_line import remote
 from monitor.commands import Reach
-from monitor.silence import Kind, Silence, silencing
+from monitor.silence import Kind, Silence, in_force, silencing
 
 NOWHERE = Reach(cast("Any", None), cast("Any", None), "cwl-*", "stack", 90)
 SOON = f"{datetime.now(UTC) + timedelta(days=1):%Y-%m-%dT%H:%M}"
@@ -86,3 +86,18 @@ def test_the_silence_of_a_window(
 ) -> None:
     assert silencing(silences, start, end, now) == held
     assert [Silence.read(one.document()) for one in silences] == silences
+
+
+@pytest.mark.parametrize(
+    ("silences", "now", "held"),
+    [
+        ([], 50, []),
+        ([MUTE], 150, [MUTE]),
+        ([MUTE, EXPECT], 250, [EXPECT]),  # announced, and not begun yet
+        ([MUTE, EXPECT], 400, []),
+        ([MUTE, UNMUTE, EXPECT], 160, []),
+        ([UNMUTE, silence(Kind.EXPECT, 300, 400, 160)], 170, [silence(Kind.EXPECT, 300, 400, 160)]),
+    ],
+)
+def test_what_unmute_ends(silences: list[Silence], now: float, held: list[Silence]) -> None:
+    assert in_force(silences, now) == held
