@@ -17,7 +17,9 @@ from botocore.exceptions import ClientError
 
 CLAIMED: Final = "messages/claimed/"
 WAITING: Final = "messages/waiting/"
-LEASE: Final = timedelta(seconds=45)  # longer than the messenger may run (template.yaml)
+# Longer than the messenger may run (template.yaml), and shorter than the three minutes in which
+# Lambda tries an invocation again twice.
+LEASE: Final = timedelta(seconds=150)
 TAKEN: Final = {"PreconditionFailed", "ConditionalRequestConflict"}
 SENT: Final = b"sent"
 SENDING: Final = b"sending"
@@ -56,14 +58,20 @@ class Claims:
         self.s3.delete_object(Bucket=self.bucket, Key=f"{CLAIMED}{name}")
 
     def keep(self, name: str, content: bytes) -> None:
-        """Keep a message that could not be sent, for the next attempt."""
+        """Keep a message for the next attempt, until it is sent."""
         self.s3.put_object(Bucket=self.bucket, Key=f"{WAITING}{name}", Body=content)
 
     def kept(self) -> Iterator[tuple[str, bytes]]:
-        """Yield the waiting messages by name, at most a thousand."""
+        """Yield the waiting messages by name, at most a thousand.
+
+        A message that another sender has sent meanwhile is left out.
+        """
         listed = self.s3.list_objects_v2(Bucket=self.bucket, Prefix=WAITING)
         for one in listed.get("Contents", []):
-            found = self.s3.get_object(Bucket=self.bucket, Key=one["Key"])
+            try:
+                found = self.s3.get_object(Bucket=self.bucket, Key=one["Key"])
+            except self.s3.exceptions.NoSuchKey:
+                continue
             yield one["Key"].removeprefix(WAITING), found["Body"].read()
 
     def forget(self, name: str) -> None:

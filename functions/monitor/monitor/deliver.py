@@ -35,7 +35,10 @@ class Destinations:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """What became of one message at one destination: `sent`, `already` or `failed`, and why."""
+    """What became of one message at one destination, and why.
+
+    The fate is `sent`, `already`, `failed`, or `held`, if another sender has claimed the message.
+    """
 
     name: str
     fate: str
@@ -45,8 +48,9 @@ class Delivery:
 def deliver(line: Line, claims: Claims, to: Destinations) -> Iterator[Delivery]:
     """Send a line's message to each destination that did not get it yet.
 
-    A failure at one destination does not keep the others from theirs; the message is then kept for
-    the next attempt. Raises botocore's errors if the claims' bucket fails.
+    A failure at one destination does not keep the others from theirs. The caller has kept the line
+    before; it is forgotten once every destination has it. Raises botocore's errors if the claims'
+    bucket fails.
     """
     message = line["monitor"]["message"]
     senders: dict[str, Callable[[Line, Destinations], None]] = {"topic": publish}
@@ -56,9 +60,7 @@ def deliver(line: Line, claims: Claims, to: Destinations) -> Iterator[Delivery]:
         _one(f"{message['id']}-{where}", partial(send, line, to), claims)
         for where, send in senders.items()
     ]
-    if any(one.fate == "failed" for one in found):
-        claims.keep(message["id"], json.dumps(line).encode())
-    else:
+    if all(one.fate in {"sent", "already"} for one in found):
         claims.forget(message["id"])
     yield from found
 
@@ -68,7 +70,7 @@ def _one(name: str, send: Callable[[], None], claims: Claims) -> Delivery:
         if not claims.claim(name):
             return Delivery(name, "already")
     except Held as problem:
-        return Delivery(name, "failed", str(problem))
+        return Delivery(name, "held", str(problem))
     try:
         send()
     except (BotoCoreError, ClientError, Refused) as problem:

@@ -49,13 +49,18 @@ class NotSent(Exception):
 def handler(event: Any, context: LambdaContext) -> dict[str, int]:
     """Send the messages of a payload of log lines, or those that wait.
 
-    Raise `NotSent` if a message failed, so that Lambda counts an error and tries again.
+    All lines of a payload are kept before the first is sent, so a time-out loses none. Raise
+    `NotSent` if a message failed, so that Lambda counts an error and tries again. A message that
+    waits and that another sender has claimed is left to that sender.
     """
-    lines = messages(event["awslogs"]["data"]) if "awslogs" in event else waiting(claims)
+    if "awslogs" in event:
+        lines, unsent = kept(messages(event["awslogs"]["data"]), claims), {"failed", "held"}
+    else:
+        lines, unsent = waiting(claims), {"failed"}
     found = [each for line in lines for each in deliver(line, claims, destinations)]
     for each in found:
         _log(each)
-    if failed := [each for each in found if each.fate == "failed"]:
+    if failed := [each for each in found if each.fate in unsent]:
         raise NotSent(f"{len(failed)} of {len(found)} messages were not sent: {failed[0].reason}")
     return {"sent": sum(each.fate == "sent" for each in found)}
 
@@ -76,8 +81,16 @@ def messages(data: str) -> Iterator[Line]:
             yield line
 
 
+def kept(lines: Iterator[Line], claims: Claims) -> Iterator[Line]:
+    """Keep all lines for a later attempt, and return them."""
+    several = list(lines)
+    for line in several:
+        claims.keep(line["monitor"]["message"]["id"], json.dumps(line).encode())
+    return iter(several)
+
+
 def waiting(claims: Claims) -> Iterator[Line]:
-    """Yield the lines whose message could not be sent before."""
+    """Yield the lines whose message was not sent before."""
     for _, content in claims.kept():
         yield json.loads(content)
 

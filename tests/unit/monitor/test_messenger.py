@@ -18,6 +18,7 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 from jsonschema import Draft202012Validator
 from moto import mock_aws
 
+from local.template import load
 from monitor.claims import CLAIMED, LEASE, WAITING, Claims, Held
 from monitor.deliver import LIMIT, fitting, refusal
 from tools.root import ROOT
@@ -93,7 +94,7 @@ class Messenger:
     def __call__(self, event: dict[str, Any]) -> dict[str, int]:
         return self.module.handler(event, Context())  # type: ignore[no-any-return]
 
-    def break_topic(self, problem: Exception) -> None:
+    def break_topic(self, problem: BaseException) -> None:
         self._real = self.module.destinations.sns
 
         class Broken:
@@ -104,6 +105,11 @@ class Messenger:
 
     def mend_topic(self) -> None:
         self._swap(sns=self._real)
+
+    def expire_claims(self) -> None:
+        """Take away each claim that is not marked as sent, as if its lease had ended."""
+        for key in self.objects(CLAIMED):
+            boto3.client("s3").delete_object(Bucket=BUCKET, Key=key)
 
     def mails(self) -> list[dict[str, Any]]:
         """Return what the topic's subscriber got since the last look."""
@@ -215,6 +221,36 @@ def test_a_topic_that_refuses(messenger: Messenger, problem: Exception, said: st
     assert messenger.objects(WAITING) == []
     assert messenger({}) == messenger(payload(line())) == {"sent": 0}
     assert messenger.mails() == []
+
+
+def test_a_payload_whose_sender_ends_half_way_is_sent_by_the_schedule(
+    messenger: Messenger,
+) -> None:
+    messenger.break_topic(KeyboardInterrupt())  # as Lambda ends a function at its time-out
+    with pytest.raises(KeyboardInterrupt):
+        messenger(payload(line(), line(id="1" * 32)))
+    messenger.mend_topic()
+    assert messenger.objects(WAITING) == [f"{WAITING}{name * 32}" for name in "01"]
+    messenger.expire_claims()
+    assert messenger({}) == {"sent": 4}
+    assert len(messenger.mails()) == 2
+    assert messenger.objects(WAITING) == []
+
+
+def test_a_message_that_leaves_while_the_waiting_are_read_is_left_out(messenger: Messenger) -> None:
+    claims = Claims(boto3.client("s3"), BUCKET)
+    for name in ("a", "b"):
+        claims.keep(name, name.encode())
+    found = claims.kept()
+    assert next(found) == ("a", b"a")
+    claims.forget("b")  # another sender was faster
+    assert list(found) == []
+
+
+def test_a_claim_outlives_its_sender() -> None:
+    """A sender that is still running keeps its claim; a retry of Lambda comes after the lease."""
+    function = load()["Resources"]["MessengerFunction"]["Properties"]
+    assert 120 <= function["Timeout"] < LEASE.total_seconds() < 180
 
 
 def test_an_event_bus_that_refuses(messenger: Messenger) -> None:
