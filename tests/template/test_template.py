@@ -345,6 +345,15 @@ def test_parameters_that_go_together_are_accepted(given: dict[str, str]) -> None
             "AlarmEmail subscribes to the stack's own topic",
         ),
         (
+            EXISTING | {"DriftEmail": "who@example.com"},
+            "Only the monitor sends messages about drift",
+        ),
+        (EXISTING | {"DriftTopicArn": "arn"}, "Only the monitor sends messages about drift"),
+        (
+            {"CreateDomain": "true", "Monitor": "false", "DriftTopicArn": "arn"},
+            "Only the monitor sends messages about drift",
+        ),
+        (
             {"CreateDomain": "true", "DomainInstanceCount": "2"} | VPC,
             "needs VpcSecondSubnetId too.",
         ),
