@@ -56,10 +56,25 @@ def main(arguments: list[str] | None = None) -> int:
         return 130
 
 
+def refuse(settings: Settings, data: Path | None) -> None:
+    """Raise `UserError` for settings of `make serve` that the drill cannot have."""
+    for name, value in (("OPENSEARCH_URL", settings.opensearch_url), ("KEEP", settings.keep)):
+        if value:
+            raise UserError(
+                f"unset {name}: the drill writes two weeks of invented predictions, which must not "
+                "stay among yours"
+            )
+    if data and settings.log_text == "false":
+        raise UserError(
+            "unset LOG_TEXT, or give no DATA: the drill logs texts, which LOG_TEXT=false forbids"
+        )
+
+
 def play(data: Path | None, seed: int, *, hold: bool) -> int:
     """Start the stack and the page, and play every situation."""
     shown = screen.console()
     settings = Settings.of(dict(os.environ))
+    refuse(settings, data)
     chance = random.Random(seed)  # noqa: S311  traffic, not a secret
     read = partial(texts.read, data) if data else texts.made
     hours = sum(one.hours for one in STORY)

@@ -64,11 +64,11 @@ class Page:
 
     def answer(self, target: str) -> Answer:
         """Return status, headers and body for the target of a request."""
-        parts = urlsplit(target)
-        since = parse_qs(parts.query).get("since", [self.first])[-1]
-        if parts.path != "/":
-            return 404, PLAIN, "The page is at /.\n"
         try:
+            parts = urlsplit(target)
+            since = parse_qs(parts.query).get("since", [self.first])[-1]
+            if parts.path != "/":
+                return 404, PLAIN, "The page is at /.\n"
             return 200, HEADERS, self.html(since)
         except ValueError as problem:
             return 400, PLAIN, f"{problem}\n"

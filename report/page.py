@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -13,6 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from report import words
 from report.plots import Plot, bars, lines, palette, place, spark, times
+from report.read import VERDICTS
 from report.values import Drift, Example, View
 from tools.plain import plain
 
@@ -94,6 +96,7 @@ def render(view: View, live: Live | None = None) -> str:
             stripes=_stripes(view),
             signals=_signals(view),
             usual=_usual(view),
+            verdicts=VERDICTS,
             policy=policy() if live else NO_SCRIPT,
             style=_file("page.css"),
             script=_file("page.js"),
@@ -123,10 +126,12 @@ def _plots(view: View, colours: dict[str, str]) -> dict[str, Plot]:
     labels = {
         _short(label): [one.labels.get(label, 0) for one in buckets] for label in made.all_labels
     }
-    colour = {_short(name): one for name, one in colours.items()}
+    _add_others(labels, [one.predictions for one in buckets])
+    colour = {OTHER: "c7"} | {_short(name): one for name, one in colours.items()}
     flags = _by_time([one.flags for one in buckets])
     versions = _by_time([one.versions for one in buckets])
-    scores = {_short(name): made.scores.get(name, (0,) * 21) for name in made.all_labels}
+    scores = {_short(name): [*made.scores.get(name, (0,) * 21)] for name in made.all_labels}
+    _add_others(scores, made.all_scores)
     first = 10 if not any(any(each[:10]) for each in scores.values()) else 0
     edges = [f"{at / 20:.2f} to {(at + 1) / 20:.2f}" for at in range(20)] + ["exactly 1"]
     refusals = {"the caller's (4xx)": view.refusals.callers, "ours (5xx)": view.refusals.ours}
@@ -166,6 +171,15 @@ def _plots(view: View, colours: dict[str, str]) -> dict[str, Plot]:
         "flags": bars("Flagged inputs", flags, palette(list(flags)), **on_time),
         "versions": bars("Model versions", versions, palette(list(versions)), **on_time),
     }
+
+
+def _add_others(labels: dict[str, list[int]], totals: Sequence[int]) -> None:
+    """Add the predictions of the labels that are not shown, as a series of their own."""
+    shown = [sum(each) for each in zip(*labels.values(), strict=True)]
+    rest = [max(0, total - each) for total, each in zip(totals, shown, strict=False)]
+    if any(rest):
+        own = labels.get(OTHER, [0] * len(rest))
+        labels[OTHER] = [a + b for a, b in zip(own, rest, strict=True)]
 
 
 def _by_time(counts: list[Any]) -> dict[str, list[int]]:
@@ -220,8 +234,13 @@ def _signals(view: View) -> list[Signal]:
 
 
 def _usual(view: View) -> dict[str, float]:
-    """Return the usual values that the monitor stated, by field. A label has `label ` before it."""
-    found = {}
+    """Return the usual values that the monitor stated, by field. A label has `label ` before it.
+
+    With several streams there are none, because the page shows the mean of all streams.
+    """
+    found: dict[str, float] = {}
+    if len({one.stream for one in view.drifts}) > 1:
+        return found
     for one in reversed(view.drifts):
         if one.expected is None:
             continue

@@ -20,6 +20,7 @@ from report.values import (
     Verdict,
     View,
 )
+from shipper.labels import field_names
 
 STEPS: Final = tuple(
     timedelta(seconds=one)
@@ -37,6 +38,9 @@ DRIFTS: Final = 4000
 OTHERS: Final = 50
 CERTAIN: Final = 20  # predictions that a time without any must have led one to expect
 TWENTIETHS: Final = 20
+# OpenSearch keeps a score as a float. From 0.5 on, its error is up to 2^-25, and the float before 1
+# is 2^-24 away. With an offset between them, 0.95 is in its own bar, and only 1 is in the last bar.
+OFFSET: Final = -5e-8
 MUCH: Final = 1000  # characters kept of a text
 JUDGED: Final = timedelta(days=1)  # verdicts are looked for at least so far back
 
@@ -61,6 +65,8 @@ def read(search: Search, shown: Span, stack: str = "") -> View:
     caught. With `stack`, only documents of that stack and documents without a stack are read.
     """
     of = _Filters(shown, stack)
+    failed: dict[str, str] = {}
+    search = _noting(search, failed)
     predictions, live = _predictions(search, shown, of)
     refusals = _refusals(search, shown, of)
     return View(
@@ -76,7 +82,22 @@ def read(search: Search, shown: Span, stack: str = "") -> View:
         shipping=_shipping(search, of),
         others=tuple(_others(search, of)),
         gaps=tuple(gaps(predictions.buckets, shown)),
+        canary=_canary(search, of),
+        failed=tuple(failed.items()),
     )
+
+
+def _noting(search: Search, failed: dict[str, str]) -> Search:
+    """Return the search, which also notes indices that failed, and why."""
+
+    def noting(body: dict[str, Any]) -> dict[str, Any]:
+        answer = search(body)
+        for one in _object(answer.get("_shards")).get("failures", []):
+            reason = _text(_object(one.get("reason")).get("reason"))
+            failed.setdefault(_text(one.get("index")), reason)
+        return answer
+
+    return noting
 
 
 class _Filters:
@@ -103,9 +124,14 @@ class _Filters:
         return self.query({"terms": {"@kind": kinds}}, **more)
 
 
-def _or_none(field: str, value: str) -> dict[str, Any]:
+def _or_none(field: str, *values: str) -> dict[str, Any]:
     none = {"bool": {"must_not": [{"exists": {"field": field}}]}}
-    return {"bool": {"should": [{"term": {field: value}}, none], "minimum_should_match": 1}}
+    return {"bool": {"should": [{"terms": {field: values}}, none], "minimum_should_match": 1}}
+
+
+def _by(field: str, order: str = "desc") -> dict[str, Any]:
+    """Return a sort by a field, which an index of another writer need not know."""
+    return {field: {"order": order, "unmapped_type": "long"}}
 
 
 def _predictions(
@@ -118,6 +144,7 @@ def _predictions(
     bins = {
         "field": "prediction.score",
         "interval": 1 / TWENTIETHS,
+        "offset": OFFSET,
         "min_doc_count": 1,
         "hard_bounds": {"min": 0, "max": 1},
     }
@@ -131,12 +158,13 @@ def _predictions(
     answer = search(
         {
             "size": NEWEST,
-            "sort": [{"@timestamp": "desc"}, {"@position": {"order": "desc"}}],
+            "sort": [_by("@timestamp"), _by("@position")],
             "track_total_hits": True,
             "query": of.predictions(),
             "aggs": {
                 "time": _time(shown, each),
                 "labels": {**label, "aggs": {"scores": {"histogram": bins}}},
+                "scores": {"histogram": bins},
                 "score": score,
                 "latency": latency,
                 "texts": {"cardinality": {"field": "input.hash"}},
@@ -146,7 +174,9 @@ def _predictions(
     live = _hits(answer)
     found = answer.get("aggregations", {})
     labels = _counts(found.get("labels"))
-    known = dict.fromkeys([*_all_labels(live), *sorted(labels)])
+    known = _known(_all_labels(live), labels)
+    if found.get("labels", {}).get("sum_other_doc_count"):
+        known = [name for name in known if name in labels]  # the number of the rest is not known
     predictions = Predictions(
         number=int(answer.get("hits", {}).get("total", {}).get("value", 0)),
         all_labels=tuple(known),
@@ -159,8 +189,16 @@ def _predictions(
         latency=_percentiles(found.get("latency")),
         texts=int(found.get("texts", {}).get("value", 0)),
         buckets=tuple(_buckets(found, shown)),
+        all_scores=_bins(found.get("scores", {"buckets": []})),
     )
     return predictions, live
+
+
+def _known(fields: Sequence[str], labels: Mapping[str, int]) -> list[str]:
+    """Return every label once, in the order of the record's field names of the probabilities."""
+    found = sorted(labels)
+    by_field = {name: label for label, name in field_names(tuple(found)).items()}
+    return list(dict.fromkeys([*(by_field.get(name, name) for name in fields), *found]))
 
 
 def _buckets(found: Mapping[str, Any], shown: Span) -> Iterator[Bucket]:
@@ -182,11 +220,11 @@ def _buckets(found: Mapping[str, Any], shown: Span) -> Iterator[Bucket]:
 
 
 def _all_labels(live: Sequence[Document]) -> list[str]:
-    """Return the labels of the newest prediction that has probabilities, in the same order."""
+    """Return the field names of the newest prediction that has probabilities, in their order."""
     for hit in live:
         probability = _object(_object(hit.get("_source")).get("prediction")).get("probability")
         if isinstance(probability, dict) and probability:
-            return [str(name) for name in probability][:LABELS]
+            return [str(name) for name in probability]
     return []
 
 
@@ -204,7 +242,9 @@ def _refusals(search: Search, shown: Span, of: _Filters) -> Refusals:
         {
             "size": 0,
             "query": of.query(
-                _or_none("traffic", "live"), {"range": {"error.status": {"gte": 400, "lt": 600}}}
+                _or_none("traffic", "live"),
+                _or_none("@kind", "prediction", "prediction_error"),
+                {"range": {"error.status": {"gte": 400, "lt": 600}}},
             ),
             "aggs": {
                 "time": _time(shown, {"status": status}),
@@ -233,7 +273,7 @@ def _distinct(search: Search, of: _Filters, field: str, order: str) -> tuple[Exa
     """
     asked: dict[str, Any] = {
         "size": ASKED,
-        "sort": [{field: order}, {"@timestamp": "desc"}],
+        "sort": [_by(field, order), _by("@timestamp")],
         "track_total_hits": False,
         "query": of.predictions({"exists": {"field": field}}),
     }
@@ -262,7 +302,7 @@ def _sorted_by(hit: Document) -> float:
 def _verdicts(search: Search, of: _Filters) -> Iterator[Verdict]:
     against = {"term": {"monitor.reference": "baseline"}}
     query = of.query({"term": {"@kind": "verdict"}}, against, back=JUDGED)
-    asked = {"size": VERDICTS, "sort": [{"monitor.end": "desc"}], "query": query}
+    asked = {"size": VERDICTS, "sort": [_by("monitor.end")], "query": query}
     for hit in _hits(search(asked)):
         one = _object(_object(hit.get("_source")).get("monitor"))
         start, end = _moment(one.get("start")), _moment(one.get("end"))
@@ -272,13 +312,13 @@ def _verdicts(search: Search, of: _Filters) -> Iterator[Verdict]:
             _stream(one),
             start,
             end,
-            int(one.get("rows", 0)),
+            int(_number(one.get("rows")) or 0),
             _text(one.get("word")),
             one.get("begins") is True,
             _text(one.get("sentence")),
             _texts(one.get("signals")),
-            int(one.get("in_a_row", 0)),
-            int(one.get("wanted_in_a_row", 0)),
+            int(_number(one.get("in_a_row")) or 0),
+            int(_number(one.get("wanted_in_a_row")) or 0),
             _text(_object(one.get("message")).get("subject")),
             _text(_object(one.get("message")).get("silenced")),
         )
@@ -287,7 +327,7 @@ def _verdicts(search: Search, of: _Filters) -> Iterator[Verdict]:
 def _drifts(search: Search, of: _Filters) -> Iterator[Drift]:
     against = {"term": {"monitor.reference": "baseline"}}
     query = of.query({"term": {"@kind": "drift"}}, against, back=JUDGED)
-    asked = {"size": DRIFTS, "sort": [{"monitor.end": "desc"}], "query": query}
+    asked = {"size": DRIFTS, "sort": [_by("monitor.end")], "query": query}
     for hit in _hits(search(asked | {"_source": ["monitor"]})):
         one = _object(_object(hit.get("_source")).get("monitor"))
         end = _moment(one.get("end"))
@@ -331,17 +371,29 @@ def _shipping(search: Search, of: _Filters) -> Shipping:
 def _others(search: Search, of: _Filters) -> Iterator[Said]:
     """Yield what the functions of the monitor say in addition to verdicts, such as feedback."""
     query = of.kind("canary", "feedback", "mute", "quality", back=JUDGED)
-    asked = {"size": OTHERS, "sort": [{"@timestamp": "desc"}], "query": query}
-    for hit in _hits(search(asked)):
-        document = _object(hit.get("_source"))
-        kind = _text(document.get("@kind"))
-        one = _object(document.get("monitor")) or _object(document.get(kind))
-        yield Said(
-            _moment(document.get("@timestamp")),
-            kind,
-            _text(one.get("word") or _object(one.get(kind)).get("result")),
-            _text(one.get("sentence")),
-        )
+    asked = {"size": OTHERS, "sort": [_by("@timestamp")], "query": query}
+    yield from map(_said, _hits(search(asked)))
+
+
+def _canary(search: Search, of: _Filters) -> Said | None:
+    """Return the last result of the model that answers, not of one that is being deployed."""
+    scheduled = {"term": {"monitor.canary.trigger": "schedule"}}
+    judged = {"terms": {"monitor.canary.result": ["pass", "fail"]}}
+    query = of.query({"term": {"@kind": "canary"}}, scheduled, judged, back=JUDGED)
+    hits = _hits(search({"size": 1, "sort": [_by("@timestamp")], "query": query}))
+    return _said(hits[0]) if hits else None
+
+
+def _said(hit: Document) -> Said:
+    document = _object(hit.get("_source"))
+    kind = _text(document.get("@kind"))
+    one = _object(document.get("monitor")) or _object(document.get(kind))
+    return Said(
+        _moment(document.get("@timestamp")),
+        kind,
+        _text(one.get("word") or _object(one.get(kind)).get("result")),
+        _text(one.get("sentence")),
+    )
 
 
 def gaps(buckets: Sequence[Bucket], shown: Span) -> Iterator[Gap]:

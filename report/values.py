@@ -43,8 +43,10 @@ class Predictions:
     """Live predictions of the span.
 
     `all_labels` are all that the model can answer, in the model's order, and any others that were
-    found. `scores` counts predictions by label, in twentieths from 0 to 1, the last one being a
-    score of exactly 1. `texts` is the number of different texts, about, and 0 where none is known.
+    found; with very many labels, they are the most frequent ones. `scores` counts predictions by
+    label, in twentieths from 0 to 1, the last one being a score of exactly 1. `all_scores` counts
+    the predictions of every label. `texts` is the number of different texts, about, and 0 where
+    none is known.
     """
 
     number: int
@@ -55,6 +57,7 @@ class Predictions:
     latency: tuple[float | None, float | None]
     texts: int
     buckets: tuple[Bucket, ...]
+    all_scores: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +158,11 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """All that the page shows. Verdicts, drifts, examples and lines are the newest first."""
+    """All that the page shows. Verdicts, drifts, examples and lines are the newest first.
+
+    `canary` is the last result of the scheduled canary. `failed` has the index and the reason of
+    each search that failed in a part of the indices.
+    """
 
     made: datetime
     span: Span
@@ -169,3 +176,5 @@ class View:
     shipping: Shipping
     others: tuple[Said, ...]
     gaps: tuple[Gap, ...]
+    canary: Said | None = None
+    failed: tuple[tuple[str, str], ...] = ()

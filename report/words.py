@@ -33,7 +33,8 @@ ADVICE: Final = {
     "": "A verdict takes the monitor and an accepted baseline of at least three days: "
     "see python -m monitor baseline accept --help.",
 }
-CANARY: Final = "canary"
+FAILED: Final = 3  # indices that are named
+REASON: Final = 200  # characters of its reason
 FAILS: Final = "fail"  # its result where the model does not answer as when it was made
 SIGNALS: Final = {
     "means": "Mean of a field",
@@ -100,14 +101,17 @@ def troubles(view: View) -> Iterator[str]:
         )
     if view.shipping.rescued:
         yield f"{view.shipping.rescued:,} documents lost fields that the index refused."
+    for index, reason in view.failed[:FAILED]:
+        yield f"Figures are too low: {index} could not be searched in full ({reason[:REASON]})."
 
 
 def latest(view: View) -> tuple[Drift, ...]:
-    """Return the signals of each stream's newest judged window, the unusual ones first."""
-    end: dict[str, datetime] = {}
-    for one in view.drifts:
-        end[one.stream] = max(end.get(one.stream, one.end), one.end)
-    found = [one for one in view.drifts if one.end == end[one.stream]]
+    """Return the signals of each stream's newest verdict, the unusual ones first.
+
+    A verdict without signals, such as that there are too few predictions, has no older ones.
+    """
+    end = {one.stream: one.end for one in _newest(view.verdicts)}
+    found = [one for one in view.drifts if one.end == end.get(one.stream)]
     return tuple(sorted(found, key=lambda one: (not one.unusual, one.stream, _place(one))))
 
 
@@ -172,9 +176,8 @@ def clock(moment: datetime, beside: datetime) -> str:
 
 
 def _broken(view: View) -> str:
-    """Return the sentence of the newest canary line if the canary failed."""
-    newest = next((one for one in view.others if one.kind == CANARY), None)
-    return newest.sentence if newest and newest.word == FAILS else ""
+    """Return the sentence of the scheduled canary's last result if the canary failed."""
+    return view.canary.sentence if view.canary and view.canary.word == FAILS else ""
 
 
 def _newest(verdicts: tuple[Verdict, ...]) -> Iterator[Verdict]:

@@ -135,6 +135,7 @@ def test_its_numbers_are_those_of_a_second_count(view: View, sent: Sent) -> None
     assert found.score == pytest.approx(fmean(doc["prediction"]["score"] for doc in predictions))
     assert found.texts == len({doc["text"] for doc in predictions})
     assert {name: sum(counts) for name, counts in found.scores.items()} == dict(labels)
+    assert found.all_scores == tuple(map(sum, zip(*found.scores.values(), strict=True)))
     ones = sum(doc["prediction"]["score"] == 1 for doc in predictions)
     assert sum(counts[20] for counts in found.scores.values()) == ones > 0
 
@@ -202,6 +203,23 @@ def test_texts_without_a_hash_are_told_apart_by_themselves(running: Stack) -> No
     ]
 
 
+def test_an_index_of_another_writer_changes_nothing(running: Stack) -> None:
+    """Such an index has none of our fields, and its `error.status` is none of our errors."""
+    noon = datetime(2002, 7, 22, 12, tzinfo=UTC)
+    ours = {"prediction": {"label": "a", "score": 0.95}, "input": {"hash": "0" * 16}, "text": "one"}
+    theirs = {"@kind": "log", "error": {"status": 503}}
+    for name, fields in (("cwl-2002.07.22", ours), ("cwl-2002.07.22-theirs", theirs)):
+        place = f"{running.opensearch_url}/{name}/_doc?refresh=true"
+        document = {"@timestamp": noon.isoformat(), **fields}
+        requests.post(place, json=document, timeout=30).raise_for_status()
+    found = read(running.answer, span(noon + timedelta(minutes=1), timedelta(minutes=5)))
+    requests.delete(f"{running.opensearch_url}/cwl-2002.07.22*", timeout=30).raise_for_status()
+    assert found.failed == ()
+    assert [one.score for one in (*found.newest, *found.uncertain)] == [0.95, 0.95]
+    assert sum(found.refusals.ours) == 0
+    assert found.predictions.all_scores[19] == 1
+
+
 def test_every_search_has_a_time_filter(running: Stack, sent: Sent) -> None:
     asked: list[Doc] = []
 
@@ -210,7 +228,7 @@ def test_every_search_has_a_time_filter(running: Stack, sent: Sent) -> None:
         return running.answer(body)
 
     read(search, SPAN)
-    assert len(asked) == 10
+    assert len(asked) == 11
     assert all('"range": {"@timestamp": {"gte": "' in json.dumps(body) for body in asked)
 
 

@@ -212,18 +212,19 @@ def test_a_duration_is_in_the_unit_that_suits_it(milliseconds: float | None, sai
 
 
 @pytest.mark.parametrize(
-    ("words_of", "title"),
+    ("word", "title"),
     [
-        (("fail", "pass"), "The model does not answer as when it was made"),
-        (("pass", "fail"), "No change from the baseline"),
-        (("unjudged",), "No change from the baseline"),
+        ("fail", "The model does not answer as when it was made"),
+        ("pass", "No change from the baseline"),
+        (None, "No change from the baseline"),
     ],
 )
-def test_a_canary_that_fails_leads(words_of: tuple[str, ...], title: str) -> None:
-    others = tuple(Said(NOW, "canary", word, f"It is {word}.") for word in words_of)
-    page = Page(render(replace(view(), verdicts=(verdict("ok"),), others=others)))
+def test_a_scheduled_canary_that_fails_leads(word: str | None, title: str) -> None:
+    canary = None if word is None else Said(NOW, "canary", word, f"It is {word}.")
+    others = (Said(NOW, "canary", "fail", "It failed at a deployment."),)
+    page = Page(render(replace(view(), verdicts=(verdict("ok"),), others=others, canary=canary)))
     assert title in page.text
-    assert ("It is fail. Compare" in page.text) == (words_of[0] == "fail")
+    assert ("It is fail. Compare" in page.text) == (word == "fail")
 
 
 def test_it_says_in_words_what_moved() -> None:
@@ -244,11 +245,30 @@ def test_it_says_in_words_what_moved() -> None:
             unusual=True,
         ),
     )
-    said = words.moved(replace(view(), drifts=drifts))
-    assert said == (
+    judged = replace(view(), drifts=drifts, verdicts=(verdict("notice", "/g m"),))
+    assert words.moved(judged) == (
         "The mean of the kind of text (signature 3) is 5.1; usual is -0.4.",
         "The share of the label ham is 0.9; usual is 0.7.",
     )
+
+
+def test_what_moved_in_an_older_window_is_not_under_a_new_verdict() -> None:
+    an_hour_ago = NOW - timedelta(hours=1)
+    old = Drift("/g m", an_hour_ago, "label", 0, 0.2, 0.03, "ham", 0.9, 0.7, unusual=True)
+    verdicts = (verdict("insufficient", "/g m"), verdict("notice", "/g m", ago=1))
+    judged = replace(view(), drifts=(old,), verdicts=verdicts)
+    assert words.latest(judged) == ()
+    assert words.latest(replace(judged, verdicts=verdicts[1:])) == (old,)
+
+
+@pytest.mark.parametrize("streams", [1, 2])
+def test_the_usual_of_one_stream_is_not_beside_the_mean_of_all(streams: int) -> None:
+    drifts = tuple(
+        Drift(f"/g {at}", NOW, "means", 1, 0, 0.3, "prediction.score", 0.7, 0.7, unusual=False)
+        for at in range(streams)
+    )
+    page = Page(render(replace(view(), drifts=drifts)))
+    assert ("usual 0.7" in page.text) == (streams == 1)
 
 
 @pytest.mark.parametrize(
