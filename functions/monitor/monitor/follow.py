@@ -32,6 +32,7 @@ type Version = tuple[str, str]  # the version of the model, and its profile
 UNPLANNED: Final = 200  # predictions of a window if there is no baseline with a plan
 REMEMBERED: Final = 10  # windows: more than any row of the dial requires in a row
 DIFFERENCES: Final = 3  # the most differences between two versions that a window reports
+GROWS: Final = 120 * DAY  # the longest span to which a provisional baseline grows
 NO_BASELINE: Final = (
     "No baseline is accepted for this stream: see python -m monitor baseline accept --help."
 )
@@ -69,7 +70,7 @@ class Accepted:
     def of(cls, number: int, baseline: Baseline, plan: Plan) -> Self:
         """Return an accepted baseline with its plan."""
         until = 0 if plan.armed else _enough_at(baseline, plan)
-        said = plan.sentence() if plan.armed else f"{plan.sentence()} {_grows(until)}"
+        said = plan.sentence() if plan.armed else f"{plan.sentence()} {_grows(baseline, until)}"
         return cls(number, baseline, plan.rows, plan.longest, plan.armed, said, until)
 
     @classmethod
@@ -228,7 +229,9 @@ def _enough_at(baseline: Baseline, plan: Plan) -> int:
     return max(planned, baseline.end // DAY + 1) * DAY
 
 
-def _grows(until: int) -> str:
+def _grows(baseline: Baseline, until: int) -> str:
+    if until - baseline.start // DAY * DAY > GROWS:
+        return f"It does not grow, because that would take more than {GROWS // DAY} days."
     day = f"{datetime.fromtimestamp(until, UTC):%Y-%m-%d}"
     return (
         f"From {day} on, the days since are added by themselves, unless they have a notice, a gap"

@@ -95,7 +95,10 @@ def handler(event: Any, context: LambdaContext) -> dict[str, Any]:
         logger.error("not_judged", reason=str(problem))  # noqa: TRY400  the sentence is enough, without a traceback
         return {"streams": 0}
     for reason in report.problems:
-        logger.warning("not_judged", reason=reason)
+        if defect := report.defects.get(reason):
+            logger.error("not_judged", reason=reason, exc_info=defect)
+        else:
+            logger.warning("not_judged", reason=reason)
     metrics.add_metric("MonitorRuns", MetricUnit.Count, 1)
     for word in Verdict:
         metrics.add_metric(

@@ -17,7 +17,7 @@ from monitor.announce import announce
 from monitor.baseline import BaselineUnreadable
 from monitor.dial import Choice
 from monitor.evidence import Sight
-from monitor.follow import Accepted, State, follow
+from monitor.follow import GROWS, Accepted, State, follow
 from monitor.lines import Line, lines
 from monitor.problem import ServerProblem, sentence
 from monitor.profile import Profile
@@ -48,7 +48,8 @@ TOLD: Final = 20  # the most names of streams in a heartbeat line
 class Run:
     """The result of a run, without the findings, which are passed on at once.
 
-    `words` counts the streams by their verdict against the baseline.
+    `words` counts the streams by their verdict against the baseline. `defects` has the exception of
+    each problem that is a defect of the monitor.
     """
 
     streams: int = 0
@@ -56,6 +57,7 @@ class Run:
     slots: int = 0
     words: dict[str, int] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
+    defects: dict[str, Exception] = field(default_factory=dict)
 
 
 def run(
@@ -100,13 +102,13 @@ def run(
         report.slots += fill(connection, store, stream, start, closed, index=index)
         # With the day before, two versions that run side by side are seen in more than one window.
         slots = store.summaries(stream, start - DAY, closed)
-        accepted, choice = _grown(
-            store, stream, baselines[stream], report, closed=closed, days=days, streams=sharing
-        )
         episode = Episode.read(before.source) if before else Episode()
         for fields in before.source.get("untold", ()) if before else ():
             tell(Line(VERDICT, fields))
         try:
+            accepted, choice = _grown(
+                store, stream, baselines[stream], report, closed=closed, days=days, streams=sharing
+            )
             after, findings = follow(
                 stream, slots, state, accepted=accepted, profile=profile, choice=choice, now=now
             )
@@ -121,6 +123,10 @@ def run(
         except Exception as problem:  # noqa: BLE001
             said = f"the stream could not be judged ({type(problem).__name__}): please report this"
             report.problems.append(f"{name(stream)}: {said}")
+            report.defects[report.problems[-1]] = problem
+            if before and before.source.get("untold"):
+                with suppress(Conflict):  # another run told them as well
+                    store.put_state(stream, before.source | {"untold": []}, before.version)
             continue
         written = [line for found, message in told for line in lines(found, choice, message)]
         content = after.document() | {"episode": later.document()}
@@ -237,10 +243,17 @@ def growth(
 ) -> tuple[Accepted, str]:
     """Return a provisional baseline with the days until today, or the reason against it.
 
-    Raises `ServerProblem`.
+    A baseline that began too long ago does not grow, so the summaries that are read at once stay
+    few. Raises `ServerProblem`.
     """
     today = int(now) // DAY * DAY
-    slots = store.summaries(stream, accepted.baseline.start // DAY * DAY, today)
+    start = accepted.baseline.start // DAY * DAY
+    if today - start > GROWS:
+        days = GROWS // DAY
+        return accepted, (
+            f"It began more than {days} days ago: a baseline grows for {days} days at most."
+        )
+    slots = store.summaries(stream, start, today)
     return grown(accepted, next_number(store, stream), slots, today, choice=choice)
 
 

@@ -14,6 +14,7 @@ from monitor.acceptance import grown, propose
 from monitor.baseline import to_document
 from monitor.dial import choose
 from monitor.follow import Accepted, Reference, State, follow
+from monitor.plan import Plan
 from monitor.summary import SLOT, Summary
 from monitor.verdict import Verdict
 from monitor.windows import DAY
@@ -58,6 +59,14 @@ def test_it_says_until_when_it_is_provisional() -> None:
     judged = [f for f in findings if f.reference is Reference.BASELINE]
     assert {f.verdict for f in judged} == {Verdict.PROVISIONAL}
     assert all("From 1970-01-24" in f.sentence for f in judged)
+
+
+def test_it_does_not_promise_to_grow_for_longer_than_it_may() -> None:
+    plan = Plan(rows=100, longest=DAY, windows=3, deff=1.0, armed=False, days=121)
+    one = Accepted.of(1, accepted().baseline, plan)
+    assert one.until == MONDAY + 121 * DAY
+    assert "It does not grow, because that would take more than 120 days." in one.sentence
+    assert "are added by themselves" not in one.sentence
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,114 @@
+"""A scheduled run over a stream that cannot be judged, and over a baseline that cannot grow."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from typing import Any, cast
+
+import pytest
+
+from monitor import run as schedule
+from monitor.dial import choose
+from monitor.follow import State
+from monitor.lines import Line
+from monitor.run import Run, growth, run
+from monitor.store import Conflict, Found, Kind
+from monitor.summary import Stream, Summary
+from monitor.windows import DAY
+from tests.unit.monitor.made import MONDAY, STREAM
+from tests.unit.monitor.test_grown import accepted
+from tests.unit.monitor.test_messenger import Context
+
+UNTOLD = {"record_version": 1, "monitor": {"message": {"id": "0" * 32}}}
+NOW = MONDAY + 9 * DAY
+
+
+class Kept:
+    """A store in memory: the stream's state, and no other document."""
+
+    def __init__(self, state: Mapping[str, Any]) -> None:
+        self.state = Found({**state, "log_group": STREAM.log_group}, (1, 1))
+        self.read: list[tuple[int, int]] = []
+
+    def documents(self, kind: Kind, *_: Any) -> list[Found]:
+        return [self.state] if kind is Kind.STATE else []
+
+    def counts(self, *_: Any) -> dict[int, int]:
+        return {}
+
+    def summaries(self, _: Stream, start: int, end: int) -> list[Summary]:
+        self.read.append((start, end))
+        return []
+
+    def put_state(
+        self, _: Stream, content: Mapping[str, Any], version: tuple[int, int] | None
+    ) -> tuple[int, int]:
+        if version != self.state.version:
+            raise Conflict
+        self.state = Found(dict(content), (version[0] + 1, 1))
+        return self.state.version
+
+
+def judged(kept: Kept, told: list[Line]) -> Run:
+    nothing = cast("Any", None)
+    return run(
+        nothing, cast("Any", kept), "stack", "cwl-*",
+        days=90, profile=None, now=NOW, tell=told.append, sight=nothing,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def kept(monkeypatch: pytest.MonkeyPatch) -> Kept:
+    monkeypatch.setattr(schedule, "find_streams", lambda *_, **__: ([STREAM], []))
+    monkeypatch.setattr(schedule, "read_counts", lambda *_, **__: {})
+    monkeypatch.setattr(schedule, "stream_of", lambda _: STREAM)
+    return Kept(State(until=NOW - DAY, number=3).document() | {"untold": [UNTOLD]})
+
+
+@pytest.mark.parametrize("part", ["follow", "announce", "_grown"])
+def test_a_stream_that_fails_in_every_run_is_told_once_and_keeps_its_traceback(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    def fails(*_: Any, **__: Any) -> Any:
+        raise ZeroDivisionError("a defect")
+
+    monkeypatch.setattr(schedule, part, fails)
+    told: list[Line] = []
+    for _ in range(2):
+        report = judged(kept, told)
+        (problem,) = report.problems
+        assert "could not be judged (ZeroDivisionError)" in problem
+        assert isinstance(report.defects[problem], ZeroDivisionError)
+    assert [line.fields for line in told] == [UNTOLD]
+    assert (kept.state.source["untold"], kept.state.source["number"]) == ([], 3)
+
+
+def test_a_baseline_that_began_long_ago_reads_no_more_summaries(kept: Kept) -> None:
+    old, today = accepted(), MONDAY + 121 * DAY
+    new, reason = growth(cast("Any", kept), STREAM, old, choose(0), today)
+    assert new == old
+    assert reason == "It began more than 120 days ago: a baseline grows for 120 days at most."
+    assert kept.read == []
+    growth(cast("Any", kept), STREAM, old, choose(0), today - DAY)
+    assert kept.read == [(MONDAY, today - DAY)]
+
+
+def test_a_defect_is_an_error_with_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENSEARCH_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("STACK", "stack")
+    handler = importlib.import_module("monitor.handler")
+    problem = ZeroDivisionError("a defect")
+    report = Run(problems=["one: odd", "two: usual"], defects={"one: odd": problem})
+    said: list[tuple[str, dict[str, Any]]] = []
+    for level in ("error", "warning"):
+        monkeypatch.setattr(
+            handler.logger, level, lambda _, level=level, **fields: said.append((level, fields))
+        )
+    monkeypatch.setattr(handler, "run", lambda *_, **__: report)
+    monkeypatch.setattr(handler.time, "time", lambda: NOW + DAY / 2)
+    handler.handler({}, Context())
+    assert said == [
+        ("error", {"reason": "one: odd", "exc_info": problem}),
+        ("warning", {"reason": "two: usual"}),
+    ]
