@@ -44,6 +44,7 @@ def environment(function: str, *, opensearch: str = "", bucket: str = "") -> dic
         "OPENSEARCH_URL": opensearch,
         "DEAD_LETTER_BUCKET": bucket,
         "CANARY_FUNCTION": "predict:live",
+        "DASHBOARD_URL": "",
         "HASH_KEY": "a secret",
         "REDACT_KEY": "a secret",
     }

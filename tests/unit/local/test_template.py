@@ -115,7 +115,7 @@ def test_template_is_read() -> None:
             0,
         ),
         "MessengerFunction": Function(
-            "MessengerFunction", ROOT / "functions/monitor", "monitor.messenger.handler", 256, 30
+            "MessengerFunction", ROOT / "functions/monitor", "monitor.messenger.handler", 256, 120
         ),
     }
     pattern = '{ ($.message = "prediction") || ($.message = "prediction_error") }'
