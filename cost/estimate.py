@@ -27,7 +27,7 @@ SHIPPER_LOG_LINES: Final = 4
 DOCUMENT_BYTES: Final = 1_686  # pri.store.size / docs.count
 
 # --- assumed
-# `make bench` measures 4.7 ms for an invocation on another machine. On Lambda, 1,024 MB gives less
+# `make bench` measures 2.4 ms for an invocation on another machine. On Lambda, 1,024 MB gives less
 # than one processor. This figure includes cold starts.
 INFERENCE_MS: Final = 20
 # Most of this time the shipper waits for the domain.
