@@ -26,6 +26,10 @@ from tests.unit.installer.domain import Domain, Reply, Request, listening
 from tools.ports import free_port
 from tools.root import ROOT
 
+NEW_LINKS = {"DriftUrl", "DiscoverVerdictsandtheirreasonsUrl"}
+OBJECTS = {
+    ("global", path.parent.name, path.stem) for path in (ROOT / "kibana" / "saved").glob("*/*.json")
+}
 FORMER = json.loads((ROOT / "tests/unit/installer/former.json").read_text(encoding="utf-8"))
 REPLAY = "arn:aws:iam::123456789012:role/replay"
 TEMPLATE = "/_index_template/prediction-monitor"
@@ -210,11 +214,6 @@ def test_another_team_keeps_its_index_its_mapping_and_its_documents(
     )
 
 
-def place(link: str) -> str:
-    """Return the path of a link to an object, without the time that the object opens with."""
-    return link.partition("?")[0]
-
-
 def test_an_upgrade_of_what_was_deployed_before_keeps_it(beside: tuple[str, str, Domain]) -> None:
     url, front, domain = beside
     template = {**FORMER["templates"]["prediction-monitor"]}
@@ -239,15 +238,19 @@ def test_an_upgrade_of_what_was_deployed_before_keeps_it(beside: tuple[str, str,
     before = held(url, domain)
     answer = told(front, domain, "Update", "prod", former=True)
     assert (answer.status, answer.reason) == ("SUCCESS", "everything is installed")
-    shown = {name: place(link.replace(front, "")) for name, link in answer.data.items()}
-    assert shown.items() >= {name: place(link) for name, link in FORMER["links"].items()}.items()
+    links = {name: link.replace(front, "") for name, link in answer.data.items()}
+    former = dict(FORMER["links"])
+    # Former links to this dashboard opened with the last 15 minutes.
+    former["PredictionsUrl"] = former["PredictionsUrl"].replace("now-15m", "now-24h")
+    assert links.keys() - former.keys() == NEW_LINKS
+    assert links.items() >= former.items()
     after = held(url, domain)
     assert (after["policies"], after["indices"], after["settings"]) == (
         before["policies"],
         before["indices"],
         before["settings"],
     )
-    assert after["objects"].keys() >= before["objects"].keys()
+    assert after["objects"].keys() == before["objects"].keys() | OBJECTS
     assert [one["name"] for one in json.loads(after["/_index_template"])["index_templates"]] == [
         "prediction-monitor"
     ]

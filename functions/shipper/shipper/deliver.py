@@ -398,6 +398,12 @@ def deliver(
             else [document for document, _ in again]
         )
         delivery.attempt(chunks(left, CHUNK_BYTES))
+        # The server's answer says more than the lack of time for another try.
+        answers = {id(document): verdict for document, verdict in again}
+        delivery.busy = [
+            (document, answers.get(id(document), verdict) if verdict is NOT_SENT else verdict)
+            for document, verdict in delivery.busy
+        ]
     delivery.outcome.reasons.update(verdict.reason for _, verdict in delivery.busy)
     delivery.outcome.reasons.update(TOO_LATE for _ in delivery.refused)
     return delivery.outcome

@@ -388,6 +388,16 @@ def test_deadline_between_chunks_keeps_both_reasons(
     assert outcome.summary() == f"6 of 6 documents not delivered: 4 x {GONE_503}, 2 x {TOO_LATE}"
 
 
+def test_deadline_in_a_retry_keeps_the_servers_answer(
+    bulk: Bulk, deliver: Deliver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chunked(monkeypatch, 2)
+    bulk.always = AWAY
+    outcome = deliver(made(*"1234"), seconds=0.5)  # no time is left for the retry of 3 and 4
+    assert sent(bulk) == [["1", "2"], ["3", "4"], ["1", "2"]]
+    assert outcome.reasons == {GONE_503: 4}
+
+
 @pytest.mark.parametrize(
     "moments",
     [[0.0] * 2, [0.0] * 4],

@@ -18,7 +18,7 @@ from uuid import uuid4
 import pytest
 
 from shipper.decode import PayloadInvalid
-from shipper.deliver import NO_FORM, TOO_LATE, NotDelivered
+from shipper.deliver import NO_FORM, NotDelivered
 from shipper.read import read
 from shipper.report import METRICS
 from tests.unit.conftest import (
@@ -51,7 +51,7 @@ AWAY = Answer(503, "text/html", f"<html>{TEXT}".encode())
 Load = Callable[..., ModuleType]
 
 
-SHORT = Context(4_500)  # of which 4 s are kept back
+SHORT = Context(5_500)  # of which 4 s are kept back; a busy machine needs some time for a first try
 
 
 @dataclass(frozen=True)
@@ -334,8 +334,8 @@ def test_failure_is_said_before_time_is_up(
     assert time.monotonic() - start < SHORT.milliseconds / 1000
     found = written(capsys)
     assert found.counts == [2, 0, 0, 0, 0, 2]
-    # The last try may have had too little time for an answer, or none on a busy machine.
-    assert set(found.summary["reasons"]) <= {reason, "no answer in time", TOO_LATE}
+    # The last try may have had too little time for an answer.
+    assert set(found.summary["reasons"]) <= {reason, "no answer in time"}
     assert all(
         f"{count} x {said}" in str(raised.value) for said, count in found.summary["reasons"].items()
     )
