@@ -5,5 +5,5 @@ It answers requests with predictions, and logs one record per sentence.
 
 import os
 
-# numpy would start a thread for each processor, for products of matrices that nothing here makes.
+# numpy would start a thread per processor for matrix products, but nothing here computes any.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

@@ -64,15 +64,15 @@ def handler(event: Any, context: LambdaContext) -> dict[str, Any]:
     logger.set_correlation_id(correlation_id(event))
     if asks_description(event):
         return description(folder, classifier.card)
+    http = is_http(event)
     try:
         request = parse(event)
         predictions = predict(request)
     except Problem as problem:
         record_log.problem(problem)
-        return refusal(problem, http=is_http(event))
+        return refusal(problem, http=http)
     ids = [os.urandom(16).hex() for _ in predictions]
     record_log.predictions(request, predictions, ids)
-    http = is_http(event)
     canary = request.traffic == "canary" and not http
     return success(answer(request, predictions, ids, model, canary=canary), http=http)
 

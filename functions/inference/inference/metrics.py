@@ -12,7 +12,7 @@ from inference.json_line import encode
 
 NAMESPACE: Final = "PredictionMonitor"
 UNITS: Final = {
-    "PredictionLatency": "Milliseconds",  # one value a prediction, so its count is the predictions'
+    "PredictionLatency": "Milliseconds",  # one value per prediction
     "MemoryUtilization": "Percent",
     "RefusedRequests": "Count",
     "PredictionFailures": "Count",
@@ -25,7 +25,7 @@ def metrics_line(
 ) -> str:
     """Return the line, without a line break.
 
-    `values` are of metrics in `UNITS`: a number, or a list of at most 100 numbers. `now` is the
+    `values` maps names from `UNITS` to a number, or to a list of at most 100 numbers. `now` is the
     time in seconds since 1970.
     """
     directive = {

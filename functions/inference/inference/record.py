@@ -76,9 +76,10 @@ def _signals(prediction: Prediction) -> dict[str, Any]:
 
 
 def _of_single_precision(value: float) -> float:
-    """Return the number with nine digits, which tell every number of single precision (IEEE 754).
+    """Round a number to nine significant digits.
 
-    The model calculates with single precision, so further digits say nothing.
+    The model calculates with single precision (IEEE 754). Nine digits distinguish all of its
+    numbers, and further digits say nothing.
     """
     return float(f"{value:.9g}")
 

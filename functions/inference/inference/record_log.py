@@ -48,7 +48,7 @@ class RecordLog:
         self._log_text = log_text
         self._log_signals = log_signals
         self._memory_mb = memory_mb
-        self._lost = 0  # records and metrics that could not be written, and that no line counts yet
+        self._lost = 0  # records and metrics not written, and not yet counted in a line
 
     def predictions(
         self, request: Request, predictions: Sequence[Prediction], ids: Sequence[str]
@@ -106,7 +106,7 @@ class RecordLog:
         """
         try:
             yield
-        # the contract: a failure to log never fails a prediction
+        # By contract, a failure to log never fails a prediction.
         except Exception as failure:  # noqa: BLE001
             with suppress(OSError, ValueError):  # writing to standard error may fail as well
                 print(f"record lost: {type(failure).__name__}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Makes the logger of the records: Powertools' Logger, with a line that says nothing twice."""
+"""Makes the logger of the records: Powertools' Logger, with fewer keys in a line."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter
 
 from inference.json_line import encode
 
-# The keys of an invocation that a line has. Others of Powertools' keys are in CloudWatch already:
-# the event's time, the log group and log stream of the function, its memory in the REPORT line.
+# The keys of an invocation that a line has. CloudWatch already has Powertools' other keys: the time
+# of the event, the function's log group and log stream, and its memory (in the REPORT line).
 INVOCATION: Final = ("cold_start", "function_request_id", "correlation_id")
 
 

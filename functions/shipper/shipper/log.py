@@ -1,4 +1,4 @@
-"""Writes log lines: one JSON object a line, with metrics in CloudWatch's embedded metric format.
+"""Writes log lines: one JSON object per line, with metrics in CloudWatch's embedded metric format.
 
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
 """
@@ -8,14 +8,14 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
 
 NAMESPACE: Final = "PredictionMonitor"
 DIMENSIONS: Final = (("service", "function_name"),)  # all stacks share the namespace
-UNITS: Final = {"IndexDelay": "Milliseconds", "MemoryUtilization": "Percent"}  # of others: Count
+UNITS: Final = {"IndexDelay": "Milliseconds", "MemoryUtilization": "Percent"}  # others: Count
 
 
 @dataclass(slots=True)
@@ -24,7 +24,7 @@ class Log:
 
     service: str
     function_name: str
-    _cold: dict[str, bool] = field(default_factory=lambda: {"cold_start": True})
+    _cold: bool = True
 
     def write(
         self,
@@ -36,8 +36,9 @@ class Log:
     ) -> None:
         """Write one line with these fields and metrics, which CloudWatch reads from the line.
 
-        The first line of a function's instance says `cold_start`. A line with metrics carries its
-        time, in ms since 1970, because metrics need it; CloudWatch keeps the time of every line.
+        The first line of a function's instance has the field `cold_start`. A line with metrics has
+        a timestamp, in milliseconds since 1970, because the metric format requires one. Other lines
+        need none: CloudWatch keeps the time of every line.
         """
         line: dict[str, Any] = {
             "level": level,
@@ -45,10 +46,10 @@ class Log:
             "service": self.service,
             "function_name": self.function_name,
             "request_id": request_id,
-            **self._cold,
+            **({"cold_start": True} if self._cold else {}),
             **fields,
         }
-        self._cold = {}
+        self._cold = False
         if metrics:
             line |= {name: round(value, 1) for name, value in metrics.items()}
             line["_aws"] = {
@@ -63,6 +64,6 @@ class Log:
                     }
                 ],
             }
-        # in one call, because Lambda's standard output is not buffered
+        # In a single call, because Lambda does not buffer standard output.
         sys.stdout.write(msgspec.json.encode(line).decode() + "\n")
         sys.stdout.flush()

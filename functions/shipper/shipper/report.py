@@ -8,17 +8,15 @@ from shipper.decode import Payload
 from shipper.deliver import Outcome
 from shipper.log import Log
 
-METRICS: Final = (
-    "EventsReceived",
+COUNTS: Final = (
     "EventsIndexed",
     "EventsDuplicate",
     "EventsRescued",
     "EventsExcluded",
     "EventsFailed",
     "PredictionsShipped",
-    "IndexDelay",
-    "MemoryUtilization",
 )
+METRICS: Final = ("EventsReceived", *COUNTS, "IndexDelay", "MemoryUtilization")
 
 
 def report(
@@ -33,8 +31,8 @@ def report(
     """Write the metrics and the other counts of an invocation as one line.
 
     `now` is in seconds since 1970, `memory_utilization` in percent. The metric `EventsReceived` is
-    the sum of the other five metrics of events. Counts of 0 are left out, except for
-    `EventsReceived`, because the log line costs more than the shipper's time.
+    the sum of the other five metrics of events. The line has no counts of 0, except for
+    `EventsReceived`, because CloudWatch charges more for the line than Lambda for the time.
 
     `PredictionsShipped` counts predictions of live traffic from any function, but only in payloads
     without failures. `IndexDelay` is the time from the oldest line's timestamp to the end of the
@@ -46,11 +44,11 @@ def report(
         outcome.rescued,
         outcome.excluded,
         outcome.failed,
-        # A payload with failures is delivered again as a whole, so its predictions count only then.
+        # A payload with failures is delivered again as a whole. Its predictions count only then.
         0 if outcome.failed else outcome.predictions,
     )
-    metrics: dict[str, float] = {METRICS[0]: len(payload.events)}
-    metrics |= {name: count for name, count in zip(METRICS[1:7], counts, strict=True) if count}
+    metrics: dict[str, float] = {"EventsReceived": len(payload.events)}
+    metrics |= {name: count for name, count in zip(COUNTS, counts, strict=True) if count}
     if outcome.indexed or outcome.rescued:
         delay = round(now * 1000 - min(event.timestamp for event in payload.events))
         metrics["IndexDelay"] = max(delay, 0)
