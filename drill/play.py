@@ -208,7 +208,10 @@ class Play:
         def ask(_function: str, event: Any) -> Reply:
             answer = self.model.invoke(event)
             if swapped and isinstance(answer, dict) and "predictions" in answer:
-                answer = {"predictions": [_exchanged(each) for each in answer["predictions"]]}
+                other = _exchanged(golden.shipped_model().card["labels"])
+                for each in answer["predictions"]:
+                    label = each["prediction"]["label"]
+                    each["prediction"]["label"] = other.get(label, label)
             return Reply(answer, "1")
 
         result = canary_pass.check(ask, "drill", golden.shipped_model(), "drill:1")
@@ -267,13 +270,13 @@ def predicted(
 
 def swapped(prediction: Record) -> Record:
     """Return a prediction in which the probabilities of the first two labels are exchanged."""
-    first, second, *_ = names = list(prediction["probability"])
-    exchanged = {**dict.fromkeys(names), first: second, second: first}
-    probability = {
-        name: prediction["probability"][other or name] for name, other in exchanged.items()
+    label, probability = prediction["label"], prediction["probability"]
+    other = _exchanged(list(probability))
+    return {
+        **prediction,
+        "label": other.get(label, label),
+        "probability": {name: probability[other.get(name, name)] for name in probability},
     }
-    label = exchanged.get(prediction["label"]) or prediction["label"]
-    return {**prediction, "label": label, "probability": probability}
 
 
 def filter_name() -> str:
@@ -300,16 +303,12 @@ def _records(
         return [json.loads(line) for line in lines]
 
 
-def _exchanged(answer: Record) -> Record:
-    label = answer["prediction"]["label"]
-    other = {each: at for at, each in enumerate(golden.shipped_model().card["labels"])}
-    names = list(other)
-    at = other.get(label, 2)
-    new = names[1 - at] if at < 2 else label
-    return {**answer, "prediction": {**answer["prediction"], "label": new}}
+def _exchanged(labels: Sequence[str]) -> dict[str, str]:
+    """Return the first two labels, each with the other one."""
+    first, second, *_ = labels
+    return {first: second, second: first}
 
 
 def _time(seconds: float) -> str:
-    return (
-        f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{int(seconds * 1000) % 1000:03}Z"
-    )
+    moment = datetime.fromtimestamp(seconds, UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -14,7 +14,7 @@ class Expected(StrEnum):
     QUIET = "left alone"  # no notice begins
     NOTICE = "a notice"  # and its message is sent
     SILENT = "a silent notice"  # its message is kept back, as somebody announced the situation
-    RECOVERS = "recovers"  # the last verdict is ok
+    RECOVERS = "recovers"  # the last verdict is ok, and no notice begins
     CANARY = "the canary fails"  # and no notice begins
 
 
@@ -22,10 +22,10 @@ class Expected(StrEnum):
 class Situation:
     """Some hours of traffic.
 
-    `kind` of text replaces a share of the usual ones, from `share[0]` at the beginning to
-    `share[1]` at the end. `volume` multiplies the traffic. `version` answers that share instead,
-    where it is given; `swapped` says that it exchanges its first two labels. `announced` silences
-    messages.
+    Texts of `kind` replace a share of the usual ones, from `share[0]` at the beginning to
+    `share[1]` at the end. If `version` is given, this version of the model answers that share. If
+    `swapped`, that version exchanges its first two labels. `volume` multiplies the traffic. If
+    `announced`, messages are silenced.
     """
 
     name: str
@@ -41,10 +41,11 @@ class Situation:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """The result of a situation: notices that began, of these silenced, and the canary's results.
+    """The result of a situation.
 
-    `word` is the last verdict; `hours` passed until the first notice; `title` is the page's
-    answer at the end.
+    `notices` began, of which `silenced` were silenced. `word` is the last verdict. `canary` has the
+    canary's results. `hours` passed until the first notice. `title` is the page's answer at the
+    end.
     """
 
     notices: int

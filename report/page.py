@@ -13,7 +13,7 @@ from typing import Any, Final
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from report import words
-from report.plots import Plot, bars, lines, palette, place, spark, times
+from report.plots import HIGH, Plot, bars, lines, palette, place, spark, times
 from report.read import VERDICTS
 from report.values import Drift, Example, View
 from tools.plain import plain
@@ -81,6 +81,7 @@ def render(view: View, live: Live | None = None) -> str:
     """Return the page of a view as self-contained HTML, which reloads itself if `live` is given."""
     colours = palette(view.predictions.all_labels)
     answer = words.answer(view)
+    usual = _usual(view)
     return (
         _environment()
         .get_template("page.html")
@@ -92,10 +93,11 @@ def render(view: View, live: Live | None = None) -> str:
             icon=ICONS[status(answer.word)],
             moved=words.moved(view)[:MOVED],
             colours=colours,
-            plots=_plots(view, colours),
+            plots=_plots(view, colours, usual.get("prediction.score")),
             stripes=_stripes(view),
             signals=_signals(view),
-            usual=_usual(view),
+            floor=f"{HIGH * (1 - 1 / TOP):.1f}",
+            usual=usual,
             verdicts=VERDICTS,
             policy=policy() if live else NO_SCRIPT,
             style=_file("page.css"),
@@ -119,7 +121,7 @@ def status(word: str) -> str:
     return STATUS.get(word, "none")
 
 
-def _plots(view: View, colours: dict[str, str]) -> dict[str, Plot]:
+def _plots(view: View, colours: dict[str, str], usual_score: float | None) -> dict[str, Plot]:
     made, buckets = view.predictions, view.predictions.buckets
     names, below = times(view.span)
     on_time: Any = {"names": names, "below": below}
@@ -153,7 +155,7 @@ def _plots(view: View, colours: dict[str, str]) -> dict[str, Plot]:
             {},
             low=least,
             high=1.0,
-            usual=_usual(view).get("prediction.score"),
+            usual=usual_score,
             **on_time,
         ),
         "latency": lines(

@@ -28,15 +28,15 @@ STEPS: Final = tuple(
         5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 604800,
     )
 )  # fmt: skip
-BUCKETS: Final = 60  # at most, but where the longest step is too short
+BUCKETS: Final = 60  # at most, unless the longest step is too short
 LABELS: Final = 20
 NEWEST: Final = 12
 SHOWN: Final = 8  # rows of the other tables
-ASKED: Final = 100  # of which each text is shown once
+ASKED: Final = 100  # predictions that are read, to show `SHOWN` different texts
 VERDICTS: Final = 700  # of a week of one stream
 DRIFTS: Final = 4000
 OTHERS: Final = 50
-CERTAIN: Final = 20  # predictions that a time without any must have led one to expect
+CERTAIN: Final = 20  # a time in which so many predictions are expected and none came is a gap
 TWENTIETHS: Final = 20
 # OpenSearch keeps a score as a float. From 0.5 on, its error is up to 2^-25, and the float before 1
 # is 2^-24 away. With an offset between them, 0.95 is in its own bar, and only 1 is in the last bar.
@@ -70,7 +70,6 @@ def read(search: Search, shown: Span, stack: str = "") -> View:
     predictions, live = _predictions(search, shown, of)
     refusals = _refusals(search, shown, of)
     return View(
-        made=shown.end,
         span=shown,
         predictions=predictions,
         refusals=refusals,
@@ -118,10 +117,6 @@ class _Filters:
         """Return a query for live predictions, as the dashboards count them."""
         live = (_or_none("traffic", "live"), _or_none("@kind", "prediction"))
         return self.query(*live, {"exists": {"field": "prediction.label"}}, *more)
-
-    def kind(self, *kinds: str, **more: Any) -> dict[str, Any]:
-        """Return a query for documents of these kinds."""
-        return self.query({"terms": {"@kind": kinds}}, **more)
 
 
 def _or_none(field: str, *values: str) -> dict[str, Any]:
@@ -202,10 +197,7 @@ def _known(fields: Sequence[str], labels: Mapping[str, int]) -> list[str]:
 
 
 def _buckets(found: Mapping[str, Any], shown: Span) -> Iterator[Bucket]:
-    by_time = {
-        datetime.fromtimestamp(one["key"] / 1000, UTC): one
-        for one in found.get("time", {}).get("buckets", [])
-    }
+    by_time = _by_time(found)
     for time in shown.times():
         one = by_time.get(time, {})
         yield Bucket(
@@ -253,13 +245,11 @@ def _refusals(search: Search, shown: Span, of: _Filters) -> Refusals:
         }
     )
     found = answer.get("aggregations", {})
-    buckets = {
-        datetime.fromtimestamp(one["key"] / 1000, UTC): one["status"]["buckets"]
-        for one in found.get("time", {}).get("buckets", [])
-    }
+    by_time = _by_time(found)
+    statuses = [by_time.get(time, {}).get("status", {}) for time in shown.times()]
     counts = {
         whose: tuple(
-            int(buckets.get(time, {}).get(whose, {}).get("doc_count", 0)) for time in shown.times()
+            int(each.get("buckets", {}).get(whose, {}).get("doc_count", 0)) for each in statuses
         )
         for whose in ("caller", "ours")
     }
@@ -370,7 +360,8 @@ def _shipping(search: Search, of: _Filters) -> Shipping:
 
 def _others(search: Search, of: _Filters) -> Iterator[Said]:
     """Yield what the functions of the monitor say in addition to verdicts, such as feedback."""
-    query = of.kind("canary", "feedback", "mute", "quality", back=JUDGED)
+    kinds = {"terms": {"@kind": ["canary", "feedback", "mute", "quality"]}}
+    query = of.query(kinds, back=JUDGED)
     asked = {"size": OTHERS, "sort": [_by("@timestamp")], "query": query}
     yield from map(_said, _hits(search(asked)))
 
@@ -419,6 +410,14 @@ def _time(shown: Span, each: Mapping[str, Any]) -> dict[str, Any]:
         "min_doc_count": 1,
     }
     return {"date_histogram": histogram, "aggs": each}
+
+
+def _by_time(found: Mapping[str, Any]) -> dict[datetime, dict[str, Any]]:
+    """Return the buckets of the aggregation that `_time` asks for, by their times."""
+    return {
+        datetime.fromtimestamp(one["key"] / 1000, UTC): one
+        for one in found.get("time", {}).get("buckets", [])
+    }
 
 
 def _hits(answer: Mapping[str, Any]) -> list[Document]:

@@ -164,7 +164,6 @@ class View:
     each search that failed in a part of the indices.
     """
 
-    made: datetime
     span: Span
     predictions: Predictions
     refusals: Refusals

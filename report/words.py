@@ -33,9 +33,9 @@ ADVICE: Final = {
     "": "A verdict takes the monitor and an accepted baseline of at least three days: "
     "see python -m monitor baseline accept --help.",
 }
-FAILED: Final = 3  # indices that are named
-REASON: Final = 200  # characters of its reason
-FAILS: Final = "fail"  # its result where the model does not answer as when it was made
+NAMED: Final = 3  # indices that could not be searched in full; more are not named
+REASON: Final = 200  # characters of the reason for it
+FAILS: Final = "fail"  # result of a canary to which the model answers otherwise than when made
 SIGNALS: Final = {
     "means": "Mean of a field",
     "label": "Labels",
@@ -56,7 +56,6 @@ PARTS: Final = {
 }
 SIGNATURE: Final = re.compile(r"input\.sig\.s(\d)")
 PROBABILITY: Final = "prediction.probability."
-SHARE: Final = frozenset(SIGNALS) - {"means"}  # signals whose value is a share of rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +100,7 @@ def troubles(view: View) -> Iterator[str]:
         )
     if view.shipping.rescued:
         yield f"{view.shipping.rescued:,} documents lost fields that the index refused."
-    for index, reason in view.failed[:FAILED]:
+    for index, reason in view.failed[:NAMED]:
         yield f"Figures are too low: {index} could not be searched in full ({reason[:REASON]})."
 
 

@@ -89,7 +89,7 @@ def hash_of(text: str) -> int:
 
 
 def judged(running: Stack) -> None:
-    """Return what the monitor would have said, in the log group of its lines."""
+    """Index what the monitor would have said."""
     verdict, drift = copy.deepcopy(RECORDS["verdict"]), copy.deepcopy(RECORDS["drift"])
     for at, word in enumerate(("ok", "unusual", "notice")):
         times = {

@@ -18,8 +18,8 @@ PRODUCT: Final = "Prediction Monitor: "  # begins the title of each dashboard
 FOLDER: Final = files.FOLDER / "saved"
 # An object refers only to objects of types before its own.
 TYPES: Final = ("index-pattern", "search", "visualization", "dashboard")
-# Attributes that the API requires as JSON strings.
 VIEW: Final = re.compile(r"\(#/view/([\w-]+)\)")  # a link to a dashboard in a text
+# Attributes that the API requires as JSON strings.
 STRINGS: Final = (
     "visState",
     "uiStateJSON",

@@ -40,7 +40,6 @@ def view(number: int = 40, name: str = "fine", text: str | None = "A text.") -> 
     )
     example = Example(NOW, text, name, 0.75, 1.5, (name,), "0123456789abcdef", 7, "id-of-it")
     return View(
-        NOW,
         shown,
         Predictions(
             number, (name,), {name: number}, {name: (0,) * 15 + (1,) * 6}, 0.75, (1, 2), 3, buckets
@@ -295,7 +294,6 @@ def test_trouble_stands_beside_the_verdict(trouble: dict[str, object], sentence:
 def test_a_page_without_any_document() -> None:
     shown = span(NOW, timedelta(hours=1))
     nothing = View(
-        NOW,
         shown,
         Predictions(0, (), {}, {}, None, (None, None), 0, ()),
         Refusals({}, (0,) * len(shown.times()), (0,) * len(shown.times())),
