@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from math import ceil
 from typing import Final
 
@@ -20,7 +19,7 @@ from monitor.follow import Accepted, Finding, Reference, State, follow
 from monitor.plan import WINDOWS, Plan, plan
 from monitor.summary import SLOT, Summary
 from monitor.verdict import Verdict
-from monitor.windows import DAY, HOUR, cut
+from monitor.windows import DAY, HOUR, cut, moment
 
 GAP: Final = 2 * SLOT  # seconds without a prediction that count as a gap
 # From this mean number of predictions in a slot on, an empty slot is unlikely to be chance.
@@ -245,11 +244,6 @@ def rate(findings: Sequence[Finding]) -> str:
     each = f"one in {days / begun:.1f} days" if begun else f"none in {days:.1f} days"
     share = 100 * unusual / len(full)
     return f"{len(full)} windows, {unusual} unusual ({share:.1f} %); {begun} notices: {each}."
-
-
-def moment(seconds: float) -> str:
-    """Return a time as text: UTC, to the minute."""
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M}"
 
 
 def _days(one: Accepted) -> str:

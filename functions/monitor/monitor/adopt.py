@@ -41,14 +41,12 @@ def decide(
     store: Store, stream: Stream, number: int, action: str, now: float, *, decider: Decider
 ) -> None:
     """Put a stored baseline into use. Raises `Conflict` and `ServerProblem`."""
-    decisions = store.documents(Kind.DECISION, stream)
-    next_one = int(decisions[-1].source["number"]) + 1 if decisions else 1
     content = {"baseline": number, "action": action, "decided": now}
     content |= {"by": decider.by, "reason": decider.reason}
-    store.create(Kind.DECISION, stream, next_one, content)
+    store.create(Kind.DECISION, stream, next_number(store, Kind.DECISION, stream), content)
 
 
-def next_number(store: Store, stream: Stream) -> int:
-    """Return the number of the stream's next baseline. Raises `ServerProblem`."""
-    numbers = [int(one.source["number"]) for one in store.documents(Kind.BASELINE, stream)]
+def next_number(store: Store, kind: Kind, stream: Stream) -> int:
+    """Return the number of the stream's next document of a kind. Raises `ServerProblem`."""
+    numbers = [int(one.source["number"]) for one in store.documents(kind, stream)]
     return max(numbers, default=0) + 1

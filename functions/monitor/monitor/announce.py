@@ -76,9 +76,10 @@ def _digest(
     """Return the week's digest; nothing if neither this week nor the one before had predictions."""
     start, end = week
     slots = sight.store.summaries(stream, start - digest.WEEK, end)
-    now, before = ([s for s in slots if (s.start >= start) is wanted] for wanted in (True, False))
     if not slots:
         return []
+    before = [slot for slot in slots if slot.start < start]
+    now = [slot for slot in slots if slot.start >= start]
     lines = digest.numbers(now, before, digest.reason(accepted))
     finding, transition = digest.finding(stream, now, week), digest.transition(week)
     said = _message(

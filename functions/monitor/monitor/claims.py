@@ -61,8 +61,8 @@ class Claims:
         """Keep a message for the next attempt, until it is sent."""
         self.s3.put_object(Bucket=self.bucket, Key=f"{WAITING}{name}", Body=content)
 
-    def kept(self) -> Iterator[tuple[str, bytes]]:
-        """Yield the waiting messages by name, at most a thousand.
+    def kept(self) -> Iterator[bytes]:
+        """Yield the waiting messages, at most a thousand.
 
         A message that another sender has sent meanwhile is left out.
         """
@@ -72,7 +72,7 @@ class Claims:
                 found = self.s3.get_object(Bucket=self.bucket, Key=one["Key"])
             except self.s3.exceptions.NoSuchKey:
                 continue
-            yield one["Key"].removeprefix(WAITING), found["Body"].read()
+            yield found["Body"].read()
 
     def forget(self, name: str) -> None:
         """Remove a message that waited and was sent; nothing happens if there is none."""

@@ -19,7 +19,6 @@ from typing import Any, Final
 from monitor import dial
 from monitor.address import PASSWORD
 from monitor.arguments import Parser, value
-from monitor.baseline import BaselineUnreadable, TooFewWindows
 from monitor.commands import (
     LOOK_BACK,
     PROGRAM,
@@ -43,7 +42,6 @@ from monitor.decisions import (
     unmute_command,
 )
 from monitor.problem import ServerProblem
-from monitor.profile import ProfileUnreadable
 from monitor.settings import PREFIX, days_of
 from monitor.store import Conflict
 
@@ -70,15 +68,7 @@ def execute(options: argparse.Namespace, reach: Reach) -> int:
         code: int = options.run(Context(options, reach))
     except KeyboardInterrupt:
         return complain("stopped by Ctrl-C", 130)
-    except (
-        Refused,
-        ServerProblem,
-        Conflict,
-        TooFewWindows,
-        BaselineUnreadable,
-        ProfileUnreadable,
-        ValueError,
-    ) as problem:
+    except (Refused, ServerProblem, Conflict, ValueError) as problem:
         return complain(str(problem), 1)
     return code
 
@@ -216,10 +206,10 @@ def _who(parser: argparse.ArgumentParser, *, remote: bool, why: bool = False) ->
 
 
 def _days(parser: argparse.ArgumentParser) -> None:
-    for option, to, which in (("--from", "first", "first"), ("--to", "last", "last")):
+    for option, which in (("--from", "first"), ("--to", "last")):
         text = f"the {which} whole day, in UTC"
         parser.add_argument(
-            option, dest=to, type=value(_day), required=True, metavar="DAY", help=text
+            option, dest=which, type=value(_day), required=True, metavar="DAY", help=text
         )
 
 

@@ -16,7 +16,7 @@ from datetime import UTC, date, datetime
 from typing import Final
 
 from monitor import dial
-from monitor.acceptance import comparison, feasible, judged, moment, notices, propose, rate
+from monitor.acceptance import comparison, feasible, judged, notices, propose, rate
 from monitor.adopt import Decider, adopt, decide, next_number
 from monitor.dial import Choice
 from monitor.evidence import Sight
@@ -28,7 +28,7 @@ from monitor.run import asking, fill, growth, in_use, name, run
 from monitor.shipped_profile import shipped_golden, shipped_profile
 from monitor.store import Kind, Store, stream_of
 from monitor.summary import SLOT, Stream, Summary
-from monitor.windows import DAY
+from monitor.windows import DAY, moment
 
 PROGRAM: Final = "python -m monitor"
 # The number of days that `feasible` reads, and that `accept` judges before and after the baseline.
@@ -109,7 +109,7 @@ def accept_command(context: Context) -> int:
     stream = context.stream(start, end)
     slots = _summaries(context, stream, start, end)
     current = in_use(context.store, stream)
-    number = next_number(context.store, stream)
+    number = next_number(context.store, Kind.BASELINE, stream)
     choice = context.choice(current.baseline.windows if current else 0)
     proposal = propose(number, slots, start, end, current=current, choice=choice)
     new = proposal.accepted

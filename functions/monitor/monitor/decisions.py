@@ -12,15 +12,15 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from monitor import silence
-from monitor.acceptance import moment
+from monitor.adopt import next_number
 from monitor.commands import Context, Refused, lately, show_command
 from monitor.plain import plain
 from monitor.run import name
 from monitor.silence import Silence, in_force, silencing
-from monitor.store import Kind
+from monitor.store import Kind, stream_of
 from monitor.summary import Stream
 from monitor.transitions import Episode
-from monitor.windows import DAY
+from monitor.windows import DAY, moment
 
 LONGEST: Final = 31 * DAY  # of a silence
 LAST: Final = 10  # decisions that are shown
@@ -53,13 +53,10 @@ def show_all_command(context: Context) -> int:
     """Run `show`: the baseline in use, the open notice, silences, and the last decisions."""
     show_command(context)
     now = time.time()
-    states = {
-        (one.source["log_group"], one.source["model"]["name"]): one.source
-        for one in context.store.documents(Kind.STATE)
-    }
+    states = {stream_of(one.source): one.source for one in context.store.documents(Kind.STATE)}
     for stream in context.streams(*lately()):
         print(f"{plain(name(stream))}: messages and decisions")
-        state = states.get((stream.log_group, stream.model), {})
+        state = states.get(stream, {})
         print(f"  {plain(_notice(Episode.read(state), str(state.get('word', ''))))}")
         held = silencing(_silences(context, stream), int(now), int(now), now)
         if held:
@@ -77,8 +74,7 @@ def _silence(context: Context, kind: silence.Kind, start: int, end: int, now: fl
         )
     decision = Silence(kind, start, end, options.by, options.reason, int(now))
     for stream in context.streams(*lately()):
-        earlier = context.store.documents(Kind.SILENCE, stream)
-        number = int(earlier[-1].source["number"]) + 1 if earlier else 1
+        number = next_number(context.store, Kind.SILENCE, stream)
         context.store.create(Kind.SILENCE, stream, number, decision.document())
         print(plain(f"{name(stream)}: {_sentence(decision)}"))
     return 0

@@ -23,6 +23,7 @@ WEEK: Final = 7 * DAY
 MONDAY: Final = 4 * DAY  # 5 January 1970 was a Monday
 MORNING: Final = 7 * HOUR  # after midnight (UTC)
 MOST: Final = 3  # labels, scripts
+SCORE: Final = "prediction.score"
 
 
 def due(
@@ -69,7 +70,7 @@ def numbers(now: Sequence[Summary], before: Sequence[Summary], why: str) -> tupl
         f"{name} {value:.3g}{_before(old)}"
         for name, value, old in (
             ("median words of a text", _words(this), _words(last)),
-            ("mean score", _score(this), _score(last)),
+            ("mean score", this.mean(SCORE), last.mean(SCORE) if last else None),
         )
         if value is not None
     ]
@@ -98,11 +99,6 @@ def _shares(counts: Mapping[str, int], before: Mapping[str, int]) -> str:
 def _words(week: Summary | None) -> float | None:
     value = float(median_words(stack([week]))[0]) if week else np.nan
     return value if np.isfinite(value) else None
-
-
-def _score(week: Summary | None) -> float | None:
-    scores = week.moments.get("prediction.score") if week else None
-    return scores.total / scores.count if scores and scores.count else None
 
 
 def _before(value: float | None) -> str:

@@ -15,8 +15,9 @@ from opensearchpy.exceptions import TransportError
 
 from monitor import moved as moving
 from monitor import where
+from monitor.baseline import Baseline
 from monitor.follow import Accepted, Drift, Finding
-from monitor.message import Deployment, Facts, Moved, Share, Source, links
+from monitor.message import Facts, Moved, Share, Source, links
 from monitor.moved import Measure
 from monitor.problem import ServerProblem, sentence
 from monitor.read import Connection
@@ -87,12 +88,11 @@ def facts(
     window, unread = finding.window, _Unread()
     stream = window.stream
     span = Span(window.start, window.end, min(transition.since, window.start))
-    numbers = accepted is not None and transition.change in NUMBERS and window.rows > 0
     usual: Summary | None = None
-    if numbers:
-        usual = unread.or_else("usual", None, lambda: _usual(sight.store, accepted))
     found: list[tuple[Measure, Moved]] = []
+    numbers = accepted is not None and transition.change in NUMBERS and window.rows > 0
     if accepted and numbers:
+        usual = unread.or_else("usual", None, lambda: _usual(sight.store, accepted.baseline))
         found = unread.or_else(
             "moved", found, lambda: _moved(sight, finding, accepted, transition, usual)
         )
@@ -111,7 +111,9 @@ def facts(
         score=_score(window, usual) if numbers else None,
         calibrated=sight.golden.calibrated and sight.golden.profile == window.profile,
         hourly=_hourly(window, usual) if window.rows else None,
-        deployment=unread.or_else("deployment", None, lambda: _deployment(sight, window)),
+        deployment=unread.or_else(
+            "deployment", None, lambda: where.deployed(sight.search, stream, window.end)
+        ),
         canary=unread.or_else(
             "canary", None, lambda: where.canary(sight.search, stream, window.end)
         ),
@@ -139,11 +141,8 @@ class _Unread:
         return otherwise
 
 
-def _usual(store: Store, accepted: Accepted | None) -> Summary | None:
+def _usual(store: Store, base: Baseline) -> Summary | None:
     """Return one summary of the baseline's days, or None if their summaries are deleted."""
-    if accepted is None:
-        return None
-    base = accepted.baseline
     of_days = store.summaries(base.stream, base.start, base.end)
     parts = [s for s in of_days if (s.version, s.profile) == (base.version, base.profile)]
     return total(parts or of_days) if of_days else None
@@ -189,8 +188,8 @@ def _sources(
         return ()
     measure, one = found[0]
     # OpenSearch averages a field as it is, so the usual value is its average too
-    before = usual.moments.get(measure.mean) if usual and measure.mean else None
-    value = before.total / before.count if before and before.count else one.usual
+    before = usual.mean(measure.mean) if usual and measure.mean else None
+    value = one.usual if before is None else before
     return where.locate(sight.search, window.stream, span, measure, usual=value, by=sight.by)
 
 
@@ -206,10 +205,6 @@ def _words(sight: Sight, span: Span, window: Summary, unread: _Unread) -> tuple[
     if not sight.words:
         return ()
     return unread.or_else("words", (), lambda: where.typical(sight.search, window.stream, span))
-
-
-def _deployment(sight: Sight, window: Summary) -> Deployment | None:
-    return where.deployed(sight.search, window.stream, window.end)
 
 
 def _labels(window: Summary, usual: Summary | None) -> tuple[Share, ...]:
@@ -231,11 +226,9 @@ def _most(labels: Mapping[str, int]) -> list[str]:
 
 
 def _score(window: Summary, usual: Summary | None) -> tuple[float, float | None] | None:
-    now = window.moments.get("prediction.score")
-    before = usual.moments.get("prediction.score") if usual else None
-    if now is None or not now.count:
-        return None
-    return now.total / now.count, before.total / before.count if before and before.count else None
+    now = window.mean("prediction.score")
+    before = usual.mean("prediction.score") if usual else None
+    return None if now is None else (now, before)
 
 
 def _hourly(window: Summary, usual: Summary | None) -> tuple[float, float | None]:

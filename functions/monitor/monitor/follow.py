@@ -25,7 +25,7 @@ from monitor.plan import LEAST, Plan, worth_a_window
 from monitor.profile import Profile
 from monitor.summary import Stream, Summary, total
 from monitor.verdict import Verdict, decide, other_weekdays, sentence, stale
-from monitor.windows import DAY, cut, stack
+from monitor.windows import DAY, cut, moment, stack
 
 type Version = tuple[str, str]  # the version of the model, and its profile
 
@@ -431,10 +431,9 @@ def _insufficient(window: Summary, rows: int, number: int) -> Finding:
 
 
 def _stale(stream: Stream, state: State, now: float) -> Finding:
-    since = datetime.fromtimestamp(state.full, UTC)
     said = (
         "Nothing new to judge: the last window with enough predictions ended at"
-        f" {since:%Y-%m-%d %H:%M} UTC."
+        f" {moment(state.full)} UTC."
     )
     nothing = Summary(stream, "", state.until, max(0, int(now) - state.until))
     return Finding(Reference.BASELINE, nothing, Verdict.STALE, said, number=state.number)

@@ -16,7 +16,7 @@ from urllib.parse import quote
 from monitor.plain import plain
 from monitor.summary import Stream
 from monitor.transitions import Change, Transition
-from monitor.windows import HOUR
+from monitor.windows import HOUR, moment
 
 LINES: Final = 15
 LONGEST: Final = 300  # characters of a line that is not a link
@@ -420,11 +420,6 @@ def _name(text: str) -> str:
 def _short(line: str) -> str:
     line = plain(line)
     return line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}…"
-
-
-def moment(seconds: float) -> str:
-    """Return a time as text, in UTC, to the minute."""
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M}"
 
 
 def links(dashboard: str, stream: Stream, start: int, end: int) -> dict[str, str]:

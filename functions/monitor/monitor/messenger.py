@@ -11,7 +11,7 @@ import base64
 import json
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 import boto3
@@ -54,7 +54,8 @@ def handler(event: Any, context: LambdaContext) -> dict[str, int]:
     waits and that another sender has claimed is left to that sender.
     """
     if "awslogs" in event:
-        lines, unsent = kept(messages(event["awslogs"]["data"]), claims), {"failed", "held"}
+        lines: Iterable[Line] = kept(messages(event["awslogs"]["data"]), claims)
+        unsent = {"failed", "held"}
     else:
         lines, unsent = waiting(claims), {"failed"}
     found = [each for line in lines for each in deliver(line, claims, destinations)]
@@ -81,18 +82,17 @@ def messages(data: str) -> Iterator[Line]:
             yield line
 
 
-def kept(lines: Iterator[Line], claims: Claims) -> Iterator[Line]:
+def kept(lines: Iterable[Line], claims: Claims) -> list[Line]:
     """Keep all lines for a later attempt, and return them."""
     several = list(lines)
     for line in several:
         claims.keep(line["monitor"]["message"]["id"], json.dumps(line).encode())
-    return iter(several)
+    return several
 
 
 def waiting(claims: Claims) -> Iterator[Line]:
-    """Yield the lines whose message was not sent before."""
-    for _, content in claims.kept():
-        yield json.loads(content)
+    """Return the lines whose message could not be sent before."""
+    return map(json.loads, claims.kept())
 
 
 def is_to_send(line: Any) -> bool:

@@ -20,7 +20,7 @@ from monitor.follow import Drift
 from monitor.message import Moved
 from monitor.strange import UNKNOWN
 from monitor.summary import PROBABILITY, SIGNATURE, Summary
-from monitor.windows import Windows, stack
+from monitor.windows import Tally, Windows, stack
 
 Array = NDArray[np.float64]
 Query = Mapping[str, Any]
@@ -195,15 +195,12 @@ def median_words(windows: Windows) -> Array:
 
 
 def _label(part: str, baseline: Baseline) -> Measure:
-    known = [name for name in baseline.labels if name == part]
+    known = part in baseline.labels
     field = "prediction.label.keyword"
 
     def of(windows: Windows) -> Array:
-        if known:
-            rows = windows.labels.of(known).sum(axis=1)
-        else:
-            rows = windows.labels.counts.sum(axis=1)
-            rows = rows - windows.labels.of(baseline.labels).sum(axis=1)
+        labels = windows.labels
+        rows = labels.of([part])[:, 0] if known else _others(labels, baseline.labels)
         return _share(rows, windows)
 
     query: Query = (
@@ -278,8 +275,7 @@ def _flag(part: str, baseline: Baseline) -> Measure:
         query = _other_than("input.script", usual)
 
         def of(windows: Windows) -> Array:
-            rows = windows.scripts.counts.sum(axis=1) - windows.scripts.of(usual).sum(axis=1)
-            return _share(rows, windows)
+            return _share(_others(windows.scripts, usual), windows)
 
         noun = "texts in another script than usual"
     elif part in baseline.flags:
@@ -294,8 +290,7 @@ def _flag(part: str, baseline: Baseline) -> Measure:
         query = _other_than("input.flags", known)
 
         def of(windows: Windows) -> Array:
-            rows = windows.flags.counts.sum(axis=1) - windows.flags.of(known).sum(axis=1)
-            return _share(rows, windows)
+            return _share(_others(windows.flags, known), windows)
 
         noun = "texts with a flag that the baseline lacks"
     return Measure(part, f"share of {noun}", f"more {noun}", f"fewer {noun}", of, share=query)
@@ -311,6 +306,11 @@ def _duplicate(part: str) -> Measure:
         "duplicates", f"share of the text with hash {part}", said, said, of,
         share={"term": {"input.hash": part}},
     )  # fmt: skip
+
+
+def _others(tally: Tally, names: Sequence[str]) -> Array:
+    """Return the rows of each window with a value that is not among these names."""
+    return np.asarray(tally.counts.sum(axis=1) - tally.of(names).sum(axis=1))
 
 
 def _share(rows: Array, windows: Windows) -> Array:

@@ -97,13 +97,14 @@ def run(
     sharing = max(1, sum(one is not None for one in baselines.values()))
     for stream in judged:
         before = states.get(stream)
+        known = before.source if before else {}
         state = State.read(before.source) if before else State(until=closed - DAY)
         start = max(closed - WEEK, min(state.until or closed - DAY, closed - DAY))
         report.slots += fill(connection, store, stream, start, closed, index=index)
         # With the day before, two versions that run side by side are seen in more than one window.
         slots = store.summaries(stream, start - DAY, closed)
-        episode = Episode.read(before.source) if before else Episode()
-        for fields in before.source.get("untold", ()) if before else ():
+        episode = Episode.read(known)
+        for fields in known.get("untold", ()):
             tell(Line(VERDICT, fields))
         try:
             accepted, choice = _grown(
@@ -124,9 +125,9 @@ def run(
             said = f"the stream could not be judged ({type(problem).__name__}): please report this"
             report.problems.append(f"{name(stream)}: {said}")
             report.defects[report.problems[-1]] = problem
-            if before and before.source.get("untold"):
+            if before and known.get("untold"):
                 with suppress(Conflict):  # another run told them as well
-                    store.put_state(stream, before.source | {"untold": []}, before.version)
+                    store.put_state(stream, known | {"untold": []}, before.version)
             continue
         written = [line for found, message in told for line in lines(found, choice, message)]
         content = after.document() | {"episode": later.document()}
@@ -254,7 +255,8 @@ def growth(
             f"It began more than {days} days ago: a baseline grows for {days} days at most."
         )
     slots = store.summaries(stream, start, today)
-    return grown(accepted, next_number(store, stream), slots, today, choice=choice)
+    number = next_number(store, Kind.BASELINE, stream)
+    return grown(accepted, number, slots, today, choice=choice)
 
 
 def _accepted(store: Store, stream: Stream, report: Run) -> Accepted | None:

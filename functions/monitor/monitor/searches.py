@@ -56,7 +56,7 @@ def of_stream(stream: Stream, start: int, end: int) -> dict[str, Any]:
 
 def streams(stack: str, start: int, end: int) -> dict[str, Any]:
     """Search the streams of a stack, with the number of predictions of each stream."""
-    return _nothing_but(
+    return aggregated(
         {"bool": {"filter": predictions(stack, start, end)}},
         {"streams": {"composite": {"size": STREAMS, "sources": _sources(SEVERAL)}}},
     )
@@ -67,7 +67,7 @@ def labels(stream: Stream, start: int, end: int) -> dict[str, Any]:
 
     `slots` then asks for the probabilities of these labels.
     """
-    return _nothing_but(
+    return aggregated(
         of_stream(stream, start, end), {"labels": _terms("prediction.label.keyword", LABELS)}
     )
 
@@ -78,7 +78,7 @@ def counts(stream: Stream, start: int, end: int) -> dict[str, Any]:
     The numbers show whether a slot has changed since it was read.
     """
     histogram = {"field": "@timestamp", "fixed_interval": f"{SLOT}s", "min_doc_count": 1}
-    return _nothing_but(of_stream(stream, start, end), {"slots": {"date_histogram": histogram}})
+    return aggregated(of_stream(stream, start, end), {"slots": {"date_histogram": histogram}})
 
 
 def slots(
@@ -106,7 +106,7 @@ def slots(
         "hashes": _terms("input.hash", TOP),
         "distinct": {"cardinality": {"field": "input.hash", "precision_threshold": 1000}},
     }
-    return _nothing_but(
+    return aggregated(
         of_stream(stream, start, end), {"slots": {"composite": composite, "aggregations": inner}}
     )
 
@@ -121,7 +121,8 @@ def buckets() -> int:
     return sum(s.count for s in SCALES.values()) + LABELS + 2 * VALUES + TOP + 2
 
 
-def _nothing_but(query: dict[str, Any], aggregations: dict[str, Any]) -> dict[str, Any]:
+def aggregated(query: dict[str, Any], aggregations: dict[str, Any]) -> dict[str, Any]:
+    """Return the body of a search whose answer has aggregations and no documents."""
     return {"size": 0, "track_total_hits": False, "query": query, "aggregations": aggregations}
 
 

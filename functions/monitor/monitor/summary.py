@@ -82,6 +82,11 @@ class Summary:
         """The end of the summary, exclusive."""
         return self.start + self.seconds
 
+    def mean(self, name: str) -> float | None:
+        """Return the mean of a field, or None if no row has the field."""
+        found = self.moments.get(name)
+        return found.total / found.count if found and found.count else None
+
 
 def total(summaries: Iterable[Summary]) -> Summary:
     """Add at least one summary, from the first start to the last end.

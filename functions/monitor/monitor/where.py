@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from monitor.message import VERSIONS, Canary, Deployment, Source
 from monitor.moved import Measure
-from monitor.searches import of_stream
+from monitor.searches import aggregated, of_stream
 from monitor.summary import Stream
 from monitor.windows import DAY, HOUR
 
@@ -76,7 +76,7 @@ def split_body(
         }
         for name, field in attributes.items()
     }
-    return _body(of_stream(stream, span.start, span.end), {"whole": value, **parts})
+    return aggregated(of_stream(stream, span.start, span.end), {"whole": value, **parts})
 
 
 def split(
@@ -116,7 +116,7 @@ def earlier_body(
         str(at): {"filter": {"term": {attributes[s.attribute]: s.value}}}
         for at, s in enumerate(found)
     }
-    return _body(of_stream(stream, span.since - EARLIER, span.since), filters)
+    return aggregated(of_stream(stream, span.since - EARLIER, span.since), filters)
 
 
 def deployed(search: Search, stream: Stream, end: int) -> Deployment | None:
@@ -133,7 +133,7 @@ def deployed_body(stream: Stream, end: int) -> dict[str, Any]:
         }
         for name, field in VERSIONS.items()
     }
-    return _body(of_stream(stream, end - DEPLOYED, end), parts)
+    return aggregated(of_stream(stream, end - DEPLOYED, end), parts)
 
 
 def newest(answer: Mapping[str, Any]) -> Deployment | None:
@@ -153,7 +153,7 @@ def canary(search: Search, stream: Stream, end: int) -> Canary | None:
         "top_hits": {
             "size": 1,
             "sort": [{"@timestamp": "desc"}],
-            "_source": ["@timestamp", "monitor.canary.result", "monitor.canary.asked"],
+            "_source": ["monitor.canary.result", "monitor.canary.asked"],
         }
     }
     filters: list[dict[str, Any]] = [
@@ -164,7 +164,7 @@ def canary(search: Search, stream: Stream, end: int) -> Canary | None:
         {"terms": {"monitor.canary.result": ["pass", "fail"]}},
         {"range": {"@timestamp": {"gte": (end - PASSES) * 1000, "format": "epoch_millis"}}},
     ]
-    hits = search(_body({"bool": {"filter": filters}}, {"last": last})).get("last", {})
+    hits = search(aggregated({"bool": {"filter": filters}}, {"last": last})).get("last", {})
     for hit in hits.get("hits", {}).get("hits", []):
         found = hit["_source"]["monitor"]["canary"]
         passed = found["result"] == "pass"
@@ -176,7 +176,7 @@ def typical(search: Search, stream: Stream, span: Span) -> tuple[str, ...]:
     """Return words that are frequent in a sample of the window's texts, but rare in other texts."""
     words = {"significant_text": {"field": "text", "size": TYPICAL, "filter_duplicate_text": True}}
     sample = {"sampler": {"shard_size": SAMPLE}, "aggs": {"words": words}}
-    answer = search(_body(of_stream(stream, span.start, span.end), {"sample": sample}))
+    answer = search(aggregated(of_stream(stream, span.start, span.end), {"sample": sample}))
     buckets = answer.get("sample", {}).get("words", {}).get("buckets", [])
     return tuple(str(part["key"]) for part in buckets)
 
@@ -221,7 +221,3 @@ def _parts(answer: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
 
 def _is_new(known: Mapping[str, Any], at: int) -> bool:
     return str(at) in known and not known[str(at)]["doc_count"]
-
-
-def _body(query: dict[str, Any], aggregations: dict[str, Any]) -> dict[str, Any]:
-    return {"size": 0, "track_total_hits": False, "query": query, "aggregations": aggregations}

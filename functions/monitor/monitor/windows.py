@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Final
 
 import numpy as np
@@ -138,6 +139,11 @@ def stack(summaries: Sequence[Summary]) -> Windows:
 def hour_of(windows: Windows) -> NDArray[np.int64]:
     """Return the hour of the day, in UTC, of the middle of each window."""
     return (((windows.start + windows.end) / 2 % DAY) // HOUR).astype(np.int64)
+
+
+def moment(seconds: float) -> str:
+    """Return a time as text, in UTC, to the minute."""
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M}"
 
 
 def a_day_apart(windows: Windows) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
