@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -24,10 +23,11 @@ from local.cloudwatch import Subscription
 from local.runtime import FunctionFailed, Runtime
 from local.runtime import running as start
 from local.stack import Stack
-from local.template import STACK, Template, load
+from local.template import STACK, Template
 from monitor import where
 from monitor.summary import Stream
 from tests.integration.conftest import KEYS, environment
+from tests.integration.monitored import subscribed
 from tests.models import SHIPPED
 from tests.unit.monitor.aws_services import Answer, Services, services
 from tests.unit.monitor.deployed import NAME, changed
@@ -38,7 +38,6 @@ EVENTS = ROOT / "events" / "canary"
 SCHEDULED = json.loads((EVENTS / "scheduled.json").read_text())
 BEFORE_TRAFFIC = json.loads((EVENTS / "before-traffic.json").read_text())
 SCHEMA = Draft202012Validator(json.loads((ROOT / "events" / "canary.schema.json").read_text()))
-RECORDS = load()["Resources"]["CanaryRecords"]["Properties"]
 LOG_SECONDS = 10
 PASSES = int(os.environ.get("CANARY_PASSES", "3"))
 
@@ -68,11 +67,13 @@ class Lambda:
 class Canary:
     """The running canary, and every line that it wrote."""
 
-    def __init__(self, runtime: Runtime, there: Services, lines: list[str], sub: Any) -> None:
+    def __init__(
+        self, runtime: Runtime, there: Services, lines: list[str], subscription: Subscription
+    ) -> None:
         self.runtime = runtime
         self.there = there
         self._lines = lines
-        self._subscription = sub
+        self._subscription = subscription
 
     def run(self, event: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return the record's `monitor`, and the metrics by name."""
@@ -139,16 +140,9 @@ def start_canary(
 
         def started(newest: str, **given: str) -> Canary:
             lines: list[str] = []
-            subscription = Subscription(
-                "CanaryLogGroup",
-                RECORDS["FilterPattern"],
-                running.shipper.invoke,
-                filters=(RECORDS["FilterName"],),
+            subscription = parts.enter_context(
+                subscribed("CanaryLogGroup", "CanaryRecords", running.shipper.invoke)
             )
-            thread = threading.Thread(target=subscription.run, daemon=True)
-            thread.start()
-            parts.callback(thread.join, 10)
-            parts.callback(subscription.stop)
 
             def write(line: str) -> None:
                 lines.append(line)

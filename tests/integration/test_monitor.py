@@ -6,37 +6,36 @@ It reads predictions from OpenSearch, and its drift lines arrive in OpenSearch.
 from __future__ import annotations
 
 import json
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
-import requests
 from opensearchpy import RequestsHttpConnection
 
 from local.cloudwatch import Subscription
 from local.runtime import Runtime
 from local.runtime import running as start
 from local.stack import Stack
-from local.template import Template, load
+from local.template import Template
 from monitor import baseline
 from monitor.follow import Accepted
 from monitor.plan import Plan
 from monitor.settings import own_index
 from monitor.store import Kind, Store
-from monitor.summary import SLOT, Stream, Summary
+from monitor.summary import SLOT, Stream
 from monitor.windows import HOUR, cut
+from tests.integration.monitored import forget, put_predictions, subscribed
 from tests.integration.test_monitor_read import nested
 from tests.unit.monitor.made import records, slots
 
 STACK = "Judged-Stack"
 STREAM = Stream(STACK, "/aws/lambda/judged", "a-model")
-RECORDS = load()["Resources"]["MonitorRecords"]["Properties"]
 EACH = 30  # predictions per slot
 DRIFT = {"prediction.label": "spam", "input.sig.s3": 90}
 
@@ -80,16 +79,9 @@ def judge(
     """
     lines: list[str] = []
     with ExitStack() as parts:
-        subscription = Subscription(
-            "MonitorLogGroup",
-            RECORDS["FilterPattern"],
-            running.shipper.invoke,
-            filters=(RECORDS["FilterName"],),
+        subscription = parts.enter_context(
+            subscribed("MonitorLogGroup", "MonitorRecords", running.shipper.invoke)
         )
-        thread = threading.Thread(target=subscription.run, daemon=True)
-        thread.start()
-        parts.callback(thread.join, 10)
-        parts.callback(subscription.stop)
 
         def write(line: str) -> None:
             lines.append(line)
@@ -106,38 +98,24 @@ def judge(
             )
         )
         yield Judge(runtime, lines, subscription)
-    requests.delete(f"{running.opensearch_url}/{own_index(STACK)}", timeout=30)
-    query = {"query": {"term": {"@stack": STACK}}}
-    requests.post(
-        f"{running.opensearch_url}/cwl-*/_delete_by_query?refresh=true", json=query, timeout=30
-    )
+    forget(running.opensearch_url, STACK)
 
 
 def predicted(url: str, begin: int, end: int, chance: np.random.Generator, **given: Any) -> None:
-    """Put predictions of a stream into the index, as the shipper would."""
-    lines = []
-    for slot in range(begin, end, SLOT):
-        for row in records(EACH, chance, **given):
-            at = slot * 1000 + int(chance.integers(SLOT * 1000))
-            day = time.strftime("%Y.%m.%d", time.gmtime(at / 1000))
-            envelope = {
-                "@timestamp": at,
-                "@kind": "prediction",
-                "@stack": STACK,
-                "@log_group": STREAM.log_group,
-                "model": {"name": STREAM.model, "version": "1"},
-            }
-            lines += [
-                json.dumps({"create": {"_index": f"cwl-{day}"}}),
-                json.dumps(nested(row) | envelope),
-            ]
-    answer = requests.post(
-        f"{url}/_bulk?refresh=true",
-        data=("\n".join(lines) + "\n").encode(),
-        headers={"content-type": "application/x-ndjson"},
-        timeout=60,
+    """Put predictions of the stream into the index."""
+    envelope = {
+        "@stack": STACK,
+        "@log_group": STREAM.log_group,
+        "model": {"name": STREAM.model, "version": "1"},
+    }
+    put_predictions(
+        url,
+        [
+            nested(row) | envelope | {"@timestamp": slot * 1000 + int(chance.integers(SLOT * 1000))}
+            for slot in range(begin, end, SLOT)
+            for row in records(EACH, chance, **given)
+        ],
     )
-    assert not answer.json()["errors"]
 
 
 def accept(store: Store, now: int) -> None:
@@ -145,17 +123,15 @@ def accept(store: Store, now: int) -> None:
     week = slots(7 * 96, EACH, np.random.default_rng(1), start=now - 8 * 24 * HOUR)
     plan = Plan(rows=100, longest=8 * HOUR, windows=168, deff=1.0, armed=True, days=7)
     fitted = baseline.fit(
-        [_of(part) for part in cut(week, rows=plan.rows, at_most=plan.longest).full]
+        [
+            replace(part, stream=STREAM, profile="")
+            for part in cut(week, rows=plan.rows, at_most=plan.longest).full
+        ]
     )
     accepted = Accepted.of(1, fitted, plan)
     content = baseline.to_document(accepted.baseline) | {"plan": accepted.plan()}
     store.create(Kind.BASELINE, STREAM, 1, content)
     store.create(Kind.DECISION, STREAM, 1, {"baseline": 1, "action": "accept"})
-
-
-def _of(part: Summary) -> Summary:
-    values = {name: getattr(part, name) for name in Summary.__dataclass_fields__}
-    return Summary(**values | {"stream": STREAM, "profile": ""})
 
 
 def test_a_drift_line_is_in_the_index_within_one_run(

@@ -5,7 +5,6 @@ Predictions of two weeks become an accepted baseline and a back-test.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -24,6 +23,7 @@ from monitor.settings import own_index
 from monitor.store import Store
 from monitor.summary import SLOT, Stream
 from monitor.windows import DAY, HOUR
+from tests.integration.monitored import forget, put_predictions
 from tests.unit.monitor.made import LABELS, slots
 
 STACK = "commanded"
@@ -131,33 +131,19 @@ def three_fields(running: Stack) -> Iterator[str]:
     There are 1,200 predictions a day for eleven days.
     """
     chance = np.random.default_rng(2)
-    lines = []
+    documents = []
     for at in range(TODAY - 11 * DAY, TODAY, DAY // 1200):
         envelope = {
             "@timestamp": at * 1000,
-            "@kind": "prediction",
             "@stack": NEWCOMER.stack,
             "@log_group": NEWCOMER.log_group,
         }
         prediction = {"label": LABELS[int(chance.random() < 0.5)], "score": chance.beta(8, 2)}
         record = {"text": f"text {chance.random()}", "prediction": prediction}
-        lines += [
-            json.dumps({"create": {"_index": f"cwl-{time.strftime('%Y.%m.%d', time.gmtime(at))}"}}),
-            json.dumps(envelope | record),
-        ]
-    answer = requests.post(
-        f"{running.opensearch_url}/_bulk?refresh=true",
-        data=("\n".join(lines) + "\n").encode(),
-        headers={"content-type": "application/x-ndjson"},
-        timeout=60,
-    )
-    assert not answer.json()["errors"]
+        documents.append(envelope | record)
+    put_predictions(running.opensearch_url, documents)
     yield running.opensearch_url
-    query = {"query": {"term": {"@stack": NEWCOMER.stack}}}
-    requests.post(
-        f"{running.opensearch_url}/cwl-*/_delete_by_query?refresh=true", json=query, timeout=30
-    )
-    requests.delete(f"{running.opensearch_url}/{own_index(NEWCOMER.stack)}", timeout=30)
+    forget(running.opensearch_url, NEWCOMER.stack)
 
 
 def test_predictions_of_three_fields_become_a_baseline(

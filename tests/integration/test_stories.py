@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack
@@ -22,14 +21,13 @@ from urllib.parse import urlsplit
 import boto3
 import numpy as np
 import pytest
-import requests
 from opensearchpy import RequestsHttpConnection
 
 from local.cloudwatch import Subscription
 from local.runtime import Runtime
 from local.runtime import running as start
 from local.stack import Stack
-from local.template import Template, load
+from local.template import Template
 from monitor import baseline
 from monitor.follow import Accepted, State
 from monitor.golden import shipped_model
@@ -39,6 +37,7 @@ from monitor.store import Kind, Store
 from monitor.summary import SLOT, Stream, Summary
 from monitor.windows import DAY, HOUR, cut
 from tests.integration.conftest import KEYS
+from tests.integration.monitored import forget, put_predictions, subscribed
 from tests.integration.test_monitor_read import nested
 from tests.unit.monitor.made import LABELS, records, slots
 from tools.root import ROOT
@@ -47,7 +46,6 @@ STACK = "Storied-Stack"
 MODEL = "minilm-cola"
 EACH = 30  # predictions a slot
 PLAN = Plan(rows=100, longest=8 * HOUR, windows=168, deff=1.0, armed=True, days=7)
-RESOURCES = load()["Resources"]
 NOW = int(time.time()) // SLOT * SLOT
 BEGAN = NOW - 6 * HOUR  # a story's change
 CUSTOMERS = ("forum", "mobile-app", "shop")
@@ -313,13 +311,7 @@ def playground(
             ("MonitorRecords", running.shipper.invoke),
             ("Messages", ground.deliver),
         ):
-            filtered = RESOURCES[name]["Properties"]
-            names = (filtered["FilterName"],)
-            each = Subscription("MonitorLogGroup", filtered["FilterPattern"], ship, filters=names)
-            thread = threading.Thread(target=each.run, daemon=True)
-            thread.start()
-            parts.callback(thread.join, 10)
-            parts.callback(each.stop)
+            each = parts.enter_context(subscribed("MonitorLogGroup", name, ship))
             ground.subscriptions.append(each)
         ground.judge = parts.enter_context(judge(ground))
         ground.messenger = parts.enter_context(messenger(ground))
@@ -327,11 +319,7 @@ def playground(
         ground.run()
         ground.run()  # the outage is one once nothing new has come
         yield ground
-    requests.delete(f"{running.opensearch_url}/{own_index(STACK)}", timeout=30)
-    query = {"query": {"term": {"@stack": STACK}}}
-    requests.post(
-        f"{running.opensearch_url}/cwl-*/_delete_by_query?refresh=true", json=query, timeout=30
-    )
+    forget(running.opensearch_url, STACK)
 
 
 def prepare(url: str, store: Store) -> None:
@@ -372,7 +360,7 @@ def of(story: Story, part: Summary) -> Summary:
 
 
 def predicted(url: str, story: Story, begin: int, end: int, chance: np.random.Generator) -> None:
-    lines: list[str] = []
+    documents: list[Row] = []
     for slot in range(begin, end, SLOT):
         later = slot >= BEGAN and story.name != "outage"
         rows = records(EACH * (story.times if later else 1), chance)
@@ -382,26 +370,15 @@ def predicted(url: str, story: Story, begin: int, end: int, chance: np.random.Ge
             story.change(rows, chance, (slot - BEGAN) / (end - BEGAN))
         for row in rows:
             at = slot * 1000 + int(chance.integers(SLOT * 1000))
-            day = time.strftime("%Y.%m.%d", time.gmtime(at / 1000))
             envelope = {
                 "@timestamp": at,
-                "@kind": "prediction",
                 "@stack": STACK,
                 "@log_group": story.stream.log_group,
                 "@function_version": story.version if later else "7",
                 "model": {"name": MODEL, "version": "1", "profile": SHIPPED.card["profile"]},
             }
-            lines += [
-                json.dumps({"create": {"_index": f"cwl-{day}"}}),
-                json.dumps(nested(row) | envelope),
-            ]
-    answer = requests.post(
-        f"{url}/_bulk?refresh=true",
-        data=("\n".join(lines) + "\n").encode(),
-        headers={"content-type": "application/x-ndjson"},
-        timeout=60,
-    )
-    assert not answer.json()["errors"]
+            documents.append(nested(row) | envelope)
+    put_predictions(url, documents)
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,58 @@
+"""What the tests of the monitor put into the running OpenSearch, and how its lines get there."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import requests
+
+from local.cloudwatch import Subscription
+from local.template import load
+from monitor.settings import own_index
+
+
+@contextmanager
+def subscribed(
+    log_group: str, resource: str, ship: Callable[[dict[str, Any]], object]
+) -> Iterator[Subscription]:
+    """Run the subscription filter of the template that is named `resource`."""
+    given = load()["Resources"][resource]["Properties"]
+    found = Subscription(log_group, given["FilterPattern"], ship, filters=(given["FilterName"],))
+    thread = threading.Thread(target=found.run, daemon=True)
+    thread.start()
+    try:
+        yield found
+    finally:
+        found.stop()
+        thread.join(10)
+
+
+def put_predictions(url: str, documents: Iterable[dict[str, Any]]) -> None:
+    """Put predictions into the index of their day, as the shipper would.
+
+    `@timestamp` is in milliseconds since 1970.
+    """
+    lines = []
+    for document in documents:
+        day = time.strftime("%Y.%m.%d", time.gmtime(document["@timestamp"] / 1000))
+        envelope = {"@kind": "prediction", **document}
+        lines += [json.dumps({"create": {"_index": f"cwl-{day}"}}), json.dumps(envelope)]
+    answer = requests.post(
+        f"{url}/_bulk?refresh=true",
+        data=("\n".join(lines) + "\n").encode(),
+        headers={"content-type": "application/x-ndjson"},
+        timeout=60,
+    )
+    assert not answer.json()["errors"]
+
+
+def forget(url: str, stack: str) -> None:
+    """Delete a stack's predictions and the monitor's own index."""
+    requests.delete(f"{url}/{own_index(stack)}", timeout=30)
+    query = {"query": {"term": {"@stack": stack}}}
+    requests.post(f"{url}/cwl-*/_delete_by_query?refresh=true", json=query, timeout=30)
