@@ -1,7 +1,7 @@
 """Eight stories, played by the built judge and messenger on the real OpenSearch.
 
-Each story is a stream. Its message alone must say what is right to do. What comes twice, and what
-is restarted, sends nothing again.
+Each story is a stream. Its message alone must say what is right to do. A payload that comes twice,
+and a function that is restarted, send nothing again.
 """
 
 from __future__ import annotations

@@ -71,9 +71,11 @@ def compare(model: Model, answers: Sequence[Any]) -> Figures:
 
 
 def _moved(stated: float, found: float, *, same: bool) -> float:
-    """Return how far a probability moved: that of the label, or at least that of one of two labels.
+    """Return how far the probability of a label moved.
 
-    The score of the most probable label bounds the probability of every other label.
+    If the label is the same, this is the difference of the scores. If the label is another one,
+    only the scores of the two labels are known. Each score bounds the probability of the other
+    label, so the result is the least distance by which one of the two probabilities moved.
     """
     if same:
         return abs(found - stated)

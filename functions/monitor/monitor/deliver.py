@@ -1,4 +1,4 @@
-"""A verdict line with a message, delivered: to the topic, and as an event to EventBridge."""
+"""Delivers the message of a verdict line to the topic, and as an event to EventBridge."""
 
 from __future__ import annotations
 
@@ -48,9 +48,9 @@ class Delivery:
 def deliver(line: Line, claims: Claims, to: Destinations) -> Iterator[Delivery]:
     """Send a line's message to each destination that did not get it yet.
 
-    A failure at one destination does not keep the others from theirs. The caller has kept the line
-    before; it is forgotten once every destination has it. Raises botocore's errors if the claims'
-    bucket fails.
+    If one destination fails, the others still get the message. The caller keeps the line before the
+    call, and the line is forgotten once every destination has the message. Raises botocore's errors
+    if the bucket of the claims fails.
     """
     message = line["monitor"]["message"]
     senders: dict[str, Callable[[Line, Destinations], None]] = {"topic": publish}

@@ -1,7 +1,7 @@
 """The facts of a message, read from summaries and by a few searches at a transition.
 
-A search that fails costs its fact and leaves a sentence in the message: the message is sent in any
-case.
+If a search fails, its fact is missing, and a sentence of the message says so. The message is sent
+in any case.
 """
 
 from __future__ import annotations
@@ -44,11 +44,12 @@ class Golden:
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """All that a message may look at.
+    """What the facts of a message are read from, and the settings of messages.
 
-    `index` is the pattern of the predictions' indices, `dashboard` the installer's link to the
-    dashboard *Predictions* or empty, `by` a field that the change is split by or empty; `words`
-    says whether words of texts may be in a message.
+    - `index` is the pattern of the prediction indices.
+    - `dashboard` is the installer's link to the dashboard *Predictions*, or empty.
+    - `by` is a field by which a change is split too, or empty.
+    - `words` says whether a message may quote words of texts.
     """
 
     connection: Connection

@@ -23,7 +23,7 @@ LONGEST: Final = 300  # characters of a line that is not a link
 SUBJECT: Final = 100  # characters, ASCII: what SNS takes
 NAME: Final = 60  # characters of a name that comes from the records
 MOST: Final = 0.5  # share of the change from which a source explains it
-NARROW: Final = 0.8  # of the predictions: a source with more is not a part of the traffic
+NARROW: Final = 0.8  # of the predictions: a source with more is nearly all of the traffic
 EARLIER: Final = HOUR  # seconds by which a deployment may lie before the first unusual window
 BUSY: Final = 2.0  # times the usual traffic
 DIGEST: Final = 5  # lines of numbers in a digest
@@ -96,7 +96,7 @@ class Action(StrEnum):
 class Moved:
     """A number that moved: in the window, usually, and its extreme of the last days before.
 
-    `extreme` is the highest value of a window where the number rose, the lowest where it fell. What
+    `extreme` is the highest value of a window if the number rose, and the lowest if it fell. What
     is not known is None. `share` says that the number is a share of the predictions. `field` names
     the component.
     """
@@ -167,7 +167,7 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class Canary:
-    """The last word of the canary: whether it passed, and when (seconds since 1970).
+    """The canary's last result: whether it passed, and when (seconds since 1970).
 
     `compared` is false if the function gave no answers that can be compared with the golden ones.
     """

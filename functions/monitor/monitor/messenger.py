@@ -49,7 +49,7 @@ class NotSent(Exception):
 def handler(event: Any, context: LambdaContext) -> dict[str, int]:
     """Send the messages of a payload of log lines, or those that wait.
 
-    All lines of a payload are kept before the first is sent, so a time-out loses none. Raise
+    All lines of a payload are kept before the first is sent, so a time-out loses none. Raises
     `NotSent` if a message failed, so that Lambda counts an error and tries again. A message that
     waits and that another sender has claimed is left to that sender.
     """

@@ -56,8 +56,9 @@ FLAGS: Final = {
 class Measure:
     """A number of a window: its words, its value in each of some windows, and its search.
 
-    `of` gives (windows,), NaN where the records do not tell. `mean` is the field that OpenSearch
-    averages, or None where `share` is the query of the rows that count.
+    `of` returns the number of each window, (windows,), which is NaN if the records lack it. `mean`
+    is the field that OpenSearch averages. If it is None, `share` is the query for the rows that are
+    counted.
     """
 
     field: str
@@ -78,7 +79,7 @@ def moved(
     *,
     days: int,
 ) -> list[tuple[Measure, Moved]]:
-    """Return the positions of unusual signals, in their order: at most three, and each field once.
+    """Return the numbers that moved, in the order of `drifts`: at most three, and each field once.
 
     `usual` is the baseline's days in one summary, `before` the windows of the last `days` days
     before the change.

@@ -1,7 +1,7 @@
 """Times in which messages are not sent: muted by a person, or announced as expected.
 
-Everything is judged and drawn as at any other time. A notice that lasts longer than the silence is
-told after it.
+Windows are judged and drawn as usual during a silence. A notice that outlasts the silence is sent
+when the silence ends.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, Self
 
 
 class Kind(StrEnum):
-    """How a silence came about, and the decision that ends one early."""
+    """The kind of a decision: `mute` and `expect` begin a silence, `unmute` ends silences early."""
 
     MUTE = "mute"
     EXPECT = "expect"
@@ -24,7 +24,8 @@ class Kind(StrEnum):
 class Silence:
     """A decision of a person: `start`, `end` and `decided` are seconds since 1970.
 
-    `unmute` has an `end` of its own moment: it ends every silence that was decided before it.
+    An `unmute` ends every silence that was decided before it. Its `start` and `end` are the time of
+    the decision.
     """
 
     kind: Kind
@@ -53,18 +54,21 @@ class Silence:
         }
 
     def covers(self, start: float, end: float, now: float) -> bool:
-        """Whether the window from `start` until `end`, judged at `now`, falls into the silence."""
+        """Return whether the window, judged at `now`, falls into the silence."""
         return self.start <= now < self.end or (start < self.end and end > self.start)
 
 
 def silencing(silences: Iterable[Silence], start: float, end: float, now: float) -> Silence | None:
-    """The silence that a window, judged at `now`, falls into: of several the one that ends last."""
+    """Return the silence of a window that is judged at `now`, or None.
+
+    If the window falls into several silences, the one that ends last is returned.
+    """
     held = [s for s in _not_lifted(silences) if s.covers(start, end, now)]
     return max(held, key=lambda s: s.end, default=None)
 
 
 def in_force(silences: Iterable[Silence], now: float) -> list[Silence]:
-    """The silences that `unmute` would end at `now`: those that last, and those announced."""
+    """Return the silences that `unmute` would end at `now`: those that last, and those to come."""
     return [s for s in _not_lifted(silences) if s.end > now]
 
 

@@ -1,4 +1,4 @@
-"""The moments at which a person is told: a stream's findings turned into few transitions.
+"""Turns the findings of a stream into few transitions, and a person is told of each transition.
 
 `advance` is a pure function of an episode and a finding. An episode is what people were told about
 a stream so far. It is kept beside the stream's state, so a run that is repeated makes the same

@@ -1,7 +1,8 @@
 """Where a change comes from: the measure that moved, split by version, script and a keyword.
 
 A part's share of the change is rows x (its value - the usual one), divided by the same of all
-rows. Bodies of searches and their answers are pure functions; `locate` asks.
+rows. Searches are built and answers are read by pure functions. The functions with the argument
+`search` send them.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ SCRIPT: Final = {"script": "input.script"}
 VALUES: Final = 10  # of an attribute
 MORE: Final = 0.2  # by which a part's share of the change exceeds its share of the predictions
 LEAST: Final = 0.2  # of the change: a new value with less is not named
-EARLIER: Final = 7 * DAY  # a value that no prediction of so long a time had is new
+EARLIER: Final = 7 * DAY  # before the change: a value that no prediction of this time has is new
 DEPLOYED: Final = 30 * DAY
 PASSES: Final = 2 * HOUR  # before the window's end; the canary runs every 15 minutes
 SAMPLE: Final = 200  # predictions whose words are looked at
