@@ -100,9 +100,7 @@ class Verdict:
     end: datetime
     rows: int
     word: str
-    begins: bool
     sentence: str
-    signals: tuple[str, ...]
     in_a_row: int
     wanted: int
     message: str = ""

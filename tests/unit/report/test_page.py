@@ -64,9 +64,7 @@ def verdict(word: str, stream: str = "/group model", ago: int = 0) -> Verdict:
         end,
         200,
         word,
-        begins=False,
         sentence=f"Of {word}.",
-        signals=(),
         in_a_row=1,
         wanted=2,
     )
