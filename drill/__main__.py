@@ -19,7 +19,7 @@ from drill import texts
 from drill.play import INDEX, Clock, Play, filter_name, first_day, predicted
 from drill.story import BASELINE_DAYS, STORY, Seen, Situation, fulfilled, table
 from local import screen, template
-from local.page import Page, in_browser
+from local.page import Page, serve_page
 from local.processes import end_once_when_told
 from local.stack import Settings, stack
 from local.template import STACK
@@ -82,8 +82,8 @@ def play(data: Path | None, seed: int, *, hold: bool) -> int:
     with stack(settings, partial(screen.step, shown)) as running:
         connection = connect(running.opensearch_url, {})
         store = Store(connection, own_index(STACK), STACK)
-        page = Page(running.answer, STACK, now=clock.moment, first="24h")
-        at = in_browser(page, settings.page_port, settings.api_port + 1)
+        page = Page(running.answer, STACK, now=clock.moment, default_span="24h")
+        at = serve_page(page, settings.page_port, settings.api_port + 1)
         shown.print(f"Page  {at}", highlight=False)
         rows: list[tuple[Situation, Seen]] = []
         with predicted(

@@ -253,13 +253,13 @@ def find(running: Stack, prediction_ids: list[str]) -> tuple[list[dict[str, Any]
 
 
 def serve(running: Stack, page: Console, port: int | None = None, model: str = "") -> NoReturn:
-    """Show the newest predictions, refusals and the main panels until interrupted, also as a page.
+    """Show the newest predictions, refusals and the main panels until interrupted.
 
-    `model` is the folder of a model of the user's own, if there is one.
-    Raises `UserError` when a function's process has ended.
+    They are shown in the terminal, and on a page at `port`. `model` is the folder of the user's own
+    model, if there is one. Raises `UserError` if a function's process ends.
     """
     # Only this command draws the page.
-    from local.page import Page, in_browser  # noqa: PLC0415
+    from local.page import Page, serve_page  # noqa: PLC0415
 
     url = without_password(running.opensearch_url)
     messages = Messages()
@@ -267,7 +267,7 @@ def serve(running: Stack, page: Console, port: int | None = None, model: str = "
     drawn_page = Page(
         running.answer, STACK, messages.now, lambda: [screen.filtered(counts, pattern)]
     )
-    shown_at = in_browser(drawn_page, port, int(running.api_url.rpartition(":")[2]) + 1)
+    shown_at = serve_page(drawn_page, port, int(running.api_url.rpartition(":")[2]) + 1)
     page.print(
         f"API        {running.api_url}/predict\nPage       {shown_at}\nOpenSearch {url}\n"
         f"Log lines  {running.logs}\nCtrl-C ends everything. Try:",
@@ -282,7 +282,6 @@ def serve(running: Stack, page: Console, port: int | None = None, model: str = "
     )
     shown: set[str] = set()
     drawn: RenderableType = ""
-    refusals: list[str] = []
     due = 0.0
     with Live(console=page, auto_refresh=False) as live:
         while True:
@@ -290,10 +289,9 @@ def serve(running: Stack, page: Console, port: int | None = None, model: str = "
             fresh = time.monotonic() >= due
             if fresh:
                 due = time.monotonic() + REFRESH_SECONDS
-                refusals = say_refusals(running, page, refusals)
-                messages.refusals = refusals
+                messages.refusals = say_refusals(running, page, messages.refusals)
             if page.is_terminal:
-                title = screen.filtered(running.subscription.counts, running.subscription.pattern)
+                title = screen.filtered(counts, pattern)
                 if fresh:
                     drawn = charts.panels(running.answer, datetime.now(UTC))
                 live.update(

@@ -56,10 +56,7 @@ def gateway(port: int, routes: dict[Route, Invoke]) -> ThreadingHTTPServer:
     Its `serve_forever` must be called to run it.
     """
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        disable_nagle_algorithm = True  # so that the body is sent before the head is acknowledged
-
+    class Gateway(Handler):
         def answer(self) -> None:
             refusal = refused(self.headers)
             if refusal:
@@ -77,24 +74,37 @@ def gateway(port: int, routes: dict[Route, Invoke]) -> ThreadingHTTPServer:
             status, headers, body = _own(answer)
             self.respond(status, headers | {"connection": "close"}, body)
 
-        def respond(self, status: int, headers: dict[str, str], body: bytes) -> None:
-            self.send_response(status)
-            for name, value in headers.items():
-                self.send_header(name, value)
-            self.send_header("content-length", str(len(body)))
-            self.end_headers()
-            if self.command != "HEAD":
-                self.wfile.write(body)
-
-        # the base class defines the name `format`
-        def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002
-            """Write no access log, because the function's own log is kept."""
-
         do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = do_OPTIONS = answer  # noqa: N815
 
-    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
-    server.daemon_threads = True
-    return server
+    return server(port, Gateway)
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Handles the requests of one connection, and writes no access log."""
+
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # so that the body is sent before the head is acknowledged
+
+    def respond(self, status: int, headers: dict[str, str], body: bytes) -> None:
+        """Send an answer. The answer to a HEAD request has no body."""
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    # the base class defines the name `format`
+    def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002
+        """Write nothing."""
+
+
+def server(port: int, handler: type[Handler]) -> ThreadingHTTPServer:
+    """Return a server on 127.0.0.1:`port`. Its `serve_forever` must be called to run it."""
+    made = ThreadingHTTPServer(("127.0.0.1", port), handler)
+    made.daemon_threads = True
+    return made
 
 
 def refused(headers: Message) -> Own | None:

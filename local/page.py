@@ -1,6 +1,6 @@
-"""The page of `make serve`: what arrived and what was judged, in a browser of this machine.
+"""Serves the page of `make serve`, which shows predictions and verdicts in a browser.
 
-As at the API, requests of a foreign `Host` or `Origin` are refused.
+Like the local API, it refuses requests with a foreign `Host` or `Origin`.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
 import requests
 
-from local.gateway import foreign
+from local import gateway
 from report.page import Live, policy, render
 from report.read import read, span
 from report.since import length
@@ -24,8 +24,8 @@ from tools.errors import UserError
 from tools.ports import taken
 
 SPANS: Final = {"15m": "15 minutes", "1h": "1 hour", "24h": "24 hours", "7d": "7 days"}
-FRESH_SECONDS: Final = 2.0  # for which one answer serves every viewer
-TRIED: Final = 100  # ports, where none is given
+FRESH_SECONDS: Final = 2.0  # in this time, every viewer gets the same answer
+TRIED: Final = 100  # ports, if PAGE_PORT is not set
 KEPT: Final = 8  # spans whose answer is kept
 HEADERS: Final = {
     "content-type": "text/html; charset=utf-8",
@@ -40,6 +40,12 @@ PLAIN: Final = HEADERS | {"content-type": "text/plain; charset=utf-8"}
 Search = Callable[[dict[str, Any]], dict[str, Any]]
 Answer = tuple[int, dict[str, str], str]
 
+FORBIDDEN: Final[Answer] = (
+    403,
+    PLAIN,
+    "Forbidden: only this machine may ask, at 127.0.0.1.\n",
+)
+
 
 def _now() -> datetime:
     return datetime.now(UTC)
@@ -47,10 +53,10 @@ def _now() -> datetime:
 
 @dataclass(slots=True)
 class Page:
-    """The page of what `search` finds of a stack, made anew when it is two seconds old.
+    """The page of a stack, from the answers of `search`. It is made again after `FRESH_SECONDS`.
 
-    `messages` are problems and `notes` are facts that stand below; `now` is the end of the time
-    shown, and `first` its length where none is asked for.
+    `messages` returns problems, and `notes` returns facts to show at the end of the page. The page
+    shows a span of time that ends at `now`. `default_span` is its length if the request names none.
     """
 
     search: Search
@@ -58,7 +64,7 @@ class Page:
     messages: Callable[[], Sequence[str]] = tuple
     notes: Callable[[], Sequence[str]] = tuple
     now: Callable[[], datetime] = _now
-    first: str = next(iter(SPANS))
+    default_span: str = next(iter(SPANS))
     _made: dict[str, tuple[float, str]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -66,7 +72,7 @@ class Page:
         """Return status, headers and body for the target of a request."""
         try:
             parts = urlsplit(target)
-            since = parse_qs(parts.query).get("since", [self.first])[-1]
+            since = parse_qs(parts.query).get("since", [self.default_span])[-1]
             if parts.path != "/":
                 return 404, PLAIN, "The page is at /.\n"
             return 200, HEADERS, self.html(since)
@@ -76,7 +82,10 @@ class Page:
             return 503, PLAIN, f"OpenSearch does not answer ({type(problem).__name__}).\n"
 
     def html(self, since: str) -> str:
-        """Return the page for a length of time. Raises `ValueError`, and what `search` raises."""
+        """Return the page for a span such as `15m`.
+
+        Raises `ValueError` for another text, and the exceptions of `search`.
+        """
         shown = span(self.now(), length(since))
         with self._lock:
             made, html = self._made.pop(since, (0.0, ""))
@@ -93,10 +102,10 @@ class Page:
         return html
 
 
-def in_browser(page: Page, port: int | None, first: int) -> str:
+def serve_page(page: Page, port: int | None, first: int) -> str:
     """Serve the page at `port`, or at the first free port from `first` on. Returns its address.
 
-    Raises `UserError` where `port` is taken.
+    Raises `UserError` if `port` is taken, or if no port is free.
     """
     for each in [port] if port else [*range(first, min(first + TRIED, 65536)), 0]:
         try:
@@ -113,32 +122,14 @@ def in_browser(page: Page, port: int | None, first: int) -> str:
 def server(port: int, page: Page) -> ThreadingHTTPServer:
     """Return a server of the page on 127.0.0.1:`port`. Call its `serve_forever`."""
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_GET(self) -> None:
+    class Handler(gateway.Handler):
+        def answer(self) -> None:
             hosts, origins = (self.headers.get_all(name, []) for name in ("host", "origin"))
-            if foreign(hosts, origins):
-                self.respond(403, PLAIN, "Forbidden: only this machine may ask, at 127.0.0.1.\n")
-            else:
-                self.respond(*page.answer(self.path))
+            status, sent, text = (
+                FORBIDDEN if gateway.foreign(hosts, origins) else page.answer(self.path)
+            )
+            self.respond(status, sent, text.encode())
 
-        do_HEAD = do_GET  # noqa: N815
+        do_GET = do_HEAD = answer  # noqa: N815
 
-        def respond(self, status: int, headers: dict[str, str], text: str) -> None:
-            body = text.encode()
-            self.send_response(status)
-            for name, value in headers.items():
-                self.send_header(name, value)
-            self.send_header("content-length", str(len(body)))
-            self.end_headers()
-            if self.command != "HEAD":
-                self.wfile.write(body)
-
-        # the base class names it
-        def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002
-            """Write no access log."""
-
-    made = ThreadingHTTPServer(("127.0.0.1", port), Handler)
-    made.daemon_threads = True
-    return made
+    return gateway.server(port, Handler)

@@ -9,7 +9,7 @@ import re
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -37,7 +37,7 @@ FOLLOW_SECONDS: Final = 0.5
 PROGRESS_SECONDS: Final = 1
 FIELD: Final = re.compile(r"([@\w.*]+):")  # of a Lucene query
 EXAMPLES: Final = 5  # lines that are shown with the reason why they do not pass
-# a line with this field counts as a prediction: events/prediction.json
+# A line with this field counts as a prediction (events/prediction.json).
 LABEL: Final = "prediction.label"
 
 Say = Callable[[str], None]
@@ -80,7 +80,7 @@ def ship(
     `progress` is called about once a second with the number of lines sent. Raises `UserError`. If
     no line of a file passes, the error is raised after the other files are shipped.
     """
-    _ensure_map(names)
+    own = _own_names(names)
     if follow and STDIN in files and len(files) > 1:
         raise UserError("--follow takes a pipe (-) or files, not both")
     filtered = parse(pattern)
@@ -96,7 +96,8 @@ def ship(
 
         def send(name: str, found: list[Line]) -> bool:
             tell, sent = now_and_then(progress, PROGRESS_SECONDS), 0
-            passed = [line for line in found if filtered.why_not(line.message) is None]
+            judged = [(line, filtered.why_not(line.message)) for line in found]
+            passed = [line for line, why in judged if why is None]
             counts: Counter[str] = Counter()
             for batch in _batches(passed):
                 event = subscription_event(
@@ -114,8 +115,8 @@ def ship(
                 sent += len(batch)
                 tell(f"{name}: {sent} of {len(passed)} lines are sent")
             for text in (
-                *told(name, found, passed, counts, filtered.why_not),
-                *_reached(passed, names),
+                *told(name, judged, counts),
+                *_reached(passed, own),
             ):
                 say(text)
             return bool(passed)
@@ -188,12 +189,12 @@ def _batches(found: list[Line]) -> Iterator[list[Line]]:
         yield batch
 
 
-def _ensure_map(names: str) -> None:
-    # here and in _reached: imported late, because only the user's own lines need it
+def _own_names(names: str) -> Mapping[str, tuple[str, ...]]:
+    # The shipper is imported here and in _reached, because only the user's own lines need it.
     from shipper.field_map import field_map  # noqa: PLC0415
 
     try:
-        field_map(names)
+        return field_map(names)
     except ValueError as problem:
         raise UserError(str(problem).replace("FIELD_MAP", "--field-map", 1)) from None
 
@@ -207,23 +208,22 @@ def _none_passed(names: list[str], pattern: str) -> str:
 
 
 def told(
-    name: str,
-    found: list[Line],
-    passed: list[Line],
-    counts: Counter[str],
-    why_not: Callable[[str], str | None],
+    name: str, judged: Sequence[tuple[Line, str | None]], counts: Counter[str]
 ) -> Iterator[str]:
-    """Report the results for a file's lines, and the panels that show them."""
+    """Report the results for a file's lines.
+
+    `judged` has each line, with the reason why it does not pass the filter pattern, or None.
+    """
+    passed = [line for line, why in judged if why is None]
     shown = ", ".join(
         f"{counts[key]} {key}"
         for key in ("indexed", "duplicate", "rescued", "excluded", "failed")
         if counts[key]
     )
-    yield f"{name}: {len(found)} lines, {len(passed)} pass the filter pattern" + (
+    yield f"{name}: {len(judged)} lines, {len(passed)} pass the filter pattern" + (
         f"; {shown}" if shown else ""
     )
-    reasons = ((line, why_not(line.message)) for line in found)
-    for line, why in islice(((line, why) for line, why in reasons if why is not None), EXAMPLES):
+    for line, why in islice(((line, why) for line, why in judged if why is not None), EXAMPLES):
         yield f"  left out: {_short(line.message)}\n    {plain(why)}"
     if counts["duplicate"]:
         yield (
@@ -239,17 +239,15 @@ def told(
         )
 
 
-def _reached(passed: list[Line], names: str) -> Iterator[str]:
+def _reached(passed: list[Line], own: Mapping[str, tuple[str, ...]]) -> Iterator[str]:
     """Tell how many lines are predictions, and which panels of the dashboard have data.
 
     For a panel without data, the missing fields are listed.
     """
-    from shipper.field_map import field_map  # noqa: PLC0415
     from shipper.prediction import described, recognised  # noqa: PLC0415
     from shipper.provenance import PREDICTION  # noqa: PLC0415
     from shipper.read import read  # noqa: PLC0415
 
-    own = field_map(names)
     predictions = 0
     paths: set[str] = set()
     for line in passed:

@@ -40,19 +40,25 @@ def documents(running: Stack, group: str) -> list[dict[str, Any]]:
     return running.search({"size": 1000, "query": {"term": {"@log_group": group}}})
 
 
+def shipped(running: Stack, group: str, *paths: Path, **more: Any) -> list[str]:
+    """Ship the lines of these files that match `prediction`. Returns what is told of them."""
+    said: list[str] = []
+    ship.ship(
+        [str(path) for path in paths],
+        running.opensearch_url,
+        group,
+        "prediction",
+        follow=False,
+        say=said.append,
+        **more,
+    )
+    return said
+
+
 def test_the_sample_lines_are_predictions_of_their_days_and_shipped_twice_no_more(
     running: Stack,
 ) -> None:
-    said: list[str] = []
-    for _ in range(2):
-        ship.ship(
-            [str(SAMPLE)],
-            running.opensearch_url,
-            "sample",
-            "prediction",
-            follow=False,
-            say=said.append,
-        )
+    said = [text for _ in range(2) for text in shipped(running, "sample", SAMPLE)]
     found = documents(running, "sample")
     assert len(found) == 50
     assert Counter(hit["_index"][-10:] for hit in found) == {
@@ -80,14 +86,7 @@ def test_nothing_is_sent_where_one_file_cannot_be_taken(running: Stack, tmp_path
     bad = tmp_path / "bad.log"
     bad.write_bytes(b"\xff\xfe")
     with pytest.raises(UserError, match="is not UTF-8 text"):
-        ship.ship(
-            [str(SAMPLE), str(bad)],
-            running.opensearch_url,
-            "half",
-            "prediction",
-            follow=False,
-            say=lambda _: None,
-        )
+        shipped(running, "half", SAMPLE, bad)
     assert documents(running, "half") == []
 
 
@@ -97,10 +96,7 @@ def test_lines_that_do_not_pass_are_named(running: Stack, tmp_path: Path) -> Non
         'START RequestId: 1\n{"timestamp": "2025-10-03T12:00:00Z", "class": "prediction"}\n',
         encoding="utf-8",
     )
-    said: list[str] = []
-    ship.ship(
-        [str(path)], running.opensearch_url, "mixed", "prediction", follow=False, say=said.append
-    )
+    said = shipped(running, "mixed", path)
     assert len(documents(running, "mixed")) == 1
     assert "2 lines, 1 pass the filter pattern; 1 indexed" in said[0]
     assert "it has no 'prediction'" in said[1]
@@ -109,14 +105,7 @@ def test_lines_that_do_not_pass_are_named(running: Stack, tmp_path: Path) -> Non
 
 
 def test_every_panel_of_predictions_counts_every_line_of_the_sample(running: Stack) -> None:
-    ship.ship(
-        [str(SAMPLE)],
-        running.opensearch_url,
-        "sample",
-        "prediction",
-        follow=False,
-        say=lambda _: None,
-    )
+    shipped(running, "sample", SAMPLE)
     requests.post(f"{running.opensearch_url}/_refresh", timeout=10)
     asked = [
         one for one in OBJECTS if CONTRACT["query"]["prediction"] in json.dumps(one.attributes)
@@ -146,17 +135,8 @@ def test_names_of_ones_own_are_predictions_with_a_map_and_a_wrong_map_gets_one_s
         "confidence": 0.75,
     }
     path.write_text(json.dumps(line), encoding="utf-8")
-    said: list[str] = []
     names = "prediction.label=label,prediction.score=confidence,text=input"
-    ship.ship(
-        [str(path)],
-        running.opensearch_url,
-        "own",
-        "prediction",
-        follow=False,
-        say=said.append,
-        names=names,
-    )
+    said = shipped(running, "own", path, names=names)
     [hit] = documents(running, "own")
     assert (hit["_source"]["text"], hit["_source"]["prediction"]) == (
         "a prediction",
@@ -165,15 +145,7 @@ def test_names_of_ones_own_are_predictions_with_a_map_and_a_wrong_map_gets_one_s
     assert hit["_source"]["input"]["words"] == 2
     assert "  1 are predictions" in said
     with pytest.raises(UserError, match=r"^--field-map moves fields to text, .*, not to 'label'$"):
-        ship.ship(
-            [str(path)],
-            running.opensearch_url,
-            "own",
-            "prediction",
-            follow=False,
-            say=said.append,
-            names="label=class",
-        )
+        shipped(running, "own", path, names="label=class")
 
 
 def test_the_guides_map_ships_every_line_and_a_file_of_which_none_passes_is_an_error(
@@ -212,16 +184,8 @@ def test_thousands_of_lines_tell_how_far_they_are(
         '"prediction": {"label": "a", "score": 0.5}}\n'
     )
     path.write_text("".join(line % number for number in range(6000)), encoding="utf-8")
-    said, told = list[str](), list[str]()
-    ship.ship(
-        [str(path)],
-        running.opensearch_url,
-        "many",
-        "prediction",
-        follow=False,
-        say=said.append,
-        progress=told.append,
-    )
+    told: list[str] = []
+    said = shipped(running, "many", path, progress=told.append)
     assert "6000 indexed" in said[0]
     assert [text.partition(": ")[2] for text in told] == [
         f"{sent} of 6000 lines are sent" for sent in (2000, 4000, 6000)
@@ -240,16 +204,7 @@ def test_a_month_of_lines_goes_to_thirty_daily_indices_and_twice_is_no_more(
     path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
     wanted = {f"cwl-{first + timedelta(days=day):%Y.%m.%d}": 40 for day in range(30)}
     for told in ("1200 indexed", "1200 duplicate"):
-        said: list[str] = []
-        ship.ship(
-            [str(path)],
-            running.opensearch_url,
-            "month",
-            "prediction",
-            follow=False,
-            say=said.append,
-        )
-        assert told in said[0]
+        assert told in shipped(running, "month", path)[0]
         requests.post(f"{running.opensearch_url}/_refresh", timeout=10)
         terms = {"indices": {"terms": {"field": "_index", "size": 100}}}
         body = {"size": 0, "query": {"term": {"@log_group": "month"}}, "aggs": terms}
@@ -273,7 +228,7 @@ def test_beside_the_consoles_function_the_tutorials_fields_have_the_same_values_
         log_event(line, int(datetime(2025, 11, 3, tzinfo=UTC).timestamp() * 1000)) for line in lines
     ]
     console(url, events, _index="from-the-console").raise_for_status()
-    ship.ship([str(path)], url, "beside", "prediction", follow=False, say=lambda _: None)
+    shipped(running, "beside", path)
     ours = {hit["_source"]["@message"]: hit["_source"] for hit in documents(running, "beside")}
     answer = requests.post(f"{url}/from-the-console/_search", json={"size": 100}, timeout=10).json()
     theirs = [hit["_source"] for hit in answer["hits"]["hits"]]

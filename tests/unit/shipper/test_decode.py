@@ -71,8 +71,12 @@ def packed(data: bytes) -> dict[str, Any]:
     return {"awslogs": {"data": base64.b64encode(data).decode()}}
 
 
+def zipped(content: bytes) -> dict[str, Any]:
+    return packed(gzip.compress(content))
+
+
 def body(**changes: Any) -> dict[str, Any]:
-    return packed(gzip.compress(json.dumps(BODY | changes).encode()))
+    return zipped(json.dumps(BODY | changes).encode())
 
 
 def event(**changes: Any) -> dict[str, Any]:
@@ -85,7 +89,7 @@ def messages(*raw: bytes, extra: bytes = b"") -> dict[str, Any]:
         b'{"id":"%d","timestamp":%d,"message":%b}' % (number, number, message)
         for number, message in enumerate(raw)
     )
-    return packed(gzip.compress(HEAD + extra + b'"logEvents":[' + events + b"]}"))
+    return zipped(HEAD + extra + b'"logEvents":[' + events + b"]}")
 
 
 def without(name: str) -> dict[str, Any]:
@@ -198,41 +202,37 @@ def test_control_message_has_no_events(control: dict[str, Any]) -> None:
         ),
         pytest.param(packed(b""), "not JSON", id="nothing"),
         pytest.param(
-            packed(gzip.compress(b"plain words " + DATUM.encode())),
+            zipped(b"plain words " + DATUM.encode()),
             "not JSON",
             id="gzip of non-JSON",
         ),
+        pytest.param(zipped(b'{"owner": "\xff", '), "not JSON", id="neither JSON nor UTF-8"),
         pytest.param(
-            packed(gzip.compress(b'{"owner": "\xff", ')), "not JSON", id="neither JSON nor UTF-8"
-        ),
-        pytest.param(
-            packed(gzip.compress(b'{"owner": NaN}')),
+            zipped(b'{"owner": NaN}'),
             "has no log events",
             id="lenient, no log events",
         ),
         pytest.param(
-            packed(gzip.compress(b'{"owner": NaN, "logEvents": [1]}')),
+            zipped(b'{"owner": NaN, "logEvents": [1]}'),
             "has no log events",
             id="lenient, event a number",
         ),
         pytest.param(
-            packed(gzip.compress(b'{"owner": NaN, "logEvents": [{}]}')),
+            zipped(b'{"owner": NaN, "logEvents": [{}]}'),
             "has no log events",
             id="lenient, no message",
         ),
         pytest.param(
-            packed(gzip.compress(b'{"x": NaN, "messageType": "", "logEvents": {}}')),
+            zipped(b'{"x": NaN, "messageType": "", "logEvents": {}}'),
             "Expected `array`, got `object`",
             id="lenient, no list",
         ),
         pytest.param(
-            packed(gzip.compress(b'{"owner": "\xff", "logEvents": []}')),
+            zipped(b'{"owner": "\xff", "logEvents": []}'),
             "missing required",
             id="lenient, no stream",
         ),
-        pytest.param(
-            packed(gzip.compress(b'{"x":' + b"[" * 100_000)), "not JSON", id="nested too deep"
-        ),
+        pytest.param(zipped(b'{"x":' + b"[" * 100_000), "not JSON", id="nested too deep"),
         pytest.param(
             messages(b"[" * 100_000 + b"]" * 100_000), "not JSON", id="a message nested too deep"
         ),
@@ -240,8 +240,8 @@ def test_control_message_has_no_events(control: dict[str, Any]) -> None:
         pytest.param(messages(b'"a\\x"'), "not JSON", id="a message with an unknown escape"),
         pytest.param(messages(b'"\\u12"'), "not JSON", id="a message with half an escape"),
         pytest.param(messages(b"words"), "not JSON", id="a message without quotes"),
-        pytest.param(packed(gzip.compress(b"[{}]")), "Expected `object`", id="JSON array"),
-        pytest.param(packed(gzip.compress(b'"words"')), "Expected `object`", id="JSON string"),
+        pytest.param(zipped(b"[{}]"), "Expected `object`", id="JSON array"),
+        pytest.param(zipped(b'"words"'), "Expected `object`", id="JSON string"),
         *(
             pytest.param(without(name), f"missing required field `{name}`", id=f"no {name}")
             for name in BODY
@@ -519,9 +519,9 @@ def test_a_line_is_exact(text: str) -> None:
     st.one_of(
         JSON,
         st.builds(packed, st.binary()),
-        st.builds(packed, st.binary().map(gzip.compress)),
+        st.builds(zipped, st.binary()),
         st.fixed_dictionaries({"awslogs": st.fixed_dictionaries({"data": JSON})}),
-        st.builds(lambda value: packed(gzip.compress(json.dumps(value).encode())), JSON),
+        st.builds(lambda value: zipped(json.dumps(value).encode()), JSON),
         st.builds(
             body,
             messageType=JSON | st.just("DATA_MESSAGE"),
@@ -577,6 +577,4 @@ def test_a_block_may_end_within_a_character(at: int) -> None:
 
 def test_what_takes_pythons_reader_is_not_read_when_it_is_large() -> None:
     with pytest.raises(PayloadInvalid, match="too large to be read leniently"):
-        decode(
-            packed(gzip.compress(b'{"owner": NaN, "x": "' + b"x" * LENIENT_BYTES + b'"}')), 2**30
-        )
+        decode(zipped(b'{"owner": NaN, "x": "' + b"x" * LENIENT_BYTES + b'"}'), 2**30)
