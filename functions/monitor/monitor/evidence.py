@@ -6,7 +6,6 @@ in any case.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -20,7 +19,7 @@ from monitor.follow import Accepted, Drift, Finding
 from monitor.message import Facts, Moved, Share, Source, links
 from monitor.moved import Measure
 from monitor.problem import ServerProblem, sentence
-from monitor.read import Connection
+from monitor.read import Connection, ReadIncomplete, aggregations
 from monitor.store import Store
 from monitor.summary import SIGNATURE, Summary, total
 from monitor.transitions import Change, Transition
@@ -62,18 +61,12 @@ class Sight:
 
     def search(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """Return the aggregations of a search over predictions. Raises `ServerProblem`."""
-        params = {"ignore_unavailable": "true", "allow_no_indices": "true"}
         try:
-            _, _, text = self.connection.perform_request(
-                "POST",
-                f"/{self.index}/_search",
-                params=params,
-                body=json.dumps(body).encode(),
-                timeout=TIMEOUT,
-            )
+            return aggregations(self.connection, self.index, body, TIMEOUT)
         except TransportError as problem:
             raise ServerProblem(sentence(problem)) from None
-        return dict(json.loads(text).get("aggregations", {}))
+        except ReadIncomplete:
+            raise ServerProblem(f"OpenSearch could not read all of {self.index}") from None
 
 
 def facts(

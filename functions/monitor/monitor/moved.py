@@ -204,11 +204,7 @@ def _label(part: str, baseline: Baseline) -> Measure:
         rows = labels.of([part])[:, 0] if known else _others(labels, baseline.labels)
         return _share(rows, windows)
 
-    query: Query = (
-        {"term": {field: part}}
-        if known
-        else {"bool": {"must_not": {"terms": {field: list(baseline.labels)}}}}
-    )
+    query = {"term": {field: part}} if known else _other_than(field, list(baseline.labels))
     said = f"answers are {part}"
     return Measure("label", f"share of {part}", f"more {said}", f"fewer {said}", of, share=query)
 

@@ -49,7 +49,7 @@ def find_streams(
 
     Raises `ReadIncomplete`, and the connection's exceptions.
     """
-    answer = _search(connection, index, searches.streams(stack, start, end))
+    answer = aggregations(connection, index, searches.streams(stack, start, end))
     found = [
         (
             -bucket["doc_count"],
@@ -68,7 +68,7 @@ def read_counts(
 
     Raises as `find_streams` does.
     """
-    answer = _search(connection, index, searches.counts(stream, start, end))
+    answer = aggregations(connection, index, searches.counts(stream, start, end))
     buckets = answer.get("slots", {}).get("buckets", [])
     return {int(bucket["key"]) // 1000: int(bucket["doc_count"]) for bucket in buckets}
 
@@ -84,14 +84,14 @@ def read_slots(
         raise ValueError(
             f"slots begin and end at multiples of {SLOT} seconds, not at {start} and {end}"
         )
-    answer = _search(connection, index, searches.labels(stream, start, end))
+    answer = aggregations(connection, index, searches.labels(stream, start, end))
     names = [bucket["key"] for bucket in answer.get("labels", {}).get("buckets", [])]
     if not names and not answer:
         return []
     found: dict[tuple[int, str, str], list[Summary]] = {}
     for begin in range(start, end, searches.SPAN):
         until = min(end, begin + searches.SPAN)
-        for bucket in _pages(partial(_search, connection, index), stream, begin, until, names):
+        for bucket in _pages(partial(aggregations, connection, index), stream, begin, until, names):
             summary = parse_slot(bucket, stream, names)
             found.setdefault((summary.start, summary.version, summary.profile), []).append(summary)
     return [total(parts) for _, parts in sorted(found.items())]
@@ -130,11 +130,16 @@ def _pages(
             return
 
 
-def _search(connection: Connection, index: str, body: Mapping[str, Any]) -> dict[str, Any]:
-    """Search, and return the aggregations; they are empty if there is no index."""
+def aggregations(
+    connection: Connection, index: str, body: Mapping[str, Any], seconds: float = TIMEOUT
+) -> dict[str, Any]:
+    """Search, and return the aggregations; they are empty if there is no index.
+
+    Raises `ReadIncomplete` if a part of the index could not be read, and `TransportError`.
+    """
     params = {"ignore_unavailable": "true", "allow_no_indices": "true", "request_cache": "false"}
     _, _, text = connection.perform_request(
-        "POST", f"/{index}/_search", params=params, body=json.dumps(body).encode(), timeout=TIMEOUT
+        "POST", f"/{index}/_search", params=params, body=json.dumps(body).encode(), timeout=seconds
     )
     answer = json.loads(text)
     failed = answer["_shards"]["failed"]

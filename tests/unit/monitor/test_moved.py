@@ -141,3 +141,9 @@ def test_texts_move_towards_the_golden_sentences_that_lie_along_the_movement() -
     assert towards({}, base, USUAL) == ()
     none = {f"input.sig.s{at}": None for at in range(8)}
     assert towards(golden, base, window(**none)) == ()
+
+
+def test_records_without_a_label_have_no_other_label() -> None:
+    (one,) = measures(drift("label", "any other label"), reference().baseline)
+    assert one.share
+    assert one.share["bool"]["filter"] == {"exists": {"field": "prediction.label.keyword"}}
