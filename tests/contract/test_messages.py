@@ -47,10 +47,12 @@ def test_the_schema_knows_every_change_and_action() -> None:
 
 
 class Empty:
-    """An OpenSearch that has nothing."""
+    """An OpenSearch that has no index: its answer to a search is complete and without results."""
 
     def perform_request(self, *_: object, **__: object) -> tuple[int, object, str]:
-        return 200, {}, "{}"
+        shards = {"total": 0, "successful": 0, "skipped": 0, "failed": 0}
+        hits = {"total": {"value": 0, "relation": "eq"}, "max_score": 0.0, "hits": []}
+        return 200, {}, json.dumps({"timed_out": False, "_shards": shards, "hits": hits})
 
 
 class Odd:
