@@ -1,6 +1,7 @@
 """The monitor's own index of a stack.
 
-Summaries of slots are kept for 400 days. Accepted baselines, decisions and states do not expire.
+Summaries of slots and joined records are kept for 400 days. Accepted baselines, decisions and
+states do not expire.
 
 The mapping names the fields that are searched; other fields are not indexed. The id of a document
 follows from its subject, so writing a document again changes nothing. A baseline, a decision or a
@@ -24,7 +25,7 @@ from monitor.read import Connection
 from monitor.summary import Stream, Summary, UnknownSummary, from_document, to_document
 from monitor.windows import DAY
 
-KEPT: Final = 400 * DAY  # seconds that a summary is kept
+KEPT: Final = 400 * DAY  # seconds that a summary or a joined record is kept
 PAGE: Final = 500  # documents in one answer, of about 6 kB each
 CHUNK: Final = 200  # summaries in one request
 SECONDS: Final = 30  # the timeout of one request
@@ -45,6 +46,20 @@ MAPPING: Final[dict[str, Any]] = {
         "start": {"type": "long"},
         "rows": {"type": "long"},
         "number": {"type": "long"},
+        "prediction_id": KEYWORD,
+        "feedback": {
+            "properties": {
+                "label": KEYWORD,
+                "predicted": KEYWORD,
+                "correct": {"type": "boolean"},
+                "score": {"type": "double"},
+                "prediction_timestamp": {"type": "date"},
+                "timestamp": {"type": "date"},
+                "source": KEYWORD,
+                "explanation": {"type": "text", "norms": False},
+                "identifier": KEYWORD,
+            }
+        },
     },
 }
 
@@ -57,6 +72,7 @@ class Kind(StrEnum):
     DECISION = "decision"
     STATE = "state"
     SILENCE = "silence"
+    FEEDBACK = "feedback"  # a joined record (joined.py)
 
 
 class Conflict(Exception):
@@ -152,6 +168,13 @@ class Store:
         """
         hits = self._hits(kind, stream, number=number)
         return sorted(hits, key=lambda hit: int(hit.source.get("number", 0)))
+
+    def between(self, kind: Kind, stream: Stream, start: int, end: int) -> Iterator[Found]:
+        """Yield the stream's documents of a kind that begin in a span, in the order of time.
+
+        The span is from `start` until before `end`, in seconds since 1970.
+        """
+        yield from self._hits(kind, stream, span=(start, end))
 
     def create(self, kind: Kind, stream: Stream, number: int, content: Mapping[str, Any]) -> None:
         """Add a numbered document. Raises `Conflict` if the number is already used."""
@@ -253,6 +276,8 @@ class Store:
             self._connection.perform_request("PUT", f"/{self._index}", body=body, timeout=SECONDS)
         except TransportError as problem:
             if problem.error == "resource_already_exists_exception":
+                # An earlier version made the index, perhaps with fewer fields.
+                self._request("PUT", "_mapping", json.dumps(MAPPING).encode())
                 return
             counted = (
                 COPIES.search(json.dumps(problem.info, default=str))
