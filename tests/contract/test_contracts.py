@@ -44,6 +44,8 @@ RECORDS = {
 }
 # Records that earlier versions wrote. They stay in the index for its whole retention.
 OLD = {path.stem: json.loads(path.read_text()) for path in (EVENTS / "old").glob("record.*.json")}
+FEEDBACK_SCHEMA = json.loads((EVENTS / "feedback.schema.json").read_text())
+FEEDBACK = json.loads((EVENTS / "record.feedback.json").read_text())
 TYPES = {
     "string": {"keyword", "text", "date"},
     "integer": {"integer"},
@@ -107,8 +109,23 @@ def test_the_schema_refuses_what_the_contract_does_not_say(
 def test_the_subscription_lists_every_kind_of_record(template: Template) -> None:
     (_, pattern, _) = template.subscriptions[0]
     assert set(SCHEMA["properties"]["message"]["enum"]) == set(RECORDS)
-    for record in RECORDS.values():
+    for record in (*RECORDS.values(), FEEDBACK):
         assert matches(pattern, json.dumps(record))
+
+
+def test_the_sample_feedback_is_valid_and_its_document_is_typed() -> None:
+    Draft202012Validator.check_schema(FEEDBACK_SCHEMA)
+    Draft202012Validator(FEEDBACK_SCHEMA).validate(FEEDBACK)
+    event = subscription_event([log_event(json.dumps(FEEDBACK), NOON)], make_payload.LOG_GROUP)
+    (source,) = sources(decode(event, limit=1_000_000))
+    assert source["@kind"] == "feedback"
+    judgement = source.pop("feedback")
+    assert judgement == {name: FEEDBACK[name] for name in judgement}
+    mapped = dict(_leaves(index_template()["template"]["mappings"]["properties"]))
+    assert {f"feedback.{name}" for name in judgement} == {
+        name for name in mapped if name.startswith("feedback.")
+    }
+    assert set(FEEDBACK) - set(judgement) <= set(source) & set(mapped)
 
 
 def payload(name: str, events: Path = EVENTS) -> Payload:

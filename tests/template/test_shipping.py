@@ -23,6 +23,9 @@ from tests.template.cloudformation import (
 from tests.template.stacks import ALL, EXISTING, INSTALLED, WITH_LOG_GROUPS, Stack, before, selected
 from tools.root import ROOT
 
+KINDS = ("prediction", "prediction_error", "feedback")
+RECORDS = f"{{ {' || '.join(f'($.message = "{kind}")' for kind in KINDS)} }}"
+
 
 @check(
     ALL,
@@ -94,10 +97,7 @@ def test_nothing_but_records_is_subscribed(stack: Stack) -> None:
     if stack.has_inference:
         predictions = subscriptions.pop("ShipperFunctionPredictions")
         assert predictions["LogGroupName"] == {"Ref": "InferenceLogGroup"}
-        assert (
-            predictions["FilterPattern"]
-            == '{ ($.message = "prediction") || ($.message = "prediction_error") }'
-        )
+        assert predictions["FilterPattern"] == RECORDS
         # CloudFormation chooses the name. Another name would make another filter.
         assert "FilterName" not in predictions
     if stack.monitors:
@@ -178,7 +178,7 @@ def test_the_written_subscription_is_what_sam_makes_of_an_event() -> None:
         "Type": "CloudWatchLogs",
         "Properties": {
             "LogGroupName": {"Ref": "InferenceLogGroup"},
-            "FilterPattern": '{ ($.message = "prediction") || ($.message = "prediction_error") }',
+            "FilterPattern": RECORDS,
         },
     }
     source["Resources"]["ShipperFunction"]["Properties"]["Events"] = {"Predictions": event}

@@ -26,7 +26,7 @@ from shipper.decode import Payload, line
 from shipper.field_map import NO_NAMES, FieldMap
 from shipper.json_text import Fields, quoted
 from shipper.prediction import described, is_live, recognised
-from shipper.provenance import LOG, PREDICTION, RECORDS, is_trusted
+from shipper.provenance import FEEDBACK, LOG, PREDICTION, RECORDS, is_trusted
 from shipper.read import Kind, is_system, platform, read, read_extracted
 from shipper.redact import HASHED, WITHHELD, Redaction
 
@@ -122,9 +122,9 @@ class Spliced(Struct, gc=False):
     """The end of a document, copied byte for byte from its line.
 
     `kind` is the `@kind` that the line gets if its origin is trusted. `live` is true if the line's
-    traffic is live. `unsure` is true if the line may be a prediction in a foreign format: if the
-    line's origin is trusted, it must be parsed in full (`read`). `few` has the same meaning as in
-    `Document`.
+    traffic is live. `unsure` is true if the line is feedback, or may be a prediction in a foreign
+    format: if the line's origin is trusted, it must be parsed in full (`read`). `few` has the same
+    meaning as in `Document`.
     """
 
     tail: bytes
@@ -254,7 +254,8 @@ def spliced(text: str, *, platform_matters: bool = False) -> Spliced | None:
         return None
     message = found.message
     if message in RECORDS:
-        kind, unsure = message, message == PREDICTION and found.record_version is UNSET
+        foreign = message == PREDICTION and found.record_version is UNSET
+        kind, unsure = message, foreign or message == FEEDBACK
     elif message.lstrip()[:1] in {"{", '"'}:
         return None
     else:

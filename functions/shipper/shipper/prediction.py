@@ -1,9 +1,9 @@
-"""Recognises predictions among trusted lines, and gives them the fields of a record.
+"""Recognises predictions and feedback among trusted lines, and gives them the fields of a record.
 
-The rule is in events/prediction.json. A user's own function does not follow our record schema: its
-prediction may be inside the `message` of a logger, may be a list in Hugging Face's format, or may
-have other field names. It has no descriptors. This module converts the fields; the line itself
-stays unchanged.
+The rules are in events/prediction.json and events/feedback.schema.json. A user's own function does
+not follow our record schema: its prediction may be inside the `message` of a logger, may be a list
+in Hugging Face's format, or may have other field names. It has no descriptors. This module converts
+the fields; the line itself stays unchanged.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from shipper.characters import characters
 from shipper.field_map import FieldMap, moved
 from shipper.json_text import Fields, json_object
 from shipper.labels import field_names
-from shipper.provenance import LOG, PREDICTION, RECORDS
+from shipper.provenance import FEEDBACK, LOG, PREDICTION, RECORDS
 
 # The most objects in `message` within each other. A line of Powertools that is inside Lambda's JSON
 # format has two.
@@ -22,20 +22,27 @@ LEVELS: Final = 2
 LABELS: Final = 100  # the most scores that become fields; an index takes about 1,000 fields
 DESCRIBED: Final = 100_000  # the most characters of a described text; each takes about 0.1 µs
 OWN: Final = "record_version"  # only records of this project have this field
+# The fields of a line of feedback that its document has below `feedback`. At the root, a name such
+# as `source` would meet fields of other lines.
+JUDGEMENT: Final = ("label", "source", "explanation", "identifier")
+# The fields that a line of feedback shares with a prediction, under the same names of the user's.
+SHARED: Final = ("prediction_id", "traffic", "model.name")
 
 
 def recognised(fields: Fields, names: FieldMap) -> tuple[str, Fields]:
     """Return the `@kind` of a trusted line with these fields, and the fields of its document.
 
-    A record of this project is returned unchanged. `names` maps the user's field names to the field
-    names of a prediction.
+    A record of this project is returned unchanged, except feedback (`_judgement`). `names` maps the
+    user's field names to the field names of a prediction.
     """
     message = fields.get("message")
     named = message if isinstance(message, str) and message in RECORDS else ""
-    if named and (named != PREDICTION or OWN in fields):
+    if named not in {"", FEEDBACK} and (named != PREDICTION or OWN in fields):
         return named, fields
     inside = fields
     for _ in range(1 + LEVELS):
+        if inside.get("message") == FEEDBACK:
+            return FEEDBACK, _judgement(inside, names)
         found = _best(moved(inside, names))
         if is_label(_label(found)):
             return PREDICTION, found
@@ -74,6 +81,19 @@ def is_label(value: Any) -> bool:
 def _label(fields: Fields) -> Any:
     prediction = fields.get("prediction")
     return prediction.get("label") if isinstance(prediction, dict) else None
+
+
+def _judgement(fields: Fields, names: FieldMap) -> Fields:
+    """Return the fields of a document of feedback: label, source and so on are in `feedback`."""
+    shared = {target: path for target, path in names.items() if target in SHARED}
+    found = moved(fields, shared)
+    given = {name: found[name] for name in JUDGEMENT if _is_scalar(found.get(name))}
+    rest = {name: value for name, value in found.items() if name not in given}
+    return rest | {"feedback": given}
+
+
+def _is_scalar(value: Any) -> bool:
+    return isinstance(value, str | int | float)
 
 
 def _inside(message: Any) -> Fields | None:

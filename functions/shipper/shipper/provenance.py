@@ -13,10 +13,9 @@ from typing import Final
 from shipper.decode import Payload
 
 PREDICTION: Final = "prediction"
+FEEDBACK: Final = "feedback"
 LOG: Final = "log"
-RECORDS: Final = frozenset(
-    {PREDICTION, "prediction_error", "feedback", "drift", "verdict", "canary"}
-)
+RECORDS: Final = frozenset({PREDICTION, "prediction_error", FEEDBACK, "drift", "verdict", "canary"})
 RECORD_FILTER: Final = "prediction-monitor-records"
 
 

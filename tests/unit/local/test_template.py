@@ -118,7 +118,8 @@ def test_template_is_read() -> None:
             "MessengerFunction", ROOT / "functions/monitor", "monitor.messenger.handler", 256, 120
         ),
     }
-    pattern = '{ ($.message = "prediction") || ($.message = "prediction_error") }'
+    kinds = ("prediction", "prediction_error", "feedback")
+    pattern = f"{{ {' || '.join(f'($.message = "{kind}")' for kind in kinds)} }}"
     assert found.subscriptions == [("InferenceLogGroup", pattern, "ShipperFunction")]
 
 

@@ -36,7 +36,7 @@ def test_what_is_unknown_is_left_out() -> None:
 @pytest.mark.parametrize(
     ("change", "same"),
     [
-        ({"label": "acceptable"}, True),
+        ({"label": "positive"}, True),
         ({"timestamp": 0}, True),
         ({"source": "code"}, True),
         ({"identifier": "another"}, False),
