@@ -91,9 +91,9 @@ package: $(if $(BUCKET),build) ## put the packages into S3, and write a template
 bench: $(VENV)/.ready $(if $(AGAINST),,build $(if $(QUICK),,.venv-train/.ready)) ## measure the cost of shipping and predicting, compared with rivals [QUICK=1] [AGAINST=commit] [CONSOLE=function.js]
 	@python -m bench $(if $(QUICK),--quick) $(if $(AGAINST),--against "$(AGAINST)") $(if $(CONSOLE),--console "$(CONSOLE)")
 
-bench-monitor: $(VENV)/.ready ## measure the monitor's findings and false alarms: make bench-monitor DATA=folder [CACHE=folder] [QUICK=1] [DIAL=1]
+bench-monitor: $(VENV)/.ready ## measure the monitor's findings and false alarms: make bench-monitor DATA=folder [CACHE=folder] [QUICK=1] [DIAL=1] [ACCURACY=1]
 	@test -d "$(DATA)/cola" || { echo "make bench-monitor DATA=folder: the folder of the corpora (docs/monitoring.md says where from), with cola/ in it" >&2; exit 2; }
-	@python -m bench.monitor --data "$(DATA)" $(if $(CACHE),--cache "$(CACHE)") $(if $(QUICK),--quick --out /tmp/bench-monitor.json) $(if $(DIAL),--write-dial)
+	@python -m bench.monitor --data "$(DATA)" $(if $(CACHE),--cache "$(CACHE)") $(if $(QUICK),--quick --out /tmp/bench-monitor.json) $(if $(DIAL),--write-dial) $(if $(ACCURACY),--accuracy)
 
 cost: $(VENV)/.ready ## print the stack's monthly cost, in three sizes
 	@python -m cost

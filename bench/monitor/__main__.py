@@ -21,7 +21,7 @@ from rich.markdown import Markdown
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from bench.machine import machine
-from bench.monitor import false_alarms, power, traffic
+from bench.monitor import accuracy, false_alarms, power, traffic
 from bench.monitor.cost import cost
 from bench.monitor.drift import NARROW, replaced
 from bench.monitor.report import tables
@@ -48,8 +48,8 @@ class Scale:
     """The scale of a run.
 
     `dial`, `bars` and `power` count draws: for the table of the dial, for other traffic, and of
-    baselines under drift. `splits` counts splits, and `documents` is the number of documents to
-    read.
+    baselines under drift. `splits` counts splits, `resplits` those of labelled sentences, and
+    `documents` is the number of documents to read.
     """
 
     dial: int = 120
@@ -57,9 +57,10 @@ class Scale:
     splits: int = 100
     power: int = 10
     documents: int = 1_000_000
+    resplits: int = 200
 
 
-QUICK: Final = Scale(3, 2, 2, 1, 20_000)
+QUICK: Final = Scale(3, 2, 2, 1, 20_000, 3)
 
 
 def main() -> int:
@@ -82,20 +83,26 @@ def main() -> int:
             task = progress.add_task(what, total=steps)
             return lambda *_: progress.advance(task)
 
+        cache = options.cache or Path(folder)
         try:
-            sets = predicted(
-                options.data, options.cache or Path(folder), start("predictions", SETS)
-            )
+            about = _accuracy(options.data, cache, scale, start)
+            if options.accuracy:
+                kept = json.loads(options.out.read_text(encoding="utf-8"))
+                _write(options.out, kept | {"accuracy": about})
+                return 0
+            sets = predicted(options.data, cache, start("predictions", SETS))
         except CorpusMissing as problem:
             print(f"bench: {problem}", file=sys.stderr)
             return 2
         shipped = json.loads((MODEL / "profile.json").read_text(encoding="utf-8"))
         source = traffic.table(sets | {"profile": power.shipped_rows(shipped)})
-        results: dict[str, Any] = {"machine": machine(), "scale": asdict(scale)}
+        results: dict[str, Any] = {
+            "machine": machine(), "scale": asdict(scale), "accuracy": about,
+        }  # fmt: skip
         for name, part in _measure(source, Profile.read(shipped), scale, start):
             results |= {"measured": datetime.now(UTC).isoformat(timespec="seconds"), name: part}
             # Results are written after each part, so that a failure loses only one part.
-            options.out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+            _write(options.out, results)
     for name, part in tables(results).items():
         page.print(Markdown(f"## {name}\n\n{part}"))
     if options.write_dial:
@@ -104,6 +111,17 @@ def main() -> int:
         page.print(f"written to {dial.TABLE}", markup=False, highlight=False)
     page.print(f"written to {options.out}", markup=False, highlight=False)
     return 0
+
+
+def _write(path: Path, results: dict[str, Any]) -> None:
+    path.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+
+
+def _accuracy(data: Path, cache: Path, scale: Scale, start: Start) -> dict[str, Any]:
+    """Measure the intervals of accuracy, and say when. Raises `CorpusMissing`."""
+    tick = start("re-splits", scale.resplits * len(accuracy.SIZES))
+    found = accuracy.measured(data, cache, scale.resplits, tick)
+    return {"measured": datetime.now(UTC).isoformat(timespec="seconds"), **found}
 
 
 def _measure(
@@ -324,6 +342,11 @@ def _options() -> argparse.Namespace:
         "--write-dial",
         action="store_true",
         help="write the measured rows into the monitor's own table",
+    )
+    parser.add_argument(
+        "--accuracy",
+        action="store_true",
+        help="measure only the intervals of accuracy, and keep the other results of the file",
     )
     return parser.parse_args()
 

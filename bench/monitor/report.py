@@ -23,6 +23,10 @@ def tables(results: Results) -> dict[str, str]:
         "independent rows": _independent(results["independent"]),
         "changes": _changes(results["changes"]),
         "volume": _volume(results["volume"]),
+        "estimated accuracy": _estimated(results["accuracy"]["estimated"]),
+        "blind": _blind(results["accuracy"]["blind"]),
+        "known accuracy": _known(results["accuracy"]["known"]),
+        "messages about accuracy": _messages(results["accuracy"]["messages"]),
     }
 
 
@@ -193,6 +197,69 @@ def _volume(parts: Mapping[str, Lines]) -> str:
         ],
         rows,
     )
+
+
+def _estimated(lines: Lines) -> str:
+    rows = [
+        [
+            one["n"],
+            f"{one['windows']:,}",
+            f"{100 * one['coverage']:.1f}",
+            f"{100 * one['coverage_without_calibration_noise']:.1f}",
+            f"{one['bias']:+.4f}",
+            f"{one['mean_absolute_bias_of_a_split']:.3f}",
+            f"{one['mean_absolute_error']:.3f}",
+        ]
+        for one in lines
+    ]
+    head = [
+        "n",
+        "windows",
+        "interval holds the truth, %",
+        "without the noise of calibration, %",
+        "bias",
+        "of one re-split, mean size",
+        "error of a window, mean size",
+    ]
+    return _table(head, rows)
+
+
+def _blind(lines: Lines) -> str:
+    rows = [
+        [one["change"], one["truth"], one["estimate"], f"{100 * one['coverage']:.0f}"]
+        for one in lines
+    ]
+    return _table(["change", "right answers", "estimate", "interval holds the truth, %"], rows)
+
+
+def _known(lines: Lines) -> str:
+    kinds = list(dict.fromkeys(one["labels"] for one in lines))
+    rows = []
+    for n in dict.fromkeys(one["n"] for one in lines):
+        same = {one["labels"]: one for one in lines if one["n"] == n}
+        rows.append(
+            [
+                n,
+                *(
+                    f"{100 * same[kind]['coverage']:.1f} ({same[kind]['off']:+.3f})"
+                    for kind in kinds
+                ),
+            ]
+        )
+    return _table(["labels", *kinds], rows)
+
+
+def _messages(lines: Lines) -> str:
+    rows = [
+        [
+            one["change"],
+            one["labels"],
+            f"{100 * one['told']:.0f}",
+            "" if one["median_days"] is None else f"{one['median_days']:.0f}",
+        ]
+        for one in lines
+    ]
+    return _table(["change", "labels", "years with a message, %", "days until it (median)"], rows)
 
 
 def _names(lines: Lines) -> list[str]:
