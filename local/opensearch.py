@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import platform
 import re
+import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -56,6 +57,15 @@ def node(port: int, folder: Path | None = None, tell: Tell = lambda _: None) -> 
     `folder` the node starts empty, and its data is deleted at the end. `tell` receives the progress
     of the first download.
     """
+    with node_process(port, folder, tell):
+        yield f"http://127.0.0.1:{port}"
+
+
+@contextmanager
+def node_process(
+    port: int, folder: Path | None = None, tell: Tell = lambda _: None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a node as `node` does. Yields its process, which a test may stop or kill."""
     class_path = ":".join(map(str, jars(RUNNER, LOCK, tell)))
     with nullcontext(str(folder)) if folder else TemporaryDirectory(prefix="opensearch-") as base:
         # the runner keeps an existing file
@@ -108,7 +118,7 @@ def node(port: int, folder: Path | None = None, tell: Tell = lambda _: None) -> 
                         f"{' '.join(last)}"
                     )
                 time.sleep(0.2)
-            yield url
+            yield process
 
 
 def _port(log: Path) -> int | None:

@@ -49,6 +49,11 @@ class Runtime:
         self._timeout = timeout
         self._alone = threading.Lock()
 
+    @property
+    def group(self) -> int:
+        """The process group of the emulator, which is also the session of the function."""
+        return self._process.pid
+
     def alive(self) -> bool:
         """Return whether the function's process is still running."""
         return self._process.poll() is None

@@ -1,0 +1,144 @@
+"""`python -m soak`: plays random faults for a time, and ends with a table.
+
+Exit 0 if every event is in the index once and nothing has grown, 1 if not.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from itertools import groupby
+from typing import Final
+
+from rich.table import Table
+
+from local import screen
+from local.processes import end_once_when_told
+from soak.faults import Episode, episodes
+from soak.play import Played, Result, Stack, soak
+from soak.vitals import FEWEST, Trend, trend
+from tools.arguments import Parser
+from tools.errors import UserError
+from tools.plain import plain
+
+MINUTES: Final = 10.0
+RATE: Final = 200.0
+SEED: Final = 25
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Soak, and print the tables. Returns the exit code."""
+    parser = Parser(
+        prog="python -m soak",
+        description="Puts events through the shipper into a real OpenSearch while the server and "
+        "the way to it fail at random, and counts at the end whether every event is there once.",
+    )
+    parser.add_argument(
+        "--minutes", type=float, default=MINUTES, help="how long faults are played (%(default)s)"
+    )
+    parser.add_argument(
+        "--rate", type=float, default=RATE, help="events a second that are put (%(default)s)"
+    )
+    parser.add_argument(
+        "--seed", type=int, default=SEED, help="of the faults and their order (%(default)s)"
+    )
+    options = parser.parse_args(arguments)
+    if options.minutes <= 0 or options.rate <= 0:
+        parser.error("--minutes and --rate must be above 0")
+    end_once_when_told()
+    page = screen.console()
+    begun = time.monotonic()
+
+    def say(stack: Stack, played: Played) -> None:
+        page.print(
+            progress(time.monotonic() - begun, stack, played),
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
+
+    try:
+        chosen = _for(options.minutes * 60, episodes(options.seed))
+        result = soak(chosen, options.seed, options.rate, say)
+    except (UserError, RuntimeError) as problem:
+        print(f"make soak: {plain(problem)}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    trends = {name: trend(samples) for name, samples in result.samples.items()}
+    for table in (by_fault(result), by_function(trends)):
+        page.print(table)
+    page.print(verdict(result), markup=False, highlight=False, soft_wrap=True)
+    flat = all(found is None or found.flat for found in trends.values())
+    return 0 if result.exactly_once and flat else 1
+
+
+def _for(seconds: float, among: Iterator[Episode]) -> Iterator[Episode]:
+    """Yield episodes until the time is over."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        yield next(among)
+
+
+def progress(seconds: float, stack: Stack, played: Played) -> str:
+    """Return one line about an episode."""
+    minutes, rest = divmod(int(seconds), 60)
+    used = ", ".join(
+        f"{name} {samples[-1].memory:.0f} MiB {samples[-1].descriptors} descriptors"
+        for name, samples in stack.result.samples.items()
+    )
+    return (
+        f"{minutes:3d}:{rest:02d}  {played.episode.fault:<16} {played.episode.events:6,d} events  "
+        f"{played.struck:3d} requests struck  {played.failed:2d} invocations failed  "
+        f"{played.letters:2d} letters  caught up in {played.behind:5.1f} s  "
+        f"{stack.result.total:,} of {stack.result.put:,} in the index  {used}"
+    )
+
+
+def by_fault(result: Result) -> Table:
+    """Return a table with one row for each fault."""
+    table = Table(
+        "fault", "episodes", "events", "requests struck", "invocations failed", "dead letters",
+        "caught up in s, at most",
+    )  # fmt: skip
+    ordered = sorted(result.played, key=lambda one: one.episode.fault)
+    for fault, group in groupby(ordered, key=lambda one: one.episode.fault):
+        some = list(group)
+        table.add_row(
+            fault,
+            f"{len(some):,}",
+            f"{sum(one.episode.events for one in some):,}",
+            f"{sum(one.struck for one in some):,}",
+            f"{sum(one.failed for one in some):,}",
+            f"{sum(one.letters for one in some):,}",
+            f"{max(one.behind for one in some):.1f}",
+        )
+    return table
+
+
+def by_function(trends: dict[str, Trend | None]) -> Table:
+    """Return a table with what each function used early, late, and at most."""
+    table = Table("function", "memory in MiB", "descriptors", "threads", "flat")
+    for name, found in trends.items():
+        if found is None:
+            table.add_row(name, "", "", "", f"fewer than {FEWEST} episodes")
+            continue
+        columns = [
+            f"{early:.0f}, {late:.0f}, at most {most:.0f}"
+            for early, late, most in zip(found.early, found.late, found.most, strict=True)
+        ]
+        table.add_row(name, *columns, "yes" if found.flat else "NO")
+    return table
+
+
+def verdict(result: Result) -> str:
+    """Return one sentence about the events."""
+    return (
+        f"{result.put:,} events put, {result.total:,} documents: {result.missing:,} missing, "
+        f"{result.doubled:,} more than once, {result.foreign:,} never put"
+    )
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

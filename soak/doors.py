@@ -1,0 +1,75 @@
+"""The front doors of the shipper: the ways on which CloudWatch's payloads come to it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from local.asynchronous import Asynchronous, Keep
+from local.cloudwatch import Subscription
+from local.runtime import FunctionFailed, Runtime, running
+from local.template import Function, Template
+
+RETRY_SECONDS: Final = (0.5, 1.0)  # a minute and two on AWS
+DRAIN_SECONDS: Final = 600.0
+
+
+@dataclass(slots=True)
+class Door:
+    """A subscription with a shipper of its own, and the count of failed invocations."""
+
+    name: str
+    shipper: Runtime
+    subscription: Subscription
+    failed: int = 0
+
+    def invoke(self, event: dict[str, Any]) -> Any:
+        """Invoke the shipper, and count a failure."""
+        try:
+            return self.shipper.invoke(event)
+        except FunctionFailed:
+            self.failed += 1
+            raise
+
+    @property
+    def busy(self) -> bool:
+        """Whether an event waits or is on its way."""
+        return not self.subscription.drain(0)
+
+
+@contextmanager
+def direct(plan: Template, url: str, keep: Keep, seconds: int) -> Iterator[Door]:
+    """Run CloudWatch's asynchronous invocation of the shipper, with its retries and dead letters.
+
+    An invocation has `seconds`. `keep` gets the dead letters.
+    """
+    [(log_group, pattern, subscriber)] = plan.subscriptions
+    with running(_shorter(plan, subscriber, seconds), {"OPENSEARCH_URL": url}, _ignore) as shipper:
+        door = Door("direct", shipper, Subscription(log_group, pattern, _ignore))
+        door.subscription.ship = Asynchronous(
+            plan.functions[subscriber], door.invoke, keep, RETRY_SECONDS
+        )
+        with _running(door.subscription):
+            yield door
+
+
+def _shorter(plan: Template, function: str, seconds: int) -> Function:
+    return replace(plan.functions[function], timeout=seconds)
+
+
+@contextmanager
+def _running(subscription: Subscription) -> Iterator[None]:
+    thread = threading.Thread(target=subscription.run, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        subscription.stop()
+        thread.join(DRAIN_SECONDS)
+
+
+def _ignore(_line: object) -> None:
+    """Drop a line of a function's log, which the soak does not read."""

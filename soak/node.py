@@ -1,0 +1,93 @@
+"""An OpenSearch that can be killed, stopped, blocked, and made well again."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from local import opensearch
+from soak.lines import NUMBER
+
+PAGE = 10_000  # documents of one search, OpenSearch's largest number
+
+
+@dataclass
+class Node:
+    """A node at `port` that keeps its documents in `folder`."""
+
+    port: int
+    folder: Path
+    _parts: ExitStack = field(default_factory=ExitStack)
+    _process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Start the node, with the documents that it had before."""
+        self._process = self._parts.enter_context(opensearch.node_process(self.port, self.folder))
+
+    def kill(self) -> None:
+        """Kill the node without a warning."""
+        self._signal(signal.SIGKILL)
+        self.end()
+
+    def freeze(self) -> None:
+        """Stop the process. Connections stay open, and nothing answers."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let the stopped process go on."""
+        self._signal(signal.SIGCONT)
+
+    def block(self, *, write: bool) -> None:
+        """Refuse every write to the present indices, or accept it again."""
+        answer = requests.put(
+            f"{self.url}/{opensearch.PATTERN}/_settings",
+            json={"index.blocks.write": write or None},
+            timeout=60,
+        )
+        answer.raise_for_status()
+
+    def end(self) -> None:
+        """End the node, if it runs."""
+        self._parts.close()
+        self._process = None
+
+    def total(self) -> int:
+        """Return the number of documents."""
+        requests.post(f"{self.url}/{opensearch.PATTERN}/_refresh", timeout=60).raise_for_status()
+        answer = requests.get(f"{self.url}/{opensearch.PATTERN}/_count", timeout=60)
+        answer.raise_for_status()
+        found: int = answer.json()["count"]
+        return found
+
+    def times(self) -> Counter[int]:
+        """Return how often each event is in the index, by its number."""
+        return Counter(self._numbers())
+
+    def _numbers(self) -> Iterator[int]:
+        query: dict[str, Any] = {"size": PAGE, "_source": [NUMBER], "sort": [NUMBER, "@id"]}
+        while hits := self._search(query):
+            yield from (hit["_source"][NUMBER] for hit in hits)
+            query["search_after"] = hits[-1]["sort"]
+
+    def _search(self, query: dict[str, Any]) -> list[dict[str, Any]]:
+        answer = requests.post(f"{self.url}/{opensearch.PATTERN}/_search", json=query, timeout=60)
+        answer.raise_for_status()
+        hits: list[dict[str, Any]] = answer.json()["hits"]["hits"]
+        return hits
+
+    def _signal(self, number: int) -> None:
+        assert self._process
+        os.killpg(self._process.pid, number)
