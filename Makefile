@@ -28,7 +28,7 @@ RUN_LOCKS := requirements/run.txt requirements/emulator.txt $(wildcard functions
 # An environment with the developers' tools is used as it is.
 RUNNABLE := $(if $(wildcard $(VENV)/.ready),$(VENV)/.ready,$(VENV)/.run)
 
-.PHONY: help setup run serve kibana test test-full deploy-test lint audit build package drill bench bench-monitor cost train model check-model lock clean
+.PHONY: help setup run serve kibana test test-full soak deploy-test lint audit build package drill bench bench-monitor cost train model check-model lock clean
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -73,6 +73,9 @@ test-full: lint build .venv-train/.ready ## as test, with the long tests: fuzzin
 	@for folder in .adopted/checkpoints/*; do \
 	  $(TRAINING) -m training.model --from $$folder/checkpoint --sample $$folder/sample.csv --out .adopted/models/$${folder##*/} --name $${folder##*/}; done
 	@ADOPTED=.adopted/models FUZZ_SECONDS=600 pytest -m ""
+
+soak: $(VENV)/.ready ## put events through random faults into a real OpenSearch; a table at the end [MINUTES=10] [RATE=200] [SEED=25]
+	@python -m soak $(if $(MINUTES),--minutes "$(MINUTES)") $(if $(RATE),--rate "$(RATE)") $(if $(SEED),--seed "$(SEED)")
 
 deploy-test: build ## deploy the whole stack into a local AWS, read it back, update and delete it: make deploy-test [FAKECLOUD=/path/to/fakecloud]
 	@python -m tests.deploy

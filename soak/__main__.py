@@ -16,7 +16,7 @@ from rich.table import Table
 from local import screen
 from local.processes import end_once_when_told
 from soak.faults import Episode, episodes
-from soak.play import Played, Result, Stack, soak
+from soak.play import FUNCTION_SECONDS, Played, Result, Stack, soak
 from soak.vitals import FEWEST, Trend, trend
 from tools.arguments import Parser
 from tools.errors import UserError
@@ -27,8 +27,11 @@ RATE: Final = 200.0
 SEED: Final = 25
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Soak, and print the tables. Returns the exit code."""
+def main(arguments: list[str] | None = None, seconds: int = FUNCTION_SECONDS) -> int:
+    """Soak, and print the tables. Returns the exit code.
+
+    An invocation of the shipper has `seconds`.
+    """
     parser = Parser(
         prog="python -m soak",
         description="Puts events through the shipper into a real OpenSearch while the server and "
@@ -60,7 +63,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     try:
         chosen = _for(options.minutes * 60, episodes(options.seed))
-        result = soak(chosen, options.seed, options.rate, say)
+        result = soak(chosen, options.seed, options.rate, seconds, say)
     except (UserError, RuntimeError) as problem:
         print(f"make soak: {plain(problem)}", file=sys.stderr)
         return 1
@@ -77,8 +80,10 @@ def main(arguments: list[str] | None = None) -> int:
 def _for(seconds: float, among: Iterator[Episode]) -> Iterator[Episode]:
     """Yield episodes until the time is over."""
     end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        yield next(among)
+    for episode in among:
+        if time.monotonic() >= end:
+            return
+        yield episode
 
 
 def progress(seconds: float, stack: Stack, played: Played) -> str:

@@ -31,6 +31,7 @@ class Node:
 
     @property
     def url(self) -> str:
+        """The address of the node."""
         return f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:

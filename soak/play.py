@@ -80,7 +80,10 @@ class Result:
 
 @dataclass(slots=True)
 class Stack:
-    """The parts of a soak. `rate` is the number of events a second; without it there is no pause."""
+    """The parts of a soak.
+
+    `rate` is the number of events a second. Without it events are put without a pause.
+    """
 
     node: Node
     proxy: Proxy
@@ -181,10 +184,10 @@ class Stack:
 
 
 @contextmanager
-def stack(seed: int, rate: float | None = None) -> Iterator[Stack]:
+def stack(seed: int, rate: float | None = None, seconds: int = FUNCTION_SECONDS) -> Iterator[Stack]:
     """Start the node, the proxy, the functions and the bucket of dead letters.
 
-    Raises `UserError` if a part cannot start.
+    An invocation of the shipper has `seconds`. Raises `UserError` if a part cannot start.
     """
     plan = template.read()
     letters: Counter[str] = Counter()
@@ -194,7 +197,7 @@ def stack(seed: int, rate: float | None = None) -> Iterator[Stack]:
         parts.callback(node.end)
         node.start()
         install(desired_state([], opensearch=node.url), say=lambda _: None)
-        proxy = Proxy(node.port, FUNCTION_SECONDS - REPORT_SECONDS + 0.5)
+        proxy = Proxy(node.port, seconds - REPORT_SECONDS + 0.5)
         parts.callback(proxy.server_close)
         threading.Thread(target=proxy.serve_forever, daemon=True).start()
         parts.callback(proxy.shutdown)
@@ -214,7 +217,7 @@ def stack(seed: int, rate: float | None = None) -> Iterator[Stack]:
         replay = parts.enter_context(
             running(plan.functions["ReplayFunction"], settings, lambda _: None)
         )
-        doors = [parts.enter_context(direct(plan, proxy.url, keep, FUNCTION_SECONDS))]
+        doors = [parts.enter_context(direct(plan, proxy.url, keep, seconds))]
         yield Stack(node, proxy, doors, replay, letters, random.Random(seed), rate)  # noqa: S311
 
 
@@ -222,6 +225,7 @@ def soak(
     episodes: Iterable[Episode],
     seed: int,
     rate: float | None = None,
+    seconds: int = FUNCTION_SECONDS,
     say: Callable[[Stack, Played], None] = lambda *_: None,
 ) -> Result:
     """Play the episodes, and count at the end how often each event is in the index.
@@ -229,7 +233,7 @@ def soak(
     `say` is told of each episode. Ctrl-C ends the soak early, with the count. Raises `UserError` if
     a part cannot start, and `RuntimeError` if events do not arrive.
     """
-    with stack(seed, rate) as running_stack:
+    with stack(seed, rate, seconds) as running_stack:
         for episode in episodes:
             try:
                 say(running_stack, running_stack.play(episode))

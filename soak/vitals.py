@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 PROC: Final = Path("/proc")
 RUNTIME: Final = b"awslambdaric"  # the module that runs a function
 KIB: Final = 1024
-FEWEST: Final = 10  # samples for a judgement
+FEWEST: Final = 30  # samples for a judgement
 WIDER: Final = 1.1  # growth of the memory that is no growth: allocators keep what they freed
 MORE: Final = 2  # descriptors or threads
 

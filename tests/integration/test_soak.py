@@ -1,0 +1,62 @@
+"""A short soak: one episode of each fault, and every event is in the index once."""
+
+from __future__ import annotations
+
+import pytest
+
+from soak import __main__ as command
+from soak.faults import Episode, Fault
+from soak.play import Result
+
+SECONDS = 6  # of an invocation; the shipper sends for two of them
+MANY = 1_000  # more requests than there are: the fault lasts until all tries have failed
+EPISODES = (
+    Episode(Fault.CALM, 300, 0),
+    Episode(Fault.KILLED, 300, MANY),
+    *(
+        Episode(fault, 300, 2)
+        for fault in (
+            Fault.BLOCKED,
+            Fault.CUT,
+            Fault.LOST,
+            Fault.TORN,
+            Fault.TOO_LARGE,
+            Fault.BUSY,
+            Fault.UNAVAILABLE,
+        )
+    ),
+    Episode(Fault.SLOW, 300, 1),
+    Episode(Fault.FROZEN, 300, 1),
+)
+
+
+def test_every_event_is_in_the_index_once_whatever_fails(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found: list[Result] = []
+
+    def verdict(result: Result) -> str:
+        found.append(result)
+        return told(result)
+
+    told = command.verdict
+    monkeypatch.setattr(command, "episodes", lambda _seed: iter(EPISODES))
+    monkeypatch.setattr(command, "verdict", verdict)
+    code = command.main(["--rate", "1000000"], SECONDS)
+    printed = capsys.readouterr().out
+    assert code == 0, printed
+    events = sum(one.events for one in EPISODES)
+    assert (
+        f"{events:,} events put, {events:,} documents: 0 missing, 0 more than once, 0 never put"
+        in printed
+    )
+    # If one of these never happened, the test proves nothing.
+    [result] = found
+    played = {one.episode.fault: one for one in result.played}
+    assert {fault for fault, one in played.items() if one.struck == 0} == {Fault.CALM}
+    assert played[Fault.KILLED].failed >= 3
+    assert played[Fault.KILLED].letters >= 1
+    for name, samples in result.samples.items():
+        first, last = samples[0], samples[-1]
+        assert last.descriptors <= first.descriptors + 2, name
+        assert last.threads <= first.threads + 2, name
