@@ -8,7 +8,7 @@ from soak import __main__ as command
 from soak.faults import Episode, Fault
 from soak.play import Result
 
-SECONDS = 6  # of an invocation; the shipper sends for two of them
+SECONDS = 5  # of an invocation; the shipper sends for one of them
 MANY = 1_000  # more requests than there are: the fault lasts until all tries have failed
 EPISODES = (
     Episode(Fault.CALM, 300, 0),
