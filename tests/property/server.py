@@ -31,6 +31,7 @@ ENVELOPE: Final = {
 HOLD_SECONDS: Final = 0.2  # longer than the shipper waits in these tests
 CREATED: Final = 201
 CONFLICT: Final = 409
+UNAVAILABLE: Final = 503
 
 
 class Fault(Enum):
@@ -132,11 +133,14 @@ class World:
     `ease` makes temporary faults rarer, and `heal` ends them. Permanent refusals stay.
 
     - `stored` counts the documents that were added to the index.
-    - `lessened` counts the stored documents that the index had first refused as a whole.
+    - `lessened` counts the stored documents whose fields are not all there: the index refused the
+      whole form for good, or the document says that it was rescued.
     - `told` counts the statuses in answers that were sent in full and in time.
     - `closed` counts the requests whose connection was closed before they were read.
     - `untold` counts the requests that were read, but not answered in full and in time.
     - `never` holds the ids of documents that were refused for good in their whole form.
+    - `failed_alone` holds the ids of documents on which the server failed in a request of their
+      own. If the server then accepts such a document without its fields, the shipper leaves it so.
     - `wrong` describes requests that no client may send.
     """
 
@@ -148,6 +152,7 @@ class World:
     closed: int = 0
     untold: int = 0
     never: set[str] = field(default_factory=set)
+    failed_alone: set[str] = field(default_factory=set)
     wrong: list[str] = field(default_factory=list)
     healed: threading.Event = field(default_factory=threading.Event)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -185,6 +190,8 @@ class World:
             if fault is Fault.CUT_SHORT:
                 documents = documents[: self._chance.randrange(len(documents) + 1)]
             items = [self._create(key, source) for key, source in documents]
+            if len(items) == 1 and items[0]["create"]["status"] >= UNAVAILABLE:
+                self.failed_alone.add(documents[0][0][1])
             if fault is None:
                 self.told.update(item["create"]["status"] for item in items)
             return self._spoiled(
@@ -292,7 +299,7 @@ class World:
             return _item(CONFLICT, "version_conflict_engine_exception", "document already exists")
         self.index[key] = source
         self.stored += 1
-        self.lessened += identifier in self.never
+        self.lessened += identifier in self.never or "@rescued" in source
         return {"create": {"status": CREATED}}
 
 

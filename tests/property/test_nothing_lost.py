@@ -28,7 +28,17 @@ from shipper import deliver
 from shipper.bulk import CHUNK_BYTES
 from shipper.decode import PayloadInvalid
 from shipper.deliver import NotDelivered
-from tests.property.server import CONFLICT, CREATED, ENVELOPE, Fault, Mood, Server, World, serving
+from tests.property.server import (
+    CONFLICT,
+    CREATED,
+    ENVELOPE,
+    UNAVAILABLE,
+    Fault,
+    Mood,
+    Server,
+    World,
+    serving,
+)
 
 PAYLOADS: Final = 500
 SHIPPER: Final = read().functions["ShipperFunction"]
@@ -447,6 +457,11 @@ def complete(case: Case, world: World, way: Way) -> None:
             # The server failed on the document alone, or did not answer in time, and then accepted
             # the document without its fields. That is not a refusal, so there is no status.
             way.seen["unanswered alone"] += 1
+        elif identifier in world.failed_alone and "@rescued" in source:
+            # The server was unable to index the document in a request of its own, and then accepted
+            # the document without its fields.
+            assert source["@rescued"]["status"] == str(UNAVAILABLE)
+            way.seen["unavailable alone"] += 1
         elif case.mood.limit < 10_000_000 and "@rescued" in source:
             # The document is larger than another that was too large alone, so it was never sent as
             # a whole.
