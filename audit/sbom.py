@@ -27,7 +27,8 @@ from tools.root import ROOT
 
 # The replay function has the shipper's package with another handler.
 PACKAGES: Final = {
-    name: ROOT / "functions" / name for name in ("inference", "installer", "monitor", "shipper")
+    name: ROOT / "functions" / name
+    for name in ("inference", "installer", "monitor", "reporter", "shipper")
 }
 # Validation takes some seconds, so a document is validated only once, when it is complete
 # (`_rendered`).

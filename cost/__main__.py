@@ -79,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 markup=False,
             )
     elif chosen.markdown:
-        print(f"{markdown(bills)}\n\n{in_vpc(known)}")
+        print(f"{markdown(bills)}\n\n{in_vpc(known)} {with_report(known)}")
     else:
         for size, lines in bills:
             console.print(table(size, lines))
@@ -89,6 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 markup=False,
             )
         console.print(in_vpc(known), soft_wrap=True, markup=False)
+        console.print(with_report(known), soft_wrap=True, markup=False)
         console.print(
             "No free tier is subtracted. Assumptions and measurements: docs/deploy.md,"
             " What it costs. Prices: --prices"
@@ -167,6 +168,13 @@ def in_vpc(known: dict[str, Price]) -> str:
     return (
         f"`Network=vpc` adds {one} for the interface endpoint of Secrets Manager in one zone,"
         f" {two} in two, or the price of a NAT."
+    )
+
+
+def with_report(known: dict[str, Price]) -> str:
+    """Return one sentence on the extra cost of `Report=true`; the tables assume `false`."""
+    return (
+        f"`Report=true` adds {dollars(estimate.report(known).usd)} for function, bucket and alarm."
     )
 
 

@@ -45,6 +45,8 @@ CANARY_MS: Final = 3_000
 # The messenger looks every quarter of an hour for messages that could not be sent. It starts cold,
 # imports boto3, and lists the bucket once. Messages themselves are rare.
 MESSENGER_MS: Final = 1_500
+# The report starts cold, sends ten searches, and writes one object.
+REPORT_MS: Final = 4_000
 # The length of a line of the access log, as template.yaml formats it for a request of an IAM user.
 # tests/unit/cost/test_cost.py counts its bytes.
 API_LOG_BYTES: Final = 290
@@ -65,6 +67,7 @@ MEMORY_GB: Final = {
     "monitor": 1.0,
     "canary": 0.5,
     "messenger": 0.25,
+    "report": 0.5,
 }
 GOLDEN: Final = 40  # sentences of the shipped model
 LOG_RETENTION_DAYS: Final = 14
@@ -206,6 +209,18 @@ def canary(prices: dict[str, Price]) -> Line:
 def messenger(prices: dict[str, Price]) -> Line:
     """Return the cost of the messenger, which looks every 15 minutes for messages that wait."""
     return _function("messenger", REPLAYS_AN_HOUR * HOURS, MESSENGER_MS, prices)
+
+
+def report(prices: dict[str, Price]) -> Line:
+    """Return the cost of the report with `Report=true`, which no size includes.
+
+    These are the function, a PUT for each run, and the alarm. The bucket keeps some MB, which cost
+    less than a cent.
+    """
+    runs = REPLAYS_AN_HOUR * HOURS
+    own = _function("report", runs, REPORT_MS, prices)
+    usd = own.usd + prices["s3_list"].cost(runs) + prices["alarm_metric"].cost(1)
+    return Line(own.what, f"{own.how}, {runs:,} PUTs, 1 alarm", usd)
 
 
 def _function(name: str, invocations: float, milliseconds: float, prices: dict[str, Price]) -> Line:

@@ -5,30 +5,28 @@ Exit 0 when the file is written, 1 with one sentence when it is not, 2 for wrong
 
 from __future__ import annotations
 
-import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from opensearchpy.exceptions import NotFoundError, TransportError
+from opensearchpy.exceptions import TransportError
 
 from monitor.address import PASSWORD
 from monitor.client import connect
 from monitor.problem import sentence
-from monitor.read import Connection
 from monitor.settings import PREFIX, index_prefix, stack_name
 from report import words
 from report.page import render
 from report.read import read, span
+from report.search import searching
 from report.since import length
 from tools.arguments import Parser, value
 from tools.plain import plain
 
 PROGRAM: Final = "python -m report"
-SECONDS: Final = 60  # for one search
 ENVIRONMENT: Final = f"""\
 environment: {PASSWORD} is the password of --user, or of the name in the address if the address has
 no password. OPENSEARCH_URL, STACK and INDEX_PREFIX are used if --opensearch, --stack and
@@ -61,26 +59,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
     print(f"{plain(options.out)}: {words.answer(view).title}")
     return 0
-
-
-def searching(connection: Connection, index: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
-    """Return a function that searches an index pattern, and finds nothing if there is no index.
-
-    The function raises the connection's exceptions.
-    """
-    path = f"/{index}/_search?ignore_unavailable=true&allow_partial_search_results=false"
-
-    def search(body: dict[str, Any]) -> dict[str, Any]:
-        try:
-            _, _, text = connection.perform_request(
-                "POST", path, body=json.dumps(body).encode(), timeout=SECONDS
-            )
-        except NotFoundError:
-            return {}
-        answer: dict[str, Any] = json.loads(text)
-        return answer
-
-    return search
 
 
 def moment(text: str) -> datetime:

@@ -40,6 +40,8 @@ PLACES: Final = {f"HasLogGroup{place}" for place in range(1, 61)}
 WANTED: Final = {
     "HasAlarmEmail",
     "HasDriftEmail",
+    "MakesReports",
+    "HasIndexRetention",
     *(f"HasMoreLogs{number}" for number in range(1, 6)),
     "HasLogGroups",
     *PLACES,

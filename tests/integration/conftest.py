@@ -45,6 +45,8 @@ def environment(function: str, *, opensearch: str = "", bucket: str = "") -> dic
         "DEAD_LETTER_BUCKET": bucket,
         "CANARY_FUNCTION": "predict:live",
         "DASHBOARD_URL": "",
+        "REPORT_URL": "",
+        "REPORT_BUCKET": bucket,
         "HASH_KEY": "a secret",
         "REDACT_KEY": "a secret",
     }

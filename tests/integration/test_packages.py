@@ -61,6 +61,7 @@ def packages(built: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
         ("MonitorFunction", 65),
         ("CanaryFunction", 65),
         ("MessengerFunction", 65),
+        ("ReportFunction", 15),
     ],
 )
 def test_a_package_is_small(function: str, limit: int, built: Path) -> None:
@@ -102,6 +103,7 @@ def test_the_template_runs_what_is_built_by_default() -> None:
         ("MonitorFunction", "monitor/handler"),
         ("CanaryFunction", "monitor/canary_handler"),
         ("MessengerFunction", "monitor/messenger"),
+        ("ReportFunction", "reporter/handler"),
     ],
 )
 def test_byte_code_is_there_and_never_checked_against_its_source(
@@ -192,6 +194,8 @@ def test_no_package_carries_what_is_not_its_own(built: Path) -> None:
     for function, absent in (("InferenceFunction", "shipper"), ("ShipperFunction", "inference")):
         assert not (built / function / absent).exists()
         assert not list((built / function).glob("**/libonnxruntime.so*"))
+    assert not (built / "ReportFunction" / "numpy").exists()
+    assert not (built / "ReportFunction" / "shipper" / "handler.py").exists()
 
 
 @pytest.fixture(scope="module")
@@ -207,6 +211,7 @@ def sboms(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         ("ReplayFunction", "shipper"),
         ("KibanaFunction", "installer"),
         ("MonitorFunction", "monitor"),
+        ("ReportFunction", "reporter"),
     ],
 )
 def test_an_sbom_lists_what_is_in_the_package(

@@ -42,6 +42,7 @@ OPENED: Final = {
     "ShipperConcurrency": "0",
     "Monitor": "true",
     "DriftTopicArn": "arn",
+    "Report": "true",
 }
 OWN_FUNCTION: Final = {
     "Inference": "false",
@@ -66,7 +67,13 @@ SHAPES: Final[dict[str, dict[str, str]]] = {
     | VPC,
     "own function": EXISTING | {"InstallKibana": "true"} | OWN_FUNCTION,
     "own": {"CreateDomain": "true"} | GRADUAL,
-    "own in a VPC": {"CreateDomain": "true", "MoreLogGroups": "/aws/lambda/other,/more"} | VPC,
+    "own in a VPC": {
+        "CreateDomain": "true",
+        "MoreLogGroups": "/aws/lambda/other,/more",
+        "Report": "true",
+        "IndexRetentionDays": "90",
+    }
+    | VPC,
 }
 ALL: Final = tuple(SHAPES)
 WITH_INFERENCE: Final = tuple(
@@ -119,6 +126,16 @@ class Stack(NamedTuple):
         return said == "true" or (
             said == "auto" and bool({"CreateDomain", "InstallKibana"} & set(self.given))
         )
+
+    @property
+    def reports(self) -> bool:
+        """Whether the stack writes reports into a bucket."""
+        return self.given.get("Report") == "true"
+
+    @property
+    def buckets(self) -> list[str]:
+        """Return the names of the stack's buckets."""
+        return ["DeadLetterBucket", *(["ReportBucket"] if self.reports else [])]
 
     @property
     def asks(self) -> bool:

@@ -83,6 +83,7 @@ def test_nobody_is_let_in_but_where_it_says_so(stack: Stack) -> None:
             more.replace("${Name}", "${MonitorLogGroup}"),
         ),
     )
+    reporting = (("ReportFunction", "events.amazonaws.com", "ReportFunctionMake.Arn"),)
     asking = (
         ("CanaryFunction", "events.amazonaws.com", "CanaryFunctionAsk.Arn"),
         ("ShipperFunction.Arn", "logs.amazonaws.com", more.replace("${Name}", "${CanaryLogGroup}")),
@@ -97,6 +98,7 @@ def test_nobody_is_let_in_but_where_it_says_so(stack: Stack) -> None:
         ),
         *(judging if stack.monitors else ()),
         *(asking if stack.asks else ()),
+        *(reporting if stack.reports else ()),
     }
     if "AlarmTopicPolicy" in stack.resources:
         (statement,) = stack.properties("AlarmTopicPolicy")["PolicyDocument"]["Statement"]
@@ -184,8 +186,9 @@ def test_the_api_asks_for_a_signature_and_is_throttled(stack: Stack) -> None:
     ("ReplayFunctionAgain.Properties.Targets.0.Input", "{}"),
     ("MonitorFunctionJudge.Properties.ScheduleExpression", "rate(1 day)"),
     ("CanaryFunctionAsk.Properties.ScheduleExpression", "rate(1 day)"),
+    ("ReportFunctionMake.Properties.State", "DISABLED"),
 )
-def test_replay_monitor_and_canary_run_on_their_schedule(stack: Stack) -> None:
+def test_replay_monitor_canary_and_report_run_on_their_schedule(stack: Stack) -> None:
     rules = stack.of_type("AWS::Events::Rule")
     schedules: dict[str, tuple[object, str]] = {
         "ReplayFunctionAgain": ({"Ref": "ReplaySchedule"}, "ReplayFunction")
@@ -193,6 +196,8 @@ def test_replay_monitor_and_canary_run_on_their_schedule(stack: Stack) -> None:
     if stack.monitors:
         schedules["MonitorFunctionJudge"] = ("rate(15 minutes)", "MonitorFunction")
         schedules["MessengerFunctionWaiting"] = ("rate(15 minutes)", "MessengerFunction")
+    if stack.reports:
+        schedules["ReportFunctionMake"] = ("rate(15 minutes)", "ReportFunction")
     if stack.asks:
         # seldom, because a user's own function may log the questions as live predictions
         often = "rate(15 minutes)" if stack.has_inference else "rate(1 day)"
@@ -210,13 +215,20 @@ def test_replay_monitor_and_canary_run_on_their_schedule(stack: Stack) -> None:
     ALL,
     ("DeadLetterBucket.Properties.PublicAccessBlockConfiguration.BlockPublicPolicy", False),
     ("DeadLetterBucket.Properties.OwnershipControls", GONE),
+    ("ReportBucket.Properties.PublicAccessBlockConfiguration.RestrictPublicBuckets", False),
+    ("ReportBucket.Properties.WebsiteConfiguration", {"IndexDocument": "index.html"}),
 )
-def test_the_bucket_is_private(stack: Stack) -> None:
-    bucket = stack.properties("DeadLetterBucket")
-    assert bucket["PublicAccessBlockConfiguration"] == dict.fromkeys(
-        ("BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets"), True
-    )
-    assert bucket["OwnershipControls"] == {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]}
+def test_the_buckets_are_private(stack: Stack) -> None:
+    assert sorted(stack.of_type("AWS::S3::Bucket")) == sorted(stack.buckets)
+    for bucket in stack.of_type("AWS::S3::Bucket").values():
+        assert bucket["PublicAccessBlockConfiguration"] == dict.fromkeys(
+            ("BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets"),
+            True,
+        )
+        assert bucket["OwnershipControls"] == {
+            "Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]
+        }
+        assert not {"AccessControl", "WebsiteConfiguration"} & bucket.keys()
 
 
 @check(
@@ -263,6 +275,7 @@ OUTSIDE = {"InferenceFunction", "CanaryFunction", "MessengerFunction"}
     ("Domain.Properties.VPCOptions", GONE),
     ("ReplayFunction.Properties.VpcConfig", GONE),
     ("MonitorFunction.Properties.VpcConfig", GONE),
+    ("ReportFunction.Properties.VpcConfig", GONE),
 )
 def test_all_that_talks_to_the_domain_is_in_the_vpc(stack: Stack) -> None:
     subnets = [{"Ref": "VpcSubnetId"}, {"Ref": "VpcSecondSubnetId"}]

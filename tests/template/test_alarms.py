@@ -272,6 +272,7 @@ def test_every_alarm_on_a_function_names_one_of_the_stack(resources: Resources) 
         "MonitorFunction",
         "CanaryFunction",
         "MessengerFunction",
+        "ReportFunction",
     } & set(resources)
 
 

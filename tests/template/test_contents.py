@@ -100,6 +100,19 @@ PARTS: Final[tuple[tuple[Callable[[Stack], bool], str], ...]] = (
         """,
     ),
     (
+        lambda stack: stack.reports,
+        """
+            ReportBucket AWS::S3::Bucket
+            ReportBucketPolicy AWS::S3::BucketPolicy
+            ReportFunction AWS::Lambda::Function
+            ReportFunctionEventInvokeConfig AWS::Lambda::EventInvokeConfig
+            ReportFunctionMake AWS::Events::Rule
+            ReportFunctionMakePermission AWS::Lambda::Permission
+            ReportLogGroup AWS::Logs::LogGroup
+            ReportRole AWS::IAM::Role
+        """,
+    ),
+    (
         lambda stack: stack.asks,
         """
             CanaryFunction AWS::Lambda::Function
@@ -243,6 +256,16 @@ def test_functions_are_told_what_is_listed_and_nothing_else(stack: Stack) -> Non
             "MONITOR_BY": "MonitorBy",
             "MESSAGE_WORDS": "MessageWords",
             "DASHBOARD_URL": "Kibana.PredictionsUrl" if "Kibana" in stack.resources else "",
+            "REPORT_URL": "https://${AWS::Region}.console.aws.amazon.com/s3/object/${ReportBucket}"
+            "?region=${AWS::Region}&prefix="
+            if stack.reports
+            else "",
+        },
+        "ReportFunction": {
+            "OPENSEARCH_URL": address,
+            "STACK": "AWS::StackName",
+            "INDEX_PREFIX": "IndexPrefix",
+            "REPORT_BUCKET": "ReportBucket",
         },
         "MessengerFunction": {
             "TOPIC_ARN": "DriftTopicArn" if "DriftTopicArn" in stack.given else "DriftTopic",
@@ -278,6 +301,7 @@ def installing(stack: Stack) -> dict[str, str]:
         "MONITOR_ROLE_ARNS": ",".join(
             [
                 *(["MonitorRole.Arn"] if stack.monitors else []),
+                *(["ReportRole.Arn"] if stack.reports else []),
                 *(["MonitorRoleArn"] if "MonitorRoleArn" in stack.given else []),
             ]
         ),

@@ -74,6 +74,11 @@ def allowed(stack: Stack) -> dict[str, set[Permission]]:
             *((f"s3:{action}Object", f"{BUCKET}{PREFIX}*") for action in ("Get", "Delete")),
             *((f"s3:{action}Object", f"{BUCKET}{POISON}*") for action in ("Get", "Put", "Delete")),
         },
+        "ReportRole": {
+            *(log("Report") | network),
+            ("es:ESHttpPost", f"{domain}/${{IndexPrefix}}*/_search"),
+            ("s3:PutObject", "${ReportBucket.Arn}/*.html"),
+        },
         "DeploymentRole": {
             ("cloudwatch:DescribeAlarms", "*"),
             *(
@@ -121,10 +126,11 @@ def allowed(stack: Stack) -> dict[str, set[Permission]]:
     if "KmsKeyArn" in stack.given:
         for name in found.keys() - {"DeploymentRole"}:
             found[name] = found[name] | {("kms:Decrypt", "KmsKeyArn")}
-        # which write dead letters, set them aside, or claim messages and encrypt them
-        for name in {"ShipperRole", "ReplayRole", "MessengerRole"} & found.keys():
+        # which write dead letters, set them aside, claim messages or write reports, encrypted
+        for name in {"ShipperRole", "ReplayRole", "MessengerRole", "ReportRole"} & found.keys():
             found[name] = found[name] | {("kms:GenerateDataKey", "KmsKeyArn")}
     absent = set() if stack.has_inference else {"InferenceRole", "DeploymentRole"}
+    absent |= set() if stack.reports else {"ReportRole"}
     return {name: permissions for name, permissions in found.items() if name not in absent}
 
 
@@ -150,6 +156,8 @@ def asking(stack: Stack) -> set[Permission]:
     (f"{statement_of('MessengerRole', 1)}.Resource", "*"),
     (f"{statement_of('MessengerRole', 1, 1)}.Resource", "*"),
     (f"{statement_of('MessengerRole', 2)}.Resource", {"Fn::Sub": "${DeadLetterBucket.Arn}/*"}),
+    (f"{statement_of('ReportRole', 1)}.Action", "es:ESHttp*"),
+    (f"{statement_of('ReportRole', 2)}.Action", ["s3:PutObject", "s3:GetObject"]),
     (f"{statement_of('KibanaRole', 1)}.Resource", "*"),
     (f"{statement_of('CanaryRole', 1)}.Resource", "*"),
     (f"{statement_of('CanaryRole', 1, 1)}.Action", "codedeploy:*"),
@@ -236,6 +244,7 @@ def test_every_function_has_a_role_of_its_own(stack: Stack) -> None:
 @check(
     ALL,
     (f"{statement_of('ShipperRole', 2)}.Condition", GONE),
+    (f"{statement_of('ReportRole', 2)}.Condition", GONE),
 )
 def test_the_bucket_is_this_accounts(stack: Stack) -> None:
     """If the bucket was deleted, somebody else could create one with the same name."""
@@ -259,7 +268,8 @@ def test_the_bucket_is_this_accounts(stack: Stack) -> None:
     (f"{statement_of('ShipperRole', 3, 1)}.Condition.Bool", {"aws:ViaAWSService": "true"}),
 )
 def test_the_code_in_a_vpc_cannot_touch_the_network(stack: Stack) -> None:
-    for name in ("ShipperRole", "ReplayRole", "MonitorRole", "KibanaRole"):
+    roles = ("ShipperRole", "ReplayRole", "MonitorRole", "KibanaRole", "ReportRole")
+    for name in {*roles} & stack.resources.keys():
         (refused,) = [
             statement
             for statement in statements(stack.properties(name))

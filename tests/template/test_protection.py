@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from tests.template.check import GONE, check
 from tests.template.cloudformation import text
-from tests.template.stacks import ALL, BUCKET, OWN, SECRET, UNDER_RULES, WITH_INFERENCE, Stack
+from tests.template.stacks import ALL, OWN, SECRET, UNDER_RULES, WITH_INFERENCE, Stack
 
 DOMAIN_LOGS: Final = {
     "ES_APPLICATION_LOGS": "DomainErrorLogGroup",
@@ -16,7 +16,7 @@ DOMAIN_LOGS: Final = {
     "SEARCH_SLOW_LOGS": "DomainSlowLogGroup",
     "AUDIT_LOGS": "DomainAuditLogGroup",
 }
-OUTLASTING: Final = {"HashKey", "DeadLetterBucket"}
+OUTLASTING: Final = {"HashKey", "DeadLetterBucket", "ReportBucket"}
 OUTLASTING_OWN: Final = {"Domain", "MasterUser", "DomainLogPolicy", *DOMAIN_LOGS.values()}
 
 
@@ -43,8 +43,10 @@ def test_the_domain_is_encrypted_on_every_way(stack: Stack) -> None:
     ALL,
     ("DeadLetterBucket.Properties.BucketEncryption", GONE),
     ("DeadLetterBucketPolicy.Properties.PolicyDocument.Statement.0.Condition", {}),
+    ("ReportBucket.Properties.BucketEncryption", GONE),
+    ("ReportBucketPolicy", GONE),
 )
-def test_the_bucket_is_encrypted_on_every_way(stack: Stack) -> None:
+def test_the_buckets_are_encrypted_on_every_way(stack: Stack) -> None:
     own = {"ServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
     yours = {
         "ServerSideEncryptionByDefault": {
@@ -54,17 +56,20 @@ def test_the_bucket_is_encrypted_on_every_way(stack: Stack) -> None:
         "BucketKeyEnabled": True,
     }
     wanted = yours if "KmsKeyArn" in stack.given else own
-    assert stack.properties("DeadLetterBucket")["BucketEncryption"] == {
-        "ServerSideEncryptionConfiguration": [wanted]
-    }
-    (statement,) = stack.properties("DeadLetterBucketPolicy")["PolicyDocument"]["Statement"]
-    assert (statement["Effect"], statement["Principal"], statement["Action"]) == (
-        "Deny",
-        "*",
-        "s3:*",
-    )
-    assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
-    assert set(map(text, statement["Resource"])) == {"DeadLetterBucket.Arn", f"{BUCKET}*"}
+    for name in stack.buckets:
+        assert stack.properties(name)["BucketEncryption"] == {
+            "ServerSideEncryptionConfiguration": [wanted]
+        }
+        policy = stack.properties(f"{name}Policy")
+        assert policy["Bucket"] == {"Ref": name}
+        (statement,) = policy["PolicyDocument"]["Statement"]
+        assert (statement["Effect"], statement["Principal"], statement["Action"]) == (
+            "Deny",
+            "*",
+            "s3:*",
+        )
+        assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+        assert set(map(text, statement["Resource"])) == {f"{name}.Arn", f"${{{name}.Arn}}/*"}
 
 
 @check(
@@ -161,6 +166,19 @@ def test_dead_letters_are_kept_as_long_as_it_says(stack: Stack) -> None:
 
 
 @check(
+    ("existing, opened", "own in a VPC"),
+    ("ReportBucket.Properties.LifecycleConfiguration.Rules.0.Status", "Disabled"),
+    ("ReportBucket.Properties.LifecycleConfiguration.Rules.0.ExpirationInDays", 30),
+)
+def test_reports_are_kept_as_long_as_the_index(stack: Stack) -> None:
+    (rule,) = stack.properties("ReportBucket")["LifecycleConfiguration"]["Rules"]
+    given = "IndexRetentionDays" in stack.given
+    days = {"Ref": "IndexRetentionDays"} if given else 30
+    assert (rule["Status"], rule["ExpirationInDays"]) == ("Enabled", days)
+    assert "Prefix" not in rule
+
+
+@check(
     OWN,
     ("Domain.Properties.LogPublishingOptions.AUDIT_LOGS", GONE),
     ("Domain.Properties.LogPublishingOptions.SEARCH_SLOW_LOGS.Enabled", False),
@@ -204,7 +222,8 @@ def test_the_domain_writes_its_logs(stack: Stack) -> None:
     ("DomainSecurityGroup.DeletionPolicy", GONE),
 )
 def test_what_is_worth_keeping_outlasts_the_stack(stack: Stack) -> None:
-    wanted = OUTLASTING | (OUTLASTING_OWN if "Domain" in stack.resources else set())
+    wanted = OUTLASTING & stack.resources.keys()
+    wanted |= OUTLASTING_OWN if "Domain" in stack.resources else set()
     # A security group that a domain uses cannot be deleted.
     wanted |= {"DomainSecurityGroup"} & set(stack.resources)
     kept = {

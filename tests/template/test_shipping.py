@@ -44,6 +44,7 @@ def test_what_fails_reaches_the_dead_letters(stack: Stack) -> None:
         "ReplayFunction",
         *(["MonitorFunction", "MessengerFunction"] if stack.monitors else []),
         *(["CanaryFunction"] if stack.asks else []),
+        *(["ReportFunction"] if stack.reports else []),
     }
     assert {config["Qualifier"] for config in configs.values()} == {"$LATEST"}
     if stack.monitors:
@@ -52,6 +53,8 @@ def test_what_fails_reaches_the_dead_letters(stack: Stack) -> None:
         assert configs["MessengerFunction"]["MaximumRetryAttempts"] == 2
         # a dead letter would be replayed into the index; unsent messages wait in the bucket
         assert not configs["MessengerFunction"].get("DestinationConfig")
+    if stack.reports:
+        assert configs["ReportFunction"]["MaximumRetryAttempts"] == 0
     if stack.asks:  # CodeDeploy would get the result twice
         assert configs["CanaryFunction"]["MaximumRetryAttempts"] == 0
     shipper, replay = configs["ShipperFunction"], configs["ReplayFunction"]
@@ -234,8 +237,9 @@ def test_the_filter_comes_after_the_installer_and_that_after_the_domain(stack: S
     ("Kibana.Properties.ShipperRoleArns.+", "arn:aws:iam::123456789012:role/other"),
     ("Kibana.Properties.SecretArn", {"Ref": "HashKey"}),
     ("Kibana.Properties.AuditLog", GONE),
+    ("Kibana.Properties.MonitorRoleArns.+", "arn:aws:iam::123456789012:role/other"),
 )
-def test_the_installer_maps_who_writes(stack: Stack) -> None:
+def test_the_installer_maps_who_writes_and_reads(stack: Stack) -> None:
     kibana = stack.properties("Kibana")
     assert kibana["ShipperRoleArns"] == [
         {"Fn::GetAtt": ["ShipperRole", "Arn"]},
@@ -245,6 +249,7 @@ def test_the_installer_maps_who_writes(stack: Stack) -> None:
         "Ref": "MasterUser" if "Domain" in stack.resources else "KibanaSecretArn"
     }
     own = [{"Fn::GetAtt": ["MonitorRole", "Arn"]}] if stack.monitors else []
+    own += [{"Fn::GetAtt": ["ReportRole", "Arn"]}] if stack.reports else []
     assert kibana["MonitorRoleArns"] == own + (
         [{"Ref": "MonitorRoleArn"}] if "MonitorRoleArn" in stack.given else []
     )

@@ -26,6 +26,7 @@ FUNCTIONS = (
     "MonitorFunction",
     "CanaryFunction",
     "MessengerFunction",
+    "ReportFunction",
 )
 EXISTING = {
     "OpenSearchEndpoint": "https://search-x.eu-west-1.es.amazonaws.com",
@@ -37,7 +38,7 @@ VPC = {"Network": "vpc", "VpcId": "vpc-1", "VpcSubnetId": "subnet-1"}
 @pytest.fixture(scope="module")
 def resources() -> Resources:
     """Return the resources as CloudFormation gets them, for a stack with an existing domain."""
-    return deployed({**EXISTING, "InstallKibana": "true"})
+    return deployed({**EXISTING, "InstallKibana": "true", "Report": "true"})
 
 
 def test_the_api_waits_longer_than_the_function_may_take(resources: Resources) -> None:

@@ -16,7 +16,7 @@ from monitor import moved as moving
 from monitor import where
 from monitor.baseline import Baseline
 from monitor.follow import Accepted, Drift, Finding
-from monitor.message import Facts, Moved, Share, Source, links
+from monitor.message import Facts, Moved, Share, Source, links, report_link
 from monitor.moved import Measure
 from monitor.problem import ServerProblem, sentence
 from monitor.read import Connection, ReadIncomplete, aggregations
@@ -47,6 +47,7 @@ class Sight:
 
     - `index` is the pattern of the prediction indices.
     - `dashboard` is the installer's link to the dashboard *Predictions*, or empty.
+    - `reports` is the address of the reports, to which a day is added, or empty.
     - `by` is a field by which a change is split too, or empty.
     - `words` says whether a message may quote words of texts.
     """
@@ -55,6 +56,7 @@ class Sight:
     store: Store
     index: str
     dashboard: str = ""
+    reports: str = ""
     by: str = ""
     words: bool = False
     golden: Golden = Golden()
@@ -113,7 +115,10 @@ def facts(
         ),
         baseline=finding.number,
         promised=promised,
-        links=links(sight.dashboard, stream, span.since, window.end) if window.rows else {},
+        links={
+            **(links(sight.dashboard, stream, span.since, window.end) if window.rows else {}),
+            **report_link(sight.reports, window.end),
+        },
         unread=unread.why,
     )  # fmt: skip
 

@@ -40,6 +40,7 @@ sight = Sight(
     store,
     setting.predictions,
     dashboard=setting.dashboard,
+    reports=setting.reports,
     by=setting.by,
     words=setting.words,
     golden=shipped_golden(),

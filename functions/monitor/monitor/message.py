@@ -447,5 +447,11 @@ def links(dashboard: str, stream: Stream, start: int, end: int) -> dict[str, str
     }
 
 
+def report_link(reports: str, end: int) -> dict[str, str]:
+    """Return a link to the report of the window's day; without an address of reports, none."""
+    day = f"{datetime.fromtimestamp(end, UTC):%Y-%m-%d}"
+    return {"Report": f"{reports}{day}.html"} if reports else {}
+
+
 def _iso(seconds: int) -> str:
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S.000Z}"

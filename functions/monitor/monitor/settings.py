@@ -15,6 +15,7 @@ FIELD: Final = re.compile(r"[A-Za-z0-9_@.-]{1,200}")  # the name of a field of t
 DASHBOARD: Final = re.compile(
     r"https?://[^\s#]+/app/dashboards[^\s#]*#/view/prediction-monitor-predictions[^\s#]*"
 )
+REPORTS: Final = re.compile(r"https?://[^\s#]+[/=]")  # the name of a report comes after it
 STACK: Final = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,127}")  # the names that CloudFormation accepts
 
 
@@ -26,6 +27,7 @@ class Settings:
     `false_alarm_days` is the mean number of days between two false notices. Messages split a change
     by the field `by` too unless it is empty, and quote typical words if `words` is true. Their
     links are those of `dashboard`, the installer's link to the dashboard *Predictions*, or none.
+    `reports` is the address of the reports, to which a day is added, or empty.
     """
 
     opensearch_url: str
@@ -36,6 +38,7 @@ class Settings:
     by: str
     words: bool
     dashboard: str
+    reports: str
 
 
 def settings(environment: Mapping[str, str]) -> Settings:
@@ -50,6 +53,7 @@ def settings(environment: Mapping[str, str]) -> Settings:
     - `MONITOR_BY`: the name of a keyword field of the predictions, or empty.
     - `MESSAGE_WORDS`: true or false; false if not set.
     - `DASHBOARD_URL`: the installer's link to the dashboard *Predictions*, or empty.
+    - `REPORT_URL`: the address of the reports, to which a day is added, or empty.
     """
     if not environment.get("OPENSEARCH_URL"):
         raise ValueError("OPENSEARCH_URL must be set to the address of OpenSearch")
@@ -60,7 +64,9 @@ def settings(environment: Mapping[str, str]) -> Settings:
     words = yes(environment.get("MESSAGE_WORDS") or "false", "MESSAGE_WORDS")
     url = environment["OPENSEARCH_URL"]
     dashboard = dashboard_link(environment.get("DASHBOARD_URL", ""), "DASHBOARD_URL")
-    return Settings(url, stack, f"{prefix}*", own_index(stack), days, by, words, dashboard)
+    reports = reports_address(environment.get("REPORT_URL", ""), "REPORT_URL")
+    own = own_index(stack)
+    return Settings(url, stack, f"{prefix}*", own, days, by, words, dashboard, reports)
 
 
 def own_index(stack: str) -> str:
@@ -127,6 +133,16 @@ def dashboard_link(text: str, name: str) -> str:
         raise ValueError(
             f"{name} must be the installer's link to the dashboard Predictions, not {text!r}"
         )
+    return text
+
+
+def reports_address(text: str, name: str) -> str:
+    """Check the address of the reports, which may be empty, and return it.
+
+    Raises `ValueError` that names the setting `name`.
+    """
+    if text and not REPORTS.fullmatch(text):
+        raise ValueError(f"{name} must be an address that ends with / or =, not {text!r}")
     return text
 
 

@@ -117,6 +117,9 @@ def test_template_is_read() -> None:
         "MessengerFunction": Function(
             "MessengerFunction", ROOT / "functions/monitor", "monitor.messenger.handler", 256, 120
         ),
+        "ReportFunction": Function(
+            "ReportFunction", ROOT / "functions/reporter", "reporter.handler.handler", 512, 240, 0
+        ),
     }
     kinds = ("prediction", "prediction_error", "feedback")
     pattern = f"{{ {' || '.join(f'($.message = "{kind}")' for kind in kinds)} }}"

@@ -31,6 +31,7 @@ from monitor.message import (
     advice,
     compose,
     links,
+    report_link,
 )
 from monitor.settings import settings
 from monitor.summary import Stream
@@ -253,7 +254,7 @@ def test_a_message_is_short_and_plain_whatever_the_records_say(
         towards=(words, value), words=(value, words), labels=(Share(value, 0.1, 0.2),),
         score=(0.5, None), hourly=(1, 1), deployment=Deployment("model version", value, NOON),
         canary=FAILS, unread={"moved": words}, digest=(words,) * 9,
-        links={"These predictions": "https://a", "Dashboard": "https://b"},
+        links={"These predictions": "https://a", "Dashboard": "https://b", "Report": "https://c"},
     )  # fmt: skip
     found = compose(replace(everything, stream=replace(STREAM, model=model, log_group=value)))
     lines = found.text.removesuffix("\n").split("\n")
@@ -286,6 +287,16 @@ def test_links_lead_to_the_objects_that_the_installer_made(mark: str, tenant: st
     assert dashboard.startswith(f"https://domain/_dashboards/app/dashboards{view}?_g=(time:")
     assert discover.startswith(f"https://domain/_dashboards/app/discover{tenant}#/?_g=(time:")
     assert f"index:prediction-monitor-cwl{mark}," in discover
+
+
+def test_a_link_leads_to_the_report_of_the_windows_day() -> None:
+    reports = "https://eu-west-1.console.aws.amazon.com/s3/object/b?region=eu-west-1&prefix="
+    start = {"OPENSEARCH_URL": "https://domain", "STACK": "prod"}
+    given = settings(start | {"REPORT_URL": reports}).reports
+    assert report_link(given, NOON) == {"Report": f"{reports}2026-11-20.html"}
+    assert report_link(settings(start).reports, NOON) == {}
+    with pytest.raises(ValueError, match="REPORT_URL must be an address that ends with / or ="):
+        settings(start | {"REPORT_URL": "https://a b"})
 
 
 def test_links_take_the_address_that_the_installer_gives() -> None:
