@@ -56,6 +56,7 @@ from shipper.decode import Payload, decode
 from shipper.deliver import Outcome, RetryBudget
 from shipper.settings import Settings, settings
 from shipper.ship import ship
+from shipper.stream import is_stream, ship_kept
 from shipper.values import moment, positive
 from tools.arguments import Parser, value
 from tools.errors import UserError
@@ -422,6 +423,9 @@ def _ship(setting: Settings, connection: RequestsHttpConnection, payload: Payloa
 
 
 def _ship_event(setting: Settings, connection: RequestsHttpConnection, event: Any) -> Outcome:
+    if is_stream(event):
+        budget = RetryBudget(time.monotonic() + PAYLOAD_SECONDS)
+        return ship_kept(event, setting, connection, budget)
     return _ship(setting, connection, decode(event, limit=setting.max_payload_bytes))
 
 

@@ -1,4 +1,4 @@
-"""Write events/shipper/*.json from the sample records.
+"""Write events/shipper/*.json and events/kinesis/*.json from the sample records.
 
 Run this after a change of the record.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from local import kinesis
 from local.cloudwatch import subscription_event
 from tools.root import ROOT
 
@@ -45,7 +46,10 @@ PROBE = {
 
 
 def main(events: Path = EVENTS) -> None:
-    """Write three payloads: the two records, lines of every kind, and a control message."""
+    """Write three payloads: the two records, lines of every kind, and a control message.
+
+    A batch of a stream has all three.
+    """
     records = [
         json.dumps(json.loads((events / f"record.{kind}.json").read_text()))
         for kind in ("prediction", "prediction_error")
@@ -74,6 +78,14 @@ def main(events: Path = EVENTS) -> None:
     }
     for name, payload in written.items():
         (events / "shipper" / f"{name}.json").write_text(json.dumps(payload, indent=2) + "\n")
+    in_stream = [
+        kinesis.record(
+            payload["awslogs"]["data"], str(kinesis.FIRST_SEQUENCE_NUMBER + number), 0, NOON / 1000
+        )
+        for number, payload in enumerate(written.values())
+    ]
+    batch = json.dumps({"Records": in_stream}, indent=2) + "\n"
+    (events / "kinesis" / "batch.json").write_text(batch)
 
 
 def event(number: int, line: str) -> dict[str, object]:

@@ -165,7 +165,8 @@ def test_the_mixed_payload_holds_lines_of_every_kind() -> None:
 
 
 def test_the_sample_payloads_are_what_the_script_writes(tmp_path: Path) -> None:
-    (tmp_path / "shipper").mkdir()
+    for folder in ("shipper", "kinesis"):
+        (tmp_path / folder).mkdir()
     for kind in RECORDS:
         shutil.copy(EVENTS / f"record.{kind}.json", tmp_path)
     make_payload.main(tmp_path)
@@ -175,6 +176,14 @@ def test_the_sample_payloads_are_what_the_script_writes(tmp_path: Path) -> None:
         written, kept = payload(name, tmp_path), payload(name)
         assert sources(written) == sources(kept)
         assert (written.kind, written.log_group) == (kept.kind, kept.log_group)
+    in_stream, same = (
+        json.loads((folder / "kinesis" / "batch.json").read_text())["Records"]
+        for folder in (tmp_path, EVENTS)
+    )
+    assert [record.pop("kinesis").pop("data") != "" for record in in_stream] == [True] * len(names)
+    assert [sorted(record) for record in in_stream] == [
+        sorted(record.keys() - {"kinesis"}) for record in same
+    ]
 
 
 def test_the_envelope_is_what_its_contract_says() -> None:

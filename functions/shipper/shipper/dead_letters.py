@@ -1,4 +1,8 @@
-"""Replays dead letters: payloads that the shipper failed on, and that Lambda then put into S3."""
+"""Replays dead letters: payloads that the shipper failed on, and that Lambda then put into S3.
+
+There are two kinds. After an asynchronous invocation, the letter holds the event of one payload.
+After a batch of a Kinesis stream, it holds a batch of records.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +20,9 @@ from shipper.decode import PayloadInvalid
 from shipper.deliver import Outcome
 from shipper.exchange import TookTooLong, within
 
-PREFIX: Final = "aws/lambda/async/"  # Lambda puts dead letters below this prefix
+# Lambda puts dead letters below this prefix: those of asynchronous invocations below async/, and
+# those of a stream below the id of the event source mapping.
+PREFIX: Final = "aws/lambda/"
 POISON: Final = "poison/"
 REASON_CHARACTERS: Final = 1500  # S3 accepts 2 kB of metadata
 # If this many letters in a row fail because of the server or the bucket, the replay ends.
@@ -174,12 +180,22 @@ def _s3_reason(problem: Exception) -> str:
 
 
 def _payload(content: bytes) -> Any:
-    """Return the event from Lambda's record of a failed invocation."""
+    """Return the event from Lambda's record of a failed invocation.
+
+    After a batch of a stream, the record is the one that
+    https://docs.aws.amazon.com/lambda/latest/dg/kinesis-on-failure-destination.html shows, whose
+    `payload` is the event as text.
+    """
     try:
-        return msgspec.json.decode(content)["requestPayload"]
+        record = msgspec.json.decode(content)
+        if "requestPayload" in record:
+            return record["requestPayload"]
+        event = record["payload"]
+        return msgspec.json.decode(event) if isinstance(event, str) else event
     except (msgspec.DecodeError, UnicodeError, RecursionError, LookupError, TypeError):
         raise PayloadInvalid(
-            "the object is not a record of a failed invocation: it has no requestPayload"
+            "the object is not a record of a failed invocation: "
+            "it has neither requestPayload nor payload"
         ) from None
 
 

@@ -1,4 +1,8 @@
-"""Decodes the subscription payload of CloudWatch Logs: JSON in gzip in base64."""
+"""Decodes the subscription payload of CloudWatch Logs: JSON in gzip in base64.
+
+In an event that CloudWatch sends to a function, the base64 text is `awslogs.data`. In an event of a
+Kinesis stream, it is the data of each record.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +20,7 @@ from shipper.json_text import clean, quoted
 
 GZIP: Final = 16 + isal_zlib.MAX_WBITS  # zlib's flag for a gzip header
 BLOCK: Final = 64 * 1024
+AWSLOGS: Final = "awslogs.data"
 LENIENT_BYTES: Final = 16 * 1024 * 1024
 # The end of the year 9999: ISO 8601 and OpenSearch write a year with four digits.
 LAST_MILLISECOND: Final = 253_402_300_799_999
@@ -68,7 +73,21 @@ def decode(event: Any, limit: int) -> Payload:
 
     Raises `PayloadInvalid` if the event has none, or one that inflates to more than `limit` bytes.
     """
-    payload = _parse(_inflate(_compressed(event), limit))
+    try:
+        data = event["awslogs"]["data"]
+    except (KeyError, TypeError):
+        raise PayloadInvalid(
+            "the event has no awslogs.data: is this function subscribed to a log group?"
+        ) from None
+    return decode_data(data, limit)
+
+
+def decode_data(data: Any, limit: int, name: str = AWSLOGS) -> Payload:
+    """Return the subscription payload in `data`, a base64 text. Errors call it `name`.
+
+    Raises `PayloadInvalid` as `decode` does.
+    """
+    payload = _parse(_inflate(_compressed(data, name), limit, name))
     if payload.kind == "CONTROL_MESSAGE":
         return msgspec.structs.replace(payload, events=[])
     if payload.kind != "DATA_MESSAGE":
@@ -90,18 +109,18 @@ def line(event: LogEvent) -> tuple[str, bytes | Raw]:
     return text, quoted(text)
 
 
-def _compressed(event: Any) -> bytes:
+def _compressed(data: Any, name: str) -> bytes:
     try:
-        return base64.b64decode(event["awslogs"]["data"], validate=True)
-    except (KeyError, TypeError):
+        return base64.b64decode(data, validate=True)
+    except TypeError:
         raise PayloadInvalid(
-            "the event has no awslogs.data: is this function subscribed to a log group?"
+            f"the event has no {name}: is this function subscribed to a log group?"
         ) from None
     except (binascii.Error, ValueError) as problem:
-        raise PayloadInvalid(f"awslogs.data is not base64: {problem}") from None
+        raise PayloadInvalid(f"{name} is not base64: {problem}") from None
 
 
-def _inflate(data: bytes, limit: int) -> bytearray:
+def _inflate(data: bytes, limit: int, name: str) -> bytearray:
     """Inflate all members of the gzip data.
 
     Stops after `limit` + 1 inflated bytes, and raises `PayloadInvalid` if the end is missing. The
@@ -114,13 +133,13 @@ def _inflate(data: bytes, limit: int) -> bytearray:
         while not member.eof:
             block = data[position : position + BLOCK]
             if not block:
-                raise PayloadInvalid("awslogs.data is cut short: the gzip stream has no end")
+                raise PayloadInvalid(f"{name} is cut short: the gzip stream has no end")
             try:
                 inflated += member.decompress(block, limit - len(inflated) + 1)
             except isal_zlib.error as problem:  # type: ignore[misc]
-                raise PayloadInvalid(f"awslogs.data is not gzip: {problem}") from None
+                raise PayloadInvalid(f"{name} is not gzip: {problem}") from None
             if len(inflated) > limit:
-                raise PayloadInvalid(f"awslogs.data inflates to more than {limit} bytes")
+                raise PayloadInvalid(f"{name} inflates to more than {limit} bytes")
             position += len(block) - len(member.unused_data)
     return inflated
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import random
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -26,6 +27,7 @@ FIRST_PAUSE: Final = 0.2  # the longest first pause, in seconds
 LONGEST_PAUSE: Final = 20.0
 AT_ONCE_SECONDS: Final = 5.0
 SUSPICIOUS_TRIES: Final = 5  # after this many failures of the server, a document is sent alone
+NOWHERE: Final = sys.maxsize  # a place behind every place in a batch
 TOO_LATE: Final = "not sent: no time was left"
 NOT_SENT: Final = Verdict(Fate.BUSY, TOO_LATE)
 # Connections to servers that refuse bulk actions with an index name
@@ -49,7 +51,8 @@ class Outcome:
     `predictions` counts the documents of live predictions, delivered or not. `reasons` counts the
     documents that are not in the index, by reason. `sent_bytes` counts bytes before compression.
     `available` is true if the server was able to process the last request. `denied` is true if the
-    server refused every document of the last request for lack of permission.
+    server refused every document of the last request for lack of permission. `first_failed` is the
+    first place in a batch whose payload has a document that is not in the index (shipper.stream).
     """
 
     indexed: int = 0
@@ -63,6 +66,7 @@ class Outcome:
     sent_bytes: int = 0
     available: bool = True
     denied: bool = False
+    first_failed: int = NOWHERE
 
     @property
     def failed(self) -> int:
@@ -86,6 +90,11 @@ class Outcome:
         self.retries += other.retries
         self.sent_bytes += other.sent_bytes
         self.available, self.denied = other.available, other.denied
+
+    def fail(self, document: Document, reason: str) -> None:
+        """Count a document that is not in the index."""
+        self.reasons[reason] += 1
+        self.first_failed = min(self.first_failed, document.place)
 
     def summary(self) -> str:
         """Return one line for people with the reasons why documents are not in the index.
@@ -132,6 +141,10 @@ class RetryBudget:
         """Wait after failure number `tries`, but not beyond the deadline."""
         bound = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(tries - 1, 10), max(self.left(), 0.0))
         self.sleep(self.chance(0.0, bound))
+
+    def wait(self, longest: float) -> None:
+        """Wait between half of `longest` seconds and `longest`, but not beyond the deadline."""
+        self.sleep(min(self.chance(longest / 2, longest), max(self.left(), 0.0)))
 
 
 @dataclass(slots=True)
@@ -239,7 +252,7 @@ class _Delivery:
                     if verdict.status == "413":
                         self.too_large = min(self.too_large, (len(document.lines), verdict))
                 case _:
-                    self.outcome.reasons[failure_reason(document, verdict)] += 1
+                    self.outcome.fail(document, failure_reason(document, verdict))
 
     def split(self, chunk: list[Document]) -> None:
         """Send the documents of a chunk that the server refused as a whole.
@@ -329,8 +342,8 @@ class _Delivery:
 
         Lambda keeps the payload until somebody removes the cause.
         """
-        if given:
-            self.outcome.reasons[NO_FORM % _detailed(verdict)] += len(given)
+        for document in given:
+            self.outcome.fail(document, NO_FORM % _detailed(verdict))
 
     def answers_without_fields(self, document: Document, verdict: Verdict) -> bool:
         """Send a document without its fields, after the server failed on the document alone.
@@ -404,8 +417,10 @@ def deliver(
             (document, answers.get(id(document), verdict) if verdict is NOT_SENT else verdict)
             for document, verdict in delivery.busy
         ]
-    delivery.outcome.reasons.update(verdict.reason for _, verdict in delivery.busy)
-    delivery.outcome.reasons.update(TOO_LATE for _ in delivery.refused)
+    for document, verdict in delivery.busy:
+        delivery.outcome.fail(document, verdict.reason)
+    for document, _ in delivery.refused:
+        delivery.outcome.fail(document, TOO_LATE)
     return delivery.outcome
 
 

@@ -79,7 +79,8 @@ class Document(Struct, frozen=True, gc=False):
     `lines` holds the document's action and its source. The last `tail` bytes of `lines` are the
     fields of the log line: they follow the envelope, so that they can be cut off. `counts` is true
     if the log line is a prediction of live traffic. `few` is true if the fields are known to be
-    few, so that `shipper.limits` need not count them.
+    few, so that `shipper.limits` need not count them. `place` is the place of its payload in a
+    batch (shipper.stream).
     """
 
     lines: bytes
@@ -87,6 +88,7 @@ class Document(Struct, frozen=True, gc=False):
     form: Form = Form.WHOLE
     counts: bool = False
     few: bool = False
+    place: int = 0
 
     @property
     def index_name(self) -> str:
@@ -164,6 +166,8 @@ def documents(
     excluded: Counter[str],
     now: int,
     common_days: Container[int] = (),
+    *,
+    place: int = 0,
 ) -> Iterator[Document]:
     """Yield the payload's documents. Lines of an excluded kind are only counted, in `excluded`.
 
@@ -171,7 +175,7 @@ def documents(
     document. `now` is the time of shipping, in milliseconds since 1970; `@delay_ms` is the time
     from the event to `now`. `@position` is the line's place in the payload. On the days in
     `common_days` (counted since 1970), lines that are not records go to the index of the records
-    too (shipper.log_index).
+    too (shipper.log_index). `place` is the payload's place in a batch.
     """
     sources = _sources(payload, rules.stack)
     trusted = is_trusted(payload, rules.record_groups)
@@ -227,7 +231,7 @@ def documents(
         )
         # A join copies the long parts once; a format copies them twice.
         lines = b"".join((head, sources[kind], message, tail))
-        yield Document(lines, len(tail), Form.WHOLE, live and kind == PREDICTION, few)
+        yield Document(lines, len(tail), Form.WHOLE, live and kind == PREDICTION, few, place)
 
 
 def spliced(text: str, *, platform_matters: bool = False) -> Spliced | None:

@@ -1,6 +1,8 @@
 """The shipper's Lambda handler.
 
 It sends the lines of a subscription payload to OpenSearch, or fails so that the payload is kept.
+The payload comes from CloudWatch Logs itself, or several payloads come as records of a Kinesis
+stream, which keeps the records that are not delivered.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from shipper.decode import decode
 from shipper.deliver import Outcome, RetryBudget
 from shipper.log import Log
 from shipper.memory import memory_utilization
-from shipper.report import report
+from shipper.report import report, report_attempt
 from shipper.settings import settings
 from shipper.ship import ship
 
@@ -28,25 +30,19 @@ connection = connect(setting.opensearch_url, os.environ)
 log = Log(SERVICE, os.environ.get("AWS_LAMBDA_FUNCTION_NAME", SERVICE))
 
 
-def handler(event: Any, context: Any) -> dict[str, int]:
-    """Ship one payload.
+def handler(event: Any, context: Any) -> dict[str, Any]:
+    """Ship one payload, or a batch of a stream.
 
-    Raises `PayloadInvalid` if the payload cannot be read, and `NotDelivered` if a document is not
-    in the index.
+    For one payload, returns its counts. Raises `PayloadInvalid` if the payload cannot be read, and
+    `NotDelivered` if a document is not in the index. For a batch, returns the first record that is
+    not delivered.
     """
-    budget = RetryBudget(
-        time.monotonic() + context.get_remaining_time_in_millis() / 1000 - REPORT_SECONDS
-    )
+    if isinstance(event, dict) and "Records" in event:
+        return _batch(event, context)
+    budget = _budget(context)
     payload = decode(event, limit=setting.max_payload_bytes)
     if payload.log_group == setting.own_log_group:
-        # An exception would make Lambda retry. Each retry would log new lines, and these lines
-        # would be shipped too.
-        log.write(
-            "ERROR",
-            "this is the shipper's own log group: remove its subscription",
-            context.aws_request_id,
-            {"log_group": payload.log_group},
-        )
+        _warn(context, payload.log_group)
         outcome = Outcome(excluded=len(payload.events))
     else:
         outcome = ship(payload, setting.rules, connection, budget)
@@ -59,3 +55,41 @@ def handler(event: Any, context: Any) -> dict[str, int]:
         memory_utilization=memory_utilization(context.memory_limit_in_mb),
     )
     return outcome.or_raise()
+
+
+def _batch(event: Any, context: Any) -> dict[str, Any]:
+    # Imported here, because most stacks have no stream, and every import delays a cold start.
+    from shipper.stream import Attempt, ship_stream  # noqa: PLC0415
+
+    def report_one(attempt: Attempt) -> None:
+        if setting.own_log_group in attempt.groups:
+            _warn(context, setting.own_log_group)
+        report_attempt(
+            log,
+            context.aws_request_id,
+            attempt,
+            now=time.time(),
+            memory_utilization=memory_utilization(context.memory_limit_in_mb),
+        )
+
+    return ship_stream(event, setting, connection, _budget(context), report_one)
+
+
+def _budget(context: Any) -> RetryBudget:
+    return RetryBudget(
+        time.monotonic() + context.get_remaining_time_in_millis() / 1000 - REPORT_SECONDS
+    )
+
+
+def _warn(context: Any, log_group: str | None) -> None:
+    """Say that the shipper is subscribed to itself.
+
+    An exception would make Lambda retry. Each retry would log new lines, and these lines would be
+    shipped too.
+    """
+    log.write(
+        "ERROR",
+        "this is the shipper's own log group: remove its subscription",
+        context.aws_request_id,
+        {"log_group": log_group},
+    )

@@ -32,8 +32,7 @@ def less(document: Document, error: Error) -> Document | None:
         case Form.WHOLE | Form.REDUCED:
             return reduced(document, error) or rescued(document, error)
         case Form.RESCUED:
-            head = document.lines[: -document.tail]
-            return Document(head + NO_FIELDS, len(NO_FIELDS), Form.BARE)
+            return _shortened(document, NO_FIELDS, Form.BARE)
         case Form.BARE:
             return None
 
@@ -67,13 +66,19 @@ def reduced(document: Document, error: Error) -> Document | None:
     )
     if document.lines[-document.tail :] == tail:
         return None  # nothing changed, so the index would refuse it again
-    return Document(document.lines[: -document.tail] + tail, len(tail), Form.REDUCED)
+    return _shortened(document, tail, Form.REDUCED)
 
 
 def rescued(document: Document, error: Error) -> Document:
     """Return the document without its fields, but with the reason why they are missing."""
     tail = b',"@rescued":' + msgspec.json.encode(error) + b"}\n"
-    return Document(document.lines[: -document.tail] + tail, len(tail), Form.RESCUED)
+    return _shortened(document, tail, Form.RESCUED)
+
+
+def _shortened(document: Document, tail: bytes, form: Form) -> Document:
+    """Return the document with another end."""
+    lines = document.lines[: -document.tail] + tail
+    return Document(lines, len(tail), form, place=document.place)
 
 
 def _names(said: Raw | None) -> list[str]:

@@ -24,6 +24,7 @@ from shipper.log import Log
 from shipper.memory import memory_utilization
 from shipper.settings import settings
 from shipper.ship import ship
+from shipper.stream import is_stream, ship_kept
 from shipper.values import moment, positive
 
 SERVICE: Final = "replay"
@@ -141,5 +142,8 @@ def _time(name: str, text: str | None) -> datetime | None:
 
 
 def _ship(event: Any) -> Outcome:
+    budget = RetryBudget(time.monotonic() + LETTER_SECONDS)
+    if is_stream(event):
+        return ship_kept(event, setting, connection, budget)
     payload = decode(event, limit=setting.max_payload_bytes)
-    return ship(payload, setting.rules, connection, RetryBudget(time.monotonic() + LETTER_SECONDS))
+    return ship(payload, setting.rules, connection, budget)

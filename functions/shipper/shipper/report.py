@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from shipper.decode import Payload
 from shipper.deliver import Outcome
 from shipper.log import Log
+
+if TYPE_CHECKING:
+    from shipper.stream import Attempt
 
 COUNTS: Final = (
     "EventsIndexed",
@@ -38,25 +41,84 @@ def report(
     without failures. `IndexDelay` is the time from the oldest line's timestamp to the end of the
     delivery.
     """
+    _write(
+        log,
+        request_id,
+        outcome,
+        {"log_group": payload.log_group},
+        received=len(payload.events),
+        # A payload with failures is delivered again as a whole. Its predictions count only then.
+        predictions=0 if outcome.failed else outcome.predictions,
+        # Only needed after a delivery, and a payload may have ten thousand events.
+        oldest=(
+            min(event.timestamp for event in payload.events)
+            if outcome.indexed or outcome.rescued
+            else 0
+        ),
+        now=now,
+        memory_utilization=memory_utilization,
+    )
+
+
+def report_attempt(
+    log: Log, request_id: str, attempt: Attempt, *, now: float, memory_utilization: float
+) -> None:
+    """Write the counts of an attempt to deliver a batch, as `report` does for one payload.
+
+    The predictions are those of the payloads before the first one that is not delivered. Records
+    that can never be read are named by their place in the batch.
+    """
+    outcome = attempt.outcome
+    fields: dict[str, Any] = {"log_groups": sorted(attempt.groups), "records": attempt.records}
+    if attempt.first_failed is not None:
+        fields["first_failed"] = attempt.first_failed
+    if attempt.unreadable:
+        fields["unreadable"] = {str(place): why for place, why in attempt.unreadable.items()}
+    _write(
+        log,
+        request_id,
+        outcome,
+        fields,
+        received=attempt.received,
+        predictions=outcome.predictions,
+        oldest=attempt.oldest,
+        now=now,
+        memory_utilization=memory_utilization,
+        failed=attempt.first_failed is not None,
+    )
+
+
+def _write(
+    log: Log,
+    request_id: str,
+    outcome: Outcome,
+    fields: dict[str, Any],
+    *,
+    received: int,
+    predictions: int,
+    oldest: int,
+    now: float,
+    memory_utilization: float,
+    failed: bool = False,
+) -> None:
     counts = (
         outcome.indexed,
         outcome.duplicate,
         outcome.rescued,
         outcome.excluded,
         outcome.failed,
-        # A payload with failures is delivered again as a whole. Its predictions count only then.
-        0 if outcome.failed else outcome.predictions,
+        predictions,
     )
-    metrics: dict[str, float] = {"EventsReceived": len(payload.events)}
+    metrics: dict[str, float] = {"EventsReceived": received}
     metrics |= {name: count for name, count in zip(COUNTS, counts, strict=True) if count}
     if outcome.indexed or outcome.rescued:
-        delay = round(now * 1000 - min(event.timestamp for event in payload.events))
-        metrics["IndexDelay"] = max(delay, 0)
+        metrics["IndexDelay"] = max(round(now * 1000 - oldest), 0)
     metrics["MemoryUtilization"] = memory_utilization
-    fields: dict[str, Any] = {"log_group": payload.log_group, "requests": outcome.requests}
+    fields["requests"] = outcome.requests
     if outcome.retries:
         fields["retries"] = outcome.retries
     fields["bytes"] = outcome.sent_bytes
     if outcome.reasons:
         fields["reasons"] = dict(outcome.reasons)
-    log.write("ERROR" if outcome.failed else "INFO", "shipment", request_id, fields, metrics)
+    level = "ERROR" if failed or outcome.failed else "INFO"
+    log.write(level, "shipment", request_id, fields, metrics)

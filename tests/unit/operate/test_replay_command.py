@@ -49,7 +49,7 @@ def test_replay_dry_run_lists_and_sends_nothing(run: Run, bucket: Any, index: Bu
     assert (code, err) == (1, "")
     assert re.fullmatch(
         rf"\d{{4}}-\d\d-\d\dT\d\d:\d\d:\d\dZ +{size} bytes  {key}\n1 letter below "
-        rf"aws/lambda/async/ in {BUCKET}; .*\n",
+        rf"aws/lambda/ in {BUCKET}; .*\n",
         out,
     )
     assert keys(bucket) == {key}
@@ -57,7 +57,7 @@ def test_replay_dry_run_lists_and_sends_nothing(run: Run, bucket: Any, index: Bu
     bucket.Object(key).delete()
     assert run("replay", "--bucket", BUCKET, "--dry-run")[:2] == (
         0,
-        f"0 letters below aws/lambda/async/ in {BUCKET}; nothing was sent\n",
+        f"0 letters below aws/lambda/ in {BUCKET}; nothing was sent\n",
     )
 
 
@@ -88,7 +88,7 @@ def test_replay_says_what_was_poisoned_and_what_waits(run: Run, bucket: Any, ind
     assert sorted(err.splitlines()) == [
         (
             f"python -m operate: poisoned: {poison}: the object is not a record of a failed "
-            "invocation: it has no requestPayload"
+            "invocation: it has neither requestPayload nor payload"
         ),
         (
             f"python -m operate: waiting: {waits}: 1 of 2 documents not delivered: 1 x {FORBIDDEN} "

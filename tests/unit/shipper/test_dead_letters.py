@@ -122,7 +122,7 @@ def test_letters_are_those_below_the_prefix(
         f"{PREFIX}b/1",
         f"poison/{PREFIX}a/0",
         "something/else",
-        "aws/lambda/other",
+        "aws/other",
     ):
         put(bucket, key)
     found = letters(bucket, prefix) if prefix else letters(bucket)
@@ -240,6 +240,7 @@ def test_payload_is_the_one_that_the_function_had(bucket: Bucket) -> None:
         pytest.param(b"{}", id="an empty object"),
         pytest.param(json.dumps(EVENT).encode(), id="the payload without its record"),
         pytest.param(b'["requestPayload"]', id="an array"),
+        pytest.param(b'{"payload":"{"}', id="a stream's payload that is no JSON"),
         pytest.param(b'"requestPayload"', id="a string"),
         pytest.param(b"5", id="a number"),
         pytest.param(b"null", id="null"),
@@ -249,7 +250,10 @@ def test_payload_is_the_one_that_the_function_had(bucket: Bucket) -> None:
 )
 def test_object_that_is_no_record_is_set_aside(bucket: Bucket, record: bytes) -> None:
     letter = put(bucket, content=record)
-    expected = "the object is not a record of a failed invocation: it has no requestPayload"
+    expected = (
+        "the object is not a record of a failed invocation: "
+        "it has neither requestPayload nor payload"
+    )
     assert replay(letter, bucket, refusing("never called")) == Replayed(
         letter, LetterFate.POISONED, Outcome(), expected
     )

@@ -147,6 +147,50 @@ def written(capsys: pytest.CaptureFixture[str]) -> Written:
     return found
 
 
+# --- batches of a stream
+
+
+def test_batch_of_a_stream_is_one_line_of_counts(
+    load: Load, bulk: Bulk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    event = json.loads((EVENTS / "kinesis" / "batch.json").read_text(encoding="utf-8"))
+    assert load().handler(event, Context()) == {"batchItemFailures": []}
+    assert len(bulk.requests) == 1
+    found = written(capsys)
+    count = len(lines_of(sample("subscription"))) + len(lines_of(sample("mixed-lines")))
+    assert found.counts == [count, count, 0, 0, 0, 0]
+    assert found.summary["records"] == 3
+    assert found.summary["log_groups"] == [GROUP]
+    assert found.summary["level"] == "INFO"
+
+
+def test_record_of_a_batch_that_cannot_be_read_is_reported_and_said(
+    load: Load, bulk: Bulk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    event = json.loads((EVENTS / "kinesis" / "batch.json").read_text(encoding="utf-8"))
+    bad = event["Records"][1]["kinesis"]
+    bad["data"] = "####"
+    answer = {"batchItemFailures": [{"itemIdentifier": bad["sequenceNumber"]}]}
+    assert load().handler(event, Context()) == answer
+    found = written(capsys)
+    assert found.counts[:2] == [2, 2]
+    assert found.summary["level"] == "ERROR"
+    assert list(found.summary["unreadable"]) == ["1"]
+    assert found.summary["first_failed"] == 1
+
+
+def test_batch_of_the_shippers_own_group_says_so(
+    load: Load, bulk: Bulk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    event = json.loads((EVENTS / "kinesis" / "batch.json").read_text(encoding="utf-8"))
+    handler = load(AWS_LAMBDA_LOG_GROUP_NAME=GROUP).handler
+    assert handler(event, Context()) == {"batchItemFailures": []}
+    assert bulk.requests == []
+    found = written(capsys)
+    assert found.counts[0] == found.counts[4] > 0
+    assert [line["log_group"] for line in found.others] == [GROUP]
+
+
 # --- payloads
 
 

@@ -23,6 +23,7 @@ import pytest
 from moto import mock_aws
 from moto.backends import get_backend
 
+from local.kinesis import Stream, kept, key
 from shipper.dead_letters import PREFIX
 from tests.unit.conftest import (
     CLOSE,
@@ -205,6 +206,29 @@ def test_schedule_replays_all_that_waits(
     }
     assert {name: summary[name] for name in answer} == answer
     assert (summary["level"], rest) == ("INFO", [])
+
+
+def test_batches_that_a_stream_gave_up_are_replayed_too(
+    load: Load, bulk: Bulk, s3: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A batch with a record that can never be read is set aside, with its other lines delivered."""
+    for batch in (["1", "2"], ["3", ""], [""]):
+        stream = Stream()
+        for each in batch:
+            stream.put_data(payload(each)["awslogs"]["data"] if each else "####")
+        now = datetime.now(UTC)
+        name = key("9e4ec2f1-0000-4000-8000-000000000000", 0, now)
+        s3.put_object(
+            Bucket=BUCKET,
+            Key=name,
+            Body=kept(stream.records[0], 0, "RetryAttemptsExhausted", 97, now),
+        )
+    answer = load().handler(SCHEDULED, Context())
+    assert answer | {"lines": 0} == NOTHING | {"found": 3, "replayed": 1, "poisoned": 2}
+    assert sorted(bulk.ids) == ["1", "2", "3"]
+    assert [name.split("/")[0] for name in left(s3)] == ["poison"] * 2
+    reasons = [line["reason"] for line in written(capsys)[2]]
+    assert len([one for one in reasons if "kinesis.data is not base64" in one]) == 2
 
 
 @pytest.mark.parametrize("event", [{}, SCHEDULED], ids=["by hand", "by schedule"])
