@@ -17,7 +17,9 @@ from tools.root import ROOT
 DOCUMENT: dict[str, Any] = yaml.safe_load(
     (ROOT / "docs" / "openapi.yaml").read_text(encoding="utf-8")
 )
-OPERATION = DOCUMENT["paths"]["/predict"]["post"]
+OPERATIONS = {path: item["post"] for path, item in DOCUMENT["paths"].items()}
+PREDICT, FEEDBACK = "/predict", "/feedback"
+OPERATION = OPERATIONS[PREDICT]
 SCHEMAS = DOCUMENT["components"]["schemas"]
 PROBLEM, JSON = "application/problem+json", "application/json"
 
@@ -32,11 +34,11 @@ def resolved(part: Any) -> Any:
     return found
 
 
-def contents() -> dict[tuple[int, str], dict[str, Any]]:
-    """Return the media type objects of all responses, by status and content type."""
+def contents(path: str = PREDICT) -> dict[tuple[int, str], dict[str, Any]]:
+    """Return the media type objects of all responses of a route, by status and content type."""
     return {
         (int(status), kind): content
-        for status, response in OPERATION["responses"].items()
+        for status, response in OPERATIONS[path]["responses"].items()
         for kind, content in resolved(response)["content"].items()
     }
 

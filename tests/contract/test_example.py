@@ -17,6 +17,7 @@ EXAMPLE = (
     "events/canary/questions.jsonl",
     "events/old/",
     "events/record.prediction.json",
+    "events/inference/http-api-v2-feedback.json",
     "events/old/record.prediction.1.json",
     "docs/",
     "README.md",

@@ -23,14 +23,18 @@ import schemathesis
 from jsonschema import Draft202012Validator
 
 import local.gateway
-from inference.problem import STATUS
+from inference.feedback import MOST, SOURCES, TEXTS, asks_feedback
+from inference.problem import STATUS, FeedbackFailed
 from inference.request import MAX_CHARS, MAX_SENTENCES, TRAFFIC
 from local.gateway import gateway, http_answer, http_event
 from local.template import read
 from tests.contract.openapi import (
     DOCUMENT,
+    FEEDBACK,
     JSON,
     OPERATION,
+    OPERATIONS,
+    PREDICT,
     PROBLEM,
     SCHEMAS,
     ask,
@@ -45,7 +49,8 @@ from tools.root import ROOT
 EVENTS = ROOT / "events" / "inference"
 CARD = json.loads((TESTED / "card.json").read_text(encoding="utf-8"))
 RECORD = json.loads((ROOT / "events" / "record.schema.json").read_text())
-ROUTE = ("POST", "/predict")
+LINE = json.loads((ROOT / "events" / "feedback.schema.json").read_text())["properties"]
+ROUTE = ("POST", PREDICT)
 URN = "urn:prediction-monitor:"
 # Only the local gateway answers these: AWS rejects bad HTTP before an HTTP API sees it.
 OF_THE_STAND_IN = {local.gateway.BAD_REQUEST[0], local.gateway.LENGTH_REQUIRED[0]}
@@ -54,6 +59,14 @@ OF_AWS = {403: {"message": "Forbidden"}, 429: {"message": "Too Many Requests"}}
 
 Answer = tuple[int, str, Any]
 Handle = Callable[[Any], Any]
+
+
+class FailingLog:
+    def feedback(self, several: list[Any]) -> NoReturn:
+        raise FeedbackFailed(OSError(f"no room for {several}"))
+
+    def feedback_problem(self, _problem: Any) -> None:
+        pass
 
 
 class FailingClassifier:
@@ -114,8 +127,8 @@ def answered(handle: Handle, event: Any) -> Answer:
     return status, headers["content-type"], json.loads(body)
 
 
-def posted(handle: Handle, body: bytes) -> Answer:
-    return answered(handle, http_event(ROUTE, "/predict", {"content-type": JSON}, body))
+def posted(handle: Handle, body: bytes, path: str = PREDICT) -> Answer:
+    return answered(handle, http_event(("POST", path), path, {"content-type": JSON}, body))
 
 
 # --- a document of OpenAPI 3.1
@@ -169,12 +182,28 @@ def test_the_operations_are_the_templates_routes() -> None:
     } == set(read().routes)
 
 
-def test_the_problems_under_each_status_are_the_functions() -> None:
+# Problems that one of the two routes never answers.
+ONLY = {
+    PREDICT: {
+        "sentence-blank", "sentence-not-unicode", "sentence-too-long", "too-many-sentences",
+        "prediction-failed",
+    },
+    FEEDBACK: {"label-unknown", "too-many-labels", "feedback-failed"},
+}  # fmt: skip
+
+
+def problems(path: str) -> set[str]:
+    (other,) = set(ONLY) - {path}
+    return set(STATUS) - ONLY[other]
+
+
+@pytest.mark.parametrize("path", OPERATIONS)
+def test_the_problems_under_each_status_are_the_functions(path: str) -> None:
     expected: defaultdict[int, set[str]] = defaultdict(set)
-    for problem, answered_with in STATUS.items():
-        expected[answered_with].add(URN + problem)
+    for problem in problems(path):
+        expected[STATUS[problem]].add(URN + problem)
     listed = {}
-    for (status, kind), content in contents().items():
+    for (status, kind), content in contents(path).items():
         if kind == PROBLEM:
             _, special = resolved(content["schema"])["allOf"]
             assert special["properties"]["status"] == {"const": status}
@@ -186,6 +215,12 @@ def test_the_limits_are_the_functions() -> None:
     assert SCHEMAS["Sentence"]["maxLength"] == MAX_CHARS
     assert SCHEMAS["Request"]["properties"]["sentences"]["maxItems"] == MAX_SENTENCES
     assert SCHEMAS["Answers"]["properties"]["predictions"]["maxItems"] == MAX_SENTENCES
+    label, batch = SCHEMAS["Label"]["properties"], SCHEMAS["Feedback"]["oneOf"][1]
+    assert batch["properties"]["feedback"]["maxItems"] == MOST
+    assert SCHEMAS["Accepted"]["properties"]["accepted"]["maximum"] == MOST
+    assert label["source"]["enum"] == list(SOURCES) == LINE["source"]["enum"]
+    for name, most in TEXTS.items():
+        assert label[name]["maxLength"] == most == LINE[name]["maxLength"]
     traffic = SCHEMAS["Request"]["properties"]["traffic"]
     assert traffic["enum"] == list(TRAFFIC) == RECORD["properties"]["traffic"]["enum"]
     assert traffic["default"] == TRAFFIC[0]
@@ -205,13 +240,15 @@ def test_the_contracts_name_no_label_of_a_model() -> None:
     recorded = RECORD["$defs"]["prediction"]["properties"]["prediction"]["properties"]
     for label in (
         SCHEMAS["Answer"]["properties"]["prediction"]["properties"]["label"],
+        SCHEMAS["Label"]["properties"]["label"],
         recorded["label"],
     ):
         assert (label["type"], label["minLength"]) == ("string", 1)
         assert "enum" not in label
 
 
-def test_the_gateways_own_answers_are_those_of_the_local_one() -> None:
+@pytest.mark.parametrize("path", OPERATIONS)
+def test_the_gateways_own_answers_are_those_of_the_local_one(path: str) -> None:
     played = {
         value[0]: value[1]
         for value in vars(local.gateway).values()
@@ -219,8 +256,8 @@ def test_the_gateways_own_answers_are_those_of_the_local_one() -> None:
     }
     documented = {
         status: content["example"]
-        for (status, kind), content in contents().items()
-        if kind == JSON and status != 200
+        for (status, kind), content in contents(path).items()
+        if kind == JSON and status not in {200, 202}
     }
     assert (
         documented
@@ -245,12 +282,27 @@ def test_the_examples_of_requests_are_the_sample_events(name: str, sample: str) 
     assert REQUESTS[name] == json.loads((EVENTS / f"{sample}.json").read_text())
 
 
-@pytest.mark.parametrize("place", contents(), ids=lambda place: f"{place[0]} {place[1]}")
-def test_every_example_of_an_answer_is_valid(place: tuple[int, str]) -> None:
-    found = examples(contents()[place])
+@pytest.mark.parametrize(
+    ("path", "place"), [(path, place) for path in OPERATIONS for place in contents(path)], ids=str
+)
+def test_every_example_of_an_answer_is_valid(path: str, place: tuple[int, str]) -> None:
+    found = examples(contents(path)[place])
     assert found
     for example in found.values():
-        validator(contents()[place]["schema"]).validate(example)
+        validator(contents(path)[place]["schema"]).validate(example)
+
+
+LABELS = examples(OPERATIONS[FEEDBACK]["requestBody"]["content"][JSON])
+
+
+@pytest.mark.example
+@pytest.mark.parametrize("name", LABELS)
+def test_the_examples_of_feedback_are_valid_and_accepted(name: str, handle: Handle) -> None:
+    validator(OPERATIONS[FEEDBACK]["requestBody"]["content"][JSON]["schema"]).validate(LABELS[name])
+    status, content_type, body = posted(handle, json.dumps(LABELS[name]).encode(), FEEDBACK)
+    assert (status, body) == (202, examples(contents(FEEDBACK)[status, content_type])[name])
+    sample = json.loads((EVENTS / "http-api-v2-feedback.json").read_text())
+    assert json.loads(sample["body"]) == LABELS["batch"]
 
 
 @pytest.mark.example
@@ -286,39 +338,71 @@ REFUSED = {
     "sentence-too-long": json.dumps({"sentence": "a" * (MAX_CHARS + 1)}).encode(),
     "too-many-sentences": json.dumps({"sentences": ["a"] * (MAX_SENTENCES + 1)}).encode(),
 }
-NOT_THE_CALLERS = {"body-not-base64", "prediction-failed"}
+GIVEN = {"prediction_id": "5fc1d2bd971c4d919575d426eb262035", "label": "fine"}
+REFUSED_FEEDBACK = {
+    "body-missing": b"",
+    "body-not-utf8": b"\xff",
+    "body-not-json": b'{"prediction_id',
+    "body-not-an-object": b"[]",
+    "field-missing": b"{}",
+    "field-ambiguous": json.dumps({"label": CARD["labels"][-1], "feedback": []}).encode(),
+    "field-invalid": json.dumps({"prediction_id": "17", "label": CARD["labels"][-1]}).encode(),
+    "label-unknown": json.dumps({"feedback": [GIVEN]}).encode(),
+    "too-many-labels": json.dumps({"feedback": [GIVEN] * (MOST + 1)}).encode(),
+}
+CASES = [(PREDICT, *each) for each in REFUSED.items()] + [
+    (FEEDBACK, *each) for each in REFUSED_FEEDBACK.items()
+]
+NOT_THE_CALLERS = {
+    PREDICT: {"body-not-base64", "prediction-failed"},
+    FEEDBACK: {"body-not-base64", "feedback-failed"},
+}
 
 
-def shown(kind: str) -> Answer:
+def shown(kind: str, path: str = PREDICT) -> Answer:
     """Return the document's example of a problem."""
     ((status, content),) = [
-        (at[0], each) for at, each in contents().items() if kind in each.get("examples", {})
+        (at[0], each) for at, each in contents(path).items() if kind in each.get("examples", {})
     ]
     return status, PROBLEM, content["examples"][kind]["value"]
 
 
-def test_every_problem_has_an_example() -> None:
-    assert set(REFUSED) | NOT_THE_CALLERS == set(STATUS)
+@pytest.mark.parametrize("path", OPERATIONS)
+def test_every_problem_has_an_example(path: str) -> None:
+    assert {kind for at, kind, _ in CASES if at == path} | NOT_THE_CALLERS[path] == problems(path)
     assert {
         name
-        for (_, kind), content in contents().items()
+        for (_, kind), content in contents(path).items()
         if kind == PROBLEM
         for name in content["examples"]
-    } == set(STATUS)
+    } == problems(path)
 
 
-@pytest.mark.parametrize("kind", REFUSED)
-def test_the_example_of_a_problem_is_what_the_function_answers(kind: str, handle: Handle) -> None:
-    assert posted(handle, REFUSED[kind]) == shown(kind)
-    summary = OPERATION["responses"][str(STATUS[kind])]["content"][PROBLEM]["examples"][kind][
-        "summary"
-    ]
-    assert not summary.startswith(("{", "[")) or summary == REFUSED[kind].decode()
+@pytest.mark.example  # the example of an unknown label names the labels of the model
+@pytest.mark.parametrize(("path", "kind", "body"), CASES)
+def test_the_example_of_a_problem_is_what_the_function_answers(
+    path: str, kind: str, body: bytes, handle: Handle
+) -> None:
+    assert posted(handle, body, path) == shown(kind, path)
+    responses = OPERATIONS[path]["responses"]
+    summary = responses[str(STATUS[kind])]["content"][PROBLEM]["examples"][kind]["summary"]
+    assert not summary.startswith(("{", "[")) or summary == body.decode()
+
+
+def test_the_example_of_feedback_that_is_not_written_is_what_the_function_answers(
+    module: Any, handle: Handle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "record_log", FailingLog())
+    body = json.dumps(GIVEN | {"label": CARD["labels"][0]}).encode()
+    assert posted(handle, body, FEEDBACK) == shown("feedback-failed", FEEDBACK)
 
 
 def test_the_example_of_base64_that_is_none_is_what_the_function_answers(handle: Handle) -> None:
     event = json.loads((EVENTS / "http-api-v2-base64.json").read_text()) | {"body": "%%%"}
     assert answered(handle, event) == shown("body-not-base64")
+    event = json.loads((EVENTS / "http-api-v2-feedback.json").read_text())
+    event |= {"body": "%%%", "isBase64Encoded": True}
+    assert answered(handle, event) == shown("body-not-base64", FEEDBACK)
 
 
 def test_the_example_of_a_failed_prediction_is_what_the_function_answers(
@@ -333,10 +417,14 @@ SAMPLES = sorted(
 )
 
 
+def path_of(sample: Path) -> str:
+    return FEEDBACK if asks_feedback(json.loads(sample.read_text())) else PREDICT
+
+
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda path: path.stem)
 def test_the_answer_to_a_sample_event_is_documented(sample: Path, handle: Handle) -> None:
     status, content_type, body = answered(handle, json.loads(sample.read_text()))
-    schema = contents()[status, content_type]["schema"]
+    schema = contents(path_of(sample))[status, content_type]["schema"]
     validator(schema).validate(body)
     # and has no field that the document does not name
     Draft202012Validator({"components": {"schemas": EXACT}, **schema}).validate(body)
@@ -360,6 +448,7 @@ def test_the_answer_to_a_sample_event_is_documented(sample: Path, handle: Handle
         "status",
         "detail",
         "field",
+        "accepted",
     ],
 )
 def test_an_answer_with_a_renamed_field_is_not_documented(
@@ -368,9 +457,8 @@ def test_an_answer_with_a_renamed_field_is_not_documented(
     status, content_type, body = answered(handle, json.loads(sample.read_text()))
     text = json.dumps(body)
     other = text.replace(f'"{renamed}":', f'"{renamed}s":')
-    assert validator(contents()[status, content_type]["schema"]).is_valid(json.loads(other)) is (
-        other == text
-    )
+    schema = contents(path_of(sample))[status, content_type]["schema"]
+    assert validator(schema).is_valid(json.loads(other)) is (other == text)
 
 
 # --- schemathesis reports a document that is not true
@@ -379,7 +467,8 @@ def test_an_answer_with_a_renamed_field_is_not_documented(
 @pytest.fixture(scope="module")
 def url(module: Any) -> Iterator[str]:
     """Yield the local gateway with the function in this process, to test the checker."""
-    with gateway(0, {ROUTE: lambda event: module.handler(event, Context())}) as server:
+    routes = dict.fromkeys(read().routes, lambda event: module.handler(event, Context()))
+    with gateway(0, routes) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
         thread.start()
         yield f"http://127.0.0.1:{server.server_port}"

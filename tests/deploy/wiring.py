@@ -144,22 +144,23 @@ def retention(stack: Stack, report: Report, *, days: int) -> None:
 
 
 def api(stack: Stack, report: Report, *, authorization: str) -> None:
-    """Check that POST /predict reaches the alias `live` of the inference function.
+    """Check that both routes reach the alias `live` of the inference function.
 
     The alias must name a published version.
     """
     ids = stack.resources()
     gateway = client("apigatewayv2")
-    (route,) = gateway.get_routes(ApiId=ids["Api"])["Items"]
+    routes = sorted(
+        gateway.get_routes(ApiId=ids["Api"])["Items"], key=lambda each: each["RouteKey"]
+    )
     report.equal(
-        "route, and who may use it",
-        (route["RouteKey"], route["AuthorizationType"]),
-        ("POST /predict", authorization),
+        "routes, and who may use them",
+        [(route["RouteKey"], route["AuthorizationType"]) for route in routes],
+        [("POST /feedback", authorization), ("POST /predict", authorization)],
     )
+    (target,) = {route["Target"] for route in routes}
     report.leave_out("that an unsigned request is refused", "fakecloud takes any")
-    integration = gateway.get_integration(
-        ApiId=ids["Api"], IntegrationId=route["Target"].rpartition("/")[2]
-    )
+    integration = gateway.get_integration(ApiId=ids["Api"], IntegrationId=target.rpartition("/")[2])
     report.equal(
         "it reaches", _qualified(integration["IntegrationUri"]), f"{ids[LIVE_FUNCTION]}:live"
     )
@@ -179,6 +180,11 @@ def api(stack: Stack, report: Report, *, authorization: str) -> None:
         "PredictUrl",
         stack.outputs()["PredictUrl"],
         f"https://{ids['Api']}.execute-api.{REGION}.amazonaws.com/predict",
+    )
+    report.equal(
+        "FeedbackUrl",
+        stack.outputs()["FeedbackUrl"],
+        f"https://{ids['Api']}.execute-api.{REGION}.amazonaws.com/feedback",
     )
     report.equal("InferenceAlias", stack.outputs()["InferenceAlias"], live(stack)["AliasArn"])
     report.equal("the version behind it", live(stack)["FunctionVersion"], "1")

@@ -29,7 +29,10 @@ from tools.root import ROOT
 EVENTS = ROOT / "events"
 INFERENCE = sorted((EVENTS / "inference").glob("*.json"), key=lambda path: path.name)
 SHIPPER = sorted((EVENTS / "shipper").glob("*.json"), key=lambda path: path.name)
-VALIDATOR = Draft202012Validator(json.loads((EVENTS / "record.schema.json").read_text()))
+RECORD, FEEDBACK = (
+    Draft202012Validator(json.loads((EVENTS / f"{name}.schema.json").read_text()))
+    for name in ("record", "feedback")
+)
 
 NOON = 1_795_435_200_000
 LOG_SECONDS = 10
@@ -50,6 +53,8 @@ EXPECTED: dict[str, tuple[int | None, list[str]]] = {
     "http-api-v2-base64.json": (200, ["prediction"]),
     "http-api-v2-batch.json": (200, ["prediction", "prediction"]),
     "http-api-v2-refused.json": (422, ["prediction_error"]),
+    "http-api-v2-feedback.json": (202, ["feedback", "feedback"]),
+    "http-api-v2-feedback-refused.json": (422, []),
     "rest-api-v1.json": (200, ["prediction"]),
 }
 
@@ -119,7 +124,7 @@ def test_inference_answers_and_leaves_its_records(path: Path, starting: Starting
                 (kind, cold) for kind in kinds
             ]
             for record in records:
-                VALIDATOR.validate(record)
+                (FEEDBACK if record["message"] == "feedback" else RECORD).validate(record)
             given = json.loads(answer["body"]) if status else answer
             predictions = given.get("predictions", [given])
             if "prediction" in kinds:

@@ -87,6 +87,9 @@ def emitted(  # noqa: PLR0917  fixtures
         json.loads((EVENTS / "inference" / "direct-refused.json").read_text()),
         built / "InferenceFunction",
     )
+    for name in ("http-api-v2-feedback.json", "http-api-v2-feedback-refused.json"):
+        feedback = json.loads((EVENTS / "inference" / name).read_text())
+        run("InferenceFunction", feedback, built / "InferenceFunction")
     for module, function in (("classifier", "Classifier.predict"), ("record", "describe")):
         run(
             "InferenceFunction",

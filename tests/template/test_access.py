@@ -27,6 +27,7 @@ from tests.template.stacks import (
     ("ReplayFunctionAgainPermission.Properties.Principal", "*"),
     ("ReplayFunctionAgainPermission.Properties.SourceArn", GONE),
     ("PredictPermission.Properties.SourceArn", "*"),
+    ("FeedbackPermission.Properties.SourceArn", "*"),
     ("AlarmTopicPolicy.Properties.PolicyDocument.Statement.0.Principal", "*"),
     ("AlarmTopicPolicy.Properties.PolicyDocument.Statement.0.Condition", {}),
     ("ShipperFunctionPredictionsPermission.Properties.SourceArn", "arn:aws:logs:*:*:*"),
@@ -61,12 +62,15 @@ def test_nobody_is_let_in_but_where_it_says_so(stack: Stack) -> None:
         (text(each["FunctionName"]), each["Principal"], selected(each["SourceArn"], stack))
         for each in stack.of_type("AWS::Lambda::Permission").values()
     }
-    api = "arn:${AWS::Partition}:execute-api:${AWS::Region}:${AWS::AccountId}:${Api}/*/POST/predict"
+    api = "arn:${AWS::Partition}:execute-api:${AWS::Region}:${AWS::AccountId}:${Api}/*/POST/"
     account = "arn:${AWS::Partition}:logs:${AWS::Region}:${AWS::AccountId}:log-group:*"
     more = "arn:${AWS::Partition}:logs:${AWS::Region}:${AWS::AccountId}:log-group:${Name}:*"
     logs = more.replace("${Name}", "${InferenceLogGroup}")
     inference = {
-        ("InferenceFunctionAliaslive", "apigateway.amazonaws.com", api),
+        *(
+            ("InferenceFunctionAliaslive", "apigateway.amazonaws.com", api + route)
+            for route in ("predict", "feedback")
+        ),
         ("ShipperFunction", "logs.amazonaws.com", logs),
     }
     judging = (
@@ -150,6 +154,7 @@ def test_the_open_domain_asks_who_one_is(stack: Stack) -> None:
     WITH_INFERENCE,
     ("PredictRoute.Properties.AuthorizationType", "NONE"),
     ("PredictRoute.Properties.RouteKey", "$default"),
+    ("FeedbackRoute.Properties.AuthorizationType", "NONE"),
     (
         "More",
         {
@@ -171,11 +176,10 @@ def test_the_api_asks_for_a_signature_and_is_throttled(stack: Stack) -> None:
     (api,) = stack.of_type("AWS::ApiGatewayV2::Api").values()
     # these properties could add routes that the template does not show
     assert not {"Body", "BodyS3Location", "Target", "CorsConfiguration"} & set(api)
-    (route,) = stack.of_type("AWS::ApiGatewayV2::Route").values()
-    assert (route["RouteKey"], route["AuthorizationType"]) == (
-        "POST /predict",
-        {"Ref": "ApiAuthorization"},
-    )
+    routes = stack.of_type("AWS::ApiGatewayV2::Route").values()
+    assert sorted(route["RouteKey"] for route in routes) == ["POST /feedback", "POST /predict"]
+    for route in routes:
+        assert route["AuthorizationType"] == {"Ref": "ApiAuthorization"}
     parameter = load()["Parameters"]["ApiAuthorization"]
     assert (parameter["Default"], parameter["AllowedValues"]) == ("AWS_IAM", ["AWS_IAM", "NONE"])
 

@@ -41,6 +41,8 @@ PARTS: Final[tuple[tuple[Callable[[Stack], bool], str], ...]] = (
             ApiLogGroup AWS::Logs::LogGroup
             ApiStage AWS::ApiGatewayV2::Stage
             DeploymentRole AWS::IAM::Role
+            FeedbackPermission AWS::Lambda::Permission
+            FeedbackRoute AWS::ApiGatewayV2::Route
             InferenceFunction AWS::Lambda::Function
             InferenceFunctionAliaslive AWS::Lambda::Alias
             InferenceFunctionDeploymentGroup AWS::CodeDeploy::DeploymentGroup

@@ -203,6 +203,7 @@ def test_the_written_subscription_is_what_sam_makes_of_an_event() -> None:
     ALL,
     ("MoreLogs2.DependsOn", "MoreLogs1Permission"),
     ("PredictRoute.DependsOn", GONE),
+    ("FeedbackRoute.DependsOn", GONE),
     ("ShipperFunctionPredictions.DependsOn", GONE),
 )
 def test_the_filter_comes_after_the_permission(stack: Stack) -> None:
@@ -211,7 +212,9 @@ def test_the_filter_comes_after_the_permission(stack: Stack) -> None:
         assert permission in before(stack, name)
     if not stack.has_inference:
         return
-    assert {"PredictPermission", "InferenceFunctionAliaslive"} <= before(stack, "PredictRoute")
+    for route in ("Predict", "Feedback"):
+        needed = {f"{route}Permission", "InferenceFunctionAliaslive"}
+        assert needed <= before(stack, f"{route}Route")
 
 
 @check(

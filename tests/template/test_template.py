@@ -432,9 +432,8 @@ def test_sam_local_finds_the_route_and_its_function() -> None:
     ((stack,), _) = SamLocalStackProvider.get_stacks(
         str(ROOT / "template.yaml"), parameter_overrides=EXISTING
     )
-    (route,) = ApiProvider([stack], cwd=str(ROOT)).api.routes
-    assert (route.path, route.methods, route.function_name) == (
-        "/predict",
-        ["POST"],
-        "InferenceFunction",
-    )
+    routes = ApiProvider([stack], cwd=str(ROOT)).api.routes
+    assert {(route.path, tuple(route.methods), route.function_name) for route in routes} == {
+        ("/predict", ("POST",), "InferenceFunction"),
+        ("/feedback", ("POST",), "InferenceFunction"),
+    }

@@ -17,26 +17,29 @@ from tests.template.stacks import ALL, WITH_INFERENCE, Stack, before
 @check(
     WITH_INFERENCE,
     ("PredictPermission.Properties.FunctionName", "x"),
+    ("FeedbackPermission.Properties.FunctionName", "x"),
     (
         "PredictIntegration.Properties.IntegrationUri",
         {"Fn::Sub": "arn:aws:apigateway:x/functions/${InferenceFunction.Arn}/invocations"},
     ),
     ("PredictRoute.Properties.Target", {"Fn::Sub": "integrations/${Other}"}),
+    ("FeedbackRoute.Properties.Target", {"Fn::Sub": "integrations/${Other}"}),
     ("ShipperFunctionAliaslive", {"Type": "AWS::Lambda::Alias"}),
     ("Kibana.Properties.ServiceToken", {"Ref": "KibanaFunctionAliaslive"}),
 )
 def test_callers_use_the_alias_of_inference_and_of_nothing_else(stack: Stack) -> None:
-    assert stack.properties("PredictRoute")["Target"] == {
-        "Fn::Sub": "integrations/${PredictIntegration}"
-    }
+    for route in ("Predict", "Feedback"):
+        assert stack.properties(f"{route}Route")["Target"] == {
+            "Fn::Sub": "integrations/${PredictIntegration}"
+        }
+        assert stack.properties(f"{route}Permission")["FunctionName"] == {
+            "Ref": "InferenceFunctionAliaslive"
+        }
     integration = stack.properties("PredictIntegration")
     assert text(integration["IntegrationUri"]).endswith(
         ":lambda:path/2015-03-31/functions/${InferenceFunction.Arn}:live/invocations"
     )
     assert stack.properties("InferenceFunctionAliaslive")["Name"] == "live"
-    assert stack.properties("PredictPermission")["FunctionName"] == {
-        "Ref": "InferenceFunctionAliaslive"
-    }
     # The installer's alias only makes its version visible to the custom resource. Nobody calls it.
     aliases = set(stack.of_type("AWS::Lambda::Alias")) - {"KibanaFunctionAliaslive"}
     assert aliases == {"InferenceFunctionAliaslive"}

@@ -52,6 +52,14 @@ def _input(prediction: Prediction) -> dict[str, Any]:
     }
 
 
+def accepted(labels: int) -> dict[str, Any]:
+    """Return the HTTP response 202 to feedback with this number of labels.
+
+    Whether a label joins its prediction is seen later, by the monitor.
+    """
+    return _response(202, "application/json", {"accepted": labels})
+
+
 def success(body: dict[str, Any], *, http: bool) -> dict[str, Any]:
     """Return the body itself, or an HTTP response 200 with the body."""
     return _response(200, "application/json", body) if http else body

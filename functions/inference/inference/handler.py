@@ -1,6 +1,6 @@
 """The inference function's Lambda handler.
 
-It answers an event, and logs one record for each sentence.
+It answers an event, and logs one record for each sentence, or for each label of feedback.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from inference import logging_variables
-from inference.answer import answer, refusal, success
+from inference.answer import accepted, answer, refusal, success
 from inference.classifier import Classifier, Prediction
 from inference.description import description
+from inference.feedback import asks_feedback, parse_feedback
 from inference.problem import PredictionFailed, Problem
 from inference.record_log import RecordLog
 from inference.record_logger import record_logger
@@ -35,6 +36,7 @@ logging_variables.ignore(os.environ)
 folder = Path(os.environ.get("MODEL_FOLDER") or Path(__file__).parents[1] / "model")
 classifier = Classifier(folder)
 model = {name: classifier.card[name] for name in ("name", "version")}
+labels: list[str] = classifier.card["labels"]
 logger = record_logger(SERVICE)
 record_log = RecordLog(
     logger,
@@ -60,11 +62,13 @@ record_log = RecordLog(
 
 @logger.inject_lambda_context
 def handler(event: Any, context: LambdaContext) -> dict[str, Any]:
-    """Answer an event with one or more predictions, a model description, or a problem."""
+    """Answer an event with predictions, a model description, an acceptance, or a problem."""
     logger.set_correlation_id(correlation_id(event))
     if asks_description(event):
         return description(folder, classifier.card)
     http = is_http(event)
+    if http and asks_feedback(event):
+        return take_feedback(event)
     try:
         request = parse(event)
         predictions = predict(request)
@@ -75,6 +79,17 @@ def handler(event: Any, context: LambdaContext) -> dict[str, Any]:
     record_log.predictions(request, predictions, ids)
     canary = request.traffic == "canary" and not http
     return success(answer(request, predictions, ids, model, canary=canary), http=http)
+
+
+def take_feedback(event: dict[str, Any]) -> dict[str, Any]:
+    """Log the labels of a request to /feedback, and accept them."""
+    try:
+        several = parse_feedback(event, labels)
+        record_log.feedback(several)
+    except Problem as problem:
+        record_log.feedback_problem(problem)
+        return refusal(problem, http=True)
+    return accepted(len(several))
 
 
 def predict(request: Request) -> list[Prediction]:

@@ -16,6 +16,8 @@ UNITS: Final = {
     "MemoryUtilization": "Percent",
     "RefusedRequests": "Count",
     "PredictionFailures": "Count",
+    "FeedbackAccepted": "Count",  # labels
+    "FeedbackRefused": "Count",  # requests
     "RecordsLost": "Count",
 }
 

@@ -1,4 +1,4 @@
-"""The reasons why a request gets no prediction.
+"""The reasons why a request gets no prediction, or why its feedback is not accepted.
 
 Each problem has a name, a status and, if a field is the cause, the field's name.
 """
@@ -17,16 +17,19 @@ STATUS: Final = {
     "field-missing": HTTPStatus.UNPROCESSABLE_ENTITY,
     "field-ambiguous": HTTPStatus.UNPROCESSABLE_ENTITY,
     "field-invalid": HTTPStatus.UNPROCESSABLE_ENTITY,
+    "label-unknown": HTTPStatus.UNPROCESSABLE_ENTITY,
     "sentence-blank": HTTPStatus.UNPROCESSABLE_ENTITY,
     "sentence-not-unicode": HTTPStatus.UNPROCESSABLE_ENTITY,
     "sentence-too-long": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     "too-many-sentences": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    "too-many-labels": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     "prediction-failed": HTTPStatus.INTERNAL_SERVER_ERROR,
+    "feedback-failed": HTTPStatus.INTERNAL_SERVER_ERROR,
 }
 
 
 class Problem(Exception):
-    """A reason why a request gets no prediction.
+    """A reason why a request gets no prediction, or why its feedback is not accepted.
 
     `kind` is a key of `STATUS`. `error_type` is the problem's name in the record. `field` is the
     name of the wrong field, or None.
@@ -64,6 +67,18 @@ class PredictionFailed(Problem):
             error_type=type(failure).__name__,
         )
         self.traffic = traffic
+
+
+class FeedbackFailed(Problem):
+    """The labels could not be written to the log, so the caller must send them again."""
+
+    def __init__(self, failure: Exception) -> None:
+        super().__init__(
+            "feedback-failed",
+            "The labels could not be recorded; send the request again.",
+            None,
+            error_type=type(failure).__name__,
+        )
 
 
 def details(problem: Problem) -> dict[str, Any]:

@@ -1,11 +1,12 @@
-"""Makes the log record of a prediction, or of a request that failed.
+"""Makes the log record of a prediction, of a request that failed, or of feedback.
 
-The schema of a record is events/record.schema.json. The logger adds the fields `message` (the kind
-of record), `cold_start`, `function_request_id` and `correlation_id`.
+The schemas are events/record.schema.json and events/feedback.schema.json. The logger adds the
+fields `message` (the kind of record), `cold_start`, `function_request_id` and `correlation_id`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from inference.classifier import Prediction
@@ -92,3 +93,12 @@ def error_record(problem: Problem, model: dict[str, Any]) -> dict[str, Any]:
         **({"field": problem.field} if problem.field else {}),
     }
     return {"record_version": VERSION, "traffic": problem.traffic, "error": error, "model": model}
+
+
+def feedback_record(feedback: Mapping[str, str], *, log_text: bool) -> dict[str, Any]:
+    """Return the fields of one `feedback` line.
+
+    Without `log_text`, the explanation is left out, because it may quote the text.
+    """
+    kept = {name: each for name, each in feedback.items() if log_text or name != "explanation"}
+    return {"record_version": VERSION, **kept}

@@ -1,11 +1,15 @@
-"""Writes the records and metrics of a request. A failure here never fails the answer."""
+"""Writes the records and metrics of a request.
+
+A failure here never fails the answer to a prediction. It fails the answer to feedback, because
+feedback is nothing but its record.
+"""
 
 from __future__ import annotations
 
 import sys
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -15,8 +19,8 @@ from inference.classifier import Prediction
 from inference.descriptors import Usual
 from inference.memory import memory_utilization
 from inference.metrics import metrics_line
-from inference.problem import Problem
-from inference.record import error_record, prediction_record
+from inference.problem import FeedbackFailed, Problem
+from inference.record import error_record, feedback_record, prediction_record
 from inference.request import Request
 
 
@@ -81,6 +85,27 @@ class RecordLog:
             if request.traffic == "live"
             else {}
         )
+
+    def feedback(self, several: Sequence[Mapping[str, str]]) -> None:
+        """Write one record per label, and the metric. Raises `FeedbackFailed`.
+
+        If some of the records were written before a failure, and the labels are sent again, each
+        label still counts once.
+        """
+        try:
+            for one in several:
+                fields = feedback_record(one, log_text=self._log_text)
+                self._logger.info("feedback", fields=fields)
+        except Exception as failure:
+            raise FeedbackFailed(failure) from failure
+        self._write_metrics({"FeedbackAccepted": len(several)})
+
+    def feedback_problem(self, problem: Problem) -> None:
+        """Count a request whose feedback is refused. It has no record: nothing was predicted.
+
+        The API's access log has its caller, and the API itself counts answers of 500.
+        """
+        self._write_metrics({"FeedbackRefused": 1} if problem.status < 500 else {})
 
     def problem(self, problem: Problem) -> None:
         """Write the record and the metric of a request without a prediction.

@@ -53,11 +53,7 @@ def asks_description(event: Any) -> bool:
 
 def parse(event: Any) -> Request:
     """Parse the event. Raises `Refused` if the event is not a valid request."""
-    body = _json(_text(event)) if is_http(event) else event
-    if not isinstance(body, dict):
-        raise Refused(
-            "body-not-an-object", 'The body must be a JSON object such as {"sentence": "..."}.'
-        )
+    body = body_of(event, '{"sentence": "..."}')
     traffic = body.get("traffic", "live")
     if traffic not in TRAFFIC:
         raise Refused("field-invalid", f"traffic must be one of {', '.join(TRAFFIC)}.", "traffic")
@@ -66,6 +62,17 @@ def parse(event: Any) -> Request:
     except Refused as problem:
         problem.traffic = traffic
         raise
+
+
+def body_of(event: Any, example: str) -> dict[str, Any]:
+    """Return the object in the body of an API's event, or a direct event itself.
+
+    Raises `Refused`, with `example` as what to send.
+    """
+    body = _json(_text(event, example)) if is_http(event) else event
+    if not isinstance(body, dict):
+        raise Refused("body-not-an-object", f"The body must be a JSON object such as {example}.")
+    return body
 
 
 def _asked(body: dict[str, Any]) -> tuple[str, ...]:
@@ -82,10 +89,10 @@ def _asked(body: dict[str, Any]) -> tuple[str, ...]:
     return (_sentence(body["sentence"], "sentence"),)
 
 
-def _text(event: dict[str, Any]) -> str:
+def _text(event: dict[str, Any], example: str) -> str:
     body = event.get("body")
     if not isinstance(body, str) or not body:
-        raise Refused("body-missing", 'The request has no body; send {"sentence": "..."}.')
+        raise Refused("body-missing", f"The request has no body; send {example}.")
     if not event.get("isBase64Encoded"):
         return body
     try:
