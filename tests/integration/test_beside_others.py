@@ -26,7 +26,13 @@ from tests.unit.installer.domain import Domain, Reply, Request, listening
 from tools.ports import free_port
 from tools.root import ROOT
 
-NEW_LINKS = {"DriftUrl", "DiscoverVerdictsandtheirreasonsUrl"}
+NEW_LINKS = {
+    "DriftUrl",
+    *(
+        f"Discover{name}Url"
+        for name in ("Verdictsandtheirreasons", "Canaryresults", "Messagesandmutes")
+    ),
+}
 OBJECTS = {
     ("global", path.parent.name, path.stem) for path in (ROOT / "kibana" / "saved").glob("*/*.json")
 }

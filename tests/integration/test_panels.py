@@ -35,7 +35,7 @@ OBJECTS = saved_objects()
 ASKED = [one for one in OBJECTS if searches(one)]
 RECORDS = {
     kind: json.loads((ROOT / "events" / f"record.{kind}.json").read_text())
-    for kind in ("prediction", "prediction_error", "verdict", "drift")
+    for kind in ("prediction", "prediction_error", "verdict", "drift", "canary")
 }
 # Version 1 of the records, which an index keeps for its whole retention.
 OLD = {
@@ -136,16 +136,24 @@ def findings() -> Iterator[Doc]:
             ("drift", "means"),
             ("drift", "label"),
             ("drift", "flags"),
+            ("drift", "prediction.score"),
+            ("canary", ""),
         ):
             own: Doc = {"model": model, "end": f"{moment:%Y-%m-%dT%H:%M:%S}.000Z"}
             if kind == "verdict":
                 word = chance.choice(("ok", "unusual", "notice"))
                 own |= {"word": word, "sentence": f"Sentence {minute}.", "rows": minute * 100}
+                if word == "ok":
+                    own["message"] = None
+            elif kind == "canary":
+                result = chance.choice(("pass", "fail"))
+                own |= {"canary": RECORDS[kind]["monitor"]["canary"] | {"result": result}}
             else:
                 own |= {
                     "signal": signal,
                     "part": f"part {chance.randrange(3)}",
                     "effect": chance.random(),
+                    "floor": chance.random(),
                     "p": chance.random(),
                     "unusual": chance.random() < 0.4,
                 }
@@ -347,6 +355,14 @@ def largest_effect(docs: list[Doc]) -> Values:
     return (max(as_single(doc["monitor"]["effect"]) for doc in docs),)
 
 
+def effect_and_floor(docs: list[Doc]) -> Values:
+    return (*largest_effect(docs), max(as_single(doc["monitor"]["floor"]) for doc in docs))
+
+
+def moved(signal: str) -> Callable[[Doc], bool]:
+    return lambda doc: said("drift")(doc) and doc["monitor"]["signal"] == signal
+
+
 def novelty_of(docs: list[Doc]) -> float:
     return max(float(doc["input"]["novelty"]) for doc in docs)
 
@@ -405,6 +421,10 @@ EXPECTED: dict[
     "notices": (said("verdict"), (called,), count),
     "verdicts-over-time": (said("verdict"), (slot, inner("monitor", "word")), count),
     "effects": (said("drift"), (slot, inner("monitor", "signal")), largest_effect),
+    "means-floor": (moved("means"), (slot,), effect_and_floor),
+    "labels-floor": (moved("label"), (slot,), effect_and_floor),
+    "scores-floor": (moved("prediction.score"), (slot,), effect_and_floor),
+    "canary-over-time": (said("canary"), (slot, inner("monitor", "canary", "result")), count),
     "unusual-signals": (
         lambda doc: said("drift")(doc) and doc["monitor"]["unusual"],
         (slot, inner("monitor", "signal")),
@@ -493,6 +513,12 @@ SEARCHES: dict[str, tuple[Callable[[Doc], bool], Callable[[Doc], Any], bool]] = 
     ),
     "rescued-documents": (rescued, itemgetter("moment"), True),
     "verdict-reasons": (said("verdict"), itemgetter("moment"), True),
+    "canary-results": (said("canary"), itemgetter("moment"), True),
+    "messages": (
+        lambda doc: said("verdict")(doc) and bool(doc["monitor"]["message"]),
+        itemgetter("moment"),
+        True,
+    ),
 }
 
 

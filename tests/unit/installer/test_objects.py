@@ -211,7 +211,8 @@ def test_every_panel_counts_live_traffic_and_says_where_it_counts_more(one: Save
     assert query(one).startswith(LIVE)
     kinds = re.compile(
         r"\((@kind:\w+ OR )+\((\*:\*|message\.keyword:\w+) AND NOT _exists_:@kind\)\)"
-        r"|@kind:(verdict|drift) AND monitor\.reference:baseline"
+        r"|@kind:(verdict|drift) AND monitor\.reference:baseline|@kind:canary"
+        r"|@kind:verdict AND _exists_:monitor\.message\.id"
     )
     assert " OR " not in kinds.sub("", query(one).removeprefix(LIVE))
     # this panel uses the query of a saved search
@@ -301,6 +302,34 @@ def test_panels_fill_the_grid_without_overlap(one: SavedObject) -> None:
     ]
     assert len(set(cells)) == len(cells) == 48 * (1 + max(y for _, y in cells))
     assert max(x for x, _ in cells) == 47
+
+
+# Searches of one refresh of a dashboard, as docs/kibana.md says.
+REFRESH = {"predictions": 17, "drift": 11, "pipeline": 8}
+
+
+@each("dashboard")
+def test_a_panel_sends_at_most_one_search_with_its_time(one: SavedObject) -> None:
+    """Kibana sends a search for each panel, and more for some aggregations and panels.
+
+    A histogram of numbers first asks for the least and the greatest value, without a filter of the
+    time. A bucket of others asks for its contents. Panels with controls ask for their choices.
+    """
+    panels = [OBJECTS[reference["id"]] for reference in one.references]
+    asked = [panel for panel in panels if searches(panel)]
+    assert len(asked) == REFRESH[one.id.removeprefix("prediction-monitor-")]
+    for panel in asked:
+        filters = request(panel, OBJECTS.values(), QUARTER)["query"]["bool"]["filter"]
+        assert [list(each["range"]) for each in filters] == [["@timestamp"]]
+        if panel.type == "search":
+            continue
+        assert panel.attributes["visState"]["type"] in {"histogram", "line", "metric", "table"}
+        for aggregation in aggregations(panel):
+            assert aggregation["type"] != "histogram", panel.id
+            assert not aggregation["params"].get("otherBucket"), panel.id
+    document = (ROOT / "docs/kibana.md").read_text(encoding="utf-8")
+    name = one.attributes["title"].removeprefix("Prediction Monitor: ")
+    assert f"{len(asked)} (*{name}*)" in document
 
 
 def test_every_panel_is_on_one_dashboard_but_a_search_that_a_table_took_the_place_of() -> None:
