@@ -52,7 +52,7 @@ def ours() -> Predictors:
     predict = model.predict
 
     class Remembering:
-        """Answers a text that it knows at once, so that the time beside the model remains."""
+        """Remembers its answers, so that only the time outside the model is measured."""
 
         predict = staticmethod(cache(model.predict))
 

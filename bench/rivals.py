@@ -97,7 +97,7 @@ def bodies(event: Event) -> list[bytes]:
 
 
 def plain_connection(url: str) -> RequestsHttpConnection:
-    """Return the connection of the floor, which is the one of opensearch-py."""
+    """Return the connection of the floor, which opensearch-py makes."""
     address = urlsplit(url)
     return RequestsHttpConnection(host=str(address.hostname), port=address.port or 80)
 

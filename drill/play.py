@@ -72,7 +72,7 @@ class Clock:
 
 @dataclass(slots=True)
 class Told:
-    """What the monitor said since the last situation."""
+    """The lines of the monitor since the last situation."""
 
     notices: list[float] = field(default_factory=list)
     silenced: int = 0

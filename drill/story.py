@@ -9,7 +9,7 @@ from typing import Final
 
 
 class Expected(StrEnum):
-    """What should come of a situation."""
+    """The expected results of a situation."""
 
     QUIET = "left alone"  # no notice begins
     NOTICE = "a notice"  # and its message is sent

@@ -51,8 +51,9 @@ def made(kind: str, number: int, chance: random.Random) -> list[str]:
 
 
 def read(folder: Path, kind: str, number: int, chance: random.Random) -> list[str]:
-    """So many texts of `KIND.txt` in a folder, a line each, or made ones where there is no file.
+    """Return `number` texts.
 
+    They are lines of `KIND.txt` in the folder. If there is no such file, they are made.
     Raises `UserError`.
     """
     path = folder / f"{kind}.txt"

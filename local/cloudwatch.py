@@ -27,7 +27,7 @@ BATCH_EVENTS: Final = 10_000
 
 @dataclass(slots=True)
 class Counts:
-    """How many lines of a log group the filter has seen, passed and shipped."""
+    """The numbers of lines of a log group that were seen, that passed, and that were shipped."""
 
     seen: int = 0
     passed: int = 0

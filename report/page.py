@@ -49,7 +49,7 @@ NO_SCRIPT: Final = "default-src 'none'; style-src 'unsafe-inline'; img-src data:
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """What only a live page has: other spans to choose from, and messages."""
+    """The parts that only a live page has: other spans to choose from, and messages."""
 
     spans: tuple[tuple[str, str], ...]
     messages: tuple[str, ...]

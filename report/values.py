@@ -89,10 +89,10 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the monitor said about a window of a stream, in comparison with its baseline.
+    """The verdict on a window of a stream, compared with its baseline.
 
-    `message` is the subject of what a person was told at this moment, and `silenced` the reason why
-    it was not sent; both may be empty.
+    `message` is the subject of the message about this window, and `silenced` is the reason why the
+    message was not sent. Both may be empty.
     """
 
     stream: str
@@ -109,7 +109,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """One signal of a window: what is now beside what is usual, of the part that moved most."""
+    """A signal of a window: the present and the usual value of the part that moved most."""
 
     stream: str
     end: datetime

@@ -10,7 +10,7 @@ from typing import Final
 
 from report.values import Drift, Verdict, View
 
-# From the one that needs a person most to the one that needs none.
+# In order of urgency: a notice needs a person most.
 ORDER: Final = ("notice", "unusual", "stale", "insufficient", "provisional", "ok")
 TITLES: Final = {
     "canary": "The model does not answer as when it was made",
@@ -27,15 +27,15 @@ ADVICE: Final = {
     "notice": "Look at what moved, and at the newest and the strangest inputs.",
     "unusual": "A single unusual window can be chance: see whether the next one is unusual too.",
     "stale": "Check that requests still come in, and that their lines still arrive.",
-    "insufficient": "The verdict comes with more predictions.",
+    "insufficient": "There will be a verdict when there are more predictions.",
     "provisional": "Accept a baseline of more days.",
     "ok": "",
-    "": "A verdict takes the monitor and an accepted baseline of at least three days: "
+    "": "A verdict needs the monitor and an accepted baseline of at least three days: "
     "see python -m monitor baseline accept --help.",
 }
 NAMED: Final = 3  # indices that could not be searched in full; more are not named
 REASON: Final = 200  # characters of the reason for it
-FAILS: Final = "fail"  # result of a canary to which the model answers otherwise than when made
+FAILS: Final = "fail"  # the canary got other answers than the model gave when it was made
 SIGNALS: Final = {
     "means": "Mean of a field",
     "label": "Labels",
@@ -107,7 +107,8 @@ def troubles(view: View) -> Iterator[str]:
 def latest(view: View) -> tuple[Drift, ...]:
     """Return the signals of each stream's newest verdict, the unusual ones first.
 
-    A verdict without signals, such as that there are too few predictions, has no older ones.
+    If this verdict has no signals, for instance because there were too few predictions, signals of
+    older verdicts are not returned.
     """
     end = {one.stream: one.end for one in _newest(view.verdicts)}
     found = [one for one in view.drifts if one.end == end.get(one.stream)]

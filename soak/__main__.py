@@ -123,7 +123,7 @@ def by_fault(result: Result) -> Table:
 
 
 def by_function(trends: dict[str, Trend | None]) -> Table:
-    """Return a table with what each function used early, late, and at most."""
+    """Return a table of each function's use: early, late, and at most."""
     table = Table("function", "memory in MiB", "descriptors", "threads", "flat")
     for name, found in trends.items():
         if found is None:

@@ -37,7 +37,7 @@ KEYS: Final = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
 
 @dataclass(slots=True)
 class Played:
-    """What one episode came to: how many requests the fault struck, and how it ended.
+    """The result of one episode. `struck` is the number of requests that the fault struck.
 
     `failed` counts failed invocations of the shipper, and `letters` the dead letters. `behind` is
     the number of seconds from the end of the fault until nothing waited.
@@ -52,9 +52,9 @@ class Played:
 
 @dataclass(slots=True)
 class Result:
-    """What the soak came to: events put, and how often each of them is in the index.
+    """The result of the soak: the events put, and how often each event is in the index.
 
-    `total` is the number of documents, and `samples` what each function used after each episode.
+    `total` is the number of documents. `samples` has the use of each function after each episode.
     """
 
     played: list[Played] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""What a function's process uses: memory, descriptors and threads, from Linux's /proc."""
+"""Reads the memory, descriptors and threads of a function's process from Linux's /proc."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reads the public corpora as lists of sentences, and holds out those not to train on."""
+"""Reads the public corpora as lists of sentences, and sets aside those that test the model."""
 
 from __future__ import annotations
 

@@ -115,7 +115,7 @@ def split(name: str, rows: list[Row]) -> Sample:
 
 
 def cost(sample: Sample) -> str | None:
-    """Return a warning of what a small sample costs; None for more than 1,500 rows.
+    """Return a warning about the drawbacks of a small sample; None for more than 1,500 rows.
 
     The warning states the smallest shift d that is found half of the time if a window of n rows is
     compared with a profile of m rows. d is in standard deviations of the signals' means.

@@ -1,7 +1,7 @@
 """Measures how often the intervals of estimated and of known accuracy hold the truth.
 
-The sentences are those of CoLA that no training saw, with their labels. Each re-split divides them
-anew into sentences on which the temperature is fitted, and sentences whose windows are estimated.
+The sentences are those of CoLA that no training saw, with their labels. Each re-split divides the
+sentences anew: the temperature is fitted on one part, and the accuracy of the other is estimated.
 """
 
 from __future__ import annotations
@@ -226,9 +226,10 @@ def _known(rows: Scored, draws: int = 4000) -> list[dict[str, Any]]:
 
 
 def _messages(rows: Scored, card: Card, years: int = 400) -> list[dict[str, Any]]:
-    """Measure the rule of messages: `A_DAY` labels a day, those of `MEMORY` days, for a year.
+    """Measure the rule of messages for a year.
 
-    A change comes on day `CHANGED`. A message in a year without a change is false.
+    `A_DAY` labels come per day, and the labels of `MEMORY` days count. A change comes on
+    day `CHANGED`. A message in a year without a change is false.
     """
     score, right = rows.score(float(CARD["temperature"])), rows.right
     low = np.flatnonzero(score <= np.quantile(score, LOW))

@@ -1,4 +1,4 @@
-"""The drifts that the bench tries to detect; each is a change of windows of rows."""
+"""The drifts that the bench tries to detect. Each is a function that changes windows of rows."""
 
 from __future__ import annotations
 

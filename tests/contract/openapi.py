@@ -50,7 +50,7 @@ def validator(schema: dict[str, Any]) -> Draft202012Validator:
 
 @dataclass
 class Report:
-    """What a run of schemathesis reports.
+    """The report of a run of schemathesis.
 
     It has the number of requests, the number of requests made to be valid, the answers by
     status, and the failures by check.

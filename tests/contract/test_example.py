@@ -9,8 +9,7 @@ from pathlib import Path
 from tests.models import SHIPPED
 from tools.root import ROOT
 
-# The model and its training, samples of what it answers, documents, and recordings of former
-# versions.
+# The model and its training, samples of its answers, documents, and recordings of former versions.
 EXAMPLE = (
     "functions/inference/model/",
     "training/",

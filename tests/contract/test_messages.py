@@ -56,7 +56,7 @@ class Empty:
 
 
 class Odd:
-    """An OpenSearch that answers with what nobody foresaw."""
+    """An OpenSearch that gives an unexpected answer."""
 
     def perform_request(self, *_: object, **__: object) -> tuple[int, object, str]:
         return 200, {}, "<html>"

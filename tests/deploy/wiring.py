@@ -274,7 +274,6 @@ def log_groups(stack: Stack, report: Report, *, groups: dict[int, str], pattern:
             seen,
             ("prediction-monitor-records", pattern, ids["ShipperFunction"]),
         )
-        # what is wanted
         report.equal(f"its place, {place}", f"LogGroup{place}" in ids, True)  # noqa: FBT003
     callers = [
         each["Condition"]["ArnLike"]["AWS:SourceArn"].rpartition(":log-group:")[2]

@@ -1,4 +1,4 @@
-"""What the tests of the monitor put into the running OpenSearch, and how its lines get there."""
+"""Puts predictions and the monitor's lines into the running OpenSearch, for several tests."""
 
 from __future__ import annotations
 

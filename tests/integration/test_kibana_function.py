@@ -115,7 +115,7 @@ def usual(guarded: str, dashboards: Domain, arns: dict[str, str]) -> dict[str, s
         "SHIPPER_ROLE_ARNS": f"{SHIPPER},{REPLAY}",
         "STACK": "monitor",
         "STACK_ID": REQUEST["StackId"],
-        "URL_SUFFIX": "127.0.0.1",  # where the answers' address is, as if it were AWS's
+        "URL_SUFFIX": "127.0.0.1",  # stands for AWS's domain, as the answers are sent there
         "LOG_GROUPS": "a-log-group,",
     }
     given = dict.fromkeys(

@@ -108,7 +108,7 @@ def emitted(  # noqa: PLR0917  fixtures
     with pytest.raises(FunctionFailed, match="NotDelivered"):
         run("ShipperFunction", event, shipper, OPENSEARCH_URL="http://127.0.0.1:9", timeout=6)
     run("MonitorFunction", {}, built / "MonitorFunction")
-    asked = {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", **KEYS}  # where nothing answers
+    asked = {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", **KEYS}  # nothing answers there
     with start(
         template.functions["CanaryFunction"],
         environment("CanaryFunction") | asked,

@@ -1,6 +1,6 @@
 """Eight stories, played by the built judge and messenger on the real OpenSearch.
 
-Each story is a stream. Its message alone must say what is right to do. A payload that comes twice,
+Each story is a stream. Its message alone must name the right action. A payload that comes twice,
 and a function that is restarted, send nothing again.
 """
 

@@ -35,7 +35,7 @@ UNAVAILABLE: Final = 503
 
 
 class Fault(Enum):
-    """What can go wrong with a request as a whole."""
+    """The faults that concern a whole request."""
 
     CLOSED = auto()  # the connection is closed before the request is read
     LATE = auto()  # documents are stored at once, but the answer comes too late

@@ -292,7 +292,7 @@ class Way:
         assert counts["Received"] == sum(counts[name] for name in COUNTS), counts
         assert (counts["Failed"] > 0) == (problem is not None)
         assert counts["Indexed"] + counts["Rescued"] <= world.stored - stored
-        if self.unanswered.explained_by(world):  # the shipper knows what the server knows
+        if self.unanswered.explained_by(world):  # shipper and server agree about every request
             self.seen["invocations with known counts"] += 1
             assert counts["Indexed"] + counts["Rescued"] == world.stored - stored
             assert counts["Rescued"] == world.lessened - lessened

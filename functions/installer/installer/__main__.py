@@ -340,7 +340,7 @@ def _add_scope(command: argparse.ArgumentParser) -> None:
 
 def _seconds(text: str) -> float:
     if not text.isdecimal():
-        raise ValueError(f"{text!r} is no number of seconds: give a whole number, 0 or more")
+        raise ValueError(f"{text!r} is not a number of seconds: give a whole number, 0 or more")
     return float(text)
 
 

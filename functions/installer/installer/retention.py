@@ -58,7 +58,7 @@ class Following(NamedTuple):
 def days(text: str) -> int:
     """Return a number of days from its text. Raises `ValueError`."""
     if not (text.isdecimal() and int(text) > 0):
-        raise ValueError(f"{text!r} is no number of days: give a whole number, 1 or more")
+        raise ValueError(f"{text!r} is not a number of days: give a whole number, 1 or more")
     return int(text)
 
 

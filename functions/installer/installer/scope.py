@@ -56,7 +56,7 @@ def index_prefix(text: str) -> str:
     """Return a valid prefix of indices. Raises `ValueError` for any other text."""
     if not INDEX.fullmatch(text):
         raise ValueError(
-            f"{text!r} is no prefix of indices: give lowercase letters, digits and dashes, "
+            f"{text!r} is not a prefix of indices: give lowercase letters, digits and dashes, "
             "and end it with a dash, such as dev-cwl-"
         )
     return text
@@ -66,7 +66,7 @@ def stack_name(text: str) -> str:
     """Return a valid name of a stack. Raises `ValueError` for any other text."""
     if not STACK.fullmatch(text):
         raise ValueError(
-            f"{text!r} is no name of a stack: give letters, digits and -, a letter first"
+            f"{text!r} is not a name of a stack: give letters, digits and -, a letter first"
         )
     return text
 

@@ -62,7 +62,7 @@ def role_arn(text: str) -> str:
     """Return a valid ARN of an IAM role. Raises `ValueError` for any other text."""
     if not ARN.fullmatch(text):
         raise ValueError(
-            f"{text!r} is no role: give its ARN, such as arn:aws:iam::123456789012:role/NAME"
+            f"{text!r} is not a role: give its ARN, such as arn:aws:iam::123456789012:role/NAME"
         )
     return text
 

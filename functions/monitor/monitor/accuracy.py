@@ -35,7 +35,7 @@ class Interval(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """How many predictions have a label, how many of them were right, and their mean score.
+    """The counts of labelled and of right predictions, and the mean score of the labelled ones.
 
     `score` is None if no labelled prediction has one.
     """
@@ -57,9 +57,9 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """What labels say about the predictions of one version of a stream.
+    """The counts of labels for the predictions of one version of a stream.
 
-    - `every` counts all labels, and `audit` those of a random sample (`source: audit`).
+    - `every` counts all labels, and `audit` the labels of a random sample (`source: audit`).
     - `confusion` counts by the right label, then by the predicted one.
     - `bins` counts by the lower edge of a twentieth of the score, in hundredths.
     - `rows` is the number of all predictions of the same time, with and without a label.
@@ -89,7 +89,7 @@ class Labelled:
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """What a model's card says about accuracy.
+    """The accuracy that a model's card states.
 
     `calibrated_on` is the number of sentences on which the temperature was fitted.
     """

@@ -13,7 +13,7 @@ from monitor.summary import Stream
 
 @dataclass(frozen=True, slots=True)
 class Decider:
-    """Who decides, and why, for the record."""
+    """A person or the schedule that decides, and the reason. Both are stored with the decision."""
 
     by: str
     reason: str = ""

@@ -11,7 +11,7 @@ from typing import Any, Never
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse without the usage before the error: one sentence only."""
+    """A parser that reports an error in one sentence, without the usage."""
 
     def error(self, message: str) -> Never:
         """End with code 2."""

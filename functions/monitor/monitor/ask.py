@@ -20,14 +20,14 @@ REFUSED: Final = {
 
 
 class Reply(NamedTuple):
-    """What a function answered, and the version of the function that did."""
+    """The answer of a function, and the version of the function that gave it."""
 
     content: Any
     version: str
 
 
 class NoAnswer(Exception):
-    """A function that was asked gave no answer: one sentence."""
+    """A function gave no answer. The message is one sentence."""
 
 
 # Asks the function of an ARN or a name, with alias or version, and an event. Raises `NoAnswer`.

@@ -41,7 +41,7 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """What commands work on: `index` is the pattern of the prediction indices of `stack`."""
+    """The objects of the commands. `index` is the pattern of the prediction indices of `stack`."""
 
     connection: Connection
     store: Store
@@ -95,7 +95,7 @@ class Context:
 
     @property
     def decider(self) -> Decider:
-        """Who gave the command, and why."""
+        """The person who gave the command, and the reason."""
         return Decider(self.options.by, self.options.reason or "")
 
     def _wanted(self, stream: Stream) -> bool:

@@ -128,5 +128,5 @@ def point(text: str) -> int:
     try:
         found = datetime.fromisoformat(text)
     except ValueError:
-        raise ValueError(f"{text!r} is no time: write it as 2026-11-24T08:00, in UTC") from None
+        raise ValueError(f"{text!r} is not a time: write it as 2026-11-24T08:00, in UTC") from None
     return int((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp())

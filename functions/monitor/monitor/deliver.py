@@ -25,7 +25,7 @@ Line = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Destinations:
-    """Where messages go: boto3 clients of SNS and EventBridge, the topic, and the stack's name."""
+    """The destinations of messages: clients of boto3, the topic, and the stack's name."""
 
     sns: Any
     events: Any
@@ -35,9 +35,9 @@ class Destinations:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """What became of one message at one destination, and why.
+    """The result of sending one message to one destination.
 
-    The fate is `sent`, `already`, `failed`, or `held`, if another sender has claimed the message.
+    `fate` is `sent`, `already`, `failed`, or `held`, if another sender has claimed the message.
     """
 
     name: str
@@ -81,7 +81,7 @@ def _one(name: str, send: Callable[[], None], claims: Claims) -> Delivery:
 
 
 class Refused(Exception):
-    """EventBridge took the request and refused the event: one sentence."""
+    """EventBridge took the request and refused the event. The message is one sentence."""
 
 
 def publish(line: Line, to: Destinations) -> None:

@@ -1,4 +1,4 @@
-"""The facts of a message, read from summaries and by a few searches at a transition.
+"""The facts of a message, read from summaries and by a few searches when a transition comes.
 
 If a search fails, its fact is missing, and a sentence of the message says so. The message is sent
 in any case.
@@ -26,7 +26,7 @@ from monitor.transitions import Change, Transition
 from monitor.where import Span
 from monitor.windows import DAY, HOUR, cut
 
-DAYS: Final = 30  # whose windows give the extreme of a number
+DAYS: Final = 30  # the extreme of a number is taken from the windows of these days
 TIMEOUT: Final = 20  # seconds for one search
 LABELS: Final = 3
 NUMBERS: Final = (Change.BEGINS, Change.SPREADS, Change.RECOVERS, Change.WEEKDAY)
@@ -43,7 +43,7 @@ class Golden:
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """What the facts of a message are read from, and the settings of messages.
+    """The sources of a message's facts, and the settings of messages.
 
     - `index` is the pattern of the prediction indices.
     - `dashboard` is the installer's link to the dashboard *Predictions*, or empty.
@@ -134,7 +134,7 @@ class _Unread:
             return ask()
         except ServerProblem as problem:
             self.why[fact] = str(problem)
-        # an answer that nobody foresaw must not keep the message from being sent
+        # an unexpected answer must not keep the message from being sent
         except (LookupError, TypeError, ValueError) as problem:
             self.why[fact] = f"an answer could not be understood ({type(problem).__name__})"
         return otherwise
@@ -165,9 +165,10 @@ def _moved(
 
 
 def _ordered(drifts: Sequence[Drift], transition: Transition) -> list[Drift]:
-    """Return unusual signals in the order in which people are told: signals with a name come first.
+    """Return the unusual signals in the order of the message.
 
-    A further signal is what its message is about, so it comes first there.
+    If the message tells that a further signal moved, this signal comes first. Components of the
+    content signature come last, because their names tell people nothing.
     """
     spread = transition.signal if transition.change is Change.SPREADS else ""
     return sorted(
@@ -186,7 +187,7 @@ def _sources(
     if not found:
         return ()
     measure, one = found[0]
-    # OpenSearch averages a field as it is, so the usual value is its average too
+    # OpenSearch returns the mean of the field, so it is compared with the usual mean
     before = usual.mean(measure.mean) if usual and measure.mean else None
     value = one.usual if before is None else before
     return where.locate(sight.search, window.stream, span, measure, usual=value, by=sight.by)

@@ -15,7 +15,7 @@ TOLERANCE: Final = 0.04  # of a score, if the model states no tolerance for this
 
 
 class GoldenUnreadable(ValueError):
-    """There are no golden sentences, or they cannot be read: one sentence."""
+    """The golden sentences are missing or cannot be read. The message is one sentence."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,7 +85,7 @@ NOTHING_TO_DO: Final = {
 
 
 class Action(StrEnum):
-    """What to do now."""
+    """The actions that a message can advise."""
 
     ROLL_BACK = "roll back"
     WAIT = "wait until morning"

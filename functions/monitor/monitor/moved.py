@@ -1,4 +1,4 @@
-"""What moved, in words: a signal's part as a number of the window, its usual value, its extreme.
+"""Describes the parts that moved: each as a number with its name, usual value and extreme.
 
 A `Measure` says how a part is read from summaries, and how OpenSearch reads it from predictions,
 so that the same number can be split by version or script (`monitor.where`).
@@ -26,9 +26,7 @@ Array = NDArray[np.float64]
 Query = Mapping[str, Any]
 
 MOST: Final = 3  # numbers of a message
-NOTICEABLE: Final = (
-    0.05  # of the usual value: a smaller change of a centre says nothing to a person
-)
+NOTICEABLE: Final = 0.05  # of the usual value; people do not care about a smaller change
 WORDS: Final = {
     "input.words": ("words of a text", "texts are longer", "texts are shorter"),
     "input.tokens_per_word": ("pieces of a word", "words are rarer", "words are more common"),
@@ -54,7 +52,7 @@ FLAGS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """A number of a window: its words, its value in each of some windows, and its search.
+    """A number of a window: its names, its value in given windows, and its search.
 
     `of` returns the number of each window, (windows,), which is NaN if the records lack it. `mean`
     is the field that OpenSearch averages. If it is None, `share` is the query for the rows that are
@@ -141,7 +139,7 @@ def towards(
         text: float((np.array(signature, float)[columns] - usual) @ movement)
         for text, signature in golden.items()
     }
-    # golden sentences come in spellings: one of each is enough
+    # the same golden sentence may be spelt in several ways: one of them is enough
     spelt: dict[str, str] = {}
     for text in golden:
         spelt.setdefault("".join(filter(str.isalnum, text)).casefold(), text)
@@ -210,7 +208,7 @@ def _label(part: str, baseline: Baseline) -> Measure:
 
 
 def _part(field: str, part: str, baseline: Baseline) -> Measure:
-    """Return the share of rows in one of the baseline's tenths, by the values that it reaches."""
+    """Return the measure of a tenth of the baseline: the share of rows between its limits."""
     group = int(part.split()[1]) - 1
     codes = np.flatnonzero(baseline.groups[field] == group)
     scale = SCALES[field]

@@ -24,10 +24,10 @@ class Settings:
     """The settings of the monitor.
 
     `predictions` is the pattern of the prediction indices, and `own_index` is the monitor's index.
-    `false_alarm_days` is the mean number of days between two false notices. Messages split a change
-    by the field `by` too unless it is empty, and quote typical words if `words` is true. Their
-    links are those of `dashboard`, the installer's link to the dashboard *Predictions*, or none.
-    `reports` is the address of the reports, to which a day is added, or empty.
+    `false_alarm_days` is the mean number of days between two false notices. If `by` is not
+    empty, messages split a change by this field too. If `words` is true, they quote typical words.
+    `dashboard` is the installer's link to the dashboard *Predictions*, or empty. Messages take
+    their links from it. `reports` is the address of the reports, to which a day is added, or empty.
     """
 
     opensearch_url: str

@@ -1,8 +1,8 @@
-"""Turns the findings of a stream into few transitions, and a person is told of each transition.
+"""Turns the findings of a stream into few transitions. People get a message for each of them.
 
-`advance` is a pure function of an episode and a finding. An episode is what people were told about
-a stream so far. It is kept beside the stream's state, so a run that is repeated makes the same
-transitions, and each transition has the same id.
+`advance` is a pure function of an episode and a finding. An episode says which messages people
+got about a stream so far. It is stored with the stream's state, so a repeated run makes the same
+transitions with the same ids.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from monitor.follow import Finding, Reference
 from monitor.summary import Stream
 from monitor.verdict import Verdict
 
-NO_SIGNAL: Final = "all"  # a transition that is of no signal in particular
+NO_SIGNAL: Final = "all"  # of a transition that concerns no single signal
 
 
 class Change(StrEnum):
@@ -57,7 +57,7 @@ class Transition:
 
 @dataclass(frozen=True, slots=True)
 class Episode:
-    """What people were told about a stream.
+    """The messages that people got about a stream so far.
 
     `told` has the signals of the open notice, and is empty if no notice is open. `since` is the
     beginning of the notice, and `baseline` the number of the baseline that it refers to. `held`

@@ -1,8 +1,8 @@
-"""Where a change comes from: the measure that moved, split by version, script and a keyword.
+"""Locates a change: splits the measure that moved by version, script and a keyword field.
 
-A part's share of the change is rows x (its value - the usual one), divided by the same of all
-rows. Searches are built and answers are read by pure functions. The functions with the argument
-`search` send them.
+A part's share of the change is rows x (its value - the usual one), divided by the same
+product for all rows. Pure functions build the searches and read the answers. The functions with
+the argument `search` send the searches.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ logger = Logger(service="report", level="INFO", use_rfc3339=True, utc=True, loca
 
 
 class NotMade(Exception):
-    """The report was not made: one sentence. The alarm counts it as an error."""
+    """The report was not made. The message is one sentence, and the alarm counts the error."""
 
 
 @logger.inject_lambda_context(clear_state=True)

@@ -13,7 +13,8 @@ from typing import Any, Final
 
 DOMINANT: Final = 2 / 3
 LETTERS: Final = frozenset({"Lu", "Ll", "Lt", "Lm", "Lo", "Mn", "Mc"})
-# In the place of a script: a combining mark is part of a letter, but has no script of its own.
+# Stand for the script of a character that has none: a combining mark, which is part of a letter,
+# and a character that is not a letter.
 MARK: Final = ""
 NO_LETTER: Final = "-"
 
@@ -33,7 +34,7 @@ def characters(text: str, key: bytes) -> dict[str, Any]:
     """
     visible = 0
     scripts: dict[str, int] = {}
-    # Every property is one of a character, so each different character is looked at once.
+    # The properties depend on the character alone, so each different character is examined once.
     for character, count in Counter(text).items():
         if not character.isspace():
             visible += count

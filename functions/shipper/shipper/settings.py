@@ -101,7 +101,7 @@ def _redaction(environment: Mapping[str, str], names: FieldMap) -> Redaction | N
     if not (fields or patterns):
         return None
     found = Redaction(fields, tuple(patterns), key.encode())
-    # A user's line has the field under the user's name, while a rule may name the target.
+    # A rule may name the target of a field map, but the line has the field under the user's name.
     for target, path in names.items():
         done = found.action(target)
         if done:

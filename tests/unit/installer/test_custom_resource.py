@@ -164,9 +164,9 @@ FAILURES = [
         {"OPENSEARCH_URL": "http://10.0.0.7:9200", "SECRET_ARN": "master"},
         "is not sent to 10.0.0.7 without encryption",
     ),
-    ({"RETENTION_DAYS": "-1"}, "'-1' is no number of days"),
-    ({"SHIPPER_ROLE_ARNS": "shipper"}, "'shipper' is no role: give its ARN"),
-    ({"INDEX_PREFIX": "Cwl"}, "'Cwl' is no prefix of indices"),
+    ({"RETENTION_DAYS": "-1"}, "'-1' is not a number of days"),
+    ({"SHIPPER_ROLE_ARNS": "shipper"}, "'shipper' is not a role: give its ARN"),
+    ({"INDEX_PREFIX": "Cwl"}, "'Cwl' is not a prefix of indices"),
 ]
 
 

@@ -1,4 +1,4 @@
-"""Test the saved objects by what the import API and the browsers of both products expect."""
+"""Tests the saved objects by the rules of the import API and the browsers of both products."""
 
 from __future__ import annotations
 

@@ -249,11 +249,11 @@ def test_a_server_that_goes_away_half_way_is_told(domain: Domain, run: Run) -> N
 
 ARGUMENTS = [
     ([], "nothing to do without --opensearch and --dashboards: give one of them, or both"),
-    (["--retention-days", "0"], "'0' is no number of days: give a whole number, 1 or more"),
-    (["--wait", "soon"], "'soon' is no number of seconds: give a whole number, 0 or more"),
+    (["--retention-days", "0"], "'0' is not a number of days: give a whole number, 1 or more"),
+    (["--wait", "soon"], "'soon' is not a number of seconds: give a whole number, 0 or more"),
     (
         ["--shipper-role", "arn:aws:sts::123456789012:assumed-role/a/b"],
-        "is no role: give its ARN, such as arn:aws:iam::123456789012:role/NAME",
+        "is not a role: give its ARN, such as arn:aws:iam::123456789012:role/NAME",
     ),
 ]
 

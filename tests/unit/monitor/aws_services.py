@@ -17,7 +17,7 @@ from urllib.parse import unquote, urlsplit
 
 
 class Answer(NamedTuple):
-    """What Lambda answers to an invocation."""
+    """The answer of Lambda to an invocation."""
 
     payload: bytes
     version: str = "7"
@@ -28,7 +28,7 @@ class Answer(NamedTuple):
 
 @dataclass
 class Services:
-    """The services at `url`; `statuses` is what CodeDeploy was told, each as the request's body."""
+    """The services at `url`. `statuses` has the bodies of the requests to CodeDeploy."""
 
     url: str = ""
     statuses: list[dict[str, Any]] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""Commands that come as events: what they may not say, and one sentence for what is wrong."""
+"""Tests of commands that come as events: forbidden options, and errors in one sentence."""
 
 from __future__ import annotations
 
@@ -21,7 +21,11 @@ WHO = "--by anna --reason because"
     ("command", "code", "said"),
     [
         (f"mute {WHO}", 2, "the following arguments are required: --until"),
-        (f"mute --until tomorrow {WHO}", 2, "'tomorrow' is no time: write it as 2026-11-24T08:00"),
+        (
+            f"mute --until tomorrow {WHO}",
+            2,
+            "'tomorrow' is not a time: write it as 2026-11-24T08:00",
+        ),
         (f"mute --until 2020-01-01 {WHO}", 1, "--until is in the past (2020-01-01 00:00 UTC)"),
         (f"mute --until {FAR} {WHO}", 1, "a silence lasts at most 31 days"),
         (f"mute --until {SOON} --by anna", 2, "required: --reason"),

@@ -62,7 +62,8 @@ def test_a_daily_cycle_does_not_touch_deff() -> None:
     chart, _ = means.fit(of_means(noise(168, 2) + cycle(168, 0.5)), NAMES)
     assert chart
     assert chart.deff == pytest.approx(1.0, abs=0.2)
-    assert (chart.deff - 1) < np.var(cycle(168, 0.5)[:, 0]) * ROWS / 10  # what the cycle would add
+    # If hours were not considered, the cycle would add this variance.
+    assert (chart.deff - 1) < np.var(cycle(168, 0.5)[:, 0]) * ROWS / 10
 
 
 def test_a_large_cycle_is_compared_with_the_same_hours() -> None:

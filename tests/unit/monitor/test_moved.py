@@ -1,4 +1,4 @@
-"""What moved: each kind of a signal's part as a number that a person knows."""
+"""Tests that each kind of a signal's part becomes a number that people know."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a change comes from: shares of it, from the answers of OpenSearch."""
+"""Tests which shares of a change are read from the answers of OpenSearch."""
 
 from __future__ import annotations
 

@@ -108,7 +108,7 @@ def test_a_pattern_and_streams_narrow(logs: Any) -> None:
 
 
 def test_empty_pages_and_a_token_given_twice_are_no_end() -> None:
-    # what botocore's own paginator raises PaginationError for
+    # here botocore's own paginator raises PaginationError
     event = {"message": "found", "timestamp": BASE}
     logs = Scripted(
         {"events": [], "nextToken": "t"},

@@ -44,7 +44,7 @@ from tests.unit.conftest import (
     problem,
 )
 
-LONG = 10_000.0  # seconds that no test waits for
+LONG = 10_000.0  # seconds; no test waits so long
 LINE = "quokkas and wombats"  # in the lines, and nowhere in the server's answers
 AWAY = Answer(503, "text/html", b"<html>Service Unavailable</html>")
 TOO_LARGE = Answer(413, "text/plain", b"")
@@ -611,7 +611,7 @@ def test_refused_document_is_sent_with_less(
     assert source.get("@rescued") == why
     assert set(source) == ENVELOPE | ({"@rescued"} if why else set())
     assert LINE in source["@message"]
-    assert TEXT not in str(source)  # what the server quoted
+    assert TEXT not in str(source)  # the server quoted it
     assert set(bulk.source("1")) == ENVELOPE | {"text", "filling"}
 
 

@@ -298,7 +298,7 @@ def test_an_endless_answer_is_not_read_whole(monkeypatch: pytest.MonkeyPatch) ->
         verdict = send(body(made("1")), 1, connection, 20.0)
     assert isinstance(verdict, Verdict)
     assert verdict.fate is Fate.BUSY
-    assert sum(sent) < 50 << 20  # what the sockets hold, beside the limit
+    assert sum(sent) < 50 << 20  # the limit, and the buffers of the sockets
 
 
 @pytest.mark.parametrize("problem", [ValueError("mine"), KeyboardInterrupt()])

@@ -517,7 +517,7 @@ def test_calibration_error_is_as_computed_by_hand(
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 1.7, 8.0])
 def test_temperature_is_recovered_from_what_it_made(temperature: float) -> None:
-    tenths = [1, 2, 3, 6, 7, 9]  # how many of ten sentences with these logits have the second label
+    tenths = [1, 2, 3, 6, 7, 9]  # sentences of ten that have the second label
     rows = [[0.0, temperature * log(tenth / (10 - tenth))] for tenth in tenths for _ in range(10)]
     labels = [int(at < tenth) for tenth in tenths for at in range(10)]
     assert fit_temperature(labels, rows) == pytest.approx(temperature, rel=1e-3)
