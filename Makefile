@@ -62,7 +62,8 @@ kibana: $(RUNNABLE) ## start OpenSearch Dashboards in Docker on 127.0.0.1:5601 f
 	@profile=desktop; if [ "$$(uname)" = Linux ] && ! docker info --format '{{.OperatingSystem}}' | grep -q Desktop; then profile=linux; fi; \
 	  docker compose -f kibana/compose.yaml --profile $$profile up --detach
 	@python -m installer install --opensearch http://127.0.0.1:$(or $(OPENSEARCH_PORT),9200) \
-	  --dashboards http://127.0.0.1:$(or $(DASHBOARDS_PORT),5601) --wait 180
+	  --dashboards http://127.0.0.1:$(or $(DASHBOARDS_PORT),5601) --wait 180 \
+	  --labels "$(or $(MODEL),functions/inference/model)/card.json"
 
 test: lint build ## check everything that CI checks, and report the coverage of the tests
 	@pytest --cov --cov-report=term

@@ -13,7 +13,7 @@ from typing import Any, Final
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from report import words
-from report.plots import HIGH, Plot, bars, lines, palette, place, spark, times
+from report.plots import HIGH, Plot, bars, by_name, lines, palette, place, spark, times
 from report.read import VERDICTS
 from report.values import Drift, Example, View
 from tools.plain import plain
@@ -79,7 +79,7 @@ class Signal:
 
 def render(view: View, live: Live | None = None) -> str:
     """Return the page of a view as self-contained HTML, which reloads itself if `live` is given."""
-    colours = palette(view.predictions.all_labels)
+    colours = by_name(view.predictions.all_labels)
     answer = words.answer(view)
     usual = _usual(view)
     return (

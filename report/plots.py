@@ -63,6 +63,14 @@ class Plot:
     usual: float | None = None
 
 
+def by_name(names: Sequence[str]) -> dict[str, str]:
+    """Return the CSS class of a colour for each label, in the order of the labels' names.
+
+    The dashboards give a label the same colour (functions/installer/installer/labels.py).
+    """
+    return palette(sorted(names))
+
+
 def palette(names: Sequence[str]) -> dict[str, str]:
     """Return the CSS class of a colour for each name, in the order of the names."""
     return {name: f"c{min(at, PALETTE - 1)}" for at, name in enumerate(names)}

@@ -42,6 +42,7 @@ WANTED: Final = {
     "HasDriftEmail",
     "MakesReports",
     "HasIndexRetention",
+    "HasLabels",
     *(f"HasMoreLogs{number}" for number in range(1, 6)),
     "HasLogGroups",
     *PLACES,

@@ -187,6 +187,8 @@ def test_the_installer_carries_what_it_installs(built: Path) -> None:
     source, packed = (root / "kibana" for root in (ROOT, built / "KibanaFunction"))
     files = {path.relative_to(source): path.read_bytes() for path in source.rglob("*.json")}
     assert files
+    card = Path("card.json")  # of the model, whose labels get colours
+    files[card] = (built / "InferenceFunction" / "model" / card).read_bytes()
     assert {path.relative_to(packed): path.read_bytes() for path in packed.rglob("*.json")} == files
 
 

@@ -48,6 +48,7 @@ OWN_FUNCTION: Final = {
     "Inference": "false",
     "LogGroups": ",".join(f"/aws/lambda/my-fn-{number}" for number in range(1, 8)),
     "CanaryTargetArn": "arn",
+    "Labels": "good,bad",
 }
 SHAPES: Final[dict[str, dict[str, str]]] = {
     "existing": EXISTING | {"AlarmEmail": "who@example.com"},

@@ -310,5 +310,6 @@ def installing(stack: Stack) -> dict[str, str]:
         "RETENTION_DAYS": "IndexRetentionDays",
         "RETENTION_DAYS_OF_A_NEW_POLICY": "30" if own else "",
         "ADOPT_INDICES": "AdoptIndices",
+        "LABELS": "Labels" if "Labels" in stack.given else "*" if stack.has_inference else "",
         "AUDIT_LOG": "true" if own else "false",
     }

@@ -18,7 +18,8 @@ from installer.address import PASSWORD
 from installer.arguments import Parser, value
 from installer.dashboards import GLOBAL
 from installer.install import DesiredState, desired_state, export, install, remove, status
-from installer.objects import FOLDER, saved_objects
+from installer.labels import coloured, labels
+from installer.objects import FOLDER, SavedObject, saved_objects
 from installer.plain import plain
 from installer.retention import Keep, days
 from installer.scope import PREFIX, Scope, index_prefix, stack_name
@@ -126,14 +127,15 @@ def remove_command(options: argparse.Namespace, asked: DesiredState) -> int:
 
 def export_command(options: argparse.Namespace, folder: Path) -> int:
     """Run `export`."""
-    sys.stdout.buffer.write(export(saved_objects(folder), _scope(options), options.log_group or []))
+    objects = _objects(options, folder)
+    sys.stdout.buffer.write(export(objects, _scope(options), options.log_group or []))
     return 0
 
 
 def render_command(options: argparse.Namespace, folder: Path) -> int:
     """Run `render`."""
     found = render.requests(
-        saved_objects(folder),
+        _objects(options, folder),
         _scope(options),
         days=options.retention_days,
         roles=_roles(options),
@@ -161,7 +163,7 @@ def _exit_code(kept: Sequence[str], verb: str) -> int:
 def _desired_state(options: argparse.Namespace, folder: Path) -> DesiredState:
     """Build the desired state from the options. Raises `UserError`."""
     return desired_state(
-        saved_objects(folder),
+        _objects(options, folder),
         opensearch=options.opensearch,
         dashboards=options.dashboards,
         base_path=options.base_path,
@@ -178,6 +180,10 @@ def _desired_state(options: argparse.Namespace, folder: Path) -> DesiredState:
         wait=options.wait,
         say=_complain,
     )
+
+
+def _objects(options: argparse.Namespace, folder: Path) -> list[SavedObject]:
+    return [coloured(one, options.labels) for one in saved_objects(folder)]
 
 
 def _roles(options: argparse.Namespace) -> dict[str, list[str]]:
@@ -335,6 +341,13 @@ def _add_scope(command: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="a log group of yours, if other people's documents have the same index prefix;"
         " repeat the option for more groups",
+    )
+    add(
+        "--labels",
+        type=value(labels),
+        default=(),
+        metavar="NAMES",
+        help="all labels of the model, with commas, or its card.json; each gets its own colour",
     )
 
 

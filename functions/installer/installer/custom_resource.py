@@ -30,6 +30,7 @@ import requests
 
 from installer import settings
 from installer.install import DesiredState, desired_state, install, remove
+from installer.labels import coloured
 from installer.objects import PRODUCT, saved_objects
 from installer.scope import NAME, Scope
 from installer.server import UserError, anonymous
@@ -205,7 +206,7 @@ def _desired_state(
     user, password = _login(given.secret) if given.secret else (None, None)
     former = event.get("PhysicalResourceId") == FORMER
     return desired_state(
-        saved_objects(),
+        [coloured(one, given.labels) for one in saved_objects()],
         opensearch=given.opensearch,
         dashboards=given.dashboards,
         user=user,

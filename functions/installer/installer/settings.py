@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from installer.labels import OF_THE_MODEL, labels, of_card
 from installer.retention import Keep, days
 from installer.scope import PREFIX, index_prefix, stack_name
 from installer.security import role_arn
@@ -31,6 +32,7 @@ class Settings:
     stack: str
     prefix: str
     groups: Sequence[str]
+    labels: Sequence[str]
     roles: Mapping[str, Sequence[str]]
     keep: Keep
     audit_log: bool
@@ -57,6 +59,7 @@ def read(environment: Mapping[str, str]) -> Settings:
         stack_name(environment.get("STACK", "")),
         index_prefix(environment.get("INDEX_PREFIX", PREFIX)),
         several("LOG_GROUPS"),
+        _labels(environment.get("LABELS", "")),
         {kind: [role_arn(arn) for arn in arns] for kind, arns in roles.items() if arns},
         Keep(
             days(kept) if kept else None,
@@ -65,3 +68,7 @@ def read(environment: Mapping[str, str]) -> Settings:
         ),
         audit_log=given("AUDIT_LOG") == "true",
     )
+
+
+def _labels(text: str) -> Sequence[str]:
+    return of_card() if text == OF_THE_MODEL else labels(text) if text else ()

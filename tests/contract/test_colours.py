@@ -1,0 +1,103 @@
+"""Tests that a label has the same colour on every panel, on the page and in the report."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from installer import settings
+from installer.labels import PALETTE, coloured, colours, labels
+from installer.objects import saved_objects
+from report.page import render
+from report.plots import by_name
+from report.read import read, span
+from tests.models.four_labels import LABELS as FOUR
+from tools.root import ROOT
+
+CSS = (ROOT / "report" / "page.css").read_text(encoding="utf-8")
+LIGHT = dict(re.findall(r"--(c\d): (#[0-9a-f]{6});", CSS.partition("@media")[0]))
+CARD = ROOT / "functions" / "inference" / "model" / "card.json"
+PANELS = {
+    f"prediction-monitor-{name}" for name in ("label-counts", "label-share", "score-histogram")
+}
+
+
+def test_the_dashboards_have_the_pages_palette() -> None:
+    assert tuple(LIGHT.values()) == PALETTE
+    assert len(set(PALETTE)) == len(PALETTE)
+
+
+@pytest.mark.parametrize("names", [FOUR, FOUR[::-1], tuple(f"label {at}" for at in range(12))])
+def test_a_label_has_one_colour_everywhere(names: tuple[str, ...]) -> None:
+    page = {name: LIGHT[place] for name, place in by_name(names).items()}
+    assert page == colours(names)
+    assert len({page[name] for name in names}) == min(len(names), len(PALETTE))
+    before = {one.id: one for one in saved_objects()}
+    after = {name: coloured(one, names) for name, one in before.items()}
+    assert {name for name, one in after.items() if one != before[name]} == PANELS
+    for name in PANELS:
+        assert after[name].attributes["uiStateJSON"]["vis"]["colors"] == page
+
+
+def test_the_page_draws_each_of_four_labels_in_its_colour() -> None:
+    now = datetime(2026, 11, 23, 12, tzinfo=UTC)
+    counted: list[dict[str, Any]] = [
+        {"key": name, "doc_count": 5, "scores": {"buckets": []}} for name in FOUR
+    ]
+    times = [
+        {
+            "key": (now - timedelta(minutes=10)).timestamp() * 1000,
+            "doc_count": 20,
+            "labels": {"buckets": counted},
+        }
+    ]
+    answer = {
+        "hits": {"total": {"value": 20}, "hits": []},
+        "aggregations": {"labels": {"buckets": counted}, "time": {"buckets": times}},
+    }
+    html = render(read(lambda _: answer, span(now, timedelta(minutes=15))))
+    for name, place in by_name(FOUR).items():
+        assert f'<i class="{place}"></i><span>{name}</span>' in html  # the card of labels
+        assert f'<li><i class="{place}"></i>{name} <b>' in html  # the legend of a plot
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("", ()),
+        ("good,bad", ("good", "bad")),
+        ("a label, e.mail", ("a label", "e.mail")),
+        (str(CARD), tuple(json.loads(CARD.read_text())["labels"])),
+    ],
+)
+def test_labels_are_names_or_a_models_card(text: str, found: tuple[str, ...]) -> None:
+    told = {"OPENSEARCH_URL": "https://domain", "STACK": "monitor", "LABELS": text}
+    assert settings.read(told).labels == found
+
+
+def test_the_deployed_installer_takes_the_card_beside_its_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("installer.labels.CARD", tmp_path / "card.json")
+    (tmp_path / "card.json").write_text(json.dumps({"labels": list(FOUR)}))
+    told = {"OPENSEARCH_URL": "https://domain", "STACK": "monitor", "LABELS": "*"}
+    assert settings.read(told).labels == FOUR
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a,,b", "must be different names of labels, separated by commas"),
+        ("a,a", "must be different names of labels, separated by commas"),
+        ("no/such/card.json", "is no card of a model that can be read"),
+        (str(ROOT / "kibana" / "retention.json"), "is no card of a model that can be read"),
+    ],
+)
+def test_other_labels_are_refused_in_one_sentence(text: str, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        labels(text)
