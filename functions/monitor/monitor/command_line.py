@@ -41,6 +41,8 @@ from monitor.decisions import (
     show_all_command,
     unmute_command,
 )
+from monitor.feedback_file import feedback_command
+from monitor.join import SOURCES
 from monitor.problem import ServerProblem
 from monitor.settings import PREFIX, days_of
 from monitor.store import Conflict
@@ -56,6 +58,11 @@ summaries are first made from the predictions. Compares the baseline in use with
 shows the notices that the new one would have given on other days. Refuses days with a notice, a
 gap, two versions or too few windows, unless --force is given. A baseline is never accepted
 automatically."""
+FEEDBACK: Final = """\
+Joins the right labels of a CSV file (columns prediction_id, label and, if you like, source,
+explanation, identifier) to their predictions. Of rows with the same prediction_id and identifier,
+the last one counts, also of a file that is given again. Ends with exit code 1 if a row did not
+join."""
 NAME: Final = 200  # characters of a name
 REASON: Final = 500
 
@@ -123,7 +130,20 @@ def parser_of(*, remote: bool) -> Parser:
             " schedule does not write these lines again, so it sends no message about them."
         )
         _add(commands, "judge", judge_command, "judge once, as the schedule does", said)
+        _feedback(commands)
     return parser
+
+
+def _feedback(commands: Commands) -> None:
+    text = "join the right labels of a file to their predictions"
+    feedback = _add(commands, "feedback", feedback_command, text, FEEDBACK)
+    add = feedback.add_argument
+    add("file", metavar="FILE.csv", help="a CSV file in UTF-8, whose first line names the columns")
+    add("--dry-run", action="store_true", help="look up every row, and write nothing")
+    text = "write the rows that did not join into this CSV file, each with the reason"
+    add("--rejected", metavar="FILE.csv", help=text)
+    text = "the source of rows that name none (audit: a person labelled a random sample)"
+    add("--source", choices=sorted(SOURCES), help=text)
 
 
 def _baseline(several: Commands, *, remote: bool) -> None:

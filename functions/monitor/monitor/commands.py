@@ -21,6 +21,7 @@ from monitor.adopt import Decider, adopt, decide, next_number
 from monitor.dial import Choice
 from monitor.evidence import Sight
 from monitor.follow import Accepted, Finding
+from monitor.gather import gather
 from monitor.lines import Line
 from monitor.plain import plain
 from monitor.read import Connection, find_streams
@@ -219,6 +220,7 @@ def judge_command(context: Context) -> int:
     def tell(line: Line) -> None:
         print(json.dumps({"message": line.message, **line.fields}))
 
+    print(gather_sentence(context), file=sys.stderr)
     report = run(
         context.connection,
         context.store,
@@ -238,6 +240,18 @@ def judge_command(context: Context) -> int:
         file=sys.stderr,
     )
     return 1 if report.problems else 0
+
+
+def gather_sentence(context: Context) -> str:
+    """Gather feedback as the schedule does, and return a sentence about it."""
+    found = gather(
+        context.connection, context.store, context.reach.stack, context.index, time.time()
+    )
+    said = (
+        f"feedback: {found.joined} labels joined, {found.not_joined} will not,"
+        f" {found.waiting} wait for their predictions"
+    )
+    return f"{said}, {found.behind} lines are not read yet" if found.behind else said
 
 
 def _others(context: Context, stream: Stream, new: Accepted, start: int, end: int) -> None:

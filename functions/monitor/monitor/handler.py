@@ -18,6 +18,7 @@ from monitor.client import connect
 from monitor.command_line import remote
 from monitor.commands import Reach
 from monitor.evidence import Sight
+from monitor.gather import Gathered, gather
 from monitor.lines import Line
 from monitor.memory import memory_utilization
 from monitor.problem import ServerProblem
@@ -79,6 +80,7 @@ def handler(event: Any, context: LambdaContext) -> dict[str, Any]:
         return answer
     now = time.time()
     try:
+        gathered = _gathered(now)
         report = run(
             connection,
             store,
@@ -105,6 +107,7 @@ def handler(event: Any, context: LambdaContext) -> dict[str, Any]:
         metrics.add_metric(
             f"Streams{word.capitalize()}", MetricUnit.Count, report.words.get(word, 0)
         )
+    _count(gathered)
     metrics.add_metric(
         "MemoryUtilization", MetricUnit.Percent, memory_utilization(context.memory_limit_in_mb)
     )
@@ -115,9 +118,33 @@ def handler(event: Any, context: LambdaContext) -> dict[str, Any]:
         not_judged=report.not_judged,
         slots=report.slots,
         verdicts=report.words,
+        feedback={"joined": gathered.joined, **gathered.reasons},
         seconds=round(time.time() - now, 3),
     )
     return {"streams": report.streams}
+
+
+def _gathered(now: float) -> Gathered:
+    """Gather the feedback. A defect in it must not prevent the streams from being judged."""
+    try:
+        return gather(connection, store, setting.stack, setting.predictions, now)
+    except ServerProblem:
+        raise
+    except Exception:
+        logger.exception("feedback_not_gathered")
+        return Gathered()
+
+
+def _count(gathered: Gathered) -> None:
+    for name, value in (
+        ("FeedbackJoined", gathered.joined),
+        ("FeedbackNotJoined", gathered.not_joined),
+        ("FeedbackWaiting", gathered.waiting),
+        ("FeedbackBehind", gathered.behind),
+    ):
+        metrics.add_metric(name, MetricUnit.Count, value)
+    if gathered.examples:
+        logger.warning("feedback_not_joined", examples=gathered.examples)
 
 
 def _tell(line: Line) -> None:

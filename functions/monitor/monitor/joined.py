@@ -112,13 +112,13 @@ class Joined:
             stream=Stream(source["stack"], source["log_group"], model["name"]),
             version=model["version"],
             profile=model["profile"],
-            prediction_timestamp=_milliseconds(said["prediction_timestamp"]),
+            prediction_timestamp=milliseconds(said["prediction_timestamp"]),
             predicted=said["predicted"],
             score=said.get("score"),
             judgement=Judgement(
                 source["prediction_id"],
                 said["label"],
-                _milliseconds(said["timestamp"]),
+                milliseconds(said["timestamp"]),
                 said.get("source", ""),
                 said.get("explanation", ""),
                 said.get("identifier", ""),
@@ -143,6 +143,7 @@ def _text(milliseconds: int) -> str:
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{milliseconds % 1000:03}Z"
 
 
-def _milliseconds(text: str) -> int:
+def milliseconds(text: str) -> int:
+    """Return a time of the index (RFC 3339) in milliseconds since 1970."""
     moment = datetime.fromisoformat(text)
     return int(moment.timestamp()) * 1000 + moment.microsecond // 1000

@@ -135,20 +135,30 @@ def aggregations(
 ) -> dict[str, Any]:
     """Search, and return the aggregations; they are empty if there is no index.
 
+    Raises as `searched` does.
+    """
+    return dict(searched(connection, index, body, seconds).get("aggregations", {}))
+
+
+def searched(
+    connection: Connection, index: str, body: Mapping[str, Any], seconds: float = TIMEOUT
+) -> dict[str, Any]:
+    """Search, and return the answer of OpenSearch, which has no hits if there is no index.
+
     Raises `ReadIncomplete` if a part of the index could not be read, and `TransportError`.
     """
     params = {"ignore_unavailable": "true", "allow_no_indices": "true", "request_cache": "false"}
     _, _, text = connection.perform_request(
         "POST", f"/{index}/_search", params=params, body=json.dumps(body).encode(), timeout=seconds
     )
-    answer = json.loads(text)
+    answer: dict[str, Any] = json.loads(text)
     failed = answer["_shards"]["failed"]
     if answer["timed_out"] or failed:
         raise ReadIncomplete(
             f"OpenSearch could not read all of {index} ({failed} shards failed):"
             " the next run tries again"
         )
-    return dict(answer.get("aggregations", {}))
+    return answer
 
 
 def _moments(bucket: Mapping[str, Any], names: list[str]) -> Iterator[tuple[str, Moments]]:

@@ -29,6 +29,7 @@ KEPT: Final = 400 * DAY  # seconds that a summary or a joined record is kept
 PAGE: Final = 500  # documents in one answer, of about 6 kB each
 CHUNK: Final = 200  # summaries in one request
 SECONDS: Final = 30  # the timeout of one request
+CONFLICT: Final = 409  # the status of a document whose version in the index is newer
 REPLICAS: Final = "index.auto_expand_replicas"
 # A domain in three zones (Multi-AZ with Standby) accepts only a number of copies that is a multiple
 # of the zones. The message of its refusal names that number.
@@ -73,6 +74,7 @@ class Kind(StrEnum):
     STATE = "state"
     SILENCE = "silence"
     FEEDBACK = "feedback"  # a joined record (joined.py)
+    LEDGER = "feedback_ledger"  # the feedback that was read (gather.py)
 
 
 class Conflict(Exception):
@@ -148,9 +150,47 @@ class Store:
                     f" look at the index {self._index}"
                 )
 
+    def put_newer(self, several: Sequence[tuple[str, int, Mapping[str, Any]]]) -> list[str]:
+        """Write documents with their ids and versions, unless the index has newer ones.
+
+        Returns for each document `created`, `updated` or `superseded`. The same document, written
+        again, is `updated`. The versions are positive numbers.
+        """
+        said: list[str] = []
+        for at in range(0, len(several), PAGE):
+            lines = []
+            for key, version, document in several[at : at + PAGE]:
+                action = {"_id": key, "version": version, "version_type": "external_gte"}
+                lines += [
+                    json.dumps({"index": action}),
+                    json.dumps(document, allow_nan=False),
+                ]
+            answer = self._ask("POST", "_bulk?refresh=true", ("\n".join(lines) + "\n").encode())
+            for item in answer["items"]:
+                one = item["index"]
+                if one["status"] >= 300 and one["status"] != CONFLICT:
+                    raise ServerProblem(
+                        f"OpenSearch refused a joined record ({one['error']['type']}):"
+                        f" look at the index {self._index}"
+                    )
+                said.append("superseded" if one["status"] == CONFLICT else one["result"])
+        return said
+
+    def ledger(self) -> Found | None:
+        """Return the stack's ledger of feedback, or None before the first."""
+        return next(iter(self._hits(Kind.LEDGER)), None)
+
+    def put_ledger(self, content: Mapping[str, Any], version: tuple[int, int] | None) -> None:
+        """Write the ledger, whose earlier version was read. Raises `Conflict`."""
+        key = str(Kind.LEDGER)
+        self._write(_path(key, version), Kind.LEDGER, key, Stream(self._stack, "", ""), content)
+
     def expire(self, now: float) -> None:
-        """Delete summaries older than 400 days."""
-        terms = [{"term": {"kind": Kind.SUMMARY}}, {"term": {"stack": self._stack}}]
+        """Delete summaries and joined records older than 400 days."""
+        terms: list[dict[str, Any]] = [
+            {"terms": {"kind": [Kind.SUMMARY, Kind.FEEDBACK]}},
+            {"term": {"stack": self._stack}},
+        ]
         old = {"range": {"start": {"lt": int(now) - KEPT}}}
         body = {"query": {"bool": {"filter": [*terms, old]}}}
         self._ask(
@@ -190,11 +230,7 @@ class Store:
         `Conflict`.
         """
         key = f"{Kind.STATE}-{_digest(stream)}"
-        replacing = (
-            f"_doc/{key}?if_seq_no={version[0]}&if_primary_term={version[1]}" if version else ""
-        )
-        path = replacing or f"_create/{key}"
-        return self._write(path, Kind.STATE, key, stream, content)
+        return self._write(_path(key, version), Kind.STATE, key, stream, content)
 
     def _write(
         self, path: str, kind: Kind, key: str, stream: Stream, content: Mapping[str, Any]
@@ -305,6 +341,13 @@ class Store:
                 "OpenSearch answered, but not with JSON: check the address"
             ) from None
         return answer
+
+
+def _path(key: str, version: tuple[int, int] | None) -> str:
+    """Return the path that writes a document only if its version is still the one that was read."""
+    if version is None:
+        return f"_create/{key}"
+    return f"_doc/{key}?if_seq_no={version[0]}&if_primary_term={version[1]}"
 
 
 def summary_key(summary: Summary) -> str:
