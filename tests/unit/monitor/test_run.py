@@ -11,6 +11,7 @@ import pytest
 from monitor import run as schedule
 from monitor.dial import choose
 from monitor.follow import State
+from monitor.gather import Gathered
 from monitor.lines import Line
 from monitor.run import Run, growth, run
 from monitor.store import Conflict, Found, Kind
@@ -106,6 +107,7 @@ def test_a_defect_is_an_error_with_its_traceback(monkeypatch: pytest.MonkeyPatch
             handler.logger, level, lambda _, level=level, **fields: said.append((level, fields))
         )
     monkeypatch.setattr(handler, "run", lambda *_, **__: report)
+    monkeypatch.setattr(handler, "gather", lambda *_: Gathered())
     monkeypatch.setattr(handler.time, "time", lambda: NOW + DAY / 2)
     handler.handler({}, Context())
     assert said == [
