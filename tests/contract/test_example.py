@@ -9,11 +9,13 @@ from pathlib import Path
 from tests.models import SHIPPED
 from tools.root import ROOT
 
-# The model and its training, samples of its answers, documents, and recordings of former versions.
+# The model and its training, samples of its answers, the figures of the bench, documents, and
+# recordings of former versions.
 EXAMPLE = (
     "functions/inference/model/",
     "training/",
     "events/canary/questions.jsonl",
+    "bench/monitor.json",
     "events/old/",
     "events/record.prediction.json",
     "events/inference/http-api-v2-feedback.json",
