@@ -190,13 +190,6 @@ def _bucket(aggregation: dict[str, Any], bar: timedelta, counts: set[str]) -> di
                 "fixed_interval": f"{bar // timedelta(seconds=1)}s",
                 "min_doc_count": params["min_doc_count"],
             }
-        case "histogram":
-            asked |= {
-                "interval": params["interval"],
-                "min_doc_count": 0 if params["min_doc_count"] else 1,
-            }
-            if params["has_extended_bounds"]:
-                asked["extended_bounds"] = params["extended_bounds"]
         case "terms":
             asked |= {
                 "size": params["size"],
