@@ -14,7 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from report import words
 from report.plots import HIGH, Plot, bars, by_name, lines, palette, place, spark, times
-from report.read import VERDICTS
+from report.read import DRIFTS, OTHERS, VERDICTS
 from report.values import Drift, Example, View
 from tools.plain import plain
 
@@ -22,14 +22,22 @@ FOLDER: Final = Path(__file__).parent
 TEXT: Final = 300  # characters of a text; more is cut
 NAME: Final = 60  # of a label, a version or a flag
 SPARK: Final = 60  # windows of a signal's small plot, at most
-SIGNALS: Final = 40  # rows of the table of signals
-MOVED: Final = 6  # sentences on what moved
 STRIPE: Final = 160  # characters that a stripe of the timeline shows
 TOP: Final = 3.0  # floors that a signal's small plot is high
 OTHER: Final = "others"
+# The page says where it shows no more.
+LIMITS: Final = {
+    "verdicts": VERDICTS,
+    "drifts": DRIFTS,
+    "others": OTHERS,
+    "signals": 40,  # rows of the table
+    "moved": 6,  # sentences
+    "told": 8,  # messages
+}
 STATUS: Final = {
     "canary": "bad",
     "notice": "bad",
+    "silent": "odd",
     "unusual": "odd",
     "ok": "good",
     "provisional": "info",
@@ -91,14 +99,14 @@ def render(view: View, live: Live | None = None) -> str:
             answer=answer,
             status=status(answer.word),
             icon=ICONS[status(answer.word)],
-            moved=words.moved(view)[:MOVED],
+            moved=words.moved(view),
             colours=colours,
             plots=_plots(view, colours, usual.get("prediction.score")),
             stripes=_stripes(view),
             signals=_signals(view),
             floor=f"{HIGH * (1 - 1 / TOP):.1f}",
             usual=usual,
-            verdicts=VERDICTS,
+            limits=LIMITS,
             policy=policy() if live else NO_SCRIPT,
             style=_file("page.css"),
             script=_file("page.js"),
@@ -220,7 +228,7 @@ def _stripes(view: View) -> dict[str, list[Stripe]]:
 
 def _signals(view: View) -> list[Signal]:
     found = []
-    for one in words.latest(view)[:SIGNALS]:
+    for one in words.latest(view):
         course = [
             each.effect / each.floor
             for each in reversed(view.drifts)

@@ -140,7 +140,7 @@ def lines(
         return HIGH - HIGH * (min(max(value, low), top) - low) / (top - low)
 
     series = tuple(
-        Series(name, colours.get(name, "c0"), _line(each, height), figure(_last(each)))
+        Series(name, colours.get(name, "c0"), _line(each, height), f"last {figure(_last(each))}")
         for name, each in values.items()
     )
     columns = tuple(
@@ -160,8 +160,13 @@ def times(span: Span) -> tuple[list[str], tuple[str, ...]]:
     day = span.end - span.start > timedelta(days=1)
     seconds = span.step < timedelta(minutes=1)
     form = "%b %d %H:%M" if day else "%H:%M:%S" if seconds else "%H:%M"
-    ends = [moments[0], moments[len(moments) // 2], span.end]
-    return [f"{one:{form}}" for one in moments], tuple(f"{one:{form}}" for one in ends)
+    ends = (moments[0], moments[len(moments) // 2], span.end)
+    if span.end - span.start > timedelta(days=3):
+        forms = ("%b %d",) * 3
+    else:  # one date is enough: three dates do not fit below a narrow plot
+        forms = (form, form.removeprefix("%b %d "), form.removeprefix("%b %d "))
+    below = tuple(f"{one:{each}}" for one, each in zip(ends, forms, strict=True))
+    return [f"{one:{form}}" for one in moments], below
 
 
 def spark(values: Values, top: float) -> tuple[str, float]:

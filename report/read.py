@@ -20,6 +20,7 @@ from report.values import (
     Verdict,
     View,
 )
+from report.words import CERTAIN
 from shipper.labels import field_names
 
 STEPS: Final = tuple(
@@ -33,14 +34,16 @@ LABELS: Final = 20
 NEWEST: Final = 12
 SHOWN: Final = 8  # rows of the other tables
 ASKED: Final = 100  # predictions that are read, to show `SHOWN` different texts
-VERDICTS: Final = 700  # of a week of one stream
+# The newest of these documents are read. The page says so where there may be more.
+VERDICTS: Final = 700  # a week of one stream
 DRIFTS: Final = 4000
 OTHERS: Final = 50
-CERTAIN: Final = 20  # a time in which so many predictions are expected and none came is a gap
+STEADY: Final = 10  # buckets with predictions before a silence that lasts until the end
 TWENTIETHS: Final = 20
 # OpenSearch keeps a score as a float. From 0.5 on, its error is up to 2^-25, and the float before 1
 # is 2^-24 away. With an offset between them, 0.95 is in its own bar, and only 1 is in the last bar.
 OFFSET: Final = -5e-8
+_ENDED: Final = ({"exists": {"field": "monitor.start"}}, {"exists": {"field": "monitor.end"}})
 MUCH: Final = 1000  # characters kept of a text
 JUDGED: Final = timedelta(days=1)  # verdicts are looked for at least so far back
 
@@ -291,7 +294,7 @@ def _sorted_by(hit: Document) -> float:
 
 def _verdicts(search: Search, of: _Filters) -> Iterator[Verdict]:
     against = {"term": {"monitor.reference": "baseline"}}
-    query = of.query({"term": {"@kind": "verdict"}}, against, back=JUDGED)
+    query = of.query({"term": {"@kind": "verdict"}}, against, *_ENDED, back=JUDGED)
     asked = {"size": VERDICTS, "sort": [_by("monitor.end")], "query": query}
     for hit in _hits(search(asked)):
         one = _object(_object(hit.get("_source")).get("monitor"))
@@ -314,7 +317,7 @@ def _verdicts(search: Search, of: _Filters) -> Iterator[Verdict]:
 
 def _drifts(search: Search, of: _Filters) -> Iterator[Drift]:
     against = {"term": {"monitor.reference": "baseline"}}
-    query = of.query({"term": {"@kind": "drift"}}, against, back=JUDGED)
+    query = of.query({"term": {"@kind": "drift"}}, against, *_ENDED, back=JUDGED)
     asked = {"size": DRIFTS, "sort": [_by("monitor.end")], "query": query}
     for hit in _hits(search(asked | {"_source": ["monitor"]})):
         one = _object(_object(hit.get("_source")).get("monitor"))
@@ -389,16 +392,22 @@ def gaps(buckets: Sequence[Bucket], shown: Span) -> Iterator[Gap]:
     """Yield each span without a prediction in which at least 20 are expected.
 
     The expected number follows from the mean of the buckets that have predictions. If 20 are
-    expected, chance alone leaves none once in e^20 times.
+    expected, chance alone leaves none once in e^20 times. A gap that lasts until the end of the
+    span counts only after steady predictions, so that a few requests by hand are no outage when
+    they are over.
     """
     there = [at for at, one in enumerate(buckets) if one.predictions]
     if not there:
         return
-    mean = sum(one.predictions for one in buckets) / len(there)
+    total = sum(one.predictions for one in buckets)
     for before, after in pairwise(there):
-        expected = mean * (after - before - 1)
+        expected = total / len(there) * (after - before - 1)
         if expected >= CERTAIN:
             yield Gap(buckets[before].time + shown.step, buckets[after].time, expected)
+    since = buckets[there[-1]].time + shown.step
+    expected = total / (there[-1] - there[0] + 1) * ((shown.end - since) / shown.step)
+    if len(there) >= STEADY and expected >= CERTAIN:
+        yield Gap(since, shown.end, expected)
 
 
 def _time(shown: Span, each: Mapping[str, Any]) -> dict[str, Any]:

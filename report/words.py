@@ -8,31 +8,36 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from report.values import Drift, Verdict, View
+from report.values import Drift, Gap, Verdict, View
 
 # In order of urgency: a notice needs a person most.
 ORDER: Final = ("notice", "unusual", "stale", "insufficient", "provisional", "ok")
 TITLES: Final = {
     "canary": "The model does not answer as when it was made",
     "notice": "The predictions have changed",
+    "silent": "No predictions come any more",
     "unusual": "One window is unusual",
     "stale": "Nothing new to judge",
     "insufficient": "Too few predictions to judge",
-    "provisional": "Judged, but not to be relied on yet",
+    "provisional": "Not known yet: no baseline to rely on",
     "ok": "No change from the baseline",
     "": "Nothing is judged yet",
 }
 ADVICE: Final = {
     "canary": "Compare the version that answers with the one before, and roll back.",
     "notice": "Look at what moved, and at the newest and the strangest inputs.",
+    "silent": "Check that requests still come in, and that their lines still arrive.",
     "unusual": "A single unusual window can be chance: see whether the next one is unusual too.",
     "stale": "Check that requests still come in, and that their lines still arrive.",
     "insufficient": "There will be a verdict when there are more predictions.",
-    "provisional": "Accept a baseline of more days.",
+    "provisional": "Accept a baseline of at least three days: "
+    "see python -m monitor baseline accept --help.",
     "ok": "",
     "": "A verdict needs the monitor and an accepted baseline of at least three days: "
     "see python -m monitor baseline accept --help.",
 }
+JUDGED: Final = frozenset({"ok", "unusual", "notice", "provisional"})  # words about predictions
+CERTAIN: Final = 20  # a time in which so many predictions are expected and none came is a gap
 NAMED: Final = 3  # indices that could not be searched in full; more are not named
 REASON: Final = 200  # characters of the reason for it
 FAILS: Final = "fail"  # the canary got other answers than the model gave when it was made
@@ -71,18 +76,25 @@ class Answer:
 
 
 def answer(view: View) -> Answer:
-    """Return the answer of a view: a failing canary, or else the worst of the newest verdicts."""
+    """Return the answer of a view.
+
+    It is a failing canary, or else a notice, or else a silence, or else the worst of the newest
+    verdicts.
+    """
     newest = tuple(_newest(view.verdicts))
     worst = min(newest, key=lambda one: _rank(one.word), default=None)
     word = worst.word if worst else ""
     sentence = worst.sentence if worst else ""
     if len(newest) > 1 and worst:
         sentence = f"{worst.stream}: {sentence}"
-    broken = _broken(view)
+    broken, silent = _broken(view), silence(view)
+    if silent and word != "notice":
+        word, sentence = "silent", _missing(silent, view)
     if broken:
         word, sentence = "canary", broken
     title = TITLES.get(word, f"The verdict is {word}")
-    return Answer(word, title, sentence, ADVICE.get(word, ""), newest, tuple(troubles(view)))
+    more = tuple(one for one in troubles(view) if one != sentence)
+    return Answer(word, title, sentence, ADVICE.get(word, ""), newest, more)
 
 
 def troubles(view: View) -> Iterator[str]:
@@ -93,15 +105,36 @@ def troubles(view: View) -> Iterator[str]:
         yield f"{ours:,} requests failed with an error of ours (5xx)."
     if callers > view.predictions.number:
         yield f"{callers:,} requests were refused (4xx), more than were answered."
-    for gap in view.gaps:
-        yield (
-            f"No predictions from {clock(gap.start, view.span.end)} until "
-            f"{clock(gap.end, view.span.end)}, where about {gap.expected:,.0f} were to be expected."
-        )
+    silent = silence(view)
+    for gap in dict.fromkeys((*view.gaps, *([silent] if silent else []))):
+        yield _missing(gap, view)
     if view.shipping.rescued:
         yield f"{view.shipping.rescued:,} documents lost fields that the index refused."
     for index, reason in view.failed[:NAMED]:
         yield f"Figures are too low: {index} could not be searched in full ({reason[:REASON]})."
+
+
+def silence(view: View) -> Gap | None:
+    """Return the time without a prediction that lasts until the end, if it is not chance.
+
+    Without any prediction in the span, the newest verdicts say how many were to be expected.
+    """
+    if view.predictions.number:
+        return next((one for one in view.gaps if one.end == view.span.end), None)
+    newest = [one for one in _newest(view.verdicts) if one.word in JUDGED]
+    expected = sum(
+        one.rows * ((view.span.end - view.span.start) / (one.end - one.start))
+        for one in newest
+        if one.end > one.start
+    )
+    return Gap(view.span.start, view.span.end, expected) if expected >= CERTAIN else None
+
+
+def _missing(gap: Gap, view: View) -> str:
+    until = "" if gap.end == view.span.end else f" until {clock(gap.end, view.span.end)}"
+    since = clock(gap.start, view.span.end)
+    of = f", where about {gap.expected:,.0f} were to be expected."
+    return f"No predictions {'from' if until else 'since'} {since}{until}{of}"
 
 
 def latest(view: View) -> tuple[Drift, ...]:

@@ -6,11 +6,12 @@ import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
+from typing import Any
 
 import pytest
 
 from report import words
-from report.page import Live, policy, render
+from report.page import LIMITS, Live, policy, render
 from report.read import span
 from report.values import (
     Bucket,
@@ -224,6 +225,69 @@ def test_a_scheduled_canary_that_fails_leads(word: str | None, title: str) -> No
     assert ("It is fail. Compare" in page.text) == (word == "fail")
 
 
+SILENT = (Gap(NOW - timedelta(minutes=30), NOW, 55.5),)
+
+
+@pytest.mark.parametrize(
+    ("changed", "title"),
+    [
+        ({"gaps": SILENT, "verdicts": (verdict("ok"),)}, "No predictions come any more"),
+        ({"gaps": SILENT, "verdicts": (verdict("unusual"),)}, "No predictions come any more"),
+        ({"gaps": SILENT}, "No predictions come any more"),
+        ({"gaps": SILENT, "verdicts": (verdict("notice"),)}, "The predictions have changed"),
+        (
+            {"gaps": SILENT, "canary": Said(NOW, "canary", "fail", "It failed.")},
+            "The model does not answer as when it was made",
+        ),
+        # an empty span: the verdicts say how many were to be expected
+        ({"predictions": 0, "verdicts": (verdict("ok"),)}, "No predictions come any more"),
+        (
+            {"predictions": 0, "verdicts": (replace(verdict("ok"), rows=3),)},
+            "No change from the baseline",
+        ),
+        ({"predictions": 0, "verdicts": (verdict("stale"),)}, "Nothing new to judge"),
+        ({"predictions": 0}, "Nothing is judged yet"),
+    ],
+)
+def test_a_silence_is_not_called_fine(changed: dict[str, Any], title: str) -> None:
+    silent = replace(view(), **{k: v for k, v in changed.items() if k != "predictions"})
+    if "predictions" in changed:
+        silent = replace(silent, predictions=replace(silent.predictions, number=0))
+    page = Page(render(silent)).text
+    assert words.answer(silent).title == title
+    missing = title.startswith("No predictions") or "gaps" in changed
+    assert page.count("No predictions since") == missing
+    if title.startswith("No predictions"):
+        assert "Check that requests still come in" in page
+
+
+def drifts(number: int, streams: int = 1) -> tuple[Drift, ...]:
+    return tuple(
+        Drift(f"/{at % streams}", NOW, "means", 0.1, 0.4, 0.3, f"p{at}", 1, 2, unusual=True)
+        for at in range(number)
+    )
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"drifts": drifts(LIMITS["drifts"])}, "Only the newest 4,000 values are read, so effects"),
+        ({"drifts": drifts(41)}, "Only 40 of 41 signals are shown"),
+        ({"drifts": drifts(9)}, "3 more parts moved"),
+        (
+            {"verdicts": (replace(verdict("ok", "/0"), message="Look"),) * 9},
+            "Only the newest 8 of 9 are shown.",
+        ),
+        ({"others": (Said(NOW, "canary", "pass", "It passed."),) * 50}, "Only the newest 50 lines"),
+        ({"refusals": Refusals({"one": 2}, (5, *NONE[1:]), NONE)}, "3 \u00d7 other types"),
+    ],
+)
+def test_the_page_says_what_it_does_not_show(more: dict[str, Any], said: str) -> None:
+    base = {"verdicts": (verdict("notice", "/0"),), "refusals": Refusals({}, NONE, NONE)}
+    assert said in Page(render(replace(view(), **base | more))).text  # type: ignore[arg-type]
+    assert said not in Page(render(replace(view(), **base))).text  # type: ignore[arg-type]
+
+
 def test_it_says_in_words_what_moved() -> None:
     drifts = (
         Drift("/g m", NOW, "means", 1e-9, 0.68, 0.3, "input.sig.s3", 5.1, -0.4, unusual=True),
@@ -278,8 +342,8 @@ def test_the_usual_of_one_stream_is_not_beside_the_mean_of_all(streams: int) -> 
         ({"refusals": Refusals({}, (41, *NONE[1:]), NONE)}, "41 requests were refused (4xx)"),
         ({"shipping": Shipping({}, 2, (None, None))}, "2 documents lost fields"),
         (
-            {"gaps": (Gap(NOW - timedelta(hours=13), NOW, 55.5),)},
-            "No predictions from 2026-11-22 23:34 until 12:34, where about 56 were to be expected.",
+            {"gaps": (Gap(NOW - timedelta(hours=13), NOW - timedelta(hours=1), 55.5),)},
+            "No predictions from 2026-11-22 23:34 until 11:34, where about 56 were to be expected.",
         ),
     ],
 )

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from report.plots import HIGH, WIDE, bars, lines, nice, palette
 from report.read import BUCKETS, gaps, span
-from report.values import Bucket
+from report.values import Bucket, Span
 
 BAR = re.compile(r"M([\d.]+) ([-\d.e]+)h([\d.]+)v(-[\d.e-]+)h-[\d.]+z")
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -115,3 +115,25 @@ def test_a_gap_is_a_time_in_which_predictions_were_certain(
     ]
     gone = [((one.start, one.end)) for one in gaps(buckets, shown)]
     assert gone == [(shown.start + shown.step * a, shown.start + shown.step * b) for a, b in found]
+
+
+@pytest.mark.parametrize(
+    ("numbers", "since"),
+    [
+        ([5] * 20 + [0] * 40, 20),
+        ([5, 0] * 10 + [0] * 40, 19),
+        ([5] * 57 + [0] * 3, None),  # fifteen missing may be chance
+        ([0] * 10 + [100] * 9 + [0] * 41, None),  # requests by hand, which are over
+        ([0] * 60, None),
+    ],
+)
+def test_a_silence_until_the_end_is_a_gap_after_steady_predictions(
+    numbers: list[int], since: int | None
+) -> None:
+    shown = Span(NOON, NOON + timedelta(hours=1), timedelta(minutes=1))
+    buckets = [
+        Bucket(time, number, {}, {}, {}, None, (None, None))
+        for time, number in zip(shown.times(), numbers, strict=True)
+    ]
+    last = [one.start for one in gaps(buckets, shown) if one.end == shown.end]
+    assert last == ([] if since is None else [NOON + timedelta(minutes=since)])
