@@ -1,4 +1,4 @@
-"""Eight stories, played by the built judge and messenger on the real OpenSearch.
+"""Nine stories, played by the built judge and messenger on the real OpenSearch.
 
 Each story is a stream. Its message alone must name the right action. A payload that comes twice,
 and a function that is restarted, send nothing again.
@@ -31,13 +31,14 @@ from local.template import Template
 from monitor import baseline
 from monitor.follow import Accepted, State
 from monitor.golden import shipped_model
+from monitor.joined import Joined, Judgement
 from monitor.plan import Plan
 from monitor.settings import own_index
 from monitor.store import Kind, Store
 from monitor.summary import SLOT, Stream, Summary
 from monitor.windows import DAY, HOUR, cut
 from tests.integration.conftest import KEYS
-from tests.integration.monitored import forget, put_predictions, subscribed
+from tests.integration.monitored import forget, put_joined, put_predictions, subscribed
 from tests.integration.test_monitor_read import nested
 from tests.unit.monitor.made import LABELS, records, slots
 from tools.root import ROOT
@@ -61,6 +62,7 @@ class Story:
     """A change of the rows of a slot, from `BEGAN` on, and what the message must lead to.
 
     `change` gets the share of the time since then that has passed. `times` multiplies the traffic.
+    `right` is the number of right answers, and of all that a random sample has labels for.
     """
 
     name: str
@@ -71,6 +73,8 @@ class Story:
     version: str = "7"
     times: int = 1
     odd: bool = False
+    model: str = "1"
+    right: tuple[int, int] | None = None
 
     @property
     def stream(self) -> Stream:
@@ -105,6 +109,10 @@ def new_customer(rows: list[Row], chance: np.random.Generator, _: float) -> None
             row["customer"] = "acme"
             for at, value in enumerate(signature):
                 row[f"input.sig.s{at}"] = float(round(value * 1.5 + chance.normal(0, 6)))
+
+
+def nothing(rows: list[Row], chance: np.random.Generator, _: float) -> None:
+    """Change nothing."""
 
 
 def none(rows: list[Row], chance: np.random.Generator, _: float) -> None:
@@ -187,6 +195,20 @@ STORIES = (
         ("No version changed", "wording is less usual", "never above"),
     ),
     Story("new-language", language, "begins", WAIT, ("script cyrillic, which is new",)),
+    Story(
+        "low-accuracy",
+        nothing,
+        "inaccurate",
+        WAIT,
+        (
+            "150 of 240 labelled predictions right, 0.62 (0.56 to 0.68)",
+            "0.75 to 0.80 is expected",
+            "of the predictions have a label; these are a random sample",
+            "Wrong answers: ham where spam is right: 90.",
+        ),
+        model=SHIPPED.card["version"],
+        right=(150, 240),
+    ),
 )
 BY_NAME = {story.name: story for story in STORIES}
 
@@ -333,6 +355,8 @@ def prepare(url: str, store: Store) -> None:
             predicted(url, story, NOW - 40 * HOUR, NOW - 30 * HOUR, chance)
         else:
             predicted(url, story, NOW - 10 * HOUR, NOW - SLOT, chance)
+        if story.right:
+            put_labels(url, story, *story.right)
 
 
 @cache
@@ -356,7 +380,25 @@ def accept_week(store: Store, story: Story) -> None:
 
 def of(story: Story, part: Summary) -> Summary:
     """Return the summary for the story's stream, with the profile of the shipped model."""
-    return replace(part, stream=story.stream, profile=SHIPPED.card["profile"])
+    profile = SHIPPED.card["profile"]
+    return replace(part, stream=story.stream, profile=profile, version=story.model)
+
+
+def put_labels(url: str, story: Story, right: int, count: int) -> None:
+    """Put joined records of a random sample: where the answer is ham, spam is right, or not."""
+    joined = (
+        Joined(
+            story.stream,
+            story.model,
+            SHIPPED.card["profile"],
+            (BEGAN + at) * 1000,
+            "ham",
+            0.78,
+            Judgement(f"{story.name} {at}", "ham" if at < right else "spam", NOW * 1000, "audit"),
+        )
+        for at in range(count)
+    )
+    put_joined(url, joined)
 
 
 def predicted(url: str, story: Story, begin: int, end: int, chance: np.random.Generator) -> None:
@@ -370,12 +412,17 @@ def predicted(url: str, story: Story, begin: int, end: int, chance: np.random.Ge
             story.change(rows, chance, (slot - BEGAN) / (end - BEGAN))
         for row in rows:
             at = slot * 1000 + int(chance.integers(SLOT * 1000))
+            model = {"name": MODEL, "version": story.model, "profile": SHIPPED.card["profile"]}
             envelope = {
                 "@timestamp": at,
                 "@stack": STACK,
                 "@log_group": story.stream.log_group,
                 "@function_version": story.version if later else "7",
-                "model": {"name": MODEL, "version": "1", "profile": SHIPPED.card["profile"]},
+                "model": {
+                    "name": MODEL,
+                    "version": story.model,
+                    "profile": SHIPPED.card["profile"],
+                },
             }
             documents.append(nested(row) | envelope)
     put_predictions(url, documents)

@@ -96,6 +96,7 @@ class Card:
 
     name: str
     version: str
+    profile: str
     accuracy: Interval
     calibrated_on: int
 
@@ -105,12 +106,12 @@ class Card:
         try:
             low, high = map(float, card["figures"]["accuracy_interval"])
             calibrated_on = int(card["calibrated_on"]["sentences"])
-            name, version = str(card["name"]), str(card["version"])
+            name, version, profile = (str(card[key]) for key in ("name", "version", "profile"))
         except (KeyError, TypeError, ValueError):
             return None
         if not card.get("calibrated") or calibrated_on < 1:
             return None
-        return cls(name, version, Interval(low, high), calibrated_on)
+        return cls(name, version, profile, Interval(low, high), calibrated_on)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,19 +154,58 @@ def estimate(scores: Moments, calibrated_on: int) -> Estimate | None:
     return Estimate(share, Interval(max(0.0, share - half), min(1.0, share + half)), scores.count)
 
 
-def below(labelled: Labelled, card: Card) -> bool | None:
-    """Return whether known accuracy is below the card's interval, or None with too few labels.
+def expected(labelled: Labelled, card: Card) -> Interval:
+    """Return the interval in which the card lets one expect known accuracy.
 
-    The whole interval of known accuracy must be below the card's. If the labels are of no random
-    sample, it must also be as far below the mean score of the labelled predictions: a person who
-    labels the least certain ones meets more wrong answers than there are, and the scores foresee
-    that.
+    It is the card's. If the labels are of no random sample, it lies around the mean score of the
+    labelled predictions where that is lower: a person who labels the least certain ones meets more
+    wrong answers than there are, and the scores foresee that.
+    """
+    score, (low, high) = labelled.known.score, card.accuracy
+    if labelled.random or score is None:
+        return card.accuracy
+    half = (high - low) / 2
+    return min(card.accuracy, Interval(max(0.0, score - half), min(1.0, score + half)))
+
+
+def below(labelled: Labelled, card: Card, *, before: bool = False) -> bool | None:
+    """Return whether known accuracy is too low, or None with too few labels.
+
+    It becomes too low when its whole interval is below the expected one. `before` says that it was
+    too low; it is so until the share of right answers itself is back in the expected interval, so
+    that one label more or less changes nothing.
     """
     known = labelled.known
-    if known.labelled < ENOUGH:
+    if known.labelled < ENOUGH or known.share is None:
         return None
-    limit = card.accuracy.low
-    if not labelled.random and known.score is not None:
-        half = (card.accuracy.high - card.accuracy.low) / 2
-        limit = min(limit, known.score - half)
-    return known.interval.high < limit
+    limit = expected(labelled, card).low
+    return (known.share if before else known.interval.high) < limit
+
+
+@dataclass(frozen=True, slots=True)
+class Accuracy:
+    """What a verdict says about accuracy: from labels, from scores, and by the card."""
+
+    labelled: Labelled | None = None
+    estimate: Estimate | None = None
+    expected: Interval | None = None
+
+    def fields(self) -> dict[str, Any]:
+        """Return the fields of a line (events/monitor.schema.json). What is unknown is absent."""
+        found: dict[str, Any] = {}
+        if self.labelled:
+            known, coverage = self.labelled.known, self.labelled.coverage
+            found |= {"labelled": known.labelled, "right": known.right, "known": known.share}
+            found |= {"known_low": known.interval.low, "known_high": known.interval.high}
+            found |= {"random": self.labelled.random, "coverage": coverage}
+        if self.estimate:
+            low, high = self.estimate.interval
+            found |= {"estimated": self.estimate.share}
+            found |= {"estimated_low": low, "estimated_high": high}
+        if self.expected:
+            found |= {"expected_low": self.expected.low, "expected_high": self.expected.high}
+        return {
+            name: float(f"{value:.6g}") if isinstance(value, float) else value
+            for name, value in found.items()
+            if value is not None
+        }

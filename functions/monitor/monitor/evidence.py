@@ -14,6 +14,7 @@ from opensearchpy.exceptions import TransportError
 
 from monitor import moved as moving
 from monitor import where
+from monitor.accuracy import Card
 from monitor.baseline import Baseline
 from monitor.follow import Accepted, Drift, Finding
 from monitor.message import Facts, Moved, Share, Source, links, report_link
@@ -34,11 +35,15 @@ NUMBERS: Final = (Change.BEGINS, Change.SPREADS, Change.RECOVERS, Change.WEEKDAY
 
 @dataclass(frozen=True, slots=True)
 class Golden:
-    """The model's golden sentences with signatures, its profile, and whether it is calibrated."""
+    """The model's golden sentences with signatures, its profile, and whether it is calibrated.
+
+    `card` is what its card says about accuracy, or None.
+    """
 
     profile: str = ""
     calibrated: bool = False
     signatures: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    card: Card | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +86,7 @@ def facts(
     promised: float,
 ) -> Facts:
     """Return the facts of the message about a transition; facts that cannot be read are named."""
-    window, unread = finding.window, _Unread()
+    window, unread = finding.window, Unread()
     stream = window.stream
     span = Span(window.start, window.end, min(transition.since, window.start))
     usual: Summary | None = None
@@ -123,13 +128,14 @@ def facts(
     )  # fmt: skip
 
 
-class _Unread:
+class Unread:
     """Keeps the reason for each fact that could not be read."""
 
     def __init__(self) -> None:
         self.why: dict[str, str] = {}
 
     def or_else[Answer](self, fact: str, otherwise: Answer, ask: Callable[[], Answer]) -> Answer:
+        """Return the answer to `ask`, or `otherwise` if it cannot be read."""
         try:
             return ask()
         except ServerProblem as problem:
@@ -201,7 +207,7 @@ def _towards(sight: Sight, finding: Finding, accepted: Accepted | None) -> tuple
     return moving.towards(sight.golden.signatures, accepted.baseline, finding.window)
 
 
-def _words(sight: Sight, span: Span, window: Summary, unread: _Unread) -> tuple[str, ...]:
+def _words(sight: Sight, span: Span, window: Summary, unread: Unread) -> tuple[str, ...]:
     if not sight.words:
         return ()
     return unread.or_else("words", (), lambda: where.typical(sight.search, window.stream, span))

@@ -18,6 +18,7 @@ import numpy as np
 
 from monitor import profile as against_profile
 from monitor import rollout
+from monitor.accuracy import Accuracy
 from monitor.baseline import Baseline, from_document
 from monitor.dial import Choice
 from monitor.judge import FLOOR, SIGNALS, Fields, Judgement, judge
@@ -48,6 +49,7 @@ class Reference(StrEnum):
     BASELINE = "baseline"  # accepted by a person; only this reference can give a notice
     PROFILE = "profile"  # the validation texts of the model, for information
     VERSION = "version"  # another version of the model in the same window, for information
+    LABELS = "labels"  # right labels that came back (known.py)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +178,7 @@ class Finding:
     begins: bool = False
     text_alone: bool = False
     missing: Mapping[str, str] = field(default_factory=dict)
+    accuracy: Accuracy | None = None
 
 
 def follow(

@@ -108,6 +108,7 @@ def handler(event: Any, context: LambdaContext) -> dict[str, Any]:
             f"Streams{word.capitalize()}", MetricUnit.Count, report.words.get(word, 0)
         )
     _count(gathered)
+    metrics.add_metric("StreamsInaccurate", MetricUnit.Count, report.inaccurate)
     metrics.add_metric(
         "MemoryUtilization", MetricUnit.Percent, memory_utilization(context.memory_limit_in_mb)
     )

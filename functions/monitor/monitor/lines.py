@@ -34,7 +34,9 @@ def lines(
     for drift in finding.drifts:
         yield _line("drift", common | _drift(drift))
     said = None if message is None else dict(message)
-    yield _line("verdict", common | _verdict(finding, choice) | {"message": said})
+    accuracy = finding.accuracy.fields() if finding.accuracy else None
+    known = {"accuracy": accuracy or None, "message": said}
+    yield _line("verdict", common | _verdict(finding, choice) | known)
 
 
 def _line(message: str, fields: dict[str, Any]) -> Line:

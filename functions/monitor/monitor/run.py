@@ -14,10 +14,12 @@ from monitor import dial
 from monitor.acceptance import grown
 from monitor.adopt import adopt, next_number
 from monitor.announce import announce
+from monitor.announce_accuracy import announce_accuracy
 from monitor.baseline import BaselineUnreadable
 from monitor.dial import Choice
 from monitor.evidence import Sight
 from monitor.follow import GROWS, Accepted, State, follow
+from monitor.known import Remembered, estimated
 from monitor.lines import Line, lines
 from monitor.problem import ServerProblem, sentence
 from monitor.profile import Profile
@@ -48,14 +50,16 @@ TOLD: Final = 20  # the most names of streams in a heartbeat line
 class Run:
     """The result of a run, without the findings, which are passed on at once.
 
-    `words` counts the streams by their verdict against the baseline. `defects` has the exception of
-    each problem that is a defect of the monitor.
+    `words` counts the streams by their verdict against the baseline, and `inaccurate` those with a
+    version whose known accuracy is too low. `defects` has the exception of each problem that is a
+    defect of the monitor.
     """
 
     streams: int = 0
     not_judged: list[str] = field(default_factory=list)
     slots: int = 0
     words: dict[str, int] = field(default_factory=dict)
+    inaccurate: int = 0
     problems: list[str] = field(default_factory=list)
     defects: dict[str, Exception] = field(default_factory=dict)
 
@@ -114,10 +118,15 @@ def run(
                 stream, slots, state, accepted=accepted, profile=profile, choice=choice, now=now
             )
             silences = [Silence.read(one.source) for one in store.documents(Kind.SILENCE, stream)]
+            findings = estimated(findings, sight.golden.card)
             later, told = announce(
                 sight, findings, episode, silences, stream=stream, accepted=accepted,
                 choice=choice, now=now,
             )  # fmt: skip
+            accuracy, of_labels = announce_accuracy(
+                sight, stream, findings, Remembered.read(known), silences, now=closed
+            )
+            told += of_labels
         except ServerProblem:
             raise
         # A failure in one stream must not prevent the other streams from being judged.
@@ -130,7 +139,10 @@ def run(
                     store.put_state(stream, known | {"untold": []}, before.version)
             continue
         written = [line for found, message in told for line in lines(found, choice, message)]
-        content = after.document() | {"episode": later.document()}
+        content = after.document() | {
+            "episode": later.document(),
+            "accuracy": accuracy.document(),
+        }
         try:
             _tell(store, stream, content, before=before, written=written, tell=tell)
         except Conflict:
@@ -140,6 +152,7 @@ def run(
             continue
         if after.word:
             report.words[after.word] = report.words.get(after.word, 0) + 1
+        report.inaccurate += bool(accuracy.low)
     return report
 
 

@@ -10,6 +10,7 @@ import json
 from pathlib import Path
 from typing import Final
 
+from monitor.accuracy import Card
 from monitor.evidence import Golden
 from monitor.golden import GoldenUnreadable, shipped_model
 from monitor.profile import Profile, ProfileUnreadable
@@ -42,4 +43,5 @@ def shipped_golden() -> Golden:
         return Golden()
     signatures = {one.text: one.signature for one in model.sentences}
     card = model.card
-    return Golden(str(card.get("profile", "")), bool(card.get("calibrated")), signatures)
+    profile, calibrated = str(card.get("profile", "")), bool(card.get("calibrated"))
+    return Golden(profile, calibrated, signatures, Card.read(card))

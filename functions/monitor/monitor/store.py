@@ -22,7 +22,14 @@ from opensearchpy.exceptions import ConflictError, NotFoundError, TransportError
 
 from monitor.problem import ServerProblem, sentence
 from monitor.read import Connection
-from monitor.summary import Stream, Summary, UnknownSummary, from_document, to_document
+from monitor.summary import (
+    Moments,
+    Stream,
+    Summary,
+    UnknownSummary,
+    from_document,
+    to_document,
+)
 from monitor.windows import DAY
 
 KEPT: Final = 400 * DAY  # seconds that a summary or a joined record is kept
@@ -30,6 +37,7 @@ PAGE: Final = 500  # documents in one answer, of about 6 kB each
 CHUNK: Final = 200  # summaries in one request
 SECONDS: Final = 30  # the timeout of one request
 CONFLICT: Final = 409  # the status of a document whose version in the index is newer
+SCORE: Final = "prediction.score"
 REPLICAS: Final = "index.auto_expand_replicas"
 # A domain in three zones (Multi-AZ with Standby) accepts only a number of copies that is a multiple
 # of the zones. The message of its refusal names that number.
@@ -215,6 +223,32 @@ class Store:
         The span is from `start` until before `end`, in seconds since 1970.
         """
         yield from self._hits(kind, stream, span=(start, end))
+
+    def aggregate(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the aggregations of a search; they are empty before the first write."""
+        path = "_search?allow_partial_search_results=false"
+        try:
+            answer = self._request("POST", path, json.dumps(body).encode())
+        except NotFoundError:
+            return {}
+        return dict(answer.get("aggregations", {}))
+
+    def scores(self, stream: Stream, start: int, end: int) -> dict[str, Moments]:
+        """Return the moments of the scores of a stream's predictions in a span, by version.
+
+        They are those of the summaries that begin from `start` until before `end`.
+        """
+        found: dict[str, Moments] = {}
+        path = f"numbers.moments.{SCORE}"
+        for hit in self._hits(
+            Kind.SUMMARY, stream, span=(start, end), fields=["model.version", path]
+        ):
+            one = hit.source.get("numbers", {}).get("moments", {}).get(SCORE)
+            if one:
+                version = str(hit.source["model"]["version"])
+                added = Moments(int(one[0]), float(one[1]), float(one[2]))
+                found[version] = found.get(version, Moments()) + added
+        return found
 
     def create(self, kind: Kind, stream: Stream, number: int, content: Mapping[str, Any]) -> None:
         """Add a numbered document. Raises `Conflict` if the number is already used."""

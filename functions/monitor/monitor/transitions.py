@@ -31,6 +31,8 @@ class Change(StrEnum):
     STALE = "stale"  # a day without a full window
     RESUMES = "resumes"  # there are full windows again
     WEEKDAY = "weekday"  # unusual on a weekday that the baseline lacks: once for a baseline
+    INACCURATE = "inaccurate"  # known accuracy is below the card's interval (known.py)
+    ACCURATE = "accurate"  # it is back
     DIGEST = "digest"  # once a week, where traffic is too low for a notice
 
 

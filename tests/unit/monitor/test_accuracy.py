@@ -16,7 +16,7 @@ from monitor.summary import Moments
 from tools.root import ROOT
 
 SHIPPED = json.loads((ROOT / "functions" / "inference" / "model" / "card.json").read_text())
-CARD = Card("a-model", "1", Interval(0.75, 0.81), 600)
+CARD = Card("a-model", "1", "a profile", Interval(0.75, 0.81), 600)
 
 
 @given(st.integers(1, 5000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))

@@ -10,6 +10,7 @@ import pytest
 
 from monitor import run as schedule
 from monitor.dial import choose
+from monitor.evidence import Sight
 from monitor.follow import State
 from monitor.gather import Gathered
 from monitor.lines import Line
@@ -42,6 +43,9 @@ class Kept:
         self.read.append((start, end))
         return []
 
+    def aggregate(self, _: Mapping[str, Any]) -> dict[str, Any]:
+        return {}
+
     def put_state(
         self, _: Stream, content: Mapping[str, Any], version: tuple[int, int] | None
     ) -> tuple[int, int]:
@@ -52,10 +56,10 @@ class Kept:
 
 
 def judged(kept: Kept, told: list[Line]) -> Run:
-    nothing = cast("Any", None)
+    nothing, store = cast("Any", None), cast("Any", kept)
     return run(
-        nothing, cast("Any", kept), "stack", "cwl-*",
-        days=90, profile=None, now=NOW, tell=told.append, sight=nothing,
+        nothing, store, "stack", "cwl-*",
+        days=90, profile=None, now=NOW, tell=told.append, sight=Sight(nothing, store, "cwl-*"),
     )  # fmt: skip
 
 
@@ -67,7 +71,7 @@ def kept(monkeypatch: pytest.MonkeyPatch) -> Kept:
     return Kept(State(until=NOW - DAY, number=3).document() | {"untold": [UNTOLD]})
 
 
-@pytest.mark.parametrize("part", ["follow", "announce", "_grown"])
+@pytest.mark.parametrize("part", ["follow", "announce", "_grown", "announce_accuracy"])
 def test_a_stream_that_fails_in_every_run_is_told_once_and_keeps_its_traceback(
     kept: Kept, monkeypatch: pytest.MonkeyPatch, part: str
 ) -> None:

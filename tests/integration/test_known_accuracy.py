@@ -1,0 +1,96 @@
+"""Compares what one search says about labels with a second count in Python."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Iterator
+from statistics import fmean
+from urllib.parse import urlsplit
+
+import numpy as np
+import pytest
+from opensearchpy import RequestsHttpConnection
+
+from local.stack import Stack
+from monitor.joined import Joined, Judgement
+from monitor.labelled import labelled_body, parse_labelled
+from monitor.settings import own_index
+from monitor.store import Store
+from monitor.summary import SLOT, Moments, Stream
+from tests.integration.monitored import forget, put_joined
+from tests.unit.monitor.made import slots
+
+START = 1_023_062_400
+STREAM = Stream("Labelled-Stack", "/aws/lambda/one", "a-model")
+OTHERS = (Stream("Labelled-Stack", "/aws/lambda/one", ""), Stream("other", STREAM.log_group, ""))
+SPAN = (START, START + 8 * SLOT)
+
+
+def joined() -> list[Joined]:
+    """Return labels of two versions, the same at each run; a tenth of them is sent again."""
+    chance = random.Random(12)  # noqa: S311  labels, not a secret
+    found = []
+    for at in range(600):
+        version = "1" if at < 500 else "2"
+        score = None if at % 50 == 0 else chance.uniform(0.5, 1)
+        predicted, right = (chance.choice(("ham", "spam", "eggs")) for _ in range(2))
+        label = predicted if chance.random() < 0.7 else right
+        source = chance.choice(("audit", "human", ""))
+        moment = (SPAN[0] + chance.randrange(8 * SLOT)) * 1000
+        judgement = Judgement(f"{at}", label, moment + 1, source)
+        found.append(Joined(STREAM, version, "a profile", moment, predicted, score, judgement))
+    return found
+
+
+@pytest.fixture(scope="module")
+def store(running: Stack) -> Iterator[Store]:
+    """Return a store with summaries and labels of the stream, of others, and of another time."""
+    url = urlsplit(running.opensearch_url)
+    connection = RequestsHttpConnection(host=url.hostname or "", port=url.port)
+    found = Store(connection, own_index(STREAM.stack), STREAM.stack)
+    assert found.aggregate(labelled_body(STREAM, *SPAN)) == {}
+    assert found.scores(STREAM, *SPAN) == {}
+    found.put_summaries(slots(10, 40, np.random.default_rng(3), start=START, stream=STREAM))
+    one = joined()[0]
+    elsewhere = [Joined(each, "1", "", one.prediction_timestamp, "ham", 0.5, one.judgement)
+                 for each in OTHERS]  # fmt: skip
+    early = Joined(STREAM, "1", "", START * 1000 - 1, "ham", 0.5, Judgement("early", "ham", 0))
+    put_joined(running.opensearch_url, [*elsewhere[:1], early, *joined(), *joined()[:60]])
+    yield found
+    forget(running.opensearch_url, STREAM.stack)
+
+
+def test_counts_confusion_and_calibration_are_exact(store: Store) -> None:
+    found = parse_labelled(store.aggregate(labelled_body(STREAM, *SPAN)))
+    assert found.keys() == {"1", "2"}
+    for version, one in found.items():
+        wanted = [each for each in joined() if each.version == version]
+        for tally, several in (
+            (one.every, wanted),
+            (one.audit, [each for each in wanted if each.judgement.source == "audit"]),
+        ):
+            assert tally.labelled == len(several)
+            assert tally.right == sum(each.correct for each in several)
+            scores = [each.score for each in several if each.score is not None]
+            assert tally.score == pytest.approx(fmean(scores))
+        pairs = Counter((each.judgement.label, each.predicted) for each in wanted)
+        assert {
+            (label, predicted): count
+            for label, row in one.confusion.items()
+            for predicted, count in row.items()
+        } == pairs
+        scored = [each for each in wanted if each.score is not None]
+        bins = Counter(int(each.score / 0.05 + 1e-9) * 5 for each in scored if each.score)
+        assert {edge: tally.labelled for edge, tally in one.bins.items()} == bins
+        assert sum(tally.right for tally in one.bins.values()) == sum(s.correct for s in scored)
+    assert (found["1"].rows, found["2"].rows) == (8 * 40, 0)
+
+
+def test_scores_of_all_predictions_are_those_of_the_summaries(store: Store) -> None:
+    (moments,) = store.scores(STREAM, *SPAN).values()
+    expected = Moments()
+    for one in store.summaries(STREAM, *SPAN):
+        expected += one.moments["prediction.score"]
+    assert moments == expected
+    assert moments.count == 8 * 40
