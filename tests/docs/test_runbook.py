@@ -78,6 +78,7 @@ def test_an_entry_of_a_conditional_alarm_says_when_there_is_one(name: str) -> No
         "HasInference": "Does not exist with `Inference=false`.",
         "HasLogGroups": "Exists only with `LogGroups`.",
         "Monitors": "Exists only with the monitor.",
+        "AlarmsOfAccuracy": "Exists only with the monitor and `AccuracyAlarm=true`.",
         "MakesReports": "Exists only with `Report=true`.",
         "HasCanary": "Does not exist with `Canary=false`.",
         "AsksOften": "Exists only with a canary that asks every 15 minutes.",

@@ -43,6 +43,7 @@ OPENED: Final = {
     "Monitor": "true",
     "DriftTopicArn": "arn",
     "Report": "true",
+    "AccuracyAlarm": "true",
 }
 OWN_FUNCTION: Final = {
     "Inference": "false",

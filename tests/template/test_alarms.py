@@ -154,6 +154,13 @@ def test_silence_rings_only_where_predictions_are_expected() -> None:
     assert (alarm["Period"], alarm["EvaluationPeriods"]) == (60, {"Ref": "NoPredictionsMinutes"})
 
 
+def test_accuracy_rings_only_where_an_alarm_is_wanted() -> None:
+    assert "AccuracyTooLowAlarm" not in deployed(SHAPES["own"])
+    alarm = alarms(deployed(SHAPES["existing, opened"]))["AccuracyTooLowAlarm"]
+    assert (alarm["MetricName"], alarm["Statistic"]) == ("StreamsInaccurate", "Maximum")
+    assert alarm["TreatMissingData"] == "ignore"  # labels come late: the last run holds
+
+
 @pytest.mark.parametrize("name", ["MonitorSilentAlarm", "CanarySilentAlarm"])
 def test_a_silent_monitor_or_canary_rings(name: str) -> None:
     alarm = alarms(deployed(SHAPES["own"]))[name]

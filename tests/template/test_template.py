@@ -354,6 +354,7 @@ def test_parameters_that_go_together_are_accepted(given: dict[str, str]) -> None
             {"CreateDomain": "true", "Monitor": "false", "DriftTopicArn": "arn"},
             "Only the monitor sends messages about drift",
         ),
+        (EXISTING | {"AccuracyAlarm": "true"}, "Only the monitor knows the accuracy"),
         (
             {"CreateDomain": "true", "DomainInstanceCount": "2"} | VPC,
             "needs VpcSecondSubnetId too.",
