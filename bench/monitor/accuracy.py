@@ -153,7 +153,7 @@ def _blind(usual: Scored, changed: Scored, splits: int) -> list[dict[str, Any]]:
     kinds: dict[str, Callable[[Chance], Scored]] = {
         "nothing": lambda chance: usual.at(_drawn(usual, chance, 0)),
         "labels swapped": lambda chance: swapped.at(_drawn(usual, chance, 0)),
-        f"{LABELS[1]} + {MORE} points": lambda chance: usual.at(_drawn(usual, chance, MORE)),
+        f"the rarer label + {MORE} points": lambda chance: usual.at(_drawn(usual, chance, MORE)),
         "1 word in 10 misspelt": lambda chance: changed.at(_drawn(usual, chance, 0)),
     }
     found = []

@@ -418,11 +418,7 @@ def predicted(url: str, story: Story, begin: int, end: int, chance: np.random.Ge
                 "@stack": STACK,
                 "@log_group": story.stream.log_group,
                 "@function_version": story.version if later else "7",
-                "model": {
-                    "name": MODEL,
-                    "version": story.model,
-                    "profile": SHIPPED.card["profile"],
-                },
+                "model": model,
             }
             documents.append(nested(row) | envelope)
     put_predictions(url, documents)

@@ -151,7 +151,7 @@ def metrics_of_alarms() -> int:
     """Count the metrics of all alarms.
 
     An alarm has one metric. An alarm on a calculation counts each of its metrics, and a query
-    counts as one. Alarms on a user's own log groups are not counted, nor those of the report and of accuracy.
+    counts as one. Not counted are alarms on a user's own log groups, the report's, and accuracy's.
     """
     extra = {"HasLogGroups", "MakesReports", "AlarmsOfAccuracy"}
     found = [each for each in RESOURCES.values() if each["Type"] == "AWS::CloudWatch::Alarm"]
