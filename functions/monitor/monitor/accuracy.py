@@ -32,6 +32,11 @@ class Interval(NamedTuple):
     low: float
     high: float
 
+    @property
+    def text(self) -> str:
+        """The two ends, for a sentence."""
+        return f"{self.low:.2f} to {self.high:.2f}"
+
 
 @dataclass(frozen=True, slots=True)
 class Tally:

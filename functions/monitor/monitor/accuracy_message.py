@@ -158,8 +158,7 @@ def _headline(facts: AccuracyFacts) -> str:
         f"{one.labelled:,} labelled predictions right, {_interval(one.share, one.interval)}"
     )
     if facts.accuracy.expected:
-        low, high = facts.accuracy.expected
-        said += f"; {low:.2f} to {high:.2f} is expected"
+        said += f"; {facts.accuracy.expected.text} is expected"
     return f"{said}."
 
 
@@ -206,7 +205,7 @@ def _share(labelled: Labelled) -> str:
 
 
 def _interval(share: float | None, interval: Interval) -> str:
-    return f"{share or 0:.2f} ({interval.low:.2f} to {interval.high:.2f})"
+    return f"{share or 0:.2f} ({interval.text})"
 
 
 def _stream(stream: Stream) -> tuple[str, str, str]:

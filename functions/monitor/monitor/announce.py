@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from monitor import digest
 from monitor.dial import Choice
 from monitor.evidence import Sight, facts
 from monitor.follow import Accepted, Finding, Reference
+from monitor.known import Remembered, unlike_profile
 from monitor.lines import utc
 from monitor.message import compose
 from monitor.silence import Silence, silencing
 from monitor.summary import Stream
 from monitor.transitions import Episode, Transition, advance
 from monitor.verdict import other_weekdays
+
+NOTHING_KNOWN: Final = Remembered()
 
 Told = list[tuple[Finding, dict[str, Any] | None]]
 
@@ -30,8 +33,11 @@ def announce(
     accepted: Accepted | None,
     choice: Choice,
     now: float,
+    accuracy: Remembered = NOTHING_KNOWN,
 ) -> tuple[Episode, Told]:
     """Return the episode after the findings, and each finding with the fields of its message.
+
+    `accuracy` is what labels said before. A message has it beside the estimated accuracy.
 
     A message that is silenced has `silenced`, the reason of the silence, and is not to be sent.
     """
@@ -52,7 +58,15 @@ def announce(
             odd=odd,
         )
         said = (
-            _message(sight, finding, transition, silence, accepted=accepted, choice=choice)
+            _message(
+                sight,
+                finding,
+                transition,
+                silence,
+                accepted=accepted,
+                choice=choice,
+                accuracy=unlike_profile(_of_window(findings, finding), accuracy),
+            )
             if transition
             else None
         )
@@ -62,6 +76,10 @@ def announce(
         silence = silencing(silences, now, now, now)
         told += _digest(sight, stream, week, silence, accepted=accepted, choice=choice)
     return episode, told
+
+
+def _of_window(findings: Sequence[Finding], finding: Finding) -> list[Finding]:
+    return [one for one in findings if one.window.start == finding.window.start]
 
 
 def _digest(
@@ -97,10 +115,12 @@ def _message(
     accepted: Accepted | None,
     choice: Choice,
     lines: tuple[str, ...] = (),
+    accuracy: Remembered = NOTHING_KNOWN,
 ) -> dict[str, Any]:
     known = facts(
         sight, finding, transition, accepted,
         in_a_row=choice.row.in_a_row, promised=choice.promised,
+        unlike=accuracy.unlike, known=accuracy.tally(finding.window.version),
     )  # fmt: skip
     message = compose(replace(known, digest=lines))
     fields: dict[str, Any] = {

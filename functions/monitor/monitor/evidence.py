@@ -14,7 +14,7 @@ from opensearchpy.exceptions import TransportError
 
 from monitor import moved as moving
 from monitor import where
-from monitor.accuracy import Card
+from monitor.accuracy import Card, Estimate, Tally, estimate
 from monitor.baseline import Baseline
 from monitor.follow import Accepted, Drift, Finding
 from monitor.message import Facts, Moved, Share, Source, links, report_link
@@ -35,13 +35,12 @@ NUMBERS: Final = (Change.BEGINS, Change.SPREADS, Change.RECOVERS, Change.WEEKDAY
 
 @dataclass(frozen=True, slots=True)
 class Golden:
-    """The model's golden sentences with signatures, its profile, and whether it is calibrated.
+    """The model's golden sentences with signatures, its profile, and its card.
 
-    `card` is what its card says about accuracy, or None.
+    `card` is what the card says about accuracy, or None.
     """
 
     profile: str = ""
-    calibrated: bool = False
     signatures: Mapping[str, Sequence[int]] = field(default_factory=dict)
     card: Card | None = None
 
@@ -84,8 +83,14 @@ def facts(
     *,
     in_a_row: int,
     promised: float,
+    unlike: bool = False,
+    known: Tally | None = None,
 ) -> Facts:
-    """Return the facts of the message about a transition; facts that cannot be read are named."""
+    """Return the facts of the message about a transition; facts that cannot be read are named.
+
+    `unlike` says that the window is unlike the model's profile. `known` counts the labels of the
+    window's version.
+    """
     window, unread = finding.window, Unread()
     stream = window.stream
     span = Span(window.start, window.end, min(transition.since, window.start))
@@ -110,7 +115,9 @@ def facts(
         words=_words(sight, span, window, unread) if notice else (),
         labels=_labels(window, usual) if numbers else (),
         score=_score(window, usual) if numbers else None,
-        calibrated=sight.golden.calibrated and sight.golden.profile == window.profile,
+        estimate=None if unlike else _estimate(sight.golden.card, window),
+        unlike=unlike,
+        known=known,
         hourly=_hourly(window, usual) if window.rows else None,
         deployment=unread.or_else(
             "deployment", None, lambda: where.deployed(sight.search, stream, window.end)
@@ -235,6 +242,13 @@ def _score(window: Summary, usual: Summary | None) -> tuple[float, float | None]
     now = window.mean("prediction.score")
     before = usual.mean("prediction.score") if usual else None
     return None if now is None else (now, before)
+
+
+def _estimate(card: Card | None, window: Summary) -> Estimate | None:
+    scores = window.moments.get("prediction.score")
+    if card is None or scores is None or window.profile != card.profile:
+        return None
+    return estimate(scores, card.calibrated_on)
 
 
 def _hourly(window: Summary, usual: Summary | None) -> tuple[float, float | None]:

@@ -17,6 +17,7 @@ from monitor.accuracy import (
     Accuracy,
     Card,
     Labelled,
+    Tally,
     below,
     estimate,
     expected,
@@ -60,6 +61,13 @@ class Remembered:
             tuple(map(str, found.get("told", ()))),
             bool(found.get("unlike", False)),
         )
+
+    def tally(self, version: str) -> Tally | None:
+        """Return the labels of a version, or None: those of the random sample if it has enough."""
+        if version not in self.counts:
+            return None
+        every, right, audit, of_audit = self.counts[version]
+        return Labelled(Tally(every, right), Tally(audit, of_audit)).known
 
     def document(self) -> dict[str, Any]:
         """Return the document that `read` reads."""

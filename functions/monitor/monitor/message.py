@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Final
 from urllib.parse import quote
 
+from monitor.accuracy import Estimate, Tally
 from monitor.plain import plain
 from monitor.summary import Stream
 from monitor.transitions import Change, Transition
@@ -183,6 +184,8 @@ class Facts:
 
     `unread` has the reason for each fact that could not be read, by the name of its field.
     `hourly` and `score` are the present and the usual value. `words` are typical of the window.
+    `estimate` is the estimated accuracy of the window; `unlike` says that there is none, since the
+    window is unlike the model's profile. `known` counts labels of the last thirty days.
     """
 
     stream: Stream
@@ -197,7 +200,9 @@ class Facts:
     words: tuple[str, ...] = ()
     labels: tuple[Share, ...] = ()
     score: tuple[float, float | None] | None = None
-    calibrated: bool = False
+    estimate: Estimate | None = None
+    unlike: bool = False
+    known: Tally | None = None
     hourly: tuple[float, float | None] | None = None
     deployment: Deployment | None = None
     canary: Canary | None = None
@@ -389,9 +394,16 @@ def _hurts(facts: Facts) -> Iterator[str]:
         yield f"{_name(one.label)} {100 * one.now:.0f} %{usual}"
     if facts.score:
         now, usual_score = facts.score
-        name = "estimated accuracy (mean score)" if facts.calibrated else "mean score"
         usual = "" if usual_score is None else f", usually {usual_score:.2f}"
-        yield f"{name} {now:.2f}{usual}"
+        said = f"mean score {now:.2f}"
+        if facts.estimate:
+            limits = facts.estimate.interval.text
+            said = f"estimated accuracy {now:.2f} ({limits}; blind to swapped labels)"
+        unlike = "; no estimated accuracy: texts unlike the model's profile" if facts.unlike else ""
+        yield f"{said}{usual}{unlike}"
+    if known := facts.known:
+        share = f"{known.share or 0:.2f} ({known.interval.text})"
+        yield f"known accuracy {share} of {known.labelled:,} labels"
     if facts.canary:
         yield f"{_result(facts.canary)} at {moment(facts.canary.at)[11:]}"
     if facts.hourly:

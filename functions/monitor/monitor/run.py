@@ -119,12 +119,13 @@ def run(
             )
             silences = [Silence.read(one.source) for one in store.documents(Kind.SILENCE, stream)]
             findings = estimated(findings, sight.golden.card)
+            remembered = Remembered.read(known)
             later, told = announce(
                 sight, findings, episode, silences, stream=stream, accepted=accepted,
-                choice=choice, now=now,
+                choice=choice, now=now, accuracy=remembered,
             )  # fmt: skip
             accuracy, of_labels = announce_accuracy(
-                sight, stream, findings, Remembered.read(known), silences, now=closed
+                sight, stream, findings, remembered, silences, now=closed
             )
             told += of_labels
         except ServerProblem:

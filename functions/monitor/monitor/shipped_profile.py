@@ -43,5 +43,4 @@ def shipped_golden() -> Golden:
         return Golden()
     signatures = {one.text: one.signature for one in model.sentences}
     card = model.card
-    profile, calibrated = str(card.get("profile", "")), bool(card.get("calibrated"))
-    return Golden(profile, calibrated, signatures, Card.read(card))
+    return Golden(str(card.get("profile", "")), signatures, Card.read(card))

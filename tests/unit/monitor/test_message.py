@@ -16,6 +16,7 @@ from installer.objects import rendered, saved_objects
 from installer.scope import Scope
 from installer.server import Server, anonymous
 from monitor import accuracy_message, shipped_profile
+from monitor.accuracy import Estimate, Interval, Tally
 from monitor.golden import shipped_model
 from monitor.message import (
     LINES,
@@ -51,6 +52,7 @@ WORDS = Moved(
 VERSION = Source("function version", "8", 1.0, 1.0, new=True)
 CUSTOMER = Source("customer", "acme", 0.3, 0.94, new=True)
 DEPLOYED = Deployment("function version", "8", NOON - 3 * HOUR + 900)
+ESTIMATE = Estimate(0.84, Interval(0.8, 0.88), 812)
 # Messages about known accuracy are composed by accuracy_message.py.
 COMPOSED = [change for change in Change if change not in accuracy_message.SUBJECTS]
 
@@ -64,7 +66,7 @@ def facts(change: Change = Change.BEGINS, **given: Any) -> Facts:
 def test_a_bad_deployment_from_its_first_line_to_its_last() -> None:
     found = compose(
         facts(
-            moved=(LABEL,), sources=(VERSION,), deployment=DEPLOYED, calibrated=True,
+            moved=(LABEL,), sources=(VERSION,), deployment=DEPLOYED, estimate=ESTIMATE,
             labels=(Share("ham", 0.31, 0.72), Share("spam", 0.69, 0.28)),
             score=(0.84, 0.83), hourly=(812, 790), links={"Dashboard": "https://a"},
             canary=Canary(passed=True, at=NOON - 600),
@@ -82,8 +84,8 @@ def test_a_bad_deployment_from_its_first_line_to_its_last() -> None:
         "below 66 % in the 30 days before.\n"
         "Where: function version 8: 100 % of the change (100 % of the predictions, new).\n"
         "Does it hurt: ham 31 %, usually 72 %; spam 69 %, usually 28 %; estimated "
-        "accuracy (mean score) 0.84, usually 0.83; canary passed at 11:50; 812 predictions an "
-        "hour, usually 790.\n"
+        "accuracy 0.84 (0.80 to 0.88; blind to swapped labels), usually 0.83; "
+        "canary passed at 11:50; 812 predictions an hour, usually 790.\n"
         "Last deployment: function version 8, first seen 2026-11-20 09:15 UTC.\n"
         "Dashboard: https://a\n"
         "To mute: sam remote invoke MonitorFunction --stack-name prediction-monitor --event "
@@ -91,8 +93,17 @@ def test_a_bad_deployment_from_its_first_line_to_its_last() -> None:
     )
 
 
+def test_known_accuracy_stands_beside_the_estimated_one_and_an_unlike_window_has_none() -> None:
+    known = "known accuracy 0.62 (0.56 to 0.68) of 240 labels"
+    found = compose(facts(score=(0.84, 0.83), estimate=ESTIMATE, known=Tally(240, 150)))
+    assert f"; blind to swapped labels), usually 0.83; {known}." in found.text
+    found = compose(facts(score=(0.84, 0.83), unlike=True, known=Tally(240, 150)))
+    assert "mean score 0.84, usually 0.83; no estimated accuracy: texts unlike" in found.text
+    assert known in found.text
+
+
 def test_the_mean_score_of_a_model_that_is_not_calibrated_is_no_accuracy() -> None:
-    found = compose(facts(moved=(LABEL,), calibrated=False, score=(0.84, 0.83)))
+    found = compose(facts(moved=(LABEL,), score=(0.84, 0.83)))
     assert "Does it hurt: mean score 0.84, usually 0.83.\n" in found.text
     assert "accuracy" not in found.text
 
@@ -107,7 +118,7 @@ def test_the_built_card_says_whether_the_model_is_calibrated(
         (tmp_path / name).write_text(json.dumps(content), encoding="utf-8")
     built = shipped_model((tmp_path,))
     monkeypatch.setattr(shipped_profile, "shipped_model", lambda: built)
-    assert shipped_profile.shipped_golden().calibrated is calibrated
+    assert (shipped_profile.shipped_golden().card is not None) is calibrated
 
 
 FAILS = Canary(passed=False, at=NOON)
