@@ -13,7 +13,7 @@ from typing import Any, Final
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from report import words
-from report.plots import HIGH, Plot, bars, by_name, lines, palette, place, spark, times
+from report.plots import HIGH, Plot, bars, by_name, lines, others, place, spark, times
 from report.read import DRIFTS, OTHERS, VERDICTS
 from report.values import Drift, Example, View
 from tools.plain import plain
@@ -160,7 +160,7 @@ def _plots(view: View, colours: dict[str, str], usual_score: float | None) -> di
         "mean": lines(
             "Mean score",
             {"mean score": [one.score for one in buckets]},
-            {},
+            others(["mean score"]),
             low=least,
             high=1.0,
             usual=usual_score,
@@ -169,7 +169,7 @@ def _plots(view: View, colours: dict[str, str], usual_score: float | None) -> di
         "latency": lines(
             "Latency, ms",
             {f"{p} %": [one.latency[at] for one in buckets] for at, p in enumerate((50, 95))},
-            {"50 %": "c0", "95 %": "c1"},
+            others(["50 %", "95 %"]),
             **on_time,
         ),
         "refusals": bars(
@@ -178,8 +178,8 @@ def _plots(view: View, colours: dict[str, str], usual_score: float | None) -> di
             {"the caller's (4xx)": "c4", "ours (5xx)": "c3"},
             **on_time,
         ),
-        "flags": bars("Flagged inputs", flags, palette(list(flags)), **on_time),
-        "versions": bars("Model versions", versions, palette(list(versions)), **on_time),
+        "flags": bars("Flagged inputs", flags, others(list(flags)), **on_time),
+        "versions": bars("Model versions", versions, others(list(versions)), **on_time),
     }
 
 

@@ -71,6 +71,14 @@ def by_name(names: Sequence[str]) -> dict[str, str]:
     return palette(sorted(names))
 
 
+def others(names: Sequence[str]) -> dict[str, str]:
+    """Return the CSS class of a colour for each name that is no label.
+
+    These colours begin at the other end of the palette, so that they are not those of a few labels.
+    """
+    return {name: f"c{max(PALETTE - 2 - at, 0)}" for at, name in enumerate(names)}
+
+
 def palette(names: Sequence[str]) -> dict[str, str]:
     """Return the CSS class of a colour for each name, in the order of the names."""
     return {name: f"c{min(at, PALETTE - 1)}" for at, name in enumerate(names)}
