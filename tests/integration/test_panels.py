@@ -339,8 +339,10 @@ def said(kind: str) -> Callable[[Doc], bool]:
 
 
 def called(doc: Doc) -> list[str]:
-    names = {"notice": "Notices", "unusual": "Unusual windows"}
-    return [names[word] for word in inner("monitor", "word")(doc) if word in names]
+    names = {"notice": "Notices", "unusual": "Unusual windows", "fail": "Canary failures"}
+    words = inner("monitor", "word" if said("verdict")(doc) else "canary")(doc)
+    words = [word["result"] if isinstance(word, dict) else word for word in words]
+    return [names[word] for word in words if word in names]
 
 
 def newest(*names: str) -> Callable[[list[Doc]], Values]:
@@ -418,7 +420,7 @@ EXPECTED: dict[
         (inner("monitor", "signal"), inner("monitor", "model")),
         newest("part", "expected", "value", "effect", "floor", "p", "unusual"),
     ),
-    "notices": (said("verdict"), (called,), count),
+    "notices": (lambda doc: said("verdict")(doc) or said("canary")(doc), (called,), count),
     "verdicts-over-time": (said("verdict"), (slot, inner("monitor", "word")), count),
     "effects": (said("drift"), (slot, inner("monitor", "signal")), largest_effect),
     "means-floor": (moved("means"), (slot,), effect_and_floor),

@@ -211,6 +211,7 @@ def test_every_panel_counts_live_traffic_and_says_where_it_counts_more(one: Save
     assert query(one).startswith(LIVE)
     kinds = re.compile(
         r"\((@kind:\w+ OR )+\((\*:\*|message\.keyword:\w+) AND NOT _exists_:@kind\)\)"
+        r"|\(\(@kind:verdict AND monitor\.reference:baseline\) OR @kind:canary\)"
         r"|@kind:(verdict|drift) AND monitor\.reference:baseline|@kind:canary"
         r"|@kind:verdict AND _exists_:monitor\.message\.id"
     )
