@@ -24,6 +24,8 @@ Where they are silent, the mapping takes the stricter reading: a retry of the re
 counts as a retry of the batch. They do not say whether a batch whose first record is reported is
 split in two. `Policy.splits_at_first` plays both.
 
+`policy()` reads the settings from template.yaml.
+
 Differences from Lambda: the pause before a retry is fixed, and its length on AWS is not documented.
 Reading a stream takes no time, and the number of shards does not change.
 """
@@ -42,6 +44,7 @@ from typing import Any, Final
 from uuid import uuid4
 
 from local.runtime import FunctionFailed
+from local.template import load
 
 REGION: Final = "us-east-1"
 ACCOUNT: Final = "000000000000"
@@ -72,6 +75,21 @@ class Policy:
     reports: bool = True
     splits_at_first: bool = True
     pause: float = 0.1
+
+
+def policy(retention_hours: int = 24) -> Policy:
+    """Return the settings of the template's event source mapping."""
+    template = load()
+    properties = template["Resources"]["StreamMapping"]["Properties"]
+    limits = template["Mappings"]["StreamLimits"][str(retention_hours)]
+    return Policy(
+        batch_size=properties["BatchSize"],
+        window=properties["MaximumBatchingWindowInSeconds"],
+        retries=limits["Retries"],
+        age=limits["MaximumAge"],
+        bisect=properties["BisectBatchOnFunctionError"],
+        reports="ReportBatchItemFailures" in properties["FunctionResponseTypes"],
+    )
 
 
 @dataclass(slots=True)

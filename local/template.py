@@ -13,6 +13,8 @@ from tools.root import ROOT
 
 STACK = "local"  # the value of AWS::StackName
 HAS_INFERENCE = "HasInference"  # the condition of the classifier, which always runs locally
+HAS_STREAM = "HasStream"  # the conditions of Delivery=kinesis
+USES_STREAM = "UsesStream"
 RETRIES = 2  # Lambda's default
 
 
@@ -92,7 +94,7 @@ def read(path: Path = ROOT / "template.yaml") -> Template:
             path.parent / properties["CodeUri"],
             properties["Handler"],
             properties["MemorySize"],
-            properties["Timeout"],
+            _without_stream(properties["Timeout"]),
             config.get("MaximumRetryAttempts", RETRIES),
             failure and failure["Destination"]["Fn::GetAtt"][0],
             _environment(properties, data.get("Parameters", {})),
@@ -122,10 +124,16 @@ def _written_subscriptions(resources: dict[str, Any]) -> list[tuple[str, str, st
         }:
             details = resource["Properties"]
             if (group := details["LogGroupName"].get("Ref")) in resources:
-                found.append(
-                    (group, details["FilterPattern"], details["DestinationArn"]["Fn::GetAtt"][0])
-                )
+                function = _without_stream(details["DestinationArn"])["Fn::GetAtt"][0]
+                found.append((group, details["FilterPattern"], function))
     return found
+
+
+def _without_stream(value: Any) -> Any:
+    """Return the value that a property has in a stack without a stream."""
+    if isinstance(value, dict) and value.get("Fn::If", [""])[0] in {HAS_STREAM, USES_STREAM}:
+        return value["Fn::If"][2]
+    return value
 
 
 def _environment(properties: dict[str, Any], parameters: dict[str, Any]) -> dict[str, str]:

@@ -77,6 +77,7 @@ def test_an_entry_of_a_conditional_alarm_says_when_there_is_one(name: str) -> No
         "ExpectsPredictions": "Does not exist if `NoPredictionsMinutes` is 0.",
         "HasInference": "Does not exist with `Inference=false`.",
         "HasLogGroups": "Exists only with `LogGroups`.",
+        "HasStream": "Exists only with a stream (`Delivery`).",
         "Monitors": "Exists only with the monitor.",
         "AlarmsOfAccuracy": "Exists only with the monitor and `AccuracyAlarm=true`.",
         "MakesReports": "Exists only with `Report=true`.",

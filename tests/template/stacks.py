@@ -44,6 +44,8 @@ OPENED: Final = {
     "DriftTopicArn": "arn",
     "Report": "true",
     "AccuracyAlarm": "true",
+    "Delivery": "kinesis",
+    "StreamRetentionHours": "72",
 }
 OWN_FUNCTION: Final = {
     "Inference": "false",
@@ -74,6 +76,7 @@ SHAPES: Final[dict[str, dict[str, str]]] = {
         "MoreLogGroups": "/aws/lambda/other,/more",
         "Report": "true",
         "IndexRetentionDays": "90",
+        "Delivery": "drain",
     }
     | VPC,
 }
@@ -88,6 +91,7 @@ UNDER_RULES: Final = (
     "existing",
     "existing, opened",
 )
+WITH_STREAM: Final = ("existing, opened", "own in a VPC")
 IN_VPC: Final = ("installed in a VPC", "own in a VPC")
 OWN_IN_VPC: Final = ("own in a VPC",)
 INSTALLED: Final = ALL[2:]
@@ -133,6 +137,11 @@ class Stack(NamedTuple):
     def reports(self) -> bool:
         """Whether the stack writes reports into a bucket."""
         return self.given.get("Report") == "true"
+
+    @property
+    def streams(self) -> bool:
+        """Whether the stack has a stream between the subscriptions and the shipper."""
+        return self.given.get("Delivery", "direct") != "direct"
 
     @property
     def buckets(self) -> list[str]:

@@ -25,6 +25,7 @@ DOCUMENTED: Final[dict[tuple[str, str], list[set[str]]]] = {
         ("AWS/Lambda", name): [{"FunctionName"}, {"FunctionName", "Resource"}]
         for name in ("Errors", "Throttles", "Duration", "DestinationDeliveryFailures")
     },
+    ("AWS/Lambda", "IteratorAge"): [{"FunctionName"}, {"FunctionName", "Resource"}],
     **{
         ("AWS/Lambda", name): [{"FunctionName"}] for name in ("AsyncEventAge", "AsyncEventsDropped")
     },
@@ -137,9 +138,10 @@ def _period(metric: dict[str, Any]) -> int | None:
     [("InferenceDurationAlarm", "InferenceFunction"), ("ShipperDurationAlarm", "ShipperFunction")],
 )
 def test_an_alarm_of_time_rings_at_four_fifths_of_what_there_is(alarm: str, function: str) -> None:
-    resources = deployed(SHAPES["existing"])
-    timeout = resources[function]["Properties"]["Timeout"]
-    assert alarms(resources)[alarm]["Threshold"] == pytest.approx(0.8 * timeout * 1000)
+    for shape in ("existing", "existing, opened"):
+        resources = deployed(SHAPES[shape])
+        timeout = resources[function]["Properties"]["Timeout"]
+        assert alarms(resources)[alarm]["Threshold"] == pytest.approx(0.8 * timeout * 1000)
 
 
 def test_silence_rings_only_where_predictions_are_expected() -> None:

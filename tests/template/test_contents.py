@@ -102,6 +102,14 @@ PARTS: Final[tuple[tuple[Callable[[Stack], bool], str], ...]] = (
         """,
     ),
     (
+        lambda stack: stack.streams,
+        """
+            Stream AWS::Kinesis::Stream
+            StreamMapping AWS::Lambda::EventSourceMapping
+            StreamRole AWS::IAM::Role
+        """,
+    ),
+    (
         lambda stack: stack.reports,
         """
             ReportBucket AWS::S3::Bucket

@@ -18,6 +18,13 @@ from tests.template.stacks import ALL, ANYBODY, BUCKET, IN_VPC, INSTALLED, UNDER
 from tests.unit.installer.domain import Domain, Reply, Request, listening
 from tools.root import ROOT
 
+READING: Final = (
+    "DescribeStream",
+    "DescribeStreamSummary",
+    "GetRecords",
+    "GetShardIterator",
+    "ListShards",
+)
 INTERFACES: Final = {
     f"ec2:{action}"
     for action in (
@@ -65,6 +72,7 @@ def allowed(stack: Stack) -> dict[str, set[Permission]]:
             ("es:ESHttpPost", f"{domain}/${{IndexPrefix}}*/_count"),
             ("s3:PutObject", f"{BUCKET}{PREFIX}*"),
             ("s3:ListBucket", "DeadLetterBucket.Arn"),
+            *reading(stack),
         },
         "ReplayRole": {
             *(log("Replay") | network),
@@ -79,6 +87,7 @@ def allowed(stack: Stack) -> dict[str, set[Permission]]:
             ("es:ESHttpPost", f"{domain}/${{IndexPrefix}}*/_search"),
             ("s3:PutObject", "${ReportBucket.Arn}/*.html"),
         },
+        "StreamRole": {("kinesis:PutRecord", "Stream.Arn")},
         "DeploymentRole": {
             ("cloudwatch:DescribeAlarms", "*"),
             *(
@@ -124,14 +133,22 @@ def allowed(stack: Stack) -> dict[str, set[Permission]]:
     elif "InstallKibana" in stack.given:
         found["KibanaRole"] = own | network | signed
     if "KmsKeyArn" in stack.given:
-        for name in found.keys() - {"DeploymentRole"}:
+        for name in found.keys() - {"DeploymentRole", "StreamRole"}:
             found[name] = found[name] | {("kms:Decrypt", "KmsKeyArn")}
         # which write dead letters, set them aside, claim messages or write reports, encrypted
-        for name in {"ShipperRole", "ReplayRole", "MessengerRole", "ReportRole"} & found.keys():
+        # or write into the stream
+        writers = {"ShipperRole", "ReplayRole", "MessengerRole", "ReportRole", "StreamRole"}
+        for name in writers & found.keys():
             found[name] = found[name] | {("kms:GenerateDataKey", "KmsKeyArn")}
     absent = set() if stack.has_inference else {"InferenceRole", "DeploymentRole"}
     absent |= set() if stack.reports else {"ReportRole"}
+    absent |= set() if stack.streams else {"StreamRole"}
     return {name: permissions for name, permissions in found.items() if name not in absent}
+
+
+def reading(stack: Stack) -> set[Permission]:
+    """Return the permissions to read the stream, if there is one."""
+    return {(f"kinesis:{action}", "Stream.Arn") for action in READING if stack.streams}
 
 
 def asking(stack: Stack) -> set[Permission]:
@@ -165,6 +182,8 @@ def asking(stack: Stack) -> set[Permission]:
     ("InferenceRole.Properties.ManagedPolicyArns", ["AWSLambdaBasicExecutionRole"]),
     (f"{statement_of('InferenceRole', 0)}.NotResource", "arn"),
     (f"{statement_of('ShipperRole', 2, 1)}.Action", "s3:GetBucketLocation"),
+    (f"{statement_of('ShipperRole', 3)}.Action", "kinesis:*"),
+    (f"{statement_of('StreamRole', 0)}.Resource", "*"),
 )
 def test_roles_allow_what_is_listed_and_nothing_else(stack: Stack) -> None:
     found = {}
@@ -205,13 +224,17 @@ def test_what_the_installer_is_told_makes_it_run_again(stack: Stack) -> None:
     ALL,
     ("ShipperRole.Properties.AssumeRolePolicyDocument.Statement.0.Principal", {"AWS": "*"}),
     ("DeploymentRole.Properties.AssumeRolePolicyDocument.Statement.+", ANYBODY),
+    ("StreamRole.Properties.AssumeRolePolicyDocument.Statement.0.Condition", GONE),
 )
 def test_a_service_alone_takes_a_role(stack: Stack) -> None:
     for name, role in stack.of_type("AWS::IAM::Role").items():
         (statement,) = role["AssumeRolePolicyDocument"]["Statement"]
-        service = "codedeploy" if name == "DeploymentRole" else "lambda"
+        service = {"DeploymentRole": "codedeploy", "StreamRole": "logs"}.get(name, "lambda")
         assert (statement["Effect"], statement["Action"]) == ("Allow", "sts:AssumeRole")
         assert statement["Principal"] == {"Service": f"{service}.amazonaws.com"}
+        if service == "logs":  # for the log groups of this account alone
+            source = "arn:${AWS::Partition}:logs:${AWS::Region}:${AWS::AccountId}:*"
+            assert statement["Condition"] == {"StringLike": {"aws:SourceArn": {"Fn::Sub": source}}}
 
 
 @check(

@@ -8,7 +8,15 @@ from typing import Any, Final
 
 from tests.template.check import GONE, check
 from tests.template.cloudformation import text
-from tests.template.stacks import ALL, OWN, SECRET, UNDER_RULES, WITH_INFERENCE, Stack
+from tests.template.stacks import (
+    ALL,
+    OWN,
+    SECRET,
+    UNDER_RULES,
+    WITH_INFERENCE,
+    WITH_STREAM,
+    Stack,
+)
 
 DOMAIN_LOGS: Final = {
     "ES_APPLICATION_LOGS": "DomainErrorLogGroup",
@@ -70,6 +78,19 @@ def test_the_buckets_are_encrypted_on_every_way(stack: Stack) -> None:
         )
         assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
         assert set(map(text, statement["Resource"])) == {f"{name}.Arn", f"${{{name}.Arn}}/*"}
+
+
+@check(
+    WITH_STREAM,
+    ("Stream.Properties.StreamEncryption", GONE),
+    ("Stream.Properties.StreamEncryption.KeyId", "alias/somebody"),
+)
+def test_the_stream_is_encrypted(stack: Stack) -> None:
+    key = {"Ref": "KmsKeyArn"} if "KmsKeyArn" in stack.given else "alias/aws/kinesis"
+    assert stack.properties("Stream").get("StreamEncryption") == {
+        "EncryptionType": "KMS",
+        "KeyId": key,
+    }
 
 
 @check(

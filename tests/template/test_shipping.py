@@ -7,6 +7,7 @@ import re
 
 import pytest
 
+from local import kinesis
 from local.template import load
 from shipper.provenance import RECORD_FILTER
 from tests.template.check import GONE, check
@@ -20,9 +21,29 @@ from tests.template.cloudformation import (
     text,
     transformed,
 )
-from tests.template.stacks import ALL, EXISTING, INSTALLED, WITH_LOG_GROUPS, Stack, before, selected
+from tests.template.stacks import (
+    ALL,
+    EXISTING,
+    INSTALLED,
+    WITH_LOG_GROUPS,
+    WITH_STREAM,
+    Stack,
+    before,
+    selected,
+)
 from tools.root import ROOT
 
+TO_SHIPPER = {
+    "DestinationArn": {"Fn::GetAtt": ["ShipperFunction", "Arn"]},
+    "RoleArn": None,
+    "Distribution": None,
+}
+TO_STREAM = {
+    "DestinationArn": {"Fn::GetAtt": ["Stream", "Arn"]},
+    "RoleArn": {"Fn::GetAtt": ["StreamRole", "Arn"]},
+    "Distribution": "Random",
+}
+REPORT_SECONDS = 4  # shipper.handler keeps them back; importing it needs a server's address
 KINDS = ("prediction", "prediction_error", "feedback")
 RECORDS = f"{{ {' || '.join(f'($.message = "{kind}")' for kind in KINDS)} }}"
 
@@ -96,7 +117,8 @@ def test_nothing_but_records_is_subscribed(stack: Stack) -> None:
         assert messages["FilterPattern"] == pattern
     for each in subscriptions.values():
         # The dead letters are configured for this function, not for a version.
-        assert each["DestinationArn"] == {"Fn::GetAtt": ["ShipperFunction", "Arn"]}
+        to = {name: each.get(name) for name in ("DestinationArn", "RoleArn", "Distribution")}
+        assert to == (TO_STREAM if stack.given.get("Delivery") == "kinesis" else TO_SHIPPER)
     if stack.has_inference:
         predictions = subscriptions.pop("ShipperFunctionPredictions")
         assert predictions["LogGroupName"] == {"Ref": "InferenceLogGroup"}
@@ -257,3 +279,94 @@ def test_the_installer_maps_who_writes_and_reads(stack: Stack) -> None:
         [{"Ref": "MonitorRoleArn"}] if "MonitorRoleArn" in stack.given else []
     )
     assert kibana.get("AuditLog") == ("true" if "Domain" in stack.resources else None)
+
+
+# --- the stream
+
+
+@check(
+    WITH_STREAM,
+    ("StreamMapping.Properties.StartingPosition", "LATEST"),
+    ("StreamMapping.Properties.FunctionResponseTypes", []),
+    ("StreamMapping.Properties.BisectBatchOnFunctionError", False),
+    ("StreamMapping.Properties.DestinationConfig", GONE),
+    ("StreamMapping.Properties.TumblingWindowInSeconds", 60),
+    ("StreamMapping.Properties.MaximumRetryAttempts", 2),
+    ("StreamMapping.Properties.FunctionName", {"Ref": "ShipperFunctionAliaslive"}),
+    ("Stream.Properties.StreamModeDetails.StreamMode", "PROVISIONED"),
+    ("ShipperFunction.Properties.Timeout", 120),
+)
+def test_the_mapping_reads_all_of_the_stream_and_keeps_what_it_gives_up(stack: Stack) -> None:
+    assert stack.properties("Stream")["StreamModeDetails"] == {"StreamMode": "ON_DEMAND"}
+    mapping = stack.properties("StreamMapping")
+    hours = {"Ref": "StreamRetentionHours"}
+    assert stack.properties("Stream")["RetentionPeriodHours"] == hours
+    assert mapping["EventSourceArn"] == {"Fn::GetAtt": ["Stream", "Arn"]}
+    assert mapping["FunctionName"] == {"Fn::GetAtt": ["ShipperFunction", "Arn"]}
+    assert mapping["StartingPosition"] == "TRIM_HORIZON"
+    assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert mapping["BisectBatchOnFunctionError"] is True
+    bucket = {"Fn::GetAtt": ["DeadLetterBucket", "Arn"]}
+    assert mapping["DestinationConfig"] == {"OnFailure": {"Destination": bucket}}
+    assert "TumblingWindowInSeconds" not in mapping
+    assert mapping["MaximumRetryAttempts"] == {"Fn::FindInMap": ["StreamLimits", hours, "Retries"]}
+    age = {"Fn::FindInMap": ["StreamLimits", hours, "MaximumAge"]}
+    assert mapping["MaximumRecordAgeInSeconds"] == age
+    assert stack.properties("ShipperFunction")["Timeout"] == 900
+
+
+def test_retries_last_longer_than_lines_and_lines_are_given_up_before_they_expire() -> None:
+    """So an outage that is shorter than the maximum age puts nothing into the bucket.
+
+    While the server is away, a try takes the shipper's whole time, without the seconds that it
+    keeps for its report. Lambda accepts at most 10,000 retries and 604,800 seconds.
+    """
+    template = load()
+    given = EXISTING | {"Delivery": "kinesis"}
+    timeout = deployed(given)["ShipperFunction"]["Properties"]["Timeout"]
+    limits = template["Mappings"]["StreamLimits"]
+    choices = template["Parameters"]["StreamRetentionHours"]["AllowedValues"]
+    assert list(limits) == [str(hours) for hours in choices]
+    for hours, limit in limits.items():
+        seconds = int(hours) * 3600
+        assert seconds - 2 * 3600 < limit["MaximumAge"] <= seconds - 3600
+        tries = limit["MaximumAge"] / (timeout - REPORT_SECONDS)
+        assert tries < limit["Retries"] < 1.2 * tries
+        assert limit["MaximumAge"] <= 604_800
+        assert limit["Retries"] <= 10_000
+
+
+@check(
+    WITH_STREAM,
+    ("StreamRole.DependsOn", GONE),
+    ("StreamRole.DependsOn", "Stream"),
+)
+def test_the_mapping_is_there_before_a_subscription_writes_into_the_stream(stack: Stack) -> None:
+    assert "StreamMapping" in before(stack, "StreamRole")
+    for name in stack.of_type("AWS::Logs::SubscriptionFilter"):
+        if name != "Messages" and stack.given["Delivery"] == "kinesis":
+            assert {"StreamMapping", "Stream"} <= before(stack, name)
+
+
+@pytest.mark.parametrize(
+    ("delivery", "written", "read"),
+    [("direct", False, False), ("kinesis", True, True), ("drain", False, True)],
+)
+def test_a_stream_that_was_in_use_stays_until_it_is_empty(
+    delivery: str, *, written: bool, read: bool
+) -> None:
+    resources = deployed(EXISTING | {"Delivery": delivery})
+    names = {"Stream", "StreamMapping", "StreamRole", "StreamAgeAlarm"}
+    assert names & resources.keys() == (names if read else set())
+    predictions = resources["ShipperFunctionPredictions"]["Properties"]
+    assert (predictions["DestinationArn"] == {"Fn::GetAtt": ["Stream", "Arn"]}) is written
+    assert resources["ShipperFunction"]["Properties"]["Timeout"] == (900 if read else 120)
+    # CloudWatch may still invoke the shipper with payloads of before the switch.
+    assert "ShipperFunctionPredictionsPermission" in resources
+
+
+def test_the_local_mapping_has_the_templates_settings() -> None:
+    found = kinesis.policy(48)
+    assert (found.batch_size, found.window, found.retries, found.age) == (500, 1, 200, 169_200)
+    assert found.bisect
+    assert found.reports
