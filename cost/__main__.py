@@ -79,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 markup=False,
             )
     elif chosen.markdown:
-        print(f"{markdown(bills)}\n\n{in_vpc(known)} {with_report(known)}")
+        print(f"{markdown(bills)}\n\n{in_vpc(known)} {with_report(known)} {streamed(sizes, known)}")
     else:
         for size, lines in bills:
             console.print(table(size, lines))
@@ -90,6 +90,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             )
         console.print(in_vpc(known), soft_wrap=True, markup=False)
         console.print(with_report(known), soft_wrap=True, markup=False)
+        console.print(streamed(sizes, known), soft_wrap=True, markup=False)
         console.print(
             "No free tier is subtracted. Assumptions and measurements: docs/deploy.md,"
             " What it costs. Prices: --prices"
@@ -176,6 +177,14 @@ def with_report(known: dict[str, Price]) -> str:
     return (
         f"`Report=true` adds {dollars(estimate.report(known).usd)} for function, bucket and alarm."
     )
+
+
+def streamed(sizes: Sequence[Size], known: dict[str, Price]) -> str:
+    """Return one sentence on the extra cost of `Delivery=kinesis`; the tables assume `direct`."""
+    each = [
+        f"{dollars(estimate.stream(size, known).usd)} in the {size.name} size" for size in sizes
+    ]
+    return f"`Delivery=kinesis` adds {', '.join(each)}, for a stream that keeps lines for 24 hours."
 
 
 if __name__ == "__main__":

@@ -26,6 +26,12 @@ SHIPPER_LOG_BYTES: Final = 1_008  # counts and metrics, START, END and REPORT of
 SHIPPER_LOG_LINES: Final = 4
 DOCUMENT_BYTES: Final = 1_686  # pri.store.size / docs.count
 
+# The size of a payload in a stream, by bench.lines: 734 bytes with 1 record, 1,616 with 5, 4,557
+# with 20. It is compressed, and a stream keeps it without base64.
+STREAM_BYTES: Final = 540
+STREAM_BYTES_A_LINE: Final = 200
+KIB: Final = 1_024  # a stream's records are charged in these units
+
 # --- assumed
 # `make bench` measures 2.4 ms for an invocation on another machine. On Lambda, 1,024 MB gives less
 # than one processor. This figure includes cold starts.
@@ -221,6 +227,19 @@ def report(prices: dict[str, Price]) -> Line:
     own = _function("report", runs, REPORT_MS, prices)
     usd = own.usd + prices["s3_list"].cost(runs) + prices["alarm_metric"].cost(1)
     return Line(own.what, f"{own.how}, {runs:,} PUTs, 1 alarm", usd)
+
+
+def stream(size: Size, prices: dict[str, Price]) -> Line:
+    """Return the cost of the stream with `Delivery=kinesis`, which no size includes.
+
+    The retention is 24 hours, which AWS does not charge for. The shipper's invocations are counted
+    as without a stream, although there are fewer.
+    """
+    kib = math.ceil((STREAM_BYTES + STREAM_BYTES_A_LINE * size.lines_a_payload) / KIB)
+    gb = size.payloads * kib * KIB / GB
+    usd = prices["stream_hour"].cost(HOURS) + prices["alarm_metric"].cost(1)
+    usd += prices["stream_gb_in"].cost(gb) + prices["stream_gb_out"].cost(gb)
+    return Line("Kinesis", f"{HOURS} hours, {gb:,.1f} GB in and out, 1 alarm", usd)
 
 
 def _function(name: str, invocations: float, milliseconds: float, prices: dict[str, Price]) -> Line:

@@ -106,6 +106,19 @@ def test_what_the_report_adds_is_what_one_works_out_by_hand() -> None:
     assert command.with_report(KNOWN) == "`Report=true` adds < 1 for function, bucket and alarm."
 
 
+@pytest.mark.parametrize(
+    ("size", "usd"),
+    [
+        (SMALL, 29.34),  # 730 x 0.04 + 0.10 + 304,167 x 1,024 = 0.311 GB x 0.12
+        (MEDIUM, 30.80),  # 6,083,333 x 2,048 = 12.46 GB
+        (LARGE, 47.99),  # 30,416,667 x 5,120 = 155.73 GB
+    ],
+    ids=NAMES,
+)
+def test_what_a_stream_adds_is_what_one_works_out_by_hand(size: Size, usd: float) -> None:
+    assert estimate.stream(size, KNOWN).usd == pytest.approx(usd, rel=0.002)
+
+
 @pytest.mark.parametrize("name", KNOWN)
 def test_every_price_has_a_unit_a_source_and_a_day(name: str) -> None:
     price = KNOWN[name]
@@ -120,7 +133,7 @@ def test_a_price_that_changes_changes_what_is_said(name: str) -> None:
     dearer = {**KNOWN, name: replace(KNOWN[name], usd=KNOWN[name].usd * 2)}
     sums = [
         [command.total(estimate.bill(size, known)) for size in SIZES]
-        + [estimate.endpoint(1, known)]
+        + [estimate.endpoint(1, known), estimate.stream(LARGE, known).usd]
         for known in (KNOWN, dearer)
     ]
     assert sums[0] != sums[1]
@@ -151,9 +164,10 @@ def metrics_of_alarms() -> int:
     """Count the metrics of all alarms.
 
     An alarm has one metric. An alarm on a calculation counts each of its metrics, and a query
-    counts as one. Not counted are alarms on a user's own log groups, the report's, and accuracy's.
+    counts as one. Not counted are alarms on a user's own log groups, the report's, accuracy's, and
+    the stream's.
     """
-    extra = {"HasLogGroups", "MakesReports", "AlarmsOfAccuracy"}
+    extra = {"HasLogGroups", "MakesReports", "AlarmsOfAccuracy", "HasStream"}
     found = [each for each in RESOURCES.values() if each["Type"] == "AWS::CloudWatch::Alarm"]
     alarms = [each["Properties"] for each in found if each.get("Condition") not in extra]
     return sum(

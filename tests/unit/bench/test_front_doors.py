@@ -1,0 +1,29 @@
+"""The requests through both front doors are those that the documents show."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+
+import pytest
+
+from bench.front_doors import RECORDS, table
+from bench.sink import sink
+from tools.root import ROOT
+
+
+def test_the_documents_show_the_counted_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.setenv(name, "127.0.0.1")
+    lines = [json.dumps({"message": "a line", "n": number}) for number in range(RECORDS)]
+    with sink() as url:
+        monkeypatch.setenv("OPENSEARCH_URL", url)
+        sys.modules.pop("shipper.handler", None)
+        module = importlib.import_module("shipper.handler")
+        try:
+            found = table(lines, module.handler)
+        finally:
+            module.connection.close()
+            sys.modules.pop("shipper.handler", None)
+    assert found in (ROOT / "docs/kinesis.md").read_text()
