@@ -65,9 +65,18 @@ class Node:
         self._parts.close()
         self._process = None
 
-    def total(self) -> int:
-        """Return the number of documents."""
-        requests.post(f"{self.url}/{opensearch.PATTERN}/_refresh", timeout=60).raise_for_status()
+    def processor_seconds(self) -> float:
+        """Return the processor time that the process has used."""
+        assert self._process
+        stat = Path("/proc", str(self._process.pid), "stat").read_text()
+        user, system = stat.rpartition(")")[2].split()[11:13]  # proc_pid_stat(5)
+        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+    def total(self, *, refresh: bool = True) -> int:
+        """Return the number of documents; without `refresh` the newest may be missing."""
+        if refresh:
+            answer = requests.post(f"{self.url}/{opensearch.PATTERN}/_refresh", timeout=60)
+            answer.raise_for_status()
         answer = requests.get(f"{self.url}/{opensearch.PATTERN}/_count", timeout=60)
         answer.raise_for_status()
         found: int = answer.json()["count"]

@@ -105,9 +105,7 @@ class Stack:
             self.put(episode.events - episode.events // 2)
             struck = self.wait(episode)
         ended = time.monotonic()
-        for door in self.doors:
-            if not door.subscription.drain(DRAIN_SECONDS):
-                raise RuntimeError(f"the {door.name} door still has events: it hangs")
+        self.drain()
         behind = time.monotonic() - ended
         self.empty()
         for name, runtime in self.runtimes():
@@ -124,13 +122,19 @@ class Stack:
         self.result.played.append(played)
         return played
 
-    def put(self, events: int) -> None:
+    def drain(self) -> None:
+        """Wait until no event is on its way. Raises `RuntimeError` if some stay."""
+        for door in self.doors:
+            if not door.subscription.drain(DRAIN_SECONDS):
+                raise RuntimeError(f"the {door.name} door still has events: it hangs")
+
+    def put(self, events: int, *, paced: bool = True) -> None:
         """Write events into the log groups of the doors, at random."""
         begun = time.monotonic()
         for number in range(events):
             self.chance.choice(self.doors).subscription.put(line(self.result.put))
             self.result.put += 1
-            if self.rate:
+            if self.rate and paced:
                 time.sleep(max(0.0, begun + number / self.rate - time.monotonic()))
 
     @contextmanager

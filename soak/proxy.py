@@ -7,6 +7,7 @@ import http.client
 import socket
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final, NamedTuple
@@ -68,11 +69,11 @@ class Proxy(ThreadingHTTPServer):
         """End the fault."""
         self.begin(Fault.CALM, 0)
 
-    def fault(self, size: int) -> Fault:
-        """Return the fault of a request with `size` bytes, and count it."""
+    def fault(self, size: Callable[[], int]) -> Fault:
+        """Return the fault of a request, and count it. `size` returns the request's bytes."""
         with self._changed:
             fault = self._fault
-            if fault is Fault.TOO_LARGE and size <= LARGEST:
+            if fault is Fault.TOO_LARGE and size() <= LARGEST:
                 return Fault.CALM
             if fault in OF_THE_SERVER or fault is Fault.CALM:
                 if fault is Fault.FROZEN:
@@ -109,7 +110,7 @@ class _Handler(BaseHTTPRequestHandler):
         fault = Fault.CALM
         if self.path.partition("?")[0].endswith("/_bulk"):
             packed = self.headers.get("content-encoding") == "gzip"
-            fault = proxy.fault(len(gzip.decompress(raw) if packed else raw))
+            fault = proxy.fault(lambda: len(gzip.decompress(raw) if packed else raw))
         if fault is Fault.CUT:
             self._cut()
             return
