@@ -10,34 +10,44 @@ from typing import Any, Final
 
 from local.asynchronous import Asynchronous, Keep
 from local.cloudwatch import Subscription
+from local.kinesis import Mapping, Policy, Stream
 from local.runtime import FunctionFailed, Runtime, running
 from local.template import Function, Template
 
 RETRY_SECONDS: Final = (0.5, 1.0)  # a minute and two on AWS
 DRAIN_SECONDS: Final = 600.0
+SHARDS: Final = 2
+WINDOW_SECONDS: Final = 0.5  # that the mapping collects records of a shard
 
 
 @dataclass(slots=True)
 class Door:
-    """A subscription with a shipper of its own, and the count of failed invocations."""
+    """A subscription with a shipper of its own, and the count of failed invocations.
+
+    An invocation that reports records of a batch as not delivered has failed too.
+    """
 
     name: str
     shipper: Runtime
     subscription: Subscription
+    mapping: Mapping | None = None
     failed: int = 0
 
     def invoke(self, event: dict[str, Any]) -> Any:
         """Invoke the shipper, and count a failure."""
         try:
-            return self.shipper.invoke(event)
+            answer = self.shipper.invoke(event)
         except FunctionFailed:
             self.failed += 1
             raise
+        self.failed += bool(answer.get("batchItemFailures"))
+        return answer
 
-    @property
-    def busy(self) -> bool:
-        """Whether an event waits or is on its way."""
-        return not self.subscription.drain(0)
+    def drain(self, timeout: float) -> bool:
+        """Wait until no event is on its way, and return False after `timeout` seconds."""
+        return self.subscription.drain(timeout) and (
+            self.mapping is None or self.mapping.drain(timeout)
+        )
 
 
 @contextmanager
@@ -53,6 +63,21 @@ def direct(plan: Template, url: str, keep: Keep, seconds: int) -> Iterator[Door]
             plan.functions[subscriber], door.invoke, keep, RETRY_SECONDS
         )
         with _running(door.subscription):
+            yield door
+
+
+@contextmanager
+def kinesis(plan: Template, url: str, keep: Keep, seconds: int) -> Iterator[Door]:
+    """Run a Kinesis stream, and the event source mapping that invokes the shipper.
+
+    An invocation has `seconds`. `keep` gets the records that are given up.
+    """
+    [(log_group, pattern, subscriber)] = plan.subscriptions
+    stream = Stream(SHARDS)
+    with running(_shorter(plan, subscriber, seconds), {"OPENSEARCH_URL": url}, _ignore) as shipper:
+        door = Door("kinesis", shipper, Subscription(log_group, pattern, stream.put))
+        door.mapping = Mapping(stream, door.invoke, Policy(window=WINDOW_SECONDS), keep)
+        with door.mapping.running(), _running(door.subscription):
             yield door
 
 

@@ -60,6 +60,11 @@ class Node:
         )
         answer.raise_for_status()
 
+    def flush(self) -> None:
+        """Write all documents to their files, so that a restart needs no log of operations."""
+        answer = requests.post(f"{self.url}/{opensearch.PATTERN}/_flush", timeout=120)
+        answer.raise_for_status()
+
     def end(self) -> None:
         """End the node, if it runs."""
         self._parts.close()

@@ -20,7 +20,7 @@ from moto.server import ThreadedMotoServer
 from installer.install import desired_state, install
 from local import template
 from local.runtime import Runtime, running
-from soak.doors import DRAIN_SECONDS, Door, direct
+from soak.doors import DRAIN_SECONDS, Door, direct, kinesis
 from soak.faults import Episode, Fault
 from soak.lines import line
 from soak.node import Node
@@ -29,6 +29,7 @@ from soak.vitals import Vitals, vitals
 from tools.ports import free_port
 
 BUCKET: Final = "dead-letters"
+PREFIX_DIRECT: Final = "aws/lambda/async/"
 FUNCTION_SECONDS: Final = 10  # of the shipper. 120 on AWS: an outage would have to last as long
 REPORT_SECONDS: Final = 4  # of these, the seconds in which the shipper sends nothing
 ROUNDS: Final = 20  # of the replay, before it is said that letters stay
@@ -112,6 +113,8 @@ class Stack:
             if sample := vitals(runtime.group):
                 self.result.samples.setdefault(name, []).append(sample)
         self.result.total = self.node.total()
+        # A restart reads again what was not flushed. A soak of hours would wait for that.
+        self.node.flush()
         played = Played(
             episode,
             struck,
@@ -125,7 +128,7 @@ class Stack:
     def drain(self) -> None:
         """Wait until no event is on its way. Raises `RuntimeError` if some stay."""
         for door in self.doors:
-            if not door.subscription.drain(DRAIN_SECONDS):
+            if not door.drain(DRAIN_SECONDS):
                 raise RuntimeError(f"the {door.name} door still has events: it hangs")
 
     def put(self, events: int, *, paced: bool = True) -> None:
@@ -165,7 +168,7 @@ class Stack:
         Returns how many requests it has struck.
         """
         while (struck := self.proxy.struck(0.1)) < episode.strikes:
-            if not any(door.busy for door in self.doors):
+            if all(door.drain(0) for door in self.doors):
                 break
         return struck
 
@@ -209,7 +212,7 @@ def stack(seed: int, rate: float | None = None, seconds: int = FUNCTION_SECONDS)
 
         def keep(key: str, content: bytes) -> None:
             s3.put_object(Bucket=BUCKET, Key=key, Body=content)
-            letters["direct"] += 1
+            letters["direct" if key.startswith(PREFIX_DIRECT) else "kinesis"] += 1
 
         settings = {
             "OPENSEARCH_URL": proxy.url,
@@ -221,7 +224,9 @@ def stack(seed: int, rate: float | None = None, seconds: int = FUNCTION_SECONDS)
         replay = parts.enter_context(
             running(plan.functions["ReplayFunction"], settings, lambda _: None)
         )
-        doors = [parts.enter_context(direct(plan, proxy.url, keep, seconds))]
+        doors = [
+            parts.enter_context(door(plan, proxy.url, keep, seconds)) for door in (direct, kinesis)
+        ]
         yield Stack(node, proxy, doors, replay, letters, random.Random(seed), rate)  # noqa: S311
 
 
