@@ -63,9 +63,15 @@ def node(port: int, folder: Path | None = None, tell: Tell = lambda _: None) -> 
 
 @contextmanager
 def node_process(
-    port: int, folder: Path | None = None, tell: Tell = lambda _: None
+    port: int,
+    folder: Path | None = None,
+    tell: Tell = lambda _: None,
+    seconds: float = START_SECONDS,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a node as `node` does. Yields its process, which a test may stop or kill."""
+    """Run a node as `node` does. Yields its process, which the caller may stop or kill.
+
+    Raises `UserError` if the node does not answer within `seconds`.
+    """
     class_path = ":".join(map(str, jars(RUNNER, LOCK, tell)))
     with nullcontext(str(folder)) if folder else TemporaryDirectory(prefix="opensearch-") as base:
         # the runner keeps an existing file
@@ -104,7 +110,7 @@ def node_process(
             processes.running(command, environment={}, folder=Path(base), output=output) as process,
         ):
             url = f"http://127.0.0.1:{port}"
-            deadline = time.monotonic() + START_SECONDS
+            deadline = time.monotonic() + seconds
             while (listens := _port(log)) != port or unusable(url):
                 if listens not in {None, port}:  # the runner uses the next port if one is taken
                     raise UserError(

@@ -17,6 +17,7 @@ import requests
 from local import opensearch
 from soak.lines import NUMBER
 
+START_SECONDS = 600.0  # on a machine with other work
 PAGE = 10_000  # documents of one search, OpenSearch's largest number
 
 
@@ -36,7 +37,9 @@ class Node:
 
     def start(self) -> None:
         """Start the node, with the documents that it had before."""
-        self._process = self._parts.enter_context(opensearch.node_process(self.port, self.folder))
+        self._process = self._parts.enter_context(
+            opensearch.node_process(self.port, self.folder, seconds=START_SECONDS)
+        )
 
     def kill(self) -> None:
         """Kill the node without a warning."""
