@@ -28,7 +28,7 @@ RUN_LOCKS := requirements/run.txt requirements/emulator.txt $(wildcard functions
 # An environment with the developers' tools is used as it is.
 RUNNABLE := $(if $(wildcard $(VENV)/.ready),$(VENV)/.ready,$(VENV)/.run)
 
-.PHONY: help setup run serve kibana test test-full soak deploy-test lint audit build package drill bench bench-monitor cost train model check-model lock clean
+.PHONY: help setup run serve kibana test test-full soak outage scale deploy-test lint audit build package drill bench bench-monitor cost train model check-model lock clean
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -77,6 +77,12 @@ test-full: lint build .venv-train/.ready ## as test, with the long tests: fuzzin
 
 soak: $(VENV)/.ready ## put events through random faults into a real OpenSearch; a table at the end [MINUTES=10] [RATE=200] [SEED=25]
 	@python -m soak $(if $(MINUTES),--minutes "$(MINUTES)") $(if $(RATE),--rate "$(RATE)") $(if $(SEED),--seed "$(SEED)")
+
+outage: $(VENV)/.ready ## kill OpenSearch under traffic for a minute: backlog and time, predicted and measured [RATE=2000] [SECONDS=60]
+	@python -m soak.outage $(if $(RATE),--rate "$(RATE)") $(if $(SECONDS),--seconds "$(SECONDS)")
+
+scale: $(VENV)/.ready ## print what 10 to 10,000 events a second need, and where each limit is met
+	@python -m scale
 
 deploy-test: build ## deploy the whole stack into a local AWS, read it back, update and delete it: make deploy-test [FAKECLOUD=/path/to/fakecloud]
 	@python -m tests.deploy

@@ -354,8 +354,12 @@ def least_volume_gib(size: Size) -> int:
     The disk holds the documents and the space that Linux and AWS reserve. A quarter of it stays
     free.
     """
+    return volume_gib(index_gib(size))
+
+
+def volume_gib(data: float) -> int:
+    """Return the GiB of disk for `data` GiB of documents, with what is reserved and stays free."""
     free = 1 - LINUX_SHARE - FREE_SHARE
-    data = index_gib(size)
     return math.ceil(min(data / (free - SERVICE_SHARE), (data + SERVICE_GIB) / free))
 
 

@@ -10,7 +10,7 @@ import math
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -31,7 +31,7 @@ SECONDS: Final = 60.0
 FUNCTION_SECONDS: Final = 120  # of the shipper in template.yaml
 BURST: Final = 40_000  # events, put at once to measure the capacity
 STEADY_SECONDS: Final = 15.0  # of traffic before the outage
-SAMPLE_SECONDS: Final = 0.5
+SAMPLE_SECONDS: Final = 2.0
 LONGEST: Final = 900.0  # seconds until it is said that the backlog does not go away
 
 
@@ -76,15 +76,18 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error("--rate and --seconds must be above 0")
     end_once_when_told()
     page = screen.console()
+
+    def say(text: str) -> None:
+        page.print(text, markup=False, highlight=False, soft_wrap=True)
+
     try:
         with stack(0, seconds=FUNCTION_SECONDS) as parts:
             capacity = measured(parts, BURST)
-            page.print(
+            say(
                 f"at most {capacity.events:,.0f} events a second; OpenSearch needs "
-                f"{capacity.processor:,.0f} us of a processor for one",
-                highlight=False,
+                f"{capacity.processor:,.0f} us of a processor for one"
             )
-            found = outage(parts, options.rate, options.seconds)
+            found = outage(parts, options.rate, options.seconds, say)
             parts.empty()
             parts.result.count(parts.node.times())
             page.print(table(capacity, found))
@@ -94,10 +97,9 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
-    page.print(
+    say(
         f"{result.put:,} events put: {result.missing:,} missing, {result.doubled:,} more than once;"
-        f" {parts.letters.total()} dead letters",
-        highlight=False,
+        f" {parts.letters.total()} dead letters"
     )
     return 0 if result.exactly_once else 1
 
@@ -113,7 +115,7 @@ def measured(parts: Stack, events: int) -> Capacity:
     return Capacity(events / seconds, (parts.node.processor_seconds() - used) / events * 1e6)
 
 
-def outage(parts: Stack, rate: float, seconds: float) -> Outage:
+def outage(parts: Stack, rate: float, seconds: float, say: Callable[[str], None]) -> Outage:
     """Kill the server under traffic, start it again, and wait until no event is behind.
 
     Raises `RuntimeError` if the backlog does not go away.
@@ -126,14 +128,14 @@ def outage(parts: Stack, rate: float, seconds: float) -> Outage:
         usual = parts.result.put - parts.node.total()
         parts.node.kill()
         killed = time.monotonic()
-        documents = 0
+        say(f"{rate:,.0f} events a second come; the server is killed")
         time.sleep(seconds)
         parts.node.start()
         back = time.monotonic()
+        say(f"it is back after {back - killed:.0f} s")
         most = 0
         while True:
-            documents = parts.node.total(refresh=False)
-            behind = parts.result.put - documents
+            behind = parts.result.put - parts.node.total(refresh=False)
             most = max(most, behind)
             now = time.monotonic()
             # the events of the last moments are always on their way
@@ -141,6 +143,7 @@ def outage(parts: Stack, rate: float, seconds: float) -> Outage:
                 break
             if now - back > LONGEST:
                 raise RuntimeError(f"{behind:,} events are still behind after {LONGEST:.0f} s")
+            say(f"  {now - back:5.1f} s after that, {behind:,} events are behind")
             time.sleep(SAMPLE_SECONDS)
         came = (parts.result.put - before) / (now - begun)
     parts.drain()

@@ -6,59 +6,31 @@ The lines go through the local CloudWatch and Lambda. OpenSearch is started agai
 from __future__ import annotations
 
 import json
-import os
 import random
-import signal
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-import requests
 
 from installer.install import desired_state, install
-from local import opensearch
 from local.asynchronous import Asynchronous
 from local.cloudwatch import Subscription
 from local.runtime import FunctionFailed, Runtime
 from local.runtime import running as start
 from local.template import Template
+from soak.node import Node
 from tools.ports import free_port
 
 LINES = 100_000
 SMALL, LARGEST = 50, 6_000  # lines per burst
 FUNCTION_SECONDS = 7
 RETRY_SECONDS = (0.5, 1.0)
-
-
-@dataclass
-class Node:
-    """An OpenSearch that can be killed, and started again with the same data."""
-
-    port: int
-    folder: Path
-    url: str = ""
-    _parts: ExitStack = field(default_factory=ExitStack)
-
-    def start(self) -> None:
-        self.url = self._parts.enter_context(opensearch.node(self.port, self.folder))
-
-    def kill(self) -> None:
-        [process] = [
-            path.parent.name
-            for path in Path("/proc").glob("[0-9]*/cmdline")
-            if str(self.folder) in readable(path)
-        ]
-        os.kill(int(process), signal.SIGKILL)
-        self.end()
-
-    def end(self) -> None:
-        self._parts.close()
 
 
 @dataclass
@@ -187,12 +159,11 @@ def test_each_line_is_in_once_although_the_server_was_killed(
     assert len(subscription.failures) == len(outage.letters) >= 1
     assert invocations.worked_when_retried >= 1
     assert invocations.worked > 20
-    assert total(node) < LINES
+    assert node.total() < LINES
 
     with replaying(node.url) as replay:
         assert until(lambda: replay.invoke({})["found"] == 0)
-    assert total(node) == LINES
-    assert sorted(numbers(node)) == list(range(LINES))
+    assert node.times() == Counter(range(LINES))
     assert s3.list_objects_v2(Bucket=bucket)["KeyCount"] == 0
 
 
@@ -209,32 +180,9 @@ def bursts() -> Iterator[list[str]]:
         begin = end
 
 
-def total(node: Node) -> int:
-    requests.post(f"{node.url}/cwl-*/_refresh", timeout=60).raise_for_status()
-    found: int = requests.get(f"{node.url}/cwl-*/_count", timeout=60).json()["count"]
-    return found
-
-
-def numbers(node: Node) -> Iterator[int]:
-    """Yield the line number of each document."""
-    query: dict[str, Any] = {"size": 10_000, "_source": ["n"], "sort": ["n", "@id"]}
-    while hits := requests.post(f"{node.url}/cwl-*/_search", json=query, timeout=60).json()["hits"][
-        "hits"
-    ]:
-        yield from (hit["_source"]["n"] for hit in hits)
-        query["search_after"] = hits[-1]["sort"]
-
-
 def until(true: Callable[[], bool]) -> bool:
     deadline = time.monotonic() + 120
     while not true():
         assert time.monotonic() < deadline
         time.sleep(0.02)
     return True
-
-
-def readable(path: Path) -> str:
-    try:
-        return path.read_text(errors="replace")
-    except OSError:  # the process has ended
-        return ""

@@ -1,4 +1,4 @@
-"""A short soak: one episode of each fault, and every event is in the index once."""
+"""A short soak: an episode of nearly each fault, and every event is in the index once."""
 
 from __future__ import annotations
 
@@ -10,23 +10,14 @@ from soak.play import Result
 
 SECONDS = 5  # of an invocation; the shipper sends for one of them
 MANY = 1_000  # more requests than there are: the fault lasts until all tries have failed
+# tests/integration/test_restart.py kills the server and starts it again, which takes long.
 EPISODES = (
     Episode(Fault.CALM, 300, 0),
-    Episode(Fault.KILLED, 300, MANY),
+    Episode(Fault.FROZEN, 300, MANY),
     *(
         Episode(fault, 300, 2)
-        for fault in (
-            Fault.BLOCKED,
-            Fault.CUT,
-            Fault.LOST,
-            Fault.TORN,
-            Fault.TOO_LARGE,
-            Fault.BUSY,
-            Fault.UNAVAILABLE,
-        )
+        for fault in sorted(set(Fault) - {Fault.CALM, Fault.FROZEN, Fault.KILLED})
     ),
-    Episode(Fault.SLOW, 300, 1),
-    Episode(Fault.FROZEN, 300, 1),
 )
 
 
@@ -54,8 +45,8 @@ def test_every_event_is_in_the_index_once_whatever_fails(
     [result] = found
     played = {one.episode.fault: one for one in result.played}
     assert {fault for fault, one in played.items() if one.struck == 0} == {Fault.CALM}
-    assert played[Fault.KILLED].failed >= 3
-    assert played[Fault.KILLED].letters >= 1
+    assert played[Fault.FROZEN].failed >= 3
+    assert played[Fault.FROZEN].letters >= 1
     for name, samples in result.samples.items():
         first, last = samples[0], samples[-1]
         assert last.descriptors <= first.descriptors + 2, name

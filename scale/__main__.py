@@ -1,0 +1,156 @@
+"""`make scale`: what a rate of events needs, and where each limit is met first.
+
+It prints two tables for the terminal, or the tables of docs/scale.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+from cost import prices as cost_prices
+from cost.__main__ import dollars
+from scale import limits as scale_limits
+from scale import model
+from scale.model import Met, Way
+from tools.arguments import Parser
+from tools.errors import UserError
+
+RATES: Final = (10, 100, 1_000, 2_000, 5_000, 10_000)
+LINES: Final = (1, 20)  # of a payload
+HEAD: Final = (
+    "events a second",
+    "direct: executions at once",
+    "in an outage of a minute",
+    "USD",
+    "Kinesis: shards",
+    "executions at once",
+    "USD",
+    "domain",
+    "USD",
+)
+Rows = list[Sequence[str]]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the tables, and return the exit code.
+
+    The code is 0 with the tables. It is 1 if limits or prices cannot be read, or if a rate is too
+    high for them.
+    """
+    parser = Parser(prog="python -m scale", description=__doc__.partition("\n")[0])
+    parser.add_argument(
+        "--rates", type=_positive, nargs="+", default=RATES, help="events a second", metavar="N"
+    )
+    parser.add_argument(
+        "--lines", type=_positive, nargs="+", default=LINES, help="of a payload", metavar="N"
+    )
+    parser.add_argument(
+        "--days", type=_positive, default=Way().days, help="that documents stay (%(default)s)"
+    )
+    parser.add_argument("--limits", action="store_true", help="print the limits with their sources")
+    chosen = parser.parse_args(arguments)
+    try:
+        limits = scale_limits.read()
+        prices = {**cost_prices.read(), **cost_prices.read(scale_limits.PRICES)}
+        if chosen.limits:
+            for name, limit in limits.items():
+                raised = "; can be raised" if limit.can_be_raised else ""
+                print(f"{name}: {limit.value:,} {limit.unit}{raised}; {limit.seen}; {limit.source}")
+            return 0
+        ways = [Way(lines, chosen.days) for lines in chosen.lines]
+        tables = []
+        for way in ways:
+            rows: Rows = [_row(rate, way, prices, limits) for rate in chosen.rates]
+            tables.append(f"{_lines(way)} in a payload:\n\n{markdown(HEAD, rows)}")
+        tables.append(markdown(*_met(ways, limits)))
+    except UserError as problem:
+        print(f"python -m scale: {problem}", file=sys.stderr)
+        return 1
+    print("\n\n".join(tables))
+    return 0
+
+
+def _row(
+    rate: float,
+    way: Way,
+    prices: dict[str, cost_prices.Price],
+    limits: dict[str, scale_limits.Limit],
+) -> Sequence[str]:
+    direct = model.direct(rate, way, prices)
+    kinesis = model.kinesis(rate, way, prices, limits)
+    domain = model.domain(rate, way, prices)
+    return (
+        f"{rate:,.0f}",
+        number(direct.concurrency),
+        number(direct.concurrency_in_outage),
+        dollars(direct.usd),
+        f"{kinesis.shards:,}",
+        number(kinesis.concurrency),
+        dollars(kinesis.usd),
+        f"{domain.nodes} x `{domain.instance}`, {domain.gib:,} GiB"
+        + ("" if domain.by_template else " *"),
+        dollars(domain.usd),
+    )
+
+
+def _met(ways: Sequence[Way], limits: dict[str, scale_limits.Limit]) -> tuple[Sequence[str], Rows]:
+    """Return the head and the rows of the limits, by the lowest rate at which each is met."""
+    by_limit = [{one.limit: one for one in model.met(way, limits)} for way in ways]
+    head = (
+        "limit",
+        *(f"direct, {_lines(way)}" for way in ways),
+        *(f"Kinesis, {_lines(way)}" for way in ways),
+        "remedy",
+    )
+    rows: Rows = [
+        (
+            name,
+            *(number(found[name].direct) for found in by_limit),
+            *(number(found[name].kinesis) for found in by_limit),
+            one.remedy,
+        )
+        for name, one in sorted(by_limit[0].items(), key=lambda item: _lowest(by_limit, item[0]))
+    ]
+    return head, rows
+
+
+def _lowest(by_limit: Sequence[dict[str, Met]], name: str) -> float:
+    return min(
+        rate
+        for found in by_limit
+        for rate in (found[name].direct, found[name].kinesis, math.inf)
+        if rate is not None
+    )
+
+
+def number(value: float | None) -> str:
+    """Return a rate or a count as text: three significant digits, and a dash for None."""
+    if value is None:
+        return "-"
+    if value < 1:
+        return "< 1"
+    return f"{float(f'{value:.3g}'):,.0f}"
+
+
+def markdown(head: Sequence[str], rows: Rows) -> str:
+    """Return a table in Markdown."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(row)} |" for row in lines)
+
+
+def _lines(way: Way) -> str:
+    return "1 line" if way.lines == 1 else f"{way.lines:,} lines"
+
+
+def _positive(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number above 0, not {text[:20]!r}")
+    return int(text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,242 @@
+"""Tests the limits and what a rate needs, against figures that were calculated by hand."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cost import estimate
+from cost import prices as cost_prices
+from local.template import load
+from scale import __main__ as command
+from scale import figures, model
+from scale import limits as scale_limits
+from scale.backlog import backlog
+from scale.limits import Limit
+from scale.model import Way
+from tools.errors import UserError
+from tools.root import ROOT
+
+LIMITS = scale_limits.read()
+PRICES = {**cost_prices.read(), **cost_prices.read(scale_limits.PRICES)}
+RESOURCES = load()["Resources"]
+PARAMETERS = load()["Parameters"]
+PAGE = (ROOT / "docs" / "scale.md").read_text()
+# 1,000 and 2,000 microseconds of a processor. 1,024 MB are 0.5789 of a processor, so an invocation
+# with 1 line lasts 50 + 1.727 + 0.276 ms = 52.00 ms, and one with 20 lines 50 + 3.455 + 5.52 ms.
+PROCESSOR = {1: 1_000.0, 20: 2_000.0}
+ONE, TWENTY = Way(1, processor=PROCESSOR), Way(20, processor=PROCESSOR)
+
+
+@pytest.mark.parametrize(
+    ("way", "seconds"), [(ONE, 0.05200), (TWENTY, 0.05897)], ids=["1 line", "20 lines"]
+)
+def test_an_invocation_lasts_as_long_as_calculated_by_hand(way: Way, seconds: float) -> None:
+    assert way.invocation(way.lines) == pytest.approx(seconds, rel=1e-3)
+
+
+@pytest.mark.parametrize(("at", "value"), [(1, 10), (3, 20), (5, 30), (10, 30), (15, 30), (0, 5)])
+def test_between_and_beyond_the_measured_points(at: float, value: float) -> None:
+    assert figures.between({1: 10, 5: 30, 10: 30}, at) == pytest.approx(value)
+
+
+def test_the_processor_times_are_those_of_the_bench() -> None:
+    found = figures.processor_microseconds()
+    rows = {row["name"]: row["value"] for row in json.loads(figures.RESULTS.read_text())["rows"]}
+    assert found[1] == rows["an invocation, 1 record: handler / floor"]
+    assert found[20] == 20 * rows["an invocation, 20 records: handler / floor"]
+    assert sorted(found) == sorted(figures.PAYLOAD_BYTES)
+
+
+@pytest.mark.parametrize(
+    ("rate", "way", "usual", "in_outage"),
+    [
+        (1_000, ONE, 52.0, 60_000),
+        (1_000, TWENTY, 2.95, 3_000),
+        (1_000, replace(TWENTY, outage=3_600), 2.95, 6_000),  # the time limit of 120 s
+        (1_000, replace(TWENTY, outage=0), 2.95, 2.95),
+    ],
+)
+def test_the_concurrency_is_what_one_works_out_by_hand(
+    rate: float, way: Way, usual: float, in_outage: float
+) -> None:
+    found = model.direct(rate, way, PRICES)
+    assert found.concurrency == pytest.approx(usual, rel=0.01)
+    assert found.concurrency_in_outage == pytest.approx(in_outage, rel=0.01)
+
+
+def test_the_cost_of_invocations_is_what_one_works_out_by_hand() -> None:
+    # 100 x 2,628,000 s = 262.8 million: 52.56; x 0.0520 s = 13.666 million GB-s: 227.76
+    assert model.direct(100, ONE, PRICES).usd == pytest.approx(280.3, rel=0.002)
+
+
+@pytest.mark.parametrize(
+    ("rate", "way", "shards"),
+    [
+        (10, ONE, 4),  # a new stream has four
+        (4_000, ONE, 4),
+        (4_001, ONE, 5),  # 1,000 records a shard
+        (17_700, TWENTY, 4),
+        (18_000, TWENTY, 5),  # 4,505 bytes for 20 lines, so 4,440 lines a shard
+    ],
+)
+def test_the_shards_are_what_one_works_out_by_hand(rate: float, way: Way, shards: int) -> None:
+    assert model.kinesis(rate, way, PRICES, LIMITS).shards == shards
+
+
+def test_the_cost_of_the_stream_is_what_one_works_out_by_hand() -> None:
+    # Stream: 29.20. In: 100 x 1,024 B x 2,628,000 s = 269.1 GB: 21.53. Out: 188.7 GB: 7.55.
+    # Lambda: 4 a second of 25 lines each: 10.512 million: 2.10; of 61 ms: 0.639 million GB-s: 10.6
+    assert model.kinesis(100, ONE, PRICES, LIMITS).usd == pytest.approx(71.0, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("rate", "instance", "nodes", "by_template"),
+    [(10, "t3.small.search", 1, True), (1_000, "r8g.xlarge.search", 4, True)],
+)
+def test_the_domain_holds_the_documents(
+    rate: float, instance: str, nodes: int, *, by_template: bool
+) -> None:
+    found = model.domain(rate, ONE, PRICES)
+    assert (found.instance, found.nodes, found.by_template) == (instance, nodes, by_template)
+    data = rate * 86_400 * 31 * 1_686 * (1 if nodes == 1 else 2) / nodes / 2**30
+    assert found.gib == estimate.volume_gib(data)
+
+
+def test_a_domain_that_the_template_cannot_make_is_marked() -> None:
+    assert not model.domain(10_000, ONE, PRICES).by_template
+    with pytest.raises(UserError, match="large enough for 1,000,000/s"):
+        model.domain(1_000_000, ONE, PRICES)
+
+
+def test_shorter_retention_needs_processors_all_the_same() -> None:
+    # 10,000 a second, each twice, of 276 us: 5.52 processors, of which half may be busy
+    found = model.domain(10_000, replace(ONE, days=1), PRICES)
+    assert figures.INSTANCES[found.instance][0] * found.nodes >= 11.04
+
+
+@pytest.mark.parametrize(
+    ("limit", "direct", "kinesis"),
+    [
+        ("10 executions at once (a new account), in an outage of the domain", 1 / 6, None),
+        ("1,000 executions at once (the usual quota), while the domain answers", 19_231, None),
+        ("the write rate of a new on-demand stream", None, 4_000),
+        ("50 GiB of the index of a day", 368.6, 368.6),  # 53.69 GB / (86,400 x 1,686)
+        ("documents of a shard (Lucene)", 24_855, 24_855),
+        ("one invocation at a time for each shard", None, None),
+    ],
+)
+def test_a_limit_is_met_where_one_works_out_by_hand(
+    limit: str, direct: float | None, kinesis: float | None
+) -> None:
+    [found] = [one for one in model.met(ONE, LIMITS) if one.limit == limit]
+    assert found.direct == (direct and pytest.approx(direct, rel=0.001))
+    assert found.kinesis == (kinesis and pytest.approx(kinesis, rel=0.001))
+
+
+@pytest.mark.parametrize("name", LIMITS)
+def test_every_limit_has_a_unit_a_source_and_a_day_and_is_used(name: str) -> None:
+    limit = LIMITS[name]
+    assert limit.value > 0
+    assert limit.unit
+    assert limit.source.startswith("https://")
+    assert limit.seen >= date(2026, 1, 1)
+    other = {**LIMITS, name: replace(limit, value=limit.value * 2)}
+    assert _said(LIMITS) != _said(other), "no figure depends on this limit"
+
+
+def _said(limits: dict[str, Limit]) -> list[Any]:
+    return [
+        [model.met(way, limits), model.kinesis(50_000, way, PRICES, limits)]
+        for way in (ONE, TWENTY)
+    ]
+
+
+@pytest.mark.parametrize("name", cost_prices.read(scale_limits.PRICES))
+def test_every_price_has_a_source_and_is_needed(name: str) -> None:
+    price = PRICES[name]
+    assert price.usd > 0
+    assert price.source
+    assert price.seen >= date(2026, 1, 1)
+    dearer = {**PRICES, name: replace(price, usd=price.usd * 2)}
+    bills = [
+        [
+            (model.kinesis(rate, ONE, known, LIMITS).usd, model.domain(rate, ONE, known).usd)
+            for rate in command.RATES
+        ]
+        for known in (PRICES, dearer)
+    ]
+    assert bills[0] != bills[1]
+
+
+def test_what_is_taken_from_the_template_is_the_templates() -> None:
+    assert tuple(PARAMETERS["DomainInstanceCount"]["AllowedValues"]) == model.NODES
+    assert PARAMETERS["DomainVolumeGiB"]["MaxValue"] == model.LARGEST_GIB
+    timeout = RESOURCES["ShipperFunction"]["Properties"]["Timeout"]
+    assert (timeout["Fn::If"][2] if isinstance(timeout, dict) else timeout) == model.SHIPPER_SECONDS
+    settings = json.loads((ROOT / "kibana/index_template.json").read_text())["template"]["settings"]
+    assert settings["index.number_of_shards"] == 1
+    if mapping := RESOURCES.get("StreamMapping"):
+        assert mapping["Properties"]["BatchSize"] == model.BATCH_RECORDS
+        assert mapping["Properties"]["MaximumBatchingWindowInSeconds"] == model.WINDOW_SECONDS
+
+
+@pytest.mark.parametrize(
+    ("given", "events", "seconds"),
+    [
+        ((2_000, 60, 6_000, 0), 120_000, 30),
+        ((2_000, 60, 6_000, 20), 160_000, 60),
+        ((100, 0, 200, 0), 0, 0),
+    ],
+)
+def test_a_backlog_is_what_one_works_out_by_hand(
+    given: tuple[float, float, float, float], events: float, seconds: float
+) -> None:
+    assert backlog(*given) == pytest.approx((events, seconds))
+
+
+def test_a_backlog_that_never_goes_away_is_an_error() -> None:
+    with pytest.raises(ValueError, match="2,000 events a second come, and only 1,500"):
+        backlog(2_000, 60, 1_500)
+
+
+def test_the_tables_of_the_page_are_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.main([]) == 0
+    for table in capsys.readouterr().out.strip().split("\n\n"):
+        assert table in PAGE
+
+
+def test_the_command_shows_every_source(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.main(["--limits"]) == 0
+    shown = capsys.readouterr().out
+    assert all(limit.source in shown for limit in LIMITS.values())
+
+
+@pytest.mark.parametrize("given", [["--rates", "0"], ["--lines", "x"], ["--days", "-3"]])
+def test_a_number_that_cannot_be_is_refused(
+    given: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        command.main(given)
+    assert ended.value.code == 2
+    assert "must be a whole number above 0" in capsys.readouterr().err
+
+
+def test_a_rate_that_no_domain_takes_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.main(["--rates", "200000", "--lines", "20"]) == 1
+    assert "large enough for 200,000/s" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "text", ["[a]\nvalue = 1\nunit = 'x'\nseen = 2026-01-01", "[a]\nnothing = 1", "a = ["]
+)
+def test_a_limit_without_its_source_is_refused(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "limits.toml"
+    path.write_text(text)
+    with pytest.raises(UserError, match="each limit has value, unit, source and seen"):
+        scale_limits.read(path)
