@@ -17,6 +17,8 @@ from cost.estimate import Line, Size
 from cost.prices import Price
 from tools.errors import UserError
 
+LABELS = 1_000_000  # of feedback, whose cost is named
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the tables, and return the exit code.
@@ -79,7 +81,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 markup=False,
             )
     elif chosen.markdown:
-        print(f"{markdown(bills)}\n\n{in_vpc(known)} {with_report(known)} {streamed(sizes, known)}")
+        added = f"{with_report(known)} {streamed(sizes, known)} {with_feedback(known)}"
+        print(f"{markdown(bills)}\n\n{in_vpc(known)} {added}")
     else:
         for size, lines in bills:
             console.print(table(size, lines))
@@ -91,6 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         console.print(in_vpc(known), soft_wrap=True, markup=False)
         console.print(with_report(known), soft_wrap=True, markup=False)
         console.print(streamed(sizes, known), soft_wrap=True, markup=False)
+        console.print(with_feedback(known), soft_wrap=True, markup=False)
         console.print(
             "No free tier is subtracted. Assumptions and measurements: docs/deploy.md,"
             " What it costs. Prices: --prices"
@@ -170,6 +174,12 @@ def in_vpc(known: dict[str, Price]) -> str:
         f"`Network=vpc` adds {one} for the interface endpoint of Secrets Manager in one zone,"
         f" {two} in two, or the price of a NAT."
     )
+
+
+def with_feedback(known: dict[str, Price]) -> str:
+    """Return what a million labels cost."""
+    usd = dollars(estimate.feedback(LABELS, known).usd)
+    return f"{LABELS:,} labels by `POST /feedback`, one in a request, cost {usd}."
 
 
 def with_report(known: dict[str, Price]) -> str:

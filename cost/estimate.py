@@ -53,6 +53,11 @@ CANARY_MS: Final = 3_000
 MESSENGER_MS: Final = 1_500
 # The report starts cold, sends ten searches, and writes one object.
 REPORT_MS: Final = 4_000
+# A label by POST /feedback: the time of the inference function, and that of its join.
+FEEDBACK_MS: Final = 5
+FEEDBACK_JOIN_MS: Final = 1
+# Its record (220 without an explanation), metrics (300), and START, END and REPORT (262).
+FEEDBACK_LOG_BYTES: Final = 782
 # The length of a line of the access log, as template.yaml formats it for a request of an IAM user.
 # tests/unit/cost/test_cost.py counts its bytes.
 API_LOG_BYTES: Final = 290
@@ -79,7 +84,7 @@ GOLDEN: Final = 40  # sentences of the shipped model
 LOG_RETENTION_DAYS: Final = 14
 INDEX_RETENTION_DAYS: Final = 30
 # This assumes that every metric is sent in every hour. A metric that is sent less costs less.
-CUSTOM_METRICS: Final = 32
+CUSTOM_METRICS: Final = 35
 # Each alarm has one metric. For the two alarms with a query this is an assumption: one log group
 # with one filter has one metric of each of the two names.
 ALARM_METRICS: Final = 32
@@ -240,6 +245,23 @@ def stream(size: Size, prices: dict[str, Price]) -> Line:
     usd = prices["stream_hour"].cost(HOURS) + prices["alarm_metric"].cost(1)
     usd += prices["stream_gb_in"].cost(gb) + prices["stream_gb_out"].cost(gb)
     return Line("Kinesis", f"{HOURS} hours, {gb:,.1f} GB in and out, 1 alarm", usd)
+
+
+def feedback(labels: int, prices: dict[str, Price]) -> Line:
+    """Return the cost of labels by POST /feedback, one in a request, which no size includes.
+
+    Each is a request, an invocation, its log lines, and a millisecond of the shipper and of the
+    monitor. In batches of 100, a label costs about a tenth.
+    """
+    lines = FEEDBACK_LOG_BYTES + INFERENCE_LOG_LINES * LINE_BYTES + API_LOG_BYTES + LINE_BYTES
+    seconds = labels * (FEEDBACK_MS + SHIPPER_MS_A_LINE + FEEDBACK_JOIN_MS) / 1000
+    usd = (
+        prices["api_request"].cost(labels)
+        + prices["lambda_request"].cost(labels)
+        + prices["lambda_gb_second"].cost(seconds * MEMORY_GB["inference"])
+        + prices["log_gb"].cost(labels * lines / GB)
+    )
+    return Line("Feedback", f"{labels:,} labels, one in a request", usd)
 
 
 def _function(name: str, invocations: float, milliseconds: float, prices: dict[str, Price]) -> Line:

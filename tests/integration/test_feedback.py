@@ -234,7 +234,7 @@ def test_a_thousand_labels_by_three_doors_count_once_each(doors: Doors, tmp_path
         line | {"label": other[one.label]} for line, one in zip(logged[:20], own[:20], strict=True)
     ]
     doors.log(corrected, now)
-    assert doors.run_judge() == {"Joined": 600, "NotJoined": 0, "Waiting": 0, "Behind": 0}
+    assert doors.run_judge() == {"Joined": 600, "NotJoined": 0, "Waiting": 0}
     # the third door: 400 labels, every tenth wrong, and 50 of them once more
     rows = [
         (one.id, other[one.label] if at % 10 == 0 else one.label, "audit")
@@ -262,7 +262,7 @@ def test_a_thousand_labels_by_three_doors_count_once_each(doors: Doors, tmp_path
     assert found["share"] == pytest.approx(1 - sum(wrong.values()) / 1000)
     assert found["days"][0] == 872  # by the time of the prediction
     # Another run, and the same file again, change nothing.
-    assert doors.run_judge() == {"Joined": 0, "NotJoined": 0, "Waiting": 0, "Behind": 0}
+    assert doors.run_judge() == {"Joined": 0, "NotJoined": 0, "Waiting": 0}
     assert main(command) == 0
     assert doors.accuracy() == found
 
@@ -294,10 +294,10 @@ def test_a_label_waits_for_a_prediction_that_comes_late_and_what_is_not_its_own_
     stranger = {"message": "feedback", "prediction_id": ours.id, "label": wrong}
     now = time.time_ns() // 1_000_000
     doors.ship([json.dumps(stranger)], now, another.invoke)
-    assert doors.run_judge() == {"Joined": 0, "NotJoined": 4, "Waiting": 2, "Behind": 0}
+    assert doors.run_judge() == {"Joined": 0, "NotJoined": 4, "Waiting": 2}
     assert doors.accuracy()["labels"] == before
     doors.log([own_line(0, label, request={"id": "own-late"})], now - 2 * DAY_MS)
-    assert doors.run_judge() == {"Joined": 1, "NotJoined": 0, "Waiting": 1, "Behind": 0}
+    assert doors.run_judge() == {"Joined": 1, "NotJoined": 0, "Waiting": 1}
     assert doors.accuracy()["labels"] == before + 1
 
     # an older label of the same prediction does not replace the newer one

@@ -119,7 +119,12 @@ def handler(event: Any, context: LambdaContext) -> dict[str, Any]:
         not_judged=report.not_judged,
         slots=report.slots,
         verdicts=report.words,
-        feedback={"joined": gathered.joined, **gathered.reasons},
+        feedback={
+            "joined": gathered.joined,
+            "waiting": gathered.waiting,
+            "behind": gathered.behind,
+            **gathered.reasons,
+        },
         seconds=round(time.time() - now, 3),
     )
     return {"streams": report.streams}
@@ -137,13 +142,9 @@ def _gathered(now: float) -> Gathered:
 
 
 def _count(gathered: Gathered) -> None:
-    for name, value in (
-        ("FeedbackJoined", gathered.joined),
-        ("FeedbackNotJoined", gathered.not_joined),
-        ("FeedbackWaiting", gathered.waiting),
-        ("FeedbackBehind", gathered.behind),
-    ):
-        metrics.add_metric(name, MetricUnit.Count, value)
+    metrics.add_metric("FeedbackJoined", MetricUnit.Count, gathered.joined)
+    metrics.add_metric("FeedbackNotJoined", MetricUnit.Count, gathered.not_joined)
+    metrics.add_metric("FeedbackWaiting", MetricUnit.Count, gathered.waiting + gathered.behind)
     if gathered.examples:
         logger.warning("feedback_not_joined", examples=gathered.examples)
 
