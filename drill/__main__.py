@@ -16,9 +16,10 @@ from typing import Final
 from rich.table import Table
 
 from drill import texts
-from drill.play import INDEX, Clock, Play, filter_name, first_day, predicted
+from drill.play import Clock, Play, filter_name, first_day, predicted
 from drill.story import BASELINE_DAYS, STORY, Seen, Situation, fulfilled, table
 from local import screen, template
+from local.opensearch import PATTERN
 from local.page import Page, serve_page
 from local.processes import end_once_when_told
 from local.stack import Settings, stack
@@ -89,7 +90,7 @@ def play(data: Path | None, seed: int, *, hold: bool) -> int:
         with predicted(
             template.read(), shown.print, lambda kind, number: read(kind, number, chance)
         ) as (pools, model):
-            sight = Sight(connection, store, INDEX, golden=shipped_golden())
+            sight = Sight(connection, store, PATTERN, golden=shipped_golden())
             played = Play(running, store, sight, pools, model, clock, chance, filter_name())
             shown.print(f"a baseline of {BASELINE_DAYS} days: {played.baseline(BASELINE_DAYS)}")
             for one in STORY:

@@ -21,6 +21,7 @@ from typing import Any, Final
 from drill import texts
 from drill.story import Expected, Seen, Situation
 from local.cloudwatch import log_event, subscription_event
+from local.opensearch import PATTERN
 from local.runtime import Runtime, running
 from local.stack import Stack
 from local.template import STACK, Template, load
@@ -52,7 +53,6 @@ JUDGE_HOURS: Final = 2
 CANARY_HOURS: Final = 6
 WAIT_SECONDS: Final = 60
 DAY: Final = timedelta(days=1)
-INDEX: Final = "cwl-*"
 GROUP: Final = "InferenceLogGroup"
 
 Record = dict[str, Any]
@@ -104,7 +104,7 @@ class Play:
         self.send(self.traffic(Situation("baseline", days * 24, Expected.QUIET), start))
         self.clock.now = end
         stream = self.stream
-        fill(self.sight.connection, self.store, stream, start, end, index=INDEX)
+        fill(self.sight.connection, self.store, stream, start, end, index=PATTERN)
         slots = self.store.summaries(stream, start, end)
         choice = dial.choose(0, days=dial.DEFAULT_DAYS, streams=1)
         proposal = propose(1, slots, start, end, current=None, choice=choice)
@@ -183,7 +183,7 @@ class Play:
             self.sight.connection,
             self.store,
             STACK,
-            INDEX,
+            PATTERN,
             days=dial.DEFAULT_DAYS,
             profile=shipped_profile(),
             now=self.clock.now,

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from installer.objects import saved_objects
-from local import template
+from local import opensearch, template
 from local.cloudwatch import subscription_event
 from local.filter_pattern import parse
 from local.lines import PIPE, Line, lines, text_of
@@ -229,7 +229,7 @@ def told(
         yield (
             f"  {counts['duplicate']} lines are in the index already and keep their fields there, "
             "even with another --field-map. To start afresh, restart make serve (with another "
-            "folder if you use KEEP), or delete the cwl-* indices of these lines"
+            f"folder if you use KEEP), or delete the {opensearch.PATTERN} indices of these lines"
         )
     without = sum(not line.own_time for line in passed)
     if without:

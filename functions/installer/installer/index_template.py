@@ -26,7 +26,7 @@ type Templates = Mapping[str, Mapping[str, Any]]
 
 
 def index_template() -> dict[str, Any]:
-    """Read the file with the index template of the prefix cwl-."""
+    """Read the file with the index template of the default prefix."""
     template: dict[str, Any] = json.loads(FILE.read_text(encoding="utf-8"))
     return template
 

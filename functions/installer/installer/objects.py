@@ -12,7 +12,7 @@ from typing import Any, Final
 from installer import files
 from installer.fields import fields
 from installer.index_template import index_template
-from installer.scope import Scope
+from installer.scope import PATTERN, Scope
 
 PRODUCT: Final = "Prediction Monitor: "  # begins the title of each dashboard
 FOLDER: Final = files.FOLDER / "saved"
@@ -99,7 +99,7 @@ def _rendered(one: SavedObject, scope: Scope) -> SavedObject:
     references = [{**reference, "id": scope.own(reference["id"])} for reference in one.references]
     if one.type == "index-pattern":
         title = one.attributes["title"]
-        attributes = {**one.attributes, "title": scope.pattern if title == "cwl-*" else title}
+        attributes = {**one.attributes, "title": scope.pattern if title == PATTERN else title}
     else:
         attributes = _of_stack(
             {**one.attributes, "title": one.attributes["title"] + scope.mark}, scope.stack

@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 
 from installer import files
 from installer.plan import Part, State, Step, contains, found_as, nothing
-from installer.scope import Scope
+from installer.scope import PATTERN, Scope
 from installer.server import Answer, Server, UserError
 
 FILE: Final = files.FOLDER / "retention.json"
@@ -65,7 +65,7 @@ def days(text: str) -> int:
 def policy(age: str, scope: Scope) -> dict[str, Any]:
     """Return the policy in the form of ISM, for the indices of a prefix and an age such as 30d."""
     content: dict[str, Any] = json.loads(
-        FILE.read_text(encoding="utf-8").replace("cwl-*", scope.pattern)
+        FILE.read_text(encoding="utf-8").replace(PATTERN, scope.pattern)
     )
     content["policy"]["states"][0]["transitions"][0]["conditions"]["min_index_age"] = age
     return content

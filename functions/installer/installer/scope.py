@@ -13,6 +13,7 @@ from typing import Final
 
 NAME: Final = "prediction-monitor"
 PREFIX: Final = "cwl-"
+PATTERN: Final = f"{PREFIX}*"  # the indices that the files in kibana/ name
 STACK: Final = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,127}")  # the names that CloudFormation accepts
 INDEX: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,49}-")  # the prefixes that the shipper accepts
 

@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 from installer.plan import Part, State, Step, contains, found_as, nothing
-from installer.scope import NAME, Scope
+from installer.scope import NAME, PATTERN, Scope
 from installer.server import Answer, Server
 
 API: Final = "/_plugins/_security/api"
@@ -30,7 +30,7 @@ ROLES: Final[Mapping[str, dict[str, Any]]] = {
         "cluster_permissions": ["indices:data/write/bulk"],
         "index_permissions": [
             {
-                "index_patterns": ["cwl-*"],
+                "index_patterns": [PATTERN],
                 "allowed_actions": [
                     "create_index",
                     "indices:data/write/bulk*",
@@ -41,7 +41,7 @@ ROLES: Final[Mapping[str, dict[str, Any]]] = {
             # The shipper counts documents that the console's generated function wrote. It can
             # read no other fields than these.
             {
-                "index_patterns": ["cwl-*"],
+                "index_patterns": [PATTERN],
                 "allowed_actions": ["indices:data/read/search"],
                 "fls": ["@timestamp", "@log_group*", "@kind"],
             },
@@ -50,7 +50,7 @@ ROLES: Final[Mapping[str, dict[str, Any]]] = {
     "monitor": {
         "cluster_permissions": ["indices:data/write/bulk"],
         "index_permissions": [
-            {"index_patterns": ["cwl-*"], "allowed_actions": ["read", "search"]},
+            {"index_patterns": [PATTERN], "allowed_actions": ["read", "search"]},
             # the monitor's own index: summaries, baselines, decisions
             {"index_patterns": [OWN], "allowed_actions": ["crud", "create_index"]},
         ],

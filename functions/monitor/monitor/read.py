@@ -12,9 +12,10 @@ from typing import Any, Final, Protocol
 
 from monitor import searches
 from monitor.bins import SCALES
+from monitor.settings import PREFIX
 from monitor.summary import SLOT, Moments, Stream, Summary, total
 
-INDEX: Final = "cwl-*"
+INDEX: Final = f"{PREFIX}*"
 TIMEOUT: Final = 60  # seconds for one search
 MOST_STREAMS: Final = 20
 
