@@ -88,9 +88,11 @@ def main(folder: Path) -> None:
                 now = time.time_ns() // 1_000_000
                 events = [log_event(line, now) for line in records[start : start + BATCH]]
                 shipper.invoke(subscription_event(events, GROUP))
-        requests.post(f"{url}/cwl-*/_flush", timeout=60).raise_for_status()
+        requests.post(f"{url}/{opensearch.PATTERN}/_flush", timeout=60).raise_for_status()
         answer = requests.get(
-            f"{url}/_cat/indices/cwl-*", params={"bytes": "b", "format": "json"}, timeout=60
+            f"{url}/_cat/indices/{opensearch.PATTERN}",
+            params={"bytes": "b", "format": "json"},
+            timeout=60,
         ).json()
     for index in answer:
         size, documents = int(index["pri.store.size"]), int(index["docs.count"])
