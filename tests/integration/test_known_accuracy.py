@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import csv
+import json
 import random
+import time
 from collections import Counter
 from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
 from statistics import fmean
 from urllib.parse import urlsplit
 
@@ -13,17 +18,20 @@ import pytest
 from opensearchpy import RequestsHttpConnection
 
 from local.stack import Stack
+from monitor.__main__ import main
 from monitor.joined import Joined, Judgement
 from monitor.labelled import labelled_body, parse_labelled
 from monitor.settings import own_index
 from monitor.store import Store
 from monitor.summary import SLOT, Moments, Stream
-from tests.integration.monitored import forget, put_joined
-from tests.unit.monitor.made import slots
+from monitor.windows import HOUR
+from tests.integration.monitored import bulk, forget, put_joined
+from tests.integration.test_monitor_read import nested
+from tests.unit.monitor.made import records, slots
 
 START = 1_023_062_400
-STREAM = Stream("Labelled-Stack", "/aws/lambda/one", "a-model")
-OTHERS = (Stream("Labelled-Stack", "/aws/lambda/one", ""), Stream("other", STREAM.log_group, ""))
+STREAM = Stream("Known-Stack", "/aws/lambda/one", "a-model")
+OTHERS = (Stream("Known-Stack", "/aws/lambda/one", ""), Stream("other", STREAM.log_group, ""))
 SPAN = (START, START + 8 * SLOT)
 
 
@@ -94,3 +102,63 @@ def test_scores_of_all_predictions_are_those_of_the_summaries(store: Store) -> N
         expected += one.moments["prediction.score"]
     assert moments == expected
     assert moments.count == 8 * 40
+
+
+def test_a_review_is_labelled_and_taken_back(
+    running: Stack, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stack, now = "Reviewed-Stack", int(time.time())
+    rows = records(120, np.random.default_rng(5))
+    lines = []
+    for at, row in enumerate(rows):
+        moment = datetime.fromtimestamp(now - HOUR - at, UTC)
+        document = nested(row) | {
+            "@timestamp": f"{moment:%Y-%m-%dT%H:%M:%S}.000Z",
+            "@kind": "prediction",
+            "@stack": stack,
+            "@log_group": STREAM.log_group,
+            "model": {"name": STREAM.model, "version": "1"},
+            "prediction_id": f"id {at}",
+            "text": "=1+1",
+        }
+        lines += [
+            json.dumps({"create": {"_index": f"cwl-{moment:%Y.%m.%d}"}}),
+            json.dumps(document),
+        ]
+    bulk(running.opensearch_url, lines)
+    file = tmp_path / "review.csv"
+
+    def command(*words: str) -> tuple[int, str]:
+        given = ["--opensearch", running.opensearch_url, "--stack", stack]
+        return main([*words, *given]), "".join(capsys.readouterr())
+
+    try:
+        asked = ("review", str(file), "--random", "30", "--least-certain", "20")
+        assert command(*asked)[0] == 0
+        code, said = command(*asked)
+        assert (code, "is already there: give another name" in said) == (1, True)
+        with file.open(newline="") as opened:
+            found = list(csv.DictReader(opened))
+        audit = [row for row in found if row["source"] == "audit"]
+        others = [row for row in found if row["source"] == "human"]
+        assert len(audit) == 30
+        assert {row["text"] for row in found} == {"'=1+1"}  # no formula of a spreadsheet
+        taken = {row["prediction_id"] for row in audit}
+        lowest = sorted(range(120), key=lambda at: rows[at]["prediction.score"])[:20]
+        assert [row["prediction_id"] for row in others] == [
+            f"id {at}" for at in lowest if f"id {at}" not in taken
+        ]
+        for row in audit:
+            row["label"] = row["predicted"]
+        with file.open("w", newline="") as opened:
+            writer = csv.DictWriter(opened, list(found[0]))
+            writer.writeheader()
+            writer.writerows(found)
+        code, said = command("feedback", str(file))
+        assert code == 0, said
+        assert f"30 labels are new, 0 replace an earlier label. {len(others)} rows have no" in said
+        code, said = command("accuracy")
+        assert (code, "version 1: 30 labels" in said) == (0, True), said
+        assert "random sample: 30 of 30 right, 1.000 (0.886 to 1.000)" in said
+    finally:
+        forget(running.opensearch_url, stack)

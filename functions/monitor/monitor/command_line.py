@@ -44,6 +44,7 @@ from monitor.decisions import (
 from monitor.feedback_file import feedback_command
 from monitor.join import SOURCES
 from monitor.problem import ServerProblem
+from monitor.review import accuracy_command, review_command
 from monitor.settings import PREFIX, days_of
 from monitor.store import Conflict
 
@@ -65,6 +66,15 @@ the last one counts, also of a file that is given again. Ends with exit code 1 i
 join."""
 NAME: Final = 200  # characters of a name
 REASON: Final = 500
+MOST_REVIEWED: Final = 5000  # predictions; OpenSearch answers 10,000 at most
+REVIEW: Final = """\
+Writes a random sample of predictions and the least certain ones into a CSV file with their texts.
+Fill in its column label, and give it to the command feedback; rows without a label are left out.
+Only the random sample (source audit) shows the accuracy of all predictions."""
+ACCURACY: Final = """\
+Shows what labels of predictions of the last thirty days say about each version: accuracy with its
+95 %% interval, the share of predictions with a label, which labels are confused, and how often
+answers of each score are right."""
 
 Commands = Any  # argparse's sub-parsers, whose type has no public name
 
@@ -124,6 +134,8 @@ def parser_of(*, remote: bool) -> Parser:
     text = "judge past days as the schedule would have"
     said = "Judges past days by the baseline in use. Prints all notices and their rate."
     _days(_add(commands, "backtest", backtest_command, text, said, remote=remote))
+    text = "show what labels say about each version"
+    _add(commands, "accuracy", accuracy_command, text, ACCURACY, remote=remote)
     if not remote:
         said = (
             "Runs once as the schedule does, and writes the log lines to standard output. The"
@@ -131,6 +143,7 @@ def parser_of(*, remote: bool) -> Parser:
         )
         _add(commands, "judge", judge_command, "judge once, as the schedule does", said)
         _feedback(commands)
+        _review(commands)
     return parser
 
 
@@ -144,6 +157,18 @@ def _feedback(commands: Commands) -> None:
     add("--rejected", metavar="FILE.csv", help=text)
     text = "the source of rows that name none (audit: a person labelled a random sample)"
     add("--source", choices=sorted(SOURCES), help=text)
+
+
+def _review(commands: Commands) -> None:
+    text = "write predictions into a CSV file, for a person to label"
+    review = _add(commands, "review", review_command, text, REVIEW)
+    add, count = review.add_argument, value(_count)
+    add("file", metavar="FILE.csv", help="the file to write; it must not be there yet")
+    add("--days", type=count, default=7, help="of predictions (%(default)s)")
+    text = "predictions of each stream's random sample (%(default)s)"
+    add("--random", metavar="N", type=count, default=100, help=text)
+    text = "predictions of each stream with the lowest scores (%(default)s)"
+    add("--least-certain", metavar="N", type=count, default=50, help=text)
 
 
 def _baseline(several: Commands, *, remote: bool) -> None:
@@ -257,6 +282,12 @@ def _day(text: str) -> date:
         return date.fromisoformat(text)
     except ValueError:
         raise ValueError(f"{text!r} is not a day: write it as 2026-11-23") from None
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text) <= MOST_REVIEWED):
+        raise ValueError(f"{text!r} is not a number from 0 to {MOST_REVIEWED}")
+    return int(text)
 
 
 def _number(text: str) -> int:

@@ -37,7 +37,7 @@ def feedback_command(context: Context) -> int:
     """
     options = context.options
     counts: Counter[Reason] = Counter()
-    read = new = replaced = 0
+    read = new = replaced = empty = 0
     now = time.time()
     told = time.monotonic()
     with ExitStack() as stack:
@@ -45,13 +45,16 @@ def feedback_command(context: Context) -> int:
         rejected = _Rejected(options.rejected, stack)
         for part in batched(rows, ROWS, strict=False):
             given = [_given(row, options, int(now * 1000)) for row in part]
+            blank = _blank(part)
+            empty += len(blank)
             outcomes = asking(
                 partial(
                     join, context.connection, context.store, context.reach.stack, context.index,
                     given, dry=options.dry_run,
                 )
             )  # fmt: skip
-            for at, reason in sorted(outcomes.reasons.items()):
+            missed_here = {at: why for at, why in outcomes.reasons.items() if at not in blank}
+            for at, reason in sorted(missed_here.items()):
                 if sum(counts.values()) < SHOWN:
                     name = plain(part[at].get("prediction_id") or "")[:64]
                     print(f"row {read + at + 1}: {name}: {reason}")
@@ -63,10 +66,12 @@ def feedback_command(context: Context) -> int:
                 told = time.monotonic()
                 print(f"{read} rows are read ...", file=sys.stderr, flush=True)
     missed = sum(counts.values())
+    left = f" {empty} rows have no label, and are left out." if empty else ""
     if options.dry_run:
-        print(f"{read} rows are read: {new} labels would join. Nothing is written (--dry-run).")
+        said = f"{new} labels would join. Nothing is written (--dry-run)."
     else:
-        print(f"{read} rows are read: {new} labels are new, {replaced} replace an earlier label.")
+        said = f"{new} labels are new, {replaced} replace an earlier label."
+    print(f"{read} rows are read: {said}{left}")
     if not missed:
         return 0
     for reason, count in counts.most_common():
@@ -136,6 +141,11 @@ def _check(name: str, columns: Sequence[str]) -> None:
             f" {', '.join(NEEDED)} and, if you like, {', '.join(COLUMNS[2:])}"
             f" (missing: {', '.join(missing)})"
         )
+
+
+def _blank(rows: Sequence[Row]) -> set[int]:
+    """Return the places of rows without a label, as `review` writes them."""
+    return {at for at, row in enumerate(rows) if not (row.get("label") or "").strip()}
 
 
 def _given(row: Row, options: Any, now: int) -> Given | None:
