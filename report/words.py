@@ -133,7 +133,7 @@ def silence(view: View) -> Gap | None:
 def _missing(gap: Gap, view: View) -> str:
     until = "" if gap.end == view.span.end else f" until {clock(gap.end, view.span.end)}"
     since = clock(gap.start, view.span.end)
-    of = f", where about {gap.expected:,.0f} were to be expected."
+    of = f", although about {gap.expected:,.0f} were expected."
     return f"No predictions {'from' if until else 'since'} {since}{until}{of}"
 
 

@@ -343,7 +343,7 @@ def test_the_usual_of_one_stream_is_not_beside_the_mean_of_all(streams: int) -> 
         ({"shipping": Shipping({}, 2, (None, None))}, "2 documents lost fields"),
         (
             {"gaps": (Gap(NOW - timedelta(hours=13), NOW - timedelta(hours=1), 55.5),)},
-            "No predictions from 2026-11-22 23:34 until 11:34, where about 56 were to be expected.",
+            "No predictions from 2026-11-22 23:34 until 11:34, although about 56 were expected.",
         ),
     ],
 )
