@@ -29,13 +29,16 @@ from local.runtime import running as start
 from local.stack import Stack
 from local.template import Template
 from monitor import baseline
-from monitor.follow import Accepted, State
+from monitor.evidence import Sight, facts
+from monitor.follow import Accepted, Finding, Reference, State
 from monitor.golden import shipped_model
 from monitor.joined import Joined, Judgement
 from monitor.plan import Plan
 from monitor.settings import own_index
 from monitor.store import Kind, Store
 from monitor.summary import SLOT, Stream, Summary
+from monitor.transitions import Change, Transition
+from monitor.verdict import Verdict
 from monitor.windows import DAY, HOUR, cut
 from tests.integration.conftest import KEYS
 from tests.integration.monitored import forget, put_joined, put_predictions, subscribed
@@ -48,25 +51,42 @@ MODEL = "minilm-cola"
 EACH = 30  # predictions a slot
 PLAN = Plan(rows=100, longest=8 * HOUR, windows=168, deff=1.0, armed=True, days=7)
 NOW = int(time.time()) // SLOT * SLOT
-BEGAN = NOW - 6 * HOUR  # a story's change
+WORDED = {"MESSAGE_WORDS": "true"}
 CUSTOMERS = ("forum", "mobile-app", "shop")
 SAMPLES = ROOT / "events" / "messages"
+# The name of a function does not tell its story, so that a reader decides from the message alone.
+FUNCTIONS = {
+    "bad-deployment": "classifier-f",
+    "launch": "classifier-b",
+    "truncation": "classifier-h",
+    "new-customer": "classifier-d",
+    "outage": "classifier-a",
+    "weekend": "classifier-i",
+    "slow-drift": "classifier-c",
+    "new-language": "classifier-g",
+    "rollout": "classifier-e",
+    "low-accuracy": "classifier-j",
+    "decided": "classifier-z",
+}
+EVERYDAY = ("house", "garden", "river", "table", "window", "letter", "morning", "street")
+LAUNCHED = ("voucher", "checkout", "parcel")  # words of the launch's texts
 SHIPPED = shipped_model()
 
 type Row = dict[str, Any]
-type Change = Callable[[list[Row], np.random.Generator, float], None]
+type Changing = Callable[[list[Row], np.random.Generator, float], None]
 
 
 @dataclass(frozen=True)
 class Story:
-    """A change of the rows of a slot, from `BEGAN` on, and what the message must lead to.
+    """A change of the rows of a slot in the last `hours`, and what the message must lead to.
 
     `change` gets the share of the time since then that has passed. `times` multiplies the traffic.
     `right` is the number of right answers, and of all that a random sample has labels for.
+    The records have texts if `words` are given; these are the words of the texts of the change.
     """
 
     name: str
-    change: Change
+    change: Changing
     kind: str
     action: str
     said: tuple[str, ...]
@@ -75,10 +95,12 @@ class Story:
     odd: bool = False
     model: str = "1"
     right: tuple[int, int] | None = None
+    words: tuple[str, ...] = ()
+    hours: int = 6
 
     @property
     def stream(self) -> Stream:
-        return Stream(STACK, f"/aws/lambda/{self.name}", MODEL)
+        return Stream(STACK, f"/aws/lambda/{FUNCTIONS[self.name]}", MODEL)
 
 
 def other_labels(rows: list[Row], chance: np.random.Generator, _: float) -> None:
@@ -113,6 +135,14 @@ def new_customer(rows: list[Row], chance: np.random.Generator, _: float) -> None
 
 def nothing(rows: list[Row], chance: np.random.Generator, _: float) -> None:
     """Change nothing."""
+
+
+def half_swapped(rows: list[Row], chance: np.random.Generator, passed: float) -> None:
+    """Let a new version of the model answer half of the rows, with swapped labels."""
+    other = rows[::2]
+    other_labels(other, chance, passed)
+    for row in other:
+        row["model.version"] = "2"
 
 
 def none(rows: list[Row], chance: np.random.Generator, _: float) -> None:
@@ -152,6 +182,7 @@ STORIES = (
             "more answers are spam",
             "function version 8: 100 % of the change",
             "Last deployment: function version 8",
+            "update-alias --function-name classifier-f --name live --function-version 7 ",
         ),
         version="8",
     ),
@@ -164,8 +195,10 @@ STORIES = (
             "No version changed",
             "3 times as many as usual: if it is a launch, announce it",
             "spread evenly",
+            *LAUNCHED,
         ),
         times=3,
+        words=LAUNCHED,
     ),
     Story(
         "truncation",
@@ -185,7 +218,13 @@ STORIES = (
         WAIT,
         ("customer acme, which is new", "% of the predictions, new)", "towards sentences like"),
     ),
-    Story("outage", none, "stale", "nothing", ("too few predictions for a window for a day",)),
+    Story(
+        "outage",
+        none,
+        "stale",
+        WAIT,
+        ("had no prediction in", "120 an hour are usual at", "NoPredictionsAlarm"),
+    ),
     Story("weekend", weekend, "weekday", "nothing", ("The accepted baseline has no",), odd=True),
     Story(
         "slow-drift",
@@ -194,7 +233,25 @@ STORIES = (
         WAIT,
         ("No version changed", "wording is less usual", "never above"),
     ),
-    Story("new-language", language, "begins", WAIT, ("script cyrillic, which is new",)),
+    Story(
+        "new-language",
+        language,
+        "begins",
+        WAIT,
+        ("script cyrillic, which is new", "the flag unusual_script"),
+    ),
+    Story(
+        "rollout",
+        half_swapped,
+        "differs",
+        "roll back",
+        (
+            "Version 2 does not answer as version 1 on the same traffic",
+            "more answers are spam",
+            "If it is meant to",
+        ),
+        hours=8,
+    ),
     Story(
         "low-accuracy",
         nothing,
@@ -312,7 +369,11 @@ def judge(
     running: Stack, template: Template, built: Path, runtime_packages: Path
 ) -> Callable[[Playground], AbstractContextManager[Runtime]]:
     """Start the built judge, whose lines go to a playground."""
-    given = {"OPENSEARCH_URL": running.opensearch_url, "STACK": STACK, "MONITOR_BY": "customer"}
+    given = {
+        "OPENSEARCH_URL": running.opensearch_url,
+        "STACK": STACK,
+        "MONITOR_BY": "customer",
+    } | WORDED
     function = template.functions["MonitorFunction"]
     code = built / "MonitorFunction"
     return lambda ground: start(function, given, ground.write, code=code, packages=runtime_packages)
@@ -369,7 +430,7 @@ def accept_week(store: Store, story: Story) -> None:
     full = cut(week(), rows=PLAN.rows, at_most=PLAN.longest).full
     days = set(range(7))
     if story.odd:
-        days -= {datetime.fromtimestamp(at, UTC).weekday() for at in (BEGAN, NOW)}
+        days -= {datetime.fromtimestamp(at, UTC).weekday() for at in (NOW - 6 * HOUR, NOW)}
     fitted = baseline.fit([of(story, part) for part in full])
     accepted = Accepted.of(1, replace(fitted, weekdays=tuple(sorted(days))), PLAN)
     content = baseline.to_document(accepted.baseline) | {"plan": accepted.plan()}
@@ -404,21 +465,25 @@ def put_labels(url: str, story: Story, right: int, count: int) -> None:
 def predicted(url: str, story: Story, begin: int, end: int, chance: np.random.Generator) -> None:
     documents: list[Row] = []
     for slot in range(begin, end, SLOT):
-        later = slot >= BEGAN and story.name != "outage"
+        began = NOW - story.hours * HOUR
+        later = slot >= began and story.name != "outage"
         rows = records(EACH * (story.times if later else 1), chance)
         for row in rows:
             row["customer"] = CUSTOMERS[int(chance.integers(3))]
         if later:
-            story.change(rows, chance, (slot - BEGAN) / (end - BEGAN))
+            story.change(rows, chance, (slot - began) / (end - began))
         for row in rows:
+            if story.words:
+                said = [*EVERYDAY, *story.words * 5] if later else EVERYDAY
+                row["text"] = " ".join(chance.choice(said, 8))
+            version = row.pop("model.version", story.model)
             at = slot * 1000 + int(chance.integers(SLOT * 1000))
-            model = {"name": MODEL, "version": story.model, "profile": SHIPPED.card["profile"]}
             envelope = {
                 "@timestamp": at,
                 "@stack": STACK,
                 "@log_group": story.stream.log_group,
                 "@function_version": story.version if later else "7",
-                "model": model,
+                "model": {"name": MODEL, "version": version, "profile": SHIPPED.card["profile"]},
             }
             documents.append(nested(row) | envelope)
     put_predictions(url, documents)
@@ -429,7 +494,8 @@ def mails(playground: Playground) -> dict[str, list[dict[str, Any]]]:
     """Return the mails of each story."""
     found: dict[str, list[dict[str, Any]]] = {story.name: [] for story in STORIES}
     for mail in playground.mails():
-        (name,) = [n for n in found if f"/aws/lambda/{n} " in mail["Message"].splitlines()[0] + " "]
+        first = mail["Message"].splitlines()[0]
+        (name,) = [n for n in found if f"{BY_NAME[n].stream.log_group} " in first]
         found[name].append(mail)
     if folder := os.environ.get("WRITE_MESSAGES"):  # how events/messages was made
         for name, several in found.items():
@@ -451,6 +517,25 @@ def test_the_message_alone_leads_to_the_right_decision(
     assert [said for said in story.said if said not in mail["Message"]] == []
     assert len(lines) <= 15
     assert "could not be read" not in mail["Message"]
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "found"),
+    [("launch", True, set(LAUNCHED)), ("launch", False, set()), ("slow-drift", True, set())],
+    ids=["texts", "the parameter is off", "no texts are logged"],
+)
+def test_a_message_quotes_words_of_the_window_only_if_it_may(
+    name: str, words: bool, found: set[str], playground: Playground, running: Stack
+) -> None:
+    url = urlsplit(running.opensearch_url)
+    connection = RequestsHttpConnection(host=url.hostname or "", port=url.port)
+    sight = Sight(connection, playground.store, "cwl-*", words=words)
+    window = Summary(BY_NAME[name].stream, "1", NOW - 3 * HOUR, 2 * HOUR, rows=240)
+    finding = Finding(Reference.BASELINE, window, Verdict.NOTICE, "")
+    begins = Transition(Change.BEGINS, "means", NOW - 6 * HOUR, window.end)
+    known = facts(sight, finding, begins, None, in_a_row=3, promised=90)
+    assert not known.unread
+    assert set(known.words) == found
 
 
 def test_each_transition_is_one_mail_whatever_comes_again(

@@ -45,17 +45,12 @@ def announce(
     for finding in findings:
         window = finding.window
         silence = silencing(silences, window.start, window.end, now)
-        odd = (
-            accepted is not None
-            and finding.reference is Reference.BASELINE
-            and other_weekdays(accepted.baseline, window.start)
-        )
         episode, transition = advance(
             episode,
             finding,
             in_a_row=choice.row.in_a_row,
             silenced=silence is not None,
-            odd=odd,
+            odd=accepted is not None and _odd(finding, accepted),
         )
         said = (
             _message(
@@ -80,6 +75,14 @@ def announce(
 
 def _of_window(findings: Sequence[Finding], finding: Finding) -> list[Finding]:
     return [one for one in findings if one.window.start == finding.window.start]
+
+
+def _odd(finding: Finding, accepted: Accepted) -> bool:
+    """Return whether the baseline cannot be the reference of a finding that refers to it."""
+    odd = other_weekdays(accepted.baseline, finding.window.start)
+    if finding.reference is Reference.VERSION:
+        return finding.older is None and (odd or not accepted.armed)
+    return odd and finding.reference is Reference.BASELINE
 
 
 def _digest(

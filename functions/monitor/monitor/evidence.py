@@ -17,7 +17,7 @@ from monitor import where
 from monitor.accuracy import Card, Estimate, Tally, estimate
 from monitor.baseline import Baseline
 from monitor.follow import Accepted, Drift, Finding
-from monitor.message import Facts, Moved, Share, Source, links, report_link
+from monitor.message import Arrived, Facts, Moved, Share, Source, links, report_link
 from monitor.moved import Measure
 from monitor.problem import ServerProblem, sentence
 from monitor.read import Connection, ReadIncomplete, aggregations
@@ -30,7 +30,10 @@ from monitor.windows import DAY, HOUR, cut
 DAYS: Final = 30  # the extreme of a number is taken from the windows of these days
 TIMEOUT: Final = 20  # seconds for one search
 LABELS: Final = 3
-NUMBERS: Final = (Change.BEGINS, Change.SPREADS, Change.RECOVERS, Change.WEEKDAY)
+VERSIONS: Final = (Change.DIFFERS, Change.AGREES)
+NUMBERS: Final = (
+    Change.BEGINS, Change.SPREADS, Change.RECOVERS, Change.WEEKDAY, *VERSIONS,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,12 +99,19 @@ def facts(
     span = Span(window.start, window.end, min(transition.since, window.start))
     usual: Summary | None = None
     found: list[tuple[Measure, Moved]] = []
-    numbers = accepted is not None and transition.change in NUMBERS and window.rows > 0
-    if accepted and numbers:
+    compared: list[Moved] = []
+    older = _older(finding, accepted) if transition.change in VERSIONS else ""
+    numbers = transition.change in NUMBERS and window.rows > 0
+    if finding.older:
+        usual, compared = finding.older, moving.beside(finding.drifts, older)
+    elif accepted and numbers:
         usual = unread.or_else("usual", None, lambda: _usual(sight.store, accepted.baseline))
         found = unread.or_else(
             "moved", found, lambda: _moved(sight, finding, accepted, transition, usual)
         )
+    arrived = None
+    if transition.change is Change.STALE:
+        arrived = unread.or_else("arrived", None, lambda: _arrived(sight.store, finding, accepted))
     notice = transition.change in {Change.BEGINS, Change.SPREADS, Change.WEEKDAY}
     sources: tuple[Source, ...] = ()
     if notice:
@@ -109,7 +119,7 @@ def facts(
     return Facts(
         stream, transition, window.start, window.end, window.rows,
         in_a_row=in_a_row,
-        moved=tuple(one for _, one in found),
+        moved=(*compared, *(one for _, one in found)),
         sources=sources,
         towards=_towards(sight, finding, accepted) if notice else (),
         words=_words(sight, span, window, unread) if notice else (),
@@ -132,6 +142,10 @@ def facts(
             **report_link(sight.reports, window.end),
         },
         unread=unread.why,
+        newer=(window.version or "none") if older else "",
+        older=older,
+        beside=finding.older is not None,
+        arrived=arrived,
     )  # fmt: skip
 
 
@@ -153,9 +167,36 @@ class Unread:
         return otherwise
 
 
+def _older(finding: Finding, accepted: Accepted | None) -> str:
+    """Return the name of the version with which a finding compares another one."""
+    if finding.older:
+        return finding.older.version or "none"
+    return (accepted.baseline.version if accepted else "") or "none"
+
+
+def _arrived(store: Store, finding: Finding, accepted: Accepted | None) -> Arrived:
+    """Return the predictions of a time without windows, and the baseline's number for it."""
+    window = finding.window
+    came = [s for s in store.summaries(window.stream, window.start, window.end) if s.rows]
+    last = max((s.end for s in came), default=None)
+    rows = sum(s.rows for s in came)
+    of_days = [] if accepted is None else _of_days(store, accepted.baseline)
+    if accepted is None or not of_days:
+        return Arrived(rows, last)
+    seconds = accepted.baseline.end - accepted.baseline.start
+    whole = sum(s.rows for s in of_days) * window.seconds / seconds
+    now = window.end // HOUR % 24
+    this_hour = sum(s.rows for s in of_days if s.start // HOUR % 24 == now)
+    return Arrived(rows, last, whole, this_hour / max(1.0, seconds / DAY))
+
+
+def _of_days(store: Store, base: Baseline) -> list[Summary]:
+    return store.summaries(base.stream, base.start, base.end)
+
+
 def _usual(store: Store, base: Baseline) -> Summary | None:
     """Return one summary of the baseline's days, or None if their summaries are deleted."""
-    of_days = store.summaries(base.stream, base.start, base.end)
+    of_days = _of_days(store, base)
     parts = [s for s in of_days if (s.version, s.profile) == (base.version, base.profile)]
     return total(parts or of_days) if of_days else None
 

@@ -165,7 +165,10 @@ class Drift:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """The result for a window, or for a time without windows, against one reference."""
+    """The result for a window, or for a time without windows, against one reference.
+
+    `older` has the predictions of the version with which `window` was compared in the same time.
+    """
 
     reference: Reference
     window: Summary
@@ -179,6 +182,7 @@ class Finding:
     text_alone: bool = False
     missing: Mapping[str, str] = field(default_factory=dict)
     accuracy: Accuracy | None = None
+    older: Summary | None = None
 
 
 def follow(
@@ -382,7 +386,9 @@ def _compared(older: Sequence[Summary], newer: Sequence[Summary], *, deff: float
     else:
         said += "no difference is unusual."
     verdict = Verdict.UNUSUAL if unusual else Verdict.OK
-    return Finding(Reference.VERSION, total(newer), verdict, said, drifts, deff=deff)
+    return Finding(
+        Reference.VERSION, total(newer), verdict, said, drifts, deff=deff, older=total(older)
+    )
 
 
 def _against_other_version(parts: Sequence[Summary], accepted: Accepted, choice: Choice) -> Finding:
@@ -438,7 +444,7 @@ def _stale(stream: Stream, state: State, now: float) -> Finding:
         "Nothing new to judge: the last window with enough predictions ended at"
         f" {moment(state.full)} UTC."
     )
-    nothing = Summary(stream, "", state.until, max(0, int(now) - state.until))
+    nothing = Summary(stream, "", state.full, max(0, int(now) - state.full))
     return Finding(Reference.BASELINE, nothing, Verdict.STALE, said, number=state.number)
 
 

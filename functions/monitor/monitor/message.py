@@ -6,6 +6,7 @@ subject a line; a line without facts is left out.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -36,9 +37,15 @@ INPUT: Final = (
 VERSIONS: Final = {"function version": "@function_version", "model version": "model.version"}
 # The facts without which a rollback is not advised.
 NEEDED: Final = {"moved": "the numbers that moved", "deployment": "the last deployment"}
+FUNCTIONS: Final = "/aws/lambda/"  # the log group of a function is named so
+# A command takes these names only, since log group and version come from the records.
+NAMED: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+NUMBER: Final = re.compile(r"[0-9]{1,10}")
 PREDICTIONS: Final = "prediction-monitor-predictions"  # the installer's id, see `links`
 NOTICES: Final = (Change.BEGINS, Change.SPREADS)
-DATED: Final = (*NOTICES, Change.RECOVERS, Change.REPLACED, Change.STALE)
+ADVISED: Final = (*NOTICES, Change.DIFFERS, Change.STALE)  # what to do follows from the evidence
+DATED: Final = (*ADVISED, Change.RECOVERS, Change.REPLACED, Change.AGREES)
+FEW: Final = 0.5  # of the usual predictions: fewer are a reason to look
 SUBJECTS: Final = {
     Change.BEGINS: "Notice",
     Change.SPREADS: "Notice, one signal more",
@@ -47,6 +54,8 @@ SUBJECTS: Final = {
     Change.STALE: "Nothing to judge",
     Change.RESUMES: "Judged again",
     Change.WEEKDAY: "Unknown weekday",
+    Change.DIFFERS: "Version differs",
+    Change.AGREES: "Version agrees again",
     Change.DIGEST: "Weekly digest",
 }
 HEADLINES: Final = {
@@ -59,21 +68,29 @@ HEADLINES: Final = {
     ),
     Change.RECOVERS: "RECOVERED: the predictions of {who} are as usual again, {span}.",
     Change.REPLACED: "CLOSED: the notice on {who} ended, since another baseline is in use.",
-    Change.STALE: "NOTHING TO JUDGE: {who} had too few predictions for a window for a day.",
+    Change.STALE: (
+        "NOTHING TO JUDGE: {who} had {facts.few} in {hours}."
+    ),
     Change.RESUMES: "JUDGED AGAIN: {who} has enough predictions for a window again, {span}.",
     Change.WEEKDAY: (
         "INFORMATION: the predictions of {who} on this {facts.weekday} are unlike the baseline's, "
         "{span}."
     ),
+    Change.DIFFERS: (
+        "VERSION DIFFERS: version {facts.newer} of {who} does not answer as version {facts.older}. "
+        "{facts.in_a_row} windows in a row are unusual, the last {span}."
+    ),
+    Change.AGREES: (
+        "VERSION AGREES AGAIN: version {facts.newer} of {who} answers as version {facts.older}, "
+        "{span}."
+    ),
     Change.DIGEST: "WEEKLY DIGEST of {who}: {facts.rows:,} predictions, {days}.",
 }  # fmt: skip
+CANARY_FAILS: Final = "The canary fails: the deployed model does not answer as it was made to."
 NOTHING_TO_DO: Final = {
     Change.RECOVERS: "The last {facts.in_a_row} windows are as usual.",
     Change.REPLACED: "The stream is judged by baseline {facts.baseline} from now on.",
-    Change.STALE: (
-        "Without predictions nothing can be judged. If callers should be calling now, look at "
-        "NoPredictionsAlarm and the alarms of the shipper (docs/runbook.md)."
-    ),
+    Change.AGREES: "The last {facts.in_a_row} comparisons of the two versions are as usual.",
     Change.RESUMES: "Windows are judged again, and there is no notice.",
     Change.WEEKDAY: (
         "The accepted baseline has no {facts.weekday}, so this is no notice. Accept days with a "
@@ -99,7 +116,7 @@ class Moved:
 
     `extreme` is the highest value of a window if the number rose, and the lowest if it fell. What
     is not known is None. `share` says that the number is a share of the predictions. `field` names
-    the component.
+    the component. `older` is the version whose value is `usual`, or empty.
     """
 
     field: str
@@ -111,6 +128,7 @@ class Moved:
     extreme: float | None = None
     days: int = 30
     share: bool = False
+    older: str = ""
 
     @property
     def up(self) -> bool:
@@ -121,10 +139,12 @@ class Moved:
         """Return the movement in words, with its numbers."""
         said = f"{self.rose if self.up else self.fell}: {self.name} {self._number(self.now)}"
         if self.usual is not None:
-            said += f", usually {self._number(self.usual)}"
+            said += f", {usually(self.older)} {self._number(self.usual)}"
         if self.extreme is not None:
+            beyond = self.now >= self.extreme if self.up else self.now <= self.extreme
             side = "above" if self.up else "below"
-            said += f", never {side} {self._number(self.extreme)} in the {self.days} days before"
+            side = f"never {side}" if beyond else "but also"
+            said += f", {side} {self._number(self.extreme)} in the {self.days} days before"
         return said
 
     def _number(self, value: float) -> str:
@@ -149,12 +169,13 @@ class Source:
 class Deployment:
     """The newest version that answers: what it is a version of, its name, its first prediction.
 
-    `first` is in seconds since 1970.
+    `first` is in seconds since 1970. `before` is the version that was the newest before it.
     """
 
     of: str
     value: str
     first: int
+    before: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +200,21 @@ class Canary:
 
 
 @dataclass(frozen=True, slots=True)
+class Arrived:
+    """The predictions that came while there were too few for a window, and those that usually come.
+
+    `usual` is the baseline's number in so much time, and `hourly` its number an hour at this hour
+    of the day. `last` is the end of the last quarter of an hour with a prediction, in seconds since
+    1970. What is not known is None.
+    """
+
+    rows: int
+    last: int | None = None
+    usual: float | None = None
+    hourly: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """All that a message says. What is not known is empty or None.
 
@@ -186,6 +222,9 @@ class Facts:
     `hourly` and `score` are the present and the usual value. `words` are typical of the window.
     `estimate` is the estimated accuracy of the window; `unlike` says that there is none, since the
     window is unlike the model's profile. `known` counts labels of the last thirty days.
+    `newer` and `older` are the versions that a comparison is about. They were compared in the same
+    time if `beside`; then the usual values are those of the older version. `arrived` is for a time
+    without windows.
     """
 
     stream: Stream
@@ -211,6 +250,24 @@ class Facts:
     links: Mapping[str, str] = field(default_factory=dict)
     unread: Mapping[str, str] = field(default_factory=dict)
     digest: tuple[str, ...] = ()
+    newer: str = ""
+    older: str = ""
+    beside: bool = False
+    arrived: Arrived | None = None
+
+    @property
+    def few(self) -> str:
+        """The number of predictions in a time without windows, in words."""
+        if self.arrived is None:
+            return "too few predictions"
+        if not self.arrived.rows:
+            return "no prediction"
+        return f"{self.arrived.rows:,} predictions, too few for a window,"
+
+    @property
+    def usually(self) -> str:
+        """How a usual value is introduced."""
+        return usually(self.older if self.beside else "")
 
     @property
     def weekday(self) -> str:
@@ -228,6 +285,11 @@ class Message:
     action: Action
     subject: str
     text: str
+
+
+def usually(older: str = "") -> str:
+    """Return what introduces a usual value, which is that of the version `older` if it is named."""
+    return f"version {_name(older)}" if older else "usually"
 
 
 def compose(facts: Facts) -> Message:
@@ -249,6 +311,10 @@ def advice(facts: Facts) -> tuple[Action, str]:
     """Return what to do now, and why."""
     if facts.transition.change in NOTICES:
         return _in_a_notice(facts)
+    if facts.transition.change is Change.DIFFERS:
+        return _of_two_versions(facts)
+    if facts.transition.change is Change.STALE:
+        return _without_predictions(facts)
     return Action.NOTHING, NOTHING_TO_DO[facts.transition.change].format(facts=facts)
 
 
@@ -257,9 +323,8 @@ def _in_a_notice(facts: Facts) -> tuple[Action, str]:
     parts = [one for one in facts.sources if _explains(one) and (one.new or texts_moved)]
     deployed = facts.deployment if _coincides(facts) else None
     version = f"{deployed.of} {_name(deployed.value)}" if deployed else ""
-    if facts.canary and facts.canary.compared and not facts.canary.passed:
-        said = "The canary fails: the deployed model does not answer as it was made to."
-        return Action.ROLL_BACK, said
+    if _canary_fails(facts):
+        return Action.ROLL_BACK, CANARY_FAILS
     if parts:
         new = ", which is new" if parts[0].new else ""
         said = f"The change is in {parts[0].attribute} {_name(parts[0].value)}{new}."
@@ -277,6 +342,43 @@ def _in_a_notice(facts: Facts) -> tuple[Action, str]:
         return Action.ROLL_BACK, said
     said = "No version changed, so a rollback would not help. The texts are of another kind."
     return Action.WAIT, f"{said}{_busy(facts)}"
+
+
+def _canary_fails(facts: Facts) -> bool:
+    return facts.canary is not None and facts.canary.compared and not facts.canary.passed
+
+
+def _of_two_versions(facts: Facts) -> tuple[Action, str]:
+    """Return what to do if two versions differ: it is the model, unless their texts differ too."""
+    newer, older = _name(facts.newer), _name(facts.older)
+    if _canary_fails(facts):
+        return Action.ROLL_BACK, CANARY_FAILS
+    if "moved" in facts.unread:
+        said = f"{NEEDED['moved'].capitalize()} could not be read"
+        return Action.WAIT, f"{said}, so nothing shows that a rollback would help."
+    if any(one.field in INPUT for one in facts.moved):
+        if facts.beside:
+            said = f"Versions {newer} and {older} get different texts, so their answers do too."
+        else:
+            said = f"The texts themselves changed since the baseline of version {older}."
+        return Action.WAIT, f"{said} A rollback would not change the texts; ask who sends them."
+    same = "the same traffic" if facts.beside else "texts that did not change"
+    said = f"Version {newer} does not answer as version {older} on {same}."
+    meant = f"If it is meant to, do nothing now, and accept a baseline of version {newer}."
+    return Action.ROLL_BACK, f"{said} {meant}"
+
+
+def _without_predictions(facts: Facts) -> tuple[Action, str]:
+    """Return what to do if there are too few predictions for a window: it depends on the usual."""
+    one = facts.arrived
+    if one and one.usual is not None and one.rows >= FEW * one.usual:
+        said = f"About {one.usual:,.0f} are usual in so much time, so traffic is as low as ever."
+        return Action.NOTHING, said
+    if one and one.rows and one.usual is None:
+        return Action.NOTHING, "Traffic is too low for a window, and no usual number is known."
+    said = "Nobody calls, or the predictions are not shipped: NoPredictionsAlarm in docs/runbook.md"
+    alarms = "Requests that fail and lines that cannot be shipped ring alarms of their own."
+    return Action.WAIT, f"{said} says how to find out. {alarms}"
 
 
 def _busy(facts: Facts) -> str:
@@ -319,34 +421,39 @@ def _lines(facts: Facts, action: Action, reason: str) -> Iterator[str]:
     yield _short(f"WHAT TO DO NOW: {action.upper()}. {reason}")
     if change in DATED:
         yield f"Since: {moment(facts.transition.since)} UTC ({_hours(facts)}){_late(facts)}"
+    if facts.arrived and (said := _arrived(facts.arrived, facts.end)):
+        yield said
     if change is Change.DIGEST:
         yield from map(_short, facts.digest[:DIGEST])
     else:
-        yield from map(_short, _movement(facts))
+        yield from map(_short, _movement(facts, action))
     if hurts := [*_hurts(facts)]:
         yield _short(f"Does it hurt: {'; '.join(hurts)}.")
-    if change in {*NOTICES, Change.RECOVERS} and "deployment" not in facts.unread:
+    if change in {*ADVISED, Change.RECOVERS} and "deployment" not in facts.unread:
         yield _short(f"Last deployment: {_deployed(facts)}")
+    if action is Action.ROLL_BACK:
+        yield _short(f"To roll back: {_back(facts)}")
     if facts.unread:
         yield _short(f"Some of this could not be read: {next(iter(facts.unread.values()))}.")
     for name, address in facts.links.items():
         yield f"{name}: {address}"
-    if change in {*NOTICES, Change.WEEKDAY, Change.STALE}:
+    if change in {*ADVISED, Change.WEEKDAY}:
         until = moment(facts.end + 24 * HOUR).replace(" ", "T")
         command = f"mute --until {until} --reason WHY --by YOU"
         yield f"To mute: {invoke(facts.stream.stack, command)}"
 
 
-def _movement(facts: Facts) -> Iterator[str]:
-    """Yield what moved, and where it comes from."""
+def _movement(facts: Facts, action: Action) -> Iterator[str]:
+    """Yield what moved, and where it comes from. Texts are described if they may be the cause."""
     if facts.moved:
         yield f"What moved: {facts.moved[0].sentence()}."
     if len(facts.moved) > 1:
         yield f"Also: {'; '.join(one.sentence() for one in facts.moved[1:3])}."
-    if facts.towards:
+    texts = action is not Action.ROLL_BACK
+    if texts and facts.towards:
         near = " and ".join(f'"{_name(one)}"' for one in facts.towards)
         yield f"The texts moved towards sentences like {near}."
-    if facts.words:
+    if texts and facts.words:
         yield f"Words typical of these texts: {', '.join(map(_name, facts.words))}."
     if facts.sources:
         yield f"Where: {'; '.join(map(_where, facts.sources))}."
@@ -363,10 +470,21 @@ def invoke(stack: str, command: str) -> str:
 def _headline(facts: Facts) -> str:
     return HEADLINES[facts.transition.change].format(
         who=f"{_name(facts.stream.model) or 'the model'} in {_name(facts.stream.log_group)}",
+        hours=_hours(facts),
         span=f"{moment(facts.start)} to {moment(facts.end)[11:]} UTC, {facts.rows:,} predictions",
         days=f"{moment(facts.start)[:10]} to {moment(facts.end)[:10]}",
         facts=facts,
     )
+
+
+def _arrived(one: Arrived, end: int) -> str:
+    """Return the line about the predictions that came, and those that usually come."""
+    said = [] if one.last is None else [f"the last one came before {moment(one.last)} UTC"]
+    if one.usual is not None:
+        said.append(f"usually {one.usual:,.0f} come in so much time")
+    if one.hourly is not None:
+        said.append(f"{one.hourly:,.0f} an hour are usual at {moment(end)[11:]} UTC")
+    return f"Predictions: {'; '.join(said)}." if said else ""
 
 
 def _hours(facts: Facts) -> str:
@@ -390,11 +508,11 @@ def _where(source: Source) -> str:
 
 def _hurts(facts: Facts) -> Iterator[str]:
     for one in facts.labels[:3]:
-        usual = "" if one.usual is None else f", usually {100 * one.usual:.0f} %"
+        usual = "" if one.usual is None else f", {facts.usually} {100 * one.usual:.0f} %"
         yield f"{_name(one.label)} {100 * one.now:.0f} %{usual}"
     if facts.score:
         now, usual_score = facts.score
-        usual = "" if usual_score is None else f", usually {usual_score:.2f}"
+        usual = "" if usual_score is None else f", {facts.usually} {usual_score:.2f}"
         said = f"mean score {now:.2f}"
         if facts.estimate:
             limits = facts.estimate.interval.text
@@ -408,7 +526,7 @@ def _hurts(facts: Facts) -> Iterator[str]:
         yield f"{_result(facts.canary)} at {moment(facts.canary.at)[11:]}"
     if facts.hourly:
         now, usual_rate = facts.hourly
-        usual = "" if usual_rate is None else f", usually {usual_rate:,.0f}"
+        usual = "" if usual_rate is None else f", {facts.usually} {usual_rate:,.0f}"
         yield f"{now:,.0f} predictions an hour{usual}"
 
 
@@ -422,7 +540,24 @@ def _deployed(facts: Facts) -> str:
     one = facts.deployment
     if one is None:
         return "no version has changed in the last 30 days, as far as predictions name it."
-    return f"{one.of} {_name(one.value)}, first seen {moment(one.first)} UTC."
+    before = f"; before it: {_name(one.before)}" if one.before else ""
+    return f"{one.of} {_name(one.value)}, first seen {moment(one.first)} UTC{before}."
+
+
+def _back(facts: Facts) -> str:
+    """Return how to go back, with the function's alias and version where they are known."""
+    one, more = facts.deployment, "docs/release.md, Going back"
+    if one is None or not one.before:
+        return f"{more}."
+    function = facts.stream.log_group.removeprefix(FUNCTIONS)
+    known = function != facts.stream.log_group and one.of == "function version"
+    if not (known and NAMED.fullmatch(function) and NUMBER.fullmatch(one.before)):
+        return f"deploy {one.of} {_name(one.before)} again ({more})."
+    command = (
+        f"aws lambda update-alias --function-name {function} --name live "
+        f"--function-version {one.before}"
+    )
+    return f"{command} (then see {more})."
 
 
 def _name(text: str) -> str:

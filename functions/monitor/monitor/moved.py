@@ -6,7 +6,7 @@ so that the same number can be split by version or script (`monitor.where`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -18,6 +18,7 @@ from monitor.baseline import BINNED, Baseline
 from monitor.bins import SCALES
 from monitor.follow import Drift
 from monitor.message import Moved
+from monitor.rollout import LABEL
 from monitor.strange import UNKNOWN
 from monitor.summary import PROBABILITY, SIGNATURE, Summary
 from monitor.windows import Tally, Windows, stack
@@ -27,6 +28,7 @@ Query = Mapping[str, Any]
 
 MOST: Final = 3  # numbers of a message
 NOTICEABLE: Final = 0.05  # of the usual value; people do not care about a smaller change
+NAMES: Final = 3  # unusual values that a number names
 WORDS: Final = {
     "input.words": ("words of a text", "texts are longer", "texts are shorter"),
     "input.tokens_per_word": ("pieces of a word", "words are rarer", "words are more common"),
@@ -56,7 +58,8 @@ class Measure:
 
     `of` returns the number of each window, (windows,), which is NaN if the records lack it. `mean`
     is the field that OpenSearch averages. If it is None, `share` is the query for the rows that are
-    counted.
+    counted. If these are the rows with a value that is not usual, `values` returns a window's
+    values of the field with their rows, and `noun` says what a value is.
     """
 
     field: str
@@ -66,6 +69,14 @@ class Measure:
     of: Callable[[Windows], Array]
     mean: str | None = None
     share: Query | None = None
+    values: Callable[[Summary], Mapping[str, int]] | None = None
+    noun: str = ""
+
+    def named(self, window: Summary) -> str:
+        """Return the name of the number in a window, with the values that were counted there."""
+        found = self.values(window) if self.values else {}
+        most = sorted(found, key=lambda value: (-found[value], value))[:NAMES]
+        return f"share of {self.noun} {', '.join(most)}" if most else self.name
 
 
 def moved(
@@ -92,11 +103,35 @@ def moved(
         expected = value_of(measure, usual) if usual else None
         extreme = _extreme(measure, history, up=expected is None or value >= expected)
         one = Moved(
-            measure.field, measure.name, measure.rose, measure.fell, value, expected, extreme,
-            days, share=measure.share is not None,
+            measure.field, measure.named(window), measure.rose, measure.fell, value, expected,
+            extreme, days, share=measure.share is not None,
         )  # fmt: skip
         found[measure.field] = (measure, one)
     return list(found.values())[:MOST]
+
+
+def beside(drifts: Sequence[Drift], older: str) -> list[Moved]:
+    """Return the unusual differences between two versions that were compared in the same time.
+
+    `older` is the name of the version whose values are the usual ones.
+    """
+    found = []
+    for drift in sorted(drifts, key=lambda d: d.signal in SIGNATURE):
+        if not drift.unusual or drift.value is None:
+            continue
+        if drift.signal.startswith(f"{LABEL} "):
+            label = drift.signal.removeprefix(f"{LABEL} ")
+            said = f"answers are {label}"
+            words = ("label", f"share of {label}", f"more {said}", f"fewer {said}")
+        elif drift.signal in WORDS:
+            name, *directions = WORDS[drift.signal]
+            words = (drift.signal, f"mean {name}", directions[0], directions[1])
+        else:
+            centre = _centre(drift.signal, {})
+            words = (centre.field, centre.name, centre.rose, centre.fell)
+        share = drift.signal.startswith(LABEL)
+        found.append(Moved(*words, drift.value, drift.expected, share=share, older=older))
+    return found[:MOST]
 
 
 def measures(drift: Drift, baseline: Baseline) -> tuple[Measure, ...]:
@@ -203,8 +238,16 @@ def _label(part: str, baseline: Baseline) -> Measure:
         return _share(rows, windows)
 
     query = {"term": {field: part}} if known else _other_than(field, list(baseline.labels))
-    said = f"answers are {part}"
-    return Measure("label", f"share of {part}", f"more {said}", f"fewer {said}", of, share=query)
+    if known:
+        said = f"answers are {part}"
+        return Measure(
+            "label", f"share of {part}", f"more {said}", f"fewer {said}", of, share=query
+        )
+    said = "answers have a label that the baseline lacks"
+    return Measure(
+        "label", f"share of {part}", f"more {said}", f"fewer {said}", of, share=query,
+        values=lambda window: _unusual(window.labels, baseline.labels), noun="answers",
+    )  # fmt: skip
 
 
 def _part(field: str, part: str, baseline: Baseline) -> Measure:
@@ -250,7 +293,7 @@ def _strange(part: str, baseline: Baseline) -> Measure:
 
     query = {"bool": {"should": [kinds[name] for name in chosen], "minimum_should_match": 1}}
     noun = WORDS[part][0] if part in kinds else "words, signs or content"
-    name = f"share of texts with rare {noun}" if part != UNKNOWN else f"share of {noun}"
+    name = f"share of texts with a rare value of {noun}" if part != UNKNOWN else f"share of {noun}"
     return Measure(
         f"strange {part}", name, "more texts are out of the ordinary",
         "fewer texts are out of the ordinary", of, share=query,
@@ -265,6 +308,8 @@ def _other_than(field: str, values: list[str]) -> Query:
 
 def _flag(part: str, baseline: Baseline) -> Measure:
     query: Query
+    values: Callable[[Summary], Mapping[str, int]] | None = None
+    each = ""
     if part == "another script":
         usual = list(baseline.scripts)
         query = _other_than("input.script", usual)
@@ -272,7 +317,10 @@ def _flag(part: str, baseline: Baseline) -> Measure:
         def of(windows: Windows) -> Array:
             return _share(_others(windows.scripts, usual), windows)
 
-        noun = "texts in another script than usual"
+        def values(window: Summary) -> Mapping[str, int]:
+            return _unusual(window.scripts, usual)
+
+        noun, each = "texts in another script than usual", "texts in the script"
     elif part in baseline.flags:
         query = {"term": {"input.flags": part}}
 
@@ -287,8 +335,14 @@ def _flag(part: str, baseline: Baseline) -> Measure:
         def of(windows: Windows) -> Array:
             return _share(_others(windows.flags, known), windows)
 
-        noun = "texts with a flag that the baseline lacks"
-    return Measure(part, f"share of {noun}", f"more {noun}", f"fewer {noun}", of, share=query)
+        def values(window: Summary) -> Mapping[str, int]:
+            return _unusual(window.flags, known)
+
+        noun, each = "texts with a flag that the baseline lacks", "texts with the flag"
+    return Measure(
+        part, f"share of {noun}", f"more {noun}", f"fewer {noun}", of, share=query,
+        values=values, noun=each,
+    )  # fmt: skip
 
 
 def _duplicate(part: str) -> Measure:
@@ -306,6 +360,12 @@ def _duplicate(part: str) -> Measure:
 def _others(tally: Tally, names: Sequence[str]) -> Array:
     """Return the rows of each window with a value that is not among these names."""
     return np.asarray(tally.counts.sum(axis=1) - tally.of(names).sum(axis=1))
+
+
+def _unusual(counts: Mapping[str, int], usual: Iterable[str]) -> dict[str, int]:
+    """Return the values with rows that are not among the usual ones."""
+    known = set(usual)
+    return {value: rows for value, rows in counts.items() if rows and value not in known}
 
 
 def _share(rows: Array, windows: Windows) -> Array:

@@ -10,13 +10,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Final, Self
 
 from monitor.follow import Finding, Reference
 from monitor.summary import Stream
 from monitor.verdict import Verdict
+from monitor.windows import DAY
 
 NO_SIGNAL: Final = "all"  # of a transition that concerns no single signal
 
@@ -31,6 +32,8 @@ class Change(StrEnum):
     STALE = "stale"  # a day without a full window
     RESUMES = "resumes"  # there are full windows again
     WEEKDAY = "weekday"  # unusual on a weekday that the baseline lacks: once for a baseline
+    DIFFERS = "differs"  # a version answers otherwise than the version with which it is compared
+    AGREES = "agrees"  # it no longer does
     INACCURATE = "inaccurate"  # known accuracy is below the card's interval (known.py)
     ACCURATE = "accurate"  # it is back
     DIGEST = "digest"  # once a week, where traffic is too low for a notice
@@ -50,11 +53,28 @@ class Transition:
     at: int
     others: tuple[str, ...] = ()
     late: bool = False  # it began while messages were silenced
+    version: str = ""  # the version that was compared with another one
 
     def key(self, stream: Stream) -> str:
         """Return the message's id: 32 hexadecimal digits, from stream, signal and transition."""
         parts = [stream.stack, stream.log_group, stream.model, self.signal, self.change, self.at]
+        parts += [self.version] if self.version else []
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """What is known of a version that is compared with another one.
+
+    `unusual` and `usual` count the last comparisons in a row. `since` is the beginning of the first
+    unusual one, and `until` the end of the last one. `told` is the signal that people were told.
+    """
+
+    unusual: int = 0
+    usual: int = 0
+    since: int = 0
+    until: int = 0
+    told: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +86,10 @@ class Episode:
     says that the notice was silenced, so nobody knows of it. `begun` is the first unusual window
     since the last usual one. `run` has each signal that was unusual since `begun`, with the number
     of its unusual windows in a row. `quiet` counts usual windows since the last unusual one. `odd`
-    counts unusual windows in a row on weekdays that the baseline lacks, and `weekday` is the
-    baseline for which a message told that. `digest` is the week, since 1970, of the last digest.
+    counts unusual windows in a row on weekdays that the baseline lacks, `odd_since` is the first of
+    them, and `weekday` is the baseline for which a message told that. `digest` is the week, since
+    1970, of the last digest. `versions` has each version that was compared with another one within
+    a day.
     """
 
     told: tuple[str, ...] = ()
@@ -78,20 +100,25 @@ class Episode:
     begun: int = 0
     quiet: int = 0
     odd: int = 0
+    odd_since: int = 0
     weekday: int = 0
     stale: bool = False
     digest: int = 0
+    versions: Mapping[str, Compared] = field(default_factory=dict)
 
     @classmethod
     def read(cls, document: Mapping[str, Any]) -> Self:
         """Read the episode from the stream's state. Without it, nothing has been told yet."""
         found = document.get("episode", {})
-        numbers = ("since", "baseline", "begun", "quiet", "odd", "weekday", "digest")
+        numbers = (
+            "since", "baseline", "begun", "quiet", "odd", "odd_since", "weekday", "digest",
+        )  # fmt: skip
         return cls(
             told=tuple(str(one) for one in found.get("told", ())),
             run={str(name): int(count) for name, count in found.get("run", {}).items()},
             held=bool(found.get("held", False)),
             stale=bool(found.get("stale", False)),
+            versions={one["version"]: _compared(one) for one in found.get("versions", ())},
             **{name: int(found.get(name, 0)) for name in numbers},
         )
 
@@ -106,9 +133,13 @@ class Episode:
             "begun": self.begun,
             "quiet": self.quiet,
             "odd": self.odd,
+            "odd_since": self.odd_since,
             "weekday": self.weekday,
             "stale": self.stale,
             "digest": self.digest,
+            "versions": [
+                {"version": version} | asdict(one) for version, one in self.versions.items()
+            ],
         }
 
 
@@ -118,10 +149,15 @@ def advance(
     """Return the episode after a finding, and the transition if the finding makes one.
 
     `in_a_row` windows make a notice, a further signal, and a recovery. `odd` says that the
-    baseline lacks the window's weekday. A transition that is `silenced` is not sent, so a notice
-    that began so is told once messages are sent again. Findings against a profile or of versions
-    are no transitions. A window with too few predictions changes nothing.
+    baseline is no reference for the window, for example as it lacks the weekday. A transition that
+    is `silenced` is not sent, so a notice that began so is told once messages are sent again.
+    Findings against a profile are no transitions. A window with too few predictions changes
+    nothing.
     """
+    if finding.reference is Reference.VERSION:
+        if odd:
+            return episode, None
+        return _beside(episode, finding, in_a_row=in_a_row, silenced=silenced)
     if finding.reference is not Reference.BASELINE or finding.verdict is Verdict.INSUFFICIENT:
         return episode, None
     end = finding.window.end
@@ -148,7 +184,7 @@ def _judged(
     if odd:
         new = episode.weekday != finding.number
         if moved and episode.odd >= in_a_row and new and not silenced:
-            told = Transition(Change.WEEKDAY, moved[0], finding.window.start, end, moved[1:])
+            told = Transition(Change.WEEKDAY, moved[0], episode.odd_since, end, moved[1:])
             return replace(episode, weekday=finding.number), told
         return episode, None
     if finding.verdict is Verdict.NOTICE and moved:
@@ -186,6 +222,36 @@ def _noticed(
     return after, told
 
 
+def _beside(
+    episode: Episode, finding: Finding, *, in_a_row: int, silenced: bool
+) -> tuple[Episode, Transition | None]:
+    """Count a comparison of two versions, unless it shares predictions with the one before."""
+    window = finding.window
+    version = f"{window.version} {window.profile}".strip()
+    kept = {name: one for name, one in episode.versions.items() if window.end - one.until < DAY}
+    known = kept.get(version, Compared())
+    if window.start < known.until:
+        return episode, None
+    moved = unusual(finding)
+    if moved:
+        since = known.since if known.unusual else window.start
+        known = replace(known, unusual=known.unusual + 1, usual=0, since=since)
+    else:
+        known = replace(known, unusual=0, usual=known.usual + 1)
+    known, told = replace(known, until=window.end), None
+    # what is silenced stays untold, so that it is told when messages are sent again
+    if not known.told and known.unusual >= in_a_row and not silenced:
+        late = known.unusual > in_a_row
+        told = Transition(
+            Change.DIFFERS, moved[0], known.since, window.end, moved[1:], late, version
+        )
+        known = replace(known, told=moved[0])
+    elif known.told and known.usual >= in_a_row and not silenced:
+        told = Transition(Change.AGREES, known.told, known.since, window.end, version=version)
+        known = replace(known, told="")
+    return replace(episode, versions=kept | {version: known}), told
+
+
 def unusual(finding: Finding) -> tuple[str, ...]:
     """Return the unusual signals of a finding, in the order of p, the smallest first."""
     found = [drift for drift in finding.drifts if drift.unusual and drift.p is not None]
@@ -196,13 +262,19 @@ def _counted(episode: Episode, finding: Finding, *, odd: bool) -> Episode:
     """Return the episode with one more window. Windows of other weekdays are counted apart."""
     moved = unusual(finding)
     if odd:
-        return replace(episode, odd=episode.odd + 1 if moved else 0)
+        begun = (episode.odd and episode.odd_since) or finding.window.start
+        return replace(episode, odd=episode.odd + 1 if moved else 0, odd_since=begun)
     if not moved:
         return replace(episode, run={}, begun=0, odd=0, quiet=episode.quiet + 1)
     seen = dict.fromkeys([*episode.run, *moved])
     run = {name: episode.run.get(name, 0) + 1 if name in moved else 0 for name in seen}
     begun = episode.begun or finding.window.start
     return replace(episode, run=run, begun=begun, odd=0, quiet=0)
+
+
+def _compared(document: Mapping[str, Any]) -> Compared:
+    numbers = {name: int(document[name]) for name in ("unusual", "usual", "since", "until")}
+    return Compared(**numbers, told=str(document["told"]))
 
 
 def _of(episode: Episode, change: Change, at: int) -> Transition:

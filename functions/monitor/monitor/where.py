@@ -28,6 +28,7 @@ DEPLOYED: Final = 30 * DAY
 PASSES: Final = 2 * HOUR  # before the window's end; the canary runs every 15 minutes
 SAMPLE: Final = 200  # predictions whose words are looked at
 TYPICAL: Final = 5
+MANY: Final = 2.0  # times as frequent as usual: a word that is typical of the window
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,10 +141,10 @@ def deployed_body(stream: Stream, end: int) -> dict[str, Any]:
 def newest(answer: Mapping[str, Any]) -> Deployment | None:
     """Return the newest version, or None if there was only one version."""
     found = [
-        Deployment(name, str(part["key"]), int(part["first"]["value"]) // 1000)
+        Deployment(name, str(part["key"]), int(part["first"]["value"]) // 1000, str(before["key"]))
         for name in VERSIONS
         if len(parts := _parts(answer, name)) > 1
-        for part in parts[:1]
+        for part, before in [parts[:2]]
     ]
     return max(found, key=lambda d: d.first, default=None)
 
@@ -174,12 +175,22 @@ def canary(search: Search, stream: Stream, end: int) -> Canary | None:
 
 
 def typical(search: Search, stream: Stream, span: Span) -> tuple[str, ...]:
-    """Return words that are frequent in a sample of the window's texts, but rare in other texts."""
-    words = {"significant_text": {"field": "text", "size": TYPICAL, "filter_duplicate_text": True}}
+    """Return words that are more frequent in a sample of the window's texts than they usually are.
+
+    They are compared with the stream's own texts of the week before the change, since a word that
+    this stream has always had is not typical of the window.
+    """
+    usual = of_stream(stream, span.since - EARLIER, span.since)
+    text = {"field": "text", "size": TYPICAL, "filter_duplicate_text": True}
+    words = {"significant_text": text | {"background_filter": usual}}
     sample = {"sampler": {"shard_size": SAMPLE}, "aggs": {"words": words}}
     answer = search(aggregated(of_stream(stream, span.start, span.end), {"sample": sample}))
-    buckets = answer.get("sample", {}).get("words", {}).get("buckets", [])
-    return tuple(str(part["key"]) for part in buckets)
+    found = answer.get("sample", {}).get("words", {})
+    return tuple(
+        str(word["key"])
+        for word in found.get("buckets", [])
+        if word["doc_count"] * found["bg_count"] >= MANY * word["bg_count"] * found["doc_count"]
+    )
 
 
 def _explains(source: Source) -> bool:

@@ -51,7 +51,7 @@ WORDS = Moved(
 )
 VERSION = Source("function version", "8", 1.0, 1.0, new=True)
 CUSTOMER = Source("customer", "acme", 0.3, 0.94, new=True)
-DEPLOYED = Deployment("function version", "8", NOON - 3 * HOUR + 900)
+DEPLOYED = Deployment("function version", "8", NOON - 3 * HOUR + 900, "7")
 ESTIMATE = Estimate(0.84, Interval(0.8, 0.88), 812)
 # Messages about known accuracy are composed by accuracy_message.py.
 COMPOSED = [change for change in Change if change not in accuracy_message.SUBJECTS]
@@ -86,7 +86,9 @@ def test_a_bad_deployment_from_its_first_line_to_its_last() -> None:
         "Does it hurt: ham 31 %, usually 72 %; spam 69 %, usually 28 %; estimated "
         "accuracy 0.84 (0.80 to 0.88; blind to swapped labels), usually 0.83; "
         "canary passed at 11:50; 812 predictions an hour, usually 790.\n"
-        "Last deployment: function version 8, first seen 2026-11-20 09:15 UTC.\n"
+        "Last deployment: function version 8, first seen 2026-11-20 09:15 UTC; before it: 7.\n"
+        "To roll back: aws lambda update-alias --function-name classifier --name live "
+        "--function-version 7 (then see docs/release.md, Going back).\n"
         "Dashboard: https://a\n"
         "To mute: sam remote invoke MonitorFunction --stack-name prediction-monitor --event "
         '\'{"command": "mute --until 2026-11-21T12:00 --reason WHY --by YOU"}\'\n'
@@ -222,7 +224,10 @@ def test_a_line_whose_search_failed_is_left_out(unread: str, line: str) -> None:
     assert "Some of this could not be read: status 503." in found.text
 
 
-@pytest.mark.parametrize("change", [c for c in COMPOSED if c not in {"begins", "spreads"}])
+ADVISED = {"begins", "spreads", "stale", "differs"}
+
+
+@pytest.mark.parametrize("change", [c for c in COMPOSED if c not in ADVISED])
 def test_every_other_message_asks_for_nothing(change: Change) -> None:
     found = compose(facts(change))
     assert found.action is Action.NOTHING

@@ -54,7 +54,7 @@ def told(signal: str, part: str, now: Summary, usual: Summary | None = USUAL) ->
         ("label", "any other label", {"prediction.label": "odd"}, ("more answers", "share of"), 1),
         (
             "strange", "input.novelty", {"input.novelty": 5},
-            ("out of the ordinary", "rare novelty"), 1,
+            ("out of the ordinary", "rare value of novelty"), 1,
         ),
         (
             "strange", "input.unk_share", {"input.unk_share": 0.5},

@@ -159,14 +159,14 @@ def seen(*versions: tuple[str, int]) -> dict[str, Any]:
         ({"function version": seen(("7", 100))}, None),  # one version: none began in this time
         (
             {"function version": seen(("8", 900), ("7", 100)), "model version": seen(("b", 100))},
-            Deployment("function version", "8", 900),
+            Deployment("function version", "8", 900, "7"),
         ),
         (
             {
                 "function version": seen(("8", 900), ("7", 100)),
                 "model version": seen(("b", 950), ("a", 100)),
             },
-            Deployment("model version", "b", 950),
+            Deployment("model version", "b", 950, "a"),
         ),
     ],
 )
