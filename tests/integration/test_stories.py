@@ -1,4 +1,4 @@
-"""Nine stories, played by the built judge and messenger on the real OpenSearch.
+"""Ten stories, played by the built judge and messenger on the real OpenSearch.
 
 Each story is a stream. Its message alone must name the right action. A payload that comes twice,
 and a function that is restarted, send nothing again.

@@ -421,12 +421,7 @@ def _lines(facts: Facts, action: Action, reason: str) -> Iterator[str]:
     yield _short(f"WHAT TO DO NOW: {action.upper()}. {reason}")
     if change in DATED:
         yield f"Since: {moment(facts.transition.since)} UTC ({_hours(facts)}){_late(facts)}"
-    if facts.arrived and (said := _arrived(facts.arrived, facts.end)):
-        yield said
-    if change is Change.DIGEST:
-        yield from map(_short, facts.digest[:DIGEST])
-    else:
-        yield from map(_short, _movement(facts, action))
+    yield from map(_short, _evidence(facts, action))
     if hurts := [*_hurts(facts)]:
         yield _short(f"Does it hurt: {'; '.join(hurts)}.")
     if change in {*ADVISED, Change.RECOVERS} and "deployment" not in facts.unread:
@@ -441,6 +436,16 @@ def _lines(facts: Facts, action: Action, reason: str) -> Iterator[str]:
         until = moment(facts.end + 24 * HOUR).replace(" ", "T")
         command = f"mute --until {until} --reason WHY --by YOU"
         yield f"To mute: {invoke(facts.stream.stack, command)}"
+
+
+def _evidence(facts: Facts, action: Action) -> Iterator[str]:
+    """Yield the numbers of a week, or of a time without windows, or those that moved."""
+    if facts.transition.change is Change.DIGEST:
+        yield from facts.digest[:DIGEST]
+    elif facts.transition.change is not Change.STALE:
+        yield from _movement(facts, action)
+    elif facts.arrived and (said := _arrived(facts.arrived, facts.end)):
+        yield said
 
 
 def _movement(facts: Facts, action: Action) -> Iterator[str]:

@@ -228,13 +228,13 @@ def _beside(
     """Count a comparison of two versions, unless it shares predictions with the one before."""
     window = finding.window
     version = f"{window.version} {window.profile}".strip()
-    kept = {name: one for name, one in episode.versions.items() if window.end - one.until < DAY}
+    kept = {name: one for name, one in episode.versions.items() if window.start - one.until < DAY}
     known = kept.get(version, Compared())
     if window.start < known.until:
         return episode, None
     moved = unusual(finding)
     if moved:
-        since = known.since if known.unusual else window.start
+        since = known.since if known.unusual or known.told else window.start
         known = replace(known, unusual=known.unusual + 1, usual=0, since=since)
     else:
         known = replace(known, unusual=0, usual=known.usual + 1)

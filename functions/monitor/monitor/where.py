@@ -26,7 +26,11 @@ LEAST: Final = 0.2  # of the change: a new value with less is not named
 EARLIER: Final = 7 * DAY  # before the change: a value that no prediction of this time has is new
 DEPLOYED: Final = 30 * DAY
 PASSES: Final = 2 * HOUR  # before the window's end; the canary runs every 15 minutes
-SAMPLE: Final = 200  # predictions whose words are looked at
+SAMPLE: Final = 200  # predictions of a shard whose words are looked at
+EARLIER_SAMPLE: Final = 1000  # predictions of a shard in which these words are counted
+CANDIDATES: Final = {
+    "words": {"significant_text": {"field": "text", "size": 50, "filter_duplicate_text": True}}
+}
 TYPICAL: Final = 5
 MANY: Final = 2.0  # times as frequent as usual: a word that is typical of the window
 
@@ -175,22 +179,43 @@ def canary(search: Search, stream: Stream, end: int) -> Canary | None:
 
 
 def typical(search: Search, stream: Stream, span: Span) -> tuple[str, ...]:
-    """Return words that are more frequent in a sample of the window's texts than they usually are.
+    """Return words that are frequent in a sample of the window's texts, but rare in earlier texts.
 
-    They are compared with the stream's own texts of the week before the change, since a word that
-    this stream has always had is not typical of the window.
+    The earlier texts are a sample of the stream's own week before the change. They are counted by a
+    search of their own: `significant_text` counts a word in the indices of the window only, but
+    compares this with the size of all indices, so each common word seems to be typical.
     """
-    usual = of_stream(stream, span.since - EARLIER, span.since)
-    text = {"field": "text", "size": TYPICAL, "filter_duplicate_text": True}
-    words = {"significant_text": text | {"background_filter": usual}}
-    sample = {"sampler": {"shard_size": SAMPLE}, "aggs": {"words": words}}
-    answer = search(aggregated(of_stream(stream, span.start, span.end), {"sample": sample}))
-    found = answer.get("sample", {}).get("words", {})
-    return tuple(
-        str(word["key"])
-        for word in found.get("buckets", [])
-        if word["doc_count"] * found["bg_count"] >= MANY * word["bg_count"] * found["doc_count"]
-    )
+    there = {"exists": {"field": "text"}}
+    found = search(_sampled(of_stream(stream, span.start, span.end), there, SAMPLE, CANDIDATES))
+    sample = found.get("sample", {})
+    words = {
+        str(word["key"]): int(word["doc_count"]) / sample["doc_count"]
+        for word in sample.get("words", {}).get("buckets", [])
+    }
+    if not words:
+        return ()
+    counted = {str(at): {"filter": {"match": {"text": word}}} for at, word in enumerate(words)}
+    week = of_stream(stream, span.since - EARLIER, span.since)
+    before = search(_sampled(week, there, EARLIER_SAMPLE, counted)).get("sample", {})
+    rows = int(before.get("doc_count", 0))
+    if not rows:
+        return ()
+    usual = [max(1, before[str(at)]["doc_count"]) / rows for at in range(len(words))]
+    scores = {
+        # the score that OpenSearch names JLH: the difference of the shares, times their ratio
+        word: (share - old) * share / old
+        for (word, share), old in zip(words.items(), usual, strict=True)
+        if share >= MANY * old
+    }
+    return tuple(sorted(scores, key=lambda word: -scores[word])[:TYPICAL])
+
+
+def _sampled(
+    query: Mapping[str, Any], also: Mapping[str, Any], size: int, parts: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the search for `parts` of a sample of a query's documents: `size` of each shard."""
+    whole = {"bool": {"filter": [query, also]}}
+    return aggregated(whole, {"sample": {"sampler": {"shard_size": size}, "aggs": parts}})
 
 
 def _explains(source: Source) -> bool:

@@ -23,6 +23,7 @@ from monitor.message import (
     LONGEST,
     SUBJECT,
     Action,
+    Arrived,
     Canary,
     Deployment,
     Facts,
@@ -200,6 +201,73 @@ def test_what_to_do_in_a_notice(known: dict[str, Any], action: str, said: str) -
         assert said in reason
 
 
+@pytest.mark.parametrize(
+    ("known", "action", "said"),
+    [
+        ({"moved": (LABEL,), "beside": True}, "roll back", "as version 1 on the same traffic"),
+        ({"moved": (LABEL,)}, "roll back", "on texts that did not change. If it is meant to"),
+        ({"moved": (WORDS,), "beside": True}, "wait until morning", "get different texts"),
+        ({"moved": (WORDS,)}, "wait until morning", "changed since the baseline of version 1"),
+        ({"moved": (WORDS,), "canary": FAILS}, "roll back", "The canary fails"),
+        ({"unread": {"moved": "status 503"}}, "wait until morning", "could not be read"),
+    ],
+)
+def test_what_to_do_if_two_versions_differ(known: dict[str, Any], action: str, said: str) -> None:
+    found = facts(Change.DIFFERS, newer="2", older="1", **known)
+    assert advice(found)[0] == action
+    assert said in advice(found)[1]
+    first = compose(found).text.splitlines()[0]
+    assert first.startswith("VERSION DIFFERS: version 2 of minilm-cola in /aws/lambda/classifier ")
+
+
+@pytest.mark.parametrize(
+    ("arrived", "action", "said"),
+    [
+        (Arrived(0, None, 2880, 120), "wait until morning", "had no prediction in"),
+        (Arrived(0), "wait until morning", "Nobody calls, or"),
+        (Arrived(50, NOON, 2880, 120), "wait until morning", "had 50 predictions, too few for"),
+        (Arrived(50, NOON, 60, 2), "nothing", "About 60 are usual in so much time"),
+        (Arrived(50, NOON), "nothing", "no usual number is known"),
+        (None, "wait until morning", "had too few predictions in"),
+    ],
+)
+def test_a_time_without_windows_is_judged_by_what_is_usual(
+    arrived: Arrived | None, action: str, said: str
+) -> None:
+    found = compose(facts(Change.STALE, arrived=arrived))
+    assert found.action == action
+    assert said in found.text
+    usual = "2,880 come in so much time; 120 an hour are usual at 12:00 UTC."
+    assert (usual in found.text) is bool(arrived and arrived.usual == 2880)
+
+
+@pytest.mark.parametrize(
+    ("group", "deployed", "said"),
+    [
+        (
+            "/aws/lambda/a-b_1",
+            DEPLOYED,
+            "aws lambda update-alias --function-name a-b_1 --name live --function-version 7 (then",
+        ),
+        ("/aws/lambda/a;b", DEPLOYED, "deploy function version 7 again (docs/release.md"),
+        ("/ecs/classifier", DEPLOYED, "deploy function version 7 again (docs/release.md"),
+        ("/aws/lambda/a", replace(DEPLOYED, before="7 &"), "deploy function version 7 & again ("),
+        (
+            "/aws/lambda/a",
+            replace(DEPLOYED, of="model version"),
+            "deploy model version 7 again (docs/release.md",
+        ),
+        ("/aws/lambda/a", replace(DEPLOYED, before=""), "docs/release.md, Going back."),
+    ],
+)
+def test_a_rollback_names_its_command_and_its_version(
+    group: str, deployed: Deployment, said: str
+) -> None:
+    found = facts(moved=(LABEL,), deployment=deployed)
+    text = compose(replace(found, stream=replace(STREAM, log_group=group))).text
+    assert f"\nTo roll back: {said}" in text
+
+
 @pytest.mark.parametrize("part", ["strange input.non_letter_share", "mostly_non_letter"])
 def test_signs_in_place_of_letters_are_a_change_of_the_texts(part: str) -> None:
     signs = replace(LABEL, field=part)
@@ -247,6 +315,15 @@ def test_every_other_message_asks_for_nothing(change: Change) -> None:
             ("texts are shorter: median words of a text 5, usually 9, never below 7 in the 12 days "
             "before"),
         ),
+        (
+            replace(WORDS, now=5, extreme=4),
+            ("texts are shorter: median words of a text 5, usually 9, but also 4 in the 30 days "
+            "before"),
+        ),
+        (
+            replace(LABEL, usual=0.12, extreme=None, older="1"),
+            "more answers are ham: share of ham 31 %, version 1 12 %",
+        ),
         (replace(WORDS, usual=None, extreme=None), "texts are longer: median words of a text 18"),
         (
             replace(LABEL, usual=0.0, extreme=None, now=0.1234),
@@ -261,17 +338,19 @@ def test_a_movement_in_words(moved: Moved, said: str) -> None:
 anything = st.text(max_size=400)
 
 
-@given(st.sampled_from(COMPOSED), anything, anything, anything)
+@given(st.sampled_from(COMPOSED), st.booleans(), anything, anything, anything)
 def test_a_message_is_short_and_plain_whatever_the_records_say(
-    change: Change, model: str, value: str, words: str
+    change: Change, passed: bool, model: str, value: str, words: str
 ) -> None:
     everything = facts(
         change,
         moved=(replace(LABEL, name=words), WORDS, replace(WORDS, name=value)),
         sources=(Source("customer", value, 0.5, 0.5, new=True), VERSION),
         towards=(words, value), words=(value, words), labels=(Share(value, 0.1, 0.2),),
-        score=(0.5, None), hourly=(1, 1), deployment=Deployment("model version", value, NOON),
-        canary=FAILS, unread={"moved": words}, digest=(words,) * 9,
+        score=(0.5, None), hourly=(1, 1),
+        deployment=Deployment("model version", value, NOON, words),
+        canary=replace(FAILS, passed=passed), unread={"moved": words}, digest=(words,) * 9,
+        newer=value, older=words, beside=passed, arrived=Arrived(3, NOON, 9.0, 2.0),
         links={"These predictions": "https://a", "Dashboard": "https://b", "Report": "https://c"},
     )  # fmt: skip
     found = compose(replace(everything, stream=replace(STREAM, model=model, log_group=value)))

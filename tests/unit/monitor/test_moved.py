@@ -51,7 +51,10 @@ def told(signal: str, part: str, now: Summary, usual: Summary | None = USUAL) ->
             "label", "ham", {"prediction.label": "spam"},
             ("fewer answers", "share of"), 0,
         ),
-        ("label", "any other label", {"prediction.label": "odd"}, ("more answers", "share of"), 1),
+        (
+            "label", "any other label", {"prediction.label": "odd"},
+            ("more answers", "share of answers odd"), 1,
+        ),
         (
             "strange", "input.novelty", {"input.novelty": 5},
             ("out of the ordinary", "rare value of novelty"), 1,
@@ -62,10 +65,13 @@ def told(signal: str, part: str, now: Summary, usual: Summary | None = USUAL) ->
         ),
         ("strange", "their sum", {"input.novelty": 5}, ("out of the ordinary", "content"), 1),
         ("flags", "truncated", {"input.flags": ["truncated"]}, ("longer than", "share of"), 1),
-        ("flags", "another script", {"input.script": "cyrillic"}, ("another script", "share"), 1),
+        (
+            "flags", "another script", {"input.script": "cyrillic"},
+            ("another script", "share of texts in the script cyrillic"), 1,
+        ),
         (
             "flags", "a flag that the baseline does not have", {"input.flags": ["odd"]},
-            ("lacks", "share"), 1,
+            ("lacks", "share of texts with the flag odd"), 1,
         ),
         ("duplicates", "f" * 16, {"input.hash": "f" * 16}, ("again and again", "hash"), 1),
     ],

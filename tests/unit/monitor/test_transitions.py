@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -128,6 +129,65 @@ def test_another_baseline_closes_a_notice() -> None:
 def test_an_unknown_weekday_is_told_once_for_a_baseline() -> None:
     found = played("mmmmmm--mmmmmmmm", odd="xxxxxxxxxxxxxxxx", numbers="1111111111122222")
     assert [(at, str(one.change)) for at, one in found] == [(2, "weekday"), (11, "weekday")]
+    assert found[0][1].since == MONDAY
+
+
+def compared(
+    words: str, *, silenced: str = "", odd: bool = False, hours: int = 1
+) -> list[tuple[int, Transition]]:
+    """Return the transitions of a version's comparisons: d is unusual, and = is not.
+
+    A comparison begins an hour after the one before, and is of `hours`. A dot is no comparison.
+    """
+    episode, found = Episode(), []
+    for at, word in enumerate(words):
+        if word == ".":
+            continue
+        one = finding("m" if word == "d" else "-", at)
+        window = replace(one.window, version="2", seconds=hours * HOUR)
+        one = replace(one, reference=Reference.VERSION, window=window)
+        episode, transition = advance(
+            Episode.read({"episode": episode.document()}),
+            one,
+            in_a_row=IN_A_ROW,
+            silenced=silenced[at : at + 1] == "x",
+            odd=odd,
+        )
+        if transition:
+            found.append((at, transition))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("words", "given", "changes"),
+    [
+        ("======", {}, []),
+        ("dd=dd=", {}, []),
+        ("dddddd", {}, [(2, "differs")]),
+        ("ddd==d===", {}, [(2, "differs"), (8, "agrees")]),
+        ("ddd===ddd", {}, [(2, "differs"), (5, "agrees"), (8, "differs")]),
+        ("dddddd", {"odd": True}, []),  # the baseline is no reference
+        ("ddddddd", {"hours": 2}, [(4, "differs")]),  # half of each is in the one before
+        ("dd" + "." * 23 + "d", {}, [(25, "differs")]),
+        ("dd" + "." * 24 + "dd", {}, []),  # more than a day later it is another rollout
+        ("dddddd", {"silenced": "xxxxx"}, [(5, "differs")]),
+        ("ddd=====", {"silenced": "xxxxxxxx"}, []),
+    ],
+)
+def test_two_versions_that_differ_are_told_once(
+    words: str, given: dict[str, Any], changes: list[tuple[int, str]]
+) -> None:
+    found = compared(words, **given)
+    assert [(at, str(one.change)) for at, one in found] == changes
+    assert all(one.late is ("silenced" in given) for _, one in found)
+    assert all(one.since == MONDAY for _, one in found[:2])
+
+
+def test_versions_that_differ_in_the_same_window_are_messages_of_their_own() -> None:
+    ((_, one),) = compared("ddd")
+    other = replace(one, version="3")
+    assert one.version == "2"
+    assert one.key(STREAM) != other.key(STREAM)
 
 
 def test_other_references_are_no_transitions() -> None:
