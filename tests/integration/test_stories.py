@@ -452,7 +452,7 @@ def put_labels(url: str, story: Story, right: int, count: int) -> None:
             story.stream,
             story.model,
             SHIPPED.card["profile"],
-            (BEGAN + at) * 1000,
+            (NOW - 6 * HOUR + at) * 1000,
             "ham",
             0.78,
             Judgement(f"{story.name} {at}", "ham" if at < right else "spam", NOW * 1000, "audit"),
