@@ -113,6 +113,17 @@ def again(
     )
 
 
+def test_texts_longer_than_the_model_reads_are_compared_as_they_are_cut(
+    four_label_model: Path, tmp_path: Path
+) -> None:
+    words = four_labels.WORDS
+    after = words["how-to"] * 30  # the whole text has this label
+    long = [" ".join([*words["news"][at:], *words["news"] * 6, *after]) for at in range(4)]
+    rows = [Row(text) for text in long] + [Row(text) for text, _ in four_labels.texts(100)]
+    card = again(four_label_model, rows=rows, out=tmp_path / "model")
+    assert card["kernels"]["labels_changed"] < len(long)
+
+
 def test_without_labels_nothing_is_calibrated_and_the_record_says_so(
     four_label_model: Path, tmp_path: Path
 ) -> None:
