@@ -118,7 +118,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--against",
         metavar="COMMIT",
-        help="measure only the shipper: invocations of this tree and of COMMIT in turn",
+        help="measure only the shipper: invocations of this tree and of COMMIT, alternately",
     )
     parser.add_argument(
         "--console",

@@ -1,8 +1,8 @@
 """`python -m bench.front_doors`: requests per 1,000 records, direct and through a stream.
 
 The table has a row for each size of payload. It counts requests, so the load of the machine does
-not matter. The batches have the size and the limits of the template's event source mapping, and all
-records are waiting when it starts to read.
+not matter. The batches have the size and the limits of the template's event source mapping. All
+records wait in the stream when the mapping starts to read.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Measures contenders in turn, so that a disturbance of the machine affects all alike."""
+"""Measures contenders alternately, so that a disturbance of the machine affects all alike."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`python -m bench.models --against COMMIT`: this model file and another one, in turn.
+"""`python -m bench.models --against COMMIT`: compares this model file with another.
 
 The model's session runs alone, on one thread and on one text: the time of reading a text into word
 pieces is not part of it. The figures are medians of rounds.

@@ -37,7 +37,7 @@ REQUEST_ID: Final = "AbCdEfGhIjKlMnO="
 
 
 def sentences(folder: Path) -> Iterator[str]:
-    """Return sentences of CoLA and EWT in turn."""
+    """Return sentences of CoLA and EWT alternately."""
     cola = [
         line.split("\t")[3]
         for line in (folder / "cola" / "in_domain_train.tsv")

@@ -21,7 +21,7 @@ from installer.panel import Row, Span, interval, request, rows
 from local.screen import colour, plain
 
 SHOWN: Final = timedelta(minutes=15)
-LINES: Final = 14  # of all panels, when every flag occurs
+LINES: Final = 14  # lines of all panels together, if every flag occurs
 STEPS: Final = " ▁▂▃▄▅▆▇█"
 BAR: Final = 30
 

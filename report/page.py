@@ -23,9 +23,9 @@ TEXT: Final = 300  # characters of a text; more is cut
 NAME: Final = 60  # of a label, a version or a flag
 SPARK: Final = 60  # windows of a signal's small plot, at most
 STRIPE: Final = 160  # characters that a stripe of the timeline shows
-TOP: Final = 3.0  # floors that a signal's small plot is high
+TOP: Final = 3.0  # height of a signal's small plot, in multiples of the floor
 OTHER: Final = "others"
-# The page says where it shows no more.
+# The largest numbers of things that the page shows. It says where it left out any.
 LIMITS: Final = {
     "verdicts": VERDICTS,
     "drifts": DRIFTS,

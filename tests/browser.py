@@ -1,4 +1,4 @@
-"""A headless Chromium spoken to over a pipe, by its DevTools protocol."""
+"""Controls a headless Chromium over a pipe, by its DevTools protocol."""
 
 from __future__ import annotations
 

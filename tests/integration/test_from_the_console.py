@@ -259,7 +259,7 @@ def test_the_day_of_the_move_keeps_its_mapping_and_the_next_day_has_ours(
         '{"message": "prediction", "timestamp": "2002-01-05T00:00:00Z", '
         '"prediction": {"label": "first", "score": 1}}'
     )
-    # a date in the first document makes the field a date, which other text is not
+    # A date in the first document makes the field a date. Then other text is refused.
     dated = '{"message": "prediction", "until": "2002-01-05"}'
     never = '{"message": "prediction", "until": "further notice"}'
     today, tomorrow = (
@@ -268,7 +268,7 @@ def test_the_day_of_the_move_keeps_its_mapping_and_the_next_day_has_ours(
     )
 
     assert results(console(url, today[:2])) == ["created"] * 2
-    documents(url, today[:2])  # refreshed by it: the shipper counts by a search
+    documents(url, today[:2])  # refreshes the index, because the shipper counts by a search
     install(desired_state([], opensearch=url), say=lambda _: None)
     assert ours(shipper, today) == outcome(indexed=1, duplicate=2, rescued=1)
     assert ours(shipper, tomorrow) == outcome(indexed=4)
@@ -286,9 +286,9 @@ def test_the_day_of_the_move_keeps_its_mapping_and_the_next_day_has_ours(
     assert (old["@log_group"]["type"], new["@log_group"]["type"]) == ("text", "keyword")
     assert (old["until"]["type"], new["until"]["type"]) == ("date", "keyword")
     assert documents(url, today)[3]["@rescued"]["field"] == "until"
-    # the source says 0.98, the long counts 0
+    # the source has 0.98, but the field of type long has 0
     search = {"size": 0, "aggs": {"mean": {"avg": {"field": "prediction.score"}}}}
-    documents(url, tomorrow)  # refreshed by it
+    documents(url, tomorrow)  # refreshes the index
     means = [
         requests.post(f"{url}/{index_of(day[0])}/_search", json=search, timeout=10).json()[
             "aggregations"

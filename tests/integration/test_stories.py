@@ -78,10 +78,10 @@ type Changing = Callable[[list[Row], np.random.Generator, float], None]
 
 @dataclass(frozen=True)
 class Story:
-    """A change of the rows of a slot in the last `hours`, and what the message must lead to.
+    """A change of the rows of a slot in the last `hours`, and the right action.
 
     `change` gets the share of the time since then that has passed. `times` multiplies the traffic.
-    `right` is the number of right answers, and of all that a random sample has labels for.
+    `right` has two numbers of a random sample with labels: right answers, and all answers.
     The records have texts if `words` are given; these are the words of the texts of the change.
     """
 
@@ -271,7 +271,7 @@ BY_NAME = {story.name: story for story in STORIES}
 
 
 class Playground:
-    """The two functions, what they wrote, and what people got."""
+    """The two functions, their lines, and the mails that people got."""
 
     def __init__(self, store: Store, sqs: Any, queue: str) -> None:
         self.store = store
@@ -311,7 +311,7 @@ class Playground:
         return answer
 
     def mails(self) -> list[dict[str, Any]]:
-        """Return what the topic's subscriber got since the last call."""
+        """Return the mails that the topic's subscriber got since the last call."""
         found: list[dict[str, Any]] = []
         while True:
             got = self._sqs.receive_message(QueueUrl=self._queue, MaxNumberOfMessages=10)
@@ -400,7 +400,7 @@ def playground(
         ground.messenger = parts.enter_context(messenger(ground))
         prepare(running.opensearch_url, ground.store)
         ground.run()
-        ground.run()  # the outage is one once nothing new has come
+        ground.run()  # it is judged as an outage when nothing new has come
         yield ground
     forget(running.opensearch_url, STACK)
 
@@ -561,7 +561,7 @@ def test_each_transition_is_one_mail_whatever_comes_again(
 
 def test_a_judge_that_ended_before_it_told_tells_with_its_next_run(playground: Playground) -> None:
     stream = BY_NAME["launch"].stream
-    # as it is between the write of the state and the lines
+    # the state of a run that ended before it wrote its lines
     (state,) = playground.store.documents(Kind.STATE, stream)
     (line, *_) = [one for one in playground.messages() if one["log_group"] == stream.log_group]
     untold = {"record_version": 1, "monitor": line}

@@ -318,8 +318,8 @@ def test_the_mapping_reads_all_of_the_stream_and_keeps_what_it_gives_up(stack: S
 def test_retries_last_longer_than_lines_and_lines_are_given_up_before_they_expire() -> None:
     """So an outage that is shorter than the maximum age puts nothing into the bucket.
 
-    While the server is away, a try takes the shipper's whole time, without the seconds that it
-    keeps for its report. Lambda accepts at most 10,000 retries and 604,800 seconds.
+    While the server cannot be reached, a try takes the shipper's whole time, without the seconds
+    that it keeps for its report. Lambda accepts at most 10,000 retries and 604,800 seconds.
     """
     template = load()
     given = EXISTING | {"Delivery": "kinesis"}

@@ -18,10 +18,10 @@ def foreign_groups(
 ) -> list[str]:
     """Return log groups of recent documents that belong neither to `stacks` nor to `groups`.
 
-    Recent are the last `DAYS` days. A document belongs to a stack if its `@stack` names the stack.
-    At most `NAMED` log groups are returned. Each search finds one more log group. An aggregation
-    would find all at once, but fails if an index of somebody else maps the field as text. Raises
-    `UserError`.
+    Documents of the last `DAYS` days are searched. A document belongs to a stack if its `@stack`
+    names the stack. At most `NAMED` log groups are returned. Each search finds one more log group.
+    An aggregation would find all at once, but fails if an index of somebody else maps the field as
+    text. Raises `UserError`.
     """
     found: list[str] = []
     while len(found) < NAMED:

@@ -1,8 +1,9 @@
 """Decides who sends a message: the sender claims its id in S3, by a conditional write.
 
-A claim is an object below `messages/`. It is made before the message is sent, marked as sent after
-it, and given back if sending fails. A claim that is not marked and older than `LEASE` belongs to a
-sender that ended too early. Another sender takes it over, so the same id may be sent twice.
+A claim is an object below `messages/`. It is made before the message is sent, and marked as sent
+afterwards. If sending fails, it is given back. A claim that is not marked as sent and is older than
+`LEASE` belongs to a sender that ended too early. Another sender takes it over, so the same id may
+be sent twice.
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
 """
 

@@ -80,10 +80,10 @@ def plan(slots: Sequence[Summary]) -> Plan:
 
 
 def _shortest(slots: Sequence[Summary], longest: int, deff: float = 1.0) -> tuple[float, int, int]:
-    """Return the design effect, the least rows of windows that suffice, and the windows' number.
+    """Return the design effect, the smallest sufficient size of a window, and the windows' number.
 
-    The rows and the number are 0 if no size suffices. The design effect is the last one that was
-    measured, else `deff`.
+    The size is in rows. Size and number are 0 if no size suffices. The design effect is the last
+    one that was measured, else `deff`.
     """
     for rows in SIZES:
         windows = cut(slots, rows=rows, at_most=longest).full

@@ -112,7 +112,7 @@ def slots(
 
 
 def moment_fields(names: Sequence[str]) -> tuple[str, ...]:
-    """Return the fields of which count, sum and sum of squares are kept, for these labels."""
+    """Return the fields whose count, sum and sum of squares a summary keeps, for these labels."""
     return (*MOMENTS, *(f"{PROBABILITY}.{name}" for name in names))
 
 

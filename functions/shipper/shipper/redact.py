@@ -204,8 +204,8 @@ class Redaction:
     def _list(self, values: list[Any], path: Name) -> list[Any]:
         """Return the redacted form of a list.
 
-        The list may contain names and values in turn, or the words of a command. In both, a value
-        follows its name.
+        The list may contain names and values alternately, or the words of a command. In both, a
+        value follows its name.
         """
         kept = []
         named: Action | None = None
