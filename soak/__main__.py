@@ -124,16 +124,16 @@ def by_fault(result: Result) -> Table:
 
 def by_function(trends: dict[str, Trend | None]) -> Table:
     """Return a table of each function's use: early, late, and at most."""
-    table = Table("function", "memory in MiB", "descriptors", "threads", "flat")
+    table = Table("function", "memory in MiB", "descriptors", "threads", "processes", "flat")
     for name, found in trends.items():
         if found is None:
-            table.add_row(name, "", "", "", f"fewer than {FEWEST} episodes")
+            table.add_row(name, "", "", "", "", f"fewer than {FEWEST} episodes")
             continue
         columns = [
-            f"{early:.0f}, {late:.0f}, at most {most:.0f}"
-            for early, late, most in zip(found.early, found.late, found.most, strict=True)
+            "{:.0f}, {:.0f}, at most {:.0f}".format(*change)
+            for change in (found.memory, found.descriptors, found.threads)
         ]
-        table.add_row(name, *columns, "yes" if found.flat else "NO")
+        table.add_row(name, *columns, f"{found.processes}", "yes" if found.flat else "NO")
     return table
 
 

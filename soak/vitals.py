@@ -16,11 +16,15 @@ MORE: Final = 2  # descriptors or threads
 
 
 class Vitals(NamedTuple):
-    """One sample: resident memory in MiB, open descriptors, and threads."""
+    """One sample: resident memory in MiB, open descriptors, threads, and the process id.
+
+    Lambda starts a new process after an invocation that took too long.
+    """
 
     memory: float
     descriptors: int
     threads: int
+    process: int
 
 
 def vitals(session: int) -> Vitals | None:
@@ -37,6 +41,7 @@ def vitals(session: int) -> Vitals | None:
                 int(status["VmRSS"].split()[0]) / KIB,
                 sum(1 for _ in (folder / "fd").iterdir()),
                 int(status["Threads"]),
+                int(folder.name),
             )
         except (OSError, KeyError):  # the process has ended
             continue
@@ -50,19 +55,24 @@ def _program(folder: Path) -> bytes:
 
 
 class Trend(NamedTuple):
-    """The medians of the second and of the last fifth of the samples. The first is warm-up."""
+    """How memory, descriptors and threads changed: each early, late, and at most.
 
-    early: Vitals
-    late: Vitals
-    most: Vitals
+    Early and late are the medians of the second and of the last fifth of the samples. The first
+    fifth is warm-up. `processes` is the number of processes that the function had.
+    """
+
+    memory: tuple[float, float, float]
+    descriptors: tuple[float, float, float]
+    threads: tuple[float, float, float]
+    processes: int
 
     @property
     def flat(self) -> bool:
         """Whether nothing has grown."""
         return (
-            self.late.memory <= self.early.memory * WIDER
-            and self.late.descriptors <= self.early.descriptors + MORE
-            and self.late.threads <= self.early.threads + MORE
+            self.memory[1] <= self.memory[0] * WIDER
+            and self.descriptors[1] <= self.descriptors[0] + MORE
+            and self.threads[1] <= self.threads[0] + MORE
         )
 
 
@@ -70,15 +80,12 @@ def trend(samples: Sequence[Vitals]) -> Trend | None:
     """Return how the samples changed; None if there are too few for a judgement."""
     if len(samples) < FEWEST:
         return None
-    fifth = len(samples) // 5
-    return Trend(
-        _each(samples[fifth : 2 * fifth], median),
-        _each(samples[-fifth:], median),
-        _each(samples, max),
+    memory, descriptors, threads = (
+        _change(column) for column in list(zip(*samples, strict=True))[:3]
     )
+    return Trend(memory, descriptors, threads, len({one.process for one in samples}))
 
 
-def _each(samples: Sequence[Vitals], of: object) -> Vitals:
-    assert callable(of)
-    memory, descriptors, threads = (of(column) for column in zip(*samples, strict=True))
-    return Vitals(memory, int(descriptors), int(threads))
+def _change(values: Sequence[float]) -> tuple[float, float, float]:
+    fifth = len(values) // 5
+    return median(values[fifth : 2 * fifth]), median(values[-fifth:]), max(values)

@@ -12,7 +12,7 @@ from soak.faults import EVENTS, STRIKES, Episode, Fault, episodes
 from soak.play import Played, Result
 from soak.vitals import FEWEST, Vitals, trend
 
-START = Vitals(50.0, 8, 3)
+START = Vitals(50.0, 8, 3, 100)
 
 
 def test_each_fault_comes_once_and_then_the_order_is_random_but_repeatable() -> None:
@@ -64,16 +64,18 @@ def test_growth_is_seen(last: Vitals, flat: bool) -> None:
     found = trend([START] * half + [last] * half)
     assert found
     assert found.flat is flat
-    assert found.early == START
-    assert found.late == last
+    changes = (found.memory, found.descriptors, found.threads)
+    assert [early for early, _, _ in changes] == [*START[:3]]
+    assert [late for _, late, _ in changes] == [*last[:3]]
 
 
 def test_a_peak_is_no_growth_and_a_few_samples_are_no_judgement() -> None:
-    peak = Vitals(500.0, 80, 30)
+    peak = Vitals(500.0, 80, 30, 101)
     found = trend([START] * FEWEST + [peak] + [START] * FEWEST)
     assert found
     assert found.flat
-    assert found.most == peak
+    assert (found.memory[2], found.descriptors[2], found.threads[2]) == peak[:3]
+    assert found.processes == 2
     assert trend([START] * (FEWEST - 1)) is None
 
 
