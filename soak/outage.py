@@ -87,6 +87,7 @@ def main(arguments: list[str] | None = None) -> int:
                 f"at most {capacity.events:,.0f} events a second; OpenSearch needs "
                 f"{capacity.processor:,.0f} us of a processor for one"
             )
+            _ensure(options.rate, capacity)
             found = outage(parts, options.rate, options.seconds, say)
             parts.empty()
             parts.result.count(parts.node.times())
@@ -102,6 +103,14 @@ def main(arguments: list[str] | None = None) -> int:
         f" {parts.letters.total()} dead letters"
     )
     return 0 if result.exactly_once else 1
+
+
+def _ensure(rate: float, capacity: Capacity) -> None:
+    """Raise `UserError` if so many events a second cannot be indexed here."""
+    try:
+        backlog(rate, 0, capacity.events)
+    except ValueError as problem:
+        raise UserError(f"{problem}: give a lower --rate (RATE=)") from None
 
 
 def measured(parts: Stack, events: int) -> Capacity:
