@@ -40,6 +40,9 @@ EXAMPLES: Final = 5  # lines that are shown with the reason why they do not pass
 # A line with this field counts as a prediction (events/prediction.json).
 LABEL: Final = "prediction.label"
 
+# A line of feedback (events/feedback.schema.json), which the pattern should let pass too.
+FEEDBACK: Final = '{"message": "feedback", "prediction_id": "17", "label": "a"}'
+
 Say = Callable[[str], None]
 
 
@@ -59,6 +62,29 @@ def try_pattern(pattern: str, files: list[str], say: Say) -> None:
                 + (f"\n        {plain(why)}" if why else "")
             )
     say(f"{taken} of {seen} lines pass the filter pattern {pattern!r}")
+    why = filtered.why_not(FEEDBACK)
+    if why is None:
+        say(f"feedback passes it too: {FEEDBACK}")
+    else:
+        say(f"feedback does not pass it ({plain(why)}): {FEEDBACK}")
+        say(f"        {_with_feedback(pattern)}")
+
+
+def _with_feedback(pattern: str) -> str:
+    """Return a sentence with a pattern that lets feedback pass too."""
+    inner = pattern.strip()
+    wider = (
+        f'{{ ({inner[1:-1].strip()}) || ($.message = "feedback") }}'
+        if inner.startswith("{")
+        else f"?{inner} ?feedback"
+    )
+    try:
+        passes = parse(wider).why_not(FEEDBACK) is None
+    except UserError:
+        passes = False
+    if passes and (inner.startswith("{") or re.fullmatch(r"\w+", inner)):
+        return f"this pattern lets both pass: {wider}"
+    return "send feedback by POST /feedback or python -m monitor feedback, or give another pattern"
 
 
 def ship(

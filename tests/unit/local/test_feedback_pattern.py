@@ -1,0 +1,56 @@
+"""Test what `test-pattern` says about feedback: a pattern may leave its lines out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from local.filter_pattern import matches
+from local.ship import FEEDBACK, try_pattern
+from tools.root import ROOT
+
+SCHEMA = json.loads((ROOT / "events" / "feedback.schema.json").read_text(encoding="utf-8"))
+WIDER = "this pattern lets both pass: "
+
+
+def test_the_line_is_feedback() -> None:
+    Draft202012Validator(SCHEMA).validate(json.loads(FEEDBACK))
+
+
+@pytest.mark.parametrize(
+    ("pattern", "wider"),
+    [
+        ("prediction", None),
+        ("", None),
+        ("{ $.label = * }", None),
+        ("served", "?served ?feedback"),
+        (
+            "{ $.prediction.label = * }",
+            '{ ($.prediction.label = *) || ($.message = "feedback") }',
+        ),
+        ("[a, b]", ""),
+        ("-feedback", ""),
+        ("served now", ""),
+    ],
+)
+def test_a_pattern_that_leaves_feedback_out_gets_a_wider_one(
+    pattern: str, wider: str | None, tmp_path: Path
+) -> None:
+    line = '{"message": "served", "prediction": {"label": "a"}}'
+    file = tmp_path / "lines.log"
+    file.write_text(line + "\n", encoding="utf-8")
+    said: list[str] = []
+    try_pattern(pattern, [str(file)], said.append)
+    if wider is None:
+        assert said[-1] == f"feedback passes it too: {FEEDBACK}"
+        return
+    assert said[-2].startswith("feedback does not pass it (")
+    if wider:
+        assert said[-1].strip() == WIDER + wider
+        assert matches(wider, FEEDBACK)
+        assert matches(wider, line)
+    else:
+        assert "python -m monitor feedback" in said[-1]
