@@ -27,6 +27,7 @@ DOCUMENTS = [
         "training/README.md",
         "docs/api.md",
         "docs/deploy.md",
+        "docs/feedback.md",
         "docs/from-the-console.md",
         "docs/from-model-monitor.md",
         "docs/monitoring.md",

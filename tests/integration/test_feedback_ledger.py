@@ -113,6 +113,18 @@ def test_a_flood_in_one_slot_keeps_nobody_waiting(
     assert [server.gather(now + SLOT)[:3] for _ in range(3)] == [(0, 0, 0), (0, 0, 0), (3, 0, 0)]
 
 
+def test_a_run_without_time_reads_a_page_and_the_next_goes_on(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gathering, "PAGE", 5)
+    monkeypatch.setattr(gathering, "SECONDS", 0)
+    ids = [f"slow-{number}" for number in range(8)]
+    server.predictions(*ids)
+    server.feedback(*ids)
+    now = THEN + HOUR
+    assert [server.gather(now) for _ in range(3)] == [(5, 0, 0, 3), (3, 0, 0, 0), (0, 0, 0, 0)]
+
+
 def test_an_unknown_id_is_given_up_once_after_seven_days_and_no_label_is_counted_twice(
     server: Server,
 ) -> None:

@@ -6,12 +6,14 @@ than were read, because a line may be delivered late. It is also read again for 
 because a prediction may be delivered late: in every run for an hour, then once an hour, until the
 slot is seven days old. Reading a slot again changes nothing that has joined.
 
-A run reads at most 50,000 lines, and begins with the slots that have the fewest lines left. So a
-flood in one slot does not keep the feedback of another slot waiting.
+A run reads at most 50,000 lines and for at most a minute, and begins with the slots that have the
+fewest lines left. So a flood in one slot does not keep the feedback of another slot waiting, and
+the run still has time to judge.
 """
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
@@ -31,6 +33,7 @@ from monitor.windows import DAY, HOUR
 # Seconds for which the lines of a slot, and the predictions of its ids, may still arrive.
 LATE: Final = 7 * DAY
 MOST: Final = 50_000  # lines that one run reads
+SECONDS: Final = 60  # for which one run reads; the page that it began is read to its end
 PAGE: Final = 1000  # lines in one answer
 TOLD: Final = 20  # the most examples of a run
 LONGEST: Final = 64  # characters of an id in an example
@@ -90,14 +93,14 @@ def gather(connection: Connection, store: Store, stack: str, index: str, now: fl
         result.not_joined += late
         result.reasons[Reason.UNKNOWN] += late
     after = dict(before)
-    left = MOST
+    budget = _Budget(MOST, time.monotonic() + SECONDS)
     due = [at for at, lines in counts.items() if _is_due(before.get(at), lines, at, now)]
-    for at in sorted(due, key=lambda at: (_left(before.get(at), counts[at]), at)):
-        if left <= 0:
+    ordered = sorted(due, key=lambda at: (_left(before.get(at), counts[at]), at))
+    for at in ordered:
+        if budget.is_spent and at != ordered[0]:
             break
-        entry, read = _read(connection, store, stack, index, at, before.get(at), left, result)
+        entry = _read(connection, store, stack, index, at, before.get(at), budget, result)
         result.not_joined += max(0, entry.refused - entry.told)
-        left -= read
         after[at] = replace(entry, told=max(entry.told, entry.refused))
     result.waiting = sum(entry.waiting for entry in after.values())
     result.behind = sum(
@@ -121,6 +124,18 @@ def _is_due(entry: Entry | None, lines: int, at: int, now: float) -> bool:
     return bool(entry.waiting) and (now - at < HOUR or now % HOUR < SLOT)
 
 
+@dataclass(slots=True)
+class _Budget:
+    """The lines and the time that are left in a run. `until` is a time of `time.monotonic()`."""
+
+    lines: int
+    until: float
+
+    @property
+    def is_spent(self) -> bool:
+        return self.lines <= 0 or time.monotonic() >= self.until
+
+
 def _read(  # noqa: PLR0917  one step of `gather`
     connection: Connection,
     store: Store,
@@ -128,16 +143,12 @@ def _read(  # noqa: PLR0917  one step of `gather`
     index: str,
     at: int,
     entry: Entry | None,
-    most: int,
+    budget: _Budget,
     result: Gathered,
-) -> tuple[Entry, int]:
-    """Read a slot from where its entry ends, or from its beginning: its new entry, and the lines.
-
-    At most about `most` lines are read.
-    """
+) -> Entry:
+    """Read a slot from where its entry ends, or from its beginning, and return its new entry."""
     now = entry if entry and entry.after else Entry(told=entry.told if entry else 0)
-    read = 0
-    while read < most:
+    while True:
         body = _lines(stack, at, now.after)
         hits = asking(partial(searched, connection, index, body)).get("hits", {}).get("hits", [])
         given = [_given(hit["_source"]) for hit in hits]
@@ -147,7 +158,7 @@ def _read(  # noqa: PLR0917  one step of `gather`
         refused = sum(
             reason not in {Reason.UNKNOWN, Reason.SUPERSEDED} for reason in reasons.values()
         )
-        read += len(hits)
+        budget.lines -= len(hits)
         now = replace(
             now,
             lines=now.lines + len(hits),
@@ -163,9 +174,8 @@ def _read(  # noqa: PLR0917  one step of `gather`
             if len(result.examples) < TOLD and reason is not Reason.SUPERSEDED:
                 name = str(hits[place]["_source"].get("prediction_id", ""))[:LONGEST]
                 result.examples.append((name, reason))
-        if now.after is None:
-            break
-    return now, read
+        if now.after is None or budget.is_spent:
+            return now
 
 
 def _given(source: Mapping[str, Any]) -> Given | None:
