@@ -110,7 +110,7 @@ def vary(record: Doc, second: int, chance: random.Random) -> None:
     label = chance.choices(("first", "second"), (3, 1))[0]
     # Some scores are integers, as if a program had read 1.0 and written 1.
     score = 1 if second % 14 == 0 else chance.uniform(0.5, 1)
-    record["prediction_id"] = f"{second:032x}"
+    record["prediction_id"] = f"{second % 8:02x}{second:030x}"
     record["text"] = f"sentence {chance.randrange(200)}"
     record["prediction"] = {"label": label, "score": score, "probability": {label: score}}
     flags = [
@@ -167,6 +167,39 @@ def findings() -> Iterator[Doc]:
             }
 
 
+def accuracies() -> Iterator[Doc]:
+    """Generate what labels, and scores beside the profile, say about two versions."""
+    chance = random.Random(8)  # noqa: S311  labels, not a secret
+    for minute, version in product(range(3, 14, 2), ("one", "two")):
+        moment = SPAN[0] + timedelta(minutes=minute, seconds=chance.randrange(60))
+        for reference in ("labels", "profile"):
+            names = ["estimated", "estimated_low", "estimated_high"]
+            if reference == "labels":
+                names += ["known", "known_low", "known_high", "coverage", "expected_low"]
+            own: Doc = {name: chance.random() for name in names}
+            if reference == "labels":
+                own |= {"labelled": chance.randrange(1, 900), "random": chance.random() < 0.5}
+            elif minute % 4 == 1:
+                own = {}  # a window that is unlike the profile
+            found = {
+                "reference": reference,
+                "model": "a model",
+                "version": version,
+                "word": chance.choice(("ok", "notice")),
+                "end": f"{moment:%Y-%m-%dT%H:%M:%S}.000Z",
+                "message": None,
+                "accuracy": own or None,
+            }
+            yield {
+                "moment": moment,
+                "@kind": "verdict",
+                "@timestamp": moment.isoformat(),
+                "@delay_ms": 1000 + minute,
+                "@id": f"{reference} {minute} {version}",
+                "monitor": RECORDS["verdict"]["monitor"] | found,
+            }
+
+
 def hash_of(text: str) -> int:
     return int(text.rpartition(" ")[2])
 
@@ -185,7 +218,7 @@ def sent(running: Stack) -> Iterator[Sent]:
     ended = milliseconds()
     assert answer["indexed"] + answer["rescued"] == len(stamped)
     assert answer["rescued"] == sum(record in DAMAGED for _, _, record in stamped)
-    said = list(findings())
+    said = [*findings(), *accuracies()]
     for doc in said:
         place = f"{running.opensearch_url}/cwl-{doc['moment']:%Y.%m.%d}/_doc"
         document = {name: value for name, value in doc.items() if name != "moment"}
@@ -334,8 +367,36 @@ class Percentiles:
 Keys = tuple[Callable[[Doc], list[Any]], ...]
 
 
-def said(kind: str) -> Callable[[Doc], bool]:
-    return lambda doc: doc.get("@kind") == kind
+def said(kind: str, reference: str = "baseline") -> Callable[[Doc], bool]:
+    return lambda doc: (
+        doc.get("@kind") == kind
+        and doc["monitor"].get("reference", reference if kind == "canary" else "") == reference
+    )
+
+
+def estimated(doc: Doc) -> bool:
+    return said("verdict", "profile")(doc) and bool(doc["monitor"]["accuracy"])
+
+
+def sampled(doc: Doc) -> list[str]:
+    return ["Random sample" if doc["monitor"]["accuracy"]["random"] else "No random sample"]
+
+
+def mean_accuracy(*names: str) -> Callable[[list[Doc]], Values]:
+    def values(docs: list[Doc]) -> Values:
+        said = [doc["monitor"]["accuracy"] for doc in docs]
+        return tuple(fmean(as_single(one[name]) for one in said) for name in names)
+
+    return values
+
+
+def newest_accuracy(docs: list[Doc]) -> Values:
+    one = max(docs, key=lambda doc: str(doc["monitor"]["end"]))["monitor"]
+    names = (
+        "known", "known_low", "known_high", "labelled", "random", "coverage", "estimated",
+        "expected_low",
+    )  # fmt: skip
+    return (*(one["accuracy"][name] for name in names), one["word"])
 
 
 def called(doc: Doc) -> list[str]:
@@ -440,6 +501,21 @@ EXPECTED: dict[
     "failures": (lambda doc: failed(500, 599)(doc) or rescued(doc), (failure,), count),
     "strangest-texts": (predicted, (inner("input", "hash"),), StrangestText()),
     "estimated-accuracy": (predicted, (slot,), mean_score),
+    "known-accuracy": (
+        said("verdict", "labels"),
+        (inner("monitor", "model"), inner("monitor", "version")),
+        newest_accuracy,
+    ),
+    "known-accuracy-over-time": (
+        said("verdict", "labels"),
+        (slot, sampled),
+        mean_accuracy("known_low", "known", "known_high"),
+    ),
+    "estimated-accuracy-over-time": (
+        estimated,
+        (slot,),
+        mean_accuracy("estimated_low", "estimated", "estimated_high"),
+    ),
     "delay": (shipped, (slot,), Percentiles(inner("@delay_ms"), (50, 95, 99))),
     "kinds": (shipped, (slot, inner("@kind")), count),
 }
@@ -459,7 +535,8 @@ def test_a_panel_shows_what_a_second_count_says(
 
     answer = ask(running, panel)
     found = {row[: len(keys)]: row[len(keys) :] for row in rows(panel, answer, SPAN)}
-    found = {key: values for key, values in found.items() if values != (0,)}  # of a filter
+    empty = ({0}, {None})  # of a filter that no document of the bar meets
+    found = {key: row for key, row in found.items() if key in groups or set(row) not in empty}
 
     assert answer["_shards"]["failed"] == 0
     if isinstance(value, StrangestText):  # ten of them
@@ -511,6 +588,11 @@ SEARCHES: dict[str, tuple[Callable[[Doc], bool], Callable[[Doc], Any], bool]] = 
     "strangest": (
         lambda doc: predicted(doc) and bool(inner("input", "novelty")(doc)),
         lambda doc: doc["input"]["novelty"],
+        True,
+    ),
+    "random-sample": (
+        lambda doc: predicted(doc) and doc["prediction_id"].startswith("00"),
+        itemgetter("moment"),
         True,
     ),
     "rescued-documents": (rescued, itemgetter("moment"), True),

@@ -214,6 +214,7 @@ def test_every_panel_counts_live_traffic_and_says_where_it_counts_more(one: Save
         r"|\(\(@kind:verdict AND monitor\.reference:baseline\) OR @kind:canary\)"
         r"|@kind:(verdict|drift) AND monitor\.reference:baseline|@kind:canary"
         r"|@kind:verdict AND _exists_:monitor\.message\.id"
+        r"|@kind:verdict AND monitor\.reference:(labels|profile)"
     )
     assert " OR " not in kinds.sub("", query(one).removeprefix(LIVE))
     # this panel uses the query of a saved search
@@ -306,7 +307,7 @@ def test_panels_fill_the_grid_without_overlap(one: SavedObject) -> None:
 
 
 # Searches of one refresh of a dashboard, as docs/kibana.md says.
-REFRESH = {"predictions": 17, "drift": 11, "pipeline": 8}
+REFRESH = {"predictions": 17, "drift": 15, "pipeline": 8}
 
 
 @each("dashboard")
