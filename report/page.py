@@ -14,7 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from report import words
 from report.plots import HIGH, Plot, bars, by_name, lines, others, place, spark, times
-from report.read import DRIFTS, OTHERS, VERDICTS
+from report.read import DRIFTS, OTHERS, SHOWN, VERDICTS
 from report.values import Drift, Example, View
 from tools.plain import plain
 
@@ -30,6 +30,7 @@ LIMITS: Final = {
     "verdicts": VERDICTS,
     "drifts": DRIFTS,
     "others": OTHERS,
+    "feedback": SHOWN,
     "signals": 40,  # rows of the table
     "moved": 6,  # sentences
     "told": 8,  # messages

@@ -360,11 +360,14 @@ def _shipping(search: Search, of: _Filters) -> Shipping:
 
 
 def _others(search: Search, of: _Filters) -> Iterator[Said]:
-    """Yield what the functions of the monitor say in addition to verdicts, such as feedback."""
-    kinds = {"terms": {"@kind": ["canary", "feedback", "mute", "quality"]}}
-    query = of.query(kinds, back=JUDGED)
-    asked = {"size": OTHERS, "sort": [_by("@timestamp")], "query": query}
-    yield from map(_said, _hits(search(asked)))
+    """Yield the newest results of the canary, and the newest feedback: many labels hide no canary.
+
+    Each kind is ordered by itself.
+    """
+    for kind, size in (("canary", OTHERS), ("feedback", SHOWN)):
+        query = of.query({"term": {"@kind": kind}}, back=JUDGED)
+        asked = {"size": size, "sort": [_by("@timestamp")], "query": query}
+        yield from map(_said, _hits(search(asked)))
 
 
 def _canary(search: Search, of: _Filters) -> Said | None:
@@ -379,6 +382,11 @@ def _canary(search: Search, of: _Filters) -> Said | None:
 def _said(hit: Document) -> Said:
     document = _object(hit.get("_source"))
     kind = _text(document.get("@kind"))
+    if kind == "feedback":
+        label = _object(document.get("feedback"))
+        about = f"{_text(label.get('source')) or 'somebody'} labelled"
+        sentence = f"{about} prediction {_text(document.get('prediction_id'))}"
+        return Said(_moment(document.get("@timestamp")), kind, _text(label.get("label")), sentence)
     one = _object(document.get("monitor")) or _object(document.get(kind))
     return Said(
         _moment(document.get("@timestamp")),

@@ -156,7 +156,9 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """All that the page shows. Verdicts, drifts, examples and lines are the newest first.
+    """All that the page shows.
+
+    Verdicts, drifts and examples are the newest first, and so are lines of each kind.
 
     `canary` is the last result of the scheduled canary. `failed` has the index and the reason of
     each search that failed in a part of the indices.

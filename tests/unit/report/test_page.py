@@ -278,7 +278,14 @@ def drifts(number: int, streams: int = 1) -> tuple[Drift, ...]:
             {"verdicts": (replace(verdict("ok", "/0"), message="Look"),) * 9},
             "Only the newest 8 of 9 are shown.",
         ),
-        ({"others": (Said(NOW, "canary", "pass", "It passed."),) * 50}, "Only the newest 50 lines"),
+        (
+            {"others": (Said(NOW, "canary", "pass", "It passed."),) * 50},
+            "Only the newest 50 lines of canary",
+        ),
+        (
+            {"others": (Said(NOW, "feedback", "a", "A."),) * 8},
+            "Only the newest 8 lines of feedback",
+        ),
         ({"refusals": Refusals({"one": 2}, (5, *NONE[1:]), NONE)}, "3 \u00d7 other types"),
     ],
 )

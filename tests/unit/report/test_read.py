@@ -12,7 +12,7 @@ import pytest
 
 from report import words
 from report.page import render
-from report.read import LABELS, VERDICTS, read, span
+from report.read import LABELS, SHOWN, VERDICTS, read, span
 from report.values import View
 from tools.root import ROOT
 
@@ -63,6 +63,16 @@ def test_newer_lines_of_other_kinds_do_not_hide_a_failing_canary() -> None:
     (asked,) = (each for each in index.asked if "canary.trigger" in kinds(each))
     assert '"monitor.canary.result": ["pass", "fail"]' in kinds(asked)
     assert asked["size"] == 1
+
+
+def test_many_labels_of_people_hide_no_result_of_the_canary() -> None:
+    label = {"label": "negative", "source": "human"}
+    given = {"@kind": "feedback", "prediction_id": "5fc1", "feedback": label}
+    many = [given | {"@timestamp": NOW.isoformat()}] * 60
+    index = Index({'"@kind": "feedback"': many, '"@kind": "canary"': [said("canary", "pass")]})
+    others = index.view().others
+    assert [one.kind for one in others] == ["canary", *["feedback"] * SHOWN]
+    assert (others[-1].word, others[-1].sentence) == ("negative", "human labelled prediction 5fc1")
 
 
 def found(labels: dict[str, int], probability: Doc | None = None, rest: int = 0) -> Doc:
