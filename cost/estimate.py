@@ -51,7 +51,7 @@ CANARY_MS: Final = 3_000
 # The messenger looks every quarter of an hour for messages that could not be sent. It starts cold,
 # imports boto3, and lists the bucket once. Messages themselves are rare.
 MESSENGER_MS: Final = 1_500
-# The report starts cold, sends ten searches, and writes one object.
+# The report starts cold, sends twelve searches, and writes one object.
 REPORT_MS: Final = 4_000
 # A label by POST /feedback: the time of the inference function, and that of its join.
 FEEDBACK_MS: Final = 5

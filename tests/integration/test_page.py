@@ -237,7 +237,7 @@ def test_every_search_has_a_time_filter(running: Stack, sent: Sent) -> None:
         return running.answer(body)
 
     read(search, SPAN)
-    assert len(asked) == 11
+    assert len(asked) == 12
     assert all('"range": {"@timestamp": {"gte": "' in json.dumps(body) for body in asked)
 
 

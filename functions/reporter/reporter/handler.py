@@ -26,7 +26,7 @@ from report.read import read, span
 from report.search import searching
 
 SHOWN: Final = timedelta(days=1)
-SECONDS: Final = 20  # for one search
+SECONDS: Final = 15  # for one search
 CONFIG: Final = Config(connect_timeout=3, read_timeout=10, retries={"total_max_attempts": 2})
 NEEDED: Final = ("OPENSEARCH_URL", "REPORT_BUCKET")
 
