@@ -10,14 +10,13 @@ from typing import Any, Final
 
 from local.asynchronous import Asynchronous, Keep
 from local.cloudwatch import Subscription
-from local.kinesis import Mapping, Policy, Stream
+from local.kinesis import Mapping, Stream, policy
 from local.runtime import FunctionFailed, Runtime, running
 from local.template import Function, Template
 
 RETRY_SECONDS: Final = (0.5, 1.0)  # a minute and two on AWS
 DRAIN_SECONDS: Final = 600.0
 SHARDS: Final = 2
-WINDOW_SECONDS: Final = 0.5  # that the mapping collects records of a shard
 
 
 @dataclass(slots=True)
@@ -68,7 +67,7 @@ def direct(plan: Template, url: str, keep: Keep, seconds: int) -> Iterator[Door]
 
 @contextmanager
 def kinesis(plan: Template, url: str, keep: Keep, seconds: int) -> Iterator[Door]:
-    """Run a Kinesis stream, and the event source mapping that invokes the shipper.
+    """Run a Kinesis stream, and the template's event source mapping, which invokes the shipper.
 
     An invocation has `seconds`. `keep` gets the records that are given up.
     """
@@ -76,7 +75,7 @@ def kinesis(plan: Template, url: str, keep: Keep, seconds: int) -> Iterator[Door
     stream = Stream(SHARDS)
     with running(_shorter(plan, subscriber, seconds), {"OPENSEARCH_URL": url}, _ignore) as shipper:
         door = Door("kinesis", shipper, Subscription(log_group, pattern, stream.put))
-        door.mapping = Mapping(stream, door.invoke, Policy(window=WINDOW_SECONDS), keep)
+        door.mapping = Mapping(stream, door.invoke, policy(), keep)
         with door.mapping.running(), _running(door.subscription):
             yield door
 

@@ -177,13 +177,14 @@ def test_every_price_has_a_source_and_is_needed(name: str) -> None:
 def test_what_is_taken_from_the_template_is_the_templates() -> None:
     assert tuple(PARAMETERS["DomainInstanceCount"]["AllowedValues"]) == model.NODES
     assert PARAMETERS["DomainVolumeGiB"]["MaxValue"] == model.LARGEST_GIB
-    timeout = RESOURCES["ShipperFunction"]["Properties"]["Timeout"]
-    assert (timeout["Fn::If"][2] if isinstance(timeout, dict) else timeout) == model.SHIPPER_SECONDS
+    _, _, direct = RESOURCES["ShipperFunction"]["Properties"]["Timeout"]["Fn::If"]
+    assert direct == model.SHIPPER_SECONDS
     settings = json.loads((ROOT / "kibana/index_template.json").read_text())["template"]["settings"]
     assert settings["index.number_of_shards"] == 1
-    if mapping := RESOURCES.get("StreamMapping"):
-        assert mapping["Properties"]["BatchSize"] == model.BATCH_RECORDS
-        assert mapping["Properties"]["MaximumBatchingWindowInSeconds"] == model.WINDOW_SECONDS
+    mapping = RESOURCES["StreamMapping"]["Properties"]
+    assert mapping["BatchSize"] == model.BATCH_RECORDS
+    assert mapping["MaximumBatchingWindowInSeconds"] == model.WINDOW_SECONDS
+    assert "ParallelizationFactor" not in mapping
 
 
 @pytest.mark.parametrize(
