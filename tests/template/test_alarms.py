@@ -144,6 +144,22 @@ def test_an_alarm_of_time_rings_at_four_fifths_of_what_there_is(alarm: str, func
         assert alarms(resources)[alarm]["Threshold"] == pytest.approx(0.8 * timeout * 1000)
 
 
+@pytest.mark.parametrize("alarm", ["ShipperDurationAlarm", "StreamAgeAlarm"])
+@pytest.mark.parametrize("delivery", ["kinesis", "drain"])
+def test_an_alarm_rings_all_the_time_while_batches_of_a_stream_wait(
+    alarm: str, delivery: str
+) -> None:
+    """While the server is away, a batch takes the shipper's whole time.
+
+    AWS publishes both metrics once for each batch. A period without a value would count as good.
+    """
+    resources = deployed(SHAPES["existing"] | {"Delivery": delivery})
+    timeout = resources["ShipperFunction"]["Properties"]["Timeout"]
+    found = alarms(resources)[alarm]
+    assert found["Period"] >= 2 * timeout
+    assert found["EvaluationPeriods"] == 1
+
+
 def test_silence_rings_only_where_predictions_are_expected() -> None:
     assert "NoPredictionsAlarm" in deployed(SHAPES["existing"])
     assert "NoPredictionsAlarm" not in deployed(SHAPES["existing, opened"])
