@@ -26,6 +26,7 @@ REQUEST_SECONDS: Final = 30.0
 FIRST_PAUSE: Final = 0.2  # the longest first pause, in seconds
 LONGEST_PAUSE: Final = 20.0
 AT_ONCE_SECONDS: Final = 5.0
+LEAST_CHUNK_BYTES: Final = 256 * 1024  # a busy server gets no smaller chunks than this
 SUSPICIOUS_TRIES: Final = 5  # after this many failures of the server, a document is sent alone
 NOWHERE: Final = sys.maxsize  # a place behind every place in a batch
 TOO_LATE: Final = "not sent: no time was left"
@@ -153,7 +154,8 @@ class _Delivery:
 
     `busy` holds the documents to send again, and `refused` holds the documents that the server
     refused, each with its verdict. `too_large` holds the size of the smallest document that was too
-    large in a request of its own, with the verdict.
+    large in a request of its own, with the verdict. `chunk_bytes` limits the next chunk. It is
+    halved when the server is too busy or does not answer, and doubled when the server takes all.
     """
 
     connection: RequestsHttpConnection
@@ -162,6 +164,7 @@ class _Delivery:
     busy: list[tuple[Document, Verdict]] = field(default_factory=list)
     refused: list[tuple[Document, Verdict]] = field(default_factory=list)
     too_large: tuple[float, Verdict] = (math.inf, NOT_SENT)
+    chunk_bytes: int = field(default_factory=lambda: CHUNK_BYTES)
 
     @property
     def by_index(self) -> bool:
@@ -175,9 +178,19 @@ class _Delivery:
         """
         failures = 0
         for chunk in chunked:
-            if failures:
-                self.budget.pause(failures)
-            failures = 0 if self.send(chunk) else failures + 1
+            for portion in self.portions(chunk):
+                if failures:
+                    self.budget.pause(failures)
+                failures = 0 if self.send(portion) else failures + 1
+
+    def portions(self, chunk: list[Document]) -> Iterator[list[Document]]:
+        """Split a chunk as the server's last answer suggests."""
+        while chunk and self.chunk_bytes < CHUNK_BYTES:
+            portion = next(chunks(chunk, self.chunk_bytes))
+            yield portion
+            chunk = chunk[len(portion) :]
+        if chunk:
+            yield chunk
 
     def send(self, chunk: list[Document]) -> bool:
         """Send a chunk, in parts if the server refuses it as a whole.
@@ -222,6 +235,10 @@ class _Delivery:
         verdict = send(content, len(chunk), self.connection, min(longest, left), index)
         found = [verdict] if isinstance(verdict, Verdict) else verdict
         self.outcome.available = any(one.fate not in {Fate.BUSY, Fate.UNANSWERED} for one in found)
+        if any(one.fate in {Fate.BUSY, Fate.UNANSWERED} for one in found):
+            self.chunk_bytes = max(self.chunk_bytes // 2, min(LEAST_CHUNK_BYTES, CHUNK_BYTES))
+        elif self.chunk_bytes < CHUNK_BYTES:
+            self.chunk_bytes = min(self.chunk_bytes * 2, CHUNK_BYTES)
         self.outcome.denied = all(
             one.fate is Fate.FAILED and one.status in {"401", "403"} for one in found
         )

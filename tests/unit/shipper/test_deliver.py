@@ -365,6 +365,35 @@ def test_server_that_does_not_answer_is_given_a_pause_between_chunks(
     assert [high for _, high in clock.bounds] == [pytest.approx(bound) for bound in bounds]
 
 
+@pytest.mark.parametrize(
+    ("answers", "mebibytes"),
+    [
+        pytest.param([None] * 3, [5, 5, 5], id="not busy"),
+        pytest.param([AWAY, None, None], [5, 2.5, 2.5, 5], id="busy once: half, then again all"),
+        pytest.param([AWAY, AWAY, AWAY], [5, 2.5, 1.25, 0.625], id="busy: less and less"),
+        pytest.param([CLOSE, None], [5, 2.5], id="no connection"),
+        pytest.param([DENIED, None], [5, 5], id="a refusal is no lack of room"),
+    ],
+)
+def test_busy_server_is_asked_for_less(
+    bulk: Bulk, deliver: Deliver, answers: list[Answer | None], mebibytes: list[float]
+) -> None:
+    bulk.answers.extend(answers)
+    outcome = deliver(made(*map(str, range(200)), size=50_000))  # 100 kB each, with the line
+    sizes = [len(request.body) / 2**20 for request in bulk.requests]
+    assert sizes[: len(mebibytes)] == [pytest.approx(size, abs=0.15) for size in mebibytes]
+    denied = answers.count(DENIED) and outcome.failed
+    assert len(bulk.ids) + denied == len(set(bulk.ids)) + denied == 200
+
+
+def test_chunks_for_a_busy_server_do_not_shrink_without_end(bulk: Bulk, deliver: Deliver) -> None:
+    bulk.answers.extend([AWAY] * 12)
+    deliver(made(*map(str, range(60)), size=50_000))
+    sizes = [len(request.body) for request in bulk.requests]
+    assert min(sizes[5:12]) > module.LEAST_CHUNK_BYTES - 101_000
+    assert len(bulk.ids) == len(set(bulk.ids)) == 60
+
+
 # --- time is up
 
 

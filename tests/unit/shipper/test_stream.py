@@ -326,7 +326,7 @@ def test_bad_record_is_isolated_and_nothing_else_is_missing(
     (content,) = kept
     assert content["KinesisBatchInfo"]["startSequenceNumber"] == bad
     assert content["KinesisBatchInfo"]["batchSize"] == (1 if splits else 6)
-    with pytest.raises(PayloadInvalid, match=f"1 of . records cannot be read.*{bad}: kinesis.data"):
+    with pytest.raises(PayloadInvalid, match=f"1 of . records cannot be read: {bad}: kinesis.data"):
         ship_kept(json.loads(content["payload"]), SETTINGS, connection, Clock().budget(100))
 
 
