@@ -18,6 +18,7 @@ from scale import model
 from scale.model import Met, Way
 from tools.arguments import Parser
 from tools.errors import UserError
+from tools.root import ROOT
 
 RATES: Final = (10, 100, 1_000, 2_000, 5_000, 10_000)
 LINES: Final = (1, 20)  # of a payload
@@ -32,6 +33,8 @@ HEAD: Final = (
     "domain",
     "USD",
 )
+COMPUTED: Final = (f"| {HEAD[0]} |", "| limit |")  # the beginnings of the computed tables
+PAGE: Final = ROOT / "docs" / "scale.md"
 Rows = list[Sequence[str]]
 
 
@@ -50,6 +53,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument(
         "--days", type=_positive, default=Way().days, help="that documents stay (%(default)s)"
+    )
+    parser.add_argument(
+        "--write", action="store_true", help="write the tables into docs/scale.md, after make bench"
     )
     parser.add_argument("--limits", action="store_true", help="print the limits with their sources")
     chosen = parser.parse_args(arguments)
@@ -70,8 +76,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as problem:
         print(f"python -m scale: {problem}", file=sys.stderr)
         return 1
+    if chosen.write:
+        PAGE.write_text(written(PAGE.read_text(encoding="utf-8"), tables), encoding="utf-8")
     print("\n\n".join(tables))
     return 0
+
+
+def written(page: str, tables: Sequence[str]) -> str:
+    """Return the page with its computed tables replaced, in the order in which they are printed."""
+    blocks = page.split("\n\n")
+    places = [number for number, block in enumerate(blocks) if block.startswith(COMPUTED)]
+    new = [block for table in tables for block in table.split("\n\n") if block.startswith(COMPUTED)]
+    for place, block in zip(places, new, strict=True):
+        blocks[place] = block
+    return "\n\n".join(blocks)
 
 
 def _row(

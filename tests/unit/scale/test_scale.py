@@ -212,6 +212,31 @@ def test_the_tables_of_the_page_are_the_commands(capsys: pytest.CaptureFixture[s
         assert table in PAGE
 
 
+def test_tables_that_changed_are_written_into_the_page(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    page = tmp_path / "scale.md"
+    page.write_text(PAGE.replace("| 10,000 |", "| 9,999 |").replace("| 4,000 |", "| 3,999 |"))
+    monkeypatch.setattr(command, "PAGE", page)
+    assert command.main(["--write"]) == 0
+    assert page.read_text() == PAGE
+
+
+def test_the_assumptions_on_the_page_are_the_commands() -> None:
+    text = " ".join(PAGE.split())
+    for said in (
+        f"lasts {figures.DOMAIN_MS} ms for the domain's answer",
+        f"and {figures.INDEX_MICROSECONDS} µs of the domain for each line",
+        f"A document takes {estimate.DOCUMENT_BYTES:,} bytes",
+        f"{figures.PAYLOAD_BYTES[1]:,} bytes for 1 line",
+        f"{figures.PAYLOAD_BYTES[20]:,} bytes for 20",
+        f"at most {model.BATCH_RECORDS} records",
+        f"Documents stay for {estimate.INDEX_RETENTION_DAYS} days",
+        f"up to its time limit of {model.SHIPPER_SECONDS} s",
+    ):
+        assert said in text
+
+
 def test_the_command_shows_every_source(capsys: pytest.CaptureFixture[str]) -> None:
     assert command.main(["--limits"]) == 0
     shown = capsys.readouterr().out
