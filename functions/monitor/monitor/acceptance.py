@@ -179,7 +179,10 @@ def feasible(slots: Sequence[Summary], *, days: float, streams: int) -> list[str
     a_day = sum(s.rows for s in of_one) / (span / DAY)
     planned = plan(of_one)
     lines = [
-        f"{a_day:,.0f} predictions a day of version {newest.version or 'none'}.",
+        (
+            f"{a_day:,.0f} predictions a day of version {newest.version or 'none'},"
+            f" in {span / DAY:.0f} days."
+        ),
         planned.sentence(),
     ]
     full = cut(of_one, rows=planned.rows, at_most=planned.longest).full

@@ -20,10 +20,11 @@ from monitor.acceptance import comparison, feasible, judged, notices, propose, r
 from monitor.adopt import Decider, adopt, decide, next_number
 from monitor.dial import Choice
 from monitor.evidence import Sight
-from monitor.follow import Accepted, Finding
+from monitor.follow import GROWS, Accepted, Finding
 from monitor.gather import gather
 from monitor.lines import Line
 from monitor.plain import plain
+from monitor.plan import plan
 from monitor.read import Connection, find_streams
 from monitor.run import asking, fill, growth, in_use, name, run
 from monitor.shipped_profile import shipped_golden, shipped_profile
@@ -32,7 +33,8 @@ from monitor.summary import SLOT, Stream, Summary
 from monitor.windows import DAY, moment
 
 PROGRAM: Final = "python -m monitor"
-# The number of days that `feasible` reads, and that `accept` judges before and after the baseline.
+# The number of days that `feasible` reads if they have enough predictions, and that `accept` judges
+# before and after the baseline.
 LOOK_BACK: Final = 14
 
 
@@ -189,6 +191,9 @@ def feasible_command(context: Context) -> int:
     streams = context.streams(start, end)
     for stream in streams:
         slots = _summaries(context, stream, start, end)
+        if slots and not plan(slots).armed:
+            # a baseline grows this far, so that little traffic gives enough windows
+            slots = [*context.store.summaries(stream, end - GROWS, start), *slots]
         print(plain(name(stream)))
         for sentence in feasible(slots, days=context.reach.false_alarm_days, streams=len(streams)):
             print(f"  {plain(sentence)}")

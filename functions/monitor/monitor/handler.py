@@ -103,6 +103,7 @@ def handler(event: Any, context: LambdaContext) -> dict[str, Any]:
         else:
             logger.warning("not_judged", reason=reason)
     metrics.add_metric("MonitorRuns", MetricUnit.Count, 1)
+    metrics.add_metric("StreamsFailed", MetricUnit.Count, report.failed)
     for word in Verdict:
         metrics.add_metric(
             f"Streams{word.capitalize()}", MetricUnit.Count, report.words.get(word, 0)

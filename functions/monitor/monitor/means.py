@@ -187,7 +187,7 @@ def fit(windows: Windows, names: Sequence[str]) -> tuple[Means | None, dict[str,
             n: "its values are all the same" for n, s in zip(names, still, strict=True) if s
         }
         chosen = np.flatnonzero(~still).tolist()
-        told = _independent(np.cov(values[:, chosen], rowvar=False).reshape(len(chosen), -1))
+        told = _independent(np.cov(values[:, chosen], rowvar=False).reshape((len(chosen),) * 2))
         reasons |= {
             names[at]: "other components already determine it"
             for place, at in enumerate(chosen) if place not in told

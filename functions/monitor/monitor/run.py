@@ -51,8 +51,9 @@ class Run:
     """The result of a run, without the findings, which are passed on at once.
 
     `words` counts the streams by their verdict against the baseline, and `inaccurate` those with a
-    version whose known accuracy is too low. `defects` has the exception of each problem that is a
-    defect of the monitor.
+    version whose known accuracy is too low. `failed` counts the streams that could not be judged,
+    by a defect or since their baseline cannot be read. `defects` has the exception of each problem
+    that is a defect of the monitor.
     """
 
     streams: int = 0
@@ -60,6 +61,7 @@ class Run:
     slots: int = 0
     words: dict[str, int] = field(default_factory=dict)
     inaccurate: int = 0
+    failed: int = 0
     problems: list[str] = field(default_factory=list)
     defects: dict[str, Exception] = field(default_factory=dict)
 
@@ -135,6 +137,7 @@ def run(
             said = f"the stream could not be judged ({type(problem).__name__}): please report this"
             report.problems.append(f"{name(stream)}: {said}")
             report.defects[report.problems[-1]] = problem
+            report.failed += 1
             if before and known.get("untold"):
                 with suppress(Conflict):  # another run told them as well
                     store.put_state(stream, known | {"untold": []}, before.version)
@@ -278,6 +281,7 @@ def _accepted(store: Store, stream: Stream, report: Run) -> Accepted | None:
         return in_use(store, stream)
     except BaselineUnreadable as problem:
         report.problems.append(f"{name(stream)}: {problem}; accept a new baseline")
+        report.failed += 1
         return None
 
 

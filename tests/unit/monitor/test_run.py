@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any, cast
 
+import numpy as np
 import pytest
 
+from monitor import commands
 from monitor import run as schedule
+from monitor.baseline import BaselineUnreadable
 from monitor.dial import choose
 from monitor.evidence import Sight
 from monitor.follow import State
@@ -17,8 +22,8 @@ from monitor.lines import Line
 from monitor.run import Run, growth, run
 from monitor.store import Conflict, Found, Kind
 from monitor.summary import Stream, Summary
-from monitor.windows import DAY
-from tests.unit.monitor.made import MONDAY, STREAM
+from monitor.windows import DAY, HOUR
+from tests.unit.monitor.made import MONDAY, STREAM, records, summary
 from tests.unit.monitor.test_grown import accepted
 from tests.unit.monitor.test_messenger import Context
 
@@ -85,8 +90,42 @@ def test_a_stream_that_fails_in_every_run_is_told_once_and_keeps_its_traceback(
         (problem,) = report.problems
         assert "could not be judged (ZeroDivisionError)" in problem
         assert isinstance(report.defects[problem], ZeroDivisionError)
+        assert report.failed == 1
     assert [line.fields for line in told] == [UNTOLD]
     assert (kept.state.source["untold"], kept.state.source["number"]) == ([], 3)
+
+
+def test_a_stream_whose_baseline_cannot_be_read_is_counted(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: Any) -> Any:
+        raise BaselineUnreadable("baseline 3 has no means")
+
+    monkeypatch.setattr(schedule, "in_use", fails)
+    report = judged(kept, [])
+    assert report.failed == 1
+    assert "accept a new baseline" in report.problems[0]
+
+
+@pytest.mark.parametrize(("each", "days"), [(3, 120), (400, 14)])
+def test_feasible_reads_as_many_days_as_little_traffic_needs(
+    each: int, days: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    closed = MONDAY + 200 * DAY
+    made = summary(records(each, np.random.default_rng(1)))
+    slots = [replace(made, start=at) for at in range(closed - 130 * DAY, closed, HOUR)]
+
+    def between(_: Stream, start: int, end: int) -> list[Summary]:
+        return [slot for slot in slots if start <= slot.start < end]
+
+    monkeypatch.setattr(commands, "lately", lambda: (closed - 14 * DAY, closed))
+    monkeypatch.setattr(commands, "fill", lambda *_, **__: 0)
+    context = SimpleNamespace(
+        streams=lambda *_: [STREAM], store=SimpleNamespace(summaries=between), connection=None,
+        index="", reach=SimpleNamespace(false_alarm_days=90),
+    )  # fmt: skip
+    assert commands.feasible_command(cast("Any", context)) == 0
+    assert f"of version 1, in {days} days." in capsys.readouterr().out
 
 
 def test_a_baseline_that_began_long_ago_reads_no_more_summaries(kept: Kept) -> None:
