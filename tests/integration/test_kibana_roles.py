@@ -160,6 +160,14 @@ def keeps_its_own(url: str) -> None:
     store.create(Kind.BASELINE, one.stream, 1, {})
     with pytest.raises(Conflict):
         store.create(Kind.BASELINE, one.stream, 1, {})
+    later = Store(connection, own_index("a-stack"), "a-stack")  # adds fields to the index
+    label = {"kind": Kind.FEEDBACK, "stack": "a-stack"}
+    assert later.put_newer([("a-label", 2, label), ("a-label", 1, label)]) == [
+        "created",
+        "superseded",
+    ]
+    later.put_ledger({"slots": {}}, None)
+    assert later.ledger()
     store.expire(one.end + 401 * DAY)
     requests.post(
         f"{url}/{own_index('a-stack')}/_refresh", auth=ADMIN, timeout=60
