@@ -10,7 +10,7 @@ from monitor import digest
 from monitor.dial import Choice
 from monitor.evidence import Sight, facts
 from monitor.follow import Accepted, Finding, Reference
-from monitor.known import Remembered, unlike_profile
+from monitor.known import Remembered, overlapping, unlike_profile
 from monitor.lines import utc
 from monitor.message import compose
 from monitor.silence import Silence, silencing
@@ -60,7 +60,7 @@ def announce(
                 silence,
                 accepted=accepted,
                 choice=choice,
-                accuracy=unlike_profile(_of_window(findings, finding), accuracy),
+                accuracy=unlike_profile(overlapping(findings, finding), accuracy),
             )
             if transition
             else None
@@ -71,10 +71,6 @@ def announce(
         silence = silencing(silences, now, now, now)
         told += _digest(sight, stream, week, silence, accepted=accepted, choice=choice)
     return episode, told
-
-
-def _of_window(findings: Sequence[Finding], finding: Finding) -> list[Finding]:
-    return [one for one in findings if one.window.start == finding.window.start]
 
 
 def _odd(finding: Finding, accepted: Accepted) -> bool:

@@ -137,6 +137,17 @@ def unlike_profile(findings: Sequence[Finding], before: Remembered) -> Remembere
     return replace(before, unlike=compared[-1].verdict is Verdict.UNUSUAL)
 
 
+def overlapping(findings: Sequence[Finding], finding: Finding) -> list[Finding]:
+    """Return the findings about a time that overlaps with that of `finding`.
+
+    Two versions are compared in a longer time than that of one window.
+    """
+    window = finding.window
+    return [
+        one for one in findings if one.window.start < window.end and window.start < one.window.end
+    ]
+
+
 def _estimated(finding: Finding, card: Card | None) -> Finding:
     if card is None or finding.reference is not Reference.PROFILE:
         return finding

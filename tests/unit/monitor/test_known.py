@@ -23,7 +23,7 @@ from monitor.accuracy import (
 )
 from monitor.accuracy_message import AccuracyFacts, compose_accuracy
 from monitor.follow import Finding, Reference
-from monitor.known import Remembered, estimated, known, unlike_profile
+from monitor.known import Remembered, estimated, known, overlapping, unlike_profile
 from monitor.lines import lines
 from monitor.message import LINES, LONGEST, Action, Canary, Deployment, Message
 from monitor.summary import Moments, Summary
@@ -157,6 +157,17 @@ def test_a_window_like_the_profile_has_an_estimate_and_its_limits_beside_it(
         assert ("accuracy" in line.fields["monitor"]) is (share is not None)
     assert unlike_profile([found], NOT_YET).unlike is (verdict is Verdict.UNUSUAL)
     assert unlike_profile([same], Remembered(unlike=True)).unlike
+
+
+@pytest.mark.parametrize(
+    ("start", "found"), [(-900, False), (-899, True), (899, True), (900, False)]
+)
+def test_a_comparison_of_versions_is_as_unlike_as_the_windows_in_its_time(
+    start: int, found: bool
+) -> None:
+    profile = Finding(Reference.PROFILE, WINDOW, Verdict.UNUSUAL, "")
+    version = replace(profile, window=replace(WINDOW, start=WINDOW.start + start))
+    assert (overlapping([profile], version) == [profile]) is found
 
 
 def message(right: int = 120, change: Change = LOW, **given: Any) -> Message:
