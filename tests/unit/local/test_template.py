@@ -77,7 +77,9 @@ def test_template_is_read() -> None:
     assert given["InferenceFunction"]["LOG_TEXT"] == "true"
     assert given["ShipperFunction"].items() >= shipping.items()
     assert given["ReplayFunction"].items() >= shipping.items()
-    assert found.routes == {("POST", "/predict"): "InferenceFunction"}
+    assert found.routes == dict.fromkeys(
+        (("POST", "/predict"), ("POST", "/feedback")), "InferenceFunction"
+    )
     assert {
         name: replace(function, environment={}) for name, function in found.functions.items()
     } == {
