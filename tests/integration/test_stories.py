@@ -222,7 +222,7 @@ STORIES = (
         "outage",
         none,
         "stale",
-        WAIT,
+        "look now",
         ("had no prediction in", "120 an hour are usual at", "NoPredictionsAlarm"),
     ),
     Story("weekend", weekend, "weekday", "nothing", ("The accepted baseline has no",), odd=True),

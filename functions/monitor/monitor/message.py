@@ -94,7 +94,7 @@ NOTHING_TO_DO: Final = {
     Change.RESUMES: "Windows are judged again, and there is no notice.",
     Change.WEEKDAY: (
         "The accepted baseline has no {facts.weekday}, so this is no notice. Accept days with a "
-        "{facts.weekday} once they are over."
+        "{facts.weekday} once they are over: command accept, docs/monitoring.md."
     ),
     Change.DIGEST: (
         "There is too little traffic for notices, so a person has to look at the numbers."
@@ -106,6 +106,7 @@ class Action(StrEnum):
     """The actions that a message can advise."""
 
     ROLL_BACK = "roll back"
+    LOOK = "look now"
     WAIT = "wait until morning"
     NOTHING = "nothing"
 
@@ -376,9 +377,13 @@ def _without_predictions(facts: Facts) -> tuple[Action, str]:
         return Action.NOTHING, said
     if one and one.rows and one.usual is None:
         return Action.NOTHING, "Traffic is too low for a window, and no usual number is known."
-    said = "Nobody calls, or the predictions are not shipped: NoPredictionsAlarm in docs/runbook.md"
-    alarms = "Requests that fail and lines that cannot be shipped ring alarms of their own."
-    return Action.WAIT, f"{said} says how to find out. {alarms}"
+    said = (
+        "Nobody calls, or the predictions are not shipped. Send one request, then go on as "
+        "docs/runbook.md says for NoPredictionsAlarm. Requests that fail and lines that cannot be "
+        "shipped ring alarms of their own."
+    )
+    expected = one is not None and one.usual is not None
+    return (Action.LOOK if expected else Action.WAIT), said
 
 
 def _busy(facts: Facts) -> str:
@@ -386,9 +391,8 @@ def _busy(facts: Facts) -> str:
     if not facts.hourly or not facts.hourly[1] or facts.hourly[0] < BUSY * facts.hourly[1]:
         return ""
     times = facts.hourly[0] / facts.hourly[1]
-    return (
-        f" There are {times:.2g} times as many as usual: if it is a launch, announce it (expect)."
-    )
+    often = f" There are {times:.2g} times as many as usual"
+    return f"{often}: if it is a launch, announce it: command expect, docs/monitoring.md."
 
 
 def _explains(source: Source) -> bool:

@@ -104,7 +104,7 @@ def test_an_outage_says_what_came_and_what_is_usual() -> None:
     usual = [replace(slot, start=slot.start - DAY) for slot in day()]
     _, findings = followed([], state=state, now=now)
     (message,) = told(findings, slots=[*usual, *few])
-    assert (message["change"], message["action"]) == ("stale", "wait until morning")
+    assert (message["change"], message["action"]) == ("stale", "look now")
     lines = message["text"].splitlines()
     assert "had 7 predictions, too few for a window, in 32 hours." in lines[0]
     assert "(32 hours)" in lines[2]

@@ -223,9 +223,9 @@ def test_what_to_do_if_two_versions_differ(known: dict[str, Any], action: str, s
 @pytest.mark.parametrize(
     ("arrived", "action", "said"),
     [
-        (Arrived(0, None, 2880, 120), "wait until morning", "had no prediction in"),
+        (Arrived(0, None, 2880, 120), "look now", "had no prediction in"),
         (Arrived(0), "wait until morning", "Nobody calls, or"),
-        (Arrived(50, NOON, 2880, 120), "wait until morning", "had 50 predictions, too few for"),
+        (Arrived(50, NOON, 2880, 120), "look now", "had 50 predictions, too few for"),
         (Arrived(50, NOON, 60, 2), "nothing", "About 60 are usual in so much time"),
         (Arrived(50, NOON), "nothing", "no usual number is known"),
         (None, "wait until morning", "had too few predictions in"),
