@@ -43,15 +43,16 @@ STATUS: Final = {
     "ok": "good",
     "provisional": "info",
     "insufficient": "none",
-    "stale": "none",
+    "stale": "old",
 }
-SIGNS: Final = {"bad": "▲", "odd": "◆", "good": "●", "info": "○", "none": "–"}  # noqa: RUF001
+SIGNS: Final = {"bad": "▲", "odd": "◆", "good": "●", "info": "○", "none": "–", "old": "–"}  # noqa: RUF001
 ICONS: Final = {  # the icon's colour in the browser's tab
     "bad": "d64545",
     "odd": "d98a1f",
     "good": "2f9e53",
     "info": "4a7fe0",
     "none": "7a828e",
+    "old": "7a828e",
 }
 NO_SCRIPT: Final = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
@@ -101,9 +102,11 @@ def render(view: View, live: Live | None = None) -> str:
             status=status(answer.word),
             icon=ICONS[status(answer.word)],
             moved=words.moved(view),
+            silence=words.silence(view),
             colours=colours,
             plots=_plots(view, colours, usual.get("prediction.score")),
             stripes=_stripes(view),
+            gaps=_gaps(view),
             signals=_signals(view),
             floor=f"{HIGH * (1 - 1 / TOP):.1f}",
             usual=usual,
@@ -211,6 +214,7 @@ def _stripes(view: View) -> dict[str, list[Stripe]]:
     """Return each stream's verdicts as stripes on the time axis."""
     found: dict[str, list[Stripe]] = {}
     for one in reversed(view.verdicts):
+        stripes = found.setdefault(one.stream, [])
         if one.end <= view.span.start:
             continue
         left, right = place(one.start, view.span), place(one.end, view.span)
@@ -219,11 +223,23 @@ def _stripes(view: View) -> dict[str, list[Stripe]]:
             f"{words.clock(one.start, beside)} to {words.clock(one.end, beside)}: {one.word}. "
             f"{one.sentence}"
         )
-        found.setdefault(one.stream, []).append(
+        stripes.append(
             Stripe(
                 100 * left, max(0.3, 100 * (right - left)), status(one.word), _short(text, STRIPE)
             )
         )
+    return found
+
+
+def _gaps(view: View) -> list[Stripe]:
+    """Return the times without a prediction as stripes below those of the verdicts."""
+    silent = words.silence(view)
+    found = []
+    for one in dict.fromkeys((*view.gaps, *([silent] if silent else []))):
+        left, right = place(one.start, view.span), place(one.end, view.span)
+        beside = view.span.end
+        text = f"no predictions, {words.clock(one.start, beside)} to {words.clock(one.end, beside)}"
+        found.append(Stripe(100 * left, max(0.3, 100 * (right - left)), "gap", text))
     return found
 
 
@@ -286,10 +302,12 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     made.filters |= {
+        "age": words.age,
         "clock": words.clock,
         "duration": words.duration,
         "figure": words.figure,
         "input": _input,
+        "message": words.message,
         "percent": words.percent,
         "short": _short,
         "sign": lambda one: SIGNS[one],

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from typing import Any, Final
 
 from report.values import (
     Bucket,
+    Canary,
     Drift,
     Example,
     Gap,
@@ -20,7 +21,7 @@ from report.values import (
     Verdict,
     View,
 )
-from report.words import CERTAIN
+from report.words import CERTAIN, FAILS
 from shipper.labels import field_names
 
 STEPS: Final = tuple(
@@ -38,6 +39,7 @@ ASKED: Final = 100  # predictions that are read, to show `SHOWN` different texts
 VERDICTS: Final = 700  # a week of one stream
 DRIFTS: Final = 4000
 OTHERS: Final = 50
+CANARIES: Final = 100  # a day of the scheduled canary, which runs every 15 minutes
 STEADY: Final = 10  # buckets with predictions before a silence that lasts until the end
 TWENTIETHS: Final = 20
 # OpenSearch keeps a score as a float. From 0.5 on, its error is up to 2^-25, and the float before 1
@@ -312,6 +314,9 @@ def _verdicts(search: Search, of: _Filters) -> Iterator[Verdict]:
             int(_number(one.get("wanted_in_a_row")) or 0),
             _text(_object(one.get("message")).get("subject")),
             _text(_object(one.get("message")).get("silenced")),
+            _text(_object(one.get("message")).get("change")),
+            _text(_object(one.get("message")).get("action")),
+            _text(one.get("baseline")),
         )
 
 
@@ -335,6 +340,7 @@ def _drifts(search: Search, of: _Filters) -> Iterator[Drift]:
             _number(one.get("value")),
             _number(one.get("expected")),
             one.get("unusual") is True,
+            _number(one.get("limit")),
         )
 
 
@@ -370,13 +376,30 @@ def _others(search: Search, of: _Filters) -> Iterator[Said]:
         yield from map(_said, _hits(search(asked)))
 
 
-def _canary(search: Search, of: _Filters) -> Said | None:
+def _canary(search: Search, of: _Filters) -> Canary | None:
     """Return the last result of the model that answers, not of one that is being deployed."""
     scheduled = {"term": {"monitor.canary.trigger": "schedule"}}
     judged = {"terms": {"monitor.canary.result": ["pass", "fail"]}}
     query = of.query({"term": {"@kind": "canary"}}, scheduled, judged, back=JUDGED)
-    hits = _hits(search({"size": 1, "sort": [_by("@timestamp")], "query": query}))
-    return _said(hits[0]) if hits else None
+    asked = {"size": CANARIES, "sort": [_by("@timestamp")], "query": query}
+    found = [_object(hit.get("_source")) for hit in _hits(search(asked))]
+    if not found:
+        return None
+    failed = list(takewhile(lambda one: _result(one) == FAILS, found))
+    last = _object(found[0].get("monitor"))
+    canary = _object(last.get("canary"))
+    return Canary(
+        _result(found[0]),
+        _text(last.get("sentence")),
+        _texts(canary.get("faults")),
+        _moment(failed[-1].get("@timestamp")) if failed else None,
+        len(failed) < len(found),
+        (_text(last.get("version")), _text(canary.get("function_version"))),
+    )
+
+
+def _result(document: Document) -> str:
+    return _text(_object(_object(document.get("monitor")).get("canary")).get("result"))
 
 
 def _said(hit: Document) -> Said:

@@ -91,8 +91,9 @@ class Example:
 class Verdict:
     """The verdict on a window of a stream, compared with its baseline.
 
-    `message` is the subject of the message about this window, and `silenced` is the reason why the
-    message was not sent. Both may be empty.
+    `message` is the subject of the message about this window, `change` and `action` are its kind
+    and its advice, and `silenced` is the reason why the message was not sent. `baseline` is the
+    baseline's number. All of these may be empty.
     """
 
     stream: str
@@ -105,11 +106,17 @@ class Verdict:
     wanted: int
     message: str = ""
     silenced: str = ""
+    change: str = ""
+    action: str = ""
+    baseline: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """A signal of a window: the present and the usual value of the part that moved most."""
+    """A signal of a window: the present and the usual value of the part that moved most.
+
+    It is unusual if `p` is below `limit` and `effect` is at least `floor`.
+    """
 
     stream: str
     end: datetime
@@ -121,6 +128,7 @@ class Drift:
     value: float | None
     expected: float | None
     unusual: bool
+    limit: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +154,23 @@ class Said:
 
 
 @dataclass(frozen=True, slots=True)
+class Canary:
+    """The last result of the scheduled canary.
+
+    If it failed, `since` is the first result of an unbroken row of failures. It may have failed
+    earlier too, unless `passed_before`. `versions` are the model's version and the function's, and
+    either may be empty.
+    """
+
+    word: str
+    sentence: str
+    faults: tuple[str, ...] = ()
+    since: datetime | None = None
+    passed_before: bool = False
+    versions: tuple[str, str] = ("", "")
+
+
+@dataclass(frozen=True, slots=True)
 class Gap:
     """A time without a prediction that is not chance: so many were to be expected."""
 
@@ -160,7 +185,7 @@ class View:
 
     Verdicts, drifts and examples are the newest first, and so are lines of each kind.
 
-    `canary` is the last result of the scheduled canary. `failed` has the index and the reason of
+    `failed` has the index and the reason of
     each search that failed in a part of the indices.
     """
 
@@ -175,5 +200,5 @@ class View:
     shipping: Shipping
     others: tuple[Said, ...]
     gaps: tuple[Gap, ...]
-    canary: Said | None = None
+    canary: Canary | None = None
     failed: tuple[tuple[str, str], ...] = ()

@@ -5,15 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
-from report.values import Drift, Gap, Verdict, View
+from report.values import Canary, Drift, Gap, Verdict, View
 
 # In order of urgency: a notice needs a person most.
 ORDER: Final = ("notice", "unusual", "stale", "insufficient", "provisional", "ok")
 TITLES: Final = {
-    "canary": "The model does not answer as when it was made",
+    "canary": "The model answers its test sentences wrongly",
     "notice": "The predictions have changed",
     "silent": "No predictions come any more",
     "unusual": "One window is unusual",
@@ -30,16 +30,29 @@ ADVICE: Final = {
     "unusual": "A single unusual window can be chance: see whether the next one is unusual too.",
     "stale": "Check that requests still come in, and that their lines still arrive.",
     "insufficient": "There will be a verdict when there are more predictions.",
-    "provisional": "Accept a baseline of at least three days: "
-    "see python -m monitor baseline accept --help.",
+    "provisional": "No notice is given until the baseline has enough windows.",
     "ok": "",
-    "": "A verdict needs the monitor and an accepted baseline of at least three days: "
-    "see python -m monitor baseline accept --help.",
+}
+ACCEPT: Final = (
+    "Wait until there are three whole days (UTC) of usual predictions, better seven, and then "
+    "accept them:"
+)
+COMMAND: Final = "python -m monitor baseline accept --from DAY --to DAY"
+# The kinds of message (`change`) that are about what the banner says, and what they advise.
+ABOUT: Final = {
+    "notice": ("begins", "spreads"),
+    "silent": ("stale",),
+    "stale": ("stale",),
+}
+ADVISED: Final = {
+    "wait until morning": "This can wait until morning, says the message of {time}. Then: ",
+    "roll back": "Roll back, says the message of {time}. Also: ",
 }
 JUDGED: Final = frozenset({"ok", "unusual", "notice", "provisional"})  # words about predictions
 CERTAIN: Final = 20  # a time in which so many predictions are expected and none came is a gap
 NAMED: Final = 3  # indices that could not be searched in full; more are not named
 REASON: Final = 200  # characters of the reason for it
+FAULTS: Final = 3  # faults of the canary that the banner names
 FAILS: Final = "fail"  # the canary got other answers than the model gave when it was made
 SIGNALS: Final = {
     "means": "Mean of a field",
@@ -65,7 +78,10 @@ PROBABILITY: Final = "prediction.probability."
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Whether the model is fine: the worst of the newest verdicts, and what else needs a person."""
+    """Whether the model is fine: the worst of the newest verdicts, and what else needs a person.
+
+    `command` is what to type, if the advice ends with it.
+    """
 
     word: str
     title: str
@@ -73,6 +89,7 @@ class Answer:
     advice: str
     verdicts: tuple[Verdict, ...]
     troubles: tuple[str, ...]
+    command: str = ""
 
 
 def answer(view: View) -> Answer:
@@ -94,7 +111,39 @@ def answer(view: View) -> Answer:
         word, sentence = "canary", broken
     title = TITLES.get(word, f"The verdict is {word}")
     more = tuple(one for one in troubles(view) if one != sentence)
-    return Answer(word, title, sentence, ADVICE.get(word, ""), newest, more)
+    if not word:
+        sentence = "A verdict needs the monitor and a baseline."
+        return Answer(word, title, sentence, ACCEPT, newest, more, COMMAND)
+    if word == "provisional" and worst and not worst.baseline:
+        of = f" for {worst.stream}" if len(newest) > 1 else ""
+        return Answer(word, title, f"No baseline is accepted{of}.", ACCEPT, newest, more, COMMAND)
+    return Answer(word, title, sentence, _advice(word, worst, view), newest, more)
+
+
+def _advice(word: str, worst: Verdict | None, view: View) -> str:
+    """Return what to do: what the stream's newest message advises, if it is about this word."""
+    advice = ADVICE.get(word, "")
+    told = next(
+        (one for one in view.verdicts if worst and one.stream == worst.stream and one.message), None
+    )
+    if told is None or told.change not in ABOUT.get(word, ()) or told.action not in ADVISED:
+        return advice
+    said = ADVISED[told.action].format(time=clock(told.end, view.span.end))
+    return f"{said}{advice[:1].lower()}{advice[1:]}"
+
+
+def message(verdict: Verdict) -> str:
+    """Return the subject of a verdict's message, as a sentence also if there is nothing to do."""
+    return verdict.message.replace(": nothing - ", ": nothing to do - ")
+
+
+def age(moment: datetime, now: datetime) -> str:
+    """Return how long ago a moment is, to the minute or to the hour, such as `7 hours ago`."""
+    minutes = round((now - moment) / timedelta(minutes=1))
+    for name, each in (("day", 2880), ("hour", 120)):
+        if minutes >= each:
+            return f"{minutes // (each // 2)} {name}s ago"
+    return f"{minutes} minute{'' if minutes == 1 else 's'} ago"
 
 
 def troubles(view: View) -> Iterator[str]:
@@ -209,8 +258,29 @@ def clock(moment: datetime, beside: datetime) -> str:
 
 
 def _broken(view: View) -> str:
-    """Return the sentence of the scheduled canary's last result if the canary failed."""
-    return view.canary.sentence if view.canary and view.canary.word == FAILS else ""
+    """Return a sentence about the scheduled canary's last result if the canary failed."""
+    one = view.canary
+    if one is None or one.word != FAILS:
+        return ""
+    if one.since is None:
+        return one.sentence
+    since = f"{'' if one.passed_before else 'at least '}since {clock(one.since, view.span.end)} UTC"
+    return f"The canary has failed {since}{_versions(one)}: {_faults(one)}"
+
+
+def _versions(canary: Canary) -> str:
+    model, function = canary.versions
+    if not model:
+        return ""
+    return f", and version {model}{f' (function version {function})' if function else ''} answered"
+
+
+def _faults(canary: Canary) -> str:
+    if not canary.faults:
+        return canary.sentence.removeprefix("The canary fails: ")
+    rest = len(canary.faults) - FAULTS
+    more = f"; and {rest} more fault{'' if rest == 1 else 's'}" if rest > 0 else ""
+    return f"{'; '.join(canary.faults[:FAULTS])}{more}."
 
 
 def _newest(verdicts: tuple[Verdict, ...]) -> Iterator[Verdict]:

@@ -15,6 +15,7 @@ from report.page import LIMITS, Live, policy, render
 from report.read import span
 from report.values import (
     Bucket,
+    Canary,
     Drift,
     Example,
     Gap,
@@ -212,13 +213,13 @@ def test_a_duration_is_in_the_unit_that_suits_it(milliseconds: float | None, sai
 @pytest.mark.parametrize(
     ("word", "title"),
     [
-        ("fail", "The model does not answer as when it was made"),
+        ("fail", "The model answers its test sentences wrongly"),
         ("pass", "No change from the baseline"),
         (None, "No change from the baseline"),
     ],
 )
 def test_a_scheduled_canary_that_fails_leads(word: str | None, title: str) -> None:
-    canary = None if word is None else Said(NOW, "canary", word, f"It is {word}.")
+    canary = None if word is None else Canary(word, f"It is {word}.")
     others = (Said(NOW, "canary", "fail", "It failed at a deployment."),)
     page = Page(render(replace(view(), verdicts=(verdict("ok"),), others=others, canary=canary)))
     assert title in page.text
@@ -236,8 +237,8 @@ SILENT = (Gap(NOW - timedelta(minutes=30), NOW, 55.5),)
         ({"gaps": SILENT}, "No predictions come any more"),
         ({"gaps": SILENT, "verdicts": (verdict("notice"),)}, "The predictions have changed"),
         (
-            {"gaps": SILENT, "canary": Said(NOW, "canary", "fail", "It failed.")},
-            "The model does not answer as when it was made",
+            {"gaps": SILENT, "canary": Canary("fail", "It failed.")},
+            "The model answers its test sentences wrongly",
         ),
         # an empty span: the verdicts say how many were to be expected
         ({"predictions": 0, "verdicts": (verdict("ok"),)}, "No predictions come any more"),
@@ -372,3 +373,144 @@ def test_a_page_without_any_document() -> None:
         (),
     )
     assert "None in this time." in Page(render(nothing, LIVE)).text
+
+
+def text(**changed: Any) -> str:
+    return Page(render(replace(view(), **changed))).text
+
+
+FAULTS = ("39 of 40 have another label", "b", "c", "d")
+SINCE = NOW - timedelta(hours=2)
+
+
+@pytest.mark.parametrize(
+    ("canary", "said"),
+    [
+        (
+            Canary("fail", "It.", FAULTS[:2], SINCE, passed_before=True, versions=("v1", "7")),
+            (
+                "since 10:34 UTC, and version v1 (function version 7) answered: "
+                "39 of 40 have another label; b."
+            ),
+        ),
+        (
+            Canary("fail", "It.", FAULTS, SINCE, versions=("v1", "")),
+            (
+                "at least since 10:34 UTC, and version v1 answered: 39 of 40 have another label; "
+                "b; c; and 1 more fault."
+            ),
+        ),
+        (
+            Canary("fail", "The canary fails: an error.", (), SINCE, passed_before=True),
+            "since 10:34 UTC: an error.",
+        ),
+    ],
+)
+def test_a_failing_canary_says_since_when_and_of_which_version(canary: Canary, said: str) -> None:
+    signal = Drift("/group model", NOW, "label", 0.5, 0.4, 0.03, "ham", 0.5, 0.1, unusual=False)
+    page = text(canary=canary, verdicts=(verdict("ok"),), drifts=(signal,))
+    assert f"The canary has failed {said}" in page
+    assert "failed: rely on no ok below." in page
+    assert "failed: rely on no green signal." in page
+    healthy = text(verdicts=(verdict("ok"),), drifts=(signal,))
+    assert "A verdict compares the traffic with the baseline." in healthy
+    assert "rely on no" not in healthy
+
+
+LOOK = "look at what moved, and at the newest and the strangest inputs."
+
+
+@pytest.mark.parametrize(
+    ("word", "change", "action", "said"),
+    [
+        ("notice", "begins", "wait until morning", f"the message of 12:34. Then: {LOOK}"),
+        ("notice", "spreads", "roll back", f"Roll back, says the message of 12:34. Also: {LOOK}"),
+        ("notice", "recovers", "nothing", LOOK.capitalize()),  # the message of an older notice
+        ("stale", "stale", "wait until morning", "This can wait until morning, says the message"),
+        ("ok", "begins", "wait until morning", "No change from the baseline"),
+    ],
+)
+def test_the_banner_has_the_action_of_the_message(
+    word: str, change: str, action: str, said: str
+) -> None:
+    told = replace(verdict(word), message="A message", change=change, action=action)
+    page = text(verdicts=(told,))
+    assert said in page
+    assert ("says the message" in page) == (change in words.ABOUT.get(word, ()))
+
+
+def test_a_message_without_anything_to_do_says_so() -> None:
+    told = replace(verdict("ok"), message="Recovered: nothing - local minilm-cola")
+    assert "Recovered: nothing to do - local minilm-cola" in text(verdicts=(told,))
+
+
+def test_signals_before_a_silence_say_their_age() -> None:
+    signal = Drift(
+        "/group model", NOW - timedelta(hours=7), "label", 0.5, 0.4, 0.03, "ham", 0.5, 0.1,
+        unusual=False, limit=0.00025,
+    )  # fmt: skip
+    judged = {"verdicts": (verdict("ok", ago=7),), "drifts": (signal,)}
+    silent = text(**judged, gaps=SILENT)
+    assert "05:34 UTC, 7 hours ago; nothing has come since 12:04, so these signals say" in silent
+    assert "prediction; lines may be missing since 12:04" in silent
+    assert "no predictions, 12:04 to 12:34" in silent  # the timeline
+    assert "0.00025" in silent
+    fine = text(**judged)
+    assert "05:34 UTC, 7 hours ago. A signal is unusual only if both hold" in fine
+    assert "lines may be missing" not in fine
+    assert "no predictions" not in fine
+
+
+@pytest.mark.parametrize(
+    ("minutes", "said"),
+    [
+        (0, "0 minutes"),
+        (1, "1 minute"),
+        (119, "119 minutes"),
+        (120, "2 hours"),
+        (2879, "47 hours"),
+        (2880, "2 days"),
+    ],
+)
+def test_an_age_is_in_whole_units(minutes: int, said: str) -> None:
+    assert words.age(NOW - timedelta(minutes=minutes), NOW) == f"{said} ago"
+
+
+def test_each_colour_of_the_timeline_is_in_its_legend_once() -> None:
+    html = render(replace(view(), verdicts=(verdict("ok"),), gaps=SILENT))
+    legend = re.search(r'</svg>\s*<ul class="legend">(.*?)</ul>\s*<table>', html, re.DOTALL)
+    assert legend
+    shown = re.findall(r'<i class="(\w+)"></i>([\w ]+)</li>', legend[1])
+    assert {"not judged", "no predictions", "stale", "insufficient"} <= {name for _, name in shown}
+    assert len({colour for colour, _ in shown}) == len(shown)
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "said"),
+    [
+        ((), "A verdict needs the monitor and a baseline. Wait until there are three whole days"),
+        ((verdict("provisional"),), "No baseline is accepted. Wait until there are three whole"),
+        (
+            (verdict("provisional"), verdict("ok", "/other")),
+            "No baseline is accepted for /group model. Wait until",
+        ),
+    ],
+)
+def test_without_a_baseline_one_is_told_to_wait_and_then_to_accept(
+    verdicts: tuple[Verdict, ...], said: str
+) -> None:
+    page = text(verdicts=verdicts)
+    assert said in page
+    assert f"accept them: {words.COMMAND} " in page
+
+
+def test_a_baseline_that_is_too_small_grows_by_itself() -> None:
+    page = text(verdicts=(replace(verdict("provisional"), baseline="1"),))
+    assert "Of provisional. No notice is given until the baseline has enough windows." in page
+    assert words.COMMAND not in page
+
+
+def test_a_usual_score_that_is_not_known_is_said_to_be_so() -> None:
+    assert "usual value not known" in text()
+    known = Drift("/g", NOW, "means", 1, 0, 0.3, "prediction.score", 0.7, 0.7, unusual=False)
+    assert "usual value not known" not in text(drifts=(known,))

@@ -62,7 +62,28 @@ def test_newer_lines_of_other_kinds_do_not_hide_a_failing_canary() -> None:
     assert words.answer(index.view()).word == "canary"
     (asked,) = (each for each in index.asked if "canary.trigger" in kinds(each))
     assert '"monitor.canary.result": ["pass", "fail"]' in kinds(asked)
-    assert asked["size"] == 1
+
+
+@pytest.mark.parametrize(
+    ("results", "since", "passed_before"),
+    [
+        (["fail", "fail", "pass", "fail"], 1, True),
+        (["fail", "fail"], 1, False),
+        (["pass", "fail"], None, True),
+    ],
+)
+def test_a_failing_canary_has_the_time_and_the_version(
+    results: list[str], since: int | None, passed_before: bool
+) -> None:
+    lines = [said("canary", one, function_version="7", faults=["a", "b"]) for one in results]
+    for ago, line in enumerate(lines):
+        line["@timestamp"] = (NOW - timedelta(hours=ago)).isoformat()
+        line["monitor"]["version"] = "v1"
+    canary = Index({'"monitor.canary.trigger": "schedule"': lines}).view().canary
+    assert canary is not None
+    assert canary.since == (None if since is None else NOW - timedelta(hours=since))
+    assert (canary.word, canary.passed_before) == (results[0], passed_before)
+    assert (canary.faults, canary.versions) == (("a", "b"), ("v1", "7"))
 
 
 def test_many_labels_of_people_hide_no_result_of_the_canary() -> None:
