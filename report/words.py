@@ -46,6 +46,7 @@ ABOUT: Final = {
 }
 ADVISED: Final = {
     "wait until morning": "This can wait until morning, says the message of {time}. Then: ",
+    "look now": "Look now, says the message of {time}: ",
     "roll back": "Roll back, says the message of {time}. Also: ",
 }
 JUDGED: Final = frozenset({"ok", "unusual", "notice", "provisional"})  # words about predictions

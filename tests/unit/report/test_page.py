@@ -410,11 +410,11 @@ def test_a_failing_canary_says_since_when_and_of_which_version(canary: Canary, s
     signal = Drift("/group model", NOW, "label", 0.5, 0.4, 0.03, "ham", 0.5, 0.1, unusual=False)
     page = text(canary=canary, verdicts=(verdict("ok"),), drifts=(signal,))
     assert f"The canary has failed {said}" in page
-    assert "failed: rely on no ok below." in page
-    assert "failed: rely on no green signal." in page
+    assert "failed: do not rely on an ok below." in page
+    assert "failed: do not rely on a green signal." in page
     healthy = text(verdicts=(verdict("ok"),), drifts=(signal,))
     assert "A verdict compares the traffic with the baseline." in healthy
-    assert "rely on no" not in healthy
+    assert "do not rely" not in healthy
 
 
 LOOK = "look at what moved, and at the newest and the strangest inputs."
@@ -426,6 +426,7 @@ LOOK = "look at what moved, and at the newest and the strangest inputs."
         ("notice", "begins", "wait until morning", f"the message of 12:34. Then: {LOOK}"),
         ("notice", "spreads", "roll back", f"Roll back, says the message of 12:34. Also: {LOOK}"),
         ("notice", "recovers", "nothing", LOOK.capitalize()),  # the message of an older notice
+        ("stale", "stale", "look now", "Look now, says the message of 12:34: check that requests"),
         ("stale", "stale", "wait until morning", "This can wait until morning, says the message"),
         ("ok", "begins", "wait until morning", "No change from the baseline"),
     ],
