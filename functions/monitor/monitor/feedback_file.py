@@ -42,7 +42,7 @@ def feedback_command(context: Context) -> int:
     told = time.monotonic()
     with ExitStack() as stack:
         rows = _rows(options.file, stack)
-        rejected = _Rejected(options.rejected, stack)
+        rejected = _Rejected(options.rejected, options.file, stack)
         for part in batched(rows, ROWS, strict=False):
             given = [_given(row, options, int(now * 1000)) for row in part]
             blank = _blank(part)
@@ -88,10 +88,12 @@ def feedback_command(context: Context) -> int:
 class _Rejected:
     """A CSV file of the rows that did not join, each with its reason; or none, without a name."""
 
-    def __init__(self, name: str | None, stack: ExitStack) -> None:
+    def __init__(self, name: str | None, labels: str, stack: ExitStack) -> None:
         self._writer: csv.DictWriter[str] | None = None
         if name:
             try:
+                if Path(name).exists() and Path(name).samefile(labels):
+                    raise Refused(f"{name} has the labels: give --rejected another name")
                 opened = Path(name).open("w", encoding="utf-8", newline="")  # noqa: SIM115  see next line
             except OSError as problem:
                 raise Refused(f"{name} cannot be written ({problem.strerror})") from None
@@ -128,7 +130,7 @@ def _checked(name: str, reader: csv.DictReader[str]) -> Iterator[Row]:
 def _no_csv(name: str, line: int, problem: Exception) -> str:
     said = "no UTF-8" if isinstance(problem, UnicodeDecodeError) else problem
     return (
-        f"{name} is no CSV file from line {line} on ({said}): the rows before it are joined."
+        f"{name} is no CSV file from line {line} on ({said}): rows before it may be joined already."
         " Mend the file and give it again, which counts no label twice"
     )
 

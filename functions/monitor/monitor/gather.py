@@ -66,7 +66,8 @@ class Gathered:
 
     `joined` labels have a new joined record, `not_joined` will have none, by its reasons in
     `reasons`. `waiting` have an id that is unknown so far, and `behind` lines were not read yet.
-    `examples` has some ids that did not join, each with its reason.
+    `examples` has some ids that did not join, each with its reason. `problem` is the reason why
+    nothing could be gathered, or empty.
     """
 
     joined: int = 0
@@ -75,6 +76,7 @@ class Gathered:
     behind: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
     examples: list[tuple[str, str]] = field(default_factory=list)
+    problem: str = ""
 
 
 def gather(connection: Connection, store: Store, stack: str, index: str, now: float) -> Gathered:

@@ -132,17 +132,22 @@ def handler(event: Any, context: LambdaContext) -> dict[str, Any]:
 
 
 def _gathered(now: float) -> Gathered:
-    """Gather the feedback. A defect in it must not prevent the streams from being judged."""
+    """Gather the feedback. A failure here must not prevent the streams from being judged.
+
+    If OpenSearch fails altogether, judging fails too, and that line has the reason.
+    """
     try:
         return gather(connection, store, setting.stack, setting.predictions, now)
-    except ServerProblem:
-        raise
+    except ServerProblem as problem:
+        return Gathered(problem=str(problem))
     except Exception:
         logger.exception("feedback_not_gathered")
         return Gathered()
 
 
 def _count(gathered: Gathered) -> None:
+    if gathered.problem:
+        logger.error("feedback_not_gathered", reason=gathered.problem)
     metrics.add_metric("FeedbackJoined", MetricUnit.Count, gathered.joined)
     metrics.add_metric("FeedbackNotJoined", MetricUnit.Count, gathered.not_joined)
     metrics.add_metric("FeedbackWaiting", MetricUnit.Count, gathered.waiting + gathered.behind)

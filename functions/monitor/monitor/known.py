@@ -92,20 +92,24 @@ def known(
 
     `found` has what labels say about predictions of `span`, by version. A version is compared with
     the card only if the card is its own. What is silenced stays untold, so that it is told later.
+    So does what only fewer labels than `ENOUGH` would tell.
     """
     several: list[News] = []
     low, told = [], []
     for version, labelled in sorted(found.items()):
         own = card if card and (card.name, card.version) == (stream.model, version) else None
         was = version in before.low
-        now = below(labelled, own, before=was) if own else False
-        if was if now is None else now:
+        now = below(labelled, own, before=was) if own else None
+        # A version that the card left is compared no longer: it is neither too low nor back.
+        is_low = own is not None and (was if now is None else now)
+        was_told = own is not None and version in before.told
+        quiet = silenced or now is None
+        if is_low:
             low.append(version)
-        is_low, was_told = version in low, version in before.told
-        if was_told if silenced else is_low:
+        if was_told if quiet else is_low:
             told.append(version)
         change = None
-        if not silenced and is_low is not was_told:
+        if not quiet and is_low is not was_told:
             change = Change.INACCURATE if is_low else Change.ACCURATE
         if change or counts(labelled) != before.counts.get(version):
             finding = _finding(stream, version, labelled, own, span, low=is_low)
@@ -204,9 +208,10 @@ def _sentence(version: str, labelled: Labelled, card: Card | None, *, low: bool)
         said.append("The monitor has no card of this version to compare it with.")
     else:
         limit = expected(labelled, card)
-        low_or_not = "is below" if low else "agrees with"
+        is_above = least > limit.high
+        where = "is below" if low else "is above" if is_above else "agrees with"
         said.append(
-            f"This {low_or_not} the {limit.low:.3f} to {limit.high:.3f} that its card and the "
+            f"This {where} the {limit.low:.3f} to {limit.high:.3f} that its card and the "
             "scores of these predictions let one expect."
         )
     return " ".join(said)

@@ -89,6 +89,22 @@ def test_low_and_back_take_turns_and_begin_with_low(runs: list[tuple[int, bool]]
     assert all(one is not other for one, other in pairwise(told))
 
 
+def test_nobody_is_told_that_a_version_is_back_which_the_card_left() -> None:
+    before, _ = step(NOT_YET, 120)
+    card = replace(CARD, version="2")
+    after, news = known(STREAM, {"1": labelled(121)}, card, before, span=SPAN, silenced=False)
+    ((finding, change),) = news
+    assert (finding.verdict, change) == (Verdict.OK, None)
+    assert (after.low, after.told) == ((), ())
+
+
+def test_nobody_is_told_by_fewer_labels_than_are_compared() -> None:
+    before, _ = step(NOT_YET, 120, silenced=True)
+    after, news = step(before, 60, count=99)
+    assert [change for _, change in news] == [None]
+    assert [change for _, change in step(after, 120)[1]] == [Change.INACCURATE]
+
+
 def test_a_finding_comes_only_with_a_new_count() -> None:
     before, news = step(NOT_YET, 156)
     ((finding, change),) = news
@@ -104,6 +120,7 @@ def test_a_finding_comes_only_with_a_new_count() -> None:
     [
         ({"right": 120}, Verdict.NOTICE, "This is below the 0.750 to 0.810"),
         ({"right": 156}, Verdict.OK, "This agrees with the 0.750 to 0.810"),
+        ({"right": 199}, Verdict.OK, "This is above the 0.750 to 0.810"),
         ({"right": 20, "count": 60}, Verdict.INSUFFICIENT, "It takes 100 labels"),
         ({"right": 20, "version": "other"}, Verdict.OK, "no card of this version"),
         ({"right": 150, "audit": False}, Verdict.OK, "The labels are of no random sample"),

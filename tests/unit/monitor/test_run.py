@@ -19,6 +19,7 @@ from monitor.evidence import Sight
 from monitor.follow import State
 from monitor.gather import Gathered
 from monitor.lines import Line
+from monitor.problem import ServerProblem
 from monitor.run import Run, growth, run
 from monitor.store import Conflict, Found, Kind
 from monitor.summary import Stream, Summary
@@ -157,3 +158,22 @@ def test_a_defect_is_an_error_with_its_traceback(monkeypatch: pytest.MonkeyPatch
         ("error", {"reason": "one: odd", "exc_info": problem}),
         ("warning", {"reason": "two: usual"}),
     ]
+
+
+def test_feedback_that_cannot_be_read_keeps_no_stream_from_being_judged(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OPENSEARCH_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("STACK", "stack")
+    handler = importlib.import_module("monitor.handler")
+    said: list[tuple[str, str]] = []
+
+    def gather(*_: Any) -> Gathered:
+        raise ServerProblem("the search took too long")
+
+    monkeypatch.setattr(handler.logger, "error", lambda word, reason: said.append((word, reason)))
+    monkeypatch.setattr(handler, "run", lambda *_, **__: Run(streams=3))
+    monkeypatch.setattr(handler, "gather", gather)
+    monkeypatch.setattr(handler.time, "time", lambda: NOW + DAY / 2)
+    assert handler.handler({}, Context()) == {"streams": 3}
+    assert said == [("feedback_not_gathered", "the search took too long")]
