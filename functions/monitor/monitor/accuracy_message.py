@@ -90,7 +90,12 @@ def compose_accuracy(facts: AccuracyFacts) -> Message:
 
 
 def swapped(labelled: Labelled) -> float | None:
-    """Return the accuracy with two labels exchanged, if it would be higher than chance explains."""
+    """Return the accuracy with two labels exchanged, if it would be higher than chance explains.
+
+    Labels of no random sample do not tell: if only complaints have labels, all are wrong.
+    """
+    if not labelled.random:
+        return None
     one = labelled.known
     names = {*labelled.confusion, *(n for row in labelled.confusion.values() for n in row)}
     if len(names) != 2 or one.interval.high >= 0.5 or one.share is None:

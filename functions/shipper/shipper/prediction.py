@@ -25,8 +25,9 @@ OWN: Final = "record_version"  # only records of this project have this field
 # The fields of a line of feedback that its document has below `feedback`. At the root, a name such
 # as `source` would meet fields of other lines.
 JUDGEMENT: Final = ("label", "source", "explanation", "identifier")
-# The fields that a line of feedback shares with a prediction, under the same names of the user's.
-SHARED: Final = ("prediction_id", "traffic", "model.name")
+# The only field that a line of feedback has under the user's name. Other names of the user may mean
+# something else there: the service that logs feedback may be another one than the model's.
+ID: Final = "prediction_id"
 
 
 def recognised(fields: Fields, names: FieldMap) -> tuple[str, Fields]:
@@ -85,8 +86,7 @@ def _label(fields: Fields) -> Any:
 
 def _judgement(fields: Fields, names: FieldMap) -> Fields:
     """Return the fields of a document of feedback: label, source and so on are in `feedback`."""
-    shared = {target: path for target, path in names.items() if target in SHARED}
-    found = moved(fields, shared)
+    found = moved(fields, {ID: names[ID]} if ID in names else {})
     given = {name: found[name] for name in JUDGEMENT if _is_scalar(found.get(name))}
     rest = {name: value for name, value in found.items() if name not in given}
     return rest | {"feedback": given}

@@ -208,6 +208,7 @@ def message(right: int = 120, change: Change = LOW, **given: Any) -> Message:
         ({"others": {"0": labelled(156)}}, Action.ROLL_BACK, "version 0 answers better"),
         ({"others": {"0": labelled(125)}}, Action.WAIT, "0 0.62"),
         ({"right": 46}, Action.ROLL_BACK, "exchanged the accuracy would be 0.77"),
+        ({"labelled": labelled(0, audit=False)}, Action.WAIT, "no random sample"),  # complaints
         ({"unread": {"canary": "status 503"}}, Action.WAIT, "canary's result could not be read"),
         ({"unlike": True}, Action.WAIT, "Estimated accuracy: none. The texts are unlike"),
         ({"labelled": labelled(120, audit=False)}, Action.WAIT, "Their scores foresee 0.78"),

@@ -66,6 +66,14 @@ def test_the_ids_name_is_that_of_the_field_map_and_the_labels_name_is_not() -> N
     assert "prediction" not in source
 
 
+def test_the_service_of_the_reviewers_is_not_the_model_of_the_prediction() -> None:
+    rules = Rules(names=field_map("prediction_id=id,model.name=service,traffic=stage"))
+    line = {"message": "feedback", "id": 17, "label": "positive", "service": "reviews"}
+    source = made(json.dumps(line | {"stage": "test"}), rules)
+    assert (source["prediction_id"], source["service"]) == (17, "reviews")
+    assert not {"model", "traffic"} & set(source)
+
+
 def test_an_object_under_a_name_of_feedback_stays_where_it_is() -> None:
     source = made(json.dumps(SMALLEST | {"source": {"ip": "192.0.2.1"}}))
     assert source["feedback"] == {"label": "positive"}
