@@ -1,10 +1,10 @@
 """Gathers the feedback in the log lines of a stack, and joins it: a part of each scheduled run.
 
 A ledger in the monitor's own index has, for each slot of 15 minutes with feedback, how many of its
-lines were read, and how many of their ids were unknown. A slot is read again if it has more lines
-than were read, because a line may be delivered late. It is also read again for its unknown ids,
-because a prediction may be delivered late: in every run for an hour, then once an hour, until the
-slot is seven days old. Reading a slot again changes nothing that has joined.
+lines were read, and how many of their ids were unknown. A slot is read again if it has another
+number of lines than were read, because a line may be delivered late. It is also read again for its
+unknown ids, because a prediction may be delivered late: in every run for an hour, then once an
+hour, until the slot is seven days old. Reading a slot again changes nothing that has joined.
 
 A run reads at most 50,000 lines and for at most a minute, and begins with the slots that have the
 fewest lines left. So a flood in one slot does not keep the feedback of another slot waiting, and
@@ -121,7 +121,7 @@ def _left(entry: Entry | None, lines: int) -> int:
 
 
 def _is_due(entry: Entry | None, lines: int, at: int, now: float) -> bool:
-    if entry is None or lines > entry.lines:
+    if entry is None or lines != entry.lines:  # fewer if lines were deleted, and more may come
         return True
     return bool(entry.waiting) and (now - at < HOUR or now % HOUR < SLOT)
 

@@ -29,6 +29,9 @@ from monitor.verdict import Verdict
 
 type News = tuple[Finding, Change | None]  # a finding, and what people are told about it
 
+# Labels that keep what was told: old ones leave, and one label more or less changes nothing.
+HELD: Final = ENOUGH // 2
+
 SCORE: Final = "prediction.score"
 
 NOT_RANDOM: Final = (
@@ -92,7 +95,7 @@ def known(
 
     `found` has what labels say about predictions of `span`, by version. A version is compared with
     the card only if the card is its own. What is silenced stays untold, so that it is told later.
-    So does what only fewer labels than `ENOUGH` would tell.
+    So does what fewer labels than `ENOUGH` would tell; with fewer than `HELD` it is forgotten.
     """
     several: list[News] = []
     low, told = [], []
@@ -100,9 +103,10 @@ def known(
         own = card if card and (card.name, card.version) == (stream.model, version) else None
         was = version in before.low
         now = below(labelled, own, before=was) if own else None
-        # A version that the card left is compared no longer: it is neither too low nor back.
-        is_low = own is not None and (was if now is None else now)
-        was_told = own is not None and version in before.told
+        # What is compared no longer, by card or labels, is neither too low nor back.
+        held = own is not None and labelled.known.labelled >= HELD
+        is_low = (held and was) if now is None else now
+        was_told = (held or now is not None) and version in before.told
         quiet = silenced or now is None
         if is_low:
             low.append(version)

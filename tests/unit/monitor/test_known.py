@@ -105,6 +105,15 @@ def test_nobody_is_told_by_fewer_labels_than_are_compared() -> None:
     assert [change for _, change in step(after, 120)[1]] == [Change.INACCURATE]
 
 
+def test_too_few_labels_hold_what_was_told_until_half_of_them_are_gone() -> None:
+    before, _ = step(NOT_YET, 120)
+    held, news = step(before, 50, count=50)  # all right, and too few to tell
+    assert (held.low, held.told, [change for _, change in news]) == (("1",), ("1",), [None])
+    gone, news = step(held, 49, count=49)
+    assert (gone.low, gone.told, [change for _, change in news]) == ((), (), [None])
+    assert [change for _, change in step(gone, 120)[1]] == [Change.INACCURATE]
+
+
 def test_a_finding_comes_only_with_a_new_count() -> None:
     before, news = step(NOT_YET, 156)
     ((finding, change),) = news
