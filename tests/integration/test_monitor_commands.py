@@ -217,7 +217,7 @@ def test_a_provisional_baseline_grows_until_it_is_armed(
     days = ("--from", day(12), "--to", day(6))
     code, output = command("baseline", "accept", *days)
     assert code == 1
-    assert f"From {day(2)} on, the days since are added by themselves" in output
+    assert f"From {day(2)} on, the days after this baseline are added to it" in output
     assert command("baseline", "accept", *days, "--force")[0] == 0
     assert "It grows at midnight (UTC)." in command("baseline", "show")[1]
     assert set(judge_at(TODAY - 6 * HOUR)) == {"provisional"}  # not in the first hour of a day

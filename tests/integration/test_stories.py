@@ -246,7 +246,7 @@ STORIES = (
         "differs",
         "roll back",
         (
-            "Version 2 does not answer as version 1 on the same traffic",
+            "Version 2 gives other answers than version 1 on the same traffic",
             "more answers are spam",
             "If it is meant to",
         ),
@@ -260,7 +260,7 @@ STORIES = (
         (
             "150 of 240 labelled predictions right, 0.62 (0.56 to 0.68)",
             "0.75 to 0.80 is expected",
-            "of the predictions have a label; these are a random sample",
+            "are a random sample (source audit)",
             "Wrong answers: ham where spam is right: 90.",
         ),
         model=SHIPPED.card["version"],

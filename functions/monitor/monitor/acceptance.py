@@ -22,7 +22,7 @@ from monitor.verdict import Verdict
 from monitor.windows import DAY, HOUR, cut, moment
 
 GAP: Final = 2 * SLOT  # seconds without a prediction that count as a gap
-# From this mean number of predictions in a slot on, an empty slot is unlikely to be chance.
+# If slots have at least this many predictions on average, an empty slot is unlikely to be chance.
 ENOUGH: Final = 100
 
 
@@ -91,10 +91,10 @@ def grown(
 
 def _too_few(rows: int, windows: int, planned: Plan) -> str:
     return (
-        f"a baseline needs at least {accepted.LEAST} windows; the {rows:,} predictions of these"
-        f" days make {windows} windows of {planned.rows} predictions within"
-        f" {planned.longest / HOUR:.3g} h each: {WINDOWS} windows take about"
-        f" {ceil(planned.days)} days of this traffic"
+        f"a baseline needs at least {accepted.LEAST} windows, and these days give {windows}: they"
+        f" have {rows:,} predictions, and a window has {planned.rows} within"
+        f" {planned.longest / HOUR:.3g} h. A baseline that gives notices needs {WINDOWS} windows,"
+        f" about {ceil(planned.days)} days of this traffic"
     )
 
 
@@ -168,7 +168,7 @@ def comparison(old: Accepted, new: Accepted) -> list[tuple[str, str, str]]:
 
 
 def feasible(slots: Sequence[Summary], *, days: float, streams: int) -> list[str]:
-    """Return sentences on which changes can be detected at this traffic, and after how long."""
+    """Return sentences that say how large a change can be detected, and after how long."""
     if not slots:
         return ["No predictions in these days."]
     newest = max(slots, key=lambda s: s.start)

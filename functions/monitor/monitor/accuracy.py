@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple, Self
 from monitor.summary import Moments
 
 Z: Final = 1.959964  # of a two-sided 95 % interval
-ENOUGH: Final = 100  # labels from which known accuracy is compared with the card's
+ENOUGH: Final = 100  # the fewest labels with which known accuracy is compared with the card's
 CANNOT_SEE: Final = (
     "An estimate from scores cannot see swapped labels, wrong answers to usual texts, or a change "
     "of the label mix; only labels show these."
@@ -66,7 +66,8 @@ class Labelled:
 
     - `every` counts all labels, and `audit` the labels of a random sample (`source: audit`).
     - `confusion` counts by the right label, then by the predicted one.
-    - `bins` counts by the lower edge of a twentieth of the score, in hundredths.
+    - `bins` counts by the score, in 20 bins of 0.05. The keys are the lower edges of the bins, in
+      hundredths: 0, 5, ... 95.
     - `rows` is the number of all predictions of the same time, with and without a label.
     """
 
@@ -160,11 +161,12 @@ def estimate(scores: Moments, calibrated_on: int) -> Estimate | None:
 
 
 def expected(labelled: Labelled, card: Card) -> Interval:
-    """Return the interval in which the card lets one expect known accuracy.
+    """Return the interval in which known accuracy should be.
 
-    It is the card's. If the labels are of no random sample, it lies around the mean score of the
-    labelled predictions where that is lower: a person who labels the least certain ones meets more
-    wrong answers than there are, and the scores foresee that.
+    It is the card's interval if the labels are a random sample. Otherwise an interval of the same
+    width around the mean score of the labelled predictions is used, if that is lower. A person who
+    labels the least certain predictions finds a larger share of wrong answers than all predictions
+    have. The low scores of these predictions allow for that.
     """
     score, (low, high) = labelled.known.score, card.accuracy
     if labelled.random or score is None:
@@ -176,9 +178,9 @@ def expected(labelled: Labelled, card: Card) -> Interval:
 def below(labelled: Labelled, card: Card, *, before: bool = False) -> bool | None:
     """Return whether known accuracy is too low, or None with too few labels.
 
-    It becomes too low when its whole interval is below the expected one. `before` says that it was
-    too low; it is so until the share of right answers itself is back in the expected interval, so
-    that one label more or less changes nothing.
+    It becomes too low when its whole interval is below the expected one. `before` is true if it was
+    already too low. It then stays too low until the share of right answers itself reaches the
+    expected interval, so that a single label cannot switch the result back and forth.
     """
     known = labelled.known
     if known.labelled < ENOUGH or known.share is None:

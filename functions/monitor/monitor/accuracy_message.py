@@ -20,7 +20,17 @@ from monitor.accuracy import (
     Interval,
     Labelled,
 )
-from monitor.message import LONGEST, NAME, SUBJECT, Action, Canary, Deployment, Message, invoke
+from monitor.message import (
+    CANARY_FAILS,
+    LONGEST,
+    NAME,
+    SUBJECT,
+    Action,
+    Canary,
+    Deployment,
+    Message,
+    invoke,
+)
 from monitor.plain import plain
 from monitor.summary import Stream
 from monitor.transitions import Change
@@ -90,9 +100,10 @@ def compose_accuracy(facts: AccuracyFacts) -> Message:
 
 
 def swapped(labelled: Labelled) -> float | None:
-    """Return the accuracy with two labels exchanged, if it would be higher than chance explains.
+    """Return the accuracy that the predictions would have with their two labels exchanged.
 
-    Labels of no random sample do not tell: if only complaints have labels, all are wrong.
+    Returns None if there are not two labels, or if known accuracy is not surely below 0.5. Labels
+    that are not a random sample show nothing here: if only complaints have labels, all are wrong.
     """
     if not labelled.random:
         return None
@@ -105,16 +116,15 @@ def swapped(labelled: Labelled) -> float | None:
 
 def _advice(facts: AccuracyFacts) -> tuple[Action, str]:
     if facts.change is Change.ACCURATE:
-        return Action.NOTHING, "Enough labels are right again."
+        return Action.NOTHING, "Enough predictions agree with their labels again."
     if facts.canary and facts.canary.compared and not facts.canary.passed:
-        said = "The canary fails: the deployed model does not answer as it was made to."
-        return Action.ROLL_BACK, said
+        return Action.ROLL_BACK, CANARY_FAILS
     if facts.better is not None:
         said = f"Labels show that version {_name(facts.better)} answers better."
         return Action.ROLL_BACK, said
     if swapped(facts.labelled) is not None:
-        said = "Most answers are the other label: look for labels that are exchanged"
-        return Action.ROLL_BACK, f"{said}, in the model or in what sends the feedback."
+        said = "Most answers are the wrong one of the two labels: check whether the model or the"
+        return Action.ROLL_BACK, f"{said} sender of the feedback exchanges the labels."
     if unread := [words for name, words in NEEDED.items() if name in facts.unread]:
         said = f"{' and '.join(unread).capitalize()} could not be read"
         return Action.WAIT, f"{said}, so nothing shows that a rollback would help."
@@ -171,15 +181,14 @@ def _labels(facts: AccuracyFacts) -> str:
     labelled = facts.labelled
     coverage = labelled.coverage
     of_all = "" if coverage is None else f"{100 * coverage:.2g} % of the predictions have a label; "
-    since = f"since {moment(facts.start)[:10]}"
+    these = f"the labels from {moment(facts.start)[:10]} on are"
     if labelled.random:
-        return f"{of_all}these are a random sample (source audit), {since}."
+        return f"{of_all}{these} a random sample (source audit)."
     score = labelled.known.score
-    foreseen = "" if score is None else f" Their scores foresee {score:.2f}."
-    return (
-        f"{of_all}these are no random sample, {since}, so all predictions may have another "
-        f"accuracy.{foreseen}"
-    )
+    said = f"{of_all}{these} not a random sample. The accuracy of all predictions may be different."
+    if score is None:
+        return said
+    return f"{said} From the scores of the labelled predictions, {score:.2f} is expected."
 
 
 def _estimate(estimate: Estimate | None, *, unlike: bool) -> str:

@@ -31,7 +31,7 @@ from monitor.windows import DAY, cut, moment, stack
 type Version = tuple[str, str]  # the version of the model, and its profile
 
 UNPLANNED: Final = 200  # predictions of a window if there is no baseline with a plan
-REMEMBERED: Final = 10  # windows: more than any row of the dial requires in a row
+REMEMBERED: Final = 10  # windows: no row of the dial requires so many consecutive ones
 DIFFERENCES: Final = 3  # the most differences between two versions that a window reports
 GROWS: Final = 120 * DAY  # the longest span to which a provisional baseline grows
 NO_BASELINE: Final = (
@@ -195,10 +195,10 @@ def follow(
     choice: Choice,
     now: float,
 ) -> tuple[State, list[Finding]]:
-    """Close the windows that the slots from `state.until` on complete, and judge each window.
+    """Close and judge each window that is completed by slots that begin at `state.until` or later.
 
-    Slots before `state.until` belong to windows that are closed. Those of the last day show two
-    versions in the same windows, if one window has too few predictions of either.
+    Slots before `state.until` belong to windows that are closed. Two versions are compared over
+    earlier slots of the last day too, if a window has too few predictions of one of them.
     `choice` is the row of the dial. If the baseline has changed since the last call, the count of
     unusual windows in a row starts again.
     """
@@ -241,8 +241,8 @@ def _grows(baseline: Baseline, until: int) -> str:
         return f"It does not grow, because that would take more than {GROWS // DAY} days."
     day = f"{datetime.fromtimestamp(until, UTC):%Y-%m-%d}"
     return (
-        f"From {day} on, the days since are added by themselves, unless they have a notice, a gap"
-        " or another version."
+        f"From {day} on, the days after this baseline are added to it automatically, unless they"
+        " have a notice, a gap or another version."
     )
 
 
@@ -325,12 +325,13 @@ def _between_versions(
     accepted: Accepted | None,
     choice: Choice,
 ) -> list[Finding]:
-    """Judge each other version that answered in a window, as soon as enough of it is there.
+    """Judge each version except the reference, as soon as it has enough predictions in a window.
 
     The reference is the baseline's version, or the version with most predictions if there is no
-    baseline. A version is compared with it in the same slots, those of this window and as many
-    before it, within a day, as give both versions enough predictions. If the reference answered
-    too little in a day, which it does after a deployment, the window is compared with the baseline.
+    baseline. Both versions are compared over the same slots. These are the slots of this window
+    and, until both versions have enough predictions, earlier slots of the last day. If the
+    reference answered too little in a day, which it does after a deployment, the window is compared
+    with the baseline.
     """
     here = _by_version(parts)
     most = max(here, key=lambda v: sum(s.rows for s in here[v]))
@@ -382,7 +383,8 @@ def _compared(older: Sequence[Summary], newer: Sequence[Summary], *, deff: float
     said = f"Version {new} compared with version {old} in the same windows: "
     if unusual:
         most = unusual[0]
-        said += f"{most.signal} is {most.value:.3g}, and {most.expected:.3g} of version {old}."
+        said += f"{most.signal} is {most.value:.3g} for version {new}, and {most.expected:.3g}"
+        said += f" for version {old}."
     else:
         said += "no difference is unusual."
     verdict = Verdict.UNUSUAL if unusual else Verdict.OK

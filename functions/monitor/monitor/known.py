@@ -35,8 +35,8 @@ HELD: Final = ENOUGH // 2
 SCORE: Final = "prediction.score"
 
 NOT_RANDOM: Final = (
-    "The labels are of no random sample, so the interval says how much chance there is, and not "
-    "how far the choice of predictions is from all of them."
+    "The labels are not a random sample, so the interval covers chance only. The accuracy of all "
+    "predictions may be outside of it."
 )
 
 

@@ -77,16 +77,18 @@ HEADLINES: Final = {
         "{span}."
     ),
     Change.DIFFERS: (
-        "VERSION DIFFERS: version {facts.newer} of {who} does not answer as version {facts.older}. "
-        "{facts.in_a_row} windows in a row are unusual, the last {span}."
+        "VERSION DIFFERS: version {facts.newer} of {who} gives other answers than version "
+        "{facts.older}. {facts.in_a_row} windows in a row are unusual, the last {span}."
     ),
     Change.AGREES: (
-        "VERSION AGREES AGAIN: version {facts.newer} of {who} answers as version {facts.older}, "
+        "VERSION AGREES AGAIN: version {facts.newer} of {who} answers like version {facts.older}, "
         "{span}."
     ),
     Change.DIGEST: "WEEKLY DIGEST of {who}: {facts.rows:,} predictions, {days}.",
 }  # fmt: skip
-CANARY_FAILS: Final = "The canary fails: the deployed model does not answer as it was made to."
+CANARY_FAILS: Final = (
+    "The canary fails: the deployed model gives other answers than the model that was built."
+)
 NOTHING_TO_DO: Final = {
     Change.RECOVERS: "The last {facts.in_a_row} windows are as usual.",
     Change.REPLACED: "The stream is judged by baseline {facts.baseline} from now on.",
@@ -364,7 +366,7 @@ def _of_two_versions(facts: Facts) -> tuple[Action, str]:
             said = f"The texts themselves changed since the baseline of version {older}."
         return Action.WAIT, f"{said} A rollback would not change the texts; ask who sends them."
     same = "the same traffic" if facts.beside else "texts that did not change"
-    said = f"Version {newer} does not answer as version {older} on {same}."
+    said = f"Version {newer} gives other answers than version {older} on {same}."
     meant = f"If it is meant to, do nothing now, and accept a baseline of version {newer}."
     return Action.ROLL_BACK, f"{said} {meant}"
 
@@ -548,7 +550,7 @@ def _result(canary: Canary) -> str:
 def _deployed(facts: Facts) -> str:
     one = facts.deployment
     if one is None:
-        return "no version has changed in the last 30 days, as far as predictions name it."
+        return "the versions named in the predictions have not changed in the last 30 days."
     before = f"; before it: {_name(one.before)}" if one.before else ""
     return f"{one.of} {_name(one.value)}, first seen {moment(one.first)} UTC{before}."
 

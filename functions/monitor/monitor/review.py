@@ -90,7 +90,7 @@ def described(version: str, labelled: Labelled) -> Iterator[str]:
     for which, one in (("all labels", labelled.every), ("random sample", labelled.audit)):
         if one.labelled:
             share = f"{one.share or 0:.3f} ({one.interval.low:.3f} to {one.interval.high:.3f})"
-            foreseen = "" if one.score is None else f", their scores foresee {one.score:.3f}"
+            foreseen = "" if one.score is None else f", expected from their scores {one.score:.3f}"
             yield f"{which}: {one.right:,} of {one.labelled:,} right, {share}{foreseen}"
     for right, row in sorted(labelled.confusion.items()):
         several = (f"{predicted} {count:,}" for predicted, count in sorted(row.items()))

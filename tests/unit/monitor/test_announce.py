@@ -1,4 +1,4 @@
-"""A comparison of two versions gives one message, with the other version's numbers beside."""
+"""A comparison of two versions gives one message, which shows the numbers of both versions."""
 
 from __future__ import annotations
 
@@ -59,7 +59,12 @@ def told(
     ("share", "given", "action", "said"),
     [
         (0.5, SPAM, "roll back", "more answers are spam: share of spam 100 %, version 1 "),
-        (0.1, SPAM, "roll back", "Version 2 does not answer as version 1 on the same traffic."),
+        (
+            0.1,
+            SPAM,
+            "roll back",
+            "gives other answers than version 1 on the same traffic.",
+        ),
         (0.5, {"input.words": 40}, "wait until morning", "texts are longer: mean words of a text"),
     ],
 )
@@ -81,7 +86,10 @@ def test_after_a_deployment_the_message_compares_with_the_baseline() -> None:
     _, findings = followed(versioned(day(hours=8, given=SPAM), "2"))
     (message,) = told(findings)
     assert message["change"] == "differs"
-    assert "Version 2 does not answer as version 1 on texts that did not change" in message["text"]
+    assert (
+        "Version 2 gives other answers than version 1 on texts that did not change"
+        in message["text"]
+    )
 
 
 @pytest.mark.parametrize(
@@ -108,7 +116,7 @@ def test_an_outage_says_what_came_and_what_is_usual() -> None:
     lines = message["text"].splitlines()
     assert "had 7 predictions, too few for a window, in 32 hours." in lines[0]
     assert "(32 hours)" in lines[2]
-    # the day of the baseline that has summaries, as a share of the baseline's seven
+    # only one of the baseline's seven days has summaries, so its predictions are divided by seven
     assert f"usually {5760 * 32 / 7 / 24:,.0f} come in so much time" in lines[3]
     assert f"{240 / 7:,.0f} an hour are usual at 16:00 UTC" in lines[3]
     assert f"the last one came before 1970-01-12 09:{SLOT // 60} UTC" in lines[3]

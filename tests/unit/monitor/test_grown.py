@@ -44,7 +44,7 @@ def test_it_says_until_when_it_is_provisional() -> None:
     one = accepted()
     assert not one.armed
     assert one.until == MONDAY + 19 * DAY
-    assert "From 1970-01-24 on, the days since are added by themselves" in one.sentence
+    assert "From 1970-01-24 on, the days after this baseline are added to it" in one.sentence
     read = Accepted.read(to_document(one.baseline) | {"number": 1, "plan": one.plan()})
     assert (read.until, read.sentence, read.armed) == (one.until, one.sentence, False)
     _, findings = follow(
@@ -66,7 +66,7 @@ def test_it_does_not_promise_to_grow_for_longer_than_it_may() -> None:
     one = Accepted.of(1, accepted().baseline, plan)
     assert one.until == MONDAY + 121 * DAY
     assert "It does not grow, because that would take more than 120 days." in one.sentence
-    assert "are added by themselves" not in one.sentence
+    assert "are added to it automatically" not in one.sentence
 
 
 @pytest.mark.parametrize(

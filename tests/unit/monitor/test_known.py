@@ -132,7 +132,7 @@ def test_a_finding_comes_only_with_a_new_count() -> None:
         ({"right": 199}, Verdict.OK, "This is above the 0.750 to 0.810"),
         ({"right": 20, "count": 60}, Verdict.INSUFFICIENT, "It takes 100 labels"),
         ({"right": 20, "version": "other"}, Verdict.OK, "no card of this version"),
-        ({"right": 150, "audit": False}, Verdict.OK, "The labels are of no random sample"),
+        ({"right": 150, "audit": False}, Verdict.OK, "The labels are not a random sample"),
     ],
 )
 def test_the_verdict_says_what_labels_show(
@@ -217,10 +217,10 @@ def message(right: int = 120, change: Change = LOW, **given: Any) -> Message:
         ({"others": {"0": labelled(156)}}, Action.ROLL_BACK, "version 0 answers better"),
         ({"others": {"0": labelled(125)}}, Action.WAIT, "0 0.62"),
         ({"right": 46}, Action.ROLL_BACK, "exchanged the accuracy would be 0.77"),
-        ({"labelled": labelled(0, audit=False)}, Action.WAIT, "no random sample"),  # complaints
+        ({"labelled": labelled(0, audit=False)}, Action.WAIT, "not a random sample"),  # complaints
         ({"unread": {"canary": "status 503"}}, Action.WAIT, "canary's result could not be read"),
         ({"unlike": True}, Action.WAIT, "Estimated accuracy: none. The texts are unlike"),
-        ({"labelled": labelled(120, audit=False)}, Action.WAIT, "Their scores foresee 0.78"),
+        ({"labelled": labelled(120, audit=False)}, Action.WAIT, "predictions, 0.78 is expected"),
         ({"change": BACK, "right": 156}, Action.NOTHING, "ACCURACY IS BACK"),
     ],
 )  # fmt: skip

@@ -204,7 +204,7 @@ def test_what_to_do_in_a_notice(known: dict[str, Any], action: str, said: str) -
 @pytest.mark.parametrize(
     ("known", "action", "said"),
     [
-        ({"moved": (LABEL,), "beside": True}, "roll back", "as version 1 on the same traffic"),
+        ({"moved": (LABEL,), "beside": True}, "roll back", "than version 1 on the same traffic"),
         ({"moved": (LABEL,)}, "roll back", "on texts that did not change. If it is meant to"),
         ({"moved": (WORDS,), "beside": True}, "wait until morning", "get different texts"),
         ({"moved": (WORDS,)}, "wait until morning", "changed since the baseline of version 1"),
