@@ -14,11 +14,11 @@ from monitor import dial
 from monitor.acceptance import grown
 from monitor.adopt import adopt, next_number
 from monitor.announce import announce
-from monitor.announce_accuracy import announce_accuracy
+from monitor.announce_accuracy import Told, announce_accuracy
 from monitor.baseline import BaselineUnreadable
 from monitor.dial import Choice
 from monitor.evidence import Sight
-from monitor.follow import GROWS, Accepted, State, follow
+from monitor.follow import GROWS, Accepted, Finding, State, follow
 from monitor.known import Remembered, estimated
 from monitor.lines import Line, lines
 from monitor.problem import ServerProblem, sentence
@@ -126,8 +126,8 @@ def run(
                 sight, findings, episode, silences, stream=stream, accepted=accepted,
                 choice=choice, now=now, accuracy=remembered,
             )  # fmt: skip
-            accuracy, of_labels = announce_accuracy(
-                sight, stream, findings, remembered, silences, now=closed
+            accuracy, of_labels = _accuracy(
+                sight, stream, findings, remembered, silences, report, now=closed
             )
             told += of_labels
         except ServerProblem:
@@ -158,6 +158,31 @@ def run(
             report.words[after.word] = report.words.get(after.word, 0) + 1
         report.inaccurate += bool(accuracy.low)
     return report
+
+
+def _accuracy(  # noqa: PLR0917  one step of `run`
+    sight: Sight,
+    stream: Stream,
+    findings: Sequence[Finding],
+    before: Remembered,
+    silences: Sequence[Silence],
+    report: Run,
+    *,
+    now: int,
+) -> tuple[Remembered, Told]:
+    """Return what `announce_accuracy` does. After a defect, what was known about labels holds.
+
+    Labels that cannot be counted must not prevent the stream from being judged.
+    """
+    try:
+        return announce_accuracy(sight, stream, findings, before, silences, now=now)
+    except ServerProblem:
+        raise
+    except Exception as problem:  # noqa: BLE001
+        said = f"its labels could not be counted ({type(problem).__name__}): please report this"
+        report.problems.append(f"{name(stream)}: {said}")
+        report.defects[report.problems[-1]] = problem
+        return before, []
 
 
 def _tell(

@@ -18,6 +18,7 @@ from monitor.dial import choose
 from monitor.evidence import Sight
 from monitor.follow import State
 from monitor.gather import Gathered
+from monitor.known import Remembered
 from monitor.lines import Line
 from monitor.problem import ServerProblem
 from monitor.run import Run, growth, run
@@ -77,7 +78,7 @@ def kept(monkeypatch: pytest.MonkeyPatch) -> Kept:
     return Kept(State(until=NOW - DAY, number=3).document() | {"untold": [UNTOLD]})
 
 
-@pytest.mark.parametrize("part", ["follow", "announce", "_grown", "announce_accuracy"])
+@pytest.mark.parametrize("part", ["follow", "announce", "_grown"])
 def test_a_stream_that_fails_in_every_run_is_told_once_and_keeps_its_traceback(
     kept: Kept, monkeypatch: pytest.MonkeyPatch, part: str
 ) -> None:
@@ -94,6 +95,24 @@ def test_a_stream_that_fails_in_every_run_is_told_once_and_keeps_its_traceback(
         assert report.failed == 1
     assert [line.fields for line in told] == [UNTOLD]
     assert (kept.state.source["untold"], kept.state.source["number"]) == ([], 3)
+
+
+def test_labels_that_cannot_be_counted_keep_no_stream_from_being_judged(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: Any, **__: Any) -> Any:
+        raise ZeroDivisionError("a defect")
+
+    monkeypatch.setattr(schedule, "announce_accuracy", fails)
+    low = Remembered({"1": (200, 120, 0, 0)}, low=("1",), told=("1",))
+    kept.state = Found({**kept.state.source, "accuracy": low.document()}, (1, 1))
+    report = judged(kept, [])
+    (problem,) = report.problems
+    assert "labels could not be counted (ZeroDivisionError)" in problem
+    assert isinstance(report.defects[problem], ZeroDivisionError)
+    assert (report.failed, report.inaccurate) == (0, 1)  # the last result holds
+    assert kept.state.version == (2, 1)
+    assert Remembered.read(kept.state.source) == low
 
 
 def test_a_stream_whose_baseline_cannot_be_read_is_counted(
