@@ -7,8 +7,8 @@ unknown ids, because a prediction may be delivered late: in every run for an hou
 hour, until the slot is seven days old. Reading a slot again changes nothing that has joined.
 
 A run reads at most 50,000 lines and for at most a minute, and begins with the slots that have the
-fewest lines left. So a flood in one slot does not keep the feedback of another slot waiting, and
-the run still has time to judge.
+fewest lines left. Slots that are read again for their unknown ids come last, in turn. So a flood
+does not keep the feedback of another slot waiting, and the run still has time to judge.
 """
 
 from __future__ import annotations
@@ -45,7 +45,8 @@ class Entry:
 
     `lines` were read, of which `waiting` have an unknown id and `refused` have another reason not
     to join. `told` of the refused are counted in a run. `after` is the place behind the last line
-    that was read, or None if there is no line behind it.
+    that was read, or None if there is no line behind it. `read_at` is the time of the last reading,
+    in seconds since 1970.
     """
 
     lines: int = 0
@@ -53,6 +54,7 @@ class Entry:
     refused: int = 0
     told: int = 0
     after: list[Any] | None = None
+    read_at: int = 0
 
     @classmethod
     def read(cls, content: Mapping[str, Any]) -> Self:
@@ -97,13 +99,13 @@ def gather(connection: Connection, store: Store, stack: str, index: str, now: fl
     after = dict(before)
     budget = _Budget(MOST, time.monotonic() + SECONDS)
     due = [at for at, lines in counts.items() if _is_due(before.get(at), lines, at, now)]
-    ordered = sorted(due, key=lambda at: (_left(before.get(at), counts[at]), at))
+    ordered = sorted(due, key=lambda at: _turn(before.get(at), counts[at], at))
     for at in ordered:
         if budget.is_spent and at != ordered[0]:
             break
         entry = _read(connection, store, stack, index, at, before.get(at), budget, result)
         result.not_joined += max(0, entry.refused - entry.told)
-        after[at] = replace(entry, told=max(entry.told, entry.refused))
+        after[at] = replace(entry, told=max(entry.told, entry.refused), read_at=int(now))
     result.waiting = sum(entry.waiting for entry in after.values())
     result.behind = sum(
         max(0, lines - after.get(at, Entry()).lines) for at, lines in counts.items()
@@ -115,15 +117,21 @@ def gather(connection: Connection, store: Store, stack: str, index: str, now: fl
     return result
 
 
-def _left(entry: Entry | None, lines: int) -> int:
-    """Return how many lines of a slot are to be read."""
-    return lines - entry.lines if entry and entry.after else lines
+def _turn(entry: Entry | None, lines: int, at: int) -> tuple[bool, int, int]:
+    """Return the key of the order: first lines to be read, then ids to be looked for again.
+
+    The slot with the fewest lines left comes first, then the slot that was read longest ago.
+    """
+    if entry and lines == entry.lines:
+        return True, entry.read_at, at
+    return False, lines - entry.lines if entry and entry.after else lines, at
 
 
 def _is_due(entry: Entry | None, lines: int, at: int, now: float) -> bool:
     if entry is None or lines != entry.lines:  # fewer if lines were deleted, and more may come
         return True
-    return bool(entry.waiting) and (now - at < HOUR or now % HOUR < SLOT)
+    this_hour = now - now % HOUR
+    return bool(entry.waiting) and (now - at < HOUR or entry.read_at < this_hour)
 
 
 @dataclass(slots=True)
