@@ -1,7 +1,7 @@
 """Plays CloudWatch Logs: lines become log events, and matching events go to the subscriber.
 
-Difference from CloudWatch: a payload is sent every 0.2 s, and only once. As on AWS, Lambda makes
-the retries (local/asynchronous.py).
+Difference from CloudWatch: waiting lines are sent every 0.2 s, and no payload is sent twice. As on
+AWS, Lambda makes the retries (local/asynchronous.py).
 """
 
 from __future__ import annotations

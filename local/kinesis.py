@@ -11,8 +11,8 @@ its records:
     mapping.waiting()        # the records that are neither delivered nor given up
     mapping.iterator_age()   # seconds, as the metric IteratorAge
 
-`Subscription.ship` (local/cloudwatch.py) takes `stream.put` as it takes a function. Without
-`running`, `mapping.step()` reads one batch of each shard, in the calling thread.
+A `Subscription` (local/cloudwatch.py) can have `stream.put` as its `ship`, in place of a function.
+Without `running`, `mapping.step()` reads one batch of each shard, in the calling thread.
 
 The mapping does what these pages say:
 
@@ -212,7 +212,8 @@ class Mapping:
             batch = batch[first:]
             if not batch:
                 return
-            # A failure of the function splits the batch. So does a report, at the record.
+            # A failure of the function splits the batch in the middle. A report of a failed record
+            # splits it before that record.
             whole = not reported or (first == 0 and self.policy.splits_at_first)
             if whole and self.policy.bisect and len(batch) > 1:
                 middle = len(batch) // 2  # splitting does not count as a retry
@@ -228,7 +229,7 @@ class Mapping:
     def _invoke(self, batch: list[Record]) -> tuple[int, bool]:
         """Return the place of the first record that is not delivered, and whether it was reported.
 
-        If all records are delivered, the place is their number.
+        If all records are delivered, the place is the length of the batch.
         """
         self.invocations += 1
         try:
@@ -263,8 +264,8 @@ def first_failed(answer: Any, batch: list[Record]) -> int:
     """Return the place of the first record that the answer reports as failed.
 
     An answer without reports means that all records are delivered. An empty or missing identifier
-    means that none is. Raises `ValueError` if the identifier is of no record in the batch; the
-    documents do not say what Lambda then does.
+    means that none is. Raises `ValueError` if no record in the batch has the identifier, because
+    the documents do not describe that case.
     """
     reports = answer.get("batchItemFailures") if isinstance(answer, dict) else None
     if not reports:

@@ -1,4 +1,4 @@
-"""`make scale`: what a rate of events needs, and where each limit is met first.
+"""`make scale`: the resources that a rate of events needs, and the rate that reaches each limit.
 
 It prints two tables for the terminal, or the tables of docs/scale.md.
 """

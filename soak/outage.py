@@ -1,7 +1,7 @@
 """`python -m soak.outage`: steady traffic, a minute without the server, and the way back.
 
-It measures how many events a second go through, predicts backlog and time of an outage from that,
-and prints both beside the measured ones. Exit 0 if every event is in the index once.
+It measures how many events a second go through, and predicts backlog and time of an outage from
+that. It prints the predicted and the measured figures. Exit 0 if every event is in the index once.
 """
 
 from __future__ import annotations
@@ -188,7 +188,7 @@ def _traffic(parts: Stack) -> Iterator[None]:
 
 
 def table(capacity: Capacity, found: Outage) -> Table:
-    """Return predicted and measured figures beside each other.
+    """Return a table of the predicted and the measured figures.
 
     The shipper pauses between two tries, and no pause is longer than `LONGEST_PAUSE`.
     """

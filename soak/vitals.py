@@ -11,7 +11,7 @@ PROC: Final = Path("/proc")
 RUNTIME: Final = b"awslambdaric"  # the module that runs a function
 KIB: Final = 1024
 FEWEST: Final = 30  # samples for a judgement
-WIDER: Final = 1.1  # growth of the memory that is no growth: allocators keep what they freed
+WIDER: Final = 1.1  # memory that grew by this factor counts as flat: allocators keep freed memory
 MORE: Final = 2  # descriptors or threads
 
 
@@ -49,13 +49,16 @@ def vitals(session: int) -> Vitals | None:
 
 
 def _program(folder: Path) -> bytes:
-    """Return the command of a Python process; the emulator's own command names the module too."""
+    """Return the command of a Python process, and nothing for another process.
+
+    The command of the emulator names the module too, but the emulator is no Python process.
+    """
     command = (folder / "cmdline").read_bytes()
     return command if Path(command.decode().partition("\0")[0]).name.startswith("python") else b""
 
 
 class Trend(NamedTuple):
-    """How memory, descriptors and threads changed: each early, late, and at most.
+    """How memory, descriptors and threads changed: each has an early, a late and the largest value.
 
     Early and late are the medians of the second and of the last fifth of the samples. The first
     fifth is warm-up. `processes` is the number of processes that the function had.

@@ -79,8 +79,8 @@ def _refuse_code_and_pickles(folder: Path, config: dict[str, Any]) -> None:
     if config.get("auto_map") or code:
         raise UserError(
             f"{folder} has code of its own ({code[0] if code else 'auto_map in config.json'}), "
-            "which would run on this machine: only architectures that transformers itself has are "
-            "taken."
+            "which would run on this machine: only architectures that the library transformers "
+            "contains are accepted."
         )
     if not any(folder.glob("*.safetensors")):
         pickled = sorted(path.name for path in folder.iterdir() if path.suffix in PICKLED)

@@ -24,9 +24,9 @@ PREFIX: Final = "sentence/model."
 def weights(path: Path) -> Weights:
     """Return the parameters of the sentence graph, with the names and shapes of transformers.
 
-    Vectors and tables have the same names in the file. The name of a matrix product contains the
-    name of its module (`/model/bert/.../MatMul_quant`). The attentions are in the order of the
-    layers, each with queries, keys and values side by side.
+    Vectors and tables have the same names in the ONNX file as in transformers. The name of a matrix
+    product contains the name of its module (`/model/bert/.../MatMul_quant`). The attentions are in
+    the order of the layers. Each has its queries, keys and values side by side.
     """
     (loop,) = [node for node in onnx.load(path).graph.node if node.op_type == "Loop"]
     body = next(attribute.g for attribute in loop.attribute if attribute.name == "body")

@@ -1,6 +1,7 @@
 """Measures false alarms of the monitor.
 
-The table of the dial is measured first. Then the same is measured on other documents.
+First the false alarms of each row of the dial (monitor/dial.py) are measured. Then the same figures
+are measured on documents that were not used for the dial.
 """
 
 from __future__ import annotations
@@ -27,10 +28,11 @@ STREAM: Final = Stream("bench", "bench", "bench")
 WINDOW: Final = 800
 LEVELS: Final = (0.02, 0.01, 0.005, 0.002, 0.001)
 IN_A_ROW: Final = (2, 3)
-# The dial uses rows with three unusual windows in a row. With the same promise, new sources then
-# give a third of the notices that they give with two in a row.
+# The dial requires three unusual windows in a row. At the same promised rate of false notices, new
+# sources of traffic then cause a third of the notices that they cause with two in a row.
 USED: Final = 3
-# Sizes of baseline: windows of 800 rows at 19,200 rows a day, and the days that they are from.
+# Sizes of baseline: the number of windows, and the number of days from which they are taken. A
+# window has 800 rows, and a day has 19,200.
 # Seven days of real traffic seldom have all of their 168 windows, because a quiet hour is too short
 # for one.
 BASELINES: Final = {168: 7, 150: 7, 72: 3}
@@ -65,8 +67,8 @@ def draw(
 ) -> Draw:
     """Draw traffic, fit baselines of several sizes, and judge the test days.
 
-    The traffic is of `made`. Each baseline covers the last days before the test days. The test days
-    are of `tested` if it is given.
+    `made` makes the traffic, and `tested`, if it is given, makes that of the test days. Each
+    baseline covers the last days before the test days.
     """
     days = max(sizes.values())
     before, after = made(days, chance), (tested or made)(TEST_DAYS, chance)

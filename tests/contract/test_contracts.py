@@ -261,7 +261,7 @@ def test_an_older_record_lacks_only_the_fields_that_every_reader_can_do_without(
 
 def test_the_index_template_types_what_a_rescued_document_says() -> None:
     rescue = index_template()["template"]["mappings"]["properties"]["@rescued"]["properties"]
-    named = {*FIELD.groupindex, *LIMIT.groupindex} - {"twice"}  # said in `name`
+    named = {*FIELD.groupindex, *LIMIT.groupindex} - {"twice"}  # no field: it becomes `name`
     assert set(rescue) == {"status", "type", *named}
 
 

@@ -78,8 +78,8 @@ def test_a_node_without_ism_and_access_control_is_told_and_not_failed(plain: str
         in output
     )
     assert (
-        "without fine-grained access control no roles are needed, and with it you have to make the "
-        "roles): left alone" in output
+        "if the domain has no fine-grained access control, it needs no roles; if it has, make the "
+        "roles yourself): left alone" in output
     )
     assert "saved objects: left out, because no address of Dashboards is given" in output
 

@@ -96,7 +96,7 @@ def test_the_report_of_the_day_is_in_the_bucket(
     assert "<script" not in page
     reported = [json.loads(line) for line in lines if '"report"' in line]
     assert [one["predictions"] for one in reported] == [predicted] * 2
-    # the log has no text, because the report's log group outlives LogText
+    # the log has no text: its lines remain when LogText becomes "false"
     assert not [line for line in lines if TEXT in line]
 
 

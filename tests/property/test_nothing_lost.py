@@ -1,4 +1,4 @@
-"""Whatever the server does, every line is in the index once in the end, and counts are right."""
+"""Whatever the server does, each line is finally in the index, exactly once. Counts are right."""
 
 from __future__ import annotations
 
@@ -426,7 +426,10 @@ def check(case: Case, way: Way, patch: pytest.MonkeyPatch) -> None:
 
 
 def complete(case: Case, world: World, way: Way) -> None:
-    """Check that the index holds each line that is not excluded once, in the correct form."""
+    """Check that the index has exactly one document for each line that is to be shipped.
+
+    Each document must have the correct form.
+    """
     shipped = {event.identifier: event for event in case.events if not event.line.platform}
     assert Counter(source["@id"] for source in world.index.values()) == Counter(shipped.keys())
     assert world.stored == len(shipped)
@@ -448,7 +451,7 @@ def complete(case: Case, world: World, way: Way) -> None:
         fields = source.keys() - ENVELOPE
         if identifier in world.never:
             assert not ("marker" in fields and identifier in case.mood.refused)
-            # Without `@rescued`, another document's refusals led to the bare form.
+            # A bare document without `@rescued` was not refused itself, but another document was.
             assert "@rescued" in source or case.mood.strict or case.mood.limit < 10_000_000
             way.seen["rescued" if "@rescued" in source else "bare"] += 1
         elif source.get("@rescued", {}).keys() == {"type"} and (
@@ -463,8 +466,8 @@ def complete(case: Case, world: World, way: Way) -> None:
             assert source["@rescued"]["status"] == str(UNAVAILABLE)
             way.seen["unavailable alone"] += 1
         elif case.mood.limit < 10_000_000 and "@rescued" in source:
-            # The document is larger than another that was too large alone, so it was never sent as
-            # a whole.
+            # A smaller document was too large even in a request of its own. So this document was
+            # never sent with its fields.
             assert source["@rescued"]["status"] == "413"
         else:
             assert ("marker" in fields) == event.line.marked

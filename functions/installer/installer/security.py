@@ -17,8 +17,8 @@ API: Final = "/_plugins/_security/api"
 FORMER: Final = "/_opendistro/_security/api"  # in Elasticsearch 7.10
 ARN: Final = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]+")
 WITHOUT: Final = (
-    f"nothing is served at {API}: without fine-grained access control no roles are needed, and "
-    "with it you have to make the roles"
+    f"nothing is served at {API}: if the domain has no fine-grained access control, it needs no "
+    "roles; if it has, make the roles yourself"
 )
 # The members of a role mapping that are kept, in addition to its backend roles.
 KEPT: Final = ("hosts", "users", "and_backend_roles")

@@ -37,7 +37,7 @@ def announce(
 ) -> tuple[Episode, Told]:
     """Return the episode after the findings, and each finding with the fields of its message.
 
-    `accuracy` is what labels said before. A message has it beside the estimated accuracy.
+    `accuracy` is the known accuracy. A message shows it together with the estimated accuracy.
 
     A message that is silenced has `silenced`, the reason of the silence, and is not to be sent.
     """

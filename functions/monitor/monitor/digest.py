@@ -1,4 +1,6 @@
-"""The weekly digest of a stream that cannot give notices: the week's numbers beside those before.
+"""The weekly digest of a stream that cannot give notices.
+
+It compares the numbers of the week with those of the week before.
 
 It is for traffic that is too low for an armed baseline, and for a stream without a baseline. It
 comes on Monday morning.

@@ -69,7 +69,7 @@ def handler(event: Any, context: LambdaContext) -> dict[str, int]:
 def messages(data: str) -> Iterator[Line]:
     """Yield the verdict lines of a payload whose message is to be sent.
 
-    The subscription's pattern lets nothing else through; a line that is no such verdict is ignored.
+    The subscription's pattern lets nothing else through. Any other line is ignored.
     """
     inflate = zlib.decompressobj(wbits=31)
     payload = json.loads(inflate.decompress(base64.b64decode(data), LARGEST))

@@ -22,7 +22,7 @@ Name = tuple[str, ...]
 
 SHORT_NAME: Final = 100
 LONGEST_NAME: Final = 1000
-LONGEST_PATH: Final = 16  # a field's name is searched in this many parts of a path
+LONGEST_PATH: Final = 16  # only so many last parts of a path are compared with a name
 # A password also occurs in addresses, without a field name.
 PASSWORD: Final = frozenset({"password", "passwd", "pwd"})
 WITHHELD: Final = "[withheld: a field to redact may be in this line, which is no readable JSON]"
@@ -138,7 +138,8 @@ class Redaction:
         try:
             shown = self._line(line, ())
             if not cut and platform(line) is None:
-                # The line was redacted under its original paths, before `read` unwraps a message.
+                # `_line` compares the paths of the original line. `read` unwraps a message only
+                # afterwards, which makes these paths shorter.
                 return shown, read(shown).fields
             return WITHHELD if self._named(fields) else shown, self.leaving(
                 {name: self._text_of(fields[name]) for name in fields}
@@ -164,7 +165,7 @@ class Redaction:
         return WITHHELD if self.fields and self._mentioned(text) else masked(text, self.patterns)
 
     def _mentioned(self, text: str) -> bool:
-        """Return whether the text has a name, in any encoding, that its value may follow."""
+        """Return whether the text has a field's name, in any encoding, before a possible value."""
         names, followed = _near(frozenset(name[-1] for name in self._names))
         for reading, _ in readings(text):
             plain = letters(reading)
@@ -250,7 +251,7 @@ class Redaction:
     def _action(self, path: Name, below: Name) -> Action | None:
         """Return the action for the field `below` this path.
 
-        The name of a field to redact may end at any part of `below`.
+        `below` may have several parts. A name to redact matches if it ends at any of them.
         """
         whole = path + below
         for end in range(len(path) + 1, len(whole) + 1):
