@@ -81,7 +81,7 @@ soak: $(VENV)/.ready ## put events through random faults into a real OpenSearch;
 outage: $(VENV)/.ready ## kill OpenSearch under traffic for a minute: backlog and time, predicted and measured [RATE=2000] [SECONDS=60]
 	@python -m soak.outage $(if $(RATE),--rate "$(RATE)") $(if $(SECONDS),--seconds "$(SECONDS)")
 
-scale: $(VENV)/.ready ## print what 10 to 10,000 events a second need, and where each limit is met
+scale: $(VENV)/.ready ## print the needs of 10 to 10,000 events a second, and the rate that reaches each limit
 	@python -m scale
 
 deploy-test: build ## deploy the whole stack into a local AWS, read it back, update and delete it: make deploy-test [FAKECLOUD=/path/to/fakecloud]

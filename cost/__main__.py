@@ -17,7 +17,7 @@ from cost.estimate import Line, Size
 from cost.prices import Price
 from tools.errors import UserError
 
-LABELS = 1_000_000  # of feedback, whose cost is named
+LABELS = 1_000_000  # of feedback: their cost is printed
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -177,7 +177,7 @@ def in_vpc(known: dict[str, Price]) -> str:
 
 
 def with_feedback(known: dict[str, Price]) -> str:
-    """Return what a million labels cost."""
+    """Return a sentence with the cost of a million labels."""
     usd = dollars(estimate.feedback(LABELS, known).usd)
     return f"{LABELS:,} labels by `POST /feedback`, one in a request, cost {usd}."
 

@@ -380,7 +380,7 @@ def least_volume_gib(size: Size) -> int:
 
 
 def volume_gib(data: float) -> int:
-    """Return the GiB of disk for `data` GiB of documents, with what is reserved and stays free."""
+    """Return the GiB of disk for `data` GiB of documents, with the reserved and the free space."""
     free = 1 - LINUX_SHARE - FREE_SHARE
     return math.ceil(min(data / (free - SERVICE_SHARE), (data + SERVICE_GIB) / free))
 

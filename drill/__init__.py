@@ -1,1 +1,1 @@
-"""A story played into the local stack in accelerated time: what the monitor finds, and what not."""
+"""Plays a story into the local stack in accelerated time, and checks the monitor's findings."""

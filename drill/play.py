@@ -95,7 +95,7 @@ class Play:
     told: Told = field(default_factory=Told)
 
     def baseline(self, days: int) -> str:
-        """Some days of usual traffic, accepted as the baseline. Returns what it promises.
+        """Accept some days of usual traffic as the baseline. Returns its promise.
 
         Raises `UserError` where it could not be accepted.
         """

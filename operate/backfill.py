@@ -23,7 +23,7 @@ from shipper.deliver import Outcome
 from shipper.json_text import quoted
 
 PAGE_EVENTS: Final = 10_000  # the largest page of FilterLogEvents
-# A backfill stops after this many payloads in a row from which the server accepted nothing.
+# A backfill stops if the server accepts nothing of so many payloads in a row.
 MOST_CONSECUTIVE_FAILURES: Final = 3
 # Settings of a subscription that select lines in other ways than the pattern.
 MORE_THAN_PATTERN: Final = ("applyOnTransformedLogs", "fieldSelectionCriteria")

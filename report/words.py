@@ -1,4 +1,4 @@
-"""Words of the page: whether anything is wrong, what moved, and what signal names mean."""
+"""Words of the page: the state of the model, the signals that moved, and names of signals."""
 
 from __future__ import annotations
 
@@ -199,7 +199,7 @@ def latest(view: View) -> tuple[Drift, ...]:
 
 
 def moved(view: View) -> tuple[str, ...]:
-    """Return what moved in the newest windows, a sentence for each unusual signal."""
+    """Return a sentence for each unusual signal of the newest windows."""
     return tuple(
         f"{subject(one)} is {figure(one.value)}; usual is {figure(one.expected)}."
         for one in latest(view)

@@ -1,4 +1,4 @@
-"""Computes what a rate of events needs, and the rate at which each limit is met.
+"""Computes the needs of a rate of events, and the rate that reaches each limit.
 
 All functions are pure. Rates are events a second.
 """
@@ -86,7 +86,7 @@ class Met(NamedTuple):
 
 
 def direct(rate: float, way: Way, prices: Mapping[str, Price]) -> Direct:
-    """Return what a rate needs if CloudWatch invokes the shipper for each payload.
+    """Return the needs of a rate if CloudWatch invokes the shipper for each payload.
 
     In an outage each invocation waits for the server until its time limit.
     """
@@ -103,7 +103,7 @@ def direct(rate: float, way: Way, prices: Mapping[str, Price]) -> Direct:
 def kinesis(
     rate: float, way: Way, prices: Mapping[str, Price], limits: Mapping[str, Limit]
 ) -> Kinesis:
-    """Return what a rate needs with a Kinesis stream before the shipper."""
+    """Return the needs of a rate with a Kinesis stream before the shipper."""
     records = rate / way.lines
     size = figures.between(figures.PAYLOAD_BYTES, way.lines)
     shards = max(_first_shards(limits), math.ceil(rate / _into_a_shard(way, limits)))

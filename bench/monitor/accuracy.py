@@ -148,7 +148,7 @@ def _holds(score: Array, calibrated_on: int, truth: float) -> bool:
 
 
 def _blind(usual: Scored, changed: Scored, splits: int) -> list[dict[str, Any]]:
-    """Measure what the estimate does where the accuracy falls, in windows of 200 sentences."""
+    """Measure the estimate where the accuracy falls, in windows of 200 sentences."""
     swapped = Scored(usual.logit, ~usual.gold)
     kinds: dict[str, Callable[[Chance], Scored]] = {
         "nothing": lambda chance: usual.at(_drawn(usual, chance, 0)),

@@ -233,7 +233,7 @@ def upgraded(stack: Stack, report: Report) -> None:
 
 
 def left_out(report: Report) -> None:
-    """Report what this test cannot check."""
+    """Report the properties that this test cannot check."""
     report.chapter("elsewhere")
     report.leave_out(
         "that contradicting parameters are refused",

@@ -6,7 +6,7 @@ The folder keeps inputs that reach new code, for the next run. By default it is 
 folder. An input that breaks a check is written to ./crash-...; to try it again, name that file
 instead of the folder. The fuzzer needs atheris (Linux on x86_64).
 
-The first byte of an input says what the rest is:
+The first byte of an input is the kind of the rest:
 - `d`: awslogs.data.
 - `g`: awslogs.data before base64.
 - `j`: the JSON of the payload.

@@ -52,7 +52,7 @@ def plain() -> Iterator[str]:
 
 @contextmanager
 def standing_in(url: str, domain: Domain) -> Iterator[str]:
-    """Yield the real OpenSearch's address, with stand-ins for what it lacks."""
+    """Yield the real OpenSearch's address, with stand-ins for the parts that it lacks."""
 
     def answer(request: Request) -> Reply:
         if request.path.startswith((f"{Domain().dashboards}/", "/_plugins/_ism/")):

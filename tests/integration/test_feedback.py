@@ -41,7 +41,7 @@ class Predicted(NamedTuple):
 
 
 class Doors:
-    """The built functions: what they are sent, and what they write."""
+    """The built functions, with the events they get and the lines they write."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Tests how feedback is gathered: by pages, within limits, and again for what comes late."""
+"""Tests how feedback is gathered: by pages, within limits, and again for late feedback."""
 
 from __future__ import annotations
 

@@ -198,7 +198,7 @@ def asked(url: str, path: str) -> Any:
 
 
 def held(url: str, dashboards: Domain) -> dict[str, Any]:
-    """Return what both servers hold, and how often the index of access control was written."""
+    """Return the content of both servers, and how often the index of access control was written."""
     written = (
         "/.opendistro_security/_stats/indexing?filter_path=_all.primaries.indexing.index_total"
     )

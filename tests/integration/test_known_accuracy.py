@@ -1,4 +1,4 @@
-"""Compares what one search says about labels with a second count in Python."""
+"""Compares the counts of labels by one search with a second count in Python."""
 
 from __future__ import annotations
 

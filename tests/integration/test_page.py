@@ -89,7 +89,7 @@ def hash_of(text: str) -> int:
 
 
 def judged(running: Stack) -> None:
-    """Index what the monitor would have said."""
+    """Index the verdicts that the monitor would have written."""
     verdict, drift = copy.deepcopy(RECORDS["verdict"]), copy.deepcopy(RECORDS["drift"])
     for at, word in enumerate(("ok", "unusual", "notice")):
         times = {

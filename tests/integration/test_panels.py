@@ -127,7 +127,7 @@ def vary(record: Doc, second: int, chance: random.Random) -> None:
 
 
 def findings() -> Iterator[Doc]:
-    """Generate what the monitor says every two minutes about two models, as documents."""
+    """Generate the documents of verdicts on two models, one every two minutes."""
     chance = random.Random(7)  # noqa: S311  traffic, not a secret
     for minute, model in product(range(2, 14, 2), ("one", "two")):
         moment = SPAN[0] + timedelta(minutes=minute, seconds=chance.randrange(60))
@@ -168,7 +168,7 @@ def findings() -> Iterator[Doc]:
 
 
 def accuracies() -> Iterator[Doc]:
-    """Generate what labels, and scores beside the profile, say about two versions."""
+    """Generate verdicts on the known and the estimated accuracy of two versions."""
     chance = random.Random(8)  # noqa: S311  labels, not a secret
     for minute, version in product(range(3, 14, 2), ("one", "two")):
         moment = SPAN[0] + timedelta(minutes=minute, seconds=chance.randrange(60))

@@ -41,7 +41,7 @@ def documents(running: Stack, group: str) -> list[dict[str, Any]]:
 
 
 def shipped(running: Stack, group: str, *paths: Path, **more: Any) -> list[str]:
-    """Ship the lines of these files that match `prediction`. Returns what is told of them."""
+    """Ship the lines of these files that match `prediction`. Returns the messages about them."""
     said: list[str] = []
     ship.ship(
         [str(path) for path in paths],

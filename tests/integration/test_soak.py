@@ -9,7 +9,7 @@ from soak.faults import Episode, Fault
 from soak.play import Result
 
 SECONDS = 5  # of an invocation; the shipper sends for one of them
-MANY = 1_000  # more requests than there are: the fault lasts until all tries have failed
+MANY = 1_000  # more than all requests: the fault lasts until all tries have failed
 # tests/integration/test_restart.py kills the server and starts it again, which takes long.
 EPISODES = (
     Episode(Fault.CALM, 300, 0),

@@ -1,6 +1,6 @@
 """Tests the built shipper behind a Kinesis stream: the mapping is played, OpenSearch is real.
 
-moto's S3 keeps what Lambda gives up, and the built replay takes it from there.
+moto's S3 keeps the records that Lambda gives up, and the built replay takes it from there.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ LONGEST_ID = 512
 
 
 def forget_handler(module: str, service: str) -> None:
-    """Remove what an earlier import of a handler left: the module, and the logger of Powertools.
+    """Remove the module and the Powertools logger that an earlier import of a handler left.
 
     The logger would still write to the `sys.stdout` of the earlier import.
     """
@@ -288,7 +288,7 @@ def _error(kind: str, reason: str, cause: str | None) -> dict[str, Any]:
 
 
 def _filtered(value: Any, paths: list[list[str]]) -> Any:
-    """Return what OpenSearch's filter_path keeps. A path applies to every element of a list."""
+    """Return the part that `filter_path` keeps. A path applies to every element of a list."""
     if isinstance(value, list):
         return [_filtered(element, paths) for element in value]
     left = {}

@@ -44,7 +44,7 @@ def answer(
 
 
 def _input(prediction: Prediction) -> dict[str, Any]:
-    """Return what a canary compares in addition to label and score."""
+    """Return the values that a canary compares in addition to label and score."""
     return {
         "tokens": prediction.tokens,
         "truncated": prediction.truncated,

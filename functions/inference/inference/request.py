@@ -67,7 +67,7 @@ def parse(event: Any) -> Request:
 def body_of(event: Any, example: str) -> dict[str, Any]:
     """Return the object in the body of an API's event, or a direct event itself.
 
-    Raises `Refused`, with `example` as what to send.
+    Raises `Refused`, with `example` as the body to send.
     """
     body = _json(_text(event, example)) if is_http(event) else event
     if not isinstance(body, dict):

@@ -136,7 +136,7 @@ def _put(server: Server, scope: Scope, owner: str, copies: int | None) -> None:
 
 
 def _copies(server: Server, found: Mapping[str, Any] | None) -> int | None:
-    """Return the number of which the copies of an index must be a multiple, or None.
+    """Return a number that must divide the number of an index's copies, or None.
 
     It is the number of zones in a domain with `BALANCE` (Multi-AZ with Standby). If the domain's
     settings may not be read, it is the number in the installed template.

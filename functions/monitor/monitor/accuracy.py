@@ -1,8 +1,8 @@
 """Known and estimated accuracy, each with its 95 % interval, and when known accuracy is too low.
 
 *Known* accuracy is counted on predictions whose right label came back. *Estimated* accuracy is the
-mean of calibrated scores; it needs no label, and it rests on the assumption that scores still mean
-what they meant on the card's sentences.
+mean of calibrated scores. It needs no label. It assumes that an answer of a certain score is right
+as often as on the card's sentences.
 """
 
 from __future__ import annotations

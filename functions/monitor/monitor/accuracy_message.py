@@ -1,6 +1,6 @@
 """The message about known accuracy: it became too low, or it is back. Facts in, plain text out.
 
-The first two lines say what happened and what to do now; the other lines are the evidence.
+The first line is the event, and the second is the advice. The other lines are the evidence.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ NEEDED: Final = {"canary": "the canary's result", "deployment": "the last deploy
 class AccuracyFacts:
     """All that a message about known accuracy says. What is not known is empty or None.
 
-    `others` has what labels say about the other versions of the stream. `unlike` says that the last
+    `others` has the labels of the other versions of the stream. `unlike` says that the last
     window was unlike the model's profile, so there is no estimate. `unread` has the reason for each
     fact that could not be read.
     """

@@ -31,7 +31,7 @@ def announce_accuracy(
     *,
     now: int,
 ) -> tuple[Remembered, Told]:
-    """Return what is to be remembered, and each finding from labels with the fields of its message.
+    """Return the new memory, and each finding from labels with the fields of its message.
 
     `findings` are the other findings of this run. The labels are those of predictions of the last
     thirty days. Raises `ServerProblem`.

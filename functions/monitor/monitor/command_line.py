@@ -72,7 +72,7 @@ Writes a random sample of predictions and the least certain ones into a CSV file
 Fill in its column label, and give it to the command feedback; rows without a label are left out.
 Only the random sample (source audit) shows the accuracy of all predictions."""
 ACCURACY: Final = """\
-Shows what labels of predictions of the last thirty days say about each version: accuracy with its
+Shows the accuracy of each version by the labels of the last thirty days: the accuracy with its
 95 %% interval, the share of predictions with a label, which labels are confused, and how often
 answers of each score are right."""
 
@@ -134,7 +134,7 @@ def parser_of(*, remote: bool) -> Parser:
     text = "judge past days as the schedule would have"
     said = "Judges past days by the baseline in use. Prints all notices and their rate."
     _days(_add(commands, "backtest", backtest_command, text, said, remote=remote))
-    text = "show what labels say about each version"
+    text = "show the accuracy of each version, by labels"
     _add(commands, "accuracy", accuracy_command, text, ACCURACY, remote=remote)
     if not remote:
         said = (

@@ -40,7 +40,7 @@ NUMBERS: Final = (
 class Golden:
     """The model's golden sentences with signatures, its profile, and its card.
 
-    `card` is what the card says about accuracy, or None.
+    `card` has the accuracy on the card's sentences, or is None.
     """
 
     profile: str = ""

@@ -15,7 +15,7 @@ Codes = NDArray[np.int64]
 
 PARTS: Final = 10
 APART: Final = 0.01  # exact 0 or 1 is a group of its own if at least this share of rows has it
-# A label of which a window expects fewer rows than this joins the group of other labels.
+# A label joins the group of other labels if a window expects fewer rows of it than this.
 EXPECTED: Final = 5.0
 LABELS: Final = 20
 

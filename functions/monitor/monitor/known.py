@@ -1,7 +1,7 @@
 """Follows the known accuracy of each version of a stream from run to run.
 
-`known` is a pure function of what labels say and of what was told before. A version gets a finding
-when its counts changed, and people are told when its accuracy becomes too low, and when it is back.
+`known` is a pure function of the labels and of the messages before. A version gets a finding when
+its counts changed. People get a message when its accuracy becomes too low, and when it is back.
 """
 
 from __future__ import annotations
@@ -27,9 +27,10 @@ from monitor.summary import Stream, Summary
 from monitor.transitions import Change
 from monitor.verdict import Verdict
 
-type News = tuple[Finding, Change | None]  # a finding, and what people are told about it
+type News = tuple[Finding, Change | None]  # a finding, and the change of which people are told
 
-# Labels that keep what was told: old ones leave, and one label more or less changes nothing.
+# The fewest labels with which the last result stays. Old labels leave, so a version can have fewer
+# labels than `ENOUGH` again.
 HELD: Final = ENOUGH // 2
 
 SCORE: Final = "prediction.score"
@@ -42,11 +43,11 @@ NOT_RANDOM: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
-    """What is remembered about the accuracy of a stream's versions.
+    """The memory of the accuracy of a stream's versions, from run to run.
 
-    `counts` has all labels, right ones, and the same of a random sample. `low` has the versions
-    whose accuracy is too low, and `told` those of which people know. `unlike` says that the last
-    window was unlike the model's profile.
+    `counts` has the number of labels and of right answers, then both numbers of a random sample.
+    `low` has the versions with too low an accuracy, and `told` those of them that people know.
+    `unlike` says that the last window was unlike the model's profile.
     """
 
     counts: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
@@ -91,11 +92,11 @@ def known(
     span: tuple[int, int],
     silenced: bool,
 ) -> tuple[Remembered, list[News]]:
-    """Return what is to be remembered, and a finding for each version whose counts changed.
+    """Return the new memory, and a finding for each version whose counts changed.
 
-    `found` has what labels say about predictions of `span`, by version. A version is compared with
-    the card only if the card is its own. What is silenced stays untold, so that it is told later.
-    So does what fewer labels than `ENOUGH` would tell; with fewer than `HELD` it is forgotten.
+    `found` has the labels of the predictions of `span`, by version. A version is compared with the
+    card only if the card is its own. A change that is silenced is told after the silence. With
+    fewer labels than `ENOUGH` the last result stays. With fewer than `HELD` it is forgotten.
     """
     several: list[News] = []
     low, told = [], []
@@ -103,7 +104,7 @@ def known(
         own = card if card and (card.name, card.version) == (stream.model, version) else None
         was = version in before.low
         now = below(labelled, own, before=was) if own else None
-        # What is compared no longer, by card or labels, is neither too low nor back.
+        # A version without its card, or with few labels, is neither too low nor back.
         held = own is not None and labelled.known.labelled >= HELD
         is_low = (held and was) if now is None else now
         was_told = (held or now is not None) and version in before.told

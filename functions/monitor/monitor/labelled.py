@@ -1,4 +1,4 @@
-"""Reads what labels say about a stream's predictions, by one search over joined records.
+"""Reads the labels of a stream's predictions, by one search over joined records.
 
 A joined record is a label and its prediction (joined.py). Its index also has the summaries of all
 predictions, so one search counts the predictions without a label too.
@@ -61,7 +61,7 @@ def labelled_body(stream: Stream, start: int, end: int) -> dict[str, Any]:
 
 
 def parse_labelled(answer: Mapping[str, Any]) -> dict[str, Labelled]:
-    """Return what labels say about each version that has one, from the search's aggregations."""
+    """Return the counts of labels by version, from the search's aggregations."""
     found = {}
     for bucket in answer.get("versions", {}).get("buckets", []):
         labels = bucket["labels"]

@@ -1,7 +1,7 @@
 """The message to a person at a transition: facts in, at most 15 lines of plain text out.
 
-The first two lines say what happened and what to do now. Everything else is the evidence, one
-subject a line; a line without facts is left out.
+The first line is the event, and the second is the advice. The other lines are the evidence, one
+subject a line. A line without facts is left out.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ LINES: Final = 15
 LONGEST: Final = 300  # characters of a line that is not a link
 SUBJECT: Final = 100  # characters, ASCII: what SNS takes
 NAME: Final = 60  # characters of a name that comes from the records
-MOST: Final = 0.5  # share of the change from which a source explains it
+MOST: Final = 0.5  # the smallest share of the change with which a source explains it
 NARROW: Final = 0.8  # of the predictions: a source with more is nearly all of the traffic
 EARLIER: Final = HOUR  # seconds by which a deployment may lie before the first unusual window
 BUSY: Final = 2.0  # times the usual traffic

@@ -1,4 +1,4 @@
-"""The commands `review` and `accuracy`: predictions for a person to label, and what labels say.
+"""The commands `review` and `accuracy`: predictions to label, and the accuracy by labels.
 
 `review` writes a CSV file that `feedback` takes back once its labels are filled in.
 """
@@ -68,7 +68,7 @@ def review_command(context: Context) -> int:
 
 
 def accuracy_command(context: Context) -> int:
-    """Run `accuracy`: print what labels of the last thirty days say about each version."""
+    """Run `accuracy`: print the accuracy of each version by the labels of the last thirty days."""
     end = int(time.time()) // SLOT * SLOT
     span = (end - SPAN, end)
     for stream in context.streams(*span):
@@ -83,7 +83,7 @@ def accuracy_command(context: Context) -> int:
 
 
 def described(version: str, labelled: Labelled) -> Iterator[str]:
-    """Yield what labels say about a version: accuracy, coverage, confusion and calibration."""
+    """Yield a version's accuracy by labels, its coverage, confusion and calibration."""
     coverage = labelled.coverage
     of_all = "" if coverage is None else f", {100 * coverage:.2g} % of its predictions"
     yield f"version {version or 'none'}: {labelled.every.labelled:,} labels{of_all}"

@@ -35,7 +35,7 @@ def shipped_profile(places: tuple[Path, ...] = PLACES) -> Profile | None:
 def shipped_golden() -> Golden:
     """Return the part of the golden sentences that messages use. It is empty if there are none.
 
-    A message can do without golden sentences, and the canary reports what is wrong with them.
+    A message can do without golden sentences, and the canary reports their faults.
     """
     try:
         model = shipped_model()

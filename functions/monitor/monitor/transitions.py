@@ -239,7 +239,7 @@ def _beside(
     else:
         known = replace(known, unusual=0, usual=known.usual + 1)
     known, told = replace(known, until=window.end), None
-    # what is silenced stays untold, so that it is told when messages are sent again
+    # a difference that is silenced is told when messages are sent again
     if not known.told and known.unusual >= in_a_row and not silenced:
         late = known.unusual > in_a_row
         told = Transition(

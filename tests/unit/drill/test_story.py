@@ -1,4 +1,4 @@
-"""The story's judgement of itself: each expectation beside results that do and do not fulfil it."""
+"""The story judges its own results: each expectation has results that fulfil it, and others."""
 
 from __future__ import annotations
 

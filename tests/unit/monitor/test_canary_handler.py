@@ -48,7 +48,7 @@ class Context:
 
 
 class Canary:
-    """The handler beside services that answer as `invoke` does."""
+    """The handler with services that give the answers of `invoke`."""
 
     def __init__(self, module: ModuleType, there: Services, capsys: Any) -> None:
         self.module = module
