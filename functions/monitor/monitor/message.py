@@ -375,7 +375,7 @@ def _without_predictions(facts: Facts) -> tuple[Action, str]:
     """Return what to do if there are too few predictions for a window: it depends on the usual."""
     one = facts.arrived
     if one and one.usual is not None and one.rows >= FEW * one.usual:
-        said = f"About {one.usual:,.0f} are usual in so much time, so traffic is as low as ever."
+        said = f"About {one.usual:,.0f} are usual in so much time, so this low traffic is usual."
         return Action.NOTHING, said
     if one and one.rows and one.usual is None:
         return Action.NOTHING, "Traffic is too low for a window, and no usual number is known."

@@ -1,4 +1,4 @@
-"""The story judges its own results: each expectation has results that fulfil it, and others."""
+"""The story judges its own results: some fulfil an expectation, and others do not."""
 
 from __future__ import annotations
 

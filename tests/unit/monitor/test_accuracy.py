@@ -57,7 +57,7 @@ def test_an_estimate_lies_in_its_interval_within_0_and_1(scores: list[float], fi
         (Tally(100, 70, 0.78), Tally(), False),  # chance
         (Tally(100, 60, 0.78), Tally(), True),
         (Tally(100, 60, None), Tally(), True),  # records without scores
-        (Tally(400, 240, 0.6), Tally(), False),  # as low as the scores
+        (Tally(400, 240, 0.6), Tally(), False),  # the mean score is as low
         (Tally(400, 100, 0.6), Tally(), True),  # the least certain ones, and swapped
         (Tally(400, 240, 0.6), Tally(100, 60, 0.78), True),  # the random sample decides
         (Tally(400, 100, 0.6), Tally(100, 78, 0.78), False),

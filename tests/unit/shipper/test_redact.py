@@ -67,7 +67,7 @@ def source(line: str, redaction: Redaction, extracted: dict[str, Any] | None = N
 def shown(
     line: str, redaction: Redaction, extracted: dict[str, Any] | None = None
 ) -> tuple[str, dict[str, Any]]:
-    """`@message` and the fields beside the envelope."""
+    """`@message` and the fields outside the envelope."""
     found = json.loads(source(line, redaction, extracted))
     return found["@message"], {name: value for name, value in found.items() if name not in ENVELOPE}
 
