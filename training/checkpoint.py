@@ -98,7 +98,8 @@ def _refuse_other_tasks(folder: Path, config: dict[str, Any], architecture: str)
     count = len(config.get("id2label") or {}) or int(config.get("num_labels", 2))
     if architecture.endswith("ForTokenClassification"):
         raise UserError(
-            f"{folder} labels tokens ({architecture}): only classifiers of a whole text are taken."
+            f"{folder} labels tokens ({architecture}): only classifiers of a whole text are "
+            "accepted."
         )
     if not architecture.endswith("ForSequenceClassification"):
         raise UserError(
@@ -108,12 +109,12 @@ def _refuse_other_tasks(folder: Path, config: dict[str, Any], architecture: str)
     if kind == "regression" or count == 1:
         raise UserError(
             f"{folder} gives one number instead of labels (regression): only classifiers with two "
-            "or more labels are taken."
+            "or more labels are accepted."
         )
     if kind == "multi_label_classification":
         raise UserError(
             f"{folder} gives any number of labels to a text (multi-label): only classifiers that "
-            "choose one label are taken."
+            "choose one label are accepted."
         )
 
 
