@@ -30,7 +30,12 @@ NEW_LINKS = {
     "DriftUrl",
     *(
         f"Discover{name}Url"
-        for name in ("Verdictsandtheirreasons", "Canaryresults", "Messagesandmutes")
+        for name in (
+            "Verdictsandtheirreasons",
+            "Canaryresults",
+            "Messagesandmutes",
+            "Randomsampletoreview",
+        )
     ),
 }
 OBJECTS = {

@@ -111,7 +111,8 @@ def test_every_panel_of_predictions_counts_every_line_of_the_sample(running: Sta
         one for one in OBJECTS if CONTRACT["query"]["prediction"] in json.dumps(one.attributes)
     ]
     narrower = {
-        f"prediction-monitor-{name}" for name in ("low-confidence", "strangest", "strangest-texts")
+        f"prediction-monitor-{name}"
+        for name in ("low-confidence", "random-sample", "strangest", "strangest-texts")
     }
     assert len(asked) > 9
     for one in asked:

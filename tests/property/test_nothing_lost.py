@@ -40,7 +40,7 @@ from tests.property.server import (
     serving,
 )
 
-PAYLOADS: Final = 500
+PAYLOADS: Final = 300
 SHIPPER: Final = read().functions["ShipperFunction"]
 BUCKET: Final = "dead-letters"
 MODULES: Final = ("shipper.handler", "shipper.replay")
