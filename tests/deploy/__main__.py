@@ -41,6 +41,8 @@ WANTED: Final = {
     "HasAlarmEmail",
     "HasDriftEmail",
     "MakesReports",
+    "HasStream",
+    "AlarmsOfAccuracy",
     "HasIndexRetention",
     "HasLabels",
     *(f"HasMoreLogs{number}" for number in range(1, 6)),
@@ -81,6 +83,7 @@ def main() -> int:
             existing_domain(Stack("existing", template), report)
             in_a_vpc(Stack("vpc", template), report)
             own_function(Stack("own-function", template), report)
+            through_a_stream(Stack("stream", template), report)
             upgraded(Stack("upgrade", template), report)
             left_out(report)
     except UserError as problem:
@@ -206,6 +209,28 @@ def own_function(stack: Stack, report: Report) -> None:
     report.read_back(
         life.without_inference, stack, parameters=parameters | {"LogGroups": ",".join(changed)}
     )
+    report.chapter("delete")
+    report.read_back(life.deleted, stack)
+
+
+def through_a_stream(stack: Stack, report: Report) -> None:
+    """Test a stack with a Kinesis stream, whose filters then move back to the shipper.
+
+    While `Delivery` is drain, the stream and its mapping stay, so that its records are delivered.
+    """
+    absent = IN_VPC | WITH_DOMAIN | WANTED
+    for delivery, status in (
+        ("kinesis", "CREATE_COMPLETE"),
+        ("drain", "UPDATE_COMPLETE"),
+        ("direct", "UPDATE_COMPLETE"),
+    ):
+        report.chapter(f"{'create' if delivery == 'kinesis' else 'update'}, Delivery={delivery}")
+        stack.deploy(**EXISTING, Delivery=delivery)
+        stream = set() if delivery == "direct" else {"HasStream"}
+        report.read_back(wiring.made, stack, absent=absent - stream, status=status)
+        report.read_back(wiring.delivery, stack, by_stream=delivery == "kinesis")
+        if stream:
+            report.read_back(wiring.stream, stack)
     report.chapter("delete")
     report.read_back(life.deleted, stack)
 

@@ -67,6 +67,35 @@ def subscription(stack: Stack, report: Report) -> None:
     report.equal("who may invoke the shipper", callers, expected)
 
 
+def delivery(stack: Stack, report: Report, *, by_stream: bool) -> None:
+    """Check that the predictions' lines go to the stream, or else to the shipper."""
+    ids = stack.resources()
+    (found,) = client("logs").describe_subscription_filters(
+        logGroupName=group_name(ids["InferenceLogGroup"])
+    )["subscriptionFilters"]
+    destination = found["destinationArn"]
+    expected = ids["Stream"] if by_stream else ids["ShipperFunction"]
+    name = destination.rpartition("/")[2] if by_stream else function_name(destination)
+    report.equal("where the predictions' lines go", name, expected)
+
+
+def stream(stack: Stack, report: Report) -> None:
+    """Check the stream, and the mapping through which the shipper gets its records."""
+    ids = stack.resources()
+    described = client("kinesis").describe_stream_summary(StreamName=ids["Stream"])
+    summary = described["StreamDescriptionSummary"]
+    report.equal("encryption of the stream", summary.get("EncryptionType"), "KMS")
+    mapping = client("lambda").get_event_source_mapping(UUID=ids["StreamMapping"])
+    report.equal("what the mapping reads", mapping["EventSourceArn"], summary["StreamARN"])
+    report.equal("whom it calls", function_name(mapping["FunctionArn"]), ids["ShipperFunction"])
+    told = {
+        "StartingPosition": "TRIM_HORIZON",
+        "FunctionResponseTypes": ["ReportBatchItemFailures"],
+        "BisectBatchOnFunctionError": True,
+    }
+    report.equal("how it reads", {name: mapping.get(name) for name in told}, told)
+
+
 def dead_letters(stack: Stack, report: Report, *, days: int) -> None:
     """Check that a payload that failed three times reaches the bucket, and then the replay.
 
