@@ -16,20 +16,20 @@ from typing import Final
 from rich.table import Table
 
 from drill import texts
-from drill.play import Clock, Play, filter_name, first_day, predicted
+from drill.play_story import Clock, Play, filter_name, first_day, predicted
 from drill.story import BASELINE_DAYS, STORY, Seen, Situation, fulfilled, table
-from local import screen, template
+from local import template, terminal_view
 from local.opensearch import PATTERN
 from local.page import Page, serve_page
 from local.processes import end_once_when_told
 from local.stack import Settings, stack
 from local.template import STACK
+from monitor.baselines.shipped_profile import shipped_golden
 from monitor.client import connect
-from monitor.evidence import Sight
-from monitor.problem import ServerProblem
+from monitor.messages.evidence import Sight
+from monitor.opensearch_problem import ServerProblem
 from monitor.settings import own_index
-from monitor.shipped_profile import shipped_golden
-from monitor.store import Store
+from monitor.summaries.store import Store
 from tools.arguments import Parser
 from tools.errors import UserError
 from tools.plain import plain
@@ -73,14 +73,14 @@ def refuse(settings: Settings, data: Path | None) -> None:
 
 def play(data: Path | None, seed: int, *, hold: bool) -> int:
     """Start the stack and the page, and play every situation."""
-    shown = screen.console()
+    shown = terminal_view.console()
     settings = Settings.of(dict(os.environ))
     refuse(settings, data)
     chance = random.Random(seed)  # noqa: S311  traffic, not a secret
     read = partial(texts.read, data) if data else texts.made
     hours = sum(one.hours for one in STORY)
     clock = Clock(first_day(BASELINE_DAYS + 1 + hours // 24))
-    with stack(settings, partial(screen.step, shown)) as running:
+    with stack(settings, partial(terminal_view.step, shown)) as running:
         connection = connect(running.opensearch_url, {})
         store = Store(connection, own_index(STACK), STACK)
         page = Page(running.answer, STACK, now=clock.moment, default_span="24h")

@@ -20,7 +20,7 @@ import requests
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 
-from local import charts, opensearch, screen, ship
+from local import charts, opensearch, ship_lines, terminal_view
 from local.messages import Messages
 from local.processes import end_once_when_told
 from local.runtime import FunctionFailed
@@ -65,7 +65,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     shipped.add_argument(
         "--log-group",
-        default=ship.GROUP,
+        default=ship_lines.GROUP,
         metavar="NAME",
         help="the log group to write into the documents (%(default)s)",
     )
@@ -78,8 +78,8 @@ def main(arguments: list[str] | None = None) -> int:
     )
     shipped.add_argument(
         "--pattern",
-        help=f"the filter pattern (default: {ship.PATTERN}; with --field-map the default is '', "
-        "which matches every line)",
+        help=f"the filter pattern (default: {ship_lines.PATTERN}; "
+        "with --field-map the default is '', which matches every line)",
     )
     for files in (tried, shipped):
         files.add_argument(
@@ -94,10 +94,12 @@ def main(arguments: list[str] | None = None) -> int:
     _reach_this_machine_directly()
     if command in {"ship", "test-pattern"}:
         return with_lines(chosen)
-    page = screen.console()
+    page = terminal_view.console()
     try:
         settings = Settings.of(dict(os.environ))
-        with stack(settings, partial(screen.step, page), partial(complain, command)) as running:
+        with stack(
+            settings, partial(terminal_view.step, page), partial(complain, command)
+        ) as running:
             if command == "run":
                 return run(running, page)
             serve(running, page, settings.page_port, settings.model)
@@ -140,15 +142,17 @@ def with_lines(chosen: argparse.Namespace) -> int:
 
     try:
         if chosen.command == "test-pattern":
-            ship.try_pattern(chosen.pattern, chosen.files, say)
+            ship_lines.try_pattern(chosen.pattern, chosen.files, say)
             return 0
         settings = Settings.of(dict(os.environ))
         url = settings.opensearch_url or f"http://127.0.0.1:{settings.opensearch_port}"
         _ensure_there(url)
         pattern = (
-            ("" if chosen.field_map else ship.PATTERN) if chosen.pattern is None else chosen.pattern
+            ("" if chosen.field_map else ship_lines.PATTERN)
+            if chosen.pattern is None
+            else chosen.pattern
         )
-        ship.ship(
+        ship_lines.ship(
             chosen.files,
             url,
             chosen.log_group,
@@ -183,10 +187,10 @@ def run(running: Stack, page: Console) -> int:
     page.print(f"sending {len(bodies)} requests to {running.api_url}/predict ...", highlight=False)
     answers = [answer for body in bodies for answer in predict(running, body)]
     hits, refusals = find(running, [answer["prediction_id"] for answer in answers])
-    page.print(screen.answers(answers, page.width), "")
+    page.print(terminal_view.answers(answers, page.width), "")
     where = ", ".join(sorted({hit["_index"] for hit in hits}))
     page.print(
-        screen.documents(
+        terminal_view.documents(
             hits,
             f"Documents in {without_password(running.opensearch_url)}/{where}",
             page.width,
@@ -194,10 +198,10 @@ def run(running: Stack, page: Console) -> int:
         ),
         "",
     )
-    live = (source for source in map(screen.source, hits) if source.get("traffic") == "live")
-    page.print(screen.chart(Counter(map(screen.label, live))), "")
+    live = (source for source in map(terminal_view.source, hits) if source.get("traffic") == "live")
+    page.print(terminal_view.chart(Counter(map(terminal_view.label, live))), "")
     page.print(
-        screen.filtered(running.subscription.counts, running.subscription.pattern),
+        terminal_view.filtered(running.subscription.counts, running.subscription.pattern),
         soft_wrap=True,
         markup=False,
     )
@@ -265,7 +269,7 @@ def serve(running: Stack, page: Console, port: int | None = None, model: str = "
     messages = Messages()
     counts, pattern = running.subscription.counts, running.subscription.pattern
     drawn_page = Page(
-        running.answer, STACK, messages.now, lambda: [screen.filtered(counts, pattern)]
+        running.answer, STACK, messages.now, lambda: [terminal_view.filtered(counts, pattern)]
     )
     shown_at = serve_page(drawn_page, port, int(running.api_url.rpartition(":")[2]) + 1)
     page.print(
@@ -291,17 +295,19 @@ def serve(running: Stack, page: Console, port: int | None = None, model: str = "
                 due = time.monotonic() + REFRESH_SECONDS
                 messages.refusals = say_refusals(running, page, messages.refusals)
             if page.is_terminal:
-                title = screen.filtered(counts, pattern)
+                title = terminal_view.filtered(counts, pattern)
                 if fresh:
                     drawn = charts.panels(running.answer, datetime.now(UTC))
                 live.update(
-                    Group(screen.documents(hits, title, page.width, datetime.now(UTC)), drawn),
+                    Group(
+                        terminal_view.documents(hits, title, page.width, datetime.now(UTC)), drawn
+                    ),
                     refresh=True,
                 )
             else:
                 for hit in reversed([hit for hit in hits if hit["_id"] not in shown]):
                     page.print(
-                        screen.line(screen.source(hit), datetime.now(UTC)),
+                        terminal_view.line(terminal_view.source(hit), datetime.now(UTC)),
                         soft_wrap=True,
                         highlight=False,
                         markup=False,
@@ -326,7 +332,9 @@ def say_refusals(running: Stack, page: Console, before: list[str]) -> list[str]:
         opensearch.refusals(running.opensearch_url) if running.subscription.counts.waiting else []
     )
     for refusal in [each for each in found if each not in before]:
-        page.print(screen.plain(f"OpenSearch takes no documents: {refusal}", "red"), soft_wrap=True)
+        page.print(
+            terminal_view.plain(f"OpenSearch takes no documents: {refusal}", "red"), soft_wrap=True
+        )
     return found
 
 
@@ -338,7 +346,7 @@ def say_failures(running: Stack, page: Console, messages: Messages) -> None:
     ):
         while failures:
             said = f"{what}: {failures.pop(0)}: the functions' logs are in {running.logs}"
-            page.print(screen.plain(said, "red"), soft_wrap=True)
+            page.print(terminal_view.plain(said, "red"), soft_wrap=True)
             messages.failures.append(f"{datetime.now(UTC):%H:%M:%S} UTC: {said}")
 
 

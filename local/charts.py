@@ -16,9 +16,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from installer.objects import SavedObject, saved_objects
 from installer.panel import Row, Span, interval, request, rows
-from local.screen import colour, plain
+from installer.saved_objects import SavedObject, saved_objects
+from local.terminal_view import colour, plain
 
 SHOWN: Final = timedelta(minutes=15)
 LINES: Final = 14  # lines of all panels together, if every flag occurs

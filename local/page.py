@@ -19,7 +19,7 @@ import requests
 from local import gateway
 from report.page import Live, policy, render
 from report.read import read, span
-from report.since import length
+from report.time_span import length
 from tools.errors import UserError
 from tools.ports import taken
 

@@ -18,7 +18,7 @@ from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.console import Console
 from rich.terminal_theme import DIMMED_MONOKAI
 
-from local import charts, screen
+from local import charts, terminal_view
 from local.__main__ import newest
 from local.opensearch import PATTERN
 from tools.root import ROOT
@@ -51,7 +51,7 @@ def record(url: str) -> dict[str, Any]:
 
 def draw(view: dict[str, Any]) -> str:
     """Draw a recorded view as SVG. The same view always gives the same text."""
-    screen.forget_colours()
+    terminal_view.forget_colours()
     page = Console(
         record=True, width=WIDTH, file=io.StringIO(), force_terminal=True, color_system="truecolor"
     )
@@ -59,7 +59,7 @@ def draw(view: dict[str, Any]) -> str:
     remaining = iter(panels)
     now = datetime.fromisoformat(view["time"])
     page.print(
-        screen.documents(documents["hits"]["hits"], "The newest predictions", WIDTH, now), ""
+        terminal_view.documents(documents["hits"]["hits"], "The newest predictions", WIDTH, now), ""
     )
     page.print(charts.panels(lambda _: next(remaining), now))
     drawn = page.export_svg(

@@ -22,7 +22,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from opensearchpy import RequestsHttpConnection
 
-from operate import show
+from operate import output
 from operate.backfill import (
     LogGroupUnknown,
     NothingTaken,
@@ -104,12 +104,12 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         code: int = options.run(options)
     except KeyboardInterrupt:
-        show.complain("stopped by Ctrl-C")
+        output.complain("stopped by Ctrl-C")
         return 130
     except (UserError, LogGroupUnknown, PatternUnknown, SearchFailed, IdsDiffer) as problem:
-        show.complain(str(problem))
+        output.complain(str(problem))
     except (BotoCoreError, ClientError) as problem:
-        show.complain(f"AWS: {' '.join(str(problem).split())}")
+        output.complain(f"AWS: {' '.join(str(problem).split())}")
     else:
         return code
     return 2
@@ -127,34 +127,35 @@ def replay_command(options: argparse.Namespace) -> int:
                 f"{letter.written:%Y-%m-%dT%H:%M:%SZ} {letter.size:>12,} bytes  {plain(letter.key)}"
             )
         print(
-            f"{show.plural(len(found), 'letter')} below {options.prefix} in {options.bucket}; "
+            f"{output.plural(len(found), 'letter')} below {options.prefix} in {options.bucket}; "
             "nothing was sent"
         )
         return 1 if found else 0
     with closing(connection):
-        print(show.in_force(setting.rules))
+        print(output.in_force(setting.rules))
         fates: Counter[str] = Counter()
         lines = Outcome()
         unhappy: list[Replayed] = []
         try:
-            with show.progress("letters", len(found)) as advance:
+            with output.progress("letters", len(found)) as advance:
                 for result in replay_all(
                     found, bucket, partial(_ship_event, setting, connection), options.rate
                 ):
                     fates[result.fate] += 1
                     lines.add(result.outcome)
                     unhappy += [result] if result.reason else []
-                    advance(fates.total(), f"{show.fates(fates)}; lines: {show.outcome(lines)}")
+                    advance(fates.total(), f"{output.fates(fates)}; lines: {output.outcome(lines)}")
         finally:
             print(
-                f"{fates.total()} of {show.plural(len(found), 'letter')} tried: {show.fates(fates)}"
+                f"{fates.total()} of {output.plural(len(found), 'letter')} tried: "
+                f"{output.fates(fates)}"
             )
-            print(f"lines: {show.outcome(lines)}")
-            show.explain(unhappy)
+            print(f"lines: {output.outcome(lines)}")
+            output.explain(unhappy)
     if fates.total() < len(found):
-        show.complain(
+        output.complain(
             "stopped early: the server accepts nothing now; "
-            f"{show.plural(len(found) - fates.total(), 'letter')} not tried: run this again later"
+            f"{output.plural(len(found) - fates.total(), 'letter')} not tried: run this again later"
         )
     return 0 if fates[LetterFate.REPLAYED] + fates[LetterFate.GONE] == len(found) else 1
 
@@ -167,10 +168,10 @@ def backfill_command(options: argparse.Namespace) -> int:
         logs = _session(options).client("logs", config=RETRIES)
         account = owner(logs, options.log_group)
         span = _span(options, logs)
-        print(show.in_force(setting.rules))
-        print(show.ids(compare_ids(logs, connection, span, setting.rules.prefix)))
+        print(output.in_force(setting.rules))
+        print(output.ids(compare_ids(logs, connection, span, setting.rules.prefix)))
         if span.pattern.lstrip().startswith("["):
-            show.complain(
+            output.complain(
                 "the pattern is space-delimited: lines are recovered, "
                 "but not the fields that the pattern cuts out of a line"
             )
@@ -184,40 +185,40 @@ def backfill_command(options: argparse.Namespace) -> int:
 def _backfill(span: Span, steps: Iterable[Shipped]) -> int:
     total, covered = Outcome(), span.start
     try:
-        with show.progress("time", span.end - span.start) as advance:
+        with output.progress("time", span.end - span.start) as advance:
             for step in steps:
                 total.add(step.outcome)
                 if not total.failed:
                     covered = step.covered
-                advance(step.covered - span.start, show.outcome(total))
+                advance(step.covered - span.start, output.outcome(total))
         if not total.failed:
             covered = span.end
     except NothingTaken as problem:
-        show.complain(f"stopped early: {problem}")
+        output.complain(f"stopped early: {problem}")
     finally:
-        print(f"{show.plural(total.documents + total.excluded, 'line')}: {show.outcome(total)}")
+        print(f"{output.plural(total.documents + total.excluded, 'line')}: {output.outcome(total)}")
         if covered < span.end:
             print(
-                f"to go on, run the same command with --from {show.moment(covered)}: "
+                f"to go on, run the same command with --from {output.moment(covered)}: "
                 "everything before is done"
             )
     if total.failed:
-        show.complain(total.summary())
+        output.complain(total.summary())
     return 1 if total.failed else 0
 
 
 def _count(logs: Any, span: Span) -> int:
     lines, streams = 0, set[str]()
     try:
-        with show.progress("time", span.end - span.start) as advance:
+        with output.progress("time", span.end - span.start) as advance:
             for page in pages(logs, span):
                 lines += len(page)
                 streams |= {event["logStreamName"] for event in page}
-                advance(page[-1]["timestamp"] - span.start, show.plural(lines, "line"))
+                advance(page[-1]["timestamp"] - span.start, output.plural(lines, "line"))
     finally:
         print(
-            f"{show.plural(lines, 'line')} of {show.plural(len(streams), 'log stream')} "
-            f"({show.wanted(span)}); nothing was sent"
+            f"{output.plural(lines, 'line')} of {output.plural(len(streams), 'log stream')} "
+            f"({output.wanted(span)}); nothing was sent"
         )
     return 0
 
@@ -240,17 +241,17 @@ def reconcile_command(options: argparse.Namespace) -> int:
                 f"{', '.join(sorted(setting.rules.exclude))}"
             )
         in_log: Counter[int] = Counter()
-        with show.progress("time", span.end - span.start) as advance:
+        with output.progress("time", span.end - span.start) as advance:
             for page in pages(logs, span):
                 in_log += log_counts(page, span, options.every, setting.rules.exclude)
-                advance(page[-1]["timestamp"] - span.start, show.plural(in_log.total(), "line"))
+                advance(page[-1]["timestamp"] - span.start, output.plural(in_log.total(), "line"))
         compared = rows(
             span,
             options.every,
             in_log,
             index_counts(connection, span, options.every, setting.rules.prefix),
         )
-        show.console().print(show.table(compared, span))
+        output.console().print(output.table(compared, span))
         return _verdict(
             compared,
             partial(compare_ids, logs, connection, span),
@@ -265,24 +266,24 @@ def _verdict(
     surplus = -sum(min(row.missing, 0) for row in compared)
     if missing:
         try:
-            print(show.ids(ids()))
+            print(output.ids(ids()))
             print(
                 f"documents are missing; this closes the gap:\n  {_backfill_call(missing, options)}"
             )
         except IdsDiffer as problem:
-            show.complain(str(problem))
+            output.complain(str(problem))
     if surplus:
         why = (
             "lines past the log group's retention, lines that the pattern does not match, "
             "or lines twice in the index"
         )
-        print(f"{show.plural(surplus, 'document')} more than lines: {why}")
+        print(f"{output.plural(surplus, 'document')} more than lines: {why}")
     return 1 if missing or surplus else 0
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(
-        prog=show.PROGRAM, description="Find and ship documents that are missing in the index."
+        prog=output.PROGRAM, description="Find and ship documents that are missing in the index."
     )
     commands = parser.add_subparsers(dest="command", required=True)
     for name, run, short, description in (
@@ -432,14 +433,14 @@ def _ship_event(setting: Settings, connection: RequestsHttpConnection, event: An
 def _backfill_call(missing: Span, options: argparse.Namespace) -> str:
     """Return the command that ships a span, ready to be pasted, but without a password."""
     words = [
-        *show.PROGRAM.split(),
+        *output.PROGRAM.split(),
         "backfill",
         "--log-group",
         missing.log_group,
         "--from",
-        show.moment(missing.start),
+        output.moment(missing.start),
         "--to",
-        show.moment(missing.end),
+        output.moment(missing.end),
     ]
     words += ["--opensearch", re.sub(r"//[^/]*@", "//USER:PASSWORD@", options.opensearch)]
     for name in ("pattern", "region", "profile"):

@@ -16,13 +16,13 @@ from opensearchpy.exceptions import TransportError
 
 from monitor.address import PASSWORD
 from monitor.client import connect
-from monitor.problem import sentence
+from monitor.opensearch_problem import sentence
 from monitor.settings import PREFIX, index_prefix, stack_name
 from report import words
 from report.page import render
 from report.read import read, span
 from report.search import searching
-from report.since import length
+from report.time_span import length
 from tools.arguments import Parser, value
 from tools.plain import plain
 

@@ -14,8 +14,8 @@ from typing import Final
 from cost import prices as cost_prices
 from cost.__main__ import dollars
 from scale import limits as scale_limits
-from scale import model
-from scale.model import Met, Way
+from scale import needs
+from scale.needs import Met, Way
 from tools.arguments import Parser
 from tools.errors import UserError
 from tools.root import ROOT
@@ -98,9 +98,9 @@ def _row(
     prices: dict[str, cost_prices.Price],
     limits: dict[str, scale_limits.Limit],
 ) -> Sequence[str]:
-    direct = model.direct(rate, way, prices)
-    kinesis = model.kinesis(rate, way, prices, limits)
-    domain = model.domain(rate, way, prices)
+    direct = needs.direct(rate, way, prices)
+    kinesis = needs.kinesis(rate, way, prices, limits)
+    domain = needs.domain(rate, way, prices)
     return (
         f"{rate:,.0f}",
         number(direct.concurrency),
@@ -117,7 +117,7 @@ def _row(
 
 def _met(ways: Sequence[Way], limits: dict[str, scale_limits.Limit]) -> tuple[Sequence[str], Rows]:
     """Return the head and the rows of the limits, by the lowest rate at which each is met."""
-    by_limit = [{one.limit: one for one in model.met(way, limits)} for way in ways]
+    by_limit = [{one.limit: one for one in needs.met(way, limits)} for way in ways]
     head = (
         "limit",
         *(f"direct, {_lines(way)}" for way in ways),

@@ -13,11 +13,11 @@ from typing import Final
 
 from rich.table import Table
 
-from local import screen
+from local import terminal_view
 from local.processes import end_once_when_told
+from soak.episodes import FUNCTION_SECONDS, Played, Result, Stack, soak
 from soak.faults import Episode, episodes
-from soak.play import FUNCTION_SECONDS, Played, Result, Stack, soak
-from soak.vitals import FEWEST, Trend, trend
+from soak.process_memory import FEWEST, Trend, trend
 from tools.arguments import Parser
 from tools.errors import UserError
 from tools.plain import plain
@@ -50,7 +50,7 @@ def main(arguments: list[str] | None = None, seconds: int = FUNCTION_SECONDS) ->
     if options.minutes <= 0 or options.rate <= 0:
         parser.error("--minutes and --rate must be above 0")
     end_once_when_told()
-    page = screen.console()
+    page = terminal_view.console()
     begun = time.monotonic()
 
     def say(stack: Stack, played: Played) -> None:

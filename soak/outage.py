@@ -17,11 +17,11 @@ from typing import Final
 
 from rich.table import Table
 
-from local import screen
+from local import terminal_view
 from local.processes import end_once_when_told
 from scale.backlog import backlog
 from shipper.deliver import LONGEST_PAUSE
-from soak.play import Stack, stack
+from soak.episodes import Stack, stack
 from tools.arguments import Parser
 from tools.errors import UserError
 from tools.plain import plain
@@ -75,7 +75,7 @@ def main(arguments: list[str] | None = None) -> int:
     if options.rate <= 0 or options.seconds <= 0:
         parser.error("--rate and --seconds must be above 0")
     end_once_when_told()
-    page = screen.console()
+    page = terminal_view.console()
 
     def say(text: str) -> None:
         page.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -30,10 +30,10 @@ from bench.monitor.search import search
 from bench.monitor.traffic import DAY_ROWS, Table, steady
 from bench.monitor.volume import volume
 from bench.table import console
-from monitor import dial
-from monitor.judge import judge
-from monitor.profile import Profile
-from monitor.verdict import begins
+from monitor.judgement import false_alarm_table
+from monitor.judgement.judge_windows import judge
+from monitor.judgement.profile_reference import Profile
+from monitor.judgement.verdict import begins
 from tools.root import ROOT
 from training.corpora import CorpusMissing
 
@@ -107,8 +107,10 @@ def main() -> int:
         page.print(Markdown(f"## {name}\n\n{part}"))
     if options.write_dial:
         rows = [json.dumps(row) for row in results["dial"]]
-        dial.TABLE.write_text('{"rows": [\n  ' + ",\n  ".join(rows) + "\n]}\n", encoding="utf-8")
-        page.print(f"written to {dial.TABLE}", markup=False, highlight=False)
+        false_alarm_table.TABLE.write_text(
+            '{"rows": [\n  ' + ",\n  ".join(rows) + "\n]}\n", encoding="utf-8"
+        )
+        page.print(f"written to {false_alarm_table.TABLE}", markup=False, highlight=False)
     page.print(f"written to {options.out}", markup=False, highlight=False)
     return 0
 
@@ -140,7 +142,9 @@ def _measure(
     )
     yield "dial_figures", figures
     yield "dial", (rows := false_alarms.dial(figures))
-    row = dial.choose(168, table=tuple(dial.Row(**row) for row in rows)).row
+    row = false_alarm_table.choose(
+        168, table=tuple(false_alarm_table.Row(**row) for row in rows)
+    ).row
     yield "row", asdict(row)
 
     unseen = false_alarms.kinds(tested, french) | {
@@ -260,7 +264,11 @@ def weekly(of: traffic.Pool, others: traffic.Pool) -> false_alarms.Days:
 
 
 def launch(
-    source: Table, made: false_alarms.Days, row: dial.Row, draws: int, tick: false_alarms.Tick
+    source: Table,
+    made: false_alarms.Days,
+    row: false_alarm_table.Row,
+    draws: int,
+    tick: false_alarms.Tick,
 ) -> dict[str, Any]:
     """Judge windows with ten times as many predictions as the windows of the baseline."""
     unusual = []
@@ -279,7 +287,7 @@ def launch(
 
 
 def _genre(
-    source: Table, whole: traffic.Pool, genre: int, row: dial.Row, draws: int
+    source: Table, whole: traffic.Pool, genre: int, row: false_alarm_table.Row, draws: int
 ) -> dict[str, Any]:
     """Judge traffic of one genre against a baseline of all other genres."""
     parts = [
@@ -311,7 +319,7 @@ def _independent_chart(
     return false_alarms.measured(source, kinds, draws, 97, tick, sizes={168: 7})
 
 
-def _at(row: dial.Row, figures: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _at(row: false_alarm_table.Row, figures: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return only the figures of the dial's row."""
     return [f for f in figures if (f["level"], f["in_a_row"]) == (row.level, row.in_a_row)]
 

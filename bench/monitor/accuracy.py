@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from bench.monitor.rows import CARD, LABELS, PROBABILITY, rows_of
 from bench.monitor.texts import Sentence, misspelt
-from monitor.accuracy import Card, Labelled, Tally, below, estimate, wilson
-from monitor.summary import Moments
+from monitor.accuracy.intervals import Card, Labelled, Tally, below, estimate, wilson
+from monitor.summaries.summary import Moments
 from training.corpora import split
 from training.figures import fit_temperature
 

@@ -14,11 +14,11 @@ from bench.monitor import traffic
 from bench.monitor.false_alarms import Days
 from bench.monitor.traffic import DAY_ROWS, MONDAY, Chance, Table
 from bench.monitor.volume import summaries
-from monitor import baseline
-from monitor.judge import judge
-from monitor.plan import plan
-from monitor.summary import SLOT, Moments, Summary, from_document, to_document
-from monitor.windows import cut, stack
+from monitor.baselines import baseline
+from monitor.baselines.window_length import plan
+from monitor.judgement.judge_windows import judge
+from monitor.summaries.summary import SLOT, Moments, Summary, from_document, to_document
+from monitor.summaries.windows import cut, stack
 
 LARGE: Final = 20_000_000  # predictions a day
 # A slot first gets this many times its rows, so that it uses about as many bins as a large slot.

@@ -1,6 +1,6 @@
 """Measures false alarms of the monitor.
 
-First the false alarms of each row of the dial (monitor/dial.py) are measured. Then the same figures
+First the false alarms of each row of false_alarm_table.json are measured. Then the same figures
 are measured on documents that were not used for the dial.
 """
 
@@ -14,12 +14,13 @@ import numpy as np
 
 from bench.monitor import traffic
 from bench.monitor.traffic import DAY_ROWS, MONDAY, Chance, Index, Pool, Table
-from monitor import baseline, tails
-from monitor.baseline import Baseline
-from monitor.judge import Judgement, judge
-from monitor.summary import Stream
-from monitor.verdict import begins
-from monitor.windows import DAY, Windows
+from monitor.baselines import baseline
+from monitor.baselines.baseline import Baseline
+from monitor.judgement.judge_windows import Judgement, judge
+from monitor.judgement.verdict import begins
+from monitor.statistics import tail_probabilities
+from monitor.summaries.summary import Stream
+from monitor.summaries.windows import DAY, Windows
 
 Days = Callable[[int, Chance], Index]
 Tick = Callable[[], None]
@@ -103,7 +104,9 @@ def upper_bound(counts: Sequence[int]) -> float:
         middle = (low + high) / 2
         # this is P(X <= seen) of a Poisson distribution with the mean `middle`
         low, high = (
-            (middle, high) if float(tails.gamma_upper(seen + 1, middle)) > SURE else (low, middle)
+            (middle, high)
+            if float(tail_probabilities.gamma_upper(seen + 1, middle)) > SURE
+            else (low, middle)
         )
     return high * wider / number
 

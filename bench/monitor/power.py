@@ -15,11 +15,11 @@ from bench.monitor.drift import BURSTS, NARROW, Drift
 from bench.monitor.false_alarms import WINDOW, Days, Tick, fitted
 from bench.monitor.rows import FIELDS, FLAGS, LABELS, PROBABILITY, Rows
 from bench.monitor.traffic import MONDAY, Index, Table
-from monitor import profile
-from monitor.dial import Row
-from monitor.judge import Judgement, judge
-from monitor.profile import Profile
-from monitor.windows import DAY
+from monitor.judgement import profile_reference
+from monitor.judgement.false_alarm_table import Row
+from monitor.judgement.judge_windows import Judgement, judge
+from monitor.judgement.profile_reference import Profile
+from monitor.summaries.windows import DAY
 
 TESTED: Final = 96  # windows of each baseline
 NARROW_WINDOWS: Final = 400
@@ -103,12 +103,12 @@ def beside_the_profile(
             [chance.choice(source.all("cola"), size, replace=False) for _ in range(NARROW_WINDOWS)]
         )
         drifted = drift(source, clean, "cola", chance)
-        judgement = profile.judge(traffic.windows(source, drifted), shipped)
+        judgement = profile_reference.judge(traffic.windows(source, drifted), shipped)
         found.append(
             {
                 "drift": name,
                 "n": size,
-                "found": round(float(judgement.unusual(profile.LEVEL).mean()), 3),
+                "found": round(float(judgement.unusual(profile_reference.LEVEL).mean()), 3),
                 "effect": round(effect(judgement), 2),
                 "rivals": rivals.verdicts(source, rows, drifted[:RIVAL_WINDOWS]),
             }
@@ -143,8 +143,10 @@ def independent(
             drawn = np.stack([chance.choice(rest, size, replace=False) for _ in range(windows)])
             rates.append(
                 float(
-                    profile.judge(traffic.windows(source, drawn), reference(source, before))
-                    .unusual(profile.LEVEL)
+                    profile_reference.judge(
+                        traffic.windows(source, drawn), reference(source, before)
+                    )
+                    .unusual(profile_reference.LEVEL)
                     .mean()
                 )
             )

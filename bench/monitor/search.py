@@ -21,9 +21,9 @@ from opensearchpy import RequestsHttpConnection
 from bench.monitor.rows import FIELDS, FLAGS, LABELS, PROBABILITY
 from bench.monitor.traffic import Index, Table
 from local.opensearch import node
-from monitor.read import read_slots
-from monitor.summary import Stream
-from monitor.windows import DAY
+from monitor.summaries.read_summaries import read_slots
+from monitor.summaries.summary import Stream
+from monitor.summaries.windows import DAY
 from tools.ports import free_port
 from tools.root import ROOT
 

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.monitor.rows import FIELDS, FLAGS, LABELS, PROBABILITY, Rows
-from monitor.bins import SCALES
-from monitor.summary import TOP
-from monitor.windows import DAY, Tally, Windows
+from monitor.summaries.bins import SCALES
+from monitor.summaries.summary import TOP
+from monitor.summaries.windows import DAY, Tally, Windows
 
 Index = NDArray[np.int64]
 Chance = np.random.Generator

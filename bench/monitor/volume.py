@@ -15,13 +15,14 @@ from bench.monitor import traffic
 from bench.monitor.drift import BURSTS
 from bench.monitor.false_alarms import STREAM, Tick
 from bench.monitor.traffic import MONDAY, Chance, Index, Table
-from monitor import baseline, dial
-from monitor.baseline import Baseline
-from monitor.feasible import smallest_effect
-from monitor.judge import judge
-from monitor.plan import Plan, plan
-from monitor.summary import SLOT, Moments, Summary
-from monitor.windows import DAY, Windows, cut, stack
+from monitor.baselines import baseline
+from monitor.baselines.baseline import Baseline
+from monitor.baselines.feasible import smallest_effect
+from monitor.baselines.window_length import Plan, plan
+from monitor.judgement import false_alarm_table
+from monitor.judgement.judge_windows import judge
+from monitor.summaries.summary import SLOT, Moments, Summary
+from monitor.summaries.windows import DAY, Windows, cut, stack
 
 A_DAY: Final = (50, 200, 1_000, 10_000, 1_000_000)
 DRIFTS: Final = ("1 word in 10 misspelt", "foreign 10 %", "shuffled 20 %", "junk 5 %")
@@ -106,7 +107,7 @@ def _says(planned: Plan) -> dict[str, Any]:
 
 def _promised(reference: Baseline, planned: Plan, a_day: int) -> dict[str, Any]:
     """Return the delay of a notice and the smallest δ, which are known before any drift."""
-    row, size = dial.choose(planned.windows).row, reference.rows_a_window
+    row, size = false_alarm_table.choose(planned.windows).row, reference.rows_a_window
     assert reference.means
     smallest = smallest_effect(
         components=len(reference.means.names),
@@ -123,7 +124,7 @@ def _promised(reference: Baseline, planned: Plan, a_day: int) -> dict[str, Any]:
 
 def _found(source: Table, reference: Baseline, rows: Index, chance: Chance) -> dict[str, float]:
     """Return, for each drift, the share of windows in which it is detected."""
-    level = dial.choose(reference.windows).row.level
+    level = false_alarm_table.choose(reference.windows).row.level
     return {
         name: round(
             float(

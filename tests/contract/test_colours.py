@@ -12,7 +12,7 @@ import pytest
 
 from installer import settings
 from installer.labels import PALETTE, coloured, colours, labels
-from installer.objects import saved_objects
+from installer.saved_objects import saved_objects
 from report.page import render
 from report.plots import by_name
 from report.read import read, span

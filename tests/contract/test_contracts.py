@@ -24,7 +24,7 @@ from local.cloudwatch import log_event, subscription_event
 from local.filter_pattern import matches
 from local.template import Template, load, read
 from monitor import settings
-from monitor.read import INDEX
+from monitor.summaries.read_summaries import INDEX
 from shipper import provenance
 from shipper.bulk import FIELD, LIMIT
 from shipper.decode import Payload, decode, line

@@ -9,16 +9,16 @@ import pytest
 from jsonschema import Draft202012Validator
 from opensearchpy.exceptions import ConnectionError as NoConnection
 
-from monitor.announce import announce
-from monitor.evidence import Sight
-from monitor.follow import Reference
-from monitor.lines import lines
-from monitor.message import LINES, LONGEST, Action
-from monitor.transitions import Change, Episode
+from monitor.judgement.judge_stream import Reference
+from monitor.log_lines import lines
+from monitor.messages.evidence import Sight
+from monitor.messages.findings import announce
+from monitor.messages.message import LINES, LONGEST, Action
+from monitor.messages.transitions import Change, Episode
 from tests.contract.test_monitor_records import BY_POWERTOOLS, SCHEMA
 from tests.integration.test_stories import BY_NAME
 from tests.unit.monitor.made import STREAM
-from tests.unit.monitor.test_follow import CHOICE, day, followed, reference
+from tests.unit.monitor.test_judge_stream import CHOICE, day, followed, reference
 from tools.root import ROOT
 
 SAMPLES = {path.stem: path.read_text() for path in (ROOT / "events" / "messages").glob("*.txt")}

@@ -14,10 +14,10 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from installer.index_template import index_template
-from monitor.lines import lines
+from monitor.log_lines import lines
 from shipper import provenance
 from shipper.settings import INDEX_PREFIX
-from tests.unit.monitor.test_follow import CHOICE, day, followed
+from tests.unit.monitor.test_judge_stream import CHOICE, day, followed
 from tools.root import ROOT
 
 EVENTS = ROOT / "events"

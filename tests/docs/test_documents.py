@@ -16,7 +16,7 @@ from cost import estimate, prices
 from cost.__main__ import total
 from inference.classifier import Classifier
 from local import picture
-from local.ship import panels_of_fields
+from local.ship_lines import panels_of_fields
 from local.template import load
 from tools.root import ROOT
 

@@ -45,7 +45,7 @@ with atheris.instrument_imports(include=["shipper"]):
     )
     from shipper.field_map import field_map
     from shipper.json_text import Fields
-    from shipper.ladder import less as rescued
+    from shipper.partial_document import less as rescued
     from shipper.read import Kind, read
     from shipper.redact import Redaction
 

@@ -13,7 +13,7 @@ import requests
 
 from local.cloudwatch import Subscription
 from local.template import load
-from monitor.joined import Joined
+from monitor.accuracy.joined_record import Joined
 from monitor.settings import own_index
 
 

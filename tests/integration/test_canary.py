@@ -24,14 +24,14 @@ from local.runtime import FunctionFailed, Runtime
 from local.runtime import running as start
 from local.stack import Stack
 from local.template import STACK, Template
-from monitor import where
-from monitor.summary import Stream
+from monitor.messages import locate_change
+from monitor.summaries.summary import Stream
 from tests.integration.conftest import KEYS, environment
 from tests.integration.monitored import subscribed
 from tests.models import SHIPPED
 from tests.unit.monitor.aws_services import Answer, Services, services
 from tests.unit.monitor.deployed import NAME, changed
-from tests.unit.monitor.test_canary import newer, restated, swapped
+from tests.unit.monitor.test_judge_answers import newer, restated, swapped
 from tools.root import ROOT
 
 EVENTS = ROOT / "events" / "canary"
@@ -264,7 +264,7 @@ def test_a_message_tells_of_the_last_pass_by_schedule(
 
     requests.post(f"{running.opensearch_url}/cwl-*/_refresh", timeout=30).raise_for_status()
     now = int(time.time())
-    last = where.canary(search, Stream(STACK, "/a/log/group", found["model"]), now)
+    last = locate_change.canary(search, Stream(STACK, "/a/log/group", found["model"]), now)
     assert last is not None
     assert last.passed
     assert 0 <= now - last.at < 60

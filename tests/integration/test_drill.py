@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from drill import __main__ as command
-from drill import play
+from drill import play_story
 from drill.story import Expected, Situation
 from tools.ports import free_port
 
@@ -21,7 +21,7 @@ def test_a_story_ends_with_a_table_and_with_1_if_a_situation_ended_otherwise(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name, value in (("AN_HOUR", 60), ("USUAL", 600), ("EACH", 100)):
-        monkeypatch.setattr(play, name, value)
+        monkeypatch.setattr(play_story, name, value)
     monkeypatch.setattr(command, "STORY", STORY)
     monkeypatch.setenv("API_PORT", str(free_port()))
     monkeypatch.setenv("OPENSEARCH_PORT", str(free_port(range(9210, 9299))))

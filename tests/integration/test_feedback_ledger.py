@@ -14,15 +14,15 @@ import requests
 from opensearchpy import RequestsHttpConnection
 
 from local.stack import Stack
-from monitor import gather as gathering
-from monitor import join as joining
-from monitor.gather import LATE, gather
-from monitor.join import Given, Reason, join
-from monitor.joined import Joined, Judgement, read_joined
+from monitor.accuracy import gather_feedback as gathering
+from monitor.accuracy import join_labels as joining
+from monitor.accuracy.gather_feedback import LATE, gather
+from monitor.accuracy.join_labels import Given, Reason, join
+from monitor.accuracy.joined_record import Joined, Judgement, read_joined
 from monitor.settings import own_index
-from monitor.store import Kind, Store
-from monitor.summary import SLOT, Stream
-from monitor.windows import DAY, HOUR
+from monitor.summaries.store import Kind, Store
+from monitor.summaries.summary import SLOT, Stream
+from monitor.summaries.windows import DAY, HOUR
 from tests.integration.monitored import forget
 
 STACK: Final = "gathered"

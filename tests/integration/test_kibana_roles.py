@@ -21,11 +21,11 @@ from local.cloudwatch import log_event, subscription_event
 from local.runtime import FunctionFailed, Runtime
 from local.runtime import running as start
 from local.template import Template
-from monitor.problem import ServerProblem
+from monitor.opensearch_problem import ServerProblem
 from monitor.settings import own_index
-from monitor.store import Conflict, Kind, Store
-from monitor.summary import Stream
-from monitor.windows import DAY
+from monitor.summaries.store import Conflict, Kind, Store
+from monitor.summaries.summary import Stream
+from monitor.summaries.windows import DAY
 from tests.integration import secured
 from tests.integration.conftest import environment
 from tests.integration.secured import ADMIN, MONITOR, SHIPPER

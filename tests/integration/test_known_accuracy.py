@@ -19,12 +19,12 @@ from opensearchpy import RequestsHttpConnection
 
 from local.stack import Stack
 from monitor.__main__ import main
-from monitor.joined import Joined, Judgement
-from monitor.labelled import labelled_body, parse_labelled
+from monitor.accuracy.joined_record import Joined, Judgement
+from monitor.accuracy.labelled_predictions import labelled_body, parse_labelled
 from monitor.settings import own_index
-from monitor.store import Store
-from monitor.summary import SLOT, Moments, Stream
-from monitor.windows import HOUR
+from monitor.summaries.store import Store
+from monitor.summaries.summary import SLOT, Moments, Stream
+from monitor.summaries.windows import HOUR
 from tests.integration.monitored import bulk, forget, put_joined
 from tests.integration.test_monitor_read import nested
 from tests.unit.monitor.made import records, slots

@@ -23,13 +23,13 @@ from local.runtime import Runtime
 from local.runtime import running as start
 from local.stack import Stack
 from local.template import Template
-from monitor import baseline
-from monitor.follow import Accepted
-from monitor.plan import Plan
+from monitor.baselines import baseline
+from monitor.baselines.window_length import Plan
+from monitor.judgement.judge_stream import Accepted
 from monitor.settings import own_index
-from monitor.store import Kind, Store
-from monitor.summary import SLOT, Stream
-from monitor.windows import HOUR, cut
+from monitor.summaries.store import Kind, Store
+from monitor.summaries.summary import SLOT, Stream
+from monitor.summaries.windows import HOUR, cut
 from tests.integration.monitored import forget, put_predictions, subscribed
 from tests.integration.test_monitor_read import nested
 from tests.unit.monitor.made import records, slots

@@ -17,12 +17,12 @@ from opensearchpy import RequestsHttpConnection
 
 from local.stack import Stack
 from monitor.__main__ import main
-from monitor.evidence import Sight
-from monitor.run import run as scheduled
+from monitor.messages.evidence import Sight
+from monitor.scheduled_run import run as scheduled
 from monitor.settings import own_index
-from monitor.store import Store
-from monitor.summary import SLOT, Stream
-from monitor.windows import DAY, HOUR
+from monitor.summaries.store import Store
+from monitor.summaries.summary import SLOT, Stream
+from monitor.summaries.windows import DAY, HOUR
 from tests.integration.monitored import forget, put_predictions
 from tests.unit.monitor.made import LABELS, slots
 

@@ -14,9 +14,9 @@ import requests
 from opensearchpy import RequestsHttpConnection
 
 from local.stack import Stack
-from monitor import searches
-from monitor.read import find_streams, read_counts, read_slots
-from monitor.summary import SLOT, Stream
+from monitor.summaries import searches
+from monitor.summaries.read_summaries import find_streams, read_counts, read_slots
+from monitor.summaries.summary import SLOT, Stream
 from tests.unit.monitor.made import Record, records, summary
 from tools.root import ROOT
 

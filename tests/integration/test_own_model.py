@@ -23,8 +23,8 @@ import pytest
 import requests
 
 from inference.labels import field_names
-from installer.objects import saved_objects
 from installer.panel import request, rows
+from installer.saved_objects import saved_objects
 from local.charts import panels
 from local.runtime import running
 from local.stack import Settings, Stack, stack

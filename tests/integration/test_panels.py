@@ -24,8 +24,8 @@ import pytest
 import requests
 from rich.console import Console
 
-from installer.objects import SavedObject, saved_objects
 from installer.panel import PAGE, Span, request, rows, searches
+from installer.saved_objects import SavedObject, saved_objects
 from local.charts import panels
 from local.cloudwatch import log_event, subscription_event
 from local.stack import Stack

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 import requests
 
-from installer.objects import saved_objects
 from installer.panel import request
-from local import ship
+from installer.saved_objects import saved_objects
+from local import ship_lines
 from local.__main__ import main
 from local.cloudwatch import log_event
 from local.stack import Stack
@@ -43,7 +43,7 @@ def documents(running: Stack, group: str) -> list[dict[str, Any]]:
 def shipped(running: Stack, group: str, *paths: Path, **more: Any) -> list[str]:
     """Ship the lines of these files that match `prediction`. Returns the messages about them."""
     said: list[str] = []
-    ship.ship(
+    ship_lines.ship(
         [str(path) for path in paths],
         running.opensearch_url,
         group,
@@ -178,7 +178,7 @@ def test_the_guides_map_ships_every_line_and_a_file_of_which_none_passes_is_an_e
 def test_thousands_of_lines_tell_how_far_they_are(
     running: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ship, "PROGRESS_SECONDS", 0)
+    monkeypatch.setattr(ship_lines, "PROGRESS_SECONDS", 0)
     path = tmp_path / "many.log"
     line = (
         '{"timestamp": "2025-10-06T12:00:00Z", "n": %d, "text": "x", '

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from soak import __main__ as command
+from soak.episodes import Result
 from soak.faults import Episode, Fault
-from soak.play import Result
 
 SECONDS = 5  # of an invocation; the shipper sends for one of them
 MANY = 1_000  # more than all requests: the fault lasts until all tries have failed

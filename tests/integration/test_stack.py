@@ -12,8 +12,8 @@ import pytest
 import requests
 from rich.console import Console
 
-from installer.objects import saved_objects
 from installer.panel import request, rows
+from installer.saved_objects import saved_objects
 from local import opensearch
 from local.__main__ import run
 from local.runtime import FunctionFailed

@@ -28,18 +28,18 @@ from local.runtime import Runtime
 from local.runtime import running as start
 from local.stack import Stack
 from local.template import Template
-from monitor import baseline
-from monitor.evidence import Sight, facts
-from monitor.follow import Accepted, Finding, Reference, State
-from monitor.golden import shipped_model
-from monitor.joined import Joined, Judgement
-from monitor.plan import Plan
+from monitor.accuracy.joined_record import Joined, Judgement
+from monitor.baselines import baseline
+from monitor.baselines.window_length import Plan
+from monitor.canary.golden_sentences import shipped_model
+from monitor.judgement.judge_stream import Accepted, Finding, Reference, State
+from monitor.judgement.verdict import Verdict
+from monitor.messages.evidence import Sight, facts
+from monitor.messages.transitions import Change, Transition
 from monitor.settings import own_index
-from monitor.store import Kind, Store
-from monitor.summary import SLOT, Stream, Summary
-from monitor.transitions import Change, Transition
-from monitor.verdict import Verdict
-from monitor.windows import DAY, HOUR, cut
+from monitor.summaries.store import Kind, Store
+from monitor.summaries.summary import SLOT, Stream, Summary
+from monitor.summaries.windows import DAY, HOUR, cut
 from tests.integration.conftest import KEYS
 from tests.integration.monitored import forget, put_joined, put_predictions, subscribed
 from tests.integration.test_monitor_read import nested

@@ -31,7 +31,7 @@ import requests
 from installer import settings
 from installer.install import DesiredState, desired_state, install, remove
 from installer.labels import coloured
-from installer.objects import PRODUCT, saved_objects
+from installer.saved_objects import PRODUCT, saved_objects
 from installer.scope import NAME, Scope
 from installer.server import UserError, anonymous
 from installer.settings import Settings

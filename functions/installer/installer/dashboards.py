@@ -10,7 +10,7 @@ from typing import Any, Final
 from urllib.parse import urlencode
 
 from installer.address import Address
-from installer.objects import SavedObject, ndjson
+from installer.saved_objects import SavedObject, ndjson
 from installer.server import Answer, Server, UserError, is_amazon
 
 # Kibana requires the first header, Dashboards the second. The value does not matter.

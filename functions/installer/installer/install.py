@@ -12,15 +12,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
-from installer import audit, index_template, neighbours, retention, security
+from installer import audit, index_template, retention, security, unknown_log_groups
 from installer.address import Address
 from installer.dashboards import GLOBAL, Dashboards, headers, place
-from installer.objects import SavedObject, index_pattern, ndjson, rendered, unpacked
-from installer.plan import Part, State, Step
+from installer.object_state import ATTRIBUTE, Manifest, digest, manifest, merged, state
+from installer.parts import Part, State, Step
 from installer.retention import Keep
+from installer.saved_objects import SavedObject, index_pattern, ndjson, rendered, unpacked
 from installer.scope import Scope
 from installer.server import PeopleOnly, Server, UserError, server_address, sign_in
-from installer.stamp import ATTRIBUTE, Manifest, digest, manifest, merged, state
 
 WORDS: Final = {
     State.MISSING: "installed",
@@ -313,12 +313,12 @@ def _checked(asked: DesiredState, say: Say) -> str:
     if not (first or asked.scope.stack):
         return ""
     groups = {*asked.groups, *(group for one in asked.stacks.values() for group in one.groups)}
-    foreign = neighbours.foreign_groups(
+    foreign = unknown_log_groups.foreign_groups(
         asked.opensearch, asked.scope, {*asked.stacks, asked.scope.stack}, sorted(groups)
     )
     if not foreign:
         return ""
-    sentence = neighbours.sentence(asked.scope, foreign)
+    sentence = unknown_log_groups.sentence(asked.scope, foreign)
     if first:
         raise UserError(sentence)
     say(sentence)

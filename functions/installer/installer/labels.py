@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from installer import files
-from installer.objects import SavedObject
+from installer.saved_objects import SavedObject
 
 PALETTE: Final = (
     "#2f6fde", "#d9690f", "#0d9488", "#b5338a", "#9a7b00", "#7050d8", "#8a5a34", "#7a828e",

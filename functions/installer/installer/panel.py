@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from installer.objects import SavedObject
+from installer.saved_objects import SavedObject
 
 BARS: Final = 50  # the number of bars that Kibana aims at
 PAGE: Final = 500  # documents of a saved search

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 from installer import audit, index_template, retention, security
 from installer.dashboards import AMAZON_PATH, IMPORT, SETTINGS
 from installer.install import export
-from installer.objects import SavedObject, index_pattern, rendered
+from installer.saved_objects import SavedObject, index_pattern, rendered
 from installer.scope import NAME, Scope
 from installer.server import UserError
 

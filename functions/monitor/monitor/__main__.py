@@ -10,11 +10,11 @@ import os
 import sys
 from collections.abc import Sequence
 
+from monitor.baseline_commands import Reach, complain
 from monitor.client import connect
 from monitor.command_line import execute, parser_of
-from monitor.commands import Reach, complain
 from monitor.settings import index_prefix, own_index, stack_name
-from monitor.store import Store
+from monitor.summaries.store import Store
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -16,11 +16,12 @@ from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.config import Config
 
-from monitor import canary_pass, logging_variables, questions
-from monitor.ask import SECONDS, asking
-from monitor.canary_pass import Result, Verdict, failed
-from monitor.golden import GoldenUnreadable, shipped_model
-from monitor.questions import QuestionsUnreadable
+from monitor import logging_variables
+from monitor.canary import canary_run, own_questions
+from monitor.canary.ask_function import SECONDS, asking
+from monitor.canary.canary_run import Result, Verdict, failed
+from monitor.canary.golden_sentences import GoldenUnreadable, shipped_model
+from monitor.canary.own_questions import QuestionsUnreadable
 
 SERVICE: Final = "canary"
 VERSION: Final = 1
@@ -84,7 +85,7 @@ def _logged(target: str, trigger: str, context: LambdaContext) -> Result:
 def _pass(target: str, deadline: float) -> Result:
     try:
         if deployed:
-            return canary_pass.check(ask, target, shipped_model(), deployed)
-        return questions.check(ask, target, questions.read(), deadline)
+            return canary_run.check(ask, target, shipped_model(), deployed)
+        return own_questions.check(ask, target, own_questions.read(), deadline)
     except (GoldenUnreadable, QuestionsUnreadable) as problem:
         return failed(str(problem))

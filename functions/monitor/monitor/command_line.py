@@ -16,10 +16,12 @@ from datetime import date
 from io import StringIO
 from typing import Any, Final
 
-from monitor import dial
+from monitor.accuracy.feedback_file import feedback_command
+from monitor.accuracy.join_labels import SOURCES
+from monitor.accuracy.review_commands import accuracy_command, review_command
 from monitor.address import PASSWORD
 from monitor.arguments import Parser, value
-from monitor.commands import (
+from monitor.baseline_commands import (
     LOOK_BACK,
     PROGRAM,
     Context,
@@ -34,19 +36,17 @@ from monitor.commands import (
     show_command,
     use_command,
 )
-from monitor.decisions import (
+from monitor.decision_commands import (
     expect_command,
     mute_command,
     point,
     show_all_command,
     unmute_command,
 )
-from monitor.feedback_file import feedback_command
-from monitor.join import SOURCES
-from monitor.problem import ServerProblem
-from monitor.review import accuracy_command, review_command
+from monitor.judgement import false_alarm_table
+from monitor.opensearch_problem import ServerProblem
 from monitor.settings import PREFIX, days_of
-from monitor.store import Conflict
+from monitor.summaries.store import Conflict
 
 ENVIRONMENT: Final = f"""\
 environment: {PASSWORD} is the password for --user, or for the user name in the address if
@@ -230,7 +230,7 @@ def _add(
         prefix = os.environ.get("INDEX_PREFIX") or PREFIX
         add("--index-prefix", metavar="P", default=prefix, help=text)
         days = value(lambda given: days_of(given, "--false-alarm-days"))
-        default = float(dial.DEFAULT_DAYS)
+        default = float(false_alarm_table.DEFAULT_DAYS)
         text = "allow at most one false notice in N days (%(default)g)"
         add("--false-alarm-days", metavar="N", type=days, default=default, help=text)
     add("--log-group", metavar="NAME", help="only streams of this log group")

@@ -14,22 +14,22 @@ from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from monitor import logging_variables
+from monitor.accuracy.gather_feedback import Gathered, gather
+from monitor.baseline_commands import Reach
+from monitor.baselines.shipped_profile import shipped_golden, shipped_profile
 from monitor.client import connect
 from monitor.command_line import remote
-from monitor.commands import Reach
-from monitor.evidence import Sight
-from monitor.gather import Gathered, gather
-from monitor.lines import Line
+from monitor.judgement.profile_reference import Profile, ProfileUnreadable
+from monitor.judgement.verdict import Verdict
+from monitor.log_lines import Line
 from monitor.memory import memory_utilization
-from monitor.problem import ServerProblem
-from monitor.profile import Profile, ProfileUnreadable
-from monitor.run import run
+from monitor.messages.evidence import Sight
+from monitor.opensearch_problem import ServerProblem
+from monitor.scheduled_run import run
 from monitor.settings import settings
-from monitor.shipped_profile import shipped_golden, shipped_profile
-from monitor.store import Store
-from monitor.summary import SLOT
-from monitor.verdict import Verdict
-from monitor.windows import DAY
+from monitor.summaries.store import Store
+from monitor.summaries.summary import SLOT
+from monitor.summaries.windows import DAY
 
 SERVICE: Final = "monitor"
 

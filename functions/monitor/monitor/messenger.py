@@ -20,8 +20,8 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.config import Config
 
 from monitor import logging_variables
-from monitor.claims import Claims
-from monitor.deliver import Delivery, Destinations, Line, deliver
+from monitor.messages.deliver import Delivery, Destinations, Line, deliver
+from monitor.messages.send_once import Claims
 
 LARGEST: Final = 64 * 1024 * 1024  # bytes of a payload
 CONFIG: Final = Config(connect_timeout=3, read_timeout=5, retries={"total_max_attempts": 2})

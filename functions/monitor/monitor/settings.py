@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from monitor.dial import DEFAULT_DAYS
+from monitor.judgement.false_alarm_table import DEFAULT_DAYS
 
 PREFIX: Final = "cwl-"
 INDEX_PREFIX: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,49}-")  # the same pattern as the shipper's

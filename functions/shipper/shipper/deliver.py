@@ -19,8 +19,8 @@ from opensearchpy import RequestsHttpConnection
 
 from shipper.bulk import CHUNK_BYTES, INDEXED, Fate, Verdict, body, body_without_index, chunks, send
 from shipper.document import Document, Form
-from shipper.ladder import less, rescued
 from shipper.limits import sendable
+from shipper.partial_document import less, rescued
 
 REQUEST_SECONDS: Final = 30.0
 FIRST_PAUSE: Final = 0.2  # the longest first pause, in seconds

@@ -14,7 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from shipper.document import FEW_BYTES, FEW_DOTS, FEW_NAMES, Document
-from shipper.ladder import rescued
+from shipper.partial_document import rescued
 
 # index.mapping.depth.limit: the number of names on the path to a value. Each dot in a name counts
 # as one more.

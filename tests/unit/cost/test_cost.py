@@ -22,7 +22,7 @@ from cost.estimate import SIZES, Line, Size
 from cost.prices import Price
 from inference.metrics import UNITS
 from local.template import load
-from monitor.verdict import Verdict
+from monitor.judgement.verdict import Verdict
 from shipper import report
 from tools.errors import UserError
 from tools.root import ROOT

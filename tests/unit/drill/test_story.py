@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from drill import texts
-from drill.play import swapped
+from drill.play_story import swapped
 from drill.story import STORY, Expected, Seen, Situation, fulfilled, table
 from tools.errors import UserError
 

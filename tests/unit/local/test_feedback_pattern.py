@@ -9,7 +9,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from local.filter_pattern import matches
-from local.ship import FEEDBACK, try_pattern
+from local.ship_lines import FEEDBACK, try_pattern
 from tools.root import ROOT
 
 SCHEMA = json.loads((ROOT / "events" / "feedback.schema.json").read_text(encoding="utf-8"))

@@ -14,7 +14,7 @@ from inference.answer import answer
 from inference.classifier import Classifier
 from inference.description import description
 from inference.request import parse
-from monitor.ask import Reply
+from monitor.canary.ask_function import Reply
 
 NAME = "arn:aws:lambda:eu-west-1:123456789012:function:predict"
 type Change = Callable[[dict[str, Any], Path], None]  # the card, which is written after, and folder

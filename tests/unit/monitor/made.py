@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from monitor.bins import SCALES
-from monitor.summary import MOMENTS, PROBABILITY, SLOT, Moments, Stream, Summary
+from monitor.summaries.bins import SCALES
+from monitor.summaries.summary import MOMENTS, PROBABILITY, SLOT, Moments, Stream, Summary
 
 STREAM = Stream("stack", "/aws/lambda/one", "a-model")
 MONDAY = 4 * 86_400

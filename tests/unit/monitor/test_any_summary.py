@@ -11,16 +11,16 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from monitor import baseline as accepted
-from monitor import profile
-from monitor.baseline import Baseline, TooFewWindows
-from monitor.bins import SCALES
-from monitor.judge import Fields, judge
-from monitor.plan import plan
-from monitor.profile import Profile
-from monitor.summary import MOMENTS, PROBABILITY, SLOT, Moments, Summary
-from monitor.verdict import sentence
-from monitor.windows import HOUR, cut, stack
+from monitor.baselines import baseline as accepted
+from monitor.baselines.baseline import Baseline, TooFewWindows
+from monitor.baselines.window_length import plan
+from monitor.judgement import profile_reference
+from monitor.judgement.judge_windows import Fields, judge
+from monitor.judgement.profile_reference import Profile
+from monitor.judgement.verdict import sentence
+from monitor.summaries.bins import SCALES
+from monitor.summaries.summary import MOMENTS, PROBABILITY, SLOT, Moments, Summary
+from monitor.summaries.windows import HOUR, cut, stack
 from tests.unit.monitor.made import LABELS, MONDAY, STREAM, records, summary
 
 COUNTS = st.integers(0, 2000)
@@ -68,7 +68,7 @@ def test_any_window_is_judged(some: list[Summary]) -> None:
     for judgement in (
         judge(windows, reference),
         judge(windows, reference, fields=Fields.TEXT),
-        profile.judge(windows, shipped),
+        profile_reference.judge(windows, shipped),
     ):
         assert len(judgement.unusual(0.005)) == len(some)
         for at in range(len(some)):

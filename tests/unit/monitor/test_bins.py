@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from monitor.bins import SCALES
+from monitor.summaries.bins import SCALES
 
 
 @pytest.mark.parametrize("name", SCALES)

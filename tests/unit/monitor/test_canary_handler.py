@@ -16,15 +16,15 @@ import botocore.config
 import pytest
 from jsonschema import Draft202012Validator
 
-from monitor.ask import Reply
-from monitor.canary_pass import Verdict
-from monitor.golden import shipped_model
-from monitor.questions import Question, check, read
+from monitor.canary.ask_function import Reply
+from monitor.canary.canary_run import Verdict
+from monitor.canary.golden_sentences import shipped_model
+from monitor.canary.own_questions import Question, check, read
 from tests.models import SHIPPED
 from tests.unit.conftest import forget_handler
 from tests.unit.monitor.aws_services import Answer, Services, services
 from tests.unit.monitor.deployed import NAME, Function
-from tests.unit.monitor.test_canary import stuck
+from tests.unit.monitor.test_judge_answers import stuck
 from tools.root import ROOT
 
 EVENTS = ROOT / "events"
@@ -148,7 +148,7 @@ def test_codedeploy_is_told_of_a_pass_that_raises(
     def raises(*_: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(canary.module.canary_pass, "check", raises)
+    monkeypatch.setattr(canary.module.canary_run, "check", raises)
     with pytest.raises(MemoryError):
         canary.run(BEFORE_TRAFFIC)
     assert [told["status"] for told in canary.there.statuses] == ["Failed"]
@@ -266,7 +266,7 @@ def test_a_function_of_your_own_is_asked_its_questions(
     if lines is not None:
         path.write_text("\n".join(lines), encoding="utf-8")
     read = canary.module.questions.read
-    monkeypatch.setattr(canary.module.questions, "read", lambda: read(path))
+    monkeypatch.setattr(canary.module.own_questions, "read", lambda: read(path))
     found, counted = canary.run(SCHEDULED)
     assert (found["canary"]["result"], counted["CanaryFailures"]) == (
         ("fail", [1]) if words else ("pass", [0])

@@ -7,9 +7,9 @@ from typing import Any, cast
 
 import pytest
 
+from monitor.baseline_commands import Reach
 from monitor.command_line import remote
-from monitor.commands import Reach
-from monitor.silence import Kind, Silence, in_force, silencing
+from monitor.messages.muting import Kind, Silence, in_force, silencing
 
 NOWHERE = Reach(cast("Any", None), cast("Any", None), "cwl-*", "stack", 90)
 SOON = f"{datetime.now(UTC) + timedelta(days=1):%Y-%m-%dT%H:%M}"

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from monitor.evidence import Sight
-from monitor.problem import ServerProblem
+from monitor.messages.evidence import Sight
+from monitor.opensearch_problem import ServerProblem
 
 
 class Server:

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from monitor import feedback_file
 from monitor.__main__ import main
-from monitor.join import Outcomes
+from monitor.accuracy import feedback_file
+from monitor.accuracy.join_labels import Outcomes
 
 ROWS = "prediction_id,label\n" + "".join(f"{at},good\n" for at in range(3000))
 

@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from monitor.acceptance import grown, propose
-from monitor.baseline import to_document
-from monitor.dial import choose
-from monitor.follow import Accepted, Reference, State, follow
-from monitor.plan import Plan
-from monitor.summary import SLOT, Summary
-from monitor.verdict import Verdict
-from monitor.windows import DAY
+from monitor.baselines.acceptance import grown, propose
+from monitor.baselines.baseline import to_document
+from monitor.baselines.window_length import Plan
+from monitor.judgement.false_alarm_table import choose
+from monitor.judgement.judge_stream import Accepted, Reference, State, follow
+from monitor.judgement.verdict import Verdict
+from monitor.summaries.summary import SLOT, Summary
+from monitor.summaries.windows import DAY
 from tests.unit.monitor.made import MONDAY, STREAM, slots
 
 WEEK = MONDAY + 7 * DAY

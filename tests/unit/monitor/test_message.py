@@ -12,13 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from installer.dashboards import Dashboards
-from installer.objects import rendered, saved_objects
+from installer.saved_objects import rendered, saved_objects
 from installer.scope import Scope
 from installer.server import Server, anonymous
-from monitor import accuracy_message, shipped_profile
-from monitor.accuracy import Estimate, Interval, Tally
-from monitor.golden import shipped_model
-from monitor.message import (
+from monitor.accuracy import accuracy_message
+from monitor.accuracy.intervals import Estimate, Interval, Tally
+from monitor.baselines import shipped_profile
+from monitor.canary.golden_sentences import shipped_model
+from monitor.messages.message import (
     LINES,
     LONGEST,
     SUBJECT,
@@ -35,10 +36,10 @@ from monitor.message import (
     links,
     report_link,
 )
+from monitor.messages.transitions import Change, Transition
 from monitor.settings import settings
-from monitor.summary import Stream
-from monitor.transitions import Change, Transition
-from monitor.windows import DAY, HOUR
+from monitor.summaries.summary import Stream
+from monitor.summaries.windows import DAY, HOUR
 from tests.models import SHIPPED
 
 NOON = 1_795_176_000  # 2026-11-20 12:00 UTC

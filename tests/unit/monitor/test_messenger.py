@@ -19,8 +19,8 @@ from jsonschema import Draft202012Validator
 from moto import mock_aws
 
 from local.template import load
-from monitor.claims import CLAIMED, LEASE, WAITING, Claims, Held
-from monitor.deliver import LIMIT, fitting, refusal
+from monitor.messages.deliver import LIMIT, fitting, refusal
+from monitor.messages.send_once import CLAIMED, LEASE, WAITING, Claims, Held
 from tools.root import ROOT
 
 EVENT = Draft202012Validator(

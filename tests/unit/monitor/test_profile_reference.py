@@ -8,10 +8,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from monitor import profile
-from monitor.profile import Profile, ProfileUnreadable
-from monitor.rollout import compare
-from monitor.windows import stack
+from monitor.judgement import profile_reference
+from monitor.judgement.compare_versions import compare
+from monitor.judgement.profile_reference import Profile, ProfileUnreadable
+from monitor.summaries.windows import stack
 from tests.unit.monitor.made import MONDAY, records, slots, summary
 from tools.root import ROOT
 
@@ -30,8 +30,8 @@ def reference() -> Profile:
 
 
 def test_the_same_population_is_quiet(reference: Profile) -> None:
-    judgement = profile.judge(stack(slots(150, 100, np.random.default_rng(2))), reference)
-    assert judgement.unusual(profile.LEVEL).mean() < 0.02
+    judgement = profile_reference.judge(stack(slots(150, 100, np.random.default_rng(2))), reference)
+    assert judgement.unusual(profile_reference.LEVEL).mean() < 0.02
     assert judgement.missing == {}
 
 
@@ -45,9 +45,9 @@ def test_found(reference: Profile, name: str, value: object, signal: str) -> Non
     rows = records(100, np.random.default_rng(3))
     for row in rows[:25]:
         row[name] = value
-    judgement = profile.judge(stack([summary(rows)]), reference)
+    judgement = profile_reference.judge(stack([summary(rows)]), reference)
     p = {s.name: s.p[0] for s in judgement.signals}
-    assert p[signal] < profile.LEVEL / 8
+    assert p[signal] < profile_reference.LEVEL / 8
 
 
 def test_records_with_three_fields_against_a_profile(reference: Profile) -> None:
@@ -55,8 +55,8 @@ def test_records_with_three_fields_against_a_profile(reference: Profile) -> None
         {n: row[n] for n in ("prediction.label", "prediction.score")}
         for row in records(100, np.random.default_rng(4))
     ]
-    judgement = profile.judge(stack([summary(rows)]), reference)
-    assert judgement.unusual(profile.LEVEL).tolist() == [False]
+    judgement = profile_reference.judge(stack([summary(rows)]), reference)
+    assert judgement.unusual(profile_reference.LEVEL).tolist() == [False]
     assert {"input.words", "strange"} <= set(judgement.missing)
 
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from monitor import searches
-from monitor.summary import Stream
+from monitor.summaries import searches
+from monitor.summaries.summary import Stream
 from tools.root import ROOT
 
 STREAM = Stream("stack", "/aws/lambda/one", "a-model")

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from monitor.summary import Summary, UnknownSummary, from_document, to_document, total
+from monitor.summaries.summary import Summary, UnknownSummary, from_document, to_document, total
 from tests.unit.monitor.made import MONDAY, records, slots, summary
 
 

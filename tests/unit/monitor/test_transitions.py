@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.follow import Drift, Finding, Reference
-from monitor.summary import Summary
-from monitor.transitions import Change, Episode, Transition, advance
-from monitor.verdict import Verdict
-from monitor.windows import HOUR
+from monitor.judgement.judge_stream import Drift, Finding, Reference
+from monitor.judgement.verdict import Verdict
+from monitor.messages.transitions import Change, Episode, Transition, advance
+from monitor.summaries.summary import Summary
+from monitor.summaries.windows import HOUR
 from tests.unit.monitor.made import MONDAY, STREAM
 
 IN_A_ROW = 3

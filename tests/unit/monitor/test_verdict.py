@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from monitor import baseline as accepted
-from monitor.judge import judge
-from monitor.verdict import Verdict, begins, decide, other_weekdays, sentence, stale
-from monitor.windows import DAY, HOUR, stack
+from monitor.baselines import baseline as accepted
+from monitor.judgement.judge_windows import judge
+from monitor.judgement.verdict import Verdict, begins, decide, other_weekdays, sentence, stale
+from monitor.summaries.windows import DAY, HOUR, stack
 from tests.unit.monitor.made import MONDAY, records, summary
 
 

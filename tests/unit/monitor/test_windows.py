@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from monitor.summary import SLOT, Summary
-from monitor.windows import DAY, HOUR, a_day_apart, cut, stack
+from monitor.summaries.summary import SLOT, Summary
+from monitor.summaries.windows import DAY, HOUR, a_day_apart, cut, stack
 from tests.unit.monitor.made import MONDAY, STREAM
 
 

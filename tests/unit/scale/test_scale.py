@@ -14,11 +14,11 @@ from cost import estimate
 from cost import prices as cost_prices
 from local.template import load
 from scale import __main__ as command
-from scale import figures, model
+from scale import figures, needs
 from scale import limits as scale_limits
 from scale.backlog import backlog
 from scale.limits import Limit
-from scale.model import Way
+from scale.needs import Way
 from tools.errors import UserError
 from tools.root import ROOT
 
@@ -65,14 +65,14 @@ def test_the_processor_times_are_those_of_the_bench() -> None:
 def test_the_concurrency_is_what_one_works_out_by_hand(
     rate: float, way: Way, usual: float, in_outage: float
 ) -> None:
-    found = model.direct(rate, way, PRICES)
+    found = needs.direct(rate, way, PRICES)
     assert found.concurrency == pytest.approx(usual, rel=0.01)
     assert found.concurrency_in_outage == pytest.approx(in_outage, rel=0.01)
 
 
 def test_the_cost_of_invocations_is_what_one_works_out_by_hand() -> None:
     # 100 x 2,628,000 s = 262.8 million: 52.56; x 0.0520 s = 13.666 million GB-s: 227.76
-    assert model.direct(100, ONE, PRICES).usd == pytest.approx(280.3, rel=0.002)
+    assert needs.direct(100, ONE, PRICES).usd == pytest.approx(280.3, rel=0.002)
 
 
 @pytest.mark.parametrize(
@@ -86,13 +86,13 @@ def test_the_cost_of_invocations_is_what_one_works_out_by_hand() -> None:
     ],
 )
 def test_the_shards_are_what_one_works_out_by_hand(rate: float, way: Way, shards: int) -> None:
-    assert model.kinesis(rate, way, PRICES, LIMITS).shards == shards
+    assert needs.kinesis(rate, way, PRICES, LIMITS).shards == shards
 
 
 def test_the_cost_of_the_stream_is_what_one_works_out_by_hand() -> None:
     # Stream: 29.20. In: 100 x 1,024 B x 2,628,000 s = 269.1 GB: 21.53. Out: 188.7 GB: 7.55.
     # Lambda: 4 a second of 25 lines each: 10.512 million: 2.10; of 61 ms: 0.639 million GB-s: 10.6
-    assert model.kinesis(100, ONE, PRICES, LIMITS).usd == pytest.approx(71.0, rel=0.01)
+    assert needs.kinesis(100, ONE, PRICES, LIMITS).usd == pytest.approx(71.0, rel=0.01)
 
 
 @pytest.mark.parametrize(
@@ -102,21 +102,21 @@ def test_the_cost_of_the_stream_is_what_one_works_out_by_hand() -> None:
 def test_the_domain_holds_the_documents(
     rate: float, instance: str, nodes: int, *, by_template: bool
 ) -> None:
-    found = model.domain(rate, ONE, PRICES)
+    found = needs.domain(rate, ONE, PRICES)
     assert (found.instance, found.nodes, found.by_template) == (instance, nodes, by_template)
     data = rate * 86_400 * 31 * 1_686 * (1 if nodes == 1 else 2) / nodes / 2**30
     assert found.gib == estimate.volume_gib(data)
 
 
 def test_a_domain_that_the_template_cannot_make_is_marked() -> None:
-    assert not model.domain(10_000, ONE, PRICES).by_template
+    assert not needs.domain(10_000, ONE, PRICES).by_template
     with pytest.raises(UserError, match="large enough for 1,000,000/s"):
-        model.domain(1_000_000, ONE, PRICES)
+        needs.domain(1_000_000, ONE, PRICES)
 
 
 def test_shorter_retention_needs_processors_all_the_same() -> None:
     # 10,000 a second, each twice, of 276 us: 5.52 processors, of which half may be busy
-    found = model.domain(10_000, replace(ONE, days=1), PRICES)
+    found = needs.domain(10_000, replace(ONE, days=1), PRICES)
     assert figures.INSTANCES[found.instance][0] * found.nodes >= 11.04
 
 
@@ -134,7 +134,7 @@ def test_shorter_retention_needs_processors_all_the_same() -> None:
 def test_a_limit_is_met_where_one_works_out_by_hand(
     limit: str, direct: float | None, kinesis: float | None
 ) -> None:
-    [found] = [one for one in model.met(ONE, LIMITS) if one.limit == limit]
+    [found] = [one for one in needs.met(ONE, LIMITS) if one.limit == limit]
     assert found.direct == (direct and pytest.approx(direct, rel=0.001))
     assert found.kinesis == (kinesis and pytest.approx(kinesis, rel=0.001))
 
@@ -152,7 +152,7 @@ def test_every_limit_has_a_unit_a_source_and_a_day_and_is_used(name: str) -> Non
 
 def _said(limits: dict[str, Limit]) -> list[Any]:
     return [
-        [model.met(way, limits), model.kinesis(50_000, way, PRICES, limits)]
+        [needs.met(way, limits), needs.kinesis(50_000, way, PRICES, limits)]
         for way in (ONE, TWENTY)
     ]
 
@@ -166,7 +166,7 @@ def test_every_price_has_a_source_and_is_needed(name: str) -> None:
     dearer = {**PRICES, name: replace(price, usd=price.usd * 2)}
     bills = [
         [
-            (model.kinesis(rate, ONE, known, LIMITS).usd, model.domain(rate, ONE, known).usd)
+            (needs.kinesis(rate, ONE, known, LIMITS).usd, needs.domain(rate, ONE, known).usd)
             for rate in command.RATES
         ]
         for known in (PRICES, dearer)
@@ -175,15 +175,15 @@ def test_every_price_has_a_source_and_is_needed(name: str) -> None:
 
 
 def test_what_is_taken_from_the_template_is_the_templates() -> None:
-    assert tuple(PARAMETERS["DomainInstanceCount"]["AllowedValues"]) == model.NODES
-    assert PARAMETERS["DomainVolumeGiB"]["MaxValue"] == model.LARGEST_GIB
+    assert tuple(PARAMETERS["DomainInstanceCount"]["AllowedValues"]) == needs.NODES
+    assert PARAMETERS["DomainVolumeGiB"]["MaxValue"] == needs.LARGEST_GIB
     _, _, direct = RESOURCES["ShipperFunction"]["Properties"]["Timeout"]["Fn::If"]
-    assert direct == model.SHIPPER_SECONDS
+    assert direct == needs.SHIPPER_SECONDS
     settings = json.loads((ROOT / "kibana/index_template.json").read_text())["template"]["settings"]
     assert settings["index.number_of_shards"] == 1
     mapping = RESOURCES["StreamMapping"]["Properties"]
-    assert mapping["BatchSize"] == model.BATCH_RECORDS
-    assert mapping["MaximumBatchingWindowInSeconds"] == model.WINDOW_SECONDS
+    assert mapping["BatchSize"] == needs.BATCH_RECORDS
+    assert mapping["MaximumBatchingWindowInSeconds"] == needs.WINDOW_SECONDS
     assert "ParallelizationFactor" not in mapping
 
 
@@ -230,9 +230,9 @@ def test_the_assumptions_on_the_page_are_the_commands() -> None:
         f"A document takes {estimate.DOCUMENT_BYTES:,} bytes",
         f"{figures.PAYLOAD_BYTES[1]:,} bytes for 1 line",
         f"{figures.PAYLOAD_BYTES[20]:,} bytes for 20",
-        f"at most {model.BATCH_RECORDS} records",
+        f"at most {needs.BATCH_RECORDS} records",
         f"Documents stay for {estimate.INDEX_RETENTION_DAYS} days",
-        f"up to its time limit of {model.SHIPPER_SECONDS} s",
+        f"up to its time limit of {needs.SHIPPER_SECONDS} s",
     ):
         assert said in text
 

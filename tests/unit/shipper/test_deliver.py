@@ -26,7 +26,7 @@ from shipper.deliver import (
     RetryBudget,
 )
 from shipper.document import Document, Form
-from shipper.ladder import less as rescued
+from shipper.partial_document import less as rescued
 from tests.unit.conftest import (
     CLOSE,
     CONFLICT,

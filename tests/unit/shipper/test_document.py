@@ -28,7 +28,7 @@ from shipper.document import (
     written,
 )
 from shipper.json_text import clean
-from shipper.ladder import less
+from shipper.partial_document import less
 from shipper.prediction import is_live, recognised
 from shipper.provenance import RECORD_FILTER
 from shipper.read import Kind, read

@@ -9,8 +9,8 @@ import pytest
 from rich.console import Console
 
 from soak import outage as command
+from soak.episodes import Stack
 from soak.outage import Capacity, Outage, table
-from soak.play import Stack
 
 
 def test_predicted_and_measured_are_beside_each_other() -> None:

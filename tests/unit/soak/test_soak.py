@@ -8,9 +8,9 @@ from itertools import islice
 import pytest
 
 from soak import __main__ as command
+from soak.episodes import Played, Result
 from soak.faults import EVENTS, STRIKES, Episode, Fault, episodes
-from soak.play import Played, Result
-from soak.vitals import FEWEST, Vitals, trend
+from soak.process_memory import FEWEST, Vitals, trend
 
 START = Vitals(50.0, 8, 3, 100)
 

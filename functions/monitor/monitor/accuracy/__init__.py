@@ -1,0 +1,1 @@
+"""Labels that arrive later: joined to predictions, turned into accuracy and its messages."""

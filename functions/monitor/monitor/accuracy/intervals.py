@@ -1,0 +1,218 @@
+"""Known and estimated accuracy, each with its 95 % interval, and when known accuracy is too low.
+
+*Known* accuracy is counted on predictions whose right label came back. *Estimated* accuracy is the
+mean of calibrated scores. It needs no label. It assumes that an answer of a certain score is right
+as often as on the card's sentences.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import sqrt
+from typing import Any, Final, NamedTuple, Self
+
+from monitor.summaries.summary import Moments
+
+Z: Final = 1.959964  # of a two-sided 95 % interval
+ENOUGH: Final = 100  # the fewest labels with which known accuracy is compared with the card's
+CANNOT_SEE: Final = (
+    "An estimate from scores cannot see swapped labels, wrong answers to usual texts, or a change "
+    "of the label mix; only labels show these."
+)
+NO_ESTIMATE: Final = (
+    "No estimated accuracy: the texts are unlike the model's profile, and for such texts nothing "
+    "shows that its scores still mean what they say."
+)
+
+
+class Interval(NamedTuple):
+    """The ends of a 95 % interval of a share."""
+
+    low: float
+    high: float
+
+    @property
+    def text(self) -> str:
+        """The two ends, for a sentence."""
+        return f"{self.low:.2f} to {self.high:.2f}"
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """The counts of labelled and of right predictions, and the mean score of the labelled ones.
+
+    `score` is None if no labelled prediction has one.
+    """
+
+    labelled: int = 0
+    right: int = 0
+    score: float | None = None
+
+    @property
+    def share(self) -> float | None:
+        """Known accuracy, or None without a label."""
+        return self.right / self.labelled if self.labelled else None
+
+    @property
+    def interval(self) -> Interval:
+        """The interval of known accuracy. It holds for a random sample of the predictions only."""
+        return wilson(self.right, self.labelled)
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """The counts of labels for the predictions of one version of a stream.
+
+    - `every` counts all labels, and `audit` the labels of a random sample (`source: audit`).
+    - `confusion` counts by the right label, then by the predicted one.
+    - `bins` counts by the score, in 20 bins of 0.05. The keys are the lower edges of the bins, in
+      hundredths: 0, 5, ... 95.
+    - `rows` is the number of all predictions of the same time, with and without a label.
+    """
+
+    every: Tally
+    audit: Tally = Tally()
+    confusion: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    bins: Mapping[int, Tally] = field(default_factory=dict)
+    rows: int = 0
+
+    @property
+    def coverage(self) -> float | None:
+        """The share of the predictions that have a label."""
+        return min(1.0, self.every.labelled / self.rows) if self.rows else None
+
+    @property
+    def random(self) -> bool:
+        """Whether a random sample has enough labels, so that it alone is the known accuracy."""
+        return self.audit.labelled >= ENOUGH
+
+    @property
+    def known(self) -> Tally:
+        """The random sample if it has enough labels, otherwise all labels."""
+        return self.audit if self.random else self.every
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """The accuracy that a model's card states.
+
+    `calibrated_on` is the number of sentences on which the temperature was fitted.
+    """
+
+    name: str
+    version: str
+    profile: str
+    accuracy: Interval
+    calibrated_on: int
+
+    @classmethod
+    def read(cls, card: Mapping[str, Any]) -> Self | None:
+        """Read the card, or return None if it states no accuracy or is not calibrated."""
+        try:
+            low, high = map(float, card["figures"]["accuracy_interval"])
+            calibrated_on = int(card["calibrated_on"]["sentences"])
+            name, version, profile = (str(card[key]) for key in ("name", "version", "profile"))
+        except (KeyError, TypeError, ValueError):
+            return None
+        if not card.get("calibrated") or calibrated_on < 1:
+            return None
+        return cls(name, version, profile, Interval(low, high), calibrated_on)
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """The estimated accuracy of `rows` predictions, and its interval."""
+
+    share: float
+    interval: Interval
+    rows: int
+
+
+def wilson(right: float, count: int) -> Interval:
+    """Return the 95 % interval of a share: `right` of `count`. It is (0, 1) for no count.
+
+    E. B. Wilson, 1927, "Probable inference, the law of succession, and statistical inference",
+    Journal of the American Statistical Association 22.
+    """
+    if not count:
+        return Interval(0.0, 1.0)
+    share = right / count
+    middle = (share + Z**2 / (2 * count)) / (1 + Z**2 / count)
+    half = Z / (1 + Z**2 / count) * sqrt(share * (1 - share) / count + Z**2 / (4 * count**2))
+    return Interval(max(0.0, middle - half), min(1.0, middle + half))
+
+
+def estimate(scores: Moments, calibrated_on: int) -> Estimate | None:
+    """Return the estimated accuracy of predictions with these calibrated scores.
+
+    The estimate is the mean score (Guillory et al. 2021, "Predicting with confidence on unseen
+    distributions"). The interval is for the share of right answers among these very predictions.
+    Its variance is the mean of p(1 - p), times (1/n + 1/m). The first part is chance in the n
+    answers, the second the noise of a temperature that was fitted on m sentences. Returns None
+    without scores.
+    """
+    if not scores.count:
+        return None
+    share = scores.total / scores.count
+    spread = max(0.0, (scores.total - scores.squares) / scores.count)
+    half = Z * sqrt(spread * (1 / scores.count + 1 / calibrated_on))
+    return Estimate(share, Interval(max(0.0, share - half), min(1.0, share + half)), scores.count)
+
+
+def expected(labelled: Labelled, card: Card) -> Interval:
+    """Return the interval in which known accuracy should be.
+
+    It is the card's interval if the labels are a random sample. Otherwise an interval of the same
+    width around the mean score of the labelled predictions is used, if that is lower. A person who
+    labels the least certain predictions finds a larger share of wrong answers than all predictions
+    have. The low scores of these predictions allow for that.
+    """
+    score, (low, high) = labelled.known.score, card.accuracy
+    if labelled.random or score is None:
+        return card.accuracy
+    half = (high - low) / 2
+    return min(card.accuracy, Interval(max(0.0, score - half), min(1.0, score + half)))
+
+
+def below(labelled: Labelled, card: Card, *, before: bool = False) -> bool | None:
+    """Return whether known accuracy is too low, or None with too few labels.
+
+    It becomes too low when its whole interval is below the expected one. `before` is true if it was
+    already too low. It then stays too low until the share of right answers itself reaches the
+    expected interval, so that a single label cannot switch the result back and forth.
+    """
+    known = labelled.known
+    if known.labelled < ENOUGH or known.share is None:
+        return None
+    limit = expected(labelled, card).low
+    return (known.share if before else known.interval.high) < limit
+
+
+@dataclass(frozen=True, slots=True)
+class Accuracy:
+    """What a verdict says about accuracy: from labels, from scores, and by the card."""
+
+    labelled: Labelled | None = None
+    estimate: Estimate | None = None
+    expected: Interval | None = None
+
+    def fields(self) -> dict[str, Any]:
+        """Return the fields of a line (events/monitor.schema.json). What is unknown is absent."""
+        found: dict[str, Any] = {}
+        if self.labelled:
+            known, coverage = self.labelled.known, self.labelled.coverage
+            found |= {"labelled": known.labelled, "right": known.right, "known": known.share}
+            found |= {"known_low": known.interval.low, "known_high": known.interval.high}
+            found |= {"random": self.labelled.random, "coverage": coverage}
+        if self.estimate:
+            low, high = self.estimate.interval
+            found |= {"estimated": self.estimate.share}
+            found |= {"estimated_low": low, "estimated_high": high}
+        if self.expected:
+            found |= {"expected_low": self.expected.low, "expected_high": self.expected.high}
+        return {
+            name: float(f"{value:.6g}") if isinstance(value, float) else value
+            for name, value in found.items()
+            if value is not None
+        }

@@ -1,0 +1,51 @@
+"""Computes the smallest drift that a chart would detect, before there is any drift."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from monitor.judgement.judge_windows import SIGNALS
+from monitor.statistics import tail_probabilities
+
+
+def smallest_effect(
+    *, components: int, windows: int, rows: float, deff: float, level: float, power: float = 0.95
+) -> float:
+    """Return the smallest shift that the chart of means detects in one window with this power.
+
+    The shift δ is in standard deviations of rows. T² of a shifted window is approximately a
+    noncentral F with noncentrality n δ² / deff. Its distribution is computed by Patnaik's
+    approximation: a scaled χ² with the same mean and variance (1949, Biometrika 36). The result is
+    infinite if there are too few windows.
+    """
+    left = windows - components
+    if left < 2:
+        return float("inf")
+    limit = _upper(level / len(SIGNALS), components, left)
+
+    def found(noncentrality: float) -> float:
+        mean, spread = components + noncentrality, components + 2 * noncentrality
+        return float(tail_probabilities.f(limit * components / mean, mean**2 / spread, left))
+
+    low, high = 0.0, 1.0
+    while found(high) < power:
+        high *= 2
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if found(middle) < power else (low, middle)
+    return float(np.sqrt(high * (1 + 1 / windows) * deff / rows))
+
+
+def _upper(chance: float, upper: int, lower: int) -> float:
+    """Return the quantile of F above which lies this chance."""
+    low, high = 0.0, 1.0
+    while float(tail_probabilities.f(high, upper, lower)) > chance:
+        high *= 2
+    for _ in range(80):
+        middle = (low + high) / 2
+        low, high = (
+            (middle, high)
+            if float(tail_probabilities.f(middle, upper, lower)) > chance
+            else (low, middle)
+        )
+    return high

@@ -1,0 +1,46 @@
+"""Reads the profile of the model that this stack is built with.
+
+In the built package the profile lies next to this module. In the sources it lies in the folder of
+the model.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Final
+
+from monitor.accuracy.intervals import Card
+from monitor.canary.golden_sentences import GoldenUnreadable, shipped_model
+from monitor.judgement.profile_reference import Profile, ProfileUnreadable
+from monitor.messages.evidence import Golden
+
+HERE: Final = Path(__file__).parents[1]
+PLACES: Final = (HERE / "profile.json", HERE.parents[1] / "inference" / "model" / "profile.json")
+
+
+def shipped_profile(places: tuple[Path, ...] = PLACES) -> Profile | None:
+    """Return the profile, or None if there is no file. Raises `ProfileUnreadable`."""
+    for place in places:
+        if place.is_file():
+            try:
+                return Profile.read(json.loads(place.read_text(encoding="utf-8")))
+            except (ValueError, StopIteration) as problem:
+                raise ProfileUnreadable(
+                    f"{place} cannot be read as a profile: {problem}"
+                ) from problem
+    return None
+
+
+def shipped_golden() -> Golden:
+    """Return the part of the golden sentences that messages use. It is empty if there are none.
+
+    A message can do without golden sentences, and the canary reports their faults.
+    """
+    try:
+        model = shipped_model()
+    except GoldenUnreadable:
+        return Golden()
+    signatures = {one.text: one.signature for one in model.sentences}
+    card = model.card
+    return Golden(str(card.get("profile", "")), signatures, Card.read(card))

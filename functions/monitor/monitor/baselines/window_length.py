@@ -1,0 +1,99 @@
+"""Chooses the length of windows, and decides whether a baseline is armed.
+
+An armed baseline can give notices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from monitor.statistics import means_chart
+from monitor.summaries.summary import Summary
+from monitor.summaries.windows import DAY, HOUR, cut, stack
+
+WINDOWS: Final = 72  # a baseline with fewer windows is provisional
+# A window should be worth this many independent rows: the dial was measured on such windows.
+INDEPENDENT: Final = 150
+ALIKE: Final = 1.25  # up to this deff, rows count as independent, and LEAST rows are enough
+LEAST: Final = 100
+SIZES: Final = (100, 200, 400, 800, 1600, 3200, 6400, 12800)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A plan: windows of `rows` predictions that last at most `longest` seconds.
+
+    A baseline with this plan has `windows` windows. It is `armed` if it has at least 72 windows
+    that are each worth 150 independent rows. `days` is the number of days of such traffic that 72
+    windows take.
+    """
+
+    rows: int
+    longest: int
+    windows: int
+    deff: float
+    armed: bool
+    days: float
+
+    def sentence(self) -> str:
+        """Return one sentence that says the baseline is armed, or how many days it needs."""
+        if self.armed:
+            return (
+                f"Armed: {self.windows} windows of {self.rows} predictions, at least one hour each."
+            )
+        return (
+            f"Provisional: windows of {self.rows} predictions are needed and 72 of them take"
+            f" {self.days:.0f} days of this traffic."
+        )
+
+
+def worth_a_window(rows: float, deff: float) -> bool:
+    """Return whether so many predictions are enough for a window that can be relied on."""
+    return rows / deff >= INDEPENDENT or (deff <= ALIKE and rows >= LEAST)
+
+
+def plan(slots: Sequence[Summary]) -> Plan:
+    """Plan the shortest windows with which a baseline of these slots is armed.
+
+    The slots are of one version. If no size of window arms the baseline, the windows may last up to
+    a day, and the plan has the size that would arm it with more days, estimated with the last known
+    `deff`. Raises `ValueError` if the slots have no predictions.
+    """
+    if not sum(s.rows for s in slots):
+        raise ValueError("there is no slot with predictions in these days")
+    start, end = min(s.start for s in slots), max(s.end for s in slots)
+    span = max(1, -(-(end - start) // DAY))
+    longest = max(HOUR, round(span * DAY / WINDOWS))
+    a_day = sum(s.rows for s in slots) / ((end - start) / DAY)
+    deff, rows, count = _shortest(slots, longest)
+    if rows:
+        size = sum(s.rows for s in cut(slots, rows=rows, at_most=longest).full) / count
+        days = WINDOWS * size / a_day
+        return Plan(rows, longest, count, deff, armed=count >= WINDOWS, days=days)
+    deff, rows, count = _shortest(slots, DAY, deff)
+    if not rows:
+        rows = LEAST if deff <= ALIKE else round(INDEPENDENT * deff)
+        count = len(cut(slots, rows=rows, at_most=DAY).full)
+    return Plan(rows, DAY, count, deff, armed=False, days=WINDOWS * rows / a_day)
+
+
+def _shortest(slots: Sequence[Summary], longest: int, deff: float = 1.0) -> tuple[float, int, int]:
+    """Return the design effect, the smallest sufficient size of a window, and the windows' number.
+
+    The size is in rows. Size and number are 0 if no size suffices. The design effect is the last
+    one that was measured, else `deff`.
+    """
+    for rows in SIZES:
+        windows = cut(slots, rows=rows, at_most=longest).full
+        if len(windows) < 3:
+            break
+        arrays = stack(windows)
+        labels = arrays.labels
+        label = labels.names[int(labels.counts.sum(axis=0).argmax())] if labels.names else None
+        chart, _ = means_chart.fit(arrays, means_chart.component_names(label))
+        deff = chart.deff if chart else deff
+        if worth_a_window(float(arrays.rows.mean()), deff):
+            return deff, rows, len(windows)
+    return deff, 0, 0

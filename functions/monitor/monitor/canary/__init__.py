@@ -1,0 +1,1 @@
+"""Asks a deployed function questions with known answers, and judges its answers."""

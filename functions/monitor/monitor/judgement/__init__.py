@@ -1,0 +1,1 @@
+"""Judges windows of predictions against a baseline, and a stream over time."""

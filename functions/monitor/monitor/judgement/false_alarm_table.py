@@ -1,0 +1,91 @@
+"""Chooses a row of a measured table for the setting `FalseAlarmDays`.
+
+`make bench-monitor` writes the table, `false_alarm_table.json`. Each row promises a rate of false
+notices, measured on several kinds of traffic that resemble the baseline's. The promise is the
+upper 95 % bound of the rate in the worst kind.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+TABLE: Final = Path(__file__).with_name("false_alarm_table.json")
+DEFAULT_DAYS: Final = 90
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row of the table: a window is unusual below `level`, and `in_a_row` of them give a notice.
+
+    Measured with baselines of `windows` windows, this gives at most one false notice in `days` days
+    of one stream.
+    """
+
+    windows: int
+    level: float
+    in_a_row: int
+    days: float
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The row that is used when `streams` streams are judged.
+
+    `asked` is the wanted number of days with at most one false notice.
+    """
+
+    row: Row
+    asked: float
+    streams: int
+
+    @property
+    def promised(self) -> float:
+        """The number of days in which the whole stack has at most one false notice."""
+        return self.row.days / self.streams
+
+    @property
+    def kept(self) -> bool:
+        """Whether the promised days are at least the days that were asked for."""
+        return self.promised >= self.asked
+
+    def sentence(self) -> str:
+        """Return one sentence that states the promised rate of false notices."""
+        promise = f"At most one false notice in {self.promised:.0f} days"
+        if self.kept:
+            return f"{promise}, on traffic like the baseline's."
+        return (
+            f"{promise}: no row of the table is strict enough for {self.asked:.0f} days and"
+            f" {self.streams} streams."
+        )
+
+
+@cache
+def rows() -> tuple[Row, ...]:
+    """Return the measured rows."""
+    content = json.loads(TABLE.read_text(encoding="utf-8"))
+    return tuple(Row(r["windows"], r["level"], r["in_a_row"], r["days"]) for r in content["rows"])
+
+
+def choose(
+    windows: int,
+    *,
+    days: float = DEFAULT_DAYS,
+    streams: int = 1,
+    table: tuple[Row, ...] | None = None,
+) -> Choice:
+    """Choose the loosest row that keeps `days` for all streams together, else the strictest row.
+
+    The rows were measured with baselines of several sizes. The rows of the largest size that this
+    baseline reaches are used. A baseline below every size uses the rows of the smallest size.
+    """
+    table = table or rows()
+    sizes = sorted({row.windows for row in table})
+    size = max([s for s in sizes if s <= windows], default=sizes[0])
+    of_size = [row for row in table if row.windows == size]
+    enough = [row for row in of_size if row.days >= days * streams]
+    loosest = min(enough, key=lambda row: (row.days, -row.level), default=None)
+    return Choice(loosest or max(of_size, key=lambda row: (row.days, row.level)), days, streams)

@@ -1,0 +1,93 @@
+"""Decides the verdict on a stream from the p-values and effects of its last windows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from enum import StrEnum
+
+from monitor.baselines.baseline import Baseline
+from monitor.judgement.judge_windows import Judgement, Signal
+from monitor.summaries.windows import DAY
+
+
+class Verdict(StrEnum):
+    """The verdict on a stream's last window."""
+
+    OK = "ok"
+    UNUSUAL = "unusual"  # this window is unusual, but too few windows in a row are
+    NOTICE = "notice"  # enough windows in a row are unusual: a person should look
+    INSUFFICIENT = "insufficient"  # too few predictions for a window
+    PROVISIONAL = "provisional"  # judged, but the baseline is too small to be relied on
+    STALE = "stale"  # nothing new to judge
+
+
+def decide(unusual: Sequence[bool], *, in_a_row: int, armed: bool) -> Verdict:
+    """Return the verdict on the last of these consecutive windows.
+
+    All of them are judged against one baseline.
+    """
+    if not unusual:
+        return Verdict.INSUFFICIENT
+    if not armed:
+        return Verdict.PROVISIONAL
+    if len(unusual) >= in_a_row and all(unusual[-in_a_row:]):
+        return Verdict.NOTICE
+    return Verdict.UNUSUAL if unusual[-1] else Verdict.OK
+
+
+def begins(unusual: Sequence[bool], *, in_a_row: int) -> list[int]:
+    """Return the windows with which a notice begins.
+
+    In each run of unusual windows, this is the window number `in_a_row`.
+    """
+    found, run = [], 0
+    for at, one in enumerate(unusual):
+        run = run + 1 if one else 0
+        if run == in_a_row:
+            found.append(at)
+    return found
+
+
+def stale(last_end: float, now: float) -> bool:
+    """Return whether the last full window ended a day ago or earlier."""
+    return now - last_end >= DAY
+
+
+def other_weekdays(baseline: Baseline, start: float) -> bool:
+    """Return whether a window begins on a weekday that the baseline does not cover.
+
+    Such a window gives information only.
+    """
+    return datetime.fromtimestamp(start, UTC).weekday() not in baseline.weekdays
+
+
+def sentence(
+    judgement: Judgement, window: int, level: float, *, reference: str = "the baseline"
+) -> str:
+    """Return one sentence about the largest change in a window, or that no signal is unusual."""
+    signal = judgement.leading(window, level)
+    if signal is None:
+        return "No signal is unusual."
+    part, value, expected = signal.part[window], signal.value[window], signal.expected[window]
+    return f"{_subject(signal, part)} {_number(value)}; in {reference} {_number(expected)}."
+
+
+def _subject(signal: Signal, part: str) -> str:
+    match signal.name:
+        case "means":
+            return f"The mean of {part} is"
+        case "label":
+            return f"The share of the label {part} is"
+        case "strange":
+            return f"The share of strange values of {part} is"
+        case "flags":
+            return f"The share of rows with {part} is"
+        case "duplicates":
+            return f"The share by which the text with hash {part} exceeds its usual share is"
+        case _:
+            return f"The share of {signal.name} in {part} is"
+
+
+def _number(value: float) -> str:
+    return f"{value:.3g}"

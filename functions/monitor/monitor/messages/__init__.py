@@ -1,0 +1,1 @@
+"""Turns findings into few messages to people, and sends each message once."""

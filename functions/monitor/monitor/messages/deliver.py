@@ -1,0 +1,149 @@
+"""Delivers the message of a verdict line to the topic, and as an event to EventBridge."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from monitor.messages.send_once import Claims, Held
+
+SOURCE: Final = "prediction-monitor"
+DETAIL_TYPE: Final = "ModelDriftDetected"
+DRIFTED: Final = {"begins", "spreads"}  # changes that are events
+LIMIT: Final = 240_000  # bytes of a text: SNS and EventBridge take 256 KiB with all around it
+CUT: Final = (
+    "\n(cut here: the whole text is in the index, as monitor.message.text of this verdict)\n"
+)
+
+Line = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Destinations:
+    """The destinations of messages: clients of boto3, the topic, and the stack's name."""
+
+    sns: Any
+    events: Any
+    topic: str
+    stack: str
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """The result of sending one message to one destination.
+
+    `fate` is `sent`, `already`, `failed`, or `held`, if another sender has claimed the message.
+    """
+
+    name: str
+    fate: str
+    reason: str = ""
+
+
+def deliver(line: Line, claims: Claims, to: Destinations) -> Iterator[Delivery]:
+    """Send a line's message to each destination that did not get it yet.
+
+    If one destination fails, the others still get the message. The caller keeps the line before the
+    call, and the line is forgotten once every destination has the message. Raises botocore's errors
+    if the bucket of the claims fails.
+    """
+    message = line["monitor"]["message"]
+    senders: dict[str, Callable[[Line, Destinations], None]] = {"topic": publish}
+    if message["change"] in DRIFTED:
+        senders["event"] = put_event
+    found = [
+        _one(f"{message['id']}-{where}", partial(send, line, to), claims)
+        for where, send in senders.items()
+    ]
+    if all(one.fate in {"sent", "already"} for one in found):
+        claims.forget(message["id"])
+    yield from found
+
+
+def _one(name: str, send: Callable[[], None], claims: Claims) -> Delivery:
+    try:
+        if not claims.claim(name):
+            return Delivery(name, "already")
+    except Held as problem:
+        return Delivery(name, "held", str(problem))
+    try:
+        send()
+    except (BotoCoreError, ClientError, Refused) as problem:
+        claims.give_back(name)
+        return Delivery(name, "failed", refusal(problem))
+    claims.sent(name)
+    return Delivery(name, "sent")
+
+
+class Refused(Exception):
+    """EventBridge took the request and refused the event. The message is one sentence."""
+
+
+def publish(line: Line, to: Destinations) -> None:
+    """Send a line's message to the topic. Raises botocore's errors."""
+    message = line["monitor"]["message"]
+    attributes = {"stack": to.stack, "change": message["change"], "action": message["action"]}
+    to.sns.publish(
+        TopicArn=to.topic,
+        Subject=message["subject"],
+        Message=fitting(message["text"]),
+        MessageAttributes={
+            name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()
+        },
+    )
+
+
+def put_event(line: Line, to: Destinations) -> None:
+    """Send a line's message as an event. Raises botocore's errors and `Refused`."""
+    entry = {
+        "Source": SOURCE,
+        "DetailType": DETAIL_TYPE,
+        "Detail": json.dumps(detail(line, to.stack)),
+    }
+    (answer,) = to.events.put_events(Entries=[entry])["Entries"]
+    if "EventId" not in answer:
+        raise Refused(f"EventBridge refused the event ({answer.get('ErrorCode', 'no reason')})")
+
+
+def detail(line: Line, stack: str) -> dict[str, Any]:
+    """Return the event's detail (events/model_drift_detected.schema.json)."""
+    found, message = line["monitor"], line["monitor"]["message"]
+    named = ("log_group", "model", "version", "profile", "baseline", "rows", "signals", "sentence")
+    return {
+        "stack": stack,
+        **{name: found[name] for name in named if name in found},
+        "window": {"start": found["start"], "end": found["end"]},
+        **{name: message[name] for name in ("id", "change", "signal", "action", "since")},
+        "text": fitting(message["text"]),
+    }
+
+
+def fitting(text: str) -> str:
+    """Return the text, cut to the services' limit. A cut text says so in a sentence."""
+    whole = text.encode()
+    if len(whole) <= LIMIT:
+        return text
+    return whole[:LIMIT].decode(errors="ignore") + CUT
+
+
+def refusal(problem: Exception) -> str:
+    """Return one sentence about a failure and its remedy."""
+    if isinstance(problem, ClientError):
+        error = problem.response["Error"]
+        code = error["Code"]
+        look = {
+            "NotFound": "the topic is gone: give another one, or none, as DriftTopicArn",
+            "AuthorizationError": (
+                "the topic's policy must let the role of MessengerFunction publish"
+            ),
+            "KMSAccessDenied": "the key of the topic must let the role of MessengerFunction use it",
+        }.get(code, "look at the topic, its policy and its key")
+        return f"{problem.operation_name} was refused ({code}): {look}"
+    if isinstance(problem, Refused):
+        return str(problem)
+    return f"the service cannot be reached ({type(problem).__name__}): it is tried again"

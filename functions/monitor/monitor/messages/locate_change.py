@@ -1,0 +1,260 @@
+"""Locates a change: splits the measure that moved by version, script and a keyword field.
+
+A part's share of the change is rows x (its value - the usual one), divided by the same
+product for all rows. Pure functions build the searches and read the answers. The functions with
+the argument `search` send the searches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from monitor.messages.message import VERSIONS, Canary, Deployment, Source
+from monitor.messages.moved_parts import Measure
+from monitor.summaries.searches import aggregated, of_stream
+from monitor.summaries.summary import Stream
+from monitor.summaries.windows import DAY, HOUR
+
+Search = Callable[[Mapping[str, Any]], Mapping[str, Any]]
+
+SCRIPT: Final = {"script": "input.script"}
+VALUES: Final = 10  # of an attribute
+MORE: Final = 0.2  # by which a part's share of the change exceeds its share of the predictions
+LEAST: Final = 0.2  # of the change: a new value with less is not named
+EARLIER: Final = 7 * DAY  # before the change: a value that no prediction of this time has is new
+DEPLOYED: Final = 30 * DAY
+PASSES: Final = 2 * HOUR  # before the window's end; the canary runs every 15 minutes
+SAMPLE: Final = 200  # predictions of a shard whose words are looked at
+EARLIER_SAMPLE: Final = 1000  # predictions of a shard in which these words are counted
+CANDIDATES: Final = {
+    "words": {"significant_text": {"field": "text", "size": 50, "filter_duplicate_text": True}}
+}
+TYPICAL: Final = 5
+MANY: Final = 2.0  # times as frequent as usual: a word that is typical of the window
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The window, and the beginning of the change; seconds since 1970."""
+
+    start: int
+    end: int
+    since: int
+
+
+def locate(
+    search: Search,
+    stream: Stream,
+    span: Span,
+    measure: Measure,
+    *,
+    usual: float | None,
+    by: str,
+) -> tuple[Source, ...]:
+    """Return the part of each attribute that explains the change: versions, script, and `by`.
+
+    A part explains the change if the part is new, or if its share of the change is larger than its
+    share of the predictions. If the change is spread evenly, no part is returned.
+    """
+    attributes = VERSIONS | SCRIPT | ({by: by} if by else {})
+    found = split(search(split_body(stream, span, measure, attributes)), measure, usual, attributes)
+    known = search(earlier_body(stream, span, found, attributes)) if found else {}
+    named = [replace(source, new=_is_new(known, at)) for at, source in enumerate(found)]
+    return tuple(source for source in named if _explains(source))
+
+
+def split_body(
+    stream: Stream, span: Span, measure: Measure, attributes: Mapping[str, str]
+) -> dict[str, Any]:
+    """Return the search for the window's predictions by attribute, with the measure of each."""
+    value: dict[str, Any] = (
+        {"filter": measure.share} if measure.share else {"avg": {"field": measure.mean}}
+    )
+    own = VERSIONS | SCRIPT
+    parts = {
+        name: {
+            # OpenSearch takes a text in place of a missing value of keyword fields only
+            "terms": {"field": field, "size": VALUES}
+            | ({"missing": "none"} if name in own else {}),
+            "aggs": {"value": value},
+        }
+        for name, field in attributes.items()
+    }
+    return aggregated(of_stream(stream, span.start, span.end), {"whole": value, **parts})
+
+
+def split(
+    answer: Mapping[str, Any],
+    measure: Measure,
+    usual: float | None,
+    attributes: Mapping[str, str],
+) -> list[Source]:
+    """Return the part of each attribute with most of the change, or else most of the predictions.
+
+    Predictions without the attribute are no part.
+    """
+    rows = sum(int(part["doc_count"]) for part in _parts(answer, "script"))
+    found = []
+    for name in attributes:
+        several = [
+            Source(
+                name,
+                str(part.get("key_as_string", part["key"])),  # a boolean's key is 0 or 1
+                int(part["doc_count"]) / max(1, rows),
+                _of_change(part, answer, measure, usual, rows),
+            )
+            for part in _parts(answer, name)
+            if part["key"] != "none"
+        ]
+        largest = max(several, key=_weight, default=None)
+        if largest:
+            found.append(largest)
+    return found
+
+
+def earlier_body(
+    stream: Stream, span: Span, found: list[Source], attributes: Mapping[str, str]
+) -> dict[str, Any]:
+    """Return the search for the number of predictions per value in the week before the change."""
+    filters = {
+        str(at): {"filter": {"term": {attributes[s.attribute]: s.value}}}
+        for at, s in enumerate(found)
+    }
+    return aggregated(of_stream(stream, span.since - EARLIER, span.since), filters)
+
+
+def deployed(search: Search, stream: Stream, end: int) -> Deployment | None:
+    """Return the newest version, or None if there was only one version in thirty days."""
+    return newest(search(deployed_body(stream, end)))
+
+
+def deployed_body(stream: Stream, end: int) -> dict[str, Any]:
+    """Return the search for the first prediction of each version in the last thirty days."""
+    parts = {
+        name: {
+            "terms": {"field": field, "size": VALUES, "order": {"first": "desc"}},
+            "aggs": {"first": {"min": {"field": "@timestamp"}}},
+        }
+        for name, field in VERSIONS.items()
+    }
+    return aggregated(of_stream(stream, end - DEPLOYED, end), parts)
+
+
+def newest(answer: Mapping[str, Any]) -> Deployment | None:
+    """Return the newest version, or None if there was only one version."""
+    found = [
+        Deployment(name, str(part["key"]), int(part["first"]["value"]) // 1000, str(before["key"]))
+        for name in VERSIONS
+        if len(parts := _parts(answer, name)) > 1
+        for part, before in [parts[:2]]
+    ]
+    return max(found, key=lambda d: d.first, default=None)
+
+
+def canary(search: Search, stream: Stream, end: int) -> Canary | None:
+    """Return the canary's last result for the stream's model, or None if there is none lately."""
+    last = {
+        "top_hits": {
+            "size": 1,
+            "sort": [{"@timestamp": "desc"}],
+            "_source": ["monitor.canary.result", "monitor.canary.asked"],
+        }
+    }
+    filters: list[dict[str, Any]] = [
+        {"term": {"@kind": "canary"}},
+        {"term": {"@stack": stream.stack}},
+        {"term": {"monitor.model": stream.model}},
+        {"term": {"monitor.canary.trigger": "schedule"}},  # not of a version without requests
+        {"terms": {"monitor.canary.result": ["pass", "fail"]}},
+        {"range": {"@timestamp": {"gte": (end - PASSES) * 1000, "format": "epoch_millis"}}},
+    ]
+    hits = search(aggregated({"bool": {"filter": filters}}, {"last": last})).get("last", {})
+    for hit in hits.get("hits", {}).get("hits", []):
+        found = hit["_source"]["monitor"]["canary"]
+        passed = found["result"] == "pass"
+        return Canary(passed, int(hit["sort"][0]) // 1000, compared="asked" in found)
+    return None
+
+
+def typical(search: Search, stream: Stream, span: Span) -> tuple[str, ...]:
+    """Return words that are frequent in a sample of the window's texts, but rare in earlier texts.
+
+    The earlier texts are a sample of the stream's own week before the change. They are counted by a
+    search of their own: `significant_text` counts a word in the indices of the window only, but
+    compares this with the size of all indices, so each common word seems to be typical.
+    """
+    there = {"exists": {"field": "text"}}
+    found = search(_sampled(of_stream(stream, span.start, span.end), there, SAMPLE, CANDIDATES))
+    sample = found.get("sample", {})
+    words = {
+        str(word["key"]): int(word["doc_count"]) / sample["doc_count"]
+        for word in sample.get("words", {}).get("buckets", [])
+    }
+    if not words:
+        return ()
+    counted = {str(at): {"filter": {"match": {"text": word}}} for at, word in enumerate(words)}
+    week = of_stream(stream, span.since - EARLIER, span.since)
+    before = search(_sampled(week, there, EARLIER_SAMPLE, counted)).get("sample", {})
+    rows = int(before.get("doc_count", 0))
+    if not rows:
+        return ()
+    usual = [max(1, before[str(at)]["doc_count"]) / rows for at in range(len(words))]
+    scores = {
+        # the score that OpenSearch names JLH: the difference of the shares, times their ratio
+        word: (share - old) * share / old
+        for (word, share), old in zip(words.items(), usual, strict=True)
+        if share >= MANY * old
+    }
+    return tuple(sorted(scores, key=lambda word: -scores[word])[:TYPICAL])
+
+
+def _sampled(
+    query: Mapping[str, Any], also: Mapping[str, Any], size: int, parts: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the search for `parts` of a sample of a query's documents: `size` of each shard."""
+    whole = {"bool": {"filter": [query, also]}}
+    return aggregated(whole, {"sample": {"sampler": {"shard_size": size}, "aggs": parts}})
+
+
+def _explains(source: Source) -> bool:
+    if source.of_change is None:
+        return source.new
+    if source.new:
+        return source.of_change >= LEAST
+    return source.of_change - source.of_rows >= MORE
+
+
+def _weight(source: Source) -> float:
+    return source.of_rows if source.of_change is None else source.of_change
+
+
+def _of_change(
+    part: Mapping[str, Any],
+    answer: Mapping[str, Any],
+    measure: Measure,
+    usual: float | None,
+    rows: int,
+) -> float | None:
+    """Return the part's share of the change, or None if the whole did not change or is unknown."""
+    count = int(part["doc_count"])
+    value, whole = _value(part["value"], measure, count), _value(answer["whole"], measure, rows)
+    if value is None or whole is None or usual is None or whole == usual or not rows:
+        return None
+    return count * (value - usual) / (rows * (whole - usual))
+
+
+def _value(answer: Mapping[str, Any], measure: Measure, rows: int) -> float | None:
+    if measure.share:
+        return int(answer["doc_count"]) / rows if rows else None
+    value = answer["value"]
+    return None if value is None else float(value)
+
+
+def _parts(answer: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
+    return list(answer.get(name, {}).get("buckets", []))
+
+
+def _is_new(known: Mapping[str, Any], at: int) -> bool:
+    return str(at) in known and not known[str(at)]["doc_count"]

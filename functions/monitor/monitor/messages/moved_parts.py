@@ -1,0 +1,373 @@
+"""Describes the parts that moved: each as a number with its name, usual value and extreme.
+
+A `Measure` says how a part is read from summaries, and how OpenSearch reads it from predictions,
+so that the same number can be split by version or script (`monitor.where`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.baselines.baseline import BINNED, Baseline
+from monitor.judgement.compare_versions import LABEL
+from monitor.judgement.judge_stream import Drift
+from monitor.messages.message import Moved
+from monitor.statistics import means_chart
+from monitor.statistics.strange_rows import UNKNOWN
+from monitor.summaries.bins import SCALES
+from monitor.summaries.summary import PROBABILITY, SIGNATURE, Summary
+from monitor.summaries.windows import Tally, Windows, stack
+
+Array = NDArray[np.float64]
+Query = Mapping[str, Any]
+
+MOST: Final = 3  # numbers of a message
+NOTICEABLE: Final = 0.05  # of the usual value; people do not care about a smaller change
+NAMES: Final = 3  # unusual values that a number names
+WORDS: Final = {
+    "input.words": ("words of a text", "texts are longer", "texts are shorter"),
+    "input.tokens_per_word": ("pieces of a word", "words are rarer", "words are more common"),
+    "input.non_letter_share": (
+        "share of characters that are no letters", "more digits and signs", "fewer digits and signs"
+    ),
+    "input.surprisal": ("surprisal", "wording is less usual", "wording is more usual"),
+    "input.novelty": (
+        "novelty", "texts are less like the model's own", "texts are more like the model's own"
+    ),
+    "prediction.score": ("score", "the model is more sure", "the model is less sure"),
+    UNKNOWN: (
+        "texts with an unknown piece", "more texts have unknown pieces",
+        "fewer texts have unknown pieces",
+    ),
+}  # fmt: skip
+FLAGS: Final = {
+    "truncated": "texts longer than the model reads",
+    "mostly_unknown": "texts that the tokenizer hardly knows",
+    "mostly_non_letter": "texts with hardly a letter",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """A number of a window: its names, its value in given windows, and its search.
+
+    `of` returns the number of each window, (windows,), which is NaN if the records lack it. `mean`
+    is the field that OpenSearch averages. If it is None, `share` is the query for the rows that are
+    counted. If these are the rows with a value that is not usual, `values` returns a window's
+    values of the field with their rows, and `noun` says what a value is.
+    """
+
+    field: str
+    name: str
+    rose: str
+    fell: str
+    of: Callable[[Windows], Array]
+    mean: str | None = None
+    share: Query | None = None
+    values: Callable[[Summary], Mapping[str, int]] | None = None
+    noun: str = ""
+
+    def named(self, window: Summary) -> str:
+        """Return the name of the number in a window, with the values that were counted there."""
+        found = self.values(window) if self.values else {}
+        most = sorted(found, key=lambda value: (-found[value], value))[:NAMES]
+        return f"share of {self.noun} {', '.join(most)}" if most else self.name
+
+
+def moved(
+    drifts: Sequence[Drift],
+    baseline: Baseline,
+    window: Summary,
+    usual: Summary | None,
+    before: Sequence[Summary],
+    *,
+    days: int,
+) -> list[tuple[Measure, Moved]]:
+    """Return the numbers that moved, in the order of `drifts`: at most three, and each field once.
+
+    `usual` is the baseline's days in one summary, `before` the windows of the last `days` days
+    before the change.
+    """
+    found: dict[str, tuple[Measure, Moved]] = {}
+    history = stack(before)
+    for drift in drifts:
+        measure = _best(measures(drift, baseline), window, usual)
+        value = value_of(measure, window) if measure else None
+        if measure is None or value is None or measure.field in found:
+            continue
+        expected = value_of(measure, usual) if usual else None
+        extreme = _extreme(measure, history, up=expected is None or value >= expected)
+        one = Moved(
+            measure.field, measure.named(window), measure.rose, measure.fell, value, expected,
+            extreme, days, share=measure.share is not None,
+        )  # fmt: skip
+        found[measure.field] = (measure, one)
+    return list(found.values())[:MOST]
+
+
+def beside(drifts: Sequence[Drift], older: str) -> list[Moved]:
+    """Return the unusual differences between two versions that were compared in the same time.
+
+    `older` is the name of the version whose values are the usual ones.
+    """
+    found = []
+    for drift in sorted(drifts, key=lambda d: d.signal in SIGNATURE):
+        if not drift.unusual or drift.value is None:
+            continue
+        if drift.signal.startswith(f"{LABEL} "):
+            label = drift.signal.removeprefix(f"{LABEL} ")
+            said = f"answers are {label}"
+            words = ("label", f"share of {label}", f"more {said}", f"fewer {said}")
+        elif drift.signal in WORDS:
+            name, *directions = WORDS[drift.signal]
+            words = (drift.signal, f"mean {name}", directions[0], directions[1])
+        else:
+            centre = _centre(drift.signal, {})
+            words = (centre.field, centre.name, centre.rose, centre.fell)
+        share = drift.signal.startswith(LABEL)
+        found.append(Moved(*words, drift.value, drift.expected, share=share, older=older))
+    return found[:MOST]
+
+
+def measures(drift: Drift, baseline: Baseline) -> tuple[Measure, ...]:
+    """Return the measures of a signal's part. The measure that tells people most comes first."""
+    caps = baseline.means.caps if baseline.means else {}
+    if drift.signal in BINNED:
+        return (_centre(drift.signal, caps), _part(drift.signal, drift.part, baseline))
+    if drift.signal == "means":
+        return (_centre(drift.part, caps),) if drift.part else ()
+    if drift.signal == "duplicates":
+        return (_duplicate(drift.part),)
+    of_part = {"label": _label, "strange": _strange, "flags": _flag}
+    return (of_part[drift.signal](drift.part, baseline),) if drift.signal in of_part else ()
+
+
+def value_of(measure: Measure, window: Summary) -> float | None:
+    """Return the measure's value in one window, or None if the records do not hold it."""
+    value = float(measure.of(stack([window]))[0])
+    return value if np.isfinite(value) else None
+
+
+def towards(
+    golden: Mapping[str, Sequence[int]], baseline: Baseline, window: Summary
+) -> tuple[str, ...]:
+    """Return the two texts of `golden` whose signatures lie furthest along the movement.
+
+    Empty where the signature was not recorded or did not move.
+    """
+    chart = baseline.means
+    names = [name for name in SIGNATURE if chart and name in chart.names]
+    if chart is None or not names or not golden:
+        return ()
+    now = means_chart.components(stack([window]), names, chart.caps)[0]
+    usual = chart.centre[[chart.names.index(name) for name in names]]
+    movement = now - usual
+    if not np.isfinite(movement).all() or not np.linalg.norm(movement):
+        return ()
+    columns = [SIGNATURE.index(name) for name in names]
+    along = {
+        text: float((np.array(signature, float)[columns] - usual) @ movement)
+        for text, signature in golden.items()
+    }
+    # the same golden sentence may be spelt in several ways: one of them is enough
+    spelt: dict[str, str] = {}
+    for text in golden:
+        spelt.setdefault("".join(filter(str.isalnum, text)).casefold(), text)
+    return tuple(sorted(spelt.values(), key=lambda text: -along[text])[:2])
+
+
+def _best(several: Sequence[Measure], window: Summary, usual: Summary | None) -> Measure | None:
+    """Return the first measure, or another one if the first hardly changed."""
+    for measure in several[:-1]:
+        now, expected = value_of(measure, window), value_of(measure, usual) if usual else None
+        if now is None:
+            continue
+        if expected is None or abs(now - expected) >= NOTICEABLE * abs(expected):
+            return measure
+    return several[-1] if several else None
+
+
+def _extreme(measure: Measure, history: Windows, *, up: bool) -> float | None:
+    values = measure.of(history) if len(history) else np.zeros(0)
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return None
+    return float(values.max() if up else values.min())
+
+
+def _centre(field: str, caps: Mapping[str, float]) -> Measure:
+    """Return the middle text's number of words, or the mean of another field."""
+    if field == "input.words":
+        name, rose, fell = WORDS[field]
+        return Measure(field, f"median {name}", rose, fell, median_words, mean=field)
+
+    def of(windows: Windows) -> Array:
+        return means_chart.components(windows, (field,), caps)[:, 0]
+
+    if field in SIGNATURE:
+        name, rose = f"signature component {field[-1]}", "texts are of another kind"
+        return Measure(field, name, rose, rose, of, mean=field)
+    if field in WORDS:
+        name, rose, fell = WORDS[field]
+        return Measure(field, f"mean {name}", rose, fell, of, mean=field)
+    label = field.removeprefix(f"{PROBABILITY}.")
+    rose, fell = f"the model believes more in {label}", f"the model believes less in {label}"
+    return Measure(field, f"mean probability of {label}", rose, fell, of, mean=field)
+
+
+def median_words(windows: Windows) -> Array:
+    """Return the number of words of the middle text of each window; NaN if no text has it."""
+    counts = windows.bins["input.words"]
+    total = counts.sum(axis=1)
+    at = (np.cumsum(counts, axis=1) >= total[:, None] / 2).argmax(axis=1)
+    return np.where(total > 0, SCALES["input.words"].middle[at], np.nan)
+
+
+def _label(part: str, baseline: Baseline) -> Measure:
+    known = part in baseline.labels
+    field = "prediction.label.keyword"
+
+    def of(windows: Windows) -> Array:
+        labels = windows.labels
+        rows = labels.of([part])[:, 0] if known else _others(labels, baseline.labels)
+        return _share(rows, windows)
+
+    query = {"term": {field: part}} if known else _other_than(field, list(baseline.labels))
+    if known:
+        said = f"answers are {part}"
+        return Measure(
+            "label", f"share of {part}", f"more {said}", f"fewer {said}", of, share=query
+        )
+    said = "answers have a label that the baseline lacks"
+    return Measure(
+        "label", f"share of {part}", f"more {said}", f"fewer {said}", of, share=query,
+        values=lambda window: _unusual(window.labels, baseline.labels), noun="answers",
+    )  # fmt: skip
+
+
+def _part(field: str, part: str, baseline: Baseline) -> Measure:
+    """Return the measure of a tenth of the baseline: the share of rows between its limits."""
+    group = int(part.split()[1]) - 1
+    codes = np.flatnonzero(baseline.groups[field] == group)
+    scale = SCALES[field]
+    low = float(scale.lower[codes[0]])
+    above = int(codes[-1]) + 1
+    high = float(scale.lower[above]) if above < scale.count else None
+
+    def of(windows: Windows) -> Array:
+        return _share(windows.bins[field][:, codes].sum(axis=1), windows)
+
+    limits = {} if np.isinf(low) else {"gte": low}
+    limits |= {} if high is None else {"lt": high}
+    span = f"from {max(low, 0):.3g}" + ("" if high is None else f" to below {high:.3g}")
+    noun = WORDS[field][0]
+    return Measure(
+        field, f"share of texts with {noun} {span}", f"more texts have {noun} {span}",
+        f"fewer texts have {noun} {span}", of, share={"range": {field: limits}},
+    )  # fmt: skip
+
+
+def _strange(part: str, baseline: Baseline) -> Measure:
+    limits = {
+        field: float(SCALES[field].lower[code])
+        for field, code in baseline.limits.items()
+        if code < SCALES[field].count
+    }
+    kinds = {field: {"range": {field: {"gte": low}}} for field, low in limits.items()}
+    kinds[UNKNOWN] = {"range": {UNKNOWN: {"gt": 0}}}
+    chosen = [part] if part in kinds else [*kinds]
+
+    def of(windows: Windows) -> Array:
+        rows = sum(
+            windows.unknown
+            if field == UNKNOWN
+            else windows.bins[field][:, baseline.limits[field] :].sum(axis=1)
+            for field in chosen
+        )
+        return np.minimum(1.0, _share(np.asarray(rows, float), windows))
+
+    query = {"bool": {"should": [kinds[name] for name in chosen], "minimum_should_match": 1}}
+    noun = WORDS[part][0] if part in kinds else "words, signs or content"
+    name = f"share of texts with a rare value of {noun}" if part != UNKNOWN else f"share of {noun}"
+    return Measure(
+        f"strange {part}", name, "more texts are out of the ordinary",
+        "fewer texts are out of the ordinary", of, share=query,
+    )  # fmt: skip
+
+
+def _other_than(field: str, values: list[str]) -> Query:
+    """Return the query for documents that have the field, but none of the values in it."""
+    there = {"exists": {"field": field}}
+    return {"bool": {"filter": there, "must_not": {"terms": {field: values}}}}
+
+
+def _flag(part: str, baseline: Baseline) -> Measure:
+    query: Query
+    values: Callable[[Summary], Mapping[str, int]] | None = None
+    each = ""
+    if part == "another script":
+        usual = list(baseline.scripts)
+        query = _other_than("input.script", usual)
+
+        def of(windows: Windows) -> Array:
+            return _share(_others(windows.scripts, usual), windows)
+
+        def values(window: Summary) -> Mapping[str, int]:
+            return _unusual(window.scripts, usual)
+
+        noun, each = "texts in another script than usual", "texts in the script"
+    elif part in baseline.flags:
+        query = {"term": {"input.flags": part}}
+
+        def of(windows: Windows) -> Array:
+            return _share(windows.flags.of([part])[:, 0], windows)
+
+        noun = FLAGS.get(part, f"texts with the flag {part}")
+    else:
+        known = list(baseline.flags)
+        query = _other_than("input.flags", known)
+
+        def of(windows: Windows) -> Array:
+            return _share(_others(windows.flags, known), windows)
+
+        def values(window: Summary) -> Mapping[str, int]:
+            return _unusual(window.flags, known)
+
+        noun, each = "texts with a flag that the baseline lacks", "texts with the flag"
+    return Measure(
+        part, f"share of {noun}", f"more {noun}", f"fewer {noun}", of, share=query,
+        values=values, noun=each,
+    )  # fmt: skip
+
+
+def _duplicate(part: str) -> Measure:
+    def of(windows: Windows) -> Array:
+        rows = np.array([hashes.get(part, 0) for hashes in windows.hashes], float)
+        return _share(rows, windows)
+
+    said = "one text comes again and again"
+    return Measure(
+        "duplicates", f"share of the text with hash {part}", said, said, of,
+        share={"term": {"input.hash": part}},
+    )  # fmt: skip
+
+
+def _others(tally: Tally, names: Sequence[str]) -> Array:
+    """Return the rows of each window with a value that is not among these names."""
+    return np.asarray(tally.counts.sum(axis=1) - tally.of(names).sum(axis=1))
+
+
+def _unusual(counts: Mapping[str, int], usual: Iterable[str]) -> dict[str, int]:
+    """Return the values with rows that are not among the usual ones."""
+    known = set(usual)
+    return {value: rows for value, rows in counts.items() if rows and value not in known}
+
+
+def _share(rows: Array, windows: Windows) -> Array:
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(windows.rows > 0, rows / windows.rows, np.nan)

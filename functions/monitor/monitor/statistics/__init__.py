@@ -1,0 +1,1 @@
+"""Statistical tests on arrays of numbers, without any access to data."""

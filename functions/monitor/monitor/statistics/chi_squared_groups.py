@@ -1,0 +1,77 @@
+"""Joins fine bins and label names to the few groups that a chi-squared test compares."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.summaries.bins import SCALES
+
+Array = NDArray[np.float64]
+Codes = NDArray[np.int64]
+
+PARTS: Final = 10
+APART: Final = 0.01  # exact 0 or 1 is a group of its own if at least this share of rows has it
+# A label joins the group of other labels if a window expects fewer rows of it than this.
+EXPECTED: Final = 5.0
+LABELS: Final = 20
+
+
+def deciles(counts: Array, name: str) -> Codes:
+    """Return the group of each code, (codes,), so that each group has about a tenth of `counts`.
+
+    Exact 0 and exact 1 are groups of their own if enough rows have them. There are fewer than ten
+    groups if many rows have one value. Every group has rows, unless there are no rows at all.
+    """
+    total = counts.sum()
+    groups = np.zeros(len(counts), dtype=np.int64)
+    if not total:
+        return groups
+    alone = _apart(counts, name)
+    rest = counts.copy()
+    rest[alone] = 0
+    if rest.sum():
+        middle = (np.cumsum(rest) - rest / 2) / rest.sum()
+        groups = np.minimum((middle * PARTS).astype(np.int64), PARTS - 1)
+    for place, code in enumerate(alone):
+        groups[code] = PARTS + place
+    groups[counts == 0] = -1
+    # A code without rows joins the group of the nearest code below that has rows. If there is
+    # none below, it joins the group of the first code above.
+    for codes in (range(1, len(groups)), range(len(groups) - 2, -1, -1)):
+        step = -1 if codes.step > 0 else 1
+        for code in codes:
+            if groups[code] < 0 and 0 <= groups[code + step] < PARTS:
+                groups[code] = groups[code + step]
+    groups[groups < 0] = groups.max()
+    return np.unique(groups, return_inverse=True)[1].astype(np.int64)
+
+
+def grouped(counts: Array, groups: Codes) -> Array:
+    """Add the counts of codes, (windows, codes), to counts of groups, (windows, groups)."""
+    joined = np.zeros((counts.shape[0], int(groups.max()) + 1))
+    for group in range(joined.shape[1]):
+        joined[:, group] = counts[:, groups == group].sum(axis=1)
+    return joined
+
+
+def common_labels(names: Sequence[str], counts: Array, rows: float) -> tuple[str, ...]:
+    """Return the most frequent labels of which a window of `rows` rows expects enough rows.
+
+    All remaining labels form the group of other labels.
+    """
+    total = counts.sum()
+    order = sorted(range(len(names)), key=lambda at: (-counts[at], names[at]))
+    kept = [at for at in order if total and counts[at] / total * rows >= EXPECTED][:LABELS]
+    return tuple(names[at] for at in kept or order[:1])
+
+
+def _apart(counts: Array, name: str) -> list[int]:
+    scale = SCALES[name]
+    if not scale.apart:
+        return []
+    codes = [1, scale.count - 1]  # exactly 0, and exactly 1, because no share is above 1
+    return [code for code in codes if counts[code] >= APART * counts.sum()]

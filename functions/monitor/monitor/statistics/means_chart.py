@@ -1,0 +1,350 @@
+"""A control chart of the means of windows.
+
+The chart computes Hotelling's T²: the distance of a window's means from the baseline's means,
+measured by the covariance between the baseline's windows (Hotelling 1947). The limit is the one for
+a future observation (Montgomery, Introduction to Statistical Quality Control, 11.3).
+
+The covariance between windows remains valid when the predictions of a window depend on each other.
+A test that assumes independent predictions is off by a factor of hundreds when documents arrive in
+bursts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.statistics import tail_probabilities
+from monitor.summaries.bins import SCALES
+from monitor.summaries.summary import PROBABILITY, SIGNATURE
+from monitor.summaries.windows import Windows, a_day_apart, hour_of
+
+Array = NDArray[np.float64]
+
+CAPPED: Final = ("input.words", "input.tokens_per_word", "input.non_letter_share")
+PLAIN: Final = ("prediction.score", "input.surprisal", "input.novelty")
+# Values are capped at this quantile of the baseline's rows. Without the cap, heavy tails make T²
+# wrong by a factor of ten.
+CAP: Final = 0.99
+PRESENT: Final = 0.5  # a window has a component if at least this share of its rows has the field
+ABSENT_WINDOWS: Final = 0.05  # share of the baseline's windows that may lack a component
+# A component is redundant if the other components leave at most this share of its variance
+# unexplained.
+REDUNDANT: Final = 1e-6
+A_CELL: Final = 3  # windows that an hour of the day needs for a mean of its own
+SPARE: Final = 40  # degrees of freedom that must be left after the means of the hours
+DAILY: Final = 10  # pairs of windows a day apart that an estimate of the variance needs
+BY_HOUR: Final = (
+    0.5  # share of a component's variance that the hour must explain, or it is not used
+)
+NOT_THERE: Final = "the records do not have it"
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """The chart of p components, fitted to K windows of about `rows` rows.
+
+    - `caps` holds the cap of each capped field that the records have.
+    - `centre` and `deviation` are the mean and the standard deviation of rows, (p,).
+    - `covariance` is the covariance between windows, (p, p), with `degrees` degrees of freedom.
+    - `hours` holds the mean of each hour of the day, (24, p), if the hours have means of their own.
+      `covariance` is then the covariance around these means.
+    - `hour_windows` is the number of windows of each hour, (24,).
+    - `hour_noise` says how many times more the windows of an hour vary, (24,).
+    - `deff` is the variance of a window's mean, divided by the variance for independent rows.
+    - `plain` is the covariance around the one overall mean, if `hours` is used.
+    """
+
+    names: tuple[str, ...]
+    caps: dict[str, float]
+    centre: Array
+    deviation: Array
+    covariance: Array
+    degrees: int
+    windows: int
+    rows: float
+    deff: float
+    hours: Array | None = None
+    hour_windows: Array | None = None
+    hour_noise: Array | None = None
+    plain: Array | None = None
+
+    def judge(self, windows: Windows, names: Sequence[str] | None = None) -> MeansFound:
+        """Compute T² and its p for each window, and how far each component moved.
+
+        With `names`, only these components are used.
+        """
+        values = components(windows, self.names, self.caps)
+        wanted = [
+            at for at, name in enumerate(self.names)
+            if (names is None or name in names) and not np.isnan(values[:, at]).any()
+        ]  # fmt: skip
+        kept = tuple(self.names[at] for at in wanted)
+        if not wanted or not len(windows):
+            nothing = np.full(len(windows), np.nan)
+            return MeansFound(
+                kept, nothing, nothing, nothing, np.zeros((len(windows), 0)), values[:, wanted]
+            )
+        square = np.ix_(wanted, wanted)
+        values, p = values[:, wanted], len(wanted)
+        away = values - self.centre[wanted]
+        general = self.covariance if self.plain is None else self.plain
+        result = _chart(away, general[square], self.windows - 1, 1 + 1 / self.windows)
+        if self.hours is not None and self.hour_windows is not None and self.hour_noise is not None:
+            hours = hour_of(windows)
+            known = self.hour_windows[hours] >= A_CELL
+            if known.any():
+                hours = hours[known]
+                of_hour = values[known] - self.hours[hours][:, wanted]
+                noise = (1 + 1 / self.hour_windows[hours]) * self.hour_noise[hours]
+                same = _chart(of_hour, self.covariance[square], self.degrees, noise)
+                for whole, part in zip(result, same, strict=True):
+                    whole[known] = part
+        squared, chance, standardised = result
+        effect = np.sqrt(np.maximum(0, squared - p) * self.deff / self.rows)
+        return MeansFound(kept, squared, chance, effect, standardised, values)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the chart as a JSON object."""
+        arrays = (
+            "centre",
+            "deviation",
+            "covariance",
+            "hours",
+            "hour_windows",
+            "hour_noise",
+            "plain",
+        )
+        numbers = ("caps", "degrees", "windows", "rows", "deff")
+        lists = {name: getattr(self, name) for name in arrays}
+        return {
+            "names": list(self.names),
+            **{name: getattr(self, name) for name in numbers},
+            **{name: None if value is None else value.tolist() for name, value in lists.items()},
+        }
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Self:
+        """Read a chart that `to_json` wrote."""
+        arrays = (
+            "centre",
+            "deviation",
+            "covariance",
+            "hours",
+            "hour_windows",
+            "hour_noise",
+            "plain",
+        )
+        read: dict[str, Any] = {
+            n: None if content[n] is None else np.array(content[n], float) for n in arrays
+        }
+        rest = {n: content[n] for n in ("caps", "degrees", "windows", "rows", "deff")}
+        return cls(names=tuple(content["names"]), **rest, **read)
+
+
+@dataclass(frozen=True, slots=True)
+class MeansFound:
+    """The result of the chart for each window.
+
+    `squared` is T², and `p` is its p-value. `effect` is the shift δ in standard deviations of rows.
+    `standardised` holds the z of each component, (windows, p).
+    """
+
+    names: tuple[str, ...]
+    squared: Array
+    p: Array
+    effect: Array
+    standardised: Array
+    values: Array
+
+
+def fit(windows: Windows, names: Sequence[str]) -> tuple[Means | None, dict[str, str]]:
+    """Fit a chart to the components `names` that can be charted.
+
+    Also returns the reason for each component that cannot be charted.
+    """
+    reasons: dict[str, str] = {}
+    caps = caps_of(windows)
+    values = components(windows, names, caps)
+    absent = np.isnan(values).mean(axis=0)
+    for name, share in zip(names, absent, strict=True):
+        if share > ABSENT_WINDOWS:
+            reasons[name] = NOT_THERE
+    kept = [at for at, name in enumerate(names) if name not in reasons]
+    present = ~np.isnan(values[:, kept]).any(axis=1)
+    values, centre = values[present][:, kept], np.zeros(0)
+    names = [names[at] for at in kept]
+    deviation = row_deviation(windows, names, caps)
+    if len(values) > 1 and names:
+        centre = values.mean(axis=0)
+        spread = (values - centre).std(axis=0)
+        still = (spread <= 1e-9 * (1 + np.abs(centre))) | ~(deviation > 0)
+        reasons |= {
+            n: "its values are all the same" for n, s in zip(names, still, strict=True) if s
+        }
+        chosen = np.flatnonzero(~still).tolist()
+        told = _independent(np.cov(values[:, chosen], rowvar=False).reshape((len(chosen),) * 2))
+        reasons |= {
+            names[at]: "other components already determine it"
+            for place, at in enumerate(chosen) if place not in told
+        }  # fmt: skip
+        chosen = [chosen[place] for place in told]
+    else:
+        chosen = []
+    count = len(values)
+    if not chosen or count - len(chosen) < 2:
+        return None, reasons | {n: "too few windows" for n in names if n not in reasons}
+    values, names = values[:, chosen], [names[at] for at in chosen]
+    centre, deviation = centre[chosen], deviation[chosen]
+    plain = np.cov(values, rowvar=False).reshape(len(chosen), len(chosen))
+    rows = float(windows.rows[present].mean())
+    found = Means(
+        tuple(names), caps, centre, deviation, plain, count - 1, count, rows,
+        design_effect(values, _only(windows, present), deviation),
+    )  # fmt: skip
+    return _by_hour(found, values, hour_of(windows)[present]), reasons
+
+
+def components(windows: Windows, names: Sequence[str], caps: Mapping[str, float]) -> Array:
+    """Return the mean of each component in each window, (windows, names).
+
+    The mean is NaN if too few rows of the window have the field.
+    """
+    values = np.full((len(windows), len(names)), np.nan)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        for at, name in enumerate(names):
+            if name in caps:
+                counts = windows.bins[name]
+                number = counts.sum(axis=1)
+                mean = counts @ np.minimum(SCALES[name].middle, caps[name]) / number
+            elif name in windows.moments and name not in CAPPED:
+                number, sums = windows.moments[name][:, 0], windows.moments[name][:, 1]
+                mean = sums / number
+            else:
+                continue
+            values[:, at] = np.where(number >= PRESENT * np.maximum(windows.rows, 1), mean, np.nan)
+    return values
+
+
+def component_names(label: str | None) -> tuple[str, ...]:
+    """Return the names of all components of a stream with this most frequent label."""
+    probability = (f"{PROBABILITY}.{label}",) if label is not None else ()
+    return (*SIGNATURE, *probability, *PLAIN, *CAPPED)
+
+
+def caps_of(windows: Windows) -> dict[str, float]:
+    """Return the cap of each capped field that occurs in the windows."""
+    counts = {name: windows.bins[name].sum(axis=0) for name in CAPPED}
+    return {name: cap(of_field, name) for name, of_field in counts.items() if of_field.any()}
+
+
+def cap(counts: Array, name: str) -> float:
+    """Return the upper edge of the bin that holds the 99 % quantile of the counts, (codes,).
+
+    The counts must hold at least one row.
+    """
+    code = int(np.searchsorted(np.cumsum(counts), CAP * counts.sum()))
+    scale = SCALES[name]
+    if scale.whole and code < 1 + scale.steps:
+        return float(scale.middle[code])  # the bin holds this number alone
+    return float(scale.lower[code + 1]) if code + 1 < scale.count else float(scale.middle[code])
+
+
+def row_deviation(windows: Windows, names: Sequence[str], caps: Mapping[str, float]) -> Array:
+    """Return the standard deviation of rows of each component over all windows, (names,)."""
+    found = []
+    for name in names:
+        if name in caps:
+            counts = windows.bins[name].sum(axis=0)
+            middle = np.minimum(SCALES[name].middle, caps[name])
+            number, sums, squares = counts.sum(), counts @ middle, counts @ middle**2
+        else:
+            number, sums, squares = windows.moments[name].sum(axis=0)
+        found.append(max(0.0, squares / number - (sums / number) ** 2) ** 0.5 if number else 0.0)
+    return np.array(found)
+
+
+def design_effect(values: Array, windows: Windows, deviation: Array) -> float:
+    """Return the design effect: how many times more the means vary than with independent rows.
+
+    The result is the mean over the components. It is computed from differences between windows 24
+    hours apart, because a daily cycle does not affect these. If there are fewer than ten such
+    pairs, it is computed from all windows.
+
+    The result is 15 to 25 % above tr(Σ⁻¹ S n) / p, which needs sums of products. The deviation is
+    on the safe side.
+    """
+    first, second = a_day_apart(windows)
+    daily = (
+        ((values[second] - values[first]) ** 2).mean(axis=0) / 2 if len(first) >= DAILY else None
+    )
+    between = values.var(axis=0, ddof=1) if daily is None else daily
+    return float(max(1.0, np.mean(between * windows.rows.mean() / deviation**2)))
+
+
+def _by_hour(found: Means, values: Array, hours: NDArray[np.int64]) -> Means:
+    """Give the chart a mean for each hour if the hour explains much of the variance of windows.
+
+    Else the chart is returned unchanged.
+    """
+    count = np.bincount(hours, minlength=24).astype(float)
+    used = count > 0
+    degrees = len(values) - int(used.sum())
+    if (count[used] < A_CELL).any() or degrees - len(found.names) < SPARE:
+        return found
+    sums = np.zeros((24, values.shape[1]))
+    np.add.at(sums, hours, values)
+    means = sums / np.maximum(count, 1)[:, None]
+    left = values - means[hours]
+    within = (left**2).sum(axis=0) / degrees
+    explained = 1 - within / values.var(axis=0, ddof=1)
+    if explained.max() < BY_HOUR:
+        return found
+    covariance = left.T @ left / degrees
+    squared = np.einsum("wi,ij,wj->w", left, np.linalg.inv(covariance), left) / len(found.names)
+    noise = np.bincount(hours, weights=squared, minlength=24) / np.maximum(count - 1, 1)
+    return replace(
+        found, covariance=covariance, degrees=degrees, plain=found.covariance,
+        hours=means, hour_windows=count, hour_noise=np.maximum(1, noise),
+    )  # fmt: skip
+
+
+def _chart(
+    away: Array, covariance: Array, degrees: int, noise: float | Array
+) -> tuple[Array, Array, Array]:
+    """Compute T² of each row of `away` divided by `noise`, its p, and the z of each component."""
+    p = away.shape[1]
+    squared = np.einsum("wi,ij,wj->w", away, np.linalg.inv(covariance), away) / noise
+    left = degrees - p + 1
+    chance = tail_probabilities.f(squared * left / (degrees * p), p, left)
+    return squared, chance, away / np.sqrt(np.diag(covariance))
+
+
+def _independent(covariance: Array) -> list[int]:
+    """Return the components that the other components do not determine, in their order.
+
+    They are found by Cholesky's decomposition with pivots.
+    """
+    deviation = np.sqrt(np.diag(covariance))
+    left = covariance / np.outer(deviation, deviation) if len(deviation) else covariance
+    chosen: list[int] = []
+    while len(chosen) < len(left):
+        diagonal = np.diag(left).copy()
+        diagonal[chosen] = -1
+        at = int(diagonal.argmax())
+        if diagonal[at] <= REDUNDANT:
+            break
+        chosen.append(at)
+        left = left - np.outer(left[:, at], left[at]) / left[at, at]
+    return sorted(chosen)
+
+
+def _only(windows: Windows, present: NDArray[np.bool_]) -> Windows:
+    """Select the windows that are present, as far as `design_effect` uses them."""
+    return replace(
+        windows, start=windows.start[present], end=windows.end[present], rows=windows.rows[present]
+    )

@@ -1,0 +1,71 @@
+"""Tests whether a window has too many rows of a rare kind.
+
+The test takes into account the rate in the baseline, and how much the rate varies between the
+windows of the baseline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.statistics import tail_probabilities
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Rare:
+    """The `rate` per row and the `spread` of each kind, (kinds,), estimated from `rows` rows.
+
+    The count in n rows has the mean n rate and the variance n rate + (n rate)² spread. Its
+    distribution is a negative binomial with these moments.
+    """
+
+    rate: Array
+    spread: Array
+    rows: float
+    windows: int
+
+    def judge(self, counts: Array, rows: Array) -> tuple[Array, Array]:
+        """Return the one-sided p and the excess share of each kind in each window.
+
+        Both results and `counts` are (windows, kinds).
+        """
+        mean = rows[:, None] * self.rate
+        variance = mean + mean**2 * self.spread
+        known = self.rate / self.rows + self.rate**2 * self.spread / self.windows
+        chance = tail_probabilities.counts(counts, mean, variance + rows[:, None] ** 2 * known)
+        return chance, counts / np.maximum(rows, 1)[:, None] - self.rate
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the test as a JSON object."""
+        return {
+            "rate": self.rate.tolist(),
+            "spread": self.spread.tolist(),
+            "rows": self.rows,
+            "windows": self.windows,
+        }
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Self:
+        """Read a test that `to_json` wrote."""
+        rate, spread = np.array(content["rate"], float), np.array(content["spread"], float)
+        return cls(rate, spread, content["rows"], content["windows"])
+
+
+def fit(counts: Array, rows: Array) -> Rare:
+    """Fit the test to the counts, (windows, kinds), of a baseline's windows.
+
+    `rows` is the number of rows of each window, (windows,). A kind that never occurred counts as
+    half a row.
+    """
+    total = rows.sum()
+    rate = np.maximum(counts.sum(axis=0), 0.5) / total
+    mean = rows[:, None] * rate
+    spread = np.maximum(0, ((counts - mean) ** 2 - mean).sum(axis=0) / (mean**2).sum(axis=0))
+    return Rare(rate, spread, float(total), len(rows))

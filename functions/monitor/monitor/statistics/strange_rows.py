@@ -1,0 +1,57 @@
+"""Counts strange rows: rows that hardly any row of the baseline resembles.
+
+They are counted field by field from the fine bins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.summaries.windows import Windows
+
+Array = NDArray[np.float64]
+
+FIELDS: Final = (
+    "input.novelty",
+    "input.tokens_per_word",
+    "input.non_letter_share",
+    "input.surprisal",
+)
+UNKNOWN: Final = "input.unk_share"
+SUM: Final = "their sum"
+SHARE: Final = 0.003  # the largest share of the baseline's rows that may reach a threshold
+
+
+def thresholds(bins: Mapping[str, Array]) -> dict[str, int]:
+    """Return the threshold of each field that has rows.
+
+    The threshold is the lowest code that at most `SHARE` of the rows reach. Each array in `bins` is
+    (codes,).
+    """
+    found = {}
+    for name in FIELDS:
+        counts = bins[name]
+        if counts.sum():
+            reach = np.append(np.cumsum(counts[::-1])[::-1], 0)
+            found[name] = int(np.flatnonzero(reach <= SHARE * counts.sum())[0])
+    return found
+
+
+def counts(windows: Windows, limits: Mapping[str, int]) -> Array:
+    """Count the strange rows of each kind, (windows, kinds).
+
+    The kinds are: rows at or above the threshold of a field, rows with an unknown word piece, and
+    the sum of all of these.
+    """
+    fields = [windows.bins[name][:, code:].sum(axis=1) for name, code in limits.items()]
+    fields.append(windows.unknown)
+    return np.stack([*fields, np.sum(fields, axis=0)], axis=1)
+
+
+def kinds(limits: Mapping[str, int]) -> tuple[str, ...]:
+    """Return the names of the columns of `counts`."""
+    return (*limits, UNKNOWN, SUM)

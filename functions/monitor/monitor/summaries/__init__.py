@@ -1,0 +1,1 @@
+"""The numbers that the monitor keeps of predictions: read, stored and joined to windows."""

@@ -1,0 +1,180 @@
+"""Joins slots to windows of enough predictions, and turns windows into arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.summaries.bins import SCALES
+from monitor.summaries.summary import Moments, Summary, total
+
+Array = NDArray[np.float64]
+
+HOUR: Final = 3600
+DAY: Final = 24 * HOUR
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Counts of rows by value: `counts` is (windows, names)."""
+
+    names: tuple[str, ...]
+    counts: Array
+
+    def of(self, names: Sequence[str]) -> Array:
+        """Return the columns of these names, (windows, names).
+
+        The column of a name that never occurred is zero.
+        """
+        none = np.zeros(len(self.counts))
+        at = {name: column for column, name in enumerate(self.names)}
+        columns = [self.counts[:, at[name]] if name in at else none for name in names]
+        return np.stack(columns, axis=1) if columns else np.zeros((len(self.counts), 0))
+
+
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """Windows in the order of time, each an entry along the first axis of every array.
+
+    `start` and `end` are in seconds since 1970. `moments` is by field, (windows, 3): count, sum,
+    sum of squares. `bins` is by field, (windows, codes of the field's scale). `hashes` has one
+    mapping for each window.
+    """
+
+    start: Array
+    end: Array
+    rows: Array
+    moments: dict[str, Array]
+    bins: dict[str, Array]
+    labels: Tally
+    flags: Tally
+    scripts: Tally
+    unknown: Array
+    hashes: tuple[dict[str, int], ...]
+    distinct: Array
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Slots cut into windows.
+
+    `full` are windows with enough predictions. `short` are windows that reached the longest time
+    without enough predictions. `open` are slots that do not form a window yet.
+    """
+
+    full: list[Summary]
+    short: list[Summary]
+    open: list[Summary]
+
+
+def cut(slots: Iterable[Summary], *, rows: int, at_least: int = HOUR, at_most: int = DAY) -> Cut:
+    """Cut slots into disjoint consecutive windows, from the first slot on.
+
+    A window closes at the end of the slot with which it has `rows` predictions and lasts `at_least`
+    seconds. If it would last longer than `at_most` seconds, it closes short of rows, and a new
+    window begins. Slots with the same start, which are of several versions, stay together.
+    """
+    made = Cut([], [], [])
+    for slot in sorted(slots, key=lambda s: s.start):
+        pending = made.open
+        if pending and slot.start > pending[-1].start:
+            begun = pending[0].start
+            if sum(s.rows for s in pending) >= rows and _end(pending) - begun >= at_least:
+                made.full.append(total(pending))
+                pending.clear()
+            elif slot.end - begun > at_most:
+                made.short.append(total(pending))
+                pending.clear()
+        pending.append(slot)
+    pending = made.open
+    if (
+        pending
+        and sum(s.rows for s in pending) >= rows
+        and _end(pending) - pending[0].start >= at_least
+    ):
+        made.full.append(total(pending))
+        pending.clear()
+    return made
+
+
+def stack(summaries: Sequence[Summary]) -> Windows:
+    """Turn summaries of whole windows into arrays.
+
+    Values that are not finite count as missing.
+    """
+    bins = {}
+    for name, scale in SCALES.items():
+        dense = np.zeros((len(summaries), scale.count))
+        for at, summary in enumerate(summaries):
+            for code, count in summary.bins.get(name, {}).items():
+                if 0 <= code < scale.count:
+                    dense[at, code] = count
+        bins[name] = dense
+    names = dict.fromkeys(name for summary in summaries for name in summary.moments)
+    return Windows(
+        start=np.array([s.start for s in summaries], dtype=np.float64),
+        end=np.array([s.end for s in summaries], dtype=np.float64),
+        rows=np.array([s.rows for s in summaries], dtype=np.float64),
+        moments={
+            name: np.array([_finite(s.moments.get(name)) for s in summaries]) for name in names
+        },
+        bins=bins,
+        labels=_tally([s.labels for s in summaries]),
+        flags=_tally([s.flags for s in summaries]),
+        scripts=_tally([s.scripts for s in summaries]),
+        unknown=np.array([s.unknown for s in summaries], dtype=np.float64),
+        hashes=tuple(dict(s.hashes) for s in summaries),
+        distinct=np.array([s.distinct for s in summaries], dtype=np.float64),
+    )
+
+
+def hour_of(windows: Windows) -> NDArray[np.int64]:
+    """Return the hour of the day, in UTC, of the middle of each window."""
+    return (((windows.start + windows.end) / 2 % DAY) // HOUR).astype(np.int64)
+
+
+def moment(seconds: float) -> str:
+    """Return a time as text, in UTC, to the minute."""
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M}"
+
+
+def a_day_apart(windows: Windows) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return pairs (first, second) of windows whose middles lie 24 hours apart.
+
+    The tolerance is half the median length of a window.
+    """
+    middle = (windows.start + windows.end) / 2
+    tolerance = float(np.median(windows.end - windows.start)) / 2 if len(windows) else 0.0
+    wanted = middle + DAY
+    right = np.clip(np.searchsorted(middle, wanted), 1, max(1, len(middle) - 1))
+    if len(middle) < 2:
+        return np.array([], dtype=np.int64), np.array([], dtype=np.int64)
+    nearer = np.where(
+        np.abs(middle[right - 1] - wanted) <= np.abs(middle[right] - wanted), right - 1, right
+    )
+    near = np.abs(middle[nearer] - wanted) <= tolerance
+    return np.flatnonzero(near), nearer[near]
+
+
+def _end(pending: list[Summary]) -> int:
+    return max(s.end for s in pending)
+
+
+def _finite(moments: Moments | None) -> tuple[float, float, float]:
+    if moments is None or not (np.isfinite(moments.total) and np.isfinite(moments.squares)):
+        return (0.0, 0.0, 0.0)
+    return (moments.count, moments.total, moments.squares)
+
+
+def _tally(mappings: Sequence[Mapping[str, int]]) -> Tally:
+    names = tuple(sorted({name for mapping in mappings for name in mapping}))
+    table = np.array([[m.get(name, 0) for name in names] for m in mappings], dtype=np.float64)
+    return Tally(names, table.reshape(len(mappings), len(names)))

@@ -1,0 +1,56 @@
+"""Tests that the dial chooses a measured row."""
+
+from __future__ import annotations
+
+import pytest
+
+from monitor.judgement import false_alarm_table
+from monitor.judgement.false_alarm_table import Row, choose
+
+TABLE = (
+    Row(72, 0.005, 2, 60), Row(72, 0.001, 3, 500),
+    Row(168, 0.01, 2, 100), Row(168, 0.005, 2, 400), Row(168, 0.001, 3, 2000),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("windows", "days", "streams", "row", "kept"),
+    [
+        (168, 90, 1, TABLE[2], True),
+        (200, 90, 4, TABLE[3], True),  # 360 days for each stream
+        (168, 90, 20, TABLE[4], True),
+        (168, 365, 20, TABLE[4], False),  # no row is strict enough, so the strictest is used
+        (100, 90, 1, TABLE[1], True),  # below 168 windows, the rows for 72 windows are used
+        (72, 60, 1, TABLE[0], True),
+        (30, 60, 1, TABLE[0], True),
+    ],
+)
+def test_choose(windows: int, days: float, streams: int, row: Row, kept: bool) -> None:
+    choice = choose(windows, days=days, streams=streams, table=TABLE)
+    assert (choice.row, choice.kept) == (row, kept)
+
+
+def test_a_promise_that_cannot_be_kept_is_said() -> None:
+    said = choose(168, days=365, streams=20, table=TABLE).sentence()
+    assert (
+        said == "At most one false notice in 100 days: no row of the table is strict enough"
+        " for 365 days and 20 streams."
+    )
+
+
+def test_the_measured_table_keeps_the_default() -> None:
+    for windows in sorted({row.windows for row in false_alarm_table.rows()}):
+        assert choose(windows).kept
+    assert all(
+        0 < row.level <= 0.05 and row.in_a_row >= 2 and row.days > 0
+        for row in false_alarm_table.rows()
+    )
+
+
+def test_seven_days_that_lack_some_windows_are_judged_as_strictly_as_seven_days() -> None:
+    assert (
+        false_alarm_table.choose(150).row.level
+        == false_alarm_table.choose(167).row.level
+        == false_alarm_table.choose(168).row.level
+    )
+    assert false_alarm_table.choose(149).row.level < false_alarm_table.choose(150).row.level
