@@ -265,7 +265,7 @@ def test_a_function_of_your_own_is_asked_its_questions(
     path = tmp_path / "questions.jsonl"
     if lines is not None:
         path.write_text("\n".join(lines), encoding="utf-8")
-    read = canary.module.questions.read
+    read = canary.module.own_questions.read
     monkeypatch.setattr(canary.module.own_questions, "read", lambda: read(path))
     found, counted = canary.run(SCHEDULED)
     assert (found["canary"]["result"], counted["CanaryFailures"]) == (
