@@ -16,11 +16,11 @@ from typing import Final
 
 from bench import inference, package
 from bench import payloads as payload_rows
+from bench.bulk_server import sink
 from bench.lines import printed
 from bench.machine import machine
 from bench.payloads import CONSOLE, payloads
 from bench.shipper import FULL, QUICK, cost, deployed, memory
-from bench.sink import sink
 from bench.table import Row, console, progress, table, write
 from tools.errors import UserError
 from tools.root import ROOT

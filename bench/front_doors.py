@@ -17,9 +17,9 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any, Final
 
+from bench.bulk_server import sink
 from bench.context import Context
 from bench.lines import event, printed, records
-from bench.sink import sink
 from local.kinesis import Mapping, Stream, policy
 
 RECORDS: Final = 1_000

@@ -17,8 +17,8 @@ from typing import Any, Final, NamedTuple
 
 from opensearchpy import OpenSearch
 
-from bench.ours import ours
 from bench.rivals import usual
+from bench.shipper_forms import ours
 from shipper.client import connect
 from tools.root import ROOT
 

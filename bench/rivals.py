@@ -20,7 +20,7 @@ from isal import isal_zlib
 from opensearchpy import OpenSearch, RequestsHttpConnection
 from opensearchpy.helpers import bulk
 
-from bench.ours import RULES
+from bench.shipper_forms import RULES
 from shipper.bulk import ANY_STATUS, GZIP, HEADERS, LEVEL, PARAMS, body, chunks
 from shipper.decode import decode
 from shipper.document import documents

@@ -17,9 +17,9 @@ from opensearchpy import OpenSearch
 from bench import package
 from bench.interleave import Contender, Times, WrongCount, interleaved, ratio
 from bench.lines import Printed, event, mixed, own, records
-from bench.ours import MAPPED, load_handler, ours
 from bench.peak_memory import Peak, peak
 from bench.rivals import ISAL, ZLIB, bodies, floor, plain_connection, usual
+from bench.shipper_forms import MAPPED, load_handler, ours
 from bench.table import Row, Target
 from shipper.client import connect
 

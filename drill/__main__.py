@@ -32,7 +32,7 @@ from monitor.settings import own_index
 from monitor.summaries.store import Store
 from tools.arguments import Parser
 from tools.errors import UserError
-from tools.plain import plain
+from tools.printable import plain
 
 HEAD: Final = ("situation", "lasts", "should be", "was", "the page says", "as it should")
 SEED: Final = 23

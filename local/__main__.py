@@ -27,7 +27,7 @@ from local.runtime import FunctionFailed
 from local.stack import Settings, Stack, stack, without_password
 from local.template import STACK
 from tools.errors import UserError
-from tools.plain import plain
+from tools.printable import plain
 from tools.root import ROOT
 
 FIND_SECONDS: Final = 30

@@ -24,7 +24,7 @@ from local.runtime import running
 from local.stack import KEY
 from local.terminal_view import now_and_then
 from tools.errors import UserError
-from tools.plain import plain
+from tools.printable import plain
 
 STDIN: Final = "-"
 GROUP: Final = "/local/your-own-function"

@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from local.cloudwatch import Counts
-from tools.plain import plain as printable
+from tools.printable import plain as printable
 
 BAR: Final = 40
 PALETTE: Final = ("green", "red", "yellow", "magenta", "cyan", "blue")

@@ -60,7 +60,7 @@ from shipper.stream import is_stream, ship_kept
 from shipper.values import moment, positive
 from tools.arguments import Parser, value
 from tools.errors import UserError
-from tools.plain import plain
+from tools.printable import plain
 
 PAYLOAD_SECONDS: Final = 60.0  # the most that the delivery of one payload may take
 RATE: Final = 2000.0  # lines a second

@@ -19,7 +19,7 @@ from operate.reconcile import EPOCH, Row
 from shipper.dead_letters import LetterFate, Replayed
 from shipper.deliver import Outcome
 from shipper.document import Rules
-from tools.plain import plain
+from tools.printable import plain
 
 PROGRAM: Final = "python -m operate"
 LETTERS_SHOWN: Final = 20

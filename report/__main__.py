@@ -24,7 +24,7 @@ from report.read import read, span
 from report.search import searching
 from report.time_span import length
 from tools.arguments import Parser, value
-from tools.plain import plain
+from tools.printable import plain
 
 PROGRAM: Final = "python -m report"
 ENVIRONMENT: Final = f"""\

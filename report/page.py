@@ -16,7 +16,7 @@ from report import words
 from report.plots import HIGH, Plot, bars, by_name, lines, others, place, spark, times
 from report.read import DRIFTS, OTHERS, SHOWN, VERDICTS
 from report.values import Drift, Example, View
-from tools.plain import plain
+from tools.printable import plain
 
 FOLDER: Final = Path(__file__).parent
 TEXT: Final = 300  # characters of a text; more is cut

@@ -20,7 +20,7 @@ from soak.faults import Episode, episodes
 from soak.process_memory import FEWEST, Trend, trend
 from tools.arguments import Parser
 from tools.errors import UserError
-from tools.plain import plain
+from tools.printable import plain
 
 MINUTES: Final = 10.0
 RATE: Final = 200.0

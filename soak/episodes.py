@@ -22,8 +22,8 @@ from local import template
 from local.runtime import Runtime, running
 from soak.faults import Episode, Fault
 from soak.front_doors import DRAIN_SECONDS, Door, direct, kinesis
-from soak.lines import line
-from soak.node import Node
+from soak.killable_node import Node
+from soak.numbered_events import line
 from soak.process_memory import Vitals, vitals
 from soak.proxy import Proxy
 from tools.ports import free_port

@@ -24,7 +24,7 @@ from shipper.deliver import LONGEST_PAUSE
 from soak.episodes import Stack, stack
 from tools.arguments import Parser
 from tools.errors import UserError
-from tools.plain import plain
+from tools.printable import plain
 
 RATE: Final = 2_000.0
 SECONDS: Final = 60.0

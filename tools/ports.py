@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from tools.errors import UserError
-from tools.plain import plain
+from tools.printable import plain
 
 PROC: Final = Path("/proc")
 LISTEN: Final = "0A"  # the state of a listening socket in /proc/net/tcp

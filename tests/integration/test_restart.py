@@ -24,7 +24,7 @@ from local.cloudwatch import Subscription
 from local.runtime import FunctionFailed, Runtime
 from local.runtime import running as start
 from local.template import Template
-from soak.node import Node
+from soak.killable_node import Node
 from tools.ports import free_port
 
 LINES = 100_000

@@ -19,7 +19,7 @@ from installer.arguments import Parser, value
 from installer.dashboards import GLOBAL
 from installer.install import DesiredState, desired_state, export, install, remove, status
 from installer.labels import coloured, labels
-from installer.plain import plain
+from installer.printable import plain
 from installer.retention import Keep, days
 from installer.saved_objects import FOLDER, SavedObject, saved_objects
 from installer.scope import PREFIX, Scope, index_prefix, stack_name

@@ -25,7 +25,7 @@ from monitor.judgement.false_alarm_table import Choice
 from monitor.judgement.judge_stream import GROWS, Accepted, Finding
 from monitor.log_lines import Line
 from monitor.messages.evidence import Sight
-from monitor.plain import plain
+from monitor.printable import plain
 from monitor.scheduled_run import asking, fill, growth, in_use, name, run
 from monitor.summaries.read_summaries import Connection, find_streams
 from monitor.summaries.store import Kind, Store, stream_of

@@ -16,7 +16,7 @@ from monitor.baselines.activation import next_number
 from monitor.messages import muting
 from monitor.messages.muting import Silence, in_force, silencing
 from monitor.messages.transitions import Episode
-from monitor.plain import plain
+from monitor.printable import plain
 from monitor.scheduled_run import name
 from monitor.summaries.store import Kind, stream_of
 from monitor.summaries.summary import Stream

@@ -7,7 +7,7 @@ from typing import Final
 from opensearchpy.exceptions import ConnectionError as NoConnection
 from opensearchpy.exceptions import TransportError
 
-from monitor.plain import plain
+from monitor.printable import plain
 
 ROLE: Final = (
     "map its role to the fine-grained role prediction-monitor-monitor"

@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 from opensearchpy import RequestsHttpConnection
 
 from .address import PASSWORD, address
-from .exchange import Connection
+from .timed_exchange import Connection
 
 # The region in a domain's address. It may differ from the function's region.
 REGION: Final = re.compile(r"\.([a-z]{2}(?:-[a-z]+)+-\d)\.(?:es|on)\.")

@@ -18,7 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from shipper.decode import PayloadInvalid
 from shipper.deliver import Outcome
-from shipper.exchange import TookTooLong, within
+from shipper.timed_exchange import TookTooLong, within
 
 # Lambda puts dead letters below this prefix: those of asynchronous invocations below async/, and
 # those of a stream below the id of the event source mapping.

@@ -19,12 +19,12 @@ from shipper.client import connect
 from shipper.dead_letters import PREFIX, S3_SECONDS, Bucket, Letter, LetterFate, letters, replay_all
 from shipper.decode import decode
 from shipper.deliver import Outcome, RetryBudget
-from shipper.exchange import TookTooLong, within
 from shipper.log import Log
 from shipper.memory import memory_utilization
 from shipper.settings import settings
 from shipper.ship import ship
 from shipper.stream import is_stream, ship_kept
+from shipper.timed_exchange import TookTooLong, within
 from shipper.values import moment, positive
 
 SERVICE: Final = "replay"

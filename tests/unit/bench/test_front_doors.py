@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
+from bench.bulk_server import sink
 from bench.front_doors import RECORDS, table
-from bench.sink import sink
 from tools.root import ROOT
 
 

@@ -6,7 +6,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from bench.lines import MIX, Printed, event, mixed, printed, records
-from bench.ours import LIMIT
+from bench.shipper_forms import LIMIT
 from shipper.decode import decode, line
 from shipper.read import Kind, read
 from tools.root import ROOT

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from bench.bulk_server import sink
 from bench.lines import Printed
 from bench.payloads import CONSOLE, FLOOR, HANDLER, SIGNED, payloads, tree
-from bench.sink import sink
 from tools.errors import UserError
 from tools.root import ROOT
 

@@ -10,9 +10,9 @@ import pytest
 from opensearchpy import OpenSearch
 
 from bench import rivals
+from bench.bulk_server import sink
 from bench.lines import Printed, event, mixed, printed, records
-from bench.ours import LIMIT, RULES, ours
-from bench.sink import sink
+from bench.shipper_forms import LIMIT, RULES, ours
 from shipper.client import connect
 from shipper.decode import decode
 from shipper.document import documents

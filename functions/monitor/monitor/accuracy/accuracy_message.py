@@ -32,7 +32,7 @@ from monitor.messages.message import (
     invoke,
 )
 from monitor.messages.transitions import Change
-from monitor.plain import plain
+from monitor.printable import plain
 from monitor.summaries.summary import Stream
 from monitor.summaries.windows import HOUR, moment
 

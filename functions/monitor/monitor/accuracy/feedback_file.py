@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from monitor.accuracy.join_labels import Given, Reason, join, judgement_of
 from monitor.baseline_commands import Context, Refused, complain
-from monitor.plain import plain
+from monitor.printable import plain
 from monitor.scheduled_run import asking
 
 COLUMNS: Final = ("prediction_id", "label", "source", "explanation", "identifier")

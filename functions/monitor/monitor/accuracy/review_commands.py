@@ -19,7 +19,7 @@ from monitor.accuracy.intervals import Labelled
 from monitor.accuracy.labelled_predictions import SPAN, labelled_body, parse_labelled
 from monitor.baseline_commands import Context, Refused
 from monitor.opensearch_problem import ServerProblem, sentence
-from monitor.plain import plain
+from monitor.printable import plain
 from monitor.scheduled_run import name
 from monitor.summaries.searches import of_stream
 from monitor.summaries.summary import SLOT, Stream

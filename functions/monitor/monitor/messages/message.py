@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from monitor.accuracy.intervals import Estimate, Tally
 from monitor.messages.transitions import Change, Transition
-from monitor.plain import plain
+from monitor.printable import plain
 from monitor.summaries.summary import Stream
 from monitor.summaries.windows import HOUR, moment
 

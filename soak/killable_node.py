@@ -15,7 +15,7 @@ from typing import Any
 import requests
 
 from local import opensearch
-from soak.lines import NUMBER
+from soak.numbered_events import NUMBER
 
 START_SECONDS = 600.0  # on a machine with other work
 PAGE = 10_000  # documents of one search, OpenSearch's largest number

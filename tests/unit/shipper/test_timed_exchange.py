@@ -11,7 +11,7 @@ from contextlib import closing, contextmanager, suppress
 import pytest
 from msgspec import Raw
 
-from shipper import exchange, log_index
+from shipper import log_index, timed_exchange
 from shipper.bulk import INDEXED, Fate, Verdict, body, send
 from shipper.client import connect
 from shipper.decode import LogEvent, Payload
@@ -237,7 +237,7 @@ def test_the_deadline_of_an_exchange_cuts_no_later_one() -> None:
         assert [
             send(body(made("1")), 1, connection, seconds) for seconds in (10.0, PROMPT_SECONDS)
         ] == [INDEXED] * 2
-        time.sleep(PROMPT_SECONDS + exchange.GRACE_SECONDS + 0.2)  # nothing is under way
+        time.sleep(PROMPT_SECONDS + timed_exchange.GRACE_SECONDS + 0.2)  # nothing is under way
         assert send(body(made("1")), 1, connection, 10.0) == INDEXED
         assert len(connections) == 1
 
@@ -265,7 +265,7 @@ def test_an_exchange_ends_in_its_time_after_a_longer_one(
 def test_an_answer_at_the_last_moment_counts_and_its_connection_is_not_used_again() -> None:
     with serving(prompt) as (url, connections), closing(connect(url, {})) as connection:
         pause: Callable[..., None] = lambda *_, **__: time.sleep(  # noqa: E731
-            PROMPT_SECONDS + exchange.GRACE_SECONDS + 0.3
+            PROMPT_SECONDS + timed_exchange.GRACE_SECONDS + 0.3
         )
         connection.session.hooks["response"].append(pause)
         assert send(body(made("1")), 1, connection, PROMPT_SECONDS) == INDEXED
@@ -279,7 +279,7 @@ def test_an_exchange_on_an_open_connection_starts_no_thread(
 ) -> None:
     with serving(in_turn(prompt)) as (url, _), closing(connect(url, {})) as connection:
         assert send(body(made("1")), 1, connection, 10.0) == INDEXED
-        monkeypatch.setattr("shipper.exchange.Thread", None)
+        monkeypatch.setattr("shipper.timed_exchange.Thread", None)
         assert [send(body(made("1")), 1, connection, 10.0) for _ in range(3)] == [INDEXED] * 3
 
 
@@ -307,5 +307,5 @@ def test_a_call_raises_its_own_exception(problem: BaseException) -> None:
         raise problem
 
     with pytest.raises(type(problem)):
-        exchange.within(5, fail)
-    assert exchange.within(5, lambda: 7) == 7
+        timed_exchange.within(5, fail)
+    assert timed_exchange.within(5, lambda: 7) == 7

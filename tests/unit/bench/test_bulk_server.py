@@ -7,7 +7,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from bench.sink import sink
+from bench.bulk_server import sink
 from shipper.bulk import PARAMS
 
 COUNT = 50
@@ -23,7 +23,7 @@ def url() -> Iterator[str]:
 
 
 @pytest.mark.parametrize("packed", [False, True])
-def test_sink_answers_for_each_document(*, url: str, packed: bool) -> None:
+def test_the_server_answers_for_each_document(*, url: str, packed: bool) -> None:
     headers = {
         "content-type": "application/x-ndjson",
         **({"content-encoding": "gzip"} if packed else {}),

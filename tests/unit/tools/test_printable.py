@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tools.plain import plain
+from tools.printable import plain
 
 ROOT = Path(__file__).parents[2]
 
