@@ -1,6 +1,7 @@
 """Removes work for tokens whose result is not used.
 
-A head that reads only the first token needs only the first token of the last layer.
+A head that reads only the first token needs only the first token of the last layer, and its last
+attention needs only the first query.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from onnx import NodeProto, helper, numpy_helper
 ROW_BY_ROW: Final = {"LayerNormalization", "Gelu", "Tanh", "Relu", "Erf"}
 TOGETHER: Final = {"Add", "Sum", "Mul", "Sub", "Div"}
 BOUNDS: Final = ("first_token", "second_token", "second_token")  # slice from 0 to 1 on axis 1
+TWO: Final = "two_tokens"
+MICROSOFT: Final = "com.microsoft"
 
 
 def first_token_only(model: onnx.ModelProto) -> None:
@@ -52,6 +55,80 @@ def first_token_only(model: onnx.ModelProto) -> None:
                 (cut if True in needed else alone).add(name)
     if alone:
         _insert_cuts(graph, alone, cut)
+
+
+def first_query_only(model: onnx.ModelProto) -> None:
+    """Compute only the first queries of an 8-bit attention if nothing reads the others.
+
+    Keys and values are computed for all tokens. Two queries are computed, not one, because
+    onnxruntime multiplies a matrix of one row with a kernel that adds in another order. With two,
+    every number is equal to that of the whole attention, bit for bit.
+    """
+    graph = model.graph
+    weights = {value.name: numpy_helper.to_array(value) for value in graph.initializer}
+    for place, node in enumerate(graph.node):
+        if _is_plain_attention(node) and all(
+            list(reader.input[1:]) == list(BOUNDS)
+            for reader in graph.node
+            if node.output[0] in reader.input
+        ):
+            nodes, values = _first_queries(node, weights)
+            nodes = [*graph.node[:place], *nodes, *graph.node[place + 1 :]]
+            values += [value for value in graph.initializer if value.name not in node.input]
+            del graph.node[:], graph.initializer[:]
+            graph.node.extend(nodes)
+            graph.initializer.extend(values)
+            return
+
+
+def _is_plain_attention(node: NodeProto) -> bool:
+    """Tell whether a node is an 8-bit attention without mask, past and further options."""
+    return (
+        node.op_type == "QAttention"
+        and [attribute.name for attribute in node.attribute] == ["num_heads"]
+        and not any([*node.input[5:6], *node.input[8:]])
+    )
+
+
+def _first_queries(
+    attention: NodeProto, weights: dict[str, NDArray[Any]]
+) -> tuple[list[NodeProto], list[onnx.TensorProto]]:
+    """Return nodes and constants that compute the first two tokens of an 8-bit attention."""
+    tokens, matrix, bias, scale, scales, _, zero, zeros = attention.input[:8]
+    name, heads, width = attention.name, attention.attribute[0].i, len(weights[bias]) // 3
+    values = {
+        TWO: np.array([2]),
+        "by_head": np.array([-1, heads, width // heads]),
+        "side_by_side": np.array([1, -1, width]),
+    }
+    nodes = list[NodeProto]()
+
+    def add(kind: str, inputs: list[str], output: str, domain: str = "", **options: Any) -> str:
+        nodes.append(helper.make_node(kind, inputs, [output], output, domain=domain, **options))
+        return output
+
+    def product(part: str, number: int, of: str) -> str:
+        """Return the queries, keys or values of tokens (tokens, heads, width of a head)."""
+        own = [f"{each}_{part}" for each in (matrix, scales, zeros, bias)]
+        for whole, each in zip((matrix, scales, zeros, bias), own, strict=True):
+            values[each] = np.split(weights[whole], 3, axis=-1)[number]
+        inputs = [of, own[0], scale, own[1], zero, own[2], own[3]]
+        flat = add("MatMulIntegerToFloat", inputs, f"{name}/{part}", MICROSOFT)
+        return add("Reshape", [flat, "by_head"], f"{flat}/heads")
+
+    first = add("Slice", [tokens, BOUNDS[0], TWO, BOUNDS[2]], f"{tokens}_first_two")
+    query = product("query", 0, first)
+    key = product("key", 1, tokens)
+    value = product("value", 2, tokens)
+    scores = add(
+        "FusedMatMul", [query, key], f"{name}/scores", MICROSOFT,
+        transBatchA=1, transBatchB=1, transB=1, alpha=(width // heads) ** -0.5,
+    )  # fmt: skip
+    shares = add("Softmax", [scores], f"{name}/shares")
+    mixed = add("FusedMatMul", [shares, value], f"{name}/mixed", MICROSOFT, transBatchB=1)
+    by_token = add("Transpose", [mixed], f"{name}/by_token", perm=[1, 0, 2])
+    add("Reshape", [by_token, "side_by_side"], attention.output[0])
+    return nodes, [numpy_helper.from_array(each, name) for name, each in values.items()]
 
 
 def _insert_cuts(graph: onnx.GraphProto, alone: set[str], cut: set[str]) -> None:

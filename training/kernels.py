@@ -17,7 +17,7 @@ from onnx import TensorProto, helper
 from onnxruntime.quantization.quant_utils import QuantType
 from onnxruntime.quantization.quantize import quantize_dynamic
 
-from training.first_token import first_token_only
+from training.first_token import first_query_only, first_token_only
 
 SMALL_TABLE: Final = 1_000_000  # elements: 8 bits save hardly anything in a smaller table
 
@@ -34,27 +34,30 @@ def dynamic(source: Path, target: Path) -> None:
     """
     logging.getLogger().setLevel(logging.ERROR)  # the library writes advice to the root logger
     with tempfile.TemporaryDirectory() as folder:
-        fast = Path(folder) / "fast.onnx"
+        fast, small = Path(folder) / "fast.onnx", Path(folder) / "small.onnx"
         model = fused(source)
         first_token_only(model)
         plain_sums(model)
         onnx.save(model, fast)
         sizes = {value.name: int(np.prod(value.dims)) for value in model.graph.initializer}
-        small = [
+        small_tables = [
             node.name
             for node in model.graph.node
             if node.op_type == "Gather" and sizes.get(node.input[0], 0) < SMALL_TABLE
         ]
         quantize_dynamic(
             fast,
-            target,
+            small,
             op_types_to_quantize=["MatMul", "Attention", "Gather"],
-            nodes_to_exclude=small,
+            nodes_to_exclude=small_tables,
             per_channel=True,
             reduce_range=True,
             weight_type=QuantType.QInt8,
             extra_options={"MatMulConstBOnly": True, "DefaultTensorType": TensorProto.FLOAT},
         )
+        model = onnx.load(small)
+        first_query_only(model)
+        onnx.save(model, target)
 
 
 def in_blocks(source: Path, target: Path) -> None:

@@ -26,7 +26,8 @@ def weights(path: Path) -> Weights:
 
     Vectors and tables have the same names in the ONNX file as in transformers. The name of a matrix
     product contains the name of its module (`/model/bert/.../MatMul_quant`). The attentions are in
-    the order of the layers. Each has its queries, keys and values side by side.
+    the order of the layers. Each has its queries, keys and values side by side, or in three
+    products.
     """
     (loop,) = [node for node in onnx.load(path).graph.node if node.op_type == "Loop"]
     body = next(attribute.g for attribute in loop.attribute if attribute.name == "body")
@@ -65,6 +66,11 @@ def weights(path: Path) -> Weights:
                     f"{module}.bias": bias,
                 }
             layers += 1
+        elif node.op_type == "MatMulIntegerToFloat":  # of an attention that was split into parts
+            module = f"bert.encoder.layer.{layers}.attention.self.{node.name.rpartition('/')[2]}"
+            matrix, scale, zero, bias = (stored[node.input[at]] for at in (1, 3, 5, 6))
+            found |= {f"{module}.weight": _numbers(matrix, scale, zero).T, f"{module}.bias": bias}
+            layers += module.endswith("value")
     return {
         name: value
         for name, value in found.items()
