@@ -1,4 +1,4 @@
-# The project's commands. Every target works in a fresh clone, and first sets up missing tools.
+# The commands of the project. Every target works in a fresh clone, and first sets up missing tools.
 # The machine needs git, make, and uv or Python 3.13.
 
 SHELL := /bin/bash
@@ -11,11 +11,11 @@ export PATH := $(BIN):$(CURDIR)/.uv/bin:$(PATH)
 ARCHITECTURE ?= x86_64
 export ARCHITECTURE
 export SAM_CLI_TELEMETRY := 0
-# The folder of a model of your own, for build, run and serve; functions/inference/Makefile takes it from the environment.
+# MODEL is the folder of your own model, for build, run and serve. functions/inference/Makefile reads it from the environment.
 override export MODEL := $(if $(MODEL),$(abspath $(MODEL)))
 override export CANARY := $(if $(CANARY),$(abspath $(CANARY)))
 UV := $(or $(wildcard .uv/bin/uv),$(shell command -v uv),.uv/bin/uv)
-# Environments whose folder was renamed or copied, so that they contain the old path.
+# Python environments that contain an old path, because the project's folder was renamed or copied.
 MOVED := $(sort $(shell for each in $(VENV)/.run $(VENV)/.ready .venv-train/.ready; do \
   if [ -s $$each ] && [ "$$(cat $$each)" != "$(CURDIR)" ]; then echo $${each%/*}/moved; fi; done))
 # Let uv show its progress in a terminal only.
@@ -35,16 +35,16 @@ help: ## print this list
 
 setup: $(VENV)/.ready ## set up the project's environment in .venv
 
-run: $(RUNNABLE) ## send sentences, read their documents from OpenSearch, then end [API_PORT= OPENSEARCH_PORT= OPENSEARCH_URL= LOG_TEXT=]
+run: $(RUNNABLE) ## start the stack, send sentences, find their documents in OpenSearch, and stop the stack [API_PORT= OPENSEARCH_PORT= OPENSEARCH_URL= LOG_TEXT=]
 	@python -m local run
 
-serve: $(RUNNABLE) ## run the same stack until Ctrl-C, with a page: API on 127.0.0.1:3000, OpenSearch on 127.0.0.1:9200 [options of run, PAGE_PORT= KEEP=]
+serve: $(RUNNABLE) ## run the same stack until Ctrl-C, with a web page: API on 127.0.0.1:3000, OpenSearch on 127.0.0.1:9200 [options of run, PAGE_PORT= KEEP=]
 	@python -m local serve
 
-drill: $(RUNNABLE) ## play two weeks with drifts and a bad deployment into the stack, with a page; a table at the end [DATA=folder of texts] [HOLD=1]
+drill: $(RUNNABLE) ## play two weeks of traffic with drifts and a bad deployment into the stack, and print a table of the findings [DATA=folder of texts] [HOLD=1]
 	@python -m drill $(if $(DATA),--data "$(DATA)") $(if $(HOLD),--hold)
 
-lint: $(VENV)/.ready ## check code (ruff, mypy), template (cfn-lint), workflows (zizmor, schema), and that the pins fit each other
+lint: $(VENV)/.ready ## check code (ruff, mypy), template (cfn-lint), workflows (zizmor, schema), and that the pinned versions are compatible
 	@ruff check . && ruff format --check . && mypy && cfn-lint --include-checks I -- template.yaml
 	@zizmor --offline --quiet --no-progress --pedantic .github
 	@check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
@@ -53,7 +53,7 @@ lint: $(VENV)/.ready ## check code (ruff, mypy), template (cfn-lint), workflows 
 	@check-jsonschema --quiet --builtin-schema vendor.compose-spec kibana/compose.yaml
 	@$(UV) pip check --quiet --python $(VENV)
 
-audit: $(VENV)/.ready ## write an SBOM of each package into sbom/, and report known vulnerabilities of the pins [PIP_AUDIT_VULNERABILITY_SERVICE=osv]
+audit: $(VENV)/.ready ## write an SBOM of each package into sbom/, and report known vulnerabilities of pinned packages [PIP_AUDIT_VULNERABILITY_SERVICE=osv]
 	@python -m audit
 
 kibana: $(RUNNABLE) ## start OpenSearch Dashboards in Docker on 127.0.0.1:5601 for the running stack [OPENSEARCH_PORT= DASHBOARDS_PORT=]
@@ -68,20 +68,20 @@ kibana: $(RUNNABLE) ## start OpenSearch Dashboards in Docker on 127.0.0.1:5601 f
 test: lint build ## check everything that CI checks, and report the coverage of the tests
 	@pytest --cov --cov-report=term
 
-test-full: lint build .venv-train/.ready ## as test, with the long tests: fuzzing, training and adopting three models [DATA=folder of the corpora]
+test-full: lint build .venv-train/.ready ## run make test with the long tests: fuzzing, and three models that are trained and turned into model folders [DATA=folder of the corpora]
 	@rm -rf .adopted
 	@$(TRAINING) -m tests.adopted --out .adopted/checkpoints $(if $(DATA),--data "$(DATA)")
 	@for folder in .adopted/checkpoints/*; do \
 	  $(TRAINING) -m training.model --from $$folder/checkpoint --sample $$folder/sample.csv --out .adopted/models/$${folder##*/} --name $${folder##*/}; done
 	@ADOPTED=.adopted/models FUZZ_SECONDS=600 pytest -m ""
 
-soak: $(VENV)/.ready ## put events through random faults into a real OpenSearch; a table at the end [MINUTES=10] [RATE=200] [SEED=25]
+soak: $(VENV)/.ready ## ship events into a real OpenSearch during random faults, and print how often each event arrived [MINUTES=10] [RATE=200] [SEED=25]
 	@python -m soak $(if $(MINUTES),--minutes "$(MINUTES)") $(if $(RATE),--rate "$(RATE)") $(if $(SEED),--seed "$(SEED)")
 
-outage: $(VENV)/.ready ## kill OpenSearch under traffic for a minute: backlog and time, predicted and measured [RATE=2000] [SECONDS=60]
+outage: $(VENV)/.ready ## kill OpenSearch under traffic, and print backlog and time, predicted and measured [RATE=2000] [SECONDS=60]
 	@python -m soak.outage $(if $(RATE),--rate "$(RATE)") $(if $(SECONDS),--seconds "$(SECONDS)")
 
-scale: $(VENV)/.ready ## print the needs of 10 to 10,000 events a second, and the rate that reaches each limit
+scale: $(VENV)/.ready ## print the resources that 10 to 10,000 events a second need, and the lowest rate that reaches each limit
 	@python -m scale
 
 deploy-test: build ## deploy the whole stack into a local AWS, read it back, update and delete it: make deploy-test [FAKECLOUD=/path/to/fakecloud]
@@ -113,7 +113,7 @@ train: ## train the model again: make train DATA=folder [OUT=folder] [WORK=folde
 	@$(MAKE) --no-print-directory .venv-train/.ready
 	@$(TRAINING) -m training --data "$(DATA)" $(if $(OUT),--out "$(OUT)") $(if $(WORK),--work "$(WORK)")
 
-model: ## make a model folder from your own classifier: make model FROM=checkpoint SAMPLE=file [OUT=model] [AGAINST=folder] [OPTIONS="--help"]
+model: ## make a model folder from your classifier: make model FROM=checkpoint SAMPLE=file [OUT=model] [AGAINST=folder] [OPTIONS="--help"]
 	@test -n "$(FROM)" && test -n "$(SAMPLE)" || { echo "make model FROM=folder SAMPLE=file: the folder that save_pretrained wrote, and texts that the model was not trained on (docs/model.md)" >&2; exit 2; }
 	@$(MAKE) --no-print-directory .venv-train/.ready
 	@$(TRAINING) -m training.model --from "$(FROM)" --sample "$(SAMPLE)" $(if $(OUT),--out "$(OUT)") $(if $(AGAINST),--against "$(AGAINST)") $(OPTIONS)
@@ -137,7 +137,7 @@ $(MOVED):
 	@echo "the folder was renamed or copied after $(@D) was set up: setting it up again"
 	@rm -rf $(@D)
 
-# Enough to run the stack: `make run` in a fresh clone sets up nothing else.
+# The packages that are needed to run the stack. `make run` in a fresh clone installs only these.
 $(VENV)/.run: $(RUN_LOCKS) $(filter $(VENV)/moved,$(MOVED)) | $(UV)
 	@echo "setting up $(VENV) (0.3 GB, once) ..."
 	$(call install,$(RUN_LOCKS))
@@ -159,7 +159,7 @@ endef
 	@$(UV) pip sync $(QUIET) --require-hashes --python .venv-train requirements/train.txt || { $(OFFLINE); }
 	@echo "$(CURDIR)" > $@
 
-# If uv is not installed, install the pinned wheel into an environment of its own.
+# If uv is not installed, install the pinned wheel into a separate environment.
 .uv/bin/uv:
 	@echo "setting up uv ..."
 	@python3.13 -m venv .uv || { echo "make: neither uv nor Python 3.13 can be used: install one of them" >&2; exit 1; }

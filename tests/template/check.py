@@ -1,6 +1,6 @@
-"""A decorator for checks of the stack.
+"""A decorator that makes a test from a check of the stack.
 
-It lists the shapes of the stack that must pass a check, and the flaws that must fail it.
+It lists the shapes (stacks.py) that must pass the check, and flaws with which a shape must fail it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import pytest
 from tests.template.stacks import Stack, stack_of
 
 type Check = Callable[[Stack], None]
-type Flaw = tuple[str, Any]  # a path in the resources, and a value there that makes the stack wrong
+type Flaw = tuple[str, Any]  # a path in the resources, and a wrong value for this path
 
 GONE: Final = object()
 
@@ -22,11 +22,11 @@ GONE: Final = object()
 def check(
     shapes: tuple[str, ...], *flaws: Flaw
 ) -> Callable[[Check], Callable[[str, Flaw | None], None]]:
-    """Make a test of a check.
+    """Make a test from a check.
 
-    Every shape must pass the check, and the last shape must fail it with any of the flaws.
+    Every shape must pass the check. The last shape must fail it with each of the flaws.
     """
-    assert flaws, "a check that notices nothing proves nothing"
+    assert flaws, "a check needs at least one flaw that it must report"
     cases = [
         *(pytest.param(shape, None, id=shape) for shape in shapes),
         *(pytest.param(shapes[-1], flaw, id=flaw[0]) for flaw in flaws),
@@ -48,14 +48,15 @@ def check(
 
 
 def statement_of(name: str, policy: int, statement: int = 0) -> str:
-    """Return the path of a role's statement."""
+    """Return the path of a statement in a policy of a role."""
     return f"{name}.Properties.Policies.{policy}.PolicyDocument.Statement.{statement}"
 
 
 def spoiled(stack: Stack, path: str, value: Any) -> Stack:
-    """Return a copy of the stack with another value at a path of names and list positions.
+    """Return a copy of the stack with another value at a path.
 
-    A `+` at the end of the path adds the value to a list.
+    The path consists of names and list positions. If it ends with `+`, the value is added to the
+    list.
     """
     resources = deepcopy(stack.resources)
     *way, last = path.split(".")

@@ -1,6 +1,6 @@
 """Evaluates template.yaml as CloudFormation does.
 
-SAM's own translator transforms it; conditions are decided and rules evaluated.
+SAM's own translator transforms the template. This module evaluates its conditions and rules.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ NOTHING = {"Ref": "AWS::NoValue"}
 
 
 def transformed(template: dict[str, Any], values: Values) -> Resources:
-    """Return the resources after SAM's transform, with every condition still in them."""
+    """Return the resources after SAM's transform. Conditions are not evaluated yet."""
     for resource in template["Resources"].values():
         if resource["Type"] == "AWS::Serverless::Function":
             resource["Properties"]["CodeUri"] = "s3://bucket/key"
@@ -34,9 +34,9 @@ def transformed(template: dict[str, Any], values: Values) -> Resources:
 
 
 def deployed(given: Values) -> Resources:
-    """Return the stack's resources with these parameters.
+    """Return the resources of a stack with these parameters.
 
-    Conditions are decided and `Fn::If` is resolved; other functions stay as written.
+    Conditions and `Fn::If` are evaluated; other functions stay unchanged.
     """
     template = load()
     values = defaults(template) | dict(given)
@@ -50,7 +50,7 @@ def deployed(given: Values) -> Resources:
 
 
 def defaults(template: dict[str, Any]) -> dict[str, Any]:
-    """Return each parameter's default, or the empty string if there is none."""
+    """Return the default of each parameter, or an empty string if it has none."""
     return {
         name: parameter.get("Default", "") for name, parameter in template["Parameters"].items()
     }
@@ -88,15 +88,15 @@ def statements(role: Resource) -> list[dict[str, Any]]:
 
 
 def listed(value: Any) -> list[Any]:
-    """Return a list as it is, and anything else in a list of one."""
+    """Return a list unchanged, and any other value in a list."""
     return value if isinstance(value, list) else [value]
 
 
 def text(value: Any) -> str:
-    """Return a resource's value as text.
+    """Return a value of a resource as text.
 
-    A string stays as it is, `Sub` is filled with its own variables, and `GetAtt` or `Ref` gives
-    the name in it.
+    A string is unchanged. A `Sub` gets the values of its own variables. `GetAtt` and `Ref` become
+    the name that they refer to.
     """
     if not isinstance(value, dict):
         return str(value)
@@ -156,7 +156,7 @@ def _holds(condition: Any, *, values: Values, conditions: Values) -> bool:
 
 
 def _resolved(value: Any, holds: Any) -> Any:
-    """Return a value with `Fn::If` decided, and without `AWS::NoValue`."""
+    """Return a value with `Fn::If` evaluated, and without `AWS::NoValue`."""
     if isinstance(value, dict):
         if "Fn::If" in value:
             condition, yes, no = value["Fn::If"]

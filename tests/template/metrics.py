@@ -13,7 +13,7 @@ QUERY = re.compile(r"SELECT SUM\((\w+)\) FROM \"([\w/]+)\" (?:WHERE (.+?))? ?(?:
 
 
 class Metric(NamedTuple):
-    """A metric with its dimensions by name; their values are as in the template."""
+    """A metric. `dimensions` are names with their values in the template."""
 
     namespace: str
     name: str
@@ -21,12 +21,12 @@ class Metric(NamedTuple):
 
 
 def alarms(resources: Resources) -> dict[str, Resource]:
-    """Return the alarms by their name in the template."""
+    """Return the alarms; the keys are their names in the template."""
     return dict(of_type(resources, "AWS::CloudWatch::Alarm"))
 
 
 def watched(alarm: Resource) -> list[Metric]:
-    """Return the metrics of an alarm: one metric, those of an expression, or those of a query."""
+    """Return the metrics of an alarm, which has a metric, an expression or a query."""
     if "Metrics" not in alarm:
         return [_metric(alarm)]
     found = []
@@ -76,7 +76,7 @@ def shown(body: dict[str, Any]) -> Iterator[Metric]:
 
 
 def _written_out(row: list[str], before: list[str]) -> list[str]:
-    """Replace `...` by the earlier parts of the row above, and `.` by the part in its place."""
+    """Replace `...` by all earlier parts of the row above, and `.` by one part of the row above."""
     if row[0] == "...":
         row = before[: len(before) - len(row) + 1] + row[1:]
     return [before[place] if each == "." else each for place, each in enumerate(row)]

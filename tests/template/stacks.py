@@ -1,4 +1,4 @@
-"""The shapes that a stack can have, and their resources."""
+"""The shapes of the stack, and their resources. A shape is a set of parameters with a name."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ ANYBODY: Final = {"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject",
 
 
 class Stack(NamedTuple):
-    """The resources of a stack, and the parameters that it was made with."""
+    """The resources of a stack, and its given parameters."""
 
     resources: Resources
     given: dict[str, str]
@@ -113,7 +113,7 @@ class Stack(NamedTuple):
 
     @property
     def log_groups(self) -> dict[str, str]:
-        """Return the log groups that log predictions, by subscription.
+        """Return the log groups of the parameter LogGroups; the keys are their subscriptions.
 
         Each subscription belongs to a place in the parameter's list.
         """
@@ -122,12 +122,12 @@ class Stack(NamedTuple):
 
     @property
     def has_inference(self) -> bool:
-        """Whether the stack has a classifier."""
+        """Return whether the stack has a classifier."""
         return self.given.get("Inference") != "false"
 
     @property
     def monitors(self) -> bool:
-        """Whether the stack has the monitor: as the parameter says, else if the stack installs."""
+        """Return whether the stack has the monitor (with `auto`, if the stack installs)."""
         said = self.given.get("Monitor", "auto")
         return said == "true" or (
             said == "auto" and bool({"CreateDomain", "InstallKibana"} & set(self.given))
@@ -135,12 +135,12 @@ class Stack(NamedTuple):
 
     @property
     def reports(self) -> bool:
-        """Whether the stack writes reports into a bucket."""
+        """Return whether the stack writes reports into a bucket."""
         return self.given.get("Report") == "true"
 
     @property
     def streams(self) -> bool:
-        """Whether the stack has a stream between the subscriptions and the shipper."""
+        """Return whether the stack has a stream between the subscriptions and the shipper."""
         return self.given.get("Delivery", "direct") != "direct"
 
     @property
@@ -150,7 +150,7 @@ class Stack(NamedTuple):
 
     @property
     def asks(self) -> bool:
-        """Whether the stack has the canary: with a function to ask, unless a parameter says no."""
+        """Return whether the stack has the canary, which needs a function to ask."""
         return self.given.get("Canary") != "false" and (
             self.has_inference or "CanaryTargetArn" in self.given
         )
@@ -167,12 +167,12 @@ class Stack(NamedTuple):
 
 @cache
 def stack_of(shape: str) -> Stack:
-    """Return the stack of a shape."""
+    """Return the stack with the parameters of a shape."""
     return Stack(deployed(SHAPES[shape]), SHAPES[shape])
 
 
 def selected(value: Any, stack: Stack) -> str:
-    """Return `text` of a value; a Select gives a name from a parameter of log groups."""
+    """Return `text` of a value. A `Select` becomes a name in a parameter of log groups."""
     if isinstance(value, dict) and "Fn::Select" in value:
         return compared(value, stack.given)
     if isinstance(value, dict) and "Fn::Select" in str(value):
@@ -182,7 +182,7 @@ def selected(value: Any, stack: Stack) -> str:
 
 
 def before(stack: Stack, name: str) -> set[str]:
-    """Return all that CloudFormation makes before a resource."""
+    """Return the names of all resources that CloudFormation makes before a resource."""
     found: set[str] = set()
     waiting = [name]
     while waiting:

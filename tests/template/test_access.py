@@ -37,8 +37,8 @@ from tests.template.stacks import (
         {"Fn::Sub": "arn:aws:logs:${AWS::Region}:${AWS::AccountId}:log-group:*"},
     ),
 )
-def test_nobody_is_let_in_but_where_it_says_so(stack: Stack) -> None:
-    """Only the domain's policy lets everybody in, because the domain has its security plugin.
+def test_each_resource_admits_only_the_listed_callers(stack: Stack) -> None:
+    """Only the domain's policy permits everybody, because the domain has its security plugin.
 
     Each function has only the listed callers.
     """
@@ -126,9 +126,9 @@ def test_nobody_is_let_in_but_where_it_says_so(stack: Stack) -> None:
     ("Domain.Properties.AccessPolicies.Statement.0.Effect", "Deny"),
     ("Domain.Properties.AdvancedSecurityOptions.JWTOptions", {"Enabled": True}),
 )
-def test_the_open_domain_asks_who_one_is(stack: Stack) -> None:
+def test_a_domain_with_an_internet_address_requires_a_user(stack: Stack) -> None:
     domain = stack.properties("Domain")
-    # es:ESHttp* has none of the actions that change the domain itself
+    # es:ESHttp* contains no action that changes the domain itself
     (statement,) = domain["AccessPolicies"]["Statement"]
     assert statement == {
         "Effect": "Allow",
@@ -166,7 +166,7 @@ def test_the_open_domain_asks_who_one_is(stack: Stack) -> None:
     ("ApiStage.Properties.DefaultRouteSettings.ThrottlingRateLimit", GONE),
     ("ApiStage.Properties.RouteSettings", {"POST /predict": {"ThrottlingRateLimit": 10000}}),
 )
-def test_the_api_asks_for_a_signature_and_is_throttled(stack: Stack) -> None:
+def test_the_api_requires_a_signature_and_is_throttled(stack: Stack) -> None:
     (stage,) = stack.of_type("AWS::ApiGatewayV2::Stage").values()
     assert stage["DefaultRouteSettings"] == {
         name: {"Ref": "RequestsPerSecond"}
@@ -203,7 +203,7 @@ def test_replay_monitor_canary_and_report_run_on_their_schedule(stack: Stack) ->
     if stack.reports:
         schedules["ReportFunctionMake"] = ("rate(15 minutes)", "ReportFunction")
     if stack.asks:
-        # seldom, because a user's own function may log the questions as live predictions
+        # only once a day, because a user's own function may log the questions as live predictions
         often = "rate(15 minutes)" if stack.has_inference else "rate(1 day)"
         schedules["CanaryFunctionAsk"] = (often, "CanaryFunction")
     assert set(rules) == set(schedules)
@@ -243,7 +243,7 @@ def test_the_buckets_are_private(stack: Stack) -> None:
     ("DomainIngress.Properties.FromPort", 0),
     ("Kibana.Properties.After", GONE),
 )
-def test_the_network_lets_in_the_functions_alone(stack: Stack) -> None:
+def test_only_the_functions_may_reach_the_domain_in_a_vpc(stack: Stack) -> None:
     ingress, domain = stack.properties("DomainIngress"), stack.properties("DomainSecurityGroup")
     assert (ingress["GroupId"], ingress["SourceSecurityGroupId"]) == (
         {"Ref": "DomainSecurityGroup"},
@@ -261,7 +261,7 @@ def test_the_network_lets_in_the_functions_alone(stack: Stack) -> None:
     ("FunctionsSecurityGroup.Properties.SecurityGroupIngress", [{"CidrIp": "0.0.0.0/0"}]),
     ("FunctionsSecurityGroup.Properties.SecurityGroupEgress.0.ToPort", 65535),
 )
-def test_the_functions_in_a_vpc_are_called_by_nobody_and_call_https(stack: Stack) -> None:
+def test_functions_in_a_vpc_accept_no_connections_and_use_https(stack: Stack) -> None:
     functions = stack.properties("FunctionsSecurityGroup")
     assert "SecurityGroupIngress" not in functions
     assert [
@@ -281,7 +281,7 @@ OUTSIDE = {"InferenceFunction", "CanaryFunction", "MessengerFunction"}
     ("MonitorFunction.Properties.VpcConfig", GONE),
     ("ReportFunction.Properties.VpcConfig", GONE),
 )
-def test_all_that_talks_to_the_domain_is_in_the_vpc(stack: Stack) -> None:
+def test_every_function_that_calls_the_domain_is_in_the_vpc(stack: Stack) -> None:
     subnets = [{"Ref": "VpcSubnetId"}, {"Ref": "VpcSecondSubnetId"}]
     if "Domain" in stack.resources:
         assert stack.properties("Domain")["VPCOptions"] == {

@@ -16,9 +16,9 @@ from tests.template.cloudformation import Resources, deployed
 from tests.template.metrics import Metric, alarms, dashboard, shown, watched
 from tests.template.stacks import SHAPES
 
-DAY: Final = 86_400  # seconds; CloudWatch takes no alarm that looks further back
+DAY: Final = 86_400  # seconds; CloudWatch accepts no alarm that covers more time
 
-# AWS's own metrics, each with the sets of dimensions that it is published with.
+# AWS's own metrics. The values are the sets of dimensions with which AWS publishes a metric.
 DOCUMENTED: Final[dict[tuple[str, str], list[set[str]]]] = {
     # https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html
     **{
@@ -56,12 +56,12 @@ OWN: Final = "PredictionMonitor"
 
 @pytest.fixture(scope="module", params=SHAPES)
 def resources(request: pytest.FixtureRequest) -> Resources:
-    """Return the stack in one of its shapes."""
+    """Return the resources of the stack in one of its shapes."""
     return deployed(SHAPES[request.param])
 
 
 def unknown(metrics: list[Metric]) -> list[Metric]:
-    """Return AWS's metrics that are not documented, or not with these dimensions.
+    """Return the metrics that AWS does not document with these dimensions.
 
     A query (of AWS/Logs) may leave dimensions out.
     """
@@ -74,7 +74,7 @@ def _documented(metric: Metric) -> bool:
     return any(names <= each if metric.namespace == "AWS/Logs" else names == each for each in sets)
 
 
-def test_every_metric_of_awss_is_one_that_it_documents(resources: Resources) -> None:
+def test_aws_documents_every_metric_of_its_own_that_is_used(resources: Resources) -> None:
     metrics = [metric for alarm in alarms(resources).values() for metric in watched(alarm)]
     assert {each.namespace for each in metrics} >= {"AWS/Lambda", "AWS/Logs", OWN}
     assert ("AWS/ApiGateway" in {each.namespace for each in metrics}) == ("Api" in resources)
@@ -95,7 +95,7 @@ def test_a_metric_that_is_not_documented_is_noticed(metric: Metric) -> None:
     assert unknown([metric]) == [metric]
 
 
-def test_every_alarm_looks_at_something_and_says_what_it_means(resources: Resources) -> None:
+def test_every_alarm_has_a_metric_and_a_description(resources: Resources) -> None:
     for name, alarm in alarms(resources).items():
         assert name.endswith("Alarm")
         assert watched(alarm)
@@ -103,7 +103,7 @@ def test_every_alarm_looks_at_something_and_says_what_it_means(resources: Resour
         assert alarm["AlarmDescription"].endswith(".")
 
 
-def test_every_alarm_rings_at_the_topic_and_says_when_it_is_over(resources: Resources) -> None:
+def test_every_alarm_notifies_the_topic_when_it_begins_and_ends(resources: Resources) -> None:
     topic = {"Ref": "AlarmTopic"} if "AlarmTopic" in resources else {"Ref": "AlarmTopicArn"}
     for alarm in alarms(resources).values():
         assert alarm["AlarmActions"] == alarm["OKActions"] == [topic]
@@ -113,7 +113,7 @@ def test_every_alarm_rings_at_the_topic_and_says_when_it_is_over(resources: Reso
         assert (subscription["TopicArn"], subscription["Protocol"]) == (topic, "email")
 
 
-def test_no_alarm_looks_further_back_than_cloudwatch_does(resources: Resources) -> None:
+def test_no_alarm_covers_more_time_than_cloudwatch_accepts(resources: Resources) -> None:
     longest = load()["Parameters"]["NoPredictionsMinutes"]["MaxValue"]
     for alarm in alarms(resources).values():
         periods = (
@@ -137,7 +137,7 @@ def _period(metric: dict[str, Any]) -> int | None:
     ("alarm", "function"),
     [("InferenceDurationAlarm", "InferenceFunction"), ("ShipperDurationAlarm", "ShipperFunction")],
 )
-def test_an_alarm_of_time_rings_at_four_fifths_of_what_there_is(alarm: str, function: str) -> None:
+def test_a_duration_alarm_rings_at_four_fifths_of_the_time_limit(alarm: str, function: str) -> None:
     for shape in ("existing", "existing, opened"):
         resources = deployed(SHAPES[shape])
         timeout = resources[function]["Properties"]["Timeout"]
@@ -146,12 +146,10 @@ def test_an_alarm_of_time_rings_at_four_fifths_of_what_there_is(alarm: str, func
 
 @pytest.mark.parametrize("alarm", ["ShipperDurationAlarm", "StreamAgeAlarm"])
 @pytest.mark.parametrize("delivery", ["kinesis", "drain"])
-def test_an_alarm_rings_all_the_time_while_batches_of_a_stream_wait(
-    alarm: str, delivery: str
-) -> None:
-    """While the server is away, a batch takes the shipper's whole time.
+def test_an_alarm_keeps_ringing_while_batches_of_a_stream_wait(alarm: str, delivery: str) -> None:
+    """While the server cannot be reached, a batch takes the whole time limit of the shipper.
 
-    AWS publishes both metrics once for each batch. A period without a value would count as good.
+    AWS publishes both metrics once for each batch. A period without a value would end the alarm.
     """
     resources = deployed(SHAPES["existing"] | {"Delivery": delivery})
     timeout = resources["ShipperFunction"]["Properties"]["Timeout"]
@@ -160,7 +158,7 @@ def test_an_alarm_rings_all_the_time_while_batches_of_a_stream_wait(
     assert found["EvaluationPeriods"] == 1
 
 
-def test_silence_rings_only_where_predictions_are_expected() -> None:
+def test_missing_predictions_ring_only_if_predictions_are_expected() -> None:
     assert "NoPredictionsAlarm" in deployed(SHAPES["existing"])
     assert "NoPredictionsAlarm" not in deployed(SHAPES["existing, opened"])
     alarm = alarms(deployed(SHAPES["existing"]))["NoPredictionsAlarm"]
@@ -172,11 +170,11 @@ def test_silence_rings_only_where_predictions_are_expected() -> None:
     assert (alarm["Period"], alarm["EvaluationPeriods"]) == (60, {"Ref": "NoPredictionsMinutes"})
 
 
-def test_accuracy_rings_only_where_an_alarm_is_wanted() -> None:
+def test_low_accuracy_rings_only_with_the_parameter() -> None:
     assert "AccuracyTooLowAlarm" not in deployed(SHAPES["own"])
     alarm = alarms(deployed(SHAPES["existing, opened"]))["AccuracyTooLowAlarm"]
     assert (alarm["MetricName"], alarm["Statistic"]) == ("StreamsInaccurate", "Maximum")
-    assert alarm["TreatMissingData"] == "ignore"  # labels come late: the last run holds
+    assert alarm["TreatMissingData"] == "ignore"  # the result of the last run stays valid
 
 
 @pytest.mark.parametrize("name", ["MonitorSilentAlarm", "CanarySilentAlarm"])
@@ -207,7 +205,7 @@ def test_a_canary_that_asks_once_a_day_is_not_missed_after_an_hour() -> None:
 
 
 def test_the_subscriptions_alarms_look_at_our_filter_alone() -> None:
-    """The alarms ignore another team's filter on the same log group."""
+    """The alarms must ignore filters of other teams on the same log group."""
     resources = deployed(SHAPES["own in a VPC"])
     for name in ("SubscriptionErrorsAlarm", "SubscriptionThrottlingAlarm"):
         (metric,) = watched(resources[name]["Properties"])
@@ -218,7 +216,7 @@ def test_the_subscriptions_alarms_look_at_our_filter_alone() -> None:
     assert resources["ShipperFunctionPredictions"]["Type"] == "AWS::Logs::SubscriptionFilter"
 
 
-def test_a_percentile_is_told_of_few_requests_too() -> None:
+def test_a_percentile_is_evaluated_with_few_requests_too() -> None:
     """With `ignore` the alarm would need a thousand requests in each five minutes."""
     assert (
         "EvaluateLowSampleCountPercentile"
@@ -301,8 +299,8 @@ def test_every_alarm_on_a_function_names_one_of_the_stack(resources: Resources) 
     } & set(resources)
 
 
-def test_silence_is_that_of_what_was_shipped() -> None:
-    """The alarm also works for functions of your own, which do not write our metrics."""
+def test_missing_predictions_are_counted_by_the_shipper() -> None:
+    """The alarm must also work for functions of users, which do not write our metrics."""
     for shape in ("existing", "own function"):
         (metric,) = watched(alarms(deployed(SHAPES[shape]))["NoPredictionsAlarm"])
         assert (metric.name, dict(metric.dimensions)) == (
@@ -311,10 +309,10 @@ def test_silence_is_that_of_what_was_shipped() -> None:
         )
 
 
-def test_one_alarm_tells_which_of_the_log_groups_is_not_handed_over() -> None:
-    """CloudWatch alarms for each log group of a query.
+def test_one_alarm_names_the_log_group_whose_lines_are_not_delivered() -> None:
+    """CloudWatch evaluates the query for each log group.
 
-    The filter's name leaves out filters that are not ours.
+    The filter's name in the query leaves out filters of others.
     """
     resources = deployed(SHAPES["own function"])
     (metric,) = watched(alarms(resources)["LogGroupsErrorsAlarm"])

@@ -1,6 +1,6 @@
-"""Test the whole lists of a stack's resources and of its functions' environment variables.
+"""Test the complete lists of a stack's resources and of its functions' environment variables.
 
-There is a list for each shape of the stack.
+Some resources and variables exist only in some shapes of the stack (stacks.py).
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from tests.template.check import GONE, check
 from tests.template.cloudformation import text
 from tests.template.stacks import ALL, Stack
 
-# All resources, with their shapes. An addition may open access, or cost money.
+# The resources of the stacks for which the function is true. A new resource may open access, or
+# cost money.
 PARTS: Final[tuple[tuple[Callable[[Stack], bool], str], ...]] = (
     (
         lambda _: True,
@@ -213,7 +214,7 @@ SHIPPING: Final = {
     ),
     ("DeadLetterBucketPolicy", GONE),
 )
-def test_there_is_what_is_listed_and_nothing_else(stack: Stack) -> None:
+def test_the_stack_has_exactly_the_listed_resources(stack: Stack) -> None:
     wanted = [
         line.strip()
         for there, lines in PARTS
@@ -234,8 +235,8 @@ def test_there_is_what_is_listed_and_nothing_else(stack: Stack) -> None:
     ("ShipperFunction.Properties.Environment.Variables.OPENSEARCH_AUTH", "Basic YWRtaW46YWRtaW4="),
     ("InferenceFunction.Properties.Environment.Variables.LOG_TEXT", "true"),
 )
-def test_functions_are_told_what_is_listed_and_nothing_else(stack: Stack) -> None:
-    """The test finds a secret in a variable with any name."""
+def test_functions_have_exactly_the_listed_variables(stack: Stack) -> None:
+    """The test also finds a secret in a variable with a new name."""
     address = "Kibana.OpenSearchUrl" if "Kibana" in stack.resources else "OpenSearchEndpoint"
     found = {
         name: {
@@ -295,7 +296,7 @@ def test_functions_are_told_what_is_listed_and_nothing_else(stack: Stack) -> Non
 
 
 def installing(stack: Stack) -> dict[str, str]:
-    """Return the installer's targets and parts, which no event can change."""
+    """Return the settings of the installer that no event can change."""
     own = "Domain" in stack.resources
     secret = "MasterUser" if own else "KibanaSecretArn" if "KibanaSecretArn" in stack.given else ""
     return {

@@ -55,7 +55,7 @@ type Permission = tuple[str, str]
 
 
 def allowed(stack: Stack) -> dict[str, set[Permission]]:
-    """Return all actions of each role, with the resource of each action."""
+    """Return the permitted actions of each role, with their resources."""
     domain = "${Domain.Arn}" if "Domain" in stack.resources else "${OpenSearchDomainArn}"
 
     def log(name: str) -> set[Permission]:
@@ -135,8 +135,7 @@ def allowed(stack: Stack) -> dict[str, set[Permission]]:
     if "KmsKeyArn" in stack.given:
         for name in found.keys() - {"DeploymentRole", "StreamRole"}:
             found[name] = found[name] | {("kms:Decrypt", "KmsKeyArn")}
-        # which write dead letters, set them aside, claim messages or write reports, encrypted
-        # or write into the stream
+        # These roles write encrypted objects into a bucket, or into the stream.
         writers = {"ShipperRole", "ReplayRole", "MessengerRole", "ReportRole", "StreamRole"}
         for name in writers & found.keys():
             found[name] = found[name] | {("kms:GenerateDataKey", "KmsKeyArn")}
@@ -152,7 +151,7 @@ def reading(stack: Stack) -> set[Permission]:
 
 
 def asking(stack: Stack) -> set[Permission]:
-    """Return the permissions to ask the function, and to tell CodeDeploy of its deployments."""
+    """Return the permissions to invoke the function, and to report results to CodeDeploy."""
     if stack.has_inference:
         return {
             ("lambda:InvokeFunction", "${InferenceFunction.Arn}:*"),
@@ -185,7 +184,7 @@ def asking(stack: Stack) -> set[Permission]:
     (f"{statement_of('ShipperRole', 3)}.Action", "kinesis:*"),
     (f"{statement_of('StreamRole', 0)}.Resource", "*"),
 )
-def test_roles_allow_what_is_listed_and_nothing_else(stack: Stack) -> None:
+def test_roles_permit_exactly_the_listed_actions(stack: Stack) -> None:
     found = {}
     for name, role in stack.of_type("AWS::IAM::Role").items():
         assert "ManagedPolicyArns" not in role
@@ -210,8 +209,8 @@ def test_roles_allow_what_is_listed_and_nothing_else(stack: Stack) -> None:
     ),
     ("KibanaFunction.Properties.Environment.Variables.MORE", {"Ref": "Exclude"}),
 )
-def test_what_the_installer_is_told_makes_it_run_again(stack: Stack) -> None:
-    """Each variable that a parameter can change is also a property of the custom resource."""
+def test_a_changed_variable_makes_the_installer_run_again(stack: Stack) -> None:
+    """Each variable that a parameter can change must also be a property of the custom resource."""
     told = stack.properties("KibanaFunction")["Environment"]["Variables"]
     repeated = {json.dumps(value) for value in stack.properties("Kibana").values()}
     elsewhere = {"STACK", "STACK_ID", "URL_SUFFIX", "AUDIT_LOG"}  # these never change in a stack
@@ -226,7 +225,7 @@ def test_what_the_installer_is_told_makes_it_run_again(stack: Stack) -> None:
     ("DeploymentRole.Properties.AssumeRolePolicyDocument.Statement.+", ANYBODY),
     ("StreamRole.Properties.AssumeRolePolicyDocument.Statement.0.Condition", GONE),
 )
-def test_a_service_alone_takes_a_role(stack: Stack) -> None:
+def test_only_a_service_may_assume_a_role(stack: Stack) -> None:
     for name, role in stack.of_type("AWS::IAM::Role").items():
         (statement,) = role["AssumeRolePolicyDocument"]["Statement"]
         service = {"DeploymentRole": "codedeploy", "StreamRole": "logs"}.get(name, "lambda")
@@ -245,8 +244,8 @@ def test_a_service_alone_takes_a_role(stack: Stack) -> None:
         for rule in ("PermissionsBoundary", "Path")
     ),
 )
-def test_every_role_keeps_to_the_accounts_rules(stack: Stack) -> None:
-    """Without the parameters a role has neither: a path, even `/`, would replace the role."""
+def test_every_role_has_the_boundary_and_path_of_the_account(stack: Stack) -> None:
+    """Without the parameters a role must have no path, because even `/` would replace the role."""
     for role in stack.of_type("AWS::IAM::Role").values():
         for rule, parameter in (
             ("PermissionsBoundary", "PermissionsBoundaryArn"),
@@ -269,8 +268,8 @@ def test_every_function_has_a_role_of_its_own(stack: Stack) -> None:
     (f"{statement_of('ShipperRole', 2)}.Condition", GONE),
     (f"{statement_of('ReportRole', 2)}.Condition", GONE),
 )
-def test_the_bucket_is_this_accounts(stack: Stack) -> None:
-    """If the bucket was deleted, somebody else could create one with the same name."""
+def test_roles_use_only_a_bucket_of_this_account(stack: Stack) -> None:
+    """If the bucket is deleted, another account can create a bucket with the same name."""
     granted = [
         statement
         for role in stack.of_type("AWS::IAM::Role").values()
@@ -307,7 +306,7 @@ def test_the_code_in_a_vpc_cannot_touch_the_network(stack: Stack) -> None:
         )
 
 
-def test_the_installer_may_ask_for_all_that_it_asks_for_and_hardly_more(
+def test_the_installers_role_permits_its_requests_and_hardly_more(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for name in ("NO_PROXY", "no_proxy"):
@@ -349,7 +348,7 @@ def test_the_installer_may_ask_for_all_that_it_asks_for_and_hardly_more(
     assert unused == ["_dashboards/api/kibana/settings"]  # Kibana's name for the settings
 
 
-def test_each_wildcard_has_its_reason_beside_it() -> None:
+def test_each_wildcard_has_a_comment_with_its_reason() -> None:
     lines = (ROOT / "template.yaml").read_text(encoding="utf-8").splitlines()
     wild = [line for line in lines if re.search(r'Resource: "\*"', line)]
     assert wild

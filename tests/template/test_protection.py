@@ -36,7 +36,7 @@ OUTLASTING_OWN: Final = {"Domain", "MasterUser", "DomainLogPolicy", *DOMAIN_LOGS
     ("Domain.Properties.DomainEndpointOptions.TLSSecurityPolicy", "Policy-Min-TLS-1-0-2019-07"),
     ("Domain.Properties.EBSOptions.VolumeType", "gp2"),
 )
-def test_the_domain_is_encrypted_on_every_way(stack: Stack) -> None:
+def test_the_domain_is_encrypted_at_rest_and_in_transit(stack: Stack) -> None:
     domain = stack.properties("Domain")
     assert domain["EncryptionAtRestOptions"]["Enabled"] is True
     assert domain["NodeToNodeEncryptionOptions"]["Enabled"] is True
@@ -54,7 +54,7 @@ def test_the_domain_is_encrypted_on_every_way(stack: Stack) -> None:
     ("ReportBucket.Properties.BucketEncryption", GONE),
     ("ReportBucketPolicy", GONE),
 )
-def test_the_buckets_are_encrypted_on_every_way(stack: Stack) -> None:
+def test_the_buckets_are_encrypted_at_rest_and_in_transit(stack: Stack) -> None:
     own = {"ServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
     yours = {
         "ServerSideEncryptionByDefault": {
@@ -100,7 +100,7 @@ def test_the_stream_is_encrypted(stack: Stack) -> None:
     ("ReplayFunction.Properties.KmsKeyArn", GONE),
 )
 def test_a_key_of_yours_encrypts_all_that_it_can(stack: Stack) -> None:
-    """Log groups, secrets, topic and functions have the key; without a key, each has AWS's own."""
+    """Log groups, secrets, topic and functions use the key. Without it, AWS's keys are used."""
     found = {
         name: resource["Properties"].get(
             "KmsKeyArn" if resource["Type"] == "AWS::Lambda::Function" else "KmsKeyId"
@@ -141,7 +141,7 @@ def test_no_secret_is_written_down(stack: Stack) -> None:
     ("InferenceLogGroup.Properties.LogGroupClass", "INFREQUENT_ACCESS"),
     ("ReplayFunction.Properties.LoggingConfig.LogGroup.Ref", "ShipperLogGroup"),
 )
-def test_logs_are_kept_as_long_as_it_says(stack: Stack) -> None:
+def test_logs_are_kept_for_the_days_of_the_parameter(stack: Stack) -> None:
     groups = stack.of_type("AWS::Logs::LogGroup")
     assert {json.dumps(group.get("RetentionInDays")) for group in groups.values()} == {
         '{"Ref": "LogRetentionDays"}'
@@ -162,7 +162,7 @@ def test_logs_are_kept_as_long_as_it_says(stack: Stack) -> None:
     ("ApiStage.Properties.AccessLogSettings", GONE),
     ("ApiStage.Properties.AccessLogSettings.Format", '{"body":"$request.body"}'),
 )
-def test_who_called_is_logged_and_not_what_was_said(stack: Stack) -> None:
+def test_the_access_log_names_the_caller_and_no_text(stack: Stack) -> None:
     (stage,) = stack.of_type("AWS::ApiGatewayV2::Stage").values()
     assert stage["AccessLogSettings"]["DestinationArn"] == {"Fn::GetAtt": ["ApiLogGroup", "Arn"]}
     logged = json.loads(stage["AccessLogSettings"]["Format"])
@@ -177,7 +177,7 @@ def test_who_called_is_logged_and_not_what_was_said(stack: Stack) -> None:
     ("DeadLetterBucket.Properties.LifecycleConfiguration.Rules.0.Status", "Disabled"),
     ("DeadLetterBucket.Properties.LifecycleConfiguration.Rules.0.Prefix", "poison/"),
 )
-def test_dead_letters_are_kept_as_long_as_it_says(stack: Stack) -> None:
+def test_dead_letters_are_kept_for_the_days_of_the_parameter(stack: Stack) -> None:
     (rule,) = stack.properties("DeadLetterBucket")["LifecycleConfiguration"]["Rules"]
     assert (rule["Status"], rule["ExpirationInDays"]) == (
         "Enabled",
@@ -242,7 +242,7 @@ def test_the_domain_writes_its_logs(stack: Stack) -> None:
     ("ShipperLogGroup.UpdateReplacePolicy", "Delete"),
     ("DomainSecurityGroup.DeletionPolicy", GONE),
 )
-def test_what_is_worth_keeping_outlasts_the_stack(stack: Stack) -> None:
+def test_valuable_resources_stay_when_the_stack_is_deleted(stack: Stack) -> None:
     wanted = OUTLASTING & stack.resources.keys()
     wanted |= OUTLASTING_OWN if "Domain" in stack.resources else set()
     # A security group that a domain uses cannot be deleted.
@@ -263,7 +263,7 @@ def test_what_is_worth_keeping_outlasts_the_stack(stack: Stack) -> None:
     ("Domain.UpdatePolicy", {"EnableVersionUpgrade": False}),
     ("Domain.Properties.DomainName", "predictions"),
 )
-def test_an_update_of_the_domain_is_never_a_new_one(stack: Stack) -> None:
+def test_an_update_never_replaces_the_domain(stack: Stack) -> None:
     assert stack.resources["Domain"]["UpdatePolicy"] == {"EnableVersionUpgrade": True}
     # A change of one of these replaces the domain.
     assert not {"DomainName", "EngineMode"} & set(stack.properties("Domain"))

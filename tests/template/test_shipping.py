@@ -55,7 +55,7 @@ RECORDS = f"{{ {' || '.join(f'($.message = "{kind}")' for kind in KINDS)} }}"
     ("ShipperFunctionEventInvokeConfig.Properties.MaximumEventAgeInSeconds", 60),
     ("ReplayFunctionEventInvokeConfig.Properties.MaximumRetryAttempts", 2),
 )
-def test_what_fails_reaches_the_dead_letters(stack: Stack) -> None:
+def test_a_failed_payload_becomes_a_dead_letter(stack: Stack) -> None:
     configs = {
         text(config["FunctionName"]): config
         for config in stack.of_type("AWS::Lambda::EventInvokeConfig").values()
@@ -72,19 +72,19 @@ def test_what_fails_reaches_the_dead_letters(stack: Stack) -> None:
         assert configs["MonitorFunction"]["MaximumRetryAttempts"] == 0
         assert not configs["MonitorFunction"].get("DestinationConfig")
         assert configs["MessengerFunction"]["MaximumRetryAttempts"] == 2
-        # a dead letter would be replayed into the index; unsent messages wait in the bucket
+        # no dead letter, which would be replayed into the index; unsent messages wait in the bucket
         assert not configs["MessengerFunction"].get("DestinationConfig")
     if stack.reports:
         assert configs["ReportFunction"]["MaximumRetryAttempts"] == 0
-    if stack.asks:  # CodeDeploy would get the result twice
+    if stack.asks:  # no retry, because CodeDeploy would get the result twice
         assert configs["CanaryFunction"]["MaximumRetryAttempts"] == 0
     shipper, replay = configs["ShipperFunction"], configs["ReplayFunction"]
     assert shipper["DestinationConfig"]["OnFailure"] == {
         "Destination": {"Fn::GetAtt": ["DeadLetterBucket", "Arn"]}
     }
     assert shipper["MaximumRetryAttempts"] == 2
-    assert "MaximumEventAgeInSeconds" not in shipper  # six hours
-    # The next scheduled run is the retry. A dead letter of the replay would hold no payload.
+    assert "MaximumEventAgeInSeconds" not in shipper  # the default is six hours
+    # The next scheduled run is the retry. A dead letter of the replay would contain no payload.
     assert replay["MaximumRetryAttempts"] == 0
     assert not replay.get("DestinationConfig")
 
@@ -101,11 +101,11 @@ def test_what_fails_reaches_the_dead_letters(stack: Stack) -> None:
     ("ShipperFunctionPredictions.Properties.DestinationArn", {"Ref": "ShipperFunctionAliaslive"}),
     ("ShipperFunctionPredictions.Properties.FilterName", "prediction-monitor-records"),
 )
-def test_nothing_but_records_is_subscribed(stack: Stack) -> None:
-    """Only the record log group, and groups that a parameter names, are subscribed.
+def test_only_records_and_named_log_groups_are_subscribed(stack: Stack) -> None:
+    """Only log groups with records, and groups that a parameter names, are subscribed.
 
-    If the shipper's or the replay's own lines came back to the shipper, it would write more
-    lines about them without end.
+    If the shipper got its own lines, or those of the replay, it would write more lines about them
+    without end.
     """
     subscriptions = stack.of_type("AWS::Logs::SubscriptionFilter")
     if stack.monitors:
@@ -150,8 +150,8 @@ def test_nothing_but_records_is_subscribed(stack: Stack) -> None:
     ("LogGroup1.Properties.LogGroupName", {"Ref": "ShipperLogGroup"}),
     ("LogGroup7.DependsOn", GONE),
 )
-def test_each_place_of_the_list_has_the_filter_whose_records_are_trusted(stack: Stack) -> None:
-    """Similar names stay apart, and an empty place has no filter."""
+def test_each_place_of_the_list_has_a_filter_with_the_trusted_name(stack: Stack) -> None:
+    """Similar names have different filters, and an empty place has no filter."""
     record_filter = json.loads((ROOT / "events/envelope.json").read_text(encoding="utf-8"))[
         "kinds"
     ]["record_filter"]
@@ -170,7 +170,7 @@ def test_each_place_of_the_list_has_the_filter_whose_records_are_trusted(stack: 
 
 
 @pytest.mark.parametrize("names", [60, 61])
-def test_a_list_of_sixty_is_taken_whole_and_a_longer_one_is_refused(names: int) -> None:
+def test_sixty_log_groups_are_accepted_and_more_are_refused(names: int) -> None:
     given = ",".join(f"fn{number}" for number in range(names))
     pattern = load()["Parameters"]["LogGroups"]["AllowedPattern"]
     assert bool(re.fullmatch(pattern, given)) == (names == 60)
@@ -191,10 +191,10 @@ def found_subscriptions(resources: Resources) -> list[tuple[str, Resource]]:
     ]
 
 
-def test_the_written_subscription_is_what_sam_makes_of_an_event() -> None:
-    """The names and properties are those that SAM gives to an event.
+def test_the_subscription_equals_the_one_that_sam_makes_from_an_event() -> None:
+    """An upgrade from a stack with the event must replace nothing.
 
-    So an upgrade from a stack with the event replaces nothing.
+    So names and properties are those that SAM gives to the resources of an event.
     """
     source = load()
     for name in ("ShipperFunctionPredictions", "ShipperFunctionPredictionsPermission"):
@@ -228,7 +228,7 @@ def test_the_written_subscription_is_what_sam_makes_of_an_event() -> None:
     ("FeedbackRoute.DependsOn", GONE),
     ("ShipperFunctionPredictions.DependsOn", GONE),
 )
-def test_the_filter_comes_after_the_permission(stack: Stack) -> None:
+def test_the_filter_is_made_after_the_permission(stack: Stack) -> None:
     for name in stack.of_type("AWS::Logs::SubscriptionFilter"):
         permission = "LogGroupsPermission" if name in stack.log_groups else f"{name}Permission"
         assert permission in before(stack, name)
@@ -247,7 +247,9 @@ def test_the_filter_comes_after_the_permission(stack: Stack) -> None:
     ),
     ("Kibana.Properties.ServiceTimeout", 60),
 )
-def test_the_filter_comes_after_the_installer_and_that_after_the_domain(stack: Stack) -> None:
+def test_the_filter_is_made_after_the_installer_and_the_installer_after_the_domain(
+    stack: Stack,
+) -> None:
     for name in stack.of_type("AWS::Logs::SubscriptionFilter"):
         assert "Kibana" in before(stack, name)
     assert "Kibana" in before(stack, "ReplayFunction")
@@ -264,7 +266,7 @@ def test_the_filter_comes_after_the_installer_and_that_after_the_domain(stack: S
     ("Kibana.Properties.AuditLog", GONE),
     ("Kibana.Properties.MonitorRoleArns.+", "arn:aws:iam::123456789012:role/other"),
 )
-def test_the_installer_maps_who_writes_and_reads(stack: Stack) -> None:
+def test_the_installer_maps_the_roles_that_write_and_read(stack: Stack) -> None:
     kibana = stack.properties("Kibana")
     assert kibana["ShipperRoleArns"] == [
         {"Fn::GetAtt": ["ShipperRole", "Arn"]},
@@ -296,7 +298,7 @@ def test_the_installer_maps_who_writes_and_reads(stack: Stack) -> None:
     ("Stream.Properties.StreamModeDetails.StreamMode", "PROVISIONED"),
     ("ShipperFunction.Properties.Timeout", 120),
 )
-def test_the_mapping_reads_all_of_the_stream_and_keeps_what_it_gives_up(stack: Stack) -> None:
+def test_the_mapping_reads_all_of_the_stream_and_keeps_failed_batches(stack: Stack) -> None:
     assert stack.properties("Stream")["StreamModeDetails"] == {"StreamMode": "ON_DEMAND"}
     mapping = stack.properties("StreamMapping")
     hours = {"Ref": "StreamRetentionHours"}
@@ -316,7 +318,7 @@ def test_the_mapping_reads_all_of_the_stream_and_keeps_what_it_gives_up(stack: S
 
 
 def test_retries_last_longer_than_lines_and_lines_are_given_up_before_they_expire() -> None:
-    """So an outage that is shorter than the maximum age puts nothing into the bucket.
+    """An outage that is shorter than the maximum age must put nothing into the bucket.
 
     While the server cannot be reached, a try takes the shipper's whole time, without the seconds
     that it keeps for its report. Lambda accepts at most 10,000 retries and 604,800 seconds.
@@ -341,7 +343,7 @@ def test_retries_last_longer_than_lines_and_lines_are_given_up_before_they_expir
     ("StreamRole.DependsOn", GONE),
     ("StreamRole.DependsOn", "Stream"),
 )
-def test_the_mapping_is_there_before_a_subscription_writes_into_the_stream(stack: Stack) -> None:
+def test_the_mapping_is_made_before_a_subscription_writes_into_the_stream(stack: Stack) -> None:
     assert "StreamMapping" in before(stack, "StreamRole")
     for name in stack.of_type("AWS::Logs::SubscriptionFilter"):
         if name != "Messages" and stack.given["Delivery"] == "kinesis":
@@ -361,7 +363,7 @@ def test_a_stream_that_was_in_use_stays_until_it_is_empty(
     predictions = resources["ShipperFunctionPredictions"]["Properties"]
     assert (predictions["DestinationArn"] == {"Fn::GetAtt": ["Stream", "Arn"]}) is written
     assert resources["ShipperFunction"]["Properties"]["Timeout"] == (900 if read else 120)
-    # CloudWatch may still invoke the shipper with payloads of before the switch.
+    # CloudWatch may still invoke the shipper with payloads from the time before the change.
     assert "ShipperFunctionPredictionsPermission" in resources
 
 

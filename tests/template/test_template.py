@@ -1,6 +1,6 @@
 """Compare template.yaml, transformed by SAM, with the code that it deploys.
 
-The tests also say which parameters may be given together.
+The tests also check which parameters may be given together.
 """
 
 from __future__ import annotations
@@ -75,8 +75,8 @@ def test_every_variable_is_read_by_the_function(resources: Resources, name: str)
     assert [variable for variable in variables if f'"{variable}"' not in source] == []
 
 
-def test_a_replay_does_with_a_line_what_the_shipper_does(resources: Resources) -> None:
-    """The replay must redact and leave out the same as the shipper."""
+def test_replay_and_shipper_have_the_same_settings_for_lines(resources: Resources) -> None:
+    """The replay must redact and exclude the same lines as the shipper."""
     shipper, replay = (
         resources[name]["Properties"]["Environment"]["Variables"]
         for name in ("ShipperFunction", "ReplayFunction")
@@ -100,7 +100,7 @@ def test_a_replay_does_with_a_line_what_the_shipper_does(resources: Resources) -
         resources[name]["Properties"]["MemorySize"]
         for name in ("ShipperFunction", "ReplayFunction")
     )
-    assert second >= 2 * first  # the second gets what does not fit into the first
+    assert second >= 2 * first  # the second gets payloads that are too large for the first
 
 
 @pytest.mark.parametrize(
@@ -156,10 +156,10 @@ def test_a_replay_does_with_a_line_what_the_shipper_does(resources: Resources) -
         ),
     ],
 )
-def test_parameters_take_what_the_code_takes(
+def test_parameters_accept_what_the_code_accepts(
     name: str, accepted: list[str], refused: list[str]
 ) -> None:
-    """A value that the function would refuse at its start is refused by the parameter."""
+    """A parameter must refuse every value that the function would refuse at its start."""
     parameter = load()["Parameters"][name]
     assert [
         value
@@ -169,7 +169,7 @@ def test_parameters_take_what_the_code_takes(
     assert [value for value in refused if re.fullmatch(parameter["AllowedPattern"], value)] == []
 
 
-def test_the_installer_is_told_what_it_knows_and_runs_again_with_new_code(
+def test_the_installer_gets_its_settings_and_runs_again_with_new_code(
     resources: Resources,
 ) -> None:
     kibana = resources["Kibana"]["Properties"]
@@ -179,12 +179,12 @@ def test_the_installer_is_told_what_it_knows_and_runs_again_with_new_code(
     assert kibana["Code"] == {"Ref": version}
 
 
-def test_without_an_installer_the_shipper_goes_to_the_endpoint_that_it_was_given() -> None:
+def test_without_an_installer_the_shipper_uses_the_endpoint_of_the_parameter() -> None:
     variables = deployed(EXISTING)["ShipperFunction"]["Properties"]["Environment"]["Variables"]
     assert variables["OPENSEARCH_URL"] == {"Ref": "OpenSearchEndpoint"}
 
 
-def test_the_replay_has_time_for_more_than_what_it_keeps_back(resources: Resources) -> None:
+def test_the_replay_has_more_time_than_it_reserves(resources: Resources) -> None:
     source = (ROOT / "functions/shipper/shipper/replay.py").read_text(encoding="utf-8")
     # An import would start the function.
     (reserve,) = re.findall(r"^RESERVE_SECONDS: Final = (\d+)", source, re.MULTILINE)
@@ -257,7 +257,9 @@ def test_every_parameter_is_used_and_described() -> None:
         ),
     ],
 )
-def test_parameters_take_what_aws_takes(name: str, accepted: list[str], refused: list[str]) -> None:
+def test_parameters_accept_what_aws_accepts(
+    name: str, accepted: list[str], refused: list[str]
+) -> None:
     parameter = load()["Parameters"][name]
     pattern = parameter["AllowedPattern"]
     longest = parameter.get("MaxLength", 4096)
@@ -269,7 +271,7 @@ def test_parameters_take_what_aws_takes(name: str, accepted: list[str], refused:
     ] == []
 
 
-def test_the_map_takes_the_targets_that_the_shipper_moves_to() -> None:
+def test_field_map_accepts_the_targets_that_the_shipper_knows() -> None:
     pattern = load()["Parameters"]["FieldMap"]["AllowedPattern"]
     assert re.fullmatch(
         pattern, ",".join(f"{target}=a{place}" for place, target in enumerate(TARGETS))
@@ -319,7 +321,7 @@ def test_parameters_that_go_together_are_accepted(given: dict[str, str]) -> None
             {"CreateDomain": "true", "InstallKibana": "true", "KibanaSecretArn": "arn"},
             "CreateDomain=true makes a user of its own",
         ),
-        (EXISTING | {"KibanaSecretArn": "arn"}, "The installer signs in with KibanaSecretArn"),
+        (EXISTING | {"KibanaSecretArn": "arn"}, "KibanaSecretArn is for the installer"),
         (EXISTING | {"Network": "vpc"}, "Network=vpc needs VpcId and VpcSubnetId."),
         (
             EXISTING | {"Network": "vpc", "VpcId": "vpc-1"},
@@ -331,15 +333,15 @@ def test_parameters_that_go_together_are_accepted(given: dict[str, str]) -> None
         ),
         (
             EXISTING | {"VpcId": "vpc-1"},
-            "VpcId, the subnets and FunctionsSecurityGroupId are for Network=vpc",
+            "VpcId, the subnets and FunctionsSecurityGroupId need Network=vpc",
         ),
         (
             EXISTING | {"VpcSecondSubnetId": "subnet-2"},
-            "VpcId, the subnets and FunctionsSecurityGroupId are for Network=vpc",
+            "VpcId, the subnets and FunctionsSecurityGroupId need Network=vpc",
         ),
         (
             EXISTING | {"FunctionsSecurityGroupId": "sg-1"},
-            "VpcId, the subnets and FunctionsSecurityGroupId are for Network=vpc",
+            "VpcId, the subnets and FunctionsSecurityGroupId need Network=vpc",
         ),
         (
             EXISTING | {"AlarmTopicArn": "arn", "AlarmEmail": "who@example.com"},
@@ -354,7 +356,7 @@ def test_parameters_that_go_together_are_accepted(given: dict[str, str]) -> None
             {"CreateDomain": "true", "Monitor": "false", "DriftTopicArn": "arn"},
             "Only the monitor sends messages about drift",
         ),
-        (EXISTING | {"AccuracyAlarm": "true"}, "Only the monitor knows the accuracy"),
+        (EXISTING | {"AccuracyAlarm": "true"}, "Only the monitor computes the accuracy"),
         (
             {"CreateDomain": "true", "DomainInstanceCount": "2"} | VPC,
             "needs VpcSecondSubnetId too.",
@@ -368,11 +370,8 @@ def test_parameters_that_contradict_each_other_are_refused_in_one_sentence(
     assert sentence in found
 
 
-def test_rules_use_what_rules_may_use() -> None:
-    """Rules use only parameters and the functions that CloudFormation documents for rules.
-
-    Conditions and resources are unknown in a rule.
-    """
+def test_rules_use_only_functions_that_are_permitted_in_rules() -> None:
+    """A rule can use parameters, but not conditions and resources."""
     found = re.findall(r"'((?:Fn::|Ref|Condition)[^']*)': ?\[?\{?'?(\w*)", str(load()["Rules"]))
     assert {function for function, _ in found} <= {
         "Ref",
@@ -385,7 +384,7 @@ def test_rules_use_what_rules_may_use() -> None:
 
 
 @pytest.mark.parametrize("environment", ["default", "dev", "prod"])
-def test_an_environment_gives_parameters_that_there_are_and_that_go_together(
+def test_the_parameters_of_an_environment_exist_and_are_consistent(
     environment: str,
 ) -> None:
     settings = tomllib.loads((ROOT / "samconfig.toml").read_text(encoding="utf-8"))[environment]
@@ -426,7 +425,7 @@ def test_every_parameter_is_in_one_group_and_in_its_order() -> None:
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # samcli and its own translator
 def test_sam_local_finds_the_route_and_its_function() -> None:
-    """`sam local` needs a route before the first function to read routes written as resources.
+    """`sam local` reads routes that are resources only if one of them is before the first function.
 
     It finds an alias only by its ARN.
     """

@@ -27,7 +27,7 @@ from tests.template.stacks import ALL, WITH_INFERENCE, Stack, before
     ("ShipperFunctionAliaslive", {"Type": "AWS::Lambda::Alias"}),
     ("Kibana.Properties.ServiceToken", {"Ref": "KibanaFunctionAliaslive"}),
 )
-def test_callers_use_the_alias_of_inference_and_of_nothing_else(stack: Stack) -> None:
+def test_only_the_inference_function_is_called_through_an_alias(stack: Stack) -> None:
     for route in ("Predict", "Feedback"):
         assert stack.properties(f"{route}Route")["Target"] == {
             "Fn::Sub": "integrations/${PredictIntegration}"
@@ -40,7 +40,7 @@ def test_callers_use_the_alias_of_inference_and_of_nothing_else(stack: Stack) ->
         ":lambda:path/2015-03-31/functions/${InferenceFunction.Arn}:live/invocations"
     )
     assert stack.properties("InferenceFunctionAliaslive")["Name"] == "live"
-    # The installer's alias only makes its version visible to the custom resource. Nobody calls it.
+    # The installer's alias only gives the version to the custom resource. Nobody calls the alias.
     aliases = set(stack.of_type("AWS::Lambda::Alias")) - {"KibanaFunctionAliaslive"}
     assert aliases == {"InferenceFunctionAliaslive"}
     if "Kibana" in stack.resources:
@@ -54,18 +54,18 @@ def test_callers_use_the_alias_of_inference_and_of_nothing_else(stack: Stack) ->
     ("InferenceFunction.Properties.Environment.Variables.MORE", {"Ref": "Exclude"}),
     ("InferenceFunction.Properties.Environment.Variables.MORE", {"Fn::Sub": "${Exclude}"}),
 )
-def test_a_version_is_made_of_every_change_of_a_setting(stack: Stack) -> None:
-    """Every change of a setting makes a new version.
+def test_every_change_of_a_setting_makes_a_version(stack: Stack) -> None:
+    """SAM makes a new version for new code, but not for a new value of a parameter.
 
-    New code makes a version by itself. A setting makes one only by the version's description,
-    which CloudFormation cannot change in place.
+    So the version's description contains the values. CloudFormation cannot change the description
+    of a version, and makes a new version instead.
     """
     (version,) = [
         each
         for name, each in stack.of_type("AWS::Lambda::Version").items()
         if name.startswith("Inference")
     ]
-    # The last of these belongs to the function, and applies to every version at once.
+    # The last of these parameters belongs to the function, and applies to every version at once.
     apart = {
         "Role",
         "Code",
@@ -96,10 +96,7 @@ def test_a_version_is_made_of_every_change_of_a_setting(stack: Stack) -> None:
     ("ShipperFunction.Properties.LoggingConfig.LogFormat", GONE),
 )
 def test_lambda_itself_filters_no_line(stack: Stack) -> None:
-    """Lambda must not drop records and metrics.
-
-    With JSON as log format it drops lines below the application log level.
-    """
+    """With JSON as log format, Lambda would drop records and metrics below the log level."""
     for function in stack.of_type("AWS::Lambda::Function").values():
         assert function["LoggingConfig"]["LogFormat"] == "Text"
         assert "ApplicationLogLevel" not in function["LoggingConfig"]
@@ -114,10 +111,10 @@ def test_lambda_itself_filters_no_line(stack: Stack) -> None:
         {"Ref": "InferenceFunctionAliaslive"},
     ),
 )
-def test_a_new_version_is_asked_before_requests_move(stack: Stack) -> None:
-    """The alias waits for the canary, because CodeDeploy calls it.
+def test_the_canary_checks_a_new_version_before_requests_move(stack: Stack) -> None:
+    """The alias depends on the canary, because CodeDeploy invokes the canary.
 
-    The canary names the alias by text.
+    So the canary contains the alias's name instead of a reference.
     """
     alias = stack.resources["InferenceFunctionAliaslive"]
     policy = alias["UpdatePolicy"]["CodeDeployLambdaAliasUpdate"]
@@ -145,9 +142,9 @@ def test_a_new_version_is_asked_before_requests_move(stack: Stack) -> None:
         "Linear10PercentEvery10Minutes",
     ),
 )
-def test_a_deployment_goes_back_on_an_alarm(stack: Stack) -> None:
+def test_an_alarm_rolls_a_deployment_back(stack: Stack) -> None:
     (group,) = stack.of_type("AWS::CodeDeploy::DeploymentGroup").values()
-    # Alarms cannot help here, and an alarm that rings already would block the deployment.
+    # AllAtOnce ends before an alarm can ring, and a ringing alarm would block the deployment.
     if stack.given.get("GradualDeployment", "AllAtOnce") == "AllAtOnce":
         assert group["AlarmConfiguration"] == {}
         return
