@@ -29,7 +29,10 @@ SIZES: Final = (1, 5, 20, 1_000)
 def table(lines: list[str], handler: Callable[[Any, Any], Any]) -> str:
     """Return the table in Markdown. `lines` are the records."""
     rows = [
-        "| lines in a payload | direct: invocations | requests | stream: invocations | requests |",
+        (
+            "| lines in a payload | invocations, direct | requests, direct "
+            "| invocations, stream | requests, stream |"
+        ),
         "|---:|---:|---:|---:|---:|",
     ]
     for size in SIZES:

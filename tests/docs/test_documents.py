@@ -1,4 +1,4 @@
-"""Tests that commands, files, figures and answers in the documents are true."""
+"""Tests that commands, files, figures and answers in the documents are correct."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_every_folder_has_a_line_in_contributing() -> None:
 def test_every_make_target_that_is_named_exists(path: Path) -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     named = set(re.findall(r"(?:^|`)make ([a-z-]+)", TEXTS[path], re.MULTILINE))
-    assert named or path.name == "kinesis.md"  # the only page without a target
+    assert named or path.name == "kinesis.md"  # the only document without a target
     assert named <= targets
 
 
@@ -147,7 +147,7 @@ def test_the_policy_shown_for_a_topic_is_the_stacks_own() -> None:
     assert json.loads(shown) == filled(own)
 
 
-def test_the_assumptions_about_cost_in_the_documents_are_the_scripts() -> None:
+def test_the_assumptions_about_cost_are_those_of_the_script() -> None:
     text = " ".join(
         TEXTS[ROOT / "docs/deploy.md"]
         .partition("## What it costs\n")[2]
@@ -194,7 +194,7 @@ def test_the_assumptions_about_cost_in_the_documents_are_the_scripts() -> None:
         assert said in text
 
 
-def test_the_figures_in_the_documents_are_the_cards() -> None:
+def test_the_figures_in_the_documents_are_those_of_the_card() -> None:
     card = json.loads((ROOT / "functions/inference/model/card.json").read_text())
     for name in ("matthews", "accuracy", "calibration_error"):
         figure = (
@@ -206,7 +206,7 @@ def test_the_figures_in_the_documents_are_the_cards() -> None:
         assert figure in TEXTS[ROOT / "training/README.md"], name
 
 
-def test_the_output_shown_is_of_the_requests_sent() -> None:
+def test_the_shown_output_belongs_to_the_sample_requests() -> None:
     shown = TEXTS[ROOT / "docs/local.md"]
     bodies = json.loads((ROOT / "events/requests.json").read_text())
     sentences = [
@@ -216,7 +216,7 @@ def test_the_output_shown_is_of_the_requests_sent() -> None:
     assert all(sentence in shown for sentence in sentences)
 
 
-def test_the_readme_is_short_and_its_lines_of_output_are_those_of_the_whole() -> None:
+def test_the_readme_is_short_and_shows_a_part_of_the_full_output() -> None:
     readme = TEXTS[ROOT / "README.md"]
     assert len(readme.split()) <= 1000
     output = re.findall(r"^(?:sending|\u2502|log lines:|\d+ predictions).+$", readme, re.MULTILINE)
@@ -230,7 +230,7 @@ def test_the_picture_is_drawn_from_the_recorded_view() -> None:
     )
 
 
-def test_the_environment_of_sam_local_is_what_the_functions_read() -> None:
+def test_the_environment_of_sam_local_has_the_variables_of_the_functions() -> None:
     environment = json.loads((ROOT / "events/env.json").read_text())
     for function, variables in environment.items():
         assert set(variables) == set(
@@ -253,7 +253,7 @@ def test_every_pin_has_hashes_and_none_names_an_index() -> None:
 
 
 @pytest.mark.example
-def test_the_answers_shown_are_the_models() -> None:
+def test_the_shown_answers_are_those_of_the_model() -> None:
     classifier = Classifier(ROOT / "functions/inference/model")
     rows = re.findall(
         r"^\u2502 (.+?) +\u2502 (\S+) +\u2502 (0\.\d{3}) \u2502 [0-9a-f]{32} \u2502$",
@@ -287,7 +287,7 @@ def test_the_figures_of_the_bench_are_those_of_its_results() -> None:
     assert f"{rows['peak memory: shipper / payload']['value']:.0f} MiB" in cost
 
 
-def test_the_fields_of_ones_own_records_light_up_the_panels_that_are_named() -> None:
+def test_the_document_names_the_panels_that_show_each_field() -> None:
     contract = json.loads((ROOT / "events" / "prediction.json").read_text())["fields"]
     panels = {title: fields for title, fields in panels_of_fields() if title != "Documents by kind"}
     assert {title for titles in contract.values() for title in titles} == panels.keys()

@@ -26,10 +26,7 @@ COMMAND = re.compile(r"`(?:logs|aws|curl|\.venv/bin/\S+) [^`]+`|Discover `[^`]+`
 
 
 def metrics(alarm: dict[str, Any]) -> set[str]:
-    """Return the names of all metrics that an alarm uses.
-
-    An alarm can name a metric, compute with metrics, or select metrics with a query.
-    """
+    """Return the names of all metrics of an alarm, which has a metric, an expression or a query."""
     if "MetricName" in alarm:
         return {alarm["MetricName"]}
     found: set[str] = set()
@@ -45,7 +42,7 @@ def test_every_alarm_has_its_entry_in_the_templates_order() -> None:
 
 
 @pytest.mark.parametrize("name", ALARMS)
-def test_an_entry_names_its_metric_and_what_to_look_with(name: str) -> None:
+def test_an_entry_names_its_metric_and_a_command(name: str) -> None:
     entry = ENTRIES[name]
     watched = metrics(ALARMS[name])
     assert watched
@@ -55,7 +52,7 @@ def test_an_entry_names_its_metric_and_what_to_look_with(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ALARMS)
-def test_an_entry_says_of_a_deployment_what_the_template_does(name: str) -> None:
+def test_an_entry_says_whether_its_alarm_rolls_a_deployment_back(name: str) -> None:
     (preference,) = (
         resource["Properties"]["DeploymentPreference"]
         for resource in TEMPLATE.values()
@@ -71,7 +68,7 @@ def test_an_entry_says_of_a_deployment_what_the_template_does(name: str) -> None
 
 
 @pytest.mark.parametrize("name", ALARMS)
-def test_an_entry_of_a_conditional_alarm_says_when_there_is_one(name: str) -> None:
+def test_an_entry_of_a_conditional_alarm_says_when_the_alarm_exists(name: str) -> None:
     said = {
         "CreatesDomain": "Exists only for the stack's own domain.",
         "ExpectsPredictions": "Does not exist if `NoPredictionsMinutes` is 0.",
@@ -90,7 +87,7 @@ def test_an_entry_of_a_conditional_alarm_says_when_there_is_one(name: str) -> No
     )
 
 
-def test_what_is_named_in_the_commands_is_in_the_template() -> None:
+def test_resources_in_commands_exist_in_the_template() -> None:
     text = "".join(SECTIONS.values())
     named = set(re.findall(r"\$\(name (\w+)\)|`logs (\w+) ", text))
     assert named
