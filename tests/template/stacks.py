@@ -86,7 +86,8 @@ WITH_INFERENCE: Final = tuple(
 )
 WITH_LOG_GROUPS: Final = ("existing, opened", "own function")
 OWN: Final = ("own", "own in a VPC")
-# Shapes for the rules of an account. The last shape has a permissions boundary, a path and a key.
+# Shapes for tests of an account's rules. Only the last shape has a permissions boundary, a path and
+# a key.
 UNDER_RULES: Final = (
     "existing",
     "existing, opened",

@@ -231,7 +231,7 @@ def test_only_a_service_may_assume_a_role(stack: Stack) -> None:
         service = {"DeploymentRole": "codedeploy", "StreamRole": "logs"}.get(name, "lambda")
         assert (statement["Effect"], statement["Action"]) == ("Allow", "sts:AssumeRole")
         assert statement["Principal"] == {"Service": f"{service}.amazonaws.com"}
-        if service == "logs":  # for the log groups of this account alone
+        if service == "logs":  # only for log groups of this account
             source = "arn:${AWS::Partition}:logs:${AWS::Region}:${AWS::AccountId}:*"
             assert statement["Condition"] == {"StringLike": {"aws:SourceArn": {"Fn::Sub": source}}}
 

@@ -43,7 +43,9 @@ TO_STREAM = {
     "RoleArn": {"Fn::GetAtt": ["StreamRole", "Arn"]},
     "Distribution": "Random",
 }
-REPORT_SECONDS = 4  # shipper.handler keeps them back; importing it needs a server's address
+# The seconds that shipper.handler reserves for its log line. It cannot be imported here, because an
+# import needs the address of a server.
+REPORT_SECONDS = 4
 KINDS = ("prediction", "prediction_error", "feedback")
 RECORDS = f"{{ {' || '.join(f'($.message = "{kind}")' for kind in KINDS)} }}"
 
