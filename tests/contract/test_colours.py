@@ -94,8 +94,8 @@ def test_the_deployed_installer_takes_the_card_beside_its_files(
     [
         ("a,,b", "must be different names of labels, separated by commas"),
         ("a,a", "must be different names of labels, separated by commas"),
-        ("no/such/card.json", "is no card of a model that can be read"),
-        (str(ROOT / "kibana" / "retention.json"), "is no card of a model that can be read"),
+        ("no/such/card.json", "cannot be read as a model's card"),
+        (str(ROOT / "kibana" / "retention.json"), "cannot be read as a model's card"),
     ],
 )
 def test_other_labels_are_refused_in_one_sentence(text: str, said: str) -> None:

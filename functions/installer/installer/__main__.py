@@ -28,31 +28,32 @@ from installer.server import UserError
 
 PROGRAM: Final = "python -m installer"
 ADDRESSES: Final = """\
-One address is enough. --opensearch is for index template, retention policy and roles. --dashboards
-is for saved objects; for an Amazon domain it follows from --opensearch. Requests to an Amazon
-domain are signed with the AWS credentials that the AWS CLI would use, unless you give a user
-(--user, or https://NAME:PASSWORD@HOST)."""
+One address is enough. Index template, retention policy and roles are sent to --opensearch. Saved
+objects are sent to --dashboards; for an Amazon domain, this address is derived from --opensearch.
+Requests to an Amazon domain are signed with the AWS credentials that the AWS CLI would use, unless
+you give a user (--user, or https://NAME:PASSWORD@HOST)."""
 INSTALL: Final = f"""\
 Installs missing objects, and replaces objects that differ from their files. A second run changes
-nothing. Without --overwrite, it keeps saved objects that somebody changed by hand, and a retention
-policy whose states were changed. The output lists what is kept. Index template and roles are always
-replaced. Without --retention-days no retention is installed, but an existing policy keeps its days.
-Existing indices that follow no policy get this one only if you give --adopt. Every run says how
-many indices will be deleted, and from which day on, before anything is deleted. At the end it
-prints links to share, with short links if the server makes them. {ADDRESSES}"""
+nothing. Without --overwrite, the command keeps saved objects that somebody changed by hand, and a
+retention policy whose states were changed. The output lists the kept parts. Index template and
+roles are always replaced. Without --retention-days no retention policy is installed, but an
+existing policy keeps its days. Existing indices that follow no policy get this policy only if you
+give --adopt. Before any index is deleted, every run says how many indices will be deleted, and from
+which day on. At the end, the command prints links to share, with short links if the server makes
+them. {ADDRESSES}"""
 STATUS: Final = f"""\
-Says for each object whether it is installed, missing or changed. The exit code is 1 unless all are
-installed. {ADDRESSES}"""
+Says for each object whether it is installed, missing or changed. The exit code is 1 unless all
+objects are installed. {ADDRESSES}"""
 REMOVE: Final = f"""\
-Removes saved objects, index template, retention policy, and the roles that you name by options. It
-never removes an index or a document. Without --overwrite it keeps objects that somebody changed by
-hand, and the objects that these refer to. Without --force it keeps objects that another dashboard
-shows. If another stack uses the prefix, template and policy stay. Short links stay too, but no
-longer work. {ADDRESSES}"""
+Removes saved objects, index template, retention policy, and the roles that you name by options. The
+command never removes an index or a document. Without --overwrite, objects that somebody changed by
+hand stay, and the objects to which these refer. Without --force, objects that another dashboard
+shows stay. If another stack uses the same index prefix, template and policy stay. Short links stay
+too, but no longer work. {ADDRESSES}"""
 LEFT_OUT: Final = "left out, because no address of {} is given"
 EXPORT: Final = """\
 Prints index pattern, searches, panels and dashboards as one file (.ndjson). Import the file by hand
-if Dashboards can be signed in to only on a web page, which a command cannot use."""
+if people sign in to Dashboards on a web page: no command can use that page."""
 RENDER: Final = """\
 Writes a file with the body of each request that install would send to an empty domain: index
 template, retention policy, roles and their mapping, saved objects. requests.json lists the path of
@@ -217,13 +218,13 @@ def _parser() -> argparse.ArgumentParser:
         add(
             "--base-path",
             metavar="P",
-            help="base path of Dashboards (none; /_dashboards on an Amazon domain)",
+            help="base path of Dashboards (default: none; /_dashboards on an Amazon domain)",
         )
         add(
             "--tenant",
             metavar="T",
             default=GLOBAL,
-            help="the tenant that the saved objects belong to (%(default)s)",
+            help="the tenant that the saved objects belong to (default: %(default)s)",
         )
         add(
             "--no-dashboards",
@@ -233,7 +234,7 @@ def _parser() -> argparse.ArgumentParser:
         add(
             "--sign",
             metavar="REGION",
-            help="sign with AWS credentials, for an Amazon domain with a custom endpoint",
+            help="sign requests with AWS credentials; for the custom endpoint of an Amazon domain",
         )
         add(
             "--user", metavar="NAME", help=f"sign in with this name, and the password in {PASSWORD}"
@@ -245,7 +246,7 @@ def _parser() -> argparse.ArgumentParser:
             type=value(_seconds),
             default=60.0,
             metavar="SECONDS",
-            help="time to wait for a server that is starting (%(default)g)",
+            help="time to wait for a server that is starting (default: %(default)g)",
         )
         if name != "remove":
             _add_audit_log(command)
@@ -327,19 +328,20 @@ def _add_scope(command: argparse.ArgumentParser) -> None:
         type=value(index_prefix),
         default=PREFIX,
         metavar="P",
-        help="prefix of the daily indices, to which template and retention apply (%(default)s)",
+        help="prefix of the daily indices to which template and retention apply"
+        " (default: %(default)s)",
     )
     add(
         "--stack",
         type=value(stack_name),
         metavar="NAME",
-        help="the stack of the roles and saved objects, if several stacks share the domain",
+        help="the stack that has the roles and saved objects, if several stacks share the domain",
     )
     add(
         "--log-group",
         action="append",
         metavar="NAME",
-        help="a log group of yours, if other people's documents have the same index prefix;"
+        help="one of your log groups; needed if other people write to indices with this prefix;"
         " repeat the option for more groups",
     )
     add(
@@ -347,7 +349,8 @@ def _add_scope(command: argparse.ArgumentParser) -> None:
         type=value(labels),
         default=(),
         metavar="NAMES",
-        help="all labels of the model, with commas, or its card.json; each gets its own colour",
+        help="all labels of the model, separated by commas, or the path of its card.json;"
+        " each label gets its own colour",
     )
 
 

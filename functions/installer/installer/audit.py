@@ -1,6 +1,6 @@
 """Switch on the audit log of fine-grained access control.
 
-The audit log has refused requests with their users, without the bodies of the requests.
+The audit log lists refused requests and their users, but no bodies of requests.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ WITHOUT: Final = (
 
 
 def plan(server: Server) -> Step:
-    """Plan to switch on the audit log, which is never switched off. Raises `UserError`."""
+    """Plan to switch on the audit log. The installer never switches it off. Raises `UserError`."""
     answer = server.ask("GET", PATH, also={400, 404, 405})
     if "config" not in answer.body:
         return Step([Part(NAME, State.LEFT, WITHOUT)], nothing, nothing)

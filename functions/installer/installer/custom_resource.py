@@ -36,15 +36,15 @@ from installer.scope import NAME, Scope
 from installer.server import UserError, anonymous
 from installer.settings import Settings
 
-# The physical id of a stack from before a domain could hold several stacks.
+# The physical id that installers used when a domain could hold only one stack.
 FORMER: Final = NAME
-# The physical id of a creation that failed. Its deletion must not remove objects that were there
-# before the creation.
+# The physical id after a failed creation. CloudFormation then deletes this id. The deletion removes
+# nothing, because everything in the domain may be older than the creation.
 NOTHING: Final = f"{NAME}-failed"
 ANSWER_SECONDS: Final = 16.0  # reserved for the answer, which is always sent
 WAIT_SECONDS: Final = 60.0  # time to wait for a domain that is starting
 TRIES: Final = 3
-REASON_BYTES: Final = 1000  # of an answer, which may have 4096 bytes
+REASON_BYTES: Final = 1000  # a whole answer may have 4096 bytes
 LOOPBACK: Final = {"127.0.0.1", "localhost", "::1"}
 # Statuses of a stack that is being deleted, or whose creation is being undone.
 GOING: Final = {"DELETE_IN_PROGRESS", "ROLLBACK_IN_PROGRESS"}
@@ -124,7 +124,7 @@ def outcome(event: dict[str, Any], environment: Mapping[str, str], ends: float) 
         kept = install(asked)
     except (UserError, ValueError) as problem:
         return _failed(event, str(problem))
-    # Without an answer, CloudFormation would wait for an hour.
+    # Every error is answered: without an answer, CloudFormation would wait for an hour.
     except Exception as problem:  # noqa: BLE001
         traceback.print_exc()
         return _failed(event, f"{type(problem).__name__} in the installer: see the function's log")
@@ -151,7 +151,7 @@ def _delete(event: Mapping[str, Any], given: Settings, status: str | None, ends:
     """Remove the stack's saved objects. Raises `UserError`.
 
     If the stack itself is deleted, its roles and their mapping are removed too. Template and policy
-    stay for the indices of the prefix, without an owner.
+    stay, because the prefix's indices stay. No stack owns them then.
     """
     if status and not status.endswith("_IN_PROGRESS"):
         return Outcome(
@@ -264,19 +264,19 @@ def _answer(event: dict[str, Any], result: Outcome) -> None:
             answer = requests.put(
                 event["ResponseURL"],
                 data=json.dumps(body, ensure_ascii=False).encode(),
-                headers={"content-type": ""},  # the presigned address is for no content type
+                headers={"content-type": ""},  # the address was signed without a content type
                 auth=anonymous,
                 timeout=2,
                 allow_redirects=False,
             )
         except requests.RequestException as problem:
-            # The problem's message contains the address, with which anybody could answer.
+            # The exception's message contains the address. Whoever knows the address can answer.
             told = type(problem).__name__
         else:
             if answer.ok:
                 return
             told = str(answer.status_code)
-    raise RuntimeError(f"CloudFormation did not take the answer ({told})")
+    raise RuntimeError(f"CloudFormation did not accept the answer ({told})")
 
 
 def _identifier(result: Outcome) -> str:

@@ -1,6 +1,7 @@
 """Call the HTTP API of OpenSearch Dashboards or Kibana.
 
-It holds the saved objects and the default index pattern. The module also makes links to pages.
+The API reads and writes saved objects and the default index pattern. The module also makes links
+to pages.
 """
 
 from __future__ import annotations
@@ -21,17 +22,18 @@ AMAZON_PATH: Final = "/_dashboards"  # the base path of Dashboards on an Amazon 
 GLOBAL: Final = "global"
 TENANTS: Final = {GLOBAL, "global_tenant", "private", "__user__"}  # tenants that always exist
 STATE: Final = "_g=(refreshInterval:(pause:!f,value:5000),time:(from:{since},to:now))"
-SINCE: Final = "now-15m"  # where an object has no time of its own
-FIRST: Final = "prediction-monitor-predictions"  # among the links
+SINCE: Final = "now-15m"  # for a link to an object that stores no time
+FIRST: Final = "prediction-monitor-predictions"  # the object that the first link opens
 PAGE: Final = 1000  # objects in one answer
 PAGES_AT_MOST: Final = 10  # Kibana's search returns at most 10,000 objects
+# A type of saved object, the app that opens it, and the prefix of the link's title.
 PAGES: Final = (("dashboard", "dashboards", ""), ("search", "discover", "Discover: "))
 
 
 def place(
     opensearch: Address | None, dashboards: Address | None, base_path: str | None
 ) -> Address | None:
-    """Return the address of Dashboards: the given one, or for an Amazon domain the same host.
+    """Return the address of Dashboards: `dashboards`, or the host of an Amazon domain.
 
     Returns None if no address is given and the domain is not Amazon's.
     """
@@ -74,12 +76,12 @@ class Dashboards:
         found = answer.body.get("data", {}).get("tenants", {})
         if self._tenant not in found:
             raise UserError(
-                f"there is no tenant {self._tenant!r} for you, "
-                f"but {', '.join(sorted(found)) or 'none'}: make it, or give another"
+                f"you have no tenant {self._tenant!r}, only {', '.join(sorted(found)) or 'none'}: "
+                "create it, or give another"
             )
 
     def find(self, objects: Sequence[SavedObject]) -> dict[tuple[str, str], dict[str, Any]]:
-        """Return the installed ones of these objects, by type and id."""
+        """Return the installed objects among `objects`, by type and id."""
         if not objects:
             return {}
         asked = [{"type": one.type, "id": one.id} for one in objects]
@@ -107,7 +109,7 @@ class Dashboards:
     def referrers(self) -> list[dict[str, Any]]:
         """Return every object of the tenant that can show another object.
 
-        Each has type, id, title and references.
+        Each object has its type, id, title and references.
         """
         return self._search(("dashboard", "visualization", "search"), ("title",))
 
@@ -140,7 +142,7 @@ class Dashboards:
         # An answer with status 200 can contain errors, or fewer objects than were sent.
         if not answer.body.get("success") or answer.body.get("successCount") != len(objects):
             raise UserError(
-                f"{self._server.name} did not take {_errors(answer) or 'all objects'}: "
+                f"{self._server.name} did not accept {_errors(answer) or 'all objects'}: "
                 "check its version and the files in saved/"
             )
 
@@ -162,8 +164,8 @@ class Dashboards:
     def links(self, objects: Sequence[SavedObject]) -> dict[str, str]:
         """Return a link to each dashboard and each saved search, by title.
 
-        A linked dashboard shows its own time, and a linked search the last 15 minutes. Both refresh
-        every 5 seconds.
+        A link to a dashboard shows the time range that the dashboard stores. A link to a search
+        shows the last 15 minutes. Both pages refresh every 5 seconds.
         """
         return {title: self._server.url + page for title, page in self._pages(objects)}
 
@@ -182,7 +184,7 @@ class Dashboards:
         return made
 
     def _pages(self, objects: Sequence[SavedObject]) -> list[tuple[str, str]]:
-        """Return titles, and addresses below the base path: *Predictions* before all others."""
+        """Return the title of each page and its address below the base path; `FIRST` is first."""
         tenant = (
             "" if self._tenant == GLOBAL else "?" + urlencode({"security_tenant": self._tenant})
         )
@@ -198,7 +200,7 @@ class Dashboards:
         ]
 
     def _settings(self) -> tuple[str, Answer]:
-        """Return the path of the settings, which differs between the products, and the settings."""
+        """Return the settings' path, which differs between the products, and the settings."""
         for path in SETTINGS:
             answer = self._server.ask("GET", path, also={400, 404, 405})
             if "settings" in answer.body:

@@ -1,6 +1,6 @@
 """Find the folder `kibana/` with the files to install.
 
-It is in the repository's root or, if deployed, next to this package.
+The folder is in the repository's root. In the deployed function, it is next to this package.
 """
 
 from __future__ import annotations

@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-# Kibana's names for the types of OpenSearch.
+# OpenSearch's name of each type, and Kibana's name of it.
 KINDS: Final = {
     "text": "string", "keyword": "string", "date": "date", "boolean": "boolean",
     "byte": "number", "integer": "number", "long": "number", "float": "number", "double": "number",
 }  # fmt: skip
+# Each metadata field's type in OpenSearch (None: no type), and whether Kibana can search the field.
 META: Final = {
     "_id": ("_id", True),
     "_index": ("_index", True),
@@ -24,7 +25,7 @@ META: Final = {
 def fields(template: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the index pattern's entries, sorted by name.
 
-    They are every field of the template, and the metadata fields that every document has.
+    The entries are every field of the template, and the metadata fields of every document.
     """
     own = _entries(template["template"]["mappings"]["properties"])
     return sorted([*own, *map(_meta, META)], key=lambda entry: entry["name"])

@@ -1,4 +1,4 @@
-"""Read and install the index template of a prefix, and determine its owner."""
+"""Read and install the index template of a prefix, and determine which stack owns it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def index_template() -> dict[str, Any]:
 
 
 def rendered(scope: Scope, owner: str, copies: int | None = None) -> dict[str, Any]:
-    """Return the template of a prefix as OpenSearch takes it, with its owner.
+    """Return the template of a prefix in the form of OpenSearch's API, with its owner.
 
     Some domains require that an index's number of copies is a multiple of `copies`. The template
     then allows at most `copies`.
@@ -60,9 +60,9 @@ def ensure_apart(scope: Scope, templates: Templates) -> None:
     mixed = overlapping(scope.prefix, [pattern.removesuffix("*") for pattern in patterns])
     if mixed:
         raise UserError(
-            f"the index prefix {scope.prefix} does not go with {', '.join(mixed)}, "
+            f"the index prefix {scope.prefix} overlaps with {', '.join(mixed)}, "
             "which is installed here: one begins with the other, "
-            "so both templates would take the same indices. Give a prefix such as dev-cwl-"
+            "so both templates would apply to the same indices. Give a prefix such as dev-cwl-"
         )
 
 
@@ -119,8 +119,8 @@ def release(server: Server, scope: Scope, templates: Templates) -> None:
 def _put(server: Server, scope: Scope, owner: str, copies: int | None) -> None:
     """Put the template into the domain.
 
-    A domain may require such a multiple and yet forbid reading the setting. Its refusal then names
-    the number.
+    If the installer may not read the domain's settings, `copies` may be wrong. The domain then
+    refuses the template, and the refusal names the right number.
     """
     path = f"{PATH}/{scope.shared}"
     answer = server.ask("PUT", path, also={400}, json=rendered(scope, owner, copies))
@@ -138,8 +138,8 @@ def _put(server: Server, scope: Scope, owner: str, copies: int | None) -> None:
 def _copies(server: Server, found: Mapping[str, Any] | None) -> int | None:
     """Return a number that must divide the number of an index's copies, or None.
 
-    It is the number of zones in a domain with `BALANCE` (Multi-AZ with Standby). If the domain's
-    settings may not be read, it is the number in the installed template.
+    In a domain with the setting `BALANCE` (Multi-AZ with Standby), this is the number of zones. If
+    the domain's settings may not be read, the number is taken from the installed template.
     """
     answer = server.ask("GET", SETTINGS, also={400, 401, 403, 404, 405})
     if answer.status != 200:
@@ -160,7 +160,7 @@ def _copies(server: Server, found: Mapping[str, Any] | None) -> int | None:
 
 
 def _comparable(template: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a template with settings as OpenSearch returns them: text, by full name."""
+    """Return a template with its settings as in an answer: full names, and values as text."""
     inner = template["template"] or {}
     return {**template, "template": {**inner, "settings": dict(_flat(inner.get("settings", {})))}}
 

@@ -1,4 +1,4 @@
-"""Install, report and remove the parts.
+"""Install, report and remove the parts: index template, retention policy, roles, saved objects.
 
 Each command reads the state of the domain, compares it with the desired state, and writes the
 differences.
@@ -28,7 +28,7 @@ WORDS: Final = {
     State.BY_HAND: "replaced, though changed by hand",
 }
 DEFAULT_INDEX: Final = "default index pattern"
-OWNERLESS: Final = "kept for the prefix"
+OWNERLESS: Final = "kept for the prefix's indices"
 
 type Say = Callable[[str], None]
 
@@ -39,9 +39,9 @@ class DesiredState:
 
     Without `opensearch` or without `dashboards`, the parts on that server are left out. Without
     `keep`, retention is left out. `objects` are rendered for `scope`. `groups` are the log groups
-    that the stack names. `stacks` are the manifests of all stacks in the tenant that have the
-    prefix, by name. `links` lead to dashboards and searches, by title. `deployed` is true if the
-    stack has installed before. With `audit_log`, OpenSearch's audit log is switched on.
+    that the stack names. `stacks` has, by a stack's name, the manifest of each stack in the tenant
+    that uses the prefix. `links` has links to dashboards and searches, by title. `deployed` is true
+    if the stack was installed before. With `audit_log`, OpenSearch's audit log is switched on.
     """
 
     objects: Sequence[SavedObject]
@@ -91,11 +91,11 @@ def desired_state(
 ) -> DesiredState:
     """Build the desired state from addresses, which may contain a name and a password.
 
-    Give `region` if requests must be signed, but the host has no name of Amazon's.
+    Give `region` if requests must be signed, but the host's name is not an Amazon domain's.
 
-    `scope.former` permits the former names. Whether the stack has them is read from Dashboards.
+    If `scope.former` is true, the stack may use the former names; Dashboards shows whether it does.
     Raises `UserError` for addresses that cannot be used, and if Dashboards does not answer. If
-    Dashboards can be signed in to only on a web page, it is left out with a message.
+    people sign in to Dashboards on a web page, Dashboards is left out, and a message says so.
     """
     first = server_address(opensearch, "--opensearch", user, password) if opensearch else None
     second = server_address(dashboards, "--dashboards", user, password) if dashboards else None
@@ -186,7 +186,7 @@ def export(objects: Sequence[SavedObject], scope: Scope, groups: Sequence[str] =
 def status(asked: DesiredState, *, say: Say = print) -> bool:
     """Report the state of each part.
 
-    Returns whether every part is installed, or left alone. Raises `UserError`.
+    Returns whether every part is installed or left alone. Raises `UserError`.
     """
     parts = [part for step in plan(asked) for part in step.parts]
     for part in parts:
@@ -206,8 +206,9 @@ def remove(
     """Remove the installed parts, but never an index or a document. Raises `UserError`.
 
     Without `overwrite`, objects that somebody changed by hand stay. Without `force`, objects that
-    somebody else's dashboard shows stay. Index template and retention policy stay without `shared`,
-    or if another stack uses the prefix. They then have no owner until another stack installs.
+    somebody else's dashboard shows stay. Index template and retention policy stay if `shared` is
+    false, or if another stack uses the prefix. No stack owns them then, until the next stack
+    installs.
     """
     steps = plan(asked)
     parts = [part for step in steps for part in step.parts]
@@ -272,18 +273,19 @@ def plan(asked: DesiredState, left: str = "") -> list[Step]:
 def _installed(
     dashboards: Dashboards, objects: Sequence[SavedObject], scope: Scope
 ) -> tuple[Scope, Mapping[str, Manifest]]:
-    """Return the scope with the names that the stack has, and the installed stacks of its prefix.
+    """Return the scope with `former` as Dashboards shows it, and the prefix's manifests by stack.
 
-    The index pattern with the former name tells which stack has the former names. If it names no
-    stack, that is a stack from before names included the stack, or an installation without a stack.
+    The index pattern with the former name says in its manifest which stack uses the former names.
+    If the manifest names no stack, the pattern was installed without a stack, or when names did not
+    include the stack yet.
     """
     patterns = dashboards.patterns()
     ours = index_pattern(objects)
     holder = manifest(patterns[ours.id]).stack if ours and ours.id in patterns else ""
     if holder and not scope.stack:
         raise UserError(
-            f"dashboards and roles of the former names belong to the stack {holder} here: "
-            f"give --stack {holder}, or the name of your own stack"
+            "here, dashboards and roles without a stack in their names "
+            f"belong to the stack {holder}: give --stack {holder}, or the name of your own stack"
         )
     former = not scope.stack or holder == scope.stack or (scope.former and not holder)
     stacks = {
@@ -299,8 +301,8 @@ def _checked(asked: DesiredState, say: Say) -> str:
 
     Returns a reason to leave template and retention alone, or an empty text.
 
-    Raises `UserError` if somebody else writes there and this is a first installation. Nothing is
-    written then.
+    Raises `UserError`, before anything is written, if somebody else writes to these indices and
+    this is a first installation.
     """
     if not asked.opensearch:
         return ""
@@ -322,11 +324,11 @@ def _checked(asked: DesiredState, say: Say) -> str:
     if first:
         raise UserError(sentence)
     say(sentence)
-    return "left as it is, because others write here too"
+    return "left as it is, because others write to these indices too"
 
 
 def _of_the_prefix(asked: DesiredState, *, shared: bool) -> dict[str, str]:
-    """Return the reason why template and policy stay, by part."""
+    """Return the reason why template and policy stay, by the name of the part."""
     others = [name for name in asked.stacks if name != asked.scope.stack]
     if shared and not others:
         return {}
@@ -350,7 +352,7 @@ def _release(asked: DesiredState, say: Say) -> None:
 
 
 def _shown(asked: DesiredState) -> dict[str, str]:
-    """Return the reason to keep each object that somebody else's dashboard shows, by part."""
+    """Return the reason to keep each object that another dashboard shows, by the object's name."""
     if not asked.dashboards:
         return {}
     ours = {(one.type, one.id) for one in asked.objects}
@@ -423,7 +425,7 @@ def _objects(dashboards: Dashboards, asked: DesiredState) -> Step:
 
 
 def _default_index(dashboards: Dashboards, objects: Sequence[SavedObject]) -> Step:
-    """Plan the index pattern that Discover opens with, unless somebody has chosen another."""
+    """Plan to let Discover open with our index pattern, unless somebody has chosen another."""
     chosen = dashboards.default_index()
     pattern = index_pattern(objects)
     ours = pattern.id if pattern else None

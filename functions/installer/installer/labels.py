@@ -1,8 +1,8 @@
-"""Gives the labels of a model fixed colours, the same on every panel.
+"""Give the labels of a model fixed colours, the same on every panel.
 
-The page and the report (report/) give each label the same colour: the place of a label among all
-labels, in the order of their names, chooses the colour. Without the labels, Kibana itself colours
-them in this order, among those that a panel shows.
+All labels are sorted by name, and the place of a label in this order determines its colour. The
+local page and the report (report/) choose colours in the same way. If the installer is not given
+the labels, Kibana colours only the labels that a panel shows, also in the order of their names.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ PALETTE: Final = (
     "#2f6fde", "#d9690f", "#0d9488", "#b5338a", "#9a7b00", "#7050d8", "#8a5a34", "#7a828e",
 )  # fmt: skip
 FIELD: Final = "prediction.label.keyword"
-OF_THE_MODEL: Final = "*"  # the labels of the model that was built with the installer
+OF_THE_MODEL: Final = "*"  # stands for the labels in the card that was built in
 CARD: Final = files.FOLDER / "card.json"
 
 
@@ -38,7 +38,7 @@ def labels(text: str) -> tuple[str, ...]:
 
 
 def of_card(path: Path | None = None) -> tuple[str, ...]:
-    """Return the labels in a model's card, or in the card of the model that was built.
+    """Return the labels in the card at `path`, or in the card of the installed model.
 
     Raises `ValueError` with a sentence.
     """
@@ -46,18 +46,18 @@ def of_card(path: Path | None = None) -> tuple[str, ...]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))["labels"]
     except (OSError, ValueError, KeyError, TypeError):
-        raise ValueError(f"{path} is no card of a model that can be read") from None
+        raise ValueError(f"{path} cannot be read as a model's card") from None
     return tuple(map(str, found))
 
 
 def colours(names: Sequence[str]) -> dict[str, str]:
-    """Return the colour of each label. From the eighth label on, all have the last colour."""
+    """Return the colour of each label. The eighth and all later labels have the last colour."""
     last = len(PALETTE) - 1
     return {name: PALETTE[min(at, last)] for at, name in enumerate(sorted(names))}
 
 
 def coloured(one: SavedObject, names: Sequence[str]) -> SavedObject:
-    """Return a saved object. A panel whose series are labels has the colours of the labels."""
+    """Return a saved object, with fixed colours if it is a panel that has a series per label."""
     if not names or not any(map(_by_label, one.attributes.get("visState", {}).get("aggs", []))):
         return one
     state = one.attributes["uiStateJSON"]

@@ -2,9 +2,9 @@
 
 The index pattern of a stack has a manifest, in an attribute that Kibana does not show. The manifest
 contains the stack's name, the stack's log groups, and the digest of each object as it was
-installed. While an object still has that digest, nobody has changed it. Kibana adds text when
-somebody saves an unchanged object; the digest ignores this text. Objects of earlier versions have
-their digest at the end of their description.
+installed. While an object still has this digest, nobody has changed the object. If somebody saves
+an unchanged object, Kibana adds attributes; the digest ignores them. Earlier versions of the
+installer wrote the digest at the end of the object's description.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ ADDED: Final[Mapping[str, Any]] = {
 class Manifest:
     """The data about a stack in the stack's index pattern.
 
-    `stack` is the stack's name. `groups` are its log groups. `digests` are by type and id of an
-    object.
+    `stack` is the stack's name. `groups` are its log groups. `digests` has the digest of each
+    object, by the object's type and id.
     """
 
     stack: str = ""
@@ -54,7 +54,7 @@ class Manifest:
 
 
 def manifest(theirs: Mapping[str, Any] | None) -> Manifest:
-    """Return the manifest of an index pattern, which is in the form of the API.
+    """Return the manifest of an index pattern. `theirs` has the form of the API.
 
     Returns an empty manifest if the index pattern has no manifest, or an invalid one.
     """
@@ -163,7 +163,7 @@ def _untouched_since_before(
 ) -> bool:
     """Return whether an object is unchanged since an earlier version installed it.
 
-    The end of its description has the digest of everything else.
+    The earlier version wrote the digest of everything else at the end of the description.
     """
     description = str(attributes.get("description", ""))
     stamp = FORMER.search(description)
@@ -177,22 +177,22 @@ def _untouched_since_before(
 
 def _state_of_pattern(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> State:
     fields = theirs.get("fields") or []
-    if any(entry.get("scripted") for entry in fields) or _apart(ours) != _apart(theirs):
+    if any(entry.get("scripted") for entry in fields) or _relevant(ours) != _relevant(theirs):
         return State.BY_HAND
     missing = {entry["name"] for entry in ours["fields"]} - {entry["name"] for entry in fields}
     return State.DIFFERENT if missing else State.INSTALLED
 
 
-def _apart(attributes: Mapping[str, Any]) -> dict[str, Any]:
+def _relevant(attributes: Mapping[str, Any]) -> dict[str, Any]:
     """Return the attributes without the list of fields, the manifest, and empty attributes.
 
     Kibana adds empty attributes when it refreshes the list of fields.
     """
-    apart = {"fields", ATTRIBUTE}
+    left_out = {"fields", ATTRIBUTE}
     return {
         name: value
         for name, value in attributes.items()
-        if name not in apart and value not in (None, "", [], {}, "{}", "[]")
+        if name not in left_out and value not in (None, "", [], {}, "{}", "[]")
     }
 
 

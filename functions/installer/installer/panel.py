@@ -13,7 +13,7 @@ from typing import Any, Final
 from installer.saved_objects import SavedObject
 
 BARS: Final = 50  # the number of bars that Kibana aims at
-PAGE: Final = 500  # documents of a saved search
+PAGE: Final = 500  # the most documents that a saved search shows
 # Pairs of a bound and the length of a bar. The panel uses the first pair whose bound is longer than
 # the time shown divided by BARS.
 INTERVALS: Final = (
@@ -71,7 +71,7 @@ def request(panel: SavedObject, objects: Iterable[SavedObject], span: Span) -> d
 
 
 def searches(panel: SavedObject) -> bool:
-    """Return whether a panel asks for documents. A text does not."""
+    """Return whether Kibana sends a search for a panel. A panel of text needs none."""
     return panel.type == "search" or (
         panel.type == "visualization" and panel.attributes["visState"]["type"] != "markdown"
     )
@@ -81,8 +81,8 @@ def rows(panel: SavedObject, answer: dict[str, Any], span: Span | None = None) -
     """Return the answer to a visualization's request as rows.
 
     A row has the keys of the buckets, then the values of the metrics, with one value for each
-    percentile. Times are datetimes in UTC. A metric without documents has the value None. With a
-    span, bars that are not wholly within it are left out where the panel says so.
+    percentile. Times are datetimes in UTC. A metric without documents has the value None. If a span
+    is given and the panel drops partial bars, bars that are not wholly in the span are left out.
     """
     if "aggregations" not in answer:  # no index yet
         return []
@@ -137,7 +137,7 @@ def _aggregations(panel: SavedObject) -> tuple[list[dict[str, Any]], list[dict[s
 
 def _nested(panel: SavedObject, bar: timedelta) -> dict[str, Any]:
     buckets, metrics = _aggregations(panel)
-    # An answer has the count of every bucket, without a metric in the request.
+    # An answer always has the count of each bucket, so the request needs no metric for it.
     counts = {one["id"] for one in metrics if one["type"] == "count"}
     aggs = {one["id"]: _metric(one) for one in metrics if one["id"] not in counts}
     for one in reversed(buckets):

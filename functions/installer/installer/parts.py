@@ -15,7 +15,7 @@ class State(StrEnum):
     MISSING = "missing"
     DIFFERENT = "changed"  # differs from its file, and can be replaced without loss of manual work
     BY_HAND = "changed by hand"
-    LEFT = "left alone"  # not available on this server, or not ours to change
+    LEFT = "left alone"  # this server does not have it, or we must not change it
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,10 @@ def nothing(_: Collection[str]) -> None:
 
 
 def found_as(found: object, *, right: bool) -> State:
-    """Return the state of a part that nobody is expected to change by hand."""
+    """Return the state of a part that nobody is expected to change by hand.
+
+    `found` is the part on the server, or None. `right` is true if it equals the desired part.
+    """
     return State.MISSING if found is None else State.INSTALLED if right else State.DIFFERENT
 
 

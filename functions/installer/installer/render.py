@@ -1,4 +1,4 @@
-"""Write into files the request bodies that an installation would send to an empty domain.
+"""Write files with the request bodies that an installation would send to an empty domain.
 
 An administrator can review the files, or apply them without the installer.
 """
@@ -43,8 +43,8 @@ def requests(
 ) -> Iterator[Request]:
     """Yield the requests of a first installation, in the order of sending.
 
-    The domain is one without Standby. If `days` is None, there is no retention policy. `roles` are
-    ARNs by kind.
+    The requests fit a domain without Multi-AZ with Standby. If `days` is None, there is no
+    retention policy. `roles` has a list of ARNs for each kind of role.
     """
     yield _json(
         "PUT",

@@ -1,6 +1,6 @@
 """Install the retention policy of a prefix.
 
-It is a policy of index state management (ISM) that deletes the prefix's indices after some days.
+The policy is one of index state management (ISM). It deletes the prefix's indices after some days.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from installer.server import Answer, Server, UserError
 
 FILE: Final = files.FOLDER / "retention.json"
 ISM: Final = ("/_plugins/_ism", "/_opendistro/_ism")  # the second path is for Elasticsearch 7.10
-BATCH: Final = 100  # names of indices in one path, which may have 4 KB
+BATCH: Final = 100  # names of indices in one path; a path may have 4 KB
 SETTINGS: Final = tuple(
     f"index.{product}.index_state_management.policy_id" for product in ("plugins", "opendistro")
 )
 CREATED: Final = "index.creation_date"
-# The policy's states, each with the states that may follow.
+# The policy's states, each with the states that can follow it.
 WAYS: Final = [("kept", ["deleted"]), ("deleted", [])]
 WITHOUT: Final = "the server has no index state management: delete old {} indices yourself"
 INDICES: Final = "retention of existing indices"
@@ -97,7 +97,7 @@ def plan(server: Server, scope: Scope, keep: Keep, left: str = "") -> Step:
     path = f"{base}/policies/{scope.shared}"
     wanted = policy(age or "", scope)
     if base != ISM[0]:
-        # Open Distro takes an object instead of a list.
+        # Open Distro requires an object instead of a list.
         wanted["policy"]["ism_template"] = wanted["policy"]["ism_template"][0]
     by_hand = there is not None and _age(there) is None
     right = there is not None and contains(there["policy"], wanted["policy"])
@@ -105,7 +105,7 @@ def plan(server: Server, scope: Scope, keep: Keep, left: str = "") -> Step:
     following = _following(server, base, scope)
     ours = [index for index, followed in following.items() if followed.policy == scope.shared]
     free = [index for index, followed in following.items() if followed.policy is None]
-    # An index keeps the version of the policy with which it began, until the policy is set again.
+    # An index keeps the version of the policy that it began with, until the policy is set again.
     newest = there["_seq_no"] if there else None
     stale = [index for index in ours if following[index].version not in {None, newest}]
     late = ours if state in {State.MISSING, State.DIFFERENT} else stale
@@ -114,7 +114,9 @@ def plan(server: Server, scope: Scope, keep: Keep, left: str = "") -> Step:
     def install(names: Collection[str]) -> None:
         if name in names:
             if not age:
-                raise UserError(f"{name} has another form: give --retention-days to replace it")
+                raise UserError(
+                    f"the states of {name} were changed: give --retention-days to replace it"
+                )
             version = (
                 {"if_seq_no": there["_seq_no"], "if_primary_term": there["_primary_term"]}
                 if there
@@ -130,12 +132,12 @@ def plan(server: Server, scope: Scope, keep: Keep, left: str = "") -> Step:
 
     if by_hand:  # somebody changed the policy, so the indices that follow it are left alone too
         return Step([Part(name, state)], install, remove)
-    count = f"{_counted(len(following), scope)}, {len(taken) + len(late)} without it"
+    count = f"{_counted(len(following), scope)}, {len(taken) + len(late)} without this policy"
     others = len(following) - len(ours) - len(free)
     notes = [
         count,
         f"{others} with a policy of another name, left alone" if others else "",
-        f"{len(free)} with no policy, kept for ever: --adopt (AdoptIndices) takes them too"
+        f"{len(free)} with no policy, kept for ever unless you give --adopt (AdoptIndices)"
         if free and not keep.adopt
         else "",
     ]

@@ -14,9 +14,9 @@ from installer.index_pattern_fields import fields
 from installer.index_template import index_template
 from installer.scope import PATTERN, Scope
 
-PRODUCT: Final = "Prediction Monitor: "  # begins the title of each dashboard
+PRODUCT: Final = "Prediction Monitor: "  # the start of each dashboard's title
 FOLDER: Final = files.FOLDER / "saved"
-# An object refers only to objects of types before its own.
+# An object refers only to objects of earlier types in this list.
 TYPES: Final = ("index-pattern", "search", "visualization", "dashboard")
 VIEW: Final = re.compile(r"\(#/view/([\w-]+)\)")  # a link to a dashboard in a text
 # Attributes that the API requires as JSON strings.
@@ -113,7 +113,7 @@ def _rendered(one: SavedObject, scope: Scope) -> SavedObject:
 
 
 def _linked(state: dict[str, Any], scope: Scope) -> dict[str, Any]:
-    """Return a visualization's state. A text's links lead to the stack's own dashboards."""
+    """Return a visualization's state, whose links lead to the stack's own dashboards."""
     text = state.get("params", {}).get("markdown")
     if text is None:
         return state

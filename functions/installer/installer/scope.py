@@ -67,7 +67,7 @@ def stack_name(text: str) -> str:
     """Return a valid name of a stack. Raises `ValueError` for any other text."""
     if not STACK.fullmatch(text):
         raise ValueError(
-            f"{text!r} is not a name of a stack: give letters, digits and -, a letter first"
+            f"{text!r} is not a name of a stack: give a letter, then letters, digits and -"
         )
     return text
 

@@ -22,8 +22,8 @@ WITHOUT: Final = (
 )
 # The members of a role mapping that are kept, in addition to its backend roles.
 KEPT: Final = ("hosts", "users", "and_backend_roles")
-# The monitor's own indices. A stack's are monitor.STACK, in lowercase. Prefixes of documents
-# have no dot, so these names never match them.
+# The monitor's own indices. The index of a stack is monitor.STACK, in lowercase. No prefix of the
+# documents' indices has a dot, so this pattern never matches an index of documents.
 OWN: Final = "monitor.*"
 ROLES: Final[Mapping[str, dict[str, Any]]] = {
     "shipper": {
@@ -109,7 +109,9 @@ def _plan(server: Server, scope: Scope, kind: str, arns: Sequence[str]) -> Step:
 
     state = found_as(role, right=right and not unmapped)
     return Step(
-        [Part(part, state, f"others have it too: {len(others)}" if others else "")], install, remove
+        [Part(part, state, f"also mapped to {len(others)} other IAM roles" if others else "")],
+        install,
+        remove,
     )
 
 
@@ -137,7 +139,8 @@ def _base(server: Server, name: str) -> tuple[str | None, Answer]:
 def _has_access_control(answer: Answer) -> bool:
     """Return whether an answer comes from the security API.
 
-    For a missing role the API's body has a member `status`. For a missing path the body differs.
+    If the role is missing, the body has the member `status`. If the path is missing, the body has
+    no such member.
     """
     return answer.status == 200 or (
         answer.status == 404 and answer.body.get("status") == "NOT_FOUND"

@@ -53,7 +53,7 @@ class Server:
     """A server at an address.
 
     `wait` is the time in seconds to wait for a server that is starting. `ends` is the time on the
-    monotonic clock when the command must have ended.
+    monotonic clock by which the command must have ended.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class Server:
     def ask(self, method: str, path: str, *, also: Container[int] = (), **content: Any) -> Answer:
         """Send a request, and return the answer. A server that is starting is asked again.
 
-        Raises `UserError` if no answer comes, and for every status of failure that is not in
+        Raises `UserError` if no answer comes, and for every error status that is not in
         `also`.
         """
         what = f"{method} {path.partition('?')[0]}"
@@ -141,7 +141,7 @@ class Server:
         if "User: anonymous" in reason:
             return UserError(
                 f"{where} asks for a signature or a user (403: {reason}): give --user, "
-                "or --sign REGION for an Amazon domain that has a name of your own"
+                "or --sign REGION for an Amazon domain with a custom endpoint"
             )
         return UserError(
             f"{self.name} does not permit {what} (403: {reason}): sign in as an administrator, "
@@ -159,7 +159,7 @@ class Server:
             body = None
         why = reason(body if body is not None else response.text)
         if status in {401, 403} and why.endswith("is not allowed.") and 404 in also:
-            return Answer(404, {})  # an Amazon domain answers so for a path that it does not serve
+            return Answer(404, {})  # an Amazon domain's answer for a path that it does not serve
         if status == 401 or (status == 403 and status not in also):
             raise self._not_permitted(status, what, why)
         if status in STARTING:
@@ -167,7 +167,7 @@ class Server:
                 f"{self.name} at {self.url} is not ready ({status}: {why}): "
                 "look at the server, or give --wait more seconds"
             )
-        if not isinstance(body, dict):  # every answer that is used here is an object
+        if not isinstance(body, dict):  # every expected answer is an object
             raise UserError(
                 f"{self.name} at {self.url} answers {what} with {status} and no JSON object "
                 f"({why}): check address and base path"
@@ -183,7 +183,10 @@ class Server:
 def server_address(
     text: str, name: str, user: str | None = None, password: str | None = None
 ) -> Address:
-    """Return an address with a login: its own, or `user` and `password`. Raises `UserError`."""
+    """Return the address in `text`. `user` and `password` are its login if `text` has none.
+
+    Raises `UserError`.
+    """
     try:
         return address(text, name, user, password)
     except ValueError as problem:
@@ -191,7 +194,7 @@ def server_address(
 
 
 def sign_in(where: Address, region: str | None = None) -> Auth:
-    """Return the way to sign in to a server.
+    """Return a function that adds the login to each request to a server.
 
     A login in the address is used first. Otherwise requests are signed with AWS credentials, if
     there is a region or the host is Amazon's. All other requests have no login. Raises `UserError`
@@ -260,7 +263,7 @@ def _may_be_starting(problem: requests.RequestException) -> bool:
 def reason(body: Any) -> str:
     """Return the message in an answer.
 
-    OpenSearch, Dashboards, their security plugins and Amazon all have their own forms.
+    The message's place differs between OpenSearch, Dashboards, their security plugins and Amazon.
     """
     if isinstance(body, dict):
         error = body.get("error")

@@ -1,6 +1,6 @@
 """The deployed installer's settings.
 
-They are environment variables, so that no event can change them.
+The settings are environment variables, so that no event can change them.
 """
 
 from __future__ import annotations

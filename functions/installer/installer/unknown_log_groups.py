@@ -9,7 +9,7 @@ from installer.scope import Scope
 from installer.server import Server
 
 DAYS: Final = 7  # longer than a weekend, on which a log group may write nothing
-NAMED: Final = 5  # log groups that a message names at most
+NAMED: Final = 5  # the most log groups that a message names
 UNKNOWN: Final = "a group without a name"
 
 
@@ -20,8 +20,8 @@ def foreign_groups(
 
     Documents of the last `DAYS` days are searched. A document belongs to a stack if its `@stack`
     names the stack. At most `NAMED` log groups are returned. Each search finds one more log group.
-    An aggregation would find all at once, but fails if an index of somebody else maps the field as
-    text. Raises `UserError`.
+    An aggregation would find all groups at once, but fails if somebody else's index maps the field
+    as text. Raises `UserError`.
     """
     found: list[str] = []
     while len(found) < NAMED:

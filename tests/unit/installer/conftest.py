@@ -64,7 +64,7 @@ Run = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Return the files of `OBJECTS`."""
+    """Return a folder with the files of `OBJECTS`."""
     for name, content in OBJECTS.items():
         path = tmp_path / "saved" / f"{name}.json"
         path.parent.mkdir(parents=True, exist_ok=True)

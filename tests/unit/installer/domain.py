@@ -1,8 +1,8 @@
-"""Runs a domain in memory, on a real socket.
+"""A domain in memory that answers on a real socket.
 
-It has OpenSearch's templates, ISM and access control, and Dashboards below its base path. Its
-answers are like those seen from real servers. It notes in `wrong` every request that is not as
-documented.
+The domain has OpenSearch's templates, ISM and access control, and Dashboards below its base path.
+Its answers have the form of answers from real servers. It adds every request that breaks the rules
+of the APIs to `wrong`.
 """
 
 from __future__ import annotations
@@ -77,21 +77,21 @@ def no_handler(request: Request, status: int = 400) -> Reply:
 @dataclass
 class Domain:
     url: str = ""
-    kibana: bool = False  # Kibana's settings path instead of Dashboards'
+    kibana: bool = False  # the settings have Kibana's path, not Dashboards'
     ism: bool = True
     without_ism: int = 400
     access_control: bool = True
     tenants: dict[str, bool] | None = None
     login: tuple[str, str] | None = None
     newest: dict[str, str] = field(default_factory=lambda: dict(NEWEST))
-    # Answers by the beginning of the path, which come before the usual answers. None means the
-    # usual answer.
+    # Answers that replace the usual answers, by the beginning of a request's path. None stands for
+    # the usual answer.
     answers: dict[str, deque[Reply | None]] = field(default_factory=dict)
     templates: dict[str, Any] = field(default_factory=dict)
     policies: dict[str, dict[str, Any]] = field(default_factory=dict)
     indices: dict[str, tuple[str | None, int | None]] = field(default_factory=dict)
     made: dict[str, int] = field(default_factory=dict)  # when an index was created, in ms
-    documents: list[dict[str, Any]] = field(default_factory=list)  # of the last days
+    documents: list[dict[str, Any]] = field(default_factory=list)  # recent documents
     cluster: dict[str, Any] = field(default_factory=dict)
     open_distro: bool = False  # Elasticsearch 7.10: ISM and security below _opendistro
     roles: dict[str, Any] = field(default_factory=dict)
@@ -132,7 +132,7 @@ class Domain:
 
     # Dashboards
 
-    def _dashboards(self, request: Request) -> Reply:  # noqa: C901, PLR0911  one a route
+    def _dashboards(self, request: Request) -> Reply:  # noqa: C901, PLR0911  a case per route
         if request.headers.get("osd-xsrf") != "true" or request.headers.get("kbn-xsrf") != "true":
             return self.refuse("Request must contain the kbn-xsrf and osd-xsrf headers", request)
         tenant = request.headers.get("securitytenant")
@@ -272,7 +272,7 @@ class Domain:
 
     # OpenSearch
 
-    def _opensearch(self, request: Request) -> Reply:  # noqa: C901, PLR0911, PLR0912  one a route
+    def _opensearch(self, request: Request) -> Reply:  # noqa: C901, PLR0911, PLR0912  a case per route
         way = request.path.split("/")[1:]
         if way[0] == "_opendistro":
             if not self.open_distro:
@@ -488,7 +488,7 @@ class Domain:
 class Address:
     """The address where CloudFormation waits for answers.
 
-    It is a presigned address of S3, which takes one method, no content type, and no other
+    Like a presigned address of S3, it accepts only PUT, no content type, and no other
     authorization.
     """
 

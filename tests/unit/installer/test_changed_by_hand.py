@@ -11,7 +11,9 @@ from tests.unit.installer.conftest import Run, attributes, retitled
 from tests.unit.installer.domain import Domain
 
 
-def test_a_newer_file_replaces_what_nobody_touched(domain: Domain, run: Run, folder: Path) -> None:
+def test_a_newer_file_replaces_an_object_that_nobody_changed(
+    domain: Domain, run: Run, folder: Path
+) -> None:
     run("install")
     path = folder / "search" / "datatable.json"
     path.write_text(path.read_text().replace('["text"]', '["text", "prediction.label"]'))
@@ -108,7 +110,7 @@ def test_a_default_index_pattern_that_somebody_chose_stays(domain: Domain, run: 
 
 
 def saved_by_kibana(domain: Domain) -> None:
-    """Add what a save without a change adds to each object (Kibana 7.10, Dashboards 2.8)."""
+    """Add the attributes that Kibana 7.10 and Dashboards 2.8 add when somebody saves an object."""
     bars = attributes(domain, "visualization", "labels")
     state = json.loads(bars["visState"])
     for aggregation in state["aggs"]:

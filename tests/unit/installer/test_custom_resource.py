@@ -41,7 +41,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
 
 @pytest.fixture
 def address(certificate: Certificate, monkeypatch: pytest.MonkeyPatch) -> Iterator[Address]:
-    """Yield the https address of CloudFormation, at a host that the environment calls AWS's."""
+    """Yield CloudFormation's https address. URL_SUFFIX (see `send`) makes its host one of AWS's."""
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate.public))
     state = Address()
     with listening(state.answer, certificate=certificate) as url:
@@ -119,7 +119,7 @@ def test_create_update_and_delete(domain: Domain, send: Send) -> None:
         {},
     )
     assert not any([domain.objects, domain.roles, domain.mappings])
-    assert all([domain.templates, domain.policies])  # indices need template and policy
+    assert all([domain.templates, domain.policies])  # the indices stay, and need both
     assert "stack" not in domain.templates["prediction-monitor"]["_meta"]
 
 
@@ -135,7 +135,7 @@ def test_the_audit_log_is_switched_on_where_it_is_asked_for(domain: Domain, send
         "audit": {"log_request_body": False, "enable_rest": True},
     }
     send("Delete", AUDIT_LOG="true")
-    assert domain.audit["enabled"] is True  # the leaving stack keeps the audit log on for others
+    assert domain.audit["enabled"] is True  # other stacks may need the audit log
 
 
 def test_a_reason_never_makes_an_answer_longer_than_cloudformation_takes(send: Send) -> None:
@@ -182,7 +182,7 @@ def test_a_failure_is_answered_with_one_sentence(
     )
 
 
-def test_a_creation_that_failed_takes_nothing_with_it_that_was_there_before(
+def test_the_deletion_after_a_failed_creation_removes_no_earlier_object(
     domain: Domain, send: Send
 ) -> None:
     send("Create")
@@ -205,7 +205,9 @@ def test_days_that_are_left_out_shorten_no_retention(domain: Domain, send: Send)
     assert state["transitions"][0]["conditions"] == {"min_index_age": "90d"}
 
 
-def test_what_nobody_foresaw_is_answered_too(send: Send, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unexpected_exception_is_answered_too(
+    send: Send, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(custom_resource, "saved_objects", lambda: 1 / 0)
     answer = send("Create")
     assert (answer["Status"], answer["Reason"]) == (
@@ -242,16 +244,16 @@ def test_an_answer_is_given_before_the_functions_own_time_runs_out(
     assert "time ran out" in answer["Reason"] or "does not answer" in answer["Reason"]
 
 
-def test_an_answer_that_is_not_taken_at_once_is_given_again(address: Address, send: Send) -> None:
+def test_a_refused_answer_is_sent_again(address: Address, send: Send) -> None:
     address.refusals.extend([500, 503])
     assert send("Create")["Status"] == "SUCCESS"
 
 
-def test_an_answer_that_is_never_taken_does_not_tell_the_address(
+def test_an_answer_that_is_always_refused_does_not_reveal_the_address(
     address: Address, send: Send
 ) -> None:
     address.refusals.extend([403] * 3)
-    with pytest.raises(RuntimeError, match="CloudFormation did not take the answer") as problem:
+    with pytest.raises(RuntimeError, match="CloudFormation did not accept the answer") as problem:
         send("Create")
     assert "xyzzy" not in str(problem.value)
 
@@ -294,7 +296,7 @@ def test_user_and_password_come_from_a_secret(  # noqa: PLR0917
 
 HOSTS = [
     "https://attacker.example.com/answer",
-    "http://127.0.0.1/answer",  # the host is AWS's here, but the address is not https
+    "http://127.0.0.1/answer",  # a host of AWS in this test, but not https
     "https://127.0.0.1.example.com/answer",
     "https://example127.0.0.1/answer",
     "https://127.0.0.1@example.com/answer",
@@ -326,7 +328,7 @@ def test_an_event_of_another_stack_does_nothing(
     assert (domain.writes, address.answers) == ([], [])
 
 
-def test_an_event_leads_the_password_nowhere_else(
+def test_an_event_cannot_send_the_password_to_another_address(
     domain: Domain, address: Address, send: Send, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     heard: list[Request] = []
@@ -390,9 +392,9 @@ BOTH = f"{SHIPPER},arn:aws:iam::123456789012:role/replay"
 
 
 def deployed_before(domain: Domain) -> None:
-    """Return the domain as commit 0bcfc45 left it.
+    """Put the domain into the state in which commit 0bcfc45 left it.
 
-    It has 90 days of retention, and an index that follows the policy.
+    The policy deletes after 90 days, and an index follows it.
     """
     was = deepcopy(FORMER)
     domain.templates, domain.policies, domain.settings = (
@@ -407,7 +409,7 @@ def deployed_before(domain: Domain) -> None:
 
 @pytest.fixture
 def update(domain: Domain, send: Send) -> Callable[..., dict[str, Any]]:
-    """Return an update of the stack that was deployed before."""
+    """Return a function that updates the stack that was deployed before."""
     deployed_before(domain)
     roles = {
         "SHIPPER_ROLE_ARNS": BOTH,
@@ -418,7 +420,7 @@ def update(domain: Domain, send: Send) -> Callable[..., dict[str, Any]]:
     )
 
 
-def test_an_upgrade_keeps_every_name_and_makes_nothing_a_second_time(
+def test_an_upgrade_keeps_every_name_and_creates_no_duplicate(
     domain: Domain, update: Callable[..., dict[str, Any]]
 ) -> None:
     answer = update()
@@ -433,7 +435,7 @@ def test_an_upgrade_keeps_every_name_and_makes_nothing_a_second_time(
     assert "time:(from:now-7d,to:now)" in links["DriftUrl"]
     for kind in ("templates", "policies", "roles", "mappings", "settings"):
         assert getattr(domain, kind).keys() == FORMER[kind].keys(), kind
-    assert domain.policies == FORMER["policies"]  # the days stay, and the version too
+    assert domain.policies == FORMER["policies"]  # days and version stay
     assert domain.indices == {"cwl-2026.11.22": ("prediction-monitor", FORMER["sequence"])}
     assert domain.mappings == FORMER["mappings"]
     before = {
@@ -488,10 +490,10 @@ def test_a_new_stack_in_such_a_domain_leaves_the_former_names_alone(
     assert domain.objects == objects
 
 
-def test_of_two_stacks_that_shared_the_former_names_one_has_them_and_takes_only_its_own(
+def test_of_two_stacks_with_the_former_physical_id_only_one_has_the_former_names(
     domain: Domain, send: Send, update: Callable[..., dict[str, Any]]
 ) -> None:
-    """Both stacks have the physical id of that time; the objects' stamp names the owner."""
+    """Both stacks have the former physical id. The index pattern's manifest names the owner."""
     update()
     first = dict(domain.objects)
     assert update(STACK="second")["Status"] == "SUCCESS"

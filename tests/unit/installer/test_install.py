@@ -29,7 +29,7 @@ def test_an_empty_domain_gets_everything_and_the_links_to_it(domain: Domain, run
     assert lines[:10] == [
         "index template prediction-monitor: installed",
         "retention policy prediction-monitor (deletes after 30d): installed",
-        "retention of existing indices (2 cwl-* indices, 2 without it): installed",
+        "retention of existing indices (2 cwl-* indices, 2 without this policy): installed",
         f"role prediction-monitor-shipper for {SHIPPER}: installed",
         f"role prediction-monitor-monitor for {MONITOR}: installed",
         *(f"{name}: installed" for name in NAMES),
@@ -52,7 +52,7 @@ def test_an_empty_domain_gets_everything_and_the_links_to_it(domain: Domain, run
         "indices:data/write/bulk"
     ]
     assert json.loads(attributes(domain, "index-pattern", "cwl")["fields"])
-    # The description has only text for people, no stamp.
+    # no digest is added to the description
     assert attributes(domain, "search", "datatable")["description"] == "The newest predictions."
 
 
@@ -69,7 +69,7 @@ def test_a_second_and_a_third_run_change_nothing(domain: Domain, run: Run) -> No
     assert run("status")[0] == 0
 
 
-def test_kibana_is_told_where_its_own_settings_are(domain: Domain, run: Run) -> None:
+def test_kibanas_settings_are_written_at_kibanas_path(domain: Domain, run: Run) -> None:
     domain.kibana = True
     assert run("install")[0] == 0
     assert "POST /_dashboards/api/kibana/settings" in domain.writes
@@ -84,7 +84,7 @@ def test_a_dry_run_writes_nothing_and_says_what_it_would(domain: Domain, run: Ru
 
 
 @pytest.mark.parametrize("missing", ["opensearch", "dashboards"])
-def test_a_half_without_its_address_is_left_out_and_that_is_said(
+def test_a_server_without_an_address_is_left_out_with_a_message(
     domain: Domain, run: Run, missing: str
 ) -> None:
     code, output, _ = run("install", **{missing: None})

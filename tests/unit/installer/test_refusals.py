@@ -92,7 +92,7 @@ BAD: list[tuple[str, dict[str, list[Reply]], list[str], str]] = [
         "403 from a domain's policy",
         {FIRST: [ANONYMOUS]},
         [],
-        "--sign REGION for an Amazon domain that has a name of your own",
+        "--sign REGION for an Amazon domain with a custom endpoint",
     ),
     (
         "no JSON",
@@ -127,7 +127,7 @@ BAD: list[tuple[str, dict[str, list[Reply]], list[str], str]] = [
         "(500: boom): check its version and its log",
     ),
     (
-        "a path below which nothing is",
+        "a base path without a server",
         {},
         ["--base-path", "/x"],
         "neither Dashboards nor Kibana is at",
@@ -142,13 +142,13 @@ BAD: list[tuple[str, dict[str, list[Reply]], list[str], str]] = [
         "errors inside a 200",
         {IMPORT: [Reply(200, UNSUPPORTED)]},
         [],
-        "did not take visualization labels (unsupported_type)",
+        "did not accept visualization labels (unsupported_type)",
     ),
     (
         "a count that falls short",
         {IMPORT: [Reply(200, {"success": True, "successCount": 0})]},
         [],
-        "did not take all objects",
+        "did not accept all objects",
     ),
     (
         "a user without a password",
@@ -169,7 +169,7 @@ BAD: list[tuple[str, dict[str, list[Reply]], list[str], str]] = [
         "--dashboards must be an http(s) address",
     ),
     (
-        "an address that is none",
+        "an invalid address",
         {},
         ["--dashboards", "127.0.0.1:5601"],
         "--dashboards must be an http(s) address: https://HOST",
@@ -192,7 +192,7 @@ BAD: list[tuple[str, dict[str, list[Reply]], list[str], str]] = [
 @pytest.mark.parametrize(
     ("answers", "arguments", "sentence"), [row[1:] for row in BAD], ids=[row[0] for row in BAD]
 )
-def test_what_cannot_work_is_one_sentence_and_exit_1(  # noqa: PLR0917
+def test_an_error_of_a_server_is_one_sentence_and_exit_1(  # noqa: PLR0917
     domain: Domain,
     folder: Path,
     capsys: pytest.CaptureFixture[str],
@@ -218,7 +218,7 @@ def test_what_cannot_work_is_one_sentence_and_exit_1(  # noqa: PLR0917
         assert domain.writes == []
 
 
-def test_an_older_server_is_named_and_so_is_what_it_does_not_have(domain: Domain, run: Run) -> None:
+def test_an_older_server_and_its_missing_objects_are_reported(domain: Domain, run: Run) -> None:
     domain.newest["visualization"] = "7.9.3"
     code, output, errors = run("install")
     assert code == 1
@@ -228,7 +228,7 @@ def test_an_older_server_is_named_and_so_is_what_it_does_not_have(domain: Domain
         assert f"{name}: missing" in output
 
 
-def test_what_a_missing_reference_keeps_out_is_named(
+def test_an_object_with_a_missing_reference_is_reported(
     domain: Domain, run: Run, folder: Path
 ) -> None:
     (folder / "index-pattern" / "cwl.json").unlink()
@@ -238,7 +238,7 @@ def test_what_a_missing_reference_keeps_out_is_named(
     assert "dashboard predictions: missing" in output
 
 
-def test_a_server_that_goes_away_half_way_is_told(domain: Domain, run: Run) -> None:
+def test_a_server_that_fails_half_way_is_reported(domain: Domain, run: Run) -> None:
     down = [None, None, Reply(500, {"error": "down"}), Reply(500, {"error": "down"})]
     domain.answers = {"/_index_template": deque(down)}
     code, output, errors = run("install")

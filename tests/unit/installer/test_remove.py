@@ -7,7 +7,7 @@ from tests.unit.installer.conftest import MONITOR, SHIPPER, Run, attributes, ret
 from tests.unit.installer.domain import Domain, Reply
 
 
-def test_remove_takes_what_is_ours_and_says_so(domain: Domain, run: Run) -> None:
+def test_remove_removes_our_parts_and_says_so(domain: Domain, run: Run) -> None:
     domain.indices = {"cwl-1": (None, None), "cwl-2": ("theirs", 1)}
     arguments = "--shipper-role", SHIPPER, "--monitor-role", MONITOR
     run("install", *arguments, "--adopt")
@@ -74,7 +74,7 @@ def test_remove_keeps_and_names_what_somebody_elses_dashboard_shows_unless_it_is
     assert domain.settings == {}
 
 
-def test_a_removal_that_breaks_off_tells_what_is_still_there(domain: Domain, run: Run) -> None:
+def test_a_removal_that_fails_reports_what_is_still_there(domain: Domain, run: Run) -> None:
     run("install")
     domain.answers = {
         "/_dashboards/api/saved_objects/search/": deque([Reply(500, {"message": "down"})])

@@ -84,7 +84,7 @@ def test_what_is_not_asked_for_is_not_rendered(tmp_path: Path) -> None:
     ("file", "sentence"),
     [("out", "cannot be written"), ("out/mine", "is not empty: give a new folder")],
 )
-def test_nothing_of_yours_is_written_over(
+def test_no_existing_file_is_overwritten(
     file: str, sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / file

@@ -30,8 +30,8 @@ def test_retention_days_change_the_policy_and_every_index_that_follows_it(
     assert code == 0
     assert "retention policy prediction-monitor (deletes after 7d): replaced" in output
     assert (
-        "(152 cwl-* indices, 151 without it, 1 with a policy of another name, left alone): "
-        "installed" in output
+        "(152 cwl-* indices, 151 without this policy, 1 with a policy of another name, left "
+        "alone): installed" in output
     )
     assert age(domain) == "7d"
     assert domain.sequence > first
@@ -39,9 +39,7 @@ def test_retention_days_change_the_policy_and_every_index_that_follows_it(
     assert set(domain.indices.values()) == {("prediction-monitor", domain.sequence)}
 
 
-def test_without_retention_days_a_policy_that_is_there_keeps_its_own(
-    domain: Domain, run: Run
-) -> None:
+def test_without_retention_days_an_existing_policy_keeps_its_days(domain: Domain, run: Run) -> None:
     run("install", "--retention-days", "365")
     code, output, _ = run("install", days=None)
     assert code == 0
@@ -49,9 +47,7 @@ def test_without_retention_days_a_policy_that_is_there_keeps_its_own(
     assert age(domain) == "365d"
 
 
-def test_a_policy_that_somebody_built_otherwise_is_kept_until_overwrite(
-    domain: Domain, run: Run
-) -> None:
+def test_a_policy_with_changed_states_is_kept_until_overwrite(domain: Domain, run: Run) -> None:
     domain.indices = {"cwl-1": (None, None)}
     run("install", "--adopt")
     warm = {
@@ -78,13 +74,13 @@ def test_a_policy_that_somebody_built_otherwise_is_kept_until_overwrite(
     assert run("status", days=None)[0] == 0
 
 
-def test_indices_left_behind_by_a_run_that_broke_off_follow_later(domain: Domain, run: Run) -> None:
+def test_indices_that_a_failed_run_left_out_follow_later(domain: Domain, run: Run) -> None:
     run("install")
     domain.indices = {
         "cwl-late": ("prediction-monitor", domain.sequence - 1),
         "cwl-waiting": ("prediction-monitor", None),
     }
-    assert "(2 cwl-* indices, 1 without it): changed" in run("status")[1]
+    assert "(2 cwl-* indices, 1 without this policy): changed" in run("status")[1]
     run("install")
     assert domain.indices["cwl-late"] == ("prediction-monitor", domain.sequence)
 
@@ -101,10 +97,10 @@ def test_a_failure_inside_a_200_of_ism_is_read(domain: Domain, run: Run) -> None
     assert code == 1
     assert "left the retention of some indices as it was (cwl-1: closed)" in errors
     assert "retention policy prediction-monitor (deletes after 30d): installed" in output
-    assert "retention of existing indices (1 cwl-* index, 1 without it): missing" in output
+    assert "retention of existing indices (1 cwl-* index, 1 without this policy): missing" in output
 
 
-def test_an_index_that_can_take_no_other_policy_now_takes_it_later(
+def test_an_index_that_cannot_change_its_policy_now_changes_it_later(
     domain: Domain, run: Run
 ) -> None:
     run("install", "--retention-days", "30")
@@ -117,14 +113,16 @@ def test_an_index_that_can_take_no_other_policy_now_takes_it_later(
     domain.answers["/_plugins/_ism/change_policy"] = deque([Reply(200, failed)])
     code, output, errors = run("install")
     assert (code, "cwl-late" in errors) == (0, False)
-    assert "1 without it" in output
+    assert "1 without this policy" in output
     assert domain.indices["cwl-late"] == ("prediction-monitor", domain.sequence - 1)
     run("install")
     assert domain.indices["cwl-late"] == ("prediction-monitor", domain.sequence)
 
 
 @pytest.mark.parametrize("status", [400, 404, 405])
-def test_a_server_without_ism_is_told_and_not_failed(domain: Domain, run: Run, status: int) -> None:
+def test_a_server_without_ism_is_reported_and_is_no_failure(
+    domain: Domain, run: Run, status: int
+) -> None:
     domain.ism, domain.without_ism = False, status
     sentence = (
         "retention policy prediction-monitor (the server has no index state management: delete "
@@ -149,9 +147,7 @@ def test_without_days_no_index_is_ever_deleted(domain: Domain, run: Run) -> None
     assert domain.indices == {"cwl-1": (None, None)}
 
 
-def test_indices_that_are_there_come_under_it_only_where_that_is_asked_for(
-    domain: Domain, run: Run
-) -> None:
+def test_existing_indices_follow_the_policy_only_with_adopt(domain: Domain, run: Run) -> None:
     domain.indices = {"cwl-1": (None, None), "cwl-2": (None, None)}
     assert run("install")[0] == 0
     assert domain.indices == {"cwl-1": (None, None), "cwl-2": (None, None)}
@@ -160,7 +156,7 @@ def test_indices_that_are_there_come_under_it_only_where_that_is_asked_for(
     assert "retention: 1 cwl-* index is deleted 7d after being made" in output
     assert "retention policy prediction-monitor (deletes after 7d): replaced" in output
     assert (
-        "2 with no policy, kept for ever: --adopt (AdoptIndices) takes them too): replaced"
+        "2 with no policy, kept for ever unless you give --adopt (AdoptIndices)): replaced"
         in output
     )
     assert domain.indices["cwl-3"] == ("prediction-monitor", domain.sequence)
@@ -168,7 +164,7 @@ def test_indices_that_are_there_come_under_it_only_where_that_is_asked_for(
 
 
 @pytest.mark.parametrize("dry", [True, False])
-def test_what_is_going_to_be_deleted_is_said_before_anything_is_done(
+def test_coming_deletions_are_reported_before_anything_is_written(
     domain: Domain, run: Run, *, dry: bool
 ) -> None:
     day = 86_400_000

@@ -1,4 +1,4 @@
-"""Tests the saved objects by the rules of the import API and the browsers of both products."""
+"""Test that the saved objects keep the rules of the import API, of Kibana and of Dashboards."""
 
 from __future__ import annotations
 
@@ -132,12 +132,12 @@ def test_titles_and_descriptions_are_there_and_unique() -> None:
 
 
 @each(*TYPES)
-def test_the_stamp_is_one_that_both_products_take(one: SavedObject) -> None:
+def test_the_migration_version_is_one_that_both_products_accept(one: SavedObject) -> None:
     assert one.migration == {one.type: STAMPS[one.type]}
 
 
 @each(*TYPES)
-def test_references_resolve_and_are_those_that_the_attributes_name(one: SavedObject) -> None:
+def test_references_exist_and_equal_the_names_in_the_attributes(one: SavedObject) -> None:
     names = [reference["name"] for reference in one.references]
     assert sorted(names) == sorted(named(one.attributes))
     assert len(set(names)) == len(names)
@@ -146,7 +146,7 @@ def test_references_resolve_and_are_those_that_the_attributes_name(one: SavedObj
 
 
 @each(*TYPES)
-def test_what_the_api_wants_as_a_string_is_a_string_there_and_an_object_here(
+def test_attributes_that_the_api_wants_as_strings_are_packed_and_unpacked(
     one: SavedObject,
 ) -> None:
     def strings(value: Any) -> Iterator[tuple[str, Any]]:
@@ -165,7 +165,7 @@ def test_what_the_api_wants_as_a_string_is_a_string_there_and_an_object_here(
         assert isinstance(json.loads(value), dict | list)
 
 
-def test_the_import_has_a_line_an_object_and_what_is_referred_to_comes_first() -> None:
+def test_the_import_has_one_line_per_object_after_the_objects_that_it_refers_to() -> None:
     lines = [json.loads(line) for line in ndjson(saved_objects()).decode().splitlines()]
     assert [line["id"] for line in lines] == list(OBJECTS)
     seen: set[str] = set()
@@ -206,7 +206,7 @@ def test_every_field_that_is_named_is_in_the_index_template(one: SavedObject) ->
 
 
 @asking("search", "visualization")
-def test_every_panel_counts_live_traffic_and_says_where_it_counts_more(one: SavedObject) -> None:
+def test_every_panel_counts_live_traffic_and_describes_exceptions(one: SavedObject) -> None:
     assert source(one)["query"]["language"] == "lucene"
     assert query(one).startswith(LIVE)
     kinds = re.compile(
@@ -224,7 +224,9 @@ def test_every_panel_counts_live_traffic_and_says_where_it_counts_more(one: Save
 
 
 @asking("visualization")
-def test_a_visualization_is_what_kibana_7_10_and_dashboards_3_share(one: SavedObject) -> None:
+def test_a_visualization_uses_only_features_of_kibana_7_10_and_dashboards_3(
+    one: SavedObject,
+) -> None:
     state = one.attributes["visState"]
     assert state["title"] == one.attributes["title"]
     assert {aggregation["type"] for aggregation in state["aggs"]} <= {
@@ -306,16 +308,17 @@ def test_panels_fill_the_grid_without_overlap(one: SavedObject) -> None:
     assert max(x for x, _ in cells) == 47
 
 
-# Searches of one refresh of a dashboard, as docs/kibana.md says.
+# The number of searches in one refresh of a dashboard, which docs/kibana.md names.
 REFRESH = {"predictions": 17, "drift": 15, "pipeline": 8}
 
 
 @each("dashboard")
 def test_a_panel_sends_at_most_one_search_with_its_time(one: SavedObject) -> None:
-    """Kibana sends a search for each panel, and more for some aggregations and panels.
+    """Kibana sends one search for each panel. Some aggregations and panels need more searches.
 
-    A histogram of numbers first asks for the least and the greatest value, without a filter of the
-    time. A bucket of others asks for its contents. Panels with controls ask for their choices.
+    A histogram of numbers first searches the least and the greatest value, without a filter by
+    time. The bucket "Other" needs a search for its contents. Panels with controls need a search for
+    the choices.
     """
     panels = [OBJECTS[reference["id"]] for reference in one.references]
     asked = [panel for panel in panels if searches(panel)]
@@ -334,21 +337,21 @@ def test_a_panel_sends_at_most_one_search_with_its_time(one: SavedObject) -> Non
     assert f"{len(asked)} (*{name}*)" in document
 
 
-def test_every_panel_is_on_one_dashboard_but_a_search_that_a_table_took_the_place_of() -> None:
+def test_every_panel_is_on_one_dashboard_except_a_search_that_a_table_replaces() -> None:
     shown = [reference["id"] for one in of("dashboard") for reference in one.references]
-    alone = "prediction-monitor-strangest"  # shows a text as often as it came
+    alone = "prediction-monitor-strangest"  # a table shows each text once instead
     assert sorted([*shown, alone]) == sorted(one.id for one in of("search", "visualization"))
 
 
-def test_a_panel_takes_scores_for_an_accuracy_only_of_a_calibrated_model() -> None:
+def test_panels_of_accuracy_say_that_the_model_must_be_calibrated() -> None:
     titles = [one for one in OBJECTS.values() if "accuracy" in one.attributes["title"].lower()]
     assert titles
     for one in titles:
         assert "if the model is calibrated" in one.attributes["description"], one.id
 
 
-def test_a_name_has_one_colour_on_every_panel_and_no_panel_knows_a_label_of_a_model() -> None:
-    """Kibana itself colours the labels of any model, by their order."""
+def test_a_name_has_one_colour_on_every_panel_and_no_file_has_a_models_label() -> None:
+    """Without fixed colours, Kibana colours the labels in the order of their names."""
     colours: dict[str, str] = {}
     for one in of("visualization"):
         for name, colour in one.attributes["uiStateJSON"].get("vis", {}).get("colors", {}).items():
@@ -371,7 +374,7 @@ def test_a_name_has_one_colour_on_every_panel_and_no_panel_knows_a_label_of_a_mo
     }
 
 
-def test_what_the_tutorial_makes_is_there() -> None:
+def test_the_objects_of_the_tutorial_exist() -> None:
     table, bars = (
         OBJECTS["prediction-monitor-datatable"],
         OBJECTS["prediction-monitor-label-counts"],
@@ -388,7 +391,7 @@ def test_what_the_tutorial_makes_is_there() -> None:
     assert pattern.attributes["fields"] == fields(index_template())
 
 
-def test_the_list_of_fields_is_the_template_and_what_every_document_has() -> None:
+def test_the_list_of_fields_has_the_templates_fields_and_the_metadata_fields() -> None:
     def leaves(properties: dict[str, Any], path: str = "") -> Iterator[tuple[str, str]]:
         for name, mapping in properties.items():
             if "type" in mapping:
@@ -435,7 +438,7 @@ def test_the_bars_of_a_time_axis_are_those_of_kibana(shown: timedelta, bar: time
 BY_LABEL = {"field": "prediction.label.keyword", "size": 20, "order": {"_key": "asc"}}
 
 
-def test_a_panel_based_on_a_saved_search_asks_for_what_both_want() -> None:
+def test_a_panel_based_on_a_saved_search_combines_both_queries() -> None:
     asked = request(OBJECTS["prediction-monitor-label-counts"], OBJECTS.values(), QUARTER)
     assert asked == {
         "track_total_hits": True,

@@ -27,7 +27,7 @@ def test_a_tenant_has_objects_of_its_own_and_is_in_the_links(domain: Domain, run
     [
         (
             {"global_tenant": True, "jane": True},
-            "there is no tenant 'mlops' for you, but global_tenant, jane: make it, or give another",
+            "you have no tenant 'mlops', only global_tenant, jane: create it, or give another",
         ),
         (None, "has no tenants: leave --tenant out"),
     ],
@@ -104,7 +104,7 @@ def test_a_login_in_one_address_signs_every_request_and_is_never_shown(
     assert "w%C3" not in output
 
 
-def test_dashboards_that_lets_in_nobody_but_people_is_left_out_and_has_a_file_to_import(
+def test_dashboards_with_a_sign_in_page_is_left_out_and_gets_a_file_to_import(
     domain: Domain, run: Run, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     target = "https://prod.auth.eu-west-1.amazoncognito.com/oauth2/authorize?client_id=x"

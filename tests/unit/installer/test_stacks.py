@@ -24,7 +24,7 @@ def held(domain: Domain) -> dict[str, str]:
     return found | {" ".join(key): json.dumps(value) for key, value in domain.objects.items()}
 
 
-def test_a_second_stack_uses_what_the_first_owns_and_takes_only_its_own_with_it(
+def test_a_second_stack_shares_template_and_policy_and_removes_only_its_own_parts(
     domain: Domain, run: Run
 ) -> None:
     first = "--stack", "prod", "--shipper-role", SHIPPER
@@ -52,13 +52,13 @@ def test_a_second_stack_uses_what_the_first_owns_and_takes_only_its_own_with_it(
     assert held(domain) == before
 
 
-def test_the_next_stack_owns_what_nobody_owns_any_more(domain: Domain, run: Run) -> None:
+def test_the_next_stack_owns_a_template_without_an_owner(domain: Domain, run: Run) -> None:
     run("install", "--stack", "prod")
     run("install", "--stack", "dev")
     _, output, _ = run("remove", "--stack", "prod")
     assert (
-        "index template prediction-monitor: kept for the prefix, without an owner, and for dev"
-        in output
+        "index template prediction-monitor: kept for the prefix's indices, without an owner, "
+        "and for dev" in output
     )
     assert "prod no longer owns it; the next stack that installs will own it" in output
     assert "stack" not in domain.templates["prediction-monitor"]["_meta"]
@@ -82,11 +82,11 @@ def test_prefixes_with_indices_in_common_are_refused(
     domain.writes.clear()
     code, _, errors = run("install", "--stack", "dev", "--index-prefix", asked)
     assert code == 1
-    assert f"the index prefix {asked} does not go with {there}, which is installed here" in errors
+    assert f"the index prefix {asked} overlaps with {there}, which is installed here" in errors
     assert domain.writes == []
 
 
-def test_a_prefix_of_its_own_has_everything_of_its_own(domain: Domain, run: Run) -> None:
+def test_another_prefix_has_its_own_template_policy_and_objects(domain: Domain, run: Run) -> None:
     run("install", "--stack", "prod")
     before = held(domain)
     domain.indices = {"dev-cwl-1": (None, None)}
@@ -114,10 +114,10 @@ def test_a_prefix_of_its_own_has_everything_of_its_own(domain: Domain, run: Run)
     assert {key: value for key, value in held(domain).items() if key in before} == before
 
 
-def test_former_names_belong_to_whose_stamp_they_bear(domain: Domain, run: Run) -> None:
+def test_former_names_belong_to_the_stack_in_the_manifest(domain: Domain, run: Run) -> None:
     run("install")
     pattern = attributes(domain, "index-pattern", "cwl")
-    pattern["predictionMonitor"]["stack"] = "prod"  # as an update of prod leaves it
+    pattern["predictionMonitor"]["stack"] = "prod"  # as after an update of prod
     before = held(domain)
     code, _, errors = run("install")
     assert code == 1
@@ -140,7 +140,7 @@ FOREIGN = [
 ]
 
 
-def test_a_first_installation_beside_documents_of_others_ends_before_anything_is_written(
+def test_a_first_installation_refuses_indices_with_documents_of_others(
     domain: Domain, run: Run
 ) -> None:
     domain.documents = [{"@log_group": "/aws/lambda/ours"}, *FOREIGN]
@@ -161,7 +161,7 @@ def test_a_first_installation_beside_documents_of_others_ends_before_anything_is
     assert run("install", "--stack", "dev", "--log-group", "/aws/lambda/theirs")[0] == 0
 
 
-def test_an_update_beside_documents_of_others_goes_on_without_template_and_policy(
+def test_an_update_leaves_template_and_policy_if_others_write_to_the_indices(
     domain: Domain, run: Run
 ) -> None:
     run("install", "--stack", "prod")
@@ -173,14 +173,14 @@ def test_an_update_beside_documents_of_others_goes_on_without_template_and_polic
     assert code == 0
     assert "from log groups that no stack here names: /aws/lambda/checkout" in output
     assert (
-        "index template prediction-monitor (left as it is, because others write here too): "
-        "left alone" in output
+        "index template prediction-monitor (left as it is, because others write to these indices "
+        "too): left alone" in output
     )
     assert "dashboard predictions.prod: installed" in output
     assert json.dumps([domain.templates, domain.policies]) == before
 
 
-def test_panels_ask_for_their_stack_and_for_what_was_before_stacks(
+def test_panels_show_documents_of_their_stack_and_documents_without_a_stack(
     domain: Domain, run: Run
 ) -> None:
     run("install", "--stack", "prod")
