@@ -1,5 +1,5 @@
 """The stack on one machine.
 
-OpenSearch and the Lambda runtime are real. CloudWatch Logs and API Gateway are played as
-template.yaml sets them up.
+OpenSearch and the Lambda runtime are real. CloudWatch Logs and API Gateway are emulated, with the
+settings of template.yaml.
 """

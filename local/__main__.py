@@ -1,7 +1,7 @@
 """The commands of `python -m local`.
 
-`make run` calls `run`, and `make serve` calls `serve`. `ship` and `test-pattern` take log lines of
-your own.
+`make run` calls `run`, and `make serve` calls `serve`. `ship` and `test-pattern` read your own log
+lines.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from tools.printable import plain
 from tools.root import ROOT
 
 FIND_SECONDS: Final = 30
-REFRESH_SECONDS: Final = 5  # as the dashboard does
+REFRESH_SECONDS: Final = 5  # the dashboard's refresh interval
 ANSWER_SHOWN: Final = 300  # characters of a server's answer
 SETTINGS: Final = (
-    "environment: API_PORT (3000), PAGE_PORT (the next free one), OPENSEARCH_PORT (9200, at most "
-    "9299), OPENSEARCH_URL (a server of yours instead), LOG_TEXT (true; false keeps raw text "
-    "out of the log), MODEL (the folder of a model of your own), KEEP (a folder in which "
-    "documents survive a restart)"
+    "environment variables, with defaults: API_PORT (3000), PAGE_PORT (the next free port), "
+    "OPENSEARCH_PORT (9200, at most 9299), OPENSEARCH_URL (none; the address of your own server), "
+    "LOG_TEXT (true; false keeps raw text out of the log), MODEL (none; the folder of your own "
+    "model), KEEP (none; a folder in which documents survive a restart)"
 )
 
 
@@ -54,11 +54,11 @@ def main(arguments: list[str] | None = None) -> int:
     commands.add_parser("serve", help="keep the stack running until Ctrl-C, with a live view")
     tried = commands.add_parser(
         "test-pattern",
-        help="tell which lines a filter pattern matches, and why it does not match the others",
+        help="show which lines a filter pattern matches, and why it does not match other lines",
     )
     tried.add_argument("pattern", metavar="PATTERN")
     shipped = commands.add_parser(
-        "ship", help="ship log lines of your own into the stack that make serve runs"
+        "ship", help="ship your own log lines into the stack that make serve runs"
     )
     shipped.add_argument(
         "--follow", action="store_true", help="also ship lines that are added later, until Ctrl-C"
@@ -67,7 +67,7 @@ def main(arguments: list[str] | None = None) -> int:
         "--log-group",
         default=ship_lines.GROUP,
         metavar="NAME",
-        help="the log group to write into the documents (%(default)s)",
+        help="the log group to write into the documents (default: %(default)s)",
     )
     shipped.add_argument(
         "--field-map",
@@ -209,7 +209,7 @@ def run(running: Stack, page: Console) -> int:
     for failure in running.subscription.failures:
         complain("run", f"a shipment failed: {failure}: the shipper's log is in {running.logs}")
     for refusal in refusals:
-        complain("run", f"OpenSearch takes no documents: {refusal}")
+        complain("run", f"OpenSearch accepts no documents: {refusal}")
     return 0 if len(hits) == len(answers) and not running.subscription.failures else 1
 
 
@@ -230,8 +230,8 @@ def predict(running: Stack, body: dict[str, Any]) -> list[dict[str, Any]]:
 def find(running: Stack, prediction_ids: list[str]) -> tuple[list[dict[str, Any]], list[str]]:
     """Return the documents of these predictions, and OpenSearch's reasons for accepting none.
 
-    It waits until all documents are there, at most `FIND_SECONDS`. While lines wait, it asks
-    OpenSearch every `REFRESH_SECONDS` for such reasons, and stops waiting when there is one.
+    The function waits at most `FIND_SECONDS` until all documents are there. While lines wait to be
+    shipped, it asks OpenSearch every `REFRESH_SECONDS` for such reasons. A reason ends the wait.
     """
     query = {
         "size": len(prediction_ids),
@@ -259,10 +259,10 @@ def find(running: Stack, prediction_ids: list[str]) -> tuple[list[dict[str, Any]
 def serve(running: Stack, page: Console, port: int | None = None, model: str = "") -> NoReturn:
     """Show the newest predictions, refusals and the main panels until interrupted.
 
-    They are shown in the terminal, and on a page at `port`. `model` is the folder of the user's own
-    model, if there is one. Raises `UserError` if a function's process ends.
+    The terminal and a page at `port` show them. `model` is the folder of the user's own model, or
+    empty. Raises `UserError` if a function's process ends.
     """
-    # Only this command draws the page.
+    # imported here, because only this command needs the page
     from local.page import Page, serve_page  # noqa: PLC0415
 
     url = without_password(running.opensearch_url)
@@ -277,7 +277,7 @@ def serve(running: Stack, page: Console, port: int | None = None, model: str = "
         f"Log lines  {running.logs}\nCtrl-C ends everything. Try:",
         soft_wrap=True,
     )
-    text = "a text of yours" if model else "The boy is sitting on a bench"
+    text = "your text" if model else "The boy is sitting on a bench"
     example = json.dumps({"sentence": text})
     page.print(
         f"  curl -s -X POST {running.api_url}/predict -d '{example}'",
@@ -324,7 +324,7 @@ def serve(running: Stack, page: Console, port: int | None = None, model: str = "
 
 
 def say_refusals(running: Stack, page: Console, before: list[str]) -> list[str]:
-    """While lines wait, print OpenSearch's new reasons for taking no documents.
+    """While lines wait to be shipped, print OpenSearch's new reasons for accepting no documents.
 
     Returns all current reasons. A reason that is in `before` is not printed again.
     """
@@ -333,7 +333,8 @@ def say_refusals(running: Stack, page: Console, before: list[str]) -> list[str]:
     )
     for refusal in [each for each in found if each not in before]:
         page.print(
-            terminal_view.plain(f"OpenSearch takes no documents: {refusal}", "red"), soft_wrap=True
+            terminal_view.plain(f"OpenSearch accepts no documents: {refusal}", "red"),
+            soft_wrap=True,
         )
     return found
 

@@ -1,10 +1,10 @@
-"""Plays Lambda's asynchronous invocation: retries, then the dead-letter bucket.
+"""Emulate Lambda's asynchronous invocation: retries, then the dead-letter bucket.
 
 Differences from AWS:
-- The caller waits until an event has succeeded or failed for good, so that the retries of one event
+- The caller waits until an event has succeeded or failed for good, so the retries of one event
   delay the next event. AWS queues events, and a later event can overtake an earlier one.
-- The delays are shorter on a laptop.
-- No event is too old, throttled, or delivered twice by chance.
+- The local stack uses shorter delays.
+- No event becomes too old, is throttled, or is delivered twice by chance.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ Keep = Callable[[str, bytes], object]
 class Asynchronous:
     """A function for asynchronous invocation.
 
-    `invoke` runs the function once. The template sets the number of retries and the dead-letter
-    bucket. `dead_letter` gets the key and the content of the object that Lambda puts into this
-    bucket. A function without a dead-letter bucket loses the event, as on AWS. `delays` are the
-    seconds before each retry.
+    `invoke` runs the function once. `function` has the template's number of retries, and its
+    dead-letter bucket. `dead_letter` is called with the key and the content of the object that
+    Lambda puts into this bucket. A function without a dead-letter bucket loses the event, as on
+    AWS. `delays` are the seconds before each retry.
     """
 
     function: Function
@@ -45,7 +45,7 @@ class Asynchronous:
     def __call__(self, event: Any) -> None:
         """Invoke the function until it succeeds or no try is left.
 
-        Raises the last `FunctionFailed`, which AWS reports to no caller.
+        Raises the last `FunctionFailed`. (On AWS, no caller learns of this failure.)
         """
         delays = self.delays[: self.function.retries]
         for delay in delays:
@@ -68,7 +68,7 @@ class Asynchronous:
 
 
 def key(function: str, now: datetime) -> str:
-    """Return the key that Lambda gives to the object."""
+    """Return the key of the object that Lambda puts into the dead-letter bucket."""
     return f"aws/lambda/async/{function}/{now:%Y/%m/%d/%Y-%m-%dT%H.%M.%S}-{uuid4()}"
 
 

@@ -1,6 +1,6 @@
-"""Draws the dashboard's main panels in the terminal, one line per series.
+"""Draw the dashboard's main panels in the terminal, one line per series.
 
-The searches are those that Kibana makes for the same panels.
+The searches are the same as Kibana's searches for these panels.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ STEPS: Final = " ▁▂▃▄▅▆▇█"
 BAR: Final = 30
 
 Search = Callable[[dict[str, Any]], dict[str, Any]]
-Line = tuple[str, str, str]  # series, drawing, figure
+Line = tuple[str, str, str]  # name of the series, drawing, number to print
 
 
 def panels(search: Search, now: datetime) -> RenderableType:
@@ -119,13 +119,13 @@ def _latencies(found: list[Row], span: Span) -> list[Line]:
 
 
 def _series(found: list[Row]) -> Iterator[tuple[str, Counter[Hashable]]]:
-    """From rows of time, name and count, yield each name with its counts by time."""
+    """Yield each name with its counts by time. The rows are of time, name and count."""
     for name in sorted({row[1] for row in found}, key=str):
         yield name, Counter({time: count for time, each, count in found if each == name})
 
 
 def _times(span: Span) -> list[datetime]:
-    """Return the start of each column. As in OpenSearch, the intervals count from 1970."""
+    """Return the start of each column. Columns are aligned to 1970, as in OpenSearch."""
     bar = interval(span)
     epoch = datetime.fromtimestamp(0, UTC)
     first, last = ((moment - epoch) // bar for moment in span)

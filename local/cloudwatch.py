@@ -1,6 +1,6 @@
-"""Plays CloudWatch Logs: lines become log events, and matching events go to the subscriber.
+"""Emulate CloudWatch Logs: lines become log events, and matching events go to the subscriber.
 
-Difference from CloudWatch: waiting lines are sent every 0.2 s, and no payload is sent twice. As on
+Differences from CloudWatch: waiting lines are sent every 0.2 s, and no payload is sent twice. As on
 AWS, Lambda makes the retries (local/asynchronous.py).
 """
 
@@ -27,7 +27,7 @@ BATCH_EVENTS: Final = 10_000
 
 @dataclass(slots=True)
 class Counts:
-    """The numbers of lines of a log group that were seen, that passed, and that were shipped."""
+    """Numbers of lines in a log group: all lines, matching lines, and shipped lines."""
 
     seen: int = 0
     passed: int = 0
@@ -35,12 +35,12 @@ class Counts:
 
     @property
     def dropped(self) -> int:
-        """The number of lines that the pattern does not match: START, END, REPORT, metrics."""
+        """The number of lines that the pattern does not match, such as START, END and metrics."""
         return self.seen - self.passed
 
     @property
     def waiting(self) -> int:
-        """The number of lines that passed and have not arrived."""
+        """The number of matching lines that are not shipped yet."""
         return self.passed - self.shipped
 
 
@@ -48,8 +48,8 @@ class Counts:
 class Subscription:
     """One subscription filter.
 
-    `put` takes lines. `ship` is called with events as CloudWatch sends them. `failures` lists the
-    exceptions that `ship` raised.
+    Lines are added with `put`. `ship` is called with events in CloudWatch's form. `failures` lists
+    the exceptions that `ship` raised.
     """
 
     log_group: str
@@ -79,7 +79,7 @@ class Subscription:
                 self._changed.notify_all()
 
     def drain(self, timeout: float) -> bool:
-        """Wait until all matching lines were shipped, and return False after `timeout` seconds."""
+        """Wait until no line is left to ship. Return False if `timeout` seconds pass first."""
         with self._changed:
             return self._changed.wait_for(lambda: not self._waiting and not self._busy, timeout)
 
@@ -105,7 +105,7 @@ class Subscription:
                 self._changed.notify_all()
 
     def stop(self) -> None:
-        """Let `run` end once no line waits."""
+        """Let `run` end as soon as no line waits."""
         with self._changed:
             self._ended = True
             self._changed.notify_all()

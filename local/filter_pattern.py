@@ -1,9 +1,9 @@
-"""Parses CloudWatch's filter patterns, and tells why a line does not match.
+"""Parse CloudWatch's filter patterns, and say why a line does not match.
 
-It is written from AWS's "Filter pattern syntax" (SOURCE). tests/unit/local/filter_patterns.json has
-test cases, each with the section of that document that it comes from. Two assumptions are not in
-the document: an absent field satisfies `!=`, and `?` terms have no effect if the pattern also has
-other terms.
+The module follows AWS's document "Filter pattern syntax" (SOURCE). The test cases in
+tests/unit/local/filter_patterns.json name the sections of the document. Two rules are assumptions,
+because the document does not mention them: an absent field satisfies `!=`, and `?` terms have no
+effect if the pattern also has other terms.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from tools.errors import UserError
 SOURCE: Final = (
     "https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/FilterAndPatternSyntax.html"
 )
-LONGEST: Final = 1024  # characters of a pattern that PutSubscriptionFilter takes
-REGEXES: Final = 2  # in one JSON or space-delimited pattern
+LONGEST: Final = 1024  # the most characters of a pattern in PutSubscriptionFilter
+REGEXES: Final = 2  # the most regular expressions in one JSON or space-delimited pattern
 
 Why = str | None  # why a line does not pass; None if it passes
 Check = Callable[[Any], Why]
@@ -55,11 +55,11 @@ class PatternRefused(UserError):
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """A filter pattern that CloudWatch takes.
+    """A filter pattern that CloudWatch accepts.
 
-    `why_not` returns the reason why a line does not pass, or None if it passes. `extract` returns
-    the fields that a space-delimited pattern cuts out of a line that passes. A field without a name
-    has its position as key. For any other kind of pattern, `extract` returns None.
+    `why_not` returns the reason why a line does not pass, or None if it passes. If the pattern is
+    space-delimited, `extract` returns the fields of a line that passes, by name. A field without a
+    name has its position as key. For any other kind of pattern, `extract` returns None.
     """
 
     text: str
@@ -72,7 +72,7 @@ def parse(pattern: str) -> Pattern:
     """Read a filter pattern. Raises `PatternRefused`."""
     if len(pattern) > LONGEST:
         raise PatternRefused(
-            f"the filter pattern has {len(pattern)} characters, and CloudWatch takes at most "
+            f"the filter pattern has {len(pattern)} characters, and CloudWatch accepts at most "
             f"{LONGEST}: shorten it"
         )
     text = pattern.strip()
@@ -110,7 +110,7 @@ class _Reader:
             self.place += 1
 
     def take(self, what: str) -> bool:
-        """Return whether `what` comes next, and if so move behind it."""
+        """Return whether `what` comes next. If it does, move the position behind it."""
         self.skip()
         found = self.text.startswith(what, self.place)
         self.place += len(what) * found
@@ -128,7 +128,7 @@ class _Reader:
         return self.text[self.place : self.place + 20]
 
     def regex(self) -> re.Pattern[str] | None:
-        """Read a regular expression between percent signs; None if another thing comes next."""
+        """Read a regular expression between percent signs; None if something else comes next."""
         self.skip()
         if not self.text.startswith("%", self.place):
             return None
@@ -140,7 +140,7 @@ class _Reader:
         # REGEX_TAKES matches at least the empty text
         wrong = found[1][REGEX_TAKES.match(found[1]).end() :]  # type: ignore[union-attr]
         if wrong:
-            raise self.refuse(f"a regular expression takes no {wrong[0]!r}")
+            raise self.refuse(f"a regular expression must not contain {wrong[0]!r}")
         try:
             expression = re.compile(found[1], re.ASCII)
         except re.error as problem:
@@ -210,7 +210,7 @@ def _unescaped(text: str) -> str:
 
 
 def _combined(reader: _Reader, one: Callable[[], Check]) -> Check:
-    """Read conditions with `||`, `&&` (which binds first) and parentheses.
+    """Read conditions joined by `||` and `&&`, with parentheses. `&&` binds tighter than `||`.
 
     `one` reads a single condition.
     """
@@ -251,7 +251,7 @@ def _first_or_none(checks: list[Check], value: Any) -> Why:
 
 
 def _comparison(reader: _Reader, name: str, *, numbers_in_text: bool) -> Callable[[Any], Why]:
-    """Read `= x`, `!= x*`, `> 5` or `= %x%` after a field's name, as a check of its value.
+    """Read `= x`, `!= x*`, `> 5` or `= %x%` after a field's name. Return a check of its value.
 
     The check gets `ABSENT` if the field does not exist.
     """
@@ -298,9 +298,9 @@ def _comparison(reader: _Reader, name: str, *, numbers_in_text: bool) -> Callabl
 
 
 def _wildcards(word: str) -> re.Pattern[str]:
-    """Return an expression in which a star at an end of the word stands for any text.
+    """Return an expression for a word. A star at the word's start or end stands for any text.
 
-    A star inside the word is a plain star (SOURCE: "String").
+    A star inside the word stands for itself (SOURCE: "String").
     """
     begin, end = ".*" * word.startswith("*"), ".*" * word.endswith("*")
     return re.compile(begin + re.escape(word.removeprefix("*").removesuffix("*")) + end, re.DOTALL)
@@ -390,9 +390,9 @@ STATES: Final[Mapping[str, Callable[[Any], bool]]] = {
 
 
 def _anywhere(steps: list[str | int], name: str, check: Check, *, values_only: bool) -> Check:
-    """Return a check of the field that `steps` lead to.
+    """Return a check of the field at the end of the path `steps`.
 
-    If the steps have a wildcard, at least one of the values must pass `check`.
+    If the path has a wildcard, at least one of its values must pass `check`.
     """
 
     def why_not(fields: Any) -> Why:
@@ -531,8 +531,8 @@ def _placed(names: list[str], words: list[str]) -> list[str] | None:
 def _extracted(names: list[str], words: list[str]) -> dict[str, str] | None:
     """Return every field by its name.
 
-    A field without a name, or in the place of the ellipsis, gets its position as key, counted from
-    1.
+    The key of a field without a name, or in the place of the ellipsis, is its position (1, 2, ...).
+
     """
     if _placed(names, words) is None:
         return None

@@ -1,15 +1,15 @@
-"""Plays API Gateway: an HTTP API with the template's routes and payload format 2.0.
+"""Emulate API Gateway: an HTTP API with the template's routes and payload format 2.0.
 
-Web pages must not reach it, so requests with a foreign `Host` or `Origin` are refused.
+Web pages must not call this API, so requests with a foreign `Host` or `Origin` are refused.
 
 Differences from AWS:
 - There is no authorisation (the template asks for a signature), no throttling and no CORS. Cookies
   and query parameters are not parsed.
-- A request needs a Content-Length, and its body may have 10 MiB (Lambda itself takes 6 MB).
+- A request needs a Content-Length, and its body may have 10 MiB (Lambda accepts 6 MB).
 - A function gets one request at a time, and the other requests wait.
-- A method that HTTP does not define gets the 501 of Python's server.
-- Text that is not UTF-8 reaches the function base64-encoded, and the function refuses it. We could
-  not try how a real HTTP API treats such text.
+- The answer to a method that HTTP does not define is the status 501 of Python's server.
+- Text that is not UTF-8 reaches the function base64-encoded, and the function refuses it. It was
+  not tested how a real HTTP API treats such text.
 """
 
 from __future__ import annotations
@@ -46,14 +46,14 @@ TIMED_OUT: Final = (503, {"message": "Service Unavailable"})
 
 Route = tuple[str, str]
 Invoke = Callable[[dict[str, Any]], Any]
-Own = tuple[int, dict[str, str]]
+Own = tuple[int, dict[str, str]]  # status and JSON body of an answer that no function gave
 Answer = tuple[int, dict[str, str], bytes]
 
 
 def gateway(port: int, routes: dict[Route, Invoke]) -> ThreadingHTTPServer:
     """Return a server on 127.0.0.1:`port` that calls `routes[method, path]` with HTTP API events.
 
-    Its `serve_forever` must be called to run it.
+    Call `serve_forever` to run the server.
     """
 
     class Gateway(Handler):
@@ -69,7 +69,7 @@ def gateway(port: int, routes: dict[Route, Invoke]) -> ThreadingHTTPServer:
             return self.respond(*call(routes, self.command, self.path, headers, body))
 
         def refuse(self, answer: Own) -> None:
-            """Answer without reading the body, and close the connection for this reason."""
+            """Answer without reading the body. The unread body forces the connection to close."""
             self.close_connection = True
             status, headers, body = _own(answer)
             self.respond(status, headers | {"connection": "close"}, body)
@@ -83,7 +83,7 @@ class Handler(BaseHTTPRequestHandler):
     """Handles the requests of one connection, and writes no access log."""
 
     protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True  # so that the body is sent before the head is acknowledged
+    disable_nagle_algorithm = True  # sends the body before the headers are acknowledged
 
     def respond(self, status: int, headers: dict[str, str], body: bytes) -> None:
         """Send an answer. The answer to a HEAD request has no body."""
@@ -101,7 +101,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def server(port: int, handler: type[Handler]) -> ThreadingHTTPServer:
-    """Return a server on 127.0.0.1:`port`. Its `serve_forever` must be called to run it."""
+    """Return a server on 127.0.0.1:`port`. Call `serve_forever` to run it."""
     made = ThreadingHTTPServer(("127.0.0.1", port), handler)
     made.daemon_threads = True
     return made
@@ -122,9 +122,10 @@ def refused(headers: Message) -> Own | None:
 def foreign(hosts: list[str], origins: list[str]) -> bool:
     """Return whether `Host` and `Origin` show that a foreign web page sent the request.
 
-    A browser on this machine can show such a page. A page of another origin can submit a form
-    without a preflight request, but the browser then sends the page's `Origin`. A page whose domain
-    name resolves to 127.0.0.1 (DNS rebinding) has this name as `Host`. Programs send no `Origin`.
+    A browser on this machine can show a foreign page. Such a page can submit a form here without a
+    preflight request, but the browser then sends the page's `Origin`. If the page's domain name
+    resolves to 127.0.0.1 (DNS rebinding), the browser sends this name as `Host`. Programs send no
+    `Origin`.
     """
     return (
         len(hosts) != 1
@@ -191,7 +192,7 @@ def http_event(route: Route, target: str, headers: dict[str, str], body: bytes) 
 
 
 def http_answer(result: Any) -> Answer:
-    """Turn a function's answer into status, headers and body, as payload format 2.0 says."""
+    """Turn a function's answer in payload format 2.0 into status, headers and body."""
     if not isinstance(result, dict) or "statusCode" not in result:
         return 200, {"content-type": "application/json"}, json.dumps(result).encode()
     body = result.get("body") or ""

@@ -1,4 +1,4 @@
-"""Downloads jars from Maven Central with jgo.
+"""Download jars from Maven Central with jgo.
 
 Each jar is checked against its digest in the lock file.
 """
@@ -25,15 +25,16 @@ Tell = Callable[[str], None]
 def jars(what: str, lock: Path, tell: Tell) -> list[Path]:
     """Return the jars of `what` in the user's cache folder, downloaded the first time.
 
-    `tell` receives the progress. Raises `UserError` without a network. Because jars run with the
-    user's permissions, it also raises `UserError` for a jar whose digest is not the one in `lock`.
+    `tell` is called with the progress. Raises `UserError` without a network. Also raises
+    `UserError` for a jar whose digest differs from the lock file, because jars run with the user's
+    permissions.
     """
     logging.getLogger("jgo").setLevel(logging.ERROR)
     wanted = read(lock)
     resolver = PythonResolver(progress_callback=_progress(tell, wanted))
     try:
         found = jgo.build(what, resolver=resolver).all_jars
-        # jgo silently leaves out artefacts that it could not look up, and caches the rest
+        # jgo silently leaves out jars that it could not look up, and caches the incomplete list
         if len(found) < len(wanted):
             found = jgo.build(what, update=True, resolver=resolver).all_jars
     except (FileNotFoundError, PermissionError) as problem:
@@ -57,7 +58,7 @@ def jars(what: str, lock: Path, tell: Tell) -> list[Path]:
 
 
 def read(lock: Path) -> dict[str, str]:
-    """Read a lock file in the format of `sha256sum`: each file name with its digest."""
+    """Read a lock file in the format of `sha256sum`. Returns the digest by file name."""
     lines = (line.split(maxsplit=1) for line in lock.read_text(encoding="utf-8").splitlines())
     return {name: digest for digest, name in lines}
 
@@ -70,9 +71,9 @@ def written(files: Collection[Path]) -> str:
 
 
 def checked(files: list[Path], wanted: Mapping[str, str]) -> list[Path]:
-    """Return the files if every file has the digest that the lock gives it.
+    """Return the files if each file's digest is in `wanted`.
 
-    Otherwise raises `UserError` with the first file that has another digest.
+    Otherwise raises `UserError`, which names the first file with another digest.
     """
     for path in files:
         if wanted.get(path.name) != _digest(path):
@@ -94,8 +95,8 @@ def _progress(
 ) -> Callable[[str, int], AbstractContextManager[Callable[[int], None]]]:
     """Return a progress callback for jgo that reports all downloads in one sentence.
 
-    jgo also downloads the jars' POM files. Their bytes are counted, but they are not counted as
-    files.
+    jgo also downloads the jars' POM files. The reported bytes include POM files, but the reported
+    number of files does not.
     """
     begun: set[str] = set()
     size = 0

@@ -1,7 +1,7 @@
-"""Plays a Kinesis stream, and Lambda's event source mapping that reads it.
+"""Emulate a Kinesis stream, and Lambda's event source mapping that reads the stream.
 
 A subscription puts payloads into a `Stream`, and a `Mapping` invokes the function with batches of
-its records:
+the stream's records:
 
     stream = Stream(shards=2)
     mapping = Mapping(stream, runtime.invoke, Policy(), on_failure=put_object)
@@ -9,7 +9,7 @@ its records:
         stream.put(subscription_event(events, log_group))  # from any thread
         mapping.drain(60)                                  # False if records are left
     mapping.waiting()        # the records that are neither delivered nor given up
-    mapping.iterator_age()   # seconds, as the metric IteratorAge
+    mapping.iterator_age()   # in seconds; on AWS, the metric IteratorAge
 
 A `Subscription` (local/cloudwatch.py) can have `stream.put` as its `ship`, in place of a function.
 Without `running`, `mapping.step()` reads one batch of each shard, in the calling thread.
@@ -20,9 +20,9 @@ The mapping does what these pages say:
 - https://docs.aws.amazon.com/lambda/latest/dg/kinesis-on-failure-destination.html
 - https://docs.aws.amazon.com/lambda/latest/api/API_CreateEventSourceMapping.html
 
-Where they are silent, the mapping takes the stricter reading: a retry of the rest of a batch
-counts as a retry of the batch. They do not say whether a batch whose first record is reported is
-split in two. `Policy.splits_at_first` plays both.
+Two points are not in these pages. A retry of the rest of a batch counts here as a retry of the
+batch, which is the stricter assumption. If the first record of a batch is reported as failed, the
+batch may or may not be split in two; `Policy.splits_at_first` chooses.
 
 `policy()` reads the settings from template.yaml.
 
@@ -49,9 +49,9 @@ from local.template import load
 REGION: Final = "us-east-1"
 ACCOUNT: Final = "000000000000"
 STREAM_ARN: Final = f"arn:aws:kinesis:{REGION}:{ACCOUNT}:stream/local"
-EVENT_BYTES: Final = 6 * 1024 * 1024  # the most bytes of a batch; Lambda's limit of an event
+EVENT_BYTES: Final = 6 * 1024 * 1024  # the most bytes of a batch: Lambda's limit for an event
 RECORD_OVERHEAD: Final = 512  # bytes of a record's JSON without its data
-FIRST_SEQUENCE_NUMBER: Final = 495 * 10**53  # they have 56 digits, as on AWS
+FIRST_SEQUENCE_NUMBER: Final = 495 * 10**53  # it has 56 digits, as on AWS
 FOREVER: Final = -1
 
 Record = dict[str, Any]
@@ -122,11 +122,11 @@ class Stream:
 
 @dataclass(slots=True)
 class Mapping:
-    """An event source mapping between a stream and a function, from the trim horizon on.
+    """An event source mapping between a stream and a function. Reading starts at the oldest record.
 
-    `invoke` runs the function, and raises `FunctionFailed` if the function fails. `on_failure` gets
-    the key and the content of each object that Lambda writes to the bucket of the on-failure
-    destination.
+    `invoke` runs the function, and raises `FunctionFailed` if the function fails. `on_failure` is
+    called with the key and the content of each object that Lambda writes to the bucket of the
+    on-failure destination.
     """
 
     stream: Stream
@@ -163,7 +163,7 @@ class Mapping:
                 thread.join()
 
     def drain(self, timeout: float) -> bool:
-        """Wait until no record is left, and return False after `timeout` seconds."""
+        """Wait until no record is left. Return False if `timeout` seconds pass first."""
         with self.stream.changed:
             return self.stream.changed.wait_for(lambda: not self.waiting(), timeout)
 
@@ -264,8 +264,8 @@ def first_failed(answer: Any, batch: list[Record]) -> int:
     """Return the place of the first record that the answer reports as failed.
 
     An answer without reports means that all records are delivered. An empty or missing identifier
-    means that none is. Raises `ValueError` if no record in the batch has the identifier, because
-    the documents do not describe that case.
+    means that no record is delivered. Raises `ValueError` if no record in the batch has the
+    identifier, because the documents do not describe this case.
     """
     reports = answer.get("batchItemFailures") if isinstance(answer, dict) else None
     if not reports:
@@ -278,7 +278,7 @@ def first_failed(answer: Any, batch: list[Record]) -> int:
 
 
 def record(data: str, sequence: str, shard: int, now: float) -> Record:
-    """Return a record as it is in the event of a batch. `now` is in seconds since 1970."""
+    """Return a record in the form of a batch's event. `now` is in seconds since 1970."""
     return {
         "kinesis": {
             "kinesisSchemaVersion": "1.0",
@@ -298,7 +298,7 @@ def record(data: str, sequence: str, shard: int, now: float) -> Record:
 
 
 def arrival(each: Record) -> float:
-    """Return when the record arrived in the stream, in seconds since 1970."""
+    """Return the time at which the record arrived in the stream, in seconds since 1970."""
     time_: float = each["kinesis"]["approximateArrivalTimestamp"]
     return time_
 
@@ -309,12 +309,12 @@ def shard_id(shard: int) -> str:
 
 
 def key(mapping: str, shard: int, now: datetime) -> str:
-    """Return the key that Lambda gives to the object of records that it gave up."""
+    """Return the key of the object that Lambda writes for records that it gave up."""
     return f"aws/lambda/{mapping}/{shard_id(shard)}/{now:%Y/%m/%d/%Y-%m-%dT%H.%M.%S}-{uuid4()}"
 
 
 def kept(batch: list[Record], shard: int, condition: str, tries: int, now: datetime) -> bytes:
-    """Return the object's content: where the records were, and the event as text."""
+    """Return the object's content: the records' place in the stream, and the event as text."""
     first, last = batch[0], batch[-1]
     content = {
         "requestContext": {

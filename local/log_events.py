@@ -1,10 +1,11 @@
-"""Converts log lines to log events.
+"""Convert log lines to log events.
 
-It takes plain lines, and the output of `aws logs filter-log-events`, `aws logs tail` and
+The input is plain lines, or the output of `aws logs filter-log-events`, `aws logs tail` or
 `sam logs`.
 
-Each event keeps its time. Its id is CloudWatch's id if the input has it. Otherwise the id is
-computed from file, position and content, so that a line that is shipped twice becomes one document.
+Each event keeps its time. If the input has CloudWatch's id of an event, the event keeps the id.
+Otherwise the id is computed from file, position and content, so that a line that is shipped twice
+becomes one document.
 """
 
 from __future__ import annotations
@@ -20,12 +21,12 @@ from tools.errors import UserError
 
 LONGEST: Final = 1024 * 1024  # CloudWatch's limit for a log event, in bytes
 EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)
-AHEAD: Final = timedelta(hours=2)  # CloudWatch refuses events that are further ahead of its clock
+AHEAD: Final = timedelta(hours=2)  # CloudWatch refuses events that are further in the future
 TIME: Final = r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?"
 STREAM: Final = r"\d{4}/\d\d/\d\d/(?:[\w.-]*)\[[\w$.]+\][0-9a-f]{8,}"
 COLOUR: Final = re.compile(r"\x1b\[[0-9;]*m")
-# `aws logs tail`: time, stream, message (the stream is left out by --format short); `sam logs`:
-# stream, time, message.
+# `aws logs tail` prints time, stream and message; with --format short it prints no stream.
+# `sam logs` prints stream, time and message.
 TAIL: Final = re.compile(rf"(?P<time>{TIME}) (?P<stream>{STREAM})(?:\s(?P<message>.*))?", re.DOTALL)
 SHORT: Final = re.compile(rf"(?P<time>{TIME}) (?P<message>.*)", re.DOTALL)
 SAM: Final = re.compile(rf"(?P<stream>{STREAM}) (?P<time>{TIME})\s(?P<message>.*)", re.DOTALL)
@@ -80,7 +81,7 @@ def lines(
         where = f"line {number} of {name}"
         if len(message.encode(errors="surrogatepass")) > LONGEST:
             raise UserError(
-                f"{where} has more than 1 MB, which CloudWatch does not take: "
+                f"{where} has more than 1 MB, which CloudWatch does not accept: "
                 "split it, or leave it out"
             )
         if found is not None:
@@ -166,7 +167,7 @@ def _time_in(value: Any) -> int | None:
         found = FIRST_TIME.match(value)
         return _parsed(found[0]) if found else None
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return int(value * 1000) if abs(value) < 10**11 else int(value)  # seconds, or milliseconds
+        return int(value * 1000) if abs(value) < 10**11 else int(value)  # seconds, or ms
     return None
 
 
@@ -192,7 +193,7 @@ def _ensure_possible(time: int, where: str, now: datetime) -> None:
     if time > _milliseconds(now + AHEAD):
         raise UserError(
             f"{where} has a time more than two hours ahead of this machine's clock, which "
-            "CloudWatch does not take: correct its time"
+            "CloudWatch does not accept: correct its time"
         )
 
 

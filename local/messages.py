@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True)
 class Messages:
-    """Problems for the page: the last failures, and why OpenSearch takes nothing at present."""
+    """Problems for the page: the last failures, and why OpenSearch accepts no documents now."""
 
     failures: deque[str] = field(default_factory=lambda: deque(maxlen=5))
     refusals: list[str] = field(default_factory=list)
@@ -16,6 +16,6 @@ class Messages:
     def now(self) -> list[str]:
         """Return all problems, as sentences."""
         return [
-            *(f"OpenSearch takes no documents: {reason}" for reason in self.refusals),
+            *(f"OpenSearch accepts no documents: {reason}" for reason in self.refusals),
             *self.failures,
         ]

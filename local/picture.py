@@ -1,4 +1,4 @@
-"""Draws docs/view.svg, a picture of the view of `make serve`, from docs/view.json.
+"""Draw docs/view.svg, a picture of the view of `make serve`, from docs/view.json.
 
 `python -m local.picture` draws. With `--record URL` it first records docs/view.json from the
 OpenSearch at that address.
@@ -76,7 +76,7 @@ def main() -> None:
     parser.add_argument(
         "--record",
         metavar="URL",
-        help="the OpenSearch to record docs/view.json from, such as http://127.0.0.1:9200",
+        help="first record docs/view.json from this OpenSearch, such as http://127.0.0.1:9200",
     )
     chosen = parser.parse_args()
     if chosen.record:

@@ -1,4 +1,4 @@
-"""Runs child processes, each in a process group, so that its own children end with it."""
+"""Run child processes. Each has a process group, so that its own children end with it."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from types import FrameType
 from typing import IO, NoReturn
 
 GRACE_SECONDS = 10
-# The guard's program: it reads its standard input to the end. If nothing was written there, our
-# process was killed before it could end the group, and the guard ends the group.
+# The guard's program reads its standard input to the end. Before a normal end, our process writes
+# there. If the input is empty, our process was killed, and the guard kills the process group.
 GUARD = (
     "import os, signal, sys; sys.stdin.buffer.read() or os.killpg(int(sys.argv[1]), signal.SIGKILL)"
 )
@@ -51,8 +51,8 @@ def running(
 def _guarded(group: int) -> Iterator[None]:
     """Start a guard process that ends `group` if our process is killed.
 
-    The system then closes the pipe between the two processes, and the guard sees the end of its
-    input.
+    If our process is killed, the system closes the pipe to the guard, which then sees the end of
+    its input.
     """
     command = [sys.executable, "-I", "-S", "-c", GUARD, str(group)]
     with subprocess.Popen(

@@ -1,4 +1,4 @@
-"""Runs a function under AWS's Runtime Interface Emulator, which has the real runtime loop.
+"""Run a function under AWS's Runtime Interface Emulator, which has the real runtime loop.
 
 Invocations run one at a time.
 """
@@ -29,7 +29,7 @@ INVOKE: Final = "2015-03-31/functions/function/invocations"
 
 
 class FunctionFailed(Exception):
-    """The invocation ended with a function error. `kind` is its type, and `said` its message."""
+    """The invocation ended with a function error of the type `kind`, with the message `said`."""
 
     def __init__(self, kind: str, message: str) -> None:
         super().__init__(f"{kind}: {message}")
@@ -51,7 +51,7 @@ class Runtime:
 
     @property
     def group(self) -> int:
-        """The process group of the emulator, which is also the session of the function."""
+        """The emulator's process group. Its number is also the session id of the function."""
         return self._process.pid
 
     def alive(self) -> bool:
@@ -65,7 +65,7 @@ class Runtime:
         """
         with self._alone:
             try:
-                # 30 s more, because the initialisation runs inside the first invocation
+                # The first invocation includes the initialisation, so it may take 30 s more.
                 answer = requests.post(
                     f"{self._url}/{INVOKE}", data=_payload(event), timeout=self._timeout + 30
                 )
@@ -83,9 +83,9 @@ class Runtime:
 
 
 def _payload(event: Any) -> bytes:
-    """Return the event as AWS sends it: JSON in UTF-8, which is shorter than escapes.
+    """Return the event as AWS sends it: JSON in UTF-8. Only a lone surrogate is escaped.
 
-    Only a lone surrogate is written as an escape.
+    Escapes would make the event larger than it is on AWS.
     """
     return json.dumps(event, ensure_ascii=False).encode(errors="backslashreplace")
 
@@ -99,11 +99,11 @@ def running(
     code: Path | None = None,
     packages: Path | None = None,
 ) -> Iterator[Runtime]:
-    """Run `function` with the template's environment, in which `settings` replace values.
+    """Run `function` with the environment variables of the template and of `settings`.
 
-    `line` is called with each output line. `code` is the folder of the function's code, by default
-    its source. `packages` is the folder of its dependencies, by default the packages of this
-    environment.
+    If both have a variable, the value in `settings` is used. `line` is called with each output
+    line. `code` is the folder of the function's code, by default its source. `packages` is the
+    folder of its dependencies, by default the packages of this environment.
     """
     code = code or function.code
     packages = packages or find_package("awslambdaric").parent

@@ -1,6 +1,6 @@
-"""Ships a user's own log lines into OpenSearch, for `python -m local ship` and `test-pattern`.
+"""Ship a user's own log lines into OpenSearch, for `python -m local ship` and `test-pattern`.
 
-The lines go through the filter pattern and the real shipper.
+Lines that pass the filter pattern are sent to the real shipper.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ from tools.printable import plain
 STDIN: Final = "-"
 GROUP: Final = "/local/your-own-function"
 PATTERN: Final = "prediction"  # the filter pattern of docs/from-the-console.md
-# Records are trusted if they come by the subscription with this name (events/envelope.json).
+# The shipper trusts records from the subscription filter with this name (events/envelope.json).
 RECORDS: Final = "prediction-monitor-records"
-BATCH_EVENTS: Final = 2_000  # about a second's work, so that the progress moves
-BATCH_BYTES: Final = 4_000_000  # of lines in one payload
+BATCH_EVENTS: Final = 2_000  # shipped in about a second, so that the progress moves
+BATCH_BYTES: Final = 4_000_000  # the most bytes of lines in one payload
 FOLLOW_SECONDS: Final = 0.5
 PROGRESS_SECONDS: Final = 1
-FIELD: Final = re.compile(r"([@\w.*]+):")  # of a Lucene query
+FIELD: Final = re.compile(r"([@\w.*]+):")  # a field in a Lucene query
 EXAMPLES: Final = 5  # lines that are shown with the reason why they do not pass
 # A line with this field counts as a prediction (events/prediction.json).
 LABEL: Final = "prediction.label"
 
-# A line of feedback (events/feedback.schema.json), which the pattern should let pass too.
+# A line of feedback (events/feedback.schema.json). The pattern should match such lines too.
 FEEDBACK: Final = '{"message": "feedback", "prediction_id": "17", "label": "a"}'
 
 Say = Callable[[str], None]
@@ -64,9 +64,9 @@ def try_pattern(pattern: str, files: list[str], say: Say) -> None:
     say(f"{taken} of {seen} lines pass the filter pattern {pattern!r}")
     why = filtered.why_not(FEEDBACK)
     if why is None:
-        say(f"feedback passes it too: {FEEDBACK}")
+        say(f"feedback passes this pattern too: {FEEDBACK}")
     else:
-        say(f"feedback does not pass it ({plain(why)}): {FEEDBACK}")
+        say(f"feedback does not pass this pattern ({plain(why)}): {FEEDBACK}")
         say(f"        {_with_feedback(pattern)}")
 
 
@@ -101,14 +101,15 @@ def ship(
     """Ship the lines of these files that pass the filter pattern.
 
     The file `-` is standard input. With `follow`, lines that are added later are also shipped,
-    until interrupted. `names` are the user's names for a prediction's fields, as in FIELD_MAP.
-    Every file is read before anything is sent, so that nothing is shipped if a line is bad.
-    `progress` is called about once a second with the number of lines sent. Raises `UserError`. If
-    no line of a file passes, the error is raised after the other files are shipped.
+    until interrupted. `names` are the user's names for a prediction's fields, in the form of
+    FIELD_MAP. Every file is read before anything is sent, so that nothing is shipped if a line is
+    bad. `progress` is called about once a second with the number of lines sent. Raises
+    `UserError`. If no line of a file passes, the other files are shipped before the error is
+    raised.
     """
     own = _own_names(names)
     if follow and STDIN in files and len(files) > 1:
-        raise UserError("--follow takes a pipe (-) or files, not both")
+        raise UserError("--follow works with a pipe (-) or with files, not with both")
     filtered = parse(pattern)
     plan = template.read()
     subscriber = plan.subscriptions[0][2]
@@ -161,7 +162,7 @@ def ship(
 class Source:
     """A file, or standard input.
 
-    With `follow`, a file is read again and again, each time up to its last complete line.
+    With `follow`, each call of `added` reads a file up to its last complete line.
     """
 
     def __init__(self, name: str, *, follow: bool = False) -> None:
@@ -216,7 +217,7 @@ def _batches(found: list[Line]) -> Iterator[list[Line]]:
 
 
 def _own_names(names: str) -> Mapping[str, tuple[str, ...]]:
-    # The shipper is imported here and in _reached, because only the user's own lines need it.
+    # imported here, because only a user's own lines need the shipper
     from shipper.field_map import field_map  # noqa: PLC0415
 
     try:
@@ -254,19 +255,19 @@ def told(
     if counts["duplicate"]:
         yield (
             f"  {counts['duplicate']} lines are in the index already and keep their fields there, "
-            "even with another --field-map. To start afresh, restart make serve (with another "
+            "even with another --field-map. To ship them anew, restart make serve (with another "
             f"folder if you use KEEP), or delete the {opensearch.PATTERN} indices of these lines"
         )
     without = sum(not line.own_time for line in passed)
     if without:
         yield (
-            f"  {without} lines have no time, so they got the time of the file's last change: if "
-            "the file changes and is shipped again, they become new documents"
+            f"  {without} lines have no time, so they got the time of the file's last change. If "
+            "the file changes and is shipped again, these lines become new documents"
         )
 
 
 def _reached(passed: list[Line], own: Mapping[str, tuple[str, ...]]) -> Iterator[str]:
-    """Tell how many lines are predictions, and which panels of the dashboard have data.
+    """Report how many lines are predictions, and which panels of the dashboard have data.
 
     For a panel without data, the missing fields are listed.
     """
@@ -303,8 +304,8 @@ def _reached(passed: list[Line], own: Mapping[str, tuple[str, ...]]) -> Iterator
 def panels_of_fields() -> Iterator[tuple[str, set[str]]]:
     """Yield title and fields of each panel of the main dashboard.
 
-    The envelope's fields are left out, because every line has them, and so are panels of the
-    monitor's own lines.
+    Fields that begin with `@` are left out, because every line has them. Panels that show only the
+    monitor's own lines are left out too.
     """
     for one in saved_objects():
         if one.type == "visualization":

@@ -1,4 +1,4 @@
-"""The whole stack on 127.0.0.1, with the functions, routes and subscription of template.yaml."""
+"""Run the whole stack on 127.0.0.1, with functions, routes and subscription of template.yaml."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from local.runtime import FunctionFailed, Runtime, running
 from tools.errors import UserError
 from tools.ports import ensure_free, taken
 
-# the key of input.hash, the same for all local functions, as in the stack
+# the key of input.hash; all functions share one key, as in a deployed stack
 KEY: Final = "the local stack's own"
 LOGS: Final = Path.home() / ".cache" / "prediction-monitor" / "logs"
 # shorter than the minutes on AWS, because somebody waits at the terminal
@@ -41,8 +41,8 @@ class Settings:
 
     `opensearch_url` is the address of an existing server. `log_text` is the value of LOG_TEXT for
     the function. `model` is the folder of a model that replaces the package's model. `keep` is the
-    folder in which documents survive a restart. `page_port` is the port of the page, None for the
-    first free one above the API's.
+    folder in which documents survive a restart. `page_port` is the port of the page; None means
+    the first free port above the API's port.
     """
 
     api_port: int
@@ -91,8 +91,8 @@ class Settings:
         keep = environment.get("KEEP") or ""
         if keep and url:
             raise UserError(
-                "KEEP is for the OpenSearch that is started here: with OPENSEARCH_URL your server "
-                "keeps the documents"
+                "KEEP works only with an OpenSearch that is started here, and with OPENSEARCH_URL "
+                "your own server keeps the documents: unset one of the two"
             )
         if keep and Path(keep).exists() and not Path(keep).is_dir():
             raise UserError(f"KEEP must be a folder, not {keep!r}")
@@ -105,10 +105,10 @@ class Settings:
 class Stack:
     """A running stack: its addresses, functions and subscription.
 
-    `dead_letters` is the bucket of undelivered payloads: the content by its key. It exists in
-    memory only, because nothing replays the payloads. `logs` is the folder of the functions' logs,
-    which are kept until another stack starts at the same port. `failures` are the errors of API
-    requests whose function failed.
+    `dead_letters` is the bucket of undelivered payloads: their contents by key. The bucket exists
+    only in memory, because nothing replays the payloads. `logs` is the folder of the functions'
+    logs, which are kept until another stack starts at the same port. `failures` lists the errors of
+    API requests whose function failed.
     """
 
     api_url: str
@@ -126,7 +126,7 @@ class Stack:
         return hits
 
     def answer(self, query: dict[str, Any]) -> dict[str, Any]:
-        """Return the answer to a search of all our indices; empty while the first is created."""
+        """Return the answer to a search of all our indices; empty until an index is ready."""
         url = f"{self.opensearch_url}/{opensearch.PATTERN}/_search"
         answer = requests.post(url, json=query, params={"ignore_unavailable": "true"}, timeout=10)
         # an index that was just created has no active shard yet
@@ -152,13 +152,13 @@ def stack(
 ) -> Iterator[Stack]:
     """Start all parts, beginning with OpenSearch, and end them in reverse order.
 
-    `step` shows the progress of a slow step. `say` is told at the end how many records did not
-    arrive. Raises `UserError` if a part cannot start.
+    `step` shows the progress of a slow step. If records did not arrive, `say` is called at the end
+    with their number. Raises `UserError` if a part cannot start.
     """
     plan = template.read()
     if len(plan.subscriptions) != 1:
         raise UserError(
-            f"the local stack plays one subscription; template.yaml has {len(plan.subscriptions)}"
+            f"the local stack runs one subscription; template.yaml has {len(plan.subscriptions)}"
         )
     ((log_group, pattern, subscriber),) = plan.subscriptions
     parse(pattern)
@@ -229,11 +229,9 @@ def stack(
 
 @contextmanager
 def _log(path: Path) -> Iterator[Tell]:
-    """Yield a function that writes lines to a private file.
+    """Yield a function that writes lines to a file that only the user can read.
 
-    It skips lines that cannot be written.
-
-    Raises `UserError`.
+    Lines that cannot be written are skipped. Raises `UserError` if the file cannot be created.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -297,8 +295,8 @@ def _existing(url: str) -> str:
     shown = without_password(url)
     if (urlsplit(url).hostname or "").endswith((".amazonaws.com", ".amazonaws.com.cn", ".on.aws")):
         raise UserError(
-            f"{shown} (OPENSEARCH_URL) takes only signed requests, which the local stack does not "
-            "send: deploy the stack instead"
+            f"{shown} (OPENSEARCH_URL) accepts only signed requests, which the local stack does "
+            "not send: deploy the stack instead"
         )
     reason = opensearch.unusable(url)
     if reason:
@@ -318,7 +316,7 @@ def without_password(url: str) -> str:
 def _install(url: str, log_group: str) -> None:
     """Install the index template, as `python -m installer install` does.
 
-    It installs no retention policy, because such a policy could delete a user's indices.
+    No retention policy is installed, because it could delete a user's indices.
     """
     parts = urlsplit(url)
     user, password = (unquote(part) if part else None for part in (parts.username, parts.password))

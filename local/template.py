@@ -1,4 +1,4 @@
-"""Reads functions, routes and subscriptions from template.yaml, for the local stack."""
+"""Read functions, routes and subscriptions from template.yaml, for the local stack."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import yaml
 from tools.root import ROOT
 
 STACK = "local"  # the value of AWS::StackName
-HAS_INFERENCE = "HasInference"  # the condition of the classifier, which always runs locally
-HAS_STREAM = "HasStream"  # the conditions of Delivery=kinesis
-USES_STREAM = "UsesStream"
+HAS_INFERENCE = "HasInference"  # a condition that is always true here
+HAS_STREAM = "HasStream"  # a condition that is always false here
+USES_STREAM = "UsesStream"  # a condition that is always false here
 RETRIES = 2  # Lambda's default
 
 
@@ -24,9 +24,9 @@ class Function:
 
     `name` is its logical id, and `code` its folder. `memory` is in MB, and `timeout` in seconds.
     `retries` is the number of retries of a failed asynchronous invocation. `dead_letters` is the
-    logical id of the bucket that keeps the event when no retry is left. `environment` holds the
-    variables whose values are known locally. A parameter has its default, and a resource's name is
-    replaced by its logical id.
+    logical id of the bucket that keeps the event when no retry is left. `environment` has the
+    variables whose values are known locally. A reference to a parameter is replaced by the
+    parameter's default, and a reference to a resource by the resource's logical id.
     """
 
     name: str
@@ -76,8 +76,8 @@ def load(path: Path = ROOT / "template.yaml") -> dict[str, Any]:
 def read(path: Path = ROOT / "template.yaml") -> Template:
     """Read functions, routes and subscriptions from the template.
 
-    A route leads from `(method, path)` to a function's name. A subscription is
-    `(log group, pattern, function)`.
+    The key of a route is `(method, path)`, and the value is the name of a function. A subscription
+    is `(log group, pattern, function)`.
     """
     functions: dict[str, Function] = {}
     subscriptions: list[tuple[str, str, str]] = []
@@ -152,7 +152,7 @@ def _environment(properties: dict[str, Any], parameters: dict[str, Any]) -> dict
 def _routes(resources: dict[str, Any]) -> dict[tuple[str, str], str]:
     """Return the routes of the HTTP API.
 
-    A route's function is found by the function's ARN in the address of the route's integration.
+    A route has an integration. The integration's address contains the function's ARN.
     """
     routes = {}
     for resource in resources.values():

@@ -1,7 +1,7 @@
-"""Formats the view for the terminal: answers, documents, a chart of labels, the filter's counts.
+"""Format the view for the terminal: answers, documents, a chart of labels, the filter's counts.
 
-Documents may come from untrusted sources. Every field is therefore made safe before it is printed.
-Of a document with unexpected fields, the known fields are shown.
+Documents may come from untrusted sources, so every field is made safe before it is printed. If a
+document has unexpected fields, only the known fields are shown.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from tools.printable import plain as printable
 
 BAR: Final = 40
 PALETTE: Final = ("green", "red", "yellow", "magenta", "cyan", "blue")
-NARROW: Final = 18  # the longest label, reason or flags, in characters
+NARROW: Final = 18  # the greatest width of the columns label and flags, in characters
 LEAST: Final = 7  # the least width of the text column, in characters
 PAUSE_SECONDS: Final = 5  # between two progress lines about one step
-MUCH: Final = 1000  # characters of a field that are shown at most
+MUCH: Final = 1000  # the most characters of a field that are shown
 
 Document = dict[str, Any]
 _given: dict[str, str] = {}
@@ -60,9 +60,9 @@ def step(page: Console, name: str) -> Iterator[Callable[[str], None]]:
 
 
 def now_and_then(say: Callable[[str], None], seconds: float) -> Callable[[str], None]:
-    """Return a function that calls `say` at most once in `seconds`.
+    """Return a function that passes a sentence to `say` at most once in `seconds`.
 
-    The first call passes only after `seconds`. Calls between are dropped.
+    The first sentence is passed only after `seconds`. Sentences that come too early are dropped.
     """
     due = time.monotonic() + seconds
 
@@ -89,8 +89,8 @@ def answers(results: Sequence[object], width: int) -> Table:
 def documents(hits: Sequence[Document], title: str, width: int, now: datetime) -> Table:
     """Return a table of documents like Kibana's Discover: newest first, one row each.
 
-    A field that a document lacks stays empty. Times are in UTC: with seconds on the day of `now`,
-    with date and minutes on other days.
+    A field that a document lacks stays empty. Times are in UTC. A time on the day of `now` has
+    seconds; any other time has a date and minutes.
     """
     rows = [
         (_time(each, now), _text(each), *_verdict(each), _flags(each)) for each in map(source, hits)
@@ -99,12 +99,12 @@ def documents(hits: Sequence[Document], title: str, width: int, now: datetime) -
 
 
 def line(found: Document, now: datetime) -> str:
-    """Return a document as one line for output without a terminal, timed as in `documents`."""
+    """Return a document as one line for output without a terminal. Times are as in `documents`."""
     return "  ".join(part.plain for part in (_time(found, now), *_verdict(found), _text(found)))
 
 
 def source(hit: object) -> Document:
-    """Return the document of a search hit; empty if the index does not keep documents."""
+    """Return the document of a search hit; empty if the hit has no document."""
     return _object(_object(hit).get("_source"))
 
 
@@ -198,7 +198,7 @@ def _flags(found: Document) -> Text:
 
 
 def _verdict(found: Document) -> tuple[Text, Text]:
-    """Return label and score, or for a request without prediction its error and status."""
+    """Return label and score. For a request without a prediction, return error and status."""
     if found.get("error") is not None and not _object(found.get("prediction")):
         error = _object(found["error"])
         return plain(error.get("type", "" if error else found["error"]), "yellow"), plain(

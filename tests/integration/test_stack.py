@@ -178,7 +178,7 @@ def test_what_the_server_says_is_named_where_it_takes_no_documents(
     assert code == 1
     assert time.monotonic() - begin < 25
     assert (
-        "make run: OpenSearch takes no documents: cluster read-only / allow delete (api)"
+        "make run: OpenSearch accepts no documents: cluster read-only / allow delete (api)"
         in capsys.readouterr().err
     )
     assert running.subscription.drain(60)

@@ -62,7 +62,7 @@ def test_an_event_without_a_try_left_is_kept(retries: int, pauses: list[float]) 
     assert letter["requestContext"]["approximateInvokeCount"] == retries + 1 == len(world.events)
 
 
-def test_the_record_is_lambdas() -> None:
+def test_the_record_has_the_form_of_lambdas_record() -> None:
     world = World(failures=3)
     with pytest.raises(FunctionFailed):
         world.asynchronous()(EVENT)
@@ -89,7 +89,7 @@ def test_the_record_is_lambdas() -> None:
     assert letter["responsePayload"] == {"errorType": "NotDelivered", "errorMessage": "failure 3"}
 
 
-def test_the_key_is_lambdas_and_where_the_replay_looks() -> None:
+def test_the_key_has_lambdas_form_and_the_prefix_of_the_replay() -> None:
     found = key("Store", datetime(2026, 1, 2, 3, 4, 5, 6, UTC))
     assert re.fullmatch(
         r"aws/lambda/async/Store/2026/01/02/2026-01-02T03\.04\.05-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}",
@@ -116,7 +116,7 @@ def test_the_delays_are_those_of_aws_unless_others_are_given() -> None:
     assert world.pauses == [1, 2]
 
 
-def test_what_is_no_function_error_is_not_retried() -> None:
+def test_only_an_error_of_the_function_is_retried() -> None:
     """An error in the local stack itself must not be hidden by a retry."""
     world, function = World(0), Function("Store", Path("store"), "store.main", 128, 5, 2, "Bucket")
 

@@ -187,7 +187,7 @@ def test_batches_are_bounded_and_in_order(monkeypatch: pytest.MonkeyPatch) -> No
     for line in lines:
         subscription.put(line)
     subscription.stop()
-    subscription.run()  # it was stopped, so it ends as soon as everything is shipped
+    subscription.run()  # ends after the last batch, because `stop` was called
     assert [len(batch) for batch in shipped.batches] == [5, 5, 2]
     assert shipped.lines == lines
 
@@ -210,14 +210,14 @@ def test_drain_waits_for_the_subscriber() -> None:
         assert subscription.drain(5)
 
 
-def test_drain_does_not_wait_for_what_was_dropped() -> None:
+def test_drain_does_not_wait_for_dropped_lines() -> None:
     subscription = Subscription("group", PATTERN, Shipped())
     subscription.put("plain words")
     assert subscription.drain(0)
     assert subscription.counts.dropped == 1
 
 
-def test_failing_subscriber_does_not_wedge_drain() -> None:
+def test_drain_returns_although_the_subscriber_failed() -> None:
     subscription = Subscription("group", PATTERN, Shipped(failures=1))
     with running(subscription):
         subscription.put(WANTED)

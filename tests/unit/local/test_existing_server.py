@@ -7,7 +7,7 @@ from tests.unit.installer.domain import Domain, listening
 
 
 @pytest.mark.parametrize("index", ["cwl-2026.01.01", "cwl-2020.05.05"])
-def test_a_server_that_was_there_before_gets_no_retention(
+def test_an_existing_server_gets_no_retention_policy(
     monkeypatch: pytest.MonkeyPatch, index: str
 ) -> None:
     """A demo must not delete documents.

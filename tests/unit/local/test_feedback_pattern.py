@@ -1,4 +1,4 @@
-"""Test what `test-pattern` says about feedback: a pattern may leave its lines out."""
+"""Test the advice of `test-pattern` if a pattern does not match lines of feedback."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ def test_a_pattern_that_leaves_feedback_out_gets_a_wider_one(
     said: list[str] = []
     try_pattern(pattern, [str(file)], said.append)
     if wider is None:
-        assert said[-1] == f"feedback passes it too: {FEEDBACK}"
+        assert said[-1] == f"feedback passes this pattern too: {FEEDBACK}"
         return
-    assert said[-2].startswith("feedback does not pass it (")
+    assert said[-2].startswith("feedback does not pass this pattern (")
     if wider:
         assert said[-1].strip() == WIDER + wider
         assert matches(wider, FEEDBACK)

@@ -16,7 +16,7 @@ WEB = '127.0.0.1 - frank [10/Oct/2000:13:25:15 -0700] "GET /index.html HTTP/1.0"
 
 
 @pytest.mark.parametrize("case", TABLE["cases"], ids=[case["pattern"] for case in TABLE["cases"]])
-def test_a_pattern_takes_what_its_source_says(case: dict[str, Any]) -> None:
+def test_a_pattern_matches_the_lines_that_its_source_names(case: dict[str, Any]) -> None:
     pattern = parse(case["pattern"])
     assert {line: pattern.why_not(line) for line in case["passes"]} == dict.fromkeys(case["passes"])
     for line in case["fails"]:
@@ -34,7 +34,7 @@ def test_a_pattern_that_cloudwatch_refuses_gets_one_sentence(case: dict[str, Any
     assert case["pattern"] in str(refused.value)
 
 
-def test_a_pattern_is_no_longer_than_cloudwatch_takes() -> None:
+def test_a_pattern_that_is_too_long_for_cloudwatch_is_refused() -> None:
     assert matches("x" * LONGEST, "x" * LONGEST)
     with pytest.raises(PatternRefused, match="1025 characters"):
         parse("x" * (LONGEST + 1))

@@ -279,7 +279,7 @@ def test_answer_does_not_wait_until_the_client_has_confirmed_its_head(
 ) -> None:
     """An answer must not be delayed by 40 ms.
 
-    Its head and body are two packets. With Nagle's algorithm, the second packet would wait until
+    Headers and body are two packets. With Nagle's algorithm, the second packet would wait until
     the client acknowledges the first.
     """
     seconds = []
@@ -319,9 +319,11 @@ OURS = "127.0.0.1:3000"
         pytest.param(
             {"Host": "page.example:3000", "Origin": "http://page.example:3000"},
             403,
-            id="a name that was led here",
+            id="a name that resolves to this machine",
         ),
-        pytest.param({"Host": "page.example"}, 403, id="a name that was led here, reading"),
+        pytest.param(
+            {"Host": "page.example"}, 403, id="a name that resolves to this machine, no origin"
+        ),
         pytest.param({"Host": "127.0.0.1.page.example"}, 403, id="a name that begins like ours"),
         pytest.param({"Host": "127.0.0.1:3000@page.example"}, 403, id="a name after ours"),
         pytest.param({"Host": ""}, 403, id="no name"),
@@ -342,7 +344,7 @@ def test_a_page_from_elsewhere_does_not_reach_the_function(
     assert b"access-control" not in answer.lower()
 
 
-def test_two_hosts_are_none(connection: HTTPConnection) -> None:
+def test_a_request_with_two_hosts_is_refused(connection: HTTPConnection) -> None:
     answer = raw(
         connection,
         f"POST /predict HTTP/1.1\r\nHost: {OURS}\r\n"

@@ -19,7 +19,7 @@ NAMES = ("a.jar", "b.jar", "c.jar")
 
 @dataclass
 class Maven:
-    """Plays jgo: each call returns as many jars as asked, and downloads a jar the first time."""
+    """Replaces jgo. The calls return as many jars as `counts` says, and download missing jars."""
 
     folder: Path
     counts: list[int]
@@ -53,7 +53,7 @@ def lock(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("counts", "updates"), [([3], [False]), ([2, 3], [False, True])], ids=["whole", "in part"]
 )
-def test_jars_that_were_left_out_are_looked_for_again(
+def test_jars_that_jgo_left_out_are_looked_up_again(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
     lock: Path,
@@ -67,7 +67,7 @@ def test_jars_that_were_left_out_are_looked_for_again(
     assert told[1::2] == ["file 1 of 3, 2 MB", "file 2 of 3, 4 MB", "file 3 of 3, 6 MB"]
 
 
-def test_jars_that_stay_away_are_told_before_the_start(
+def test_jars_that_cannot_be_downloaded_are_reported(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, lock: Path
 ) -> None:
     monkeypatch.setattr(jars, "jgo", Maven(tmp_path, [2, 2]))
@@ -79,7 +79,7 @@ def test_jars_that_stay_away_are_told_before_the_start(
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_jar_that_is_another_one_is_not_run(
+def test_a_jar_with_another_digest_is_refused(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, lock: Path, name: str
 ) -> None:
     (tmp_path / name).write_bytes(b"another")
@@ -90,7 +90,9 @@ def test_a_jar_that_is_another_one_is_not_run(
         jars.jars("what", lock, lambda _: None)
 
 
-def test_a_jar_more_is_not_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, lock: Path) -> None:
+def test_a_jar_that_is_not_in_the_lock_file_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, lock: Path
+) -> None:
     lock.write_text("".join(lock.read_text().splitlines(keepends=True)[:2]))
     monkeypatch.setattr(jars, "jgo", Maven(tmp_path, [3]))
     with pytest.raises(UserError, match=r"c\.jar is not the file"):

@@ -1,4 +1,4 @@
-"""The played event source mapping does what AWS's documents say, case by case."""
+"""Test the emulated event source mapping against AWS's documents, case by case."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ Answer = Callable[[list[str]], Any]
 
 @dataclass
 class Function:
-    """A function that answers as `answer` says, by the data of the records. It keeps its batches.
+    """A function that computes its answer from the data of the records, with `answer`.
 
-    Data that contains an "x" makes it fail.
+    `batches` has the data of each batch.
     """
 
     answer: Answer
@@ -40,7 +40,7 @@ class Function:
 
 
 def reports(datas: list[str]) -> Any:
-    """Report the first bad record."""
+    """Report the first record with the data "x"."""
     bad = [place for place, data in enumerate(datas) if data == "x"]
     return bad[0] if bad else {"batchItemFailures": []}
 
@@ -50,14 +50,14 @@ def raises(datas: list[str]) -> Any:
 
 
 @dataclass
-class Played:
+class Delivered:
     batches: list[str]
     kept: list[Any]
     keys: list[str]
     left: int
 
 
-def play(data: str, policy: Policy, answer: Answer) -> Played:
+def deliver(data: str, policy: Policy, answer: Answer) -> Delivered:
     stream = Stream(clock=lambda: 1_000.0)
     kept: list[tuple[str, bytes]] = []
     function = Function(answer)
@@ -67,7 +67,7 @@ def play(data: str, policy: Policy, answer: Answer) -> Played:
     for each in data:
         stream.put_data(each)
     mapping.step()
-    return Played(
+    return Delivered(
         function.batches,
         [json.loads(content) for _, content in kept],
         [key for key, _ in kept],
@@ -85,14 +85,14 @@ WHOLE = Policy(retries=1, bisect=False, splits_at_first=False)
     [
         pytest.param("abc", HALVES, reports, ["abc"], [], id="all delivered"),
         pytest.param("abc", HALVES, lambda _: None, ["abc"], [], id="a null answer is a success"),
-        pytest.param("abc", HALVES, lambda _: {}, ["abc"], [], id="so is an empty one"),
+        pytest.param("abc", HALVES, lambda _: {}, ["abc"], [], id="an empty answer is a success"),
         pytest.param(
             "abc",
             HALVES,
             lambda _: {"batchItemFailures": None},
             ["abc"],
             [],
-            id="so is a null list",
+            id="a null list is a success",
         ),
         pytest.param(
             "ab",
@@ -108,7 +108,7 @@ WHOLE = Policy(retries=1, bisect=False, splits_at_first=False)
             lambda _: {"batchItemFailures": [{"itemIdentifier": None}]},
             ["ab", "ab"],
             ["ab"],
-            id="so is a null identifier",
+            id="a null identifier is a failure of the batch",
         ),
         pytest.param(
             "ab",
@@ -116,7 +116,7 @@ WHOLE = Policy(retries=1, bisect=False, splits_at_first=False)
             lambda _: {"batchItemFailures": [{"id": "495"}]},
             ["ab", "ab"],
             ["ab"],
-            id="so is a key with a bad name",
+            id="a key with a bad name is a failure of the batch",
         ),
         pytest.param(
             "abxcd",
@@ -132,7 +132,7 @@ WHOLE = Policy(retries=1, bisect=False, splits_at_first=False)
             reports,
             ["abxcd", "xcd", "xcd"],
             ["xcd"],
-            id="without a split at the first record, the rest goes with it",
+            id="without a split at the first record, the rest of the batch is given up too",
         ),
         pytest.param(
             "abxc",
@@ -162,16 +162,16 @@ WHOLE = Policy(retries=1, bisect=False, splits_at_first=False)
 def test_mapping(
     data: str, policy: Policy, answer: Answer, batches: list[str], given_up: list[str]
 ) -> None:
-    found = play(data, policy, answer)
+    found = deliver(data, policy, answer)
     assert found.batches == batches
     events = [json.loads(one["payload"])["Records"] for one in found.kept]
     assert ["".join(each["kinesis"]["data"] for each in event) for event in events] == given_up
     assert found.left == len(data) - min(len(data), policy.batch_size)
 
 
-def test_object_of_records_that_were_given_up() -> None:
-    """As in the example of AWS's page on failed batches, with the event as text."""
-    found = play("abx", REST, reports)
+def test_records_that_were_given_up_are_written_as_one_object() -> None:
+    """The object is as in AWS's page on failed batches, but the event is a text."""
+    found = deliver("abx", REST, reports)
     (key,), (content,) = found.keys, found.kept
     assert key.startswith(f"aws/lambda/{UUID}/shardId-000000000000/20")
     assert content["requestContext"]["condition"] == "RetryAttemptsExhausted"

@@ -76,7 +76,7 @@ def test_the_time_of_each_event_is_kept(text: str, message: str | None, time: in
     assert (line.message, line.timestamp, line.own_time) == (message or text, time, True)
 
 
-def test_what_filter_log_events_answers_keeps_its_ids() -> None:
+def test_events_of_filter_log_events_keep_their_ids() -> None:
     events = [
         {
             "logStreamName": "s",
@@ -96,13 +96,13 @@ def test_what_filter_log_events_answers_keeps_its_ids() -> None:
         ]
 
 
-def test_a_line_without_a_time_has_that_of_the_line_before_or_of_the_file() -> None:
+def test_a_line_without_a_time_gets_the_time_of_the_line_before_or_of_the_file() -> None:
     found = read("first\n2025-11-03 12:00:00 second\n\n  third\n")
     assert [line.timestamp for line in found] == [int(CHANGED.timestamp() * 1000), NOON, NOON]
     assert [line.own_time for line in found] == [False, True, True]
 
 
-def test_an_id_is_of_file_place_and_content() -> None:
+def test_an_id_depends_on_file_place_and_content() -> None:
     ids = [line.id for line in read("x\nx\n")]
     assert len(set(ids)) == 2
     assert all(len(each) == 56 and each.isdecimal() for each in ids)
@@ -129,12 +129,14 @@ def test_an_id_is_of_file_place_and_content() -> None:
         ('{"timestamp": 1e300}', "line 1 of a.log has a time more than two hours ahead"),
     ],
 )
-def test_what_cloudwatch_would_not_take_is_refused_with_one_sentence(text: str, says: str) -> None:
+def test_a_line_that_cloudwatch_would_refuse_is_refused_with_one_sentence(
+    text: str, says: str
+) -> None:
     with pytest.raises(UserError, match=says):
         read(text)
 
 
-def test_two_hours_ahead_are_taken() -> None:
+def test_a_time_two_hours_ahead_is_accepted() -> None:
     assert len(read(f'{{"timestamp": "{(NOW + timedelta(hours=2)).isoformat()}"}}')) == 1
 
 
@@ -178,7 +180,7 @@ def test_a_file_that_grows_is_followed_by_whole_lines(tmp_path: Path) -> None:
     assert [line.id for line in Source(str(path)).added(NOW)][1:] == [second.id, third.id]
 
 
-def test_a_file_that_is_not_there_is_said(tmp_path: Path) -> None:
+def test_a_missing_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(
         UserError, match="cannot be read \\(No such file or directory\\): give files of log lines"
     ):

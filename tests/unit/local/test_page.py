@@ -1,4 +1,4 @@
-"""The page's answers without a server of documents."""
+"""Test answers of the page that need no OpenSearch."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ from local.page import Page
 
 
 @pytest.mark.parametrize("target", ["//[", "//[a]/?since=1h", "/?since=soon"])
-def test_a_target_that_cannot_be_understood_is_the_callers_fault(target: str) -> None:
+def test_an_invalid_target_is_answered_with_400(target: str) -> None:
     assert Page(lambda _: {}).answer(target)[0] == 400

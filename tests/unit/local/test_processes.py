@@ -58,7 +58,7 @@ def gone(number: int) -> bool:
 
 
 @linux
-def test_what_was_started_ends_with_whoever_started_it_even_when_that_is_killed() -> None:
+def test_a_process_group_ends_if_its_starter_is_killed() -> None:
     with subprocess.Popen(
         [sys.executable, "-c", STARTS], cwd=ROOT, stdout=subprocess.PIPE, text=True
     ) as starter:
@@ -66,7 +66,7 @@ def test_what_was_started_ends_with_whoever_started_it_even_when_that_is_killed(
         number = int(starter.stdout.readline())
         try:
             assert both_there(number)
-        finally:  # the block waits for its process
+        finally:  # even if the test fails, so that the `with` block does not wait for ever
             starter.send_signal(signal.SIGKILL)
         starter.wait(10)
         try:
@@ -77,7 +77,7 @@ def test_what_was_started_ends_with_whoever_started_it_even_when_that_is_killed(
 
 
 @linux
-def test_what_was_started_ends_with_its_block_and_the_guard_too() -> None:
+def test_a_process_group_and_its_guard_end_with_the_block() -> None:
     def children() -> list[str]:
         return Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
 

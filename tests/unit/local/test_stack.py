@@ -52,14 +52,14 @@ def test_records_that_did_not_arrive_are_named(
     assert heard == said
 
 
-def test_a_failure_of_a_function_is_told_and_raised() -> None:
+def test_a_failure_of_a_function_is_noted_and_raised() -> None:
     failures: list[str] = []
     with pytest.raises(FunctionFailed):
         stack._noting(fail, "POST /predict: InferenceFunction", failures)({})
     assert failures == ["POST /predict: InferenceFunction: ImportError: no module"]
 
 
-def test_a_log_is_kept_for_its_owner_alone_and_begins_anew(tmp_path: Path) -> None:
+def test_a_log_is_private_and_starts_empty(tmp_path: Path) -> None:
     path = tmp_path / "logs" / "a.log"
     for line in ("first", "second \ud800"):
         with stack._log(path) as keep:
@@ -70,7 +70,7 @@ def test_a_log_is_kept_for_its_owner_alone_and_begins_anew(tmp_path: Path) -> No
     assert path.stat().st_mode & 0o777 == 0o600
 
 
-def test_a_log_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+def test_a_log_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
     (tmp_path / "logs").write_text("a file")
     with (
         pytest.raises(UserError, match="set HOME to a folder that you own"),
@@ -83,7 +83,9 @@ def test_a_log_that_cannot_be_written_is_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("family", "address"), [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::")]
 )
-def test_a_taken_port_is_told_with_who_holds_it(family: socket.AddressFamily, address: str) -> None:
+def test_a_taken_port_is_reported_with_the_process_that_listens_there(
+    family: socket.AddressFamily, address: str
+) -> None:
     with closing(socket.socket(family)) as listener:
         listener.bind((address, 0))
         listener.listen()
@@ -143,17 +145,17 @@ def test_settings(environment: dict[str, str], settings: Settings) -> None:
     [
         (
             {"KEEP": "a", "OPENSEARCH_URL": "http://a:9200"},
-            "with OPENSEARCH_URL your server keeps the documents",
+            "with OPENSEARCH_URL your own server keeps the documents",
         ),
         ({"KEEP": __file__}, "KEEP must be a folder"),
     ],
 )
-def test_documents_cannot_be_kept_there(environment: dict[str, str], says: str) -> None:
+def test_a_wrong_folder_for_documents_is_refused(environment: dict[str, str], says: str) -> None:
     with pytest.raises(UserError, match=says):
         Settings.of(environment)
 
 
-def test_two_ports_are_one_port_of_too_few() -> None:
+def test_equal_ports_are_refused() -> None:
     with pytest.raises(UserError, match="API_PORT, OPENSEARCH_PORT, PAGE_PORT must be different"):
         Settings.of({"API_PORT": "3001", "PAGE_PORT": "3001"})
 
@@ -175,6 +177,6 @@ def test_two_ports_are_one_port_of_too_few() -> None:
         pytest.param("9" * 5000, id="5000 digits"),
     ],
 )
-def test_bad_port_is_trouble(name: str, value: str) -> None:
+def test_an_invalid_port_is_refused(name: str, value: str) -> None:
     with pytest.raises(UserError, match=f"{name} must be a port between 1024 and "):
         Settings.of({name: value})

@@ -53,7 +53,9 @@ def test_a_text_cannot_steer_the_terminal() -> None:
     "source",
     [{}, {"prediction": {"label": "fine"}}, {"prediction": {"label": "fine", "score": "high"}}],
 )
-def test_a_document_of_another_shipper_is_shown_with_what_it_has(source: dict[str, Any]) -> None:
+def test_a_document_with_missing_fields_is_shown_with_its_known_fields(
+    source: dict[str, Any],
+) -> None:
     assert (
         len(
             shown(
@@ -255,10 +257,7 @@ SLOT = int(NOON.timestamp() * 1000) - 60_000  # in the third column from the end
 
 
 def hostile(body: dict[str, Any]) -> dict[str, Any]:
-    """Answer any panel's request with one bucket per level.
-
-    Its names and values are as a foreign shipper may have written them.
-    """
+    """Answer any panel's request with one bucket per level, whose name is hostile."""
 
     def answered(aggs: dict[str, Any]) -> dict[str, Any]:
         found: dict[str, Any] = {}
@@ -292,7 +291,7 @@ def test_panels_without_documents_are_a_dash(answer: dict[str, Any]) -> None:
     assert [line.rstrip()[-1] for line in lines[1:]] == ["-"] * len(charts.DRAWN)
 
 
-def test_panels_show_names_as_they_are_and_no_value_as_nothing() -> None:
+def test_panels_show_names_as_plain_text_and_a_missing_value_as_a_dash() -> None:
     lines = shown(charts.panels(hostile, NOON)).splitlines()
     counts, shares, scores, flags, latency = lines[1:]
     assert all("[red]of\N{REPLACEMENT CHARACTER}[2J[/]" in line for line in (counts, shares, flags))
@@ -337,7 +336,7 @@ def test_every_panel_asks_for_the_last_quarter_of_an_hour() -> None:
         ([], 1, ""),
     ],
 )
-def test_columns_are_in_proportion_and_only_nothing_is_empty(
+def test_columns_are_in_proportion_and_only_zero_is_blank(
     values: list[float], highest: float, drawn: str
 ) -> None:
     assert charts.spark(values, highest) == drawn
