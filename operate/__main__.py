@@ -1,7 +1,10 @@
-"""The command line `python -m operate replay|backfill|reconcile`, for when documents are missing.
+"""The command line `python -m operate replay|backfill|reconcile`, for missing documents.
 
-The exit code is 0 if everything is in the index. It is 1 if something is not, and the reasons are
-printed. It is 2 if the command cannot run, and one sentence says why. It is 130 after Ctrl-C.
+Exit codes:
+- 0: every document is in the index.
+- 1: documents are missing, or there are too many; the reasons are printed.
+- 2: the command cannot run; one sentence says why.
+- 130: the command was stopped by Ctrl-C.
 """
 
 from __future__ import annotations
@@ -63,35 +66,36 @@ from tools.errors import UserError
 from tools.printable import plain
 
 PAYLOAD_SECONDS: Final = 60.0  # the most that the delivery of one payload may take
-RATE: Final = 2000.0  # lines a second
+RATE: Final = 2000.0  # lines per second
 # The mode adaptive slows requests down, because FilterLogEvents accepts only a few a second.
 RETRIES: Final = Config(retries={"mode": "adaptive", "max_attempts": 8})
 KEYS: Final = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 REPLAY: Final = """\
-Ships dead letters again: payloads that Lambda gave up on. A letter is removed when all its lines
-are in the index. A letter that can never be delivered is moved below poison/, with the reason in
-its metadata; --prefix poison/ tries such letters again. Every other letter stays where it is. The
-exit code is 1 if letters stay or were moved to poison/, and with --dry-run if there are letters."""
+Ships dead letters, which are payloads that Lambda could not deliver. A letter is removed when all
+its lines are in the index. A letter that can never be delivered is moved below poison/, with the
+reason in its metadata; --prefix poison/ tries the letters there again. Every other letter stays
+where it is. The exit code is 1 if letters stay or were moved to poison/. With --dry-run, the exit
+code is 1 if there are letters."""
 BACKFILL: Final = """\
 Reads lines that CloudWatch never delivered from the log group, and ships them. CloudWatch delivers
 no lines while the subscription is disabled, or if its deliveries expire. A second backfill changes
 nothing, because a document's id is the id of its log event. AWS does not promise that a line has
-the same id here as in a delivery, though both have the same structure in all samples seen. So if
-the index has documents of the range, some ids are compared first, and nothing is sent if they
-differ. --dry-run compares too, and counts the lines to send. Not recovered are lines past the log
-group's retention, the fields that a space-delimited pattern cuts out of a line, and the outcome of
-a log transformer."""
+the same id here as in a delivery, although in all samples seen both ids have the same structure. So
+if the index has documents between --from and --to, some ids are compared first, and nothing is sent
+if they differ. --dry-run compares ids too, and counts the lines to send. A backfill cannot recover
+lines past the log group's retention, the fields that a space-delimited pattern cuts out of a line,
+or the output of a log transformer."""
 RECONCILE: Final = """\
-Compares lines in the log group with documents in the index, interval by interval. Kinds of lines in
-the environment variable EXCLUDE are not counted. If the shipper excludes more kinds than this
-EXCLUDE, their lines are reported as missing. Lines of the last minutes may not be indexed yet. The
-exit code is 1 if the counts differ."""
+Compares the number of lines in the log group with the number of documents in the index, interval by
+interval. Lines of the kinds in the environment variable EXCLUDE are not counted. If the shipper
+excludes more kinds, their lines are reported as missing. Lines of the last minutes may not be
+indexed yet. The exit code is 1 if the numbers differ."""
 ENVIRONMENT: Final = """\
 environment: EXCLUDE, REDACT_FIELDS, REDACT_PATTERNS, REDACT_KEY, STACK, INDEX_PREFIX,
 RECORD_LOG_GROUPS and FIELD_MAP must have the same values as for the shipper. OPENSEARCH_URL is the
-default of --opensearch; give an address with a password there. AWS credentials and region are found
-as by the AWS CLI. Times are ISO 8601, such as 2026-11-23 or 2026-11-23T14:00+01:00; without a zone
-they are UTC."""
+default of --opensearch; use the variable for an address with a password. AWS credentials and region
+are found as the AWS CLI finds them. Times are in ISO 8601, such as 2026-11-23 or
+2026-11-23T14:00+01:00; a time without a zone is in UTC."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -277,7 +281,7 @@ def _verdict(
             "lines past the log group's retention, lines that the pattern does not match, "
             "or lines twice in the index"
         )
-        print(f"{output.plural(surplus, 'document')} more than lines: {why}")
+        print(f"{output.plural(surplus, 'document')} more than lines; possible causes: {why}")
     return 1 if missing or surplus else 0
 
 
@@ -326,13 +330,19 @@ def _add_options(name: str, command: argparse.ArgumentParser) -> None:
     if name == "replay":
         command.add_argument("--bucket", required=True, help="the dead-letter bucket")
         command.add_argument(
-            "--prefix", default=PREFIX, help="letters below this prefix (%(default)s)"
+            "--prefix", default=PREFIX, help="only letters below this prefix (default: %(default)s)"
         )
         command.add_argument(
-            "--since", type=value(moment), metavar="T", help="letters written at this time or later"
+            "--since",
+            type=value(moment),
+            metavar="T",
+            help="only letters written at this time or later",
         )
         command.add_argument(
-            "--until", type=value(moment), metavar="T", help="letters written before this time"
+            "--until",
+            type=value(moment),
+            metavar="T",
+            help="only letters written before this time",
         )
     else:
         command.add_argument("--log-group", required=True, metavar="G", help="the log group's name")
@@ -342,7 +352,7 @@ def _add_options(name: str, command: argparse.ArgumentParser) -> None:
             type=value(moment),
             required=True,
             metavar="T",
-            help="lines of this time or later",
+            help="only lines of this time or later",
         )
         command.add_argument(
             "--to",
@@ -350,7 +360,7 @@ def _add_options(name: str, command: argparse.ArgumentParser) -> None:
             type=value(moment),
             required=True,
             metavar="T",
-            help="lines before this time",
+            help="only lines before this time",
         )
         command.add_argument(
             "--pattern",
@@ -364,7 +374,7 @@ def _add_options(name: str, command: argparse.ArgumentParser) -> None:
             type=value(interval),
             default="1h",
             metavar="I",
-            help="length of an interval, such as 30s, 5m, 1d (%(default)s)",
+            help="length of an interval, such as 30s, 5m, 1d (default: %(default)s)",
         )
     else:
         command.add_argument(
@@ -372,7 +382,7 @@ def _add_options(name: str, command: argparse.ArgumentParser) -> None:
             type=value(positive),
             default=RATE,
             metavar="N",
-            help="lines a second at most (%(default)g)",
+            help="the most lines per second (default: %(default)g)",
         )
         command.add_argument("--dry-run", action="store_true", help="only say what would be done")
 

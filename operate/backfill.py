@@ -4,10 +4,13 @@ The lines are read from the log group.
 
 A line must get the same id here as from the subscription, or it would become a second document. AWS
 documents both `eventId` of FilterLogEvents and `id` of a subscription only as "the ID of the
-event". In published samples, both numbers have the same structure: the event's time in milliseconds
-times 2^144, plus the time of its ingestion times 2^80, plus the place in the batch. Links into
-CloudWatch's console work with both numbers. So this module assumes that the two are equal, and
-`reconcile.compare_ids` checks that before anything is sent.
+event". In published samples, both numbers have the same structure:
+
+    time of the event * 2^144 + time of its ingestion * 2^80 + place in the batch
+
+The times are in milliseconds. Links into CloudWatch's console work with both numbers. So this
+module assumes that the two numbers are equal, and `reconcile.compare_ids` checks this before
+anything is sent.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ from shipper.deliver import Outcome
 from shipper.json_text import quoted
 
 PAGE_EVENTS: Final = 10_000  # the largest page of FilterLogEvents
-# A backfill stops if the server accepts nothing of so many payloads in a row.
+# A backfill stops when the server accepted nothing from this number of payloads in a row.
 MOST_CONSECUTIVE_FAILURES: Final = 3
 # Settings of a subscription that select lines in other ways than the pattern.
 MORE_THAN_PATTERN: Final = ("applyOnTransformedLogs", "fieldSelectionCriteria")
@@ -45,7 +48,7 @@ class PatternUnknown(Exception):
 class NothingTaken(Exception):
     """The server accepted nothing from several payloads in a row.
 
-    It cannot be reached, or the user has no permission to write.
+    The server cannot be reached, or the user has no permission to write.
     """
 
 
@@ -131,8 +134,8 @@ def pages(logs: Any, span: Span, streams: Iterable[str] = ()) -> Iterator[list[E
     without a match, and the paginator then raises PaginationError
     (https://github.com/boto/boto3/issues/1584).
     """
-    # CloudWatch interleaves log streams by default. Other servers with this API, such as moto, need
-    # the parameter.
+    # `interleaved` sorts the events of all log streams by time. CloudWatch always sorts them, but
+    # other servers with this API, such as moto, need the parameter.
     wanted: dict[str, Any] = {
         "startTime": span.start,
         "endTime": span.end,

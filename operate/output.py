@@ -113,7 +113,8 @@ def ids(agreeing: int) -> str:
             "CloudWatch has the same ids"
         )
     return (
-        "ids: not compared, the index has no document of the range whose line CloudWatch still has"
+        "ids: not compared, because the index has no documents of the range, "
+        "or CloudWatch no longer has their lines"
     )
 
 

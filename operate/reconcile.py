@@ -1,6 +1,7 @@
 """Compare lines in CloudWatch with documents in the index.
 
-Numbers are compared interval by interval. The ids of a few documents are compared too.
+The number of lines and the number of documents are compared interval by interval. The ids of a few
+documents are compared with the ids of their lines.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ UNITS: Final = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}  # mill
 
 
 class SearchFailed(Exception):
-    """OpenSearch did not answer a search, or answered for a part of its shards only."""
+    """OpenSearch did not answer a search, or answered only for some of its shards."""
 
 
 class IdsDiffer(Exception):
@@ -40,7 +41,7 @@ class IdsDiffer(Exception):
 
 
 class Row(NamedTuple):
-    """The number of lines in the log and of documents in the index for one interval.
+    """The number of lines in the log, and of documents in the index, in one interval.
 
     `start` is the start of the interval, in milliseconds since 1970.
     """
@@ -145,11 +146,12 @@ def compare_ids(
 ) -> int:
     """Compare the ids of a few documents of a span with the ids of their lines in CloudWatch.
 
-    The line of a document is in the same log stream, and has the same time in milliseconds.
+    A document's line has the document's log stream, and its time in milliseconds.
 
-    Returns how many documents have the id of a line. It is 0 if there is nothing to compare: the
-    index has no document of the span, or CloudWatch no longer has the lines. Raises `IdsDiffer` at
-    the first document with another id, `SearchFailed`, and the exceptions of the logs client.
+    Returns the number of documents that have the id of their line. The number is 0 if there is
+    nothing to compare: the index has no document of the span, or CloudWatch no longer has the
+    lines. Raises `IdsDiffer` at the first document with another id, `SearchFailed`, and the
+    exceptions of the logs client.
     """
     query = {
         "size": SAMPLE,
@@ -218,7 +220,7 @@ def search(
         raise SearchFailed("the server is not OpenSearch: check --opensearch") from None
     if answer.get("timed_out") or answer.get("_shards", {}).get("failed"):
         raise SearchFailed(
-            "OpenSearch answered for a part of its documents only: "
+            "OpenSearch answered only for a part of its documents: "
             "try again when the cluster is healthy"
         )
     return answer

@@ -1,4 +1,4 @@
-"""A run of a command, with an index, a bucket of dead letters and a log group."""
+"""Fixtures: a function that runs a command, an index, a dead-letter bucket and a log group."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.unit.operate.searches import searchable
 REGION = "eu-west-1"
 GROUP = "/aws/lambda/predict"
 BUCKET = "dead-letters"
-MIDNIGHT = (time.time_ns() // 86_400_000_000_000 - 1) * 86_400_000  # yesterday's
+MIDNIGHT = (time.time_ns() // 86_400_000_000_000 - 1) * 86_400_000  # yesterday's, in ms
 BASE = MIDNIGHT + 37_050_000  # 10:17:30
 DAY = datetime.fromtimestamp(MIDNIGHT / 1000, UTC).date().isoformat()
 SPAN = ["--from", f"{DAY}T10:17:30", "--to", f"{DAY}T14:00:00"]

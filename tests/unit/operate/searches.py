@@ -1,4 +1,4 @@
-"""The bulk server of the tests with the searches that these commands send."""
+"""Extend the bulk server of the tests: it also answers the searches of the commands."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from tests.unit.conftest import Answer, Bulk, Request, as_json
 
 
 def searchable(bulk: Bulk) -> Bulk:
-    """Make the bulk server also answer the searches that these commands send."""
     plain = bulk._answer
 
     def answer(request: Request) -> Answer:
@@ -29,7 +28,7 @@ def searchable(bulk: Bulk) -> Bulk:
 def found(query: dict[str, Any], documents: dict[tuple[str, str], bytes]) -> dict[str, Any]:
     """Return OpenSearch's answer to a search.
 
-    Without an index it has no aggregations, as in OpenSearch 3.8.
+    Without an index, the answer has no aggregations, as in OpenSearch 3.8.
     """
     times, names = query["query"]["bool"]["filter"]
     within = times["range"]["@timestamp"]

@@ -36,7 +36,7 @@ REGION = "eu-west-1"
 GROUP = "/aws/lambda/predict"
 BASE = (
     time.time_ns() // 86_400_000_000_000 - 1
-) * 86_400_000  # yesterday's midnight: CloudWatch takes no line of long ago
+) * 86_400_000  # yesterday's midnight, because CloudWatch refuses old lines
 DAY = Span(GROUP, BASE, BASE + 86_400_000, "")
 
 
@@ -85,7 +85,7 @@ class Scripted:
 # --- reading
 
 
-def test_a_span_has_its_start_and_not_its_end(logs: Any) -> None:
+def test_a_span_includes_its_start_but_not_its_end(logs: Any) -> None:
     put(logs, "a", (999, "before"), (1000, "first"), (1999, "last"), (2000, "after"))
     assert texts(pages(logs, Span(GROUP, BASE + 1000, BASE + 2000, ""))) == [["first", "last"]]
 
@@ -107,8 +107,8 @@ def test_a_pattern_and_streams_narrow(logs: Any) -> None:
     assert texts(pages(logs, DAY, ["none"])) == []
 
 
-def test_empty_pages_and_a_token_given_twice_are_no_end() -> None:
-    # here botocore's own paginator raises PaginationError
+def test_empty_pages_and_a_repeated_token_do_not_end_the_reading() -> None:
+    # botocore's own paginator raises PaginationError for these answers
     event = {"message": "found", "timestamp": BASE}
     logs = Scripted(
         {"events": [], "nextToken": "t"},
@@ -123,7 +123,7 @@ def test_empty_pages_and_a_token_given_twice_are_no_end() -> None:
     )
 
 
-def test_an_end_that_is_not_inclusive_loses_no_line() -> None:
+def test_an_event_at_the_end_time_is_left_out() -> None:
     logs = Scripted({"events": [event(1), event(2), event(3)]})
     assert [
         [found["eventId"] for found in page] for page in pages(logs, DAY._replace(end=BASE + 3))
@@ -131,19 +131,19 @@ def test_an_end_that_is_not_inclusive_loses_no_line() -> None:
     assert logs.asked[0]["endTime"] == BASE + 3
 
 
-# --- where from, and which
+# --- the log group and its subscription
 
 
-def test_owner_is_that_of_exactly_this_group(logs: Any) -> None:
+def test_the_owner_is_found_only_by_the_whole_name_of_a_group(logs: Any) -> None:
     assert owner(logs, GROUP) == "123456789012"
     with pytest.raises(
         LogGroupUnknown,
         match=r"there is no log group '/aws/lambda/pred' in eu-west-1: check --log-group, --region",
     ):
-        owner(logs, "/aws/lambda/pred")  # this name is the beginning of another group's name
+        owner(logs, "/aws/lambda/pred")  # the beginning of the group's name
 
 
-def test_the_one_subscription_says_which_lines(logs: Any) -> None:
+def test_the_only_subscription_gives_the_pattern(logs: Any) -> None:
     subscribe(logs, "predictions", '{ $.message = "prediction" }')
     assert subscribed_pattern(logs, GROUP) == '{ $.message = "prediction" }'
 
@@ -183,8 +183,8 @@ def test_a_subscription_that_selects_by_more_asks_for_a_pattern(more: dict[str, 
         subscribed_pattern(Logs(), GROUP)
 
 
-def test_payloads_are_those_of_a_subscription(logs: Any) -> None:
-    odd = 'ä 👍 "\\ \ud800'  # boto reads what CloudWatch escapes, a lone surrogate too
+def test_payloads_equal_payloads_of_a_subscription(logs: Any) -> None:
+    odd = 'ä 👍 "\\ \ud800'  # boto3 decodes escapes, so a text may have a lone surrogate
     put(logs, "a", (1, "1"), (3, "3"))
     put(logs, "b", (2, "2"))
     [page] = pages(logs, DAY)
@@ -204,7 +204,7 @@ def test_payloads_are_those_of_a_subscription(logs: Any) -> None:
     assert events == [[(ids[0], 1, "1"), (ids[2], 3, "3")], [(ids[1], 2, odd)]]
 
 
-def test_a_line_that_is_read_again_is_of_the_kind_that_its_subscription_made_it(logs: Any) -> None:
+def test_a_line_that_is_read_again_gets_the_kind_that_its_subscription_gives(logs: Any) -> None:
     put(logs, "a", (1, '{"prediction":{"label":"a"}}'))
     for name, kind in ((None, "log"), ("another", "log"), (RECORD_FILTER, "prediction")):
         if name:
@@ -233,7 +233,7 @@ def total(steps: Iterator[Shipped]) -> Outcome:
     return counted
 
 
-def test_twice_changes_nothing(
+def test_a_second_backfill_changes_nothing(
     logs: Any, bulk: Bulk, connection: RequestsHttpConnection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "PAGE_EVENTS", 3)
@@ -252,7 +252,7 @@ def test_twice_changes_nothing(
     assert bulk.documents == before
 
 
-def test_what_is_covered_is_never_more_than_what_was_sent(
+def test_the_covered_time_is_never_later_than_a_line_that_was_not_sent(
     logs: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "PAGE_EVENTS", 3)
@@ -284,7 +284,7 @@ def test_no_faster_than_asked(logs: Any) -> None:
 
 
 def taken(*outcomes: Outcome) -> tuple[int, str]:
-    """Return the number of payloads that are shipped, and the exception after them."""
+    """Return the number of payloads that are shipped, and the message of the exception, if any."""
     left = list(outcomes)
     payload = Payload("DATA_MESSAGE", "", GROUP, "a", payloads([event(1)], GROUP, "")[0].events)
     try:
@@ -304,7 +304,7 @@ def failing(reason: str, *, count: int = 2, indexed: int = 0) -> Outcome:
     return outcome
 
 
-def test_ends_where_nothing_is_taken() -> None:
+def test_a_backfill_ends_if_the_server_accepts_nothing() -> None:
     away = failing("no connection (ConnectionError)")
     assert taken(Outcome(indexed=1), away, away, away, away) == (
         4,
@@ -314,7 +314,7 @@ def test_ends_where_nothing_is_taken() -> None:
         ),
     )
     assert taken(away, away, Outcome(duplicate=1), away, away) == (5, "")
-    assert taken(*[failing("429 busy", indexed=1)] * 4) == (4, "")  # some are taken
+    assert taken(*[failing("429 busy", indexed=1)] * 4) == (4, "")  # some documents are accepted
     # The third payload was excluded, so nothing was sent to the server.
     assert taken(away, away, Outcome(excluded=3), away) == (
         4,

@@ -1,4 +1,4 @@
-"""The command backfill brings the lines of a log group into the index."""
+"""Test the command backfill, which ships the lines of a log group into the index."""
 
 from __future__ import annotations
 
@@ -50,7 +50,10 @@ def test_backfill_twice_changes_nothing(
     code, out, err = run(*backfilling())
     assert (code, err) == (0, "")
     assert out.splitlines()[1:] == [
-        "ids: not compared, the index has no document of the range whose line CloudWatch still has",
+        (
+            "ids: not compared, because the index has no documents of the range, "
+            "or CloudWatch no longer has their lines"
+        ),
         "8 lines: 8 indexed, 0 duplicate, 0 rescued, 0 excluded, 0 failed",
     ]
     before = dict(index.documents)
@@ -88,7 +91,7 @@ def test_backfill_without_one_subscription_asks_for_the_pattern(
     assert len(index.documents) == 1
 
 
-def test_backfill_takes_the_range_and_no_more(run: Run, logs: Any, index: Bulk) -> None:
+def test_backfill_ships_only_lines_of_the_range(run: Run, logs: Any, index: Bulk) -> None:
     put(logs, "a", (-1, "before"), (0, "first"), (222, "last"), (223, "after"))
     run(
         "backfill",
@@ -130,7 +133,7 @@ def test_backfill_dry_run_counts_and_sends_nothing(run: Run, logs: Any, index: B
     )
 
 
-def test_backfill_leaves_out_and_redacts(
+def test_backfill_excludes_and_redacts(
     run: Run, logs: Any, index: Bulk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(
@@ -181,7 +184,7 @@ def test_backfill_says_why_some_failed_and_where_to_go_on(
     assert "5 lines: 1 indexed, 4 duplicate" in out
 
 
-def test_backfill_stops_early_where_the_server_takes_nothing(
+def test_backfill_stops_early_if_the_server_accepts_nothing(
     run: Run, logs: Any, index: Bulk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for stream in "abcde":
@@ -207,7 +210,7 @@ def test_backfill_stops_early_where_the_server_takes_nothing(
     assert summary.startswith("python -m operate: 6 of 6 documents not delivered: ")
 
 
-def test_backfill_refuses_where_ids_differ(run: Run, logs: Any, index: Bulk) -> None:
+def test_backfill_refuses_if_ids_differ(run: Run, logs: Any, index: Bulk) -> None:
     put(logs, "a", (1, "x"), (200, "x"))
     run(*backfilling(*ALL))
     [first, second] = sorted(index.ids, key=int)
@@ -223,7 +226,7 @@ def test_backfill_refuses_where_ids_differ(run: Run, logs: Any, index: Bulk) -> 
             err,
         )
     assert index.documents == before
-    # in an empty index, no line can be there twice
+    # without documents between these times, a backfill adds no line twice
     assert (
         run(
             "backfill", "--log-group", GROUP, "--from", f"{DAY}T10:30", "--to", f"{DAY}T13:00", *ALL

@@ -1,4 +1,7 @@
-"""Wrong arguments, missing access and servers without an answer end with one sentence."""
+"""Test that each error is reported in one sentence.
+
+The errors are wrong arguments, missing permissions, and servers that do not answer.
+"""
 
 from __future__ import annotations
 
@@ -142,7 +145,7 @@ def test_wrong_arguments_end_with_one_sentence(
         ),
     ],
 )
-def test_what_cannot_run_ends_with_one_sentence(
+def test_a_command_that_cannot_run_ends_with_one_sentence(
     logs: Any,
     bucket: Any,
     index: Bulk,

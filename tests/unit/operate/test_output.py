@@ -8,7 +8,7 @@ from operate import output
 def test_a_sentence_that_quotes_a_server_cannot_steer_the_terminal(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """compare_ids and others quote ids and reasons as the server sends them."""
+    """Sentences quote ids and reasons from the server, for instance in `compare_ids`."""
     output.complain("the index has other ids: \x1b[2J\r\u202e")
     assert capsys.readouterr().err.endswith(
         "ids: \N{REPLACEMENT CHARACTER}[2J \N{REPLACEMENT CHARACTER}\n"

@@ -73,9 +73,6 @@ def ship_all(logs: Any, connection: RequestsHttpConnection, span: Span = SPAN) -
             assert not ship(payload, Rules(), connection, RetryBudget(time.monotonic() + 10)).failed
 
 
-# --- an index that can be searched
-
-
 # --- intervals
 
 
@@ -98,7 +95,7 @@ def test_other_intervals_are_refused(text: str) -> None:
         interval(text)
 
 
-def test_no_more_intervals_than_can_be_read() -> None:
+def test_too_many_intervals_are_refused() -> None:
     assert len(starts(Span(GROUP, 0, 1000 * HOUR, ""), HOUR)) == 1000
     with pytest.raises(ValueError, match="1001 intervals are too many: choose a longer interval"):
         starts(Span(GROUP, 0, 1000 * HOUR + 1, ""), HOUR)
@@ -112,7 +109,7 @@ def test_a_moment_in_milliseconds() -> None:
 # --- counting
 
 
-def test_both_count_by_the_same_intervals_from_the_start(
+def test_lines_and_documents_are_counted_in_the_same_intervals(
     logs: Any, index: Bulk, connection: RequestsHttpConnection
 ) -> None:
     at = (-1, 0, HOUR - 1, HOUR, HOUR, 3 * HOUR - 1, 4 * HOUR - 1, 4 * HOUR)
@@ -132,7 +129,7 @@ def test_both_count_by_the_same_intervals_from_the_start(
     every=st.sampled_from([30_000, 7 * MINUTE, HOUR, 24 * HOUR]),
 )
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
-def test_an_index_with_every_line_lacks_none(
+def test_nothing_is_missing_if_the_index_has_every_line(
     index: Bulk,
     connection: RequestsHttpConnection,
     *,
@@ -170,12 +167,14 @@ def test_documents_of_another_log_group_are_not_counted(
     assert index.documents
 
 
-def test_no_index_is_no_document(index: Bulk, connection: RequestsHttpConnection) -> None:
+def test_a_missing_index_counts_as_no_documents(
+    index: Bulk, connection: RequestsHttpConnection
+) -> None:
     assert index_counts(connection, SPAN, HOUR) == {}
     assert not index.documents
 
 
-def test_lines_of_an_excluded_kind_are_not_missed() -> None:
+def test_lines_of_an_excluded_kind_are_not_counted() -> None:
     lines = ["START RequestId: 1 Version: 2", '{"a": 1}', "text"]
     page = [{"timestamp": BASE, "message": text} for text in lines]
     assert log_counts(page, SPAN, HOUR, frozenset({Kind.PLATFORM, Kind.TEXT})).total() == 1
@@ -195,7 +194,7 @@ def test_the_gap_is_from_the_first_to_the_last_interval_that_lacks_something() -
 # --- ids
 
 
-def test_same_ids_are_counted_the_newest_three(
+def test_the_ids_of_the_newest_three_documents_are_compared(
     logs: Any, index: Bulk, connection: RequestsHttpConnection
 ) -> None:
     put(logs, "a", 1, 2)
@@ -206,7 +205,7 @@ def test_same_ids_are_counted_the_newest_three(
     assert compare_ids(logs, connection, SPAN._replace(end=BASE + 2)) == 1
     assert [request.target for request in index.requests].count(
         "/cwl-*/_search"
-    ) == 3  # one request per time
+    ) == 3  # one search for each comparison
 
 
 @pytest.mark.parametrize("pattern", ["", "none of these"])
@@ -245,7 +244,7 @@ def test_lines_that_cloudwatch_no_longer_has_are_not_compared(
     logs.delete_log_stream(logGroupName=GROUP, logStreamName="a")
     assert compare_ids(logs, connection, SPAN) == 0
 
-    class Real:  # CloudWatch refuses the request, while moto returns nothing
+    class Real:  # CloudWatch refuses the request; moto returns an empty answer
         exceptions = logs.exceptions
 
         def filter_log_events(self, **_: Any) -> Any:
@@ -302,17 +301,17 @@ def test_lines_that_cloudwatch_no_longer_has_are_not_compared(
         ),
         pytest.param(
             as_json(200, {"timed_out": True, "_shards": {"failed": 0}}),
-            "a part of its documents only",
+            "only for a part of its documents",
             id="timed out",
         ),
         pytest.param(
             as_json(200, {"timed_out": False, "_shards": {"failed": 1}}),
-            "a part of its documents only",
+            "only for a part of its documents",
             id="shard away",
         ),
     ],
 )
-def test_a_search_that_is_not_answered_whole_fails(
+def test_a_search_without_a_complete_answer_fails(
     bulk: Bulk, connection: RequestsHttpConnection, answer: Answer, said: str
 ) -> None:
     bulk.always = answer

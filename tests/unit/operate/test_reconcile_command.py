@@ -1,4 +1,4 @@
-"""The command reconcile compares a log group with the index."""
+"""Test the command reconcile, which compares a log group with the index."""
 
 from __future__ import annotations
 
@@ -102,12 +102,12 @@ def test_reconcile_sees_documents_without_lines(run: Run, logs: Any) -> None:
     assert code == 1
     assert table(out)[-1] == ["2 intervals with lines or documents", "0", "2", "-2"]
     assert out.splitlines()[-1].startswith(
-        "2 documents more than lines: lines past the log group's retention, "
+        "2 documents more than lines; possible causes: lines past the log group's retention, "
     )
     assert "backfill" not in out
 
 
-def test_reconcile_misses_in_one_interval_what_another_has_too_much(
+def test_a_surplus_in_one_interval_does_not_hide_missing_documents_in_another(
     run: Run, logs: Any, index: Bulk
 ) -> None:
     put(logs, "a", (0, "x"), (100, "x"))
@@ -123,7 +123,7 @@ def test_reconcile_misses_in_one_interval_what_another_has_too_much(
     assert "this closes the gap" not in out  # a backfill would not close it
 
 
-def test_reconcile_does_not_miss_what_is_excluded(
+def test_reconcile_does_not_report_excluded_lines_as_missing(
     run: Run, logs: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(logs, "a", (0, "START RequestId: 1 Version: 2"), (1, '{"a": 1}'))

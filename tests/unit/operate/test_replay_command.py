@@ -1,4 +1,4 @@
-"""The command replay brings dead letters into the index."""
+"""Test the command replay, which ships dead letters into the index."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.unit.operate.conftest import (
 )
 
 
-def test_replay_brings_every_letter_in(run: Run, bucket: Any, index: Bulk) -> None:
+def test_replay_ships_every_letter(run: Run, bucket: Any, index: Bulk) -> None:
     letter(bucket, "a", "1", "2")
     letter(bucket, "b", "2", "3")
     code, out, err = run("replay", "--bucket", BUCKET)
@@ -74,7 +74,7 @@ def test_replay_dry_run_lists_the_oldest_first(
     assert [line[-1] for line in out.splitlines()[:-1]] == ["a", "b", "c"]
 
 
-def test_replay_says_what_was_poisoned_and_what_waits(run: Run, bucket: Any, index: Bulk) -> None:
+def test_replay_names_poisoned_and_waiting_letters(run: Run, bucket: Any, index: Bulk) -> None:
     waits = letter(bucket, "waits", "1", "2")
     index.refuse["2"] = EXPIRED
     poison = "aws/lambda/async/shipper/poison"
@@ -100,12 +100,12 @@ def test_replay_says_what_was_poisoned_and_what_waits(run: Run, bucket: Any, ind
     assert (code, err.count("poisoned: poison/")) == (1, 1)
 
 
-def test_replay_of_what_was_only_poisoned_fails_too(run: Run, bucket: Any) -> None:
+def test_replay_fails_if_every_letter_is_poisoned(run: Run, bucket: Any) -> None:
     bucket.put_object(Key="aws/lambda/async/x", Body=b"{}")
     assert run("replay", "--bucket", BUCKET)[0] == 1
 
 
-def test_replay_stops_early_where_the_server_takes_nothing(
+def test_replay_stops_early_if_the_server_accepts_nothing(
     run: Run, bucket: Any, index: Bulk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "PAYLOAD_SECONDS", 0.3)
@@ -121,7 +121,9 @@ def test_replay_stops_early_where_the_server_takes_nothing(
     assert keys(bucket) == written
 
 
-def test_replay_shows_some_reasons_in_short(run: Run, bucket: Any, index: Bulk) -> None:
+def test_replay_shows_only_the_first_reasons_and_shortens_them(
+    run: Run, bucket: Any, index: Bulk
+) -> None:
     for number in range(23):
         letter(bucket, f"{number}", f"{number}")
         index.refuse[f"{number}"] = Refusal(404, "x" * 300, "", None)
@@ -131,7 +133,7 @@ def test_replay_shows_some_reasons_in_short(run: Run, bucket: Any, index: Bulk) 
     assert all(len(line) < 300 and line.endswith("xxx...") for line in lines[:-1])
 
 
-def test_replay_of_a_time(run: Run, bucket: Any) -> None:
+def test_replay_selects_letters_by_time(run: Run, bucket: Any) -> None:
     letter(bucket, "a", "1")
     now = datetime.now(UTC)
     before, after = (now - timedelta(hours=1)).isoformat(), (now + timedelta(hours=1)).isoformat()
@@ -141,7 +143,7 @@ def test_replay_of_a_time(run: Run, bucket: Any) -> None:
     assert run(*listing, "--since", before, "--until", after)[0] == 1
 
 
-def test_replay_does_not_hurry(run: Run, bucket: Any) -> None:
+def test_replay_keeps_to_the_rate(run: Run, bucket: Any) -> None:
     letter(bucket, "a", "1", "2")
     start = time.monotonic()
     run("replay", "--bucket", BUCKET, "--rate", "4")
