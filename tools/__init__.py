@@ -1,4 +1,1 @@
-"""Code that the commands share.
-
-It has the repository's root, an error for the user, values of arguments, and free ports.
-"""
+"""Code that the commands share: the root folder, errors for the user, arguments and ports."""

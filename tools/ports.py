@@ -41,7 +41,8 @@ def taken(port: int, setting: str, problem: OSError) -> UserError:
 def holder(port: int) -> str | None:
     """Return a sentence about the process that listens at `port`.
 
-    Returns None if the process cannot be seen: it is another user's, or this is not Linux.
+    Returns None if the process cannot be seen, because it belongs to another user or the system is
+    not Linux.
     """
     sockets = {f"socket:[{inode}]" for inode in _listening(port)}
     for link in PROC.glob("[0-9]*/fd/*"):
@@ -52,16 +53,13 @@ def holder(port: int) -> str | None:
                     (process / "cmdline").read_bytes().decode(errors="replace").split("\0")
                 )
                 return f"process {process.name} listens there ({plain(command)[:SHOWN]})."
-        except OSError:  # the process has ended, or is another user's
+        except OSError:  # the process has ended, or belongs to another user
             continue
     return None
 
 
 def _listening(port: int) -> Iterator[str]:
-    """Yield the inodes of sockets that listen at `port` of any address.
-
-    They are in the tables of proc_pid_net(5).
-    """
+    """Yield the inodes of sockets that listen at `port` of any address (proc_pid_net(5))."""
     for table in ("tcp", "tcp6"):
         try:
             rows = (PROC / "net" / table).read_text().splitlines()[1:]

@@ -1,6 +1,6 @@
-"""Command-line arguments: each refusal is one sentence.
+"""Parse command-line arguments. An error is reported in one sentence.
 
-`tools/`, installer and monitor have the same file.
+`tools/`, installer and monitor have copies of this file.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ class Parser(argparse.ArgumentParser):
     """A parser that reports an error in one sentence, without the usage."""
 
     def error(self, message: str) -> Never:
-        """End with code 2."""
+        """Print the message, and exit with code 2."""
         self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
 
 
 def value(read: Callable[[str], Any]) -> Callable[[str], Any]:
-    """Wrap `read` as the `type` of an argument: its `ValueError` message is shown.
+    """Wrap `read` for use as an argument's `type`: the message of its `ValueError` is shown.
 
-    Without the wrapper argparse hides that message.
+    Without the wrapper, argparse hides this message.
     """
 
     def argument(text: str) -> Any:

@@ -1,4 +1,4 @@
-"""Untrusted text made safe to print: it cannot control the terminal, and takes one line."""
+"""Make untrusted text safe to print: it fills one line, and cannot control the terminal."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ def plain(value: object) -> str:
     A run of white space becomes one space. Any other unprintable character becomes U+FFFD: for
     instance the first character of an escape sequence, a mark that reverses the direction of
     writing, or a lone surrogate (which cannot be sent to a terminal). `tools/`, installer and
-    monitor have copies of this file, since a function's package has nothing but its own folder.
+    monitor have copies of this file, because a function's package contains only its own folder.
     """
     words = " ".join(str(value).split())
     return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in words)

@@ -11,7 +11,7 @@ from tools.root import ROOT
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
-    """Return a folder with Makefile and lock files, in which the environment was set up before."""
+    """Return a folder with the Makefile, the lock files and an existing environment."""
     shutil.copy(ROOT / "Makefile", tmp_path)
     shutil.copytree(ROOT / "requirements", tmp_path / "requirements")
     (tmp_path / ".venv" / "bin").mkdir(parents=True)
@@ -29,9 +29,9 @@ def commands(clone: Path, target: str) -> str:
 @pytest.mark.parametrize(
     ("moved", "again"),
     [
-        pytest.param("{clone}", False, id="in its place"),
+        pytest.param("{clone}", False, id="not renamed"),
         pytest.param("/another/name", True, id="renamed"),
-        pytest.param("", False, id="older"),
+        pytest.param("", False, id="no path noted"),
     ],
 )
 def test_a_folder_that_was_renamed_is_set_up_again(
@@ -40,9 +40,7 @@ def test_a_folder_that_was_renamed_is_set_up_again(
     moved: str,
     again: bool,
 ) -> None:
-    """The environment's commands and path file name the folder; copied or moved, they would run the
-    old one's.
-    """
+    """The files of the environment contain the folder's path, and would use the old folder."""
     path = clone / ".venv" / stamp
     path.write_text(moved.format(clone=clone))
     found = commands(clone, f".venv/{stamp}")

@@ -8,7 +8,7 @@ from tools.errors import UserError
 from tools.ports import ensure_free, free_port
 
 
-def test_taken_port_is_trouble() -> None:
+def test_a_taken_port_is_refused() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         with pytest.raises(
