@@ -72,9 +72,7 @@ def test_what_was_changed_by_hand_is_kept_and_named_until_overwrite(
     assert run("status")[0] == 0
 
 
-def test_an_index_pattern_with_kibanas_own_fields_stays_and_without_ours_is_replaced(
-    domain: Domain, run: Run
-) -> None:
+def test_an_index_pattern_is_replaced_only_if_it_lacks_our_fields(domain: Domain, run: Run) -> None:
     run("install")
     pattern = attributes(domain, "index-pattern", "cwl")
     entries = json.loads(pattern["fields"])
@@ -90,7 +88,9 @@ def test_an_index_pattern_with_kibanas_own_fields_stays_and_without_ours_is_repl
     assert json.loads(attributes(domain, "index-pattern", "cwl")["fields"]) == entries
 
 
-def test_an_object_imported_by_hand_as_it_is_gets_its_stamp(domain: Domain, run: Run) -> None:
+def test_an_unchanged_object_that_was_imported_by_hand_gets_its_digest(
+    domain: Domain, run: Run
+) -> None:
     run("install")
     attributes(domain, "index-pattern", "cwl")["predictionMonitor"]["digests"].pop(
         "search datatable"

@@ -138,7 +138,7 @@ def test_the_audit_log_is_switched_on_where_it_is_asked_for(domain: Domain, send
     assert domain.audit["enabled"] is True  # other stacks may need the audit log
 
 
-def test_a_reason_never_makes_an_answer_longer_than_cloudformation_takes(send: Send) -> None:
+def test_a_reason_that_is_too_long_is_cut(send: Send) -> None:
     answer = send("Create", RETENTION_DAYS="é" * 3000)
     assert answer["Status"] == "FAILED"
     assert len(answer["Reason"].encode()) <= 1000
@@ -194,7 +194,7 @@ def test_the_deletion_after_a_failed_creation_removes_no_earlier_object(
     assert domain.objects == before
 
 
-def test_days_that_are_left_out_shorten_no_retention(domain: Domain, send: Send) -> None:
+def test_without_days_the_policy_keeps_its_days(domain: Domain, send: Send) -> None:
     send("Create", RETENTION_DAYS="90")
     send("Update", RETENTION_DAYS="")
     (state,) = (
@@ -307,9 +307,7 @@ HOSTS = [
 
 
 @pytest.mark.parametrize("url", HOSTS)
-def test_an_answer_goes_to_aws_alone(
-    domain: Domain, address: Address, send: Send, url: str
-) -> None:
+def test_an_answer_goes_only_to_aws(domain: Domain, address: Address, send: Send, url: str) -> None:
     address.url = url
     with pytest.raises(PermissionError, match="answer would not go to AWS"):
         send("Create")

@@ -143,7 +143,7 @@ def test_a_domain_with_standby_gets_copies_in_multiples_of_its_zones(
     )
 
 
-def test_where_the_settings_may_not_be_read_the_refusal_says_how_many_copies(
+def test_the_refusal_names_the_copies_if_the_settings_may_not_be_read(
     domain: Domain, run: Run
 ) -> None:
     reason = "expected max cap on auto expand to be a multiple of total awareness attributes [3]"
@@ -205,7 +205,7 @@ def test_it_runs_as_a_program_with_the_objects_of_this_project(domain: Domain) -
     assert "dashboard" in ended.stdout
 
 
-def test_output_that_nobody_reads_breaks_off_with_one_sentence(domain: Domain) -> None:
+def test_a_closed_output_is_reported_in_one_sentence(domain: Domain) -> None:
     command, environment = program(domain)
     reading, writing = os.pipe()
     os.close(reading)

@@ -85,7 +85,9 @@ def test_indices_that_a_failed_run_left_out_follow_later(domain: Domain, run: Ru
     assert domain.indices["cwl-late"] == ("prediction-monitor", domain.sequence)
 
 
-def test_a_failure_inside_a_200_of_ism_is_read(domain: Domain, run: Run) -> None:
+def test_a_failure_in_an_answer_of_ism_with_status_200_is_reported(
+    domain: Domain, run: Run
+) -> None:
     domain.indices = {"cwl-1": (None, None)}
     failed = {
         "updated_indices": 0,

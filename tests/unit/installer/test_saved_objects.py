@@ -282,7 +282,7 @@ def test_a_dashboard_begins_with_links_to_the_others(one: SavedObject) -> None:
     assert set(re.findall(r"\(#/view/([^)]+)\)", text)) == others
 
 
-def test_a_stack_of_its_own_has_links_to_its_own_dashboards() -> None:
+def test_the_links_of_a_stack_lead_to_its_own_dashboards() -> None:
     made = rendered(of("visualization"), Scope(stack="second", former=False))
     texts = [one.attributes["visState"]["params"].get("markdown", "") for one in made]
     links = [link for text in texts for link in re.findall(r"\(#/view/([^)]+)\)", text)]
@@ -431,7 +431,7 @@ def test_a_multi_field_knows_its_parent(name: str) -> None:
         (timedelta(days=90), timedelta(days=1)),
     ],
 )
-def test_the_bars_of_a_time_axis_are_those_of_kibana(shown: timedelta, bar: timedelta) -> None:
+def test_the_bars_of_a_time_axis_have_kibanas_length(shown: timedelta, bar: timedelta) -> None:
     assert interval((NOON - shown, NOON)) == bar
 
 
@@ -518,7 +518,7 @@ def test_an_aggregation_that_is_not_known_is_named(schema: str) -> None:
         )
 
 
-def test_a_panel_without_buckets_is_one_row_and_without_an_index_none() -> None:
+def test_a_panel_without_buckets_is_one_row_or_none_without_an_index() -> None:
     panel = OBJECTS["prediction-monitor-duplicates"]
     state = panel.attributes["visState"]
     metrics = [aggregation for aggregation in state["aggs"] if aggregation["schema"] == "metric"]

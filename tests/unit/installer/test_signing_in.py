@@ -85,7 +85,7 @@ ADDRESSES = [
 
 
 @pytest.mark.parametrize(("opensearch", "dashboards", "base_path", "expected"), ADDRESSES)
-def test_where_dashboards_is(
+def test_the_address_of_dashboards(
     opensearch: str | None, dashboards: str | None, base_path: str | None, expected: str | None
 ) -> None:
     first, second = (address(text) if text else None for text in (opensearch, dashboards))

@@ -52,7 +52,9 @@ def test_an_event_is_tried_until_it_works(failures: int, pauses: list[float]) ->
 
 
 @pytest.mark.parametrize(("retries", "pauses"), [(0, []), (1, [60]), (2, [60, 120])])
-def test_an_event_without_a_try_left_is_kept(retries: int, pauses: list[float]) -> None:
+def test_an_event_becomes_a_dead_letter_after_the_last_try(
+    retries: int, pauses: list[float]
+) -> None:
     world = World(failures=9)
     with pytest.raises(FunctionFailed, match=f"NotDelivered: failure {retries + 1}"):
         world.asynchronous(retries)(EVENT)

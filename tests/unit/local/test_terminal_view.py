@@ -195,7 +195,7 @@ def test_every_field_is_made_plain() -> None:
     ["x" * 500, "word " * 200, "\u4e2d" * 300, "😀" * 300],
     ids=["long", "words", "wide", "emoji"],
 )
-def test_a_score_is_seen_at_80_columns_whatever_the_text(
+def test_the_score_is_visible_at_80_columns_with_any_text(
     text: str, now: datetime, time: str
 ) -> None:
     found: dict[str, Any] = {

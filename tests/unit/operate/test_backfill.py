@@ -97,7 +97,7 @@ def test_pages_follow_until_the_end(logs: Any, monkeypatch: pytest.MonkeyPatch) 
     assert texts(pages(logs, DAY)) == [["1", "2"], ["3", "3 too"], ["4"]]
 
 
-def test_a_pattern_and_streams_narrow(logs: Any) -> None:
+def test_a_pattern_and_streams_select_lines(logs: Any) -> None:
     put(logs, "a", (1, "prediction 1"), (2, "START"))
     put(logs, "b", (3, "prediction 2"))
     assert texts(pages(logs, DAY._replace(pattern="prediction"))) == [
@@ -152,7 +152,7 @@ def test_the_only_subscription_gives_the_pattern(logs: Any) -> None:
     ("names", "said"),
     [([], "has 0 subscription filters"), (["one", "two"], "2 subscription filters .*: one, two")],
 )
-def test_no_subscription_or_several_ask_for_a_pattern(
+def test_without_exactly_one_subscription_a_pattern_is_required(
     logs: Any, names: list[str], said: str
 ) -> None:
     for name in names:
@@ -164,7 +164,7 @@ def test_no_subscription_or_several_ask_for_a_pattern(
 @pytest.mark.parametrize(
     "more", [{"applyOnTransformedLogs": True}, {"fieldSelectionCriteria": '@aws.account = "1"'}]
 )
-def test_a_subscription_that_selects_by_more_asks_for_a_pattern(more: dict[str, Any]) -> None:
+def test_a_pattern_is_required_if_the_subscription_selects_by_more(more: dict[str, Any]) -> None:
     class Logs:
         def get_paginator(self, name: str) -> Logs:
             assert name == "describe_subscription_filters"
@@ -267,7 +267,7 @@ def test_the_covered_time_is_never_later_than_a_line_that_was_not_sent(
     ]
 
 
-def test_no_faster_than_asked(logs: Any) -> None:
+def test_a_backfill_keeps_to_the_rate(logs: Any) -> None:
     put(logs, "a", *((number, "x") for number in range(10)))
     put(logs, "b", *((number, "x") for number in range(5)))
     pauses: list[float] = []

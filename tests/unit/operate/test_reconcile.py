@@ -180,7 +180,7 @@ def test_lines_of_an_excluded_kind_are_not_counted() -> None:
     assert log_counts(page, SPAN, HOUR, frozenset({Kind.PLATFORM, Kind.TEXT})).total() == 1
 
 
-def test_the_gap_is_from_the_first_to_the_last_interval_that_lacks_something() -> None:
+def test_the_gap_is_from_the_first_to_the_last_interval_with_missing_documents() -> None:
     log, index = Counter({0: 1, 10: 2, 30: 5, 40: 1}), Counter({0: 3, 10: 1, 30: 4, 40: 1})
     span = Span(GROUP, 0, 45, "p")
     compared = rows(span, 10, log, index)

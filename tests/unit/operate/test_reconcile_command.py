@@ -85,7 +85,7 @@ def test_reconcile_keeps_milliseconds(run: Run, logs: Any) -> None:
     assert f"--from {DAY}T10:17:30.250Z --to {DAY}T14:00:00.001Z " in out
 
 
-def test_reconcile_of_nothing_is_equal(run: Run, logs: Any) -> None:
+def test_reconcile_without_lines_and_documents_finds_no_difference(run: Run, logs: Any) -> None:
     code, out, err = run(*counting(*ALL))
     assert (code, err, table(out)) == (
         0,
