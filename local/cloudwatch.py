@@ -40,7 +40,7 @@ class Counts:
 
     @property
     def waiting(self) -> int:
-        """The number of matching lines that are not shipped yet."""
+        """The number of matching lines that the subscriber has not accepted."""
         return self.passed - self.shipped
 
 

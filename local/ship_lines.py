@@ -142,8 +142,8 @@ def ship(
                 sent += len(batch)
                 tell(f"{name}: {sent} of {len(passed)} lines are sent")
             for text in (
-                *told(name, judged, counts),
-                *_reached(passed, own),
+                *report(name, judged, counts),
+                *_panels(passed, own),
             ):
                 say(text)
             return bool(passed)
@@ -234,7 +234,7 @@ def _none_passed(names: list[str], pattern: str) -> str:
     )
 
 
-def told(
+def report(
     name: str, judged: Sequence[tuple[Line, str | None]], counts: Counter[str]
 ) -> Iterator[str]:
     """Report the results for a file's lines.
@@ -266,7 +266,7 @@ def told(
         )
 
 
-def _reached(passed: list[Line], own: Mapping[str, tuple[str, ...]]) -> Iterator[str]:
+def _panels(passed: list[Line], own: Mapping[str, tuple[str, ...]]) -> Iterator[str]:
     """Report how many lines are predictions, and which panels of the dashboard have data.
 
     For a panel without data, the missing fields are listed.
@@ -291,14 +291,14 @@ def _reached(passed: list[Line], own: Mapping[str, tuple[str, ...]]) -> Iterator
             f"  a line with {LABEL} counts as a prediction: "
             f"if your field has another name, give --field-map {LABEL}=NAME"
         )
-    lit: list[str] = []
-    dark: list[str] = []
+    filled: list[str] = []
+    empty: list[str] = []
     for title, wanted in panels_of_fields():
         absent = sorted(field for field in wanted if field not in paths)
-        (dark if absent else lit).append(f"{title} ({', '.join(absent)})" if absent else title)
-    yield f"  panels with data: {', '.join(lit) or 'none'}"
-    if dark:
-        yield f"  panels without data, with their missing fields: {'; '.join(dark)}"
+        (empty if absent else filled).append(f"{title} ({', '.join(absent)})" if absent else title)
+    yield f"  panels with data: {', '.join(filled) or 'none'}"
+    if empty:
+        yield f"  panels without data, with their missing fields: {'; '.join(empty)}"
 
 
 def panels_of_fields() -> Iterator[tuple[str, set[str]]]:
@@ -313,13 +313,13 @@ def panels_of_fields() -> Iterator[tuple[str, set[str]]]:
             fields = {
                 field.removesuffix(".keyword")
                 for part in state.get("aggs", [])
-                for field in _asked(part.get("params", {}))
+                for field in _fields(part.get("params", {}))
             }
             if own := {field for field in fields if not field.startswith(("@", "monitor."))}:
                 yield one.attributes["title"], own
 
 
-def _asked(parameters: dict[str, Any]) -> Iterator[str]:
+def _fields(parameters: dict[str, Any]) -> Iterator[str]:
     """Yield the fields of an aggregation's parameters."""
     if "field" in parameters:
         yield parameters["field"]

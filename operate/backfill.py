@@ -134,8 +134,8 @@ def pages(logs: Any, span: Span, streams: Iterable[str] = ()) -> Iterator[list[E
     without a match, and the paginator then raises PaginationError
     (https://github.com/boto/boto3/issues/1584).
     """
-    # `interleaved` sorts the events of all log streams by time. CloudWatch always sorts them, but
-    # other servers with this API, such as moto, need the parameter.
+    # `interleaved` merges the events of all log streams. CloudWatch always merges them, but other
+    # servers with this API, such as moto, need the parameter.
     wanted: dict[str, Any] = {
         "startTime": span.start,
         "endTime": span.end,

@@ -257,7 +257,7 @@ def _answer(event: dict[str, Any], result: Outcome) -> None:
         **{name: event[name] for name in ("StackId", "RequestId", "LogicalResourceId")},
         "Data": result.data,
     }
-    told = ""
+    last_failure = ""
     for attempt in range(TRIES):
         time.sleep(attempt)
         try:
@@ -271,12 +271,12 @@ def _answer(event: dict[str, Any], result: Outcome) -> None:
             )
         except requests.RequestException as problem:
             # The exception's message contains the address. Whoever knows the address can answer.
-            told = type(problem).__name__
+            last_failure = type(problem).__name__
         else:
             if answer.ok:
                 return
-            told = str(answer.status_code)
-    raise RuntimeError(f"CloudFormation did not accept the answer ({told})")
+            last_failure = str(answer.status_code)
+    raise RuntimeError(f"CloudFormation did not accept the answer ({last_failure})")
 
 
 def _identifier(result: Outcome) -> str:

@@ -154,7 +154,7 @@ def install(
         if step.before:
             say(step.before)
         if wanted and not dry_run:
-            with _failure_told(asked, say):
+            with _status_after_failure(asked, say):
                 step.install(wanted)
         for part in step.parts:
             if part.state is State.INSTALLED:
@@ -234,7 +234,7 @@ def remove(
     for step in reversed(steps):
         going = {part.name for part in step.parts} & wanted - reasons.keys()
         if going and not dry_run:
-            with _failure_told(asked, say):
+            with _status_after_failure(asked, say):
                 step.remove(going)
         for part in step.parts:
             removed = "would be removed" if dry_run else "removed"
@@ -471,7 +471,7 @@ def _kept(part: Part) -> str:
 
 
 @contextmanager
-def _failure_told(asked: DesiredState, say: Say) -> Iterator[None]:
+def _status_after_failure(asked: DesiredState, say: Say) -> Iterator[None]:
     """Read and report the state of each part after a failure."""
     try:
         yield

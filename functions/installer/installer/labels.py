@@ -20,7 +20,7 @@ PALETTE: Final = (
     "#2f6fde", "#d9690f", "#0d9488", "#b5338a", "#9a7b00", "#7050d8", "#8a5a34", "#7a828e",
 )  # fmt: skip
 FIELD: Final = "prediction.label.keyword"
-OF_THE_MODEL: Final = "*"  # stands for the labels in the card that was built in
+OF_THE_MODEL: Final = "*"  # stands for the labels in the packaged card
 CARD: Final = files.FOLDER / "card.json"
 
 
@@ -38,7 +38,7 @@ def labels(text: str) -> tuple[str, ...]:
 
 
 def of_card(path: Path | None = None) -> tuple[str, ...]:
-    """Return the labels in the card at `path`, or in the card of the installed model.
+    """Return the labels in the card at `path`, or in the card in the installer's package.
 
     Raises `ValueError` with a sentence.
     """

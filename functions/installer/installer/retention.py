@@ -146,10 +146,12 @@ def plan(server: Server, scope: Scope, keep: Keep, left: str = "") -> Step:
         Part(name, state, f"deletes after {age}"),
         Part(INDICES, follows, ", ".join(filter(None, notes))),
     ]
-    return Step(parts, install, remove, _told(server, scope, age or "", [*ours, *taken]))
+    return Step(
+        parts, install, remove, _coming_deletions(server, scope, age or "", [*ours, *taken])
+    )
 
 
-def _told(server: Server, scope: Scope, age: str, names: Collection[str]) -> str:
+def _coming_deletions(server: Server, scope: Scope, age: str, names: Collection[str]) -> str:
     """Say how many indices will be deleted, and from which day on."""
     if not names:
         return (

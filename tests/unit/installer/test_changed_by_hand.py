@@ -29,7 +29,7 @@ def test_a_newer_file_replaces_an_object_that_nobody_changed(
     assert run("status")[0] == 0
 
 
-def no_stamp(found: dict[str, Any]) -> None:
+def described(found: dict[str, Any]) -> None:
     found["description"] = "mine"
 
 
@@ -45,7 +45,7 @@ def scripted(found: dict[str, Any]) -> None:
     ("kind", "identifier", "change"),
     [
         ("search", "datatable", retitled),
-        ("visualization", "labels", no_stamp),
+        ("visualization", "labels", described),
         ("visualization", "labels", broken),
         ("dashboard", "predictions", retitled),
         ("index-pattern", "cwl", retitled),
@@ -59,7 +59,7 @@ def test_what_was_changed_by_hand_is_kept_and_named_until_overwrite(
     changed = attributes(domain, kind, identifier)
     change(changed)
     before = dict(changed)
-    if change is no_stamp:
+    if change is described:
         changed["title"] = before["title"] = "mine"
     code, output, errors = run("install")
     assert code == 1

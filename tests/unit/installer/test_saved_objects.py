@@ -34,7 +34,7 @@ from tools.root import ROOT
 OBJECTS = {one.id: one for one in saved_objects()}
 FIELDS = {entry["name"]: entry for entry in fields(index_template())}
 # the highest versions that all servers accept
-STAMPS = {
+MIGRATION_VERSIONS = {
     "index-pattern": "7.6.0",
     "search": "7.9.3",
     "visualization": "7.10.0",
@@ -133,7 +133,7 @@ def test_titles_and_descriptions_are_there_and_unique() -> None:
 
 @each(*TYPES)
 def test_the_migration_version_is_one_that_both_products_accept(one: SavedObject) -> None:
-    assert one.migration == {one.type: STAMPS[one.type]}
+    assert one.migration == {one.type: MIGRATION_VERSIONS[one.type]}
 
 
 @each(*TYPES)

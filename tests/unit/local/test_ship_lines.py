@@ -4,7 +4,7 @@ import time
 from collections import Counter
 
 from local.log_events import Line
-from local.ship_lines import told
+from local.ship_lines import report
 
 
 def test_the_report_is_fast_for_many_lines() -> None:
@@ -14,7 +14,7 @@ def test_the_report_is_fast_for_many_lines() -> None:
     ]
     began = time.monotonic()
     judged = [(line, None) for line in lines]
-    assert list(told("a.log", judged, Counter(indexed=20_000))) == [
+    assert list(report("a.log", judged, Counter(indexed=20_000))) == [
         "a.log: 20000 lines, 20000 pass the filter pattern; 20000 indexed"
     ]
     # If each line were searched among all lines, the report would take longer.
