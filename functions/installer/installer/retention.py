@@ -1,6 +1,7 @@
 """Install the retention policy of a prefix.
 
-The policy is one of index state management (ISM). It deletes the prefix's indices after some days.
+The policy belongs to index state management (ISM). It deletes the indices of the prefix after some
+days.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ UNKNOWN: Final = "a group without a name"
 def foreign_groups(
     server: Server, scope: Scope, stacks: Collection[str], groups: Collection[str]
 ) -> list[str]:
-    """Return log groups of recent documents that belong neither to `stacks` nor to `groups`.
+    """Return the log groups of recent documents, without `groups` and the documents of `stacks`.
 
     Documents of the last `DAYS` days are searched. A document belongs to a stack if its `@stack`
     names the stack. At most `NAMED` log groups are returned. Each search finds one more log group.
