@@ -121,9 +121,7 @@ def test_former_names_belong_to_the_stack_in_the_manifest(domain: Domain, run: R
     before = held(domain)
     code, _, errors = run("install")
     assert code == 1
-    assert (
-        "belong to the stack prod here: give --stack prod, or the name of your own stack" in errors
-    )
+    assert "belong to the stack prod: give --stack prod, or the name of your own stack" in errors
     run("install", "--stack", "dev")
     run("remove", "--stack", "dev")
     assert {key: value for key, value in held(domain).items() if "template" not in key} == {
