@@ -592,7 +592,7 @@ def test_people_decide_through_the_functions_events(running: Stack, playground: 
     assert silenced["message"]["silenced"] == "mute by anna: a launch"
     assert playground.mails() == []  # judged and drawn, not sent
     shown = "\n".join(playground.command("show", *only)["said"])
-    assert "and is not told, since messages are silenced" in shown
+    assert "Its message was not sent, because messages are silenced" in shown
     assert "anna: messages are muted until" in shown
     assert playground.command("unmute", *who, *only)["code"] == 0
     predicted(url, DECIDED, NOW - 3 * HOUR, NOW - 2 * HOUR, np.random.default_rng(41))

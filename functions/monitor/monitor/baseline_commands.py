@@ -44,7 +44,7 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """The objects of the commands. `index` is the pattern of the prediction indices of `stack`."""
+    """The store and the settings of all commands. `index` is the pattern of prediction indices."""
 
     connection: Connection
     store: Store
@@ -54,7 +54,7 @@ class Reach:
 
 
 class Context:
-    """The options of a command, and what it works on."""
+    """The options of one command, and the objects with which it works."""
 
     def __init__(self, options: argparse.Namespace, reach: Reach) -> None:
         self.options = options
@@ -64,9 +64,11 @@ class Context:
         self.index = reach.index
 
     def streams(self, start: int, end: int) -> list[Stream]:
-        """Return the streams of a span that --log-group and --model select.
+        """Return the streams that --log-group and --model select.
 
-        Raises `Refused` if they select no stream.
+        They are selected from the streams with predictions between `start` and `end` (in seconds
+        since 1970), and from all streams that were judged before. Raises `Refused` if no stream is
+        selected.
         """
         found, others = asking(
             lambda: find_streams(self.connection, self.reach.stack, start, end, index=self.index)
@@ -83,7 +85,7 @@ class Context:
         return wanted
 
     def stream(self, start: int, end: int) -> Stream:
-        """Return the one stream that is selected. Raises `Refused` for several."""
+        """Return the one stream that is selected. Raises `Refused` for none or several."""
         several = self.streams(start, end)
         if len(several) > 1:
             names = ", ".join(name(one) for one in several)
@@ -93,7 +95,7 @@ class Context:
         return several[0]
 
     def choice(self, windows: int, streams: int = 1) -> Choice:
-        """Return the monitor's settings for a baseline of `windows` windows."""
+        """Return the limits (false_alarm_table.py) for a baseline of `windows` windows."""
         return false_alarm_table.choose(windows, days=self.reach.false_alarm_days, streams=streams)
 
     @property
@@ -192,7 +194,7 @@ def feasible_command(context: Context) -> int:
     for stream in streams:
         slots = _summaries(context, stream, start, end)
         if slots and not plan(slots).armed:
-            # a baseline grows this far, so that little traffic gives enough windows
+            # With little traffic a baseline grows for up to `GROWS` seconds, so older days count.
             slots = [*context.store.summaries(stream, end - GROWS, start), *slots]
         print(plain(name(stream)))
         for sentence in feasible(slots, days=context.reach.false_alarm_days, streams=len(streams)):
@@ -253,7 +255,7 @@ def gather_sentence(context: Context) -> str:
         context.connection, context.store, context.reach.stack, context.index, time.time()
     )
     said = (
-        f"feedback: {found.joined} labels joined, {found.not_joined} will not,"
+        f"feedback: {found.joined} labels joined, {found.not_joined} cannot join,"
         f" {found.waiting} wait for their predictions"
     )
     return f"{said}, {found.behind} lines are not read yet" if found.behind else said
@@ -276,10 +278,7 @@ def _others(context: Context, stream: Stream, new: Accepted, start: int, end: in
 
 
 def _summaries(context: Context, stream: Stream, start: int, end: int) -> list[Summary]:
-    """Return the summaries of a stream in a span.
-
-    Missing summaries are first computed from the predictions.
-    """
+    """Return the summaries of a stream between two times. Missing summaries are computed first."""
     if end <= start:
         return []
     fill(context.connection, context.store, stream, start, end, index=context.index)
@@ -318,7 +317,10 @@ def _span(options: argparse.Namespace) -> tuple[int, int]:
 
 
 def lately() -> tuple[int, int]:
-    """Return the span of the last two weeks, up to the newest slot that is closed."""
+    """Return the start and the end of the last two weeks, in seconds since 1970.
+
+    The end is 15 to 30 minutes ago, because predictions may be delivered late.
+    """
     closed = int(time.time() - SLOT) // SLOT * SLOT
     return closed - LOOK_BACK * DAY, closed
 

@@ -1,6 +1,7 @@
-"""The canary's Lambda handler: every quarter of an hour, and before a deployment moves requests.
+"""The Lambda handler of the canary, which checks the answers of the deployed model.
 
-CodeDeploy's event names a deployment, which continues only if the result of the run is `pass`.
+The canary runs every quarter of an hour, and in each deployment before requests go to the new
+version. CodeDeploy's event names the deployment, which continues only if the result is `pass`.
 https://docs.aws.amazon.com/codedeploy/latest/userguide/reference-appspec-file-structure-hooks.html
 """
 
@@ -25,9 +26,8 @@ from monitor.canary.own_questions import QuestionsUnreadable
 
 SERVICE: Final = "canary"
 VERSION: Final = 1
-# The names are CodeDeploy's.
-HOOK: Final = ("DeploymentId", "LifecycleEventHookExecutionId")
-RESERVE: Final = 70  # seconds for the last question, which is tried twice
+HOOK: Final = ("DeploymentId", "LifecycleEventHookExecutionId")  # names in CodeDeploy's event
+RESERVE: Final = 70  # seconds that are kept for the last question, which is tried twice
 CONFIG: Final = Config(
     connect_timeout=3, read_timeout=SECONDS, retries={"mode": "standard", "total_max_attempts": 2}
 )
@@ -35,12 +35,12 @@ CONFIG: Final = Config(
 function = os.environ.get("CANARY_FUNCTION", "")
 if not function:
     raise ValueError("CANARY_FUNCTION must be set to the alias or the function that is asked")
-deployed = os.environ.get("DEPLOYED_VERSION", "")  # empty for a function of your own
+deployed = os.environ.get("DEPLOYED_VERSION", "")  # empty for a function that you deploy yourself
 logging_variables.ignore(os.environ)
 ask = asking(boto3.client("lambda", config=CONFIG))
 code_deploy = boto3.client("codedeploy", config=CONFIG)
 logger = Logger(service=SERVICE, level="INFO", use_rfc3339=True, utc=True, location=None)
-# All stacks write into the same namespace.
+# All stacks write into one namespace. The name of the function tells their metrics apart.
 dimensions = {"function_name": os.environ.get("AWS_LAMBDA_FUNCTION_NAME", SERVICE)}
 metrics = EphemeralMetrics(
     namespace="PredictionMonitor", service=SERVICE, default_dimensions=dimensions
@@ -49,7 +49,7 @@ metrics = EphemeralMetrics(
 
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: Any, context: LambdaContext) -> dict[str, str]:
-    """Run once, write one line, and report to CodeDeploy if CodeDeploy called."""
+    """Run once, write one log line, and report the result to CodeDeploy if it sent the event."""
     deployment, hook = (event.get(name) if isinstance(event, dict) else None for name in HOOK)
     if not (deployment and hook):
         result = _logged(function, "schedule", context)
@@ -69,7 +69,7 @@ def handler(event: Any, context: LambdaContext) -> dict[str, str]:
 
 
 def _logged(target: str, trigger: str, context: LambdaContext) -> Result:
-    """Ask the function `target`, and write the line `canary`."""
+    """Check the answers of the function `target`, and write the log line `canary`."""
     began = time.monotonic()
     result = _pass(target, began + context.get_remaining_time_in_millis() / 1000 - RESERVE)
     fields = result.fields()

@@ -1,7 +1,7 @@
-"""The parser of the commands, and what runs them: a command line, or an event of the function.
+"""Parses and runs the monitor's commands, from a command line or from an event of the function.
 
-A command that comes as an event works on the function's own stack and domain. Its caller cannot
-give another address, to which the function would then send signed requests.
+A command from an event works on the function's own stack and domain. Its sender cannot give another
+address, because the function would send signed requests to that address.
 """
 
 from __future__ import annotations
@@ -61,20 +61,20 @@ gap, two versions or too few windows, unless --force is given. A baseline is nev
 automatically."""
 FEEDBACK: Final = """\
 Joins the right labels of a CSV file (columns prediction_id, label and, if you like, source,
-explanation, identifier) to their predictions. Of rows with the same prediction_id and identifier,
-the last one counts, also of a file that is given again. Ends with exit code 1 if a row did not
-join."""
-NAME: Final = 200  # characters of a name
-REASON: Final = 500
-MOST_REVIEWED: Final = 5000  # predictions; OpenSearch answers 10,000 at most
+explanation, identifier) to their predictions. If several rows have the same prediction_id and
+identifier, the last row counts. The same file can be given again. Ends with exit code 1 if a row
+did not join."""
+NAME: Final = 200  # the most characters of a name
+REASON: Final = 500  # the most characters of a reason
+MOST_REVIEWED: Final = 5000  # predictions; an answer of OpenSearch has at most 10,000 documents
 REVIEW: Final = """\
 Writes a random sample of predictions and the least certain ones into a CSV file with their texts.
 Fill in its column label, and give it to the command feedback; rows without a label are left out.
 Only the random sample (source audit) shows the accuracy of all predictions."""
 ACCURACY: Final = """\
-Shows the accuracy of each version by the labels of the last thirty days: the accuracy with its
-95 %% interval, the share of predictions with a label, which labels are confused, and how often
-answers of each score are right."""
+Shows the accuracy of each version, computed from the labels of the last thirty days: the accuracy
+with its 95 %% interval, the share of predictions with a label, the labels that are confused, and
+how often answers with each score are right."""
 
 Commands = Any  # argparse's sub-parsers, whose type has no public name
 
@@ -91,7 +91,7 @@ def execute(options: argparse.Namespace, reach: Reach) -> int:
 
 
 def remote(command: Any, reach: Reach) -> dict[str, Any]:
-    """Run a command that came as an event: its exit code, and the lines that it said.
+    """Run a command from an event, and return its exit code and the lines that it printed.
 
     `command` is a command line as text, or the list of its words.
     """
@@ -110,17 +110,17 @@ def _remote(command: Any, reach: Reach) -> int:
         return complain("a command is a text, or a list of texts: see docs/monitoring.md", 2)
     try:
         options = parser_of(remote=True).parse_args(words)
-    except SystemExit as end:  # the parser has said why
+    except SystemExit as end:  # the parser has printed the reason
         return int(end.code or 0)
     return execute(options, reach)
 
 
 def parser_of(*, remote: bool) -> Parser:
-    """Return the parser. With `remote`, the server and the stack are known and are no options."""
+    """Return the parser. `remote` leaves out the options for the server and the stack."""
     parser = Parser(
         prog=PROGRAM,
-        description="Manages the baselines of streams of predictions, judges streams by them, and"
-        " decides about messages.",
+        description="Manages the baselines of streams of predictions, compares streams with their"
+        " baselines, and stops or allows messages.",
     )
     commands = parser.add_subparsers(dest="command", required=True)
     baseline = commands.add_parser(
@@ -128,17 +128,17 @@ def parser_of(*, remote: bool) -> Parser:
     )
     _baseline(baseline.add_subparsers(dest="baseline_command", required=True), remote=remote)
     _decisions(commands, remote=remote)
-    text = "compute the changes that can be detected, and the delays"
+    text = "compute which changes can be detected, and after how long"
     said = f"Computes which changes a baseline of the last {LOOK_BACK} days would detect."
     _add(commands, "feasible", feasible_command, text, said, remote=remote)
     text = "judge past days as the schedule would have"
     said = "Judges past days by the baseline in use. Prints all notices and their rate."
     _days(_add(commands, "backtest", backtest_command, text, said, remote=remote))
-    text = "show the accuracy of each version, by labels"
+    text = "show the accuracy of each version, computed from labels"
     _add(commands, "accuracy", accuracy_command, text, ACCURACY, remote=remote)
     if not remote:
         said = (
-            "Runs once as the schedule does, and writes the log lines to standard output. The"
+            "Judges once, as the schedule does, and writes the log lines to standard output. The"
             " schedule does not write these lines again, so it sends no message about them."
         )
         _add(commands, "judge", judge_command, "judge once, as the schedule does", said)
@@ -155,7 +155,7 @@ def _feedback(commands: Commands) -> None:
     add("--dry-run", action="store_true", help="look up every row, and write nothing")
     text = "write the rows that did not join into this CSV file, each with the reason"
     add("--rejected", metavar="FILE.csv", help=text)
-    text = "the source of rows that name none (audit: a person labelled a random sample)"
+    text = "the source of rows without a source (audit: a person labelled a random sample)"
     add("--source", choices=sorted(SOURCES), help=text)
 
 
@@ -163,11 +163,12 @@ def _review(commands: Commands) -> None:
     text = "write predictions into a CSV file, for a person to label"
     review = _add(commands, "review", review_command, text, REVIEW)
     add, count = review.add_argument, value(_count)
-    add("file", metavar="FILE.csv", help="the file to write; it must not be there yet")
-    add("--days", type=count, default=7, help="of predictions (%(default)s)")
-    text = "predictions of each stream's random sample (%(default)s)"
+    add("file", metavar="FILE.csv", help="the file to write; it must not exist")
+    text = "choose from the predictions of this many last days (%(default)s)"
+    add("--days", type=count, default=7, help=text)
+    text = "size of each stream's random sample (%(default)s)"
     add("--random", metavar="N", type=count, default=100, help=text)
-    text = "predictions of each stream with the lowest scores (%(default)s)"
+    text = "number of each stream's predictions with the lowest scores (%(default)s)"
     add("--least-certain", metavar="N", type=count, default=50, help=text)
 
 
@@ -187,7 +188,7 @@ def _baseline(several: Commands, *, remote: bool) -> None:
 
 
 def _decisions(commands: Commands, *, remote: bool) -> None:
-    text = "show baseline, open notice, silences and the last decisions"
+    text = "show the baseline, an open notice, silences and the last decisions"
     _add(commands, "show", show_all_command, text, remote=remote)
     time = value(point)
     text = "send no messages until a time"
@@ -239,14 +240,14 @@ def _add(
 
 
 def _who(parser: argparse.ArgumentParser, *, remote: bool, why: bool = False) -> None:
-    """Add options for who decides and why. An event does not name its sender, so it must say."""
-    text = "who decides" if remote else "who decides (the user of this machine)"
+    """Add the options --by and --reason. An event does not name its sender, so it needs --by."""
+    text = "who decides" if remote else "who decides (default: the user of this machine)"
     default = None if remote else _user()
     parser.add_argument(
         "--by", metavar="NAME", type=value(_named), required=remote, default=default, help=text
     )
     parser.add_argument(
-        "--reason", metavar="TEXT", type=value(_reason), required=why, help="why, for the record"
+        "--reason", metavar="TEXT", type=value(_reason), required=why, help="why; it is stored"
     )
 
 
@@ -261,7 +262,7 @@ def _days(parser: argparse.ArgumentParser) -> None:
 def _user() -> str:
     try:
         return getpass.getuser()
-    except (OSError, KeyError):  # no user of that number
+    except (OSError, KeyError):  # the user's number has no name
         return "unknown"
 
 

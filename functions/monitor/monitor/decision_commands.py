@@ -1,7 +1,7 @@
-"""The commands by which people decide about messages, and `show`, which lists the decisions.
+"""The commands by which people stop or allow messages, and `show`, which lists their decisions.
 
-Each decision is a document of the monitor's own index: who, when, why. The schedule reads it with
-its next run.
+Each decision is a document in the monitor's own index, with the person, the time and the reason.
+The next scheduled run reads it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from monitor.summaries.store import Kind, stream_of
 from monitor.summaries.summary import Stream
 from monitor.summaries.windows import DAY, moment
 
-LONGEST: Final = 31 * DAY  # of a silence
+LONGEST: Final = 31 * DAY  # the longest silence, in seconds
 LAST: Final = 10  # decisions that are shown
 
 
@@ -42,7 +42,7 @@ def expect_command(context: Context) -> int:
 
 
 def unmute_command(context: Context) -> int:
-    """Run `unmute`: end every silence now, also one that is announced and has not begun."""
+    """Run `unmute`: end every silence now, and cancel every silence that has not begun."""
     now = time.time()
     if not any(in_force(_silences(context, one), now) for one in context.streams(*lately())):
         raise Refused("no message is silenced, now or later: there is nothing to end")
@@ -92,7 +92,7 @@ def _sentence(one: Silence) -> str:
 
 def _until(end: int, now: float, *, name: str = "--until") -> int:
     if end <= now:
-        raise Refused(f"{name} is in the past ({moment(end)} UTC): give a time to come")
+        raise Refused(f"{name} is in the past ({moment(end)} UTC): give a future time")
     return end
 
 
@@ -104,9 +104,9 @@ def _notice(episode: Episode, word: str) -> str:
     last = f"The last verdict is {word}." if word else "Nothing was judged yet."
     if not episode.told:
         return f"No notice is open. {last}"
-    held = ", and is not told, since messages are silenced" if episode.held else ""
+    held = " Its message was not sent, because messages are silenced." if episode.held else ""
     signals = ", ".join(episode.told)
-    return f"A notice is open since {moment(episode.since)} UTC ({signals}){held}. {last}"
+    return f"A notice is open: it began at {moment(episode.since)} UTC ({signals}).{held} {last}"
 
 
 def _decisions(context: Context, stream: Stream) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""The parts of Lambda and CodeDeploy that the canary calls, after AWS's documents, on a socket.
+"""A local HTTP server with the two calls of Lambda and CodeDeploy that the canary makes.
 
 https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html
 https://docs.aws.amazon.com/codedeploy/latest/APIReference/API_PutLifecycleEventHookExecutionStatus.html
@@ -22,13 +22,13 @@ class Answer(NamedTuple):
     payload: bytes
     version: str = "7"
     status: int = 200
-    error: str = ""  # of the service, with a status above 299
+    error: str = ""  # Lambda's error code, if the status is above 299
     function_error: str = ""
 
 
 @dataclass
 class Services:
-    """The services at `url`. `statuses` has the bodies of the requests to CodeDeploy."""
+    """The services' address, and the bodies of the requests to CodeDeploy."""
 
     url: str = ""
     statuses: list[dict[str, Any]] = field(default_factory=list)
@@ -37,7 +37,7 @@ class Services:
 
 @contextmanager
 def services(invoke: Callable[[str, Any], Answer]) -> Iterator[Services]:
-    """Serve `invoke`, which gets the function's name and the event, for as long as this is open."""
+    """Serve until the context ends. `invoke` gets the function's name and the event."""
     found = Services()
 
     class Handler(BaseHTTPRequestHandler):
@@ -64,7 +64,7 @@ def services(invoke: Callable[[str, Any], Answer]) -> Iterator[Services]:
             self.send_response(status)
             for name, value in {**headers, "content-length": str(len(body))}.items():
                 self.send_header(name, value)
-            with suppress(ConnectionError):  # of a client that waits no longer
+            with suppress(ConnectionError):  # the client has stopped waiting
                 self.end_headers()
                 self.wfile.write(body)
 

@@ -1,5 +1,6 @@
-"""Deployed versions of the inference function, in this process: model folders behind the function's
-own parsing and answering.
+"""A deployed inference function, simulated in this process.
+
+Each version of the function has a model folder. The function's own code parses and answers.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from inference.request import parse
 from monitor.canary.ask_function import Reply
 
 NAME = "arn:aws:lambda:eu-west-1:123456789012:function:predict"
-type Change = Callable[[dict[str, Any], Path], None]  # the card, which is written after, and folder
+type Change = Callable[[dict[str, Any], Path], None]  # changes a card and the files of a folder
 
 
 def changed(shipped: Path, folder: Path, change: Change) -> Path:
@@ -39,7 +40,11 @@ def replace(folder: Path, name: str, content: bytes) -> None:
 
 @dataclass
 class Function:
-    """Versions of a function by number, and the version that the next calls of the alias reach."""
+    """A function with several versions.
+
+    `versions` has the model folder of each version. `live` returns the version that the next call
+    of the alias reaches.
+    """
 
     versions: dict[str, Path]
     live: Callable[[], str]
@@ -48,7 +53,7 @@ class Function:
     _loaded: dict[str, Classifier] = field(default_factory=dict)
 
     def ask(self, function: str, event: Any) -> Reply:
-        """As the deployed function answers."""
+        """Return the answer of the deployed function."""
         qualifier = function.rpartition(":")[2]
         version = self.live() if qualifier == "live" else qualifier
         self.asked.append((version, event))

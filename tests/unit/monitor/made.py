@@ -1,6 +1,6 @@
-"""Makes random predictions, and their summaries, which numpy counts.
+"""Makes random predictions, and computes their summaries with numpy.
 
-The summaries that OpenSearch gives must equal these.
+The summaries that the monitor reads from OpenSearch must equal these.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ Record = dict[str, Any]
 
 
 def records(count: int, chance: np.random.Generator, **given: Any) -> list[Record]:
-    """Return flat records in the form in which the index holds them.
+    """Return records in the form in which the index holds them, with flat field names.
 
-    `given` replaces a field by a value; a field that is given as None is left out.
+    `given` has fields that get one value in all records. A field with the value None is left out.
     """
     probability = chance.beta(4, 1.5, count)
     words = chance.geometric(0.08, count)
@@ -60,8 +60,6 @@ def summary(
     version: str = "1",
     stream: Stream = STREAM,
 ) -> Summary:
-    """Return the summary of these records."""
-
     def column(name: str) -> np.ndarray:
         values = np.array([row[name] for row in rows if name in row], dtype=np.float32).astype(
             np.float64

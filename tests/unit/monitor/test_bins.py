@@ -27,7 +27,7 @@ def test_a_value_lies_between_the_edges_of_its_code(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SCALES)
-def test_codes_follow_the_values(name: str) -> None:
+def test_codes_increase_with_the_values(name: str) -> None:
     values = np.sort(np.random.default_rng(2).uniform(-3, 70, 5000))
     assert (np.diff(SCALES[name].codes(values)) >= 0).all()
 

@@ -1,4 +1,4 @@
-"""The canary's handler: what it asks, writes, counts, and tells CodeDeploy, on real sockets."""
+"""Tests the canary's handler with local servers: questions, log lines, metrics, CodeDeploy."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Context:
 
 
 class Canary:
-    """The handler with services that give the answers of `invoke`."""
+    """The handler's module, the local services, and the output of a run."""
 
     def __init__(self, module: ModuleType, there: Services, capsys: Any) -> None:
         self.module = module
@@ -108,7 +108,7 @@ def built() -> Function:
     return Function({"7": SHIPPED}, lambda: "7")
 
 
-def test_a_pass_leaves_a_line_and_counts(start: Any, built: Function) -> None:
+def test_a_scheduled_run_writes_a_line_and_metrics(start: Any, built: Function) -> None:
     canary = start(of(built))
     found, counted = canary.run(SCHEDULED)
     assert (found["canary"]["result"], found["canary"]["trigger"]) == ("pass", "schedule")
@@ -120,7 +120,7 @@ def test_a_pass_leaves_a_line_and_counts(start: Any, built: Function) -> None:
 @pytest.mark.parametrize(
     ("spoil", "status", "result"), [(lambda a: a, "Succeeded", "pass"), (stuck, "Failed", "fail")]
 )
-def test_codedeploy_is_told_before_requests_move(
+def test_codedeploy_gets_the_result_for_the_new_version(
     spoil: Any, status: str, result: str, start: Any, built: Function
 ) -> None:
     """The new version is asked while the alias names the old one. No metric is written."""
@@ -140,7 +140,7 @@ def test_codedeploy_is_told_before_requests_move(
     assert counted == {}
 
 
-def test_codedeploy_is_told_of_a_pass_that_raises(
+def test_codedeploy_gets_a_failure_if_the_run_raises(
     start: Any, built: Function, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     canary = start(of(built))
@@ -178,7 +178,9 @@ def test_codedeploy_is_told_of_a_pass_that_raises(
         (Answer(b'{"predictions": []}'), "0 of 40 golden sentences were answered"),
     ],
 )
-def test_no_answer_gets_a_sentence_and_pages(answer: Answer, words: str, start: Any) -> None:
+def test_a_missing_answer_gets_a_sentence_and_counts_as_a_failure(
+    answer: Answer, words: str, start: Any
+) -> None:
     found, counted = start(lambda *_: answer).run(SCHEDULED)
     assert found["canary"]["result"] == "fail"
     assert words in found["sentence"]
@@ -202,8 +204,7 @@ def test_a_slow_function_gets_a_sentence(
     assert "predict:live did not answer within 30 seconds" in found["sentence"]
 
 
-def test_two_canaries_at_once_leave_two_lines(start: Any, built: Function, capsys: Any) -> None:
-    """They share nothing: each line and metric is its own."""
+def test_two_runs_at_once_write_two_lines(start: Any, built: Function, capsys: Any) -> None:
     canary = start(of(built))
     threads = [
         threading.Thread(target=canary.module.handler, args=(SCHEDULED, Context()))
@@ -218,7 +219,7 @@ def test_two_canaries_at_once_leave_two_lines(start: Any, built: Function, capsy
     assert results == ["pass", "pass"]
 
 
-def test_a_package_without_golden_sentences_pages(
+def test_a_package_without_golden_sentences_counts_as_a_failure(
     start: Any, built: Function, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     canary = start(of(built))
@@ -295,6 +296,6 @@ def test_the_sample_of_questions_can_be_read() -> None:
     assert len(read(EVENTS / "canary" / "questions.jsonl")) == 2
 
 
-def test_without_a_function_to_ask_it_does_not_start(start: Any) -> None:
+def test_the_handler_does_not_start_without_a_function_to_ask(start: Any) -> None:
     with pytest.raises(ValueError, match="CANARY_FUNCTION must be set"):
         start(yours, CANARY_FUNCTION="")

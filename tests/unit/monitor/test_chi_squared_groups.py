@@ -1,4 +1,4 @@
-"""Tests which labels a baseline compares by name, and which it joins as others."""
+"""Tests which labels a baseline compares by name. The remaining labels form one group."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ WHO = "--by anna --reason because"
         ("", 2, "required: command"),
     ],
 )
-def test_what_cannot_be_done_is_one_sentence(command: Any, code: int, said: str) -> None:
+def test_a_refused_command_gives_one_sentence(command: Any, code: int, said: str) -> None:
     answer = remote(command, NOWHERE)
     assert answer["code"] == code
     assert len(answer["said"]) == 1
@@ -68,8 +68,8 @@ UNMUTE = silence(Kind.UNMUTE, 150, 150, 150)
     ("silences", "start", "end", "now", "held"),
     [
         ([], 0, 10, 10, None),
-        ([MUTE], 90, 100, 150, MUTE),  # a window from before, judged in the silence
-        ([MUTE], 190, 210, 250, MUTE),  # judged after it, with a part of it
+        ([MUTE], 90, 100, 150, MUTE),  # a window before the silence, judged during the silence
+        ([MUTE], 190, 210, 250, MUTE),  # a window partly in the silence, judged after the silence
         ([MUTE], 200, 300, 300, None),
         ([MUTE], 0, 100, 90, None),
         ([EXPECT], 350, 360, 1000, EXPECT),
@@ -97,11 +97,13 @@ def test_the_silence_of_a_window(
     [
         ([], 50, []),
         ([MUTE], 150, [MUTE]),
-        ([MUTE, EXPECT], 250, [EXPECT]),  # announced, and not begun yet
+        ([MUTE, EXPECT], 250, [EXPECT]),  # EXPECT has not begun yet
         ([MUTE, EXPECT], 400, []),
         ([MUTE, UNMUTE, EXPECT], 160, []),
         ([UNMUTE, silence(Kind.EXPECT, 300, 400, 160)], 170, [silence(Kind.EXPECT, 300, 400, 160)]),
     ],
 )
-def test_what_unmute_ends(silences: list[Silence], now: float, held: list[Silence]) -> None:
+def test_unmute_ends_running_and_future_silences(
+    silences: list[Silence], now: float, held: list[Silence]
+) -> None:
     assert in_force(silences, now) == held

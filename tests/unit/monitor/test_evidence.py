@@ -1,4 +1,4 @@
-"""A partial answer of OpenSearch is no fact of a message."""
+"""Tests that a message takes no fact from a partial answer of OpenSearch."""
 
 from __future__ import annotations
 

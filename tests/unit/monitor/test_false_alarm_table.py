@@ -1,4 +1,4 @@
-"""Tests that the dial chooses a measured row."""
+"""Tests which measured row is chosen for the setting `FalseAlarmDays`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_choose(windows: int, days: float, streams: int, row: Row, kept: bool) -
     assert (choice.row, choice.kept) == (row, kept)
 
 
-def test_a_promise_that_cannot_be_kept_is_said() -> None:
+def test_the_sentence_says_that_no_row_is_strict_enough() -> None:
     said = choose(168, days=365, streams=20, table=TABLE).sentence()
     assert (
         said == "At most one false notice in 100 days: no row of the table is strict enough"
@@ -38,7 +38,7 @@ def test_a_promise_that_cannot_be_kept_is_said() -> None:
     )
 
 
-def test_the_measured_table_keeps_the_default() -> None:
+def test_the_measured_table_has_a_row_for_the_default() -> None:
     for windows in sorted({row.windows for row in false_alarm_table.rows()}):
         assert choose(windows).kept
     assert all(

@@ -1,4 +1,4 @@
-"""A comparison of two versions gives one message, which shows the numbers of both versions."""
+"""Tests that a comparison of two versions gives one message with the numbers of both versions."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Stored:
         return [slot for slot in self._slots if start <= slot.start < end]
 
 
-def told(
+def messages(
     findings: Sequence[Finding],
     *,
     accepted: Accepted | None = None,
@@ -68,23 +68,23 @@ def told(
         (0.5, {"input.words": 40}, "wait until morning", "texts are longer: mean words of a text"),
     ],
 )
-def test_a_rollout_of_another_model_is_told_once(
+def test_a_rollout_of_another_model_gives_one_message(
     share: float, given: dict[str, Any], action: str, said: str
 ) -> None:
     of_versions = compared(followed(rollout(share, given))[1])
-    (message,) = told(of_versions)
+    (message,) = messages(of_versions)
     assert (message["change"], message["action"]) == ("differs", action)
     assert said in message["text"]
     assert "usually" not in message["text"]
 
 
-def test_a_rollout_of_an_equal_model_is_not_told() -> None:
-    assert told(compared(followed(rollout(0.1))[1])) == []
+def test_a_rollout_of_an_equal_model_gives_no_message() -> None:
+    assert messages(compared(followed(rollout(0.1))[1])) == []
 
 
 def test_after_a_deployment_the_message_compares_with_the_baseline() -> None:
     _, findings = followed(versioned(day(hours=8, given=SPAM), "2"))
-    (message,) = told(findings)
+    (message,) = messages(findings)
     assert message["change"] == "differs"
     assert (
         "Version 2 gives other answers than version 1 on texts that did not change"
@@ -102,16 +102,16 @@ def test_a_baseline_that_is_no_reference_gives_no_message(accepted: Accepted | N
     used = accepted or replace(reference(), baseline=base)
     _, findings = followed(versioned(day(hours=8, given=SPAM), "2"), accepted=used)
     assert Verdict.UNUSUAL in {finding.verdict for finding in compared(findings)}
-    assert told(compared(findings), accepted=used) == []
+    assert messages(compared(findings), accepted=used) == []
 
 
-def test_an_outage_says_what_came_and_what_is_usual() -> None:
+def test_the_message_about_an_outage_has_the_usual_numbers() -> None:
     state, _ = followed(day(hours=8))
     now = NEXT + 40 * HOUR
     few = [replace(day(hours=8)[0], start=NEXT + 9 * HOUR, rows=7)]
     usual = [replace(slot, start=slot.start - DAY) for slot in day()]
     _, findings = followed([], state=state, now=now)
-    (message,) = told(findings, slots=[*usual, *few])
+    (message,) = messages(findings, slots=[*usual, *few])
     assert (message["change"], message["action"]) == ("stale", "look now")
     lines = message["text"].splitlines()
     assert "had 7 predictions, too few for a window, in 32 hours." in lines[0]

@@ -1,4 +1,7 @@
-"""The order in which feedback is read, in memory. test_feedback_ledger.py has the rest."""
+"""Tests the order in which feedback is read, with a server in memory.
+
+tests/integration/test_feedback_ledger.py tests the rest with an OpenSearch.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ MOMENT = "2026-11-18T00:00:00Z"
 
 
 class Server:
-    """A store and a connection in memory: ids of feedback by slot, and ids of predictions."""
+    """A store and a connection in memory. `lines` has the ids of feedback by start of the slot."""
 
     def __init__(self) -> None:
         self.lines: dict[int, list[str]] = {}
@@ -75,7 +78,7 @@ class Server:
         return said
 
 
-def test_a_line_is_read_that_comes_after_others_were_deleted() -> None:
+def test_a_late_line_is_read_after_other_lines_were_deleted() -> None:
     server = Server()
     server.predictions = set("abcdefghi")
 
@@ -84,17 +87,18 @@ def test_a_line_is_read_that_comes_after_others_were_deleted() -> None:
         return server.run(THEN + SLOT)
 
     assert [lines_read("abcdefghi"), lines_read("abcdefghi")] == [9, 0]
-    # somebody removed false feedback, and a right label is delivered late
+    # Five of nine lines are deleted, then a late line is delivered.
     assert [lines_read("abcd"), lines_read("abcde"), lines_read("abcde")] == [4, 5, 0]
 
 
-def test_a_flood_of_unknown_ids_keeps_no_other_id_from_being_looked_for_again(
+def test_many_unknown_ids_do_not_delay_other_ids(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(gathering, "PAGE", 5)
     monkeypatch.setattr(gathering, "MOST", 10)
     server = Server()
-    for at in range(6):  # more than one run reads, and fewer in each slot than right labels
+    # Together, these slots have more lines than one run reads. Each has fewer than `right`.
+    for at in range(6):
         server.lines[THEN + at * SLOT] = [f"false-{at}-{number}" for number in range(4)]
     right = {f"right-{number}" for number in range(5)}
     server.lines[THEN + 6 * SLOT] = sorted(right)
@@ -105,10 +109,10 @@ def test_a_flood_of_unknown_ids_keeps_no_other_id_from_being_looked_for_again(
     assert not server.joined
     server.predictions = right  # delivered late
     for _ in range(8):
-        assert server.run(now) <= 12  # the page that was begun is read to its end
+        assert server.run(now) <= 12  # the last page is read to its end
         now += SLOT
     assert server.joined == right
-    # without anything new, each unknown id is looked for once an hour
+    # If no line is new, each unknown id is looked for once an hour.
     server.lines = {THEN: server.lines[THEN]}
     server.run(now)
     assert sorted(server.run(now + at * SLOT) for at in range(1, 5)) == [0, 0, 0, 4]

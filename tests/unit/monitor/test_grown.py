@@ -21,7 +21,7 @@ from monitor.summaries.windows import DAY
 from tests.unit.monitor.made import MONDAY, STREAM, slots
 
 WEEK = MONDAY + 7 * DAY
-EACH = 4  # predictions in a slot: 72 windows of 100 take 19 days
+EACH = 4  # predictions in a slot, so that 72 windows of 100 predictions take 19 days
 ENOUGH = MONDAY + 20 * DAY
 CHOICE = choose(0)
 
@@ -40,7 +40,7 @@ def accepted() -> Accepted:
     return propose(1, before(WEEK), MONDAY, WEEK, current=None, choice=CHOICE).accepted
 
 
-def test_it_says_until_when_it_is_provisional() -> None:
+def test_a_provisional_baseline_says_from_when_it_grows() -> None:
     one = accepted()
     assert not one.armed
     assert one.until == MONDAY + 19 * DAY
@@ -61,7 +61,7 @@ def test_it_says_until_when_it_is_provisional() -> None:
     assert all("From 1970-01-24" in f.sentence for f in judged)
 
 
-def test_it_does_not_promise_to_grow_for_longer_than_it_may() -> None:
+def test_a_baseline_that_needs_more_than_120_days_does_not_grow() -> None:
     plan = Plan(rows=100, longest=DAY, windows=3, deff=1.0, armed=False, days=121)
     one = Accepted.of(1, accepted().baseline, plan)
     assert one.until == MONDAY + 121 * DAY
@@ -72,12 +72,12 @@ def test_it_does_not_promise_to_grow_for_longer_than_it_may() -> None:
 @pytest.mark.parametrize(
     ("now", "may"), [(WEEK, False), (MONDAY + 19 * DAY - 1, False), (MONDAY + 19 * DAY, True)]
 )
-def test_it_does_not_grow_before_that_day(now: int, may: bool) -> None:
+def test_a_baseline_does_not_grow_before_the_stated_day(now: int, may: bool) -> None:
     assert accepted().may_grow(now) is may
     assert not replace(accepted(), armed=True).may_grow(now)
 
 
-def test_it_is_armed_by_weeks_of_summaries() -> None:
+def test_a_baseline_of_twenty_days_is_armed() -> None:
     new, reason = grown(accepted(), 2, before(ENOUGH), ENOUGH, choice=CHOICE)
     assert (new.number, new.armed, reason) == (2, True, "")
     assert new.baseline.windows >= 72
@@ -85,7 +85,7 @@ def test_it_is_armed_by_weeks_of_summaries() -> None:
     assert not new.may_grow(ENOUGH)
 
 
-def test_with_too_few_predictions_it_stays_provisional_and_says_a_later_day() -> None:
+def test_a_baseline_with_too_few_predictions_stays_provisional() -> None:
     fewer = [slot for slot in before(ENOUGH) if slot.start < WEEK or slot.start // SLOT % 2]
     new, reason = grown(accepted(), 2, fewer, ENOUGH, choice=CHOICE)
     assert (new.armed, reason) == (False, "")
@@ -110,7 +110,7 @@ AGAINST: dict[str, tuple[Callable[[list[Summary]], Sequence[Summary]], str]] = {
 
 
 @pytest.mark.parametrize(("made", "said"), AGAINST.values(), ids=AGAINST)
-def test_it_never_grows_by_days_that_would_be_refused(
+def test_a_baseline_never_grows_by_days_that_would_be_refused(
     made: Callable[[list[Summary]], Sequence[Summary]], said: str
 ) -> None:
     new, reason = grown(accepted(), 2, made(before(ENOUGH)), ENOUGH, choice=CHOICE)

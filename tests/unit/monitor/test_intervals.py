@@ -1,4 +1,4 @@
-"""Known and estimated accuracy: intervals, and the rule of a message."""
+"""Tests the intervals of known and estimated accuracy, and when known accuracy is too low."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ CARD = Card("a-model", "1", "a profile", Interval(0.75, 0.81), 600)
 
 
 @given(st.integers(1, 5000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
-def test_the_interval_is_wilson_s(counts: tuple[int, int]) -> None:
+def test_the_interval_equals_scipy_s(counts: tuple[int, int]) -> None:
     right, count = counts
     expected = stats.binomtest(right, count).proportion_ci(method="wilson")
     assert wilson(right, count) == pytest.approx((expected.low, expected.high), abs=1e-6)
@@ -40,7 +40,7 @@ def test_without_a_label_nothing_is_known() -> None:
     assert Tally().interval == (0, 1)
 
 
-def test_an_estimate_has_the_chance_of_the_window_and_the_noise_of_calibration() -> None:
+def test_the_interval_of_an_estimate_allows_for_chance_and_calibration() -> None:
     scores = [0.6, 0.9, 0.75, 0.55]
     found = estimate(Moments(4, sum(scores), sum(p * p for p in scores)), 600)
     assert found is not None
@@ -63,17 +63,17 @@ def test_an_estimate_lies_in_its_interval_within_0_and_1(scores: list[float], fi
     [
         (Tally(99, 10, 0.9), Tally(), None),  # too few labels
         (Tally(100, 78, 0.78), Tally(), False),  # as the card says
-        (Tally(100, 70, 0.78), Tally(), False),  # chance
+        (Tally(100, 70, 0.78), Tally(), False),  # may be lower by chance
         (Tally(100, 60, 0.78), Tally(), True),
         (Tally(100, 60, None), Tally(), True),  # records without scores
-        (Tally(400, 240, 0.6), Tally(), False),  # the mean score is as low
-        (Tally(400, 100, 0.6), Tally(), True),  # the least certain ones, and swapped
+        (Tally(400, 240, 0.6), Tally(), False),  # the mean score is equally low
+        (Tally(400, 100, 0.6), Tally(), True),  # far below the mean score
         (Tally(400, 240, 0.6), Tally(100, 60, 0.78), True),  # the random sample decides
-        (Tally(400, 100, 0.6), Tally(100, 78, 0.78), False),
-        (Tally(400, 100, 0.6), Tally(99, 78, 0.78), True),  # a random sample that is too small
+        (Tally(400, 100, 0.6), Tally(100, 78, 0.78), False),  # the random sample decides
+        (Tally(400, 100, 0.6), Tally(99, 78, 0.78), True),  # the random sample is too small
     ],
 )
-def test_accuracy_is_too_low_where_its_whole_interval_is(
+def test_accuracy_is_too_low_if_its_whole_interval_is_below(
     every: Tally, audit: Tally, expected: bool | None
 ) -> None:
     assert below(Labelled(every, audit), CARD) is expected
@@ -81,7 +81,7 @@ def test_accuracy_is_too_low_where_its_whole_interval_is(
 
 def test_coverage_is_the_share_of_predictions_with_a_label() -> None:
     assert Labelled(Tally(30, 20), rows=120).coverage == 0.25
-    assert Labelled(Tally(30, 20), rows=20).coverage == 1  # summaries are behind
+    assert Labelled(Tally(30, 20), rows=20).coverage == 1  # some predictions are not yet counted
     assert Labelled(Tally(30, 20)).coverage is None
 
 
@@ -106,5 +106,5 @@ def test_the_shipped_card_is_read() -> None:
         {"figures": {"accuracy_interval": [0.7]}},
     ],
 )
-def test_a_card_without_accuracy_or_calibration_is_none(change: dict[str, Any]) -> None:
+def test_a_card_without_accuracy_or_calibration_is_not_used(change: dict[str, Any]) -> None:
     assert Card.read(SHIPPED | change) is None

@@ -1,4 +1,4 @@
-"""Test the joined record by its contract, events/joined.schema.json and its sample."""
+"""Tests the joined record against its schema, events/joined.schema.json, and against a sample."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ SAMPLE: dict[str, Any] = json.loads((ROOT / "events" / "joined.json").read_text(
 TYPES = {"string": {"keyword", "text", "date"}, "boolean": {"boolean"}, "number": {"double"}}
 
 
-def test_the_sample_is_what_the_code_reads_and_writes() -> None:
+def test_the_code_reads_and_writes_the_sample() -> None:
     Draft202012Validator.check_schema(SCHEMA)
     Draft202012Validator(SCHEMA).validate(SAMPLE)
     assert Joined.read(SAMPLE).document() == SAMPLE
 
 
-def test_what_is_unknown_is_left_out() -> None:
+def test_unknown_fields_are_left_out() -> None:
     sample = Joined.read(SAMPLE)
     judgement = replace(sample.judgement, source="", explanation="", identifier="")
     document = replace(sample, score=None, judgement=judgement, calibrated=False).document()

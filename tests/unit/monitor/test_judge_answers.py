@@ -1,4 +1,4 @@
-"""The canary finds each misconfiguration in one pass, and nothing where nothing is wrong."""
+"""Tests that one run of the canary finds any misconfiguration, and no fault in a right model."""
 
 from __future__ import annotations
 
@@ -72,11 +72,11 @@ def another_version(card: dict[str, Any], _folder: Path) -> None:
 
 
 def older_file(_card: dict[str, Any], folder: Path) -> None:
-    """Another file with the same answers."""
+    """Change the model's file, but not its answers."""
     replace(folder, "model.onnx", (SHIPPED / "model.onnx").read_bytes() + b"\x32\x00")
 
 
-# Each misconfiguration, a part of the sentence about it, and whether the answers show it.
+# A misconfiguration, words of the sentence about it, and whether answers show it.
 @pytest.mark.parametrize(
     ("change", "words", "by_answers"),
     [
@@ -91,7 +91,7 @@ def older_file(_card: dict[str, Any], folder: Path) -> None:
         (older_file, "the digest of the model's files is", False),
     ],
 )
-def test_a_misconfigured_package_is_found_in_one_pass(
+def test_one_run_finds_a_misconfigured_package(
     change: Change, words: str, by_answers: bool, tmp_path: Path
 ) -> None:
     result = run(deployed(changed(SHIPPED, tmp_path / "model", change)))
@@ -130,12 +130,12 @@ def bare(answers: Any) -> Any:
         (stuck, "have another label"),
         (noisy, "a score differs by"),
         (half, "20 of 40 golden sentences were answered"),
-        (bare, "an answer lacks what a canary compares (KeyError: 'input')"),
+        (bare, "an answer lacks a field to compare (KeyError: 'input')"),
         (lambda _: {"title": "Prediction failed"}, "got no predictions (Prediction failed)"),
         (lambda _: "text", "got no predictions ()"),
     ],
 )
-def test_wrong_answers_are_found_in_one_pass(spoil: Any, words: str) -> None:
+def test_one_run_finds_wrong_answers(spoil: Any, words: str) -> None:
     result = run(deployed(SHIPPED, spoil=spoil))
     assert result.verdict == Verdict.FAIL
     assert words in "; ".join(result.faults)
@@ -156,7 +156,7 @@ def test_a_matrix_of_zeros_is_found_by_the_answers(tmp_path: Path) -> None:
     model = onnx.load(SHIPPED / "model.onnx")
     found = list(matrices(model.graph))
     assert len(found) > 20
-    for place, tensor in enumerate(found[::3]):  # some of every kind
+    for place, tensor in enumerate(found[::3]):  # every third, so some of each kind
         weights = tensor.raw_data
         tensor.raw_data = bytes(len(weights))
         folder = changed(SHIPPED, tmp_path / str(place), lambda *_: None)
@@ -171,7 +171,10 @@ def test_the_model_that_was_built_passes() -> None:
     function = deployed(SHIPPED)
     result = run(function)
     assert (result.verdict, result.faults) == (Verdict.PASS, ())
-    assert result.sentence == "The model answers 40 golden sentences as when it was made."
+    assert (
+        result.sentence
+        == "The model gives the same answers to 40 golden sentences as when it was made."
+    )
     assert result.source.version == EXPECTED.card["version"]
     assert [event.get("traffic") for _, event in function.asked[:2]] == ["canary", None]
 
@@ -189,7 +192,7 @@ def test_the_model_that_was_built_passes() -> None:
         ("tokens", 1, 1, ["1 of 40 golden sentences have another count of word pieces"]),
     ],
 )
-def test_each_bar_lets_through_what_is_usual_and_nothing_beyond(
+def test_each_limit_allows_usual_differences_and_no_larger_ones(
     field: str, difference: float, sentences: int, found: list[str]
 ) -> None:
     answers = []
@@ -206,18 +209,18 @@ def test_each_bar_lets_through_what_is_usual_and_nothing_beyond(
 @pytest.mark.parametrize(
     ("stated", "score", "labels"),
     [
-        (0.51, 0.52, 0),  # two labels: the expected one now has .48
-        (0.51, 0.54, 1),  # .46
+        (0.51, 0.52, 0),  # the expected label now has at most 0.48
+        (0.51, 0.54, 1),  # the expected label now has at most 0.46
         (0.90, 0.90, 1),
-        (0.40, 0.41, 0),  # several labels: the expected one may still have nearly .40
-        (0.40, 0.60, 1),  # the other one cannot have had more than .40
+        (0.40, 0.41, 0),  # of several labels, the expected label may still have 0.40
+        (0.40, 0.60, 1),  # the other label had at most 0.40
         (0.40, 0.95, 1),
     ],
 )
-def test_a_tie_that_another_processor_decides_otherwise_is_no_other_label(
+def test_a_near_tie_that_another_processor_decides_otherwise_is_no_fault(
     stated: float, score: float, labels: int
 ) -> None:
-    """A model's golden sentences include those whose label was decided by little."""
+    """Golden sentences include texts for which two labels are nearly equally probable."""
     golden = {"text": "a", "label": "one", "score": stated, "tokens": 1, "signature": []}
     model = Model.of({"max_tokens": 128}, {"sentences": [golden], "tolerance": {}})
     seen = {"tokens": 1, "truncated": False, "signature": []}
@@ -228,7 +231,7 @@ def test_a_tie_that_another_processor_decides_otherwise_is_no_other_label(
 @pytest.mark.parametrize(
     ("processor", "found"),
     [
-        ("Haswell", []),  # AVX2, which every processor of Lambda's x86_64 has
+        ("Haswell", []),  # with AVX2, like every x86_64 processor of Lambda
         ("Nehalem", ["a score differs by 0.041, at most 0.040 is usual"]),  # without AVX
     ],
 )
@@ -241,7 +244,7 @@ def test_recorded_scores_of_another_processor(processor: str, found: list[str]) 
 
 
 def newer(card: dict[str, Any], folder: Path) -> None:
-    """Another model with other golden sentences, and scores of its own."""
+    """Make another model, with other scores and other golden sentences."""
     card["temperature"] = 2.0
     card["version"] = version(folder, 2.0)
     profile = json.loads((folder / "profile.json").read_text(encoding="utf-8"))
@@ -250,7 +253,7 @@ def newer(card: dict[str, Any], folder: Path) -> None:
 
 
 def restated(folder: Path) -> Path:
-    """Write the golden scores of this folder anew, as its model answers. Return the folder."""
+    """Put the answers of the folder's model into its golden sentences. Return the folder."""
     model = Function({"1": folder}, lambda: "1")
     profile = json.loads((folder / "profile.json").read_text(encoding="utf-8"))
     sentences = profile["golden"]["sentences"]
@@ -262,7 +265,7 @@ def restated(folder: Path) -> Path:
 
 
 def test_a_gradual_rollout_of_another_model_is_no_failure(tmp_path: Path) -> None:
-    """This holds whichever version answers, and whether the deployment ends or is rolled back."""
+    """This holds for both versions, and also if the deployment is rolled back."""
     folder = restated(changed(SHIPPED, tmp_path / "model", newer))
     expected = shipped_model((folder,))
     chance = random.Random(3)  # noqa: S311
@@ -277,7 +280,7 @@ def test_a_gradual_rollout_of_another_model_is_no_failure(tmp_path: Path) -> Non
 
 
 def test_a_rollout_from_a_version_without_golden_sentences_is_not_judged() -> None:
-    """The first deployment that brings a canary."""
+    """This happens in the first deployment of a stack with a canary."""
     function = deployed(SHIPPED)
 
     def ask(name: str, event: Any) -> Reply:
@@ -291,8 +294,8 @@ def test_a_rollout_from_a_version_without_golden_sentences_is_not_judged() -> No
     result = check(ask, LIVE, EXPECTED, f"{NAME}:7")
     assert (result.verdict, result.faults) == (Verdict.UNJUDGED, ())
     assert result.sentence == (
-        "Not judged: function version 6 answers, and 7 is deployed; "
-        "the former brings no golden sentences."
+        "Not judged: function version 6 answers, and 7 is deployed. "
+        "The version that answers has no golden sentences."
     )
 
 
@@ -305,14 +308,14 @@ def test_a_broken_older_version_is_found_by_its_own_golden_sentences(tmp_path: P
 
 
 def test_another_model_in_the_deployed_version_is_not_judged_by_itself(tmp_path: Path) -> None:
-    """It answers its own golden sentences well, and is the wrong one."""
+    """The wrong model would pass its own golden sentences."""
     folder = restated(changed(SHIPPED, tmp_path / "model", newer))
     result = run(deployed(folder))
     assert result.verdict == Verdict.FAIL
     assert "temperature is 2.0 instead of 2.3522878423893285" in result.faults
 
 
-def test_more_sentences_than_a_request_takes_are_asked_in_parts() -> None:
+def test_many_sentences_are_asked_in_several_requests() -> None:
     many = Model(EXPECTED.card, EXPECTED.sentences * 4, EXPECTED.tolerance)
     function = deployed(SHIPPED)
     result = run(function, many)

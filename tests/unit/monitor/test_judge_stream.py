@@ -79,7 +79,7 @@ def test_the_same_traffic_is_ok() -> None:
     assert (state.until, state.number) == (NEXT + DAY, 1)
 
 
-def test_a_drift_is_a_notice_after_so_many_windows_and_begins_once() -> None:
+def test_a_drift_gives_a_notice_that_begins_once() -> None:
     _, findings = followed(day(given={"prediction.label": "spam"}))
     assert words(findings)[:3] == [Verdict.UNUSUAL, Verdict.NOTICE, Verdict.NOTICE]
     assert [finding.begins for finding in findings[:4]] == [False, True, False, False]
@@ -100,7 +100,7 @@ def test_a_notice_is_one_line_with_all_of_its_windows() -> None:
     assert "share of the label" in line
 
 
-def test_step_by_step_comes_to_the_same_as_all_at_once() -> None:
+def test_many_short_runs_find_the_same_as_one_long_run() -> None:
     new = day(3, hours=24, given={"prediction.label": "spam"})
     whole_state, whole = followed(new)
     state, several = State(), []
@@ -110,7 +110,7 @@ def test_step_by_step_comes_to_the_same_as_all_at_once() -> None:
     assert (state, several) == (whole_state, whole)
 
 
-def test_step_by_step_comes_to_the_same_while_two_versions_answer() -> None:
+def test_many_short_runs_with_two_versions_find_the_same_as_one_long_run() -> None:
     new = rollout(0.1, {"prediction.label": "spam"})
     whole_state, whole = followed(new)
     state, several = State(), []
@@ -120,12 +120,12 @@ def test_step_by_step_comes_to_the_same_while_two_versions_answer() -> None:
     assert (state, several) == (whole_state, whole)
 
 
-def test_again_nothing_new() -> None:
+def test_a_repeated_run_finds_nothing_new() -> None:
     state, _ = followed(day())
     assert followed(day(), state=state) == (state, [])
 
 
-def test_another_baseline_begins_anew() -> None:
+def test_another_baseline_restarts_the_count() -> None:
     state, _ = followed(day(hours=8, given={"prediction.label": "spam"}))
     other = replace(reference(), number=2)
     later = [
@@ -145,14 +145,14 @@ def test_without_a_baseline() -> None:
     assert "baseline accept" in findings[0].sentence
 
 
-def test_a_provisional_baseline_raises_nothing() -> None:
+def test_a_provisional_baseline_gives_no_notice() -> None:
     weak = replace(reference(), armed=False, sentence="Provisional: 38 days.")
     _, findings = followed(day(given={"prediction.label": "spam"}), accepted=weak)
     assert set(words(findings)) == {Verdict.PROVISIONAL}
     assert findings[0].sentence.endswith("Provisional: 38 days.")
 
 
-def test_a_weekday_that_the_baseline_lacks_is_information() -> None:
+def test_a_weekday_that_the_baseline_lacks_gives_no_notice() -> None:
     without = replace(reference(), baseline=replace(reference().baseline, weekdays=(3, 4, 5, 6)))
     _, findings = followed(day(given={"prediction.label": "spam"}), accepted=without)
     assert set(words(findings)) == {Verdict.UNUSUAL}
@@ -202,7 +202,7 @@ def versioned(parts: Sequence[Summary], version: str) -> list[Summary]:
     return [replace(part, version=version) for part in parts]
 
 
-def test_a_new_version_is_judged_by_the_text_and_said() -> None:
+def test_a_new_version_is_judged_by_signals_of_the_text() -> None:
     changed = versioned(day(given={"prediction.label": "spam", "input.sig.s3": 60}), "2")
     _, findings = followed(changed)
     assert Verdict.NOTICE not in words(findings)
@@ -215,7 +215,7 @@ def test_a_new_version_is_judged_by_the_text_and_said() -> None:
 def rollout(
     share: float, given: Mapping[str, Any] | None = None, *, profile: str = "a profile"
 ) -> list[Summary]:
-    """Return a day in which this share of the predictions is of version 2, with fields `given`."""
+    """Return a day. This share of its predictions is of version 2, and has the fields `given`."""
     chance, found = np.random.default_rng(9), []
     for at in range(96):
         newer = round(share * EACH)
@@ -283,7 +283,7 @@ def test_components_of_a_profile_are_not_compared_between_profiles() -> None:
     assert Verdict.UNUSUAL not in {finding.verdict for finding in after[:3]}
 
 
-def test_the_profile_is_information() -> None:
+def test_the_profile_gives_findings_for_information() -> None:
     profile = shipped_profile()
     assert profile
     named = [replace(part, profile=profile.id) for part in day(hours=4)]
@@ -335,7 +335,7 @@ BAD: dict[str, Callable[[], list[Summary]]] = {
 
 @pytest.mark.parametrize("made", BAD.values(), ids=BAD)
 @pytest.mark.filterwarnings("error")
-def test_bad_input_is_no_notice(made: Callable[[], list[Summary]]) -> None:
+def test_bad_input_gives_no_notice(made: Callable[[], list[Summary]]) -> None:
     _, findings = followed(made(), profile=shipped_profile())
     assert Verdict.NOTICE not in words(findings)
     for finding in findings:
@@ -358,7 +358,7 @@ POOR: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("given", POOR.values(), ids=POOR)
 @pytest.mark.filterwarnings("error")
-def test_poor_records_are_judged_by_what_they_have(given: dict[str, Any]) -> None:
+def test_records_with_few_fields_are_judged_by_these_fields(given: dict[str, Any]) -> None:
     full = cut(
         slots(7 * 96, EACH, np.random.default_rng(7), **given), rows=PLAN.rows, at_most=PLAN.longest
     ).full

@@ -1,6 +1,6 @@
 """Tests the judgement of windows against a baseline.
 
-The same traffic is quiet, changed traffic is found, and no input leads to a traceback.
+Unchanged traffic is usual, changed traffic is unusual, and no input leads to a traceback.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def found(one: Summary, against: Baseline | None = None) -> set[str]:
     return {s.name for s in judgement.signals if Judgement((s,), {}).unusual(LEVEL)[0]}
 
 
-def test_the_same_traffic_is_quiet() -> None:
+def test_unchanged_traffic_is_usual() -> None:
     judgement = judged(windows(120, 2))
     assert tuple(s.name for s in judgement.signals) == SIGNALS
     assert judgement.unusual(LEVEL).sum() <= 2
@@ -115,12 +115,12 @@ def test_the_component_that_moved_is_named() -> None:
 
 
 @pytest.mark.parametrize("document", [{}, {"format": 1}, {"format": 9}])
-def test_what_is_no_baseline_is_refused(document: dict[str, Any]) -> None:
+def test_a_document_that_is_no_baseline_is_refused(document: dict[str, Any]) -> None:
     with pytest.raises(accepted.BaselineUnreadable):
         accepted.from_document(document)
 
 
-def test_three_windows_at_least() -> None:
+def test_a_baseline_needs_three_windows() -> None:
     with pytest.raises(TooFewWindows, match="3 windows; these days have 2"):
         accepted.fit(windows(2, 1))
 
@@ -153,7 +153,9 @@ def test_a_baseline_survives_json(given: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("given", POOR.values(), ids=POOR)
 @pytest.mark.filterwarnings("error")
-def test_poor_records_are_quiet_and_what_is_missing_is_named(given: dict[str, Any]) -> None:
+def test_records_with_few_fields_are_usual_and_missing_fields_are_named(
+    given: dict[str, Any],
+) -> None:
     against = accepted.fit(windows(80, 1, **given))
     judgement = judged(windows(60, 2, **given), against)
     assert judgement.unusual(LEVEL).sum() <= 1
@@ -172,7 +174,7 @@ def test_poor_records_are_quiet_and_what_is_missing_is_named(given: dict[str, An
         (POOR["three fields"], {"prediction.label": "spam"}, "label"),
     ],
 )
-def test_a_change_of_what_never_changed_is_found(
+def test_a_change_of_a_constant_field_is_found(
     given: dict[str, Any], change: dict[str, Any], signal: str
 ) -> None:
     against = accepted.fit(windows(80, 1, **given))
@@ -199,7 +201,7 @@ def test_fifty_labels() -> None:
     assert "label" in found(changed({"prediction.label": "label 7"}, 0.5), against)
 
 
-def test_a_field_that_comes_and_goes_is_left_out() -> None:
+def test_a_field_that_a_window_lacks_is_left_out() -> None:
     without = summary(
         records(SIZE, np.random.default_rng(9), **{"input.novelty": None}), seconds=HOUR
     )
@@ -214,7 +216,7 @@ def test_an_empty_window_has_no_verdict() -> None:
     assert judged([]).unusual(LEVEL).tolist() == []
 
 
-def test_numbers_that_are_none_count_as_missing() -> None:
+def test_a_sum_that_is_not_a_number_counts_as_missing() -> None:
     one = windows(1, 4)[0]
     moments = dict(one.moments) | {
         "input.surprisal": replace(one.moments["input.surprisal"], total=float("nan"))

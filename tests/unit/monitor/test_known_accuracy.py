@@ -1,4 +1,4 @@
-"""Known accuracy from run to run, and its messages."""
+"""Tests how known accuracy is followed from run to run, and the messages about it."""
 
 from __future__ import annotations
 
@@ -60,7 +60,10 @@ def step(
 
 
 def changes(*runs: tuple[int, bool]) -> list[Change | None]:
-    """Return what people were told in each run: right answers of 200, and whether it is silent."""
+    """Return the change in the message of each run, or None without a message.
+
+    A run has the number of right answers among 200, and whether messages are silenced.
+    """
     before, told = NOT_YET, []
     for right, silenced in runs:
         before, news = step(before, right, silenced=silenced)
@@ -75,10 +78,10 @@ LOW, BACK = Change.INACCURATE, Change.ACCURATE
     ("runs", "told"),
     [
         ([(156, False), (157, False)], [None, None]),
-        ([(120, False), (121, False)], [LOW, None]),  # once
-        ([(120, False), (148, False), (151, False)], [LOW, None, BACK]),  # not at the first label
-        ([(120, True), (120, True), (120, False)], [None, None, LOW]),  # told when messages are
-        ([(120, True), (156, True), (156, False)], [None, None, None]),  # over before it was told
+        ([(120, False), (121, False)], [LOW, None]),
+        ([(120, False), (148, False), (151, False)], [LOW, None, BACK]),  # 148 are still too few
+        ([(120, True), (120, True), (120, False)], [None, None, LOW]),  # sent after the silence
+        ([(120, True), (156, True), (156, False)], [None, None, None]),  # ends in the silence
         ([(120, False), (156, True), (156, False)], [LOW, None, BACK]),
     ],
 )
@@ -89,13 +92,13 @@ def test_people_are_told_once_when_accuracy_becomes_too_low_and_when_it_is_back(
 
 
 @given(st.lists(st.tuples(st.integers(80, 200), st.booleans()), max_size=30))
-def test_low_and_back_take_turns_and_begin_with_low(runs: list[tuple[int, bool]]) -> None:
+def test_messages_alternate_between_low_and_back(runs: list[tuple[int, bool]]) -> None:
     told = [change for change in changes(*runs) if change]
     assert told[:1] in ([], [LOW])
     assert all(one is not other for one, other in pairwise(told))
 
 
-def test_nobody_is_told_that_a_version_is_back_which_the_card_left() -> None:
+def test_no_message_about_a_version_that_the_card_no_longer_names() -> None:
     before, _ = step(NOT_YET, 120)
     card = replace(CARD, version="2")
     after, news = known(STREAM, {"1": labelled(121)}, card, before, span=SPAN, silenced=False)
@@ -104,16 +107,16 @@ def test_nobody_is_told_that_a_version_is_back_which_the_card_left() -> None:
     assert (after.low, after.told) == ((), ())
 
 
-def test_nobody_is_told_by_fewer_labels_than_are_compared() -> None:
+def test_too_few_labels_give_no_message() -> None:
     before, _ = step(NOT_YET, 120, silenced=True)
     after, news = step(before, 60, count=99)
     assert [change for _, change in news] == [None]
     assert [change for _, change in step(after, 120)[1]] == [Change.INACCURATE]
 
 
-def test_too_few_labels_hold_what_was_told_until_half_of_them_are_gone() -> None:
+def test_the_last_result_holds_until_half_of_the_labels_are_gone() -> None:
     before, _ = step(NOT_YET, 120)
-    held, news = step(before, 50, count=50)  # all right, and too few to tell
+    held, news = step(before, 50, count=50)  # all are right, but too few are labelled
     assert (held.low, held.told, [change for _, change in news]) == (("1",), ("1",), [None])
     gone, news = step(held, 49, count=49)
     assert (gone.low, gone.told, [change for _, change in news]) == ((), (), [None])
@@ -173,7 +176,7 @@ WINDOW = Summary(
         (Verdict.OK, WINDOW, None, None, ""),
     ],
 )
-def test_a_window_like_the_profile_has_an_estimate_and_its_limits_beside_it(
+def test_only_a_window_like_the_profile_has_an_estimate(
     verdict: Verdict, window: Summary, card: Card | None, share: float | None, said: str
 ) -> None:
     finding = Finding(Reference.PROFILE, window, verdict, "No signal is unusual.")
@@ -194,9 +197,7 @@ def test_a_window_like_the_profile_has_an_estimate_and_its_limits_beside_it(
 @pytest.mark.parametrize(
     ("start", "found"), [(-900, False), (-899, True), (899, True), (900, False)]
 )
-def test_a_comparison_of_versions_is_as_unlike_as_the_windows_in_its_time(
-    start: int, found: bool
-) -> None:
+def test_a_comparison_overlaps_findings_of_the_same_time(start: int, found: bool) -> None:
     profile = Finding(Reference.PROFILE, WINDOW, Verdict.UNUSUAL, "")
     version = replace(profile, window=replace(WINDOW, start=WINDOW.start + start))
     assert (overlapping([profile], version) == [profile]) is found
@@ -223,7 +224,7 @@ def message(right: int = 120, change: Change = LOW, **given: Any) -> Message:
         ({"others": {"0": labelled(156)}}, Action.ROLL_BACK, "version 0 answers better"),
         ({"others": {"0": labelled(125)}}, Action.WAIT, "0 0.62"),
         ({"right": 46}, Action.ROLL_BACK, "exchanged the accuracy would be 0.77"),
-        ({"labelled": labelled(0, audit=False)}, Action.WAIT, "not a random sample"),  # complaints
+        ({"labelled": labelled(0, audit=False)}, Action.WAIT, "not a random sample"),
         ({"unread": {"canary": "status 503"}}, Action.WAIT, "canary's result could not be read"),
         ({"unlike": True}, Action.WAIT, "Estimated accuracy: none. The texts are unlike"),
         ({"labelled": labelled(120, audit=False)}, Action.WAIT, "predictions, 0.78 is expected"),
@@ -252,7 +253,7 @@ def test_two_versions_and_two_runs_have_messages_of_their_own() -> None:
 
 
 @given(st.text(max_size=200), st.text(max_size=200), st.text(max_size=400))
-def test_whatever_names_are_the_message_is_short_plain_lines(
+def test_the_message_has_short_plain_lines_for_any_names(
     version: str, label: str, reason: str
 ) -> None:
     one = replace(labelled(46), confusion={label: {"ham": 80}, "ham": {label: 74, "ham": 46}})

@@ -1,4 +1,4 @@
-"""Tests which shares of a change are read from the answers of OpenSearch."""
+"""Tests that the part of the traffic with most of a change is found, such as a new version."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def answer(whole: float, **parts: list[dict[str, Any]]) -> dict[str, Any]:
             MEAN,
             None,
             answer(5, script=[part("latin", 100, 5)], function_version=[part("8", 100, 5)]),
-            [("function version", "8", 1.0, None)],  # new, and how much is not known
+            [("function version", "8", 1.0, None)],  # its share of the change is not known
         ),
         (MEAN, 10.0, answer(5, script=[part("none", 100, 5)]), []),
         (MEAN, 10.0, {"whole": {"value": None}}, []),
@@ -97,7 +97,7 @@ def test_the_part_with_most_of_the_change_is_named(
     ("bucket", "value"),
     [
         ({"key": 7}, "7"),  # a long field
-        ({"key": 1, "key_as_string": "true"}, "true"),  # a boolean field: 1 is no value of it
+        ({"key": 1, "key_as_string": "true"}, "true"),  # a boolean field does not have the value 1
     ],
 )
 def test_a_field_that_is_no_keyword_splits_the_change_too(
@@ -133,7 +133,7 @@ def test_a_field_that_is_no_keyword_splits_the_change_too(
     [
         ({"result": "pass", "asked": 64}, Canary(passed=True, at=900)),
         ({"result": "fail", "asked": 64}, Canary(passed=False, at=900)),
-        ({"result": "fail"}, Canary(passed=False, at=900, compared=False)),  # throttled, timed out
+        ({"result": "fail"}, Canary(passed=False, at=900, compared=False)),  # no answer to compare
     ],
 )
 def test_only_a_canary_with_figures_has_compared_answers(
@@ -156,7 +156,7 @@ def seen(*versions: tuple[str, int]) -> dict[str, Any]:
     ("found", "deployment"),
     [
         ({}, None),
-        ({"function version": seen(("7", 100))}, None),  # one version: none began in this time
+        ({"function version": seen(("7", 100))}, None),  # there was only one version
         (
             {"function version": seen(("8", 900), ("7", 100)), "model version": seen(("b", 100))},
             Deployment("function version", "8", 900, "7"),

@@ -18,7 +18,10 @@ ROWS = 400
 
 
 def of_means(values: np.ndarray, names: Sequence[str] = NAMES, *, start: int = MONDAY) -> Windows:
-    """Return windows of an hour with these means of rows, (windows, names), and variance 1."""
+    """Return windows of an hour, whose rows have these means and the variance 1.
+
+    `values` has the shape (windows, names).
+    """
     made = []
     for at, line in enumerate(values):
         moments = {
@@ -30,7 +33,7 @@ def of_means(values: np.ndarray, names: Sequence[str] = NAMES, *, start: int = M
 
 
 def noise(count: int, seed: int, *, times: float = 1.0) -> np.ndarray:
-    """Return means of independent rows, or of rows in bursts: `times` multiplies the variance."""
+    """Return random means of windows. Their variance is `times` that of independent rows."""
     return np.random.default_rng(seed).normal(0, (times / ROWS) ** 0.5, (count, len(NAMES)))
 
 
@@ -52,17 +55,17 @@ def test_p_is_uniform_when_nothing_changes() -> None:
 
 
 @pytest.mark.parametrize("times", [1.0, 5.0])
-def test_deff_is_how_many_times_the_means_vary(times: float) -> None:
+def test_deff_is_the_factor_of_the_variance(times: float) -> None:
     chart, _ = means_chart.fit(of_means(noise(400, 1, times=times)), NAMES)
     assert chart
     assert chart.deff == pytest.approx(times, rel=0.15)
 
 
-def test_a_daily_cycle_does_not_touch_deff() -> None:
+def test_a_daily_cycle_does_not_change_deff() -> None:
     chart, _ = means_chart.fit(of_means(noise(168, 2) + cycle(168, 0.5)), NAMES)
     assert chart
     assert chart.deff == pytest.approx(1.0, abs=0.2)
-    # If hours were not considered, the cycle would add this variance.
+    # Without a comparison by hours, the cycle would add this variance.
     assert (chart.deff - 1) < np.var(cycle(168, 0.5)[:, 0]) * ROWS / 10
 
 
@@ -77,13 +80,13 @@ def test_a_large_cycle_is_compared_with_the_same_hours() -> None:
     assert (night_by_day.p < 1e-6).all()
 
 
-def test_without_a_cycle_all_hours_are_one() -> None:
+def test_without_a_cycle_hours_are_not_compared_separately() -> None:
     chart, _ = means_chart.fit(of_means(noise(168, 6)), NAMES)
     assert chart
     assert chart.hours is None
 
 
-def test_an_effect_of_one_deviation_reads_as_one() -> None:
+def test_a_shift_of_one_standard_deviation_has_the_effect_one() -> None:
     chart, _ = means_chart.fit(of_means(noise(300, 7, times=3)), NAMES)
     assert chart
     shifted = noise(50, 8, times=3) + np.array([0, 1.0, 0, 0])
@@ -92,7 +95,7 @@ def test_an_effect_of_one_deviation_reads_as_one() -> None:
     assert {found.names[at] for at in np.abs(found.standardised).argmax(axis=1)} == {"input.sig.s1"}
 
 
-def test_a_component_that_others_tell_and_one_that_stands_still_are_named() -> None:
+def test_constant_and_redundant_components_are_left_out_with_a_reason() -> None:
     values = noise(100, 9)
     values[:, 1] = 2 * values[:, 0] - values[:, 3]
     values[:, 2] = 4.0
@@ -119,7 +122,7 @@ def test_a_cap_is_the_upper_edge_of_the_bin_with_the_quantile(
     assert means_chart.cap(counts, name) == pytest.approx(expected, rel=1e-3)
 
 
-def test_a_capped_mean_is_that_of_the_values() -> None:
+def test_a_capped_mean_equals_the_mean_of_capped_values() -> None:
     values = np.random.default_rng(10).geometric(0.07, 3000)
     scale = SCALES["input.words"]
     counts = np.bincount(scale.codes(values), minlength=scale.count)

@@ -1,4 +1,4 @@
-"""A message has what to do first, then the evidence, in at most 15 lines of printable text."""
+"""Tests that a message says what to do and shows the evidence, in at most 15 printable lines."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ VERSION = Source("function version", "8", 1.0, 1.0, new=True)
 CUSTOMER = Source("customer", "acme", 0.3, 0.94, new=True)
 DEPLOYED = Deployment("function version", "8", NOON - 3 * HOUR + 900, "7")
 ESTIMATE = Estimate(0.84, Interval(0.8, 0.88), 812)
-# Messages about known accuracy are composed by accuracy_message.py.
+# accuracy_message.py composes the messages about known accuracy.
 COMPOSED = [change for change in Change if change not in accuracy_message.SUBJECTS]
 
 
@@ -65,7 +65,7 @@ def facts(change: Change = Change.BEGINS, **given: Any) -> Facts:
     return Facts(STREAM, transition, NOON - HOUR, NOON, 812, **known | given)
 
 
-def test_a_bad_deployment_from_its_first_line_to_its_last() -> None:
+def test_the_whole_message_about_a_bad_deployment() -> None:
     found = compose(
         facts(
             moved=(LABEL,), sources=(VERSION,), deployment=DEPLOYED, estimate=ESTIMATE,
@@ -97,7 +97,7 @@ def test_a_bad_deployment_from_its_first_line_to_its_last() -> None:
     )
 
 
-def test_known_accuracy_stands_beside_the_estimated_one_and_an_unlike_window_has_none() -> None:
+def test_known_accuracy_follows_the_estimate_and_an_unlike_window_has_no_estimate() -> None:
     known = "known accuracy 0.62 (0.56 to 0.68) of 240 labels"
     found = compose(facts(score=(0.84, 0.83), estimate=ESTIMATE, known=Tally(240, 150)))
     assert f"; blind to swapped labels), usually 0.83; {known}." in found.text
@@ -270,7 +270,7 @@ def test_a_rollback_names_its_command_and_its_version(
 
 
 @pytest.mark.parametrize("part", ["strange input.non_letter_share", "mostly_non_letter"])
-def test_signs_in_place_of_letters_are_a_change_of_the_texts(part: str) -> None:
+def test_texts_with_fewer_letters_are_a_change_of_the_texts(part: str) -> None:
     signs = replace(LABEL, field=part)
     action, reason = advice(facts(moved=(signs,), deployment=DEPLOYED))
     assert action is Action.WAIT
@@ -332,7 +332,7 @@ def test_every_other_message_asks_for_nothing(change: Change) -> None:
         ),
     ],
 )  # fmt: skip
-def test_a_movement_in_words(moved: Moved, said: str) -> None:
+def test_the_sentence_about_a_change(moved: Moved, said: str) -> None:
     assert moved.sentence() == said
 
 
@@ -340,7 +340,7 @@ anything = st.text(max_size=400)
 
 
 @given(st.sampled_from(COMPOSED), st.booleans(), anything, anything, anything)
-def test_a_message_is_short_and_plain_whatever_the_records_say(
+def test_a_message_has_short_plain_lines_for_any_records(
     change: Change, passed: bool, model: str, value: str, words: str
 ) -> None:
     everything = facts(

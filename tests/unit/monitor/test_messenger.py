@@ -1,4 +1,4 @@
-"""The messenger: each message once, whatever comes twice, fails, or ends half way."""
+"""Tests that the messenger sends each message once, whatever is repeated, fails or stops."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def payload(*lines: Any) -> dict[str, Any]:
 
 
 class Events:
-    """EventBridge: keeps what it took."""
+    """A stand-in for EventBridge that keeps the events."""
 
     def __init__(self) -> None:
         self.taken: list[dict[str, Any]] = []
@@ -78,7 +78,7 @@ class Events:
 
 
 class Messenger:
-    """The handler's module with moto behind it, and what people and pipelines got."""
+    """The handler's module with the AWS services of moto, and the messages that it sent."""
 
     def __init__(self, module: ModuleType, queue: str) -> None:
         self.module = module
@@ -107,12 +107,12 @@ class Messenger:
         self._swap(sns=self._real)
 
     def expire_claims(self) -> None:
-        """Take away each claim that is not marked as sent, as if its lease had ended."""
+        """Delete all claims, as if their leases had ended."""
         for key in self.objects(CLAIMED):
             boto3.client("s3").delete_object(Bucket=BUCKET, Key=key)
 
     def mails(self) -> list[dict[str, Any]]:
-        """Return what the topic's subscriber got since the last look."""
+        """Return the topic's messages since the last call."""
         sqs = boto3.client("sqs")
         got = sqs.receive_message(QueueUrl=self._queue, MaxNumberOfMessages=10).get("Messages", [])
         for one in got:
@@ -168,7 +168,7 @@ def test_a_message_is_one_mail_and_one_event(messenger: Messenger) -> None:
     )
 
 
-def test_what_comes_again_is_not_sent_again(messenger: Messenger) -> None:
+def test_a_repeated_line_is_not_sent_again(messenger: Messenger) -> None:
     messenger(payload(line(), line()))
     assert messenger(payload(line())) == {"sent": 0}
     assert len(messenger.mails()) == len(messenger.events.taken) == 1
@@ -201,7 +201,7 @@ def test_everything_else_is_not_sent(messenger: Messenger, other: Any) -> None:
 @pytest.mark.parametrize(
     ("problem", "said"),
     [
-        (refused("NotFound"), "the topic is gone"),
+        (refused("NotFound"), "the topic does not exist"),
         (refused("AuthorizationError"), "must let the role of MessengerFunction publish"),
         (refused("KMSAccessDenied"), "the key of the topic"),
         (refused("InvalidParameter"), "look at the topic"),
@@ -210,23 +210,23 @@ def test_everything_else_is_not_sent(messenger: Messenger, other: Any) -> None:
 )
 def test_a_topic_that_refuses(messenger: Messenger, problem: Exception, said: str) -> None:
     messenger.break_topic(problem)
-    for _ in range(3):  # and Lambda's retries
+    for _ in range(3):  # the first attempt, and Lambda's two retries
         with pytest.raises(messenger.module.NotSent, match=said):
             messenger(payload(line()))
-    assert len(messenger.events.taken) == 1  # the other destination got its own, once
+    assert len(messenger.events.taken) == 1  # EventBridge got the event, and only once
     assert messenger.objects(WAITING) == [f"{WAITING}{MESSAGE['id']}"]
     messenger.mend_topic()
-    assert messenger({}) == {"sent": 1}  # the schedule
+    assert messenger({}) == {"sent": 1}  # an event of the schedule
     assert len(messenger.mails()) == 1
     assert messenger.objects(WAITING) == []
     assert messenger({}) == messenger(payload(line())) == {"sent": 0}
     assert messenger.mails() == []
 
 
-def test_a_payload_whose_sender_ends_half_way_is_sent_by_the_schedule(
+def test_the_schedule_sends_the_messages_of_a_sender_that_stopped(
     messenger: Messenger,
 ) -> None:
-    messenger.break_topic(KeyboardInterrupt())  # as Lambda ends a function at its time-out
+    messenger.break_topic(KeyboardInterrupt())  # as if Lambda stopped the function
     with pytest.raises(KeyboardInterrupt):
         messenger(payload(line(), line(id="1" * 32)))
     messenger.mend_topic()
@@ -237,7 +237,7 @@ def test_a_payload_whose_sender_ends_half_way_is_sent_by_the_schedule(
     assert messenger.objects(WAITING) == []
 
 
-def test_a_message_that_leaves_while_the_waiting_are_read_is_left_out(messenger: Messenger) -> None:
+def test_a_waiting_message_that_another_sender_sends_is_left_out(messenger: Messenger) -> None:
     claims = Claims(boto3.client("s3"), BUCKET)
     for name in ("a", "b"):
         claims.keep(name, name.encode())
@@ -248,7 +248,7 @@ def test_a_message_that_leaves_while_the_waiting_are_read_is_left_out(messenger:
 
 
 def test_a_claim_outlives_its_sender() -> None:
-    """A sender that is still running keeps its claim; a retry of Lambda comes after the lease."""
+    """The lease ends after the sender's time-out, and before Lambda's last retry."""
     function = load()["Resources"]["MessengerFunction"]["Properties"]
     assert 120 <= function["Timeout"] < LEASE.total_seconds() < 180
 
@@ -262,7 +262,7 @@ def test_an_event_bus_that_refuses(messenger: Messenger) -> None:
     assert len(messenger.mails()) == len(messenger.events.taken) == 1
 
 
-def test_a_sender_that_ended_half_way_is_taken_over_after_its_lease(messenger: Messenger) -> None:
+def test_a_claim_is_taken_over_after_its_lease(messenger: Messenger) -> None:
     claims = Claims(boto3.client("s3"), BUCKET)
     assert claims.claim("one")
     with pytest.raises(Held, match="in a minute"):
@@ -303,5 +303,5 @@ def test_a_text_over_the_limit_is_cut_and_says_so() -> None:
     )
 
 
-def test_a_refusal_quotes_no_more_than_its_code() -> None:
+def test_a_refusal_quotes_only_the_error_code() -> None:
     assert "no" not in refusal(refused("Odd")).split("(")[1].split(")")[0]

@@ -1,4 +1,4 @@
-"""Tests that each kind of a signal's part becomes a number that people know."""
+"""Tests that each part of a signal is described by a number that people know."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def drift(signal: str, part: str) -> Drift:
     return Drift(signal, 1e-9, 1.0, 1e-3, 0.3, part, None, None, unusual=True)
 
 
-def told(signal: str, part: str, now: Summary, usual: Summary | None = USUAL) -> Moved:
+def described(signal: str, part: str, now: Summary, usual: Summary | None = USUAL) -> Moved:
     before = [window(), *slots(1, 800, np.random.default_rng(6), start=NEXT - HOUR)]
     ((_, one),) = moved([drift(signal, part)], reference().baseline, now, usual, before, days=30)
     return one
@@ -76,10 +76,10 @@ def told(signal: str, part: str, now: Summary, usual: Summary | None = USUAL) ->
         ("duplicates", "f" * 16, {"input.hash": "f" * 16}, ("again and again", "hash"), 1),
     ],
 )  # fmt: skip
-def test_a_part_in_words(
+def test_the_description_of_a_part(
     signal: str, part: str, given: dict[str, Any], said: tuple[str, str], now: float
 ) -> None:
-    one = told(signal, part, window(**given))
+    one = described(signal, part, window(**given))
     assert said[0] in one.sentence()
     assert said[1] in one.name
     assert one.now == pytest.approx(now, abs=0.03)
@@ -107,25 +107,25 @@ def test_a_number_that_no_model_computes_is_a_change_of_the_texts(
     assert (measures(drift(signal, part), known)[-1].field in INPUT) is texts
 
 
-def test_a_shape_that_keeps_its_centre_is_told_by_its_part() -> None:
-    centre = told("input.words", "part 2 of 10", USUAL)
+def test_a_change_that_keeps_the_median_is_described_by_a_share() -> None:
+    centre = described("input.words", "part 2 of 10", USUAL)
     assert centre.name.startswith("share of texts with words of a text from ")
     assert centre.share
 
 
-def test_without_summaries_of_the_baseline_the_value_stands_alone() -> None:
-    one = told("label", "ham", USUAL, usual=None)
+def test_without_summaries_of_the_baseline_no_usual_value_is_shown() -> None:
+    one = described("label", "ham", USUAL, usual=None)
     assert one.usual is None
     assert "usually" not in one.sentence()
 
 
-def test_what_the_window_lacks_is_not_told() -> None:
+def test_a_field_that_the_window_lacks_is_left_out() -> None:
     lacking = window(**{"input.novelty": None})
     found = [drift("means", "input.novelty")]
     assert moved(found, reference().baseline, lacking, USUAL, [], days=30) == []
 
 
-def test_every_signal_of_a_real_notice_has_words() -> None:
+def test_every_signal_of_a_notice_has_a_description() -> None:
     _, findings = followed(day(hours=8, given={"prediction.label": "spam", "input.words": 3}))
     last = findings[-1]
     found = moved(last.drifts, reference().baseline, last.window, USUAL, [], days=30)

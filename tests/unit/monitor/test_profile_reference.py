@@ -29,7 +29,7 @@ def reference() -> Profile:
     )
 
 
-def test_the_same_population_is_quiet(reference: Profile) -> None:
+def test_rows_of_the_same_population_are_usual(reference: Profile) -> None:
     judgement = profile_reference.judge(stack(slots(150, 100, np.random.default_rng(2))), reference)
     assert judgement.unusual(profile_reference.LEVEL).mean() < 0.02
     assert judgement.missing == {}
@@ -74,7 +74,7 @@ def test_the_shipped_profile_can_be_read() -> None:
 
 
 @pytest.mark.parametrize("content", [{}, {"rows": {"values": [[1]], "columns": ["a"]}, "id": "x"}])
-def test_what_is_no_profile_is_refused(content: dict[str, object]) -> None:
+def test_a_file_that_is_no_profile_is_refused(content: dict[str, object]) -> None:
     with pytest.raises(ProfileUnreadable):
         Profile.read(content)
 

@@ -1,4 +1,4 @@
-"""Tests that docs/monitoring.md and the dial agree with the measurements."""
+"""Tests that docs/monitoring.md and false_alarm_table.json agree with the measurements."""
 
 from __future__ import annotations
 

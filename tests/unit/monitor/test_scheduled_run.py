@@ -1,4 +1,4 @@
-"""A scheduled run over a stream that cannot be judged, and over a baseline that cannot grow."""
+"""Tests a scheduled run if a stream cannot be judged or a baseline cannot grow."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def kept(monkeypatch: pytest.MonkeyPatch) -> Kept:
 
 
 @pytest.mark.parametrize("part", ["follow", "announce", "_grown"])
-def test_a_stream_that_fails_in_every_run_is_told_once_and_keeps_its_traceback(
+def test_a_failing_stream_writes_waiting_lines_once_and_keeps_the_traceback(
     kept: Kept, monkeypatch: pytest.MonkeyPatch, part: str
 ) -> None:
     def fails(*_: Any, **__: Any) -> Any:
@@ -97,7 +97,7 @@ def test_a_stream_that_fails_in_every_run_is_told_once_and_keeps_its_traceback(
     assert (kept.state.source["untold"], kept.state.source["number"]) == ([], 3)
 
 
-def test_labels_that_cannot_be_counted_keep_no_stream_from_being_judged(
+def test_a_stream_is_judged_even_if_its_labels_cannot_be_counted(
     kept: Kept, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fails(*_: Any, **__: Any) -> Any:
@@ -110,7 +110,7 @@ def test_labels_that_cannot_be_counted_keep_no_stream_from_being_judged(
     (problem,) = report.problems
     assert "labels could not be counted (ZeroDivisionError)" in problem
     assert isinstance(report.defects[problem], ZeroDivisionError)
-    assert (report.failed, report.inaccurate) == (0, 1)  # the last result holds
+    assert (report.failed, report.inaccurate) == (0, 1)  # the last result is kept
     assert kept.state.version == (2, 1)
     assert Remembered.read(kept.state.source) == low
 
@@ -128,7 +128,7 @@ def test_a_stream_whose_baseline_cannot_be_read_is_counted(
 
 
 @pytest.mark.parametrize(("each", "days"), [(3, 120), (400, 14)])
-def test_feasible_reads_as_many_days_as_little_traffic_needs(
+def test_feasible_reads_more_days_if_traffic_is_low(
     each: int, days: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     closed = MONDAY + 200 * DAY
@@ -145,10 +145,10 @@ def test_feasible_reads_as_many_days_as_little_traffic_needs(
         index="", reach=SimpleNamespace(false_alarm_days=90),
     )  # fmt: skip
     assert baseline_commands.feasible_command(cast("Any", context)) == 0
-    assert f"of version 1, in {days} days." in capsys.readouterr().out
+    assert f"of version 1, the mean of {days} days." in capsys.readouterr().out
 
 
-def test_a_baseline_that_began_long_ago_reads_no_more_summaries(kept: Kept) -> None:
+def test_a_baseline_that_began_long_ago_does_not_grow(kept: Kept) -> None:
     old, today = accepted(), MONDAY + 121 * DAY
     new, reason = growth(cast("Any", kept), STREAM, old, choose(0), today)
     assert new == old
@@ -179,7 +179,7 @@ def test_a_defect_is_an_error_with_its_traceback(monkeypatch: pytest.MonkeyPatch
     ]
 
 
-def test_feedback_that_cannot_be_read_keeps_no_stream_from_being_judged(
+def test_streams_are_judged_even_if_feedback_cannot_be_read(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("OPENSEARCH_URL", "http://127.0.0.1:9")

@@ -41,7 +41,7 @@ def test_a_document_has_no_text_and_names_its_slot() -> None:
 @pytest.mark.parametrize(
     "change", [{"format": 2}, {"numbers": {}}, {"model": None}, {"rows": "many"}]
 )
-def test_what_is_no_summary_is_refused(change: dict[str, object]) -> None:
+def test_a_document_that_is_no_summary_is_refused(change: dict[str, object]) -> None:
     (one,) = slots(1, 5, np.random.default_rng(5))
     with pytest.raises(UnknownSummary):
         from_document(to_document(one) | change)

@@ -57,7 +57,7 @@ def test_poisson_where_the_variance_is_not_above_the_mean(mean: float) -> None:
     )
 
 
-def test_a_kind_that_never_comes() -> None:
+def test_counts_with_the_mean_zero() -> None:
     assert tail_probabilities.counts([0, 1], 0, 0) == pytest.approx([1, 0], abs=1e-250)
 
 

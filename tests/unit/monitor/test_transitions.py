@@ -1,4 +1,4 @@
-"""Transitions: one message at each, whatever the order in which verdicts come."""
+"""Tests that each transition of a stream is found once, for any order of verdicts."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def finding(word: str, at: int, number: int = 1) -> Finding:
     return Finding(Reference.BASELINE, window, verdict, "", drifts, number)
 
 
-def played(
+def transitions_of(
     words: str,
     *,
     silenced: str = "",
@@ -47,11 +47,15 @@ def played(
     numbers: str = "",
     episode: Episode | None = None,
 ) -> list[tuple[int, Transition]]:
-    """Return the transitions of a row of windows. Other rows mark windows by x, or the baseline."""
+    """Return the transitions of consecutive windows, each with the position of its window.
+
+    Each character of `words` is the verdict of a window (see `WORDS`). In `silenced` and `odd`, an
+    x marks a window. `numbers` has the baseline's number for each window.
+    """
     episode, found = episode or Episode(), []
     for at, word in enumerate(words):
         episode, transition = advance(
-            Episode.read({"episode": episode.document()}),  # as a restart would find it
+            Episode.read({"episode": episode.document()}),  # stored and read again
             finding(word, at, int(numbers[at]) if numbers else 1),
             in_a_row=IN_A_ROW,
             silenced=silenced[at : at + 1] == "x",
@@ -71,11 +75,11 @@ def played(
         ("mmMM----", [(2, "begins"), (6, "recovers")]),
         ("mmM--M--M", [(2, "begins")]),  # two usual windows are no recovery
         ("mmM---mmM", [(2, "begins"), (5, "recovers"), (8, "begins")]),
-        ("mmMMBBB", [(2, "begins"), (6, "spreads")]),  # as many in a row as for a notice
+        ("mmMMBBB", [(2, "begins"), (6, "spreads")]),  # a second signal in three windows
         ("mmMMBMBMB", [(2, "begins")]),  # a signal that comes and goes
         ("mmMMBBBBBB", [(2, "begins"), (6, "spreads")]),
-        ("mmBLLL", [(2, "begins")]),  # it was told with the first
-        ("mmMiiiM", [(2, "begins")]),  # insufficient keeps the state
+        ("mmBLLL", [(2, "begins")]),  # the first message has both signals
+        ("mmMiiiM", [(2, "begins")]),  # insufficient windows change nothing
         ("mmM--i-", [(2, "begins"), (6, "recovers")]),
         ("--s", [(2, "stale")]),
         ("--sss", [(2, "stale")]),
@@ -84,19 +88,19 @@ def played(
         ("pppppp", []),
     ],
 )
-def test_each_transition_is_told_once(words: str, changes: list[tuple[int, str]]) -> None:
-    assert [(at, str(one.change)) for at, one in played(words)] == changes
+def test_each_transition_is_found_once(words: str, changes: list[tuple[int, str]]) -> None:
+    assert [(at, str(one.change)) for at, one in transitions_of(words)] == changes
 
 
-def test_a_notice_says_since_when_and_which_signals() -> None:
-    ((_, begun),) = played("-mB")
+def test_a_notice_has_its_beginning_and_its_signals() -> None:
+    ((_, begun),) = transitions_of("-mB")
     assert begun.signal == "means"
     assert begun.others == ("label",)
     assert begun.since == MONDAY + HOUR
 
 
-def test_a_silenced_notice_is_told_after_the_silence() -> None:
-    found = played("mmMMMMM", silenced="xxxxx")
+def test_a_silenced_notice_begins_again_after_the_silence() -> None:
+    found = transitions_of("mmMMMMM", silenced="xxxxx")
     assert [(at, str(one.change), one.late) for at, one in found] == [
         (2, "begins", False),
         (5, "begins", True),
@@ -107,18 +111,18 @@ def test_a_silenced_notice_is_told_after_the_silence() -> None:
 @pytest.mark.parametrize(
     ("words", "silenced", "changes"),
     [
-        ("mmMM---", "xxxxxxx", ["begins"]),  # the one that was not sent: nobody needs its end
+        ("mmMM---", "xxxxxxx", ["begins"]),  # the notice was not sent, so its end is not needed
         ("mmMM---", "xxxx   ", ["begins"]),
         ("mmM--s", "xxxxxx", ["begins"]),
         ("mmMBBBBB", "   xxxx ", ["begins", "spreads"]),
     ],
 )
-def test_in_a_silence(words: str, silenced: str, changes: list[str]) -> None:
-    assert [str(one.change) for _, one in played(words, silenced=silenced)] == changes
+def test_transitions_during_a_silence(words: str, silenced: str, changes: list[str]) -> None:
+    assert [str(one.change) for _, one in transitions_of(words, silenced=silenced)] == changes
 
 
 def test_another_baseline_closes_a_notice() -> None:
-    found = played("mmMMMmmM", numbers="11112222")
+    found = transitions_of("mmMMMmmM", numbers="11112222")
     assert [(at, str(one.change)) for at, one in found] == [
         (2, "begins"),
         (4, "replaced"),
@@ -126,8 +130,8 @@ def test_another_baseline_closes_a_notice() -> None:
     ]
 
 
-def test_an_unknown_weekday_is_told_once_for_a_baseline() -> None:
-    found = played("mmmmmm--mmmmmmmm", odd="xxxxxxxxxxxxxxxx", numbers="1111111111122222")
+def test_an_unknown_weekday_gives_one_transition_for_each_baseline() -> None:
+    found = transitions_of("mmmmmm--mmmmmmmm", odd="xxxxxxxxxxxxxxxx", numbers="1111111111122222")
     assert [(at, str(one.change)) for at, one in found] == [(2, "weekday"), (11, "weekday")]
     assert found[0][1].since == MONDAY
 
@@ -135,9 +139,10 @@ def test_an_unknown_weekday_is_told_once_for_a_baseline() -> None:
 def compared(
     words: str, *, silenced: str = "", odd: bool = False, hours: int = 1
 ) -> list[tuple[int, Transition]]:
-    """Return the transitions of a version's comparisons: d is unusual, and = is not.
+    """Return the transitions of comparisons of two versions, each with its position.
 
-    A comparison begins an hour after the one before, and is of `hours`. A dot is no comparison.
+    In `words`, d is an unusual comparison, = is a usual comparison, and a dot is an hour without a
+    comparison. A comparison begins every hour, and covers `hours` hours.
     """
     episode, found = Episode(), []
     for at, word in enumerate(words):
@@ -167,14 +172,14 @@ def compared(
         ("ddd==d===", {}, [(2, "differs"), (8, "agrees")]),
         ("ddd===ddd", {}, [(2, "differs"), (5, "agrees"), (8, "differs")]),
         ("dddddd", {"odd": True}, []),  # the baseline is no reference
-        ("ddddddd", {"hours": 2}, [(4, "differs")]),  # half of each is in the one before
+        ("ddddddd", {"hours": 2}, [(4, "differs")]),  # each window overlaps half of the next
         ("dd" + "." * 23 + "d", {}, [(25, "differs")]),
-        ("dd" + "." * 24 + "dd", {}, []),  # more than a day later it is another rollout
+        ("dd" + "." * 24 + "dd", {}, []),  # after more than a day, the count starts again
         ("dddddd", {"silenced": "xxxxx"}, [(5, "differs")]),
         ("ddd=====", {"silenced": "xxxxxxxx"}, []),
     ],
 )
-def test_two_versions_that_differ_are_told_once(
+def test_two_versions_that_differ_give_one_transition(
     words: str, given: dict[str, Any], changes: list[tuple[int, str]]
 ) -> None:
     found = compared(words, **given)
@@ -198,7 +203,7 @@ def test_other_references_are_no_transitions() -> None:
 
 @given(st.text(alphabet="-mMBLips", max_size=60), st.text(alphabet="x ", max_size=60))
 def test_no_id_comes_twice_and_a_recovery_follows_a_notice(words: str, silenced: str) -> None:
-    found = played(words, silenced=silenced)
+    found = transitions_of(words, silenced=silenced)
     ids = [one.key(STREAM) for _, one in found]
     assert len(set(ids)) == len(ids)
     is_open = False
@@ -210,8 +215,8 @@ def test_no_id_comes_twice_and_a_recovery_follows_a_notice(words: str, silenced:
             is_open = one.change is Change.SPREADS
 
 
-def test_a_judge_that_runs_twice_makes_the_same_ids() -> None:
-    once, twice = played("mmMM---"), played("mmMM---")
+def test_a_repeated_run_makes_the_same_ids() -> None:
+    once, twice = transitions_of("mmMM---"), transitions_of("mmMM---")
     assert [one.key(STREAM) for _, one in once] == [one.key(STREAM) for _, one in twice]
     other = replace(STREAM, model="another")
     assert once[0][1].key(STREAM) != once[0][1].key(other)

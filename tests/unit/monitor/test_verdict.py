@@ -1,4 +1,4 @@
-"""Tests that sequences of unusual-window flags become the right verdicts and sentences."""
+"""Tests the verdicts and sentences for sequences of usual and unusual windows."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_decide(unusual: list[bool], armed: bool, verdict: Verdict) -> None:
     assert decide(unusual, in_a_row=3, armed=armed) is verdict
 
 
-def test_a_notice_begins_once_a_run() -> None:
+def test_a_notice_begins_once_in_consecutive_unusual_windows() -> None:
     assert begins(
         [True, True, True, True, False, True, True, False, True, True, True], in_a_row=3
     ) == [2, 10]
@@ -37,10 +37,10 @@ def test_a_notice_begins_once_a_run() -> None:
 def test_stale_after_a_day() -> None:
     assert stale(MONDAY, MONDAY + DAY)
     assert not stale(MONDAY, MONDAY + DAY - 1)
-    assert not stale(MONDAY + HOUR, MONDAY)  # the clock of the summaries may be ahead of ours
+    assert not stale(MONDAY + HOUR, MONDAY)  # clocks may differ
 
 
-def test_the_sentence_names_what_moved_and_weekdays_are_known() -> None:
+def test_the_sentence_names_the_largest_change_and_weekdays_are_known() -> None:
     chance = np.random.default_rng(1)
     parts = [summary(records(100, chance), MONDAY + at * HOUR, seconds=HOUR) for at in range(40)]
     reference = accepted.fit(parts)

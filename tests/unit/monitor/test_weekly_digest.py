@@ -1,4 +1,4 @@
-"""The weekly digest: once a week, where there can be no notice, with the numbers of two weeks."""
+"""Tests the weekly digest, which a stream gets if it cannot give notices."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ SEEN = Episode(digest=AT - WEEK)
     ("episode", "armed", "now", "week"),
     [
         (SEEN, False, AT + MORNING, (AT - WEEK, AT)),
-        (SEEN, False, AT + MORNING - 1, None),  # by night
-        (SEEN, False, AT + 3 * DAY, (AT - WEEK, AT)),  # after an outage of the judge
+        (SEEN, False, AT + MORNING - 1, None),  # too early on Monday
+        (SEEN, False, AT + 3 * DAY, (AT - WEEK, AT)),  # the monitor did not run on Monday
         (SEEN, True, AT + MORNING, None),
         (Episode(), False, AT + MORNING, None),  # a stream that was not seen before
         (replace(SEEN, digest=AT), False, AT + 6 * DAY, None),
@@ -45,7 +45,7 @@ def test_when_a_digest_is_due(
 
 
 class Server:
-    """An OpenSearch without anything."""
+    """An OpenSearch that finds nothing."""
 
     def perform_request(self, *_: object, **__: object) -> tuple[int, object, str]:
         return 200, {}, '{"timed_out": false, "_shards": {"failed": 0}}'
@@ -61,7 +61,7 @@ class Kept:
         return [one for one in self._several if start <= one.start < end]
 
 
-def told(kept: list[Summary], accepted: Accepted | None) -> list[dict[str, Any]]:
+def messages(kept: list[Summary], accepted: Accepted | None) -> list[dict[str, Any]]:
     sight = Sight(Server(), Kept(kept), "cwl-*")  # type: ignore[arg-type]
     _, found = announce(
         sight, [], SEEN, [], stream=STREAM, accepted=accepted, choice=CHOICE, now=AT + MORNING
@@ -69,7 +69,7 @@ def told(kept: list[Summary], accepted: Accepted | None) -> list[dict[str, Any]]
     return [message for _, message in found if message]
 
 
-def test_a_digest_has_the_numbers_of_the_week_and_of_the_one_before() -> None:
+def test_a_digest_has_the_numbers_of_two_weeks() -> None:
     chance = np.random.default_rng(3)
     nine: dict[str, Any] = {"input.words": 9}
     greek: dict[str, Any] = {"input.words": 5, "input.script": "greek"}
@@ -77,20 +77,20 @@ def test_a_digest_has_the_numbers_of_the_week_and_of_the_one_before() -> None:
         *slots(4, 30, chance, start=AT - 2 * WEEK, **nine),
         *slots(4, 10, chance, start=AT - 2 * DAY, **greek),
     ]
-    (message,) = told(kept, None)
+    (message,) = messages(kept, None)
     lines = message["text"].splitlines()
     assert lines[0].startswith("WEEKLY DIGEST of a-model in /aws/lambda/one: 40 predictions")
     assert message["action"] == "nothing"
     assert "No baseline is accepted" in message["text"]
-    assert "Predictions: 40, in the week before 120." in lines
+    assert "Predictions: 40 (the week before: 120)." in lines
     assert "Scripts: greek 100 %, before 0 %." in lines
     assert any("ords of a text 5, before 9" in line for line in lines)
     assert len(lines) <= LINES
-    assert told(kept, replace(reference(), armed=True)) == []
+    assert messages(kept, replace(reference(), armed=True)) == []
 
 
-def test_a_week_without_predictions_says_so_and_two_say_nothing() -> None:
+def test_one_week_without_predictions_gives_a_digest_and_two_give_none() -> None:
     kept = slots(4, 30, np.random.default_rng(3), start=AT - 2 * WEEK)
-    (message,) = told(kept, None)
+    (message,) = messages(kept, None)
     assert "There was no prediction in this week." in message["text"]
-    assert told([], None) == []
+    assert messages([], None) == []

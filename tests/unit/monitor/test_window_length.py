@@ -1,4 +1,4 @@
-"""Tests which windows arm a baseline."""
+"""Tests the length of windows with which a baseline can give notices."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from monitor.summaries.summary import Summary
 from tests.unit.monitor.made import records, slots, summary
 
 
-def test_independent_rows_arm_with_100() -> None:
+def test_independent_rows_need_windows_of_100() -> None:
     planned = plan(slots(7 * 96, 26, np.random.default_rng(1)))
     assert (planned.armed, planned.rows, planned.windows) == (True, 100, 168)
     assert planned.deff == pytest.approx(1.05, abs=0.15)
@@ -35,7 +35,7 @@ def test_rows_in_bursts_need_longer_windows() -> None:
         rows = records(100, chance)
         for row in rows:
             for name in [n for n in row if n.startswith("input.sig")]:
-                row[name] += 6 * (at % 5 - 2)  # the texts of each slot have a subject of their own
+                row[name] += 6 * (at % 5 - 2)  # each slot has texts about another subject
         made.append(summary(rows, made[-1].end if made else 345_600))
     planned = plan(made)
     assert planned.deff > 2
@@ -57,7 +57,7 @@ def test_the_smallest_effect_falls_with_rows_and_rises_with_deff() -> None:
 
 
 def test_the_smallest_effect_is_found_with_its_power() -> None:
-    """A simulated chart detects that effect about as often as the power says."""
+    """A simulation detects the effect about as often as the default power of 0.95 says."""
     chance, p, k, n = np.random.default_rng(3), 6, 120, 200
     effect = smallest_effect(components=p, windows=k, rows=n, deff=1, level=0.005)
     hits = 0

@@ -13,7 +13,7 @@ from tests.unit.monitor.made import MONDAY, STREAM
 
 
 def of(*counts: int) -> list[Summary]:
-    """Return slots with these numbers of rows; a 0 makes no slot."""
+    """Return consecutive slots with these numbers of rows. The slot is left out for a 0."""
     return [
         Summary(STREAM, "1", MONDAY + at * SLOT, rows=count)
         for at, count in enumerate(counts)
@@ -25,9 +25,9 @@ def of(*counts: int) -> list[Summary]:
     ("counts", "full", "open_"),
     [
         ([200] * 9, [800, 800], 200),
-        ([1000] * 5, [4000], 1000),  # a window lasts an hour at least, whatever the traffic
+        ([1000] * 5, [4000], 1000),  # a window lasts at least an hour
         ([100] * 8, [800], 0),
-        ([100, 0, 0, 0, 700, 100], [800], 100),  # an hour without logs in the middle
+        ([100, 0, 0, 0, 700, 100], [800], 100),  # 45 minutes have no predictions
         ([800], [], 800),
     ],
 )

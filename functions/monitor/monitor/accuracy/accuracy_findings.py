@@ -1,4 +1,4 @@
-"""What labels say about a stream in a run: findings, and the messages to a person."""
+"""Composes the findings about a stream's known accuracy, and the messages about it to people."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from monitor.messages.muting import Silence, silencing
 from monitor.messages.transitions import Change
 from monitor.summaries.summary import Stream
 
-Told = list[tuple[Finding, dict[str, Any] | None]]
+Told = list[tuple[Finding, dict[str, Any] | None]]  # findings, with the fields of their messages
 
 
 def announce_accuracy(
@@ -31,10 +31,10 @@ def announce_accuracy(
     *,
     now: int,
 ) -> tuple[Remembered, Told]:
-    """Return the new memory, and each finding from labels with the fields of its message.
+    """Return what the next run must remember, and the findings from labels with their messages.
 
-    `findings` are the other findings of this run. The labels are those of predictions of the last
-    thirty days. Raises `ServerProblem`.
+    `before` is what the last run remembered. `findings` are the other findings of this run. Labels
+    of predictions of the last thirty days are counted. Raises `ServerProblem`.
     """
     before = unlike_profile(findings, before)
     span = (now - SPAN, now)

@@ -1,6 +1,7 @@
-"""The message about known accuracy: it became too low, or it is back. Facts in, plain text out.
+"""Composes the message that known accuracy became too low, or that it is high enough again.
 
-The first line is the event, and the second is the advice. The other lines are the evidence.
+Known accuracy is counted on predictions whose right label came back. The first line of the message
+says what happened, and the second line says what to do. The other lines are the evidence.
 """
 
 from __future__ import annotations
@@ -37,19 +38,20 @@ from monitor.summaries.summary import Stream
 from monitor.summaries.windows import HOUR, moment
 
 SIGNAL: Final = "accuracy"
-ERRORS: Final = 3  # kinds of wrong answers that are named
-OTHERS: Final = 3  # versions
+ERRORS: Final = 3  # kinds of wrong answers that a message names
+OTHERS: Final = 3  # other versions that a message names
 SUBJECTS: Final = {Change.INACCURATE: "Accuracy too low", Change.ACCURATE: "Accuracy is back"}
 NEEDED: Final = {"canary": "the canary's result", "deployment": "the last deployment"}
 
 
 @dataclass(frozen=True, slots=True)
 class AccuracyFacts:
-    """All that a message about known accuracy says. What is not known is empty or None.
+    """The facts of a message about known accuracy. An unknown fact is empty or None.
 
-    `others` has the labels of the other versions of the stream. `unlike` says that the last
-    window was unlike the model's profile, so there is no estimate. `unread` has the reason for each
-    fact that could not be read.
+    - `others` has the labels of each other version of the stream.
+    - `unlike` is true if the texts of the last window are unlike the model's profile. The message
+      then has no estimated accuracy.
+    - `unread` has the reason for each fact that could not be read.
     """
 
     stream: Stream
@@ -67,13 +69,13 @@ class AccuracyFacts:
 
     @property
     def labelled(self) -> Labelled:
-        """What labels say about the version."""
+        """The counts of labels for predictions of the version."""
         assert self.accuracy.labelled is not None
         return self.accuracy.labelled
 
     @property
     def better(self) -> str | None:
-        """Another version that answers better: the whole interval of its accuracy is higher."""
+        """The best version whose whole interval of accuracy is above this version's, or None."""
         least = self.labelled.known.interval.high
         found = [
             (one.known.interval.low, version)
@@ -102,8 +104,9 @@ def compose_accuracy(facts: AccuracyFacts) -> Message:
 def swapped(labelled: Labelled) -> float | None:
     """Return the accuracy that the predictions would have with their two labels exchanged.
 
-    Returns None if there are not two labels, or if known accuracy is not surely below 0.5. Labels
-    that are not a random sample show nothing here: if only complaints have labels, all are wrong.
+    Returns None unless there are two labels and known accuracy is certainly below 0.5. Also returns
+    None if the labels are not a random sample: if only complaints are labelled, all labelled
+    answers are wrong.
     """
     if not labelled.random:
         return None

@@ -1,6 +1,6 @@
 """The command `feedback`: joins the labels of a CSV file to their predictions.
 
-Its rows need no log line: the command writes the joined records itself.
+The command itself writes the joined records (prediction and label) into the monitor's index.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from monitor.scheduled_run import asking
 COLUMNS: Final = ("prediction_id", "label", "source", "explanation", "identifier")
 NEEDED: Final = COLUMNS[:2]
 ROWS: Final = 1000  # rows that are joined at once
-SHOWN: Final = 20  # rows that are printed with the reason why they did not join
-SECONDS: Final = 2  # between two lines of progress
+SHOWN: Final = 20  # the most rows that are printed because they did not join
+SECONDS: Final = 2  # the time between two lines of progress
 
 Row = dict[str, Any]
 
@@ -78,22 +78,25 @@ def feedback_command(context: Context) -> int:
         print(f"{count} did not join: {reason}")
     if counts[Reason.UNKNOWN]:
         print(
-            "An index that is past its retention is deleted, and nothing joins its predictions."
-            " Wait if they are of the last minutes, and check --stack."
+            "A prediction cannot be found if its index was deleted after its retention time. Check"
+            " --stack. If the predictions are only minutes old, wait, and give the file again."
         )
     where = f": they are in {options.rejected}" if options.rejected else ""
     return complain(f"{missed} of {read} rows did not join{where}", 1)
 
 
 class _Rejected:
-    """A CSV file of the rows that did not join, each with its reason; or none, without a name."""
+    """Writes the rows that did not join into a CSV file, each with the reason.
+
+    Without a file name, nothing is written.
+    """
 
     def __init__(self, name: str | None, labels: str, stack: ExitStack) -> None:
         self._writer: csv.DictWriter[str] | None = None
         if name:
             try:
                 if Path(name).exists() and Path(name).samefile(labels):
-                    raise Refused(f"{name} has the labels: give --rejected another name")
+                    raise Refused(f"{name} is the file of labels: give --rejected another name")
                 opened = Path(name).open("w", encoding="utf-8", newline="")  # noqa: SIM115  see next line
             except OSError as problem:
                 raise Refused(f"{name} cannot be written ({problem.strerror})") from None
@@ -108,7 +111,7 @@ class _Rejected:
 
 
 def _rows(name: str, stack: ExitStack) -> Iterator[Row]:
-    """Yield the rows of a CSV file. Raises `Refused` for a file that is none."""
+    """Yield the rows of a CSV file. Raises `Refused` if the file is not a CSV file."""
     try:
         opened = Path(name).open(encoding="utf-8-sig", newline="")  # noqa: SIM115  see next line
         reader = csv.DictReader(stack.enter_context(opened), strict=True)
@@ -130,8 +133,8 @@ def _checked(name: str, reader: csv.DictReader[str]) -> Iterator[Row]:
 def _no_csv(name: str, line: int, problem: Exception) -> str:
     said = "no UTF-8" if isinstance(problem, UnicodeDecodeError) else problem
     return (
-        f"{name} is no CSV file from line {line} on ({said}): rows before it may be joined already."
-        " Mend the file and give it again, which counts no label twice"
+        f"{name} is no CSV file from line {line} on ({said}). Rows before this line may be joined"
+        " already. Correct the file and give it again: no label is counted twice"
     )
 
 
@@ -146,7 +149,7 @@ def _check(name: str, columns: Sequence[str]) -> None:
 
 
 def _blank(rows: Sequence[Row]) -> set[int]:
-    """Return the places of rows without a label, as `review` writes them."""
+    """Return the positions of rows without a label. The command `review` writes such rows."""
     return {at for at, row in enumerate(rows) if not (row.get("label") or "").strip()}
 
 

@@ -1,14 +1,18 @@
-"""Gathers the feedback in the log lines of a stack, and joins it: a part of each scheduled run.
+"""Joins the feedback in a stack's log lines to predictions, as a part of each scheduled run.
 
-A ledger in the monitor's own index has, for each slot of 15 minutes with feedback, how many of its
-lines were read, and how many of their ids were unknown. A slot is read again if it has another
-number of lines than were read, because a line may be delivered late. It is also read again for its
-unknown ids, because a prediction may be delivered late: in every run for an hour, then once an
-hour, until the slot is seven days old. Reading a slot again changes nothing that has joined.
+Feedback is read in slots of 15 minutes. A ledger in the monitor's own index has, for each slot, the
+number of lines that were read, and the number of lines with an unknown id. A slot is read again in
+two cases:
 
-A run reads at most 50,000 lines and for at most a minute, and begins with the slots that have the
-fewest lines left. Slots that are read again for their unknown ids come last, in turn. So a flood
-does not keep the feedback of another slot waiting, and the run still has time to judge.
+- It has another number of lines than were read, because a line may be delivered late.
+- It has unknown ids, because a prediction may be delivered late. Such a slot is read in every run
+  for an hour, then once an hour, until it is seven days old.
+
+Reading a slot again changes nothing that has joined.
+
+A run reads at most 50,000 lines, and for at most a minute. It begins with the slots that have the
+fewest unread lines. Slots with unknown ids come last, in turn. So a slot with very many lines does
+not delay the feedback of other slots, and the run still has time to judge.
 """
 
 from __future__ import annotations
@@ -30,23 +34,24 @@ from monitor.summaries.store import Conflict, Store
 from monitor.summaries.summary import SLOT
 from monitor.summaries.windows import DAY, HOUR
 
-# Seconds for which the lines of a slot, and the predictions of its ids, may still arrive.
-LATE: Final = 7 * DAY
-MOST: Final = 50_000  # lines that one run reads
-SECONDS: Final = 60  # for which one run reads; the page that it began is read to its end
-PAGE: Final = 1000  # lines in one answer
-TOLD: Final = 20  # the most examples of a run
-LONGEST: Final = 64  # characters of an id in an example
+LATE: Final = 7 * DAY  # seconds after a slot in which its lines and predictions may still arrive
+MOST: Final = 50_000  # the most lines that one run reads
+SECONDS: Final = 60  # after this time, a run reads no further page of lines
+PAGE: Final = 1000  # lines in one answer of OpenSearch
+TOLD: Final = 20  # the most examples of labels that did not join
+LONGEST: Final = 64  # an id in an example is cut after so many characters
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What was read of a slot.
+    """The entry of a slot in the ledger.
 
-    `lines` were read, of which `waiting` have an unknown id and `refused` have another reason not
-    to join. `told` of the refused are counted in a run. `after` is the place behind the last line
-    that was read, or None if there is no line behind it. `read_at` is the time of the last reading,
-    in seconds since 1970.
+    - `lines` is the number of lines that were read.
+    - `waiting` is the number of these lines that have an unknown id.
+    - `refused` is the number of these lines that cannot join for another reason.
+    - `told` is the number of refused lines that a run has already reported.
+    - `after` is the position of the last line that was read, or None if it was the slot's last.
+    - `read_at` is the time of the last reading, in seconds since 1970.
     """
 
     lines: int = 0
@@ -64,12 +69,14 @@ class Entry:
 
 @dataclass(slots=True)
 class Gathered:
-    """What became of the feedback in one run.
+    """The result of one run.
 
-    `joined` labels have a new joined record, `not_joined` will have none, by its reasons in
-    `reasons`. `waiting` have an id that is unknown so far, and `behind` lines were not read yet.
-    `examples` has some ids that did not join, each with its reason. `problem` is the reason why
-    nothing could be gathered, or empty.
+    - `joined` is the number of labels that have joined in this run.
+    - `not_joined` is the number of labels that cannot join. `reasons` counts them by reason.
+    - `waiting` is the number of labels with an id that is still unknown.
+    - `behind` is the number of lines that are not read yet.
+    - `examples` has some ids that did not join, each with its reason.
+    - `problem` is the reason why nothing could be read, or empty.
     """
 
     joined: int = 0
@@ -118,9 +125,10 @@ def gather(connection: Connection, store: Store, stack: str, index: str, now: fl
 
 
 def _turn(entry: Entry | None, lines: int, at: int) -> tuple[bool, int, int]:
-    """Return the key of the order: first lines to be read, then ids to be looked for again.
+    """Return the sort key of a slot.
 
-    The slot with the fewest lines left comes first, then the slot that was read longest ago.
+    Slots with unread lines come first, beginning with the fewest unread lines. Then come slots with
+    unknown ids, beginning with the slot that was read longest ago.
     """
     if entry and lines == entry.lines:
         return True, entry.read_at, at
@@ -128,7 +136,7 @@ def _turn(entry: Entry | None, lines: int, at: int) -> tuple[bool, int, int]:
 
 
 def _is_due(entry: Entry | None, lines: int, at: int, now: float) -> bool:
-    if entry is None or lines != entry.lines:  # fewer if lines were deleted, and more may come
+    if entry is None or lines != entry.lines:  # lines arrived late, or lines were deleted
         return True
     this_hour = now - now % HOUR
     return bool(entry.waiting) and (now - at < HOUR or entry.read_at < this_hour)
@@ -156,7 +164,7 @@ def _read(  # noqa: PLR0917  one step of `gather`
     budget: _Budget,
     result: Gathered,
 ) -> Entry:
-    """Read a slot from where its entry ends, or from its beginning, and return its new entry."""
+    """Read a slot from its beginning, or after the position in its entry. Return its new entry."""
     now = entry if entry and entry.after else Entry(told=entry.told if entry else 0)
     while True:
         body = _lines(stack, at, now.after)
@@ -201,7 +209,7 @@ def _given(source: Mapping[str, Any]) -> Given | None:
 
 
 def _counts(connection: Connection, stack: str, index: str, start: int) -> dict[int, int]:
-    """Count the lines of feedback of each slot that has any, by the start of the slot."""
+    """Return the number of feedback lines of each slot. The key is the start of the slot."""
     histogram = {"field": "@timestamp", "fixed_interval": f"{SLOT}s", "min_doc_count": 1}
     body = aggregated(
         _query(stack, {"gte": start * 1000}), {"slots": {"date_histogram": histogram}}
@@ -211,7 +219,7 @@ def _counts(connection: Connection, stack: str, index: str, start: int) -> dict[
 
 
 def _lines(stack: str, at: int, after: list[Any] | None) -> dict[str, Any]:
-    """Search a page of a slot's lines, in the order of time."""
+    """Return the search for a page of a slot's lines, in the order of time."""
     body: dict[str, Any] = {
         "size": PAGE,
         "track_total_hits": False,

@@ -1,8 +1,8 @@
-"""Known and estimated accuracy, each with its 95 % interval, and when known accuracy is too low.
+"""Computes known and estimated accuracy, and decides whether known accuracy is too low.
 
 *Known* accuracy is counted on predictions whose right label came back. *Estimated* accuracy is the
-mean of calibrated scores. It needs no label. It assumes that an answer of a certain score is right
-as often as on the card's sentences.
+mean of calibrated scores, and needs no label. It assumes that answers with a certain score are
+right as often as in the test of the model. The model's card (card.json) has the result of the test.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from typing import Any, Final, NamedTuple, Self
 
 from monitor.summaries.summary import Moments
 
-Z: Final = 1.959964  # of a two-sided 95 % interval
-ENOUGH: Final = 100  # the fewest labels with which known accuracy is compared with the card's
+Z: Final = 1.959964  # quantile of the normal distribution for a two-sided 95 % interval
+ENOUGH: Final = 100  # the fewest labels with which known accuracy is compared with the card
 CANNOT_SEE: Final = (
     "An estimate from scores cannot see swapped labels, wrong answers to usual texts, or a change "
-    "of the label mix; only labels show these."
+    "of the label mix. Only right labels show these."
 )
 NO_ESTIMATE: Final = (
     "No estimated accuracy: the texts are unlike the model's profile, and for such texts nothing "
-    "shows that its scores still mean what they say."
+    "shows that its scores are still calibrated."
 )
 
 
@@ -34,15 +34,15 @@ class Interval(NamedTuple):
 
     @property
     def text(self) -> str:
-        """The two ends, for a sentence."""
+        """The two ends as text."""
         return f"{self.low:.2f} to {self.high:.2f}"
 
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """The counts of labelled and of right predictions, and the mean score of the labelled ones.
+    """The number of labelled predictions, how many of them are right, and their mean score.
 
-    `score` is None if no labelled prediction has one.
+    `score` is None if no labelled prediction has a score.
     """
 
     labelled: int = 0
@@ -56,7 +56,7 @@ class Tally:
 
     @property
     def interval(self) -> Interval:
-        """The interval of known accuracy. It holds for a random sample of the predictions only."""
+        """The interval of known accuracy, which is valid only for a random sample of labels."""
         return wilson(self.right, self.labelled)
 
 
@@ -65,7 +65,8 @@ class Labelled:
     """The counts of labels for the predictions of one version of a stream.
 
     - `every` counts all labels, and `audit` the labels of a random sample (`source: audit`).
-    - `confusion` counts by the right label, then by the predicted one.
+    - `confusion[right][predicted]` is the number of predictions with this right label and this
+      predicted label.
     - `bins` counts by the score, in 20 bins of 0.05. The keys are the lower edges of the bins, in
       hundredths: 0, 5, ... 95.
     - `rows` is the number of all predictions of the same time, with and without a label.
@@ -84,12 +85,12 @@ class Labelled:
 
     @property
     def random(self) -> bool:
-        """Whether a random sample has enough labels, so that it alone is the known accuracy."""
+        """Whether the random sample has enough labels to be the only source of known accuracy."""
         return self.audit.labelled >= ENOUGH
 
     @property
     def known(self) -> Tally:
-        """The random sample if it has enough labels, otherwise all labels."""
+        """The counts of the random sample if it has enough labels, otherwise of all labels."""
         return self.audit if self.random else self.every
 
 
@@ -97,7 +98,7 @@ class Labelled:
 class Card:
     """The accuracy that a model's card states.
 
-    `calibrated_on` is the number of sentences on which the temperature was fitted.
+    `calibrated_on` is the number of sentences with which the scores were calibrated.
     """
 
     name: str
@@ -130,7 +131,7 @@ class Estimate:
 
 
 def wilson(right: float, count: int) -> Interval:
-    """Return the 95 % interval of a share: `right` of `count`. It is (0, 1) for no count.
+    """Return the 95 % interval of the share `right / count`, or (0, 1) if `count` is 0.
 
     E. B. Wilson, 1927, "Probable inference, the law of succession, and statistical inference",
     Journal of the American Statistical Association 22.
@@ -147,10 +148,10 @@ def estimate(scores: Moments, calibrated_on: int) -> Estimate | None:
     """Return the estimated accuracy of predictions with these calibrated scores.
 
     The estimate is the mean score (Guillory et al. 2021, "Predicting with confidence on unseen
-    distributions"). The interval is for the share of right answers among these very predictions.
-    Its variance is the mean of p(1 - p), times (1/n + 1/m). The first part is chance in the n
-    answers, the second the noise of a temperature that was fitted on m sentences. Returns None
-    without scores.
+    distributions"). The interval is for the share of right answers among exactly these predictions.
+    Its variance is (1/n + 1/m) times the mean of p(1 - p), where p is a score. 1/n stands for
+    chance in the n answers, and 1/m for the error of a calibration with m sentences. Returns None
+    if there are no scores.
     """
     if not scores.count:
         return None
@@ -163,10 +164,10 @@ def estimate(scores: Moments, calibrated_on: int) -> Estimate | None:
 def expected(labelled: Labelled, card: Card) -> Interval:
     """Return the interval in which known accuracy should be.
 
-    It is the card's interval if the labels are a random sample. Otherwise an interval of the same
-    width around the mean score of the labelled predictions is used, if that is lower. A person who
-    labels the least certain predictions finds a larger share of wrong answers than all predictions
-    have. The low scores of these predictions allow for that.
+    If the labels are a random sample, or if there are no scores, this is the card's interval.
+    Otherwise it is the lower of two intervals: the card's interval, and an interval of the same
+    width around the mean score of the labelled predictions. The reason: somebody who labels the
+    least certain predictions finds a larger share of wrong answers than all predictions have.
     """
     score, (low, high) = labelled.known.score, card.accuracy
     if labelled.random or score is None:
@@ -178,9 +179,10 @@ def expected(labelled: Labelled, card: Card) -> Interval:
 def below(labelled: Labelled, card: Card, *, before: bool = False) -> bool | None:
     """Return whether known accuracy is too low, or None with too few labels.
 
-    It becomes too low when its whole interval is below the expected one. `before` is true if it was
-    already too low. It then stays too low until the share of right answers itself reaches the
-    expected interval, so that a single label cannot switch the result back and forth.
+    Known accuracy becomes too low when its whole interval is below the expected interval. `before`
+    is true if known accuracy was already too low. It then stays too low until the share of right
+    answers itself reaches the expected interval, so that a single label cannot switch the result
+    back and forth.
     """
     known = labelled.known
     if known.labelled < ENOUGH or known.share is None:
@@ -191,14 +193,14 @@ def below(labelled: Labelled, card: Card, *, before: bool = False) -> bool | Non
 
 @dataclass(frozen=True, slots=True)
 class Accuracy:
-    """What a verdict says about accuracy: from labels, from scores, and by the card."""
+    """The accuracy in a verdict: by labels, by scores, and the interval that the card predicts."""
 
     labelled: Labelled | None = None
     estimate: Estimate | None = None
     expected: Interval | None = None
 
     def fields(self) -> dict[str, Any]:
-        """Return the fields of a line (events/monitor.schema.json). What is unknown is absent."""
+        """Return the known fields of a log line (events/monitor.schema.json)."""
         found: dict[str, Any] = {}
         if self.labelled:
             known, coverage = self.labelled.known, self.labelled.coverage

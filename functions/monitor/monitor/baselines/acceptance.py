@@ -1,6 +1,6 @@
 """Evaluates a proposed baseline and collects the reasons against it.
 
-All functions are pure functions of summaries.
+All functions are pure functions of slots. A slot is the summary of 15 minutes of predictions.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from monitor.judgement.verdict import Verdict
 from monitor.summaries.summary import SLOT, Summary
 from monitor.summaries.windows import DAY, HOUR, cut, moment
 
-GAP: Final = 2 * SLOT  # seconds without a prediction that count as a gap
+GAP: Final = 2 * SLOT  # seconds: a shorter time without predictions is no gap
 # If slots have at least this many predictions on average, an empty slot is unlikely to be chance.
 ENOUGH: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """A proposed baseline, its plan, and the sentences that speak against accepting it."""
+    """A proposed baseline, the plan of its windows, and the reasons against accepting it."""
 
     accepted: Accepted
     plan: Plan
@@ -44,9 +44,10 @@ def propose(
     current: Accepted | None,
     choice: Choice,
 ) -> Proposal:
-    """Propose a baseline of the slots from `start` until before `end`.
+    """Propose a baseline that is made from the slots between `start` and `end`.
 
-    Raises `TooFewWindows`.
+    The times are in seconds since 1970. A reason against the proposal is, for example, that the
+    baseline `current` gives a notice in these slots. Raises `TooFewWindows`.
     """
     inside = [slot for slot in slots if start <= slot.start < end and slot.rows]
     if not inside:
@@ -74,11 +75,11 @@ def propose(
 def grown(
     current: Accepted, number: int, slots: Sequence[Summary], end: int, *, choice: Choice
 ) -> tuple[Accepted, str]:
-    """Add the days until `end` to a provisional baseline.
+    """Add the days until `end` to a provisional baseline, which has too few windows for notices.
 
-    A person accepted it as provisional, so it may grow, but only by days that could be accepted
-    without a reason against them. Returns the baseline with the number `number`, or the current one
-    and the reason against the growth.
+    The days are added without asking a person, so there must be no reason against them. Returns the
+    larger baseline, with the number `number`, and an empty text. If there is a reason against the
+    days, returns the current baseline and this reason.
     """
     start = current.baseline.start // DAY * DAY
     try:
@@ -92,17 +93,17 @@ def grown(
 def _too_few(rows: int, windows: int, planned: Plan) -> str:
     return (
         f"a baseline needs at least {accepted.LEAST} windows, and these days give {windows}: they"
-        f" have {rows:,} predictions, and a window has {planned.rows} within"
+        f" have {rows:,} predictions, and a window needs {planned.rows} predictions within"
         f" {planned.longest / HOUR:.3g} h. A baseline that gives notices needs {WINDOWS} windows,"
         f" about {ceil(planned.days)} days of this traffic"
     )
 
 
 def gaps(slots: Sequence[Summary], start: int, end: int) -> list[str]:
-    """Return a sentence for each span without predictions that is not explained otherwise.
+    """Return a sentence for each unexplained time without predictions.
 
-    Two explanations count. With fewer than 100 predictions in the mean slot, an empty slot may be
-    chance. An hour that is empty on most other days too is part of the daily cycle.
+    There are two explanations. If slots have fewer than 100 predictions on average, an empty slot
+    may be chance. If an hour is empty on most days, this is part of the daily cycle.
     """
     there = {slot.start for slot in slots}
     if not there or sum(slot.rows for slot in slots) / len(there) < ENOUGH:
@@ -128,7 +129,7 @@ def _noticed(
     return [
         f"The baseline in use gives a notice in these days, {said(f)}"
         for f in findings
-        # A provisional baseline gives no notice, but it counts unusual windows in a row.
+        # A provisional baseline gives no notice, so the count of unusual windows decides.
         if f.in_a_row == choice.row.in_a_row
     ]
 
@@ -136,7 +137,7 @@ def _noticed(
 def judged(
     slots: Sequence[Summary], reference: Accepted, choice: Choice, end: float
 ) -> list[Finding]:
-    """Return the findings against the baseline, as the schedule would have reported them."""
+    """Judge the slots by the baseline, and return the findings that a scheduled run would have."""
     if not slots:
         return []
     _, findings = follow(
@@ -146,7 +147,7 @@ def judged(
 
 
 def comparison(old: Accepted, new: Accepted) -> list[tuple[str, str, str]]:
-    """Return the rows of a table: a quantity, its value in the old baseline, in the new one."""
+    """Return the rows of a table: a quantity, its value in the old and in the new baseline."""
     a, b = old.baseline, new.baseline
     table = [
         ("days", _days(old), _days(new)),
@@ -168,7 +169,10 @@ def comparison(old: Accepted, new: Accepted) -> list[tuple[str, str, str]]:
 
 
 def feasible(slots: Sequence[Summary], *, days: float, streams: int) -> list[str]:
-    """Return sentences that say how large a change can be detected, and after how long."""
+    """Return sentences that say how large a change can be detected, and after how long.
+
+    The sentences hold for at most one false notice in `days` days of all `streams` streams.
+    """
     if not slots:
         return ["No predictions in these days."]
     newest = max(slots, key=lambda s: s.start)
@@ -181,7 +185,7 @@ def feasible(slots: Sequence[Summary], *, days: float, streams: int) -> list[str
     lines = [
         (
             f"{a_day:,.0f} predictions a day of version {newest.version or 'none'},"
-            f" in {span / DAY:.0f} days."
+            f" the mean of {span / DAY:.0f} days."
         ),
         planned.sentence(),
     ]
@@ -202,19 +206,19 @@ def feasible(slots: Sequence[Summary], *, days: float, streams: int) -> list[str
         )
         lines.append(
             "Smallest shift of the means that is detected in 19 of 20 windows:"
-            f" {least:.2f} standard deviations of a prediction."
+            f" {least:.2f} standard deviations of single predictions."
         )
     lines.append(
         f"A notice takes {choice.row.in_a_row} unusual windows in a row, about {hours:.1f} hours."
     )
     lines.append(choice.sentence())
     if fitted.missing:
-        lines.append(f"Not in the records: {', '.join(sorted(fitted.missing))}.")
+        lines.append(f"Not judged: {', '.join(sorted(fitted.missing))}.")
     return lines
 
 
 def notices(findings: Sequence[Finding]) -> list[str]:
-    """Return a line for each notice: its unusual windows, and the sentence with which it begins."""
+    """Return a line for each notice: its unusual windows, and the sentence about its beginning."""
     runs: list[list[Finding]] = []
     for finding in findings:
         if finding.in_a_row == 1:
@@ -231,7 +235,7 @@ def notices(findings: Sequence[Finding]) -> list[str]:
 
 
 def said(finding: Finding) -> str:
-    """Return a finding as one line of text."""
+    """Return the finding as one line of text."""
     window = finding.window
     return f"{moment(window.start)} to {moment(window.end)}: {finding.sentence}"
 

@@ -13,7 +13,7 @@ from monitor.summaries.summary import Stream
 
 @dataclass(frozen=True, slots=True)
 class Decider:
-    """A person or the schedule that decides, and the reason. Both are stored with the decision."""
+    """The person who decides, or the schedule, and the reason. A decision is stored with both."""
 
     by: str
     reason: str = ""
@@ -47,6 +47,6 @@ def decide(
 
 
 def next_number(store: Store, kind: Kind, stream: Stream) -> int:
-    """Return the number of the stream's next document of a kind. Raises `ServerProblem`."""
+    """Return the number for the stream's next document of this kind. Raises `ServerProblem`."""
     numbers = [int(one.source["number"]) for one in store.documents(kind, stream)]
     return max(numbers, default=0) + 1

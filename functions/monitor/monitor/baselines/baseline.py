@@ -1,4 +1,4 @@
-"""The baseline: statistics of a stream's accepted days, with which windows are compared."""
+"""The baseline: statistics of the days that a person accepted. Windows are compared with it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Array = NDArray[np.float64]
 FORMAT: Final = 1
 BINNED: Final = ("prediction.score", "input.words", "input.non_letter_share")
 HASHES: Final = 500  # hashes of frequent texts that a baseline keeps
-LEAST: Final = 3  # windows that a baseline must have
+LEAST: Final = 3  # the fewest windows that a baseline may have
 DOMINANT: Final = 0.5  # a script counts as usual if at least this share of the rows has it
 
 
@@ -72,10 +72,10 @@ class Baseline:
 
     @property
     def deff(self) -> float:
-        """The design effect of the means.
+        """The design effect of the means, or 1 if it is unknown.
 
-        This is the variance of a window's means divided by the variance that independent rows would
-        give; 1 if it is unknown.
+        It is the variance of the means of windows, divided by the variance that they would have if
+        rows were independent.
         """
         return self.means.deff if self.means else 1.0
 
@@ -132,7 +132,7 @@ def fit_windows(windows: Windows, stream: Stream, version: str, profile: str) ->
             missing[name] = NOT_THERE
             continue
         grouping[name] = chi_squared_groups.deciles(counts.sum(axis=0), name)
-        # With only one value, the codes that never occurred form a group of their own.
+        # If all rows have one value, the values that never occurred form a group of their own.
         if grouping[name].max() == 0:
             grouping[name] = (counts.sum(axis=0) == 0).astype(np.int64)
         bins[name] = share_test.fit(chi_squared_groups.grouped(counts, grouping[name]))
@@ -160,14 +160,17 @@ def fit_windows(windows: Windows, stream: Stream, version: str, profile: str) ->
 
 
 def label_counts(windows: Windows, known: Sequence[str]) -> Array:
-    """Count the rows of each known label and of all other labels, (windows, labels + 1)."""
+    """Count the rows of each known label and of all other labels: shape (windows, labels + 1)."""
     named = windows.labels.of(known)
     others = windows.labels.counts.sum(axis=1, keepdims=True) - named.sum(axis=1, keepdims=True)
     return np.hstack([named, others])
 
 
 def flag_counts(windows: Windows, flags: Sequence[str], usual: Sequence[str]) -> Array:
-    """Count the rows with each known flag, with any other flag, and in an unusual script."""
+    """Count the rows with each known flag, with any other flag, and in an unusual script.
+
+    The counts have the shape (windows, flags + 2).
+    """
     named = windows.flags.of(flags)
     other = windows.flags.counts.sum(axis=1, keepdims=True) - named.sum(axis=1, keepdims=True)
     scripts = windows.scripts.counts.sum(axis=1) - windows.scripts.of(usual).sum(axis=1)
@@ -180,7 +183,7 @@ def flag_names(flags: Sequence[str]) -> tuple[str, ...]:
 
 
 def common_hashes(windows: Windows) -> dict[str, float]:
-    """Return the most frequent texts by hash, each with its share of all rows."""
+    """Return the hashes of the most frequent texts, each with the text's share of all rows."""
     counts: Counter[str] = Counter()
     for one in windows.hashes:
         counts.update(one)
@@ -189,9 +192,10 @@ def common_hashes(windows: Windows) -> dict[str, float]:
 
 
 def excess(windows: Windows, known: Mapping[str, float]) -> tuple[Array, list[str]]:
-    """Find, in each window, the text that most exceeds its share in the baseline.
+    """Find the text of each window that most exceeds its usual share.
 
-    Returns the number of rows by which that text exceeds the share, and the hash of the text.
+    `known` has the usual shares by hash. Returns, for each window, the number of rows by which the
+    text exceeds its usual share, and the text's hash.
     """
     largest, which = np.zeros(len(windows)), [""] * len(windows)
     for at, (hashes, rows) in enumerate(zip(windows.hashes, windows.rows, strict=True)):
@@ -270,7 +274,7 @@ def _usual(windows: Windows) -> tuple[str, ...]:
 
 
 def _weekdays(windows: Windows) -> tuple[int, ...]:
-    """Return the weekdays that the windows cover; Monday is 0."""
+    """Return the weekdays that the windows cover. Monday is 0."""
     days = np.concatenate([windows.start, windows.end - 1]) // DAY
     # 1970 began on a Thursday, which is weekday 3.
     return tuple(int(d) for d in np.unique((days + 3) % 7))

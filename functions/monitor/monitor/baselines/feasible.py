@@ -1,4 +1,4 @@
-"""Computes the smallest drift that a chart would detect, before there is any drift."""
+"""Computes the smallest drift that the chart of means would detect."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from monitor.statistics import tail_probabilities
 def smallest_effect(
     *, components: int, windows: int, rows: float, deff: float, level: float, power: float = 0.95
 ) -> float:
-    """Return the smallest shift that the chart of means detects in one window with this power.
+    """Return the smallest shift that is detected in one window with the probability `power`.
 
-    The shift δ is in standard deviations of rows. T² of a shifted window is approximately a
-    noncentral F with noncentrality n δ² / deff. Its distribution is computed by Patnaik's
-    approximation: a scaled χ² with the same mean and variance (1949, Biometrika 36). The result is
-    infinite if there are too few windows.
+    The shift δ is in standard deviations of rows. Hotelling's T² of a shifted window has
+    approximately a noncentral F distribution, with noncentrality n δ² / deff for n rows. This
+    distribution is computed with Patnaik's approximation (1949, Biometrika 36): a scaled χ² with
+    the same mean and variance. The result is infinite if there are too few windows.
     """
     left = windows - components
     if left < 2:
@@ -37,7 +37,10 @@ def smallest_effect(
 
 
 def _upper(chance: float, upper: int, lower: int) -> float:
-    """Return the quantile of F above which lies this chance."""
+    """Return the value that an F distribution exceeds with the probability `chance`.
+
+    `upper` and `lower` are the degrees of freedom.
+    """
     low, high = 0.0, 1.0
     while float(tail_probabilities.f(high, upper, lower)) > chance:
         high *= 2

@@ -1,4 +1,4 @@
-"""Asks a deployed function, and has one sentence for each way of getting no answer."""
+"""Asks a deployed Lambda function. If there is no answer, one sentence says why."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any, Final, NamedTuple
 
 from botocore.exceptions import BotoCoreError, ClientError, ReadTimeoutError
 
-SECONDS: Final = 30  # that an answer may take; the stack's own function has 25
-LONGEST: Final = 100  # characters of a name that comes from the answer
+SECONDS: Final = 30  # the longest wait for an answer; the stack's own function ends after 25
+LONGEST: Final = 100  # a name in an answer is cut after so many characters
 REFUSED: Final = {
     "ResourceNotFoundException": (
         "there is no such function, version or alias: deploy the stack again"
@@ -30,7 +30,7 @@ class NoAnswer(Exception):
     """A function gave no answer. The message is one sentence."""
 
 
-# Asks the function of an ARN or a name, with alias or version, and an event. Raises `NoAnswer`.
+# Takes a function (its ARN or name, with an alias or version) and an event. Raises `NoAnswer`.
 Ask = Callable[[str, Any], Reply]
 
 
@@ -53,7 +53,7 @@ def asking(client: Any) -> Ask:
             ) from problem
         except BotoCoreError as problem:
             raise NoAnswer(
-                f"Lambda cannot be reached ({type(problem).__name__}): it is asked again next time"
+                f"Lambda cannot be reached ({type(problem).__name__}): the next run asks again"
             ) from problem
         content = _json(function, payload)
         if "FunctionError" in answer:

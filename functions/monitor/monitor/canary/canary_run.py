@@ -1,4 +1,7 @@
-"""One run of the canary: asks a function the golden sentences, and judges the answers."""
+"""One run of the canary: asks a function the golden sentences, and judges the answers.
+
+Golden sentences are texts with the answers that the model gave when it was made.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from monitor.canary.golden_sentences import GoldenUnreadable, Model, Sentence
 from monitor.canary.judge_answers import LONGEST, Figures, Unfit, compare, differences, faults
 
 AT_ONCE: Final = 64  # sentences that the inference function takes in a request
-MOST: Final = 20  # faults in a line
+MOST: Final = 20  # the most faults that a log line lists
 
 
 class Verdict(StrEnum):
@@ -27,7 +30,7 @@ class Verdict(StrEnum):
 class Source(NamedTuple):
     """The source of the answers: version of the function, name and version of the model.
 
-    Without an answer, the model is the expected one. What is not known is empty.
+    An unknown value is empty. Without an answer, `model` is the name of the expected model.
     """
 
     function_version: str
@@ -75,9 +78,9 @@ def check(ask: Ask, function: str, expected: Model, deployed: str) -> Result:
     """Ask `function`, an alias or a version, and judge its answers.
 
     `deployed` is the ARN of the version that the stack deployed. This version must contain the
-    `expected` model, which is the model of the canary's own package. Another version answers while
-    a deployment moves the alias, or after somebody moved the alias back. Such a version is judged
-    by its own golden sentences.
+    `expected` model, which is the model in the canary's own package. Another version answers during
+    a deployment, or after somebody moved the alias back. Another version is judged by its own
+    golden sentences.
     """
     source = Source("", str(expected.card.get("name", "")), "")
     try:
@@ -91,7 +94,7 @@ def check(ask: Ask, function: str, expected: Model, deployed: str) -> Result:
         try:
             own = Model.of(described["card"], described.get("golden"))
         except GoldenUnreadable:
-            sentence = f"Not judged: {other}; the former brings no golden sentences."
+            sentence = f"Not judged: {other}. The version that answers has no golden sentences."
             return Result(Verdict.UNJUDGED, sentence, source=source)
         answers, _ = _answers(ask, answering, own.sentences)
         return _judged(own, described, answers, source, note=f" ({other})")
@@ -106,7 +109,10 @@ def _judged(
     found = (*differences(model.card, described), *faults(model, figures))
     if found:
         return failed(*found, source=source, figures=figures)
-    sentence = f"The model answers {figures.asked} golden sentences as when it was made{note}."
+    sentence = (
+        f"The model gives the same answers to {figures.asked} golden sentences as when it was"
+        f" made{note}."
+    )
     return Result(Verdict.PASS, sentence, source=source, figures=figures)
 
 
@@ -121,8 +127,8 @@ def _source(answering: str, described: Any) -> Source:
 def _answers(ask: Ask, function: str, sentences: Sequence[Sentence]) -> tuple[list[Any], str]:
     """Return an answer for each sentence, and the function's name with the version that answered.
 
-    The version that answers the first request gets the other requests too. Raises `NoAnswer`, or
-    `Unfit` if not every sentence has an answer.
+    The version that answers the first request also gets the other requests. Raises `NoAnswer`, and
+    `Unfit` if a sentence has no answer.
     """
     answers: list[Any] = []
     for part in batched(sentences, AT_ONCE, strict=False):

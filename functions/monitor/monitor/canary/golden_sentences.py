@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 HERE: Final = Path(__file__).parents[1]
-PLACES: Final = (HERE, HERE.parents[1] / "inference" / "model")  # in the package, in the sources
-TOLERANCE: Final = 0.04  # of a score, if the model states no tolerance for this processor
+PLACES: Final = (HERE, HERE.parents[1] / "inference" / "model")  # in the package, in the repository
+TOLERANCE: Final = 0.04  # tolerance of a score, if the model states none for this processor
 
 
 class GoldenUnreadable(ValueError):
@@ -20,7 +20,10 @@ class GoldenUnreadable(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """A text, its most probable label with the probability, its word pieces, its signature."""
+    """A golden sentence: its text, and the parts of the model's answer that are compared.
+
+    `score` is the probability of `label`. `tokens` is the number of word pieces.
+    """
 
     text: str
     label: str
@@ -31,7 +34,7 @@ class Sentence:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A model's card, its golden sentences, and how far a score may be from the one stated."""
+    """A model's card, its golden sentences, and the largest difference of a score that passes."""
 
     card: Mapping[str, Any]
     sentences: tuple[Sentence, ...]

@@ -1,8 +1,10 @@
-"""Judges the answers to golden sentences, and a function's description of its model.
+"""Judges a model's answers to golden sentences, and a function's description of its model.
 
-The limits were measured (docs/monitoring.md, section *Canary*). Labels, counts of word pieces and
-truncated flags must be equal. A component of the signature may differ by `SIGNATURE` steps, a score
-by the model's tolerance. The mean difference of the scores may be a quarter of the tolerance.
+Golden sentences are texts with the answers that the model gave when it was made. Labels, counts of
+word pieces and truncated flags must be equal to those answers. A component of the signature may
+differ by `SIGNATURE` steps, and a score by the model's tolerance. The mean difference of the scores
+may be a quarter of the tolerance. These limits were measured (docs/monitoring.md, section
+*Canary*).
 """
 
 from __future__ import annotations
@@ -14,13 +16,13 @@ from typing import Any, Final
 from monitor.canary.golden_sentences import Model
 
 SIGNATURE: Final = 2
-MEAN: Final = 0.25  # of the tolerance of one score
-MARKS: Final = 4  # the most marks that a tokenizer adds to a text's word pieces
-# Two packages with the same answers can differ in these fields of the card.
+MEAN: Final = 0.25  # as a share of the tolerance of one score
+MARKS: Final = 4  # the most special tokens that a tokenizer adds to a text's word pieces
+# These fields of the card are compared too, because answers do not show every difference.
 NAMED: Final = (
     "name", "version", "profile", "labels", "temperature", "calibrated", "max_tokens", "unknown",
 )  # fmt: skip
-LONGEST: Final = 100  # characters of a value that comes from an answer
+LONGEST: Final = 100  # a value from an answer is cut after so many characters
 
 
 class Unfit(ValueError):
@@ -29,7 +31,13 @@ class Unfit(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """The numbers of answers that were compared and that differ, and the largest differences."""
+    """The result of a comparison of answers.
+
+    - `asked` is the number of answers that were compared.
+    - `labels`, `tokens` and `truncated` are the numbers of answers in which these fields differ.
+    - `signature` and `score` are the largest differences, and `score_mean` is the mean difference
+      of the scores.
+    """
 
     asked: int
     labels: int
@@ -43,8 +51,8 @@ class Figures:
 def compare(model: Model, answers: Sequence[Any]) -> Figures:
     """Compare the answers with the golden sentences. Raises `Unfit` if an answer lacks a field.
 
-    Another label counts only if a probability moved by more than the tolerance. Otherwise a small
-    difference decided between two labels that are nearly equally probable.
+    Another label counts only if a label's probability moved by more than the tolerance. Otherwise
+    two labels are nearly equally probable, and a small difference decided between them.
     """
     labels = tokens = truncated = steps = 0
     moved: list[float] = []
@@ -63,7 +71,7 @@ def compare(model: Model, answers: Sequence[Any]) -> Figures:
                 labels += 1
         except (KeyError, TypeError, ValueError) as problem:
             raise Unfit(
-                f"an answer lacks what a canary compares ({type(problem).__name__}: {problem}): "
+                f"an answer lacks a field to compare ({type(problem).__name__}: {problem}): "
                 "deploy a package of this version"
             ) from problem
     mean = sum(moved) / len(moved) if moved else 0.0
@@ -74,8 +82,9 @@ def _moved(stated: float, found: float, *, same: bool) -> float:
     """Return how far the probability of a label moved.
 
     If the label is the same, this is the difference of the scores. If the label is another one,
-    only the scores of the two labels are known. Each score bounds the probability of the other
-    label, so the result is the least distance by which one of the two probabilities moved.
+    each answer gives only the probability of its own label. The probability of the other label is
+    not higher than that, and the two probabilities add up to at most 1. These limits give the least
+    distance by which one of the probabilities must have moved.
     """
     if same:
         return abs(found - stated)
@@ -83,7 +92,7 @@ def _moved(stated: float, found: float, *, same: bool) -> float:
 
 
 def _too_long(tokens: int, limit: int) -> bool | None:
-    """Return whether a text is cut, or None if the number of the tokenizer's marks decides this."""
+    """Return whether a text is cut, or None if that depends on the number of special tokens."""
     return None if limit - MARKS < tokens <= limit else tokens > limit
 
 
@@ -114,7 +123,7 @@ def faults(model: Model, figures: Figures) -> Iterator[str]:
 def differences(card: Mapping[str, Any], described: Mapping[str, Any]) -> Iterator[str]:
     """Yield a sentence for each field that differs between the card and the function's description.
 
-    If the digest of the model's files is not the card's version, it gets a sentence too.
+    There is also a sentence if the digest of the model's files is not the version on the card.
     """
     found = described["card"]
     for name in NAMED:

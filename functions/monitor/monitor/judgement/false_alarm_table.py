@@ -1,8 +1,8 @@
-"""Chooses a row of a measured table for the setting `FalseAlarmDays`.
+"""Chooses how strictly windows are judged, for the setting `FalseAlarmDays`.
 
-`make bench-monitor` writes the table, `false_alarm_table.json`. Each row promises a rate of false
-notices, measured on several kinds of traffic that resemble the baseline's. The promise is the
-upper 95 % bound of the rate in the worst kind.
+The choice is a row of the table `false_alarm_table.json`, which `make bench-monitor` writes. Each
+row promises a rate of false notices. The rate was measured on several kinds of traffic without
+drift, and the promise is the upper 95 % bound of the rate with the worst kind.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ DEFAULT_DAYS: Final = 90
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row of the table: a window is unusual below `level`, and `in_a_row` of them give a notice.
+    """A row of the table.
 
-    Measured with baselines of `windows` windows, this gives at most one false notice in `days` days
-    of one stream.
+    A window is unusual if its p-value is below `level`. `in_a_row` consecutive unusual windows give
+    a notice. With a baseline of `windows` windows, one stream then has at most one false notice in
+    `days` days.
     """
 
     windows: int
@@ -77,10 +78,10 @@ def choose(
     streams: int = 1,
     table: tuple[Row, ...] | None = None,
 ) -> Choice:
-    """Choose the loosest row that keeps `days` for all streams together, else the strictest row.
+    """Choose the loosest row that promises `days` for all streams together, else the strictest row.
 
-    The rows were measured with baselines of several sizes. The rows of the largest size that this
-    baseline reaches are used. A baseline below every size uses the rows of the smallest size.
+    Each row was measured with one size of baseline. The rows that are used have the largest size
+    that is not above `windows`, or the smallest size if all sizes are above `windows`.
     """
     table = table or rows()
     sizes = sorted({row.windows for row in table})

@@ -1,8 +1,8 @@
 """Follows a stream through time: closes windows one after the other, and judges each window.
 
-`follow` is a pure function of the slots and the state: it returns the findings and the next state.
-The schedule calls it every quarter of an hour with the new slots. A back-test calls it once with
-all slots of a span. Both get the same findings.
+`follow` is a pure function of slots and a state. It returns findings and the next state. A slot is
+the summary of 15 minutes of predictions. The schedule calls `follow` every quarter of an hour with
+the new slots. A back-test calls it once with all slots of some days, and gets the same findings.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from monitor.summaries.windows import DAY, cut, moment, stack
 
 type Version = tuple[str, str]  # the version of the model, and its profile
 
-UNPLANNED: Final = 200  # predictions of a window if there is no baseline with a plan
-REMEMBERED: Final = 10  # windows: no row of the dial requires so many consecutive ones
+UNPLANNED: Final = 200  # predictions in a window if there is no baseline with a plan
+REMEMBERED: Final = 10  # windows: no row of false_alarm_table.json requires so many in a row
 DIFFERENCES: Final = 3  # the most differences between two versions that a window reports
 GROWS: Final = 120 * DAY  # the longest span to which a provisional baseline grows
 NO_BASELINE: Final = (
@@ -56,8 +56,9 @@ class Reference(StrEnum):
 class Accepted:
     """A baseline in use, its number, and the plan of its windows.
 
-    A provisional baseline is expected to have enough windows at the time `until`, in seconds since
-    1970.
+    A window has `rows` predictions and lasts at most `longest` seconds. An `armed` baseline can
+    give notices. Any other baseline is provisional: it has too few windows. It is expected to have
+    enough windows at the time `until`, in seconds since 1970. `sentence` says this to people.
     """
 
     number: int
@@ -90,7 +91,7 @@ class Accepted:
         )
 
     def may_grow(self, now: float) -> bool:
-        """Return whether the baseline is provisional, and enough days are expected to be there."""
+        """Return whether the baseline is provisional, and is expected to have enough windows."""
         return not self.armed and now >= self.until
 
     def plan(self) -> dict[str, Any]:
@@ -106,7 +107,7 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """The state of a stream between two runs: times in seconds since 1970, 0 for never.
+    """The state of a stream between two runs. Times are in seconds since 1970, and 0 is never.
 
     - `until` is the end of the last window.
     - `full` is the end of the last window with enough predictions.
@@ -148,8 +149,8 @@ class State:
 class Drift:
     """One signal of a window.
 
-    The signal is unusual if `p` is below `limit` and `effect` is at least `floor`. `part` is the
-    part of the signal that changed most. A number that cannot be known is None.
+    The signal is unusual if its p-value `p` is below `limit` and its `effect` is at least `floor`.
+    `part` is the part of the signal that changed most. A number that cannot be known is None.
     """
 
     signal: str
@@ -165,7 +166,7 @@ class Drift:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """The result for a window, or for a time without windows, against one reference.
+    """The verdict on a window, or on a time without windows, by comparison with one reference.
 
     `older` has the predictions of the version with which `window` was compared in the same time.
     """
@@ -197,10 +198,10 @@ def follow(
 ) -> tuple[State, list[Finding]]:
     """Close and judge each window that is completed by slots that begin at `state.until` or later.
 
-    Slots before `state.until` belong to windows that are closed. Two versions are compared over
-    earlier slots of the last day too, if a window has too few predictions of one of them.
-    `choice` is the row of the dial. If the baseline has changed since the last call, the count of
-    unusual windows in a row starts again.
+    Slots before `state.until` belong to closed windows. They are still used for a comparison of two
+    versions, if the new window has too few predictions of one version. `choice` has the limits
+    (false_alarm_table.py). If the baseline has changed since the last call, the count of unusual
+    windows in a row starts again.
     """
     number = accepted.number if accepted else 0
     if number != state.number:
@@ -231,7 +232,7 @@ def follow(
 
 
 def _enough_at(baseline: Baseline, plan: Plan) -> int:
-    """Return the end of the day with which the baseline is expected to have enough windows."""
+    """Return the midnight (UTC) at which the baseline is expected to have enough windows."""
     planned = baseline.start // DAY + ceil(plan.days)
     return max(planned, baseline.end // DAY + 1) * DAY
 
@@ -294,9 +295,9 @@ def _against_baseline(
 
 
 def _against_profile(parts: Sequence[Summary], profile: Profile | None) -> list[Finding]:
-    """Judge each version's part of a window against the profile.
+    """Judge the predictions of each version in a window against the model's profile.
 
-    Parts of a model with another profile, and parts with too few predictions, are left out.
+    A version of a model with another profile, or with too few predictions, is left out.
     """
     found = []
     for several in _by_version(parts).values():
@@ -329,9 +330,9 @@ def _between_versions(
 
     The reference is the baseline's version, or the version with most predictions if there is no
     baseline. Both versions are compared over the same slots. These are the slots of this window
-    and, until both versions have enough predictions, earlier slots of the last day. If the
-    reference answered too little in a day, which it does after a deployment, the window is compared
-    with the baseline.
+    and, until both versions have enough predictions, earlier slots of the last day. After a
+    deployment, the reference answers too little even in a day. The window is then compared with the
+    baseline.
     """
     here = _by_version(parts)
     most = max(here, key=lambda v: sum(s.rows for s in here[v]))
@@ -354,8 +355,8 @@ def _side_by_side(
 ) -> list[list[Summary]] | None:
     """Return the slots of two versions from the time in which both answered.
 
-    They are the slots of the window and, if these are too few, the slots before it within a day.
-    Returns None if all of these have too few predictions of either version.
+    They are the slots of the window and, if these are too few, earlier slots of the last day.
+    Returns None if one version has too few predictions even in the whole day.
     """
     begin, end = min(part.start for part in parts), max(part.end for part in parts)
     day = [slot for slot in slots if end - DAY <= slot.start < end and slot.rows]
@@ -436,7 +437,7 @@ def _drifts(judgement: Judgement, level: float) -> tuple[Drift, ...]:
 def _insufficient(window: Summary, rows: int, number: int) -> Finding:
     said = (
         f"{window.rows} predictions in {window.seconds / 3600:.3g} hours are too few:"
-        f" a window takes {rows}."
+        f" a window needs {rows}."
     )
     return Finding(Reference.BASELINE, window, Verdict.INSUFFICIENT, said, number=number)
 

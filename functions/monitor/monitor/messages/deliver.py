@@ -1,4 +1,4 @@
-"""Delivers the message of a verdict line to the topic, and as an event to EventBridge."""
+"""Delivers the message in a verdict's log line to an SNS topic, and to EventBridge as an event."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from monitor.messages.send_once import Claims, Held
 
 SOURCE: Final = "prediction-monitor"
 DETAIL_TYPE: Final = "ModelDriftDetected"
-DRIFTED: Final = {"begins", "spreads"}  # changes that are events
-LIMIT: Final = 240_000  # bytes of a text: SNS and EventBridge take 256 KiB with all around it
+DRIFTED: Final = {"begins", "spreads"}  # only these changes are sent as an event
+LIMIT: Final = 240_000  # bytes of a text: SNS and EventBridge take 256 KiB with all other fields
 CUT: Final = (
     "\n(cut here: the whole text is in the index, as monitor.message.text of this verdict)\n"
 )
@@ -25,7 +25,7 @@ Line = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Destinations:
-    """The destinations of messages: clients of boto3, the topic, and the stack's name."""
+    """The destinations of messages: two boto3 clients, the topic's ARN, and the stack's name."""
 
     sns: Any
     events: Any
@@ -37,7 +37,8 @@ class Destinations:
 class Delivery:
     """The result of sending one message to one destination.
 
-    `fate` is `sent`, `already`, `failed`, or `held`, if another sender has claimed the message.
+    `fate` is `sent`, `already` (it was sent before), `failed`, or `held` (another sender is just
+    sending it).
     """
 
     name: str
@@ -48,9 +49,9 @@ class Delivery:
 def deliver(line: Line, claims: Claims, to: Destinations) -> Iterator[Delivery]:
     """Send a line's message to each destination that did not get it yet.
 
-    If one destination fails, the others still get the message. The caller keeps the line before the
-    call, and the line is forgotten once every destination has the message. Raises botocore's errors
-    if the bucket of the claims fails.
+    If one destination fails, the others still get the message. The caller stores the line before
+    the call (`Claims.keep`). The stored line is deleted when every destination has the message.
+    Raises botocore's errors if the bucket of the claims fails.
     """
     message = line["monitor"]["message"]
     senders: dict[str, Callable[[Line, Destinations], None]] = {"topic": publish}
@@ -124,7 +125,7 @@ def detail(line: Line, stack: str) -> dict[str, Any]:
 
 
 def fitting(text: str) -> str:
-    """Return the text, cut to the services' limit. A cut text says so in a sentence."""
+    """Return the text. A text above the services' limit is cut, and ends with a note about it."""
     whole = text.encode()
     if len(whole) <= LIMIT:
         return text
@@ -137,7 +138,7 @@ def refusal(problem: Exception) -> str:
         error = problem.response["Error"]
         code = error["Code"]
         look = {
-            "NotFound": "the topic is gone: give another one, or none, as DriftTopicArn",
+            "NotFound": "the topic does not exist: correct DriftTopicArn, or leave it empty",
             "AuthorizationError": (
                 "the topic's policy must let the role of MessengerFunction publish"
             ),

@@ -1,7 +1,7 @@
-"""The facts of a message, read from summaries and by a few searches when a transition comes.
+"""Reads the facts of a message from summaries and with a few searches.
 
-If a search fails, its fact is missing, and a sentence of the message says so. The message is sent
-in any case.
+A message tells people about a transition, such as the beginning of a notice. If a search fails, a
+fact is missing, and a sentence of the message says so. The message is sent in any case.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from monitor.summaries.store import Store
 from monitor.summaries.summary import SIGNATURE, Summary, total
 from monitor.summaries.windows import DAY, HOUR, cut
 
-DAYS: Final = 30  # the extreme of a number is taken from the windows of these days
+DAYS: Final = 30  # a message has the most extreme value of a number in so many days before
 TIMEOUT: Final = 20  # seconds for one search
-LABELS: Final = 3
+LABELS: Final = 3  # the most labels that are shown
 VERSIONS: Final = (Change.DIFFERS, Change.AGREES)
 NUMBERS: Final = (
     Change.BEGINS, Change.SPREADS, Change.RECOVERS, Change.WEEKDAY, *VERSIONS,
@@ -38,9 +38,9 @@ NUMBERS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Golden:
-    """The model's golden sentences with signatures, its profile, and its card.
+    """The id of the model's profile, the signatures of its golden sentences, and its card.
 
-    `card` has the accuracy on the card's sentences, or is None.
+    The keys of `signatures` are the sentences. `card` is None if the card states no accuracy.
     """
 
     profile: str = ""
@@ -55,7 +55,7 @@ class Sight:
     - `index` is the pattern of the prediction indices.
     - `dashboard` is the installer's link to the dashboard *Predictions*, or empty.
     - `reports` is the address of the reports, to which a day is added, or empty.
-    - `by` is a field by which a change is split too, or empty.
+    - `by` is a further field by which a message splits a change, such as the customer, or empty.
     - `words` says whether a message may quote words of texts.
     """
 
@@ -89,9 +89,9 @@ def facts(
     unlike: bool = False,
     known: Tally | None = None,
 ) -> Facts:
-    """Return the facts of the message about a transition; facts that cannot be read are named.
+    """Return the facts of the message about a transition.
 
-    `unlike` says that the window is unlike the model's profile. `known` counts the labels of the
+    `unlike` is true if the window is unlike the model's profile. `known` counts the labels of the
     window's version.
     """
     window, unread = finding.window, Unread()
@@ -161,21 +161,25 @@ class Unread:
             return ask()
         except ServerProblem as problem:
             self.why[fact] = str(problem)
-        # an unexpected answer must not keep the message from being sent
+        # The message must be sent even if an answer of OpenSearch is not as expected.
         except (LookupError, TypeError, ValueError) as problem:
             self.why[fact] = f"an answer could not be understood ({type(problem).__name__})"
         return otherwise
 
 
 def _older(finding: Finding, accepted: Accepted | None) -> str:
-    """Return the name of the version with which a finding compares another one."""
+    """Return the name of the version with which the window's version was compared."""
     if finding.older:
         return finding.older.version or "none"
     return (accepted.baseline.version if accepted else "") or "none"
 
 
 def _arrived(store: Store, finding: Finding, accepted: Accepted | None) -> Arrived:
-    """Return the predictions of a time without windows, and the baseline's number for it."""
+    """Return the number of predictions in a time without windows, and the usual numbers.
+
+    The baseline gives two usual numbers: for a time of this length, and for one hour at this time
+    of day.
+    """
     window = finding.window
     came = [s for s in store.summaries(window.stream, window.start, window.end) if s.rows]
     last = max((s.end for s in came), default=None)
@@ -221,8 +225,8 @@ def _moved(
 def _ordered(drifts: Sequence[Drift], transition: Transition) -> list[Drift]:
     """Return the unusual signals in the order of the message.
 
-    If the message tells that a further signal moved, this signal comes first. Components of the
-    content signature come last, because their names tell people nothing.
+    If the message is about a further signal that moved, this signal comes first. Components of the
+    content signature come last, because their names mean nothing to people.
     """
     spread = transition.signal if transition.change is Change.SPREADS else ""
     return sorted(
@@ -241,7 +245,7 @@ def _sources(
     if not found:
         return ()
     measure, one = found[0]
-    # OpenSearch returns the mean of the field, so it is compared with the usual mean
+    # OpenSearch returns the mean of the field, so the usual value must be a mean too.
     before = usual.mean(measure.mean) if usual and measure.mean else None
     value = one.usual if before is None else before
     return locate_change.locate(
@@ -250,7 +254,7 @@ def _sources(
 
 
 def _towards(sight: Sight, finding: Finding, accepted: Accepted | None) -> tuple[str, ...]:
-    """Return golden sentences that the texts moved towards, if the signature moved most."""
+    """Return golden sentences that the texts became similar to, if the signature is unusual."""
     signed = any(d.unusual and d.part in SIGNATURE for d in finding.drifts)
     if not (signed and accepted and sight.golden.profile == finding.window.profile):
         return ()

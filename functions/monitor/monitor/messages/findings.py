@@ -1,4 +1,8 @@
-"""A stream's findings, each with the message to a person if it is a transition."""
+"""Composes the messages to people about the findings of a stream.
+
+A finding gets a message only if it is a transition: a change that people must know, such as the
+beginning of a notice. A stream that cannot give notices gets a weekly digest.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +24,7 @@ from monitor.summaries.summary import Stream
 
 NOTHING_KNOWN: Final = Remembered()
 
-Told = list[tuple[Finding, dict[str, Any] | None]]
+Told = list[tuple[Finding, dict[str, Any] | None]]  # findings, with the fields of their messages
 
 
 def announce(
@@ -37,9 +41,9 @@ def announce(
 ) -> tuple[Episode, Told]:
     """Return the episode after the findings, and each finding with the fields of its message.
 
-    `accuracy` is the known accuracy. A message shows it together with the estimated accuracy.
-
-    A message that is silenced has `silenced`, the reason of the silence, and is not to be sent.
+    The episode says which messages people got so far. `accuracy` is the known accuracy, which a
+    message shows next to the estimated accuracy. If a message has the field `silenced`, it must not
+    be sent. The field has the reason.
     """
     told: Told = []
     for finding in findings:
@@ -74,7 +78,11 @@ def announce(
 
 
 def _odd(finding: Finding, accepted: Accepted) -> bool:
-    """Return whether the baseline cannot be the reference of a finding that refers to it."""
+    """Return whether a finding refers to a baseline that is not comparable.
+
+    A baseline is not comparable with a weekday that it does not have. A provisional baseline is not
+    comparable with another version.
+    """
     odd = other_weekdays(accepted.baseline, finding.window.start)
     if finding.reference is Reference.VERSION:
         return finding.older is None and (odd or not accepted.armed)
@@ -90,7 +98,7 @@ def _digest(
     accepted: Accepted | None,
     choice: Choice,
 ) -> Told:
-    """Return the week's digest; nothing if neither this week nor the one before had predictions."""
+    """Return the week's digest, or nothing if this week and the week before have no predictions."""
     start, end = week
     slots = sight.store.summaries(stream, start - weekly_digest.WEEK, end)
     if not slots:

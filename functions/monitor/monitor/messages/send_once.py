@@ -1,9 +1,9 @@
-"""Decides who sends a message: the sender claims its id in S3, by a conditional write.
+"""Decides which invocation sends a message: the one that claims the message's id in S3.
 
-A claim is an object below `messages/`. It is made before the message is sent, and marked as sent
-afterwards. If sending fails, it is given back. A claim that is not marked as sent and is older than
-`LEASE` belongs to a sender that ended too early. Another sender takes it over, so the same id may
-be sent twice.
+A claim is an object below `messages/claimed/`. A conditional write creates it before the message is
+sent, so only one sender can create it. After the message is sent, the claim is marked as sent. If
+sending fails, the claim is deleted. If a claim is older than `LEASE` and is not marked as sent, its
+sender ended too early. Another sender then takes the claim over, so a message may be sent twice.
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
 """
 
@@ -18,10 +18,10 @@ from botocore.exceptions import ClientError
 
 CLAIMED: Final = "messages/claimed/"
 WAITING: Final = "messages/waiting/"
-# Longer than the messenger may run (template.yaml), and shorter than the three minutes in which
-# Lambda tries an invocation again twice.
+# Longer than the messenger may run (template.yaml). Shorter than the three minutes after which
+# Lambda makes its last retry of an invocation.
 LEASE: Final = timedelta(seconds=150)
-TAKEN: Final = {"PreconditionFailed", "ConditionalRequestConflict"}
+TAKEN: Final = {"PreconditionFailed", "ConditionalRequestConflict"}  # errors of a conditional write
 SENT: Final = b"sent"
 SENDING: Final = b"sending"
 
@@ -32,13 +32,13 @@ class Held(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """The claims in a bucket; `s3` is a boto3 client. Every method raises botocore's errors."""
+    """The claims in a bucket. `s3` is a boto3 client. Every method raises botocore's errors."""
 
     s3: Any
     bucket: str
 
     def claim(self, name: str, now: datetime | None = None) -> bool:
-        """Claim a message. Returns False if it was sent. Raises `Held`."""
+        """Claim a message. Returns False if it was already sent. Raises `Held`."""
         key = f"{CLAIMED}{name}"
         if self._put(key, IfNoneMatch="*"):
             return True
@@ -65,7 +65,7 @@ class Claims:
     def kept(self) -> Iterator[bytes]:
         """Yield the waiting messages, at most a thousand.
 
-        A message that another sender has sent meanwhile is left out.
+        A message that another sender sends meanwhile is left out.
         """
         listed = self.s3.list_objects_v2(Bucket=self.bucket, Prefix=WAITING)
         for one in listed.get("Contents", []):
@@ -76,7 +76,7 @@ class Claims:
             yield found["Body"].read()
 
     def forget(self, name: str) -> None:
-        """Remove a message that waited and was sent; nothing happens if there is none."""
+        """Remove a message from the waiting messages, if it is one of them."""
         self.s3.delete_object(Bucket=self.bucket, Key=f"{WAITING}{name}")
 
     def _put(self, key: str, **condition: str) -> bool:

@@ -1,9 +1,8 @@
 """The weekly digest of a stream that cannot give notices.
 
-It compares the numbers of the week with those of the week before.
-
-It is for traffic that is too low for an armed baseline, and for a stream without a baseline. It
-comes on Monday morning.
+Such a stream has no baseline, or a provisional one: its traffic is too low for a baseline that can
+give notices. The digest compares the numbers of a week with those of the week before. It is sent on
+Monday morning.
 """
 
 from __future__ import annotations
@@ -23,17 +22,17 @@ from monitor.summaries.windows import DAY, HOUR, stack
 
 WEEK: Final = 7 * DAY
 MONDAY: Final = 4 * DAY  # 5 January 1970 was a Monday
-MORNING: Final = 7 * HOUR  # after midnight (UTC)
-MOST: Final = 3  # labels, scripts
+MORNING: Final = 7 * HOUR  # in seconds after midnight (UTC)
+MOST: Final = 3  # the most labels, and the most scripts, that a digest names
 SCORE: Final = "prediction.score"
 
 
 def due(
     episode: Episode, accepted: Accepted | None, now: int
 ) -> tuple[Episode, tuple[int, int] | None]:
-    """Return the episode, and the week whose digest is due, in seconds since 1970, if one is.
+    """Return the next episode, and the start and end of the week whose digest is due, or None.
 
-    A stream that was armed, or that was not seen before, begins with the next week.
+    All times are in seconds since 1970. The first digest of a new stream is due on the next Monday.
     """
     monday = (now - MORNING - MONDAY) // WEEK * WEEK + MONDAY
     if episode.digest == monday:
@@ -43,7 +42,7 @@ def due(
 
 
 def finding(stream: Stream, slots: Sequence[Summary], week: tuple[int, int]) -> Finding:
-    """Return the week as a provisional finding: `slots` are those of the week."""
+    """Return a provisional finding about the week. `slots` are the summaries of the week."""
     start, end = week
     whole = total(slots) if slots else Summary(stream, "", start)
     said = "The numbers of a week in which this stream could not give notices."
@@ -57,11 +56,14 @@ def transition(week: tuple[int, int]) -> Transition:
 
 
 def numbers(now: Sequence[Summary], before: Sequence[Summary], why: str) -> tuple[str, ...]:
-    """Return the lines of a digest: why there are no notices, and the numbers of two weeks."""
+    """Return the lines of a digest: the reason `why`, then the numbers of two weeks.
+
+    `now` has the summaries of the week, and `before` those of the week before.
+    """
     this, last = (total(slots) if slots else None for slots in (now, before))
     if this is None:
         return (why, "There was no prediction in this week.")
-    said = [why, f"Predictions: {this.rows:,}, in the week before {last.rows if last else 0:,}."]
+    said = [why, f"Predictions: {this.rows:,} (the week before: {last.rows if last else 0:,})."]
     for name, counts, old in (
         ("Labels", this.labels, last.labels if last else {}),
         ("Scripts", this.scripts, last.scripts if last else {}),

@@ -1,4 +1,4 @@
-"""Joins fine bins and label names to the few groups that a chi-squared test compares."""
+"""Joins fine bins, and rare labels, into the few groups that a chi-squared test compares."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from monitor.summaries.bins import SCALES
 Array = NDArray[np.float64]
 Codes = NDArray[np.int64]
 
-PARTS: Final = 10
+PARTS: Final = 10  # groups of a numeric field
 APART: Final = 0.01  # exact 0 or 1 is a group of its own if at least this share of rows has it
-# A label joins the group of other labels if a window expects fewer rows of it than this.
-EXPECTED: Final = 5.0
-LABELS: Final = 20
+EXPECTED: Final = 5.0  # labels with fewer expected rows in a window form one group
+LABELS: Final = 20  # the most labels with a group of their own
 
 
 def deciles(counts: Array, name: str) -> Codes:
-    """Return the group of each code, (codes,), so that each group has about a tenth of `counts`.
+    """Return the group of each code, so that each group has about a tenth of the rows.
 
-    Exact 0 and exact 1 are groups of their own if enough rows have them. There are fewer than ten
-    groups if many rows have one value. Every group has rows, unless there are no rows at all.
+    `counts` has the number of rows of each code. The shape is (codes,) for `counts` and for the
+    result. Exact 0 and exact 1 are groups of their own if enough rows have them. There are fewer
+    than ten groups if many rows have one value. Every group has rows, unless there are no rows.
     """
     total = counts.sum()
     groups = np.zeros(len(counts), dtype=np.int64)
@@ -51,7 +51,7 @@ def deciles(counts: Array, name: str) -> Codes:
 
 
 def grouped(counts: Array, groups: Codes) -> Array:
-    """Add the counts of codes, (windows, codes), to counts of groups, (windows, groups)."""
+    """Sum counts of shape (windows, codes) to counts of shape (windows, groups)."""
     joined = np.zeros((counts.shape[0], int(groups.max()) + 1))
     for group in range(joined.shape[1]):
         joined[:, group] = counts[:, groups == group].sum(axis=1)
@@ -59,9 +59,10 @@ def grouped(counts: Array, groups: Codes) -> Array:
 
 
 def common_labels(names: Sequence[str], counts: Array, rows: float) -> tuple[str, ...]:
-    """Return the most frequent labels of which a window of `rows` rows expects enough rows.
+    """Return the labels of which a window of `rows` rows has at least `EXPECTED` on average.
 
-    All remaining labels form the group of other labels.
+    These are at most `LABELS` labels, and at least the most frequent label. All remaining labels
+    form one group.
     """
     total = counts.sum()
     order = sorted(range(len(names)), key=lambda at: (-counts[at], names[at]))

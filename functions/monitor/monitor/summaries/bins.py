@@ -21,15 +21,14 @@ class Scale:
     """The bins of one field: equal steps from `low` to `high`, then a tail of growing bins.
 
     Each equal step is `step` wide. In the tail, the lower edge of each bin is `ratio` times the
-    lower edge of the bin before it; without a `ratio` the tail is one bin. An edge belongs to the
-    bin above it.
+    lower edge of the bin before. The last bin begins at `end` or above, and has no upper edge.
+    Without a `ratio`, the tail is one bin. An edge belongs to the bin above it.
 
-    Codes count from 0 in the order of the values:
+    Each bin has a number, its code. Codes are in the order of the values:
 
-    - 0 is below `low`;
-    - 1 is exactly `low` if `apart` is set, else this code is always empty;
-    - from 2 on come the equal steps;
-    - then comes the tail, whose last bin has no upper end.
+    - 0: values below `low`.
+    - 1: values of exactly `low`, if `apart` is set. Otherwise no value has this code.
+    - 2 and above: the equal steps, then the bins of the tail.
     """
 
     step: float
@@ -47,7 +46,7 @@ class Scale:
 
     @cached_property
     def tail(self) -> list[float]:
-        """The lower edges of the bins from `high` on."""
+        """The lower edges of the bins of the tail."""
         edges = [self.high]
         while self.ratio and edges[-1] < self.end:
             edges.append(edges[-1] * self.ratio)
@@ -60,13 +59,13 @@ class Scale:
 
     @cached_property
     def lower(self) -> Array:
-        """The lower edge of each code, (count,); minus infinity for the first code."""
+        """The lower edge of each code, minus infinity for the first code: shape (count,)."""
         equal = (round(self.low / self.step) + np.arange(self.steps)) * self.step
         return np.concatenate([[-np.inf, self.low], equal, self.tail])
 
     @cached_property
     def middle(self) -> Array:
-        """The value that represents each code, (count,)."""
+        """The value that represents each code: shape (count,)."""
         upper = np.append(self.lower[1:], self.lower[-1])
         middle = (self.lower + upper) / 2
         middle[:2] = self.low
