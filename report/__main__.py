@@ -1,6 +1,6 @@
-"""`python -m report`: what happened in a time, as one HTML file that needs nothing else.
+"""`python -m report` writes one self-contained HTML file about the predictions of a time span.
 
-Exit 0 when the file is written, 1 with one sentence when it is not, 2 for wrong arguments.
+Exit codes: 0 if the file is written, 1 if it is not (a message says why), 2 for wrong arguments.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ ENVIRONMENT: Final = f"""\
 environment: {PASSWORD} is the password of --user, or of the name in the address if the address has
 no password. OPENSEARCH_URL, STACK and INDEX_PREFIX are used if --opensearch, --stack and
 --index-prefix are not given. Unless a user is given, requests to an Amazon domain are signed with
-AWS credentials, found as the AWS CLI finds them."""
+the AWS credentials that the AWS CLI would use."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -73,7 +73,7 @@ def moment(text: str) -> datetime:
 def _parser() -> Parser:
     parser = Parser(
         prog=PROGRAM,
-        description="Writes what happened to the predictions as one HTML file without scripts.",
+        description="Writes one HTML file, without scripts, about the predictions of a time span.",
         epilog=ENVIRONMENT,
     )
     add = parser.add_argument
@@ -82,10 +82,10 @@ def _parser() -> Parser:
         metavar="TIME",
         type=value(length),
         default=timedelta(days=1),
-        help="the time that it shows: 30m, 24h (where none is given) or 7d",
+        help="length of the time span to show, such as 30m, 24h (the default) or 7d",
     )
-    add("--until", metavar="MOMENT", type=value(moment), help="its end, in UTC (now)")
-    add("--out", metavar="FILE", default="report.html", help="the file (%(default)s)")
+    add("--until", metavar="MOMENT", type=value(moment), help="end of the time span, in UTC (now)")
+    add("--out", metavar="FILE", default="report.html", help="file to write (%(default)s)")
     add(
         "--opensearch",
         metavar="URL",
@@ -97,7 +97,7 @@ def _parser() -> Parser:
         "--stack",
         metavar="NAME",
         default=os.environ.get("STACK"),
-        help="only documents of this stack, and those that name none",
+        help="read only documents of this stack and documents that name no stack",
     )
     add(
         "--index-prefix",

@@ -1,5 +1,5 @@
 "use strict";
-// Asks for this page again every five seconds, and puts its new content in place of the old one.
+// Fetches this page again every five seconds, and replaces the old content by the new content.
 const SECONDS = 5;
 
 async function refresh() {

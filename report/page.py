@@ -1,4 +1,4 @@
-"""Draws the page: values in, one self-contained HTML document out."""
+"""Draws the values of a view as one self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -19,13 +19,15 @@ from report.values import Drift, Example, View
 from tools.printable import plain
 
 FOLDER: Final = Path(__file__).parent
-TEXT: Final = 300  # characters of a text; more is cut
-NAME: Final = 60  # of a label, a version or a flag
-SPARK: Final = 60  # windows of a signal's small plot, at most
-STRIPE: Final = 160  # characters that a stripe of the timeline shows
-TOP: Final = 3.0  # height of a signal's small plot, in multiples of the floor
+TEXT: Final = 300  # characters of a text that are shown
+NAME: Final = 60  # characters of a label, a version or a flag that are shown
+SPARK: Final = 60  # windows in the small plot of a signal, at most
+STRIPE: Final = 160  # characters in the tooltip of a stripe
+# The largest effect that the small plot of a signal shows, in multiples of the signal's floor. The
+# floor is the smallest effect that counts.
+TOP: Final = 3.0
 OTHER: Final = "others"
-# The largest numbers of things that the page shows. It says where it left out any.
+# The most rows or sentences that the page shows. If there are more, the page says so.
 LIMITS: Final = {
     "verdicts": VERDICTS,
     "drifts": DRIFTS,
@@ -35,7 +37,7 @@ LIMITS: Final = {
     "moved": 6,  # sentences
     "told": 8,  # messages
 }
-STATUS: Final = {
+STATUS: Final = {  # the CSS class of the colour of each verdict
     "canary": "bad",
     "notice": "bad",
     "silent": "odd",
@@ -45,8 +47,9 @@ STATUS: Final = {
     "insufficient": "none",
     "stale": "old",
 }
+# The sign before the title, and the colour of the icon in the browser's tab, for each CSS class.
 SIGNS: Final = {"bad": "▲", "odd": "◆", "good": "●", "info": "○", "none": "–", "old": "–"}  # noqa: RUF001
-ICONS: Final = {  # the icon's colour in the browser's tab
+ICONS: Final = {
     "bad": "d64545",
     "odd": "d98a1f",
     "good": "2f9e53",
@@ -59,7 +62,11 @@ NO_SCRIPT: Final = "default-src 'none'; style-src 'unsafe-inline'; img-src data:
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """The parts that only a live page has: other spans to choose from, and messages."""
+    """The parts that only a live page has.
+
+    `spans` has the name and the link of each time span to choose from. The link of the span that is
+    shown is empty. `messages` are at the top of the page, `notes` at its end.
+    """
 
     spans: tuple[tuple[str, str], ...]
     messages: tuple[str, ...]
@@ -68,7 +75,7 @@ class Live:
 
 @dataclass(frozen=True, slots=True)
 class Stripe:
-    """A window in the timeline of verdicts: place and width in percent, a status, and a text."""
+    """A window in the timeline: left edge and width in percent, CSS class, and tooltip."""
 
     x: float
     width: float
@@ -78,7 +85,10 @@ class Stripe:
 
 @dataclass(frozen=True, slots=True)
 class Signal:
-    """A row of the table of signals, with the course of its effect in multiples of the floor."""
+    """A row of the table of signals.
+
+    `path` is a line of the signal's effects over time, and `width` is the width of this line.
+    """
 
     drift: Drift
     name: str
@@ -88,7 +98,7 @@ class Signal:
 
 
 def render(view: View, live: Live | None = None) -> str:
-    """Return the page of a view as self-contained HTML, which reloads itself if `live` is given."""
+    """Return a view as a self-contained HTML page. If `live` is given, the page reloads itself."""
     colours = by_name(view.predictions.all_labels)
     answer = words.answer(view)
     usual = _usual(view)
@@ -120,7 +130,7 @@ def render(view: View, live: Live | None = None) -> str:
 
 @cache
 def policy() -> str:
-    """Return the live page's Content-Security-Policy: its own script and server only."""
+    """Return the live page's security policy, which allows only its own script and server."""
     digest = base64.b64encode(hashlib.sha256(_file("page.js").encode()).digest()).decode()
     return (
         f"{NO_SCRIPT}; script-src 'sha256-{digest}'; connect-src 'self'; base-uri 'none'; "
@@ -129,7 +139,7 @@ def policy() -> str:
 
 
 def status(word: str) -> str:
-    """Return the colour of a verdict."""
+    """Return the CSS class of the colour of a verdict."""
     return STATUS.get(word, "none")
 
 
@@ -159,7 +169,7 @@ def _plots(view: View, colours: dict[str, str], usual_score: float | None) -> di
             colour,
             names=edges[first:],
             below=("0.5" if first else "0", "0.75" if first else "0.5", "1"),
-            note="The last bar is a score of exactly 1.",
+            note="The last bar counts scores of exactly 1.",
         ),
         "mean": lines(
             "Mean score",
@@ -188,7 +198,7 @@ def _plots(view: View, colours: dict[str, str], usual_score: float | None) -> di
 
 
 def _add_others(labels: dict[str, list[int]], totals: Sequence[int]) -> None:
-    """Add the predictions of the labels that are not shown, as a series of their own."""
+    """Add a series that counts the predictions whose labels are not shown."""
     shown = [sum(each) for each in zip(*labels.values(), strict=True)]
     rest = [max(0, total - each) for total, each in zip(totals, shown, strict=False)]
     if any(rest):
@@ -197,7 +207,7 @@ def _add_others(labels: dict[str, list[int]], totals: Sequence[int]) -> None:
 
 
 def _by_time(counts: list[Any]) -> dict[str, list[int]]:
-    """Return the most frequent names with their counts in each step, and all others together."""
+    """Return the counts over time of the most frequent names, and of all other names together."""
     totals: dict[str, int] = {}
     for one in counts:
         for name, count in one.items():
@@ -218,9 +228,9 @@ def _stripes(view: View) -> dict[str, list[Stripe]]:
         if one.end <= view.span.start:
             continue
         left, right = place(one.start, view.span), place(one.end, view.span)
-        beside = view.span.end
+        until = view.span.end
         text = (
-            f"{words.clock(one.start, beside)} to {words.clock(one.end, beside)}: {one.word}. "
+            f"{words.clock(one.start, until)} to {words.clock(one.end, until)}: {one.word}. "
             f"{one.sentence}"
         )
         stripes.append(
@@ -232,13 +242,13 @@ def _stripes(view: View) -> dict[str, list[Stripe]]:
 
 
 def _gaps(view: View) -> list[Stripe]:
-    """Return the times without a prediction as stripes below those of the verdicts."""
+    """Return the times without predictions as stripes, which are drawn under the verdicts."""
     silent = words.silence(view)
     found = []
     for one in dict.fromkeys((*view.gaps, *([silent] if silent else []))):
         left, right = place(one.start, view.span), place(one.end, view.span)
-        beside = view.span.end
-        text = f"no predictions, {words.clock(one.start, beside)} to {words.clock(one.end, beside)}"
+        until = view.span.end
+        text = f"no predictions, {words.clock(one.start, until)} to {words.clock(one.end, until)}"
         found.append(Stripe(100 * left, max(0.3, 100 * (right - left)), "gap", text))
     return found
 
@@ -261,9 +271,10 @@ def _signals(view: View) -> list[Signal]:
 
 
 def _usual(view: View) -> dict[str, float]:
-    """Return the usual values that the monitor stated, by field. A label has `label ` before it.
+    """Return the usual values that the monitor logged.
 
-    With several streams there are none, because the page shows the mean of all streams.
+    A key is the name of a field, or `label ` followed by a label. If there are several streams, no
+    value is returned, because the page shows the mean of all streams.
     """
     found: dict[str, float] = {}
     if len({one.stream for one in view.drifts}) > 1:
@@ -279,13 +290,13 @@ def _usual(view: View) -> dict[str, float]:
 
 
 def _short(text: object, limit: int = NAME) -> str:
-    """Shorten a text that anybody may have sent, and put it on one line."""
+    """Shorten a text, and put it on one line. Anybody may have sent the text."""
     shown = plain(text)
     return shown if len(shown) <= limit else f"{shown[: limit - 1]}…"
 
 
 def _input(one: Example) -> str:
-    """Return the text of an input, or its hash or id if the log has no text."""
+    """Return the text of an input, or its length and its hash or id if the log has no text."""
     if one.text is not None:
         return _short(one.text, TEXT)
     chars = "" if one.chars is None else f"{one.chars} characters, "

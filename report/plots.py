@@ -1,6 +1,6 @@
 """Draws numbers as plots. Each series is one SVG path.
 
-A plot is 100 units high and stretches to any width. Text is in HTML next to the SVG, so that the
+A plot is 100 units high and stretches to any width. Its text is HTML next to the SVG, so that the
 text keeps its size on a small screen.
 """
 
@@ -15,11 +15,11 @@ from typing import Final
 from report.values import Span
 from report.words import figure, percent
 
-HIGH: Final = 100  # units from the bottom of a plot to its top
-WIDE: Final = 10  # units of a bar with its gap
-BAR: Final = 8.4  # units of a bar
-SHOWN: Final = 300  # characters that a column shows
-PALETTE: Final = 8  # colours of series in page.css; later series share the last one
+HIGH: Final = 100  # height of a plot, in units
+WIDE: Final = 10  # width of a bar and its gap, in units
+BAR: Final = 8.4  # width of a bar, in units
+SHOWN: Final = 300  # characters in the tooltip of a column, at most
+PALETTE: Final = 8  # colours in page.css; if there are more series, they share the last colour
 
 Values = Sequence[float | None]
 
@@ -36,7 +36,7 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of a plot that shows its values when pointed at."""
+    """A column of a plot: left edge and width in units, and the tooltip with its values."""
 
     x: float
     width: float
@@ -45,11 +45,10 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """A plot of bars or lines, as `kind` says.
+    """A plot of `kind` "bars" or "lines". A plot without series is empty.
 
     `ticks` are the labels of the vertical axis, from the bottom. `below` are the labels of the
-    horizontal axis, from the left. `usual` is the height of a reference line, in units from the
-    top. Without series there is nothing to show.
+    horizontal axis, from the left. `usual` is the distance of a dashed line from the top, in units.
     """
 
     title: str
@@ -95,7 +94,11 @@ def bars(
     note: str = "",
     shares: bool = False,
 ) -> Plot:
-    """Return stacked bars, one for each of `names`. With `shares`, each bar has the full height."""
+    """Return a plot of stacked bars.
+
+    `counts` has the counts of each series, one for each bar. `names` are the names of the bars.
+    With `shares`, each bar has the full height.
+    """
     totals = [sum(each) for each in zip(*counts.values(), strict=True)] if counts else []
     if not any(totals):
         return Plot(title, note, "bars", 1, (), (), (), ())
@@ -135,7 +138,7 @@ def lines(
     high: float | None = None,
     usual: float | None = None,
 ) -> Plot:
-    """Return a plot of lines, which are interrupted at unknown values.
+    """Return a plot of lines. A line is interrupted where its value is unknown.
 
     The vertical axis goes from `low` to `high`. If `high` is None, it goes to the highest value,
     rounded up.
@@ -206,7 +209,7 @@ def _bar(at: int, bottom: float, high: float) -> str:
 
 
 def _line(values: Values, height: Callable[[float], float]) -> str:
-    """Return a path through the middle of each column; a single value becomes a short stroke."""
+    """Return a path through the middle of each column. A single value becomes a short stroke."""
     path = []
     for at, value in enumerate(values):
         if value is None:

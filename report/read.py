@@ -1,4 +1,4 @@
-"""Reads the page's values from OpenSearch: one search for each part, each with a time filter."""
+"""Reads the page's values from OpenSearch. Every search is limited to a time span."""
 
 from __future__ import annotations
 
@@ -30,33 +30,37 @@ STEPS: Final = tuple(
         5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 604800,
     )
 )  # fmt: skip
-BUCKETS: Final = 60  # at most, unless the longest step is too short
-LABELS: Final = 20
-NEWEST: Final = 12
+BUCKETS: Final = 60  # time steps of a span, at most, unless the longest step is too short
+LABELS: Final = 20  # most frequent labels, flags, versions, error types or kinds that are read
+NEWEST: Final = 12  # newest predictions that are read
 SHOWN: Final = 8  # rows of the other tables
-ASKED: Final = 100  # predictions that are read, to show `SHOWN` different texts
-# The newest of these documents are read. The page says so where there may be more.
-VERDICTS: Final = 700  # a week of one stream
+ASKED: Final = 100  # predictions that are read in order to show `SHOWN` different texts
+# Only this many of the newest documents are read. If there may be more, the page says so.
+VERDICTS: Final = 700  # enough for one stream and a week
 DRIFTS: Final = 4000
 OTHERS: Final = 50
-CANARIES: Final = 100  # a day of the scheduled canary, which runs every 15 minutes
-STEADY: Final = 10  # buckets with predictions before a silence that lasts until the end
-TWENTIETHS: Final = 20
-# OpenSearch keeps a score as a float. From 0.5 on, its error is up to 2^-25, and the float before 1
-# is 2^-24 away. With an offset between them, 0.95 is in its own bar, and only 1 is in the last bar.
+CANARIES: Final = 100  # enough for a day, in which the scheduled canary runs 96 times
+STEADY: Final = 10  # buckets with predictions that must precede a gap at the end of the span
+TWENTIETHS: Final = 20  # bins of the score, from 0 to 1
+# OpenSearch keeps a score as a 32-bit float. For scores of at least 0.5, the error of this float is
+# at most 2^-25 (3.0e-8), and the largest float below 1 is 1 - 2^-24 (1 - 6.0e-8). The offset is
+# between these two distances, so that 0.95 is in the bin that begins at 0.95, and the last bin has
+# only scores of exactly 1.
 OFFSET: Final = -5e-8
 _ENDED: Final = ({"exists": {"field": "monitor.start"}}, {"exists": {"field": "monitor.end"}})
-MUCH: Final = 1000  # characters kept of a text
-JUDGED: Final = timedelta(days=1)  # verdicts are looked for at least so far back
+MUCH: Final = 1000  # characters of a text that are kept
+# Verdicts and results of the canary are read for at least this time, even if the span is shorter.
+JUDGED: Final = timedelta(days=1)
 
 Search = Callable[[dict[str, Any]], dict[str, Any]]
 Document = dict[str, Any]
 
 
 def span(now: datetime, length: timedelta) -> Span:
-    """Return the span of `length` that ends at `now`. It begins at the beginning of a step.
+    """Return the span of `length` that ends at `now`. Its start is rounded down to a whole step.
 
-    The span has at most `BUCKETS` steps, unless it is too long for steps of the longest kind.
+    The step is the shortest of `STEPS` with which the span has at most `BUCKETS` steps. If there is
+    no such step, it is the longest of `STEPS`.
     """
     step = next((one for one in STEPS if length <= one * (BUCKETS - 1)), STEPS[-1])
     epoch = datetime.fromtimestamp(0, UTC)
@@ -64,35 +68,36 @@ def span(now: datetime, length: timedelta) -> Span:
 
 
 def read(search: Search, shown: Span, stack: str = "") -> View:
-    """Return what the index says about a span.
+    """Return all that the page shows about a span.
 
-    `search` sends a body to the prediction indices and returns the answer; its exceptions are not
-    caught. With `stack`, only documents of that stack and documents without a stack are read.
+    `search` sends the body of a search to the prediction indices and returns the answer. The
+    exceptions of `search` are not caught. If `stack` is given, only documents of this stack and
+    documents without a stack are read.
     """
-    of = _Filters(shown, stack)
+    filters = _Filters(shown, stack)
     failed: dict[str, str] = {}
     search = _noting(search, failed)
-    predictions, live = _predictions(search, shown, of)
-    refusals = _refusals(search, shown, of)
+    predictions, live = _predictions(search, shown, filters)
+    refusals = _refusals(search, shown, filters)
     return View(
         span=shown,
         predictions=predictions,
         refusals=refusals,
-        verdicts=tuple(_verdicts(search, of)),
-        drifts=tuple(_drifts(search, of)),
+        verdicts=tuple(_verdicts(search, filters)),
+        drifts=tuple(_drifts(search, filters)),
         newest=tuple(map(_example, live)),
-        uncertain=_distinct(search, of, "prediction.score", "asc"),
-        strangest=_distinct(search, of, "input.novelty", "desc"),
-        shipping=_shipping(search, of),
-        others=tuple(_others(search, of)),
+        uncertain=_distinct(search, filters, "prediction.score", "asc"),
+        strangest=_distinct(search, filters, "input.novelty", "desc"),
+        shipping=_shipping(search, filters),
+        others=tuple(_others(search, filters)),
         gaps=tuple(gaps(predictions.buckets, shown)),
-        canary=_canary(search, of),
+        canary=_canary(search, filters),
         failed=tuple(failed.items()),
     )
 
 
 def _noting(search: Search, failed: dict[str, str]) -> Search:
-    """Return the search, which also notes indices that failed, and why."""
+    """Return a search that also puts the indices that failed, and the reasons, into `failed`."""
 
     def noting(body: dict[str, Any]) -> dict[str, Any]:
         answer = search(body)
@@ -105,21 +110,21 @@ def _noting(search: Search, failed: dict[str, str]) -> Search:
 
 
 class _Filters:
-    """The conditions of each kind of document."""
+    """Makes queries that are limited to a span and to a stack."""
 
     def __init__(self, shown: Span, stack: str) -> None:
         self._stack = stack
         self._start, self._end = shown.start, shown.end
 
     def query(self, *conditions: dict[str, Any], back: timedelta | None = None) -> dict[str, Any]:
-        """Return a query for the span. With `back`, it begins at least `back` before the end."""
+        """Return a query for the span, or for the time `back` before its end if that is longer."""
         start = min(self._start, self._end - back) if back else self._start
         time = {"gte": start.isoformat(), "lt": self._end.isoformat()}
         own = [_or_none("@stack", self._stack)] if self._stack else []
         return {"bool": {"filter": [{"range": {"@timestamp": time}}, *own, *conditions]}}
 
     def predictions(self, *more: dict[str, Any]) -> dict[str, Any]:
-        """Return a query for live predictions, as the dashboards count them."""
+        """Return a query for live predictions: the documents that the dashboards count as such."""
         live = (_or_none("traffic", "live"), _or_none("@kind", "prediction"))
         return self.query(*live, {"exists": {"field": "prediction.label"}}, *more)
 
@@ -130,12 +135,12 @@ def _or_none(field: str, *values: str) -> dict[str, Any]:
 
 
 def _by(field: str, order: str = "desc") -> dict[str, Any]:
-    """Return a sort by a field, which an index of another writer need not know."""
+    """Return a sort by a field. An index that does not have the field is no error."""
     return {field: {"order": order, "unmapped_type": "long"}}
 
 
 def _predictions(
-    search: Search, shown: Span, of: _Filters
+    search: Search, shown: Span, filters: _Filters
 ) -> tuple[Predictions, list[dict[str, Any]]]:
     """Return the counts of the predictions, and the newest predictions."""
     label = {"terms": {"field": "prediction.label.keyword", "size": LABELS}}
@@ -160,7 +165,7 @@ def _predictions(
             "size": NEWEST,
             "sort": [_by("@timestamp"), _by("@position")],
             "track_total_hits": True,
-            "query": of.predictions(),
+            "query": filters.predictions(),
             "aggs": {
                 "time": _time(shown, each),
                 "labels": {**label, "aggs": {"scores": {"histogram": bins}}},
@@ -176,7 +181,7 @@ def _predictions(
     labels = _counts(found.get("labels"))
     known = _known(_all_labels(live), labels)
     if found.get("labels", {}).get("sum_other_doc_count"):
-        known = [name for name in known if name in labels]  # the number of the rest is not known
+        known = [name for name in known if name in labels]  # the other counts are unknown
     predictions = Predictions(
         number=int(answer.get("hits", {}).get("total", {}).get("value", 0)),
         all_labels=tuple(known),
@@ -195,7 +200,7 @@ def _predictions(
 
 
 def _known(fields: Sequence[str], labels: Mapping[str, int]) -> list[str]:
-    """Return every label once, in the order of the record's field names of the probabilities."""
+    """Return every label once, in the order of `fields`: the field names of the probabilities."""
     found = sorted(labels)
     by_field = {name: label for label, name in field_names(tuple(found)).items()}
     return list(dict.fromkeys([*(by_field.get(name, name) for name in fields), *found]))
@@ -217,7 +222,7 @@ def _buckets(found: Mapping[str, Any], shown: Span) -> Iterator[Bucket]:
 
 
 def _all_labels(live: Sequence[Document]) -> list[str]:
-    """Return the field names of the newest prediction that has probabilities, in their order."""
+    """Return the field names of the probabilities in the newest prediction that has them."""
     for hit in live:
         probability = _object(_object(hit.get("_source")).get("prediction")).get("probability")
         if isinstance(probability, dict) and probability:
@@ -232,13 +237,13 @@ def _bins(found: Mapping[str, Any]) -> tuple[int, ...]:
     return tuple(counts)
 
 
-def _refusals(search: Search, shown: Span, of: _Filters) -> Refusals:
+def _refusals(search: Search, shown: Span, filters: _Filters) -> Refusals:
     ranges = [{"key": "caller", "from": 400, "to": 500}, {"key": "ours", "from": 500, "to": 600}]
     status = {"range": {"field": "error.status", "keyed": True, "ranges": ranges}}
     answer = search(
         {
             "size": 0,
-            "query": of.query(
+            "query": filters.query(
                 _or_none("traffic", "live"),
                 _or_none("@kind", "prediction", "prediction_error"),
                 {"range": {"error.status": {"gte": 400, "lt": 600}}},
@@ -261,16 +266,17 @@ def _refusals(search: Search, shown: Span, of: _Filters) -> Refusals:
     return Refusals(_counts(found.get("types")), counts["caller"], counts["ours"])
 
 
-def _distinct(search: Search, of: _Filters, field: str, order: str) -> tuple[Example, ...]:
-    """Return the first predictions in an order, with each text once.
+def _distinct(search: Search, filters: _Filters, field: str, order: str) -> tuple[Example, ...]:
+    """Return the first predictions in the order of a field, with each text once.
 
-    Records without a hash of the text are told apart by the text.
+    Two predictions have the same text if their hashes are equal, or if they have no hash and their
+    texts are equal.
     """
     asked: dict[str, Any] = {
         "size": ASKED,
         "sort": [_by(field, order), _by("@timestamp")],
         "track_total_hits": False,
-        "query": of.predictions({"exists": {"field": field}}),
+        "query": filters.predictions({"exists": {"field": field}}),
     }
     known, unknown = (
         _hits(search(each))
@@ -294,9 +300,9 @@ def _sorted_by(hit: Document) -> float:
     return float(value) if isinstance(value, int | float) else 0.0
 
 
-def _verdicts(search: Search, of: _Filters) -> Iterator[Verdict]:
+def _verdicts(search: Search, filters: _Filters) -> Iterator[Verdict]:
     against = {"term": {"monitor.reference": "baseline"}}
-    query = of.query({"term": {"@kind": "verdict"}}, against, *_ENDED, back=JUDGED)
+    query = filters.query({"term": {"@kind": "verdict"}}, against, *_ENDED, back=JUDGED)
     asked = {"size": VERDICTS, "sort": [_by("monitor.end")], "query": query}
     for hit in _hits(search(asked)):
         one = _object(_object(hit.get("_source")).get("monitor"))
@@ -320,9 +326,9 @@ def _verdicts(search: Search, of: _Filters) -> Iterator[Verdict]:
         )
 
 
-def _drifts(search: Search, of: _Filters) -> Iterator[Drift]:
+def _drifts(search: Search, filters: _Filters) -> Iterator[Drift]:
     against = {"term": {"monitor.reference": "baseline"}}
-    query = of.query({"term": {"@kind": "drift"}}, against, *_ENDED, back=JUDGED)
+    query = filters.query({"term": {"@kind": "drift"}}, against, *_ENDED, back=JUDGED)
     asked = {"size": DRIFTS, "sort": [_by("monitor.end")], "query": query}
     for hit in _hits(search(asked | {"_source": ["monitor"]})):
         one = _object(_object(hit.get("_source")).get("monitor"))
@@ -344,12 +350,12 @@ def _drifts(search: Search, of: _Filters) -> Iterator[Drift]:
         )
 
 
-def _shipping(search: Search, of: _Filters) -> Shipping:
+def _shipping(search: Search, filters: _Filters) -> Shipping:
     delay = {"percentiles": {"field": "@delay_ms", "percents": [50, 95], "keyed": False}}
     answer = search(
         {
             "size": 0,
-            "query": of.query(),
+            "query": filters.query(),
             "aggs": {
                 "kinds": {"terms": {"field": "@kind", "size": LABELS}},
                 "rescued": {"filter": {"exists": {"field": "@rescued.type"}}},
@@ -365,22 +371,27 @@ def _shipping(search: Search, of: _Filters) -> Shipping:
     )
 
 
-def _others(search: Search, of: _Filters) -> Iterator[Said]:
-    """Yield the newest results of the canary, and the newest feedback: many labels hide no canary.
+def _others(search: Search, filters: _Filters) -> Iterator[Said]:
+    """Yield the newest results of the canary, and then the newest feedback.
 
-    Each kind is ordered by itself.
+    Each kind has a search of its own, so that much feedback does not displace a result of the
+    canary.
     """
     for kind, size in (("canary", OTHERS), ("feedback", SHOWN)):
-        query = of.query({"term": {"@kind": kind}}, back=JUDGED)
+        query = filters.query({"term": {"@kind": kind}}, back=JUDGED)
         asked = {"size": size, "sort": [_by("@timestamp")], "query": query}
         yield from map(_said, _hits(search(asked)))
 
 
-def _canary(search: Search, of: _Filters) -> Canary | None:
-    """Return the last result of the model that answers, not of one that is being deployed."""
+def _canary(search: Search, filters: _Filters) -> Canary | None:
+    """Return the last result of the scheduled canary, which asks the model that callers get.
+
+    The canary of a deployment asks a model that callers do not get yet, so its results are not
+    read.
+    """
     scheduled = {"term": {"monitor.canary.trigger": "schedule"}}
     judged = {"terms": {"monitor.canary.result": ["pass", "fail"]}}
-    query = of.query({"term": {"@kind": "canary"}}, scheduled, judged, back=JUDGED)
+    query = filters.query({"term": {"@kind": "canary"}}, scheduled, judged, back=JUDGED)
     asked = {"size": CANARIES, "sort": [_by("@timestamp")], "query": query}
     found = [_object(hit.get("_source")) for hit in _hits(search(asked))]
     if not found:
@@ -420,12 +431,12 @@ def _said(hit: Document) -> Said:
 
 
 def gaps(buckets: Sequence[Bucket], shown: Span) -> Iterator[Gap]:
-    """Yield each span without a prediction in which at least 20 are expected.
+    """Yield each time without predictions in which at least `CERTAIN` were to be expected.
 
-    The expected number follows from the mean of the buckets that have predictions. If 20 are
-    expected, chance alone leaves none once in e^20 times. A gap that lasts until the end of the
-    span counts only after steady predictions, so that a few requests by hand are no outage when
-    they are over.
+    The expected number is computed from the mean of the buckets that have predictions. If 20
+    predictions are expected, the probability that none comes by chance is e^-20. A time without
+    predictions at the end of the span is a gap only if at least `STEADY` buckets have predictions,
+    so that the end of a few requests by hand is no gap.
     """
     there = [at for at, one in enumerate(buckets) if one.predictions]
     if not there:
@@ -451,7 +462,7 @@ def _time(shown: Span, each: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _by_time(found: Mapping[str, Any]) -> dict[datetime, dict[str, Any]]:
-    """Return the buckets of the aggregation that `_time` asks for, by their times."""
+    """Return the buckets of the aggregation that `_time` makes, by time."""
     return {
         datetime.fromtimestamp(one["key"] / 1000, UTC): one
         for one in found.get("time", {}).get("buckets", [])
@@ -478,7 +489,7 @@ def _percentiles(found: Mapping[str, Any] | None) -> tuple[float | None, float |
 
 
 def _example(hit: Document) -> Example:
-    """Return the prediction in a hit. A document of another form is shown as far as possible."""
+    """Return the prediction in a hit. Values of an unexpected type are left out or made text."""
     document = _object(hit.get("_source"))
     prediction, about = _object(document.get("prediction")), _object(document.get("input"))
     text = document.get("text")

@@ -8,7 +8,7 @@ from typing import Any, Final, Protocol
 
 from opensearchpy.exceptions import NotFoundError
 
-SECONDS: Final = 60  # for one search, if the caller gives no other time
+SECONDS: Final = 60  # default time limit of one search
 
 
 class Connection(Protocol):
@@ -24,7 +24,7 @@ class Connection(Protocol):
 def searching(
     connection: Connection, index: str, seconds: int = SECONDS
 ) -> Callable[[dict[str, Any]], dict[str, Any]]:
-    """Return a function that searches an index pattern, and finds nothing if there is no index.
+    """Return a function that searches an index pattern. Without an index, it returns {}.
 
     The function raises the connection's exceptions.
     """

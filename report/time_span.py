@@ -1,4 +1,4 @@
-"""A length of time as people give it: 30m, 24h, 7d."""
+"""Reads a length of time, such as 30m, 24h or 7d."""
 
 from __future__ import annotations
 

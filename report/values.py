@@ -1,4 +1,7 @@
-"""The values that the page shows, as the index has them: no request and no markup."""
+"""The values that the page shows.
+
+A *stream* is the predictions of one model in one log group.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from datetime import datetime, timedelta
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """The time that is shown: from `start` to just before `end`, in buckets of `step`."""
+    """The time that is shown, from `start` to just before `end`, in buckets of length `step`."""
 
     start: datetime
     end: datetime
@@ -23,10 +26,10 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """The predictions of one step of time: the number in all, and by label, flag and version.
+    """The predictions of one time step: their number, and their counts by label, flag and version.
 
-    `score` is the mean score, `latency` the milliseconds that 50 and 95 % of them took at most.
-    None where no prediction has the field.
+    `score` is the mean score. `latency` is the median and the 95 % quantile, in milliseconds. A
+    value is None if no prediction has the field.
     """
 
     time: datetime
@@ -42,11 +45,13 @@ class Bucket:
 class Predictions:
     """Live predictions of the span.
 
-    `all_labels` are all that the model can answer, in the model's order, and any others that were
-    found; with very many labels, they are the most frequent ones. `scores` counts predictions by
-    label, in twentieths from 0 to 1, the last one being a score of exactly 1. `all_scores` counts
-    the predictions of every label. `texts` is the number of different texts, about, and 0 where
-    none is known.
+    `all_labels` are the labels that the model can answer, in the model's order, and then other
+    labels that were found. If there are very many labels, only the most frequent ones are included.
+    `labels` counts the predictions by label.
+
+    `scores` has 21 counts for each label: 20 bins of the score, each 0.05 wide, and scores of
+    exactly 1. `all_scores` has the same counts for all labels together. `texts` is the approximate
+    number of different texts, or 0 if it is unknown.
     """
 
     number: int
@@ -62,9 +67,10 @@ class Predictions:
 
 @dataclass(frozen=True, slots=True)
 class Refusals:
-    """Requests without a prediction, by error type and over time.
+    """Requests without a prediction.
 
-    Over time, the caller's faults (4xx) and ours (5xx) are counted apart.
+    `types` counts them by error type. `callers` (status 4xx, the caller's fault) and `ours` (5xx)
+    have a count for each time step.
     """
 
     types: Mapping[str, int]
@@ -74,7 +80,7 @@ class Refusals:
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One prediction. `text` is None where it is kept out of the log."""
+    """One prediction. `text` is None if texts are kept out of the log."""
 
     time: datetime | None
     text: str | None
@@ -89,11 +95,11 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The verdict on a window of a stream, compared with its baseline.
+    """The verdict on a window of a stream, which was compared with the stream's baseline.
 
-    `message` is the subject of the message about this window, `change` and `action` are its kind
-    and its advice, and `silenced` is the reason why the message was not sent. `baseline` is the
-    baseline's number. All of these may be empty.
+    `message` is the subject of the message about this window. `change` is the message's kind,
+    `action` its advice, and `silenced` the reason why it was not sent. `baseline` is the number of
+    the baseline. Each of these five may be empty.
     """
 
     stream: str
@@ -113,9 +119,10 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """A signal of a window: the present and the usual value of the part that moved most.
+    """A signal of a window.
 
-    It is unusual if `p` is below `limit` and `effect` is at least `floor`.
+    `value` is the present value of the part that moved most, and `expected` is its usual value. The
+    signal is unusual if `p` is below `limit` and `effect` is at least `floor`.
     """
 
     stream: str
@@ -133,9 +140,10 @@ class Drift:
 
 @dataclass(frozen=True, slots=True)
 class Shipping:
-    """The documents of the span by kind, and the number that lost a field.
+    """The documents of the span.
 
-    `delay` has the milliseconds from event to arrival that 50 and 95 % took at most.
+    `kinds` counts them by kind. `rescued` is the number of documents that lost a field. `delay` is
+    the time from event to arrival: the median and the 95 % quantile, in milliseconds.
     """
 
     kinds: Mapping[str, int]
@@ -145,7 +153,7 @@ class Shipping:
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """A line of another kind, such as a canary's: its time, a word if any, and a sentence."""
+    """A log line of the canary or of feedback. `word` is its result or label, and may be empty."""
 
     time: datetime | None
     kind: str
@@ -157,9 +165,9 @@ class Said:
 class Canary:
     """The last result of the scheduled canary.
 
-    If it failed, `since` is the first result of an unbroken row of failures. It may have failed
-    earlier too, unless `passed_before`. `versions` are the model's version and the function's, and
-    either may be empty.
+    If the canary failed, `since` is the time of the first of the consecutive failures that were
+    found. If `passed_before` is false, earlier results may be failures too. `versions` are the
+    model's version and the function's version. Both may be empty.
     """
 
     word: str
@@ -172,7 +180,7 @@ class Canary:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """A time without a prediction that is not chance: so many were to be expected."""
+    """A time without predictions, although about `expected` predictions were to be expected."""
 
     start: datetime
     end: datetime
@@ -183,10 +191,9 @@ class Gap:
 class View:
     """All that the page shows.
 
-    Verdicts, drifts and examples are the newest first, and so are lines of each kind.
-
-    `failed` has the index and the reason of
-    each search that failed in a part of the indices.
+    Verdicts, drifts and the examples of `newest` are in order of time, the newest first. So are the
+    lines of each kind in `others`. `failed` has the name of each index in which a search failed,
+    and the reason.
     """
 
     span: Span

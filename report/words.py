@@ -1,4 +1,4 @@
-"""Words of the page: the state of the model, the signals that moved, and names of signals."""
+"""Sentences of the page: the state of the model, what needs a person, and what moved."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Final
 
 from report.values import Canary, Drift, Gap, Verdict, View
 
-# In order of urgency: a notice needs a person most.
+# The words of verdicts, the most urgent first.
 ORDER: Final = ("notice", "unusual", "stale", "insufficient", "provisional", "ok")
 TITLES: Final = {
     "canary": "The model answers its test sentences wrongly",
@@ -24,7 +24,7 @@ TITLES: Final = {
     "": "Nothing is judged yet",
 }
 ADVICE: Final = {
-    "canary": "Compare the version that answers with the one before, and roll back.",
+    "canary": "Compare the version that answers with the version before it, and roll back.",
     "notice": "Look at what moved, and at the newest and the strangest inputs.",
     "silent": "Check that requests still come in, and that their lines still arrive.",
     "unusual": "A single unusual window can be chance: see whether the next one is unusual too.",
@@ -38,23 +38,25 @@ ACCEPT: Final = (
     "accept them:"
 )
 COMMAND: Final = "python -m monitor baseline accept --from DAY --to DAY"
-# The kinds of message (`change`) that are about what the banner says, and what they advise.
+# For each word of the banner, the kinds of message (`change`) whose advice fits it.
 ABOUT: Final = {
     "notice": ("begins", "spreads"),
     "silent": ("stale",),
     "stale": ("stale",),
 }
+# For each advice of a message (`action`), the words that the banner puts before its own advice.
 ADVISED: Final = {
-    "wait until morning": "This can wait until morning, says the message of {time}. Then: ",
-    "look now": "Look now, says the message of {time}: ",
-    "roll back": "Roll back, says the message of {time}. Also: ",
+    "wait until morning": "The message of {time} says that this can wait until morning. Then: ",
+    "look now": "The message of {time} says that you should look now: ",
+    "roll back": "The message of {time} says that you should roll back. Also: ",
 }
-JUDGED: Final = frozenset({"ok", "unusual", "notice", "provisional"})  # words about predictions
-CERTAIN: Final = 20  # a time in which so many predictions are expected and none came is a gap
-NAMED: Final = 3  # indices that could not be searched in full; more are not named
-REASON: Final = 200  # characters of the reason for it
-FAULTS: Final = 3  # faults of the canary that the banner names
-FAILS: Final = "fail"  # the canary got other answers than the model gave when it was made
+# The words of verdicts on windows with enough predictions.
+JUDGED: Final = frozenset({"ok", "unusual", "notice", "provisional"})
+CERTAIN: Final = 20  # a time without predictions is a gap if at least this many were expected
+NAMED: Final = 3  # indices with failed searches that are named, at most
+REASON: Final = 200  # characters of the reason of a failed search, at most
+FAULTS: Final = 3  # faults of the canary that the banner names, at most
+FAILS: Final = "fail"  # the result of a canary that got wrong answers
 SIGNALS: Final = {
     "means": "Mean of a field",
     "label": "Labels",
@@ -79,9 +81,9 @@ PROBABILITY: Final = "prediction.probability."
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Whether the model is fine: the worst of the newest verdicts, and what else needs a person.
+    """What the banner says: the most urgent finding, advice, and what else needs a person.
 
-    `command` is what to type, if the advice ends with it.
+    `command` is the command that the advice asks for, if any.
     """
 
     word: str
@@ -94,10 +96,10 @@ class Answer:
 
 
 def answer(view: View) -> Answer:
-    """Return the answer of a view.
+    """Return what the banner says about a view.
 
-    It is a failing canary, or else a notice, or else a silence, or else the worst of the newest
-    verdicts.
+    The most urgent finding is a failing canary, then a notice, then a silence, then the worst of
+    the newest verdicts.
     """
     newest = tuple(_newest(view.verdicts))
     worst = min(newest, key=lambda one: _rank(one.word), default=None)
@@ -122,7 +124,7 @@ def answer(view: View) -> Answer:
 
 
 def _advice(word: str, worst: Verdict | None, view: View) -> str:
-    """Return what to do: what the stream's newest message advises, if it is about this word."""
+    """Return what to do. If the stream's newest message fits the word, begin with its advice."""
     advice = ADVICE.get(word, "")
     told = next(
         (one for one in view.verdicts if worst and one.stream == worst.stream and one.message), None
@@ -134,12 +136,12 @@ def _advice(word: str, worst: Verdict | None, view: View) -> str:
 
 
 def message(verdict: Verdict) -> str:
-    """Return the subject of a verdict's message, as a sentence also if there is nothing to do."""
+    """Return the subject of a verdict's message, with `nothing to do` in place of `nothing`."""
     return verdict.message.replace(": nothing - ", ": nothing to do - ")
 
 
 def age(moment: datetime, now: datetime) -> str:
-    """Return how long ago a moment is, to the minute or to the hour, such as `7 hours ago`."""
+    """Return how long ago a moment is, in minutes, hours or days, such as `7 hours ago`."""
     minutes = round((now - moment) / timedelta(minutes=1))
     for name, each in (("day", 2880), ("hour", 120)):
         if minutes >= each:
@@ -148,7 +150,7 @@ def age(moment: datetime, now: datetime) -> str:
 
 
 def troubles(view: View) -> Iterator[str]:
-    """Yield a sentence for each thing, apart from the verdict, that needs a person."""
+    """Yield a sentence for each trouble that is not part of the verdict."""
     ours = sum(view.refusals.ours)
     callers = sum(view.refusals.callers)
     if ours:
@@ -165,9 +167,9 @@ def troubles(view: View) -> Iterator[str]:
 
 
 def silence(view: View) -> Gap | None:
-    """Return the time without a prediction that lasts until the end, if it is not chance.
+    """Return the time without predictions at the end of the span, unless it may be chance.
 
-    Without any prediction in the span, the newest verdicts say how many were to be expected.
+    If the whole span has no predictions, the expected number is computed from the newest verdicts.
     """
     if view.predictions.number:
         return next((one for one in view.gaps if one.end == view.span.end), None)
@@ -190,8 +192,8 @@ def _missing(gap: Gap, view: View) -> str:
 def latest(view: View) -> tuple[Drift, ...]:
     """Return the signals of each stream's newest verdict, the unusual ones first.
 
-    If this verdict has no signals, for instance because there were too few predictions, signals of
-    older verdicts are not returned.
+    If the newest verdict of a stream has no signals, for instance because there were too few
+    predictions, the signals of its older verdicts are not returned.
     """
     end = {one.stream: one.end for one in _newest(view.verdicts)}
     found = [one for one in view.drifts if one.end == end.get(one.stream)]
@@ -219,7 +221,7 @@ def subject(drift: Drift) -> str:
         case "flags":
             return f"The share of inputs with {drift.part}"
         case "duplicates":
-            return f"The share by which the text {drift.part} exceeds its usual one"
+            return f"The share by which the text {drift.part} exceeds its usual share"
         case _:
             return f"The share of predictions with {part(drift.signal)} in {drift.part}"
 
@@ -253,9 +255,9 @@ def duration(milliseconds: float | None) -> str:
     return f"{milliseconds:.3g} ms"
 
 
-def clock(moment: datetime, beside: datetime) -> str:
-    """Return a time in UTC to the minute, with its date if `beside` has another date."""
-    return f"{moment:%H:%M}" if moment.date() == beside.date() else f"{moment:%Y-%m-%d %H:%M}"
+def clock(moment: datetime, other: datetime) -> str:
+    """Return hour and minute of a moment in UTC, and its date if `other` has another date."""
+    return f"{moment:%H:%M}" if moment.date() == other.date() else f"{moment:%Y-%m-%d %H:%M}"
 
 
 def _broken(view: View) -> str:

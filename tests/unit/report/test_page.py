@@ -1,4 +1,4 @@
-"""The page of made-up values: what it says, and what it must not hold."""
+"""Tests the page of made-up values."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def verdict(word: str, stream: str = "/group model", ago: int = 0) -> Verdict:
 
 
 class Page(HTMLParser):
-    """The elements of a page, its text, and the references that a browser would follow."""
+    """The elements, the text, the event handlers and the references of a page."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -100,7 +100,7 @@ class Page(HTMLParser):
 
 
 @pytest.mark.parametrize("live", [None, LIVE], ids=["report", "live"])
-def test_text_of_anybody_stays_text(live: Live | None) -> None:
+def test_markup_in_a_value_is_shown_as_text(live: Live | None) -> None:
     said = view(name=HOSTILE, text=HOSTILE)
     judged = replace(
         said,
@@ -118,7 +118,7 @@ def test_text_of_anybody_stays_text(live: Live | None) -> None:
 
 
 @pytest.mark.parametrize("live", [None, LIVE], ids=["report", "live"])
-def test_nothing_comes_from_elsewhere(live: Live | None) -> None:
+def test_the_page_loads_nothing_from_elsewhere(live: Live | None) -> None:
     page = Page(render(view(), live))
     assert [
         one for one in page.references if not one.startswith(("data:image/svg+xml,", "?"))
@@ -127,13 +127,13 @@ def test_nothing_comes_from_elsewhere(live: Live | None) -> None:
     assert "@import" not in render(view(), live)
 
 
-def test_a_report_forbids_scripts_and_the_live_page_allows_its_own_alone() -> None:
+def test_a_report_forbids_scripts_and_the_live_page_allows_only_its_own() -> None:
     assert "default-src &#39;none&#39;" in render(view())
     assert re.search(r"script-src 'sha256-[A-Za-z0-9+/=]{44}'; ", policy())
     assert "unsafe-inline'; script" not in policy().replace("style-src 'unsafe-inline'", "")
 
 
-def test_without_texts_an_input_is_its_length_and_hash() -> None:
+def test_without_texts_an_input_is_shown_as_its_length_and_hash() -> None:
     page = Page(render(view(text=None), LIVE))
     assert "7 characters, hash 0123456789abcdef" in page.text
     assert "A text." in Page(render(view(), LIVE)).text
@@ -189,7 +189,7 @@ def test_a_full_page_is_smaller_than_a_megabyte() -> None:
         ([verdict("new word")], "The verdict is new word"),
     ],
 )
-def test_the_worst_of_the_newest_verdicts_leads(verdicts: list[Verdict], title: str) -> None:
+def test_the_title_is_the_worst_of_the_newest_verdicts(verdicts: list[Verdict], title: str) -> None:
     judged = replace(view(), verdicts=tuple(verdicts))
     page = Page(render(judged))
     assert title in page.text
@@ -206,7 +206,7 @@ def test_a_message_is_shown_with_the_reason_why_it_was_not_sent() -> None:
     ("milliseconds", "said"),
     [(None, "-"), (12.34, "12.3 ms"), (2500, "2.5 s"), (90_000, "1.5 min"), (86_400_000, "1 days")],
 )
-def test_a_duration_is_in_the_unit_that_suits_it(milliseconds: float | None, said: str) -> None:
+def test_a_duration_is_in_a_fitting_unit(milliseconds: float | None, said: str) -> None:
     assert words.duration(milliseconds) == said
 
 
@@ -218,7 +218,7 @@ def test_a_duration_is_in_the_unit_that_suits_it(milliseconds: float | None, sai
         (None, "No change from the baseline"),
     ],
 )
-def test_a_scheduled_canary_that_fails_leads(word: str | None, title: str) -> None:
+def test_the_title_is_a_failing_scheduled_canary(word: str | None, title: str) -> None:
     canary = None if word is None else Canary(word, f"It is {word}.")
     others = (Said(NOW, "canary", "fail", "It failed at a deployment."),)
     page = Page(render(replace(view(), verdicts=(verdict("ok"),), others=others, canary=canary)))
@@ -240,7 +240,7 @@ SILENT = (Gap(NOW - timedelta(minutes=30), NOW, 55.5),)
             {"gaps": SILENT, "canary": Canary("fail", "It failed.")},
             "The model answers its test sentences wrongly",
         ),
-        # an empty span: the verdicts say how many were to be expected
+        # a span without predictions: the expected number follows from the verdicts
         ({"predictions": 0, "verdicts": (verdict("ok"),)}, "No predictions come any more"),
         (
             {"predictions": 0, "verdicts": (replace(verdict("ok"), rows=3),)},
@@ -250,7 +250,7 @@ SILENT = (Gap(NOW - timedelta(minutes=30), NOW, 55.5),)
         ({"predictions": 0}, "Nothing is judged yet"),
     ],
 )
-def test_a_silence_is_not_called_fine(changed: dict[str, Any], title: str) -> None:
+def test_a_silence_is_in_the_title(changed: dict[str, Any], title: str) -> None:
     silent = replace(view(), **{k: v for k, v in changed.items() if k != "predictions"})
     if "predictions" in changed:
         silent = replace(silent, predictions=replace(silent.predictions, number=0))
@@ -272,7 +272,10 @@ def drifts(number: int, streams: int = 1) -> tuple[Drift, ...]:
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        ({"drifts": drifts(LIMITS["drifts"])}, "Only the newest 4,000 values are read, so effects"),
+        (
+            {"drifts": drifts(LIMITS["drifts"])},
+            "Only the newest 4,000 values are read, so the effects",
+        ),
         ({"drifts": drifts(41)}, "Only 40 of 41 signals are shown"),
         ({"drifts": drifts(9)}, "3 more parts moved"),
         (
@@ -296,7 +299,7 @@ def test_the_page_says_what_it_does_not_show(more: dict[str, Any], said: str) ->
     assert said not in Page(render(replace(view(), **base))).text  # type: ignore[arg-type]
 
 
-def test_it_says_in_words_what_moved() -> None:
+def test_the_page_says_in_words_what_moved() -> None:
     drifts = (
         Drift("/g m", NOW, "means", 1e-9, 0.68, 0.3, "input.sig.s3", 5.1, -0.4, unusual=True),
         Drift("/g m", NOW, "label", 1e-9, 0.2, 0.03, "ham", 0.9, 0.7, unusual=True),
@@ -321,7 +324,7 @@ def test_it_says_in_words_what_moved() -> None:
     )
 
 
-def test_what_moved_in_an_older_window_is_not_under_a_new_verdict() -> None:
+def test_signals_of_an_older_window_are_not_shown_with_a_new_verdict() -> None:
     an_hour_ago = NOW - timedelta(hours=1)
     old = Drift("/g m", an_hour_ago, "label", 0, 0.2, 0.03, "ham", 0.9, 0.7, unusual=True)
     verdicts = (verdict("insufficient", "/g m"), verdict("notice", "/g m", ago=1))
@@ -331,7 +334,7 @@ def test_what_moved_in_an_older_window_is_not_under_a_new_verdict() -> None:
 
 
 @pytest.mark.parametrize("streams", [1, 2])
-def test_the_usual_of_one_stream_is_not_beside_the_mean_of_all(streams: int) -> None:
+def test_the_usual_score_is_shown_only_if_there_is_one_stream(streams: int) -> None:
     drifts = tuple(
         Drift(f"/g {at}", NOW, "means", 1, 0, 0.3, "prediction.score", 0.7, 0.7, unusual=False)
         for at in range(streams)
@@ -355,7 +358,7 @@ def test_the_usual_of_one_stream_is_not_beside_the_mean_of_all(streams: int) -> 
         ),
     ],
 )
-def test_trouble_stands_beside_the_verdict(trouble: dict[str, object], sentence: str) -> None:
+def test_trouble_is_shown_with_the_verdict(trouble: dict[str, object], sentence: str) -> None:
     troubled = replace(view(), **trouble)  # type: ignore[arg-type]
     assert sentence not in Page(render(view())).text
     assert sentence in Page(render(troubled)).text
@@ -406,11 +409,13 @@ SINCE = NOW - timedelta(hours=2)
         ),
     ],
 )
-def test_a_failing_canary_says_since_when_and_of_which_version(canary: Canary, said: str) -> None:
+def test_a_failing_canary_is_shown_with_its_beginning_and_version(
+    canary: Canary, said: str
+) -> None:
     signal = Drift("/group model", NOW, "label", 0.5, 0.4, 0.03, "ham", 0.5, 0.1, unusual=False)
     page = text(canary=canary, verdicts=(verdict("ok"),), drifts=(signal,))
     assert f"The canary has failed {said}" in page
-    assert "failed: do not rely on an ok below." in page
+    assert 'failed: do not rely on the verdict "ok".' in page
     assert "failed: do not rely on a green signal." in page
     healthy = text(verdicts=(verdict("ok"),), drifts=(signal,))
     assert "A verdict compares the traffic with the baseline." in healthy
@@ -423,41 +428,41 @@ LOOK = "look at what moved, and at the newest and the strangest inputs."
 @pytest.mark.parametrize(
     ("word", "change", "action", "said"),
     [
-        ("notice", "begins", "wait until morning", f"the message of 12:34. Then: {LOOK}"),
-        ("notice", "spreads", "roll back", f"Roll back, says the message of 12:34. Also: {LOOK}"),
+        ("notice", "begins", "wait until morning", f"this can wait until morning. Then: {LOOK}"),
+        ("notice", "spreads", "roll back", f"should roll back. Also: {LOOK}"),
         ("notice", "recovers", "nothing", LOOK.capitalize()),  # the message of an older notice
-        ("stale", "stale", "look now", "Look now, says the message of 12:34: check that requests"),
-        ("stale", "stale", "wait until morning", "This can wait until morning, says the message"),
+        ("stale", "stale", "look now", "says that you should look now: check that requests"),
+        ("stale", "stale", "wait until morning", "says that this can wait until morning"),
         ("ok", "begins", "wait until morning", "No change from the baseline"),
     ],
 )
-def test_the_banner_has_the_action_of_the_message(
+def test_the_banner_has_the_advice_of_the_message(
     word: str, change: str, action: str, said: str
 ) -> None:
     told = replace(verdict(word), message="A message", change=change, action=action)
     page = text(verdicts=(told,))
     assert said in page
-    assert ("says the message" in page) == (change in words.ABOUT.get(word, ()))
+    assert ("The message of 12:34 says" in page) == (change in words.ABOUT.get(word, ()))
 
 
-def test_a_message_without_anything_to_do_says_so() -> None:
+def test_a_message_that_asks_for_nothing_says_so() -> None:
     told = replace(verdict("ok"), message="Recovered: nothing - local minilm-cola")
     assert "Recovered: nothing to do - local minilm-cola" in text(verdicts=(told,))
 
 
-def test_signals_before_a_silence_say_their_age() -> None:
+def test_signals_from_before_a_silence_are_shown_with_their_age() -> None:
     signal = Drift(
         "/group model", NOW - timedelta(hours=7), "label", 0.5, 0.4, 0.03, "ham", 0.5, 0.1,
         unusual=False, limit=0.00025,
     )  # fmt: skip
     judged = {"verdicts": (verdict("ok", ago=7),), "drifts": (signal,)}
     silent = text(**judged, gaps=SILENT)
-    assert "05:34 UTC, 7 hours ago; nothing has come since 12:04, so these signals say" in silent
+    assert "05:34 UTC, 7 hours ago; no prediction has come since 12:04, so these signals" in silent
     assert "prediction; lines may be missing since 12:04" in silent
     assert "no predictions, 12:04 to 12:34" in silent  # the timeline
     assert "0.00025" in silent
     fine = text(**judged)
-    assert "05:34 UTC, 7 hours ago. A signal is unusual only if both hold" in fine
+    assert "05:34 UTC, 7 hours ago. A signal is unusual only if its effect" in fine
     assert "lines may be missing" not in fine
     assert "no predictions" not in fine
 
@@ -497,7 +502,7 @@ def test_each_colour_of_the_timeline_is_in_its_legend_once() -> None:
         ),
     ],
 )
-def test_without_a_baseline_one_is_told_to_wait_and_then_to_accept(
+def test_without_a_baseline_the_page_says_when_to_accept_one(
     verdicts: tuple[Verdict, ...], said: str
 ) -> None:
     page = text(verdicts=verdicts)
@@ -505,13 +510,13 @@ def test_without_a_baseline_one_is_told_to_wait_and_then_to_accept(
     assert f"accept them: {words.COMMAND} " in page
 
 
-def test_a_baseline_that_is_too_small_grows_by_itself() -> None:
+def test_with_a_baseline_that_is_too_small_the_page_asks_for_nothing() -> None:
     page = text(verdicts=(replace(verdict("provisional"), baseline="1"),))
     assert "Of provisional. No notice is given until the baseline has enough windows." in page
     assert words.COMMAND not in page
 
 
-def test_a_usual_score_that_is_not_known_is_said_to_be_so() -> None:
+def test_the_page_says_that_the_usual_score_is_unknown() -> None:
     assert "usual value not known" in text()
     known = Drift("/g", NOW, "means", 1, 0, 0.3, "prediction.score", 0.7, 0.7, unusual=False)
     assert "usual value not known" not in text(drifts=(known,))

@@ -20,7 +20,7 @@ counts = st.lists(
 
 
 def boxes(path: str) -> dict[int, tuple[float, float]]:
-    """Return the column, the bottom and the top of each bar of a path. Heights count from below."""
+    """Return the bottom and the top of each bar of a path, by column. Heights count from below."""
     found = {}
     for left, bottom, _, high in BAR.findall(path):
         below = HIGH - float(bottom)
@@ -29,7 +29,7 @@ def boxes(path: str) -> dict[int, tuple[float, float]]:
 
 
 @given(counts, st.booleans())
-def test_bars_stand_on_each_other_and_are_as_high_as_their_counts(
+def test_bars_are_stacked_and_their_heights_are_their_counts(
     several: list[list[int]], shares: bool
 ) -> None:
     series = {f"series {at}": values for at, values in enumerate(several)}
@@ -48,7 +48,7 @@ def test_bars_stand_on_each_other_and_are_as_high_as_their_counts(
         assert reached == pytest.approx(HIGH * total / top if total else 0, abs=0.1)
 
 
-def test_no_bars_are_no_plot() -> None:
+def test_a_plot_without_counts_is_empty() -> None:
     assert bars("Title", {"a": [0, 0]}, {}, below=(), names=("x", "y")).series == ()
     assert bars("Title", {}, {}, below=(), names=()).series == ()
 
@@ -58,7 +58,7 @@ def test_no_bars_are_no_plot() -> None:
         lambda values: any(value is not None for value in values)
     )
 )
-def test_a_line_has_a_point_for_each_known_value_and_ends_at_the_others(
+def test_a_line_has_a_point_for_each_known_value_and_stops_at_unknown_ones(
     values: list[float | None],
 ) -> None:
     names = [str(at) for at in range(len(values))]
@@ -72,7 +72,7 @@ def test_a_line_has_a_point_for_each_known_value_and_ends_at_the_others(
         assert (step[0] == "L") == (after == before + 1)
 
 
-def test_more_series_than_colours_share_the_last() -> None:
+def test_if_there_are_too_few_colours_series_share_the_last_one() -> None:
     assert list(palette([str(at) for at in range(10)]).values())[6:] == ["c6", "c7", "c7", "c7"]
 
 
@@ -84,7 +84,7 @@ def test_an_axis_ends_at_a_round_number(value: float, expected: float) -> None:
 
 
 @given(st.integers(60, 400 * 86400), st.integers(0, 10**6))
-def test_a_span_is_whole_steps_that_hold_it(seconds: int, later: int) -> None:
+def test_a_span_begins_at_a_whole_step_and_has_few_steps(seconds: int, later: int) -> None:
     now = NOON + timedelta(seconds=later)
     shown = span(now, timedelta(seconds=seconds))
     times = shown.times()
@@ -99,13 +99,13 @@ def test_a_span_is_whole_steps_that_hold_it(seconds: int, later: int) -> None:
     [
         ([100, 0, 100], [(1, 2)]),
         ([100, 0, 0, 100, 0, 100], [(1, 3), (4, 5)]),
-        ([0, 0, 100, 100, 0, 0], []),  # before the first and after the last nothing is known
-        ([5, 0, 5], []),  # five missing may be chance
+        ([0, 0, 100, 100, 0, 0], []),  # a gap is between predictions, or after steady ones
+        ([5, 0, 5], []),  # five missing predictions may be chance
         ([5, 0, 0, 0, 0, 5], [(1, 5)]),
         ([], []),
     ],
 )
-def test_a_gap_is_a_time_in_which_predictions_were_certain(
+def test_a_gap_is_a_time_without_the_expected_predictions(
     numbers: list[int], found: list[tuple[int, int]]
 ) -> None:
     shown = span(NOON, timedelta(hours=1))
@@ -113,8 +113,8 @@ def test_a_gap_is_a_time_in_which_predictions_were_certain(
         Bucket(shown.start + shown.step * at, number, {}, {}, {}, None, (None, None))
         for at, number in enumerate(numbers)
     ]
-    gone = [((one.start, one.end)) for one in gaps(buckets, shown)]
-    assert gone == [(shown.start + shown.step * a, shown.start + shown.step * b) for a, b in found]
+    times = [(one.start, one.end) for one in gaps(buckets, shown)]
+    assert times == [(shown.start + shown.step * a, shown.start + shown.step * b) for a, b in found]
 
 
 @pytest.mark.parametrize(
@@ -122,8 +122,8 @@ def test_a_gap_is_a_time_in_which_predictions_were_certain(
     [
         ([5] * 20 + [0] * 40, 20),
         ([5, 0] * 10 + [0] * 40, 19),
-        ([5] * 57 + [0] * 3, None),  # fifteen missing may be chance
-        ([0] * 10 + [100] * 9 + [0] * 41, None),  # requests by hand, which are over
+        ([5] * 57 + [0] * 3, None),  # 15 missing predictions may be chance
+        ([0] * 10 + [100] * 9 + [0] * 41, None),  # a few requests by hand
         ([0] * 60, None),
     ],
 )

@@ -1,4 +1,4 @@
-"""The reader's searches and how it understands their answers, without a server."""
+"""Tests the searches of `report.read`, and what it makes of their answers, without a server."""
 
 from __future__ import annotations
 
@@ -28,7 +28,11 @@ def kinds(body: Doc) -> str:
 
 
 class Index:
-    """Answers searches, and keeps them. `found` are documents by a text that their query has."""
+    """Answers searches, and keeps them.
+
+    A key of `found` is a text. A search whose query contains this text gets the documents of the
+    key.
+    """
 
     def __init__(self, found: dict[str, list[Doc]] | None = None, **predictions: Any) -> None:
         self.asked: list[Doc] = []
@@ -86,7 +90,7 @@ def test_a_failing_canary_has_the_time_and_the_version(
     assert (canary.faults, canary.versions) == (("a", "b"), ("v1", "7"))
 
 
-def test_many_labels_of_people_hide_no_result_of_the_canary() -> None:
+def test_much_feedback_does_not_displace_a_result_of_the_canary() -> None:
     label = {"label": "negative", "source": "human"}
     given = {"@kind": "feedback", "prediction_id": "5fc1", "feedback": label}
     many = [given | {"@timestamp": NOW.isoformat()}] * 60
@@ -120,7 +124,7 @@ def found(labels: dict[str, int], probability: Doc | None = None, rest: int = 0)
     }
 
 
-def test_a_field_name_of_a_found_label_is_no_label() -> None:
+def test_the_field_name_of_a_label_is_not_shown_as_another_label() -> None:
     probability = {"very_positive": 0.7, "negative": 0.2, "so_so": 0.1}
     made = Index(**found({"negative": 2, "very positive": 3}, probability)).view().predictions
     assert made.all_labels == ("very positive", "negative", "so_so")
@@ -129,7 +133,7 @@ def test_a_field_name_of_a_found_label_is_no_label() -> None:
 
 def test_labels_that_are_not_shown_are_counted_as_others() -> None:
     names = [f"label {at:02}" for at in range(LABELS + 5)]
-    counted = dict.fromkeys(names[5:], 4)  # the first five are the rare ones
+    counted = dict.fromkeys(names[5:], 4)  # the search does not return the first five labels
     probability = {name.replace(" ", "_"): 0.04 for name in names}
     view = Index(**found(counted, probability, rest=20)).view()
     assert view.predictions.all_labels == tuple(names[5:])
@@ -140,20 +144,20 @@ def test_labels_that_are_not_shown_are_counted_as_others() -> None:
     assert "<span>others</span> <b>20 %</b> <small>20</small>" in html
 
 
-def test_a_label_of_that_name_and_the_others_are_one_series() -> None:
+def test_a_label_with_the_name_others_is_counted_with_the_others() -> None:
     html = render(Index(**found({"others": 5, "a": 3}, rest=2)).view())
     assert "</i>others <b>7</b>" in html
 
 
 @pytest.mark.parametrize("twentieth", range(21))
-def test_a_score_of_whole_twentieths_is_in_its_own_bar(twentieth: int) -> None:
+def test_a_score_at_the_edge_of_a_bar_is_in_the_upper_bar(twentieth: int) -> None:
     index = Index()
     index.view()
     (asked,) = (each["aggs"] for each in index.asked if "labels" in each.get("aggs", {}))
     for bins in (asked["labels"]["aggs"]["scores"]["histogram"], asked["scores"]["histogram"]):
         stored = as_float(twentieth / 20)
         below = as_float(math.nextafter(stored, 0)) if stored else -1.0
-        # the rule of OpenSearch's histogram
+        # OpenSearch computes the bin of a value in this way
         at = [math.floor((v - bins["offset"]) / bins["interval"]) for v in (stored, below)]
         assert at[0] == twentieth
         if twentieth == 20:
@@ -176,7 +180,7 @@ def test_a_sort_field_may_be_unknown_to_an_index() -> None:
         assert how["unmapped_type"], one
 
 
-def test_it_says_that_a_part_of_the_indices_could_not_be_searched() -> None:
+def test_the_page_names_an_index_that_could_not_be_searched() -> None:
     reason = {"index": "cwl-2026.11.22", "reason": {"reason": "No mapping found"}}
     answer = {"_shards": {"total": 3, "failed": 1, "failures": [reason]}}
     view = read(lambda _: answer, SPAN)
@@ -186,8 +190,8 @@ def test_it_says_that_a_part_of_the_indices_could_not_be_searched() -> None:
     assert list(words.troubles(Index().view())) == []
 
 
-def test_errors_are_those_of_predictions() -> None:
-    """Lines of other programs (`@kind: log`) may have an `error.status` too."""
+def test_only_errors_of_predictions_are_counted() -> None:
+    """Only predictions' lines count: other lines (`@kind: log`) may have an `error.status` too."""
     index = Index()
     index.view()
     (asked,) = (kinds(each) for each in index.asked if "error.status" in kinds(each))

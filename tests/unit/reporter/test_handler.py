@@ -1,4 +1,4 @@
-"""Tests what the function of the report says about a failure, and what it must be told."""
+"""Tests the report function: its message about a failure, and the settings that it needs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 from opensearchpy.exceptions import ConnectionTimeout, TransportError
 
-TOLD = {
+SETTINGS = {
     "OPENSEARCH_URL": "http://127.0.0.1:1",
     "STACK": "monitor",
     "REPORT_BUCKET": "reports",
@@ -20,7 +20,7 @@ TOLD = {
 
 @pytest.fixture
 def handler(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    for name, value in TOLD.items():
+    for name, value in SETTINGS.items():
         monkeypatch.setenv(name, value)
     sys.modules.pop("reporter.handler", None)
     return importlib.import_module("reporter.handler")
@@ -39,7 +39,7 @@ def handler(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
         (EndpointConnectionError(endpoint_url="https://s3"), "need a gateway endpoint for S3"),
     ],
 )
-def test_a_failure_is_one_sentence_without_a_text_of_the_server(
+def test_the_message_of_a_failure_is_one_sentence_without_text_from_the_server(
     handler: ModuleType, problem: Exception, said: str
 ) -> None:
     sentence = handler.reason(problem)
@@ -50,7 +50,7 @@ def test_a_failure_is_one_sentence_without_a_text_of_the_server(
 
 @pytest.mark.parametrize("name", ["OPENSEARCH_URL", "STACK", "REPORT_BUCKET"])
 def test_a_missing_setting_is_named(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    for each, value in TOLD.items():
+    for each, value in SETTINGS.items():
         monkeypatch.setenv(each, value)
     monkeypatch.delenv(name)
     sys.modules.pop("reporter.handler", None)
