@@ -46,7 +46,7 @@ def forget_handler(module: str, service: str) -> None:
 def at_most(seconds: float) -> Iterator[None]:
     """Fail a test that takes more processor time than `seconds`.
 
-    It uses a signal, which also stops a regular expression.
+    A signal ends the code, even in the middle of a regular expression.
     """
 
     def late(*_: object) -> NoReturn:
@@ -97,10 +97,10 @@ class Request:
 
 @dataclass(frozen=True)
 class Answer:
-    """One answer to a whole request.
+    """The answer to a whole request.
 
-    With `lost`, the server does its work, but the client gets no answer. A `delay` ends at the
-    latest with the test.
+    With `lost`, the server indexes the documents, but the client gets no answer. A `delay`, in
+    seconds, ends when the test ends.
     """
 
     status: int
@@ -117,10 +117,7 @@ LOST = Answer(0, "", b"", lost=True)
 
 @dataclass(frozen=True)
 class Refusal:
-    """The answer to one document.
-
-    As in the real server, the reason has a preview of the refused value.
-    """
+    """The refusal of one document. As in OpenSearch, the reason quotes the refused value."""
 
     status: int
     kind: str
@@ -148,12 +145,14 @@ CONFLICT = Refusal(
 
 @dataclass
 class Bulk:
-    """A server that answers as OpenSearch's _bulk does.
+    """The state of a server that imitates OpenSearch's `_bulk`.
 
-    The first requests get `answers`, one each, and later requests get `always`. None stands for
-    the server's usual answer. `refuse` has failures by document id. `scripts` has a list of
-    failures per document id, one for each attempt, where None accepts the document. A body of more
-    than `limit` bytes is too large.
+    `answers` has the answers to the first requests, and `always` is the answer to all later ones.
+    None stands for the server's usual answer.
+
+    A key of `refuse` and `scripts` is a document id. `refuse` has the refusal of a document.
+    `scripts` has the refusals of its first attempts, where None accepts the document. A body of
+    more than `limit` bytes is too large.
     """
 
     url: str = ""
@@ -266,14 +265,14 @@ class Bulk:
 
 
 def as_json(status: int, body: Any) -> Answer:
-    """Return an answer with JSON as OpenSearch writes it, without spaces."""
+    """Return an answer with JSON without spaces, as OpenSearch writes it."""
     return Answer(
         status, "application/json; charset=UTF-8", json.dumps(body, separators=(",", ":")).encode()
     )
 
 
 def problem(kind: str, reason: str, status: int = 400) -> dict[str, Any]:
-    """Return the body of an error for a whole request, which filter_path does not change."""
+    """Return the body of an error of a whole request. `filter_path` does not change this body."""
     error = _error(kind, reason, None)
     return {"error": {"root_cause": [error], **error}, "status": status}
 
@@ -288,7 +287,7 @@ def _error(kind: str, reason: str, cause: str | None) -> dict[str, Any]:
 
 
 def _filtered(value: Any, paths: list[list[str]]) -> Any:
-    """Return the part that `filter_path` keeps. A path applies to every element of a list."""
+    """Return the part of a value that `filter_path` keeps. In a list, each element is filtered."""
     if isinstance(value, list):
         return [_filtered(element, paths) for element in value]
     left = {}
@@ -303,13 +302,13 @@ def _filtered(value: Any, paths: list[list[str]]) -> Any:
 class Clock:
     """A clock that advances only in `sleep`.
 
-    `pauses` are the pauses that were slept, and `bounds` their upper bounds.
+    `pauses` has each pause in seconds, and `bounds` has the bounds between which `chance` chose it.
     """
 
     now: float = 1000.0
     pauses: list[float] = field(default_factory=list)
     bounds: list[tuple[float, float]] = field(default_factory=list)
-    share: float = 1.0  # the share of the upper bound that `chance` returns
+    share: float = 1.0  # what `chance` returns: 0 for the lower bound, 1 for the upper bound
 
     def sleep(self, seconds: float) -> None:
         self.pauses.append(seconds)
@@ -324,7 +323,7 @@ class Clock:
 
 
 def made(*ids: str, size: int = 0, text: str = TEXT) -> list[Document]:
-    """Return documents as the shipper makes them from lines with JSON objects."""
+    """Return the documents that the shipper makes from lines with JSON objects."""
     line = json.dumps({"text": text, "filling": "x" * size})
     events = [LogEvent(identifier, NOON, Raw(json.dumps(line).encode())) for identifier in ids]
     return list(

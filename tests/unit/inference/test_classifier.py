@@ -46,7 +46,7 @@ def test_numpy_starts_no_threads() -> None:
     assert int(threads[0]) == int(threads[1]) - 1
 
 
-def test_scores_do_not_depend_on_what_else_is_asked(classifier: Classifier) -> None:
+def test_scores_do_not_depend_on_other_requests(classifier: Classifier) -> None:
     alone = {sentence: Classifier(MODEL).predict(sentence).probability for sentence in SENTENCES}
     for order in (SENTENCES, SENTENCES[::-1], SENTENCES * 2):
         assert [classifier.predict(sentence).probability for sentence in order] == [
@@ -54,7 +54,7 @@ def test_scores_do_not_depend_on_what_else_is_asked(classifier: Classifier) -> N
         ]
 
 
-def test_signature_novelty_and_surprisal_do_not_depend_on_what_else_is_asked(
+def test_signature_novelty_and_surprisal_do_not_depend_on_other_requests(
     classifier: Classifier,
 ) -> None:
     def asked(sentences: list[str]) -> dict[str, tuple[list[int], float, float]]:
@@ -76,7 +76,9 @@ def test_signature_novelty_and_surprisal_do_not_depend_on_what_else_is_asked(
         pytest.param("Mary thinks that John left.", "Qx zv wug blick dax 9f3 qj", id="no words"),
     ],
 )
-def test_unusual_neighbours_surprise_more(classifier: Classifier, usual: str, unusual: str) -> None:
+def test_unusual_word_order_has_more_surprisal(
+    classifier: Classifier, usual: str, unusual: str
+) -> None:
     assert classifier.predict(usual).surprisal < classifier.predict(unusual).surprisal
 
 
@@ -107,13 +109,13 @@ def test_scores_depend_on_the_sentence(classifier: Classifier) -> None:
 @pytest.mark.parametrize(
     ("words", "truncated"),
     [
-        pytest.param(1, False, id="3"),
-        pytest.param(126, False, id="128"),
-        pytest.param(127, True, id="129"),
-        pytest.param(5000, True, id="5,002"),
+        pytest.param(1, False, id="3 tokens"),
+        pytest.param(126, False, id="128 tokens"),
+        pytest.param(127, True, id="129 tokens"),
+        pytest.param(5000, True, id="5,002 tokens"),
     ],
 )
-def test_more_than_128_tokens_with_the_end_marks_are_truncated(
+def test_more_than_128_tokens_with_special_tokens_are_truncated(
     classifier: Classifier,
     words: int,
     truncated: bool,
@@ -149,7 +151,7 @@ def test_logits_are_those_of_the_prediction(classifier: Classifier) -> None:
         pytest.param("a" * 500, 1, 1, id="a word too long for the tokenizer"),
     ],
 )
-def test_word_pieces_are_counted_without_the_end_marks(
+def test_word_pieces_are_counted_without_special_tokens(
     classifier: Classifier, text: str, tokens: int, unknown: int
 ) -> None:
     prediction = classifier.predict(text)
@@ -166,12 +168,12 @@ def test_word_pieces_are_counted_without_the_end_marks(
         pytest.param("😀🎉👩‍👩‍👧", id="emoji"),
         pytest.param("\u200b", id="zero-width"),
         pytest.param("a", id="single character"),
-        pytest.param(".", id="single mark"),
+        pytest.param(".", id="single punctuation mark"),
         pytest.param("Мальчик сидит на скамейке", id="cyrillic"),
         pytest.param("e\u0301" * 50, id="combining accents"),
-        pytest.param("[CLS] [SEP] [PAD] [MASK] [UNK]", id="marks of the tokenizer"),
+        pytest.param("[CLS] [SEP] [PAD] [MASK] [UNK]", id="special tokens"),
         pytest.param("\x00\x07\x1b", id="control characters"),
-        pytest.param("\U0010ffff\ue000", id="no characters"),
+        pytest.param("\U0010ffff\ue000", id="code points without a character"),
     ],
 )
 def test_odd_text_gets_probabilities(classifier: Classifier, text: str) -> None:
@@ -195,7 +197,7 @@ def test_shipped_model_is_small() -> None:
     assert (MODEL / "model.onnx").stat().st_size <= 25_000_000
 
 
-def test_model_is_the_one_of_its_card(classifier: Classifier) -> None:
+def test_the_cards_version_is_the_digest_of_the_model(classifier: Classifier) -> None:
     content = (MODEL / "model.onnx").read_bytes()
     decides = (
         content
@@ -215,7 +217,9 @@ def test_model_is_the_one_of_its_card(classifier: Classifier) -> None:
         ("Letter the read she already has", "unacceptable"),
     ],
 )
-def test_labels_mean_what_they_say(classifier: Classifier, sentence: str, label: str) -> None:
+def test_example_sentences_get_the_right_labels(
+    classifier: Classifier, sentence: str, label: str
+) -> None:
     assert classifier.predict(sentence).label == label
 
 
@@ -264,7 +268,7 @@ def test_softmax_sums_to_one_and_keeps_the_order(logits: list[float], temperatur
 
 
 @given(logits=LOGITS, temperatures=st.tuples(TEMPERATURES, TEMPERATURES))
-def test_higher_temperature_is_never_more_certain(
+def test_a_higher_temperature_never_gives_a_higher_score(
     logits: list[float], temperatures: tuple[float, float]
 ) -> None:
     lower, higher = sorted(temperatures)
@@ -281,10 +285,10 @@ def test_softmax_depends_on_differences_only(
 
 
 @pytest.mark.parametrize("mark", ["[CLS]", "[SEP]", "[UNK]", "[PAD]", "[MASK]"])
-def test_a_mark_of_the_tokenizer_in_a_text_is_text(mark: str, classifier: Classifier) -> None:
+def test_a_special_token_in_a_text_is_read_as_text(mark: str, classifier: Classifier) -> None:
     found = classifier.predict(f"The boy {mark} is sitting on a bench")
     assert found.unknown == 0
-    assert found.tokens >= 7 + len("[x]")  # a bracket, a word or more, a bracket
+    assert found.tokens >= 7 + len("[x]")  # a bracket, one or more words, a bracket
     ids = classifier._tokenizer.encode(f"a {mark} b").ids
     marks = {
         classifier._tokenizer.token_to_id(each)

@@ -103,7 +103,7 @@ def test_script_does_not_depend_on_the_order_of_the_letters() -> None:
         ),
     ],
 )
-def test_flags_are_raised_at_their_thresholds(
+def test_flags_are_set_at_their_thresholds(
     text: str, counts: dict[str, Any], flags: list[str]
 ) -> None:
     assert described(text, **counts)["flags"] == flags
@@ -131,7 +131,7 @@ def test_marks_are_part_of_letters(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["\u200b", "", " \n"], ids=["zero-width", "empty", "blank"])
-def test_zero_tokens_divide_nothing(text: str) -> None:
+def test_zero_tokens_give_zero_shares(text: str) -> None:
     result = described(text, tokens=0)
     assert (result["tokens_per_word"], result["unk_share"]) == (0.0, 0.0)
     assert "mostly_unknown" not in result["flags"]
@@ -166,7 +166,7 @@ def test_hash_is_16_hex_digits(text: str, key: bytes) -> None:
 @given(
     text=st.text(), tokens=st.integers(0, 20_000), share=st.floats(0, 1), truncated=st.booleans()
 )
-def test_any_text_gives_what_the_schema_says(
+def test_the_descriptors_of_any_text_fit_the_schema(
     text: str,
     tokens: int,
     share: float,
@@ -191,13 +191,13 @@ def test_any_text_gives_what_the_schema_says(
     ],
     ids=str,
 )
-def test_schema_would_not_accept_everything(change: dict[str, Any]) -> None:
+def test_the_schema_refuses_wrong_values(change: dict[str, Any]) -> None:
     assert INPUT.is_valid(described("a") | BY_THE_MODEL)
     assert not INPUT.is_valid(described("a") | BY_THE_MODEL | change)
 
 
 @pytest.mark.parametrize("name", BY_THE_MODEL)
-def test_schema_wants_what_the_model_says_of_a_text(name: str) -> None:
+def test_the_schema_requires_the_values_of_the_model(name: str) -> None:
     assert not INPUT.is_valid(
         described("a") | {other: value for other, value in BY_THE_MODEL.items() if other != name}
     )

@@ -56,19 +56,19 @@ def trace(guess: str, prediction: Prediction, *, log_signals: bool) -> str:
 def test_with_signals_every_guess_is_found(predictions: list[Prediction]) -> None:
     """With LogSignals=true, the attack finds all 4,000 texts.
 
-    This also shows that the attack works. Without this test, the next test would prove nothing.
+    So the attack works. If it did not, the next test would prove nothing.
     """
     assert crowd(predictions, log_signals=True).count(1) == len(GUESSES)
     scores = Counter(prediction.score for prediction in predictions)
-    # The score alone is enough to find nearly all of them.
+    # The score alone is enough to find nearly all texts.
     alone = sum(scores[prediction.score] == 1 for prediction in predictions)
     assert alone > 0.99 * len(GUESSES)
 
 
 def test_without_signals_a_guess_is_one_of_hundreds(predictions: list[Prediction]) -> None:
-    """Measured: 5 of 4,000 guesses have a record of their own, because their scores are extreme.
+    """With LogSignals=false, the attack found 5 of the 4,000 texts: those with extreme scores.
 
-    Half of all guesses share a record with 2,048 others.
+    Half of all texts share their record with 2,048 other texts.
     """
     found = sorted(crowd(predictions, log_signals=False))
     assert found.count(1) < 0.005 * len(GUESSES)

@@ -1,4 +1,4 @@
-"""Test POST /feedback: the labels that it takes, the lines that it leaves, and its refusals."""
+"""Tests POST /feedback: the labels that it accepts, the lines that it logs, and its refusals."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def posted(body: Any) -> dict[str, Any]:
 
 
 def split(output: str) -> tuple[list[dict[str, Any]], dict[str, int]]:
-    """Return the records and the metrics of an output."""
+    """Return the log records and the metrics in an output."""
     found = [json.loads(line) for line in output.splitlines() if line]
     counted = {
         each["Name"]: line[each["Name"]]
@@ -65,7 +65,7 @@ def split(output: str) -> tuple[list[dict[str, Any]], dict[str, int]]:
     return [line for line in found if "_aws" not in line], counted
 
 
-def test_each_label_leaves_a_line_of_the_contract(
+def test_each_label_is_logged_as_the_schema_says(
     load: Load, capsys: pytest.CaptureFixture[str]
 ) -> None:
     answer = load().handler(posted({"feedback": [ONE, FULL]}), Context())
@@ -75,7 +75,7 @@ def test_each_label_leaves_a_line_of_the_contract(
         SCHEMA.validate(line)
         assert {name: line[name] for name in given} == given
         assert (line["message"], line["correlation_id"]) == ("feedback", "AbCdEfGhIjKlMnO=")
-        assert "model" not in line  # the prediction may be of an earlier version
+        assert "model" not in line  # another version may have predicted
     assert counted == {"FeedbackAccepted": 2}
 
 
@@ -89,7 +89,7 @@ def test_without_raw_text_the_explanation_is_not_logged(
 
 
 @pytest.mark.parametrize("path", ["rawPath", "path"])
-def test_both_versions_of_the_api_lead_to_feedback(
+def test_the_path_of_both_event_formats_is_read(
     path: str, load: Load, capsys: pytest.CaptureFixture[str]
 ) -> None:
     event = posted(ONE)
@@ -121,7 +121,7 @@ def test_both_versions_of_the_api_lead_to_feedback(
         (ONE | {"feedback": [ONE]}, "field-ambiguous", "feedback"),
     ],
 )
-def test_a_label_that_is_not_valid_is_refused_by_its_field(
+def test_the_refusal_of_an_invalid_label_names_the_field(
     body: dict[str, Any], kind: str, field: str
 ) -> None:
     with pytest.raises(Refused) as caught:

@@ -25,7 +25,7 @@ SCHEMA = Draft202012Validator(
 CARD = json.loads((TESTED / "card.json").read_text(encoding="utf-8"))
 MODEL = {"name": CARD["name"], "version": CARD["version"]}
 RECORDED = MODEL | {"profile": CARD["profile"]}
-# words that occur in an output only if it holds the sentence
+# no output contains these words unless it contains the sentence
 QUOKKA = "Quokkas quietly quarrel with naïve wombats"
 BATCH = [QUOKKA, "The boy are sitting on a bench", QUOKKA]
 
@@ -94,7 +94,7 @@ def records(output: str) -> list[dict[str, Any]]:
 
 
 def counted(output: str) -> dict[str, list[float]]:
-    """Return the values of the metrics, except that of the memory, as lists."""
+    """Return the values of each metric, without the metric of the memory."""
     names = (
         "PredictionLatency",
         "RefusedRequests",
@@ -129,13 +129,13 @@ def test_metrics_are_those_of_one_function(load: Load, capsys: pytest.CaptureFix
 
 
 @pytest.mark.example
-def test_the_lines_of_a_request_say_nothing_twice(
+def test_the_lines_of_a_request_are_short(
     load: Load, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """CloudWatch's price is by the byte.
+    """CloudWatch charges by the byte.
 
-    The function's name is as long as AWS makes it, and Lambda sets the id of a trace for each
-    request.
+    The function's name is as long as AWS makes it. There is a trace id, because Lambda sets one for
+    each request.
     """
     name = "prediction-monitor-InferenceFunction-AbCdEfGhIjKl"
     monkeypatch.setenv("_X_AMZN_TRACE_ID", "Root=1-5e1b4151-5ac6c58f0c3b6b1d7a2e3f45;Sampled=0")
@@ -151,7 +151,7 @@ def test_the_lines_of_a_request_say_nothing_twice(
     assert len(output.encode()) <= 1_300
 
 
-def test_direct_answer_has_the_prediction_and_leaves_its_record(
+def test_a_direct_request_is_answered_and_logged(
     load: Load, capsys: pytest.CaptureFixture[str]
 ) -> None:
     answer = load().handler({"sentence": QUOKKA}, Context())
@@ -199,7 +199,7 @@ def test_the_record_of_a_model_that_is_not_calibrated_says_so(
     assert answer["model"] == MODEL
 
 
-def test_answer_tells_nothing_of_the_signature(load: Load) -> None:
+def test_the_answer_does_not_contain_the_signature(load: Load) -> None:
     module = load()
     for event in ({"sentence": QUOKKA}, {"sentences": BATCH}, over_http({"sentence": QUOKKA})):
         answer = json.dumps(module.handler(event, Context()))
@@ -210,9 +210,7 @@ def test_answer_tells_nothing_of_the_signature(load: Load) -> None:
         ]
 
 
-def test_batch_leaves_a_record_for_each_sentence(
-    load: Load, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_each_sentence_of_a_batch_is_logged(load: Load, capsys: pytest.CaptureFixture[str]) -> None:
     answers = load().handler({"sentences": BATCH, "traffic": "live"}, Context())["predictions"]
     output = capsys.readouterr().out
     left = records(output)
@@ -234,7 +232,7 @@ def test_sentence_in_a_batch_is_scored_as_it_is_alone(load: Load) -> None:
 
 
 @pytest.mark.parametrize("name", ["rest-api-v1", "http-api-v2", "http-api-v2-base64"])
-def test_http_answer_carries_the_direct_one(
+def test_the_http_answer_contains_the_direct_answer(
     name: str, load: Load, capsys: pytest.CaptureFixture[str]
 ) -> None:
     event = json.loads((ROOT / "events" / "inference" / f"{name}.json").read_text(encoding="utf-8"))
@@ -253,7 +251,7 @@ def test_http_answer_carries_the_direct_one(
 @pytest.mark.parametrize(
     ("sent", "kept"),
     [
-        pytest.param("x" * 1_100_000, "x" * 128, id="longer than CloudWatch takes"),
+        pytest.param("x" * 1_100_000, "x" * 128, id="longer than CloudWatch accepts"),
         pytest.param("a\ud800b", "a?b", id="lone surrogate"),
         pytest.param("line\nbreak \x1b[2J", "line?break ?[2J", id="control characters"),
         pytest.param("\u202e😀ä", "???", id="not ASCII"),
@@ -304,10 +302,10 @@ def test_correlation_id_does_not_stay_for_the_next_event(
         "control characters",
         "emoji",
         "zero-width",
-        "marks of the tokenizer",
+        "special tokens",
     ],
 )
-def test_odd_sentence_leaves_one_valid_line(
+def test_an_odd_sentence_is_logged_as_one_valid_line(
     sentence: str, load: Load, capsys: pytest.CaptureFixture[str]
 ) -> None:
     load().handler({"sentence": sentence}, Context())
@@ -316,7 +314,7 @@ def test_odd_sentence_leaves_one_valid_line(
 
 
 @pytest.mark.parametrize("setting", ["false"])
-def test_text_stays_out_of_the_log_unless_it_is_wanted(
+def test_with_log_text_false_the_text_is_not_in_the_log(
     setting: str, load: Load, capfd: pytest.CaptureFixture[str]
 ) -> None:
     module = load(LOG_TEXT=setting)
@@ -342,7 +340,7 @@ def test_a_setting_that_is_neither_true_nor_false_stops_the_start(
 
 
 @pytest.mark.parametrize("setting", ["true"])
-def test_text_is_in_the_log_where_it_is_wanted(
+def test_with_log_text_true_the_text_is_in_the_log(
     setting: str, load: Load, capsys: pytest.CaptureFixture[str]
 ) -> None:
     load(LOG_TEXT=setting).handler({"sentence": QUOKKA}, Context())
@@ -367,7 +365,7 @@ REFUSALS = [
 
 @pytest.mark.parametrize(("body", "reason"), REFUSALS)
 @pytest.mark.parametrize("wrap", [lambda body: body, over_http], ids=["direct", "http"])
-def test_refusal_leaves_one_record_without_input(
+def test_a_refusal_is_logged_without_its_input(
     wrap: Callable[[Any], Any],
     body: Any,
     reason: tuple[str, int, str],
@@ -421,7 +419,7 @@ def test_refused_request_keeps_its_traffic(
     assert record["traffic"] == traffic
 
 
-def test_describe_answers_with_the_card_and_leaves_nothing(
+def test_describe_answers_with_the_card_and_logs_nothing(
     load: Load, capsys: pytest.CaptureFixture[str]
 ) -> None:
     golden = json.loads((TESTED / "profile.json").read_text(encoding="utf-8"))["golden"]
@@ -434,7 +432,7 @@ def test_describe_answers_with_the_card_and_leaves_nothing(
 
 
 @pytest.mark.parametrize("content", ["", "{}", "[]", None])
-def test_a_folder_without_golden_sentences_is_described_without(
+def test_a_folder_without_golden_sentences_is_described_without_them(
     content: str | None, load: Load, tmp_path: Path
 ) -> None:
     for name in ("card.json", "model.onnx", "tokenizer.json"):
@@ -445,7 +443,7 @@ def test_a_folder_without_golden_sentences_is_described_without(
     assert answer == {"card": CARD, "digest": CARD["version"]}
 
 
-def test_only_a_direct_canary_is_told_tokens_and_signature(
+def test_only_a_direct_canary_gets_tokens_and_signature(
     load: Load, capsys: pytest.CaptureFixture[str]
 ) -> None:
     handler = load(LOG_TEXT="false").handler
@@ -511,7 +509,7 @@ def test_model_failure_is_a_problem_that_quotes_nothing(
     assert counted(captured.out) == {"PredictionFailures": [1]}
 
 
-def test_unwritable_output_never_fails_a_prediction(
+def test_an_unwritable_output_never_fails_a_prediction(
     load: Load, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "stdout", Unwritable())
@@ -543,7 +541,7 @@ def test_metrics_count_live_traffic_only(load: Load, capsys: pytest.CaptureFixtu
         assert counted(capsys.readouterr().out) == {}
 
 
-def test_output_that_comes_back_is_written_again(
+def test_after_a_write_error_later_records_are_written(
     load: Load, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     module = load()
@@ -567,7 +565,7 @@ def test_output_that_comes_back_is_written_again(
         ("LOG_TEXT", "False", "LOG_TEXT must be true or false, not 'False'"),
     ],
 )
-def test_a_setting_that_is_wrong_is_named_at_start_with_what_it_takes(
+def test_the_error_about_a_wrong_setting_names_the_allowed_values(
     load: Load, name: str, value: str, sentence: str
 ) -> None:
     with pytest.raises(ValueError, match=sentence):
@@ -593,7 +591,7 @@ def test_import_without_hash_key_names_it(load: Load, monkeypatch: pytest.Monkey
         importlib.import_module("inference.handler")
 
 
-def test_only_the_first_record_is_of_a_cold_start(
+def test_only_the_first_record_says_cold_start(
     load: Load, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("aws_lambda_powertools.logging.logger.is_cold_start", True)

@@ -15,20 +15,20 @@ from inference.labels import field_names
         pytest.param(
             ("a.b", "a b", "a_b"),
             ["a_b", "a_b_1", "a_b_2"],
-            id="dots and blanks that fall together",
+            id="labels with the same name of a field",
         ),
         pytest.param(
             ("not-ok", "größe", "漢字"), ["not-ok", "größe", "漢字"], id="letters of any script"
         ),
-        pytest.param((".", "*", "_id"), ["_", "__1", "_id"], id="marks alone"),
+        pytest.param((".", "*", "_id"), ["_", "__1", "_id"], id="punctuation"),
     ],
 )
-def test_a_label_has_a_name_as_a_field(labels: tuple[str, ...], names: list[str]) -> None:
+def test_the_field_name_of_a_label(labels: tuple[str, ...], names: list[str]) -> None:
     assert list(field_names(labels).items()) == list(zip(labels, names, strict=True))
 
 
 @given(labels=st.lists(st.text(min_size=1), min_size=2, max_size=12, unique=True))
-def test_every_label_has_a_name_of_its_own_that_is_one_field(labels: list[str]) -> None:
+def test_every_label_has_its_own_field_name(labels: list[str]) -> None:
     names = field_names(tuple(labels))
     assert list(names) == labels
     assert len(set(names.values())) == len(labels)

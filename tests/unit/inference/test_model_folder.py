@@ -1,4 +1,4 @@
-"""A problem with the model folder is reported in one sentence, before the first request."""
+"""Tests that a problem with the model folder is reported in one sentence at the start."""
 
 from __future__ import annotations
 
@@ -72,7 +72,9 @@ def no_surprisal(graph: onnx.GraphProto) -> None:
             r"card\.json does not exist: make the folder with `make model`\.",
             id="no card",
         ),
-        pytest.param(content("card.json", "{"), r"card\.json is not JSON", id="half a card"),
+        pytest.param(
+            content("card.json", "{"), r"card\.json is not JSON", id="a card that is cut short"
+        ),
         pytest.param(content("card.json", "[]"), r"card\.json is not a JSON object", id="a list"),
         pytest.param(
             card(labels=["one"]),
@@ -84,12 +86,14 @@ def no_surprisal(graph: onnx.GraphProto) -> None:
             card(temperature=0), "temperature must be a number above 0", id="no temperature"
         ),
         pytest.param(
-            card(max_tokens=True), "max_tokens must be a whole number above 0", id="no number"
+            card(max_tokens=True),
+            "max_tokens must be a whole number above 0",
+            id="a limit that is no number",
         ),
         pytest.param(
             card(usual={"scripts": []}),
             "usual must be an object with scripts",
-            id="half of what is usual",
+            id="usual values are missing",
         ),
         pytest.param(
             card(labels=["a", "b", "c"]),
@@ -97,7 +101,7 @@ def no_surprisal(graph: onnx.GraphProto) -> None:
             id="another model",
         ),
         pytest.param(
-            card(unknown="<unk>"), "does not know <unk>", id="a mark of another tokenizer"
+            card(unknown="<unk>"), "does not know <unk>", id="a special token of another tokenizer"
         ),
         pytest.param(
             content("tokenizer.json", "{}"),
@@ -119,7 +123,7 @@ def no_surprisal(graph: onnx.GraphProto) -> None:
         ),
     ],
 )
-def test_a_folder_that_does_not_fit_is_refused_with_a_sentence(
+def test_an_unfit_folder_is_refused_with_a_sentence(
     folder: Path, change: Callable[[Path], None], said: str
 ) -> None:
     change(folder)

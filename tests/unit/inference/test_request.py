@@ -29,11 +29,11 @@ BAD_JSON = {
     "byte order mark": '\ufeff{"sentence": "a"}',
     "number of 5,000 digits": f'{{"sentence": {"7" * 5000}}}',
     "nesting 100,000 deep": "[" * 100_000 + "]" * 100_000,
-    "no number": '{"sentence": "a", "more": NaN}',
+    "NaN": '{"sentence": "a", "more": NaN}',
     "infinity": '{"sentence": "a", "more": [-Infinity]}',
     "nesting never closed": '{"sentence": ' + "[" * 100_000,
 }
-# body -> kind, status, field
+# For each case: the body of the request, and the kind, status and field of the refusal.
 BAD_BODIES: dict[str, tuple[Any, str, int, str]] = {
     "a list": ([BENCH], "body-not-an-object", 400, "body"),
     "a string": (BENCH, "body-not-an-object", 400, "body"),
@@ -161,7 +161,7 @@ def test_example_event_is_understood(name: str, expected: Request) -> None:
         pytest.param({"sentence": BENCH, "more": {}}, Request((BENCH,)), id="unknown field"),
     ],
 )
-def test_good_body_is_accepted_by_every_way(
+def test_a_good_body_is_accepted_in_every_encoding(
     wrap: Callable[[Any], Any], body: Any, expected: Request
 ) -> None:
     assert parse(wrap(body)) == expected
@@ -175,7 +175,7 @@ def test_escaped_surrogate_pair_is_one_character() -> None:
 
 @pytest.mark.parametrize("wrap", [direct, over_http, in_base64])
 @pytest.mark.parametrize(("body", "kind", "status", "field"), BAD_BODIES.values(), ids=BAD_BODIES)
-def test_bad_body_is_refused_by_every_way(
+def test_a_bad_body_is_refused_in_every_encoding(
     wrap: Callable[[Any], Any], body: Any, kind: str, status: int, field: str
 ) -> None:
     assert refused(wrap(body)) == (kind, status, field)
@@ -274,7 +274,7 @@ def test_odd_request_context_gives_no_id(context: Any) -> None:
     assert correlation_id({"requestContext": context, "body": "{}"}) is None
 
 
-# Lone surrogates are included, because a JSON event can hold them.
+# Lone surrogates are included, because a JSON event can contain them.
 ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=40)
 JSON_VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | ANY_TEXT,

@@ -1,4 +1,4 @@
-"""An address is split into its parts, and no message shows a password."""
+"""Tests how an address is split into its parts. No message may show a password."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_an_address_is_read(text: str, expected: Address) -> None:
         ("https://me:own@h", "me", SECRET, Login("me", "own")),
     ],
 )
-def test_a_login_comes_from_the_address_or_beside_it(
+def test_a_login_is_in_the_address_or_in_the_arguments(
     text: str, user: str | None, password: str | None, login: Login | None
 ) -> None:
     assert address(text, user=user, password=password).login == login
@@ -74,7 +74,7 @@ def test_a_login_comes_from_the_address_or_beside_it(
         ("https://a b", None, "NAME must be an http(s) address"),
     ],
 )
-def test_an_address_that_cannot_be_used_gets_one_sentence(
+def test_the_message_about_an_unusable_address_is_one_sentence(
     text: str, user: str | None, said: str
 ) -> None:
     with pytest.raises(ValueError, match=f"^{re.escape(said)}") as raised:
@@ -108,7 +108,7 @@ def test_an_address_that_cannot_be_used_gets_one_sentence(
     "around", ["https://me:{}@example.org", "https:/me:{}@h", "me:{}@h", "https://me:{}@h:x"]
 )
 def test_a_password_is_never_shown_and_never_taken_for_a_host(around: str, before: str) -> None:
-    """However badly a password is escaped, it is read as a password, or the address is refused.
+    """A badly escaped password is read as a password, or the address is refused.
 
     The error message does not show any part of the address.
     """

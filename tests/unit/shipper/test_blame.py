@@ -1,4 +1,7 @@
-"""Which documents lose fields after a refusal, which wait, and how many requests are sent."""
+"""Tests which documents lose fields after a refusal, and how many requests are sent.
+
+The bare form of a document has no fields of the line, only the line itself and its origin.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +41,7 @@ EXPLICIT = as_json(
 
 
 def of_lines(*lines: Any) -> list[Document]:
-    """Make documents with the ids 0, 1, ..."""
+    """Make documents from lines, with the ids 0, 1, ..."""
     texts = [line if isinstance(line, str) else json.dumps(line) for line in lines]
     events = [
         LogEvent(str(number), NOON, Raw(json.dumps(text).encode()))
@@ -63,7 +66,7 @@ class Index(Bulk):
 
 
 def wrong(*names: str) -> Callable[[Source], Refusal | None]:
-    """Make a `judge` that finds a mapping conflict in each of these fields."""
+    """Make a `judge` that refuses a document with any of these fields, as a mapping conflict."""
 
     def judge(source: Source) -> Refusal | None:
         for name in names:
@@ -126,7 +129,7 @@ def index(bulk: Bulk, monkeypatch: pytest.MonkeyPatch) -> Index:
             set(),
             "d",
             5,
-            id="four: all of its fields",
+            id="four names: all fields are lost",
         ),
         pytest.param({"only": 1}, ["only"], set(), "only", 2, id="the only name"),
     ],
@@ -158,14 +161,16 @@ def test_one_conflicting_name_costs_one_field(
 @pytest.mark.parametrize(
     ("line", "path", "left"),
     [
-        pytest.param('{"service.name":"x","a":1}', "service.name", {"a": 1}, id="dots in the name"),
+        pytest.param('{"service.name":"x","a":1}', "service.name", {"a": 1}, id="a name with dots"),
         pytest.param(
             '{"service":{"name":"x","id":2},"a":1}',
             "service.name",
             {"service": {"id": 2}, "a": 1},
             id="an object",
         ),
-        pytest.param('{"a":{"b.c":1,"d":2}}', "a.b.c", {"a": {"d": 2}}, id="both"),
+        pytest.param(
+            '{"a":{"b.c":1,"d":2}}', "a.b.c", {"a": {"d": 2}}, id="a name with dots in an object"
+        ),
         pytest.param(
             '{"a":[{"b":1},{"b":{"c":1},"d":2},5]}',
             "a.b",
@@ -176,7 +181,7 @@ def test_one_conflicting_name_costs_one_field(
             '{"error.kind":"x","error.text":"y","a":1}',
             "error",
             {"a": 1},
-            id="what is below the name",
+            id="all fields below the name",
         ),
         pytest.param(
             '{"n":1.50,"big":12345678901234567890123,"a":1}',
@@ -206,7 +211,7 @@ def test_a_named_field_is_found_however_its_dots_are_written(
         ('{"b":[{"twice":1,"twice":2}]}', {"b": [{"twice": 2}]}),
     ],
 )
-def test_a_name_that_is_there_twice_is_written_anew_with_the_last_value(
+def test_a_name_that_occurs_twice_keeps_its_last_value(
     *, bulk: Bulk, deliver: Deliver, line: str, left: Source
 ) -> None:
     refusal = Refusal(
@@ -228,22 +233,22 @@ def test_a_name_that_is_there_twice_is_written_anew_with_the_last_value(
 
 
 REFUSED_ANYWAY = {
-    "the envelope's own field": Refusal(
+    "a field of the envelope": Refusal(
         400, "mapper_parsing_exception", CONCRETE.format("@id"), None
     ),
     "no room for a field": NO_ROOM,
     "no reason": UNNAMED,
-    "an item's 500": Refusal(500, "null_pointer_exception", "", None),
+    "status 500 for a document": Refusal(500, "null_pointer_exception", "", None),
 }
 
 
 @pytest.mark.parametrize("name", REFUSED_ANYWAY)
-def test_what_even_the_bare_form_meets_is_nobodys_fault(
+def test_if_even_the_bare_form_is_refused_no_document_loses_fields(
     index: Index, deliver: Deliver, name: str
 ) -> None:
-    """If an index refuses 1,000 lines for the same reason, few requests are sent.
+    """If an index refuses 1,000 lines in every form, few requests are sent.
 
-    No line is rescued, and the reason names the setting.
+    No line is rescued. If a setting of the index is the cause, the summary names the setting.
     """
     index.judge = lambda _: REFUSED_ANYWAY[name]
     outcome = deliver(of_lines(*({"n": number, "error": "x"} for number in range(1000))))
@@ -267,7 +272,7 @@ def test_what_even_the_bare_form_meets_is_nobodys_fault(
         (Answer(302, "text/html", b""), 1),
     ],
 )
-def test_a_server_that_takes_nothing_is_not_asked_for_each_line(
+def test_a_server_that_refuses_everything_gets_few_requests(
     bulk: Bulk, deliver: Deliver, answer: Answer, requests: int
 ) -> None:
     bulk.always = answer
@@ -276,7 +281,7 @@ def test_a_server_that_takes_nothing_is_not_asked_for_each_line(
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 10, 100])
-@pytest.mark.parametrize("alike", [True, False], ids=["alike", "each in its way"])
+@pytest.mark.parametrize("alike", [True, False], ids=["one bad name", "a bad name for each line"])
 def test_requests_for_some_bad_lines_are_few(
     index: Index, deliver: Deliver, count: int, *, alike: bool
 ) -> None:
@@ -291,8 +296,8 @@ def test_requests_for_some_bad_lines_are_few(
     assert all("n" in json.loads(source) for source in index.documents.values())
 
 
-@pytest.mark.parametrize("share", [1, 20], ids=["a line a payload", "all lines of a payload"])
-def test_a_go_services_error_text_is_rescued(index: Index, deliver: Deliver, share: int) -> None:
+@pytest.mark.parametrize("share", [1, 20], ids=["one line", "all lines of a payload"])
+def test_a_text_in_the_field_error_is_rescued(index: Index, deliver: Deliver, share: int) -> None:
     index.judge = wrong("error")
     outcome = deliver(
         of_lines(*({"level": "info", "error": "connection refused"} for _ in range(share)))
@@ -303,13 +308,13 @@ def test_a_go_services_error_text_is_rescued(index: Index, deliver: Deliver, sha
         assert (fields_of(source), source["@rescued"]["field"]) == ({"level"}, "error")
 
 
-def test_k_lines_too_large_among_good_ones(bulk: Bulk, deliver: Deliver) -> None:
+def test_lines_that_are_too_large_do_not_stop_the_others(bulk: Bulk, deliver: Deliver) -> None:
     lines: list[Source] = [{"n": number} for number in range(1000)]
     for number in (3, 500, 999):
         lines[number]["large"] = "x" * 200_000
     bulk.limit = 150_000
     outcome = deliver(of_lines(*lines))
-    # The bare form is as large as the whole document: it has the line.
+    # The bare form contains the line too, so it is too large as well.
     assert (outcome.indexed, outcome.rescued, outcome.failed) == (997, 0, 3)
     assert all("limit" in reason for reason in outcome.reasons)
     assert outcome.requests <= 2 * 3 * math.log2(1000) + 8
@@ -325,7 +330,7 @@ def test_a_red_cluster_costs_no_field(index: Index, deliver: Deliver) -> None:
     assert set(outcome.reasons) == {"503 unavailable_shards_exception"}
 
 
-def test_what_the_server_fails_at_each_time_goes_without_its_fields(
+def test_a_document_on_which_the_server_always_fails_is_sent_without_fields(
     index: Index, deliver: Deliver
 ) -> None:
     """The server accepts the document without its fields, so the fields were the cause."""
@@ -348,7 +353,7 @@ def test_a_document_without_an_answer_is_not_sent_again(
     assert (outcome.failed, outcome.reasons, len(bulk.requests)) == (2, {"no answer in time": 2}, 1)
 
 
-# --- a domain that wants the index in the path
+# --- a domain that requires the index in the path
 
 
 def test_a_domain_that_forbids_indices_in_actions_gets_them_in_the_path(
@@ -373,22 +378,24 @@ def test_a_domain_that_forbids_indices_in_actions_gets_them_in_the_path(
         (f"/{name}/_bulk", [{"_id": "0"}, {"_id": "1"}]),
         (f"/{other.index_name}/_bulk", [{"_id": "0"}]),
     ]
-    assert deliver(given).requests == 1  # the connection knows it now, so nothing is refused first
+    assert (
+        deliver(given).requests == 1
+    )  # the connection remembers it, so no request is refused first
 
 
-def test_busy_and_refused_together(index: Index, deliver: Deliver) -> None:
+def test_busy_and_refused_documents_in_one_request(index: Index, deliver: Deliver) -> None:
     index.scripts = {"1": deque([REJECTED, REJECTED])}
     index.judge = wrong("bad")
     outcome = deliver(of_lines({"bad": 1, "n": 1}, {"n": 2}, {"bad": 2, "n": 3}))
     assert (outcome.indexed, outcome.rescued, outcome.failed) == (1, 2, 0)
 
 
-def test_what_the_first_taught_leads_no_other_past_its_bare_form(
+def test_a_document_is_not_reduced_further_than_its_bare_form(
     index: Index, deliver: Deliver
 ) -> None:
-    """The first document needs two steps down, and the other document only one step.
+    """One document needs two steps to its bare form, and the next document needs only one step.
 
-    The other document still gets no further than its bare form, which the index has not refused.
+    The next document is sent in its bare form, although the second step cannot be applied to it.
     """
 
     def judge(source: Source) -> Refusal | None:

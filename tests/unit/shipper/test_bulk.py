@@ -1,6 +1,6 @@
-"""One request through a real socket, and the verdicts from its answer.
+"""Tests one request through a real socket, and the verdicts on its documents.
 
-The reasons are those of OpenSearch 3.8.
+The texts of the errors are those of OpenSearch 3.8.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ PREVIEW = (
 
 
 def filled(length: int, identifier: str = "1") -> Document:
-    """Make a document of exactly this many bytes."""
+    """Make a document of exactly `length` bytes."""
     source = b'{"create":{"_index":"cwl-log-2026.11.23","_id":"%b"}}\n{"a":"%b"}\n'
     bare = len(source % (identifier.encode(), b""))
     return Document(source % (identifier.encode(), b"x" * (length - bare)), 2)
@@ -84,11 +84,13 @@ def test_chunks_lose_nothing_and_stay_within_the_limit(lengths: list[int], limit
     ("lengths", "limit", "runs"),
     [
         pytest.param([100, 100], 200, [[100, 100]], id="exactly the limit"),
-        pytest.param([100, 100], 199, [[100], [100]], id="one byte over it"),
+        pytest.param([100, 100], 199, [[100], [100]], id="one byte over the limit"),
         pytest.param([100, 100, 101], 200, [[100, 100], [101]], id="the limit, then more"),
-        pytest.param([100, 500, 100], 200, [[100], [500], [100]], id="a large one goes alone"),
-        pytest.param([500], 200, [[500]], id="only a large one"),
-        pytest.param([100] * 5, 250, [[100, 100], [100, 100], [100]], id="a new chunk counts anew"),
+        pytest.param(
+            [100, 500, 100], 200, [[100], [500], [100]], id="a large document is alone in its chunk"
+        ),
+        pytest.param([500], 200, [[500]], id="only a large document"),
+        pytest.param([100] * 5, 250, [[100, 100], [100, 100], [100]], id="three chunks"),
         pytest.param([], 200, [], id="nothing"),
     ],
 )
@@ -99,7 +101,7 @@ def test_chunks_are_cut_by_inflated_bytes(
     assert [[len(document.lines) for document in chunk] for chunk in found] == runs
 
 
-def test_the_limit_is_half_of_what_amazons_smallest_domains_take() -> None:
+def test_a_chunk_is_at_most_half_of_the_smallest_limit_of_amazon() -> None:
     assert CHUNK_BYTES == 10 * 1024 * 1024 // 2
     assert [len(chunk) for chunk in chunks([filled(CHUNK_BYTES // 2)] * 3)] == [2, 1]
 
@@ -107,7 +109,7 @@ def test_the_limit_is_half_of_what_amazons_smallest_domains_take() -> None:
 # --- requests
 
 
-def test_body_is_lines_of_json_that_alternate() -> None:
+def test_actions_and_documents_alternate_in_the_body() -> None:
     content = body(made("1", "2", text='words\nand "quotes" \u2028 ä 👍'))
     assert content.endswith(b"\n")
     lines = [json.loads(line) for line in content.split(b"\n")[:-1]]
@@ -137,12 +139,12 @@ def test_request_is_compressed_and_asks_for_a_short_answer(
 
 
 @pytest.mark.parametrize("count", [1, 2, 50])
-def test_answer_of_a_server_that_took_all_is_known_byte_by_byte(
+def test_the_usual_answer_is_compared_byte_by_byte(
     bulk: Bulk, connection: RequestsHttpConnection, count: int
 ) -> None:
     documents = made(*map(str, range(count)))
     assert sent(documents, connection) is module.INDEXED
-    assert bulk._answer(bulk.requests[0]).body != ALL_CREATED.encode()  # they are there already
+    assert bulk._answer(bulk.requests[0]).body != ALL_CREATED.encode()  # now they are duplicates
     bulk.documents.clear()
     assert bulk._answer(bulk.requests[0]).body.decode() == ALL_CREATED % ",".join([CREATED] * count)
     assert bulk.documents == {
@@ -151,7 +153,9 @@ def test_answer_of_a_server_that_took_all_is_known_byte_by_byte(
     }
 
 
-@pytest.mark.parametrize("spaces", [": ", " :"], ids=["after the colon", "before it"])
+@pytest.mark.parametrize(
+    "spaces", [": ", " :"], ids=["space after the colon", "space before the colon"]
+)
 def test_answer_in_another_layout_says_the_same(
     bulk: Bulk, connection: RequestsHttpConnection, spaces: str
 ) -> None:
@@ -162,7 +166,7 @@ def test_answer_in_another_layout_says_the_same(
 # --- a document's verdict
 
 ITEMS = [
-    pytest.param(None, Fate.INDEXED, "", None, id="taken"),
+    pytest.param(None, Fate.INDEXED, "", None, id="accepted"),
     pytest.param(
         Refusal(
             409,
@@ -170,7 +174,7 @@ ITEMS = [
             "[1]: version conflict, document already exists",
         ),
         *(Fate.DUPLICATE, "", None),
-        id="there already",
+        id="already in the index",
     ),
     pytest.param(
         Refusal(
@@ -255,7 +259,7 @@ ITEMS = [
             "Document nesting depth (1001) exceeds the maximum allowed",
         ),
         *(Fate.REFUSED, "500 stream_constraints_exception", {}),
-        id="500: what the document does to the server",
+        id="500: the document makes the server fail",
     ),
     pytest.param(
         Refusal(400, "illegal_argument_exception", "pipeline with id [none] does not exist"),
@@ -269,7 +273,7 @@ ITEMS = [
             "can't merge a non object mapping [a.b] with an object mapping",
         ),
         *(Fate.REFUSED, "400 illegal_argument_exception", {"field": "a.b"}),
-        id="an object where a value is",
+        id="an object and a value in one field",
     ),
     *(
         pytest.param(
@@ -298,7 +302,7 @@ ITEMS = [
             "but found a concrete value",
         ),
         *(Fate.REFUSED, "400 mapper_parsing_exception", {"field": "a.b"}),
-        id="a value where an object was",
+        id="a value in a field of objects",
     ),
     pytest.param(
         Refusal(
@@ -308,7 +312,7 @@ ITEMS = [
             "Existing mapping for [a] must be of type object but found [long].",
         ),
         *(Fate.REFUSED, "400 mapper_parsing_exception", {"field": "a.b"}),
-        id="an object where a value was",
+        id="an object in a field of values",
     ),
     pytest.param(
         Refusal(
@@ -381,7 +385,7 @@ ITEMS = [
             "object field starting or ending with a [.] makes object resolution ambiguous: [a..b]",
         ),
         *(Fate.REFUSED, "400 mapper_parsing_exception", {"field": "a..b"}),
-        id="a name of dots",
+        id="a name with two dots in a row",
     ),
     pytest.param(
         Refusal(
@@ -410,7 +414,7 @@ ITEMS = [
         Refusal(413, "too_large", "", None), Fate.REFUSED, "413 too_large", {}, id="too large"
     ),
     pytest.param(
-        Refusal(302, "moved", "", None), Fate.FAILED, "302 moved", {}, id="an unheard-of status"
+        Refusal(302, "moved", "", None), Fate.FAILED, "302 moved", {}, id="an unknown status"
     ),
 ]
 
@@ -438,8 +442,8 @@ def test_each_document_has_its_own_verdict(
     assert SECRET not in str(verdicts)
 
 
-# Quoted data may look like the server's own words. OpenSearch 3.8 gave each of these reasons for a
-# field with this text.
+# The server quotes data, and data may look like the server's own words. OpenSearch 3.8 gave each
+# reason of `QUOTING` for a field with each text of `QUOTED`.
 QUOTED = [
     pytest.param(f"mapper [{SECRET}]", id="a mapper"),
     pytest.param(f"failed to parse field [{SECRET}]", id="a field"),
@@ -508,7 +512,8 @@ def test_nothing_that_the_server_quotes_is_shown(
         pytest.param({}, id="empty"),
         pytest.param({"caused_by": {}}, id="no reason anywhere"),
         pytest.param(
-            {"caused_by": {"caused_by": {"reason": "x"}}, "root_cause": []}, id="more than is read"
+            {"caused_by": {"caused_by": {"reason": "x"}}, "root_cause": []},
+            id="parts that are not read",
         ),
     ],
 )
@@ -540,7 +545,7 @@ WHOLE = [
         whole(429, WORDS),
         Fate.BUSY,
         f"429 {NO_TYPE}",
-        id="429 in words, as Amazon's domains say it",
+        id="429 as plain text, as Amazon's domains send it",
     ),
     pytest.param(
         as_json(429, problem("circuit_breaking_exception", "[parent] Data too large", 429)),
@@ -570,7 +575,7 @@ WHOLE = [
             403, {"Message": f"User: anonymous is not authorized to perform: es:ESHttpPost {TEXT}"}
         ),
         *(Fate.FAILED, f"403 {NO_TYPE}"),
-        id="403 of Amazon's own",
+        id="403 as Amazon's domains send it",
     ),
     pytest.param(whole(401, WORDS), Fate.FAILED, f"401 {NO_TYPE}", id="401"),
     pytest.param(whole(404, HTML), Fate.FAILED, f"404 {NO_TYPE}", id="404"),
@@ -592,7 +597,7 @@ WHOLE = [
         f"406 {NO_TYPE}",
         id="406",
     ),
-    pytest.param(whole(409, WORDS), Fate.FAILED, f"409 {NO_TYPE}", id="409 of a request"),
+    pytest.param(whole(409, WORDS), Fate.FAILED, f"409 {NO_TYPE}", id="409 for a whole request"),
     pytest.param(
         whole(400, HTML),
         Fate.FAILED,
@@ -603,7 +608,7 @@ WHOLE = [
         as_json(400, {"message": "Bad Request"}),
         Fate.FAILED,
         f"400 {NO_TYPE}",
-        id="400 of another program",
+        id="400 from another program",
     ),
     pytest.param(
         as_json(400, ["error"]), Fate.FAILED, f"400 {NO_TYPE}", id="400 that is a JSON array"
@@ -623,20 +628,20 @@ WHOLE = [
     pytest.param(
         as_json(400, problem("illegal_argument_exception", "Malformed action/metadata line [1]")),
         *(Fate.TOO_MUCH, "400 illegal_argument_exception"),
-        id="400 for a line",
+        id="400 for a malformed line",
     ),
     pytest.param(
         as_json(413, {"Message": "Request size exceeded 10485760 bytes"}),
         Fate.TOO_MUCH,
         f"413 {NO_TYPE}",
-        id="413 of Amazon",
+        id="413 from Amazon",
     ),
     pytest.param(
-        Answer(413, "text/plain", b""), Fate.TOO_MUCH, f"413 {NO_TYPE}", id="413 with nothing"
+        Answer(413, "text/plain", b""), Fate.TOO_MUCH, f"413 {NO_TYPE}", id="413 without a body"
     ),
     pytest.param(whole(500, HTML), Fate.BUSY, f"500 {NO_TYPE}", id="500 in HTML"),
     pytest.param(
-        Answer(502, "application/json", b""), Fate.BUSY, f"502 {NO_TYPE}", id="502 with nothing"
+        Answer(502, "application/json", b""), Fate.BUSY, f"502 {NO_TYPE}", id="502 without a body"
     ),
     pytest.param(whole(503, HTML), Fate.BUSY, f"503 {NO_TYPE}", id="503 in HTML"),
     pytest.param(
@@ -690,7 +695,7 @@ def test_error_of_a_request_is_one_verdict(
         pytest.param(as_json(400, VALIDATION), "400 action_request_validation_exception", id="400"),
     ],
 )
-def test_one_document_that_cannot_be_split_is_refused(
+def test_a_request_of_one_document_is_refused_and_not_split(
     bulk: Bulk, connection: RequestsHttpConnection, answer: Answer, reason: str
 ) -> None:
     bulk.answers.append(answer)
@@ -737,7 +742,7 @@ def test_one_document_that_cannot_be_split_is_refused(
         ),
     ],
 )
-def test_answer_that_cannot_be_read_may_mean_anything(
+def test_after_an_unreadable_answer_the_documents_are_sent_again(
     bulk: Bulk, connection: RequestsHttpConnection, answer: Answer
 ) -> None:
     bulk.answers.append(answer)
@@ -751,7 +756,7 @@ def test_answer_that_cannot_be_read_may_mean_anything(
     [
         pytest.param(CLOSE, "no connection (ConnectionError)", id="closed without an answer"),
         pytest.param(
-            LOST, "no connection (ConnectionError)", id="closed after the documents were taken"
+            LOST, "no connection (ConnectionError)", id="closed after the documents were indexed"
         ),
         pytest.param(
             Answer(
@@ -772,7 +777,7 @@ def test_answer_that_cannot_be_read_may_mean_anything(
         ),
     ],
 )
-def test_no_answer_may_mean_anything(
+def test_without_an_answer_the_documents_are_sent_again(
     bulk: Bulk, connection: RequestsHttpConnection, answer: Answer, reason: str
 ) -> None:
     bulk.answers.append(answer)
@@ -798,7 +803,7 @@ def test_connection_is_used_again_after_an_error(
 
 @contextmanager
 def port(*, listening: bool) -> Iterator[int]:
-    """Return a port that refuses connections, or a port whose queue is full."""
+    """Return a port to which nobody can connect: it refuses connections, or its queue is full."""
     with closing(socket.socket()) as taken, closing(socket.socket()) as first:
         taken.bind(("127.0.0.1", 0))
         if listening:
@@ -807,7 +812,7 @@ def port(*, listening: bool) -> Iterator[int]:
         yield taken.getsockname()[1]
 
 
-def test_server_that_is_not_there(bulk: Bulk) -> None:
+def test_a_port_without_a_server(bulk: Bulk) -> None:
     with (
         port(listening=False) as number,
         closing(connect(f"http://127.0.0.1:{number}", {})) as absent,
@@ -816,12 +821,12 @@ def test_server_that_is_not_there(bulk: Bulk) -> None:
     assert bulk.requests == []
 
 
-def test_server_that_cannot_be_reached_takes_no_longer_than_there_is(
+def test_the_timeout_holds_for_all_addresses_of_a_server_together(
     bulk: Bulk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A domain has many addresses, and they are tried one after the other.
+    """A domain has many IP addresses, and they are tried one after the other.
 
-    It would take far too long if each address got the whole time.
+    The timeout is for all of them together.
     """
     with (
         port(listening=True) as number,
@@ -831,11 +836,11 @@ def test_server_that_cannot_be_reached_takes_no_longer_than_there_is(
         monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: one * 6)
         start = time.monotonic()
         assert sent(made("1"), absent, timeout=1.0) == Verdict(Fate.BUSY, "no answer in time")
-        assert 0.5 < time.monotonic() - start < 5  # not 6
+        assert 0.5 < time.monotonic() - start < 5  # not 1 s for each of 6 addresses
     assert bulk.requests == []
 
 
-def test_name_that_is_not_known(bulk: Bulk) -> None:
+def test_a_host_name_that_does_not_exist(bulk: Bulk) -> None:
     with closing(connect("http://opensearch.invalid", {})) as absent:
         verdict = sent(made("1"), absent)
     assert isinstance(verdict, Verdict)

@@ -1,4 +1,4 @@
-"""Requests are signed with the right keys, and nothing logs a secret when a request fails."""
+"""Tests how requests are signed, and that no secret is logged when a request fails."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def no_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def send_to(bulk: Bulk, monkeypatch: pytest.MonkeyPatch) -> Send:
-    """Send a request to any http address, and return it.
+    """Return a function that sends a request to an http address and returns the request.
 
     The test server is the proxy, so the address need not exist.
     """
@@ -70,13 +70,13 @@ def send_to(bulk: Bulk, monkeypatch: pytest.MonkeyPatch) -> Send:
 
     def send_one(endpoint: str, environment: Mapping[str, str]) -> Request:
         with closing(connect(endpoint, environment)) as found:
-            one(found)
+            send_document(found)
         return bulk.requests[-1]
 
     return send_one
 
 
-def one(connection: RequestsHttpConnection) -> list[Verdict] | Verdict:
+def send_document(connection: RequestsHttpConnection) -> list[Verdict] | Verdict:
     return send(body(made("1")), 1, connection, 10.0)
 
 
@@ -101,7 +101,7 @@ def test_plain_endpoint_gets_no_signature(send_to: Send, endpoint: str) -> None:
 )
 def test_address_may_have_a_path(bulk: Bulk, end: str, path: str) -> None:
     with closing(connect(bulk.url + end, KEYS)) as found:
-        one(found)
+        send_document(found)
     (request,) = bulk.requests
     assert not AMAZON & set(request.headers)
     assert urlsplit(request.target).path == path
@@ -113,12 +113,12 @@ def test_address_may_have_a_path(bulk: Bulk, end: str, path: str) -> None:
         pytest.param("writer:secret@", "writer:secret", id="user and password"),
         pytest.param("writer:p%40ss%3A%2F@", "writer:p@ss:/", id="escaped"),
         pytest.param("writer:pass%E2%82%ACword@", "writer:pass€word", id="beyond Latin-1"),
-        pytest.param("", None, id="neither"),
+        pytest.param("", None, id="no user"),
     ],
 )
 def test_user_and_password_of_the_address(bulk: Bulk, login: str, expected: str | None) -> None:
     with closing(connect(bulk.url.replace("//", f"//{login}"), KEYS)) as found:
-        one(found)
+        send_document(found)
     (request,) = bulk.requests
     assert request.headers.get("authorization") == (
         f"Basic {b64encode(expected.encode()).decode()}" if expected else None
@@ -137,7 +137,7 @@ def test_user_and_password_of_the_address(bulk: Bulk, login: str, expected: str 
         ("a-name-of-our-own.amazonaws.com", "us-east-1", "es"),
     ],
 )
-def test_amazon_endpoint_gets_a_signature_that_holds(
+def test_amazon_endpoint_gets_a_valid_signature(
     send_to: Send, host: str, region: str, service: str
 ) -> None:
     """The region comes from the host name, or from the function if the host name has no region."""
@@ -152,7 +152,9 @@ def test_amazon_endpoint_gets_a_signature_that_holds(
     assert signature == botocores_signature(request, names.split(";"), region, service)
 
 
-@pytest.mark.parametrize("login", [None, "writer:secret@"], ids=["nobody", "a user of the address"])
+@pytest.mark.parametrize(
+    "login", [None, "writer:secret@"], ids=["no user", "a user in the address"]
+)
 def test_a_password_file_is_never_read(
     bulk: Bulk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, login: str | None
 ) -> None:
@@ -161,14 +163,14 @@ def test_a_password_file_is_never_read(
     netrc.write_text("machine 127.0.0.1 login somebody password else\n")
     monkeypatch.setenv("NETRC", str(netrc))
     with closing(connect(bulk.url.replace("//", f"//{login or ''}"), KEYS)) as found:
-        one(found)
+        send_document(found)
     (request,) = bulk.requests
     expected = f"Basic {b64encode(b'writer:secret').decode()}" if login else None
     assert request.headers.get("authorization") == expected
 
 
-def test_a_user_in_an_amazon_address_comes_before_a_signature(send_to: Send) -> None:
-    """A domain whose users have names and passwords does not know the signer's AWS identity."""
+def test_a_user_in_an_amazon_address_replaces_the_signature(send_to: Send) -> None:
+    """A domain that has users with passwords does not accept signatures."""
     request = send_to("http://writer:secret@search-abc.us-east-1.es.amazonaws.com:9200", {})
     assert request.headers["authorization"] == f"Basic {b64encode(b'writer:secret').decode()}"
     assert (AMAZON & set(request.headers)) == {"authorization"}
@@ -195,7 +197,7 @@ def botocores_signature(request: Request, names: list[str], region: str, service
 
 
 @pytest.mark.parametrize("token", [None, "a-token"], ids=["none", "one"])
-def test_session_token_travels(send_to: Send, token: str | None) -> None:
+def test_the_session_token_is_sent(send_to: Send, token: str | None) -> None:
     headers = send_to(DOMAIN, KEYS | ({"AWS_SESSION_TOKEN": token} if token else {})).headers
     assert headers.get("x-amz-security-token") == token
     assert ("x-amz-security-token" in headers["authorization"]) == bool(token)
@@ -223,7 +225,7 @@ def test_every_request_is_signed_anew(bulk: Bulk, monkeypatch: pytest.MonkeyPatc
         pytest.param({"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}, id="empty"),
     ],
 )
-def test_botocores_keys_where_the_environment_has_none(
+def test_botocore_finds_the_keys_if_the_environment_has_none(
     send_to: Send, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, environment: dict[str, str]
 ) -> None:
     profile = tmp_path / "credentials"
@@ -243,16 +245,16 @@ def test_botocores_keys_where_the_environment_has_none(
 
 def test_botocores_keys_are_renewed(bulk: Bulk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", bulk.url)
-    soon = datetime.now(UTC) + timedelta(minutes=5)  # botocore renews what ends within ten minutes
+    soon = datetime.now(UTC) + timedelta(minutes=5)  # botocore renews keys that expire soon
     for name, value in (
         KEYS | {"AWS_CREDENTIAL_EXPIRATION": soon.isoformat(), "AWS_SESSION_TOKEN": "first-token"}
     ).items():
         monkeypatch.setenv(name, value)
     with closing(connect(DOMAIN, {})) as found:
-        one(found)
+        send_document(found)
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", "SECONDKEY")
         monkeypatch.setenv("AWS_SESSION_TOKEN", "second-token")
-        one(found)
+        send_document(found)
     used = [
         (request.headers["authorization"].split("/")[0], request.headers["x-amz-security-token"])
         for request in bulk.requests
@@ -341,7 +343,7 @@ def test_port_and_certificates_follow_the_scheme(scheme: str, port: int, *, veri
         assert bool(found.session.verify) is verified
 
 
-# --- silence
+# --- nothing is logged
 
 
 @pytest.mark.parametrize(
@@ -368,8 +370,8 @@ def test_failures_are_not_logged_by_the_library(
         caplog.at_level(logging.DEBUG),
         closing(connect(bulk.url.replace("//", "//writer:secret@"), {})) as found,
     ):
-        one(found)
-    # only pytest listens to opensearchpy.trace
+        send_document(found)
+    # nothing but pytest reads opensearchpy.trace
     said = [record for record in caplog.records if record.name != "opensearchpy.trace"]
     assert {record.name for record in said} <= {"urllib3.connectionpool"}
     assert [
@@ -390,5 +392,5 @@ def test_failures_are_not_logged_by_the_library(
 def test_connection_never_retries_by_itself(bulk: Bulk, answer: Answer) -> None:
     bulk.always = answer
     with closing(connect(bulk.url, {})) as found:
-        one(found)
+        send_document(found)
     assert len(bulk.requests) == 1

@@ -1,4 +1,7 @@
-"""Which dead letters are found, their fates, and the bucket afterwards. moto imitates S3."""
+"""Tests which dead letters are found and replayed, and what the bucket contains afterwards.
+
+A dead letter is the payload of an invocation that failed. moto imitates S3.
+"""
 
 from __future__ import annotations
 
@@ -96,7 +99,7 @@ def refusing(message: str) -> Ship:
     return ship
 
 
-# --- which are found
+# --- finding letters
 
 
 @pytest.mark.parametrize(
@@ -105,15 +108,17 @@ def refusing(message: str) -> Ship:
         pytest.param(
             None,
             [f"{PREFIX}a/1", f"{PREFIX}a/2", f"{PREFIX}b/1"],
-            id="where Lambda puts them: nothing that was set aside",
+            id="the default: no letters that were set aside",
         ),
-        pytest.param(f"{PREFIX}a/", [f"{PREFIX}a/1", f"{PREFIX}a/2"], id="one function's"),
-        pytest.param(f"{PREFIX}a/2", [f"{PREFIX}a/2"], id="one"),
-        pytest.param("poison/", [f"poison/{PREFIX}a/0"], id="what was set aside"),
+        pytest.param(
+            f"{PREFIX}a/", [f"{PREFIX}a/1", f"{PREFIX}a/2"], id="the letters of one function"
+        ),
+        pytest.param(f"{PREFIX}a/2", [f"{PREFIX}a/2"], id="one letter"),
+        pytest.param("poison/", [f"poison/{PREFIX}a/0"], id="letters that were set aside"),
         pytest.param("nothing/", [], id="none"),
     ],
 )
-def test_letters_are_those_below_the_prefix(
+def test_letters_are_selected_by_prefix(
     bucket: Bucket, prefix: str | None, expected: list[str]
 ) -> None:
     for key in (
@@ -134,13 +139,13 @@ def test_letters_are_those_below_the_prefix(
     ("since", "until", "hours"),
     [
         pytest.param(None, None, [0, 1, 2, 3], id="all"),
-        pytest.param(1, None, [1, 2, 3], id="since: that moment too"),
-        pytest.param(None, 2, [0, 1], id="until: not that moment"),
+        pytest.param(1, None, [1, 2, 3], id="since includes its moment"),
+        pytest.param(None, 2, [0, 1], id="until excludes its moment"),
         pytest.param(1, 3, [1, 2], id="between"),
         pytest.param(2, 2, [], id="nothing between"),
     ],
 )
-def test_letters_are_those_of_a_time(
+def test_letters_are_selected_by_time(
     bucket: Bucket, since: int | None, until: int | None, hours: list[int]
 ) -> None:
     for hour in range(4):
@@ -152,7 +157,7 @@ def test_letters_are_those_of_a_time(
 
 
 def test_letters_of_every_page_are_found(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
-    """S3 lists a thousand objects per page; here it lists three."""
+    """S3 lists a thousand objects per page. Here it lists three."""
     monkeypatch.setenv("MOTO_S3_DEFAULT_MAX_KEYS", "3")
     expected = {put(bucket, f"{PREFIX}{number:02}").key for number in range(10)}
     assert len(bucket.s3.list_objects_v2(Bucket=NAME)["Contents"]) == 3
@@ -162,14 +167,14 @@ def test_letters_of_every_page_are_found(bucket: Bucket, monkeypatch: pytest.Mon
 
 
 def test_order_is_random(bucket: Bucket) -> None:
-    """In a fixed order, an undeliverable letter would hold up the letters behind it."""
+    """In a fixed order, an undeliverable letter would delay the letters after it each time."""
     for number in range(12):
         put(bucket, f"{PREFIX}{number:02}")
     orders = {tuple(letter.key for letter in letters(bucket)) for _ in range(4)}
     assert len(orders) > 1
 
 
-# --- fates of a letter
+# --- replaying one letter
 
 
 @pytest.mark.parametrize(
@@ -181,7 +186,7 @@ def test_order_is_random(bucket: Bucket) -> None:
             [],
             id="all delivered",
         ),
-        pytest.param(Outcome(duplicate=3), LetterFate.REPLAYED, [], id="all were there"),
+        pytest.param(Outcome(duplicate=3), LetterFate.REPLAYED, [], id="all already in the index"),
         pytest.param(Outcome(excluded=3), LetterFate.REPLAYED, [], id="all excluded"),
         pytest.param(Outcome(), LetterFate.REPLAYED, [], id="no lines"),
         pytest.param(
@@ -203,11 +208,11 @@ def test_order_is_random(bucket: Bucket) -> None:
             Outcome(reasons=BUSY, available=False),
             LetterFate.WAITING,
             [KEY],
-            id="the server is away",
+            id="the server is unavailable",
         ),
     ],
 )
-def test_letter_meets_the_fate_of_its_lines(
+def test_a_letter_is_removed_if_all_its_lines_are_delivered(
     bucket: Bucket, outcome: Outcome, fate: LetterFate, left: list[str]
 ) -> None:
     letter = put(bucket)
@@ -220,7 +225,7 @@ def test_letter_meets_the_fate_of_its_lines(
         assert reason_of(bucket, left[0]) == outcome.summary()
 
 
-def test_payload_is_the_one_that_the_function_had(bucket: Bucket) -> None:
+def test_the_payload_in_the_letter_is_shipped(bucket: Bucket) -> None:
     seen: list[Any] = []
 
     def ship(event: Any) -> Outcome:
@@ -238,7 +243,7 @@ def test_payload_is_the_one_that_the_function_had(bucket: Bucket) -> None:
         pytest.param(b"words", id="no JSON"),
         pytest.param(RECORD[:-1], id="cut short"),
         pytest.param(b"{}", id="an empty object"),
-        pytest.param(json.dumps(EVENT).encode(), id="the payload without its record"),
+        pytest.param(json.dumps(EVENT).encode(), id="a payload that is not in a record"),
         pytest.param(b'["requestPayload"]', id="an array"),
         pytest.param(b'{"payload":"{"}', id="a stream's payload that is no JSON"),
         pytest.param(b'"requestPayload"', id="a string"),
@@ -268,12 +273,14 @@ def test_object_that_is_no_record_is_set_aside(bucket: Bucket, record: bytes) ->
         pytest.param("awslogs.data is not base64", "awslogs.data is not base64", id="words"),
         pytest.param("ä 👍", "? ?", id="beyond ASCII"),
         pytest.param(
-            "one\r\ntwo\tthree\x00", "one??two?three?", id="characters that no header takes"
+            "one\r\ntwo\tthree\x00", "one??two?three?", id="characters that no header accepts"
         ),
-        pytest.param("x" * 5000, "x" * REASON_CHARACTERS, id="longer than S3 takes"),
+        pytest.param("x" * 5000, "x" * REASON_CHARACTERS, id="longer than S3 accepts"),
     ],
 )
-def test_reason_is_kept_as_metadata_takes_it(bucket: Bucket, reason: str, shown: str) -> None:
+def test_the_reason_is_kept_in_the_metadata_of_the_object(
+    bucket: Bucket, reason: str, shown: str
+) -> None:
     letter = put(bucket)
     assert replay(letter, bucket, refusing(reason)).reason == reason
     assert reason_of(bucket, f"poison/{KEY}") == shown
@@ -294,15 +301,23 @@ def test_any_key_can_be_set_aside(bucket: Bucket, key: str) -> None:
     ("ship", "fate", "left"),
     [
         pytest.param(
-            refusing("broken"), LetterFate.POISONED, [f"poison/{KEY}"], id="unreadable again: stays"
+            refusing("broken"),
+            LetterFate.POISONED,
+            [f"poison/{KEY}"],
+            id="unreadable again: it stays",
         ),
         pytest.param(
-            giving(Outcome(reasons=BUSY)), LetterFate.WAITING, [f"poison/{KEY}"], id="busy: stays"
+            giving(Outcome(reasons=BUSY)),
+            LetterFate.WAITING,
+            [f"poison/{KEY}"],
+            id="busy: it stays",
         ),
-        pytest.param(giving(Outcome(indexed=3)), LetterFate.REPLAYED, [], id="delivered: removed"),
+        pytest.param(
+            giving(Outcome(indexed=3)), LetterFate.REPLAYED, [], id="delivered: it is removed"
+        ),
     ],
 )
-def test_what_was_set_aside_can_be_replayed(
+def test_a_letter_that_was_set_aside_can_be_replayed(
     bucket: Bucket, ship: Ship, fate: LetterFate, left: list[str]
 ) -> None:
     letter = put(bucket, f"poison/{KEY}")
@@ -327,7 +342,7 @@ def test_letter_that_is_gone(bucket: Bucket) -> None:
         pytest.param(None, LetterFate.GONE, id="unreadable"),
     ],
 )
-def test_letter_that_goes_meanwhile(
+def test_a_letter_that_disappears_during_its_replay(
     bucket: Bucket, outcome: Outcome | None, fate: LetterFate
 ) -> None:
     """Two replays may run at once, and may try the same letter."""
@@ -343,23 +358,23 @@ def test_letter_that_goes_meanwhile(
     assert keys(bucket) == []
 
 
-def test_what_the_bucket_forbids_is_not_hidden(bucket: Bucket) -> None:
+def test_an_error_of_the_bucket_is_the_reason(bucket: Bucket) -> None:
     letter = put(bucket)
     bucket.s3.delete_object(Bucket=NAME, Key=letter.key)
     bucket.s3.delete_bucket(Bucket=NAME)
     assert replay(letter, bucket, giving(Outcome())).reason == "S3: NoSuchBucket at GetObject"
 
 
-# --- all of them
+# --- replaying all letters
 
 
 @pytest.mark.parametrize(
     ("documents", "rate", "seconds"),
     [
-        pytest.param([100, 50], 50.0, [2.0, 1.0], id="as long as the lines would take"),
-        pytest.param([100], 1e9, [0.0], id="as fast as it goes"),
-        pytest.param([0, 100], 10.0, [0.0, 10.0], id="nothing to wait for"),
-        pytest.param([1], 0.5, [2.0], id="less than one a second"),
+        pytest.param([100, 50], 50.0, [2.0, 1.0], id="a pause after each letter"),
+        pytest.param([100], 1e9, [0.0], id="a rate without effect"),
+        pytest.param([0, 100], 10.0, [0.0, 10.0], id="no pause after a letter without documents"),
+        pytest.param([1], 0.5, [2.0], id="less than one document a second"),
     ],
 )
 def test_replay_is_no_faster_than_the_rate(
@@ -390,14 +405,14 @@ def test_lines_that_are_not_delivered_count_for_the_rate(bucket: Bucket) -> None
 @pytest.mark.parametrize(
     ("available", "replayed"),
     [
-        pytest.param([False] * 6, 3, id="away from the start"),
-        pytest.param([True, False, False, False, True, True], 4, id="away midway"),
-        pytest.param([False, False, True, False, False, True], 6, id="away now and then"),
-        pytest.param([True, True, True, True, True, False], 6, id="away at the end"),
+        pytest.param([False] * 6, 3, id="unavailable from the start"),
+        pytest.param([True, False, False, False, True, True], 4, id="unavailable midway"),
+        pytest.param([False, False, True, False, False, True], 6, id="unavailable now and then"),
+        pytest.param([True, True, True, True, True, False], 6, id="unavailable at the end"),
         pytest.param([], 0, id="no letter"),
     ],
 )
-def test_replay_ends_where_the_server_is_away(
+def test_replay_ends_after_three_failures_in_a_row(
     bucket: Bucket, available: list[bool], replayed: int
 ) -> None:
     found = [put(bucket, f"{PREFIX}{number}") for number in range(len(available))]
@@ -414,7 +429,7 @@ def test_replay_ends_where_the_server_is_away(
 
 
 def test_letters_are_taken_one_by_one(bucket: Bucket) -> None:
-    """The caller can stop giving letters when the time is up."""
+    """So the caller can end the replay after any letter."""
     found = [put(bucket, f"{PREFIX}{number}") for number in range(3)]
     replaying = replay_all(iter(found), bucket, giving(Outcome(indexed=1)), 1000.0, lambda _: None)
     assert len(keys(bucket)) == 3
@@ -440,7 +455,7 @@ def test_letters_are_taken_one_by_one(bucket: Bucket) -> None:
         ("DeleteObject", "SlowDown", 7, "S3: SlowDown at DeleteObject"),
     ],
 )
-def test_where_the_bucket_fails_the_letter_waits_and_what_was_delivered_counts(
+def test_if_the_bucket_fails_the_letter_waits_and_delivered_lines_count(
     *,
     bucket: Bucket,
     monkeypatch: pytest.MonkeyPatch,
@@ -449,7 +464,7 @@ def test_where_the_bucket_fails_the_letter_waits_and_what_was_delivered_counts(
     delivered: int,
     reason: str,
 ) -> None:
-    """Otherwise each replay would deliver the same lines again at full speed, unreported."""
+    """If delivered lines did not count, each replay would send them again at full speed."""
     found = [put(bucket, f"{KEY}-{number}") for number in range(5)]
 
     def fail(**_: Any) -> Any:
@@ -467,7 +482,7 @@ def test_where_the_bucket_fails_the_letter_waits_and_what_was_delivered_counts(
     assert len(keys(bucket)) == 5
 
 
-def test_a_bucket_that_does_not_answer_holds_nobody(
+def test_a_bucket_that_does_not_answer_does_not_block_the_replay(
     bucket: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dead_letters, "S3_SECONDS", 0.2)
@@ -495,7 +510,7 @@ def test_a_login_that_is_refused_ends_the_replay(
     assert len(list(replay_all(found, bucket, giving(outcome), 1e9, lambda _: None))) == tried
 
 
-def test_an_object_that_cannot_be_had_waits_and_stops_nobody(
+def test_an_object_that_cannot_be_read_does_not_stop_the_replay(
     bucket: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     locked, other = put(bucket, f"{KEY}-locked"), put(bucket)

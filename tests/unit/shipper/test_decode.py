@@ -33,7 +33,7 @@ from tools.root import ROOT
 
 EVENTS = ROOT / "events"
 LIMIT = 1024 * 1024
-DATUM = "Sesame"  # in a payload that is refused: must not be in the reason
+DATUM = "Sesame"  # is in payloads that are refused, and must not be in the reason
 LINE = {
     "id": "38500000000000000000000000000000000000000000000000000000",
     "timestamp": 1795435200123,
@@ -84,7 +84,7 @@ def event(**changes: Any) -> dict[str, Any]:
 
 
 def messages(*raw: bytes, extra: bytes = b"") -> dict[str, Any]:
-    """Make a payload with these bytes as its messages, even if they are not JSON."""
+    """Make a payload whose messages are these bytes, even if the bytes are not JSON."""
     events = b",".join(
         b'{"id":"%d","timestamp":%d,"message":%b}' % (number, number, message)
         for number, message in enumerate(raw)
@@ -116,7 +116,10 @@ def whole(text: str) -> str:
 
 
 def bomb(mebibytes: int) -> bytes:
-    """Compress zeros. After a full flush a block depends on no other, so it can be repeated."""
+    """Return zeros in gzip, made quickly: one compressed block is repeated.
+
+    This is possible because a block after a full flush does not depend on other blocks.
+    """
     zeros = bytes(1024 * 1024)
     compressor = zlib.compressobj(9, wbits=-zlib.MAX_WBITS)
     block = compressor.compress(zeros) + compressor.flush(zlib.Z_FULL_FLUSH)
@@ -130,7 +133,7 @@ def bomb(mebibytes: int) -> bytes:
     return b"\x1f\x8b\x08\0\0\0\0\0\0\x03" + block * mebibytes + end + trailer
 
 
-def test_sample_holds_the_sample_records() -> None:
+def test_the_sample_contains_the_sample_records() -> None:
     payload = decode(sample("shipper/subscription.json"), LIMIT)
     records = [sample("record.prediction.json"), sample("record.prediction_error.json")]
     assert [json.loads(text) for text in lines(payload)] == records
@@ -210,27 +213,27 @@ def test_control_message_has_no_events(control: dict[str, Any]) -> None:
         pytest.param(
             zipped(b'{"owner": NaN}'),
             "has no log events",
-            id="lenient, no log events",
+            id="read leniently, no log events",
         ),
         pytest.param(
             zipped(b'{"owner": NaN, "logEvents": [1]}'),
             "has no log events",
-            id="lenient, event a number",
+            id="read leniently, a log event is a number",
         ),
         pytest.param(
             zipped(b'{"owner": NaN, "logEvents": [{}]}'),
             "has no log events",
-            id="lenient, no message",
+            id="read leniently, no message",
         ),
         pytest.param(
             zipped(b'{"x": NaN, "messageType": "", "logEvents": {}}'),
             "Expected `array`, got `object`",
-            id="lenient, no list",
+            id="read leniently, log events are no list",
         ),
         pytest.param(
             zipped(b'{"owner": "\xff", "logEvents": []}'),
             "missing required",
-            id="lenient, no stream",
+            id="read leniently, no stream",
         ),
         pytest.param(zipped(b'{"x":' + b"[" * 100_000), "not JSON", id="nested too deep"),
         pytest.param(
@@ -289,7 +292,7 @@ def test_control_message_has_no_events(control: dict[str, Any]) -> None:
         ),
     ],
 )
-def test_broken_input_is_named_and_not_quoted(broken: Any, fragment: str) -> None:
+def test_the_error_names_the_fault_and_quotes_no_input(broken: Any, fragment: str) -> None:
     with pytest.raises(PayloadInvalid, match=fragment) as refusal:
         decode(broken, LIMIT)
     assert DATUM not in str(refusal.value)
@@ -325,9 +328,9 @@ def test_a_member_may_end_anywhere_in_a_block(size: int, monkeypatch: pytest.Mon
             decode(packed(both[:end]), LIMIT)
 
 
-def test_many_small_members_take_time_by_their_number_not_by_its_square() -> None:
-    # Eight times the members should take eight times the time. If each member's time depended on
-    # all data behind it, they would take sixty-four times the time.
+def test_time_grows_in_proportion_to_the_number_of_gzip_members() -> None:
+    # Eight times as many members take eight times as long. If each member took time for all data
+    # after it, they would take sixty-four times as long.
     def seconds(members: int) -> float:
         data = packed(gzip.compress(b" ") * members + gzip.compress(json.dumps(BODY).encode()))
         best = []
@@ -388,14 +391,12 @@ def test_bomb_is_refused_in_little_memory() -> None:
 @pytest.mark.parametrize(
     ("raw", "text", "written"),
     [
-        pytest.param(
-            b'"a \\"line\\"\\n"', 'a "line"\n', b'"a \\"line\\"\\n"', id="escapes stay as they came"
-        ),
+        pytest.param(b'"a \\"line\\"\\n"', 'a "line"\n', b'"a \\"line\\"\\n"', id="escapes"),
         pytest.param(
             b'"\\u00e4\\/\\ud83d\\udc4d"',
             "ä/👍",
             b'"\\u00e4\\/\\ud83d\\udc4d"',
-            id="escapes beyond ASCII stay",
+            id="escapes beyond ASCII",
         ),
         pytest.param('"ä👍"'.encode(), "ä👍", '"ä👍"'.encode(), id="UTF-8"),
         pytest.param(b'""', "", b'""', id="empty"),
@@ -414,7 +415,12 @@ def test_bomb_is_refused_in_little_memory() -> None:
             '"\ufffd\ufffd\ufffd"'.encode(),
             id="a surrogate as bytes",
         ),
-        pytest.param(b'"\xff\\ud800"', "\ufffd\ud800", b'"\\ufffd\\ud800"', id="both"),
+        pytest.param(
+            b'"\xff\\ud800"',
+            "\ufffd\ud800",
+            b'"\\ufffd\\ud800"',
+            id="no UTF-8 and a lone surrogate",
+        ),
         pytest.param(b"7", "7", b'"7"', id="number"),
         pytest.param(b"null", "null", b'"null"', id="null"),
         pytest.param(b"NaN", "NaN", b'"NaN"', id="NaN"),
@@ -424,7 +430,7 @@ def test_bomb_is_refused_in_little_memory() -> None:
         pytest.param(b'[1,\n"a"]', '[1,\n"a"]', b'"[1,\\n\\"a\\"]"', id="list on two lines"),
     ],
 )
-def test_a_message_and_its_neighbours_survive(raw: bytes, text: str, written: bytes) -> None:
+def test_a_message_and_its_neighbours_are_read(raw: bytes, text: str, written: bytes) -> None:
     before, found, after = decode(messages(b'"before"', raw, b'"after"'), LIMIT).events
     assert [line(one)[0] for one in (before, after)] == ["before", "after"]
     shown, as_json = line(found)
@@ -444,7 +450,7 @@ def test_a_message_and_its_neighbours_survive(raw: bytes, text: str, written: by
         pytest.param(b'"logStream":"\\ud800",', id="lone surrogate in a name, then a good one"),
     ],
 )
-def test_nothing_odd_in_the_payload_loses_its_lines(extra: bytes) -> None:
+def test_odd_values_outside_of_the_lines_lose_no_line(extra: bytes) -> None:
     payload = decode(messages(b'"before"', b'"\xff"', b'"\\ud800"', extra=extra), LIMIT)
     assert lines(payload) == ["before", "\ufffd", "\ud800"]
     assert (payload.log_group, [found.timestamp for found in payload.events]) == (
@@ -453,7 +459,7 @@ def test_nothing_odd_in_the_payload_loses_its_lines(extra: bytes) -> None:
     )
 
 
-def test_beside_the_line_lone_surrogates_are_replaced() -> None:
+def test_lone_surrogates_outside_of_the_line_are_replaced() -> None:
     extracted = {"a": "\ud800", "b\ud800": ["\udfff", float("nan")], "c": "ä"}
     odd = body(
         logStream="\ud800",
@@ -472,7 +478,7 @@ def test_beside_the_line_lone_surrogates_are_replaced() -> None:
 
 @given(found=st.lists(LINES, max_size=5), group=ANY_TEXT)
 @example(found=[{"id": "1", "timestamp": 0, "message": "\ud83d\udc4d"}], group="")
-def test_what_cloudwatch_sends_is_read_back(found: list[dict[str, Any]], group: str) -> None:
+def test_a_payload_of_cloudwatch_is_read(found: list[dict[str, Any]], group: str) -> None:
     payload = decode(subscription_event(found, group), LIMIT)
     assert (payload.kind, payload.owner, payload.log_group, payload.log_stream) == (
         "DATA_MESSAGE",
@@ -491,7 +497,7 @@ def test_what_cloudwatch_sends_is_read_back(found: list[dict[str, Any]], group: 
 )
 @example(raw=b'"\xff\\"')
 @example(raw=b'"a"b"')
-def test_a_message_is_read_whatever_it_is(raw: bytes) -> None:
+def test_any_message_is_read_or_refused(raw: bytes) -> None:
     try:
         payload = decode(messages(raw, b'"after"'), LIMIT)
     except PayloadInvalid:
@@ -541,8 +547,8 @@ def test_anything_gives_a_payload_or_is_refused(anything: Any) -> None:
         assert json.loads(bytes(as_json)) == text
 
 
-def test_one_bad_byte_in_a_large_payload_takes_no_multiple_of_it() -> None:
-    """A process of its own decodes the payload, so that its memory can be measured."""
+def test_one_bad_byte_in_a_large_payload_takes_little_memory() -> None:
+    """A separate process decodes the payload, so that its memory can be measured."""
     program = r"""
 import resource
 from shipper.decode import _parse
@@ -566,7 +572,7 @@ print(len(payload.events), (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss -
     )
     events, mebibytes = map(int, done.stdout.split())
     assert events > 100_000
-    assert mebibytes < 200  # of 100; as Python values they took 320
+    assert mebibytes < 200  # the payload has 100 MiB; as Python values it took 320
 
 
 @pytest.mark.parametrize("at", [BLOCK - 2, BLOCK - 1, BLOCK, 2 * BLOCK - 1])
@@ -575,6 +581,6 @@ def test_a_block_may_end_within_a_character(at: int) -> None:
     assert mended(bytearray(text.encode() + b"\xff")).decode() == text + "\ufffd"
 
 
-def test_what_takes_pythons_reader_is_not_read_when_it_is_large() -> None:
+def test_a_large_payload_that_needs_the_lenient_reader_is_refused() -> None:
     with pytest.raises(PayloadInvalid, match="too large to be read leniently"):
         decode(zipped(b'{"owner": NaN, "x": "' + b"x" * LENIENT_BYTES + b'"}'), 2**30)

@@ -21,13 +21,13 @@ REGION = "us-east-1"
 
 @pytest.fixture
 def payloads(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """Return the event with which moto would invoke the function."""
+    """Collect the events with which moto would invoke the function."""
     found: list[Any] = []
     original = LogEvent.__init__
 
     def with_real_id(self: LogEvent, ingestion_time: int, log_event: dict[str, Any]) -> None:
         original(self, ingestion_time, log_event)
-        # moto counts in numbers, CloudWatch in strings of digits
+        # moto's id is a number, and CloudWatch's id is a string of digits
         self.event_id = f"{self.event_id:056d}"  # type: ignore[assignment]
 
     monkeypatch.setattr(LogEvent, "__init__", with_real_id)
@@ -47,7 +47,7 @@ def code() -> bytes:
 
 
 @mock_aws
-def test_what_moto_sends_is_read(payloads: list[Any]) -> None:
+def test_a_payload_from_moto_is_read(payloads: list[Any]) -> None:
     role = boto3.client("iam", REGION).create_role(
         RoleName="shipper", AssumeRolePolicyDocument="{}"
     )["Role"]["Arn"]

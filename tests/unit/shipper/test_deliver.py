@@ -1,4 +1,4 @@
-"""Whatever the server answers, each document is in the index once, or its reason is counted."""
+"""Tests that each document is in the index once, or counted with the reason of its failure."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ from tests.unit.conftest import (
     problem,
 )
 
-LONG = 10_000.0  # seconds; no test waits so long
-LINE = "quokkas and wombats"  # in the lines, and nowhere in the server's answers
+LONG = 10_000.0  # seconds, more than any test needs
+LINE = "quokkas and wombats"  # the lines contain this, and the server's answers do not
 AWAY = Answer(503, "text/html", b"<html>Service Unavailable</html>")
 TOO_LARGE = Answer(413, "text/plain", b"")
 BROKEN = Answer(200, "text/html", b"<html>")
@@ -70,7 +70,7 @@ def clock() -> Clock:
 def unhurried(
     content: bytes, count: int, connection: RequestsHttpConnection, _timeout: float, index: str
 ) -> list[Verdict] | Verdict:
-    """Do not limit the time of a request, because the machine may be busy."""
+    """Send a request with a long timeout, because the machine may be busy."""
     return send(content, count, connection, 30.0, index)
 
 
@@ -88,14 +88,14 @@ def deliver(
 
 
 def chunked(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
-    """Limit chunks to this many documents of `made` that have one digit as their id."""
+    """Limit each chunk to `count` documents of `made` whose ids have one character."""
     monkeypatch.setattr(module, "CHUNK_BYTES", count * len(made("1")[0].lines))
 
 
 def long_id(letter: str) -> Document:
-    """Make a document that makes the whole request fail.
+    """Make a document whose id is so long that its whole request fails.
 
-    The shipper never makes such a document, so another document is changed.
+    The shipper never makes such an id, so the id of a usual document is replaced.
     """
     (found,) = made(letter)
     action = b'"_id":"%b"' % letter.encode()
@@ -113,10 +113,10 @@ def counts(outcome: Outcome) -> tuple[int, int, int, int]:
     return outcome.indexed, outcome.duplicate, outcome.rescued, outcome.failed
 
 
-# --- the usual
+# --- without failures
 
 
-def test_documents_arrive_as_they_are(bulk: Bulk, deliver: Deliver, clock: Clock) -> None:
+def test_documents_are_indexed_unchanged(bulk: Bulk, deliver: Deliver, clock: Clock) -> None:
     documents = made("1", "2", "3")
     outcome = deliver(documents)
     assert outcome.or_raise() == {"indexed": 3, "duplicate": 0, "rescued": 0, "excluded": 0}
@@ -133,15 +133,13 @@ def test_documents_arrive_as_they_are(bulk: Bulk, deliver: Deliver, clock: Clock
     assert clock.pauses == []
 
 
-def test_nothing_is_no_request(bulk: Bulk, deliver: Deliver) -> None:
+def test_without_documents_no_request_is_sent(bulk: Bulk, deliver: Deliver) -> None:
     outcome = deliver([])
     assert outcome.or_raise() == {"indexed": 0, "duplicate": 0, "rescued": 0, "excluded": 0}
     assert (bulk.requests, outcome.requests, outcome.available) == ([], 0, True)
 
 
-def test_second_delivery_brings_what_is_missing_and_changes_nothing(
-    bulk: Bulk, deliver: Deliver
-) -> None:
+def test_a_second_delivery_only_adds_missing_documents(bulk: Bulk, deliver: Deliver) -> None:
     deliver(made("1", "3"))
     before = dict(bulk.documents)
     assert counts(deliver(made("1", "2", "3", text="another"))) == (1, 2, 0, 0)
@@ -163,10 +161,10 @@ def test_documents_are_made_chunk_by_chunk(
 
     deliver(one_by_one())
     assert sent(bulk) == [["1", "2"], ["3", "4"], ["5"]]
-    assert seen == [0, 0, 0, 1, 1]  # not all of a large payload at once
+    assert seen == [0, 0, 0, 1, 1]  # documents are made when their chunk is sent
 
 
-# --- sent again
+# --- retries
 
 
 @pytest.mark.parametrize(
@@ -181,10 +179,12 @@ def test_documents_are_made_chunk_by_chunk(
         ),
         pytest.param([], [AWAY], ["12", "34", "56", "12"], id="a busy request"),
         pytest.param([], [AWAY, None, CLOSE], ["12", "34", "56", "12", "56"], id="busy requests"),
-        pytest.param(["3"], [AWAY], ["12", "34", "56", "12", "3"], id="both"),
+        pytest.param(
+            ["3"], [AWAY], ["12", "34", "56", "12", "3"], id="a busy document and a busy request"
+        ),
     ],
 )
-def test_all_is_sent_once_before_what_was_busy_is_sent_again_alone(
+def test_all_documents_are_sent_once_before_busy_ones_are_sent_again(
     *,
     bulk: Bulk,
     deliver: Deliver,
@@ -208,13 +208,13 @@ def test_all_is_sent_once_before_what_was_busy_is_sent_again_alone(
 @pytest.mark.parametrize(
     ("answer", "duplicate"),
     [
-        pytest.param(LOST, 2, id="cut after the documents were taken: there already"),
-        pytest.param(CLOSE, 0, id="cut before"),
+        pytest.param(LOST, 2, id="closed after the documents were indexed"),
+        pytest.param(CLOSE, 0, id="closed before"),
         pytest.param(BROKEN, 0, id="an answer that cannot be read"),
         pytest.param(
             Answer(429, "text/plain", b"429 Too Many Requests /_bulk"), 0, id="too many requests"
         ),
-        pytest.param(AWAY, 0, id="away"),
+        pytest.param(AWAY, 0, id="unavailable"),
     ],
 )
 def test_request_that_may_have_failed_is_sent_again(
@@ -239,7 +239,7 @@ def test_request_that_may_have_failed_is_sent_again(
         ),
     ],
 )
-def test_what_cannot_succeed_now_is_not_sent_again(
+def test_a_document_that_cannot_succeed_is_not_sent_again(
     bulk: Bulk, deliver: Deliver, refusal: Refusal, reason: str
 ) -> None:
     bulk.refuse = {"2": refusal, "4": refusal}
@@ -263,7 +263,7 @@ def test_what_cannot_succeed_now_is_not_sent_again(
         (as_json(403, problem("other_exception", "no", 403)), "403 other_exception"),
     ],
 )
-def test_a_request_that_is_refused_is_told_as_what_it_is(
+def test_the_reason_of_a_refused_request_says_what_to_check(
     bulk: Bulk, deliver: Deliver, answer: Answer, reason: str
 ) -> None:
     bulk.answers.append(answer)
@@ -271,7 +271,7 @@ def test_a_request_that_is_refused_is_told_as_what_it_is(
     assert (found.startswith(reason), count) == (True, 2)
 
 
-def test_a_block_that_stays_is_no_missing_permission(bulk: Bulk, deliver: Deliver) -> None:
+def test_a_write_block_is_not_called_a_missing_permission(bulk: Bulk, deliver: Deliver) -> None:
     bulk.answers.extend(
         [
             as_json(
@@ -288,7 +288,7 @@ def test_a_block_that_stays_is_no_missing_permission(bulk: Bulk, deliver: Delive
     assert set(outcome.reasons) == {"403 cluster_block_exception"}
 
 
-def test_a_request_that_is_not_permitted_fails_all_that_is_in_it(
+def test_a_request_that_is_not_permitted_fails_all_its_documents(
     bulk: Bulk, deliver: Deliver
 ) -> None:
     bulk.answers.append(DENIED)
@@ -314,7 +314,9 @@ def test_pauses_are_any_length_below_a_bound_that_doubles(
     assert (FIRST_PAUSE, LONGEST_PAUSE) == (0.2, 20)
 
 
-def test_no_pause_is_longer_than_what_is_left(bulk: Bulk, deliver: Deliver, clock: Clock) -> None:
+def test_no_pause_is_longer_than_the_time_that_is_left(
+    bulk: Bulk, deliver: Deliver, clock: Clock
+) -> None:
     bulk.refuse["1"] = REJECTED
     outcome = deliver(made("1", "2", "3"), seconds=5)
     assert clock.pauses == [pytest.approx(pause) for pause in (0.2, 0.4, 0.8, 1.6, 2.0)]
@@ -337,20 +339,22 @@ def test_pause_that_lasts_too_long_ends_the_delivery(
 @pytest.mark.parametrize(
     ("answers", "bounds"),
     [
-        pytest.param([None, None, None], [], id="it answers"),
-        pytest.param([AWAY, None, None], [0.2, 0.2], id="silent once"),
-        pytest.param([AWAY, AWAY, None], [0.2, 0.4, 0.2], id="silent twice"),
-        pytest.param([AWAY, None, AWAY], [0.2, 0.2], id="silent, then not, then at the end"),
+        pytest.param([None, None, None], [], id="available"),
+        pytest.param([AWAY, None, None], [0.2, 0.2], id="unavailable once"),
+        pytest.param([AWAY, AWAY, None], [0.2, 0.4, 0.2], id="unavailable twice"),
+        pytest.param(
+            [AWAY, None, AWAY], [0.2, 0.2], id="unavailable for the first and the last chunk"
+        ),
         pytest.param(
             [AWAY, AWAY, AWAY, AWAY],
             [0.2, 0.4, 0.2, 0.2, 0.4],
-            id="silent for longer: pauses between chunks and between tries",
+            id="unavailable for all chunks: pauses between chunks and between tries",
         ),
-        pytest.param([DENIED, DENIED, DENIED], [], id="it answers that it will not"),
-        pytest.param([TOO_LARGE, None, None], [], id="it answers that it cannot"),
+        pytest.param([DENIED, DENIED, DENIED], [], id="not permitted"),
+        pytest.param([TOO_LARGE, None, None], [], id="too large"),
     ],
 )
-def test_server_that_does_not_answer_is_given_a_pause_between_chunks(
+def test_an_unavailable_server_gets_pauses_between_chunks(
     *,
     bulk: Bulk,
     deliver: Deliver,
@@ -369,17 +373,17 @@ def test_server_that_does_not_answer_is_given_a_pause_between_chunks(
     ("answers", "mebibytes"),
     [
         pytest.param([None] * 3, [5, 5, 5], id="not busy"),
-        pytest.param([AWAY, None, None], [5, 2.5, 2.5, 5], id="busy once: half, then again all"),
+        pytest.param([AWAY, None, None], [5, 2.5, 2.5, 5], id="busy once: half, then whole again"),
         pytest.param([AWAY, AWAY, AWAY], [5, 2.5, 1.25, 0.625], id="busy: less and less"),
         pytest.param([CLOSE, None], [5, 2.5], id="no connection"),
-        pytest.param([DENIED, None], [5, 5], id="a refusal is no lack of room"),
+        pytest.param([DENIED, None], [5, 5], id="not permitted: not smaller"),
     ],
 )
-def test_busy_server_is_asked_for_less(
+def test_a_busy_server_gets_smaller_requests(
     bulk: Bulk, deliver: Deliver, answers: list[Answer | None], mebibytes: list[float]
 ) -> None:
     bulk.answers.extend(answers)
-    outcome = deliver(made(*map(str, range(200)), size=50_000))  # 100 kB each, with the line
+    outcome = deliver(made(*map(str, range(200)), size=50_000))  # of 100 kB
     sizes = [len(request.body) / 2**20 for request in bulk.requests]
     assert sizes[: len(mebibytes)] == [pytest.approx(size, abs=0.15) for size in mebibytes]
     denied = answers.count(DENIED) and outcome.failed
@@ -402,7 +406,7 @@ def test_nothing_is_sent_after_the_deadline(bulk: Bulk, deliver: Deliver, clock:
     outcome = deliver(untouched, seconds=0)
     assert (bulk.requests, clock.pauses) == ([], [])
     assert (outcome.documents, outcome.requests) == (0, 0)
-    assert len(list(untouched)) == 2, "nothing is read that cannot be sent"
+    assert len(list(untouched)) == 2, "a document that cannot be sent was read"
 
 
 def test_deadline_between_chunks_keeps_both_reasons(
@@ -410,7 +414,7 @@ def test_deadline_between_chunks_keeps_both_reasons(
 ) -> None:
     chunked(monkeypatch, 2)
     bulk.always = AWAY
-    outcome = deliver(made(*"123456"), seconds=0.5)  # 0.2 s after the first, 0.3 s after the second
+    outcome = deliver(made(*"123456"), seconds=0.5)  # pauses of 0.2 s and 0.3 s
     assert sent(bulk) == [["1", "2"], ["3", "4"]]
     assert outcome.reasons == {GONE_503: 4, TOO_LATE: 2}
     assert (outcome.available, outcome.retries) == (False, 0)
@@ -422,7 +426,7 @@ def test_deadline_in_a_retry_keeps_the_servers_answer(
 ) -> None:
     chunked(monkeypatch, 2)
     bulk.always = AWAY
-    outcome = deliver(made(*"1234"), seconds=0.5)  # no time is left for the retry of 3 and 4
+    outcome = deliver(made(*"1234"), seconds=0.5)  # too short to send 3 and 4 again
     assert sent(bulk) == [["1", "2"], ["3", "4"], ["1", "2"]]
     assert outcome.reasons == {GONE_503: 4}
 
@@ -430,9 +434,9 @@ def test_deadline_in_a_retry_keeps_the_servers_answer(
 @pytest.mark.parametrize(
     "moments",
     [[0.0] * 2, [0.0] * 4],
-    ids=["up before the rescue", "up when the rescue is to be sent"],
+    ids=["no time before the rescue", "no time to send the rescue"],
 )
-def test_what_could_not_be_rescued_in_time_waits(
+def test_a_document_that_is_not_rescued_in_time_fails(
     bulk: Bulk, connection: RequestsHttpConnection, moments: list[float]
 ) -> None:
     bulk.refuse["1"] = UNPARSED
@@ -467,7 +471,7 @@ def test_deadline_holds_in_real_time(
 @pytest.mark.parametrize(
     ("left", "expected"), [(LONG, REQUEST_SECONDS), (12.5, 12.5)], ids=["long", "short"]
 )
-def test_request_is_given_no_more_time_than_there_is(
+def test_the_timeout_of_a_request_is_at_most_the_time_that_is_left(
     *, bulk: Bulk, deliver: Deliver, monkeypatch: pytest.MonkeyPatch, left: float, expected: float
 ) -> None:
     given_time: list[float] = []
@@ -487,7 +491,7 @@ def test_request_is_given_no_more_time_than_there_is(
 # --- split
 
 
-def test_what_is_too_large_is_halved_until_it_fits(bulk: Bulk, deliver: Deliver) -> None:
+def test_a_chunk_that_is_too_large_is_halved_until_it_fits(bulk: Bulk, deliver: Deliver) -> None:
     documents = made(*"12345678")
     bulk.limit = 2 * len(documents[0].lines)
     outcome = deliver(documents)
@@ -518,7 +522,7 @@ def test_what_is_too_large_is_halved_until_it_fits(bulk: Bulk, deliver: Deliver)
         pytest.param(None, (3, 0, 0, 1), {TOO_LARGE_BARE: 1}, id="fits in no form"),
     ],
 )
-def test_document_that_is_too_large_alone_is_rescued(
+def test_a_document_that_is_too_large_for_a_request_is_rescued(
     *,
     bulk: Bulk,
     deliver: Deliver,
@@ -550,7 +554,7 @@ def test_document_that_is_too_large_alone_is_rescued(
 
 
 @pytest.mark.parametrize("position", [0, 7, 15])
-def test_one_poisonous_action_does_not_take_its_neighbours(
+def test_one_invalid_action_does_not_fail_its_neighbours(
     bulk: Bulk, deliver: Deliver, position: int
 ) -> None:
     documents = made(*(f"{number:02}" for number in range(16)))
@@ -562,7 +566,7 @@ def test_one_poisonous_action_does_not_take_its_neighbours(
     assert outcome.requests <= 2 * 4 + 8
 
 
-def test_several_poisonous_actions(bulk: Bulk, deliver: Deliver) -> None:
+def test_several_invalid_actions(bulk: Bulk, deliver: Deliver) -> None:
     outcome = deliver([long_id("y"), *made(*"123"), long_id("z"), *made(*"456"), long_id("w")])
     assert counts(outcome) == (6, 0, 0, 3)
     assert sorted(bulk.ids) == [*"123456"]
@@ -620,17 +624,17 @@ ENVELOPE = {
         pytest.param(
             [REJECTED, UNPARSED, REJECTED],
             {"status": "400", "type": "mapper_parsing_exception", "field": "n"},
-            id="busy between",
+            id="busy before and after the refusal",
         ),
-        pytest.param([UNPARSED, LIMIT], None, id="refused with the reason"),
+        pytest.param([UNPARSED, LIMIT], None, id="refused again with `@rescued`"),
         pytest.param(
             [UNPARSED, REJECTED, UNPARSED, REJECTED],
             None,
-            id="refused with the reason, busy between",
+            id="refused again with `@rescued`, and busy",
         ),
     ],
 )
-def test_refused_document_is_sent_with_less(
+def test_a_refused_document_is_sent_without_its_fields(
     bulk: Bulk, deliver: Deliver, script: list[Refusal | None], why: dict[str, str] | None
 ) -> None:
     bulk.scripts["2"] = deque(script)
@@ -640,7 +644,7 @@ def test_refused_document_is_sent_with_less(
     assert source.get("@rescued") == why
     assert set(source) == ENVELOPE | ({"@rescued"} if why else set())
     assert LINE in source["@message"]
-    assert TEXT not in str(source)  # the server quoted it
+    assert TEXT not in str(source)  # the server's reason quotes this text
     assert set(bulk.source("1")) == ENVELOPE | {"text", "filling"}
 
 
@@ -652,10 +656,16 @@ def test_refused_document_is_sent_with_less(
             [LIMIT, LIMIT, UNPARSED], (2, 0, 0, 1), {REFUSED_BARE: 1}, id="the last reason counts"
         ),
         pytest.param(
-            [REJECTED, UNPARSED, CONFLICT], (2, 1, 0, 0), {}, id="busy, refused, there already"
+            [REJECTED, UNPARSED, CONFLICT],
+            (2, 1, 0, 0),
+            {},
+            id="busy, refused, already in the index",
         ),
         pytest.param(
-            [UNPARSED, UNPARSED, CONFLICT], (2, 1, 0, 0), {}, id="refused, refused, there already"
+            [UNPARSED, UNPARSED, CONFLICT],
+            (2, 1, 0, 0),
+            {},
+            id="refused, refused, already in the index",
         ),
         pytest.param(
             [UNPARSED, Refusal(403, "security_exception")],
@@ -665,7 +675,7 @@ def test_refused_document_is_sent_with_less(
         ),
     ],
 )
-def test_refused_document_ends_somewhere(
+def test_a_refused_document_is_counted_once(
     *,
     bulk: Bulk,
     deliver: Deliver,
@@ -680,14 +690,14 @@ def test_refused_document_ends_somewhere(
     assert sorted(bulk.ids) == ["1", "3"]
 
 
-def test_refused_ones_go_before_what_is_busy(bulk: Bulk, deliver: Deliver) -> None:
+def test_refused_documents_are_sent_before_busy_ones(bulk: Bulk, deliver: Deliver) -> None:
     bulk.scripts = {"1": deque([REJECTED]), "2": deque([UNPARSED]), "3": deque([UNPARSED])}
     outcome = deliver(made(*"1234"))
     assert ["".join(ids) for ids in sent(bulk)] == ["1234", "2", "3", "1"]
     assert counts(outcome) == (2, 0, 2, 0)
 
 
-def test_rescued_ones_among_others_that_are_refused_again(bulk: Bulk, deliver: Deliver) -> None:
+def test_refused_documents_may_need_different_forms(bulk: Bulk, deliver: Deliver) -> None:
     bulk.scripts = {
         "1": deque([UNPARSED]),
         "2": deque([UNPARSED, UNPARSED]),
@@ -725,7 +735,7 @@ def test_no_reason_quotes_the_line(bulk: Bulk, deliver: Deliver) -> None:
         pytest.param(TOO_LARGE, True, id="too large"),
     ],
 )
-def test_available_says_whether_the_server_took_the_last_request(
+def test_available_says_whether_the_server_answered_the_last_request(
     bulk: Bulk, deliver: Deliver, answer: Answer, *, available: bool
 ) -> None:
     bulk.always = answer
@@ -733,7 +743,9 @@ def test_available_says_whether_the_server_took_the_last_request(
 
 
 @pytest.mark.parametrize(
-    ("last", "available"), [(None, True), (AWAY, False)], ids=["it came back", "it went away"]
+    ("last", "available"),
+    [(None, True), (AWAY, False)],
+    ids=["available again", "unavailable at the end"],
 )
 def test_only_the_last_request_says_whether_the_server_is_available(
     *,
@@ -752,8 +764,10 @@ def test_only_the_last_request_says_whether_the_server_is_available(
 @pytest.mark.parametrize(
     ("outcome", "said"),
     [
-        pytest.param(Outcome(indexed=2, duplicate=1, rescued=3, excluded=4), "", id="all are in"),
-        pytest.param(Outcome(), "", id="there was nothing"),
+        pytest.param(
+            Outcome(indexed=2, duplicate=1, rescued=3, excluded=4), "", id="all are in the index"
+        ),
+        pytest.param(Outcome(), "", id="no documents"),
         pytest.param(
             Outcome(
                 indexed=1, duplicate=1, rescued=1, excluded=7, reasons=Counter({"429 rejected": 2})

@@ -148,7 +148,7 @@ def made(line: str, rules: Rules = Rules(), **more: Any) -> Document:  # noqa: B
 
 def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     assert len({name for name, _ in pairs}) == len(pairs), (
-        "OpenSearch refuses two fields of one name"
+        "OpenSearch refuses an object with two fields of the same name"
     )
     return dict(pairs)
 
@@ -187,17 +187,17 @@ def spelled(value: Any) -> str:
         pytest.param(
             '{"text": "ä 👍 \\n\\ud83d\\udc4d"}', {"text": "ä 👍 \n👍"}, id="object beyond ASCII"
         ),
-        pytest.param('INFO 8f5ad1e0 {"n": 1}', {"n": 1}, id="text before it"),
-        pytest.param('{"n": 1} \n', {"n": 1}, id="a newline after it"),
-        pytest.param('\n\t{"n": 1}', {"n": 1}, id="a newline before it"),
+        pytest.param('INFO 8f5ad1e0 {"n": 1}', {"n": 1}, id="text before the object"),
+        pytest.param('{"n": 1} \n', {"n": 1}, id="a newline after the object"),
+        pytest.param('\n\t{"n": 1}', {"n": 1}, id="a newline before the object"),
         pytest.param(
             '{\n  "n": 1,\n  "m": [\n    2\n  ]\n}\n', {"n": 1, "m": [2]}, id="pretty-printed"
         ),
         pytest.param('{\r\n"n": 1}\r\n', {"n": 1}, id="pretty-printed in Windows"),
-        pytest.param('{\t"n":\r1}', {"n": 1}, id="white space in it"),
-        pytest.param("{}", {}, id="nothing in it"),
-        pytest.param("{ }", {}, id="a space in it"),
-        pytest.param("{}\n", {}, id="nothing in it, a newline after it"),
+        pytest.param('{\t"n":\r1}', {"n": 1}, id="white space in the object"),
+        pytest.param("{}", {}, id="an empty object"),
+        pytest.param("{ }", {}, id="an empty object with a space"),
+        pytest.param("{}\n", {}, id="a newline after an empty object"),
         pytest.param('["an", "array"]', {}, id="array"),
         pytest.param('[{"n": 1}]', {}, id="array of objects"),
         pytest.param('"words"', {}, id="string"),
@@ -205,9 +205,9 @@ def spelled(value: Any) -> str:
         pytest.param("5", {}, id="number"),
         pytest.param("plain words", {}, id="words"),
         pytest.param('{"broken": ', {}, id="broken"),
-        pytest.param('{"n": 1} and more', {}, id="text after it"),
+        pytest.param('{"n": 1} and more', {}, id="text after the object"),
         pytest.param('{"n": 1}{"n": 2}', {}, id="two objects"),
-        pytest.param('{"n": 1}\u2028', {}, id="after it what is no white space in JSON"),
+        pytest.param('{"n": 1}\u2028', {}, id="a separator that is no white space in JSON"),
         pytest.param("", {}, id="empty"),
         pytest.param('{"n": NaN, "m": -Infinity}', {"n": None, "m": None}, id="NaN"),
         pytest.param(
@@ -223,12 +223,14 @@ def spelled(value: Any) -> str:
         pytest.param('{"message": 5, "n": 1}', {"message": 5, "n": 1}, id="message a number"),
         pytest.param('{"message": null}', {"message": None}, id="message null"),
         pytest.param(
-            '{"message": {"n": 1}}', {"message": {"n": 1}}, id="message an object, no logger's"
+            '{"message": {"n": 1}}',
+            {"message": {"n": 1}},
+            id="message an object, but not of a logger",
         ),
         pytest.param(
             '{"message": "{\\"n\\": 1}"}',
             {"message": '{"n": 1}'},
-            id="message JSON in a string, no logger's",
+            id="message JSON in a string, but not of a logger",
         ),
         pytest.param(
             json.dumps({**WRAPPED, "message": {"n": 1}}),
@@ -293,7 +295,7 @@ def test_the_envelope_wins_and_metadata_is_left_out(name: str, value: str) -> No
     assert source_of(below) == STANDARD | {"@message": below, "a": {name: json.loads(value)}}
 
 
-def test_what_is_reserved_is_in_the_list() -> None:
+def test_reserved_names_are_complete() -> None:
     assert set(STANDARD) | {"@message", "@rescued", "@stack", "@function_version"} == set(ENVELOPE)
     assert {"_id", "_index", "_source", "_routing", "_version"} < set(METADATA)
 
@@ -345,7 +347,7 @@ def test_other_names_are_kept(name: str) -> None:
     ids=ascii,
 )
 @pytest.mark.parametrize("rules", [Rules(), REDACTION], ids=["as they are", "redacted"])
-def test_a_line_is_one_document_whatever_is_in_it(line: str, rules: Rules) -> None:
+def test_any_line_is_one_document(line: str, rules: Rules) -> None:
     assert source_of(line, rules)["@message"] == line or rules is REDACTION
     assert source_of("words", rules, extracted=clean({"a": line, line: "x"}))["@message"] == "words"
     odd = Payload("DATA_MESSAGE", line, line, line, [LogEvent(line, NOON, Raw(b'"words"'))])
@@ -363,7 +365,7 @@ def test_a_line_is_one_document_whatever_is_in_it(line: str, rules: Rules) -> No
         '{"a":' * (MEGABYTE // 5),
     ],
 )
-def test_a_long_line_is_whole(line: str) -> None:
+def test_a_long_line_is_kept_whole(line: str) -> None:
     source = source_of(line)
     assert source.pop("@message") == line
     assert source.get("a", "ä\n").startswith("ä\n")
@@ -411,16 +413,16 @@ def test_deep_extracted_fields_do_not_lose_the_line() -> None:
         pytest.param(
             MIDNIGHT + 7, "cwl-log-2026.11.23", "2026-11-23T00:00:00.007Z", id="leading zeros"
         ),
-        pytest.param(0, "cwl-log-1970.01.01", "1970-01-01T00:00:00.000Z", id="first of all"),
+        pytest.param(0, "cwl-log-1970.01.01", "1970-01-01T00:00:00.000Z", id="earliest"),
         pytest.param(
-            LAST_MILLISECOND, "cwl-log-9999.12.31", "9999-12-31T23:59:59.999Z", id="last of all"
+            LAST_MILLISECOND, "cwl-log-9999.12.31", "9999-12-31T23:59:59.999Z", id="latest"
         ),
         pytest.param(
             1709164800000, "cwl-log-2024.02.29", "2024-02-29T00:00:00.000Z", id="leap day"
         ),
     ],
 )
-def test_day_and_moment_are_the_events_own(timestamp: int, index: str, moment: str) -> None:
+def test_day_and_moment_are_those_of_the_event(timestamp: int, index: str, moment: str) -> None:
     action, source = parsed(made("words", timestamp=timestamp))
     assert action["create"]["_index"] == index
     assert source["@timestamp"] == moment
@@ -441,7 +443,9 @@ def test_no_moment_is_rounded(timestamp: int) -> None:
     ("identifier", "own"),
     [
         pytest.param(
-            "38500000000000000000000000000000000000000000000000000000", True, id="CloudWatch's"
+            "38500000000000000000000000000000000000000000000000000000",
+            True,
+            id="an id of CloudWatch",
         ),
         pytest.param("x" * 512, True, id="512 bytes"),
         pytest.param("x" * 513, False, id="513 bytes"),
@@ -450,14 +454,14 @@ def test_no_moment_is_rounded(timestamp: int) -> None:
         pytest.param("👍" * 128, True, id="512 bytes beyond the first plane"),
         pytest.param("", False, id="empty"),
         pytest.param('"', True, id="a quote"),
-        pytest.param("a\nb\\\0", True, id="what is escaped"),
-        pytest.param('","_index":"x', True, id="what looks like another index"),
+        pytest.param("a\nb\\\0", True, id="characters that JSON escapes"),
+        pytest.param('","_index":"x', True, id="text that looks like another index"),
         pytest.param("\ud800", False, id="half a surrogate pair"),
         pytest.param("a\udfff", False, id="half a surrogate pair after a letter"),
-        pytest.param("\ufffd", True, id="the character for what is none"),
+        pytest.param("\ufffd", True, id="the replacement character"),
     ],
 )
-def test_an_id_that_opensearch_does_not_take_becomes_a_digest(
+def test_an_id_that_opensearch_refuses_is_replaced_by_a_digest(
     identifier: str, *, own: bool
 ) -> None:
     action, source = parsed(made("words", identifier=identifier))
@@ -467,7 +471,7 @@ def test_an_id_that_opensearch_does_not_take_becomes_a_digest(
 
 
 @given(identifier=ANY_TEXT | st.text(min_size=160, max_size=520))
-def test_every_id_can_be_taken(identifier: str) -> None:
+def test_every_id_can_be_sent(identifier: str) -> None:
     action, source = parsed(made("words", identifier=identifier))
     assert 0 < len(action["create"]["_id"].encode()) <= 512
     assert source["@id"] == json.loads(json.dumps(identifier))
@@ -498,7 +502,7 @@ def test_excluded_kinds_are_counted(
     "line", ["words", '{"n":1}', "x" * 1000, '{"@rescued":"x"}', "", "START RequestId: abc"]
 )
 @pytest.mark.parametrize("rules", [Rules(), REDACTION], ids=["as they are", "redacted"])
-def test_a_refused_document_comes_with_less_and_less(line: str, rules: Rules) -> None:
+def test_a_refused_document_loses_its_fields_and_then_the_reason(line: str, rules: Rules) -> None:
     whole = made(line, rules)
     reasoned = less(whole, {"status": "400", "type": 'a "type"\n'})
     assert reasoned is not None
@@ -520,7 +524,7 @@ def test_a_refused_document_comes_with_less_and_less(line: str, rules: Rules) ->
     line=ANY_TEXT | st.builds(json.dumps, OBJECTS),
     error=st.dictionaries(st.text(), st.text(), max_size=3),
 )
-def test_any_refused_document_comes_with_less(line: str, error: dict[str, str]) -> None:
+def test_any_refused_document_can_lose_its_fields(line: str, error: dict[str, str]) -> None:
     whole = made(line)
     reasoned = less(whole, error)
     assert reasoned is not None
@@ -543,7 +547,7 @@ def test_any_refused_document_comes_with_less(line: str, error: dict[str, str]) 
     ],
     ids=str,
 )
-def test_fields_are_written_without_what_is_reserved(fields: dict[str, Any]) -> None:
+def test_fields_are_written_without_reserved_names(fields: dict[str, Any]) -> None:
     tail = written(fields)
     left = {
         name: None if value != value else value  # noqa: PLR0124  NaN
@@ -614,7 +618,7 @@ ENDS = st.sampled_from(["", "", "", "\n", " \r\n", "\u2028", "\x0b", "\x1c", "}"
 
 
 @given(data=st.data(), fields=OBJECTS, start=STARTS, end=ENDS)
-def test_the_quick_way_comes_to_the_same(
+def test_copied_fields_are_the_parsed_ones(
     data: st.DataObject, fields: dict[str, Any], start: str, end: str
 ) -> None:
     same_as_careful(start + data.draw(json_text(fields)) + end)
@@ -667,7 +671,7 @@ def test_the_quick_way_comes_to_the_same(
     ],
     ids=ascii,
 )
-def test_the_quick_way_comes_to_the_same_for_what_is_nearly_right(line: str) -> None:
+def test_copied_fields_are_the_parsed_ones_in_odd_lines(line: str) -> None:
     same_as_careful(line)
 
 
@@ -675,12 +679,16 @@ def test_the_quick_way_comes_to_the_same_for_what_is_nearly_right(line: str) -> 
 @pytest.mark.parametrize(
     "line", ['{"%s.x":1}', '{"a_b":"c_d \\\\ e@f","%s.x":1}', '{"n":{"%s.x" :1}}']
 )
-def test_a_name_that_begins_with_a_reserved_one_is_read_with_care(line: str, name: str) -> None:
+def test_a_line_with_a_name_that_begins_like_a_reserved_one_is_parsed(line: str, name: str) -> None:
     escaped = f"\\u00{ord(name[0]):02x}{name[1:]}"
     assert [spliced(line % each) for each in (name, escaped)] == [None, None]
 
 
 def same_as_careful(line: str) -> None:
+    """Check that `spliced`, which copies the fields as text, agrees with `read`, which parses them.
+
+    If `spliced` returns None, the line is parsed anyway.
+    """
     found = spliced(line)
     quick = spliced(line, platform_matters=True)
     if found is None:
@@ -712,7 +720,7 @@ def same_as_careful(line: str) -> None:
         '{"a" : [ 1 , 2.50 ] }',
     ],
 )
-def test_most_lines_go_the_quick_way_and_stay_as_they_are(line: str) -> None:
+def test_the_fields_of_most_lines_are_copied_unchanged(line: str) -> None:
     found = spliced(line)
     assert found is not None
     inner = line.strip()
@@ -724,7 +732,7 @@ def test_most_lines_go_the_quick_way_and_stay_as_they_are(line: str) -> None:
     rules=st.sampled_from(RULES),
 )
 @example(line='{"n":"\ud800"}', rules=Rules())
-def test_any_text_is_one_document_that_holds_it_or_is_excluded(line: str, rules: Rules) -> None:
+def test_any_text_is_in_one_document_or_excluded(line: str, rules: Rules) -> None:
     counted: Counter[str] = Counter()
     found = list(documents(payload(line), rules, counted, NOW))
     assert len(found) + counted.total() == 1
@@ -749,7 +757,9 @@ EVENTS = st.builds(
 
 
 @given(events=st.lists(EVENTS, max_size=6), rules=st.sampled_from(RULES), group=ANY_TEXT)
-def test_as_many_documents_as_events(events: list[LogEvent], rules: Rules, group: str) -> None:
+def test_each_event_is_one_document_or_excluded(
+    events: list[LogEvent], rules: Rules, group: str
+) -> None:
     counted: Counter[str] = Counter()
     found = list(documents(Payload("DATA_MESSAGE", "1", group, group, events), rules, counted, NOW))
     assert len(found) + counted.total() == len(events)
@@ -771,11 +781,13 @@ def test_fields_keep_their_values(value: dict[str, Any]) -> None:
         pytest.param(
             {"ip": "10.0.0.1", "status": "200", "size": "-"},
             {"ip": "10.0.0.1", "status": 200},
-            id="an access log's",
+            id="fields of an access log",
         ),
-        pytest.param({"a": "", "@id": "x", "_id": "y"}, {}, id="empty and reserved ones"),
-        pytest.param({"a": '{"n": 1}'}, {"a": '{"n": 1}', "$a": {"n": 1}}, id="an object in one"),
-        pytest.param({}, {"n": 1}, id="none: the line's own"),
+        pytest.param({"a": "", "@id": "x", "_id": "y"}, {}, id="empty and reserved fields"),
+        pytest.param(
+            {"a": '{"n": 1}'}, {"a": '{"n": 1}', "$a": {"n": 1}}, id="an object in a field"
+        ),
+        pytest.param({}, {"n": 1}, id="none: the fields of the line"),
     ],
 )
 def test_extracted_fields_are_the_fields(extracted: dict[str, Any], fields: dict[str, Any]) -> None:
@@ -826,8 +838,8 @@ PREDICTION = '{"message":"prediction","prediction":{"label":"first","score":0.9}
         ("", "log"),
     ],
 )
-def test_a_line_is_of_the_kind_that_it_says_where_it_is_trusted(line: str, kind: str) -> None:
-    """A line has the same kind in both ways of reading it, whatever the redaction removes."""
+def test_a_line_of_a_trusted_group_names_its_kind(line: str, kind: str) -> None:
+    """Redaction does not change the kind, even if it drops the field that names the kind."""
     redaction = Redaction({"message": "drop", "prediction": "drop"}, ("email",), b"key")
     for rules in (Rules(), Rules(redaction=redaction)):
         action, source = parsed(made(line, rules._replace(record_groups=frozenset({"group"}))))
@@ -867,7 +879,7 @@ def test_a_record_is_trusted_by_its_group_or_its_filter(
     assert source["@kind"] == kind
 
 
-def test_a_forged_envelope_is_not_ours() -> None:
+def test_a_forged_envelope_is_replaced() -> None:
     line = (
         '{"@kind":"prediction","@stack":"prod","@position":7,"@function_version":"9",'
         '"message":"prediction"}'
@@ -890,7 +902,7 @@ def test_stack_prefix_and_position() -> None:
     assert [source["@position"] for _, source in found] == [0, 1, 2]
 
 
-def test_a_position_is_the_lines_own_though_others_are_excluded() -> None:
+def test_excluded_lines_do_not_change_the_position_of_others() -> None:
     found = documents(payload("words", PREDICTION), Rules(frozenset({Kind.TEXT})), Counter(), NOW)
     assert parsed(only(found))[1]["@position"] == 1
 
@@ -908,7 +920,7 @@ def test_a_position_is_the_lines_own_though_others_are_excluded() -> None:
     ],
 )
 @pytest.mark.parametrize("rules", [Rules(), REDACTION], ids=["as they are", "redacted"])
-def test_a_name_is_the_envelopes_by_its_part_before_the_first_dot(name: str, rules: Rules) -> None:
+def test_a_name_is_reserved_if_its_part_before_the_first_dot_is(name: str, rules: Rules) -> None:
     for line in (
         f'{{"{name}":"forged","n":1}}',
         f'{{"n":1, "{name}" : {{"a":1}}}}',
@@ -919,7 +931,7 @@ def test_a_name_is_the_envelopes_by_its_part_before_the_first_dot(name: str, rul
         assert source.keys() <= STANDARD.keys() | {"@message", "n"}
 
 
-def test_a_value_that_looks_like_such_a_name_goes_the_quick_way() -> None:
+def test_fields_are_copied_if_only_a_value_looks_like_a_reserved_name() -> None:
     assert spliced('{"text":"@somebody said. So","a":"_id.x","b":["@id.x"]}') is not None
 
 
@@ -947,7 +959,7 @@ SYSTEM = {"@aws.account": "111122223333", "@aws.region": "eu-west-1"}
         ),
     ],
 )
-def test_system_fields_stand_beside_the_lines_own(
+def test_system_fields_are_added_to_the_fields_of_the_line(
     line: str, extracted: dict[str, Any], fields: dict[str, Any]
 ) -> None:
     assert source_of(line, extracted=extracted) == fields | STANDARD | {"@message": line}

@@ -1,4 +1,4 @@
-"""Lines of feedback, and their documents: the cases of events/feedback.schema.json."""
+"""Tests the documents of feedback lines (events/feedback.schema.json)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ WRAPPED = {"level": "INFO", "timestamp": "2026-11-28T12:00:00Z"}
 
 
 def made(line: str, rules: Rules | None = None, group: str = "group") -> dict[str, Any]:
-    """Return the document of a line; lines of the log group `group` are trusted."""
+    """Return the document of a line. Only lines of the log group `group` are trusted."""
     event = LogEvent("1", 1_795_435_200_000, Raw(json.dumps(line).encode()))
     payload = Payload("DATA_MESSAGE", "123456789012", group, "stream", [event])
     rules = (rules or Rules())._replace(record_groups=frozenset({"group"}))
@@ -33,8 +33,8 @@ def made(line: str, rules: Rules | None = None, group: str = "group") -> dict[st
     return document
 
 
-SHAPES = {
-    "the smallest": SMALLEST,
+FORMS = {
+    "required fields only": SMALLEST,
     "every field": FULL,
     "Powertools": WRAPPED | FULL | {"location": "handler:12", "service": "reviews"},
     "a logger's message": WRAPPED | {"message": FULL},
@@ -43,11 +43,11 @@ SHAPES = {
 }
 
 
-@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
-def test_every_shape_is_feedback_with_its_fields_and_its_line(shape: dict[str, Any]) -> None:
-    line = json.dumps(shape)
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+def test_each_form_of_a_feedback_line_gives_the_same_fields(form: dict[str, Any]) -> None:
+    line = json.dumps(form)
     source = made(line)
-    given = SMALLEST if shape == SMALLEST else FULL
+    given = SMALLEST if form == SMALLEST else FULL
     Draft202012Validator(SCHEMA).validate(given)
     assert (source["@kind"], source["@message"]) == ("feedback", line)
     assert source["prediction_id"] == "17"
@@ -57,7 +57,7 @@ def test_every_shape_is_feedback_with_its_fields_and_its_line(shape: dict[str, A
     assert not {"label", "source", "explanation", "identifier"} & set(source)
 
 
-def test_the_ids_name_is_that_of_the_field_map_and_the_labels_name_is_not() -> None:
+def test_the_field_map_renames_the_id_and_not_the_label() -> None:
     rules = Rules(names=field_map("prediction_id=request.id,prediction.label=label,text=source"))
     line = {"message": "feedback", "request": {"id": 17}, "label": "positive", "source": "human"}
     source = made(json.dumps(line), rules)
@@ -66,7 +66,7 @@ def test_the_ids_name_is_that_of_the_field_map_and_the_labels_name_is_not() -> N
     assert "prediction" not in source
 
 
-def test_the_service_of_the_reviewers_is_not_the_model_of_the_prediction() -> None:
+def test_the_service_in_a_feedback_line_is_not_the_model() -> None:
     rules = Rules(names=field_map("prediction_id=id,model.name=service,traffic=stage"))
     line = {"message": "feedback", "id": 17, "label": "positive", "service": "reviews"}
     source = made(json.dumps(line | {"stage": "test"}), rules)
@@ -74,7 +74,7 @@ def test_the_service_of_the_reviewers_is_not_the_model_of_the_prediction() -> No
     assert not {"model", "traffic"} & set(source)
 
 
-def test_an_object_under_a_name_of_feedback_stays_where_it_is() -> None:
+def test_an_object_with_the_name_of_a_feedback_field_is_not_moved() -> None:
     source = made(json.dumps(SMALLEST | {"source": {"ip": "192.0.2.1"}}))
     assert source["feedback"] == {"label": "positive"}
     assert source["source"] == {"ip": "192.0.2.1"}
@@ -88,5 +88,5 @@ def test_a_redacted_explanation_is_redacted_in_line_and_document() -> None:
 
 
 @pytest.mark.parametrize("line", [json.dumps(SMALLEST), json.dumps(WRAPPED | {"message": FULL})])
-def test_a_group_that_is_not_trusted_gives_no_feedback(line: str) -> None:
+def test_lines_of_a_group_that_is_not_trusted_are_no_feedback(line: str) -> None:
     assert made(line, group="another")["@kind"] == "log"

@@ -1,4 +1,4 @@
-"""A user's own fields get the names of a prediction's fields."""
+"""Tests FIELD_MAP, which renames a user's own fields to the fields of a prediction."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from hypothesis import strategies as st
 
 from shipper.field_map import TARGETS, field_map, moved
 
-ISSUE = "prediction.label=label,prediction.score=confidence,text=input"
-WORD = "prediction.label=prediction,prediction.score=score"
+THREE = "prediction.label=label,prediction.score=confidence,text=input"
+SAME_NAME = "prediction.label=prediction,prediction.score=score"
 SWAP = "text=prediction.label,prediction.label=text"
-HELD = {"text": "a", "prediction": "b", "label": "c"}
+TAKEN = {"text": "a", "prediction": "b", "label": "c"}
 
 
-def test_a_map_is_read_as_it_is_written() -> None:
+def test_a_map_may_have_spaces_and_dots() -> None:
     assert field_map("") == field_map(" , ") == {}
-    assert field_map(f" {ISSUE.replace('=', ' = ')} , ") == field_map(ISSUE)
+    assert field_map(f" {THREE.replace('=', ' = ')} , ") == field_map(THREE)
     assert field_map("model.version=deployment.model.tag") == {
         "model.version": ("deployment", "model", "tag")
     }
@@ -47,7 +47,7 @@ FORM = "must be target=name, with commas, such as prediction.label=label"
         ("text=a,prediction.label=a", "moves a to two fields: give one of them"),
     ],
 )
-def test_a_wrong_map_gets_one_sentence(written: str, said: str) -> None:
+def test_the_message_about_a_wrong_map_is_one_sentence(written: str, said: str) -> None:
     with pytest.raises(ValueError, match=r"^FIELD_MAP ") as caught:
         field_map(written)
     assert str(caught.value) == f"FIELD_MAP {said}"
@@ -57,12 +57,12 @@ def test_a_wrong_map_gets_one_sentence(written: str, said: str) -> None:
     ("names", "fields", "found"),
     [
         (
-            ISSUE,
+            THREE,
             {"label": "a", "confidence": 0.5, "input": "x"},
             {"text": "x", "prediction": {"label": "a", "score": 0.5}},
         ),
-        (ISSUE, {"label": "a", "n": 1}, {"prediction": {"label": "a"}, "n": 1}),
-        (WORD, {"prediction": "a", "score": 1}, {"prediction": {"label": "a", "score": 1}}),
+        (THREE, {"label": "a", "n": 1}, {"prediction": {"label": "a"}, "n": 1}),
+        (SAME_NAME, {"prediction": "a", "score": 1}, {"prediction": {"label": "a", "score": 1}}),
         (
             "prediction.label=out.class",
             {"out": {"class": "a", "n": 1}},
@@ -82,7 +82,7 @@ def test_a_wrong_map_gets_one_sentence(written: str, said: str) -> None:
             {"prediction": "words", "label": "a"},
             {"prediction": "words", "label": "a"},
         ),
-        ("text=prediction,prediction.label=label", HELD, HELD),
+        ("text=prediction,prediction.label=label", TAKEN, TAKEN),
         ("text=input", {"input": None}, {"text": None}),
         ("", {"label": "a"}, {"label": "a"}),
     ],

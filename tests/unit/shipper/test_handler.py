@@ -1,4 +1,4 @@
-"""The function as Lambda invokes it: payloads in, documents out, and its log lines."""
+"""Tests the shipper as Lambda invokes it: its documents, its answers and its log lines."""
 
 from __future__ import annotations
 
@@ -51,7 +51,8 @@ AWAY = Answer(503, "text/html", f"<html>{TEXT}".encode())
 Load = Callable[..., ModuleType]
 
 
-SHORT = Context(5_500)  # of which 4 s are kept back; a busy machine needs some time for a first try
+# The function reserves 4 s of this time. The rest is enough for a request on a busy machine.
+SHORT = Context(5_500)
 
 
 @dataclass(frozen=True)
@@ -164,7 +165,7 @@ def test_batch_of_a_stream_is_one_line_of_counts(
     assert found.summary["level"] == "INFO"
 
 
-def test_record_of_a_batch_that_cannot_be_read_is_reported_and_said(
+def test_an_unreadable_record_of_a_batch_is_reported_and_logged(
     load: Load, bulk: Bulk, capsys: pytest.CaptureFixture[str]
 ) -> None:
     event = json.loads((EVENTS / "kinesis" / "batch.json").read_text(encoding="utf-8"))
@@ -179,7 +180,7 @@ def test_record_of_a_batch_that_cannot_be_read_is_reported_and_said(
     assert found.summary["first_failed"] == 1
 
 
-def test_batch_of_the_shippers_own_group_says_so(
+def test_a_batch_of_the_shippers_own_group_is_logged_as_such(
     load: Load, bulk: Bulk, capsys: pytest.CaptureFixture[str]
 ) -> None:
     event = json.loads((EVENTS / "kinesis" / "batch.json").read_text(encoding="utf-8"))
@@ -219,7 +220,7 @@ def test_sample_is_shipped_and_counted(
     assert found.others == []
 
 
-def test_samples_are_those_that_are_known() -> None:
+def test_the_samples_are_complete() -> None:
     assert {"subscription", "mixed-lines", "control-message"} <= set(SAMPLES)
     assert [len(lines_of(sample(name))) for name in ("subscription", "control-message")] == [2, 0]
     assert len(lines_of(sample("mixed-lines"))) >= 5
@@ -273,11 +274,11 @@ def test_metrics_have_names_and_units(
 
 
 def test_a_usual_line_is_short(load: Load, capsys: pytest.CaptureFixture[str]) -> None:
-    """CloudWatch's price for a line is more than the shipper's time for it."""
+    """Writing a line to CloudWatch costs more than the time of the shipper for its delivery."""
     handler = load(
         AWS_LAMBDA_FUNCTION_NAME="prediction-monitor-ShipperFunction-AbCdEfGhIjKl"
     ).handler
-    for _ in range(2):  # the first line says cold_start
+    for _ in range(2):  # the first line also has `cold_start`
         capsys.readouterr()
         context = replace(Context(), aws_request_id=str(uuid4()))
         handler(payload(LINE, group=f"{GROUP}-AbCdEfGhIjKl"), context)
@@ -309,10 +310,10 @@ def test_every_fate_is_counted_once(
     ("age", "expected"),
     [
         pytest.param(5_000, 5_000, id="old"),
-        pytest.param(-3_600_000, 0, id="of the future: another machine's clock"),
+        pytest.param(-3_600_000, 0, id="in the future, because clocks differ"),
     ],
 )
-def test_delay_is_that_of_the_oldest_line(
+def test_the_delay_is_that_of_the_oldest_line(
     load: Load, capsys: pytest.CaptureFixture[str], age: int, expected: int
 ) -> None:
     load().handler(payload("a", "b", "c", timestamp=time.time_ns() // 1_000_000 - age), Context())
@@ -320,9 +321,9 @@ def test_delay_is_that_of_the_oldest_line(
 
 
 @pytest.mark.parametrize(
-    "event", [sample("control-message"), payload("a")], ids=["no lines", "there already"]
+    "event", [sample("control-message"), payload("a")], ids=["no lines", "already in the index"]
 )
-def test_no_delay_where_nothing_is_new(
+def test_without_a_new_document_there_is_no_delay(
     load: Load, bulk: Bulk, capsys: pytest.CaptureFixture[str], event: Any
 ) -> None:
     bulk.documents[INDEX, "0"] = b"{}"
@@ -331,7 +332,7 @@ def test_no_delay_where_nothing_is_new(
     assert "IndexDelay" not in found.summary
 
 
-def test_every_invocation_counts_for_itself(
+def test_each_invocation_has_its_own_counts(
     load: Load, bulk: Bulk, capsys: pytest.CaptureFixture[str]
 ) -> None:
     handler = load().handler
@@ -367,7 +368,7 @@ def test_every_invocation_counts_for_itself(
         pytest.param(Answer(200, "text/plain", b"", delay=60), "no answer in time", id="silent"),
     ],
 )
-def test_failure_is_said_before_time_is_up(
+def test_a_failure_is_logged_before_the_time_is_up(
     load: Load, bulk: Bulk, capsys: pytest.CaptureFixture[str], answer: Answer, reason: str
 ) -> None:
     bulk.always = answer
@@ -387,9 +388,9 @@ def test_failure_is_said_before_time_is_up(
 
 
 @pytest.mark.parametrize(
-    "milliseconds", [4_000, 1_000, 0], ids=["what is kept back", "less", "none"]
+    "milliseconds", [4_000, 1_000, 0], ids=["exactly the reserved time", "less", "none"]
 )
-def test_no_time_is_no_request(
+def test_without_time_no_request_is_sent(
     load: Load, bulk: Bulk, capsys: pytest.CaptureFixture[str], milliseconds: int
 ) -> None:
     handler = load().handler
@@ -401,7 +402,7 @@ def test_no_time_is_no_request(
     assert written(capsys).counts == [2, 0, 0, 0, 0, 2]
 
 
-def test_good_lines_are_in_although_others_fail(
+def test_good_lines_are_indexed_although_others_fail(
     load: Load, bulk: Bulk, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bulk.refuse["1"] = Refusal(403, "security_exception")
@@ -432,15 +433,15 @@ def test_server_that_comes_back_in_time_leaves_nothing_to_retry(
     assert (found.summary["requests"], found.summary["retries"]) == (3, 4)
 
 
-# --- its own log
+# --- the shipper's own log
 
 
 def test_own_log_group_is_not_shipped(
     load: Load, bulk: Bulk, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Each delivery would write log lines that the next delivery ships.
+    """Otherwise each delivery would write log lines, and the next delivery would ship them.
 
-    An exception would lead to retries, and to still more lines.
+    Nor does the shipper raise an exception: Lambda's retries would write even more lines.
     """
     handler = load(AWS_LAMBDA_LOG_GROUP_NAME="/own").handler
     assert handler(payload("a", "b", "c", group="/own"), Context()) == {
@@ -457,7 +458,9 @@ def test_own_log_group_is_not_shipped(
     assert "remove its subscription" in error["message"]
 
 
-def test_other_log_groups_are(load: Load, bulk: Bulk, capsys: pytest.CaptureFixture[str]) -> None:
+def test_other_log_groups_are_shipped(
+    load: Load, bulk: Bulk, capsys: pytest.CaptureFixture[str]
+) -> None:
     handler = load(AWS_LAMBDA_LOG_GROUP_NAME="/own").handler
     assert handler(payload("a", group="/own/not"), Context())["indexed"] == 1
     assert written(capsys).others == []
@@ -496,7 +499,7 @@ def test_kinds_are_excluded(
             {"REDACT_FIELDS": "text=hash", "REDACT_KEY": KEY},
             [LINE, KEY],
             ['"text":'],
-            id="a field's hash",
+            id="the hash of a field",
         ),
         pytest.param(
             {"REDACT_PATTERNS": "email"},
@@ -518,7 +521,7 @@ def test_kinds_are_excluded(
         ),
     ],
 )
-def test_what_is_redacted_never_leaves(
+def test_redacted_text_is_never_sent(
     *, load: Load, bulk: Bulk, environment: dict[str, str], absent: list[str], present: list[str]
 ) -> None:
     line = json.dumps(
@@ -588,7 +591,7 @@ def test_limit_is_a_setting(load: Load) -> None:
         handler(sample("subscription"), Context())
 
 
-# --- secrets stay out
+# --- no secrets in the log
 
 FAILING: list[Any] = [
     pytest.param({}, [], None, id="shipped"),
@@ -600,13 +603,13 @@ FAILING: list[Any] = [
         {}, [as_json(400, problem("action_request_validation_exception", LINE))], None, id="split"
     ),
     pytest.param({}, [], Answer(503, "text/html", LINE.encode()), id="away"),
-    pytest.param({}, [], Answer(400, "text/plain", LINE.encode()), id="400 in words"),
+    pytest.param({}, [], Answer(400, "text/plain", LINE.encode()), id="400 as plain text"),
     pytest.param({}, [], Answer(200, "text/plain", LINE.encode()), id="unreadable"),
     pytest.param(
         {},
         [],
         as_json(200, {"items": [{"create": {"status": 400, "error": LINE}}]}),
-        id="of another shape",
+        id="an item of another form",
     ),
     pytest.param(
         {}, [], Answer(302, "text/html", LINE.encode(), (("location", f"/{KEY}"),)), id="redirected"

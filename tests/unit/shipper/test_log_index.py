@@ -28,7 +28,7 @@ Answers = deque[tuple[int, bytes]]
 
 @pytest.fixture
 def counting() -> Iterator[tuple[RequestsHttpConnection, Answers, list[tuple[str, Any]]]]:
-    """Run a server that answers counts from `answers`, and return the counts it was asked for."""
+    """Run a server that answers requests for counts. Yields a connection, answers and requests."""
     answers: Answers = deque()
     asked: list[tuple[str, Any]] = []
 
@@ -45,7 +45,7 @@ def counting() -> Iterator[tuple[RequestsHttpConnection, Answers, list[tuple[str
             self.end_headers()
             self.wfile.write(content)
 
-        # the base class names it
+        # the base class defines the name `format`
         def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002
             pass
 
@@ -62,7 +62,7 @@ def payload(*days: int, filters: tuple[str, ...] = (), line: bytes = b'"words"')
     return Payload("DATA_MESSAGE", "123456789012", "group", "stream", events, list(filters))
 
 
-def test_a_day_is_common_where_documents_without_a_kind_are(counting: Any) -> None:
+def test_lines_of_a_day_with_documents_without_a_kind_stay_in_their_index(counting: Any) -> None:
     connection, answers, asked = counting
     answers.extend([(200, b'{"count":0,"_shards":{"failed":0}}'), (200, b'{"count":7}')])
     days = CommonDays(connection, "dev-", "group", Clock().budget(5))
@@ -72,7 +72,7 @@ def test_a_day_is_common_where_documents_without_a_kind_are(counting: Any) -> No
     assert times["range"]["@timestamp"]["lt"] - times["range"]["@timestamp"]["gte"] == 2 * DAY
     for again in (days, CommonDays(connection, "dev-", "group", Clock().budget(5))):
         assert [day in again for day in (TODAY, TODAY + 1)] == [False, True]
-    assert len(asked) == 2  # once a day is enough
+    assert len(asked) == 2  # the answers are remembered
 
 
 @pytest.mark.parametrize(
@@ -82,18 +82,20 @@ def test_a_day_is_common_where_documents_without_a_kind_are(counting: Any) -> No
             Rules(record_groups=frozenset({"group"})),
             b'"words"',
             0,
-            id="a group that always was ours",
+            id="a log group of records",
         ),
         pytest.param(Rules(), RECORD, 0, id="a record"),
         pytest.param(
             Rules(),
             b'"words"',
             1,
-            id="a log beside records, which another function may have shipped",
+            id="a log line, which another function may have shipped before",
         ),
     ],
 )
-def test_records_are_not_asked_for(counting: Any, rules: Rules, line: bytes, times: int) -> None:
+def test_for_records_nothing_is_counted(
+    counting: Any, rules: Rules, line: bytes, times: int
+) -> None:
     connection, answers, asked = counting
     answers.append((200, b'{"count":0,"_shards":{"failed":0}}'))
     given = payload(TODAY, filters=(RECORD_FILTER,), line=line)
@@ -108,7 +110,7 @@ def test_records_are_not_asked_for(counting: Any, rules: Rules, line: bytes, tim
         pytest.param(payload(TODAY, TODAY + 1), {Kind.TEXT}, id="all excluded"),
     ],
 )
-def test_nothing_is_asked_where_no_document_is_made(
+def test_without_a_document_nothing_is_counted(
     counting: Any, given: Payload, exclude: set[Kind]
 ) -> None:
     connection, _, asked = counting
@@ -117,7 +119,7 @@ def test_nothing_is_asked_where_no_document_is_made(
     assert asked == []
 
 
-def test_only_days_with_documents_are_asked_for(counting: Any) -> None:
+def test_documents_are_counted_only_for_days_with_lines(counting: Any) -> None:
     connection, answers, asked = counting
     answers.append((200, b'{"count":0}'))
     excluded, kept = payload(TODAY, TODAY + 1).events
@@ -140,7 +142,7 @@ def test_only_days_with_documents_are_asked_for(counting: Any) -> None:
         (302, b""),
     ],
 )
-def test_where_nothing_can_be_counted_logs_have_their_own_index(
+def test_if_counting_is_refused_logs_have_their_own_index(
     counting: Any, answer: tuple[int, bytes]
 ) -> None:
     connection, answers, _ = counting
@@ -148,7 +150,7 @@ def test_where_nothing_can_be_counted_logs_have_their_own_index(
     assert TODAY not in CommonDays(connection, "cwl-", "group", Clock().budget(5))
 
 
-def test_a_busy_server_is_asked_again_and_its_silence_fails_the_payload(counting: Any) -> None:
+def test_a_busy_server_is_asked_again_until_the_payload_fails(counting: Any) -> None:
     connection, answers, asked = counting
     answers.extend([(429, b""), (503, b"busy"), (200, b'{"count":0}')])
     assert ship(payload(TODAY), Rules(), connection, Clock().budget(100)).indexed == 1

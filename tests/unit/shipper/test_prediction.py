@@ -1,4 +1,4 @@
-"""Lines that count as predictions, and their documents: the cases of events/prediction.json."""
+"""Tests which lines count as predictions, and their documents (events/prediction.json)."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ def named(names: str) -> Rules:
     return Rules(names=field_map(names), key=KEY)
 
 
-SHAPES = {
+FORMS = {
     "plain JSON": PLAIN,
     "Powertools": json.dumps(
         WRAPPED | {"message": BODY, "location": "handler:12", "service": "reviews"}
     ),
-    "Powertools, fields beside a message": json.dumps(WRAPPED | {"message": "served"} | BODY),
+    "Powertools, fields next to a message": json.dumps(WRAPPED | {"message": "served"} | BODY),
     "a message that is the kind": json.dumps(WRAPPED | {"message": "prediction"} | BODY),
     "Lambda's JSON format": json.dumps(WRAPPED | {"message": PLAIN, "requestId": "1"}),
     "Lambda's JSON format, text before": json.dumps(
@@ -72,8 +72,8 @@ SHAPES = {
 }
 
 
-@pytest.mark.parametrize("line", SHAPES.values(), ids=SHAPES)
-def test_every_shape_is_a_prediction_with_its_fields_and_its_line(line: str) -> None:
+@pytest.mark.parametrize("line", FORMS.values(), ids=FORMS)
+def test_each_form_of_a_prediction_line_gives_the_same_fields(line: str) -> None:
     source, counts = made(line)
     assert counts
     assert (source["@kind"], source["@message"]) == ("prediction", line)
@@ -101,13 +101,13 @@ NO_PREDICTIONS = {
 
 
 @pytest.mark.parametrize("line", NO_PREDICTIONS.values(), ids=NO_PREDICTIONS)
-def test_what_has_no_label_is_a_log(line: str) -> None:
+def test_a_line_without_a_label_is_a_log(line: str) -> None:
     source, counts = made(line)
     assert (source["@kind"], counts) == ("log", False)
     assert "hash" not in str(source.get("input"))
 
 
-def test_a_list_becomes_its_best_with_the_probability_of_each() -> None:
+def test_a_list_becomes_its_best_label_and_all_probabilities() -> None:
     source, _ = made(
         json.dumps(
             {"prediction": [{"label": "2 stars", "score": 0.2}, {"label": "5 stars", "score": 0.8}]}
@@ -131,15 +131,15 @@ def test_a_list_becomes_its_best_with_the_probability_of_each() -> None:
         ({"traffic": "test"}, False),
     ],
 )
-def test_traffic_is_live_where_absent(traffic: dict[str, str], counts: bool) -> None:
+def test_a_line_without_traffic_counts_as_live(traffic: dict[str, str], counts: bool) -> None:
     without = {name: value for name, value in OWN.items() if name != "traffic"}
     for line in (BODY | traffic, without | traffic):
         assert made(json.dumps(line))[1] is counts
 
 
 @pytest.mark.parametrize("names", ["", MAP])
-def test_a_record_of_our_own_stays_as_it_is(names: str) -> None:
-    line = json.dumps(OWN, separators=(", ", ":  "))  # spaces that only a copied line keeps
+def test_a_record_of_the_inference_function_is_not_changed(names: str) -> None:
+    line = json.dumps(OWN, separators=(", ", ":  "))  # only a copy of the text has these spaces
     payload = Payload("DATA_MESSAGE", "1", "group", "s", [event(line)])
     (found,) = documents(
         payload, named(names)._replace(record_groups=frozenset({"group"})), Counter(), now=0
@@ -169,7 +169,7 @@ def test_a_record_of_our_own_stays_as_it_is(names: str) -> None:
         ),
     ],
 )
-def test_names_of_ones_own_are_moved(names: str, line: dict[str, Any]) -> None:
+def test_the_field_map_renames_fields(names: str, line: dict[str, Any]) -> None:
     source, counts = made(json.dumps(line), rules=named(names))
     assert counts
     assert source["@message"] == json.dumps(line)
@@ -195,7 +195,7 @@ def test_descriptors_are_those_of_inference(text: str) -> None:
     assert found == {name: whole[name] for name in found}
 
 
-def test_what_a_line_says_of_its_input_is_kept() -> None:
+def test_descriptors_in_a_line_are_kept() -> None:
     line = BODY | {"input": {"words": 7, "channel": "web"}}
     assert made(json.dumps(line))[0]["input"] == of_inference(TEXT, KEY) | {
         "words": 7,
@@ -208,7 +208,7 @@ def test_what_a_line_says_of_its_input_is_kept() -> None:
 
 @pytest.mark.parametrize("action", ["drop", "hash"])
 @pytest.mark.parametrize("line", [BODY, {"label": LABEL, "input": TEXT}])
-def test_nothing_is_said_of_a_text_that_is_redacted(line: dict[str, Any], action: Any) -> None:
+def test_a_redacted_text_has_no_descriptors(line: dict[str, Any], action: Any) -> None:
     redaction = Redaction({"text": action, "input": action}, (), KEY)
     source, counts = made(
         json.dumps(line),
@@ -219,7 +219,7 @@ def test_nothing_is_said_of_a_text_that_is_redacted(line: dict[str, Any], action
     assert "input" not in source
 
 
-def test_of_a_text_with_masked_words_what_is_left_is_described() -> None:
+def test_a_masked_text_is_described_as_it_is_indexed() -> None:
     source, _ = made(
         json.dumps(BODY | {"text": "write to a@example.com"}),
         rules=Rules(key=KEY, redaction=Redaction({}, ("email",), KEY)),
@@ -245,7 +245,7 @@ def test_the_stream_names_the_functions_version(stream: str, version: str | None
         assert made(line, stream)[0].get("@function_version") == version
 
 
-def test_the_contract_is_what_the_code_does() -> None:
+def test_the_contract_has_the_names_of_the_code() -> None:
     assert tuple(CONTRACT["targets"]) == TARGETS
     assert list(of_inference("a", KEY)) == CONTRACT["descriptors"]
 
@@ -267,14 +267,14 @@ def test_the_contract_is_what_the_code_does() -> None:
     ids=ascii,
 )
 @pytest.mark.parametrize("names", ["", MAP])
-def test_no_value_stops_a_line(fields: dict[str, Any], names: str) -> None:
+def test_no_value_loses_a_line(fields: dict[str, Any], names: str) -> None:
     line = json.dumps(BODY | fields)
     assert made(line, rules=named(names))[0]["@message"] == line
 
 
 @pytest.mark.parametrize("levels", [900, 1_100, 20_000])
 @pytest.mark.parametrize("names", [MAP, "text=a.a.a.a"])
-def test_no_depth_stops_a_line(levels: int, names: str) -> None:
+def test_no_depth_of_nesting_loses_a_line(levels: int, names: str) -> None:
     for inner in (
         f'{{"prediction":{{"label":"a"}},"a":{"[" * levels}{"]" * levels}}}',
         '{"a":' * levels + "1" + "}" * levels,

@@ -53,20 +53,22 @@ def nested(depth: int) -> str:
         pytest.param(
             '{"a": 1, "b": {"c": [true, null]}}', {"a": 1, "b": {"c": [True, None]}}, id="object"
         ),
-        pytest.param(' \t{"a": 1} \r\n', {"a": 1}, id="white space around it"),
+        pytest.param(' \t{"a": 1} \r\n', {"a": 1}, id="white space around the object"),
         pytest.param('{\n  "a": 1\n}\n', {"a": 1}, id="pretty-printed"),
-        pytest.param("{}", {}, id="nothing in it"),
-        pytest.param('INFO 8f5ad1e0 {"n": 1}', {"n": 1}, id="text before it"),
+        pytest.param("{}", {}, id="an empty object"),
+        pytest.param('INFO 8f5ad1e0 {"n": 1}', {"n": 1}, id="text before the object"),
         pytest.param(
             '[INFO]\t2026-11-23T12:00:00Z\tabc\t{"n": 1}\n',
             {"n": 1},
-            id="text of Lambda's own logger before it",
+            id="text of Lambda's own logger before the object",
         ),
-        pytest.param('"quoted" {"n": 1}', {"n": 1}, id="a string before it"),
-        pytest.param('"{\\"n\\": 1}"', {"n": 1}, id="in a string"),
-        pytest.param('"INFO {\\"n\\": 1}"\n', {"n": 1}, id="in a string, text before it"),
-        pytest.param(' \t"{\\"n\\": 1}"', {"n": 1}, id="in a string, white space before it"),
-        pytest.param('{"n": "{\\"m\\": 1}"}', {"n": '{"m": 1}'}, id="a string in it stays one"),
+        pytest.param('"quoted" {"n": 1}', {"n": 1}, id="a string before the object"),
+        pytest.param('"{\\"n\\": 1}"', {"n": 1}, id="an object in a string"),
+        pytest.param('"INFO {\\"n\\": 1}"\n', {"n": 1}, id="an object in a string, after text"),
+        pytest.param(' \t"{\\"n\\": 1}"', {"n": 1}, id="an object in a string, after white space"),
+        pytest.param(
+            '{"n": "{\\"m\\": 1}"}', {"n": '{"m": 1}'}, id="a string in an object stays a string"
+        ),
         pytest.param(
             '{"n": NaN, "m": [Infinity, -Infinity]}',
             {"n": None, "m": [None, None]},
@@ -94,8 +96,10 @@ def nested(depth: int) -> str:
             id="more than 64 bits, negative",
         ),
         pytest.param('{"n": 0.1, "m": 1e5, "k": -0}', {"n": 0.1, "m": 1e5, "k": 0}, id="numbers"),
-        pytest.param('{"n": 1, "n": 2}', {"n": 2}, id="the last of two of one name"),
-        pytest.param('{"n": NaN, "n": 2}', {"n": 2}, id="the last of two of one name, leniently"),
+        pytest.param('{"n": 1, "n": 2}', {"n": 2}, id="a name twice: the last value"),
+        pytest.param(
+            '{"n": NaN, "n": 2}', {"n": 2}, id="a name twice, read leniently: the last value"
+        ),
         pytest.param(
             '{"type": "platform.start"}', {"type": "platform.start"}, id="type without a record"
         ),
@@ -110,10 +114,8 @@ def nested(depth: int) -> str:
             id="a type that is no text",
         ),
         pytest.param(nested(300), json.loads(nested(300)), id="nested 300 deep"),
-        pytest.param(
-            'REPORT of the day {"n": 1}', {"n": 1}, id="after a word that Lambda uses, too"
-        ),
-        pytest.param('START {"n": 1}', {"n": 1}, id="after another such word"),
+        pytest.param('REPORT of the day {"n": 1}', {"n": 1}, id="an object after the word REPORT"),
+        pytest.param('START {"n": 1}', {"n": 1}, id="an object after the word START"),
     ],
 )
 def test_an_object_is_found(line: str, fields: dict[str, Any]) -> None:
@@ -134,13 +136,15 @@ def test_an_object_is_found(line: str, fields: dict[str, Any]) -> None:
         pytest.param("{", id="one brace"),
         pytest.param('{"broken": ', id="broken"),
         pytest.param('{"n": 01}', id="no JSON number"),
-        pytest.param("{'n': 1}", id="Python's way of writing it"),
-        pytest.param('{"n": 1} and more', id="text after it"),
-        pytest.param('{"n": 1}\x0b', id="after it what is no white space in JSON"),
+        pytest.param("{'n': 1}", id="an object as Python writes it"),
+        pytest.param('{"n": 1} and more', id="text after the object"),
+        pytest.param('{"n": 1}\x0b', id="a separator that is no white space in JSON"),
         pytest.param('{"n": 1}{"n": 2}', id="two objects"),
-        pytest.param('{not} {"n": 1}', id="a brace before it"),
+        pytest.param('{not} {"n": 1}', id="a brace before the object"),
         pytest.param('{"n": "a\nb"}', id="a newline in a string"),
-        pytest.param(json.dumps(json.dumps(json.dumps({"n": 1}))), id="in a string in a string"),
+        pytest.param(
+            json.dumps(json.dumps(json.dumps({"n": 1}))), id="an object in a string in a string"
+        ),
         pytest.param(nested(100_000), id="nested 100,000 deep"),
         pytest.param("START", id="a platform line's first word"),
         pytest.param("START RequestId:", id="start without an id"),
@@ -148,14 +152,15 @@ def test_an_object_is_found(line: str, fields: dict[str, Any]) -> None:
         pytest.param(f"xSTART RequestId: {REQUEST}", id="start with something before it"),
         pytest.param(f"END RequestId: {REQUEST} Version: 1", id="end with a version"),
         pytest.param(f"start RequestId: {REQUEST}", id="start in lowercase letters"),
-        pytest.param("REPORT all good", id="a report of someone else's"),
-        pytest.param("REPORT Total: 5", id="a report of someone else's, with a figure"),
-        pytest.param("REPORT RequestId: 5", id="a report without figures"),
+        pytest.param("REPORT all good", id="REPORT in a line that is not Lambda's"),
+        pytest.param("REPORT Total: 5", id="REPORT and a number in a line that is not Lambda's"),
+        pytest.param("REPORT RequestId: 5", id="REPORT with a request id and nothing else"),
         pytest.param(
-            "REPORT RequestId: abc was late: why", id="a report of someone else's, with a request"
+            "REPORT RequestId: abc was late: why",
+            id="REPORT and a request id in a line that is not Lambda's",
         ),
-        pytest.param("INIT_REPORT done", id="a report of a start without figures"),
-        pytest.param("INIT_STARTED Runtime Version: x", id="nearly the start of a start"),
+        pytest.param("INIT_REPORT done", id="INIT_REPORT without numbers"),
+        pytest.param("INIT_STARTED Runtime Version: x", id="nearly INIT_START"),
     ],
 )
 def test_text_has_no_fields(line: str) -> None:
@@ -164,7 +169,7 @@ def test_text_has_no_fields(line: str) -> None:
 
 @pytest.mark.parametrize("depth", [300, 900, 1_000, 1_100, 5_000, 10_000])
 @pytest.mark.parametrize("last", ["1", "NaN"], ids=["strict", "lenient"])
-def test_nesting_is_read_whole_or_not_at_all(depth: int, last: str) -> None:
+def test_nested_objects_are_read_in_full_or_not_at_all(depth: int, last: str) -> None:
     kind, fields = read(nested(depth).replace("1", last))
     if kind is Kind.TEXT:
         assert fields == {}
@@ -184,7 +189,7 @@ def test_nesting_is_read_whole_or_not_at_all(depth: int, last: str) -> None:
         pytest.param(
             wrapper(' \n{"n": 1}\n'),
             {**WRAPPED, "n": 1},
-            id="JSON in a string, white space around it",
+            id="JSON in a string with white space",
         ),
         pytest.param(
             wrapper(json.dumps(json.dumps({"n": 1}))),
@@ -211,7 +216,7 @@ def test_nesting_is_read_whole_or_not_at_all(depth: int, last: str) -> None:
         pytest.param(
             wrapper('{"message": {"n": 1}}'), {**WRAPPED, "message": {"n": 1}}, id="unwrapped once"
         ),
-        pytest.param(wrapper({}), WRAPPED, id="an object with nothing in it"),
+        pytest.param(wrapper({}), WRAPPED, id="an empty object in a wrapper"),
         pytest.param(wrapper('{"n": NaN}'), {**WRAPPED, "n": None}, id="NaN inside"),
     ],
 )
@@ -238,13 +243,13 @@ def test_a_loggers_object_is_unwrapped(line: str, fields: dict[str, Any]) -> Non
     ],
     ids=str,
 )
-def test_a_loggers_other_message_stays(message: Any) -> None:
+def test_a_loggers_message_without_an_object_is_not_changed(message: Any) -> None:
     assert read(wrapper(message)) == (Kind.OBJECT, WRAPPED | {"message": message})
 
 
 @pytest.mark.parametrize("missing", ["timestamp", "level"])
 @pytest.mark.parametrize("message", ['{"n": 1}', {"n": 1}], ids=["string", "object"])
-def test_what_is_no_loggers_line_stays(missing: str, message: Any) -> None:
+def test_a_line_that_no_logger_wrote_is_not_changed(missing: str, message: Any) -> None:
     fields = {name: value for name, value in WRAPPED.items() if name != missing} | {
         "message": message
     }
@@ -252,7 +257,7 @@ def test_what_is_no_loggers_line_stays(missing: str, message: Any) -> None:
     assert unwrapped(fields) is fields
 
 
-def test_a_line_of_powertools_stays() -> None:
+def test_a_line_of_powertools_is_not_changed() -> None:
     line = {
         "level": "INFO",
         "location": "handler:12",
@@ -277,12 +282,12 @@ def test_a_line_of_powertools_stays() -> None:
     ],
     ids=["alone", "after text", "in a string", "twice"],
 )
-def test_metrics_are_their_kind(line: str) -> None:
+def test_metrics_are_recognised(line: str) -> None:
     assert read(line) == (Kind.METRICS, EMF)
 
 
 @pytest.mark.parametrize("message", [EMF, json.dumps(EMF)], ids=["object", "string"])
-def test_wrapped_metrics_are_their_kind(message: Any) -> None:
+def test_wrapped_metrics_are_recognised(message: Any) -> None:
     assert read(wrapper(message)) == (Kind.METRICS, WRAPPED | EMF)
 
 
@@ -323,7 +328,7 @@ def test_wrapped_metrics_are_their_kind(message: Any) -> None:
         ),
         pytest.param(REPORT, "report", REPORTED, id="REPORT"),
         pytest.param(REPORT.replace("\t", "  "), "report", REPORTED, id="REPORT with spaces"),
-        pytest.param(REPORT.replace("\t", "\n"), "report", REPORTED, id="REPORT on lines"),
+        pytest.param(REPORT.replace("\t", "\n"), "report", REPORTED, id="REPORT on several lines"),
         pytest.param(
             f"{REPORT}\nXRAY TraceId: 1-5e1b4151-5ac6c58dc39a6b5a4e2f5c0a\t"
             "SegmentId: 45dca9b2e1e0f5d1\tSampled: true\t",
@@ -352,13 +357,13 @@ def test_wrapped_metrics_are_their_kind(message: Any) -> None:
             f"REPORT RequestId: {REQUEST}\tDuration: 3000.00 ms\tBilled Duration: 3000 ms",
             "report",
             {"requestId": REQUEST, "metrics": {"durationMs": 3000.0, "billedDurationMs": 3000}},
-            id="a figure that ends with a zero",
+            id="a number that ends with a zero",
         ),
         pytest.param(
             f"REPORT RequestId: {REQUEST}\tStatus: timeout",
             "report",
             {"requestId": REQUEST, "status": "timeout"},
-            id="no figure",
+            id="no number",
         ),
         pytest.param(
             "INIT_REPORT Init Duration: 9999.5 ms\tPhase: init\tStatus: error\t"
@@ -500,8 +505,8 @@ def test_a_platform_line_with_a_lone_surrogate_can_be_written() -> None:
 )
 @pytest.mark.parametrize("end", ["\0 y", '"}'], ids=["text", "JSON"])
 def test_no_line_takes_long(start: str, unit: str, end: str) -> None:
-    # Usually it takes about one second. If the time grew with the square of the length, it would
-    # take hours.
+    # Reading usually takes about one second. If the time grew with the square of the length, it
+    # would take hours.
     with at_most(20):
         read(start + (unit * MEGABYTE)[:MEGABYTE] + end)
 
@@ -510,7 +515,7 @@ def test_no_line_takes_long(start: str, unit: str, end: str) -> None:
     ("extracted", "fields"),
     [
         pytest.param({"a": "x", "b": "two words"}, {"a": "x", "b": "two words"}, id="text"),
-        pytest.param({"a": "", "b": None, "c": " "}, {"c": " "}, id="empty ones are dropped"),
+        pytest.param({"a": "", "b": None, "c": " "}, {"c": " "}, id="empty fields are dropped"),
         pytest.param({}, {}, id="none"),
         pytest.param(
             {"a": "5", "b": "-5", "c": "0", "d": "0.5"},
@@ -518,7 +523,7 @@ def test_no_line_takes_long(start: str, unit: str, end: str) -> None:
             id="numbers",
         ),
         pytest.param({"a": "9007199254740992"}, {"a": 9007199254740992}, id="2^53"),
-        pytest.param({"a": "9007199254740993"}, {"a": "9007199254740993"}, id="beyond it"),
+        pytest.param({"a": "9007199254740993"}, {"a": "9007199254740993"}, id="beyond 2^53"),
         *(
             pytest.param({"a": text}, {"a": text}, id=f"text {text!r}")
             for text in [
@@ -544,7 +549,7 @@ def test_no_line_takes_long(start: str, unit: str, end: str) -> None:
             {"a": 0.02, "b": 5.5, "c": 0, "d": 0.0},
             id="zeros at the end",
         ),
-        pytest.param({"a": "-", "b": "", "c": "--"}, {"c": "--"}, id="a dash is nothing"),
+        pytest.param({"a": "-", "b": "", "c": "--"}, {"c": "--"}, id="a dash is dropped"),
         pytest.param(
             {"@aws.account": "111122223333", "@aws.n": "5", "n": "5"},
             {"@aws.account": "111122223333", "@aws.n": "5", "n": 5},
@@ -613,7 +618,7 @@ def test_any_line_is_read(line: str) -> None:
     ascii_only=st.booleans(),
     indent=st.sampled_from([None, 0, 2]),
 )
-def test_an_object_is_read_back(
+def test_a_written_object_is_read(
     fields: dict[str, Any], indent: int | None, *, ascii_only: bool
 ) -> None:
     line = json.dumps(fields, ensure_ascii=ascii_only, indent=indent)

@@ -67,7 +67,7 @@ def source(line: str, redaction: Redaction, extracted: dict[str, Any] | None = N
 def shown(
     line: str, redaction: Redaction, extracted: dict[str, Any] | None = None
 ) -> tuple[str, dict[str, Any]]:
-    """`@message` and the fields outside the envelope."""
+    """Return `@message` and the fields that are not part of the envelope."""
     found = json.loads(source(line, redaction, extracted))
     return found["@message"], {name: value for name, value in found.items() if name not in ENVELOPE}
 
@@ -84,7 +84,7 @@ def nested(depth: int, inner: str) -> str:
     ("fields", "left"),
     [
         pytest.param({"password": SECRET, "a": 1}, {"a": 1}, id="dropped"),
-        pytest.param({"password": {"a": SECRET}}, {}, id="dropped with all that is in it"),
+        pytest.param({"password": {"a": SECRET}}, {}, id="an object is dropped"),
         pytest.param(
             {"a": {"b": [{"password": SECRET}, [{"password": 1, "c": 2}]]}},
             {"a": {"b": [{}, [{"c": 2}]]}},
@@ -94,20 +94,20 @@ def nested(depth: int, inner: str) -> str:
         pytest.param(
             {"token": 5, "a": {"token": "5"}},
             {"token": hashed("5"), "a": {"token": hashed("5")}},
-            id="a number's hash",
+            id="the hash of a number",
         ),
         pytest.param(
             {"token": {"a": [SECRET, None]}},
             {"token": hashed(compact({"a": [SECRET, None]}))},
-            id="an object's hash",
+            id="the hash of an object",
         ),
         pytest.param(
-            {"token": 10**30}, {"token": hashed("1" + "0" * 30)}, id="a large number's hash"
+            {"token": 10**30}, {"token": hashed("1" + "0" * 30)}, id="the hash of a large number"
         ),
         pytest.param(
-            {"token": None, "n": "x"}, {"token": hashed("null"), "n": "x"}, id="null's hash"
+            {"token": None, "n": "x"}, {"token": hashed("null"), "n": "x"}, id="the hash of null"
         ),
-        pytest.param({"token": ""}, {"token": hashed("")}, id="nothing's hash"),
+        pytest.param({"token": ""}, {"token": hashed("")}, id="the hash of an empty text"),
         pytest.param(
             {"user": {"mail": "x", "name": "n"}},
             {"user": {"mail": hashed("x"), "name": "n"}},
@@ -188,7 +188,7 @@ def test_named_fields(fields: dict[str, Any], left: dict[str, Any]) -> None:
             id="deeper in the message",
         ),
         pytest.param(
-            "user.mail", WRAPPED | {"message": {"user": {}, "n": 1}}, id="as it is indexed"
+            "user.mail", WRAPPED | {"message": {"user": {}, "n": 1}}, id="the path in the index"
         ),
     ],
 )
@@ -211,7 +211,7 @@ def test_a_name_is_found_by_its_path_in_the_line_and_in_the_index(
     [
         pytest.param('{"password": "Sesame', id="cut off"),
         pytest.param('{"a": 1}{"password": "Sesame"}', id="two objects"),
-        pytest.param('{"password": "Sesame"} and more', id="text after it"),
+        pytest.param('{"password": "Sesame"} and more', id="text after the object"),
         pytest.param('[{"password": "Sesame"}]', id="array"),
         pytest.param('"password": "Sesame"', id="without braces"),
         pytest.param('"password": "Sesame", {"a": 1}', id="before an object"),
@@ -224,21 +224,21 @@ def test_a_name_is_found_by_its_path_in_the_line_and_in_the_index(
             json.dumps(json.dumps(json.dumps({"password": SECRET})[:-1]))[:-1],
             id="in strings in strings, cut off",
         ),
-        pytest.param("{'password': 'Sesame'}", id="Python's way of writing it"),
-        pytest.param("{ password: 'Sesame' }", id="JavaScript's way of writing it"),
+        pytest.param("{'password': 'Sesame'}", id="an object as Python writes it"),
+        pytest.param("{ password: 'Sesame' }", id="an object as JavaScript writes it"),
         pytest.param("level=info password=Sesame", id="before an equals sign"),
         pytest.param("the token \t: Sesame", id="before a colon"),
         pytest.param("user.mail=Sesame", id="a path before an equals sign"),
         pytest.param('größe = Sesame {"a": 1}', id="before an equals sign and an object"),
         pytest.param(nested(100_000, '{"password": "Sesame"}'), id="too deep to be read"),
-        pytest.param(nested(5_000, '{"password": "Sesame"}'), id="too deep to be walked"),
+        pytest.param(nested(5_000, '{"password": "Sesame"}'), id="too deep to be redacted"),
         pytest.param(
             '{"token": "' + nested(5_000, "1").replace('"', '\\"') + 'Sesame"',
             id="a deep string, cut off",
         ),
     ],
 )
-def test_what_may_hold_a_named_field_and_cannot_be_read_is_withheld(line: str) -> None:
+def test_an_unreadable_line_that_may_contain_a_named_field_is_withheld(line: str) -> None:
     assert SECRET.encode() not in source(line, NAMED)
     message, fields = shown(line, NAMED)
     assert WITHHELD in message
@@ -246,7 +246,7 @@ def test_what_may_hold_a_named_field_and_cannot_be_read_is_withheld(line: str) -
 
 
 @pytest.mark.parametrize("name", ["a(b", "a|", "[", "a\\b", "a+", "*"])
-def test_a_name_may_hold_any_character(name: str) -> None:
+def test_a_name_may_contain_any_character(name: str) -> None:
     redaction = Redaction({name: "drop"}, (), KEY)
     assert shown(compact({name: SECRET, "n": 1}), redaction) == ('{"n":1}', {"n": 1})
     assert shown(compact({name: SECRET})[:-1], redaction) == (WITHHELD, {})
@@ -254,7 +254,7 @@ def test_a_name_may_hold_any_character(name: str) -> None:
     assert shown("words: 5", redaction) == ("words: 5", {})
 
 
-def test_what_cannot_be_read_inside_a_line_is_withheld_alone() -> None:
+def test_only_the_unreadable_part_of_a_line_is_withheld() -> None:
     line = {"a": '{"password": "Sesame', "b": 'got {"token": Sesame}', "c": "words"}
     left = {"a": WITHHELD, "b": WITHHELD, "c": "words"}
     assert shown(compact(line), NAMED) == (compact(left), left)
@@ -285,18 +285,18 @@ def test_strings_in_strings_are_read() -> None:
         "5",
     ],
 )
-def test_a_line_without_a_named_field_stays(line: str) -> None:
+def test_a_line_without_a_named_field_is_not_changed(line: str) -> None:
     assert shown(line, NAMED) == (line, {})
 
 
 @pytest.mark.parametrize("depth", [1, 100, 300])
-def test_depth_is_no_hiding_place(depth: int) -> None:
+def test_deeply_nested_fields_are_redacted(depth: int) -> None:
     line = nested(depth, '{"password":"Sesame","b":1}')
     assert shown(line, NAMED) == (nested(depth, '{"b":1}'), json.loads(nested(depth, '{"b":1}')))
 
 
 @pytest.mark.parametrize("redaction", [NAMED, MASKED], ids=["named", "patterns"])
-def test_what_is_too_deep_has_no_fields(redaction: Redaction) -> None:
+def test_a_line_that_is_nested_too_deeply_has_no_fields(redaction: Redaction) -> None:
     assert shown(nested(2_000, '"a@b.de 4111111111111111"'), redaction) == (WITHHELD, {})
 
 
@@ -330,7 +330,7 @@ def test_a_platform_line_with_a_named_field_is_withheld(
     } == fields
 
 
-def test_a_platform_line_without_a_named_field_stays() -> None:
+def test_a_platform_line_without_a_named_field_is_not_changed() -> None:
     line = f"REPORT RequestId: {REQUEST}\tDuration: 12.34 ms\tMemory Size: 128 MB"
     record = {"requestId": REQUEST, "metrics": {"durationMs": 12.34, "memorySizeMB": 128}}
     assert shown(line, ALL) == (line, {"type": "platform.report", "record": record})
@@ -353,7 +353,7 @@ def test_a_platform_line_without_a_named_field_stays() -> None:
         ),
         pytest.param(
             'Sesame {"a": 1}', {"password": SECRET, "b": '{"a": 1}'}, NAMED,
-            (WITHHELD, {"b": '{"a":1}', "$b": {"a": 1}}), id="beside JSON",
+            (WITHHELD, {"b": '{"a":1}', "$b": {"a": 1}}), id="next to JSON",
         ),
         pytest.param(
             'x {"token": "Sesame"}',
@@ -385,11 +385,11 @@ def test_a_platform_line_without_a_named_field_stays() -> None:
         ),
         pytest.param(
             "x", {"a@b.de": {"token": [SECRET]}}, ALL,
-            (WITHHELD, {"[email]": {"token": hashed('["Sesame"]')}}), id="no strings",
+            (WITHHELD, {"[email]": {"token": hashed('["Sesame"]')}}), id="other values",
         ),
     ],
 )  # fmt: skip
-def test_fields_that_a_filter_pattern_cut_out(
+def test_fields_that_a_filter_pattern_extracted_are_redacted(
     line: str, extracted: dict[str, Any], redaction: Redaction, expected: tuple[str, dict[str, Any]]
 ) -> None:
     assert shown(line, redaction, extracted) == expected
@@ -444,7 +444,7 @@ def test_patterns(text: str, left: str) -> None:
     assert shown(compact(wrapper), MASKED) == (compact(message), WRAPPED | {"a": left})
 
 
-def test_a_name_is_masked_whatever_is_done_with_its_value() -> None:
+def test_a_name_is_masked_even_if_its_value_is_redacted() -> None:
     line = {"a@b.de .token": SECRET, "c@d.de": 1, "e@f.de .password": SECRET}
     assert shown(compact(line), ALL)[1] == {"[email] .token": hashed(SECRET), "[email]": 1}
 
@@ -455,7 +455,7 @@ def test_each_pattern_is_used_alone() -> None:
     assert shown(line, Redaction({}, ("number",), b""))[0] == "a@b.de [number]"
 
 
-def test_a_number_that_is_no_text_stays() -> None:
+def test_a_number_outside_of_a_text_is_not_masked() -> None:
     line = '{"n":4111111111111111,"score":0.123456789,"timestamp":1795435200123}'
     assert shown(line, MASKED) == (line, json.loads(line))
 
@@ -500,8 +500,8 @@ def test_a_number_that_is_no_text_stays() -> None:
     ],
 )
 def test_no_line_takes_long(unit: str) -> None:
-    # Usually it takes about one second. If the time grew with the square of the length, it would
-    # take an hour.
+    # Redaction usually takes about one second. If the time grew with the square of the length, it
+    # would take an hour.
     with at_most(20):
         ALL.apply((unit * LONG)[:LONG] + "-", {})
 
@@ -517,8 +517,8 @@ def repeats(pattern: Any) -> Iterator[tuple[Any, int, Any]]:
                     yield from repeats(below)
 
 
-def test_what_looks_at_every_place_of_a_text_looks_no_further_than_a_bound() -> None:
-    """An expression without a bound, which may start anywhere, takes quadratic time."""
+def test_expressions_that_may_match_anywhere_have_bounded_repetitions() -> None:
+    """A repetition without a bound, tried from every place of a text, takes quadratic time."""
     followed = redact._near(frozenset({"password", "token"}))[1]
     endless = {
         (expression.pattern, str(repeated))
@@ -526,14 +526,14 @@ def test_what_looks_at_every_place_of_a_text_looks_no_further_than_a_bound() -> 
         for kind, most, repeated in repeats(_parser.parse(expression.pattern))
         if most >= 1000 and kind is not _constants.POSSESSIVE_REPEAT
     }
-    # A run of digits is tried only from its start.
+    # A run of digits has no bound, but it is tried only from its start.
     assert {repeated for _, repeated in endless} == {str(_parser.parse(r"\d"))}
     for before in patterns.NUMBER.pattern, patterns.EMAIL.pattern:
         assert r"(?<![\w." in before
 
 
 @pytest.mark.parametrize("text", ["%41", r"\x41", r"\u0041", "&amp;#65;", "é", "1 2.5 ", "word "])
-def test_decoding_ends_after_as_many_levels_as_there_are(text: str) -> None:
+def test_decoding_ends_and_its_time_is_linear(text: str) -> None:
     """A reading is the text after one level of decoding, and a level reads each character once.
 
     So the time grows with the total length of the readings.
@@ -547,10 +547,10 @@ def test_decoding_ends_after_as_many_levels_as_there_are(text: str) -> None:
 
 
 @given(st.text(st.sampled_from(list("%25\\xu0041&amp;#6;@a1.é \u3000"))))
-def test_where_a_decoded_character_stood(text: str) -> None:
-    """The characters of a decoded text are in the order of the text that they came from.
+def test_the_origin_of_each_decoded_character_is_known(text: str) -> None:
+    """The origins of the characters of a decoded text are in order.
 
-    Characters that were not decoded stay the same.
+    A character whose origin is one character was not decoded, and is equal to it.
     """
     for reading, origin in readings(text):
         spans = [origin(place, place + 1) for place in range(len(reading))]
@@ -577,7 +577,7 @@ TOLD = Redaction(
 
 
 @pytest.mark.parametrize("row", ROWS, ids=[row["what"] for row in ROWS])
-def test_the_table_of_what_is_found_is_true(row: re.Match[str]) -> None:
+def test_each_row_of_the_documented_table_is_true(row: re.Match[str]) -> None:
     line, left = (text.replace("\\|", "|") for text in (row["line"], row["left"].strip("`")))
     expected = {"withheld": WITHHELD, "the same": line}.get(left, left)
     assert shown(line, TOLD)[0] == expected
@@ -586,13 +586,13 @@ def test_the_table_of_what_is_found_is_true(row: re.Match[str]) -> None:
     )
 
 
-def test_the_table_has_every_row() -> None:
+def test_every_row_of_the_documented_table_is_tested() -> None:
     heads = 3
     assert len(ROWS) == sum(line.startswith("| ") for line in SHIPPING.splitlines()) - heads
     assert len(ROWS) > 120
 
 
-def test_a_hash_says_that_it_is_one_and_cannot_be_compared_with_that_of_the_input() -> None:
+def test_the_hash_of_a_field_is_marked_and_differs_from_input_hash() -> None:
     """The stack has one secret, which is the key of `input.hash`.
 
     The key of a redacted field's hash is derived from the secret.
@@ -603,7 +603,7 @@ def test_a_hash_says_that_it_is_one_and_cannot_be_compared_with_that_of_the_inpu
     assert own not in found
 
 
-def test_a_hash_depends_on_the_value_and_the_key_alone() -> None:
+def test_a_hash_depends_only_on_the_value_and_the_key() -> None:
     found = [
         shown('{"token":"a"}', NAMED)[1]["token"],
         shown('x {"b":{"token":"a"}}', NAMED)[1]["b"]["token"],
@@ -658,7 +658,7 @@ def lines_with(draw: st.DrawFn, innermost: Any) -> str:
 @given(
     data=st.data(), name=st.sampled_from(["password", "token", "größe"]), text=st.text(max_size=5)
 )
-def test_no_value_of_a_named_field_leaves(data: st.DataObject, name: str, text: str) -> None:
+def test_no_value_of_a_named_field_is_sent(data: st.DataObject, name: str, text: str) -> None:
     value = data.draw(
         st.sampled_from([SECRET + text, {"a": SECRET}, [SECRET], f'{{"{name}": "{SECRET}"}}'])
     )
@@ -671,7 +671,7 @@ def test_no_value_of_a_named_field_leaves(data: st.DataObject, name: str, text: 
 
 @given(data=st.data(), secret=EMAILS | NUMBERS)
 @example(data=None, secret="a@b.de")
-def test_nothing_that_fits_a_pattern_leaves(data: st.DataObject | None, secret: str) -> None:
+def test_nothing_that_matches_a_pattern_is_sent(data: st.DataObject | None, secret: str) -> None:
     values: list[Any] = [
         secret,
         f"to {secret}, now",

@@ -1,5 +1,7 @@
-"""Tests the scheduled replay with dead letters in moto's S3 and a server that answers like
-OpenSearch.
+"""Tests the scheduled replay of dead letters.
+
+A dead letter is the payload of an invocation that failed. moto imitates S3, where the letters are,
+and another server imitates OpenSearch.
 """
 
 from __future__ import annotations
@@ -43,7 +45,7 @@ BUCKET = "dead-letters"
 LINE = "Quokkas quarrel with wombats"
 KEY = "a key that nobody may see"
 AWAY = Answer(503, "text/html", f"<html>{TEXT}".encode())
-# An event of EventBridge with two traps: it has details, and all letters are older than its time.
+# An event of EventBridge. The replay must ignore its details and its time.
 SCHEDULED = {
     "version": "0",
     "id": "53dc4d37-cffa-4f76-80c9-8b7d4a4d2eaa",
@@ -82,7 +84,7 @@ def s3(aws: None) -> Iterator[Any]:
 def load(bulk: Bulk, monkeypatch: pytest.MonkeyPatch) -> Iterator[Load]:
     """Import the handler anew, as a new instance of the function does.
 
-    Each dead letter has a time limit of `seconds`.
+    `seconds` is the time limit for each dead letter.
     """
     for name in (
         "MAX_PAYLOAD_BYTES",
@@ -164,7 +166,7 @@ def left(s3: Any) -> list[str]:
 def written(
     capsys: pytest.CaptureFixture[str],
 ) -> tuple[dict[str, Any], dict[str, float], list[dict[str, Any]]]:
-    """Return the line of the run, its metrics, and the lines about letters."""
+    """Return the line about the run, its metrics, and the lines about single letters."""
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     (summary,) = [line for line in lines if line.get("message") == "replay"]
     (directive,) = summary["_aws"]["CloudWatchMetrics"]
@@ -185,7 +187,7 @@ def written(
 # --- the schedule
 
 
-def test_schedule_replays_all_that_waits(
+def test_a_scheduled_replay_takes_all_waiting_letters(
     load: Load, bulk: Bulk, s3: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A scheduled event selects all letters, whatever its time and details are."""
@@ -208,10 +210,10 @@ def test_schedule_replays_all_that_waits(
     assert (summary["level"], rest) == ("INFO", [])
 
 
-def test_batches_that_a_stream_gave_up_are_replayed_too(
+def test_batches_that_lambda_gave_up_are_replayed_too(
     load: Load, bulk: Bulk, s3: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A batch with a record that can never be read is set aside, with its other lines delivered."""
+    """A batch with an unreadable record is set aside after its other lines were delivered."""
     for batch in (["1", "2"], ["3", ""], [""]):
         stream = Stream()
         for each in batch:
@@ -243,7 +245,7 @@ def test_empty_bucket(
     assert left(s3) == []
 
 
-def test_every_fate_is_counted_and_said(
+def test_every_fate_is_counted_and_logged(
     load: Load, bulk: Bulk, s3: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     put(s3, "good", payload("1"))
@@ -287,12 +289,12 @@ def test_every_fate_is_counted_and_said(
         "the user needs the permission to write cwl-log-2026.11.23"
     )
     assert said["unreadable"][2].startswith("awslogs.data is not base64")
-    # it stays where it is, because the index refused it: the payload itself can be read
+    # this letter is not set aside: its payload can be read, but the index refuses a document
     assert left(s3).count("hopeless") == 1
 
 
-def test_twice_changes_nothing(load: Load, bulk: Bulk, s3: Any) -> None:
-    """A document stays single if two letters hold its payload, if it was delivered before, and if
+def test_a_document_is_indexed_only_once(load: Load, bulk: Bulk, s3: Any) -> None:
+    """A document is indexed once, even if two letters contain it, if it was delivered before, or if
     the replay runs twice.
     """
     put(s3, "one", payload("1", "2"))
@@ -367,7 +369,7 @@ def test_dry_run_only_counts(
     assert (left(s3), bulk.requests) == (before, [])
     summary, metrics, _ = written(capsys)
     assert summary["waiting"] == 2
-    # A count of a part of the letters could end the alarm while others wait.
+    # A count of only some letters could end the alarm while other letters wait.
     assert metrics.get("DeadLettersWaiting") == (None if more else 2)
 
 
@@ -395,7 +397,7 @@ def test_dry_run_only_counts(
         ),
     ],
 )
-def test_event_may_narrow(
+def test_an_event_may_select_letters(
     *, load: Load, bulk: Bulk, s3: Any, event: dict[str, str], replayed: list[str]
 ) -> None:
     for name in ("10", "20", "21", "22"):
@@ -412,7 +414,7 @@ def test_event_may_narrow(
 
 
 @pytest.mark.parametrize("name", ["since", "until"])
-def test_time_that_is_none_is_an_error(load: Load, bulk: Bulk, s3: Any, name: str) -> None:
+def test_a_text_that_is_no_time_is_an_error(load: Load, bulk: Bulk, s3: Any, name: str) -> None:
     put(s3, "one", payload("1"))
     handler = load().handler
     with pytest.raises(ValueError, match="yesterday"):
@@ -444,7 +446,7 @@ NOT_TRUE_OR_FALSE: tuple[Any, ...] = (1, 0, "true", "false", "", [])
     ],
     ids=lambda value: str(value)[:40],
 )
-def test_event_of_a_wrong_shape_is_one_sentence(
+def test_the_message_about_an_invalid_event_is_one_sentence(
     load: Load, bulk: Bulk, s3: Any, event: Any, message: str
 ) -> None:
     put(s3, "one", payload("1"))
@@ -456,7 +458,9 @@ def test_event_of_a_wrong_shape_is_one_sentence(
     assert (left(s3), bulk.requests) == (["one"], [])
 
 
-def test_what_was_set_aside_is_replayed_by_its_prefix(load: Load, bulk: Bulk, s3: Any) -> None:
+def test_letters_that_were_set_aside_are_replayed_by_prefix(
+    load: Load, bulk: Bulk, s3: Any
+) -> None:
     put(s3, "mended", payload("1"), below="poison/")
     put(s3, "hopeless", payload("2"), below="poison/")
     put(s3, "unreadable", {}, below="poison/")
@@ -477,7 +481,7 @@ def test_what_was_set_aside_is_replayed_by_its_prefix(load: Load, bulk: Bulk, s3
     assert bulk.ids == ["1"]
 
 
-# --- neither faster nor longer than it may
+# --- limits of rate and time
 
 
 def test_rate_is_kept(load: Load, s3: Any) -> None:
@@ -489,7 +493,7 @@ def test_rate_is_kept(load: Load, s3: Any) -> None:
     assert time.monotonic() - start >= 0.6
 
 
-def test_server_that_is_away_leaves_the_rest_waiting(
+def test_if_the_server_is_unavailable_the_other_letters_wait(
     load: Load, bulk: Bulk, s3: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for number in range(6):
@@ -510,9 +514,9 @@ def test_server_that_is_away_leaves_the_rest_waiting(
 
 
 @pytest.mark.parametrize(
-    "milliseconds", [125_000, 10_000, 0], ids=["what is kept back", "less", "none"]
+    "milliseconds", [125_000, 10_000, 0], ids=["exactly the reserved time", "less", "none"]
 )
-def test_no_letter_is_begun_when_time_is_up(
+def test_without_time_no_letter_is_replayed(
     load: Load, bulk: Bulk, s3: Any, capsys: pytest.CaptureFixture[str], milliseconds: int
 ) -> None:
     put(s3, "one", payload("1"))
@@ -527,7 +531,7 @@ def test_no_letter_is_begun_when_time_is_up(
     }
 
 
-def test_a_bucket_that_does_not_answer_is_not_listed_for_ever(
+def test_an_endless_listing_of_the_bucket_is_ended(
     load: Load, bulk: Bulk, s3: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each page of the bucket's listing comes in time, but there is always another page."""
@@ -551,28 +555,28 @@ def test_a_bucket_that_does_not_answer_is_not_listed_for_ever(
     assert bulk.requests == []
 
 
-def test_rate_does_not_hold_beyond_the_time_that_is_left(
+def test_no_pause_is_longer_than_the_time_that_is_left(
     load: Load, bulk: Bulk, s3: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A pause after a letter may be longer than the invocation, which Lambda would end without a
-    message.
+    """Otherwise a pause could be longer than the time that is left, and Lambda would end the
+    invocation without a message.
     """
     put(s3, "one", payload("1", "2", "3"))
     put(s3, "two", payload("4", "5", "6"))
     handler = load(EVENTS_PER_SECOND="0.1").handler
     start = time.monotonic()
     answer = handler(SCHEDULED, Context(125_500))
-    assert time.monotonic() - start < 10  # not 30
+    assert time.monotonic() - start < 10  # without the limit: 30 s
     assert answer == {"found": 2, "replayed": 1, "poisoned": 0, "gone": 0, "waiting": 1, "lines": 3}
     assert (len(bulk.ids), len(left(s3))) == (3, 1)
     assert written(capsys)[1]["DeadLettersWaiting"] == 1
 
 
-def test_pause_of_the_last_letter_is_no_use(load: Load, s3: Any) -> None:
+def test_there_is_no_pause_after_the_last_letter(load: Load, s3: Any) -> None:
     put(s3, "one", payload("1", "2", "3"))
     start = time.monotonic()
     assert load(EVENTS_PER_SECOND="0.1").handler(SCHEDULED, Context(126_000))["replayed"] == 1
-    assert time.monotonic() - start < 10  # not 30
+    assert time.monotonic() - start < 10  # with a pause: 30 s
 
 
 # --- settings
@@ -611,7 +615,7 @@ def test_wrong_setting_is_named_at_the_start(load: Load, name: str, value: str |
         load(**{name: value})
 
 
-def test_exclusion_and_redaction_are_the_shippers(load: Load, bulk: Bulk, s3: Any) -> None:
+def test_the_replay_excludes_and_redacts_like_the_shipper(load: Load, bulk: Bulk, s3: Any) -> None:
     put(
         s3,
         "object",
@@ -639,7 +643,7 @@ def test_limit_is_a_setting(load: Load, s3: Any) -> None:
     assert left(s3) == ["poison/one"]
 
 
-# --- secrets stay out
+# --- no secrets in the log
 
 
 @pytest.mark.parametrize(

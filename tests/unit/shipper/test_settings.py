@@ -19,7 +19,7 @@ def test_only_the_address_must_be_set() -> None:
     assert found.own_log_group is None
 
 
-def test_empty_is_not_set() -> None:
+def test_an_empty_variable_is_like_one_that_is_not_set() -> None:
     empty = dict.fromkeys(
         ["MAX_PAYLOAD_BYTES", "EXCLUDE", "REDACT_FIELDS", "REDACT_PATTERNS", "REDACT_KEY", *PLACES],
         "",
@@ -72,13 +72,11 @@ def test_everything_can_be_set() -> None:
     ids=[
         "dropping needs no key",
         "masking needs no key",
-        "a key alone is nothing",
-        "commas are nothing",
+        "a key alone has no effect",
+        "commas alone have no effect",
     ],
 )
-def test_redaction_is_what_is_asked_for(
-    environment: dict[str, str], redaction: Redaction | None
-) -> None:
+def test_redaction_is_read(environment: dict[str, str], redaction: Redaction | None) -> None:
     assert settings(URL | environment).rules.redaction == redaction
 
 
@@ -113,7 +111,7 @@ def test_redaction_is_what_is_asked_for(
         ),
     ],
 )
-def test_a_wrong_value_is_named(variable: str, value: str | None, said: str) -> None:
+def test_the_error_names_the_wrong_variable(variable: str, value: str | None, said: str) -> None:
     environment = {
         name: text for name, text in (URL | {variable: value}).items() if text is not None
     }

@@ -1,4 +1,4 @@
-"""Batches of a Kinesis stream: shared requests, and the first record that is not delivered."""
+"""Tests batches of a Kinesis stream: their requests, and the record that is reported to Lambda."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ AWAY = Answer(503, "text/plain", b"")
 
 
 def data(*ids: str, kind: str = "DATA_MESSAGE", group: str = "group") -> str:
-    """Return a record's data: a payload whose lines have these ids."""
+    """Return the data of a record: a payload of lines with these ids."""
     content = {
         "messageType": kind,
         "owner": "123456789012",
@@ -62,7 +62,7 @@ def batch(*records: str) -> dict[str, Any]:
 
 
 class Shipped:
-    """The answer to a batch: the place of the reported record, and each attempt."""
+    """The result of shipping a batch: the places of reported records in the batch, and attempts."""
 
     def __init__(
         self,
@@ -122,12 +122,14 @@ def test_chunks_are_filled_across_payloads(
         pytest.param([BAD], [0], [], id="alone"),
         pytest.param([data("1"), ""], [1], ["1"], id="empty"),
         pytest.param(
-            [data(*map(str, range(9000))), data("x")], [0], ["x"], id="inflates to too much"
+            [data(*map(str, range(9000))), data("x")], [0], ["x"], id="too large when inflated"
         ),
-        pytest.param([data("1", kind="OTHER"), data("2")], [0], ["2"], id="another message"),
+        pytest.param(
+            [data("1", kind="OTHER"), data("2")], [0], ["2"], id="another type of message"
+        ),
     ],
 )
-def test_record_that_cannot_be_read_is_reported_at_once_and_its_neighbours_are_delivered(  # noqa: PLR0917  fixtures
+def test_an_unreadable_record_is_reported_and_the_others_are_delivered(  # noqa: PLR0917  fixtures
     bulk: Bulk,
     connection: RequestsHttpConnection,
     clock: Clock,
@@ -206,7 +208,7 @@ def test_first_record_with_an_undelivered_line_is_reported(
 def test_records_wait_for_the_server_while_there_is_time(
     bulk: Bulk, connection: RequestsHttpConnection, clock: Clock
 ) -> None:
-    """A missing permission fails a request at once, and somebody gives it a minute later."""
+    """The first requests fail at once, as if somebody gives a missing permission only later."""
     bulk.answers = deque([DENIED, DENIED])
     shipped = Shipped(batch(data("1"), data("2")), connection, clock, seconds=300)
     assert shipped.reported == []
@@ -228,7 +230,7 @@ def test_waiting_attempts_begin_at_the_first_record_that_is_not_delivered(
 def test_an_outage_takes_the_whole_time_and_reports_the_first_record(
     bulk: Bulk, connection: RequestsHttpConnection, clock: Clock
 ) -> None:
-    """So the number of Lambda's retries lasts for a long outage."""
+    """Thus the limited number of Lambda's retries lasts for a long outage."""
     bulk.always = AWAY
     start = clock.now
     shipped = Shipped(batch(data("1"), data("2")), connection, clock, seconds=800)
@@ -244,7 +246,7 @@ def test_without_time_nothing_is_sent_and_the_first_record_is_reported(
     assert bulk.requests == []
 
 
-def test_time_that_ends_between_two_records_reports_the_second(
+def test_if_time_ends_between_two_records_the_second_is_reported(
     bulk: Bulk,
     connection: RequestsHttpConnection,
     clock: Clock,
@@ -299,14 +301,14 @@ def test_every_record_before_the_reported_one_is_delivered(  # noqa: PLR0917  fi
     assert sorted(bulk.ids) == sorted(set(every) - stuck)
 
 
-# --- with the played mapping, and what it gives up
+# --- with an imitation of Lambda's event source mapping
 
 
 @pytest.mark.parametrize("splits", [True, False])
-def test_bad_record_is_isolated_and_nothing_else_is_missing(
+def test_only_the_unreadable_record_is_not_delivered(
     bulk: Bulk, connection: RequestsHttpConnection, splits: bool
 ) -> None:
-    """However Lambda splits a batch whose first record is reported."""
+    """Lambda may or may not split a batch whose first record is reported."""
     stream = Stream()
     bad = ""
     for number in range(10):
@@ -330,10 +332,10 @@ def test_bad_record_is_isolated_and_nothing_else_is_missing(
         ship_kept(json.loads(content["payload"]), SETTINGS, connection, Clock().budget(100))
 
 
-def test_kept_batch_waits_while_a_line_is_not_delivered(
+def test_a_kept_batch_waits_until_its_lines_are_delivered(
     bulk: Bulk, connection: RequestsHttpConnection, clock: Clock
 ) -> None:
-    """Even if another record can never be read: the letter must not be set aside yet."""
+    """Although another record can never be read, the letter must not be set aside yet."""
     event = batch(BAD, data("1"), data("2"))
     bulk.refuse = {"2": FORBIDDEN}
     assert ship_kept(event, SETTINGS, connection, clock.budget(10)).failed == 1

@@ -1,4 +1,7 @@
-"""Every exchange ends within its time and its size limit, whatever the server's sockets do."""
+"""Tests that an exchange ends within its limits of time and size, whatever the server does.
+
+An exchange is a request and its answer.
+"""
 
 from __future__ import annotations
 
@@ -21,14 +24,15 @@ from shipper.ship import ship
 from tests.unit.conftest import NOON, made
 
 SECONDS = 0.6
-PROMPT_SECONDS = 2.0  # for an answer that comes at once
-AT_MOST = 5.0  # seconds, a busy machine's: nothing here ends by itself in less than ten
+PROMPT_SECONDS = 2.0  # the time limit for an answer that comes at once
+# In seconds. A busy machine needs less, and an exchange without a time limit would take over 10 s.
+AT_MOST = 5.0
 Serve = Callable[[socket.socket, threading.Event], None]
 
 
 @contextmanager
 def serving(serve: Serve) -> Iterator[tuple[str, list[socket.socket]]]:
-    """Run a server that calls `serve` with each connection, and yield it with its connections."""
+    """Run a server that calls `serve` with each connection. Yields its address and connections."""
     over = threading.Event()
     connections: list[socket.socket] = []
     with closing(socket.socket()) as listening:
@@ -45,7 +49,7 @@ def serving(serve: Serve) -> Iterator[tuple[str, list[socket.socket]]]:
                     threading.Thread(target=run, args=(connection,), daemon=True).start()
 
         def run(connection: socket.socket) -> None:
-            with suppress(OSError):  # the client or the test has closed it
+            with suppress(OSError):  # the client or the test has closed the connection
                 serve(connection, over)
 
         threading.Thread(target=accept, daemon=True).start()
@@ -58,7 +62,7 @@ def serving(serve: Serve) -> Iterator[tuple[str, list[socket.socket]]]:
 
 
 def dripping_headers(connection: socket.socket, over: threading.Event) -> None:
-    """Send one byte each 0.1 s, so that no read takes long."""
+    """Send one byte every 0.1 s, so that each single read is short."""
     read_request(connection)
     drip(connection, over)
 
@@ -90,7 +94,7 @@ def silent(_connection: socket.socket, over: threading.Event) -> None:
 
 
 @pytest.mark.parametrize("serve", [dripping_headers, dripping_body, slow_reader, silent])
-def test_an_exchange_ends_in_its_time_and_is_cut(serve: Serve) -> None:
+def test_an_exchange_ends_in_its_time_and_its_connection_is_closed(serve: Serve) -> None:
     content = (
         body(made("1")) + bytes(range(256)) * 100_000 if serve is slow_reader else body(made("1"))
     )
@@ -100,11 +104,11 @@ def test_an_exchange_ends_in_its_time_and_is_cut(serve: Serve) -> None:
         assert time.monotonic() - start < AT_MOST
         assert isinstance(verdict, Verdict)
         assert verdict.fate in {Fate.UNANSWERED, Fate.BUSY}
-        assert is_closed(connections[0]), "the connection under way is closed"
+        assert is_closed(connections[0]), "the connection is still open"
 
 
 def is_closed(connection: socket.socket) -> bool:
-    """Read what the other side sent, and return whether it then ended the connection."""
+    """Read until the client ends the connection. Raises `TimeoutError` if it does not."""
     connection.settimeout(5)
     with suppress(ConnectionError):
         while connection.recv(1 << 20):
@@ -129,7 +133,7 @@ def test_a_slow_name_lookup_ends_in_its_time(monkeypatch: pytest.MonkeyPatch) ->
         assert verdict.reason == "no answer in time"
         over.set()
         time.sleep(0.3)
-        assert all(not receives(one) for one in connections), "nothing is sent when it is too late"
+        assert all(not receives(one) for one in connections), "a request was sent too late"
 
 
 def receives(connection: socket.socket) -> bool:
@@ -144,7 +148,7 @@ ANSWER = b'HTTP/1.1 200 OK\r\ncontent-length: 37\r\n\r\n{"items":[{"create":{"st
 
 
 def in_turn(*serves: Serve) -> Serve:
-    """Answer each request with the next of these functions, and all further ones with the last."""
+    """Answer each request with the next function, and all further requests with the last one."""
     left = list(serves)
 
     def serve(connection: socket.socket, over: threading.Event) -> None:
@@ -155,7 +159,7 @@ def in_turn(*serves: Serve) -> Serve:
 
 
 def read_request(connection: socket.socket) -> None:
-    """Read head and body, which arrive separately. Raises `OSError` if the connection has ended."""
+    """Read a request. Head and body arrive separately. Raises `OSError` at the end of all data."""
     head, _, content = read(connection).partition(b"\r\n\r\n")
     length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
     while len(content) < length:
@@ -181,7 +185,7 @@ def late(connection: socket.socket, over: threading.Event) -> None:
     connection.sendall(ANSWER)
 
 
-def test_the_connection_works_again_after_one_was_cut() -> None:
+def test_after_a_closed_connection_the_next_exchange_works() -> None:
     with (
         serving(in_turn(dripping_headers, prompt)) as (url, _),
         closing(connect(url, {})) as connection,
@@ -191,10 +195,10 @@ def test_the_connection_works_again_after_one_was_cut() -> None:
     assert found[1] == INDEXED
 
 
-def test_a_question_without_an_answer_does_not_end_the_next_delivery(
+def test_a_count_without_an_answer_does_not_end_the_next_delivery(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """An exchange of an earlier invocation must not cut a later exchange on the same connection."""
+    """The time limit of an earlier invocation must not end a later exchange."""
     monkeypatch.setattr(log_index, "SECONDS", 1.5)
     questions: list[int] = []
     bodies: list[int] = []
@@ -202,7 +206,7 @@ def test_a_question_without_an_answer_does_not_end_the_next_delivery(
     def serve(connection: socket.socket, over: threading.Event) -> None:
         while request := connection.recv(65536):
             if b"HTTP/1.1" not in request:
-                continue  # a body by itself
+                continue  # the body, which arrives separately
             if b"/_count" in request:
                 questions.append(1)
                 if len(questions) == 1:
@@ -229,7 +233,7 @@ def test_a_question_without_an_answer_does_not_end_the_next_delivery(
     assert (second.indexed, second.requests, len(bodies)) == (1, 1, 1)
 
 
-def test_the_deadline_of_an_exchange_cuts_no_later_one() -> None:
+def test_the_time_limit_of_an_exchange_ends_no_later_one() -> None:
     with (
         serving(in_turn(prompt, prompt, late)) as (url, connections),
         closing(connect(url, {})) as connection,
@@ -237,7 +241,7 @@ def test_the_deadline_of_an_exchange_cuts_no_later_one() -> None:
         assert [
             send(body(made("1")), 1, connection, seconds) for seconds in (10.0, PROMPT_SECONDS)
         ] == [INDEXED] * 2
-        time.sleep(PROMPT_SECONDS + timed_exchange.GRACE_SECONDS + 0.2)  # nothing is under way
+        time.sleep(PROMPT_SECONDS + timed_exchange.GRACE_SECONDS + 0.2)  # no exchange is running
         assert send(body(made("1")), 1, connection, 10.0) == INDEXED
         assert len(connections) == 1
 
@@ -246,7 +250,7 @@ def test_the_deadline_of_an_exchange_cuts_no_later_one() -> None:
 def test_an_exchange_ends_in_its_time_after_a_longer_one(
     shift: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The clock goes back if a snapshot is restored on another machine."""
+    """The clock may go back when a snapshot is restored on another machine."""
     with (
         serving(in_turn(prompt, dripping_headers)) as (url, connections),
         closing(connect(url, {})) as connection,
