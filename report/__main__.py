@@ -35,7 +35,7 @@ the AWS credentials that the AWS CLI would use."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Write the report. Returns the exit code; wrong arguments end the process with code 2."""
+    """Write the report. Returns the exit code. Wrong arguments end the process with code 2."""
     parser = _parser()
     options = parser.parse_args(arguments)
     if not options.opensearch:

@@ -33,9 +33,9 @@ LIMITS: Final = {
     "drifts": DRIFTS,
     "others": OTHERS,
     "feedback": SHOWN,
-    "signals": 40,  # rows of the table
-    "moved": 6,  # sentences
-    "told": 8,  # messages
+    "signals": 40,  # rows of the table of signals
+    "moved": 6,  # sentences about unusual signals
+    "told": 8,  # rows of the table of messages
 }
 STATUS: Final = {  # the CSS class of the colour of each verdict
     "canary": "bad",

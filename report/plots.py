@@ -71,10 +71,10 @@ def by_name(names: Sequence[str]) -> dict[str, str]:
 
 
 def others(names: Sequence[str]) -> dict[str, str]:
-    """Return the CSS class of a colour for each name that is no label.
+    """Return the CSS class of a colour for each name that is no label, such as a version.
 
-    These colours begin at the other end of the palette. So they differ from the labels' colours as
-    long as there are few labels.
+    The colours begin at the other end of the palette, so that they differ from the labels' colours
+    as long as there are few labels.
     """
     return {name: f"c{max(PALETTE - 2 - at, 0)}" for at, name in enumerate(names)}
 

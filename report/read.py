@@ -33,7 +33,7 @@ STEPS: Final = tuple(
 BUCKETS: Final = 60  # time steps of a span, at most, unless the longest step is too short
 LABELS: Final = 20  # most frequent labels, flags, versions, error types or kinds that are read
 NEWEST: Final = 12  # newest predictions that are read
-SHOWN: Final = 8  # rows of the other tables
+SHOWN: Final = 8  # rows of a table of other predictions, or of feedback
 ASKED: Final = 100  # predictions that are read in order to show `SHOWN` different texts
 # Only this many of the newest documents are read. If there may be more, the page says so.
 VERDICTS: Final = 700  # enough for one stream and a week
@@ -42,10 +42,10 @@ OTHERS: Final = 50
 CANARIES: Final = 100  # enough for a day, in which the scheduled canary runs 96 times
 STEADY: Final = 10  # buckets with predictions that must precede a gap at the end of the span
 TWENTIETHS: Final = 20  # bins of the score, from 0 to 1
-# OpenSearch keeps a score as a 32-bit float. For scores of at least 0.5, the error of this float is
-# at most 2^-25 (3.0e-8), and the largest float below 1 is 1 - 2^-24 (1 - 6.0e-8). The offset is
-# between these two distances, so that 0.95 is in the bin that begins at 0.95, and the last bin has
-# only scores of exactly 1.
+# OpenSearch keeps a score as a 32-bit float. Near 1, the error of such a float is at most 3.0e-8
+# (2^-25), and the largest float below 1 is 1 - 6.0e-8 (1 - 2^-24). All bins begin 5e-8 lower, which
+# is between these two numbers: a score of 0.95 is then in the bin from 0.95 to 1, and the last bin
+# has only scores of exactly 1.
 OFFSET: Final = -5e-8
 _ENDED: Final = ({"exists": {"field": "monitor.start"}}, {"exists": {"field": "monitor.end"}})
 MUCH: Final = 1000  # characters of a text that are kept
@@ -431,7 +431,7 @@ def _said(hit: Document) -> Said:
 
 
 def gaps(buckets: Sequence[Bucket], shown: Span) -> Iterator[Gap]:
-    """Yield each time without predictions in which at least `CERTAIN` were to be expected.
+    """Yield each time without predictions in which at least `CERTAIN` predictions were expected.
 
     The expected number is computed from the mean of the buckets that have predictions. If 20
     predictions are expected, the probability that none comes by chance is e^-20. A time without

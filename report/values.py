@@ -45,8 +45,8 @@ class Bucket:
 class Predictions:
     """Live predictions of the span.
 
-    `all_labels` are the labels that the model can answer, in the model's order, and then other
-    labels that were found. If there are very many labels, only the most frequent ones are included.
+    `all_labels` are the labels that the model can give, in the model's order, and then other labels
+    that were found. If there are very many labels, only the most frequent ones are included.
     `labels` counts the predictions by label.
 
     `scores` has 21 counts for each label: 20 bins of the score, each 0.05 wide, and scores of

@@ -81,7 +81,7 @@ PROBABILITY: Final = "prediction.probability."
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the banner says: the most urgent finding, advice, and what else needs a person.
+    """What the banner of the page says: the most urgent finding, advice, and other troubles.
 
     `command` is the command that the advice asks for, if any.
     """

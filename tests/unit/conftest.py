@@ -99,8 +99,8 @@ class Request:
 class Answer:
     """The answer to a whole request.
 
-    With `lost`, the server indexes the documents, but the client gets no answer. A `delay`, in
-    seconds, ends when the test ends.
+    With `lost`, the server indexes the documents, but the client gets no answer. `delay` is in
+    seconds, and the end of the test ends it.
     """
 
     status: int
@@ -193,7 +193,7 @@ class Bulk:
         return self._answer(request)
 
     def _answer(self, request: Request) -> Answer:
-        target = urlsplit(request.target)  # an absolute URL if this server plays a proxy
+        target = urlsplit(request.target)  # an absolute URL if a test uses this server as its proxy
         if (request.method, target.path) != ("POST", "/_bulk"):
             return as_json(
                 405, {"error": f"no handler for {request.method} {target.path}", "status": 405}

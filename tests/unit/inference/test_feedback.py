@@ -75,7 +75,7 @@ def test_each_label_is_logged_as_the_schema_says(
         SCHEMA.validate(line)
         assert {name: line[name] for name in given} == given
         assert (line["message"], line["correlation_id"]) == ("feedback", "AbCdEfGhIjKlMnO=")
-        assert "model" not in line  # another version may have predicted
+        assert "model" not in line  # the prediction may be from an earlier version
     assert counted == {"FeedbackAccepted": 2}
 
 

@@ -94,7 +94,7 @@ def records(output: str) -> list[dict[str, Any]]:
 
 
 def counted(output: str) -> dict[str, list[float]]:
-    """Return the values of each metric, without the metric of the memory."""
+    """Return the values of each metric, except the use of memory."""
     names = (
         "PredictionLatency",
         "RefusedRequests",

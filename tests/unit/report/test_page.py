@@ -114,7 +114,7 @@ def test_markup_in_a_value_is_shown_as_text(live: Live | None) -> None:
     assert page.handlers == []
     assert "\u202e" not in html
     assert "\x1b" not in html
-    assert "<script>alert(1)</script>" in page.text  # as text
+    assert "<script>alert(1)</script>" in page.text  # shown as text
 
 
 @pytest.mark.parametrize("live", [None, LIVE], ids=["report", "live"])
@@ -430,7 +430,7 @@ LOOK = "look at what moved, and at the newest and the strangest inputs."
     [
         ("notice", "begins", "wait until morning", f"this can wait until morning. Then: {LOOK}"),
         ("notice", "spreads", "roll back", f"should roll back. Also: {LOOK}"),
-        ("notice", "recovers", "nothing", LOOK.capitalize()),  # the message of an older notice
+        ("notice", "recovers", "nothing", LOOK.capitalize()),  # about an older notice
         ("stale", "stale", "look now", "says that you should look now: check that requests"),
         ("stale", "stale", "wait until morning", "says that this can wait until morning"),
         ("ok", "begins", "wait until morning", "No change from the baseline"),
@@ -459,7 +459,7 @@ def test_signals_from_before_a_silence_are_shown_with_their_age() -> None:
     silent = text(**judged, gaps=SILENT)
     assert "05:34 UTC, 7 hours ago; no prediction has come since 12:04, so these signals" in silent
     assert "prediction; lines may be missing since 12:04" in silent
-    assert "no predictions, 12:04 to 12:34" in silent  # the timeline
+    assert "no predictions, 12:04 to 12:34" in silent  # in the timeline
     assert "0.00025" in silent
     fine = text(**judged)
     assert "05:34 UTC, 7 hours ago. A signal is unusual only if its effect" in fine

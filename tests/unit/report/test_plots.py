@@ -99,7 +99,7 @@ def test_a_span_begins_at_a_whole_step_and_has_few_steps(seconds: int, later: in
     [
         ([100, 0, 100], [(1, 2)]),
         ([100, 0, 0, 100, 0, 100], [(1, 3), (4, 5)]),
-        ([0, 0, 100, 100, 0, 0], []),  # a gap is between predictions, or after steady ones
+        ([0, 0, 100, 100, 0, 0], []),  # not before the first, nor after only two buckets
         ([5, 0, 5], []),  # five missing predictions may be chance
         ([5, 0, 0, 0, 0, 5], [(1, 5)]),
         ([], []),

@@ -138,7 +138,7 @@ def test_labels_that_are_not_shown_are_counted_as_others() -> None:
     view = Index(**found(counted, probability, rest=20)).view()
     assert view.predictions.all_labels == tuple(names[5:])
     html = " ".join(render(view).split())
-    assert html.count("</i>others <b>20</b>") == 2  # counts and scores
+    assert html.count("</i>others <b>20</b>") == 2  # in the plots of counts and of scores
     assert "</i>others <b>20 %</b>" in html
     assert "</i>label 24 <b>4 %</b>" in html
     assert "<span>others</span> <b>20 %</b> <small>20</small>" in html

@@ -66,7 +66,7 @@ class Index(Bulk):
 
 
 def wrong(*names: str) -> Callable[[Source], Refusal | None]:
-    """Make a `judge` that refuses a document with any of these fields, as a mapping conflict."""
+    """Make a `judge` that refuses documents with any of these fields: a mapping conflict."""
 
     def judge(source: Source) -> Refusal | None:
         for name in names:
@@ -320,7 +320,7 @@ def test_lines_that_are_too_large_do_not_stop_the_others(bulk: Bulk, deliver: De
     assert outcome.requests <= 2 * 3 * math.log2(1000) + 8
 
 
-# --- the server's fault
+# --- failures of the server
 
 
 def test_a_red_cluster_costs_no_field(index: Index, deliver: Deliver) -> None:

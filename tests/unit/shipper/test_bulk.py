@@ -742,7 +742,7 @@ def test_a_request_of_one_document_is_refused_and_not_split(
         ),
     ],
 )
-def test_after_an_unreadable_answer_the_documents_are_sent_again(
+def test_an_unreadable_answer_counts_as_busy(
     bulk: Bulk, connection: RequestsHttpConnection, answer: Answer
 ) -> None:
     bulk.answers.append(answer)
@@ -773,11 +773,11 @@ def test_after_an_unreadable_answer_the_documents_are_sent_again(
         pytest.param(
             Answer(200, "application/json", ok(2).encode(), delay=60),
             "no answer in time",
-            id="silent",
+            id="no answer",
         ),
     ],
 )
-def test_without_an_answer_the_documents_are_sent_again(
+def test_a_missing_answer_counts_as_busy_or_unanswered(
     bulk: Bulk, connection: RequestsHttpConnection, answer: Answer, reason: str
 ) -> None:
     bulk.answers.append(answer)

@@ -1,6 +1,6 @@
 """Tests which dead letters are found and replayed, and what the bucket contains afterwards.
 
-A dead letter is the payload of an invocation that failed. moto imitates S3.
+A dead letter is an object in S3 with the payload of a failed invocation. moto imitates S3.
 """
 
 from __future__ import annotations
@@ -384,7 +384,7 @@ def test_replay_is_no_faster_than_the_rate(
     slept: list[float] = []
     found = [put(bucket, f"{PREFIX}{number}") for number in range(len(documents))]
     list(replay_all(found, bucket, lambda _: next(outcomes), rate, slept.append))
-    # The time that the replay itself took is subtracted.
+    # A pause is shorter by the time that the replay of the letter itself took.
     assert all(0 <= wanted - had < 1 for wanted, had in zip(seconds, slept, strict=True))
 
 
@@ -429,7 +429,7 @@ def test_replay_ends_after_three_failures_in_a_row(
 
 
 def test_letters_are_taken_one_by_one(bucket: Bucket) -> None:
-    """So the caller can end the replay after any letter."""
+    """The caller can end the replay after any letter."""
     found = [put(bucket, f"{PREFIX}{number}") for number in range(3)]
     replaying = replay_all(iter(found), bucket, giving(Outcome(indexed=1)), 1000.0, lambda _: None)
     assert len(keys(bucket)) == 3

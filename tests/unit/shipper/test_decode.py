@@ -57,7 +57,7 @@ JSON = st.recursive(
     ),
     max_leaves=8,
 )
-ANY_TEXT = st.text(st.characters(exclude_categories=()))  # lone surrogates too
+ANY_TEXT = st.text(st.characters(exclude_categories=()))  # with lone surrogates
 LINES = st.fixed_dictionaries(
     {"id": ANY_TEXT, "timestamp": st.integers(0, LAST_MILLISECOND), "message": ANY_TEXT}
 )
@@ -447,7 +447,7 @@ def test_a_message_and_its_neighbours_are_read(raw: bytes, text: str, written: b
         pytest.param(b'"x":"\xff",', id="no UTF-8"),
         pytest.param(b'"x":"\\ud800",', id="lone surrogate"),
         pytest.param(b'"\\ud800":1,', id="lone surrogate in a key"),
-        pytest.param(b'"logStream":"\\ud800",', id="lone surrogate in a name, then a good one"),
+        pytest.param(b'"logStream":"\\ud800",', id="a name twice, first with a lone surrogate"),
     ],
 )
 def test_odd_values_outside_of_the_lines_lose_no_line(extra: bytes) -> None:
@@ -572,7 +572,7 @@ print(len(payload.events), (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss -
     )
     events, mebibytes = map(int, done.stdout.split())
     assert events > 100_000
-    assert mebibytes < 200  # the payload has 100 MiB; as Python values it took 320
+    assert mebibytes < 200  # the payload has 100 MiB; as Python values it took 320 MiB
 
 
 @pytest.mark.parametrize("at", [BLOCK - 2, BLOCK - 1, BLOCK, 2 * BLOCK - 1])

@@ -383,7 +383,8 @@ def test_a_busy_server_gets_smaller_requests(
     bulk: Bulk, deliver: Deliver, answers: list[Answer | None], mebibytes: list[float]
 ) -> None:
     bulk.answers.extend(answers)
-    outcome = deliver(made(*map(str, range(200)), size=50_000))  # of 100 kB
+    # Each document has 100 kB: its fields and its line.
+    outcome = deliver(made(*map(str, range(200)), size=50_000))
     sizes = [len(request.body) / 2**20 for request in bulk.requests]
     assert sizes[: len(mebibytes)] == [pytest.approx(size, abs=0.15) for size in mebibytes]
     denied = answers.count(DENIED) and outcome.failed
@@ -452,7 +453,7 @@ def test_a_document_that_is_not_rescued_in_time_fails(
 @pytest.mark.parametrize(
     "answer",
     [AWAY, CLOSE, Answer(200, "application/json", b"{}", delay=60)],
-    ids=["away", "closed", "silent"],
+    ids=["unavailable", "closed", "no answer"],
 )
 def test_deadline_holds_in_real_time(
     bulk: Bulk, connection: RequestsHttpConnection, answer: Answer, share: float
@@ -722,7 +723,7 @@ def test_no_reason_quotes_the_line(bulk: Bulk, deliver: Deliver) -> None:
 @pytest.mark.parametrize(
     ("answer", "available"),
     [
-        pytest.param(AWAY, False, id="away"),
+        pytest.param(AWAY, False, id="unavailable"),
         pytest.param(CLOSE, False, id="closed"),
         pytest.param(BROKEN, False, id="unreadable"),
         pytest.param(Answer(429, "text/plain", b""), False, id="too many requests"),

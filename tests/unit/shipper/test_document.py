@@ -92,7 +92,7 @@ SAMPLES = {
     ],
 }
 
-ANY_TEXT = st.text(st.characters(exclude_categories=()))  # lone surrogates too
+ANY_TEXT = st.text(st.characters(exclude_categories=()))  # with lone surrogates
 SCALARS = (
     st.none()
     | st.booleans()
@@ -154,8 +154,9 @@ def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def parsed(document: Document) -> tuple[Any, Any]:
-    """Check that the document is two lines, each a JSON object without duplicate names. Returns
-    action and source.
+    """Return the action and the source of a document.
+
+    The document must have two lines. Each must be a JSON object without duplicate names.
     """
     action, source, rest = document.lines.split(b"\n")
     assert rest == b""

@@ -28,7 +28,7 @@ def made(line: str, rules: Rules | None = None, group: str = "group") -> dict[st
     payload = Payload("DATA_MESSAGE", "123456789012", group, "stream", [event])
     rules = (rules or Rules())._replace(record_groups=frozenset({"group"}))
     (found,) = documents(payload, rules, Counter(), now=0)
-    assert not found.counts  # feedback is no prediction
+    assert not found.counts  # feedback does not count as a prediction
     document: dict[str, Any] = json.loads(found.source)
     return document
 

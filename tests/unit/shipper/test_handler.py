@@ -350,7 +350,7 @@ def test_each_invocation_has_its_own_counts(
 @pytest.mark.parametrize(
     ("answer", "reason"),
     [
-        pytest.param(AWAY, "503 without a type", id="away"),
+        pytest.param(AWAY, "503 without a type", id="unavailable"),
         pytest.param(
             Answer(429, "text/plain", f"429 {TEXT}".encode()),
             "429 without a type",
@@ -365,7 +365,7 @@ def test_each_invocation_has_its_own_counts(
             "the server's answer cannot be read",
             id="unreadable",
         ),
-        pytest.param(Answer(200, "text/plain", b"", delay=60), "no answer in time", id="silent"),
+        pytest.param(Answer(200, "text/plain", b"", delay=60), "no answer in time", id="no answer"),
     ],
 )
 def test_a_failure_is_logged_before_the_time_is_up(
@@ -602,7 +602,7 @@ FAILING: list[Any] = [
     pytest.param(
         {}, [as_json(400, problem("action_request_validation_exception", LINE))], None, id="split"
     ),
-    pytest.param({}, [], Answer(503, "text/html", LINE.encode()), id="away"),
+    pytest.param({}, [], Answer(503, "text/html", LINE.encode()), id="unavailable"),
     pytest.param({}, [], Answer(400, "text/plain", LINE.encode()), id="400 as plain text"),
     pytest.param({}, [], Answer(200, "text/plain", LINE.encode()), id="unreadable"),
     pytest.param(
@@ -615,7 +615,7 @@ FAILING: list[Any] = [
         {}, [], Answer(302, "text/html", LINE.encode(), (("location", f"/{KEY}"),)), id="redirected"
     ),
     pytest.param({}, [], CLOSE, id="closed"),
-    pytest.param({}, [], Answer(200, "text/plain", b"", delay=60), id="silent"),
+    pytest.param({}, [], Answer(200, "text/plain", b"", delay=60), id="no answer"),
 ]
 
 

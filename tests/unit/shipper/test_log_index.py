@@ -28,7 +28,7 @@ Answers = deque[tuple[int, bytes]]
 
 @pytest.fixture
 def counting() -> Iterator[tuple[RequestsHttpConnection, Answers, list[tuple[str, Any]]]]:
-    """Run a server that answers requests for counts. Yields a connection, answers and requests."""
+    """Run a server that counts. Yields a connection, the answers to give, and the requests."""
     answers: Answers = deque()
     asked: list[tuple[str, Any]] = []
 

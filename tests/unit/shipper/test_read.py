@@ -83,7 +83,7 @@ def nested(depth: int) -> str:
         pytest.param(
             '{"n": "\ud800a", "m": "ä\\ud83d\\udc4d"}',
             {"n": "\ufffda", "m": "ä👍"},
-            id="lone surrogates as they are",
+            id="lone surrogates, not escaped",
         ),
         pytest.param(
             '{"n": 123456789012345678901234567890}',

@@ -316,7 +316,7 @@ def test_a_line_that_is_nested_too_deeply_has_no_fields(redaction: Redaction) ->
             id="by path",
         ),
         pytest.param(
-            f"END RequestId: {REQUEST}", "record", {"type": "platform.end"}, id="all of it"
+            f"END RequestId: {REQUEST}", "record", {"type": "platform.end"}, id="the whole record"
         ),
     ],
 )
@@ -349,7 +349,7 @@ def test_a_platform_line_without_a_named_field_is_not_changed() -> None:
         ),
         pytest.param(
             "bob 5", {"user": "bob", "n": "5"}, NAMED,
-            ("bob 5", {"user": "bob", "n": 5}), id="nothing named",
+            ("bob 5", {"user": "bob", "n": 5}), id="no named field",
         ),
         pytest.param(
             'Sesame {"a": 1}', {"password": SECRET, "b": '{"a": 1}'}, NAMED,
@@ -507,7 +507,7 @@ def test_no_line_takes_long(unit: str) -> None:
 
 
 def repeats(pattern: Any) -> Iterator[tuple[Any, int, Any]]:
-    """Yield each repetition in a parsed expression: its kind, its upper bound, and its content."""
+    """Yield each repetition in a regular expression: its kind, its upper bound and its content."""
     for kind, argument in pattern:
         if kind in {_constants.MAX_REPEAT, _constants.MIN_REPEAT, _constants.POSSESSIVE_REPEAT}:
             yield kind, int(argument[1]), argument[2]

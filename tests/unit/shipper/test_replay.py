@@ -1,7 +1,7 @@
 """Tests the scheduled replay of dead letters.
 
-A dead letter is the payload of an invocation that failed. moto imitates S3, where the letters are,
-and another server imitates OpenSearch.
+A dead letter is an object in S3 with the payload of a failed invocation. moto imitates S3, and a
+server of the test imitates OpenSearch.
 """
 
 from __future__ import annotations
@@ -652,7 +652,7 @@ def test_limit_is_a_setting(load: Load, s3: Any) -> None:
         pytest.param({}, None, id="shipped"),
         pytest.param({"1": UNPARSED, "2": REJECTED}, None, id="refused, busy"),
         pytest.param({"1": UNPARSED, "2": UNPARSED}, None, id="permanently refused"),
-        pytest.param({}, Answer(503, "text/html", LINE.encode()), id="away"),
+        pytest.param({}, Answer(503, "text/html", LINE.encode()), id="unavailable"),
         pytest.param({}, as_json(403, problem("security_exception", LINE, 403)), id="not allowed"),
         pytest.param({}, CLOSE, id="closed"),
     ],

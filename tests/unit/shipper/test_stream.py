@@ -185,7 +185,7 @@ def test_events_of_another_service_are_refused(
     [
         pytest.param({"3": FORBIDDEN}, [1], id="one line"),
         pytest.param({"5": FORBIDDEN, "2": FORBIDDEN}, [0], id="lines of two records"),
-        pytest.param({"6": REJECTED}, [2], id="the server is too busy for one"),
+        pytest.param({"6": REJECTED}, [2], id="the server is too busy for one line"),
         pytest.param({"4": UNPARSED}, [1], id="refused in every form"),
     ],
 )
@@ -208,7 +208,7 @@ def test_first_record_with_an_undelivered_line_is_reported(
 def test_records_wait_for_the_server_while_there_is_time(
     bulk: Bulk, connection: RequestsHttpConnection, clock: Clock
 ) -> None:
-    """The first requests fail at once, as if somebody gives a missing permission only later."""
+    """The first requests fail because a permission is missing, and somebody adds it later."""
     bulk.answers = deque([DENIED, DENIED])
     shipped = Shipped(batch(data("1"), data("2")), connection, clock, seconds=300)
     assert shipped.reported == []
@@ -335,7 +335,7 @@ def test_only_the_unreadable_record_is_not_delivered(
 def test_a_kept_batch_waits_until_its_lines_are_delivered(
     bulk: Bulk, connection: RequestsHttpConnection, clock: Clock
 ) -> None:
-    """Although another record can never be read, the letter must not be set aside yet."""
+    """Although another record can never be read, the batch must not be set aside yet."""
     event = batch(BAD, data("1"), data("2"))
     bulk.refuse = {"2": FORBIDDEN}
     assert ship_kept(event, SETTINGS, connection, clock.budget(10)).failed == 1

@@ -179,7 +179,7 @@ def prompt(connection: socket.socket, _over: threading.Event) -> None:
 
 
 def late(connection: socket.socket, over: threading.Event) -> None:
-    """Answer a second after the request."""
+    """Answer one second after the request."""
     read_request(connection)
     over.wait(1)
     connection.sendall(ANSWER)
@@ -302,7 +302,7 @@ def test_an_endless_answer_is_not_read_whole(monkeypatch: pytest.MonkeyPatch) ->
         verdict = send(body(made("1")), 1, connection, 20.0)
     assert isinstance(verdict, Verdict)
     assert verdict.fate is Fate.BUSY
-    assert sum(sent) < 50 << 20  # the limit, and the buffers of the sockets
+    assert sum(sent) < 50 << 20  # the limit plus the buffers of the sockets
 
 
 @pytest.mark.parametrize("problem", [ValueError("mine"), KeyboardInterrupt()])
