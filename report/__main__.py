@@ -84,8 +84,13 @@ def _parser() -> Parser:
         default=timedelta(days=1),
         help="length of the time span to show, such as 30m, 24h (the default) or 7d",
     )
-    add("--until", metavar="MOMENT", type=value(moment), help="end of the time span, in UTC (now)")
-    add("--out", metavar="FILE", default="report.html", help="file to write (%(default)s)")
+    add(
+        "--until",
+        metavar="MOMENT",
+        type=value(moment),
+        help="end of the time span, in UTC (default: now)",
+    )
+    add("--out", metavar="FILE", default="report.html", help="file to write (default: %(default)s)")
     add(
         "--opensearch",
         metavar="URL",
@@ -103,7 +108,7 @@ def _parser() -> Parser:
         "--index-prefix",
         metavar="P",
         default=os.environ.get("INDEX_PREFIX") or PREFIX,
-        help="prefix of the indices (%(default)s)",
+        help="prefix of the indices (default: %(default)s)",
     )
     return parser
 

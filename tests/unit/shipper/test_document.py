@@ -622,7 +622,7 @@ ENDS = st.sampled_from(["", "", "", "\n", " \r\n", "\u2028", "\x0b", "\x1c", "}"
 def test_copied_fields_are_the_parsed_ones(
     data: st.DataObject, fields: dict[str, Any], start: str, end: str
 ) -> None:
-    same_as_careful(start + data.draw(json_text(fields)) + end)
+    check_copied_fields(start + data.draw(json_text(fields)) + end)
 
 
 @pytest.mark.parametrize(
@@ -673,7 +673,7 @@ def test_copied_fields_are_the_parsed_ones(
     ids=ascii,
 )
 def test_copied_fields_are_the_parsed_ones_in_odd_lines(line: str) -> None:
-    same_as_careful(line)
+    check_copied_fields(line)
 
 
 @pytest.mark.parametrize("name", sorted(RESERVED))
@@ -685,7 +685,7 @@ def test_a_line_with_a_name_that_begins_like_a_reserved_one_is_parsed(line: str,
     assert [spliced(line % each) for each in (name, escaped)] == [None, None]
 
 
-def same_as_careful(line: str) -> None:
+def check_copied_fields(line: str) -> None:
     """Check that `spliced`, which copies the fields as text, agrees with `read`, which parses them.
 
     If `spliced` returns None, the line is parsed anyway.
