@@ -1,8 +1,8 @@
 """Reads the address of a server: `https://[NAME:PASSWORD@]HOST[:PORT][/PATH]`.
 
 The installer and the monitor have a copy of this file; a test checks that the copies are equal. No
-error message of this module quotes an address, because a password with wrong escapes cannot be
-told from the rest of the address.
+error message of this module quotes an address: if a password is escaped wrongly, this module cannot
+know where the password ends.
 """
 
 from __future__ import annotations
@@ -59,14 +59,14 @@ def address(
 ) -> Address:
     """Read an address.
 
-    `user` and `password` are the login for an address that does not contain a login. `name` is the
-    option or environment variable that the error messages name. Spaces around the address are
-    ignored. Raises `ValueError` with one sentence that does not quote the address.
+    `user` and `password` are the login if the address does not contain one. `name` is the option or
+    environment variable to mention in error messages. Spaces around the address are ignored. Raises
+    `ValueError` with one sentence that does not quote the address.
     """
     try:
         parts = urlsplit(text.strip())
         host, port = parts.hostname, parts.port
-    except ValueError:  # a bracket that is not closed, a port that is no number
+    except ValueError:  # for instance because a bracket is not closed, or the port is not a number
         raise ValueError(f"{name} must be an http(s) address: {GRAMMAR}; {ESCAPES}") from None
     if (
         parts.scheme not in {"http", "https"}
@@ -99,16 +99,17 @@ def address(
 def _login(
     named: str, secret: str, name: str, user: str | None, password: str | None
 ) -> Login | None:
-    """Return the login from the address.
+    """Return the login, or None if no user is named.
 
-    `user` and `password` replace the parts that the address lacks.
+    `named` and `secret` are the user and the password in the address. If one of them is empty,
+    `user` or `password` is used instead.
     """
     if secret and not named:
         raise ValueError(
             f"{name} has a password without a name: write NAME:PASSWORD@ before the host"
         )
     if user and named and user != named:
-        raise ValueError(f"{name} names one user and --user another: give one of them")
+        raise ValueError(f"{name} and --user name different users: give one of them")
     who = named or user
     if not who:
         return None

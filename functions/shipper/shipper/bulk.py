@@ -17,7 +17,8 @@ from requests import ConnectTimeout
 
 from shipper.document import Document
 
-# Before compression, because Amazon limits the uncompressed size (10 MiB on smaller instances).
+# The most bytes of a request's body before compression. Amazon limits this uncompressed size (to
+# 10 MiB on smaller instances).
 CHUNK_BYTES: Final = 5 * 1024 * 1024
 GZIP: Final = 31  # zlib's window bits for the largest window and a gzip header
 # isal has levels 0 to 3. Level 2 compresses as well as zlib's level 1, in a fifth of the time.
@@ -60,11 +61,12 @@ MENDABLE: Final = re.compile(
     r"Validation Failed: \d+: this action would add \[|no write index is defined for alias"
     r"|pipeline with id \[.{1,512}\] does not exist"
 )
-# The server's error if rest.action.multi.allow_explicit_index is false.
+# The server's error if its setting rest.action.multi.allow_explicit_index is false.
 EXPLICIT_INDEX: Final = "explicit index in bulk is not allowed"
 # The server, or a proxy before it, does not accept the request now.
 AWAY_STATUSES: Final = frozenset({408, 429, 502, 503, 504})
-# 500 is not among them: as the status of one document, it is caused by the document's content.
+# The server cannot accept one of the documents now. 500 is not among these statuses: if a single
+# document has the status 500, the cause is the document's content.
 BUSY_ITEMS: Final = frozenset({429, 502, 503, 504})
 REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 UNSIGNED: Final = (
@@ -76,7 +78,7 @@ HINTS: Final = {  # by status, for answers that do not come from OpenSearch itse
     401: ": the server does not accept the user and password, or requires signed requests: "
     "check the login of OPENSEARCH_URL",
     403: ": the domain refuses the request: "
-    "check its policy, the role's es:ESHttpPost, and the signature's clock",
+    "check the domain's policy, the role's permission es:ESHttpPost, and the sender's clock",
     404: ": there is no OpenSearch at this address: check host and path of OPENSEARCH_URL",
 }
 
@@ -85,7 +87,8 @@ class Fate(Enum):
     """The result of one request for a document."""
 
     INDEXED = auto()
-    # An earlier delivery indexed the document, or an earlier request did and its answer was lost.
+    # The document is already in the index, from an earlier delivery, or from an earlier request
+    # whose answer was lost.
     DUPLICATE = auto()
     # The server cannot accept the document now. It is sent again.
     BUSY = auto()
@@ -106,8 +109,8 @@ class Fate(Enum):
 class Verdict(NamedTuple):
     """A document's fate, with its reason.
 
-    `reason` is for people: the status and the server's error type. `error` is the value of
-    `@rescued`.
+    `reason` is a text for people: the status and the server's error type. `error` is the value of
+    the field `@rescued`, if the document is later sent with fewer fields.
     """
 
     fate: Fate
@@ -310,10 +313,9 @@ def _is_block(status: int, error: _Error | None) -> bool:
 
 
 def _why(status: int, error: _Error | None) -> tuple[str, dict[str, str]]:
-    """Return the reason for people, and the error for `@rescued`.
+    """Return `reason` and `error` of a `Verdict`.
 
-    The error holds the status, the server's error type, and the field or limit that the server
-    named.
+    `error` holds the status, the server's error type, and the field or limit that the server named.
     """
     error = error or _Error()
     kind = error.type or "without a type"

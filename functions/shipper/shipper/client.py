@@ -27,14 +27,14 @@ logging.getLogger("opensearch").setLevel(logging.ERROR)
 
 
 class Keys(NamedTuple):
-    """AWS credentials, as botocore names their parts."""
+    """AWS credentials, with the same names as in botocore."""
 
     access_key: str
     secret_key: str
     token: str | None
 
     def get_frozen_credentials(self) -> Keys:
-        """Return these keys, which do not change while they are valid."""
+        """Return these keys. requests-aws4auth calls this method before it signs a request."""
         return self
 
 
@@ -44,10 +44,10 @@ def connect(
     """Return a connection to `endpoint`, which signs its requests if the endpoint is Amazon's.
 
     Requests are signed with the AWS keys in `environment`. Requests with a login are not signed,
-    because a domain with its own users accepts a login or a signature, but never both. The login is
-    in the address, or it is `user` and the password in the environment variable
-    `OPENSEARCH_PASSWORD`. Raises `ValueError` if the address cannot be used, or if AWS credentials
-    are needed but not found. The connection does not retry: the caller decides about retries.
+    because a domain with its own users accepts a login or a signature, but never both. If the
+    address has no login, the login is `user` with the password in `OPENSEARCH_PASSWORD` of
+    `environment`. Raises `ValueError` if the address cannot be used, or if AWS credentials are
+    needed but not found. The connection does not retry: the caller decides about retries.
     """
     found = address(endpoint, user=user, password=environment.get(PASSWORD))
     secure = found.scheme == "https"
@@ -91,10 +91,10 @@ def _signature(hostname: str, environment: Mapping[str, str]) -> Any:
 
 
 def _credentials(hostname: str, environment: Mapping[str, str]) -> Any:
-    """Return the AWS keys from the environment variables; if there are none, botocore's keys.
+    """Return the AWS keys in `environment`. If it has none, return the keys that botocore finds.
 
-    Lambda sets the variables, and their keys stay valid as long as the instance runs. botocore
-    would find the same keys, but its import would add half of opensearch-py's import time.
+    Lambda sets these variables, and the keys stay valid as long as the instance runs. botocore
+    would find the same keys, but importing botocore takes half as long as importing opensearch-py.
     """
     key, secret = environment.get("AWS_ACCESS_KEY_ID"), environment.get("AWS_SECRET_ACCESS_KEY")
     if key and secret:

@@ -1,7 +1,7 @@
-"""Replays dead letters: payloads that the shipper failed on, and that Lambda then put into S3.
+"""Replays dead letters: objects in S3 in which Lambda keeps payloads that were not delivered.
 
-There are two kinds. After an asynchronous invocation, the letter holds the event of one payload.
-After a batch of a Kinesis stream, it holds a batch of records.
+There are two kinds of letter. A letter from an asynchronous invocation holds one payload. A letter
+from a Kinesis stream holds a batch of records.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from shipper.decode import PayloadInvalid
 from shipper.deliver import Outcome
 from shipper.timed_exchange import TookTooLong, within
 
-# Lambda puts dead letters below this prefix: those of asynchronous invocations below async/, and
-# those of a stream below the id of the event source mapping.
+# Lambda puts dead letters below this prefix. The next part of the key is `async` for asynchronous
+# invocations, and the id of the event source mapping for a stream.
 PREFIX: Final = "aws/lambda/"
 POISON: Final = "poison/"
 REASON_CHARACTERS: Final = 1500  # S3 accepts 2 kB of metadata
@@ -86,7 +86,7 @@ def letters(
     """List the letters below `prefix` that were written at `since` or later and before `until`.
 
     Their order is random, because some letters may be undeliverable for a long time. In a fixed
-    order they would hold up the letters behind them.
+    order, these letters would always be tried first, and could hold up all others.
     """
     found = []
     for page in bucket.s3.get_paginator("list_objects_v2").paginate(
@@ -105,8 +105,8 @@ def letters(
 def replay(letter: Letter, bucket: Bucket, ship: Callable[[Any], Outcome]) -> Replayed:
     """Deliver a letter's payload, then remove, move or keep the letter, depending on the outcome.
 
-    If the bucket fails, the letter keeps waiting. The result then still holds the outcome of the
-    delivery.
+    If a request to the bucket fails, the letter stays. The result holds the outcome of the delivery
+    in this case too.
     """
     outcome, reason = Outcome(), ""
     try:
@@ -182,9 +182,9 @@ def _s3_reason(problem: Exception) -> str:
 def _payload(content: bytes) -> Any:
     """Return the event from Lambda's record of a failed invocation.
 
-    After a batch of a stream, the record is the one that
-    https://docs.aws.amazon.com/lambda/latest/dg/kinesis-on-failure-destination.html shows, whose
-    `payload` is the event as text.
+    For a batch of a stream, the record has the form in
+    https://docs.aws.amazon.com/lambda/latest/dg/kinesis-on-failure-destination.html; its `payload`
+    is the event as text.
     """
     try:
         record = msgspec.json.decode(content)

@@ -38,7 +38,7 @@ class LogEvent(Struct, frozen=True, gc=False):
     """One log line.
 
     `id` is a decimal string of about 56 digits. `timestamp` is in milliseconds since 1970.
-    `message` is the line as it stands in the payload: a JSON string with its escapes, whose bytes
+    `message` holds the line's bytes from the payload, a JSON string with its escapes, so that they
     can be copied into a document. If the subscription has a space-delimited filter pattern,
     `extracted` holds the fields that the pattern extracted from the line.
     """
@@ -71,7 +71,8 @@ _string: Final = msgspec.json.Decoder(str).decode
 def decode(event: Any, limit: int) -> Payload:
     """Return the subscription payload in a Lambda event.
 
-    Raises `PayloadInvalid` if the event has none, or one that inflates to more than `limit` bytes.
+    Raises `PayloadInvalid` if the event has no valid payload, or if its payload inflates to more
+    than `limit` bytes.
     """
     try:
         data = event["awslogs"]["data"]
@@ -83,7 +84,7 @@ def decode(event: Any, limit: int) -> Payload:
 
 
 def decode_data(data: Any, limit: int, name: str = AWSLOGS) -> Payload:
-    """Return the subscription payload in `data`, a base64 text. Errors call it `name`.
+    """Return the subscription payload in `data`, a base64 text. Error messages call it `name`.
 
     Raises `PayloadInvalid` as `decode` does.
     """
@@ -124,8 +125,8 @@ def _inflate(data: bytes, limit: int, name: str) -> bytearray:
     """Inflate all members of the gzip data.
 
     Stops after `limit` + 1 inflated bytes, and raises `PayloadInvalid` if the end is missing. The
-    data is read in blocks, because the decompressor copies all data that follows a member: without
-    blocks, many small members would take quadratic time.
+    data is read in blocks, because the decompressor copies all data that follows a member. If it
+    got all data at once, many small members would take quadratic time.
     """
     inflated, position = bytearray(), 0
     while position < len(data):
@@ -170,8 +171,8 @@ def _parse_leniently(data: bytearray) -> Payload:
     """Read a payload that the strict parser refused, for instance because of a lone surrogate.
 
     Without this, one bad line would make the payload's other lines unreadable. `data` is now valid
-    UTF-8, so the strict parser can often read it. Otherwise Python's parser reads the data.
-    Python's values need many times the memory of the data, so a large payload is not read this way.
+    UTF-8, so the strict parser can often read it. Otherwise Python's parser reads the data, unless
+    they are large, because Python's values need many times the memory of the data.
     """
     try:
         return _payload(data)

@@ -23,12 +23,12 @@ from shipper.limits import sendable
 from shipper.partial_document import less, rescued
 
 REQUEST_SECONDS: Final = 30.0
-FIRST_PAUSE: Final = 0.2  # the longest first pause, in seconds
-LONGEST_PAUSE: Final = 20.0
-AT_ONCE_SECONDS: Final = 5.0
+FIRST_PAUSE: Final = 0.2  # the upper limit of the first pause, in seconds
+LONGEST_PAUSE: Final = 20.0  # in seconds
+WITHOUT_FIELDS_SECONDS: Final = 5.0  # the time limit for a suspicious document without its fields
 LEAST_CHUNK_BYTES: Final = 256 * 1024  # a busy server gets no smaller chunks than this
 SUSPICIOUS_TRIES: Final = 5  # after this many failures of the server, a document is sent alone
-NOWHERE: Final = sys.maxsize  # a place behind every place in a batch
+NOWHERE: Final = sys.maxsize  # greater than every place in a batch
 TOO_LATE: Final = "not sent: no time was left"
 NOT_SENT: Final = Verdict(Fate.BUSY, TOO_LATE)
 # Connections to servers that refuse bulk actions with an index name
@@ -53,7 +53,8 @@ class Outcome:
     documents that are not in the index, by reason. `sent_bytes` counts bytes before compression.
     `available` is true if the server was able to process the last request. `denied` is true if the
     server refused every document of the last request for lack of permission. `first_failed` is the
-    first place in a batch whose payload has a document that is not in the index (shipper.stream).
+    place, in a batch, of the first payload with a document that is not in the index
+    (shipper.stream).
     """
 
     indexed: int = 0
@@ -154,8 +155,9 @@ class _Delivery:
 
     `busy` holds the documents to send again, and `refused` holds the documents that the server
     refused, each with its verdict. `too_large` holds the size of the smallest document that was too
-    large in a request of its own, with the verdict. `chunk_bytes` limits the next chunk. It is
-    halved when the server is too busy or does not answer, and doubled when the server takes all.
+    large even in a request of its own, and the verdict on this document. `chunk_bytes` limits the
+    next chunk. It is halved when the server is too busy or does not answer, and doubled when the
+    server is not too busy for any document.
     """
 
     connection: RequestsHttpConnection
@@ -184,7 +186,7 @@ class _Delivery:
                 failures = 0 if self.send(portion) else failures + 1
 
     def portions(self, chunk: list[Document]) -> Iterator[list[Document]]:
-        """Split a chunk as the server's last answer suggests."""
+        """Split a chunk into portions of `chunk_bytes`, which may change after each portion."""
         while chunk and self.chunk_bytes < CHUNK_BYTES:
             portion = next(chunks(chunk, self.chunk_bytes))
             yield portion
@@ -277,7 +279,7 @@ class _Delivery:
         The chunk was too large, or the server could not read one of its actions. The first document
         is sent alone, with fewer fields after each refusal. If the server refuses even the first
         document's bare form, the smallest of the other documents is sent. If the server refuses
-        that one too, it accepts nothing, and the rest is not sent.
+        this document too, it accepts nothing, so the others are not sent.
         """
         first, *rest = chunk
         verdict = self.alone(first)
@@ -296,7 +298,8 @@ class _Delivery:
     def halve(self, chunk: list[Document]) -> None:
         """Send a chunk in halves, again and again, until each refused document is alone.
 
-        Documents at least as large as one that was too large alone are not sent.
+        A document is not sent if another document of its size, or a smaller one, was too large in a
+        request of its own.
         """
         size, verdict = self.too_large
         self.refused += [(document, verdict) for document in chunk if len(document.lines) >= size]
@@ -314,7 +317,8 @@ class _Delivery:
 
         The first document is sent alone, with fewer fields after each refusal. The others are then
         sent in the form that was accepted. If the server refuses even the first document's bare
-        form, the cause is the index or the server, and all documents with the same refusal fail.
+        form, the cause is the index or the server, and all documents refused for the same reason
+        fail.
         """
         (first, why), *rest = self.refused
         self.refused = []
@@ -330,7 +334,7 @@ class _Delivery:
                 if lessened is None:
                     self.give_up([document], one)
                     continue
-                # At most down to the bare form, which the server has not refused.
+                # `less` returns None after the bare form, which the server has not refused.
                 for refusal in further:
                     lessened = less(lessened, refusal.error or {}) or lessened
                 again.append(lessened)
@@ -363,7 +367,7 @@ class _Delivery:
             self.outcome.fail(document, NO_FORM % _detailed(verdict))
 
     def answers_without_fields(self, document: Document, verdict: Verdict) -> bool:
-        """Send a document without its fields, after the server failed on the document alone.
+        """Send a document without its fields, after a request with only this document failed.
 
         Returns True if the server accepts the document now: then the fields were the cause.
         """
@@ -372,17 +376,17 @@ class _Delivery:
         lessened = rescued(
             document, {"type": verdict.reason} if verdict.error is None else verdict.error
         )
-        found = self.alone(lessened, AT_ONCE_SECONDS)
+        found = self.alone(lessened, WITHOUT_FIELDS_SECONDS)
         if found.fate not in {Fate.INDEXED, Fate.DUPLICATE}:
             return False
         self.count([lessened], found)
         return True
 
     def suspect(self, again: list[tuple[Document, Verdict]]) -> list[Document]:
-        """Return the documents to send again, without the one that may make the server fail.
+        """Find a document that may make the server fail, and return the other documents.
 
-        That is the first document on which the server failed although it accepts other documents.
-        It is sent alone, and if that fails, without its fields.
+        It is the first document with an error of the server, if the server accepts other documents.
+        It is sent alone here. If the server fails again, the document is sent without its fields.
         """
         if not self.outcome.available and len(again) > 1:
             return [document for document, _ in again]
@@ -404,10 +408,10 @@ def deliver(
     The action is `create` with the document's id, so a conflict means that the document was indexed
     before.
 
-    All documents are sent once before any document is sent again. A document that the server was
-    too busy for is sent again as it is. A refused document is sent again with fewer fields.
-    Documents that are not indexed at the deadline count as failed. Documents that were not yet
-    taken from `documents` are not counted here: the caller knows their number.
+    All documents are sent once before any document is sent again. If the server was too busy for a
+    document, the document is sent again unchanged. A refused document is sent again with fewer
+    fields. Documents that are not indexed at the deadline count as failed. Documents that were not
+    yet taken from `documents` are not counted here: the caller knows their number.
     """
     delivery = _Delivery(connection, budget)
     delivery.attempt(_in_time(chunks(map(sendable, documents), CHUNK_BYTES), budget))
@@ -428,7 +432,7 @@ def deliver(
             else [document for document, _ in again]
         )
         delivery.attempt(chunks(left, CHUNK_BYTES))
-        # The server's answer says more than the lack of time for another try.
+        # If there was no time for this try, the server's answer to the try before is the reason.
         answers = {id(document): verdict for document, verdict in again}
         delivery.busy = [
             (document, answers.get(id(document), verdict) if verdict is NOT_SENT else verdict)

@@ -1,11 +1,11 @@
 """Makes a document from each log event, as bytes for a bulk request.
 
-A document has the envelope first, then the line's fields at the root. There are two ways from a
-line to its fields. The fast way, `spliced`, checks that the line is a JSON object and copies it
-unchanged. The slow way parses any line (`read`) and serialises its fields (`written`). `spliced`
-returns None whenever the two results could differ, with two exceptions: a line with a duplicate
-key, and a line with hundreds of levels of nesting. The index refuses both, and `shipper.ladder`
-then leaves out their fields.
+A document begins with the envelope: fields that only the shipper writes. The line's own fields
+follow. There are two ways from a line to its fields. The fast way, `spliced`, checks that the line
+is a JSON object and copies it unchanged. The slow way parses any line (`read`) and serialises its
+fields (`written`). `spliced` returns None whenever the two results could differ, with two
+exceptions: a line with a duplicate key, and a line with hundreds of levels of nesting. The index
+refuses such lines, and `shipper.ladder` then leaves out their fields.
 """
 
 from __future__ import annotations
@@ -46,7 +46,8 @@ PREFIX: Final = "cwl-"  # the default prefix of the daily indices
 DAY: Final = 86_400_000  # milliseconds
 # Finds a name with a dot whose part before the dot may be reserved. The name may have escapes.
 MAYBE_RESERVED: Final = re.compile(r'"(?:[@_]|\\u00)[^"]*(?:\.|\\u002[eE])[^"]*"\s*:')
-# Finds `"_`. Many times faster than a search for `"_` itself, because quotation marks are frequent.
+# Finds `"_` many times faster than a plain search, because underscores are rarer than quotation
+# marks.
 AFTER_QUOTE: Final = re.compile(r'_(?<="_)')
 # The longest `_id` that OpenSearch accepts. A longer one makes it refuse the whole request.
 ID_BYTES: Final = 512
@@ -57,15 +58,15 @@ STREAM: Final = re.compile(
     r"\d{4}/\d\d/\d\d/[^\[\]]*\[(?P<version>\$LATEST|[0-9]{1,18})\][0-9a-f]+"
 )
 SPACE: Final = " \t\r\n"  # JSON's white space
-# A line below these limits cannot cost an index much (shipper.limits): it has fewer dots, and fewer
-# names or fewer bytes. Hardly any line exceeds the limits.
+# An index always takes a line quickly that has fewer than `FEW_DOTS` dots, and fewer than
+# `FEW_NAMES` names or `FEW_BYTES` bytes (shipper.limits). Nearly all lines do.
 FEW_DOTS: Final = 64
 FEW_NAMES: Final = 500
 FEW_BYTES: Final = 5 * FEW_NAMES  # a name takes 5 bytes: two quotation marks, a colon, and a value
 
 
 class Form(IntEnum):
-    """The part of a line that its document holds. Each refusal by the index leads to less."""
+    """The part of a line that its document holds. After each refusal, less of the line is sent."""
 
     WHOLE = 0  # the envelope, the line, and all fields
     REDUCED = 1  # without the fields that the index refused by name, but with the reason
@@ -142,7 +143,7 @@ class _Prediction(Struct, gc=False):
 
 # Decoding a line as this type checks that the line is a JSON object. The decoder skips members that
 # the type does not name, but checks their syntax. A guarded name (with or without escapes) has a
-# type that no value fits, so a line with that name is an error.
+# type that no value fits, so that decoding fails if the line has this name.
 GUARDED: Final = dict(enumerate(sorted({*RESERVED, "_aws"})))
 NOTHING: Final[Any] = Annotated[str, Meta(min_length=1, max_length=0)]
 _Line: Final[Any] = msgspec.defstruct(
@@ -171,11 +172,11 @@ def documents(
 ) -> Iterator[Document]:
     """Yield the payload's documents. Lines of an excluded kind are only counted, in `excluded`.
 
-    Id and index depend on the event alone, so a second delivery of an event leads to the same
-    document. `now` is the time of shipping, in milliseconds since 1970; `@delay_ms` is the time
-    from the event to `now`. `@position` is the line's place in the payload. On the days in
-    `common_days` (counted since 1970), lines that are not records go to the index of the records
-    too (shipper.log_index). `place` is the payload's place in a batch.
+    A document's id and index depend on the event alone, so a second delivery of an event leads to
+    the same document. `now` is the time of shipping, in milliseconds since 1970; `@delay_ms` is the
+    time from the event to `now`. `@position` is the line's place in the payload. `common_days`
+    holds days, as numbers since 1970-01-01, on which the index of the records also takes lines that
+    are not records (shipper.log_index). `place` is the payload's place in a batch.
     """
     sources = _sources(payload, rules.stack)
     trusted = is_trusted(payload, rules.record_groups)
@@ -251,8 +252,8 @@ def spliced(text: str, *, platform_matters: bool = False) -> Spliced | None:
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         return None
     escapes = "\\" in text
-    # A name with a dot is reserved if the part before the dot is reserved. Nearly all lines lack
-    # certain single characters, and therefore have no such name.
+    # A name with a dot is reserved if the part before the dot is reserved. Such a name has an `@`,
+    # an escape, or `_` as its first character. Nearly all lines have none of these.
     some = "@" in text or (escapes and "\\u00" in text) or AFTER_QUOTE.search(text)
     if (platform_matters and found.type is not UNSET) or (some and MAYBE_RESERVED.search(text)):
         return None
@@ -283,7 +284,10 @@ def written(fields: Fields) -> bytes:
 
 
 def _sources(payload: Payload, stack: str) -> dict[str, bytes]:
-    """Return, for each kind of document, the part of the envelope that is the same in a payload."""
+    """Return the part of the envelope that a payload's documents share, for each kind of document.
+
+    The keys are the kinds.
+    """
     found = [
         ("@owner", payload.owner),
         ("@log_group", payload.log_group),
@@ -309,10 +313,7 @@ def _described(fields: Fields, rules: Rules) -> Fields:
 
 
 def _sorted(extracted: Fields) -> tuple[Fields | None, Fields | None]:
-    """Separate extracted fields into those of the filter pattern and CloudWatch's system fields.
-
-    System fields stay unchanged text.
-    """
+    """Separate the fields of the filter pattern from CloudWatch's system fields."""
     system = {name: value for name, value in extracted.items() if is_system(name)}
     cut = {name: value for name, value in extracted.items() if name not in system}
     return cut or None, {
@@ -331,7 +332,7 @@ def _document_id(identifier: str, as_json: bytes) -> bytes:
 
 
 @lru_cache(maxsize=4096)
-# positional, because that is faster in a cache key
+# The arguments are positional, because keywords would make the cache slower.
 def _second(seconds: int, prefix: str, apart: bool) -> tuple[bytes, bytes]:  # noqa: FBT001
     """Return the name of the day's index, and the time as text, without the milliseconds."""
     moment = datetime.fromtimestamp(seconds, UTC)

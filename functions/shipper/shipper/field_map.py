@@ -12,7 +12,7 @@ from typing import Any, Final
 from shipper.json_text import Fields
 
 Path = tuple[str, ...]
-FieldMap = Mapping[str, Path]  # for each target, the parts of the name that the user's lines have
+FieldMap = Mapping[str, Path]  # from a target to the parts of the user's name for this field
 
 TARGETS: Final = (
     "text",
@@ -24,7 +24,7 @@ TARGETS: Final = (
     "model.version",
 )
 ABSENT: Final = object()
-LEVELS: Final = 20  # the most parts of a path, as in an index
+LEVELS: Final = 20  # the most parts of a path; OpenSearch has the same limit
 NO_NAMES: Final[FieldMap] = MappingProxyType({})
 
 
@@ -39,8 +39,8 @@ def field_map(text: str) -> FieldMap:
         path = tuple(name.split("."))
         if not equals or not all(path) or len(path) > LEVELS:
             raise ValueError(
-                "FIELD_MAP must be target=name, with commas, such as prediction.label=label, "
-                f"not {part!r}"
+                "FIELD_MAP must be a comma-separated list of target=name, such as "
+                f"prediction.label=label, but it contains {part!r}"
             )
         if target not in TARGETS:
             raise ValueError(f"FIELD_MAP moves fields to {', '.join(TARGETS)}, not to {target!r}")
@@ -78,9 +78,9 @@ def moved(fields: Fields, names: FieldMap) -> Fields:
 
 
 def _take(fields: Fields, path: Path) -> Any:
-    """Remove a value from `fields`, with the objects that become empty, and return the value.
+    """Remove a value from `fields`, and the objects that become empty. Return the value.
 
-    The path may also be the name of a single field, dots included. Objects inside `fields` are
+    The path may also be the name of a single field whose name has dots. Objects inside `fields` are
     copied before they are changed.
     """
     whole = ".".join(path)

@@ -1,8 +1,9 @@
 """The shipper's Lambda handler.
 
-It sends the lines of a subscription payload to OpenSearch, or fails so that the payload is kept.
-The payload comes from CloudWatch Logs itself, or several payloads come as records of a Kinesis
-stream, which keeps the records that are not delivered.
+It sends the lines of subscription payloads to OpenSearch. CloudWatch Logs invokes it with one
+payload: if a line is not delivered, the invocation fails, so that Lambda keeps the payload. A
+Kinesis stream invokes it with a batch of records, each with one payload: the stream keeps the
+records that are not delivered.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ from shipper.settings import settings
 from shipper.ship import ship
 
 SERVICE = "shipper"
-# Time for the last chunk and the report: Lambda ends an invocation at its time limit without a
-# warning.
+# Time reserved for the last chunk and the report: Lambda ends an invocation at its time limit
+# without a warning.
 REPORT_SECONDS = 4.0
 
 setting = settings(os.environ)

@@ -1,9 +1,10 @@
 """Detects lines whose fields would block an index for seconds, before the lines are sent.
 
-OpenSearch 3.8 refuses such a line, but only after a long time: cubic time for the dots in one name
-(0.24 s for 450 dots, 20 s for 2,000 dots) and 75 µs for each new name. So a single line of 4 kB can
-keep a write thread busy for many seconds. The limits are index settings; this module uses their
-defaults (https://docs.opensearch.org/latest/field-types/#mapping-limit-settings).
+OpenSearch 3.8 refuses such a line, but only after a long time. The time grows with the cube of the
+number of dots in one name (0.24 s for 450 dots, 20 s for 2,000 dots), and by 75 µs with each new
+name. So a single line of 4 kB can keep a write thread busy for many seconds. The limits are index
+settings; this module uses their defaults
+(https://docs.opensearch.org/latest/field-types/#mapping-limit-settings).
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ import msgspec
 from shipper.document import FEW_BYTES, FEW_DOTS, FEW_NAMES, Document
 from shipper.partial_document import rescued
 
-# index.mapping.depth.limit: the number of names on the path to a value. Each dot in a name counts
-# as one more.
+# index.mapping.depth.limit: the most names on the path to a value. A dot in a name adds one more
+# name.
 DEPTH: Final = 20
 NAMES: Final = 1000  # index.mapping.total_fields.limit
 ESCAPED_DOT: Final = b"\\u002"  # the beginning of an escaped dot
@@ -58,7 +59,8 @@ def _exceeded(fields: dict[str, Any]) -> dict[str, str] | None:
 
     A name that occurs in several objects of an array counts once, as in an index.
     """
-    numbers: dict[tuple[int, str], int] = {}  # a path is the number of its parent, and a name
+    # Each path has a number. Its key is the number of the path's parent, and the last name.
+    numbers: dict[tuple[int, str], int] = {}
     open_values: list[tuple[Any, int, int, int]] = [(fields, 0, 0, 0)]
     while open_values:
         value, parent, depth, arrays = open_values.pop()

@@ -15,7 +15,8 @@ import msgspec
 
 NAMESPACE: Final = "PredictionMonitor"
 DIMENSIONS: Final = (("service", "function_name"),)  # all stacks share the namespace
-UNITS: Final = {"IndexDelay": "Milliseconds", "MemoryUtilization": "Percent"}  # others: Count
+# The units of metrics that are not counts.
+UNITS: Final = {"IndexDelay": "Milliseconds", "MemoryUtilization": "Percent"}
 
 
 @dataclass(slots=True)
@@ -34,11 +35,11 @@ class Log:
         fields: Mapping[str, Any],
         metrics: Mapping[str, float] | None = None,
     ) -> None:
-        """Write one line with these fields and metrics, which CloudWatch reads from the line.
+        """Write one line with these fields and metrics. CloudWatch reads the metrics from the line.
 
         The first line of a function's instance has the field `cold_start`. A line with metrics has
-        a timestamp, in milliseconds since 1970, because the metric format requires one. Other lines
-        need none: CloudWatch keeps the time of every line.
+        a timestamp, in milliseconds since 1970, because the metric format requires it. Other lines
+        have no timestamp: CloudWatch keeps the time of every line.
         """
         line: dict[str, Any] = {
             "level": level,

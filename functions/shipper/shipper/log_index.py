@@ -1,14 +1,16 @@
-"""Finds the days on which a log group's lines stay in the index of the records.
+"""Finds the days on which lines that are not records belong in the index of the records.
 
-Lines that are not records have a daily index of their own (shipper.document). The function that the
-AWS console generates, and earlier versions of this shipper, put such lines into the common index,
-which is the index of the records. If a line is delivered there again, it keeps one document,
-because its id is the same. In another index it would get a second document.
+Records are predictions, feedback and a few others (shipper.provenance). Other lines have a daily
+index of their own (shipper.document). But the function that the AWS console generates, and earlier
+versions of this shipper, put other lines into the common index, which is the index of the records.
+If such a line is delivered to the common index again, there is still one document, because its id
+is the same. Delivered to the other index, the line would have two documents.
 
-So on a given day, a log group's lines stay in the common index if that index holds a document of
-the group without `@kind`, from that day or the day before. Because of the day before, the rule also
-applies when a new day begins and the other function has not delivered yet. Once only one function
-delivers the group, the rule no longer applies (docs/from-the-console.md).
+So on a given day, a log group's lines go to the common index if the index holds a document of the
+group without `@kind`, from this day or the day before. Only this version of the shipper writes
+`@kind`. Because of the day before, the rule also applies when a new day begins and the other
+function has not delivered yet. Once only this shipper delivers the group, the rule no longer
+applies (docs/from-the-console.md).
 
 Retry, replay and backfill follow the same rule, and the answer for a day does not change later.
 """
@@ -46,10 +48,11 @@ _ANSWERS: Final[
 
 
 class CommonDays:
-    """The days on which a log group's lines belong in the common index, as days since 1970-01-01.
+    """The days on which a log group's lines belong in the common index.
 
-    The server is asked once for each day, when the first line of that day is shipped. If the server
-    does not permit counting documents, there are no such days.
+    A day is a number of days since 1970-01-01. The server is asked once for each day, when the
+    first line of the day is shipped. If the server does not permit counting documents, there are no
+    such days.
     """
 
     def __init__(
@@ -112,7 +115,7 @@ class CommonDays:
 def group_query(log_group: str, start: int, end: int) -> dict[str, Any]:
     """Return the query for a log group's documents from `start` until before `end`.
 
-    Both are in milliseconds since 1970.
+    Both times are in milliseconds since 1970.
     """
     # The second name is needed for indices that were made without our index template.
     names = [{"term": {field: log_group}} for field in ("@log_group", "@log_group.keyword")]

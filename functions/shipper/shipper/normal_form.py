@@ -66,7 +66,7 @@ class Reading:
     escapes: list[bool]
 
     def span(self, start: int, end: int) -> tuple[int, int]:
-        """Convert a span of `text`, which is not empty, to the span of the encoded text.
+        """Convert a non-empty span of `text` to the span of the encoded text.
 
         The result begins and ends with whole escapes.
         """
@@ -80,7 +80,7 @@ class Reading:
 def readings(text: str) -> Iterator[tuple[str, Callable[[int, int], tuple[int, int]]]]:
     """Yield the text, then the result of each level of decoding.
 
-    Each comes with the function that converts its spans to spans of the original text.
+    With each result comes a function that converts spans of the result to spans of `text`.
     """
     levels: list[Reading] = []
 

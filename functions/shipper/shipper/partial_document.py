@@ -1,4 +1,4 @@
-"""Leaves out parts of a document that the index refused, one step per refusal.
+"""Shortens a document that the index refused, by one step after each refusal.
 
 The first steps leave out the fields that the server named, at most three. The next step leaves out
 all fields, and the last step leaves out the reason of the refusal.
@@ -24,7 +24,7 @@ _array: Final = msgspec.json.Decoder(list[Raw]).decode
 
 
 def less(document: Document, error: Error) -> Document | None:
-    """Return the document with one part less, or None if there is nothing more to leave out.
+    """Return the document after the next step, or None after the last step.
 
     `error` is the server's refusal.
     """
@@ -76,7 +76,7 @@ def rescued(document: Document, error: Error) -> Document:
 
 
 def _shortened(document: Document, tail: bytes, form: Form) -> Document:
-    """Return the document with another end."""
+    """Return the document with `tail` in place of its fields."""
     lines = document.lines[: -document.tail] + tail
     return Document(lines, len(tail), form, place=document.place)
 
@@ -120,7 +120,7 @@ def _without(fields: dict[str, Raw], path: str) -> dict[str, Raw] | None:
 def _lessened(value: Raw, path: str) -> bytes | None:
     """Return a JSON value without the inner value at a path, or None if there is no such value.
 
-    In an array, the inner value of each element is left out.
+    If the value is an array, the inner value is left out in each element.
     """
     match bytes(value)[:1]:
         case b"{":

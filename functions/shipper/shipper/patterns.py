@@ -1,4 +1,4 @@
-"""Masks e-mail addresses and long numbers in text, in any spelling.
+"""Masks e-mail addresses and long numbers in text, however they are spelled or escaped.
 
 Every repetition in an expression is bounded or possessive, so that no text takes quadratic time.
 """
@@ -92,7 +92,7 @@ PATTERNS: Final[Mapping[str, Callable[[str], Iterator[Span]]]] = {
 }
 
 
-# A text without any of these characters contains nothing that is masked.
+# A text without any of these characters contains nothing to mask.
 SUSPECT: Final = re.compile(r"[\d@%&\\]|[^\x00-\x7f]")
 
 

@@ -2,8 +2,8 @@
 
 The rules are in events/prediction.json and events/feedback.schema.json. A user's own function does
 not follow our record schema: its prediction may be inside the `message` of a logger, may be a list
-in Hugging Face's format, or may have other field names. It has no descriptors. This module converts
-the fields; the line itself stays unchanged.
+in Hugging Face's format, or may have other field names. Its lines have no descriptors of the text,
+such as the number of characters. This module converts the fields; the line itself stays unchanged.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from shipper.json_text import Fields, json_object
 from shipper.labels import field_names
 from shipper.provenance import FEEDBACK, LOG, PREDICTION, RECORDS
 
-# The most objects in `message` within each other. A line of Powertools that is inside Lambda's JSON
-# format has two.
+# The most objects that are nested through `message`. There are two if Lambda's JSON format contains
+# a line of Powertools.
 LEVELS: Final = 2
 LABELS: Final = 100  # the most scores that become fields; an index takes about 1,000 fields
 DESCRIBED: Final = 100_000  # the most characters of a described text; each takes about 0.1 µs
 OWN: Final = "record_version"  # only records of this project have this field
-# The fields of a line of feedback that its document has below `feedback`. At the root, a name such
-# as `source` would meet fields of other lines.
+# Fields of feedback that are moved below `feedback` in the document. At the root, a name such as
+# `source` would clash with fields of other lines.
 JUDGEMENT: Final = ("label", "source", "explanation", "identifier")
-# The only field that a line of feedback has under the user's name. Other names of the user may mean
-# something else there: the service that logs feedback may be another one than the model's.
+# The only field of feedback that may have the user's own name. The user's other names may mean
+# something else in feedback, because another service than the model's may log it.
 ID: Final = "prediction_id"
 
 
@@ -85,7 +85,7 @@ def _label(fields: Fields) -> Any:
 
 
 def _judgement(fields: Fields, names: FieldMap) -> Fields:
-    """Return the fields of a document of feedback: label, source and so on are in `feedback`."""
+    """Return the fields of feedback, with label, source and so on below `feedback`."""
     found = moved(fields, {ID: names[ID]} if ID in names else {})
     given = {name: found[name] for name in JUDGEMENT if _is_scalar(found.get(name))}
     rest = {name: value for name, value in found.items() if name not in given}
@@ -97,7 +97,7 @@ def _is_scalar(value: Any) -> bool:
 
 
 def _inside(message: Any) -> Fields | None:
-    """Return the object that a `message` is, ends with, or contains as a JSON string."""
+    """Return the object in a `message`: all of it, its end, or the content of a JSON string."""
     if isinstance(message, str):
         ends = message.rstrip()[-1:]
         message = json_object(message) if ends in {"}", '"'} and "{" in message else None

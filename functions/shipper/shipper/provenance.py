@@ -22,6 +22,6 @@ RECORD_FILTER: Final = "prediction-monitor-records"
 def is_trusted(payload: Payload, record_groups: Container[str]) -> bool:
     """Return whether the payload's records are trusted.
 
-    They are trusted for their log group, or for the name of their subscription filter.
+    The reason is either their log group or the name of their subscription filter.
     """
     return payload.log_group in record_groups or RECORD_FILTER in payload.filters

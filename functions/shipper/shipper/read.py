@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from shipper.json_text import Fields, clean, json_object
 
-# Lambda's own lines in text format. They get the fields that they would have in JSON format.
+# Matches Lambda's own lines in text format. They get the fields of the same lines in JSON format.
 PLATFORM: Final = re.compile(
     r"(?:(?P<start>START) RequestId: (?P<id>\S+)(?: Version: (?P<version>\S+))?"
     r"|(?P<end>END) RequestId: (?P<end_id>\S+)"
@@ -34,7 +34,7 @@ PART: Final = re.compile(
 )
 # Without an exponent: an `e` between digits is more likely part of an id.
 NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?")
-DIGITS: Final = 40  # the most characters of a number; a longer one would lose digits, and take time
+DIGITS: Final = 40  # the most characters of a number; a longer number would lose digits anyway
 MISSING: Final = frozenset({"", "-"})  # a missing value in access logs
 KINDS: Final = {
     "REPORT": "platform.report",
@@ -62,7 +62,7 @@ class Kind(StrEnum):
 
 
 class Reading(NamedTuple):
-    """A line's kind and fields; a line of plain text has none."""
+    """A line's kind and fields. A line of plain text has no fields."""
 
     kind: Kind
     fields: Fields
@@ -87,18 +87,18 @@ def read(line: str) -> Reading:
 def read_extracted(extracted: Fields) -> Fields:
     """Convert the fields that a space-delimited filter pattern extracted.
 
-    The result is much like that of the function that the AWS console generates. Missing values
-    (empty, `-`) are dropped. Text becomes a number if it is one and no digit is lost. A value with
-    a JSON object is kept twice: unchanged, and as an object under its name with a dollar sign
-    before it. System fields (such as `@aws.account`) stay text.
+    The fields are nearly the same as those from the function that the AWS console generates.
+    Missing values (empty, `-`) are dropped. Text that is a number becomes a number if no digit is
+    lost. A value with a JSON object is kept twice: unchanged, and as an object whose name begins
+    with a dollar sign. System fields (such as `@aws.account`) stay text.
     """
     fields: Fields = {}
     for name, value in extracted.items():
         if value is None or (isinstance(value, str) and value in MISSING):
             continue
-        read_it = isinstance(value, str) and not is_system(name)
-        fields[name] = number(value) if read_it else value
-        inner = json_object(value) if read_it else None
+        convertible = isinstance(value, str) and not is_system(name)
+        fields[name] = number(value) if convertible else value
+        inner = json_object(value) if convertible else None
         if inner is not None:
             fields[f"${name}"] = inner
     return fields

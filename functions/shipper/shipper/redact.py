@@ -22,7 +22,7 @@ Name = tuple[str, ...]
 
 SHORT_NAME: Final = 100
 LONGEST_NAME: Final = 1000
-LONGEST_PATH: Final = 16  # only so many last parts of a path are compared with a name
+LONGEST_PATH: Final = 16  # only this many parts at the end of a path are compared with a name
 # A password also occurs in addresses, without a field name.
 PASSWORD: Final = frozenset({"password", "passwd", "pwd"})
 WITHHELD: Final = "[withheld: a field to redact may be in this line, which is no readable JSON]"
@@ -182,7 +182,7 @@ class Redaction:
         )
 
     def leaving(self, value: Any, path: Name = ()) -> Any:
-        """Return the redacted form of a value. `path` holds the last parts of the value's name."""
+        """Return the redacted form of a value. `path` holds the last parts of the value's path."""
         if isinstance(value, dict):
             named = self._named_beside(value, path)
             kept = {}
@@ -205,8 +205,8 @@ class Redaction:
     def _list(self, values: list[Any], path: Name) -> list[Any]:
         """Return the redacted form of a list.
 
-        The list may contain names and values alternately, or the words of a command. In both, a
-        value follows its name.
+        The list may contain names and values alternately, or the words of a command. In both cases,
+        a value follows its name.
         """
         kept = []
         named: Action | None = None

@@ -28,7 +28,7 @@ from shipper.timed_exchange import TookTooLong, within
 from shipper.values import moment, positive
 
 SERVICE: Final = "replay"
-COUNTED: Final = ("found", "replayed", "poisoned", "waiting")  # as metrics
+COUNTED: Final = ("found", "replayed", "poisoned", "waiting")  # these counts become metrics
 OPTIONS: Final = ("prefix", "since", "until", "dry_run")
 LETTER_SECONDS: Final = 95.0  # the time limit of one letter, about the same as in the shipper
 RESERVE_SECONDS: Final = 125.0  # with less remaining time, no further letter is begun
@@ -84,7 +84,7 @@ def handler(event: Any, context: Any) -> dict[str, Any]:
     }
     waiting = len(found) - sum(done.values())  # includes letters that were not tried
     counts: dict[str, Any] = {"found": len(found), **done, "waiting": waiting}
-    # An alarm reads `waiting`, so the metric must count all letters.
+    # An alarm reads the metric of `waiting`, so it is written only if all letters were counted.
     counted = COUNTED[:-1] if wish.narrowed else COUNTED
     metrics = {f"DeadLetters{name.capitalize()}": counts[name] for name in counted}
     metrics["MemoryUtilization"] = memory_utilization(context.memory_limit_in_mb)
@@ -93,7 +93,10 @@ def handler(event: Any, context: Any) -> dict[str, Any]:
 
 
 class _Wish(NamedTuple):
-    """The selection of letters, and whether they are only counted."""
+    """The selection of letters, and whether they are only counted.
+
+    `narrowed` is true if the event selects only a part of the letters.
+    """
 
     prefix: str
     since: datetime | None

@@ -34,8 +34,8 @@ def report(
     """Write the metrics and the other counts of an invocation as one line.
 
     `now` is in seconds since 1970, `memory_utilization` in percent. The metric `EventsReceived` is
-    the sum of the other five metrics of events. The line has no counts of 0, except for
-    `EventsReceived`, because CloudWatch charges more for the line than Lambda for the time.
+    the sum of the other five metrics of events. Counts of 0 are left out, except for
+    `EventsReceived`, because CloudWatch charges for the length of the line.
 
     `PredictionsShipped` counts predictions of live traffic from any function, but only in payloads
     without failures. `IndexDelay` is the time from the oldest line's timestamp to the end of the
@@ -47,9 +47,9 @@ def report(
         outcome,
         {"log_group": payload.log_group},
         received=len(payload.events),
-        # A payload with failures is delivered again as a whole. Its predictions count only then.
+        # A payload with failures is delivered again. Its predictions count when nothing fails.
         predictions=0 if outcome.failed else outcome.predictions,
-        # Only needed after a delivery, and a payload may have ten thousand events.
+        # Not computed if no metric needs it: a payload may have ten thousand events.
         oldest=(
             min(event.timestamp for event in payload.events)
             if outcome.indexed or outcome.rescued
@@ -65,8 +65,8 @@ def report_attempt(
 ) -> None:
     """Write the counts of an attempt to deliver a batch, as `report` does for one payload.
 
-    The predictions are those of the payloads before the first one that is not delivered. Records
-    that can never be read are named by their place in the batch.
+    `PredictionsShipped` counts only the payloads before the first payload that is not delivered.
+    The line names records that can never be read by their place in the batch.
     """
     outcome = attempt.outcome
     fields: dict[str, Any] = {"log_groups": sorted(attempt.groups), "records": attempt.records}

@@ -21,8 +21,8 @@ def ship(
 
     This raises no exception: the outcome holds the failures too.
     """
-    # Only this stack ships the log groups of records, so no other function has put their lines into
-    # the common index.
+    # The server need not be asked about log groups of records: only this stack ships them, so no
+    # other function has put their lines into the common index.
     asks = payload.log_group not in rules.record_groups
     days = CommonDays(connection, rules.prefix, payload.log_group, budget) if asks else ()
     excluded: Counter[str] = Counter()

@@ -1,14 +1,14 @@
 """Ships a batch of a Kinesis stream: records that each hold the payload of a subscription.
 
 The documents of all payloads share requests, so many small payloads make few requests. The answer
-to Lambda names the first record that is not delivered. Lambda sends this record and the records
-behind it again, so their documents may arrive twice. The second time they are duplicates, as after
-every retry.
+to Lambda names the first record that is not delivered. Lambda sends this record and all later
+records of the batch again, so their documents may arrive twice. The index keeps each document once,
+because its id is the same.
 
-The stream keeps what the server does not take. So an attempt that fails for the server's sake is
-made again after a long pause, until the invocation's time is nearly up: the records wait, and the
-number of Lambda's retries lasts for an outage (docs/kinesis.md). A record that can never be read is
-reported at once, and the records around it are delivered.
+The stream keeps records that the server does not accept. So if an attempt fails because of the
+server, it is repeated after a long pause, until the invocation's time is nearly up. The long pauses
+make Lambda's limited number of retries last for a whole outage (docs/kinesis.md). A record that can
+never be read is reported at once, and the records around it are delivered.
 """
 
 from __future__ import annotations
@@ -38,10 +38,11 @@ Record = dict[str, Any]
 class Attempt:
     """One attempt to deliver the records of a batch.
 
-    `records` is their number. `received` counts the lines of the records that were read, and
-    `oldest` is the first of their times in milliseconds since 1970. `groups` holds the log groups.
-    `unreadable` has, by its place in the batch, the reason why a record can never be read.
-    `first_failed` is the place of the first record that is not delivered; None if there is none.
+    `records` is the number of records. `received` counts the lines of the records that were read,
+    and `oldest` is the time of the oldest line, in milliseconds since 1970. `groups` holds the log
+    groups. `unreadable` holds the reasons why records can never be read; its keys are the records'
+    places in the batch. `first_failed` is the place of the first record that is not delivered, or
+    None if all are delivered.
     """
 
     records: int
@@ -64,7 +65,7 @@ def is_stream(event: Any) -> bool:
 
 
 def records_in(event: Any) -> list[Record]:
-    """Return the records of a batch. Raises `PayloadInvalid` if they are not of a stream."""
+    """Return the records of a batch. Raises `PayloadInvalid` if they are not a stream's records."""
     records = event["Records"]
     try:
         for record in records:
@@ -156,9 +157,9 @@ def ship_records(
 class _Reading:
     """Reads the documents of the records, one record after the other.
 
-    `place` is the place of the record that is being read; behind the last record, it is their
-    number. `predictions` counts live predictions by place. `unanswered` says why the server could
-    not be asked for an index.
+    `place` is the place of the record that is being read. After the last record, it is the number
+    of records. `predictions` counts the live predictions of each record; its keys are the records'
+    places. `unanswered` is the reason why the server did not say in which index a line belongs.
     """
 
     records: Sequence[Record]
@@ -199,7 +200,7 @@ class _Reading:
         self.attempt.groups.add(payload.log_group)
         oldest = min(event.timestamp for event in payload.events)
         self.attempt.oldest = min(self.attempt.oldest, oldest)
-        # Each delivery writes new lines, and these lines would be shipped too.
+        # The shipper's own lines are not shipped: each delivery would cause another delivery.
         if payload.log_group == self.settings.own_log_group:
             self.excluded["own"] += len(payload.events)
             return None

@@ -24,7 +24,8 @@ from opensearchpy.exceptions import ConnectionTimeout, TransportError
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection
 
-GRACE_SECONDS: Final = 0.25  # so that requests' own time-out, whose errors say more, comes first
+# The exchange is cut this much after requests' own time-out, whose errors say more.
+GRACE_SECONDS: Final = 0.25
 BLOCK: Final = 64 * 1024
 
 
@@ -35,7 +36,7 @@ class TookTooLong(Exception):
 class Connection(RequestsHttpConnection):
     """opensearch-py's connection, with a limit on the time and the answer of each exchange.
 
-    An answer may have `longest_answer` bytes.
+    An answer may have at most `longest_answer` bytes.
     """
 
     def __init__(self, longest_answer: int, **settings: Any) -> None:
@@ -57,7 +58,8 @@ class Connection(RequestsHttpConnection):
     ) -> Any:
         """Perform a request as opensearch-py does, but within `timeout` seconds as a whole.
 
-        A pair of numbers limits the time to connect, and the time for the rest of the exchange.
+        `timeout` may be a pair: the seconds to connect, and the seconds for the rest of the
+        exchange.
         """
         times: Any = timeout or self.timeout
         seconds = sum(times) if isinstance(times, tuple) else times
@@ -98,7 +100,7 @@ class Connection(RequestsHttpConnection):
                 raise requests.exceptions.ContentDecodingError(
                     f"an answer of more than {self.longest_answer} bytes"
                 )
-        # requests looks here for an answer that has been read
+        # requests keeps an answer that has been read in this attribute
         response._content = bytes(content)  # noqa: SLF001
 
 
@@ -175,7 +177,7 @@ class _Watch:
         """Cut the adapter's exchange at its deadline, but only while the `with` block runs."""
         with self._changed:
             self._under_way.append(adapter)
-            # A forked process has no running thread.
+            # After a fork, the new process does not have the thread.
             if self._thread is None or not self._thread.is_alive():
                 self._thread = Thread(target=self._run, daemon=True)
                 self._thread.start()

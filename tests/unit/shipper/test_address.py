@@ -62,7 +62,7 @@ def test_a_login_is_in_the_address_or_in_the_arguments(
             "the user me needs a password: set the environment variable OPENSEARCH_PASSWORD",
         ),
         (f"https://:{SECRET}@h", None, "NAME has a password without a name"),
-        (f"https://you:{SECRET}@h", "me", "NAME names one user and --user another"),
+        (f"https://you:{SECRET}@h", "me", "NAME and --user name different users"),
         ("https://h?pretty", None, "NAME must end with the path"),
         ("https://h/#top", None, "NAME must end with the path"),
         (

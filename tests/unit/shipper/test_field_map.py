@@ -26,21 +26,21 @@ def test_a_map_may_have_spaces_and_dots() -> None:
     }
 
 
-FORM = "must be target=name, with commas, such as prediction.label=label"
+FORM = "must be a comma-separated list of target=name, such as prediction.label=label"
 
 
 @pytest.mark.parametrize(
     ("written", "said"),
     [
-        ("label", f"{FORM}, not 'label'"),
-        ("text=", f"{FORM}, not 'text='"),
+        ("label", f"{FORM}, but it contains 'label'"),
+        ("text=", f"{FORM}, but it contains 'text='"),
         (
             "text=a..b",
-            f"{FORM}, not 'text=a..b'",
+            f"{FORM}, but it contains 'text=a..b'",
         ),
         (
             "text=" + "a." * 20 + "a",
-            f"{FORM}, not 'text={'a.' * 20}a'",
+            f"{FORM}, but it contains 'text={'a.' * 20}a'",
         ),
         ("label=prediction.label", f"moves fields to {', '.join(TARGETS)}, not to 'label'"),
         ("text=a,text=b", "names text twice: give one name for it"),
