@@ -5,5 +5,6 @@ It answers requests with predictions, and logs one record per sentence.
 
 import os
 
-# numpy would start a thread per processor for matrix products, but nothing here computes any.
+# Without this, numpy would start a thread per processor for matrix products. Nothing here computes
+# matrix products with numpy.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

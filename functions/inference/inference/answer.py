@@ -55,7 +55,7 @@ def _input(prediction: Prediction) -> dict[str, Any]:
 def accepted(labels: int) -> dict[str, Any]:
     """Return the HTTP response 202 to feedback with this number of labels.
 
-    Whether a label joins its prediction is seen later, by the monitor.
+    The monitor finds out later whether each label belongs to a prediction.
     """
     return _response(202, "application/json", {"accepted": labels})
 

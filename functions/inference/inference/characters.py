@@ -13,8 +13,8 @@ from typing import Any, Final
 
 DOMINANT: Final = 2 / 3
 LETTERS: Final = frozenset({"Lu", "Ll", "Lt", "Lm", "Lo", "Mn", "Mc"})
-# Stand for the script of a character that has none: a combining mark, which is part of a letter,
-# and a character that is not a letter.
+# Used in place of a script for characters that have none: `MARK` for a combining mark, which is
+# part of a letter, and `NO_LETTER` for a character that is not a letter.
 MARK: Final = ""
 NO_LETTER: Final = "-"
 
@@ -30,7 +30,7 @@ def characters(text: str, key: bytes) -> dict[str, Any]:
     """Return the counts, the share of non-letters, the script and the hash of a text.
 
     `key` is the secret key of the hash; if it is empty, the hash is left out. The share of
-    non-letters is a number from 0 to 1. White space does not count as a character there.
+    non-letters is a number from 0 to 1, and ignores white space.
     """
     visible = 0
     scripts: dict[str, int] = {}
@@ -73,8 +73,9 @@ def keyed_hash(text: str, key: bytes) -> str:
 
 @lru_cache(maxsize=4096)
 def _script(character: str) -> str:
-    """Return a letter's script, from its Unicode name; `MARK` or `NO_LETTER` for the others."""
-    # In most scripts of India, marks are part of letters. Variation selectors of emoji are not.
+    """Return a letter's script, or `MARK` or `NO_LETTER`. The script is in the Unicode name."""
+    # Marks are part of letters in most scripts of India. Unicode counts the variation selectors of
+    # emoji as marks too, but they are not part of letters.
     category = unicodedata.category(character)
     if category not in LETTERS or unicodedata.name(character, "").startswith("VARIATION SELECTOR"):
         return NO_LETTER

@@ -64,7 +64,7 @@ class Classifier:
                 f"{path} cannot be read as a tokenizer ({problem}): {AGAIN}."
             ) from None
         self._tokenizer.no_padding()
-        # `shortened` cuts the tokens instead, so that the length of the whole text is known.
+        # Not the tokenizer but `shortened` cuts a long text, so that its whole length is known.
         self._tokenizer.no_truncation()
         # "[SEP]" or "[UNK]" in a text is ordinary text, not a special token.
         self._tokenizer.encode_special_tokens = True
@@ -77,7 +77,7 @@ class Classifier:
         self._unknown = None if unknown is None else self._tokenizer.token_to_id(unknown)
         if unknown is not None and self._unknown is None:
             raise UnfitModel(
-                f"{path} does not know {unknown}, the token that card.json names: {AGAIN}."
+                f"{path} has no token {unknown}, which card.json names as unknown: {AGAIN}."
             )
 
     def _load_session(self, path: Path) -> None:
@@ -134,7 +134,7 @@ class Classifier:
         return self._outputs(self._tokenizer.encode(sentence).ids)[0]
 
     def shortened(self, ids: list[int]) -> list[int]:
-        """Cut the tokens of a text that is too long, but keep the special tokens at its end."""
+        """Cut the tokens of a text to the model's limit, but keep the special tokens at the end."""
         limit, end = self.card["max_tokens"], self._marks_at_the_end
         return ids if len(ids) <= limit else [*ids[: limit - end], *ids[len(ids) - end :]]
 

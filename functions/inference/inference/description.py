@@ -1,4 +1,7 @@
-"""Describes the model to a direct caller: its card, file digest and golden sentences."""
+"""Describes the model to a direct caller: its card, the digest of its files, its golden sentences.
+
+A golden sentence is stored with the prediction that it must get.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +11,15 @@ from pathlib import Path
 from typing import Any, Final
 
 FILES: Final = ("model.onnx", "tokenizer.json")
-BLOCK: Final = 1 << 20  # bytes read at once, since a second copy of the model may not fit in memory
+BLOCK: Final = 1 << 20  # bytes to read at once: the whole file may not fit in memory
 
 
 def description(folder: Path, card: dict[str, Any]) -> dict[str, Any]:
     """Return the answer to `{"describe": true}`.
 
-    `digest` is that of the files in the package, so it differs from `card.version` if a file is of
-    another model. `golden` is that of `profile.json`, and absent if the folder has none.
+    `digest` is computed from the files in the folder, so it differs from `card.version` if a file
+    belongs to another model. `golden` comes from `profile.json`, and is left out if the file does
+    not have it.
     """
     golden = _golden(folder / "profile.json")
     return {
@@ -28,7 +32,7 @@ def description(folder: Path, card: dict[str, Any]) -> dict[str, Any]:
 def version(folder: Path, temperature: float) -> str:
     """Return 12 hex digits of a digest of weights, tokenizer and temperature.
 
-    These three decide a score.
+    A score depends only on these three and on the text.
     """
     digest = sha256()
     for name in FILES:
@@ -40,7 +44,7 @@ def version(folder: Path, temperature: float) -> str:
 
 
 def _golden(path: Path) -> Any:
-    """Return the golden sentences and tolerances of the file, or None if it has none."""
+    """Return the file's golden sentences and their tolerances, or None if the file has none."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))["golden"]
     except (OSError, ValueError, TypeError, LookupError):

@@ -1,4 +1,4 @@
-"""Describes a text without revealing it: makes the `input.*` fields of the record."""
+"""Describes a text without revealing the text: makes the `input.*` fields of the record."""
 
 from __future__ import annotations
 

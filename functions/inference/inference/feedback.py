@@ -19,15 +19,15 @@ Feedback = dict[str, str]  # the fields of events/feedback.schema.json that the 
 
 
 def asks_feedback(event: dict[str, Any]) -> bool:
-    """Return whether an API's event, of either version, is for the route /feedback."""
+    """Return whether an event of an API (REST API v1 or HTTP API v2) is for the route /feedback."""
     path = event.get("rawPath") or event.get("path")
     return isinstance(path, str) and path.endswith("/feedback")
 
 
 def parse_feedback(event: dict[str, Any], labels: Collection[str]) -> list[Feedback]:
-    """Parse an API's event into the labels that it gives. `labels` are those of the model.
+    """Return the feedback in an API's event. `labels` are the labels of the model.
 
-    Raises `Refused` if one of them is not valid: then none of them counts.
+    Raises `Refused` if any part of the feedback is not valid: then no part of it is accepted.
     """
     body = body_of(event, '{"prediction_id": "...", "label": "..."}')
     if "feedback" not in body:
@@ -51,7 +51,7 @@ def parse_feedback(event: dict[str, Any], labels: Collection[str]) -> list[Feedb
 
 
 def _feedback(one: Any, place: str, labels: Collection[str]) -> Feedback:
-    """Check one label. `place` is the beginning of its fields' names in a problem."""
+    """Check one label. `place` is the beginning of the field names in error messages."""
     if not isinstance(one, dict):
         raise Refused("field-invalid", f"{place[:-1]} must be an object.", place[:-1])
     for name in ("prediction_id", "label"):

@@ -62,7 +62,11 @@ record_log = RecordLog(
 
 @logger.inject_lambda_context
 def handler(event: Any, context: LambdaContext) -> dict[str, Any]:
-    """Answer an event with predictions, a model description, an acceptance, or a problem."""
+    """Answer an event.
+
+    The answer holds predictions, the model's description, the number of accepted labels, or a
+    problem.
+    """
     logger.set_correlation_id(correlation_id(event))
     if asks_description(event):
         return description(folder, classifier.card)

@@ -4,5 +4,5 @@ from __future__ import annotations
 
 from json import JSONEncoder
 
-# Made once: `json.dumps` makes an encoder for each call.
+# Made only once, because `json.dumps` would make an encoder at each call.
 encode = JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode

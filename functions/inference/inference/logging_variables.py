@@ -1,6 +1,6 @@
-"""Removes environment variables that make Powertools and Lambda change log lines and metrics.
+"""Removes environment variables with which Powertools and Lambda change log lines and metrics.
 
-The form of log lines and metrics is a contract.
+Other programs rely on the form of the log lines and metrics.
 """
 
 from __future__ import annotations

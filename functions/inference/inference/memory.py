@@ -5,7 +5,8 @@ from __future__ import annotations
 import resource
 from typing import Final
 
-KIBIBYTES: Final = 1024  # in one of Lambda's MB; the unit of ru_maxrss is KiB (getrusage(2))
+# The number of KiB, which are the unit of ru_maxrss (getrusage(2)), in one of Lambda's MB.
+KIBIBYTES: Final = 1024
 
 
 def memory_utilization(limit_mb: int | str) -> float:

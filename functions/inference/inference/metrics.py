@@ -16,8 +16,8 @@ UNITS: Final = {
     "MemoryUtilization": "Percent",
     "RefusedRequests": "Count",
     "PredictionFailures": "Count",
-    "FeedbackAccepted": "Count",  # labels
-    "FeedbackRefused": "Count",  # requests
+    "FeedbackAccepted": "Count",  # counts labels
+    "FeedbackRefused": "Count",  # counts requests
     "RecordsLost": "Count",
 }
 

@@ -1,7 +1,4 @@
-"""Checks whether the function can use a model folder.
-
-If not, the reason is a single sentence, which is also in the function's log.
-"""
+"""Checks whether the function can use a model folder."""
 
 from __future__ import annotations
 
@@ -13,8 +10,8 @@ from typing import Any, Final
 INPUTS: Final = ("input_ids", "attention_mask", "token_type_ids")
 OUTPUTS: Final = ("logits", "signature", "novelty", "surprisal")
 AGAIN: Final = "make the folder with `make model`"
-# Each required field of the card, with its types and its description in an error message. `_holds`
-# checks the field's value.
+# The required fields of the card: the name, the type, and the words for error messages. `_holds`
+# checks the values.
 FIELDS: Final[dict[str, tuple[type | tuple[type, ...], str]]] = {
     "name": (str, "a string"),
     "version": (str, "a string"),

@@ -42,7 +42,7 @@ class Problem(Exception):
         self.field = field
         self.error_type = error_type
         self.status = int(STATUS[kind])
-        self.traffic = "live"  # unless the body can be read and has another value
+        self.traffic = "live"  # replaced if the body can be read and has another value
 
 
 class Refused(Problem):
@@ -55,8 +55,8 @@ class Refused(Problem):
 class PredictionFailed(Problem):
     """The model raised an exception.
 
-    The record has the type of the exception, but not its message, which may quote the text. The
-    caller sees neither.
+    The record has the exception's type, but not its message, which may quote the text. The caller
+    gets neither the type nor the message.
     """
 
     def __init__(self, failure: Exception, traffic: str) -> None:

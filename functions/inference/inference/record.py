@@ -33,8 +33,8 @@ def prediction_record(
     """Return the fields of one `prediction` line.
 
     Without `log_text`, the line has no `text`. Without `log_signals`, the score is rounded to steps
-    of .05, and probabilities, signature, novelty and surprisal are left out. Nobody can then tell
-    which of many guessed texts was sent.
+    of .05, and probabilities, signature, novelty and surprisal are left out. A person who tries out
+    many texts can then not find the text that was sent.
     """
     return {
         "record_version": VERSION,
@@ -79,8 +79,8 @@ def _signals(prediction: Prediction) -> dict[str, Any]:
 def _of_single_precision(value: float) -> float:
     """Round a number to nine significant digits.
 
-    The model calculates with single precision (IEEE 754). Nine digits distinguish all of its
-    numbers, and further digits say nothing.
+    The model calculates with single precision (IEEE 754). Nine digits distinguish all such numbers,
+    and further digits carry no information.
     """
     return float(f"{value:.9g}")
 

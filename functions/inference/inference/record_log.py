@@ -1,7 +1,7 @@
 """Writes the records and metrics of a request.
 
-A failure here never fails the answer to a prediction. It fails the answer to feedback, because
-feedback is nothing but its record.
+If a record cannot be written, a request for predictions is answered anyway. A request with feedback
+fails, because writing the record is all that it asks for.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ class RecordLog:
     """Writes records and metrics to standard output.
 
     `model`, `usual`, `key`, `log_text` and `log_signals` are the arguments of `prediction_record`
-    that are the same for every record. `dimensions` are those of the metrics. `memory_mb` is the
-    function's memory in MB.
+    that are the same for every record. `dimensions` are the dimensions of the metrics. `memory_mb`
+    is the function's memory in MB.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class RecordLog:
         self._log_text = log_text
         self._log_signals = log_signals
         self._memory_mb = memory_mb
-        self._lost = 0  # records and metrics not written, and not yet counted in a line
+        self._lost = 0  # failures to write that no line of metrics has reported yet
 
     def predictions(
         self, request: Request, predictions: Sequence[Prediction], ids: Sequence[str]
@@ -101,9 +101,9 @@ class RecordLog:
         self._write_metrics({"FeedbackAccepted": len(several)})
 
     def feedback_problem(self, problem: Problem) -> None:
-        """Count a request whose feedback is refused. It has no record: nothing was predicted.
+        """Count a request whose feedback is refused, without a record.
 
-        The API's access log has its caller, and the API itself counts answers of 500.
+        The API's access log names the caller, and the API itself counts answers with status 500.
         """
         self._write_metrics({"FeedbackRefused": 1} if problem.status < 500 else {})
 
@@ -131,7 +131,6 @@ class RecordLog:
         """
         try:
             yield
-        # By contract, a failure to log never fails a prediction.
         except Exception as failure:  # noqa: BLE001
             with suppress(OSError, ValueError):  # writing to standard error may fail as well
                 print(f"record lost: {type(failure).__name__}", file=sys.stderr)

@@ -11,8 +11,8 @@ from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter
 
 from inference.json_line import encode
 
-# The keys of an invocation that a line has. CloudWatch already has Powertools' other keys: the time
-# of the event, the function's log group and log stream, and its memory (in the REPORT line).
+# The only keys of Powertools that a line has. CloudWatch already has the others: the time of the
+# event, the function's log group and log stream, and its memory (in the REPORT line).
 INVOCATION: Final = ("cold_start", "function_request_id", "correlation_id")
 
 
@@ -36,11 +36,14 @@ class RaisingHandler(logging.StreamHandler[TextIO]):
     # the base class chose the name
     def handleError(self, _record: logging.LogRecord) -> None:  # noqa: N802
         """Raise the exception that is being handled."""
-        raise  # noqa: PLE0704  called by `emit` inside its except
+        raise  # noqa: PLE0704  `emit` calls this method inside its `except`
 
 
 def record_logger(service: str) -> Logger:
-    """Return a logger that writes to standard output whatever log level the environment names."""
+    """Return a logger that writes to standard output.
+
+    It ignores the log level in the environment.
+    """
     return Logger(
         service=service,
         level="INFO",

@@ -47,7 +47,7 @@ def correlation_id(event: Any) -> str | None:
 
 
 def asks_description(event: Any) -> bool:
-    """Return whether the event is a direct `{"describe": true}`, which HTTP does not offer."""
+    """Return whether the event is `{"describe": true}`, which only a direct caller can send."""
     return isinstance(event, dict) and not is_http(event) and event.get("describe") is True
 
 
@@ -67,7 +67,7 @@ def parse(event: Any) -> Request:
 def body_of(event: Any, example: str) -> dict[str, Any]:
     """Return the object in the body of an API's event, or a direct event itself.
 
-    Raises `Refused`, with `example` as the body to send.
+    Raises `Refused` if there is no such object; the message shows `example`.
     """
     body = _json(_text(event, example)) if is_http(event) else event
     if not isinstance(body, dict):

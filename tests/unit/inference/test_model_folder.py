@@ -101,7 +101,7 @@ def no_surprisal(graph: onnx.GraphProto) -> None:
             id="another model",
         ),
         pytest.param(
-            card(unknown="<unk>"), "does not know <unk>", id="a special token of another tokenizer"
+            card(unknown="<unk>"), "has no token <unk>", id="a special token of another tokenizer"
         ),
         pytest.param(
             content("tokenizer.json", "{}"),
