@@ -1,4 +1,4 @@
-"""Controls a headless Chromium over a pipe, by its DevTools protocol."""
+"""Controls a headless Chromium over a pipe, with the DevTools protocol."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from typing import Any, Final, Self
 
 CHROMIUM: Final = shutil.which("chromium") or shutil.which("chromium-browser")
 SECONDS: Final = 60
+# The events that report an error, a warning or a message of the page.
 COMPLAINTS: Final = {"Runtime.exceptionThrown", "Log.entryAdded", "Runtime.consoleAPICalled"}
 
 
@@ -36,7 +37,7 @@ class Browser:
             self.call(f"{domain}.enable")
 
     def open(self, url: str, *, width: int, height: int = 1200, dark: bool = False) -> Self:
-        """Load a page at a width, in a light or dark setting."""
+        """Load a page in a window of this size in pixels, with light or dark colours."""
         self.call(
             "Emulation.setDeviceMetricsOverride",
             width=width,
@@ -58,19 +59,19 @@ class Browser:
         return found["result"].get("value")
 
     def until(self, expression: str, wanted: Any) -> None:
-        """Wait until an expression has a value."""
+        """Wait until a JavaScript expression has the value `wanted`."""
         deadline = time.monotonic() + SECONDS
         while (found := self.value(expression)) != wanted:
             assert time.monotonic() < deadline, f"{expression} is {found!r}, not {wanted!r}"
             time.sleep(0.2)
 
     def picture(self, path: Path) -> None:
-        """Return the whole page as a PNG."""
+        """Write a picture of the whole page to a PNG file."""
         found = self.call("Page.captureScreenshot", captureBeyondViewport=True)
         path.write_bytes(base64.b64decode(found["data"]))
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
-        """Return the result of a method of the protocol."""
+        """Call a method of the protocol, and return its result."""
         self._number += 1
         asked = {"id": self._number, "method": method, "params": parameters}
         if self._session:
@@ -98,7 +99,7 @@ class Browser:
 
 @contextmanager
 def browser(folder: Path) -> Iterator[Browser]:
-    """Run Chromium with its profile in `folder`, until the block ends."""
+    """Run Chromium with its profile in `folder`, until the `with` block ends."""
     assert CHROMIUM
     to_browser, write = os.pipe()
     read, from_browser = os.pipe()

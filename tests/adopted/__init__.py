@@ -1,4 +1,4 @@
-"""Checkpoints like those that a team brings, trained on small data without a download.
+"""Small checkpoints, trained without a download, in place of the checkpoints of users.
 
 `make test-full` turns each checkpoint into a model folder.
 """

@@ -1,8 +1,9 @@
 """Trains three checkpoints, each with a sample.
 
 Run `python -m tests.adopted --out FOLDER [--data FOLDER]` in the environment of training.
-`genres` (four classes, MiniLM) needs the corpora. The two others, `distilbert` and `roberta`, begin
-with random weights, and learn made-up sentences with vocabularies of their own.
+The checkpoint `genres` (a MiniLM with four labels) needs the corpora, in the folder of --data. The
+checkpoints `distilbert` and `roberta` begin with random weights, and learn made-up sentences. Each
+of them has a vocabulary of its own.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ def main() -> int:
     if arguments.data:
         adopt(arguments.out / "genres", genres(arguments.data), GENRES, minilm, steps=80)
     else:
-        print("genres: NOT RUN, because it needs DATA=FOLDER of the corpora (training/README.md)")
+        print("genres: NOT RUN, because it needs the corpora: DATA=FOLDER (training/README.md)")
     return 0
 
 
@@ -71,7 +72,7 @@ def adopt(
 
 
 def fit(tokenizer: Any, model: Any, rows: Rows, steps: int) -> float:
-    """Train `steps` batches of 16 rows. Return the accuracy in the last ten batches."""
+    """Train on `steps` batches of 16 rows. Return the accuracy in the last ten batches."""
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=1e-4 if model.config.hidden_size > 200 else 2e-3
     )
@@ -125,8 +126,8 @@ def distilbert(rows: Rows, folder: Path) -> tuple[Any, Any]:
 def roberta(rows: Rows, folder: Path) -> tuple[Any, Any]:
     """Make a RoBERTa with a byte-level tokenizer.
 
-    The tokenizer has no token for unknown text, and positions are counted from the padding token's
-    id.
+    The tokenizer has no token for unknown text. The model counts positions from the id of the
+    padding token.
     """
     trained = ByteLevelBPETokenizer(add_prefix_space=True)
     marks = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]

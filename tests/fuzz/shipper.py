@@ -6,12 +6,12 @@ The folder keeps inputs that reach new code, for the next run. By default it is 
 folder. An input that breaks a check is written to ./crash-...; to try it again, name that file
 instead of the folder. The fuzzer needs atheris (Linux on x86_64).
 
-The first byte of an input is the kind of the rest:
+The first byte of an input says what the other bytes are:
 - `d`: awslogs.data.
 - `g`: awslogs.data before base64.
 - `j`: the JSON of the payload.
-- `s`: bytes from which a line with a secret is built.
-- any other byte: bytes from which a payload is built.
+- `s`: random bytes from which a line with a secret is built.
+- any other byte: random bytes from which a payload is built.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any, Final
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-# Instead of this folder, where `shipper` would be this file.
+# Replaces this script's folder, in which `import shipper` would find this script.
 sys.path[0] = str(ROOT / "functions" / "shipper")
 
 atheris: Any = import_module("atheris")
@@ -124,7 +124,7 @@ def check_trusted(payload: Payload, rules: Rules) -> None:
     for document in found:
         try:
             source = dict(strict(document.source))
-        except RecursionError:  # of Python's reader
+        except RecursionError:  # raised by Python's JSON parser
             continue
         assert document.index_name.startswith("cwl-log-") == (source["@kind"] == "log")
         assert not document.counts or source["@kind"] == "prediction"
@@ -151,7 +151,7 @@ def check_documents(payload: Payload, lines: list[str], rules: Rules) -> None:
         assert document.lines.count(b"\n") == 2
         try:
             action, source = parsed(document)
-        except RecursionError:  # of Python's reader
+        except RecursionError:  # raised by Python's JSON parser
             continue
         check_envelope(source, payload, event, None if rules.redaction else text)
         reasoned = rescued(document, {"status": "400"})
@@ -170,7 +170,7 @@ def check_documents(payload: Payload, lines: list[str], rules: Rules) -> None:
 
 
 def size(source: Pairs) -> int:
-    """Return the number of the envelope's fields, the last of which is `@message`."""
+    """Return the number of fields in the envelope. Its last field is `@message`."""
     return 1 + [name for name, _ in source].index("@message")
 
 
@@ -229,7 +229,7 @@ def refused(name: str) -> None:
 
 
 def deep(text: str) -> bool:
-    """Return whether a text may be nested so deeply that only one of the two ways gives up.
+    """Return whether a text may be nested so deeply that only `spliced` or only `read` accepts it.
 
     No index accepts such fields.
     """
@@ -286,7 +286,7 @@ def finite(digits: str) -> float:
 
 
 class Builder:
-    """Builds a payload from any bytes of the fuzzer."""
+    """Builds a payload from the fuzzer's bytes."""
 
     def __init__(self, data: bytes) -> None:
         self.data = atheris.FuzzedDataProvider(data)

@@ -12,15 +12,15 @@ from pathlib import Path
 import pytest
 
 SCRIPT = Path(__file__).with_name("shipper.py")
-RUNS = 8000  # ten to fifteen seconds
-PATIENCE = 300.0  # additional seconds, because the machine may be busy
+RUNS = 8000  # they take ten to fifteen seconds
+PATIENCE = 300.0  # further seconds before the test fails, because the machine may be busy
 
 
 @pytest.mark.skipif(
     (sys.platform, platform.machine()) != ("linux", "x86_64"),
     reason="atheris has wheels only for Linux on x86_64",
 )
-def test_no_input_breaks_a_promise(tmp_path: Path) -> None:
+def test_no_input_breaks_a_check(tmp_path: Path) -> None:
     corpus = tmp_path / "corpus"
     corpus.mkdir()
     seconds = int(os.environ.get("FUZZ_SECONDS") or 0)

@@ -1,9 +1,9 @@
 """Fixtures of the integration tests.
 
-One stack runs for the whole session, with a real OpenSearch, and with both functions from source
-under the real runtime. Other fixtures help to run the built packages: the environment that the
-template gives a function, the Lambda runtime's own packages, AWS's APIs, and an OpenSearch with
-access control.
+One stack runs for the whole session: a real OpenSearch, and the functions inference and shipper,
+which run from source under the real Lambda runtime. Other fixtures help to run the built packages:
+the environment variables in the template, the Lambda runtime's own packages, imitations of AWS's
+APIs (moto), and an OpenSearch with access control.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from tests.models import SHIPPED, TESTED
 from tools.ports import free_port
 from tools.root import ROOT
 
-# In the cloud, Lambda sets these from the function's role.
+# On AWS, Lambda sets these variables, with the credentials of the function's role.
 KEYS = {
     "AWS_ACCESS_KEY_ID": "test",
     "AWS_SECRET_ACCESS_KEY": "test",
@@ -35,12 +35,12 @@ KEYS = {
 
 
 def environment(function: str, *, opensearch: str = "", bucket: str = "") -> dict[str, str]:
-    """Return exactly the variables that the template gives a function.
+    """Return exactly the environment variables that the template gives a function.
 
-    Every parameter has its default.
+    Every parameter of the template has its default.
     """
     variables = {
-        # values that AWS computes from the template's intrinsic functions
+        # the values that AWS would compute when it creates the stack
         "OPENSEARCH_URL": opensearch,
         "DEAD_LETTER_BUCKET": bucket,
         "CANARY_FUNCTION": "predict:live",
@@ -84,7 +84,7 @@ def built() -> Path:
 def runtime_packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with only the packages of the Lambda runtime itself.
 
-    A built package that lacks a dependency therefore fails.
+    With other packages in it, a built package that lacks a dependency might work by accident.
     """
     folder = tmp_path_factory.mktemp("runtime")
     packages = find_package("awslambdaric").parent
@@ -120,14 +120,17 @@ def installer_packages(replay_packages: Path, tmp_path_factory: pytest.TempPathF
 
 @pytest.fixture(scope="session")
 def guarded() -> Iterator[str]:
-    """Yield the address of an OpenSearch with access control, which no test may leave changed."""
+    """Yield the address of an OpenSearch with access control.
+
+    A test must undo its changes to this server.
+    """
     with secured(free_port(random.sample(range(9210, 9299), 89))) as url:
         yield url
 
 
 @pytest.fixture(scope="session")
 def aws() -> Iterator[str]:
-    """Yield the address of moto's services."""
+    """Yield the address of moto, which imitates AWS's services."""
     server = ThreadedMotoServer("127.0.0.1", 0)
     server.start()
     host, port = server.get_host_and_port()
@@ -169,9 +172,9 @@ def bucket(s3: Any, request: pytest.FixtureRequest) -> str:
 def replaying(
     template: Template, built: Path, replay_packages: Path, s3: Any, bucket: str
 ) -> Callable[..., AbstractContextManager[Runtime]]:
-    """Return a function that starts the built replay function for an OpenSearch.
+    """Return a function that starts the built replay function, for the OpenSearch at `url`.
 
-    The log lines go to `write`.
+    Each log line of the replay function is given to `write`.
     """
 
     def replay(

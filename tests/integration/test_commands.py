@@ -1,6 +1,6 @@
-"""Tests of `make run` and `make serve` as commands.
+"""Tests of the commands `make run` and `make serve`.
 
-They check the output, the failures, and the state that is left.
+They check the output, the failures, and that no process is left.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def test_run_uses_the_server_that_opensearch_url_names(
 
 
 @pytest.mark.parametrize("setting", ["API_PORT", "OPENSEARCH_PORT"])
-def test_a_port_that_is_taken_is_one_clear_sentence(
+def test_a_taken_port_leads_to_one_clear_sentence(
     setting: str, ports: dict[str, str], running: Stack
 ) -> None:
     used = (running.api_url if setting == "API_PORT" else running.opensearch_url).rpartition(":")[2]
@@ -80,26 +80,26 @@ def test_a_port_that_is_taken_is_one_clear_sentence(
     assert_one_sentence(ended, f"127.0.0.1:{used}", setting)
 
 
-def test_a_page_port_that_is_taken_is_one_clear_sentence(
+def test_a_taken_page_port_leads_to_one_clear_sentence(
     ports: dict[str, str], taken: str, running: Stack
 ) -> None:
     settings = {"PAGE_PORT": taken, "OPENSEARCH_URL": running.opensearch_url}
     assert_one_sentence(local("serve", ports | settings), f"127.0.0.1:{taken}", "PAGE_PORT")
 
 
-def test_no_server_at_opensearch_url_is_one_clear_sentence(ports: dict[str, str]) -> None:
+def test_no_server_at_opensearch_url_leads_to_one_clear_sentence(ports: dict[str, str]) -> None:
     ended = local("run", ports | {"OPENSEARCH_URL": f"http://127.0.0.1:{free_port()}"})
     assert_one_sentence(ended, "no OpenSearch can be used at", "OPENSEARCH_URL")
 
 
-def test_a_server_that_is_no_opensearch_is_one_clear_sentence(
+def test_a_server_that_is_no_opensearch_leads_to_one_clear_sentence(
     ports: dict[str, str], taken: str
 ) -> None:
     ended = local("run", ports | {"OPENSEARCH_URL": f"http://127.0.0.1:{taken}"})
     assert_one_sentence(ended, "no OpenSearch can be used at", "OPENSEARCH_URL")
 
 
-def test_no_network_for_the_first_download_is_one_clear_sentence(
+def test_no_network_for_the_first_download_leads_to_one_clear_sentence(
     ports: dict[str, str], tmp_path: Path
 ) -> None:
     nowhere = f"http://127.0.0.1:{free_port()}"
@@ -112,7 +112,7 @@ def test_no_network_for_the_first_download_is_one_clear_sentence(
 @pytest.mark.parametrize(
     "endings",
     [[signal.SIGINT], [signal.SIGTERM], [signal.SIGHUP, signal.SIGINT, signal.SIGINT]],
-    ids=["Ctrl-C", "kill", "impatience"],
+    ids=["Ctrl-C", "kill", "several signals"],
 )
 def test_serve_answers_and_leaves_no_process_behind(
     endings: list[signal.Signals], ports: dict[str, str]
@@ -150,7 +150,9 @@ def test_serve_answers_and_leaves_no_process_behind(
     assert not [pid for pid in family if Path(f"/proc/{pid}").exists()]
 
 
-def test_serve_says_when_a_function_is_gone(running: Stack, ports: dict[str, str]) -> None:
+def test_serve_ends_with_a_sentence_if_a_function_has_ended(
+    running: Stack, ports: dict[str, str]
+) -> None:
     command = [sys.executable, "-m", "local", "serve"]
     settings = environment(ports | {"OPENSEARCH_URL": running.opensearch_url})
     with subprocess.Popen(

@@ -1,4 +1,7 @@
-"""A short story in a stack of its own: each situation is found, left alone or called wrong."""
+"""Plays a short drill in a stack of its own: does the monitor react to each situation as expected?
+
+A drill is a story, which consists of situations: stretches of traffic, with or without a change.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +16,11 @@ STORY = (
     Situation("a quiet time", 6, Expected.QUIET),
     Situation("a new customer", 8, Expected.NOTICE, "customer", (0.5, 0.5)),
     Situation("swapped labels", 2, Expected.CANARY, share=(1, 1), version="b", swapped=True),
-    Situation("what nobody expects", 2, Expected.NOTICE),
+    Situation("no change, with a wrong expectation", 2, Expected.NOTICE),
 )
 
 
-def test_a_story_ends_with_a_table_and_with_1_if_a_situation_ended_otherwise(
+def test_a_drill_prints_a_table_and_fails_if_an_expectation_is_not_met(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name, value in (("AN_HOUR", 60), ("USUAL", 600), ("EACH", 100)):

@@ -1,7 +1,7 @@
-"""Sends every file of events/ to the built package under the Runtime Interface Emulator.
+"""Sends the example events in events/ to the built functions, under the real Lambda runtime.
 
-Each file is sent after a cold start and again. The package's environment variables are those of the
-template.
+A built function gets each event twice: as its first event, and once more. Its environment variables
+are those of the template.
 """
 
 from __future__ import annotations
@@ -37,12 +37,13 @@ RECORD, FEEDBACK = (
 NOON = 1_795_435_200_000
 LOG_SECONDS = 10
 
-# What local/runtime.py gives every function besides Lambda's own AWS_... variables.
+# The variables that local/runtime.py adds to the AWS_... variables of every function.
 RUNTIME = {"PATH", "PYTHONPATH", "PYTHONUNBUFFERED", "LAMBDA_TASK_ROOT", "_HANDLER", "LANG", "TZ"}
 
 Starting = Callable[[str, list[str]], AbstractContextManager[Runtime]]
 
-# file: (status of the API's answer, or None if invoked directly; count of records by kind)
+# By file name: the status of the HTTP response (None for a direct invocation), and the kinds of the
+# records that are written.
 EXPECTED: dict[str, tuple[int | None, list[str]]] = {
     "direct.json": (None, ["prediction"]),
     "direct-batch.json": (None, ["prediction", "prediction"]),
@@ -66,7 +67,7 @@ def lines() -> list[str]:
 
 @pytest.fixture(scope="module")
 def starting(template: Template, built: Path, runtime_packages: Path, running: Stack) -> Starting:
-    """Return a function that starts a built function and collects its log lines in a list."""
+    """Return a helper that starts a built function and collects its log lines in a list."""
 
     def started(name: str, lines: list[str]) -> AbstractContextManager[Runtime]:
         settings = environment(name, opensearch=running.opensearch_url)
@@ -111,7 +112,7 @@ def test_every_inference_event_has_an_expectation() -> None:
 
 
 @pytest.mark.parametrize("path", INFERENCE, ids=lambda path: path.stem)
-def test_inference_answers_and_leaves_its_records(path: Path, starting: Starting) -> None:
+def test_inference_answers_and_writes_its_records(path: Path, starting: Starting) -> None:
     status, kinds = EXPECTED[path.name]
     lines: list[str] = []
     with starting("InferenceFunction", lines) as inference:
@@ -153,7 +154,9 @@ def test_the_subscription_passes_records_and_drops_the_rest(
 
 
 @pytest.mark.parametrize("path", SHIPPER, ids=lambda path: path.stem)
-def test_shipper_takes_every_event_twice_without_doubling(path: Path, starting: Starting) -> None:
+def test_shipper_makes_no_second_document_from_a_repeated_event(
+    path: Path, starting: Starting
+) -> None:
     event, lines = json.loads(path.read_text()), list[str]()
     with starting("ShipperFunction", lines) as shipper:
         first = shipper.invoke(event)
@@ -174,7 +177,7 @@ def test_a_function_has_the_variables_that_the_template_gives_it_and_no_other(
     name: str, path: Path, starting: Starting
 ) -> None:
     with starting(name, []) as runtime:
-        runtime.invoke(json.loads(path.read_text()))  # its process begins with the first invocation
+        runtime.invoke(json.loads(path.read_text()))  # the first invocation starts the process
         assert variables(runtime) == set(
             load()["Resources"][name]["Properties"]["Environment"]["Variables"]
         )
@@ -207,7 +210,7 @@ def test_a_payload_that_cannot_be_read_fails_the_invocation(
     assert failure.value.kind == "PayloadInvalid"
 
 
-def test_a_refused_document_is_in_without_its_fields_beside_the_good_ones(
+def test_a_refused_document_is_indexed_without_the_refused_field(
     shipper: Runtime, running: Stack
 ) -> None:
     good, bad = (
@@ -229,7 +232,7 @@ def test_a_refused_document_is_in_without_its_fields_beside_the_good_ones(
 
 
 def variables(runtime: Runtime) -> set[str]:
-    """Return the names of a running function's variables, without those of the runtime."""
+    """Return the names of a running function's variables, except the runtime's variables."""
     (process,) = {
         pid
         for path in Path(f"/proc/{runtime._process.pid}/task").glob("*/children")
@@ -244,7 +247,7 @@ def variables(runtime: Runtime) -> set[str]:
 
 
 def as_record(line: str, service: str = "inference") -> dict[str, Any] | None:
-    """Return the record in a line of output; None for START, END, REPORT and metrics."""
+    """Return the record in a line of output, or None for START, END, REPORT and metrics."""
     if not line.startswith("{"):
         return None
     found: dict[str, Any] = json.loads(line)

@@ -1,6 +1,9 @@
-"""Right labels come back by each of three doors, and join their predictions, each once.
+"""Tests of feedback: right labels for predictions that were made earlier.
 
-The built functions run under the real runtime, and their lines go to the real OpenSearch.
+Labels can be sent in three ways: to POST /feedback, as log lines of a user's own function, and as a
+CSV file. The monitor joins each label to its prediction, exactly once.
+
+The built functions run under the real Lambda runtime, with a real OpenSearch.
 """
 
 from __future__ import annotations
@@ -29,7 +32,7 @@ from tests.models import TESTED
 
 STACK: Final = "Labelled-Stack"
 GROUP: Final = "/aws/lambda/labelled"
-NAMES: Final = "prediction_id=request.id"  # of lines of a function of the user's own
+NAMES: Final = "prediction_id=request.id"  # the user's own function names the id request.id
 LABELS: Final = json.loads((TESTED / "card.json").read_text(encoding="utf-8"))["labels"][:2]
 DAY_MS: Final = 86_400_000
 BATCH: Final = 100  # labels in one request
@@ -40,8 +43,8 @@ class Predicted(NamedTuple):
     label: str
 
 
-class Doors:
-    """The built functions, with the events they get and the lines they write."""
+class Functions:
+    """The built functions. `predict`, `post` and `log` ship the lines that the functions write."""
 
     def __init__(
         self,
@@ -65,13 +68,16 @@ class Doors:
         ]
 
     def post(self, labels: list[dict[str, Any]]) -> None:
-        """The first door: POST /feedback."""
+        """Send labels in the first way: to POST /feedback."""
         for at in range(0, len(labels), BATCH):
             part = labels[at : at + BATCH]
             assert self._asked("/feedback", {"feedback": part}, 202) == {"accepted": len(part)}
 
     def log(self, several: list[dict[str, Any]], at: int | None = None) -> None:
-        """The second door: lines of a function of the user's own."""
+        """Write log lines of the user's own function, which is the second way to send labels.
+
+        `at` is the time of the lines, in milliseconds since 1970.
+        """
         now = time.time_ns() // 1_000_000 if at is None else at
         self.ship([json.dumps(one) for one in several], now)
 
@@ -80,7 +86,7 @@ class Doors:
         (ship or self._ship)(subscription_event(passed, GROUP))
 
     def run_judge(self) -> dict[str, Any]:
-        """Run the monitor once. Returns the metrics of its feedback."""
+        """Run the monitor once. Returns its metrics of feedback."""
         requests.post(f"{self.url}/cwl-*/_refresh", timeout=30)
         before = len(self._lines)
         self.judge.invoke({})
@@ -92,7 +98,12 @@ class Doors:
         }
 
     def accuracy(self) -> dict[str, Any]:
-        """Return the counts that a panel makes: of labels, and of the right ones by door."""
+        """Return the figures of a dashboard panel.
+
+        `labels` counts the labels, and `share` is the share of right predictions among them.
+        `right` has, for each source of labels, the number of labels and of right predictions.
+        `days` has the number of labels for each day.
+        """
         body = {
             "size": 0,
             "query": {"term": {"kind": "feedback"}},
@@ -169,13 +180,15 @@ def starting(
 
 
 @pytest.fixture(scope="module")
-def doors(running: Stack, template: Template, starting: Callable[..., Runtime]) -> Iterator[Doors]:
+def functions(
+    running: Stack, template: Template, starting: Callable[..., Runtime]
+) -> Iterator[Functions]:
     lines: list[str] = []
     inference = starting("InferenceFunction", lines, HASH_KEY="a secret")
     shipper = starting("ShipperFunction", [], RECORD_LOG_GROUPS=GROUP, FIELD_MAP=NAMES)
     judge = starting("MonitorFunction", lines)
     (_, pattern, _) = template.subscriptions[0]
-    yield Doors(
+    yield Functions(
         inference=inference,
         shipper=shipper.invoke,
         judge=judge,
@@ -187,7 +200,7 @@ def doors(running: Stack, template: Template, starting: Callable[..., Runtime]) 
 
 
 def own_line(number: int, label: str, **more: Any) -> dict[str, Any]:
-    """Return a prediction of a function of the user's own, with its own name of the id."""
+    """Return a prediction of the user's own function, which has its own name for the id."""
     prediction = {"label": label, "score": 0.9}
     return {
         "message": "prediction",
@@ -196,16 +209,18 @@ def own_line(number: int, label: str, **more: Any) -> dict[str, Any]:
     } | more
 
 
-def test_a_thousand_labels_by_three_doors_count_once_each(doors: Doors, tmp_path: Path) -> None:
+def test_a_thousand_labels_sent_in_three_ways_count_once_each(
+    functions: Functions, tmp_path: Path
+) -> None:
     now = time.time_ns() // 1_000_000
     first, second = LABELS
     other = {first: second, second: first}
-    # 128 predictions of the built function now, and 872 of another function three days ago
-    ours = [each for part in range(2) for each in doors.predict([f"A boy sat {part}"] * 64)]
+    # 128 predictions by the built function now, and 872 by the user's own function three days ago
+    ours = [each for part in range(2) for each in functions.predict([f"A boy sat {part}"] * 64)]
     own = [Predicted(f"own-{number}", LABELS[number % 2]) for number in range(872)]
-    doors.log([own_line(at, one.label) for at, one in enumerate(own)], now - 3 * DAY_MS)
+    functions.log([own_line(at, one.label) for at, one in enumerate(own)], now - 3 * DAY_MS)
 
-    # the first door: 128 labels, every fourth wrong, and 8 of them once more
+    # 128 labels are sent to POST /feedback. Every fourth prediction is wrong. 8 labels come twice.
     posted = [
         {
             "prediction_id": one.id,
@@ -214,10 +229,10 @@ def test_a_thousand_labels_by_three_doors_count_once_each(doors: Doors, tmp_path
         }
         for at, one in enumerate(ours)
     ]
-    doors.post(posted)
-    doors.post(posted[:8])
-    # the second door: 472 labels, every third wrong, and 42 of them once more; 20 have an
-    # identifier, and are corrected later: right first, wrong then
+    functions.post(posted)
+    functions.post(posted[:8])
+    # 472 labels are logged. Every third prediction is wrong. 42 labels come twice. 20 labels have
+    # an identifier: they first say that the prediction is right, and later that it is wrong.
     logged = [
         {
             "message": "feedback",
@@ -228,14 +243,14 @@ def test_a_thousand_labels_by_three_doors_count_once_each(doors: Doors, tmp_path
         | ({"identifier": "review", "label": one.label} if at < 20 else {})
         for at, one in enumerate(own[:472])
     ]
-    doors.log(logged, now - 1000)
-    doors.log(logged[:42], now - 500)
+    functions.log(logged, now - 1000)
+    functions.log(logged[:42], now - 500)
     corrected = [
         line | {"label": other[one.label]} for line, one in zip(logged[:20], own[:20], strict=True)
     ]
-    doors.log(corrected, now)
-    assert doors.run_judge() == {"Joined": 600, "NotJoined": 0, "Waiting": 0}
-    # the third door: 400 labels, every tenth wrong, and 50 of them once more
+    functions.log(corrected, now)
+    assert functions.run_judge() == {"Joined": 600, "NotJoined": 0, "Waiting": 0}
+    # 400 labels are in a CSV file. Every tenth prediction is wrong. 50 labels come twice.
     rows = [
         (one.id, other[one.label] if at % 10 == 0 else one.label, "audit")
         for at, one in enumerate(own[472:])
@@ -243,9 +258,9 @@ def test_a_thousand_labels_by_three_doors_count_once_each(doors: Doors, tmp_path
     file = tmp_path / "labels.csv"
     with file.open("w", newline="") as opened:
         csv.writer(opened).writerows([("prediction_id", "label", "source"), *rows, *rows[:50]])
-    command = ["feedback", str(file), "--opensearch", doors.url, "--stack", STACK]
+    command = ["feedback", str(file), "--opensearch", functions.url, "--stack", STACK]
     assert main([*command, "--dry-run"]) == 0
-    assert doors.accuracy()["labels"] == 600
+    assert functions.accuracy()["labels"] == 600
     assert main(command) == 0
 
     wrong = {
@@ -254,30 +269,30 @@ def test_a_thousand_labels_by_three_doors_count_once_each(doors: Doors, tmp_path
         "audit": 40,
     }
     labels = {"human": 128, "code": 472, "audit": 400}
-    found = doors.accuracy()
+    found = functions.accuracy()
     assert found["labels"] == 1000
     assert found["right"] == {
         source: (count, count - wrong[source]) for source, count in labels.items()
     }
     assert found["share"] == pytest.approx(1 - sum(wrong.values()) / 1000)
-    assert found["days"][0] == 872  # by the time of the prediction
-    # Another run, and the same file again, change nothing.
-    assert doors.run_judge() == {"Joined": 0, "NotJoined": 0, "Waiting": 0}
+    assert found["days"][0] == 872  # a label counts on the day of its prediction
+    # Another run of the monitor changes nothing, and so does the same file.
+    assert functions.run_judge() == {"Joined": 0, "NotJoined": 0, "Waiting": 0}
     assert main(command) == 0
-    assert doors.accuracy() == found
+    assert functions.accuracy() == found
 
 
-def test_a_label_waits_for_a_prediction_that_comes_late_and_what_is_not_its_own_does_not_join(
-    doors: Doors,
+def test_a_label_waits_for_a_late_prediction_and_joins_no_prediction_that_it_does_not_fit(
+    functions: Functions,
     starting: Callable[..., Runtime],
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     label, wrong = LABELS
-    before = doors.accuracy()["labels"]
+    before = functions.accuracy()["labels"]
     line = {"message": "feedback", "request": {"id": "own-late"}, "label": wrong}
-    (ours,) = doors.predict(["A late boy sat"])
-    doors.log(
+    (ours,) = functions.predict(["A late boy sat"])
+    functions.log(
         [
             line,
             line | {"request": {"id": ours.id}, "model": {"name": "another"}},
@@ -288,17 +303,17 @@ def test_a_label_waits_for_a_prediction_that_comes_late_and_what_is_not_its_own_
         ]
     )
     twice = own_line(0, label, request={"id": "own-twice"})
-    doors.log([own_line(0, label, request={"id": "own-test"}, traffic="test"), twice, twice])
+    functions.log([own_line(0, label, request={"id": "own-test"}, traffic="test"), twice, twice])
     # the same id and label in another stack
     another = starting("ShipperFunction", [], STACK="another", RECORD_LOG_GROUPS=GROUP)
     stranger = {"message": "feedback", "prediction_id": ours.id, "label": wrong}
     now = time.time_ns() // 1_000_000
-    doors.ship([json.dumps(stranger)], now, another.invoke)
-    assert doors.run_judge() == {"Joined": 0, "NotJoined": 4, "Waiting": 2}
-    assert doors.accuracy()["labels"] == before
-    doors.log([own_line(0, label, request={"id": "own-late"})], now - 2 * DAY_MS)
-    assert doors.run_judge() == {"Joined": 1, "NotJoined": 0, "Waiting": 1}
-    assert doors.accuracy()["labels"] == before + 1
+    functions.ship([json.dumps(stranger)], now, another.invoke)
+    assert functions.run_judge() == {"Joined": 0, "NotJoined": 4, "Waiting": 2}
+    assert functions.accuracy()["labels"] == before
+    functions.log([own_line(0, label, request={"id": "own-late"})], now - 2 * DAY_MS)
+    assert functions.run_judge() == {"Joined": 1, "NotJoined": 0, "Waiting": 1}
+    assert functions.accuracy()["labels"] == before + 1
 
     # an older label of the same prediction does not replace the newer one
     file, rejected = tmp_path / "labels.csv", tmp_path / "rejected.csv"
@@ -308,7 +323,7 @@ def test_a_label_waits_for_a_prediction_that_comes_late_and_what_is_not_its_own_
         f"{ours.id},none of its labels,\n",
         encoding="utf-8",
     )
-    command = ["feedback", str(file), "--opensearch", doors.url, "--stack", STACK]
+    command = ["feedback", str(file), "--opensearch", functions.url, "--stack", STACK]
     assert main([*command, "--rejected", str(rejected)]) == 1
     said = capsys.readouterr()
     assert "5 rows are read: 0 labels are new, 1 replace an earlier label." in said.out
@@ -323,8 +338,8 @@ def test_a_label_waits_for_a_prediction_that_comes_late_and_what_is_not_its_own_
         "several predictions have ",
         "the model does not have t",
     ]
-    doors.run_judge()  # reads the line of own-late again, which is older than the row
+    functions.run_judge()  # reads the line of own-late again, which is older than the row
     body = {"query": {"term": {"prediction_id": "own-late"}}}
-    answer = requests.post(f"{doors.url}/{own_index(STACK)}/_search", json=body, timeout=30)
+    answer = requests.post(f"{functions.url}/{own_index(STACK)}/_search", json=body, timeout=30)
     (hit,) = answer.json()["hits"]["hits"]
     assert hit["_source"]["feedback"]["label"] == label

@@ -1,4 +1,8 @@
-"""Tests how feedback is gathered: by pages, within limits, and again for late feedback."""
+"""Tests how the monitor gathers feedback, which gives predictions their right labels.
+
+The monitor reads feedback in pages, stops at limits, and looks again for late feedback. A label
+joins a prediction if the monitor finds the prediction that it belongs to.
+"""
 
 from __future__ import annotations
 
@@ -92,7 +96,7 @@ def server(running: Stack) -> Iterator[Server]:
     forget(running.opensearch_url, STACK)
 
 
-def test_a_flood_in_one_slot_keeps_nobody_waiting(
+def test_a_flood_of_feedback_in_one_slot_delays_no_other_feedback(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(gathering, "PAGE", 5)
@@ -101,7 +105,8 @@ def test_a_flood_in_one_slot_keeps_nobody_waiting(
     server.feedback(*flood, at=THEN)
     server.feedback("calm", at=THEN + SLOT)
     server.predictions(*flood[:25], "calm")
-    now = THEN + 3 * HOUR - SLOT  # unknown ids of the flood are due in the first run of an hour
+    # The monitor looks again for unknown ids in the first run of each hour.
+    now = THEN + 3 * HOUR - SLOT
     assert server.gather(now) == (11, 0, 0, 18)
     assert [one.judgement.prediction_id for one in server.joined()].count("calm") == 1
     assert server.gather(now) == (10, 0, 0, 8)
@@ -109,11 +114,11 @@ def test_a_flood_in_one_slot_keeps_nobody_waiting(
     assert server.gather(now) == (0, 0, 3, 0)
     server.predictions(*flood[25:])
     assert server.gather(now) == (0, 0, 3, 0)
-    # the slot is read again from its beginning, within the limit
+    # the slot is read again from its beginning, in runs of at most 10 labels
     assert [server.gather(now + SLOT)[:3] for _ in range(3)] == [(0, 0, 0), (0, 0, 0), (3, 0, 0)]
 
 
-def test_a_run_without_time_reads_a_page_and_the_next_goes_on(
+def test_a_run_without_time_reads_one_page_and_the_next_run_continues(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(gathering, "PAGE", 5)
@@ -125,7 +130,7 @@ def test_a_run_without_time_reads_a_page_and_the_next_goes_on(
     assert [server.gather(now) for _ in range(3)] == [(5, 0, 0, 3), (3, 0, 0, 0), (0, 0, 0, 0)]
 
 
-def test_an_unknown_id_is_given_up_once_after_seven_days_and_no_label_is_counted_twice(
+def test_an_unknown_id_is_reported_once_after_seven_days_and_no_label_counts_twice(
     server: Server,
 ) -> None:
     server.predictions("known")
@@ -134,14 +139,14 @@ def test_an_unknown_id_is_given_up_once_after_seven_days_and_no_label_is_counted
     now = THEN + HOUR
     assert server.gather(now) == (1, 1, 1, 0)
     assert server.gather(now) == (0, 0, 1, 0)
-    server.feedback("known", label="bad")  # delivered late, and older than the last label
+    server.feedback("known", label="bad")  # delivered late; an older label replaces no newer one
     assert server.gather(now) == (0, 0, 1, 0)
     assert [one.judgement.label for one in server.joined()] == ["good"]
     assert server.gather(THEN + LATE + SLOT) == (0, 1, 0, 0)
     assert server.gather(THEN + LATE + SLOT) == (0, 0, 0, 0)
 
 
-def test_nothing_joins_after_retention(server: Server) -> None:
+def test_no_label_joins_a_prediction_that_was_deleted(server: Server) -> None:
     server.predictions("gone")
     server.feedback("gone", at=THEN + DAY)
     day = datetime.fromtimestamp(THEN, UTC)
@@ -181,7 +186,7 @@ def given(prediction_id: str, **more: Any) -> Given:
         ({"traffic": "canary", "prediction": {"label": "a"}}, "a", Reason.UNKNOWN),
     ],
 )
-def test_the_label_and_the_model_decide(
+def test_a_label_joins_only_if_the_label_and_the_model_fit(
     server: Server, fields: dict[str, Any], label: str, reason: Reason | None
 ) -> None:
     server.predictions("one", **fields)
@@ -190,14 +195,14 @@ def test_the_label_and_the_model_decide(
     assert (found.new, list(found.reasons.values())) == ((0, [reason]) if reason else (1, []))
 
 
-def test_ids_that_many_predictions_have_hide_no_other(server: Server) -> None:
+def test_an_id_of_many_predictions_does_not_hide_other_ids(server: Server) -> None:
     server.predictions(*["shared"] * 9, "alone")
     found = server.join(given("shared"), given("alone"), given("nobody"), None)
     assert found.new == 1
     assert found.reasons == {0: Reason.AMBIGUOUS, 2: Reason.UNKNOWN, 3: Reason.MALFORMED}
 
 
-def test_an_index_of_an_earlier_version_gets_the_fields(server: Server) -> None:
+def test_an_index_of_an_earlier_version_gets_the_fields_of_feedback(server: Server) -> None:
     old = {"mappings": {"dynamic": False, "properties": {"kind": {"type": "keyword"}}}}
     requests.put(f"{server.url}/{own_index(STACK)}", json=old, timeout=30)
     server.predictions("one")

@@ -1,6 +1,7 @@
-"""Tests the move from the function of CloudWatch's console to this shipper.
+"""Tests the move from the function that the CloudWatch console generates to this shipper.
 
-While both run, no document occurs twice (docs/from-the-console.md).
+Below, this function is called the console's function. While both functions deliver the same lines,
+each line has only one document (docs/from-the-console.md).
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ LINES = (
     '[INFO] prediction {"prediction": {"label": "second", "score": 0.5}}',
     "a prediction in plain text",
 )
-HARD = '{"message": "prediction", "prediction": "none"}'  # text where other records have an object
+HARD = '{"message": "prediction", "prediction": "none"}'  # other records have an object here
 
 Events = list[dict[str, Any]]
 
@@ -48,7 +49,7 @@ def events_of(day: int, *lines: str) -> Events:
 def fields(line: str) -> dict[str, Any]:
     """Return the fields that the console's function reads from a line.
 
-    It reads JSON from the first brace to the end of the line.
+    The function parses the line as JSON, from the first brace to the end.
     """
     try:
         found = json.loads(line[line.index("{") :])
@@ -60,9 +61,9 @@ def fields(line: str) -> dict[str, Any]:
 def console(url: str, events: Events, **more: str) -> requests.Response:
     """Send events as the console's function does.
 
-    It uses `index` with the event's id, into the index of the event's day. Its own fields replace
-    equal fields of the line. It also sends the log group as `_type`, which a test can give in
-    `more`.
+    The function uses the bulk action `index`, with the event's id and the index of the event's day.
+    Its own fields replace fields of the line that have the same name. The real function also sends
+    the log group as `_type`; a test can give it in `more`.
     """
     lines = []
     for event in events:
@@ -108,7 +109,7 @@ def outcome(indexed: int = 0, duplicate: int = 0, rescued: int = 0) -> dict[str,
 def documents(url: str, events: Events, prefix: str = "cwl-") -> list[dict[str, Any]]:
     """Return the documents of the events, in the same order.
 
-    It checks that no index has other documents of that day.
+    All events must be of one day. No index may have other documents of this day.
     """
     index = index_of(events[0]).replace("cwl-", prefix)
     requests.post(f"{url}/cwl-*/_refresh", timeout=10).raise_for_status()
@@ -190,22 +191,21 @@ def test_the_type_that_an_unchanged_function_sends_is_refused(running: Stack) ->
 
 
 def test_logs_go_to_an_index_of_their_own_once_nobody_else_delivers_them(running: Stack) -> None:
-    """The console's function runs alone for a day, both run for a day, then our shipper runs alone.
+    """The console's function runs alone for a day. Both run on the next day, then only our shipper.
 
-    At the end every line is sent a second time.
+    At the end, our shipper delivers all lines again.
     """
     url = running.opensearch_url
     days = [events_of(number, *LINES) for number in range(20, 24)]
 
     assert results(console(url, days[0])) == ["created"] * 3
     assert results(console(url, days[1][:2])) == ["created"] * 2
-    requests.post(
-        f"{url}/cwl-*/_refresh", timeout=10
-    ).raise_for_status()  # by now the day before has been there for hours
+    # In reality, the documents of the day before have been searchable for hours.
+    requests.post(f"{url}/cwl-*/_refresh", timeout=10).raise_for_status()
     assert ours(running.shipper, days[1]) == outcome(indexed=1, duplicate=2)
     assert results(console(url, days[1][2:])) == ["updated"]
     assert ours(running.shipper, days[2]) == outcome(indexed=3)
-    documents(url, days[2])  # in the common index: a minute before, both delivered
+    documents(url, days[2])  # in the common index, because both delivered on the day before
     assert ours(running.shipper, days[3]) == outcome(indexed=3)
     assert len(documents(url, days[3], "cwl-log-")) == 3
 
@@ -213,9 +213,9 @@ def test_logs_go_to_an_index_of_their_own_once_nobody_else_delivers_them(running
 
 
 def test_what_was_shipped_before_logs_had_an_index_is_not_shipped_again(running: Stack) -> None:
-    """Not by a retry, a replay or a backfill.
+    """An earlier version of the shipper put all lines into the common index.
 
-    The upgrade is on the second day, and the first lines of that day came before the upgrade.
+    The upgrade is on the second day. The earlier version delivered the first line of this day.
     """
     url = running.opensearch_url
     days = [events_of(number, *LINES) for number in range(30, 34)]
@@ -259,7 +259,7 @@ def test_the_day_of_the_move_keeps_its_mapping_and_the_next_day_has_ours(
         '{"message": "prediction", "timestamp": "2002-01-05T00:00:00Z", '
         '"prediction": {"label": "first", "score": 1}}'
     )
-    # A date in the first document makes the field a date. Then other text is refused.
+    # A date in the first document makes the field a date. OpenSearch then refuses other text.
     dated = '{"message": "prediction", "until": "2002-01-05"}'
     never = '{"message": "prediction", "until": "further notice"}'
     today, tomorrow = (
@@ -268,7 +268,7 @@ def test_the_day_of_the_move_keeps_its_mapping_and_the_next_day_has_ours(
     )
 
     assert results(console(url, today[:2])) == ["created"] * 2
-    documents(url, today[:2])  # refreshes the index, because the shipper counts by a search
+    documents(url, today[:2])  # refreshes the index, so that the shipper's search finds them
     install(desired_state([], opensearch=url), say=lambda _: None)
     assert ours(shipper, today) == outcome(indexed=1, duplicate=2, rescued=1)
     assert ours(shipper, tomorrow) == outcome(indexed=4)
@@ -286,7 +286,7 @@ def test_the_day_of_the_move_keeps_its_mapping_and_the_next_day_has_ours(
     assert (old["@log_group"]["type"], new["@log_group"]["type"]) == ("text", "keyword")
     assert (old["until"]["type"], new["until"]["type"]) == ("date", "keyword")
     assert documents(url, today)[3]["@rescued"]["field"] == "until"
-    # the source has 0.98, but the field of type long has 0
+    # the document has the score 0.98, but a field of type long holds it as 0
     search = {"size": 0, "aggs": {"mean": {"avg": {"field": "prediction.score"}}}}
     documents(url, tomorrow)  # refreshes the index
     means = [

@@ -1,7 +1,8 @@
-"""Tests the built installer under the runtime emulator, invoked as CloudFormation does.
+"""Tests the built installer under the real Lambda runtime, with events like CloudFormation's.
 
-It must answer in every case, in time, and once. OpenSearch is real and has access control. The
-secrets are in moto's Secrets Manager. Dashboards and the address for answers are stand-ins.
+The installer must answer each event exactly once and in time. OpenSearch is real and has access
+control. moto imitates Secrets Manager. Stand-ins imitate Dashboards and the address to which
+CloudFormation wants the answer.
 """
 
 from __future__ import annotations
@@ -41,8 +42,8 @@ LOGINS = {
     "mistaken": (ADMIN[0], "a-Wrong-Passphrase-8"),
     "nobody": ("nobody", secured.PASSWORD),
 }
-# The last secret is the signature in the address. The word "admin" is not here, because it is a
-# part of other words.
+# Texts that must not occur in answers and log lines. The last text is the signature in the address
+# for answers. The password "admin" is not here, because it is a part of other words.
 SECRETS = (
     "a-Wrong-Passphrase-8",
     secured.PASSWORD,
@@ -55,7 +56,7 @@ type Starting = Callable[..., AbstractContextManager[Installer]]
 
 @dataclass
 class Installer:
-    """The running function, and where its answers arrive."""
+    """The running function, and the address at which its answers arrive."""
 
     runtime: Runtime
     function: Function
@@ -108,14 +109,14 @@ def arns(secrets: Any) -> dict[str, str]:
 
 @pytest.fixture
 def usual(guarded: str, dashboards: Domain, arns: dict[str, str]) -> dict[str, str]:
-    """Return the template's variables that matter here, with the values that AWS computes."""
+    """Return the function's environment variables, with values like those that AWS computes."""
     known = {
         "OPENSEARCH_URL": guarded,
         "SECRET_ARN": arns["administrator"],
         "SHIPPER_ROLE_ARNS": f"{SHIPPER},{REPLAY}",
         "STACK": "monitor",
         "STACK_ID": REQUEST["StackId"],
-        "URL_SUFFIX": "127.0.0.1",  # stands for AWS's domain, as the answers are sent there
+        "URL_SUFFIX": "127.0.0.1",  # in place of amazonaws.com, to which answers are sent on AWS
         "LOG_GROUPS": "a-log-group,",
     }
     given = dict.fromkeys(
@@ -136,8 +137,8 @@ def starting(  # noqa: PLR0917
 ) -> Starting:
     """Return a function that starts the installer.
 
-    The time for an invocation is the template's, or the given number of seconds. Variables can be
-    replaced.
+    `seconds` is the time limit of an invocation; by default, it is the template's. `variables`
+    replace environment variables.
     """
 
     @contextmanager
@@ -198,7 +199,10 @@ def asked(url: str, path: str) -> Any:
 
 
 def held(url: str, dashboards: Domain) -> dict[str, Any]:
-    """Return the content of both servers, and how often the index of access control was written."""
+    """Return the content of both servers, and the number of writes to the index of access control.
+
+    Access control keeps its roles in an index of its own.
+    """
     written = (
         "/.opendistro_security/_stats/indexing?filter_path=_all.primaries.indexing.index_total"
     )
@@ -218,7 +222,7 @@ def held(url: str, dashboards: Domain) -> dict[str, Any]:
 
 
 def role(url: str, kind: str) -> Any:
-    """Return the users of a role; None if the role has no mapping."""
+    """Return the users of a role, or None if the role has no mapping."""
     name = f"prediction-monitor-{kind}.monitor"
     found = asked(url, f"/_plugins/_security/api/rolesmapping/{name}")
     return None if found == 404 else found[name]["backend_roles"]
@@ -299,7 +303,7 @@ def test_create_update_and_delete(guarded: str, dashboards: Domain, starting: St
     "changed",
     [{"StackId": f"{REQUEST['StackId']}0"}, {"ResponseURL": "https://example.com/answer"}],
 )
-def test_an_event_of_somebody_else_is_neither_done_nor_answered(
+def test_an_event_of_another_sender_has_no_effect_and_gets_no_answer(
     guarded: str, dashboards: Domain, starting: Starting, changed: dict[str, str]
 ) -> None:
     before = held(guarded, dashboards)
@@ -319,7 +323,10 @@ def test_an_event_of_somebody_else_is_neither_done_nor_answered(
 def failing(
     usual: dict[str, Any], arns: dict[str, str]
 ) -> Iterator[dict[str, tuple[dict[str, str], str]]]:
-    """Return the environment variables, and a part of the reason in the answer."""
+    """Yield wrong settings by name: environment variables, and a part of the reason in the answer.
+
+    `|` separates two possible reasons.
+    """
     nowhere = f"http://127.0.0.1:{free_port()}"
     with silent() as wordless:
         yield {
@@ -335,7 +342,7 @@ def failing(
                 {"OPENSEARCH_URL": nowhere, "DASHBOARDS_URL": nowhere},
                 "cannot be reached: check the address",
             ),
-            # whichever happens first
+            # either reason may come first
             "never answers": (
                 {"OPENSEARCH_URL": wordless, "DASHBOARDS_URL": wordless},
                 "time ran out|does not answer",
@@ -350,7 +357,7 @@ def failing(
 @pytest.mark.parametrize(
     "name", ["wrong password", "no such secret", "nobody listens", "never answers", "no address"]
 )
-def test_what_fails_is_answered_too_and_in_time(
+def test_a_failure_is_answered_in_time(
     *,
     guarded: str,
     dashboards: Domain,
@@ -368,7 +375,7 @@ def test_what_fails_is_answered_too_and_in_time(
             {},
         )
         assert any(each in created["Reason"] for each in reason.split("|"))
-        deleted = installer.send("Delete", FAILED)  # as in a rollback of CloudFormation
+        deleted = installer.send("Delete", FAILED)  # CloudFormation sends this in a rollback
         assert (deleted["Status"], deleted["PhysicalResourceId"], deleted["Reason"]) == (
             "SUCCESS",
             FAILED,
@@ -385,7 +392,7 @@ def test_what_fails_is_answered_too_and_in_time(
     assert held(guarded, dashboards) == before
 
 
-def test_who_may_not_install_is_told_what_is_not_permitted(
+def test_a_user_who_may_not_install_learns_which_request_is_not_permitted(
     guarded: str, dashboards: Domain, arns: dict[str, str], starting: Starting
 ) -> None:
     dashboards.login = None  # because the stand-in knows only one of OpenSearch's users

@@ -1,6 +1,6 @@
-"""Tests the installer against the real OpenSearch of the local stack.
+"""Tests the installer with a real OpenSearch.
 
-It has no index state management and no access control.
+This OpenSearch has no index state management and no access control.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
     return call
 
 
-def test_the_template_is_told_apart_from_one_that_somebody_changed(plain: str, run: Run) -> None:
+def test_a_changed_template_is_recognised_and_replaced(plain: str, run: Run) -> None:
     code, output, _ = run("status", plain)
     assert code == 1
     assert "index template prediction-monitor: missing" in output
@@ -70,7 +70,9 @@ def test_the_template_is_told_apart_from_one_that_somebody_changed(plain: str, r
     assert requests.get(plain + TEMPLATE, timeout=30).status_code == 404
 
 
-def test_a_node_without_ism_and_access_control_is_told_and_not_failed(plain: str, run: Run) -> None:
+def test_missing_index_state_management_and_access_control_are_reported_but_no_failure(
+    plain: str, run: Run
+) -> None:
     code, output, _ = run("install", plain, "--shipper-role", SHIPPER)
     assert code == 0
     assert (
@@ -84,7 +86,7 @@ def test_a_node_without_ism_and_access_control_is_told_and_not_failed(plain: str
     assert "saved objects: left out, because no address of Dashboards is given" in output
 
 
-def test_a_path_without_dashboards_is_told(plain: str, run: Run) -> None:
+def test_an_address_without_dashboards_is_reported(plain: str, run: Run) -> None:
     code, _, errors = run("install", plain, "--dashboards", plain)
     assert code == 1
     assert (

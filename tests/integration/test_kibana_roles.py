@@ -33,7 +33,7 @@ from tests.unit.monitor.made import records, summary
 
 NOON = 1_795_435_200_000
 INDEX = "cwl-log-2026.11.23"
-# a sample role of the plugin that permits everybody to send a bulk request
+# A sample role of the plugin, which permits every user to send a bulk request.
 EVERYBODY = "/_plugins/_security/api/rolesmapping/own_index"
 FORBIDDEN = f"403 security_exception: the user needs the permission to write {INDEX}"
 
@@ -65,9 +65,7 @@ def _other_tests_meet_none_of_this(guarded: str) -> Iterator[None]:
 
 @pytest.fixture
 def shipping(template: Template, built: Path, runtime_packages: Path) -> Shipping:
-    """Start the built shipper for the OpenSearch at an address, and collect its log lines in a
-    list.
-    """
+    """Return a function that starts the built shipper, and collects its log lines in a list."""
 
     def started(url: str, lines: list[str]) -> AbstractContextManager[Runtime]:
         settings = environment("ShipperFunction", opensearch=url)
@@ -129,7 +127,7 @@ def bulk(url: str, user: str, index: str) -> int:
 
 
 def shown(url: str, user: str) -> set[str]:
-    """Return the names of the document fields that a user can see."""
+    """Return the names of the fields of documents that a user can read."""
     hits = requests.get(f"{url}/cwl-*/_search", auth=(user, secured.PASSWORD), timeout=60).json()[
         "hits"
     ]["hits"]
@@ -143,7 +141,7 @@ def search(url: str, user: str, index: str) -> int:
 
 
 def keeps_its_own(url: str) -> None:
-    """Tests every request that the monitor sends to its own index, with the monitor's role."""
+    """Send every kind of request that the monitor sends to its own index, with its role."""
     where = urlsplit(url)
     login = ("monitor", secured.PASSWORD)
     connection = RequestsHttpConnection(host=where.hostname or "", port=where.port, http_auth=login)
@@ -160,7 +158,7 @@ def keeps_its_own(url: str) -> None:
     store.create(Kind.BASELINE, one.stream, 1, {})
     with pytest.raises(Conflict):
         store.create(Kind.BASELINE, one.stream, 1, {})
-    later = Store(connection, own_index("a-stack"), "a-stack")  # adds fields to the index
+    later = Store(connection, own_index("a-stack"), "a-stack")  # it adds fields to the index
     label = {"kind": Kind.FEEDBACK, "stack": "a-stack"}
     assert later.put_newer([("a-label", 2, label), ("a-label", 1, label)]) == [
         "created",
@@ -179,9 +177,7 @@ def keeps_its_own(url: str) -> None:
     requests.delete(f"{url}/{own_index('a-stack')}", auth=ADMIN, timeout=60).raise_for_status()
 
 
-def test_the_roles_permit_what_shipper_and_monitor_do_and_nothing_else(
-    guarded: str, run: Run
-) -> None:
+def test_the_roles_permit_only_the_requests_of_shipper_and_monitor(guarded: str, run: Run) -> None:
     arguments = "--shipper-role", SHIPPER, "--monitor-role", MONITOR
     assert bulk(guarded, "shipper", INDEX) == 403
     code, output, errors = run("install", guarded, *arguments, user=ADMIN[0], password=ADMIN[1])
@@ -237,7 +233,7 @@ def test_the_audit_log_is_switched_on_once_and_holds_no_body(guarded: str, run: 
         ),
     ],
 )
-def test_who_may_not_install_is_told_in_one_sentence(
+def test_a_user_who_may_not_install_gets_one_sentence(
     guarded: str, run: Run, user: str | None, password: str, sentence: str
 ) -> None:
     code, _, errors = run("install", guarded, user=user, password=password)
@@ -247,7 +243,7 @@ def test_who_may_not_install_is_told_in_one_sentence(
 
 
 @pytest.mark.parametrize("refused", ["documents", "request"])
-def test_what_the_shipper_may_not_write_is_told_and_kept_until_it_may(
+def test_lines_that_the_shipper_may_not_write_are_kept_until_it_may(
     *,
     guarded: str,
     run: Run,
@@ -299,7 +295,7 @@ def test_what_the_shipper_may_not_write_is_told_and_kept_until_it_may(
 
 
 @pytest.mark.parametrize("user", [None, "shipper:wrong@"])
-def test_a_shipper_that_is_nobody_is_told_so(
+def test_a_shipper_without_a_valid_login_delivers_nothing(
     guarded: str, shipping: Shipping, user: str | None
 ) -> None:
     url = guarded.replace("//", f"//{user or ''}")

@@ -1,4 +1,8 @@
-"""Compares the counts of labels by one search with a second count in Python."""
+"""Compares OpenSearch's counts of labels with the same counts in Python.
+
+Labels say which answer to a prediction is right. Known accuracy is the share of labelled
+predictions that are right.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +40,7 @@ SPAN = (START, START + 8 * SLOT)
 
 
 def joined() -> list[Joined]:
-    """Return labels of two versions, the same at each run; a tenth of them is sent again."""
+    """Return labelled predictions of two versions. Each call returns the same."""
     chance = random.Random(12)  # noqa: S311  labels, not a secret
     found = []
     for at in range(600):
@@ -53,7 +57,11 @@ def joined() -> list[Joined]:
 
 @pytest.fixture(scope="module")
 def store(running: Stack) -> Iterator[Store]:
-    """Return a store with summaries and labels of the stream, of others, and of another time."""
+    """Yield a store with summaries and labelled predictions of the stream.
+
+    A tenth of the labels is sent twice. Predictions of another stream and of an earlier time must
+    not be counted.
+    """
     url = urlsplit(running.opensearch_url)
     connection = RequestsHttpConnection(host=url.hostname or "", port=url.port)
     found = Store(connection, own_index(STREAM.stack), STREAM.stack)
@@ -95,7 +103,7 @@ def test_counts_confusion_and_calibration_are_exact(store: Store) -> None:
     assert (found["1"].rows, found["2"].rows) == (8 * 40, 0)
 
 
-def test_scores_of_all_predictions_are_those_of_the_summaries(store: Store) -> None:
+def test_scores_of_all_predictions_are_computed_from_the_summaries(store: Store) -> None:
     (moments,) = store.scores(STREAM, *SPAN).values()
     expected = Moments()
     for one in store.summaries(STREAM, *SPAN):
@@ -104,7 +112,7 @@ def test_scores_of_all_predictions_are_those_of_the_summaries(store: Store) -> N
     assert moments.count == 8 * 40
 
 
-def test_a_review_is_labelled_and_taken_back(
+def test_a_review_file_is_written_and_read_with_its_labels(
     running: Stack, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stack, now = "Reviewed-Stack", int(time.time())
@@ -142,7 +150,7 @@ def test_a_review_is_labelled_and_taken_back(
         audit = [row for row in found if row["source"] == "audit"]
         others = [row for row in found if row["source"] == "human"]
         assert len(audit) == 30
-        assert {row["text"] for row in found} == {"'=1+1"}  # no formula of a spreadsheet
+        assert {row["text"] for row in found} == {"'=1+1"}  # a spreadsheet must see no formula
         taken = {row["prediction_id"] for row in audit}
         lowest = sorted(range(120), key=lambda at: rows[at]["prediction.score"])[:20]
         assert [row["prediction_id"] for row in others] == [

@@ -1,6 +1,6 @@
-"""Compares the metrics that the functions write with those in the template's alarms and dashboard.
+"""Compares the metrics that functions write with the template's alarms and dashboard.
 
-A metric that has another name or dimension on one side fails.
+The tests fail if alarms or dashboard use another name or dimension of a metric than the functions.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ OWN: Final = "PredictionMonitor"
 
 
 class Written(NamedTuple):
-    """A metric as a function wrote it: its dimensions with their values."""
+    """A metric that a function wrote. `dimensions` holds names and values."""
 
     name: str
     dimensions: tuple[tuple[str, str], ...]
@@ -67,7 +67,8 @@ def emitted(  # noqa: PLR0917  fixtures
 ) -> set[Written]:
     """Return all metrics that the functions write.
 
-    They run on sample events, with a model that fails, and with a record that cannot be made.
+    The functions run on sample events. They also run with a model that fails, and with a failure
+    while a record is made.
     """
     lines: list[str] = []
 
@@ -96,7 +97,8 @@ def emitted(  # noqa: PLR0917  fixtures
             sample,
             broken(built / "InferenceFunction", module, function, tmp_path_factory.mktemp(module)),
         )
-    # The shipper leaves out counts of 0, and the delay of lines that are in the index already.
+    # The lines below are new and of all kinds: the shipper leaves out counts of 0, and the delay if
+    # all lines are in the index already.
     too_deep = json.dumps({".".join(["deeper"] * 50): 1})
     prediction = json.dumps(json.loads((EVENTS / "record.prediction.json").read_text()))
     now = time.time_ns() // 1_000_000
@@ -104,11 +106,12 @@ def emitted(  # noqa: PLR0917  fixtures
     event = subscription_event(fresh, "test", filters=(RECORD_FILTER,))
     shipper = built / "ShipperFunction"
     run("ShipperFunction", event, shipper)
-    run("ShipperFunction", event, shipper, EXCLUDE="text")  # the other lines are duplicates
+    # excludes one line; the other lines are duplicates
+    run("ShipperFunction", event, shipper, EXCLUDE="text")
     with pytest.raises(FunctionFailed, match="NotDelivered"):
         run("ShipperFunction", event, shipper, OPENSEARCH_URL="http://127.0.0.1:9", timeout=6)
     run("MonitorFunction", {}, built / "MonitorFunction")
-    asked = {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", **KEYS}  # nothing answers there
+    asked = {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", **KEYS}  # no server has this port
     with start(
         template.functions["CanaryFunction"],
         environment("CanaryFunction") | asked,
@@ -129,7 +132,7 @@ def emitted(  # noqa: PLR0917  fixtures
 
 
 def broken(package: Path, module: str, function: str, folder: Path) -> Path:
-    """Copy the built package, and make one of its functions raise."""
+    """Copy the built package, and make one of its functions raise an exception."""
     for each in package.iterdir():
         if each.name != "inference":
             (folder / each.name).symlink_to(each)
@@ -146,7 +149,7 @@ def broken(package: Path, module: str, function: str, folder: Path) -> Path:
 
 
 def looked_for(resources: Resources) -> Iterator[Metric]:
-    """Yield our own metrics that alarms and dashboard use."""
+    """Yield the metrics in our own namespace that alarms and dashboard use."""
     for alarm in alarms(resources).values():
         yield from (metric for metric in watched(alarm) if metric.namespace == OWN)
     yield from (metric for metric in shown(dashboard(resources)) if metric.namespace == OWN)
@@ -155,7 +158,8 @@ def looked_for(resources: Resources) -> Iterator[Metric]:
 def missing(metrics: Iterator[Metric], emitted: set[Written]) -> list[Metric]:
     """Return the metrics that no function writes.
 
-    A `Ref` of the template to a function is its name on AWS, and its logical id here.
+    The dimensions in the template have a `Ref` to a function. On AWS, the `Ref` becomes the
+    function's name. Here, a function's name is its logical id.
     """
     there = {(each.name, each.dimensions) for each in emitted}
     return [
@@ -165,13 +169,13 @@ def missing(metrics: Iterator[Metric], emitted: set[Written]) -> list[Metric]:
     ]
 
 
-def test_every_metric_that_is_looked_for_is_written(emitted: set[Written]) -> None:
+def test_every_metric_of_alarms_and_dashboard_is_written(emitted: set[Written]) -> None:
     resources = deployed(SHAPES["own"])
     assert len(set(looked_for(resources))) > 10
     assert missing(looked_for(resources), emitted) == []
 
 
-def test_every_metric_that_is_written_is_shown_or_documented(emitted: set[Written]) -> None:
+def test_every_written_metric_is_used_or_documented(emitted: set[Written]) -> None:
     known = {metric.name for metric in looked_for(deployed(SHAPES["own"]))}
     shipping = (ROOT / "docs" / "shipping.md").read_text(encoding="utf-8")
     assert [
@@ -187,7 +191,7 @@ def test_every_metric_that_is_written_is_shown_or_documented(emitted: set[Writte
         ("PredictionFailures", "Count"),
     ],
 )
-def test_thresholds_are_in_the_unit_that_is_written(
+def test_a_metric_has_the_unit_of_its_threshold(
     name: str, unit: str, emitted: set[Written]
 ) -> None:
     assert {each.unit for each in emitted if each.name == name} == {unit}

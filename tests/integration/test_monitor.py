@@ -1,6 +1,7 @@
-"""Tests the built monitor under the real runtime.
+"""Tests the built monitor under the real Lambda runtime.
 
-It reads predictions from OpenSearch, and its drift lines arrive in OpenSearch.
+The monitor reads predictions from OpenSearch, and compares them with an accepted baseline. The
+shipper delivers its drift lines to OpenSearch.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ DRIFT = {"prediction.label": "spam", "input.sig.s3": 90}
 
 
 class Judge:
-    """The running function, and every line that it wrote."""
+    """The running monitor, and every line that it wrote."""
 
     def __init__(self, runtime: Runtime, lines: list[str], subscription: Subscription) -> None:
         self._runtime = runtime
@@ -49,10 +50,10 @@ class Judge:
         self._subscription = subscription
 
     def run(self) -> list[dict[str, Any]]:
-        """Judge once, and return the JSON lines that were written, without metrics."""
+        """Run the monitor once, and return its JSON lines, except the metrics."""
         before = len(self._lines)
         self._runtime.invoke({})
-        deadline = time.monotonic() + 30  # the last line may come after the answer
+        deadline = time.monotonic() + 30  # the last line may come later than the answer
         while not any('"heartbeat"' in line for line in self._lines[before:]):
             assert time.monotonic() < deadline
             time.sleep(0.05)
@@ -73,10 +74,7 @@ def store(running: Stack) -> Store:
 def judge(
     running: Stack, template: Template, built: Path, runtime_packages: Path, store: Store
 ) -> Iterator[Judge]:
-    """Yield the built monitor for the running OpenSearch.
-
-    As in the stack, lines that pass the filter go to the shipper.
-    """
+    """Run the built monitor. The shipper gets the lines that pass the subscription filter."""
     lines: list[str] = []
     with ExitStack() as parts:
         subscription = parts.enter_context(
@@ -102,7 +100,10 @@ def judge(
 
 
 def predicted(url: str, begin: int, end: int, chance: np.random.Generator, **given: Any) -> None:
-    """Put predictions of the stream into the index."""
+    """Put predictions of the stream into OpenSearch.
+
+    `begin` and `end` are times in seconds since 1970.
+    """
     envelope = {
         "@stack": STACK,
         "@log_group": STREAM.log_group,
@@ -134,7 +135,7 @@ def accept(store: Store, now: int) -> None:
     store.create(Kind.DECISION, STREAM, 1, {"baseline": 1, "action": "accept"})
 
 
-def test_a_drift_line_is_in_the_index_within_one_run(
+def test_one_run_writes_a_drift_line_that_can_be_found(
     running: Stack, judge: Judge, store: Store
 ) -> None:
     first = judge.run()
@@ -172,7 +173,7 @@ def test_a_slot_whose_count_changed_is_read_again(
     assert store.counts(STREAM, slot, slot + SLOT) == {slot: before + EACH}
 
 
-def test_a_server_that_is_away_is_one_sentence(
+def test_an_unreachable_server_leads_to_one_line(
     template: Template, built: Path, runtime_packages: Path
 ) -> None:
     lines: list[str] = []
@@ -189,7 +190,7 @@ def test_a_server_that_is_away_is_one_sentence(
 
 
 def searched(running: Stack, *filters: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the documents that arrived in the index, once they can be found."""
+    """Wait until documents match the filters, and return these documents."""
     query = {"query": {"bool": {"filter": list(filters)}}, "size": 100}
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline:

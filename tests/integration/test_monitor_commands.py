@@ -1,6 +1,6 @@
-"""Tests `python -m monitor` against the real OpenSearch.
+"""Tests the commands of `python -m monitor` with a real OpenSearch.
 
-Predictions of two weeks become an accepted baseline and a back-test.
+They accept a baseline from the predictions of some days, and test it on the other days.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def day(days_ago: int) -> str:
 
 @pytest.fixture(scope="module")
 def url(running: Stack) -> Iterator[str]:
-    """Yield a server with summaries of nine days.
+    """Yield the address of a server with summaries of nine days.
 
     Eight days are alike, and yesterday has other labels. The stream has a saved state.
     """
@@ -77,7 +77,7 @@ def test_from_summaries_to_a_baseline_in_use(run: Run) -> None:
     assert (code, errors) == (0, "")
     assert "accepted: baseline 1 is in use." in output
     assert "on other days the new baseline would have given these notices:" in output
-    assert "share of the label" in output  # yesterday's
+    assert "share of the label" in output  # because of yesterday's labels
     assert "baseline 1" in run("baseline", "show")[1]
     code, output, errors = run("backtest", "--from", day(1), "--to", day(1))
     assert (code, errors) == (0, "")
@@ -88,7 +88,7 @@ def test_from_summaries_to_a_baseline_in_use(run: Run) -> None:
     assert "--force" in errors
     code, output, errors = run("baseline", "accept", "--from", day(7), "--to", day(1), "--force")
     assert (code, errors) == (0, "")
-    assert "1 (in use)" in output  # old against new
+    assert "1 (in use)" in output  # the output compares the old baseline with the new one
     assert run("baseline", "use", "1")[0] == 0
     listed = run("baseline", "list")[1]
     assert [line.split()[0] for line in listed.splitlines()[1:]] == ["1", "2"]
@@ -114,7 +114,9 @@ def test_from_summaries_to_a_baseline_in_use(run: Run) -> None:
         ),
     ],
 )
-def test_what_cannot_be_done_is_one_sentence(words: tuple[str, ...], said: str, run: Run) -> None:
+def test_a_command_that_cannot_be_done_prints_one_sentence(
+    words: tuple[str, ...], said: str, run: Run
+) -> None:
     code, _, errors = run(*words)
     assert code == 1
     assert said in errors
@@ -126,7 +128,7 @@ NEWCOMER = Stream("newcomer", "/aws/lambda/newcomer", "")
 
 @pytest.fixture(scope="module")
 def three_fields(running: Stack) -> Iterator[str]:
-    """Yield a server with predictions of three fields, and without summaries.
+    """Yield the address of a server with predictions of three fields, and without summaries.
 
     There are 1,200 predictions a day for eleven days.
     """
@@ -177,7 +179,10 @@ SLOW = Stream("slow", "/aws/lambda/slow", "a-model")
 
 @pytest.fixture
 def slow(running: Stack) -> Iterator[Store]:
-    """Yield a store with summaries of twelve days, in which 72 windows of 100 take ten days."""
+    """Yield a store with summaries of twelve days.
+
+    72 windows of 100 predictions take ten of these days.
+    """
     where = urlsplit(running.opensearch_url)
     connection = RequestsHttpConnection(host=where.hostname or "", port=where.port)
     store = Store(connection, own_index(SLOW.stack), SLOW.stack)
@@ -220,7 +225,7 @@ def test_a_provisional_baseline_grows_until_it_is_armed(
     assert f"From {day(2)} on, the days after this baseline are added to it" in output
     assert command("baseline", "accept", *days, "--force")[0] == 0
     assert "It grows at midnight (UTC)." in command("baseline", "show")[1]
-    assert set(judge_at(TODAY - 6 * HOUR)) == {"provisional"}  # not in the first hour of a day
+    assert set(judge_at(TODAY - 6 * HOUR)) == {"provisional"}  # it grows only at midnight
     assert [line.split()[0] for line in command("baseline", "list")[1].splitlines()[1:]] == ["1"]
     assert set(judge_at(TODAY + SLOT)) == {"ok"}
     listed = command("baseline", "list")[1].splitlines()[1:]
@@ -229,6 +234,6 @@ def test_a_provisional_baseline_grows_until_it_is_armed(
     assert "Armed: " in command("baseline", "show")[1]
 
 
-def test_a_server_that_is_away(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unreachable_server(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["feasible", "--opensearch", "http://127.0.0.1:9", "--stack", STACK]) == 1
     assert capsys.readouterr().err.startswith("python -m monitor: OpenSearch cannot be reached")

@@ -1,4 +1,7 @@
-"""Compares a stream's slots as OpenSearch adds them up with numpy's results."""
+"""Compares OpenSearch's summaries of a stream's predictions with numpy's summaries.
+
+A summary holds the predictions of one slot of time.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +47,7 @@ def nested(record: Record) -> dict[str, Any]:
 
 
 def slot_records() -> dict[tuple[int, str], list[Record]]:
-    """Return the records of each slot and version.
+    """Return the records by the start of their slot and by their version.
 
     The fourth slot has no records, and the sixth slot has two versions.
     """
@@ -69,7 +72,7 @@ def slot_records() -> dict[tuple[int, str], list[Record]]:
 @pytest.fixture(scope="module")
 def connection(running: Stack) -> Iterator[RequestsHttpConnection]:
     """Connect to a server with two streams, and with documents that must not count."""
-    chance = random.Random(3)  # noqa: S311  traffic, not a secret
+    chance = random.Random(3)  # noqa: S311  not for a secret
     lines: list[dict[str, Any]] = []
 
     def add(record: Record, start: int, **envelope: Any) -> None:
@@ -120,7 +123,7 @@ def connection(running: Stack) -> Iterator[RequestsHttpConnection]:
     requests.delete(f"{running.opensearch_url}/cwl-2002.06.03", timeout=30).raise_for_status()
 
 
-def test_equal_to_numpy(connection: RequestsHttpConnection) -> None:
+def test_summaries_are_equal_to_numpys(connection: RequestsHttpConnection) -> None:
     expected = [
         summary(rows, start, version=version, stream=STREAM)
         for (start, version), rows in sorted(slot_records().items())
@@ -143,12 +146,12 @@ def test_equal_to_numpy(connection: RequestsHttpConnection) -> None:
         assert one.distinct == pytest.approx(other.distinct, rel=0.02)
 
 
-def test_two_streams_and_no_other(connection: RequestsHttpConnection) -> None:
+def test_the_two_streams_of_the_stack_are_found(connection: RequestsHttpConnection) -> None:
     assert find_streams(connection, "monitored", START, END) == ([STREAM, OTHER], [])
     assert find_streams(connection, "nobody", START, END) == ([], [])
 
 
-def test_three_fields(connection: RequestsHttpConnection) -> None:
+def test_predictions_of_three_fields(connection: RequestsHttpConnection) -> None:
     (one,) = read_slots(connection, OTHER, START, END)
     assert (one.version, one.rows, sum(one.labels.values())) == ("7", 5, 5)
     assert list(one.moments) == ["prediction.score"]
@@ -175,5 +178,5 @@ def test_no_predictions(connection: RequestsHttpConnection) -> None:
     assert read_slots(connection, STREAM, END, END + SLOT) == []
 
 
-def test_a_page_stays_below_what_opensearch_allows() -> None:
+def test_a_page_has_fewer_buckets_than_opensearch_allows() -> None:
     assert searches.PAGE * searches.buckets() < 65_535

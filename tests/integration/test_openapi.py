@@ -1,4 +1,4 @@
-"""Tests the running stack against docs/openapi.yaml.
+"""Tests that the running stack answers as docs/openapi.yaml says.
 
 Many requests are generated from the document. Others have bodies that no schema can describe.
 """
@@ -25,7 +25,7 @@ def test_the_stack_answers_as_the_document_says(running: Stack) -> None:
     """
     report = ask(DOCUMENT, running.api_url)
     assert not report.failures, report.details
-    # the stack was really asked, in both ways and up to the limits
+    # the stack got many requests, valid and invalid, and all documented statuses occurred
     assert report.requests > 200
     assert 50 < report.valid < report.requests - 50
     assert set(report.statuses) == {200, 202, 400, 413, 422}
@@ -54,14 +54,14 @@ def test_the_stack_answers_as_the_document_says(running: Stack) -> None:
             b'{"sentence": "\\udc00\\ud800"}',
             422,
             "sentence-not-unicode",
-            id="a pair the wrong way round",
+            id="a pair in the wrong order",
         ),
         pytest.param(b'{"sentence": "\\ud83d\\ude00"}', 200, ACCEPTED, id="a whole pair"),
         pytest.param(
             b'{"sentence": "a", "\\ud800": "\\udfff"}',
             200,
             ACCEPTED,
-            id="half a pair in a field that is ignored",
+            id="half a pair in an ignored field",
         ),
         pytest.param(
             b'{"sentence": "a", "traffic": "\\ud800"}',
@@ -74,7 +74,7 @@ def test_the_stack_answers_as_the_document_says(running: Stack) -> None:
             b'{"sentence": "\0"}',
             400,
             "body-not-json",
-            id="NUL as it is, which JSON does not allow",
+            id="NUL without an escape, which JSON does not allow",
         ),
         pytest.param(
             b'{"sentence": "a", "more": ' + b"7" * 4300 + b"}", 200, ACCEPTED, id="4,300 digits"
@@ -96,16 +96,16 @@ def test_the_stack_answers_as_the_document_says(running: Stack) -> None:
             b'{"sentence": 1e999}',
             422,
             "field-invalid",
-            id="a number that no float holds as sentence",
+            id="a sentence that is a number no float holds",
         ),
         pytest.param(
-            b'{"sentence": 5, "sentence": "a"}', 200, ACCEPTED, id="twice, the last one right"
+            b'{"sentence": 5, "sentence": "a"}', 200, ACCEPTED, id="two sentences, the last valid"
         ),
         pytest.param(
             b'{"sentence": "a", "sentence": 5}',
             422,
             "field-invalid",
-            id="twice, the last one wrong",
+            id="two sentences, the last invalid",
         ),
         pytest.param(
             b'{"sentence": "a", "more": ' + b"[" * 1000 + b"]" * 1000 + b"}",
@@ -133,18 +133,18 @@ def test_the_stack_answers_as_the_document_says(running: Stack) -> None:
             b'{"sentence": "\\u0085\\u3000\\u001c"}',
             422,
             "sentence-blank",
-            id="white space of another kind",
+            id="white space outside ASCII",
         ),
         pytest.param(
-            b'{"sentence": "\\ufeff"}', 200, ACCEPTED, id="a space that is none to Unicode"
+            b'{"sentence": "\\ufeff"}', 200, ACCEPTED, id="a character that is no white space"
         ),
-        pytest.param(b'{"sentence": "a"} ', 200, ACCEPTED, id="white space behind"),
-        pytest.param(b'{"sentence": "a"}{}', 400, "body-not-json", id="something behind"),
+        pytest.param(b'{"sentence": "a"} ', 200, ACCEPTED, id="white space after the object"),
+        pytest.param(b'{"sentence": "a"}{}', 400, "body-not-json", id="text after the object"),
         pytest.param(
             b'{"sentence": "a", "__proto__": {}, "describe": true}',
             200,
             ACCEPTED,
-            id="fields of other ways",
+            id="unknown fields",
         ),
     ],
 )
@@ -164,7 +164,7 @@ def test_the_answer_to_an_odd_body_is_documented(
     validator(contents()[status, answer.headers["content-type"]]["schema"]).validate(found)
 
 
-def test_the_gateways_own_answer_is_documented(running: Stack) -> None:
+def test_the_answer_of_the_gateway_itself_is_documented(running: Stack) -> None:
     answer = requests.get(f"{running.api_url}/predict", timeout=10)
     assert (
         answer.json() == contents()[answer.status_code, answer.headers["content-type"]]["example"]

@@ -1,6 +1,6 @@
-"""Tests that no document is lost that an index refuses, for ever or for a time.
+"""Tests that no document is lost if an index refuses it, permanently or temporarily.
 
-The shipper is the built one, and OpenSearch is real.
+The built shipper sends the documents to a real OpenSearch.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ BLOCKS = {
     "flood stage": "index.blocks.read_only_allow_delete",
 }
 
-Write = dict[str, str]
+Error = dict[str, str]
 Events = list[dict[str, Any]]
 
 
@@ -56,27 +56,34 @@ def deep(levels: int) -> str:
     return '{"a":' * levels + "1" + "}" * levels
 
 
-# After this refusal, the shipper writes the line again with the last value.
+# If a name occurs twice in an object, the shipper sends the document again, with the last value.
 TWICE = {
     "type": "mapper_parsing_exception",
     "field": "twice",
     "name": "twice in one object",
 }
 
-# name: (line, whether its fields are indexed, the error of a rescued document)
-LINES: dict[str, tuple[str, Write | None]] = {
-    "text where an object is": (
+# By name: a line, and the error of its rescued document. The error is None if the index accepts the
+# document as it is.
+LINES: dict[str, tuple[str, Error | None]] = {
+    "text instead of an object": (
         '{"prediction": "none"}',
         {"type": "mapper_parsing_exception", "field": "prediction"},
     ),
-    "more fields than an index has": (
+    "more fields than an index allows": (
         json.dumps({f"f{number}": number for number in range(1100)}),
         {"type": "not sent whole", "limit": "total fields [1000]"},
     ),
     "a key twice": ('{"twice": 1, "twice": 2}', TWICE),
-    "a key twice further down": ('{"a": {"twice": 1, "twice": 2}}', TWICE),
-    "deeper than a mapping": (deep(30), {"type": "mapper_parsing_exception", "limit": "[20]"}),
-    "deeper than a parser": (deep(1100), {"type": "not sent whole", "limit": "mapping depth [20]"}),
+    "a key twice in an inner object": ('{"a": {"twice": 1, "twice": 2}}', TWICE),
+    "nested more deeply than a mapping allows": (
+        deep(30),
+        {"type": "mapper_parsing_exception", "limit": "[20]"},
+    ),
+    "nested more deeply than OpenSearch's parser allows": (
+        deep(1100),
+        {"type": "not sent whole", "limit": "mapping depth [20]"},
+    ),
     "an empty name": (
         '{"": 1}',
         {"type": "mapper_parsing_exception", "name": "field name cannot be an empty string"},
@@ -87,23 +94,23 @@ LINES: dict[str, tuple[str, Write | None]] = {
         {"type": "mapper_parsing_exception"},
     ),
     "a number of 1,100 digits": (f'{{"n": {"9" * 1100}}}', {"type": "mapper_parsing_exception"}),
-    "nested deeper than anything reads": ("[" * 100_000, None),
+    "nested more deeply than any parser allows": ("[" * 100_000, None),
     "a number of 30 digits": (f'{{"n": {10**30}}}', None),
     "a number beyond a double": (
         '{"n": 1e400}',
         {"type": "mapper_parsing_exception", "field": "n"},
     ),
     "NaN and infinity": ('{"n": NaN, "m": -Infinity}', None),
-    "a date that is none": ('{"timestamp": "yesterday"}', None),
-    "an object where a number is": (
+    "text instead of a date": ('{"timestamp": "yesterday"}', None),
+    "an object instead of a number": (
         '{"latency_ms": {"a": 1}}',
         {"type": "mapper_parsing_exception", "field": "latency_ms"},
     ),
-    "an object where a kind is": (
+    "an object instead of a type": (
         '{"type": {"a": 1}}',
         {"type": "mapper_parsing_exception", "field": "type"},
     ),
-    "text where a number is": (
+    "text instead of a number": (
         '{"latency_ms": "fast"}',
         {"type": "mapper_parsing_exception", "field": "latency_ms"},
     ),
@@ -115,14 +122,14 @@ LINES: dict[str, tuple[str, Write | None]] = {
     "other fields with an underscore": ('{"_all": 1, "_size": "x", "_own": {"a": 1}}', None),
     "a lone surrogate": ("plain \ud800 words", None),
     "a lone surrogate in a field": ('{"s": "\\ud800", "t": "\udfff"}', None),
-    "a character that ends a C string": ('{"s": "\\u0000"} \x00', None),
+    "a NUL character": ('{"s": "\\u0000"} \x00', None),
     "one megabyte of text": ("x" * 1_000_000, None),
     "one megabyte in a field": (json.dumps({"s": "ä" * 160_000}), None),
     "lines of a bulk body": (
         '{"marker": 1}\n{"create":{"_index":"cwl-1999.01.01"}}\n{"a":1}',
         None,
     ),
-    "nothing": ("", None),
+    "an empty line": ("", None),
 }
 
 
@@ -132,7 +139,7 @@ def starting(
 ) -> Callable[[int], AbstractContextManager[Runtime]]:
     """Return a function that starts the built shipper with a time limit in seconds.
 
-    The shipper reserves four of these seconds for itself.
+    The shipper reserves four seconds of the time limit for its report.
     """
 
     @contextmanager
@@ -146,7 +153,8 @@ def starting(
             code=built / "ShipperFunction",
             packages=runtime_packages,
         ) as runtime:
-            runtime.invoke(payload([], "CONTROL_MESSAGE"))  # the cold start is over
+            # after this invocation, the cold start is over
+            runtime.invoke(payload([], "CONTROL_MESSAGE"))
             yield runtime
 
     return started
@@ -208,10 +216,10 @@ def count(running: Stack, day: int) -> int:
 
 @contextmanager
 def blocked(running: Stack, day: int, setting: str) -> Iterator[Callable[[], None]]:
-    """Block a day's index, until the yielded function is called.
+    """Block a day's index until the yielded function is called.
 
-    The node must not check the disk (local/opensearch.py). Otherwise it would remove a flood-stage
-    block twice a minute.
+    The OpenSearch node does not check its disk (local/opensearch.py). Otherwise it would remove the
+    block of a full disk (flood stage) within half a minute.
     """
     url = f"{running.opensearch_url}/{index_of(day)}"
 
@@ -227,7 +235,7 @@ def blocked(running: Stack, day: int, setting: str) -> Iterator[Callable[[], Non
 
 
 @pytest.mark.parametrize("name", LINES)
-def test_a_hard_line_is_in_the_index_beside_its_neighbours(
+def test_a_difficult_line_and_its_neighbours_are_indexed(
     name: str, shipper: Runtime, running: Stack
 ) -> None:
     line, reason = LINES[name]
@@ -275,7 +283,7 @@ def test_a_hard_line_is_in_the_index_beside_its_neighbours(
 def test_a_value_of_another_type_never_counts_as_indexed(
     shipper: Runtime, running: Stack, day: int, field: str, values: tuple[str, str]
 ) -> None:
-    """Otherwise the value would be in the document, but no search would find it."""
+    """The index must not accept such a value: it would be stored, but no search would find it."""
     shipper.invoke(payload(events_of(day, f'{{"{field}": {values[0]}}}')))
     events = events_of(day, f'{{"{field}": {values[1]}}}')
     assert shipper.invoke(payload(events)) == {
@@ -287,11 +295,8 @@ def test_a_value_of_another_type_never_counts_as_indexed(
     assert document(running, day, events[0])["@rescued"]["field"] == field
 
 
-def test_names_of_another_group_leave_room_for_labels_of_ours(running: Stack) -> None:
-    """Each label is a field. Field names of another group nearly fill the index.
-
-    These names must leave room for the labels.
-    """
+def test_many_field_names_of_another_log_group_leave_room_for_our_labels(running: Stack) -> None:
+    """Each label is a field, and an index allows 1,000 fields. Another group has 700 names."""
     day = 384
     names = events_of(day, json.dumps({f"name{number}": 1 for number in range(700)}))
     assert running.shipper.invoke(subscription_event(names, "SomebodysGroup"))["indexed"] == 1
@@ -310,13 +315,13 @@ def test_names_of_another_group_leave_room_for_labels_of_ours(running: Stack) ->
     assert (answer["indexed"], answer["rescued"]) == (1, 0)
 
 
-def test_why_a_document_was_rescued_can_be_counted(shipper: Runtime, running: Stack) -> None:
+def test_the_reasons_of_rescued_documents_can_be_counted(shipper: Runtime, running: Stack) -> None:
     day = 370
     lines = [
         LINES[name][0]
         for name in (
-            "text where an object is",
-            "more fields than an index has",
+            "text instead of an object",
+            "more fields than an index allows",
             "a key twice",
             "an empty name",
         )
@@ -342,7 +347,7 @@ def test_why_a_document_was_rescued_can_be_counted(shipper: Runtime, running: St
 
 
 @pytest.mark.parametrize("block", BLOCKS)
-def test_good_documents_are_in_while_blocked_ones_wait_for_the_block_to_end(
+def test_good_documents_are_indexed_while_others_wait_for_the_end_of_a_block(
     block: str, shipper: Runtime, running: Stack
 ) -> None:
     closed, opened = (372, 373) if block == "write block" else (374, 375)
@@ -357,10 +362,10 @@ def test_good_documents_are_in_while_blocked_ones_wait_for_the_block_to_end(
         )
         invocation.start()
         until(lambda: all(found(running, opened, event) for event in good))
-        assert count(running, opened) == 3  # a search finds them too
+        assert count(running, opened) == 3  # a search finds the documents too
         assert document(running, opened, good[2])["@rescued"]["field"] == "prediction"
         time.sleep(1)
-        assert invocation.is_alive(), "the blocked documents must be waited for"
+        assert invocation.is_alive(), "the shipper must wait for the end of the block"
         assert not any(found(running, closed, event) for event in waiting)
         release()
         invocation.join(70)
@@ -373,7 +378,7 @@ def test_good_documents_are_in_while_blocked_ones_wait_for_the_block_to_end(
 
 
 @pytest.mark.parametrize("block", BLOCKS)
-def test_what_stays_blocked_fails_the_invocation_and_comes_back_by_replay(
+def test_documents_that_stay_blocked_fail_the_invocation_and_are_replayed(
     *,
     block: str,
     starting: Callable[[int], AbstractContextManager[Runtime]],
@@ -400,7 +405,7 @@ def test_what_stays_blocked_fails_the_invocation_and_comes_back_by_replay(
     ):
         function: Function = replace(template.functions["ShipperFunction"], retries=1)
         status = "403" if block == "write block" else "429"
-        # the second alternative occurs if the last attempt began at the last moment
+        # there is no answer if too little time was left for the last request
         last = f"{status} cluster_block_exception|no answer in time"
         with pytest.raises(
             FunctionFailed, match=rf"2 of 4 documents not delivered: 2 x ({last})"

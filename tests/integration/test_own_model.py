@@ -1,7 +1,7 @@
-"""Tests a user's own model in the running stack, up to the panels with its own labels.
+"""Tests the stack with a user's own model: its predictions, documents and panels.
 
-The model with four labels is always tested. If ADOPTED names a folder of models that
-`make test-full` trained, they are tested too.
+A small model with four labels is always tested. If ADOPTED names a folder of models that
+`make test-full` trained, these models are tested too.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def own(folder: Path) -> Iterator[Stack]:
         yield started
 
 
-def test_the_built_package_holds_the_folder_and_ours_stays_as_it_is(
+def test_the_built_package_holds_the_users_folder_and_ours_stays_unchanged(
     folder: Path, template: Template, runtime_packages: Path, tmp_path: Path
 ) -> None:
     ours = contents(SHIPPED)
@@ -80,7 +80,7 @@ def test_the_built_package_holds_the_folder_and_ours_stays_as_it_is(
 
 
 def contents(folder: Path) -> dict[str, str]:
-    """Return the digest of each file of a folder."""
+    """Return the digest of each file in a folder, by the file's path."""
     return {
         str(path.relative_to(folder)): sha256(path.read_bytes()).hexdigest()
         for path in folder.rglob("*")
@@ -88,7 +88,7 @@ def contents(folder: Path) -> dict[str, str]:
     }
 
 
-def test_its_golden_sentences_are_predicted_shipped_and_shown_with_its_labels(
+def test_golden_sentences_are_predicted_shipped_and_shown_with_the_models_labels(
     folder: Path, own: Stack
 ) -> None:
     card, profile = (

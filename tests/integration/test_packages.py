@@ -1,7 +1,7 @@
 """Tests the built packages.
 
 They must be small and complete. Their native code must be for the template's processor, and must
-not need a newer C library than Lambda has.
+run with Lambda's version of the C library.
 """
 
 from __future__ import annotations
@@ -25,12 +25,15 @@ from tools.root import ROOT
 
 MIB = 1024 * 1024
 ELF_MACHINES = {"x86_64": 62, "arm64": 183}  # e_machine in the ELF header
-RUNTIME_GLIBC = (2, 34)  # the version in Amazon Linux 2023, on which python3.13 runs
+RUNTIME_GLIBC = (2, 34)  # in Amazon Linux 2023, the system of Lambda's runtime python3.13
 
 
 @pytest.fixture(scope="session")
 def packages(built: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Return the packages for each processor. A missing package is built in another folder."""
+    """Return the folder of packages for each processor architecture.
+
+    `make build` has built the packages for one architecture; this fixture builds the others.
+    """
     native = os.environ.get("ARCHITECTURE", "x86_64")
     (other,) = ELF_MACHINES.keys() - {native}
     folder = tmp_path_factory.mktemp(other)
@@ -73,7 +76,7 @@ def test_a_package_is_small(function: str, limit: int, built: Path) -> None:
 @pytest.mark.parametrize(
     "function", ["InferenceFunction", "ShipperFunction", "ReplayFunction", "MonitorFunction"]
 )
-def test_native_code_is_of_the_architecture_and_runs_on_the_runtimes_c_library(
+def test_native_code_fits_the_architecture_and_lambdas_c_library(
     function: str, architecture: str, packages: dict[str, Path]
 ) -> None:
     libraries = [
@@ -106,7 +109,7 @@ def test_the_template_runs_what_is_built_by_default() -> None:
         ("ReportFunction", "reporter/handler"),
     ],
 )
-def test_byte_code_is_there_and_never_checked_against_its_source(
+def test_a_package_has_byte_code_that_is_not_checked_against_its_source(
     function: str, module: str, built: Path
 ) -> None:
     source = built / function / f"{module}.py"
@@ -117,12 +120,12 @@ def test_byte_code_is_there_and_never_checked_against_its_source(
 
 @pytest.fixture
 def shipper(tmp_path: Path) -> Path:
-    """Return a copy of the shipper's folder that a test may spoil."""
+    """Return a copy of the shipper's folder that a test may change."""
     return shutil.copytree(ROOT / "functions" / "shipper", tmp_path / "shipper")
 
 
 def build(folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run the same build command as `sam build` for the function in a folder."""
+    """Build the shipper in `folder` with the same command as `sam build`."""
     path = f"{ROOT / '.uv' / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}"
     environment = os.environ | {"ARTIFACTS_DIR": str(folder.with_name("built")), "PATH": path}
     command = ["make", "--makefile", str(folder / "Makefile"), "build-ShipperFunction"]
@@ -131,7 +134,7 @@ def build(folder: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_what_is_pinned_can_be_built(shipper: Path) -> None:
+def test_the_pinned_packages_can_be_installed(shipper: Path) -> None:
     done = build(shipper)
     assert done.returncode == 0, done.stderr[-3000:]
     assert shipper.with_name("built").joinpath("idna").is_dir()
@@ -149,7 +152,7 @@ def test_what_is_pinned_can_be_built(shipper: Path) -> None:
         pytest.param(r" \\\n +--hash=\S+", lambda _: "", "idna==", id="no hash"),
     ],
 )
-def test_a_package_that_is_not_the_pinned_one_is_not_built_in(
+def test_a_package_with_another_digest_is_not_installed(
     pattern: str, replacement: Callable[[re.Match[str]], str], said: str, shipper: Path
 ) -> None:
     lock = shipper / "requirements.txt"
@@ -162,14 +165,14 @@ def test_a_package_that_is_not_the_pinned_one_is_not_built_in(
     assert not shipper.with_name("built").joinpath("idna").exists()
 
 
-def test_monitor_and_canary_carry_the_model_that_was_built(built: Path) -> None:
+def test_monitor_and_canary_contain_the_card_of_the_built_model(built: Path) -> None:
     for function in ("MonitorFunction", "CanaryFunction"):
         for name in ("card.json", "profile.json"):
             found = (built / function / "monitor" / name).read_bytes()
             assert found == (built / "InferenceFunction" / "model" / name).read_bytes()
 
 
-def test_monitor_and_canary_take_a_model_and_questions_of_your_own() -> None:
+def test_monitor_and_canary_can_contain_the_users_own_model_and_questions() -> None:
     command = [
         "make",
         "--dry-run",
@@ -183,16 +186,16 @@ def test_monitor_and_canary_take_a_model_and_questions_of_your_own() -> None:
     assert 'cp "/asked" "/built/monitor/questions.jsonl"' in done.stdout
 
 
-def test_the_installer_carries_what_it_installs(built: Path) -> None:
+def test_the_installer_contains_the_files_that_it_installs(built: Path) -> None:
     source, packed = (root / "kibana" for root in (ROOT, built / "KibanaFunction"))
     files = {path.relative_to(source): path.read_bytes() for path in source.rglob("*.json")}
     assert files
-    card = Path("card.json")  # of the model, whose labels get colours
+    card = Path("card.json")  # the model's card: the installer gives its labels colours
     files[card] = (built / "InferenceFunction" / "model" / card).read_bytes()
     assert {path.relative_to(packed): path.read_bytes() for path in packed.rglob("*.json")} == files
 
 
-def test_no_package_carries_what_is_not_its_own(built: Path) -> None:
+def test_no_package_contains_parts_of_another_package(built: Path) -> None:
     for function, absent in (("InferenceFunction", "shipper"), ("ShipperFunction", "inference")):
         assert not (built / function / absent).exists()
         assert not list((built / function).glob("**/libonnxruntime.so*"))
@@ -216,7 +219,7 @@ def sboms(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         ("ReportFunction", "reporter"),
     ],
 )
-def test_an_sbom_lists_what_is_in_the_package(
+def test_an_sbom_lists_the_libraries_and_models_in_the_package(
     function: str, name: str, built: Path, sboms: dict[str, Path]
 ) -> None:
     components = json.loads(sboms[f"{name}.cdx.json"].read_text())["components"]

@@ -1,5 +1,7 @@
-"""The page over the real OpenSearch: its numbers counted a second time, its server, and how a real
-browser shows it.
+"""Tests the page and the report with a real OpenSearch.
+
+The tests count the page's numbers a second time in Python, send requests to the page's server, and
+open the page in a real browser.
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ RECORDS = {
     kind: json.loads((ROOT / "events" / f"record.{kind}.json").read_text())
     for kind in ("prediction", "prediction_error", "verdict", "drift")
 }
-# Version 1 of the records, which an index keeps for its whole retention.
+# Version 1 of the records. An index may still hold such records after an upgrade.
 OLD = {
     kind: json.loads((ROOT / "events" / "old" / f"record.{kind}.1.json").read_text())
     for kind in ("prediction", "prediction_error")
@@ -46,6 +48,8 @@ Doc = dict[str, Any]
 
 @dataclass(frozen=True)
 class Sent:
+    """The shipped records, each with its time."""
+
     lines: list[tuple[datetime, Doc]]
 
     @property
@@ -58,7 +62,7 @@ class Sent:
 
 
 def lines() -> Iterator[tuple[datetime, Doc]]:
-    chance = random.Random(23)  # noqa: S311  traffic, not a secret
+    chance = random.Random(23)  # noqa: S311  not for a secret
     for second in range(0, 14 * 60, 3):
         moment = SPAN.start + timedelta(seconds=second + 2)
         if chance.random() < 0.1:
@@ -89,7 +93,7 @@ def hash_of(text: str) -> int:
 
 
 def judged(running: Stack) -> None:
-    """Index the verdicts that the monitor would have written."""
+    """Put verdicts into OpenSearch, as the monitor writes them."""
     verdict, drift = copy.deepcopy(RECORDS["verdict"]), copy.deepcopy(RECORDS["drift"])
     for at, word in enumerate(("ok", "unusual", "notice")):
         times = {
@@ -125,7 +129,7 @@ def view(running: Stack, sent: Sent) -> View:
     return read(running.answer, SPAN, "local")
 
 
-def test_its_numbers_are_those_of_a_second_count(view: View, sent: Sent) -> None:
+def test_the_numbers_are_equal_to_a_second_count(view: View, sent: Sent) -> None:
     predictions = sent.predictions
     found = view.predictions
     labels = Counter(doc["prediction"]["label"] for doc in predictions)
@@ -140,7 +144,7 @@ def test_its_numbers_are_those_of_a_second_count(view: View, sent: Sent) -> None
     assert sum(counts[20] for counts in found.scores.values()) == ones > 0
 
 
-def test_its_steps_hold_every_prediction_once(view: View, sent: Sent) -> None:
+def test_the_time_steps_hold_every_prediction_once(view: View, sent: Sent) -> None:
     wanted = Counter[datetime]()
     for moment, doc in sent.lines:
         if doc in sent.predictions:
@@ -153,14 +157,14 @@ def test_its_steps_hold_every_prediction_once(view: View, sent: Sent) -> None:
     assert flags == sum("truncated" in doc["input"]["flags"] for doc in sent.predictions) > 0
 
 
-def test_refusals_are_the_callers_or_ours(view: View, sent: Sent) -> None:
+def test_failed_requests_are_counted_as_the_callers_or_our_mistakes(view: View, sent: Sent) -> None:
     errors = Counter(doc["error"]["status"] for doc in sent.live if "error" in doc)
     assert sum(view.refusals.callers) == errors[422] > 0
     assert sum(view.refusals.ours) == errors[500] > 0
     assert view.refusals.types == {"field-invalid": errors.total()}
 
 
-def test_each_text_is_listed_once_in_its_order(view: View, sent: Sent) -> None:
+def test_lists_of_texts_are_sorted_and_hold_each_text_once(view: View, sent: Sent) -> None:
     texts = {doc["text"]: doc["input"]["novelty"] for doc in sent.predictions}
     strangest = sorted(texts, key=lambda text: -texts[text])[:SHOWN]
     assert [one.text for one in view.strangest] == strangest
@@ -172,19 +176,21 @@ def test_each_text_is_listed_once_in_its_order(view: View, sent: Sent) -> None:
     assert [one.text for one in view.newest] == newest[: len(view.newest)]
 
 
-def test_the_verdicts_are_there_and_the_newest_first(view: View) -> None:
+def test_the_newest_verdicts_are_listed_first(view: View) -> None:
     assert [one.word for one in view.verdicts] == ["notice", "unusual", "ok"]
     assert [one.unusual for one in view.drifts] == [True, True, False]
     assert view.drifts[0].part == "input.sig.s3"
 
 
-def test_another_stack_has_none_of_it(running: Stack, sent: Sent) -> None:
+def test_the_page_of_another_stack_shows_none_of_the_predictions(
+    running: Stack, sent: Sent
+) -> None:
     other = read(running.answer, SPAN, "another")
     assert other.predictions.number == 0
-    assert other.shipping.kinds == {"verdict": 3, "drift": 3}  # these name no stack
+    assert other.shipping.kinds == {"verdict": 3, "drift": 3}  # these documents name no stack
 
 
-def test_texts_without_a_hash_are_told_apart_by_themselves(running: Stack) -> None:
+def test_without_hashes_equal_texts_are_recognised_by_the_text(running: Stack) -> None:
     noon = datetime(2002, 7, 20, 12, tzinfo=UTC)
     for at, text in enumerate(("one", "one", "two", "three")):
         document = {
@@ -203,15 +209,15 @@ def test_texts_without_a_hash_are_told_apart_by_themselves(running: Stack) -> No
     ]
 
 
-def test_an_index_of_another_writer_changes_nothing(running: Stack) -> None:
-    """Such an index has none of the fields by which the page sorts."""
+def test_an_index_of_another_team_changes_nothing(running: Stack) -> None:
+    """The other index does not have the fields by which the page sorts."""
     noon = datetime(2002, 7, 22, 12, tzinfo=UTC)
     about = {"hash": "0" * 16, "novelty": 1}
     ours = {"prediction": {"label": "a", "score": 0.95}, "input": about, "text": "one"}
     theirs = {"@log_group": "/aws/lambda/theirs", "@message": "a line"}
     mapping = {"properties": {"input": {"properties": {"hash": {"type": "keyword"}}}}}
     server = running.opensearch_url
-    # no name that the index template is for: the console's function made its indices without it
+    # The index template does not apply to these names, so the mappings are as given here.
     for name, fields, made in (("page-ours", ours, mapping), ("page-another", theirs, {})):
         requests.put(f"{server}/{name}", json={"mappings": made}, timeout=30).raise_for_status()
         document = {"@timestamp": noon.isoformat(), **fields}
@@ -243,7 +249,7 @@ def test_every_search_has_a_time_filter(running: Stack, sent: Sent) -> None:
 
 @pytest.fixture
 def page(running: Stack, sent: Sent) -> Iterator[str]:
-    """Yield the address of the page, at the time of the generated lines."""
+    """Run the page's server, for which the current time is `NOW`. Yields its address."""
     made = server(0, Page(running.answer, "local", lambda: ["A message."], now=lambda: NOW))
     threading.Thread(target=made.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{made.server_port}"
@@ -262,7 +268,7 @@ def page(running: Stack, sent: Sent) -> Iterator[str]:
         ({"Origin": "null"}, 403),
     ],
 )
-def test_only_this_machine_and_our_own_origin(
+def test_only_this_machine_and_the_pages_own_origin_are_answered(
     headers: dict[str, str], status: int, page: str
 ) -> None:
     port = page.rpartition(":")[2]
@@ -283,7 +289,7 @@ def test_only_this_machine_and_our_own_origin(
         ("/other", 404),
     ],
 )
-def test_it_shows_the_time_that_is_asked_for(path: str, status: int, page: str) -> None:
+def test_the_address_gives_the_time_span(path: str, status: int, page: str) -> None:
     assert requests.get(page + path, timeout=30).status_code == status
 
 
@@ -306,7 +312,7 @@ def test_the_report_is_one_file_with_the_same_numbers(
     assert "<script" not in html
 
 
-def test_a_report_that_cannot_be_made_is_one_sentence(
+def test_a_report_that_cannot_be_made_leads_to_one_sentence(
     running: Stack, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     nowhere = f"http://127.0.0.1:{free_port()}"
@@ -319,7 +325,7 @@ def test_a_report_that_cannot_be_made_is_one_sentence(
 
 
 @pytest.mark.skipif(not CHROMIUM, reason="NOT RUN: no Chromium is here (Debian's package chromium)")
-def test_a_browser_shows_it_without_complaint_at_any_width(
+def test_a_browser_shows_page_and_report_without_errors_at_any_width(
     page: str, running: Stack, sent: Sent, tmp_path: Path
 ) -> None:
     out = tmp_path / "report.html"
@@ -347,7 +353,7 @@ def test_a_browser_shows_it_without_complaint_at_any_width(
 
 
 @pytest.mark.skipif(not CHROMIUM, reason="NOT RUN: no Chromium is here (Debian's package chromium)")
-def test_a_browser_shows_a_new_prediction_by_itself_and_says_when_the_server_is_gone(
+def test_an_open_page_shows_new_predictions_and_says_if_the_server_is_lost(
     running: Stack, tmp_path: Path
 ) -> None:
     noon = datetime(2002, 7, 21, 12, tzinfo=UTC)

@@ -1,6 +1,6 @@
-"""Tests every panel against the real OpenSearch.
+"""Tests every panel of the dashboards with a real OpenSearch.
 
-The figures of the traffic are counted a second time in plain Python.
+The tests compute the panels' figures a second time in plain Python.
 """
 
 from __future__ import annotations
@@ -37,15 +37,17 @@ RECORDS = {
     kind: json.loads((ROOT / "events" / f"record.{kind}.json").read_text())
     for kind in ("prediction", "prediction_error", "verdict", "drift", "canary")
 }
-# Version 1 of the records, which an index keeps for its whole retention.
+# Version 1 of the records. An index may still hold such records after an upgrade.
 OLD = {
     kind: json.loads((ROOT / "events" / "old" / f"record.{kind}.1.json").read_text())
     for kind in ("prediction", "prediction_error")
 }
 MIDNIGHT = datetime(2002, 6, 2, tzinfo=UTC)  # no other test has documents of these days
-SPAN = (MIDNIGHT - timedelta(minutes=9), MIDNIGHT + timedelta(minutes=6))  # in two indices
+# Each day has an index, so the documents of this span are in two indices.
+SPAN = (MIDNIGHT - timedelta(minutes=9), MIDNIGHT + timedelta(minutes=6))
 BAR = timedelta(seconds=30)
 SECONDS = 13 * 60
+# Lines with a field that the index refuses.
 DAMAGED = (
     {"traffic": "live", "prediction": "a text"},
     {"traffic": "live", "prediction": {"label": "first"}}
@@ -59,7 +61,10 @@ Values = tuple[Any, ...]
 
 @dataclass(frozen=True)
 class Sent:
-    """The documents of the generated lines, and when they were shipped (milliseconds)."""
+    """The documents of the generated lines, and of the monitor.
+
+    `began` and `ended` are the times of shipping, in milliseconds since 1970.
+    """
 
     documents: list[Doc]
     monitor: list[Doc]
@@ -72,8 +77,8 @@ class Sent:
 
 
 def lines() -> Iterator[tuple[datetime, Doc]]:
-    """Generate a line for every two seconds, the same at each run."""
-    chance = random.Random(6)  # noqa: S311  traffic, not a secret
+    """Generate a line for every two seconds. Each call generates the same lines."""
+    chance = random.Random(6)  # noqa: S311  not for a secret
     for second in range(0, SECONDS, 2):
         moment = SPAN[0] + timedelta(seconds=second + 40, milliseconds=chance.randrange(1000))
         kind = chance.choices(("prediction", "refused", "failed", "damaged"), (16, 2, 1, 1))[0]
@@ -88,9 +93,8 @@ def lines() -> Iterator[tuple[datetime, Doc]]:
         record["traffic"] = chance.choices(("live", "canary", "test"), (8, 1, 1))[0]
         record["model"]["version"] = "aaaaaaaaaaaa" if second < SECONDS * 0.6 else "bbbbbbbbbbbb"
         record["cold_start"] = chance.random() < 0.1
-        record["function_request_id"] = (
-            f"request-{second // 4}"  # some pairs of lines belong to one request
-        )
+        # two neighbouring lines belong to one request
+        record["function_request_id"] = f"request-{second // 4}"
         if kind == "prediction":
             vary(record, second, chance)
         elif kind == "failed":
@@ -108,7 +112,7 @@ def lines() -> Iterator[tuple[datetime, Doc]]:
 
 def vary(record: Doc, second: int, chance: random.Random) -> None:
     label = chance.choices(("first", "second"), (3, 1))[0]
-    # Some scores are integers, as if a program had read 1.0 and written 1.
+    # Some scores are integers: a program may write 1 for a score of 1.0.
     score = 1 if second % 14 == 0 else chance.uniform(0.5, 1)
     record["prediction_id"] = f"{second % 8:02x}{second:030x}"
     record["text"] = f"sentence {chance.randrange(200)}"
@@ -127,8 +131,8 @@ def vary(record: Doc, second: int, chance: random.Random) -> None:
 
 
 def findings() -> Iterator[Doc]:
-    """Generate the documents of verdicts on two models, one every two minutes."""
-    chance = random.Random(7)  # noqa: S311  traffic, not a secret
+    """Generate documents of monitor and canary on two models, every two minutes."""
+    chance = random.Random(7)  # noqa: S311  not for a secret
     for minute, model in product(range(2, 14, 2), ("one", "two")):
         moment = SPAN[0] + timedelta(minutes=minute, seconds=chance.randrange(60))
         for kind, signal in (
@@ -169,7 +173,7 @@ def findings() -> Iterator[Doc]:
 
 def accuracies() -> Iterator[Doc]:
     """Generate verdicts on the known and the estimated accuracy of two versions."""
-    chance = random.Random(8)  # noqa: S311  labels, not a secret
+    chance = random.Random(8)  # noqa: S311  not for a secret
     for minute, version in product(range(3, 14, 2), ("one", "two")):
         moment = SPAN[0] + timedelta(minutes=minute, seconds=chance.randrange(60))
         for reference in ("labels", "profile"):
@@ -253,7 +257,8 @@ def ask(running: Stack, panel: SavedObject, span: Span = SPAN) -> dict[str, Any]
     return running.answer(request(panel, OBJECTS, span))
 
 
-# What each panel shows, defined a second time: the documents, their keys, and the values.
+# The functions below define the panels a second time, for `EXPECTED`: the documents that a panel
+# counts, the keys by which it groups the documents, and the values of each group.
 
 
 def slot(doc: Doc) -> list[Any]:
@@ -272,7 +277,7 @@ def bin_of_score(doc: Doc) -> list[Any]:
 
 
 def as_single(value: float) -> float:
-    """Return the 32-bit float that the index holds of it."""
+    """Return the value as a 32-bit float, as the index holds it."""
     single: float = struct.unpack("f", struct.pack("f", value))[0]
     return single
 
@@ -304,7 +309,7 @@ def inner(*names: str) -> Callable[[Doc], list[Any]]:
         found: Any = doc
         for name in names:
             if not isinstance(found, dict) or name not in found:
-                return []  # a rescued line, whose refused field is gone
+                return []  # the line was rescued without this field
             found = found[name]
         return found if isinstance(found, list) else [found]
 
@@ -343,7 +348,8 @@ def starts(docs: list[Doc]) -> Values:
 class Percentiles:
     """Percentiles of small groups.
 
-    A percentile must lie between the neighbours of its rank, so that any interpolation is accepted.
+    A percentile must lie between two values near its rank, because OpenSearch interpolates in its
+    own way.
     """
 
     field: Callable[[Doc], list[Any]]
@@ -431,10 +437,9 @@ def novelty_of(docs: list[Doc]) -> float:
 
 
 class StrangestText:
-    """The highest novelty of a text, and the other fields of one of its documents.
+    """The highest novelty of a text, and the other fields from any document with this text.
 
-    Each of the two indices sends its own strangest texts only, so the document need not be the
-    newest of both.
+    The panel takes these fields from the newest document of an index, but there are two indices.
     """
 
     def check(self, docs: list[Doc], found: Values) -> None:
@@ -449,6 +454,7 @@ def mean_score(docs: list[Doc]) -> Values:
     return (fmean(as_single(doc["prediction"]["score"]) for doc in docs),)
 
 
+# By panel: the documents, the keys, and the values.
 EXPECTED: dict[
     str,
     tuple[Callable[[Doc], bool], Keys, Callable[[list[Doc]], Values] | Percentiles | StrangestText],
@@ -524,7 +530,7 @@ EXPECTED: dict[
 @pytest.mark.parametrize(
     "panel", [one for one in ASKED if one.type == "visualization"], ids=lambda one: one.id
 )
-def test_a_panel_shows_what_a_second_count_says(
+def test_a_panel_shows_the_same_figures_as_a_second_count(
     panel: SavedObject, running: Stack, sent: Sent
 ) -> None:
     wanted, keys, value = EXPECTED[panel.id.removeprefix("prediction-monitor-")]
@@ -535,11 +541,11 @@ def test_a_panel_shows_what_a_second_count_says(
 
     answer = ask(running, panel)
     found = {row[: len(keys)]: row[len(keys) :] for row in rows(panel, answer, SPAN)}
-    empty = ({0}, {None})  # of a filter that no document of the bar meets
+    empty = ({0}, {None})  # the values of a group without documents
     found = {key: row for key, row in found.items() if key in groups or set(row) not in empty}
 
     assert answer["_shards"]["failed"] == 0
-    if isinstance(value, StrangestText):  # ten of them
+    if isinstance(value, StrangestText):  # the panel shows only ten texts
         strangest = sorted(groups, key=lambda each: -novelty_of(groups[each]))[:10]
         groups = {each: groups[each] for each in strangest}
 
@@ -552,7 +558,7 @@ def test_a_panel_shows_what_a_second_count_says(
             assert found[each] == pytest.approx(value(docs)), each
 
 
-def test_the_traffic_holds_what_the_panels_are_for(sent: Sent) -> None:
+def test_the_traffic_has_all_cases_that_the_panels_distinguish(sent: Sent) -> None:
     predictions = [doc for doc in sent.documents if predicted(doc)]
     assert {doc["traffic"] for doc in sent.documents if "traffic" in doc} == {
         "live",
@@ -576,6 +582,7 @@ def test_the_traffic_holds_what_the_panels_are_for(sent: Sent) -> None:
         assert age[0] <= doc["@delay_ms"] <= age[1]
 
 
+# By saved search: the documents, the value by which they are sorted, and whether it falls.
 SEARCHES: dict[str, tuple[Callable[[Doc], bool], Callable[[Doc], Any], bool]] = {
     "datatable": (predicted, itemgetter("moment"), True),
     "low-confidence": (
@@ -609,7 +616,7 @@ SEARCHES: dict[str, tuple[Callable[[Doc], bool], Callable[[Doc], Any], bool]] = 
 @pytest.mark.parametrize(
     "search", [one for one in OBJECTS if one.type == "search"], ids=lambda one: one.id
 )
-def test_a_saved_search_lists_what_it_says_in_its_order(
+def test_a_saved_search_lists_its_documents_in_order(
     search: SavedObject, running: Stack, sent: Sent
 ) -> None:
     wanted, order, falling = SEARCHES[search.id.removeprefix("prediction-monitor-")]
@@ -626,7 +633,7 @@ def test_a_saved_search_lists_what_it_says_in_its_order(
     ASKED,
     ids=lambda one: one.id,
 )
-def test_a_panel_of_a_time_without_documents_is_empty(
+def test_a_panel_is_empty_for_a_time_without_documents(
     panel: SavedObject, running: Stack, sent: Sent
 ) -> None:
     before = (SPAN[0] - timedelta(days=365), SPAN[0] - timedelta(days=364))
@@ -635,11 +642,12 @@ def test_a_panel_of_a_time_without_documents_is_empty(
     assert panel.type == "search" or not [
         row
         for row in rows(panel, answer)
-        if row[-1] != 0  # the count of a filter
+        if row[-1] != 0  # a panel with filters shows 0 for each filter
     ]
 
 
-def test_a_record_that_another_group_forged_is_on_no_panel_and_history_is(running: Stack) -> None:
+def test_a_record_of_an_untrusted_log_group_is_on_no_panel(running: Stack) -> None:
+    """Documents of earlier versions have no `@kind`. The panels show them."""
     noon = datetime(2002, 6, 16, 12, tzinfo=UTC)
     record = RECORDS["prediction"] | {"prediction": {"label": "first", "score": 0.55}}
     forged = [
@@ -650,7 +658,8 @@ def test_a_record_that_another_group_forged_is_on_no_panel_and_history_is(runnin
     span = (noon - timedelta(minutes=5), noon + timedelta(minutes=5))
     url = f"{running.opensearch_url}/cwl-*2002.06.16"
     requests.post(f"{url}/_refresh", timeout=30).raise_for_status()
-    # Failures has the condition in one of its filters, so its total also counts other documents
+    # The panel of failures has this condition only in one of its filters, so it is not among these
+    # panels: its total counts other documents too.
     asked = [
         one for one in ASKED if "@kind:prediction" in str(one.attributes["kibanaSavedObjectMeta"])
     ]
@@ -673,7 +682,7 @@ def test_a_record_that_another_group_forged_is_on_no_panel_and_history_is(runnin
     requests.delete(url, timeout=30).raise_for_status()
 
 
-def test_a_batch_of_one_millisecond_is_listed_in_its_order(running: Stack) -> None:
+def test_predictions_of_the_same_millisecond_are_listed_in_their_order(running: Stack) -> None:
     noon = datetime(2002, 6, 17, 12, tzinfo=UTC)
     records = [RECORDS["prediction"] | {"text": f"sentence {number}"} for number in range(50)]
     events = [log_event(json.dumps(record), int(noon.timestamp() * 1000)) for record in records]
@@ -714,12 +723,13 @@ def test_the_terminal_shows_the_same_counts(running: Stack, sent: Sent) -> None:
         )
 
 
-def test_four_documents_that_would_break_an_index_are_in_it_and_averages_are_right(
+def test_difficult_documents_are_indexed_and_the_average_score_is_right(
     running: Stack,
 ) -> None:
     noon = datetime(2002, 6, 9, 12, tzinfo=UTC)
     first, long = copy.deepcopy(RECORDS["prediction"]), copy.deepcopy(RECORDS["prediction"])
-    first["prediction"]["score"] = 1  # dynamic mapping would say: long, and 0.98 counts as 0
+    # Without the index template, this score would give the field the type long, in which 0.98 is 0.
+    first["prediction"]["score"] = 1
     long["prediction"] |= {"label": "x" * 40_000, "score": 0.98}
     hard = [first, {"prediction": "text"}, {f"f{number}": number for number in range(5000)}, long]
     last = copy.deepcopy(RECORDS["prediction"])

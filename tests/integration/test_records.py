@@ -1,5 +1,6 @@
-"""Tests under the real runtime that records do not depend on the environment variables of the
-loggers.
+"""Tests that environment variables of Lambda's and Powertools' loggers change no record.
+
+The functions run from source under the real Lambda runtime.
 """
 
 from __future__ import annotations
@@ -16,17 +17,17 @@ from local.template import Template
 SENTENCE = "Quokkas quietly quarrel with wombats"
 
 ENVIRONMENTS = {
-    "Lambda's level": {"AWS_LAMBDA_LOG_LEVEL": "WARN"},
-    "Lambda's level, JSON": {"AWS_LAMBDA_LOG_LEVEL": "FATAL", "AWS_LAMBDA_LOG_FORMAT": "JSON"},
-    "Powertools' level": {"POWERTOOLS_LOG_LEVEL": "CRITICAL", "LOG_LEVEL": "ERROR"},
-    "no level": {"POWERTOOLS_LOG_LEVEL": "loud"},
-    "a sample below Lambda's level": {
+    "Lambda's log level": {"AWS_LAMBDA_LOG_LEVEL": "WARN"},
+    "Lambda's log level, JSON": {"AWS_LAMBDA_LOG_LEVEL": "FATAL", "AWS_LAMBDA_LOG_FORMAT": "JSON"},
+    "Powertools' log level": {"POWERTOOLS_LOG_LEVEL": "CRITICAL", "LOG_LEVEL": "ERROR"},
+    "an invalid log level": {"POWERTOOLS_LOG_LEVEL": "loud"},
+    "a sample rate and Lambda's log level": {
         "POWERTOOLS_LOGGER_SAMPLE_RATE": "0.5",
         "AWS_LAMBDA_LOG_LEVEL": "WARN",
     },
-    "no rate": {"POWERTOOLS_LOGGER_SAMPLE_RATE": "some"},
-    "development": {"POWERTOOLS_DEV": "true"},
-    "whole events": {"POWERTOOLS_LOGGER_LOG_EVENT": "true"},
+    "an invalid sample rate": {"POWERTOOLS_LOGGER_SAMPLE_RATE": "some"},
+    "development mode": {"POWERTOOLS_DEV": "true"},
+    "a log of whole events": {"POWERTOOLS_LOGGER_LOG_EVENT": "true"},
     "no metrics, other names": {
         "POWERTOOLS_METRICS_DISABLED": "true",
         "POWERTOOLS_SERVICE_NAME": "other",
@@ -64,7 +65,7 @@ def test_a_record_is_written_whatever_the_environment_says(name: str, template: 
 
 
 @pytest.mark.parametrize("name", ENVIRONMENTS)
-def test_a_payload_is_accounted_for_whatever_the_environment_says(
+def test_a_payloads_counts_are_written_whatever_the_environment_says(
     name: str, template: Template
 ) -> None:
     lines: list[str] = []
@@ -81,8 +82,9 @@ def test_a_payload_is_accounted_for_whatever_the_environment_says(
 
 
 def test_the_largest_batch_is_answered(template: Template) -> None:
-    """With AWS_EXECUTION_ENV set, the runtime writes answers in UTF-8 instead of escapes, which
-    matters for the limit of 6 MB.
+    """Lambda limits an answer to 6 MB.
+
+    As AWS_EXECUTION_ENV is set, the runtime writes the answer in UTF-8. Escapes would be longer.
     """
     sentence = "😀" * 10_000
     with start(

@@ -1,6 +1,6 @@
-"""Tests the built replay function under the runtime emulator.
+"""Tests the built replay function under the real Lambda runtime.
 
-The dead letters are in moto's S3, and OpenSearch is real.
+moto imitates the S3 bucket of the dead letters. OpenSearch is real.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def sample(name: str) -> Any:
     return json.loads((EVENTS / f"{name}.json").read_text())
 
 
-def test_what_waits_is_counted_replayed_once_and_poison_is_set_aside(
+def test_letters_are_counted_and_replayed_once_and_unreadable_letters_are_moved(
     replay: Runtime, s3: Any, bucket: str, running: Stack
 ) -> None:
     events = [
@@ -89,7 +89,7 @@ def test_what_waits_is_counted_replayed_once_and_poison_is_set_aside(
     assert replay.invoke(sample("scheduled"))["found"] == 0
 
 
-def test_a_range_that_nothing_is_of_replays_nothing(replay: Runtime, s3: Any, bucket: str) -> None:
+def test_only_the_selected_letters_are_replayed(replay: Runtime, s3: Any, bucket: str) -> None:
     put(
         s3,
         bucket,

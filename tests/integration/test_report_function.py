@@ -1,6 +1,6 @@
-"""Tests the built function of the report under the runtime emulator.
+"""Tests the built report function under the real Lambda runtime.
 
-OpenSearch is real, and the bucket is moto's, over HTTP.
+OpenSearch is real. moto imitates the S3 bucket of the reports.
 """
 
 from __future__ import annotations
@@ -41,7 +41,10 @@ def starting(  # noqa: PLR0917
     aws: str,
     bucket: str,
 ) -> Starting:
-    """Return a function that starts the function of the report; variables can be replaced."""
+    """Return a helper that starts the report function.
+
+    `changed` replaces environment variables.
+    """
 
     @contextmanager
     def started(lines: list[str], **changed: str) -> Iterator[Runtime]:
@@ -61,7 +64,10 @@ def starting(  # noqa: PLR0917
 
 @pytest.fixture
 def predicted(running: Stack) -> Iterator[int]:
-    """Index predictions of the last hours in an index that no other test searches."""
+    """Put predictions of the last hours into an index that no other test searches.
+
+    Yields the number of predictions.
+    """
     now = datetime.now(UTC)
     index = f"{running.opensearch_url}/{PREFIX}2026.11.23"
     requests.put(index, json=TEMPLATE, timeout=30).raise_for_status()
@@ -96,11 +102,11 @@ def test_the_report_of_the_day_is_in_the_bucket(
     assert "<script" not in page
     reported = [json.loads(line) for line in lines if '"report"' in line]
     assert [one["predictions"] for one in reported] == [predicted] * 2
-    # the log has no text: its lines remain when LogText becomes "false"
+    # The function must log no text: old log lines would remain when a user sets LogText to "false".
     assert not [line for line in lines if TEXT in line]
 
 
-def test_a_bucket_that_refuses_is_an_error_of_the_function_in_one_sentence(
+def test_a_refusal_of_the_bucket_fails_the_function_with_one_sentence(
     starting: Starting, predicted: int
 ) -> None:
     said = r"NotMade: the bucket refuses the report \(NoSuchBucket\)"

@@ -1,6 +1,7 @@
-"""Tests that each of 100,000 lines is indexed once although OpenSearch is killed meanwhile.
+"""Tests that each of 100,000 lines is indexed exactly once although OpenSearch is killed.
 
-The lines go through the local CloudWatch and Lambda. OpenSearch is started again later.
+local/ imitates CloudWatch and Lambda's asynchronous invocations. OpenSearch is real; it is killed
+while lines are shipped, and started again later.
 """
 
 from __future__ import annotations
@@ -28,14 +29,17 @@ from soak.killable_node import Node
 from tools.ports import free_port
 
 LINES = 100_000
-SMALL, LARGEST = 50, 6_000  # lines per burst
+SMALL, LARGEST = 50, 6_000  # numbers of lines in a burst
 FUNCTION_SECONDS = 7
 RETRY_SECONDS = (0.5, 1.0)
 
 
 @dataclass
 class Invocations:
-    """Lambda's invocations of the shipper: how many began, and how they ended."""
+    """Invokes the shipper, and counts the invocations by their result.
+
+    `tries` counts the invocations of each payload.
+    """
 
     shipper: Runtime
     begun: int = 0
@@ -61,9 +65,9 @@ class Invocations:
 
 @dataclass
 class Outage:
-    """Kills the node in the middle of an invocation, and starts it again later.
+    """Kills the OpenSearch node during an invocation, and starts it again later.
 
-    It is started after one event was given up and the next event has failed.
+    It is started again when one event was given up, and the next event has failed at least once.
     """
 
     node: Node
@@ -88,7 +92,7 @@ class Outage:
         self._over.set()
 
     def pause(self, seconds: float) -> None:
-        """Pause between two tries. If the node is being started, wait for the node."""
+        """Pause between two tries of an event. If the node is being started, wait for the node."""
         time.sleep(seconds)
         if self._begun.is_set():
             assert self._over.wait(120)
@@ -118,7 +122,7 @@ def shipper(
         yield runtime
 
 
-def test_each_line_is_in_once_although_the_server_was_killed(
+def test_each_line_is_indexed_once_although_the_server_was_killed(
     *,
     node: Node,
     shipper: Runtime,
@@ -147,14 +151,15 @@ def test_each_line_is_in_once_although_the_server_was_killed(
     for burst in bursts():
         for line in burst:
             subscription.put(line)
-        if len(burst) < SMALL:  # so that it does not become part of a larger payload
+        if len(burst) < SMALL:
+            # Otherwise a small burst would become part of a larger payload.
             assert subscription.drain(120)
     subscription.stop()
     for thread in threads:
         thread.join(120)
         assert not thread.is_alive()
 
-    # the test proves nothing unless all of this happened
+    # if one of these did not happen, the test proves nothing
     assert subscription.counts.passed == LINES
     assert len(subscription.failures) == len(outage.letters) >= 1
     assert invocations.worked_when_retried >= 1

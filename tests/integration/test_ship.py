@@ -1,4 +1,7 @@
-"""Tests that `python -m local ship` ships each line once, into the index of its day."""
+"""Tests the command `python -m local ship`, which ships the lines of log files.
+
+Each line must have exactly one document, in the index of the line's day.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ from tools.root import ROOT
 
 OBJECTS = saved_objects()
 CONTRACT = json.loads((ROOT / "events" / "prediction.json").read_text(encoding="utf-8"))
-# the days of the sample
+# the days of the lines in SAMPLE
 SPAN = (
     datetime(2025, 11, 3, tzinfo=UTC),
     datetime(2025, 11, 8, tzinfo=UTC),
@@ -41,7 +44,7 @@ def documents(running: Stack, group: str) -> list[dict[str, Any]]:
 
 
 def shipped(running: Stack, group: str, *paths: Path, **more: Any) -> list[str]:
-    """Ship the lines of these files that match `prediction`. Returns the messages about them."""
+    """Ship the lines that match the pattern `prediction`. Returns the command's messages."""
     said: list[str] = []
     ship_lines.ship(
         [str(path) for path in paths],
@@ -55,7 +58,7 @@ def shipped(running: Stack, group: str, *paths: Path, **more: Any) -> list[str]:
     return said
 
 
-def test_the_sample_lines_are_predictions_of_their_days_and_shipped_twice_no_more(
+def test_the_sample_lines_become_predictions_of_their_days_also_if_shipped_twice(
     running: Stack,
 ) -> None:
     said = [text for _ in range(2) for text in shipped(running, "sample", SAMPLE)]
@@ -82,7 +85,7 @@ def test_the_sample_lines_are_predictions_of_their_days_and_shipped_twice_no_mor
     assert any("with their missing fields" in text and "latency_ms" in text for text in said)
 
 
-def test_nothing_is_sent_where_one_file_cannot_be_taken(running: Stack, tmp_path: Path) -> None:
+def test_no_line_is_sent_if_one_file_cannot_be_read(running: Stack, tmp_path: Path) -> None:
     bad = tmp_path / "bad.log"
     bad.write_bytes(b"\xff\xfe")
     with pytest.raises(UserError, match="is not UTF-8 text"):
@@ -90,7 +93,7 @@ def test_nothing_is_sent_where_one_file_cannot_be_taken(running: Stack, tmp_path
     assert documents(running, "half") == []
 
 
-def test_lines_that_do_not_pass_are_named(running: Stack, tmp_path: Path) -> None:
+def test_the_command_says_why_lines_do_not_pass(running: Stack, tmp_path: Path) -> None:
     path = tmp_path / "mixed.log"
     path.write_text(
         'START RequestId: 1\n{"timestamp": "2025-10-03T12:00:00Z", "class": "prediction"}\n',
@@ -125,7 +128,7 @@ def test_every_panel_of_predictions_counts_every_line_of_the_sample(running: Sta
     assert sum(bucket["doc_count"] for bucket in buckets) == 50
 
 
-def test_names_of_ones_own_are_predictions_with_a_map_and_a_wrong_map_gets_one_sentence(
+def test_a_field_map_makes_predictions_and_a_wrong_map_leads_to_one_sentence(
     running: Stack, tmp_path: Path
 ) -> None:
     path = tmp_path / "own.log"
@@ -149,7 +152,7 @@ def test_names_of_ones_own_are_predictions_with_a_map_and_a_wrong_map_gets_one_s
         shipped(running, "own", path, names="label=class")
 
 
-def test_the_guides_map_ships_every_line_and_a_file_of_which_none_passes_is_an_error(
+def test_a_file_without_matching_lines_is_an_error_and_the_guides_field_map_helps(
     running: Stack,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -175,7 +178,7 @@ def test_the_guides_map_ships_every_line_and_a_file_of_which_none_passes_is_an_e
     assert hit["_source"]["prediction"] == {"label": "good", "score": 0.75}
 
 
-def test_thousands_of_lines_tell_how_far_they_are(
+def test_the_command_reports_the_progress_of_thousands_of_lines(
     running: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ship_lines, "PROGRESS_SECONDS", 0)
@@ -193,7 +196,7 @@ def test_thousands_of_lines_tell_how_far_they_are(
     ]
 
 
-def test_a_month_of_lines_goes_to_thirty_daily_indices_and_twice_is_no_more(
+def test_lines_of_a_month_go_to_thirty_indices_also_if_shipped_twice(
     running: Stack, tmp_path: Path
 ) -> None:
     first, path = datetime(2025, 9, 1, tzinfo=UTC), tmp_path / "month.log"
@@ -222,7 +225,7 @@ def test_beside_the_consoles_function_the_tutorials_fields_have_the_same_values_
         for line in SAMPLE.read_text(encoding="utf-8").splitlines()
         if line.startswith(('{"timestamp"', "[INFO]"))
     ]
-    # only lines with fields that the console's function reads too
+    # only lines whose fields the console's function reads too
     lines = [line for line in lines if '"message"' not in line and '"prediction": {' in line]
     path.write_text("\n".join(lines), encoding="utf-8")
     events = [

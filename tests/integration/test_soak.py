@@ -1,4 +1,4 @@
-"""A short soak: an episode of nearly each fault, and every event is in the index once."""
+"""Runs a short soak: all faults but one happen, and every event is indexed exactly once."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from soak import __main__ as command
 from soak.episodes import Result
 from soak.faults import Episode, Fault
 
-SECONDS = 5  # of an invocation; the shipper sends for one of them
+SECONDS = 5  # the time limit of an invocation; the shipper sends only during the first second
 MANY = 1_000  # more than all requests: the fault lasts until all tries have failed
-# tests/integration/test_restart.py kills the server and starts it again, which takes long.
+# KILLED is left out, because tests/integration/test_restart.py tests it, and it takes long.
 EPISODES = (
     Episode(Fault.CALM, 300, 0),
     Episode(Fault.FROZEN, 300, MANY),
@@ -21,7 +21,7 @@ EPISODES = (
 )
 
 
-def test_every_event_is_in_the_index_once_whatever_fails(
+def test_every_event_is_indexed_once_whatever_fails(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     found: list[Result] = []

@@ -1,4 +1,4 @@
-"""Tests the running stack from outside: requests go in, and documents come out."""
+"""Tests the running stack from outside: sends requests, and looks for documents."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def post(
 def found(
     running: Stack, query: dict[str, Any], count: int, seconds: float = 60
 ) -> list[dict[str, Any]]:
-    """Return the documents as soon as there are `count`, at the latest after `seconds`."""
+    """Wait until `count` documents are found, but at most `seconds`. Return the documents."""
     deadline = time.monotonic() + seconds
     hits: list[dict[str, Any]] = []
     while len(hits) < count and time.monotonic() < deadline:
@@ -47,7 +47,8 @@ def found(
 
 def test_a_prediction_is_a_document_within_five_seconds(running: Stack) -> None:
     body = json.dumps({"sentence": "The boy is sitting on a zyzzyva bench"})
-    running.inference.invoke({"describe": True})  # so that the cold start is not timed
+    # these two invocations end the cold starts, which must not count
+    running.inference.invoke({"describe": True})
     running.shipper.invoke(json.loads((SAMPLES / "control-message.json").read_text()))
 
     answer = requests.post(
@@ -67,7 +68,7 @@ def test_a_prediction_is_a_document_within_five_seconds(running: Stack) -> None:
     assert document["@timestamp"].endswith("Z")
 
 
-def test_a_batch_leaves_a_document_a_sentence(running: Stack) -> None:
+def test_a_batch_makes_one_document_for_each_sentence(running: Stack) -> None:
     answer = post(
         running, json.dumps({"sentences": ["First of three", "Second of three", "Third of three"]})
     )
@@ -138,7 +139,7 @@ def test_bad_input_gets_problem_details_and_leaves_a_record(
     assert found(running, query, 1)
 
 
-def test_base64_that_is_none_is_refused(running: Stack) -> None:
+def test_invalid_base64_is_refused(running: Stack) -> None:
     event = json.loads((SAMPLES.parent / "inference" / "http-api-v2-base64.json").read_text()) | {
         "body": "%%%"
     }
@@ -149,21 +150,21 @@ def test_base64_that_is_none_is_refused(running: Stack) -> None:
     ("method", "path"),
     [("GET", "/predict"), ("POST", "/"), ("POST", "/predict/"), ("DELETE", "/x")],
 )
-def test_another_method_or_path_is_the_gateways_own_404(
+def test_the_gateway_itself_answers_404_to_another_method_or_path(
     running: Stack, method: str, path: str
 ) -> None:
     answer = requests.request(method, running.api_url + path, timeout=10)
     assert (answer.status_code, answer.json()) == (404, {"message": "Not Found"})
 
 
-def test_a_node_is_not_mistaken_for_another_on_its_port(running: Stack) -> None:
-    """Two nodes that start at the same time may both find the port free."""
+def test_a_node_does_not_start_if_another_node_has_its_port(running: Stack) -> None:
+    """Two nodes that start at the same time may both find a port free."""
     port = urlsplit(running.opensearch_url).port or 0
     with pytest.raises(UserError, match="OpenSearch did not start"), opensearch.node(port):
         pass
 
 
-def test_what_the_server_says_is_named_where_it_takes_no_documents(
+def test_run_says_why_the_server_takes_no_documents(
     running: Stack, capsys: pytest.CaptureFixture[str]
 ) -> None:
     settings, begin = f"{running.opensearch_url}/_cluster/settings", time.monotonic()
@@ -185,8 +186,8 @@ def test_what_the_server_says_is_named_where_it_takes_no_documents(
     assert opensearch.refusals(running.opensearch_url) == []
 
 
-def test_a_log_says_why_a_request_failed(running: Stack) -> None:
-    """As on AWS, the API's caller learns no details. The view tells where the function's log is."""
+def test_a_function_has_a_log_file(running: Stack) -> None:
+    """The API's caller learns no details of a failure. They are in the function's log."""
     answer = post(running, '{"sentence": "Look it up"}').json()
     log = running.logs / "InferenceFunction.log"
     assert [line for line in log.read_text().splitlines() if answer["prediction_id"] in line]
@@ -196,9 +197,9 @@ def test_a_log_says_why_a_request_failed(running: Stack) -> None:
 @pytest.mark.parametrize("origin", ["https://page.example", "null", "http://127.0.0.1:1"])
 @pytest.mark.parametrize("path", ["predict", "_close"])
 def test_a_page_of_another_origin_is_refused(running: Stack, path: str, origin: str) -> None:
-    """A page can submit a form with POST without a preflight request.
+    """A page of any origin can submit a form with POST, and the browser does not ask the server.
 
-    Without the refusal, such a request could close an index or make paid predictions.
+    If it were accepted, such a request could close an index, or cause predictions that cost money.
     """
     index = f"{running.opensearch_url}/cwl-2026.01.03"
     requests.put(index, timeout=30).raise_for_status()
@@ -211,7 +212,9 @@ def test_a_page_of_another_origin_is_refused(running: Stack, path: str, origin: 
     assert requests.delete(index, timeout=30).ok
 
 
-def test_without_raw_text_in_the_log_the_rest_is_there(running: Stack, template: Template) -> None:
+def test_without_texts_in_the_log_documents_have_their_other_fields(
+    running: Stack, template: Template
+) -> None:
     sentence, lines = "A sentence that must stay unlogged", list[str]()
     with start(
         template.functions["InferenceFunction"],
@@ -229,7 +232,7 @@ def test_without_raw_text_in_the_log_the_rest_is_there(running: Stack, template:
     assert len(document["input"]["hash"]) == 16
 
 
-def test_the_first_document_meets_the_index_template(running: Stack) -> None:
+def test_the_index_template_applies_to_every_index(running: Stack) -> None:
     post(running, '{"sentence": "Something to have an index for"}')
     assert found(running, {"exists": {"field": "prediction.score"}}, 1)
     mappings = requests.get(f"{running.opensearch_url}/cwl-*/_mapping", timeout=10).json()
@@ -244,7 +247,7 @@ def test_the_first_document_meets_the_index_template(running: Stack) -> None:
         assert properties["input"]["properties"]["script"]["type"] == "keyword"
 
 
-def test_what_the_shipper_fails_at_is_tried_thrice_and_kept(running: Stack) -> None:
+def test_a_payload_that_fails_is_tried_three_times_and_kept(running: Stack) -> None:
     event, before, begin = {"awslogs": {"data": "%%%"}}, set(running.dead_letters), time.monotonic()
     with pytest.raises(FunctionFailed, match="PayloadInvalid"):
         running.subscription.ship(event)
@@ -258,7 +261,7 @@ def test_what_the_shipper_fails_at_is_tried_thrice_and_kept(running: Stack) -> N
 
 
 def counted(running: Stack) -> int:
-    """Return the number of predictions in the panel of labels."""
+    """Return the number of predictions that the panel of labels shows."""
     objects = saved_objects()
     (panel,) = (one for one in objects if one.id == "prediction-monitor-label-counts")
     now = datetime.now(UTC)
@@ -284,7 +287,7 @@ def test_labels_are_counted_for_live_traffic_only(running: Stack) -> None:
     assert counted(running) == before + 1
 
 
-def test_a_whole_number_does_not_decide_what_fractions_become(running: Stack) -> None:
+def test_a_field_whose_first_value_is_an_integer_keeps_fractions(running: Stack) -> None:
     index = f"{running.opensearch_url}/cwl-2026.01.02"
     for value in (1, 0.5):
         document = {"other": {"score": value}, "prediction": {"probability": {"third": value}}}

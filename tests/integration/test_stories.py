@@ -1,7 +1,9 @@
-"""Ten stories, played by the built judge and messenger on the real OpenSearch.
+"""Tests of the messages that people get, with ten stories.
 
-Each story is a stream. Its message alone must name the right action. A payload that comes twice,
-and a function that is restarted, send nothing again.
+A story is a stream of predictions that changes at some time, for instance after a bad deployment.
+The built monitor function (the judge) finds the change, and the built messenger function sends a
+message. The message alone must name the right action. If a payload is delivered twice, or a
+function is restarted, nothing is sent again. OpenSearch is real.
 """
 
 from __future__ import annotations
@@ -48,13 +50,13 @@ from tools.root import ROOT
 
 STACK = "Storied-Stack"
 MODEL = "minilm-cola"
-EACH = 30  # predictions a slot
+EACH = 30  # predictions in a slot
 PLAN = Plan(rows=100, longest=8 * HOUR, windows=168, deff=1.0, armed=True, days=7)
 NOW = int(time.time()) // SLOT * SLOT
 WORDED = {"MESSAGE_WORDS": "true"}
 CUSTOMERS = ("forum", "mobile-app", "shop")
 SAMPLES = ROOT / "events" / "messages"
-# The name of a function does not tell its story, so that a reader decides from the message alone.
+# The functions' names do not say which story they tell, so that the message alone must say it.
 FUNCTIONS = {
     "bad-deployment": "classifier-f",
     "launch": "classifier-b",
@@ -69,7 +71,7 @@ FUNCTIONS = {
     "decided": "classifier-z",
 }
 EVERYDAY = ("house", "garden", "river", "table", "window", "letter", "morning", "street")
-LAUNCHED = ("voucher", "checkout", "parcel")  # words of the launch's texts
+LAUNCHED = ("voucher", "checkout", "parcel")  # words in the texts of the story `launch`
 SHIPPED = shipped_model()
 
 type Row = dict[str, Any]
@@ -78,11 +80,13 @@ type Changing = Callable[[list[Row], np.random.Generator, float], None]
 
 @dataclass(frozen=True)
 class Story:
-    """A change of the rows of a slot in the last `hours`, and the right action.
+    """A change of the predictions in the last `hours`, and the message that it must cause.
 
-    `change` gets the share of the time since then that has passed. `times` multiplies the traffic.
-    `right` has two numbers of a random sample with labels: right answers, and all answers.
-    The records have texts if `words` are given; these are the words of the texts of the change.
+    `change` changes the rows (predictions) of one slot. It gets the share of the `hours` that has
+    passed. `times` multiplies the traffic during the change. `kind`, `action` and `said` must be in
+    the message. `right` is the number of right answers in a labelled random sample, and the size of
+    the sample. If `words` are given, the rows have texts, which contain these words during the
+    change. `odd` leaves the weekdays of the change out of the baseline.
     """
 
     name: str
@@ -110,21 +114,21 @@ def other_labels(rows: list[Row], chance: np.random.Generator, _: float) -> None
 
 
 def launch(rows: list[Row], chance: np.random.Generator, _: float) -> None:
-    """Let everybody send other texts than before."""
+    """Make the texts of all customers unusual."""
     for row in rows:
         row["input.novelty"] = float(chance.normal(1.8, 0.3))
         row["input.sig.s2"] = float(chance.normal(14, 16))
 
 
 def cut_short(rows: list[Row], chance: np.random.Generator, _: float) -> None:
-    """Let one caller send only the first five words of its texts."""
+    """Cut the texts of one customer to five words."""
     for row in rows:
         if row["customer"] == "mobile-app":
             row["input.words"] = min(row["input.words"], 5)
 
 
 def new_customer(rows: list[Row], chance: np.random.Generator, _: float) -> None:
-    """Let a third of the rows come from a new customer, and resemble one golden sentence."""
+    """Give a third of the rows to a new customer, whose texts resemble a golden sentence."""
     signature = SHIPPED.sentences[0].signature
     for row in rows:
         if chance.random() < 1 / 3:
@@ -138,7 +142,7 @@ def nothing(rows: list[Row], chance: np.random.Generator, _: float) -> None:
 
 
 def half_swapped(rows: list[Row], chance: np.random.Generator, passed: float) -> None:
-    """Let a new version of the model answer half of the rows, with swapped labels."""
+    """Answer half of the rows with a new version of the model, which swaps the labels."""
     other = rows[::2]
     other_labels(other, chance, passed)
     for row in other:
@@ -151,19 +155,19 @@ def none(rows: list[Row], chance: np.random.Generator, _: float) -> None:
 
 
 def weekend(rows: list[Row], chance: np.random.Generator, _: float) -> None:
-    """Make the texts half as long, as private texts are."""
+    """Make the texts half as long."""
     for row in rows:
         row["input.words"] = max(1, row["input.words"] // 2)
 
 
 def slow(rows: list[Row], chance: np.random.Generator, passed: float) -> None:
-    """Make the wording less usual, a little more with each slot."""
+    """Make the wording slowly less usual."""
     for row in rows:
         row["input.surprisal"] += 1.5 * passed
 
 
 def language(rows: list[Row], chance: np.random.Generator, _: float) -> None:
-    """Let a fifth of the texts be in a new language and script."""
+    """Write a fifth of the texts in a new language and script."""
     for row in rows:
         if chance.random() < 0.2:
             row |= {"input.script": "cyrillic", "input.flags": ["unusual_script"]}
@@ -271,7 +275,7 @@ BY_NAME = {story.name: story for story in STORIES}
 
 
 class Playground:
-    """The two functions, their lines, and the mails that people got."""
+    """The running judge and messenger, their log lines, and the mails that people get."""
 
     def __init__(self, store: Store, sqs: Any, queue: str) -> None:
         self.store = store
@@ -296,7 +300,7 @@ class Playground:
     def run(self) -> None:
         before = self._heartbeats()
         self.judge.invoke({})
-        deadline = time.monotonic() + 30  # the last line may come after the answer
+        deadline = time.monotonic() + 30  # the last line may come later than the answer
         while self._heartbeats() == before and time.monotonic() < deadline:
             time.sleep(0.05)
         for each in self.subscriptions:
@@ -311,7 +315,7 @@ class Playground:
         return answer
 
     def mails(self) -> list[dict[str, Any]]:
-        """Return the mails that the topic's subscriber got since the last call."""
+        """Return the mails that the topic's subscriber got since the last call of this method."""
         found: list[dict[str, Any]] = []
         while True:
             got = self._sqs.receive_message(QueueUrl=self._queue, MaxNumberOfMessages=10)
@@ -330,7 +334,7 @@ class Playground:
 
 @pytest.fixture(scope="module")
 def mailbox(aws: str) -> tuple[str, Any, str]:
-    """Return the topic, a client of the queue that gets its messages, and the queue."""
+    """Return the topic's ARN, a client for SQS, and the URL of a queue that gets its messages."""
     sns: Any = _client("sns", aws)
     sqs: Any = _client("sqs", aws)
     topic = sns.create_topic(Name="drift")["TopicArn"]
@@ -353,7 +357,7 @@ def messenger(
     bucket: str,
     mailbox: tuple[str, Any, str],
 ) -> Callable[[Playground], AbstractContextManager[Runtime]]:
-    """Start the built messenger, which logs to a playground."""
+    """Return a function that starts the built messenger for a playground."""
     topic, sqs, _ = mailbox
     settings = {"TOPIC_ARN": topic, "CLAIMS_BUCKET": bucket, "STACK": STACK, **KEYS}
     settings["AWS_ENDPOINT_URL"] = sqs.meta.endpoint_url
@@ -368,7 +372,7 @@ def messenger(
 def judge(
     running: Stack, template: Template, built: Path, runtime_packages: Path
 ) -> Callable[[Playground], AbstractContextManager[Runtime]]:
-    """Start the built judge, whose lines go to a playground."""
+    """Return a function that starts the built judge for a playground."""
     given = {
         "OPENSEARCH_URL": running.opensearch_url,
         "STACK": STACK,
@@ -400,13 +404,13 @@ def playground(
         ground.messenger = parts.enter_context(messenger(ground))
         prepare(running.opensearch_url, ground.store)
         ground.run()
-        ground.run()  # it is judged as an outage when nothing new has come
+        ground.run()  # the story `outage` is noticed in the run after its last predictions
         yield ground
     forget(running.opensearch_url, STACK)
 
 
 def prepare(url: str, store: Store) -> None:
-    """Give each story the usual week as its baseline and summaries, and ten hours of rows."""
+    """Give each story an accepted baseline, summaries of a week, and predictions of ten hours."""
     for number, story in enumerate(STORIES):
         accept_week(store, story)
         chance = np.random.default_rng(10 + number)
@@ -440,13 +444,16 @@ def accept_week(store: Store, story: Story) -> None:
 
 
 def of(story: Story, part: Summary) -> Summary:
-    """Return the summary for the story's stream, with the profile of the shipped model."""
+    """Return the summary as one of the story's stream, with the profile of the shipped model."""
     profile = SHIPPED.card["profile"]
     return replace(part, stream=story.stream, profile=profile, version=story.model)
 
 
 def put_labels(url: str, story: Story, right: int, count: int) -> None:
-    """Put joined records of a random sample: where the answer is ham, spam is right, or not."""
+    """Put labels of a random sample into OpenSearch.
+
+    The model answers ham each time, and `right` of `count` answers are right.
+    """
     joined = (
         Joined(
             story.stream,
@@ -491,13 +498,13 @@ def predicted(url: str, story: Story, begin: int, end: int, chance: np.random.Ge
 
 @pytest.fixture(scope="module")
 def mails(playground: Playground) -> dict[str, list[dict[str, Any]]]:
-    """Return the mails of each story."""
+    """Return the mails, by the name of the story."""
     found: dict[str, list[dict[str, Any]]] = {story.name: [] for story in STORIES}
     for mail in playground.mails():
         first = mail["Message"].splitlines()[0]
         (name,) = [n for n in found if f"{BY_NAME[n].stream.log_group} " in first]
         found[name].append(mail)
-    if folder := os.environ.get("WRITE_MESSAGES"):  # how events/messages was made
+    if folder := os.environ.get("WRITE_MESSAGES"):  # this made the files in events/messages
         for name, several in found.items():
             text = several[0]["Message"] if several else "none\n"
             Path(folder, f"{name}.txt").write_text(text, encoding="utf-8")
@@ -505,7 +512,7 @@ def mails(playground: Playground) -> dict[str, list[dict[str, Any]]]:
 
 
 @pytest.mark.parametrize("name", BY_NAME)
-def test_the_message_alone_leads_to_the_right_decision(
+def test_the_message_names_the_right_action_and_its_reasons(
     name: str, mails: dict[str, list[dict[str, Any]]]
 ) -> None:
     story = BY_NAME[name]
@@ -524,7 +531,7 @@ def test_the_message_alone_leads_to_the_right_decision(
     [("launch", True, set(LAUNCHED)), ("launch", False, set()), ("slow-drift", True, set())],
     ids=["texts", "the parameter is off", "no texts are logged"],
 )
-def test_a_message_quotes_words_of_the_window_only_if_it_may(
+def test_a_message_quotes_words_of_texts_only_if_permitted(
     name: str, words: bool, found: set[str], playground: Playground, running: Stack
 ) -> None:
     url = urlsplit(running.opensearch_url)
@@ -538,7 +545,7 @@ def test_a_message_quotes_words_of_the_window_only_if_it_may(
     assert set(known.words) == found
 
 
-def test_each_transition_is_one_mail_whatever_comes_again(
+def test_each_transition_causes_one_mail_whatever_is_repeated(
     playground: Playground,
     mails: dict[str, list[dict[str, Any]]],
     messenger: Callable[[Playground], AbstractContextManager[Runtime]],
@@ -551,25 +558,27 @@ def test_each_transition_is_one_mail_whatever_comes_again(
     payloads = list(playground.payloads)
     for payload in payloads * 2:  # duplicate deliveries
         assert playground.messenger.invoke(payload) == {"sent": 0}
-    playground.run()  # a judge that runs again
+    playground.run()  # the judge runs again
     with messenger(playground) as restarted:
         for payload in payloads:
             assert restarted.invoke(payload) == {"sent": 0}
-        assert restarted.invoke({}) == {"sent": 0}  # the schedule: nothing waits
+        assert restarted.invoke({}) == {"sent": 0}  # a scheduled run finds no waiting message
     assert playground.mails() == []
 
 
-def test_a_judge_that_ended_before_it_told_tells_with_its_next_run(playground: Playground) -> None:
+def test_lines_that_an_interrupted_run_did_not_write_are_written_by_the_next_run(
+    playground: Playground,
+) -> None:
     stream = BY_NAME["launch"].stream
-    # the state of a run that ended before it wrote its lines
+    # an interrupted run saves its lines in the state, but does not write them
     (state,) = playground.store.documents(Kind.STATE, stream)
     (line, *_) = [one for one in playground.messages() if one["log_group"] == stream.log_group]
     untold = {"record_version": 1, "monitor": line}
     playground.store.put_state(stream, state.source | {"untold": [untold]}, state.version)
     before = len(playground.messages())
     playground.run()
-    assert len(playground.messages()) == before + 1  # told again
-    assert playground.mails() == []  # and sent once
+    assert len(playground.messages()) == before + 1
+    assert playground.mails() == []  # the messenger has sent this message before
     playground.run()
     assert len(playground.messages()) == before + 1
 
@@ -577,7 +586,7 @@ def test_a_judge_that_ended_before_it_told_tells_with_its_next_run(playground: P
 DECIDED = Story("decided", other_labels, "begins", "roll back", (), version="8")
 
 
-def test_people_decide_through_the_functions_events(running: Stack, playground: Playground) -> None:
+def test_people_can_send_commands_to_the_judge(running: Stack, playground: Playground) -> None:
     url, store, stream = running.opensearch_url, playground.store, DECIDED.stream
     only = ("--log-group", stream.log_group)
     who = ("--by", "anna", "--reason", "a launch")
@@ -590,7 +599,7 @@ def test_people_decide_through_the_functions_events(running: Stack, playground: 
     playground.run()
     (silenced,) = [one for one in playground.messages() if one["log_group"] == stream.log_group]
     assert silenced["message"]["silenced"] == "mute by anna: a launch"
-    assert playground.mails() == []  # judged and drawn, not sent
+    assert playground.mails() == []  # a muted message is not sent
     shown = "\n".join(playground.command("show", *only)["said"])
     assert "Its message was not sent, because messages are silenced" in shown
     assert "anna: messages are muted until" in shown
@@ -603,7 +612,7 @@ def test_people_decide_through_the_functions_events(running: Stack, playground: 
     days = [f"{datetime.fromtimestamp(NOW - ago * DAY, UTC):%Y-%m-%d}" for ago in (8, 3)]
     span = ("--from", days[0], "--to", days[1])
     refused = playground.command("baseline", "accept", *span, *only)
-    assert refused["code"] == 2  # nobody is named
+    assert refused["code"] == 2  # the command does not say who decides
     accepted = playground.command("baseline", "accept", *span, *only, *who, "--force")
     assert accepted["code"] == 0, accepted
     predicted(url, DECIDED, NOW - 2 * HOUR, NOW - SLOT, np.random.default_rng(42))

@@ -1,6 +1,8 @@
-"""Tests the built shipper behind a Kinesis stream: the mapping is played, OpenSearch is real.
+"""Tests the built shipper behind a Kinesis stream.
 
-moto's S3 keeps the records that Lambda gives up, and the built replay takes it from there.
+local/kinesis.py imitates the stream, and Lambda's event source mapping, which invokes the shipper
+with records of the stream. moto's S3 keeps records that Lambda gives up, and the built replay
+function delivers them. OpenSearch is real.
 """
 
 from __future__ import annotations
@@ -25,11 +27,11 @@ from local.template import Template
 from tests.integration.conftest import environment
 
 DAY = 86_400_000
-FIRST_DAY = 1_038_009_600_000  # 2002-11-23: no other test uses this year
+FIRST_DAY = 1_038_009_600_000  # 2002-11-23; no other test has documents of these days
 SIZES = (1, 5, 20, 1, 1, 100, 3)
 POISON = "bm8gZ3ppcA=="  # base64 of "no gzip"
 
-# The index setting, its value during the trouble, and its value afterwards.
+# By name: an index setting, its value during the trouble, and its value afterwards.
 TROUBLES = {
     "write block": ("index.blocks.write", "true", None),
     "full disk": ("index.blocks.read_only_allow_delete", "true", None),
@@ -79,7 +81,7 @@ def payload(*numbers: int, day: int = 0) -> dict[str, Any]:
 
 
 def indexed(running: Stack, day: int = 0) -> list[int]:
-    """Return the numbers of a day's documents, each as often as it has a document."""
+    """Return the sorted numbers in a day's documents. A number may occur several times."""
     index = f"{running.opensearch_url}/cwl-log-2002.11.{23 + day}"
     requests.post(f"{index}/_refresh", timeout=10).raise_for_status()
     query = {"size": 10_000, "_source": ["n"]}
@@ -92,11 +94,11 @@ def objects(s3: Any, bucket: str) -> list[str]:
 
 
 def hasty(**changes: Any) -> Policy:
-    """Return the template's settings with few retries, and without its pauses."""
+    """Return the template's settings of the mapping, but with short pauses and with `changes`."""
     return replace(policy(), window=0, pause=0.02, **changes)
 
 
-def test_every_line_is_indexed_once_and_a_bad_record_alone_is_kept(  # noqa: PLR0917  fixtures
+def test_every_line_is_indexed_once_and_only_the_bad_record_is_kept(  # noqa: PLR0917  fixtures
     starting: Starting,
     replaying: Replaying,
     keep: Callable[[str, bytes], None],
@@ -137,7 +139,7 @@ def test_every_line_is_indexed_once_and_a_bad_record_alone_is_kept(  # noqa: PLR
 
 
 @pytest.mark.parametrize("trouble", TROUBLES)
-def test_lines_wait_in_the_stream_while_the_server_takes_none(  # noqa: PLR0917  fixtures
+def test_lines_wait_in_the_stream_while_the_server_accepts_none(  # noqa: PLR0917  fixtures
     trouble: str,
     starting: Starting,
     keep: Callable[[str, bytes], None],
@@ -145,7 +147,7 @@ def test_lines_wait_in_the_stream_while_the_server_takes_none(  # noqa: PLR0917 
     s3: Any,
     bucket: str,
 ) -> None:
-    """The invocation ends before the trouble does, and Lambda tries again."""
+    """The trouble lasts longer than an invocation, so Lambda tries again."""
     day = 1 + list(TROUBLES).index(trouble)
     index = f"{running.opensearch_url}/cwl-log-2002.11.{23 + day}"
     name, bad, good = TROUBLES[trouble]
@@ -153,14 +155,14 @@ def test_lines_wait_in_the_stream_while_the_server_takes_none(  # noqa: PLR0917 
     def set_to(value: str | None) -> None:
         requests.put(f"{index}/_settings", json={name: value}, timeout=10).raise_for_status()
 
-    # the index of a lost node has no shard
+    # this setting must be there when the index is created, so that it gets no shards
     made = {"settings": {name: bad}} if trouble == "red" else None
     requests.put(
         index, params={"wait_for_active_shards": "0"}, json=made, timeout=30
     ).raise_for_status()
     set_to(bad)
     stream, answers = Stream(), list[Any]()
-    with starting(6) as runtime:  # four seconds are for the report
+    with starting(6) as runtime:  # the shipper reserves four of the six seconds for its report
 
         def invoke(event: Any) -> Any:
             answers.append(runtime.invoke(event))

@@ -21,7 +21,7 @@ from training.assembled import Wish, assemble
 from training.checkpoint import read as read_checkpoint
 from training.sample import Row, split
 
-LABELS: Final = ("news", "how-to", "e.mail", "2 b")  # a dot, a blank, a digit
+LABELS: Final = ("news", "how-to", "e.mail", "2 b")  # with a dot, a blank and a digit
 NAME: Final = "four"
 MAX_TOKENS: Final = 48
 WIDTH: Final = 24
@@ -34,7 +34,7 @@ WORDS: Final = {
 
 
 def texts(count: int = 400) -> list[tuple[str, int]]:
-    """Return texts with the indices of their labels, the same each time."""
+    """Return texts with the indices of their labels. Each call returns the same texts."""
     chance = random.Random(5)
     found: dict[str, int] = {}
     while len(found) < count:
@@ -85,7 +85,10 @@ def make(folder: Path) -> Path:
 
 
 def _tokenizer(corpus: list[str]) -> Tokenizer:
-    """Byte-level BPE as RoBERTa's; its file pads and truncates, which the folder's must not."""
+    """Train a byte-level BPE tokenizer like RoBERTa's.
+
+    It pads and truncates, which the tokenizer in a model folder must not do.
+    """
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
     tokenizer.decoder = decoders.ByteLevel()

@@ -50,7 +50,8 @@ class Fault(Enum):
 class Reply(NamedTuple):
     """An answer, which is sent after `hold` seconds.
 
-    After `sent` bytes of the content the connection is cut. If `sent` is None, all is sent.
+    The connection is cut after `sent` bytes of the content. If `sent` is None, the whole content is
+    sent.
     """
 
     status: int
@@ -60,7 +61,8 @@ class Reply(NamedTuple):
     sent: int | None = None
 
 
-# Index and id, and the fields. The fields are None if no parser accepts them.
+# A document's key (its index and its id), and its fields. The fields are None if no parser accepts
+# them.
 Document = tuple[tuple[str, str], dict[str, Any] | None]
 ERRORS: Final = (
     Reply(429, "text/plain", b"429 Too Many Requests /_bulk"),
@@ -133,14 +135,15 @@ class World:
     `ease` makes temporary faults rarer, and `heal` ends them. Permanent refusals stay.
 
     - `stored` counts the documents that were added to the index.
-    - `lessened` counts the stored documents whose fields are not all there: the index refused the
-      whole form for good, or the document says that it was rescued.
-    - `told` counts the statuses in answers that were sent in full and in time.
+    - `lessened` counts the stored documents that may lack fields: the index refused the whole form
+      for good, or the document says that it was rescued.
+    - `told` counts the documents in answers that were sent in full and in time, by their status.
     - `closed` counts the requests whose connection was closed before they were read.
     - `untold` counts the requests that were read, but not answered in full and in time.
     - `never` holds the ids of documents that were refused for good in their whole form.
     - `failed_alone` holds the ids of documents on which the server failed in a request of their
-      own. If the server then accepts such a document without its fields, the shipper leaves it so.
+      own. If the server then accepts such a document without its fields, the shipper does not send
+      the fields again.
     - `wrong` describes requests that no client may send.
     """
 
@@ -204,7 +207,7 @@ class World:
             )
 
     def _spoiled(self, reply: Reply, fault: Fault | None) -> Reply:
-        """Return the answer as the client gets it, spoiled by the fault."""
+        """Return the answer that the client gets because of the fault."""
         match fault:
             case Fault.CUT | Fault.CUT_SHORT:
                 return reply._replace(sent=0)
@@ -227,9 +230,9 @@ class World:
         ]
 
     def _read(self, action: bytes, source: bytes) -> Document:
-        """Return a document's key and its fields, or None if no parser accepts the fields.
+        """Return a document's key and its fields, which are None if no parser accepts them.
 
-        Anything else that is not a document is added to `wrong`.
+        Any other mistake of the client is added to `wrong`.
         """
         try:
             [(kind, target)] = json.loads(action).items()
@@ -336,7 +339,7 @@ class Server(ThreadingHTTPServer):
         self.world = World(Mood())
         self.url = f"http://127.0.0.1:{self.server_port}"
 
-    # the base class names them
+    # the base class chose the names of the arguments
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002
         """Ignore a lost connection. Any other exception is an error of this server."""
         problem = sys.exception()
@@ -387,10 +390,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _cut(self) -> None:
         self.close_connection = True
-        with suppress(OSError):  # the client was faster
+        with suppress(OSError):  # the client may have closed the connection already
             self.connection.shutdown(socket.SHUT_RDWR)
 
-    # the base class names it
+    # the base class chose the names of the arguments
     def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002
         pass
 

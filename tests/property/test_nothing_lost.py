@@ -98,9 +98,11 @@ class Event:
 
 @dataclass(frozen=True)
 class Case:
-    """A case: payloads, their deliveries, the size of requests, and the server's behaviour.
+    """A payload, and the conditions of its delivery.
 
-    If `impatient` is true, the replay first runs before the server has healed.
+    CloudWatch delivers the payload `deliveries` times. `mood` is the server's behaviour, and
+    `chunk` is the most bytes of a request. If `impatient` is true, the replay first runs before the
+    server has healed.
     """
 
     events: list[Event]
@@ -112,7 +114,7 @@ class Case:
 
 # --- lines
 
-anything = st.text(st.characters(exclude_categories=()), max_size=20)  # lone surrogates too
+anything = st.text(st.characters(exclude_categories=()), max_size=20)  # includes lone surrogates
 names = st.sampled_from(
     ["a", "b.c", "message", "level", "ä", "", "items", "text", "@odd", "_own", "type", "x" * 300]
 )
@@ -234,12 +236,12 @@ class Failures(logging.Filter):
 
     count = 0
 
-    def filter(self, record: logging.LogRecord) -> bool:  # noqa: ARG002  the base class names it
+    def filter(self, record: logging.LogRecord) -> bool:  # noqa: ARG002  the base class has it
         self.count += 1
         return False
 
     def explained_by(self, world: World) -> bool:
-        """Return whether the server closed all of these requests before it read them."""
+        """Return whether the server closed the connections of all these requests unread."""
         return world.untold == 0 and self.count == world.closed
 
 
@@ -451,18 +453,19 @@ def complete(case: Case, world: World, way: Way) -> None:
         fields = source.keys() - ENVELOPE
         if identifier in world.never:
             assert not ("marker" in fields and identifier in case.mood.refused)
-            # A bare document without `@rescued` was not refused itself, but another document was.
+            # A document is bare because the server refused its reason or another document's reason.
             assert "@rescued" in source or case.mood.strict or case.mood.limit < 10_000_000
             way.seen["rescued" if "@rescued" in source else "bare"] += 1
         elif source.get("@rescued", {}).keys() == {"type"} and (
             way.unanswered.count or case.mood.troubled
         ):
-            # The server failed on the document alone, or did not answer in time, and then accepted
-            # the document without its fields. That is not a refusal, so there is no status.
+            # The server failed on a request with only this document, or did not answer in time, and
+            # then accepted the document without its fields. The failure was no answer, so it has no
+            # status.
             way.seen["unanswered alone"] += 1
         elif identifier in world.failed_alone and "@rescued" in source:
-            # The server was unable to index the document in a request of its own, and then accepted
-            # the document without its fields.
+            # The server answered a request with only this document with an error of its own, and
+            # then accepted the document without its fields.
             assert source["@rescued"]["status"] == str(UNAVAILABLE)
             way.seen["unavailable alone"] += 1
         elif case.mood.limit < 10_000_000 and "@rescued" in source:

@@ -23,7 +23,7 @@ pytestmark = [
     pytest.mark.skipif(
         bool(MISSING), reason=f"not installed here: {', '.join(MISSING)} (requirements/train.txt)"
     ),
-    pytest.mark.filterwarnings("default"),  # the exporter's own warnings
+    pytest.mark.filterwarnings("default"),  # because the exporter itself warns
 ]
 
 TOKENIZER = ROOT / "functions" / "inference" / "model" / "tokenizer.json"
@@ -43,7 +43,7 @@ SENTENCES = [
 
 
 def scattered(model: Any, seed: int) -> Any:
-    """Give the model weights that are large enough to show a mistake."""
+    """Give the model random weights that are so large that a mistake changes the results."""
     import torch
 
     chance = torch.Generator().manual_seed(seed)
@@ -167,8 +167,8 @@ def test_shipped_graph_gives_back_the_weights_within_a_step(
 def step(name: str, value: NDArray[np.float32]) -> NDArray[np.float64]:
     """Return the size of a quantisation step.
 
-    All word embeddings share a step of 8 bits. Each output of a matrix has a step of 7 bits. All
-    other weights are exact.
+    The word embeddings have 8 bits, and all share one step. A matrix has 7 bits, and one step for
+    each output. All other weights are exact.
     """
     sizes = np.abs(value.astype(np.float64))
     if name == "bert.embeddings.word_embeddings.weight":
@@ -189,7 +189,7 @@ def run(path: Path, ids: list[int]) -> tuple[NDArray[np.float32], NDArray[np.flo
 def test_a_stage_learns_labels_and_leaves_the_word_embeddings_alone(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Train on a few dozen sentences, with both targets and the choice of an epoch."""
+    """Train on a few dozen sentences, with both training targets, and select an epoch."""
     import torch
     from transformers import BertForSequenceClassification, PreTrainedTokenizerFast
 
