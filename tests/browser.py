@@ -20,7 +20,7 @@ COMPLAINTS: Final = {"Runtime.exceptionThrown", "Log.entryAdded", "Runtime.conso
 
 
 class Browser:
-    """One tab."""
+    """One tab of the browser."""
 
     def __init__(self, write: int, read: int) -> None:
         self._write, self._read = write, read

@@ -338,7 +338,7 @@ def test_a_label_waits_for_a_late_prediction_and_joins_no_prediction_that_it_doe
         "several predictions have ",
         "the model does not have t",
     ]
-    functions.run_judge()  # reads the line of own-late again, which is older than the row
+    functions.run_judge()  # reads the log line about own-late again, which is older than the row
     body = {"query": {"term": {"prediction_id": "own-late"}}}
     answer = requests.post(f"{functions.url}/{own_index(STACK)}/_search", json=body, timeout=30)
     (hit,) = answer.json()["hits"]["hits"]

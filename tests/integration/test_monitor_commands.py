@@ -67,7 +67,7 @@ def run(url: str, capsys: pytest.CaptureFixture[str]) -> Run:
     return command
 
 
-def test_from_summaries_to_a_baseline_in_use(run: Run) -> None:
+def test_summaries_become_a_baseline_in_use(run: Run) -> None:
     code, output, errors = run("feasible")
     assert (code, errors) == (0, "")
     assert "predictions a day of version 1, the mean of " in output

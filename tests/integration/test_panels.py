@@ -582,7 +582,7 @@ def test_the_traffic_has_all_cases_that_the_panels_distinguish(sent: Sent) -> No
         assert age[0] <= doc["@delay_ms"] <= age[1]
 
 
-# By saved search: the documents, the value by which they are sorted, and whether it falls.
+# By saved search: the documents, the value that sorts them, and whether the order is descending.
 SEARCHES: dict[str, tuple[Callable[[Doc], bool], Callable[[Doc], Any], bool]] = {
     "datatable": (predicted, itemgetter("moment"), True),
     "low-confidence": (

@@ -464,8 +464,8 @@ def complete(case: Case, world: World, way: Way) -> None:
             # status.
             way.seen["unanswered alone"] += 1
         elif identifier in world.failed_alone and "@rescued" in source:
-            # The server answered a request with only this document with an error of its own, and
-            # then accepted the document without its fields.
+            # The server was unable to process a request with only this document, and then accepted
+            # the document without its fields.
             assert source["@rescued"]["status"] == str(UNAVAILABLE)
             way.seen["unavailable alone"] += 1
         elif case.mood.limit < 10_000_000 and "@rescued" in source:

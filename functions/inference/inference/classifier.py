@@ -64,7 +64,7 @@ class Classifier:
                 f"{path} cannot be read as a tokenizer ({problem}): {AGAIN}."
             ) from None
         self._tokenizer.no_padding()
-        # Not the tokenizer but `shortened` cuts a long text, so that its whole length is known.
+        # `shortened` cuts a long text, not the tokenizer, so that the text's whole length is known.
         self._tokenizer.no_truncation()
         # "[SEP]" or "[UNK]" in a text is ordinary text, not a special token.
         self._tokenizer.encode_special_tokens = True

@@ -24,7 +24,7 @@ from opensearchpy.exceptions import ConnectionTimeout, TransportError
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection
 
-# The exchange is cut this much after requests' own time-out, whose errors say more.
+# The exchange is cut this long after the time-out of the requests library, whose errors say more.
 GRACE_SECONDS: Final = 0.25
 BLOCK: Final = 64 * 1024
 
@@ -45,7 +45,7 @@ class Connection(RequestsHttpConnection):
         self.session.hooks["response"].append(self._read)
         self._mount()
 
-    def perform_request(  # type: ignore[override]  # noqa: PLR0917  as opensearch-py has it
+    def perform_request(  # type: ignore[override]  # noqa: PLR0917  opensearch-py's signature
         self,
         method: str,
         url: str,
@@ -90,7 +90,7 @@ class Connection(RequestsHttpConnection):
     def _read(self, response: requests.Response, **_: Any) -> None:
         """Read the answer up to the limit.
 
-        requests itself would read an answer of any length into memory.
+        The requests library itself would read an answer of any length into memory.
         """
         content = bytearray()
         for block in response.iter_content(BLOCK):
@@ -100,7 +100,7 @@ class Connection(RequestsHttpConnection):
                 raise requests.exceptions.ContentDecodingError(
                     f"an answer of more than {self.longest_answer} bytes"
                 )
-        # requests keeps an answer that has been read in this attribute
+        # the requests library keeps an answer that has been read in this attribute
         response._content = bytes(content)  # noqa: SLF001
 
 
@@ -117,7 +117,10 @@ class _Adapter(HTTPAdapter):
         super().__init__()
 
     def get_connection_with_tls_context(self, *arguments: Any, **settings: Any) -> Any:
-        """Get requests' connection pool, and make it report its connections to this adapter."""
+        """Return the connection pool of the requests library.
+
+        The pool's connections report to this adapter when they are opened.
+        """
         pool: Any = super().get_connection_with_tls_context(*arguments, **settings)
         if not issubclass(pool.ConnectionCls, _Cuttable):
             pool.ConnectionCls = type(

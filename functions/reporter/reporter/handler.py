@@ -1,7 +1,7 @@
-"""The Lambda handler, which makes the day's report anew every quarter of an hour.
+"""The Lambda handler, which makes a report every quarter of an hour.
 
-The object's name is the day in UTC, such as 2026-11-23.html. The last report of a day stays until
-the bucket deletes it.
+The report's name in the bucket is the day in UTC, such as 2026-11-23.html, so each report replaces
+the day's earlier report. The last report of a day stays until the bucket deletes it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from report.read import read, span
 from report.search import searching
 
 SHOWN: Final = timedelta(days=1)
-SECONDS: Final = 15  # for one search
+SECONDS: Final = 15  # the time limit of a search
 CONFIG: Final = Config(connect_timeout=3, read_timeout=10, retries={"total_max_attempts": 2})
 NEEDED: Final = ("OPENSEARCH_URL", "REPORT_BUCKET")
 
@@ -42,12 +42,12 @@ logger = Logger(service="report", level="INFO", use_rfc3339=True, utc=True, loca
 
 
 class NotMade(Exception):
-    """The report was not made. The message is one sentence, and the alarm counts the error."""
+    """The report was not made. The message is one sentence. An alarm counts such errors."""
 
 
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: Any, context: LambdaContext) -> dict[str, str]:
-    """Write the report of the last 24 hours, and return its name and its answer.
+    """Write the report of the last 24 hours, and return its name and its title.
 
     The event is not read. Raises `NotMade` if OpenSearch or the bucket refuses a request; the next
     run tries again.
@@ -71,7 +71,7 @@ def handler(event: Any, context: LambdaContext) -> dict[str, str]:
 
 
 def reason(problem: TransportError | BotoCoreError | ClientError) -> str:
-    """Return one sentence about a failure and its remedy, without a text of the server."""
+    """Return one sentence about a failure and its remedy. The sentence quotes no server."""
     if isinstance(problem, ClientError):
         code = problem.response["Error"]["Code"]
         return (

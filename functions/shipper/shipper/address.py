@@ -27,7 +27,7 @@ class Login(NamedTuple):
     def encoded(self) -> tuple[bytes, bytes]:
         """Return name and password as UTF-8 bytes.
 
-        requests sends bytes unchanged, but encodes text as Latin-1.
+        The requests library sends bytes unchanged, but encodes text as Latin-1.
         """
         return self.name.encode(), self.password.encode()
 

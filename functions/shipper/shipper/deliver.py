@@ -27,7 +27,7 @@ FIRST_PAUSE: Final = 0.2  # the upper limit of the first pause, in seconds
 LONGEST_PAUSE: Final = 20.0  # in seconds
 WITHOUT_FIELDS_SECONDS: Final = 5.0  # the time limit for a suspicious document without its fields
 LEAST_CHUNK_BYTES: Final = 256 * 1024  # a busy server gets no smaller chunks than this
-SUSPICIOUS_TRIES: Final = 5  # after this many failures of the server, a document is sent alone
+SUSPICIOUS_TRIES: Final = 5  # from this retry on, a document that makes the server fail is searched
 NOWHERE: Final = sys.maxsize  # greater than every place in a batch
 TOO_LATE: Final = "not sent: no time was left"
 NOT_SENT: Final = Verdict(Fate.BUSY, TOO_LATE)
@@ -99,7 +99,7 @@ class Outcome:
         self.first_failed = min(self.first_failed, document.place)
 
     def summary(self) -> str:
-        """Return one line for people with the reasons why documents are not in the index.
+        """Return a line that tells people why documents are not in the index.
 
         The line is empty if all documents are in the index.
         """
@@ -145,7 +145,10 @@ class RetryBudget:
         self.sleep(self.chance(0.0, bound))
 
     def wait(self, longest: float) -> None:
-        """Wait between half of `longest` seconds and `longest`, but not beyond the deadline."""
+        """Wait for a random time, from half of `longest` seconds to `longest` seconds.
+
+        The wait ends at the deadline at the latest.
+        """
         self.sleep(min(self.chance(longest / 2, longest), max(self.left(), 0.0)))
 
 
@@ -385,8 +388,8 @@ class _Delivery:
     def suspect(self, again: list[tuple[Document, Verdict]]) -> list[Document]:
         """Find a document that may make the server fail, and return the other documents.
 
-        It is the first document with an error of the server, if the server accepts other documents.
-        It is sent alone here. If the server fails again, the document is sent without its fields.
+        It is the first document with a status of 500 or more, if the server accepts others. It is
+        sent alone here. If the server fails again, the document is sent without its fields.
         """
         if not self.outcome.available and len(again) > 1:
             return [document for document, _ in again]

@@ -69,7 +69,7 @@ class Form(IntEnum):
     """The part of a line that its document holds. After each refusal, less of the line is sent."""
 
     WHOLE = 0  # the envelope, the line, and all fields
-    REDUCED = 1  # without the fields that the index refused by name, but with the reason
+    REDUCED = 1  # without the fields that the index named in its refusals, but with the reason
     RESCUED = 2  # the envelope, the line, and the reason why the fields were refused
     BARE = 3  # only the envelope and the line, because the index refused even the reason
 

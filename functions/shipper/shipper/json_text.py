@@ -10,7 +10,7 @@ import msgspec
 
 Fields = dict[str, Any]
 
-LEVELS: Final = 2  # the most JSON strings around an object; no known format has more
+LEVELS: Final = 2  # the line itself, and a JSON string in the line; no known format nests more
 
 
 def json_value(text: str) -> Any:

@@ -4,13 +4,13 @@ Records are predictions, feedback and a few others (shipper.provenance). Other l
 index of their own (shipper.document). But the function that the AWS console generates, and earlier
 versions of this shipper, put other lines into the common index, which is the index of the records.
 If such a line is delivered to the common index again, there is still one document, because its id
-is the same. Delivered to the other index, the line would have two documents.
+is the same. If it were delivered to the other index, the line would have two documents.
 
 So on a given day, a log group's lines go to the common index if the index holds a document of the
-group without `@kind`, from this day or the day before. Only this version of the shipper writes
-`@kind`. Because of the day before, the rule also applies when a new day begins and the other
-function has not delivered yet. Once only this shipper delivers the group, the rule no longer
-applies (docs/from-the-console.md).
+group without `@kind`, from this day or the day before. The generated function and earlier versions
+of this shipper write no `@kind`. Because of the day before, the rule also applies when a new day
+begins and the generated function has not delivered yet. Once only this shipper delivers the group,
+the rule no longer applies (docs/from-the-console.md).
 
 Retry, replay and backfill follow the same rule, and the answer for a day does not change later.
 """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import resource
 from typing import Final
 
-# The number of KiB, which are the unit of ru_maxrss (getrusage(2)), in one of Lambda's MB.
+# ru_maxrss is in KiB (getrusage(2)). One of Lambda's MB has 1,024 KiB.
 KIBIBYTES: Final = 1024
 
 

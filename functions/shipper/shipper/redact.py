@@ -82,7 +82,7 @@ def _near(names: frozenset[str]) -> tuple[re.Pattern[str], re.Pattern[str]]:
         )
         + ")"
     )
-    begin = r"(?:(?<!\w)_{0,3}|(?<=-d))"  # Java has -Dpassword=x
+    begin = r"(?:(?<!\w)_{0,3}|(?<=-d))"  # an option of Java is -Dpassword=x
     path = r"(?:\.[\w-]{1,64}|\[[\"']?[\w-]{0,64}[\"']?\]){0,4}"
     end = r"[\s_\"'`\u2019\u201d»*?!)\]}]{0,20}"
     mark = r"(?:[=:|{\u2192\u21d2\u2236\ua789]|->|<-|</|\([\"'])"

@@ -53,9 +53,9 @@ def handler(event: Any, context: Any) -> dict[str, Any]:
     given). With `dry_run`, the letters are only counted. The event of a schedule selects all
     letters.
 
-    Returns the number of letters found, and how many of them have each fate. Raises `ValueError`
-    with one sentence if the event is invalid, and `TimeoutError` if the bucket's objects cannot be
-    listed in time.
+    Returns the number of letters that were found, and the number of letters with each fate. Raises
+    `ValueError` with one sentence if the event is invalid, and `TimeoutError` if the bucket's
+    objects cannot be listed in time.
     """
     deadline = time.monotonic() + context.get_remaining_time_in_millis() / 1000 - RESERVE_SECONDS
     wish = _wish(event)
@@ -84,7 +84,7 @@ def handler(event: Any, context: Any) -> dict[str, Any]:
     }
     waiting = len(found) - sum(done.values())  # includes letters that were not tried
     counts: dict[str, Any] = {"found": len(found), **done, "waiting": waiting}
-    # An alarm reads the metric of `waiting`, so it is written only if all letters were counted.
+    # An alarm reads the metric of `waiting`, so this metric is written only for all letters.
     counted = COUNTED[:-1] if wish.narrowed else COUNTED
     metrics = {f"DeadLetters{name.capitalize()}": counts[name] for name in counted}
     metrics["MemoryUtilization"] = memory_utilization(context.memory_limit_in_mb)

@@ -55,7 +55,7 @@ class Attempt:
 
     @property
     def waits(self) -> bool:
-        """Whether a line that can be read is not delivered."""
+        """Whether a line was read, but is not delivered."""
         return self.outcome.first_failed != NOWHERE
 
 
