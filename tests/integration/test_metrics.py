@@ -97,8 +97,8 @@ def emitted(  # noqa: PLR0917  fixtures
             sample,
             broken(built / "InferenceFunction", module, function, tmp_path_factory.mktemp(module)),
         )
-    # The lines below are new and of several kinds. The shipper leaves out counts of 0, and it leaves
-    # out the delay if all lines are already in the index.
+    # The lines below are new and of several kinds, because the shipper leaves out counts of 0, and
+    # leaves out the delay if all lines are already in the index.
     too_deep = json.dumps({".".join(["deeper"] * 50): 1})
     prediction = json.dumps(json.loads((EVENTS / "record.prediction.json").read_text()))
     now = time.time_ns() // 1_000_000
