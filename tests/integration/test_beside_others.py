@@ -111,7 +111,7 @@ def beside(
                 requests.delete(f"{url}{SECURITY}/{path}/{name}{stack}", auth=ADMIN, timeout=60)
 
 
-def told(
+def run_installer(
     front: str, domain: Domain, kind: str, stack: str, *, former: bool = False, **variables: str
 ) -> Outcome:
     """Run the installer as a stack's installer function does."""
@@ -151,9 +151,11 @@ def test_a_second_stack_and_its_deletion_leave_the_first_as_it_was(
 ) -> None:
     url, front, domain = beside
     domain.indices = {"cwl-2026.11.22": (None, None)}
-    assert told(front, domain, "Create", "prod", RETENTION_DAYS="30").status == "SUCCESS"
+    assert run_installer(front, domain, "Create", "prod", RETENTION_DAYS="30").status == "SUCCESS"
     before = held(url, domain)
-    created = told(front, domain, "Create", "dev", RETENTION_DAYS="1", ADOPT_INDICES="true")
+    created = run_installer(
+        front, domain, "Create", "dev", RETENTION_DAYS="1", ADOPT_INDICES="true"
+    )
     assert (created.status, created.reason) == ("SUCCESS", "everything is installed")
     assert (
         requests.get(url + TEMPLATE, auth=ADMIN, timeout=60).json()["index_templates"][0][
@@ -163,7 +165,7 @@ def test_a_second_stack_and_its_deletion_leave_the_first_as_it_was(
     )
     assert held(url, domain) != before
     for _ in range(2):
-        deleted = told(front, domain, "Delete", "dev")
+        deleted = run_installer(front, domain, "Delete", "dev")
         assert (deleted.status, deleted.reason) == ("SUCCESS", "the parts of the stack are removed")
         assert held(url, domain) == before
 
@@ -180,7 +182,9 @@ def test_another_team_keeps_its_index_its_mapping_and_its_documents(
         f"{url}/{index}/_doc/1?refresh=true", json=document, auth=ADMIN, timeout=60
     ).raise_for_status()
     before = held(url, domain)
-    refused = told(front, domain, "Create", "prod", RETENTION_DAYS="1", ADOPT_INDICES="true")
+    refused = run_installer(
+        front, domain, "Create", "prod", RETENTION_DAYS="1", ADOPT_INDICES="true"
+    )
     assert refused.status == "FAILED"
     assert (
         f"log groups that no stack here names: {THEIRS}. Template and retention would apply to "
@@ -188,7 +192,7 @@ def test_another_team_keeps_its_index_its_mapping_and_its_documents(
     )
     assert held(url, domain) == before
     assert (
-        told(
+        run_installer(
             front,
             domain,
             "Create",
@@ -223,7 +227,9 @@ def test_another_team_keeps_its_index_its_mapping_and_its_documents(
     # OpenSearch guessed the type, as on the day before.
     assert mapping["properties"]["@log_group"]["type"] == "text"
     assert (
-        told(front, domain, "Create", "prod", LOG_GROUPS=f"/aws/lambda/prod,{THEIRS}").status
+        run_installer(
+            front, domain, "Create", "prod", LOG_GROUPS=f"/aws/lambda/prod,{THEIRS}"
+        ).status
         == "SUCCESS"
     )
 
@@ -250,7 +256,7 @@ def test_an_upgrade_keeps_the_parts_of_the_former_version(beside: tuple[str, str
     }
     domain.indices = {"cwl-2026.11.22": ("prediction-monitor", domain.sequence)}
     before = held(url, domain)
-    answer = told(front, domain, "Update", "prod", former=True)
+    answer = run_installer(front, domain, "Update", "prod", former=True)
     assert (answer.status, answer.reason) == ("SUCCESS", "everything is installed")
     links = {name: link.replace(front, "") for name, link in answer.data.items()}
     former = dict(FORMER["links"])
@@ -275,9 +281,9 @@ def test_an_upgrade_keeps_the_parts_of_the_former_version(beside: tuple[str, str
                 == json.loads(before[f"{SECURITY}/{path}"]).keys()
             )
         assert after[f"{SECURITY}/rolesmapping"] == before[f"{SECURITY}/rolesmapping"]
-    assert told(front, domain, "Update", "prod", former=True) == answer
+    assert run_installer(front, domain, "Update", "prod", former=True) == answer
     assert held(url, domain) == after
-    assert told(front, domain, "Delete", "prod", former=True).status == "SUCCESS"
+    assert run_installer(front, domain, "Delete", "prod", former=True).status == "SUCCESS"
     assert domain.objects == {}
 
 

@@ -123,7 +123,7 @@ def documents(url: str, events: Events, prefix: str = "cwl-") -> list[dict[str, 
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _other_tests_meet_none_of_this(running: Stack) -> Iterator[None]:
+def _clean_up_afterwards(running: Stack) -> Iterator[None]:
     yield
     requests.delete(f"{running.opensearch_url}/cwl-*2002.*", timeout=30).raise_for_status()
 

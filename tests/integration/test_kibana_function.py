@@ -174,7 +174,7 @@ def starting(  # noqa: PLR0917
 
 
 @pytest.fixture(autouse=True)
-def _other_tests_meet_none_of_this(guarded: str) -> Iterator[None]:
+def _clean_up_afterwards(guarded: str) -> Iterator[None]:
     yield
     for kind in ("shipper", "monitor"):
         for path in ("rolesmapping", "roles"):

@@ -58,7 +58,7 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.fixture(autouse=True)
-def _other_tests_meet_none_of_this(guarded: str) -> Iterator[None]:
+def _clean_up_afterwards(guarded: str) -> Iterator[None]:
     yield
     requests.delete(f"{guarded}/cwl-*", auth=ADMIN, timeout=60).raise_for_status()
 

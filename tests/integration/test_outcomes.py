@@ -167,7 +167,7 @@ def shipper(starting: Callable[[int], AbstractContextManager[Runtime]]) -> Itera
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _other_tests_meet_none_of_this(running: Stack) -> Iterator[None]:
+def _clean_up_afterwards(running: Stack) -> Iterator[None]:
     yield
     for year in ("2000", "2001"):
         requests.delete(f"{running.opensearch_url}/cwl-log-{year}.*", timeout=30).raise_for_status()

@@ -61,7 +61,7 @@ def starting(template: Template, built: Any, runtime_packages: Any, running: Sta
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _no_documents_stay(running: Stack) -> Iterator[None]:
+def _clean_up_afterwards(running: Stack) -> Iterator[None]:
     yield
     requests.delete(f"{running.opensearch_url}/cwl-log-2002.*", timeout=30).raise_for_status()
 

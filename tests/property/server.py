@@ -104,7 +104,7 @@ BUSY_ITEMS: Final = (
 
 
 @dataclass(frozen=True)
-class Mood:
+class Behaviour:
     """The behaviour of the server.
 
     `troubled` is the share of requests with one of `faults`, and `busy` is the share of documents
@@ -147,7 +147,7 @@ class World:
     - `wrong` describes requests that no client may send.
     """
 
-    mood: Mood
+    behaviour: Behaviour
     index: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     stored: int = 0
     lessened: int = 0
@@ -161,10 +161,12 @@ class World:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
-        self._chance = random.Random(self.mood.seed)  # noqa: S311
+        self._chance = random.Random(self.behaviour.seed)  # noqa: S311
 
     def ease(self) -> None:
-        self.mood = replace(self.mood, troubled=self.mood.troubled / 2, busy=self.mood.busy / 4)
+        self.behaviour = replace(
+            self.behaviour, troubled=self.behaviour.troubled / 2, busy=self.behaviour.busy / 4
+        )
 
     def heal(self) -> None:
         self.healed.set()
@@ -172,9 +174,9 @@ class World:
     def before(self) -> Fault | None:
         """Choose and count the fault of the next request."""
         with self._lock:
-            if self.healed.is_set() or self._chance.random() >= self.mood.troubled:
+            if self.healed.is_set() or self._chance.random() >= self.behaviour.troubled:
                 return None
-            fault = self._chance.choice(self.mood.faults)
+            fault = self._chance.choice(self.behaviour.faults)
             self.closed += fault is Fault.CLOSED
             self.untold += fault not in {Fault.CLOSED, Fault.REFUSED}
             return fault
@@ -255,9 +257,9 @@ class World:
         spoiled = [
             key
             for key, source in documents
-            if key[1] in self.mood.unparsable and _has_fields(source)
+            if key[1] in self.behaviour.unparsable and _has_fields(source)
         ]
-        too_large = len(content) > self.mood.limit
+        too_large = len(content) > self.behaviour.limit
         if len(documents) == 1 and (too_large or spoiled) and _has_fields(documents[0][1]):
             self.never.add(documents[0][0][1])
         if too_large:
@@ -274,7 +276,7 @@ class World:
 
     def _create(self, key: tuple[str, str], source: dict[str, Any] | None) -> dict[str, Any]:
         identifier = key[1]
-        if not self.healed.is_set() and self._chance.random() < self.mood.busy:
+        if not self.healed.is_set() and self._chance.random() < self.behaviour.busy:
             status, kind = self._chance.choice(BUSY_ITEMS)
             return _item(status, kind, "not now")
         if source is None:
@@ -285,14 +287,14 @@ class World:
                 "failed to parse",
                 'Duplicate Object property "marker"\n at [Source: REDACTED]',
             )
-        if identifier in self.mood.refused and "marker" in source:
+        if identifier in self.behaviour.refused and "marker" in source:
             self.never.add(identifier)
             reason = (
                 "failed to parse field [marker] of type [long] in document with id "
                 f"'{identifier}'. Preview of field's value: 'secret'"
             )
             return _item(400, "mapper_parsing_exception", reason)
-        if identifier in self.mood.strict and "@rescued" in source:
+        if identifier in self.behaviour.strict and "@rescued" in source:
             return _item(
                 400,
                 "mapper_parsing_exception",
@@ -336,7 +338,7 @@ class Server(ThreadingHTTPServer):
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.world = World(Mood())
+        self.world = World(Behaviour())
         self.url = f"http://127.0.0.1:{self.server_port}"
 
     # the base class chose the names of the arguments

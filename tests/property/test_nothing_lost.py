@@ -33,8 +33,8 @@ from tests.property.server import (
     CREATED,
     ENVELOPE,
     UNAVAILABLE,
+    Behaviour,
     Fault,
-    Mood,
     Server,
     World,
     serving,
@@ -100,13 +100,13 @@ class Event:
 class Case:
     """A payload, and the conditions of its delivery.
 
-    CloudWatch delivers the payload `deliveries` times. `mood` is the server's behaviour, and
+    CloudWatch delivers the payload `deliveries` times. `behaviour` is the server's behaviour, and
     `chunk` is the most bytes of a request. If `impatient` is true, the replay first runs before the
     server has healed.
     """
 
     events: list[Event]
-    mood: Mood
+    behaviour: Behaviour
     deliveries: int
     chunk: int
     impatient: bool
@@ -199,7 +199,7 @@ def cases(draw: st.DrawFn) -> Case:
     ids = [event.identifier for event in events]
     some = st.frozensets(st.sampled_from(ids), max_size=4)
     refused = draw(some)
-    mood = Mood(
+    behaviour = Behaviour(
         seed=draw(st.integers(0, 2**32)),
         troubled=draw(st.sampled_from([0.0, 0.2, 0.5, 0.8, 1.0])),
         busy=draw(st.sampled_from([0.0, 0.0, 0.2, 0.9])),
@@ -213,7 +213,7 @@ def cases(draw: st.DrawFn) -> Case:
     again = draw(st.lists(st.sampled_from(events), max_size=2))
     return Case(
         events + again,
-        mood,
+        behaviour,
         draw(st.sampled_from([1, 1, 2])),
         draw(st.sampled_from([CHUNK_BYTES, CHUNK_BYTES, 1500])),
         draw(st.booleans()),
@@ -408,7 +408,7 @@ def test_every_line_is_in_the_index_once_whatever_the_server_does(way: Way) -> N
 def check(case: Case, way: Way, patch: pytest.MonkeyPatch) -> None:
     way.empty()
     way.unanswered.count = 0
-    way.server.world = world = World(case.mood)
+    way.server.world = world = World(case.behaviour)
     patch.setattr(deliver, "CHUNK_BYTES", case.chunk)
     budget(way, patch, short=True)
     for _ in range(case.deliveries):
@@ -452,12 +452,14 @@ def complete(case: Case, world: World, way: Way) -> None:
         )
         fields = source.keys() - ENVELOPE
         if identifier in world.never:
-            assert not ("marker" in fields and identifier in case.mood.refused)
+            assert not ("marker" in fields and identifier in case.behaviour.refused)
             # A document is bare because the server refused its reason or another document's reason.
-            assert "@rescued" in source or case.mood.strict or case.mood.limit < 10_000_000
+            assert (
+                "@rescued" in source or case.behaviour.strict or case.behaviour.limit < 10_000_000
+            )
             way.seen["rescued" if "@rescued" in source else "bare"] += 1
         elif source.get("@rescued", {}).keys() == {"type"} and (
-            way.unanswered.count or case.mood.troubled
+            way.unanswered.count or case.behaviour.troubled
         ):
             # The server failed on a request with only this document, or did not answer in time, and
             # then accepted the document without its fields. The failure was no answer, so it has no
@@ -468,7 +470,7 @@ def complete(case: Case, world: World, way: Way) -> None:
             # the document without its fields.
             assert source["@rescued"]["status"] == str(UNAVAILABLE)
             way.seen["unavailable alone"] += 1
-        elif case.mood.limit < 10_000_000 and "@rescued" in source:
+        elif case.behaviour.limit < 10_000_000 and "@rescued" in source:
             # A smaller document was too large even in a request of its own. So this document was
             # never sent with its fields.
             assert source["@rescued"]["status"] == "413"
@@ -480,5 +482,5 @@ def complete(case: Case, world: World, way: Way) -> None:
             assert set(source["@rescued"]) <= {"status", "type", "field", "limit", "name"}
             assert "secret" not in json.dumps(source["@rescued"])
     doubled = {identifier for identifier, event in ids.items() if event.line.doubled}
-    for identifier in world.never - doubled - case.mood.refused - case.mood.unparsable:
-        assert case.mood.limit < 10_000_000, f"{ids[identifier]} was refused without a reason"
+    for identifier in world.never - doubled - case.behaviour.refused - case.behaviour.unparsable:
+        assert case.behaviour.limit < 10_000_000, f"{ids[identifier]} was refused without a reason"
