@@ -89,7 +89,7 @@ def standing_in(url: str, domain: Domain) -> Iterator[str]:
 
 
 @pytest.fixture(params=["plain", "guarded"])
-def beside(
+def shared_domain(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[tuple[str, str, Domain]]:
     """Yield the real server's address, the proxy's address, and the stand-in.
@@ -147,9 +147,9 @@ def held(url: str, domain: Domain) -> dict[str, Any]:
 
 
 def test_a_second_stack_and_its_deletion_leave_the_first_as_it_was(
-    beside: tuple[str, str, Domain],
+    shared_domain: tuple[str, str, Domain],
 ) -> None:
-    url, front, domain = beside
+    url, front, domain = shared_domain
     domain.indices = {"cwl-2026.11.22": (None, None)}
     assert run_installer(front, domain, "Create", "prod", RETENTION_DAYS="30").status == "SUCCESS"
     before = held(url, domain)
@@ -171,10 +171,10 @@ def test_a_second_stack_and_its_deletion_leave_the_first_as_it_was(
 
 
 def test_another_team_keeps_its_index_its_mapping_and_its_documents(
-    beside: tuple[str, str, Domain],
+    shared_domain: tuple[str, str, Domain],
 ) -> None:
     """The function that the console generates wrote the documents; OpenSearch guesses a mapping."""
-    url, front, domain = beside
+    url, front, domain = shared_domain
     now = datetime.now(UTC)
     index = f"cwl-{now:%Y.%m.%d}"
     document = {"@timestamp": now.isoformat(), "@log_group": THEIRS, "@message": "{}", "score": 1}
@@ -234,8 +234,10 @@ def test_another_team_keeps_its_index_its_mapping_and_its_documents(
     )
 
 
-def test_an_upgrade_keeps_the_parts_of_the_former_version(beside: tuple[str, str, Domain]) -> None:
-    url, front, domain = beside
+def test_an_upgrade_keeps_the_parts_of_the_former_version(
+    shared_domain: tuple[str, str, Domain],
+) -> None:
+    url, front, domain = shared_domain
     template = {**FORMER["templates"]["prediction-monitor"]}
     requests.put(url + TEMPLATE, json=template, auth=ADMIN, timeout=60).raise_for_status()
     if domain.login:

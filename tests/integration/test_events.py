@@ -1,7 +1,7 @@
 """Sends the example events in events/ to the built functions, under the real Lambda runtime.
 
-A built function gets each event twice: as its first event, and once more. Its environment variables
-are those of the template.
+A built function gets each event twice: as its first event, and once more. It has exactly the
+environment variables that the template gives it.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ LONG = b"x" * 10_000
 def test_the_stack_answers_as_the_document_says(running: Stack) -> None:
     """Valid requests are accepted, invalid requests are refused, and every answer is documented.
 
-    The checks are those of schemathesis.toml.
+    schemathesis.toml lists the checks.
     """
     report = ask(DOCUMENT, running.api_url)
     assert not report.failures, report.details

@@ -64,7 +64,7 @@ TWICE = {
 }
 
 # By name: a line, and the error of its rescued document. The error is None if the index accepts the
-# document as it is.
+# whole document.
 LINES: dict[str, tuple[str, Error | None]] = {
     "text instead of an object": (
         '{"prediction": "none"}',

@@ -76,7 +76,7 @@ def address(
     ):
         raise ValueError(f"{name} must be an http(s) address: {GRAMMAR}")
     if "@" in f"{parts.path}{parts.query}{parts.fragment}":
-        raise ValueError(f"{name} has an @ behind its host; {ESCAPES}")
+        raise ValueError(f"{name} has an @ after its host; {ESCAPES}")
     if parts.query or parts.fragment:
         raise ValueError(f"{name} must end with the path: it cannot hold a ? or a #")
     if ".aoss." in host:

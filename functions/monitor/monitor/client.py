@@ -82,7 +82,7 @@ def _signature(hostname: str, environment: Mapping[str, str]) -> Any:
     found = REGION.search(hostname)
     region = found.group(1) if found else environment.get("AWS_REGION")
     if not region:
-        raise ValueError(f"OPENSEARCH_URL names no region to sign for: {hostname}")
+        raise ValueError(f"OPENSEARCH_URL names no AWS region for the signature: {hostname}")
     return AWS4Auth(
         region=region,
         service="es",
@@ -103,5 +103,5 @@ def _credentials(hostname: str, environment: Mapping[str, str]) -> Any:
 
     credentials = Session().get_credentials()
     if credentials is None:
-        raise ValueError(f"no AWS credentials to sign requests to {hostname} with")
+        raise ValueError(f"there are no AWS credentials to sign requests to {hostname}")
     return credentials

@@ -268,8 +268,8 @@ def test_botocores_keys_are_renewed(bulk: Bulk, monkeypatch: pytest.MonkeyPatch)
 def test_no_keys_at_all_is_an_error_at_the_start() -> None:
     with pytest.raises(
         ValueError,
-        match=r"no AWS credentials to sign requests to "
-        r"search-abc\.us-east-1\.es\.amazonaws\.com with",
+        match=r"there are no AWS credentials to sign requests to "
+        r"search-abc\.us-east-1\.es\.amazonaws\.com",
     ):
         connect(DOMAIN, {})
 
