@@ -82,11 +82,14 @@ type Changing = Callable[[list[Row], np.random.Generator, float], None]
 class Story:
     """A change of the predictions in the last `hours`, and the message that it must cause.
 
-    `change` changes the rows (predictions) of one slot. It gets the share of the `hours` that has
-    passed. `times` multiplies the traffic during the change. `kind`, `action` and `said` must be in
-    the message. `right` is the number of right answers in a labelled random sample, and the size of
-    the sample. If `words` are given, the rows have texts, which contain these words during the
-    change. `odd` leaves the weekdays of the change out of the baseline.
+    - `change` changes the rows (predictions) of one slot. It gets the share of the `hours` that has
+      passed.
+    - `kind`, `action` and `said` must be in the message.
+    - `version` is the function's version during the change, and `model` is the model's version.
+    - `times` multiplies the traffic during the change.
+    - `odd` leaves the weekdays of the change out of the baseline.
+    - `right` is the number of right answers in a labelled random sample, and the sample's size.
+    - `words` are words in the texts during the change. Without `words`, the rows have no texts.
     """
 
     name: str

@@ -254,7 +254,7 @@ def test_a_document_that_cannot_succeed_is_not_sent_again(
     [
         (
             Answer(403, "application/json", b'{"message": "Forbidden"}'),
-            "403 without a type: the domain refuses the request: check its policy",
+            "403 without a type: the domain refuses the request: check the domain's policy",
         ),
         (
             Answer(401, "text/plain", b"Unauthorized"),
