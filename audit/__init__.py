@@ -1,1 +1,1 @@
-"""Write an SBOM of each deployed package, and find known vulnerabilities of the pinned packages."""
+"""Write an SBOM of each deployed package, and find known vulnerabilities in the pinned packages."""

@@ -1,6 +1,6 @@
 """Write an SBOM of each deployed package into sbom/, then look for known vulnerabilities.
 
-`make audit` runs this module. It looks up the pinned packages in a service for vulnerabilities.
+`make audit` runs this module. It looks up the pinned packages in a public list of vulnerabilities.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Write the contents of each deployed package as an SBOM in CycloneDX 1.6.
+"""Write an SBOM (software bill of materials) of each deployed package, in CycloneDX 1.6.
 
-An SBOM lists the package's pins with their hashes, and the model if the package has one.
+An SBOM lists the pinned packages with their hashes, and the model if the package has one.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from cyclonedx.validation.json import JsonStrictValidator
 from tools.errors import UserError
 from tools.root import ROOT
 
-# The replay function has the shipper's package with another handler.
+# The replay function has no entry: its package is the shipper's, with another handler.
 PACKAGES: Final = {
     name: ROOT / "functions" / name
     for name in ("inference", "installer", "monitor", "reporter", "shipper")
@@ -52,9 +52,9 @@ def write(folder: Path) -> Iterator[Path]:
     folder.mkdir(exist_ok=True)
     for name, package in PACKAGES.items():
         path = folder / f"{name}.cdx.json"
-        card = package / "model" / "card.json"
-        told = json.loads(card.read_text(encoding="utf-8")) if card.exists() else None
-        path.write_text(_rendered(_bom(name, package), told) + "\n", encoding="utf-8")
+        file = package / "model" / "card.json"
+        card = json.loads(file.read_text(encoding="utf-8")) if file.exists() else None
+        path.write_text(_rendered(_bom(name, package), card) + "\n", encoding="utf-8")
         yield path
 
 
@@ -81,7 +81,7 @@ def version() -> str:
 
 
 def _bom(name: str, package: Path) -> Bom:
-    """Return the package's pins, read by cyclonedx-py, below a component for the package."""
+    """Return an SBOM of the pinned packages, and of the model if the package has one."""
     done = subprocess.run(
         [*COMMAND, str(package / "requirements.txt")], capture_output=True, text=True, check=False
     )
@@ -101,7 +101,7 @@ def _bom(name: str, package: Path) -> Bom:
         bom_ref=name,
     )
     bom.register_dependency(bom.metadata.component, bom.components)
-    # As with `--output-reproducible`, the SBOM has neither a random number nor a time.
+    # Without a random number and a time, the same input gives the same bytes.
     bom.serial_number = None  # type: ignore[assignment]
     bom.metadata.timestamp = None  # type: ignore[assignment]
     return bom
@@ -132,7 +132,7 @@ def _model(path: Path) -> Component:
 
 
 def _pedigree(card: dict[str, Any]) -> Pedigree | None:
-    """Return the base model and the corpora, as far as the model card names them."""
+    """Return the base model and the corpora, if the model card names any."""
     base, corpora = card.get("base_model"), card.get("corpora", [])
     ancestors = [
         Component(

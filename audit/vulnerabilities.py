@@ -1,4 +1,4 @@
-"""Find known vulnerabilities of the pinned packages with pip-audit.
+"""Find known vulnerabilities in the pinned packages with pip-audit.
 
 This module adds three features that pip-audit lacks. An exception has a reason and a last day. An
 exception that no longer matches a finding is a failure. Packages that could not be audited have
@@ -23,21 +23,21 @@ from tools.root import ROOT
 ACCEPTED: Final = ROOT / "audit" / "accepted.toml"
 # No package is resolved or downloaded: only the pins are looked up. With `--strict`, pip-audit
 # would stop at the first package that the service does not know, with the same exit code as for a
-# vulnerability. Here such packages are read from the answer, and count as not audited.
+# vulnerability. Without `--strict`, the answer names such packages. They count as not audited.
 COMMAND: Final = (
     *(sys.executable, "-m", "pip_audit", "--require-hashes", "--disable-pip"),
     *("--format", "json", "--aliases", "on", "--desc", "off", "--progress-spinner", "off"),
 )
 ELSEWHERE: Final = (
-    "Run `make audit` where the package index and its vulnerability data can be reached, or with "
-    "PIP_AUDIT_VULNERABILITY_SERVICE=osv where osv.dev can."
+    "Run `make audit` on a machine that reaches the package index and its vulnerability data. If "
+    "the machine reaches only osv.dev, set PIP_AUDIT_VULNERABILITY_SERVICE=osv."
 )
-LONGEST: Final = 200  # characters of pip-audit's message
+LONGEST: Final = 200  # only this many characters of pip-audit's message are shown
 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """A finding that is accepted until a day. The day itself is included."""
+    """An accepted finding. `until` is the last day on which it is accepted."""
 
     id: str
     package: str
@@ -66,10 +66,11 @@ class Finding:
 
 @dataclass(slots=True)
 class Answer:
-    """The service's findings for some locks.
+    """The service's findings for some lock files.
 
-    `unknown` has the reasons why packages or locks have no answer. The value of each reason is the
-    first lock for which it was given.
+    `pins` are pairs of package and version. The keys of `findings` are package, version and name of
+    the vulnerability. The keys of `unknown` are the reasons why packages or lock files have no
+    answer; the value is the first lock file with this reason.
     """
 
     pins: set[tuple[str, str]] = field(default_factory=set)
@@ -78,7 +79,7 @@ class Answer:
 
 
 def locks() -> list[Path]:
-    """Return every lock file: of the deployed packages, and of the developers' tools."""
+    """Return the lock files of the deployed packages and of the developers' tools."""
     return [
         *sorted((ROOT / "functions").glob("*/requirements.txt")),
         *sorted((ROOT / "requirements").glob("*.txt")),
@@ -88,8 +89,8 @@ def locks() -> list[Path]:
 def check(paths: Iterable[Path], accepted: Path) -> int:
     """Audit the pins of the lock files, and report the findings.
 
-    Returns 0 without findings or with accepted findings only, 1 for other findings or a bad
-    exception, and 2 if not all pins were audited.
+    Returns 0 if all findings are accepted or there are none, 1 if a finding is not accepted or an
+    exception is no longer valid, and 2 if not all pinned packages were audited.
     """
     exceptions = read(accepted)
     answer = Answer()
@@ -106,8 +107,8 @@ def verdict(answer: Answer, exceptions: list[Accepted]) -> int:
     if answer.unknown:
         (reason, lock), *others = answer.unknown.items()
         print(
-            f"NOT RUN: {1 + len(others)} answers are missing; "
-            f"the first, for {lock}: {reason}. {ELSEWHERE}",
+            f"NOT RUN: {1 + len(others)} answers are missing. "
+            f"The first reason, for {lock}: {reason}. {ELSEWHERE}",
             file=sys.stderr,
         )
     if failures:
@@ -165,11 +166,7 @@ def ask(path: Path, answer: Answer) -> None:
 
 
 def _failures(answer: Answer, exceptions: list[Accepted], today: date) -> Iterator[str]:
-    """Yield the failures.
-
-    They are findings that are not accepted, exceptions past their last day, and exceptions that
-    match no finding.
-    """
+    """Yield findings that are not accepted, and exceptions that are too old or match no finding."""
     valid = [each for each in exceptions if each.until >= today]
     for finding in answer.findings.values():
         matching = [each for each in valid if _matches(each, finding)]
@@ -180,7 +177,7 @@ def _failures(answer: Answer, exceptions: list[Accepted], today: date) -> Iterat
     for each in exceptions:
         if each not in valid:
             yield (
-                f"the exception for {each.id} of {each.package} held until {each.until}: "
+                f"the exception for {each.id} of {each.package} was valid until {each.until}: "
                 "update the package, or give a new reason and date"
             )
         elif not answer.unknown and not any(

@@ -1,4 +1,4 @@
-"""Test the audit: pip-audit's answer becomes an exit code, and an SBOM has the pins."""
+"""Tests of the audit: the exit codes for pip-audit's answers, and the contents of the SBOMs."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 @pytest.fixture(scope="module")
 def ask(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Callable[[Known], Answer]:
-    """Run the real pip-audit, and return its answer. It runs once, because it takes two seconds."""
+    """Return a function that runs the real pip-audit, which takes two seconds, once per answer."""
     path = tmp_path_factory.mktemp("lock") / "requirements.txt"
     path.write_text(PINS)
     answers: dict[str, Answer] = {}
@@ -119,7 +119,7 @@ def ask(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Callable[
             VULNERABLE,
             exception(until=YESTERDAY),
             1,
-            f"held until {YESTERDAY}",
+            f"was valid until {YESTERDAY}",
             id="expired, the exception",
         ),
         pytest.param(
@@ -129,19 +129,23 @@ def ask(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Callable[
             CLEAN, exception(), 1, "PYSEC-2026-1 of idna matches no finding any more", id="stale"
         ),
         pytest.param(
-            CLEAN, exception(until=YESTERDAY), 1, f"held until {YESTERDAY}", id="stale and expired"
+            CLEAN,
+            exception(until=YESTERDAY),
+            1,
+            f"was valid until {YESTERDAY}",
+            id="stale and expired",
         ),
-        pytest.param({}, None, 2, "NOT RUN: 2 answers are missing; the first, for ", id="unknown"),
+        pytest.param(
+            {}, None, 2, "NOT RUN: 2 answers are missing. The first reason, for ", id="unknown"
+        ),
         pytest.param(
             {},
             exception(),
             2,
             "NOT RUN",
-            id="unknown, so nobody can say whether the exception is stale",
+            id="unknown, so the exception may be stale or not",
         ),
-        pytest.param(
-            {("idna", "3.19"): [KNOWN]}, None, 1, FOUND, id="one is vulnerable, one is unknown"
-        ),
+        pytest.param({("idna", "3.19"): [KNOWN]}, None, 1, FOUND, id="one vulnerable, one unknown"),
         pytest.param(
             WITHDRAWN_OR_NOT_MENDED,
             None,
@@ -183,15 +187,15 @@ def test_the_answer_becomes_an_exit(
             CLEAN,
             True,
             2,
-            "missing; the first, for requirements.txt: ",
-            id="the service is away",
+            "missing. The first reason, for requirements.txt: ",
+            id="the service is down",
         ),
         pytest.param(
             "idna==3.19\n", CLEAN, False, 2, "does not contain a hash", id="without a hash"
         ),
     ],
 )
-def test_a_lock_is_audited_or_said_not_to_be(
+def test_a_lock_is_audited_or_reported_as_not_run(
     *,
     lock: str,
     known: Known,
@@ -225,7 +229,9 @@ def test_a_lock_is_audited_or_said_not_to_be(
         {name: value for name, value in exception().items() if name != "reason"},
     ],
 )
-def test_an_exception_says_why_and_until_when(wrong: dict[str, object], tmp_path: Path) -> None:
+def test_an_exception_needs_a_reason_and_a_last_day(
+    wrong: dict[str, object], tmp_path: Path
+) -> None:
     (tmp_path / "accepted.toml").write_text(_toml(wrong))
     with pytest.raises(UserError, match="reason"):
         vulnerabilities.read(tmp_path / "accepted.toml")
@@ -329,9 +335,7 @@ def test_an_sbom_is_the_same_for_the_same_pins(tmp_path: Path, written: dict[str
     } == written
 
 
-def test_what_is_not_cyclonedx_is_not_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_invalid_sbom_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         JsonV1Dot6,
         "output_as_string",
