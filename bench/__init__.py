@@ -1,1 +1,1 @@
-"""Measures the figures of docs/performance.md, each compared with a rival, in one run."""
+"""Measures the figures of docs/performance.md, and the same figures of rivals, in one run."""

@@ -1,8 +1,8 @@
-"""`make bench`: the cost of shipping and predicting compared with rivals, in one run.
+"""`make bench` measures the cost of shipping and of predicting, and the same costs of rivals.
 
-The shipper's processor time is the time of this process. OpenSearch is replaced by a separate
-process on 127.0.0.1 that stores nothing. A missed target does not fail the run, because the machine
-may be slow or busy.
+The cost of shipping is the processor time of the process that ships. A separate process on
+127.0.0.1, which stores nothing, replaces OpenSearch. A missed target does not fail the run, because
+the machine may be slow or busy.
 """
 
 from __future__ import annotations
@@ -92,10 +92,9 @@ def _rounds(options: argparse.Namespace) -> dict[int, int]:
 
 
 def destination(asked: Path | None, *, quick: bool) -> Path | None:
-    """Return the file for the figures, or None.
+    """Return the file to which the figures are written, or None for no file.
 
-    The figures of a quick run are not reliable, so they are written only to a file that is asked
-    for.
+    The figures of a quick run are not reliable, so they are written only if a file is asked for.
     """
     return asked or (None if quick else RESULTS)
 
@@ -108,17 +107,17 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--quick",
         action="store_true",
-        help="small payloads and few rounds: tests the bench; its figures are not reliable",
+        help="measure small payloads in few rounds, to test the bench: figures are not reliable",
     )
     parser.add_argument(
         "--no-package",
         action="store_true",
-        help="leave out the built package (import, size), which needs `make build`",
+        help="leave out the figures of the built package, which need `make build`",
     )
     parser.add_argument(
         "--against",
         metavar="COMMIT",
-        help="measure only the shipper: invocations of this tree and of COMMIT, alternately",
+        help="measure only the shipper, alternately as it is in this tree and in COMMIT",
     )
     parser.add_argument(
         "--console",

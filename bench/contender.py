@@ -1,6 +1,6 @@
-"""Runs each contender in its own process.
+"""Runs each contender, a function whose cost is measured, in a process of its own.
 
-This process cannot import the shipper of another commit or in another language.
+This process could not import the shipper of another commit, or a function in another language.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""`python -m bench.front_doors`: requests per 1,000 records, direct and through a stream.
+"""`python -m bench.front_doors` counts the requests that the shipper sends for 1,000 records.
 
-The table has a row for each size of payload. It counts requests, so the load of the machine does
-not matter. The batches have the size and the limits of the template's event source mapping. All
-records wait in the stream when the mapping starts to read.
+CloudWatch Logs delivers the records directly or through a stream. The table has a row for each size
+of payload. The load of the machine does not change these counts. The batches have the size and the
+limits of the template's event source mapping. All records wait in the stream when the mapping
+starts to read.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ SIZES: Final = (1, 5, 20, 1_000)
 
 
 def table(lines: list[str], handler: Callable[[Any, Any], Any]) -> str:
-    """Return the table in Markdown. `lines` are the records."""
+    """Return the table in Markdown. `lines` are the log lines of the records."""
     rows = [
         (
             "| lines in a payload | invocations, direct | requests, direct "
@@ -43,7 +44,7 @@ def table(lines: list[str], handler: Callable[[Any, Any], Any]) -> str:
 
 
 def direct(payloads: list[Any], handler: Callable[[Any, Any], Any]) -> tuple[int, int]:
-    """Return the numbers of invocations and requests if each payload is an invocation."""
+    """Return the numbers of invocations and requests if each payload invokes the function."""
     requests = sum(_requests(handler, payload)[0] for payload in payloads)
     return len(payloads), requests
 

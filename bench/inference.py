@@ -35,7 +35,7 @@ WORDS: Final = (
     "the old man told his friends that the small boat had left before they came to the house"
     " on the hill and that he would wait"
 )
-SIZES: Final = (5, 12, 30, 128)  # word pieces, including the two end marks
+SIZES: Final = (5, 12, 30, 128)  # word pieces, including the marks of start and end
 BATCH: Final = 32
 TARGET_SIZE: Final = 12
 
@@ -43,7 +43,7 @@ Start = Callable[[str, int], Callable[[], None]]
 
 
 class Unit(NamedTuple):
-    """A unit: its name, and the factor from the base unit to it."""
+    """A unit's name, and the factor that converts seconds or bytes to the unit."""
 
     name: str
     factor: float
@@ -54,7 +54,7 @@ MEBIBYTES: Final = Unit("MiB", 1 / 1024**2)
 
 
 class Rounds(NamedTuple):
-    """The size of a run: rounds, predictions in a round, and fresh processes."""
+    """The size of a run: rounds, predictions in a round, and processes that load the model."""
 
     rounds: int
     predictions: int
@@ -66,7 +66,7 @@ QUICK: Final = Rounds(2, 3, 2)
 
 
 class Predictor(NamedTuple):
-    """A process that predicts: the seconds it took to load, and the function that asks it."""
+    """A process that predicts: its time to load in seconds, and the function that asks it."""
 
     loaded: float
     ask: Callable[[str, list[str]], dict[str, Any]]
@@ -75,8 +75,9 @@ class Predictor(NamedTuple):
 def inference(scale: Rounds, start: Start, *, rival: bool) -> Iterator[Row]:
     """Measure the inference function on one thread.
 
-    The rows are: the time to load, the time of a prediction by length, of an invocation with and
-    without the model, and of a batch; the peak memory; the package size.
+    Some rows are times: to load the model, to predict texts of several lengths, to answer an
+    invocation with and without the model, and to predict a batch. The other rows are the peak
+    memory and the size of the package.
     """
     with TemporaryDirectory() as folder, ExitStack() as stack:
         names = ["ours", *(["pipeline"] if rival else [])]
@@ -147,7 +148,7 @@ def inference(scale: Rounds, start: Start, *, rival: bool) -> Iterator[Row]:
         times = seconds("an invocation", "handler", [text(TARGET_SIZE)] * scale.predictions)
         middle = {name: [median(one) for one in rounds] for name, rounds in times.items()}
         yield _row("an invocation, request to log: pipeline / ours", middle, median, MILLISECONDS)
-        yield _beside_the_model(scale, start, predictors["ours"])
+        yield _outside_the_model(scale, start, predictors["ours"])
         times = seconds(
             f"a batch of {BATCH}", "batch", [text(5 + number % 20) for number in range(BATCH)]
         )
@@ -179,13 +180,13 @@ def inference(scale: Rounds, start: Start, *, rival: bool) -> Iterator[Row]:
     )
 
 
-def _beside_the_model(scale: Rounds, start: Start, ours: Predictor) -> Row:
-    """Measure an invocation whose model remembers its answer."""
-    title = f"an invocation of {TARGET_SIZE} tokens beside the model"
+def _outside_the_model(scale: Rounds, start: Start, ours: Predictor) -> Row:
+    """Measure the time of an invocation outside the model: the model remembers its answer."""
+    title = f"an invocation of {TARGET_SIZE} tokens, outside the model"
     tick = start(title, scale.rounds)
     middle = []
     for number in range(-1, scale.rounds):
-        answer = ours.ask("beside", [text(TARGET_SIZE)] * scale.predictions)
+        answer = ours.ask("outside", [text(TARGET_SIZE)] * scale.predictions)
         if number >= 0:
             middle.append(median(answer["seconds"]))
             tick()
@@ -195,7 +196,7 @@ def _beside_the_model(scale: Rounds, start: Start, ours: Predictor) -> Row:
 def _descriptors(scale: Rounds, start: Start) -> Iterator[Row]:
     """Measure the cost of signature, novelty and surprisal in a prediction.
 
-    Alternates between the model file with and without them.
+    Predictions alternate between the model file and a copy without these three outputs.
     """
     shipped = onnx.load(PACKAGE / "model" / "model.onnx")
     tokenizer = Tokenizer.from_file(str(PACKAGE / "model" / "tokenizer.json"))
@@ -239,7 +240,7 @@ def logits_only(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def text(tokens: int) -> str:
-    """Return a text of this many word pieces, including the two end marks."""
+    """Return a text of this many word pieces, including the marks of start and end."""
     return " ".join(islice(cycle(WORDS.split()), tokens - 2))
 
 
@@ -267,7 +268,7 @@ def predictor(command: list[str], environment: dict[str, str]) -> Iterator[Predi
 def _ours() -> tuple[list[str], dict[str, str]]:
     """Return the command and the environment of our process.
 
-    With -S and -P it can import only the modules of the package, and none of this environment.
+    With -S and -P, Python imports only modules of the package, and none of this environment.
     """
     command = [sys.executable, "-S", "-P", "-B", str(ROOT / "bench" / "predictor.py"), "ours"]
     return command, {"PATH": os.defpath, "PYTHONPATH": str(PACKAGE), "HASH_KEY": "bench"}
@@ -320,10 +321,10 @@ def _row(
     *,
     pairs: bool = True,
 ) -> Row:
-    """Return the row of one figure of each contender.
+    """Return the row of a figure that was measured for each contender.
 
-    With `pairs`, the ratio is the median over the pairs of rounds. Otherwise it is the ratio of the
-    two figures.
+    With `pairs`, the ratio is the median of the ratios of all rounds. Otherwise it is the ratio of
+    the two figures.
     """
     mine = of(figures["ours"]) * unit.factor
     if "pipeline" not in figures:

@@ -1,4 +1,4 @@
-"""Measures contenders alternately, so that a disturbance of the machine affects all alike."""
+"""Measures contenders alternately, so that a disturbance of the machine affects all of them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class WrongCount(Exception):
 
 
 class Sample(NamedTuple):
-    """The seconds of processor time and of wall time per call, and the result of each call."""
+    """Processor time and wall time per call, in seconds, and the result of each call."""
 
     cpu: float
     wall: float
@@ -31,9 +31,9 @@ Sampler = Callable[[int], Sample]  # the argument is the number of calls
 
 
 class Times(NamedTuple):
-    """The seconds per call, one figure for each round.
+    """The times per call in seconds, one of each kind for each round.
 
-    `cpu` is processor time of this process, and `wall` is wall time.
+    `cpu` is processor time of the contender's process, and `wall` is wall time.
     """
 
     cpu: list[float]
@@ -43,7 +43,7 @@ class Times(NamedTuple):
 def interleaved(
     contenders: Mapping[str, Contender], expected: int, rounds: int, tick: Callable[[], None]
 ) -> dict[str, Times]:
-    """Measure every contender of this process once in each round.
+    """Measure every contender in this process, once in each round.
 
     Each call must return `expected`.
     """

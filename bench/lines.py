@@ -1,6 +1,6 @@
 """Makes the log lines with which the shipper is measured.
 
-There are the project's own prediction records, and a log with lines of every kind.
+A log has either the project's own prediction records only, or lines of every kind.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ GROUP: Final = "/aws/lambda/prediction-monitor-InferenceFunction"
 SEED: Final = 20261123
 NOON: Final = 1_795_435_200_123  # 2026-11-23T12:00:00.123Z
 FIRST_ID: Final = 385 * 10**53
-# The number of lines of each kind in 100 lines. Every mixed log, however short, has at least one
-# line of each kind.
+# The number of lines of each kind in 100 lines. Every mixed log that is long enough has at least
+# one line of each kind.
 MIX: Final = {
     "record": 40,
     "prefixed": 10,
@@ -90,21 +90,21 @@ def sentences(count: int) -> list[str]:
         for sentence in request.get("sentences", [request.get("sentence")])
     ]
     words = " ".join(known).split()
-    chance = Random(SEED)  # noqa: S311  the same at every run
+    chance = Random(SEED)  # noqa: S311  the same in every run
     return [" ".join(chance.choices(words, k=chance.randint(3, 15))) for _ in range(count)]
 
 
 def records(count: int, log: Printed) -> list[str]:
     """Return `count` prediction records.
 
-    The records of the log are repeated as needed, each time with new ids.
+    The records of the log are repeated as often as needed. Each repeated record has new ids.
     """
     chance = Random(SEED)  # noqa: S311
     return [_renewed(line, chance) for line in islice(cycle(log.records), count)]
 
 
 def mixed(count: int, log: Printed) -> list[str]:
-    """Return `count` lines of every kind in `MIX`, in random order."""
+    """Return `count` lines in random order. They have all kinds in `MIX`."""
     chance = Random(SEED)  # noqa: S311
     kinds = [*MIX, *chance.choices(list(MIX), list(MIX.values()), k=max(count - len(MIX), 0))][
         :count
@@ -116,8 +116,8 @@ def mixed(count: int, log: Printed) -> list[str]:
 def own(count: int, *, mapped: bool) -> list[str]:
     """Return `count` lines of a user's own function.
 
-    They have the three fields of the tutorial. If `mapped` is true, they have the same values under
-    other names, which the shipper must map.
+    The lines have the three fields of the tutorial. If `mapped` is true, the same values have other
+    names, which the shipper must map.
     """
     chance = Random(SEED)  # noqa: S311
     found = []
@@ -177,7 +177,7 @@ def _record(log: Printed, chance: Random) -> str:
 
 
 def _prefixed(log: Printed, chance: Random) -> str:
-    """Return a record with text before the object, as a logger or Lambda for Node.js prints it."""
+    """Return a record after a prefix, as a logger or Lambda for Node.js prints it."""
     prefix = chance.choice(("INFO ", f"2026-11-23T12:00:00.123Z\t{_request(chance)}\tINFO\t"))
     return prefix + _record(log, chance)
 
@@ -192,10 +192,7 @@ def _report(_log: Printed, chance: Random) -> str:
 
 
 def _wrapped(log: Printed, chance: Random) -> str:
-    """Return a record as a string in Lambda's JSON log format.
-
-    Lambda wraps printed text in this way.
-    """
+    """Return a record as a string in a JSON object, as in Lambda's JSON log format."""
     wrapper = {
         "timestamp": "2026-11-23T12:00:00Z",
         "level": "INFO",
@@ -206,7 +203,7 @@ def _wrapped(log: Printed, chance: Random) -> str:
 
 
 def _broken(log: Printed, chance: Random) -> str:
-    """Return a record without its end."""
+    """Return a record that was cut off."""
     text = _record(log, chance)
     return text[: chance.randint(len(text) // 4, len(text) - 2)]
 

@@ -1,6 +1,7 @@
-"""Describes the machine of a measurement.
+"""Describes the machine on which figures were measured.
 
-The description has the processor, Python, and the packages on which the figures depend.
+The description names the processor, and the versions of Python and of the packages on which the
+figures depend.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ PACKAGES: Final = (
 
 
 def machine() -> dict[str, Any]:
-    """Return the description of the machine that the results hold."""
+    """Return the description of this machine, for the file of results."""
     return {
         "cpu": _processor(),
         "cores": os.process_cpu_count(),

@@ -1,6 +1,6 @@
-// Measures the function that the CloudWatch console generates:
-// `node bench/measured.cjs FUNCTION URL`. bench.measured does the same for the shipper.
-// Like every contender, the function sends to the sink without TLS, and not to an Amazon domain.
+// `node bench/measured.cjs FUNCTION URL` measures the function that the CloudWatch console generates.
+// bench/measured.py measures the shipper in the same way. The function sends to the address URL
+// without TLS, as the shipper does, and not to an Amazon domain.
 "use strict";
 
 const fs = require("node:fs");
@@ -11,7 +11,7 @@ const readline = require("node:readline");
 
 const [file, url] = process.argv.slice(2);
 const { hostname, port } = new URL(url);
-const WARM_UP = 300; // calls, so that the compiler has optimised the function
+const WARM_UP = 300; // calls before the measurement, so that the compiler has optimised the function
 
 Object.assign(process.env, { AWS_ACCESS_KEY_ID: "AKIDEXAMPLE", AWS_SECRET_ACCESS_KEY: "secret", AWS_SESSION_TOKEN: "token" });
 https.request = (settings, answered) => http.request({ ...settings, protocol: "http:", hostname, host: hostname, port }, answered);
@@ -23,7 +23,7 @@ console.log = (...words) => {
 
 const { handler } = require(path.resolve(file));
 
-// Calls the function, which answers by callback or by a promise.
+// Calls the function, which answers by a callback or by a promise.
 const invoke = (event) =>
   new Promise((resolve, reject) => {
     const context = { succeed: resolve, fail: reject, done: (error, value) => (error ? reject(error) : resolve(value)) };

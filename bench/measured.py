@@ -1,8 +1,7 @@
 """Measures one contender in its own process: `python -P -m bench.measured NAME URL`.
 
-It reads one task per line from standard input, and writes one line with the cost for each. It
-measures the handler of the source tree that comes first in `PYTHONPATH`, and uses nothing else from
-that tree.
+The process reads one task per line from standard input, and answers each with one line. It measures
+the handler of the source tree that is first in `PYTHONPATH`, and uses nothing else from that tree.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ STDOUT: Final = 1
 def main() -> None:
     """Answer each task `{"event": file, "calls": n, "log": bool}` from standard input.
 
-    The answer has seconds and counts, or the number of log bytes if `log` is true.
+    The answer has the times and counts, or the number of log bytes if `log` is true.
     """
     name, url = sys.argv[1:]
     with _answering() as answers:
@@ -85,7 +84,7 @@ def _log_bytes(call: Call, event: Any) -> dict[str, Any]:
 def _answering() -> Iterator[TextIO]:
     """Yield the real standard output.
 
-    Lines that a handler prints go to the null device, flushed one by one as under Lambda.
+    What the handler prints is discarded, but flushed line by line, as under Lambda.
     """
     with os.fdopen(os.dup(STDOUT), "w", encoding="utf-8") as answers:
         null = os.open(os.devnull, os.O_WRONLY)
@@ -132,7 +131,7 @@ def _called(module: Any) -> Call:
 
 
 def _floor(url: str) -> Call:
-    # these bodies come from the shipper of this tree
+    # imported only for the floor: these bodies come from the shipper of this tree
     from bench.rivals import ZLIB, bodies, floor, plain_connection  # noqa: PLC0415
 
     connection = plain_connection(url)

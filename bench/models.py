@@ -1,7 +1,7 @@
-"""`python -m bench.models --against COMMIT`: compares this model file with another.
+"""`python -m bench.models --against COMMIT` compares this model file with another.
 
-The model's session runs alone, on one thread and on one text: the time of reading a text into word
-pieces is not part of it. The figures are medians of rounds.
+It measures only the model's session, on one thread and with one text at a time. The time to split
+the text into word pieces is not counted. The figures are medians of rounds.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ ROUNDS: Final = 5
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, and print the table. Returns exit code 2 if there is nothing to compare with."""
+    """Measure, and print the table. Returns exit code 2 if a model cannot be read."""
     parser = argparse.ArgumentParser(prog="python -m bench.models", description=__doc__)
     parser.add_argument("--against", required=True, help="a commit, or the folder of a model")
     parser.add_argument("--model", type=Path, default=MODEL, help="default: the shipped model")
@@ -54,9 +54,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def files(place: str) -> tuple[bytes, str]:
-    """Return model file and tokenizer of a folder, or of the model shipped at a commit.
+    """Return the model file and the tokenizer of a folder, or of the model shipped at a commit.
 
-    Raises `UserError`.
+    Raises `UserError` if `place` is neither.
     """
     if Path(place).is_dir():
         try:
@@ -99,7 +99,7 @@ def measured(
 
 
 def session(model: bytes) -> onnxruntime.InferenceSession:
-    """Return a session on one thread, as the function has it."""
+    """Return a session on one thread, as in the inference function."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
@@ -113,7 +113,7 @@ def reader(tokenizer: str) -> Tokenizer:
 
 
 def contender(found: onnxruntime.InferenceSession, ids: list[int]) -> Contender:
-    """Return a function that runs the session on these word pieces, and counts one text."""
+    """Return a function that runs the session on these word pieces, and returns the count 1."""
     tokens = np.array([ids], dtype=np.int64)
     values = {"input_ids": tokens, "attention_mask": np.ones_like(tokens)}
     inputs = {one.name: values.get(one.name, np.zeros_like(tokens)) for one in found.get_inputs()}

@@ -12,8 +12,8 @@ from typing import Final
 from tools.root import ROOT
 
 PACKAGE: Final = ROOT / ".aws-sam" / "build" / "ShipperFunction"
-# This measures processor time. An import waits for nothing, and a busy machine disturbs processor
-# time less than wall time.
+# This measures processor time, because a busy machine disturbs it less than wall time. An import
+# waits for nothing.
 PROGRAM: Final = (
     "import time; start = time.process_time(); import {module}; print(time.process_time() - start)"
 )
@@ -42,9 +42,9 @@ def ensure_built(package: Path = PACKAGE) -> None:
 def import_seconds(
     modules: tuple[str, ...], rounds: int, tick: Callable[[], None]
 ) -> dict[str, list[float]]:
-    """Measure the seconds in which a fresh process imports each module from the package.
+    """Measure the time, in seconds, in which a fresh process imports each module of the package.
 
-    The modules take turns. One round before the measurement is not counted.
+    The modules take turns. The first round is not counted.
     """
     times: dict[str, list[float]] = {module: [] for module in modules}
     for number in range(-1, rounds):
@@ -58,10 +58,9 @@ def import_seconds(
 
 
 def _import(module: str) -> float:
-    """Import a module in a fresh process, and return the seconds.
+    """Import a module in a fresh process, and return the time in seconds.
 
-    With -S and -P the process can import only the modules of the package, and none of this
-    environment.
+    With -S and -P, Python imports only modules of the package, and none of this environment.
     """
     command = [sys.executable, "-S", "-P", "-B", "-c", PROGRAM.format(module=module)]
     environment = {"PATH": os.defpath, "PYTHONPATH": str(PACKAGE), **ENVIRONMENT}

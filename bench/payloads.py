@@ -1,8 +1,8 @@
-"""Measures whole invocations of the shipper by size of payload.
+"""Measures whole invocations of the shipper, for several sizes of payload.
 
-The shipper is compared with the floor, with an earlier commit, and with the console's function.
-Each contender runs in a process of its own, because another commit's modules have the same names,
-and the console's function is JavaScript.
+The shipper is compared with the floor (bench/rivals.py), with an earlier commit, and with the
+function that the CloudWatch console generates. Each contender runs in a process of its own, because
+another commit's modules have the same names, and the console's function is JavaScript.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ QUICK: Final = {1: 2, 5: 2}
 Line = dict[str, Contender]
 
 
-def payloads(  # noqa: PLR0917  the arguments of the other measurements, and two more
+def payloads(  # noqa: PLR0917  the arguments of the other measurements, and three more
     log: Printed,
     url: str,
     rounds: Mapping[int, int],
@@ -83,7 +83,7 @@ def _payload(folder: Path, size: int, log: Printed) -> Payload:
 
 @contextmanager
 def tree(commit: str) -> Iterator[Path]:
-    """Yield a folder with the files of a commit; the folder is removed afterwards.
+    """Yield a folder with the files of a commit, and remove it afterwards.
 
     Raises `UserError` if git does not know the commit.
     """

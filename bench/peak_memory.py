@@ -1,7 +1,8 @@
-"""Measures the peak memory of one large payload, each time in a fresh process.
+"""Measures the peak memory that one large payload needs, each time in a fresh process.
 
-`python -m bench.peak_memory WAY URL FILE` is that process. The way is `usual`, or `ours:SECONDS`,
-where the seconds are the time until the deadline. The file holds the Lambda event as JSON.
+`python -m bench.peak_memory WAY URL FILE` is that process. WAY is `usual` for the usual way
+(bench/rivals.py), or `ours:SECONDS` for the shipper with this time until its deadline. FILE holds
+the Lambda event as JSON.
 """
 
 from __future__ import annotations
@@ -26,9 +27,9 @@ KIBIBYTE: Final = 1024
 
 
 class Peak(NamedTuple):
-    """The result: the growth in memory, and the documents that were created and failed.
+    """The growth of memory, and the numbers of documents that were created and that failed.
 
-    `grown` is the number of bytes at the peak above those after the imports.
+    `grown` is the memory at the peak less the memory after the imports, in bytes.
     """
 
     grown: int
@@ -37,7 +38,7 @@ class Peak(NamedTuple):
 
 
 def peak(way: str, url: str, file: Path) -> Peak:
-    """Measure the peak of one way with the event in a file."""
+    """Measure the peak memory of one way to ship the event in a file."""
     command = [sys.executable, "-m", "bench.peak_memory", way, url, str(file)]
     result = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
     return Peak(**json.loads(result.stdout))
@@ -71,7 +72,7 @@ def _ours(url: str, seconds: float) -> Callable[[Any], tuple[int, int]]:
 def _forget_peak() -> None:
     """Reset the peak, if the system permits it.
 
-    Else the peak of the imports counts, which is hardly above the memory they leave in use.
+    Otherwise the peak during the imports counts too. It is hardly above the memory after them.
     """
     try:
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")

@@ -4,9 +4,9 @@
 transformers. Both use one thread.
 
 The process reports when it is ready. Then it answers each line of standard input, `{"texts": [...],
-"way": ...}`, with a line of seconds. For the ways `one`, `handler` and `beside` there is one
-figure for each text; for `batch` there is one figure for all texts. `beside` is `handler` with a
-model that remembers its answers.
+"way": ...}`, with times in seconds. The ways `one`, `handler` and `outside` give one time for each
+text, and `batch` gives one time for all texts. `outside` is `handler` with a model that remembers
+its answers, so it measures the time outside the model.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def ours() -> Predictors:
 
         predict = staticmethod(cache(model.predict))
 
-    def beside_model(text: str) -> None:
+    def outside_model(text: str) -> None:
         handler.classifier = Remembering  # type: ignore[assignment]
         try:
             through_handler(text)
@@ -66,7 +66,7 @@ def ours() -> Predictors:
     return {
         "one": predict,
         "handler": through_handler,
-        "beside": beside_model,
+        "outside": outside_model,
         "batch": lambda texts: [predict(text) for text in texts],
     }
 

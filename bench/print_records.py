@@ -1,8 +1,8 @@
 """Runs the project's own inference function on sentences.
 
-It reads a JSON list from standard input, and the function writes its log to standard output. This
-is a separate program, so that the log holds only what the function prints: `python -m
-bench.print_records`, with functions/inference on PYTHONPATH and HASH_KEY set.
+`python -m bench.print_records` reads a JSON list of sentences from standard input. The function
+writes its log to standard output. It runs in a separate process, so that the log holds only what it
+prints. The process needs functions/inference on PYTHONPATH, and HASH_KEY.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The rivals of the shipper: the usual way of shipping, and the floor.
 
-The floor is the lowest possible cost of sending the same documents. Each rival takes a Lambda
+The floor does only the unavoidable work of sending the same documents. Each rival takes a Lambda
 event, and returns the number of documents for which the server answered.
 """
 
@@ -29,7 +29,7 @@ Event = dict[str, Any]
 
 
 class Codec(NamedTuple):
-    """A way to read gzip and a way to write it."""
+    """A function that decompresses gzip, and a function that compresses it."""
 
     inflate: Callable[[bytes], bytes]
     deflate: Callable[[bytes], bytes]
@@ -47,7 +47,7 @@ ISAL: Final = Codec(
 def usual(event: Event, client: OpenSearch) -> int:
     """Ship an event in the usual way: the standard library and `helpers.bulk`.
 
-    It makes a dict for each line. Everything else is the default of opensearch-py.
+    It makes a dict for each line, and uses the defaults of opensearch-py.
     """
     payload = json.loads(gzip.decompress(base64.b64decode(event["awslogs"]["data"])))
     created, _ = bulk(client, actions(payload), raise_on_error=False)
@@ -77,7 +77,7 @@ def actions(payload: dict[str, Any]) -> Iterator[dict[str, Any]]:
 def _fields(message: str) -> dict[str, Any]:
     """Return the object at the end of a line.
 
-    It is found as the function that the CloudWatch console generates finds it.
+    The function that the CloudWatch console generates finds the object in the same way.
     """
     start = message.find("{")
     try:
@@ -90,14 +90,14 @@ def _fields(message: str) -> dict[str, Any]:
 def bodies(event: Event) -> list[bytes]:
     """Return the bulk bodies that the shipper sends for an event, before compression.
 
-    The floor does not have to make these bodies.
+    The floor gets these bodies, so it does not have to make them.
     """
     payload = decode(event, limit=2**30)
     return [body(chunk) for chunk in chunks(documents(payload, RULES, Counter(), now=0))]
 
 
 def plain_connection(url: str) -> RequestsHttpConnection:
-    """Return the connection of the floor, which opensearch-py makes."""
+    """Return the connection of the floor, made by opensearch-py."""
     address = urlsplit(url)
     return RequestsHttpConnection(host=str(address.hostname), port=address.port or 80)
 
@@ -107,8 +107,8 @@ def floor(
 ) -> int:
     """Do the least work that sending needs, and return the number of answered documents.
 
-    The work is base64 and gunzip of the event. Then each ready body is compressed with gzip and
-    sent in one POST like the shipper's, and the answer is parsed as JSON.
+    The event is decoded from base64 and unzipped. Then each ready body is compressed with gzip and
+    sent in one POST, as the shipper sends it, and the answer is parsed as JSON.
     """
     codec.inflate(base64.b64decode(event["awslogs"]["data"]))
     answered = 0

@@ -1,4 +1,4 @@
-"""Measures the shipper compared with its rivals; the results are rows."""
+"""Measures the shipper and its rivals, and yields the rows of the table."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ LineUp = Callable[..., dict[str, Contender]]
 
 
 class Scale(NamedTuple):
-    """The amount that is measured.
+    """The size of a run.
 
-    `sizes` and `rounds` are the events and rounds of three payloads. `inflated` is the size in
-    bytes of a fourth payload, which measures memory. `away_seconds` is how long a payload waits for
-    a server that cannot be reached. `imports` counts imports, and `sentences` counts sentences to
-    predict. Targets apply to the full scale only.
+    `sizes` and `rounds` are the numbers of events and of rounds for three payloads. `inflated` is
+    the size, in bytes, of a fourth payload, with which memory is measured. `away_seconds` is the
+    time that a payload waits for a server that cannot be reached. `imports` and `sentences` are the
+    numbers of imports and of predicted sentences. Only the full size has targets.
     """
 
     sizes: tuple[int, int, int]
@@ -63,9 +63,9 @@ QUICK: Final = Scale((20, 100, 500), (2, 2, 2), 2_000_000, 1.0, imports=2, sente
 
 
 def cost(log: Printed, url: str, scale: Scale, start: Start) -> Iterator[Row]:
-    """Measure the processor time of this process, from the Lambda event to the counted outcome.
+    """Measure the processor time from the Lambda event until the outcome is counted.
 
-    For the large payload the events per second are measured too.
+    For the large payload, the events per second are measured too, in wall time.
     """
     small, middle, large = scale.sizes
     few, some, least = scale.rounds
@@ -99,7 +99,7 @@ def cost(log: Printed, url: str, scale: Scale, start: Start) -> Iterator[Row]:
         yield _beaten(name, times, USUAL_GZIP, large, Target("≥", 7))
         yield _throughput(name, times, large)
 
-        for title, one in (("lines of one's own", OURS), ("mapped lines of one's own", MAPPING)):
+        for title, one in (("lines of a user's function", OURS), ("mapped lines", MAPPING)):
             name = f"{middle:,} {title}"
             content = event(own(middle, mapped=one == MAPPING))
             times = interleaved(line_up(content, one, FLOOR), middle, some, start(name, some))
@@ -119,9 +119,9 @@ def cost(log: Printed, url: str, scale: Scale, start: Start) -> Iterator[Row]:
 
 
 def memory(log: Printed, url: str, scale: Scale, start: Start) -> Iterator[Row]:
-    """Measure the peak memory of one large payload, above the memory that the imports use.
+    """Measure how far one large payload raises memory above the memory after the imports.
 
-    The payload is delivered once, and once waits until the deadline for a server that cannot be
+    The first payload is delivered. The second waits until its deadline for a server that cannot be
     reached.
     """
     count = scale.inflated // round(
@@ -141,7 +141,7 @@ def memory(log: Printed, url: str, scale: Scale, start: Start) -> Iterator[Row]:
         tick()
     size = "the payload, inflated"
     yield _grown("peak memory: shipper / payload", delivered, size, inflated, Target("≤", 4))
-    yield _grown("peak memory, server away: shipper / payload", waiting, size, inflated)
+    yield _grown("peak memory, server not reachable: shipper / payload", waiting, size, inflated)
     yield Row(
         "peak memory: usual way / shipper",
         _mib(delivered.grown),
@@ -153,9 +153,9 @@ def memory(log: Printed, url: str, scale: Scale, start: Start) -> Iterator[Row]:
 
 
 def deployed(scale: Scale, start: Start) -> Iterator[Row]:
-    """Measure the built package.
+    """Measure the size of the built package, and the time to import it.
 
-    Its import is compared with the import of opensearch-py alone, and its size is measured.
+    The rival of the import is the import of opensearch-py alone.
     """
     modules = ("shipper.handler", "opensearchpy")
     times = package.import_seconds(modules, scale.imports, start("import", scale.imports))
@@ -210,7 +210,7 @@ def _compared(
     size: int,
     target: Target | None = None,
 ) -> Row:
-    """Return the cost of the first of the pair relative to the second, a lower bound."""
+    """Return the cost of the first contender of the pair, divided by that of the second."""
     one, rival = pair
     mine, other = times[one].cpu, times[rival].cpu
     title = f"{name}: {_short(one)} / {_short(rival)}"
@@ -244,7 +244,7 @@ def _beaten(
 
 def _throughput(name: str, times: dict[str, Times], size: int) -> Row:
     mine, other = times[OURS].wall, times[USUAL].wall
-    title = f"{name} by the clock: shipper / usual way"
+    title = f"{name} in wall time: shipper / usual way"
     return Row(
         title,
         size / median(mine),

@@ -1,6 +1,6 @@
-"""The two forms in which the shipper is measured.
+"""The two forms of the shipper that are measured.
 
-These are the shipping code alone, and the complete Lambda handler.
+They are the shipping code alone, and the complete Lambda handler.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def load_handler(url: str) -> Callable[[Any], int]:
     The returned function handles an event and returns the number of indexed documents. Its log is
     discarded.
     """
-    # Powertools keeps the file open
+    # Powertools keeps a reference to the file, so the file must stay open
     null = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
     os.environ |= {"OPENSEARCH_URL": url, "STACK": RULES.stack, "RECORD_LOG_GROUPS": GROUP}
     with redirect_stdout(null):

@@ -1,6 +1,6 @@
-"""Shows measured figures with those of their rivals.
+"""Shows measured figures and the figures of the rivals.
 
-People read them as a table. docs/performance.md takes them from JSON.
+The table is for people. The file of results, in JSON, has the figures of docs/performance.md.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from rich.table import Table
 from rich.text import Text
 
 CAPTION: Final = (
-    "Figures in µs are processor time of this process, from the Lambda event to the counted "
-    "outcome. Figures in ms are wall time. Each figure is the median of interleaved rounds; a "
-    "ratio is the median of the ratios of all rounds. Only ratios can be compared between machines."
+    "Figures in µs are processor time, from the Lambda event until the outcome is counted. Figures "
+    "in ms are wall time, but `import: shipper.handler` is processor time. Each figure is the "
+    "median of interleaved rounds. A ratio is the median of the ratios of all rounds. Only ratios "
+    "can be compared between machines."
 )
 
 
@@ -57,7 +58,7 @@ class Row(NamedTuple):
 
 
 def console() -> Console:
-    """Return the terminal, or a plain page of 160 columns if there is no terminal."""
+    """Return the terminal, or a plain output of 160 columns if there is no terminal."""
     found = Console()
     return found if found.is_terminal else Console(width=160)
 
@@ -96,7 +97,7 @@ def table(rows: Sequence[Row], *, targets: bool, processor: str = "") -> Table:
 
 
 def number(value: float) -> str:
-    """Return a number with three digits; a larger number has all digits, and commas."""
+    """Return a number with three significant digits, or from 100 on as a whole number."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 

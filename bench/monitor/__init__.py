@@ -1,4 +1,4 @@
-"""Measures how many drifts the monitor detects, and how often it is wrong.
+"""Measures how many drifts the monitor detects, and how often it raises a false alarm.
 
-The measurements use text that was not used to build the monitor.
+No text of these measurements was used to build the monitor.
 """

@@ -1,7 +1,8 @@
-"""`make bench-monitor DATA=folder`: measures detections and false alarms of the monitor.
+"""`make bench-monitor DATA=folder` measures detections and false alarms of the monitor.
 
-The documents of EWT are divided into two halves. The table of the dial is measured on one half.
-Everything else is measured on the other half and on a second source.
+The documents of EWT, a corpus, are divided into two halves. One half gives the table of the dial,
+which says how strictly the monitor judges (monitor/dial.py). Everything else is measured on the
+other half and on a second corpus, GUM.
 """
 
 from __future__ import annotations
@@ -40,16 +41,17 @@ from training.corpora import CorpusMissing
 Start = Callable[[str, int], Callable[..., None]]
 
 HALVES: Final = 1  # the seed that divides the documents into halves
-SETS: Final = 21  # sets of predictions
+SETS: Final = 21  # number of sets that `predicted` returns
 
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """The scale of a run.
+    """The size of a run: how often each measurement is repeated.
 
-    `dial`, `bars` and `power` count draws: for the table of the dial, for other traffic, and of
-    baselines under drift. `splits` counts splits, `resplits` those of labelled sentences, and
-    `documents` is the number of documents to read.
+    `dial`, `bars` and `power` are numbers of random draws: for the table of the dial, for false
+    alarms on other traffic, and for baselines under drift. `splits` and `resplits` are numbers of
+    random divisions: of independent rows, and of labelled sentences. `documents` is the number of
+    documents that OpenSearch reads.
     """
 
     dial: int = 120
@@ -120,7 +122,7 @@ def _write(path: Path, results: dict[str, Any]) -> None:
 
 
 def _accuracy(data: Path, cache: Path, scale: Scale, start: Start) -> dict[str, Any]:
-    """Measure the intervals of accuracy, and say when. Raises `CorpusMissing`."""
+    """Measure the intervals of accuracy, and add the time. Raises `CorpusMissing`."""
     tick = start("re-splits", scale.resplits * len(accuracy.SIZES))
     found = accuracy.measured(data, cache, scale.resplits, tick)
     return {"measured": datetime.now(UTC).isoformat(timespec="seconds"), **found}
@@ -138,7 +140,7 @@ def _measure(
 
     kinds = false_alarms.kinds(dialled, german)
     figures = false_alarms.measured(
-        source, kinds, scale.dial, 61, start("the dial's table", scale.dial * len(kinds))
+        source, kinds, scale.dial, 61, start("the table of the dial", scale.dial * len(kinds))
     )
     yield "dial_figures", figures
     yield "dial", (rows := false_alarms.dial(figures))
@@ -150,7 +152,7 @@ def _measure(
     unseen = false_alarms.kinds(tested, french) | {
         f"{kind} (GUM)": days for kind, days in false_alarms.kinds(gum, french).items()
     }
-    tick = start("other documents than the dial's", scale.bars * len(unseen))
+    tick = start("documents not used for the dial", scale.bars * len(unseen))
     yield (
         "false_alarms",
         _at(row, false_alarms.measured(source, unseen, scale.bars, 67, tick, sizes={168: 7})),
@@ -183,8 +185,8 @@ def _measure(
     yield "power_genres", [_genre(source, tested, genre, row, scale.power) for genre in genres]
 
     rows_of_profile = source.all("profile")
-    tick = start("drift beside the profile", len(NARROW))
-    yield "profile", power.beside_the_profile(source, shipped, rows_of_profile, tick)
+    tick = start("drift against the profile", len(NARROW))
+    yield "profile", power.against_the_profile(source, shipped, rows_of_profile, tick)
     narrow, broad = np.append(rows_of_profile, source.all("cola")), source.all("ewt")
     split: dict[str, Any] = {
         "splits": scale.splits,
@@ -234,14 +236,14 @@ def _measure(
     )
 
 
-GERMAN: Final = 1776  # the number of German sentences, which come first among the foreign ones
+GERMAN: Final = 1776  # the first sentences of the set `foreign` are German, the others French
 
 
 def weekly(of: traffic.Pool, others: traffic.Pool) -> false_alarms.Days:
     """Make traffic with a weekly cycle.
 
-    From Monday to Friday all documents are of one pool. At weekends a quarter of the documents are
-    of the other pool.
+    From Monday to Friday, all documents come from `of`. At weekends, a quarter of them come from
+    `others`.
     """
 
     def made(days: int, chance: traffic.Chance) -> traffic.Index:
@@ -320,7 +322,7 @@ def _independent_chart(
 
 
 def _at(row: false_alarm_table.Row, figures: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return only the figures of the dial's row."""
+    """Return only the figures that were measured with the settings of this row."""
     return [f for f in figures if (f["level"], f["in_a_row"]) == (row.level, row.in_a_row)]
 
 
@@ -338,7 +340,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--quick",
         action="store_true",
-        help="few draws: tests the bench, but its figures are not reliable",
+        help="few draws, to test the bench: the figures are not reliable",
     )
     parser.add_argument(
         "--out",
@@ -349,7 +351,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--write-dial",
         action="store_true",
-        help="write the measured rows into the monitor's own table",
+        help="also write the measured rows of the dial into the table that the monitor uses",
     )
     parser.add_argument(
         "--accuracy",

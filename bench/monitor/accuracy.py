@@ -1,7 +1,7 @@
-"""Measures how often the intervals of estimated and of known accuracy hold the truth.
+"""Measures how often the intervals of estimated and of known accuracy contain the true accuracy.
 
-The sentences are those of CoLA that no training saw, with their labels. Each re-split divides the
-sentences anew: the temperature is fitted on one part, and the accuracy of the other is estimated.
+The sentences are labelled sentences of CoLA that were not used for training. Each re-split divides
+them anew: the temperature is fitted on one part, and the accuracy of the other part is estimated.
 """
 
 from __future__ import annotations
@@ -23,25 +23,29 @@ from training.corpora import split
 from training.figures import fit_temperature
 
 Array = NDArray[np.float64]
-Rows = NDArray[Any]  # places of sentences, or an answer to each
+Rows = NDArray[Any]  # indices of sentences, or true or false for each sentence
 Chance = np.random.Generator
 Tick = Callable[..., None]
 
-FITTED: Final = 600  # sentences for the temperature, as for the shipped model
-SIZES: Final = (100, 200)
-LABELLED: Final = (30, 50, 100, 200)
+FITTED: Final = 600  # sentences on which the temperature is fitted, as for the shipped model
+SIZES: Final = (100, 200)  # sentences in a window
+LABELLED: Final = (30, 50, 100, 200)  # sentences that get a label
 LOW: Final = 0.25  # the share of lowest scores that a person labels
-COMPLAINTS: Final = 3.0  # times as likely that a wrong answer gets a label
-A_DAY: Final = 10  # labels
-MEMORY: Final = 30  # days of labels that known accuracy counts
+COMPLAINTS: Final = 3.0  # a wrong answer gets a label this many times as often as a right one
+A_DAY: Final = 10  # labels that arrive per day
+MEMORY: Final = 30  # known accuracy counts the labels of this many days
 YEAR: Final = 365
-CHANGED: Final = 60  # the day on which a change comes
-MORE: Final = 15  # points of the label mix
+CHANGED: Final = 60  # the day on which the answers change
+MORE: Final = 15  # percentage points that are added to the share of the rarer label
 
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """Labelled sentences: `logit` of the label LABELS[0] before temperature, `gold` if it is it."""
+    """Labelled sentences.
+
+    `logit` is the logit of the label LABELS[0] before temperature. `gold` says whether this label
+    is right.
+    """
 
     logit: Array
     gold: Rows
@@ -59,7 +63,7 @@ class Scored:
 
     @property
     def right(self) -> Rows:
-        """Whether the predicted label is the right one."""
+        """Whether the predicted label is right."""
         return np.asarray((self.logit >= 0) == self.gold)
 
     def temperature(self) -> float:
@@ -69,9 +73,9 @@ class Scored:
 
 
 def sentences(data: Path) -> list[Sentence]:
-    """Return CoLA's sentences that no training saw: put aside, and dev. The genre is the label.
+    """Return CoLA's sentences that were not used for training: the part put aside, and `dev`.
 
-    Raises `CorpusMissing`.
+    The label is stored as the genre. Raises `CorpusMissing`.
     """
     parts = split(data)
     return [
@@ -89,7 +93,7 @@ def scored(name: str, of: list[Sentence], cache: Path) -> Scored:
 
 
 def measured(data: Path, cache: Path, splits: int, tick: Tick) -> dict[str, Any]:
-    """Return all figures about accuracy. `tick` is called once a re-split."""
+    """Return all figures about accuracy. `tick` is called after each re-split."""
     texts = sentences(data)
     change, chance = misspelt(0.1), random.Random(2027)
     worse = [Sentence(change(s.text, chance), s.document, s.genre) for s in texts]
@@ -148,7 +152,7 @@ def _holds(score: Array, calibrated_on: int, truth: float) -> bool:
 
 
 def _blind(usual: Scored, changed: Scored, splits: int) -> list[dict[str, Any]]:
-    """Measure the estimate where the accuracy falls, in windows of 200 sentences."""
+    """Measure the estimate after changes that lower accuracy, in windows of 200 sentences."""
     swapped = Scored(usual.logit, ~usual.gold)
     kinds: dict[str, Callable[[Chance], Scored]] = {
         "nothing": lambda chance: usual.at(_drawn(usual, chance, 0)),
@@ -177,7 +181,7 @@ def _blind(usual: Scored, changed: Scored, splits: int) -> list[dict[str, Any]]:
 
 
 def _drawn(rows: Scored, chance: Chance, more: int) -> Rows:
-    """Return 200 different sentences, with so many points more of the second label."""
+    """Return 200 different sentences, with `more` percentage points more of the second label."""
     n = 200
     other = round(n * float(1 - rows.gold.mean()) + n * more / 100)
     return np.concatenate(
@@ -189,10 +193,10 @@ def _drawn(rows: Scored, chance: Chance, more: int) -> Rows:
 
 
 def _known(rows: Scored, draws: int = 4000) -> list[dict[str, Any]]:
-    """Measure how often the interval of known accuracy holds the share of all right answers.
+    """Measure how often the interval of known accuracy contains the accuracy of all sentences.
 
-    `LABELLED` sentences get a label: any of them, only those with low scores, or wrong ones more
-    likely than right ones.
+    The sentences that get a label are chosen at random, or only from those with low scores, or so
+    that wrong answers are more likely than right ones.
     """
     score, right = rows.score(float(CARD["temperature"])), rows.right
     truth = float(right.mean())
@@ -226,10 +230,9 @@ def _known(rows: Scored, draws: int = 4000) -> list[dict[str, Any]]:
 
 
 def _messages(rows: Scored, card: Card, years: int = 400) -> list[dict[str, Any]]:
-    """Measure the rule of messages for a year.
+    """Measure how often, and how soon, a message about low accuracy is sent within a year.
 
-    `A_DAY` labels come per day, and the labels of `MEMORY` days count. A change comes on
-    day `CHANGED`. A message in a year without a change is false.
+    Each year has a change on day `CHANGED`, or none. A message in a year without a change is false.
     """
     score, right = rows.score(float(CARD["temperature"])), rows.right
     low = np.flatnonzero(score <= np.quantile(score, LOW))
@@ -237,7 +240,7 @@ def _messages(rows: Scored, card: Card, years: int = 400) -> list[dict[str, Any]
     later = np.arange(count) >= CHANGED * A_DAY
 
     def less(points: int) -> Callable[[Rows, Chance], Rows]:
-        """Make a change by which so many points of the answers are wrong that were right."""
+        """Make a change by which `points` % of all answers are no longer right."""
         lost = points / 100 / float(right.mean())
         return lambda answers, chance: answers & ~(later & (chance.random(count) < lost))
 
@@ -275,7 +278,7 @@ def _messages(rows: Scored, card: Card, years: int = 400) -> list[dict[str, Any]
 
 
 def _told(answers: Rows, score: Array, card: Card, *, audit: bool, first: int) -> int | None:
-    """Return the label from `first` on with which a message comes, counted from 1, or None."""
+    """Return the number of labels after which a message is sent, at least `first`, or None."""
     right = np.concatenate([[0], answers.cumsum()])
     sums = np.concatenate([[0.0], score.cumsum()])
     for end in range(first + 1, len(right)):

@@ -1,4 +1,4 @@
-"""Measures the cost of a run that starts from summaries."""
+"""Measures the time of a monitor's run that starts from summaries."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from monitor.summaries.summary import SLOT, Moments, Summary, from_document, to_
 from monitor.summaries.windows import cut, stack
 
 LARGE: Final = 20_000_000  # predictions a day
-# A slot first gets this many times its rows, so that it uses about as many bins as a large slot.
-# Then each row is counted many times.
+# A slot is made with this many times the usual rows, so that it fills about as many bins as a large
+# slot. Then each row is counted several times, so that a day has LARGE rows.
 FULLER: Final = 10
 
 
 def cost(source: Table, made: Days, chance: Chance) -> dict[str, float]:
-    """Measure the seconds of a run, and of accepting 7 days of 20 million predictions a day.
+    """Measure the time, in seconds, of a run, and of accepting a baseline.
 
-    The run judges two hours of slots against a baseline.
+    The baseline has 7 days of 20 million predictions a day. The run judges two hours of slots.
     """
     slots = np.concatenate([made(7, chance) for _ in range(FULLER)]).reshape(
         -1, FULLER * DAY_ROWS // 96

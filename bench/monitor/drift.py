@@ -25,7 +25,7 @@ def joined(name: str, share: float) -> Drift:
 
 
 def repeated(share: float) -> Drift:
-    """Make a drift that replaces this share of a window's rows by one sentence."""
+    """Make a drift that replaces this share of a window's rows by a single sentence."""
 
     def change(source: Table, rows: Index, of: str, chance: Chance) -> Index:
         return np.where(

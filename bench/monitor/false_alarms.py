@@ -32,13 +32,12 @@ IN_A_ROW: Final = (2, 3)
 # The dial requires three unusual windows in a row. At the same promised rate of false notices, new
 # sources of traffic then cause a third of the notices that they cause with two in a row.
 USED: Final = 3
-# Sizes of baseline: the number of windows, and the number of days from which they are taken. A
-# window has 800 rows, and a day has 19,200.
-# Seven days of real traffic seldom have all of their 168 windows, because a quiet hour is too short
-# for one.
+# Sizes of baseline: each key is a number of windows, and its value is the number of days from which
+# they are taken. A window has 800 rows, and a day has 19,200. Seven days of real traffic often have
+# fewer than 168 windows, because a quiet hour has too few rows for one.
 BASELINES: Final = {168: 7, 150: 7, 72: 3}
 TEST_DAYS: Final = 30
-SURE: Final = 0.05
+SURE: Final = 0.05  # the upper bound is exceeded with this probability
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +67,8 @@ def draw(
 ) -> Draw:
     """Draw traffic, fit baselines of several sizes, and judge the test days.
 
-    `made` makes the traffic, and `tested`, if it is given, makes that of the test days. Each
-    baseline covers the last days before the test days.
+    `made` makes the traffic. If `tested` is given, it makes the traffic of the test days instead.
+    Each baseline covers the last days before the test days.
     """
     days = max(sizes.values())
     before, after = made(days, chance), (tested or made)(TEST_DAYS, chance)
@@ -91,7 +90,7 @@ def draw(
 def upper_bound(counts: Sequence[int]) -> float:
     """Return the one-sided 95 % upper bound of the mean of these counts.
 
-    It is the bound of a Poisson distribution, widened if the counts vary more than Poisson counts.
+    The bound is that of a Poisson distribution, but wider if the counts vary more.
     """
     total, number = sum(counts), len(counts)
     wider = (
@@ -102,7 +101,7 @@ def upper_bound(counts: Sequence[int]) -> float:
     seen, low, high = total / wider, 0.0, 10.0 + 3 * total
     for _ in range(80):
         middle = (low + high) / 2
-        # this is P(X <= seen) of a Poisson distribution with the mean `middle`
+        # the function is P(X <= seen) for a Poisson distribution with the mean `middle`
         low, high = (
             (middle, high)
             if float(tail_probabilities.gamma_upper(seen + 1, middle)) > SURE
@@ -122,7 +121,7 @@ def kinds(of: Pool, nights: Pool) -> dict[str, Days]:
 
 
 def rows_of(kind: str, draws: Mapping[int, list[Judgement]]) -> Iterator[dict[str, Any]]:
-    """Yield a row of figures for each size of baseline, level and number in a row."""
+    """Yield figures for each size of baseline, level, and number of windows in a row."""
     for windows, judgements in draws.items():
         for level in LEVELS:
             unusual = [j.unusual(level) for j in judgements]
@@ -164,8 +163,8 @@ def dial(
 ) -> list[dict[str, Any]]:
     """Choose the rows of the dial.
 
-    For each size and level, the worst kind of traffic counts. Rows with too many false windows are
-    left out.
+    The figures for each size and level are those of the worst kind of traffic. Rows with too many
+    false windows are left out.
     """
     found = []
     for windows in sorted({f["windows"] for f in figures}):

@@ -1,6 +1,6 @@
-"""Measures detection power.
+"""Measures detection power: the share of drifted windows that the monitor finds unusual.
 
-Windows of drifted traffic are judged against an accepted baseline, and against the profile.
+Windows of drifted traffic are compared with an accepted baseline, and with the profile.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from monitor.judgement.judge_windows import Judgement, judge
 from monitor.judgement.profile_reference import Profile
 from monitor.summaries.windows import DAY
 
-TESTED: Final = 96  # windows of each baseline
+TESTED: Final = 96  # drifted windows that are compared with each baseline
 NARROW_WINDOWS: Final = 400
 RIVAL_WINDOWS: Final = 60
 RIVAL_ROWS: Final = 1500
 
 
 def effect(judgement: Judgement) -> float:
-    """Return the median over the windows of the effect size δ of the signal `means`."""
+    """Return the median effect size δ of the signal `means` over all windows."""
     return float(np.median(next(s.effect for s in judgement.signals if s.name == "means")))
 
 
@@ -42,13 +42,13 @@ def under_bursts(
     tick: Tick,
     more: Mapping[str, Drift] | None = None,
 ) -> list[dict[str, Any]]:
-    """Measure, for each drift, the share of windows that are unusual at the dial's row.
+    """Measure, for each drift, the share of windows that are unusual at this row of the dial.
 
-    The shares that the rivals flag are measured too.
+    The share of windows in which each rival finds drift is measured too.
     """
     drifts = BURSTS | dict(more or {})
     found: dict[str, list[list[float]]] = {name: [] for name in drifts}
-    beside: dict[str, list[dict[str, float]]] = {name: [] for name in drifts}
+    others: dict[str, list[dict[str, float]]] = {name: [] for name in drifts}
     for at in range(draws):
         chance = np.random.default_rng([41, at])
         before = made(7, chance)
@@ -58,7 +58,7 @@ def under_bursts(
             judgement = judge(traffic.windows(source, rows, start=MONDAY + 7 * DAY), reference)
             found[name].append([float(judgement.unusual(row.level).mean()), effect(judgement)])
             some = chance.choice(before, RIVAL_ROWS, replace=False)
-            beside[name].append(
+            others[name].append(
                 rivals.verdicts(source, some, rows[: max(4, RIVAL_WINDOWS // draws)])
             )
         tick()
@@ -68,7 +68,7 @@ def under_bursts(
             "found": round(float(np.mean([f[0] for f in parts])), 3),
             "worst": round(min(f[0] for f in parts), 3),
             "effect": round(float(np.mean([f[1] for f in parts])), 2),
-            "rivals": _mean(beside[name]),
+            "rivals": _mean(others[name]),
         }
         for name, parts in found.items()
     ]
@@ -88,10 +88,10 @@ def reference(source: Table, rows: Index) -> Profile:
     )
 
 
-def beside_the_profile(
+def against_the_profile(
     source: Table, shipped: Profile, rows: Index, tick: Tick
 ) -> list[dict[str, Any]]:
-    """Measure, for each drift, the share of windows that are unusual for the shipped profile.
+    """Measure, for each drift, the share of windows that the shipped profile finds unusual.
 
     The drifts change sentences of CoLA that the model has not seen. `rows` are the rows from which
     the profile was made.
@@ -129,11 +129,11 @@ def independent(
 ) -> list[dict[str, Any]]:
     """Measure, for each window size, the rate of false alarms on independent rows.
 
-    Each of the `splits` divides `pool` at random into m reference rows and rows for the windows.
+    `pool` is divided `splits` times, at random, into m reference rows and rows for the windows.
     """
     found = []
     for size in sizes:
-        rates, beside = [], []
+        rates, others = [], []
         for at in range(splits):
             chance = np.random.default_rng([47, size, at])
             mixed = chance.permutation(pool)
@@ -151,7 +151,7 @@ def independent(
                 )
             )
             if at < 3:
-                beside.append(rivals.verdicts(source, before, drawn[:RIVAL_WINDOWS]))
+                others.append(rivals.verdicts(source, before, drawn[:RIVAL_WINDOWS]))
             tick()
         if rates:
             found.append(
@@ -160,7 +160,7 @@ def independent(
                     "m": m,
                     "splits": len(rates),
                     "false_windows": round(float(np.mean(rates)), 5),
-                    "rivals": _mean(beside),
+                    "rivals": _mean(others),
                 }
             )
     return found

@@ -1,7 +1,4 @@
-"""Formats the results as tables in Markdown.
-
-docs/monitoring.md shows these tables unchanged.
-"""
+"""Formats the results as tables in Markdown, which docs/monitoring.md shows unchanged."""
 
 from __future__ import annotations
 
@@ -72,7 +69,7 @@ def _dial(results: Results) -> str:
         "false windows, %",
         *kinds,
         "most",
-        "one in so many days",
+        "at most one notice in (days)",
         "used",
     ]
     return _table(head, rows)
@@ -92,13 +89,13 @@ def _power(results: Results) -> str:
     rows = []
     for p in results["power"]:
         other = second.get(p["drift"])
-        beside = f"{other['found']:.2f} ({other['worst']:.2f})" if other else ""
+        gum = f"{other['found']:.2f} ({other['worst']:.2f})" if other else ""
         rows.append(
             [
                 p["drift"],
                 f"{p['found']:.2f} ({p['worst']:.2f})",
                 f"{p['effect']:.2f}",
-                beside,
+                gum,
                 *_rivals(p),
             ]
         )
@@ -188,7 +185,7 @@ def _volume(parts: Mapping[str, Lines]) -> str:
             "rows",
             "a day",
             "days",
-            "is",
+            "state",
             "windows",
             "deff",
             "hours to a notice",
@@ -218,7 +215,7 @@ def _estimated(lines: Lines) -> str:
         "interval holds the truth, %",
         "without the noise of calibration, %",
         "bias",
-        "of one re-split, mean size",
+        "bias of a re-split, mean size",
         "error of a window, mean size",
     ]
     return _table(head, rows)

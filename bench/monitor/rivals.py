@@ -1,7 +1,7 @@
-"""Computes verdicts of other monitors on the same windows.
+"""Computes what other methods find in the same windows.
 
-The other monitors are PSI, Kolmogorov-Smirnov, and the default preset of Evidently by its published
-rule.
+They are PSI (population stability index), the Kolmogorov-Smirnov test, and the default rule of
+Evidently as it is published.
 """
 
 from __future__ import annotations
@@ -16,15 +16,16 @@ from bench.monitor.rows import FIELDS
 from bench.monitor.traffic import Index, Table
 
 PSI: Final = 0.2
-EMPTY: Final = 1e-4  # the share with which an empty bin is counted
+EMPTY: Final = 1e-4  # an empty bin counts as this share
 KS: Final = 0.05
-# This is the rule of Evidently's documentation, "Data drift algorithm". Up to 1,000 reference rows,
-# a column drifts if p < .05 in the test of Kolmogorov-Smirnov (numbers) or the Z test (two values).
-# With more rows, a column drifts if the distance is at least .1. The distance is the Wasserstein
-# distance divided by the standard deviation (numbers), or the Jensen-Shannon distance (two values).
+# The rule is from Evidently's documentation, "Data drift algorithm". With up to 1,000 reference
+# rows, a column drifts if p < .05. The test is the Kolmogorov-Smirnov test for a column of numbers,
+# and the Z test for a column with two values. With more rows, a column drifts if the distance is at
+# least .1: for numbers the Wasserstein distance divided by the standard deviation, for two values
+# the Jensen-Shannon distance.
 SMALL: Final = 1000
 DISTANCE: Final = 0.1
-HALF: Final = 0.5  # this share of drifting columns is called "dataset drift"
+HALF: Final = 0.5  # if this share of the columns drifts, Evidently reports "dataset drift"
 COLUMNS: Final = (
     "prediction.score", "input.words", "input.tokens_per_word", "input.non_letter_share",
     "input.novelty", "input.surprisal",
@@ -34,7 +35,7 @@ COLUMNS: Final = (
 def verdicts(source: Table, reference: Index, windows: Index) -> dict[str, float]:
     """Return the share of windows in which each rival finds drift.
 
-    `windows` is (windows, rows), and `reference` is (rows,).
+    Shapes: `windows` (windows, rows), `reference` (rows).
     """
     before = {name: source.numbers[reference, FIELDS.index(name) + 1] for name in COLUMNS}
     found = np.array([_of_window(source, before, reference, rows) for rows in windows])

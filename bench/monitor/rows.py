@@ -1,7 +1,4 @@
-"""Predictions of the shipped model as columns of numbers.
-
-They are computed once and kept in a folder.
-"""
+"""Predictions of the shipped model as columns of numbers, computed once and kept in a folder."""
 
 from __future__ import annotations
 
@@ -37,12 +34,12 @@ PROBABILITY: Final = f"prediction.probability.{field_names(LABELS)[LABELS[0]]}"
 class Rows:
     """Columns of equal length.
 
-    The numbers of the record are 32-bit floats. All other values are codes:
+    `columns` are the numbers of the records, as 32-bit floats. All other values are codes:
 
-    - `label` is the place of the label in `LABELS`.
+    - `label` is the index of the label in `LABELS`.
     - `flags` has a bit for each of `FLAGS`.
-    - `text` is a code of the hash.
-    - `document` and `genre` count up from 0 in the order of the corpus.
+    - `text` is made from the text's hash.
+    - `document` and `genre` are numbered from 0 in the order of the corpus.
     """
 
     columns: dict[str, NDArray[np.float32]]
@@ -61,9 +58,9 @@ FLAGS: Final = ("truncated", "mostly_unknown", "mostly_non_letter", "other_scrip
 
 
 def predicted(data: Path, cache: Path, tick: Callable[[str], None]) -> dict[str, Rows]:
-    """Return every set of `texts.every` with the predictions of the shipped model.
+    """Return the predictions of the shipped model for every set of `texts.every`.
 
-    Sets that `cache` already holds are read from there. Raises `CorpusMissing`.
+    Sets that the folder `cache` already holds are read from it. Raises `CorpusMissing`.
     """
     found: dict[str, Rows] = {}
     for name, sentences in every(data):
@@ -73,7 +70,7 @@ def predicted(data: Path, cache: Path, tick: Callable[[str], None]) -> dict[str,
 
 
 def rows_of(name: str, sentences: list[Sentence], cache: Path) -> Rows:
-    """Return a set with the predictions of the shipped model, from `cache` if it is there."""
+    """Return the predictions of the shipped model for a set, from `cache` if it holds them."""
     digest = sha256("\n".join(s.text for s in sentences).encode()).hexdigest()[:12]
     path = cache / f"{name.replace(' ', '-')}-{CARD['version']}-{digest}.npz"
     if not path.exists():
@@ -82,7 +79,7 @@ def rows_of(name: str, sentences: list[Sentence], cache: Path) -> Rows:
 
 
 def _keep(path: Path, sentences: list[Sentence]) -> None:
-    # A separate process frees the memory of the model when it ends.
+    # A separate process loads the model, so that its memory is free again afterwards.
     with ProcessPoolExecutor(1, initializer=_load) as pool:
         records = list(pool.map(_record, [s.text for s in sentences], chunksize=256))
     genres = list(dict.fromkeys(s.genre for s in sentences))
@@ -123,7 +120,7 @@ def _load() -> None:
 
 
 def _record(text: str) -> tuple[list[float], int, int, int]:
-    """Return one prediction's numbers, the code of its label, its flag bits, its text's code."""
+    """Return the numbers of a text's prediction, and the codes of label, flags and text."""
     prediction = _model[0].predict(text)
     settings: dict[str, Any] = {
         "prediction_id": "",

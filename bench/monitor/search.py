@@ -1,7 +1,4 @@
-"""Measures the cost of reading a day's slots from a real OpenSearch.
-
-The cost is seconds, and the memory of the process that reads.
-"""
+"""Measures how much time and memory it takes to read a day's slots from a real OpenSearch."""
 
 from __future__ import annotations
 
@@ -36,7 +33,7 @@ CHUNK: Final = 5000
 def search(source: Table, rows: Index) -> dict[str, float]:
     """Index these rows as documents of one day, and read the slots of the day.
 
-    Returns the seconds of both steps, and the peak memory in MB.
+    Returns the time of each step in seconds, and the peak memory of reading in MB.
     """
     with node(free_port(range(9299, 9210, -1))) as url:
         template = (ROOT / "kibana" / "index_template.json").read_bytes()
@@ -68,7 +65,7 @@ def search(source: Table, rows: Index) -> dict[str, float]:
 
 
 def read(url: str) -> tuple[int, float, int]:
-    """Read the slots of the day: the predictions, the seconds, and the peak memory in MB."""
+    """Read the slots of the day. Returns predictions, seconds, and the peak memory in MB."""
     parts = urlsplit(url)
     connection = RequestsHttpConnection(host=parts.hostname or "", port=parts.port or 9200)
     started = perf_counter()

@@ -1,7 +1,4 @@
-"""Sentences from the folder of corpora, with their documents and genres.
-
-This module also holds the ways in which text is damaged.
-"""
+"""Reads sentences from the folder of corpora, and damages them in several ways."""
 
 from __future__ import annotations
 
@@ -18,15 +15,12 @@ from training.corrupt import swap
 
 SEED: Final = 2027
 JUNK: Final = 2000
-BLIMP_PAIRS: Final = 20  # pairs of each of the 67 paradigms
+BLIMP_PAIRS: Final = 20  # pairs of sentences from each of BLiMP's 67 paradigms
 
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """A text, its document, and the genre of the document.
-
-    Documents keep their order.
-    """
+    """A text, its document, and the genre of the document."""
 
     text: str
     document: str
@@ -34,7 +28,7 @@ class Sentence:
 
 
 def ewt(data: Path) -> list[Sentence]:
-    """Read every sentence of the treebank as it was written, whatever its length.
+    """Read every sentence of the treebank EWT as it was written, whatever its length.
 
     Raises `CorpusMissing`.
     """
@@ -52,7 +46,7 @@ def ewt(data: Path) -> list[Sentence]:
 
 
 def gum(data: Path) -> list[Sentence]:
-    """Read a second source, with longer documents of other genres. Raises `CorpusMissing`."""
+    """Read the corpus GUM: longer documents, and other genres. Raises `CorpusMissing`."""
     (path,) = _existing(data, "gum", "gum_documents.tsv.gz")
     with gzip.open(path, "rt", encoding="utf-8") as file:
         next(file)
@@ -96,7 +90,7 @@ def junk() -> list[Sentence]:
 
 
 def grammar(data: Path) -> list[Sentence]:
-    """Return both sentences of minimal pairs. Raises `CorpusMissing`."""
+    """Return both sentences of the pairs of BLiMP. Raises `CorpusMissing`."""
     return plain([example.sentence for example in blimp(data, BLIMP_PAIRS, SEED)], "blimp")
 
 
@@ -177,6 +171,6 @@ def _existing(data: Path, folder: str, pattern: str) -> list[Path]:
     found = sorted((data / folder).glob(pattern))
     if not found:
         raise CorpusMissing(
-            f"no corpus at {data / folder / pattern}; docs/monitoring.md names the source of each"
+            f"no corpus at {data / folder / pattern}; docs/monitoring.md names the sources"
         )
     return found

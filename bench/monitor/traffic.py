@@ -1,6 +1,7 @@
-"""Makes traffic of predicted rows, and windows of the traffic as the monitor sees them.
+"""Makes traffic from rows of predictions, and the windows that the monitor would get from it.
 
-The traffic has documents in bursts, hours of the day, and drift.
+The sentences of a document follow each other in a burst. Traffic may change with the hour, and may
+drift.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ Index = NDArray[np.int64]
 Chance = np.random.Generator
 
 SLOT_ROWS: Final = 200
-DAY_ROWS: Final = 96 * SLOT_ROWS
+DAY_ROWS: Final = 96 * SLOT_ROWS  # a slot is a quarter of an hour
 MONDAY: Final = 4 * DAY  # 5 January 1970
 
 
@@ -29,10 +30,10 @@ MONDAY: Final = 4 * DAY  # 5 January 1970
 class Table:
     """All sets of rows in one table, one set after the other.
 
-    `first` is the first row of each set, and `size` is the number of its rows.
+    `first` has the first row of each set, and `size` its number of rows.
     """
 
-    columns: NDArray[np.float64]  # (fields, rows)
+    columns: NDArray[np.float64]  # shape (fields, rows)
     codes: dict[str, Index]
     label: Index
     flags: Index
@@ -44,7 +45,7 @@ class Table:
 
     @property
     def numbers(self) -> NDArray[np.float64]:
-        """The columns as an array (rows, fields)."""
+        """The columns as an array of shape (rows, fields)."""
         return self.columns.T
 
     def all(self, name: str) -> Index:
@@ -52,7 +53,7 @@ class Table:
         return np.arange(self.first[name], self.first[name] + self.size[name])
 
     def changed(self, rows: Index, of: str, how: str) -> Index:
-        """Return the rows of the same sentences after the change `how`; `of` is their set."""
+        """Return the rows of the same sentences of set `of`, after the change `how`."""
         return rows - self.first[of] + self.first[f"{of} {how}"]
 
 
@@ -81,8 +82,9 @@ def table(sets: Mapping[str, Rows]) -> Table:
 def windows(source: Table, rows: Index, *, start: float = MONDAY, squares: bool = True) -> Windows:
     """Return windows of rows as the monitor gets them from summaries.
 
-    `rows` is (windows, rows of each). The windows follow each other at `DAY_ROWS` rows a day. Only
-    a baseline needs sums of squares; `squares=False` leaves them out.
+    `rows` has the shape (windows, rows of a window). The windows follow each other without a gap,
+    with `DAY_ROWS` rows a day. `squares=False` leaves out the sums of squares. Only a baseline
+    needs them.
     """
     count, size = rows.shape
     flat = rows.ravel()
@@ -131,9 +133,9 @@ def windows(source: Table, rows: Index, *, start: float = MONDAY, squares: bool 
 
 
 def _frequent(texts: Index) -> tuple[tuple[dict[str, int], ...], NDArray[np.float64]]:
-    """Return the most frequent texts and the number of different texts of each window.
+    """Return, for each window, the most frequent texts and the number of different texts.
 
-    Texts that occur only once are left out.
+    Texts that occur only once are not among the frequent texts.
     """
     count, size = texts.shape
     ordered = np.sort(texts, axis=1)
@@ -154,7 +156,7 @@ def _frequent(texts: Index) -> tuple[tuple[dict[str, int], ...], NDArray[np.floa
 class Pool:
     """Documents to draw from.
 
-    `starts` and `lengths` describe the rows of each document, and `genre` is its genre.
+    `starts` is the first row of each document, `lengths` its number of rows, `genre` its genre.
     """
 
     starts: Index
@@ -171,8 +173,8 @@ def pool(
 ) -> Pool:
     """Return the documents of one set as a pool.
 
-    With `chosen`, only documents are kept for whose codes it returns true. With `longest`,
-    documents are cut into pieces of at most this many rows.
+    `chosen`, if given, gets the codes of the documents, and returns which of them are kept. With
+    `longest`, documents are cut into pieces of at most this many rows.
     """
     rows = source.sets[name]
     begin = np.flatnonzero(np.append(True, rows.document[1:] != rows.document[:-1]))
@@ -194,7 +196,7 @@ def halves(
 ) -> tuple[Callable[[Index], NDArray[np.bool_]], Callable[[Index], NDArray[np.bool_]]]:
     """Divide documents into two halves that have no document in common.
 
-    Returns two functions; each tells which documents belong to its half.
+    Returns two functions. Each says which documents belong to one of the halves.
     """
 
     def one(documents: Index) -> NDArray[np.bool_]:
@@ -210,7 +212,8 @@ def bursts(
 ) -> Index:
     """Return `count` rows of documents that are drawn with replacement.
 
-    With `weight`, documents are drawn by weight. Each document is whole and in its order.
+    A document is drawn with a probability proportional to its `weight`, if weights are given. The
+    rows of a document stay together, in their order. Only the last document may be cut.
     """
     mean = float(np.average(of.lengths, weights=weight))
     drawn = np.zeros(0, dtype=np.int64)
@@ -224,9 +227,9 @@ def bursts(
 
 
 def steady(of: Pool) -> Callable[[int, Chance], Index]:
-    """Make days of documents in bursts, the same at every hour.
+    """Make traffic of documents in bursts that does not change with the hour.
 
-    The returned function takes the days and a random generator, and returns rows.
+    The returned function takes a number of days and a random generator, and returns rows.
     """
     return lambda days, chance: bursts(of, days * DAY_ROWS, chance)
 
@@ -234,7 +237,7 @@ def steady(of: Pool) -> Callable[[int, Chance], Index]:
 def by_hour(of: Pool, swing: float) -> Callable[[int, Chance], Index]:
     """Make traffic as `steady` does, but with genres that change with the hour.
 
-    Half of the genres are `1 + swing` times as frequent at noon, the others at midnight.
+    Half of the genres are up to `1 + swing` times as frequent at noon, and the others at midnight.
     """
     side = np.where(of.genre % 2 == 0, 1.0, -1.0)
 
@@ -254,7 +257,7 @@ def by_hour(of: Pool, swing: float) -> Callable[[int, Chance], Index]:
 def by_night(
     day: Pool, night: Pool, hours: Sequence[int] = (22, 23, 0, 1, 2, 3, 4, 5)
 ) -> Callable[[int, Chance], Index]:
-    """Make traffic with documents of `night` at these hours, and of `day` at all others."""
+    """Make traffic with documents of `night` at these hours, and of `day` at other hours."""
 
     def made(days: int, chance: Chance) -> Index:
         return np.concatenate(
@@ -269,9 +272,10 @@ def by_night(
 
 
 def mixed(rows: Index, others: Index, share: float, chance: Chance) -> Index:
-    """Replace this share of each window in `rows`, (windows, size), by `others`.
+    """Replace this share of each window by rows of `others`.
 
-    No row of `others` comes twice in a window if there are enough of them.
+    `rows` has the shape (windows, size). No row of `others` occurs twice in a window, if there are
+    enough of them.
     """
     result = rows.copy()
     size = rows.shape[1]
@@ -285,9 +289,9 @@ def mixed(rows: Index, others: Index, share: float, chance: Chance) -> Index:
 def altered(
     source: Table, rows: Index, of: str, how: str, *, share: float, chance: Chance
 ) -> Index:
-    """Change this share of each window in `rows`, (windows, size).
+    """Change this share of each window, in the way `how`.
 
-    Only rows of the set `of` are changed.
+    `rows` has the shape (windows, size). Only rows of the set `of` are changed.
     """
     hit = parts(rows, share, chance)
     inside = (rows >= source.first[of]) & (rows < source.first[of] + source.size[of])
@@ -295,6 +299,6 @@ def altered(
 
 
 def parts(rows: Index, share: float, chance: Chance) -> NDArray[np.bool_]:
-    """Choose random places, this share of each window, as an array (windows, size)."""
+    """Choose this share of the places in each window at random: shape (windows, size)."""
     hit = np.broadcast_to(np.arange(rows.shape[1]) < round(share * rows.shape[1]), rows.shape)
     return chance.permuted(hit, axis=1)

@@ -1,6 +1,7 @@
-"""Measures the monitor by the number of predictions a day.
+"""Measures the monitor at several numbers of predictions a day.
 
-It measures whether a baseline is armed, the delay of a notice, and the drifts that are detected.
+It measures whether a baseline is armed (it has enough windows to send notices), the delay of a
+notice, and the drifts that are detected.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from monitor.summaries.windows import DAY, Windows, cut, stack
 
 A_DAY: Final = (50, 200, 1_000, 10_000, 1_000_000)
 DRIFTS: Final = ("1 word in 10 misspelt", "foreign 10 %", "shuffled 20 %", "junk 5 %")
-TESTED: Final = 20  # windows of each drift
+TESTED: Final = 20  # windows that are judged for each drift
 
 
 def summaries(windows: Windows) -> list[Summary]:
@@ -60,7 +61,7 @@ def summaries(windows: Windows) -> list[Summary]:
 
 def slots(source: Table, rows: Index, a_day: int) -> list[Summary]:
     """Return the summaries of slots with these rows, at `a_day` rows a day."""
-    every = max(1, round(96 / a_day)) * SLOT  # seconds between two slots that have rows
+    every = max(1, round(96 / a_day)) * SLOT  # seconds from a slot with rows to the next
     each = max(1, a_day * every // DAY)
     count = len(rows) // each
     arrays = traffic.windows(source, rows[: count * each].reshape(count, each))
@@ -69,7 +70,7 @@ def slots(source: Table, rows: Index, a_day: int) -> list[Summary]:
 
 
 def volume(source: Table, made: Callable[[int, Chance], Index], tick: Tick) -> list[dict[str, Any]]:
-    """Measure each volume with baselines of 7 and of 30 days.
+    """Measure each number of predictions a day with baselines of 7 and of 30 days.
 
     The result has the plan, the smallest δ that is detected, and the share of windows in which each
     drift is detected. `made(count, chance)` returns `count` rows of traffic.

@@ -25,7 +25,7 @@ def test_contenders_take_turns() -> None:
     assert "".join(name for name, _ in groupby(calls[4:])) == "abab"  # the rounds are ab, ba, ab
 
 
-def test_contender_that_does_less_is_not_timed() -> None:
+def test_a_contender_that_does_less_work_is_refused() -> None:
     with pytest.raises(WrongCount, match=r"lazy: \[4\] documents instead of 5"):
         interleaved({"lazy": lambda: 4}, 5, 1, lambda: None)
 

@@ -21,7 +21,7 @@ from tools.root import ROOT
         (Path("mine.json"), False, Path("mine.json")),
     ],
 )
-def test_quick_figures_take_nobodys_place(
+def test_a_quick_run_replaces_no_results(
     *, asked: Path | None, quick: bool, file: Path | None
 ) -> None:
     assert destination(asked, quick=quick) == file
@@ -48,7 +48,7 @@ def test_quick_run_writes_its_results(tmp_path: Path) -> None:
         assert all(
             isfinite(row[name]) and row[name] > 0 for name in ("value", "rival_value", "ratio")
         )
-        # rounding to four digits and then to two may differ from rounding once
+        # the file has four digits, so rounding its ratio to two digits may give another digit
         assert any(
             f"{row['ratio'] + shift:.2f}"[:3] in result.stdout for shift in (0, -0.001, 0.001)
         )
@@ -58,8 +58,8 @@ def test_quick_run_writes_its_results(tmp_path: Path) -> None:
         "usual way / shipper",
         "events/s",
         "peak memory",
-        "server away",
+        "server not reachable",
         "NOT RUN",
     ):
         assert subject in result.stdout
-    assert "target" not in result.stdout  # the targets apply only to the full run
+    assert "target" not in result.stdout  # a quick run has no targets

@@ -1,4 +1,4 @@
-"""The bench of two model files runs, and says where it has nothing to compare with."""
+"""The bench compares two model files, and reports a file that it cannot find."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_two_models_are_measured_in_turn(
         ("tests", "is not the folder of a model"),
     ],
 )
-def test_nothing_to_compare_with_is_said(
+def test_a_model_that_cannot_be_found_is_reported(
     against: str, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["--against", against]) == 2

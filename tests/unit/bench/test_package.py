@@ -7,6 +7,6 @@ import pytest
 from bench.package import PackageMissing, ensure_built
 
 
-def test_missing_package_is_said(tmp_path: Path) -> None:
+def test_a_missing_package_is_reported(tmp_path: Path) -> None:
     with pytest.raises(PackageMissing, match="run `make build` first"):
         ensure_built(tmp_path)

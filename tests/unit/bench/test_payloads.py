@@ -22,8 +22,8 @@ LOG = Printed(
     ],
     [],
 )
-# A function like the one that the console generates: it reports its end to its context, and sends
-# to an Amazon domain.
+# A function like the one that the console generates. It reports its result to the context, and
+# sends its requests to an Amazon domain.
 FUNCTION = """
 const https = require("https");
 const zlib = require("zlib");
@@ -70,7 +70,7 @@ def ticks(_name: str, _rounds: int) -> object:
     not shutil.which("node"),
     reason="the console's function is JavaScript, and node is not installed",
 )
-def test_an_invocation_is_measured_beside_each_rival(url: str, tmp_path: Path) -> None:
+def test_an_invocation_and_its_rivals_are_measured(url: str, tmp_path: Path) -> None:
     console = tmp_path / "function.js"
     console.write_text(FUNCTION, encoding="utf-8")
     rows = list(payloads(LOG, url, {1: 1, 3: 1}, ticks, console, "HEAD"))  # type: ignore[arg-type]
@@ -90,7 +90,7 @@ def test_an_invocation_is_measured_beside_each_rival(url: str, tmp_path: Path) -
     assert [row.name for row in rows] == [*expected, "log of an invocation"]
     assert all(row.value > 0 and row.ratio and row.rival_value for row in rows)
     assert rows[-1].value == pytest.approx(rows[-1].rival_value, abs=20), (
-        "the same code but for uncommitted changes"
+        "HEAD has the same code, except for uncommitted changes"
     )
     worktrees = subprocess.run(
         ("git", "-C", str(ROOT), "worktree", "list"), stdout=subprocess.PIPE, text=True, check=True

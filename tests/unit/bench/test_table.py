@@ -20,7 +20,7 @@ from bench.table import Row, Target, write
         (None, 1.0, 1.0, None),
     ],
 )
-def test_target_is_judged_by_what_it_is_of(
+def test_a_target_applies_to_the_ratio_or_to_the_value(
     target: Target | None,
     value: float,
     quotient: float | None,
