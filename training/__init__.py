@@ -3,5 +3,5 @@
 import sys
 from pathlib import Path
 
-# the shipped code of the inference function measures the model
+# so that training can import the inference function, with which it measures the model
 sys.path.insert(0, str(Path(__file__).parents[1] / "functions" / "inference"))

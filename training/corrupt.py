@@ -12,8 +12,8 @@ from training.corpora import Token
 Words = list[str]
 Corruption = Callable[[Words, random.Random], Words | None]
 
-# Classes of function words. Most exchanges of two words of a class break agreement, case, number or
-# selection.
+# Classes of function words. If a word is replaced by another word of its class, agreement, case,
+# number or selection is usually wrong.
 CLASSES = [
     "is are am", "was were", "has have having", "do does did", "a an the", "this these",
     "that those", "he him his", "she her hers", "they them their", "I me my", "we us our",
@@ -43,7 +43,7 @@ def drop(words: Words, chance: random.Random) -> Words | None:
 
 
 def double(words: Words, chance: random.Random) -> Words | None:
-    """Repeat a word at another place."""
+    """Insert a copy of a word at a random place."""
     at, to = chance.randrange(len(words)), chance.randrange(len(words))
     return [*words[:to], words[at], *words[to:]]
 
@@ -82,7 +82,7 @@ def inflect(words: Words, chance: random.Random) -> Words | None:
 def exchanging_verbs(treebank: list[list[Token]]) -> Corruption:
     """Return a corruption that replaces a verb by a random verb of the same form in the treebank.
 
-    The form is tense and number. The meaning of the verbs and their objects are ignored.
+    The form is tense and number. The new verb need not fit the meaning or the objects.
     """
     seen = Counter(
         (token.form.lower(), token.upos, token.features)

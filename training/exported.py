@@ -1,6 +1,6 @@
-"""Exports a checkpoint of transformers as an ONNX graph for one sentence, with torch.
+"""Exports a checkpoint of transformers as an ONNX graph for one sentence.
 
-It also computes the checkpoint's own answers.
+The module also computes the answers of the checkpoint itself. It needs torch.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreT
 class Sentence(Module):
     """The classifier for one sentence.
 
-    The input is ids (1, tokens). The outputs are logits (labels,) and the mean of the middle layer
-    over the tokens (width,).
+    The input is the ids of the tokens, of shape (1, tokens). The outputs are the logits, of shape
+    (labels), and the mean of the middle layer over the tokens, of shape (width).
     """
 
     def __init__(self, model: PreTrainedModel) -> None:
@@ -30,7 +30,7 @@ class Sentence(Module):
         self.has_kinds = "token_type_ids" in signature(model.forward).parameters
 
     def forward(self, ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return logits and the mean of the middle layer."""
+        """Return the logits and the mean of the middle layer."""
         # given explicitly, because the exporter otherwise writes a dozen nodes to make them
         kinds = {"token_type_ids": ids * 0} if self.has_kinds else {}
         found = self.model(input_ids=ids, output_hidden_states=True, **kinds)
@@ -50,11 +50,9 @@ def load(folder: Path) -> PreTrainedModel:
 
 
 def to_onnx(model: PreTrainedModel, path: Path) -> None:
-    """Write 32-bit ONNX for one sentence.
+    """Write the classifier for one sentence as an ONNX file with 32-bit numbers.
 
-    The input is `ids` (1, tokens). The outputs are `sentence_logits` (labels,) and `pooled`
-    (width,).
-
+    Input and outputs are those of `Sentence`, with the names `ids`, `sentence_logits` and `pooled`.
     The file's properties `heads` and `width` describe the encoder, because onnxruntime's optimizer
     needs both.
     """
@@ -71,7 +69,7 @@ def to_onnx(model: PreTrainedModel, path: Path) -> None:
             opset_version=20,
             dynamo=False,
         )
-    config = model.config  # transformers maps both names below for every architecture
+    config = model.config  # it has these two names for every architecture of transformers
     exported = onnx.load(path)
     onnx.helper.set_model_props(
         exported, {"heads": str(config.num_attention_heads), "width": str(config.hidden_size)}
@@ -83,7 +81,7 @@ def to_onnx(model: PreTrainedModel, path: Path) -> None:
 def answers(
     model: PreTrainedModel, folder: Path, texts: list[str], max_tokens: int
 ) -> list[list[float]]:
-    """Return the checkpoint's own logits for each text, as a pipeline of transformers does."""
+    """Return the logits that the checkpoint itself gives each text in a transformers pipeline."""
     tokenizer = AutoTokenizer.from_pretrained(folder)
     shown = track(texts, "the checkpoint's own answers", console=Console(stderr=True))
     return [

@@ -31,7 +31,7 @@ def accuracy(labels: list[int], predicted: list[int]) -> float:
 
 
 def interval(share: float, count: int) -> tuple[float, float]:
-    """Return the 95 % interval of a share among `count` (Wilson 1927)."""
+    """Return the 95 % interval of a share that was measured on `count` cases (Wilson 1927)."""
     z = 1.959964
     middle = (share + z**2 / (2 * count)) / (1 + z**2 / count)
     half = z / (1 + z**2 / count) * sqrt(share * (1 - share) / count + z**2 / (4 * count**2))
@@ -64,7 +64,7 @@ def calibration_error(
 def fit_temperature(labels: list[int], rows: list[list[float]]) -> float:
     """Return the temperature in [0.25, 16] with the least negative log-likelihood.
 
-    It is found by golden-section search on its logarithm.
+    A golden-section search on the logarithm of the temperature finds it.
     """
 
     def loss(log_temperature: float) -> float:

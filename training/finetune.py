@@ -64,7 +64,7 @@ def fit(
     of similar length. The word embeddings are not trained. With a `selection`, the result is the
     epoch with the highest Matthews correlation on it.
     """
-    # so that a stage gives the same result whether the stages before it ran now or were loaded
+    # so that a stage gives the same result whether earlier stages ran now or were loaded
     torch.manual_seed(stage.seed)
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
@@ -134,9 +134,9 @@ def fit(
 def _marked(
     tokenizer: PreTrainedTokenizerFast, examples: list[Example], encoded: list[list[int]]
 ) -> list[list[int] | None]:
-    """Mark each token of each example that differs from the right sentence.
+    """Mark, in each example, the tokens that differ from the right sentence.
 
-    An example without a right sentence gets None.
+    An example whose right sentence is not known gets None.
     """
     known = [at for at, example in enumerate(examples) if example.right is not None]
     right = tokenizer(
@@ -149,9 +149,9 @@ def _marked(
 
 
 def _spotted(logits: torch.Tensor, marks: list[list[int] | None]) -> torch.Tensor:
-    """Return the binary cross-entropy over all marked tokens. `logits` is (batch, tokens).
+    """Return the binary cross-entropy over all marked tokens. Wrong tokens count three times.
 
-    Wrong tokens count three times.
+    `logits` has the shape (batch, tokens).
     """
     targets = torch.full(logits.shape, -1.0)
     for row, mark in enumerate(marks):
@@ -177,7 +177,7 @@ def agreement(
 def logits(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, sentences: list[str]
 ) -> list[list[float]]:
-    """Return the classifier's two logits for each sentence, in order."""
+    """Return the classifier's two logits for each sentence, in the order of the sentences."""
     model.eval()
     encoded = tokenizer(sentences, truncation=True, max_length=TRAINED_TOKENS)["input_ids"]
     order = sorted(range(len(sentences)), key=lambda at: len(encoded[at]))
@@ -194,8 +194,8 @@ def logits(
 def _batches(lengths: list[int], size: int, seed: int) -> Iterator[list[int]]:
     """Return shuffled batches of indices.
 
-    For little padding, every window of 50 batches is sorted by length before it is cut into
-    batches.
+    Sentences of similar length need little padding. So the shuffled indices are sorted by length,
+    50 batches at a time, before they are cut into batches.
     """
     chance = random.Random(seed)
     order = list(range(len(lengths)))

@@ -1,7 +1,6 @@
-"""Chooses the golden sentences.
+"""Chooses the golden sentences: a few texts whose answers are recorded when the model is made.
 
-They are a few texts that show quickly whether a deployed model still answers as it did when it was
-made.
+They show quickly whether a deployed model still gives these answers.
 """
 
 from __future__ import annotations
@@ -15,8 +14,8 @@ from inference.classifier import Classifier, Prediction
 from tools.errors import UserError
 
 COUNT: Final = 40
-OF_EACH: Final = 6  # shortest texts, longest texts, and texts with the least margin
-LONGEST: Final = 2000  # characters
+OF_EACH: Final = 6  # number of shortest texts, of longest texts, and of texts with low scores
+LONGEST: Final = 2000  # characters of a golden sentence
 
 
 def read(path: Path) -> list[dict[str, str]]:
@@ -46,7 +45,7 @@ def read(path: Path) -> list[dict[str, str]]:
 def choose(classifier: Classifier, texts: Sequence[str]) -> list[dict[str, str]]:
     """Choose about 40 of the texts.
 
-    They are the shortest, the longest, those with the least margin, and some of every label.
+    They are the shortest, the longest, those with the lowest scores, and some of every label.
     """
     found = {text: classifier.predict(text) for text in texts if len(text) <= LONGEST}
     chosen: dict[str, str] = {}
@@ -69,5 +68,5 @@ def _candidates(labels: list[str], found: dict[str, Prediction]) -> Iterator[tup
     for place in range(COUNT):
         for label in labels:
             of_label = sure[label]
-            if place < len(of_label):  # from the most confident text on, in even steps
+            if place < len(of_label):  # even steps, which start at the most confident text
                 yield label, of_label[place * max(1, len(of_label) // COUNT) % len(of_label)]

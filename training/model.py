@@ -24,13 +24,13 @@ classifier that transformers saved.
 The sample must be texts of the kind that the model will see, and that it was NOT trained on. The
 monitor learns from the sample which texts are usual. If you give training texts, the scores in the
 profile are too confident, every real text looks like drift, and the accuracy on the card is too
-good. Projection, surprisal and temperature are fitted to 40 % of the sample. The other 60 % give
-the profile and all figures. A sample of fewer than 300 texts is refused.
+high. Projection, surprisal and temperature are fitted to 40 % of the sample. The profile and all
+figures come from the other 60 %. A sample of fewer than 300 texts is refused.
 """
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Make the folder and return 0, or print an error message of one sentence and return 2."""
+    """Make the folder and return 0, or print an error message and return 2."""
     parser = argparse.ArgumentParser(
         prog="make model",
         description=DESCRIPTION,
@@ -58,7 +58,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--golden",
         type=Path,
-        help="a file of your golden sentences, one per line (default: chosen from the sample)",
+        help="a file with golden sentences, one per line (default: chosen from the sample)",
     )
     parser.add_argument(
         "--trained-on",
@@ -77,7 +77,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--max-tokens",
         type=int,
-        help="length at which texts are cut (default: the most that the model takes, at most 512)",
+        help="most word pieces of a text (default: the most that the model takes, but at most 512)",
     )
     parser.add_argument(
         "--about",
@@ -100,7 +100,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Make the model folder as the arguments say. Raises `UserError`."""
+    """Make the model folder that the arguments describe. Raises `UserError`."""
     found = checkpoint.read(arguments.checkpoint, arguments.max_tokens)
     rows = sample.read(
         arguments.sample, found.labels, text=arguments.text_column, label=arguments.label_column
@@ -159,9 +159,7 @@ def make(
         say("exporting to ONNX")
         exported.to_onnx(model, plain)
         card = assemble(plain, own, checkpoint=found, sample=rows, wish=wish, out=out, say=say)
-    say(
-        f"the text of the golden sentences is in {out / 'profile.json'}, and so also in the package"
-    )
+    say(f"{out / 'profile.json'}, and so the package, contains the text of the golden sentences")
     say(f"{out}: {card['name']} {card['version']}")
     say(
         f"Next: make check-model MODEL={out}, then make serve MODEL={out} or make build MODEL={out}"

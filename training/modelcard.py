@@ -1,7 +1,4 @@
-"""Writes the model card README.md of a model folder.
-
-It has the front matter that the Hugging Face Hub reads.
-"""
+"""Writes README.md of a model folder: the model card, with metadata for the Hugging Face Hub."""
 
 from __future__ import annotations
 
@@ -37,7 +34,7 @@ def markdown(card: dict[str, Any], profile: dict[str, Any]) -> str:
         )
     else:
         quality = (
-            "Not calibrated: the sample had no labels, so a score is not a probability of "
+            "Not calibrated, because the sample had no labels: a score is not the probability of "
             "being right."
         )
     return f"""---
@@ -47,17 +44,18 @@ def markdown(card: dict[str, Any], profile: dict[str, Any]) -> str:
 # {card["name"]}, version {card["version"]}
 
 Labels: {", ".join(f"`{label}`" for label in card["labels"])}. The model reads at most
-{card["max_tokens"]} word pieces; longer texts are cut.
+{card["max_tokens"]} word pieces. Longer texts are cut.
 
 {quality}
 
 The model is a {card["architecture"]} in ONNX ({kernels["form"]}). It was compared with the
-checkpoint on {kernels["texts"]} texts: {kernels["labels_changed"]} texts have another label, and no
-probability differs by more than {kernels["largest_difference"]}.
+checkpoint from which it was made, on {kernels["texts"]} texts: {kernels["labels_changed"]} texts
+have another label, and no probability differs by more than {kernels["largest_difference"]}.
 
 In addition to the logits, the model gives a signature, a novelty and a surprisal of each text.
-Their usual values (of {profile["population"]["sentences"]} texts) are in `profile.json`.
+`profile.json` contains these values for {profile["population"]["sentences"]} texts, as a
+reference for what is usual.
 
-`profile.json` contains statistics of the sample's texts, and the whole text of
+`profile.json` also contains statistics of the sample's texts, and the whole text of
 {len(profile["golden"]["sentences"])} golden sentences.
 """

@@ -2,9 +2,10 @@
 
 A frozen embedding is measured for comparison. Run `python -m training.power --data FOLDER`.
 
-The test is Hotelling's T² of a window's mean signature against the reference's mean and covariance,
-at alpha = .001. Drift is found if T² / (1/n + 1/m) exceeds the χ² quantile with as many degrees of
-freedom as the signature has components. The term 1/m accounts for the noise of the reference.
+The test is Hotelling's T² at alpha = .001. It compares the mean signature of a window with the mean
+and the covariance of the reference. Drift is found if T² / (1/n + 1/m) exceeds the χ² quantile with
+as many degrees of freedom as the signature has components. The term 1/m accounts for the noise of
+the reference.
 """
 
 from __future__ import annotations
@@ -62,9 +63,9 @@ def power(
 ) -> float:
     """Return the share of windows in which the drift is found.
 
-    A window has `size` sentences: the share `share` is drawn from `drifted`, and the rest from
-    `clean`. Rows are (sentences, components). `drifted` holds changed sentences of `clean`, or
-    other sentences.
+    A window has `size` sentences: `share` of them are drawn from `drifted`, and the others from
+    `clean`. All arrays have the shape (sentences, components). `drifted` holds sentences of `clean`
+    after a change, or other sentences.
     """
     chance = np.random.default_rng(seed)
     mean, precision = reference.mean(axis=0), np.linalg.inv(np.cov(reference, rowvar=False))
@@ -96,7 +97,7 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     chance = random.Random(SEED)
     reference = [example.sentence for example in parts.aside]
-    # only the dev set is clean, because the shipped weights saw the selection split
+    # only the dev set, because the shipped weights were trained on the selection split
     clean = [example.sentence for example in parts.dev]
     kinds: dict[str, tuple[list[str], float]] = {
         "25 % EWT": (chance.sample(web, 1500), 0.25),
@@ -136,7 +137,8 @@ def shipped(folder: Path) -> Callable[[Sequence[str]], Rows]:
 def frozen(reference: list[str]) -> Callable[[Sequence[str]], Rows]:
     """Return a function that makes signatures from the published base encoder.
 
-    They are projected from its sentence embedding (the mean of the last layer) in the same way.
+    The sentence embedding (the mean of the last layer) is projected as the shipped model projects
+    the middle layer.
     """
     import torch  # noqa: PLC0415  seconds of import
     from transformers import AutoModel  # noqa: PLC0415

@@ -1,6 +1,6 @@
 """Makes the reference profile, with which the monitor compares predictions.
 
-It describes the predictions for sentences that the model never saw.
+The profile describes predictions for sentences on which the model was not trained.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from training.signature import STEPS, Signature
 
 FORMAT: Final = 1
 PARTS: Final = 10  # the edges are deciles of the reference
-# exact 0 and exact 1 of these fields are counted separately
+# values of exactly 0 and exactly 1 in these fields are counted separately
 SHARES: Final = ("prediction.score", "input.unk_share", "input.non_letter_share")
 NUMBERS: Final = (
     *SHARES,
@@ -38,7 +38,7 @@ NUMBERS: Final = (
 )
 # The largest allowed difference between a golden score and the recorded score. Scores differ
 # because 8-bit kernels differ between CPUs, and CPUs without 8-bit instructions compute in 32 bits.
-# On the kind of CPU that made the profile, scores are equal. README.md says how this was measured.
+# On the kind of CPU that made the profile, scores are equal. README.md shows these measurements.
 TOLERANCE: Final = {"x86_64": 0.04, "aarch64": 0.06}
 
 
@@ -100,7 +100,7 @@ def profile(
 
 
 def labels_of(rows: list[Row], names: list[str]) -> list[str] | None:
-    """Return the names of the true labels; None if the sample has no labels."""
+    """Return the names of the true labels, or None if the sample has no labels."""
     return [names[row.label] for row in rows if row.label is not None] or None
 
 
@@ -124,9 +124,9 @@ def _with_labels(
 
 
 def made_on() -> str:
-    """Return the kind of processor that computes the golden scores.
+    """Return the kind of this processor, which computes the golden scores.
 
-    It is named by its instructions for 8-bit products.
+    The kind is its architecture and its instructions for 8-bit products.
     """
     machine = platform.machine()
     path = Path("/proc/cpuinfo")
@@ -173,8 +173,8 @@ def binned(values: Sequence[float], *, apart: bool) -> dict[str, Any]:
     """Count the values in bins whose edges are the deciles.
 
     The first bin is below the first edge. Every other bin begins at an edge, which it includes, and
-    ends before the next edge. With `apart`, exact 0 and exact 1 are counted in `exactly` and in no
-    bin. If all values are integers, the edges are integers too.
+    ends before the next edge. With `apart`, values of exactly 0 and 1 are counted in `exactly`, and
+    not in a bin. If all values are integers, the edges are integers too.
     """
     inside = np.array([value for value in values if not (apart and value in {0, 1})])
     edges = (
@@ -253,7 +253,7 @@ def rows(
 
 
 def golden(classifier: Classifier, case: dict[str, str]) -> dict[str, Any]:
-    """Return a sentence with the finished model's answer, with all digits."""
+    """Return a sentence with the answer of the finished model, not rounded."""
     prediction = classifier.predict(case["text"])
     return {
         **case,
@@ -265,7 +265,7 @@ def golden(classifier: Classifier, case: dict[str, str]) -> dict[str, Any]:
 
 
 def digest(content: Any) -> str:
-    """Return 12 hex digits of the digest of content as canonical JSON."""
+    """Return the first 12 hex digits of the SHA-256 of content as canonical JSON."""
     return sha256(
         json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
     ).hexdigest()[:12]

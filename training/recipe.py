@@ -1,6 +1,7 @@
 """Defines the stages of training and their examples.
 
-The first two stages use real and corrupted sentences and minimal pairs. The last stage uses CoLA.
+The first two stages use real sentences, corrupted sentences and minimal pairs. The last stage uses
+CoLA.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from pathlib import Path
 from training.corpora import Example, bare, blimp, ewt
 from training.corrupt import corrupted, detokenised, exchanging_verbs, lemmatised
 
-# the lengths of the treebank sentences that are used, which are about the lengths in CoLA
+# only treebank sentences with these numbers of words are used: about the lengths in CoLA
 WORDS = range(4, 25)
 
 
@@ -23,8 +24,8 @@ class Stage:
     """The settings of one stage of training.
 
     `learning_rate` is AdamW's highest rate, reached after the share `warm_up` of all steps. `batch`
-    is the number of sentences per step. `spotting` is the weight of a second target besides the
-    label: the tokens of a corrupted sentence that are wrong. With `select`, the result is the epoch
+    is the number of sentences per step. The first target is the label. `spotting` is the weight of
+    a second target: which tokens of the sentence are wrong. With `select`, the result is the epoch
     with the highest Matthews correlation on the selection split.
     """
 
@@ -83,9 +84,9 @@ def real_against_corrupted(
 ) -> list[Example]:
     """Return the examples of a stage.
 
-    They are copies of good sentences, each with a corruption, the pairs of BLiMP, and CoLA's bad
-    sentences twice. `held_out` has the `bare` form of all sentences that are used for measurements.
-    Sentences and corruptions in `held_out` are left out.
+    The examples are several copies of each good sentence, each copy with a corruption of it; the
+    pairs of BLiMP; and two copies of CoLA's bad sentences. `held_out` has the `bare` form of all
+    sentences that are used for measurements. Examples that are equal to one of them are left out.
     """
     chance = random.Random(seed)
     examples: list[Example] = []

@@ -1,7 +1,7 @@
 """Restores a checkpoint of transformers from the shipped ONNX file.
 
-Its weights are the 8-bit numbers of the file times their scales. `transformers.pipeline` can load
-the checkpoint. Run `python -m training.restored --out FOLDER`.
+The weights are the 8-bit numbers of the file, multiplied by their scales. `transformers.pipeline`
+can load the checkpoint. Run `python -m training.restored --out FOLDER`.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ def weights(path: Path) -> Weights:
 
     Vectors and tables have the same names in the ONNX file as in transformers. The name of a matrix
     product contains the name of its module (`/model/bert/.../MatMul_quant`). The attentions are in
-    the order of the layers. Each has its queries, keys and values side by side, or in three
-    products.
+    the order of the layers. The queries, keys and values of an attention are in one matrix, or in
+    three.
     """
     (loop,) = [node for node in onnx.load(path).graph.node if node.op_type == "Loop"]
     body = next(attribute.g for attribute in loop.attribute if attribute.name == "body")
@@ -81,7 +81,10 @@ def weights(path: Path) -> Weights:
 def _numbers(
     kept: NDArray[Any], scale: NDArray[np.float32], zero: NDArray[Any]
 ) -> NDArray[np.float32]:
-    """Multiply 8-bit numbers by their scale. A matrix (inputs, outputs) has a scale per output."""
+    """Multiply 8-bit numbers by their scale.
+
+    A matrix, of shape (inputs, outputs), has one scale for each output.
+    """
     return (kept.astype(np.float32) - zero.astype(np.float32)) * scale
 
 

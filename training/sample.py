@@ -15,7 +15,7 @@ from tools.errors import UserError
 
 LEAST: Final = 300
 ENOUGH: Final = 1500
-TO_FIT: Final = 0.4
+TO_FIT: Final = 0.4  # the share of the rows in `Sample.fit`
 TEXTS: Final = ("text", "sentence", "content", "review", "message", "body")
 LABELS: Final = ("label", "labels", "class", "category", "target")
 SEED: Final = 13
@@ -23,7 +23,7 @@ SEED: Final = 13
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A text and the index of its label; the index is None if the sample has no labels."""
+    """A text and the index of its label, which is None if the sample has no labels."""
 
     text: str
     label: int | None = None
@@ -57,10 +57,10 @@ def read(
 ) -> Sample:
     """Read a sample with one text per row.
 
-    The file's suffix tells its format: CSV or TSV with a header, JSON lines, or plain text. `text`
+    The file's suffix says its format: CSV or TSV with a header, JSON lines, or plain text. `text`
     and `label` name the columns. By default, columns with usual names are taken. Rows without text
-    and repeated texts are left out. A text in both parts would make the profile too similar to the
-    fitted texts. Raises `UserError` if the file cannot be used.
+    are left out, and so are repeated texts: a text in both parts would make the profile too similar
+    to the fitted texts. Raises `UserError` if the file cannot be used.
     """
     records = list(_records(path))
     if not records:
@@ -107,7 +107,7 @@ def texts(path: Path) -> list[str]:
 
 
 def split(name: str, rows: list[Row]) -> Sample:
-    """Split rows at random, but the same each time: 40 % to fit, 60 % for the profile."""
+    """Split rows at random, always in the same way: 40 % to fit, 60 % for the profile."""
     shuffled = rows[:]
     random.Random(SEED).shuffle(shuffled)
     at = round(TO_FIT * len(rows))
@@ -115,7 +115,7 @@ def split(name: str, rows: list[Row]) -> Sample:
 
 
 def cost(sample: Sample) -> str | None:
-    """Return a warning about the drawbacks of a small sample; None for more than 1,500 rows.
+    """Return a warning about a small sample, or None for more than 1,500 rows.
 
     The warning states the smallest shift d that is found half of the time if a window of n rows is
     compared with a profile of m rows. d is in standard deviations of the signals' means.

@@ -28,20 +28,23 @@ class Signature:
     `covariance` describe the signatures of the reference, in steps of the byte.
     """
 
-    centre: NDArray[np.float32]  # (width,)
-    projection: NDArray[np.float32]  # (width, components)
-    mean: NDArray[np.float64]  # (components,)
-    covariance: NDArray[np.float64]  # (components, components)
+    centre: NDArray[np.float32]  # shape (width)
+    projection: NDArray[np.float32]  # shape (width, components)
+    mean: NDArray[np.float64]  # shape (components)
+    covariance: NDArray[np.float64]  # shape (components, components)
 
     def of(self, pooled: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the signatures (sentences, components) of pooled layers (sentences, width)."""
+        """Return the signatures of pooled layers.
+
+        Shapes: the argument (sentences, width), the result (sentences, components).
+        """
         return np.clip(np.round((pooled - self.centre) @ self.projection), -127, 127)
 
 
 def fit(pooled: NDArray[np.float32]) -> Signature:
-    """Fit a signature to the reference (sentences, width).
+    """Fit a signature to the reference, of shape (sentences, width).
 
-    It projects on the principal directions of the reference, each scaled to the same variance.
+    It projects on the principal directions of the reference. Each is scaled to the same variance.
     """
     centre = pooled.mean(axis=0)
     _, sizes, directions = np.linalg.svd(pooled - centre, full_matrices=False)
@@ -60,9 +63,9 @@ def fit(pooled: NDArray[np.float32]) -> Signature:
 
 
 def bigram_bits(sentences: Iterable[list[int]]) -> NDArray[np.uint8]:
-    """Return the surprisal of each hash bucket of token bigrams (buckets,).
+    """Return the surprisal of each hash bucket of token bigrams, of shape (buckets).
 
-    The values are in twelfths of a bit, with add-one smoothing.
+    The values are in twelfths of a bit. Counts are smoothed by adding 1.
     """
     counts = np.zeros(BUCKETS)
     for ids in sentences:
@@ -72,7 +75,7 @@ def bigram_bits(sentences: Iterable[list[int]]) -> NDArray[np.uint8]:
 
 
 def bucket(ids: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the hash bucket of each pair of neighbouring tokens (tokens - 1,)."""
+    """Return the hash bucket of each pair of neighbouring tokens, of shape (tokens - 1)."""
     return (ids[:-1] * MULTIPLIER + ids[1:]) % BUCKETS
 
 

@@ -1,6 +1,6 @@
-"""Tests of making, refusing and comparing model folders of any classifier.
+"""Tests that model folders of any classifier are made, refused and compared.
 
-The tests of the shipped model also run with another model in its place.
+The tests of the shipped model are also run with another model.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from training.checkpoint import read as read_checkpoint
 from training.compared import compared
 from training.sample import Row, split
 
-# The tests of everything that uses a model. None of them depends on the labels of one model.
+# The tests of everything that uses a model. They pass with any labels.
 ANY_MODEL = (
     "tests/unit/inference",
     "tests/unit/training/test_profile.py",
@@ -62,7 +62,7 @@ def test_the_tests_of_the_shipped_model_pass_with_four_labels(four_label_model: 
     assert re.search(r"(\d+) passed", done.stdout)
 
 
-def test_the_folder_says_what_the_sample_taught_it(four_label_model: Path) -> None:
+def test_the_folder_describes_its_sample(four_label_model: Path) -> None:
     card = json.loads((four_label_model / "card.json").read_text(encoding="utf-8"))
     assert card["labels"] == list(four_labels.LABELS)
     assert set(card["usual"]["scripts"]) >= {"latin", "cyrillic", "none"}
@@ -84,7 +84,7 @@ def test_the_folder_says_what_the_sample_taught_it(four_label_model: Path) -> No
 def again(
     folder: Path, *, rows: list[Row], own: Any = None, graph: Any = None, out: Path
 ) -> dict[str, Any]:
-    """Assemble the checkpoint with four labels again, with some arguments replaced."""
+    """Make another model folder from the checkpoint with four labels."""
     plain = folder.parent / "plain.onnx"
     if graph:
         model = onnx.load(plain)
@@ -113,20 +113,18 @@ def again(
     )
 
 
-def test_texts_longer_than_the_model_reads_are_compared_as_they_are_cut(
+def test_long_texts_are_cut_before_they_are_compared(
     four_label_model: Path, tmp_path: Path
 ) -> None:
     words = four_labels.WORDS
-    after = words["how-to"] * 30  # the whole text has this label
+    after = words["how-to"] * 30  # if the text were not cut, it would have this label
     long = [" ".join([*words["news"][at:], *words["news"] * 6, *after]) for at in range(4)]
     rows = [Row(text) for text in long] + [Row(text) for text, _ in four_labels.texts(100)]
     card = again(four_label_model, rows=rows, out=tmp_path / "model")
     assert card["kernels"]["labels_changed"] < len(long)
 
 
-def test_without_labels_nothing_is_calibrated_and_the_record_says_so(
-    four_label_model: Path, tmp_path: Path
-) -> None:
+def test_without_labels_nothing_is_calibrated(four_label_model: Path, tmp_path: Path) -> None:
     card = again(
         four_label_model,
         rows=[Row(text) for text, _ in four_labels.texts()],
@@ -139,10 +137,10 @@ def test_without_labels_nothing_is_calibrated_and_the_record_says_so(
     assert "Not calibrated" in (tmp_path / "model" / "README.md").read_text(encoding="utf-8")
 
 
-def test_labels_unlike_the_checkpoints_are_refused_and_nothing_is_written(
+def test_a_graph_with_other_labels_than_the_checkpoint_is_refused(
     four_label_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Only the environment with torch has the library of this kernel.
+    # this environment lacks the library of this kernel
     monkeypatch.delitem(kernels.WIDTHS, "8-bit weights in blocks")
     rows = [Row(text, label) for text, label in four_labels.texts()]
     with pytest.raises(
@@ -159,7 +157,7 @@ def _others(folder: Path, rows: list[Row]) -> list[list[float]]:
     return [[-each for each in classifier.logits(row.text)] for row in split("", rows).rows]
 
 
-def test_a_new_version_is_compared_on_the_same_sample(
+def test_a_new_version_is_compared_with_the_former_version(
     four_label_model: Path, tmp_path: Path
 ) -> None:
     rows = [Row(text, label) for text, label in four_labels.texts()]

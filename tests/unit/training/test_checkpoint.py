@@ -1,4 +1,4 @@
-"""Tests that checkpoints are taken, or refused with a sentence."""
+"""Tests that checkpoints are accepted, or refused with a message."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def saved(
         ),
     ],
 )
-def test_a_checkpoint_says_how_it_is_used(
+def test_labels_length_and_unknown_token_are_read(
     tmp_path: Path,
     config: dict[str, Any],
     tokenizer: dict[str, Any],
@@ -104,7 +104,7 @@ def test_a_checkpoint_says_how_it_is_used(
         ),
     ],
 )
-def test_what_is_no_such_classifier_is_refused_with_a_sentence(
+def test_a_model_that_is_no_text_classifier_is_refused(
     tmp_path: Path, config: dict[str, Any], said: str
 ) -> None:
     with pytest.raises(UserError, match=said):
@@ -125,7 +125,7 @@ def test_a_missing_file_is_named(tmp_path: Path, missing: str) -> None:
         read(tmp_path)
 
 
-def test_code_beside_the_weights_is_refused(tmp_path: Path) -> None:
+def test_a_folder_with_code_is_refused(tmp_path: Path) -> None:
     (saved(tmp_path) / "modeling_own.py").touch()
     with pytest.raises(UserError, match=r"modeling_own\.py"):
         read(tmp_path)

@@ -22,7 +22,7 @@ from training.graph import whole
 from training.signature import COMPONENTS, LEAST_DISTANCE, Signature, bigram_bits, fit, surprisal
 
 MODEL = TESTED
-WIDTH, VOCABULARY, ODD = 16, 60, 50  # ids from ODD on have embeddings far from all others
+WIDTH, VOCABULARY, ODD = 16, 60, 50  # ids of at least ODD have embeddings far from all others
 SENTENCES = [
     "Rain",
     "The boy is sitting on a bench.",
@@ -43,9 +43,9 @@ Run = Callable[[NDArray[np.int64], NDArray[np.int64]], Arrays]
 
 @dataclass(frozen=True)
 class Toy:
-    """A graph for one sentence, and the shipped kind of graph made from it.
+    """A small graph for one sentence, in which every token depends on all other tokens.
 
-    In the graph every token depends on all other tokens.
+    `run` returns a function that runs the graph for batches that `whole` makes from it.
     """
 
     sentence: onnx.ModelProto
@@ -142,7 +142,9 @@ def padded(rows: list[list[int]], filler: int = 0) -> tuple[NDArray[np.int64], N
     return np.array(ids), np.array([[1] * len(row) + [0] * (longest - len(row)) for row in rows])
 
 
-def assert_rows_are_as_alone(run: Run, rows: list[list[int]], filler: int = 0) -> None:
+def assert_rows_have_the_outputs_that_they_have_alone(
+    run: Run, rows: list[list[int]], filler: int = 0
+) -> None:
     together = run(*padded(rows, filler))
     for at, row in enumerate(rows):
         alone = run(*padded([row]))
@@ -171,13 +173,13 @@ ROWS = st.lists(
 
 @settings(max_examples=100)
 @given(rows=ROWS, filler=st.integers(0, VOCABULARY - 1))
-def test_row_of_a_padded_batch_is_exactly_as_alone(
+def test_a_row_of_a_padded_batch_has_the_outputs_that_it_has_alone(
     run: Run, rows: list[list[int]], filler: int
 ) -> None:
-    assert_rows_are_as_alone(run, rows, filler)
+    assert_rows_have_the_outputs_that_they_have_alone(run, rows, filler)
 
 
-def test_outputs_have_a_row_a_sentence(run: Run) -> None:
+def test_outputs_have_one_row_for_each_sentence(run: Run) -> None:
     found = run(*padded(sentences(5, odd=True, seed=3)))
     assert {name: (array.shape, array.dtype.name) for name, array in found.items()} == {
         "logits": ((5, 2), "float32"),
@@ -198,7 +200,7 @@ def test_signature_is_the_one_that_numpy_computes(toy: Toy, run: Run) -> None:
     rows = sentences(200, odd=True, seed=5)
     pooled = np.array([toy.pooled(row) for row in rows])
     exact = (pooled.astype(np.float64) - toy.signature.centre) @ toy.signature.projection
-    # far from .5, so that rounding does not depend on the last digit
+    # only values far from .5, whose rounding does not depend on the last digit
     clear = np.abs(exact - np.floor(exact) - 0.5) > 0.01
     expected = toy.signature.of(pooled)
     found = run(*padded(rows))["signature"]
@@ -277,7 +279,9 @@ ORDERS = [
 def test_shipped_model_scores_a_batch_as_each_sentence_alone(
     classifier: Classifier, encoded: list[list[int]], order: tuple[int, ...]
 ) -> None:
-    assert_rows_are_as_alone(runner(classifier._session), [encoded[at] for at in order])
+    assert_rows_have_the_outputs_that_they_have_alone(
+        runner(classifier._session), [encoded[at] for at in order]
+    )
 
 
 def test_shipped_model_scores_a_batch_as_the_classifier_does(

@@ -101,7 +101,7 @@ def some_records(count: int) -> list[dict[str, Any]]:
         ),
     ],
 )
-def test_bins_of(values: list[float], apart: bool, expected: dict[str, Any]) -> None:
+def test_bins_of_some_values(values: list[float], apart: bool, expected: dict[str, Any]) -> None:
     found = binned(values, apart=apart)
     assert found == expected
     assert [type(edge) for edge in found["edges"]] == [type(edge) for edge in expected["edges"]]
@@ -122,7 +122,7 @@ def test_values_that_are_neither_0_nor_1_are_all_in_bins(values: list[float]) ->
 
 
 @given(values=st.one_of(PORTIONS, COUNTS, MEASURES), apart=st.booleans())
-def test_each_bin_counts_what_a_range_aggregation_would(values: list[float], apart: bool) -> None:
+def test_bins_have_the_counts_of_a_range_aggregation(values: list[float], apart: bool) -> None:
     found = binned(values, apart=apart)
     inside = [value for value in values if not (apart and value in {0, 1})]
     assert found["counts"] == aggregated(inside, found["edges"])
@@ -158,7 +158,7 @@ def test_edges_of_whole_numbers_are_whole(values: list[int]) -> None:
         (1.0, 9),
     ],
 )
-def test_score_is_in_the_twentieth_that_holds_it(score: float, place: int) -> None:
+def test_a_score_is_counted_in_its_bin_of_a_twentieth(score: float, place: int) -> None:
     found = calibration([score], ["yes"], ["yes"])
     assert [one["count"] for one in found["bins"]] == [int(at == place) for at in range(10)]
     chosen = found["bins"][place]
@@ -227,7 +227,7 @@ def test_rows_are_not_in_the_order_of_the_corpus() -> None:
 
 
 @given(value=st.floats(-1e6, 1e6, width=32))
-def test_a_number_in_the_rows_is_the_one_of_the_index(value: float) -> None:
+def test_a_number_in_the_rows_is_the_number_in_the_index(value: float) -> None:
     (record,) = some_records(1)
     found = rows([record | {"input.novelty": value}], ["yes"], NAMES)
     (kept,) = stored([found["values"][0][found["columns"].index("input.novelty")]])
@@ -254,7 +254,7 @@ def test_digest_is_of_canonical_json(content: object, text: str) -> None:
         st.text(), st.one_of(st.integers(), st.floats(allow_nan=False), st.text()), max_size=6
     )
 )
-def test_digest_outlives_a_file(content: dict[str, Any]) -> None:
+def test_the_digest_is_the_same_after_writing_and_reading(content: dict[str, Any]) -> None:
     read = json.loads(json.dumps(dict(reversed(content.items())), indent=2))
     assert digest(read) == digest(content)
     assert digest({**content, "another": 1}) != digest({**content, "another": 2})
@@ -272,7 +272,7 @@ def classifier() -> Classifier:
 
 @pytest.fixture(scope="module")
 def reference() -> dict[str, NDArray[np.float64]]:
-    """Return the reference predictions by column, as the index would store them."""
+    """Return the columns of the reference predictions by name, as the index would store them."""
     values = np.array(PROFILE["rows"]["values"], dtype=np.float32).astype(np.float64)
     assert values.shape == (POPULATION, len(PROFILE["rows"]["columns"]))
     return dict(zip(PROFILE["rows"]["columns"], values.T, strict=True))
@@ -281,7 +281,7 @@ def reference() -> dict[str, NDArray[np.float64]]:
 def outcomes(reference: dict[str, NDArray[np.float64]]) -> list[tuple[str, bool]]:
     """Return the predicted label of each reference sentence, and whether the label is right."""
     others = np.array([reference[name] for name in PROBABILITIES[1:]])
-    # The first label has the rest of the probability.
+    # All probabilities add up to 1.
     every = np.vstack([1 - others.sum(axis=0), others])
     return [
         (LABELS[at], bool(right))
@@ -289,7 +289,7 @@ def outcomes(reference: dict[str, NDArray[np.float64]]) -> list[tuple[str, bool]
     ]
 
 
-def test_profile_is_the_one_of_its_card() -> None:
+def test_the_card_names_this_profile() -> None:
     assert PROFILE["id"] == digest({name: part for name, part in PROFILE.items() if name != "id"})
     assert CARD["profile"] == PROFILE["id"]
     assert PROFILE["model"] == {
@@ -357,10 +357,10 @@ def test_reference_rows_give_the_calibration(reference: dict[str, NDArray[np.flo
     )
 
 
-def test_reference_rows_are_like_those_that_the_signature_was_fitted_to(
+def test_reference_rows_resemble_the_rows_to_which_the_signature_was_fitted(
     reference: dict[str, NDArray[np.float64]],
 ) -> None:
-    """Both are parts of the same sample, so their statistics must be similar.
+    """Both groups are parts of the same sample, so their statistics must be similar.
 
     The means must differ by less than five standard errors, and the deviations by less than a
     third.
@@ -397,7 +397,7 @@ def test_reference_rows_are_possible(reference: dict[str, NDArray[np.float64]]) 
     )
 
 
-def test_projection_is_the_one_whose_digest_is_stated() -> None:
+def test_the_projection_has_the_stated_digest() -> None:
     stated = PROFILE["signature"]
     kept = [np.array(stated[name], dtype=np.float32).tolist() for name in ("centre", "projection")]
     assert digest(kept) == PROFILE["projection"]
@@ -405,7 +405,7 @@ def test_projection_is_the_one_whose_digest_is_stated() -> None:
 
 
 @pytest.mark.example
-def test_golden_sentences_are_our_own_and_all_of_them() -> None:
+def test_golden_sentences_are_those_of_the_file() -> None:
     ours = json.loads(GOLDEN.read_text(encoding="utf-8"))
     assert [{name: one[name] for name in ("case", "text")} for one in SENTENCES] == ours
     assert len({one["text"] for one in SENTENCES}) == len(SENTENCES) >= 32

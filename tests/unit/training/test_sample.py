@@ -1,4 +1,4 @@
-"""Tests of samples in every format, and of refusals with one sentence each."""
+"""Tests that samples are read in every format, or refused with a message."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_a_text_is_in_one_part_only(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_what_cannot_be_used_is_refused_with_a_sentence(
+def test_a_file_that_cannot_be_used_is_refused(
     tmp_path: Path, name: str, content: str | None, said: str
 ) -> None:
     if content is not None:
@@ -102,7 +102,7 @@ def test_bytes_that_are_not_utf8_are_refused(tmp_path: Path) -> None:
         read(tmp_path / "sample.txt", LABELS)
 
 
-def test_what_a_small_sample_costs_is_said_in_numbers(tmp_path: Path) -> None:
+def test_the_warning_about_a_small_sample_has_numbers(tmp_path: Path) -> None:
     said = cost(read(write(tmp_path / "sample.csv"), LABELS))
     assert said is not None
     assert (

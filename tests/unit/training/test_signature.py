@@ -26,7 +26,7 @@ Rows = NDArray[np.float32]
 
 
 def reference(rows: int = 600, seed: int = 1) -> Rows:
-    """Return vectors with principal directions of different variance, none of them along an axis.
+    """Return vectors whose principal directions have different variances and lie along no axis.
 
     The mean of the vectors is not zero.
     """
@@ -74,7 +74,7 @@ def test_components_are_the_directions_of_largest_variance_first() -> None:
     assert sizes == pytest.approx(largest, rel=1e-3)
 
 
-def test_mean_and_covariance_are_those_of_the_reference_s_signatures() -> None:
+def test_mean_and_covariance_describe_the_signatures_of_the_reference() -> None:
     fitted = fit(reference())
     signatures = fitted.of(reference()).astype(np.float64)
     assert fitted.mean == pytest.approx(signatures.mean(axis=0), abs=1e-9)
@@ -106,7 +106,7 @@ def test_any_signature_is_whole_and_within_a_byte(values: list[float], scale: fl
     assert np.abs(signatures).max() <= 127
 
 
-def test_what_lies_far_away_is_held_at_the_ends_of_the_byte() -> None:
+def test_values_far_away_are_clipped_to_a_byte() -> None:
     fitted = fit(reference())
     direction = fitted.projection[:, 0] / np.linalg.norm(fitted.projection[:, 0])
     far = (np.array([[-1e4], [1e4]]) * direction + fitted.centre).astype(np.float32)
@@ -122,7 +122,7 @@ def test_signature_of_a_row_does_not_depend_on_the_others() -> None:
 
 @settings(max_examples=25)
 @given(sentences=SENTENCES)
-def test_bits_are_those_computed_in_plain_python(sentences: list[list[int]]) -> None:
+def test_plain_python_computes_the_same_bits(sentences: list[list[int]]) -> None:
     table = bigram_bits(sentences)
     assert (table.dtype.name, table.shape) == ("uint8", (BUCKETS,))
     assert table.tolist() == table_in_python(sentences)
@@ -153,7 +153,7 @@ def test_surprisal_is_the_mean_of_the_bits(sentences: list[list[int]], ids: list
 
 
 @pytest.mark.parametrize("times", [1, 10, 1000])
-def test_bigram_seen_often_surprises_less_than_one_never_seen(times: int) -> None:
+def test_a_frequent_bigram_surprises_less_than_a_new_bigram(times: int) -> None:
     table = bigram_bits([[5, 6, 7]] * times)
     seen, half, never = (
         surprisal(np.array(ids), table) for ids in ([5, 6, 7], [5, 6, 8], [8, 9, 10])
@@ -169,7 +169,7 @@ def test_bigram_surprises_less_the_more_often_it_was_seen() -> None:
     assert len(set(found)) == 4
 
 
-def test_a_table_of_nothing_holds_16_bits_a_bigram() -> None:
+def test_an_empty_table_gives_each_bigram_16_bits() -> None:
     assert set(bigram_bits([]).tolist()) == {16 * STEPS_A_BIT}
 
 

@@ -215,7 +215,7 @@ def corpus(sentences: list[str]) -> bytes:
 
 
 FAMILIES = [[f"The wug{at} blicks dax{at}.", f"The wug{at} blick dax{at}!"] for at in range(1300)]
-# sentences with the same bare form, at other places of the corpus
+# sentences with the same bare form as some of these, at other places of the corpus
 TWINS = [f"Thewug{at} blicksdax{at}" for at in range(0, 1300, 20)]
 COLA_DEV = [
     "Quite unlike any other sentence.",
@@ -274,7 +274,7 @@ def test_split_is_the_same_each_time(parts: Split, large: Path) -> None:
     assert split(large) == parts
 
 
-def test_split_of_too_little_is_refused(data: Path) -> None:
+def test_too_small_a_corpus_is_not_split(data: Path) -> None:
     (data / "cola" / "in_domain_dev.tsv").write_bytes(corpus(COLA_DEV))
     with pytest.raises(ValueError, match="too few"):
         split(data)
@@ -341,7 +341,9 @@ def test_corruptions_are_found_where_they_apply() -> None:
         pytest.param("that", {"those", "if", "whether", "than", "as"}, id="that, of three classes"),
     ],
 )
-def test_function_word_gives_way_to_any_of_its_classes(word: str, others: set[str]) -> None:
+def test_a_function_word_is_replaced_by_any_word_of_its_classes(
+    word: str, others: set[str]
+) -> None:
     found = {
         tuple(substitute(["Wugs", word, "it."], random.Random(seed)) or ())  # noqa: S311
         for seed in range(300)
@@ -355,7 +357,7 @@ VERBS = [
 ]
 
 
-def test_verb_gives_way_to_another_of_its_form_that_is_there_twice() -> None:
+def test_a_verb_is_replaced_by_a_verb_of_its_form_that_occurs_twice() -> None:
     exchange = exchanging_verbs(VERBS)
     found = {
         tuple(exchange(["wugs", "sing", "in", "rain"], random.Random(seed)) or ())  # noqa: S311
@@ -365,7 +367,7 @@ def test_verb_gives_way_to_another_of_its_form_that_is_there_twice() -> None:
     assert exchange(["wugs", "sulk", "in"], random.Random(1)) is None  # noqa: S311
 
 
-def test_now_and_then_a_sentence_is_corrupted_twice() -> None:
+def test_some_sentences_are_corrupted_twice() -> None:
     words = ["one", "two", "three", "four", "five", "six"]
     lengths = Counter(
         len((corrupted(" ".join(words), random.Random(seed)) or "").split())  # noqa: S311
@@ -381,7 +383,7 @@ def test_now_and_then_a_sentence_is_corrupted_twice() -> None:
         pytest.param([1, 2, 3], [1, 2, 3], [0, 0, 0], id="the same"),
         pytest.param([1, 2, 3], [1, 9, 3], [0, 1, 0], id="another"),
         pytest.param([1, 2, 3], [1, 2, 9, 3], [0, 0, 1, 0], id="one more"),
-        pytest.param([1, 2, 3], [1, 3], [0, 1], id="one less: what follows"),
+        pytest.param([1, 2, 3], [1, 3], [0, 1], id="one less: the next token"),
         pytest.param([1, 2, 3], [1, 2], [0, 1], id="the last one less"),
         pytest.param([1, 2, 3], [1, 2, 8, 9], [0, 0, 1, 1], id="one for two"),
         pytest.param([1], [], [], id="nothing left"),
@@ -434,7 +436,7 @@ def test_treebank_words_become_running_text(forms: list[str], text: str) -> None
     assert detokenised(forms) == text
 
 
-def test_intermediate_examples_leave_out_what_was_put_aside(data: Path) -> None:
+def test_examples_leave_out_sentences_that_were_put_aside(data: Path) -> None:
     def made(held_out: set[str]) -> set[Example]:
         return set(
             real_against_corrupted(
@@ -453,7 +455,7 @@ def test_intermediate_examples_leave_out_what_was_put_aside(data: Path) -> None:
 
 
 @pytest.mark.parametrize("copies", [0, 1, 9])
-def test_intermediate_examples_are_pairs_of_real_and_corrupted(data: Path, copies: int) -> None:
+def test_examples_are_pairs_of_real_and_corrupted_sentences(data: Path, copies: int) -> None:
     examples = real_against_corrupted(
         data, cola(data, "train"), set(), copies_ewt=copies, copies_cola=copies, pairs=0, seed=1
     )
@@ -463,7 +465,7 @@ def test_intermediate_examples_are_pairs_of_real_and_corrupted(data: Path, copie
     )
     assert set(good) <= {"The wug is red.", "Naïve “wugs” sing.", "The wugs don't sing."}
     assert max(good.values(), default=0) <= copies
-    # a sentence of the corpus that is also a corruption of its neighbour
+    # this bad sentence of the corpus is also a corruption of a good one
     assert bad.pop("The wug are red.") >= 1
     assert bool(good) == bool(bad) == bool(copies)
     assert (
@@ -516,8 +518,8 @@ def test_calibration_error_is_as_computed_by_hand(
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 1.7, 8.0])
-def test_temperature_is_recovered_from_what_it_made(temperature: float) -> None:
-    tenths = [1, 2, 3, 6, 7, 9]  # sentences of ten that have the second label
+def test_temperature_is_recovered_from_logits_made_with_it(temperature: float) -> None:
+    tenths = [1, 2, 3, 6, 7, 9]  # how many of ten sentences have the second label
     rows = [[0.0, temperature * log(tenth / (10 - tenth))] for tenth in tenths for _ in range(10)]
     labels = [int(at < tenth) for tenth in tenths for at in range(10)]
     assert fit_temperature(labels, rows) == pytest.approx(temperature, rel=1e-3)
@@ -531,7 +533,7 @@ def test_temperature_stays_in_its_bounds(labels: list[int], bound: float) -> Non
 
 
 def test_correlation_of_three_labels_is_as_computed_by_hand() -> None:
-    """Check Gorodkin's formula with 4 of 6 right: (4 * 6 - 12) / sqrt((36 - 12) * (36 - 14))."""
+    """Check Gorodkin's formula with 4 right predictions of 6."""
     assert matthews([0, 0, 1, 1, 2, 2], [0, 0, 1, 2, 2, 0]) == pytest.approx(
         (4 * 6 - 12) / sqrt((36 - 14) * (36 - 12))
     )
@@ -557,7 +559,7 @@ def training(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_help_needs_no_torch_and_says_which_corpora(tmp_path: Path) -> None:
+def test_help_names_the_corpora_and_needs_no_torch(tmp_path: Path) -> None:
     result = training(tmp_path, "--help")
     assert (result.returncode, result.stderr) == (0, "")
     for word in (
