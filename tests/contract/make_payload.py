@@ -1,6 +1,6 @@
-"""Write events/shipper/*.json and events/kinesis/*.json from the sample records.
+"""Writes events/shipper/*.json and events/kinesis/*.json from the sample records.
 
-Run this after a change of the record.
+Run `python -m tests.contract.make_payload` after each change of the record.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ PROBE = {
 
 
 def main(events: Path = EVENTS) -> None:
-    """Write three payloads: the two records, lines of every kind, and a control message.
+    """Write three payloads, and a batch of a stream that has all three.
 
-    A batch of a stream has all three.
+    The payloads are the two records, lines of every kind, and a control message.
     """
     records = [
         json.dumps(json.loads((events / f"record.{kind}.json").read_text()))

@@ -1,4 +1,4 @@
-"""Read docs/openapi.yaml, and test a server against it with schemathesis."""
+"""Reads docs/openapi.yaml, and tests a server against it with schemathesis."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def resolved(part: Any) -> Any:
 
 
 def contents(path: str = PREDICT) -> dict[tuple[int, str], dict[str, Any]]:
-    """Return the media type objects of all responses of a route, by status and content type."""
+    """Return the media type object of each response of a route, by status and content type."""
     return {
         (int(status), kind): content
         for status, response in OPERATIONS[path]["responses"].items()
@@ -44,16 +44,16 @@ def contents(path: str = PREDICT) -> dict[tuple[int, str], dict[str, Any]]:
 
 
 def validator(schema: dict[str, Any]) -> Draft202012Validator:
-    """Return a validator of a schema in the document, which may refer to other schemas."""
+    """Return a validator of a schema that may refer to other schemas of the document."""
     return Draft202012Validator({"components": {"schemas": SCHEMAS}, **schema})
 
 
 @dataclass
 class Report:
-    """The report of a run of schemathesis.
+    """The results of a run of schemathesis.
 
-    It has the number of requests, the number of requests made to be valid, the answers by
-    status, and the failures by check.
+    `valid` is the number of requests that schemathesis meant to be valid. `statuses` counts answers
+    by their status. `failures` counts failures by the name of the check.
     """
 
     requests: int = 0
@@ -64,9 +64,9 @@ class Report:
 
 
 def ask(document: dict[str, Any], url: str, *, examples: int | None = None) -> Report:
-    """Send the requests of `schemathesis run` with schemathesis.toml.
+    """Send the same requests as `schemathesis run` with schemathesis.toml.
 
-    `examples` replaces the number of requests in the fuzzing phase.
+    `examples`, if given, is the number of requests in the fuzzing phase.
     """
     config = schemathesis.Config.from_path(ROOT / "schemathesis.toml")
     config.projects.default.update(base_url=url)

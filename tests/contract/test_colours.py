@@ -1,4 +1,4 @@
-"""Tests that a label has the same colour on every panel, on the page and in the report."""
+"""Tests that a label has the same colour on every panel of the dashboards and in the report."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PANELS = {
 }
 
 
-def test_the_dashboards_have_the_pages_palette() -> None:
+def test_dashboards_and_report_have_the_same_palette() -> None:
     assert tuple(LIGHT.values()) == PALETTE
     assert len(set(PALETTE)) == len(PALETTE)
 
@@ -44,7 +44,7 @@ def test_a_label_has_one_colour_everywhere(names: tuple[str, ...]) -> None:
         assert after[name].attributes["uiStateJSON"]["vis"]["colors"] == page
 
 
-def test_the_page_draws_each_of_four_labels_in_its_colour() -> None:
+def test_the_report_draws_four_labels_in_their_colours() -> None:
     now = datetime(2026, 11, 23, 12, tzinfo=UTC)
     counted: list[dict[str, Any]] = [
         {"key": name, "doc_count": 5, "scores": {"buckets": []}} for name in FOUR
@@ -76,17 +76,17 @@ def test_the_page_draws_each_of_four_labels_in_its_colour() -> None:
     ],
 )
 def test_labels_are_names_or_a_models_card(text: str, found: tuple[str, ...]) -> None:
-    told = {"OPENSEARCH_URL": "https://domain", "STACK": "monitor", "LABELS": text}
-    assert settings.read(told).labels == found
+    variables = {"OPENSEARCH_URL": "https://domain", "STACK": "monitor", "LABELS": text}
+    assert settings.read(variables).labels == found
 
 
-def test_the_deployed_installer_takes_the_card_beside_its_files(
+def test_the_deployed_installer_reads_the_card_in_its_package(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("installer.labels.CARD", tmp_path / "card.json")
     (tmp_path / "card.json").write_text(json.dumps({"labels": list(FOUR)}))
-    told = {"OPENSEARCH_URL": "https://domain", "STACK": "monitor", "LABELS": "*"}
-    assert settings.read(told).labels == FOUR
+    variables = {"OPENSEARCH_URL": "https://domain", "STACK": "monitor", "LABELS": "*"}
+    assert settings.read(variables).labels == FOUR
 
 
 @pytest.mark.parametrize(
@@ -98,6 +98,6 @@ def test_the_deployed_installer_takes_the_card_beside_its_files(
         (str(ROOT / "kibana" / "retention.json"), "cannot be read as a model's card"),
     ],
 )
-def test_other_labels_are_refused_in_one_sentence(text: str, said: str) -> None:
+def test_other_values_of_labels_are_refused(text: str, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         labels(text)

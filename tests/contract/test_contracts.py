@@ -1,6 +1,7 @@
-"""Test that the contract files agree with each other.
+"""Tests that the contract files agree with each other.
 
-The files are the schema, sample records, sample payloads, index template and template.yaml.
+The files are the schemas, the sample records, the sample payloads, the index template and
+template.yaml.
 """
 
 from __future__ import annotations
@@ -42,9 +43,9 @@ RECORDS = {
     kind: json.loads((EVENTS / f"record.{kind}.json").read_text())
     for kind in ("prediction", "prediction_error")
 }
-# Records that earlier versions wrote. They stay in the index for its whole retention.
+# Records that earlier versions of the functions wrote. The index may still hold such records.
 OLD = {path.stem: json.loads(path.read_text()) for path in (EVENTS / "old").glob("record.*.json")}
-# The fields that older records lack. Panels, monitor and views work without them.
+# Fields that older records may lack, because panels, monitor and views work without them.
 NEW_FIELDS: frozenset[str] = frozenset()
 FEEDBACK_SCHEMA = json.loads((EVENTS / "feedback.schema.json").read_text())
 FEEDBACK = json.loads((EVENTS / "record.feedback.json").read_text())
@@ -76,7 +77,7 @@ def test_the_sample_records_are_valid(kind: str) -> None:
 @pytest.mark.parametrize(
     ("path", "value"),
     [
-        (("timestamp",), "2026-11-23T12:00:00.123Z"),  # of version 1
+        (("timestamp",), "2026-11-23T12:00:00.123Z"),  # a field of version 1
         (("traffic",), "alive"),
         (("record_version",), 1),
         (("prediction", "score"), 1.5),
@@ -93,13 +94,11 @@ def test_the_sample_records_are_valid(kind: str) -> None:
         (("model", "profile"), None),
         (("prediction_id",), None),
         (("sentence",), "an undeclared field"),
-        (("prediction",), {"label": "a label", "score": 0.9}),  # a text without its signals
+        (("prediction",), {"label": "a label", "score": 0.9}),  # signals of the text are missing
     ],
     ids=lambda part: ".".join(part) if isinstance(part, tuple) else "",
 )
-def test_the_schema_refuses_what_the_contract_does_not_say(
-    path: tuple[str, ...], value: object
-) -> None:
+def test_the_schema_refuses_other_values(path: tuple[str, ...], value: object) -> None:
     record = copy.deepcopy(RECORDS["prediction"])
     place = record
     for step in path[:-1]:
@@ -115,7 +114,7 @@ def test_the_subscription_lists_every_kind_of_record(template: Template) -> None
         assert matches(pattern, json.dumps(record))
 
 
-def test_the_sample_feedback_is_valid_and_its_document_is_typed() -> None:
+def test_the_sample_feedback_fits_its_schema_and_the_index_template() -> None:
     Draft202012Validator.check_schema(FEEDBACK_SCHEMA)
     Draft202012Validator(FEEDBACK_SCHEMA).validate(FEEDBACK)
     event = subscription_event([log_event(json.dumps(FEEDBACK), NOON)], make_payload.LOG_GROUP)
@@ -188,7 +187,7 @@ def test_the_sample_payloads_are_what_the_script_writes(tmp_path: Path) -> None:
     ]
 
 
-def test_the_envelope_is_what_its_contract_says() -> None:
+def test_the_envelope_is_that_of_its_contract() -> None:
     contract = json.loads((EVENTS / "envelope.json").read_text())
     assert list(contract["fields"]) == list(ENVELOPE)
     assert set(contract["kinds"]["records"]) == provenance.RECORDS
@@ -229,7 +228,7 @@ def test_the_default_prefix_is_the_same_everywhere() -> None:
     assert {name: each for name, each in patterns.items() if set(each) != {f"{prefix}*"}} == {}
 
 
-def test_the_index_template_types_every_field_of_the_contract() -> None:
+def test_the_index_template_has_a_type_for_every_field_of_the_schema() -> None:
     mapped = dict(_leaves(index_template()["template"]["mappings"]["properties"]))
     for name, declared in _fields(SCHEMA):
         assert name in mapped, f"{name} is in the schema, not in the index template"
@@ -239,7 +238,7 @@ def test_the_index_template_types_every_field_of_the_contract() -> None:
     assert set(mapped) >= set(ENVELOPE) - {"@rescued"}
 
 
-def test_an_older_record_is_a_document_of_the_same_kind_with_all_its_fields() -> None:
+def test_the_document_of_an_older_record_has_its_kind_and_fields() -> None:
     assert {name.split(".")[1] for name in OLD} == set(RECORDS)
     events = [log_event(json.dumps(record), NOON) for record in OLD.values()]
     old = subscription_event(events, make_payload.LOG_GROUP)
@@ -253,19 +252,20 @@ def test_an_older_record_is_a_document_of_the_same_kind_with_all_its_fields() ->
         assert fixed <= set(mapped)
 
 
-def test_an_older_record_lacks_only_the_fields_that_every_reader_can_do_without() -> None:
+def test_an_older_record_lacks_only_fields_that_no_reader_needs() -> None:
     for record in OLD.values():
         newest = RECORDS[record["message"]]
         assert set(_names(newest)) - set(_names(record)) <= NEW_FIELDS
 
 
-def test_the_index_template_types_what_a_rescued_document_says() -> None:
+def test_the_index_template_has_every_field_of_rescued() -> None:
     rescue = index_template()["template"]["mappings"]["properties"]["@rescued"]["properties"]
-    named = {*FIELD.groupindex, *LIMIT.groupindex} - {"twice"}  # no field: it becomes `name`
+    # The group `twice` is not a field: it marks a field that occurs twice, and is stored in `name`.
+    named = {*FIELD.groupindex, *LIMIT.groupindex} - {"twice"}
     assert set(rescue) == {"status", "type", *named}
 
 
-def test_only_the_pieces_that_kibana_aggregates_by_word_are_text() -> None:
+def test_only_fields_that_kibana_searches_by_word_are_text() -> None:
     text = {
         name
         for name, kind in _leaves(index_template()["template"]["mappings"]["properties"])
@@ -283,7 +283,7 @@ def _leaves(properties: dict[str, Any], prefix: str = "") -> Iterator[tuple[str,
 
 
 def _names(record: dict[str, Any], prefix: str = "") -> Iterator[str]:
-    """Return the dotted names of a record's leaves."""
+    """Return the dotted names of all values of a record."""
     for name, value in record.items():
         if isinstance(value, dict):
             yield from _names(value, f"{prefix}{name}.")
@@ -292,9 +292,9 @@ def _names(record: dict[str, Any], prefix: str = "") -> Iterator[str]:
 
 
 def _fields(schema: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Return the dotted name and JSON type of each leaf of a schema.
+    """Return the dotted name and the JSON type of each field of a schema.
 
-    References and kinds of record are followed.
+    References, and the schemas of each kind of record, are followed.
     """
     for kind in schema.get("oneOf", []):
         yield from _fields(_resolved(kind), prefix)

@@ -1,4 +1,4 @@
-"""Test that the labels of the example model occur only in the example's own files."""
+"""Tests that only the files of the example model, which the project ships, name its labels."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 from tests.models import SHIPPED
 from tools.root import ROOT
 
-# The model and its training, samples of its answers, the figures of the bench, documents, and
-# recordings of former versions.
+# The files of the example model: the model, its training, samples of its answers, the figures of
+# the bench, documents, and recordings of former versions.
 EXAMPLE = (
     "functions/inference/model/",
     "training/",

@@ -1,6 +1,6 @@
-"""Test that the lock files agree with each other and with their inputs.
+"""Tests that the lock files agree with each other and with the files from which they are made.
 
-`make lock` keeps the files in agreement. A pull request from Renovate may break the agreement.
+`make lock` makes lock files that agree. A pull request from Renovate may change only one of them.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def test_what_is_deployed_is_what_was_asked_for_and_is_tested(path: Path) -> Non
 
 
 @pytest.mark.parametrize("group", GROUPS)
-def test_each_group_is_pinned_within_its_bounds(group: str) -> None:
+def test_pinned_versions_are_within_the_bounds_of_pyproject(group: str) -> None:
     pinned = pins(ROOT / "requirements" / f"{group}.txt")
     for name, requirement in asked(
         [line for line in GROUPS[group] if isinstance(line, str)]

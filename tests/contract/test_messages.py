@@ -1,4 +1,4 @@
-"""The samples in events/messages: the messages of the eight stories of the integration tests."""
+"""Tests of the sample messages in events/messages. Each story of the integration tests has one."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_every_story_has_its_sample() -> None:
 
 
 @pytest.mark.parametrize("name", SAMPLES)
-def test_a_sample_says_what_to_do_and_then_why(name: str) -> None:
+def test_a_sample_begins_with_what_to_do(name: str) -> None:
     story, text = BY_NAME[name], SAMPLES[name]
     said = text.removesuffix("\n").split("\n")
     assert len(said) <= LINES
@@ -47,7 +47,7 @@ def test_the_schema_knows_every_change_and_action() -> None:
 
 
 class Empty:
-    """An OpenSearch that has no index: its answer to a search is complete and without results."""
+    """An OpenSearch without indices: the answer to each search is complete, but has no results."""
 
     def perform_request(self, *_: object, **__: object) -> tuple[int, object, str]:
         shards = {"total": 0, "successful": 0, "skipped": 0, "failed": 0}
@@ -62,8 +62,8 @@ class Odd:
         return 200, {}, "<html>"
 
 
-class Away:
-    """An OpenSearch that cannot be reached any more."""
+class Unreachable:
+    """An OpenSearch that cannot be reached."""
 
     def perform_request(self, *_: object, **__: object) -> tuple[int, object, str]:
         raise NoConnection("N/A", "refused", OSError())
@@ -71,12 +71,14 @@ class Away:
 
 @pytest.mark.parametrize(
     ("server", "said"),
-    [(Empty(), ""), (Odd(), "could not be understood"), (Away(), "OpenSearch cannot be reached")],
-    ids=["empty", "odd", "away"],
+    [
+        (Empty(), ""),
+        (Odd(), "could not be understood"),
+        (Unreachable(), "OpenSearch cannot be reached"),
+    ],
+    ids=["empty", "odd", "unreachable"],
 )
-def test_a_verdict_line_with_a_message_is_valid_even_if_nothing_can_be_read(
-    server: Any, said: str
-) -> None:
+def test_a_line_with_a_message_is_valid_even_if_nothing_can_be_read(server: Any, said: str) -> None:
     _, findings = followed(day(hours=8, given={"prediction.label": "spam"}))
     sight = Sight(server, NoSummaries(), "cwl-*")  # type: ignore[arg-type]
     episode, told = announce(
@@ -100,7 +102,7 @@ def test_a_verdict_line_with_a_message_is_valid_even_if_nothing_can_be_read(
 
 
 class NoSummaries:
-    """A store whose summaries are gone."""
+    """A store without summaries."""
 
     def summaries(self, *_: object) -> list[object]:
         return []

@@ -1,6 +1,4 @@
-"""Tests that the monitor's records fit their schema, and that the index template has a type for
-every field.
-"""
+"""Tests that the monitor's records fit their schema, and that the index template has each field."""
 
 from __future__ import annotations
 
@@ -49,9 +47,7 @@ def test_the_sample_records_are_valid(kind: str) -> None:
         ("drift", ("monitor", "rows"), 0.5),
     ],
 )
-def test_the_schema_refuses_what_the_contract_does_not_say(
-    kind: str, path: tuple[str, ...], value: object
-) -> None:
+def test_the_schema_refuses_other_values(kind: str, path: tuple[str, ...], value: object) -> None:
     record = copy.deepcopy(RECORDS[kind])
     place = record
     for step in path[:-1]:
@@ -73,7 +69,7 @@ def test_what_the_monitor_writes_is_valid(given: dict[str, Any]) -> None:
         )
 
 
-def test_the_index_template_types_every_field() -> None:
+def test_the_index_template_has_a_type_for_every_field() -> None:
     mapped = dict(leaves(index_template()["template"]["mappings"]["properties"]))
     for kind, record in RECORDS.items():
         for name, value in values(record):
@@ -81,7 +77,7 @@ def test_the_index_template_types_every_field() -> None:
             assert fits(value, mapped[name]), f"{name}: {value!r} as {mapped[name]}"
 
 
-def test_no_prefix_of_documents_takes_the_monitors_own_index() -> None:
+def test_no_prefix_of_the_documents_matches_the_monitors_own_index() -> None:
     from monitor.settings import own_index
 
     chance = np.random.default_rng(1)

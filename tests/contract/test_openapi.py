@@ -1,7 +1,7 @@
-"""Test that docs/openapi.yaml agrees with the code.
+"""Tests that docs/openapi.yaml agrees with the code.
 
-The tests compare routes, limits, problems and examples with the code, and with the handler's
-answers.
+The tests compare its routes, limits, problems and examples with the code, and with the answers of
+the inference function.
 """
 
 from __future__ import annotations
@@ -52,10 +52,10 @@ RECORD = json.loads((ROOT / "events" / "record.schema.json").read_text())
 LINE = json.loads((ROOT / "events" / "feedback.schema.json").read_text())["properties"]
 ROUTE = ("POST", PREDICT)
 URN = "urn:prediction-monitor:"
-# Only the local gateway answers these: AWS rejects bad HTTP before an HTTP API sees it.
-OF_THE_STAND_IN = {local.gateway.BAD_REQUEST[0], local.gateway.LENGTH_REQUIRED[0]}
-# The local gateway never answers these: it asks for no signature and does not throttle.
-OF_AWS = {403: {"message": "Forbidden"}, 429: {"message": "Too Many Requests"}}
+# Statuses that only the local gateway answers: AWS rejects bad HTTP before an HTTP API sees it.
+LOCAL_ONLY = {local.gateway.BAD_REQUEST[0], local.gateway.LENGTH_REQUIRED[0]}
+# Answers that only AWS gives: the local gateway asks for no signature and does not throttle.
+AWS_ONLY = {403: {"message": "Forbidden"}, 429: {"message": "Too Many Requests"}}
 
 Answer = tuple[int, str, Any]
 Handle = Callable[[Any], Any]
@@ -75,7 +75,7 @@ class FailingClassifier:
 
 
 def examples(content: dict[str, Any]) -> dict[str, Any]:
-    """Return the examples of a media type object by name; a single example has no name."""
+    """Return the examples of a media type object by name. A single example has the name ""."""
     return (
         {"": content["example"]}
         if "example" in content
@@ -84,9 +84,9 @@ def examples(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def closed(part: Any) -> Any:
-    """Return the same schemas with `additionalProperties: false`.
+    """Return the same schemas, but without room for further fields.
 
-    The document leaves readers room for new fields, but the function must not use that room.
+    In the document, clients must accept further fields. The function must not send any.
     """
     if isinstance(part, list):
         return [closed(each) for each in part]
@@ -102,7 +102,7 @@ def closed(part: Any) -> Any:
 
 BODY = validator(OPERATION["requestBody"]["content"][JSON]["schema"])
 REQUESTS = examples(OPERATION["requestBody"]["content"][JSON])
-# Other schemas include `Problem`, and those schemas are closed as a whole.
+# `Problem` stays open, because other schemas extend it. These other schemas are closed.
 EXACT = {name: schema if name == "Problem" else closed(schema) for name, schema in SCHEMAS.items()}
 
 
@@ -131,7 +131,7 @@ def posted(handle: Handle, body: bytes, path: str = PREDICT) -> Answer:
     return answered(handle, http_event(("POST", path), path, {"content-type": JSON}, body))
 
 
-# --- a document of OpenAPI 3.1
+# --- the document is valid OpenAPI 3.1
 
 
 def test_the_document_is_openapi() -> None:
@@ -150,7 +150,7 @@ def test_the_document_is_openapi() -> None:
     ],
     ids=".".join,
 )
-def test_a_document_that_lacks_something_is_not(path: tuple[str, ...]) -> None:
+def test_a_document_that_lacks_something_is_not_valid(path: tuple[str, ...]) -> None:
     document = copy.deepcopy(DOCUMENT)
     place = document
     for step in path[:-1]:
@@ -160,7 +160,7 @@ def test_a_document_that_lacks_something_is_not(path: tuple[str, ...]) -> None:
         schemathesis.openapi.from_dict(document).validate()
 
 
-def test_every_reference_leads_to_something_and_everything_is_referred_to() -> None:
+def test_every_reference_has_a_target_and_every_component_a_reference() -> None:
     found = set(re.findall(r'"\$ref": "#/components/(\w+/\w+)"', json.dumps(DOCUMENT)))
     components = {
         f"{kind}/{name}"
@@ -226,7 +226,7 @@ def test_the_limits_are_the_functions() -> None:
     assert traffic["default"] == TRAFFIC[0]
 
 
-def test_a_blank_is_what_the_function_takes_for_one() -> None:
+def test_pattern_and_function_agree_on_blank_characters() -> None:
     pattern = re.compile(SCHEMAS["Sentence"]["pattern"])
     assert [
         each
@@ -236,7 +236,7 @@ def test_a_blank_is_what_the_function_takes_for_one() -> None:
 
 
 def test_the_contracts_name_no_label_of_a_model() -> None:
-    """The API and the record take any string as a label, not only the shipped model's."""
+    """API and record accept any string as a label, not only those of the shipped model."""
     recorded = RECORD["$defs"]["prediction"]["properties"]["prediction"]["properties"]
     for label in (
         SCHEMAS["Answer"]["properties"]["prediction"]["properties"]["label"],
@@ -248,8 +248,8 @@ def test_the_contracts_name_no_label_of_a_model() -> None:
 
 
 @pytest.mark.parametrize("path", OPERATIONS)
-def test_the_gateways_own_answers_are_those_of_the_local_one(path: str) -> None:
-    played = {
+def test_the_documented_answers_of_the_gateway_are_those_of_the_local_gateway(path: str) -> None:
+    answers = {
         value[0]: value[1]
         for value in vars(local.gateway).values()
         if isinstance(value, tuple) and isinstance(value[0], int)
@@ -261,8 +261,7 @@ def test_the_gateways_own_answers_are_those_of_the_local_one(path: str) -> None:
     }
     assert (
         documented
-        == {status: body for status, body in played.items() if status not in OF_THE_STAND_IN}
-        | OF_AWS
+        == {status: body for status, body in answers.items() if status not in LOCAL_ONLY} | AWS_ONLY
     )
 
 
@@ -307,7 +306,7 @@ def test_the_examples_of_feedback_are_valid_and_accepted(name: str, handle: Hand
 
 @pytest.mark.example
 @pytest.mark.parametrize("name", REQUESTS)
-def test_the_example_of_an_answer_is_the_answer_to_that_of_the_request(
+def test_the_example_of_an_answer_is_the_answer_to_the_example_of_the_request(
     name: str, handle: Handle
 ) -> None:
     status, content_type, body = posted(handle, json.dumps(REQUESTS[name]).encode())
@@ -324,7 +323,7 @@ def test_the_example_of_an_answer_is_the_answer_to_that_of_the_request(
         assert one["prediction"]["score"] == pytest.approx(other["prediction"]["score"], abs=0.01)
 
 
-# problem -> a body that is refused with that problem
+# The keys are problems. The values are bodies that are refused with this problem.
 REFUSED = {
     "body-missing": b"",
     "body-not-utf8": b"\xff",
@@ -353,7 +352,8 @@ REFUSED_FEEDBACK = {
 CASES = [(PREDICT, *each) for each in REFUSED.items()] + [
     (FEEDBACK, *each) for each in REFUSED_FEEDBACK.items()
 ]
-NOT_THE_CALLERS = {
+# Problems that no body of a request causes.
+WITHOUT_A_BODY = {
     PREDICT: {"body-not-base64", "prediction-failed"},
     FEEDBACK: {"body-not-base64", "feedback-failed"},
 }
@@ -369,7 +369,7 @@ def shown(kind: str, path: str = PREDICT) -> Answer:
 
 @pytest.mark.parametrize("path", OPERATIONS)
 def test_every_problem_has_an_example(path: str) -> None:
-    assert {kind for at, kind, _ in CASES if at == path} | NOT_THE_CALLERS[path] == problems(path)
+    assert {kind for at, kind, _ in CASES if at == path} | WITHOUT_A_BODY[path] == problems(path)
     assert {
         name
         for (_, kind), content in contents(path).items()
@@ -426,7 +426,7 @@ def test_the_answer_to_a_sample_event_is_documented(sample: Path, handle: Handle
     status, content_type, body = answered(handle, json.loads(sample.read_text()))
     schema = contents(path_of(sample))[status, content_type]["schema"]
     validator(schema).validate(body)
-    # and has no field that the document does not name
+    # and the answer has no field that the document does not name
     Draft202012Validator({"components": {"schemas": EXACT}, **schema}).validate(body)
     with_more = {**body, "more": 1}
     assert not Draft202012Validator({"components": {"schemas": EXACT}, **schema}).is_valid(
@@ -461,12 +461,12 @@ def test_an_answer_with_a_renamed_field_is_not_documented(
     assert validator(schema).is_valid(json.loads(other)) is (other == text)
 
 
-# --- schemathesis reports a document that is not true
+# --- schemathesis reports a document that is wrong
 
 
 @pytest.fixture(scope="module")
 def url(module: Any) -> Iterator[str]:
-    """Yield the local gateway with the function in this process, to test the checker."""
+    """Run the local gateway with the function in this process, and yield its address."""
     routes = dict.fromkeys(read().routes, lambda event: module.handler(event, Context()))
     with gateway(0, routes) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
@@ -558,7 +558,7 @@ def test_a_flaw_of_the_document_is_reported(
 
 
 def test_a_server_error_is_reported(module: Any, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The document has server errors, but they are still failures of the function."""
+    """A documented server error is still a failure of the function."""
     monkeypatch.setattr(module, "classifier", FailingClassifier())
     assert "not_a_server_error" in ask(DOCUMENT, url, examples=5).failures
 

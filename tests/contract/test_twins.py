@@ -1,7 +1,7 @@
-"""Test that copies of a module are identical.
+"""Tests that copies of a module are identical.
 
-Functions share no code with each other or with the commands. So a small module that several need
-exists in several copies.
+Functions share no code with each other or with the commands. If several of them need a small
+module, each has a copy of it.
 """
 
 from __future__ import annotations
@@ -36,16 +36,17 @@ TWINS = [
 
 
 @pytest.mark.parametrize(("one", "other"), TWINS)
-def test_both_are_the_same_file(one: str, other: str) -> None:
+def test_copies_are_identical(one: str, other: str) -> None:
     assert (ROOT / one).read_bytes() == (ROOT / other).read_bytes()
 
 
 @pytest.mark.parametrize(
     "module", [inference.memory, shipper.memory], ids=lambda module: module.__name__
 )
-def test_what_is_held_is_counted_in_percent_of_what_there_is(module: object) -> None:
+def test_used_memory_is_counted_in_percent_of_the_available_memory(module: object) -> None:
     (peak,) = re.findall(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
-    utilization = getattr(module, "memory_utilization")  # noqa: B009  both have it
-    assert utilization(100) == pytest.approx(int(peak) / 1024, rel=0.02)  # of 100 MB
-    # In the runtime's context, the number is a text.
+    utilization = getattr(module, "memory_utilization")  # noqa: B009  for mypy
+    # of 100 MB, the percentage is the number of megabytes
+    assert utilization(100) == pytest.approx(int(peak) / 1024, rel=0.02)
+    # Lambda's context gives the size of the memory as a text.
     assert utilization("400") == pytest.approx(utilization(100) / 4, rel=0.02)

@@ -1,7 +1,7 @@
-"""Test that the workflows agree with CONTRIBUTING, and have the least rights.
+"""Tests that the workflows run what CONTRIBUTING.md says, and have only the rights that they need.
 
-Every version in a workflow is pinned, so that only a commit can change it. `make lint` checks the
-workflows with zizmor and their schemas.
+Every version in a workflow is pinned, so that only a commit can change it. `make lint` also checks
+the workflows, with zizmor and with their schemas.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def test_no_workflow_is_started_by_a_strangers_pull_request_with_rights_or_secre
     ]
 
 
-def test_a_deployment_belongs_to_an_environment_and_builds_before_it_may_do_anything() -> None:
+def test_a_deployment_has_an_environment_and_builds_before_it_gets_credentials() -> None:
     job = JOBS["deploy", "deploy"]
     assert job["environment"] == "${{ inputs.environment || 'prod' }}"
     assert WORKFLOWS["deploy"]["on"]["workflow_dispatch"]["inputs"]["environment"]["options"] == [
@@ -102,7 +102,7 @@ def test_ci_runs_what_contributing_says() -> None:
     }
 
 
-def test_the_robot_sees_every_lock_that_pip_would_not_name_requirements() -> None:
+def test_renovate_finds_every_lock_in_requirements() -> None:
     settings = json.loads((ROOT / "renovate.json").read_text())["pip_requirements"]
     (pattern,) = (each.strip("/") for each in settings["managerFilePatterns"])
     locks = sorted((ROOT / "requirements").glob("*.txt"))
